@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * varve.h: container layers on btrfs, asynchronously.
+ *
+ * A store is a directory on a btrfs file system. Its layers are subvolumes: HOME/subvolumes/ID. A program opens a
+ * store, submits requests, and learns how each ended from a callback that runs inside its own call of varve_dispatch()
+ * or varve_wait(). The library never calls back from a thread of its own, with the one exception of
+ * varve_config.log.
+ *
+ *	caller                      library
+ *	varve_open()           ->   starts one reactor thread
+ *	varve_layer_create()   ->   checks the arguments, queues, returns at once
+ *	poll(varve_fd())       <-   becomes readable when something has ended
+ *	varve_dispatch()       ->   runs the callbacks
+ *	varve_close()          ->   cancels what is left, runs its callbacks, frees
+ *
+ * Reading order: results and failures, the store, the event loop, layers, the store's upkeep, numbers, pools, blocking
+ * twins.
+ *
+ * Conventions, which hold for every call unless its own text says otherwise:
+ *
+ * - Return value: 0, or a negative errno. A request that is refused (negative return) has no callback, and the caller
+ *   keeps all that it passed. A request that is accepted (0) has exactly one callback, whatever happens: success,
+ *   failure, cancel or close.
+ * - Arguments are copied before the call returns; nothing passed in needs to live longer. `user_data` is handed back as
+ *   it came.
+ * - What a callback is given belongs to the library and lives until the callback returns.
+ * - Threads: requests and varve_cancel() may be made from any thread, at any time between varve_open() and
+ *   varve_close(). varve_dispatch(), varve_wait() and varve_close() belong to one thread at a time.
+ * - Errors that every request can be refused with: -EAGAIN (requests_max are in flight: dispatch, then try again),
+ *   -ENOMEM, -ESHUTDOWN (the store is being closed), -ECHILD (called in a forked child of the process that opened the
+ *   store), -EINVAL (a NULL store or callback, a flag that is not known). varve_refusal() tells the reason in words.
+ * - Signals: no call is cut short by one, but varve_wait() and varve_wait_for(), which return -EINTR.
+ * - Oldest kernel: Linux 6.1. What a newer one adds is found at run time.
+ * - A path that the library makes or reads below the store is resolved from an open directory and never through a
+ *   symbolic link: what a layer contains is not trusted.
+ */
+#ifndef VARVE_H
+#define VARVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** The version of this header; varve_version() is the version of the library that is loaded. */
+#define VARVE_VERSION_STRING "0.1.0"
+
+/** Bytes in the longest id, without its NUL (the longest name that btrfs takes for a subvolume in a directory). */
+#define VARVE_ID_MAX 255
+
+/** Bytes kept of the path in a failure, with its NUL; of a longer one the end is kept. */
+#define VARVE_FAILURE_PATH_SIZE 1024
+
+/** Bytes kept of the explanation in a failure, with its NUL. */
+#define VARVE_FAILURE_DETAIL_SIZE 256
+
+/** The most requests that `requests_max` can ask for. */
+#define VARVE_REQUESTS_MAX 65536
+
+/** The most ids that one batch can hold. */
+#define VARVE_BATCH_MAX 65536
+
+/** An open store. */
+struct varve_store;
+
+/**
+ * Names one accepted request, for as long as its callback has not returned. Never 0, and never used twice in the life of
+ * a store: a stale one is refused, not mistaken for a newer request.
+ */
+typedef uint64_t varve_request;
+
+/** What a request asks for. */
+enum varve_operation {
+	VARVE_NOOP,
+	VARVE_CREATE,
+	VARVE_REMOVE,
+	VARVE_GET,
+	VARVE_EXISTS,
+	VARVE_LIST,
+	VARVE_INFO,
+	VARVE_SYNC,
+	VARVE_SWEEP,
+	VARVE_STATUS,
+	VARVE_OPERATIONS, /**< How many there are; not one of them. */
+};
+
+/* ---- results and failures ---------------------------------------------------------------------------------------- */
+
+/**
+ * Why something failed: which step of which operation, in which system call, on which path. Plain memory: copy it as you
+ * like. The strings behind pointers are constants of the library.
+ */
+struct varve_failure {
+	int error;		/**< Negative errno; 0: nothing failed, and the rest is empty. */
+	const char *operation;	/**< "create", "remove", ..., "open". */
+	const char *step;	/**< The step within it: "SNAPSHOT"; "CHECK" when the arguments were refused. */
+	const char *call;	/**< The system call or ioctl: "BTRFS_IOC_SNAP_CREATE_V2"; NULL when there was none. */
+	char id[VARVE_ID_MAX + 1];			/**< The layer, or "". A longer id is cut. */
+	char path[VARVE_FAILURE_PATH_SIZE];		/**< The path that the call was about, or "". */
+	char detail[VARVE_FAILURE_DETAIL_SIZE];		/**< What a person should know beside that, or "". */
+};
+
+/**
+ * Write one line about FAILURE into BUFFER (SIZE bytes, always ends in NUL) and return BUFFER. For instance
+ * `create web-1: SNAPSHOT: BTRFS_IOC_SNAP_CREATE_V2 /pool/subvolumes/web-1: File exists`. Bytes of ids and paths that
+ * do not print are shown as \xHH. Any thread; never fails.
+ */
+char *varve_strerror(const struct varve_failure *failure, char *buffer, size_t size);
+
+/** How one id of a batch ended. */
+struct varve_outcome {
+	const char *id;				/**< The id, as it was given. */
+	int error;				/**< 0 or negative errno. */
+	const struct varve_failure *failure;	/**< NULL when error is 0. */
+};
+
+/** What is known of a layer. */
+struct varve_layer_info {
+	char id[VARVE_ID_MAX + 1];	/**< Its id. */
+	char parent[VARVE_ID_MAX + 1];	/**< The layer it is a snapshot of; "" for none, or when that is not (or no longer)
+					     a layer of this store. */
+	uint64_t subvolume_id;		/**< btrfs's number of the subvolume. */
+	uint8_t uuid[16];		/**< The subvolume's own uuid. */
+	uint8_t parent_uuid[16];	/**< The uuid of what it is a snapshot of; zeros for none. */
+	uint64_t generation;		/**< Transaction of the last change. */
+	uint64_t created_generation;	/**< Transaction of the creation. */
+	int64_t created_s;		/**< Creation, seconds since the epoch. */
+	uint32_t created_ns;		/**< ... and nanoseconds, 0..999999999. */
+	int64_t changed_s;		/**< Last change of the subvolume's root item (ctime), seconds since the epoch. */
+	uint32_t changed_ns;		/**< ... and nanoseconds, 0..999999999. */
+	uint32_t flags;			/**< VARVE_LAYER_* bits. */
+};
+
+/** varve_layer_info.flags: the layer is read-only. */
+#define VARVE_LAYER_READ_ONLY (1u << 0)
+
+/** What a sweep did. */
+struct varve_sweep_report {
+	uint64_t staging_removed;	/**< Half-made layers of processes that are gone. */
+	uint64_t trash_removed;		/**< Half-destroyed layers, whosoever left them. */
+	uint64_t quota_files_removed;	/**< quotas/ID files without a layer ID. */
+	uint64_t failures;		/**< Leftovers that could not be removed; the first one is the result's failure. */
+};
+
+/** One line of varve_status(). */
+struct varve_status_entry {
+	const char *key;	/**< Lower case words, joined by '_': "kernel", "cleaner_backlog". */
+	const char *value;	/**< Text for a person or a program. */
+};
+
+/** How a request ended, as its callback sees it. Fields that the operation does not name are 0 or NULL. */
+struct varve_result {
+	varve_request request;			/**< The request. */
+	enum varve_operation operation;		/**< What it asked for. */
+	int error;				/**< 0 or negative errno; of a batch the first error, in the order of the ids. */
+	const struct varve_failure *failure;	/**< NULL when error is 0. */
+	const struct varve_outcome *outcomes;	/**< create, remove: one for each id, in the order given. */
+	size_t outcomes_count;			/**< How many: 1, or the size of the batch. */
+	const char *path;			/**< get: the absolute path of the layer. */
+	bool exists;				/**< exists. */
+	const char *const *ids;			/**< list: the names, sorted bytewise. */
+	size_t ids_count;			/**< list: how many. */
+	const struct varve_layer_info *info;	/**< info. */
+	const struct varve_sweep_report *sweep;	/**< sweep; also when error is not 0. */
+	const struct varve_status_entry *status;/**< status. */
+	size_t status_count;			/**< status: how many lines. */
+};
+
+/**
+ * A callback. Runs on the thread that called varve_dispatch(), varve_wait(), varve_wait_for() or varve_close(). It may
+ * submit, cancel, and close the store; it may not dispatch or wait (-EBUSY).
+ */
+typedef void varve_callback(struct varve_store *store, const struct varve_result *result, void *user_data);
+
+/* ---- the store --------------------------------------------------------------------------------------------------- */
+
+/** Do not use io_uring, even where the kernel has it. */
+#define VARVE_OPEN_NO_URING (1u << 0)
+/** Requests are relaxed unless they say VARVE_DURABLE: see varve_durability(7). */
+#define VARVE_OPEN_RELAXED (1u << 1)
+/** Do not sweep at open what crashed processes left behind. */
+#define VARVE_OPEN_NO_SWEEP (1u << 2)
+/** Bind-mount the home on itself, privately, unless it is a mount point; undone by varve_close(). Needs CAP_SYS_ADMIN. */
+#define VARVE_OPEN_PRIVATE_MOUNT (1u << 3)
+/** The home must exist: do not make it. */
+#define VARVE_OPEN_EXISTING (1u << 4)
+
+/** How to open a store. Start from VARVE_CONFIG_INIT; every field that is 0 or NULL stands for its default. */
+struct varve_config {
+	size_t size;			/**< sizeof(struct varve_config): lets later versions add fields. */
+	const char *home;		/**< The store's directory, made (0700) when missing. NULL: "/var/lib/varve". */
+	const char *const *options;	/**< "KEY=VALUE" strings, NULL last; the keys of varve(7), case ignored. */
+	uint32_t flags;			/**< VARVE_OPEN_* bits. */
+	uint32_t requests_max;		/**< Requests in flight, 1..VARVE_REQUESTS_MAX. 0: 4096. */
+	uint32_t ring_entries;		/**< Depth of the io_uring, 8..4096. 0: 256. */
+	uint32_t fs_threads_max;	/**< Threads for short blocking calls, 1..64. 0: one for each CPU. */
+	uint32_t commit_threads_max;	/**< Snapshots in flight, 1..512; their threads sleep mostly. 0: 128. */
+	uint32_t backlog_max;		/**< Removed layers that may await the kernel's cleaner before creates wait,
+					     1..1000000. 0: 4096. */
+	uint32_t root_uid;		/**< Owner of the home and of new base layers. */
+	uint32_t root_gid;		/**< Group of the home and of new base layers. */
+	const char *debug;		/**< What to trace, as in VARVE_DEBUG ("op,ring,lane,btrfs" or "all"). NULL: as the
+					     environment says. */
+	/** Takes each line of the trace, without a line end. Called on any thread, also of the library; must not call the
+	    library. NULL: lines go to standard error. */
+	void (*log)(void *log_data, const char *line);
+	void *log_data;			/**< Handed to log. */
+};
+
+#define VARVE_CONFIG_INIT { sizeof(struct varve_config), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/**
+ * Open the store in CONFIG->home, making the home and its directories when they are missing, and start its threads.
+ *
+ * Blocks, for as long as a few file-system calls take, and a sweep of leftovers (see varve_sweep()); a sweep that fails
+ * in part does not fail the open. Any number of processes may have the same home open, and one process several times.
+ *
+ * On success *RET_STORE is the store, to be ended by varve_close(). On failure it is untouched, and *RET_FAILURE (if not
+ * NULL) tells why.
+ *
+ * Errors: -EINVAL (a number out of its range, an option that is not known or does not parse, an unknown flag),
+ * -ENOTSUP (the home is not on btrfs; an option this kernel cannot serve), -ENOTDIR, -EACCES, -EROFS, -EMFILE, -ENOMEM,
+ * -EPERM (VARVE_OPEN_PRIVATE_MOUNT without privilege). Privilege: none beyond write access to the home.
+ * A crash leaves at most empty directories.
+ */
+int varve_open(const struct varve_config *config, struct varve_store **ret_store, struct varve_failure *ret_failure);
+
+/**
+ * Close STORE (NULL: nothing to do): refuse new requests, cancel those in flight, wait until each has ended or undone its
+ * steps, run their callbacks, stop the threads and free the store. Returns 0.
+ *
+ * In a callback it returns at once, and the rest happens when the surrounding varve_dispatch() is about to return: the
+ * store must not be touched after that. In a forked child it only frees memory and descriptors. Never touches quotas.
+ * Blocks for as long as a commit of the file system takes.
+ */
+int varve_close(struct varve_store *store);
+
+/** The version of the library that is loaded: "0.1.0". Any thread. */
+const char *varve_version(void);
+
+/**
+ * Copy into *RET_FAILURE why the most recent request on STORE was refused, by whichever thread. Returns 0, or -ENOENT
+ * when none was. Any thread.
+ */
+int varve_refusal(struct varve_store *store, struct varve_failure *ret_failure);
+
+/**
+ * Is ID one that a layer can have? 1..255 bytes, no '/', not "." or "..", not beginning with ".varve". Returns 0,
+ * -EINVAL or -ENAMETOOLONG; then *RET_FAILURE (if not NULL) tells why. Any thread; touches no file.
+ */
+int varve_id_check(const char *id, struct varve_failure *ret_failure);
+
+/* ---- the event loop ---------------------------------------------------------------------------------------------- */
+
+/**
+ * The descriptor to poll: readable while a callback is waiting to be run. The same one for the store's whole life; owned
+ * by the store. Do not read it. Any thread.
+ */
+int varve_fd(const struct varve_store *store);
+
+/**
+ * Run up to MAX callbacks (0: all that are ready, but no more than were ready when it began). Returns how many ran.
+ * Never blocks and makes no file-system call. Errors: -EBUSY (inside a callback, or while another thread dispatches),
+ * -ECHILD; -ESHUTDOWN when a callback closed the store, which is then gone.
+ */
+int varve_dispatch(struct varve_store *store, unsigned max);
+
+/**
+ * Wait until at least one callback has been run, for at most TIMEOUT_MS milliseconds (negative: for ever; 0: as
+ * varve_dispatch()). Returns how many ran; 0 after the time, or at once when nothing is in flight. Errors: as
+ * varve_dispatch(), and -EINTR.
+ */
+int varve_wait(struct varve_store *store, int timeout_ms);
+
+/**
+ * Wait until the callback of REQUEST has returned, running that callback and no other, for at most TIMEOUT_MS
+ * milliseconds (negative: for ever). Any number of threads may wait, each for its own. Returns 0; at once when REQUEST
+ * is not in flight any more. Errors: -ETIME, -EBUSY (inside a callback), -ECHILD, -EINTR.
+ */
+int varve_wait_for(struct varve_store *store, varve_request request, int timeout_ms);
+
+/**
+ * Ask for REQUEST to end early. Best effort: it either ends as if nothing had been asked, or undoes its steps and ends
+ * with -ECANCELED. Returns 0 when it was in flight, -ENOENT when not. Any thread.
+ */
+int varve_cancel(struct varve_store *store, varve_request request);
+
+/**
+ * Go the whole way (submit, reactor, completion, callback) and do nothing. Measures the machinery; wakes a loop up.
+ */
+int varve_noop(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request);
+
+/* ---- layers ------------------------------------------------------------------------------------------------------
+ *
+ * Requests on one id run in the order they were submitted, also when it is another's parent; on different ids they run
+ * in parallel. So a layer may be created from one whose own creation has not ended yet.
+ *
+ * Every call that takes an id refuses a bad one, as varve_id_check().
+ */
+
+/** The callback means: it survives a power cut. The default, unless the store was opened with VARVE_OPEN_RELAXED. */
+#define VARVE_DURABLE (1u << 0)
+/** The callback means: it is done; after a power cut it is there whole, or absent. Several times faster. */
+#define VARVE_RELAXED (1u << 1)
+/** create: make the layer read-only. */
+#define VARVE_CREATE_READ_ONLY (1u << 2)
+/** create: fail with -EAGAIN where the cleaner's backlog would make it wait. */
+#define VARVE_CREATE_NOWAIT (1u << 3)
+
+/** How to create a layer. Start from VARVE_CREATE_OPTIONS_INIT. */
+struct varve_create_options {
+	size_t size;				/**< sizeof(struct varve_create_options). */
+	const char *parent;			/**< The layer to start from; NULL or "": an empty base layer. */
+	const char *template_id;		/**< Start from this layer instead of from the parent; NULL: none. */
+	const char *const *storage_options;	/**< "KEY=VALUE" strings, NULL last: "size=SIZE". */
+	uint32_t flags;				/**< VARVE_DURABLE, VARVE_RELAXED, VARVE_CREATE_*. */
+	uint32_t mode;				/**< Permission bits of a base layer's root, 0..07777. 0: 0755. */
+};
+
+#define VARVE_CREATE_OPTIONS_INIT { sizeof(struct varve_create_options), 0, 0, 0, 0, 0 }
+
+/**
+ * Create layer ID: an empty one, or a writable (or read-only) snapshot of another layer. OPTIONS may be NULL.
+ *
+ * The layer is made out of sight and appears whole, by one rename; or straight in its place when nothing else is in
+ * flight. Creates that are in flight together share a commit of the file system.
+ *
+ * Errors in the callback: -EEXIST (the id exists), -ENOENT (no such parent), -ENOTDIR (the parent is not a directory),
+ * -EINVAL (the parent is not a subvolume of this store), -EXDEV (it is on another file system), -ENOSPC, -EDQUOT, -EROFS,
+ * -EMFILE, -EAGAIN (VARVE_CREATE_NOWAIT), -ECANCELED, -EIO. A create that fails leaves nothing. Refused with -EINVAL: a
+ * storage option that is not known or does not parse ("size" below btrfs.min_space); with -ENOTSUP: one that this
+ * version or kernel cannot serve.
+ * Privilege: write access to the home; for a snapshot, to own the parent or CAP_FOWNER.
+ * A crash leaves the layer whole or a leftover that varve_sweep() removes, never a half-made layer in sight.
+ */
+int varve_layer_create(struct varve_store *store, const char *id, const struct varve_create_options *options,
+		       varve_callback *callback, void *user_data, varve_request *ret_request);
+
+/**
+ * Create COUNT layers (1..VARVE_BATCH_MAX), all with the same OPTIONS. One callback tells how each ended, in
+ * result->outcomes; one that fails does not keep the others from being made. Cancelling it undoes those that are not yet
+ * in place. A batch counts as one request. A bad id refuses the whole batch.
+ */
+int varve_layer_create_batch(struct varve_store *store, const char *const *ids, size_t count,
+			     const struct varve_create_options *options, varve_callback *callback, void *user_data,
+			     varve_request *ret_request);
+
+/**
+ * Remove layer ID, with the subvolumes that are nested in it. FLAGS: VARVE_DURABLE or VARVE_RELAXED, or 0.
+ *
+ * Takes the same time whatever the number of files. The space comes back when the kernel's cleaner has run: see
+ * varve_sync(). Open files and bind mounts do not keep a layer from being removed (nor do they break: they see the old
+ * content until they are closed).
+ *
+ * Errors in the callback: -ENOENT (no such layer), -ENOTDIR or -EINVAL (what lies there is not a layer), -EPERM (it is
+ * the file system's default subvolume, is being sent, holds an active swap file, or the caller lacks privilege), -EROFS,
+ * -ECANCELED, -EIO. Unless it was moved out of sight first to destroy nested subvolumes, a layer that could not be
+ * removed is untouched; otherwise the leftover is removed by varve_sweep().
+ * Privilege: CAP_SYS_ADMIN, or the mount option user_subvol_rm_allowed and ownership.
+ * A crash leaves the layer whole, or gone from sight.
+ */
+int varve_layer_remove(struct varve_store *store, const char *id, uint32_t flags, varve_callback *callback,
+		       void *user_data, varve_request *ret_request);
+
+/** Remove COUNT layers (1..VARVE_BATCH_MAX): as varve_layer_create_batch() is to varve_layer_create(). */
+int varve_layer_remove_batch(struct varve_store *store, const char *const *ids, size_t count, uint32_t flags,
+			     varve_callback *callback, void *user_data, varve_request *ret_request);
+
+/**
+ * Find the directory of layer ID: result->path. No mount, no reference: the path stays valid until the layer is removed.
+ * OPTIONS: mount options, NULL last, or NULL; "ro" is accepted and ignored, any other is refused with -EINVAL.
+ * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume).
+ */
+int varve_layer_get(struct varve_store *store, const char *id, const char *const *options, varve_callback *callback,
+		    void *user_data, varve_request *ret_request);
+
+/** The counterpart of varve_layer_get(), for callers that pair them: does nothing. Refuses a bad id. Any thread. */
+int varve_layer_put(struct varve_store *store, const char *id);
+
+/** Is there a layer ID? The answer is result->exists. What is not a subvolume is not a layer. */
+int varve_layer_exists(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
+		       varve_request *ret_request);
+
+/** Name all layers: result->ids. One tree search where privileged; otherwise a look at each entry. */
+int varve_layer_list(struct varve_store *store, varve_callback *callback, void *user_data,
+		     varve_request *ret_request);
+
+/**
+ * Tell about layer ID: result->info. Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume). Without
+ * CAP_SYS_ADMIN the parent's name is found by asking each layer of the store, which takes time in a large one.
+ */
+int varve_layer_info(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
+		     varve_request *ret_request);
+
+/* ---- the store's upkeep ------------------------------------------------------------------------------------------ */
+
+/** varve_sync: wait, too, until the kernel has dropped every removed subvolume of the file system. */
+#define VARVE_SYNC_CLEAN (1u << 2)
+
+/**
+ * Make all that ended before this call durable: wait for a commit of the file system. With VARVE_SYNC_CLEAN in FLAGS
+ * wait until the space of all removed layers is free, too; on Linux before 6.13 that takes CAP_SYS_ADMIN (-EPERM).
+ */
+int varve_sync(struct varve_store *store, uint32_t flags, varve_callback *callback, void *user_data,
+	       varve_request *ret_request);
+
+/**
+ * Remove what crashed processes left in the store: half-made layers (staging), half-destroyed ones (trash), quotas/ID
+ * files without a layer. What living processes are working on is not touched. Goes on after a failure; result->sweep
+ * counts, result->error is the first failure. A second sweep finds nothing.
+ */
+int varve_sweep(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request);
+
+/** Tell versions, kernel, io_uring features, privileges, limits and backlog: result->status, in a fixed order. */
+int varve_status(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request);
+
+/* ---- numbers ----------------------------------------------------------------------------------------------------- */
+
+/** Buckets of a latency histogram: see varve_histogram. */
+#define VARVE_HISTOGRAM_BUCKETS 592
+
+/**
+ * Latencies. Log-linear: 16 buckets for each power of two, so a value read back is at most 1/16 too large. Values below
+ * 16 ns are exact; those of 2^40 ns (18 minutes) and more share the last bucket.
+ */
+struct varve_histogram {
+	uint64_t count;		/**< Values recorded. */
+	uint64_t sum_ns;	/**< Their sum. */
+	uint64_t min_ns;	/**< The smallest; 0 when there is none. */
+	uint64_t max_ns;	/**< The largest. */
+	uint64_t buckets[VARVE_HISTOGRAM_BUCKETS];
+};
+
+/** The smallest latency that at least PERCENT (0..100) of the values do not exceed, in nanoseconds; 0 of none. */
+uint64_t varve_histogram_percentile(const struct varve_histogram *histogram, double percent);
+
+/** How the requests of one kind ended, and how long they took from submission to completion. */
+struct varve_operation_statistics {
+	uint64_t submitted;	/**< Accepted. */
+	uint64_t refused;	/**< Refused at submission. */
+	uint64_t succeeded;	/**< Ended with 0. A batch counts each id. */
+	uint64_t failed;	/**< Ended with an error other than -ECANCELED. */
+	uint64_t cancelled;	/**< Ended with -ECANCELED. */
+	struct varve_histogram latency;
+};
+
+/** Counters since the store was opened, by this store alone. */
+struct varve_statistics {
+	struct varve_operation_statistics operations[VARVE_OPERATIONS];
+	uint64_t beats;			/**< Rounds of the commit clock: groups of snapshots made together. */
+	uint64_t commits;		/**< Transactions of the file system that these rounds and syncs spanned. */
+	uint64_t snapshots;		/**< Snapshots made. */
+	uint64_t snapshots_direct;	/**< ... of which straight in their place. */
+	uint64_t syncs;			/**< Commits asked for because a durable request waited and no snapshot did. */
+	uint64_t group_max;		/**< Most snapshots in one round. */
+	uint32_t requests;		/**< In flight now. */
+	uint32_t requests_peak;		/**< Most in flight. */
+	uint32_t ring_depth_peak;	/**< Most calls in the io_uring at once. */
+	uint32_t fs_threads_peak;	/**< Most threads of the fs lane. */
+	uint32_t commit_threads_peak;	/**< Most threads of the commit lane. */
+	uint64_t ring_calls;		/**< Calls made through io_uring. */
+	uint64_t lane_calls;		/**< Calls made by lane threads. */
+	uint64_t cleaner_backlog;	/**< Removed subvolumes that await the cleaner, when last looked. */
+};
+
+/** Copy the counters into *RET_STATISTICS. No system call; any thread. Returns 0. */
+int varve_statistics(struct varve_store *store, struct varve_statistics *ret_statistics);
+
+/* ---- pools -------------------------------------------------------------------------------------------------------
+ *
+ * A pool is a btrfs file system in an image file, mounted through a loop device: for machines without a btrfs disk, for
+ * tests and benchmarks. These calls block, need CAP_SYS_ADMIN, and need no store.
+ */
+
+/**
+ * Make FILE (which must not exist) a sparse image of SIZE_BYTES (at least 114294784, the least that mkfs.btrfs takes),
+ * make a file system in it with mkfs.btrfs, and mount it on MOUNT_DIR (made when missing). On failure nothing is left
+ * but, perhaps, MOUNT_DIR. Errors: -EEXIST, -EINVAL (too small), -ENOENT (no mkfs.btrfs), -EIO (mkfs.btrfs failed: see
+ * the detail), -EPERM, -EBUSY (no loop device is free). A crash can leave FILE, or a loop device that detaches itself.
+ */
+int varve_pool_create(const char *file, uint64_t size_bytes, const char *mount_dir,
+		      struct varve_failure *ret_failure);
+
+/** Mount the pool in FILE on MOUNT_DIR, with user_subvol_rm_allowed. The loop device detaches itself when unmounted. */
+int varve_pool_mount(const char *file, const char *mount_dir, struct varve_failure *ret_failure);
+
+/** Unmount the pool on MOUNT_DIR; -EBUSY while it is in use, -EINVAL when no pool is mounted there. */
+int varve_pool_umount(const char *mount_dir, struct varve_failure *ret_failure);
+
+/**
+ * Parse TEXT as a size: digits, an optional fraction, an optional unit (k m g t p, also kb or kib; all are powers of
+ * 1024; case ignored). Sets *RET_BYTES. -EINVAL when it does not parse, -ERANGE when it does not fit. Any thread.
+ */
+int varve_size_parse(const char *text, uint64_t *ret_bytes);
+
+/* ---- blocking twins ----------------------------------------------------------------------------------------------
+ *
+ * Each submits its request, waits for that one, and runs no other callback: they may be used from any number of threads
+ * at once, but not inside a callback (-EBUSY). They return the request's error, or the refusal; *RET_FAILURE (if not
+ * NULL) then tells why. Other outputs are set on success only. Signals do not cut them short.
+ */
+
+/** Blocking varve_noop(). */
+int varve_noop_wait(struct varve_store *store, struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_create(). */
+int varve_layer_create_wait(struct varve_store *store, const char *id, const struct varve_create_options *options,
+			    struct varve_failure *ret_failure);
+
+/**
+ * Blocking varve_layer_create_batch(). RET_ERRORS, if not NULL, takes COUNT errors (0 or negative errno), once the batch
+ * was accepted. The failure is that of the first id that failed.
+ */
+int varve_layer_create_batch_wait(struct varve_store *store, const char *const *ids, size_t count,
+				  const struct varve_create_options *options, int *ret_errors,
+				  struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_remove(). */
+int varve_layer_remove_wait(struct varve_store *store, const char *id, uint32_t flags,
+			    struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_remove_batch(); RET_ERRORS as in varve_layer_create_batch_wait(). */
+int varve_layer_remove_batch_wait(struct varve_store *store, const char *const *ids, size_t count, uint32_t flags,
+				  int *ret_errors, struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_get(). *RET_PATH is to be freed with free(). */
+int varve_layer_get_wait(struct varve_store *store, const char *id, const char *const *options, char **ret_path,
+			 struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_exists(). Sets *RET_EXISTS. */
+int varve_layer_exists_wait(struct varve_store *store, const char *id, bool *ret_exists,
+			    struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_list(). *RET_IDS, of *RET_COUNT strings, is to be freed with one free(). */
+int varve_layer_list_wait(struct varve_store *store, char ***ret_ids, size_t *ret_count,
+			  struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_info(). */
+int varve_layer_info_wait(struct varve_store *store, const char *id, struct varve_layer_info *ret_info,
+			  struct varve_failure *ret_failure);
+
+/** Blocking varve_sync(). */
+int varve_sync_wait(struct varve_store *store, uint32_t flags, struct varve_failure *ret_failure);
+
+/** Blocking varve_sweep(). *RET_REPORT (if not NULL) is set whenever the request was accepted. */
+int varve_sweep_wait(struct varve_store *store, struct varve_sweep_report *ret_report,
+		     struct varve_failure *ret_failure);
+
+/** Blocking varve_status(). *RET_ENTRIES, of *RET_COUNT entries, is to be freed with one free(). */
+int varve_status_wait(struct varve_store *store, struct varve_status_entry **ret_entries, size_t *ret_count,
+		      struct varve_failure *ret_failure);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
