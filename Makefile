@@ -65,9 +65,17 @@ $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(if $(filter api/cli/%,$<),$(CLI_CFLAGS),$(LIB_CFLAGS)) -c -o $@ $<
 
-$(B)/libvarve.a: $(LIB_OBJ)
+# What the tests of internals link against: every symbol is there.
+$(B)/libvarve-internal.a: $(LIB_OBJ)
 	@rm -f $@
 	$(AR) rcs $@ $^
+
+# What is installed: one object, in which only the public symbols are left, so that ours cannot clash with a program's.
+$(B)/libvarve.a: $(LIB_OBJ)
+	@rm -f $@
+	$(LD) -r -o $(B)/libvarve.o $^
+	objcopy --localize-hidden $(B)/libvarve.o
+	$(AR) rcs $@ $(B)/libvarve.o
 
 $(B)/$(SONAME): $(LIB_OBJ) api/varve.map
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=api/varve.map -Wl,-z,now -Wl,--as-needed -o $@ $(LIB_OBJ) $(LIB_LIBS)

@@ -45,6 +45,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
+#endif
 
 /** The version of this header; varve_version() is the version of the library that is loaded. */
 #define VARVE_VERSION_STRING "0.1.0"
@@ -554,6 +557,9 @@ int varve_sweep_wait(struct varve_store *store, struct varve_sweep_report *ret_r
 int varve_status_wait(struct varve_store *store, struct varve_status_entry **ret_entries, size_t *ret_count,
 		      struct varve_failure *ret_failure);
 
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif
