@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Code that a test runs in a child process, as another user, or as another program. */
+#include "test.h"
+
+#include <grp.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+int test_child_start(int (*function)(void *data), void *data) {
+	fflush(NULL);
+	pid_t pid = fork();
+	ck_assert_msg(pid >= 0, "fork: %s", strerror(errno));
+	if (pid == 0) {
+		int status = function(data);
+		fflush(NULL);
+		_exit(status);
+	}
+	return pid;
+}
+
+int test_child_end(int pid) {
+	int status;
+	while (waitpid(pid, &status, 0) < 0)
+		ck_assert_int_eq(errno, EINTR);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+void test_in_child(int (*function)(void *data), void *data) {
+	int status = test_child_end(test_child_start(function, data));
+	ck_assert_msg(status == 0, "the child ended with status %d", status);
+}
+
+/* A function to be run as another user. */
+struct nobody {
+	int (*function)(void *data);
+	void *data;
+};
+
+/* Become nobody, then go on. */
+static int run_as_nobody(void *data) {
+	struct nobody *nobody = data;
+	if (setgroups(0, NULL) < 0 || setresgid(TEST_NOBODY, TEST_NOBODY, TEST_NOBODY) < 0 ||
+	    setresuid(TEST_NOBODY, TEST_NOBODY, TEST_NOBODY) < 0)
+		return 125;
+	return nobody->function(nobody->data);
+}
+
+void test_as_nobody(int (*function)(void *data), void *data) {
+	struct nobody nobody = { function, data };
+	test_in_child(run_as_nobody, &nobody);
+}
+
+int test_command(const char *const *argv) {
+	pid_t pid;
+	fflush(NULL);
+	int error = posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ);
+	if (error)
+		return 127;
+	int status;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return 127;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}

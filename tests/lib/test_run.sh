@@ -1,0 +1,124 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# varve-test: backend=any mount=no
+# The runner itself: seeded tests that pass, fail, hang, and leave each kind of thing behind must be told apart.
+set -euo pipefail
+
+here="$(cd "$(dirname "$0")/../.." && pwd)"
+copy="$(mktemp -d)"
+trap 'rm -rf -- "${copy:?}"' EXIT
+mkdir -p "$copy/tests/unit" "$copy/tests/real" "$copy/build" "$copy/tmp"
+cp "$here/tests/run" "$copy/tests/run"
+failures=0
+
+# Write the seeded test $1 with the marker $2; its body is standard input.
+seed() {
+	{
+		printf '#!/bin/bash\n# varve-test: %s\n' "$2"
+		cat
+	} >"$copy/tests/$1.sh"
+	chmod +x "$copy/tests/$1.sh"
+}
+
+# Run the copy of the runner on the tests given; set `output` and `status`.
+run() {
+	status=0
+	output="$(TMPDIR="$copy/tmp" "$copy/tests/run" --build "$copy/build" "$@" 2>&1)" || status=$?
+}
+
+# Assert that the output matches the extended regular expression $1 and the exit status is $2.
+expect() {
+	if ! grep -Eq -- "$1" <<<"$output" || [[ "$status" != "$2" ]]; then
+		failures=$((failures + 1))
+		printf 'expected %s and status %s, got status %s and:\n%s\n' "$1" "$2" "$status" "$output"
+	fi
+}
+
+seed real/test_pass '' <<<'[[ -d $VARVE_TEST_MOUNT && -d $TMPDIR && -d $VARVE_BUILD ]] && [[ $VARVE_TEST_BACKEND == uring || $VARVE_TEST_BACKEND == threads ]]'
+seed real/test_fail 'backend=any' <<<'echo why it fails; exit 3'
+seed real/test_skip 'backend=any' <<<'echo first; echo the reason; exit 77'
+seed real/test_hang 'backend=any timeout=1' <<<'sleep 100'
+seed real/test_uring 'backend=uring' <<<'[[ $VARVE_TEST_BACKEND == uring ]]'
+seed real/test_process 'backend=any' <<<'setsid sleep 100 & exit 0'
+seed real/test_mount 'backend=any' <<<'mkdir "$VARVE_TEST_MOUNT/x"; mount -t tmpfs none "$VARVE_TEST_MOUNT/x"'
+seed real/test_loop 'backend=any' <<<'truncate -s 1M "$VARVE_TEST_DIR/i"; losetup --find "$VARVE_TEST_DIR/i"'
+seed real/test_file 'backend=any' <<<'touch "$TMPDIR/forgotten"'
+seed real/test_size 'backend=any size=256M' <<<'[[ $(stat -f -c "%b * %S" "$VARVE_TEST_MOUNT") == "65536 * 4096" ]]'
+seed real/test_kernel 'backend=any' <<<'d=$(cat "$VARVE_TEST_DIR/devices"); echo "BTRFS error (device ${d#/dev/}): seeded by a test of the tests" >/dev/kmsg'
+sed 's/backend=any/backend=any btrfs-errors=yes/' "$copy/tests/real/test_kernel.sh" >"$copy/tests/real/test_expected.sh"
+chmod +x "$copy/tests/real/test_expected.sh"
+seed real/test_output '' <<<'yes long | head -n 1000; exit 1'
+seed unit/test_plain '' <<<'[[ -z ${VARVE_TEST_MOUNT:-} ]]'
+
+run real/test_pass
+expect '^ok .* real/test_pass uring' 0
+expect '^ok .* real/test_pass threads' 0
+expect '^2 passed, 0 failed, 0 skipped$' 0
+run --backend threads test_pass test_uring
+expect '^1 passed, 0 failed, 0 skipped$' 0
+run real/test_fail
+expect '^FAIL .* real/test_fail: status 3' 1
+expect '^      why it fails' 1
+expect '^0 passed, 1 failed, 0 skipped$' 1
+run real/test_skip
+expect '^skip .* real/test_skip: the reason' 0
+expect '^0 passed, 0 failed, 1 skipped$' 0
+run real/test_hang
+expect 'run: killed after 1 seconds' 1
+run real/test_process
+expect 'run: left a process: [0-9]+ sleep 100' 1
+run real/test_mount
+expect 'run: left a mount: .*/mnt/x' 1
+run real/test_loop
+expect 'run: left a loop device: /dev/loop' 1
+run real/test_file
+expect 'run: left a file: .*/forgotten' 1
+run real/test_size
+expect '^1 passed' 0
+run real/test_kernel
+expect 'run: kernel: .*seeded by a test of the tests' 1
+run real/test_expected
+expect '^1 passed' 0
+run --backend uring real/test_output
+expect '800 lines before' 1
+run unit
+expect '^ok .* unit/test_plain$' 0
+run --repeat 3 unit
+expect '^3 passed, 0 failed, 0 skipped$' 0
+run --jobs 1 --until-fail unit/test_plain real/test_fail
+expect '1 failed' 1
+run no/such
+expect 'no such test' 2
+# Order of the output, whatever ends first.
+seed unit/test_a '' <<<'sleep 0.3'
+seed unit/test_b '' <<<'exit 0'
+run --jobs 4 unit
+if [[ "$(grep -o 'unit/test_[a-z]*' <<<"$output" | paste -s -d ' ')" != "unit/test_a unit/test_b unit/test_plain" ]]; then
+	failures=$((failures + 1))
+	printf 'out of order:\n%s\n' "$output"
+fi
+# Interrupted, it takes all with it.
+seed unit/test_long '' <<<'sleep 100'
+TMPDIR="$copy/tmp" "$copy/tests/run" --build "$copy/build" unit/test_long >"$copy/interrupted" 2>&1 &
+runner=$!
+until [[ -n "$(find "$copy/tmp" -name output)" ]]; do
+	sleep 0.02
+done
+kill -TERM "$runner"
+wait "$runner" && failures=$((failures + 1)) && echo "the interrupted runner was content"
+if [[ -n "$(ls -A "$copy/tmp")" ]]; then
+	failures=$((failures + 1))
+	echo "an interrupted runner left files:"
+	ls -AR "$copy/tmp"
+fi
+# Without root.
+if command -v setpriv >/dev/null && [[ "$(id -u)" == 0 ]]; then
+	chmod -R a+rX "$copy"
+	chmod 1777 "$copy/tmp"
+	status=0
+	output="$(TMPDIR="$copy/tmp" setpriv --reuid 65534 --regid 65534 --clear-groups \
+		"$copy/tests/run" --build "$copy/build" unit/test_b real/test_pass 2>&1)" || status=$?
+	expect '^skip .* real/test_pass uring: needs root' 0
+	expect '^1 passed, 0 failed, 2 skipped$' 0
+fi
+exit $((failures > 0))

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+# Builds and runs the tests.
+#
+# Each tests/SUITE/test_*.c is one Check program, $(B)/tests/SUITE/test_*; each tests/SUITE/helper_*.c a program without
+# Check that tests start; other files tests/SUITE/*.c are linked into every program of the suite. tests/SUITE/suite.mk, if
+# there, may set TEST_CFLAGS_SUITE and TEST_LIBS_SUITE. See tests/lib/test.h for what programs share, tests/run for how
+# they are run.
+
+# These see the library's insides; the other suites see varve.h and tests/lib, and link what is installed.
+TEST_SUITES_INTERNAL := crash faults ops unit
+# The suites that also run under the address and undefined-behaviour sanitizers in `make check`.
+TEST_SUITES_SANITIZED := api ops unit
+SOAK_SECONDS ?= 300
+
+-include $(wildcard tests/*/suite.mk)
+
+TEST_LIB_SRC := $(filter-out tests/lib/test_%.c,$(wildcard tests/lib/*.c))
+TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(B)/%.o)
+TEST_SRC := $(wildcard tests/*/test_*.c)
+TEST_HELPER_SRC := $(filter-out tests/lib/%,$(wildcard tests/*/helper_*.c))
+TEST_SHARED_SRC := $(filter-out $(TEST_SRC) $(TEST_HELPER_SRC) tests/lib/%,$(wildcard tests/*/*.c))
+TEST_PROGRAMS := $(TEST_SRC:%.c=$(B)/%)
+TEST_HELPERS := $(TEST_HELPER_SRC:%.c=$(B)/%)
+
+# The suite of a file tests/SUITE/..., $(B)/tests/SUITE/...
+test_suite = $(notdir $(patsubst %/,%,$(dir $(1))))
+test_internal = $(filter $(TEST_SUITES_INTERNAL),$(call test_suite,$(1)))
+test_archive = $(B)/$(if $(call test_internal,$(1)),libvarve-internal.a,libvarve.a)
+test_shared = $(patsubst %.c,$(B)/%.o,$(filter tests/$(call test_suite,$(1))/%,$(TEST_SHARED_SRC)))
+test_cflags = -Iapi/include -Itests/lib -Itests/$(call test_suite,$(1)) $(if $(call test_internal,$(1)),-I.) \
+	$(call pkg,--cflags,$(TEST_PACKAGES) $(if $(call test_internal,$(1)),$(LIB_PACKAGES))) $(TEST_CFLAGS_$(call test_suite,$(1)))
+
+$(B)/tests/%.o: tests/%.c Makefile tests/tests.mk
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(call test_cflags,$<) -c -o $@ $<
+
+$(B)/tests/libtest.a: $(TEST_LIB_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+.SECONDEXPANSION:
+$(TEST_PROGRAMS): %: %.o $(B)/tests/libtest.a $$(call test_shared,$$@) $$(call test_archive,$$@)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(call test_shared,$@) $(B)/tests/libtest.a $(call test_archive,$@) \
+		$(LIB_LIBS) $(call pkg,--libs,$(TEST_PACKAGES)) $(TEST_LIBS_$(call test_suite,$@))
+
+$(TEST_HELPERS): %: %.o $$(call test_shared,$$@) $$(call test_archive,$$@)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(call test_shared,$@) $(call test_archive,$@) $(LIB_LIBS) \
+		$(TEST_LIBS_$(call test_suite,$@))
+
+.PHONY: tests
+tests: $(TEST_PROGRAMS) $(TEST_HELPERS) ## build the tests
+
+# Everything that `make check` builds; other makefiles add to it.
+.PHONY: check-programs
+check-programs: all lib $(B)/libvarve-internal.a tests
+
+.PHONY: check
+check: deps ## run all tests: as root on images of their own, less without
+	@$(MAKE) --no-print-directory check-programs
+	@$(MAKE) --no-print-directory SAN=address,undefined B=$(B)/san-address SUITES='$(TEST_SUITES_SANITIZED)' \
+		RUN_ARGS='--backend uring --timeout-scale 4' check-suites
+	@tests/run --build $(B)
+
+# Run the suites of SUITES under the sanitizers of SAN, with RUN_ARGS for the runner.
+.PHONY: check-suites
+check-suites: all $(B)/libvarve-internal.a $(foreach s,$(SUITES),$(filter $(B)/tests/$(s)/%,$(TEST_PROGRAMS) $(TEST_HELPERS)))
+	@tests/run --build $(B) $(RUN_ARGS) $(SUITES)
+
+.PHONY: check-asan
+check-asan: ## run all tests under the address and undefined-behaviour sanitizers
+	@$(MAKE) --no-print-directory SAN=address,undefined B=$(B)/san-address check-programs
+	@tests/run --build $(B)/san-address --timeout-scale 4
+
+.PHONY: check-tsan
+check-tsan: ## run all tests under the thread sanitizer
+	@$(MAKE) --no-print-directory SAN=thread B=$(B)/san-thread check-programs
+	@tests/run --build $(B)/san-thread --timeout-scale 6
+
+.PHONY: soak
+soak: deps ## run the tests again and again, for SOAK_SECONDS (300)
+	@$(MAKE) --no-print-directory check-programs
+	@VARVE_TEST_SOAK=1 tests/run --build $(B) --timeout-scale 4 --for $(SOAK_SECONDS)
+
+.PHONY: lint
+lint: lib ## check what the compiler does not: includes, sizes, globals, names
+	@tests/lint --build $(B)
+
+.PHONY: distcheck
+distcheck: deps ## build, test and install a clean copy of what is committed
+	@CC='$(CC)' CXX='$(CXX)' tests/lib/distcheck
+
+.PHONY: demo
+demo: ## the whole thing in two minutes, on an image file (root, Debian)
+	@tests/demo
+
+-include $(TEST_LIB_OBJ:.o=.d) $(TEST_SRC:%.c=$(B)/%.d) $(TEST_HELPER_SRC:%.c=$(B)/%.d) $(TEST_SHARED_SRC:%.c=$(B)/%.d)
