@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds and runs the tests.
 #
-# Each tests/SUITE/test_*.c is one Check program, $(B)/tests/SUITE/test_*; each tests/SUITE/helper_*.c a program without
-# Check that tests start; other files tests/SUITE/*.c are linked into every program of the suite. tests/SUITE/suite.mk, if
+# Each tests/SUITE/test_*.c is one Check program, $(B)/tests/SUITE/test_*. Of the other files tests/SUITE/*.c, those with a
+# main() are programs that tests start, and the rest is linked into every program of the suite. tests/SUITE/suite.mk, if
 # there, may set TEST_CFLAGS_SUITE and TEST_LIBS_SUITE. See tests/lib/test.h for what programs share, tests/run for how
 # they are run.
 
@@ -17,8 +17,9 @@ SOAK_SECONDS ?= 300
 TEST_LIB_SRC := $(filter-out tests/lib/test_%.c,$(wildcard tests/lib/*.c))
 TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(B)/%.o)
 TEST_SRC := $(wildcard tests/*/test_*.c)
-TEST_HELPER_SRC := $(filter-out tests/lib/%,$(wildcard tests/*/helper_*.c))
-TEST_SHARED_SRC := $(filter-out $(TEST_SRC) $(TEST_HELPER_SRC) tests/lib/%,$(wildcard tests/*/*.c))
+TEST_OTHER_SRC := $(filter-out $(TEST_SRC) tests/lib/%,$(wildcard tests/*/*.c))
+TEST_HELPER_SRC := $(if $(TEST_OTHER_SRC),$(shell grep -lE '^int main\(' $(TEST_OTHER_SRC)))
+TEST_SHARED_SRC := $(filter-out $(TEST_HELPER_SRC),$(TEST_OTHER_SRC))
 TEST_PROGRAMS := $(TEST_SRC:%.c=$(B)/%)
 TEST_HELPERS := $(TEST_HELPER_SRC:%.c=$(B)/%)
 
