@@ -1,0 +1,76 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Programs outside the tree build against what is installed, found by pkg-config: C and C++, shared and static. What was
+# installed is complete: command, man pages and their links.
+# varve-test: backend=any timeout=120
+set -euo pipefail
+# shellcheck source=tests/embedding/embedding.sh
+. "$(dirname "${BASH_SOURCE[0]}")/embedding.sh"
+
+# Install what was built, from a copy: the file for pkg-config names the prefix and is made anew.
+install_into() {
+	mkdir -- "$tmp/build"
+	(cd "$build" && cp -a api engine libvarve.a libvarve.o libvarve.so libvarve.so.* varve "$tmp/build/")
+	make --no-print-directory -s -C "$root" B="$tmp/build" PREFIX="$1" DESTDIR="$2" install >"$tmp/output" 2>&1 ||
+		fail "make install: $(cat "$tmp/output")"
+}
+
+# Build the source $2 against the installed library as $1, with the flags that follow; run it in a home of its own.
+build_and_run() {
+	local program="$tmp/$1" source="$2"
+	shift 2
+	case "$source" in
+	*.cc) "${CXX:-g++}" -std=c++11 -Wall -Wextra -Werror -o "$program" "$source" "$@" ;;
+	*) "${CC:-cc}" -std=c99 -Wall -Wextra -Werror -o "$program" "$source" "$@" ;;
+	esac
+	expect_status 0 "$tmp/output" "$program" "$mount/$(basename "$program")"
+	sed "s|^|$(basename "$program"): |" "$tmp/output"
+}
+
+# The header stands alone, in strict C99 and C++11.
+check_header() {
+	echo '#include <varve.h>' >"$tmp/header.c"
+	cp "$tmp/header.c" "$tmp/header.cc"
+	"${CC:-cc}" -std=c99 -pedantic -Wall -Wextra -Werror "$@" -c -o "$tmp/header.o" "$tmp/header.c"
+	"${CXX:-g++}" -std=c++11 -pedantic -Wall -Wextra -Werror "$@" -c -o "$tmp/header.o" "$tmp/header.cc"
+}
+
+# Every man page is there and can be shown, links, too.
+check_pages() {
+	local page count=0
+	command -v mandoc >/dev/null || return 0
+	cd "$1"
+	for page in "$root"/docs/man/*.[137]; do
+		page="man${page##*.}/${page##*/}"
+		mandoc -T utf8 "$page" >"$tmp/page" 2>&1 || fail "mandoc $page: $(cat "$tmp/page")"
+		grep -q 'SEE ALSO' "$tmp/page" || fail "$page shows nothing"
+		count=$((count + 1))
+	done
+	echo "$count man pages can be shown"
+}
+
+need_mount
+if is_sanitized; then
+	skip "the library is built with a sanitizer"
+fi
+prefix="$tmp/prefix"
+install_into "$prefix" ""
+export PKG_CONFIG_PATH="$prefix/lib/pkgconfig"
+read -r -a cflags <<<"$(pkg-config --cflags varve)"
+read -r -a libs <<<"$(pkg-config --libs varve)"
+read -r -a static_libs <<<"$(pkg-config --static --libs varve | sed 's/-lvarve\b/-l:libvarve.a/')"
+check_header "${cflags[@]}"
+for kind in c cc; do
+	LD_LIBRARY_PATH="$prefix/lib" build_and_run "shared-$kind" "$root/tests/embedding/outside.$kind" "${cflags[@]}" "${libs[@]}"
+	readelf -d "$tmp/shared-$kind" | grep -q 'NEEDED.*libvarve\.so\.' || fail "shared-$kind does not need libvarve.so"
+	build_and_run "static-$kind" "$root/tests/embedding/outside.$kind" "${cflags[@]}" "${static_libs[@]}"
+	! readelf -d "$tmp/static-$kind" | grep 'NEEDED.*libvarve' || fail "static-$kind needs libvarve.so"
+done
+[[ "$("$prefix/bin/varve" version)" == "varve $(pkg-config --modversion varve)" ]] || fail "the command has another version"
+check_pages "$prefix/share/man"
+
+# With DESTDIR all goes below it, and what is written names the prefix alone.
+rm -rf -- "$tmp/build"
+install_into /opt/varve "$tmp/stage"
+grep -q '^prefix=/opt/varve$' "$tmp/stage/opt/varve/lib/pkgconfig/varve.pc" || fail "varve.pc names another prefix"
+diff <(cd "$prefix" && find . | sort) <(cd "$tmp/stage/opt/varve" && find . | sort) || fail "DESTDIR takes other files"
