@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the crash tests share: a work directory, helper programs, images that are mounted, and the way back from all of it.
+# Sourced, after `set -euo pipefail`. Every random choice follows from $seed, which is printed.
+
+# shellcheck shell=bash disable=SC2034,SC2154
+
+crash=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+top=$(cd -- "$crash/../.." && pwd)
+build=${VARVE_BUILD:-$top/build}
+seed=${VARVE_TEST_SEED:-$(($(date +%s%N) % 1000000))}
+RANDOM=$((seed % 32768))
+work=$(mktemp -d "${TMPDIR:-/tmp}/varve-crash.XXXXXX")
+mounts=()
+declare -A children=()
+
+say() { printf '%s: %s\n' "${0##*/}" "$*"; }
+fail() { say "FAILED (VARVE_TEST_SEED=$seed): $*"; exit 1; }
+skip() { say "skipped: $*"; exit 77; }
+
+# Undo everything: end our children, unmount in reverse order, remove the work directory.
+cleanup() {
+	local status=$? i
+	trap - EXIT
+	for i in "${!children[@]}"; do
+		kill -9 "$i" 2>/dev/null || true
+		wait "$i" 2>/dev/null || true
+	done
+	for ((i = ${#mounts[@]} - 1; i >= 0; i--)); do
+		mountpoint -q "${mounts[i]}" || continue
+		umount "${mounts[i]}" 2>/dev/null || umount -l "${mounts[i]}" || true
+	done
+	case $work in
+	*/varve-crash.??????) rm -rf --one-file-system "$work" ;;
+	esac
+	exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+# How often a test does what it does: VARVE_TEST_ROUNDS, or $1, or in the soak $2.
+rounds_get() {
+	local usual=$1
+	[ -z "${VARVE_TEST_SOAK:-}" ] || usual=$2
+	printf '%s\n' "${VARVE_TEST_ROUNDS:-$usual}"
+}
+
+[ "$(id -u)" = 0 ] || skip "needs root, to mount images"
+
+# Print the path of the helper program $1; compile it when the build has not.
+program() {
+	local path=$build/tests/crash/$1
+	if ! [ -x "$path" ]; then
+		path=$work/$1
+		# shellcheck disable=SC2046 # pkg-config's answer is a list of words
+		"${CC:-gcc}" -std=gnu11 -D_GNU_SOURCE -O2 -pthread -I"$top/api/include" -o "$path" "$crash/$1.c" \
+			"$build/libvarve.a" $(pkg-config --libs liburing libbtrfsutil libselinux) >&2 || exit 1
+	fi
+	printf '%s\n' "$path"
+}
+
+# Mount $1 on the new directory $2, with further arguments of mount(8); it is unmounted at the end.
+mount_at() {
+	local what=$1 where=$2
+	shift 2
+	mkdir -p "$where"
+	mount "$@" "$what" "$where"
+	mounts+=("$where")
+}
+
+# Make a btrfs image of size $2 in the file $1.
+image_make() {
+	truncate -s "$2" "$1"
+	mkfs.btrfs -q -f "$1" >/dev/null
+}
+
+# Mount, on $work/reflink, a file system that can clone files.
+reflink_make() {
+	command -v mkfs.xfs >/dev/null || skip "no mkfs.xfs"
+	truncate -s "$1" "$work/reflink.img"
+	mkfs.xfs -q -m reflink=1 "$work/reflink.img"
+	mount_at "$work/reflink.img" "$work/reflink" -o loop
+}
+
+# Start the load on the home $1, with the record $2; further arguments are its own. Its process is $child.
+churn_start() {
+	local home=$1 record=$2
+	shift 2
+	: >"$record.out"
+	"$churn" --home "$home" --record "$record" "$@" >"$record.out" 2>"$record.err" &
+	child=$!
+	children[$child]=load
+}
+
+# Wait until the load with the record $1 is under way.
+churn_running() {
+	local i
+	for ((i = 0; i < 1000; i++)); do
+		grep -q running "$1.out" && return
+		kill -0 "$child" 2>/dev/null || break
+		sleep 0.01
+	done
+	fail "the load did not start: $(cat "$1.err")"
+}
+
+# Wait for the load $1 (a process), whose record is $2; it must end with status $3.
+churn_end() {
+	local status=0
+	wait "$1" 2>/dev/null || status=$?
+	unset "children[$1]"
+	[ "$status" = "$3" ] || fail "the load ended with $status instead of $3: $(cat "$2.out" "$2.err")"
+}
+
+# Sleep for a random time of less than $1 milliseconds.
+sleep_random() {
+	local ms=$(((RANDOM * 32768 + RANDOM) % $1))
+	sleep "$((ms / 1000)).$(printf '%03d' $((ms % 1000)))"
+}
+
+# Run verify with the arguments; it must find nothing wrong. A record of a failure is kept.
+verify_all() {
+	local status=0 i kept
+	"$verify" "$@" >"$work/verify.out" 2>&1 || status=$?
+	[ "$status" = 0 ] && return
+	cat "$work/verify.out"
+	kept=$(mktemp -d "${TMPDIR:-/tmp}/varve-crash-records.XXXXXX")
+	for i in "$work"/record*; do cp "$i" "$kept/"; done
+	fail "verify $* (status $status); the records are in $kept"
+}
+
+# Check the unmounted image $1 with btrfs check.
+image_check() {
+	btrfs check --readonly "$1" >"$work/check.out" 2>&1 || { cat "$work/check.out"; fail "btrfs check $1"; }
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The record that the load keeps of what it asked for and what it was told, outside of the file system under test. Text,
+ * one line an event, each written by one write(2), so that a killed process loses at most the line it was writing (a
+ * reader ignores a last line without its end):
+ *
+ *	NS submit ORDINAL create ID BASE MODE READ_ONLY DURABLE
+ *	NS submit ORDINAL remove ID 0 0 0 DURABLE
+ *	NS refused ORDINAL		the library did not take it: it never happened
+ *	NS end ORDINAL ERROR		its callback ran
+ *	NS nesting ID			nested subvolumes are about to be made in the layer
+ *	NS nested ID			... and are there
+ *
+ * NS is CLOCK_MONOTONIC. Order, which is what makes the record worth something:
+ * - "submit" is stamped and written BEFORE the call, so nothing can have happened of a request that has no such line, nor
+ *   before its time;
+ * - "end" is stamped first thing in the callback, so a promise that the callback stands for was kept before that time;
+ * - ordinals grow in the order of the calls, also within a batch.
+ * So of a disk as it was at a moment T: what ended before T must show, what was submitted after T must not.
+ */
+#ifndef VARVE_TESTS_CRASH_RECORD_H
+#define VARVE_TESTS_CRASH_RECORD_H
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Bytes of the longest line, with its end: an id of 255 bytes and the numbers. */
+#define RECORD_LINE_MAX 512
+
+/* The time now, in nanoseconds of CLOCK_MONOTONIC. */
+static inline uint64_t record_now(void) {
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Write one line, stamped NS, to FD. A record that cannot be kept makes the run worthless: exit. */
+__attribute__((format(printf, 3, 4)))
+static inline void record_write(int fd, uint64_t ns, const char *format, ...) {
+	char line[RECORD_LINE_MAX];
+	int used = snprintf(line, sizeof(line), "%llu ", (unsigned long long)ns);
+	va_list arguments;
+
+	va_start(arguments, format);
+	used += vsnprintf(line + used, sizeof(line) - (size_t)used, format, arguments);
+	va_end(arguments);
+	line[used++] = '\n';
+	if (write(fd, line, (size_t)used) != used) {
+		fprintf(stderr, "record: cannot write: %s\n", strerror(errno));
+		_exit(4);
+	}
+}
+
+#endif

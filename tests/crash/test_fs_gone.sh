@@ -1,0 +1,92 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The file system goes away under load: remounted read-only, its disk fails writes, fails everything, or vanishes. Every
+# request must end, close must end, nothing may hang; and what was promised before must be on the disk.
+# varve-test: mount=no btrfs-errors=yes timeout=90
+set -euo pipefail
+. "$(dirname -- "$0")/common.sh"
+
+churn=$(program churn)
+verify=$(program verify)
+logstore=$(program logstore)
+mnt=$work/mnt
+record=$work/record
+
+# Start the load, let it run for a moment, then call the function $1, which makes the file system fail. $2: more options.
+fail_under_load() {
+	churn_start "$mnt/home" "$record" --seed "$((seed + RANDOM))" --failing --limit 15 --seconds 12 "${@:2}"
+	churn_running "$record"
+	sleep 0.2
+	sleep_random 300
+	"$1"
+	churn_end "$child" "$record" 0
+	grep -q ' [1-9][0-9]* failed' "$record.out" || fail "$1: no request noticed: $(cat "$record.out")"
+	say "$1 ${*:2}: $(tail -n 1 "$record.out")"
+}
+
+# Take write access away. Files that are open for writing make it fail: try again.
+remount_read_only() {
+	local i
+	for ((i = 0; i < 200; i++)); do
+		mount -o remount,ro "$mnt" 2>/dev/null && return
+		sleep 0.01
+	done
+	fail "cannot remount read-only"
+}
+
+writes_fail() { kill -USR1 "$server"; }
+all_fails() { kill -USR2 "$server"; }
+disk_vanishes() { kill -9 "$server"; }
+
+# A file system whose disk is sound is remounted: nothing is lost, not even what was relaxed.
+read_only_case() {
+	image_make "$work/image" 1G
+	mount_at "$work/image" "$mnt" -o loop
+	"$churn" --prepare --home "$mnt/home"
+	fail_under_load remount_read_only "$@"
+	mount -o remount,rw "$mnt"
+	verify_all --home "$mnt/home" --record "$record"
+	umount "$mnt"
+	image_check "$work/image"
+	rm -f "$work/image" "$record"*
+}
+
+# Serve $work/image as $work/disk.
+serve() {
+	: >"$work/disk"
+	: >"$work/logstore.out"
+	"$logstore" --image "$work/image" --mount "$work/disk" >"$work/logstore.out" 2>&1 &
+	server=$!
+	children[$server]=logstore
+	local i
+	for ((i = 0; i < 500; i++)); do
+		grep -q serving "$work/logstore.out" && break
+		kill -0 "$server" 2>/dev/null || return 1
+		sleep 0.01
+	done
+	mounts+=("$work/disk")
+}
+
+# The disk fails as $1 says. What was durable by then is found when the image is mounted without the faulty server.
+disk_case() {
+	image_make "$work/image" 1G
+	serve || { say "no FUSE, left out: $1: $(cat "$work/logstore.out")"; return 0; }
+	mount_at "$work/disk" "$mnt" -o loop
+	"$churn" --prepare --home "$mnt/home"
+	fail_under_load "$@"
+	umount "$mnt"
+	umount "$work/disk"
+	wait "$server" 2>/dev/null || [ "$1" = disk_vanishes ] || fail "logstore: $(cat "$work/logstore.out")"
+	unset "children[$server]"
+	image_check "$work/image"
+	mount_at "$work/image" "$mnt" -o loop
+	verify_all --home "$mnt/home" --record "$record" --model cut
+	umount "$mnt"
+	rm -f "$work/image" "$record"*
+}
+
+say "seed $seed; the kernel log will show the errors that are made here"
+read_only_case
+disk_case writes_fail
+disk_case all_fails --close-busy
+disk_case disk_vanishes

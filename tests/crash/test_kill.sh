@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Kill a process at a random moment of a heavy load, again and again; after each kill the store must be whole. Then the
+# same with a second process at work on the same store, which must not notice.
+# VARVE_TEST_ROUNDS: how often (16; in the soak 250).
+# varve-test: size=2G
+set -euo pipefail
+. "$(dirname -- "$0")/common.sh"
+
+rounds=$(rounds_get 16 250)
+churn=$(program churn)
+verify=$(program verify)
+if [ -n "${VARVE_TEST_MOUNT:-}" ]; then
+	mnt=$VARVE_TEST_MOUNT/kill
+	mkdir "$mnt"
+else
+	mnt=$work/mnt
+	image_make "$work/image" 2G
+	mount_at "$work/image" "$mnt" -o loop
+fi
+home=$mnt/home
+"$churn" --prepare --home "$home"
+
+# Kill the load at a random moment: mostly while it is under way, sometimes while it opens the store.
+kill_one() {
+	local record=$work/record.$1 options=()
+	churn_start "$home" "$record" --seed "$((seed + $1))"
+	[ $((RANDOM % 8)) = 0 ] || churn_running "$record"
+	sleep_random 300
+	kill -9 "$child"
+	churn_end "$child" "$record" 137
+	touch "$record"
+	[ $((RANDOM % 2)) = 0 ] || options=(--unswept)
+	verify_all --home "$home" --record "$record" --purge "${options[@]}"
+	leftovers=$((leftovers + $(sed -n 's/.* ids, \([0-9]*\) in staging and \([0-9]*\) in trash.*/\1 + \2/p' "$work/verify.out")))
+	layers=$((layers + $(sed -n 's/^verify: \([0-9]*\) layers.*/\1/p' "$work/verify.out")))
+	rm -f "$record"*
+}
+
+# Two processes, of which one is killed while the other goes on.
+kill_one_of_two() {
+	local one=$work/record.one.$1 other=$work/record.other.$1 victim
+	churn_start "$home" "$other" --seed "$((seed + 2 * $1))" --prefix other- --depth 8
+	survivor=$child
+	churn_running "$other"
+	churn_start "$home" "$one" --seed "$((seed + 2 * $1 + 1))" --prefix one- --depth 8
+	victim=$child
+	churn_running "$one"
+	sleep_random 300
+	kill -9 "$victim"
+	churn_end "$victim" "$one" 137
+	verify_all --home "$home" --record "$one" --ignore other-
+	kill -TERM "$survivor"
+	churn_end "$survivor" "$other" 0
+	verify_all --home "$home" --record "$one" --record "$other" --purge
+	rm -f "$one"* "$other"*
+}
+
+leftovers=0 layers=0
+for ((round = 1; round <= rounds; round++)); do
+	kill_one "$round"
+done
+say "$rounds kills: $layers layers whole, $leftovers leftovers swept"
+for ((round = 1; round <= (rounds + 3) / 4; round++)); do
+	kill_one_of_two "$round"
+done
+say "$(((rounds + 3) / 4)) kills of one of two processes; seed $seed"
+# A load that never has anything under way would prove nothing.
+[ "$layers" -gt 0 ] || fail "no layer was ever there"
+[ "$leftovers" -gt 0 ] || [ "$rounds" -lt 10 ] || fail "no kill ever left anything to sweep"

@@ -1,0 +1,732 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * verify: opens a store after a crash and holds it against the records of the loads that ran on it.
+ *
+ *	verify --home HOME --record FILE [--record FILE ...] [--model kill|cut] [--before NS] [--after NS] ...
+ *
+ * For each id the records are replayed into the set of states that it may be in: absent, or present with a given look.
+ * A request that ended well leaves one state (in the model "cut" only when it was durable, else it adds one); one without
+ * an answer adds one; one that failed adds none, but for a remove, which may have got half way. Then it is checked that
+ *
+ * - what is visible is in that set, and whole: content, mode, read-only flag and nested subvolumes as recorded;
+ * - the store's list is what lies in subvolumes/, and nothing is there that no record asked for;
+ * - a sweep removes as many leftovers as were there, leaves nothing of a dead process, and finds nothing the second time;
+ * - the sweep changed nothing that is visible, and sentinels and bases are as they were prepared;
+ * - the store works: a layer can be created and removed.
+ *
+ * Of an image copied between two moments: --before says what had ended by then must show, --after what was submitted
+ * later must not. --ignore PREFIX: another process is at work on ids that begin so; what lies in staging is then its own.
+ * --purge removes all but the bases at the end. --unswept FILE: the store is opened without a sweep and one is asked for;
+ * otherwise it is the sweep at open that has to clean up.
+ *
+ * Exit status: 0 all holds, 1 something does not (each on a line of standard error), 2 it could not run.
+ */
+#include "content.h"
+#include "record.h"
+
+#include "varve.h"
+
+#include <getopt.h>
+#include <linux/btrfs.h>
+#include <sys/ioctl.h>
+#include <sys/vfs.h>
+
+/* Most records that can be held against one store. */
+#define RECORDS_MAX 4
+
+/* The inode of every subvolume's root. */
+#define SUBVOLUME_INODE 256
+
+/* What a layer looks like from outside. */
+struct look {
+	int base;		/* Whose content it has; 0: empty. */
+	unsigned mode;		/* Of its root. */
+	bool read_only;
+};
+
+/* One state that an id may be in. */
+struct state {
+	bool present;
+	struct look look;	/* If present. */
+	bool nesting;		/* Nested subvolumes may be in it. */
+	bool nested;		/* ... and must. */
+};
+
+/* States of one id; its history is short, but under "cut" it may be relaxed for long. */
+#define STATES_MAX 64
+
+/* What the records tell of one id. */
+struct subject {
+	char id[VARVE_ID_MAX + 1];
+	struct state states[STATES_MAX];
+	size_t states_count;
+	bool visible;		/* There is a layer of that name. */
+	uint64_t digest;	/* Of that layer, to see whether the sweep changed it. */
+	struct subject *next;	/* In the same bucket. */
+};
+
+/* One item of a record. */
+struct event {
+	bool create;
+	bool durable;
+	bool ended;		/* ... before the moment that counts. */
+	bool refused;
+	int error;
+	struct look look;
+	struct subject *subject;
+};
+
+/* Buckets of the table of ids. */
+#define SUBJECTS_BUCKETS 1024
+
+/* The whole check. */
+struct verify {
+	const char *home;
+	int home_fd;
+	struct varve_store *store;
+	const char *records[RECORDS_MAX];
+	size_t records_count;
+	bool cut;			/* The model: power was lost. */
+	uint64_t before, after;		/* What ended before, what was submitted after: see above. */
+	const char *ignore;		/* Prefix of ids that others are at work on, or NULL. */
+	bool purge;
+	bool unswept;
+	struct subject *buckets[SUBJECTS_BUCKETS];
+	size_t subjects, layers, failures;
+	uint64_t staging, trash;	/* Leftovers seen before the store was opened. */
+};
+
+/* Report something that does not hold. */
+__attribute__((format(printf, 2, 3)))
+static void wrong(struct verify *verify, const char *format, ...) {
+	va_list arguments;
+
+	verify->failures++;
+	fputs("verify: ", stderr);
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fputc('\n', stderr);
+}
+
+/* ---- records ----------------------------------------------------------------------------------------------------- */
+
+/* Find the subject ID; make it when MAKE. */
+static struct subject *subject_get(struct verify *verify, const char *id, bool make) {
+	struct subject **bucket = &verify->buckets[content_hash(1, id, strlen(id)) % SUBJECTS_BUCKETS], *subject;
+
+	for (subject = *bucket; subject; subject = subject->next)
+		if (strcmp(subject->id, id) == 0)
+			return subject;
+	subject = make ? calloc(1, sizeof(*subject)) : NULL;
+	if (!subject)
+		return NULL;
+	snprintf(subject->id, sizeof(subject->id), "%s", id);
+	subject->states_count = 1;
+	subject->next = *bucket;
+	*bucket = subject;
+	verify->subjects++;
+	return subject;
+}
+
+/* Does LOOK look like OTHER? */
+static bool look_equal(const struct look *look, const struct look *other) {
+	return look->base == other->base && look->mode == other->mode && look->read_only == other->read_only;
+}
+
+/* Add STATE to those that SUBJECT may be in. */
+static void state_add(struct verify *verify, struct subject *subject, const struct state *state) {
+	for (size_t i = 0; i < subject->states_count; i++) {
+		struct state *known = &subject->states[i];
+
+		if (known->present == state->present && known->nesting == state->nesting && known->nested == state->nested &&
+		    (!state->present || look_equal(&known->look, &state->look)))
+			return;
+	}
+	if (subject->states_count == STATES_MAX)
+		wrong(verify, "%s: more than %d states: the checker is too small", subject->id, STATES_MAX);
+	else
+		subject->states[subject->states_count++] = *state;
+}
+
+/* Let EVENT work on the states of its subject. */
+static void event_apply(struct verify *verify, const struct event *event) {
+	struct subject *subject = event->subject;
+	struct state state = { .present = event->create, .look = event->look };
+	bool done = event->ended && event->error == 0;
+
+	if (event->refused)
+		return;
+	if (done && (!verify->cut || event->durable)) {
+		subject->states_count = 0;
+		state_add(verify, subject, &state);
+	} else if (done || !event->ended || (!event->create && event->error != -ENOENT)) {
+		state_add(verify, subject, &state);
+	} else if (verify->cut && event->error == -ECANCELED) {
+		/* It may have been in place, and its undoing not on disk yet. */
+		state_add(verify, subject, &state);
+	}
+}
+
+/* Subvolumes are about to be nested in ID (or, if DONE, are): whatever layer it is now has them. */
+static void nesting_apply(struct verify *verify, const char *id, bool done) {
+	struct subject *subject = subject_get(verify, id, false);
+
+	for (size_t i = 0; subject && i < subject->states_count; i++) {
+		if (!subject->states[i].present)
+			continue;
+		subject->states[i].nesting = true;
+		subject->states[i].nested = done && !verify->cut;
+	}
+}
+
+/* The events of one record, by ordinal, and the lines that are no items, each bound to the ordinal it came before. */
+struct history {
+	struct event *events;
+	size_t count;
+};
+
+/* Take a "submit" line into HISTORY. */
+static bool history_submit(struct verify *verify, struct history *history, const char *text) {
+	struct event event = { 0 };
+	unsigned long long ordinal;
+	char kind[16], id[VARVE_ID_MAX + 1];
+	int read_only, durable;
+	void *grown;
+
+	if (sscanf(text, "%llu %15s %255s %d %o %d %d", &ordinal, kind, id, &event.look.base, &event.look.mode, &read_only,
+		   &durable) != 7 || ordinal != history->count)
+		return false;
+	event.create = strcmp(kind, "create") == 0;
+	event.look.read_only = read_only;
+	event.durable = durable;
+	event.subject = subject_get(verify, id, true);
+	grown = reallocarray(history->events, history->count + 1, sizeof(event));
+	if (!grown || !event.subject)
+		return false;
+	history->events = grown;
+	history->events[history->count++] = event;
+	return true;
+}
+
+/* Take what came of an item: "end" or "refused". */
+static bool history_outcome(struct history *history, bool refused, const char *text) {
+	unsigned long long ordinal;
+	int error = 0;
+
+	if (sscanf(text, "%llu %d", &ordinal, &error) < (refused ? 1 : 2) || ordinal >= history->count)
+		return false;
+	history->events[ordinal].refused = refused;
+	history->events[ordinal].ended = !refused;
+	history->events[ordinal].error = error;
+	return true;
+}
+
+/* Take LINE of a record into HISTORY. Lines about nesting are left to record_replay(). */
+static bool history_line(struct verify *verify, struct history *history, const char *line) {
+	unsigned long long ns;
+	char word[16];
+	int used;
+
+	if (sscanf(line, "%llu %15s %n", &ns, word, &used) < 2)
+		return false;
+	if (strcmp(word, "submit") == 0)
+		return ns > verify->after || history_submit(verify, history, line + used);
+	if (strcmp(word, "end") == 0)
+		return ns >= verify->before || history_outcome(history, false, line + used);
+	if (strcmp(word, "refused") == 0)
+		return ns >= verify->after || history_outcome(history, true, line + used);
+	return strncmp(word, "nest", 4) == 0;
+}
+
+/* Go over the lines of TEXT: submissions and nestings, in this order, work on the states. */
+static void record_replay(struct verify *verify, const struct history *history, char *text) {
+	size_t next = 0;
+
+	for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+		unsigned long long ns;
+		char word[16], id[VARVE_ID_MAX + 1];
+
+		if (sscanf(line, "%llu %15s %255s", &ns, word, id) < 3 || ns > verify->after)
+			continue;
+		if (strcmp(word, "submit") == 0)
+			event_apply(verify, &history->events[next++]);
+		else if (strncmp(word, "nest", 4) == 0)
+			nesting_apply(verify, id, strcmp(word, "nested") == 0 && ns < verify->before);
+	}
+}
+
+/* Read the whole of FILE; the text is the caller's to free. */
+static char *file_read(const char *file) {
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	char *text = NULL;
+	ssize_t n;
+
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &st) == 0)
+		text = malloc((size_t)st.st_size + 1);
+	n = text ? pread(fd, text, (size_t)st.st_size, 0) : -1;
+	if (n >= 0)
+		text[n] = '\0';
+	close(fd);
+	return text;
+}
+
+/* Read the record FILE and work out the states that it allows. Returns false when it makes no sense. */
+static bool record_read(struct verify *verify, const char *file) {
+	struct history history = { NULL, 0 };
+	char *text = file_read(file);
+	bool sound = text;
+
+	for (char *line = text, *end; sound && (end = strchr(line, '\n')); line = end + 1) {
+		*end = '\0';
+		sound = history_line(verify, &history, line);
+		if (!sound)
+			fprintf(stderr, "verify: %s: cannot make sense of \"%s\"\n", file, line);
+		*end = '\n';
+	}
+	if (sound)
+		record_replay(verify, &history, text);
+	free(history.events);
+	free(text);
+	return sound;
+}
+
+/* ---- what lies there --------------------------------------------------------------------------------------------- */
+
+/* Is the entry NAME of DIRECTORY a subvolume? */
+static bool is_subvolume(int directory, const char *name) {
+	struct stat st;
+
+	return fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) &&
+	       st.st_ino == SUBVOLUME_INODE;
+}
+
+/* Open the directory NAME in DIRECTORY for reading its entries; NULL when it cannot be. */
+static DIR *directory_open(int directory, const char *name) {
+	int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? NULL : fdopendir(fd);
+}
+
+/* The next entry of STREAM beside "." and "..", or NULL. */
+static struct dirent *directory_next(DIR *stream) {
+	struct dirent *item;
+
+	while ((item = readdir(stream)))
+		if (strcmp(item->d_name, ".") != 0 && strcmp(item->d_name, "..") != 0)
+			break;
+	return item;
+}
+
+/* Count the subvolumes in the directory NAME of DIRECTORY and the plain directories below it. */
+static uint64_t subvolumes_count(int directory, const char *name) {
+	DIR *stream = directory_open(directory, name);
+	uint64_t count = 0;
+	struct dirent *item;
+
+	if (!stream)
+		return 0;
+	while ((item = directory_next(stream))) {
+		if (is_subvolume(dirfd(stream), item->d_name))
+			count++;
+		else if (item->d_type == DT_DIR)
+			count += subvolumes_count(dirfd(stream), item->d_name);
+	}
+	closedir(stream);
+	return count;
+}
+
+/* Is the subvolume open as FD read-only? */
+static bool is_read_only(int fd) {
+	uint64_t flags = 0;
+
+	return ioctl(fd, BTRFS_IOC_SUBVOL_GETFLAGS, &flags) == 0 && (flags & BTRFS_SUBVOL_RDONLY);
+}
+
+/* Does the tree in DIRECTORY have the content of BASE? *RET_SUM is its digest, *RET_NESTED whether something is nested. */
+static bool tree_is(int directory, int base, uint64_t *ret_sum, bool *ret_nested) {
+	static struct content_digest expected[CONTENT_BASES + 1];
+	struct content_digest digest = { 0, 0 };
+
+	*ret_nested = false;
+	if (base > 0 && expected[base].entries == 0)
+		expected[base] = content_expected(base);
+	if (content_read(directory, "", &digest, ret_nested) < 0)
+		return false;
+	*ret_sum = digest.sum;
+	return digest.sum == expected[base].sum && digest.entries == expected[base].entries;
+}
+
+/* Are the subvolumes that churn.c nests all there in the layer open as FD? */
+static bool nested_is_whole(int fd) {
+	int nested = openat(fd, CONTENT_NESTED, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), inner;
+	bool whole = nested >= 0 && is_subvolume(fd, CONTENT_NESTED);
+	struct content_digest digest = { 0, 0 }, expected = content_expected(1);
+	bool ignored;
+
+	if (!whole) {
+		if (nested >= 0)
+			close(nested);
+		return false;
+	}
+	whole = is_subvolume(nested, "deeper") || is_subvolume(nested, "d00/deeper");
+	/* "deeper" is an entry of its own; what is left must be the tree of base 1. */
+	if (content_read(nested, "", &digest, &ignored) < 0)
+		whole = false;
+	inner = is_subvolume(nested, "deeper");
+	digest.sum -= content_hash_start(inner ? "deeper" : "d00/deeper", S_IFDIR | 0755, 1, 0);
+	whole = whole && digest.sum == expected.sum && digest.entries == expected.entries + 1;
+	close(nested);
+	return whole;
+}
+
+/* Does the layer open as FD, with ROOT's mode, fit STATE? */
+static bool layer_fits(int fd, mode_t root, const struct state *state, uint64_t *ret_sum) {
+	bool nested;
+
+	if (!state->present || (root & 07777) != state->look.mode || is_read_only(fd) != state->look.read_only)
+		return false;
+	if (!tree_is(fd, state->look.base, ret_sum, &nested) || (nested && !state->nesting))
+		return false;
+	return !state->nested || nested_is_whole(fd);
+}
+
+/* Describe the states that SUBJECT may be in. */
+static const char *states_describe(const struct subject *subject, char *buffer, size_t size) {
+	size_t used = 0;
+
+	buffer[0] = '\0';
+	for (size_t i = 0; i < subject->states_count && used + 64 < size; i++) {
+		const struct state *state = &subject->states[i];
+
+		if (!state->present)
+			used += (size_t)snprintf(buffer + used, size - used, "%sabsent", i ? " | " : "");
+		else
+			used += (size_t)snprintf(buffer + used, size - used, "%sbase-%d %o %s%s", i ? " | " : "",
+						 state->look.base, state->look.mode, state->look.read_only ? "ro" : "rw",
+						 state->nested ? " nested" : state->nesting ? " perhaps nested" : "");
+	}
+	return buffer;
+}
+
+/* Check the visible layer ID against what is known of it; AGAIN: it has been checked before, and must not have changed. */
+static void layer_check(struct verify *verify, int subvolumes, const char *id, bool again) {
+	struct subject *subject = subject_get(verify, id, false);
+	int fd = openat(subvolumes, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	bool fits = false, nested = false;
+	uint64_t sum = 0;
+	char text[1024];
+	struct stat st;
+
+	if (!subject || fd < 0 || fstat(fd, &st) < 0) {
+		wrong(verify, subject ? "%s: visible, but cannot be opened" : "%s: visible, but nobody asked for it", id);
+		goto out;
+	}
+	for (size_t i = 0; i < subject->states_count && !fits; i++)
+		fits = layer_fits(fd, st.st_mode, &subject->states[i], &sum);
+	if (!fits) {
+		struct content_digest digest = { 0, 0 };
+		int r = content_read(fd, "", &digest, &nested);
+
+		wrong(verify, "%s: expected %s; it has mode %o, %s, %llu entries%s%s", id,
+		      states_describe(subject, text, sizeof(text)), st.st_mode & 07777, is_read_only(fd) ? "ro" : "rw",
+		      (unsigned long long)digest.entries, nested ? ", nested subvolumes" : "",
+		      r < 0 ? " (cannot be read)" : "");
+	}
+	if (again && (!subject->visible || subject->digest != sum))
+		wrong(verify, "%s: the sweep changed it", id);
+	subject->visible = true;
+	subject->digest = sum;
+out:
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Is ID one that is checked here: no base, and none of a process that is at work? */
+static bool id_counts(const struct verify *verify, const char *id) {
+	return strncmp(id, "base-", 5) != 0 && (!verify->ignore || strncmp(id, verify->ignore, strlen(verify->ignore)) != 0);
+}
+
+/* Check every layer in subvolumes/ and every id of the records. Returns how many are visible. */
+static size_t layers_check(struct verify *verify, bool again) {
+	DIR *stream = directory_open(verify->home_fd, "subvolumes");
+	size_t visible = 0, seen = 0;
+	struct dirent *item;
+	char text[1024];
+
+	if (!stream) {
+		wrong(verify, "subvolumes: %s", strerror(errno));
+		return 0;
+	}
+	while ((item = directory_next(stream))) {
+		if (!is_subvolume(dirfd(stream), item->d_name) || !id_counts(verify, item->d_name))
+			continue;
+		visible++;
+		layer_check(verify, dirfd(stream), item->d_name, again);
+	}
+	for (size_t i = 0; i < SUBJECTS_BUCKETS; i++) {
+		for (struct subject *subject = verify->buckets[i]; subject; subject = subject->next) {
+			bool absent = false, gone = !is_subvolume(dirfd(stream), subject->id);
+
+			seen += subject->visible;
+			for (size_t j = 0; j < subject->states_count; j++)
+				absent |= !subject->states[j].present;
+			if (gone && subject->visible)
+				wrong(verify, "%s: was visible, and is gone after the sweep", subject->id);
+			else if (gone && !absent)
+				wrong(verify, "%s: absent; expected %s", subject->id,
+				      states_describe(subject, text, sizeof(text)));
+		}
+	}
+	if (again && seen != visible)
+		wrong(verify, "%zu layers are visible after the sweep, %zu before", visible, seen);
+	closedir(stream);
+	return visible;
+}
+
+/* ---- sentinels --------------------------------------------------------------------------------------------------- */
+
+/* Check that the file PATH below the home contains TEXT. */
+static void sentinel_file(struct verify *verify, const char *path, const char *text) {
+	int fd = openat(verify->home_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	char buffer[64];
+	ssize_t n = fd < 0 ? -1 : read(fd, buffer, sizeof(buffer));
+
+	if (n != (ssize_t)strlen(text) || memcmp(buffer, text, (size_t)n) != 0)
+		wrong(verify, "%s: not as it was prepared", path);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Check that the subvolume PATH below the home is a tree of BASE. */
+static void sentinel_subvolume(struct verify *verify, const char *path, int base) {
+	int fd = openat(verify->home_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	bool nested;
+	uint64_t sum;
+
+	if (fd < 0 || !is_subvolume(verify->home_fd, path) || !tree_is(fd, base, &sum, &nested) || nested ||
+	    is_read_only(fd))
+		wrong(verify, "%s: not as it was prepared", path);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Check what churn.c prepared: bases, and things that are none of the store's business. */
+static void sentinels_check(struct verify *verify) {
+	sentinel_file(verify, "foreign.txt", "foreign\n");
+	sentinel_file(verify, "subvolumes/plain-file", "no layer\n");
+	sentinel_file(verify, "subvolumes/plain-directory/file", "no layer either\n");
+	sentinel_file(verify, "quotas/base-2", "1073741824\n");
+	sentinel_file(verify, "../beside.txt", "beside\n");
+	sentinel_subvolume(verify, "foreign-subvolume", 2);
+	sentinel_subvolume(verify, "../beside-subvolume", 1);
+	for (int base = 1; base <= CONTENT_BASES; base++) {
+		char path[32];
+
+		snprintf(path, sizeof(path), "subvolumes/base-%d", base);
+		sentinel_subvolume(verify, path, base);
+	}
+}
+
+/* ---- the store --------------------------------------------------------------------------------------------------- */
+
+/* Check that the store lists just the subvolumes of subvolumes/. */
+static void list_check(struct verify *verify) {
+	int subvolumes = openat(verify->home_fd, "subvolumes", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	size_t count = 0, counted = 0;
+	char **ids = NULL;
+	int r = varve_layer_list_wait(verify->store, &ids, &count, NULL);
+
+	if (r < 0)
+		wrong(verify, "list: %s", strerror(-r));
+	for (size_t i = 0; i < count; i++) {
+		if (!id_counts(verify, ids[i]))
+			continue;
+		counted++;
+		if (!is_subvolume(subvolumes, ids[i]))
+			wrong(verify, "list: %s is not there", ids[i]);
+	}
+	free(ids);
+	close(subvolumes);
+	if (r == 0 && counted != verify->layers)
+		wrong(verify, "list: %zu layers, but %zu are visible", counted, verify->layers);
+}
+
+/* Leave a limit without a layer behind, for the sweep to find. */
+static void plant_quota(struct verify *verify) {
+	int fd = openat(verify->home_fd, "quotas/no-such-layer", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+
+	if (fd < 0 || write(fd, "4096\n", 5) != 5)
+		wrong(verify, "quotas/no-such-layer: cannot be made");
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Check that nothing is left of any process; while others are at work nothing can be said. */
+static void leftovers_check(struct verify *verify, const char *when) {
+	uint64_t staging = subvolumes_count(verify->home_fd, ".varve/staging");
+	uint64_t trash = subvolumes_count(verify->home_fd, ".varve/trash");
+
+	if (faccessat(verify->home_fd, "quotas/no-such-layer", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		wrong(verify, "%s: quotas/no-such-layer is still there", when);
+	if (verify->ignore)
+		return;
+	if (staging || trash)
+		wrong(verify, "%s: %llu layers in staging, %llu in trash", when, (unsigned long long)staging,
+		      (unsigned long long)trash);
+}
+
+/* Sweep, and check the report against STAGING, TRASH and QUOTAS (what must have been found). */
+static void sweep_check(struct verify *verify, uint64_t staging, uint64_t trash, uint64_t quotas, const char *which) {
+	struct varve_sweep_report report = { 0 };
+	struct varve_failure failure;
+	char text[2048];
+	int r = varve_sweep_wait(verify->store, &report, &failure);
+
+	if (r < 0 || report.failures)
+		wrong(verify, "%s sweep: %s (%llu failures)", which, varve_strerror(&failure, text, sizeof(text)),
+		      (unsigned long long)report.failures);
+	if (report.quota_files_removed != quotas ||
+	    (!verify->ignore && (report.staging_removed != staging || report.trash_removed != trash)))
+		wrong(verify, "%s sweep: reports %llu staging, %llu trash, %llu quotas; expected %llu, %llu, %llu", which,
+		      (unsigned long long)report.staging_removed, (unsigned long long)report.trash_removed,
+		      (unsigned long long)report.quota_files_removed, (unsigned long long)staging,
+		      (unsigned long long)trash, (unsigned long long)quotas);
+}
+
+/* Check that the store can still do its work. */
+static void works_check(struct verify *verify) {
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_layer_info info;
+	bool exists = true;
+	int r;
+
+	options.parent = "base-1";
+	r = varve_layer_create_wait(verify->store, "after-the-crash", &options, NULL);
+	if (r == 0)
+		r = varve_layer_info_wait(verify->store, "after-the-crash", &info, NULL);
+	if (r == 0 && strcmp(info.parent, "base-1") != 0)
+		wrong(verify, "after-the-crash: its parent is \"%s\"", info.parent);
+	if (r == 0)
+		r = varve_layer_remove_wait(verify->store, "after-the-crash", 0, NULL);
+	if (r == 0)
+		r = varve_layer_exists_wait(verify->store, "after-the-crash", &exists, NULL);
+	if (r < 0 || exists)
+		wrong(verify, "a layer cannot be created and removed: %s", r < 0 ? strerror(-r) : "it is still there");
+}
+
+/* Remove all layers but the bases. */
+static void purge(struct verify *verify) {
+	size_t count = 0;
+	char **ids = NULL;
+
+	if (varve_layer_list_wait(verify->store, &ids, &count, NULL) < 0)
+		count = 0;
+	for (size_t i = 0; i < count; i++) {
+		int r = id_counts(verify, ids[i]) ? varve_layer_remove_wait(verify->store, ids[i], VARVE_RELAXED, NULL) : 0;
+
+		if (r < 0)
+			wrong(verify, "purge: %s: %s", ids[i], strerror(-r));
+	}
+	free(ids);
+}
+
+/* Open the store as VARVE_TEST_BACKEND says. */
+static bool store_open(struct verify *verify) {
+	struct varve_config config = VARVE_CONFIG_INIT;
+	const char *backend = getenv("VARVE_TEST_BACKEND");
+	struct varve_failure failure;
+	char text[2048];
+
+	config.home = verify->home;
+	config.flags = VARVE_OPEN_EXISTING | (verify->unswept ? VARVE_OPEN_NO_SWEEP : 0);
+	if (backend && strcmp(backend, "threads") == 0)
+		config.flags |= VARVE_OPEN_NO_URING;
+	if (varve_open(&config, &verify->store, &failure) == 0)
+		return true;
+	wrong(verify, "%s", varve_strerror(&failure, text, sizeof(text)));
+	return false;
+}
+
+/* Check the store: before the sweep, the sweep, after it, and once it is closed. */
+static void store_check(struct verify *verify) {
+	verify->staging = subvolumes_count(verify->home_fd, ".varve/staging");
+	verify->trash = subvolumes_count(verify->home_fd, ".varve/trash");
+	verify->layers = layers_check(verify, false);
+	plant_quota(verify);
+	if (!store_open(verify))
+		return;
+	if (verify->unswept)
+		sweep_check(verify, verify->staging, verify->trash, 1, "the first");
+	leftovers_check(verify, "after the first sweep");
+	sweep_check(verify, 0, 0, 0, "the second");
+	verify->layers = layers_check(verify, true);
+	list_check(verify);
+	works_check(verify);
+	if (verify->purge)
+		purge(verify);
+	varve_close(verify->store);
+	leftovers_check(verify, "after close");
+	sentinels_check(verify);
+}
+
+/* Read the command line; returns false when it cannot be understood. */
+static bool arguments_read(struct verify *verify, int argc, char **argv) {
+	enum { HOME = 256, RECORD, MODEL, BEFORE, AFTER, IGNORE, PURGE, UNSWEPT };
+	static const struct option options[] = {
+		{ "home", 1, NULL, HOME },     { "record", 1, NULL, RECORD }, { "model", 1, NULL, MODEL },
+		{ "before", 1, NULL, BEFORE }, { "after", 1, NULL, AFTER },   { "ignore", 1, NULL, IGNORE },
+		{ "purge", 0, NULL, PURGE },   { "unswept", 0, NULL, UNSWEPT }, { NULL, 0, NULL, 0 },
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		switch (option) {
+		case HOME: verify->home = optarg; break;
+		case RECORD:
+			if (verify->records_count == RECORDS_MAX)
+				return false;
+			verify->records[verify->records_count++] = optarg;
+			break;
+		case MODEL:
+			verify->cut = strcmp(optarg, "cut") == 0;
+			if (!verify->cut && strcmp(optarg, "kill") != 0)
+				return false;
+			break;
+		case BEFORE: verify->before = strtoull(optarg, NULL, 0); break;
+		case AFTER: verify->after = strtoull(optarg, NULL, 0); break;
+		case IGNORE: verify->ignore = optarg; break;
+		case PURGE: verify->purge = true; break;
+		case UNSWEPT: verify->unswept = true; break;
+		default: return false;
+		}
+	}
+	return verify->home && optind == argc;
+}
+
+int main(int argc, char **argv) {
+	static struct verify verify = { .home_fd = -1, .before = UINT64_MAX, .after = UINT64_MAX };
+
+	if (!arguments_read(&verify, argc, argv)) {
+		fprintf(stderr, "usage: verify --home HOME --record FILE ... [--model kill|cut] [--before NS] [--after NS] "
+				"[--ignore PREFIX] [--purge] [--unswept]\n");
+		return 2;
+	}
+	for (size_t i = 0; i < verify.records_count; i++)
+		if (!record_read(&verify, verify.records[i]))
+			return 2;
+	verify.home_fd = open(verify.home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (verify.home_fd < 0) {
+		perror(verify.home);
+		return 2;
+	}
+	store_check(&verify);
+	printf("verify: %zu layers of %zu ids, %llu in staging and %llu in trash before the sweep: %zu wrong\n",
+	       verify.layers, verify.subjects, (unsigned long long)verify.staging, (unsigned long long)verify.trash,
+	       verify.failures);
+	close(verify.home_fd);
+	return verify.failures ? 1 : 0;
+}
