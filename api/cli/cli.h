@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli.h: what all files of the command `varve` share: the run of one command, and the table of commands.
+ *
+ * The files, low to high:
+ *
+ *	interrupt.c	SIGINT and SIGTERM as a number and a descriptor
+ *	progress.c	the line on a terminal that tells how far the work is
+ *	output.c	standard output (text, escaping, JSON) and failures on standard error
+ *	options.c	tables of options: parsing, usage text
+ *	ids.c		ids from the arguments and from standard input
+ *	flight.c	many requests in flight, results in the order of the ids
+ *	store.c		opens and closes the store as the global options say
+ *	create.c remove.c show.c upkeep.c pool.c	the commands
+ *	main.c		global options; finds and runs the command
+ *
+ * To add a command: a file that defines `const struct command NAME_command`, and a row in CLI_COMMANDS.
+ */
+#ifndef VARVE_CLI_H
+#define VARVE_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <varve.h>
+
+#include "options.h"
+#include "output.h"
+#include "progress.h"
+
+/** Exit status: all was done. */
+#define CLI_DONE 0
+/** Exit status: something failed, and standard error says what. */
+#define CLI_FAILED 1
+/** Exit status: the command line makes no sense. */
+#define CLI_USAGE 2
+/** Exit status after a signal is this plus its number. */
+#define CLI_SIGNALLED 128
+
+/** One run of the command. */
+struct cli {
+	bool json;			/**< One JSON object a line instead of text. */
+	const char *home;		/**< The store's directory. */
+	const char *debug;		/**< What the library shall trace, or NULL. */
+	const char **store_options;	/**< "KEY=VALUE" strings for varve_open(), NULL last. */
+	uint32_t open_flags;		/**< VARVE_OPEN_* bits of the global options. */
+	struct varve_store *store;	/**< Open while a command that needs it runs. */
+	struct output output;		/**< Where results and failures go. */
+	struct progress progress;	/**< The progress line. */
+};
+
+/** One command, in the words of its user. */
+struct command {
+	const char *name;			/**< One word, or two: "pool create". */
+	const char *operands;			/**< Its operands in the usage line, or "". */
+	const char *summary;			/**< What it does, in one line. */
+	const char *notes;			/**< More about it for --help, or NULL. */
+	const struct option_spec *options;	/**< Its options, or NULL. */
+	size_t operands_min;			/**< Fewest operands. */
+	size_t operands_max;			/**< Most operands. */
+	bool storeless;				/**< It works without a store. */
+	uint32_t open_flags;			/**< VARVE_OPEN_* bits that it wants. */
+	/** Does the work; returns an exit status. */
+	int (*run)(struct cli *cli, const struct arguments *arguments);
+};
+
+/** The table of commands, in the order of the usage text. */
+#define CLI_COMMANDS(ROW)                                                                                              \
+	ROW(pool_create)                                                                                               \
+	ROW(pool_mount)                                                                                                \
+	ROW(pool_umount)                                                                                               \
+	ROW(create)                                                                                                    \
+	ROW(remove)                                                                                                    \
+	ROW(list)                                                                                                      \
+	ROW(info)                                                                                                      \
+	ROW(get)                                                                                                       \
+	ROW(exists)                                                                                                    \
+	ROW(status)                                                                                                    \
+	ROW(sync)                                                                                                      \
+	ROW(gc)                                                                                                        \
+	ROW(version)
+
+#define CLI_DECLARE(name) extern const struct command name##_command;
+CLI_COMMANDS(CLI_DECLARE)
+#undef CLI_DECLARE
+
+/** Flags for commands that only look: nothing is made, nothing is swept. */
+#define CLI_OPEN_LOOK (VARVE_OPEN_EXISTING | VARVE_OPEN_NO_SWEEP)
+
+#endif

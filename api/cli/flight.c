@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* flight.c: many requests in flight, results in the order of the ids. */
+#include "flight.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "interrupt.h"
+
+/** Return the slot that was filled as the NUMBERth. */
+static struct flight_slot *flight_slot(struct flight *flight, size_t number) {
+	return &flight->slots[number % FLIGHT_SLOTS];
+}
+
+/** Note how SLOT ended. */
+static void flight_end(struct flight_slot *slot, int error, const struct varve_failure *failure) {
+	slot->ended = true;
+	slot->error = error;
+	if (!failure)
+		return;
+	slot->failure = output_memory(malloc(sizeof(*failure)));
+	*slot->failure = *failure;
+}
+
+/** Take the result of a slot's request. */
+static void flight_ended(struct varve_store *store, const struct varve_result *result, void *user_data) {
+	struct flight_slot *slot = user_data;
+	struct flight *flight = slot->flight;
+
+	flight->in_flight--;
+	flight_end(slot, result->error, result->failure);
+	if (flight->job->take)
+		flight->job->take(slot, result);
+}
+
+/** Submit the request of SLOT; where it is refused for good, that is how it ended. Return 0, or -EAGAIN. */
+static int flight_submit(struct flight *flight, struct flight_slot *slot) {
+	struct varve_failure failure = { .operation = flight->job->name, .step = "CHECK" };
+	int r = flight->job->submit(flight, slot->id, flight_ended, slot, &slot->request);
+
+	if (r == 0) {
+		flight->in_flight++;
+		return 0;
+	}
+	if (r == -EAGAIN && flight->in_flight > 0)
+		return r;
+	snprintf(failure.id, sizeof(failure.id), "%s", slot->id);
+	varve_refusal(flight->cli->store, &failure);
+	failure.error = r;
+	flight_end(slot, r, &failure);
+	return 0;
+}
+
+/** Put ID into the next slot and submit it. Return 0, or -EAGAIN when it must be submitted again. */
+static int flight_start(struct flight *flight, const char *id) {
+	struct flight_slot *slot = flight_slot(flight, flight->tail++);
+	struct varve_failure failure = { 0 };
+	int r = 0;
+
+	memset(slot, 0, sizeof(*slot));
+	slot->flight = flight;
+	slot->id = output_memory(strdup(id));
+	if (!flight->job->single)
+		r = ids_check(flight->ids, id, flight->job->name, &failure);
+	if (r == 0)
+		return flight_submit(flight, slot);
+	flight_end(slot, r, &failure);
+	return 0;
+}
+
+/** Submit as much as there is and as can be. Return what ids_next() found last; IDS_FOUND: there is no room for more. */
+static enum ids_found flight_fill(struct flight *flight) {
+	enum ids_found found = IDS_FOUND;
+	const char *id;
+
+	if (flight->full)
+		flight->full = flight_submit(flight, flight_slot(flight, flight->tail - 1)) == -EAGAIN;
+	while (!flight->full && flight->tail - flight->head < FLIGHT_SLOTS) {
+		found = ids_next(flight->ids, &id);
+		if (found != IDS_FOUND)
+			return found;
+		flight->full = flight_start(flight, id) == -EAGAIN;
+	}
+	return found;
+}
+
+/** Write what became of SLOT. */
+static void flight_report(struct flight *flight, struct flight_slot *slot) {
+	const struct flight_job *job = flight->job;
+	struct output *output = &flight->cli->output;
+
+	if (slot->error && job->forgive && job->forgive(slot)) {
+		free(slot->failure);
+		slot->failure = NULL;
+		slot->error = 0;
+	}
+	if (slot->error == -ECANCELED && flight->stopped) {
+		flight->cancelled++; /* Told in one line for all. */
+	} else if (slot->error) {
+		flight->failed++;
+		output_failure(output, slot->failure);
+	} else {
+		flight->done++;
+	}
+	if (job->report && (!slot->error || (job->report_failed && slot->payload)))
+		job->report(slot);
+	else if (flight->cli->json)
+		output_json(output, output_result(job->single ? NULL : slot->id, slot->failure));
+}
+
+/** Report the slots that have ended, up to the first that has not. */
+static void flight_drain(struct flight *flight) {
+	size_t before = flight->head;
+
+	while (flight->head < flight->tail) {
+		struct flight_slot *slot = flight_slot(flight, flight->head);
+
+		if (!slot->ended)
+			break;
+		flight_report(flight, slot);
+		free(slot->id);
+		free(slot->failure);
+		free(slot->payload);
+		flight->head++;
+	}
+	if (flight->head != before)
+		output_flush(&flight->cli->output);
+}
+
+/** A signal came: take nothing more, and cancel what is in flight. */
+static void flight_stop(struct flight *flight) {
+	flight->stopped = true;
+	if (flight->full) { /* It was never accepted: as if its id had not been read. */
+		free(flight_slot(flight, --flight->tail)->id);
+		flight->full = false;
+	}
+	for (size_t number = flight->head; number < flight->tail; number++) {
+		struct flight_slot *slot = flight_slot(flight, number);
+
+		if (!slot->ended)
+			varve_cancel(flight->cli->store, slot->request);
+	}
+}
+
+/** Sleep until a request has ended, an id can be read (READING) or a signal has come; run callbacks. */
+static int flight_wait(struct flight *flight, bool reading) {
+	struct cli *cli = flight->cli;
+	struct pollfd fds[] = {
+		{ .fd = varve_fd(cli->store), .events = POLLIN },
+		{ .fd = flight->stopped ? -1 : interrupt_fd(), .events = POLLIN },
+		{ .fd = reading ? STDIN_FILENO : -1, .events = POLLIN },
+	};
+	int r;
+
+	if (poll(fds, sizeof(fds) / sizeof(fds[0]), progress_timeout_ms(&cli->progress)) < 0 && errno != EINTR)
+		return -errno;
+	if (fds[0].revents) {
+		r = varve_dispatch(cli->store, 0);
+		if (r < 0)
+			return r;
+	}
+	if (fds[2].revents) {
+		r = ids_fill(flight->ids);
+		if (r < 0) {
+			output_complain(&cli->output, "%s: standard input: %s", flight->job->name, strerror(-r));
+			flight->failed++;
+		}
+	}
+	return 0;
+}
+
+/** Submit, wait and report until nothing is left. Return 0, or -errno when the loop itself failed. */
+static int flight_loop(struct flight *flight) {
+	struct cli *cli = flight->cli;
+	enum ids_found found = IDS_WAIT;
+	int r = 0;
+
+	while (r == 0) {
+		if (interrupt_signal() && !flight->stopped)
+			flight_stop(flight);
+		if (!flight->stopped)
+			found = flight_fill(flight);
+		flight_drain(flight);
+		progress_update(&cli->progress, flight->done + flight->failed, flight->failed);
+		/* Reporting made room. */
+		if (found == IDS_FOUND && !flight->stopped && !flight->full && flight->tail - flight->head < FLIGHT_SLOTS)
+			continue;
+		if (flight->in_flight == 0 && (flight->stopped || found == IDS_END))
+			break;
+		r = flight_wait(flight, found == IDS_WAIT && !flight->stopped);
+	}
+	return r;
+}
+
+/** Tell that a signal cut the work short, and what was done before. */
+static void flight_tell_stopped(const struct flight *flight) {
+	struct output *output = &flight->cli->output;
+	const char *name = sigabbrev_np(interrupt_signal());
+
+	if (!flight->job->single)
+		output_complain(output, "%s: stopped by SIG%s: %zu %s, %zu failed, %zu cancelled", flight->job->name,
+				name, flight->done, flight->job->past, flight->failed, flight->cancelled);
+	else if (flight->cancelled)
+		output_complain(output, "%s: stopped by SIG%s", flight->job->name, name);
+}
+
+int flight_run(struct cli *cli, const struct flight_job *job, struct ids *ids, void *data) {
+	struct flight flight = { .cli = cli, .job = job, .data = data, .ids = ids };
+	int r;
+
+	flight.slots = output_memory(calloc(FLIGHT_SLOTS, sizeof(*flight.slots)));
+	progress_start(&cli->progress, job->name, job->single ? 1 : ids_total(ids));
+	r = flight_loop(&flight);
+	progress_finish(&cli->progress);
+	if (r < 0)
+		output_complain(&cli->output, "%s: %s", job->name, strerror(-r));
+	if (flight.stopped)
+		flight_tell_stopped(&flight);
+	/* A loop that failed leaves requests in flight, whose callbacks need the slots until the store is closed. */
+	if (flight.in_flight > 0) {
+		varve_close(cli->store);
+		cli->store = NULL;
+	}
+	free(flight.slots);
+	return r < 0 || flight.failed || flight.stopped ? CLI_FAILED : CLI_DONE;
+}
+
+int flight_run_single(struct cli *cli, const struct flight_job *job, void *data) {
+	static const char *const nothing[] = { "" };
+	struct ids *ids = output_memory(malloc(sizeof(*ids)));
+	int status;
+
+	ids_init(ids, nothing, 1, true);
+	status = flight_run(cli, job, ids, data);
+	free(ids);
+	return status;
+}
+
+int flight_run_operands(struct cli *cli, const struct flight_job *job, const struct arguments *arguments, void *data) {
+	struct ids *ids = output_memory(malloc(sizeof(*ids)));
+	int status;
+
+	ids_init(ids, (const char *const *)arguments->operands, arguments->operands_count, false);
+	status = flight_run(cli, job, ids, data);
+	free(ids);
+	return status;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* interrupt.h: SIGINT and SIGTERM as a number and a descriptor. */
+#ifndef VARVE_CLI_INTERRUPT_H
+#define VARVE_CLI_INTERRUPT_H
+
+/** Catch SIGINT and SIGTERM from now on. The second of a kind kills the process. Return 0 or -errno. */
+int interrupt_catch(void);
+
+/** Return the signal that came, or 0. */
+int interrupt_signal(void);
+
+/** Return a descriptor that is readable once a signal came. */
+int interrupt_fd(void);
+
+#endif

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* output.c: standard output (text, escaping, JSON) and failures on standard error. */
+#include "output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <wchar.h>
+#include <wctype.h>
+
+#include "progress.h"
+
+/** U+FFFD, which stands for bytes that are not UTF-8. */
+#define OUTPUT_REPLACEMENT "\xef\xbf\xbd"
+/** Bytes in the longest key of a JSON member, with its NUL. */
+#define OUTPUT_KEY_SIZE 64
+
+void *output_memory(void *pointer) {
+	if (pointer)
+		return pointer;
+	/* Layers under way are safe: whole, or swept later. */
+	fprintf(stderr, "varve: %s\n", strerror(ENOMEM));
+	_exit(1);
+}
+
+void output_init(struct output *output, struct progress *progress) {
+	/* A file of the store that lands on descriptor 1 would take our output as its content. */
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+			(void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+	}
+	setlocale(LC_CTYPE, "");
+	signal(SIGPIPE, SIG_IGN);
+	output->terminal = isatty(STDOUT_FILENO);
+	output->error = 0;
+	output->progress = progress;
+}
+
+/** Keep the first error of standard output, while errno still has it. */
+static void output_note(struct output *output) {
+	if (ferror(stdout) && !output->error)
+		output->error = errno ? -errno : -EIO;
+}
+
+/** Make standard output ready for text: on a terminal the progress line steps aside. */
+static void output_begin(struct output *output) {
+	if (output->terminal)
+		progress_clear(output->progress);
+	errno = 0;
+}
+
+void output_text(struct output *output, const char *format, ...) {
+	va_list arguments;
+
+	output_begin(output);
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
+	output_note(output);
+}
+
+/** Write NAME with all that does not print in the user's locale as \xHH, so that no name can steer the terminal. */
+static void output_escaped(const char *name) {
+	size_t left = strlen(name);
+	mbstate_t state = { 0 };
+
+	while (left > 0) {
+		wchar_t wide;
+		size_t length = mbrtowc(&wide, name, left, &state);
+
+		if (length > left) { /* Not a character, or cut short. */
+			memset(&state, 0, sizeof(state));
+			length = 1;
+			wide = L'\0';
+		}
+		if (wide == L'\\')
+			fputs("\\\\", stdout);
+		else if (iswprint((wint_t)wide))
+			fwrite(name, 1, length, stdout);
+		else
+			for (size_t i = 0; i < length; i++)
+				printf("\\x%02x", (unsigned char)name[i]);
+		name += length;
+		left -= length;
+	}
+}
+
+void output_name(struct output *output, const char *name) {
+	output_begin(output);
+	if (output->terminal)
+		output_escaped(name);
+	else
+		fputs(name, stdout);
+	output_note(output);
+}
+
+void output_pair(struct output *output, const char *key, int width, const char *value) {
+	output_text(output, "%-*s ", width, key);
+	output_name(output, value);
+	output_text(output, "\n");
+}
+
+void output_json(struct output *output, json_t *object) {
+	char *line = json_dumps(output_memory(object), JSON_COMPACT);
+
+	output_text(output, "%s\n", (char *)output_memory(line));
+	free(line);
+	json_decref(object);
+}
+
+void output_flush(struct output *output) {
+	errno = 0;
+	fflush(stdout);
+	output_note(output);
+}
+
+int output_finish(struct output *output) {
+	output_flush(output);
+	if (fclose(stdout) && !output->error)
+		output->error = -errno;
+	if (output->error)
+		output_complain(output, "standard output: %s", strerror(-output->error));
+	return output->error;
+}
+
+void output_complain(struct output *output, const char *format, ...) {
+	char line[OUTPUT_FAILURE_SIZE];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	progress_clear(output->progress);
+	fprintf(stderr, "varve: %s\n", line);
+}
+
+void output_failure(struct output *output, const struct varve_failure *failure) {
+	char line[OUTPUT_FAILURE_SIZE];
+
+	output_complain(output, "%s", varve_strerror(failure, line, sizeof(line)));
+}
+
+/** Return the length of the UTF-8 character that P (of LEFT bytes) begins with, or 0 when there is none. */
+static size_t output_character(const char *p, size_t left) {
+	for (size_t length = 1; length <= 4 && length <= left; length++) {
+		json_t *string = json_stringn(p, length);
+
+		if (string) {
+			json_decref(string);
+			return length;
+		}
+	}
+	return 0;
+}
+
+/** Make a JSON string of NAME with U+FFFD in place of each byte that is not UTF-8. */
+static json_t *output_replaced(const char *name) {
+	size_t left = strlen(name), used = 0;
+	char *text = output_memory(malloc(left * strlen(OUTPUT_REPLACEMENT) + 1));
+	json_t *string;
+
+	while (left > 0) {
+		size_t length = output_character(name, left);
+
+		if (length)
+			memcpy(text + used, name, length);
+		else
+			memcpy(text + used, OUTPUT_REPLACEMENT, strlen(OUTPUT_REPLACEMENT));
+		used += length ? length : strlen(OUTPUT_REPLACEMENT);
+		name += length ? length : 1;
+		left -= length ? length : 1;
+	}
+	string = json_stringn(text, used);
+	free(text);
+	return string;
+}
+
+/** Make a JSON string of the bytes of NAME in hexadecimal. */
+static json_t *output_hex(const char *name) {
+	size_t length = strlen(name);
+	char *text = output_memory(malloc(2 * length + 1));
+	json_t *string;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < length; i++)
+		sprintf(text + 2 * i, "%02x", (unsigned char)name[i]);
+	string = json_string(text);
+	free(text);
+	return string;
+}
+
+void output_set_name(json_t *object, const char *key, const char *name) {
+	char key_hex[OUTPUT_KEY_SIZE];
+	json_t *string = json_string(name);
+
+	if (string) {
+		json_object_set_new(object, key, string);
+		return;
+	}
+	snprintf(key_hex, sizeof(key_hex), "%s_hex", key);
+	json_object_set_new(object, key, output_memory(output_replaced(name)));
+	json_object_set_new(object, key_hex, output_memory(output_hex(name)));
+}
+
+void output_set_number(json_t *object, const char *key, uint64_t number) {
+	json_object_set_new(object, key, json_integer((json_int_t)number));
+}
+
+/** Set member KEY of OBJECT to TEXT, unless that is NULL or empty. */
+static void output_set_given(json_t *object, const char *key, const char *text) {
+	if (text && *text)
+		output_set_name(object, key, text);
+}
+
+json_t *output_result(const char *id, const struct varve_failure *failure) {
+	json_t *object = output_memory(json_object());
+	char line[OUTPUT_FAILURE_SIZE];
+	const char *name;
+
+	if (id)
+		output_set_name(object, "id", id);
+	json_object_set_new(object, "ok", json_boolean(!failure));
+	if (!failure)
+		return object;
+	name = strerrorname_np(-failure->error);
+	json_object_set_new(object, "error", name ? json_string(name) : json_null());
+	json_object_set_new(object, "errno", json_integer(-failure->error));
+	output_set_name(object, "message", varve_strerror(failure, line, sizeof(line)));
+	output_set_given(object, "operation", failure->operation);
+	output_set_given(object, "step", failure->step);
+	output_set_given(object, "call", failure->call);
+	output_set_given(object, "path", failure->path);
+	output_set_given(object, "detail", failure->detail);
+	return object;
+}
+
+const char *output_time(char *buffer, int64_t seconds, uint32_t nanoseconds, int digits) {
+	static const uint32_t divisors[] = { 1000000000, 100000000, 10000000, 1000000, 100000, 10000, 1000, 100, 10, 1 };
+	time_t time = seconds;
+	struct tm tm;
+	size_t used;
+
+	/* A time that no calendar holds goes out as seconds since the epoch. */
+	if (!gmtime_r(&time, &tm) || !(used = strftime(buffer, OUTPUT_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm)))
+		snprintf(buffer, OUTPUT_TIME_SIZE, "@%" PRId64, seconds);
+	else if (digits > 0)
+		snprintf(buffer + used, OUTPUT_TIME_SIZE - used, ".%0*" PRIu32 "Z", digits, nanoseconds / divisors[digits]);
+	else
+		snprintf(buffer + used, OUTPUT_TIME_SIZE - used, "Z");
+	return buffer;
+}
+
+const char *output_uuid(char *buffer, const uint8_t uuid[16]) {
+	static const uint8_t zeros[16];
+	char *end = buffer;
+
+	if (memcmp(uuid, zeros, sizeof(zeros)) == 0)
+		return NULL;
+	for (int i = 0; i < 16; i++)
+		end += sprintf(end, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", uuid[i]);
+	return buffer;
+}

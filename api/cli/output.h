@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * output.h: standard output (text, escaping, JSON) and failures on standard error.
+ *
+ * Names are bytes. As text they go out as they are, or, on a terminal, with what does not print as \xHH and a backslash
+ * as \\. In JSON, which has only characters, a name that is not UTF-8 has U+FFFD in place of the bytes that are not, and
+ * a second member, its key ending in "_hex", has all its bytes in hexadecimal.
+ */
+#ifndef VARVE_CLI_OUTPUT_H
+#define VARVE_CLI_OUTPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include <varve.h>
+
+/** Bytes for a line about a failure: each byte of id, path and detail may become four. */
+#define OUTPUT_FAILURE_SIZE 8192
+/** Bytes for a time in text, with its NUL. */
+#define OUTPUT_TIME_SIZE 48
+/** Bytes for a uuid in text, with its NUL. */
+#define OUTPUT_UUID_SIZE 37
+
+struct progress;
+
+/** Where results and failures go. */
+struct output {
+	bool terminal;			/**< Standard output is a terminal. */
+	int error;			/**< The first error in writing to it, as a negative errno. */
+	struct progress *progress;	/**< The progress line, which steps aside for everything else. */
+};
+
+/** Begin. Descriptors 0 to 2 that are closed are opened such that their use fails. */
+void output_init(struct output *output, struct progress *progress);
+
+/** Write formatted text that holds no name. */
+__attribute__((format(printf, 2, 3))) void output_text(struct output *output, const char *format, ...);
+
+/** Write NAME, escaped on a terminal. */
+void output_name(struct output *output, const char *name);
+
+/** Write a line: KEY padded to WIDTH, a space, and VALUE, escaped on a terminal. */
+void output_pair(struct output *output, const char *key, int width, const char *value);
+
+/** Write OBJECT on a line of its own, and free it. */
+void output_json(struct output *output, json_t *object);
+
+/** Hand over what was written to whoever reads it. */
+void output_flush(struct output *output);
+
+/** End: flush, close standard output, and report if it did not take everything. Return 0 or -errno. */
+int output_finish(struct output *output);
+
+/** Write a line about FAILURE on standard error. */
+void output_failure(struct output *output, const struct varve_failure *failure);
+
+/** Write "varve: TEXT" on standard error. */
+__attribute__((format(printf, 2, 3))) void output_complain(struct output *output, const char *format, ...);
+
+/** Begin a JSON object that tells whether all went well: "ok", and the members of FAILURE, if it is not NULL. */
+json_t *output_result(const char *id, const struct varve_failure *failure);
+
+/** Set member KEY of OBJECT to the bytes of NAME; or, where they are not UTF-8, KEY and KEY_hex. */
+void output_set_name(json_t *object, const char *key, const char *name);
+
+/** Set member KEY of OBJECT to NUMBER. */
+void output_set_number(json_t *object, const char *key, uint64_t number);
+
+/** Write a time as ISO 8601, UTC, into BUFFER (OUTPUT_TIME_SIZE bytes), with DIGITS (0..9) decimals; return it. */
+const char *output_time(char *buffer, int64_t seconds, uint32_t nanoseconds, int digits);
+
+/** Write UUID in its canonical form into BUFFER (OUTPUT_UUID_SIZE bytes); return it, or NULL when it is all zeros. */
+const char *output_uuid(char *buffer, const uint8_t uuid[16]);
+
+/** Return POINTER, or end the process for want of memory when it is NULL. */
+void *output_memory(void *pointer);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* progress.h: the line on a terminal that tells how far the work is. */
+#ifndef VARVE_CLI_PROGRESS_H
+#define VARVE_CLI_PROGRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** Work that is shorter than this shows no progress line. */
+#define PROGRESS_DELAY_MS 1000
+/** The line is written anew at most this often. */
+#define PROGRESS_INTERVAL_MS 200
+
+/** The progress line of one piece of work after the other. */
+struct progress {
+	bool enabled;		/**< Standard error is a terminal that can erase a line. */
+	bool shown;		/**< The line stands on the terminal now. */
+	const char *label;	/**< The work, or NULL when none is under way. */
+	size_t total;		/**< How many items there will be; 0: not known. */
+	int64_t started_ms;	/**< When the work began. */
+	int64_t updated_ms;	/**< When the line was last written. */
+};
+
+/** Find out whether a progress line can be shown at all. */
+void progress_init(struct progress *progress);
+
+/** Begin work called LABEL on TOTAL items (0: not known). */
+void progress_start(struct progress *progress, const char *label, size_t total);
+
+/** Write the line anew, if it is time to: DONE items ended, of which FAILED failed. */
+void progress_update(struct progress *progress, size_t done, size_t failed);
+
+/** Return how long a poll may sleep before the next update, in milliseconds; -1: for ever. */
+int progress_timeout_ms(const struct progress *progress);
+
+/** Take the line off the terminal, because other text is about to be written. */
+void progress_clear(struct progress *progress);
+
+/** End the work. */
+void progress_finish(struct progress *progress);
+
+#endif

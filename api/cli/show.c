@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* show.c: the commands `ls`, `info`, `get` and `exists`. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "flight.h"
+
+/** The width of the keys in a block of `info`. */
+#define INFO_KEY_WIDTH 19
+/** Decimals of a time to the second. */
+#define SHOW_SECONDS 0
+/** Decimals of a time to the nanosecond. */
+#define SHOW_NANOSECONDS 9
+
+/* ---- info -------------------------------------------------------------------------------------------------------- */
+
+/** Submit the question about ID. */
+static int info_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
+		       varve_request *ret_request) {
+	return varve_layer_info(flight->cli->store, id, callback, user_data, ret_request);
+}
+
+/** Keep what is known of the layer. */
+static void info_take(struct flight_slot *slot, const struct varve_result *result) {
+	if (!result->info)
+		return;
+	slot->payload = output_memory(malloc(sizeof(*result->info)));
+	memcpy(slot->payload, result->info, sizeof(*result->info));
+}
+
+/** Set member KEY of OBJECT to TEXT, or to null when that is NULL. */
+static void info_set(json_t *object, const char *key, const char *text) {
+	json_object_set_new(object, key, text ? json_string(text) : json_null());
+}
+
+/** Write INFO as a JSON object. */
+static void info_json(struct output *output, const struct varve_layer_info *info) {
+	char time[OUTPUT_TIME_SIZE], uuid[OUTPUT_UUID_SIZE];
+	json_t *object = output_result(info->id, NULL);
+
+	if (info->parent[0])
+		output_set_name(object, "parent", info->parent);
+	else
+		info_set(object, "parent", NULL);
+	output_set_number(object, "subvolume_id", info->subvolume_id);
+	info_set(object, "uuid", output_uuid(uuid, info->uuid));
+	info_set(object, "parent_uuid", output_uuid(uuid, info->parent_uuid));
+	output_set_number(object, "generation", info->generation);
+	output_set_number(object, "created_generation", info->created_generation);
+	info_set(object, "created", output_time(time, info->created_s, info->created_ns, SHOW_NANOSECONDS));
+	info_set(object, "changed", output_time(time, info->changed_s, info->changed_ns, SHOW_NANOSECONDS));
+	json_object_set_new(object, "read_only", json_boolean(info->flags & VARVE_LAYER_READ_ONLY));
+	output_json(output, object);
+}
+
+/** Write a line of a block: KEY and NUMBER. */
+static void info_number(struct output *output, const char *key, uint64_t number) {
+	output_text(output, "%-*s %" PRIu64 "\n", INFO_KEY_WIDTH, key, number);
+}
+
+/** Write INFO as a block of lines. */
+static void info_text(struct output *output, const struct varve_layer_info *info) {
+	char time[OUTPUT_TIME_SIZE], uuid[OUTPUT_UUID_SIZE];
+	const char *text;
+
+	output_pair(output, "ID:", INFO_KEY_WIDTH, info->id);
+	output_pair(output, "Parent:", INFO_KEY_WIDTH, info->parent[0] ? info->parent : "-");
+	info_number(output, "Subvolume ID:", info->subvolume_id);
+	text = output_uuid(uuid, info->uuid);
+	output_pair(output, "UUID:", INFO_KEY_WIDTH, text ? text : "-");
+	text = output_uuid(uuid, info->parent_uuid);
+	output_pair(output, "Parent UUID:", INFO_KEY_WIDTH, text ? text : "-");
+	info_number(output, "Generation:", info->generation);
+	info_number(output, "Created generation:", info->created_generation);
+	text = output_time(time, info->created_s, info->created_ns, SHOW_NANOSECONDS);
+	output_pair(output, "Created:", INFO_KEY_WIDTH, text);
+	text = output_time(time, info->changed_s, info->changed_ns, SHOW_NANOSECONDS);
+	output_pair(output, "Changed:", INFO_KEY_WIDTH, text);
+	output_pair(output, "Read-only:", INFO_KEY_WIDTH, info->flags & VARVE_LAYER_READ_ONLY ? "yes" : "no");
+}
+
+/** Write what is known of a layer; an empty line parts the blocks. */
+static void info_report(struct flight_slot *slot) {
+	struct cli *cli = slot->flight->cli;
+
+	if (cli->json) {
+		info_json(&cli->output, slot->payload);
+		return;
+	}
+	if (slot->flight->done > 1)
+		output_text(&cli->output, "\n");
+	info_text(&cli->output, slot->payload);
+}
+
+static const struct flight_job info_job = {
+	.name = "info",
+	.past = "shown",
+	.submit = info_submit,
+	.take = info_take,
+	.report = info_report,
+};
+
+/** Tell about layers. */
+static int info_run(struct cli *cli, const struct arguments *arguments) {
+	return flight_run_operands(cli, &info_job, arguments, NULL);
+}
+
+const struct command info_command = {
+	.name = "info",
+	.operands = "ID...",
+	.summary = "tell about layers",
+	.operands_min = 1,
+	.operands_max = SIZE_MAX,
+	.open_flags = CLI_OPEN_LOOK,
+	.run = info_run,
+};
+
+/* ---- ls ---------------------------------------------------------------------------------------------------------- */
+
+/** A copy of the names of all layers, in one piece of memory. */
+struct list_names {
+	size_t count;		/**< How many. */
+	const char *names[];	/**< The names; their bytes follow. */
+};
+
+static const struct option_spec list_options[] = {
+	{ .letter = 'l', .name = "long", .help = "subvolume id, time of creation, ro or rw, name, and <- parent" },
+	{ 0 },
+};
+
+/** Submit the question for the names. */
+static int list_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
+		       varve_request *ret_request) {
+	return varve_layer_list(flight->cli->store, callback, user_data, ret_request);
+}
+
+/** Keep the names, in the job's data. */
+static void list_take(struct flight_slot *slot, const struct varve_result *result) {
+	struct list_names **ret_names = slot->flight->data;
+	size_t size = sizeof(struct list_names) + result->ids_count * sizeof(char *);
+	struct list_names *names;
+	char *end;
+
+	if (result->error)
+		return;
+	for (size_t i = 0; i < result->ids_count; i++)
+		size += strlen(result->ids[i]) + 1;
+	names = output_memory(malloc(size));
+	names->count = result->ids_count;
+	end = (char *)&names->names[names->count];
+	for (size_t i = 0; i < names->count; i++) {
+		names->names[i] = end;
+		end = stpcpy(end, result->ids[i]) + 1;
+	}
+	*ret_names = names;
+}
+
+/** Leave the writing to list_run(). */
+static void list_report(struct flight_slot *slot) {
+}
+
+static const struct flight_job list_job = {
+	.name = "ls",
+	.single = true,
+	.submit = list_submit,
+	.take = list_take,
+	.report = list_report,
+};
+
+/** Was the layer removed since its name was read? */
+static bool list_forgive(const struct flight_slot *slot) {
+	return slot->error == -ENOENT;
+}
+
+/** Write a long line. */
+static void list_report_long(struct flight_slot *slot) {
+	struct output *output = &slot->flight->cli->output;
+	const struct varve_layer_info *info = slot->payload;
+	char time[OUTPUT_TIME_SIZE];
+
+	if (!info)
+		return;
+	if (slot->flight->cli->json) {
+		info_json(output, info);
+		return;
+	}
+	output_text(output, "%10" PRIu64 "  %s  %s  ", info->subvolume_id,
+		    output_time(time, info->created_s, info->created_ns, SHOW_SECONDS),
+		    info->flags & VARVE_LAYER_READ_ONLY ? "ro" : "rw");
+	output_name(output, info->id);
+	if (info->parent[0]) {
+		output_text(output, " <- ");
+		output_name(output, info->parent);
+	}
+	output_text(output, "\n");
+}
+
+static const struct flight_job list_long_job = {
+	.name = "ls",
+	.past = "shown",
+	.submit = info_submit,
+	.take = info_take,
+	.forgive = list_forgive,
+	.report = list_report_long,
+};
+
+/** Write a name. */
+static void list_name(struct cli *cli, const char *name) {
+	json_t *object;
+
+	if (!cli->json) {
+		output_name(&cli->output, name);
+		output_text(&cli->output, "\n");
+		return;
+	}
+	object = output_memory(json_object());
+	output_set_name(object, "id", name);
+	output_json(&cli->output, object);
+}
+
+/** Write long lines for NAMES. Return an exit status. */
+static int list_long(struct cli *cli, const struct list_names *names) {
+	struct ids *ids = output_memory(malloc(sizeof(*ids)));
+	int status;
+
+	ids_init(ids, names->names, names->count, true);
+	status = flight_run(cli, &list_long_job, ids, NULL);
+	free(ids);
+	return status;
+}
+
+/** List the layers. */
+static int list_run(struct cli *cli, const struct arguments *arguments) {
+	struct list_names *names = NULL;
+	int status = flight_run_single(cli, &list_job, &names);
+
+	if (status != CLI_DONE)
+		goto out;
+	if (options_has(arguments, "long"))
+		status = list_long(cli, names);
+	else
+		for (size_t i = 0; i < names->count && !cli->output.error; i++)
+			list_name(cli, names->names[i]);
+out:
+	free(names);
+	return status;
+}
+
+const struct command list_command = {
+	.name = "ls",
+	.operands = "",
+	.summary = "list the layers",
+	.options = list_options,
+	.open_flags = CLI_OPEN_LOOK,
+	.run = list_run,
+};
+
+/* ---- get --------------------------------------------------------------------------------------------------------- */
+
+static const struct option_spec get_options[] = {
+	{ .letter = 'o', .name = "mount-opt", .argument = "OPT", .help = "mount option; ro is taken (repeatable)" },
+	{ 0 },
+};
+
+/** Submit the question for the path of ID; the job's data are the mount options. */
+static int get_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
+		      varve_request *ret_request) {
+	return varve_layer_get(flight->cli->store, id, flight->data, callback, user_data, ret_request);
+}
+
+/** Keep the path. */
+static void get_take(struct flight_slot *slot, const struct varve_result *result) {
+	if (result->path)
+		slot->payload = output_memory(strdup(result->path));
+}
+
+/** Write the path. */
+static void get_report(struct flight_slot *slot) {
+	struct cli *cli = slot->flight->cli;
+	json_t *object;
+
+	if (!cli->json) {
+		output_name(&cli->output, slot->payload);
+		output_text(&cli->output, "\n");
+		return;
+	}
+	object = output_result(slot->id, NULL);
+	output_set_name(object, "path", slot->payload);
+	output_json(&cli->output, object);
+}
+
+static const struct flight_job get_job = {
+	.name = "get",
+	.past = "shown",
+	.submit = get_submit,
+	.take = get_take,
+	.report = get_report,
+};
+
+/** Tell where a layer is. */
+static int get_run(struct cli *cli, const struct arguments *arguments) {
+	const char **options = output_memory(options_values(arguments, "mount-opt"));
+	int status = flight_run_operands(cli, &get_job, arguments, options);
+
+	free(options);
+	return status;
+}
+
+const struct command get_command = {
+	.name = "get",
+	.operands = "ID",
+	.summary = "tell the path of a layer",
+	.options = get_options,
+	.operands_min = 1,
+	.operands_max = 1,
+	.open_flags = CLI_OPEN_LOOK,
+	.run = get_run,
+};
+
+/* ---- exists ------------------------------------------------------------------------------------------------------ */
+
+/** Submit the question whether ID exists. */
+static int exists_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
+			 varve_request *ret_request) {
+	return varve_layer_exists(flight->cli->store, id, callback, user_data, ret_request);
+}
+
+/** Keep the answer. */
+static void exists_take(struct flight_slot *slot, const struct varve_result *result) {
+	bool *exists = output_memory(malloc(sizeof(*exists)));
+
+	*exists = result->exists;
+	slot->payload = exists;
+}
+
+/** Write the answer in JSON; as text the exit status is all. */
+static void exists_report(struct flight_slot *slot) {
+	struct cli *cli = slot->flight->cli;
+	const bool *exists = slot->payload;
+	bool *all = slot->flight->data;
+	json_t *object;
+
+	*all = *all && *exists;
+	if (!cli->json)
+		return;
+	object = output_result(slot->id, NULL);
+	json_object_set_new(object, "exists", json_boolean(*exists));
+	output_json(&cli->output, object);
+}
+
+static const struct flight_job exists_job = {
+	.name = "exists",
+	.past = "looked for",
+	.submit = exists_submit,
+	.take = exists_take,
+	.report = exists_report,
+};
+
+/** Is there such a layer? */
+static int exists_run(struct cli *cli, const struct arguments *arguments) {
+	bool all = true;
+	int status = flight_run_operands(cli, &exists_job, arguments, &all);
+
+	return status == CLI_DONE && !all ? CLI_FAILED : status;
+}
+
+const struct command exists_command = {
+	.name = "exists",
+	.operands = "ID",
+	.summary = "tell by the exit status whether there is such a layer: 0 or 1",
+	.operands_min = 1,
+	.operands_max = 1,
+	.open_flags = CLI_OPEN_LOOK,
+	.run = exists_run,
+};

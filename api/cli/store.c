@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store.c: opens and closes the store as the global options say. */
+#include "store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+const struct option_spec store_options[] = {
+	{ .name = "home", .argument = "DIR", .help = "the store's directory (else $VARVE_HOME, else /var/lib/varve)" },
+	{ .name = "json", .help = "write one JSON object a line" },
+	{ .name = "relaxed", .help = "do not wait until what is done would survive a power cut" },
+	{ .name = "no-uring", .help = "do not use io_uring" },
+	{ .name = "private-mount", .help = "bind-mount the store's directory on itself, privately, meanwhile" },
+	{ .name = "store-opt", .argument = "K=V", .help = "option of the store, as btrfs.min_space=1g (repeatable)" },
+	{ .name = "debug", .argument = "LIST", .help = "trace op,ring,lane,btrfs or all on standard error" },
+	{ .letter = 'h', .name = "help", .help = "show this help, or that of the command" },
+	{ 0 },
+};
+
+int store_configure(struct cli *cli, const struct arguments *arguments) {
+	static const struct {
+		const char *option;
+		uint32_t flag;
+	} flags[] = {
+		{ "relaxed", VARVE_OPEN_RELAXED },
+		{ "no-uring", VARVE_OPEN_NO_URING },
+		{ "private-mount", VARVE_OPEN_PRIVATE_MOUNT },
+	};
+
+	cli->json = options_has(arguments, "json");
+	cli->debug = options_value(arguments, "debug");
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		if (options_has(arguments, flags[i].option))
+			cli->open_flags |= flags[i].flag;
+	}
+	cli->home = options_value(arguments, "home");
+	if (cli->home && !*cli->home) {
+		output_complain(&cli->output, "--home: no directory named");
+		return -EINVAL;
+	}
+	if (!cli->home)
+		cli->home = getenv("VARVE_HOME");
+	if (cli->home && !*cli->home)
+		cli->home = NULL;
+	cli->store_options = output_memory(options_values(arguments, "store-opt"));
+	return 0;
+}
+
+int store_open(struct cli *cli, const struct command *command) {
+	struct varve_config config = VARVE_CONFIG_INIT;
+	struct varve_failure failure = { 0 };
+	int r;
+
+	config.home = cli->home;
+	config.options = cli->store_options;
+	config.flags = cli->open_flags | command->open_flags;
+	config.debug = cli->debug;
+	r = varve_open(&config, &cli->store, &failure);
+	if (r < 0) {
+		output_failure(&cli->output, &failure);
+		if (cli->json)
+			output_json(&cli->output, output_result(NULL, &failure));
+	}
+	return r;
+}
+
+void store_close(struct cli *cli) {
+	varve_close(cli->store);
+	cli->store = NULL;
+	free(cli->store_options);
+	cli->store_options = NULL;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* upkeep.c: the commands `status`, `sync`, `gc` and `version`. */
+#include "upkeep.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "flight.h"
+
+/* ---- status ------------------------------------------------------------------------------------------------------ */
+
+/** A copy of the status, in one piece of memory. */
+struct upkeep_status {
+	size_t count;				/**< How many entries. */
+	struct varve_status_entry entries[];	/**< The entries; their strings follow. */
+};
+
+/** Submit the question for the status. */
+static int status_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
+			 varve_request *ret_request) {
+	return varve_status(flight->cli->store, callback, user_data, ret_request);
+}
+
+/** Keep the status. */
+static void status_take(struct flight_slot *slot, const struct varve_result *result) {
+	size_t entries_size = sizeof(struct upkeep_status) + result->status_count * sizeof(struct varve_status_entry);
+	size_t strings_size = 0;
+	struct upkeep_status *status;
+	char *end;
+
+	for (size_t i = 0; i < result->status_count; i++)
+		strings_size += strlen(result->status[i].key) + strlen(result->status[i].value) + 2;
+	status = output_memory(malloc(entries_size + strings_size));
+	status->count = result->status_count;
+	end = (char *)status + entries_size;
+	for (size_t i = 0; i < status->count; i++) {
+		status->entries[i].key = end;
+		end = stpcpy(end, result->status[i].key) + 1;
+		status->entries[i].value = end;
+		end = stpcpy(end, result->status[i].value) + 1;
+	}
+	slot->payload = status;
+}
+
+/** Write the status. */
+static void status_report(struct flight_slot *slot) {
+	struct cli *cli = slot->flight->cli;
+	const struct upkeep_status *status = slot->payload;
+	json_t *object = cli->json ? output_memory(json_object()) : NULL;
+	int width = 0;
+
+	for (size_t i = 0; i < status->count; i++) {
+		int length = (int)strlen(status->entries[i].key);
+
+		width = length > width ? length : width;
+	}
+	for (size_t i = 0; i < status->count; i++) {
+		if (cli->json)
+			output_set_name(object, status->entries[i].key, status->entries[i].value);
+		else
+			output_pair(&cli->output, status->entries[i].key, width + 1, status->entries[i].value);
+	}
+	if (cli->json)
+		output_json(&cli->output, object);
+}
+
+static const struct flight_job status_job = {
+	.name = "status",
+	.single = true,
+	.submit = status_submit,
+	.take = status_take,
+	.report = status_report,
+};
+
+/** Tell the state of store, kernel and library. */
+static int status_run(struct cli *cli, const struct arguments *arguments) {
+	return flight_run_single(cli, &status_job, NULL);
+}
+
+const struct command status_command = {
+	.name = "status",
+	.operands = "",
+	.summary = "tell versions, kernel features, privileges, limits and backlog",
+	.open_flags = CLI_OPEN_LOOK,
+	.run = status_run,
+};
+
+/* ---- sync -------------------------------------------------------------------------------------------------------- */
+
+static const struct option_spec sync_options[] = {
+	{ .name = "wait-clean", .help = "wait until the space of all removed layers is free, too" },
+	{ 0 },
+};
+
+/** Submit a sync; the job's data are its flags. */
+static int sync_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
+		       varve_request *ret_request) {
+	const uint32_t *flags = flight->data;
+
+	return varve_sync(flight->cli->store, *flags, callback, user_data, ret_request);
+}
+
+/** Write nothing, in JSON neither. */
+static void sync_report_nothing(struct flight_slot *slot) {
+}
+
+static const struct flight_job sync_job = {
+	.name = "sync",
+	.single = true,
+	.submit = sync_submit,
+};
+
+static const struct flight_job sync_quiet_job = {
+	.name = "sync",
+	.single = true,
+	.submit = sync_submit,
+	.report = sync_report_nothing,
+};
+
+int upkeep_wait_clean(struct cli *cli) {
+	uint32_t flags = VARVE_SYNC_CLEAN;
+
+	return flight_run_single(cli, &sync_quiet_job, &flags);
+}
+
+/** Make all that was done durable. */
+static int sync_run(struct cli *cli, const struct arguments *arguments) {
+	uint32_t flags = options_has(arguments, "wait-clean") ? VARVE_SYNC_CLEAN : 0;
+
+	return flight_run_single(cli, &sync_job, &flags);
+}
+
+const struct command sync_command = {
+	.name = "sync",
+	.operands = "",
+	.summary = "make all that was done before durable",
+	.options = sync_options,
+	.open_flags = CLI_OPEN_LOOK,
+	.run = sync_run,
+};
+
+/* ---- gc ---------------------------------------------------------------------------------------------------------- */
+
+/** Submit a sweep. */
+static int gc_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
+		     varve_request *ret_request) {
+	return varve_sweep(flight->cli->store, callback, user_data, ret_request);
+}
+
+/** Keep the report; a sweep that failed in part has one, too. */
+static void gc_take(struct flight_slot *slot, const struct varve_result *result) {
+	if (!result->sweep)
+		return;
+	slot->payload = output_memory(malloc(sizeof(*result->sweep)));
+	memcpy(slot->payload, result->sweep, sizeof(*result->sweep));
+}
+
+/** Write what the sweep did. */
+static void gc_report(struct flight_slot *slot) {
+	struct cli *cli = slot->flight->cli;
+	const struct varve_sweep_report *sweep = slot->payload;
+	const struct {
+		const char *key;
+		uint64_t value;
+	} rows[] = {
+		{ "staging_removed", sweep->staging_removed },
+		{ "trash_removed", sweep->trash_removed },
+		{ "quota_files_removed", sweep->quota_files_removed },
+		{ "failures", sweep->failures },
+	};
+	json_t *object = cli->json ? output_result(NULL, slot->failure) : NULL;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (cli->json)
+			output_set_number(object, rows[i].key, rows[i].value);
+		else
+			output_text(&cli->output, "%-20s %" PRIu64 "\n", rows[i].key, rows[i].value);
+	}
+	if (cli->json)
+		output_json(&cli->output, object);
+}
+
+static const struct flight_job gc_job = {
+	.name = "gc",
+	.single = true,
+	.submit = gc_submit,
+	.take = gc_take,
+	.report = gc_report,
+	.report_failed = true,
+};
+
+/** Sweep. */
+static int gc_run(struct cli *cli, const struct arguments *arguments) {
+	return flight_run_single(cli, &gc_job, NULL);
+}
+
+const struct command gc_command = {
+	.name = "gc",
+	.operands = "",
+	.summary = "remove what crashed processes left behind",
+	.open_flags = CLI_OPEN_LOOK,
+	.run = gc_run,
+};
+
+/* ---- version ----------------------------------------------------------------------------------------------------- */
+
+/** Tell the version. */
+static int version_run(struct cli *cli, const struct arguments *arguments) {
+	json_t *object;
+
+	if (!cli->json) {
+		output_text(&cli->output, "varve %s\n", varve_version());
+		return CLI_DONE;
+	}
+	object = output_memory(json_object());
+	json_object_set_new(object, "version", json_string(varve_version()));
+	output_json(&cli->output, object);
+	return CLI_DONE;
+}
+
+const struct command version_command = {
+	.name = "version",
+	.operands = "",
+	.summary = "tell the version",
+	.storeless = true,
+	.run = version_run,
+};

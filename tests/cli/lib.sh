@@ -1,0 +1,147 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# lib.sh: what the tests of the command share. A test sources it, calls lib_start, and then runs and expects.
+#
+# The runner gives a test its file system (VARVE_TEST_MOUNT). By hand, as root, a test makes itself one in an image.
+set -euo pipefail
+export LC_ALL=C.UTF-8
+unset VARVE_HOME VARVE_DEBUG
+
+readonly LIB_IMAGE_SIZE=1G
+# How long a test waits for something that must happen: this many times this many seconds.
+readonly LIB_TRIES=500 LIB_PAUSE_S=0.02
+
+lib_repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
+VARVE_BUILD="${VARVE_BUILD:-$lib_repository/build}"
+VARVE_TEST_BACKEND="${VARVE_TEST_BACKEND:-uring}"
+varve="$VARVE_BUILD/varve"
+# What every run of the command is given; a test adds to it.
+lib_options=()
+if [[ "$VARVE_TEST_BACKEND" == threads ]]; then
+	lib_options+=(--no-uring)
+fi
+# Mount points of this test, to be unmounted at its end.
+lib_mounts=()
+# What the last run() left: exit status; standard output and error are in $scratch/out and $scratch/err.
+status=0
+
+# End the test as skipped, because of $1.
+lib_skip() {
+	printf '%s\n' "$1"
+	exit 77
+}
+
+# End the test as failed, with where and why: the arguments, a line each.
+lib_fail() {
+	local depth=1
+	while [[ "${BASH_SOURCE[depth]}" == */lib.sh ]]; do
+		depth=$((depth + 1))
+	done
+	printf '%s:%s: failed:\n' "${BASH_SOURCE[depth]##*/}" "${BASH_LINENO[depth - 1]}"
+	printf '%s\n' "$@"
+	exit 1
+}
+
+# Undo what lib_start did.
+lib_finish() {
+	local result=$? mount
+	trap - EXIT
+	for mount in "${lib_mounts[@]}"; do
+		if mountpoint -q "$mount"; then
+			umount "$mount"
+		fi
+	done
+	if [[ -n "${scratch:-}" && -d "$scratch" ]]; then
+		# One file system: what is still mounted below is not ours to remove.
+		rm -rf --one-file-system "${scratch:?}"
+	fi
+	exit "$result"
+}
+
+# Begin: make a scratch directory; where $1 is pool, not nothing, see that there is a btrfs, whose store is $home.
+lib_start() {
+	scratch="$(mktemp -d)"
+	trap lib_finish EXIT
+	if [[ ! -x "$varve" ]]; then
+		lib_fail "no command $varve: build it first"
+	fi
+	if [[ "$1" != pool ]]; then
+		return
+	fi
+	if [[ -z "${VARVE_TEST_MOUNT:-}" ]]; then
+		if ((EUID != 0)); then
+			lib_skip "needs root to mount a btrfs image"
+		fi
+		VARVE_TEST_MOUNT="$scratch/mnt"
+		mkdir "$VARVE_TEST_MOUNT"
+		lib_mounts+=("$VARVE_TEST_MOUNT")
+		truncate -s "$LIB_IMAGE_SIZE" "$scratch/image"
+		mkfs.btrfs -q "$scratch/image"
+		mount -t btrfs -o loop,user_subvol_rm_allowed "$scratch/image" "$VARVE_TEST_MOUNT"
+	fi
+	home="$VARVE_TEST_MOUNT/store"
+	lib_options+=(--home "$home")
+}
+
+# Run the command with the arguments; keep status, standard output and standard error.
+run() {
+	status=0
+	"$varve" "${lib_options[@]}" "$@" >"$scratch/out" 2>"$scratch/err" || status=$?
+}
+
+# The last run ended with status $1, standard output $2 (exactly) and standard error $3 (a pattern, [ and \ quoted).
+expect() {
+	local error
+	error="$(cat "$scratch/err")"
+	if [[ "$status" != "$1" ]]; then
+		lib_fail "status $status instead of $1" "standard error: $error"
+	fi
+	if ! printf '%s' "$2" | cmp -s - "$scratch/out"; then
+		lib_fail "standard output is" "$(cat -v "$scratch/out")" "instead of" "$(cat -v <<<"$2")" "standard error: $error"
+	fi
+	# shellcheck disable=SC2053 # It is a pattern.
+	if [[ "$error" != $3 ]]; then
+		lib_fail "standard error is" "$error" "instead of" "$3"
+	fi
+}
+
+# Run the command with the arguments; it must succeed and print nothing.
+quietly() {
+	run "$@"
+	expect 0 "" ""
+}
+
+# The layers of the store are the arguments.
+expect_layers() {
+	run ls
+	if (($#)); then
+		expect 0 "$(printf '%s\n' "$@")"$'\n' ""
+	else
+		expect 0 "" ""
+	fi
+}
+
+# Print the file $1 with what differs from run to run replaced by words.
+masked() {
+	local hex='[0-9a-f]'
+	sed -E -e "s/$hex{8}-$hex{4}-$hex{4}-$hex{4}-$hex{12}/UUID/g" \
+		-e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{9}Z/TIME_NS/g' \
+		-e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z/TIME/g' \
+		-e 's/("(subvolume_id|generation|created_generation)":)[0-9]+/\1N/g' \
+		-e 's/^((Subvolume ID|Generation|Created generation): +)[0-9]+$/\1N/' \
+		-e 's/^ *[0-9]+  TIME/N  TIME/' "$1" >"$scratch/masked"
+	mv "$scratch/masked" "$1"
+}
+
+# Call the arguments until they succeed; $1 says in words what is awaited.
+await() {
+	local what="$1" try
+	shift
+	for ((try = 0; try < LIB_TRIES; try++)); do
+		if "$@"; then
+			return
+		fi
+		sleep "$LIB_PAUSE_S"
+	done
+	lib_fail "waited in vain for $what"
+}

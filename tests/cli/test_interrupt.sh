@@ -1,0 +1,100 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# SIGINT and SIGTERM: what is in flight is cancelled, what was done stays and is told, the status names the signal.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+lib_start pool
+mkfifo "$scratch/fifo"
+
+# Start the command with the arguments in the background, reading $scratch/fifo; its pid is $child, our end is $writer.
+start() {
+	env --default-signal=INT,TERM "$varve" "${lib_options[@]}" "$@" <"$scratch/fifo" >"$scratch/out" 2>"$scratch/err" &
+	child=$!
+	exec {writer}>"$scratch/fifo"
+}
+
+# Send signal $1 and wait for the end.
+interrupt() {
+	kill -s "$1" "$child"
+	status=0
+	wait "$child" || status=$?
+	exec {writer}>&-
+}
+
+# ---- idle, waiting for more ids ------------------------------------------------------------------------------------------
+
+for signal in INT:130 TERM:143; do
+	start create --json -
+	printf 'one\ntwo\n/bad\n' >&"$writer"
+	await "the third answer" grep -q '"id":"/bad"' "$scratch/out"
+	interrupt "${signal%:*}"
+	sed -i /bad/d "$scratch/out"
+	expect "${signal#*:}" '{"id":"one","ok":true}'$'\n''{"id":"two","ok":true}'$'\n' "varve: create /bad: CHECK: *
+varve: create: stopped by SIG${signal%:*}: 2 created, 1 failed, 0 cancelled"
+	expect_layers one two
+	quietly rm one two
+done
+
+# ---- busy ----------------------------------------------------------------------------------------------------------------
+
+# What was told as done is done, what was told as cancelled has left nothing, and the sums are right.
+check_busy() {
+	local word="$1" ok cancelled
+	ok="$(grep -c '"ok":true' "$scratch/out" || true)"
+	cancelled="$(grep -c '"error":"ECANCELED"' "$scratch/out" || true)"
+	[[ "$status" == 130 ]] || lib_fail "status $status" "$(head -n 3 "$scratch/err")"
+	[[ "$(cat "$scratch/err")" == "varve: ${word%% *}: stopped by SIGINT: $ok ${word#* }, 0 failed, $cancelled cancelled" ]] ||
+		lib_fail "$ok ok, $cancelled cancelled, but" "$(head -n 3 "$scratch/err")"
+	[[ "$(wc -l <"$scratch/out")" == $((ok + cancelled)) ]] || lib_fail "other objects:" "$(grep -v -e true -e ECANC "$scratch/out")"
+	sed -n -E 's/^\{"id":"([^"]*)","ok":true\}$/\1/p' "$scratch/out" | sort >"$scratch/done"
+}
+
+start create --json -
+# An endless stream: it cannot be at its end when the signal comes.
+seq 1000000 1>&"$writer" 2>/dev/null &
+feeder=$!
+await "the first answer" test -s "$scratch/out"
+interrupt INT
+wait "$feeder" || true
+check_busy "create created"
+run ls
+sort "$scratch/out" | cmp -s - "$scratch/done" || lib_fail "the layers are not those that were told"
+run status
+[[ "$status" == 0 ]] || lib_fail "status: $(cat "$scratch/err")"
+# Nothing half-made is left.
+run gc
+grep -Eq '^staging_removed +0$' "$scratch/out" || lib_fail "gc found" "$(cat "$scratch/out")"
+
+# rm: what was not told as removed is still there.
+run ls
+cp "$scratch/out" "$scratch/before"
+seq -f 'more-%g' 20000 >"$scratch/more"
+quietly create --relaxed - <"$scratch/more"
+cat "$scratch/more" "$scratch/before" | sort >"$scratch/all"
+start rm --json -
+cat "$scratch/all" 1>&"$writer" 2>/dev/null &
+feeder=$!
+await "the first answer" test -s "$scratch/out"
+interrupt INT
+wait "$feeder" || true
+check_busy "rm removed"
+run ls
+sort "$scratch/out" >"$scratch/left"
+comm -23 "$scratch/all" "$scratch/done" | cmp -s - "$scratch/left" || lib_fail "the layers left are not those that were not removed"
+
+# ---- who wants a signal ignored -------------------------------------------------------------------------------------------
+
+(
+	trap '' INT
+	exec "$varve" "${lib_options[@]}" create --json - <"$scratch/fifo" >"$scratch/out" 2>"$scratch/err"
+) &
+child=$!
+exec {writer}>"$scratch/fifo"
+printf 'kept\n' >&"$writer"
+await "the first answer" test -s "$scratch/out"
+kill -s INT "$child"
+printf 'going\n' >&"$writer"
+exec {writer}>&-
+status=0
+wait "$child" || status=$?
+expect 0 '{"id":"kept","ok":true}'$'\n''{"id":"going","ok":true}'$'\n' ""

@@ -1,0 +1,122 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# varve-test: mount=no root=no backend=any
+# Every mistake on the command line ends with status 2 and says what and where the help is; and every command has help.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+lib_start nothing
+
+# The command line $2... is refused with the message $1, and points at the help of the command COMMAND before the '|' in $1.
+refused() {
+	local command="${1%%|*}" message="${1#*|}"
+	shift
+	run "$@"
+	expect 2 "" "varve: $message"$'\n'"Try 'varve ${command:+$command }--help' for more."
+}
+
+refused "|no command given"
+refused "|no command given" --json
+refused "|no such command: 'frobnicate'" frobnicate
+refused "|no such command: ''" ''
+refused "|no such command: 'creat'" creat a
+refused "|unrecognized option '--frobnicate'" --frobnicate ls
+refused "|option '--home' requires an argument" --home
+refused "|option '--json' doesn't allow an argument" --json=yes ls
+refused "|invalid option -- 'x'" -x ls
+refused "pool|pool: no command given" pool
+refused "pool|pool: no such command: 'destroy'" pool destroy
+refused "pool|pool: unrecognized option '--frobnicate'" pool --frobnicate
+refused "pool create|pool create: --size SIZE is missing" pool create file --mount dir
+refused "pool create|pool create: --mount DIR is missing" pool create file --size 1g
+refused "pool create|pool create: operands are missing: FILE" pool create --size 1g --mount dir
+refused "pool create|pool create: one operand too many: 'other'" pool create file other --size 1g --mount dir
+refused "pool mount|pool mount: operands are missing: FILE DIR" pool mount file
+refused "pool mount|pool mount: one operand too many: 'c'" pool mount a b c
+refused "pool umount|pool umount: operands are missing: DIR" pool umount
+refused "pool umount|pool umount: one operand too many: 'b'" pool umount a b
+refused "create|create: operands are missing: ID..." create
+refused "create|create: option '--parent' requires an argument" create a --parent
+refused "create|create: unrecognized option '--frobnicate'" create --frobnicate a
+refused "rm|rm: operands are missing: ID..." rm -f
+refused "rm|rm: invalid option -- 'r'" rm -r a
+refused "ls|ls: one operand too many: 'a'" ls a
+refused "ls|ls: invalid option -- 'a'" ls -la
+refused "info|info: operands are missing: ID..." info
+refused "get|get: operands are missing: ID" get
+refused "get|get: one operand too many: 'b'" get a b
+refused "get|get: option requires an argument -- 'o'" get a -o
+refused "exists|exists: operands are missing: ID" exists
+refused "exists|exists: one operand too many: 'b'" exists a b
+refused "status|status: one operand too many: 'a'" status a
+refused "sync|sync: option '--wait-clean' doesn't allow an argument" sync --wait-clean=yes
+refused "gc|gc: one operand too many: 'a'" gc a
+refused "version|version: one operand too many: 'a'" version a
+
+run ls --home ''
+expect 2 "" "varve: --home: no directory named"
+run pool create "$scratch/image" --size lots --mount "$scratch/mnt"
+expect 2 "" "varve: pool create: --size lots: not a size, such as 512m or 10g"
+run pool create "$scratch/image" --size 99999999999t --mount "$scratch/mnt"
+expect 2 "" "varve: pool create: --size 99999999999t: too large"
+if [[ -e "$scratch/image" || -e "$scratch/mnt" ]]; then
+	lib_fail "a refused pool create left something"
+fi
+
+# Help: of the whole, of a group, of each command, wherever --help stands.
+run --help
+[[ "$status" == 0 && ! -s "$scratch/err" ]] || lib_fail "--help failed"
+cp "$scratch/out" "$scratch/help"
+mapfile -t commands < <(sed -n '/^Commands:/,/^$/s/^  \([a-z]*\( [a-z]\{1,\}\)\?\)  .*/\1/p' "$scratch/help")
+expected=("pool create" "pool mount" "pool umount" create rm ls info get exists status sync gc version)
+[[ "${commands[*]}" == "${expected[*]}" ]] || lib_fail "--help lists the commands" "${commands[@]}"
+for command in "${commands[@]}"; do
+	# shellcheck disable=SC2086 # One word or two.
+	run $command --help
+	[[ "$status" == 0 && ! -s "$scratch/err" ]] || lib_fail "$command --help failed"
+	head -n 1 "$scratch/out" | grep -q "^Usage: varve $command" || lib_fail "$command --help shows no usage"
+	cp "$scratch/out" "$scratch/before"
+	# shellcheck disable=SC2086
+	run --help $command
+	cmp -s "$scratch/out" "$scratch/before" || lib_fail "--help $command is not $command --help"
+done
+run pool --help
+[[ "$status" == 0 && "$(grep -c '^  pool ' "$scratch/out")" == 3 ]] || lib_fail "pool --help does not list its commands"
+
+# What the usage line of each command must be.
+while IFS='|' read -r command usage; do
+	# shellcheck disable=SC2086
+	run $command --help
+	[[ "$(head -n 1 "$scratch/out")" == "Usage: varve $usage" ]] || lib_fail "usage of $command: $(head -n 1 "$scratch/out")"
+done <<'END'
+pool create|pool create --size SIZE --mount DIR FILE
+pool mount|pool mount FILE DIR
+pool umount|pool umount DIR
+create|create [OPTION]... ID...
+rm|rm [OPTION]... ID...
+ls|ls [OPTION]...
+info|info ID...
+get|get [OPTION]... ID
+exists|exists ID
+status|status
+sync|sync [OPTION]...
+gc|gc
+version|version
+END
+
+# The version needs no store, whatever else was asked for; global options may stand on both sides of the command.
+lib_options=()
+run version
+[[ "$status" == 0 && "$(cat "$scratch/out")" =~ ^varve\ [0-9]+\.[0-9]+\.[0-9]+$ ]] || lib_fail "version: $(cat "$scratch/out")"
+run --json --home /nonexistent version
+[[ "$(cat "$scratch/out")" =~ ^\{\"version\":\"[0-9.]+\"\}$ ]] || lib_fail "version: $(cat "$scratch/out")"
+cp "$scratch/out" "$scratch/before"
+run version --json
+cmp -s "$scratch/out" "$scratch/before" || lib_fail "--json behind the command is not --json before it"
+
+# A home that does not exist is not made by commands that only look, or remove.
+for command in ls status sync gc "info a" "get a" "exists a" "rm -f a"; do
+	# shellcheck disable=SC2086
+	run --home "$scratch/typo" $command
+	expect 1 "" "varve: open*$scratch/typo*: No such file or directory"
+	[[ ! -e "$scratch/typo" ]] || lib_fail "$command made the home"
+done
