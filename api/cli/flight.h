@@ -38,7 +38,7 @@ struct flight_slot {
 
 /** What to do with each id. */
 struct flight_job {
-	const char *name;	/**< The work, as the progress line and failures call it: "create". */
+	const char *name;	/**< The operation, as the library calls it: "create". */
 	const char *past;	/**< The same, done: "created". */
 	bool single;		/**< It is one request that has no id. */
 	/** Submit a request about ID. Return what the library returns. */

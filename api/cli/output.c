@@ -40,6 +40,7 @@ void output_init(struct output *output, struct progress *progress) {
 	setlocale(LC_CTYPE, "");
 	signal(SIGPIPE, SIG_IGN);
 	output->terminal = isatty(STDOUT_FILENO);
+	output->terminal_errors = isatty(STDERR_FILENO);
 	output->error = 0;
 	output->progress = progress;
 }
@@ -67,8 +68,11 @@ void output_text(struct output *output, const char *format, ...) {
 	output_note(output);
 }
 
-/** Write NAME with all that does not print in the user's locale as \xHH, so that no name can steer the terminal. */
-static void output_escaped(const char *name) {
+/**
+ * Write NAME to FILE with all that does not print in the user's locale as \xHH, so that no name can steer a terminal;
+ * with DOUBLED a backslash as two, so that the name can be told back.
+ */
+static void output_escaped(FILE *file, const char *name, bool doubled) {
 	size_t left = strlen(name);
 	mbstate_t state = { 0 };
 
@@ -81,13 +85,13 @@ static void output_escaped(const char *name) {
 			length = 1;
 			wide = L'\0';
 		}
-		if (wide == L'\\')
-			fputs("\\\\", stdout);
+		if (wide == L'\\' && doubled)
+			fputs("\\\\", file);
 		else if (iswprint((wint_t)wide))
-			fwrite(name, 1, length, stdout);
+			fwrite(name, 1, length, file);
 		else
 			for (size_t i = 0; i < length; i++)
-				printf("\\x%02x", (unsigned char)name[i]);
+				fprintf(file, "\\x%02x", (unsigned char)name[i]);
 		name += length;
 		left -= length;
 	}
@@ -96,7 +100,7 @@ static void output_escaped(const char *name) {
 void output_name(struct output *output, const char *name) {
 	output_begin(output);
 	if (output->terminal)
-		output_escaped(name);
+		output_escaped(stdout, name, true);
 	else
 		fputs(name, stdout);
 	output_note(output);
@@ -139,7 +143,13 @@ void output_complain(struct output *output, const char *format, ...) {
 	vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
 	progress_clear(output->progress);
-	fprintf(stderr, "varve: %s\n", line);
+	if (!output->terminal_errors) {
+		fprintf(stderr, "varve: %s\n", line);
+		return;
+	}
+	fputs("varve: ", stderr);
+	output_escaped(stderr, line, false);
+	fputc('\n', stderr);
 }
 
 void output_failure(struct output *output, const struct varve_failure *failure) {

@@ -25,13 +25,13 @@ static bool remove_forgive(const struct flight_slot *slot) {
 }
 
 static const struct flight_job remove_job = {
-	.name = "rm",
+	.name = "remove",
 	.past = "removed",
 	.submit = remove_submit,
 };
 
 static const struct flight_job remove_force_job = {
-	.name = "rm",
+	.name = "remove",
 	.past = "removed",
 	.submit = remove_submit,
 	.forgive = remove_forgive,

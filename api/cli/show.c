@@ -164,7 +164,7 @@ static void list_report(struct flight_slot *slot) {
 }
 
 static const struct flight_job list_job = {
-	.name = "ls",
+	.name = "list",
 	.single = true,
 	.submit = list_submit,
 	.take = list_take,
@@ -200,7 +200,7 @@ static void list_report_long(struct flight_slot *slot) {
 }
 
 static const struct flight_job list_long_job = {
-	.name = "ls",
+	.name = "list",
 	.past = "shown",
 	.submit = info_submit,
 	.take = info_take,

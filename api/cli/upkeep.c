@@ -183,7 +183,7 @@ static void gc_report(struct flight_slot *slot) {
 }
 
 static const struct flight_job gc_job = {
-	.name = "gc",
+	.name = "sweep",
 	.single = true,
 	.submit = gc_submit,
 	.take = gc_take,

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Completion in bash: commands, options, layers, files; names are never expanded.
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 lib_start pool
 # shellcheck disable=SC1091 # It is checked by itself.

@@ -3,6 +3,7 @@
 # Ids from standard input: thousands of them, as they come, any bytes, bad ones among good ones.
 # shellcheck disable=SC2016,SC2217 # Names hold what is not to expand; "rm" is a command of ours.
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 lib_start pool
 readonly COUNT=5000
@@ -26,9 +27,9 @@ expect 1 "" ""
 # Bad ones fail alone, in their place.
 sed '1000s/.*/a\/b/; 2000s/.*/missing/; 3000s/.*//' "$scratch/ids" >"$scratch/some-bad"
 run rm --json --relaxed - <"$scratch/some-bad"
-expect 1 "$(cat "$scratch/out")"$'\n' "varve: rm a/b: CHECK: *
-varve: rm missing: *No such file or directory
-varve: rm *: CHECK: *"
+expect 1 "$(cat "$scratch/out")"$'\n' "varve: remove a/b: CHECK: *
+varve: remove missing: *No such file or directory*
+varve: remove *: CHECK: *"
 [[ "$(wc -l <"$scratch/out")" == "$COUNT" ]] || lib_fail "not an object for each id"
 [[ "$(grep -n '"ok":false' "$scratch/out" | cut -d : -f 1 | xargs)" == "1000 2000 3000" ]] || lib_fail "not in order"
 expect_layers layer-01000 layer-02000 layer-03000
@@ -108,14 +109,14 @@ run create --json - <"$scratch/ids"
 [[ "$(grep -c '"error":"ENAMETOOLONG"' "$scratch/out")" == 2 ]] || lib_fail "long lines:" "$(cut -c 1-400 "$scratch/out")"
 grep -Fxq '{"id":"good","ok":true}' "$scratch/out" || lib_fail "good was not made"
 expect 1 "$(cat "$scratch/out")"$'\n' "varve: create a: CHECK: *NUL*
-varve: create 000*: File name too long
-varve: create 000*: File name too long"
+varve: create 000*: File name too long*
+varve: create 000*: File name too long*"
 expect_layers good
 
 # ---- input that cannot be read -----------------------------------------------------------------------------------------
 
 run rm good - <"$scratch"
-expect 1 "" "varve: rm: standard input: Is a directory"
+expect 1 "" "varve: remove: standard input: Is a directory"
 run create - <&-
 expect 1 "" "varve: create: standard input: Bad file descriptor"
 expect_layers

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SIGINT and SIGTERM: what is in flight is cancelled, what was done stays and is told, the status names the signal.
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 lib_start pool
 mkfifo "$scratch/fifo"
@@ -77,7 +78,7 @@ feeder=$!
 await "the first answer" test -s "$scratch/out"
 interrupt INT
 wait "$feeder" || true
-check_busy "rm removed"
+check_busy "remove removed"
 run ls
 sort "$scratch/out" >"$scratch/left"
 comm -23 "$scratch/all" "$scratch/done" | cmp -s - "$scratch/left" || lib_fail "the layers left are not those that were not removed"

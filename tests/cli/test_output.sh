@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Where output goes: full disks and broken pipes are failures, a terminal gets escaped names and a progress line.
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 lib_start pool
 
@@ -101,7 +102,7 @@ wait "$child" || status=$?
 # Each line is erased before something else is written: no text follows one without \r ESC [ K between.
 erase=$'\r\e[K'
 text="$(terminal_bytes "$scratch/terminal")"
-[[ "$text" == *" s${erase}varve: create a: "*": File exists"$'\r\n'* ]] || lib_fail "not erased:" "$(cat -v <<<"$text")"
+[[ "$text" == *" s${erase}varve: create a: "*": File exists"*$'\r\n'* ]] || lib_fail "not erased:" "$(cat -v <<<"$text")"
 [[ "$text" == *" s$erase" ]] || lib_fail "not erased at the end:" "$(cat -v <<<"$text")"
 
 # Short work shows none, nor does a terminal that cannot erase, nor a file.

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # status, sync and gc.
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 lib_start pool
 quietly create a

@@ -3,6 +3,7 @@
 # varve-test: mount=no root=no backend=any
 # Every mistake on the command line ends with status 2 and says what and where the help is; and every command has help.
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 lib_start nothing
 
@@ -117,6 +118,6 @@ cmp -s "$scratch/out" "$scratch/before" || lib_fail "--json behind the command i
 for command in ls status sync gc "info a" "get a" "exists a" "rm -f a"; do
 	# shellcheck disable=SC2086
 	run --home "$scratch/typo" $command
-	expect 1 "" "varve: open*$scratch/typo*: No such file or directory"
+	expect 1 "" "varve: open*$scratch/typo*: No such file or directory*"
 	[[ ! -e "$scratch/typo" ]] || lib_fail "$command made the home"
 done
