@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Faults on purpose: fail the Nth allocation, submission or lane call. A store has one of these; no program outside the
+ * tests arms it, and an unarmed point costs one load. strace and LD_PRELOAD cannot reach what happens inside the ring and
+ * between threads, hence points of our own.
+ */
+#ifndef VARVE_BASE_FAULT_H
+#define VARVE_BASE_FAULT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+enum fault_point {
+	FAULT_ALLOCATION,	/* memory for requests, ids, buffers */
+	FAULT_SUBMISSION,	/* a call on its way to the ring or a lane */
+	FAULT_LANE,		/* a call that a lane thread is about to make */
+	FAULT_POINTS,
+};
+
+struct fault {
+	/* Which one fails, counted from now: 1 is the next; 0: none. */
+	_Atomic long countdown[FAULT_POINTS];
+	/* How many have been passed since the last fault_arm(). */
+	_Atomic long passed[FAULT_POINTS];
+	/* How many have failed since. */
+	_Atomic long hits;
+	/* Negative errno that the failing ones answer. */
+	_Atomic int error;
+	/* All from the Nth on fail, instead of that one alone. */
+	_Atomic bool persistent;
+	/* Is any point armed? What an unarmed fault_hit() costs. */
+	_Atomic bool armed;
+};
+
+/* Let the NTH pass of POINT from now fail with ERROR (0 disarms all); with PERSISTENT those after it, too. */
+void fault_arm(struct fault *fault, enum fault_point point, long nth, int error, bool persistent);
+
+/* Slow path of fault_hit(). */
+int fault_pass(struct fault *fault, enum fault_point point);
+
+/* Pass POINT: 0, or the negative errno to fail with. */
+static inline int fault_hit(struct fault *fault, enum fault_point point)
+{
+	if (__builtin_expect(!atomic_load_explicit(&fault->armed, memory_order_relaxed), 1))
+		return 0;
+	return fault_pass(fault, point);
+}
+
+/* calloc() that can be made to fail. */
+static inline void *fault_calloc(struct fault *fault, size_t count, size_t size)
+{
+	return fault_hit(fault, FAULT_ALLOCATION) ? NULL : calloc(count, size);
+}
+
+/* realloc() that can be made to fail. */
+static inline void *fault_realloc(struct fault *fault, void *old, size_t size)
+{
+	return fault_hit(fault, FAULT_ALLOCATION) ? NULL : realloc(old, size);
+}
+
+#endif

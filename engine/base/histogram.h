@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Log-linear latency histograms: see struct varve_histogram. */
+#ifndef VARVE_BASE_HISTOGRAM_H
+#define VARVE_BASE_HISTOGRAM_H
+
+#include "varve.h"
+
+/* Record one latency. */
+void histogram_record(struct varve_histogram *histogram, uint64_t latency_ns);
+
+#endif

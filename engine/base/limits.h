@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every bound of the engine, with its reason. Nothing in it grows without one of these. */
+#ifndef VARVE_BASE_LIMITS_H
+#define VARVE_BASE_LIMITS_H
+
+#include "varve.h"
+
+#include <assert.h>
+#include <limits.h>
+
+/* Requests in flight. A request is about 400 bytes; 4096 of them keep any disk busy. */
+#define REQUESTS_DEFAULT 4096
+
+/* Calls in the ring at once; io-wq runs at most 4 per CPU anyway, so more only queue. */
+#define RING_ENTRIES_DEFAULT 256
+#define RING_ENTRIES_MIN 8
+#define RING_ENTRIES_MAX 4096
+
+/* Threads for short blocking calls: they are CPU bound, so the default is one for each CPU. */
+#define FS_THREADS_MAX 64
+
+/* Threads that sleep in a commit: the group can be no larger. 128 gave the best rate measured (see README.md). */
+#define COMMIT_THREADS_DEFAULT 128
+#define COMMIT_THREADS_MAX 512
+
+/* Stack of a lane thread: the deepest call needs under 24 KiB (search buffers are on the heap). */
+#define LANE_STACK_BYTES (128 * 1024)
+
+/* An idle lane thread ends after this time, so that a quiet store holds few. */
+#define LANE_IDLE_MS 10000
+
+/* Dead subvolumes that may await the cleaner before creates wait: at some 100 us each, half a second of its work. */
+#define BACKLOG_DEFAULT 4096
+#define BACKLOG_LIMIT 1000000
+
+/* How often a kernel without SUBVOL_SYNC_WAIT is asked how far its cleaner is. */
+#define BACKLOG_POLL_MS 20
+
+/* A cleaner that gets nowhere is woken again after this time: one large layer may take that long. */
+#define BACKLOG_WAKE_MS 500
+
+/* Destroys run at one beat boundary while creates wait: about 3 ms at 25 us each. */
+#define DESTROYS_PER_BEAT_MAX 128
+
+/* Destroys handed to a lane in one call when no create waits: keeps the time to cancel, and to a create, near 6 ms. */
+#define DESTROYS_PER_CALL_MAX 256
+
+/* Nested subvolumes are created by what runs in the layer: how often we look again before we give up. */
+#define NESTED_ROUNDS_MAX 64
+
+/* Nested subvolumes destroyed in one piece of work, so that a layer with thousands does not hold up a beat. */
+#define NESTED_BATCH 64
+
+/* Nested subvolumes of one layer that are held in memory at once (24 bytes each); with more, several rounds are made. */
+#define NESTED_MAX 65536
+
+/* Bytes asked of one tree search: the answer of some 100 to 1000 items. */
+#define SEARCH_BUFFER_BYTES (64 * 1024)
+
+/* Bytes asked of one getdents64. */
+#define READDIR_BUFFER_BYTES (64 * 1024)
+
+/* statx calls in flight for one list. */
+#define LIST_BATCH 128
+
+/* A quotas/ID file holds a decimal 64-bit number. */
+#define QUOTA_FILE_BYTES 32
+
+/* The smallest image that mkfs.btrfs takes with its defaults (measured, btrfs-progs 6.2). */
+#define POOL_BYTES_MIN 114294784
+
+/* Bytes of a home path: the path of a layer has to fit into PATH_MAX. */
+#define HOME_PATH_MAX (PATH_MAX - VARVE_ID_MAX - 64)
+
+static_assert(RING_ENTRIES_DEFAULT >= RING_ENTRIES_MIN && RING_ENTRIES_DEFAULT <= RING_ENTRIES_MAX, "ring depth");
+static_assert(COMMIT_THREADS_DEFAULT <= COMMIT_THREADS_MAX, "commit threads");
+static_assert(BACKLOG_DEFAULT <= BACKLOG_LIMIT, "backlog");
+static_assert(REQUESTS_DEFAULT <= VARVE_REQUESTS_MAX, "requests");
+static_assert(VARVE_ID_MAX == NAME_MAX, "an id is a file name");
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Small things that every file of the engine uses: array sizes, containers, scoped memory and descriptors. */
+#ifndef VARVE_BASE_UTIL_H
+#define VARVE_BASE_UTIL_H
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* Take what VAR holds and leave EMPTY in it: ownership moves on. */
+#define TAKE(var, empty)                      \
+	({                                    \
+		__typeof__(var) taken_ = (var); \
+		(var) = (empty);              \
+		taken_;                       \
+	})
+#define TAKE_FD(fd) TAKE(fd, -EBADF)
+#define TAKE_PTR(ptr) TAKE(ptr, NULL)
+
+/* Close FD unless it is negative; keep errno, so that it can stand in an error path. */
+static inline void fd_close(int fd)
+{
+	int saved = errno;
+
+	if (fd >= 0)
+		close(fd);
+	errno = saved;
+}
+
+static inline void fd_closep(int *fd)
+{
+	fd_close(*fd);
+}
+
+static inline void freep(void *ptr)
+{
+	free(*(void **)ptr);
+}
+
+/* A descriptor or memory that goes when its scope ends; initialise with -EBADF or NULL. */
+#define _cleanup_close_ __attribute__((cleanup(fd_closep)))
+#define _cleanup_free_ __attribute__((cleanup(freep)))
+
+/* What a libc call that failed means, as a negative errno. */
+static inline int negative_errno(void)
+{
+	return errno > 0 ? -errno : -EIO;
+}
+
+/* RESULT of a libc call as 0.. or a negative errno. */
+#define RET_NERRNO(expression)                                      \
+	({                                                          \
+		__typeof__(expression) ret_ = (expression);           \
+		ret_ < 0 ? (__typeof__(expression))negative_errno() : ret_; \
+	})
+
+/* Monotonic time in nanoseconds. */
+static inline uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
+}
+
+#endif
