@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A call: one thing that the kernel is asked for, described in memory, so that it can be made by the ring or by a lane
+ * thread, and whoever waits for it cannot tell which. CALL_FUNCTION is for what the ring has no opcode for (ioctls,
+ * getdents64, fchownat): a function that runs on a lane thread.
+ */
+#ifndef VARVE_IO_CALL_H
+#define VARVE_IO_CALL_H
+
+#include "engine/base/inbox.h"
+#include "engine/base/list.h"
+
+#include <linux/openat2.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+enum call_kind {
+	CALL_FUNCTION,
+	CALL_OPENAT2,
+	CALL_STATX,
+	CALL_UNLINKAT,
+	CALL_KINDS,
+};
+
+/* Which threads make a CALL_FUNCTION. */
+enum call_lane {
+	LANE_FS,	/* short blocking calls, about one thread a CPU */
+	LANE_COMMIT,	/* calls that mostly sleep in a transaction commit */
+	LANES,
+};
+
+struct call {
+	/* Its way back to the reactor's inbox. */
+	struct inbox_node node;
+	/* Its place on a lane's queue, or among those that wait for room in the ring. */
+	struct list link;
+	/* What is asked. */
+	enum call_kind kind;
+	/* For CALL_FUNCTION. */
+	enum call_lane lane;
+	/* 0.. or a negative errno, once it is done. */
+	int result;
+	/* The system call or ioctl, for the error record; a function may set it as it goes. */
+	const char *name;
+	/* Runs on the reactor once it is done. */
+	void (*done)(struct call *call);
+	union {
+		/* Runs on a lane thread; its return value becomes the result. */
+		int (*function)(struct call *call);
+		struct {
+			int dirfd;
+			const char *path;
+			struct open_how how;
+		} openat2;
+		struct {
+			int dirfd;
+			int flags;
+			const char *path;
+			unsigned mask;
+			struct statx *buffer;
+		} statx;
+		struct {
+			int dirfd;
+			int flags;
+			const char *path;
+		} unlinkat;
+	};
+};
+
+/* Describe openat2(DIRFD, PATH, FLAGS | O_CLOEXEC) with RESOLVE flags. PATH has to live until it is done. */
+void call_openat2(struct call *call, int dirfd, const char *path, uint64_t flags, uint64_t resolve);
+
+/* Describe statx(DIRFD, PATH, FLAGS, MASK, BUFFER). */
+void call_statx(struct call *call, int dirfd, const char *path, int flags, unsigned mask, struct statx *buffer);
+
+/* Describe unlinkat(DIRFD, PATH, FLAGS). */
+void call_unlinkat(struct call *call, int dirfd, const char *path, int flags);
+
+/* Describe FUNCTION on LANE; NAME is for the error record until the function sets a better one. */
+void call_function(struct call *call, enum call_lane lane, const char *name, int (*function)(struct call *call));
+
+/* Make the call on this thread. */
+int call_run(struct call *call);
+
+#endif

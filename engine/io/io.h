@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Input and output of a reactor: the ring, the lanes, and the inbox through which other threads reach it. A call that is
+ * submitted here is made by the ring when that has an opcode for it, else by a lane; its done() runs in io_turn().
+ */
+#ifndef VARVE_IO_IO_H
+#define VARVE_IO_IO_H
+
+#include "engine/io/lane.h"
+#include "engine/io/ring.h"
+
+/* How to set up an io. */
+struct io_config {
+	/* Use no io_uring. */
+	bool no_uring;
+	/* Depth of the ring. */
+	unsigned ring_entries;
+	/* Most threads of each lane. */
+	unsigned threads_max[LANES];
+};
+
+struct io {
+	/* Posts from other threads: requests, finished lane calls. */
+	struct inbox inbox;
+	/* Is the reactor asleep, or about to be? Whoever clears it wakes it. */
+	_Atomic bool sleeping;
+	/* Look at more than the inbox before the next sleep. */
+	_Atomic bool interrupted;
+	/* An eventfd; what a sleeping reactor waits on. */
+	int wake_fd;
+	struct ring ring;
+	/* Why there is no ring: 0 there is one, -ECANCELED switched off, else what the kernel said. */
+	int ring_error;
+	struct lane lanes[LANES];
+	/* Calls that are done but whose done() has not run. */
+	struct list done;
+	/* Calls made by each side. */
+	uint64_t ring_calls, lane_calls;
+	struct fault fault;
+	struct trace trace;
+};
+
+/* Prepare IO, on any thread. io->trace and io->fault stay as they are. */
+int io_init(struct io *io);
+
+/* Start lanes and ring, on the reactor's thread. */
+int io_start(struct io *io, const struct io_config *config);
+
+/* Post NODE to the reactor and wake it where it sleeps. Any thread. */
+void io_post(struct io *io, struct inbox_node *node);
+
+/* Let io_turn() return soon, for a change that the inbox does not tell. Any thread. */
+void io_interrupt(struct io *io);
+
+/* Make CALL; its done() runs later, in io_turn(), also when the submission fails. */
+void io_submit(struct io *io, struct call *call);
+
+/* Take CALL back; false when it is under way already. Only calls of a lane can be withdrawn. */
+bool io_withdraw(struct io *io, struct call *call);
+
+/*
+ * Receive posts, run the done() of finished calls, submit; when there was nothing to do, sleep until there is, for at
+ * most TIMEOUT_NS (negative: for ever). Returns false when it slept or could have.
+ */
+bool io_turn(struct io *io, int64_t timeout_ns);
+
+/* Stop lanes and ring, on the reactor's thread; nothing may be in flight. */
+void io_stop(struct io *io);
+
+/* Free what io_init() made. */
+void io_free(struct io *io);
+
+/* Close the ring's descriptor in a forked child, where the ring itself is not mapped. */
+void io_abandon(struct io *io);
+
+#endif
