@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/core/clock.h"
+#include "engine/core/store.h"
+
+#include <assert.h>
+
+void clock_init(struct clock *clock, struct varve_store *store, const struct clock_hooks *hooks, unsigned slots)
+{
+	*clock = (struct clock){ .store = store, .hooks = hooks };
+	list_init(&clock->gather);
+	list_init(&clock->publish);
+	list_init(&clock->destroy);
+	list_init(&clock->durable);
+	list_init(&clock->carried);
+	list_init(&clock->syncing);
+	list_init(&clock->serial_ops);
+	while (clock->slots_free < slots) {
+		clock->slots[clock->slots_free] = slots - 1 - clock->slots_free;
+		clock->slots_free++;
+	}
+}
+
+/* Look which transaction the file system is at, and count those since the last look. Lane thread. */
+static void clock_look(struct clock *clock)
+{
+	uint64_t generation = clock->hooks->generation(clock->store);
+
+	pthread_mutex_lock(&clock->store->lock);
+	if (clock->generation && generation > clock->generation)
+		clock->store->statistics.commits += generation - clock->generation;
+	clock->generation = MAX(clock->generation, generation);
+	pthread_mutex_unlock(&clock->store->lock);
+}
+
+/* Let every operation on LIST go on with RESULT. */
+static void clock_release(struct list *list, int result)
+{
+	struct list ops = LIST_INIT(ops), *link;
+
+	list_splice(&ops, list);
+	while ((link = list_pop(&ops)))
+		op_done(list_entry(link, struct op, link), result);
+}
+
+/* ---- the group --------------------------------------------------------------------------------------------------- */
+
+/* Take OP out of the queue of those that wait to join a group. */
+static void clock_ungather(struct op *op)
+{
+	list_remove(&op->link);
+}
+
+int clock_stage(struct op *op)
+{
+	struct clock *clock = &op->request->store->clock;
+
+	list_append(&clock->gather, &op->link);
+	op->withdraw = clock_ungather;
+	return OP_WAIT;
+}
+
+/* Run the work of a member, on a thread of the commit lane. */
+static int clock_stage_run(struct call *call)
+{
+	struct op *op = container_of(call, struct op, call);
+	int r = op->work(op);
+
+	if (op->direct)
+		clock_look(&op->request->store->clock);
+	return r;
+}
+
+/* A member's work is done. */
+static void clock_staged(struct call *call)
+{
+	struct op *op = container_of(call, struct op, call);
+	struct clock *clock = &op->request->store->clock;
+
+	clock->slots[clock->slots_free++] = op->slot;
+	clock->staging--;
+	clock->open = false;
+	if (op->commits && call->result >= 0) {
+		clock->store->counters.snapshots++;
+		clock->store->counters.snapshots_direct += op->direct;
+		clock_release(&clock->carried, 0);
+	}
+	/* Nobody in the group committed: whoever counted on it waits for another. */
+	if (!clock->staging)
+		list_splice(&clock->durable, &clock->carried);
+	op_done(op, call->result);
+}
+
+/* Let OP join the group. */
+static void clock_launch(struct clock *clock, struct op *op)
+{
+	op->withdraw = NULL;
+	op->slot = clock->slots[--clock->slots_free];
+	clock->staging++;
+	clock->group++;
+	call_function(&op->call, LANE_COMMIT, op->call.name, clock_stage_run);
+	op->call.done = clock_staged;
+	io_submit(&clock->store->io, &op->call);
+}
+
+/* Let those that wait join, as far as there are slots. */
+static void clock_admit(struct clock *clock)
+{
+	struct list *link;
+
+	while (clock->slots_free && (link = list_pop(&clock->gather)))
+		clock_launch(clock, list_entry(link, struct op, link));
+	clock->store->counters.group_max = MAX(clock->store->counters.group_max, clock->group);
+}
+
+/* Begin a group. */
+static void clock_begin(struct clock *clock)
+{
+	struct op *first = list_entry(clock->gather.next, struct op, link);
+
+	clock->group = 0;
+	clock->destroyed = 0;
+	clock->open = true;
+	clock->store->counters.beats++;
+	list_splice(&clock->carried, &clock->durable);
+	/* Alone in the store: straight into place, for the price of the bare ioctl. */
+	first->direct |= first->direct_allowed && clock->store->counters.running[VARVE_CREATE] == 1;
+	trace(&clock->store->io.trace, TRACE_OP, "clock: beat%s", first->direct ? ", direct" : "");
+	clock_admit(clock);
+}
+
+/* ---- the boundary ------------------------------------------------------------------------------------------------ */
+
+/* Take OP out of the queue of those that wait to destroy. */
+static void clock_undestroy(struct op *op)
+{
+	list_remove(&op->link);
+	op->request->store->clock.destroys--;
+}
+
+int clock_publish(struct op *op)
+{
+	op->withdraw = NULL;
+	list_append(&op->request->store->clock.publish, &op->link);
+	return OP_WAIT;
+}
+
+int clock_destroy(struct op *op)
+{
+	struct clock *clock = &op->request->store->clock;
+
+	clock->destroys++;
+	op->withdraw = clock_undestroy;
+	list_append(&clock->destroy, &op->link);
+	return OP_WAIT;
+}
+
+/* Run the work of all that publish and destroy, one after the other: in parallel they would only fight over locks. */
+static int clock_serial_run(struct call *call)
+{
+	struct clock *clock = container_of(call, struct clock, serial);
+
+	list_for_each(link, &clock->serial_ops) {
+		struct op *op = list_entry(link, struct op, link);
+
+		op->call.result = fault_hit(&clock->store->io.fault, FAULT_LANE);
+		if (!op->call.result)
+			op->call.result = op->work(op);
+	}
+	clock_look(clock);
+	return 0;
+}
+
+/* The boundary's work is done, or could not be begun. */
+static void clock_serial_done(struct call *call)
+{
+	struct clock *clock = container_of(call, struct clock, serial);
+	struct list ops = LIST_INIT(ops), *link;
+
+	list_splice(&ops, &clock->serial_ops);
+	clock->serial_running = false;
+	while ((link = list_pop(&ops))) {
+		struct op *op = list_entry(link, struct op, link);
+
+		op_done(op, call->result < 0 ? call->result : op->call.result);
+	}
+}
+
+/* Hand what waits for the boundary to a lane thread. */
+static void clock_serial_begin(struct clock *clock)
+{
+	unsigned destroys_max = list_empty(&clock->gather) ? DESTROYS_PER_CALL_MAX : DESTROYS_PER_BEAT_MAX - MIN(clock->destroyed, DESTROYS_PER_BEAT_MAX);
+	struct list *link;
+
+	list_splice(&clock->serial_ops, &clock->publish);
+	while (destroys_max-- && (link = list_pop(&clock->destroy))) {
+		list_entry(link, struct op, link)->withdraw = NULL;
+		clock->destroys--;
+		clock->destroyed++;
+		list_append(&clock->serial_ops, link);
+	}
+	clock->serial_running = true;
+	call_function(&clock->serial, LANE_COMMIT, "boundary", clock_serial_run);
+	clock->serial.done = clock_serial_done;
+	io_submit(&clock->store->io, &clock->serial);
+}
+
+/* ---- durability -------------------------------------------------------------------------------------------------- */
+
+int clock_durable(struct op *op)
+{
+	op->withdraw = NULL;
+	list_append(&op->request->store->clock.durable, &op->link);
+	return OP_WAIT;
+}
+
+/* Commit, on a lane thread. */
+static int clock_sync_run(struct call *call)
+{
+	struct clock *clock = container_of(call, struct clock, sync);
+	int r = clock->hooks->commit(clock->store);
+
+	clock_look(clock);
+	return r;
+}
+
+/* The commit is done. */
+static void clock_synced(struct call *call)
+{
+	struct clock *clock = container_of(call, struct clock, sync);
+
+	clock->sync_running = false;
+	clock_release(&clock->syncing, call->result);
+}
+
+/* Commit for those that wait for one. */
+static void clock_sync_begin(struct clock *clock)
+{
+	clock->sync_running = true;
+	clock->store->counters.syncs++;
+	list_splice(&clock->syncing, &clock->durable);
+	trace(&clock->store->io.trace, TRACE_OP, "clock: sync");
+	call_function(&clock->sync, LANE_COMMIT, "BTRFS_IOC_WAIT_SYNC", clock_sync_run);
+	clock->sync.done = clock_synced;
+	io_submit(&clock->store->io, &clock->sync);
+}
+
+/* Has this boundary anything left to do before the next group may begin? */
+static bool clock_boundary(const struct clock *clock)
+{
+	if (!list_empty(&clock->publish))
+		return true;
+	if (list_empty(&clock->destroy))
+		return false;
+	return list_empty(&clock->gather) || clock->destroyed < DESTROYS_PER_BEAT_MAX;
+}
+
+void clock_turn(struct clock *clock)
+{
+	if (clock->serial_running)
+		return;
+	if (clock->staging) {
+		if (clock->open)
+			clock_admit(clock);
+	} else if (clock_boundary(clock))
+		clock_serial_begin(clock);
+	else if (!list_empty(&clock->gather))
+		clock_begin(clock);
+	else if (!list_empty(&clock->durable) && !clock->sync_running)
+		clock_sync_begin(clock);
+}
+
+bool clock_busy(const struct clock *clock)
+{
+	return clock->serial_running || clock->sync_running;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The commit clock. A snapshot costs a transaction commit, and those that are in flight together share one; renames and
+ * destroys in between would split the group, or wait out its commit. So work on the file system's tree of subvolumes goes
+ * in beats (measurements: ../README.md):
+ *
+ *	 boundary        |            group                       | boundary
+ *	 publish, destroy|  first snapshot commits  | the rest share| publish, destroy ...
+ *	 one thread      |  others may still join   | one commit    |
+ *	                 |<----- gate open -------->|<-- closed --->|
+ *
+ * The first snapshot of a group begins a commit at once. The kernel lets whoever arrives while that is being written join
+ * the next transaction, so the gate stays open until it is done: nobody waits for a timer, and a lone snapshot waits for
+ * nobody. What arrives later waits for the next beat. The first commit also makes durable what the boundary before it did,
+ * so it serves the durable requests that wait. Where those wait and no snapshot comes, a sync is started instead.
+ */
+#ifndef VARVE_CORE_CLOCK_H
+#define VARVE_CORE_CLOCK_H
+
+#include "engine/base/limits.h"
+#include "engine/core/op.h"
+
+/* What the clock asks the file system for; filled in by a higher layer. Lane threads. */
+struct clock_hooks {
+	/* Commit what has been done so far, and wait for it: 0 or -errno. */
+	int (*commit)(struct varve_store *store);
+	/* The number of the transaction committed last, 0 when it cannot be told. */
+	uint64_t (*generation)(struct varve_store *store);
+};
+
+struct clock {
+	struct varve_store *store;
+	const struct clock_hooks *hooks;
+	/* Operations that wait: to join a group, to publish, to destroy, for a commit that begins from now on. */
+	struct list gather, publish, destroy, durable;
+	/* Destroys that wait; run since the last group began. */
+	unsigned destroys, destroyed;
+	/* Operations that the first commit of this group, or the sync under way, makes durable. */
+	struct list carried, syncing;
+	/* Members of the group that are at work; the gate is open to more. */
+	unsigned staging;
+	bool open;
+	/* Members of this group so far. */
+	unsigned group;
+	/* Free worker slots: a stack. */
+	unsigned slots[COMMIT_THREADS_MAX], slots_free;
+	/* The call that publishes and destroys, the operations it works on, whether it is under way. */
+	struct call serial;
+	struct list serial_ops;
+	bool serial_running;
+	/* The call that commits for durable requests when no snapshot does. */
+	struct call sync;
+	bool sync_running;
+	/* Transaction seen last on a lane thread and what was counted since; serial and sync write, under store->lock. */
+	uint64_t generation;
+};
+
+/* Prepare CLOCK for groups of up to SLOTS. */
+void clock_init(struct clock *clock, struct varve_store *store, const struct clock_hooks *hooks, unsigned slots);
+
+/* Let op->work run as a member of a group. op->commits says whether it commits; op->slot and op->direct are set for it. */
+int clock_stage(struct op *op);
+
+/* Let op->work run at the next boundary, after the group. */
+int clock_publish(struct op *op);
+
+/* Let op->work run at a boundary, behind those that publish. */
+int clock_destroy(struct op *op);
+
+/* Wait for a commit that begins after now. */
+int clock_durable(struct op *op);
+
+/* Do what can be done now. Reactor, once a turn. */
+void clock_turn(struct clock *clock);
+
+/* Is a call under way that belongs to no operation? */
+bool clock_busy(const struct clock *clock);
+
+#endif

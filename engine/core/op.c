@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/core/op.h"
+#include "engine/core/hold.h"
+#include "engine/core/request.h"
+#include "engine/core/store.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+/* What a record says when there was no memory for one. */
+static const struct varve_failure op_failure_unrecorded = {
+	.error = -ENOMEM,
+	.operation = "varve",
+	.step = "RECORD",
+	.detail = "no memory to record the failure; the result's error is the true one",
+};
+
+static const char *const operation_names[VARVE_OPERATIONS] = {
+	[VARVE_NOOP] = "noop",	   [VARVE_CREATE] = "create", [VARVE_REMOVE] = "remove", [VARVE_GET] = "get",
+	[VARVE_EXISTS] = "exists", [VARVE_LIST] = "list",     [VARVE_INFO] = "info",	 [VARVE_SYNC] = "sync",
+	[VARVE_SWEEP] = "sweep",   [VARVE_STATUS] = "status",
+};
+
+const char *operation_name(enum varve_operation operation)
+{
+	return operation_names[operation];
+}
+
+const char *op_step_name(const struct op *op)
+{
+	return op->state < op->class->steps_count ? op->class->steps[op->state].name : "END";
+}
+
+/* Record ERROR of the current step, the first one only. */
+static void op_record(struct op *op, int error)
+{
+	struct varve_store *store = op->request->store;
+	struct varve_failure *failure;
+	char place[HOME_PATH_MAX + 64];
+
+	op->error = error;
+	op->failure = &op_failure_unrecorded;
+	failure = fault_calloc(&store->io.fault, 1, sizeof(*failure));
+	if (!failure)
+		return;
+	failure_set(failure, error, operation_name(op->class->operation), op_step_name(op), error == -ECANCELED ? NULL : op->call.name, op->id);
+	if (op->place)
+		snprintf(place, sizeof(place), "%s/%s", store->layout.home, op->place);
+	failure_path(failure, op->place ? place : store->layout.home, op->subject);
+	if (op->detail)
+		failure_detail(failure, "%s", op->detail);
+	op->failure = failure;
+}
+
+/* End OP. */
+static void op_end(struct op *op)
+{
+	assert(!op->ended);
+	op->ended = true;
+	op->request->store->counters.running[op->class->operation] -= op->started;
+	op->state = op->class->steps_count;
+	trace(&op->request->store->io.trace, TRACE_OP, "op%" PRIu64 " %s %s: end %d", op->request->handle,
+	      operation_name(op->class->operation), op->id, op->error);
+	for (size_t i = 0; i < OP_HOLDS_MAX; i++)
+		hold_release(&op->request->store->holds, &op->holds[i]);
+	request_op_ended(op->request, op);
+}
+
+/* The one place that sets a state. Forward only. */
+static void op_set_state(struct op *op, unsigned state)
+{
+	assert(state >= op->state && state < op->class->steps_count);
+	op->state = state;
+	op->detail = NULL;
+	op->call.name = NULL;
+	trace(&op->request->store->io.trace, TRACE_OP, "op%" PRIu64 " %s %s: %s", op->request->handle, operation_name(op->class->operation),
+	      op->id, op_step_name(op));
+}
+
+/* Where to go after NEXT was returned by a step: a state, OP_WAIT, or OP_END. */
+static int op_next(struct op *op, int next)
+{
+	const struct op_class *class = op->class;
+
+	if (next < 0) {
+		trace(&op->request->store->io.trace, TRACE_OP, "op%" PRIu64 " %s %s: %s failed: %d", op->request->handle,
+		      operation_name(class->operation), op->id, op_step_name(op), next);
+		if (!op->error)
+			op_record(op, next);
+		next = op->state < class->unwind ? (int)class->unwind : (int)op->state + 1;
+	} else if (next != OP_WAIT && !op->error && (unsigned)next == class->unwind)
+		next = OP_END;
+	return next == OP_WAIT || (unsigned)next < class->steps_count ? next : OP_END;
+}
+
+/* Run OP from NEXT until it waits or ends. */
+static void op_run(struct op *op, int next)
+{
+	for (;;) {
+		next = op_next(op, next);
+		if (next == OP_WAIT)
+			return;
+		if (next == OP_END) {
+			op_end(op);
+			return;
+		}
+		if (!op->error && op->request->cancelled && (unsigned)next <= op->class->cancel_last) {
+			next = -ECANCELED;
+			continue;
+		}
+		op_set_state(op, (unsigned)next);
+		next = op->class->steps[op->state].start(op);
+	}
+}
+
+void op_start(struct op *op)
+{
+	op->withdraw = NULL;
+	op->request->store->counters.running[op->class->operation]++;
+	op->started = true;
+	op_run(op, op->start_error);
+}
+
+void op_done(struct op *op, int result)
+{
+	const struct op_step *step = &op->class->steps[op->state];
+
+	op->withdraw = NULL;
+	if (step->done)
+		op_run(op, step->done(op, result));
+	else
+		op_run(op, result < 0 ? result : (int)op->state + 1);
+}
+
+/* Take the result of op->call. */
+static void op_called(struct call *call)
+{
+	struct op *op = container_of(call, struct op, call);
+
+	op_done(op, call->result);
+}
+
+int op_call(struct op *op)
+{
+	op->call.done = op_called;
+	io_submit(&op->request->store->io, &op->call);
+	return OP_WAIT;
+}
+
+void op_cancel(struct op *op)
+{
+	if (op->ended || op->error)
+		return;
+	if (op->withdraw) {
+		op->withdraw(op);
+		op->withdraw = NULL;
+		op_run(op, -ECANCELED);
+	}
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests and operations.
+ *
+ * A request is what the caller submitted: it has a handle and a callback. It consists of one operation for each id (a
+ * batch has many). An operation is a state machine: an ordered list of steps, which the reactor's thread runs.
+ *
+ *	            start()         done()
+ *	enter(s) --+-> OP_WAIT ... result -+-> state t > s: enter(t)
+ *	           |                       +-> OP_WAIT: the step goes on
+ *	           +-> state t: enter(t)   +-> -errno: the failure is recorded, enter(class->unwind)
+ *	           +-> -errno: likewise    +-> OP_END: the operation is over
+ *
+ * The steps before class->unwind do the work; reaching class->unwind from there ends the operation. The steps from
+ * class->unwind on undo, in order, what was done; each has to look whether there is anything to undo, and their own
+ * failures are traced and otherwise passed over (what is left is the sweep's). Only op.c sets a state.
+ */
+#ifndef VARVE_CORE_OP_H
+#define VARVE_CORE_OP_H
+
+#include "engine/base/failure.h"
+#include "engine/io/call.h"
+
+#include <limits.h>
+
+struct op;
+struct request;
+struct varve_store;
+
+/* What start() and done() return beside a state or a negative errno. */
+#define OP_WAIT (INT_MAX - 1)
+#define OP_END INT_MAX
+
+/* One step of an operation. */
+struct op_step {
+	/* For traces and error records: "SNAPSHOT". */
+	const char *name;
+	/* Begin the step. */
+	int (*start)(struct op *op);
+	/* Go on with the result of what start() waited for; NULL: on success enter the next state. */
+	int (*done)(struct op *op, int result);
+};
+
+/* A kind of operation. */
+struct op_class {
+	enum varve_operation operation;
+	/* Bytes of its struct, which begins with a struct op. */
+	size_t size;
+	/* Its steps, by state; how many; the first one that undoes. */
+	const struct op_step *steps;
+	unsigned steps_count, unwind;
+	/* The last state whose beginning a cancel prevents: past it the operation cannot be undone. */
+	unsigned cancel_last;
+	/* Fill in what the operation found; NULL: nothing. Dispatching thread. */
+	void (*result)(struct request *request, struct varve_result *result);
+	/* Free what the operation holds; NULL: nothing. Dispatching thread. */
+	void (*release)(struct op *op);
+};
+
+struct ident;
+
+/* A place in the queue of an id: see hold.c. */
+struct hold {
+	/* In ident->holds, while held or waited for. */
+	struct list link;
+	struct op *op;
+	/* What is to be held; NULL: nothing. */
+	const char *id;
+	/* NULL: neither held nor waited for. */
+	struct ident *ident;
+	bool exclusive, granted;
+};
+
+/* Most ids that one operation is about: its own, and the one it starts from. */
+#define OP_HOLDS_MAX 2
+
+struct op {
+	const struct op_class *class;
+	struct request *request;
+	/* The layer; "" where there is none. */
+	const char *id;
+	/* Where it is; set by op.c alone. */
+	unsigned state;
+	/* 0, or the first error. */
+	int error;
+	/* What became of it; NULL while error is 0. Shared and constant when there was no memory for it. */
+	const struct varve_failure *failure;
+	/* What the current step is about, for the error record: a directory below the home, a name in it. */
+	const char *place, *subject;
+	/* An explanation to go with the next failure; a constant. */
+	const char *detail;
+	/* The call that the current step waits for. */
+	struct call call;
+	/* In a queue of the clock, of the cleaner, or the runnable list. */
+	struct list link;
+	/* Takes the operation out of the queue that it waits in; NULL: it cannot leave. */
+	void (*withdraw)(struct op *op);
+	/* What a beat of the clock has to do for it, on a lane thread. */
+	int (*work)(struct op *op);
+	/* Worker slot of the beat; whether it may, and does, work straight in place; whether its work commits. */
+	unsigned slot;
+	bool direct_allowed, direct, commits;
+	/* The ids it holds, how many are not granted yet. */
+	struct hold holds[OP_HOLDS_MAX];
+	unsigned holds_waiting;
+	/* Why it cannot even be queued for them; 0: it is. */
+	int start_error;
+	/* A number that the queue it waits in keeps with it. */
+	uint64_t mark;
+	/* Began; ended (kept to assert that it ends once). */
+	bool started, ended;
+};
+
+/* A request: what has a handle and a callback. */
+struct request {
+	/* To the reactor. */
+	struct inbox_node node;
+	/* Among those in flight (reactor), then among those that are ready (store->lock). */
+	struct list link;
+	struct varve_store *store;
+	const struct op_class *class;
+	varve_request handle;
+	varve_callback *callback;
+	void *user_data;
+	uint64_t submitted_ns;
+	/* Ends early where it can; any thread sets it. */
+	_Atomic bool cancelled;
+	/* Done, and in store->ready: guarded by store->lock. */
+	bool ready;
+	/* VARVE_* flags, and whether the callback has to survive a power cut. */
+	uint32_t flags;
+	bool durable;
+	/* Operations, and how many have not ended. */
+	size_t count, remaining;
+	/* The first of `count` operations of class->size bytes each. */
+	struct op *ops;
+	/* One for each operation, filled when the request is done. */
+	struct varve_outcome *outcomes;
+	/* Strings of the arguments: filled up by request_string(). */
+	char *strings;
+};
+
+/* The operation of REQUEST at INDEX. */
+static inline struct op *request_op(struct request *request, size_t index)
+{
+	return (struct op *)((char *)request->ops + index * request->class->size);
+}
+
+/* Begin OP: the ids it holds are granted. Reactor. */
+void op_start(struct op *op);
+
+/* Make op->call, and let the current step's done() have its result. */
+int op_call(struct op *op);
+
+/* Go on: what the current step waited for has ended with RESULT. Reactor. */
+void op_done(struct op *op, int result);
+
+/* End OP early where it can. Reactor. */
+void op_cancel(struct op *op);
+
+/* The name of OPERATION: "create". */
+const char *operation_name(enum varve_operation operation);
+
+/* The name of the current step. */
+const char *op_step_name(const struct op *op);
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/core/request.h"
+#include "engine/base/histogram.h"
+#include "engine/core/hold.h"
+#include "engine/core/store.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* ---- the caller's side ------------------------------------------------------------------------------------------- */
+
+int request_new(struct varve_store *store, const struct op_class *class, size_t count, size_t strings, uint32_t flags,
+		struct request **ret_request)
+{
+	size_t ops = count * class->size, outcomes = count * sizeof(struct varve_outcome);
+	char *memory = fault_calloc(&store->io.fault, 1, sizeof(struct request) + ops + outcomes + strings);
+	struct request *request = (struct request *)memory;
+
+	if (!memory)
+		return -ENOMEM;
+	request->store = store;
+	request->class = class;
+	request->count = request->remaining = count;
+	request->flags = flags;
+	request->durable = flags & VARVE_DURABLE || !(flags & VARVE_RELAXED || store->settings.flags & VARVE_OPEN_RELAXED);
+	memory += sizeof(struct request);
+	request->ops = (struct op *)memory;
+	memory += ops;
+	request->outcomes = (struct varve_outcome *)memory;
+	request->strings = memory + outcomes;
+	for (size_t i = 0; i < count; i++) {
+		struct op *op = request_op(request, i);
+
+		op->class = class;
+		op->request = request;
+		op->id = "";
+		list_init(&op->link);
+	}
+	*ret_request = request;
+	return 0;
+}
+
+const char *request_string(struct request *request, const char *text)
+{
+	char *copy = request->strings;
+
+	if (!text)
+		return NULL;
+	request->strings = stpcpy(copy, text) + 1;
+	return copy;
+}
+
+void request_free(struct request *request)
+{
+	if (!request)
+		return;
+	for (size_t i = 0; i < request->count; i++) {
+		struct op *op = request_op(request, i);
+
+		if (request->class->release)
+			request->class->release(op);
+		/* The record for want of memory is a constant, and has no operation of ours. */
+		if (op->failure && op->failure->operation == operation_name(request->class->operation))
+			free((void *)op->failure);
+	}
+	free(request);
+}
+
+int request_refuse(struct varve_store *store, enum varve_operation operation, int error, const char *id,
+		   const char *reason)
+{
+	pthread_mutex_lock(&store->lock);
+	failure_set(&store->refusal, error, operation_name(operation), "CHECK", NULL, id);
+	failure_detail(&store->refusal, "%s", reason);
+	store->statistics.operations[operation].refused++;
+	pthread_mutex_unlock(&store->lock);
+	return error;
+}
+
+/* Receive a request on the reactor: queue for its ids, start what has them. */
+static void request_received(struct inbox_node *node)
+{
+	struct request *request = container_of(node, struct request, node);
+	struct varve_store *store = request->store;
+
+	list_append(&store->in_flight, &request->link);
+	for (size_t i = 0; i < request->count; i++) {
+		struct op *op = request_op(request, i);
+
+		op->start_error = hold_queue(&store->holds, op);
+		if (op->start_error || !op->holds_waiting)
+			list_append(&store->holds.runnable, &op->link);
+	}
+}
+
+/* Find a slot for REQUEST, with the lock held. */
+static int request_register(struct varve_store *store, struct request *request)
+{
+	struct request_slot *slot;
+	uint32_t index;
+
+	if (store->closing)
+		return -ESHUTDOWN;
+	if (store->requests == store->settings.requests_max)
+		return -EAGAIN;
+	index = store->slots_free;
+	slot = &store->slots[index];
+	store->slots_free = slot->next_free;
+	slot->request = request;
+	request->handle = (uint64_t)slot->generation << 32 | (index + 1);
+	store->requests++;
+	store->statistics.operations[request->class->operation].submitted++;
+	if (store->requests > store->statistics.requests_peak)
+		store->statistics.requests_peak = store->requests;
+	return 0;
+}
+
+int request_submit(struct request *request, varve_callback *callback, void *user_data, varve_request *ret_request)
+{
+	struct varve_store *store = request->store;
+	int r;
+
+	request->callback = callback;
+	request->user_data = user_data;
+	request->submitted_ns = now_ns();
+	request->node.receive = request_received;
+	pthread_mutex_lock(&store->lock);
+	r = request_register(store, request);
+	pthread_mutex_unlock(&store->lock);
+	if (r) {
+		request_refuse(store, request->class->operation, r, NULL,
+			       r == -EAGAIN ? "too many requests in flight" : "the store is being closed");
+		request_free(request);
+		return r;
+	}
+	/* From here on it may be gone at any moment: another thread may dispatch. */
+	if (ret_request)
+		*ret_request = request->handle;
+	io_post(&store->io, &request->node);
+	return 0;
+}
+
+/* ---- the reactor's side ------------------------------------------------------------------------------------------ */
+
+void requests_run(struct varve_store *store)
+{
+	struct list *link;
+
+	while ((link = list_pop(&store->holds.runnable)))
+		op_start(list_entry(link, struct op, link));
+}
+
+void request_op_ended(struct request *request, struct op *op)
+{
+	struct varve_store *store = request->store;
+
+	assert(request->remaining);
+	if (--request->remaining)
+		return;
+	list_remove(&request->link);
+	list_append(&store->finished, &request->link);
+}
+
+/* Count how the operations of REQUEST ended, with the lock held. */
+static void request_count(struct varve_store *store, struct request *request, uint64_t now)
+{
+	struct varve_operation_statistics *statistics = &store->statistics.operations[request->class->operation];
+
+	for (size_t i = 0; i < request->count; i++) {
+		int error = request_op(request, i)->error;
+
+		statistics->succeeded += !error;
+		statistics->cancelled += error == -ECANCELED;
+		statistics->failed += error && error != -ECANCELED;
+	}
+	histogram_record(&statistics->latency, now - request->submitted_ns);
+}
+
+/* Copy what the reactor counts to where others may read it, with the lock held. */
+static void requests_publish_counters(struct varve_store *store)
+{
+	struct varve_statistics *statistics = &store->statistics;
+	struct io *io = &store->io;
+
+	statistics->beats = store->counters.beats;
+	statistics->snapshots = store->counters.snapshots;
+	statistics->snapshots_direct = store->counters.snapshots_direct;
+	statistics->syncs = store->counters.syncs;
+	statistics->group_max = store->counters.group_max;
+	statistics->ring_depth_peak = io->ring.in_flight_peak;
+	statistics->ring_calls = io->ring_calls;
+	statistics->lane_calls = io->lane_calls;
+}
+
+void requests_flush(struct varve_store *store)
+{
+	uint64_t one = 1, now;
+	bool signal;
+
+	if (list_empty(&store->finished))
+		return;
+	now = now_ns();
+	pthread_mutex_lock(&store->lock);
+	list_for_each(link, &store->finished) {
+		struct request *request = list_entry(link, struct request, link);
+
+		request->ready = true;
+		request_count(store, request, now);
+	}
+	requests_publish_counters(store);
+	list_splice(&store->ready, &store->finished);
+	signal = !store->signalled;
+	store->signalled = true;
+	if (store->waiters)
+		pthread_cond_broadcast(&store->changed);
+	/* Inside the lock, so that it cannot come after a reader has taken what it announces. */
+	if (signal)
+		while (write(store->ready_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+			;
+	pthread_mutex_unlock(&store->lock);
+}
+
+void requests_cancel(struct varve_store *store)
+{
+	if (!atomic_exchange(&store->cancels, false))
+		return;
+	list_for_each_safe(link, &store->in_flight) {
+		struct request *request = list_entry(link, struct request, link);
+
+		if (!atomic_load(&request->cancelled))
+			continue;
+		/* The last one to end takes the request off this list, no other. */
+		for (size_t i = 0, count = request->count; i < count; i++)
+			op_cancel(request_op(request, i));
+	}
+}

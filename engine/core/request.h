@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests: made and refused on the caller's thread, finished on the reactor, delivered on the caller's. */
+#ifndef VARVE_CORE_REQUEST_H
+#define VARVE_CORE_REQUEST_H
+
+#include "engine/core/op.h"
+
+/*
+ * A request of CLASS with COUNT operations and room for STRINGS bytes of strings. 0 and *RET_REQUEST, or -ENOMEM. Its
+ * operations are zero but for what every operation has.
+ */
+int request_new(struct varve_store *store, const struct op_class *class, size_t count, size_t strings, uint32_t flags,
+		struct request **ret_request);
+
+/* Copy TEXT (NULL gives NULL) into the request's strings. */
+const char *request_string(struct request *request, const char *text);
+
+/* Free a request that was not submitted, or whose callback has returned. NULL is fine. */
+void request_free(struct request *request);
+
+/*
+ * Give REQUEST a handle and hand it to the reactor. 0, or -EAGAIN, -ESHUTDOWN, -ECHILD: then it is freed, and the refusal
+ * is recorded.
+ */
+int request_submit(struct request *request, varve_callback *callback, void *user_data, varve_request *ret_request);
+
+/* Record that a request for OPERATION was refused with ERROR, about ID (may be NULL), for REASON. Returns ERROR. */
+int request_refuse(struct varve_store *store, enum varve_operation operation, int error, const char *id,
+		   const char *reason);
+
+/* One operation of REQUEST has ended. Reactor. */
+void request_op_ended(struct request *request, struct op *op);
+
+/* Hand what was finished in this turn to the caller's threads. Reactor. */
+void requests_flush(struct varve_store *store);
+
+/* Look for cancelled requests and end them. Reactor. */
+void requests_cancel(struct varve_store *store);
+
+/* Start the operations whose holds have been granted. Reactor. */
+void requests_run(struct varve_store *store);
+
+#endif

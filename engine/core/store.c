@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/core/store.h"
+
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+
+/* Make the page by which a forked child is known. */
+static int store_mark_process(struct varve_store *store)
+{
+	void *page = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED)
+		return negative_errno();
+	store->here = page;
+	if (madvise(page, (size_t)sysconf(_SC_PAGESIZE), MADV_WIPEONFORK) < 0)
+		return negative_errno();
+	*store->here = 1;
+	return 0;
+}
+
+/* Prepare the locks; waits are timed on the monotonic clock. */
+static void store_init_locks(struct varve_store *store)
+{
+	pthread_condattr_t attributes;
+
+	pthread_mutex_init(&store->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&store->changed, &attributes);
+	pthread_condattr_destroy(&attributes);
+}
+
+struct varve_store *store_new(void)
+{
+	struct varve_store *store = calloc(1, sizeof(*store));
+	struct layout *layout;
+	int r;
+
+	if (!store)
+		return NULL;
+	layout = &store->layout;
+	layout->home_fd = layout->subvolumes_fd = layout->quotas_fd = layout->owner_fd = -EBADF;
+	layout->trash_fd = layout->staging_fd = store->ready_fd = store->io.wake_fd = -EBADF;
+	for (size_t i = 0; i < ARRAY_SIZE(layout->slot_fds); i++)
+		layout->slot_fds[i] = -EBADF;
+	list_init(&store->in_flight);
+	list_init(&store->finished);
+	list_init(&store->ready);
+	list_init(&store->runners);
+	store_init_locks(store);
+	hold_init(&store->holds, &store->io.fault);
+	r = store_mark_process(store);
+	if (!r)
+		r = io_init(&store->io);
+	if (!r)
+		r = store->ready_fd = RET_NERRNO(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	if (r < 0) {
+		store_free(store);
+		errno = -r;
+		return NULL;
+	}
+	return store;
+}
+
+void store_free(struct varve_store *store)
+{
+	struct layout *layout;
+
+	if (!store)
+		return;
+	layout = &store->layout;
+	if (store->teardown && store_here(store))
+		store->teardown(store);
+	free(store->cleaner);
+	for (size_t i = 0; i < ARRAY_SIZE(layout->slot_fds); i++)
+		fd_close(layout->slot_fds[i]);
+	fd_close(layout->trash_fd);
+	fd_close(layout->owner_fd);
+	fd_close(layout->staging_fd);
+	fd_close(layout->quotas_fd);
+	fd_close(layout->subvolumes_fd);
+	fd_close(layout->home_fd);
+	fd_close(store->ready_fd);
+	io_free(&store->io);
+	if (store->here)
+		munmap(store->here, (size_t)sysconf(_SC_PAGESIZE));
+	free(layout->home);
+	free(store->slots);
+	free(store);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An open store: what is fixed at open, what belongs to the reactor's thread, and what is shared with the caller's
+ * threads under store->lock. See the marks below; there is no state outside of it.
+ */
+#ifndef VARVE_CORE_STORE_H
+#define VARVE_CORE_STORE_H
+
+#include "engine/core/clock.h"
+#include "engine/core/hold.h"
+#include "engine/io/io.h"
+
+struct cleaner;
+
+/* The directories of a store, open, and what is known of the file system. Fixed at open. */
+struct layout {
+	/* Absolute path of the home, without a '/' at its end. */
+	char *home;
+	/* HOME, HOME/subvolumes, HOME/quotas, HOME/.varve/staging/OWNER, HOME/.varve/trash. */
+	int home_fd, subvolumes_fd, quotas_fd, owner_fd, trash_fd;
+	/* HOME/.varve/staging. */
+	int staging_fd;
+	/* The name of OWNER. */
+	char owner[64];
+	/* One directory of OWNER for each worker slot, opened when first used by that slot. */
+	int slot_fds[COMMIT_THREADS_MAX];
+	/* Where HOME/subvolumes is: the subvolume that holds it, its inode, its mount. */
+	uint64_t subvolumes_root, subvolumes_inode, subvolumes_mount;
+	/* The file system's id. */
+	uint8_t fsid[16];
+	/* We mounted the home on itself. */
+	bool mounted;
+	/* May we search trees (CAP_SYS_ADMIN)? */
+	bool privileged;
+};
+
+/* How the store was opened, defaults filled in. Fixed at open. */
+struct settings {
+	uint32_t flags, requests_max, backlog_max, root_uid, root_gid;
+	struct io_config io;
+	/* Of "btrfs.min_space". */
+	uint64_t min_space;
+};
+
+/* Counters that the reactor alone writes while it turns; copied under store->lock at the end of each turn. */
+struct counters {
+	uint64_t beats, snapshots, snapshots_direct, syncs, group_max;
+	/* Operations that have begun and not ended. */
+	unsigned running[VARVE_OPERATIONS];
+};
+
+/* A slot of the table of requests. */
+struct request_slot {
+	/* NULL: free. */
+	struct request *request;
+	/* Counts up each time the slot is freed. */
+	uint32_t generation;
+	/* Free slots: the next one. */
+	uint32_t next_free;
+};
+
+/* A thread that runs callbacks; lives on its stack. */
+struct runner {
+	struct list link;
+	pthread_t thread;
+};
+
+struct varve_store {
+	/* ---- fixed at open ---- */
+	struct layout layout;
+	struct settings settings;
+	/* What varve_fd() gives: readable while store->ready is not empty. */
+	int ready_fd;
+	/* A page that reads 0 in a forked child (MADV_WIPEONFORK), 1 here. */
+	uint32_t *here;
+	pthread_t reactor;
+	/* What higher layers keep for the store, and free: the cleaner's backlog. */
+	struct cleaner *cleaner;
+	/* Undoes what opening did on disk; runs in store_free(), but not in a forked child. */
+	void (*teardown)(struct varve_store *store);
+
+	/* ---- the reactor's ---- */
+	struct io io;
+	struct clock clock;
+	struct hold_table holds;
+	struct counters counters;
+	/* Requests in flight; those done in this turn. */
+	struct list in_flight, finished;
+	/* Calls under way that belong to no request: the reactor does not end before they do. */
+	unsigned background;
+	/* When turn_at has to run, 0: never. */
+	uint64_t timer_ns;
+	void (*timer)(struct varve_store *store);
+
+	/* ---- any thread ---- */
+	/* A request was cancelled: the reactor looks which. */
+	_Atomic bool cancels;
+	/* The reactor ends once nothing is in flight. */
+	_Atomic bool stopping;
+
+	/* ---- guarded by lock ---- */
+	pthread_mutex_t lock;
+	/* Broadcast when a request is ready or its callback has returned, while there are waiters. */
+	pthread_cond_t changed;
+	struct request_slot *slots;
+	uint32_t slots_free;
+	/* Requests accepted whose callback has not returned; those done whose callback has not begun. */
+	uint32_t requests;
+	struct list ready;
+	/* Has ready_fd been written and not been read? */
+	bool signalled;
+	unsigned waiters;
+	/* Threads that run callbacks now; one of them in varve_dispatch() or varve_wait(). */
+	struct list runners;
+	bool dispatching;
+	/* Refuses new requests; a callback closed the store. */
+	bool closing, close_deferred;
+	struct varve_failure refusal;
+	struct varve_statistics statistics;
+	/* Reactor's start: 1 running, negative errno. */
+	int started;
+};
+
+/* Start the reactor's thread; 0 or -errno. The hooks and limits are set. */
+int reactor_start(struct varve_store *store);
+
+/* End the reactor's thread; nothing may be in flight. */
+void reactor_stop(struct varve_store *store);
+
+/* A store without directories and threads, with its locks; NULL without memory or descriptors (errno). */
+struct varve_store *store_new(void);
+
+/* Free STORE, whose reactor is stopped, or which is a forked child's copy. NULL is fine. */
+void store_free(struct varve_store *store);
+
+/* Is this the process that opened STORE? */
+static inline bool store_here(const struct varve_store *store)
+{
+	return __atomic_load_n(store->here, __ATOMIC_RELAXED);
+}
+
+#endif
