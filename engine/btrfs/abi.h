@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* btrfs's user interface, with what Debian 12's kernel headers (6.1) do not have yet. Probed at run time, all of it. */
+#ifndef VARVE_BTRFS_ABI_H
+#define VARVE_BTRFS_ABI_H
+
+#include <linux/btrfs.h>
+#include <linux/btrfs_tree.h>
+#include <linux/magic.h>
+#include <stdint.h>
+
+/* Linux 6.13: the queue of subvolumes that await the cleaner. */
+struct abi_subvol_wait {
+	uint64_t subvolid;
+	uint32_t mode;
+	uint32_t count;
+};
+#define ABI_SUBVOL_SYNC_WAIT _IOW(BTRFS_IOCTL_MAGIC, 65, struct abi_subvol_wait)
+#define ABI_SUBVOL_SYNC_COUNT 2
+
+/* The inode number of every subvolume's root directory. */
+#define ABI_SUBVOL_ROOT_INODE BTRFS_FIRST_FREE_OBJECTID
+
+#endif

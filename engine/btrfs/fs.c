@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which call wakes the cleaner (Linux 6.18, measured): START_SYNC does, as long as a transaction is open, because the
+ * transaction thread wakes the cleaner when it is done; BTRFS_IOC_SYNC always does, at the price of flushing every file.
+ * Waiting with SUBVOL_SYNC_WAIT's FOR_ONE or FOR_QUEUED was tried and rejected: when the cleaner has gone to sleep with
+ * work left they sit until its 30 s timer (32.7 s measured for 50 empty subvolumes). So we ask for the count, and kick.
+ */
+#include "engine/btrfs/fs.h"
+#include "engine/base/util.h"
+#include "engine/btrfs/search.h"
+
+#include <btrfsutil.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+int fs_commit(int fd)
+{
+	uint64_t transid;
+
+	if (btrfs_util_start_sync_fd(fd, &transid) || btrfs_util_wait_sync_fd(fd, transid))
+		return negative_errno();
+	return 0;
+}
+
+int fs_kick(int fd)
+{
+	uint64_t transid;
+
+	return btrfs_util_start_sync_fd(fd, &transid) ? negative_errno() : 0;
+}
+
+int fs_flush(int fd)
+{
+	return btrfs_util_sync_fd(fd) ? negative_errno() : 0;
+}
+
+uint64_t fs_generation(int fd)
+{
+	struct btrfs_ioctl_fs_info_args args = { .flags = BTRFS_FS_INFO_FLAG_GENERATION };
+
+	if (ioctl(fd, BTRFS_IOC_FS_INFO, &args) < 0 || !(args.flags & BTRFS_FS_INFO_FLAG_GENERATION))
+		return 0;
+	return args.generation;
+}
+
+int fs_id(int fd, uint8_t *ret_id)
+{
+	struct btrfs_ioctl_fs_info_args args = { 0 };
+	int r = RET_NERRNO(ioctl(fd, BTRFS_IOC_FS_INFO, &args));
+
+	if (r < 0)
+		return r;
+	memcpy(ret_id, args.fsid, sizeof(args.fsid));
+	return 0;
+}
+
+int fs_dead_count_search(int fd, uint64_t *ret_count)
+{
+	struct search search;
+	uint64_t count = 0;
+	int r = search_begin(&search, fd, BTRFS_ROOT_TREE_OBJECTID, BTRFS_ORPHAN_OBJECTID, BTRFS_ORPHAN_OBJECTID,
+			     BTRFS_ORPHAN_ITEM_KEY, BTRFS_ORPHAN_ITEM_KEY, 0);
+
+	while (!r && (r = search_next(&search)) > 0) {
+		count++;
+		r = 0;
+	}
+	search_end(&search);
+	if (!r)
+		*ret_count = count;
+	return r;
+}
+
+int fs_dead_count(int fd, uint64_t *ret_count)
+{
+	struct abi_subvol_wait args = { .mode = ABI_SUBVOL_SYNC_COUNT };
+	int r = RET_NERRNO(ioctl(fd, ABI_SUBVOL_SYNC_WAIT, &args));
+
+	if (r == -ENOTTY)
+		return fs_dead_count_search(fd, ret_count);
+	if (!r)
+		*ret_count = args.count;
+	return r;
+}

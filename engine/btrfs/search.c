@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/btrfs/search.h"
+#include "engine/base/limits.h"
+#include "engine/base/util.h"
+
+#include <string.h>
+#include <sys/ioctl.h>
+
+int search_begin(struct search *search, int fd, uint64_t tree, uint64_t object_min, uint64_t object_max,
+		 uint32_t type_min, uint32_t type_max, uint64_t transid_min)
+{
+	*search = (struct search){ .fd = fd };
+	search->box = (struct btrfs_ioctl_search_key){
+		.tree_id = tree,
+		.min_objectid = object_min,
+		.max_objectid = object_max,
+		.max_offset = UINT64_MAX,
+		.min_transid = transid_min,
+		.max_transid = UINT64_MAX,
+		.min_type = type_min,
+		.max_type = type_max,
+	};
+	search->key = search->box;
+	search->args = malloc(sizeof(*search->args) + SEARCH_BUFFER_BYTES);
+	return search->args ? 0 : -ENOMEM;
+}
+
+/* Begin the key range behind the current item; false when there is nothing behind it. */
+static bool search_advance(struct search *search)
+{
+	struct btrfs_ioctl_search_key *key = &search->key;
+
+	key->min_objectid = search->header.objectid;
+	key->min_type = search->header.type;
+	key->min_offset = search->header.offset + 1;
+	if (key->min_offset)
+		return true;
+	if (key->min_type < UINT8_MAX)
+		key->min_type++;
+	else {
+		key->min_type = 0;
+		key->min_objectid++;
+	}
+	return key->min_objectid;
+}
+
+/* Ask the kernel for the next items: how many there are, or -errno. */
+static int search_fill(struct search *search)
+{
+	int r;
+
+	if (search->position && !search_advance(search))
+		return 0;
+	search->args->key = search->key;
+	search->args->key.nr_items = UINT32_MAX;
+	search->args->buf_size = SEARCH_BUFFER_BYTES;
+	r = RET_NERRNO(ioctl(search->fd, BTRFS_IOC_TREE_SEARCH_V2, search->args));
+	if (r < 0)
+		return r;
+	search->left = search->args->key.nr_items;
+	search->position = 0;
+	return search->left > 0;
+}
+
+/* Is the current item in the box? */
+static bool search_wanted(const struct search *search)
+{
+	const struct btrfs_ioctl_search_header *header = &search->header;
+
+	return header->type >= search->box.min_type && header->type <= search->box.max_type &&
+	       header->objectid >= search->box.min_objectid && header->objectid <= search->box.max_objectid;
+}
+
+int search_next(struct search *search)
+{
+	do {
+		const char *buffer = (const char *)search->args->buf;
+
+		if (!search->left) {
+			int r = search_fill(search);
+
+			if (r <= 0)
+				return r;
+		}
+		memcpy(&search->header, buffer + search->position, sizeof(search->header));
+		search->item = buffer + search->position + sizeof(search->header);
+		search->position += sizeof(search->header) + search->header.len;
+		search->left--;
+	} while (!search_wanted(search));
+	return 1;
+}
+
+void search_end(struct search *search)
+{
+	free(search->args);
+	search->args = NULL;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tree search (BTRFS_IOC_TREE_SEARCH_V2, CAP_SYS_ADMIN) as an iterator. The kernel's key range is lexicographic over
+ * (objectid, type, offset), so items of other types come back in between; search_next() drops what lies outside of the
+ * box that was asked for.
+ *
+ *	struct search search;
+ *
+ *	r = search_begin(&search, fd, BTRFS_ROOT_TREE_OBJECTID, id, id, BTRFS_ROOT_REF_KEY, BTRFS_ROOT_REF_KEY, 0);
+ *	while (!r && (r = search_next(&search)) > 0)
+ *		... search.header, search.item ...
+ *	search_end(&search);
+ */
+#ifndef VARVE_BTRFS_SEARCH_H
+#define VARVE_BTRFS_SEARCH_H
+
+#include "engine/btrfs/abi.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct search {
+	/* The directory whose file system is searched. */
+	int fd;
+	/* What is left to be searched, and the box. */
+	struct btrfs_ioctl_search_key key, box;
+	/* The ioctl's argument and answer, on the heap. */
+	struct btrfs_ioctl_search_args_v2 *args;
+	/* Items left in the answer, and where the next one is. */
+	uint32_t left;
+	size_t position;
+	/* The current item: its key and size, and its bytes (not aligned). */
+	struct btrfs_ioctl_search_header header;
+	const void *item;
+};
+
+/* Search TREE for items of objects and types in these ranges (inclusive), in leaves of transaction TRANSID_MIN or later. */
+int search_begin(struct search *search, int fd, uint64_t tree, uint64_t object_min, uint64_t object_max,
+		 uint32_t type_min, uint32_t type_max, uint64_t transid_min);
+
+/* Go to the next item: 1, 0 when there is none, or -errno. */
+int search_next(struct search *search);
+
+/* Free what search_begin() made; harmless after its failure. */
+void search_end(struct search *search);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The entries of a directory, and of the store's `subvolumes` in btrfs's own words. */
+#ifndef VARVE_TREE_ENTRIES_H
+#define VARVE_TREE_ENTRIES_H
+
+#include "engine/btrfs/search.h"
+#include "engine/core/store.h"
+
+/*
+ * Call EACH with every name in the directory DIR_FD, but "." and "..", until it returns something other than 0. Returns
+ * that, 0 at the end, or -errno. DIR_FD's own position does not matter and is not moved.
+ */
+int entries_each(int dir_fd, int (*each)(void *data, const char *name), void *data);
+
+/*
+ * Is the current item of SEARCH, a ROOT_REF or ROOT_BACKREF, about a layer of STORE that lies in the subvolume PARENT? Then
+ * copy its name to RET_NAME (VARVE_ID_MAX + 1 bytes).
+ */
+bool entries_layer_ref(const struct varve_store *store, const struct search *search, uint64_t parent, char *ret_name);
+
+#endif
