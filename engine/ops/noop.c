@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* noop: the whole way, and nothing at its end. */
+#include "engine/core/request.h"
+#include "engine/ops/ops.h"
+
+/* Nothing. */
+static int noop_run(struct op *op)
+{
+	return OP_END;
+}
+
+static const struct op_step noop_steps[] = {
+	{ "RUN", noop_run, NULL },
+};
+
+static const struct op_class noop_class = {
+	.operation = VARVE_NOOP,
+	.size = sizeof(struct op),
+	.steps = noop_steps,
+	.steps_count = 1,
+	.unwind = 1,
+};
+
+int noop_submit(struct varve_store *store, const struct submit *submit)
+{
+	struct request *request;
+	int r = request_new(store, &noop_class, 1, 0, 0, &request);
+
+	return r ? r : request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+}

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * open: find or make the home and its directories, prove that they are on btrfs, take an owner's directory in staging,
+ * start the reactor, sweep. Blocks; runs on the caller's thread.
+ *
+ *	HOME/subvolumes  HOME/quotas  HOME/.varve/staging/OWNER  HOME/.varve/trash
+ *
+ * OWNER is PID-RANDOM, and locked (flock) for as long as the store is open: see sweep.c. A crash leaves directories, and
+ * what sweep.c removes.
+ */
+#include "engine/base/id.h"
+#include "engine/btrfs/cleaner.h"
+#include "engine/btrfs/fs.h"
+#include "engine/btrfs/search.h"
+#include "engine/btrfs/subvol.h"
+#include "engine/core/store.h"
+#include "engine/ops/ops.h"
+#include "engine/tree/entries.h"
+#include "engine/tree/layer.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+/* How often a new owner's directory may be swept away before we have locked it. */
+#define OPEN_OWNER_TRIES 16
+
+/* What is being opened, and where it stands, for the error record. */
+struct opening {
+	const struct varve_config *config;
+	struct varve_store *store;
+	const char *step, *call;
+	/* Below the home; NULL: the home. */
+	const char *name;
+	const char *detail;
+};
+
+/* Say what comes next. */
+static void open_step(struct opening *opening, const char *step, const char *call, const char *name)
+{
+	opening->step = step;
+	opening->call = call;
+	opening->name = name;
+}
+
+/* ---- the home ---------------------------------------------------------------------------------------------------- */
+
+/* Is PATH, or the nearest directory above it that exists, on btrfs? */
+static int open_check_magic(const char *path)
+{
+	char ancestor[HOME_PATH_MAX + 1];
+	struct statfs statfs_;
+
+	strcpy(ancestor, path);
+	while (statfs(ancestor, &statfs_) < 0) {
+		char *slash = strrchr(ancestor, '/');
+
+		if (errno != ENOENT || !slash)
+			return negative_errno();
+		slash[slash == ancestor] = '\0';
+	}
+	return (unsigned long)statfs_.f_type == BTRFS_SUPER_MAGIC ? 0 : -ENOTSUP;
+}
+
+/* Make PATH and what is missing above it. */
+static int open_make_path(struct opening *opening, const char *path)
+{
+	char part[HOME_PATH_MAX + 1];
+
+	strcpy(part, path);
+	for (char *slash = part; slash; slash = strchr(slash + 1, '/')) {
+		char *end = strchr(slash + 1, '/');
+
+		if (end)
+			*end = '\0';
+		if (!mkdir(part, 0700)) {
+			const struct settings *settings = &opening->store->settings;
+
+			if ((settings->root_uid || settings->root_gid) && chown(part, settings->root_uid, settings->root_gid) < 0)
+				return negative_errno();
+		} else if (errno != EEXIST)
+			return negative_errno();
+		if (!end)
+			break;
+		*end = '/';
+	}
+	return 0;
+}
+
+/* Make PATH absolute, without '/' at its end. */
+static int open_absolute(const char *path, char *ret_path)
+{
+	char cwd[HOME_PATH_MAX + 1] = "";
+	size_t length;
+	int n;
+
+	if (*path != '/' && !getcwd(cwd, sizeof(cwd)))
+		return errno == ERANGE ? -ENAMETOOLONG : negative_errno();
+	n = snprintf(ret_path, HOME_PATH_MAX + 1, "%s%s%s", cwd, *path == '/' ? "" : "/", path);
+	if (n < 0 || n > HOME_PATH_MAX)
+		return -ENAMETOOLONG;
+	for (length = (size_t)n; length > 1 && ret_path[length - 1] == '/'; length--)
+		ret_path[length - 1] = '\0';
+	return 0;
+}
+
+/* Find or make the home, and open it. */
+static int open_home(struct opening *opening)
+{
+	struct layout *layout = &opening->store->layout;
+	int r;
+
+	layout->home = malloc(HOME_PATH_MAX + 1);
+	if (!layout->home)
+		return -ENOMEM;
+	open_step(opening, "HOME", "getcwd", NULL);
+	r = open_absolute(opening->config->home, layout->home);
+	if (r)
+		return r;
+	open_step(opening, "HOME", "statfs", NULL);
+	r = open_check_magic(layout->home);
+	if (r) {
+		opening->detail = r == -ENOTSUP ? "not on a btrfs file system" : NULL;
+		return r;
+	}
+	open_step(opening, "HOME", "mkdir", NULL);
+	r = opening->config->flags & VARVE_OPEN_EXISTING ? 0 : open_make_path(opening, layout->home);
+	if (r)
+		return r;
+	open_step(opening, "HOME", "open", NULL);
+	layout->home_fd = RET_NERRNO(open(layout->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	return MIN(layout->home_fd, 0);
+}
+
+/* Bind-mount the home on itself, privately, unless it is a mount point. */
+static int open_private_mount(struct opening *opening)
+{
+	struct layout *layout = &opening->store->layout;
+	struct statx statx_;
+
+	if (!(opening->config->flags & VARVE_OPEN_PRIVATE_MOUNT))
+		return 0;
+	open_step(opening, "MOUNT", "mount", NULL);
+	if (statx(AT_FDCWD, layout->home, 0, STATX_BASIC_STATS, &statx_) < 0)
+		return negative_errno();
+	if (!(statx_.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT && statx_.stx_attributes & STATX_ATTR_MOUNT_ROOT)) {
+		if (mount(layout->home, layout->home, NULL, MS_BIND, NULL) < 0)
+			return negative_errno();
+		layout->mounted = true;
+	}
+	if (mount(NULL, layout->home, NULL, MS_PRIVATE, NULL) < 0)
+		return negative_errno();
+	fd_close(layout->home_fd);
+	layout->home_fd = RET_NERRNO(open(layout->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	return MIN(layout->home_fd, 0);
+}
+
+/* ---- the directories --------------------------------------------------------------------------------------------- */
+
+/* Open NAME below the home, making it when it is missing. */
+static int open_directory(struct opening *opening, const char *name, int *ret_fd)
+{
+	const struct settings *settings = &opening->store->settings;
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, .resolve = LAYER_RESOLVE };
+	int home_fd = opening->store->layout.home_fd, fd;
+	bool made;
+
+	open_step(opening, "DIRECTORIES", "mkdirat", name);
+	made = !mkdirat(home_fd, name, 0700);
+	if (!made && errno != EEXIST)
+		return negative_errno();
+	open_step(opening, "DIRECTORIES", "openat2", name);
+	fd = RET_NERRNO((int)syscall(SYS_openat2, home_fd, name, &how, sizeof(how)));
+	if (fd < 0)
+		return layer_open_error(fd);
+	*ret_fd = fd;
+	if (made && (settings->root_uid || settings->root_gid) && fchown(fd, settings->root_uid, settings->root_gid) < 0)
+		return negative_errno();
+	return 0;
+}
+
+/* Open all directories. */
+static int open_directories(struct opening *opening)
+{
+	struct layout *layout = &opening->store->layout;
+	_cleanup_close_ int own_fd = -EBADF;
+	int r = open_directory(opening, LAYER_PLACE, &layout->subvolumes_fd);
+
+	if (!r)
+		r = open_directory(opening, "quotas", &layout->quotas_fd);
+	if (!r)
+		r = open_directory(opening, ".varve", &own_fd);
+	if (!r)
+		r = open_directory(opening, ".varve/staging", &layout->staging_fd);
+	if (!r)
+		r = open_directory(opening, ".varve/trash", &layout->trash_fd);
+	return r;
+}
+
+/* Find out where `subvolumes` is, and prove that it is on btrfs. */
+static int open_identify(struct opening *opening)
+{
+	struct layout *layout = &opening->store->layout;
+	struct statx statx_;
+	struct search search;
+	struct statfs statfs_;
+	int r;
+
+	open_step(opening, "IDENTIFY", "fstatfs", LAYER_PLACE);
+	if (fstatfs(layout->subvolumes_fd, &statfs_) < 0)
+		return negative_errno();
+	if ((unsigned long)statfs_.f_type != BTRFS_SUPER_MAGIC) {
+		opening->detail = "not on a btrfs file system";
+		return -ENOTSUP;
+	}
+	open_step(opening, "IDENTIFY", "statx", LAYER_PLACE);
+	if (statx(layout->subvolumes_fd, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &statx_) < 0)
+		return negative_errno();
+	layout->subvolumes_inode = statx_.stx_ino;
+	layout->subvolumes_mount = statx_.stx_mnt_id;
+	open_step(opening, "IDENTIFY", "BTRFS_IOC_INO_LOOKUP", LAYER_PLACE);
+	r = subvol_number(layout->subvolumes_fd, &layout->subvolumes_root);
+	if (r)
+		return r;
+	open_step(opening, "IDENTIFY", "BTRFS_IOC_FS_INFO", NULL);
+	r = fs_id(layout->home_fd, layout->fsid);
+	if (r)
+		return r;
+	/* The probe is the thing itself: a capability may be there and not count (user namespaces). */
+	r = search_begin(&search, layout->home_fd, BTRFS_ROOT_TREE_OBJECTID, layout->subvolumes_root,
+			 layout->subvolumes_root, BTRFS_ROOT_ITEM_KEY, BTRFS_ROOT_ITEM_KEY, 0);
+	layout->privileged = !r && search_next(&search) > 0;
+	search_end(&search);
+	return r;
+}
+
+/* Is the directory FD still the one called NAME in DIR_FD? */
+static bool open_linked(int dir_fd, const char *name, int fd)
+{
+	struct stat by_name, by_fd;
+
+	return !fstatat(dir_fd, name, &by_name, AT_SYMLINK_NOFOLLOW) && !fstat(fd, &by_fd) &&
+	       by_name.st_ino == by_fd.st_ino && by_name.st_dev == by_fd.st_dev;
+}
+
+/* Make one owner's directory and lock it; 1 when a sweep was faster. */
+static int open_owner_try(struct layout *layout)
+{
+	uint64_t random;
+	int fd;
+
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return negative_errno();
+	snprintf(layout->owner, sizeof(layout->owner), "%d-%016" PRIx64, (int)getpid(), random);
+	if (mkdirat(layout->staging_fd, layout->owner, 0700) < 0)
+		return errno == EEXIST ? 1 : negative_errno();
+	fd = openat(layout->staging_fd, layout->owner, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 1 : negative_errno();
+	/* A sweep may hold the lock until it has removed the directory, which it takes for a leftover. */
+	if (flock(fd, LOCK_EX) < 0 || !open_linked(layout->staging_fd, layout->owner, fd)) {
+		fd_close(fd);
+		return 1;
+	}
+	layout->owner_fd = fd;
+	return 0;
+}
+
+/* Take an owner's directory. */
+static int open_owner(struct opening *opening)
+{
+	int r = 1;
+
+	open_step(opening, "OWNER", "mkdirat", ".varve/staging");
+	for (int i = 0; r == 1 && i < OPEN_OWNER_TRIES; i++)
+		r = open_owner_try(&opening->store->layout);
+	return r == 1 ? -EBUSY : r;
+}
+
+/* ---- the end of a store ------------------------------------------------------------------------------------------ */
+
+/* Remove one slot's directory; what is in it, if anything, is for the sweep. */
+static int open_remove_slot(void *data, const char *name)
+{
+	unlinkat(((struct layout *)data)->owner_fd, name, AT_REMOVEDIR);
+	return 0;
+}
+
+/* Undo what opening did on disk. */
+static void open_teardown(struct varve_store *store)
+{
+	struct layout *layout = &store->layout;
+
+	if (layout->owner_fd >= 0) {
+		entries_each(layout->owner_fd, open_remove_slot, layout);
+		unlinkat(layout->staging_fd, layout->owner, AT_REMOVEDIR);
+	}
+	if (layout->mounted)
+		umount2(layout->home, MNT_DETACH);
+}
+
+/* ---- all of it --------------------------------------------------------------------------------------------------- */
+
+/* Copy the configuration. */
+static int open_settings(struct opening *opening, uint64_t min_space, unsigned debug)
+{
+	const struct varve_config *config = opening->config;
+	struct varve_store *store = opening->store;
+
+	store->settings = (struct settings){
+		.flags = config->flags,
+		.requests_max = config->requests_max,
+		.backlog_max = config->backlog_max,
+		.root_uid = config->root_uid,
+		.root_gid = config->root_gid,
+		.min_space = min_space,
+		.io = { .no_uring = config->flags & VARVE_OPEN_NO_URING,
+			.ring_entries = config->ring_entries,
+			.threads_max = { [LANE_FS] = config->fs_threads_max, [LANE_COMMIT] = config->commit_threads_max } },
+	};
+	store->io.trace = (struct trace){ .mask = debug, .log = config->log, .log_data = config->log_data };
+	store->slots = calloc(config->requests_max, sizeof(*store->slots));
+	if (!store->slots)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < config->requests_max; i++)
+		store->slots[i].next_free = i + 1;
+	return cleaner_init(store);
+}
+
+/* Commit, for the clock. */
+static int open_hook_commit(struct varve_store *store)
+{
+	return fs_commit(store->layout.home_fd);
+}
+
+/* The last transaction, for the clock. */
+static uint64_t open_hook_generation(struct varve_store *store)
+{
+	return fs_generation(store->layout.home_fd);
+}
+
+static const struct clock_hooks open_hooks = {
+	.commit = open_hook_commit,
+	.generation = open_hook_generation,
+};
+
+/* Do all that opening is. */
+static int open_run(struct opening *opening, uint64_t min_space, unsigned debug)
+{
+	struct varve_store *store = opening->store;
+	int r;
+
+	open_step(opening, "SETTINGS", NULL, NULL);
+	r = open_settings(opening, min_space, debug);
+	if (!r)
+		r = open_home(opening);
+	if (!r)
+		r = open_private_mount(opening);
+	store->teardown = open_teardown;
+	if (!r)
+		r = open_directories(opening);
+	if (!r)
+		r = open_identify(opening);
+	if (!r)
+		r = open_owner(opening);
+	if (r)
+		return r;
+	clock_init(&store->clock, store, &open_hooks, store->settings.io.threads_max[LANE_COMMIT]);
+	open_step(opening, "REACTOR", "pthread_create", NULL);
+	return reactor_start(store);
+}
+
+int open_store(const struct varve_config *config, uint64_t min_space, unsigned debug, struct varve_store **ret_store,
+	       struct varve_failure *failure)
+{
+	struct opening opening = { .config = config, .store = store_new(), .step = "STORE" };
+	int r = opening.store ? open_run(&opening, min_space, debug) : negative_errno();
+
+	if (!r) {
+		*ret_store = opening.store;
+		return 0;
+	}
+	failure_set(failure, r, "open", opening.step, opening.call, NULL);
+	failure_path(failure, opening.store && opening.store->layout.home ? opening.store->layout.home : config->home,
+		     opening.name);
+	if (opening.detail)
+		failure_detail(failure, "%s", opening.detail);
+	store_free(opening.store);
+	return r;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The operations, as api/ calls them. Each submits a request whose arguments have been checked, and returns what
+ * request_submit() returns, or -ENOMEM. One file each; none includes another.
+ */
+#ifndef VARVE_OPS_OPS_H
+#define VARVE_OPS_OPS_H
+
+#include "varve.h"
+
+#include <limits.h>
+
+struct varve_store;
+
+/* Who is to be told, and what the request is to be known by. */
+struct submit {
+	varve_callback *callback;
+	void *user_data;
+	varve_request *ret_request;
+};
+
+/* What a create is to make; checked and parsed. */
+struct create_arguments {
+	const char *parent, *template_id;
+	uint32_t flags, mode;
+	/* Limit in bytes; 0: none. */
+	uint64_t size;
+};
+
+int noop_submit(struct varve_store *store, const struct submit *submit);
+int create_submit(struct varve_store *store, const char *const *ids, size_t count,
+		  const struct create_arguments *arguments, const struct submit *submit);
+int remove_submit(struct varve_store *store, const char *const *ids, size_t count, uint32_t flags,
+		  const struct submit *submit);
+int get_submit(struct varve_store *store, const char *id, const struct submit *submit);
+int exists_submit(struct varve_store *store, const char *id, const struct submit *submit);
+int list_submit(struct varve_store *store, const struct submit *submit);
+int info_submit(struct varve_store *store, const char *id, const struct submit *submit);
+int sync_submit(struct varve_store *store, uint32_t flags, const struct submit *submit);
+int sweep_submit(struct varve_store *store, const struct submit *submit);
+int status_submit(struct varve_store *store, const struct submit *submit);
+
+/* Open a store: see varve_open(). CONFIG has been checked and has no defaults left. */
+int open_store(const struct varve_config *config, uint64_t min_space, unsigned debug, struct varve_store **ret_store,
+	       struct varve_failure *failure);
+
+/* Parse the store's OPTIONS (NULL: none); the failure tells which is wrong. */
+int options_parse_store(const char *const *options, uint64_t *ret_min_space, struct varve_failure *failure);
+
+/* Parse a layer's storage OPTIONS (NULL: none); *RET_REASON (SIZE bytes) tells what is wrong. */
+int options_parse_storage(const char *const *options, uint64_t min_space, uint64_t *ret_size, char *ret_reason,
+			  size_t size);
+
+#endif

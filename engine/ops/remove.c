@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * remove: destroy a layer, in constant time whatever the number of its files.
+ *
+ *	state     what it does                               what a failure leaves    what a crash leaves
+ *	DESTROY   destroys the layer; mostly that is all     the layer                the layer, or nothing
+ *	COLLECT   ENOTEMPTY: finds what is nested in it      the layer                the layer
+ *	MOVE      renames it into the trash                  the layer                the layer, or a leftover in the trash
+ *	NESTED    destroys what is nested, deepest first,    UNDO puts it back while  a leftover in the trash
+ *	          then the layer                             nothing was destroyed
+ *	DURABLE   waits for a commit                         nothing                  the layer, or a leftover, or nothing
+ *	UNDO      see above                                  a leftover in the trash  the same
+ *
+ * What runs in a layer may make subvolumes while they are being destroyed: then there is another round, up to a bound.
+ */
+#include "engine/btrfs/cleaner.h"
+#include "engine/btrfs/nested.h"
+#include "engine/btrfs/subvol.h"
+#include "engine/core/request.h"
+#include "engine/ops/ops.h"
+#include "engine/tree/layer.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum remove_state { REMOVE_DESTROY, REMOVE_COLLECT, REMOVE_MOVE, REMOVE_NESTED, REMOVE_DURABLE, REMOVE_UNDO, REMOVE_STATES };
+
+/* What nested work answers when there is more to do. */
+#define REMOVE_MORE 1
+
+struct remove {
+	struct op op;
+	/* btrfs's number of the layer, once it was looked at; its name in the trash. */
+	uint64_t number;
+	char trash[96];
+	/* What is nested in it. */
+	struct nested nested;
+	/* Times that it was looked at for what is nested; subvolumes destroyed by the last piece of work, and by all. */
+	unsigned rounds, destroyed, destroyed_all;
+	/* It is in the trash. */
+	bool moved;
+};
+
+static struct remove *remove_of(struct op *op)
+{
+	return container_of(op, struct remove, op);
+}
+
+/* The directories of the store. */
+static struct layout *remove_layout(struct remove *remove)
+{
+	return &remove->op.request->store->layout;
+}
+
+/* Where to go once the layer is gone. */
+static int remove_gone(struct op *op)
+{
+	return op->request->durable ? REMOVE_DURABLE : OP_END;
+}
+
+/* ---- DESTROY ----------------------------------------------------------------------------------------------------- */
+
+/* Forget the recorded size of the layer, which is gone. */
+static void remove_quota_file(struct remove *remove)
+{
+	unlinkat(remove_layout(remove)->quotas_fd, remove->op.id, 0);
+}
+
+/* Destroy the layer in its place, at a boundary. */
+static int remove_destroy_work(struct op *op)
+{
+	struct remove *remove = remove_of(op);
+	int r;
+
+	op->call.name = "BTRFS_IOC_SNAP_DESTROY";
+	r = subvol_destroy(remove_layout(remove)->subvolumes_fd, op->id);
+	if (!r)
+		remove_quota_file(remove);
+	return r;
+}
+
+static int remove_destroy(struct op *op)
+{
+	op->work = remove_destroy_work;
+	return clock_destroy(op);
+}
+
+static int remove_destroyed(struct op *op, int result)
+{
+	if (result == -ENOTEMPTY)
+		return REMOVE_COLLECT;
+	if (result == -EINVAL)
+		op->detail = "not a subvolume";
+	if (result == -EPERM)
+		op->detail = "without privilege; or it is the default subvolume, is being sent, or holds an active swap file";
+	if (result < 0)
+		return result;
+	cleaner_destroyed(op->request->store);
+	return remove_gone(op);
+}
+
+/* ---- COLLECT, MOVE ----------------------------------------------------------------------------------------------- */
+
+/* Find what is nested in the layer, on a lane thread. */
+static int remove_collect_run(struct call *call)
+{
+	struct op *op = container_of(call, struct op, call);
+	struct remove *remove = remove_of(op);
+	struct varve_store *store = op->request->store;
+	_cleanup_close_ int fd = -EBADF;
+	int r;
+
+	call->name = "openat2";
+	fd = layer_open(store, op->id);
+	if (fd < 0)
+		return fd;
+	call->name = "BTRFS_IOC_INO_LOOKUP";
+	r = subvol_number(fd, &remove->number);
+	if (r)
+		return r;
+	call->name = "BTRFS_IOC_TREE_SEARCH_V2";
+	return nested_collect(&remove->nested, fd, remove->number, &store->io.fault);
+}
+
+static int remove_collect(struct op *op)
+{
+	call_function(&op->call, LANE_FS, "openat2", remove_collect_run);
+	return op_call(op);
+}
+
+static int remove_collected(struct op *op, int result)
+{
+	if (result == -EPERM)
+		op->detail = "to find the subvolumes nested in it takes CAP_SYS_ADMIN";
+	return result < 0 ? result : REMOVE_MOVE;
+}
+
+/* Make the layer writable, so that it can be renamed into another directory. */
+static int remove_unprotect(struct remove *remove)
+{
+	_cleanup_close_ int fd = layer_open(remove->op.request->store, remove->op.id);
+
+	remove->op.call.name = "BTRFS_IOC_SUBVOL_SETFLAGS";
+	return fd < 0 ? fd : subvol_set_read_only(fd, false);
+}
+
+/* Rename the layer into the trash, at a boundary. */
+static int remove_move_work(struct op *op)
+{
+	struct remove *remove = remove_of(op);
+	struct layout *layout = remove_layout(remove);
+	int r;
+
+	snprintf(remove->trash, sizeof(remove->trash), "%s.%" PRIu64, layout->owner, remove->number);
+	op->call.name = "renameat2";
+	r = RET_NERRNO(renameat2(layout->subvolumes_fd, op->id, layout->trash_fd, remove->trash, RENAME_NOREPLACE));
+	if (r != -EROFS)
+		return r;
+	r = remove_unprotect(remove);
+	if (r)
+		return r;
+	op->call.name = "renameat2";
+	return RET_NERRNO(renameat2(layout->subvolumes_fd, op->id, layout->trash_fd, remove->trash, RENAME_NOREPLACE));
+}
+
+static int remove_move(struct op *op)
+{
+	op->work = remove_move_work;
+	return clock_publish(op);
+}
+
+static int remove_moved(struct op *op, int result)
+{
+	struct remove *remove = remove_of(op);
+
+	if (result < 0)
+		return result;
+	remove->moved = true;
+	op->place = ".varve/trash";
+	op->subject = remove->trash;
+	return REMOVE_NESTED;
+}
+
+/* ---- NESTED ------------------------------------------------------------------------------------------------------ */
+
+/* Look again for what is nested. */
+static int remove_again(struct remove *remove)
+{
+	struct varve_store *store = remove->op.request->store;
+	int r;
+
+	if (++remove->rounds > NESTED_ROUNDS_MAX)
+		return -ENOTEMPTY;
+	remove->op.call.name = "BTRFS_IOC_TREE_SEARCH_V2";
+	r = nested_collect(&remove->nested, store->layout.home_fd, remove->number, &store->io.fault);
+	return r ? r : REMOVE_MORE;
+}
+
+/* Destroy some of what is nested and, once none is left, the layer. At a boundary. */
+static int remove_nested_work(struct op *op)
+{
+	struct remove *remove = remove_of(op);
+	struct layout *layout = remove_layout(remove);
+	int r;
+
+	op->call.name = "BTRFS_IOC_SNAP_DESTROY_V2";
+	r = nested_destroy(&remove->nested, layout->home_fd, NESTED_BATCH, &remove->destroyed);
+	if (r || remove->nested.count)
+		return r ? r : REMOVE_MORE;
+	op->call.name = "BTRFS_IOC_SNAP_DESTROY";
+	r = subvol_destroy(layout->trash_fd, remove->trash);
+	if (r == -ENOTEMPTY)
+		return remove_again(remove);
+	if (!r) {
+		remove->destroyed++;
+		remove_quota_file(remove);
+	}
+	return r;
+}
+
+static int remove_nested(struct op *op)
+{
+	op->work = remove_nested_work;
+	return clock_destroy(op);
+}
+
+static int remove_nested_done(struct op *op, int result)
+{
+	struct remove *remove = remove_of(op);
+
+	for (; remove->destroyed; remove->destroyed--, remove->destroyed_all++)
+		cleaner_destroyed(op->request->store);
+	if (result == REMOVE_MORE)
+		return remove_nested(op);
+	if (result < 0)
+		op->detail = "it is out of sight; what is left of it is for the sweep";
+	return result < 0 ? result : remove_gone(op);
+}
+
+/* ---- DURABLE, UNDO ----------------------------------------------------------------------------------------------- */
+
+static int remove_durable(struct op *op)
+{
+	op->call.name = "BTRFS_IOC_WAIT_SYNC";
+	return clock_durable(op);
+}
+
+static int remove_durable_done(struct op *op, int result)
+{
+	return result < 0 ? result : OP_END;
+}
+
+/* Put the layer back, at a boundary. */
+static int remove_undo_work(struct op *op)
+{
+	struct remove *remove = remove_of(op);
+	struct layout *layout = remove_layout(remove);
+
+	return RET_NERRNO(renameat2(layout->trash_fd, remove->trash, layout->subvolumes_fd, op->id, RENAME_NOREPLACE));
+}
+
+static int remove_undo(struct op *op)
+{
+	struct remove *remove = remove_of(op);
+
+	if (!remove->moved || remove->destroyed_all)
+		return OP_END;
+	op->work = remove_undo_work;
+	return clock_publish(op);
+}
+
+static const struct op_step remove_steps[REMOVE_STATES] = {
+	[REMOVE_DESTROY] = { "DESTROY", remove_destroy, remove_destroyed },
+	[REMOVE_COLLECT] = { "COLLECT", remove_collect, remove_collected },
+	[REMOVE_MOVE] = { "MOVE", remove_move, remove_moved },
+	[REMOVE_NESTED] = { "NESTED", remove_nested, remove_nested_done },
+	[REMOVE_DURABLE] = { "DURABLE", remove_durable, remove_durable_done },
+	[REMOVE_UNDO] = { "UNDO", remove_undo, NULL },
+};
+
+static void remove_release(struct op *op)
+{
+	nested_free(&remove_of(op)->nested);
+}
+
+static const struct op_class remove_class = {
+	.operation = VARVE_REMOVE,
+	.size = sizeof(struct remove),
+	.steps = remove_steps,
+	.steps_count = REMOVE_STATES,
+	.unwind = REMOVE_UNDO,
+	.cancel_last = REMOVE_MOVE,
+	.release = remove_release,
+};
+
+int remove_submit(struct varve_store *store, const char *const *ids, size_t count, uint32_t flags,
+		  const struct submit *submit)
+{
+	struct request *request;
+	size_t strings = 0;
+	int r;
+
+	for (size_t i = 0; i < count; i++)
+		strings += strlen(ids[i]) + 1;
+	r = request_new(store, &remove_class, count, strings, flags, &request);
+	if (r)
+		return r;
+	for (size_t i = 0; i < count; i++) {
+		struct op *op = request_op(request, i);
+
+		op->id = op->subject = request_string(request, ids[i]);
+		op->place = LAYER_PLACE;
+		op->holds[0] = (struct hold){ .id = op->id, .exclusive = true };
+	}
+	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+}

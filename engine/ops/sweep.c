@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sweep: remove what crashed processes left.
+ *
+ * Each open store owns HOME/.varve/staging/OWNER and holds a lock (flock) on it. Whoever gets the lock knows that the
+ * owner is gone, and that what bears its name is a leftover: its staging directory, HOME/.varve/trash/OWNER.*, and
+ * HOME/subvolumes/.varve.OWNER.* . A file quotas/ID without a layer ID is a leftover whosoever wrote it.
+ *
+ * It goes on after a failure and reports the first. Everything is idempotent: a crash of the sweep leaves less to sweep.
+ */
+#include "engine/base/id.h"
+#include "engine/base/limits.h"
+#include "engine/btrfs/cleaner.h"
+#include "engine/btrfs/nested.h"
+#include "engine/btrfs/subvol.h"
+#include "engine/core/request.h"
+#include "engine/ops/ops.h"
+#include "engine/tree/entries.h"
+#include "engine/tree/layer.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+enum sweep_state { SWEEP_RUN, SWEEP_STATES };
+
+struct sweep {
+	struct op op;
+	struct varve_sweep_report report;
+	/* The directory that is swept now, its name below the home, the counter of what is removed from it. */
+	int dir_fd;
+	const char *place;
+	uint64_t *removed;
+	/* Subvolumes destroyed. */
+	unsigned destroyed;
+	/* The first failure: what, where, in which call. */
+	int error;
+	const char *error_place, *error_call;
+	char error_name[VARVE_ID_MAX + 1];
+};
+
+static struct sweep *sweep_of(struct op *op)
+{
+	return container_of(op, struct sweep, op);
+}
+
+/* Count a failure with NAME in the current directory, and remember the first. */
+static void sweep_failed(struct sweep *sweep, int error, const char *call, const char *name)
+{
+	sweep->report.failures++;
+	if (sweep->error)
+		return;
+	sweep->error = error;
+	sweep->error_place = sweep->place;
+	sweep->error_call = call;
+	snprintf(sweep->error_name, sizeof(sweep->error_name), "%s", name);
+}
+
+/* Destroy what is nested in NAME, and NAME. */
+static int sweep_destroy_nested(struct sweep *sweep, int dir_fd, const char *name)
+{
+	_cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct nested nested = { 0 };
+	uint64_t number;
+	int r = fd < 0 ? negative_errno() : subvol_number(fd, &number);
+
+	for (unsigned rounds = 0; !r && rounds < NESTED_ROUNDS_MAX; rounds++) {
+		unsigned destroyed;
+
+		r = nested_collect(&nested, fd, number, &sweep->op.request->store->io.fault);
+		if (!r)
+			r = nested_destroy(&nested, fd, UINT_MAX, &destroyed);
+		sweep->destroyed += r ? 0 : destroyed;
+		if (!r)
+			r = subvol_destroy(dir_fd, name);
+		if (r != -ENOTEMPTY)
+			break;
+		r = 0;
+	}
+	nested_free(&nested);
+	return r;
+}
+
+/* Remove the leftover NAME of DIR_FD, whatever it is. */
+static void sweep_remove(struct sweep *sweep, int dir_fd, const char *name)
+{
+	const char *call = "BTRFS_IOC_SNAP_DESTROY";
+	int r = subvol_destroy(dir_fd, name);
+
+	if (r == -ENOTEMPTY)
+		r = sweep_destroy_nested(sweep, dir_fd, name);
+	sweep->destroyed += !r;
+	if (r == -EINVAL || r == -ENOTDIR) {
+		call = "unlinkat";
+		r = RET_NERRNO(unlinkat(dir_fd, name, r == -EINVAL ? AT_REMOVEDIR : 0));
+	}
+	/* Another sweep was faster. */
+	if (r == -ENOENT)
+		return;
+	if (r)
+		sweep_failed(sweep, r, call, name);
+	else
+		++*sweep->removed;
+}
+
+/* ---- owners ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * Is the OWNER of a staging directory gone? Then *RET_FD is the directory, locked, or -EBADF when it is gone, too. A
+ * directory that cannot be opened counts as alive.
+ */
+static bool sweep_owner_gone(struct sweep *sweep, const char *owner, int *ret_fd)
+{
+	struct layout *layout = &sweep->op.request->store->layout;
+	int fd;
+
+	*ret_fd = -EBADF;
+	if (!strcmp(owner, layout->owner))
+		return false;
+	fd = openat(layout->staging_fd, owner, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		fd_close(fd);
+		return false;
+	}
+	*ret_fd = fd;
+	return true;
+}
+
+/* As before, for the owner whose name is the LENGTH bytes at NAME. */
+static bool sweep_owner_of_gone(struct sweep *sweep, const char *name, size_t length)
+{
+	char owner[VARVE_ID_MAX + 1];
+	int fd;
+	bool gone;
+
+	snprintf(owner, sizeof(owner), "%.*s", (int)length, name);
+	gone = sweep_owner_gone(sweep, owner, &fd);
+	fd_close(fd);
+	return gone;
+}
+
+/* ---- the places -------------------------------------------------------------------------------------------------- */
+
+/* Remove one leftover of a slot's directory. */
+static int sweep_slot_entry(void *data, const char *name)
+{
+	struct sweep *sweep = data;
+
+	sweep_remove(sweep, sweep->dir_fd, name);
+	return sweep->op.request->cancelled ? -ECANCELED : 0;
+}
+
+/* Remove one slot's directory of an owner that is gone. */
+static int sweep_slot(void *data, const char *name)
+{
+	struct sweep *sweep = data;
+	int owner_fd = sweep->dir_fd, r;
+	_cleanup_close_ int fd = openat(owner_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0) {
+		sweep_remove(sweep, owner_fd, name);
+		return 0;
+	}
+	sweep->dir_fd = fd;
+	r = entries_each(fd, sweep_slot_entry, sweep);
+	sweep->dir_fd = owner_fd;
+	if (!r && unlinkat(owner_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		sweep_failed(sweep, negative_errno(), "unlinkat", name);
+	return r;
+}
+
+/* Remove the staging directory of OWNER, if that is gone. */
+static int sweep_staging(void *data, const char *owner)
+{
+	struct sweep *sweep = data;
+	_cleanup_close_ int fd = -EBADF;
+	int r;
+
+	if (!sweep_owner_gone(sweep, owner, &fd) || fd < 0)
+		return 0;
+	sweep->dir_fd = fd;
+	r = entries_each(fd, sweep_slot, sweep);
+	if (!r && unlinkat(sweep->op.request->store->layout.staging_fd, owner, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		sweep_failed(sweep, negative_errno(), "unlinkat", owner);
+	return r;
+}
+
+/* Destroy NAME of the trash, OWNER.NUMBER, if the owner is gone. */
+static int sweep_trash(void *data, const char *name)
+{
+	struct sweep *sweep = data;
+	const char *dot = strrchr(name, '.');
+
+	if (sweep_owner_of_gone(sweep, name, dot ? (size_t)(dot - name) : strlen(name)))
+		sweep_remove(sweep, sweep->dir_fd, name);
+	return sweep->op.request->cancelled ? -ECANCELED : 0;
+}
+
+/* Destroy NAME in `subvolumes`, .varve.OWNER.*, if the owner is gone. */
+static int sweep_reserved(void *data, const char *name)
+{
+	static const char prefix[] = ID_RESERVED_PREFIX ".";
+	struct sweep *sweep = data;
+	const char *owner = name + strlen(prefix), *dot;
+
+	if (strncmp(name, prefix, strlen(prefix)))
+		return 0;
+	dot = strchr(owner, '.');
+	if (dot && sweep_owner_of_gone(sweep, owner, (size_t)(dot - owner)))
+		sweep_remove(sweep, sweep->dir_fd, name);
+	return 0;
+}
+
+/* Remove the quota file NAME, if there is nothing of that name in `subvolumes`. */
+static int sweep_quota(void *data, const char *name)
+{
+	struct sweep *sweep = data;
+	struct stat stat;
+
+	if (!fstatat(sweep->op.request->store->layout.subvolumes_fd, name, &stat, AT_SYMLINK_NOFOLLOW) || errno != ENOENT)
+		return 0;
+	if (!unlinkat(sweep->dir_fd, name, 0))
+		sweep->report.quota_files_removed++;
+	else if (errno != ENOENT)
+		sweep_failed(sweep, negative_errno(), "unlinkat", name);
+	return 0;
+}
+
+/* Sweep the directory FD, which is PLACE below the home. */
+static int sweep_place(struct sweep *sweep, int fd, const char *place, uint64_t *removed,
+		       int (*each)(void *data, const char *name))
+{
+	int r;
+
+	sweep->dir_fd = fd;
+	sweep->place = place;
+	sweep->removed = removed;
+	r = entries_each(fd, each, sweep);
+	if (r && r != -ECANCELED) {
+		sweep_failed(sweep, r, "getdents64", "");
+		r = 0;
+	}
+	return r;
+}
+
+/* Sweep all places, on a lane thread. */
+static int sweep_run(struct call *call)
+{
+	struct sweep *sweep = sweep_of(container_of(call, struct op, call));
+	struct layout *layout = &sweep->op.request->store->layout;
+	struct varve_sweep_report *report = &sweep->report;
+	int r;
+
+	r = sweep_place(sweep, layout->trash_fd, ".varve/trash", &report->trash_removed, sweep_trash);
+	if (!r)
+		r = sweep_place(sweep, layout->subvolumes_fd, LAYER_PLACE, &report->staging_removed, sweep_reserved);
+	if (!r)
+		r = sweep_place(sweep, layout->staging_fd, ".varve/staging", &report->staging_removed, sweep_staging);
+	if (!r)
+		r = sweep_place(sweep, layout->quotas_fd, "quotas", &report->quota_files_removed, sweep_quota);
+	return r;
+}
+
+static int sweep_begin(struct op *op)
+{
+	call_function(&op->call, LANE_FS, "sweep", sweep_run);
+	return op_call(op);
+}
+
+static int sweep_done(struct op *op, int result)
+{
+	struct sweep *sweep = sweep_of(op);
+
+	for (; sweep->destroyed; sweep->destroyed--)
+		cleaner_destroyed(op->request->store);
+	if (!result && sweep->error) {
+		op->place = sweep->error_place;
+		op->subject = sweep->error_name;
+		op->call.name = sweep->error_call;
+		op->detail = "the sweep went on; this is the first of its failures";
+		result = sweep->error;
+	}
+	return result < 0 ? result : OP_END;
+}
+
+static const struct op_step sweep_steps[SWEEP_STATES] = {
+	[SWEEP_RUN] = { "SWEEP", sweep_begin, sweep_done },
+};
+
+static void sweep_result(struct request *request, struct varve_result *result)
+{
+	result->sweep = &sweep_of(request->ops)->report;
+}
+
+static const struct op_class sweep_class = {
+	.operation = VARVE_SWEEP,
+	.size = sizeof(struct sweep),
+	.steps = sweep_steps,
+	.steps_count = SWEEP_STATES,
+	.unwind = SWEEP_STATES,
+	.cancel_last = SWEEP_RUN,
+	.result = sweep_result,
+};
+
+int sweep_submit(struct varve_store *store, const struct submit *submit)
+{
+	struct request *request;
+	int r = request_new(store, &sweep_class, 1, 0, 0, &request);
+
+	return r ? r : request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+}
