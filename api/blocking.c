@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The blocking twins, on the public calls alone: submit, wait for that request, hand over what its callback was given.
+ * The callback runs on the waiting thread, unless another one dispatches and takes it; either way it has returned before
+ * varve_wait_for() does, so what it writes lives on the waiter's stack.
+ */
+#include "varve.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a twin waits for, and where its answers go; each output may be NULL. */
+struct blocking {
+	int error;
+	struct varve_failure *ret_failure;
+	int *ret_errors;
+	char **ret_path;
+	bool *ret_exists;
+	char ***ret_ids;
+	struct varve_status_entry **ret_entries;
+	size_t *ret_count;
+	struct varve_layer_info *ret_info;
+	struct varve_sweep_report *ret_report;
+};
+
+/* Copy COUNT strings into one block, behind an array of pointers to them. */
+static char **blocking_copy_ids(const char *const *ids, size_t count)
+{
+	size_t size = (count + 1) * sizeof(char *);
+	char **copy, *text;
+
+	for (size_t i = 0; i < count; i++)
+		size += strlen(ids[i]) + 1;
+	copy = malloc(size);
+	if (!copy)
+		return NULL;
+	text = (char *)(copy + count + 1);
+	for (size_t i = 0; i < count; i++) {
+		copy[i] = text;
+		text = stpcpy(text, ids[i]) + 1;
+	}
+	copy[count] = NULL;
+	return copy;
+}
+
+/* Copy COUNT entries, whose keys are constants, into one block. */
+static struct varve_status_entry *blocking_copy_entries(const struct varve_status_entry *entries, size_t count)
+{
+	size_t size = (count + 1) * sizeof(*entries);
+	struct varve_status_entry *copy;
+	char *text;
+
+	for (size_t i = 0; i < count; i++)
+		size += strlen(entries[i].value) + 1;
+	copy = malloc(size);
+	if (!copy)
+		return NULL;
+	text = (char *)(copy + count + 1);
+	for (size_t i = 0; i < count; i++) {
+		copy[i] = (struct varve_status_entry){ entries[i].key, text };
+		text = stpcpy(text, entries[i].value) + 1;
+	}
+	return copy;
+}
+
+/* Hand over what a successful request found. 0 or -ENOMEM. */
+static int blocking_copy(struct blocking *blocking, const struct varve_result *result)
+{
+	char **ids = NULL, *path = NULL;
+	struct varve_status_entry *entries = NULL;
+
+	if (blocking->ret_path && !(path = strdup(result->path)))
+		return -ENOMEM;
+	if (blocking->ret_ids && !(ids = blocking_copy_ids(result->ids, result->ids_count)))
+		return -ENOMEM;
+	if (blocking->ret_entries && !(entries = blocking_copy_entries(result->status, result->status_count)))
+		return -ENOMEM;
+	if (path)
+		*blocking->ret_path = path;
+	if (ids)
+		*blocking->ret_ids = ids;
+	if (entries)
+		*blocking->ret_entries = entries;
+	if (blocking->ret_count)
+		*blocking->ret_count = ids ? result->ids_count : result->status_count;
+	if (blocking->ret_exists)
+		*blocking->ret_exists = result->exists;
+	if (blocking->ret_info)
+		*blocking->ret_info = *result->info;
+	return 0;
+}
+
+/* The callback of every twin. */
+static void blocking_done(struct varve_store *store, const struct varve_result *result, void *user_data)
+{
+	struct blocking *blocking = user_data;
+
+	(void)store;
+	blocking->error = result->error;
+	if (blocking->ret_errors)
+		for (size_t i = 0; i < result->outcomes_count; i++)
+			blocking->ret_errors[i] = result->outcomes[i].error;
+	if (blocking->ret_report)
+		*blocking->ret_report = *result->sweep;
+	if (!result->error)
+		blocking->error = blocking_copy(blocking, result);
+	if (blocking->error && blocking->ret_failure)
+		*blocking->ret_failure = result->failure ? *result->failure
+							 : (struct varve_failure){ .error = blocking->error,
+										   .operation = "varve",
+										   .step = "RESULT" };
+}
+
+/* Wait for REQUEST, whose submission returned R. */
+static int blocking_wait(struct varve_store *store, struct blocking *blocking, int r, varve_request request)
+{
+	if (r) {
+		if (blocking->ret_failure && varve_refusal(store, blocking->ret_failure))
+			*blocking->ret_failure = (struct varve_failure){ .error = r, .operation = "varve", .step = "CHECK" };
+		return r;
+	}
+	r = varve_wait_for(store, request, -1);
+	return r ? r : blocking->error;
+}
+
+/* May this thread wait? Inside a callback it may not, and must not submit what it cannot wait for. */
+static int blocking_begin(struct varve_store *store, struct varve_failure *ret_failure)
+{
+	int r = varve_wait_for(store, 0, 0);
+
+	if (r && ret_failure)
+		*ret_failure = (struct varve_failure){ .error = r, .operation = "varve", .step = "CHECK" };
+	return r;
+}
+
+/*
+ * The body of a twin: SUBMISSION, an expression that submits with blocking_done, &blocking and &request as its last three
+ * arguments, and the wait for it.
+ */
+#define BLOCKING(store, ret_failure, submission)                                   \
+	({                                                                         \
+		varve_request request = 0;                                         \
+		int r_ = blocking_begin((store), (ret_failure));                   \
+		if (!r_) {                                                         \
+			int submitted_ = (submission);                             \
+			r_ = blocking_wait((store), &blocking, submitted_, request); \
+		}                                                                  \
+		r_;                                                                \
+	})
+
+int varve_noop_wait(struct varve_store *store, struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure };
+
+	return BLOCKING(store, ret_failure, varve_noop(store, blocking_done, &blocking, &request));
+}
+
+int varve_layer_create_wait(struct varve_store *store, const char *id, const struct varve_create_options *options,
+			    struct varve_failure *ret_failure)
+{
+	return varve_layer_create_batch_wait(store, &id, 1, options, NULL, ret_failure);
+}
+
+int varve_layer_create_batch_wait(struct varve_store *store, const char *const *ids, size_t count,
+				  const struct varve_create_options *options, int *ret_errors,
+				  struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_errors = ret_errors };
+
+	return BLOCKING(store, ret_failure,
+			varve_layer_create_batch(store, ids, count, options, blocking_done, &blocking, &request));
+}
+
+int varve_layer_remove_wait(struct varve_store *store, const char *id, uint32_t flags,
+			    struct varve_failure *ret_failure)
+{
+	return varve_layer_remove_batch_wait(store, &id, 1, flags, NULL, ret_failure);
+}
+
+int varve_layer_remove_batch_wait(struct varve_store *store, const char *const *ids, size_t count, uint32_t flags,
+				  int *ret_errors, struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_errors = ret_errors };
+
+	return BLOCKING(store, ret_failure,
+			varve_layer_remove_batch(store, ids, count, flags, blocking_done, &blocking, &request));
+}
+
+int varve_layer_get_wait(struct varve_store *store, const char *id, const char *const *options, char **ret_path,
+			 struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_path = ret_path };
+
+	return BLOCKING(store, ret_failure, varve_layer_get(store, id, options, blocking_done, &blocking, &request));
+}
+
+int varve_layer_exists_wait(struct varve_store *store, const char *id, bool *ret_exists,
+			    struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_exists = ret_exists };
+
+	return BLOCKING(store, ret_failure, varve_layer_exists(store, id, blocking_done, &blocking, &request));
+}
+
+int varve_layer_list_wait(struct varve_store *store, char ***ret_ids, size_t *ret_count,
+			  struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_ids = ret_ids, .ret_count = ret_count };
+
+	return BLOCKING(store, ret_failure, varve_layer_list(store, blocking_done, &blocking, &request));
+}
+
+int varve_layer_info_wait(struct varve_store *store, const char *id, struct varve_layer_info *ret_info,
+			  struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_info = ret_info };
+
+	return BLOCKING(store, ret_failure, varve_layer_info(store, id, blocking_done, &blocking, &request));
+}
+
+int varve_sync_wait(struct varve_store *store, uint32_t flags, struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure };
+
+	return BLOCKING(store, ret_failure, varve_sync(store, flags, blocking_done, &blocking, &request));
+}
+
+int varve_sweep_wait(struct varve_store *store, struct varve_sweep_report *ret_report,
+		     struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_report = ret_report };
+
+	return BLOCKING(store, ret_failure, varve_sweep(store, blocking_done, &blocking, &request));
+}
+
+int varve_status_wait(struct varve_store *store, struct varve_status_entry **ret_entries, size_t *ret_count,
+		      struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_entries = ret_entries, .ret_count = ret_count };
+
+	return BLOCKING(store, ret_failure, varve_status(store, blocking_done, &blocking, &request));
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every request is checked for before it is handed to the engine. */
+#ifndef VARVE_API_CHECK_H
+#define VARVE_API_CHECK_H
+
+#include "engine/ops/ops.h"
+
+/* May a request for OPERATION be made of STORE with CALLBACK? 0, -EINVAL, -ECHILD. */
+int check_request(struct varve_store *store, enum varve_operation operation, varve_callback *callback);
+
+/* Is ID one that a layer can have? Records the refusal where not. */
+int check_id(struct varve_store *store, enum varve_operation operation, const char *id);
+
+/* Are COUNT IDS ones that layers can have? */
+int check_ids(struct varve_store *store, enum varve_operation operation, const char *const *ids, size_t count);
+
+/* Has FLAGS no other bits than KNOWN, and not both of VARVE_DURABLE and VARVE_RELAXED? */
+int check_flags(struct varve_store *store, enum varve_operation operation, uint32_t flags, uint32_t known);
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Layers: arguments checked, then handed to the engine. */
+#include "api/check.h"
+#include "engine/base/util.h"
+#include "engine/core/request.h"
+#include "engine/core/store.h"
+
+#include <string.h>
+
+#define LAYER_CREATE_FLAGS (VARVE_DURABLE | VARVE_RELAXED | VARVE_CREATE_READ_ONLY | VARVE_CREATE_NOWAIT)
+#define LAYER_MODE_DEFAULT 0755
+#define LAYER_MODE_MASK 07777u
+
+/* Check an optional id to start from; an empty one stands for none. */
+static int layer_source(struct varve_store *store, const char *id, const char **ret_id)
+{
+	*ret_id = id && *id ? id : NULL;
+	return *ret_id ? check_id(store, VARVE_CREATE, id) : 0;
+}
+
+/* Check OPTIONS (may be NULL) and parse them. */
+static int layer_options(struct varve_store *store, const struct varve_create_options *options,
+			 struct create_arguments *arguments)
+{
+	char reason[VARVE_FAILURE_DETAIL_SIZE];
+	int r;
+
+	*arguments = (struct create_arguments){ .mode = LAYER_MODE_DEFAULT };
+	if (!options)
+		return 0;
+	if (options->size != sizeof(*options))
+		return request_refuse(store, VARVE_CREATE, -EINVAL, NULL, "options of another version");
+	if (options->mode & ~LAYER_MODE_MASK)
+		return request_refuse(store, VARVE_CREATE, -EINVAL, NULL, "mode has other bits than permissions");
+	arguments->flags = options->flags;
+	if (options->mode)
+		arguments->mode = options->mode;
+	r = check_flags(store, VARVE_CREATE, options->flags, LAYER_CREATE_FLAGS);
+	if (!r)
+		r = layer_source(store, options->parent, &arguments->parent);
+	if (!r)
+		r = layer_source(store, options->template_id, &arguments->template_id);
+	if (r)
+		return r;
+	r = options_parse_storage(options->storage_options, store->settings.min_space, &arguments->size, reason,
+				  sizeof(reason));
+	if (!r && arguments->size) {
+		r = -ENOTSUP;
+		strcpy(reason, "this version has no quotas");
+	}
+	return r ? request_refuse(store, VARVE_CREATE, r, NULL, reason) : 0;
+}
+
+int varve_layer_create_batch(struct varve_store *store, const char *const *ids, size_t count,
+			     const struct varve_create_options *options, varve_callback *callback, void *user_data,
+			     varve_request *ret_request)
+{
+	struct create_arguments arguments;
+	int r = check_request(store, VARVE_CREATE, callback);
+
+	if (!r)
+		r = check_ids(store, VARVE_CREATE, ids, count);
+	if (!r)
+		r = layer_options(store, options, &arguments);
+	return r ? r : create_submit(store, ids, count, &arguments, &(struct submit){ callback, user_data, ret_request });
+}
+
+int varve_layer_create(struct varve_store *store, const char *id, const struct varve_create_options *options,
+		       varve_callback *callback, void *user_data, varve_request *ret_request)
+{
+	return varve_layer_create_batch(store, &id, 1, options, callback, user_data, ret_request);
+}
+
+int varve_layer_remove_batch(struct varve_store *store, const char *const *ids, size_t count, uint32_t flags,
+			     varve_callback *callback, void *user_data, varve_request *ret_request)
+{
+	int r = check_request(store, VARVE_REMOVE, callback);
+
+	if (!r)
+		r = check_ids(store, VARVE_REMOVE, ids, count);
+	if (!r)
+		r = check_flags(store, VARVE_REMOVE, flags, VARVE_DURABLE | VARVE_RELAXED);
+	return r ? r : remove_submit(store, ids, count, flags, &(struct submit){ callback, user_data, ret_request });
+}
+
+int varve_layer_remove(struct varve_store *store, const char *id, uint32_t flags, varve_callback *callback,
+		       void *user_data, varve_request *ret_request)
+{
+	return varve_layer_remove_batch(store, &id, 1, flags, callback, user_data, ret_request);
+}
+
+int varve_layer_get(struct varve_store *store, const char *id, const char *const *options, varve_callback *callback,
+		    void *user_data, varve_request *ret_request)
+{
+	int r = check_request(store, VARVE_GET, callback);
+
+	if (!r)
+		r = check_id(store, VARVE_GET, id);
+	for (; !r && options && *options; options++)
+		if (strcmp(*options, "ro"))
+			r = request_refuse(store, VARVE_GET, -EINVAL, id, "the btrfs driver supports no mount option but \"ro\"");
+	return r ? r : get_submit(store, id, &(struct submit){ callback, user_data, ret_request });
+}
+
+int varve_layer_put(struct varve_store *store, const char *id)
+{
+	if (!store)
+		return -EINVAL;
+	return store_here(store) ? check_id(store, VARVE_GET, id) : -ECHILD;
+}
+
+int varve_layer_exists(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
+		       varve_request *ret_request)
+{
+	int r = check_request(store, VARVE_EXISTS, callback);
+
+	if (!r)
+		r = check_id(store, VARVE_EXISTS, id);
+	return r ? r : exists_submit(store, id, &(struct submit){ callback, user_data, ret_request });
+}
+
+int varve_layer_list(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request)
+{
+	int r = check_request(store, VARVE_LIST, callback);
+
+	return r ? r : list_submit(store, &(struct submit){ callback, user_data, ret_request });
+}
+
+int varve_layer_info(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
+		     varve_request *ret_request)
+{
+	int r = check_request(store, VARVE_INFO, callback);
+
+	if (!r)
+		r = check_id(store, VARVE_INFO, id);
+	return r ? r : info_submit(store, id, &(struct submit){ callback, user_data, ret_request });
+}
