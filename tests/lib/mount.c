@@ -18,7 +18,6 @@
 #include <linux/btrfs_tree.h>
 #include <linux/openat2.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -43,16 +42,6 @@ static void __attribute__((noreturn)) refuse(const char *path, const char *why) 
 	fprintf(stderr, "guard: %s: %s\n", path, why);
 	fflush(stderr);
 	abort();
-}
-
-char *test_path(const char *format, ...) {
-	char *path;
-	va_list arguments;
-	va_start(arguments, format);
-	if (vasprintf(&path, format, arguments) < 0)
-		abort();
-	va_end(arguments);
-	return path;
 }
 
 const char *test_mount(void) {
@@ -109,7 +98,6 @@ int test_guard(const char *path) {
 		refuse(path, strerror(errno));
 	if (get_fsid(directory, fsid) < 0 || memcmp(fsid, mount_of_test.fsid, BTRFS_FSID_SIZE))
 		refuse(path, "lies on another file system");
-	free(parent);
 	return directory;
 }
 
@@ -163,10 +151,13 @@ static char *make_own(void) {
 
 void test_mount_setup(void) {
 	const char *given = getenv("VARVE_TEST_MOUNT");
-	char *path = given && *given ? realpath(given, NULL) : make_own();
-	if (!path)
+	char resolved[PATH_MAX];
+	if (!given || !*given)
+		adopt(make_own());
+	else if (realpath(given, resolved))
+		adopt(test_strdup(resolved));
+	else
 		refuse(given, strerror(errno));
-	adopt(path);
 }
 
 void test_mount_teardown(void) {

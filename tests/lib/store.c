@@ -54,24 +54,15 @@ char *test_layer(const char *home, const char *id) {
 }
 
 bool test_layer_exists(const char *home, const char *id) {
-	char *path = test_layer(home, id);
-	bool exists = test_exists(path);
-	free(path);
-	return exists;
+	return test_exists(test_layer(home, id));
 }
 
 int test_layers(const char *home) {
-	char *path = test_path("%s/subvolumes", home);
-	int entries = test_entries(path);
-	free(path);
-	return entries;
+	return test_entries(test_path("%s/subvolumes", home));
 }
 
 unsigned test_leftovers(const char *home) {
-	char *path = test_path("%s/.varve", home);
-	unsigned count = test_subvolumes_below(path);
-	free(path);
-	return count;
+	return test_subvolumes_below(test_path("%s/.varve", home));
 }
 
 int64_t test_now_ms(void) {

@@ -18,8 +18,10 @@
  *
  *	mount.c		the file system, fresh homes, and the guard over every path that a test removes
  *	tree.c		files, directories and subvolumes
+ *	system.c	freezing the file system, what is on the device, threads and descriptors
  *	store.c		stores of the wanted backend; waiting
  *	record.c	callbacks that remember what they were told
+ *	memory.c	what a test allocates and need not free
  *	process.c	code that runs in a child, as another user
  *	suite.c		main(): exit status 0, 1, or 77 for skipped
  */
@@ -64,6 +66,17 @@ void test_skip(const char *reason);
 		return test_main(name, tests, TEST_COUNT(tests), mount);     \
 	}
 
+/* ---- memory.c ---------------------------------------------------------------------------------------------------- */
+
+/** SIZE zeroed bytes that live as long as the process: never freed, and no leak either. Any thread. */
+void *test_alloc(size_t size);
+
+/** A copy of TEXT from test_alloc(). */
+char *test_strdup(const char *text);
+
+/** Print into a string from test_alloc(). */
+char *test_path(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* ---- mount.c ----------------------------------------------------------------------------------------------------- */
 
 /** The mount point of the btrfs that this program may do with as it likes. */
@@ -85,9 +98,6 @@ char *test_home(void);
  */
 int test_guard(const char *path);
 
-/** Print into a new string; aborts when there is no memory. Lives as long as the process. */
-char *test_path(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
 /* ---- tree.c ------------------------------------------------------------------------------------------------------ */
 
 /** Does PATH exist (a symbolic link is not followed)? */
@@ -102,7 +112,7 @@ void test_mkdir(const char *path);
 /** Write TEXT to PATH, made or truncated. */
 void test_write(const char *path, const char *text);
 
-/** The content of PATH; NULL when it cannot be read. To be freed. */
+/** The content of PATH, up to its first NUL; NULL when it cannot be read. */
 char *test_read(const char *path);
 
 /** Below PATH, which must exist, make DIRS directories with FILES files of SIZE bytes in each. */
@@ -128,6 +138,24 @@ void test_remove(const char *path);
 
 /** Fill the file system of the test with a file at PATH until nothing more goes in. */
 void test_fill(const char *path);
+
+/**
+ * Freeze the file system of the test: whatever writes to it waits, what reads goes on. A child process thaws it when this
+ * process ends, or after TEST_WAIT_MS, so that a failing test cannot hang.
+ */
+void test_freeze(void);
+
+/** Thaw it. */
+void test_thaw(void);
+
+/** Generation of the last transaction that is on the device of the test's mount. */
+uint64_t test_committed_generation(void);
+
+/** Number of threads of this process. */
+int test_threads(void);
+
+/** Number of open descriptors of this process. */
+int test_descriptors(void);
 
 /* ---- store.c ----------------------------------------------------------------------------------------------------- */
 
@@ -195,7 +223,7 @@ const char *test_errno_name(int error);
 
 /* ---- record.c ---------------------------------------------------------------------------------------------------- */
 
-/** What a callback was told. Start from zeros; end with test_record_clear(). */
+/** What a callback was told. Start from zeros. */
 struct test_record {
 	unsigned calls;			/**< How often the callback ran: 0 or 1, or something is wrong. */
 	unsigned turn;			/**< The how manieth callback of this process it was, from 1. */
@@ -231,9 +259,6 @@ int test_await(struct varve_store *store, const struct test_record *record);
 
 /** Dispatch until COUNT records have been called back. */
 void test_await_all(struct varve_store *store, const struct test_record *records, size_t count);
-
-/** Free what the record holds and zero it. */
-void test_record_clear(struct test_record *record);
 
 /* ---- process.c --------------------------------------------------------------------------------------------------- */
 

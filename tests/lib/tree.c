@@ -40,23 +40,20 @@ void test_write(const char *path, const char *text) {
 }
 
 char *test_read(const char *path) {
-	char *text = NULL;
+	char *text = NULL, *copy;
 	size_t size = 0;
 	FILE *file = fopen(path, "re");
 	if (!file)
 		return NULL;
-	if (getdelim(&text, &size, 0, file) < 0) {
-		free(text);
-		text = strdup("");
-	}
+	copy = test_strdup(getdelim(&text, &size, 0, file) < 0 ? "" : text);
+	free(text);
 	fclose(file);
-	return text;
+	return copy;
 }
 
 void test_make_tree(const char *path, unsigned dirs, unsigned files, size_t size) {
 	close(test_guard(path));
-	char *content = calloc(1, size + 1);
-	ck_assert_ptr_nonnull(content);
+	char *content = test_alloc(size + 1);
 	memset(content, 'v', size);
 	for (unsigned d = 0; d < dirs; d++) {
 		char *directory = test_path("%s/dir-%u", path, d);
@@ -64,11 +61,8 @@ void test_make_tree(const char *path, unsigned dirs, unsigned files, size_t size
 		for (unsigned f = 0; f < files; f++) {
 			char *file = test_path("%s/file-%u", directory, f);
 			test_write(file, content);
-			free(file);
 		}
-		free(directory);
 	}
-	free(content);
 }
 
 int test_entries(const char *path) {
@@ -92,7 +86,6 @@ unsigned test_subvolumes_below(const char *path) {
 			continue;
 		char *below = test_path("%s/%s", path, entry->d_name);
 		count += test_is_subvolume(below) + test_subvolumes_below(below);
-		free(below);
 	}
 	closedir(directory);
 	return count;
