@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* varve_cancel(): who it finds, and that a cancelled request leaves nothing. */
+#include "test.h"
+
+#define REQUESTS 64
+
+START_TEST(test_unknown) {
+	struct varve_store *store = test_open(test_home());
+	struct test_record record = { 0 };
+	varve_request request;
+	test_error(varve_cancel(store, 0), -ENOENT);
+	test_error(varve_cancel(store, 12345), -ENOENT);
+	test_error(varve_cancel(store, UINT64_MAX), -ENOENT);
+	test_error(varve_noop(store, test_record, &record, &request), 0);
+	test_error(test_await(store, &record), 0);
+	test_error(varve_cancel(store, request), -ENOENT);
+	test_error(varve_cancel(NULL, request), -EINVAL);
+	test_close(store);
+}
+END_TEST
+
+/* Assert that RECORD, of the creation of layer ID in HOME, agrees with what is on disk. Returns: was it cancelled? */
+static bool check_create(const char *home, const char *id, const struct test_record *record) {
+	ck_assert_uint_eq(record->calls, 1);
+	ck_assert_msg(record->error == 0 || record->error == -ECANCELED, "%s: %s", id, test_errno_name(record->error));
+	ck_assert_msg(test_layer_exists(home, id) == (record->error == 0), "%s: %s, but on disk it is otherwise", id,
+		      test_errno_name(record->error));
+	ck_assert_int_eq(record->has_failure, record->error != 0);
+	if (record->error)
+		test_error(record->failure.error, -ECANCELED);
+	return record->error != 0;
+}
+
+START_TEST(test_creates) {
+	char *home = test_home();
+	struct varve_config config = test_config(home);
+	/* With so few at work most of them are still waiting for their turn when they are cancelled. */
+	config.commit_threads_max = 2;
+	struct varve_store *store = test_open_config(&config);
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct test_record records[REQUESTS] = { 0 };
+	varve_request requests[REQUESTS];
+	unsigned cancelled = 0;
+	test_create(store, "base", NULL);
+	options.parent = "base";
+	test_freeze();
+	for (int i = 0; i < REQUESTS; i++)
+		test_error(varve_layer_create(store, test_path("layer-%d", i), &options, test_record, &records[i],
+					      &requests[i]), 0);
+	for (int i = 0; i < REQUESTS; i++)
+		if (records[i].calls == 0)
+			test_error(varve_cancel(store, requests[i]), 0);
+	test_thaw();
+	test_await_all(store, records, REQUESTS);
+	for (int i = 0; i < REQUESTS; i++)
+		cancelled += check_create(home, test_path("layer-%d", i), &records[i]);
+	ck_assert_msg(cancelled > 0, "none of %d creates that waited on a frozen file system was cancelled", REQUESTS);
+	ck_assert_uint_eq(test_leftovers(home), 0);
+	/* What was cancelled can be done again. */
+	for (int i = 0; i < REQUESTS; i++)
+		if (records[i].error)
+			test_create(store, test_path("layer-%d", i), "base");
+	ck_assert_int_eq(test_layers(home), REQUESTS + 1);
+	test_close(store);
+}
+END_TEST
+
+START_TEST(test_at_any_moment) {
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	test_create(store, "base", NULL);
+	options.parent = "base";
+	for (int round = 0; round < 40; round++) {
+		struct test_record records[8] = { 0 };
+		varve_request requests[8];
+		for (int i = 0; i < 8; i++)
+			test_error(varve_layer_create(store, test_path("%d-%d", round, i), &options, test_record,
+						      &records[i], &requests[i]), 0);
+		/* A little later each time, through all the steps of a create. */
+		for (int64_t spin = 0; spin < round * 20000; spin++)
+			__asm__ volatile("");
+		for (int i = 0; i < 8; i += 2)
+			test_error(varve_cancel(store, requests[i]), 0);
+		test_await_all(store, records, 8);
+		for (int i = 0; i < 8; i++) {
+			check_create(home, test_path("%d-%d", round, i), &records[i]);
+			if (i % 2)
+				test_error(records[i].error, 0);
+		}
+	}
+	ck_assert_uint_eq(test_leftovers(home), 0);
+	test_close(store);
+}
+END_TEST
+
+START_TEST(test_removes) {
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	struct test_record records[REQUESTS] = { 0 };
+	varve_request requests[REQUESTS];
+	for (int i = 0; i < REQUESTS; i++)
+		test_create(store, test_path("layer-%d", i), NULL);
+	test_freeze();
+	for (int i = 0; i < REQUESTS; i++)
+		test_error(varve_layer_remove(store, test_path("layer-%d", i), 0, test_record, &records[i],
+					      &requests[i]), 0);
+	for (int i = 0; i < REQUESTS; i++)
+		varve_cancel(store, requests[i]);
+	test_thaw();
+	test_await_all(store, records, REQUESTS);
+	for (int i = 0; i < REQUESTS; i++) {
+		ck_assert(records[i].error == 0 || records[i].error == -ECANCELED);
+		ck_assert_int_eq(test_layer_exists(home, test_path("layer-%d", i)), records[i].error != 0);
+	}
+	ck_assert_uint_eq(test_leftovers(home), 0);
+	test_close(store);
+}
+END_TEST
+
+START_TEST(test_batch) {
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	const char *ids[REQUESTS];
+	struct test_record record = { 0 };
+	varve_request request;
+	test_create(store, "base", NULL);
+	options.parent = "base";
+	for (int i = 0; i < REQUESTS; i++)
+		ids[i] = test_path("layer-%d", i);
+	test_freeze();
+	test_error(varve_layer_create_batch(store, ids, REQUESTS, &options, test_record, &record, &request), 0);
+	test_error(varve_cancel(store, request), 0);
+	test_thaw();
+	test_await(store, &record);
+	ck_assert_uint_eq(record.outcomes_count, REQUESTS);
+	for (int i = 0; i < REQUESTS; i++) {
+		ck_assert(record.outcome_errors[i] == 0 || record.outcome_errors[i] == -ECANCELED);
+		ck_assert_int_eq(test_layer_exists(home, ids[i]), record.outcome_errors[i] == 0);
+	}
+	ck_assert_uint_eq(test_leftovers(home), 0);
+	test_close(store);
+}
+END_TEST
+
+START_TEST(test_chain) {
+	/* What waits behind a request on the same id goes on when that one is cancelled. */
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	struct test_record records[3] = { 0 };
+	varve_request requests[3];
+	test_freeze();
+	test_error(varve_layer_create(store, "a", NULL, test_record, &records[0], &requests[0]), 0);
+	test_error(varve_layer_create(store, "a", NULL, test_record, &records[1], &requests[1]), 0);
+	test_error(varve_layer_exists(store, "a", test_record, &records[2], &requests[2]), 0);
+	test_error(varve_cancel(store, requests[0]), 0);
+	test_thaw();
+	test_await_all(store, records, 3);
+	if (records[0].error) {
+		test_error(records[0].error, -ECANCELED);
+		test_error(records[1].error, 0);
+	} else {
+		test_error(records[1].error, -EEXIST);
+	}
+	test_error(records[2].error, 0);
+	ck_assert(records[2].exists);
+	ck_assert(test_layer_exists(home, "a"));
+	test_close(store);
+}
+END_TEST
+
+/* A request, and the store it is of. */
+struct target {
+	struct varve_store *store;
+	varve_request request;
+	int error;
+};
+
+/* Cancel from a thread. */
+static void *cancel_it(void *data) {
+	struct target *target = data;
+	target->error = varve_cancel(target->store, target->request);
+	return NULL;
+}
+
+START_TEST(test_other_thread) {
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	struct test_record record = { 0 };
+	struct target target = { .store = store, .error = 1 };
+	pthread_t thread;
+	test_freeze();
+	test_error(varve_layer_create(store, "a", NULL, test_record, &record, &target.request), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, cancel_it, &target), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	test_error(target.error, 0);
+	test_thaw();
+	test_await(store, &record);
+	ck_assert(pthread_equal(record.thread, pthread_self()));
+	check_create(home, "a", &record);
+	test_close(store);
+}
+END_TEST
+
+TEST_MAIN("cancel", test_unknown, test_creates, test_at_any_moment, test_removes, test_batch, test_chain,
+	  test_other_thread)
