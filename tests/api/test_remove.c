@@ -288,7 +288,8 @@ START_TEST(test_unprivileged_denied) {
 	test_mkdir(point);
 	ck_assert_int_eq(chown(home, TEST_NOBODY, TEST_NOBODY), 0);
 	/* user_subvol_rm_allowed belongs to the file system: take it away, and give it back. */
-	ck_assert_int_eq(test_command((const char *[]){ "mount", "-o", "remount,nouser_subvol_rm_allowed", test_mount(), NULL }), 0);
+	const char *const remount[] = { "mount", "-o", "remount,nouser_subvol_rm_allowed", test_mount(), NULL };
+	ck_assert_int_eq(test_command(remount), 0);
 	test_as_nobody(remove_denied, home);
 }
 END_TEST

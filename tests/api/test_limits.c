@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* varve-test: size=200M */
+/* What runs out: space, descriptors, the right to write. A create that fails leaves nothing; the store works on. */
+#include "test.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LAYERS_MAX 20000
+
+START_TEST(test_no_space) {
+	char *home = test_home(), *filler = test_path("%s/filler", test_mount());
+	struct varve_config config = test_config(home);
+	config.flags |= VARVE_OPEN_RELAXED;
+	struct varve_store *store = test_open_config(&config);
+	struct varve_failure failure = { 0 };
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	int made = 0, error = 0;
+	test_create(store, "base", NULL);
+	test_create(store, "doomed", NULL);
+	test_make_tree(test_layer(home, "base"), 4, 50, 3000);
+	options.parent = "base";
+	test_fill(filler);
+	while (made < LAYERS_MAX && error == 0) {
+		error = varve_layer_create_wait(store, test_path("%d", made), &options, &failure);
+		made += error == 0;
+	}
+	test_error(error, -ENOSPC);
+	test_error(failure.error, -ENOSPC);
+	ck_assert(!test_layer_exists(home, test_path("%d", made)));
+	ck_assert_uint_eq(test_leftovers(home), 0);
+	/* Many that fail together. */
+	struct test_record records[64] = { 0 };
+	for (int i = 0; i < 64; i++)
+		test_error(varve_layer_create(store, test_path("more-%d", i), &options, test_record, &records[i], NULL), 0);
+	test_await_all(store, records, 64);
+	for (int i = 0; i < 64; i++) {
+		ck_assert_msg(records[i].error == 0 || records[i].error == -ENOSPC, "%s", test_errno_name(records[i].error));
+		ck_assert_int_eq(test_layer_exists(home, test_path("more-%d", i)), records[i].error == 0);
+	}
+	ck_assert_uint_eq(test_leftovers(home), 0);
+	/* Removal works on a full file system, and makes it usable again. */
+	test_ok(varve_layer_remove_wait(store, "doomed", 0, &failure), &failure);
+	for (int i = 0; i < made; i++)
+		test_ok(varve_layer_remove_wait(store, test_path("%d", i), 0, &failure), &failure);
+	test_remove(filler);
+	test_ok(varve_sync_wait(store, VARVE_SYNC_CLEAN, &failure), &failure);
+	test_create(store, "again", "base");
+	test_close(store);
+}
+END_TEST
+
+START_TEST(test_no_descriptors) {
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	struct rlimit old, none;
+	struct test_record records[50] = { 0 };
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	test_create(store, "base", NULL);
+	options.parent = "base";
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+	int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	close(next);
+	none = (struct rlimit){ next, old.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	for (int i = 0; i < 50; i++) {
+		int error = i % 2 ? varve_layer_create(store, test_path("%d", i), &options, test_record, &records[i], NULL) :
+				    varve_layer_remove(store, "missing", 0, test_record, &records[i], NULL);
+		test_error(error, 0);
+	}
+	test_await_all(store, records, 50);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+	for (int i = 0; i < 50; i++) {
+		int error = records[i].error;
+		ck_assert_msg(error == -EMFILE || error == (i % 2 ? 0 : -ENOENT), "%d: %s", i, test_errno_name(error));
+		if (i % 2)
+			ck_assert_int_eq(test_layer_exists(home, test_path("%d", i)), error == 0);
+	}
+	ck_assert_uint_eq(test_leftovers(home), 0);
+	/* There are descriptors again, and all goes on. */
+	test_create(store, "again", "base");
+	test_remove_layer(store, "again");
+	test_close(store);
+}
+END_TEST
+
+START_TEST(test_read_only_file_system) {
+	/* A mount of the home that is made read-only under the store's feet: only that of a new open sees it at once, but a
+	   remount of the file system is seen by all. */
+	char *home = test_home(), *path;
+	struct varve_store *store = test_open(home);
+	struct varve_failure failure = { 0 };
+	struct varve_sweep_report report = { 0 };
+	bool exists = false;
+	test_create(store, "layer", NULL);
+	test_create(store, "other", NULL);
+	test_subvolume_create(test_path("%s/inner", test_layer(home, "other")));
+	ck_assert_int_eq(test_command((const char *[]){ "mount", "-o", "remount,ro", test_mount(), NULL }), 0);
+	for (int round = 0; round < 3; round++) {
+		struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+		test_error(varve_layer_create_wait(store, "new", NULL, &failure), -EROFS);
+		options.parent = "layer";
+		test_error(varve_layer_create_wait(store, "new", &options, &failure), -EROFS);
+		test_error(varve_layer_remove_wait(store, "layer", 0, &failure), -EROFS);
+		test_error(varve_layer_remove_wait(store, "other", 0, &failure), -EROFS);
+		test_error(failure.error, -EROFS);
+		/* Reading goes on. */
+		test_ok(varve_layer_exists_wait(store, "layer", &exists, &failure), &failure);
+		ck_assert(exists);
+		test_ok(varve_layer_get_wait(store, "layer", NULL, &path, &failure), &failure);
+		free(path);
+		varve_sweep_wait(store, &report, &failure);
+	}
+	ck_assert_int_eq(test_command((const char *[]){ "mount", "-o", "remount,rw", test_mount(), NULL }), 0);
+	ck_assert(test_is_subvolume(test_path("%s/inner", test_layer(home, "other"))));
+	test_create(store, "new", "layer");
+	test_remove_layer(store, "other");
+	ck_assert_uint_eq(test_leftovers(home), 0);
+	test_close(store);
+}
+END_TEST
+
+/* Use a home of one's own, without any privilege. */
+static int use_own(void *data) {
+	char *home = data;
+	struct varve_store *store = test_open(home);
+	struct stat stat_;
+	test_create(store, "base", NULL);
+	ck_assert_int_eq(stat(test_layer(home, "base"), &stat_), 0);
+	ck_assert_uint_eq(stat_.st_uid, TEST_NOBODY);
+	test_make_tree(test_layer(home, "base"), 2, 2, 10);
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct test_record records[20] = { 0 };
+	options.parent = "base";
+	for (int i = 0; i < 20; i++)
+		test_error(varve_layer_create(store, test_path("%d", i), &options, test_record, &records[i], NULL), 0);
+	test_await_all(store, records, 20);
+	for (int i = 0; i < 20; i++) {
+		ck_assert_msg(records[i].error == 0, "%s at %s", test_errno_name(records[i].error), records[i].failure.step);
+		ck_assert(test_exists(test_path("%s/dir-1/file-1", test_layer(home, test_path("%d", i)))));
+	}
+	ck_assert_uint_eq(test_leftovers(home), 0);
+	test_close(store);
+	return 0;
+}
+
+START_TEST(test_unprivileged) {
+	char *home = test_home();
+	struct varve_config config = test_config(home);
+	config.root_uid = TEST_NOBODY;
+	config.root_gid = TEST_NOBODY;
+	test_close(test_open_config(&config));
+	test_as_nobody(use_own, home);
+}
+END_TEST
+
+/* Try to write to a home that one may only read. */
+static int use_foreign(void *home) {
+	struct varve_config config = test_config(home);
+	struct varve_store *store = NULL;
+	struct varve_failure failure = { 0 };
+	int error = varve_open(&config, &store, &failure);
+	if (error) {
+		test_error(error, -EACCES);
+		return 0;
+	}
+	test_error(varve_layer_create_wait(store, "new", NULL, &failure), -EACCES);
+	test_close(store);
+	return 0;
+}
+
+START_TEST(test_foreign) {
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	test_create(store, "base", NULL);
+	test_close(store);
+	test_as_nobody(use_foreign, home);
+	ck_assert_int_eq(chmod(home, 0755), 0);
+	test_as_nobody(use_foreign, home);
+	ck_assert_int_eq(test_layers(home), 1);
+}
+END_TEST
+
+START_TEST(test_backlog) {
+	/* However small the backlog that is allowed: creates wait and go on, or say so at once; none is lost. */
+	enum { LAYERS = 60 };
+	char *home = test_home();
+	struct varve_config config = test_config(home);
+	config.backlog_max = 1;
+	config.flags |= VARVE_OPEN_RELAXED;
+	struct varve_store *store = test_open_config(&config);
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_failure failure;
+	unsigned refused = 0;
+	test_create(store, "base", NULL);
+	test_make_tree(test_layer(home, "base"), 2, 20, 100);
+	options.parent = "base";
+	for (int round = 0; round < 4; round++) {
+		struct test_record creates[LAYERS] = { 0 }, removes[LAYERS] = { 0 };
+		for (int i = 0; i < LAYERS; i++) {
+			options.flags = i % 3 ? 0 : VARVE_CREATE_NOWAIT;
+			test_error(varve_layer_create(store, test_path("%d", i), &options, test_record, &creates[i], NULL), 0);
+			test_error(varve_layer_remove(store, test_path("%d", i), 0, test_record, &removes[i], NULL), 0);
+		}
+		test_await_all(store, creates, LAYERS);
+		test_await_all(store, removes, LAYERS);
+		for (int i = 0; i < LAYERS; i++) {
+			bool may_refuse = i % 3 == 0 && creates[i].error == -EAGAIN;
+			ck_assert_msg(creates[i].error == 0 || may_refuse, "create: %s", test_errno_name(creates[i].error));
+			test_error(removes[i].error, creates[i].error ? -ENOENT : 0);
+			refused += creates[i].error != 0;
+		}
+	}
+	ck_assert_int_eq(test_layers(home), 1);
+	ck_assert_uint_eq(test_leftovers(home), 0);
+	test_ok(varve_sync_wait(store, VARVE_SYNC_CLEAN, &failure), &failure);
+	/* Nothing awaits the cleaner: no reason to refuse. */
+	options.flags = VARVE_CREATE_NOWAIT;
+	test_ok(varve_layer_create_wait(store, "last", &options, &failure), &failure);
+	test_close(store);
+}
+END_TEST
+
+TEST_MAIN("limits", test_no_space, test_no_descriptors, test_read_only_file_system, test_unprivileged, test_foreign,
+	  test_backlog)
