@@ -61,7 +61,7 @@ need_mount() {
 	mount="$tmp/mount"
 	mkdir -- "$mount"
 	truncate -s "$IMAGE_SIZE" "$tmp/image"
-	mkfs.btrfs -q "$tmp/image"
+	mkfs.btrfs -q "$tmp/image" >/dev/null 2>&1
 	mount -t btrfs -o loop,user_subvol_rm_allowed "$tmp/image" "$mount"
 }
 

@@ -26,6 +26,15 @@ run_embed_failing() {
 	expect_line "$tmp/output" '^create embed-7: .*: File exists$'
 }
 
+# Expect the messages in the output of the example strerror, whose home is $1, to be those of varve_errors(7).
+check_messages() {
+	sed -n '/example: begin/,/example: end/{/example: /d;p;}' "$root/docs/examples/strerror.out" >"$tmp/messages"
+	[[ -s "$tmp/messages" ]] || fail "strerror.out has no messages"
+	while read -r line; do
+		sed "s|$1|/pool|" "$tmp/output" | grep -Fx -- "$line" >"$tmp/found" || fail "strerror does not print: $line"
+	done <"$tmp/messages"
+}
+
 need_mount
 for source in "$root"/docs/examples/*.c; do
 	name="$(basename "$source" .c)"
@@ -46,6 +55,9 @@ for source in "$root"/docs/examples/*.c; do
 		else
 			expect_status 0 "$tmp/output" "$build/docs/examples/$name" "$mount/$name-$backend" "$backend"
 			sed "s/^/$name: /" "$tmp/output"
+		fi
+		if [[ "$name" == strerror ]]; then
+			check_messages "$mount/$name-$backend"
 		fi
 	done
 done

@@ -43,7 +43,8 @@ check_pages() {
 	for page in "$root"/docs/man/*.[137]; do
 		page="man${page##*.}/${page##*/}"
 		mandoc -T utf8 "$page" >"$tmp/page" 2>&1 || fail "mandoc $page: $(cat "$tmp/page")"
-		grep -q 'SEE ALSO' "$tmp/page" || fail "$page shows nothing"
+		sed -i 's/.\x08//g' "$tmp/page"
+		grep -q '^SEE ALSO' "$tmp/page" || fail "$page shows nothing"
 		count=$((count + 1))
 	done
 	echo "$count man pages can be shown"
@@ -61,9 +62,9 @@ read -r -a libs <<<"$(pkg-config --libs varve)"
 read -r -a static_libs <<<"$(pkg-config --static --libs varve | sed 's/-lvarve\b/-l:libvarve.a/')"
 check_header "${cflags[@]}"
 for kind in c cc; do
-	LD_LIBRARY_PATH="$prefix/lib" build_and_run "shared-$kind" "$root/tests/embedding/outside.$kind" "${cflags[@]}" "${libs[@]}"
+	LD_LIBRARY_PATH="$prefix/lib" build_and_run "shared-$kind" "$root/tests/embedding/outside/program.$kind" "${cflags[@]}" "${libs[@]}"
 	readelf -d "$tmp/shared-$kind" | grep -q 'NEEDED.*libvarve\.so\.' || fail "shared-$kind does not need libvarve.so"
-	build_and_run "static-$kind" "$root/tests/embedding/outside.$kind" "${cflags[@]}" "${static_libs[@]}"
+	build_and_run "static-$kind" "$root/tests/embedding/outside/program.$kind" "${cflags[@]}" "${static_libs[@]}"
 	! readelf -d "$tmp/static-$kind" | grep 'NEEDED.*libvarve' || fail "static-$kind needs libvarve.so"
 done
 [[ "$("$prefix/bin/varve" version)" == "varve $(pkg-config --modversion varve)" ]] || fail "the command has another version"
