@@ -63,7 +63,7 @@ read -r -a static_libs <<<"$(pkg-config --static --libs varve | sed 's/-lvarve\b
 check_header "${cflags[@]}"
 for kind in c cc; do
 	LD_LIBRARY_PATH="$prefix/lib" build_and_run "shared-$kind" "$root/tests/embedding/outside/program.$kind" "${cflags[@]}" "${libs[@]}"
-	readelf -d "$tmp/shared-$kind" | grep -q 'NEEDED.*libvarve\.so\.' || fail "shared-$kind does not need libvarve.so"
+	readelf -d "$tmp/shared-$kind" | grep 'NEEDED.*libvarve\.so\.' >/dev/null || fail "shared-$kind does not need libvarve.so"
 	build_and_run "static-$kind" "$root/tests/embedding/outside/program.$kind" "${cflags[@]}" "${static_libs[@]}"
 	! readelf -d "$tmp/static-$kind" | grep 'NEEDED.*libvarve' || fail "static-$kind needs libvarve.so"
 done

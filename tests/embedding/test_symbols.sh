@@ -18,5 +18,5 @@ sed -n '/^typedef/d; s/^[a-z].*\b\(varve_[a-z_]*\)(.*/\1/p' "$root/api/include/v
 (($(wc -l <"$tmp/declared") > 20)) || fail "hardly any function was found in varve.h"
 nm --dynamic --defined-only "$build/libvarve.so" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | expect_declared libvarve.so
 nm --extern-only --defined-only "$build/libvarve.a" | awk 'NF == 3 { print $3 }' | expect_declared libvarve.a
-readelf -d "$build/libvarve.so" | grep -q 'SONAME.*\[libvarve\.so\.[0-9]*\]' || fail "libvarve.so has no soname"
+readelf -d "$build/libvarve.so" | grep 'SONAME.*\[libvarve\.so\.[0-9]*\]' >/dev/null || fail "libvarve.so has no soname"
 echo "$(wc -l <"$tmp/declared") functions, and nothing else"
