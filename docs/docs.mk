@@ -48,6 +48,6 @@ $(B)/docs/examples/first: $(B)/docs/examples/first.o $(B)/libvarve.a
 
 .PHONY: docs-check
 docs-check: ## check the man pages: lint, examples, prototypes
-	docs/man-check
+	docs/man-check --build $(B)
 
 -include $(wildcard $(B)/docs/examples/*.d)

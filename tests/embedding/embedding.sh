@@ -11,6 +11,7 @@ build="${VARVE_BUILD:-$root/build}"
 read -r -a backends <<<"${VARVE_TEST_BACKEND:-uring threads}"
 # A folder of this test alone, removed at the end.
 tmp="$(mktemp -d "${TMPDIR:-/tmp}/varve-embedding-XXXXXX")"
+# shellcheck disable=SC2034
 readonly root build backends tmp
 readonly IMAGE_SIZE=1G
 
