@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a job promises.
+ *
+ * A claim is METRIC OP BOUND, several joined by ','. OP is >= or <=.
+ *	iops, lat_mean, lat_p50, lat_p99	the first engine's figure divided by the second's; METRIC/ENGINE divides by
+ *						another's. A latency may have a constant on top: lat_p50<=1.3+100us
+ *	rate, rss_kib, any figure of an engine	the first engine's own, not divided: rss_kib<=8192
+ */
+#ifndef BENCH_CLAIM_H
+#define BENCH_CLAIM_H
+
+#include <stdbool.h>
+
+#define CLAIM_NAME_SIZE 64
+
+/* One claim. */
+struct claim {
+	char metric[CLAIM_NAME_SIZE];	/* What is measured. */
+	char engine[CLAIM_NAME_SIZE];	/* What it is divided by; "": the second of the pair. */
+	bool at_least;			/* >=, otherwise <=. */
+	double bound;			/* The factor, or the number. */
+	double extra_ns;		/* On top of the factor. */
+};
+
+/* Is METRIC one that is divided by another engine's? */
+bool claim_is_relative(const char *metric);
+
+/* Parse the claim at *TEXT and step over it and its ','. Returns 1, 0 at the end, or -EINVAL. */
+int claim_parse(const char **text, struct claim *ret);
+
+#endif

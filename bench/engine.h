@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an engine is: the thing that carries out operations on layers, so that the harness can time it. This header is
+ * all that an engine sees of the harness, and the whole interface of an external one (ioengine=external:PATH);
+ * engines/README.md says how to write one, engines/skeleton.c is a start.
+ *
+ *	harness                         engine
+ *	open()                     ->   once for each thread of a job, before the clock runs
+ *	queue(op)                  ->   start one operation: BENCH_DONE, BENCH_QUEUED or BENCH_BUSY
+ *	wait(min, timeout)         ->   sleep until `min` queued ones have ended, env->complete() each
+ *	figure()                   ->   read a number of the engine's own
+ *	close()                    ->   once, after all have ended
+ *
+ * open, figure and close run on the main thread; queue and wait on the thread of the job. Different threads have
+ * different contexts, so an engine needs no lock unless it shares something by itself.
+ */
+#ifndef BENCH_ENGINE_H
+#define BENCH_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The version of this interface; an external engine of another one is refused. */
+#define BENCH_ENGINE_VERSION 1
+/* Symbol of the struct bench_engine that an external engine exports. */
+#define BENCH_ENGINE_SYMBOL "bench_engine"
+
+/* What can be asked for. */
+enum bench_kind {
+	BENCH_NOOP,	/* Go the whole way and do nothing. */
+	BENCH_CREATE,	/* Make an empty layer. */
+	BENCH_SNAPSHOT,	/* Make a layer from op->parent. */
+	BENCH_REMOVE,	/* Remove a layer. */
+	BENCH_GET,	/* Find a layer's directory. */
+	BENCH_USAGE,	/* Sum up a layer's sizes and count its inodes. */
+	BENCH_WALK,	/* Visit every entry of a layer. */
+	BENCH_CHOWN,	/* Give every entry another owner. */
+	BENCH_RELABEL,	/* Give every entry a security label. */
+	BENCH_KINDS,	/* How many there are; not one of them. */
+};
+
+/* Turns a kind into its bit of bench_engine.kinds. */
+#define BENCH_BIT(kind) (1u << (kind))
+
+/* What queue() returns beside a negative errno, which ends the operation with that error. */
+enum bench_queued {
+	BENCH_DONE,	/* It has ended; op->error says how. */
+	BENCH_QUEUED,	/* env->complete() will be called for it, in a wait(). */
+	BENCH_BUSY,	/* There is no room: wait(), then queue it again. */
+};
+
+/* One operation. The harness owns it; the engine reads it from queue() until it has ended. */
+struct bench_op {
+	enum bench_kind kind;		/* What is asked for. */
+	int error;			/* Set by the engine: 0 or negative errno, of a batch the first one. */
+	uint32_t count;			/* How many layers it is about: more than 1 is a batch. */
+	const char *const *ids;		/* Their names in env->subvolumes. */
+	const char *parent;		/* snapshot: the layer to start from. */
+	void *engine_data;		/* The engine's own; NULL when the slot is new, then kept from use to use. */
+};
+
+/* Flags of bench_env. */
+#define BENCH_DURABLE (1u << 0)	/* An operation has ended when it would survive a power cut. */
+
+/* What an engine is told at open; lives until close() has returned. */
+struct bench_env {
+	const char *home;		/* The store's directory; NULL when no job of the run needs one. */
+	const char *subvolumes;		/* HOME/subvolumes: a layer is a subvolume in it. */
+	uint32_t depth;			/* Most operations in flight on this context. */
+	uint32_t flags;			/* BENCH_DURABLE. */
+	/* Tell the value of an option of the job that is for engines ("ring_entries"), 0 when it is not set. */
+	uint64_t (*option)(const struct bench_env *env, const char *key);
+	/* Take note that OP, which was queued on THREAD, has ended. */
+	void (*complete)(void *thread, struct bench_op *op);
+	/* Refuse (-EPERM) to destroy what the run did not make; call it before a program is let loose on PATH. */
+	int (*permit)(const struct bench_env *env, const char *path);
+	void *thread;			/* To be handed to complete(). */
+	void *harness;			/* The harness's own. */
+};
+
+/* A number of the engine's own, for the report. */
+struct bench_figure {
+	const char *name;	/* Lower case words joined by '_', with the unit at the end: "dispatch_max_ns". */
+	double value;		/* Its value over the measured time. */
+	bool maximum;		/* Threads are merged by the largest, not by the sum. */
+};
+
+/* One engine. */
+struct bench_engine {
+	uint32_t version;		/* BENCH_ENGINE_VERSION. */
+	uint32_t kinds;			/* BENCH_BIT()s of what it can do. */
+	const char *name;		/* What ioengine= says. */
+	const char *description;	/* One line for --help=engines. */
+	bool homeless;			/* Works without a btrfs directory when only noop is asked for. */
+	/* Make a context in *RET_CONTEXT. Returns 0 or -errno, then with an explanation in ERROR (SIZE bytes). */
+	int (*open)(const struct bench_env *env, void **ret_context, char *error, size_t size);
+	/* Start OP: an enum bench_queued, or negative errno. */
+	int (*queue)(void *context, struct bench_op *op);
+	/*
+	 * Wait until at least MIN of the queued operations have been completed, TIMEOUT_NS are over (UINT64_MAX: never),
+	 * or a signal came. Returns 0 or -errno. NULL: the engine is synchronous, the depth is 1.
+	 */
+	int (*wait)(void *context, unsigned min, uint64_t timeout_ns);
+	/* Forget what was counted so far: the measured time begins now. On the job's thread. May be NULL. */
+	void (*reset)(void *context);
+	/* Set *RET to the figure at INDEX (0, 1, ...) and return true; false after the last. May be NULL. */
+	bool (*figure)(void *context, unsigned index, struct bench_figure *ret);
+	/* Drop what OP's slot holds in engine_data. May be NULL. */
+	void (*forget)(void *context, struct bench_op *op);
+	/* Free the context. Nothing is in flight. */
+	void (*close)(void *context);
+};
+
+/* Find the engine called NAME ("external:PATH" loads one); NULL with an explanation in ERROR (SIZE bytes). */
+const struct bench_engine *engine_find(const char *name, char *error, size_t size);
+
+/* Tell the built-in engine at INDEX, NULL after the last. */
+const struct bench_engine *engine_at(size_t index);
+
+/* Tell the name of KIND: "snapshot". */
+const char *engine_kind_name(enum bench_kind kind);
+
+#endif

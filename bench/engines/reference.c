@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The reference driver's own algorithm (the btrfs driver of containers/storage), step by step and one at a time on each
+ * thread: what users run today. It opens its directories by path for each call, and walks a layer with lstat, in the
+ * order of names, before it destroys it. Written in C, so if anything faster than the original.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "engines.h"
+
+#define SUBVOLUME_INODE 256
+#define QUOTA_SIZE 32
+/* What chown and relabel set; any value does, as every entry differs from it at first. */
+#define OWNER 1000
+#define LABEL "system_u:object_r:container_file_t:s0"
+
+/* A context. */
+struct reference {
+	const struct bench_env *env;	/* What the harness said. */
+	uint64_t entries;		/* Entries that its walks visited, since the measured time began. */
+	uint64_t bytes;			/* Bytes that usage summed up. */
+	const char *root;		/* The layer that is being walked to be destroyed. */
+};
+
+/* What a walk does with each entry. */
+typedef int visitor(struct reference *reference, const char *path, const struct stat *st);
+
+/* Visit PATH, whose status is ST, and all below it, by name. */
+static int walk(struct reference *reference, const char *path, const struct stat *st, visitor *visit) {
+	struct dirent **entries;
+	int count, r;
+
+	reference->entries++;
+	r = visit(reference, path, st);
+	if (r < 0 || !S_ISDIR(st->st_mode))
+		return r;
+	count = scandir(path, &entries, NULL, alphasort);
+	if (count < 0)
+		return errno == ENOENT ? 0 : -errno;
+	for (int i = 0; i < count; i++) {
+		char child[PATH_MAX];
+		struct stat child_st;
+
+		if (r == 0 && strcmp(entries[i]->d_name, ".") && strcmp(entries[i]->d_name, "..")) {
+			if (snprintf(child, sizeof(child), "%s/%s", path, entries[i]->d_name) >= PATH_MAX)
+				r = -ENAMETOOLONG;
+			else if (lstat(child, &child_st) < 0)
+				r = errno == ENOENT ? 0 : -errno;
+			else
+				r = walk(reference, child, &child_st, visit);
+		}
+		free(entries[i]);
+	}
+	free(entries);
+	return r;
+}
+
+/* Visit all of layer PATH. */
+static int walk_layer(struct reference *reference, const char *path, visitor *visit) {
+	struct stat st;
+
+	return lstat(path, &st) < 0 ? -errno : walk(reference, path, &st, visit);
+}
+
+/* Look at an entry and do nothing. */
+static int visit_nothing(struct reference *reference, const char *path, const struct stat *st) {
+	return 0;
+}
+
+/* Sum up what is not a directory. */
+static int visit_usage(struct reference *reference, const char *path, const struct stat *st) {
+	if (!S_ISDIR(st->st_mode))
+		reference->bytes += (uint64_t)st->st_size;
+	return 0;
+}
+
+/* Give an entry another owner. */
+static int visit_chown(struct reference *reference, const char *path, const struct stat *st) {
+	return lchown(path, st->st_uid == OWNER ? 0 : OWNER, st->st_gid == OWNER ? 0 : OWNER) < 0 ? -errno : 0;
+}
+
+/* Give an entry a label. */
+static int visit_label(struct reference *reference, const char *path, const struct stat *st) {
+	return lsetxattr(path, "security.selinux", LABEL, sizeof(LABEL), 0) < 0 ? -errno : 0;
+}
+
+static int destroy(struct reference *reference, const char *directory, const char *name);
+
+/* Destroy a subvolume that lies in the layer; what is walked itself comes last. */
+static int visit_destroy(struct reference *reference, const char *path, const struct stat *st) {
+	char directory[PATH_MAX];
+	const char *name = strrchr(path, '/') + 1;
+	struct stat again;
+
+	if (!S_ISDIR(st->st_mode) || !strcmp(path, reference->root))
+		return 0;
+	if (lstat(path, &again) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (again.st_ino != SUBVOLUME_INODE)
+		return 0;
+	snprintf(directory, sizeof(directory), "%.*s", (int)(name - path - 1), path);
+	return destroy(reference, directory, name);
+}
+
+/* Walk NAME in DIRECTORY for nested subvolumes, then destroy it. */
+static int destroy(struct reference *reference, const char *directory, const char *name) {
+	char path[PATH_MAX];
+	const char *outer = reference->root;
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return -errno;
+	if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= PATH_MAX) {
+		r = -ENAMETOOLONG;
+	} else {
+		reference->root = path;
+		r = walk_layer(reference, path, visit_destroy);
+		reference->root = outer;
+	}
+	if (r == 0)
+		r = layer_destroy(fd, name);
+	close(fd);
+	return r;
+}
+
+/* Write HOME/FOLDER/ID into PATH. */
+static int home_path(const struct reference *reference, const char *folder, const char *id, char *path) {
+	return snprintf(path, PATH_MAX, "%s/%s/%s", reference->env->home, folder, id) >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+/* Create: look at the parent, open source and destination by path, one ioctl. */
+static int reference_create(struct reference *reference, const char *id, const char *parent) {
+	const char *subvolumes = reference->env->subvolumes;
+	char path[PATH_MAX];
+	struct stat st;
+	int fd, source, r;
+
+	if (mkdir(subvolumes, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	r = parent ? home_path(reference, "subvolumes", parent, path) : 0;
+	if (r < 0)
+		return r;
+	if (parent && stat(path, &st) < 0)
+		return -errno;
+	source = parent ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EBADF;
+	if (parent && source < 0)
+		return -errno;
+	fd = open(subvolumes, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = fd < 0 ? -errno : parent ? layer_snapshot(fd, id, source) : layer_create(fd, id);
+	if (fd >= 0)
+		close(fd);
+	if (source >= 0)
+		close(source);
+	return r;
+}
+
+/* Remove: look at the layer and its quota file, walk and destroy, make sure that it is gone. */
+static int reference_remove(struct reference *reference, const char *id) {
+	char path[PATH_MAX], quota[PATH_MAX];
+	struct stat st;
+	int r = home_path(reference, "subvolumes", id, path);
+
+	if (r == 0)
+		r = home_path(reference, "quotas", id, quota);
+	if (r < 0)
+		return r;
+	if (stat(path, &st) < 0)
+		return -errno;
+	if (stat(quota, &st) == 0 && unlink(quota) < 0)
+		return -errno;
+	r = destroy(reference, reference->env->subvolumes, id);
+	if (r < 0)
+		return r;
+	return lstat(path, &st) == 0 ? -EEXIST : 0;
+}
+
+/* Get: look at the layer, read its quota file. */
+static int reference_get(struct reference *reference, const char *id) {
+	char path[PATH_MAX], quota[QUOTA_SIZE];
+	struct stat st;
+	int r = home_path(reference, "subvolumes", id, path), fd;
+
+	if (r < 0)
+		return r;
+	if (stat(path, &st) < 0)
+		return -errno;
+	r = home_path(reference, "quotas", id, path);
+	fd = r < 0 ? r : open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		if (read(fd, quota, sizeof(quota)) < 0)
+			r = -errno;
+		close(fd);
+	}
+	return r < 0 ? r : S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
+/* Do KIND to layer ID. */
+static int reference_one(struct reference *reference, enum bench_kind kind, const char *id, const char *parent) {
+	static visitor *const visits[BENCH_KINDS] = {
+		[BENCH_USAGE] = visit_usage,
+		[BENCH_WALK] = visit_nothing,
+		[BENCH_CHOWN] = visit_chown,
+		[BENCH_RELABEL] = visit_label,
+	};
+	char path[PATH_MAX];
+	int r;
+
+	switch (kind) {
+	case BENCH_CREATE:
+		return reference_create(reference, id, NULL);
+	case BENCH_SNAPSHOT:
+		return reference_create(reference, id, parent);
+	case BENCH_REMOVE:
+		return reference_remove(reference, id);
+	case BENCH_GET:
+		return reference_get(reference, id);
+	default:
+		r = home_path(reference, "subvolumes", id, path);
+		return r < 0 ? r : walk_layer(reference, path, visits[kind]);
+	}
+}
+
+static int reference_open(const struct bench_env *env, void **ret_context, char *error, size_t size) {
+	struct reference *reference = calloc(1, sizeof(*reference));
+
+	if (!reference)
+		return -ENOMEM;
+	reference->env = env;
+	*ret_context = reference;
+	return 0;
+}
+
+static int reference_queue(void *context, struct bench_op *op) {
+	struct reference *reference = context;
+
+	for (uint32_t i = 0; op->kind != BENCH_NOOP && i < op->count; i++) {
+		int r = reference_one(reference, op->kind, op->ids[i], op->parent);
+
+		if (r < 0 && !op->error)
+			op->error = r;
+	}
+	return BENCH_DONE;
+}
+
+static void reference_reset(void *context) {
+	struct reference *reference = context;
+
+	reference->entries = reference->bytes = 0;
+}
+
+static bool reference_figure(void *context, unsigned index, struct bench_figure *ret) {
+	struct reference *reference = context;
+
+	if (index || !reference->entries)
+		return false;
+	*ret = (struct bench_figure){"entries_walked", (double)reference->entries, false};
+	return true;
+}
+
+static void reference_close(void *context) {
+	free(context);
+}
+
+const struct bench_engine engine_reference = {
+	.version = BENCH_ENGINE_VERSION,
+	.kinds = BENCH_BIT(BENCH_KINDS) - 1,
+	.name = "reference",
+	.description = "the reference driver's own steps, one at a time on each thread",
+	.open = reference_open,
+	.queue = reference_queue,
+	.reset = reference_reset,
+	.figure = reference_figure,
+	.close = reference_close,
+};

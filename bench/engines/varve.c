@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* varve itself, through its public header: one store for each thread of a job. */
+#include <varve.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../clock.h"
+#include "engines.h"
+
+/* Callbacks in one varve_dispatch(): keeps a loop that has other work smooth, and is more than any job has in flight
+   but the one that asks for 10,000. */
+#define DISPATCH_MAX 256
+
+/* A context. */
+struct adapter {
+	const struct bench_env *env;		/* What the harness said. */
+	struct varve_store *store;		/* The store. */
+	unsigned completed;			/* Ended since wait() began. */
+	uint64_t dispatches;			/* Calls of varve_dispatch() that ran callbacks. */
+	uint64_t dispatch_max_ns;		/* The longest call of varve_dispatch(). */
+	struct varve_statistics base;		/* The counters when the measured time began. */
+	struct varve_statistics now;		/* ... and when the figures were asked for. */
+};
+
+/* Open a store with FLAGS. */
+static int adapter_open(const struct bench_env *env, uint32_t flags, void **ret_context, char *error, size_t size) {
+	struct varve_config config = VARVE_CONFIG_INIT;
+	struct adapter *adapter = calloc(1, sizeof(*adapter));
+	struct varve_failure failure;
+	int r;
+
+	if (!adapter)
+		return -ENOMEM;
+	adapter->env = env;
+	config.home = env->home;
+	config.flags = flags | VARVE_OPEN_NO_SWEEP | (env->flags & BENCH_DURABLE ? 0 : VARVE_OPEN_RELAXED);
+	config.requests_max = env->depth;
+	config.ring_entries = (uint32_t)env->option(env, "ring_entries");
+	config.fs_threads_max = (uint32_t)env->option(env, "fs_threads_max");
+	config.commit_threads_max = (uint32_t)env->option(env, "commit_threads_max");
+	config.backlog_max = (uint32_t)env->option(env, "backlog_max");
+	r = varve_open(&config, &adapter->store, &failure);
+	if (r < 0) {
+		varve_strerror(&failure, error, size);
+		free(adapter);
+		return r;
+	}
+	*ret_context = adapter;
+	return 0;
+}
+
+static int adapter_open_ring(const struct bench_env *env, void **ret_context, char *error, size_t size) {
+	return adapter_open(env, 0, ret_context, error, size);
+}
+
+static int adapter_open_threads(const struct bench_env *env, void **ret_context, char *error, size_t size) {
+	return adapter_open(env, VARVE_OPEN_NO_URING, ret_context, error, size);
+}
+
+/* The callback of every request. */
+static void adapter_ended(struct varve_store *store, const struct varve_result *result, void *user_data) {
+	struct bench_op *op = user_data;
+	struct adapter *adapter = op->engine_data;
+
+	op->error = result->error;
+	adapter->completed++;
+	adapter->env->complete(adapter->env->thread, op);
+}
+
+/* Submit OP. */
+static int adapter_submit(struct adapter *adapter, struct bench_op *op) {
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_store *store = adapter->store;
+
+	switch (op->kind) {
+	case BENCH_NOOP:
+		return varve_noop(store, adapter_ended, op, NULL);
+	case BENCH_CREATE:
+	case BENCH_SNAPSHOT:
+		options.parent = op->kind == BENCH_SNAPSHOT ? op->parent : NULL;
+		if (op->count == 1)
+			return varve_layer_create(store, op->ids[0], &options, adapter_ended, op, NULL);
+		return varve_layer_create_batch(store, op->ids, op->count, &options, adapter_ended, op, NULL);
+	case BENCH_REMOVE:
+		if (op->count == 1)
+			return varve_layer_remove(store, op->ids[0], 0, adapter_ended, op, NULL);
+		return varve_layer_remove_batch(store, op->ids, op->count, 0, adapter_ended, op, NULL);
+	case BENCH_GET:
+		return varve_layer_get(store, op->ids[0], NULL, adapter_ended, op, NULL);
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+static int adapter_queue(void *context, struct bench_op *op) {
+	int r;
+
+	op->engine_data = context;
+	r = adapter_submit(context, op);
+	if (r == -EAGAIN)
+		return BENCH_BUSY;
+	return r < 0 ? r : BENCH_QUEUED;
+}
+
+/* Run the callbacks that are ready, and time that. */
+static int adapter_dispatch(struct adapter *adapter) {
+	uint64_t begin = clock_ns(), took;
+	int r = varve_dispatch(adapter->store, DISPATCH_MAX);
+
+	took = clock_ns() - begin;
+	if (took > adapter->dispatch_max_ns)
+		adapter->dispatch_max_ns = took;
+	if (r > 0)
+		adapter->dispatches++;
+	return r;
+}
+
+static int adapter_wait(void *context, unsigned min, uint64_t timeout_ns) {
+	struct adapter *adapter = context;
+	struct pollfd pollfd = {.fd = varve_fd(adapter->store), .events = POLLIN};
+	struct timespec timeout = {(time_t)(timeout_ns / NS_PER_S), (long)(timeout_ns % NS_PER_S)};
+
+	adapter->completed = 0;
+	for (;;) {
+		int r = adapter_dispatch(adapter);
+
+		if (r < 0)
+			return r;
+		if (adapter->completed >= min)
+			return 0;
+		r = ppoll(&pollfd, 1, timeout_ns == UINT64_MAX ? NULL : &timeout, NULL);
+		if (r < 0)
+			return -errno;
+		if (r == 0)
+			return 0;
+	}
+}
+
+static void adapter_reset(void *context) {
+	struct adapter *adapter = context;
+
+	varve_statistics(adapter->store, &adapter->base);
+	adapter->dispatch_max_ns = 0;
+	adapter->dispatches = 0;
+}
+
+static bool adapter_figure(void *context, unsigned index, struct bench_figure *ret) {
+	struct adapter *adapter = context;
+	const struct varve_statistics *now = &adapter->now, *base = &adapter->base;
+
+	if (!index)
+		varve_statistics(adapter->store, &adapter->now);
+#define SINCE(field) (double)(now->field - base->field)
+	const struct bench_figure figures[] = {
+		{"dispatch_max_ns", (double)adapter->dispatch_max_ns, true},
+		{"dispatches", (double)adapter->dispatches, false},
+		{"beats", SINCE(beats), false},
+		{"engine_commits", SINCE(commits), false},
+		{"snapshots", SINCE(snapshots), false},
+		{"snapshots_direct", SINCE(snapshots_direct), false},
+		{"syncs", SINCE(syncs), false},
+		{"group_max", (double)now->group_max, true},
+		{"requests_peak", (double)now->requests_peak, false},
+		{"ring_calls", SINCE(ring_calls), false},
+		{"lane_calls", SINCE(lane_calls), false},
+		{"fs_threads_peak", now->fs_threads_peak, false},
+		{"commit_threads_peak", now->commit_threads_peak, false},
+	};
+#undef SINCE
+
+	if (index >= sizeof(figures) / sizeof(*figures))
+		return false;
+	*ret = figures[index];
+	return true;
+}
+
+static void adapter_close(void *context) {
+	struct adapter *adapter = context;
+
+	varve_close(adapter->store);
+	free(adapter);
+}
+
+#define KINDS (BENCH_BIT(BENCH_NOOP) | BENCH_BIT(BENCH_CREATE) | BENCH_BIT(BENCH_SNAPSHOT) | BENCH_BIT(BENCH_REMOVE) | \
+	       BENCH_BIT(BENCH_GET))
+
+const struct bench_engine engine_varve = {
+	.version = BENCH_ENGINE_VERSION,
+	.kinds = KINDS,
+	.name = "varve",
+	.description = "this library, with io_uring where the kernel has it",
+	.open = adapter_open_ring,
+	.queue = adapter_queue,
+	.wait = adapter_wait,
+	.reset = adapter_reset,
+	.figure = adapter_figure,
+	.close = adapter_close,
+};
+
+const struct bench_engine engine_varve_threads = {
+	.version = BENCH_ENGINE_VERSION,
+	.kinds = KINDS,
+	.name = "varve-threads",
+	.description = "this library, with io_uring off",
+	.open = adapter_open_threads,
+	.queue = adapter_queue,
+	.wait = adapter_wait,
+	.reset = adapter_reset,
+	.figure = adapter_figure,
+	.close = adapter_close,
+};

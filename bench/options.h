@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of all that can be set: one line a key, which drives job files, the command line, --help and the echo of a
+ * job's options in the JSON output.
+ */
+#ifndef BENCH_OPTIONS_H
+#define BENCH_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "engine.h"
+
+#define OPTIONS_PERCENTILES_MAX 20
+#define OPTIONS_ERROR_SIZE 512
+#define OPTIONS_KEY_MAX 128
+#define OPTIONS_THREADS_MAX 512
+#define OPTIONS_DEPTH_MAX 65536
+#define OPTIONS_BATCH_MAX 65536
+
+/* Values of rw= beyond the kinds of operation. */
+enum rw {
+	WORKLOAD_CHURN = BENCH_KINDS,	/* Arrivals and removals around a set of live layers. */
+	WORKLOAD_MIX,			/* Kinds by the percentages of rwmix. */
+	WORKLOADS,
+};
+
+/* Values of churn=. */
+enum churn_shape {
+	CHURN_SET,	/* Each arrival is followed by the removal of the oldest. */
+	CHURN_FORKJOIN,	/* `width` layers from one, then all but one are removed, and that one is forked again. */
+	CHURN_PIPELINE,	/* A layer from the one before, `width` times, then all are removed. */
+};
+
+/* Values of fixture=. */
+enum fixture_shape {
+	FIXTURE_FLAT,	/* Even directories, sizes drawn evenly from filesize. */
+	FIXTURE_IMAGE,	/* Directories, depths and sizes as in published images. */
+};
+
+/* An inclusive range. */
+struct range {
+	uint64_t low;	/* Smallest value. */
+	uint64_t high;	/* Largest value. */
+};
+
+/* A list of percentiles. */
+struct percentiles {
+	uint32_t count;				/* How many are set. */
+	double values[OPTIONS_PERCENTILES_MAX];	/* Each 0..100, ascending. */
+};
+
+/* All that a job can be told. Times are in nanoseconds. Strings belong to whoever set them. */
+struct options {
+	const char *name;		/* The section. */
+	const char *description;	/* What it is for, in words. */
+	const char *ioengine;		/* Name of the engine. */
+	const char *directory;		/* Where the run may make its own directory. */
+	const char *pair;		/* Engines to run in turn, joined by ','. */
+	const char *claim;		/* What the pair must reach: see compare.h. */
+	const char *lat_log;		/* Prefix of the latency logs. */
+	const char *iops_log;		/* Prefix of the log of rates. */
+	const char *bw_log;		/* Prefix of the log of bandwidth. */
+	uint32_t rw;			/* An enum bench_kind or enum rw. */
+	uint8_t mix[BENCH_KINDS];	/* Percentages of each kind; their sum is 100. */
+	uint64_t iodepth;		/* Operations in flight on a thread. */
+	uint64_t numjobs;		/* Threads. */
+	uint64_t runtime;		/* Longest time; 0: none. */
+	bool time_based;		/* Go on until the runtime is over. */
+	uint64_t loops;			/* How often the work is done. */
+	uint64_t number_ios;		/* Operations a thread, in one loop. */
+	uint64_t ramp_time;		/* Time before anything is counted. */
+	uint64_t rate_iops;		/* Operations a second a thread; 0: as fast as it goes. */
+	uint64_t thinktime;		/* Pause after each operation. */
+	uint64_t startdelay;		/* Pause before the first. */
+	uint64_t size;			/* Bytes in the parent layer; 0: as the files make it. */
+	uint64_t nrfiles;		/* Files in the parent layer. */
+	struct range filesize;		/* Bytes in each. */
+	uint64_t bs;			/* Bytes in each write that makes them. */
+	uint64_t randseed;		/* Where the random numbers start. */
+	uint32_t fixture;		/* An enum fixture_shape. */
+	uint64_t aged;			/* Rounds of churn that the parent goes through first. */
+	uint64_t live;			/* Layers there are before the clock runs, a thread. */
+	uint64_t batch;			/* Layers in each request. */
+	uint64_t remove_batch;		/* Layers in each removal of a mix. */
+	uint32_t churn;			/* An enum churn_shape. */
+	uint64_t width;			/* Layers of one fork or pipeline. */
+	uint32_t durability;		/* 0 relaxed, 1 durable. */
+	bool stonewall;			/* Begin after all jobs above have ended. */
+	bool group_reporting;		/* One report for all threads. */
+	uint64_t log_avg_ms;		/* Average the logs over so many milliseconds; 0: every operation. */
+	struct percentiles percentiles;	/* Which are reported. */
+	bool guard_calls;		/* Trap file-system calls of the job's threads. */
+	uint64_t ring_entries;		/* For the engine: varve_config.ring_entries. */
+	uint64_t fs_threads_max;	/* For the engine: varve_config.fs_threads_max. */
+	uint64_t commit_threads_max;	/* For the engine: varve_config.commit_threads_max. */
+	uint64_t backlog_max;		/* For the engine: varve_config.backlog_max. */
+};
+
+/* Set OPTIONS to the defaults. */
+void options_init(struct options *options);
+
+/*
+ * Set KEY to VALUE (NULL: the key stands alone). VALUE is kept, not copied. Returns 0, or -EINVAL / -ERANGE / -ENOENT (no
+ * such key) with an explanation in ERROR (OPTIONS_ERROR_SIZE bytes).
+ */
+int options_set(struct options *options, const char *key, const char *value, char *error);
+
+/* Is KEY one of the table, or `ENGINE.KEY` of it? */
+bool options_known(const char *key);
+
+/* Does KEY stand alone, as a switch that may have no value? */
+bool options_switch(const char *key);
+
+/* Refuse what does not fit together. Returns 0 or -EINVAL with an explanation in ERROR. */
+int options_check(const struct options *options, char *error);
+
+/* Tell the number behind KEY, 0 when it is not a number of the table. */
+uint64_t options_number(const struct options *options, const char *key);
+
+/* Write the keys with their help to FILE; KEY: only that one, with its range. Returns -ENOENT when there is none. */
+int options_help(FILE *file, const char *key);
+
+/* Tell the name of an rw= value. */
+const char *options_workload_name(uint32_t rw);
+
+/* Parse TEXT as a whole number with an optional unit (k m g t: powers of 1024). Returns 0, -EINVAL or -ERANGE. */
+int options_parse_size(const char *text, uint64_t *ret);
+
+#endif

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Carry out jobs. A group goes through these steps:
+ *
+ *	set up		parents, layers that must be there, engines, threads      (not timed)
+ *	settle		wait for the cleaner, commit                              (not timed)
+ *	measure		all threads begin at once; the main thread watches
+ *	collect		figures of engines, commits, the cleaner's backlog and the time to drain it
+ *	clean up	remove the layers
+ */
+#include "run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "eta.h"
+#include "guard.h"
+#include "log.h"
+
+#define WATCH_NS (250 * NS_PER_MS)
+
+/* One job while it runs. */
+struct running {
+	struct job *job;			/* The section. */
+	const struct bench_engine *engine;	/* Who does it. */
+	struct place *place;			/* Where; NULL when it needs none. */
+	struct worker *workers;			/* Its threads. */
+	uint32_t count;				/* How many have been set up. */
+};
+
+/* A group while it runs. */
+struct running_group {
+	struct running *jobs;		/* Its jobs. */
+	size_t count;			/* How many. */
+	uint32_t threads;		/* Threads of all. */
+	struct worker_shared shared;	/* What the threads share. */
+	struct rusage before;		/* The process's usage when the clock began to run. */
+	struct rusage children;		/* ... and that of its children. */
+	uint64_t begin_ns;		/* When. */
+	uint64_t elapsed_ns;		/* How long it took. */
+	uint64_t trapped;		/* File-system calls trapped before. */
+};
+
+/* Write an explanation to RUN and return R. */
+__attribute__((format(printf, 3, 4))) static int fail(struct run *run, int r, const char *format, ...) {
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(run->error, sizeof(run->error), format, arguments);
+	va_end(arguments);
+	return r;
+}
+
+/* Find or make the place for DIRECTORY. */
+static int run_place(struct run *run, const char *directory, struct place **ret) {
+	struct run_place *at;
+	int r;
+
+	for (size_t i = 0; i < run->places_count; i++) {
+		if (!strcmp(run->places[i].directory, directory)) {
+			*ret = &run->places[i].place;
+			return 0;
+		}
+	}
+	if (run->places_count == RUN_PLACES_MAX)
+		return fail(run, -E2BIG, "more than %d directories", RUN_PLACES_MAX);
+	at = &run->places[run->places_count];
+	at->directory = strdup(directory);
+	if (!at->directory)
+		return fail(run, -ENOMEM, "out of memory");
+	r = place_make(&at->place, directory, run->config->fixtures, run->error);
+	if (r < 0) {
+		free(at->directory);
+		return r;
+	}
+	run->places_count++;
+	*ret = &at->place;
+	return 0;
+}
+
+/* Find the engine and the place of JOB. */
+static int running_find(struct run *run, struct running *running, struct job *job) {
+	const struct options *options = &job->options;
+	const char *directory = options->directory ? options->directory : run->config->directory;
+	uint32_t kinds = workload_kinds(options), missing;
+
+	running->job = job;
+	running->engine = engine_find(options->ioengine, run->error, sizeof(run->error));
+	if (!running->engine)
+		return -ENOENT;
+	missing = kinds & ~running->engine->kinds;
+	if (missing)
+		return fail(run, -EOPNOTSUPP, "job %.100s: engine %s does no %s", job->name, running->engine->name,
+			    engine_kind_name((enum bench_kind)__builtin_ctz(missing)));
+	if (running->engine->homeless && (kinds == BENCH_BIT(BENCH_NOOP) || !directory))
+		return 0;
+	if (!directory)
+		return fail(run, -EINVAL, "job %.100s: no place to work: give --directory=DIR (on btrfs) or --pool=FILE,SIZE",
+			    job->name);
+	return run_place(run, directory, &running->place);
+}
+
+/* Make the parent of RUNNING's job, and the layers that must be there. */
+static int running_prepare(struct run *run, struct running *running) {
+	const struct options *options = &running->job->options;
+	const struct place *place = running->place;
+	char name[FIXTURE_NAME_SIZE];
+	int fd, r = 0;
+
+	if (!place || !(workload_kinds(options) & ~(BENCH_BIT(BENCH_NOOP) | BENCH_BIT(BENCH_CREATE))))
+		return 0;
+	fd = fixture_open(place->fixtures_fd, options, run->stop);
+	if (fd < 0)
+		return fail(run, fd, "job %.100s: parent layer: %s", options->name, strerror(-fd));
+	fixture_name(options, name);
+	if (faccessat(place->subvolumes_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		r = place_layer_make(place, name, fd);
+	for (uint32_t i = 0; r == 0 && i < running->count; i++) {
+		const struct workload *workload = &running->workers[i].workload;
+
+		r = place_layers_make(place, workload->prefix, workload->prepared, fd);
+	}
+	close(fd);
+	return r < 0 ? fail(run, r, "job %.100s: layers: %s", options->name, strerror(-r)) : 0;
+}
+
+/* Set up the threads of RUNNING, which is the INDEX-th job of its group. */
+static int running_threads(struct run *run, struct running_group *group, struct running *running, size_t index) {
+	const struct options *options = &running->job->options;
+	char prefix[WORKLOAD_PREFIX_SIZE];
+
+	running->workers = calloc(options->numjobs, sizeof(*running->workers));
+	if (!running->workers)
+		return fail(run, -ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < options->numjobs; i++) {
+		struct worker *worker = &running->workers[i];
+		int r;
+
+		*worker = (struct worker){.options = options, .engine = running->engine, .place = running->place,
+					  .shared = &group->shared};
+		running->count++;
+		snprintf(prefix, sizeof(prefix), "j%zu.t%u.", index, i);
+		r = worker_init(worker, prefix, options->randseed + i);
+		if (r < 0)
+			return fail(run, r, "job %.100s: %s", options->name, strerror(-r));
+	}
+	return 0;
+}
+
+/* Open the engines of RUNNING's threads. */
+static int running_open(struct run *run, struct running *running) {
+	for (uint32_t i = 0; i < running->count; i++) {
+		struct worker *worker = &running->workers[i];
+		char reason[512] = "";
+		int r = running->engine->open(&worker->env, &worker->context, reason, sizeof(reason));
+
+		if (r < 0)
+			return fail(run, r, "job %.100s: engine %s: %s", running->job->name, running->engine->name,
+				    *reason ? reason : strerror(-r));
+	}
+	return 0;
+}
+
+/* Let the kernel finish what was begun before, so that it does not run on the time that is measured. */
+static int group_settle(struct run *run, struct running_group *group) {
+	for (size_t i = 0; i < group->count; i++) {
+		uint64_t ns;
+		int r;
+
+		if (!group->jobs[i].place)
+			continue;
+		r = run->config->drain ? place_drain(group->jobs[i].place, run->stop, &ns) :
+					 place_sync(group->jobs[i].place);
+		if (r < 0)
+			return fail(run, r, "waiting for the cleaner: %s", strerror(-r));
+	}
+	return 0;
+}
+
+/* Begin to measure the process's memory anew. */
+static void rss_reset(void) {
+	int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	/* 5: the peak becomes what is resident now. */
+	if (write(fd, "5", 1) != 1) {
+		/* The peak then is that of the whole process, which is only too large. */
+	}
+	close(fd);
+}
+
+/* Tell the peak of the process's resident memory, in KiB. */
+static uint64_t rss_peak(void) {
+	FILE *file = fopen("/proc/self/status", "re");
+	unsigned long long kib = 0;
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "VmHWM: %llu", &kib) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return kib;
+}
+
+/* Show how far GROUP has come. */
+static void group_show(struct running_group *group, struct eta *eta) {
+	if (!eta->shown)
+		return;
+	eta_clear(eta);
+	for (size_t i = 0; i < group->count; i++)
+		for (uint32_t k = 0; k < group->jobs[i].count; k++)
+			eta_add(eta, &group->jobs[i].workers[k]);
+	eta_show(eta);
+}
+
+/* Wait for the first COUNT threads of GROUP. */
+static void group_join(struct running_group *group, uint32_t count, struct eta *eta) {
+	for (size_t i = 0; i < group->count; i++) {
+		for (uint32_t k = 0; k < group->jobs[i].count && count; k++, count--) {
+			struct timespec until;
+
+			do {
+				uint64_t wake = clock_ns() + WATCH_NS;
+
+				group_show(group, eta);
+				until = (struct timespec){(time_t)(wake / NS_PER_S), (long)(wake % NS_PER_S)};
+			} while (pthread_clockjoin_np(group->jobs[i].workers[k].thread, NULL, CLOCK_MONOTONIC,
+						      &until) == ETIMEDOUT);
+		}
+	}
+}
+
+/* Start the threads and wait until they have ended. */
+static int group_measure(struct run *run, struct running_group *group) {
+	struct eta eta = {0};
+	uint32_t started = 0;
+	int r = 0;
+
+	pthread_mutex_init(&group->shared.mutex, NULL);
+	pthread_cond_init(&group->shared.opened, NULL);
+	rss_reset();
+	group->trapped = guard_count();
+	for (size_t i = 0; r == 0 && i < group->count; i++)
+		for (uint32_t k = 0; r == 0 && k < group->jobs[i].count; k++, started += r == 0)
+			r = worker_start(&group->jobs[i].workers[k]);
+	getrusage(RUSAGE_SELF, &group->before);
+	getrusage(RUSAGE_CHILDREN, &group->children);
+	if (r == 0)
+		eta_begin(&eta, run->config->eta);
+	else
+		fail(run, r, "cannot start thread %u of %u: %s", started + 1, group->threads, strerror(-r));
+	group->begin_ns = clock_ns();
+	worker_gate(&group->shared, r == 0 ? 1 : -1);
+	group_join(group, started, &eta);
+	group->elapsed_ns = clock_ns() - group->begin_ns;
+	eta_end(&eta);
+	pthread_cond_destroy(&group->shared.opened);
+	pthread_mutex_destroy(&group->shared.mutex);
+	return r;
+}
+
+/* Tell the seconds of TIME. */
+static double seconds(struct timeval time) {
+	return (double)time.tv_sec + (double)time.tv_usec / 1e6;
+}
+
+/* Fill in what the process used while GROUP ran. */
+static void collect_usage(const struct running_group *group, struct result *result) {
+	struct rusage now, children;
+	double elapsed = (double)group->elapsed_ns / (double)NS_PER_S;
+
+	getrusage(RUSAGE_SELF, &now);
+	getrusage(RUSAGE_CHILDREN, &children);
+	result->usr_cpu = 100 / elapsed *
+			  (seconds(now.ru_utime) - seconds(group->before.ru_utime) + seconds(children.ru_utime) -
+			   seconds(group->children.ru_utime));
+	result->sys_cpu = 100 / elapsed *
+			  (seconds(now.ru_stime) - seconds(group->before.ru_stime) + seconds(children.ru_stime) -
+			   seconds(group->children.ru_stime));
+	result->context_switches = (uint64_t)(now.ru_nvcsw - group->before.ru_nvcsw + now.ru_nivcsw -
+					      group->before.ru_nivcsw + children.ru_nvcsw - group->children.ru_nvcsw +
+					      children.ru_nivcsw - group->children.ru_nivcsw);
+	result->major_faults = (uint64_t)(now.ru_majflt - group->before.ru_majflt);
+	result->minor_faults = (uint64_t)(now.ru_minflt - group->before.ru_minflt);
+	result->rss_kib = rss_peak();
+}
+
+/* Read the figures of WORKER's engine into its statistics. */
+static void collect_figures(const struct running_group *group, struct worker *worker) {
+	struct bench_figure figure;
+
+	for (unsigned i = 0; worker->engine->figure && worker->engine->figure(worker->context, i, &figure); i++)
+		stats_figure(&worker->stats, &figure);
+	if (worker->options->guard_calls) {
+		figure = (struct bench_figure){"caller_fs_calls", (double)(guard_count() - group->trapped), true};
+		stats_figure(&worker->stats, &figure);
+	}
+}
+
+/* Add one result for COUNT threads of RUNNING, from FIRST on. */
+static int collect_result(struct run *run, const struct running_group *group, const struct running *running,
+			  uint32_t first, uint32_t count, const struct result *common) {
+	struct result *result = results_add(run->results);
+	int r = 0;
+
+	if (!result)
+		return fail(run, -ENOMEM, "out of memory");
+	*result = *common;
+	result->job = running->job;
+	result->options = running->job->options;
+	result->engine = running->engine;
+	result->threads = count;
+	result->bytes_each = running->place ? fixture_bytes(&result->options) : 0;
+	for (uint32_t i = first; r == 0 && i < first + count; i++)
+		r = stats_merge(&result->stats, &running->workers[i].stats);
+	return r < 0 ? fail(run, r, "out of memory") : 0;
+}
+
+/* Read the cleaner's backlog, close the engines (open files would hold it up), and time how long it takes to drain. */
+static void collect_cleaner(struct run *run, struct running_group *group, struct result *result) {
+	const struct place *place = group->jobs[0].place;
+
+	if (place)
+		result->has_backlog = place_backlog(place, &result->backlog) == 0;
+	for (size_t i = 0; i < group->count; i++) {
+		for (uint32_t k = 0; k < group->jobs[i].count; k++) {
+			collect_figures(group, &group->jobs[i].workers[k]);
+			worker_close(&group->jobs[i].workers[k]);
+		}
+	}
+	if (place && run->config->drain && place_drain(place, run->stop, &result->drain_ns) < 0)
+		result->has_backlog = false;
+}
+
+/* Add the results of RUNNING, and write its logs. */
+static int collect_job(struct run *run, const struct running_group *group, const struct running *running,
+		       const struct result *common) {
+	bool merged = running->job->options.group_reporting || running->job->engines;
+	uint32_t step = merged ? running->count : 1;
+	int r = 0;
+
+	for (uint32_t k = 0; r == 0 && k < running->count; k += step)
+		r = collect_result(run, group, running, k, step, common);
+	for (uint32_t k = 0; r == 0 && k < running->count; k++) {
+		r = log_write(&running->workers[k], ++run->logs);
+		if (r < 0)
+			fail(run, r, "job %.100s: logs: %s", running->job->name, strerror(-r));
+	}
+	return r;
+}
+
+/* Turn what the threads of GROUP counted into results. COMMITS is the count at the beginning, UINT64_MAX: unknown. */
+static int group_collect(struct run *run, struct running_group *group, uint64_t commits, uint32_t round) {
+	struct result common = {.group = run->groups, .round = round, .interrupted = *run->stop};
+	const struct place *place = group->jobs[0].place;
+	int r = 0;
+
+	collect_usage(group, &common);
+	if (place && place_commits(place, &common.commits) == 0) {
+		common.has_commits = commits != UINT64_MAX;
+		common.commits -= commits;
+	}
+	collect_cleaner(run, group, &common);
+	for (size_t i = 0; r == 0 && i < group->count; i++)
+		r = collect_job(run, group, &group->jobs[i], &common);
+	return r;
+}
+
+/* Close engines, free threads, remove layers. */
+static int group_close(struct run *run, struct running_group *group) {
+	int first = 0;
+
+	for (size_t i = 0; i < group->count; i++) {
+		for (uint32_t k = 0; k < group->jobs[i].count; k++)
+			worker_destroy(&group->jobs[i].workers[k]);
+		free(group->jobs[i].workers);
+	}
+	for (size_t i = 0; i < group->count; i++) {
+		int r = group->jobs[i].place ? place_layers_remove(group->jobs[i].place) : 0;
+
+		if (r < 0 && !first)
+			first = fail(run, r, "removing layers: %s", strerror(-r));
+	}
+	free(group->jobs);
+	return first;
+}
+
+/* Set up all jobs of GROUP. */
+static int group_open(struct run *run, struct running_group *group, struct job *const *jobs) {
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < group->count; i++) {
+		r = running_find(run, &group->jobs[i], jobs[i]);
+		if (r == 0)
+			r = running_threads(run, group, &group->jobs[i], i);
+		if (r == 0)
+			r = running_prepare(run, &group->jobs[i]);
+		group->threads += group->jobs[i].count;
+	}
+	for (size_t i = 0; r == 0 && i < group->count; i++)
+		r = running_open(run, &group->jobs[i]);
+	return r == 0 ? group_settle(run, group) : r;
+}
+
+int run_group(struct run *run, struct job *const *jobs, size_t count, uint32_t round) {
+	struct running_group group = {.count = count, .shared.stop = run->stop};
+	uint64_t commits = UINT64_MAX;
+	int r, last;
+
+	group.jobs = calloc(count, sizeof(*group.jobs));
+	if (!group.jobs)
+		return fail(run, -ENOMEM, "out of memory");
+	r = group_open(run, &group, jobs);
+	if (r == 0 && group.jobs[0].place && place_commits(group.jobs[0].place, &commits) < 0)
+		commits = UINT64_MAX;
+	if (r == 0)
+		r = group_measure(run, &group);
+	if (r == 0)
+		r = group_collect(run, &group, commits, round);
+	run->groups++;
+	last = group_close(run, &group);
+	return r < 0 ? r : last;
+}
+
+int run_pair(struct run *run, struct job *job, char *const *engines, uint32_t repeat) {
+	size_t count = 0;
+
+	while (engines[count])
+		count++;
+	for (uint32_t round = 0; round < repeat && !*run->stop; round++) {
+		for (size_t i = 0; i < count && !*run->stop; i++) {
+			/* Every other round backwards, so that a drift of the machine favours none. */
+			const char *engine = engines[round & 1 ? count - 1 - i : i];
+			int r = job_select(run->set, job, engine, run->error);
+
+			if (r == 0)
+				r = run_group(run, &job, 1, round);
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+/* Run the jobs of the set once. */
+static int run_round(struct run *run, struct job **jobs, uint32_t round) {
+	const struct job_set *set = run->set;
+	size_t begin = 0;
+
+	while (begin < set->count && !*run->stop) {
+		size_t count = 0;
+		int r;
+
+		do
+			jobs[count] = &set->jobs[begin + count];
+		while (++count < set->count - begin && !set->jobs[begin + count].options.stonewall);
+		r = run_group(run, jobs, count, round);
+		if (r < 0)
+			return r;
+		begin += count;
+	}
+	return 0;
+}
+
+int run_all(struct run *run, uint32_t repeat) {
+	struct job **jobs = calloc(run->set->count, sizeof(*jobs));
+	int r = jobs ? 0 : fail(run, -ENOMEM, "out of memory");
+
+	for (size_t i = 0; r == 0 && i < run->set->count; i++)
+		r = job_select(run->set, &run->set->jobs[i], NULL, run->error);
+	for (uint32_t round = 0; r == 0 && round < repeat && !*run->stop; round++)
+		r = run_round(run, jobs, round);
+	free(jobs);
+	return r;
+}
+
+int run_finish(struct run *run) {
+	int first = 0;
+
+	for (size_t i = 0; i < run->places_count; i++) {
+		int r = place_remove(&run->places[i].place);
+
+		if (r < 0 && !first)
+			first = fail(run, r, "%.500s: could not remove what the run made: %s", run->places[i].place.root.path,
+				     strerror(-r));
+		free(run->places[i].directory);
+	}
+	run->places_count = 0;
+	return first;
+}

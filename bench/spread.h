@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sum up a handful of repeated measurements: their median, and how far they lie apart. */
+#ifndef BENCH_SPREAD_H
+#define BENCH_SPREAD_H
+
+#include <stddef.h>
+
+#define SPREAD_VALUES_MAX 1024
+
+/* Repeated measurements of one thing. */
+struct spread {
+	double values[SPREAD_VALUES_MAX];	/* Each, in the order they came; those beyond the limit are dropped. */
+	size_t count;				/* How many. */
+};
+
+/* Take one more. */
+void spread_add(struct spread *spread, double value);
+
+/* Tell the median, 0 of none. */
+double spread_median(const struct spread *spread);
+
+/* Tell the smallest, 0 of none. */
+double spread_min(const struct spread *spread);
+
+/* Tell the largest, 0 of none. */
+double spread_max(const struct spread *spread);
+
+#endif
