@@ -18,8 +18,8 @@ static int layer_source(struct varve_store *store, const char *id, const char **
 	return *ret_id ? check_id(store, VARVE_CREATE, id) : 0;
 }
 
-/* Check OPTIONS (may be NULL) and parse them. */
-static int layer_options(struct varve_store *store, const struct varve_create_options *options,
+/* Check OPTIONS (may be NULL) and parse them. ID is for the record of a refusal. */
+static int layer_options(struct varve_store *store, const char *id, const struct varve_create_options *options,
 			 struct create_arguments *arguments)
 {
 	char reason[VARVE_FAILURE_DETAIL_SIZE];
@@ -29,9 +29,9 @@ static int layer_options(struct varve_store *store, const struct varve_create_op
 	if (!options)
 		return 0;
 	if (options->size != sizeof(*options))
-		return request_refuse(store, VARVE_CREATE, -EINVAL, NULL, "options of another version");
+		return request_refuse(store, VARVE_CREATE, -EINVAL, id, "options of another version");
 	if (options->mode & ~LAYER_MODE_MASK)
-		return request_refuse(store, VARVE_CREATE, -EINVAL, NULL, "mode has other bits than permissions");
+		return request_refuse(store, VARVE_CREATE, -EINVAL, id, "mode has other bits than permissions");
 	arguments->flags = options->flags;
 	if (options->mode)
 		arguments->mode = options->mode;
@@ -48,7 +48,7 @@ static int layer_options(struct varve_store *store, const struct varve_create_op
 		r = -ENOTSUP;
 		strcpy(reason, "this version has no quotas");
 	}
-	return r ? request_refuse(store, VARVE_CREATE, r, NULL, reason) : 0;
+	return r ? request_refuse(store, VARVE_CREATE, r, id, reason) : 0;
 }
 
 int varve_layer_create_batch(struct varve_store *store, const char *const *ids, size_t count,
@@ -61,7 +61,7 @@ int varve_layer_create_batch(struct varve_store *store, const char *const *ids, 
 	if (!r)
 		r = check_ids(store, VARVE_CREATE, ids, count);
 	if (!r)
-		r = layer_options(store, options, &arguments);
+		r = layer_options(store, count == 1 ? ids[0] : NULL, options, &arguments);
 	return r ? r : create_submit(store, ids, count, &arguments, &(struct submit){ callback, user_data, ret_request });
 }
 

@@ -30,7 +30,7 @@
  * - Errors that every request can be refused with: -EAGAIN (requests_max are in flight: dispatch, then try again),
  *   -ENOMEM, -ESHUTDOWN (the store is being closed), -ECHILD (called in a forked child of the process that opened the
  *   store), -EINVAL (a NULL store or callback, a flag that is not known). varve_refusal() tells the reason in words.
- * - Signals: no call is cut short by one, but varve_wait() and varve_wait_for(), which return -EINTR.
+ * - Signals: no call is cut short by one, but varve_wait(), which returns -EINTR.
  * - Oldest kernel: Linux 6.1. What a newer one adds is found at run time.
  * - A path that the library makes or reads below the store is resolved from an open directory and never through a
  *   symbolic link: what a layer contains is not trusted.
@@ -282,7 +282,8 @@ int varve_wait(struct varve_store *store, int timeout_ms);
 /**
  * Wait until the callback of REQUEST has returned, running that callback and no other, for at most TIMEOUT_MS
  * milliseconds (negative: for ever). Any number of threads may wait, each for its own. Returns 0; at once when REQUEST
- * is not in flight any more. Errors: -ETIME, -EBUSY (inside a callback), -ECHILD, -EINTR.
+ * is not in flight any more. Errors: -ETIME, -EBUSY (inside a callback), -ECHILD; -ESHUTDOWN when the callback closed
+ * the store, which is then gone. A signal does not cut it short.
  */
 int varve_wait_for(struct varve_store *store, varve_request request, int timeout_ms);
 
@@ -405,8 +406,8 @@ int varve_layer_info(struct varve_store *store, const char *id, varve_callback *
 #define VARVE_SYNC_CLEAN (1u << 2)
 
 /**
- * Make all that ended before this call durable: wait for a commit of the file system. With VARVE_SYNC_CLEAN in FLAGS
- * wait until the space of all removed layers is free, too; on Linux before 6.13 that takes CAP_SYS_ADMIN (-EPERM).
+ * Make all that ended before this call durable, what was written into layers included: flush and commit the file system.
+ * With VARVE_SYNC_CLEAN in FLAGS wait until the space of all removed layers is free, too; on Linux before 6.13 that takes CAP_SYS_ADMIN (-EPERM).
  */
 int varve_sync(struct varve_store *store, uint32_t flags, varve_callback *callback, void *user_data,
 	       varve_request *ret_request);

@@ -49,7 +49,7 @@ size_t failure_escape(char *out, size_t size, const char *text)
 	for (; *text && used + 5 <= size; text++) {
 		unsigned char c = (unsigned char)*text;
 
-		if (c >= 0x20 && c != 0x7f)
+		if (c >= 0x20 && c < 0x7f)
 			out[used++] = (char)c;
 		else
 			used += (size_t)snprintf(out + used, size - used, "\\x%02x", c);
@@ -62,6 +62,7 @@ size_t failure_escape(char *out, size_t size, const char *text)
 char *varve_strerror(const struct varve_failure *failure, char *buffer, size_t size)
 {
 	char id[4 * sizeof(failure->id) + 1], path[4 * sizeof(failure->path) + 1], detail[4 * sizeof(failure->detail) + 1];
+	char unknown[32];
 	const char *text;
 
 	if (!size)
@@ -74,9 +75,10 @@ char *varve_strerror(const struct varve_failure *failure, char *buffer, size_t s
 	failure_escape(path, sizeof(path), failure->path);
 	failure_escape(detail, sizeof(detail), failure->detail);
 	text = strerrordesc_np(-failure->error);
+	snprintf(unknown, sizeof(unknown), "unknown error %d", -failure->error);
 	snprintf(buffer, size, "%s%s%s: %s: %s%s%s%s%s%s%s%s", failure->operation ? failure->operation : "varve",
 		 id[0] ? " " : "", id, failure->step ? failure->step : "?", failure->call ? failure->call : "",
 		 failure->call && path[0] ? " " : "", path, failure->call || path[0] ? ": " : "",
-		 text ? text : "unknown error", detail[0] ? " (" : "", detail, detail[0] ? ")" : "");
+		 text ? text : unknown, detail[0] ? " (" : "", detail, detail[0] ? ")" : "");
 	return buffer;
 }

@@ -20,8 +20,8 @@ struct cleaner {
 	/* The call that asks; is it under way. */
 	struct call call;
 	bool asking;
-	/* How to wake the cleaner with the next question: not, by a commit, by force. */
-	enum { CLEANER_LEAVE, CLEANER_KICK, CLEANER_FLUSH } wake;
+	/* Wake the kernel's cleaner with the next question. */
+	bool wake;
 	/* When it was woken last. */
 	uint64_t woken_ns;
 };
@@ -45,9 +45,7 @@ static int cleaner_ask_run(struct call *call)
 	struct cleaner *cleaner = container_of(call, struct cleaner, call);
 	int fd = cleaner->store->layout.home_fd;
 
-	if (cleaner->wake == CLEANER_KICK)
-		fs_kick(fd);
-	else if (cleaner->wake == CLEANER_FLUSH)
+	if (cleaner->wake)
 		fs_flush(fd);
 	return fs_dead_count(fd, &cleaner->counted);
 }
@@ -112,9 +110,7 @@ static void cleaner_asked(struct call *call)
 	if (list_empty(&cleaner->creates) && list_empty(&cleaner->drains))
 		return;
 	/* It gets on by itself, is at a large one, or sleeps: a commit may have come before what is dead was ready. */
-	cleaner->wake = CLEANER_LEAVE;
-	if (cleaner->dead >= before && now_ns() - cleaner->woken_ns > BACKLOG_WAKE_MS * 1000000ull)
-		cleaner->wake = CLEANER_FLUSH;
+	cleaner->wake = cleaner->dead >= before && now_ns() - cleaner->woken_ns > BACKLOG_WAKE_MS * 1000000ull;
 	store->timer = cleaner_timer;
 	store->timer_ns = now_ns() + BACKLOG_POLL_MS * 1000000ull;
 }
@@ -127,7 +123,7 @@ static void cleaner_ask(struct cleaner *cleaner)
 	cleaner->asking = true;
 	cleaner->store->background++;
 	cleaner->destroyed_asked = cleaner->destroyed;
-	if (cleaner->wake != CLEANER_LEAVE)
+	if (cleaner->wake)
 		cleaner->woken_ns = now_ns();
 	call_function(&cleaner->call, LANE_COMMIT, "SUBVOL_SYNC_WAIT", cleaner_ask_run);
 	cleaner->call.done = cleaner_asked;
@@ -145,7 +141,7 @@ void cleaner_destroyed(struct varve_store *store)
 	/* Asked at each quarter, not at each destroy. */
 	if (cleaner->destroyed - cleaner->destroyed_asked < store->settings.backlog_max / 4 + 1)
 		return;
-	cleaner->wake = CLEANER_KICK;
+	cleaner->wake = true;
 	cleaner_ask(cleaner);
 }
 
@@ -162,7 +158,7 @@ static int cleaner_wait(struct cleaner *cleaner, struct list *list, struct op *o
 	op->mark = cleaner->destroyed;
 	list_append(list, &op->link);
 	if (!cleaner->store->timer_ns) {
-		cleaner->wake = CLEANER_KICK;
+		cleaner->wake = true;
 		cleaner_ask(cleaner);
 	}
 	return OP_WAIT;

@@ -6,13 +6,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Commit what has been done so far and wait for it; data of open files is not flushed. Unprivileged. */
-int fs_commit(int fd);
+/*
+ * Make the entries of directory FD, subvolumes among them, durable: what was created, renamed or destroyed in it before.
+ * Data of files is not flushed. Unprivileged.
+ */
+int fs_commit_directory(int fd);
 
-/* Set off a commit, and with it the cleaner, without waiting. Unprivileged. */
-int fs_kick(int fd);
-
-/* Flush all, commit, and wake the cleaner whether there was anything to commit or not. Unprivileged. */
+/* Flush all data of the file system, commit, and wake the cleaner. Unprivileged. */
 int fs_flush(int fd);
 
 /* The transaction committed last; 0 when the kernel does not tell. */

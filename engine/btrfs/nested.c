@@ -9,6 +9,16 @@
 #include "engine/btrfs/search.h"
 #include "engine/btrfs/subvol.h"
 
+#include <endian.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+
+/* ---- with privilege ---------------------------------------------------------------------------------------------- */
+
 /* Append ID. */
 static int nested_push(struct nested *nested, uint64_t id, struct fault *fault)
 {
@@ -50,15 +60,128 @@ int nested_collect(struct nested *nested, int fd, uint64_t root, struct fault *f
 	return r;
 }
 
+/* A file handle of btrfs for an inode without its parent; see fs/btrfs/export.h. */
+struct nested_handle {
+	uint64_t inode, root;
+	/* 0: any. */
+	uint32_t generation;
+} __attribute__((packed));
+#define NESTED_HANDLE_TYPE 0x4d
+
+/* Open directory INODE of subvolume ROOT, wherever it is. CAP_DAC_READ_SEARCH. */
+static int nested_open_directory(int fd, uint64_t root, uint64_t inode)
+{
+	struct nested_handle id = { .inode = inode, .root = root };
+	union {
+		struct file_handle header;
+		char bytes[sizeof(struct file_handle) + sizeof(id)];
+	} handle = { .header = { .handle_bytes = sizeof(id), .handle_type = NESTED_HANDLE_TYPE } };
+
+	memcpy(handle.header.f_handle, &id, sizeof(id));
+	return RET_NERRNO(open_by_handle_at(fd, &handle.header, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
+/* Destroy subvolume ID by the directory and name that it is referred to with: its path is longer than the kernel takes. */
+static int nested_destroy_far(int fd, uint64_t id)
+{
+	char name[VARVE_ID_MAX + 1];
+	struct btrfs_root_ref ref;
+	struct search search;
+	int r = search_begin(&search, fd, BTRFS_ROOT_TREE_OBJECTID, id, id, BTRFS_ROOT_BACKREF_KEY,
+			     BTRFS_ROOT_BACKREF_KEY, 0);
+
+	if (!r)
+		r = search_next(&search);
+	if (r > 0) {
+		_cleanup_close_ int dir_fd = -EBADF;
+
+		memcpy(&ref, search.item, sizeof(ref));
+		snprintf(name, sizeof(name), "%.*s", le16toh(ref.name_len), (const char *)search.item + sizeof(ref));
+		dir_fd = nested_open_directory(fd, search.header.offset, le64toh(ref.dirid));
+		r = dir_fd < 0 ? dir_fd : subvol_destroy(dir_fd, name);
+	} else if (!r)
+		r = -ENOENT;
+	search_end(&search);
+	return r;
+}
+
 int nested_destroy(struct nested *nested, int fd, unsigned max, unsigned *ret_destroyed)
 {
 	int r = 0;
 
 	for (*ret_destroyed = 0; !r && nested->count && *ret_destroyed < max; *ret_destroyed += !r) {
-		r = subvol_destroy_id(fd, nested->ids[--nested->count]);
+		uint64_t id = nested->ids[--nested->count];
+
+		r = subvol_destroy_id(fd, id);
+		if (r == -ENAMETOOLONG)
+			r = nested_destroy_far(fd, id);
 		if (r == -ENOENT || r == -ENOTEMPTY)
 			r = 0;
 	}
+	return r;
+}
+
+/* ---- without privilege ------------------------------------------------------------------------------------------- */
+
+/* Find the first subvolume in that of FD: 1, with its directory below FD's root and its name, 0 when there is none. */
+static int nested_first(int fd, struct btrfs_ioctl_ino_lookup_user_args *lookup)
+{
+	struct btrfs_ioctl_get_subvol_rootref_args refs = { 0 };
+	int r = RET_NERRNO(ioctl(fd, BTRFS_IOC_GET_SUBVOL_ROOTREF, &refs));
+
+	/* More of them than fit are no failure here. */
+	if (r < 0 && r != -EOVERFLOW)
+		return r;
+	if (!refs.num_items)
+		return 0;
+	*lookup = (struct btrfs_ioctl_ino_lookup_user_args){ .dirid = refs.rootref[0].dirid,
+							     .treeid = refs.rootref[0].treeid };
+	r = RET_NERRNO(ioctl(fd, BTRFS_IOC_INO_LOOKUP_USER, lookup));
+	return r < 0 ? r : 1;
+}
+
+/* Open PATH below FD ("" is FD itself), through no link and no mount. */
+static int nested_open_below(int fd, const char *path)
+{
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV };
+
+	return RET_NERRNO((int)syscall(SYS_openat2, fd, *path ? path : ".", &how, sizeof(how)));
+}
+
+/* Destroy one subvolume somewhere in that of FD that has none in itself: 1, 0 when there is none, or -errno. */
+static int nested_destroy_leaf(int fd)
+{
+	_cleanup_free_ struct btrfs_ioctl_ino_lookup_user_args *lookup = malloc(sizeof(*lookup));
+	_cleanup_close_ int current = nested_open_below(fd, "");
+
+	if (!lookup)
+		return -ENOMEM;
+	for (int r = current; r >= 0;) {
+		_cleanup_close_ int dir_fd = -EBADF;
+
+		r = nested_first(current, lookup);
+		if (r <= 0)
+			return r;
+		dir_fd = nested_open_below(current, lookup->path);
+		r = dir_fd < 0 ? dir_fd : subvol_destroy(dir_fd, lookup->name);
+		if (r != -ENOTEMPTY)
+			return r ? r : 1;
+		r = nested_open_below(dir_fd, lookup->name);
+		if (r < 0)
+			return r;
+		fd_close(current);
+		current = r;
+	}
+	return current;
+}
+
+int nested_destroy_user(int fd, unsigned max, unsigned *ret_destroyed)
+{
+	int r = 1;
+
+	for (*ret_destroyed = 0; r > 0 && *ret_destroyed < max; *ret_destroyed += r > 0)
+		r = nested_destroy_leaf(fd);
 	return r;
 }
 

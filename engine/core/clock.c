@@ -11,6 +11,7 @@ void clock_init(struct clock *clock, struct varve_store *store, const struct clo
 	list_init(&clock->publish);
 	list_init(&clock->destroy);
 	list_init(&clock->durable);
+	list_init(&clock->flush);
 	list_init(&clock->carried);
 	list_init(&clock->syncing);
 	list_init(&clock->serial_ops);
@@ -213,11 +214,18 @@ int clock_durable(struct op *op)
 	return OP_WAIT;
 }
 
+int clock_flush(struct op *op)
+{
+	op->withdraw = NULL;
+	list_append(&op->request->store->clock.flush, &op->link);
+	return OP_WAIT;
+}
+
 /* Commit, on a lane thread. */
 static int clock_sync_run(struct call *call)
 {
 	struct clock *clock = container_of(call, struct clock, sync);
-	int r = clock->hooks->commit(clock->store);
+	int r = clock->hooks->commit(clock->store, clock->sync_flush);
 
 	clock_look(clock);
 	return r;
@@ -237,9 +245,11 @@ static void clock_sync_begin(struct clock *clock)
 {
 	clock->sync_running = true;
 	clock->store->counters.syncs++;
+	clock->sync_flush = !list_empty(&clock->flush);
+	list_splice(&clock->syncing, &clock->flush);
 	list_splice(&clock->syncing, &clock->durable);
 	trace(&clock->store->io.trace, TRACE_OP, "clock: sync");
-	call_function(&clock->sync, LANE_COMMIT, "BTRFS_IOC_WAIT_SYNC", clock_sync_run);
+	call_function(&clock->sync, LANE_COMMIT, "sync", clock_sync_run);
 	clock->sync.done = clock_synced;
 	io_submit(&clock->store->io, &clock->sync);
 }
@@ -256,6 +266,8 @@ static bool clock_boundary(const struct clock *clock)
 
 void clock_turn(struct clock *clock)
 {
+	if (!list_empty(&clock->flush) && !clock->sync_running)
+		clock_sync_begin(clock);
 	if (clock->serial_running)
 		return;
 	if (clock->staging) {

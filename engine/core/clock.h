@@ -22,8 +22,8 @@
 
 /* What the clock asks the file system for; filled in by a higher layer. Lane threads. */
 struct clock_hooks {
-	/* Commit what has been done so far, and wait for it: 0 or -errno. */
-	int (*commit)(struct varve_store *store);
+	/* Make what has been done with subvolumes so far durable; with FLUSH all data, too. 0 or -errno. */
+	int (*commit)(struct varve_store *store, bool flush);
 	/* The number of the transaction committed last, 0 when it cannot be told. */
 	uint64_t (*generation)(struct varve_store *store);
 };
@@ -35,6 +35,8 @@ struct clock {
 	struct list gather, publish, destroy, durable;
 	/* Destroys that wait; run since the last group began. */
 	unsigned destroys, destroyed;
+	/* Operations that wait for a sync that flushes all data. */
+	struct list flush;
 	/* Operations that the first commit of this group, or the sync under way, makes durable. */
 	struct list carried, syncing;
 	/* Members of the group that are at work; the gate is open to more. */
@@ -50,7 +52,7 @@ struct clock {
 	bool serial_running;
 	/* The call that commits for durable requests when no snapshot does. */
 	struct call sync;
-	bool sync_running;
+	bool sync_running, sync_flush;
 	/* Transaction seen last on a lane thread and what was counted since; serial and sync write, under store->lock. */
 	uint64_t generation;
 };
@@ -69,6 +71,9 @@ int clock_destroy(struct op *op);
 
 /* Wait for a commit that begins after now. */
 int clock_durable(struct op *op);
+
+/* Wait until all data of the file system, and all that was done before, is durable. */
+int clock_flush(struct op *op);
 
 /* Do what can be done now. Reactor, once a turn. */
 void clock_turn(struct clock *clock);

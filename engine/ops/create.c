@@ -235,7 +235,7 @@ static int create_publish_done(struct op *op, int result)
 
 static int create_durable(struct op *op)
 {
-	op->call.name = "BTRFS_IOC_WAIT_SYNC";
+	op->call.name = "fsync";
 	return clock_durable(op);
 }
 

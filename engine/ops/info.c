@@ -141,7 +141,7 @@ static void info_fill(struct varve_layer_info *answer, const char *id, const str
 	answer->flags = args->flags & BTRFS_ROOT_SUBVOL_RDONLY ? VARVE_LAYER_READ_ONLY : 0;
 }
 
-/* Ask btrfs, on a lane thread. */
+/* Ask btrfs, on a lane thread, where the descriptor is closed, too. */
 static int info_ask_run(struct call *call)
 {
 	static const uint8_t none[BTRFS_UUID_SIZE];
@@ -151,6 +151,7 @@ static int info_ask_run(struct call *call)
 	struct btrfs_ioctl_get_subvol_info_args args;
 	int r = layer_prove(store, info->fd, op->id, &args);
 
+	fd_close(TAKE_FD(info->fd));
 	if (r)
 		return r;
 	info_fill(&info->answer, op->id, &args);

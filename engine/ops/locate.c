@@ -97,8 +97,10 @@ static void locate_result(struct request *request, struct varve_result *result)
 {
 	struct locate *locate = locate_of(request->ops);
 
-	result->path = locate->path;
-	result->exists = locate->exists;
+	if (request->class->operation == VARVE_GET)
+		result->path = locate->path;
+	else
+		result->exists = locate->exists;
 }
 
 static void locate_release(struct op *op)

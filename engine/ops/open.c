@@ -51,8 +51,8 @@ static void open_step(struct opening *opening, const char *step, const char *cal
 
 /* ---- the home ---------------------------------------------------------------------------------------------------- */
 
-/* Is PATH, or the nearest directory above it that exists, on btrfs? */
-static int open_check_magic(const char *path)
+/* Is PATH on btrfs or, unless it is EXISTING, the nearest directory above it that exists? */
+static int open_check_magic(const char *path, bool existing)
 {
 	char ancestor[HOME_PATH_MAX + 1];
 	struct statfs statfs_;
@@ -61,7 +61,7 @@ static int open_check_magic(const char *path)
 	while (statfs(ancestor, &statfs_) < 0) {
 		char *slash = strrchr(ancestor, '/');
 
-		if (errno != ENOENT || !slash)
+		if (existing || errno != ENOENT || !slash)
 			return negative_errno();
 		slash[slash == ancestor] = '\0';
 	}
@@ -114,6 +114,7 @@ static int open_absolute(const char *path, char *ret_path)
 static int open_home(struct opening *opening)
 {
 	struct layout *layout = &opening->store->layout;
+	bool existing = opening->config->flags & VARVE_OPEN_EXISTING;
 	int r;
 
 	layout->home = malloc(HOME_PATH_MAX + 1);
@@ -124,13 +125,13 @@ static int open_home(struct opening *opening)
 	if (r)
 		return r;
 	open_step(opening, "HOME", "statfs", NULL);
-	r = open_check_magic(layout->home);
+	r = open_check_magic(layout->home, existing);
 	if (r) {
 		opening->detail = r == -ENOTSUP ? "not on a btrfs file system" : NULL;
 		return r;
 	}
 	open_step(opening, "HOME", "mkdir", NULL);
-	r = opening->config->flags & VARVE_OPEN_EXISTING ? 0 : open_make_path(opening, layout->home);
+	r = existing ? 0 : open_make_path(opening, layout->home);
 	if (r)
 		return r;
 	open_step(opening, "HOME", "open", NULL);
@@ -334,9 +335,9 @@ static int open_settings(struct opening *opening, uint64_t min_space, unsigned d
 }
 
 /* Commit, for the clock. */
-static int open_hook_commit(struct varve_store *store)
+static int open_hook_commit(struct varve_store *store, bool flush)
 {
-	return fs_commit(store->layout.home_fd);
+	return flush ? fs_flush(store->layout.home_fd) : fs_commit_directory(store->layout.subvolumes_fd);
 }
 
 /* The last transaction, for the clock. */

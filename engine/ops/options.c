@@ -33,8 +33,7 @@ static int options_store(const char *option, uint64_t *min_space, struct varve_f
 	else if (options_match(option, "btrfs.mountopt", &value))
 		failure_detail(failure, "the btrfs driver does not support mount options");
 	else if (options_match(option, "btrfs.min_space", &value) || options_match(option, "btrfs.size", &value)) {
-		r = varve_size_parse(value, min_space);
-		if (r)
+		if (varve_size_parse(value, min_space))
 			failure_detail(failure, "option \"%s\": the size does not parse", option);
 		else {
 			r = -ENOTSUP;

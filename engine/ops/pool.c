@@ -108,15 +108,23 @@ static int pool_mkfs(const char *file, struct varve_failure *failure)
 	return -EIO;
 }
 
+/* Open what hands out loop devices; who may not is told that the privilege is missing. */
+static int pool_control(struct varve_failure *failure)
+{
+	int fd = RET_NERRNO(open("/dev/loop-control", O_RDWR | O_CLOEXEC));
+
+	return fd < 0 ? pool_fail(failure, fd == -EACCES ? -EPERM : fd, "ATTACH", "open", "/dev/loop-control") : fd;
+}
+
 /* Attach FILE_FD to a free loop device: its descriptor, and its path in PATH. */
 static int pool_attach(int file_fd, const char *file, char *path, size_t size, struct varve_failure *failure)
 {
-	_cleanup_close_ int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	_cleanup_close_ int control = pool_control(failure);
 	struct loop_config config = { .fd = (uint32_t)file_fd, .info = { .lo_flags = LO_FLAGS_AUTOCLEAR } };
 	int r = -EBUSY;
 
 	if (control < 0)
-		return pool_fail(failure, negative_errno(), "ATTACH", "open", "/dev/loop-control");
+		return control;
 	for (int i = 0; r == -EBUSY && i < POOL_LOOP_TRIES; i++) {
 		_cleanup_close_ int device = -EBADF;
 		int number = ioctl(control, LOOP_CTL_GET_FREE);
@@ -156,7 +164,7 @@ int varve_pool_mount(const char *file, const char *mount_dir, struct varve_failu
 
 int varve_pool_create(const char *file, uint64_t size_bytes, const char *mount_dir, struct varve_failure *ret_failure)
 {
-	_cleanup_close_ int fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF, control = -EBADF;
 	int r;
 
 	if (!file || !mount_dir || size_bytes > INT64_MAX)
@@ -167,6 +175,10 @@ int varve_pool_create(const char *file, uint64_t size_bytes, const char *mount_d
 			failure_detail(ret_failure, "a btrfs file system has at least %d bytes", POOL_BYTES_MIN);
 		return -EINVAL;
 	}
+	/* Before anything is made. */
+	control = pool_control(ret_failure);
+	if (control < 0)
+		return control;
 	fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return pool_fail(ret_failure, negative_errno(), "CREATE", "open", file);

@@ -120,6 +120,9 @@ static int remove_collect_run(struct call *call)
 	r = subvol_number(fd, &remove->number);
 	if (r)
 		return r;
+	/* Without the privilege to search they are found one by one, as they are destroyed. */
+	if (!store->layout.privileged)
+		return 0;
 	call->name = "BTRFS_IOC_TREE_SEARCH_V2";
 	return nested_collect(&remove->nested, fd, remove->number, &store->io.fault);
 }
@@ -128,13 +131,6 @@ static int remove_collect(struct op *op)
 {
 	call_function(&op->call, LANE_FS, "openat2", remove_collect_run);
 	return op_call(op);
-}
-
-static int remove_collected(struct op *op, int result)
-{
-	if (result == -EPERM)
-		op->detail = "to find the subvolumes nested in it takes CAP_SYS_ADMIN";
-	return result < 0 ? result : REMOVE_MOVE;
 }
 
 /* Make the layer writable, so that it can be renamed into another directory. */
@@ -193,9 +189,28 @@ static int remove_again(struct remove *remove)
 
 	if (++remove->rounds > NESTED_ROUNDS_MAX)
 		return -ENOTEMPTY;
+	if (!store->layout.privileged)
+		return REMOVE_MORE;
 	remove->op.call.name = "BTRFS_IOC_TREE_SEARCH_V2";
 	r = nested_collect(&remove->nested, store->layout.home_fd, remove->number, &store->io.fault);
 	return r ? r : REMOVE_MORE;
+}
+
+/* Destroy some of what is nested: REMOVE_MORE, 0 when none is left that we know of, or -errno. */
+static int remove_nested_some(struct remove *remove)
+{
+	struct layout *layout = remove_layout(remove);
+	_cleanup_close_ int fd = -EBADF;
+	int r;
+
+	if (layout->privileged) {
+		remove->op.call.name = "BTRFS_IOC_SNAP_DESTROY_V2";
+		r = nested_destroy(&remove->nested, layout->home_fd, NESTED_BATCH, &remove->destroyed);
+		return r ? r : remove->nested.count ? REMOVE_MORE : 0;
+	}
+	remove->op.call.name = "BTRFS_IOC_SNAP_DESTROY";
+	fd = RET_NERRNO(openat(layout->trash_fd, remove->trash, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	return fd < 0 ? fd : nested_destroy_user(fd, NESTED_BATCH, &remove->destroyed);
 }
 
 /* Destroy some of what is nested and, once none is left, the layer. At a boundary. */
@@ -203,12 +218,10 @@ static int remove_nested_work(struct op *op)
 {
 	struct remove *remove = remove_of(op);
 	struct layout *layout = remove_layout(remove);
-	int r;
+	int r = remove_nested_some(remove);
 
-	op->call.name = "BTRFS_IOC_SNAP_DESTROY_V2";
-	r = nested_destroy(&remove->nested, layout->home_fd, NESTED_BATCH, &remove->destroyed);
-	if (r || remove->nested.count)
-		return r ? r : REMOVE_MORE;
+	if (r)
+		return r;
 	op->call.name = "BTRFS_IOC_SNAP_DESTROY";
 	r = subvol_destroy(layout->trash_fd, remove->trash);
 	if (r == -ENOTEMPTY)
@@ -243,7 +256,7 @@ static int remove_nested_done(struct op *op, int result)
 
 static int remove_durable(struct op *op)
 {
-	op->call.name = "BTRFS_IOC_WAIT_SYNC";
+	op->call.name = "fsync";
 	return clock_durable(op);
 }
 
@@ -273,7 +286,7 @@ static int remove_undo(struct op *op)
 
 static const struct op_step remove_steps[REMOVE_STATES] = {
 	[REMOVE_DESTROY] = { "DESTROY", remove_destroy, remove_destroyed },
-	[REMOVE_COLLECT] = { "COLLECT", remove_collect, remove_collected },
+	[REMOVE_COLLECT] = { "COLLECT", remove_collect, NULL },
 	[REMOVE_MOVE] = { "MOVE", remove_move, remove_moved },
 	[REMOVE_NESTED] = { "NESTED", remove_nested, remove_nested_done },
 	[REMOVE_DURABLE] = { "DURABLE", remove_durable, remove_durable_done },

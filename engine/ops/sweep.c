@@ -57,28 +57,45 @@ static void sweep_failed(struct sweep *sweep, int error, const char *call, const
 	snprintf(sweep->error_name, sizeof(sweep->error_name), "%s", name);
 }
 
+/* Destroy what is nested in subvolume FD, as far as we know of it. */
+static int sweep_destroy_inner(struct sweep *sweep, int fd)
+{
+	struct varve_store *store = sweep->op.request->store;
+	struct nested nested = { 0 };
+	unsigned destroyed = 0;
+	uint64_t number;
+	int r;
+
+	if (!store->layout.privileged) {
+		do {
+			r = nested_destroy_user(fd, NESTED_BATCH, &destroyed);
+			sweep->destroyed += destroyed;
+		} while (r > 0);
+		return r;
+	}
+	r = subvol_number(fd, &number);
+	if (!r)
+		r = nested_collect(&nested, fd, number, &store->io.fault);
+	if (!r)
+		r = nested_destroy(&nested, fd, UINT_MAX, &destroyed);
+	sweep->destroyed += destroyed;
+	nested_free(&nested);
+	return r;
+}
+
 /* Destroy what is nested in NAME, and NAME. */
 static int sweep_destroy_nested(struct sweep *sweep, int dir_fd, const char *name)
 {
 	_cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct nested nested = { 0 };
-	uint64_t number;
-	int r = fd < 0 ? negative_errno() : subvol_number(fd, &number);
+	int r = -ENOTEMPTY;
 
-	for (unsigned rounds = 0; !r && rounds < NESTED_ROUNDS_MAX; rounds++) {
-		unsigned destroyed;
-
-		r = nested_collect(&nested, fd, number, &sweep->op.request->store->io.fault);
-		if (!r)
-			r = nested_destroy(&nested, fd, UINT_MAX, &destroyed);
-		sweep->destroyed += r ? 0 : destroyed;
+	if (fd < 0)
+		return negative_errno();
+	for (unsigned rounds = 0; r == -ENOTEMPTY && rounds < NESTED_ROUNDS_MAX; rounds++) {
+		r = sweep_destroy_inner(sweep, fd);
 		if (!r)
 			r = subvol_destroy(dir_fd, name);
-		if (r != -ENOTEMPTY)
-			break;
-		r = 0;
 	}
-	nested_free(&nested);
 	return r;
 }
 

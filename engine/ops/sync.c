@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sync: wait for a commit of the file system and, where asked, for the cleaner. Undoes nothing; a crash loses nothing. */
+/* sync: flush and commit the file system and, where asked, wait for the cleaner. Undoes nothing; a crash loses nothing. */
 #include "engine/btrfs/cleaner.h"
 #include "engine/core/request.h"
 #include "engine/core/store.h"
@@ -9,8 +9,8 @@ enum sync_state { SYNC_COMMIT, SYNC_CLEAN, SYNC_STATES };
 
 static int sync_commit(struct op *op)
 {
-	op->call.name = "BTRFS_IOC_WAIT_SYNC";
-	return clock_durable(op);
+	op->call.name = "BTRFS_IOC_SYNC";
+	return clock_flush(op);
 }
 
 static int sync_committed(struct op *op, int result)
