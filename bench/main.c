@@ -28,6 +28,7 @@
 
 #include "command.h"
 #include "pair.h"
+#include "pool.h"
 #include "report.h"
 #include "run.h"
 
@@ -69,18 +70,49 @@ static int output_close(FILE *file) {
 	return failed ? -EIO : 0;
 }
 
-/* Write the reports that COMMAND asks for. */
-static int write_reports(const struct command *command, const struct results *results) {
+/* Write the main report of COMMAND: for people, as JSON, or both. */
+static int write_output(const struct command *command, const struct results *results) {
 	FILE *file = output_open(command->output);
-	int r = 0;
+	int r = 0, last;
 
 	if (!file)
-		return -errno;
+		return -EIO;
 	if (command->formats & COMMAND_NORMAL) {
 		report_human(file, results);
 		pair_report(file, &command->set, results);
 	}
-	return output_close(file) < 0 ? -EIO : r;
+	if (command->formats & (COMMAND_JSON | COMMAND_JSON_PLUS))
+		r = report_json(file, &command->set, results, command->formats & COMMAND_JSON_PLUS);
+	last = output_close(file);
+	return r < 0 ? r : last;
+}
+
+/* Write the page NAME by WRITE. */
+static int write_page(const char *name, const struct command *command, const struct results *results,
+		      int (*write)(FILE *file, const struct job_set *set, const struct results *results)) {
+	FILE *file = name ? output_open(name) : NULL;
+	int r, last;
+
+	if (!name)
+		return 0;
+	if (!file)
+		return -EIO;
+	r = write(file, &command->set, results);
+	last = output_close(file);
+	return r < 0 ? r : last;
+}
+
+/* Write the reports that COMMAND asks for. Returns the first failure, which is told, or 0. */
+static int write_reports(const struct command *command, const struct results *results) {
+	int first = write_output(command, results), r;
+
+	r = write_page(command->results, command, results, report_markdown);
+	first = first < 0 ? first : r;
+	r = write_page(command->report, command, results, report_html);
+	first = first < 0 ? first : r;
+	if (first < 0)
+		fprintf(stderr, "varve-bench: the report: %s\n", strerror(-first));
+	return first;
 }
 
 /* Run all jobs of COMMAND. */
@@ -102,23 +134,34 @@ static int run_jobs(const struct command *command, struct run *run) {
 	return r;
 }
 
+/* Tell REASON. Returns the exit status that goes with it. */
+static int complain(const char *reason) {
+	fprintf(stderr, "varve-bench: %s\n", reason);
+	return EXIT_FAILURE;
+}
+
 /* Carry out COMMAND. Returns the exit status. */
 static int carry_out(const struct command *command) {
 	struct results results = {.when = time(NULL)};
 	struct run_config config = {.drain = command->drain,
 				    .eta = command->eta > 0 || (command->eta == 0 && isatty(STDERR_FILENO))};
 	struct run run = {.config = &config, .set = &command->set, .results = &results, .stop = &stop};
+	struct pool pool = {0};
 	int status = EXIT_SUCCESS;
 
 	catch_signals();
-	if (run_jobs(command, &run) < 0) {
-		fprintf(stderr, "varve-bench: %s\n", run.error);
-		status = EXIT_FAILURE;
+	if (command->pool && pool_open(&pool, command->pool, run.error, sizeof(run.error)) < 0)
+		return complain(run.error);
+	if (pool.mounted) {
+		config.directory = pool.mount;
+		config.fixtures = pool.fixtures;
 	}
-	if (run_finish(&run) < 0) {
-		fprintf(stderr, "varve-bench: %s\n", run.error);
-		status = EXIT_FAILURE;
-	}
+	if (run_jobs(command, &run) < 0)
+		status = complain(run.error);
+	if (run_finish(&run) < 0)
+		status = complain(run.error);
+	if (pool_close(&pool, run.error, sizeof(run.error)) < 0)
+		status = complain(run.error);
 	for (size_t i = 0; i < results.count; i++)
 		if (results.items[i].stats.error)
 			status = EXIT_FAILURE;

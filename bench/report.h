@@ -16,8 +16,11 @@ void report_human(FILE *file, const struct results *results);
 /* Write RESULTS as JSON with fio's field names; BINS: with the buckets of the histograms (json+). Returns 0 or -errno. */
 int report_json(FILE *file, const struct job_set *set, const struct results *results, bool bins);
 
-/* Write RESULTS as one page of HTML. Returns 0 or -errno. */
-int report_html(FILE *file, const struct results *results);
+/* Write RESULTS as one page of HTML with charts, which needs nothing from elsewhere. Returns 0 or -errno. */
+int report_html(FILE *file, const struct job_set *set, const struct results *results);
+
+/* Write the claims of SET and what RESULTS say of them as a page of Markdown. Returns 0. */
+int report_markdown(FILE *file, const struct job_set *set, const struct results *results);
 
 /* Write the table of the tour. */
 void report_tour(FILE *file, const struct results *results);

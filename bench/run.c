@@ -344,7 +344,8 @@ static void collect_cleaner(struct run *run, struct running_group *group, struct
 /* Add the results of RUNNING, and write its logs. */
 static int collect_job(struct run *run, const struct running_group *group, const struct running *running,
 		       const struct result *common) {
-	bool merged = running->job->options.group_reporting || running->job->engines;
+	const struct options *options = &running->job->options;
+	bool merged = options->group_reporting || options->claim || running->job->engines;
 	uint32_t step = merged ? running->count : 1;
 	int r = 0;
 

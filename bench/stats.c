@@ -53,8 +53,7 @@ void series_add(struct series *series, uint64_t time_ns, uint32_t units) {
 		series->end_slot = slot + 1;
 }
 
-/* Add FROM to SERIES, at the coarser width of the two. */
-static void series_merge(struct series *series, const struct series *from) {
+void series_merge(struct series *series, const struct series *from) {
 	for (uint64_t i = 0; i < from->end_slot; i++)
 		if (from->slots[i])
 			series_add(series, i * from->width_ns, from->slots[i]);

@@ -73,6 +73,9 @@ void stats_reset(struct stats *stats, uint64_t now);
 /* Record UNITS at TIME_NS after the beginning. */
 void series_add(struct series *series, uint64_t time_ns, uint32_t units);
 
+/* Add FROM to SERIES, at the coarser width of the two. */
+void series_merge(struct series *series, const struct series *from);
+
 /* Tell the slot of 0, 1, 2, 4, ... that COUNT falls into, as depth_level has them. */
 uint32_t stats_depth_slot(uint64_t count);
 

@@ -134,23 +134,25 @@ static uint64_t batch_max(const struct options *options) {
 }
 
 int workload_slot_init(const struct workload *workload, struct slot *slot) {
-	uint64_t count = batch_max(workload->options);
+	uint64_t count = batch_max(workload->options) + 1;
+	char *text;
 
 	if (workload->kinds == BENCH_BIT(BENCH_NOOP))
 		return 0;
-	slot->names = calloc(count + 1, WORKLOAD_NAME_SIZE);
-	slot->list = calloc(count, sizeof(*slot->list));
-	if (!slot->names || !slot->list)
+	/* One piece of memory: the pointers, then what they point to. */
+	slot->names = calloc(count, sizeof(*slot->names) + WORKLOAD_NAME_SIZE);
+	if (!slot->names)
 		return -ENOMEM;
+	text = (char *)(slot->names + count);
 	for (uint64_t i = 0; i < count; i++)
-		slot->list[i] = slot->names + i * WORKLOAD_NAME_SIZE;
-	slot->op.ids = slot->list;
+		slot->names[i] = text + i * WORKLOAD_NAME_SIZE;
+	slot->op.ids = (const char *const *)slot->names;
 	return 0;
 }
 
 /* Write the name of layer NUMBER as the INDEX-th of SLOT. */
 static void slot_name(const struct workload *workload, struct slot *slot, uint64_t index, uint64_t number) {
-	snprintf(slot->names + index * WORKLOAD_NAME_SIZE, WORKLOAD_NAME_SIZE, "%s%llu", workload->prefix,
+	snprintf(slot->names[index], WORKLOAD_NAME_SIZE, "%s%llu", workload->prefix,
 		 (unsigned long long)number);
 }
 
@@ -243,7 +245,7 @@ static bool group_is_ready(const struct workload *workload, const struct group *
 
 /* Fill SLOT with the next operation of GROUP. */
 static void group_fill(struct workload *workload, struct slot *slot, struct group *group) {
-	char *parent = slot->names + batch_max(workload->options) * WORKLOAD_NAME_SIZE;
+	uint64_t parent = batch_max(workload->options);
 	bool pipeline = workload->options->churn == CHURN_PIPELINE;
 	uint32_t index = group->issued++;
 
@@ -261,9 +263,8 @@ static void group_fill(struct workload *workload, struct slot *slot, struct grou
 	slot->op.parent = workload->parent;
 	slot_name(workload, slot, 0, group->first + index);
 	if (pipeline ? index > 0 : group->has_base) {
-		slot_name(workload, slot, batch_max(workload->options),
-			  pipeline ? group->first + index - 1 : group->base);
-		slot->op.parent = parent;
+		slot_name(workload, slot, parent, pipeline ? group->first + index - 1 : group->base);
+		slot->op.parent = slot->names[parent];
 	}
 }
 
@@ -360,7 +361,6 @@ int workload_ended(struct workload *workload, struct slot *slot) {
 
 void workload_slot_destroy(struct slot *slot) {
 	free(slot->names);
-	free(slot->list);
 }
 
 void workload_destroy(struct workload *workload) {

@@ -22,8 +22,7 @@ struct slot {
 	uint64_t first;		/* create, snapshot: the number of the first layer. */
 	uint32_t group;		/* forkjoin, pipeline: the group it belongs to. */
 	bool remove_next;	/* churn=set: this slot removes next. */
-	char *names;		/* Room for the names of a batch and the parent's. */
-	const char **list;	/* Points to them; what op.ids is. */
+	char **names;		/* Room for the names of a batch and, last, the parent's; what op.ids is. */
 };
 
 /* Numbers of layers, in the order they were made. */

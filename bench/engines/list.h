@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The built-in engines, in the order that --help=engines shows them. Included several times: no guard. */
-#ifndef BENCH_WITHOUT_VARVE
 ENGINE(varve)
 ENGINE(varve_threads)
-#endif
 ENGINE(reference)
 ENGINE(ioctl)
 ENGINE(libuv)

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Describe the machine that measured, without naming it. */
+#ifndef BENCH_MACHINE_H
+#define BENCH_MACHINE_H
+
+#include <stdint.h>
+
+#define MACHINE_TEXT_SIZE 128
+
+/* What a reader of results must know. */
+struct machine {
+	char cpu[MACHINE_TEXT_SIZE];		/* Model of the processor. */
+	long cores;				/* Processors online. */
+	uint64_t memory_mib;			/* Memory. */
+	char kernel[MACHINE_TEXT_SIZE];		/* Name and release of the kernel. */
+	char library[MACHINE_TEXT_SIZE];	/* Version of varve. */
+};
+
+/* Look. */
+void machine_describe(struct machine *ret);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The image file that runs work in (--pool): made when it is missing, mounted for the time of the run, kept. */
+#ifndef BENCH_POOL_H
+#define BENCH_POOL_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A mounted pool. */
+struct pool {
+	bool mounted;			/* It is. */
+	char mount[PATH_MAX];		/* Where: a directory made for it. */
+	char fixtures[PATH_MAX];	/* The directory in it where parent layers stay from run to run. */
+};
+
+/* Mount the pool that TEXT ("FILE,SIZE") names. Returns 0 or -errno with an explanation in ERROR (SIZE bytes). */
+int pool_open(struct pool *pool, const char *text, char *error, size_t size);
+
+/* Unmount POOL and remove its mount point. Returns 0 or -errno with an explanation in ERROR (SIZE bytes). */
+int pool_close(struct pool *pool, char *error, size_t size);
+
+#endif
