@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Layers: arguments checked, then handed to the engine. */
 #include "api/check.h"
-#include "engine/base/util.h"
 #include "engine/core/request.h"
 #include "engine/core/store.h"
 

@@ -100,7 +100,7 @@ enum varve_operation {
 struct varve_failure {
 	int error;		/**< Negative errno; 0: nothing failed, and the rest is empty. */
 	const char *operation;	/**< "create", "remove", ..., "open". */
-	const char *step;	/**< The step within it: "SNAPSHOT"; "CHECK" when the arguments were refused. */
+	const char *step;	/**< The step within it: "STAGE"; "CHECK" when the arguments were refused. */
 	const char *call;	/**< The system call or ioctl: "BTRFS_IOC_SNAP_CREATE_V2"; NULL when there was none. */
 	char id[VARVE_ID_MAX + 1];			/**< The layer, or "". A longer id is cut. */
 	char path[VARVE_FAILURE_PATH_SIZE];		/**< The path that the call was about, or "". */
@@ -109,8 +109,8 @@ struct varve_failure {
 
 /**
  * Write one line about FAILURE into BUFFER (SIZE bytes, always ends in NUL) and return BUFFER. For instance
- * `create web-1: SNAPSHOT: BTRFS_IOC_SNAP_CREATE_V2 /pool/subvolumes/web-1: File exists`. Bytes of ids and paths that
- * do not print are shown as \xHH. Any thread; never fails.
+ * `create web-1: STAGE: fstatat /pool/subvolumes/web-1: File exists`. Bytes of ids and paths that are not printable
+ * ASCII are shown as \xHH. Any thread; never fails.
  */
 char *varve_strerror(const struct varve_failure *failure, char *buffer, size_t size);
 
@@ -144,7 +144,7 @@ struct varve_layer_info {
 /** What a sweep did. */
 struct varve_sweep_report {
 	uint64_t staging_removed;	/**< Half-made layers of processes that are gone. */
-	uint64_t trash_removed;		/**< Half-destroyed layers, whosoever left them. */
+	uint64_t trash_removed;		/**< Half-destroyed layers of processes that are gone. */
 	uint64_t quota_files_removed;	/**< quotas/ID files without a layer ID. */
 	uint64_t failures;		/**< Leftovers that could not be removed; the first one is the result's failure. */
 };
@@ -226,7 +226,8 @@ struct varve_config {
  * NULL) tells why.
  *
  * Errors: -EINVAL (a number out of its range, an option that is not known or does not parse, an unknown flag),
- * -ENOTSUP (the home is not on btrfs; an option this kernel cannot serve), -ENOTDIR, -EACCES, -EROFS, -EMFILE, -ENOMEM,
+ * -ENAMETOOLONG (the home's path leaves no room for an id), -ENOENT (VARVE_OPEN_EXISTING and no home), -ENOTSUP (the home
+ * is not on btrfs; an option this version or kernel cannot serve), -ENOTDIR, -EACCES, -EROFS, -EMFILE, -ENOMEM,
  * -EPERM (VARVE_OPEN_PRIVATE_MOUNT without privilege). Privilege: none beyond write access to the home.
  * A crash leaves at most empty directories.
  */
@@ -407,7 +408,8 @@ int varve_layer_info(struct varve_store *store, const char *id, varve_callback *
 
 /**
  * Make all that ended before this call durable, what was written into layers included: flush and commit the file system.
- * With VARVE_SYNC_CLEAN in FLAGS wait until the space of all removed layers is free, too; on Linux before 6.13 that takes CAP_SYS_ADMIN (-EPERM).
+ * With VARVE_SYNC_CLEAN in FLAGS wait until the space of all removed layers is free, too; on Linux before 6.13 that takes
+ * CAP_SYS_ADMIN (-EPERM).
  */
 int varve_sync(struct varve_store *store, uint32_t flags, varve_callback *callback, void *user_data,
 	       varve_request *ret_request);
