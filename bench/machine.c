@@ -11,8 +11,7 @@
 #include <unistd.h>
 
 /* Read the model of the processor into RET. */
-static void describe_cpu(char *ret, size_t size)
-{
+static void describe_cpu(char *ret, size_t size) {
 	FILE *file = fopen("/proc/cpuinfo", "re");
 	char line[256];
 
@@ -29,8 +28,7 @@ static void describe_cpu(char *ret, size_t size)
 		fclose(file);
 }
 
-void machine_describe(struct machine *ret)
-{
+void machine_describe(struct machine *ret) {
 	struct utsname uts;
 	struct sysinfo info;
 
