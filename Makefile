@@ -84,9 +84,11 @@ $(B)/$(SONAME): $(LIB_OBJ) api/varve.map
 $(B)/varve: $(CLI_OBJ) $(B)/libvarve.a
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $(CLI_OBJ) $(B)/libvarve.a $(LIB_LIBS) $(CLI_LIBS)
 
-$(B)/varve.pc: api/varve.pc.in Makefile
+# Made anew each time: PREFIX may have changed since.
+.PHONY: $(B)/varve.pc
+$(B)/varve.pc: api/varve.pc.in
 	@mkdir -p $(@D)
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' $< >$@
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' $< >$@
 
 include $(wildcard bench/bench.mk tests/tests.mk docs/docs.mk)
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/check.h"
-#include "engine/base/id.h"
 #include "engine/core/request.h"
 #include "engine/core/store.h"
 
@@ -15,10 +14,10 @@ int check_request(struct varve_store *store, enum varve_operation operation, var
 
 int check_id(struct varve_store *store, enum varve_operation operation, const char *id)
 {
-	const char *reason;
-	int r = id_check(id, &reason);
+	struct varve_failure failure;
+	int r = varve_id_check(id, &failure);
 
-	return r ? request_refuse(store, operation, r, id, reason) : 0;
+	return r ? request_refuse(store, operation, r, id, failure.detail) : 0;
 }
 
 int check_ids(struct varve_store *store, enum varve_operation operation, const char *const *ids, size_t count)

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store and its event loop. */
 #include "api/check.h"
-#include "engine/base/failure.h"
-#include "engine/base/limits.h"
-#include "engine/base/trace.h"
-#include "engine/base/util.h"
 #include "engine/core/ready.h"
 #include "engine/core/store.h"
 

@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool claim_is_relative(const char *metric) {
+bool claim_is_relative(const char *metric)
+{
 	return !strcmp(metric, "iops") || !strncmp(metric, "lat_", 4);
 }
 
 /* Parse a bound at *TEXT: a number, and for latencies an optional +TIME. */
-static int parse_bound(const char **text, struct claim *claim) {
+static int parse_bound(const char **text, struct claim *claim)
+{
 	static const struct {
 		const char *suffix;
 		double ns;
@@ -40,7 +42,8 @@ static int parse_bound(const char **text, struct claim *claim) {
 	return -EINVAL;
 }
 
-int claim_parse(const char **text, struct claim *ret) {
+int claim_parse(const char **text, struct claim *ret)
+{
 	struct claim claim = {0};
 	size_t length = strspn(*text, "abcdefghijklmnopqrstuvwxyz0123456789_"), engine = 0;
 	int r;

@@ -11,7 +11,8 @@
 #define NS_PER_S 1000000000ull
 
 /* Tell the monotonic time in nanoseconds. */
-static inline uint64_t clock_ns(void) {
+static inline uint64_t clock_ns(void)
+{
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);

@@ -8,7 +8,8 @@
 #include <string.h>
 
 /* Write an explanation to ERROR and return -EINVAL. */
-__attribute__((format(printf, 2, 3))) static int refuse(char *error, const char *format, ...) {
+__attribute__((format(printf, 2, 3))) static int refuse(char *error, const char *format, ...)
+{
 	va_list arguments;
 
 	va_start(arguments, format);
@@ -18,7 +19,8 @@ __attribute__((format(printf, 2, 3))) static int refuse(char *error, const char 
 }
 
 /* Take --output-format. */
-static int take_format(struct command *command, const char *value, char *error) {
+static int take_format(struct command *command, const char *value, char *error)
+{
 	static const char *const names[] = {"normal", "json", "json+"};
 
 	command->formats = 0;
@@ -38,7 +40,8 @@ static int take_format(struct command *command, const char *value, char *error) 
 }
 
 /* Take --repeat. */
-static int take_repeat(struct command *command, const char *value, char *error) {
+static int take_repeat(struct command *command, const char *value, char *error)
+{
 	uint64_t repeat;
 
 	if (options_parse_size(value, &repeat) < 0 || repeat < 1 || repeat > COMMAND_REPEAT_MAX)
@@ -48,56 +51,65 @@ static int take_repeat(struct command *command, const char *value, char *error) 
 }
 
 /* Take --eta. */
-static int take_eta(struct command *command, const char *value, char *error) {
+static int take_eta(struct command *command, const char *value, char *error)
+{
 	command->eta = !strcmp(value, "always") ? 1 : !strcmp(value, "never") ? -1 : 0;
 	return command->eta || !strcmp(value, "auto") ? 0 : refuse(error, "--eta=%.100s: not always, never or auto", value);
 }
 
 /* Take --output. */
-static int take_output(struct command *command, const char *value, char *error) {
+static int take_output(struct command *command, const char *value, char *error)
+{
 	command->output = value;
 	return 0;
 }
 
 /* Take --report. */
-static int take_report(struct command *command, const char *value, char *error) {
+static int take_report(struct command *command, const char *value, char *error)
+{
 	command->report = value;
 	return 0;
 }
 
 /* Take --results. */
-static int take_results(struct command *command, const char *value, char *error) {
+static int take_results(struct command *command, const char *value, char *error)
+{
 	command->results = value;
 	return 0;
 }
 
 /* Take --pool. */
-static int take_pool(struct command *command, const char *value, char *error) {
+static int take_pool(struct command *command, const char *value, char *error)
+{
 	command->pool = value;
 	return 0;
 }
 
 /* Take --no-drain. */
-static int take_no_drain(struct command *command, const char *value, char *error) {
+static int take_no_drain(struct command *command, const char *value, char *error)
+{
 	command->drain = false;
 	return 0;
 }
 
 /* Take --parse-only. */
-static int take_parse_only(struct command *command, const char *value, char *error) {
+static int take_parse_only(struct command *command, const char *value, char *error)
+{
 	command->parse_only = true;
 	return 0;
 }
 
 /* Take --help[=TOPIC]. */
-static int take_help(struct command *command, const char *value, char *error) {
+static int take_help(struct command *command, const char *value, char *error)
+{
 	command->help = true;
 	command->help_topic = value;
 	return 0;
 }
 
 /* Take --version. */
-static int take_version(struct command *command, const char *value, char *error) {
+static int take_version(struct command *command, const char *value, char *error)
+{
 	command->version = true;
 	return 0;
 }
@@ -128,7 +140,8 @@ static const struct program_option program_options[] = {
 #define PROGRAM_OPTIONS (sizeof(program_options) / sizeof(*program_options))
 
 /* Find the option of the program called NAME. */
-static const struct program_option *program_option(const char *name) {
+static const struct program_option *program_option(const char *name)
+{
 	for (size_t i = 0; i < PROGRAM_OPTIONS; i++)
 		if (!strcmp(program_options[i].name, name))
 			return &program_options[i];
@@ -136,7 +149,8 @@ static const struct program_option *program_option(const char *name) {
 }
 
 /* Take the option NAME with VALUE (NULL: none). */
-static int take_option(struct command *command, const char *name, const char *value, char *error) {
+static int take_option(struct command *command, const char *name, const char *value, char *error)
+{
 	const struct program_option *option = program_option(name);
 
 	if (!option)
@@ -149,14 +163,16 @@ static int take_option(struct command *command, const char *name, const char *va
 }
 
 /* Does the option NAME take the next argument when it has no '='? */
-static bool takes_next(const char *name) {
+static bool takes_next(const char *name)
+{
 	const struct program_option *option = program_option(name);
 
 	return option ? option->value == VALUE_NEEDED : options_known(name) && !options_switch(name);
 }
 
 /* Take the option at ARGV[*AT] apart and step over it. */
-static int parse_option(struct command *command, int argc, char **argv, int *at, char *error) {
+static int parse_option(struct command *command, int argc, char **argv, int *at, char *error)
+{
 	char name[OPTIONS_KEY_MAX];
 	const char *argument = argv[*at] + 2, *equals = strchr(argument, '='), *value = equals ? equals + 1 : NULL;
 	size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
@@ -171,7 +187,8 @@ static int parse_option(struct command *command, int argc, char **argv, int *at,
 	return take_option(command, name, value, error);
 }
 
-int command_parse(struct command *command, int argc, char **argv, char *error) {
+int command_parse(struct command *command, int argc, char **argv, char *error)
+{
 	int at = 1, r = 0;
 
 	*command = (struct command){.formats = COMMAND_NORMAL, .drain = true};
@@ -187,7 +204,8 @@ int command_parse(struct command *command, int argc, char **argv, char *error) {
 }
 
 /* Write the list of engines to FILE. */
-static void help_engines(FILE *file) {
+static void help_engines(FILE *file)
+{
 	const struct bench_engine *engine;
 
 	for (size_t i = 0; (engine = engine_at(i)); i++) {
@@ -201,7 +219,8 @@ static void help_engines(FILE *file) {
 	fprintf(file, "  %-16s %s\n", "external:PATH", "an engine in a shared object; see varve-bench(1)");
 }
 
-int command_help(FILE *file, const char *topic) {
+int command_help(FILE *file, const char *topic)
+{
 	if (topic && !strcmp(topic, "engines")) {
 		help_engines(file);
 		return 0;
@@ -224,6 +243,8 @@ int command_help(FILE *file, const char *topic) {
 	return 0;
 }
 
-void command_destroy(struct command *command) {
+void command_destroy(struct command *command)
+{
 	job_set_destroy(&command->set);
+	free(command->pool_text);
 }

@@ -25,6 +25,8 @@ struct command {
 	int eta;		/* 1 always, 0 on a terminal, -1 never. */
 	bool drain;		/* Wait for the cleaner between groups. */
 	bool parse_only;	/* Check the jobs and end. */
+	bool tour;		/* It is the tour. */
+	char *pool_text;	/* What pool points to, when it was made up; to be freed. */
 	bool help;		/* Print help and end. */
 	const char *help_topic;	/* About this, or NULL. */
 	bool version;		/* Print the version and end. */

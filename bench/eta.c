@@ -6,18 +6,21 @@
 
 #include "clock.h"
 
-void eta_begin(struct eta *eta, bool shown) {
+void eta_begin(struct eta *eta, bool shown)
+{
 	*eta = (struct eta){.shown = shown, .begin_ns = clock_ns()};
 	eta->last_ns = eta->begin_ns;
 }
 
-void eta_clear(struct eta *eta) {
+void eta_clear(struct eta *eta)
+{
 	eta->units = 0;
 	eta->threads = 0;
 	eta->done = 1;
 }
 
-void eta_add(struct eta *eta, struct worker *worker) {
+void eta_add(struct eta *eta, struct worker *worker)
+{
 	const struct options *options = worker->options;
 	uint64_t units = atomic_load_explicit(&worker->progress, memory_order_relaxed);
 	double done = 0, share;
@@ -39,7 +42,8 @@ void eta_add(struct eta *eta, struct worker *worker) {
 		eta->done = done;
 }
 
-void eta_show(struct eta *eta) {
+void eta_show(struct eta *eta)
+{
 	uint64_t now = clock_ns();
 	double passed = (double)(now - eta->begin_ns) / (double)NS_PER_S, rate = 0;
 
@@ -54,7 +58,8 @@ void eta_show(struct eta *eta) {
 	fflush(stderr);
 }
 
-void eta_end(struct eta *eta) {
+void eta_end(struct eta *eta)
+{
 	if (eta->shown)
 		fprintf(stderr, "\r\033[K");
 }

@@ -54,7 +54,8 @@ struct planned {
 	uint64_t size;		/* Its bytes. */
 };
 
-void fixture_name(const struct options *options, char *name) {
+void fixture_name(const struct options *options, char *name)
+{
 	snprintf(name, FIXTURE_NAME_SIZE, "parent-%s-%llu-%llu-%llu-%llu-%llu-%llu-%llu-v%d",
 		 options->fixture == FIXTURE_IMAGE ? "image" : "flat", (unsigned long long)options->nrfiles,
 		 (unsigned long long)options->filesize.low, (unsigned long long)options->filesize.high,
@@ -63,12 +64,14 @@ void fixture_name(const struct options *options, char *name) {
 }
 
 /* Draw a number in [0, 1). */
-static double draw(uint64_t *state) {
+static double draw(uint64_t *state)
+{
 	return (double)(random_next(state) >> 11) * 0x1p-53;
 }
 
 /* Draw from the normal distribution, well enough: the sum of twelve even ones. */
-static double draw_normal(uint64_t *state) {
+static double draw_normal(uint64_t *state)
+{
 	double sum = -6;
 
 	for (int i = 0; i < 12; i++)
@@ -77,7 +80,8 @@ static double draw_normal(uint64_t *state) {
 }
 
 /* Add a directory in PARENT and go there. Returns 0 or -ENOMEM. */
-static int plan_folder(struct plan *plan, uint32_t parent, uint32_t depth) {
+static int plan_folder(struct plan *plan, uint32_t parent, uint32_t depth)
+{
 	if (plan->folders_count == plan->folders_capacity) {
 		uint32_t capacity = plan->folders_capacity ? plan->folders_capacity * 2 : 64;
 		struct folder *folders = realloc(plan->folders, capacity * sizeof(*folders));
@@ -93,7 +97,8 @@ static int plan_folder(struct plan *plan, uint32_t parent, uint32_t depth) {
 }
 
 /* Go to a new directory of a depth drawn as images have it. */
-static int plan_image_folder(struct plan *plan) {
+static int plan_image_folder(struct plan *plan)
+{
 	uint32_t depth = 1, parent, tries;
 
 	while (depth < FIXTURE_DEPTH_MAX && draw(&plan->random) < IMAGE_DEPTH_Q)
@@ -118,7 +123,8 @@ static int plan_image_folder(struct plan *plan) {
 }
 
 /* Begin the plan of OPTIONS. Returns 0 or -ENOMEM. */
-static int plan_init(struct plan *plan, const struct options *options) {
+static int plan_init(struct plan *plan, const struct options *options)
+{
 	*plan = (struct plan){.options = options, .random = (options->randseed + 1) * 0x9e3779b97f4a7c15ull};
 	if (!plan->random)
 		plan->random = 1;
@@ -126,7 +132,8 @@ static int plan_init(struct plan *plan, const struct options *options) {
 }
 
 /* Draw the size of the next file. */
-static uint64_t plan_size(struct plan *plan) {
+static uint64_t plan_size(struct plan *plan)
+{
 	const struct options *options = plan->options;
 	uint64_t low = options->filesize.low, span = options->filesize.high - low + 1, size;
 
@@ -144,7 +151,8 @@ static uint64_t plan_size(struct plan *plan) {
 }
 
 /* Draw the next file. Returns 1, 0 after the last, or -ENOMEM. */
-static int plan_next(struct plan *plan, struct planned *ret) {
+static int plan_next(struct plan *plan, struct planned *ret)
+{
 	bool turn;
 	int r = 0;
 
@@ -163,7 +171,8 @@ static int plan_next(struct plan *plan, struct planned *ret) {
 	return 1;
 }
 
-uint64_t fixture_bytes(const struct options *options) {
+uint64_t fixture_bytes(const struct options *options)
+{
 	struct planned file;
 	struct plan plan;
 	uint64_t bytes;
@@ -177,7 +186,8 @@ uint64_t fixture_bytes(const struct options *options) {
 }
 
 /* Write the path of directory FOLDER into PATH (PATH_SIZE bytes). */
-static void folder_path(const struct plan *plan, uint32_t folder, char *path) {
+static void folder_path(const struct plan *plan, uint32_t folder, char *path)
+{
 	uint32_t chain[FIXTURE_DEPTH_MAX + 1], depth = 0;
 	size_t length = 0;
 
@@ -190,7 +200,8 @@ static void folder_path(const struct plan *plan, uint32_t folder, char *path) {
 }
 
 /* Write SIZE bytes of FILLER to FD in writes of BS. */
-static int fill_file(int fd, const char *filler, uint64_t size, uint64_t bs) {
+static int fill_file(int fd, const char *filler, uint64_t size, uint64_t bs)
+{
 	while (size) {
 		ssize_t n = write(fd, filler, size < bs ? size : bs);
 
@@ -204,7 +215,8 @@ static int fill_file(int fd, const char *filler, uint64_t size, uint64_t bs) {
 }
 
 /* Make or replace FILE below FD. */
-static int make_file(const struct plan *plan, int fd, const struct planned *file, char *filler) {
+static int make_file(const struct plan *plan, int fd, const struct planned *file, char *filler)
+{
 	char path[PATH_SIZE], folder[PATH_SIZE];
 	int child, r;
 
@@ -221,7 +233,8 @@ static int make_file(const struct plan *plan, int fd, const struct planned *file
 }
 
 /* Make the directories of PLAN from the one at *DONE on. */
-static int make_folders(const struct plan *plan, int fd, uint32_t *done) {
+static int make_folders(const struct plan *plan, int fd, uint32_t *done)
+{
 	char path[PATH_SIZE];
 
 	for (; *done < plan->folders_count; (*done)++) {
@@ -233,7 +246,8 @@ static int make_folders(const struct plan *plan, int fd, uint32_t *done) {
 }
 
 /* Make the whole tree of PLAN below FD; FILES takes each file. */
-static int make_tree(struct plan *plan, int fd, struct planned *files, char *filler, const volatile int *stop) {
+static int make_tree(struct plan *plan, int fd, struct planned *files, char *filler, const volatile int *stop)
+{
 	uint32_t done = 1;
 	int r;
 
@@ -250,7 +264,8 @@ static int make_tree(struct plan *plan, int fd, struct planned *files, char *fil
 }
 
 /* Call the snapshot ioctl: NAME in the directory FD from SOURCE. */
-static int snapshot(int fd, const char *name, int source) {
+static int snapshot(int fd, const char *name, int source)
+{
 	struct btrfs_ioctl_vol_args_v2 args = {.fd = source};
 
 	snprintf(args.name, sizeof(args.name), "%s", name);
@@ -262,7 +277,8 @@ static int snapshot(int fd, const char *name, int source) {
  * and the snapshot of the round before is dropped, so that extents and nodes are shared, split and moved.
  */
 static int age_tree(struct plan *plan, int fd, int tree, const struct planned *files, char *filler,
-		    const volatile int *stop) {
+		    const volatile int *stop)
+{
 	uint64_t count = plan->options->nrfiles, changes = (count + 99) / 100;
 	char name[2][32];
 	int r = 0;
@@ -284,7 +300,8 @@ static int age_tree(struct plan *plan, int fd, int tree, const struct planned *f
 }
 
 /* Make the parent of OPTIONS in the new subvolume TREE, which lies in FD. */
-static int make_parent(int fd, int tree, const struct options *options, const volatile int *stop) {
+static int make_parent(int fd, int tree, const struct options *options, const volatile int *stop)
+{
 	struct planned *files = calloc(options->nrfiles + 1, sizeof(*files));
 	char *filler = calloc(1, options->bs);
 	struct plan plan;
@@ -311,7 +328,8 @@ static int make_parent(int fd, int tree, const struct options *options, const vo
 	return r;
 }
 
-int fixture_open(int fd, const struct options *options, const volatile int *stop) {
+int fixture_open(int fd, const struct options *options, const volatile int *stop)
+{
 	char name[FIXTURE_NAME_SIZE], making[64];
 	struct btrfs_ioctl_vol_args args = {0};
 	int tree, r;

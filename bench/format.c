@@ -7,7 +7,8 @@
 
 #include "clock.h"
 
-struct time_unit format_time_unit(uint64_t min_ns, uint64_t max_ns) {
+struct time_unit format_time_unit(uint64_t min_ns, uint64_t max_ns)
+{
 	if (min_ns > 2 * NS_PER_S && max_ns > 10 * NS_PER_S)
 		return (struct time_unit){"sec", NS_PER_S};
 	if (min_ns > 2 * NS_PER_MS && max_ns > 100 * NS_PER_MS)
@@ -18,14 +19,16 @@ struct time_unit format_time_unit(uint64_t min_ns, uint64_t max_ns) {
 }
 
 /* Write VALUE with three digits before UNIT. */
-static const char *three_digits(double value, const char *unit, char *buffer) {
+static const char *three_digits(double value, const char *unit, char *buffer)
+{
 	int digits = value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
 
 	snprintf(buffer, FORMAT_SIZE, "%.*f%s", digits, value, unit);
 	return buffer;
 }
 
-const char *format_count(double value, char *buffer) {
+const char *format_count(double value, char *buffer)
+{
 	if (value >= 999.5e6)
 		return three_digits(value / 1e9, "G", buffer);
 	if (value >= 999.5e3)
@@ -36,7 +39,8 @@ const char *format_count(double value, char *buffer) {
 	return buffer;
 }
 
-const char *format_time(double ns, char *buffer) {
+const char *format_time(double ns, char *buffer)
+{
 	if (ns >= 1e9)
 		return three_digits(ns / 1e9, " s", buffer);
 	if (ns >= 1e6)

@@ -41,17 +41,20 @@ static const int calls[] = {
 
 #define CALLS (sizeof(calls) / sizeof(*calls))
 
-uint64_t guard_count(void) {
+uint64_t guard_count(void)
+{
 	return atomic_load(&trapped);
 }
 
-int guard_first(void) {
+int guard_first(void)
+{
 	return atomic_load(&first);
 }
 
 #ifdef GUARD_ARCH
 /* Count a trapped call and let it fail. */
-static void guard_trapped(int signal, siginfo_t *info, void *data) {
+static void guard_trapped(int signal, siginfo_t *info, void *data)
+{
 	ucontext_t *context = data;
 	int none = -1;
 
@@ -65,7 +68,8 @@ static void guard_trapped(int signal, siginfo_t *info, void *data) {
 #endif
 }
 
-int guard_install(void) {
+int guard_install(void)
+{
 	struct sock_filter filter[CALLS + 6];
 	struct sock_fprog program = {.filter = filter};
 	struct sigaction action = {.sa_sigaction = guard_trapped, .sa_flags = SA_SIGINFO | SA_RESTART};
@@ -88,7 +92,8 @@ int guard_install(void) {
 	return 0;
 }
 #else
-int guard_install(void) {
+int guard_install(void)
+{
 	return -ENOTSUP;
 }
 #endif

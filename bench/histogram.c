@@ -5,7 +5,8 @@
 #include <math.h>
 #include <stddef.h>
 
-uint64_t histogram_value(uint32_t index) {
+uint64_t histogram_value(uint32_t index)
+{
 	uint32_t shift;
 	uint64_t low;
 
@@ -16,7 +17,8 @@ uint64_t histogram_value(uint32_t index) {
 	return low + (1ull << shift) / 2;
 }
 
-void histogram_merge(struct histogram *histogram, const struct histogram *from) {
+void histogram_merge(struct histogram *histogram, const struct histogram *from)
+{
 	if (!from->count)
 		return;
 	if (!histogram->count || from->min < histogram->min)
@@ -30,11 +32,13 @@ void histogram_merge(struct histogram *histogram, const struct histogram *from) 
 		histogram->buckets[i] += from->buckets[i];
 }
 
-double histogram_mean(const struct histogram *histogram) {
+double histogram_mean(const struct histogram *histogram)
+{
 	return histogram->count ? (double)histogram->sum / (double)histogram->count : 0;
 }
 
-double histogram_deviation(const struct histogram *histogram) {
+double histogram_deviation(const struct histogram *histogram)
+{
 	long double n = histogram->count, mean, variance;
 
 	if (!histogram->count)
@@ -44,7 +48,8 @@ double histogram_deviation(const struct histogram *histogram) {
 	return variance > 0 ? (double)sqrtl(variance) : 0;
 }
 
-uint64_t histogram_percentile(const struct histogram *histogram, double percent) {
+uint64_t histogram_percentile(const struct histogram *histogram, double percent)
+{
 	uint64_t rank, seen = 0;
 
 	if (!histogram->count)
@@ -67,7 +72,8 @@ uint64_t histogram_percentile(const struct histogram *histogram, double percent)
 	return histogram->max;
 }
 
-uint64_t histogram_between(const struct histogram *histogram, uint64_t low, uint64_t high) {
+uint64_t histogram_between(const struct histogram *histogram, uint64_t low, uint64_t high)
+{
 	uint64_t seen = 0;
 
 	for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {

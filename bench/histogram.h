@@ -32,7 +32,8 @@ struct histogram {
 };
 
 /* Tell the bucket that VALUE lies in. */
-static inline uint32_t histogram_index(uint64_t value) {
+static inline uint32_t histogram_index(uint64_t value)
+{
 	uint32_t shift;
 
 	if (value >= 1ull << HISTOGRAM_VALUE_BITS)
@@ -44,7 +45,8 @@ static inline uint32_t histogram_index(uint64_t value) {
 }
 
 /* Record VALUE, COUNT times. */
-static inline void histogram_add(struct histogram *histogram, uint64_t value, uint64_t count) {
+static inline void histogram_add(struct histogram *histogram, uint64_t value, uint64_t count)
+{
 	if (!histogram->count || value < histogram->min)
 		histogram->min = value;
 	if (value > histogram->max)

@@ -14,7 +14,8 @@
 #include "claim.h"
 
 /* Write an explanation to ERROR and return R. */
-__attribute__((format(printf, 3, 4))) static int fail(int r, char *error, const char *format, ...) {
+__attribute__((format(printf, 3, 4))) static int fail(int r, char *error, const char *format, ...)
+{
 	va_list arguments;
 
 	va_start(arguments, format);
@@ -24,7 +25,8 @@ __attribute__((format(printf, 3, 4))) static int fail(int r, char *error, const 
 }
 
 /* Free PAIRS' strings and list. */
-static void pairs_destroy(struct job_pairs *pairs) {
+static void pairs_destroy(struct job_pairs *pairs)
+{
 	for (size_t i = 0; i < pairs->count; i++) {
 		free(pairs->items[i].key);
 		free(pairs->items[i].value);
@@ -35,7 +37,8 @@ static void pairs_destroy(struct job_pairs *pairs) {
 }
 
 /* Append copies of KEY, VALUE (may be NULL) and WHERE. Returns 0 or -ENOMEM. */
-static int pairs_add(struct job_pairs *pairs, const char *key, const char *value, const char *where) {
+static int pairs_add(struct job_pairs *pairs, const char *key, const char *value, const char *where)
+{
 	struct job_pair pair = {strdup(key), value ? strdup(value) : NULL, strdup(where)}, *items;
 
 	items = realloc(pairs->items, (pairs->count + 1) * sizeof(*items));
@@ -52,7 +55,8 @@ static int pairs_add(struct job_pairs *pairs, const char *key, const char *value
 }
 
 /* Append copies of all of FROM. */
-static int pairs_copy(struct job_pairs *pairs, const struct job_pairs *from) {
+static int pairs_copy(struct job_pairs *pairs, const struct job_pairs *from)
+{
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < from->count; i++)
@@ -61,7 +65,8 @@ static int pairs_copy(struct job_pairs *pairs, const struct job_pairs *from) {
 }
 
 /* Free what JOB holds. */
-static void job_destroy(struct job *job) {
+static void job_destroy(struct job *job)
+{
 	free(job->name);
 	free(job->where);
 	pairs_destroy(&job->pairs);
@@ -72,7 +77,8 @@ static void job_destroy(struct job *job) {
 
 /* Begin a job called NAME that has the pairs of FROM. */
 static int set_begin(struct job_set *set, const char *name, const struct job_pairs *from, const char *where,
-		     char *error) {
+		     char *error)
+{
 	struct job *jobs, job = {.on_line = from == &set->line};
 
 	if (set->count == JOB_SECTIONS_MAX)
@@ -91,7 +97,8 @@ static int set_begin(struct job_set *set, const char *name, const struct job_pai
 }
 
 /* Check KEY and VALUE by themselves, so that a bad line is reported where it stands. */
-static int check_pair(const char *key, const char *value, const char *where, char *error) {
+static int check_pair(const char *key, const char *value, const char *where, char *error)
+{
 	struct options scratch;
 	char reason[OPTIONS_ERROR_SIZE];
 	const char *dot = strchr(key, '.');
@@ -105,7 +112,8 @@ static int check_pair(const char *key, const char *value, const char *where, cha
 }
 
 /* Cut the blanks at both ends of TEXT, in place. */
-static char *trim(char *text) {
+static char *trim(char *text)
+{
 	size_t length;
 
 	while (isspace((unsigned char)*text))
@@ -117,7 +125,8 @@ static char *trim(char *text) {
 }
 
 /* Take the line `[NAME]`. */
-static int parse_section(struct job_set *set, char *line, const char *where, char *error) {
+static int parse_section(struct job_set *set, char *line, const char *where, char *error)
+{
 	size_t length = strlen(line);
 
 	if (length < 3 || line[length - 1] != ']')
@@ -132,7 +141,8 @@ static int parse_section(struct job_set *set, char *line, const char *where, cha
 }
 
 /* Take the line `key=value` or `key`. */
-static int parse_key(struct job_set *set, char *line, const char *where, char *error) {
+static int parse_key(struct job_set *set, char *line, const char *where, char *error)
+{
 	char *equals = strchr(line, '='), *key, *value = NULL;
 	struct job_pairs *pairs;
 	int r;
@@ -154,7 +164,8 @@ static int parse_key(struct job_set *set, char *line, const char *where, char *e
 }
 
 /* Take the line `include FILE`: a relative name is looked for beside the file NAME. */
-static int parse_include(struct job_set *set, const char *name, const char *file, const char *where, char *error) {
+static int parse_include(struct job_set *set, const char *name, const char *file, const char *where, char *error)
+{
 	const char *slash = strrchr(name, '/');
 	char path[JOB_LINE_MAX], reason[OPTIONS_ERROR_SIZE];
 	int length, r;
@@ -172,7 +183,8 @@ static int parse_include(struct job_set *set, const char *name, const char *file
 }
 
 /* Take one line, which is changed. */
-static int parse_line(struct job_set *set, const char *name, char *line, const char *where, char *error) {
+static int parse_line(struct job_set *set, const char *name, char *line, const char *where, char *error)
+{
 	line = trim(line);
 	if (!*line || *line == '#' || *line == ';')
 		return 0;
@@ -183,7 +195,8 @@ static int parse_line(struct job_set *set, const char *name, char *line, const c
 	return parse_key(set, line, where, error);
 }
 
-int job_set_parse(struct job_set *set, const char *name, const char *text, size_t length, char *error) {
+int job_set_parse(struct job_set *set, const char *name, const char *text, size_t length, char *error)
+{
 	const char *end = text + length;
 	unsigned number = 0;
 
@@ -210,7 +223,8 @@ int job_set_parse(struct job_set *set, const char *name, const char *text, size_
 }
 
 /* Read all of FD into *RET, to be freed. */
-static int read_all(int fd, char **ret, size_t *ret_length) {
+static int read_all(int fd, char **ret, size_t *ret_length)
+{
 	char *text = malloc(JOB_FILE_BYTES_MAX + 1);
 	size_t length = 0;
 
@@ -236,7 +250,8 @@ static int read_all(int fd, char **ret, size_t *ret_length) {
 	return 0;
 }
 
-int job_set_read(struct job_set *set, const char *name, char *error) {
+int job_set_read(struct job_set *set, const char *name, char *error)
+{
 	bool standard_input = !strcmp(name, "-");
 	size_t length = 0, jobs = set->count;
 	char *text = NULL;
@@ -268,7 +283,8 @@ int job_set_read(struct job_set *set, const char *name, char *error) {
 	return r;
 }
 
-int job_set_argument(struct job_set *set, const char *key, const char *value, char *error) {
+int job_set_argument(struct job_set *set, const char *key, const char *value, char *error)
+{
 	struct job_pairs *pairs;
 	int r = check_pair(key, value, "--", error);
 
@@ -284,7 +300,8 @@ int job_set_argument(struct job_set *set, const char *key, const char *value, ch
 	return pairs_add(pairs, key, value, "--") < 0 ? fail(-ENOMEM, error, "out of memory") : 0;
 }
 
-const struct job_pair *job_pair_at(const struct job_set *set, const struct job *job, size_t index) {
+const struct job_pair *job_pair_at(const struct job_set *set, const struct job *job, size_t index)
+{
 	if (index < job->pairs.count)
 		return &job->pairs.items[index];
 	index -= job->pairs.count;
@@ -292,7 +309,8 @@ const struct job_pair *job_pair_at(const struct job_set *set, const struct job *
 }
 
 /* Apply those of JOB's keys that are for ENGINE alone (NULL: those for all). */
-static int job_apply(const struct job_set *set, struct job *job, const char *engine, char *error) {
+static int job_apply(const struct job_set *set, struct job *job, const char *engine, char *error)
+{
 	const struct job_pair *pair;
 
 	for (size_t i = 0; (pair = job_pair_at(set, job, i)); i++) {
@@ -310,7 +328,8 @@ static int job_apply(const struct job_set *set, struct job *job, const char *eng
 	return 0;
 }
 
-int job_select(const struct job_set *set, struct job *job, const char *engine, char *error) {
+int job_select(const struct job_set *set, struct job *job, const char *engine, char *error)
+{
 	char reason[OPTIONS_ERROR_SIZE];
 	int r;
 
@@ -332,7 +351,8 @@ int job_select(const struct job_set *set, struct job *job, const char *engine, c
 }
 
 /* Split JOB's pair= into its engines. */
-static int job_split(struct job *job) {
+static int job_split(struct job *job)
+{
 	const char *text = job->options.pair;
 	size_t count = 0;
 
@@ -358,7 +378,8 @@ static int job_split(struct job *job) {
 }
 
 /* Check the form of JOB's claim=. */
-static int job_check_claim(const struct job *job) {
+static int job_check_claim(const struct job *job)
+{
 	const char *text = job->options.claim;
 	struct claim claim;
 	int r = 0;
@@ -368,7 +389,8 @@ static int job_check_claim(const struct job *job) {
 	return r;
 }
 
-int job_set_finish(struct job_set *set, char *error) {
+int job_set_finish(struct job_set *set, char *error)
+{
 	if (!set->count)
 		return fail(-EINVAL, error, "no job: name a job file, or begin one with --name=NAME");
 	for (size_t i = 0; i < set->count; i++) {
@@ -394,7 +416,8 @@ int job_set_finish(struct job_set *set, char *error) {
 	return 0;
 }
 
-void job_set_destroy(struct job_set *set) {
+void job_set_destroy(struct job_set *set)
+{
 	for (size_t i = 0; i < set->count; i++)
 		job_destroy(&set->jobs[i]);
 	free(set->jobs);

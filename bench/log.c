@@ -25,17 +25,20 @@ struct window {
 };
 
 /* Read the latency WHICH of ENTRY. */
-static uint64_t entry_value(const struct log_entry *entry, enum latency which) {
+static uint64_t entry_value(const struct log_entry *entry, enum latency which)
+{
 	return which == LATENCY_SLAT ? entry->slat_ns : which == LATENCY_CLAT ? entry->clat_ns : entry->lat_ns;
 }
 
 /* Write one line. */
-static void line(FILE *file, uint64_t time_ms, uint64_t value, enum direction direction) {
+static void line(FILE *file, uint64_t time_ms, uint64_t value, enum direction direction)
+{
 	fprintf(file, "%llu, %llu, %d, 0, 0\n", (unsigned long long)time_ms, (unsigned long long)value, direction);
 }
 
 /* Write the means of WINDOWS, which ended at TIME_MS, and empty them. */
-static void windows_flush(FILE *file, struct window *windows, uint64_t time_ms) {
+static void windows_flush(FILE *file, struct window *windows, uint64_t time_ms)
+{
 	for (int direction = 0; direction < DIRECTIONS; direction++) {
 		if (windows[direction].count)
 			line(file, time_ms, windows[direction].sum / windows[direction].count, direction);
@@ -44,7 +47,8 @@ static void windows_flush(FILE *file, struct window *windows, uint64_t time_ms) 
 }
 
 /* Write the latencies WHICH of WORKER. */
-static void write_latencies(FILE *file, const struct worker *worker, enum latency which) {
+static void write_latencies(FILE *file, const struct worker *worker, enum latency which)
+{
 	uint64_t step = worker->options->log_avg_ms, end = step;
 	struct window windows[DIRECTIONS] = {0};
 
@@ -67,7 +71,8 @@ static void write_latencies(FILE *file, const struct worker *worker, enum latenc
 }
 
 /* Write rates of WORKER: of each layer, or of BYTES in each (then in KiB). */
-static void write_rates(FILE *file, const struct worker *worker, uint64_t bytes) {
+static void write_rates(FILE *file, const struct worker *worker, uint64_t bytes)
+{
 	uint64_t step = worker->options->log_avg_ms ? worker->options->log_avg_ms : RATE_WINDOW_MS;
 	uint64_t end_ms = (stats_duration(&worker->stats) + NS_PER_MS - 1) / NS_PER_MS;
 
@@ -81,8 +86,12 @@ static void write_rates(FILE *file, const struct worker *worker, uint64_t bytes)
 			if (!stats || !stats->units)
 				continue;
 			width = stats->series.width_ns / NS_PER_MS;
-			for (uint64_t i = (begin + width - 1) / width; i * width < begin + length && i < stats->series.end_slot; i++)
+			/* A slot belongs to the window that it begins in. */
+			for (uint64_t i = (begin + width - 1) / width; i < stats->series.end_slot; i++) {
+				if (i * width >= begin + length)
+					break;
 				units += stats->series.slots[i];
+			}
 			if (bytes)
 				units = units * bytes / 1024;
 			line(file, begin + length, units * 1000 / length, result_direction(kind));
@@ -91,7 +100,8 @@ static void write_rates(FILE *file, const struct worker *worker, uint64_t bytes)
 }
 
 /* Open PREFIX_WHAT.NUMBER.log for writing. */
-static FILE *log_open(const char *prefix, const char *what, uint32_t number) {
+static FILE *log_open(const char *prefix, const char *what, uint32_t number)
+{
 	char path[PATH_MAX];
 
 	if (snprintf(path, sizeof(path), "%s_%s.%u.log", prefix, what, number) >= PATH_MAX) {
@@ -102,13 +112,15 @@ static FILE *log_open(const char *prefix, const char *what, uint32_t number) {
 }
 
 /* Close FILE. Returns 0 or -errno. */
-static int log_close(FILE *file) {
+static int log_close(FILE *file)
+{
 	int failed = ferror(file);
 
 	return fclose(file) != 0 || failed ? -EIO : 0;
 }
 
-int log_write(const struct worker *worker, uint32_t number) {
+int log_write(const struct worker *worker, uint32_t number)
+{
 	static const char *const names[] = {"slat", "clat", "lat"};
 	const struct options *options = worker->options;
 	FILE *file;

@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 /* Read the model of the processor into RET. */
-static void describe_cpu(char *ret, size_t size) {
+static void describe_cpu(char *ret, size_t size)
+{
 	FILE *file = fopen("/proc/cpuinfo", "re");
 	char line[256];
 
@@ -28,7 +29,8 @@ static void describe_cpu(char *ret, size_t size) {
 		fclose(file);
 }
 
-void machine_describe(struct machine *ret) {
+void machine_describe(struct machine *ret)
+{
 	struct utsname uts;
 	struct sysinfo info;
 

@@ -27,24 +27,28 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "compare.h"
 #include "pair.h"
 #include "pool.h"
 #include "report.h"
 #include "run.h"
+#include "tour.h"
 
 #define EXIT_USAGE 2
 
 static volatile int stop;
 
 /* End the run early; the second time, at once. */
-static void on_signal(int number) {
+static void on_signal(int number)
+{
 	if (stop)
 		_exit(128 + number);
 	stop = 1;
 }
 
 /* Let SIGINT and SIGTERM end the run with its reports and its clean-up. */
-static void catch_signals(void) {
+static void catch_signals(void)
+{
 	struct sigaction action = {.sa_handler = on_signal};
 
 	sigaction(SIGINT, &action, NULL);
@@ -53,7 +57,8 @@ static void catch_signals(void) {
 }
 
 /* Open NAME for writing; NULL is standard output. */
-static FILE *output_open(const char *name) {
+static FILE *output_open(const char *name)
+{
 	FILE *file = name ? fopen(name, "we") : stdout;
 
 	if (!file)
@@ -62,7 +67,8 @@ static FILE *output_open(const char *name) {
 }
 
 /* Close FILE. Returns 0 or -EIO when something was not written. */
-static int output_close(FILE *file) {
+static int output_close(FILE *file)
+{
 	int failed = fflush(file) != 0 || ferror(file);
 
 	if (file != stdout)
@@ -71,13 +77,16 @@ static int output_close(FILE *file) {
 }
 
 /* Write the main report of COMMAND: for people, as JSON, or both. */
-static int write_output(const struct command *command, const struct results *results) {
+static int write_output(const struct command *command, const struct results *results)
+{
 	FILE *file = output_open(command->output);
 	int r = 0, last;
 
 	if (!file)
 		return -EIO;
-	if (command->formats & COMMAND_NORMAL) {
+	if (command->tour)
+		report_tour(file, &command->set, results);
+	else if (command->formats & COMMAND_NORMAL) {
 		report_human(file, results);
 		pair_report(file, &command->set, results);
 	}
@@ -89,7 +98,8 @@ static int write_output(const struct command *command, const struct results *res
 
 /* Write the page NAME by WRITE. */
 static int write_page(const char *name, const struct command *command, const struct results *results,
-		      int (*write)(FILE *file, const struct job_set *set, const struct results *results)) {
+		      int (*write)(FILE *file, const struct job_set *set, const struct results *results))
+{
 	FILE *file = name ? output_open(name) : NULL;
 	int r, last;
 
@@ -103,7 +113,8 @@ static int write_page(const char *name, const struct command *command, const str
 }
 
 /* Write the reports that COMMAND asks for. Returns the first failure, which is told, or 0. */
-static int write_reports(const struct command *command, const struct results *results) {
+static int write_reports(const struct command *command, const struct results *results)
+{
 	int first = write_output(command, results), r;
 
 	r = write_page(command->results, command, results, report_markdown);
@@ -116,7 +127,8 @@ static int write_reports(const struct command *command, const struct results *re
 }
 
 /* Run all jobs of COMMAND. */
-static int run_jobs(const struct command *command, struct run *run) {
+static int run_jobs(const struct command *command, struct run *run)
+{
 	uint32_t repeat = command->repeat ? command->repeat : COMMAND_REPEAT_PAIR;
 	bool paired = false;
 	int r = 0;
@@ -135,13 +147,15 @@ static int run_jobs(const struct command *command, struct run *run) {
 }
 
 /* Tell REASON. Returns the exit status that goes with it. */
-static int complain(const char *reason) {
+static int complain(const char *reason)
+{
 	fprintf(stderr, "varve-bench: %s\n", reason);
 	return EXIT_FAILURE;
 }
 
 /* Carry out COMMAND. Returns the exit status. */
-static int carry_out(const struct command *command) {
+static int carry_out(const struct command *command)
+{
 	struct results results = {.when = time(NULL)};
 	struct run_config config = {.drain = command->drain,
 				    .eta = command->eta > 0 || (command->eta == 0 && isatty(STDERR_FILENO))};
@@ -150,8 +164,10 @@ static int carry_out(const struct command *command) {
 	int status = EXIT_SUCCESS;
 
 	catch_signals();
-	if (command->pool && pool_open(&pool, command->pool, run.error, sizeof(run.error)) < 0)
+	if (command->pool && pool_open(&pool, command->pool, run.error, sizeof(run.error)) < 0) {
+		tour_finish(command);
 		return complain(run.error);
+	}
 	if (pool.mounted) {
 		config.directory = pool.mount;
 		config.fixtures = pool.fixtures;
@@ -168,15 +184,19 @@ static int carry_out(const struct command *command) {
 	if (results.count && write_reports(command, &results) < 0)
 		status = EXIT_FAILURE;
 	results_destroy(&results);
+	tour_finish(command);
 	return status;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
 	char error[OPTIONS_ERROR_SIZE] = "";
 	struct command command;
-	int status = EXIT_SUCCESS;
-	int r = command_parse(&command, argc, argv, error);
+	int status = EXIT_SUCCESS, r;
 
+	if (argc > 1 && !strcmp(argv[1], "compare"))
+		return compare_main(argc - 2, argv + 2);
+	r = argc > 1 ? command_parse(&command, argc, argv, error) : tour_command(&command, error);
 	if (r == 0 && command.help) {
 		status = command_help(stdout, command.help_topic) < 0 ? EXIT_USAGE : EXIT_SUCCESS;
 		if (status)

@@ -101,7 +101,8 @@ static const double percentiles_default[] = {1,	 5,  10, 20,   30,   40,   50,	 
 					     80, 90, 95, 99, 99.5, 99.9, 99.95, 99.99};
 
 /* Find the line of the table for KEY, NULL when there is none. */
-static const struct option *option_find(const char *key) {
+static const struct option *option_find(const char *key)
+{
 	for (size_t i = 0; i < COUNT_OF(table); i++)
 		if (!strcmp(table[i].key, key))
 			return &table[i];
@@ -109,7 +110,8 @@ static const struct option *option_find(const char *key) {
 }
 
 /* Parse the digits at *TEXT into *RET and step over them. Returns 0, -EINVAL (no digit) or -ERANGE. */
-static int parse_digits(const char **text, uint64_t *ret) {
+static int parse_digits(const char **text, uint64_t *ret)
+{
 	uint64_t value = 0;
 
 	if (!isdigit((unsigned char)**text))
@@ -124,7 +126,8 @@ static int parse_digits(const char **text, uint64_t *ret) {
 }
 
 /* Parse a size at *TEXT and step over it. */
-static int parse_size_at(const char **text, uint64_t *ret) {
+static int parse_size_at(const char **text, uint64_t *ret)
+{
 	static const char units[] = "kmgtp";
 	const char *unit;
 	uint64_t value;
@@ -146,7 +149,8 @@ static int parse_size_at(const char **text, uint64_t *ret) {
 	return 0;
 }
 
-int options_parse_size(const char *text, uint64_t *ret) {
+int options_parse_size(const char *text, uint64_t *ret)
+{
 	uint64_t value;
 	int r = parse_size_at(&text, &value);
 
@@ -159,7 +163,8 @@ int options_parse_size(const char *text, uint64_t *ret) {
 }
 
 /* Parse TEXT as a time whose unit, when it has none, is UNIT_NS. */
-static int parse_time(const char *text, uint64_t unit_ns, uint64_t *ret) {
+static int parse_time(const char *text, uint64_t unit_ns, uint64_t *ret)
+{
 	static const struct {
 		const char *suffix;
 		uint64_t ns;
@@ -183,7 +188,8 @@ static int parse_time(const char *text, uint64_t unit_ns, uint64_t *ret) {
 }
 
 /* Parse LOW or LOW-HIGH. */
-static int parse_range(const char *text, struct range *ret) {
+static int parse_range(const char *text, struct range *ret)
+{
 	struct range range;
 	int r = parse_size_at(&text, &range.low);
 
@@ -203,7 +209,8 @@ static int parse_range(const char *text, struct range *ret) {
 }
 
 /* Find TEXT among WORDS (NULL last). */
-static int parse_choice(const char *text, const char *const *words, uint32_t *ret) {
+static int parse_choice(const char *text, const char *const *words, uint32_t *ret)
+{
 	for (uint32_t i = 0; words[i]; i++) {
 		if (!strcmp(words[i], text)) {
 			*ret = i;
@@ -214,7 +221,8 @@ static int parse_choice(const char *text, const char *const *words, uint32_t *re
 }
 
 /* Parse KIND:PERCENT,... into the BENCH_KINDS percentages at RET. */
-static int parse_mix(const char *text, uint8_t *ret) {
+static int parse_mix(const char *text, uint8_t *ret)
+{
 	uint8_t mix[BENCH_KINDS] = {0};
 	unsigned sum = 0;
 
@@ -249,7 +257,8 @@ static int parse_mix(const char *text, uint8_t *ret) {
 }
 
 /* Parse ascending numbers joined by ':'. */
-static int parse_percentiles(const char *text, struct percentiles *ret) {
+static int parse_percentiles(const char *text, struct percentiles *ret)
+{
 	struct percentiles list = {0};
 
 	for (;;) {
@@ -275,7 +284,8 @@ static int parse_percentiles(const char *text, struct percentiles *ret) {
 }
 
 /* Parse TEXT as a number of OPTION's type and range. */
-static int parse_number(const struct option *option, const char *text, uint64_t *ret) {
+static int parse_number(const struct option *option, const char *text, uint64_t *ret)
+{
 	uint64_t value;
 	int r;
 
@@ -304,7 +314,8 @@ static int parse_number(const struct option *option, const char *text, uint64_t 
 }
 
 /* Store VALUE in the field of OPTION. */
-static int option_store(const struct option *option, struct options *options, const char *value) {
+static int option_store(const struct option *option, struct options *options, const char *value)
+{
 	void *field = (char *)options + option->offset;
 	uint64_t number;
 	int r;
@@ -337,7 +348,8 @@ static int option_store(const struct option *option, struct options *options, co
 	}
 }
 
-void options_init(struct options *options) {
+void options_init(struct options *options)
+{
 	*options = (struct options){
 		.ioengine = "varve",
 		.rw = BENCH_SNAPSHOT,
@@ -357,7 +369,8 @@ void options_init(struct options *options) {
 }
 
 /* Is PREFIX (LENGTH bytes) something that `PREFIX.key` may begin with: the name of an engine? */
-static bool engine_prefix(const char *prefix, size_t length) {
+static bool engine_prefix(const char *prefix, size_t length)
+{
 	const struct bench_engine *engine;
 
 	for (size_t i = 0; (engine = engine_at(i)); i++)
@@ -366,7 +379,8 @@ static bool engine_prefix(const char *prefix, size_t length) {
 	return length == strlen("external") && !strncmp(prefix, "external", length);
 }
 
-bool options_known(const char *key) {
+bool options_known(const char *key)
+{
 	const char *dot = strchr(key, '.');
 
 	if (dot && engine_prefix(key, (size_t)(dot - key)))
@@ -374,14 +388,16 @@ bool options_known(const char *key) {
 	return option_find(key);
 }
 
-bool options_switch(const char *key) {
+bool options_switch(const char *key)
+{
 	const struct option *option = option_find(key);
 
 	return option && option->type == OPTION_BOOL;
 }
 
 /* Explain in ERROR why VALUE does not do for OPTION. */
-static void option_explain(const struct option *option, const char *value, int r, char *error) {
+static void option_explain(const struct option *option, const char *value, int r, char *error)
+{
 	switch (option->type) {
 	case OPTION_CHOICE: {
 		size_t at = (size_t)snprintf(error, OPTIONS_ERROR_SIZE, "%s=%.100s: not one of", option->key, value);
@@ -408,7 +424,8 @@ static void option_explain(const struct option *option, const char *value, int r
 	}
 }
 
-int options_set(struct options *options, const char *key, const char *value, char *error) {
+int options_set(struct options *options, const char *key, const char *value, char *error)
+{
 	const struct option *option = option_find(key);
 	int r;
 
@@ -426,7 +443,8 @@ int options_set(struct options *options, const char *key, const char *value, cha
 	return r;
 }
 
-int options_check(const struct options *options, char *error) {
+int options_check(const struct options *options, char *error)
+{
 	const char *reason = NULL;
 	unsigned mixed = 0;
 
@@ -448,7 +466,8 @@ int options_check(const struct options *options, char *error) {
 	return -EINVAL;
 }
 
-uint64_t options_number(const struct options *options, const char *key) {
+uint64_t options_number(const struct options *options, const char *key)
+{
 	const struct option *option = option_find(key);
 
 	if (!option)
@@ -464,16 +483,19 @@ uint64_t options_number(const struct options *options, const char *key) {
 	}
 }
 
-const char *options_workload_name(uint32_t rw) {
+const char *options_workload_name(uint32_t rw)
+{
 	return rw < WORKLOADS ? workload_names[rw] : "?";
 }
 
-const char *engine_kind_name(enum bench_kind kind) {
+const char *engine_kind_name(enum bench_kind kind)
+{
 	return options_workload_name(kind);
 }
 
 /* Write the values that OPTION takes to FILE. */
-static void option_help_values(FILE *file, const struct option *option) {
+static void option_help_values(FILE *file, const struct option *option)
+{
 	static const char *const forms[] = {
 		[OPTION_STRING] = "text",
 		[OPTION_NUMBER] = "a whole number",
@@ -498,7 +520,8 @@ static void option_help_values(FILE *file, const struct option *option) {
 		fprintf(file, "  range: %llu..%llu\n", (unsigned long long)option->min, (unsigned long long)option->max);
 }
 
-int options_help(FILE *file, const char *key) {
+int options_help(FILE *file, const char *key)
+{
 	const struct option *option = key ? option_find(key) : NULL;
 
 	if (key && !option)

@@ -9,7 +9,8 @@
 #include "format.h"
 
 /* Read METRIC of RESULT into *RET. Returns whether it has it. */
-static bool metric_value(const struct result *result, const char *metric, double *ret) {
+static bool metric_value(const struct result *result, const char *metric, double *ret)
+{
 	const struct stats_figure *figure;
 	struct histogram lat = {0};
 
@@ -43,7 +44,8 @@ static bool metric_value(const struct result *result, const char *metric, double
 
 /* Find the result of JOB on ENGINE in repetition ROUND. */
 static const struct result *find_result(const struct results *results, const struct job *job, const char *engine,
-					uint32_t round) {
+					uint32_t round)
+{
 	for (size_t i = 0; i < results->count; i++) {
 		const struct result *result = &results->items[i];
 
@@ -55,7 +57,8 @@ static const struct result *find_result(const struct results *results, const str
 }
 
 /* Tell how many repetitions there are at most. */
-static uint32_t rounds_count(const struct results *results) {
+static uint32_t rounds_count(const struct results *results)
+{
 	uint32_t count = 0;
 
 	for (size_t i = 0; i < results->count; i++)
@@ -65,7 +68,8 @@ static uint32_t rounds_count(const struct results *results) {
 }
 
 void pair_collect(const struct results *results, const struct job *job, const char *engine, const char *metric,
-		  struct spread *ret) {
+		  struct spread *ret)
+{
 	double value;
 
 	for (uint32_t round = 0; round < rounds_count(results); round++) {
@@ -77,7 +81,8 @@ void pair_collect(const struct results *results, const struct job *job, const ch
 }
 
 void pair_ratio(const struct results *results, const struct job *job, const char *metric, const char *a,
-		const char *b, struct spread *ret) {
+		const char *b, struct spread *ret)
+{
 	double x, y;
 
 	for (uint32_t round = 0; round < rounds_count(results); round++) {
@@ -91,7 +96,8 @@ void pair_ratio(const struct results *results, const struct job *job, const char
 
 /* Collect by how much the first engine's latency exceeds CLAIM's multiple of the other's, one a repetition. */
 static void collect_excess(const struct results *results, const struct job *job, const struct claim *claim,
-			   const char *a, const char *b, struct spread *ret) {
+			   const char *a, const char *b, struct spread *ret)
+{
 	double x, y;
 
 	for (uint32_t round = 0; round < rounds_count(results); round++) {
@@ -105,7 +111,8 @@ static void collect_excess(const struct results *results, const struct job *job,
 }
 
 void claim_judge(const struct results *results, const struct job *job, const struct claim *claim,
-		 struct verdict *ret) {
+		 struct verdict *ret)
+{
 	const char *first = job->engines ? job->engines[0] : job->options.ioengine;
 	const char *second = *claim->engine ? claim->engine : job->engines ? job->engines[1] : NULL;
 	double median;
@@ -127,7 +134,8 @@ void claim_judge(const struct results *results, const struct job *job, const str
 }
 
 /* Write what ENGINE of JOB reached. */
-static void engine_line(FILE *file, const struct results *results, const struct job *job, const char *engine) {
+static void engine_line(FILE *file, const struct results *results, const struct job *job, const char *engine)
+{
 	struct spread iops = {0}, p50 = {0}, p99 = {0}, commits = {0};
 	char a[FORMAT_SIZE], b[FORMAT_SIZE], c[FORMAT_SIZE];
 
@@ -141,7 +149,8 @@ static void engine_line(FILE *file, const struct results *results, const struct 
 }
 
 /* Write the verdicts on JOB's claims. Returns how many were not kept. */
-static unsigned claim_lines(FILE *file, const struct results *results, const struct job *job) {
+static unsigned claim_lines(FILE *file, const struct results *results, const struct job *job)
+{
 	const char *text = job->options.claim;
 	struct verdict verdict;
 	struct claim claim;
@@ -161,7 +170,8 @@ static unsigned claim_lines(FILE *file, const struct results *results, const str
 	return broken;
 }
 
-unsigned pair_report(FILE *file, const struct job_set *set, const struct results *results) {
+unsigned pair_report(FILE *file, const struct job_set *set, const struct results *results)
+{
 	unsigned broken = 0;
 
 	for (size_t i = 0; i < set->count; i++) {

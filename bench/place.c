@@ -28,7 +28,8 @@
 #define DRAIN_TIME_MAX_NS (120 * NS_PER_S)
 
 /* Write an explanation to ERROR and return R. */
-__attribute__((format(printf, 3, 4))) static int fail(int r, char *error, const char *format, ...) {
+__attribute__((format(printf, 3, 4))) static int fail(int r, char *error, const char *format, ...)
+{
 	va_list arguments;
 
 	va_start(arguments, format);
@@ -38,7 +39,8 @@ __attribute__((format(printf, 3, 4))) static int fail(int r, char *error, const 
 }
 
 /* Make the directory NAME in FD if it is missing and open it. Returns a descriptor or -errno. */
-static int directory_make(int fd, const char *name) {
+static int directory_make(int fd, const char *name)
+{
 	int r;
 
 	if (mkdirat(fd, name, 0700) < 0 && errno != EEXIST)
@@ -48,7 +50,8 @@ static int directory_make(int fd, const char *name) {
 }
 
 /* Find the file in which the kernel counts the commits of the file system that FD is on. */
-static void find_stats(int fd, char *ret, size_t size) {
+static void find_stats(int fd, char *ret, size_t size)
+{
 	struct btrfs_ioctl_fs_info_args info = {0};
 	const uint8_t *u = info.fsid;
 
@@ -63,7 +66,8 @@ static void find_stats(int fd, char *ret, size_t size) {
 }
 
 /* Make and open the directories of PLACE below its root. */
-static int place_fill(struct place *place, const char *fixtures) {
+static int place_fill(struct place *place, const char *fixtures)
+{
 	int home = directory_make(place->root.fd, "home"), r;
 
 	if (home < 0)
@@ -85,7 +89,8 @@ static int place_fill(struct place *place, const char *fixtures) {
 	return r >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-int place_make(struct place *place, const char *directory, const char *fixtures, char *error) {
+int place_make(struct place *place, const char *directory, const char *fixtures, char *error)
+{
 	struct statfs sf;
 	int r;
 
@@ -106,7 +111,8 @@ int place_make(struct place *place, const char *directory, const char *fixtures,
 	return 0;
 }
 
-int place_remove(struct place *place) {
+int place_remove(struct place *place)
+{
 	int r = safety_empty(&place->root, "."), last;
 
 	if (place->subvolumes_fd >= 0)
@@ -120,7 +126,8 @@ int place_remove(struct place *place) {
 }
 
 /* Make the layer NAME in the directory FD, from FROM or empty. */
-static int layer_make(int fd, const char *name, int from) {
+static int layer_make(int fd, const char *name, int from)
+{
 	struct btrfs_ioctl_vol_args_v2 args = {.fd = from};
 	unsigned long request = from < 0 ? BTRFS_IOC_SUBVOL_CREATE_V2 : BTRFS_IOC_SNAP_CREATE_V2;
 
@@ -128,7 +135,8 @@ static int layer_make(int fd, const char *name, int from) {
 	return ioctl(fd, request, &args) < 0 ? -errno : 0;
 }
 
-int place_layer_make(const struct place *place, const char *name, int from) {
+int place_layer_make(const struct place *place, const char *name, int from)
+{
 	return layer_make(place->subvolumes_fd, name, from);
 }
 
@@ -144,7 +152,8 @@ struct making {
 };
 
 /* Make layers in a staging directory of this thread's own, so that those of all threads share commits, and move them. */
-static void *making_thread(void *argument) {
+static void *making_thread(void *argument)
+{
 	struct making *making = argument;
 	char name[NAME_SIZE];
 	int fd, r = 0;
@@ -170,7 +179,8 @@ static void *making_thread(void *argument) {
 	return NULL;
 }
 
-int place_layers_make(const struct place *place, const char *prefix, uint64_t count, int from) {
+int place_layers_make(const struct place *place, const char *prefix, uint64_t count, int from)
+{
 	struct making making = {.place = place, .prefix = prefix, .count = count, .from = from};
 	pthread_t threads[PLACE_STAGING_MAX];
 	unsigned started = 0, wanted = count < PLACE_STAGING_MAX ? (unsigned)count : PLACE_STAGING_MAX;
@@ -186,17 +196,20 @@ int place_layers_make(const struct place *place, const char *prefix, uint64_t co
 	return atomic_load(&making.error);
 }
 
-int place_layers_remove(const struct place *place) {
+int place_layers_remove(const struct place *place)
+{
 	int r = safety_empty(&place->root, "home/subvolumes"), last = safety_empty(&place->root, "staging");
 
 	return r < 0 ? r : last;
 }
 
-int place_sync(const struct place *place) {
+int place_sync(const struct place *place)
+{
 	return ioctl(place->root.fd, BTRFS_IOC_SYNC, NULL) < 0 ? -errno : 0;
 }
 
-int place_backlog(const struct place *place, uint64_t *ret) {
+int place_backlog(const struct place *place, uint64_t *ret)
+{
 	uint64_t *ids;
 	size_t count;
 	enum btrfs_util_error e = btrfs_util_deleted_subvolumes_fd(place->root.fd, &ids, &count);
@@ -208,7 +221,8 @@ int place_backlog(const struct place *place, uint64_t *ret) {
 	return 0;
 }
 
-int place_drain(const struct place *place, const volatile int *stop, uint64_t *ret_ns) {
+int place_drain(const struct place *place, const volatile int *stop, uint64_t *ret_ns)
+{
 	uint64_t begin = clock_ns(), left = 0;
 	int r = place_sync(place);
 
@@ -225,7 +239,8 @@ int place_drain(const struct place *place, const volatile int *stop, uint64_t *r
 	return r < 0 ? r : place_sync(place);
 }
 
-int place_commits(const struct place *place, uint64_t *ret) {
+int place_commits(const struct place *place, uint64_t *ret)
+{
 	unsigned long long commits;
 	FILE *file = *place->stats ? fopen(place->stats, "re") : NULL;
 	int n;

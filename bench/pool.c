@@ -12,13 +12,15 @@
 #include <unistd.h>
 
 /* Explain FAILURE in ERROR and return its error. */
-static int explain(const struct varve_failure *failure, char *error, size_t size) {
+static int explain(const struct varve_failure *failure, char *error, size_t size)
+{
 	varve_strerror(failure, error, size);
 	return failure->error;
 }
 
 /* Mount FILE, or make it with BYTES first. */
-static int pool_mount(struct pool *pool, const char *file, uint64_t bytes, char *error, size_t size) {
+static int pool_mount(struct pool *pool, const char *file, uint64_t bytes, char *error, size_t size)
+{
 	struct varve_failure failure = {0};
 	int r;
 
@@ -29,7 +31,8 @@ static int pool_mount(struct pool *pool, const char *file, uint64_t bytes, char 
 	return r < 0 ? explain(&failure, error, size) : 0;
 }
 
-int pool_open(struct pool *pool, const char *text, char *error, size_t size) {
+int pool_open(struct pool *pool, const char *text, char *error, size_t size)
+{
 	const char *comma = strrchr(text, ','), *temporary = getenv("TMPDIR");
 	char file[PATH_MAX];
 	uint64_t bytes;
@@ -59,7 +62,8 @@ int pool_open(struct pool *pool, const char *text, char *error, size_t size) {
 	return 0;
 }
 
-int pool_close(struct pool *pool, char *error, size_t size) {
+int pool_close(struct pool *pool, char *error, size_t size)
+{
 	struct varve_failure failure = {0};
 
 	if (!pool->mounted)

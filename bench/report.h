@@ -23,6 +23,6 @@ int report_html(FILE *file, const struct job_set *set, const struct results *res
 int report_markdown(FILE *file, const struct job_set *set, const struct results *results);
 
 /* Write the table of the tour. */
-void report_tour(FILE *file, const struct results *results);
+void report_tour(FILE *file, const struct job_set *set, const struct results *results);
 
 #endif

@@ -45,7 +45,8 @@ struct axes {
 };
 
 /* Write TEXT with what HTML would take for markup escaped. */
-static void escape(FILE *file, const char *text) {
+static void escape(FILE *file, const char *text)
+{
 	for (; *text; text++) {
 		if (*text == '<')
 			fputs("&lt;", file);
@@ -61,7 +62,8 @@ static void escape(FILE *file, const char *text) {
 }
 
 /* Find or add the entry for RESULT. NULL when there is no room. */
-static struct entry *entry_find(struct entry *entries, size_t *count, const struct result *result) {
+static struct entry *entry_find(struct entry *entries, size_t *count, const struct result *result)
+{
 	struct entry *entry;
 
 	for (size_t i = 0; i < *count; i++)
@@ -77,7 +79,8 @@ static struct entry *entry_find(struct entry *entries, size_t *count, const stru
 }
 
 /* Sum up RESULTS by job and engine. Returns how many entries there are. */
-static size_t entries_collect(const struct results *results, struct entry *entries) {
+static size_t entries_collect(const struct results *results, struct entry *entries)
+{
 	size_t count = 0;
 
 	for (size_t i = 0; i < results->count; i++) {
@@ -100,7 +103,8 @@ static size_t entries_collect(const struct results *results, struct entry *entri
 }
 
 /* Round VALUE up to 1, 2 or 5 times a power of ten. */
-static double round_up(double value) {
+static double round_up(double value)
+{
 	double power = pow(10, floor(log10(value > 0 ? value : 1)));
 
 	for (double factor = 1; factor < 10; factor = factor == 1 ? 2 : factor == 2 ? 5 : 10)
@@ -110,37 +114,43 @@ static double round_up(double value) {
 }
 
 /* Tell where value X lies. */
-static double x_at(const struct axes *axes, double x) {
+static double x_at(const struct axes *axes, double x)
+{
 	return LEFT + (WIDTH - LEFT - RIGHT) * (axes->x_max > 0 ? x / axes->x_max : 0);
 }
 
 /* Tell where value Y lies. */
-static double y_at(const struct axes *axes, double y) {
+static double y_at(const struct axes *axes, double y)
+{
 	double span = axes->y_max - axes->y_min;
 
 	return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (span > 0 ? (y - axes->y_min) / span : 0);
 }
 
 /* Begin a chart. */
-static void chart_begin(FILE *file, const char *id, const char *title, const char *x_label, const char *y_label) {
+static void chart_begin(FILE *file, const char *id, const char *title, const char *x_label, const char *y_label)
+{
 	fprintf(file, "<svg id=\"%s\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">\n", id, WIDTH, HEIGHT, title);
 	fprintf(file, "<text class=\"title\" x=\"%d\" y=\"22\">%s</text>\n", LEFT, title);
 	fprintf(file, "<text class=\"label\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
 		LEFT + (WIDTH - LEFT - RIGHT) / 2, HEIGHT - 10, x_label);
-	fprintf(file, "<text class=\"label\" x=\"16\" y=\"%d\" text-anchor=\"middle\" transform=\"rotate(-90 16 %d)\">%s</text>\n",
+	fprintf(file,
+		"<text class=\"label\" x=\"16\" y=\"%d\" text-anchor=\"middle\" transform=\"rotate(-90 16 %d)\">%s</text>\n",
 		TOP + (HEIGHT - TOP - BOTTOM) / 2, TOP + (HEIGHT - TOP - BOTTOM) / 2, y_label);
 	fprintf(file, "<rect class=\"frame\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"/>\n", LEFT, TOP,
 		WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM);
 }
 
 /* Write a mark TEXT on the x axis at X. */
-static void tick_x(FILE *file, const struct axes *axes, double x, const char *text) {
+static void tick_x(FILE *file, const struct axes *axes, double x, const char *text)
+{
 	fprintf(file, "<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", x_at(axes, x),
 		HEIGHT - BOTTOM + 16, text);
 }
 
 /* Write a mark TEXT on the y axis at Y, with a line across. */
-static void tick_y(FILE *file, const struct axes *axes, double y, const char *text) {
+static void tick_y(FILE *file, const struct axes *axes, double y, const char *text)
+{
 	double at = y_at(axes, y);
 
 	fprintf(file, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>\n", LEFT, WIDTH - RIGHT, at, at);
@@ -148,7 +158,8 @@ static void tick_y(FILE *file, const struct axes *axes, double y, const char *te
 }
 
 /* Write even marks of counts on the y axis. */
-static void ticks_rate(FILE *file, const struct axes *axes) {
+static void ticks_rate(FILE *file, const struct axes *axes)
+{
 	for (int i = 0; i <= TICKS; i++) {
 		char text[FORMAT_SIZE];
 		double value = axes->y_max * i / TICKS;
@@ -158,7 +169,8 @@ static void ticks_rate(FILE *file, const struct axes *axes) {
 }
 
 /* Write the name of series INDEX beside the chart. */
-static void legend(FILE *file, size_t index, const char *label) {
+static void legend(FILE *file, size_t index, const char *label)
+{
 	int y = TOP + 8 + (int)index * 17;
 
 	fprintf(file, "<rect x=\"%d\" y=\"%d\" width=\"12\" height=\"4\" fill=\"%s\"/>", WIDTH - RIGHT + 12, y,
@@ -169,13 +181,15 @@ static void legend(FILE *file, size_t index, const char *label) {
 }
 
 /* Begin the line of series INDEX. */
-static void line_begin(FILE *file, size_t index) {
+static void line_begin(FILE *file, size_t index)
+{
 	fprintf(file, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" points=\"",
 		colors[index % (sizeof(colors) / sizeof(*colors))]);
 }
 
 /* Sum up SERIES from SLOT for PER slots, as a rate. */
-static double series_at(const struct series *series, uint64_t slot, uint64_t per) {
+static double series_at(const struct series *series, uint64_t slot, uint64_t per)
+{
 	uint64_t units = 0;
 
 	for (uint64_t i = slot; i < slot + per && i < series->end_slot; i++)
@@ -184,12 +198,14 @@ static double series_at(const struct series *series, uint64_t slot, uint64_t per
 }
 
 /* Tell how many slots of SERIES make one point of its line. */
-static uint64_t series_step(const struct series *series) {
+static uint64_t series_step(const struct series *series)
+{
 	return series->end_slot / TIME_POINTS_MAX + 1 > 5 ? series->end_slot / TIME_POINTS_MAX + 1 : 5;
 }
 
 /* Draw throughput over time. */
-static void chart_time(FILE *file, const struct entry *entries, size_t count) {
+static void chart_time(FILE *file, const struct entry *entries, size_t count)
+{
 	struct axes axes = {0};
 
 	for (size_t i = 0; i < count; i++) {
@@ -225,7 +241,8 @@ static void chart_time(FILE *file, const struct entry *entries, size_t count) {
 }
 
 /* Draw latency percentiles, on a logarithmic axis. */
-static void chart_latency(FILE *file, const struct entry *entries, size_t count) {
+static void chart_latency(FILE *file, const struct entry *entries, size_t count)
+{
 	static const double percents[] = {1, 25, 50, 75, 90, 99, 99.9, 100};
 	static const char *const names[] = {"1", "25", "50", "75", "90", "99", "99.9", "max"};
 	const size_t points = sizeof(percents) / sizeof(*percents);
@@ -257,12 +274,14 @@ static void chart_latency(FILE *file, const struct entry *entries, size_t count)
 }
 
 /* Do A and B belong on one line: the same engine doing the same thing? */
-static bool same_line(const struct entry *a, const struct entry *b) {
+static bool same_line(const struct entry *a, const struct entry *b)
+{
 	return a->first->engine == b->first->engine && a->first->options.rw == b->first->options.rw;
 }
 
 /* Draw the points of the line that entry INDEX begins, by depth. */
-static void line_depth(FILE *file, const struct axes *axes, const struct entry *entries, size_t count, size_t index) {
+static void line_depth(FILE *file, const struct axes *axes, const struct entry *entries, size_t count, size_t index)
+{
 	uint64_t last = 0;
 
 	line_begin(file, index);
@@ -282,7 +301,8 @@ static void line_depth(FILE *file, const struct axes *axes, const struct entry *
 }
 
 /* Draw the rate by the number of operations in flight. */
-static void chart_depth(FILE *file, const struct entry *entries, size_t count) {
+static void chart_depth(FILE *file, const struct entry *entries, size_t count)
+{
 	struct axes axes = {.x_max = 1};
 	char text[FORMAT_SIZE];
 	size_t lines = 0;
@@ -321,7 +341,8 @@ static void chart_depth(FILE *file, const struct entry *entries, size_t count) {
 }
 
 /* Write the figures as a table. */
-static void table(FILE *file, const struct entry *entries, size_t count) {
+static void table(FILE *file, const struct entry *entries, size_t count)
+{
 	fprintf(file, "<table><tr><th>job</th><th>engine</th><th>in flight</th><th>layers/s</th><th>p50</th><th>p99</th>"
 		      "<th>max</th><th>runs</th></tr>\n");
 	for (size_t i = 0; i < count; i++) {
@@ -340,7 +361,8 @@ static void table(FILE *file, const struct entry *entries, size_t count) {
 	fprintf(file, "</table>\n");
 }
 
-int report_html(FILE *file, const struct job_set *set, const struct results *results) {
+int report_html(FILE *file, const struct job_set *set, const struct results *results)
+{
 	struct entry *entries = calloc(ENTRIES_MAX, sizeof(*entries));
 	struct machine machine;
 	size_t count;

@@ -10,7 +10,8 @@
 #define PERCENTILES_A_LINE 4
 
 /* Write one line of a latency: its extremes, mean and deviation. */
-static void latency_line(FILE *file, const char *name, const struct histogram *histogram) {
+static void latency_line(FILE *file, const char *name, const struct histogram *histogram)
+{
 	struct time_unit unit = format_time_unit(histogram->min, histogram->max);
 	double ns = (double)unit.ns;
 	char min[FORMAT_SIZE], max[FORMAT_SIZE];
@@ -23,7 +24,8 @@ static void latency_line(FILE *file, const char *name, const struct histogram *h
 }
 
 /* Write the percentiles of LAT. */
-static void percentile_lines(FILE *file, const struct percentiles *list, const struct histogram *lat) {
+static void percentile_lines(FILE *file, const struct percentiles *list, const struct histogram *lat)
+{
 	struct time_unit unit = format_time_unit(lat->min, histogram_percentile(lat, 99));
 	unsigned width = 1;
 
@@ -42,7 +44,8 @@ static void percentile_lines(FILE *file, const struct percentiles *list, const s
 }
 
 /* Write what is known of one kind. */
-static void kind_lines(FILE *file, const struct result *result, enum bench_kind kind) {
+static void kind_lines(FILE *file, const struct result *result, enum bench_kind kind)
+{
 	const struct kind_stats *stats = result->stats.kinds[kind];
 	uint64_t duration = stats_duration(&result->stats);
 	struct stats_rate rate = series_rate(&stats->series, duration);
@@ -63,7 +66,8 @@ static void kind_lines(FILE *file, const struct result *result, enum bench_kind 
 }
 
 /* Write how the latencies are spread over decades. */
-static void distribution_lines(FILE *file, const struct histogram *lat) {
+static void distribution_lines(FILE *file, const struct histogram *lat)
+{
 	static const struct {
 		const char *name;
 		uint64_t unit;
@@ -101,7 +105,8 @@ static void distribution_lines(FILE *file, const struct histogram *lat) {
 }
 
 /* Write a line of percentages of LEVELS. */
-static void level_line(FILE *file, const char *title, const uint64_t *levels, const char *const *names) {
+static void level_line(FILE *file, const char *title, const uint64_t *levels, const char *const *names)
+{
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < STATS_LEVELS; i++)
@@ -114,7 +119,8 @@ static void level_line(FILE *file, const char *title, const uint64_t *levels, co
 }
 
 /* Write commits, the cleaner's backlog, and the engine's own figures. */
-static void engine_lines(FILE *file, const struct result *result) {
+static void engine_lines(FILE *file, const struct result *result)
+{
 	uint64_t units = stats_units(&result->stats);
 	char time[FORMAT_SIZE];
 
@@ -133,7 +139,8 @@ static void engine_lines(FILE *file, const struct result *result) {
 }
 
 /* Write one result. */
-static void result_lines(FILE *file, const struct results *results, const struct result *result) {
+static void result_lines(FILE *file, const struct results *results, const struct result *result)
+{
 	static const char *const depths[] = {"1", "2", "4", "8", "16", "32", ">=64"};
 	static const char *const bursts[] = {"0", "4", "8", "16", "32", "64", ">=64"};
 	struct histogram lat = {0};
@@ -163,7 +170,8 @@ static void result_lines(FILE *file, const struct results *results, const struct
 	engine_lines(file, result);
 }
 
-void report_human(FILE *file, const struct results *results) {
+void report_human(FILE *file, const struct results *results)
+{
 	bool interrupted = false;
 
 	for (size_t i = 0; i < results->count; i++) {

@@ -18,17 +18,20 @@
 static const char *const direction_names[DIRECTIONS] = {"read", "write", "trim"};
 
 /* Set KEY of OBJECT to a whole number. */
-static void put(json_t *object, const char *key, uint64_t value) {
+static void put(json_t *object, const char *key, uint64_t value)
+{
 	json_object_set_new(object, key, json_integer((json_int_t)value));
 }
 
 /* Set KEY of OBJECT to a real number. */
-static void put_real(json_t *object, const char *key, double value) {
+static void put_real(json_t *object, const char *key, double value)
+{
 	json_object_set_new(object, key, json_real(value));
 }
 
 /* Describe HISTOGRAM; LIST: the percentiles to give, NULL for none; BINS: with its buckets. */
-static json_t *latency_object(const struct histogram *histogram, const struct percentiles *list, bool bins) {
+static json_t *latency_object(const struct histogram *histogram, const struct percentiles *list, bool bins)
+{
 	json_t *object = json_object(), *inner;
 	char key[32];
 
@@ -45,7 +48,8 @@ static json_t *latency_object(const struct histogram *histogram, const struct pe
 		}
 		json_object_set_new(object, "percentile", inner);
 	}
-	if (!bins)
+	/* fio's own converter takes an empty object of buckets for a mistake. */
+	if (!bins || !histogram->count)
 		return object;
 	inner = json_object();
 	for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
@@ -59,13 +63,14 @@ static json_t *latency_object(const struct histogram *histogram, const struct pe
 }
 
 /* Set fio's figures of rate variation in OBJECT. */
-static void put_rate(json_t *object, const struct series *series, uint64_t duration, uint64_t bytes_each) {
+static void put_rate(json_t *object, const struct series *series, uint64_t duration, uint64_t bytes_each)
+{
 	struct stats_rate rate = series_rate(series, duration);
 	double kib = (double)bytes_each / 1024;
 
 	put(object, "bw_min", (uint64_t)(rate.min * kib));
 	put(object, "bw_max", (uint64_t)(rate.max * kib));
-	put_real(object, "bw_agg", 100.0);
+	put_real(object, "bw_agg", rate.samples ? 100.0 : 0.0);
 	put_real(object, "bw_mean", rate.mean * kib);
 	put_real(object, "bw_dev", rate.deviation * kib);
 	put(object, "bw_samples", rate.samples);
@@ -77,7 +82,8 @@ static void put_rate(json_t *object, const struct series *series, uint64_t durat
 }
 
 /* Describe what STATS counted over DURATION. */
-static json_t *kind_object(const struct kind_stats *stats, const struct result *result, bool bins) {
+static json_t *kind_object(const struct kind_stats *stats, const struct result *result, bool bins)
+{
 	const struct percentiles *list = &result->options.percentiles;
 	uint64_t duration = stats_duration(&result->stats), bytes = stats->units * result->bytes_each;
 	double seconds = (double)duration / (double)NS_PER_S;
@@ -93,7 +99,7 @@ static json_t *kind_object(const struct kind_stats *stats, const struct result *
 	put(object, "short_ios", 0);
 	put(object, "drop_ios", 0);
 	put(object, "errors", stats->errors);
-	json_object_set_new(object, "slat_ns", latency_object(&stats->slat, NULL, false));
+	json_object_set_new(object, "slat_ns", latency_object(&stats->slat, NULL, bins));
 	json_object_set_new(object, "clat_ns", latency_object(&stats->clat, list, bins));
 	json_object_set_new(object, "lat_ns", latency_object(&stats->lat, list, bins));
 	put_rate(object, &stats->series, duration, result->bytes_each);
@@ -101,7 +107,8 @@ static json_t *kind_object(const struct kind_stats *stats, const struct result *
 }
 
 /* Add the three directions of RESULT, and each kind by its name, to OBJECT. Returns 0 or -ENOMEM. */
-static int put_directions(json_t *object, const struct result *result, bool bins) {
+static int put_directions(json_t *object, const struct result *result, bool bins)
+{
 	json_t *operations = json_object();
 
 	for (int direction = 0; direction < DIRECTIONS; direction++) {
@@ -132,7 +139,8 @@ static int put_directions(json_t *object, const struct result *result, bool bins
 }
 
 /* Describe LEVELS as percentages under NAMES. */
-static json_t *level_object(const uint64_t *levels, const char *const *names) {
+static json_t *level_object(const uint64_t *levels, const char *const *names)
+{
 	json_t *object = json_object();
 	uint64_t sum = 0;
 
@@ -144,7 +152,8 @@ static json_t *level_object(const uint64_t *levels, const char *const *names) {
 }
 
 /* Add how the latencies of RESULT are spread over decades. */
-static void put_distribution(json_t *object, const struct result *result) {
+static void put_distribution(json_t *object, const struct result *result)
+{
 	static const uint64_t limits[] = {2, 4, 10, 20, 50, 100, 250, 500, 750, 1000};
 	static const char *const names[] = {"latency_ns", "latency_us", "latency_ms"};
 	struct histogram lat = {0};
@@ -174,7 +183,8 @@ static void put_distribution(json_t *object, const struct result *result) {
 }
 
 /* Describe the options of RESULT as they were written. */
-static json_t *options_object(const struct job_set *set, const struct result *result) {
+static json_t *options_object(const struct job_set *set, const struct result *result)
+{
 	json_t *object = json_object();
 	const struct job_pair *pair;
 
@@ -190,7 +200,8 @@ static json_t *options_object(const struct job_set *set, const struct result *re
 }
 
 /* Add what fio does not have: commits, the cleaner, the engine's figures. */
-static void put_extras(json_t *object, const struct result *result) {
+static void put_extras(json_t *object, const struct result *result)
+{
 	json_t *figures = json_object();
 	uint64_t units = stats_units(&result->stats);
 
@@ -214,7 +225,8 @@ static void put_extras(json_t *object, const struct result *result) {
 }
 
 /* Describe RESULT. NULL when memory ran out. */
-static json_t *result_object(const struct job_set *set, const struct result *result, bool bins) {
+static json_t *result_object(const struct job_set *set, const struct result *result, bool bins)
+{
 	static const char *const depths[] = {"1", "2", "4", "8", "16", "32", ">=64"};
 	static const char *const bursts[] = {"0", "4", "8", "16", "32", "64", ">=64"};
 	json_t *object = json_object();
@@ -248,13 +260,15 @@ static json_t *result_object(const struct job_set *set, const struct result *res
 }
 
 /* Describe SPREAD. */
-static json_t *spread_object(const struct spread *spread) {
+static json_t *spread_object(const struct spread *spread)
+{
 	return json_pack("{s:f, s:f, s:f, s:i}", "median", spread_median(spread), "min", spread_min(spread), "max",
 			 spread_max(spread), "runs", (int)spread->count);
 }
 
 /* Describe the ratios of all pairs in SET. */
-static json_t *pairs_array(const struct job_set *set, const struct results *results) {
+static json_t *pairs_array(const struct job_set *set, const struct results *results)
+{
 	json_t *array = json_array();
 
 	for (size_t i = 0; i < set->count; i++) {
@@ -274,7 +288,8 @@ static json_t *pairs_array(const struct job_set *set, const struct results *resu
 	return array;
 }
 
-int report_json(FILE *file, const struct job_set *set, const struct results *results, bool bins) {
+int report_json(FILE *file, const struct job_set *set, const struct results *results, bool bins)
+{
 	json_t *root = json_object(), *jobs = json_array(), *pairs;
 	char when[64] = "";
 	struct tm tm;

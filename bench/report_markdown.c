@@ -8,7 +8,8 @@
 #include "report.h"
 
 /* Write on what machine it was measured, and when. */
-static void machine_lines(FILE *file, const struct results *results) {
+static void machine_lines(FILE *file, const struct results *results)
+{
 	struct machine machine;
 	char date[32] = "";
 	struct tm tm;
@@ -23,7 +24,8 @@ static void machine_lines(FILE *file, const struct results *results) {
 }
 
 /* Write ENGINE's rate and latency in JOB as one cell. */
-static void engine_cell(FILE *file, const struct results *results, const struct job *job, const char *engine) {
+static void engine_cell(FILE *file, const struct results *results, const struct job *job, const char *engine)
+{
 	struct spread iops = {0}, p50 = {0};
 	char a[FORMAT_SIZE], b[FORMAT_SIZE];
 
@@ -34,7 +36,8 @@ static void engine_cell(FILE *file, const struct results *results, const struct 
 }
 
 /* Write what was measured for VERDICT. */
-static void measured_cell(FILE *file, const struct verdict *verdict) {
+static void measured_cell(FILE *file, const struct verdict *verdict)
+{
 	const struct spread *measured = &verdict->measured;
 
 	if (!verdict->measurable)
@@ -48,7 +51,8 @@ static void measured_cell(FILE *file, const struct verdict *verdict) {
 }
 
 /* Write the rows of JOB, one a claim. */
-static void job_rows(FILE *file, const struct results *results, const struct job *job) {
+static void job_rows(FILE *file, const struct results *results, const struct job *job)
+{
 	const char *text = job->options.claim;
 	struct verdict verdict;
 	struct claim claim;
@@ -74,7 +78,8 @@ static void job_rows(FILE *file, const struct results *results, const struct job
 	}
 }
 
-int report_markdown(FILE *file, const struct job_set *set, const struct results *results) {
+int report_markdown(FILE *file, const struct job_set *set, const struct results *results)
+{
 	uint32_t rounds = 0;
 
 	for (size_t i = 0; i < results->count; i++)

@@ -7,7 +7,8 @@
 
 #include "clock.h"
 
-enum direction result_direction(enum bench_kind kind) {
+enum direction result_direction(enum bench_kind kind)
+{
 	switch (kind) {
 	case BENCH_CREATE:
 	case BENCH_SNAPSHOT:
@@ -21,18 +22,21 @@ enum direction result_direction(enum bench_kind kind) {
 	}
 }
 
-double result_iops(const struct result *result) {
+double result_iops(const struct result *result)
+{
 	return (double)stats_units(&result->stats) * (double)NS_PER_S / (double)stats_duration(&result->stats);
 }
 
-void result_latency(const struct result *result, enum direction direction, struct histogram *ret) {
+void result_latency(const struct result *result, enum direction direction, struct histogram *ret)
+{
 	for (uint32_t kind = 0; kind < BENCH_KINDS; kind++)
 		if (result->stats.kinds[kind] &&
 		    (direction == DIRECTIONS || result_direction(kind) == direction))
 			histogram_merge(ret, &result->stats.kinds[kind]->lat);
 }
 
-struct result *results_add(struct results *results) {
+struct result *results_add(struct results *results)
+{
 	struct result *items = realloc(results->items, (results->count + 1) * sizeof(*items));
 
 	if (!items)
@@ -42,7 +46,8 @@ struct result *results_add(struct results *results) {
 	return &items[results->count++];
 }
 
-void results_destroy(struct results *results) {
+void results_destroy(struct results *results)
+{
 	for (size_t i = 0; i < results->count; i++)
 		stats_destroy(&results->items[i].stats);
 	free(results->items);

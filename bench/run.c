@@ -49,7 +49,8 @@ struct running_group {
 };
 
 /* Write an explanation to RUN and return R. */
-__attribute__((format(printf, 3, 4))) static int fail(struct run *run, int r, const char *format, ...) {
+__attribute__((format(printf, 3, 4))) static int fail(struct run *run, int r, const char *format, ...)
+{
 	va_list arguments;
 
 	va_start(arguments, format);
@@ -59,7 +60,8 @@ __attribute__((format(printf, 3, 4))) static int fail(struct run *run, int r, co
 }
 
 /* Find or make the place for DIRECTORY. */
-static int run_place(struct run *run, const char *directory, struct place **ret) {
+static int run_place(struct run *run, const char *directory, struct place **ret)
+{
 	struct run_place *at;
 	int r;
 
@@ -86,7 +88,8 @@ static int run_place(struct run *run, const char *directory, struct place **ret)
 }
 
 /* Find the engine and the place of JOB. */
-static int running_find(struct run *run, struct running *running, struct job *job) {
+static int running_find(struct run *run, struct running *running, struct job *job)
+{
 	const struct options *options = &job->options;
 	const char *directory = options->directory ? options->directory : run->config->directory;
 	uint32_t kinds = workload_kinds(options), missing;
@@ -108,7 +111,8 @@ static int running_find(struct run *run, struct running *running, struct job *jo
 }
 
 /* Make the parent of RUNNING's job, and the layers that must be there. */
-static int running_prepare(struct run *run, struct running *running) {
+static int running_prepare(struct run *run, struct running *running)
+{
 	const struct options *options = &running->job->options;
 	const struct place *place = running->place;
 	char name[FIXTURE_NAME_SIZE];
@@ -132,7 +136,8 @@ static int running_prepare(struct run *run, struct running *running) {
 }
 
 /* Set up the threads of RUNNING, which is the INDEX-th job of its group. */
-static int running_threads(struct run *run, struct running_group *group, struct running *running, size_t index) {
+static int running_threads(struct run *run, struct running_group *group, struct running *running, size_t index)
+{
 	const struct options *options = &running->job->options;
 	char prefix[WORKLOAD_PREFIX_SIZE];
 
@@ -155,7 +160,8 @@ static int running_threads(struct run *run, struct running_group *group, struct 
 }
 
 /* Open the engines of RUNNING's threads. */
-static int running_open(struct run *run, struct running *running) {
+static int running_open(struct run *run, struct running *running)
+{
 	for (uint32_t i = 0; i < running->count; i++) {
 		struct worker *worker = &running->workers[i];
 		char reason[512] = "";
@@ -169,7 +175,8 @@ static int running_open(struct run *run, struct running *running) {
 }
 
 /* Let the kernel finish what was begun before, so that it does not run on the time that is measured. */
-static int group_settle(struct run *run, struct running_group *group) {
+static int group_settle(struct run *run, struct running_group *group)
+{
 	for (size_t i = 0; i < group->count; i++) {
 		uint64_t ns;
 		int r;
@@ -185,7 +192,8 @@ static int group_settle(struct run *run, struct running_group *group) {
 }
 
 /* Begin to measure the process's memory anew. */
-static void rss_reset(void) {
+static void rss_reset(void)
+{
 	int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0)
@@ -198,7 +206,8 @@ static void rss_reset(void) {
 }
 
 /* Tell the peak of the process's resident memory, in KiB. */
-static uint64_t rss_peak(void) {
+static uint64_t rss_peak(void)
+{
 	FILE *file = fopen("/proc/self/status", "re");
 	unsigned long long kib = 0;
 	char line[256];
@@ -212,7 +221,8 @@ static uint64_t rss_peak(void) {
 }
 
 /* Show how far GROUP has come. */
-static void group_show(struct running_group *group, struct eta *eta) {
+static void group_show(struct running_group *group, struct eta *eta)
+{
 	if (!eta->shown)
 		return;
 	eta_clear(eta);
@@ -223,7 +233,8 @@ static void group_show(struct running_group *group, struct eta *eta) {
 }
 
 /* Wait for the first COUNT threads of GROUP. */
-static void group_join(struct running_group *group, uint32_t count, struct eta *eta) {
+static void group_join(struct running_group *group, uint32_t count, struct eta *eta)
+{
 	for (size_t i = 0; i < group->count; i++) {
 		for (uint32_t k = 0; k < group->jobs[i].count && count; k++, count--) {
 			struct timespec until;
@@ -240,7 +251,8 @@ static void group_join(struct running_group *group, uint32_t count, struct eta *
 }
 
 /* Start the threads and wait until they have ended. */
-static int group_measure(struct run *run, struct running_group *group) {
+static int group_measure(struct run *run, struct running_group *group)
+{
 	struct eta eta = {0};
 	uint32_t started = 0;
 	int r = 0;
@@ -269,12 +281,14 @@ static int group_measure(struct run *run, struct running_group *group) {
 }
 
 /* Tell the seconds of TIME. */
-static double seconds(struct timeval time) {
+static double seconds(struct timeval time)
+{
 	return (double)time.tv_sec + (double)time.tv_usec / 1e6;
 }
 
 /* Fill in what the process used while GROUP ran. */
-static void collect_usage(const struct running_group *group, struct result *result) {
+static void collect_usage(const struct running_group *group, struct result *result)
+{
 	struct rusage now, children;
 	double elapsed = (double)group->elapsed_ns / (double)NS_PER_S;
 
@@ -295,7 +309,8 @@ static void collect_usage(const struct running_group *group, struct result *resu
 }
 
 /* Read the figures of WORKER's engine into its statistics. */
-static void collect_figures(const struct running_group *group, struct worker *worker) {
+static void collect_figures(const struct running_group *group, struct worker *worker)
+{
 	struct bench_figure figure;
 
 	for (unsigned i = 0; worker->engine->figure && worker->engine->figure(worker->context, i, &figure); i++)
@@ -308,7 +323,8 @@ static void collect_figures(const struct running_group *group, struct worker *wo
 
 /* Add one result for COUNT threads of RUNNING, from FIRST on. */
 static int collect_result(struct run *run, const struct running_group *group, const struct running *running,
-			  uint32_t first, uint32_t count, const struct result *common) {
+			  uint32_t first, uint32_t count, const struct result *common)
+{
 	struct result *result = results_add(run->results);
 	int r = 0;
 
@@ -326,7 +342,8 @@ static int collect_result(struct run *run, const struct running_group *group, co
 }
 
 /* Read the cleaner's backlog, close the engines (open files would hold it up), and time how long it takes to drain. */
-static void collect_cleaner(struct run *run, struct running_group *group, struct result *result) {
+static void collect_cleaner(struct run *run, struct running_group *group, struct result *result)
+{
 	const struct place *place = group->jobs[0].place;
 
 	if (place)
@@ -343,7 +360,8 @@ static void collect_cleaner(struct run *run, struct running_group *group, struct
 
 /* Add the results of RUNNING, and write its logs. */
 static int collect_job(struct run *run, const struct running_group *group, const struct running *running,
-		       const struct result *common) {
+		       const struct result *common)
+{
 	const struct options *options = &running->job->options;
 	bool merged = options->group_reporting || options->claim || running->job->engines;
 	uint32_t step = merged ? running->count : 1;
@@ -360,7 +378,8 @@ static int collect_job(struct run *run, const struct running_group *group, const
 }
 
 /* Turn what the threads of GROUP counted into results. COMMITS is the count at the beginning, UINT64_MAX: unknown. */
-static int group_collect(struct run *run, struct running_group *group, uint64_t commits, uint32_t round) {
+static int group_collect(struct run *run, struct running_group *group, uint64_t commits, uint32_t round)
+{
 	struct result common = {.group = run->groups, .round = round, .interrupted = *run->stop};
 	const struct place *place = group->jobs[0].place;
 	int r = 0;
@@ -377,7 +396,8 @@ static int group_collect(struct run *run, struct running_group *group, uint64_t 
 }
 
 /* Close engines, free threads, remove layers. */
-static int group_close(struct run *run, struct running_group *group) {
+static int group_close(struct run *run, struct running_group *group)
+{
 	int first = 0;
 
 	for (size_t i = 0; i < group->count; i++) {
@@ -396,7 +416,8 @@ static int group_close(struct run *run, struct running_group *group) {
 }
 
 /* Set up all jobs of GROUP. */
-static int group_open(struct run *run, struct running_group *group, struct job *const *jobs) {
+static int group_open(struct run *run, struct running_group *group, struct job *const *jobs)
+{
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < group->count; i++) {
@@ -412,7 +433,8 @@ static int group_open(struct run *run, struct running_group *group, struct job *
 	return r == 0 ? group_settle(run, group) : r;
 }
 
-int run_group(struct run *run, struct job *const *jobs, size_t count, uint32_t round) {
+int run_group(struct run *run, struct job *const *jobs, size_t count, uint32_t round)
+{
 	struct running_group group = {.count = count, .shared.stop = run->stop};
 	uint64_t commits = UINT64_MAX;
 	int r, last;
@@ -432,7 +454,8 @@ int run_group(struct run *run, struct job *const *jobs, size_t count, uint32_t r
 	return r < 0 ? r : last;
 }
 
-int run_pair(struct run *run, struct job *job, char *const *engines, uint32_t repeat) {
+int run_pair(struct run *run, struct job *job, char *const *engines, uint32_t repeat)
+{
 	size_t count = 0;
 
 	while (engines[count])
@@ -453,7 +476,8 @@ int run_pair(struct run *run, struct job *job, char *const *engines, uint32_t re
 }
 
 /* Run the jobs of the set once. */
-static int run_round(struct run *run, struct job **jobs, uint32_t round) {
+static int run_round(struct run *run, struct job **jobs, uint32_t round)
+{
 	const struct job_set *set = run->set;
 	size_t begin = 0;
 
@@ -472,7 +496,8 @@ static int run_round(struct run *run, struct job **jobs, uint32_t round) {
 	return 0;
 }
 
-int run_all(struct run *run, uint32_t repeat) {
+int run_all(struct run *run, uint32_t repeat)
+{
 	struct job **jobs = calloc(run->set->count, sizeof(*jobs));
 	int r = jobs ? 0 : fail(run, -ENOMEM, "out of memory");
 
@@ -484,7 +509,8 @@ int run_all(struct run *run, uint32_t repeat) {
 	return r;
 }
 
-int run_finish(struct run *run) {
+int run_finish(struct run *run)
+{
 	int first = 0;
 
 	for (size_t i = 0; i < run->places_count; i++) {

@@ -21,7 +21,8 @@
 #define SUBVOLUME_INODE 256
 
 /* Is the directory at ROOT's path still the one that was made? */
-static int root_verify(const struct safety_root *root) {
+static int root_verify(const struct safety_root *root)
+{
 	struct stat st;
 
 	if (lstat(root->path, &st) < 0)
@@ -29,7 +30,8 @@ static int root_verify(const struct safety_root *root) {
 	return st.st_dev == root->device && st.st_ino == root->inode ? 0 : -EPERM;
 }
 
-int safety_root_make(struct safety_root *root, const char *directory, const char *prefix) {
+int safety_root_make(struct safety_root *root, const char *directory, const char *prefix)
+{
 	char *real = realpath(directory, NULL);
 	struct stat st;
 	int length;
@@ -56,7 +58,8 @@ int safety_root_make(struct safety_root *root, const char *directory, const char
 	return 0;
 }
 
-int safety_root_remove(struct safety_root *root) {
+int safety_root_remove(struct safety_root *root)
+{
 	int r = root_verify(root);
 
 	close(root->fd);
@@ -66,7 +69,8 @@ int safety_root_remove(struct safety_root *root) {
 	return rmdir(root->path) < 0 ? -errno : 0;
 }
 
-int safety_open(const struct safety_root *root, const char *relative, int flags) {
+int safety_open(const struct safety_root *root, const char *relative, int flags)
+{
 	struct open_how how = {
 		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
@@ -76,7 +80,8 @@ int safety_open(const struct safety_root *root, const char *relative, int flags)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-int safety_check(const struct safety_root *root, const char *path) {
+int safety_check(const struct safety_root *root, const char *path)
+{
 	size_t length = strlen(root->path);
 	int r = root_verify(root), fd;
 
@@ -97,7 +102,8 @@ int safety_check(const struct safety_root *root, const char *path) {
 	return 0;
 }
 
-bool safety_is_subvolume(int fd) {
+bool safety_is_subvolume(int fd)
+{
 	struct statfs sf;
 	struct stat st;
 
@@ -105,7 +111,8 @@ bool safety_is_subvolume(int fd) {
 	       st.st_ino == SUBVOLUME_INODE;
 }
 
-int safety_destroy(int fd, const char *name) {
+int safety_destroy(int fd, const char *name)
+{
 	struct btrfs_ioctl_vol_args_v2 args = {0};
 
 	if (strlen(name) >= sizeof(args.name))
@@ -117,7 +124,8 @@ int safety_destroy(int fd, const char *name) {
 static int empty_directory(int fd, unsigned depth);
 
 /* Remove the directory NAME of FD with all that is in it. */
-static int remove_directory(int fd, const char *name, unsigned depth) {
+static int remove_directory(int fd, const char *name, unsigned depth)
+{
 	struct safety_root parent = {.fd = fd};
 
 	bool subvolume;
@@ -143,7 +151,8 @@ static int remove_directory(int fd, const char *name, unsigned depth) {
 }
 
 /* Remove what is in the directory FD, which is closed. */
-static int empty_directory(int fd, unsigned depth) {
+static int empty_directory(int fd, unsigned depth)
+{
 	DIR *directory = depth < SAFETY_DEPTH_MAX ? fdopendir(fd) : NULL;
 	struct dirent *entry;
 	int first = 0;
@@ -167,7 +176,8 @@ static int empty_directory(int fd, unsigned depth) {
 	return first;
 }
 
-int safety_empty(const struct safety_root *root, const char *relative) {
+int safety_empty(const struct safety_root *root, const char *relative)
+{
 	int r = root_verify(root), fd;
 
 	if (r < 0)

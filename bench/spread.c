@@ -5,19 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-void spread_add(struct spread *spread, double value) {
+void spread_add(struct spread *spread, double value)
+{
 	if (spread->count < SPREAD_VALUES_MAX)
 		spread->values[spread->count++] = value;
 }
 
 /* Order two doubles. */
-static int by_value(const void *a, const void *b) {
+static int by_value(const void *a, const void *b)
+{
 	double x = *(const double *)a, y = *(const double *)b;
 
 	return (x > y) - (x < y);
 }
 
-double spread_median(const struct spread *spread) {
+double spread_median(const struct spread *spread)
+{
 	double sorted[SPREAD_VALUES_MAX];
 	size_t half = spread->count / 2;
 
@@ -28,7 +31,8 @@ double spread_median(const struct spread *spread) {
 	return spread->count & 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
-double spread_min(const struct spread *spread) {
+double spread_min(const struct spread *spread)
+{
 	double min = spread->count ? spread->values[0] : 0;
 
 	for (size_t i = 1; i < spread->count; i++)
@@ -37,7 +41,8 @@ double spread_min(const struct spread *spread) {
 	return min;
 }
 
-double spread_max(const struct spread *spread) {
+double spread_max(const struct spread *spread)
+{
 	double max = spread->count ? spread->values[0] : 0;
 
 	for (size_t i = 1; i < spread->count; i++)

@@ -10,7 +10,8 @@
 
 #include "clock.h"
 
-int stats_init(struct stats *stats, uint32_t kinds) {
+int stats_init(struct stats *stats, uint32_t kinds)
+{
 	memset(stats, 0, sizeof(*stats));
 	for (uint32_t kind = 0; kind < BENCH_KINDS; kind++) {
 		if (!(kinds & BENCH_BIT(kind)))
@@ -22,7 +23,8 @@ int stats_init(struct stats *stats, uint32_t kinds) {
 	return 0;
 }
 
-void stats_reset(struct stats *stats, uint64_t now) {
+void stats_reset(struct stats *stats, uint64_t now)
+{
 	for (uint32_t kind = 0; kind < BENCH_KINDS; kind++)
 		if (stats->kinds[kind] && (stats->kinds[kind]->units || stats->kinds[kind]->errors))
 			memset(stats->kinds[kind], 0, sizeof(*stats->kinds[kind]));
@@ -33,7 +35,8 @@ void stats_reset(struct stats *stats, uint64_t now) {
 }
 
 /* Double the width of SERIES' slots. */
-static void series_fold(struct series *series) {
+static void series_fold(struct series *series)
+{
 	for (size_t i = 0; i < SERIES_SLOTS / 2; i++)
 		series->slots[i] = series->slots[2 * i] + series->slots[2 * i + 1];
 	memset(series->slots + SERIES_SLOTS / 2, 0, sizeof(series->slots) / 2);
@@ -41,7 +44,8 @@ static void series_fold(struct series *series) {
 	series->end_slot = (series->end_slot + 1) / 2;
 }
 
-void series_add(struct series *series, uint64_t time_ns, uint32_t units) {
+void series_add(struct series *series, uint64_t time_ns, uint32_t units)
+{
 	uint64_t slot;
 
 	if (!series->width_ns)
@@ -53,13 +57,15 @@ void series_add(struct series *series, uint64_t time_ns, uint32_t units) {
 		series->end_slot = slot + 1;
 }
 
-void series_merge(struct series *series, const struct series *from) {
+void series_merge(struct series *series, const struct series *from)
+{
 	for (uint64_t i = 0; i < from->end_slot; i++)
 		if (from->slots[i])
 			series_add(series, i * from->width_ns, from->slots[i]);
 }
 
-uint32_t stats_depth_slot(uint64_t count) {
+uint32_t stats_depth_slot(uint64_t count)
+{
 	uint32_t slot = 0;
 
 	while (count > 1 && slot < STATS_LEVELS - 1) {
@@ -69,7 +75,8 @@ uint32_t stats_depth_slot(uint64_t count) {
 	return slot;
 }
 
-uint32_t stats_burst_slot(uint64_t count) {
+uint32_t stats_burst_slot(uint64_t count)
+{
 	uint32_t slot = count ? 1 : 0;
 
 	for (uint64_t limit = 4; count > limit && slot < STATS_LEVELS - 1; limit *= 2)
@@ -78,7 +85,8 @@ uint32_t stats_burst_slot(uint64_t count) {
 }
 
 /* Add the kind FROM to KIND. */
-static void kind_merge(struct kind_stats *kind, const struct kind_stats *from) {
+static void kind_merge(struct kind_stats *kind, const struct kind_stats *from)
+{
 	histogram_merge(&kind->slat, &from->slat);
 	histogram_merge(&kind->clat, &from->clat);
 	histogram_merge(&kind->lat, &from->lat);
@@ -87,7 +95,8 @@ static void kind_merge(struct kind_stats *kind, const struct kind_stats *from) {
 	kind->errors += from->errors;
 }
 
-int stats_merge(struct stats *stats, const struct stats *from) {
+int stats_merge(struct stats *stats, const struct stats *from)
+{
 	bool first = !stats->start_ns;
 
 	for (uint32_t kind = 0; kind < BENCH_KINDS; kind++) {
@@ -123,14 +132,16 @@ int stats_merge(struct stats *stats, const struct stats *from) {
 }
 
 /* Find the figure NAME, NULL when there is none. */
-static struct stats_figure *figure_find(struct stats *stats, const char *name) {
+static struct stats_figure *figure_find(struct stats *stats, const char *name)
+{
 	for (uint32_t i = 0; i < stats->figures_count; i++)
 		if (!strcmp(stats->figures[i].name, name))
 			return &stats->figures[i];
 	return NULL;
 }
 
-void stats_figure(struct stats *stats, const struct bench_figure *figure) {
+void stats_figure(struct stats *stats, const struct bench_figure *figure)
+{
 	struct stats_figure *found = figure_find(stats, figure->name);
 
 	if (!found) {
@@ -148,15 +159,18 @@ void stats_figure(struct stats *stats, const struct bench_figure *figure) {
 		found->value = figure->value;
 }
 
-const struct stats_figure *stats_find_figure(const struct stats *stats, const char *name) {
+const struct stats_figure *stats_find_figure(const struct stats *stats, const char *name)
+{
 	return figure_find((struct stats *)stats, name);
 }
 
-uint64_t stats_duration(const struct stats *stats) {
+uint64_t stats_duration(const struct stats *stats)
+{
 	return stats->end_ns > stats->start_ns ? stats->end_ns - stats->start_ns : 1;
 }
 
-uint64_t stats_units(const struct stats *stats) {
+uint64_t stats_units(const struct stats *stats)
+{
 	uint64_t units = 0;
 
 	for (uint32_t kind = 0; kind < BENCH_KINDS; kind++)
@@ -165,7 +179,8 @@ uint64_t stats_units(const struct stats *stats) {
 	return units;
 }
 
-struct stats_rate series_rate(const struct series *series, uint64_t duration_ns) {
+struct stats_rate series_rate(const struct series *series, uint64_t duration_ns)
+{
 	struct stats_rate rate = {0};
 	uint64_t sample_ns = duration_ns >= NS_PER_S ? NS_PER_S / 2 : duration_ns / 2, per, samples;
 	double sum = 0, squares = 0;
@@ -196,7 +211,8 @@ struct stats_rate series_rate(const struct series *series, uint64_t duration_ns)
 	return rate;
 }
 
-void stats_destroy(struct stats *stats) {
+void stats_destroy(struct stats *stats)
+{
 	for (uint32_t kind = 0; kind < BENCH_KINDS; kind++)
 		free(stats->kinds[kind]);
 	memset(stats, 0, sizeof(*stats));

@@ -27,7 +27,8 @@
 #define STOP_POLL_NS (100 * NS_PER_MS)
 
 /* Sleep until the clock shows WHEN, or the run is stopped. */
-static void sleep_until(const struct worker *worker, uint64_t when) {
+static void sleep_until(const struct worker *worker, uint64_t when)
+{
 	uint64_t now = clock_ns();
 
 	while (now < when && !*worker->shared->stop) {
@@ -41,7 +42,8 @@ static void sleep_until(const struct worker *worker, uint64_t when) {
 
 /* Append what SLOT's operation took to the log. */
 static void log_add(struct worker *worker, uint64_t now, enum bench_kind kind, uint64_t slat, uint64_t clat,
-		    uint64_t lat) {
+		    uint64_t lat)
+{
 	if (worker->log_count == worker->log_capacity) {
 		uint64_t capacity = worker->log_capacity * 2;
 		struct log_entry *log = NULL;
@@ -60,7 +62,8 @@ static void log_add(struct worker *worker, uint64_t now, enum bench_kind kind, u
 }
 
 /* Keep the first failure, and begin nothing more. */
-static void record_error(struct worker *worker, const struct slot *slot) {
+static void record_error(struct worker *worker, const struct slot *slot)
+{
 	struct stats *stats = &worker->stats;
 
 	worker->ended = true;
@@ -72,7 +75,8 @@ static void record_error(struct worker *worker, const struct slot *slot) {
 }
 
 /* Count SLOT's operation, which ended at NOW. */
-static void record(struct worker *worker, const struct slot *slot, uint64_t now) {
+static void record(struct worker *worker, const struct slot *slot, uint64_t now)
+{
 	struct stats *stats = &worker->stats;
 	struct kind_stats *kind = stats->kinds[slot->op.kind];
 	uint64_t lat = now - slot->due_ns, clat, slat = 0;
@@ -103,7 +107,8 @@ static void record(struct worker *worker, const struct slot *slot, uint64_t now)
 }
 
 /* Take note that SLOT's operation has ended. */
-static void slot_ended(struct worker *worker, struct slot *slot) {
+static void slot_ended(struct worker *worker, struct slot *slot)
+{
 	uint64_t now = clock_ns();
 
 	record(worker, slot, now);
@@ -120,12 +125,14 @@ static void slot_ended(struct worker *worker, struct slot *slot) {
 }
 
 /* The engine's way to say that OP has ended: see struct bench_env. */
-static void complete(void *thread, struct bench_op *op) {
+static void complete(void *thread, struct bench_op *op)
+{
 	slot_ended(thread, (struct slot *)op);
 }
 
 /* Hand SLOT's operation to the engine, waiting where it has no room. */
-static void issue(struct worker *worker, struct slot *slot, uint64_t now) {
+static void issue(struct worker *worker, struct slot *slot, uint64_t now)
+{
 	int r;
 
 	slot->issued_ns = now;
@@ -152,7 +159,8 @@ static void issue(struct worker *worker, struct slot *slot, uint64_t now) {
 }
 
 /* Move the time that the next operation is due. */
-static void pace(struct worker *worker, uint64_t now) {
+static void pace(struct worker *worker, uint64_t now)
+{
 	if (worker->options->rate_iops)
 		worker->due_ns += NS_PER_S / worker->options->rate_iops;
 	else if (worker->options->thinktime)
@@ -160,7 +168,8 @@ static void pace(struct worker *worker, uint64_t now) {
 }
 
 /* Begin all that can begin now. Returns false when nothing may begin before something in flight has ended. */
-static bool issue_all(struct worker *worker, uint64_t *now) {
+static bool issue_all(struct worker *worker, uint64_t *now)
+{
 	bool paced = worker->options->rate_iops || worker->options->thinktime;
 	uint64_t issued = 0;
 
@@ -190,7 +199,8 @@ static bool issue_all(struct worker *worker, uint64_t *now) {
 }
 
 /* Begin to count when the ramp time is over; end when the runtime is, or the run is stopped. */
-static void check_time(struct worker *worker, uint64_t now) {
+static void check_time(struct worker *worker, uint64_t now)
+{
 	const struct options *options = worker->options;
 
 	if (!worker->measuring && now - worker->begin_ns >= options->ramp_time) {
@@ -205,7 +215,8 @@ static void check_time(struct worker *worker, uint64_t now) {
 }
 
 /* Wait for something that is in flight, but no longer than until the next operation is due. */
-static void wait_some(struct worker *worker, uint64_t now) {
+static void wait_some(struct worker *worker, uint64_t now)
+{
 	uint64_t timeout = UINT64_MAX;
 	int r;
 
@@ -222,7 +233,8 @@ static void wait_some(struct worker *worker, uint64_t now) {
 }
 
 /* Keep operations in flight until the work or the time is over, then wait for the last ones. */
-static void run(struct worker *worker) {
+static void run(struct worker *worker)
+{
 	uint64_t now = worker->begin_ns = worker->due_ns = clock_ns();
 
 	for (;;) {
@@ -242,7 +254,8 @@ static void run(struct worker *worker) {
 	}
 }
 
-void worker_gate(struct worker_shared *shared, int gate) {
+void worker_gate(struct worker_shared *shared, int gate)
+{
 	pthread_mutex_lock(&shared->mutex);
 	shared->gate = gate;
 	pthread_cond_broadcast(&shared->opened);
@@ -250,7 +263,8 @@ void worker_gate(struct worker_shared *shared, int gate) {
 }
 
 /* Wait for the gate. Returns whether to begin. */
-static bool gate_wait(struct worker_shared *shared) {
+static bool gate_wait(struct worker_shared *shared)
+{
 	int gate;
 
 	pthread_mutex_lock(&shared->mutex);
@@ -261,7 +275,8 @@ static bool gate_wait(struct worker_shared *shared) {
 }
 
 /* The thread. */
-static void *worker_thread(void *argument) {
+static void *worker_thread(void *argument)
+{
 	struct worker *worker = argument;
 	int r = 0;
 
@@ -282,21 +297,24 @@ static void *worker_thread(void *argument) {
 }
 
 /* Tell an engine the value of an option of its job. */
-static uint64_t env_option(const struct bench_env *env, const char *key) {
+static uint64_t env_option(const struct bench_env *env, const char *key)
+{
 	const struct worker *worker = env->harness;
 
 	return options_number(worker->options, key);
 }
 
 /* Let an engine destroy PATH only below the run's own directory. */
-static int env_permit(const struct bench_env *env, const char *path) {
+static int env_permit(const struct bench_env *env, const char *path)
+{
 	const struct worker *worker = env->harness;
 
 	return worker->place ? safety_check(&worker->place->root, path) : -EPERM;
 }
 
 /* Fill in what the engine is told. */
-static void env_init(struct worker *worker) {
+static void env_init(struct worker *worker)
+{
 	worker->env = (struct bench_env){
 		.home = worker->place ? worker->place->home : NULL,
 		.subvolumes = worker->place ? worker->place->subvolumes : NULL,
@@ -310,7 +328,8 @@ static void env_init(struct worker *worker) {
 	};
 }
 
-int worker_init(struct worker *worker, const char *prefix, uint64_t seed) {
+int worker_init(struct worker *worker, const char *prefix, uint64_t seed)
+{
 	int r = workload_init(&worker->workload, worker->options, prefix, seed);
 
 	if (r < 0)
@@ -338,7 +357,8 @@ int worker_init(struct worker *worker, const char *prefix, uint64_t seed) {
 	return stats_init(&worker->stats, worker->workload.kinds);
 }
 
-int worker_start(struct worker *worker) {
+int worker_start(struct worker *worker)
+{
 	pthread_attr_t attributes;
 	int r;
 
@@ -349,7 +369,8 @@ int worker_start(struct worker *worker) {
 	return r;
 }
 
-void worker_close(struct worker *worker) {
+void worker_close(struct worker *worker)
+{
 	if (!worker->context)
 		return;
 	for (uint32_t i = 0; worker->engine->forget && i < worker->depth; i++)
@@ -359,7 +380,8 @@ void worker_close(struct worker *worker) {
 	worker->context = NULL;
 }
 
-void worker_destroy(struct worker *worker) {
+void worker_destroy(struct worker *worker)
+{
 	worker_close(worker);
 	for (uint32_t i = 0; worker->slots && i < worker->depth; i++)
 		workload_slot_destroy(&worker->slots[i]);

@@ -19,7 +19,8 @@
 #define READS (BENCH_BIT(BENCH_GET) | BENCH_BIT(BENCH_USAGE) | BENCH_BIT(BENCH_WALK) | BENCH_BIT(BENCH_CHOWN) | \
 	       BENCH_BIT(BENCH_RELABEL))
 
-uint64_t random_next(uint64_t *state) {
+uint64_t random_next(uint64_t *state)
+{
 	/* xorshift64*: its period is 2^64 - 1, and it needs no table. */
 	*state ^= *state >> 12;
 	*state ^= *state << 25;
@@ -28,7 +29,8 @@ uint64_t random_next(uint64_t *state) {
 }
 
 /* Add NUMBER as the youngest. Returns 0 or -ENOMEM. */
-static int live_push(struct live *live, uint64_t number) {
+static int live_push(struct live *live, uint64_t number)
+{
 	if (live->count == live->capacity) {
 		uint64_t capacity = live->capacity ? live->capacity * 2 : 64;
 		uint64_t *items = malloc(capacity * sizeof(*items));
@@ -45,7 +47,8 @@ static int live_push(struct live *live, uint64_t number) {
 }
 
 /* Take the oldest. */
-static uint64_t live_pop(struct live *live) {
+static uint64_t live_pop(struct live *live)
+{
 	uint64_t number = live->items[live->head];
 
 	live->head = (live->head + 1) & (live->capacity - 1);
@@ -53,7 +56,8 @@ static uint64_t live_pop(struct live *live) {
 	return number;
 }
 
-uint32_t workload_kinds(const struct options *options) {
+uint32_t workload_kinds(const struct options *options)
+{
 	uint32_t kinds = 0;
 
 	if (options->rw < BENCH_KINDS)
@@ -67,7 +71,8 @@ uint32_t workload_kinds(const struct options *options) {
 }
 
 /* Tell how many layers or calls one loop is when nothing says. */
-static uint64_t work_default(const struct options *options) {
+static uint64_t work_default(const struct options *options)
+{
 	if (options->rw == BENCH_NOOP)
 		return WORKLOAD_NOOPS_DEFAULT;
 	return options->rw < BENCH_KINDS && (BENCH_BIT(options->rw) & READS & ~BENCH_BIT(BENCH_GET)) ?
@@ -75,7 +80,8 @@ static uint64_t work_default(const struct options *options) {
 }
 
 /* Set how much there is to do, and how many layers must be there for it. */
-static void work_init(struct workload *workload) {
+static void work_init(struct workload *workload)
+{
 	const struct options *options = workload->options;
 	uint64_t work = options->number_ios;
 
@@ -92,7 +98,8 @@ static void work_init(struct workload *workload) {
 }
 
 /* Make the groups of forkjoin and pipeline: as many as fill the depth. */
-static int groups_init(struct workload *workload) {
+static int groups_init(struct workload *workload)
+{
 	const struct options *options = workload->options;
 	uint64_t count = options->iodepth;
 
@@ -111,7 +118,8 @@ static int groups_init(struct workload *workload) {
 	return 0;
 }
 
-int workload_init(struct workload *workload, const struct options *options, const char *prefix, uint64_t seed) {
+int workload_init(struct workload *workload, const struct options *options, const char *prefix, uint64_t seed)
+{
 	*workload = (struct workload){.options = options, .kinds = workload_kinds(options)};
 	snprintf(workload->prefix, sizeof(workload->prefix), "%s", prefix);
 	fixture_name(options, workload->parent);
@@ -128,12 +136,14 @@ int workload_init(struct workload *workload, const struct options *options, cons
 }
 
 /* Tell the most layers that one operation is about. */
-static uint64_t batch_max(const struct options *options) {
+static uint64_t batch_max(const struct options *options)
+{
 	return options->rw == WORKLOAD_MIX && options->remove_batch > options->batch ? options->remove_batch :
 										       options->batch;
 }
 
-int workload_slot_init(const struct workload *workload, struct slot *slot) {
+int workload_slot_init(const struct workload *workload, struct slot *slot)
+{
 	uint64_t count = batch_max(workload->options) + 1;
 	char *text;
 
@@ -151,13 +161,15 @@ int workload_slot_init(const struct workload *workload, struct slot *slot) {
 }
 
 /* Write the name of layer NUMBER as the INDEX-th of SLOT. */
-static void slot_name(const struct workload *workload, struct slot *slot, uint64_t index, uint64_t number) {
+static void slot_name(const struct workload *workload, struct slot *slot, uint64_t index, uint64_t number)
+{
 	snprintf(slot->names[index], WORKLOAD_NAME_SIZE, "%s%llu", workload->prefix,
 		 (unsigned long long)number);
 }
 
 /* Fill SLOT with a KIND of COUNT layers that are new. */
-static void fill_new(struct workload *workload, struct slot *slot, enum bench_kind kind, uint64_t count) {
+static void fill_new(struct workload *workload, struct slot *slot, enum bench_kind kind, uint64_t count)
+{
 	slot->op.kind = kind;
 	slot->op.count = (uint32_t)count;
 	slot->op.parent = kind == BENCH_SNAPSHOT ? workload->parent : NULL;
@@ -167,7 +179,8 @@ static void fill_new(struct workload *workload, struct slot *slot, enum bench_ki
 }
 
 /* Fill SLOT with the removal of the COUNT oldest. */
-static void fill_remove(struct workload *workload, struct slot *slot, uint64_t count) {
+static void fill_remove(struct workload *workload, struct slot *slot, uint64_t count)
+{
 	slot->op.kind = BENCH_REMOVE;
 	slot->op.count = (uint32_t)count;
 	for (uint64_t i = 0; i < count; i++)
@@ -175,7 +188,8 @@ static void fill_remove(struct workload *workload, struct slot *slot, uint64_t c
 }
 
 /* Fill SLOT with a KIND on a live layer drawn at random. */
-static void fill_read(struct workload *workload, struct slot *slot, enum bench_kind kind) {
+static void fill_read(struct workload *workload, struct slot *slot, enum bench_kind kind)
+{
 	const struct live *live = &workload->live;
 	uint64_t index = random_next(&workload->random) % live->count;
 
@@ -186,7 +200,8 @@ static void fill_read(struct workload *workload, struct slot *slot, enum bench_k
 
 /* Fill SLOT with a KIND, if there are layers for it. */
 static enum workload_next fill_kind(struct workload *workload, struct slot *slot, enum bench_kind kind,
-				    uint64_t batch) {
+				    uint64_t batch)
+{
 	if (batch > workload->left)
 		batch = workload->left;
 	switch (kind) {
@@ -212,7 +227,8 @@ static enum workload_next fill_kind(struct workload *workload, struct slot *slot
 }
 
 /* Fill SLOT with a kind drawn by the percentages; with one that makes layers when there are too few for it. */
-static enum workload_next next_mix(struct workload *workload, struct slot *slot) {
+static enum workload_next next_mix(struct workload *workload, struct slot *slot)
+{
 	const struct options *options = workload->options;
 	uint64_t draw = random_next(&workload->random) % 100;
 	enum workload_next next;
@@ -228,7 +244,8 @@ static enum workload_next next_mix(struct workload *workload, struct slot *slot)
 }
 
 /* Tell how many operations GROUP has in its phase. */
-static uint32_t group_total(const struct workload *workload, const struct group *group) {
+static uint32_t group_total(const struct workload *workload, const struct group *group)
+{
 	uint32_t width = (uint32_t)workload->options->width;
 
 	if (!group->removing || workload->options->churn == CHURN_PIPELINE)
@@ -237,14 +254,16 @@ static uint32_t group_total(const struct workload *workload, const struct group 
 }
 
 /* Has GROUP an operation that can begin now? */
-static bool group_is_ready(const struct workload *workload, const struct group *group) {
+static bool group_is_ready(const struct workload *workload, const struct group *group)
+{
 	if (workload->options->churn == CHURN_PIPELINE && !group->removing)
 		return group->issued == group->done && group->issued < workload->options->width;
 	return group->issued < group_total(workload, group);
 }
 
 /* Fill SLOT with the next operation of GROUP. */
-static void group_fill(struct workload *workload, struct slot *slot, struct group *group) {
+static void group_fill(struct workload *workload, struct slot *slot, struct group *group)
+{
 	uint64_t parent = batch_max(workload->options);
 	bool pipeline = workload->options->churn == CHURN_PIPELINE;
 	uint32_t index = group->issued++;
@@ -269,7 +288,8 @@ static void group_fill(struct workload *workload, struct slot *slot, struct grou
 }
 
 /* Fill SLOT with an operation of a group that has one. */
-static enum workload_next next_group(struct workload *workload, struct slot *slot) {
+static enum workload_next next_group(struct workload *workload, struct slot *slot)
+{
 	uint32_t index;
 
 	if (!workload->ready_count)
@@ -283,7 +303,8 @@ static enum workload_next next_group(struct workload *workload, struct slot *slo
 }
 
 /* Take GROUP to its next phase. */
-static void group_turn(struct workload *workload, struct group *group) {
+static void group_turn(struct workload *workload, struct group *group)
+{
 	bool forkjoin = workload->options->churn == CHURN_FORKJOIN;
 
 	group->issued = group->done = 0;
@@ -302,7 +323,8 @@ static void group_turn(struct workload *workload, struct group *group) {
 }
 
 /* Take note that an operation of GROUP INDEX has ended. */
-static void group_ended(struct workload *workload, uint32_t index) {
+static void group_ended(struct workload *workload, uint32_t index)
+{
 	struct group *group = &workload->groups[index];
 	bool ready = group_is_ready(workload, group);
 
@@ -313,7 +335,8 @@ static void group_ended(struct workload *workload, uint32_t index) {
 }
 
 /* Fill SLOT for churn=set. */
-static enum workload_next next_set(struct workload *workload, struct slot *slot) {
+static enum workload_next next_set(struct workload *workload, struct slot *slot)
+{
 	if (slot->remove_next && workload->live.count) {
 		slot->remove_next = false;
 		fill_remove(workload, slot, 1);
@@ -324,7 +347,8 @@ static enum workload_next next_set(struct workload *workload, struct slot *slot)
 	return WORKLOAD_OPERATION;
 }
 
-enum workload_next workload_next(struct workload *workload, struct slot *slot) {
+enum workload_next workload_next(struct workload *workload, struct slot *slot)
+{
 	const struct options *options = workload->options;
 	enum workload_next next;
 
@@ -343,7 +367,8 @@ enum workload_next workload_next(struct workload *workload, struct slot *slot) {
 	return next;
 }
 
-int workload_ended(struct workload *workload, struct slot *slot) {
+int workload_ended(struct workload *workload, struct slot *slot)
+{
 	int r = 0;
 
 	if (workload->groups) {
@@ -359,11 +384,13 @@ int workload_ended(struct workload *workload, struct slot *slot) {
 	return r;
 }
 
-void workload_slot_destroy(struct slot *slot) {
+void workload_slot_destroy(struct slot *slot)
+{
 	free(slot->names);
 }
 
-void workload_destroy(struct workload *workload) {
+void workload_destroy(struct workload *workload)
+{
 	free(workload->live.items);
 	free(workload->groups);
 	free(workload->ready);

@@ -88,7 +88,6 @@ enum varve_operation {
 	VARVE_SYNC,
 	VARVE_SWEEP,
 	VARVE_STATUS,
-	VARVE_CHANGES,
 	VARVE_OPERATIONS, /**< How many there are; not one of them. */
 };
 
@@ -101,7 +100,7 @@ enum varve_operation {
 struct varve_failure {
 	int error;		/**< Negative errno; 0: nothing failed, and the rest is empty. */
 	const char *operation;	/**< "create", "remove", ..., "open". */
-	const char *step;	/**< The step within it: "SNAPSHOT"; "CHECK" when the arguments were refused. */
+	const char *step;	/**< The step within it: "STAGE"; "CHECK" when the arguments were refused. */
 	const char *call;	/**< The system call or ioctl: "BTRFS_IOC_SNAP_CREATE_V2"; NULL when there was none. */
 	char id[VARVE_ID_MAX + 1];			/**< The layer, or "". A longer id is cut. */
 	char path[VARVE_FAILURE_PATH_SIZE];		/**< The path that the call was about, or "". */
@@ -110,8 +109,8 @@ struct varve_failure {
 
 /**
  * Write one line about FAILURE into BUFFER (SIZE bytes, always ends in NUL) and return BUFFER. For instance
- * `create web-1: SNAPSHOT: BTRFS_IOC_SNAP_CREATE_V2 /pool/subvolumes/web-1: File exists`. Bytes of ids and paths that
- * do not print are shown as \xHH. Any thread; never fails.
+ * `create web-1: STAGE: fstatat /pool/subvolumes/web-1: File exists`. Bytes of ids and paths that are not printable
+ * ASCII are shown as \xHH. Any thread; never fails.
  */
 char *varve_strerror(const struct varve_failure *failure, char *buffer, size_t size);
 
@@ -145,7 +144,7 @@ struct varve_layer_info {
 /** What a sweep did. */
 struct varve_sweep_report {
 	uint64_t staging_removed;	/**< Half-made layers of processes that are gone. */
-	uint64_t trash_removed;		/**< Half-destroyed layers, whosoever left them. */
+	uint64_t trash_removed;		/**< Half-destroyed layers of processes that are gone. */
 	uint64_t quota_files_removed;	/**< quotas/ID files without a layer ID. */
 	uint64_t failures;		/**< Leftovers that could not be removed; the first one is the result's failure. */
 };
@@ -154,19 +153,6 @@ struct varve_sweep_report {
 struct varve_status_entry {
 	const char *key;	/**< Lower case words, joined by '_': "kernel", "cleaner_backlog". */
 	const char *value;	/**< Text for a person or a program. */
-};
-
-/** What became of a path; the values are the letters that commands print. */
-enum varve_change_kind {
-	VARVE_CHANGE_ADD = 'A',
-	VARVE_CHANGE_DELETE = 'D',
-	VARVE_CHANGE_MODIFY = 'M',
-};
-
-/** A path of a layer that is not as it was in its parent. */
-struct varve_change {
-	const char *path;		/**< Absolute within the layer: "/etc/passwd". Any bytes but NUL. */
-	enum varve_change_kind kind;	/**< What became of it. */
 };
 
 /** How a request ended, as its callback sees it. Fields that the operation does not name are 0 or NULL. */
@@ -185,8 +171,6 @@ struct varve_result {
 	const struct varve_sweep_report *sweep;	/**< sweep; also when error is not 0. */
 	const struct varve_status_entry *status;/**< status. */
 	size_t status_count;			/**< status: how many lines. */
-	const struct varve_change *changes;	/**< changes: the paths, sorted bytewise, each once. */
-	size_t changes_count;			/**< changes: how many. */
 };
 
 /**
@@ -242,7 +226,8 @@ struct varve_config {
  * NULL) tells why.
  *
  * Errors: -EINVAL (a number out of its range, an option that is not known or does not parse, an unknown flag),
- * -ENOTSUP (the home is not on btrfs; an option this kernel cannot serve), -ENOTDIR, -EACCES, -EROFS, -EMFILE, -ENOMEM,
+ * -ENAMETOOLONG (the home's path leaves no room for an id), -ENOENT (VARVE_OPEN_EXISTING and no home), -ENOTSUP (the home
+ * is not on btrfs; an option this version or kernel cannot serve), -ENOTDIR, -EACCES, -EROFS, -EMFILE, -ENOMEM,
  * -EPERM (VARVE_OPEN_PRIVATE_MOUNT without privilege). Privilege: none beyond write access to the home.
  * A crash leaves at most empty directories.
  */
@@ -416,35 +401,6 @@ int varve_layer_list(struct varve_store *store, varve_callback *callback, void *
 int varve_layer_info(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
 		     varve_request *ret_request);
 
-/* ---- what is in a layer ------------------------------------------------------------------------------------------
- *
- * Calls that look into a layer compare it with a parent: another layer; or, where that is NULL, the layer that it is a
- * snapshot of, if this store (still) has it; or, where that is "", nothing, so that everything is new.
- */
-
-/** Walk both layers even where their trees could be searched for what is newer. Slow; the result is the same. */
-#define VARVE_CHANGES_WALK (1u << 4)
-
-/**
- * Tell which paths of layer ID differ from those of PARENT: result->changes. The directories above a changed path are
- * told as modified; a deleted directory is told without what was in it; the root itself is not told. A path is modified
- * when its type, mode, owner, group, device, modification time (one without nanoseconds is equal to all of its second),
- * size (but of directories), link target, security.capability or user.* attributes differ. FLAGS: VARVE_CHANGES_WALK or 0.
- *
- * Where one layer descends from the other, or both from a third, in any number of snapshots that are still there, btrfs
- * itself is asked what is newer than the snapshot: the time depends on the number of changes, not on that of files. What
- * is in memory alone is written out first, for the whole file system. This takes CAP_SYS_ADMIN; without it, and for
- * unrelated layers, both trees are walked.
- *
- * Files that are written to meanwhile are told as they were or as they are. The place of a subvolume that is nested in
- * the parent is an empty directory in the layer: what was in it is told as deleted. Mounts are not entered.
- *
- * Errors in the callback: -ENOENT (no such layer or parent), -ENOTDIR, -EINVAL (not a layer of this store), -EACCES,
- * -ENOMEM, -ECANCELED, -EIO. Nothing is changed.
- */
-int varve_layer_changes(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
-			varve_callback *callback, void *user_data, varve_request *ret_request);
-
 /* ---- the store's upkeep ------------------------------------------------------------------------------------------ */
 
 /** varve_sync: wait, too, until the kernel has dropped every removed subvolume of the file system. */
@@ -452,7 +408,8 @@ int varve_layer_changes(struct varve_store *store, const char *id, const char *p
 
 /**
  * Make all that ended before this call durable, what was written into layers included: flush and commit the file system.
- * With VARVE_SYNC_CLEAN in FLAGS wait until the space of all removed layers is free, too; on Linux before 6.13 that takes CAP_SYS_ADMIN (-EPERM).
+ * With VARVE_SYNC_CLEAN in FLAGS wait until the space of all removed layers is free, too; on Linux before 6.13 that takes
+ * CAP_SYS_ADMIN (-EPERM).
  */
 int varve_sync(struct varve_store *store, uint32_t flags, varve_callback *callback, void *user_data,
 	       varve_request *ret_request);
@@ -591,10 +548,6 @@ int varve_layer_list_wait(struct varve_store *store, char ***ret_ids, size_t *re
 /** Blocking varve_layer_info(). */
 int varve_layer_info_wait(struct varve_store *store, const char *id, struct varve_layer_info *ret_info,
 			  struct varve_failure *ret_failure);
-
-/** Blocking varve_layer_changes(). *RET_CHANGES, of *RET_COUNT changes, is to be freed with one free(). */
-int varve_layer_changes_wait(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
-			     struct varve_change **ret_changes, size_t *ret_count, struct varve_failure *ret_failure);
 
 /** Blocking varve_sync(). */
 int varve_sync_wait(struct varve_store *store, uint32_t flags, struct varve_failure *ret_failure);

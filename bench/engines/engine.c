@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of engines, and the loader of external ones. */
-#include "../engine.h"
+#include "engine.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -16,12 +16,14 @@ static const struct bench_engine *const engines[] = {
 #undef ENGINE
 };
 
-const struct bench_engine *engine_at(size_t index) {
+const struct bench_engine *engine_at(size_t index)
+{
 	return index < sizeof(engines) / sizeof(*engines) ? engines[index] : NULL;
 }
 
 /* Load the engine in the shared object PATH, which stays loaded. */
-static const struct bench_engine *engine_load(const char *path, char *error, size_t size) {
+static const struct bench_engine *engine_load(const char *path, char *error, size_t size)
+{
 	const struct bench_engine *engine;
 	void *object = strchr(path, '/') ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
 
@@ -44,7 +46,8 @@ static const struct bench_engine *engine_load(const char *path, char *error, siz
 	return NULL;
 }
 
-const struct bench_engine *engine_find(const char *name, char *error, size_t size) {
+const struct bench_engine *engine_find(const char *name, char *error, size_t size)
+{
 	if (!strncmp(name, EXTERNAL, strlen(EXTERNAL)))
 		return engine_load(name + strlen(EXTERNAL), error, size);
 	for (size_t i = 0; i < sizeof(engines) / sizeof(*engines); i++)

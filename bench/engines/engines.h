@@ -3,7 +3,7 @@
 #ifndef BENCH_ENGINES_H
 #define BENCH_ENGINES_H
 
-#include "../engine.h"
+#include "engine.h"
 
 #define ENGINE(name) extern const struct bench_engine engine_##name;
 #include "list.h"
@@ -20,5 +20,11 @@ int layer_destroy(int fd, const char *name);
 
 /* Wait for the transaction that is in flight on FD's file system. Returns 0 or -errno. */
 int layer_commit(int fd);
+
+/* Find the command NAME in PATH; its path goes to RET (SIZE bytes). Returns 0 or -ENOENT. */
+int program_find(const char *name, char *ret, size_t size);
+
+/* Run the program ARGUMENTS[0] with ARGUMENTS (NULL last). Returns 0 or -errno; -EREMOTEIO: it failed. */
+int program_run(char *const *arguments);
 
 #endif

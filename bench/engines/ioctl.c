@@ -23,7 +23,8 @@ struct bare {
 	char parent[PARENT_SIZE];	/* Its name. */
 };
 
-static int bare_open(const struct bench_env *env, void **ret_context, char *error, size_t size) {
+static int bare_open(const struct bench_env *env, void **ret_context, char *error, size_t size)
+{
 	struct bare *bare = calloc(1, sizeof(*bare));
 
 	if (!bare)
@@ -43,7 +44,8 @@ static int bare_open(const struct bench_env *env, void **ret_context, char *erro
 }
 
 /* Make NAME from PARENT, which stays open for the next one. */
-static int bare_snapshot(struct bare *bare, const char *name, const char *parent) {
+static int bare_snapshot(struct bare *bare, const char *name, const char *parent)
+{
 	if (bare->parent_fd < 0 || strcmp(bare->parent, parent)) {
 		if (bare->parent_fd >= 0)
 			close(bare->parent_fd);
@@ -56,7 +58,8 @@ static int bare_snapshot(struct bare *bare, const char *name, const char *parent
 }
 
 /* Do KIND to NAME. */
-static int bare_one(struct bare *bare, enum bench_kind kind, const char *name, const char *parent) {
+static int bare_one(struct bare *bare, enum bench_kind kind, const char *name, const char *parent)
+{
 	struct stat st;
 
 	switch (kind) {
@@ -73,7 +76,8 @@ static int bare_one(struct bare *bare, enum bench_kind kind, const char *name, c
 	}
 }
 
-static int bare_queue(void *context, struct bench_op *op) {
+static int bare_queue(void *context, struct bench_op *op)
+{
 	struct bare *bare = context;
 	/* A snapshot is durable when its ioctl returns: it has committed. The others ride the next commit. */
 	bool commit = (bare->env->flags & BENCH_DURABLE) && (op->kind == BENCH_CREATE || op->kind == BENCH_REMOVE);
@@ -91,7 +95,8 @@ static int bare_queue(void *context, struct bench_op *op) {
 	return BENCH_DONE;
 }
 
-static void bare_close(void *context) {
+static void bare_close(void *context)
+{
 	struct bare *bare = context;
 
 	if (bare->parent_fd >= 0)

@@ -8,14 +8,16 @@
 #include "engines.h"
 
 /* Copy NAME into the SIZE bytes at FIELD. Returns 0 or -ENAMETOOLONG. */
-static int set_name(char *field, size_t size, const char *name) {
+static int set_name(char *field, size_t size, const char *name)
+{
 	if (strlen(name) >= size)
 		return -ENAMETOOLONG;
 	strcpy(field, name);
 	return 0;
 }
 
-int layer_create(int fd, const char *name) {
+int layer_create(int fd, const char *name)
+{
 	struct btrfs_ioctl_vol_args args = {0};
 	int r = set_name(args.name, sizeof(args.name), name);
 
@@ -24,7 +26,8 @@ int layer_create(int fd, const char *name) {
 	return ioctl(fd, BTRFS_IOC_SUBVOL_CREATE, &args) < 0 ? -errno : 0;
 }
 
-int layer_snapshot(int fd, const char *name, int source) {
+int layer_snapshot(int fd, const char *name, int source)
+{
 	struct btrfs_ioctl_vol_args_v2 args = {.fd = source};
 	int r = set_name(args.name, sizeof(args.name), name);
 
@@ -33,7 +36,8 @@ int layer_snapshot(int fd, const char *name, int source) {
 	return ioctl(fd, BTRFS_IOC_SNAP_CREATE_V2, &args) < 0 ? -errno : 0;
 }
 
-int layer_destroy(int fd, const char *name) {
+int layer_destroy(int fd, const char *name)
+{
 	struct btrfs_ioctl_vol_args args = {0};
 	int r = set_name(args.name, sizeof(args.name), name);
 
@@ -42,7 +46,8 @@ int layer_destroy(int fd, const char *name) {
 	return ioctl(fd, BTRFS_IOC_SNAP_DESTROY, &args) < 0 ? -errno : 0;
 }
 
-int layer_commit(int fd) {
+int layer_commit(int fd)
+{
 	uint64_t transid = 0;
 
 	if (ioctl(fd, BTRFS_IOC_START_SYNC, &transid) < 0 || ioctl(fd, BTRFS_IOC_WAIT_SYNC, &transid) < 0)

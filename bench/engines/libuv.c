@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <uv.h>
 
-#include "../clock.h"
+#include "clock.h"
 #include "engines.h"
 
 /* A context. */
@@ -20,11 +20,13 @@ struct uv_context {
 };
 
 /* The empty job, on a thread of libuv's pool. */
-static void uv_work(uv_work_t *work) {
+static void uv_work(uv_work_t *work)
+{
 }
 
 /* Report the end of a job, on the loop's thread. */
-static void uv_worked(uv_work_t *work, int status) {
+static void uv_worked(uv_work_t *work, int status)
+{
 	struct bench_op *op = work->data;
 	struct uv_context *uv = work->loop->data;
 
@@ -34,13 +36,15 @@ static void uv_worked(uv_work_t *work, int status) {
 }
 
 /* End the wait. */
-static void uv_timed_out(uv_timer_t *timer) {
+static void uv_timed_out(uv_timer_t *timer)
+{
 	struct uv_context *uv = timer->data;
 
 	uv->timed_out = true;
 }
 
-static int uv_context_open(const struct bench_env *env, void **ret_context, char *error, size_t size) {
+static int uv_context_open(const struct bench_env *env, void **ret_context, char *error, size_t size)
+{
 	struct uv_context *uv = calloc(1, sizeof(*uv));
 	int r;
 
@@ -59,7 +63,8 @@ static int uv_context_open(const struct bench_env *env, void **ret_context, char
 	return 0;
 }
 
-static int uv_context_queue(void *context, struct bench_op *op) {
+static int uv_context_queue(void *context, struct bench_op *op)
+{
 	struct uv_context *uv = context;
 	uv_work_t *work = op->engine_data;
 	int r;
@@ -74,7 +79,8 @@ static int uv_context_queue(void *context, struct bench_op *op) {
 	return r < 0 ? r : BENCH_QUEUED;
 }
 
-static int uv_context_wait(void *context, unsigned min, uint64_t timeout_ns) {
+static int uv_context_wait(void *context, unsigned min, uint64_t timeout_ns)
+{
 	struct uv_context *uv = context;
 
 	uv->completed = 0;
@@ -87,12 +93,14 @@ static int uv_context_wait(void *context, unsigned min, uint64_t timeout_ns) {
 	return 0;
 }
 
-static void uv_context_forget(void *context, struct bench_op *op) {
+static void uv_context_forget(void *context, struct bench_op *op)
+{
 	free(op->engine_data);
 	op->engine_data = NULL;
 }
 
-static void uv_context_close(void *context) {
+static void uv_context_close(void *context)
+{
 	struct uv_context *uv = context;
 
 	uv_close((uv_handle_t *)&uv->timer, NULL);

@@ -12,7 +12,8 @@ struct noop {
 	struct bench_op *ops[];		/* env->depth places. */
 };
 
-static int noop_open(const struct bench_env *env, void **ret_context, char *error, size_t size) {
+static int noop_open(const struct bench_env *env, void **ret_context, char *error, size_t size)
+{
 	struct noop *noop = calloc(1, sizeof(*noop) + env->depth * sizeof(noop->ops[0]));
 
 	if (!noop)
@@ -22,14 +23,16 @@ static int noop_open(const struct bench_env *env, void **ret_context, char *erro
 	return 0;
 }
 
-static int noop_queue(void *context, struct bench_op *op) {
+static int noop_queue(void *context, struct bench_op *op)
+{
 	struct noop *noop = context;
 
 	noop->ops[noop->count++] = op;
 	return BENCH_QUEUED;
 }
 
-static int noop_wait(void *context, unsigned min, uint64_t timeout_ns) {
+static int noop_wait(void *context, unsigned min, uint64_t timeout_ns)
+{
 	struct noop *noop = context;
 
 	for (uint32_t i = 0; i < noop->count; i++)
@@ -38,7 +41,8 @@ static int noop_wait(void *context, unsigned min, uint64_t timeout_ns) {
 	return 0;
 }
 
-static void noop_close(void *context) {
+static void noop_close(void *context)
+{
 	free(context);
 }
 

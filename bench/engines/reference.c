@@ -35,7 +35,8 @@ struct reference {
 typedef int visitor(struct reference *reference, const char *path, const struct stat *st);
 
 /* Visit PATH, whose status is ST, and all below it, by name. */
-static int walk(struct reference *reference, const char *path, const struct stat *st, visitor *visit) {
+static int walk(struct reference *reference, const char *path, const struct stat *st, visitor *visit)
+{
 	struct dirent **entries;
 	int count, r;
 
@@ -65,38 +66,44 @@ static int walk(struct reference *reference, const char *path, const struct stat
 }
 
 /* Visit all of layer PATH. */
-static int walk_layer(struct reference *reference, const char *path, visitor *visit) {
+static int walk_layer(struct reference *reference, const char *path, visitor *visit)
+{
 	struct stat st;
 
 	return lstat(path, &st) < 0 ? -errno : walk(reference, path, &st, visit);
 }
 
 /* Look at an entry and do nothing. */
-static int visit_nothing(struct reference *reference, const char *path, const struct stat *st) {
+static int visit_nothing(struct reference *reference, const char *path, const struct stat *st)
+{
 	return 0;
 }
 
 /* Sum up what is not a directory. */
-static int visit_usage(struct reference *reference, const char *path, const struct stat *st) {
+static int visit_usage(struct reference *reference, const char *path, const struct stat *st)
+{
 	if (!S_ISDIR(st->st_mode))
 		reference->bytes += (uint64_t)st->st_size;
 	return 0;
 }
 
 /* Give an entry another owner. */
-static int visit_chown(struct reference *reference, const char *path, const struct stat *st) {
+static int visit_chown(struct reference *reference, const char *path, const struct stat *st)
+{
 	return lchown(path, st->st_uid == OWNER ? 0 : OWNER, st->st_gid == OWNER ? 0 : OWNER) < 0 ? -errno : 0;
 }
 
 /* Give an entry a label. */
-static int visit_label(struct reference *reference, const char *path, const struct stat *st) {
+static int visit_label(struct reference *reference, const char *path, const struct stat *st)
+{
 	return lsetxattr(path, "security.selinux", LABEL, sizeof(LABEL), 0) < 0 ? -errno : 0;
 }
 
 static int destroy(struct reference *reference, const char *directory, const char *name);
 
 /* Destroy a subvolume that lies in the layer; what is walked itself comes last. */
-static int visit_destroy(struct reference *reference, const char *path, const struct stat *st) {
+static int visit_destroy(struct reference *reference, const char *path, const struct stat *st)
+{
 	char directory[PATH_MAX];
 	const char *name = strrchr(path, '/') + 1;
 	struct stat again;
@@ -112,7 +119,8 @@ static int visit_destroy(struct reference *reference, const char *path, const st
 }
 
 /* Walk NAME in DIRECTORY for nested subvolumes, then destroy it. */
-static int destroy(struct reference *reference, const char *directory, const char *name) {
+static int destroy(struct reference *reference, const char *directory, const char *name)
+{
 	char path[PATH_MAX];
 	const char *outer = reference->root;
 	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
@@ -133,12 +141,14 @@ static int destroy(struct reference *reference, const char *directory, const cha
 }
 
 /* Write HOME/FOLDER/ID into PATH. */
-static int home_path(const struct reference *reference, const char *folder, const char *id, char *path) {
+static int home_path(const struct reference *reference, const char *folder, const char *id, char *path)
+{
 	return snprintf(path, PATH_MAX, "%s/%s/%s", reference->env->home, folder, id) >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
 /* Create: look at the parent, open source and destination by path, one ioctl. */
-static int reference_create(struct reference *reference, const char *id, const char *parent) {
+static int reference_create(struct reference *reference, const char *id, const char *parent)
+{
 	const char *subvolumes = reference->env->subvolumes;
 	char path[PATH_MAX];
 	struct stat st;
@@ -164,7 +174,8 @@ static int reference_create(struct reference *reference, const char *id, const c
 }
 
 /* Remove: look at the layer and its quota file, walk and destroy, make sure that it is gone. */
-static int reference_remove(struct reference *reference, const char *id) {
+static int reference_remove(struct reference *reference, const char *id)
+{
 	char path[PATH_MAX], quota[PATH_MAX];
 	struct stat st;
 	int r = home_path(reference, "subvolumes", id, path);
@@ -184,7 +195,8 @@ static int reference_remove(struct reference *reference, const char *id) {
 }
 
 /* Get: look at the layer, read its quota file. */
-static int reference_get(struct reference *reference, const char *id) {
+static int reference_get(struct reference *reference, const char *id)
+{
 	char path[PATH_MAX], quota[QUOTA_SIZE];
 	struct stat st;
 	int r = home_path(reference, "subvolumes", id, path), fd;
@@ -204,7 +216,8 @@ static int reference_get(struct reference *reference, const char *id) {
 }
 
 /* Do KIND to layer ID. */
-static int reference_one(struct reference *reference, enum bench_kind kind, const char *id, const char *parent) {
+static int reference_one(struct reference *reference, enum bench_kind kind, const char *id, const char *parent)
+{
 	static visitor *const visits[BENCH_KINDS] = {
 		[BENCH_USAGE] = visit_usage,
 		[BENCH_WALK] = visit_nothing,
@@ -229,7 +242,8 @@ static int reference_one(struct reference *reference, enum bench_kind kind, cons
 	}
 }
 
-static int reference_open(const struct bench_env *env, void **ret_context, char *error, size_t size) {
+static int reference_open(const struct bench_env *env, void **ret_context, char *error, size_t size)
+{
 	struct reference *reference = calloc(1, sizeof(*reference));
 
 	if (!reference)
@@ -239,7 +253,8 @@ static int reference_open(const struct bench_env *env, void **ret_context, char 
 	return 0;
 }
 
-static int reference_queue(void *context, struct bench_op *op) {
+static int reference_queue(void *context, struct bench_op *op)
+{
 	struct reference *reference = context;
 
 	for (uint32_t i = 0; op->kind != BENCH_NOOP && i < op->count; i++) {
@@ -251,13 +266,15 @@ static int reference_queue(void *context, struct bench_op *op) {
 	return BENCH_DONE;
 }
 
-static void reference_reset(void *context) {
+static void reference_reset(void *context)
+{
 	struct reference *reference = context;
 
 	reference->entries = reference->bytes = 0;
 }
 
-static bool reference_figure(void *context, unsigned index, struct bench_figure *ret) {
+static bool reference_figure(void *context, unsigned index, struct bench_figure *ret)
+{
 	struct reference *reference = context;
 
 	if (index || !reference->entries)
@@ -266,7 +283,8 @@ static bool reference_figure(void *context, unsigned index, struct bench_figure 
 	return true;
 }
 
-static void reference_close(void *context) {
+static void reference_close(void *context)
+{
 	free(context);
 }
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "../clock.h"
+#include "clock.h"
 #include "engines.h"
 
 /* Callbacks in one varve_dispatch(): keeps a loop that has other work smooth, and is more than any job has in flight
@@ -28,7 +28,8 @@ struct adapter {
 };
 
 /* Open a store with FLAGS. */
-static int adapter_open(const struct bench_env *env, uint32_t flags, void **ret_context, char *error, size_t size) {
+static int adapter_open(const struct bench_env *env, uint32_t flags, void **ret_context, char *error, size_t size)
+{
 	struct varve_config config = VARVE_CONFIG_INIT;
 	struct adapter *adapter = calloc(1, sizeof(*adapter));
 	struct varve_failure failure;
@@ -54,16 +55,19 @@ static int adapter_open(const struct bench_env *env, uint32_t flags, void **ret_
 	return 0;
 }
 
-static int adapter_open_ring(const struct bench_env *env, void **ret_context, char *error, size_t size) {
+static int adapter_open_ring(const struct bench_env *env, void **ret_context, char *error, size_t size)
+{
 	return adapter_open(env, 0, ret_context, error, size);
 }
 
-static int adapter_open_threads(const struct bench_env *env, void **ret_context, char *error, size_t size) {
+static int adapter_open_threads(const struct bench_env *env, void **ret_context, char *error, size_t size)
+{
 	return adapter_open(env, VARVE_OPEN_NO_URING, ret_context, error, size);
 }
 
 /* The callback of every request. */
-static void adapter_ended(struct varve_store *store, const struct varve_result *result, void *user_data) {
+static void adapter_ended(struct varve_store *store, const struct varve_result *result, void *user_data)
+{
 	struct bench_op *op = user_data;
 	struct adapter *adapter = op->engine_data;
 
@@ -73,7 +77,8 @@ static void adapter_ended(struct varve_store *store, const struct varve_result *
 }
 
 /* Submit OP. */
-static int adapter_submit(struct adapter *adapter, struct bench_op *op) {
+static int adapter_submit(struct adapter *adapter, struct bench_op *op)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_store *store = adapter->store;
 
@@ -97,7 +102,8 @@ static int adapter_submit(struct adapter *adapter, struct bench_op *op) {
 	}
 }
 
-static int adapter_queue(void *context, struct bench_op *op) {
+static int adapter_queue(void *context, struct bench_op *op)
+{
 	int r;
 
 	op->engine_data = context;
@@ -108,7 +114,8 @@ static int adapter_queue(void *context, struct bench_op *op) {
 }
 
 /* Run the callbacks that are ready, and time that. */
-static int adapter_dispatch(struct adapter *adapter) {
+static int adapter_dispatch(struct adapter *adapter)
+{
 	uint64_t begin = clock_ns(), took;
 	int r = varve_dispatch(adapter->store, DISPATCH_MAX);
 
@@ -120,7 +127,8 @@ static int adapter_dispatch(struct adapter *adapter) {
 	return r;
 }
 
-static int adapter_wait(void *context, unsigned min, uint64_t timeout_ns) {
+static int adapter_wait(void *context, unsigned min, uint64_t timeout_ns)
+{
 	struct adapter *adapter = context;
 	struct pollfd pollfd = {.fd = varve_fd(adapter->store), .events = POLLIN};
 	struct timespec timeout = {(time_t)(timeout_ns / NS_PER_S), (long)(timeout_ns % NS_PER_S)};
@@ -141,7 +149,8 @@ static int adapter_wait(void *context, unsigned min, uint64_t timeout_ns) {
 	}
 }
 
-static void adapter_reset(void *context) {
+static void adapter_reset(void *context)
+{
 	struct adapter *adapter = context;
 
 	varve_statistics(adapter->store, &adapter->base);
@@ -149,7 +158,8 @@ static void adapter_reset(void *context) {
 	adapter->dispatches = 0;
 }
 
-static bool adapter_figure(void *context, unsigned index, struct bench_figure *ret) {
+static bool adapter_figure(void *context, unsigned index, struct bench_figure *ret)
+{
 	struct adapter *adapter = context;
 	const struct varve_statistics *now = &adapter->now, *base = &adapter->base;
 
@@ -179,7 +189,8 @@ static bool adapter_figure(void *context, unsigned index, struct bench_figure *r
 	return true;
 }
 
-static void adapter_close(void *context) {
+static void adapter_close(void *context)
+{
 	struct adapter *adapter = context;
 
 	varve_close(adapter->store);

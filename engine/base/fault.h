@@ -40,10 +40,10 @@ void fault_arm(struct fault *fault, enum fault_point point, long nth, int error,
 /* Slow path of fault_hit(). */
 int fault_pass(struct fault *fault, enum fault_point point);
 
-/* Pass POINT: 0, or the negative errno to fail with. */
+/* Pass POINT: 0, or the negative errno to fail with. Without a FAULT nothing fails. */
 static inline int fault_hit(struct fault *fault, enum fault_point point)
 {
-	if (__builtin_expect(!atomic_load_explicit(&fault->armed, memory_order_relaxed), 1))
+	if (!fault || __builtin_expect(!atomic_load_explicit(&fault->armed, memory_order_relaxed), 1))
 		return 0;
 	return fault_pass(fault, point);
 }

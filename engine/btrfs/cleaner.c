@@ -15,15 +15,16 @@ struct cleaner {
 	int error;
 	/* Destroyed when it was asked. */
 	uint64_t destroyed_asked;
-	/* Creates that wait for the number to fall; operations that wait for what was dead to be gone. */
-	struct list creates, drains;
+	/* Creates that wait for the number to fall; operations that wait for the next look. */
+	struct list creates, lookers;
 	/* The call that asks; is it under way. */
 	struct call call;
 	bool asking;
 	/* Wake the kernel's cleaner with the next question. */
 	bool wake;
-	/* When it was woken last. */
-	uint64_t woken_ns;
+	/* When it was woken last, when it answered last, whether the number had fallen then. */
+	uint64_t woken_ns, looked_ns;
+	bool progress;
 };
 
 int cleaner_init(struct varve_store *store)
@@ -34,7 +35,7 @@ int cleaner_init(struct varve_store *store)
 		return -ENOMEM;
 	cleaner->store = store;
 	list_init(&cleaner->creates);
-	list_init(&cleaner->drains);
+	list_init(&cleaner->lookers);
 	store->cleaner = cleaner;
 	return 0;
 }
@@ -62,31 +63,34 @@ static void cleaner_release_creates(struct cleaner *cleaner)
 		op_done(list_entry(link, struct op, link), 0);
 }
 
-/* Let those go on for whom what was dead is gone: the cleaner takes the oldest first. */
-static void cleaner_release_drains(struct cleaner *cleaner)
+/* Let those go on who wait for a look. */
+static void cleaner_release_lookers(struct cleaner *cleaner)
 {
 	struct list ops = LIST_INIT(ops), *link;
 
-	list_for_each_safe(pos, &cleaner->drains) {
-		struct op *op = list_entry(pos, struct op, link);
-
-		/* op->mark: how many were destroyed when it came. Those since are behind what it waits for. */
-		if (cleaner->destroyed_asked >= op->mark &&
-		    (cleaner->error || cleaner->counted <= cleaner->destroyed_asked - op->mark)) {
-			list_remove(pos);
-			list_append(&ops, pos);
-		}
-	}
+	list_splice(&ops, &cleaner->lookers);
 	while ((link = list_pop(&ops)))
 		op_done(list_entry(link, struct op, link), cleaner->error);
 }
 
+/* Ask the kernel how many are dead, unless it is being asked. */
 static void cleaner_ask(struct cleaner *cleaner);
 
 /* The timer: ask again. */
 static void cleaner_timer(struct varve_store *store)
 {
 	cleaner_ask(store->cleaner);
+}
+
+/* Ask when BACKLOG_POLL_MS have gone since the last answer: the kernel has no event for it. */
+static void cleaner_look_later(struct cleaner *cleaner)
+{
+	struct varve_store *store = cleaner->store;
+
+	if (cleaner->asking || store->timer_ns)
+		return;
+	store->timer = cleaner_timer;
+	store->timer_ns = cleaner->looked_ns + BACKLOG_POLL_MS * 1000000ull;
 }
 
 /* The kernel has answered. */
@@ -105,26 +109,27 @@ static void cleaner_asked(struct call *call)
 	store->statistics.cleaner_backlog = cleaner->dead;
 	pthread_mutex_unlock(&store->lock);
 	trace(&store->io.trace, TRACE_BTRFS, "cleaner: %llu dead", (unsigned long long)cleaner->dead);
+	cleaner->progress = cleaner->dead < before;
+	cleaner->looked_ns = now_ns();
 	cleaner_release_creates(cleaner);
-	cleaner_release_drains(cleaner);
-	if (list_empty(&cleaner->creates) && list_empty(&cleaner->drains))
-		return;
-	/* It gets on by itself, is at a large one, or sleeps: a commit may have come before what is dead was ready. */
-	cleaner->wake = cleaner->dead >= before && now_ns() - cleaner->woken_ns > BACKLOG_WAKE_MS * 1000000ull;
-	store->timer = cleaner_timer;
-	store->timer_ns = now_ns() + BACKLOG_POLL_MS * 1000000ull;
+	cleaner_release_lookers(cleaner);
+	if (!list_empty(&cleaner->creates))
+		cleaner_look_later(cleaner);
 }
 
-/* Ask the kernel how many are dead, unless it is being asked. */
 static void cleaner_ask(struct cleaner *cleaner)
 {
+	uint64_t now = now_ns();
+
 	if (cleaner->asking)
 		return;
 	cleaner->asking = true;
 	cleaner->store->background++;
 	cleaner->destroyed_asked = cleaner->destroyed;
+	/* It gets on by itself, is at a large one, or sleeps: a commit may have come before what is dead was ready. */
+	cleaner->wake = !cleaner->progress && now - cleaner->woken_ns > BACKLOG_WAKE_MS * 1000000ull;
 	if (cleaner->wake)
-		cleaner->woken_ns = now_ns();
+		cleaner->woken_ns = now;
 	call_function(&cleaner->call, LANE_COMMIT, "SUBVOL_SYNC_WAIT", cleaner_ask_run);
 	cleaner->call.done = cleaner_asked;
 	io_submit(&cleaner->store->io, &cleaner->call);
@@ -136,14 +141,15 @@ void cleaner_destroyed(struct varve_store *store)
 
 	cleaner->destroyed++;
 	cleaner->dead++;
-	if (cleaner->dead * 2 < store->settings.backlog_max || cleaner->asking)
+	/* Asked at each quarter of the bound, from the half on, not at each destroy. */
+	if (cleaner->dead * 2 < store->settings.backlog_max ||
+	    cleaner->destroyed - cleaner->destroyed_asked <= store->settings.backlog_max / 4)
 		return;
-	/* Asked at each quarter, not at each destroy. */
-	if (cleaner->destroyed - cleaner->destroyed_asked < store->settings.backlog_max / 4 + 1)
-		return;
-	cleaner->wake = true;
+	cleaner->progress = false;
 	cleaner_ask(cleaner);
 }
+
+/* ---- waiting ----------------------------------------------------------------------------------------------------- */
 
 /* Take OP out of the queue that it waits in. */
 static void cleaner_withdraw(struct op *op)
@@ -151,16 +157,12 @@ static void cleaner_withdraw(struct op *op)
 	list_remove(&op->link);
 }
 
-/* Let OP wait on LIST, and ask. */
+/* Let OP wait on LIST until the kernel was asked again. */
 static int cleaner_wait(struct cleaner *cleaner, struct list *list, struct op *op)
 {
 	op->withdraw = cleaner_withdraw;
-	op->mark = cleaner->destroyed;
 	list_append(list, &op->link);
-	if (!cleaner->store->timer_ns) {
-		cleaner->wake = true;
-		cleaner_ask(cleaner);
-	}
+	cleaner_look_later(cleaner);
 	return OP_WAIT;
 }
 
@@ -174,7 +176,7 @@ int cleaner_wait_room(struct op *op)
 	return cleaner_wait(op->request->store->cleaner, &op->request->store->cleaner->creates, op);
 }
 
-int cleaner_drain(struct op *op)
+int cleaner_wait_look(struct op *op)
 {
-	return cleaner_wait(op->request->store->cleaner, &op->request->store->cleaner->drains, op);
+	return cleaner_wait(op->request->store->cleaner, &op->request->store->cleaner->lookers, op);
 }

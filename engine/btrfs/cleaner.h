@@ -20,7 +20,7 @@ bool cleaner_room(const struct varve_store *store);
 /* Let OP wait until there is. Reactor. */
 int cleaner_wait_room(struct op *op);
 
-/* Let OP wait until what is dead now is gone. Reactor. */
-int cleaner_drain(struct op *op);
+/* Let OP wait until the kernel has been asked again, which wakes its cleaner where that has gone to sleep. Reactor. */
+int cleaner_wait_look(struct op *op);
 
 #endif

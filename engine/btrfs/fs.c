@@ -49,21 +49,66 @@ int fs_id(int fd, uint8_t *ret_id)
 	return 0;
 }
 
-int fs_dead_count_search(int fd, uint64_t *ret_count)
+/* Append ID. */
+static int fs_dead_add(struct fs_dead *dead, uint64_t id, struct fault *fault)
 {
+	if (dead->count == dead->capacity) {
+		size_t capacity = dead->capacity ? dead->capacity * 2 : 64;
+		uint64_t *ids = fault_realloc(fault, dead->ids, capacity * sizeof(*ids));
+
+		if (!ids)
+			return -ENOMEM;
+		dead->ids = ids;
+		dead->capacity = capacity;
+	}
+	dead->ids[dead->count++] = id;
+	return 0;
+}
+
+int fs_dead_collect(int fd, struct fs_dead *ret_dead, struct fault *fault)
+{
+	struct fs_dead dead = { 0 };
 	struct search search;
-	uint64_t count = 0;
 	int r = search_begin(&search, fd, BTRFS_ROOT_TREE_OBJECTID, BTRFS_ORPHAN_OBJECTID, BTRFS_ORPHAN_OBJECTID,
 			     BTRFS_ORPHAN_ITEM_KEY, BTRFS_ORPHAN_ITEM_KEY, 0);
 
-	while (!r && (r = search_next(&search)) > 0) {
-		count++;
-		r = 0;
-	}
+	/* The key of an orphan item is the number of the subvolume: they come in order. */
+	while (!r && (r = search_next(&search)) > 0)
+		r = fs_dead_add(&dead, search.header.offset, fault);
 	search_end(&search);
-	if (!r)
-		*ret_count = count;
+	if (r)
+		free(dead.ids);
+	else
+		*ret_dead = dead;
 	return r;
+}
+
+void fs_dead_intersect(struct fs_dead *dead, const struct fs_dead *now)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0, j = 0; i < dead->count && j < now->count;) {
+		if (dead->ids[i] == now->ids[j])
+			dead->ids[kept++] = now->ids[j++], i++;
+		else if (dead->ids[i] < now->ids[j])
+			i++;
+		else
+			j++;
+	}
+	dead->count = kept;
+}
+
+/* Count by searching, before Linux 6.13. */
+static int fs_dead_count_search(int fd, uint64_t *ret_count)
+{
+	struct fs_dead dead;
+	int r = fs_dead_collect(fd, &dead, NULL);
+
+	if (r)
+		return r;
+	*ret_count = dead.count;
+	free(dead.ids);
+	return 0;
 }
 
 int fs_dead_count(int fd, uint64_t *ret_count)
@@ -71,9 +116,7 @@ int fs_dead_count(int fd, uint64_t *ret_count)
 	struct abi_subvol_wait args = { .mode = ABI_SUBVOL_SYNC_COUNT };
 	int r = RET_NERRNO(ioctl(fd, ABI_SUBVOL_SYNC_WAIT, &args));
 
-	if (r == -ENOTTY)
-		return fs_dead_count_search(fd, ret_count);
 	if (!r)
 		*ret_count = args.count;
-	return r;
+	return r == -ENOTTY ? fs_dead_count_search(fd, ret_count) : r;
 }

@@ -3,7 +3,8 @@
 #ifndef VARVE_BTRFS_FS_H
 #define VARVE_BTRFS_FS_H
 
-#include <stdbool.h>
+#include "engine/base/fault.h"
+
 #include <stdint.h>
 
 /*
@@ -24,7 +25,19 @@ int fs_id(int fd, uint8_t *ret_id);
 /* How many dead subvolumes await the cleaner. Before Linux 6.13 it takes CAP_SYS_ADMIN (-EPERM). */
 int fs_dead_count(int fd, uint64_t *ret_count);
 
-/* The way fs_dead_count() goes where SUBVOL_SYNC_WAIT is missing: orphan items of the root tree. */
-int fs_dead_count_search(int fd, uint64_t *ret_count);
+/* Subvolumes that are dead and not dropped completely, in ascending order. */
+struct fs_dead {
+	uint64_t *ids;
+	size_t count, capacity;
+};
+
+/*
+ * Collect all of FD's file system: those that await the cleaner, the one that it is at, and those with open files. Exact,
+ * which fs_dead_count() is not: the cleaner takes one off its queue before it drops it. CAP_SYS_ADMIN.
+ */
+int fs_dead_collect(int fd, struct fs_dead *ret_dead, struct fault *fault);
+
+/* Take out of DEAD what is not in NOW. */
+void fs_dead_intersect(struct fs_dead *dead, const struct fs_dead *now);
 
 #endif

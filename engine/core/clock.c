@@ -186,10 +186,18 @@ static void clock_serial_done(struct call *call)
 	}
 }
 
+/* How many may be destroyed in one call: few while creates wait. */
+static unsigned clock_destroys_max(const struct clock *clock)
+{
+	if (list_empty(&clock->gather))
+		return DESTROYS_PER_CALL_MAX;
+	return DESTROYS_PER_BEAT_MAX - MIN(clock->destroyed, DESTROYS_PER_BEAT_MAX);
+}
+
 /* Hand what waits for the boundary to a lane thread. */
 static void clock_serial_begin(struct clock *clock)
 {
-	unsigned destroys_max = list_empty(&clock->gather) ? DESTROYS_PER_CALL_MAX : DESTROYS_PER_BEAT_MAX - MIN(clock->destroyed, DESTROYS_PER_BEAT_MAX);
+	unsigned destroys_max = clock_destroys_max(clock);
 	struct list *link;
 
 	list_splice(&clock->serial_ops, &clock->publish);

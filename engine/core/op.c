@@ -20,7 +20,6 @@ static const char *const operation_names[VARVE_OPERATIONS] = {
 	[VARVE_NOOP] = "noop",	   [VARVE_CREATE] = "create", [VARVE_REMOVE] = "remove", [VARVE_GET] = "get",
 	[VARVE_EXISTS] = "exists", [VARVE_LIST] = "list",     [VARVE_INFO] = "info",	 [VARVE_SYNC] = "sync",
 	[VARVE_SWEEP] = "sweep",   [VARVE_STATUS] = "status",
-	[VARVE_CHANGES] = "changes",
 };
 
 const char *operation_name(enum varve_operation operation)
@@ -32,6 +31,11 @@ const char *op_step_name(const struct op *op)
 {
 	return op->state < op->class->steps_count ? op->class->steps[op->state].name : "END";
 }
+
+/* Trace something about OP. */
+#define op_trace(op, format, ...)                                                                       \
+	trace(&(op)->request->store->io.trace, TRACE_OP, "op%" PRIu64 " %s %s: " format,                \
+	      (op)->request->handle, operation_name((op)->class->operation), (op)->id, __VA_ARGS__)
 
 /* Record ERROR of the current step, the first one only. */
 static void op_record(struct op *op, int error)
@@ -45,7 +49,8 @@ static void op_record(struct op *op, int error)
 	failure = fault_calloc(&store->io.fault, 1, sizeof(*failure));
 	if (!failure)
 		return;
-	failure_set(failure, error, operation_name(op->class->operation), op_step_name(op), error == -ECANCELED ? NULL : op->call.name, op->id);
+	failure_set(failure, error, operation_name(op->class->operation), op_step_name(op),
+		    error == -ECANCELED ? NULL : op->call.name, op->id);
 	if (op->place)
 		snprintf(place, sizeof(place), "%s/%s", store->layout.home, op->place);
 	failure_path(failure, op->place ? place : store->layout.home, op->subject);
@@ -61,8 +66,7 @@ static void op_end(struct op *op)
 	op->ended = true;
 	op->request->store->counters.running[op->class->operation] -= op->started;
 	op->state = op->class->steps_count;
-	trace(&op->request->store->io.trace, TRACE_OP, "op%" PRIu64 " %s %s: end %d", op->request->handle,
-	      operation_name(op->class->operation), op->id, op->error);
+	op_trace(op, "end %d", op->error);
 	for (size_t i = 0; i < OP_HOLDS_MAX; i++)
 		hold_release(&op->request->store->holds, &op->holds[i]);
 	request_op_ended(op->request, op);
@@ -75,8 +79,7 @@ static void op_set_state(struct op *op, unsigned state)
 	op->state = state;
 	op->detail = NULL;
 	op->call.name = NULL;
-	trace(&op->request->store->io.trace, TRACE_OP, "op%" PRIu64 " %s %s: %s", op->request->handle, operation_name(op->class->operation),
-	      op->id, op_step_name(op));
+	op_trace(op, "%s", op_step_name(op));
 }
 
 /* Where to go after NEXT was returned by a step: a state, OP_WAIT, or OP_END. */
@@ -85,8 +88,7 @@ static int op_next(struct op *op, int next)
 	const struct op_class *class = op->class;
 
 	if (next < 0) {
-		trace(&op->request->store->io.trace, TRACE_OP, "op%" PRIu64 " %s %s: %s failed: %d", op->request->handle,
-		      operation_name(class->operation), op->id, op_step_name(op), next);
+		op_trace(op, "%s failed: %d", op_step_name(op), next);
 		if (!op->error)
 			op_record(op, next);
 		next = op->state < class->unwind ? (int)class->unwind : (int)op->state + 1;

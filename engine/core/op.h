@@ -105,8 +105,6 @@ struct op {
 	unsigned holds_waiting;
 	/* Why it cannot even be queued for them; 0: it is. */
 	int start_error;
-	/* A number that the queue it waits in keeps with it. */
-	uint64_t mark;
 	/* Began; ended (kept to assert that it ends once). */
 	bool started, ended;
 };

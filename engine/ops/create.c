@@ -87,8 +87,16 @@ static int create_admit(struct op *op)
 {
 	if (cleaner_room(op->request->store))
 		return CREATE_OPEN;
+	return create_of(op)->flags & VARVE_CREATE_NOWAIT ? cleaner_wait_look(op) : cleaner_wait_room(op);
+}
+
+static int create_admitted(struct op *op, int result)
+{
+	/* What we count may be old; who does not want to wait is refused by what the kernel has just said. */
+	if (cleaner_room(op->request->store) || !(create_of(op)->flags & VARVE_CREATE_NOWAIT))
+		return CREATE_OPEN;
 	op->detail = "too many removed layers await the kernel's cleaner";
-	return create_of(op)->flags & VARVE_CREATE_NOWAIT ? -EAGAIN : cleaner_wait_room(op);
+	return -EAGAIN;
 }
 
 static int create_open(struct op *op)
@@ -271,7 +279,7 @@ static int create_undone(struct op *op, int result)
 }
 
 static const struct op_step create_steps[CREATE_STATES] = {
-	[CREATE_ADMIT] = { "ADMIT", create_admit, NULL },
+	[CREATE_ADMIT] = { "ADMIT", create_admit, create_admitted },
 	[CREATE_OPEN] = { "OPEN", create_open, create_opened },
 	[CREATE_STAGE] = { "STAGE", create_stage, create_stage_done },
 	[CREATE_PUBLISH] = { "PUBLISH", create_publish, create_publish_done },

@@ -1,11 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sync: flush and commit the file system and, where asked, wait for the cleaner. Undoes nothing; a crash loses nothing. */
+/*
+ * sync: flush and commit the file system and, where asked, wait until what is dead by then is gone. Undoes nothing; a
+ * crash loses nothing.
+ *
+ *	COMMIT   flushes and commits
+ *	CLEAN    looks which subvolumes are dead; then, each time the cleaner was asked, which of them still are
+ *	FREE     commits again: what the cleaner dropped is free space only after that
+ *
+ * Who may not search trees has only the length of the cleaner's queue to go by: then CLEAN waits until it was empty once,
+ * and the one that the cleaner has in hand may still be there.
+ */
 #include "engine/btrfs/cleaner.h"
+#include "engine/btrfs/fs.h"
 #include "engine/core/request.h"
 #include "engine/core/store.h"
 #include "engine/ops/ops.h"
 
-enum sync_state { SYNC_COMMIT, SYNC_CLEAN, SYNC_STATES };
+enum sync_state { SYNC_COMMIT, SYNC_CLEAN, SYNC_FREE, SYNC_STATES };
+
+struct sync {
+	struct op op;
+	/* What was dead at the beginning and still is. */
+	struct fs_dead dead;
+	/* Dead ones left. */
+	uint64_t left;
+	/* That has been looked at; it waits for the next look. */
+	bool begun, waiting;
+};
+
+static struct sync *sync_of(struct op *op)
+{
+	return container_of(op, struct sync, op);
+}
 
 static int sync_commit(struct op *op)
 {
@@ -20,24 +46,77 @@ static int sync_committed(struct op *op, int result)
 	return op->request->flags & VARVE_SYNC_CLEAN ? SYNC_CLEAN : OP_END;
 }
 
+/* Look what is left, on a lane thread. */
+static int sync_look_run(struct call *call)
+{
+	struct sync *sync = sync_of(container_of(call, struct op, call));
+	struct varve_store *store = sync->op.request->store;
+	struct fs_dead now;
+	int r;
+
+	if (!store->layout.privileged)
+		return fs_dead_count(store->layout.home_fd, &sync->left);
+	r = fs_dead_collect(store->layout.home_fd, &now, &store->io.fault);
+	if (r)
+		return r;
+	if (sync->begun) {
+		fs_dead_intersect(&sync->dead, &now);
+		free(now.ids);
+	} else
+		sync->dead = now;
+	sync->begun = true;
+	sync->left = sync->dead.count;
+	return 0;
+}
+
 static int sync_clean(struct op *op)
 {
-	op->call.name = "BTRFS_IOC_SUBVOL_SYNC_WAIT";
-	return cleaner_drain(op);
+	sync_of(op)->waiting = false;
+	call_function(&op->call, LANE_FS, "BTRFS_IOC_TREE_SEARCH_V2", sync_look_run);
+	return op_call(op);
+}
+
+static int sync_cleaned(struct op *op, int result)
+{
+	struct sync *sync = sync_of(op);
+
+	if (result < 0)
+		return result;
+	if (op->request->cancelled)
+		return -ECANCELED;
+	if (sync->waiting)
+		return sync_clean(op);
+	if (!sync->left)
+		return SYNC_FREE;
+	sync->waiting = true;
+	return cleaner_wait_look(op);
+}
+
+static int sync_free(struct op *op)
+{
+	op->call.name = "BTRFS_IOC_SYNC";
+	return clock_flush(op);
 }
 
 static const struct op_step sync_steps[SYNC_STATES] = {
 	[SYNC_COMMIT] = { "COMMIT", sync_commit, sync_committed },
-	[SYNC_CLEAN] = { "CLEAN", sync_clean, NULL },
+	[SYNC_CLEAN] = { "CLEAN", sync_clean, sync_cleaned },
+	[SYNC_FREE] = { "FREE", sync_free, NULL },
 };
+
+static void sync_release(struct op *op)
+{
+	free(sync_of(op)->dead.ids);
+}
 
 static const struct op_class sync_class = {
 	.operation = VARVE_SYNC,
-	.size = sizeof(struct op),
+	.size = sizeof(struct sync),
 	.steps = sync_steps,
 	.steps_count = SYNC_STATES,
 	.unwind = SYNC_STATES,
-	.cancel_last = SYNC_CLEAN,
+	.cancel_last = SYNC_FREE,
+	.release = sync_release,
 };
 
 int sync_submit(struct varve_store *store, uint32_t flags, const struct submit *submit)

@@ -211,7 +211,8 @@ static void check_step(unsigned number, const struct step *step) {
 	ck_assert_msg(either || record->error == step->error, "step %u, operation %d: expected %s, got %s at %s", number,
 		      record->operation, test_errno_name(step->error), test_errno_name(record->error),
 		      record->has_failure ? record->failure.step : "");
-	ck_assert_msg(record->exists == step->exists, "step %u: expected exists %d", number, step->exists);
+	ck_assert_msg(record->exists == step->exists, "step %u, operation %d: expected exists %d", number, record->operation,
+		      step->exists);
 }
 
 START_TEST(test_oracle) {

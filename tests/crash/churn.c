@@ -52,6 +52,7 @@ struct slot {
 	struct look look;	/* ... and looks like this. */
 	bool present_now;	/* Is there, as far as callbacks told. */
 	struct look look_now;
+	uint64_t told;		/* Ordinal + 1 of the newest request that told so. */
 	unsigned pending;	/* Requests on it that have not ended. */
 	unsigned children;	/* Creates in flight that start from it. */
 	bool nested;		/* Subvolumes are nested in it: it is no parent any more. */
@@ -107,12 +108,18 @@ static void on_term(int signal) {
 	stop = 1;
 }
 
-/* Give up: nothing was called back for too long. */
-static void on_alarm(int signal) {
-	static const char text[] = "churn: HANG: a callback or varve_close() is overdue\n";
+/* The load of this process, for on_alarm(). */
+static const struct churn *watched;
 
-	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
-		_exit(3);
+/* Give up: nothing was called back for too long. The process is at its end, so it may say in plain words what is missing. */
+static void on_alarm(int signal) {
+	dprintf(STDERR_FILENO, "churn: HANG: a callback or varve_close() is overdue; %u requests in flight:\n",
+		watched->in_flight);
+	for (const struct request *request = watched->requests; request; request = request->next)
+		for (size_t i = 0; !request->ended && i < request->count; i++)
+			dprintf(STDERR_FILENO, "churn: %s %s, ordinal %llu, parent %s\n",
+				request->operation == VARVE_CREATE ? "create" : "remove", request->items[i].slot->id,
+				(unsigned long long)request->items[i].ordinal, request->parent ? request->parent->id : "-");
 	_exit(3);
 }
 
@@ -262,7 +269,9 @@ static void item_end(struct request *request, struct item *item, const struct va
 	}
 	if (outcome->error < 0) {
 		churn->failed++;
-	} else {
+	} else if (item->ordinal >= slot->told) {
+		/* The callback of a batch comes after that of a later request on one of its ids. */
+		slot->told = item->ordinal + 1;
 		slot->present_now = request->operation == VARVE_CREATE;
 		slot->nested = false;
 		slot->look_now = request->look;
@@ -327,9 +336,9 @@ static void request_announce(struct request *request, bool durable, struct slot 
 
 		before[i] = *slot;
 		request->items[i].ordinal = churn->ordinal++;
-		record_write(churn->record, record_now(), "submit %llu %s %s %d %o %d %d",
+		record_write(churn->record, record_now(), "submit %llu %s %s %d %o %d %d %s",
 			     (unsigned long long)request->items[i].ordinal, create ? "create" : "remove", slot->id, look.base,
-			     look.mode, look.read_only, durable);
+			     look.mode, look.read_only, durable, request->parent ? request->parent->id : "-");
 		slot->present = create;
 		if (create)
 			slot->look = look;
@@ -390,6 +399,14 @@ static int request_submit(struct request *request) {
 	return 0;
 }
 
+/*
+ * Can SLOT be a parent whose look is known? Not if it is queued for more than its own create: should one of several
+ * requests be cancelled, the layer is another one than foreseen.
+ */
+static bool slot_is_parent(const struct slot *slot) {
+	return slot->present && !slot->nested && (slot->pending == 0 || (slot->pending == 1 && !slot->present_now));
+}
+
 /* Draw what the layers of REQUEST, a create, start from and look like. */
 static void draw_look(struct churn *churn, struct request *request) {
 	static const unsigned modes[] = { 0755, 0555, 0700, 01777 };
@@ -401,7 +418,7 @@ static void draw_look(struct churn *churn, struct request *request) {
 		return;
 	}
 	request->look = (struct look){ 1 + (int)draw(churn, CONTENT_BASES), 0755, chance(churn, 20) };
-	if (kind > 5 && parent->present && !parent->nested && parent != request->items[0].slot) {
+	if (kind > 5 && slot_is_parent(parent) && parent != request->items[0].slot) {
 		request->parent = parent;
 		request->look.base = parent->look.base;
 		request->look.mode = parent->look.mode;
@@ -648,6 +665,7 @@ int main(int argc, char **argv) {
 		perror(record);
 		return 2;
 	}
+	watched = &churn;
 	signal(SIGTERM, on_term);
 	signal(SIGALRM, on_alarm);
 	r = load(&churn, seconds);

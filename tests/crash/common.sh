@@ -4,6 +4,16 @@
 
 # shellcheck shell=bash disable=SC2034,SC2154
 
+# A mount namespace that is made by somebody else while our images are mounted would keep their loop devices busy after
+# we unmount them. The runner gives each test its own; without it, take one.
+if [ "$(id -u)" != 0 ]; then
+	echo "needs root, to mount images"
+	exit 77
+fi
+if [ -z "${VARVE_TEST_DIR:-}" ]; then
+	VARVE_TEST_DIR=unshared exec unshare --mount --propagation private -- "$0" "$@"
+fi
+
 crash=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd -- "$crash/../.." && pwd)
 build=${VARVE_BUILD:-$top/build}
@@ -14,7 +24,18 @@ mounts=()
 declare -A children=()
 
 say() { printf '%s: %s\n' "${0##*/}" "$*"; }
-fail() { say "FAILED (VARVE_TEST_SEED=$seed): $*"; exit 1; }
+
+# Fail with the words given. The records stay, for whoever wants to know what happened.
+fail() {
+	local kept i
+	kept=$(mktemp -d "${TMPDIR:-/tmp}/varve-crash-records.XXXXXX")
+	for i in "$work"/record*; do
+		[ ! -f "$i" ] || cp "$i" "$kept/"
+	done
+	say "FAILED (VARVE_TEST_SEED=$seed): $*"
+	say "the records are in $kept"
+	exit 1
+}
 skip() { say "skipped: $*"; exit 77; }
 
 # Undo everything: end our children, unmount in reverse order, remove the work directory.
@@ -30,7 +51,7 @@ cleanup() {
 		umount "${mounts[i]}" 2>/dev/null || umount -l "${mounts[i]}" || true
 	done
 	case $work in
-	*/varve-crash.??????) rm -rf --one-file-system "$work" ;;
+	*/varve-crash.??????) rm -rf --one-file-system "$work" || true ;;
 	esac
 	exit "$status"
 }
@@ -43,8 +64,6 @@ rounds_get() {
 	[ -z "${VARVE_TEST_SOAK:-}" ] || usual=$2
 	printf '%s\n' "${VARVE_TEST_ROUNDS:-$usual}"
 }
-
-[ "$(id -u)" = 0 ] || skip "needs root, to mount images"
 
 # Print the path of the helper program $1; compile it when the build has not.
 program() {
@@ -79,6 +98,16 @@ reflink_make() {
 	truncate -s "$1" "$work/reflink.img"
 	mkfs.xfs -q -m reflink=1 "$work/reflink.img"
 	mount_at "$work/reflink.img" "$work/reflink" -o loop
+}
+
+# Unmount $1. A loop device lets go of its file a moment after the file system on it was unmounted.
+umount_soon() {
+	local i
+	for ((i = 0; i < 200; i++)); do
+		umount "$1" 2>"$work/umount.out" && return
+		sleep 0.02
+	done
+	fail "$(cat "$work/umount.out")"
 }
 
 # Start the load on the home $1, with the record $2; further arguments are its own. Its process is $child.
@@ -116,15 +145,13 @@ sleep_random() {
 	sleep "$((ms / 1000)).$(printf '%03d' $((ms % 1000)))"
 }
 
-# Run verify with the arguments; it must find nothing wrong. A record of a failure is kept.
+# Run verify with the arguments; it must find nothing wrong.
 verify_all() {
-	local status=0 i kept
+	local status=0
 	"$verify" "$@" >"$work/verify.out" 2>&1 || status=$?
 	[ "$status" = 0 ] && return
 	cat "$work/verify.out"
-	kept=$(mktemp -d "${TMPDIR:-/tmp}/varve-crash-records.XXXXXX")
-	for i in "$work"/record*; do cp "$i" "$kept/"; done
-	fail "verify $* (status $status); the records are in $kept"
+	fail "verify $* (status $status)"
 }
 
 # Check the unmounted image $1 with btrfs check.

@@ -46,7 +46,7 @@ read_only_case() {
 	fail_under_load remount_read_only "$@"
 	mount -o remount,rw "$mnt"
 	verify_all --home "$mnt/home" --record "$record"
-	umount "$mnt"
+	umount_soon "$mnt"
 	image_check "$work/image"
 	rm -f "$work/image" "$record"*
 }
@@ -74,14 +74,14 @@ disk_case() {
 	mount_at "$work/disk" "$mnt" -o loop
 	"$churn" --prepare --home "$mnt/home"
 	fail_under_load "$@"
-	umount "$mnt"
-	umount "$work/disk"
+	umount_soon "$mnt"
+	umount_soon "$work/disk"
 	wait "$server" 2>/dev/null || [ "$1" = disk_vanishes ] || fail "logstore: $(cat "$work/logstore.out")"
 	unset "children[$server]"
 	image_check "$work/image"
 	mount_at "$work/image" "$mnt" -o loop
 	verify_all --home "$mnt/home" --record "$record" --model cut
-	umount "$mnt"
+	umount_soon "$mnt"
 	rm -f "$work/image" "$record"*
 }
 

@@ -27,7 +27,7 @@ kill_one() {
 	churn_start "$home" "$record" --seed "$((seed + $1))"
 	[ $((RANDOM % 8)) = 0 ] || churn_running "$record"
 	sleep_random 300
-	kill -9 "$child"
+	kill -9 "$child" || true
 	churn_end "$child" "$record" 137
 	touch "$record"
 	[ $((RANDOM % 2)) = 0 ] || options=(--unswept)
@@ -47,10 +47,10 @@ kill_one_of_two() {
 	victim=$child
 	churn_running "$one"
 	sleep_random 300
-	kill -9 "$victim"
+	kill -9 "$victim" || true
 	churn_end "$victim" "$one" 137
 	verify_all --home "$home" --record "$one" --ignore other-
-	kill -TERM "$survivor"
+	kill -TERM "$survivor" || true
 	churn_end "$survivor" "$other" 0
 	verify_all --home "$home" --record "$one" --record "$other" --purge
 	rm -f "$one"* "$other"*

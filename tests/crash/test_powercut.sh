@@ -25,9 +25,9 @@ for ((i = 0; i < clones; i++)); do
 	sleep_random 400
 	times[i]=$("$clone" "$work/reflink/live" "$work/reflink/clone.$i") || skip "no reflinks here"
 done
-kill -TERM "$child"
+kill -TERM "$child" || true
 churn_end "$child" "$record" 0
-umount "$work/mnt"
+umount_soon "$work/mnt"
 
 layers=0
 for ((i = 0; i < clones; i++)); do
@@ -35,7 +35,7 @@ for ((i = 0; i < clones; i++)); do
 	image_check "$work/reflink/clone.$i"
 	mount_at "$work/reflink/clone.$i" "$work/mnt" -o loop
 	verify_all --home "$work/mnt/home" --record "$record" --model cut --before "$before" --after "$after"
-	umount "$work/mnt"
+	umount_soon "$work/mnt"
 	layers=$((layers + $(sed -n 's/^verify: \([0-9]*\) layers.*/\1/p' "$work/verify.out")))
 	rm -f "$work/reflink/clone.$i"
 done

@@ -21,10 +21,11 @@ image_make "$disks/live" 1G
 # The bases are made before the log begins, so that it is all load.
 mount_at "$disks/live" "$work/mnt" -o loop
 "$churn" --prepare --home "$work/mnt/home"
-umount "$work/mnt"
+umount_soon "$work/mnt"
 "$clone" "$disks/live" "$disks/start" >/dev/null || skip "no reflinks here"
 
 : >"$work/disk"
+: >"$work/logstore.out"
 "$logstore" --image "$disks/live" --mount "$work/disk" --log "$disks/log" >"$work/logstore.out" 2>&1 &
 server=$!
 children[$server]=logstore
@@ -38,8 +39,8 @@ mount_at "$work/disk" "$work/mnt" -o loop
 record=$work/record
 churn_start "$work/mnt/home" "$record" --seed "$seed" --seconds "${VARVE_TEST_SECONDS:-3}"
 churn_end "$child" "$record" 0
-umount "$work/mnt"
-umount "$work/disk"
+umount_soon "$work/mnt"
+umount_soon "$work/disk"
 wait "$server" || fail "logstore: $(cat "$work/logstore.out")"
 unset "children[$server]"
 
@@ -61,7 +62,7 @@ for ((i = 0; i < moments; i++)); do
 	image_check "$disks/cut"
 	mount_at "$disks/cut" "$work/mnt" -o loop
 	verify_all --home "$work/mnt/home" --record "$record" --model cut --before "$before" --after "$before"
-	umount "$work/mnt"
+	umount_soon "$work/mnt"
 	layers=$((layers + $(sed -n 's/^verify: \([0-9]*\) layers.*/\1/p' "$work/verify.out")))
 	lost=$((lost + dropped + torn))
 	rm -f "$disks/cut"

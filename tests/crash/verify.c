@@ -149,6 +149,11 @@ static void state_add(struct verify *verify, struct subject *subject, const stru
 		subject->states[subject->states_count++] = *state;
 }
 
+/* Is EVENT a remove that failed and may nevertheless have taken the layer out of sight? One that was cancelled has not. */
+static bool remove_half_way(const struct verify *verify, const struct event *event) {
+	return !event->create && event->error != -ENOENT && (verify->cut || event->error != -ECANCELED);
+}
+
 /* Let EVENT work on the states of its subject. */
 static void event_apply(struct verify *verify, const struct event *event) {
 	struct subject *subject = event->subject;
@@ -160,10 +165,10 @@ static void event_apply(struct verify *verify, const struct event *event) {
 	if (done && (!verify->cut || event->durable)) {
 		subject->states_count = 0;
 		state_add(verify, subject, &state);
-	} else if (done || !event->ended || (!event->create && event->error != -ENOENT)) {
+	} else if (done || !event->ended || remove_half_way(verify, event)) {
 		state_add(verify, subject, &state);
-	} else if (verify->cut && event->error == -ECANCELED) {
-		/* It may have been in place, and its undoing not on disk yet. */
+	} else if (verify->cut && (event->error == -ECANCELED || event->error == -EIO)) {
+		/* It may have been in place, and its undoing not on disk yet, or no more possible on a disk that fails. */
 		state_add(verify, subject, &state);
 	}
 }

@@ -3,7 +3,9 @@
 #include "test.h"
 
 #include <grp.h>
+#include <signal.h>
 #include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +16,8 @@ int test_child_start(int (*function)(void *data), void *data) {
 	pid_t pid = fork();
 	ck_assert_msg(pid >= 0, "fork: %s", strerror(errno));
 	if (pid == 0) {
+		/* A test that is ended by its time limit takes its children along. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		int status = function(data);
 		fflush(NULL);
 		_exit(status);

@@ -47,6 +47,9 @@ seed real/test_size 'backend=any size=256M' <<<'[[ $(stat -f -c "%b * %S" "$VARV
 seed real/test_kernel 'backend=any' <<<'d=$(cat "$VARVE_TEST_DIR/devices"); echo "BTRFS error (device ${d#/dev/}): seeded by a test of the tests" >/dev/kmsg'
 sed 's/backend=any/backend=any btrfs-errors=yes/' "$copy/tests/real/test_kernel.sh" >"$copy/tests/real/test_expected.sh"
 chmod +x "$copy/tests/real/test_expected.sh"
+sed 's/backend=any/backend=any kernel-says=seeded.by/' "$copy/tests/real/test_kernel.sh" >"$copy/tests/real/test_provoked.sh"
+sed 's/backend=any/backend=any kernel-says=something.else/' "$copy/tests/real/test_kernel.sh" >"$copy/tests/real/test_unprovoked.sh"
+chmod +x "$copy/tests/real/test_provoked.sh" "$copy/tests/real/test_unprovoked.sh"
 seed real/test_output '' <<<'yes long | head -n 1000; exit 1'
 seed unit/test_plain '' <<<'[[ -z ${VARVE_TEST_MOUNT:-} ]]'
 
@@ -79,6 +82,10 @@ run real/test_kernel
 expect 'run: kernel: .*seeded by a test of the tests' 1
 run real/test_expected
 expect '^1 passed' 0
+run real/test_provoked
+expect '^1 passed' 0
+run real/test_unprovoked
+expect 'run: kernel: ' 1
 run --backend uring real/test_output
 expect '800 lines before' 1
 run unit

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What runs without arguments: a minute that shows what the library does, in an image of its own. */
+#ifndef BENCH_TOUR_H
+#define BENCH_TOUR_H
+
+#include "command.h"
+
+/* Set COMMAND up as the tour. Returns 0 or -errno with an explanation in ERROR (OPTIONS_ERROR_SIZE bytes). */
+int tour_command(struct command *command, char *error);
+
+/* Remove the image that COMMAND's tour worked in. */
+void tour_finish(const struct command *command);
+
+#endif

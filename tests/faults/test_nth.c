@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Fail the Nth allocation, submission and lane call of each operation, N = 1, 2, ... until a run passes them all. Each time
+ * the operation reports the failure, undoes its steps, and the next one works. See engine/base/fault.h.
+ */
+#include "test.h"
+
+#include "engine/core/store.h"
+
+/* What fails: an errno that no operation gives by itself here. */
+#define INJECTED (-ENOTRECOVERABLE)
+
+/* More failures than any operation has calls: the loop would not end. */
+#define NTH_MAX 500
+
+/* An operation to be failed. */
+struct victim {
+	const char *name;
+	/* Makes what it needs; the layer it is about is "victim". */
+	void (*prepare)(struct varve_store *store);
+	/* Runs it. */
+	int (*run)(struct varve_store *store, struct varve_failure *failure);
+	/* Checks what is there after ERROR of it. */
+	void (*check)(struct varve_store *store, const char *home, int error);
+};
+
+static const char *const point_names[FAULT_POINTS] = { "allocation", "submission", "lane call" };
+
+/* ---- what is prepared --------------------------------------------------------------------------------------------- */
+
+static void prepare_nothing(struct varve_store *store) {
+}
+
+static void prepare_parent(struct varve_store *store) {
+	test_create(store, "parent", NULL);
+}
+
+static void prepare_layer(struct varve_store *store) {
+	test_create(store, "parent", NULL);
+	test_create(store, "victim", "parent");
+}
+
+static void prepare_nested(struct varve_store *store) {
+	char *path;
+
+	prepare_layer(store);
+	test_error(varve_layer_get_wait(store, "victim", NULL, &path, NULL), 0);
+	test_subvolume_create(test_path("%s/a", path));
+	test_subvolume_create(test_path("%s/a/b", path));
+	test_subvolume_create(test_path("%s/c", path));
+	free(path);
+}
+
+/* ---- what is run -------------------------------------------------------------------------------------------------- */
+
+static int run_create(struct varve_store *store, struct varve_failure *failure) {
+	return varve_layer_create_wait(store, "victim", NULL, failure);
+}
+
+static int run_snapshot(struct varve_store *store, struct varve_failure *failure) {
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+
+	options.parent = "parent";
+	return varve_layer_create_wait(store, "victim", &options, failure);
+}
+
+static int run_read_only(struct varve_store *store, struct varve_failure *failure) {
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+
+	options.flags = VARVE_CREATE_READ_ONLY;
+	return varve_layer_create_wait(store, "victim", &options, failure);
+}
+
+static int run_batch(struct varve_store *store, struct varve_failure *failure) {
+	const char *const ids[] = { "victim", "victim-2", "victim-3" };
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+
+	options.parent = "parent";
+	return varve_layer_create_batch_wait(store, ids, TEST_COUNT(ids), &options, NULL, failure);
+}
+
+static int run_remove(struct varve_store *store, struct varve_failure *failure) {
+	return varve_layer_remove_wait(store, "victim", 0, failure);
+}
+
+static int run_get(struct varve_store *store, struct varve_failure *failure) {
+	char *path = NULL;
+	int r = varve_layer_get_wait(store, "victim", NULL, &path, failure);
+
+	free(path);
+	return r;
+}
+
+static int run_exists(struct varve_store *store, struct varve_failure *failure) {
+	bool exists = false;
+	int r = varve_layer_exists_wait(store, "victim", &exists, failure);
+
+	if (!r)
+		ck_assert(exists);
+	return r;
+}
+
+static int run_list(struct varve_store *store, struct varve_failure *failure) {
+	char **ids = NULL;
+	size_t count = 0;
+	int r = varve_layer_list_wait(store, &ids, &count, failure);
+
+	if (!r)
+		ck_assert_uint_eq(count, 2);
+	free(ids);
+	return r;
+}
+
+/* The way of those who may not search trees. */
+static int run_list_walk(struct varve_store *store, struct varve_failure *failure) {
+	int r;
+
+	store->layout.privileged = false;
+	r = run_list(store, failure);
+	store->layout.privileged = true;
+	return r;
+}
+
+static int run_remove_user(struct varve_store *store, struct varve_failure *failure) {
+	int r;
+
+	store->layout.privileged = false;
+	r = run_remove(store, failure);
+	store->layout.privileged = true;
+	return r;
+}
+
+static int run_info(struct varve_store *store, struct varve_failure *failure) {
+	struct varve_layer_info info;
+	int r = varve_layer_info_wait(store, "victim", &info, failure);
+
+	if (!r)
+		ck_assert_str_eq(info.parent, "parent");
+	return r;
+}
+
+static int run_sync(struct varve_store *store, struct varve_failure *failure) {
+	return varve_sync_wait(store, VARVE_SYNC_CLEAN, failure);
+}
+
+static int run_sweep(struct varve_store *store, struct varve_failure *failure) {
+	struct varve_sweep_report report;
+
+	return varve_sweep_wait(store, &report, failure);
+}
+
+static int run_status(struct varve_store *store, struct varve_failure *failure) {
+	struct varve_status_entry *entries = NULL;
+	size_t count = 0;
+	int r = varve_status_wait(store, &entries, &count, failure);
+
+	free(entries);
+	return r;
+}
+
+static int run_noop(struct varve_store *store, struct varve_failure *failure) {
+	return varve_noop_wait(store, failure);
+}
+
+/* ---- what is checked ---------------------------------------------------------------------------------------------- */
+
+/* A create leaves the layer or nothing. */
+static void check_create(struct varve_store *store, const char *home, int error) {
+	ck_assert(test_layer_exists(home, "victim") == !error);
+	ck_assert_uint_eq(test_leftovers(home), 0);
+}
+
+/* Of a batch each is there or not; nothing is left besides. */
+static void check_batch(struct varve_store *store, const char *home, int error) {
+	if (!error)
+		ck_assert_int_eq(test_layers(home), 4);
+	ck_assert_uint_eq(test_leftovers(home), 0);
+}
+
+/* A remove of one subvolume leaves the layer, or nothing. */
+static void check_remove(struct varve_store *store, const char *home, int error) {
+	if (!error)
+		ck_assert(!test_layer_exists(home, "victim"));
+	ck_assert_uint_eq(test_leftovers(home), 0);
+}
+
+/* A remove of several leaves the layer, or a leftover that is out of sight. */
+static void check_nested(struct varve_store *store, const char *home, int error) {
+	if (!error)
+		check_remove(store, home, 0);
+	else
+		ck_assert_int_le(test_layer_exists(home, "victim") + (test_leftovers(home) != 0), 1);
+}
+
+/* The others change nothing. */
+static void check_same(struct varve_store *store, const char *home, int error) {
+	ck_assert_uint_eq(test_leftovers(home), 0);
+}
+
+static const struct victim victims[] = {
+	{ "noop", prepare_nothing, run_noop, check_same },
+	{ "create", prepare_nothing, run_create, check_create },
+	{ "create snapshot", prepare_parent, run_snapshot, check_create },
+	{ "create read-only", prepare_nothing, run_read_only, check_create },
+	{ "create batch", prepare_parent, run_batch, check_batch },
+	{ "remove", prepare_layer, run_remove, check_remove },
+	{ "remove nested", prepare_nested, run_remove, check_nested },
+	{ "remove nested, unprivileged", prepare_nested, run_remove_user, check_nested },
+	{ "get", prepare_layer, run_get, check_same },
+	{ "exists", prepare_layer, run_exists, check_same },
+	{ "list", prepare_layer, run_list, check_same },
+	{ "list, unprivileged", prepare_layer, run_list_walk, check_same },
+	{ "info", prepare_layer, run_info, check_same },
+	{ "sync", prepare_nothing, run_sync, check_same },
+	{ "sweep", prepare_nothing, run_sweep, check_same },
+	{ "status", prepare_nothing, run_status, check_same },
+};
+
+/* ---- the loop ----------------------------------------------------------------------------------------------------- */
+
+/* Remove all layers of STORE. */
+static void clear(struct varve_store *store) {
+	char **ids;
+	size_t count;
+
+	test_error(varve_layer_list_wait(store, &ids, &count, NULL), 0);
+	for (size_t i = 0; i < count; i++)
+		test_remove_layer(store, ids[i]);
+	free(ids);
+}
+
+/* Run VICTIM with its NTH pass of POINT failing; tell whether there was one. */
+static bool fail_nth(const struct victim *victim, enum fault_point point, long nth, bool persistent) {
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	struct varve_failure failure = { 0 };
+	long hits;
+	int r;
+
+	victim->prepare(store);
+	fault_arm(&store->io.fault, point, nth, INJECTED, persistent);
+	r = victim->run(store, &failure);
+	hits = atomic_load(&store->io.fault.hits);
+	fault_arm(&store->io.fault, point, 0, 0, false);
+	/* An allocation that fails is no memory; other points answer what was injected. */
+	if (r)
+		ck_assert_msg(hits && r == (point == FAULT_ALLOCATION ? -ENOMEM : INJECTED), "%s: %s %ld: %s", victim->name,
+			      point_names[point], nth, test_errno_name(r));
+	if (r && failure.error)
+		ck_assert_ptr_nonnull(failure.step);
+	if (!persistent)
+		victim->check(store, home, r);
+	test_close(store);
+
+	/* Whatever it left a new store sweeps away, and then it works. */
+	store = test_open(home);
+	ck_assert_uint_eq(test_leftovers(home), 0);
+	clear(store);
+	victim->prepare(store);
+	test_error(victim->run(store, &failure), 0);
+	test_close(store);
+	return hits;
+}
+
+/* Fail every pass of POINT in VICTIM, one run each. */
+static void fail_all(const struct victim *victim, enum fault_point point) {
+	long nth = 1;
+
+	while (fail_nth(victim, point, nth, false))
+		ck_assert_msg(++nth < NTH_MAX, "%s: no end of %ss", victim->name, point_names[point]);
+	/* Whatever an operation does, there is a request to allocate. */
+	ck_assert_msg(nth > 1 || point != FAULT_ALLOCATION, "%s: no %s to fail", victim->name, point_names[point]);
+	for (long first = 1; first < nth; first++)
+		fail_nth(victim, point, first, true);
+}
+
+/* Fail every pass of POINT in every operation. */
+static void fail_everywhere(enum fault_point point) {
+	for (size_t i = 0; i < TEST_COUNT(victims); i++)
+		fail_all(&victims[i], point);
+}
+
+START_TEST(test_allocations) {
+	fail_everywhere(FAULT_ALLOCATION);
+}
+END_TEST
+
+START_TEST(test_submissions) {
+	fail_everywhere(FAULT_SUBMISSION);
+}
+END_TEST
+
+START_TEST(test_lane_calls) {
+	fail_everywhere(FAULT_LANE);
+}
+END_TEST
+
+TEST_MAIN("nth", test_allocations, test_submissions, test_lane_calls)
