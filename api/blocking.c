@@ -22,6 +22,8 @@ struct blocking {
 	size_t *ret_count;
 	struct varve_layer_info *ret_info;
 	struct varve_sweep_report *ret_report;
+	struct varve_change **ret_changes;
+	size_t *ret_changes_count;
 };
 
 /* Copy COUNT strings into one block, behind an array of pointers to them. */
@@ -64,12 +66,46 @@ static struct varve_status_entry *blocking_copy_entries(const struct varve_statu
 	return copy;
 }
 
+/* Copy COUNT changes into one block: the array, then the paths. */
+static struct varve_change *blocking_copy_changes(const struct varve_change *changes, size_t count)
+{
+	size_t size = (count + 1) * sizeof(*changes);
+	struct varve_change *copy;
+	char *text;
+
+	for (size_t i = 0; i < count; i++)
+		size += strlen(changes[i].path) + 1;
+	copy = malloc(size);
+	if (!copy)
+		return NULL;
+	text = (char *)(copy + count + 1);
+	for (size_t i = 0; i < count; i++) {
+		copy[i] = (struct varve_change){ .path = text, .kind = changes[i].kind };
+		text = stpcpy(text, changes[i].path) + 1;
+	}
+	return copy;
+}
+
+/* Hand over what a successful changes request found. 0 or -ENOMEM. */
+static int blocking_changes(struct blocking *blocking, const struct varve_result *result)
+{
+	struct varve_change *changes = blocking_copy_changes(result->changes, result->changes_count);
+
+	if (!changes)
+		return -ENOMEM;
+	*blocking->ret_changes = changes;
+	*blocking->ret_changes_count = result->changes_count;
+	return 0;
+}
+
 /* Hand over what a successful request found. 0 or -ENOMEM. */
 static int blocking_copy(struct blocking *blocking, const struct varve_result *result)
 {
 	char **ids = NULL, *path = NULL;
 	struct varve_status_entry *entries = NULL;
 
+	if (blocking->ret_changes)
+		return blocking_changes(blocking, result);
 	if (blocking->ret_path && !(path = strdup(result->path)))
 		return -ENOMEM;
 	if (blocking->ret_ids && !(ids = blocking_copy_ids(result->ids, result->ids_count)))
@@ -217,6 +253,16 @@ int varve_layer_info_wait(struct varve_store *store, const char *id, struct varv
 	struct blocking blocking = { .ret_failure = ret_failure, .ret_info = ret_info };
 
 	return BLOCKING(store, ret_failure, varve_layer_info(store, id, blocking_done, &blocking, &request));
+}
+
+int varve_layer_changes_wait(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+			     struct varve_change **ret_changes, size_t *ret_count, struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_changes = ret_changes,
+				     .ret_changes_count = ret_count };
+
+	return BLOCKING(store, ret_failure,
+			varve_layer_changes(store, id, parent, flags, blocking_done, &blocking, &request));
 }
 
 int varve_sync_wait(struct varve_store *store, uint32_t flags, struct varve_failure *ret_failure)

@@ -134,3 +134,25 @@ int varve_layer_info(struct varve_store *store, const char *id, varve_callback *
 		r = check_id(store, VARVE_INFO, id);
 	return r ? r : info_submit(store, id, &(struct submit){ callback, user_data, ret_request });
 }
+
+/* ---- what is in a layer ------------------------------------------------------------------------------------------ */
+
+/* Check ID and an optional PARENT for OPERATION. */
+static int layer_pair(struct varve_store *store, enum varve_operation operation, const char *id, const char *parent)
+{
+	int r = check_id(store, operation, id);
+
+	return r || !parent || !*parent ? r : check_id(store, operation, parent);
+}
+
+int varve_layer_changes(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+			varve_callback *callback, void *user_data, varve_request *ret_request)
+{
+	int r = check_request(store, VARVE_CHANGES, callback);
+
+	if (!r)
+		r = layer_pair(store, VARVE_CHANGES, id, parent);
+	if (!r)
+		r = check_flags(store, VARVE_CHANGES, flags, VARVE_CHANGES_WALK);
+	return r ? r : changes_submit(store, id, parent, flags, &(struct submit){ callback, user_data, ret_request });
+}

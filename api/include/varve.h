@@ -88,6 +88,7 @@ enum varve_operation {
 	VARVE_SYNC,
 	VARVE_SWEEP,
 	VARVE_STATUS,
+	VARVE_CHANGES,
 	VARVE_OPERATIONS, /**< How many there are; not one of them. */
 };
 
@@ -155,6 +156,19 @@ struct varve_status_entry {
 	const char *value;	/**< Text for a person or a program. */
 };
 
+/** What became of a path; the values are the letters that commands print. */
+enum varve_change_kind {
+	VARVE_CHANGE_ADD = 'A',
+	VARVE_CHANGE_DELETE = 'D',
+	VARVE_CHANGE_MODIFY = 'M',
+};
+
+/** A path of a layer that is not as it was in its parent. */
+struct varve_change {
+	const char *path;		/**< Absolute within the layer: "/etc/passwd". Any bytes but NUL. */
+	enum varve_change_kind kind;	/**< What became of it. */
+};
+
 /** How a request ended, as its callback sees it. Fields that the operation does not name are 0 or NULL. */
 struct varve_result {
 	varve_request request;			/**< The request. */
@@ -171,6 +185,8 @@ struct varve_result {
 	const struct varve_sweep_report *sweep;	/**< sweep; also when error is not 0. */
 	const struct varve_status_entry *status;/**< status. */
 	size_t status_count;			/**< status: how many lines. */
+	const struct varve_change *changes;	/**< changes: the paths, sorted bytewise, each once. */
+	size_t changes_count;			/**< changes: how many. */
 };
 
 /**
@@ -401,6 +417,35 @@ int varve_layer_list(struct varve_store *store, varve_callback *callback, void *
 int varve_layer_info(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
 		     varve_request *ret_request);
 
+/* ---- what is in a layer ------------------------------------------------------------------------------------------
+ *
+ * Calls that look into a layer compare it with a parent: another layer; or, where that is NULL, the layer that it is a
+ * snapshot of, if this store (still) has it; or, where that is "", nothing, so that everything is new.
+ */
+
+/** Walk both layers even where their trees could be searched for what is newer. Slow; the result is the same. */
+#define VARVE_CHANGES_WALK (1u << 4)
+
+/**
+ * Tell which paths of layer ID differ from those of PARENT: result->changes. The directories above a changed path are
+ * told as modified; a deleted directory is told without what was in it; the root itself is not told. A path is modified
+ * when its type, mode, owner, group, device, modification time (one without nanoseconds is equal to all of its second),
+ * size (but of directories), link target, security.capability or user.* attributes differ. FLAGS: VARVE_CHANGES_WALK or 0.
+ *
+ * Where one layer descends from the other, or both from a third, in any number of snapshots that are still there, btrfs
+ * itself is asked what is newer than the snapshot: the time depends on the number of changes, not on that of files. What
+ * is in memory alone is written out first, for the whole file system. This takes CAP_SYS_ADMIN; without it, and for
+ * unrelated layers, both trees are walked.
+ *
+ * Files that are written to meanwhile are told as they were or as they are. The place of a subvolume that is nested in
+ * the parent is an empty directory in the layer: what was in it is told as deleted. Mounts are not entered.
+ *
+ * Errors in the callback: -ENOENT (no such layer or parent), -ENOTDIR, -EINVAL (not a layer of this store), -EACCES,
+ * -ENOMEM, -ECANCELED, -EIO. Nothing is changed.
+ */
+int varve_layer_changes(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+			varve_callback *callback, void *user_data, varve_request *ret_request);
+
 /* ---- the store's upkeep ------------------------------------------------------------------------------------------ */
 
 /** varve_sync: wait, too, until the kernel has dropped every removed subvolume of the file system. */
@@ -548,6 +593,10 @@ int varve_layer_list_wait(struct varve_store *store, char ***ret_ids, size_t *re
 /** Blocking varve_layer_info(). */
 int varve_layer_info_wait(struct varve_store *store, const char *id, struct varve_layer_info *ret_info,
 			  struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_changes(). *RET_CHANGES, of *RET_COUNT changes, is to be freed with one free(). */
+int varve_layer_changes_wait(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+			     struct varve_change **ret_changes, size_t *ret_count, struct varve_failure *ret_failure);
 
 /** Blocking varve_sync(). */
 int varve_sync_wait(struct varve_store *store, uint32_t flags, struct varve_failure *ret_failure);

@@ -57,6 +57,18 @@
 /* Bytes asked of one tree search: the answer of some 100 to 1000 items. */
 #define SEARCH_BUFFER_BYTES (64 * 1024)
 
+/* Snapshots of snapshots that are followed to a common origin: images have some 128 layers at most. */
+#define LINEAGE_MAX 1024
+
+/* Changed inodes that are held in memory (100 bytes each); where there are more, walking is no slower. */
+#define DELTA_INODES_MAX (512 * 1024)
+
+/* Threads that one comparison of two trees uses: it is CPU bound, and others want the lane, too. */
+#define COMPARE_THREADS_MAX 8
+
+/* Bytes of a piece of memory that holds paths. */
+#define CHANGES_BLOCK_BYTES (64 * 1024)
+
 /* Bytes asked of one getdents64. */
 #define READDIR_BUFFER_BYTES (64 * 1024)
 

@@ -20,6 +20,7 @@ static const char *const operation_names[VARVE_OPERATIONS] = {
 	[VARVE_NOOP] = "noop",	   [VARVE_CREATE] = "create", [VARVE_REMOVE] = "remove", [VARVE_GET] = "get",
 	[VARVE_EXISTS] = "exists", [VARVE_LIST] = "list",     [VARVE_INFO] = "info",	 [VARVE_SYNC] = "sync",
 	[VARVE_SWEEP] = "sweep",   [VARVE_STATUS] = "status",
+	[VARVE_CHANGES] = "changes",
 };
 
 const char *operation_name(enum varve_operation operation)

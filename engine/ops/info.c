@@ -3,15 +3,12 @@
  * info: what is known of a layer. The layer is opened through the ring, asked on a lane; the parent is looked up by its
  * uuid: in the uuid tree where we may search, else by asking each layer of the store. Changes nothing.
  */
-#include "engine/base/id.h"
-#include "engine/btrfs/search.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
-#include "engine/tree/entries.h"
 #include "engine/tree/layer.h"
+#include "engine/tree/parent.h"
 
-#include <endian.h>
 #include <string.h>
 
 enum info_state { INFO_OPEN, INFO_ASK, INFO_STATES };
@@ -25,88 +22,6 @@ struct info {
 static struct info *info_of(struct op *op)
 {
 	return container_of(op, struct info, op);
-}
-
-/* ---- the parent -------------------------------------------------------------------------------------------------- */
-
-/* The number of the subvolume with UUID, by the uuid tree: 1, 0 when there is none, or -errno. */
-static int info_uuid_number(int fd, const uint8_t *uuid, uint64_t *ret_number)
-{
-	struct search search;
-	uint64_t half[2];
-	int r;
-
-	/* The tree's key is the uuid itself, as two little-endian numbers. */
-	memcpy(half, uuid, sizeof(half));
-	half[0] = le64toh(half[0]);
-	half[1] = le64toh(half[1]);
-	r = search_begin(&search, fd, BTRFS_UUID_TREE_OBJECTID, half[0], half[0], BTRFS_UUID_KEY_SUBVOL,
-			 BTRFS_UUID_KEY_SUBVOL, 0);
-	while (!r && (r = search_next(&search)) > 0) {
-		uint64_t number;
-
-		if (search.header.offset == half[1] && search.header.len >= sizeof(number)) {
-			memcpy(&number, search.item, sizeof(number));
-			*ret_number = le64toh(number);
-			break;
-		}
-		r = 0;
-	}
-	search_end(&search);
-	return r;
-}
-
-/* The name of subvolume NUMBER, if it is a layer of the store: 1, 0, or -errno. */
-static int info_layer_name(struct varve_store *store, uint64_t number, char *ret_name)
-{
-	struct search search;
-	int r = search_begin(&search, store->layout.home_fd, BTRFS_ROOT_TREE_OBJECTID, number, number,
-			     BTRFS_ROOT_BACKREF_KEY, BTRFS_ROOT_BACKREF_KEY, 0);
-
-	while (!r && (r = search_next(&search)) > 0) {
-		if (entries_layer_ref(store, &search, search.header.offset, ret_name))
-			break;
-		r = 0;
-	}
-	search_end(&search);
-	return r;
-}
-
-/* What info_scan() looks for. */
-struct info_scan {
-	struct varve_store *store;
-	const uint8_t *uuid;
-	char *ret_name;
-};
-
-/* Is the layer NAME the one with the uuid? */
-static int info_scan_entry(void *data, const char *name)
-{
-	struct info_scan *scan = data;
-	struct btrfs_ioctl_get_subvol_info_args args;
-	_cleanup_close_ int fd = layer_open(scan->store, name);
-
-	/* What vanishes or is no layer is not the parent. */
-	if (fd < 0 || layer_prove(scan->store, fd, name, &args) || memcmp(args.uuid, scan->uuid, BTRFS_UUID_SIZE))
-		return 0;
-	strcpy(scan->ret_name, name);
-	return 1;
-}
-
-/* Find the layer with UUID and put its name into RET_NAME; leave that empty when there is none. */
-static int info_parent(struct varve_store *store, const uint8_t *uuid, char *ret_name)
-{
-	struct info_scan scan = { .store = store, .uuid = uuid, .ret_name = ret_name };
-	uint64_t number = 0;
-	int r;
-
-	if (!store->layout.privileged)
-		return MIN(entries_each(store->layout.subvolumes_fd, info_scan_entry, &scan), 0);
-	r = info_uuid_number(store->layout.home_fd, uuid, &number);
-	if (r > 0)
-		r = info_layer_name(store, number, ret_name);
-	/* A file system that never had a snapshot has no uuid tree. */
-	return r == -ENOENT ? 0 : MIN(r, 0);
 }
 
 /* ---- the steps --------------------------------------------------------------------------------------------------- */
@@ -156,7 +71,7 @@ static int info_ask_run(struct call *call)
 		return r;
 	info_fill(&info->answer, op->id, &args);
 	call->name = "BTRFS_IOC_TREE_SEARCH_V2";
-	return memcmp(args.parent_uuid, none, sizeof(none)) ? info_parent(store, args.parent_uuid, info->answer.parent) : 0;
+	return memcmp(args.parent_uuid, none, sizeof(none)) ? parent_name(store, args.parent_uuid, info->answer.parent) : 0;
 }
 
 static int info_ask(struct op *op)

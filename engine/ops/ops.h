@@ -39,6 +39,8 @@ int info_submit(struct varve_store *store, const char *id, const struct submit *
 int sync_submit(struct varve_store *store, uint32_t flags, const struct submit *submit);
 int sweep_submit(struct varve_store *store, const struct submit *submit);
 int status_submit(struct varve_store *store, const struct submit *submit);
+int changes_submit(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+		   const struct submit *submit);
 
 /* Open a store: see varve_open(). CONFIG has been checked and has no defaults left. */
 int open_store(const struct varve_config *config, uint64_t min_space, unsigned debug, struct varve_store **ret_store,

@@ -3,13 +3,12 @@
 #include "engine/base/id.h"
 #include "engine/base/limits.h"
 
-#include <dirent.h>
 #include <endian.h>
 #include <fcntl.h>
 #include <string.h>
 
 /* Call EACH with the LENGTH bytes of directory entries in BUFFER. */
-static int entries_buffer(const char *buffer, ssize_t length, int (*each)(void *, const char *), void *data)
+static int entries_buffer(const char *buffer, ssize_t length, int (*each)(void *, const struct dirent64 *), void *data)
 {
 	int r = 0;
 
@@ -18,19 +17,16 @@ static int entries_buffer(const char *buffer, ssize_t length, int (*each)(void *
 
 		at += entry->d_reclen;
 		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-			r = each(data, entry->d_name);
+			r = each(data, entry);
 	}
 	return r;
 }
 
-int entries_each(int dir_fd, int (*each)(void *data, const char *name), void *data)
+int entries_read(int fd, int (*each)(void *data, const struct dirent64 *entry), void *data)
 {
-	_cleanup_close_ int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_free_ char *buffer = malloc(READDIR_BUFFER_BYTES);
 	int r = 0;
 
-	if (fd < 0)
-		return negative_errno();
 	if (!buffer)
 		return -ENOMEM;
 	while (!r) {
@@ -41,6 +37,29 @@ int entries_each(int dir_fd, int (*each)(void *data, const char *name), void *da
 		r = entries_buffer(buffer, length, each, data);
 	}
 	return r;
+}
+
+/* What entries_each() hands on. */
+struct entries_names {
+	int (*each)(void *data, const char *name);
+	void *data;
+};
+
+/* Hand on the name of ENTRY. */
+static int entries_name(void *data, const struct dirent64 *entry)
+{
+	struct entries_names *names = data;
+
+	return names->each(names->data, entry->d_name);
+}
+
+int entries_each(int dir_fd, int (*each)(void *data, const char *name), void *data)
+{
+	_cleanup_close_ int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return negative_errno();
+	return entries_read(fd, entries_name, &(struct entries_names){ each, data });
 }
 
 bool entries_layer_ref(const struct varve_store *store, const struct search *search, uint64_t parent, char *ret_name)

@@ -6,6 +6,14 @@
 #include "engine/btrfs/search.h"
 #include "engine/core/store.h"
 
+#include <dirent.h>
+
+/*
+ * Call EACH with every entry, but "." and "..", of the directory FD, from where that stands, until it returns something
+ * other than 0. Returns that, 0 at the end, or -errno.
+ */
+int entries_read(int fd, int (*each)(void *data, const struct dirent64 *entry), void *data);
+
 /*
  * Call EACH with every name in the directory DIR_FD, but "." and "..", until it returns something other than 0. Returns
  * that, 0 at the end, or -errno. DIR_FD's own position does not matter and is not moved.

@@ -34,7 +34,7 @@ completes() {
 }
 
 [[ "$(complete -p varve)" == *"-F _varve"* ]] || lib_fail "nothing is registered"
-completes "" <<<$'pool\ncreate\nrm\nls\ninfo\nget\nexists\nstatus\nsync\ngc\nversion'
+completes "" <<<$'pool\ncreate\nrm\nls\ninfo\nget\nexists\nchanges\nstatus\nsync\ngc\nversion'
 completes s <<<$'status\nsync'
 completes --no-uring g <<<$'get\ngc'
 completes pool "" <<<$'create\nmount\numount'

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* changes.c: the command `changes`. */
+#include <stdlib.h>
+
+#include "cli.h"
+#include "flight.h"
+
+static const struct option_spec changes_options[] = {
+	{ .name = "parent", .argument = "ID", .help = "compare with this layer (\"\": none, so that everything is new)" },
+	{ .name = "walk", .help = "walk both trees even where they can be searched" },
+	{ .letter = 'z', .name = "null", .help = "end each path with a NUL byte instead of a line end" },
+	{ 0 },
+};
+
+/** Submit the comparison of ID. */
+static int changes_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
+			  varve_request *ret_request) {
+	const struct arguments *arguments = flight->data;
+
+	return varve_layer_changes(flight->cli->store, id, options_value(arguments, "parent"),
+				   options_has(arguments, "walk") ? VARVE_CHANGES_WALK : 0, callback, user_data,
+				   ret_request);
+}
+
+/** Write the changes at once: there may be a million of them, not to be kept twice. */
+static void changes_take(struct flight_slot *slot, const struct varve_result *result) {
+	struct cli *cli = slot->flight->cli;
+	bool null = options_has(slot->flight->data, "null");
+
+	for (size_t i = 0; i < result->changes_count; i++) {
+		const struct varve_change *change = &result->changes[i];
+		char kind[2] = { (char)change->kind };
+
+		if (cli->json) {
+			json_t *object = output_memory(json_object());
+
+			json_object_set_new(object, "kind", json_string(kind));
+			output_set_name(object, "path", change->path);
+			output_json(&cli->output, object);
+			continue;
+		}
+		output_text(&cli->output, "%s ", kind);
+		output_name(&cli->output, change->path);
+		output_text(&cli->output, "%c", null ? '\0' : '\n');
+	}
+}
+
+/** Leave it at what was written. */
+static void changes_report(struct flight_slot *slot) {
+}
+
+static const struct flight_job changes_job = {
+	.name = "changes",
+	.past = "compared",
+	.submit = changes_submit,
+	.take = changes_take,
+	.report = changes_report,
+};
+
+/** Tell what changed in a layer. */
+static int changes_run(struct cli *cli, const struct arguments *arguments) {
+	struct ids *ids = output_memory(malloc(sizeof(*ids)));
+	int status;
+
+	ids_init(ids, (const char *const *)arguments->operands, arguments->operands_count, true);
+	status = flight_run(cli, &changes_job, ids, (void *)arguments);
+	free(ids);
+	return status;
+}
+
+const struct command changes_command = {
+	.name = "changes",
+	.operands = "ID",
+	.summary = "tell which paths of a layer differ from its parent's",
+	.notes = "Each line is A (added), M (modified) or D (deleted), a space, and the path. The directories above a\n"
+		 "changed path are modified; of a deleted directory only itself is told. Without --parent it is\n"
+		 "compared with the layer that it is a snapshot of, if the store has it, or else with nothing.\n",
+	.options = changes_options,
+	.operands_min = 1,
+	.operands_max = 1,
+	.open_flags = CLI_OPEN_LOOK,
+	.run = changes_run,
+};

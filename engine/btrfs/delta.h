@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What may differ between two subvolumes of common descent, asked of their trees instead of their files.
+ *
+ * Up to some transaction both were the same. Every inode that was changed since, in either, has an inode item that was
+ * written since, and so lies in a leaf of a later generation: tree search visits no other. A directory where an entry came
+ * or went is such an inode itself. What has no changed item is the same in both, and keeps its number.
+ *
+ *	changed: inode -> it was changed in one of the two
+ *	hints:   directory -> names of entries that are, or lead to, changed ones
+ *
+ * So whoever compares the two from the roots on needs to look only at hinted names in directories that are not changed
+ * themselves, and at the entries of those that are. Needs CAP_SYS_ADMIN.
+ */
+#ifndef VARVE_BTRFS_DELTA_H
+#define VARVE_BTRFS_DELTA_H
+
+#include "engine/base/idmap.h"
+
+/* A name in a directory. */
+struct delta_hint {
+	/* The next one in the same directory, counted from 1; 0: none. */
+	size_t next;
+	/* Where its name begins in delta->names. */
+	size_t name;
+	/* A subvolume is nested here in one of the two: look, whatever the numbers say. */
+	bool forced;
+};
+
+struct delta {
+	/* (inode, 0) of those changed; (directory, 0) to the first hint, counted from 1. */
+	struct idmap changed, hints;
+	/* (inode, side) whose way to the root is hinted. */
+	struct idmap traced;
+	struct delta_hint *entries;
+	size_t entries_count, entries_capacity;
+	/* How many of them are forced. */
+	size_t forced_count;
+	/* Names of hints, each ended by NUL. */
+	char *names;
+	size_t names_size, names_capacity;
+	struct fault *fault;
+	/* Ends the collection early with -ECANCELED. */
+	const _Atomic bool *cancelled;
+};
+
+/*
+ * Collect what may differ between the subvolumes with the root directories FDS: 1; 0 when that cannot be told this way (no
+ * common origin, no privilege, too many changes); or -errno. What is not in the trees yet has to be flushed before.
+ */
+int delta_collect(struct delta *delta, const int fds[2]);
+
+/* Was INODE changed? */
+bool delta_changed(const struct delta *delta, uint64_t inode);
+
+/* The first hint in DIRECTORY, NULL when there is none; the one behind HINT. */
+const struct delta_hint *delta_first(const struct delta *delta, uint64_t directory);
+const struct delta_hint *delta_next(const struct delta *delta, const struct delta_hint *hint);
+
+/* Free what was collected. */
+void delta_free(struct delta *delta);
+
+#endif

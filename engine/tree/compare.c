@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/tree/compare.h"
+#include "engine/base/util.h"
+#include "engine/btrfs/abi.h"
+#include "engine/tree/beneath.h"
+#include "engine/tree/entries.h"
+#include "engine/tree/xattrs.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+/* The inode number of the empty directory that stands in for a subvolume which a snapshot did not take along. */
+#define COMPARE_STAND_IN 2
+
+/* A directory on the stack. */
+struct compare_dir {
+	struct list link;
+	/* Its number, the same in both trees; 0: it is not. */
+	uint64_t inode;
+	/* Both lie where the delta reaches; it is in the new tree alone. */
+	bool guided, added;
+	/* "" or "/a/b". */
+	char path[];
+};
+
+/* An entry of a listed directory. */
+struct compare_entry {
+	const char *name;
+	uint64_t inode;
+	unsigned char type;
+};
+
+/* A listed directory. */
+struct compare_listing {
+	struct compare_entry *entries;
+	size_t count, capacity;
+	/* The names; entries hold offsets until all are there. */
+	char *names;
+	size_t names_size, names_capacity;
+	struct fault *fault;
+};
+
+/* What one thread holds. */
+struct compare_worker {
+	struct compare *compare;
+	/* The directory at hand, open in both trees; its ancestors are told. */
+	const struct compare_dir *dir;
+	int fds[2];
+	bool told;
+	struct compare_listing listings[2];
+	struct xattrs xattrs[2];
+	struct changes changes;
+};
+
+/* ---- listing ----------------------------------------------------------------------------------------------------- */
+
+/* Take one entry. */
+static int compare_list_entry(void *data, const struct dirent64 *dirent)
+{
+	struct compare_listing *listing = data;
+	size_t size = strlen(dirent->d_name) + 1;
+
+	if (listing->count == listing->capacity) {
+		size_t capacity = MAX(listing->capacity * 2, (size_t)256);
+		struct compare_entry *entries = fault_realloc(listing->fault, listing->entries, capacity * sizeof(*entries));
+
+		if (!entries)
+			return -ENOMEM;
+		listing->entries = entries;
+		listing->capacity = capacity;
+	}
+	if (listing->names_size + size > listing->names_capacity) {
+		size_t capacity = MAX(listing->names_capacity * 2, (size_t)16384);
+		char *names = fault_realloc(listing->fault, listing->names, capacity);
+
+		if (!names)
+			return -ENOMEM;
+		listing->names = names;
+		listing->names_capacity = capacity;
+	}
+	memcpy(listing->names + listing->names_size, dirent->d_name, size);
+	listing->entries[listing->count++] = (struct compare_entry){
+		.name = (const char *)listing->names_size, .inode = dirent->d_ino, .type = dirent->d_type };
+	listing->names_size += size;
+	return 0;
+}
+
+/* Order by name. */
+static int compare_entry_order(const void *a, const void *b)
+{
+	return strcmp(((const struct compare_entry *)a)->name, ((const struct compare_entry *)b)->name);
+}
+
+/* List the directory FD, sorted; a negative FD has no entries. */
+static int compare_list(struct compare_listing *listing, int fd)
+{
+	int r;
+
+	listing->count = listing->names_size = 0;
+	r = fd < 0 ? 0 : entries_read(fd, compare_list_entry, listing);
+	for (size_t i = 0; i < listing->count; i++)
+		listing->entries[i].name = listing->names + (size_t)listing->entries[i].name;
+	if (listing->count > 1)
+		qsort(listing->entries, listing->count, sizeof(*listing->entries), compare_entry_order);
+	return r;
+}
+
+/* ---- telling ----------------------------------------------------------------------------------------------------- */
+
+/* NAME in the directory at hand was changed. */
+static int compare_tell(struct compare_worker *worker, enum varve_change_kind kind, const char *name)
+{
+	int r = 0;
+
+	if (!worker->told && !worker->dir->added)
+		r = changes_add_ancestors(&worker->changes, worker->dir->path);
+	worker->told = true;
+	return r ? r : changes_add(&worker->changes, kind, worker->dir->path, name);
+}
+
+/* Put NAME in the directory at hand, itself a directory, on the stack. */
+static int compare_push(struct compare_worker *worker, const char *name, uint64_t inode, bool guided, bool added)
+{
+	struct compare *compare = worker->compare;
+	size_t length = strlen(worker->dir->path), rest = strlen(name);
+	struct compare_dir *dir = fault_calloc(compare->fault, 1, sizeof(*dir) + length + rest + 2);
+
+	if (!dir)
+		return -ENOMEM;
+	dir->inode = inode;
+	dir->guided = guided;
+	dir->added = added;
+	memcpy(dir->path, worker->dir->path, length);
+	dir->path[length] = '/';
+	memcpy(dir->path + length + 1, name, rest);
+	pthread_mutex_lock(&compare->lock);
+	list_append(&compare->stack, &dir->link);
+	pthread_cond_signal(&compare->changed);
+	pthread_mutex_unlock(&compare->lock);
+	return 0;
+}
+
+/* NAME is in the new tree alone; TYPE is a DT_ value. */
+static int compare_added(struct compare_worker *worker, const char *name, unsigned char type)
+{
+	int r = compare_tell(worker, VARVE_CHANGE_ADD, name);
+
+	return r || type != DT_DIR ? r : compare_push(worker, name, 0, false, true);
+}
+
+/* ---- a pair ------------------------------------------------------------------------------------------------------ */
+
+/* Is STATX a directory that has nothing of its own: a stand-in for a subvolume, or covered by a mount? */
+static bool compare_hollow(const struct statx *statx)
+{
+	return S_ISDIR(statx->stx_mode) &&
+	       (statx->stx_ino == COMPARE_STAND_IN || statx->stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
+/* Are these times the same, where one that was written without nanoseconds is equal to any in its second? */
+static bool compare_time(const struct statx_timestamp *a, const struct statx_timestamp *b)
+{
+	return a->tv_sec == b->tv_sec && (a->tv_nsec == b->tv_nsec || !a->tv_nsec || !b->tv_nsec);
+}
+
+/* Do the inodes differ in what a tar archive holds? */
+static bool compare_inodes(const struct statx *a, const struct statx *b)
+{
+	return a->stx_mode != b->stx_mode || a->stx_uid != b->stx_uid || a->stx_gid != b->stx_gid ||
+	       a->stx_rdev_major != b->stx_rdev_major || a->stx_rdev_minor != b->stx_rdev_minor ||
+	       !compare_time(&a->stx_mtime, &b->stx_mtime) || (!S_ISDIR(a->stx_mode) && a->stx_size != b->stx_size);
+}
+
+/* Do the links called NAME lead elsewhere? 1, 0, -errno. */
+static int compare_links(const struct compare_worker *worker, const char *name)
+{
+	char targets[2][PATH_MAX];
+	ssize_t lengths[2];
+
+	for (unsigned i = 0; i < 2; i++) {
+		lengths[i] = readlinkat(worker->fds[i], name, targets[i], sizeof(targets[i]));
+		if (lengths[i] < 0)
+			return negative_errno();
+	}
+	return lengths[0] != lengths[1] || memcmp(targets[0], targets[1], (size_t)lengths[0]);
+}
+
+/* Is this an attribute whose change is a change of the file? */
+static bool compare_xattr_wanted(const char *name)
+{
+	return !strcmp(name, "security.capability") || !strncmp(name, "user.", strlen("user."));
+}
+
+/* Do the attributes of the entries called NAME differ? 1, 0, -errno. */
+static int compare_attributes(struct compare_worker *worker, const char *name)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		int r = xattrs_read(&worker->xattrs[i], worker->fds[i], name, compare_xattr_wanted);
+
+		if (r)
+			return r;
+	}
+	return !xattrs_equal(&worker->xattrs[0], &worker->xattrs[1]);
+}
+
+/* Do the entries called NAME differ? 1, 0, -errno. */
+static int compare_differ(struct compare_worker *worker, const char *name, const struct statx statx[2])
+{
+	if (compare_hollow(&statx[0]) || compare_hollow(&statx[1]))
+		return !S_ISDIR(statx[0].stx_mode) || !S_ISDIR(statx[1].stx_mode);
+	if (compare_inodes(&statx[0], &statx[1]))
+		return 1;
+	if (S_ISLNK(statx[0].stx_mode))
+		return compare_links(worker, name);
+	return S_ISREG(statx[0].stx_mode) || S_ISDIR(statx[0].stx_mode) ? compare_attributes(worker, name) : 0;
+}
+
+/* Both entries called NAME are directories: go on in them, unless the delta knows better. */
+static int compare_descend(struct compare_worker *worker, const char *name, const struct statx statx[2])
+{
+	const struct compare *compare = worker->compare;
+	bool guided = worker->dir->guided;
+	uint64_t inode = statx[0].stx_ino == statx[1].stx_ino ? statx[0].stx_ino : 0;
+
+	for (unsigned i = 0; i < 2; i++)
+		guided &= makedev(statx[i].stx_dev_major, statx[i].stx_dev_minor) == compare->devices[i] &&
+			  !compare_hollow(&statx[i]);
+	if (guided && inode && !delta_changed(compare->delta, inode) && !delta_first(compare->delta, inode))
+		return 0;
+	return compare_push(worker, name, inode, guided, false);
+}
+
+/* Look at NAME in one of the trees: 1, 0 when it is not there, or -errno. */
+static int compare_look(int fd, const char *name, struct statx *ret_statx)
+{
+	const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
+	int r = fd < 0 ? -ENOENT : RET_NERRNO(statx(fd, name, flags, STATX_BASIC_STATS, ret_statx));
+
+	return r == -ENOENT ? 0 : r ? r : 1;
+}
+
+/* Compare the entries called NAME, which are in both trees, or were a moment ago. */
+static int compare_pair(struct compare_worker *worker, const char *name)
+{
+	struct statx statx[2];
+	int there[2], r;
+
+	for (unsigned i = 0; i < 2; i++) {
+		there[i] = compare_look(worker->fds[i], name, &statx[i]);
+		if (there[i] < 0)
+			return there[i];
+	}
+	if (!there[1])
+		return there[0] ? compare_tell(worker, VARVE_CHANGE_DELETE, name) : 0;
+	if (!there[0])
+		return compare_added(worker, name, S_ISDIR(statx[1].stx_mode) ? DT_DIR : DT_REG);
+	r = compare_differ(worker, name, statx);
+	/* Gone between two looks: as it will be the next time. */
+	if (r == -ENOENT || r == -EINVAL)
+		r = 1;
+	if (r > 0)
+		r = compare_tell(worker, VARVE_CHANGE_MODIFY, name);
+	if (r || !S_ISDIR(statx[1].stx_mode))
+		return r;
+	if (!S_ISDIR(statx[0].stx_mode))
+		return compare_push(worker, name, 0, false, true);
+	return compare_descend(worker, name, statx);
+}
+
+/* ---- a directory ------------------------------------------------------------------------------------------------- */
+
+/* Is a subvolume nested at NAME in the directory at hand? */
+static bool compare_forced(const struct compare_worker *worker, const char *name)
+{
+	const struct delta *delta = worker->compare->delta;
+	const struct delta_hint *hint = NULL;
+
+	if (delta->forced_count && worker->dir->inode)
+		hint = delta_first(delta, worker->dir->inode);
+	for (; hint; hint = delta_next(delta, hint))
+		if (hint->forced && !strcmp(delta->names + hint->name, name))
+			return true;
+	return false;
+}
+
+/* Both trees have this entry: look closer, unless the delta knows better. */
+static int compare_both(struct compare_worker *worker, const struct compare_entry *old, const struct compare_entry *new)
+{
+	const struct delta *delta = worker->compare->delta;
+
+	if (worker->dir->guided && old->inode == new->inode && old->type == new->type && !delta_changed(delta, old->inode) &&
+	    !(old->type == DT_DIR && (delta_first(delta, old->inode) || compare_forced(worker, old->name))))
+		return 0;
+	return compare_pair(worker, old->name);
+}
+
+/* Compare the directory at hand entry by entry. */
+static int compare_listed(struct compare_worker *worker)
+{
+	const struct compare_listing *old = &worker->listings[0], *new = &worker->listings[1];
+	size_t i = 0, j = 0;
+	int r = compare_list(&worker->listings[0], worker->fds[0]);
+
+	if (!r)
+		r = compare_list(&worker->listings[1], worker->fds[1]);
+	while (!r && (i < old->count || j < new->count)) {
+		int order = i == old->count ? 1 : j == new->count ? -1 : strcmp(old->entries[i].name, new->entries[j].name);
+
+		if (order < 0)
+			r = compare_tell(worker, VARVE_CHANGE_DELETE, old->entries[i].name);
+		else if (order > 0)
+			r = compare_added(worker, new->entries[j].name, new->entries[j].type);
+		else
+			r = compare_both(worker, &old->entries[i], &new->entries[j]);
+		i += order <= 0;
+		j += order >= 0;
+	}
+	return r;
+}
+
+/* Order names. */
+static int compare_name_order(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Compare the names in the directory at hand that the delta hints at, each once. */
+static int compare_hinted(struct compare_worker *worker)
+{
+	const struct delta *delta = worker->compare->delta;
+	size_t count = 0, i = 0;
+	const char **names;
+	int r = 0;
+
+	for (const struct delta_hint *hint = delta_first(delta, worker->dir->inode); hint; hint = delta_next(delta, hint))
+		count++;
+	names = fault_calloc(worker->compare->fault, count + 1, sizeof(*names));
+	if (!names)
+		return -ENOMEM;
+	for (const struct delta_hint *hint = delta_first(delta, worker->dir->inode); hint; hint = delta_next(delta, hint))
+		names[i++] = delta->names + hint->name;
+	qsort(names, count, sizeof(*names), compare_name_order);
+	for (i = 0; !r && i < count; i++)
+		if (!i || strcmp(names[i - 1], names[i]))
+			r = compare_pair(worker, names[i]);
+	free(names);
+	return r;
+}
+
+/* Open the directory at hand in tree INDEX; negative, without an error, where it vanished or is covered by a mount. */
+static int compare_open(struct compare_worker *worker, unsigned index)
+{
+	int root = worker->compare->fds[index], fd;
+
+	worker->fds[index] = -EBADF;
+	if (root < 0 || (!index && worker->dir->added))
+		return 0;
+	fd = beneath_open(root, worker->dir->path, O_RDONLY | O_DIRECTORY);
+	if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP || fd == -EXDEV)
+		return 0;
+	worker->fds[index] = fd;
+	return MIN(fd, 0);
+}
+
+/* Compare DIR. */
+static int compare_dir(struct compare_worker *worker, const struct compare_dir *dir)
+{
+	const struct delta *delta = worker->compare->delta;
+	int r;
+
+	worker->dir = dir;
+	worker->told = false;
+	r = compare_open(worker, 0);
+	if (!r)
+		r = compare_open(worker, 1);
+	if (!r)
+		r = dir->guided && dir->inode && !delta_changed(delta, dir->inode) ? compare_hinted(worker)
+										      : compare_listed(worker);
+	fd_close(worker->fds[0]);
+	fd_close(worker->fds[1]);
+	return r;
+}
+
+/* ---- all together ------------------------------------------------------------------------------------------------ */
+
+/* Put the roots on the stack, and see that they can be told from what is mounted or nested in them. */
+int compare_begin(struct compare *compare)
+{
+	struct compare_dir *dir;
+
+	pthread_mutex_init(&compare->lock, NULL);
+	pthread_cond_init(&compare->changed, NULL);
+	list_init(&compare->stack);
+	compare->changes.fault = compare->fault;
+	for (unsigned i = 0; i < 2; i++) {
+		struct stat stat;
+
+		if (compare->fds[i] < 0)
+			continue;
+		if (fstat(compare->fds[i], &stat) < 0)
+			return negative_errno();
+		compare->devices[i] = stat.st_dev;
+	}
+	dir = fault_calloc(compare->fault, 1, sizeof(*dir) + 1);
+	if (!dir)
+		return -ENOMEM;
+	dir->inode = ABI_SUBVOL_ROOT_INODE;
+	dir->guided = compare->delta;
+	dir->added = compare->fds[0] < 0;
+	list_append(&compare->stack, &dir->link);
+	return 0;
+}
+
+/* Take the directory that was put on the stack last, with the lock held; wait for one; NULL when no more will come. */
+static struct compare_dir *compare_next(struct compare *compare)
+{
+	struct compare_dir *dir;
+
+	while (list_empty(&compare->stack) && compare->active && !compare->error)
+		pthread_cond_wait(&compare->changed, &compare->lock);
+	if (list_empty(&compare->stack) || compare->error)
+		return NULL;
+	dir = list_entry(compare->stack.prev, struct compare_dir, link);
+	list_remove(&dir->link);
+	compare->active++;
+	return dir;
+}
+
+/* Note that DIR is done, with the lock held. */
+static void compare_done(struct compare *compare, struct compare_dir *dir, int error)
+{
+	compare->active--;
+	if (error && !compare->error) {
+		compare->error = error;
+		compare->failed = strdup(dir->path);
+	}
+	if (compare->error || !compare->active)
+		pthread_cond_broadcast(&compare->changed);
+	free(dir);
+}
+
+int compare_work(struct compare *compare)
+{
+	struct compare_worker worker = { .compare = compare, .changes.fault = compare->fault };
+	struct compare_dir *dir;
+	int r;
+
+	for (unsigned i = 0; i < 2; i++)
+		worker.listings[i].fault = worker.xattrs[i].fault = compare->fault;
+	pthread_mutex_lock(&compare->lock);
+	while ((dir = compare_next(compare))) {
+		pthread_mutex_unlock(&compare->lock);
+		r = atomic_load(compare->cancelled) ? -ECANCELED : compare_dir(&worker, dir);
+		pthread_mutex_lock(&compare->lock);
+		compare_done(compare, dir, r);
+	}
+	if (!compare->error)
+		compare->error = changes_take(&compare->changes, &worker.changes);
+	r = compare->error;
+	pthread_mutex_unlock(&compare->lock);
+	changes_free(&worker.changes);
+	for (unsigned i = 0; i < 2; i++) {
+		free(worker.listings[i].entries);
+		free(worker.listings[i].names);
+		xattrs_free(&worker.xattrs[i]);
+	}
+	return r;
+}
+
+void compare_end(struct compare *compare)
+{
+	struct list *link;
+
+	while ((link = list_pop(&compare->stack)))
+		free(list_entry(link, struct compare_dir, link));
+	changes_free(&compare->changes);
+	free(compare->failed);
+	pthread_cond_destroy(&compare->changed);
+	pthread_mutex_destroy(&compare->lock);
+}

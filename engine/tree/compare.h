@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two trees compared, or one told as a whole: which paths were added, modified, deleted.
+ *
+ * A stack of directories is shared by any number of threads: each takes one, lists it in both trees, compares the entries
+ * by name, and puts the directories among them on the stack. Directories are opened from the roots by their paths, so
+ * depth costs neither stack nor descriptors. Where a delta tells what may differ, all else is passed over:
+ *
+ *	directory                  what is looked at
+ *	changed itself             its entries; of those with the same number and no change nothing more
+ *	not changed, hinted        the hinted names; it is not even listed
+ *	neither                    nothing
+ *	inside a nested subvolume  everything: the delta does not reach there
+ */
+#ifndef VARVE_TREE_COMPARE_H
+#define VARVE_TREE_COMPARE_H
+
+#include "engine/base/list.h"
+#include "engine/btrfs/delta.h"
+#include "engine/tree/changes.h"
+
+#include <pthread.h>
+
+struct compare {
+	/* ---- set by whoever starts it ---- */
+	/* The old and the new root directory; no old one (negative): everything is added. */
+	int fds[2];
+	/* What may differ; NULL: anything. */
+	const struct delta *delta;
+	struct fault *fault;
+	/* Ends it early with -ECANCELED. */
+	const _Atomic bool *cancelled;
+
+	/* ---- guarded by lock ---- */
+	pthread_mutex_t lock;
+	/* Broadcast when there is more on the stack, or nothing more to come. */
+	pthread_cond_t changed;
+	struct list stack;
+	/* Threads that work on a directory. */
+	unsigned active;
+	/* The first error, and the path that it was about; NULL without memory. */
+	int error;
+	char *failed;
+	/* What was found, not sorted. */
+	struct changes changes;
+	/* The devices of the roots. */
+	uint64_t devices[2];
+};
+
+/* Prepare to compare; 0 or -errno. After success or failure compare_end() is due. */
+int compare_begin(struct compare *compare);
+
+/* Work until all is compared. Any number of threads at once; each returns the same 0 or -errno. */
+int compare_work(struct compare *compare);
+
+/* Free all but what was taken from compare->changes. */
+void compare_end(struct compare *compare);
+
+#endif

@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Changes: random edits in a layer and its parents, compared three ways that have to agree: the search of the trees, the
+ * walk, and a walk of this file's own that knows nothing of btrfs.
+ *
+ * varve-test: timeout=180 size=2G
+ */
+#include "test.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define SEQUENCES 150
+#define SEQUENCES_SOAK 3000
+#define EDITS_MAX 12
+#define DEPTH_MAX 3
+#define ORACLE_MAX 4096
+#define PATH_BYTES 4096
+
+/** Names that sort in odd ways, have line ends, or are no UTF-8. */
+static const char *const names[] = { "a", "a-b", "a.b", "b", "b\nc", "\xff\xfe", "d", "e", "caf\xc3\xa9", "-f", "z z", "0" };
+
+static unsigned long seed;
+
+/** A number below BOUND. */
+static unsigned pick(unsigned bound) {
+	seed = seed * 6364136223846793005ul + 1442695040888963407ul;
+	return (unsigned)(seed >> 33) % bound;
+}
+
+/** DIRECTORY/NAME, to be freed. */
+static char *join(const char *directory, const char *name) {
+	char *path;
+
+	ck_assert_int_ge(asprintf(&path, "%s/%s", directory, name), 0);
+	return path;
+}
+
+/* ---- the walk that knows nothing ---------------------------------------------------------------------------------- */
+
+struct oracle {
+	char *paths[ORACLE_MAX];
+	size_t count;
+};
+
+/** Note a change. */
+static void oracle_tell(struct oracle *oracle, char kind, const char *path) {
+	ck_assert_uint_lt(oracle->count, ORACLE_MAX);
+	ck_assert_int_ge(asprintf(&oracle->paths[oracle->count++], "%c %s", kind, path), 0);
+}
+
+/** Are the extended attributes that count the same? */
+static bool oracle_attributes_same(const char *a, const char *b) {
+	static const char *const counted[] = { "user.one", "user.two", "security.capability" };
+
+	for (size_t i = 0; i < TEST_COUNT(counted); i++) {
+		char x[256], y[256];
+		ssize_t m = lgetxattr(a, counted[i], x, sizeof(x)), n = lgetxattr(b, counted[i], y, sizeof(y));
+
+		if (m != n || (m > 0 && memcmp(x, y, (size_t)m)))
+			return false;
+	}
+	return true;
+}
+
+/** Does a directory stand in for a subvolume that a snapshot left out? */
+static bool oracle_hollow(const struct stat *stat) {
+	return S_ISDIR(stat->st_mode) && stat->st_ino == 2;
+}
+
+/** Are the two inodes, at these paths, the same to a person? */
+static bool oracle_same(const char *a, const struct stat *x, const char *b, const struct stat *y) {
+	char targets[2][PATH_BYTES] = { "", "" };
+
+	if (oracle_hollow(x) || oracle_hollow(y))
+		return S_ISDIR(x->st_mode) && S_ISDIR(y->st_mode);
+	if (x->st_mode != y->st_mode || x->st_uid != y->st_uid || x->st_gid != y->st_gid || x->st_rdev != y->st_rdev)
+		return false;
+	if (x->st_mtim.tv_sec != y->st_mtim.tv_sec)
+		return false;
+	if (x->st_mtim.tv_nsec != y->st_mtim.tv_nsec && x->st_mtim.tv_nsec && y->st_mtim.tv_nsec)
+		return false;
+	if (!S_ISDIR(x->st_mode) && x->st_size != y->st_size)
+		return false;
+	if (S_ISLNK(x->st_mode)) {
+		ck_assert_int_ge(readlink(a, targets[0], PATH_BYTES - 1), 0);
+		ck_assert_int_ge(readlink(b, targets[1], PATH_BYTES - 1), 0);
+		return !strcmp(targets[0], targets[1]);
+	}
+	return oracle_attributes_same(a, b);
+}
+
+/** Compare the directories OLD (may be missing: NULL) and NEW (likewise), which are PATH in the layer. Were there changes? */
+static bool oracle_walk(struct oracle *oracle, const char *old, const char *new, const char *path) {
+	size_t begin = oracle->count;
+	DIR *directory = opendir(new);
+
+	ck_assert_ptr_nonnull(directory);
+	for (struct dirent *entry; (entry = readdir(directory));) {
+		char *a = join(old ? old : "/nonexistent", entry->d_name);
+		char *b = join(new, entry->d_name), *p = join(path, entry->d_name);
+		struct stat x, y;
+		bool there, inside = false, told = false;
+
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) {
+			free(a);
+			free(b);
+			free(p);
+			continue;
+		}
+		there = old && lstat(a, &x) == 0;
+		ck_assert_int_eq(lstat(b, &y), 0);
+		if (!there || !oracle_same(a, &x, b, &y)) {
+			oracle_tell(oracle, there ? 'M' : 'A', p);
+			told = true;
+		}
+		if (S_ISDIR(y.st_mode))
+			inside = oracle_walk(oracle, there && S_ISDIR(x.st_mode) ? a : NULL, b, p);
+		if (inside && !told)
+			oracle_tell(oracle, 'M', p);
+		free(a);
+		free(b);
+		free(p);
+	}
+	closedir(directory);
+	directory = old ? opendir(old) : NULL;
+	for (struct dirent *entry; directory && (entry = readdir(directory));) {
+		char *b = join(new, entry->d_name), *p = join(path, entry->d_name);
+
+		if (!test_exists(b))
+			oracle_tell(oracle, 'D', p);
+		free(b);
+		free(p);
+	}
+	if (directory)
+		closedir(directory);
+	return oracle->count > begin;
+}
+
+/** Order by path. */
+static int oracle_order(const void *a, const void *b) {
+	return strcmp(*(char *const *)a + 2, *(char *const *)b + 2);
+}
+
+/* ---- random edits --------------------------------------------------------------------------------------------------- */
+
+/** A random path below ROOT, whose directories may or may not exist. */
+static char *edit_path(const char *root) {
+	char *path = strdup(root);
+
+	for (unsigned depth = 1 + pick(DEPTH_MAX); depth; depth--) {
+		char *longer = join(path, names[pick(TEST_COUNT(names))]);
+
+		free(path);
+		path = longer;
+	}
+	return path;
+}
+
+/** Set the modification time of PATH back, to the second now and then. */
+static void edit_time(const char *path) {
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+				     { .tv_sec = 1000000 + pick(3), .tv_nsec = pick(2) ? 0 : pick(1000000000) } };
+
+	utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
+}
+
+/** Write SIZE bytes at OFFSET. */
+static void edit_write(const char *path, int flags, off_t offset, unsigned size) {
+	char bytes[10000];
+	int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | flags, 0644);
+
+	memset(bytes, 'a' + (int)pick(26), sizeof(bytes));
+	if (fd < 0)
+		return;
+	ck_assert_int_ge(pwrite(fd, bytes, size, offset), -1);
+	close(fd);
+}
+
+/** Remove PATH, whatever it is. */
+static void edit_remove(const char *path) {
+	struct stat stat;
+
+	if (lstat(path, &stat) == 0)
+		test_remove(path);
+}
+
+/** Make one random edit below ROOT. What cannot be done, because something is missing or in the way, is not. */
+static void edit(const char *root) {
+	char *path = edit_path(root), *other = edit_path(root);
+	struct stat stat;
+
+	switch (pick(22)) {
+	case 0: case 1: edit_write(path, O_CREAT | O_EXCL, 0, pick(10000)); break;
+	case 2: edit_write(path, O_APPEND, 0, 1 + pick(5000)); break;
+	case 3: edit_write(path, 0, pick(5000), pick(5000)); break;
+	case 4: if (lstat(path, &stat) == 0 && S_ISREG(stat.st_mode)) ck_assert_int_ge(truncate(path, pick(20000)), -1); break;
+	case 5: case 6: rename(path, other); break;
+	case 7: link(path, other); break;
+	case 8: edit_remove(path); break;
+	case 9: if (lstat(path, &stat) == 0 && !S_ISLNK(stat.st_mode)) chmod(path, pick(2) ? 0700 : 0755); break;
+	case 10: lchown(path, pick(3), pick(3)); break;
+	case 11: lsetxattr(path, pick(2) ? "user.one" : "user.two", "value", pick(6), 0); break;
+	case 12: lremovexattr(path, pick(2) ? "user.one" : "user.two"); break;
+	case 13: edit_time(path); break;
+	case 14: case 15: mkdir(path, 0755); break;
+	case 16: edit_remove(path); mkdir(path, 0755); edit_write(other, O_CREAT, 0, 1); break;
+	case 17: edit_remove(path); edit_write(path, O_CREAT, 0, 1); break;
+	case 18: symlink(names[pick(3)], path); break;
+	case 19: mknod(path, pick(2) ? S_IFIFO | 0644 : S_IFCHR | 0600, makedev(pick(2), 3)); break;
+	case 20: rename(path, other); edit_write(path, O_CREAT, 0, 7); edit_time(path); break;
+	case 21:
+		if (!test_exists(path) && lstat(root, &stat) == 0 && pick(2)) {
+			char *parent = strdup(path);
+
+			*strrchr(parent, '/') = '\0';
+			if (lstat(parent, &stat) == 0 && S_ISDIR(stat.st_mode) && stat.st_ino != 2) {
+				test_subvolume_create(path);
+				edit_write(other, O_CREAT, 0, 3);
+			}
+			free(parent);
+		}
+		break;
+	}
+	free(path);
+	free(other);
+}
+
+/* ---- the property ----------------------------------------------------------------------------------------------------- */
+
+static unsigned searches, walks;
+
+/** Count which way the library went. */
+static void count_ways(void *data, const char *line) {
+	__atomic_add_fetch(&searches, strstr(line, ": search, ") != NULL, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&walks, strstr(line, ": walk, ") != NULL, __ATOMIC_RELAXED);
+}
+
+/** Check that what the library says with FLAGS is what ORACLE says. */
+static void check_way(struct varve_store *store, const struct oracle *oracle, const char *id, const char *parent,
+		      uint32_t flags, unsigned long began) {
+	struct varve_failure failure = { 0 };
+	struct varve_change *changes = NULL;
+	size_t count = 0;
+
+	test_ok(varve_layer_changes_wait(store, id, parent, flags, &changes, &count, &failure), &failure);
+	for (size_t i = 0; i < oracle->count || i < count; i++) {
+		const char *expected = i < oracle->count ? oracle->paths[i] : "nothing more";
+		char actual[PATH_BYTES] = "nothing more";
+
+		if (i < count)
+			snprintf(actual, sizeof(actual), "%c %s", (char)changes[i].kind, changes[i].path);
+		ck_assert_msg(!strcmp(actual, expected), "seed %lu, %s from %s, flags %u: change %zu is \"%s\" instead of \"%s\"",
+			      began, id, parent, flags, i, actual, expected);
+	}
+	free(changes);
+}
+
+/** Check all ways to compare ID with PARENT. */
+static void check_pair(struct varve_store *store, const char *home, const char *id, const char *parent,
+		       unsigned long began) {
+	struct oracle oracle = { .count = 0 };
+	char *old = *parent ? test_layer(home, parent) : NULL, *new = test_layer(home, id);
+
+	oracle_walk(&oracle, old, new, "");
+	qsort(oracle.paths, oracle.count, sizeof(*oracle.paths), oracle_order);
+	check_way(store, &oracle, id, parent, 0, began);
+	check_way(store, &oracle, id, parent, VARVE_CHANGES_WALK, began);
+	while (oracle.count)
+		free(oracle.paths[--oracle.count]);
+}
+
+/** A configuration that counts the ways. */
+static struct varve_store *open_counting(const char *home) {
+	struct varve_config config = test_config(home);
+
+	config.debug = "op";
+	config.log = count_ways;
+	config.flags |= VARVE_OPEN_RELAXED;
+	return test_open_config(&config);
+}
+
+/** One sequence: three generations, each edited before and after the next was made from it. */
+static void run_sequence(struct varve_store *store, const char *home, unsigned number) {
+	unsigned long began = seed;
+	char ids[3][32];
+
+	for (unsigned i = 0; i < 3; i++) {
+		char *root;
+
+		snprintf(ids[i], sizeof(ids[i]), "layer-%u-%u", number, i);
+		test_create(store, ids[i], i ? ids[i - 1] : NULL);
+		root = test_layer(home, ids[i]);
+		for (unsigned n = i ? pick(EDITS_MAX) : 60; n; n--)
+			edit(root);
+		if (i && pick(3) == 0) {
+			root = test_layer(home, ids[i - 1]);
+			for (unsigned n = pick(EDITS_MAX); n; n--)
+				edit(root);
+		}
+	}
+	check_pair(store, home, ids[1], ids[0], began);
+	check_pair(store, home, ids[2], ids[0], began);
+	check_pair(store, home, ids[2], ids[1], began);
+	check_pair(store, home, ids[0], ids[2], began);
+	check_pair(store, home, ids[2], "", began);
+	for (unsigned i = 0; i < 3; i++)
+		test_remove_layer(store, ids[i]);
+}
+
+START_TEST(test_random_edits) {
+	const char *wanted = getenv("VARVE_TEST_SEED");
+	char *home = test_home();
+	struct varve_store *store = open_counting(home);
+	unsigned sequences = getenv("VARVE_TEST_SOAK") ? SEQUENCES_SOAK : SEQUENCES;
+
+	seed = wanted ? strtoul(wanted, NULL, 10) : 20240607;
+	for (unsigned i = 0; i < sequences; i++)
+		run_sequence(store, home, i);
+	/* Of the five pairs four have a common origin, and are asked once with and once without the search. */
+	ck_assert_uint_eq(searches, 4 * sequences);
+	ck_assert_uint_eq(walks, 0);
+	test_close(store);
+}
+END_TEST
+
+/* ---- one by one --------------------------------------------------------------------------------------------------------- */
+
+/** Expect the changes of ID from PARENT to be the lines of TEXT. */
+static void expect(struct varve_store *store, const char *id, const char *parent, const char *text) {
+	for (uint32_t flags = 0; flags <= VARVE_CHANGES_WALK; flags += VARVE_CHANGES_WALK) {
+		struct varve_failure failure = { 0 };
+		struct varve_change *changes = NULL;
+		size_t count = 0, size = 0;
+		char *lines = NULL;
+		FILE *file = open_memstream(&lines, &size);
+
+		test_ok(varve_layer_changes_wait(store, id, parent, flags, &changes, &count, &failure), &failure);
+		for (size_t i = 0; i < count; i++)
+			fprintf(file, "%c %s\n", (char)changes[i].kind, changes[i].path);
+		fclose(file);
+		ck_assert_str_eq(lines, text);
+		free(lines);
+		free(changes);
+	}
+}
+
+START_TEST(test_example) {
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	char *base = test_path("%s/subvolumes/base", home), *top = test_path("%s/subvolumes/top", home);
+
+	test_create(store, "base", NULL);
+	test_mkdir(test_path("%s/d1", base));
+	test_mkdir(test_path("%s/d3", base));
+	test_mkdir(test_path("%s/d3/e4", base));
+	test_write(test_path("%s/d3/e4/f5", base), "five");
+	test_mkdir(test_path("%s/d7", base));
+	test_write(test_path("%s/d7/f9", base), "nine");
+	test_write(test_path("%s/d7/f8", base), "eight");
+	test_create(store, "top", "base");
+	expect(store, "top", "base", "");
+	edit_write(test_path("%s/d3/e4/f5", top), O_APPEND, 0, 4);
+	test_remove(test_path("%s/d7/f9", top));
+	test_mkdir(test_path("%s/d1/newdir", top));
+	test_write(test_path("%s/d1/newdir/n", top), "");
+	expect(store, "top", "base",
+	       "M /d1\nA /d1/newdir\nA /d1/newdir/n\nM /d3\nM /d3/e4\nM /d3/e4/f5\nM /d7\nD /d7/f9\n");
+	/* Without a word the parent is the one that btrfs says; of a base layer there is none. */
+	expect(store, "top", NULL,
+	       "M /d1\nA /d1/newdir\nA /d1/newdir/n\nM /d3\nM /d3/e4\nM /d3/e4/f5\nM /d7\nD /d7/f9\n");
+	expect(store, "base", NULL, "A /d1\nA /d3\nA /d3/e4\nA /d3/e4/f5\nA /d7\nA /d7/f8\nA /d7/f9\n");
+	/* And the parent's own later life is a change of the layer. */
+	test_write(test_path("%s/late", base), "");
+	expect(store, "top", "base",
+	       "M /d1\nA /d1/newdir\nA /d1/newdir/n\nM /d3\nM /d3/e4\nM /d3/e4/f5\nM /d7\nD /d7/f9\nD /late\n");
+	test_close(store);
+}
+END_TEST
+
+/** Set the modification time of PATH. */
+static void set_time(const char *path, time_t seconds, long nanoseconds) {
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = seconds, .tv_nsec = nanoseconds } };
+
+	ck_assert_int_eq(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+START_TEST(test_times) {
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	char *base = test_path("%s/subvolumes/base", home), *top = test_path("%s/subvolumes/top", home);
+
+	test_create(store, "base", NULL);
+	for (unsigned i = 0; i < 4; i++) {
+		test_write(test_path("%s/%u", base, i), "");
+		set_time(test_path("%s/%u", base, i), 1000, i == 1 ? 0 : 77);
+	}
+	test_create(store, "top", "base");
+	set_time(test_path("%s/0", top), 1000, 0);
+	set_time(test_path("%s/1", top), 1000, 5);
+	set_time(test_path("%s/2", top), 1000, 5);
+	set_time(test_path("%s/3", top), 1001, 0);
+	/* One that has no nanoseconds is equal to all of its second. */
+	expect(store, "top", "base", "M /2\nM /3\n");
+	test_close(store);
+}
+END_TEST
+
+START_TEST(test_unrelated) {
+	char *home = test_home();
+	struct varve_store *store = open_counting(home);
+
+	test_create(store, "one", NULL);
+	test_create(store, "two", NULL);
+	test_mkdir(test_path("%s/subvolumes/one/d", home));
+	test_mkdir(test_path("%s/subvolumes/two/d", home));
+	edit_time(test_path("%s/subvolumes/one/d", home));
+	test_write(test_path("%s/subvolumes/two/d/f", home), "");
+	expect(store, "two", "one", "M /d\nA /d/f\n");
+	ck_assert_uint_eq(searches, 0);
+	test_close(store);
+}
+END_TEST
+
+START_TEST(test_deep) {
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	char name[256];
+	int fd;
+
+	/* A path far beyond PATH_MAX. */
+	memset(name, 'n', 255);
+	name[255] = '\0';
+	test_create(store, "base", NULL);
+	test_create(store, "top", "base");
+	fd = open(test_path("%s/subvolumes/top", home), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (unsigned i = 0; i < 40; i++) {
+		int next;
+
+		ck_assert_int_eq(mkdirat(fd, name, 0755), 0);
+		next = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		ck_assert_int_ge(next, 0);
+		close(fd);
+		fd = next;
+	}
+	close(fd);
+	for (uint32_t flags = 0; flags <= VARVE_CHANGES_WALK; flags += VARVE_CHANGES_WALK) {
+		struct varve_failure failure = { 0 };
+		struct varve_change *changes;
+		size_t count;
+
+		test_ok(varve_layer_changes_wait(store, "top", "base", flags, &changes, &count, &failure), &failure);
+		ck_assert_uint_eq(count, 40);
+		ck_assert_uint_eq(strlen(changes[39].path), 40 * 256);
+		free(changes);
+	}
+	test_close(store);
+}
+END_TEST
+
+START_TEST(test_errors) {
+	struct varve_store *store = test_open(test_home());
+	struct varve_failure failure = { 0 };
+	struct varve_change *changes;
+	size_t count;
+
+	test_create(store, "base", NULL);
+	test_error(varve_layer_changes_wait(store, "none", NULL, 0, &changes, &count, &failure), -ENOENT);
+	ck_assert_str_eq(failure.step, "OPEN");
+	test_error(varve_layer_changes_wait(store, "base", "none", 0, &changes, &count, &failure), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(failure.path, "/subvolumes/none"));
+	test_error(varve_layer_changes_wait(store, "base", "../base", 0, &changes, &count, &failure), -EINVAL);
+	test_error(varve_layer_changes_wait(store, "..", NULL, 0, &changes, &count, &failure), -EINVAL);
+	test_error(varve_layer_changes_wait(store, "base", NULL, 1u << 20, &changes, &count, &failure), -EINVAL);
+	test_close(store);
+}
+END_TEST
+
+/** As a user without privilege: the same answer. */
+static int changes_as_nobody(void *data) {
+	struct varve_store *store = test_open(data);
+
+	expect(store, "top", NULL, "M /d\nA /d/new\n");
+	test_close(store);
+	return 0;
+}
+
+START_TEST(test_unprivileged) {
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+
+	test_create(store, "base", NULL);
+	test_mkdir(test_path("%s/subvolumes/base/d", home));
+	test_create(store, "top", "base");
+	test_write(test_path("%s/subvolumes/top/d/new", home), "");
+	test_close(store);
+	ck_assert_int_eq(test_command((const char *const[]){ "chown", "-R", "65534:65534", home, NULL }), 0);
+	ck_assert_int_eq(chmod(test_mount(), 0755), 0);
+	test_as_nobody(changes_as_nobody, home);
+}
+END_TEST
+
+TEST_MAIN("changes", test_random_edits, test_example, test_times, test_unrelated, test_deep, test_errors, test_unprivileged)
