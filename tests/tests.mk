@@ -8,6 +8,8 @@
 
 # These see the library's insides; the other suites see varve.h and tests/lib, and link what is installed.
 TEST_SUITES_INTERNAL := crash faults ops unit
+# Two jobs unless the user has said how many.
+TEST_JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
 # The suites that also run under the address and undefined-behaviour sanitizers in `make check`.
 TEST_SUITES_SANITIZED := api ops unit
 SOAK_SECONDS ?= 300
@@ -57,29 +59,28 @@ check-programs: all lib $(B)/libvarve-internal.a tests
 
 .PHONY: check
 check: deps ## run all tests: as root on images of their own, less without
-	@$(MAKE) --no-print-directory check-programs
-	@$(MAKE) --no-print-directory SAN=address,undefined B=$(B)/san-address SUITES='$(TEST_SUITES_SANITIZED)' \
-		RUN_ARGS='--backend uring --timeout-scale 4' check-suites
-	@tests/run --build $(B)
+	@$(MAKE) $(TEST_JOBS) --no-print-directory check-programs
+	@$(MAKE) $(TEST_JOBS) --no-print-directory SAN=address,undefined B=$(B)/san-address sanitized-programs
+	@tests/run --build $(B) --sanitized $(B)/san-address '$(TEST_SUITES_SANITIZED)'
 
-# Run the suites of SUITES under the sanitizers of SAN, with RUN_ARGS for the runner.
-.PHONY: check-suites
-check-suites: all $(B)/libvarve-internal.a $(foreach s,$(SUITES),$(filter $(B)/tests/$(s)/%,$(TEST_PROGRAMS) $(TEST_HELPERS)))
-	@tests/run --build $(B) $(RUN_ARGS) $(SUITES)
+# What of TEST_SUITES_SANITIZED there is.
+.PHONY: sanitized-programs
+sanitized-programs: lib $(B)/libvarve-internal.a \
+	$(foreach s,$(TEST_SUITES_SANITIZED),$(filter $(B)/tests/$(s)/%,$(TEST_PROGRAMS) $(TEST_HELPERS)))
 
 .PHONY: check-asan
 check-asan: ## run all tests under the address and undefined-behaviour sanitizers
-	@$(MAKE) --no-print-directory SAN=address,undefined B=$(B)/san-address check-programs
+	@$(MAKE) $(TEST_JOBS) --no-print-directory SAN=address,undefined B=$(B)/san-address check-programs
 	@tests/run --build $(B)/san-address --timeout-scale 4
 
 .PHONY: check-tsan
 check-tsan: ## run all tests under the thread sanitizer
-	@$(MAKE) --no-print-directory SAN=thread B=$(B)/san-thread check-programs
+	@$(MAKE) $(TEST_JOBS) --no-print-directory SAN=thread B=$(B)/san-thread check-programs
 	@tests/run --build $(B)/san-thread --timeout-scale 6
 
 .PHONY: soak
 soak: deps ## run the tests again and again, for SOAK_SECONDS (300)
-	@$(MAKE) --no-print-directory check-programs
+	@$(MAKE) $(TEST_JOBS) --no-print-directory check-programs
 	@VARVE_TEST_SOAK=1 tests/run --build $(B) --timeout-scale 4 --for $(SOAK_SECONDS)
 
 .PHONY: lint

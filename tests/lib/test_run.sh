@@ -94,6 +94,16 @@ run --repeat 3 unit
 expect '^3 passed, 0 failed, 0 skipped$' 0
 run --jobs 1 --until-fail unit/test_plain real/test_fail
 expect '1 failed' 1
+mkdir -p "$copy/sanitized/tests/unit" "$copy/build/tests/unit"
+echo '/* a program */' >"$copy/tests/unit/test_program.c"
+printf '#!/bin/bash\nexit 0\n' >"$copy/build/tests/unit/test_program"
+printf '#!/bin/bash\necho the sanitizer complains; exit 1\n' >"$copy/sanitized/tests/unit/test_program"
+chmod +x "$copy/build/tests/unit/test_program" "$copy/sanitized/tests/unit/test_program"
+run --sanitized "$copy/sanitized" 'api unit' unit/test_program unit/test_plain
+expect '^ok .* unit/test_program$' 1
+expect '^FAIL .* unit/test_program uring sanitized: status 1' 1
+expect '^2 passed, 1 failed' 1
+rm "$copy/tests/unit/test_program.c"
 run no/such
 expect 'no such test' 2
 # Order of the output, whatever ends first.
