@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* engine/core/hold: one id at a time, in order; shared holds together; nobody waits for ever. */
+#include "test.h"
+
+#include "engine/core/hold.h"
+#include "engine/core/store.h"
+
+/* An operation that only holds. */
+struct holder {
+	struct op op;
+	struct request request;
+	bool running;
+};
+
+static struct varve_store *store;
+
+static struct holder *holder(const char *own, const char *source) {
+	struct holder *holder = test_alloc(sizeof(*holder));
+
+	holder->request.store = store;
+	holder->op.request = &holder->request;
+	list_init(&holder->op.link);
+	holder->op.holds[0] = (struct hold){ .id = own, .exclusive = true };
+	if (source)
+		holder->op.holds[1] = (struct hold){ .id = source };
+	return holder;
+}
+
+/* Queue it; does it run? */
+static bool queue(struct holder *holder) {
+	test_error(hold_queue(&store->holds, &holder->op), 0);
+	holder->running = !holder->op.holds_waiting;
+	return holder->running;
+}
+
+/* Collect those that may run now. */
+static int collect(void) {
+	struct list *link;
+	int n = 0;
+
+	for (; (link = list_pop(&store->holds.runnable)); n++) {
+		struct op *op = list_entry(link, struct op, link);
+
+		ck_assert_uint_eq(op->holds_waiting, 0);
+		container_of(op, struct holder, op)->running = true;
+	}
+	return n;
+}
+
+/* End it; how many may run because of that? */
+static int end(struct holder *holder) {
+	for (size_t i = 0; i < OP_HOLDS_MAX; i++)
+		hold_release(&store->holds, &holder->op.holds[i]);
+	holder->running = false;
+	return collect();
+}
+
+/* Nothing is left of any id. */
+static void check_empty(void) {
+	for (size_t i = 0; i < HOLD_BUCKETS; i++)
+		ck_assert_ptr_null(store->holds.buckets[i]);
+}
+
+static void setup_store(void) {
+	store = test_alloc(sizeof(*store));
+	hold_init(&store->holds, &store->io.fault);
+}
+
+START_TEST(test_order) {
+	setup_store();
+	struct holder *a = holder("x", NULL), *b = holder("x", NULL), *c = holder("x", NULL), *other = holder("y", NULL);
+
+	ck_assert(queue(a) && !queue(b) && !queue(c) && queue(other));
+	ck_assert_int_eq(end(a), 1);
+	ck_assert(b->running && !c->running);
+	ck_assert_int_eq(end(b), 1);
+	ck_assert(c->running);
+	ck_assert_int_eq(end(c) + end(other), 0);
+	check_empty();
+}
+END_TEST
+
+START_TEST(test_shared) {
+	/* Children of one parent run together; its removal waits for them, and children after it wait for that. */
+	setup_store();
+	struct holder *parent = holder("p", NULL), *a = holder("a", "p"), *b = holder("b", "p"), *gone = holder("p", NULL),
+		      *late = holder("c", "p");
+
+	ck_assert(queue(parent) && !queue(a) && !queue(b) && !queue(gone) && !queue(late));
+	ck_assert_int_eq(end(parent), 2);
+	ck_assert(a->running && b->running && !gone->running && !late->running);
+	ck_assert_int_eq(end(a), 0);
+	ck_assert_int_eq(end(b), 1);
+	ck_assert(gone->running);
+	ck_assert_int_eq(end(gone), 1);
+	ck_assert(late->running);
+	end(late);
+	check_empty();
+}
+END_TEST
+
+START_TEST(test_crossed) {
+	/* x from y while y is made from x: no deadlock, because both queue for both at once. */
+	setup_store();
+	struct holder *a = holder("x", "y"), *b = holder("y", "x");
+
+	ck_assert(queue(a) && !queue(b));
+	ck_assert_int_eq(end(a), 1);
+	ck_assert(b->running);
+	end(b);
+	check_empty();
+}
+END_TEST
+
+START_TEST(test_withdraw) {
+	setup_store();
+	struct holder *a = holder("x", NULL), *b = holder("x", "z"), *c = holder("x", NULL);
+
+	ck_assert(queue(a) && !queue(b) && !queue(c));
+	b->op.withdraw(&b->op);
+	ck_assert_int_eq(collect(), 0);
+	ck_assert_int_eq(end(a), 1);
+	ck_assert(c->running && !b->running);
+	end(c);
+	check_empty();
+}
+END_TEST
+
+START_TEST(test_no_memory) {
+	setup_store();
+	struct holder *a = holder("x", "y");
+
+	fault_arm(&store->io.fault, FAULT_ALLOCATION, 2, -ENOMEM, false);
+	test_error(hold_queue(&store->holds, &a->op), -ENOMEM);
+	end(a);
+	check_empty();
+}
+END_TEST
+
+TEST_MAIN_UNIT("hold", test_order, test_shared, test_crossed, test_withdraw, test_no_memory)
