@@ -48,8 +48,9 @@ static int flight_submit(struct flight *flight, struct flight_slot *slot) {
 	}
 	if (r == -EAGAIN && flight->in_flight > 0)
 		return r;
-	snprintf(failure.id, sizeof(failure.id), "%s", slot->id);
 	varve_refusal(flight->cli->store, &failure);
+	if (!failure.id[0]) /* What was refused can be the options; but say for whom. */
+		snprintf(failure.id, sizeof(failure.id), "%s", slot->id);
 	failure.error = r;
 	flight_end(slot, r, &failure);
 	return 0;

@@ -29,7 +29,7 @@ sed '1000s/.*/a\/b/; 2000s/.*/missing/; 3000s/.*//' "$scratch/ids" >"$scratch/so
 run rm --json --relaxed - <"$scratch/some-bad"
 expect 1 "$(cat "$scratch/out")"$'\n' "varve: remove a/b: CHECK: *
 varve: remove missing: *No such file or directory*
-varve: remove *: CHECK: *"
+varve: remove: CHECK: *"
 [[ "$(wc -l <"$scratch/out")" == "$COUNT" ]] || lib_fail "not an object for each id"
 [[ "$(grep -n '"ok":false' "$scratch/out" | cut -d : -f 1 | xargs)" == "1000 2000 3000" ]] || lib_fail "not in order"
 expect_layers layer-01000 layer-02000 layer-03000

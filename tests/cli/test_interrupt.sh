@@ -69,7 +69,7 @@ grep -Eq '^staging_removed +0$' "$scratch/out" || lib_fail "gc found" "$(cat "$s
 # rm: what was not told as removed is still there.
 run ls
 cp "$scratch/out" "$scratch/before"
-seq -f 'more-%g' 20000 >"$scratch/more"
+seq -f 'more-%g' 5000 >"$scratch/more"
 quietly create --relaxed - <"$scratch/more"
 cat "$scratch/more" "$scratch/before" | sort >"$scratch/all"
 start rm --json -

@@ -85,12 +85,10 @@ on_terminal "$command get $'miss\e[31m\n\xff'" "$scratch/terminal" && lib_fail "
 # ---- progress ----------------------------------------------------------------------------------------------------------
 
 # Work that lasts shows a line, which goes away when a failure is told, and at the end. It lasts as long as its input.
-exec {both}<>"$scratch/fifo"
 on_terminal "exec $command create - <$(printf %q "$scratch/fifo")" "$scratch/terminal" &
 child=$!
 exec {writer}>"$scratch/fifo"
 printf 'p1\np2\n' >&"$writer"
-exec {both}>&-
 await "a progress line" grep -Eq 'create: 2 done, [0-9]+/s, [0-9]+ s' "$scratch/terminal"
 printf 'a\n' >&"$writer"
 await "a failure" grep -q 'File exists' "$scratch/terminal"
@@ -100,7 +98,7 @@ status=0
 wait "$child" || status=$?
 [[ "$status" == 1 ]] || lib_fail "status $status"
 # Each line is erased before something else is written: no text follows one without \r ESC [ K between.
-erase=$'\r\e[K'
+erase=$'\e[K\r\e[K'
 text="$(terminal_bytes "$scratch/terminal")"
 [[ "$text" == *" s${erase}varve: create a: "*": File exists"*$'\r\n'* ]] || lib_fail "not erased:" "$(cat -v <<<"$text")"
 [[ "$text" == *" s$erase" ]] || lib_fail "not erased at the end:" "$(cat -v <<<"$text")"
