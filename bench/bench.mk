@@ -9,7 +9,10 @@ BENCH_OBJ := $(BENCH_SRC:%.c=$(B)/%.o)
 BENCH_CFLAGS = -Iapi/include -Ibench $(call pkg,--cflags,$(BENCH_PACKAGES))
 BENCH_LIBS = $(LIB_LIBS) $(call pkg,--libs,$(BENCH_PACKAGES)) -lm -ldl -pthread
 
+# The library and the command build without what only the bench needs.
+ifneq ($(shell $(PKG_CONFIG) --exists $(BENCH_PACKAGES) && echo yes),)
 all: $(B)/varve-bench
+endif
 
 $(B)/bench/%.o: bench/%.c Makefile bench/bench.mk
 	@mkdir -p $(@D)
@@ -22,6 +25,8 @@ $(B)/libbench.a: $(filter-out $(B)/bench/main.o,$(BENCH_OBJ))
 
 $(B)/varve-bench: $(B)/bench/main.o $(B)/libbench.a $(B)/libvarve.a
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $^ $(BENCH_LIBS)
+
+$(patsubst %.c,$(B)/%,$(wildcard tests/bench/test_*.c)): $(B)/libbench.a
 
 # The image stays, with the parent layers in it, so that a second run begins sooner. It grows to some 2 GiB.
 BENCH_POOL ?= $(B)/bench-pool.img,8g

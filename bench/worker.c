@@ -158,15 +158,6 @@ static void issue(struct worker *worker, struct slot *slot, uint64_t now)
 	slot_ended(worker, slot);
 }
 
-/* Move the time that the next operation is due. */
-static void pace(struct worker *worker, uint64_t now)
-{
-	if (worker->options->rate_iops)
-		worker->due_ns += NS_PER_S / worker->options->rate_iops;
-	else if (worker->options->thinktime)
-		worker->due_ns = now;
-}
-
 /* Begin all that can begin now. Returns false when nothing may begin before something in flight has ended. */
 static bool issue_all(struct worker *worker, uint64_t *now)
 {
@@ -186,8 +177,8 @@ static bool issue_all(struct worker *worker, uint64_t *now)
 			break;
 		worker->free_count--;
 		issue(worker, slot, *now);
-		if (paced)
-			pace(worker, *now);
+		if (worker->options->rate_iops)
+			worker->due_ns += NS_PER_S / worker->options->rate_iops;
 		issued++;
 		*now = clock_ns();
 		if (!worker->engine->wait)

@@ -1,0 +1,94 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Every engine does what it says it does, on real layers, without an error and without a leftover.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/lib.sh"
+bench_start mount
+
+common=("--directory=$mnt" --nrfiles=20 --filesize=1k-8k --number_ios=24 --live=4)
+
+for name in "$engine" reference ioctl libbtrfsutil btrfs-progs coreutils; do
+	for shape in set forkjoin pipeline; do
+		run_well --name=churn --rw=churn "--churn=$shape" --width=3 --iodepth=4 "--ioengine=$name" "${common[@]}"
+		expect out "err= 0: engine=$name, rw=churn"
+		expect out '^  snapshot: IOPS=.* 1[2-6] layers'
+		expect_clean
+	done
+	run_well --name=mix --rwmix=create:30,remove:20,get:50 "--ioengine=$name" "${common[@]}"
+	expect out '^  get: IOPS='
+	expect_clean
+done
+
+# Batches, several threads, durable.
+for name in "$engine" ioctl; do
+	run_well --name=batch --rw=remove --batch=8 --numjobs=2 --group_reporting --durability=durable "--ioengine=$name" \
+		"${common[@]}"
+	expect out '^  remove: IOPS=.* 48 layers'
+	run_well --name=create --rw=create --batch=5 --iodepth=3 --durability=durable "--ioengine=$name" "${common[@]}"
+	expect out '^  create: IOPS=.* 24 layers'
+done
+
+# Trees: the walks see every entry. 20 files in one directory, and the root.
+for kind in usage walk chown relabel; do
+	for name in reference coreutils; do
+		if [[ "$kind" == relabel && "$name" == coreutils ]] && ! command -v chcon >/dev/null; then
+			continue
+		fi
+		run_well --name=walk "--rw=$kind" "--ioengine=$name" "${common[@]}" --number_ios=3
+		expect out "^  $kind: IOPS=.* 3 layers"
+		if [[ "$name" == reference ]]; then
+			expect out 'entries_walked=66'
+		fi
+	done
+done
+
+# What an engine cannot do is refused before anything is made.
+run --name=x --rw=usage --ioengine=ioctl "${common[@]}"
+((status == 1)) || fail "usage on ioctl: status $status"
+expect err 'engine ioctl does no usage'
+expect_clean
+
+# The kernel counts the commits: one for each snapshot of the bare ioctl.
+if compgen -G '/sys/fs/btrfs/*/commit_stats' >/dev/null; then
+	run_well --name=c --rw=snapshot --ioengine=ioctl "${common[@]}"
+	commits="$(sed -n 's/^  commits *: \([0-9]*\),.*/\1/p' "$scratch/out")"
+	((commits >= 24)) || fail "24 snapshots made $commits commits"
+fi
+
+# The engine of a failed operation is told, and the run fails.
+mkdir "$scratch/so"
+cat >"$scratch/so/bad.c" <<'C'
+#include "engine.h"
+static int bad_open(const struct bench_env *env, void **ret, char *error, size_t size) { *ret = (void *)env; return 0; }
+static int bad_queue(void *context, struct bench_op *op) { return -5; }
+static void bad_close(void *context) { }
+#ifndef VERSION
+#define VERSION BENCH_ENGINE_VERSION
+#endif
+const struct bench_engine bench_engine = { .version = VERSION, .kinds = 1u << BENCH_SNAPSHOT, .name = "bad",
+	.description = "fails", .open = bad_open, .queue = bad_queue, .close = bad_close };
+C
+cc -shared -fPIC -I"$bench_repository/bench" -o "$scratch/so/bad.so" "$scratch/so/bad.c"
+run --name=x --rw=snapshot "--ioengine=external:$scratch/so/bad.so" "${common[@]}"
+((status == 1)) || fail "a failing engine: status $status"
+expect out 'err= 5: Input/output error'
+expect_clean
+
+# External engines: the skeleton works; another version, no engine, no file are refused.
+cc -shared -fPIC -Wall -Werror -I"$bench_repository/bench" -o "$scratch/so/skeleton.so" \
+	"$bench_repository/bench/engines/skeleton.c"
+run_well --name=x --rw=snapshot --iodepth=8 "--ioengine=external:$scratch/so/skeleton.so" "${common[@]}"
+expect out 'engine=skeleton'
+cc -shared -fPIC -DVERSION=999 -I"$bench_repository/bench" -o "$scratch/so/old.so" "$scratch/so/bad.c"
+run --name=x --rw=snapshot "--ioengine=external:$scratch/so/old.so" "${common[@]}"
+((status == 1)) || fail "another version: status $status"
+expect err 'version 999'
+printf 'int nothing;\n' | cc -shared -fPIC -x c -o "$scratch/so/empty.so" -
+run --name=x --rw=snapshot "--ioengine=external:$scratch/so/empty.so" "${common[@]}"
+expect err 'exports no symbol'
+run --name=x --rw=snapshot --ioengine=external:/no/such.so "${common[@]}"
+((status == 1)) || fail "no such file: status $status"
+run --name=x --ioengine=nosuch "${common[@]}"
+expect err 'nosuch: no such engine'
+expect_clean

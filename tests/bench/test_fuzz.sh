@@ -1,0 +1,27 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The fuzzer of job files finds nothing: the corpus, and a few seconds of new inputs.
+# varve-test: backend=any mount=no root=no timeout=120
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/lib.sh"
+bench_start
+command -v clang >/dev/null || skip "clang is missing"
+
+sources=("$bench_repository"/bench/fuzz/job.c "$bench_repository"/bench/{job,options,claim}.c
+	"$bench_repository"/bench/engines/engine.c)
+# The table of engines alone, without what they need.
+mkdir "$scratch/engines"
+printf '' >"$scratch/engines/list.h"
+cp "$bench_repository/bench/engines/engines.h" "$scratch/engines/"
+sed 's/^static const struct bench_engine \*const engines\[\] = {/&\n\tNULL,/' "${sources[4]}" >"$scratch/engines/engine.c"
+sources[4]="$scratch/engines/engine.c"
+clang -g -O1 -std=gnu11 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+	-I"$scratch/engines" -I"$bench_repository/bench" -o "$scratch/fuzz" "${sources[@]}" -lm -ldl \
+	>"$scratch/out" 2>&1 || skip "clang cannot build a fuzzer here: $(tail -n 1 "$scratch/out")"
+mkdir "$scratch/corpus"
+cp "$bench_repository"/bench/fuzz/corpus/* "$scratch/corpus/"
+cd "$scratch"
+./fuzz -max_total_time="${VARVE_FUZZ_SECONDS:-5}" -timeout=5 -max_len=8192 -print_final_stats=1 corpus >out 2>&1 ||
+	fail "the fuzzer found something" "$(grep -m 5 -E 'ERROR|runtime error|SUMMARY' out)"
+grep -Eq 'number_of_executed_units: *[1-9][0-9]{2}' out || fail "the fuzzer ran next to nothing"

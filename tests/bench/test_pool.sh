@@ -1,0 +1,86 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Pools: made, kept with their parent layers from run to run, unmounted; the same seed makes the same tree; aging ages.
+# varve-test: backend=any mount=no
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/lib.sh"
+bench_start
+(($(id -u) == 0)) || skip "needs root to mount an image"
+command -v mkfs.btrfs >/dev/null || skip "mkfs.btrfs is missing"
+export TMPDIR="$scratch"
+pool="$scratch/pool.img"
+
+# Mount the pool on $scratch/look, with the fixtures in sight.
+look() {
+	mkdir -p "$scratch/look"
+	mount -o loop "$pool" "$scratch/look"
+	own_mount="$scratch/look"
+}
+
+# Unmount it.
+unlook() {
+	umount "$scratch/look"
+	own_mount=""
+}
+
+# Print what the parent layer $1 is made of: paths, sizes and content.
+content() {
+	(cd "$1" && find . -printf '%p %y %s\n' | grep -v ' d ' | sort && find . -type f -print0 | sort -z | xargs -0 sha256sum)
+}
+
+job=(--name=x --rw=snapshot --ioengine=ioctl --number_ios=3 --fixture=image --nrfiles=400 --randseed=7)
+run_well "${job[@]}" "--pool=$pool,512m"
+[[ -f "$pool" ]] || fail "no image was kept"
+if grep -q "$scratch" /proc/self/mountinfo; then
+	fail "still mounted"
+fi
+[[ -z "$(find "$scratch" -maxdepth 1 -name 'varve-bench-pool*')" ]] || fail "the mount point is left"
+look
+first=("$scratch"/look/fixtures/parent-image-400-*)
+[[ -d "${first[0]}" ]] || fail "no parent layer was kept"
+inode="$(btrfs subvolume show "${first[0]}" | sed -n 's/.*UUID: *//p' | head -n 1)"
+content "${first[0]}" >"$scratch/one"
+(($(grep -c ' f ' "$scratch/one") == 400)) || fail "not 400 files"
+[[ -z "$(find "$scratch/look" -maxdepth 1 -name 'varve-bench.*')" ]] || fail "the run's directory is left in the pool"
+# The shape of images: some directories deep, sizes over three orders of magnitude.
+depth="$(awk -F/ '{ if (NF > most) most = NF } END { print most }' "$scratch/one")"
+((depth >= 5)) || fail "no directory is deep: $depth"
+awk '$2 == "f" { if ($3 < 1024) small++; if ($3 > 65536) large++ } END { exit !(small > 20 && large > 10) }' "$scratch/one" ||
+	fail "the sizes are all alike"
+unlook
+
+# A second run takes the same parent.
+run_well "${job[@]}" "--pool=$pool,512m"
+look
+[[ "$(btrfs subvolume show "${first[0]}" | sed -n 's/.*UUID: *//p' | head -n 1)" == "$inode" ]] || fail "it was made anew"
+unlook
+
+# Another pool, the same seed: the same tree. Another seed: another. Aged: another, with as many files.
+rm "$pool"
+run_well "${job[@]}" "--pool=$pool,512m"
+run_well "${job[@]}" --randseed=8 "--pool=$pool,512m"
+run_well "${job[@]}" --aged=3 "--pool=$pool,512m"
+look
+content "$scratch"/look/fixtures/parent-image-400-*-7-0-v*/ >"$scratch/two"
+cmp "$scratch/one" "$scratch/two" || fail "the same seed made another tree"
+content "$scratch"/look/fixtures/parent-image-400-*-8-0-v*/ >"$scratch/three"
+if cmp -s "$scratch/one" "$scratch/three"; then
+	fail "another seed made the same tree"
+fi
+content "$scratch"/look/fixtures/parent-image-400-*-7-3-v*/ >"$scratch/aged"
+(($(grep -c ' f ' "$scratch/aged") == 400)) || fail "aging lost files"
+(($(find "$scratch/look/fixtures" -maxdepth 1 -name '.*' | wc -l) <= 1)) || fail "aging left something"
+unlook
+
+# Bad pools.
+run "${job[@]}" "--pool=$pool"
+((status == 1)) || fail "no size: status $status"
+expect err 'not FILE,SIZE'
+run "${job[@]}" "--pool=$scratch/small,1m"
+((status == 1)) || fail "too small: status $status"
+[[ ! -e "$scratch/small" ]] || fail "a pool that failed is left"
+printf 'no file system\n' >"$scratch/text"
+run "${job[@]}" "--pool=$scratch/text,512m"
+((status == 1)) || fail "no file system: status $status"
+[[ "$(cat "$scratch/text")" == "no file system" ]] || fail "a foreign file was changed"

@@ -1,0 +1,15 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Without arguments: a tour of a minute that ends in a table, and leaves nothing.
+# varve-test: backend=any mount=no timeout=300
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/lib.sh"
+bench_start
+(($(id -u) == 0)) || skip "needs root to mount an image"
+command -v mkfs.btrfs >/dev/null || skip "mkfs.btrfs is missing"
+mkdir "$scratch/tmp"
+TMPDIR="$scratch/tmp" run_well
+expect out '^ +today +varve +times faster'
+(($(grep -Ec '^(create|remove).*/s, .*/s, .*[0-9]\.[0-9] \(' "$scratch/out") == 5)) || fail "not five rows"
+[[ -z "$(ls -A "$scratch/tmp")" ]] || fail "left behind: $(ls -A "$scratch/tmp")"
