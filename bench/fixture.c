@@ -328,6 +328,30 @@ static int make_parent(int fd, int tree, const struct options *options, const vo
 	return r;
 }
 
+int fixture_edit(int tree, const struct options *options, uint64_t count, uint64_t seed)
+{
+	struct planned *files = calloc(options->nrfiles + 1, sizeof(*files));
+	char *filler = calloc(1, options->bs);
+	uint64_t random = seed * 2 + 1, all = 0;
+	struct plan plan;
+	int r = plan_init(&plan, options);
+
+	if (!files || !filler)
+		r = -ENOMEM;
+	while (r == 0 && plan_next(&plan, &files[all]) > 0)
+		all++;
+	for (uint64_t i = 0; r == 0 && all && i < count; i++) {
+		struct planned *file = &files[random_next(&random) % all];
+
+		file->size++;
+		r = make_file(&plan, tree, file, filler);
+	}
+	free(plan.folders);
+	free(files);
+	free(filler);
+	return r;
+}
+
 int fixture_open(int fd, const struct options *options, const volatile int *stop)
 {
 	char name[FIXTURE_NAME_SIZE], making[64];

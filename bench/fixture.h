@@ -32,6 +32,12 @@ void fixture_name(const struct options *options, char *name);
  */
 int fixture_open(int fd, const struct options *options, const volatile int *stop);
 
+/*
+ * Rewrite COUNT files of TREE, which is a copy of the parent of OPTIONS, with other sizes; SEED chooses which. Returns 0 or
+ * -errno.
+ */
+int fixture_edit(int tree, const struct options *options, uint64_t count, uint64_t seed);
+
 /* Tell how many bytes of files the parent of OPTIONS has. */
 uint64_t fixture_bytes(const struct options *options);
 

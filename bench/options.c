@@ -42,7 +42,7 @@ struct option {
 static const char *const workload_names[] = {
 	[BENCH_NOOP] = "noop",	 [BENCH_CREATE] = "create", [BENCH_SNAPSHOT] = "snapshot", [BENCH_REMOVE] = "remove",
 	[BENCH_GET] = "get",	 [BENCH_USAGE] = "usage",   [BENCH_WALK] = "walk",	   [BENCH_CHOWN] = "chown",
-	[BENCH_RELABEL] = "relabel", [WORKLOAD_CHURN] = "churn", [WORKLOAD_MIX] = "mix",	   NULL,
+	[BENCH_RELABEL] = "relabel", [BENCH_CHANGES] = "changes", [WORKLOAD_CHURN] = "churn", [WORKLOAD_MIX] = "mix", NULL,
 };
 static const char *const churn_names[] = {"set", "forkjoin", "pipeline", NULL};
 static const char *const fixture_names[] = {"flat", "image", NULL};
@@ -75,6 +75,7 @@ static const struct option table[] = {
 	{"randseed", OPTION_NUMBER, AT(randseed), 0, UINT64_MAX, NULL, "where random numbers start"},
 	{"fixture", OPTION_CHOICE, AT(fixture), 0, 0, fixture_names, "shape of the parent layer"},
 	{"aged", OPTION_NUMBER, AT(aged), 0, 1000000, NULL, "rounds of change that the parent layer goes through first"},
+	{"edits", OPTION_NUMBER, AT(edits), 0, 10000000, NULL, "files that are rewritten in each live layer first"},
 	{"live", OPTION_NUMBER, AT(live), 0, 10000000, NULL, "layers a thread has before the clock runs"},
 	{"batch", OPTION_NUMBER, AT(batch), 1, OPTIONS_BATCH_MAX, NULL, "layers in each request"},
 	{"remove_batch", OPTION_NUMBER, AT(remove_batch), 1, OPTIONS_BATCH_MAX, NULL, "layers in each removal of a mix"},

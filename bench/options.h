@@ -82,6 +82,7 @@ struct options {
 	uint64_t randseed;		/* Where the random numbers start. */
 	uint32_t fixture;		/* An enum fixture_shape. */
 	uint64_t aged;			/* Rounds of churn that the parent goes through first. */
+	uint64_t edits;			/* Files that are rewritten in each of the live layers. */
 	uint64_t live;			/* Layers there are before the clock runs, a thread. */
 	uint64_t batch;			/* Layers in each request. */
 	uint64_t remove_batch;		/* Layers in each removal of a mix. */

@@ -110,6 +110,25 @@ static int running_find(struct run *run, struct running *running, struct job *jo
 	return run_place(run, directory, &running->place);
 }
 
+/* Edit the layers that WORKER has at the start, as its job says. */
+static int worker_edit(const struct worker *worker, uint64_t seed)
+{
+	char name[WORKLOAD_NAME_SIZE];
+	int r = 0;
+
+	for (uint64_t i = 0; r == 0 && worker->options->edits && i < worker->workload.prepared; i++) {
+		int fd;
+
+		snprintf(name, sizeof(name), "%s%llu", worker->workload.prefix, (unsigned long long)i);
+		fd = openat(worker->place->subvolumes_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0)
+			return -errno;
+		r = fixture_edit(fd, worker->options, worker->options->edits, seed + i);
+		close(fd);
+	}
+	return r;
+}
+
 /* Make the parent of RUNNING's job, and the layers that must be there. */
 static int running_prepare(struct run *run, struct running *running)
 {
@@ -130,6 +149,8 @@ static int running_prepare(struct run *run, struct running *running)
 		const struct workload *workload = &running->workers[i].workload;
 
 		r = place_layers_make(place, workload->prefix, workload->prepared, fd);
+		if (r == 0)
+			r = worker_edit(&running->workers[i], i + 1);
 	}
 	close(fd);
 	return r < 0 ? fail(run, r, "job %.100s: layers: %s", options->name, strerror(-r)) : 0;

@@ -189,13 +189,21 @@ struct stats_rate series_rate(const struct series *series, uint64_t duration_ns)
 		return rate;
 	per = sample_ns > series->width_ns ? sample_ns / series->width_ns : 1;
 	samples = duration_ns / (per * series->width_ns);
+	/* Too short for a sample: the whole of it is one. */
+	if (!samples) {
+		per = series->end_slot;
+		samples = 1;
+		duration_ns = duration_ns ? duration_ns : 1;
+	} else {
+		duration_ns = per * series->width_ns;
+	}
 	for (uint64_t i = 0; i < samples; i++) {
 		uint64_t units = 0;
 		double value;
 
 		for (uint64_t k = i * per; k < (i + 1) * per && k < series->end_slot; k++)
 			units += series->slots[k];
-		value = (double)units * (double)NS_PER_S / (double)(per * series->width_ns);
+		value = (double)units * (double)NS_PER_S / (double)duration_ns;
 		if (!i || value < rate.min)
 			rate.min = value;
 		if (value > rate.max)

@@ -17,7 +17,7 @@
 #include <string.h>
 
 #define READS (BENCH_BIT(BENCH_GET) | BENCH_BIT(BENCH_USAGE) | BENCH_BIT(BENCH_WALK) | BENCH_BIT(BENCH_CHOWN) | \
-	       BENCH_BIT(BENCH_RELABEL))
+	       BENCH_BIT(BENCH_RELABEL) | BENCH_BIT(BENCH_CHANGES))
 
 uint64_t random_next(uint64_t *state)
 {
@@ -195,6 +195,7 @@ static void fill_read(struct workload *workload, struct slot *slot, enum bench_k
 
 	slot->op.kind = kind;
 	slot->op.count = 1;
+	slot->op.parent = kind == BENCH_CHANGES ? workload->parent : NULL;
 	slot_name(workload, slot, 0, live->items[(live->head + index) & (live->capacity - 1)]);
 }
 

@@ -138,7 +138,7 @@ const struct bench_engine engine_btrfs_progs = {
 
 const struct bench_engine engine_coreutils = {
 	.version = BENCH_ENGINE_VERSION,
-	.kinds = BENCH_BIT(BENCH_KINDS) - 1,
+	.kinds = BENCH_BIT(BENCH_CHANGES) - 1,
 	.name = "coreutils",
 	.description = "the commands cp, rm, du, find, chown and chcon on trees",
 	.open = coreutils_open,

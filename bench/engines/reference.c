@@ -28,6 +28,7 @@ struct reference {
 	const struct bench_env *env;	/* What the harness said. */
 	uint64_t entries;		/* Entries that its walks visited, since the measured time began. */
 	uint64_t bytes;			/* Bytes that usage summed up. */
+	uint64_t changes;		/* Changed entries that it found. */
 	const char *root;		/* The layer that is being walked to be destroyed. */
 };
 
@@ -140,6 +141,99 @@ static int destroy(struct reference *reference, const char *directory, const cha
 	return r;
 }
 
+/* The directory of both sides that is being compared. */
+struct sides {
+	const char *layer;	/* In the layer; NULL: it is not there. */
+	const char *parent;	/* In the parent; NULL: it is not there. */
+};
+
+/* Read what the comparison looks at beside the status of PATH: attributes, as the driver does for every entry. */
+static void read_attributes(const char *path)
+{
+	char value[256];
+
+	/* Both fail on most entries; what counts here is that they are asked for. */
+	if (lgetxattr(path, "security.capability", value, sizeof(value)) < 0)
+		value[0] = '\0';
+	if (llistxattr(path, value, sizeof(value)) < 0)
+		value[0] = '\0';
+}
+
+/* Do A and B look the same? */
+static bool same_entry(const struct stat *a, const struct stat *b)
+{
+	return a->st_mode == b->st_mode && a->st_uid == b->st_uid && a->st_gid == b->st_gid && a->st_rdev == b->st_rdev &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+	       (S_ISDIR(a->st_mode) || a->st_size == b->st_size);
+}
+
+static int compare(struct reference *reference, const struct sides *sides);
+
+/* Compare the entry NAME of SIDES; IN_LAYER, IN_PARENT: on which it is. */
+static int compare_entry(struct reference *reference, const struct sides *sides, const char *name, bool in_layer,
+			 bool in_parent)
+{
+	char a[PATH_MAX], b[PATH_MAX];
+	struct stat sa = {0}, sb = {0};
+	bool deeper;
+
+	if (snprintf(a, sizeof(a), "%s/%s", in_layer ? sides->layer : "", name) >= PATH_MAX ||
+	    snprintf(b, sizeof(b), "%s/%s", in_parent ? sides->parent : "", name) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	if ((in_layer && lstat(a, &sa) < 0) || (in_parent && lstat(b, &sb) < 0))
+		return errno == ENOENT ? 0 : -errno;
+	if (in_layer)
+		read_attributes(a);
+	if (in_parent)
+		read_attributes(b);
+	reference->entries += in_layer + in_parent;
+	if (in_layer != in_parent || !same_entry(&sa, &sb))
+		reference->changes++;
+	deeper = (in_layer && S_ISDIR(sa.st_mode)) || (in_parent && S_ISDIR(sb.st_mode));
+	if (!deeper)
+		return 0;
+	return compare(reference, &(struct sides){in_layer && S_ISDIR(sa.st_mode) ? a : NULL,
+						  in_parent && S_ISDIR(sb.st_mode) ? b : NULL});
+}
+
+/* List PATH (NULL: nothing) by name without "." and "..". Returns how many, or -errno. */
+static int list(const char *path, struct dirent ***ret)
+{
+	int count = path ? scandir(path, ret, NULL, alphasort) : 0, kept = 0;
+
+	if (count < 0)
+		return -errno;
+	for (int i = 0; i < count; i++) {
+		if (strcmp((*ret)[i]->d_name, ".") && strcmp((*ret)[i]->d_name, ".."))
+			(*ret)[kept++] = (*ret)[i];
+		else
+			free((*ret)[i]);
+	}
+	return kept;
+}
+
+/* Compare all entries of SIDES, by name: the whole of both trees is looked at. */
+static int compare(struct reference *reference, const struct sides *sides)
+{
+	struct dirent **a = NULL, **b = NULL;
+	int na = list(sides->layer, &a), nb = list(sides->parent, &b), i = 0, k = 0, r = na < 0 ? na : nb < 0 ? nb : 0;
+
+	while (r == 0 && (i < na || k < nb)) {
+		int order = i == na ? 1 : k == nb ? -1 : strcmp(a[i]->d_name, b[k]->d_name);
+
+		r = compare_entry(reference, sides, order <= 0 ? a[i]->d_name : b[k]->d_name, order <= 0, order >= 0);
+		i += order <= 0;
+		k += order >= 0;
+	}
+	for (i = 0; i < na; i++)
+		free(a[i]);
+	for (k = 0; k < nb; k++)
+		free(b[k]);
+	free(a);
+	free(b);
+	return r;
+}
+
 /* Write HOME/FOLDER/ID into PATH. */
 static int home_path(const struct reference *reference, const char *folder, const char *id, char *path)
 {
@@ -224,7 +318,7 @@ static int reference_one(struct reference *reference, enum bench_kind kind, cons
 		[BENCH_CHOWN] = visit_chown,
 		[BENCH_RELABEL] = visit_label,
 	};
-	char path[PATH_MAX];
+	char path[PATH_MAX], other[PATH_MAX];
 	int r;
 
 	switch (kind) {
@@ -236,6 +330,11 @@ static int reference_one(struct reference *reference, enum bench_kind kind, cons
 		return reference_remove(reference, id);
 	case BENCH_GET:
 		return reference_get(reference, id);
+	case BENCH_CHANGES:
+		r = home_path(reference, "subvolumes", id, path);
+		if (r == 0)
+			r = home_path(reference, "subvolumes", parent, other);
+		return r < 0 ? r : compare(reference, &(struct sides){path, other});
 	default:
 		r = home_path(reference, "subvolumes", id, path);
 		return r < 0 ? r : walk_layer(reference, path, visits[kind]);
@@ -270,16 +369,21 @@ static void reference_reset(void *context)
 {
 	struct reference *reference = context;
 
-	reference->entries = reference->bytes = 0;
+	reference->entries = reference->bytes = reference->changes = 0;
 }
 
 static bool reference_figure(void *context, unsigned index, struct bench_figure *ret)
 {
 	struct reference *reference = context;
 
-	if (index || !reference->entries)
+	const struct bench_figure figures[] = {
+		{"entries_walked", (double)reference->entries, false},
+		{"changes_told", (double)reference->changes, false},
+	};
+
+	if (index >= sizeof(figures) / sizeof(*figures))
 		return false;
-	*ret = (struct bench_figure){"entries_walked", (double)reference->entries, false};
+	*ret = figures[index];
 	return true;
 }
 

@@ -22,6 +22,7 @@ struct adapter {
 	struct varve_store *store;		/* The store. */
 	unsigned completed;			/* Ended since wait() began. */
 	uint64_t dispatches;			/* Calls of varve_dispatch() that ran callbacks. */
+	uint64_t changes;			/* Changed paths that were told. */
 	uint64_t dispatch_max_ns;		/* The longest call of varve_dispatch(). */
 	struct varve_statistics base;		/* The counters when the measured time began. */
 	struct varve_statistics now;		/* ... and when the figures were asked for. */
@@ -73,6 +74,7 @@ static void adapter_ended(struct varve_store *store, const struct varve_result *
 
 	op->error = result->error;
 	adapter->completed++;
+	adapter->changes += result->changes_count;
 	adapter->env->complete(adapter->env->thread, op);
 }
 
@@ -95,6 +97,8 @@ static int adapter_submit(struct adapter *adapter, struct bench_op *op)
 		if (op->count == 1)
 			return varve_layer_remove(store, op->ids[0], 0, adapter_ended, op, NULL);
 		return varve_layer_remove_batch(store, op->ids, op->count, 0, adapter_ended, op, NULL);
+	case BENCH_CHANGES:
+		return varve_layer_changes(store, op->ids[0], op->parent, 0, adapter_ended, op, NULL);
 	case BENCH_GET:
 		return varve_layer_get(store, op->ids[0], NULL, adapter_ended, op, NULL);
 	default:
@@ -156,6 +160,7 @@ static void adapter_reset(void *context)
 	varve_statistics(adapter->store, &adapter->base);
 	adapter->dispatch_max_ns = 0;
 	adapter->dispatches = 0;
+	adapter->changes = 0;
 }
 
 static bool adapter_figure(void *context, unsigned index, struct bench_figure *ret)
@@ -169,6 +174,7 @@ static bool adapter_figure(void *context, unsigned index, struct bench_figure *r
 	const struct bench_figure figures[] = {
 		{"dispatch_max_ns", (double)adapter->dispatch_max_ns, true},
 		{"dispatches", (double)adapter->dispatches, false},
+		{"changes_told", (double)adapter->changes, false},
 		{"beats", SINCE(beats), false},
 		{"engine_commits", SINCE(commits), false},
 		{"snapshots", SINCE(snapshots), false},
@@ -198,7 +204,7 @@ static void adapter_close(void *context)
 }
 
 #define KINDS (BENCH_BIT(BENCH_NOOP) | BENCH_BIT(BENCH_CREATE) | BENCH_BIT(BENCH_SNAPSHOT) | BENCH_BIT(BENCH_REMOVE) | \
-	       BENCH_BIT(BENCH_GET))
+	       BENCH_BIT(BENCH_GET) | BENCH_BIT(BENCH_CHANGES))
 
 const struct bench_engine engine_varve = {
 	.version = BENCH_ENGINE_VERSION,

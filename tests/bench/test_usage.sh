@@ -26,6 +26,10 @@ for key in iodepth numjobs runtime time_based loops number_ios ramp_time rate_io
 	run_well "--help=$key"
 	expect out "^$key: "
 done
+# The page tells of every key.
+for key in $(sed -n '/^keys of jobs/,/^engines/s/^  \([a-z_]*\) .*/\1/p' "$scratch/help"); do
+	grep -Eq "^\.It Ic .*\<$key\>" "$bench_repository/docs/man/varve-bench-job.5" || fail "no $key in varve-bench-job(5)"
+done
 run_well --help=engines
 expect out '^  reference '
 run --help=nosuch
