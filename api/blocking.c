@@ -24,6 +24,7 @@ struct blocking {
 	struct varve_sweep_report *ret_report;
 	struct varve_change **ret_changes;
 	size_t *ret_changes_count;
+	struct varve_layer_usage *ret_usage;
 };
 
 /* Copy COUNT strings into one block, behind an array of pointers to them. */
@@ -124,6 +125,8 @@ static int blocking_copy(struct blocking *blocking, const struct varve_result *r
 		*blocking->ret_exists = result->exists;
 	if (blocking->ret_info)
 		*blocking->ret_info = *result->info;
+	if (blocking->ret_usage)
+		*blocking->ret_usage = *result->usage;
 	return 0;
 }
 
@@ -263,6 +266,14 @@ int varve_layer_changes_wait(struct varve_store *store, const char *id, const ch
 
 	return BLOCKING(store, ret_failure,
 			varve_layer_changes(store, id, parent, flags, blocking_done, &blocking, &request));
+}
+
+int varve_layer_usage_wait(struct varve_store *store, const char *id, uint32_t flags,
+			   struct varve_layer_usage *ret_usage, struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_usage = ret_usage };
+
+	return BLOCKING(store, ret_failure, varve_layer_usage(store, id, flags, blocking_done, &blocking, &request));
 }
 
 int varve_sync_wait(struct varve_store *store, uint32_t flags, struct varve_failure *ret_failure)

@@ -125,6 +125,20 @@ int varve_layer_list(struct varve_store *store, varve_callback *callback, void *
 	return r ? r : list_submit(store, &(struct submit){ callback, user_data, ret_request });
 }
 
+int varve_layer_usage(struct varve_store *store, const char *id, uint32_t flags, varve_callback *callback,
+		      void *user_data, varve_request *ret_request)
+{
+	int r = check_request(store, VARVE_USAGE, callback);
+
+	if (!r)
+		r = check_id(store, VARVE_USAGE, id);
+	if (!r)
+		r = check_flags(store, VARVE_USAGE, flags, VARVE_USAGE_WALK | VARVE_USAGE_SEARCH);
+	if (!r && flags == (VARVE_USAGE_WALK | VARVE_USAGE_SEARCH))
+		r = request_refuse(store, VARVE_USAGE, -EINVAL, id, "walk and search at once");
+	return r ? r : usage_submit(store, id, flags, &(struct submit){ callback, user_data, ret_request });
+}
+
 int varve_layer_info(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
 		     varve_request *ret_request)
 {

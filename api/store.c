@@ -131,6 +131,11 @@ int varve_cancel(struct varve_store *store, varve_request request)
 	return store ? ready_cancel(store, request) : -EINVAL;
 }
 
+int varve_progress(struct varve_store *store, varve_request request, struct varve_progress *ret_progress)
+{
+	return store && ret_progress ? ready_progress(store, request, ret_progress) : -EINVAL;
+}
+
 int varve_refusal(struct varve_store *store, struct varve_failure *ret_failure)
 {
 	int r;

@@ -11,7 +11,7 @@
  *	ids.c		ids from the arguments and from standard input
  *	flight.c	many requests in flight, results in the order of the ids
  *	store.c		opens and closes the store as the global options say
- *	create.c remove.c show.c changes.c upkeep.c pool.c	the commands
+ *	create.c remove.c show.c changes.c usage.c upkeep.c pool.c	the commands
  *	main.c		global options; finds and runs the command
  *
  * To add a command: a file that defines `const struct command NAME_command`, and a row in CLI_COMMANDS.
@@ -74,6 +74,7 @@ struct command {
 	ROW(remove)                                                                                                    \
 	ROW(list)                                                                                                      \
 	ROW(info)                                                                                                      \
+	ROW(usage)                                                                                                     \
 	ROW(get)                                                                                                       \
 	ROW(exists)                                                                                                    \
 	ROW(changes)                                                                                                   \

@@ -89,6 +89,7 @@ enum varve_operation {
 	VARVE_SWEEP,
 	VARVE_STATUS,
 	VARVE_CHANGES,
+	VARVE_USAGE,
 	VARVE_OPERATIONS, /**< How many there are; not one of them. */
 };
 
@@ -142,6 +143,22 @@ struct varve_layer_info {
 /** varve_layer_info.flags: the layer is read-only. */
 #define VARVE_LAYER_READ_ONLY (1u << 0)
 
+/** What a layer takes; with the subvolumes that are nested in it, but for the quota group's numbers. */
+struct varve_layer_usage {
+	uint64_t bytes;			/**< Sizes of all that is no directory, an inode with several links once. */
+	uint64_t inodes;		/**< How many inodes, the root and directories included. */
+	uint64_t disk_bytes;		/**< Space of the files, as stat() tells it: blocks times 512. Shared space counts. */
+	uint64_t referenced_bytes;	/**< Of the layer's quota group; only with VARVE_USAGE_QUOTA. */
+	uint64_t exclusive_bytes;	/**< ... and what no other subvolume shares. */
+	uint32_t flags;			/**< VARVE_USAGE_WALK or VARVE_USAGE_SEARCH: how it was counted; VARVE_USAGE_QUOTA. */
+};
+
+/** How far a request has come. */
+struct varve_progress {
+	uint64_t entries;	/**< Files and directories looked at. */
+	uint64_t bytes;		/**< Their bytes, where the operation counts them. */
+};
+
 /** What a sweep did. */
 struct varve_sweep_report {
 	uint64_t staging_removed;	/**< Half-made layers of processes that are gone. */
@@ -187,6 +204,7 @@ struct varve_result {
 	size_t status_count;			/**< status: how many lines. */
 	const struct varve_change *changes;	/**< changes: the paths, sorted bytewise, each once. */
 	size_t changes_count;			/**< changes: how many. */
+	const struct varve_layer_usage *usage;	/**< usage. */
 };
 
 /**
@@ -309,6 +327,12 @@ int varve_wait_for(struct varve_store *store, varve_request request, int timeout
  * with -ECANCELED. Returns 0 when it was in flight, -ENOENT when not. Any thread.
  */
 int varve_cancel(struct varve_store *store, varve_request request);
+
+/**
+ * Copy into *RET_PROGRESS how far REQUEST has come; only requests that look at each file count. Returns 0, or -ENOENT
+ * when it is not in flight. Any thread, also inside callbacks; makes no system call.
+ */
+int varve_progress(struct varve_store *store, varve_request request, struct varve_progress *ret_progress);
 
 /**
  * Go the whole way (submit, reactor, completion, callback) and do nothing. Measures the machinery; wakes a loop up.
@@ -445,6 +469,28 @@ int varve_layer_info(struct varve_store *store, const char *id, varve_callback *
  */
 int varve_layer_changes(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
 			varve_callback *callback, void *user_data, varve_request *ret_request);
+
+/** usage: look at each file, also where the trees could be searched. Result: this was done. */
+#define VARVE_USAGE_WALK (1u << 0)
+/** usage: search the file system's trees; takes CAP_SYS_ADMIN. Result: this was done. */
+#define VARVE_USAGE_SEARCH (1u << 1)
+/** usage, result: referenced_bytes and exclusive_bytes are known. */
+#define VARVE_USAGE_QUOTA (1u << 2)
+
+/**
+ * Measure layer ID: result->usage. FLAGS: 0, VARVE_USAGE_WALK or VARVE_USAGE_SEARCH; both give the same numbers.
+ *
+ * With 0 a privileged caller's layer is searched, unless something is mounted in it: the search also sees what a mount
+ * hides. Before a search the file system is flushed, so that what was just written counts. A walk does not enter mounts
+ * nor count what they are on; files that vanish meanwhile are passed over. varve_progress() tells how far it is.
+ *
+ * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume), -EPERM (VARVE_USAGE_SEARCH without privilege),
+ * -EACCES (a directory that the caller may not read; the rest is walked, but there is no result), -ENOBUFS (hard links
+ * over more than 134 million inode numbers, or directories nested tens of thousands deep, beyond the memory of a walk),
+ * -ECANCELED, -EIO. Quota numbers are given to privileged callers. A crash leaves nothing.
+ */
+int varve_layer_usage(struct varve_store *store, const char *id, uint32_t flags, varve_callback *callback,
+		      void *user_data, varve_request *ret_request);
 
 /* ---- the store's upkeep ------------------------------------------------------------------------------------------ */
 
@@ -597,6 +643,10 @@ int varve_layer_info_wait(struct varve_store *store, const char *id, struct varv
 /** Blocking varve_layer_changes(). *RET_CHANGES, of *RET_COUNT changes, is to be freed with one free(). */
 int varve_layer_changes_wait(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
 			     struct varve_change **ret_changes, size_t *ret_count, struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_usage(). */
+int varve_layer_usage_wait(struct varve_store *store, const char *id, uint32_t flags,
+			   struct varve_layer_usage *ret_usage, struct varve_failure *ret_failure);
 
 /** Blocking varve_sync(). */
 int varve_sync_wait(struct varve_store *store, uint32_t flags, struct varve_failure *ret_failure);

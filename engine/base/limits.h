@@ -72,6 +72,49 @@
 /* Bytes asked of one getdents64. */
 #define READDIR_BUFFER_BYTES (64 * 1024)
 
+/* ---- walks: see engine/tree/walk.c ---- */
+
+/* Threads that walk, for all walks of a store together: as many as CPUs while they compute, up to this while they sleep. */
+#define WALK_THREADS_MAX 32
+
+/* Walks of a store that are under way at once; the others wait, with nothing open. */
+#define WALKS_MAX 8
+
+/* How long a thread stays with one walk: the others, and a cancel, wait no longer. */
+#define WALK_SLICE_NS 4000000
+
+/* Directories that one walk holds open beside those that are being read. */
+#define WALK_FDS_MAX 48
+
+/* Directories found but not entered, of one walk: beyond it whoever reads one descends first. */
+#define WALK_PENDING_MAX 8192
+
+/* Subdirectories taken from one directory before it is set aside for them. */
+#define WALK_CHILDREN_MAX 1024
+
+/* Bytes of the records of one walk: a chain of 40,000 directories with the longest names; deeper ones are refused. */
+#define WALK_RECORDS_BYTES_MAX (16 * 1024 * 1024)
+
+/* Entries in one batch for the ring, and batches of one walk under way: 90 KiB each. */
+#define WALK_BATCH 128
+#define WALK_BATCHES_MAX 8
+
+/* Entries handled between two looks at the clock. */
+#define WALK_PROBE 16
+
+/* An entry that took longer came from the disk (hot 1 us, from a disk in memory 10 us). */
+#define WALK_SLOW_NS 25000
+
+/* Inodes in a page of a set of inodes: 4 KiB of bits. A set has at most so many pages (16 MiB). */
+#define INODES_PER_PAGE 32768
+#define INODE_PAGES_MAX 4096
+
+/* Inode numbers in one piece of a search that is split over threads. */
+#define SEARCH_SPAN 8192
+
+/* Bytes asked of one search for inodes: some thousand items, so that the call's own cost does not count. */
+#define SEARCH_INODES_BYTES (256 * 1024)
+
 /* statx calls in flight for one list. */
 #define LIST_BATCH 128
 
@@ -88,6 +131,7 @@ static_assert(RING_ENTRIES_DEFAULT >= RING_ENTRIES_MIN && RING_ENTRIES_DEFAULT <
 static_assert(COMMIT_THREADS_DEFAULT <= COMMIT_THREADS_MAX, "commit threads");
 static_assert(BACKLOG_DEFAULT <= BACKLOG_LIMIT, "backlog");
 static_assert(REQUESTS_DEFAULT <= VARVE_REQUESTS_MAX, "requests");
+static_assert(WALK_BATCH <= READDIR_BUFFER_BYTES / 32, "a batch comes from one buffer");
 static_assert(VARVE_ID_MAX == NAME_MAX, "an id is a file name");
 
 #endif

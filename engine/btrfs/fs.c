@@ -38,6 +38,17 @@ uint64_t fs_generation(int fd)
 	return args.generation;
 }
 
+int fs_sector_bytes(int fd, uint32_t *ret_bytes)
+{
+	struct btrfs_ioctl_fs_info_args args = { 0 };
+	int r = RET_NERRNO(ioctl(fd, BTRFS_IOC_FS_INFO, &args));
+
+	if (r < 0)
+		return r;
+	*ret_bytes = args.sectorsize;
+	return 0;
+}
+
 int fs_id(int fd, uint8_t *ret_id)
 {
 	struct btrfs_ioctl_fs_info_args args = { 0 };

@@ -19,6 +19,9 @@ int fs_flush(int fd);
 /* The transaction committed last; 0 when the kernel does not tell. */
 uint64_t fs_generation(int fd);
 
+/* Bytes of a sector, in which files take space. */
+int fs_sector_bytes(int fd, uint32_t *ret_bytes);
+
 /* The file system's id, 16 bytes. */
 int fs_id(int fd, uint8_t *ret_id);
 

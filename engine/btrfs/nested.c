@@ -19,8 +19,7 @@
 
 /* ---- with privilege ---------------------------------------------------------------------------------------------- */
 
-/* Append ID. */
-static int nested_push(struct nested *nested, uint64_t id, struct fault *fault)
+int nested_add(struct nested *nested, uint64_t id, struct fault *fault)
 {
 	if (nested->count == nested->capacity) {
 		size_t capacity = nested->capacity ? nested->capacity * 2 : 64;
@@ -43,7 +42,7 @@ static int nested_children(struct nested *nested, int fd, uint64_t parent, struc
 			     BTRFS_ROOT_REF_KEY, 0);
 
 	while (!r && nested->count < NESTED_MAX && (r = search_next(&search)) > 0)
-		r = nested_push(nested, search.header.offset, fault);
+		r = nested_add(nested, search.header.offset, fault);
 	search_end(&search);
 	return MIN(r, 0);
 }

@@ -33,6 +33,9 @@ int nested_destroy(struct nested *nested, int fd, unsigned max, unsigned *ret_de
  */
 int nested_destroy_user(int fd, unsigned max, unsigned *ret_destroyed);
 
+/* Put ID itself into NESTED. 0 or -ENOMEM. */
+int nested_add(struct nested *nested, uint64_t id, struct fault *fault);
+
 /* Free what was collected. */
 void nested_free(struct nested *nested);
 

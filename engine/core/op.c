@@ -21,6 +21,7 @@ static const char *const operation_names[VARVE_OPERATIONS] = {
 	[VARVE_EXISTS] = "exists", [VARVE_LIST] = "list",     [VARVE_INFO] = "info",	 [VARVE_SYNC] = "sync",
 	[VARVE_SWEEP] = "sweep",   [VARVE_STATUS] = "status",
 	[VARVE_CHANGES] = "changes",
+	[VARVE_USAGE] = "usage",
 };
 
 const char *operation_name(enum varve_operation operation)

@@ -109,6 +109,11 @@ struct op {
 	bool started, ended;
 };
 
+/* How far a request has come; any thread counts. */
+struct progress {
+	_Atomic uint64_t entries, bytes;
+};
+
 /* A request: what has a handle and a callback. */
 struct request {
 	/* To the reactor. */
@@ -134,6 +139,8 @@ struct request {
 	struct op *ops;
 	/* One for each operation, filled when the request is done. */
 	struct varve_outcome *outcomes;
+	/* See varve_progress(). */
+	struct progress progress;
 	/* Strings of the arguments: filled up by request_string(). */
 	char *strings;
 };

@@ -292,6 +292,20 @@ int ready_cancel(struct varve_store *store, varve_request handle)
 	return 0;
 }
 
+int ready_progress(struct varve_store *store, varve_request handle, struct varve_progress *ret_progress)
+{
+	struct request *request;
+
+	if (!store_here(store))
+		return -ECHILD;
+	pthread_mutex_lock(&store->lock);
+	request = ready_find(store, handle);
+	if (request)
+		*ret_progress = (struct varve_progress){ request->progress.entries, request->progress.bytes };
+	pthread_mutex_unlock(&store->lock);
+	return request ? 0 : -ENOENT;
+}
+
 int ready_close(struct varve_store *store)
 {
 	bool inside;

@@ -73,6 +73,7 @@ void store_free(struct varve_store *store)
 	if (store->teardown && store_here(store))
 		store->teardown(store);
 	free(store->cleaner);
+	free(store->workers);
 	for (size_t i = 0; i < ARRAY_SIZE(layout->slot_fds); i++)
 		fd_close(layout->slot_fds[i]);
 	fd_close(layout->trash_fd);

@@ -11,6 +11,7 @@
 #include "engine/io/io.h"
 
 struct cleaner;
+struct workers;
 
 /* The directories of a store, open, and what is known of the file system. Fixed at open. */
 struct layout {
@@ -76,6 +77,8 @@ struct varve_store {
 	pthread_t reactor;
 	/* What higher layers keep for the store, and free: the cleaner's backlog. */
 	struct cleaner *cleaner;
+	/* The threads that walk trees, and what they walk. */
+	struct workers *workers;
 	/* Undoes what opening did on disk; runs in store_free(), but not in a forked child. */
 	void (*teardown)(struct varve_store *store);
 

@@ -17,6 +17,7 @@
 #include "engine/ops/ops.h"
 #include "engine/tree/entries.h"
 #include "engine/tree/layer.h"
+#include "engine/tree/workers.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -323,7 +324,9 @@ static int open_settings(struct opening *opening, uint64_t min_space, unsigned d
 		.min_space = min_space,
 		.io = { .no_uring = config->flags & VARVE_OPEN_NO_URING,
 			.ring_entries = config->ring_entries,
-			.threads_max = { [LANE_FS] = config->fs_threads_max, [LANE_COMMIT] = config->commit_threads_max } },
+			.threads_max = { [LANE_FS] = config->fs_threads_max,
+					 [LANE_COMMIT] = config->commit_threads_max,
+					 [LANE_WALK] = WALK_THREADS_MAX } },
 	};
 	store->io.trace = (struct trace){ .mask = debug, .log = config->log, .log_data = config->log_data };
 	store->slots = calloc(config->requests_max, sizeof(*store->slots));
@@ -331,7 +334,7 @@ static int open_settings(struct opening *opening, uint64_t min_space, unsigned d
 		return -ENOMEM;
 	for (uint32_t i = 0; i < config->requests_max; i++)
 		store->slots[i].next_free = i + 1;
-	return cleaner_init(store);
+	return workers_init(store) ? -ENOMEM : cleaner_init(store);
 }
 
 /* Commit, for the clock. */

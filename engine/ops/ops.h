@@ -36,6 +36,7 @@ int get_submit(struct varve_store *store, const char *id, const struct submit *s
 int exists_submit(struct varve_store *store, const char *id, const struct submit *submit);
 int list_submit(struct varve_store *store, const struct submit *submit);
 int info_submit(struct varve_store *store, const char *id, const struct submit *submit);
+int usage_submit(struct varve_store *store, const char *id, uint32_t flags, const struct submit *submit);
 int sync_submit(struct varve_store *store, uint32_t flags, const struct submit *submit);
 int sweep_submit(struct varve_store *store, const struct submit *submit);
 int status_submit(struct varve_store *store, const struct submit *submit);

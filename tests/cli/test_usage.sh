@@ -68,7 +68,7 @@ run --help
 [[ "$status" == 0 && ! -s "$scratch/err" ]] || lib_fail "--help failed"
 cp "$scratch/out" "$scratch/help"
 mapfile -t commands < <(sed -n '/^Commands:/,/^$/s/^  \([a-z]*\( [a-z]\{1,\}\)\?\)  .*/\1/p' "$scratch/help")
-expected=("pool create" "pool mount" "pool umount" create rm ls info get exists changes status sync gc version)
+expected=("pool create" "pool mount" "pool umount" create rm ls info usage get exists changes status sync gc version)
 [[ "${commands[*]}" == "${expected[*]}" ]] || lib_fail "--help lists the commands" "${commands[@]}"
 for command in "${commands[@]}"; do
 	# shellcheck disable=SC2086 # One word or two.

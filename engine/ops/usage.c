@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * usage: what a layer takes. Changes nothing.
+ *
+ *	state   what it does
+ *	ADMIT   waits until a walk more may be under way
+ *	OPEN    opens the layer, reads its quota group, chooses the method; for a search, flushes the file system
+ *	COUNT   searches the trees of the layer, or walks it
+ *	LEAVE   after a failure: lets the next one in
+ *
+ * The search is the faster one, but takes CAP_SYS_ADMIN, and counts what is hidden below a mount; so where something is
+ * mounted in the layer it is walked, unless the caller wants otherwise.
+ */
+#include "engine/base/limits.h"
+#include "engine/btrfs/fs.h"
+#include "engine/btrfs/search.h"
+#include "engine/btrfs/subvol.h"
+#include "engine/core/request.h"
+#include "engine/ops/ops.h"
+#include "engine/tree/layer.h"
+#include "engine/tree/mounts.h"
+#include "engine/tree/tally.h"
+#include "engine/tree/walk.h"
+
+#include <endian.h>
+#include <string.h>
+
+enum usage_state { USAGE_ADMIT, USAGE_OPEN, USAGE_COUNT, USAGE_LEAVE, USAGE_STATES };
+
+struct usage {
+	struct op op;
+	uint32_t flags;
+	/* Let in by workers_admit(). */
+	bool admitted;
+	int fd;
+	/* Something is mounted in the layer. */
+	bool mounts;
+	struct walk walk;
+	/* Inodes with several links that were counted. */
+	struct inodes seen;
+	struct tally tally;
+	struct varve_layer_usage answer;
+};
+
+static struct usage *usage_of(struct op *op)
+{
+	return container_of(op, struct usage, op);
+}
+
+/* Let the next one in. */
+static void usage_leave(struct usage *usage)
+{
+	if (usage->admitted)
+		workers_leave(usage->op.request->store);
+	usage->admitted = false;
+}
+
+/* ---- ADMIT, OPEN ------------------------------------------------------------------------------------------------- */
+
+static int usage_admitted(struct op *op, int result)
+{
+	usage_of(op)->admitted = true;
+	return USAGE_OPEN;
+}
+
+static int usage_admit(struct op *op)
+{
+	int r = workers_admit(op);
+
+	return r ? r : usage_admitted(op, 0);
+}
+
+/* Read the quota group of subvolume NUMBER, if quota runs. */
+static int usage_quota(struct usage *usage, uint64_t number)
+{
+	struct btrfs_qgroup_info_item item;
+	struct search search;
+	int r = search_begin(&search, usage->fd, BTRFS_QUOTA_TREE_OBJECTID, 0, 0, BTRFS_QGROUP_INFO_KEY,
+			     BTRFS_QGROUP_INFO_KEY, 0);
+
+	search.key.min_offset = number;
+	if (!r)
+		r = search_next(&search);
+	if (r > 0 && search.header.offset == number && search.header.len >= sizeof(item)) {
+		memcpy(&item, search.item, sizeof(item));
+		usage->answer.flags |= VARVE_USAGE_QUOTA;
+		usage->answer.referenced_bytes = le64toh(item.rfer);
+		usage->answer.exclusive_bytes = le64toh(item.excl);
+	}
+	search_end(&search);
+	/* Without quota there is no such tree. */
+	return r == -ENOENT ? 0 : MIN(r, 0);
+}
+
+/* Choose how to count. */
+static uint32_t usage_choose(const struct usage *usage)
+{
+	const uint32_t methods = VARVE_USAGE_WALK | VARVE_USAGE_SEARCH;
+
+	if (usage->flags & methods)
+		return usage->flags & methods;
+	return usage->op.request->store->layout.privileged && !usage->mounts ? VARVE_USAGE_SEARCH : VARVE_USAGE_WALK;
+}
+
+/* Prepare the search for subvolume NUMBER. */
+static int usage_open_search(struct usage *usage, uint64_t number)
+{
+	struct op *op = &usage->op;
+	int r;
+
+	/* Also sizes have to be in the tree, and those come with the data. */
+	op->call.name = "BTRFS_IOC_SYNC";
+	r = fs_flush(usage->fd);
+	op->call.name = "BTRFS_IOC_TREE_SEARCH_V2";
+	if (!r)
+		r = tally_init(&usage->tally, op->request->store, usage->fd, number, &op->request->cancelled);
+	if (!r && !(usage->flags & VARVE_USAGE_SEARCH) && usage->tally.subvolumes.count >= NESTED_MAX)
+		usage->answer.flags ^= VARVE_USAGE_SEARCH | VARVE_USAGE_WALK;
+	return r;
+}
+
+/* Open, look, choose. Lane thread. */
+static int usage_open_run(struct call *call)
+{
+	struct op *op = container_of(call, struct op, call);
+	struct usage *usage = usage_of(op);
+	struct varve_store *store = op->request->store;
+	struct btrfs_ioctl_get_subvol_info_args info;
+	int r = usage->fd = layer_open(store, op->id);
+
+	if (r < 0)
+		return r;
+	call->name = "BTRFS_IOC_GET_SUBVOL_INFO";
+	r = layer_prove(store, usage->fd, op->id, &info);
+	if (r)
+		return r;
+	usage->mounts = mounts_below(usage->fd, op->id);
+	usage->answer.flags = usage_choose(usage);
+	call->name = "BTRFS_IOC_TREE_SEARCH_V2";
+	if (store->layout.privileged)
+		r = usage_quota(usage, info.treeid);
+	if (!r && usage->answer.flags & VARVE_USAGE_SEARCH)
+		r = usage_open_search(usage, info.treeid);
+	return r;
+}
+
+static int usage_open(struct op *op)
+{
+	/* A flush sleeps. */
+	call_function(&op->call, LANE_COMMIT, "openat2", usage_open_run);
+	return op_call(op);
+}
+
+static int usage_opened(struct op *op, int result)
+{
+	if (result == -EINVAL)
+		op->detail = "not a subvolume of this store";
+	if (result == -EPERM)
+		op->detail = "a search takes CAP_SYS_ADMIN";
+	return result < 0 ? result : USAGE_COUNT;
+}
+
+/* ---- COUNT ------------------------------------------------------------------------------------------------------- */
+
+/* Count a directory: one inode; those in the place of a nested subvolume share theirs. */
+static int usage_enter(struct walk *walk, struct walk_dir *dir, const struct statx *stat)
+{
+	struct usage *usage = walk->data;
+	struct sums sums = { .inodes = 1, .disk_bytes = stat->stx_blocks * 512 };
+	int r = 1;
+
+	if (stat->stx_ino == BTRFS_EMPTY_SUBVOL_DIR_OBJECTID)
+		r = inodes_add(&usage->seen, dir->subvolume, stat->stx_ino);
+	if (r > 0)
+		job_add(&walk->job, &sums);
+	return MIN(r, 0);
+}
+
+/* Count what is no directory, unless it was under another name. */
+static int usage_visit(struct walk *walk, struct walk_entry *entry)
+{
+	struct usage *usage = walk->data;
+	const struct statx *stat = entry->stat;
+	int r = stat->stx_nlink > 1 ? inodes_add(&usage->seen, entry->dir->subvolume, stat->stx_ino) : 1;
+
+	if (r > 0) {
+		entry->sums->inodes++;
+		entry->sums->bytes += stat->stx_size;
+		entry->sums->disk_bytes += stat->stx_blocks * 512;
+	}
+	return MIN(r, 0);
+}
+
+static const struct walk_class usage_walk_class = {
+	.call = "statx",
+	.stat = true,
+	.enter = usage_enter,
+	.visit = usage_visit,
+};
+
+/* Take the numbers that JOB has counted. */
+static void usage_take(struct usage *usage, const struct job *job)
+{
+	usage->answer.inodes = job->inodes;
+	usage->answer.bytes = job->bytes;
+	usage->answer.disk_bytes = job->disk_bytes;
+}
+
+/* The walk is over. */
+static void usage_walked(struct walk *walk, int result)
+{
+	struct usage *usage = walk->data;
+
+	usage_take(usage, &walk->job);
+	if (result && result == walk->error) {
+		usage->op.call.name = walk->error_call;
+		usage->op.subject = walk->error_path;
+	}
+	op_done(&usage->op, result);
+}
+
+/* The search is over. */
+static void usage_searched(struct tally *tally, int result)
+{
+	struct usage *usage = container_of(tally, struct usage, tally);
+
+	usage_take(usage, &tally->job);
+	op_done(&usage->op, result);
+}
+
+/* Begin the walk. */
+static int usage_walk(struct usage *usage)
+{
+	struct op *op = &usage->op;
+	int r = walk_init(&usage->walk, op->request->store, &usage_walk_class, usage->fd, op->id, &op->request->cancelled);
+
+	if (r)
+		return r;
+	inodes_init(&usage->seen, &op->request->store->io.fault);
+	usage->walk.data = usage;
+	usage->walk.done = usage_walked;
+	usage->walk.mounts = usage->mounts;
+	usage->walk.job.progress = &op->request->progress;
+	job_start(&usage->walk.job);
+	return OP_WAIT;
+}
+
+static int usage_count(struct op *op)
+{
+	struct usage *usage = usage_of(op);
+
+	op->call.name = "BTRFS_IOC_TREE_SEARCH_V2";
+	if (usage->answer.flags & VARVE_USAGE_WALK)
+		return usage_walk(usage);
+	usage->tally.done = usage_searched;
+	usage->tally.job.progress = &op->request->progress;
+	job_start(&usage->tally.job);
+	return OP_WAIT;
+}
+
+static int usage_counted(struct op *op, int result)
+{
+	if (result < 0)
+		return result;
+	usage_leave(usage_of(op));
+	return OP_END;
+}
+
+static int usage_leave_step(struct op *op)
+{
+	usage_leave(usage_of(op));
+	return OP_END;
+}
+
+static const struct op_step usage_steps[USAGE_STATES] = {
+	[USAGE_ADMIT] = { "ADMIT", usage_admit, usage_admitted },
+	[USAGE_OPEN] = { "OPEN", usage_open, usage_opened },
+	[USAGE_COUNT] = { "COUNT", usage_count, usage_counted },
+	[USAGE_LEAVE] = { "LEAVE", usage_leave_step, NULL },
+};
+
+static void usage_result(struct request *request, struct varve_result *result)
+{
+	if (!request->ops->error)
+		result->usage = &usage_of(request->ops)->answer;
+}
+
+static void usage_release(struct op *op)
+{
+	struct usage *usage = usage_of(op);
+
+	inodes_free(&usage->seen);
+	tally_free(&usage->tally);
+	fd_close(usage->fd);
+}
+
+static const struct op_class usage_class = {
+	.operation = VARVE_USAGE,
+	.size = sizeof(struct usage),
+	.steps = usage_steps,
+	.steps_count = USAGE_STATES,
+	.unwind = USAGE_LEAVE,
+	.cancel_last = USAGE_COUNT,
+	.result = usage_result,
+	.release = usage_release,
+};
+
+int usage_submit(struct varve_store *store, const char *id, uint32_t flags, const struct submit *submit)
+{
+	struct request *request;
+	struct op *op;
+	int r = request_new(store, &usage_class, 1, strlen(id) + 1, 0, &request);
+
+	if (r)
+		return r;
+	op = request->ops;
+	usage_of(op)->fd = -EBADF;
+	usage_of(op)->flags = flags;
+	op->id = op->subject = request_string(request, id);
+	op->place = LAYER_PLACE;
+	op->holds[0] = (struct hold){ .id = op->id };
+	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+}

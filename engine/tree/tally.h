@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a layer takes, by a search of its trees: all inodes, without a look at a single name. The key space is cut into
+ * spans of SEARCH_SPAN inode numbers, which the workers take one after the other. CAP_SYS_ADMIN.
+ */
+#ifndef VARVE_TREE_TALLY_H
+#define VARVE_TREE_TALLY_H
+
+#include "engine/btrfs/nested.h"
+#include "engine/tree/inodes.h"
+#include "engine/tree/workers.h"
+
+struct tally {
+	/* Its counters are the result; entries are those of directories. */
+	struct job job;
+	/* Any directory of the file system. */
+	int fd;
+	/* All is over. Reactor. */
+	void (*done)(struct tally *tally, int result);
+	/* Bytes of a sector. */
+	uint32_t sector;
+	/* Directories that stand for subvolumes of a snapshot's source: they share one inode number. */
+	struct inodes placeholders;
+
+	/* Guards what follows. */
+	pthread_mutex_t lock;
+	/* The subvolumes, the one that is searched, and the inode number from where on. */
+	struct nested subvolumes;
+	size_t at;
+	uint64_t next;
+};
+
+/* Prepare TALLY of subvolume NUMBER and what is nested in it; set done, and begin with job_start(). Lane thread. */
+int tally_init(struct tally *tally, struct varve_store *store, int fd, uint64_t number, const _Atomic bool *cancelled);
+
+/* Free what TALLY holds; harmless on zeros. */
+void tally_free(struct tally *tally);
+
+#endif

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How many threads. While they compute, one for each CPU is best: more only fight. While they sleep for the disk, more of
+ * them keep more reads in flight. Each slice tells how long it took and how much CPU it used; the quotient, smoothed, is
+ * what decides:
+ *
+ *	quotient > 2 * max(1, width / CPUs)	they sleep: twice as many
+ *	quotient < 1.2 * max(1, width / CPUs)	they compute: half as many
+ *
+ * A width above the CPUs makes threads wait for a CPU, and so the quotient larger, even where none sleeps; hence the factor
+ * width / CPUs, without which the width would feed itself.
+ */
+#include "engine/tree/workers.h"
+#include "engine/core/store.h"
+
+#include <time.h>
+
+/* Slices that can run at once: with more CPUs than threads that may sleep, one for each CPU. */
+#define WALK_WIDTH_MAX MAX(WALK_THREADS_MAX, FS_THREADS_MAX)
+
+struct workers {
+	struct varve_store *store;
+	/* What a thread posts when there is work for others; is it under way. */
+	struct inbox_node more;
+	_Atomic bool asked;
+	/* Jobs that have been started, the one that waited longest first; slices under way. */
+	struct list jobs;
+	unsigned running;
+	/* Operations that were admitted; those that wait to be. */
+	unsigned admitted;
+	struct list waiting;
+	/* Slices, and those that are free. */
+	struct slice slices[WALK_WIDTH_MAX], *free[WALK_WIDTH_MAX];
+	unsigned free_count;
+	/* CPUs, how many slices may run now, what they took of late. */
+	unsigned cpus, width;
+	uint64_t wall_ns, cpu_ns;
+	/* See workers_set_slow(). */
+	uint64_t slow_ns;
+};
+
+int workers_init(struct varve_store *store)
+{
+	struct workers *workers = calloc(1, sizeof(*workers));
+
+	if (!workers)
+		return -ENOMEM;
+	workers->store = store;
+	workers->cpus = workers->width = store->settings.io.threads_max[LANE_FS];
+	workers->slow_ns = WALK_SLOW_NS;
+	while (workers->free_count < WALK_WIDTH_MAX) {
+		workers->free[workers->free_count] = &workers->slices[workers->free_count];
+		workers->free_count++;
+	}
+	list_init(&workers->jobs);
+	list_init(&workers->waiting);
+	store->workers = workers;
+	return 0;
+}
+
+void workers_set_slow(struct varve_store *store, uint64_t threshold_ns)
+{
+	store->workers->slow_ns = threshold_ns;
+}
+
+uint64_t workers_slow_ns(const struct varve_store *store)
+{
+	return store->workers->slow_ns;
+}
+
+unsigned workers_width(const struct varve_store *store)
+{
+	return store->workers->width;
+}
+
+/* ---- admission --------------------------------------------------------------------------------------------------- */
+
+/* Take OP out of the queue of those that wait to be admitted. */
+static void workers_withdraw(struct op *op)
+{
+	list_remove(&op->link);
+}
+
+int workers_admit(struct op *op)
+{
+	struct workers *workers = op->request->store->workers;
+
+	if (workers->admitted < WALKS_MAX) {
+		workers->admitted++;
+		return 0;
+	}
+	op->withdraw = workers_withdraw;
+	list_append(&workers->waiting, &op->link);
+	return OP_WAIT;
+}
+
+void workers_leave(struct varve_store *store)
+{
+	struct workers *workers = store->workers;
+	struct list *link = list_pop(&workers->waiting);
+
+	/* Its place goes to the next one. */
+	if (link)
+		op_done(list_entry(link, struct op, link), 0);
+	else
+		workers->admitted--;
+}
+
+/* ---- slices ------------------------------------------------------------------------------------------------------ */
+
+/* The CPU time of this thread. */
+static uint64_t workers_cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
+}
+
+/* One turn, on a lane thread. */
+static int workers_slice_run(struct call *call)
+{
+	struct slice *slice = container_of(call, struct slice, call);
+	uint64_t begin = now_ns(), cpu = workers_cpu_ns();
+	int r = -ENOMEM;
+
+	atomic_fetch_sub(&slice->job->starting, 1);
+	slice->until_ns = begin + WALK_SLICE_NS;
+	slice->buffer = fault_calloc(&slice->job->store->io.fault, 1, READDIR_BUFFER_BYTES);
+	if (slice->buffer)
+		r = slice->job->class->slice(slice->job, slice);
+	free(slice->buffer);
+	slice->wall_ns = now_ns() - begin;
+	slice->cpu_ns = workers_cpu_ns() - cpu;
+	return r;
+}
+
+/* Learn from SLICE how many threads there should be. */
+static void workers_adapt(struct workers *workers, const struct slice *slice)
+{
+	unsigned share = MAX(1, workers->width / workers->cpus);
+
+	workers->wall_ns += slice->wall_ns;
+	workers->cpu_ns += slice->cpu_ns;
+	/* As many slices of this width as it takes to tell. */
+	if (workers->wall_ns < WALK_SLICE_NS * (uint64_t)workers->width)
+		return;
+	if (workers->wall_ns > 2 * share * workers->cpu_ns)
+		workers->width = MAX(MIN(workers->width * 2, WALK_THREADS_MAX), workers->cpus);
+	else if (workers->wall_ns * 10 < 12 * share * workers->cpu_ns)
+		workers->width = MAX(workers->width / 2, workers->cpus);
+	workers->wall_ns = workers->cpu_ns = 0;
+}
+
+static void workers_turn(struct workers *workers);
+
+/* Is nothing of JOB under way? */
+static bool workers_idle(struct job *job)
+{
+	return !job->running && !(job->class->busy && job->class->busy(job));
+}
+
+/* End JOB. */
+static void workers_end(struct job *job)
+{
+	job->started = false;
+	list_remove(&job->link);
+	job->class->done(job, job->error ? job->error : atomic_load(job->cancelled) ? -ECANCELED : 0);
+}
+
+/* A slice has ended. */
+static void workers_sliced(struct call *call)
+{
+	struct slice *slice = container_of(call, struct slice, call);
+	struct job *job = slice->job;
+	struct workers *workers = job->store->workers;
+	int none = 0;
+
+	job->running--;
+	workers->running--;
+	/* The call was refused before it ran. */
+	if (call->result < 0 && !slice->wall_ns)
+		atomic_fetch_sub(&job->starting, 1);
+	if (call->result < 0)
+		atomic_compare_exchange_strong(&job->error, &none, call->result);
+	workers_adapt(workers, slice);
+	workers->free[workers->free_count++] = slice;
+	workers_turn(workers);
+}
+
+/* Give JOB one more thread. */
+static void workers_launch(struct workers *workers, struct job *job)
+{
+	struct slice *slice = workers->free[--workers->free_count];
+
+	slice->job = job;
+	slice->wall_ns = slice->cpu_ns = 0;
+	job->running++;
+	atomic_fetch_add(&job->starting, 1);
+	workers->running++;
+	call_function(&slice->call, LANE_WALK, job->class->name, workers_slice_run);
+	slice->call.done = workers_sliced;
+	io_submit(&workers->store->io, &slice->call);
+}
+
+/* Could JOB use one more thread, and may it have one? */
+static bool workers_wants(struct job *job)
+{
+	bool room = !job->width_max || job->running < job->width_max;
+
+	return room && !job_over(job) && job->class->wanted(job) > atomic_load(&job->starting);
+}
+
+/* Hand out threads, one to each job in turn; whoever got one goes behind the others. */
+static bool workers_round(struct workers *workers)
+{
+	struct list kept = LIST_INIT(kept), served = LIST_INIT(served), *link;
+	bool any = false;
+
+	while ((link = list_pop(&workers->jobs))) {
+		struct job *job = list_entry(link, struct job, link);
+		bool serve = workers->running < workers->width && workers_wants(job);
+
+		if (serve)
+			workers_launch(workers, job);
+		list_append(serve ? &served : &kept, link);
+		any |= serve;
+	}
+	list_splice(&workers->jobs, &kept);
+	list_splice(&workers->jobs, &served);
+	return any;
+}
+
+/* Hand out threads, and end what is over. */
+static void workers_turn(struct workers *workers)
+{
+	struct list over = LIST_INIT(over), *link;
+
+	while (workers_round(workers))
+		;
+	list_for_each_safe(pos, &workers->jobs) {
+		struct job *job = list_entry(pos, struct job, link);
+
+		if (workers_idle(job) && (job_over(job) || !job->class->wanted(job))) {
+			list_remove(pos);
+			list_append(&over, pos);
+		}
+	}
+	/* What ends one may start another. */
+	while ((link = list_pop(&over)))
+		workers_end(list_entry(link, struct job, link));
+}
+
+void job_start(struct job *job)
+{
+	struct workers *workers = job->store->workers;
+
+	job->started = true;
+	list_append(&workers->jobs, &job->link);
+	workers_turn(workers);
+}
+
+void job_turn(struct job *job)
+{
+	workers_turn(job->store->workers);
+}
+
+/* There is work for more threads. Reactor. */
+static void workers_more(struct inbox_node *node)
+{
+	struct workers *workers = container_of(node, struct workers, more);
+
+	atomic_store(&workers->asked, false);
+	workers_turn(workers);
+}
+
+void job_more(struct job *job)
+{
+	struct workers *workers = job->store->workers;
+
+	if (atomic_exchange(&workers->asked, true))
+		return;
+	workers->more.receive = workers_more;
+	io_post(&job->store->io, &workers->more);
+}
+
+int job_run_here(struct job *job)
+{
+	struct slice slice = { .job = job };
+	int r = 0;
+
+	slice.buffer = fault_calloc(&job->store->io.fault, 1, READDIR_BUFFER_BYTES);
+	if (!slice.buffer)
+		return -ENOMEM;
+	while (!r && !job_over(job) && job->class->wanted(job)) {
+		slice.until_ns = now_ns() + WALK_SLICE_NS;
+		r = job->class->slice(job, &slice);
+	}
+	free(slice.buffer);
+	if (r || job->error)
+		return r ? r : job->error;
+	return atomic_load(job->cancelled) ? -ECANCELED : 0;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The threads that walk trees, shared fairly by all walks of a store.
+ *
+ * A job is work that can be split: a walk, a search. It is done in slices of WALK_SLICE_NS on threads of the walk lane;
+ * whenever one ends, the next goes to the job that has waited longest. So several jobs get equal shares, a small one is
+ * not stuck behind a large one, and a cancel is seen soon.
+ *
+ *	op: workers_admit() -> job_start() -> slices ... -> class->done(), on the reactor -> workers_leave()
+ */
+#ifndef VARVE_TREE_WORKERS_H
+#define VARVE_TREE_WORKERS_H
+
+#include "engine/base/limits.h"
+#include "engine/core/op.h"
+
+struct job;
+struct workers;
+
+/* What one thread has counted, until it is added to the whole: counters that all threads write cost more than a look. */
+struct sums {
+	uint64_t entries, inodes, bytes, disk_bytes;
+};
+
+/* One turn of one thread with one job. */
+struct slice {
+	struct call call;
+	struct job *job;
+	/* When to stop, as soon as there is a good moment. */
+	uint64_t until_ns;
+	/* How long it took, and how much of that the thread computed. */
+	uint64_t wall_ns, cpu_ns;
+	/* For whatever a thread reads. */
+	char *buffer;
+};
+
+/* A kind of job. */
+struct job_class {
+	/* For the error record until the work sets a better one. */
+	const char *name;
+	/* Work, until slice->until_ns or nothing is left. 0, or -errno that ends the whole job. Any lane thread. */
+	int (*slice)(struct job *job, struct slice *slice);
+	/* How many more threads would find work now. Any thread. */
+	unsigned (*wanted)(struct job *job);
+	/* Is something under way that is no slice? Reactor. NULL: never. */
+	bool (*busy)(struct job *job);
+	/* All is over: RESULT is 0, -ECANCELED or the error. Reactor. */
+	void (*done)(struct job *job, int result);
+};
+
+struct job {
+	/* Among the jobs of the workers, the one that waited longest first. */
+	struct list link;
+	const struct job_class *class;
+	struct varve_store *store;
+	/* Somebody wants it to end early; any thread sets it. */
+	const _Atomic bool *cancelled;
+	/* Slices under way; at most allowed. */
+	unsigned running, width_max;
+	/* Slices handed to the lane that have not begun. */
+	_Atomic unsigned starting;
+	/* The first error that ends it. */
+	_Atomic int error;
+	/* What was counted so far. */
+	_Atomic uint64_t entries, inodes, bytes, disk_bytes;
+	/* Where a request's progress is counted; NULL: nowhere. */
+	struct progress *progress;
+	/* Is it in the list? */
+	bool started;
+};
+
+/* Give STORE its workers; 0 or -ENOMEM. */
+int workers_init(struct varve_store *store);
+
+/* May OP start a job? 0, or OP_WAIT: it may when its step is done. Reactor. */
+int workers_admit(struct op *op);
+
+/* The job of an operation that was admitted is over. Reactor. */
+void workers_leave(struct varve_store *store);
+
+/* Start JOB, whose class, store, cancelled and width_max (0: no bound) are set. Reactor. */
+void job_start(struct job *job);
+
+/* There is more work for JOB than its threads know of: let others join. Any thread. */
+void job_more(struct job *job);
+
+/* Something that kept JOB busy is over. Reactor. */
+void job_turn(struct job *job);
+
+/* Add what a thread has counted to JOB, and begin anew. */
+static inline void job_add(struct job *job, struct sums *sums)
+{
+	atomic_fetch_add_explicit(&job->entries, sums->entries, memory_order_relaxed);
+	atomic_fetch_add_explicit(&job->inodes, sums->inodes, memory_order_relaxed);
+	atomic_fetch_add_explicit(&job->bytes, sums->bytes, memory_order_relaxed);
+	atomic_fetch_add_explicit(&job->disk_bytes, sums->disk_bytes, memory_order_relaxed);
+	if (job->progress) {
+		atomic_fetch_add_explicit(&job->progress->entries, sums->entries, memory_order_relaxed);
+		atomic_fetch_add_explicit(&job->progress->bytes, sums->bytes, memory_order_relaxed);
+	}
+	*sums = (struct sums){ 0 };
+}
+
+/* Is JOB to end early? Any thread. */
+static inline bool job_over(const struct job *job)
+{
+	return atomic_load_explicit(job->cancelled, memory_order_relaxed) ||
+	       atomic_load_explicit(&job->error, memory_order_relaxed);
+}
+
+/* Do all of JOB's work on this thread, without a ring or other threads; class->done is not called. 0 or the error. */
+int job_run_here(struct job *job);
+
+/* For tests: take an entry as slow from THRESHOLD_NS on (0: all are), and how many threads there may be now. */
+void workers_set_slow(struct varve_store *store, uint64_t threshold_ns);
+uint64_t workers_slow_ns(const struct varve_store *store);
+unsigned workers_width(const struct varve_store *store);
+
+#endif
