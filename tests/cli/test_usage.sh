@@ -117,6 +117,7 @@ cmp -s "$scratch/out" "$scratch/before" || lib_fail "--json behind the command i
 
 # A home on something else than btrfs is a failure, with and without JSON.
 if [[ "$(stat -f -c %T "$scratch")" != btrfs ]]; then
+	mkdir "$scratch/home"
 	for command in ls "create a"; do
 		# shellcheck disable=SC2086 # Words.
 		run --home "$scratch/home" $command
