@@ -115,7 +115,7 @@ churn_start() {
 	local home=$1 record=$2
 	shift 2
 	: >"$record.out"
-	"$churn" --home "$home" --record "$record" "$@" >"$record.out" 2>"$record.err" &
+	"$churn" --home "$home" --record "$record" --limit "$((20 * ${VARVE_TEST_TIMEOUT_SCALE:-1}))" "$@" >"$record.out" 2>"$record.err" &
 	child=$!
 	children[$child]=load
 }

@@ -14,7 +14,7 @@ record=$work/record
 
 # Start the load, let it run for a moment, then call the function $1, which makes the file system fail. $2: more options.
 fail_under_load() {
-	churn_start "$mnt/home" "$record" --seed "$((seed + RANDOM))" --failing --limit 15 --seconds 12 "${@:2}"
+	churn_start "$mnt/home" "$record" --seed "$((seed + RANDOM))" --failing --seconds 12 "${@:2}"
 	churn_running "$record"
 	sleep 0.2
 	sleep_random 300
