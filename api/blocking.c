@@ -25,6 +25,7 @@ struct blocking {
 	struct varve_change **ret_changes;
 	size_t *ret_changes_count;
 	struct varve_layer_usage *ret_usage;
+	struct varve_quota *ret_quota;
 };
 
 /* Copy COUNT strings into one block, behind an array of pointers to them. */
@@ -142,6 +143,8 @@ static void blocking_done(struct varve_store *store, const struct varve_result *
 			blocking->ret_errors[i] = result->outcomes[i].error;
 	if (blocking->ret_report)
 		*blocking->ret_report = *result->sweep;
+	if (blocking->ret_quota && result->quota)
+		*blocking->ret_quota = *result->quota;
 	if (!result->error)
 		blocking->error = blocking_copy(blocking, result);
 	if (blocking->error && blocking->ret_failure)
@@ -297,4 +300,46 @@ int varve_status_wait(struct varve_store *store, struct varve_status_entry **ret
 	struct blocking blocking = { .ret_failure = ret_failure, .ret_entries = ret_entries, .ret_count = ret_count };
 
 	return BLOCKING(store, ret_failure, varve_status(store, blocking_done, &blocking, &request));
+}
+
+int varve_quota_status_wait(struct varve_store *store, struct varve_quota *ret_quota, struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_quota = ret_quota };
+
+	return BLOCKING(store, ret_failure, varve_quota_status(store, blocking_done, &blocking, &request));
+}
+
+int varve_quota_enable_wait(struct varve_store *store, enum varve_quota_mode mode, struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure };
+
+	return BLOCKING(store, ret_failure, varve_quota_enable(store, mode, blocking_done, &blocking, &request));
+}
+
+int varve_quota_disable_wait(struct varve_store *store, struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure };
+
+	return BLOCKING(store, ret_failure, varve_quota_disable(store, blocking_done, &blocking, &request));
+}
+
+int varve_quota_limit_wait(struct varve_store *store, const char *id, uint64_t bytes, struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure };
+
+	return BLOCKING(store, ret_failure, varve_quota_limit(store, id, bytes, blocking_done, &blocking, &request));
+}
+
+int varve_quota_rescan_wait(struct varve_store *store, uint32_t flags, struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure };
+
+	return BLOCKING(store, ret_failure, varve_quota_rescan(store, flags, blocking_done, &blocking, &request));
+}
+
+int varve_quota_gc_wait(struct varve_store *store, struct varve_quota *ret_quota, struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_quota = ret_quota };
+
+	return BLOCKING(store, ret_failure, varve_quota_gc(store, blocking_done, &blocking, &request));
 }

@@ -24,7 +24,7 @@ static int layer_options(struct varve_store *store, const char *id, const struct
 	char reason[VARVE_FAILURE_DETAIL_SIZE];
 	int r;
 
-	*arguments = (struct create_arguments){ .mode = LAYER_MODE_DEFAULT };
+	*arguments = (struct create_arguments){ .mode = LAYER_MODE_DEFAULT, .size = store->settings.quota.size_default };
 	if (!options)
 		return 0;
 	if (options->size != sizeof(*options))
@@ -34,6 +34,9 @@ static int layer_options(struct varve_store *store, const char *id, const struct
 	arguments->flags = options->flags;
 	if (options->mode)
 		arguments->mode = options->mode;
+	/* The default is for layers that can grow. */
+	if (options->flags & VARVE_CREATE_READ_ONLY)
+		arguments->size = 0;
 	r = check_flags(store, VARVE_CREATE, options->flags, LAYER_CREATE_FLAGS);
 	if (!r)
 		r = layer_source(store, options->parent, &arguments->parent);
@@ -41,11 +44,11 @@ static int layer_options(struct varve_store *store, const char *id, const struct
 		r = layer_source(store, options->template_id, &arguments->template_id);
 	if (r)
 		return r;
-	r = options_parse_storage(options->storage_options, store->settings.min_space, &arguments->size, reason,
+	r = options_parse_storage(options->storage_options, store->settings.quota.size_min, &arguments->size, reason,
 				  sizeof(reason));
-	if (!r && arguments->size) {
+	if (!r && arguments->size && store->settings.quota.policy == QUOTA_NEVER) {
 		r = -ENOTSUP;
-		strcpy(reason, "this version has no quotas");
+		strcpy(reason, "a size, and the store was opened with quota=off");
 	}
 	return r ? request_refuse(store, VARVE_CREATE, r, id, reason) : 0;
 }

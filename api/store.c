@@ -78,7 +78,7 @@ int varve_open(const struct varve_config *config, struct varve_store **ret_store
 	struct varve_failure local, *failure = ret_failure ? ret_failure : &local;
 	struct varve_config full;
 	struct varve_store *store;
-	uint64_t min_space = 0;
+	struct quota_settings quota;
 	unsigned debug = 0;
 	int r;
 
@@ -89,9 +89,9 @@ int varve_open(const struct varve_config *config, struct varve_store **ret_store
 	if (!r)
 		r = store_debug(&full, &debug, failure);
 	if (!r)
-		r = options_parse_store(full.options, &min_space, failure);
+		r = options_parse_store(full.options, &quota, failure);
 	if (!r)
-		r = open_store(&full, min_space, debug, &store, failure);
+		r = open_store(&full, &quota, debug, &store, failure);
 	if (r)
 		return r;
 	/* What could not be swept does not keep anyone from working; varve_sweep() tells it again. */

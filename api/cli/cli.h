@@ -11,7 +11,7 @@
  *	ids.c		ids from the arguments and from standard input
  *	flight.c	many requests in flight, results in the order of the ids
  *	store.c		opens and closes the store as the global options say
- *	create.c remove.c show.c changes.c usage.c upkeep.c pool.c	the commands
+ *	create.c remove.c show.c changes.c usage.c upkeep.c quota.c pool.c	the commands
  *	main.c		global options; finds and runs the command
  *
  * To add a command: a file that defines `const struct command NAME_command`, and a row in CLI_COMMANDS.
@@ -80,6 +80,12 @@ struct command {
 	ROW(changes)                                                                                                   \
 	ROW(status)                                                                                                    \
 	ROW(sync)                                                                                                      \
+	ROW(quota_status)                                                                                              \
+	ROW(quota_enable)                                                                                              \
+	ROW(quota_disable)                                                                                             \
+	ROW(quota_limit)                                                                                               \
+	ROW(quota_rescan)                                                                                              \
+	ROW(quota_gc)                                                                                                  \
 	ROW(gc)                                                                                                        \
 	ROW(version)
 

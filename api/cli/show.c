@@ -54,6 +54,11 @@ static void info_json(struct output *output, const struct varve_layer_info *info
 	info_set(object, "created", output_time(time, info->created_s, info->created_ns, SHOW_NANOSECONDS));
 	info_set(object, "changed", output_time(time, info->changed_s, info->changed_ns, SHOW_NANOSECONDS));
 	json_object_set_new(object, "read_only", json_boolean(info->flags & VARVE_LAYER_READ_ONLY));
+	if (info->flags & VARVE_LAYER_QUOTA) {
+		output_set_number(object, "quota_referenced", info->quota_referenced);
+		output_set_number(object, "quota_exclusive", info->quota_exclusive);
+		output_set_number(object, "quota_limit", info->quota_limit);
+	}
 	output_json(output, object);
 }
 
@@ -81,6 +86,14 @@ static void info_text(struct output *output, const struct varve_layer_info *info
 	text = output_time(time, info->changed_s, info->changed_ns, SHOW_NANOSECONDS);
 	output_pair(output, "Changed:", INFO_KEY_WIDTH, text);
 	output_pair(output, "Read-only:", INFO_KEY_WIDTH, info->flags & VARVE_LAYER_READ_ONLY ? "yes" : "no");
+	if (!(info->flags & VARVE_LAYER_QUOTA))
+		return;
+	info_number(output, "Referenced:", info->quota_referenced);
+	info_number(output, "Exclusive:", info->quota_exclusive);
+	if (info->quota_limit)
+		info_number(output, "Limit:", info->quota_limit);
+	else
+		output_pair(output, "Limit:", INFO_KEY_WIDTH, "-");
 }
 
 /** Write what is known of a layer; an empty line parts the blocks. */

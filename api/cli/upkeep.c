@@ -168,6 +168,7 @@ static void gc_report(struct flight_slot *slot) {
 		{ "staging_removed", sweep->staging_removed },
 		{ "trash_removed", sweep->trash_removed },
 		{ "quota_files_removed", sweep->quota_files_removed },
+		{ "quota_groups_removed", sweep->quota_groups_removed },
 		{ "failures", sweep->failures },
 	};
 	json_t *object = cli->json ? output_result(NULL, slot->failure) : NULL;

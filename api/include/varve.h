@@ -14,8 +14,8 @@
  *	varve_dispatch()       ->   runs the callbacks
  *	varve_close()          ->   cancels what is left, runs its callbacks, frees
  *
- * Reading order: results and failures, the store, the event loop, layers, the store's upkeep, numbers, pools, blocking
- * twins.
+ * Reading order: results and failures, the store, the event loop, layers, the store's upkeep, quota, numbers, pools,
+ * blocking twins.
  *
  * Conventions, which hold for every call unless its own text says otherwise:
  *
@@ -90,6 +90,7 @@ enum varve_operation {
 	VARVE_STATUS,
 	VARVE_CHANGES,
 	VARVE_USAGE,
+	VARVE_QUOTA,
 	VARVE_OPERATIONS, /**< How many there are; not one of them. */
 };
 
@@ -138,10 +139,16 @@ struct varve_layer_info {
 	int64_t changed_s;		/**< Last change of the subvolume's root item (ctime), seconds since the epoch. */
 	uint32_t changed_ns;		/**< ... and nanoseconds, 0..999999999. */
 	uint32_t flags;			/**< VARVE_LAYER_* bits. */
+	uint64_t quota_referenced;	/**< Bytes that quota counts for it. Full quotas: all that is in it, what it inherited
+					     included; simple quotas: what was first written in it. */
+	uint64_t quota_exclusive;	/**< ... of which no other layer has. */
+	uint64_t quota_limit;		/**< The limit of quota_referenced that is in force; 0: none. */
 };
 
 /** varve_layer_info.flags: the layer is read-only. */
 #define VARVE_LAYER_READ_ONLY (1u << 0)
+/** varve_layer_info.flags: quota runs, and the quota_* fields are known. */
+#define VARVE_LAYER_QUOTA (1u << 1)
 
 /** What a layer takes; with the subvolumes that are nested in it, but for the quota group's numbers. */
 struct varve_layer_usage {
@@ -165,7 +172,35 @@ struct varve_sweep_report {
 	uint64_t trash_removed;		/**< Half-destroyed layers of processes that are gone. */
 	uint64_t quota_files_removed;	/**< quotas/ID files without a layer ID. */
 	uint64_t failures;		/**< Leftovers that could not be removed; the first one is the result's failure. */
+	uint64_t quota_groups_removed;	/**< Quota groups of subvolumes that are gone. */
 };
+
+/** How quota runs on a file system: see varve_quota_enable(). */
+enum varve_quota_mode {
+	VARVE_QUOTA_OFF,	/**< It does not. */
+	VARVE_QUOTA_FULL,	/**< Full quotas: each byte counts for every layer that has it. */
+	VARVE_QUOTA_SIMPLE,	/**< Simple quotas (Linux 6.7): each byte counts for the layer that wrote it. */
+};
+
+/** What is known of quota, and what varve_quota_gc() did. */
+struct varve_quota {
+	enum varve_quota_mode mode;	/**< How it runs. */
+	uint32_t flags;			/**< VARVE_QUOTA_* bits. */
+	uint64_t rescan_position;	/**< How far the rescan is, in bytes of the file system's address space. */
+	uint64_t groups;		/**< Quota groups of the file system, of all levels. */
+	uint64_t groups_stale;		/**< ... of which belong to subvolumes that are gone. */
+	uint64_t records;		/**< Layers of the store with a recorded size. */
+	uint64_t groups_removed;	/**< gc: groups removed. */
+	uint64_t records_removed;	/**< gc: recorded sizes without a layer removed. */
+	uint64_t failures;		/**< gc: what could not be removed; the first one is the result's failure. */
+};
+
+/** varve_quota.flags: what the groups count is unreliable, and LIMITS ARE NOT ENFORCED, until varve_quota_rescan(). */
+#define VARVE_QUOTA_INCONSISTENT (1u << 0)
+/** varve_quota.flags: a rescan is running. Without CAP_SYS_ADMIN that is not known, and the flag not set. */
+#define VARVE_QUOTA_RESCAN_RUNNING (1u << 1)
+/** varve_quota.flags: groups and groups_stale are known, which takes CAP_SYS_ADMIN. */
+#define VARVE_QUOTA_COUNTED (1u << 2)
 
 /** One line of varve_status(). */
 struct varve_status_entry {
@@ -205,6 +240,7 @@ struct varve_result {
 	const struct varve_change *changes;	/**< changes: the paths, sorted bytewise, each once. */
 	size_t changes_count;			/**< changes: how many. */
 	const struct varve_layer_usage *usage;	/**< usage. */
+	const struct varve_quota *quota;	/**< quota; of a gc also when error is not 0. */
 };
 
 /**
@@ -361,7 +397,7 @@ struct varve_create_options {
 	size_t size;				/**< sizeof(struct varve_create_options). */
 	const char *parent;			/**< The layer to start from; NULL or "": an empty base layer. */
 	const char *template_id;		/**< Start from this layer instead of from the parent; NULL: none. */
-	const char *const *storage_options;	/**< "KEY=VALUE" strings, NULL last: "size=SIZE". */
+	const char *const *storage_options;	/**< "KEY=VALUE" strings, NULL last: "size=SIZE", see varve_quota_limit(). */
 	uint32_t flags;				/**< VARVE_DURABLE, VARVE_RELAXED, VARVE_CREATE_*. */
 	uint32_t mode;				/**< Permission bits of a base layer's root, 0..07777. 0: 0755. */
 };
@@ -377,8 +413,10 @@ struct varve_create_options {
  * Errors in the callback: -EEXIST (the id exists), -ENOENT (no such parent), -ENOTDIR (the parent is not a directory),
  * -EINVAL (the parent is not a subvolume of this store), -EXDEV (it is on another file system), -ENOSPC, -EDQUOT, -EROFS,
  * -EMFILE, -EAGAIN (VARVE_CREATE_NOWAIT), -ECANCELED, -EIO. A create that fails leaves nothing. Refused with -EINVAL: a
- * storage option that is not known or does not parse ("size" below btrfs.min_space); with -ENOTSUP: one that this
- * version or kernel cannot serve.
+ * storage option that is not known or does not parse ("size" below btrfs.min_space); with -ENOTSUP: a size in a store
+ * that was opened with quota=off. A layer with a size can fail, before anything is made, with -EPERM (quota has to be
+ * turned on, or a limit be set after a snapshot as in full mode, and the caller lacks CAP_SYS_ADMIN), -ENOTCONN (quota is
+ * off, and the store was opened with quota=keep) and -EBUSY (quota runs in another mode than the store was opened for).
  * Privilege: write access to the home; for a snapshot, to own the parent or CAP_FOWNER.
  * A crash leaves the layer whole or a leftover that varve_sweep() removes, never a half-made layer in sight.
  */
@@ -418,7 +456,9 @@ int varve_layer_remove_batch(struct varve_store *store, const char *const *ids, 
 /**
  * Find the directory of layer ID: result->path. No mount, no reference: the path stays valid until the layer is removed.
  * OPTIONS: mount options, NULL last, or NULL; "ro" is accepted and ignored, any other is refused with -EINVAL.
- * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume).
+ * Where a size is recorded for the layer, of at least btrfs.min_space, and another limit is in force, it is applied again.
+ * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume); -EPERM, -EBUSY as varve_layer_create() with a
+ * size.
  */
 int varve_layer_get(struct varve_store *store, const char *id, const char *const *options, varve_callback *callback,
 		    void *user_data, varve_request *ret_request);
@@ -507,13 +547,81 @@ int varve_sync(struct varve_store *store, uint32_t flags, varve_callback *callba
 
 /**
  * Remove what crashed processes left in the store: half-made layers (staging), half-destroyed ones (trash), quotas/ID
- * files without a layer. What living processes are working on is not touched. Goes on after a failure; result->sweep
- * counts, result->error is the first failure. A second sweep finds nothing.
+ * files without a layer, and quota groups of the file system without a subvolume (as varve_quota_gc()). What living
+ * processes are working on is not touched. Goes on after a failure; result->sweep counts, result->error is the first
+ * failure. A second sweep finds nothing.
  */
 int varve_sweep(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request);
 
 /** Tell versions, kernel, io_uring features, privileges, limits and backlog: result->status, in a fixed order. */
 int varve_status(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request);
+
+/* ---- quota -------------------------------------------------------------------------------------------------------
+ *
+ * A layer can have a size: a limit of the bytes that btrfs's quota counts for it (its "referenced" ones). A write past it
+ * gives EDQUOT. The size is recorded in HOME/quotas/ID and is in force from the moment the layer is there.
+ *
+ * Quota belongs to the file system, not to the store, and closing a store never changes it. It runs in one of two modes:
+ *
+ * - Simple (Linux 6.7): each byte counts for the layer that first wrote it; a snapshot begins at 0. Costs little. Once
+ *   turned on, kernels before 6.7 do not mount the file system any more.
+ * - Full: each byte counts for every layer that has it; a snapshot begins with all that it inherits. Each create and each
+ *   removal then costs the kernel work that grows with the sharing: where layers come and go, rates fall to some ten a
+ *   second. A large removal can make it INCONSISTENT: then limits are not enforced until a rescan is done.
+ *
+ * The option "quota" of varve_config says what a store does: "simple" or "full" (it must run in that mode: turned on at
+ * open, -EBUSY when it runs in the other), "keep" (use it as it is, never turn it on), "off" (no sizes). Without the option
+ * it is turned on when a size is first asked for, simple where the kernel has it, else full; at open, where
+ * "btrfs.min_space" or "btrfs.size" (the size of writable layers that are given none) is given.
+ */
+
+/**
+ * Tell about quota: result->quota. Without CAP_SYS_ADMIN a part is not known: see varve_quota.flags. Time grows with the
+ * number of groups: some milliseconds for 10000.
+ */
+int varve_quota_status(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request);
+
+/**
+ * Turn quota on in MODE, for the whole file system; nothing happens where it runs in that mode. Errors in the callback:
+ * -EBUSY (it runs in the other mode), -ENOTSUP (the kernel has no such mode), -EPERM. Refused with -EINVAL: a MODE that is
+ * neither full nor simple. Full mode begins with a rescan: limits are enforced when it is done. CAP_SYS_ADMIN.
+ */
+int varve_quota_enable(struct varve_store *store, enum varve_quota_mode mode, varve_callback *callback, void *user_data,
+		       varve_request *ret_request);
+
+/**
+ * Turn quota off, for the whole file system: all groups and limits are gone, also those of others. Recorded sizes stay, and
+ * varve_layer_get() applies them again. CAP_SYS_ADMIN.
+ */
+int varve_quota_disable(struct varve_store *store, varve_callback *callback, void *user_data,
+			varve_request *ret_request);
+
+/**
+ * Limit layer ID to BYTES, or let it have no limit (0), and record that. Below what it holds already, writes fail until
+ * there is less. Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume), and as varve_layer_create() with a
+ * size. Refused with -EINVAL: less than btrfs.min_space. CAP_SYS_ADMIN. A crash leaves the old or the new limit; where the
+ * record is ahead of what is in force, varve_layer_get() mends it.
+ */
+int varve_quota_limit(struct varve_store *store, const char *id, uint64_t bytes, varve_callback *callback,
+		      void *user_data, varve_request *ret_request);
+
+/** varve_quota_rescan: wait until it is done. */
+#define VARVE_QUOTA_WAIT (1u << 0)
+
+/**
+ * Set off a rescan, which counts everything anew and ends INCONSISTENT; one that runs already will do. With VARVE_QUOTA_WAIT
+ * in FLAGS the callback comes when it is done: nothing cuts that short. Errors in the callback: -ENOTCONN (quota is off),
+ * -EPERM; in simple mode, which needs none, nothing happens. CAP_SYS_ADMIN.
+ */
+int varve_quota_rescan(struct varve_store *store, uint32_t flags, varve_callback *callback, void *user_data,
+		       varve_request *ret_request);
+
+/**
+ * Remove the quota groups of subvolumes that are gone, the whole file system's, and recorded sizes without a layer. A group
+ * that still holds space (simple quotas: until the last snapshot that shares it is gone) is left alone. Kernels since 6.12
+ * remove most groups by themselves. varve_sweep() does it, too. Goes on after a failure. CAP_SYS_ADMIN.
+ */
+int varve_quota_gc(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request);
 
 /* ---- numbers ----------------------------------------------------------------------------------------------------- */
 
@@ -658,6 +766,24 @@ int varve_sweep_wait(struct varve_store *store, struct varve_sweep_report *ret_r
 /** Blocking varve_status(). *RET_ENTRIES, of *RET_COUNT entries, is to be freed with one free(). */
 int varve_status_wait(struct varve_store *store, struct varve_status_entry **ret_entries, size_t *ret_count,
 		      struct varve_failure *ret_failure);
+
+/** Blocking varve_quota_status(). */
+int varve_quota_status_wait(struct varve_store *store, struct varve_quota *ret_quota, struct varve_failure *ret_failure);
+
+/** Blocking varve_quota_enable(). */
+int varve_quota_enable_wait(struct varve_store *store, enum varve_quota_mode mode, struct varve_failure *ret_failure);
+
+/** Blocking varve_quota_disable(). */
+int varve_quota_disable_wait(struct varve_store *store, struct varve_failure *ret_failure);
+
+/** Blocking varve_quota_limit(). */
+int varve_quota_limit_wait(struct varve_store *store, const char *id, uint64_t bytes, struct varve_failure *ret_failure);
+
+/** Blocking varve_quota_rescan(). */
+int varve_quota_rescan_wait(struct varve_store *store, uint32_t flags, struct varve_failure *ret_failure);
+
+/** Blocking varve_quota_gc(). *RET_QUOTA (if not NULL) is set whenever the request was accepted. */
+int varve_quota_gc_wait(struct varve_store *store, struct varve_quota *ret_quota, struct varve_failure *ret_failure);
 
 #ifdef __GNUC__
 #pragma GCC visibility pop

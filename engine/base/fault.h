@@ -16,6 +16,7 @@ enum fault_point {
 	FAULT_ALLOCATION,	/* memory for requests, ids, buffers */
 	FAULT_SUBMISSION,	/* a call on its way to the ring or a lane */
 	FAULT_LANE,		/* a call that a lane thread is about to make */
+	FAULT_QUOTA,		/* a look at quota, a change of it, or a step with a quotas/ID file */
 	FAULT_POINTS,
 };
 

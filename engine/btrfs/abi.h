@@ -17,6 +17,10 @@ struct abi_subvol_wait {
 #define ABI_SUBVOL_SYNC_WAIT _IOW(BTRFS_IOCTL_MAGIC, 65, struct abi_subvol_wait)
 #define ABI_SUBVOL_SYNC_COUNT 2
 
+/* Linux 6.7: simple quotas. */
+#define ABI_QUOTA_CTL_ENABLE_SIMPLE 4
+#define ABI_QGROUP_STATUS_SIMPLE (1ULL << 3)
+
 /* The inode number of every subvolume's root directory. */
 #define ABI_SUBVOL_ROOT_INODE BTRFS_FIRST_FREE_OBJECTID
 

@@ -16,6 +16,7 @@
 #include "engine/btrfs/search.h"
 
 #include <btrfsutil.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -58,6 +59,15 @@ int fs_id(int fd, uint8_t *ret_id)
 		return r;
 	memcpy(ret_id, args.fsid, sizeof(args.fsid));
 	return 0;
+}
+
+void fs_id_text(const uint8_t *id, char ret_text[FSID_TEXT_BYTES])
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < BTRFS_FSID_SIZE; i++)
+		used += (size_t)snprintf(ret_text + used, FSID_TEXT_BYTES - used, "%02x%s", id[i],
+					 i == 3 || i == 5 || i == 7 || i == 9 ? "-" : "");
 }
 
 /* Append ID. */

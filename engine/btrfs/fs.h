@@ -25,6 +25,12 @@ int fs_sector_bytes(int fd, uint32_t *ret_bytes);
 /* The file system's id, 16 bytes. */
 int fs_id(int fd, uint8_t *ret_id);
 
+/* Bytes of a file system's id as text, its NUL included. */
+#define FSID_TEXT_BYTES 37
+
+/* Write ID in its usual form. */
+void fs_id_text(const uint8_t *id, char ret_text[FSID_TEXT_BYTES]);
+
 /* How many dead subvolumes await the cleaner. Before Linux 6.13 it takes CAP_SYS_ADMIN (-EPERM). */
 int fs_dead_count(int fd, uint64_t *ret_count);
 

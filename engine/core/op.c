@@ -22,6 +22,7 @@ static const char *const operation_names[VARVE_OPERATIONS] = {
 	[VARVE_SWEEP] = "sweep",   [VARVE_STATUS] = "status",
 	[VARVE_CHANGES] = "changes",
 	[VARVE_USAGE] = "usage",
+	[VARVE_QUOTA] = "quota",
 };
 
 const char *operation_name(enum varve_operation operation)

@@ -29,18 +29,35 @@ struct layout {
 	uint64_t subvolumes_root, subvolumes_inode, subvolumes_mount;
 	/* The file system's id. */
 	uint8_t fsid[16];
+	/* /sys/fs/btrfs/FSID; negative where there is no sysfs. */
+	int sysfs_fd;
 	/* We mounted the home on itself. */
 	bool mounted;
 	/* May we search trees (CAP_SYS_ADMIN)? */
 	bool privileged;
 };
 
+/* What a store does about quota: its option "quota". */
+enum quota_policy {
+	QUOTA_ON_DEMAND,	/* turn it on when a size is asked for, in the mode that suits best */
+	QUOTA_WANT_FULL,	/* it has to run in full mode; turned on at open */
+	QUOTA_WANT_SIMPLE,	/* it has to run in simple mode; turned on at open */
+	QUOTA_KEEP,		/* use it as it is found, never turn it on */
+	QUOTA_NEVER,		/* no sizes in this store */
+};
+
+/* The options about quota. */
+struct quota_settings {
+	enum quota_policy policy;
+	/* Of "btrfs.min_space" and "btrfs.size"; 0: not given. */
+	uint64_t size_min, size_default;
+};
+
 /* How the store was opened, defaults filled in. Fixed at open. */
 struct settings {
 	uint32_t flags, requests_max, backlog_max, root_uid, root_gid;
 	struct io_config io;
-	/* Of "btrfs.min_space". */
-	uint64_t min_space;
+	struct quota_settings quota;
 };
 
 /* Counters that the reactor alone writes while it turns; copied under store->lock at the end of each turn. */

@@ -5,22 +5,30 @@
  *	state     what it does                        what a failure leaves   what a crash leaves
  *	ADMIT     waits for room in the backlog       nothing                 nothing
  *	OPEN      opens the source                    nothing                 nothing
- *	STAGE     makes the subvolume out of sight    nothing                 a leftover in staging
- *	PUBLISH   renames it into its place           UNDO destroys it        a leftover in staging, or the layer
+ *	STAGE     makes it out of sight, and its      UNDO destroys it        a leftover in staging
+ *	          record
+ *	PUBLISH   renames it into its place           UNDO destroys it        a leftover in staging, or the layer; or
+ *	                                                                      a record without a layer
  *	DURABLE   waits for a commit                  UNDO destroys it        the layer, or nothing of it
  *	UNDO      destroys what was made              a leftover in staging   a leftover in staging
  *
  * Alone in the store, a snapshot is staged straight in its place: it is atomic by itself, and durable when the ioctl
- * returns, so PUBLISH and DURABLE have nothing to do. A read-only snapshot always goes that way, because the kernel
+ * returns, so PUBLISH and DURABLE have nothing to do. A read-only snapshot goes that way, too, because the kernel
  * refuses to rename a read-only subvolume into another directory (EROFS). A read-only base layer is made under a reserved
  * name in `subvolumes` itself, made read-only there, and renamed within the directory.
+ *
+ * A layer with a size is never staged in its place: its record (tree/record.h) is written beside it, and PUBLISH moves both.
+ * The limit is set by the ioctl that makes the subvolume and looked at before it is published, or set then where the
+ * kernel does not keep it (a snapshot in full mode).
  */
 #include "engine/base/id.h"
 #include "engine/btrfs/cleaner.h"
+#include "engine/btrfs/quota.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
 #include "engine/tree/layer.h"
+#include "engine/tree/record.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -35,10 +43,12 @@ struct create {
 	const char *source;
 	int source_fd;
 	uint32_t flags, mode;
+	/* Limit in bytes; 0: none. */
+	uint64_t size;
 	/* Its place in the batch. */
 	size_t index;
-	/* It exists under its staging name; under its own. */
-	bool staged, published;
+	/* It exists under its staging name; under its own; its record exists under its staging name. */
+	bool staged, published, recorded;
 };
 
 static struct create *create_of(struct op *op)
@@ -48,21 +58,19 @@ static struct create *create_of(struct op *op)
 
 /* ---- names and places ------------------------------------------------------------------------------------------- */
 
-/* Is this an empty layer that ends up read-only? */
+/* Is it read-only, so that it cannot come from another directory, and yet not staged in its place? */
 static bool create_reserved(const struct create *create)
 {
-	return !create->source && create->flags & VARVE_CREATE_READ_ONLY;
+	return create->flags & VARVE_CREATE_READ_ONLY && (!create->source || create->size);
 }
 
-/* The directory it is staged in, opened when a slot is first used. Lane thread. */
-static int create_staging_fd(struct create *create)
+/* The directory of its worker slot, opened when that is first used. Lane thread. */
+static int create_slot_fd(struct create *create)
 {
 	struct layout *layout = &create->op.request->store->layout;
 	int *fd = &layout->slot_fds[create->op.slot];
 	char name[16];
 
-	if (create->op.direct || create_reserved(create))
-		return layout->subvolumes_fd;
 	if (*fd >= 0)
 		return *fd;
 	snprintf(name, sizeof(name), "%u", create->op.slot);
@@ -71,14 +79,26 @@ static int create_staging_fd(struct create *create)
 	return *fd = RET_NERRNO(openat(layout->owner_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
-/* The name it is staged under: its own, or a reserved one that no layer can have. */
-static const char *create_staging_name(struct create *create, char buffer[VARVE_ID_MAX + 1])
+/* The directory it is staged in. Lane thread. */
+static int create_staging_fd(struct create *create)
 {
-	if (!create_reserved(create))
-		return create->op.id;
+	if (create->op.direct || create_reserved(create))
+		return create->op.request->store->layout.subvolumes_fd;
+	return create_slot_fd(create);
+}
+
+/* A name that no layer can have, and no other create of any process. */
+static const char *create_reserved_name(struct create *create, char buffer[VARVE_ID_MAX + 1])
+{
 	snprintf(buffer, VARVE_ID_MAX + 1, ID_RESERVED_PREFIX ".%s.%" PRIx64 ".%zx", create->op.request->store->layout.owner,
 		 create->op.request->handle, create->index);
 	return buffer;
+}
+
+/* The name it is staged under: its own, or a reserved one. */
+static const char *create_staging_name(struct create *create, char buffer[VARVE_ID_MAX + 1])
+{
+	return create_reserved(create) ? create_reserved_name(create, buffer) : create->op.id;
 }
 
 /* ---- ADMIT, OPEN ------------------------------------------------------------------------------------------------- */
@@ -121,19 +141,26 @@ static int create_opened(struct op *op, int result)
 /* ---- STAGE ------------------------------------------------------------------------------------------------------- */
 
 /* Snapshot the source as NAME in DIR_FD, after a look whether it is a layer of ours. */
-static int create_snapshot(struct create *create, int dir_fd, const char *name)
+static int create_snapshot(struct create *create, int dir_fd, const char *name, const struct quota_birth *birth)
 {
 	struct op *op = &create->op;
+	struct varve_store *store = op->request->store;
+	bool read_only = create->flags & VARVE_CREATE_READ_ONLY;
 	int r;
 
 	op->call.name = "BTRFS_IOC_GET_SUBVOL_INFO";
 	op->subject = create->source;
-	r = layer_prove(op->request->store, create->source_fd, create->source, NULL);
+	r = layer_prove(store, create->source_fd, create->source, NULL);
 	if (r)
 		return r;
 	op->call.name = "BTRFS_IOC_SNAP_CREATE_V2";
 	op->subject = op->id;
-	return subvol_snapshot(dir_fd, name, create->source_fd, create->flags & VARVE_CREATE_READ_ONLY);
+	if (birth->limit)
+		r = quota_subvol_snapshot(store, dir_fd, name, create->source_fd, read_only, birth);
+	else
+		r = subvol_snapshot(dir_fd, name, create->source_fd, read_only);
+	create->staged = !r;
+	return r;
 }
 
 /* Give the empty subvolume FD its mode, owner and flag. */
@@ -152,13 +179,13 @@ static int create_dress(struct create *create, int fd)
 }
 
 /* Make an empty subvolume NAME in DIR_FD. */
-static int create_empty(struct create *create, int dir_fd, const char *name)
+static int create_empty(struct create *create, int dir_fd, const char *name, const struct quota_birth *birth)
 {
 	_cleanup_close_ int fd = -EBADF;
 	int r;
 
 	create->op.call.name = "BTRFS_IOC_SUBVOL_CREATE";
-	r = subvol_create(dir_fd, name);
+	r = birth->limit ? quota_subvol_create(create->op.request->store, dir_fd, name, birth) : subvol_create(dir_fd, name);
 	if (r)
 		return r;
 	create->staged = true;
@@ -167,13 +194,98 @@ static int create_empty(struct create *create, int dir_fd, const char *name)
 	return fd < 0 ? fd : create_dress(create, fd);
 }
 
+/*
+ * Before anything is made: see that quota runs where a size is asked for, and write the record; or forget a record that an
+ * earlier layer of the name has left. Returns the mode, VARVE_QUOTA_OFF also where it does not matter, or -errno.
+ */
+static int create_prepare_quota(struct create *create)
+{
+	struct op *op = &create->op;
+	struct varve_store *store = op->request->store;
+	char buffer[VARVE_ID_MAX + 1];
+	int mode, slot_fd, r;
+
+	if (!create->size) {
+		op->call.name = "unlinkat";
+		r = record_drop(store, op->id);
+		if (r < 0)
+			return r;
+		mode = create->source ? quota_mode(store) : VARVE_QUOTA_OFF;
+		return MAX(mode, VARVE_QUOTA_OFF);
+	}
+	op->call.name = "BTRFS_IOC_QUOTA_CTL";
+	mode = quota_provide(store, &op->detail);
+	if (mode < 0)
+		return mode;
+	if (mode == VARVE_QUOTA_FULL && create->source && !store->layout.privileged) {
+		op->detail = "full quotas take CAP_SYS_ADMIN to limit a snapshot";
+		return -EPERM;
+	}
+	op->call.name = "openat";
+	slot_fd = create_slot_fd(create);
+	r = slot_fd < 0 ? slot_fd : record_write(store, slot_fd, create_reserved_name(create, buffer), create->size);
+	create->recorded = !r;
+	return r ? r : mode;
+}
+
+/* See that the limit of the staged subvolume NAME in DIR_FD is what was asked for; MODE is how quota runs. */
+static int create_check_limit(struct create *create, int dir_fd, const char *name, int mode)
+{
+	_cleanup_close_ int fd = -EBADF;
+	struct varve_store *store = create->op.request->store;
+	uint64_t number;
+	int r;
+
+	/* A snapshot in full mode may have got a limit that it was not to have. */
+	if (!create->size && (mode != VARVE_QUOTA_FULL || !create->source || !store->layout.privileged))
+		return 0;
+	create->op.call.name = "openat";
+	fd = RET_NERRNO(openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	if (fd < 0)
+		return fd;
+	create->op.call.name = "BTRFS_IOC_INO_LOOKUP";
+	r = subvol_number(fd, &number);
+	if (r)
+		return r;
+	create->op.call.name = "BTRFS_IOC_QGROUP_LIMIT";
+	r = quota_ensure_limit(store, QUOTA_GROUP(0, number), create->size);
+	if (r == -ENOTCONN || r == -ENOENT) {
+		create->op.detail = "quota was turned off meanwhile";
+		/* Nor is there a limit to get rid of. */
+		r = create->size ? -ENOTCONN : 0;
+	}
+	return r;
+}
+
+/* Remove the record that was not published. */
+static void create_forget_record(struct create *create)
+{
+	char buffer[VARVE_ID_MAX + 1];
+
+	if (create->recorded)
+		unlinkat(create_slot_fd(create), create_reserved_name(create, buffer), 0);
+	create->recorded = false;
+}
+
+/* Make the subvolume NAME in DIR_FD, with its limit. */
+static int create_make(struct create *create, int dir_fd, const char *name)
+{
+	const struct quota_birth birth = { .limit = create->size };
+	int mode = create_prepare_quota(create), r;
+
+	if (mode < 0)
+		return mode;
+	r = create->source ? create_snapshot(create, dir_fd, name, &birth) : create_empty(create, dir_fd, name, &birth);
+	fd_close(TAKE_FD(create->source_fd));
+	return r ? r : create_check_limit(create, dir_fd, name, mode);
+}
+
 /* Make the subvolume, on a thread of the commit lane. */
 static int create_stage_work(struct op *op)
 {
 	struct create *create = create_of(op);
 	struct layout *layout = &op->request->store->layout;
 	char buffer[VARVE_ID_MAX + 1];
-	const char *name = create_staging_name(create, buffer);
 	struct stat stat;
 	int dir_fd, r;
 
@@ -186,9 +298,9 @@ static int create_stage_work(struct op *op)
 	dir_fd = create_staging_fd(create);
 	if (dir_fd < 0)
 		return dir_fd;
-	r = create->source ? create_snapshot(create, dir_fd, name) : create_empty(create, dir_fd, name);
-	fd_close(TAKE_FD(create->source_fd));
-	create->staged |= !r;
+	r = create_make(create, dir_fd, create_staging_name(create, buffer));
+	if (r && !create->staged)
+		create_forget_record(create);
 	return r;
 }
 
@@ -199,8 +311,8 @@ static int create_stage(struct op *op)
 	op->subject = op->id;
 	op->work = create_stage_work;
 	op->commits = create->source;
-	op->direct_allowed = create->source;
-	op->direct = create->source && create->flags & VARVE_CREATE_READ_ONLY;
+	op->direct_allowed = create->source && !create->size;
+	op->direct = create->source && create->flags & VARVE_CREATE_READ_ONLY && !create->size;
 	return clock_stage(op);
 }
 
@@ -216,15 +328,50 @@ static int create_stage_done(struct op *op, int result)
 
 /* ---- PUBLISH, DURABLE, UNDO -------------------------------------------------------------------------------------- */
 
-/* Rename it into its place, at a boundary. */
-static int create_publish_work(struct op *op)
+/* Rename it into its place. */
+static int create_rename(struct create *create)
 {
-	struct create *create = create_of(op);
+	struct op *op = &create->op;
 	char buffer[VARVE_ID_MAX + 1];
 
 	op->call.name = "renameat2";
 	return RET_NERRNO(renameat2(create_staging_fd(create), create_staging_name(create, buffer),
 				    op->request->store->layout.subvolumes_fd, op->id, RENAME_NOREPLACE));
+}
+
+/* Rename its record into its place, and then itself; no other process looks in between. */
+static int create_publish_recorded(struct create *create)
+{
+	struct op *op = &create->op;
+	struct varve_store *store = op->request->store;
+	_cleanup_close_ int lock = record_lock(store);
+	char buffer[VARVE_ID_MAX + 1];
+	struct stat stat;
+	int r;
+
+	op->call.name = "flock";
+	if (lock < 0)
+		return lock;
+	/* A layer that is there already keeps its own record. */
+	op->call.name = "renameat2";
+	if (!fstatat(store->layout.subvolumes_fd, op->id, &stat, AT_SYMLINK_NOFOLLOW))
+		return -EEXIST;
+	r = record_place(store, create_slot_fd(create), create_reserved_name(create, buffer), op->id);
+	if (r)
+		return r;
+	create->recorded = false;
+	r = create_rename(create);
+	if (r)
+		record_remove(store, op->id);
+	return r;
+}
+
+/* Make it visible, at a boundary. */
+static int create_publish_work(struct op *op)
+{
+	struct create *create = create_of(op);
+
+	return create->recorded ? create_publish_recorded(create) : create_rename(create);
 }
 
 static int create_publish(struct op *op)
@@ -256,11 +403,17 @@ static int create_durable_done(struct op *op, int result)
 static int create_undo_work(struct op *op)
 {
 	struct create *create = create_of(op);
+	struct varve_store *store = op->request->store;
 	char buffer[VARVE_ID_MAX + 1];
+	int r;
 
-	if (create->published)
-		return subvol_destroy(op->request->store->layout.subvolumes_fd, op->id);
-	return subvol_destroy(create_staging_fd(create), create_staging_name(create, buffer));
+	create_forget_record(create);
+	if (!create->published)
+		return subvol_destroy(create_staging_fd(create), create_staging_name(create, buffer));
+	r = subvol_destroy(store->layout.subvolumes_fd, op->id);
+	if (!r)
+		record_drop(store, op->id);
+	return r;
 }
 
 static int create_undo(struct op *op)
@@ -327,6 +480,7 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 		create->source_fd = -EBADF;
 		create->flags = arguments->flags;
 		create->mode = arguments->mode;
+		create->size = arguments->size;
 		/* An id that is to be made from itself: there is nothing to hold twice. */
 		if (source && strcmp(source, create->op.id))
 			create->op.holds[1] = (struct hold){ .id = source };

@@ -3,6 +3,7 @@
  * info: what is known of a layer. The layer is opened through the ring, asked on a lane; the parent is looked up by its
  * uuid: in the uuid tree where we may search, else by asking each layer of the store. Changes nothing.
  */
+#include "engine/btrfs/quota.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
@@ -56,6 +57,19 @@ static void info_fill(struct varve_layer_info *answer, const char *id, const str
 	answer->flags = args->flags & BTRFS_ROOT_SUBVOL_RDONLY ? VARVE_LAYER_READ_ONLY : 0;
 }
 
+/* Add what quota counts, where it runs and can be looked at. */
+static void info_add_quota(struct varve_store *store, struct varve_layer_info *answer)
+{
+	struct quota_numbers numbers;
+
+	if (quota_numbers(store, QUOTA_GROUP(0, answer->subvolume_id), &numbers))
+		return;
+	answer->flags |= VARVE_LAYER_QUOTA;
+	answer->quota_referenced = numbers.referenced;
+	answer->quota_exclusive = numbers.exclusive;
+	answer->quota_limit = numbers.limit;
+}
+
 /* Ask btrfs, on a lane thread, where the descriptor is closed, too. */
 static int info_ask_run(struct call *call)
 {
@@ -70,6 +84,7 @@ static int info_ask_run(struct call *call)
 	if (r)
 		return r;
 	info_fill(&info->answer, op->id, &args);
+	info_add_quota(store, &info->answer);
 	call->name = "BTRFS_IOC_TREE_SEARCH_V2";
 	return memcmp(args.parent_uuid, none, sizeof(none)) ? parent_name(store, args.parent_uuid, info->answer.parent) : 0;
 }

@@ -1,22 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * get and exists: is there a layer, and where. One statx answers; only where something is mounted on the layer's place is
- * it opened and proved. Neither changes anything, so there is nothing to undo and nothing for a crash to leave.
+ * it opened and proved. Where a size is recorded for the layer, get sets it again if another limit is in force. There is
+ * nothing to undo and nothing for a crash to leave.
  */
+#include "engine/btrfs/quota.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
 #include "engine/tree/layer.h"
+#include "engine/tree/record.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
-enum locate_state { LOCATE_LOOK, LOCATE_PROVE, LOCATE_STATES };
+enum locate_state { LOCATE_LOOK, LOCATE_PROVE, LOCATE_RECORD, LOCATE_LIMIT, LOCATE_STATES };
 
 struct locate {
 	struct op op;
 	struct statx statx;
-	/* get: the path; NULL until it is found. */
+	/* get: the path; NULL until it is found. Its record, open, or negative. */
 	char *path;
+	int record_fd;
 	bool exists;
 };
 
@@ -38,7 +43,8 @@ static int locate_found(struct locate *locate)
 		locate->path = NULL;
 		return -ENOMEM;
 	}
-	return OP_END;
+	/* A store without quota leaves records alone. */
+	return store->settings.quota.policy == QUOTA_NEVER ? OP_END : LOCATE_RECORD;
 }
 
 /* What ERROR, which says that there is no layer, means: to exists it is an answer. */
@@ -88,17 +94,75 @@ static int locate_proved(struct op *op, int result)
 	return result < 0 ? locate_missing(locate_of(op), result) : locate_found(locate_of(op));
 }
 
+/* Open the record. */
+static int locate_record(struct op *op)
+{
+	op->place = RECORD_PLACE;
+	call_openat2(&op->call, op->request->store->layout.quotas_fd, op->id, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, LAYER_RESOLVE);
+	return op_call(op);
+}
+
+static int locate_recorded(struct op *op, int result)
+{
+	/* What is not a record is none. */
+	if (result == -ENOENT || result == -ELOOP)
+		return OP_END;
+	if (result < 0)
+		return result;
+	locate_of(op)->record_fd = result;
+	return LOCATE_LIMIT;
+}
+
+/* See that the recorded limit is in force, on a lane thread. */
+static int locate_limit_run(struct call *call)
+{
+	struct op *op = container_of(call, struct op, call);
+	struct varve_store *store = op->request->store;
+	struct btrfs_ioctl_get_subvol_info_args info;
+	_cleanup_close_ int fd = -EBADF;
+	uint64_t bytes;
+	int r = record_read(locate_of(op)->record_fd, &bytes);
+
+	/* As the reference driver: what does not parse, or is less than btrfs.min_space, is passed over. */
+	if (r || !bytes || bytes < store->settings.quota.size_min)
+		return 0;
+	fd = layer_open(store, op->id);
+	r = fd < 0 ? fd : layer_prove(store, fd, op->id, &info);
+	if (r)
+		return r;
+	if (store->settings.quota.policy == QUOTA_KEEP && quota_mode(store) == VARVE_QUOTA_OFF)
+		return 0;
+	call->name = "BTRFS_IOC_QUOTA_CTL";
+	r = quota_provide(store, &op->detail);
+	call->name = "BTRFS_IOC_QGROUP_LIMIT";
+	return r < 0 ? r : quota_ensure_limit(store, QUOTA_GROUP(0, info.treeid), bytes);
+}
+
+static int locate_limit(struct op *op)
+{
+	call_function(&op->call, LANE_FS, "openat2", locate_limit_run);
+	return op_call(op);
+}
+
+static int locate_limited(struct op *op, int result)
+{
+	return result < 0 ? result : OP_END;
+}
+
 static const struct op_step locate_steps[LOCATE_STATES] = {
 	[LOCATE_LOOK] = { "LOOK", locate_look, locate_looked },
 	[LOCATE_PROVE] = { "PROVE", locate_prove, locate_proved },
+	[LOCATE_RECORD] = { "RECORD", locate_record, locate_recorded },
+	[LOCATE_LIMIT] = { "LIMIT", locate_limit, locate_limited },
 };
 
 static void locate_result(struct request *request, struct varve_result *result)
 {
 	struct locate *locate = locate_of(request->ops);
 
+	/* A layer whose limit could not be set is not handed out. */
 	if (request->class->operation == VARVE_GET)
-		result->path = locate->path;
+		result->path = locate->op.error ? NULL : locate->path;
 	else
 		result->exists = locate->exists;
 }
@@ -106,6 +170,7 @@ static void locate_result(struct request *request, struct varve_result *result)
 static void locate_release(struct op *op)
 {
 	free(locate_of(op)->path);
+	fd_close(locate_of(op)->record_fd);
 }
 
 #define LOCATE_CLASS(kind)                         \
@@ -115,7 +180,7 @@ static void locate_release(struct op *op)
 		.steps = locate_steps,             \
 		.steps_count = LOCATE_STATES,      \
 		.unwind = LOCATE_STATES,           \
-		.cancel_last = LOCATE_PROVE,       \
+		.cancel_last = LOCATE_LIMIT,       \
 		.result = locate_result,           \
 		.release = locate_release,         \
 	}
@@ -134,6 +199,7 @@ static int locate_submit(struct varve_store *store, const struct op_class *class
 	if (r)
 		return r;
 	op = request->ops;
+	locate_of(op)->record_fd = -EBADF;
 	op->id = op->subject = request_string(request, id);
 	op->place = LAYER_PLACE;
 	op->holds[0] = (struct hold){ .id = op->id };

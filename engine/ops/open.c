@@ -11,6 +11,7 @@
 #include "engine/base/id.h"
 #include "engine/btrfs/cleaner.h"
 #include "engine/btrfs/fs.h"
+#include "engine/btrfs/quota.h"
 #include "engine/btrfs/search.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/store.h"
@@ -285,6 +286,31 @@ static int open_owner(struct opening *opening)
 	return r == 1 ? -EBUSY : r;
 }
 
+/* ---- quota ------------------------------------------------------------------------------------------------------- */
+
+/* Open the file system's directory in sysfs; without one, other ways are taken. */
+static void open_sysfs(struct layout *layout)
+{
+	char path[sizeof("/sys/fs/btrfs/") + FSID_TEXT_BYTES] = "/sys/fs/btrfs/";
+
+	fs_id_text(layout->fsid, path + strlen(path));
+	layout->sysfs_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Turn quota on where the options want it. */
+static int open_quota(struct opening *opening)
+{
+	struct varve_store *store = opening->store;
+	const struct quota_settings *quota = &store->settings.quota;
+	int r = 0;
+
+	open_step(opening, "QUOTA", "BTRFS_IOC_QUOTA_CTL", NULL);
+	if (quota->policy == QUOTA_WANT_FULL || quota->policy == QUOTA_WANT_SIMPLE ||
+	    (quota->policy == QUOTA_ON_DEMAND && (quota->size_min || quota->size_default)))
+		r = quota_provide(store, &opening->detail);
+	return MIN(r, 0);
+}
+
 /* ---- the end of a store ------------------------------------------------------------------------------------------ */
 
 /* Remove one slot's directory; what is in it, if anything, is for the sweep. */
@@ -310,7 +336,7 @@ static void open_teardown(struct varve_store *store)
 /* ---- all of it --------------------------------------------------------------------------------------------------- */
 
 /* Copy the configuration. */
-static int open_settings(struct opening *opening, uint64_t min_space, unsigned debug)
+static int open_settings(struct opening *opening, const struct quota_settings *quota, unsigned debug)
 {
 	const struct varve_config *config = opening->config;
 	struct varve_store *store = opening->store;
@@ -321,7 +347,7 @@ static int open_settings(struct opening *opening, uint64_t min_space, unsigned d
 		.backlog_max = config->backlog_max,
 		.root_uid = config->root_uid,
 		.root_gid = config->root_gid,
-		.min_space = min_space,
+		.quota = *quota,
 		.io = { .no_uring = config->flags & VARVE_OPEN_NO_URING,
 			.ring_entries = config->ring_entries,
 			.threads_max = { [LANE_FS] = config->fs_threads_max,
@@ -355,13 +381,13 @@ static const struct clock_hooks open_hooks = {
 };
 
 /* Do all that opening is. */
-static int open_run(struct opening *opening, uint64_t min_space, unsigned debug)
+static int open_run(struct opening *opening, const struct quota_settings *quota, unsigned debug)
 {
 	struct varve_store *store = opening->store;
 	int r;
 
 	open_step(opening, "SETTINGS", NULL, NULL);
-	r = open_settings(opening, min_space, debug);
+	r = open_settings(opening, quota, debug);
 	if (!r)
 		r = open_home(opening);
 	if (!r)
@@ -372,6 +398,10 @@ static int open_run(struct opening *opening, uint64_t min_space, unsigned debug)
 	if (!r)
 		r = open_identify(opening);
 	if (!r)
+		open_sysfs(&opening->store->layout);
+	if (!r)
+		r = open_quota(opening);
+	if (!r)
 		r = open_owner(opening);
 	if (r)
 		return r;
@@ -380,11 +410,11 @@ static int open_run(struct opening *opening, uint64_t min_space, unsigned debug)
 	return reactor_start(store);
 }
 
-int open_store(const struct varve_config *config, uint64_t min_space, unsigned debug, struct varve_store **ret_store,
-	       struct varve_failure *failure)
+int open_store(const struct varve_config *config, const struct quota_settings *quota, unsigned debug,
+	       struct varve_store **ret_store, struct varve_failure *failure)
 {
 	struct opening opening = { .config = config, .store = store_new(), .step = "STORE" };
-	int r = opening.store ? open_run(&opening, min_space, debug) : negative_errno();
+	int r = opening.store ? open_run(&opening, quota, debug) : negative_errno();
 
 	if (!r) {
 		*ret_store = opening.store;

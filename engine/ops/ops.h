@@ -10,6 +10,7 @@
 
 #include <limits.h>
 
+struct quota_settings;
 struct varve_store;
 
 /* Who is to be told, and what the request is to be known by. */
@@ -27,6 +28,18 @@ struct create_arguments {
 	uint64_t size;
 };
 
+/* What a request about quota is to do. */
+enum quota_action { QUOTA_DO_STATUS, QUOTA_DO_ENABLE, QUOTA_DO_DISABLE, QUOTA_DO_LIMIT, QUOTA_DO_RESCAN, QUOTA_DO_GC };
+
+/* ... and with what; each action uses some of it. */
+struct quota_arguments {
+	enum quota_action action;
+	enum varve_quota_mode mode;
+	const char *id;
+	uint64_t bytes;
+	uint32_t flags;
+};
+
 int noop_submit(struct varve_store *store, const struct submit *submit);
 int create_submit(struct varve_store *store, const char *const *ids, size_t count,
 		  const struct create_arguments *arguments, const struct submit *submit);
@@ -42,15 +55,19 @@ int sweep_submit(struct varve_store *store, const struct submit *submit);
 int status_submit(struct varve_store *store, const struct submit *submit);
 int changes_submit(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
 		   const struct submit *submit);
+int quota_submit(struct varve_store *store, const struct quota_arguments *arguments, const struct submit *submit);
 
 /* Open a store: see varve_open(). CONFIG has been checked and has no defaults left. */
-int open_store(const struct varve_config *config, uint64_t min_space, unsigned debug, struct varve_store **ret_store,
-	       struct varve_failure *failure);
+int open_store(const struct varve_config *config, const struct quota_settings *quota, unsigned debug,
+	       struct varve_store **ret_store, struct varve_failure *failure);
 
 /* Parse the store's OPTIONS (NULL: none); the failure tells which is wrong. */
-int options_parse_store(const char *const *options, uint64_t *ret_min_space, struct varve_failure *failure);
+int options_parse_store(const char *const *options, struct quota_settings *ret_quota, struct varve_failure *failure);
 
-/* Parse a layer's storage OPTIONS (NULL: none); *RET_REASON (SIZE bytes) tells what is wrong. */
+/*
+ * Parse a layer's storage OPTIONS (NULL: none), leaving *RET_SIZE alone where they name no size; *RET_REASON (SIZE bytes)
+ * tells what is wrong.
+ */
 int options_parse_storage(const char *const *options, uint64_t min_space, uint64_t *ret_size, char *ret_reason,
 			  size_t size);
 

@@ -5,6 +5,7 @@
  */
 #include "engine/base/failure.h"
 #include "engine/base/util.h"
+#include "engine/core/store.h"
 #include "engine/ops/ops.h"
 
 #include <stdio.h>
@@ -22,8 +23,38 @@ static bool options_match(const char *option, const char *key, const char **ret_
 	return true;
 }
 
+/* Parse the value of the option "quota". */
+static int options_quota(const char *value, enum quota_policy *policy)
+{
+	static const struct {
+		const char *name;
+		enum quota_policy policy;
+	} names[] = {
+		{ "full", QUOTA_WANT_FULL },
+		{ "simple", QUOTA_WANT_SIMPLE },
+		{ "keep", QUOTA_KEEP },
+		{ "off", QUOTA_NEVER },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcasecmp(value, names[i].name)) {
+			*policy = names[i].policy;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+/* Parse VALUE of OPTION as a size. */
+static int options_size(const char *option, const char *value, uint64_t *ret_bytes, struct varve_failure *failure)
+{
+	if (!varve_size_parse(value, ret_bytes))
+		return 0;
+	failure_detail(failure, "option \"%s\": the size does not parse", option);
+	return -EINVAL;
+}
+
 /* Parse one option of a store. */
-static int options_store(const char *option, uint64_t *min_space, struct varve_failure *failure)
+static int options_store(const char *option, struct quota_settings *quota, struct varve_failure *failure)
 {
 	const char *value;
 	int r = -EINVAL;
@@ -32,44 +63,57 @@ static int options_store(const char *option, uint64_t *min_space, struct varve_f
 		failure_detail(failure, "option \"%s\" is not KEY=VALUE", option);
 	else if (options_match(option, "btrfs.mountopt", &value))
 		failure_detail(failure, "the btrfs driver does not support mount options");
-	else if (options_match(option, "btrfs.min_space", &value) || options_match(option, "btrfs.size", &value)) {
-		if (varve_size_parse(value, min_space))
-			failure_detail(failure, "option \"%s\": the size does not parse", option);
-		else {
-			r = -ENOTSUP;
-			failure_detail(failure, "option \"%s\": this version has no quotas", option);
-		}
+	else if (options_match(option, "btrfs.min_space", &value))
+		r = options_size(option, value, &quota->size_min, failure);
+	else if (options_match(option, "btrfs.size", &value))
+		r = options_size(option, value, &quota->size_default, failure);
+	else if (options_match(option, "quota", &value)) {
+		r = options_quota(value, &quota->policy);
+		if (r)
+			failure_detail(failure, "option \"%s\": quota is full, simple, off or keep", option);
 	} else
 		failure_detail(failure, "unknown option \"%s\"", option);
 	return r;
 }
 
-int options_parse_store(const char *const *options, uint64_t *ret_min_space, struct varve_failure *failure)
+/* Do the options that are about quota fit together? */
+static int options_check(const struct quota_settings *quota, struct varve_failure *failure)
 {
-	uint64_t min_space = 0;
+	if (quota->size_default && quota->size_default < quota->size_min)
+		failure_detail(failure, "btrfs.size is less than btrfs.min_space");
+	else if (quota->policy == QUOTA_NEVER && (quota->size_default || quota->size_min))
+		failure_detail(failure, "sizes, and quota=off");
+	else
+		return 0;
+	return -EINVAL;
+}
 
-	for (; options && *options; options++) {
-		char detail[VARVE_FAILURE_DETAIL_SIZE];
-		int r = options_store(*options, &min_space, failure);
+int options_parse_store(const char *const *options, struct quota_settings *ret_quota, struct varve_failure *failure)
+{
+	struct quota_settings quota = { .policy = QUOTA_ON_DEMAND };
+	char detail[VARVE_FAILURE_DETAIL_SIZE];
+	int r = 0;
 
-		if (r) {
-			memcpy(detail, failure->detail, sizeof(detail));
-			failure_set(failure, r, "open", "CHECK", NULL, NULL);
-			failure_detail(failure, "%s", detail);
-			return r;
-		}
+	for (; !r && options && *options; options++)
+		r = options_store(*options, &quota, failure);
+	if (!r)
+		r = options_check(&quota, failure);
+	if (r) {
+		memcpy(detail, failure->detail, sizeof(detail));
+		failure_set(failure, r, "open", "CHECK", NULL, NULL);
+		failure_detail(failure, "%s", detail);
+		return r;
 	}
-	*ret_min_space = min_space;
+	*ret_quota = quota;
 	return 0;
 }
 
 int options_parse_storage(const char *const *options, uint64_t min_space, uint64_t *ret_size, char *ret_reason,
 			  size_t size)
 {
-	uint64_t limit = 0;
-
 	for (; options && *options; options++) {
 		const char *value;
+		uint64_t limit = 0;
 
 		if (!options_match(*options, "size", &value)) {
 			snprintf(ret_reason, size, "unknown storage option \"%s\"", *options);
@@ -83,7 +127,7 @@ int options_parse_storage(const char *const *options, uint64_t min_space, uint64
 			snprintf(ret_reason, size, "storage size cannot be less than %llu", (unsigned long long)min_space);
 			return -EINVAL;
 		}
+		*ret_size = limit;
 	}
-	*ret_size = limit;
 	return 0;
 }

@@ -15,10 +15,13 @@
  */
 #include "engine/btrfs/cleaner.h"
 #include "engine/btrfs/nested.h"
+#include "engine/btrfs/quota.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
+#include "engine/tree/groups.h"
 #include "engine/tree/layer.h"
+#include "engine/tree/record.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -39,6 +42,8 @@ struct remove {
 	struct nested nested;
 	/* Times that it was looked at for what is nested; subvolumes destroyed by the last piece of work, and by all. */
 	unsigned rounds, destroyed, destroyed_all;
+	/* The limit that was taken from it, so that it can be destroyed; 0: none was. */
+	uint64_t limit;
 	/* It is in the trash. */
 	bool moved;
 };
@@ -62,12 +67,6 @@ static int remove_gone(struct op *op)
 
 /* ---- DESTROY ----------------------------------------------------------------------------------------------------- */
 
-/* Forget the recorded size of the layer, which is gone. */
-static void remove_quota_file(struct remove *remove)
-{
-	unlinkat(remove_layout(remove)->quotas_fd, remove->op.id, 0);
-}
-
 /* Destroy the layer in its place, at a boundary. */
 static int remove_destroy_work(struct op *op)
 {
@@ -77,7 +76,7 @@ static int remove_destroy_work(struct op *op)
 	op->call.name = "BTRFS_IOC_SNAP_DESTROY";
 	r = subvol_destroy(remove_layout(remove)->subvolumes_fd, op->id);
 	if (!r)
-		remove_quota_file(remove);
+		record_drop(remove->op.request->store, remove->op.id);
 	return r;
 }
 
@@ -213,6 +212,26 @@ static int remove_nested_some(struct remove *remove)
 	return fd < 0 ? fd : nested_destroy_user(fd, NESTED_BATCH, &remove->destroyed);
 }
 
+/* It is full up to its limit, and to destroy what is nested takes room: take the limit away, and look again. */
+static int remove_full(struct remove *remove)
+{
+	struct varve_store *store = remove->op.request->store;
+	struct quota_numbers numbers;
+	int r;
+
+	if (remove->limit || !store->layout.privileged)
+		return -EDQUOT;
+	remove->op.call.name = "BTRFS_IOC_QGROUP_LIMIT";
+	r = quota_numbers(store, QUOTA_GROUP(0, remove->number), &numbers);
+	if (!r)
+		r = groups_unlimit(store, remove->number, &remove->nested);
+	if (r)
+		return r;
+	/* Not a second time, even if it was not its own limit. */
+	remove->limit = numbers.limit ? numbers.limit : UINT64_MAX;
+	return remove_again(remove);
+}
+
 /* Destroy some of what is nested and, once none is left, the layer. At a boundary. */
 static int remove_nested_work(struct op *op)
 {
@@ -220,6 +239,8 @@ static int remove_nested_work(struct op *op)
 	struct layout *layout = remove_layout(remove);
 	int r = remove_nested_some(remove);
 
+	if (r == -EDQUOT)
+		return remove_full(remove);
 	if (r)
 		return r;
 	op->call.name = "BTRFS_IOC_SNAP_DESTROY";
@@ -228,7 +249,7 @@ static int remove_nested_work(struct op *op)
 		return remove_again(remove);
 	if (!r) {
 		remove->destroyed++;
-		remove_quota_file(remove);
+		record_drop(remove->op.request->store, remove->op.id);
 	}
 	return r;
 }
@@ -271,6 +292,8 @@ static int remove_undo_work(struct op *op)
 	struct remove *remove = remove_of(op);
 	struct layout *layout = remove_layout(remove);
 
+	if (remove->limit && remove->limit != UINT64_MAX)
+		quota_limit(op->request->store, QUOTA_GROUP(0, remove->number), remove->limit);
 	return RET_NERRNO(renameat2(layout->trash_fd, remove->trash, layout->subvolumes_fd, op->id, RENAME_NOREPLACE));
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* status: what a person or a bug report wants to know of a store. Changes nothing. */
 #include "engine/btrfs/fs.h"
+#include "engine/btrfs/quota.h"
 #include "engine/core/request.h"
 #include "engine/core/store.h"
 #include "engine/ops/ops.h"
@@ -51,12 +52,9 @@ static void __attribute__((format(printf, 3, 4))) status_add(struct status *stat
 /* Add the file system's id in its usual form. */
 static void status_add_fsid(struct status *status, const uint8_t *id)
 {
-	char text[37];
-	size_t used = 0;
+	char text[FSID_TEXT_BYTES];
 
-	for (size_t i = 0; i < 16; i++)
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "%02x%s", id[i],
-					 i == 3 || i == 5 || i == 7 || i == 9 ? "-" : "");
+	fs_id_text(id, text);
 	status_add(status, "filesystem", "%s", text);
 }
 
@@ -80,6 +78,32 @@ static void status_add_ring(struct status *status, const struct io *io)
 	status_add(status, "ring_entries", "%u", io->ring.usable ? io->ring.entries : 0);
 }
 
+/* Add how quota runs, and what it costs or is worth. */
+static void status_add_quota(struct status *status, struct varve_store *store)
+{
+	static const char *const modes[] = {
+		[VARVE_QUOTA_OFF] = "off",
+		[VARVE_QUOTA_FULL] = "full",
+		[VARVE_QUOTA_SIMPLE] = "simple",
+	};
+	int mode = quota_mode(store);
+	uint64_t position;
+
+	if (mode < 0) {
+		status_add(status, "quota", "unknown (%s)", strerrorname_np(-mode));
+		return;
+	}
+	status_add(status, "quota", "%s", modes[mode]);
+	if (mode == VARVE_QUOTA_OFF)
+		return;
+	if (mode == VARVE_QUOTA_FULL && store->layout.privileged && quota_rescan_running(store, &position) > 0)
+		status_add(status, "quota_rescan", "running, at %" PRIu64, position);
+	if (quota_inconsistent(store) > 0)
+		status_add(status, "quota_warning", "inconsistent: limits are not enforced until a rescan is done");
+	if (mode == VARVE_QUOTA_FULL)
+		status_add(status, "quota_cost", "full quotas make creating and removing layers many times slower");
+}
+
 /* Collect, on a lane thread. */
 static int status_ask_run(struct call *call)
 {
@@ -99,6 +123,7 @@ static int status_ask_run(struct call *call)
 	status_add_ring(status, &store->io);
 	status_add(status, "privileged", "%s", store->layout.privileged ? "yes" : "no");
 	status_add(status, "durability", "%s", store->settings.flags & VARVE_OPEN_RELAXED ? "relaxed" : "durable");
+	status_add_quota(status, store);
 	status_add(status, "requests_max", "%u", store->settings.requests_max);
 	status_add(status, "fs_threads_max", "%u", store->settings.io.threads_max[LANE_FS]);
 	status_add(status, "commit_threads_max", "%u", store->settings.io.threads_max[LANE_COMMIT]);

@@ -4,7 +4,8 @@
  *
  * Each open store owns HOME/.varve/staging/OWNER and holds a lock (flock) on it. Whoever gets the lock knows that the
  * owner is gone, and that what bears its name is a leftover: its staging directory, HOME/.varve/trash/OWNER.*, and
- * HOME/subvolumes/.varve.OWNER.* . A file quotas/ID without a layer ID is a leftover whosoever wrote it.
+ * HOME/subvolumes/.varve.OWNER.* . A file quotas/ID without a layer ID is a leftover whosoever wrote it, and so is a quota
+ * group without its subvolume.
  *
  * It goes on after a failure and reports the first. Everything is idempotent: a crash of the sweep leaves less to sweep.
  */
@@ -16,7 +17,9 @@
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
 #include "engine/tree/entries.h"
+#include "engine/tree/groups.h"
 #include "engine/tree/layer.h"
+#include "engine/tree/record.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -78,6 +81,9 @@ static int sweep_destroy_inner(struct sweep *sweep, int fd)
 		r = nested_collect(&nested, fd, number, &store->io.fault);
 	if (!r)
 		r = nested_destroy(&nested, fd, UINT_MAX, &destroyed);
+	/* The layer is full up to its limit. Without one the next round gets on. */
+	if (r == -EDQUOT && !groups_unlimit(store, number, &nested))
+		r = -ENOTEMPTY;
 	sweep->destroyed += destroyed;
 	nested_free(&nested);
 	return r;
@@ -231,19 +237,28 @@ static int sweep_reserved(void *data, const char *name)
 	return 0;
 }
 
-/* Remove the quota file NAME, if there is nothing of that name in `subvolumes`. */
-static int sweep_quota(void *data, const char *name)
+/* Remove the record NAME, if there is nothing of that name in `subvolumes`. */
+static int sweep_record(void *data, const char *name)
 {
 	struct sweep *sweep = data;
-	struct stat stat;
+	int r = record_drop(sweep->op.request->store, name);
 
-	if (!fstatat(sweep->op.request->store->layout.subvolumes_fd, name, &stat, AT_SYMLINK_NOFOLLOW) || errno != ENOENT)
-		return 0;
-	if (!unlinkat(sweep->dir_fd, name, 0))
-		sweep->report.quota_files_removed++;
-	else if (errno != ENOENT)
-		sweep_failed(sweep, negative_errno(), "unlinkat", name);
+	if (r < 0)
+		sweep_failed(sweep, r, "unlinkat", name);
+	else
+		sweep->report.quota_files_removed += (unsigned)r;
 	return 0;
+}
+
+/* Remove the groups of subvolumes that are gone. */
+static void sweep_groups(struct sweep *sweep)
+{
+	int r;
+
+	sweep->place = "";
+	r = groups_sweep(sweep->op.request->store, &sweep->report.quota_groups_removed);
+	if (r)
+		sweep_failed(sweep, r, "BTRFS_IOC_QGROUP_CREATE", "");
 }
 
 /* Sweep the directory FD, which is PLACE below the home. */
@@ -277,7 +292,9 @@ static int sweep_run(struct call *call)
 	if (!r)
 		r = sweep_place(sweep, layout->staging_fd, ".varve/staging", &report->staging_removed, sweep_staging);
 	if (!r)
-		r = sweep_place(sweep, layout->quotas_fd, "quotas", &report->quota_files_removed, sweep_quota);
+		r = sweep_place(sweep, layout->quotas_fd, RECORD_PLACE, &report->quota_files_removed, sweep_record);
+	if (!r)
+		sweep_groups(sweep);
 	return r;
 }
 

@@ -28,12 +28,13 @@ static void write_quota(const char *home, const char *id) {
 
 /* Sweep, and assert what it reports. */
 static void assert_sweep(struct varve_store *store, uint64_t trash, uint64_t quota_files) {
-	struct varve_sweep_report report = { 77, 77, 77, 77 };
+	struct varve_sweep_report report = { 77, 77, 77, 77, 77 };
 	struct varve_failure failure;
 	test_ok(varve_sweep_wait(store, &report, &failure), &failure);
 	ck_assert_uint_eq(report.trash_removed, trash);
 	ck_assert_uint_eq(report.quota_files_removed, quota_files);
 	ck_assert_uint_eq(report.failures, 0);
+	ck_assert_uint_eq(report.quota_groups_removed, 0);
 }
 
 START_TEST(test_nothing) {

@@ -41,6 +41,7 @@ run gc
 expect 0 "staging_removed      0
 trash_removed        0
 quota_files_removed  0
+quota_groups_removed 0
 failures             0
 " ""
 mkdir -p "$home/quotas" "$home/.varve/trash"
@@ -53,8 +54,9 @@ run gc
 expect 0 "staging_removed      0
 trash_removed        1
 quota_files_removed  1
+quota_groups_removed 0
 failures             0
 " ""
 [[ ! -e "$home/quotas/gone" && ! -e "$home/.varve/trash/leftover" ]] || lib_fail "gc has left something"
 run gc --json
-expect 0 '{"ok":true,"staging_removed":0,"trash_removed":0,"quota_files_removed":0,"failures":0}'$'\n' ""
+expect 0 '{"ok":true,"staging_removed":0,"trash_removed":0,"quota_files_removed":0,"quota_groups_removed":0,"failures":0}'$'\n' ""

@@ -50,6 +50,11 @@ refused "exists|exists: operands are missing: ID" exists
 refused "exists|exists: one operand too many: 'b'" exists a b
 refused "status|status: one operand too many: 'a'" status a
 refused "sync|sync: option '--wait-clean' doesn't allow an argument" sync --wait-clean=yes
+refused "quota|quota: no command given" quota
+refused "quota status|quota status: one operand too many: 'a'" quota status a
+refused "quota limit|quota limit: operands are missing: ID SIZE" quota limit a
+refused "quota limit|quota limit: one operand too many: 'b'" quota limit a 1g b
+refused "quota enable|quota enable: unrecognized option '--full'" quota enable --full
 refused "gc|gc: one operand too many: 'a'" gc a
 refused "version|version: one operand too many: 'a'" version a
 
@@ -68,7 +73,8 @@ run --help
 [[ "$status" == 0 && ! -s "$scratch/err" ]] || lib_fail "--help failed"
 cp "$scratch/out" "$scratch/help"
 mapfile -t commands < <(sed -n '/^Commands:/,/^$/s/^  \([a-z]*\( [a-z]\{1,\}\)\?\)  .*/\1/p' "$scratch/help")
-expected=("pool create" "pool mount" "pool umount" create rm ls info usage get exists changes status sync gc version)
+expected=("pool create" "pool mount" "pool umount" create rm ls info usage get exists changes status sync "quota status"
+	"quota enable" "quota disable" "quota limit" "quota rescan" "quota gc" gc version)
 [[ "${commands[*]}" == "${expected[*]}" ]] || lib_fail "--help lists the commands" "${commands[@]}"
 for command in "${commands[@]}"; do
 	# shellcheck disable=SC2086 # One word or two.

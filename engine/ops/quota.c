@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * quota: how it runs, turning it on and off, the limit of a layer, rescans, and the groups that are left over. Each request
+ * does one of these, in one call on a lane thread:
+ *
+ *	state     what it does                           what a failure or a crash leaves
+ *	BEGIN     finds out which is asked for           nothing
+ *	STATUS    looks                                  nothing
+ *	ENABLE    turns it on                            it on or off
+ *	DISABLE   turns it off                           it on or off
+ *	LIMIT     records the limit, then sets it        the record ahead of the limit: the next get sets it
+ *	RESCAN    sets a rescan off, may wait for it     a rescan that runs on
+ *	GC        removes what is left over              less to remove
+ */
+#include "engine/btrfs/quota.h"
+#include "engine/btrfs/subvol.h"
+#include "engine/core/request.h"
+#include "engine/ops/ops.h"
+#include "engine/tree/entries.h"
+#include "engine/tree/groups.h"
+#include "engine/tree/layer.h"
+#include "engine/tree/record.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum quota_state {
+	QUOTA_BEGIN,
+	QUOTA_STATUS,
+	QUOTA_ENABLE,
+	QUOTA_DISABLE,
+	QUOTA_LIMIT,
+	QUOTA_RESCAN,
+	QUOTA_GC,
+	QUOTA_STATES,
+};
+
+struct quota {
+	struct op op;
+	struct quota_arguments arguments;
+	struct varve_quota answer;
+	/* gc: the first failure. */
+	int error;
+};
+
+static struct quota *quota_of(struct op *op)
+{
+	return container_of(op, struct quota, op);
+}
+
+/* Enter the state of what is asked for. */
+static int quota_begin(struct op *op)
+{
+	static const int states[] = {
+		[QUOTA_DO_STATUS] = QUOTA_STATUS, [QUOTA_DO_ENABLE] = QUOTA_ENABLE, [QUOTA_DO_DISABLE] = QUOTA_DISABLE,
+		[QUOTA_DO_LIMIT] = QUOTA_LIMIT,	  [QUOTA_DO_RESCAN] = QUOTA_RESCAN, [QUOTA_DO_GC] = QUOTA_GC,
+	};
+
+	return states[quota_of(op)->arguments.action];
+}
+
+/* Every state is the last one. */
+static int quota_done(struct op *op, int result)
+{
+	if (result == -EPERM && !op->detail)
+		op->detail = "it takes CAP_SYS_ADMIN";
+	return result < 0 ? result : OP_END;
+}
+
+/* ---- STATUS ------------------------------------------------------------------------------------------------------ */
+
+/* Count a record. */
+static int quota_count_record(void *data, const char *name)
+{
+	struct varve_quota *answer = data;
+
+	answer->records++;
+	return 0;
+}
+
+/* Look at what takes quota to be on. */
+static int quota_look(struct varve_store *store, struct varve_quota *answer)
+{
+	struct quota_census census = { 0 };
+	int r = quota_inconsistent(store);
+
+	if (r < 0)
+		return r;
+	answer->flags |= r ? VARVE_QUOTA_INCONSISTENT : 0;
+	if (!store->layout.privileged)
+		return 0;
+	if (quota_rescan_running(store, &answer->rescan_position) > 0)
+		answer->flags |= VARVE_QUOTA_RESCAN_RUNNING;
+	r = quota_collect(store, &census);
+	if (!r) {
+		answer->flags |= VARVE_QUOTA_COUNTED;
+		answer->groups = census.groups;
+		answer->groups_stale = census.stale_count;
+	}
+	quota_census_free(&census);
+	return r;
+}
+
+static int quota_status_run(struct call *call)
+{
+	struct op *op = container_of(call, struct op, call);
+	struct varve_store *store = op->request->store;
+	struct varve_quota *answer = &quota_of(op)->answer;
+	int r = quota_mode(store);
+
+	if (r < 0)
+		return r;
+	answer->mode = (enum varve_quota_mode)r;
+	call->name = "BTRFS_IOC_TREE_SEARCH_V2";
+	r = answer->mode == VARVE_QUOTA_OFF ? 0 : quota_look(store, answer);
+	call->name = "getdents64";
+	return r ? r : entries_each(store->layout.quotas_fd, quota_count_record, answer);
+}
+
+static int quota_status(struct op *op)
+{
+	call_function(&op->call, LANE_FS, "read", quota_status_run);
+	return op_call(op);
+}
+
+/* ---- ENABLE, DISABLE --------------------------------------------------------------------------------------------- */
+
+static int quota_enable_run(struct call *call)
+{
+	struct op *op = container_of(call, struct op, call);
+	int r = quota_enable(op->request->store, quota_of(op)->arguments.mode);
+
+	if (r == -EBUSY)
+		op->detail = "quota runs in the other mode; turn it off first";
+	if (r == -ENOTSUP)
+		op->detail = "this kernel has no simple quotas";
+	return r;
+}
+
+static int quota_enable_start(struct op *op)
+{
+	/* It commits, more than once. */
+	call_function(&op->call, LANE_COMMIT, "BTRFS_IOC_QUOTA_CTL", quota_enable_run);
+	return op_call(op);
+}
+
+static int quota_disable_run(struct call *call)
+{
+	return quota_disable(container_of(call, struct op, call)->request->store);
+}
+
+static int quota_disable_start(struct op *op)
+{
+	call_function(&op->call, LANE_COMMIT, "BTRFS_IOC_QUOTA_CTL", quota_disable_run);
+	return op_call(op);
+}
+
+/* ---- LIMIT ------------------------------------------------------------------------------------------------------- */
+
+/* Record the new limit of the layer, or that it has none. */
+static int quota_record(struct quota *quota)
+{
+	struct varve_store *store = quota->op.request->store;
+	_cleanup_close_ int lock = -EBADF;
+	char name[sizeof(".varve.") + 20];
+	int r;
+
+	if (quota->arguments.bytes) {
+		/* In this store's own directory, where the sweep finds it after a crash. */
+		snprintf(name, sizeof(name), ".varve.%" PRIx64, quota->op.request->handle);
+		r = record_write(store, store->layout.owner_fd, name, quota->arguments.bytes);
+		if (r)
+			return r;
+	}
+	lock = record_lock(store);
+	if (quota->arguments.bytes) {
+		r = lock < 0 ? lock : record_place(store, store->layout.owner_fd, name, quota->op.id);
+		if (r)
+			unlinkat(store->layout.owner_fd, name, 0);
+		return r;
+	}
+	r = lock < 0 ? lock : record_remove(store, quota->op.id);
+	return MIN(r, 0);
+}
+
+/* Set the limit of the layer that FD is the root of. */
+static int quota_limit_layer(struct quota *quota, int fd)
+{
+	struct op *op = &quota->op;
+	struct varve_store *store = op->request->store;
+	struct btrfs_ioctl_get_subvol_info_args info;
+	int mode, r;
+
+	op->call.name = "BTRFS_IOC_GET_SUBVOL_INFO";
+	r = layer_prove(store, fd, op->id, &info);
+	if (r) {
+		op->detail = "not a subvolume of this store";
+		return r;
+	}
+	op->call.name = "BTRFS_IOC_QUOTA_CTL";
+	mode = quota->arguments.bytes ? quota_provide(store, &op->detail) : quota_mode(store);
+	if (mode < 0)
+		return mode;
+	/* What may not be set must not be recorded. */
+	op->call.name = "BTRFS_IOC_QGROUP_LIMIT";
+	if (mode != VARVE_QUOTA_OFF && !store->layout.privileged)
+		return -EPERM;
+	op->call.name = "renameat";
+	r = quota_record(quota);
+	if (r || mode == VARVE_QUOTA_OFF)
+		return r;
+	op->call.name = "BTRFS_IOC_QGROUP_LIMIT";
+	r = quota_ensure_limit(store, QUOTA_GROUP(0, info.treeid), quota->arguments.bytes);
+	/* Turned off meanwhile: without quota there is no limit. */
+	return !quota->arguments.bytes && (r == -ENOTCONN || r == -ENOENT) ? 0 : r;
+}
+
+static int quota_limit_run(struct call *call)
+{
+	struct op *op = container_of(call, struct op, call);
+	_cleanup_close_ int fd = layer_open(op->request->store, op->id);
+
+	return fd < 0 ? fd : quota_limit_layer(quota_of(op), fd);
+}
+
+static int quota_limit_start(struct op *op)
+{
+	call_function(&op->call, LANE_FS, "openat2", quota_limit_run);
+	return op_call(op);
+}
+
+/* ---- RESCAN, GC -------------------------------------------------------------------------------------------------- */
+
+static int quota_rescan_run(struct call *call)
+{
+	struct op *op = container_of(call, struct op, call);
+	struct varve_store *store = op->request->store;
+	int mode = quota_mode(store), r;
+
+	if (mode == VARVE_QUOTA_OFF) {
+		op->detail = "quota is off";
+		return -ENOTCONN;
+	}
+	if (mode < 0 || mode == VARVE_QUOTA_SIMPLE)
+		return MIN(mode, 0);
+	r = quota_rescan(store);
+	/* One that runs will do. */
+	if (r && r != -EINPROGRESS)
+		return r;
+	call->name = "BTRFS_IOC_QUOTA_RESCAN_WAIT";
+	return quota_of(op)->arguments.flags & VARVE_QUOTA_WAIT ? quota_rescan_wait(store) : 0;
+}
+
+static int quota_rescan_start(struct op *op)
+{
+	call_function(&op->call, LANE_COMMIT, "BTRFS_IOC_QUOTA_RESCAN", quota_rescan_run);
+	return op_call(op);
+}
+
+/* Count a failure, and keep the first. */
+static void quota_gc_failed(struct quota *quota, int error)
+{
+	quota->answer.failures++;
+	if (!quota->error)
+		quota->error = error;
+}
+
+/* Remove a record, if it has no layer. */
+static int quota_gc_record(void *data, const char *name)
+{
+	struct quota *quota = data;
+	int r = record_drop(quota->op.request->store, name);
+
+	if (r < 0)
+		quota_gc_failed(quota, r);
+	else
+		quota->answer.records_removed += (unsigned)r;
+	return 0;
+}
+
+static int quota_gc_run(struct call *call)
+{
+	struct quota *quota = quota_of(container_of(call, struct op, call));
+	struct varve_store *store = quota->op.request->store;
+	int r = entries_each(store->layout.quotas_fd, quota_gc_record, quota);
+
+	if (r)
+		quota_gc_failed(quota, r);
+	call->name = "BTRFS_IOC_QGROUP_CREATE";
+	r = store->layout.privileged ? groups_sweep(store, &quota->answer.groups_removed) : -EPERM;
+	if (r)
+		quota_gc_failed(quota, r);
+	return quota->error;
+}
+
+static int quota_gc_start(struct op *op)
+{
+	call_function(&op->call, LANE_FS, "unlinkat", quota_gc_run);
+	return op_call(op);
+}
+
+static const struct op_step quota_steps[QUOTA_STATES] = {
+	[QUOTA_BEGIN] = { "BEGIN", quota_begin, NULL },
+	[QUOTA_STATUS] = { "STATUS", quota_status, quota_done },
+	[QUOTA_ENABLE] = { "ENABLE", quota_enable_start, quota_done },
+	[QUOTA_DISABLE] = { "DISABLE", quota_disable_start, quota_done },
+	[QUOTA_LIMIT] = { "LIMIT", quota_limit_start, quota_done },
+	[QUOTA_RESCAN] = { "RESCAN", quota_rescan_start, quota_done },
+	[QUOTA_GC] = { "GC", quota_gc_start, quota_done },
+};
+
+static void quota_result(struct request *request, struct varve_result *result)
+{
+	struct quota *quota = quota_of(request->ops);
+
+	if (!quota->op.error || quota->arguments.action == QUOTA_DO_GC)
+		result->quota = &quota->answer;
+}
+
+static const struct op_class quota_class = {
+	.operation = VARVE_QUOTA,
+	.size = sizeof(struct quota),
+	.steps = quota_steps,
+	.steps_count = QUOTA_STATES,
+	.unwind = QUOTA_STATES,
+	.cancel_last = QUOTA_GC,
+	.result = quota_result,
+};
+
+int quota_submit(struct varve_store *store, const struct quota_arguments *arguments, const struct submit *submit)
+{
+	struct request *request;
+	struct op *op;
+	int r = request_new(store, &quota_class, 1, arguments->id ? strlen(arguments->id) + 1 : 0, 0, &request);
+
+	if (r)
+		return r;
+	op = request->ops;
+	quota_of(op)->arguments = *arguments;
+	if (arguments->id) {
+		op->id = op->subject = request_string(request, arguments->id);
+		op->place = LAYER_PLACE;
+		op->holds[0] = (struct hold){ .id = op->id, .exclusive = true };
+	}
+	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+}

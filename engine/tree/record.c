@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/tree/record.h"
+#include "engine/base/limits.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+/* The reference driver's mode. */
+#define RECORD_MODE 0644
+
+/* Pass the fault point of a step with a record. */
+static int record_fault(struct varve_store *store)
+{
+	return fault_hit(&store->io.fault, FAULT_QUOTA);
+}
+
+int record_lock(struct varve_store *store)
+{
+	int r = record_fault(store), fd;
+
+	if (r)
+		return r;
+	/* Opened anew each time: one descriptor would not keep two threads of this process apart. */
+	fd = RET_NERRNO(openat(store->layout.home_fd, ".varve/records", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+	if (fd < 0)
+		return fd;
+	while (flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR) {
+			r = negative_errno();
+			fd_close(fd);
+			return r;
+		}
+	return fd;
+}
+
+int record_write(struct varve_store *store, int dir_fd, const char *name, uint64_t bytes)
+{
+	_cleanup_close_ int fd = -EBADF;
+	char text[QUOTA_FILE_BYTES];
+	int length = snprintf(text, sizeof(text), "%" PRIu64, bytes), r = record_fault(store);
+
+	if (r)
+		return r;
+	fd = RET_NERRNO(openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, RECORD_MODE));
+	if (fd < 0)
+		return fd;
+	/* Whatever the umask is. */
+	if (fchmod(fd, RECORD_MODE) < 0 || write(fd, text, (size_t)length) != length)
+		r = negative_errno();
+	/* A commit does not write delayed data: without this the file would be there and empty after a power cut. So small a
+	   one goes into the tree itself, at once, and rides the commit (measured). */
+	else if (sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE) < 0)
+		r = negative_errno();
+	if (r)
+		unlinkat(dir_fd, name, 0);
+	return r;
+}
+
+int record_place(struct varve_store *store, int dir_fd, const char *name, const char *id)
+{
+	int r = record_fault(store);
+
+	return r ? r : RET_NERRNO(renameat(dir_fd, name, store->layout.quotas_fd, id));
+}
+
+int record_remove(struct varve_store *store, const char *id)
+{
+	int r = record_fault(store);
+
+	if (r)
+		return r;
+	if (!unlinkat(store->layout.quotas_fd, id, 0))
+		return 1;
+	return errno == ENOENT ? 0 : negative_errno();
+}
+
+int record_drop(struct varve_store *store, const char *id)
+{
+	struct layout *layout = &store->layout;
+	_cleanup_close_ int lock = -EBADF;
+	struct stat stat;
+
+	/* Nearly always there is none, and then there is nothing to lock for. */
+	if (fstatat(layout->quotas_fd, id, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : negative_errno();
+	lock = record_lock(store);
+	if (lock < 0)
+		return lock;
+	if (!fstatat(layout->subvolumes_fd, id, &stat, AT_SYMLINK_NOFOLLOW))
+		return 0;
+	return errno == ENOENT ? record_remove(store, id) : negative_errno();
+}
+
+int record_read(int fd, uint64_t *ret_bytes)
+{
+	char text[QUOTA_FILE_BYTES], *end;
+	ssize_t length = pread(fd, text, sizeof(text) - 1, 0);
+	uint64_t bytes;
+
+	if (length < 0)
+		return negative_errno();
+	text[length] = '\0';
+	/* Digits and nothing else, as the reference driver parses it: no sign, no blank, no line end. */
+	if (!length || strspn(text, "0123456789") != (size_t)length)
+		return -EINVAL;
+	errno = 0;
+	bytes = strtoull(text, &end, 10);
+	if (errno || *end)
+		return -EINVAL;
+	*ret_bytes = bytes;
+	return 0;
+}

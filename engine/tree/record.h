@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Records: HOME/quotas/ID, the limit of layer ID in decimal, as the reference driver writes it. What is promised of them:
+ *
+ *	- A layer that was made with a size has its record from the moment it is visible. So the record is written out of
+ *	  sight, and both are renamed into their places, the record first, under a lock.
+ *	- A record without a layer means nothing: a crash between the two renames, or between a destroy and the removal of the
+ *	  record, leaves one. It is removed by the sweep, by the next create of that id, or replaced by it.
+ *
+ * The lock (flock on HOME/.varve/records) keeps other processes and other threads from looking in between. It is held for
+ * a few system calls, and nothing else is waited for meanwhile.
+ */
+#ifndef VARVE_TREE_RECORD_H
+#define VARVE_TREE_RECORD_H
+
+#include "engine/core/store.h"
+
+/* Where records are, below the home. */
+#define RECORD_PLACE "quotas"
+
+/* Take the lock: a descriptor whose closing gives it back, or -errno. Blocks shortly. */
+int record_lock(struct varve_store *store);
+
+/* Write a record of BYTES as the new file NAME in DIR_FD, such that the next commit makes its content durable. */
+int record_write(struct varve_store *store, int dir_fd, const char *name, uint64_t bytes);
+
+/* Move the record NAME of DIR_FD into the place of layer ID's. The lock is held. */
+int record_place(struct varve_store *store, int dir_fd, const char *name, const char *id);
+
+/* Remove the record of layer ID: 1, 0 when there was none, or -errno. The lock is held. */
+int record_remove(struct varve_store *store, const char *id);
+
+/* Remove the record of ID unless there is something in the layer's place: 1 when it was removed, 0, or -errno. */
+int record_drop(struct varve_store *store, const char *id);
+
+/* The limit that the record in FD tells: 0, or -EINVAL when it does not parse. */
+int record_read(int fd, uint64_t *ret_bytes);
+
+#endif
