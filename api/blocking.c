@@ -279,6 +279,23 @@ int varve_layer_usage_wait(struct varve_store *store, const char *id, uint32_t f
 	return BLOCKING(store, ret_failure, varve_layer_usage(store, id, flags, blocking_done, &blocking, &request));
 }
 
+int varve_layer_chown_wait(struct varve_store *store, const char *id, const struct varve_chown_options *options,
+			   struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure };
+
+	return BLOCKING(store, ret_failure, varve_layer_chown(store, id, options, blocking_done, &blocking, &request));
+}
+
+int varve_layer_relabel_wait(struct varve_store *store, const char *id, const char *label, uint32_t flags,
+			     struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure };
+
+	return BLOCKING(store, ret_failure,
+			varve_layer_relabel(store, id, label, flags, blocking_done, &blocking, &request));
+}
+
 int varve_sync_wait(struct varve_store *store, uint32_t flags, struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure };

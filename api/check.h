@@ -17,4 +17,10 @@ int check_ids(struct varve_store *store, enum varve_operation operation, const c
 /* Has FLAGS no other bits than KNOWN, and not both of VARVE_DURABLE and VARVE_RELAXED? */
 int check_flags(struct varve_store *store, enum varve_operation operation, uint32_t flags, uint32_t known);
 
+/* Are OPTIONS a shift of ownership? */
+int check_chown(struct varve_store *store, enum varve_operation operation, const struct varve_chown_options *options);
+
+/* Is LABEL an SELinux label in form? */
+int check_label(struct varve_store *store, enum varve_operation operation, const char *label);
+
 #endif

@@ -9,9 +9,10 @@
  *	output.c	standard output (text, escaping, JSON) and failures on standard error
  *	options.c	tables of options: parsing, usage text
  *	ids.c		ids from the arguments and from standard input
+ *	idmap.c		maps of ids from the arguments
  *	flight.c	many requests in flight, results in the order of the ids
  *	store.c		opens and closes the store as the global options say
- *	create.c remove.c show.c changes.c usage.c upkeep.c quota.c pool.c	the commands
+ *	create.c remove.c show.c changes.c usage.c rewrite.c upkeep.c quota.c pool.c	the commands
  *	main.c		global options; finds and runs the command
  *
  * To add a command: a file that defines `const struct command NAME_command`, and a row in CLI_COMMANDS.
@@ -75,6 +76,8 @@ struct command {
 	ROW(list)                                                                                                      \
 	ROW(info)                                                                                                      \
 	ROW(usage)                                                                                                     \
+	ROW(chown)                                                                                                     \
+	ROW(relabel)                                                                                                   \
 	ROW(get)                                                                                                       \
 	ROW(exists)                                                                                                    \
 	ROW(changes)                                                                                                   \

@@ -67,6 +67,9 @@ extern "C" {
 /** The most ids that one batch can hold. */
 #define VARVE_BATCH_MAX 65536
 
+/** The most entries of one map of ids (what the kernel takes for a user namespace). */
+#define VARVE_ID_MAPS_MAX 340
+
 /** An open store. */
 struct varve_store;
 
@@ -91,6 +94,8 @@ enum varve_operation {
 	VARVE_CHANGES,
 	VARVE_USAGE,
 	VARVE_QUOTA,
+	VARVE_CHOWN,
+	VARVE_RELABEL,
 	VARVE_OPERATIONS, /**< How many there are; not one of them. */
 };
 
@@ -149,6 +154,29 @@ struct varve_layer_info {
 #define VARVE_LAYER_READ_ONLY (1u << 0)
 /** varve_layer_info.flags: quota runs, and the quota_* fields are known. */
 #define VARVE_LAYER_QUOTA (1u << 1)
+
+/** COUNT ids from CONTAINER on inside a container are those from HOST on outside. */
+struct varve_id_map {
+	uint32_t container;	/**< The first id inside. */
+	uint32_t host;		/**< The first id outside. */
+	uint32_t count;		/**< How many. */
+};
+
+/** How to shift the ownership of a layer. Start from VARVE_CHOWN_OPTIONS_INIT. A map without entries changes nothing. */
+struct varve_chown_options {
+	size_t size;				/**< sizeof(struct varve_chown_options). */
+	uint32_t flags;				/**< VARVE_DURABLE or VARVE_RELAXED. */
+	const struct varve_id_map *uid_from;	/**< The map of users that the layer is in now. */
+	size_t uid_from_count;			/**< Its entries, up to VARVE_ID_MAPS_MAX. */
+	const struct varve_id_map *gid_from;	/**< ... and of groups. */
+	size_t gid_from_count;			/**< Its entries. */
+	const struct varve_id_map *uid_to;	/**< The map of users that it is to be in. */
+	size_t uid_to_count;			/**< Its entries. */
+	const struct varve_id_map *gid_to;	/**< ... and of groups. */
+	size_t gid_to_count;			/**< Its entries. */
+};
+
+#define VARVE_CHOWN_OPTIONS_INIT { sizeof(struct varve_chown_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /** What a layer takes; with the subvolumes that are nested in it, but for the quota group's numbers. */
 struct varve_layer_usage {
@@ -532,6 +560,38 @@ int varve_layer_changes(struct varve_store *store, const char *id, const char *p
 int varve_layer_usage(struct varve_store *store, const char *id, uint32_t flags, varve_callback *callback,
 		      void *user_data, varve_request *ret_request);
 
+/**
+ * Shift the ownership of everything in layer ID: an owner is first led back into the container by the `from` maps, then
+ * out again by the `to` maps. An owner that a `from` map does not know is an error, but for root:root; one that a `to` map
+ * does not know becomes 65534. Setuid, setgid and security.capability are kept; an inode is shifted once, whatever its
+ * names. Symbolic links are shifted themselves; mounts are not entered. Goes on after a failure and reports the first.
+ *
+ * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume), -ERANGE (an owner that a `from` map does not
+ * know), -EPERM, -EACCES, -EROFS (the layer, or one nested in it, is read-only), -ENOSPC, -ENOBUFS as in
+ * varve_layer_usage(), -ECANCELED, -EIO. Refused with -EINVAL: an entry that is empty or exceeds 32 bits, too many entries.
+ * Privilege: CAP_CHOWN, CAP_FOWNER; CAP_SETFCAP where there are capabilities. After a failure, a cancel or a crash the layer is
+ * shifted in part: a shift cannot be told from none, so it should be removed, and made anew with
+ * varve_create_options.chown, which shows it only when it is whole.
+ */
+int varve_layer_chown(struct varve_store *store, const char *id, const struct varve_chown_options *options,
+		      varve_callback *callback, void *user_data, varve_request *ret_request);
+
+/** relabel: shared by containers: the label's level becomes "s0". */
+#define VARVE_RELABEL_SHARED (1u << 2)
+
+/**
+ * Give everything in layer ID the SELinux LABEL ("user:role:type:level"), links themselves included; the root last. Where
+ * the root has it already, only what differs is written. Does nothing where SELinux is off or LABEL is "". FLAGS:
+ * VARVE_DURABLE or VARVE_RELAXED, VARVE_RELABEL_SHARED. Goes on after a failure and reports the first.
+ *
+ * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume; a label that the policy does not know), -EPERM (the
+ * layer is the home directory of the user), -EACCES (the policy forbids it), -EROFS, -ENOSPC, -ECANCELED, -EIO. Refused:
+ * -EINVAL (a label with fewer than three ':'), -ENAMETOOLONG. Privilege: CAP_SYS_ADMIN or what the policy says. A failure, a
+ * cancel or a crash leaves the layer labelled in part; the same request again does the rest.
+ */
+int varve_layer_relabel(struct varve_store *store, const char *id, const char *label, uint32_t flags,
+			varve_callback *callback, void *user_data, varve_request *ret_request);
+
 /* ---- the store's upkeep ------------------------------------------------------------------------------------------ */
 
 /** varve_sync: wait, too, until the kernel has dropped every removed subvolume of the file system. */
@@ -755,6 +815,14 @@ int varve_layer_changes_wait(struct varve_store *store, const char *id, const ch
 /** Blocking varve_layer_usage(). */
 int varve_layer_usage_wait(struct varve_store *store, const char *id, uint32_t flags,
 			   struct varve_layer_usage *ret_usage, struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_chown(). */
+int varve_layer_chown_wait(struct varve_store *store, const char *id, const struct varve_chown_options *options,
+			   struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_relabel(). */
+int varve_layer_relabel_wait(struct varve_store *store, const char *id, const char *label, uint32_t flags,
+			     struct varve_failure *ret_failure);
 
 /** Blocking varve_sync(). */
 int varve_sync_wait(struct varve_store *store, uint32_t flags, struct varve_failure *ret_failure);

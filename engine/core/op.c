@@ -23,6 +23,8 @@ static const char *const operation_names[VARVE_OPERATIONS] = {
 	[VARVE_CHANGES] = "changes",
 	[VARVE_USAGE] = "usage",
 	[VARVE_QUOTA] = "quota",
+	[VARVE_CHOWN] = "chown",
+	[VARVE_RELABEL] = "relabel",
 };
 
 const char *operation_name(enum varve_operation operation)

@@ -50,6 +50,13 @@ int exists_submit(struct varve_store *store, const char *id, const struct submit
 int list_submit(struct varve_store *store, const struct submit *submit);
 int info_submit(struct varve_store *store, const char *id, const struct submit *submit);
 int usage_submit(struct varve_store *store, const char *id, uint32_t flags, const struct submit *submit);
+int chown_submit(struct varve_store *store, const char *id, const struct varve_chown_options *options,
+		 const struct submit *submit);
+int relabel_submit(struct varve_store *store, const char *id, const char *label, uint32_t flags,
+		   const struct submit *submit);
+
+/* Is LABEL one in form? 0, -EINVAL, -ENAMETOOLONG. */
+int relabel_check(const char *label);
 int sync_submit(struct varve_store *store, uint32_t flags, const struct submit *submit);
 int sweep_submit(struct varve_store *store, const struct submit *submit);
 int status_submit(struct varve_store *store, const struct submit *submit);

@@ -296,7 +296,7 @@ static void walk_leave(struct walk *walk, struct walk_dir *dir)
 {
 	int r = 0;
 
-	if (!dir->entered || !walk->class->leave || job_over(&walk->job))
+	if (!dir->entered || !walk->class->leave || job_over(&walk->job) || (walk->class->leave_root && dir->parent))
 		return;
 	if (dir->parent)
 		r = walk_get_above(walk, dir);

@@ -68,6 +68,8 @@ struct walk_class {
 	int (*visit)(struct walk *walk, struct walk_entry *entry);
 	/* All in a directory that was entered is over; what it is in is open. NULL: nothing is to be done. */
 	int (*leave)(struct walk *walk, struct walk_dir *dir);
+	/* leave() wants the root only. */
+	bool leave_root;
 	/* A directory cannot be opened (-EACCES): make it so, and return 0. NULL: it cannot be helped. */
 	int (*unlock)(struct walk *walk, int parent_fd, const char *name);
 };
@@ -84,6 +86,8 @@ struct walk {
 	bool mounts;
 	/* All is over. Reactor. */
 	void (*done)(struct walk *walk, int result);
+	/* Whose walk it is. */
+	struct op *owner;
 	/* What the ring may be asked; an entry is slow from this time on. */
 	bool ring;
 	uint64_t slow_ns;

@@ -73,7 +73,7 @@ run --help
 [[ "$status" == 0 && ! -s "$scratch/err" ]] || lib_fail "--help failed"
 cp "$scratch/out" "$scratch/help"
 mapfile -t commands < <(sed -n '/^Commands:/,/^$/s/^  \([a-z]*\( [a-z]\{1,\}\)\?\)  .*/\1/p' "$scratch/help")
-expected=("pool create" "pool mount" "pool umount" create rm ls info usage get exists changes status sync "quota status"
+expected=("pool create" "pool mount" "pool umount" create rm ls info usage chown relabel get exists changes status sync "quota status"
 	"quota enable" "quota disable" "quota limit" "quota rescan" "quota gc" gc version)
 [[ "${commands[*]}" == "${expected[*]}" ]] || lib_fail "--help lists the commands" "${commands[@]}"
 for command in "${commands[@]}"; do

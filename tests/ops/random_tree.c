@@ -5,6 +5,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/btrfs.h>
+#include <linux/btrfs_tree.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
@@ -217,4 +220,26 @@ struct random_tree_sum random_tree_sum(const char *path) {
 	random_tree_each(path, add, &adder);
 	free(adder.seen);
 	return adder.sum;
+}
+
+static void make_writable(void *data, int parent, const char *name, const char *path, const struct stat *stat) {
+	(void)data, (void)path;
+	if (!S_ISDIR(stat->st_mode) || stat->st_ino != BTRFS_FIRST_FREE_OBJECTID)
+		return;
+	int descriptor = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	uint64_t flags = 0;
+	ck_assert_int_eq(ioctl(descriptor, BTRFS_IOC_SUBVOL_SETFLAGS, &flags), 0);
+	close(descriptor);
+}
+
+void random_tree_writable(const char *path) {
+	random_tree_each(path, make_writable, NULL);
+}
+
+int random_tree_swap(void *directory) {
+	char *one = test_path("%s/swap", (const char *)directory), *other = test_path("%s/link", (const char *)directory);
+	int r = 0;
+	while (r == 0)
+		r = renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE);
+	return r;
 }

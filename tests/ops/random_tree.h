@@ -29,4 +29,10 @@ typedef void random_tree_callback(void *data, int parent, const char *name, cons
 /** Call CALLBACK for everything below PATH, PATH itself included (name "."), in no order; mounts are left out. */
 void random_tree_each(const char *path, random_tree_callback *callback, void *data);
 
+/** Make the subvolumes below PATH writable. */
+void random_tree_writable(const char *path);
+
+/** Exchange DIRECTORY/swap and DIRECTORY/link for ever; a function for test_child_start(). */
+int random_tree_swap(void *directory);
+
 #endif

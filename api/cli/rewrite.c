@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rewrite.c: the commands `chown` and `relabel`. */
+#include <errno.h>
+
+#include "cli.h"
+#include "flight.h"
+#include "idmap.h"
+
+/* ---- chown ------------------------------------------------------------------------------------------------------- */
+
+static const struct option_spec chown_options[] = {
+	{ .name = "uidmap", .argument = "MAP", .help = "users, CONTAINER:HOST:COUNT; may be repeated" },
+	{ .name = "gidmap", .argument = "MAP", .help = "groups, likewise" },
+	{ .name = "uidmap-from", .argument = "MAP", .help = "users as they are mapped now" },
+	{ .name = "gidmap-from", .argument = "MAP", .help = "groups as they are mapped now" },
+	{ 0 },
+};
+
+/** Submit the shift of ID. */
+static int chown_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
+			varve_request *ret_request) {
+	return varve_layer_chown(flight->cli->store, id, flight->data, callback, user_data, ret_request);
+}
+
+static const struct flight_job chown_job = {
+	.name = "chown",
+	.past = "shifted",
+	.submit = chown_submit,
+};
+
+/** Shift layers. */
+static int chown_run(struct cli *cli, const struct arguments *arguments) {
+	struct varve_chown_options options;
+	int status = CLI_USAGE;
+
+	if (idmap_read(cli, "chown", arguments, &options) < 0)
+		return status;
+	if (idmap_any(&options))
+		status = flight_run_operands(cli, &chown_job, arguments, &options);
+	else
+		output_complain(&cli->output, "chown: no map is given");
+	idmap_free(&options);
+	return status;
+}
+
+const struct command chown_command = {
+	.name = "chown",
+	.operands = "ID...",
+	.summary = "shift the ownership of layers by maps of ids",
+	.notes = "An owner that no map knows becomes 65534. Setuid bits and capabilities are kept.\n",
+	.options = chown_options,
+	.operands_min = 1,
+	.operands_max = SIZE_MAX,
+	.open_flags = VARVE_OPEN_EXISTING,
+	.run = chown_run,
+};
+
+/* ---- relabel ----------------------------------------------------------------------------------------------------- */
+
+static const struct option_spec relabel_options[] = {
+	{ .name = "shared", .help = "several containers share it: the level is s0" },
+	{ 0 },
+};
+
+/** What a relabelling is to be. */
+struct relabel {
+	const char *label;	/**< The label. */
+	uint32_t flags;		/**< VARVE_RELABEL_* bits. */
+};
+
+/** Submit the relabelling of ID. */
+static int relabel_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
+			  varve_request *ret_request) {
+	const struct relabel *relabel = flight->data;
+
+	return varve_layer_relabel(flight->cli->store, id, relabel->label, relabel->flags, callback, user_data, ret_request);
+}
+
+static const struct flight_job relabel_job = {
+	.name = "relabel",
+	.past = "relabelled",
+	.submit = relabel_submit,
+};
+
+/** Relabel a layer. */
+static int relabel_run(struct cli *cli, const struct arguments *arguments) {
+	struct relabel relabel = { .label = arguments->operands[1],
+				   .flags = options_has(arguments, "shared") ? VARVE_RELABEL_SHARED : 0 };
+	struct arguments first = *arguments;
+
+	first.operands_count = 1;
+	return flight_run_operands(cli, &relabel_job, &first, &relabel);
+}
+
+const struct command relabel_command = {
+	.name = "relabel",
+	.operands = "ID LABEL",
+	.summary = "give everything in a layer an SELinux label",
+	.notes = "The label is USER:ROLE:TYPE:LEVEL. Where SELinux is off there is nothing to do.\n",
+	.options = relabel_options,
+	.operands_min = 2,
+	.operands_max = 2,
+	.open_flags = VARVE_OPEN_EXISTING,
+	.run = relabel_run,
+};

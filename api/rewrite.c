@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The requests that change every file of a layer. */
+#include "api/check.h"
+#include "engine/core/request.h"
+#include "engine/core/store.h"
+
+#include <errno.h>
+
+/* Is the map of COUNT ENTRIES one? */
+static bool rewrite_map(const struct varve_id_map *entries, size_t count)
+{
+	if (count > VARVE_ID_MAPS_MAX || (count && !entries))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		uint64_t last = MAX(entries[i].container, entries[i].host) + (uint64_t)entries[i].count;
+
+		/* The last id stands for none. */
+		if (!entries[i].count || last > UINT32_MAX)
+			return false;
+	}
+	return true;
+}
+
+int check_chown(struct varve_store *store, enum varve_operation operation, const struct varve_chown_options *options)
+{
+	if (!options || options->size != sizeof(*options))
+		return request_refuse(store, operation, -EINVAL, NULL, "no options, or of another size");
+	if (!rewrite_map(options->uid_from, options->uid_from_count) ||
+	    !rewrite_map(options->gid_from, options->gid_from_count) ||
+	    !rewrite_map(options->uid_to, options->uid_to_count) || !rewrite_map(options->gid_to, options->gid_to_count))
+		return request_refuse(store, operation, -EINVAL, NULL, "a map of ids is empty, too large or too long");
+	return check_flags(store, operation, options->flags, VARVE_DURABLE | VARVE_RELAXED);
+}
+
+int varve_layer_chown(struct varve_store *store, const char *id, const struct varve_chown_options *options,
+		      varve_callback *callback, void *user_data, varve_request *ret_request)
+{
+	int r = check_request(store, VARVE_CHOWN, callback);
+
+	if (!r)
+		r = check_id(store, VARVE_CHOWN, id);
+	if (!r)
+		r = check_chown(store, VARVE_CHOWN, options);
+	return r ? r : chown_submit(store, id, options, &(struct submit){ callback, user_data, ret_request });
+}
+
+int check_label(struct varve_store *store, enum varve_operation operation, const char *label)
+{
+	int r = label ? relabel_check(label) : -EINVAL;
+
+	return r ? request_refuse(store, operation, r, NULL, "an SELinux label has at least three ':'") : 0;
+}
+
+int varve_layer_relabel(struct varve_store *store, const char *id, const char *label, uint32_t flags,
+			varve_callback *callback, void *user_data, varve_request *ret_request)
+{
+	int r = check_request(store, VARVE_RELABEL, callback);
+
+	if (!r)
+		r = check_id(store, VARVE_RELABEL, id);
+	if (!r)
+		r = check_label(store, VARVE_RELABEL, label);
+	if (!r)
+		r = check_flags(store, VARVE_RELABEL, flags, VARVE_DURABLE | VARVE_RELAXED | VARVE_RELABEL_SHARED);
+	return r ? r : relabel_submit(store, id, label, flags, &(struct submit){ callback, user_data, ret_request });
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The root is labelled last, so that its label says that the rest is done. Where it has the label already, each label is
+ * read first, which is cheaper than to write it.
+ */
+#include "engine/tree/label.h"
+#include "engine/btrfs/abi.h"
+#include "engine/core/store.h"
+#include "engine/tree/xattr.h"
+
+#include <pwd.h>
+#include <selinux/selinux.h>
+#include <string.h>
+
+/* Bytes for what the user database tells about a user. */
+#define LABEL_USER_BYTES 4096
+
+int label_check(const char *text)
+{
+	unsigned colons = 0;
+
+	/* Two bytes to spare: a shared one may grow by its level. */
+	if (strlen(text) + 3 > LABEL_BYTES)
+		return -ENAMETOOLONG;
+	for (const char *at = text; *at; at++)
+		colons += *at == ':';
+	return colons < 3 ? -EINVAL : 0;
+}
+
+void label_make(const char *text, bool shared, char *ret_text)
+{
+	char *level;
+
+	strcpy(ret_text, text);
+	if (!shared || !*text)
+		return;
+	level = ret_text;
+	for (int i = 0; i < 3; i++)
+		level = strchr(level, ':') + 1;
+	strcpy(level, "s0");
+}
+
+int label_valid(const char *text)
+{
+	if (is_selinux_enabled() != 1)
+		return 1;
+	return security_check_context(text) ? -EINVAL : 0;
+}
+
+/* Is PATH the home directory HOME, which may be NULL? */
+static bool label_is_home(const char *path, const char *home)
+{
+	return home && *home && !strcmp(path, home);
+}
+
+bool label_refused(const char *path)
+{
+	static const char *const system[] = { "/", "/bin", "/boot", "/dev", "/etc", "/etc/passwd", "/etc/pki",
+		"/etc/shadow", "/home", "/lib", "/lib64", "/media", "/opt", "/proc", "/root", "/run", "/sbin", "/srv", "/sys",
+		"/tmp", "/usr", "/var", "/var/lib", "/var/log" };
+	const char *sudo_user = getenv("SUDO_USER");
+	char buffer[LABEL_USER_BYTES];
+	struct passwd user, *found = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(system); i++)
+		if (!strcmp(path, system[i]))
+			return true;
+	if (sudo_user)
+		getpwnam_r(sudo_user, &user, buffer, sizeof(buffer), &found);
+	return label_is_home(path, getenv("HOME")) || (found && label_is_home(path, found->pw_dir));
+}
+
+/* Has NAME in DIR_FD ("": itself) the label? */
+static bool label_same(const struct label *label, int dir_fd, const char *name)
+{
+	char old[LABEL_BYTES];
+
+	return xattr_get(dir_fd, name, XATTR_LABEL, old, sizeof(old)) == (ssize_t)label->size &&
+	       !memcmp(old, label->text, label->size);
+}
+
+/* Label NAME in DIR_FD ("": itself), unless it has the label. */
+static int label_set(const struct label *label, int dir_fd, const char *name)
+{
+	if (label->fast && label_same(label, dir_fd, name))
+		return 0;
+	return xattr_set(dir_fd, name, XATTR_LABEL, label->text, label->size);
+}
+
+/* Label what is no directory. */
+static int label_visit(struct walk *walk, struct walk_entry *entry)
+{
+	return label_set(walk->data, entry->dir->fd, entry->name);
+}
+
+/* Label a directory that is not the root. */
+static int label_enter(struct walk *walk, struct walk_dir *dir, const struct statx *stat)
+{
+	int r;
+
+	/* One that stands for a nested subvolume has no attributes. */
+	if (!dir->parent || stat->stx_ino == BTRFS_EMPTY_SUBVOL_DIR_OBJECTID)
+		return 0;
+	r = label_set(walk->data, dir->fd, "");
+	if (r)
+		walk_failed(walk, dir, NULL, "setxattrat", r);
+	return 0;
+}
+
+/* Label the root, unless something failed below it. */
+static int label_leave(struct walk *walk, struct walk_dir *dir)
+{
+	return dir->parent || walk->error ? 0 : label_set(walk->data, walk->root_fd, "");
+}
+
+static const struct walk_class label_class = {
+	.call = "setxattrat",
+	.slow_factor = 8,
+	.enter = label_enter,
+	.visit = label_visit,
+	.leave = label_leave,
+	.leave_root = true,
+};
+
+int label_init(struct label *label, struct varve_store *store, int root_fd, const char *id, const char *text,
+	       const _Atomic bool *cancelled)
+{
+	int r = walk_init(&label->walk, store, &label_class, root_fd, id, cancelled);
+
+	if (r)
+		return r;
+	label->walk.data = label;
+	label->text = text;
+	/* The kernel keeps labels with their NUL. */
+	label->size = strlen(text) + 1;
+	label->fast = label_same(label, root_fd, "");
+	return 0;
+}
