@@ -99,6 +99,13 @@ static int take_parse_only(struct command *command, const char *value, char *err
 	return 0;
 }
 
+/* Take --tour. */
+static int take_tour(struct command *command, const char *value, char *error)
+{
+	command->tour = true;
+	return 0;
+}
+
 /* Take --help[=TOPIC]. */
 static int take_help(struct command *command, const char *value, char *error)
 {
@@ -132,6 +139,7 @@ static const struct program_option program_options[] = {
 	{"repeat", VALUE_NEEDED, take_repeat, "=N", "run everything N times (pairs: 5)"},
 	{"eta", VALUE_NEEDED, take_eta, "=WHEN", "live rates: always, never, auto (on a terminal)"},
 	{"no-drain", VALUE_NONE, take_no_drain, "", "do not wait for the kernel's cleaner between groups"},
+	{"tour", VALUE_NONE, take_tour, "", "the tour that runs without arguments, with keys changed"},
 	{"parse-only", VALUE_NONE, take_parse_only, "", "check the jobs, run nothing"},
 	{"help", VALUE_OPTIONAL, take_help, "[=TOPIC]", "this; or about a key, or engines"},
 	{"version", VALUE_NONE, take_version, "", "tell the version"},
@@ -191,7 +199,7 @@ int command_parse(struct command *command, int argc, char **argv, char *error)
 {
 	int at = 1, r = 0;
 
-	*command = (struct command){.formats = COMMAND_NORMAL, .drain = true};
+	*command = (struct command){.formats = COMMAND_NORMAL, .drain = true, .tour = argc < 2};
 	while (r == 0 && at < argc) {
 		if (!strncmp(argv[at], "--", 2) && argv[at][2])
 			r = parse_option(command, argc, argv, &at, error);

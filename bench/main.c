@@ -196,7 +196,9 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && !strcmp(argv[1], "compare"))
 		return compare_main(argc - 2, argv + 2);
-	r = argc > 1 ? command_parse(&command, argc, argv, error) : tour_command(&command, error);
+	r = command_parse(&command, argc, argv, error);
+	if (r == 0 && command.tour && !command.help && !command.version)
+		r = tour_prepare(&command, error);
 	if (r == 0 && command.help) {
 		status = command_help(stdout, command.help_topic) < 0 ? EXIT_USAGE : EXIT_SUCCESS;
 		if (status)

@@ -14,15 +14,18 @@
 #include "pair.h"
 #include "report.h"
 
-#define ENTRIES_MAX 24
+#define ENTRIES_MAX 64
 #define WIDTH 860
-#define HEIGHT 340
+#define HEIGHT_MIN 340
 #define LEFT 80
 #define RIGHT 230
 #define TOP 40
 #define BOTTOM 52
+#define LEGEND_LINE 17
 #define TICKS 5
 #define TIME_POINTS_MAX 120
+/* Rates that lie further apart than this are drawn on a logarithmic axis. */
+#define LOG_FACTOR 30
 
 static const char *const colors[] = {"#1f5fa8", "#d1495b", "#2e8b57", "#e08e1b", "#6a4c93", "#1b998b",
 				     "#8d5524", "#7a7a7a", "#c2185b", "#00838f", "#558b2f", "#5d4037"};
@@ -39,9 +42,11 @@ struct entry {
 
 /* A chart's axes. */
 struct axes {
+	int height;		/* Of the whole chart: with many lines it must hold their names. */
 	double x_max;		/* Value at the right end. */
-	double y_max;		/* Value at the top; of a logarithmic axis its logarithm. */
-	double y_min;		/* Value at the bottom, likewise. */
+	bool logarithmic;	/* The y axis is. */
+	double y_max;		/* Value at the top. */
+	double y_min;		/* Value at the bottom. */
 };
 
 /* Write TEXT with what HTML would take for markup escaped. */
@@ -119,59 +124,90 @@ static double x_at(const struct axes *axes, double x)
 	return LEFT + (WIDTH - LEFT - RIGHT) * (axes->x_max > 0 ? x / axes->x_max : 0);
 }
 
+/* Tell how far up value Y lies, 0..1. */
+static double y_share(const struct axes *axes, double y)
+{
+	if (!axes->logarithmic)
+		return axes->y_max > axes->y_min ? (y - axes->y_min) / (axes->y_max - axes->y_min) : 0;
+	y = fmax(y, axes->y_min);
+	return log(y / axes->y_min) / log(axes->y_max / axes->y_min);
+}
+
 /* Tell where value Y lies. */
 static double y_at(const struct axes *axes, double y)
 {
-	double span = axes->y_max - axes->y_min;
-
-	return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (span > 0 ? (y - axes->y_min) / span : 0);
+	return axes->height - BOTTOM - (axes->height - TOP - BOTTOM) * y_share(axes, y);
 }
 
-/* Begin a chart. */
-static void chart_begin(FILE *file, const char *id, const char *title, const char *x_label, const char *y_label)
+/* Choose the y axis for values from LOW (above 0) to HIGH; LOGARITHMIC: it must be. */
+static void axes_choose(struct axes *axes, double low, double high, bool logarithmic)
 {
-	fprintf(file, "<svg id=\"%s\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">\n", id, WIDTH, HEIGHT, title);
+	axes->logarithmic = logarithmic || (low > 0 && high / low > LOG_FACTOR);
+	if (!axes->logarithmic) {
+		axes->y_max = round_up(high);
+		return;
+	}
+	axes->y_min = pow(10, floor(log10(fmax(low, 1e-3))));
+	axes->y_max = pow(10, ceil(log10(fmax(high, axes->y_min * 1.1))));
+}
+
+/* Begin a chart called ID-WHAT. */
+static void chart_begin(FILE *file, const struct axes *axes, const char *id, const char *what, const char *title,
+			const char *x_label, const char *y_label)
+{
+	int middle = TOP + (axes->height - TOP - BOTTOM) / 2;
+
+	fprintf(file, "<svg id=\"%s-%s\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">\n", id, what, WIDTH,
+		axes->height, title);
 	fprintf(file, "<text class=\"title\" x=\"%d\" y=\"22\">%s</text>\n", LEFT, title);
 	fprintf(file, "<text class=\"label\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
-		LEFT + (WIDTH - LEFT - RIGHT) / 2, HEIGHT - 10, x_label);
+		LEFT + (WIDTH - LEFT - RIGHT) / 2, axes->height - 10, x_label);
 	fprintf(file,
 		"<text class=\"label\" x=\"16\" y=\"%d\" text-anchor=\"middle\" transform=\"rotate(-90 16 %d)\">%s</text>\n",
-		TOP + (HEIGHT - TOP - BOTTOM) / 2, TOP + (HEIGHT - TOP - BOTTOM) / 2, y_label);
+		middle, middle, y_label);
 	fprintf(file, "<rect class=\"frame\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"/>\n", LEFT, TOP,
-		WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM);
+		WIDTH - LEFT - RIGHT, axes->height - TOP - BOTTOM);
 }
 
 /* Write a mark TEXT on the x axis at X. */
 static void tick_x(FILE *file, const struct axes *axes, double x, const char *text)
 {
 	fprintf(file, "<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", x_at(axes, x),
-		HEIGHT - BOTTOM + 16, text);
+		axes->height - BOTTOM + 16, text);
 }
 
-/* Write a mark TEXT on the y axis at Y, with a line across. */
-static void tick_y(FILE *file, const struct axes *axes, double y, const char *text)
+/* Write a mark on the y axis at Y, with a line across. FORMAT writes its number. */
+static void tick_y(FILE *file, const struct axes *axes, double y, const char *(*format)(double value, char *buffer))
 {
 	double at = y_at(axes, y);
+	char text[FORMAT_SIZE];
 
 	fprintf(file, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>\n", LEFT, WIDTH - RIGHT, at, at);
-	fprintf(file, "<text class=\"tick\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", LEFT - 6, at + 4, text);
+	fprintf(file, "<text class=\"tick\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", LEFT - 6, at + 4,
+		format(y, text));
 }
 
-/* Write even marks of counts on the y axis. */
-static void ticks_rate(FILE *file, const struct axes *axes)
+/* Write marks on the y axis: even ones, or one a decade. */
+static void ticks_y(FILE *file, const struct axes *axes, const char *(*format)(double value, char *buffer))
 {
-	for (int i = 0; i <= TICKS; i++) {
-		char text[FORMAT_SIZE];
-		double value = axes->y_max * i / TICKS;
+	for (int i = 0; !axes->logarithmic && i <= TICKS; i++)
+		tick_y(file, axes, axes->y_max * i / TICKS, format);
+	for (double y = axes->y_min; axes->logarithmic && y <= axes->y_max * 1.01; y *= 10)
+		tick_y(file, axes, y, format);
+}
 
-		tick_y(file, axes, value, format_count(value, text));
-	}
+/* Tell how high a chart with COUNT lines must be. */
+static int chart_height(size_t count)
+{
+	int wanted = TOP + 16 + (int)count * LEGEND_LINE;
+
+	return wanted > HEIGHT_MIN ? wanted : HEIGHT_MIN;
 }
 
 /* Write the name of series INDEX beside the chart. */
 static void legend(FILE *file, size_t index, const char *label)
 {
-	int y = TOP + 8 + (int)index * 17;
+	int y = TOP + 8 + (int)index * LEGEND_LINE;
 
 	fprintf(file, "<rect x=\"%d\" y=\"%d\" width=\"12\" height=\"4\" fill=\"%s\"/>", WIDTH - RIGHT + 12, y,
 		colors[index % (sizeof(colors) / sizeof(*colors))]);
@@ -204,21 +240,25 @@ static uint64_t series_step(const struct series *series)
 }
 
 /* Draw throughput over time. */
-static void chart_time(FILE *file, const struct entry *entries, size_t count)
+static void chart_time(FILE *file, const char *what, const struct entry *entries, size_t count)
 {
-	struct axes axes = {0};
+	struct axes axes = {.height = chart_height(count)};
+	double low = 0, high = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		const struct series *series = &entries[i].series;
 		uint64_t step = series_step(series);
+		double iops = spread_median(&entries[i].iops);
 
 		axes.x_max = fmax(axes.x_max, (double)(series->end_slot * series->width_ns) / (double)NS_PER_S);
 		for (uint64_t k = 0; k + step <= series->end_slot; k += step)
-			axes.y_max = fmax(axes.y_max, series_at(series, k, step));
+			high = fmax(high, series_at(series, k, step));
+		if (iops > 0 && (low == 0 || iops < low))
+			low = iops;
 	}
-	axes.y_max = round_up(axes.y_max);
-	chart_begin(file, "throughput", "Throughput over time", "seconds", "layers a second");
-	ticks_rate(file, &axes);
+	axes_choose(&axes, low, high, false);
+	chart_begin(file, &axes, "throughput", what, "Throughput over time", "seconds", "layers a second");
+	ticks_y(file, &axes, format_count);
 	for (int i = 0; i <= TICKS; i++) {
 		char text[FORMAT_SIZE];
 
@@ -241,103 +281,130 @@ static void chart_time(FILE *file, const struct entry *entries, size_t count)
 }
 
 /* Draw latency percentiles, on a logarithmic axis. */
-static void chart_latency(FILE *file, const struct entry *entries, size_t count)
+static void chart_latency(FILE *file, const char *what, const struct entry *entries, size_t count)
 {
 	static const double percents[] = {1, 25, 50, 75, 90, 99, 99.9, 100};
 	static const char *const names[] = {"1", "25", "50", "75", "90", "99", "99.9", "max"};
 	const size_t points = sizeof(percents) / sizeof(*percents);
-	struct axes axes = {.x_max = (double)points - 1, .y_min = 18};
+	struct axes axes = {.height = chart_height(count), .x_max = (double)points - 1};
+	double low = 0, high = 1;
 
 	for (size_t i = 0; i < count; i++) {
 		if (!entries[i].lat.count)
 			continue;
-		axes.y_max = fmax(axes.y_max, ceil(log10((double)entries[i].lat.max + 1)));
-		axes.y_min = fmin(axes.y_min, floor(log10((double)entries[i].lat.min + 1)));
+		high = fmax(high, (double)entries[i].lat.max);
+		if (low == 0 || (double)entries[i].lat.min < low)
+			low = fmax(1, (double)entries[i].lat.min);
 	}
-	chart_begin(file, "latency", "Latency percentiles by engine", "percentile", "latency");
-	for (double y = axes.y_min; y <= axes.y_max; y++) {
-		char text[FORMAT_SIZE];
-
-		tick_y(file, &axes, y, format_time(pow(10, y), text));
-	}
+	axes_choose(&axes, fmax(low, 1), high, true);
+	chart_begin(file, &axes, "latency", what, "Latency percentiles by engine", "percentile", "latency");
+	ticks_y(file, &axes, format_time);
 	for (size_t k = 0; k < points; k++)
 		tick_x(file, &axes, (double)k, names[k]);
 	for (size_t i = 0; i < count; i++) {
 		line_begin(file, i);
 		for (size_t k = 0; entries[i].lat.count && k < points; k++)
 			fprintf(file, "%.1f,%.1f ", x_at(&axes, (double)k),
-				y_at(&axes, log10((double)histogram_percentile(&entries[i].lat, percents[k]) + 1)));
+				y_at(&axes, (double)histogram_percentile(&entries[i].lat, percents[k])));
 		fprintf(file, "\"/>\n");
 		legend(file, i, entries[i].label);
 	}
 	fprintf(file, "</svg>\n");
 }
 
-/* Do A and B belong on one line: the same engine doing the same thing? */
-static bool same_line(const struct entry *a, const struct entry *b)
+/* Find the entry of ENGINE with the least depth above LAST. NULL when there is none. */
+static const struct entry *next_depth(const struct entry *entries, size_t count, const struct bench_engine *engine,
+				      uint64_t last)
 {
-	return a->first->engine == b->first->engine && a->first->options.rw == b->first->options.rw;
+	const struct entry *next = NULL;
+
+	for (size_t i = 0; i < count; i++)
+		if (entries[i].first->engine == engine && entries[i].depth > last && (!next || entries[i].depth < next->depth))
+			next = &entries[i];
+	return next;
 }
 
-/* Draw the points of the line that entry INDEX begins, by depth. */
-static void line_depth(FILE *file, const struct axes *axes, const struct entry *entries, size_t count, size_t index)
+/* Draw the line of ENGINE, by depth, as series INDEX, with a point for each of its jobs. */
+static void line_depth(FILE *file, const struct axes *axes, const struct entry *entries, size_t count,
+		       const struct bench_engine *engine, size_t index)
 {
-	uint64_t last = 0;
+	const struct entry *entry = NULL;
 
 	line_begin(file, index);
-	for (;;) {
-		const struct entry *next = NULL;
-
-		for (size_t i = 0; i < count; i++)
-			if (same_line(&entries[i], &entries[index]) && entries[i].depth > last &&
-			    (!next || entries[i].depth < next->depth))
-				next = &entries[i];
-		if (!next)
-			break;
-		last = next->depth;
-		fprintf(file, "%.1f,%.1f ", x_at(axes, log2((double)last)), y_at(axes, spread_median(&next->iops)));
-	}
+	while ((entry = next_depth(entries, count, engine, entry ? entry->depth : 0)))
+		fprintf(file, "%.1f,%.1f ", x_at(axes, log2((double)entry->depth)),
+			y_at(axes, spread_median(&entry->iops)));
 	fprintf(file, "\"/>\n");
+	for (size_t i = 0; i < count; i++)
+		if (entries[i].first->engine == engine)
+			fprintf(file, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"%s\"/>\n",
+				x_at(axes, log2((double)entries[i].depth)), y_at(axes, spread_median(&entries[i].iops)),
+				colors[index % (sizeof(colors) / sizeof(*colors))]);
+	legend(file, index, engine->name);
 }
 
-/* Draw the rate by the number of operations in flight. */
-static void chart_depth(FILE *file, const struct entry *entries, size_t count)
+/* Draw the rate by the number of operations in flight, a line for each engine. */
+static void chart_depth(FILE *file, const char *what, const struct entry *entries, size_t count)
 {
-	struct axes axes = {.x_max = 1};
-	char text[FORMAT_SIZE];
+	struct axes axes = {.height = HEIGHT_MIN, .x_max = 1};
+	double low = 0, high = 0;
 	size_t lines = 0;
 
 	for (size_t i = 0; i < count; i++) {
+		double iops = spread_median(&entries[i].iops);
+
 		axes.x_max = fmax(axes.x_max, ceil(log2((double)entries[i].depth)));
-		axes.y_max = fmax(axes.y_max, spread_median(&entries[i].iops));
+		high = fmax(high, iops);
+		if (iops > 0 && (low == 0 || iops < low))
+			low = iops;
 	}
-	axes.y_max = round_up(axes.y_max);
-	chart_begin(file, "scaling", "Scaling with depth", "operations in flight", "layers a second");
-	ticks_rate(file, &axes);
+	axes_choose(&axes, low, high, false);
+	chart_begin(file, &axes, "scaling", what, "Scaling with depth", "operations in flight", "layers a second");
+	ticks_y(file, &axes, format_count);
 	for (double x = 0; x <= axes.x_max; x++) {
+		char text[FORMAT_SIZE];
+
 		snprintf(text, sizeof(text), "%.0f", exp2(x));
 		tick_x(file, &axes, x, text);
 	}
 	for (size_t i = 0; i < count; i++) {
-		const char *color = colors[lines % (sizeof(colors) / sizeof(*colors))];
-		char label[160];
 		bool seen = false;
 
 		for (size_t k = 0; k < i; k++)
-			seen |= same_line(&entries[i], &entries[k]);
-		if (seen)
-			continue;
-		line_depth(file, &axes, entries, count, i);
-		for (size_t k = i; k < count; k++)
-			if (same_line(&entries[i], &entries[k]))
-				fprintf(file, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"%s\"/>\n",
-					x_at(&axes, log2((double)entries[k].depth)),
-					y_at(&axes, spread_median(&entries[k].iops)), color);
-		snprintf(label, sizeof(label), "%s %s", entries[i].first->engine->name,
-			 options_workload_name(entries[i].first->options.rw));
-		legend(file, lines++, label);
+			seen |= entries[i].first->engine == entries[k].first->engine;
+		if (!seen)
+			line_depth(file, &axes, entries, count, entries[i].first->engine, lines++);
 	}
 	fprintf(file, "</svg>\n");
+}
+
+/* Order entries by what they do, as it was in the report otherwise. */
+static int by_workload(const void *a, const void *b)
+{
+	const struct result *x = ((const struct entry *)a)->first, *y = ((const struct entry *)b)->first;
+
+	if (x->options.rw != y->options.rw)
+		return x->options.rw < y->options.rw ? -1 : 1;
+	return (x > y) - (x < y);
+}
+
+/* Draw the charts of all entries, those that do the same together: their rates can be compared. */
+static void charts(FILE *file, struct entry *entries, size_t count)
+{
+	size_t begin = 0, end;
+
+	qsort(entries, count, sizeof(*entries), by_workload);
+	for (; begin < count; begin = end) {
+		uint32_t rw = entries[begin].first->options.rw;
+		const char *what = options_workload_name(rw);
+
+		for (end = begin; end < count && entries[end].first->options.rw == rw; end++)
+			;
+		fprintf(file, "<h2>%s</h2>\n", what);
+		chart_time(file, what, entries + begin, end - begin);
+		chart_latency(file, what, entries + begin, end - begin);
+		chart_depth(file, what, entries + begin, end - begin);
+	}
 }
 
 /* Write the figures as a table. */
@@ -381,9 +448,7 @@ int report_html(FILE *file, const struct job_set *set, const struct results *res
 	escape(file, machine.cpu);
 	fprintf(file, ", %ld cores, %.0f GiB; %s; varve %s</p>\n", machine.cores, (double)machine.memory_mib / 1024,
 		machine.kernel, machine.library);
-	chart_time(file, entries, count);
-	chart_latency(file, entries, count);
-	chart_depth(file, entries, count);
+	charts(file, entries, count);
 	table(file, entries, count);
 	fprintf(file, "</body></html>\n");
 	free(entries);

@@ -52,21 +52,12 @@ static const char tour_jobs[] =
 	"filesize=512\n"
 	"number_ios=50\n";
 
-int tour_command(struct command *command, char *error)
+/* Think of an image in a fresh directory for COMMAND. */
+static int make_image(struct command *command, char *error)
 {
 	const char *temporary = getenv("TMPDIR");
 	char directory[PATH_MAX / 2];
-	int r;
 
-	*command = (struct command){.formats = COMMAND_NORMAL, .drain = true, .tour = true, .repeat = TOUR_REPEAT};
-	if (geteuid() != 0) {
-		snprintf(error, OPTIONS_ERROR_SIZE, "the tour makes a btrfs image and mounts it: it needs root; "
-						    "with a directory on btrfs use --directory=DIR, see --help");
-		return -EPERM;
-	}
-	r = job_set_parse(&command->set, "tour", tour_jobs, strlen(tour_jobs), error);
-	if (r < 0)
-		return r;
 	snprintf(directory, sizeof(directory), "%s/varve-bench-tour.XXXXXX", temporary ? temporary : "/tmp");
 	if (!mkdtemp(directory)) {
 		snprintf(error, OPTIONS_ERROR_SIZE, "%.400s: %s", directory, strerror(errno));
@@ -78,8 +69,30 @@ int tour_command(struct command *command, char *error)
 		return -ENOMEM;
 	}
 	command->pool = command->pool_text;
-	printf("varve-bench: a tour of about a minute; varve-bench --help tells what else there is\n");
 	return 0;
+}
+
+int tour_prepare(struct command *command, char *error)
+{
+	int r;
+
+	if (command->set.count) {
+		snprintf(error, OPTIONS_ERROR_SIZE, "--tour brings its own jobs");
+		return -EINVAL;
+	}
+	if (!command->repeat)
+		command->repeat = TOUR_REPEAT;
+	if (geteuid() != 0) {
+		snprintf(error, OPTIONS_ERROR_SIZE, "the tour makes a btrfs image and mounts it: it needs root; "
+						    "with a directory on btrfs use --directory=DIR, see --help");
+		return -EPERM;
+	}
+	r = job_set_parse(&command->set, "tour", tour_jobs, strlen(tour_jobs), error);
+	if (r < 0)
+		return r;
+	printf("varve-bench: a tour of about a minute; varve-bench --help tells what else there is\n");
+	fflush(stdout);
+	return command->pool ? 0 : make_image(command, error);
 }
 
 void tour_finish(const struct command *command)

@@ -5,8 +5,8 @@
 
 #include "command.h"
 
-/* Set COMMAND up as the tour. Returns 0 or -errno with an explanation in ERROR (OPTIONS_ERROR_SIZE bytes). */
-int tour_command(struct command *command, char *error);
+/* Give COMMAND the tour's jobs and image. Returns 0 or -errno with an explanation in ERROR (OPTIONS_ERROR_SIZE bytes). */
+int tour_prepare(struct command *command, char *error);
 
 /* Remove the image that COMMAND's tour worked in. */
 void tour_finish(const struct command *command);

@@ -29,7 +29,7 @@ stonewall
 J
 run_well --report=page.html jobs.fio
 for id in throughput latency scaling; do
-	grep -q "<svg id=\"$id\"" page.html || fail "no chart $id"
+	grep -q "<svg id=\"$id-noop\"" page.html || fail "no chart $id"
 done
 (($(grep -c '<polyline' page.html) >= 8)) || fail "too few lines"
 grep -q 'depth-&lt;1&gt;&amp;&quot;x&quot;' page.html || fail "the name of a job is not escaped"
@@ -48,7 +48,7 @@ chrome() {
 }
 chrome --dump-dom >dom || fail "the browser" "$(tail -n 3 browser.log)"
 for label in 'Throughput over time' 'Latency percentiles by engine' 'Scaling with depth' 'layers a second' 'operations in flight' \
-	'percentile' 'depth-8 (noop)' 'libuv noop'; do
+	'percentile' 'depth-8 (noop)' 'libuv'; do
 	grep -qF "$label" dom || fail "the browser does not show: $label"
 done
 chrome --screenshot="$scratch/page.png" >/dev/null || fail "no screenshot" "$(tail -n 3 browser.log)"
@@ -94,5 +94,6 @@ for y in range(height):
 white = pixels.get(b"\xff\xff\xff", 0)
 assert width * height - white > 5000, white
 for color in (b"\x1f\x5f\xa8", b"\xd1\x49\x5b", b"\x2e\x8b\x57"):
-    assert pixels.get(color, 0) > 50, (color, pixels.get(color, 0))
+    # The legends alone have under 200 of each.
+    assert pixels.get(color, 0) > 400, (color, pixels.get(color, 0))
 P
