@@ -40,6 +40,18 @@ static void model_remove(struct model *model, const char *name)
 	model->count--;
 }
 
+/* Names belong to the test: there is nothing to free in a node. */
+static void keep(void *name)
+{
+}
+
+/* Forget all layers. */
+static void model_clear(struct model *model)
+{
+	tdestroy(model->names, keep);
+	*model = (struct model){0};
+}
+
 /* Is there a layer NAME? */
 static bool model_has(struct model *model, const char *name)
 {
@@ -122,9 +134,10 @@ START_TEST(test_create_and_remove)
 	ck_assert_uint_eq(model.count, 1003);
 	options.rw = BENCH_REMOVE;
 	options.loops = 2;
-	model = (struct model){0};
+	model_clear(&model);
 	ck_assert_uint_eq(play(&options, &model, kinds), 2006);
 	ck_assert_uint_eq(model.count, 0);
+	model_clear(&model);
 }
 END_TEST
 
@@ -144,6 +157,7 @@ START_TEST(test_churn_set)
 	ck_assert_uint_le(model.most, 100 + SLOTS);
 	ck_assert_uint_ge(model.count, 100 - SLOTS);
 	ck_assert_uint_le(kinds[BENCH_SNAPSHOT] - kinds[BENCH_REMOVE], SLOTS);
+	model_clear(&model);
 }
 END_TEST
 
@@ -163,6 +177,7 @@ START_TEST(test_forkjoin)
 	/* Four forks at a time, each of four and the base they come from. */
 	ck_assert_uint_le(model.most, 4 * (4 + 1));
 	ck_assert_uint_gt(kinds[BENCH_REMOVE], 3900);
+	model_clear(&model);
 }
 END_TEST
 
@@ -184,8 +199,9 @@ START_TEST(test_pipeline)
 	/* A fork of one with nothing beside it has no removal at first: it must not stand still. */
 	options.churn = CHURN_FORKJOIN;
 	options.width = 1;
-	model = (struct model){0};
+	model_clear(&model);
 	ck_assert_uint_eq(play(&options, &model, kinds), 8000);
+	model_clear(&model);
 }
 END_TEST
 
@@ -208,7 +224,7 @@ START_TEST(test_mix)
 	ck_assert_uint_ge(kinds[BENCH_GET], 5700);
 	ck_assert_uint_le(kinds[BENCH_GET], 6300);
 	/* With batches of removals that are larger than what is there, layers are made until there are enough. */
-	model = (struct model){0};
+	model_clear(&model);
 	memset(kinds, 0, sizeof(kinds));
 	options.mix[BENCH_SNAPSHOT] = 90;
 	options.mix[BENCH_REMOVE] = 10;
@@ -216,6 +232,7 @@ START_TEST(test_mix)
 	options.remove_batch = 200;
 	ck_assert_uint_eq(play(&options, &model, kinds), 20000);
 	ck_assert_uint_gt(kinds[BENCH_REMOVE], 200 * 40);
+	model_clear(&model);
 }
 END_TEST
 
@@ -229,6 +246,7 @@ START_TEST(test_reads)
 	options.rw = BENCH_USAGE;
 	ck_assert_uint_eq(play(&options, &model, kinds), WORKLOAD_WALKS_DEFAULT);
 	ck_assert_uint_eq(model.count, 1);
+	model_clear(&model);
 }
 END_TEST
 
