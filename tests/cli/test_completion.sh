@@ -34,9 +34,10 @@ completes() {
 }
 
 [[ "$(complete -p varve)" == *"-F _varve"* ]] || lib_fail "nothing is registered"
-completes "" <<<$'pool\ncreate\nrm\nls\ninfo\nget\nexists\nchanges\nstatus\nsync\ngc\nversion'
-completes s <<<$'status\nsync'
-completes --no-uring g <<<$'get\ngc'
+"$varve" --help | sed -n '/^Commands:/,/^$/s/^  \([^ ]*\) .*/\1/p' | sort -u >"$scratch/commands"
+completes "" <"$scratch/commands"
+completes stat <<<status
+completes --no-uring ex <<<exists
 completes pool "" <<<$'create\nmount\numount'
 completes pool u <<<umount
 completes frobnicate "" <<<""
@@ -112,7 +113,8 @@ completes pool create --size 1g --mount files/dir files/disk <<<files/disk.img
 completes --home files/d <<<files/dir
 
 # It knows every command and every option: whatever --help tells.
-for command in "" "pool create" create rm ls get sync; do
+mapfile -t commands < <("$varve" --help | sed -n '/^Commands:/,/^$/s/^  \([^ ]*\( [^ ]\{1,\}\)\?\)  .*/\1/p')
+for command in "" "${commands[@]}"; do
 	# shellcheck disable=SC2086 # Words.
 	"$varve" $command --help | grep -Eo '(^| )--?[a-z-]+( |,|$)' | tr -d ' ,' | grep -Ex -- '-[a-z]|--[a-z-]+' | sort -u >"$scratch/options"
 	# shellcheck disable=SC2086

@@ -73,9 +73,9 @@ run --help
 [[ "$status" == 0 && ! -s "$scratch/err" ]] || lib_fail "--help failed"
 cp "$scratch/out" "$scratch/help"
 mapfile -t commands < <(sed -n '/^Commands:/,/^$/s/^  \([a-z]*\( [a-z]\{1,\}\)\?\)  .*/\1/p' "$scratch/help")
-expected=("pool create" "pool mount" "pool umount" create rm ls info usage chown relabel get exists changes status sync "quota status"
-	"quota enable" "quota disable" "quota limit" "quota rescan" "quota gc" gc version)
-[[ "${commands[*]}" == "${expected[*]}" ]] || lib_fail "--help lists the commands" "${commands[@]}"
+for command in "pool create" "pool mount" "pool umount" create rm ls info get exists status sync gc version; do
+	grep -q "^  $command  " "$scratch/help" || lib_fail "--help does not list $command"
+done
 for command in "${commands[@]}"; do
 	# shellcheck disable=SC2086 # One word or two.
 	run $command --help
@@ -121,15 +121,19 @@ cp "$scratch/out" "$scratch/before"
 run version --json
 cmp -s "$scratch/out" "$scratch/before" || lib_fail "--json behind the command is not --json before it"
 
-# A home on something else than btrfs is a failure, with and without JSON.
+# A home on something else than btrfs is a failure, with and without JSON; one that does not exist, too, but for create.
+# failure COMMAND ERRNO TEXT: what the command says.
+failure() {
+	# shellcheck disable=SC2086 # Words.
+	run --home "$scratch/home" $1
+	expect 1 "" "varve: open: *$scratch/home*: $3*"
+	# shellcheck disable=SC2086
+	run --home "$scratch/home" --json $1
+	[[ "$(cat "$scratch/out")" == '{"ok":false,"error":"'"$2"'",'*'}' ]] || lib_fail "$1:" "$(cat "$scratch/out")"
+}
+failure ls ENOENT "No such file or directory"
 if [[ "$(stat -f -c %T "$scratch")" != btrfs ]]; then
-	mkdir "$scratch/home"
-	for command in ls "create a"; do
-		# shellcheck disable=SC2086 # Words.
-		run --home "$scratch/home" $command
-		expect 1 "" "varve: open: *$scratch/home*: Operation not supported*"
-		# shellcheck disable=SC2086
-		run --home "$scratch/home" --json $command
-		[[ "$(cat "$scratch/out")" == '{"ok":false,"error":"EOPNOTSUPP",'*'}' ]] || lib_fail "$command:" "$(cat "$scratch/out")"
-	done
+	failure "create a" EOPNOTSUPP "Operation not supported"
+	mkdir -p "$scratch/home"
+	failure ls EOPNOTSUPP "Operation not supported"
 fi
