@@ -20,8 +20,8 @@
 #include "cli.h"
 #include "ids.h"
 
-/** The most requests in flight: no more than a store takes by default. */
-#define FLIGHT_SLOTS 4096
+/** The most ids on their way: more than a store takes at once, so that one that is late keeps few others from starting. */
+#define FLIGHT_SLOTS 8192
 
 struct flight;
 
