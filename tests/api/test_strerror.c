@@ -55,10 +55,10 @@ START_TEST(test_not_printable) {
 	struct varve_failure failure = example();
 	char text[4096];
 	strcpy(failure.id, "a\nb\xff\x1b[31m");
-	strcpy(failure.path, "/pool/\x01\x7f");
+	strcpy(failure.path, "/pool/\x01\x7f/caf\xc3\xa9");
 	varve_strerror(&failure, text, sizeof(text));
 	ck_assert_ptr_nonnull(strstr(text, "a\\x0ab\\xff\\x1b[31m"));
-	ck_assert_ptr_nonnull(strstr(text, "/pool/\\x01\\x7f"));
+	ck_assert_ptr_nonnull(strstr(text, "/pool/\\x01\\x7f/caf\\xc3\\xa9"));
 	for (size_t i = 0; text[i]; i++)
 		ck_assert_msg(isprint((unsigned char)text[i]), "byte 0x%02x", (unsigned char)text[i]);
 }

@@ -41,6 +41,13 @@
 
 #define TEST_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+/** Is this a sanitized build? Then a child that is forked while other threads allocate can hang in the sanitizer's allocator. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TEST_SANITIZED true
+#else
+#define TEST_SANITIZED false
+#endif
+
 /** How long a test waits for what must come, in milliseconds. Not a performance limit: only a hang reaches it. */
 #define TEST_WAIT_MS 20000
 
