@@ -47,7 +47,7 @@ START_TEST(test_in_flight) {
 		for (int i = 0; i < REQUESTS; i++)
 			test_create(store, test_path("old-%d", i), NULL);
 		close_busy(store, home, dispatched);
-		ck_assert_int_eq(test_threads(), threads);
+		test_threads_are(threads);
 		ck_assert_int_eq(test_descriptors(), descriptors);
 		store = test_open(home);
 		test_create(store, "works-again", "base");
@@ -112,7 +112,7 @@ START_TEST(test_in_callback) {
 			ck_assert_int_eq(test_layer_exists(home, test_path("%d", i)), records[i].error == 0);
 		}
 		ck_assert_uint_eq(test_leftovers(home), 0);
-		ck_assert_int_eq(test_threads(), threads);
+		test_threads_are(threads);
 		ck_assert_int_eq(test_descriptors(), descriptors);
 	}
 }

@@ -255,6 +255,30 @@ START_TEST(test_requests_are_unique) {
 }
 END_TEST
 
+START_TEST(test_stale) {
+	/* With room for one, each request takes the place of the one before: its handle must not be taken for the new one. */
+	struct varve_config config = test_config(test_home());
+	config.requests_max = 1;
+	struct varve_store *store = test_open_config(&config);
+	varve_request before, request;
+	test_error(varve_noop(store, test_record, test_alloc(sizeof(struct test_record)), &before), 0);
+	ck_assert_int_eq(varve_wait(store, -1), 1);
+	for (int i = 0; i < 100; i++) {
+		struct test_record record = { 0 };
+		test_error(varve_noop(store, test_record, &record, &request), 0);
+		ck_assert_uint_ne(request, before);
+		test_error(varve_cancel(store, before), -ENOENT);
+		test_error(varve_wait_for(store, before, -1), 0);
+		ck_assert_uint_eq(record.calls, 0);
+		test_error(varve_wait_for(store, request, -1), 0);
+		ck_assert_uint_eq(record.calls, 1);
+		test_error(record.error, 0);
+		before = request;
+	}
+	test_close(store);
+}
+END_TEST
+
 TEST_MAIN("fd_dispatch", test_fd_tells, test_dispatch_max, test_dispatch_is_bounded, test_busy_in_callback,
 	  test_submit_in_callback, test_wait, test_wait_times_out, test_wait_for_one, test_twin_runs_no_other, test_null,
-	  test_requests_are_unique)
+	  test_requests_are_unique, test_stale)

@@ -23,7 +23,7 @@ static void assert_open_fails(const struct varve_config *config, int error) {
 	ck_assert_str_eq(failure.operation, "open");
 	test_error(varve_open(config, &store, NULL), error);
 	ck_assert_int_eq(test_descriptors(), descriptors);
-	ck_assert_int_eq(test_threads(), threads);
+	test_threads_are(threads);
 }
 
 START_TEST(test_makes_home) {
@@ -270,7 +270,7 @@ START_TEST(test_leaves_nothing) {
 		test_create(store, "b", "a");
 		test_close(store);
 		ck_assert_int_eq(test_descriptors(), descriptors);
-		ck_assert_int_eq(test_threads(), threads);
+		test_threads_are(threads);
 	}
 }
 END_TEST

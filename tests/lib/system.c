@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
@@ -95,6 +96,14 @@ uint64_t test_committed_generation(void) {
 
 int test_threads(void) {
 	return test_entries("/proc/self/task");
+}
+
+void test_threads_are(int threads) {
+	int64_t end_ms = test_now_ms() + TEST_WAIT_MS;
+	while (test_threads() != threads) {
+		ck_assert_msg(test_now_ms() < end_ms, "%d threads, not %d", test_threads(), threads);
+		sched_yield();
+	}
 }
 
 int test_descriptors(void) {

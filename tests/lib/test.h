@@ -161,6 +161,9 @@ uint64_t test_committed_generation(void);
 /** Number of threads of this process. */
 int test_threads(void);
 
+/** Fail the test unless this process has THREADS threads again; one that was joined takes a moment to vanish. */
+void test_threads_are(int threads);
+
 /** Number of open descriptors of this process. */
 int test_descriptors(void);
 
