@@ -38,6 +38,7 @@ enum bench_kind {
 	BENCH_CHOWN,	/* Give every entry another owner. */
 	BENCH_RELABEL,	/* Give every entry a security label. */
 	BENCH_CHANGES,	/* Tell what differs from op->parent. */
+	BENCH_QUOTA,	/* Limit the size of a layer. */
 	BENCH_KINDS,	/* How many there are; not one of them. */
 };
 

@@ -40,12 +40,16 @@ struct option {
 };
 
 static const char *const workload_names[] = {
-	[BENCH_NOOP] = "noop",	 [BENCH_CREATE] = "create", [BENCH_SNAPSHOT] = "snapshot", [BENCH_REMOVE] = "remove",
-	[BENCH_GET] = "get",	 [BENCH_USAGE] = "usage",   [BENCH_WALK] = "walk",	   [BENCH_CHOWN] = "chown",
-	[BENCH_RELABEL] = "relabel", [BENCH_CHANGES] = "changes", [WORKLOAD_CHURN] = "churn", [WORKLOAD_MIX] = "mix", NULL,
+	[BENCH_NOOP] = "noop",	     [BENCH_CREATE] = "create",	  [BENCH_SNAPSHOT] = "snapshot",
+	[BENCH_REMOVE] = "remove",   [BENCH_GET] = "get",	  [BENCH_USAGE] = "usage",
+	[BENCH_WALK] = "walk",	     [BENCH_CHOWN] = "chown",	  [BENCH_RELABEL] = "relabel",
+	[BENCH_CHANGES] = "changes", [BENCH_QUOTA] = "quota",	  [WORKLOAD_CHURN] = "churn",
+	[WORKLOAD_MIX] = "mix",	     NULL,
 };
 static const char *const churn_names[] = {"set", "forkjoin", "pipeline", NULL};
 static const char *const fixture_names[] = {"flat", "image", NULL};
+static const char *const method_names[] = {"auto", "walk", "search", NULL};
+static const char *const quota_names[] = {"off", "full", "simple", NULL};
 static const char *const durability_names[] = {"relaxed", "durable", NULL};
 
 #define AT(field) offsetof(struct options, field)
@@ -82,6 +86,7 @@ static const struct option table[] = {
 	{"churn", OPTION_CHOICE, AT(churn), 0, 0, churn_names, "how churn's layers depend on each other"},
 	{"width", OPTION_NUMBER, AT(width), 1, 4096, NULL, "layers of one fork, or of one pipeline"},
 	{"durability", OPTION_CHOICE, AT(durability), 0, 0, durability_names, "what the end of an operation means"},
+	{"quota", OPTION_CHOICE, AT(quota), 0, 0, quota_names, "quota of the file system meanwhile; needs --pool"},
 	{"stonewall", OPTION_BOOL, AT(stonewall), 0, 1, NULL, "begin after all jobs above have ended"},
 	{"group_reporting", OPTION_BOOL, AT(group_reporting), 0, 1, NULL, "one report for all threads of the job"},
 	{"write_lat_log", OPTION_STRING, AT(lat_log), 0, 0, NULL, "write latencies to PREFIX_{slat,clat,lat}.N.log"},
@@ -92,6 +97,7 @@ static const struct option table[] = {
 	{"pair", OPTION_STRING, AT(pair), 0, 0, NULL, "engines to run in turn, joined by ','; see --repeat"},
 	{"claim", OPTION_STRING, AT(claim), 0, 0, NULL, "what the pair must reach, such as iops>=6"},
 	{"guard_calls", OPTION_BOOL, AT(guard_calls), 0, 1, NULL, "trap file-system calls of the job's threads, count them"},
+	{"method", OPTION_CHOICE, AT(method), 0, 0, method_names, "varve: how usage and changes look at a layer"},
 	{"ring_entries", OPTION_NUMBER, AT(ring_entries), 0, 4096, NULL, "varve: depth of the io_uring"},
 	{"fs_threads_max", OPTION_NUMBER, AT(fs_threads_max), 0, 64, NULL, "varve: threads for short calls"},
 	{"commit_threads_max", OPTION_NUMBER, AT(commit_threads_max), 0, 512, NULL, "varve: snapshots in flight"},
@@ -479,6 +485,8 @@ uint64_t options_number(const struct options *options, const char *key)
 	case OPTION_SECONDS:
 	case OPTION_MICROSECONDS:
 		return *(const uint64_t *)((const char *)options + option->offset);
+	case OPTION_CHOICE:
+		return *(const uint32_t *)((const char *)options + option->offset);
 	default:
 		return 0;
 	}

@@ -89,11 +89,13 @@ struct options {
 	uint32_t churn;			/* An enum churn_shape. */
 	uint64_t width;			/* Layers of one fork or pipeline. */
 	uint32_t durability;		/* 0 relaxed, 1 durable. */
+	uint32_t quota;			/* An enum place_quota. */
 	bool stonewall;			/* Begin after all jobs above have ended. */
 	bool group_reporting;		/* One report for all threads. */
 	uint64_t log_avg_ms;		/* Average the logs over so many milliseconds; 0: every operation. */
 	struct percentiles percentiles;	/* Which are reported. */
 	bool guard_calls;		/* Trap file-system calls of the job's threads. */
+	uint32_t method;		/* For the engine: 0 auto, 1 walk, 2 search. */
 	uint64_t ring_entries;		/* For the engine: varve_config.ring_entries. */
 	uint64_t fs_threads_max;	/* For the engine: varve_config.fs_threads_max. */
 	uint64_t commit_threads_max;	/* For the engine: varve_config.commit_threads_max. */
@@ -118,7 +120,7 @@ bool options_switch(const char *key);
 /* Refuse what does not fit together. Returns 0 or -EINVAL with an explanation in ERROR. */
 int options_check(const struct options *options, char *error);
 
-/* Tell the number behind KEY, 0 when it is not a number of the table. */
+/* Tell the number behind KEY (of a choice: which one), 0 when it is not a number of the table. */
 uint64_t options_number(const struct options *options, const char *key);
 
 /* Write the keys with their help to FILE; KEY: only that one, with its range. Returns -ENOENT when there is none. */

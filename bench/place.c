@@ -203,6 +203,24 @@ int place_layers_remove(const struct place *place)
 	return r < 0 ? r : last;
 }
 
+int place_set_quota(const struct place *place, enum place_quota quota)
+{
+	static const uint64_t commands[] = {
+		[PLACE_QUOTA_OFF] = BTRFS_QUOTA_CTL_DISABLE,
+		[PLACE_QUOTA_FULL] = BTRFS_QUOTA_CTL_ENABLE,
+		/* Linux 6.7; not in the headers of the oldest kernel that is supported. */
+		[PLACE_QUOTA_SIMPLE] = 4,
+	};
+	struct btrfs_ioctl_quota_ctl_args args = {.cmd = commands[quota]};
+
+	if (ioctl(place->root.fd, BTRFS_IOC_QUOTA_CTL, &args) < 0)
+		return -errno;
+	/* Full quotas begin with a rescan, which is not what is to be measured. */
+	if (quota == PLACE_QUOTA_FULL && ioctl(place->root.fd, BTRFS_IOC_QUOTA_RESCAN_WAIT, NULL) < 0)
+		return -errno;
+	return 0;
+}
+
 int place_sync(const struct place *place)
 {
 	return ioctl(place->root.fd, BTRFS_IOC_SYNC, NULL) < 0 ? -errno : 0;

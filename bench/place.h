@@ -18,6 +18,9 @@
 #define PLACE_ERROR_SIZE 512
 #define PLACE_STAGING_MAX 32
 
+/* Quota of a file system, as the key quota= counts it. */
+enum place_quota { PLACE_QUOTA_OFF, PLACE_QUOTA_FULL, PLACE_QUOTA_SIMPLE };
+
 /* Where a run works. */
 struct place {
 	struct safety_root root;	/* The run's own directory. */
@@ -47,6 +50,9 @@ int place_layers_make(const struct place *place, const char *prefix, uint64_t co
 
 /* Remove all layers. */
 int place_layers_remove(const struct place *place);
+
+/* Turn quota on or off, for the whole file system; for images of the bench only. Returns 0 or -errno. */
+int place_set_quota(const struct place *place, enum place_quota quota);
 
 /* Commit the file system and wake its cleaner. */
 int place_sync(const struct place *place);

@@ -14,6 +14,7 @@ enum direction result_direction(enum bench_kind kind)
 	case BENCH_SNAPSHOT:
 	case BENCH_CHOWN:
 	case BENCH_RELABEL:
+	case BENCH_QUOTA:
 		return DIRECTION_WRITE;
 	case BENCH_REMOVE:
 		return DIRECTION_TRIM;

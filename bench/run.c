@@ -102,6 +102,8 @@ static int running_find(struct run *run, struct running *running, struct job *jo
 	if (missing)
 		return fail(run, -EOPNOTSUPP, "job %.100s: engine %s does no %s", job->name, running->engine->name,
 			    engine_kind_name((enum bench_kind)__builtin_ctz(missing)));
+	if (options->quota && (!run->config->fixtures || options->directory))
+		return fail(run, -EINVAL, "job %.100s: quota belongs to a whole file system: it needs --pool", job->name);
 	if (running->engine->homeless && (kinds == BENCH_BIT(BENCH_NOOP) || !directory))
 		return 0;
 	if (!directory)
@@ -153,7 +155,10 @@ static int running_prepare(struct run *run, struct running *running)
 			r = worker_edit(&running->workers[i], i + 1);
 	}
 	close(fd);
-	return r < 0 ? fail(run, r, "job %.100s: layers: %s", options->name, strerror(-r)) : 0;
+	if (r < 0)
+		return fail(run, r, "job %.100s: layers: %s", options->name, strerror(-r));
+	r = options->quota ? place_set_quota(place, options->quota) : 0;
+	return r < 0 ? fail(run, r, "job %.100s: quota: %s", options->name, strerror(-r)) : 0;
 }
 
 /* Set up the threads of RUNNING, which is the INDEX-th job of its group. */
@@ -427,8 +432,11 @@ static int group_close(struct run *run, struct running_group *group)
 		free(group->jobs[i].workers);
 	}
 	for (size_t i = 0; i < group->count; i++) {
-		int r = group->jobs[i].place ? place_layers_remove(group->jobs[i].place) : 0;
+		const struct place *place = group->jobs[i].place;
+		int r = place ? place_layers_remove(place) : 0;
 
+		if (r == 0 && place && group->jobs[i].job->options.quota)
+			r = place_set_quota(place, PLACE_QUOTA_OFF);
 		if (r < 0 && !first)
 			first = fail(run, r, "removing layers: %s", strerror(-r));
 	}

@@ -17,7 +17,7 @@
 #include <string.h>
 
 #define READS (BENCH_BIT(BENCH_GET) | BENCH_BIT(BENCH_USAGE) | BENCH_BIT(BENCH_WALK) | BENCH_BIT(BENCH_CHOWN) | \
-	       BENCH_BIT(BENCH_RELABEL) | BENCH_BIT(BENCH_CHANGES))
+	       BENCH_BIT(BENCH_RELABEL) | BENCH_BIT(BENCH_CHANGES) | BENCH_BIT(BENCH_QUOTA))
 
 uint64_t random_next(uint64_t *state)
 {
@@ -75,7 +75,7 @@ static uint64_t work_default(const struct options *options)
 {
 	if (options->rw == BENCH_NOOP)
 		return WORKLOAD_NOOPS_DEFAULT;
-	return options->rw < BENCH_KINDS && (BENCH_BIT(options->rw) & READS & ~BENCH_BIT(BENCH_GET)) ?
+	return options->rw < BENCH_KINDS && (BENCH_BIT(options->rw) & READS & ~(BENCH_BIT(BENCH_GET) | BENCH_BIT(BENCH_QUOTA))) ?
 		WORKLOAD_WALKS_DEFAULT : WORKLOAD_LAYERS_DEFAULT;
 }
 

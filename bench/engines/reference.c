@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/btrfs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -19,6 +21,7 @@
 
 #define SUBVOLUME_INODE 256
 #define QUOTA_SIZE 32
+#define LIMIT_BYTES (64ull << 30)
 /* What chown and relabel set; any value does, as every entry differs from it at first. */
 #define OWNER 1000
 #define LABEL "system_u:object_r:container_file_t:s0"
@@ -88,9 +91,14 @@ static int visit_usage(struct reference *reference, const char *path, const stru
 	return 0;
 }
 
-/* Give an entry another owner. */
+/* Give an entry another owner, after a look for what a change of owner would take away. */
 static int visit_chown(struct reference *reference, const char *path, const struct stat *st)
 {
+	char capability[64];
+
+	/* Most have none. */
+	if (lgetxattr(path, "security.capability", capability, sizeof(capability)) > 0)
+		return -EOPNOTSUPP;
 	return lchown(path, st->st_uid == OWNER ? 0 : OWNER, st->st_gid == OWNER ? 0 : OWNER) < 0 ? -errno : 0;
 }
 
@@ -309,6 +317,36 @@ static int reference_get(struct reference *reference, const char *id)
 	return r < 0 ? r : S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
+/* Limit: one ioctl on the layer, and the file that records the size. */
+static int reference_quota(struct reference *reference, const char *id)
+{
+	struct btrfs_ioctl_qgroup_limit_args args = {.lim.flags = BTRFS_QGROUP_LIMIT_MAX_RFER,
+						     .lim.max_rfer = LIMIT_BYTES};
+	char path[PATH_MAX], text[QUOTA_SIZE];
+	int r = home_path(reference, "subvolumes", id, path), fd, length;
+
+	fd = r < 0 ? r : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return r < 0 ? r : -errno;
+	r = ioctl(fd, BTRFS_IOC_QGROUP_LIMIT, &args) < 0 ? -errno : 0;
+	close(fd);
+	snprintf(path, sizeof(path), "%s/quotas", reference->env->home);
+	if (r == 0 && mkdir(path, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	if (r == 0)
+		r = home_path(reference, "quotas", id, path);
+	if (r < 0)
+		return r;
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	length = snprintf(text, sizeof(text), "%llu", LIMIT_BYTES);
+	if (write(fd, text, (size_t)length) != length)
+		r = -EIO;
+	close(fd);
+	return r;
+}
+
 /* Do KIND to layer ID. */
 static int reference_one(struct reference *reference, enum bench_kind kind, const char *id, const char *parent)
 {
@@ -330,6 +368,8 @@ static int reference_one(struct reference *reference, enum bench_kind kind, cons
 		return reference_remove(reference, id);
 	case BENCH_GET:
 		return reference_get(reference, id);
+	case BENCH_QUOTA:
+		return reference_quota(reference, id);
 	case BENCH_CHANGES:
 		r = home_path(reference, "subvolumes", id, path);
 		if (r == 0)

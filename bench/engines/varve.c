@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "engines.h"
@@ -16,10 +17,21 @@
    but the one that asks for 10,000. */
 #define DISPATCH_MAX 256
 
+/* Ids that chown shifts by. */
+#define SHIFT 100000
+/* What relabel sets. */
+#define LABEL "system_u:object_r:container_file_t:s0"
+/* What quota sets: more than any layer of the bench holds. */
+#define LIMIT_BYTES (64ull << 30)
+/* method=walk */
+#define METHOD_WALK 1
+
 /* A context. */
 struct adapter {
 	const struct bench_env *env;		/* What the harness said. */
 	struct varve_store *store;		/* The store. */
+	uint64_t method;			/* 0 auto, METHOD_WALK, or search. */
+	bool selinux;				/* The kernel has a policy. */
 	unsigned completed;			/* Ended since wait() began. */
 	uint64_t dispatches;			/* Calls of varve_dispatch() that ran callbacks. */
 	uint64_t changes;			/* Changed paths that were told. */
@@ -39,6 +51,8 @@ static int adapter_open(const struct bench_env *env, uint32_t flags, void **ret_
 	if (!adapter)
 		return -ENOMEM;
 	adapter->env = env;
+	adapter->method = env->option(env, "method");
+	adapter->selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
 	config.home = env->home;
 	config.flags = flags | VARVE_OPEN_NO_SWEEP | (env->flags & BENCH_DURABLE ? 0 : VARVE_OPEN_RELAXED);
 	config.requests_max = env->depth;
@@ -81,9 +95,15 @@ static void adapter_ended(struct varve_store *store, const struct varve_result *
 /* Submit OP. */
 static int adapter_submit(struct adapter *adapter, struct bench_op *op)
 {
+	static const uint32_t usage_flags[] = {0, VARVE_USAGE_WALK, VARVE_USAGE_SEARCH};
+	/* Two ranges trade places, so that every call has the same to do, however often a layer comes up. */
+	static const struct varve_id_map trade[] = {{0, SHIFT, SHIFT}, {SHIFT, 0, SHIFT}};
+	struct varve_chown_options swap = VARVE_CHOWN_OPTIONS_INIT;
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_store *store = adapter->store;
 
+	swap.uid_to = swap.gid_to = trade;
+	swap.uid_to_count = swap.gid_to_count = 2;
 	switch (op->kind) {
 	case BENCH_NOOP:
 		return varve_noop(store, adapter_ended, op, NULL);
@@ -98,7 +118,19 @@ static int adapter_submit(struct adapter *adapter, struct bench_op *op)
 			return varve_layer_remove(store, op->ids[0], 0, adapter_ended, op, NULL);
 		return varve_layer_remove_batch(store, op->ids, op->count, 0, adapter_ended, op, NULL);
 	case BENCH_CHANGES:
-		return varve_layer_changes(store, op->ids[0], op->parent, 0, adapter_ended, op, NULL);
+		return varve_layer_changes(store, op->ids[0], op->parent,
+					   adapter->method == METHOD_WALK ? VARVE_CHANGES_WALK : 0, adapter_ended, op, NULL);
+	case BENCH_USAGE:
+		return varve_layer_usage(store, op->ids[0], usage_flags[adapter->method], adapter_ended, op, NULL);
+	case BENCH_CHOWN:
+		return varve_layer_chown(store, op->ids[0], &swap, adapter_ended, op, NULL);
+	case BENCH_RELABEL:
+		/* Without SELinux it does nothing, and fast; that would be told as a result. */
+		if (!adapter->selinux)
+			return -EOPNOTSUPP;
+		return varve_layer_relabel(store, op->ids[0], LABEL, 0, adapter_ended, op, NULL);
+	case BENCH_QUOTA:
+		return varve_quota_limit(store, op->ids[0], LIMIT_BYTES, adapter_ended, op, NULL);
 	case BENCH_GET:
 		return varve_layer_get(store, op->ids[0], NULL, adapter_ended, op, NULL);
 	default:
@@ -203,8 +235,8 @@ static void adapter_close(void *context)
 	free(adapter);
 }
 
-#define KINDS (BENCH_BIT(BENCH_NOOP) | BENCH_BIT(BENCH_CREATE) | BENCH_BIT(BENCH_SNAPSHOT) | BENCH_BIT(BENCH_REMOVE) | \
-	       BENCH_BIT(BENCH_GET) | BENCH_BIT(BENCH_CHANGES))
+/* All but the plain walk, which the library has no use for. */
+#define KINDS ((BENCH_BIT(BENCH_KINDS) - 1) & ~BENCH_BIT(BENCH_WALK))
 
 const struct bench_engine engine_varve = {
 	.version = BENCH_ENGINE_VERSION,

@@ -31,7 +31,11 @@ done
 
 # Trees: the walks see every entry. 20 files in one directory, and the root.
 for kind in usage walk chown relabel; do
-	for name in reference coreutils; do
+	for name in reference coreutils "$engine"; do
+		# Without SELinux the library has nothing to label; and it does not walk for nothing.
+		if [[ "$name" == "$engine" && ("$kind" == walk || ("$kind" == relabel && ! -e /sys/fs/selinux/enforce)) ]]; then
+			continue
+		fi
 		if [[ "$kind" == relabel && "$name" == coreutils ]] && ! command -v chcon >/dev/null; then
 			continue
 		fi
@@ -41,6 +45,13 @@ for kind in usage walk chown relabel; do
 			expect out 'entries_walked=66'
 		fi
 	done
+done
+
+# Ten edits are told, by both: the library tells the directory above them, too.
+for name in reference "$engine"; do
+	run_well --name=changes --rw=changes "--ioengine=$name" "${common[@]}" --filesize=4k --live=1 --edits=10 --number_ios=1
+	told="$(sed -n 's/.*changes_told=\([0-9]*\).*/\1/p' "$scratch/out")"
+	((told >= 5 && told <= 11)) || fail "$name told $told changes of ten edits"
 done
 
 # What an engine cannot do is refused before anything is made.

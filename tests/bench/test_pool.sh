@@ -73,6 +73,27 @@ content "$scratch"/look/fixtures/parent-image-400-*-7-3-v*/ >"$scratch/aged"
 (($(find "$scratch/look/fixtures" -maxdepth 1 -name '.*' | wc -l) <= 1)) || fail "aging left something"
 unlook
 
+# Quota runs for the time of its job, in either mode, and never outside a pool.
+for mode in full simple; do
+	run --name=q --rw=quota "--quota=$mode" --pair=varve,reference --repeat=1 --live=4 --number_ios=10 "--pool=$pool,512m"
+	if ((status != 0)) && [[ "$mode" == simple ]] && grep -q 'quota: Invalid argument' "$scratch/err"; then
+		# Linux before 6.7 has no simple quotas.
+		continue
+	fi
+	((status == 0)) || fail "quota=$mode: status $status"
+	expect out '^  quota: IOPS=.* 10 layers'
+done
+look
+if btrfs qgroup show "$scratch/look" >/dev/null 2>&1; then
+	fail "quota was left on"
+fi
+mkdir "$scratch/look/dir"
+run --name=q --rw=quota --quota=full "--directory=$scratch/look/dir"
+((status == 1)) || fail "quota outside a pool: status $status"
+expect err 'needs --pool'
+rmdir "$scratch/look/dir"
+unlook
+
 # Bad pools.
 run "${job[@]}" "--pool=$pool"
 ((status == 1)) || fail "no size: status $status"
