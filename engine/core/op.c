@@ -72,6 +72,8 @@ static void op_end(struct op *op)
 	op->request->store->counters.running[op->class->operation] -= op->started;
 	op->state = op->class->steps_count;
 	op_trace(op, "end %d", op->error);
+	if (op->class->close)
+		op->class->close(op);
 	for (size_t i = 0; i < OP_HOLDS_MAX; i++)
 		hold_release(&op->request->store->holds, &op->holds[i]);
 	request_op_ended(op->request, op);

@@ -53,7 +53,9 @@ struct op_class {
 	unsigned cancel_last;
 	/* Fill in what the operation found; NULL: nothing. Dispatching thread. */
 	void (*result)(struct request *request, struct varve_result *result);
-	/* Free what the operation holds; NULL: nothing. Dispatching thread. */
+	/* Close the descriptors that the operation has left open; NULL: none. Reactor, when it ends. */
+	void (*close)(struct op *op);
+	/* Free its memory; NULL: none. Dispatching thread, where no file-system call is made. */
 	void (*release)(struct op *op);
 };
 

@@ -248,12 +248,18 @@ static void changes_result(struct request *request, struct varve_result *result)
 	result->changes_count = found->count;
 }
 
+static void changes_close(struct op *op)
+{
+	struct changes_op *changes = changes_of(op);
+
+	fd_close(TAKE_FD(changes->fds[0]));
+	fd_close(TAKE_FD(changes->fds[1]));
+}
+
 static void changes_release(struct op *op)
 {
 	struct changes_op *changes = changes_of(op);
 
-	fd_close(changes->fds[0]);
-	fd_close(changes->fds[1]);
 	delta_free(&changes->delta);
 	if (changes->comparing)
 		compare_end(&changes->compare);
@@ -268,6 +274,7 @@ static const struct op_class changes_class = {
 	.unwind = CHANGES_STATES,
 	.cancel_last = CHANGES_SORT,
 	.result = changes_result,
+	.close = changes_close,
 	.release = changes_release,
 };
 

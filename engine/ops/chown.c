@@ -32,7 +32,6 @@ static int chown_prepare(struct layer_walk *layer, struct walk **ret_walk)
 static void chown_release(struct op *op)
 {
 	shift_free(&chown_of(layer_walk_of(op))->shift);
-	layer_walk_release(op);
 }
 
 static const struct op_class chown_class = {
@@ -42,6 +41,7 @@ static const struct op_class chown_class = {
 	.steps_count = LAYER_WALK_STATES,
 	.unwind = LAYER_WALK_LEAVE,
 	.cancel_last = LAYER_WALK_WALK,
+	.close = layer_walk_close,
 	.release = chown_release,
 };
 

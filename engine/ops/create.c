@@ -440,7 +440,7 @@ static const struct op_step create_steps[CREATE_STATES] = {
 	[CREATE_UNDO] = { "UNDO", create_undo, create_undone },
 };
 
-static void create_release(struct op *op)
+static void create_close(struct op *op)
 {
 	fd_close(create_of(op)->source_fd);
 }
@@ -452,7 +452,7 @@ static const struct op_class create_class = {
 	.steps_count = CREATE_STATES,
 	.unwind = CREATE_UNDO,
 	.cancel_last = CREATE_PUBLISH,
-	.release = create_release,
+	.close = create_close,
 };
 
 int create_submit(struct varve_store *store, const char *const *ids, size_t count,

@@ -113,7 +113,7 @@ static void info_result(struct request *request, struct varve_result *result)
 		result->info = &info_of(request->ops)->answer;
 }
 
-static void info_release(struct op *op)
+static void info_close(struct op *op)
 {
 	fd_close(info_of(op)->fd);
 }
@@ -126,7 +126,7 @@ static const struct op_class info_class = {
 	.unwind = INFO_STATES,
 	.cancel_last = INFO_ASK,
 	.result = info_result,
-	.release = info_release,
+	.close = info_close,
 };
 
 int info_submit(struct varve_store *store, const char *id, const struct submit *submit)

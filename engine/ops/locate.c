@@ -167,10 +167,14 @@ static void locate_result(struct request *request, struct varve_result *result)
 		result->exists = locate->exists;
 }
 
+static void locate_close(struct op *op)
+{
+	fd_close(TAKE_FD(locate_of(op)->record_fd));
+}
+
 static void locate_release(struct op *op)
 {
 	free(locate_of(op)->path);
-	fd_close(locate_of(op)->record_fd);
 }
 
 #define LOCATE_CLASS(kind)                         \
@@ -182,6 +186,7 @@ static void locate_release(struct op *op)
 		.unwind = LOCATE_STATES,           \
 		.cancel_last = LOCATE_LIMIT,       \
 		.result = locate_result,           \
+		.close = locate_close,             \
 		.release = locate_release,         \
 	}
 

@@ -47,7 +47,6 @@ static int relabel_prepare(struct layer_walk *layer, struct walk **ret_walk)
 static void relabel_release(struct op *op)
 {
 	walk_free(&relabel_of(layer_walk_of(op))->label.walk);
-	layer_walk_release(op);
 }
 
 static const struct op_class relabel_class = {
@@ -57,6 +56,7 @@ static const struct op_class relabel_class = {
 	.steps_count = LAYER_WALK_STATES,
 	.unwind = LAYER_WALK_LEAVE,
 	.cancel_last = LAYER_WALK_WALK,
+	.close = layer_walk_close,
 	.release = relabel_release,
 };
 

@@ -285,13 +285,17 @@ static void usage_result(struct request *request, struct varve_result *result)
 		result->usage = &usage_of(request->ops)->answer;
 }
 
+static void usage_close(struct op *op)
+{
+	fd_close(TAKE_FD(usage_of(op)->fd));
+}
+
 static void usage_release(struct op *op)
 {
 	struct usage *usage = usage_of(op);
 
 	inodes_free(&usage->seen);
 	tally_free(&usage->tally);
-	fd_close(usage->fd);
 }
 
 static const struct op_class usage_class = {
@@ -302,6 +306,7 @@ static const struct op_class usage_class = {
 	.unwind = USAGE_LEAVE,
 	.cancel_last = USAGE_COUNT,
 	.result = usage_result,
+	.close = usage_close,
 	.release = usage_release,
 };
 

@@ -136,7 +136,7 @@ void layer_walk_setup(struct op *op, const char *id, int (*prepare)(struct layer
 	op->holds[0] = (struct hold){ .id = id, .exclusive = true };
 }
 
-void layer_walk_release(struct op *op)
+void layer_walk_close(struct op *op)
 {
 	fd_close(layer_walk_of(op)->fd);
 }

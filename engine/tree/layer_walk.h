@@ -49,8 +49,8 @@ extern const struct op_step layer_walk_steps[LAYER_WALK_STATES];
 /* Set up OP, of a request just made, for layer ID, which is held exclusively. */
 void layer_walk_setup(struct op *op, const char *id, int (*prepare)(struct layer_walk *layer, struct walk **ret_walk));
 
-/* Free what OP holds; part of class->release. */
-void layer_walk_release(struct op *op);
+/* Close what OP has open: class->close. */
+void layer_walk_close(struct op *op);
 
 /* What a failure of WALK is about, for the error record of OP. */
 void layer_walk_blame(struct op *op, const struct walk *walk, int result);
