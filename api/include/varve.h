@@ -471,7 +471,9 @@ int varve_layer_create_batch(struct varve_store *store, const char *const *ids, 
  * the file system's default subvolume, is being sent, holds an active swap file, or the caller lacks privilege), -EROFS,
  * -ECANCELED, -EIO. Unless it was moved out of sight first to destroy nested subvolumes, a layer that could not be
  * removed is untouched; otherwise the leftover is removed by varve_sweep().
- * Privilege: CAP_SYS_ADMIN, or the mount option user_subvol_rm_allowed and ownership.
+ * Privilege: CAP_SYS_ADMIN, or the mount option user_subvol_rm_allowed and ownership. An owner with neither, or of what is
+ * read-only, is served, too, but entry by entry: the layer is moved out of sight, made writable, emptied and removed, which
+ * takes time with the number of files (see varve_progress()) and can be cancelled; what is left then is for varve_sweep().
  * A crash leaves the layer whole, or gone from sight.
  */
 int varve_layer_remove(struct varve_store *store, const char *id, uint32_t flags, varve_callback *callback,

@@ -50,6 +50,11 @@ int subvol_set_read_only(int fd, bool read_only)
 	return subvol_result(btrfs_util_set_subvolume_read_only_fd(fd, read_only));
 }
 
+int subvol_get_read_only(int fd, bool *ret_read_only)
+{
+	return subvol_result(btrfs_util_get_subvolume_read_only_fd(fd, ret_read_only));
+}
+
 int subvol_number(int fd, uint64_t *ret_id)
 {
 	return subvol_result(btrfs_util_subvolume_id_fd(fd, ret_id));

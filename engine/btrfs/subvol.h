@@ -29,6 +29,9 @@ int subvol_info(int fd, struct btrfs_ioctl_get_subvol_info_args *ret_info);
 /* Clear or set the read-only flag of FD's subvolume. Commits, and stops every other change of subvolumes meanwhile. */
 int subvol_set_read_only(int fd, bool read_only);
 
+/* Tell whether FD's subvolume is read-only; -EINVAL when FD is not the root of one. Unprivileged. */
+int subvol_get_read_only(int fd, bool *ret_read_only);
+
 /* The number of the subvolume that FD is in. Unprivileged. */
 int subvol_number(int fd, uint64_t *ret_id);
 

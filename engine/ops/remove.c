@@ -8,6 +8,9 @@
  *	MOVE      renames it into the trash                  the layer                the layer, or a leftover in the trash
  *	NESTED    destroys what is nested, deepest first,    UNDO puts it back while  a leftover in the trash
  *	          then the layer                             nothing was destroyed
+ *	TURN      without privilege: waits until a walk    UNDO puts it back        a leftover in the trash
+ *	          more may be under way
+ *	EMPTY     unlinks what is in it, and removes it      a leftover in the trash  the same
  *	DURABLE   waits for a commit                         nothing                  the layer, or a leftover, or nothing
  *	UNDO      see above                                  a leftover in the trash  the same
  *
@@ -19,8 +22,10 @@
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
+#include "engine/tree/empty.h"
 #include "engine/tree/groups.h"
 #include "engine/tree/layer.h"
+#include "engine/tree/layer_walk.h"
 #include "engine/tree/record.h"
 
 #include <fcntl.h>
@@ -28,7 +33,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum remove_state { REMOVE_DESTROY, REMOVE_COLLECT, REMOVE_MOVE, REMOVE_NESTED, REMOVE_DURABLE, REMOVE_UNDO, REMOVE_STATES };
+enum remove_state { REMOVE_DESTROY, REMOVE_COLLECT, REMOVE_MOVE, REMOVE_NESTED,
+		    REMOVE_TURN, REMOVE_EMPTY, REMOVE_DURABLE, REMOVE_UNDO, REMOVE_STATES };
 
 /* What nested work answers when there is more to do. */
 #define REMOVE_MORE 1
@@ -46,6 +52,11 @@ struct remove {
 	uint64_t limit;
 	/* It is in the trash. */
 	bool moved;
+	/* We may not destroy it, so it is emptied; let in by workers_admit(); unlinking has begun; it is gone. */
+	bool denied, admitted, emptying, gone;
+	/* What empties it, on the heap, and its root directory. */
+	struct empty *empty;
+	int empty_fd;
 };
 
 static struct remove *remove_of(struct op *op)
@@ -86,9 +97,18 @@ static int remove_destroy(struct op *op)
 	return clock_destroy(op);
 }
 
+/* Is RESULT that of an owner who may not destroy, so that the layer has to be emptied? */
+static bool remove_denied(struct remove *remove, int result)
+{
+	remove->denied = !remove_layout(remove)->privileged && (result == -EPERM || result == -EACCES || result == -EROFS);
+	return remove->denied;
+}
+
 static int remove_destroyed(struct op *op, int result)
 {
 	if (result == -ENOTEMPTY)
+		return REMOVE_COLLECT;
+	if (remove_denied(remove_of(op), result))
 		return REMOVE_COLLECT;
 	if (result == -EINVAL)
 		op->detail = "not a subvolume";
@@ -175,7 +195,7 @@ static int remove_moved(struct op *op, int result)
 	remove->moved = true;
 	op->place = ".varve/trash";
 	op->subject = remove->trash;
-	return REMOVE_NESTED;
+	return remove->denied ? REMOVE_TURN : REMOVE_NESTED;
 }
 
 /* ---- NESTED ------------------------------------------------------------------------------------------------------ */
@@ -268,9 +288,117 @@ static int remove_nested_done(struct op *op, int result)
 		cleaner_destroyed(op->request->store);
 	if (result == REMOVE_MORE)
 		return remove_nested(op);
+	/* One that is nested may be read-only. */
+	if (result < 0 && remove_denied(remove, result))
+		return REMOVE_TURN;
 	if (result < 0)
 		op->detail = "it is out of sight; what is left of it is for the sweep";
 	return result < 0 ? result : remove_gone(op);
+}
+
+/* ---- TURN, EMPTY ------------------------------------------------------------------------------------------------- */
+
+static int remove_admitted(struct op *op, int result)
+{
+	remove_of(op)->admitted = true;
+	return REMOVE_EMPTY;
+}
+
+static int remove_turn(struct op *op)
+{
+	int r = workers_admit(op);
+
+	return r ? r : remove_admitted(op, 0);
+}
+
+/* Let the next walk begin. */
+static void remove_leave(struct remove *remove)
+{
+	if (remove->admitted)
+		workers_leave(remove->op.request->store);
+	remove->admitted = false;
+}
+
+/* Make it writable, try once more to destroy it, else prepare to empty it: REMOVE_MORE. Lane thread. */
+static int remove_empty_run(struct call *call)
+{
+	struct op *op = container_of(call, struct op, call);
+	struct remove *remove = remove_of(op);
+	struct layout *layout = remove_layout(remove);
+	bool read_only;
+	int r;
+
+	call->name = "openat";
+	remove->empty_fd = RET_NERRNO(openat(layout->trash_fd, remove->trash, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	if (remove->empty_fd < 0)
+		return remove->empty_fd;
+	call->name = "BTRFS_IOC_SUBVOL_SETFLAGS";
+	r = subvol_get_read_only(remove->empty_fd, &read_only);
+	if (!r && read_only)
+		r = subvol_set_read_only(remove->empty_fd, false);
+	if (r)
+		return r;
+	/* Where the mount option allows it, that was all that kept us from it. */
+	call->name = "BTRFS_IOC_SNAP_DESTROY";
+	r = subvol_destroy(layout->trash_fd, remove->trash);
+	if (r != -EPERM && r != -EACCES && r != -ENOTEMPTY)
+		return r;
+	remove->empty = fault_calloc(&op->request->store->io.fault, 1, sizeof(*remove->empty));
+	if (!remove->empty)
+		return -ENOMEM;
+	r = empty_init(remove->empty, op->request->store, remove->empty_fd, layout->trash_fd, remove->trash,
+		       &op->request->cancelled);
+	return r ? r : REMOVE_MORE;
+}
+
+/* The walk is over. */
+static void remove_emptied(struct walk *walk, int result)
+{
+	layer_walk_blame(walk->owner, walk, result);
+	op_done(walk->owner, result);
+}
+
+static int remove_empty(struct op *op)
+{
+	call_function(&op->call, LANE_COMMIT, "openat", remove_empty_run);
+	return op_call(op);
+}
+
+/* Forget the record of the layer, which is gone. Lane thread. */
+static int remove_forget_run(struct call *call)
+{
+	struct op *op = container_of(call, struct op, call);
+
+	record_drop(op->request->store, op->id);
+	return 0;
+}
+
+static int remove_empty_done(struct op *op, int result)
+{
+	struct remove *remove = remove_of(op);
+
+	if (result == REMOVE_MORE) {
+		struct walk *walk = &remove->empty->walk;
+
+		remove->emptying = true;
+		walk->owner = op;
+		walk->done = remove_emptied;
+		walk->job.progress = &op->request->progress;
+		job_start(&walk->job);
+		return OP_WAIT;
+	}
+	remove_leave(remove);
+	if (result < 0) {
+		op->detail = remove->emptying ? "it is out of sight; what is left of it is for the sweep" : NULL;
+		return result;
+	}
+	if (!remove->gone) {
+		remove->gone = true;
+		cleaner_destroyed(op->request->store);
+		call_function(&op->call, LANE_FS, "unlinkat", remove_forget_run);
+		return op_call(op);
+	}
+	return remove_gone(op);
 }
 
 /* ---- DURABLE, UNDO ----------------------------------------------------------------------------------------------- */
@@ -301,7 +429,8 @@ static int remove_undo(struct op *op)
 {
 	struct remove *remove = remove_of(op);
 
-	if (!remove->moved || remove->destroyed_all)
+	remove_leave(remove);
+	if (!remove->moved || remove->destroyed_all || remove->emptying)
 		return OP_END;
 	op->work = remove_undo_work;
 	return clock_publish(op);
@@ -312,13 +441,21 @@ static const struct op_step remove_steps[REMOVE_STATES] = {
 	[REMOVE_COLLECT] = { "COLLECT", remove_collect, NULL },
 	[REMOVE_MOVE] = { "MOVE", remove_move, remove_moved },
 	[REMOVE_NESTED] = { "NESTED", remove_nested, remove_nested_done },
+	[REMOVE_TURN] = { "TURN", remove_turn, remove_admitted },
+	[REMOVE_EMPTY] = { "EMPTY", remove_empty, remove_empty_done },
 	[REMOVE_DURABLE] = { "DURABLE", remove_durable, remove_durable_done },
 	[REMOVE_UNDO] = { "UNDO", remove_undo, NULL },
 };
 
 static void remove_release(struct op *op)
 {
-	nested_free(&remove_of(op)->nested);
+	struct remove *remove = remove_of(op);
+
+	nested_free(&remove->nested);
+	if (remove->empty)
+		walk_free(&remove->empty->walk);
+	free(remove->empty);
+	fd_close(remove->empty_fd);
 }
 
 static const struct op_class remove_class = {
@@ -347,6 +484,7 @@ int remove_submit(struct varve_store *store, const char *const *ids, size_t coun
 		struct op *op = request_op(request, i);
 
 		op->id = op->subject = request_string(request, ids[i]);
+		remove_of(op)->empty_fd = -EBADF;
 		op->place = LAYER_PLACE;
 		op->holds[0] = (struct hold){ .id = op->id, .exclusive = true };
 	}

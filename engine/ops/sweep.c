@@ -16,6 +16,7 @@
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
+#include "engine/tree/empty.h"
 #include "engine/tree/entries.h"
 #include "engine/tree/groups.h"
 #include "engine/tree/layer.h"
@@ -114,9 +115,10 @@ static void sweep_remove(struct sweep *sweep, int dir_fd, const char *name)
 	if (r == -ENOTEMPTY)
 		r = sweep_destroy_nested(sweep, dir_fd, name);
 	sweep->destroyed += !r;
-	if (r == -EINVAL || r == -ENOTDIR) {
+	/* No subvolume, or one that we may not destroy: entry by entry. */
+	if (r == -EINVAL || r == -ENOTDIR || r == -EPERM || r == -EACCES || r == -EROFS) {
 		call = "unlinkat";
-		r = RET_NERRNO(unlinkat(dir_fd, name, r == -EINVAL ? AT_REMOVEDIR : 0));
+		r = empty_remove(sweep->op.request->store, dir_fd, name, &sweep->op.request->cancelled);
 	}
 	/* Another sweep was faster. */
 	if (r == -ENOENT)

@@ -4,8 +4,11 @@
 #include "engine/tree/layer.h"
 
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 
 /* Is LINE of mountinfo about a mount on mount PARENT, at a path with PART in it? */
 static bool mounts_line(const char *line, unsigned long long parent, const char *part)
@@ -37,4 +40,83 @@ bool mounts_below(int fd, const char *id)
 		found = mounts_line(line, stat.stx_mnt_id, id[strcspn(id, " \t\n\\#")] ? NULL : part);
 	fclose(file);
 	return found;
+}
+
+/* Turn the \\ooo of mountinfo in PATH into the bytes they stand for, in place. */
+static void mounts_unescape(char *path)
+{
+	char *to = path;
+
+	for (; *path; to++) {
+		if (path[0] == '\\' && path[1] && path[2] && path[3]) {
+			*to = (char)((path[1] - '0') * 64 + (path[2] - '0') * 8 + (path[3] - '0'));
+			path += 4;
+		} else
+			*to = *path++;
+	}
+	*to = '\0';
+}
+
+/* Is PATH the directory ABOVE, or below it? Whole components count. */
+static bool mounts_within(const char *path, const char *above)
+{
+	size_t length = strlen(above);
+
+	return !strncmp(path, above, length) && (!path[length] || path[length] == '/');
+}
+
+/* Detach the mounts at PATH and below, the last one first, as the list has those that lie on others behind them. */
+static int mounts_detach_path(const char *path)
+{
+	FILE *file = fopen("/proc/self/mountinfo", "re");
+	_cleanup_free_ char *line = NULL, *last = NULL;
+	size_t size = 0;
+	int r = 0;
+
+	if (!file)
+		return negative_errno();
+	while (!r && getline(&line, &size, file) > 0) {
+		_cleanup_free_ char *point = NULL;
+
+		if (sscanf(line, "%*u %*u %*s %*s %ms", &point) != 1)
+			continue;
+		mounts_unescape(point);
+		if (!mounts_within(point, path))
+			continue;
+		free(last);
+		last = strdup(point);
+		r = last ? 0 : -ENOMEM;
+	}
+	fclose(file);
+	if (r || !last)
+		return r;
+	return umount2(last, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? negative_errno() : 1;
+}
+
+int mounts_detach(int dir_fd, const char *name)
+{
+	_cleanup_free_ char *path = malloc(PATH_MAX);
+	char link[40];
+	ssize_t length;
+	int count = 0, r;
+
+	if (!path)
+		return -ENOMEM;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", dir_fd);
+	length = readlink(link, path, PATH_MAX);
+	if (length < 0)
+		return negative_errno();
+	if (snprintf(path + length, (size_t)(PATH_MAX - length), "/%s", name) >= PATH_MAX - length)
+		return -ENAMETOOLONG;
+	while ((r = mounts_detach_path(path)) > 0)
+		count++;
+	return r < 0 && !count ? r : count;
+}
+
+void mounts_wait(int timeout_ms)
+{
+	_cleanup_close_ int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	struct pollfd pollfd = { .fd = fd, .events = POLLPRI };
+
+	poll(&pollfd, 1, timeout_ms);
 }

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Removal entry by entry, for what the kernel does not destroy at once: plain directories, and subvolumes of an owner who
+ * may not destroy them. Nested subvolumes are emptied and removed with rmdir (Linux 4.18), read-only ones made writable.
+ */
+#ifndef VARVE_TREE_EMPTY_H
+#define VARVE_TREE_EMPTY_H
+
+#include "engine/tree/walk.h"
+
+struct empty {
+	struct walk walk;
+	/* Where the tree lies, and its name. */
+	int dir_fd;
+	const char *name;
+};
+
+/*
+ * Prepare the removal of NAME in DIR_FD, a directory whose descriptor is ROOT_FD; both have to live on. Then as
+ * walk_init(). What can be removed is; the first failure is reported.
+ */
+int empty_init(struct empty *empty, struct varve_store *store, int root_fd, int dir_fd, const char *name,
+	       const _Atomic bool *cancelled);
+
+/*
+ * Remove NAME in DIR_FD, whatever it is, on this thread: content that comes in meanwhile and mounts at or below it, which
+ * are detached, do not keep it there. 0, also when it was gone; -ECANCELED; or why not.
+ */
+int empty_remove(struct varve_store *store, int dir_fd, const char *name, const _Atomic bool *cancelled);
+
+#endif
