@@ -25,7 +25,7 @@ ifneq ($(SAN),)
 SANFLAGS := -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 endif
 
-LIB_PACKAGES := liburing libbtrfsutil libselinux
+LIB_PACKAGES := liburing libbtrfsutil libselinux libarchive
 CLI_PACKAGES := jansson
 TEST_PACKAGES := check
 

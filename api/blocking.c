@@ -26,6 +26,7 @@ struct blocking {
 	size_t *ret_changes_count;
 	struct varve_layer_usage *ret_usage;
 	struct varve_quota *ret_quota;
+	uint64_t *ret_bytes, *ret_skipped;
 };
 
 /* Copy COUNT strings into one block, behind an array of pointers to them. */
@@ -122,6 +123,10 @@ static int blocking_copy(struct blocking *blocking, const struct varve_result *r
 		*blocking->ret_entries = entries;
 	if (blocking->ret_count)
 		*blocking->ret_count = ids ? result->ids_count : result->status_count;
+	if (blocking->ret_bytes)
+		*blocking->ret_bytes = result->bytes;
+	if (blocking->ret_skipped)
+		*blocking->ret_skipped = result->skipped_total;
 	if (blocking->ret_exists)
 		*blocking->ret_exists = result->exists;
 	if (blocking->ret_info)
@@ -294,6 +299,23 @@ int varve_layer_relabel_wait(struct varve_store *store, const char *id, const ch
 
 	return BLOCKING(store, ret_failure,
 			varve_layer_relabel(store, id, label, flags, blocking_done, &blocking, &request));
+}
+
+int varve_layer_diff_wait(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
+			  uint64_t *ret_bytes, uint64_t *ret_skipped, struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_bytes = ret_bytes, .ret_skipped = ret_skipped };
+
+	return BLOCKING(store, ret_failure, varve_layer_diff(store, id, options, fd, blocking_done, &blocking, &request));
+}
+
+int varve_layer_diff_size_wait(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+			       uint64_t *ret_bytes, struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_bytes = ret_bytes };
+
+	return BLOCKING(store, ret_failure,
+			varve_layer_diff_size(store, id, parent, flags, blocking_done, &blocking, &request));
 }
 
 int varve_sync_wait(struct varve_store *store, uint32_t flags, struct varve_failure *ret_failure)

@@ -173,3 +173,47 @@ int varve_layer_changes(struct varve_store *store, const char *id, const char *p
 		r = check_flags(store, VARVE_CHANGES, flags, VARVE_CHANGES_WALK);
 	return r ? r : changes_submit(store, id, parent, flags, &(struct submit){ callback, user_data, ret_request });
 }
+
+int varve_layer_diff_size(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+			  varve_callback *callback, void *user_data, varve_request *ret_request)
+{
+	int r = check_request(store, VARVE_DIFF_SIZE, callback);
+
+	if (!r)
+		r = layer_pair(store, VARVE_DIFF_SIZE, id, parent);
+	if (!r)
+		r = check_flags(store, VARVE_DIFF_SIZE, flags, VARVE_CHANGES_WALK);
+	return r ? r : diff_size_submit(store, id, parent, flags, &(struct submit){ callback, user_data, ret_request });
+}
+
+/* Check the ranges of ids for OPERATION. */
+static int layer_ranges(struct varve_store *store, enum varve_operation operation, const struct varve_id_map *ranges,
+			size_t count)
+{
+	if (count <= VARVE_ID_MAPS_MAX && (ranges || !count))
+		return 0;
+	return request_refuse(store, operation, -EINVAL, NULL, "at most 340 entries in a map of ids");
+}
+
+int varve_layer_diff(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
+		     varve_callback *callback, void *user_data, varve_request *ret_request)
+{
+	static const struct varve_diff_options none = VARVE_DIFF_OPTIONS_INIT;
+	int r = check_request(store, VARVE_DIFF, callback);
+
+	options = options ? options : &none;
+	if (!r && options->size != sizeof(*options))
+		r = request_refuse(store, VARVE_DIFF, -EINVAL, NULL, "options of another version");
+	if (!r)
+		r = layer_pair(store, VARVE_DIFF, id, options->parent);
+	if (!r)
+		r = check_flags(store, VARVE_DIFF, options->flags, VARVE_CHANGES_WALK);
+	if (!r)
+		r = layer_ranges(store, VARVE_DIFF, options->uids, options->uids_count);
+	if (!r)
+		r = layer_ranges(store, VARVE_DIFF, options->gids, options->gids_count);
+	if (r)
+		return r;
+	r = diff_submit(store, id, options, fd, &(struct submit){ callback, user_data, ret_request });
+	return r == -EBADF ? request_refuse(store, VARVE_DIFF, r, id, "the descriptor cannot be written") : r;
+}

@@ -27,8 +27,7 @@ static bool idmap_parse(const char *text, struct varve_id_map *ret_map) {
 	       *text++ == ':' && idmap_number(&text, &ret_map->count) && *text == '\0' && ret_map->count > 0;
 }
 
-/** Read all arguments of option NAME into a new array. */
-static int idmap_option(struct cli *cli, const char *command, const struct arguments *arguments, const char *name,
+int idmap_option(struct cli *cli, const char *command, const struct arguments *arguments, const char *name,
 			const struct varve_id_map **ret_maps, size_t *ret_count) {
 	const char **values = output_memory(options_values(arguments, name));
 	struct varve_id_map *maps;

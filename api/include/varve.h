@@ -96,6 +96,8 @@ enum varve_operation {
 	VARVE_QUOTA,
 	VARVE_CHOWN,
 	VARVE_RELABEL,
+	VARVE_DIFF,
+	VARVE_DIFF_SIZE,
 	VARVE_OPERATIONS, /**< How many there are; not one of them. */
 };
 
@@ -269,6 +271,11 @@ struct varve_result {
 	size_t changes_count;			/**< changes: how many. */
 	const struct varve_layer_usage *usage;	/**< usage. */
 	const struct varve_quota *quota;	/**< quota; of a gc also when error is not 0. */
+	uint64_t bytes;				/**< diff: of the archive; diff_size: of the files. Also of what was done before an
+						     error. */
+	const struct varve_failure *skipped;	/**< diff: the first entries that were left out, or changed while they were read. */
+	size_t skipped_count;			/**< diff: how many of these records there are. */
+	uint64_t skipped_total;			/**< diff: how many such entries there were. */
 };
 
 /**
@@ -594,6 +601,45 @@ int varve_layer_chown(struct varve_store *store, const char *id, const struct va
 int varve_layer_relabel(struct varve_store *store, const char *id, const char *label, uint32_t flags,
 			varve_callback *callback, void *user_data, varve_request *ret_request);
 
+/** What to write an archive of. Start from VARVE_DIFF_OPTIONS_INIT. */
+struct varve_diff_options {
+	size_t size;				/**< sizeof(struct varve_diff_options). */
+	const char *parent;			/**< As in varve_layer_changes(). */
+	uint32_t flags;				/**< VARVE_CHANGES_WALK or 0. */
+	const struct varve_id_map *uids;	/**< How users are mapped: the archive has the container's. NULL: not at all. */
+	size_t uids_count;			/**< How many ranges. */
+	const struct varve_id_map *gids;	/**< How groups are mapped. NULL: not at all. */
+	size_t gids_count;			/**< How many ranges. */
+};
+
+#define VARVE_DIFF_OPTIONS_INIT { sizeof(struct varve_diff_options), 0, 0, 0, 0, 0, 0 }
+
+/**
+ * Write what differs between layer ID and its parent to FD, as a tar archive (PAX). OPTIONS may be NULL.
+ *
+ * The archive is sorted bytewise by path and holds nothing but what is in the layer: the same layer gives the same bytes.
+ * Entries are whole (mode, owner, time to the nanosecond, security.capability and user.* attributes, content with its
+ * holes), further names of a file are links to the first; what was deleted is an empty file ".wh.NAME". Sockets are left
+ * out. An entry that vanishes or cannot be read is left out, and told in result->skipped; so is one that was changed while
+ * it was read. Those do not fail the request.
+ *
+ * FD may be a file, a pipe or a socket, blocking or not; it is duplicated, and may be closed at once. It is written by a
+ * thread that may wait for the reader: the request stays in flight until the reader has taken all of it, has gone (-EPIPE),
+ * or the request is cancelled. A file is written from where FD stands. After an error the archive has no end.
+ *
+ * Errors in the callback: as varve_layer_changes(), and what write() gives. Refused with -EBADF: FD cannot be written.
+ * -EINVAL: more than VARVE_ID_MAPS_MAX ranges.
+ */
+int varve_layer_diff(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
+		     varve_callback *callback, void *user_data, varve_request *ret_request);
+
+/**
+ * Tell how many bytes the files have that differ between layer ID and PARENT: result->bytes. A file with several names
+ * counts once. PARENT, FLAGS and errors as in varve_layer_changes().
+ */
+int varve_layer_diff_size(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+			  varve_callback *callback, void *user_data, varve_request *ret_request);
+
 /* ---- the store's upkeep ------------------------------------------------------------------------------------------ */
 
 /** varve_sync: wait, too, until the kernel has dropped every removed subvolume of the file system. */
@@ -825,6 +871,14 @@ int varve_layer_chown_wait(struct varve_store *store, const char *id, const stru
 /** Blocking varve_layer_relabel(). */
 int varve_layer_relabel_wait(struct varve_store *store, const char *id, const char *label, uint32_t flags,
 			     struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_diff(). *RET_BYTES and *RET_SKIPPED (how many entries), if not NULL, are set on success. */
+int varve_layer_diff_wait(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
+			  uint64_t *ret_bytes, uint64_t *ret_skipped, struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_diff_size(). Sets *RET_BYTES. */
+int varve_layer_diff_size_wait(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+			       uint64_t *ret_bytes, struct varve_failure *ret_failure);
 
 /** Blocking varve_sync(). */
 int varve_sync_wait(struct varve_store *store, uint32_t flags, struct varve_failure *ret_failure);

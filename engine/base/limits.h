@@ -66,6 +66,25 @@
 /* Threads that one comparison of two trees uses: it is CPU bound, and others want the lane, too. */
 #define COMPARE_THREADS_MAX 8
 
+/* Threads that read and write archives; each may wait for a peer for ever, so they have a lane of their own. */
+#define STREAM_THREADS_MAX 32
+
+/* Threads that read ahead for one archive; with the one that writes it they keep two CPUs, or a few disks, busy. */
+#define PACK_THREADS_MAX 3
+
+/* Entries read ahead for one archive, and how many of them one thread takes at once. */
+#define PACK_ITEMS 128
+#define PACK_CLAIM 16
+
+/* Bytes of a file that are read ahead; of a longer one the rest is read while it is written. */
+#define PACK_INLINE_BYTES (64 * 1024)
+
+/* Bytes moved at once: to and from streams, out of and into files. */
+#define STREAM_CHUNK_BYTES (256 * 1024)
+
+/* Entries that failed and whose records are kept for the caller. */
+#define REPORT_KEPT_MAX 64
+
 /* Bytes of a piece of memory that holds paths. */
 #define CHANGES_BLOCK_BYTES (64 * 1024)
 

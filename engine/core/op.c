@@ -25,6 +25,8 @@ static const char *const operation_names[VARVE_OPERATIONS] = {
 	[VARVE_QUOTA] = "quota",
 	[VARVE_CHOWN] = "chown",
 	[VARVE_RELABEL] = "relabel",
+	[VARVE_DIFF] = "diff",
+	[VARVE_DIFF_SIZE] = "diff_size",
 };
 
 const char *operation_name(enum varve_operation operation)
@@ -166,5 +168,6 @@ void op_cancel(struct op *op)
 		op->withdraw(op);
 		op->withdraw = NULL;
 		op_run(op, -ECANCELED);
-	}
+	} else if (op->interrupt)
+		op->interrupt(op);
 }

@@ -97,6 +97,8 @@ struct op {
 	struct list link;
 	/* Takes the operation out of the queue that it waits in; NULL: it cannot leave. */
 	void (*withdraw)(struct op *op);
+	/* Lets a call that waits for a peer end early; it stays queued or under way. NULL: none does. */
+	void (*interrupt)(struct op *op);
 	/* What a beat of the clock has to do for it, on a lane thread. */
 	int (*work)(struct op *op);
 	/* Worker slot of the beat; whether it may, and does, work straight in place; whether its work commits. */

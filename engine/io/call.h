@@ -27,6 +27,7 @@ enum call_lane {
 	LANE_FS,	/* short blocking calls, about one thread a CPU */
 	LANE_COMMIT,	/* calls that mostly sleep in a transaction commit */
 	LANE_WALK,	/* slices of walks: as many as engine/tree/workers.c lets run */
+	LANE_STREAM,	/* calls that wait for whoever reads or writes the other end of a stream */
 	LANES,
 };
 

@@ -63,7 +63,8 @@ static void io_lane_finished(void *data, struct call *call)
 int io_start(struct io *io, const struct io_config *config)
 {
 	static const char *const names[LANES] = { [LANE_FS] = "fs", [LANE_COMMIT] = "commit",
-						   [LANE_WALK] = "walk" };
+						   [LANE_WALK] = "walk",
+						   [LANE_STREAM] = "stream" };
 	int r = 0;
 
 	for (int i = 0; !r && i < LANES; i++)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * changes: which paths of a layer differ from those of its parent.
+ * changes, diff_size and diff: which paths of a layer differ from those of its parent, how many bytes they are, and an
+ * archive of them.
  *
  *	state     what it does
  *	OPEN      opens the layer, through the ring
@@ -8,6 +9,8 @@
  *	          and asks them what may differ
  *	COMPARE   compares what may differ, or everything, on some threads
  *	SORT      puts the result in order
+ *	MEASURE   diff_size: adds up the sizes
+ *	STREAM    diff: writes the archive, while some threads read ahead
  *
  * Nothing is changed, so there is nothing to undo, and nothing for a crash to leave.
  */
@@ -18,14 +21,25 @@
 #include "engine/ops/ops.h"
 #include "engine/tree/compare.h"
 #include "engine/tree/layer.h"
+#include "engine/tree/pack.h"
 #include "engine/tree/parent.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum changes_state { CHANGES_OPEN, CHANGES_PREPARE, CHANGES_COMPARE, CHANGES_SORT, CHANGES_STATES };
+enum changes_state {
+	CHANGES_OPEN,
+	CHANGES_PREPARE,
+	CHANGES_COMPARE,
+	CHANGES_SORT,
+	CHANGES_MEASURE,
+	CHANGES_STREAM,
+	CHANGES_STATES
+};
 
-/* One thread's part of the comparison. */
+static_assert(PACK_THREADS_MAX < COMPARE_THREADS_MAX, "the parts serve both");
+
+/* One thread's part of the comparison, or of the archive: the first one writes that, the others read ahead. */
 struct changes_part {
 	struct call call;
 	struct changes_op *op;
@@ -51,6 +65,12 @@ struct changes_op {
 	int error;
 	/* What an error is about. */
 	char *subject;
+	/* diff, diff_size: NULL until it is needed. */
+	struct pack *pack;
+	/* diff: where to, and the ranges of ids: users, then groups. */
+	struct stream stream;
+	struct varve_id_map *ranges;
+	size_t uids_count, gids_count;
 };
 
 static struct changes_op *changes_of(struct op *op)
@@ -162,7 +182,8 @@ static int changes_part_run(struct call *call)
 /* A part is done. */
 static void changes_part_done(struct call *call)
 {
-	struct changes_op *changes = container_of(call, struct changes_part, call)->op;
+	struct changes_part *part = container_of(call, struct changes_part, call);
+	struct changes_op *changes = TAKE_PTR(part->op);
 
 	if (call->result < 0 && !changes->error)
 		changes->error = call->result;
@@ -226,7 +247,124 @@ static int changes_order(struct op *op)
 	return op_call(op);
 }
 
+/* Prepare to pack what was found. */
+static int changes_pack(struct changes_op *changes)
+{
+	struct request *request = changes->op.request;
+	struct pack *pack = fault_calloc(&request->store->io.fault, 1, sizeof(*pack));
+
+	if (!pack)
+		return -ENOMEM;
+	pack->root_fd = changes->fds[1];
+	pack->changes = &changes->compare.changes;
+	pack->uids = changes->ranges;
+	pack->uids_count = changes->uids_count;
+	pack->gids = changes->ranges + changes->uids_count;
+	pack->gids_count = changes->gids_count;
+	pack->stream = &changes->stream;
+	pack->fault = &request->store->io.fault;
+	pack->cancelled = &request->cancelled;
+	pack_begin(pack);
+	changes->pack = pack;
+	return changes->op.class->operation == VARVE_DIFF ? CHANGES_STREAM : CHANGES_MEASURE;
+}
+
 static int changes_ordered(struct op *op, int result)
+{
+	if (result < 0)
+		return result;
+	return op->class->operation == VARVE_CHANGES ? OP_END : changes_pack(changes_of(op));
+}
+
+/* ---- MEASURE, STREAM --------------------------------------------------------------------------------------------- */
+
+/* Add up the sizes. Lane thread. */
+static int changes_measure_run(struct call *call)
+{
+	return pack_measure(changes_of(container_of(call, struct op, call))->pack);
+}
+
+static int changes_measure(struct op *op)
+{
+	call_function(&op->call, LANE_FS, "statx", changes_measure_run);
+	return op_call(op);
+}
+
+static int changes_measured(struct op *op, int result)
+{
+	return result < 0 ? result : OP_END;
+}
+
+/* Write the archive. Lane thread. */
+static int changes_write_run(struct call *call)
+{
+	return pack_write(container_of(call, struct changes_part, call)->op->pack);
+}
+
+/* Read ahead. Lane thread. */
+static int changes_read_run(struct call *call)
+{
+	pack_read_ahead(container_of(call, struct changes_part, call)->op->pack);
+	return 0;
+}
+
+/* The archive is written, or cannot be: who reads ahead is to stop, or not to begin at all. */
+static void changes_written(struct call *call)
+{
+	struct changes_op *changes = container_of(call, struct changes_part, call)->op;
+
+	pack_stop(changes->pack);
+	for (unsigned i = 1; i <= PACK_THREADS_MAX; i++)
+		if (changes->parts[i].op && io_withdraw(&changes->op.request->store->io, &changes->parts[i].call)) {
+			changes->parts[i].op = NULL;
+			changes->working--;
+		}
+	changes->op.interrupt = NULL;
+	changes_part_done(call);
+}
+
+/* One that read ahead is done; if it could not, the writer did. */
+static void changes_read(struct call *call)
+{
+	call->result = 0;
+	changes_part_done(call);
+}
+
+/* Submit part INDEX. */
+static void changes_part(struct changes_op *changes, unsigned index, int (*function)(struct call *call),
+			 void (*done)(struct call *call))
+{
+	struct changes_part *part = &changes->parts[index];
+
+	part->op = changes;
+	part->call.done = done;
+	changes->working++;
+	call_function(&part->call, LANE_STREAM, "write", function);
+	io_submit(&changes->op.request->store->io, &part->call);
+}
+
+/* Let go of a reader that does not read. */
+static void changes_interrupt(struct op *op)
+{
+	stream_interrupt(&changes_of(op)->stream);
+}
+
+static int changes_stream(struct op *op)
+{
+	struct changes_op *changes = changes_of(op);
+	size_t count = changes->compare.changes.count;
+
+	memset(changes->parts, 0, sizeof(changes->parts));
+	op->interrupt = changes_interrupt;
+	op->call.name = "write";
+	op->place = op->subject = NULL;
+	changes_part(changes, 0, changes_write_run, changes_written);
+	for (unsigned i = 1; i <= PACK_THREADS_MAX && count > i * PACK_CLAIM; i++)
+		changes_part(changes, i, changes_read_run, changes_read);
+	return OP_WAIT;
+}
+
+static int changes_streamed(struct op *op, int result)
 {
 	return result < 0 ? result : OP_END;
 }
@@ -236,16 +374,24 @@ static const struct op_step changes_steps[CHANGES_STATES] = {
 	[CHANGES_PREPARE] = { "PREPARE", changes_prepare, changes_prepared },
 	[CHANGES_COMPARE] = { "COMPARE", changes_compare, changes_compared },
 	[CHANGES_SORT] = { "SORT", changes_order, changes_ordered },
+	[CHANGES_MEASURE] = { "MEASURE", changes_measure, changes_measured },
+	[CHANGES_STREAM] = { "STREAM", changes_stream, changes_streamed },
 };
 
 static void changes_result(struct request *request, struct varve_result *result)
 {
-	const struct changes *found = &changes_of(request->ops)->compare.changes;
+	const struct changes_op *changes = changes_of(request->ops);
 
-	if (request->ops->error)
+	if (request->class->operation == VARVE_CHANGES && !request->ops->error) {
+		result->changes = changes->compare.changes.list;
+		result->changes_count = changes->compare.changes.count;
+	}
+	if (!changes->pack)
 		return;
-	result->changes = found->list;
-	result->changes_count = found->count;
+	result->bytes = request->class->operation == VARVE_DIFF ? changes->stream.bytes : changes->pack->size;
+	result->skipped = changes->pack->report.list;
+	result->skipped_count = changes->pack->report.kept;
+	result->skipped_total = changes->pack->report.total;
 }
 
 static void changes_close(struct op *op)
@@ -254,6 +400,7 @@ static void changes_close(struct op *op)
 
 	fd_close(TAKE_FD(changes->fds[0]));
 	fd_close(TAKE_FD(changes->fds[1]));
+	stream_close(&changes->stream);
 }
 
 static void changes_release(struct op *op)
@@ -261,35 +408,45 @@ static void changes_release(struct op *op)
 	struct changes_op *changes = changes_of(op);
 
 	delta_free(&changes->delta);
+	if (changes->pack)
+		pack_end(changes->pack);
+	free(changes->pack);
 	if (changes->comparing)
 		compare_end(&changes->compare);
 	free(changes->subject);
+	free(changes->ranges);
 }
 
-static const struct op_class changes_class = {
-	.operation = VARVE_CHANGES,
-	.size = sizeof(struct changes_op),
-	.steps = changes_steps,
-	.steps_count = CHANGES_STATES,
-	.unwind = CHANGES_STATES,
-	.cancel_last = CHANGES_SORT,
-	.result = changes_result,
-	.close = changes_close,
-	.release = changes_release,
-};
+#define CHANGES_CLASS(kind)                       \
+	{                                         \
+		.operation = kind,                \
+		.size = sizeof(struct changes_op), \
+		.steps = changes_steps,           \
+		.steps_count = CHANGES_STATES,    \
+		.unwind = CHANGES_STATES,         \
+		.cancel_last = CHANGES_STREAM,    \
+		.result = changes_result,         \
+		.close = changes_close,           \
+		.release = changes_release,       \
+	}
 
-int changes_submit(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
-		   const struct submit *submit)
+static const struct op_class changes_class = CHANGES_CLASS(VARVE_CHANGES);
+static const struct op_class diff_class = CHANGES_CLASS(VARVE_DIFF);
+static const struct op_class diff_size_class = CHANGES_CLASS(VARVE_DIFF_SIZE);
+
+/* Make a request of one of the three; 0 and *RET_REQUEST, or -ENOMEM. */
+static int changes_new(struct varve_store *store, const struct op_class *class, const char *id, const char *parent,
+		       uint32_t flags, struct request **ret_request)
 {
 	size_t strings = strlen(id) + 1 + (parent ? strlen(parent) + 1 : 0);
 	struct changes_op *changes;
 	struct request *request;
-	int r = request_new(store, &changes_class, 1, strings, flags, &request);
+	int r = request_new(store, class, 1, strings, flags, &request);
 
 	if (r)
 		return r;
 	changes = changes_of(request->ops);
-	changes->fds[0] = changes->fds[1] = -EBADF;
+	changes->fds[0] = changes->fds[1] = changes->stream.fd = changes->stream.wake_fd = -EBADF;
 	changes->flags = flags;
 	changes->op.id = changes->op.subject = request_string(request, id);
 	changes->op.place = LAYER_PLACE;
@@ -297,5 +454,56 @@ int changes_submit(struct varve_store *store, const char *id, const char *parent
 	changes->parent = request_string(request, parent);
 	if (parent && *parent && strcmp(parent, id))
 		changes->op.holds[1] = (struct hold){ .id = changes->parent };
-	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+	*ret_request = request;
+	return 0;
+}
+
+int changes_submit(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+		   const struct submit *submit)
+{
+	struct request *request;
+	int r = changes_new(store, &changes_class, id, parent, flags, &request);
+
+	return r ? r : request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+}
+
+int diff_size_submit(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+		     const struct submit *submit)
+{
+	struct request *request;
+	int r = changes_new(store, &diff_size_class, id, parent, flags, &request);
+
+	return r ? r : request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+}
+
+/* Copy the ranges of ids. */
+static int diff_ranges(struct changes_op *changes, const struct varve_diff_options *options)
+{
+	size_t count = options->uids_count + options->gids_count;
+
+	changes->ranges = fault_calloc(&changes->op.request->store->io.fault, count + 1, sizeof(*changes->ranges));
+	if (!changes->ranges)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		changes->ranges[i] = i < options->uids_count ? options->uids[i] : options->gids[i - options->uids_count];
+	changes->uids_count = options->uids_count;
+	changes->gids_count = options->gids_count;
+	return 0;
+}
+
+int diff_submit(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
+		const struct submit *submit)
+{
+	struct request *request;
+	int r = changes_new(store, &diff_class, id, options->parent, options->flags, &request);
+
+	if (r)
+		return r;
+	r = diff_ranges(changes_of(request->ops), options);
+	if (!r)
+		r = stream_init(&changes_of(request->ops)->stream, fd, true);
+	if (!r)
+		return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+	request_free(request);
+	return r;
 }

@@ -352,7 +352,8 @@ static int open_settings(struct opening *opening, const struct quota_settings *q
 			.ring_entries = config->ring_entries,
 			.threads_max = { [LANE_FS] = config->fs_threads_max,
 					 [LANE_COMMIT] = config->commit_threads_max,
-					 [LANE_WALK] = WALK_THREADS_MAX } },
+					 [LANE_WALK] = WALK_THREADS_MAX,
+					 [LANE_STREAM] = STREAM_THREADS_MAX } },
 	};
 	store->io.trace = (struct trace){ .mask = debug, .log = config->log, .log_data = config->log_data };
 	store->slots = calloc(config->requests_max, sizeof(*store->slots));

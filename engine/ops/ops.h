@@ -63,6 +63,10 @@ int status_submit(struct varve_store *store, const struct submit *submit);
 int changes_submit(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
 		   const struct submit *submit);
 int quota_submit(struct varve_store *store, const struct quota_arguments *arguments, const struct submit *submit);
+int diff_submit(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
+		const struct submit *submit);
+int diff_size_submit(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+		     const struct submit *submit);
 
 /* Open a store: see varve_open(). CONFIG has been checked and has no defaults left. */
 int open_store(const struct varve_config *config, const struct quota_settings *quota, unsigned debug,

@@ -105,6 +105,8 @@ info|info ID...
 get|get [OPTION]... ID
 exists|exists ID
 changes|changes [OPTION]... ID
+diff|diff [OPTION]... ID
+diffsize|diffsize [OPTION]... ID
 status|status
 sync|sync [OPTION]...
 gc|gc

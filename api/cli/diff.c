@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* diff.c: the commands `diff` and `diffsize`. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "flight.h"
+#include "idmap.h"
+
+/** What `diff` works on. */
+struct diff_job {
+	struct varve_diff_options options;			/**< What the library is asked. */
+	int fd;							/**< Where to. */
+	bool file;						/**< That is a file of its own. */
+	bool skipped;						/**< Entries were left out, or changed meanwhile. */
+};
+
+static const struct option_spec diff_options[] = {
+	{ .name = "parent", .argument = "ID", .help = "compare with this layer (\"\": none, so that everything is new)" },
+	{ .name = "walk", .help = "walk both trees even where they can be searched" },
+	{ .name = "uidmap", .argument = "MAP", .help = "users, as CONTAINER:HOST:COUNT (repeatable)" },
+	{ .name = "gidmap", .argument = "MAP", .help = "groups, likewise" },
+	{ .letter = 'o', .name = "output", .argument = "FILE", .help = "write there instead of to standard output" },
+	{ 0 },
+};
+
+/** Submit the request for the archive of ID. */
+static int diff_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
+		       varve_request *ret_request) {
+	struct diff_job *job = flight->data;
+
+	return varve_layer_diff(flight->cli->store, id, &job->options, job->fd, callback, user_data, ret_request);
+}
+
+/** Tell which entries were left out; keep how many bytes there are. */
+static void diff_take(struct flight_slot *slot, const struct varve_result *result) {
+	struct diff_job *job = slot->flight->data;
+	struct output *output = &slot->flight->cli->output;
+	uint64_t *bytes = output_memory(malloc(sizeof(*bytes)));
+
+	for (size_t i = 0; i < result->skipped_count; i++)
+		output_failure(output, &result->skipped[i]);
+	if (result->skipped_total > result->skipped_count)
+		output_complain(output, "diff: %" PRIu64 " more entries were left out or changed",
+				result->skipped_total - result->skipped_count);
+	job->skipped = result->skipped_total > 0;
+	*bytes = result->bytes;
+	slot->payload = bytes;
+}
+
+/** Write a JSON object where the archive went elsewhere. */
+static void diff_report(struct flight_slot *slot) {
+	struct cli *cli = slot->flight->cli;
+	json_t *object;
+
+	if (!cli->json || !((struct diff_job *)slot->flight->data)->file)
+		return;
+	object = output_result(slot->id, NULL);
+	output_set_number(object, "bytes", *(uint64_t *)slot->payload);
+	output_json(&cli->output, object);
+}
+
+static const struct flight_job diff_job = {
+	.name = "diff",
+	.past = "written",
+	.submit = diff_submit,
+	.take = diff_take,
+	.report = diff_report,
+};
+
+/** Do JOB for the one operand, which is an id whatever it looks like. */
+static int diff_flight(struct cli *cli, const struct flight_job *job, const struct arguments *arguments, void *data) {
+	struct ids *ids = output_memory(malloc(sizeof(*ids)));
+	int status;
+
+	ids_init(ids, (const char *const *)arguments->operands, arguments->operands_count, true);
+	status = flight_run(cli, job, ids, data);
+	free(ids);
+	return status;
+}
+
+/** Open where the archive goes. Return 0, or an exit status after a message. */
+static int diff_open(struct cli *cli, const char *file, struct diff_job *job) {
+	job->fd = STDOUT_FILENO;
+	if (!file && isatty(STDOUT_FILENO)) {
+		output_complain(&cli->output, "diff: will not write an archive to a terminal");
+		return CLI_USAGE;
+	}
+	if (!file || strcmp(file, "-") == 0)
+		return CLI_DONE;
+	job->fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	job->file = job->fd >= 0;
+	if (job->fd >= 0)
+		return CLI_DONE;
+	output_complain(&cli->output, "diff: %s: %s", file, strerror(errno));
+	return CLI_FAILED;
+}
+
+/** Close the file, and leave no half of an archive in it. Return an exit status. */
+static int diff_close(struct cli *cli, const char *file, struct diff_job *job, int status) {
+	struct stat stat;
+
+	if (!job->file)
+		return status;
+	if (status != CLI_DONE && !job->skipped && fstat(job->fd, &stat) == 0 && S_ISREG(stat.st_mode))
+		unlink(file);
+	if (close(job->fd) == 0)
+		return status;
+	output_complain(&cli->output, "diff: %s: %s", file, strerror(errno));
+	return CLI_FAILED;
+}
+
+/** Write an archive of what changed in a layer. */
+static int diff_run(struct cli *cli, const struct arguments *arguments) {
+	struct diff_job *job = output_memory(calloc(1, sizeof(*job)));
+	const char *file = options_value(arguments, "output");
+	int status = CLI_USAGE;
+
+	job->options = (struct varve_diff_options)VARVE_DIFF_OPTIONS_INIT;
+	job->options.parent = options_value(arguments, "parent");
+	job->options.flags = options_has(arguments, "walk") ? VARVE_CHANGES_WALK : 0;
+	if (idmap_option(cli, "diff", arguments, "uidmap", &job->options.uids, &job->options.uids_count) == 0 &&
+	    idmap_option(cli, "diff", arguments, "gidmap", &job->options.gids, &job->options.gids_count) == 0)
+		status = diff_open(cli, file, job);
+	if (status == CLI_DONE) {
+		status = diff_flight(cli, &diff_job, arguments, job);
+		status = diff_close(cli, file, job, status);
+		if (job->skipped && status == CLI_DONE)
+			status = CLI_FAILED;
+	}
+	free((void *)job->options.uids);
+	free((void *)job->options.gids);
+	free(job);
+	return status;
+}
+
+const struct command diff_command = {
+	.name = "diff",
+	.operands = "ID",
+	.summary = "write a tar archive of what changed in a layer",
+	.notes = "The archive is sorted, and the same layer gives the same bytes. What was deleted is an empty file\n"
+		 ".wh.NAME. Entries that vanish or cannot be read are told on standard error and left out; the exit\n"
+		 "status is 1 then, and the archive is valid.\n",
+	.options = diff_options,
+	.operands_min = 1,
+	.operands_max = 1,
+	.open_flags = CLI_OPEN_LOOK,
+	.run = diff_run,
+};
+
+/* ---- diffsize ------------------------------------------------------------------------------------------------------ */
+
+static const struct option_spec diffsize_options[] = {
+	{ .name = "parent", .argument = "ID", .help = "compare with this layer (\"\": none, so that everything is new)" },
+	{ .name = "walk", .help = "walk both trees even where they can be searched" },
+	{ 0 },
+};
+
+/** Submit the question about ID. */
+static int diffsize_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
+			   varve_request *ret_request) {
+	return varve_layer_diff_size(flight->cli->store, id, options_value(flight->data, "parent"),
+				     options_has(flight->data, "walk") ? VARVE_CHANGES_WALK : 0, callback, user_data,
+				     ret_request);
+}
+
+/** Keep the answer. */
+static void diffsize_take(struct flight_slot *slot, const struct varve_result *result) {
+	uint64_t *bytes = output_memory(malloc(sizeof(*bytes)));
+
+	*bytes = result->bytes;
+	slot->payload = bytes;
+}
+
+/** Write the answer. */
+static void diffsize_report(struct flight_slot *slot) {
+	struct cli *cli = slot->flight->cli;
+	uint64_t bytes = *(uint64_t *)slot->payload;
+	json_t *object;
+
+	if (!cli->json) {
+		output_text(&cli->output, "%" PRIu64 "\n", bytes);
+		return;
+	}
+	object = output_result(slot->id, NULL);
+	output_set_number(object, "bytes", bytes);
+	output_json(&cli->output, object);
+}
+
+static const struct flight_job diffsize_job = {
+	.name = "diff_size",
+	.past = "measured",
+	.submit = diffsize_submit,
+	.take = diffsize_take,
+	.report = diffsize_report,
+};
+
+/** Tell how much changed in a layer. */
+static int diffsize_run(struct cli *cli, const struct arguments *arguments) {
+	return diff_flight(cli, &diffsize_job, arguments, (void *)arguments);
+}
+
+const struct command diffsize_command = {
+	.name = "diffsize",
+	.operands = "ID",
+	.summary = "tell how many bytes of files changed in a layer",
+	.options = diffsize_options,
+	.operands_min = 1,
+	.operands_max = 1,
+	.open_flags = CLI_OPEN_LOOK,
+	.run = diffsize_run,
+};

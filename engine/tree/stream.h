@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A descriptor of the caller's that an archive is written to or read from, on a thread that may wait, but not past a
+ * cancel. The caller's descriptor may be blocking or not, and is not changed:
+ *
+ *	pipe	opened anew without blocking, where /proc is there; else moved in pieces that cannot block once poll()
+ *		has said so
+ *	socket	MSG_DONTWAIT
+ *	other	as it is: files do not wait for a peer
+ */
+#ifndef VARVE_TREE_STREAM_H
+#define VARVE_TREE_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum stream_kind { STREAM_FILE, STREAM_PIPE, STREAM_SOCKET };
+
+struct stream {
+	/* Ours, as the wake descriptor is: readable once the stream was interrupted. */
+	int fd, wake_fd;
+	enum stream_kind kind;
+	/* Most bytes moved in one call. */
+	size_t piece;
+	/* Moved so far. */
+	uint64_t bytes;
+};
+
+/* Take a duplicate of FD, to be written (or read). 0, -EBADF, -EMFILE, ... Any thread; does not block. */
+int stream_init(struct stream *stream, int fd, bool write);
+
+/* Write all SIZE bytes: 0, -ECANCELED, or -errno. */
+int stream_write(struct stream *stream, const void *buffer, size_t size);
+
+/* Read up to SIZE bytes: how many, 0 at the end, -ECANCELED, or -errno. */
+ssize_t stream_read(struct stream *stream, void *buffer, size_t size);
+
+/* Let what waits now, or ever, end with -ECANCELED. Any thread. */
+void stream_interrupt(struct stream *stream);
+
+/* Close the descriptors. */
+void stream_close(struct stream *stream);
+
+#endif
