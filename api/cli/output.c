@@ -40,7 +40,6 @@ void output_init(struct output *output, struct progress *progress) {
 	setlocale(LC_CTYPE, "");
 	signal(SIGPIPE, SIG_IGN);
 	output->terminal = isatty(STDOUT_FILENO);
-	output->terminal_errors = isatty(STDERR_FILENO);
 	output->error = 0;
 	output->progress = progress;
 }
@@ -69,10 +68,10 @@ void output_text(struct output *output, const char *format, ...) {
 }
 
 /**
- * Write NAME to FILE with all that does not print in the user's locale as \xHH, so that no name can steer a terminal;
- * with DOUBLED a backslash as two, so that the name can be told back.
+ * Write NAME with all that does not print in the user's locale as \xHH, so that no name can steer the terminal, and a
+ * backslash as two, so that the name can be told back.
  */
-static void output_escaped(FILE *file, const char *name, bool doubled) {
+static void output_escaped(const char *name) {
 	size_t left = strlen(name);
 	mbstate_t state = { 0 };
 
@@ -85,13 +84,13 @@ static void output_escaped(FILE *file, const char *name, bool doubled) {
 			length = 1;
 			wide = L'\0';
 		}
-		if (wide == L'\\' && doubled)
-			fputs("\\\\", file);
+		if (wide == L'\\')
+			fputs("\\\\", stdout);
 		else if (iswprint((wint_t)wide))
-			fwrite(name, 1, length, file);
+			fwrite(name, 1, length, stdout);
 		else
 			for (size_t i = 0; i < length; i++)
-				fprintf(file, "\\x%02x", (unsigned char)name[i]);
+				printf("\\x%02x", (unsigned char)name[i]);
 		name += length;
 		left -= length;
 	}
@@ -100,7 +99,7 @@ static void output_escaped(FILE *file, const char *name, bool doubled) {
 void output_name(struct output *output, const char *name) {
 	output_begin(output);
 	if (output->terminal)
-		output_escaped(stdout, name, true);
+		output_escaped(name);
 	else
 		fputs(name, stdout);
 	output_note(output);
@@ -143,13 +142,7 @@ void output_complain(struct output *output, const char *format, ...) {
 	vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
 	progress_clear(output->progress);
-	if (!output->terminal_errors) {
-		fprintf(stderr, "varve: %s\n", line);
-		return;
-	}
-	fputs("varve: ", stderr);
-	output_escaped(stderr, line, false);
-	fputc('\n', stderr);
+	fprintf(stderr, "varve: %s\n", line);
 }
 
 void output_failure(struct output *output, const struct varve_failure *failure) {

@@ -29,7 +29,6 @@ struct progress;
 /** Where results and failures go. */
 struct output {
 	bool terminal;			/**< Standard output is a terminal. */
-	bool terminal_errors;		/**< Standard error is one. */
 	int error;			/**< The first error in writing to it, as a negative errno. */
 	struct progress *progress;	/**< The progress line, which steps aside for everything else. */
 };

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# varve-test: backend=any
 # Completion in bash: commands, options, layers, files; names are never expanded.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

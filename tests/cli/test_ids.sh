@@ -7,10 +7,12 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 lib_start pool
 readonly COUNT=5000
+# So long that the lines together are several times what is read at once.
+pad="-$(printf '%050d' 0)"
 
 # ---- thousands -------------------------------------------------------------------------------------------------------
 
-seq -f 'layer-%05.0f' "$COUNT" >"$scratch/ids"
+seq -f "layer-%05.0f$pad" "$COUNT" >"$scratch/ids"
 quietly create --relaxed - <"$scratch/ids"
 run ls
 cmp -s "$scratch/out" "$scratch/ids" || lib_fail "not all layers are there: $(wc -l <"$scratch/out")"
@@ -32,12 +34,12 @@ varve: remove missing: *No such file or directory*
 varve: remove: CHECK: *"
 [[ "$(wc -l <"$scratch/out")" == "$COUNT" ]] || lib_fail "not an object for each id"
 [[ "$(grep -n '"ok":false' "$scratch/out" | cut -d : -f 1 | xargs)" == "1000 2000 3000" ]] || lib_fail "not in order"
-expect_layers layer-01000 layer-02000 layer-03000
+expect_layers "layer-01000$pad" "layer-02000$pad" "layer-03000$pad"
 
 # ---- operands and lines together; the last line needs no end -----------------------------------------------------------
 
-printf 'layer-01000\nlayer-02000' >"$scratch/ids"
-quietly rm layer-03000 - <"$scratch/ids"
+printf '%s\n%s' "layer-01000$pad" "layer-02000$pad" >"$scratch/ids"
+quietly rm "layer-03000$pad" - <"$scratch/ids"
 printf 'x\n-\n' >"$scratch/ids"
 quietly create first - last <"$scratch/ids"
 expect_layers - first last x

@@ -79,8 +79,8 @@ two\\x0alines
 on_terminal "LC_ALL=C $command get $'caf\xc3\xa9'" "$scratch/terminal"
 [[ "$(terminal_text "$scratch/terminal")" == */caf\\xc3\\xa9 ]] || lib_fail "get:" "$(cat "$scratch/terminal")"
 # In a message of a failure nothing but what prints.
-on_terminal "$command get $'miss\e[31m\n\xff'" "$scratch/terminal" && lib_fail "get succeeded"
-[[ "$(terminal_text "$scratch/terminal")" == 'varve: get miss\x1b[31m\x0a\xff: '* ]] || lib_fail "$(cat -v "$scratch/terminal")"
+on_terminal "$command get $'miss\e[31m\n\xff\xc2\x9b'" "$scratch/terminal" && lib_fail "get succeeded"
+[[ "$(terminal_text "$scratch/terminal")" == 'varve: get miss\x1b[31m\x0a\xff\xc2\x9b: '* ]] || lib_fail "$(cat -v "$scratch/terminal")"
 
 # ---- progress ----------------------------------------------------------------------------------------------------------
 

@@ -35,6 +35,13 @@ quietly sync --wait-clean
 run sync --json
 expect 0 '{"ok":true}'$'\n' ""
 
+# The cleaner is often fast enough to be done anyway; the trace tells which of the two was asked for.
+run sync --debug op
+grep -q ' sync .*: COMMIT' "$scratch/err" || lib_fail "no commit:" "$(cat "$scratch/err")"
+! grep -q ' sync .*: CLEAN' "$scratch/err" || lib_fail "plain sync waits for the cleaner"
+run sync --debug op --wait-clean
+grep -q ' sync .*: CLEAN' "$scratch/err" || lib_fail "sync --wait-clean does not wait for the cleaner"
+
 # ---- gc ----------------------------------------------------------------------------------------------------------------
 
 run gc
