@@ -8,6 +8,7 @@ void clock_init(struct clock *clock, struct varve_store *store, const struct clo
 {
 	*clock = (struct clock){ .store = store, .hooks = hooks };
 	list_init(&clock->gather);
+	list_init(&clock->alone);
 	list_init(&clock->publish);
 	list_init(&clock->destroy);
 	list_init(&clock->durable);
@@ -55,7 +56,7 @@ int clock_stage(struct op *op)
 {
 	struct clock *clock = &op->request->store->clock;
 
-	list_append(&clock->gather, &op->link);
+	list_append(op->alone ? &clock->alone : &clock->gather, &op->link);
 	op->withdraw = clock_ungather;
 	return OP_WAIT;
 }
@@ -113,20 +114,42 @@ static void clock_admit(struct clock *clock)
 	clock->store->counters.group_max = MAX(clock->store->counters.group_max, clock->group);
 }
 
-/* Begin a group. */
-static void clock_begin(struct clock *clock)
+/* Begin a group of one that no other joins. */
+static void clock_begin_alone(struct clock *clock)
+{
+	clock->open = false;
+	clock_launch(clock, list_entry(list_pop(&clock->alone), struct op, link));
+}
+
+/* Begin a group of those that wait. */
+static void clock_begin_open(struct clock *clock)
 {
 	struct op *first = list_entry(clock->gather.next, struct op, link);
 
-	clock->group = 0;
-	clock->destroyed = 0;
 	clock->open = true;
-	clock->store->counters.beats++;
-	list_splice(&clock->carried, &clock->durable);
 	/* Alone in the store: straight into place, for the price of the bare ioctl. */
 	first->direct |= first->direct_allowed && clock->store->counters.running[VARVE_CREATE] == 1;
 	trace(&clock->store->io.trace, TRACE_OP, "clock: beat%s", first->direct ? ", direct" : "");
 	clock_admit(clock);
+}
+
+/* Begin a group. */
+static void clock_begin(struct clock *clock)
+{
+	clock->group = 0;
+	clock->destroyed = 0;
+	clock->store->counters.beats++;
+	list_splice(&clock->carried, &clock->durable);
+	if (list_empty(&clock->alone))
+		clock_begin_open(clock);
+	else
+		clock_begin_alone(clock);
+}
+
+/* Does anybody wait for a group? */
+static bool clock_gathered(const struct clock *clock)
+{
+	return !list_empty(&clock->gather) || !list_empty(&clock->alone);
 }
 
 /* ---- the boundary ------------------------------------------------------------------------------------------------ */
@@ -189,7 +212,7 @@ static void clock_serial_done(struct call *call)
 /* How many may be destroyed in one call: few while creates wait. */
 static unsigned clock_destroys_max(const struct clock *clock)
 {
-	if (list_empty(&clock->gather))
+	if (!clock_gathered(clock))
 		return DESTROYS_PER_CALL_MAX;
 	return DESTROYS_PER_BEAT_MAX - MIN(clock->destroyed, DESTROYS_PER_BEAT_MAX);
 }
@@ -269,7 +292,7 @@ static bool clock_boundary(const struct clock *clock)
 		return true;
 	if (list_empty(&clock->destroy))
 		return false;
-	return list_empty(&clock->gather) || clock->destroyed < DESTROYS_PER_BEAT_MAX;
+	return !clock_gathered(clock) || clock->destroyed < DESTROYS_PER_BEAT_MAX;
 }
 
 void clock_turn(struct clock *clock)
@@ -283,7 +306,7 @@ void clock_turn(struct clock *clock)
 			clock_admit(clock);
 	} else if (clock_boundary(clock))
 		clock_serial_begin(clock);
-	else if (!list_empty(&clock->gather))
+	else if (clock_gathered(clock))
 		clock_begin(clock);
 	else if (!list_empty(&clock->durable) && !clock->sync_running)
 		clock_sync_begin(clock);

@@ -31,8 +31,8 @@ struct clock_hooks {
 struct clock {
 	struct varve_store *store;
 	const struct clock_hooks *hooks;
-	/* Operations that wait: to join a group, to publish, to destroy, for a commit that begins from now on. */
-	struct list gather, publish, destroy, durable;
+	/* Operations that wait: to join a group, to be one alone, to publish, to destroy, for a commit that begins from now on. */
+	struct list gather, alone, publish, destroy, durable;
 	/* Destroys that wait; run since the last group began. */
 	unsigned destroys, destroyed;
 	/* Operations that wait for a sync that flushes all data. */
@@ -60,7 +60,10 @@ struct clock {
 /* Prepare CLOCK for groups of up to SLOTS. */
 void clock_init(struct clock *clock, struct varve_store *store, const struct clock_hooks *hooks, unsigned slots);
 
-/* Let op->work run as a member of a group. op->commits says whether it commits; op->slot and op->direct are set for it. */
+/*
+ * Let op->work run as a member of a group, or as a group of its own where op->alone says so. op->commits says whether it
+ * commits; op->slot and op->direct are set for it.
+ */
 int clock_stage(struct op *op);
 
 /* Let op->work run at the next boundary, after the group. */

@@ -104,6 +104,8 @@ struct op {
 	/* Worker slot of the beat; whether it may, and does, work straight in place; whether its work commits. */
 	unsigned slot;
 	bool direct_allowed, direct, commits;
+	/* It is to be a group of its own. */
+	bool alone;
 	/* The ids it holds, how many are not granted yet. */
 	struct hold holds[OP_HOLDS_MAX];
 	unsigned holds_waiting;

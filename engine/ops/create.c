@@ -276,8 +276,10 @@ static int create_make(struct create *create, int dir_fd, const char *name)
 	if (mode < 0)
 		return mode;
 	r = create->source ? create_snapshot(create, dir_fd, name, &birth) : create_empty(create, dir_fd, name, &birth);
+	if (r)
+		return r;
 	fd_close(TAKE_FD(create->source_fd));
-	return r ? r : create_check_limit(create, dir_fd, name, mode);
+	return create_check_limit(create, dir_fd, name, mode);
 }
 
 /* Make the subvolume, on a thread of the commit lane. */
@@ -318,6 +320,14 @@ static int create_stage(struct op *op)
 
 static int create_stage_done(struct op *op, int result)
 {
+	/*
+	 * Each snapshot in flight reserves some 2 MiB for its metadata, of which it needs a part: on a file system that is nearly
+	 * full a group can fail where each of it fits. So who fails for want of space tries once more, by itself.
+	 */
+	if (result == -ENOSPC && !create_of(op)->staged && !op->alone) {
+		op->alone = true;
+		return create_stage(op);
+	}
 	if (result < 0)
 		return result;
 	if (!op->direct)

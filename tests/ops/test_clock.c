@@ -145,5 +145,35 @@ START_TEST(test_no_commit_counts_for_others) {
 }
 END_TEST
 
+/* Fail the NTH lane call of a create, or all from there, for want of space; how does it end? */
+static int create_without_space(struct varve_store *store, const char *id, long nth, bool persistent, long *ret_hits) {
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	int r;
+
+	options.parent = "base";
+	fault_arm(&store->io.fault, FAULT_LANE, nth, -ENOSPC, persistent);
+	r = varve_layer_create_wait(store, id, &options, NULL);
+	*ret_hits = atomic_load(&store->io.fault.hits);
+	fault_arm(&store->io.fault, FAULT_LANE, 0, 0, false);
+	return r;
+}
+
+START_TEST(test_retry_alone) {
+	/* What fails for want of space in a group is tried once more by itself, and once only. */
+	struct varve_store *store = test_open(test_home());
+	/* Without a ring the source is opened by a lane, too. */
+	long stage = strcmp(test_backend(), "threads") ? 1 : 2, hits;
+
+	test_create(store, "base", NULL);
+	if (store->io.ring_error)
+		stage = 2;
+	test_error(create_without_space(store, "once", stage, false, &hits), 0);
+	ck_assert_int_eq(hits, 1);
+	test_error(create_without_space(store, "always", stage, true, &hits), -ENOSPC);
+	ck_assert_int_eq(hits, 2);
+	test_close(store);
+}
+END_TEST
+
 TEST_MAIN("clock", test_group, test_alone, test_durable_alone, test_durable_group, test_starvation, test_more_than_slots,
-	  test_no_commit_counts_for_others)
+	  test_no_commit_counts_for_others, test_retry_alone)
