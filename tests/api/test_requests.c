@@ -352,7 +352,8 @@ START_TEST(test_counted) {
 		test_error(kinds[i].submit(store, "layer", test_record, &record, NULL), 0);
 		bool succeeded = test_await(store, &record) == 0;
 		test_error(varve_statistics(store, after), 0);
-		const struct varve_operation_statistics *was = &before->operations[operation], *is = &after->operations[operation];
+		const struct varve_operation_statistics *was = &before->operations[operation];
+		const struct varve_operation_statistics *is = &after->operations[operation];
 		ck_assert_uint_eq(is->submitted, was->submitted + 1);
 		ck_assert_uint_eq(is->refused, was->refused + 1);
 		ck_assert_uint_eq(is->succeeded, was->succeeded + succeeded);
