@@ -31,6 +31,12 @@ static int layer_options(struct varve_store *store, const char *id, const struct
 		return request_refuse(store, VARVE_CREATE, -EINVAL, id, "options of another version");
 	if (options->mode & ~LAYER_MODE_MASK)
 		return request_refuse(store, VARVE_CREATE, -EINVAL, id, "mode has other bits than permissions");
+	if (options->chown && (r = check_chown(store, VARVE_CREATE, options->chown)))
+		return r;
+	if (options->label && *options->label && (r = check_label(store, VARVE_CREATE, options->label)))
+		return r;
+	arguments->chown = options->chown;
+	arguments->label = options->label && *options->label ? options->label : NULL;
 	arguments->flags = options->flags;
 	if (options->mode)
 		arguments->mode = options->mode;

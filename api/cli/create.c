@@ -4,11 +4,15 @@
 
 #include "cli.h"
 #include "flight.h"
+#include "idmap.h"
 
 static const struct option_spec create_options[] = {
 	{ .name = "parent", .argument = "ID", .help = "start from this layer instead of an empty one" },
 	{ .name = "template", .argument = "ID", .help = "start from this layer, whatever the parent" },
 	{ .name = "read-only", .help = "make the layers read-only" },
+	{ .name = "uidmap", .argument = "MAP", .help = "shift users, CONTAINER:HOST:COUNT; may be repeated" },
+	{ .name = "gidmap", .argument = "MAP", .help = "shift groups, likewise" },
+	{ .name = "label", .argument = "LABEL", .help = "give all in them this SELinux label" },
 	{ .name = "opt", .argument = "K=V", .help = "storage option of the layers, as size=10g (repeatable)" },
 	{ 0 },
 };
@@ -29,14 +33,23 @@ static const struct flight_job create_job = {
 static int create_run(struct cli *cli, const struct arguments *arguments) {
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	const char **storage_options = output_memory(options_values(arguments, "opt"));
+	struct varve_chown_options shift;
 	int status;
 
+	if (idmap_read(cli, "create", arguments, &shift) < 0) {
+		free(storage_options);
+		return CLI_USAGE;
+	}
+	if (idmap_any(&shift))
+		options.chown = &shift;
+	options.label = options_value(arguments, "label");
 	options.parent = options_value(arguments, "parent");
 	options.template_id = options_value(arguments, "template");
 	options.storage_options = storage_options;
 	if (options_has(arguments, "read-only"))
 		options.flags |= VARVE_CREATE_READ_ONLY;
 	status = flight_run_operands(cli, &create_job, arguments, &options);
+	idmap_free(&shift);
 	free(storage_options);
 	return status;
 }

@@ -435,9 +435,11 @@ struct varve_create_options {
 	const char *const *storage_options;	/**< "KEY=VALUE" strings, NULL last: "size=SIZE", see varve_quota_limit(). */
 	uint32_t flags;				/**< VARVE_DURABLE, VARVE_RELAXED, VARVE_CREATE_*. */
 	uint32_t mode;				/**< Permission bits of a base layer's root, 0..07777. 0: 0755. */
+	const struct varve_chown_options *chown;/**< Shift the ownership of all in it, before it is seen; NULL: not. */
+	const char *label;			/**< Give all in it this SELinux label, before it is seen; NULL or "": not. */
 };
 
-#define VARVE_CREATE_OPTIONS_INIT { sizeof(struct varve_create_options), 0, 0, 0, 0, 0 }
+#define VARVE_CREATE_OPTIONS_INIT { sizeof(struct varve_create_options), 0, 0, 0, 0, 0, 0, 0 }
 
 /**
  * Create layer ID: an empty one, or a writable (or read-only) snapshot of another layer. OPTIONS may be NULL.
@@ -447,7 +449,8 @@ struct varve_create_options {
  *
  * Errors in the callback: -EEXIST (the id exists), -ENOENT (no such parent), -ENOTDIR (the parent is not a directory),
  * -EINVAL (the parent is not a subvolume of this store), -EXDEV (it is on another file system), -ENOSPC, -EDQUOT, -EROFS,
- * -EMFILE, -EAGAIN (VARVE_CREATE_NOWAIT), -ECANCELED, -EIO. A create that fails leaves nothing. Refused with -EINVAL: a
+ * -EMFILE, -EAGAIN (VARVE_CREATE_NOWAIT), -ECANCELED, -EIO; with a shift or a label those of varve_layer_chown() and
+ * varve_layer_relabel(). A create that fails leaves nothing. Refused with -EINVAL: a
  * storage option that is not known or does not parse ("size" below btrfs.min_space); with -ENOTSUP: a size in a store
  * that was opened with quota=off. A layer with a size can fail, before anything is made, with -EPERM (quota has to be
  * turned on, or a limit be set after a snapshot as in full mode, and the caller lacks CAP_SYS_ADMIN), -ENOTCONN (quota is

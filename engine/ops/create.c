@@ -7,6 +7,8 @@
  *	OPEN      opens the source                    nothing                 nothing
  *	STAGE     makes it out of sight, and its      UNDO destroys it        a leftover in staging
  *	          record
+ *	TURN      to rewrite: waits for the turn to walk UNDO destroys it       a leftover in staging
+ *	REWRITE   shifts ownership, labels            UNDO destroys it        a leftover in staging
  *	PUBLISH   renames it into its place           UNDO destroys it        a leftover in staging, or the layer; or
  *	                                                                      a record without a layer
  *	DURABLE   waits for a commit                  UNDO destroys it        the layer, or nothing of it
@@ -29,13 +31,15 @@
 #include "engine/ops/ops.h"
 #include "engine/tree/layer.h"
 #include "engine/tree/record.h"
+#include "engine/tree/rewrite.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum create_state { CREATE_ADMIT, CREATE_OPEN, CREATE_STAGE, CREATE_PUBLISH, CREATE_DURABLE, CREATE_UNDO, CREATE_STATES };
+enum create_state { CREATE_ADMIT, CREATE_OPEN, CREATE_STAGE, CREATE_TURN,
+		    CREATE_REWRITE, CREATE_PUBLISH, CREATE_DURABLE, CREATE_UNDO, CREATE_STATES };
 
 struct create {
 	struct op op;
@@ -45,6 +49,10 @@ struct create {
 	uint32_t flags, mode;
 	/* Limit in bytes; 0: none. */
 	uint64_t size;
+	/* What is to happen to all its files; of the whole batch. Let in by workers_admit(). */
+	const struct rewrite_plan *plan;
+	struct rewrite *rewrite;
+	bool admitted;
 	/* Its place in the batch. */
 	size_t index;
 	/* It exists under its staging name; under its own; its record exists under its staging name. */
@@ -61,7 +69,14 @@ static struct create *create_of(struct op *op)
 /* Is it read-only, so that it cannot come from another directory, and yet not staged in its place? */
 static bool create_reserved(const struct create *create)
 {
-	return create->flags & VARVE_CREATE_READ_ONLY && (!create->source || create->size);
+	return create->flags & VARVE_CREATE_READ_ONLY &&
+	       (!create->source || create->size || rewrite_wanted(create->plan));
+}
+
+/* Is it made read-only at once? One that is rewritten becomes so when that is done. */
+static bool create_born_read_only(const struct create *create)
+{
+	return create->flags & VARVE_CREATE_READ_ONLY && !rewrite_wanted(create->plan);
 }
 
 /* The directory of its worker slot, opened when that is first used. Lane thread. */
@@ -145,7 +160,7 @@ static int create_snapshot(struct create *create, int dir_fd, const char *name, 
 {
 	struct op *op = &create->op;
 	struct varve_store *store = op->request->store;
-	bool read_only = create->flags & VARVE_CREATE_READ_ONLY;
+	bool read_only = create_born_read_only(create);
 	int r;
 
 	op->call.name = "BTRFS_IOC_GET_SUBVOL_INFO";
@@ -175,7 +190,7 @@ static int create_dress(struct create *create, int fd)
 	if ((settings->root_uid || settings->root_gid) && fchown(fd, settings->root_uid, settings->root_gid) < 0)
 		return negative_errno();
 	create->op.call.name = "BTRFS_IOC_SUBVOL_SETFLAGS";
-	return create->flags & VARVE_CREATE_READ_ONLY ? subvol_set_read_only(fd, true) : 0;
+	return create_born_read_only(create) ? subvol_set_read_only(fd, true) : 0;
 }
 
 /* Make an empty subvolume NAME in DIR_FD. */
@@ -313,8 +328,8 @@ static int create_stage(struct op *op)
 	op->subject = op->id;
 	op->work = create_stage_work;
 	op->commits = create->source;
-	op->direct_allowed = create->source && !create->size;
-	op->direct = create->source && create->flags & VARVE_CREATE_READ_ONLY && !create->size;
+	op->direct_allowed = create->source && !create->size && !rewrite_wanted(create->plan);
+	op->direct = op->direct_allowed && create->flags & VARVE_CREATE_READ_ONLY;
 	return clock_stage(op);
 }
 
@@ -331,9 +346,62 @@ static int create_stage_done(struct op *op, int result)
 	if (result < 0)
 		return result;
 	if (!op->direct)
-		return CREATE_PUBLISH;
+		return rewrite_wanted(create_of(op)->plan) ? CREATE_TURN : CREATE_PUBLISH;
 	create_of(op)->published = true;
 	return OP_END;
+}
+
+/* ---- TURN, REWRITE ----------------------------------------------------------------------------------------------- */
+
+static int create_turn_come(struct op *op, int result)
+{
+	create_of(op)->admitted = true;
+	return CREATE_REWRITE;
+}
+
+static int create_turn(struct op *op)
+{
+	int r = workers_admit(op);
+
+	return r ? r : create_turn_come(op, 0);
+}
+
+/* Let the next walk begin. */
+static void create_leave(struct create *create)
+{
+	if (create->admitted)
+		workers_leave(create->op.request->store);
+	create->admitted = false;
+}
+
+static int create_rewrite(struct op *op)
+{
+	struct create *create = create_of(op);
+	char buffer[VARVE_ID_MAX + 1];
+
+	return rewrite_start(op, create->plan, create_staging_fd(create), create_staging_name(create, buffer),
+			     &create->rewrite);
+}
+
+static int create_rewritten(struct op *op, int result)
+{
+	create_leave(create_of(op));
+	return result < 0 ? result : CREATE_PUBLISH;
+}
+
+/* Make what was rewritten read-only, where that is wanted. Lane thread. */
+static int create_seal(struct create *create)
+{
+	_cleanup_close_ int fd = -EBADF;
+	char buffer[VARVE_ID_MAX + 1];
+
+	if (!(create->flags & VARVE_CREATE_READ_ONLY) || create_born_read_only(create))
+		return 0;
+	create->op.call.name = "openat";
+	fd = RET_NERRNO(openat(create_staging_fd(create), create_staging_name(create, buffer),
+			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	create->op.call.name = "BTRFS_IOC_SUBVOL_SETFLAGS";
+	return fd < 0 ? fd : subvol_set_read_only(fd, true);
 }
 
 /* ---- PUBLISH, DURABLE, UNDO -------------------------------------------------------------------------------------- */
@@ -380,7 +448,10 @@ static int create_publish_recorded(struct create *create)
 static int create_publish_work(struct op *op)
 {
 	struct create *create = create_of(op);
+	int r = create_seal(create);
 
+	if (r)
+		return r;
 	return create->recorded ? create_publish_recorded(create) : create_rename(create);
 }
 
@@ -428,6 +499,7 @@ static int create_undo_work(struct op *op)
 
 static int create_undo(struct op *op)
 {
+	create_leave(create_of(op));
 	if (!create_of(op)->staged)
 		return OP_END;
 	op->work = create_undo_work;
@@ -445,6 +517,8 @@ static const struct op_step create_steps[CREATE_STATES] = {
 	[CREATE_ADMIT] = { "ADMIT", create_admit, create_admitted },
 	[CREATE_OPEN] = { "OPEN", create_open, create_opened },
 	[CREATE_STAGE] = { "STAGE", create_stage, create_stage_done },
+	[CREATE_TURN] = { "TURN", create_turn, create_turn_come },
+	[CREATE_REWRITE] = { "REWRITE", create_rewrite, create_rewritten },
 	[CREATE_PUBLISH] = { "PUBLISH", create_publish, create_publish_done },
 	[CREATE_DURABLE] = { "DURABLE", create_durable, create_durable_done },
 	[CREATE_UNDO] = { "UNDO", create_undo, create_undone },
@@ -453,6 +527,7 @@ static const struct op_step create_steps[CREATE_STATES] = {
 static void create_close(struct op *op)
 {
 	fd_close(create_of(op)->source_fd);
+	rewrite_free(TAKE_PTR(create_of(op)->rewrite));
 }
 
 static const struct op_class create_class = {
@@ -465,19 +540,43 @@ static const struct op_class create_class = {
 	.close = create_close,
 };
 
+/* Bytes of the plan of ARGUMENTS, with all that it points to. */
+static size_t create_plan_bytes(const struct create_arguments *arguments)
+{
+	return sizeof(struct rewrite_plan) + (arguments->chown ? shift_maps_bytes(arguments->chown) : 0) +
+	       (arguments->label ? strlen(arguments->label) + 1 : 0);
+}
+
+/* Put the plan of ARGUMENTS before the strings of REQUEST, where it is aligned. */
+static const struct rewrite_plan *create_plan(struct request *request, const struct create_arguments *arguments)
+{
+	struct rewrite_plan *plan = (struct rewrite_plan *)request->strings;
+
+	request->strings += sizeof(*plan);
+	*plan = (struct rewrite_plan){ 0 };
+	if (arguments->chown) {
+		shift_maps_copy(&plan->maps, arguments->chown, request->strings);
+		request->strings += shift_maps_bytes(arguments->chown);
+	}
+	plan->label = request_string(request, arguments->label);
+	return plan;
+}
+
 int create_submit(struct varve_store *store, const char *const *ids, size_t count,
 		  const struct create_arguments *arguments, const struct submit *submit)
 {
 	const char *source = arguments->template_id ? arguments->template_id : arguments->parent;
 	size_t strings = source ? strlen(source) + 1 : 0;
+	const struct rewrite_plan *plan;
 	struct request *request;
 	int r;
 
 	for (size_t i = 0; i < count; i++)
 		strings += strlen(ids[i]) + 1;
-	r = request_new(store, &create_class, count, strings, arguments->flags, &request);
+	r = request_new(store, &create_class, count, create_plan_bytes(arguments) + strings, arguments->flags, &request);
 	if (r)
 		return r;
+	plan = create_plan(request, arguments);
 	source = request_string(request, source);
 	for (size_t i = 0; i < count; i++) {
 		struct create *create = create_of(request_op(request, i));
@@ -491,6 +590,7 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 		create->flags = arguments->flags;
 		create->mode = arguments->mode;
 		create->size = arguments->size;
+		create->plan = plan;
 		/* An id that is to be made from itself: there is nothing to hold twice. */
 		if (source && strcmp(source, create->op.id))
 			create->op.holds[1] = (struct hold){ .id = source };

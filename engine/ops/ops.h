@@ -26,6 +26,9 @@ struct create_arguments {
 	uint32_t flags, mode;
 	/* Limit in bytes; 0: none. */
 	uint64_t size;
+	/* A shift of ownership, an SELinux label; NULL: none. */
+	const struct varve_chown_options *chown;
+	const char *label;
 };
 
 /* What a request about quota is to do. */

@@ -447,7 +447,7 @@ static const struct op_step remove_steps[REMOVE_STATES] = {
 	[REMOVE_UNDO] = { "UNDO", remove_undo, NULL },
 };
 
-static void remove_release(struct op *op)
+static void remove_close(struct op *op)
 {
 	struct remove *remove = remove_of(op);
 
@@ -465,7 +465,7 @@ static const struct op_class remove_class = {
 	.steps_count = REMOVE_STATES,
 	.unwind = REMOVE_UNDO,
 	.cancel_last = REMOVE_MOVE,
-	.release = remove_release,
+	.close = remove_close,
 };
 
 int remove_submit(struct varve_store *store, const char *const *ids, size_t count, uint32_t flags,

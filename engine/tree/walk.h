@@ -86,8 +86,9 @@ struct walk {
 	bool mounts;
 	/* All is over. Reactor. */
 	void (*done)(struct walk *walk, int result);
-	/* Whose walk it is. */
+	/* Whose walk it is: the operation, or what stands between. */
 	struct op *owner;
+	void *context;
 	/* What the ring may be asked; an entry is slow from this time on. */
 	bool ring;
 	uint64_t slow_ns;

@@ -176,4 +176,53 @@ START_TEST(test_attack) {
 }
 END_TEST
 
-TEST_MAIN("chown", test_shift, test_shift_back, test_attack)
+/* As an option of create: the layer appears shifted, its source stays as it is; read-only ones, too; and none by failure. */
+START_TEST(test_create_shifted) {
+	char *home = test_home(), *source = test_layer(home, "source");
+	struct varve_store *store = test_open(home);
+	struct varve_chown_options shift_ = VARVE_CHOWN_OPTIONS_INIT;
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_failure failure = { 0 };
+	static const uint32_t flags[] = { 0, VARVE_CREATE_READ_ONLY };
+	const char *const ids[] = { "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l" };
+	struct varve_layer_info info;
+	test_create(store, "source", NULL);
+	test_make_tree(source, 3, 20, 10);
+	shift_.uid_to = map_users, shift_.uid_to_count = TEST_COUNT(map_users);
+	shift_.gid_to = map_groups, shift_.gid_to_count = TEST_COUNT(map_groups);
+	options.chown = &shift_;
+	for (unsigned i = 0; i < 4; i++) {
+		char *id = test_path("shifted-%u", i);
+		options.parent = i < 2 ? "source" : NULL;
+		options.flags = flags[i % 2];
+		test_ok(varve_layer_create_wait(store, id, &options, &failure), &failure);
+		struct list_of list = list_tree(test_layer(home, id));
+		ck_assert_uint_eq(list.count, i < 2 ? 64 : 1);
+		for (size_t n = 0; n < list.count; n++) {
+			ck_assert_uint_eq(list.known[n].stat.st_uid, 100000);
+			ck_assert_uint_eq(list.known[n].stat.st_gid, 200000);
+		}
+		test_error(varve_layer_info_wait(store, id, &info, NULL), 0);
+		ck_assert_uint_eq(info.flags, i % 2 ? VARVE_LAYER_READ_ONLY : 0);
+	}
+	/* More than may walk at once, in one batch. */
+	options.parent = "source";
+	options.flags = 0;
+	test_ok(varve_layer_create_batch_wait(store, ids, TEST_COUNT(ids), &options, NULL, &failure), &failure);
+	struct list_of list = list_tree(source);
+	for (size_t n = 0; n < list.count; n++)
+		ck_assert_uint_eq(list.known[n].stat.st_uid, 0);
+	/* An owner that the map it is in does not know. */
+	ck_assert_int_eq(chown(test_path("%s/dir-0", source), 7, 7), 0);
+	shift_.uid_from = &map_users[1];
+	shift_.uid_from_count = 1;
+	test_error(varve_layer_create_wait(store, "failed", &options, NULL), -ERANGE);
+	ck_assert(!test_layer_exists(home, "failed"));
+	ck_assert_uint_eq(test_leftovers(home), 0);
+	options.label = "a:b";
+	test_error(varve_layer_create_wait(store, "failed", &options, NULL), -EINVAL);
+	test_close(store);
+}
+END_TEST
+
+TEST_MAIN("chown", test_create_shifted, test_shift, test_shift_back, test_attack)
