@@ -42,13 +42,30 @@ lib_fail() {
 	exit 1
 }
 
-# Undo what lib_start did.
+# Unmount $1. Something may hold it for a moment more; what holds it for longer shall not keep the rest from being undone.
+lib_umount() {
+	local try
+	for ((try = 0; try < LIB_TRIES; try++)); do
+		if umount "$1" 2>/dev/null; then
+			return
+		fi
+		sleep "$LIB_PAUSE_S"
+	done
+	printf 'still in use: %s\n' "$1"
+	umount --lazy "$1"
+}
+
+# Undo what lib_start did; end what a failed test has left in the background.
 lib_finish() {
-	local result=$? mount
+	local result=$? mount child
 	trap - EXIT
+	for child in $(jobs -p); do
+		kill -s KILL "$child" 2>/dev/null || true
+		wait "$child" 2>/dev/null || true
+	done
 	for mount in "${lib_mounts[@]}"; do
 		if mountpoint -q "$mount"; then
-			umount "$mount"
+			lib_umount "$mount"
 		fi
 	done
 	if [[ -n "${scratch:-}" && -d "$scratch" ]]; then
