@@ -9,7 +9,8 @@
  *
  * The load, all of it drawn from the seed: empty layers of several modes, snapshots of the bases and of other layers
  * (also of ones whose own create is still in flight), read-only ones, batches, two requests queued on one id, durable
- * and relaxed mixed, nested subvolumes made in some layers before they are removed, some requests cancelled.
+ * and relaxed mixed, nested subvolumes made in some layers before they are removed, some requests cancelled; with --sized
+ * MODE (of quota: simple or full) some layers have a size.
  *
  * Every request must have exactly one callback, each within --limit seconds of the one before. Exit status: 0 all was as
  * promised; 1 a request ended as it should not have; 2 it could not run; 3 no callback came, or close hung; 4 the record
@@ -43,6 +44,7 @@ struct look {
 	int base;		/* Whose content it has; 0: empty. */
 	unsigned mode;		/* Of its root. */
 	bool read_only;
+	unsigned size_mib;	/* Its limit; 0: none. */
 };
 
 /* One id, and what the load believes of it. */
@@ -90,6 +92,7 @@ struct churn {
 	unsigned limit_s;		/* Longest time without a callback. */
 	bool failing;			/* The file system will fail: errors are expected. */
 	bool close_busy;		/* End by closing with requests in flight. */
+	const char *sized;		/* Option that turns quota on for layers with a size, or NULL. */
 	struct slot *slots;
 	size_t slots_count;
 	struct request *requests;	/* All that were made, newest first. */
@@ -336,9 +339,9 @@ static void request_announce(struct request *request, bool durable, struct slot 
 
 		before[i] = *slot;
 		request->items[i].ordinal = churn->ordinal++;
-		record_write(churn->record, record_now(), "submit %llu %s %s %d %o %d %d %s",
+		record_write(churn->record, record_now(), "submit %llu %s %s %d %o %d %u %d %s",
 			     (unsigned long long)request->items[i].ordinal, create ? "create" : "remove", slot->id, look.base,
-			     look.mode, look.read_only, durable, request->parent ? request->parent->id : "-");
+			     look.mode, look.read_only, look.size_mib, durable, request->parent ? request->parent->id : "-");
 		slot->present = create;
 		if (create)
 			slot->look = look;
@@ -352,8 +355,8 @@ static void request_announce(struct request *request, bool durable, struct slot 
 static int request_call(struct request *request, uint32_t flags) {
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_store *store = request->churn->store;
-	const char *ids[BATCH_MAX];
-	char base[32];
+	const char *ids[BATCH_MAX], *storage_options[2] = { NULL, NULL };
+	char base[32], size[32];
 
 	for (size_t i = 0; i < request->count; i++)
 		ids[i] = request->items[i].slot->id;
@@ -362,6 +365,11 @@ static int request_call(struct request *request, uint32_t flags) {
 								     &request->handle) :
 					    varve_layer_remove(store, ids[0], flags, on_end, request, &request->handle);
 	options.flags = flags | (request->look.read_only ? VARVE_CREATE_READ_ONLY : 0);
+	if (request->look.size_mib) {
+		snprintf(size, sizeof(size), "size=%uM", request->look.size_mib);
+		storage_options[0] = size;
+		options.storage_options = storage_options;
+	}
 	if (request->parent) {
 		options.parent = request->parent->id;
 	} else if (request->look.base) {
@@ -414,10 +422,14 @@ static void draw_look(struct churn *churn, struct request *request) {
 	struct slot *parent = &churn->slots[draw(churn, (unsigned)churn->slots_count)];
 
 	if (kind < 2) {
-		request->look = (struct look){ 0, modes[draw(churn, 4)], false };
-		return;
+		request->look = (struct look){ .mode = modes[draw(churn, 4)], .read_only = chance(churn, 20) };
+	} else {
+		request->look.base = 1 + (int)draw(churn, CONTENT_BASES);
+		request->look.mode = 0755;
+		request->look.read_only = chance(churn, 20);
 	}
-	request->look = (struct look){ 1 + (int)draw(churn, CONTENT_BASES), 0755, chance(churn, 20) };
+	if (churn->sized && chance(churn, 40))
+		request->look.size_mib = 32 + draw(churn, 16);
 	if (kind > 5 && slot_is_parent(parent) && parent != request->items[0].slot) {
 		request->parent = parent;
 		request->look.base = parent->look.base;
@@ -574,11 +586,13 @@ static void churn_free(struct churn *churn) {
 static int churn_open(struct churn *churn) {
 	struct varve_config config = VARVE_CONFIG_INIT;
 	const char *backend = getenv("VARVE_TEST_BACKEND");
+	const char *options[] = { churn->sized, NULL };
 	struct varve_failure failure;
 	char text[2048];
 	int r;
 
 	config.home = churn->home;
+	config.options = churn->sized ? options : NULL;
 	if (backend && strcmp(backend, "threads") == 0)
 		config.flags |= VARVE_OPEN_NO_URING;
 	r = varve_open(&config, &churn->store, &failure);
@@ -620,13 +634,13 @@ static int load(struct churn *churn, double seconds) {
 }
 
 int main(int argc, char **argv) {
-	enum { PREPARE = 256, HOME, RECORD, SEED, PREFIX, SLOTS, DEPTH, SECONDS, RELAXED, LIMIT, FAILING, CLOSE_BUSY };
+	enum { PREPARE = 256, HOME, RECORD, SEED, PREFIX, SLOTS, DEPTH, SECONDS, RELAXED, LIMIT, FAILING, CLOSE_BUSY, SIZED };
 	static const struct option options[] = {
 		{ "prepare", 0, NULL, PREPARE },     { "home", 1, NULL, HOME },	      { "record", 1, NULL, RECORD },
 		{ "seed", 1, NULL, SEED },	     { "prefix", 1, NULL, PREFIX },   { "slots", 1, NULL, SLOTS },
 		{ "depth", 1, NULL, DEPTH },	     { "seconds", 1, NULL, SECONDS }, { "relaxed", 1, NULL, RELAXED },
 		{ "limit", 1, NULL, LIMIT },	     { "failing", 0, NULL, FAILING }, { "close-busy", 0, NULL, CLOSE_BUSY },
-		{ NULL, 0, NULL, 0 },
+		{ "sized", 1, NULL, SIZED },	     { NULL, 0, NULL, 0 },
 	};
 	struct churn churn = { .prefix = "layer-", .record = -1, .slots_count = 48, .depth = 24, .relaxed_percent = 50,
 			       .limit_s = 20 };
@@ -650,6 +664,7 @@ int main(int argc, char **argv) {
 		case LIMIT: churn.limit_s = (unsigned)strtoul(optarg, NULL, 0); break;
 		case FAILING: churn.failing = true; break;
 		case CLOSE_BUSY: churn.close_busy = true; break;
+		case SIZED: churn.sized = strcmp(optarg, "simple") == 0 ? "quota=simple" : "quota=full"; break;
 		default: return 2;
 		}
 	}

@@ -4,8 +4,8 @@
  * one line an event, each written by one write(2), so that a killed process loses at most the line it was writing (a
  * reader ignores a last line without its end):
  *
- *	NS submit ORDINAL create ID BASE MODE READ_ONLY DURABLE PARENT	("-": the base, or none)
- *	NS submit ORDINAL remove ID 0 0 0 DURABLE -
+ *	NS submit ORDINAL create ID BASE MODE READ_ONLY SIZE_MIB DURABLE PARENT	(SIZE_MIB 0: no limit; PARENT "-": BASE, or none)
+ *	NS submit ORDINAL remove ID 0 0 0 0 DURABLE -
  *	NS refused ORDINAL		the library did not take it: it never happened
  *	NS end ORDINAL ERROR		its callback ran
  *	NS nesting ID			nested subvolumes are about to be made in the layer

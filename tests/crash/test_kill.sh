@@ -21,10 +21,11 @@ fi
 home=$mnt/home
 "$churn" --prepare --home "$home"
 
-# Kill the load at a random moment: mostly while it is under way, sometimes while it opens the store.
+# Kill the load, with the options $2..., at a random moment: mostly while it is under way, sometimes while it opens the
+# store. $1: number of the round.
 kill_one() {
 	local record=$work/record.$1 options=()
-	churn_start "$home" "$record" --seed "$((seed + $1))"
+	churn_start "$home" "$record" --seed "$((seed + ${1##*.}))" "${@:2}"
 	[ $((RANDOM % 8)) = 0 ] || churn_running "$record"
 	sleep_random 300
 	kill -9 "$child" || true
@@ -65,6 +66,12 @@ for ((round = 1; round <= (rounds + 3) / 4; round++)); do
 	kill_one_of_two "$round"
 done
 say "$(((rounds + 3) / 4)) kills of one of two processes; seed $seed"
+# Layers with sizes last: quota is the whole file system's and stays on.
+before=$leftovers
+for ((round = 1; round <= (rounds + 2) / 3; round++)); do
+	kill_one "sized.$round" --sized simple
+done
+say "$(((rounds + 2) / 3)) kills with sizes: $((leftovers - before)) leftovers swept"
 # A load that never has anything under way would prove nothing.
 [ "$layers" -gt 0 ] || fail "no layer was ever there"
 [ "$leftovers" -gt 0 ] || [ "$rounds" -lt 10 ] || fail "no kill ever left anything to sweep"

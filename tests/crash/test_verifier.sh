@@ -72,17 +72,20 @@ broken "$layer: expected" chmod 711 "$layers/$layer"
 broken "$layer: expected" btrfs -q property set "$layers/$layer" ro true
 broken "$layer: expected" btrfs -q subvolume create "$layers/$layer/nested"
 broken "$layer: absent; expected base" btrfs -q subvolume delete "$layers/$layer"
+record_size() { printf 1048576 >"$home/quotas/$layer"; }
+eval "$(declare -f mend | sed '1s/mend/mend_layer/')"
+mend() { rm "$home/quotas/$layer"; }
+broken "$layer: expected .* size \"1048576\"" record_size
+mend() { mend_layer; }
 options=(--model cut)
 # Under the model "cut" only what was durable must be there: make it so in the record.
 given=$work/record.durable
-awk -v id="$layer" '$2 == "submit" && $5 == id { $9 = 1 } { print }' "$record" >"$given"
+awk -v id="$layer" '$2 == "submit" && $5 == id { $10 = 1 } { print }' "$record" >"$given"
 broken "$layer: absent; expected base" btrfs -q subvolume delete "$layers/$layer"
 options=()
 
 # Records that tell another story than the disk.
-mend_nothing() { :; }
-eval "$(declare -f mend | sed '1s/mend/mend_layer/')"
-mend() { mend_nothing; }
+mend() { :; }
 given=$work/record.changed
 without() { grep -v " $1 " "$record" >"$given" || true; }
 forget() { awk -v id="$layer" '$2 == "submit" && $5 == id { gone[$3] = 1; next } gone[$3] { next } { print }' "$record" >"$given.1"
@@ -90,12 +93,12 @@ forget() { awk -v id="$layer" '$2 == "submit" && $5 == id { gone[$3] = 1; next }
 	awk '$2 == "submit" { new[$3] = n++; $3 = new[$3] } $2 == "end" || $2 == "refused" { $3 = new[$3] } { print }' "$given.1" >"$given"; }
 broken "$layer: visible, but nobody asked for it" forget
 lie_removed() { cp "$record" "$given"
-	local n; n=$(grep -c ' submit ' "$record"); printf '%s submit %s remove %s 0 0 0 1\n%s end %s 0\n' 1 "$n" "$layer" 2 "$n" >>"$given"; }
+	local n; n=$(grep -c ' submit ' "$record"); printf '%s submit %s remove %s 0 0 0 0 1 -\n%s end %s 0\n' 1 "$n" "$layer" 2 "$n" >>"$given"; }
 broken "$layer: expected absent" lie_removed
 gone=$(pick gone)
 if [ -n "$gone" ]; then
 	lie_created() { cp "$record" "$given"
-		local n; n=$(grep -c ' submit ' "$record"); printf '%s submit %s create %s 1 755 0 1\n%s end %s 0\n' 1 "$n" "$gone" 2 "$n" >>"$given"; }
+		local n; n=$(grep -c ' submit ' "$record"); printf '%s submit %s create %s 1 755 0 0 1 -\n%s end %s 0\n' 1 "$n" "$gone" 2 "$n" >>"$given"; }
 	broken "$gone: absent; expected base-1 755 rw" lie_created
 fi
 given=$record

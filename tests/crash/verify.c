@@ -8,7 +8,8 @@
  * A request that ended well leaves one state (in the model "cut" only when it was durable, else it adds one); one without
  * an answer adds one; one that failed adds none, but for a remove, which may have got half way. Then it is checked that
  *
- * - what is visible is in that set, and whole: content, mode, read-only flag and nested subvolumes as recorded;
+ * - what is visible is in that set, and whole: content, mode, read-only flag, nested subvolumes, the recorded size and the
+ *   limit in force;
  * - the store's list is what lies in subvolumes/, and nothing is there that no record asked for;
  * - a sweep removes as many leftovers as were there, leaves nothing of a dead process, and finds nothing the second time;
  * - the sweep changed nothing that is visible, and sentinels and bases are as they were prepared;
@@ -26,8 +27,10 @@
 
 #include "varve.h"
 
+#include <endian.h>
 #include <getopt.h>
 #include <linux/btrfs.h>
+#include <linux/btrfs_tree.h>
 #include <sys/ioctl.h>
 #include <sys/vfs.h>
 
@@ -42,6 +45,7 @@ struct look {
 	int base;		/* Whose content it has; 0: empty. */
 	unsigned mode;		/* Of its root. */
 	bool read_only;
+	unsigned size_mib;	/* Its limit; 0: none. */
 };
 
 /* One state that an id may be in. */
@@ -93,7 +97,7 @@ struct verify {
 	bool unswept;
 	struct subject *buckets[SUBJECTS_BUCKETS];
 	size_t subjects, layers, failures;
-	uint64_t staging, trash;	/* Leftovers seen before the store was opened. */
+	uint64_t staging, trash, quotas;/* Leftovers seen before the store was opened. */
 };
 
 /* Report something that does not hold. */
@@ -131,7 +135,8 @@ static struct subject *subject_get(struct verify *verify, const char *id, bool m
 
 /* Does LOOK look like OTHER? */
 static bool look_equal(const struct look *look, const struct look *other) {
-	return look->base == other->base && look->mode == other->mode && look->read_only == other->read_only;
+	return look->base == other->base && look->mode == other->mode && look->read_only == other->read_only &&
+	       look->size_mib == other->size_mib;
 }
 
 /* Add STATE to those that SUBJECT may be in. */
@@ -199,8 +204,8 @@ static bool history_submit(struct verify *verify, struct history *history, const
 	int read_only, durable;
 	void *grown;
 
-	if (sscanf(text, "%llu %15s %255s %d %o %d %d", &ordinal, kind, id, &event.look.base, &event.look.mode, &read_only,
-		   &durable) != 7 || ordinal != history->count)
+	if (sscanf(text, "%llu %15s %255s %d %o %d %u %d", &ordinal, kind, id, &event.look.base, &event.look.mode, &read_only,
+		   &event.look.size_mib, &durable) != 8 || ordinal != history->count)
 		return false;
 	event.create = strcmp(kind, "create") == 0;
 	event.look.read_only = read_only;
@@ -309,6 +314,11 @@ static bool is_subvolume(int directory, const char *name) {
 	       st.st_ino == SUBVOLUME_INODE;
 }
 
+/* Is NAME in subvolumes/ one of the store's own, for what cannot be built anywhere else? */
+static bool is_reserved(const char *name) {
+	return strncmp(name, ".varve", 6) == 0;
+}
+
 /* Open the directory NAME in DIRECTORY for reading its entries; NULL when it cannot be. */
 static DIR *directory_open(int directory, const char *name) {
 	int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -344,11 +354,70 @@ static uint64_t subvolumes_count(int directory, const char *name) {
 	return count;
 }
 
+/* Count the half-made layers of the store. */
+static uint64_t staging_count(const struct verify *verify) {
+	uint64_t count = subvolumes_count(verify->home_fd, ".varve/staging");
+	DIR *stream = directory_open(verify->home_fd, "subvolumes");
+	struct dirent *item;
+
+	while (stream && (item = directory_next(stream)))
+		count += is_reserved(item->d_name);
+	if (stream)
+		closedir(stream);
+	return count;
+}
+
 /* Is the subvolume open as FD read-only? */
 static bool is_read_only(int fd) {
 	uint64_t flags = 0;
 
 	return ioctl(fd, BTRFS_IOC_SUBVOL_GETFLAGS, &flags) == 0 && (flags & BTRFS_SUBVOL_RDONLY);
+}
+
+/* Read the limit in force for the subvolume open as FD, in bytes; 0: none, or no quota at all. */
+static uint64_t limit_in_force(int fd) {
+	struct btrfs_ioctl_ino_lookup_args lookup = { .objectid = BTRFS_FIRST_FREE_OBJECTID };
+	struct btrfs_ioctl_search_args search = { 0 };
+	struct btrfs_ioctl_search_header header;
+	struct btrfs_qgroup_limit_item item;
+
+	if (ioctl(fd, BTRFS_IOC_INO_LOOKUP, &lookup) < 0)
+		return 0;
+	search.key = (struct btrfs_ioctl_search_key){
+		.tree_id = BTRFS_QUOTA_TREE_OBJECTID, .min_type = BTRFS_QGROUP_LIMIT_KEY, .max_type = BTRFS_QGROUP_LIMIT_KEY,
+		.min_offset = lookup.treeid, .max_offset = lookup.treeid, .max_transid = UINT64_MAX, .nr_items = 1,
+	};
+	if (ioctl(fd, BTRFS_IOC_TREE_SEARCH, &search) < 0 || search.key.nr_items == 0)
+		return 0;
+	memcpy(&header, search.buf, sizeof(header));
+	memcpy(&item, search.buf + sizeof(header), sizeof(item));
+	return le64toh(item.flags) & BTRFS_QGROUP_LIMIT_MAX_RFER ? le64toh(item.max_rfer) : 0;
+}
+
+/* The size that is recorded for layer ID, as text; "" of none. */
+static const char *size_recorded(const struct verify *verify, const char *id, char *buffer, size_t size) {
+	int quotas = openat(verify->home_fd, "quotas", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(quotas, id, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, buffer, size - 1);
+
+	/* A record that is empty is none that a program could have written. */
+	snprintf(buffer + (n > 0 ? n : 0), size - (size_t)(n > 0 ? n : 0), "%s", fd >= 0 && n <= 0 ? "empty" : "");
+	if (fd >= 0)
+		close(fd);
+	close(quotas);
+	return buffer;
+}
+
+/* Check that layer ID, open as FD, has the size MIB, in the record and in force. */
+static bool size_fits(const struct verify *verify, const char *id, int fd, unsigned mib) {
+	uint64_t bytes = (uint64_t)mib << 20;
+	char recorded[64], expected[64];
+
+	snprintf(expected, sizeof(expected), "%llu", (unsigned long long)bytes);
+	if (strcmp(size_recorded(verify, id, recorded, sizeof(recorded)), mib ? expected : "") != 0)
+		return false;
+	/* In full mode a snapshot inherits the limit of its source, so nothing is known of one without a size. */
+	return !mib || limit_in_force(fd) == bytes;
 }
 
 /* Does the tree in DIRECTORY have the content of BASE? *RET_SUM is its digest, *RET_NESTED whether something is nested. */
@@ -410,8 +479,9 @@ static const char *states_describe(const struct subject *subject, char *buffer, 
 		if (!state->present)
 			used += (size_t)snprintf(buffer + used, size - used, "%sabsent", i ? " | " : "");
 		else
-			used += (size_t)snprintf(buffer + used, size - used, "%sbase-%d %o %s%s", i ? " | " : "",
+			used += (size_t)snprintf(buffer + used, size - used, "%sbase-%d %o %s size %uM%s", i ? " | " : "",
 						 state->look.base, state->look.mode, state->look.read_only ? "ro" : "rw",
+						 state->look.size_mib,
 						 state->nested ? " nested" : state->nesting ? " perhaps nested" : "");
 	}
 	return buffer;
@@ -422,8 +492,8 @@ static void layer_check(struct verify *verify, int subvolumes, const char *id, b
 	struct subject *subject = subject_get(verify, id, false);
 	int fd = openat(subvolumes, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	bool fits = false, nested = false;
+	char text[1024], recorded[64];
 	uint64_t sum = 0;
-	char text[1024];
 	struct stat st;
 
 	if (!subject || fd < 0 || fstat(fd, &st) < 0) {
@@ -431,14 +501,16 @@ static void layer_check(struct verify *verify, int subvolumes, const char *id, b
 		goto out;
 	}
 	for (size_t i = 0; i < subject->states_count && !fits; i++)
-		fits = layer_fits(fd, st.st_mode, &subject->states[i], &sum);
+		fits = layer_fits(fd, st.st_mode, &subject->states[i], &sum) &&
+		       size_fits(verify, id, fd, subject->states[i].look.size_mib);
 	if (!fits) {
 		struct content_digest digest = { 0, 0 };
 		int r = content_read(fd, "", &digest, &nested);
 
-		wrong(verify, "%s: expected %s; it has mode %o, %s, %llu entries%s%s", id,
+		wrong(verify, "%s: expected %s; it has mode %o, %s, %llu entries, size \"%s\" and limit %llu%s%s", id,
 		      states_describe(subject, text, sizeof(text)), st.st_mode & 07777, is_read_only(fd) ? "ro" : "rw",
-		      (unsigned long long)digest.entries, nested ? ", nested subvolumes" : "",
+		      (unsigned long long)digest.entries, size_recorded(verify, id, recorded, sizeof(recorded)),
+		      (unsigned long long)limit_in_force(fd), nested ? ", nested subvolumes" : "",
 		      r < 0 ? " (cannot be read)" : "");
 	}
 	if (again && (!subject->visible || subject->digest != sum))
@@ -452,7 +524,8 @@ out:
 
 /* Is ID one that is checked here: no base, and none of a process that is at work? */
 static bool id_counts(const struct verify *verify, const char *id) {
-	return strncmp(id, "base-", 5) != 0 && (!verify->ignore || strncmp(id, verify->ignore, strlen(verify->ignore)) != 0);
+	return strncmp(id, "base-", 5) != 0 && !is_reserved(id) &&
+	       (!verify->ignore || strncmp(id, verify->ignore, strlen(verify->ignore)) != 0);
 }
 
 /* Check every layer in subvolumes/ and every id of the records. Returns how many are visible. */
@@ -560,6 +633,21 @@ static void list_check(struct verify *verify) {
 		wrong(verify, "list: %zu layers, but %zu are visible", counted, verify->layers);
 }
 
+/* Count the recorded sizes that have no layer. */
+static uint64_t quotas_count(const struct verify *verify) {
+	int subvolumes = openat(verify->home_fd, "subvolumes", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *stream = directory_open(verify->home_fd, "quotas");
+	struct dirent *item;
+	uint64_t count = 0;
+
+	while (stream && (item = directory_next(stream)))
+		count += !is_subvolume(subvolumes, item->d_name);
+	if (stream)
+		closedir(stream);
+	close(subvolumes);
+	return count;
+}
+
 /* Leave a limit without a layer behind, for the sweep to find. */
 static void plant_quota(struct verify *verify) {
 	int fd = openat(verify->home_fd, "quotas/no-such-layer", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
@@ -572,13 +660,13 @@ static void plant_quota(struct verify *verify) {
 
 /* Check that nothing is left of any process; while others are at work nothing can be said. */
 static void leftovers_check(struct verify *verify, const char *when) {
-	uint64_t staging = subvolumes_count(verify->home_fd, ".varve/staging");
+	uint64_t staging = staging_count(verify);
 	uint64_t trash = subvolumes_count(verify->home_fd, ".varve/trash");
 
-	if (faccessat(verify->home_fd, "quotas/no-such-layer", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		wrong(verify, "%s: quotas/no-such-layer is still there", when);
 	if (verify->ignore)
 		return;
+	if (quotas_count(verify))
+		wrong(verify, "%s: %llu recorded sizes without a layer", when, (unsigned long long)quotas_count(verify));
 	if (staging || trash)
 		wrong(verify, "%s: %llu layers in staging, %llu in trash", when, (unsigned long long)staging,
 		      (unsigned long long)trash);
@@ -594,8 +682,9 @@ static void sweep_check(struct verify *verify, uint64_t staging, uint64_t trash,
 	if (r < 0 || report.failures)
 		wrong(verify, "%s sweep: %s (%llu failures)", which, varve_strerror(&failure, text, sizeof(text)),
 		      (unsigned long long)report.failures);
-	if (report.quota_files_removed != quotas ||
-	    (!verify->ignore && (report.staging_removed != staging || report.trash_removed != trash)))
+	/* What others left and are at work on cannot be told apart from outside. */
+	if (!verify->ignore && (report.quota_files_removed != quotas || report.staging_removed != staging ||
+				report.trash_removed != trash))
 		wrong(verify, "%s sweep: reports %llu staging, %llu trash, %llu quotas; expected %llu, %llu, %llu", which,
 		      (unsigned long long)report.staging_removed, (unsigned long long)report.trash_removed,
 		      (unsigned long long)report.quota_files_removed, (unsigned long long)staging,
@@ -658,14 +747,15 @@ static bool store_open(struct verify *verify) {
 
 /* Check the store: before the sweep, the sweep, after it, and once it is closed. */
 static void store_check(struct verify *verify) {
-	verify->staging = subvolumes_count(verify->home_fd, ".varve/staging");
+	verify->staging = staging_count(verify);
 	verify->trash = subvolumes_count(verify->home_fd, ".varve/trash");
 	verify->layers = layers_check(verify, false);
 	plant_quota(verify);
+	verify->quotas = quotas_count(verify);
 	if (!store_open(verify))
 		return;
 	if (verify->unswept)
-		sweep_check(verify, verify->staging, verify->trash, 1, "the first");
+		sweep_check(verify, verify->staging, verify->trash, verify->quotas, "the first");
 	leftovers_check(verify, "after the first sweep");
 	sweep_check(verify, 0, 0, 0, "the second");
 	verify->layers = layers_check(verify, true);
