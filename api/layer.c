@@ -50,11 +50,10 @@ static int layer_options(struct varve_store *store, const char *id, const struct
 		r = layer_source(store, options->template_id, &arguments->template_id);
 	if (r)
 		return r;
-	r = options_parse_storage(options->storage_options, store->settings.quota.size_min, &arguments->size, reason,
-				  sizeof(reason));
-	if (!r && arguments->size && store->settings.quota.policy == QUOTA_NEVER) {
+	r = options_parse_storage(options->storage_options, store->settings.quota.size_min, arguments, reason, sizeof(reason));
+	if (!r && (arguments->size || arguments->groups_count) && store->settings.quota.policy == QUOTA_NEVER) {
 		r = -ENOTSUP;
-		strcpy(reason, "a size, and the store was opened with quota=off");
+		strcpy(reason, "a size or a group, and the store was opened with quota=off");
 	}
 	return r ? request_refuse(store, VARVE_CREATE, r, id, reason) : 0;
 }

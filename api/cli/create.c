@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* create.c: the command `create`. */
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli.h"
 #include "flight.h"
@@ -13,6 +15,8 @@ static const struct option_spec create_options[] = {
 	{ .name = "uidmap", .argument = "MAP", .help = "shift users, CONTAINER:HOST:COUNT; may be repeated" },
 	{ .name = "gidmap", .argument = "MAP", .help = "shift groups, likewise" },
 	{ .name = "label", .argument = "LABEL", .help = "give all in them this SELinux label" },
+	{ .name = "size", .argument = "SIZE", .help = "limit of each layer: 512m, 10g, ..." },
+	{ .name = "group", .argument = "NAME", .help = "put them in this group: NAME, or NAME:SIZE (repeatable)" },
 	{ .name = "opt", .argument = "K=V", .help = "storage option of the layers, as size=10g (repeatable)" },
 	{ 0 },
 };
@@ -29,15 +33,44 @@ static const struct flight_job create_job = {
 	.submit = create_submit,
 };
 
+/** Return the storage options that ARGUMENTS come to, NULL last; each string and the array are to be freed. */
+static char **create_storage_options(const struct arguments *arguments) {
+	/** Options of the command, and what stands before their values as storage options. */
+	static const struct {
+		const char *option;
+		const char *key;
+	} rows[] = { { "opt", "" }, { "size", "size=" }, { "group", "group=" } };
+	char **storage_options = output_memory(calloc(arguments->given_count + 1, sizeof(*storage_options)));
+	size_t count = 0;
+
+	for (size_t i = 0; i < arguments->given_count; i++) {
+		for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+			if (strcmp(arguments->given[i]->name, rows[row].option) != 0)
+				continue;
+			if (asprintf(&storage_options[count], "%s%s", rows[row].key, arguments->values[i]) < 0)
+				output_memory(NULL);
+			count++;
+		}
+	}
+	return storage_options;
+}
+
+/** Free what create_storage_options() returned. */
+static void create_free_options(char **storage_options) {
+	for (size_t i = 0; storage_options[i]; i++)
+		free(storage_options[i]);
+	free(storage_options);
+}
+
 /** Create layers. */
 static int create_run(struct cli *cli, const struct arguments *arguments) {
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
-	const char **storage_options = output_memory(options_values(arguments, "opt"));
+	char **storage_options = create_storage_options(arguments);
 	struct varve_chown_options shift;
 	int status;
 
 	if (idmap_read(cli, "create", arguments, &shift) < 0) {
-		free(storage_options);
+		create_free_options(storage_options);
 		return CLI_USAGE;
 	}
 	if (idmap_any(&shift))
@@ -45,12 +78,12 @@ static int create_run(struct cli *cli, const struct arguments *arguments) {
 	options.label = options_value(arguments, "label");
 	options.parent = options_value(arguments, "parent");
 	options.template_id = options_value(arguments, "template");
-	options.storage_options = storage_options;
+	options.storage_options = (const char *const *)storage_options;
 	if (options_has(arguments, "read-only"))
 		options.flags |= VARVE_CREATE_READ_ONLY;
 	status = flight_run_operands(cli, &create_job, arguments, &options);
 	idmap_free(&shift);
-	free(storage_options);
+	create_free_options(storage_options);
 	return status;
 }
 

@@ -432,7 +432,8 @@ struct varve_create_options {
 	size_t size;				/**< sizeof(struct varve_create_options). */
 	const char *parent;			/**< The layer to start from; NULL or "": an empty base layer. */
 	const char *template_id;		/**< Start from this layer instead of from the parent; NULL: none. */
-	const char *const *storage_options;	/**< "KEY=VALUE" strings, NULL last: "size=SIZE", see varve_quota_limit(). */
+	const char *const *storage_options;	/**< "KEY=VALUE" strings, NULL last: "size=SIZE", "group=NAME" or
+						     "group=NAME:SIZE" (up to 8): see the section about quota. */
 	uint32_t flags;				/**< VARVE_DURABLE, VARVE_RELAXED, VARVE_CREATE_*. */
 	uint32_t mode;				/**< Permission bits of a base layer's root, 0..07777. 0: 0755. */
 	const struct varve_chown_options *chown;/**< Shift the ownership of all in it, before it is seen; NULL: not. */
@@ -452,9 +453,10 @@ struct varve_create_options {
  * -EMFILE, -EAGAIN (VARVE_CREATE_NOWAIT), -ECANCELED, -EIO; with a shift or a label those of varve_layer_chown() and
  * varve_layer_relabel(). A create that fails leaves nothing. Refused with -EINVAL: a
  * storage option that is not known or does not parse ("size" below btrfs.min_space); with -ENOTSUP: a size in a store
- * that was opened with quota=off. A layer with a size can fail, before anything is made, with -EPERM (quota has to be
- * turned on, or a limit be set after a snapshot as in full mode, and the caller lacks CAP_SYS_ADMIN), -ENOTCONN (quota is
- * off, and the store was opened with quota=keep) and -EBUSY (quota runs in another mode than the store was opened for).
+ * that was opened with quota=off. A layer with a size or a group can fail, before anything is made, with -EPERM (quota has to be
+ * turned on, a group be made, or a limit be set after a snapshot as in full mode, and the caller lacks CAP_SYS_ADMIN),
+ * -ENOTCONN (quota is off, and the store was opened with quota=keep), -EBUSY (quota runs in another mode than the store was
+ * opened for) and -ENOTSUP (a group, a snapshot, and full quotas).
  * Privilege: write access to the home; for a snapshot, to own the parent or CAP_FOWNER.
  * A crash leaves the layer whole or a leftover that varve_sweep() removes, never a half-made layer in sight.
  */
@@ -671,6 +673,11 @@ int varve_status(struct varve_store *store, varve_callback *callback, void *user
  *
  * A layer can have a size: a limit of the bytes that btrfs's quota counts for it (its "referenced" ones). A write past it
  * gives EDQUOT. The size is recorded in HOME/quotas/ID and is in force from the moment the layer is there.
+ *
+ * Layers can share a limit, too: those that are made with the storage option "group=NAME:SIZE" are in one group, whose
+ * members together may hold SIZE. A layer can be in several. A group is made with its first layer, and with its last one it
+ * is gone; "group=NAME" joins it whatever its limit, a new SIZE replaces the old one. Snapshots can join only under simple
+ * quotas (-ENOTSUP).
  *
  * Quota belongs to the file system, not to the store, and closing a store never changes it. It runs in one of two modes:
  *

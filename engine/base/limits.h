@@ -144,6 +144,15 @@
 /* A quotas/ID file holds a decimal 64-bit number. */
 #define QUOTA_FILE_BYTES 32
 
+/* Groups that one layer can be in. */
+#define LAYER_GROUPS_MAX 8
+
+/* How often the last layer of a group may take it away before a create has joined it. */
+#define GROUP_TRIES 16
+
+/* A record of a group: its limit, a blank, its name. */
+#define GROUP_RECORD_BYTES (QUOTA_FILE_BYTES + VARVE_ID_MAX + 2)
+
 /* The smallest image that mkfs.btrfs takes with its defaults (measured, btrfs-progs 6.2). */
 #define POOL_BYTES_MIN 114294784
 

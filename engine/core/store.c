@@ -41,7 +41,8 @@ struct varve_store *store_new(void)
 		return NULL;
 	layout = &store->layout;
 	layout->home_fd = layout->subvolumes_fd = layout->quotas_fd = layout->owner_fd = -EBADF;
-	layout->trash_fd = layout->staging_fd = layout->sysfs_fd = store->ready_fd = store->io.wake_fd = -EBADF;
+	layout->trash_fd = layout->staging_fd = layout->sysfs_fd = layout->groups_fd = -EBADF;
+	store->ready_fd = store->io.wake_fd = -EBADF;
 	for (size_t i = 0; i < ARRAY_SIZE(layout->slot_fds); i++)
 		layout->slot_fds[i] = -EBADF;
 	list_init(&store->in_flight);
@@ -77,6 +78,7 @@ void store_free(struct varve_store *store)
 	for (size_t i = 0; i < ARRAY_SIZE(layout->slot_fds); i++)
 		fd_close(layout->slot_fds[i]);
 	fd_close(layout->sysfs_fd);
+	fd_close(layout->groups_fd);
 	fd_close(layout->trash_fd);
 	fd_close(layout->owner_fd);
 	fd_close(layout->staging_fd);

@@ -19,8 +19,8 @@ struct layout {
 	char *home;
 	/* HOME, HOME/subvolumes, HOME/quotas, HOME/.varve/staging/OWNER, HOME/.varve/trash. */
 	int home_fd, subvolumes_fd, quotas_fd, owner_fd, trash_fd;
-	/* HOME/.varve/staging. */
-	int staging_fd;
+	/* HOME/.varve/staging, HOME/.varve/groups. */
+	int staging_fd, groups_fd;
 	/* The name of OWNER. */
 	char owner[64];
 	/* One directory of OWNER for each worker slot, opened when first used by that slot. */

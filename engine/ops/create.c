@@ -29,6 +29,7 @@
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
+#include "engine/tree/groups.h"
 #include "engine/tree/layer.h"
 #include "engine/tree/record.h"
 #include "engine/tree/rewrite.h"
@@ -53,6 +54,9 @@ struct create {
 	const struct rewrite_plan *plan;
 	struct rewrite *rewrite;
 	bool admitted;
+	/* Groups that it joins, as "NAME" or "NAME:SIZE", NULL last; and their numbers. */
+	const char *groups[LAYER_GROUPS_MAX + 1];
+	uint64_t group_numbers[LAYER_GROUPS_MAX];
 	/* Its place in the batch. */
 	size_t index;
 	/* It exists under its staging name; under its own; its record exists under its staging name. */
@@ -170,7 +174,7 @@ static int create_snapshot(struct create *create, int dir_fd, const char *name, 
 		return r;
 	op->call.name = "BTRFS_IOC_SNAP_CREATE_V2";
 	op->subject = op->id;
-	if (birth->limit)
+	if (birth->limit || birth->groups_count)
 		r = quota_subvol_snapshot(store, dir_fd, name, create->source_fd, read_only, birth);
 	else
 		r = subvol_snapshot(dir_fd, name, create->source_fd, read_only);
@@ -200,7 +204,8 @@ static int create_empty(struct create *create, int dir_fd, const char *name, con
 	int r;
 
 	create->op.call.name = "BTRFS_IOC_SUBVOL_CREATE";
-	r = birth->limit ? quota_subvol_create(create->op.request->store, dir_fd, name, birth) : subvol_create(dir_fd, name);
+	r = birth->limit || birth->groups_count ? quota_subvol_create(create->op.request->store, dir_fd, name, birth)
+						: subvol_create(dir_fd, name);
 	if (r)
 		return r;
 	create->staged = true;
@@ -209,9 +214,39 @@ static int create_empty(struct create *create, int dir_fd, const char *name, con
 	return fd < 0 ? fd : create_dress(create, fd);
 }
 
+/* A layer without a size: forget a record that an earlier one of the name has left. Returns as create_prepare_quota(). */
+static int create_prepare_free(struct create *create)
+{
+	struct varve_store *store = create->op.request->store;
+	int mode, r;
+
+	create->op.call.name = "unlinkat";
+	r = record_drop(store, create->op.id);
+	if (r < 0)
+		return r;
+	mode = create->source ? quota_mode(store) : VARVE_QUOTA_OFF;
+	return MAX(mode, VARVE_QUOTA_OFF);
+}
+
+/* Can the mode MODE of quota do what is asked for? 0, or -errno and an explanation. */
+static int create_check_mode(struct create *create, int mode)
+{
+	if (mode != VARVE_QUOTA_FULL || !create->source)
+		return 0;
+	if (create->size && !create->op.request->store->layout.privileged) {
+		create->op.detail = "full quotas take CAP_SYS_ADMIN to limit a snapshot";
+		return -EPERM;
+	}
+	if (create->groups[0]) {
+		create->op.detail = "a snapshot that joins a group makes full quotas inconsistent; simple ones can do it";
+		return -ENOTSUP;
+	}
+	return 0;
+}
+
 /*
- * Before anything is made: see that quota runs where a size is asked for, and write the record; or forget a record that an
- * earlier layer of the name has left. Returns the mode, VARVE_QUOTA_OFF also where it does not matter, or -errno.
+ * Before anything is made: see that quota runs where a size or a group is asked for, and write the record. Returns the mode,
+ * VARVE_QUOTA_OFF also where it does not matter, or -errno.
  */
 static int create_prepare_quota(struct create *create)
 {
@@ -220,21 +255,17 @@ static int create_prepare_quota(struct create *create)
 	char buffer[VARVE_ID_MAX + 1];
 	int mode, slot_fd, r;
 
+	if (!create->size && !create->groups[0])
+		return create_prepare_free(create);
+	op->call.name = "BTRFS_IOC_QUOTA_CTL";
+	mode = quota_provide(store, &op->detail);
+	r = mode < 0 ? mode : create_check_mode(create, mode);
+	if (r)
+		return r;
 	if (!create->size) {
 		op->call.name = "unlinkat";
 		r = record_drop(store, op->id);
-		if (r < 0)
-			return r;
-		mode = create->source ? quota_mode(store) : VARVE_QUOTA_OFF;
-		return MAX(mode, VARVE_QUOTA_OFF);
-	}
-	op->call.name = "BTRFS_IOC_QUOTA_CTL";
-	mode = quota_provide(store, &op->detail);
-	if (mode < 0)
-		return mode;
-	if (mode == VARVE_QUOTA_FULL && create->source && !store->layout.privileged) {
-		op->detail = "full quotas take CAP_SYS_ADMIN to limit a snapshot";
-		return -EPERM;
+		return r < 0 ? r : mode;
 	}
 	op->call.name = "openat";
 	slot_fd = create_slot_fd(create);
@@ -282,15 +313,46 @@ static void create_forget_record(struct create *create)
 	create->recorded = false;
 }
 
+/* Find the groups that it joins; with MAKE see that they are there. How many, or -errno. */
+static int create_find_groups(struct create *create, bool make)
+{
+	int count = 0;
+
+	create->op.call.name = "BTRFS_IOC_QGROUP_CREATE";
+	for (; create->groups[count]; count++) {
+		int r = groups_find(create->op.request->store, create->groups[count], make, &create->group_numbers[count]);
+
+		if (r)
+			return r;
+	}
+	return count;
+}
+
+/* Make the subvolume NAME in DIR_FD, a member of its groups. */
+static int create_join(struct create *create, int dir_fd, const char *name)
+{
+	struct quota_birth birth = { .limit = create->size, .groups = create->group_numbers };
+	int count = create_find_groups(create, false), r = -ENOENT;
+
+	/* The last layer of a group may take it away at any moment: then it is made again. */
+	for (int tries = 0; count >= 0 && r == -ENOENT && tries < GROUP_TRIES; tries++) {
+		birth.groups_count = (size_t)count;
+		r = create->source ? create_snapshot(create, dir_fd, name, &birth) : create_empty(create, dir_fd, name, &birth);
+		if (r != -ENOENT || !count)
+			return r;
+		count = create_find_groups(create, true);
+	}
+	return count < 0 ? count : r;
+}
+
 /* Make the subvolume NAME in DIR_FD, with its limit. */
 static int create_make(struct create *create, int dir_fd, const char *name)
 {
-	const struct quota_birth birth = { .limit = create->size };
 	int mode = create_prepare_quota(create), r;
 
 	if (mode < 0)
 		return mode;
-	r = create->source ? create_snapshot(create, dir_fd, name, &birth) : create_empty(create, dir_fd, name, &birth);
+	r = create_join(create, dir_fd, name);
 	if (r)
 		return r;
 	fd_close(TAKE_FD(create->source_fd));
@@ -568,16 +630,21 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 	const char *source = arguments->template_id ? arguments->template_id : arguments->parent;
 	size_t strings = source ? strlen(source) + 1 : 0;
 	const struct rewrite_plan *plan;
+	const char *groups[LAYER_GROUPS_MAX + 1] = { NULL };
 	struct request *request;
 	int r;
 
 	for (size_t i = 0; i < count; i++)
 		strings += strlen(ids[i]) + 1;
+	for (size_t i = 0; i < arguments->groups_count; i++)
+		strings += strlen(arguments->groups[i]) + 1;
 	r = request_new(store, &create_class, count, create_plan_bytes(arguments) + strings, arguments->flags, &request);
 	if (r)
 		return r;
 	plan = create_plan(request, arguments);
 	source = request_string(request, source);
+	for (size_t i = 0; i < arguments->groups_count; i++)
+		groups[i] = request_string(request, arguments->groups[i]);
 	for (size_t i = 0; i < count; i++) {
 		struct create *create = create_of(request_op(request, i));
 
@@ -591,6 +658,7 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 		create->mode = arguments->mode;
 		create->size = arguments->size;
 		create->plan = plan;
+		memcpy(create->groups, groups, sizeof(groups));
 		/* An id that is to be made from itself: there is nothing to hold twice. */
 		if (source && strcmp(source, create->op.id))
 			create->op.holds[1] = (struct hold){ .id = source };

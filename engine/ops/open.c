@@ -203,6 +203,8 @@ static int open_directories(struct opening *opening)
 		r = open_directory(opening, ".varve/staging", &layout->staging_fd);
 	if (!r)
 		r = open_directory(opening, ".varve/trash", &layout->trash_fd);
+	if (!r)
+		r = open_directory(opening, ".varve/groups", &layout->groups_fd);
 	return r;
 }
 

@@ -6,7 +6,7 @@
 #ifndef VARVE_OPS_OPS_H
 #define VARVE_OPS_OPS_H
 
-#include "varve.h"
+#include "engine/base/limits.h"
 
 #include <limits.h>
 
@@ -29,6 +29,9 @@ struct create_arguments {
 	/* A shift of ownership, an SELinux label; NULL: none. */
 	const struct varve_chown_options *chown;
 	const char *label;
+	/* Groups to join, "NAME" or "NAME:SIZE". */
+	const char *groups[LAYER_GROUPS_MAX];
+	size_t groups_count;
 };
 
 /* What a request about quota is to do. */
@@ -79,10 +82,10 @@ int open_store(const struct varve_config *config, const struct quota_settings *q
 int options_parse_store(const char *const *options, struct quota_settings *ret_quota, struct varve_failure *failure);
 
 /*
- * Parse a layer's storage OPTIONS (NULL: none), leaving *RET_SIZE alone where they name no size; *RET_REASON (SIZE bytes)
- * tells what is wrong.
+ * Parse a layer's storage OPTIONS (NULL: none) into ARGUMENTS, whose size is left alone where they name none; *RET_REASON
+ * (SIZE bytes) tells what is wrong.
  */
-int options_parse_storage(const char *const *options, uint64_t min_space, uint64_t *ret_size, char *ret_reason,
-			  size_t size);
+int options_parse_storage(const char *const *options, uint64_t min_space, struct create_arguments *arguments,
+			  char *ret_reason, size_t size);
 
 #endif

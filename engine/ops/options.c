@@ -7,6 +7,7 @@
 #include "engine/base/util.h"
 #include "engine/core/store.h"
 #include "engine/ops/ops.h"
+#include "engine/tree/groups.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -108,26 +109,56 @@ int options_parse_store(const char *const *options, struct quota_settings *ret_q
 	return 0;
 }
 
-int options_parse_storage(const char *const *options, uint64_t min_space, uint64_t *ret_size, char *ret_reason,
-			  size_t size)
+/* Parse VALUE, the size of a layer. */
+static int options_storage_size(const char *value, uint64_t min_space, uint64_t *ret_bytes, char *ret_reason, size_t size)
 {
-	for (; options && *options; options++) {
-		const char *value;
-		uint64_t limit = 0;
+	uint64_t bytes = 0;
 
-		if (!options_match(*options, "size", &value)) {
-			snprintf(ret_reason, size, "unknown storage option \"%s\"", *options);
-			return -EINVAL;
-		}
-		if (varve_size_parse(value, &limit) || !limit) {
-			snprintf(ret_reason, size, "invalid storage size \"%s\"", value);
-			return -EINVAL;
-		}
-		if (limit < min_space) {
-			snprintf(ret_reason, size, "storage size cannot be less than %llu", (unsigned long long)min_space);
-			return -EINVAL;
-		}
-		*ret_size = limit;
+	if (varve_size_parse(value, &bytes) || !bytes) {
+		snprintf(ret_reason, size, "invalid storage size \"%s\"", value);
+		return -EINVAL;
 	}
+	if (bytes < min_space) {
+		snprintf(ret_reason, size, "storage size cannot be less than %llu", (unsigned long long)min_space);
+		return -EINVAL;
+	}
+	*ret_bytes = bytes;
 	return 0;
+}
+
+/* Parse VALUE, a group that a layer joins. */
+static int options_storage_group(const char *value, struct create_arguments *arguments, char *ret_reason, size_t size)
+{
+	char name[VARVE_ID_MAX + 1];
+	uint64_t bytes;
+
+	if (arguments->groups_count == LAYER_GROUPS_MAX)
+		snprintf(ret_reason, size, "a layer can be in %d groups", LAYER_GROUPS_MAX);
+	else if (groups_parse(value, name, &bytes))
+		snprintf(ret_reason, size, "invalid group \"%s\": NAME or NAME:SIZE, the name as an id", value);
+	else {
+		arguments->groups[arguments->groups_count++] = value;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int options_parse_storage(const char *const *options, uint64_t min_space, struct create_arguments *arguments,
+			  char *ret_reason, size_t size)
+{
+	int r = 0;
+
+	for (; !r && options && *options; options++) {
+		const char *value;
+
+		if (options_match(*options, "size", &value))
+			r = options_storage_size(value, min_space, &arguments->size, ret_reason, size);
+		else if (options_match(*options, "group", &value))
+			r = options_storage_group(value, arguments, ret_reason, size);
+		else {
+			snprintf(ret_reason, size, "unknown storage option \"%s\"", *options);
+			r = -EINVAL;
+		}
+	}
+	return r;
 }

@@ -78,16 +78,38 @@ static int remove_gone(struct op *op)
 
 /* ---- DESTROY ----------------------------------------------------------------------------------------------------- */
 
+/* Find the number of the layer. */
+static void remove_look(struct remove *remove)
+{
+	_cleanup_close_ int fd = layer_open(remove->op.request->store, remove->op.id);
+
+	if (fd >= 0)
+		subvol_number(fd, &remove->number);
+}
+
+/* The layer is destroyed: forget its size, and let it leave its groups. What fails is the sweep's. */
+static void remove_forget(struct remove *remove)
+{
+	struct varve_store *store = remove->op.request->store;
+
+	record_drop(store, remove->op.id);
+	if (remove->number && groups_any(store))
+		groups_leave(store, remove->number);
+}
+
 /* Destroy the layer in its place, at a boundary. */
 static int remove_destroy_work(struct op *op)
 {
 	struct remove *remove = remove_of(op);
 	int r;
 
+	/* Afterwards nobody can tell which number it had. */
+	if (!remove->number && groups_any(op->request->store))
+		remove_look(remove);
 	op->call.name = "BTRFS_IOC_SNAP_DESTROY";
 	r = subvol_destroy(remove_layout(remove)->subvolumes_fd, op->id);
 	if (!r)
-		record_drop(remove->op.request->store, remove->op.id);
+		remove_forget(remove);
 	return r;
 }
 
@@ -269,7 +291,7 @@ static int remove_nested_work(struct op *op)
 		return remove_again(remove);
 	if (!r) {
 		remove->destroyed++;
-		record_drop(remove->op.request->store, remove->op.id);
+		remove_forget(remove);
 	}
 	return r;
 }

@@ -1,18 +1,231 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/tree/groups.h"
+#include "engine/base/id.h"
+#include "engine/base/limits.h"
+#include "engine/tree/entries.h"
+#include "engine/tree/record.h"
 
-int groups_sweep(struct varve_store *store, uint64_t *removed)
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Bytes of the name of a group's record: 12 hexadecimal digits. */
+#define GROUPS_NAME_BYTES 16
+
+/* What a record tells. */
+struct groups_record {
+	uint64_t bytes;
+	char name[VARVE_ID_MAX + 1];
+};
+
+/* ---- names and records ------------------------------------------------------------------------------------------- */
+
+int groups_parse(const char *value, char *ret_name, uint64_t *ret_bytes)
+{
+	const char *colon = strchr(value, ':'), *reason;
+	size_t length = colon ? (size_t)(colon - value) : strlen(value);
+
+	if (length > VARVE_ID_MAX)
+		return -EINVAL;
+	memcpy(ret_name, value, length);
+	ret_name[length] = '\0';
+	*ret_bytes = 0;
+	if (id_check(ret_name, &reason) || (colon && (varve_size_parse(colon + 1, ret_bytes) || !*ret_bytes)))
+		return -EINVAL;
+	return 0;
+}
+
+/* Add SIZE bytes at DATA to HASH (FNV-1a, 64 bits). */
+static uint64_t groups_hash(uint64_t hash, const void *data, size_t size)
+{
+	for (const unsigned char *byte = data; size--; byte++)
+		hash = (hash ^ *byte) * 1099511628211ull;
+	return hash;
+}
+
+/* The group of STORE that is called NAME. */
+static uint64_t groups_number(const struct varve_store *store, const char *name)
+{
+	const struct layout *layout = &store->layout;
+	uint64_t hash = groups_hash(14695981039346656037ull, &layout->subvolumes_root, sizeof(layout->subvolumes_root));
+
+	hash = groups_hash(hash, &layout->subvolumes_inode, sizeof(layout->subvolumes_inode));
+	return QUOTA_GROUP(1, groups_hash(hash, name, strlen(name)) & QUOTA_NUMBER_MASK);
+}
+
+/* The name of GROUP's record. */
+static const char *groups_record_name(uint64_t group, char buffer[GROUPS_NAME_BYTES])
+{
+	snprintf(buffer, GROUPS_NAME_BYTES, "%012" PRIx64, (uint64_t)(group & QUOTA_NUMBER_MASK));
+	return buffer;
+}
+
+/* Read the record of GROUP: 0, -ENOENT, or -EINVAL when it is none. */
+static int groups_read(struct varve_store *store, uint64_t group, struct groups_record *ret_record)
+{
+	_cleanup_close_ int fd = -EBADF;
+	char name[GROUPS_NAME_BYTES], text[GROUP_RECORD_BYTES];
+	ssize_t length;
+	int r = fault_hit(&store->io.fault, FAULT_QUOTA);
+
+	if (r)
+		return r;
+	fd = RET_NERRNO(openat(store->layout.groups_fd, groups_record_name(group, name), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+	if (fd < 0)
+		return fd;
+	length = read(fd, text, sizeof(text) - 1);
+	if (length < 0)
+		return negative_errno();
+	text[length] = '\0';
+	return sscanf(text, "%" SCNu64 " %255s", &ret_record->bytes, ret_record->name) >= 1 ? 0 : -EINVAL;
+}
+
+/* Write the record of GROUP, such that a crash leaves the old one or the new one. The lock is held. */
+static int groups_write(struct varve_store *store, uint64_t group, const struct groups_record *record)
+{
+	int dir_fd = store->layout.groups_fd;
+	char name[GROUPS_NAME_BYTES], text[GROUP_RECORD_BYTES];
+	int r;
+
+	snprintf(text, sizeof(text), "%" PRIu64 " %s", record->bytes, record->name);
+	/* Of a crash before; the lock is ours. */
+	unlinkat(dir_fd, ".new", 0);
+	r = record_write_text(store, dir_fd, ".new", text);
+	return r ? r : RET_NERRNO(renameat(dir_fd, ".new", dir_fd, groups_record_name(group, name)));
+}
+
+/* Remove the record of GROUP. The lock is held. */
+static void groups_forget(struct varve_store *store, uint64_t group)
+{
+	char name[GROUPS_NAME_BYTES];
+
+	unlinkat(store->layout.groups_fd, groups_record_name(group, name), 0);
+}
+
+bool groups_any(struct varve_store *store)
+{
+	struct stat stat;
+
+	/* A directory of btrfs that has nothing in it has size 0. */
+	return fstat(store->layout.groups_fd, &stat) < 0 || stat.st_size;
+}
+
+/* ---- joining ----------------------------------------------------------------------------------------------------- */
+
+/* See that GROUP is recorded and there; RECORD is what is wanted of it, *RECORDED whether there was a record before. */
+static int groups_make(struct varve_store *store, uint64_t group, const struct groups_record *record, bool recorded)
+{
+	int r = groups_write(store, group, record);
+
+	if (r)
+		return r;
+	r = quota_group_create(store, group);
+	if (r == -EEXIST && recorded)
+		r = 0;
+	if (r) {
+		if (!recorded)
+			groups_forget(store, group);
+		return r;
+	}
+	return quota_ensure_limit(store, group, record->bytes);
+}
+
+int groups_find(struct varve_store *store, const char *value, bool make, uint64_t *ret_group)
+{
+	struct groups_record wanted = { 0 }, record;
+	_cleanup_close_ int lock = -EBADF;
+	uint64_t group;
+	int r = groups_parse(value, wanted.name, &wanted.bytes);
+
+	if (r)
+		return r;
+	group = groups_number(store, wanted.name);
+	*ret_group = group;
+	r = groups_read(store, group, &record);
+	if (!r && !make && (!wanted.bytes || wanted.bytes == record.bytes))
+		return 0;
+	lock = record_lock(store);
+	if (lock < 0)
+		return lock;
+	r = groups_read(store, group, &record);
+	if (r && r != -ENOENT && r != -EINVAL)
+		return r;
+	/* No size given: what it has. */
+	if (!r && !wanted.bytes)
+		wanted.bytes = record.bytes;
+	return groups_make(store, group, &wanted, !r);
+}
+
+/* ---- leaving ----------------------------------------------------------------------------------------------------- */
+
+/* Remove GROUP, which is the store's, unless it has members: 1, 0, or -errno. */
+static int groups_retire(struct varve_store *store, uint64_t group)
+{
+	_cleanup_close_ int lock = record_lock(store);
+	int r = lock < 0 ? lock : quota_group_destroy(store, group);
+
+	if (r)
+		return r == -EBUSY ? 0 : r;
+	groups_forget(store, group);
+	return 1;
+}
+
+void groups_leave(struct varve_store *store, uint64_t number)
+{
+	uint64_t groups[LAYER_GROUPS_MAX];
+	struct groups_record record;
+	int count;
+
+	if (quota_mode(store) != VARVE_QUOTA_SIMPLE)
+		return;
+	count = quota_group_parents(store, QUOTA_GROUP(0, number), groups, LAYER_GROUPS_MAX);
+	for (int i = 0; i < count; i++) {
+		if (groups_read(store, groups[i], &record))
+			continue;
+		/* Whatever fails here is the sweep's. */
+		if (!quota_group_leave(store, QUOTA_GROUP(0, number), groups[i]))
+			groups_retire(store, groups[i]);
+	}
+}
+
+/* ---- the sweep --------------------------------------------------------------------------------------------------- */
+
+/* What groups_sweep() is at. */
+struct groups_sweeping {
+	struct varve_store *store;
+	uint64_t *removed;
+	/* The first failure. */
+	int error;
+};
+
+/* Remove the group whose record is NAME, if it has no layer. */
+static int groups_sweep_record(void *data, const char *name)
+{
+	struct groups_sweeping *sweeping = data;
+	char *end;
+	uint64_t number = strtoull(name, &end, 16);
+	int r;
+
+	if (*end || end == name)
+		return 0;
+	r = groups_retire(sweeping->store, QUOTA_GROUP(1, number & QUOTA_NUMBER_MASK));
+	*sweeping->removed += r > 0;
+	if (r < 0 && !sweeping->error)
+		sweeping->error = r;
+	return 0;
+}
+
+/* Remove the groups of subvolumes that are gone. */
+static int groups_sweep_stale(struct groups_sweeping *sweeping)
 {
 	struct quota_census census = { 0 };
-	int r = store->layout.privileged ? quota_mode(store) : VARVE_QUOTA_OFF;
+	int r = quota_collect(sweeping->store, &census);
 
-	if (r <= VARVE_QUOTA_OFF)
-		return r;
-	r = quota_collect(store, &census);
 	for (size_t i = 0; i < census.stale_count; i++) {
-		int error = quota_group_destroy(store, census.stale[i]);
+		int error = quota_group_destroy(sweeping->store, census.stale[i]);
 
-		*removed += !error;
+		*sweeping->removed += !error;
 		/* Simple quotas: its space is still shared; the time will come. */
 		if (error && error != -EBUSY && !r)
 			r = error;
@@ -21,10 +234,27 @@ int groups_sweep(struct varve_store *store, uint64_t *removed)
 	return r;
 }
 
+int groups_sweep(struct varve_store *store, uint64_t *removed)
+{
+	struct groups_sweeping sweeping = { .store = store, .removed = removed };
+	int r;
+
+	if (!store->layout.privileged)
+		return 0;
+	r = quota_mode(store);
+	if (r > VARVE_QUOTA_OFF)
+		r = groups_sweep_stale(&sweeping);
+	if (!r && groups_any(store))
+		r = entries_each(store->layout.groups_fd, groups_sweep_record, &sweeping);
+	return r ? r : sweeping.error;
+}
+
 int groups_unlimit(struct varve_store *store, uint64_t number, const struct nested *nested)
 {
 	int r = quota_limit(store, QUOTA_GROUP(0, number), 0);
 
+	/* It may be a group's limit that stands in the way. */
+	groups_leave(store, number);
 	for (size_t i = 0; i < nested->count && (!r || r == -ENOENT); i++)
 		r = quota_limit(store, QUOTA_GROUP(0, nested->ids[i]), 0);
 	/* Gone already: so much the better. */

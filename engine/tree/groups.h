@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Quota groups at the end of what they were made for. */
+/*
+ * Groups of layers, and groups at the end of what they were made for.
+ *
+ * Layers of one job can share a limit: they are members of one quota group 1/N, whose N is a hash of the store and of the
+ * group's name. HOME/.varve/groups/N (hexadecimal) holds "LIMIT NAME"; it is written before the group is made and removed
+ * after it is, under the lock of the records (record.h), so that every group of ours has one. Who is in a group is what
+ * btrfs says. A group is made by the first layer that joins it and goes with the last.
+ */
 #ifndef VARVE_TREE_GROUPS_H
 #define VARVE_TREE_GROUPS_H
 
@@ -7,14 +14,36 @@
 #include "engine/btrfs/quota.h"
 
 /*
- * Remove the groups of subvolumes that are gone, but those that still hold space; count them in *REMOVED. Goes on after a
- * failure, which is returned. Does nothing while quota is off, or without CAP_SYS_ADMIN.
+ * Parse VALUE, NAME or NAME:SIZE: copy the name to RET_NAME (VARVE_ID_MAX + 1 bytes); *RET_BYTES is 0 without a size. 0, or
+ * -EINVAL when it is not a name that an id could be, or no size.
+ */
+int groups_parse(const char *value, char *ret_name, uint64_t *ret_bytes);
+
+/*
+ * Find the group that VALUE (see groups_parse()) names, with the limit it names, if any. With MAKE see that it is there in
+ * quota, too; without, it may be gone since it was recorded, and joining it gives ENOENT. -EEXIST: the number is somebody
+ * else's.
+ */
+int groups_find(struct varve_store *store, const char *value, bool make, uint64_t *ret_group);
+
+/* Has the store any groups? */
+bool groups_any(struct varve_store *store);
+
+/*
+ * Subvolume NUMBER, a layer, is or will be destroyed: let it leave the groups of the store that it is in, and remove those that
+ * have no member left. In full mode that is the sweep's, once it is dropped: leaving before makes quota inconsistent.
+ */
+void groups_leave(struct varve_store *store, uint64_t number);
+
+/*
+ * Remove the groups of subvolumes that are gone, but those that still hold space, and groups of layers without a layer;
+ * count them in *REMOVED. Goes on after a failure; the first is returned. Does nothing without CAP_SYS_ADMIN.
  */
 int groups_sweep(struct varve_store *store, uint64_t *removed);
 
 /*
- * Let subvolume NUMBER, which is about to be destroyed, and those in NESTED have no limit any more: to destroy what is
- * nested in a subvolume at its limit takes room in it (EDQUOT). CAP_SYS_ADMIN.
+ * Let subvolume NUMBER, which is about to be destroyed, and those in NESTED have no limit any more, and leave its groups: to
+ * destroy what is nested in a subvolume at its limit takes room in it (EDQUOT). CAP_SYS_ADMIN.
  */
 int groups_unlimit(struct varve_store *store, uint64_t number, const struct nested *nested);
 

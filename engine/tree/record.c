@@ -36,11 +36,11 @@ int record_lock(struct varve_store *store)
 	return fd;
 }
 
-int record_write(struct varve_store *store, int dir_fd, const char *name, uint64_t bytes)
+int record_write_text(struct varve_store *store, int dir_fd, const char *name, const char *text)
 {
 	_cleanup_close_ int fd = -EBADF;
-	char text[QUOTA_FILE_BYTES];
-	int length = snprintf(text, sizeof(text), "%" PRIu64, bytes), r = record_fault(store);
+	ssize_t length = (ssize_t)strlen(text);
+	int r = record_fault(store);
 
 	if (r)
 		return r;
@@ -57,6 +57,14 @@ int record_write(struct varve_store *store, int dir_fd, const char *name, uint64
 	if (r)
 		unlinkat(dir_fd, name, 0);
 	return r;
+}
+
+int record_write(struct varve_store *store, int dir_fd, const char *name, uint64_t bytes)
+{
+	char text[QUOTA_FILE_BYTES];
+
+	snprintf(text, sizeof(text), "%" PRIu64, bytes);
+	return record_write_text(store, dir_fd, name, text);
 }
 
 int record_place(struct varve_store *store, int dir_fd, const char *name, const char *id)

@@ -21,7 +21,10 @@
 /* Take the lock: a descriptor whose closing gives it back, or -errno. Blocks shortly. */
 int record_lock(struct varve_store *store);
 
-/* Write a record of BYTES as the new file NAME in DIR_FD, such that the next commit makes its content durable. */
+/* Write TEXT as the new file NAME in DIR_FD, such that the next commit makes its content durable. */
+int record_write_text(struct varve_store *store, int dir_fd, const char *name, const char *text);
+
+/* Write a record of BYTES as the new file NAME in DIR_FD; the same. */
 int record_write(struct varve_store *store, int dir_fd, const char *name, uint64_t bytes);
 
 /* Move the record NAME of DIR_FD into the place of layer ID's. The lock is held. */

@@ -7,6 +7,7 @@
  */
 #include "test.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -415,6 +416,123 @@ START_TEST(test_leak) {
 }
 END_TEST
 
+/* How many groups of level 1 the file system has, by its directory in sysfs. */
+static unsigned groups_of_level_1(struct varve_store *store) {
+	struct varve_status_entry *entries;
+	struct dirent *entry;
+	char *path = NULL;
+	size_t count;
+	unsigned found = 0;
+	test_error(varve_status_wait(store, &entries, &count, NULL), 0);
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(entries[i].key, "filesystem"))
+			path = test_path("/sys/fs/btrfs/%s/qgroups", entries[i].value);
+	free(entries);
+	DIR *directory = opendir(path);
+	ck_assert_ptr_nonnull(directory);
+	while ((entry = readdir(directory)))
+		found += !strncmp(entry->d_name, "1_", 2);
+	closedir(directory);
+	return found;
+}
+
+/* Create ID from PARENT with the two storage options; returns the error. */
+static int create_with_two(struct varve_store *store, const char *id, const char *parent, const char *one, const char *two) {
+	const char *const options_list[] = { one, two, NULL };
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	options.parent = parent;
+	options.storage_options = options_list;
+	return varve_layer_create_wait(store, id, &options, NULL);
+}
+
+/* Layers of one group share its limit, and the group goes with the last of them. */
+START_TEST(test_groups) {
+	char *home = test_home();
+	struct varve_store *store = open_in_mode(home, VARVE_QUOTA_SIMPLE);
+	struct varve_failure failure;
+	test_create(store, "parent", NULL);
+	test_error(create_with_two(store, "a", "parent", "group=job:8m", "group=all"), 0);
+	test_error(create_with_two(store, "b", "parent", "group=job", "size=4m"), 0);
+	test_error(create_with(store, "c", NULL, "GROUP=job", VARVE_CREATE_READ_ONLY), 0);
+	ck_assert_uint_eq(groups_of_level_1(store), 2);
+	assert_limit(store, home, "a", 0);
+	assert_limit(store, home, "b", 4 * MIB);
+	test_error(write_bytes(test_path("%s/file", test_layer(home, "a")), 5 * MIB), 0);
+	test_error(write_bytes(test_path("%s/file", test_layer(home, "b")), 5 * MIB), -EDQUOT);
+	test_error(write_bytes(test_path("%s/more", test_layer(home, "a")), 5 * MIB), -EDQUOT);
+	/* A new size holds for all. */
+	test_error(create_with(store, "d", "parent", "group=job:20m", 0), 0);
+	test_error(write_bytes(test_path("%s/again", test_layer(home, "a")), 8 * MIB), 0);
+	/* What a layer holds no longer counts when it is removed, and the group of a layer that is alone goes with it. */
+	test_remove_layer(store, "a");
+	ck_assert_uint_eq(groups_of_level_1(store), 1);
+	test_error(write_bytes(test_path("%s/file", test_layer(home, "d")), 12 * MIB), 0);
+	test_remove_layer(store, "b");
+	test_remove_layer(store, "d");
+	ck_assert_uint_eq(groups_of_level_1(store), 1);
+	test_remove_layer(store, "c");
+	ck_assert_uint_eq(groups_of_level_1(store), 0);
+	ck_assert_int_eq(test_entries(test_path("%s/.varve/groups", home)), 0);
+	test_ok(varve_quota_gc_wait(store, NULL, &failure), &failure);
+	test_close(store);
+}
+END_TEST
+
+/* Many layers that come and go at once, in one group. */
+START_TEST(test_group_churn) {
+	enum { COUNT = 120 };
+	char *home = test_home();
+	struct varve_store *store = open_in_mode(home, VARVE_QUOTA_SIMPLE);
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	options.storage_options = (const char *const[]){ "group=job:1g", NULL };
+	for (int round = 0; round < 3; round++) {
+		struct test_record records[COUNT] = { 0 }, removals[COUNT] = { 0 };
+		for (int i = 0; i < COUNT; i++) {
+			char *id = test_path("layer-%d", i);
+			test_error(varve_layer_create(store, id, &options, test_record, &records[i], NULL), 0);
+			test_error(varve_layer_remove(store, id, VARVE_RELAXED, test_record, &removals[i], NULL), 0);
+		}
+		test_await_all(store, records, COUNT);
+		test_await_all(store, removals, COUNT);
+		for (int i = 0; i < COUNT; i++) {
+			test_error(records[i].error, 0);
+			test_error(removals[i].error, 0);
+		}
+		ck_assert_uint_eq(groups_of_level_1(store), 0);
+	}
+	ck_assert_int_eq(test_entries(test_path("%s/.varve/groups", home)), 0);
+	test_close(store);
+}
+END_TEST
+
+START_TEST(test_groups_refused) {
+	static const char *const bad[] = { "group=", "group=a/b", "group=.varve", "group=x:", "group=x:y", "group=x:0" };
+	char *home = test_home();
+	struct varve_store *store = open_in_mode(home, VARVE_QUOTA_FULL);
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	const char *nine[10];
+	for (size_t i = 0; i < TEST_COUNT(bad); i++)
+		test_error(create_with(store, "layer", NULL, bad[i], 0), -EINVAL);
+	for (size_t i = 0; i < TEST_COUNT(nine); i++)
+		nine[i] = i < 9 ? test_path("group=g%zu", i) : NULL;
+	options.storage_options = nine;
+	test_error(varve_layer_create_wait(store, "layer", &options, NULL), -EINVAL);
+	ck_assert_int_eq(test_layers(home), 0);
+	/* Full: base layers can, snapshots cannot; and quota stays consistent. */
+	test_error(create_with(store, "base", NULL, "group=job:4m", 0), 0);
+	test_error(create_with(store, "child", "base", "group=job", 0), -ENOTSUP);
+	ck_assert_int_eq(test_layers(home), 1);
+	test_error(write_bytes(test_path("%s/file", test_layer(home, "base")), 6 * MIB), -EDQUOT);
+	ck_assert_uint_eq(quota_of(store).flags & VARVE_QUOTA_INCONSISTENT, 0);
+	test_remove_layer(store, "base");
+	clean(store);
+	ck_assert_uint_eq(quota_of(store).flags & VARVE_QUOTA_INCONSISTENT, 0);
+	ck_assert_uint_eq(groups_of_level_1(store), 0);
+	ck_assert_int_eq(test_entries(test_path("%s/.varve/groups", home)), 0);
+	test_close(store);
+}
+END_TEST
+
 /* Without privilege: an error that says so, before anything is made; layers without sizes work. */
 static int nobody_off(void *home) {
 	struct varve_failure failure = { 0 };
@@ -475,4 +593,4 @@ TEST_MAIN("quota", test_enforced_simple, test_enforced_full, test_read_only_simp
 	  test_batch, test_existing_keeps_its_record, test_options, test_policies, test_changed_by_others,
 	  test_get_applies_simple, test_get_applies_full, test_limit_simple, test_limit_full, test_nested_simple,
 	  test_nested_full, test_shared_group, test_sweep, test_leak,
-	  test_unprivileged)
+	  test_groups, test_group_churn, test_groups_refused, test_unprivileged)

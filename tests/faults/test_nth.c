@@ -24,7 +24,11 @@ struct victim {
 	void (*check)(struct varve_store *store, const char *home, int error);
 };
 
-static const char *const point_names[FAULT_POINTS] = { "allocation", "submission", "lane call" };
+static const char *const point_names[FAULT_POINTS] = { "allocation", "submission", "lane call", "quota step" };
+
+/* The size of a layer that has one. */
+static const char *const victim_size[] = { "size=8m", NULL };
+#define VICTIM_BYTES (8ull << 20)
 
 /* ---- what is prepared --------------------------------------------------------------------------------------------- */
 
@@ -49,6 +53,38 @@ static void prepare_nested(struct varve_store *store) {
 	test_subvolume_create(test_path("%s/a/b", path));
 	test_subvolume_create(test_path("%s/c", path));
 	free(path);
+}
+
+/* Let quota run in MODE, whatever ran before. */
+static void prepare_mode(struct varve_store *store, enum varve_quota_mode mode) {
+	test_error(varve_quota_disable_wait(store, NULL), 0);
+	if (mode != VARVE_QUOTA_OFF)
+		test_error(varve_quota_enable_wait(store, mode, NULL), 0);
+}
+
+static void prepare_off(struct varve_store *store) {
+	prepare_mode(store, VARVE_QUOTA_OFF);
+	test_create(store, "parent", NULL);
+}
+
+static void prepare_simple(struct varve_store *store) {
+	prepare_mode(store, VARVE_QUOTA_SIMPLE);
+	test_create(store, "parent", NULL);
+}
+
+static void prepare_full(struct varve_store *store) {
+	prepare_mode(store, VARVE_QUOTA_FULL);
+	test_create(store, "parent", NULL);
+}
+
+/* A layer with a record, and quota turned off and on since. */
+static void prepare_unlimited(struct varve_store *store) {
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+
+	prepare_simple(store);
+	options.storage_options = victim_size;
+	test_error(varve_layer_create_wait(store, "victim", &options, NULL), 0);
+	prepare_mode(store, VARVE_QUOTA_SIMPLE);
 }
 
 /* ---- what is run -------------------------------------------------------------------------------------------------- */
@@ -162,6 +198,54 @@ static int run_noop(struct varve_store *store, struct varve_failure *failure) {
 	return varve_noop_wait(store, failure);
 }
 
+/* Create the victim with a size, from PARENT. */
+static int run_limited(struct varve_store *store, const char *parent, uint32_t flags, struct varve_failure *failure) {
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+
+	options.parent = parent;
+	options.flags = flags;
+	options.storage_options = victim_size;
+	return varve_layer_create_wait(store, "victim", &options, failure);
+}
+
+static int run_limited_base(struct varve_store *store, struct varve_failure *failure) {
+	return run_limited(store, NULL, 0, failure);
+}
+
+static int run_limited_snapshot(struct varve_store *store, struct varve_failure *failure) {
+	return run_limited(store, "parent", 0, failure);
+}
+
+static int run_limited_read_only(struct varve_store *store, struct varve_failure *failure) {
+	return run_limited(store, "parent", VARVE_CREATE_READ_ONLY, failure);
+}
+
+static int run_limit(struct varve_store *store, struct varve_failure *failure) {
+	return varve_quota_limit_wait(store, "parent", VICTIM_BYTES, failure);
+}
+
+static int run_quota_status(struct varve_store *store, struct varve_failure *failure) {
+	struct varve_quota quota;
+
+	return varve_quota_status_wait(store, &quota, failure);
+}
+
+static int run_quota_gc(struct varve_store *store, struct varve_failure *failure) {
+	return varve_quota_gc_wait(store, NULL, failure);
+}
+
+static int run_enable(struct varve_store *store, struct varve_failure *failure) {
+	return varve_quota_enable_wait(store, VARVE_QUOTA_SIMPLE, failure);
+}
+
+static int run_disable(struct varve_store *store, struct varve_failure *failure) {
+	return varve_quota_disable_wait(store, failure);
+}
+
+static int run_rescan(struct varve_store *store, struct varve_failure *failure) {
+	return varve_quota_rescan_wait(store, VARVE_QUOTA_WAIT, failure);
+}
+
 /* ---- what is checked ---------------------------------------------------------------------------------------------- */
 
 /* A create leaves the layer or nothing. */
@@ -192,6 +276,24 @@ static void check_nested(struct varve_store *store, const char *home, int error)
 		ck_assert_int_le(test_layer_exists(home, "victim") + (test_leftovers(home) != 0), 1);
 }
 
+/* A layer with a size has its record and its limit, or is not there; and then its record is not, either. */
+static void check_limited(struct varve_store *store, const char *home, int error) {
+	struct varve_layer_info info;
+
+	check_create(store, home, error);
+	ck_assert_int_eq(test_exists(test_path("%s/quotas/victim", home)), !error);
+	if (error)
+		return;
+	test_error(varve_layer_info_wait(store, "victim", &info, NULL), 0);
+	ck_assert_uint_eq(info.quota_limit, VICTIM_BYTES);
+}
+
+/* A get that succeeds has seen to the limit. */
+static void check_get_limited(struct varve_store *store, const char *home, int error) {
+	if (!error)
+		check_limited(store, home, 0);
+}
+
 /* The others change nothing. */
 static void check_same(struct varve_store *store, const char *home, int error) {
 	ck_assert_uint_eq(test_leftovers(home), 0);
@@ -214,6 +316,26 @@ static const struct victim victims[] = {
 	{ "sync", prepare_nothing, run_sync, check_same },
 	{ "sweep", prepare_nothing, run_sweep, check_same },
 	{ "status", prepare_nothing, run_status, check_same },
+};
+
+/* How many of the next are creates. */
+#define QUOTA_CREATES 5
+
+/* Those that are about quota: turning it on and off takes commits, so only what is theirs is failed. */
+static const struct victim quota_victims[] = {
+	{ "create limited, quota off", prepare_off, run_limited_base, check_limited },
+	{ "create limited, simple", prepare_simple, run_limited_base, check_limited },
+	{ "create limited snapshot, simple", prepare_simple, run_limited_snapshot, check_limited },
+	{ "create limited snapshot, read-only", prepare_simple, run_limited_read_only, check_limited },
+	{ "create limited snapshot, full", prepare_full, run_limited_snapshot, check_limited },
+	{ "get limited", prepare_unlimited, run_get, check_get_limited },
+	{ "remove limited", prepare_unlimited, run_remove, check_remove },
+	{ "quota limit", prepare_simple, run_limit, check_same },
+	{ "quota status", prepare_simple, run_quota_status, check_same },
+	{ "quota gc", prepare_simple, run_quota_gc, check_same },
+	{ "quota enable", prepare_off, run_enable, check_same },
+	{ "quota disable", prepare_simple, run_disable, check_same },
+	{ "quota rescan", prepare_full, run_rescan, check_same },
 };
 
 /* ---- the loop ----------------------------------------------------------------------------------------------------- */
@@ -280,6 +402,12 @@ static void fail_everywhere(enum fault_point point) {
 		fail_all(&victims[i], point);
 }
 
+/* Fail every pass of POINT in every operation that is about quota, from the one at FIRST to that before LAST. */
+static void fail_quota(enum fault_point point, size_t first, size_t last) {
+	for (size_t i = first; i < last; i++)
+		fail_all(&quota_victims[i], point);
+}
+
 START_TEST(test_allocations) {
 	fail_everywhere(FAULT_ALLOCATION);
 }
@@ -295,4 +423,20 @@ START_TEST(test_lane_calls) {
 }
 END_TEST
 
-TEST_MAIN("nth", test_allocations, test_submissions, test_lane_calls)
+START_TEST(test_quota_creates) {
+	fail_quota(FAULT_QUOTA, 0, QUOTA_CREATES);
+}
+END_TEST
+
+START_TEST(test_quota_others) {
+	fail_quota(FAULT_QUOTA, QUOTA_CREATES, TEST_COUNT(quota_victims));
+}
+END_TEST
+
+START_TEST(test_quota_submissions) {
+	fail_quota(FAULT_SUBMISSION, 0, QUOTA_CREATES);
+}
+END_TEST
+
+TEST_MAIN("nth", test_allocations, test_submissions, test_lane_calls, test_quota_creates, test_quota_others,
+	  test_quota_submissions)
