@@ -75,9 +75,11 @@ struct bench_env {
 	uint64_t (*option)(const struct bench_env *env, const char *key);
 	/* Take note that OP, which was queued on THREAD, has ended. */
 	void (*complete)(void *thread, struct bench_op *op);
+	/* Keep TEXT, the first one, as the reason why an operation of THREAD failed. On the job's thread. */
+	void (*explain)(void *thread, const char *text);
 	/* Refuse (-EPERM) to destroy what the run did not make; call it before a program is let loose on PATH. */
 	int (*permit)(const struct bench_env *env, const char *path);
-	void *thread;			/* To be handed to complete(). */
+	void *thread;			/* To be handed to complete() and explain(). */
 	void *harness;			/* The harness's own. */
 };
 

@@ -154,7 +154,8 @@ static void result_lines(FILE *file, const struct results *results, const struct
 		result->stats.error ? strerror(-result->stats.error) : "", result->engine->name,
 		options_workload_name(result->options.rw), (unsigned long long)result->options.iodepth, when);
 	if (result->stats.error)
-		fprintf(file, "  failed: %s %s\n", engine_kind_name(result->stats.error_kind), result->stats.error_id);
+		fprintf(file, "  failed: %s %s%s%s\n", engine_kind_name(result->stats.error_kind), result->stats.error_id,
+			*result->stats.error_text ? ": " : "", result->stats.error_text);
 	for (uint32_t kind = 0; kind < BENCH_KINDS; kind++)
 		if (result->stats.kinds[kind])
 			kind_lines(file, result, kind);

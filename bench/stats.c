@@ -122,6 +122,7 @@ int stats_merge(struct stats *stats, const struct stats *from)
 		stats->error = from->error;
 		stats->error_kind = from->error_kind;
 		memcpy(stats->error_id, from->error_id, sizeof(stats->error_id));
+		memcpy(stats->error_text, from->error_text, sizeof(stats->error_text));
 	}
 	for (uint32_t i = 0; i < from->figures_count; i++) {
 		const struct stats_figure *figure = &from->figures[i];

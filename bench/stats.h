@@ -12,7 +12,8 @@
 #define SERIES_WIDTH_NS (10 * 1000 * 1000ull)
 /* Depths are counted in 1, 2, 4, 8, 16, 32, 64 and more; submissions and completions in 0, 4, 8, 16, 32, 64 and more. */
 #define STATS_LEVELS 7
-#define STATS_FIGURES_MAX 16
+#define STATS_ERROR_SIZE 512
+#define STATS_FIGURES_MAX 20
 #define STATS_FIGURE_NAME_SIZE 48
 
 /* Operations over time: how many ended in each slot. When time outgrows it, pairs of slots are added together. */
@@ -50,6 +51,7 @@ struct stats {
 	int error;					/* The first failure, 0 of none. */
 	enum bench_kind error_kind;			/* What failed. */
 	char error_id[64];				/* On which layer. */
+	char error_text[STATS_ERROR_SIZE];		/* What the engine says of it; "" when nothing. */
 	uint64_t units_total;				/* Layers done, those of the ramp time too. */
 	struct stats_figure figures[STATS_FIGURES_MAX];	/* The engine's own. */
 	uint32_t figures_count;				/* How many. */

@@ -130,6 +130,15 @@ static void complete(void *thread, struct bench_op *op)
 	slot_ended(thread, (struct slot *)op);
 }
 
+/* The engine's way to say why an operation failed: see struct bench_env. */
+static void explain(void *thread, const char *text)
+{
+	struct stats *stats = &((struct worker *)thread)->stats;
+
+	if (!stats->error && !*stats->error_text)
+		snprintf(stats->error_text, sizeof(stats->error_text), "%s", text);
+}
+
 /* Hand SLOT's operation to the engine, waiting where it has no room. */
 static void issue(struct worker *worker, struct slot *slot, uint64_t now)
 {
@@ -313,6 +322,7 @@ static void env_init(struct worker *worker)
 		.flags = worker->options->durability ? BENCH_DURABLE : 0,
 		.option = env_option,
 		.complete = complete,
+		.explain = explain,
 		.permit = env_permit,
 		.thread = worker,
 		.harness = worker,

@@ -87,6 +87,12 @@ static void adapter_ended(struct varve_store *store, const struct varve_result *
 	struct adapter *adapter = op->engine_data;
 
 	op->error = result->error;
+	if (result->failure) {
+		char text[512];
+
+		varve_strerror(result->failure, text, sizeof(text));
+		adapter->env->explain(adapter->env->thread, text);
+	}
 	adapter->completed++;
 	adapter->changes += result->changes_count;
 	adapter->env->complete(adapter->env->thread, op);
