@@ -38,6 +38,7 @@ enum bench_kind {
 	BENCH_CHOWN,	/* Give every entry another owner. */
 	BENCH_RELABEL,	/* Give every entry a security label. */
 	BENCH_CHANGES,	/* Tell what differs from op->parent. */
+	BENCH_DIFF,	/* Write what differs from op->parent as an archive, to nowhere. */
 	BENCH_QUOTA,	/* Limit the size of a layer. */
 	BENCH_KINDS,	/* How many there are; not one of them. */
 };
@@ -58,7 +59,7 @@ struct bench_op {
 	int error;			/* Set by the engine: 0 or negative errno, of a batch the first one. */
 	uint32_t count;			/* How many layers it is about: more than 1 is a batch. */
 	const char *const *ids;		/* Their names in env->subvolumes. */
-	const char *parent;		/* snapshot: the layer to start from; changes: to compare with. */
+	const char *parent;		/* snapshot: the layer to start from; changes, diff: to compare with. */
 	void *engine_data;		/* The engine's own; NULL when the slot is new, then kept from use to use. */
 };
 

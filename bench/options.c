@@ -43,7 +43,7 @@ static const char *const workload_names[] = {
 	[BENCH_NOOP] = "noop",	     [BENCH_CREATE] = "create",	  [BENCH_SNAPSHOT] = "snapshot",
 	[BENCH_REMOVE] = "remove",   [BENCH_GET] = "get",	  [BENCH_USAGE] = "usage",
 	[BENCH_WALK] = "walk",	     [BENCH_CHOWN] = "chown",	  [BENCH_RELABEL] = "relabel",
-	[BENCH_CHANGES] = "changes", [BENCH_QUOTA] = "quota",	  [WORKLOAD_CHURN] = "churn",
+	[BENCH_CHANGES] = "changes", [BENCH_DIFF] = "diff",	     [BENCH_QUOTA] = "quota",	  [WORKLOAD_CHURN] = "churn",
 	[WORKLOAD_MIX] = "mix",	     NULL,
 };
 static const char *const churn_names[] = {"set", "forkjoin", "pipeline", NULL};

@@ -17,7 +17,7 @@
 #include <string.h>
 
 #define READS (BENCH_BIT(BENCH_GET) | BENCH_BIT(BENCH_USAGE) | BENCH_BIT(BENCH_WALK) | BENCH_BIT(BENCH_CHOWN) | \
-	       BENCH_BIT(BENCH_RELABEL) | BENCH_BIT(BENCH_CHANGES) | BENCH_BIT(BENCH_QUOTA))
+	       BENCH_BIT(BENCH_RELABEL) | BENCH_BIT(BENCH_CHANGES) | BENCH_BIT(BENCH_DIFF) | BENCH_BIT(BENCH_QUOTA))
 
 uint64_t random_next(uint64_t *state)
 {
@@ -195,7 +195,7 @@ static void fill_read(struct workload *workload, struct slot *slot, enum bench_k
 
 	slot->op.kind = kind;
 	slot->op.count = 1;
-	slot->op.parent = kind == BENCH_CHANGES ? workload->parent : NULL;
+	slot->op.parent = kind == BENCH_CHANGES || kind == BENCH_DIFF ? workload->parent : NULL;
 	slot_name(workload, slot, 0, live->items[(live->head + index) & (live->capacity - 1)]);
 }
 

@@ -32,6 +32,8 @@ struct reference {
 	uint64_t entries;		/* Entries that its walks visited, since the measured time began. */
 	uint64_t bytes;			/* Bytes that usage summed up. */
 	uint64_t changes;		/* Changed entries that it found. */
+	int null_fd;			/* Where archives go. */
+	bool archiving;			/* What has changed is read, for an archive. */
 	const char *root;		/* The layer that is being walked to be destroyed. */
 };
 
@@ -167,6 +169,22 @@ static void read_attributes(const char *path)
 		value[0] = '\0';
 }
 
+/* Read the file PATH to its end and write it to nowhere, as an archive would have it. */
+static int archive_file(const struct reference *reference, const char *path)
+{
+	char buffer[32 << 10];
+	ssize_t n;
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	while ((n = read(fd, buffer, sizeof(buffer))) > 0)
+		if (write(reference->null_fd, buffer, (size_t)n) != n)
+			break;
+	close(fd);
+	return n < 0 ? -errno : n > 0 ? -EIO : 0;
+}
+
 /* Do A and B look the same? */
 static bool same_entry(const struct stat *a, const struct stat *b)
 {
@@ -195,8 +213,13 @@ static int compare_entry(struct reference *reference, const struct sides *sides,
 	if (in_parent)
 		read_attributes(b);
 	reference->entries += in_layer + in_parent;
-	if (in_layer != in_parent || !same_entry(&sa, &sb))
+	if (in_layer != in_parent || !same_entry(&sa, &sb)) {
+		int r = reference->archiving && in_layer && S_ISREG(sa.st_mode) ? archive_file(reference, a) : 0;
+
+		if (r < 0)
+			return r;
 		reference->changes++;
+	}
 	deeper = (in_layer && S_ISDIR(sa.st_mode)) || (in_parent && S_ISDIR(sb.st_mode));
 	if (!deeper)
 		return 0;
@@ -371,6 +394,8 @@ static int reference_one(struct reference *reference, enum bench_kind kind, cons
 	case BENCH_QUOTA:
 		return reference_quota(reference, id);
 	case BENCH_CHANGES:
+	case BENCH_DIFF:
+		reference->archiving = kind == BENCH_DIFF;
 		r = home_path(reference, "subvolumes", id, path);
 		if (r == 0)
 			r = home_path(reference, "subvolumes", parent, other);
@@ -388,6 +413,13 @@ static int reference_open(const struct bench_env *env, void **ret_context, char 
 	if (!reference)
 		return -ENOMEM;
 	reference->env = env;
+	reference->null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (reference->null_fd < 0) {
+		int r = -errno;
+
+		free(reference);
+		return r;
+	}
 	*ret_context = reference;
 	return 0;
 }
@@ -429,7 +461,10 @@ static bool reference_figure(void *context, unsigned index, struct bench_figure 
 
 static void reference_close(void *context)
 {
-	free(context);
+	struct reference *reference = context;
+
+	close(reference->null_fd);
+	free(reference);
 }
 
 const struct bench_engine engine_reference = {

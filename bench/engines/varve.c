@@ -3,6 +3,7 @@
 #include <varve.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@ struct adapter {
 	const struct bench_env *env;		/* What the harness said. */
 	struct varve_store *store;		/* The store. */
 	uint64_t method;			/* 0 auto, METHOD_WALK, or search. */
+	int null_fd;				/* Where archives go. */
 	bool selinux;				/* The kernel has a policy. */
 	unsigned completed;			/* Ended since wait() began. */
 	uint64_t dispatches;			/* Calls of varve_dispatch() that ran callbacks. */
@@ -60,9 +62,16 @@ static int adapter_open(const struct bench_env *env, uint32_t flags, void **ret_
 	config.fs_threads_max = (uint32_t)env->option(env, "fs_threads_max");
 	config.commit_threads_max = (uint32_t)env->option(env, "commit_threads_max");
 	config.backlog_max = (uint32_t)env->option(env, "backlog_max");
+	adapter->null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (adapter->null_fd < 0) {
+		r = -errno;
+		free(adapter);
+		return r;
+	}
 	r = varve_open(&config, &adapter->store, &failure);
 	if (r < 0) {
 		varve_strerror(&failure, error, size);
+		close(adapter->null_fd);
 		free(adapter);
 		return r;
 	}
@@ -105,6 +114,7 @@ static int adapter_submit(struct adapter *adapter, struct bench_op *op)
 	/* Two ranges trade places, so that every call has the same to do, however often a layer comes up. */
 	static const struct varve_id_map trade[] = {{0, SHIFT, SHIFT}, {SHIFT, 0, SHIFT}};
 	struct varve_chown_options swap = VARVE_CHOWN_OPTIONS_INIT;
+	struct varve_diff_options diff = VARVE_DIFF_OPTIONS_INIT;
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_store *store = adapter->store;
 
@@ -126,6 +136,9 @@ static int adapter_submit(struct adapter *adapter, struct bench_op *op)
 	case BENCH_CHANGES:
 		return varve_layer_changes(store, op->ids[0], op->parent,
 					   adapter->method == METHOD_WALK ? VARVE_CHANGES_WALK : 0, adapter_ended, op, NULL);
+	case BENCH_DIFF:
+		diff.parent = op->parent;
+		return varve_layer_diff(store, op->ids[0], &diff, adapter->null_fd, adapter_ended, op, NULL);
 	case BENCH_USAGE:
 		return varve_layer_usage(store, op->ids[0], usage_flags[adapter->method], adapter_ended, op, NULL);
 	case BENCH_CHOWN:
@@ -238,6 +251,7 @@ static void adapter_close(void *context)
 	struct adapter *adapter = context;
 
 	varve_close(adapter->store);
+	close(adapter->null_fd);
 	free(adapter);
 }
 

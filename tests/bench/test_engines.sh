@@ -49,6 +49,8 @@ done
 
 # Ten edits are told, by both: the library tells the directory above them, too.
 for name in reference "$engine"; do
+	run_well --name=diff --rw=diff "--ioengine=$name" "${common[@]}" --live=1 --edits=3 --number_ios=2
+	expect out '^  diff: IOPS=.* 2 layers'
 	run_well --name=changes --rw=changes "--ioengine=$name" "${common[@]}" --filesize=4k --live=1 --edits=10 --number_ios=1
 	told="$(sed -n 's/.*changes_told=\([0-9]*\).*/\1/p' "$scratch/out")"
 	((told >= 5 && told <= 11)) || fail "$name told $told changes of ten edits"
