@@ -692,6 +692,9 @@ static void walk_directory(struct walk *walk, struct slice *slice, struct walk_d
 		return;
 	}
 	result = walk_read(&reading, &batch);
+	/* On the stack it is another thread's, who may even end it. */
+	if (result == WALK_ASIDE)
+		walk_put(walk, dir);
 	walk_push(&reading, result == WALK_ASIDE);
 	if (result == WALK_BATCHED) {
 		/* DIR stays open, and belongs to the batch from here on. */
@@ -700,9 +703,10 @@ static void walk_directory(struct walk *walk, struct slice *slice, struct walk_d
 		io_post(&walk->job.store->io, &batch->node);
 		return;
 	}
+	if (result == WALK_ASIDE)
+		return;
 	walk_put(walk, dir);
-	if (result == WALK_WHOLE)
-		walk_finish(walk, dir);
+	walk_finish(walk, dir);
 }
 
 /* Take a batch that is done, or the directory on top of the stack; false when there is neither. */

@@ -73,6 +73,12 @@ static struct list_of list_tree(const char *path) {
 	return list;
 }
 
+static void list_free(struct list_of *list) {
+	for (size_t i = 0; i < list->count; i++)
+		free(list->known[i].path);
+	free(list->known);
+}
+
 static void shift(struct varve_store *store, const char *id, bool back) {
 	struct varve_chown_options options = VARVE_CHOWN_OPTIONS_INIT;
 	struct varve_failure failure = { 0 };
@@ -114,6 +120,8 @@ START_TEST(test_shift) {
 			ck_assert_uint_eq(new->stat.st_uid, mapped(map_users, TEST_COUNT(map_users), old->stat.st_uid));
 			ck_assert_uint_eq(new->stat.st_gid, mapped(map_groups, TEST_COUNT(map_groups), old->stat.st_gid));
 		}
+		list_free(&before);
+		list_free(&after);
 		ck_assert_uint_gt(special, 3);
 		ck_assert_uint_gt(capable, 3);
 	}
@@ -172,6 +180,7 @@ START_TEST(test_attack) {
 	struct list_of list = list_tree(outside);
 	for (size_t i = 0; i < list.count; i++)
 		ck_assert_msg(list.known[i].stat.st_uid == 0 && list.known[i].stat.st_gid == 0, "%s", list.known[i].path);
+	list_free(&list);
 	test_close(store);
 }
 END_TEST
@@ -202,6 +211,7 @@ START_TEST(test_create_shifted) {
 			ck_assert_uint_eq(list.known[n].stat.st_uid, 100000);
 			ck_assert_uint_eq(list.known[n].stat.st_gid, 200000);
 		}
+		list_free(&list);
 		test_error(varve_layer_info_wait(store, id, &info, NULL), 0);
 		ck_assert_uint_eq(info.flags, i % 2 ? VARVE_LAYER_READ_ONLY : 0);
 	}
@@ -212,6 +222,7 @@ START_TEST(test_create_shifted) {
 	struct list_of list = list_tree(source);
 	for (size_t n = 0; n < list.count; n++)
 		ck_assert_uint_eq(list.known[n].stat.st_uid, 0);
+	list_free(&list);
 	/* An owner that the map it is in does not know. */
 	ck_assert_int_eq(chown(test_path("%s/dir-0", source), 7, 7), 0);
 	shift_.uid_from = &map_users[1];
