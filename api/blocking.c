@@ -309,6 +309,14 @@ int varve_layer_diff_wait(struct varve_store *store, const char *id, const struc
 	return BLOCKING(store, ret_failure, varve_layer_diff(store, id, options, fd, blocking_done, &blocking, &request));
 }
 
+int varve_layer_apply_wait(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
+			   uint64_t *ret_bytes, struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_bytes = ret_bytes };
+
+	return BLOCKING(store, ret_failure, varve_layer_apply(store, id, options, fd, blocking_done, &blocking, &request));
+}
+
 int varve_layer_diff_size_wait(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
 			       uint64_t *ret_bytes, struct varve_failure *ret_failure)
 {

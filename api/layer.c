@@ -17,6 +17,30 @@ static int layer_source(struct varve_store *store, const char *id, const char **
 	return *ret_id ? check_id(store, VARVE_CREATE, id) : 0;
 }
 
+/* Check the ranges of ids for OPERATION. */
+static int layer_ranges(struct varve_store *store, enum varve_operation operation, const struct varve_id_map *ranges,
+			size_t count)
+{
+	if (count <= VARVE_ID_MAPS_MAX && (ranges || !count))
+		return 0;
+	return request_refuse(store, operation, -EINVAL, NULL, "at most 340 entries in a map of ids");
+}
+
+/* Check how to unpack, for OPERATION; KNOWN are the flags that it may have. */
+static int layer_apply_options(struct varve_store *store, enum varve_operation operation,
+			       const struct varve_apply_options *options, uint32_t known)
+{
+	int r = 0;
+
+	if (options->size != sizeof(*options))
+		r = request_refuse(store, operation, -EINVAL, NULL, "options of another version");
+	if (!r)
+		r = check_flags(store, operation, options->flags, known);
+	if (!r)
+		r = layer_ranges(store, operation, options->uids, options->uids_count);
+	return r ? r : layer_ranges(store, operation, options->gids, options->gids_count);
+}
+
 /* Check OPTIONS (may be NULL) and parse them. ID is for the record of a refusal. */
 static int layer_options(struct varve_store *store, const char *id, const struct varve_create_options *options,
 			 struct create_arguments *arguments)
@@ -43,7 +67,13 @@ static int layer_options(struct varve_store *store, const char *id, const struct
 	/* The default is for layers that can grow. */
 	if (options->flags & VARVE_CREATE_READ_ONLY)
 		arguments->size = 0;
+	arguments->apply = options->apply;
+	arguments->apply_fd = options->apply_fd;
 	r = check_flags(store, VARVE_CREATE, options->flags, LAYER_CREATE_FLAGS);
+	if (!r && options->apply)
+		r = layer_apply_options(store, VARVE_CREATE, options->apply, 0);
+	if (!r && options->apply && (options->flags & VARVE_CREATE_READ_ONLY || !id))
+		r = request_refuse(store, VARVE_CREATE, -EINVAL, id, "an archive goes into one layer, a writable one");
 	if (!r)
 		r = layer_source(store, options->parent, &arguments->parent);
 	if (!r)
@@ -69,7 +99,10 @@ int varve_layer_create_batch(struct varve_store *store, const char *const *ids, 
 		r = check_ids(store, VARVE_CREATE, ids, count);
 	if (!r)
 		r = layer_options(store, count == 1 ? ids[0] : NULL, options, &arguments);
-	return r ? r : create_submit(store, ids, count, &arguments, &(struct submit){ callback, user_data, ret_request });
+	if (r)
+		return r;
+	r = create_submit(store, ids, count, &arguments, &(struct submit){ callback, user_data, ret_request });
+	return r == -EBADF ? request_refuse(store, VARVE_CREATE, r, ids[0], "the descriptor cannot be read") : r;
 }
 
 int varve_layer_create(struct varve_store *store, const char *id, const struct varve_create_options *options,
@@ -191,15 +224,6 @@ int varve_layer_diff_size(struct varve_store *store, const char *id, const char 
 	return r ? r : diff_size_submit(store, id, parent, flags, &(struct submit){ callback, user_data, ret_request });
 }
 
-/* Check the ranges of ids for OPERATION. */
-static int layer_ranges(struct varve_store *store, enum varve_operation operation, const struct varve_id_map *ranges,
-			size_t count)
-{
-	if (count <= VARVE_ID_MAPS_MAX && (ranges || !count))
-		return 0;
-	return request_refuse(store, operation, -EINVAL, NULL, "at most 340 entries in a map of ids");
-}
-
 int varve_layer_diff(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
 		     varve_callback *callback, void *user_data, varve_request *ret_request)
 {
@@ -221,4 +245,21 @@ int varve_layer_diff(struct varve_store *store, const char *id, const struct var
 		return r;
 	r = diff_submit(store, id, options, fd, &(struct submit){ callback, user_data, ret_request });
 	return r == -EBADF ? request_refuse(store, VARVE_DIFF, r, id, "the descriptor cannot be written") : r;
+}
+
+int varve_layer_apply(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
+		      varve_callback *callback, void *user_data, varve_request *ret_request)
+{
+	static const struct varve_apply_options none = VARVE_APPLY_OPTIONS_INIT;
+	int r = check_request(store, VARVE_APPLY, callback);
+
+	options = options ? options : &none;
+	if (!r)
+		r = check_id(store, VARVE_APPLY, id);
+	if (!r)
+		r = layer_apply_options(store, VARVE_APPLY, options, VARVE_DURABLE | VARVE_RELAXED);
+	if (r)
+		return r;
+	r = apply_submit(store, id, options, fd, &(struct submit){ callback, user_data, ret_request });
+	return r == -EBADF ? request_refuse(store, VARVE_APPLY, r, id, "the descriptor cannot be read") : r;
 }

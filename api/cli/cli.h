@@ -12,7 +12,7 @@
  *	idmap.c		maps of ids from the arguments
  *	flight.c	many requests in flight, results in the order of the ids
  *	store.c		opens and closes the store as the global options say
- *	create.c remove.c show.c changes.c diff.c usage.c rewrite.c upkeep.c quota.c pool.c	the commands
+ *	create.c remove.c show.c changes.c diff.c apply.c usage.c rewrite.c upkeep.c quota.c pool.c	the commands
  *	main.c		global options; finds and runs the command
  *
  * To add a command: a file that defines `const struct command NAME_command`, and a row in CLI_COMMANDS.
@@ -83,6 +83,7 @@ struct command {
 	ROW(changes)                                                                                                   \
 	ROW(diff)                                                                                                      \
 	ROW(diffsize)                                                                                                  \
+	ROW(apply)                                                                                                     \
 	ROW(status)                                                                                                    \
 	ROW(sync)                                                                                                      \
 	ROW(quota_status)                                                                                              \

@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "apply.h"
 #include "cli.h"
 #include "flight.h"
 #include "idmap.h"
@@ -17,6 +19,7 @@ static const struct option_spec create_options[] = {
 	{ .name = "label", .argument = "LABEL", .help = "give all in them this SELinux label" },
 	{ .name = "size", .argument = "SIZE", .help = "limit of each layer: 512m, 10g, ..." },
 	{ .name = "group", .argument = "NAME", .help = "put them in this group: NAME, or NAME:SIZE (repeatable)" },
+	{ .name = "apply", .argument = "FILE", .help = "unpack this archive into the layer before it appears" },
 	{ .name = "opt", .argument = "K=V", .help = "storage option of the layers, as size=10g (repeatable)" },
 	{ 0 },
 };
@@ -31,6 +34,7 @@ static const struct flight_job create_job = {
 	.name = "create",
 	.past = "created",
 	.submit = create_submit,
+	.take = apply_take,
 };
 
 /** Return the storage options that ARGUMENTS come to, NULL last; each string and the array are to be freed. */
@@ -66,6 +70,8 @@ static void create_free_options(char **storage_options) {
 static int create_run(struct cli *cli, const struct arguments *arguments) {
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	char **storage_options = create_storage_options(arguments);
+	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
+	const char *file = options_value(arguments, "apply");
 	struct varve_chown_options shift;
 	int status;
 
@@ -81,7 +87,13 @@ static int create_run(struct cli *cli, const struct arguments *arguments) {
 	options.storage_options = (const char *const *)storage_options;
 	if (options_has(arguments, "read-only"))
 		options.flags |= VARVE_CREATE_READ_ONLY;
-	status = flight_run_operands(cli, &create_job, arguments, &options);
+	if (file) {
+		options.apply = &apply;
+		options.apply_fd = apply_open(cli, "create", file);
+	}
+	status = options.apply_fd < 0 ? CLI_FAILED : flight_run_operands(cli, &create_job, arguments, &options);
+	if (file && options.apply_fd >= 0)
+		close(options.apply_fd);
 	idmap_free(&shift);
 	create_free_options(storage_options);
 	return status;

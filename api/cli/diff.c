@@ -41,14 +41,9 @@ static int diff_submit(struct flight *flight, const char *id, varve_callback *ca
 /** Tell which entries were left out; keep how many bytes there are. */
 static void diff_take(struct flight_slot *slot, const struct varve_result *result) {
 	struct diff_job *job = slot->flight->data;
-	struct output *output = &slot->flight->cli->output;
 	uint64_t *bytes = output_memory(malloc(sizeof(*bytes)));
 
-	for (size_t i = 0; i < result->skipped_count; i++)
-		output_failure(output, &result->skipped[i]);
-	if (result->skipped_total > result->skipped_count)
-		output_complain(output, "diff: %" PRIu64 " more entries were left out or changed",
-				result->skipped_total - result->skipped_count);
+	output_skipped(&slot->flight->cli->output, result);
 	job->skipped = result->skipped_total > 0;
 	*bytes = result->bytes;
 	slot->payload = bytes;

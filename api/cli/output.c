@@ -223,6 +223,14 @@ static void output_set_given(json_t *object, const char *key, const char *text) 
 		output_set_name(object, key, text);
 }
 
+void output_skipped(struct output *output, const struct varve_result *result) {
+	for (size_t i = 0; i < result->skipped_count; i++)
+		output_failure(output, &result->skipped[i]);
+	if (result->skipped_total > result->skipped_count)
+		output_complain(output, "%" PRIu64 " more entries were left out or changed",
+				result->skipped_total - result->skipped_count);
+}
+
 json_t *output_result(const char *id, const struct varve_failure *failure) {
 	json_t *object = output_memory(json_object());
 	char line[OUTPUT_FAILURE_SIZE];

@@ -57,6 +57,9 @@ int output_finish(struct output *output);
 /** Write a line about FAILURE on standard error. */
 void output_failure(struct output *output, const struct varve_failure *failure);
 
+/** Write a line on standard error about each entry of an archive that RESULT says was left out. */
+void output_skipped(struct output *output, const struct varve_result *result);
+
 /** Write "varve: TEXT" on standard error. */
 __attribute__((format(printf, 2, 3))) void output_complain(struct output *output, const char *format, ...);
 

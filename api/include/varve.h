@@ -98,6 +98,7 @@ enum varve_operation {
 	VARVE_RELABEL,
 	VARVE_DIFF,
 	VARVE_DIFF_SIZE,
+	VARVE_APPLY,
 	VARVE_OPERATIONS, /**< How many there are; not one of them. */
 };
 
@@ -271,8 +272,8 @@ struct varve_result {
 	size_t changes_count;			/**< changes: how many. */
 	const struct varve_layer_usage *usage;	/**< usage. */
 	const struct varve_quota *quota;	/**< quota; of a gc also when error is not 0. */
-	uint64_t bytes;				/**< diff: of the archive; diff_size: of the files. Also of what was done before an
-						     error. */
+	uint64_t bytes;				/**< diff: of the archive; diff_size: of the files; apply: the sizes that the entries
+						     tell. Also of what was done before an error. */
 	const struct varve_failure *skipped;	/**< diff: the first entries that were left out, or changed while they were read. */
 	size_t skipped_count;			/**< diff: how many of these records there are. */
 	uint64_t skipped_total;			/**< diff: how many such entries there were. */
@@ -427,6 +428,18 @@ int varve_noop(struct varve_store *store, varve_callback *callback, void *user_d
 /** create: fail with -EAGAIN where the cleaner's backlog would make it wait. */
 #define VARVE_CREATE_NOWAIT (1u << 3)
 
+/** How to unpack an archive into a layer. Start from VARVE_APPLY_OPTIONS_INIT. */
+struct varve_apply_options {
+	size_t size;				/**< sizeof(struct varve_apply_options). */
+	uint32_t flags;				/**< VARVE_DURABLE or VARVE_RELAXED; within a create 0. */
+	const struct varve_id_map *uids;	/**< How users are mapped: the archive has the container's. NULL: not at all. */
+	size_t uids_count;			/**< Entries, up to VARVE_ID_MAPS_MAX. */
+	const struct varve_id_map *gids;	/**< How groups are mapped. NULL: not at all. */
+	size_t gids_count;			/**< Entries, up to VARVE_ID_MAPS_MAX. */
+};
+
+#define VARVE_APPLY_OPTIONS_INIT { sizeof(struct varve_apply_options), 0, 0, 0, 0, 0 }
+
 /** How to create a layer. Start from VARVE_CREATE_OPTIONS_INIT. */
 struct varve_create_options {
 	size_t size;				/**< sizeof(struct varve_create_options). */
@@ -438,9 +451,12 @@ struct varve_create_options {
 	uint32_t mode;				/**< Permission bits of a base layer's root, 0..07777. 0: 0755. */
 	const struct varve_chown_options *chown;/**< Shift the ownership of all in it, before it is seen; NULL: not. */
 	const char *label;			/**< Give all in it this SELinux label, before it is seen; NULL or "": not. */
+	const struct varve_apply_options *apply;/**< Unpack an archive into the layer before it appears; one layer only, and a
+						     writable one. NULL: none. See varve_layer_apply(). */
+	int apply_fd;				/**< What the archive is read from. */
 };
 
-#define VARVE_CREATE_OPTIONS_INIT { sizeof(struct varve_create_options), 0, 0, 0, 0, 0, 0, 0 }
+#define VARVE_CREATE_OPTIONS_INIT { sizeof(struct varve_create_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /**
  * Create layer ID: an empty one, or a writable (or read-only) snapshot of another layer. OPTIONS may be NULL.
@@ -644,6 +660,29 @@ int varve_layer_diff(struct varve_store *store, const char *id, const struct var
  */
 int varve_layer_diff_size(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
 			  varve_callback *callback, void *user_data, varve_request *ret_request);
+
+/**
+ * Unpack the tar archive that FD gives into layer ID, which is there already. To have a layer that is either whole or
+ * absent, unpack into a new one: varve_create_options.apply. OPTIONS may be NULL. result->bytes is the sum of the sizes that
+ * the entries tell.
+ *
+ * An entry replaces what is there, unless both are directories; missing directories above it are made (0755). A file
+ * ".wh.NAME" deletes NAME, ".wh..wh..opq" empties its directory of what was there before, other ".wh..wh.*" are passed over
+ * (files in ".wh..wh.plnk" serve as targets of links). Times of directories are set last. Holes stay holes. Attributes other
+ * than security.capability and user.* are not kept: result->skipped.
+ *
+ * The archive is not trusted. Each entry is checked before anything is done about it, links in the layer are followed as if
+ * its root was the root of all, and nothing outside of the layer is touched. The archive has to be whole, uncompressed, and
+ * to have an end. FD is duplicated, and read by a thread that may wait, as in varve_layer_diff().
+ *
+ * Errors in the callback: -EINVAL (a name that is absolute or has "..", a link that leads out, a whiteout of ".."),
+ * -ENAMETOOLONG, -EBADMSG (cut off, corrupt, or sizes that lie), -EPERM (a device without CAP_MKNOD, an owner without
+ * CAP_CHOWN), -EOVERFLOW (an owner that has no id on the host), -ENOENT (no such layer; a link to nothing), -EROFS, -ENOSPC,
+ * -EDQUOT, -ENOBUFS (too many directories), -ECANCELED, -EIO. After an error, a cancel or a crash the archive is unpacked
+ * in part. Refused with -EBADF: FD cannot be read.
+ */
+int varve_layer_apply(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
+		      varve_callback *callback, void *user_data, varve_request *ret_request);
 
 /* ---- the store's upkeep ------------------------------------------------------------------------------------------ */
 
@@ -885,6 +924,10 @@ int varve_layer_relabel_wait(struct varve_store *store, const char *id, const ch
 /** Blocking varve_layer_diff(). *RET_BYTES and *RET_SKIPPED (how many entries), if not NULL, are set on success. */
 int varve_layer_diff_wait(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
 			  uint64_t *ret_bytes, uint64_t *ret_skipped, struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_apply(). Sets *RET_BYTES, unless that is NULL. */
+int varve_layer_apply_wait(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
+			   uint64_t *ret_bytes, struct varve_failure *ret_failure);
 
 /** Blocking varve_layer_diff_size(). Sets *RET_BYTES. */
 int varve_layer_diff_size_wait(struct varve_store *store, const char *id, const char *parent, uint32_t flags,

@@ -82,6 +82,16 @@
 /* Bytes moved at once: to and from streams, out of and into files. */
 #define STREAM_CHUNK_BYTES (256 * 1024)
 
+/* Bytes of a path in an archive: four times what one system call takes. */
+#define UNPACK_PATH_BYTES_MAX (4 * PATH_MAX)
+
+/* Directories of one archive, and bytes of their paths, that are held until their times can be set. */
+#define UNPACK_DIRS_MAX (4 * 1024 * 1024)
+#define UNPACK_NAMES_BYTES_MAX (256 * 1024 * 1024)
+
+/* Zeros that an archive ends with, at least. */
+#define UNPACK_END_BYTES 512
+
 /* Entries that failed and whose records are kept for the caller. */
 #define REPORT_KEPT_MAX 64
 

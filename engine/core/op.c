@@ -27,6 +27,7 @@ static const char *const operation_names[VARVE_OPERATIONS] = {
 	[VARVE_RELABEL] = "relabel",
 	[VARVE_DIFF] = "diff",
 	[VARVE_DIFF_SIZE] = "diff_size",
+	[VARVE_APPLY] = "apply",
 };
 
 const char *operation_name(enum varve_operation operation)

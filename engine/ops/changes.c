@@ -414,6 +414,8 @@ static void changes_release(struct op *op)
 	if (changes->comparing)
 		compare_end(&changes->compare);
 	free(changes->subject);
+	/* It may never have been submitted. */
+	stream_close(&changes->stream);
 	free(changes->ranges);
 }
 

@@ -7,6 +7,7 @@
  *	OPEN      opens the source                    nothing                 nothing
  *	STAGE     makes it out of sight, and its      UNDO destroys it        a leftover in staging
  *	          record
+ *	UNPACK    unpacks an archive into it          UNDO destroys it        a leftover in staging
  *	TURN      to rewrite: waits for the turn to walk UNDO destroys it       a leftover in staging
  *	REWRITE   shifts ownership, labels            UNDO destroys it        a leftover in staging
  *	PUBLISH   renames it into its place           UNDO destroys it        a leftover in staging, or the layer; or
@@ -33,14 +34,15 @@
 #include "engine/tree/layer.h"
 #include "engine/tree/record.h"
 #include "engine/tree/rewrite.h"
+#include "engine/tree/unpack.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum create_state { CREATE_ADMIT, CREATE_OPEN, CREATE_STAGE, CREATE_TURN,
-		    CREATE_REWRITE, CREATE_PUBLISH, CREATE_DURABLE, CREATE_UNDO, CREATE_STATES };
+enum create_state { CREATE_ADMIT, CREATE_OPEN, CREATE_STAGE, CREATE_UNPACK,
+		    CREATE_TURN, CREATE_REWRITE, CREATE_PUBLISH, CREATE_DURABLE, CREATE_UNDO, CREATE_STATES };
 
 struct create {
 	struct op op;
@@ -61,6 +63,10 @@ struct create {
 	size_t index;
 	/* It exists under its staging name; under its own; its record exists under its staging name. */
 	bool staged, published, recorded;
+	/* What is to be unpacked into it; NULL: nothing. */
+	struct unpack *unpack;
+	/* What a failure of that is about. */
+	char *subject;
 };
 
 static struct create *create_of(struct op *op)
@@ -390,9 +396,15 @@ static int create_stage(struct op *op)
 	op->subject = op->id;
 	op->work = create_stage_work;
 	op->commits = create->source;
-	op->direct_allowed = create->source && !create->size && !rewrite_wanted(create->plan);
+	op->direct_allowed = create->source && !create->size && !create->unpack && !rewrite_wanted(create->plan);
 	op->direct = op->direct_allowed && create->flags & VARVE_CREATE_READ_ONLY;
 	return clock_stage(op);
+}
+
+/* Where to go with what is staged and filled. */
+static int create_rewriting(const struct create *create)
+{
+	return rewrite_wanted(create->plan) ? CREATE_TURN : CREATE_PUBLISH;
 }
 
 static int create_stage_done(struct op *op, int result)
@@ -408,9 +420,58 @@ static int create_stage_done(struct op *op, int result)
 	if (result < 0)
 		return result;
 	if (!op->direct)
-		return rewrite_wanted(create_of(op)->plan) ? CREATE_TURN : CREATE_PUBLISH;
+		return create_of(op)->unpack ? CREATE_UNPACK : create_rewriting(create_of(op));
 	create_of(op)->published = true;
 	return OP_END;
+}
+
+/* ---- UNPACK ------------------------------------------------------------------------------------------------------ */
+
+/* Unpack into the staged subvolume. Lane thread. */
+static int create_unpack_run(struct call *call)
+{
+	struct op *op = container_of(call, struct op, call);
+	struct create *create = create_of(op);
+	struct unpack *unpack = create->unpack;
+	char buffer[VARVE_ID_MAX + 1];
+	_cleanup_close_ int fd = openat(create_staging_fd(create), create_staging_name(create, buffer),
+					O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return negative_errno();
+	unpack->root_fd = fd;
+	unpack->cancelled = &op->request->cancelled;
+	r = unpack_run(unpack);
+	if (r && unpack->failed && asprintf(&create->subject, "%s/%s", op->id, unpack->failed) >= 0)
+		op->subject = create->subject;
+	if (r) {
+		call->name = unpack->call;
+		op->detail = unpack->detail;
+		return r;
+	}
+	/* A commit alone leaves data in memory. */
+	call->name = "syncfs";
+	return op->request->durable ? RET_NERRNO(syncfs(fd)) : 0;
+}
+
+/* Let go of a writer that does not write. */
+static void create_interrupt(struct op *op)
+{
+	unpack_interrupt(create_of(op)->unpack);
+}
+
+static int create_unpack(struct op *op)
+{
+	op->interrupt = create_interrupt;
+	call_function(&op->call, LANE_STREAM, "openat", create_unpack_run);
+	return op_call(op);
+}
+
+static int create_unpacked(struct op *op, int result)
+{
+	op->interrupt = NULL;
+	return result < 0 ? result : create_rewriting(create_of(op));
 }
 
 /* ---- TURN, REWRITE ----------------------------------------------------------------------------------------------- */
@@ -579,6 +640,7 @@ static const struct op_step create_steps[CREATE_STATES] = {
 	[CREATE_ADMIT] = { "ADMIT", create_admit, create_admitted },
 	[CREATE_OPEN] = { "OPEN", create_open, create_opened },
 	[CREATE_STAGE] = { "STAGE", create_stage, create_stage_done },
+	[CREATE_UNPACK] = { "UNPACK", create_unpack, create_unpacked },
 	[CREATE_TURN] = { "TURN", create_turn, create_turn_come },
 	[CREATE_REWRITE] = { "REWRITE", create_rewrite, create_rewritten },
 	[CREATE_PUBLISH] = { "PUBLISH", create_publish, create_publish_done },
@@ -590,6 +652,25 @@ static void create_close(struct op *op)
 {
 	fd_close(create_of(op)->source_fd);
 	rewrite_free(TAKE_PTR(create_of(op)->rewrite));
+	unpack_close(create_of(op)->unpack);
+}
+
+static void create_result(struct request *request, struct varve_result *result)
+{
+	const struct unpack *unpack = create_of(request->ops)->unpack;
+
+	if (!unpack)
+		return;
+	result->bytes = unpack->size;
+	result->skipped = unpack->report.list;
+	result->skipped_count = unpack->report.kept;
+	result->skipped_total = unpack->report.total;
+}
+
+static void create_release(struct op *op)
+{
+	unpack_free(create_of(op)->unpack);
+	free(create_of(op)->subject);
 }
 
 static const struct op_class create_class = {
@@ -600,6 +681,8 @@ static const struct op_class create_class = {
 	.unwind = CREATE_UNDO,
 	.cancel_last = CREATE_PUBLISH,
 	.close = create_close,
+	.result = create_result,
+	.release = create_release,
 };
 
 /* Bytes of the plan of ARGUMENTS, with all that it points to. */
@@ -662,6 +745,12 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 		/* An id that is to be made from itself: there is nothing to hold twice. */
 		if (source && strcmp(source, create->op.id))
 			create->op.holds[1] = (struct hold){ .id = source };
+	}
+	/* One layer, as api/ has seen to. */
+	r = arguments->apply ? unpack_new(store, arguments->apply, arguments->apply_fd, &create_of(request->ops)->unpack) : 0;
+	if (r) {
+		request_free(request);
+		return r;
 	}
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

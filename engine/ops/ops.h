@@ -23,6 +23,9 @@ struct submit {
 /* What a create is to make; checked and parsed. */
 struct create_arguments {
 	const char *parent, *template_id;
+	/* What is to be unpacked into it, and where that comes from; NULL: nothing. */
+	const struct varve_apply_options *apply;
+	int apply_fd;
 	uint32_t flags, mode;
 	/* Limit in bytes; 0: none. */
 	uint64_t size;
@@ -71,6 +74,8 @@ int changes_submit(struct varve_store *store, const char *id, const char *parent
 int quota_submit(struct varve_store *store, const struct quota_arguments *arguments, const struct submit *submit);
 int diff_submit(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
 		const struct submit *submit);
+int apply_submit(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
+		 const struct submit *submit);
 int diff_size_submit(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
 		     const struct submit *submit);
 

@@ -107,6 +107,7 @@ exists|exists ID
 changes|changes [OPTION]... ID
 diff|diff [OPTION]... ID
 diffsize|diffsize [OPTION]... ID
+apply|apply [OPTION]... ID
 status|status
 sync|sync [OPTION]...
 gc|gc

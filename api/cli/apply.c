@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* apply.c: the command `apply`. */
+#include "apply.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "idmap.h"
+
+/** What `apply` works on. */
+struct apply_work {
+	struct varve_apply_options options;	/**< What the library is asked. */
+	int fd;					/**< The archive. */
+};
+
+static const struct option_spec apply_options[] = {
+	{ .letter = 'i', .name = "input", .argument = "FILE", .help = "read there instead of from standard input" },
+	{ .name = "uidmap", .argument = "MAP", .help = "users, as CONTAINER:HOST:COUNT (repeatable)" },
+	{ .name = "gidmap", .argument = "MAP", .help = "groups, likewise" },
+	{ 0 },
+};
+
+int apply_open(struct cli *cli, const char *command, const char *file) {
+	int fd = strcmp(file, "-") == 0 ? dup(STDIN_FILENO) : open(file, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		return fd;
+	fd = -errno;
+	output_complain(&cli->output, "%s: %s: %s", command, file, strerror(-fd));
+	return fd;
+}
+
+void apply_take(struct flight_slot *slot, const struct varve_result *result) {
+	output_skipped(&slot->flight->cli->output, result);
+}
+
+/** Submit the request for ID. */
+static int apply_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
+			varve_request *ret_request) {
+	const struct apply_work *work = flight->data;
+
+	return varve_layer_apply(flight->cli->store, id, &work->options, work->fd, callback, user_data, ret_request);
+}
+
+static const struct flight_job apply_job = {
+	.name = "apply",
+	.past = "applied",
+	.submit = apply_submit,
+	.take = apply_take,
+};
+
+/** Unpack an archive into a layer. */
+static int apply_run(struct cli *cli, const struct arguments *arguments) {
+	struct apply_work work = { .options = VARVE_APPLY_OPTIONS_INIT, .fd = -EBADF };
+	const char *file = options_value(arguments, "input");
+	int status = CLI_USAGE;
+
+	if (idmap_option(cli, "apply", arguments, "uidmap", &work.options.uids, &work.options.uids_count) == 0 &&
+	    idmap_option(cli, "apply", arguments, "gidmap", &work.options.gids, &work.options.gids_count) == 0) {
+		work.fd = apply_open(cli, "apply", file ? file : "-");
+		status = CLI_FAILED;
+	}
+	if (work.fd >= 0) {
+		struct ids *ids = output_memory(malloc(sizeof(*ids)));
+
+		ids_init(ids, (const char *const *)arguments->operands, 1, true);
+		status = flight_run(cli, &apply_job, ids, &work);
+		free(ids);
+		close(work.fd);
+	}
+	free((void *)work.options.uids);
+	free((void *)work.options.gids);
+	return status;
+}
+
+const struct command apply_command = {
+	.name = "apply",
+	.operands = "ID",
+	.summary = "unpack a tar archive into a layer",
+	.notes = "A file .wh.NAME in the archive deletes NAME. What fails half-way leaves the archive in part; to have a\n"
+		 "layer whole or not at all use create --apply.\n",
+	.options = apply_options,
+	.operands_min = 1,
+	.operands_max = 1,
+	.open_flags = VARVE_OPEN_EXISTING,
+	.run = apply_run,
+};

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* apply.h: archives to be unpacked. */
+#ifndef VARVE_CLI_APPLY_H
+#define VARVE_CLI_APPLY_H
+
+#include "flight.h"
+
+/** Open the archive FILE ("-": standard input). Return a descriptor, or -errno after a message about COMMAND. */
+int apply_open(struct cli *cli, const char *command, const char *file);
+
+/** Tell, on standard error, what of the archive was not kept. A flight_job's `take`. */
+void apply_take(struct flight_slot *slot, const struct varve_result *result);
+
+#endif

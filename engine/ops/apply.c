@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * apply: unpack an archive into a layer that is there.
+ *
+ *	state     what it does                      what a failure leaves      what a crash leaves
+ *	OPEN      opens the layer                   nothing                    nothing
+ *	UNPACK    proves it, and unpacks            the archive in part        the archive in part
+ *	DURABLE   waits for a commit                the archive, perhaps not   the archive in part, or whole
+ *	                                            durable
+ *
+ * Nothing is undone: a layer that is to be whole or absent is made by create, which unpacks out of sight.
+ */
+#include "engine/core/request.h"
+#include "engine/ops/ops.h"
+#include "engine/tree/layer.h"
+#include "engine/tree/unpack.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum apply_state { APPLY_OPEN, APPLY_UNPACK, APPLY_DURABLE, APPLY_STATES };
+
+struct apply {
+	struct op op;
+	int fd;
+	struct unpack *unpack;
+	/* What a failure is about. */
+	char *subject;
+};
+
+static struct apply *apply_of(struct op *op)
+{
+	return container_of(op, struct apply, op);
+}
+
+static int apply_open(struct op *op)
+{
+	layer_open_call(op->request->store, &op->call, op->id);
+	return op_call(op);
+}
+
+static int apply_opened(struct op *op, int result)
+{
+	if (result < 0)
+		return layer_open_error(result);
+	apply_of(op)->fd = result;
+	return APPLY_UNPACK;
+}
+
+/* Prove the layer and unpack. Lane thread. */
+static int apply_unpack_run(struct call *call)
+{
+	struct op *op = container_of(call, struct op, call);
+	struct apply *apply = apply_of(op);
+	struct unpack *unpack = apply->unpack;
+	int r = layer_prove(op->request->store, apply->fd, op->id, NULL);
+
+	if (r)
+		return r;
+	unpack->root_fd = apply->fd;
+	unpack->cancelled = &op->request->cancelled;
+	r = unpack_run(unpack);
+	if (r && unpack->failed && asprintf(&apply->subject, "%s/%s", op->id, unpack->failed) >= 0)
+		op->subject = apply->subject;
+	if (r) {
+		call->name = unpack->call;
+		op->detail = unpack->detail;
+	}
+	return r;
+}
+
+/* Let go of a writer that does not write. */
+static void apply_interrupt(struct op *op)
+{
+	unpack_interrupt(apply_of(op)->unpack);
+}
+
+static int apply_unpack(struct op *op)
+{
+	op->interrupt = apply_interrupt;
+	call_function(&op->call, LANE_STREAM, "BTRFS_IOC_GET_SUBVOL_INFO", apply_unpack_run);
+	return op_call(op);
+}
+
+static int apply_unpacked(struct op *op, int result)
+{
+	op->interrupt = NULL;
+	if (result < 0)
+		return result;
+	return op->request->durable ? APPLY_DURABLE : OP_END;
+}
+
+/* File data is to be on disk, too: flush all of it. Lane thread. */
+static int apply_durable_run(struct call *call)
+{
+	return RET_NERRNO(syncfs(apply_of(container_of(call, struct op, call))->fd));
+}
+
+static int apply_durable(struct op *op)
+{
+	call_function(&op->call, LANE_COMMIT, "syncfs", apply_durable_run);
+	return op_call(op);
+}
+
+static int apply_durable_done(struct op *op, int result)
+{
+	return result < 0 ? result : OP_END;
+}
+
+static const struct op_step apply_steps[APPLY_STATES] = {
+	[APPLY_OPEN] = { "OPEN", apply_open, apply_opened },
+	[APPLY_UNPACK] = { "UNPACK", apply_unpack, apply_unpacked },
+	[APPLY_DURABLE] = { "DURABLE", apply_durable, apply_durable_done },
+};
+
+static void apply_result(struct request *request, struct varve_result *result)
+{
+	const struct unpack *unpack = apply_of(request->ops)->unpack;
+
+	result->bytes = unpack->size;
+	result->skipped = unpack->report.list;
+	result->skipped_count = unpack->report.kept;
+	result->skipped_total = unpack->report.total;
+}
+
+static void apply_close(struct op *op)
+{
+	fd_close(TAKE_FD(apply_of(op)->fd));
+	unpack_close(apply_of(op)->unpack);
+}
+
+static void apply_release(struct op *op)
+{
+	unpack_free(apply_of(op)->unpack);
+	free(apply_of(op)->subject);
+}
+
+static const struct op_class apply_class = {
+	.operation = VARVE_APPLY,
+	.size = sizeof(struct apply),
+	.steps = apply_steps,
+	.steps_count = APPLY_STATES,
+	.unwind = APPLY_STATES,
+	.cancel_last = APPLY_UNPACK,
+	.result = apply_result,
+	.close = apply_close,
+	.release = apply_release,
+};
+
+int apply_submit(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
+		 const struct submit *submit)
+{
+	struct request *request;
+	struct apply *apply;
+	int r = request_new(store, &apply_class, 1, strlen(id) + 1, options->flags, &request);
+
+	if (r)
+		return r;
+	apply = apply_of(request->ops);
+	apply->fd = -EBADF;
+	apply->op.id = apply->op.subject = request_string(request, id);
+	apply->op.place = LAYER_PLACE;
+	apply->op.holds[0] = (struct hold){ .id = apply->op.id, .exclusive = true };
+	r = unpack_new(store, options, fd, &apply->unpack);
+	if (!r)
+		return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+	request_free(request);
+	return r;
+}

@@ -1,0 +1,750 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/tree/unpack.h"
+#include "engine/base/limits.h"
+#include "engine/tree/beneath.h"
+#include "engine/tree/empty.h"
+#include "engine/tree/entries.h"
+#include "engine/tree/idrange.h"
+#include "engine/tree/layer.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#define UNPACK_WHITEOUT ".wh."
+#define UNPACK_META ".wh..wh."
+#define UNPACK_OPAQUE ".wh..wh..opq"
+#define UNPACK_LINKS ".wh..wh.plnk"
+/* Mode of a directory that the archive takes for granted. */
+#define UNPACK_DIR_MODE 0755
+
+/* What a directory's times will be. */
+struct unpack_time {
+	/* Where its path begins in unpack->names. */
+	size_t path;
+	struct timespec mtime;
+};
+
+/* ---- failures ---------------------------------------------------------------------------------------------------- */
+
+/* CALL failed with ERROR: 0 or more is fine and handed back. */
+static int unpack_check(struct unpack *unpack, const char *call, int error)
+{
+	if (error < 0)
+		unpack->call = call;
+	return error;
+}
+
+/* Refuse the entry at hand. */
+static int unpack_refuse(struct unpack *unpack, int error, const char *detail)
+{
+	unpack->call = NULL;
+	unpack->detail = detail;
+	return error;
+}
+
+/* ---- names ------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Write what NAME means to CLEAN (as long as NAME): no "." nor empty parts, no '/' at either end. -EINVAL when it leads
+ * out, -ENAMETOOLONG.
+ */
+static int unpack_clean(struct unpack *unpack, const char *name, char *clean)
+{
+	size_t used = 0;
+
+	if (*name == '/')
+		return unpack_refuse(unpack, -EINVAL, "an absolute name");
+	while (*name) {
+		size_t length = strcspn(name, "/");
+
+		if (length == 2 && !memcmp(name, "..", 2))
+			return unpack_refuse(unpack, -EINVAL, "a name with \"..\"");
+		if (length > NAME_MAX)
+			return unpack_refuse(unpack, -ENAMETOOLONG, "a name of more than 255 bytes");
+		if (length && !(length == 1 && *name == '.')) {
+			if (used)
+				clean[used++] = '/';
+			memcpy(clean + used, name, length);
+			used += length;
+		}
+		name += length + (name[length] == '/');
+	}
+	clean[used] = '\0';
+	return used > UNPACK_PATH_BYTES_MAX ? unpack_refuse(unpack, -ENAMETOOLONG, "a path too long") : 0;
+}
+
+/* Does the link at PATH, leading to TARGET, lead out of the layer, step by step? */
+static bool unpack_leads_out(const char *path, const char *target)
+{
+	long depth = 0;
+
+	if (*target == '/')
+		depth = 0;
+	else
+		for (const char *at = path; (at = strchr(at, '/')); at++)
+			depth++;
+	while (*target) {
+		size_t length = strcspn(target, "/");
+
+		if (length == 2 && !memcmp(target, "..", 2))
+			depth--;
+		else if (length && !(length == 1 && *target == '.'))
+			depth++;
+		if (depth < 0)
+			return true;
+		target += length + (target[length] == '/');
+	}
+	return false;
+}
+
+/* ---- directories ------------------------------------------------------------------------------------------------- */
+
+/* Open the directory PATH as the layer itself would see it. */
+static int unpack_open_dir(const struct unpack *unpack, const char *path)
+{
+	struct call call;
+
+	if (strlen(path) >= PATH_MAX)
+		return beneath_open(unpack->root_fd, path, O_PATH | O_DIRECTORY);
+	call_openat2(&call, unpack->root_fd, *path ? path : ".", O_PATH | O_DIRECTORY,
+		     RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+	return call_run(&call);
+}
+
+/* Make the directories of PATH that are missing. */
+static int unpack_make_dirs(struct unpack *unpack, char *path)
+{
+	int fd = -EBADF, r = 0;
+
+	for (char *end = path; !r && end; ) {
+		char *name = end == path ? path : end + 1;
+
+		end = strchr(name, '/');
+		if (end)
+			*end = '\0';
+		fd_close(TAKE_FD(fd));
+		/* What is before NAME is there. */
+		if (name > path)
+			name[-1] = '\0';
+		fd = unpack_open_dir(unpack, name > path ? path : "");
+		if (name > path)
+			name[-1] = '/';
+		if (fd < 0)
+			r = unpack_check(unpack, "openat2", fd);
+		else if (mkdirat(fd, name, UNPACK_DIR_MODE) == 0)
+			r = RET_NERRNO(fchmodat(fd, name, UNPACK_DIR_MODE, 0));
+		else if (errno != EEXIST)
+			r = unpack_check(unpack, "mkdirat", negative_errno());
+		if (end)
+			*end = '/';
+	}
+	fd_close(fd);
+	return r;
+}
+
+/* Open the directory that holds PATH, making it where it is missing; *RET_NAME is the name in it. The descriptor stays ours. */
+static int unpack_enter(struct unpack *unpack, const char *path, const char **ret_name)
+{
+	const char *slash = strrchr(path, '/');
+	size_t length = slash ? (size_t)(slash - path) : 0;
+
+	*ret_name = slash ? slash + 1 : path;
+	if (unpack->dir_path && strlen(unpack->dir_path) == length && !memcmp(unpack->dir_path, path, length))
+		return unpack->dir_fd;
+	fd_close(TAKE_FD(unpack->dir_fd));
+	free(TAKE_PTR(unpack->dir_path));
+	unpack->dir_path = fault_hit(&unpack->store->io.fault, FAULT_ALLOCATION) ? NULL : strndup(path, length);
+	if (!unpack->dir_path)
+		return -ENOMEM;
+	unpack->dir_fd = unpack_open_dir(unpack, unpack->dir_path);
+	if (unpack->dir_fd == -ENOENT) {
+		int r = unpack_make_dirs(unpack, unpack->dir_path);
+
+		unpack->dir_fd = r ? r : unpack_open_dir(unpack, unpack->dir_path);
+	}
+	if (unpack->dir_fd < 0)
+		free(TAKE_PTR(unpack->dir_path));
+	return unpack_check(unpack, "openat2", unpack->dir_fd);
+}
+
+/* Forget the directory opened last: it, or what leads to it, may be replaced. */
+static void unpack_leave(struct unpack *unpack)
+{
+	fd_close(TAKE_FD(unpack->dir_fd));
+	free(TAKE_PTR(unpack->dir_path));
+}
+
+/* Remove NAME in DIR_FD with all that is in it. */
+static int unpack_remove(struct unpack *unpack, int dir_fd, const char *name)
+{
+	int r = RET_NERRNO(unlinkat(dir_fd, name, 0));
+
+	if (r == -EISDIR || r == -EPERM)
+		r = empty_remove(unpack->store, dir_fd, name, unpack->cancelled);
+	return r == -ENOENT ? 0 : unpack_check(unpack, "unlinkat", r);
+}
+
+/* ---- metadata ---------------------------------------------------------------------------------------------------- */
+
+/* Note that the directory at PATH belongs to the archive, and its times. */
+static int unpack_later(struct unpack *unpack, const char *path, const struct timespec *mtime)
+{
+	struct fault *fault = &unpack->store->io.fault;
+	size_t size = strlen(path) + 1;
+
+	if (unpack->times_count == UNPACK_DIRS_MAX || unpack->names_size + size > UNPACK_NAMES_BYTES_MAX)
+		return unpack_refuse(unpack, -ENOBUFS, "too many directories");
+	if (unpack->times_count == unpack->times_capacity) {
+		size_t capacity = unpack->times_capacity * 2 + 256;
+		struct unpack_time *times = fault_realloc(fault, unpack->times, capacity * sizeof(*times));
+
+		if (!times)
+			return -ENOMEM;
+		unpack->times = times;
+		unpack->times_capacity = capacity;
+	}
+	if (unpack->names_size + size > unpack->names_capacity) {
+		size_t capacity = unpack->names_capacity * 2 + MAX(size, (size_t)16384);
+		char *names = fault_realloc(fault, unpack->names, capacity);
+
+		if (!names)
+			return -ENOMEM;
+		unpack->names = names;
+		unpack->names_capacity = capacity;
+	}
+	unpack->times[unpack->times_count++] = (struct unpack_time){ .path = unpack->names_size, .mtime = *mtime };
+	memcpy(unpack->names + unpack->names_size, path, size);
+	unpack->names_size += size;
+	return 0;
+}
+
+/* Is this an attribute that an archive may set? */
+static bool unpack_xattr_wanted(const char *name)
+{
+	return !strcmp(name, "security.capability") || !strncmp(name, "user.", strlen("user."));
+}
+
+/* Set the attributes of ENTRY on FD. */
+static int unpack_xattrs(struct unpack *unpack, struct archive_entry *entry, int fd)
+{
+	const char *name;
+	const void *value;
+	size_t size;
+
+	archive_entry_xattr_reset(entry);
+	while (archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK) {
+		if (!name || !unpack_xattr_wanted(name))
+			report_add(&unpack->report, -EPERM, "apply", "UNPACK", "fsetxattr", unpack->path, "an attribute that is not kept");
+		else if (fsetxattr(fd, name, value, size, 0) < 0)
+			return unpack_check(unpack, "fsetxattr", negative_errno());
+	}
+	return 0;
+}
+
+/* The owner of ENTRY on the host. */
+static int unpack_owner(struct unpack *unpack, struct archive_entry *entry, uid_t *ret_uid, gid_t *ret_gid)
+{
+	int64_t uid = archive_entry_uid(entry), gid = archive_entry_gid(entry);
+	int r = 0;
+
+	if (uid < 0 || gid < 0 || uid >= UINT32_MAX || gid >= UINT32_MAX)
+		return unpack_refuse(unpack, -EINVAL, "an owner that no id can have");
+	r = idrange_to_host(unpack->maps, unpack->uids_count, (uint32_t)uid, ret_uid);
+	if (!r)
+		r = idrange_to_host(unpack->maps + unpack->uids_count, unpack->gids_count, (uint32_t)gid, ret_gid);
+	return r ? unpack_refuse(unpack, r, "an owner that has no id on the host") : 0;
+}
+
+/* Give the open inode FD owner, mode and attributes. */
+static int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd)
+{
+	uid_t uid;
+	gid_t gid;
+	int r = unpack_owner(unpack, entry, &uid, &gid);
+
+	if (!r)
+		r = unpack_check(unpack, "fchown", RET_NERRNO(fchown(fd, uid, gid)));
+	/* After the owner: that takes setuid away. */
+	if (!r)
+		r = unpack_check(unpack, "fchmod", RET_NERRNO(fchmod(fd, archive_entry_perm(entry))));
+	return r ? r : unpack_xattrs(unpack, entry, fd);
+}
+
+/* When ENTRY was modified. */
+static struct timespec unpack_mtime(struct archive_entry *entry)
+{
+	return (struct timespec){ .tv_sec = archive_entry_mtime(entry), .tv_nsec = archive_entry_mtime_nsec(entry) };
+}
+
+/* Give NAME in DIR_FD, which is no directory nor regular file, its owner, mode and time. */
+static int unpack_dress_at(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name)
+{
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, unpack_mtime(entry) };
+	uid_t uid;
+	gid_t gid;
+	int r = unpack_owner(unpack, entry, &uid, &gid);
+
+	if (!r)
+		r = unpack_check(unpack, "fchownat", RET_NERRNO(fchownat(dir_fd, name, uid, gid, AT_SYMLINK_NOFOLLOW)));
+	if (!r && archive_entry_filetype(entry) != AE_IFLNK)
+		r = unpack_check(unpack, "fchmodat", RET_NERRNO(fchmodat(dir_fd, name, archive_entry_perm(entry), 0)));
+	if (!r)
+		r = unpack_check(unpack, "utimensat", RET_NERRNO(utimensat(dir_fd, name, times, AT_SYMLINK_NOFOLLOW)));
+	return r;
+}
+
+/* ---- entries ----------------------------------------------------------------------------------------------------- */
+
+/* What a result of libarchive's comes to where it should have been good. */
+static int unpack_corrupt(struct unpack *unpack, struct archive *archive)
+{
+	if (unpack->error) {
+		unpack->call = "read";
+		return unpack->error;
+	}
+	if (archive_errno(archive) == ENOMEM)
+		return -ENOMEM;
+	return unpack_refuse(unpack, -EBADMSG, "the archive is cut off or corrupt");
+}
+
+/* Write SIZE bytes to FD at OFFSET. */
+static int unpack_pwrite(struct unpack *unpack, int fd, const char *bytes, size_t size, off_t offset)
+{
+	while (size) {
+		ssize_t written = pwrite(fd, bytes, size, offset);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written < 0)
+			return unpack_check(unpack, "pwrite", negative_errno());
+		bytes += written;
+		size -= (size_t)written;
+		offset += written;
+	}
+	return 0;
+}
+
+/* Write the content of the file at hand to FD. */
+static int unpack_content(struct unpack *unpack, struct archive *archive, int64_t size, int fd)
+{
+	int64_t end = 0;
+
+	for (;;) {
+		const void *bytes;
+		size_t length;
+		la_int64_t offset;
+		int r = archive_read_data_block(archive, &bytes, &length, &offset);
+
+		if (r == ARCHIVE_EOF)
+			break;
+		if (r != ARCHIVE_OK)
+			return unpack_corrupt(unpack, archive);
+		if (offset < end || (int64_t)length > size - offset)
+			return unpack_refuse(unpack, -EBADMSG, "a size that lies");
+		r = unpack_pwrite(unpack, fd, bytes, length, offset);
+		if (r)
+			return r;
+		end = offset + (int64_t)length;
+		if (atomic_load(unpack->cancelled))
+			return -ECANCELED;
+	}
+	/* A hole at the end. */
+	return end < size ? unpack_check(unpack, "ftruncate", RET_NERRNO(ftruncate(fd, size))) : 0;
+}
+
+/* Make the file NAME in DIR_FD. */
+static int unpack_file(struct unpack *unpack, struct archive *archive, struct archive_entry *entry, int dir_fd,
+		       const char *name)
+{
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, unpack_mtime(entry) };
+	_cleanup_close_ int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r;
+
+	if (fd < 0)
+		return unpack_check(unpack, "openat", negative_errno());
+	r = unpack_content(unpack, archive, archive_entry_size(entry), fd);
+	if (!r)
+		r = unpack_dress(unpack, entry, fd);
+	if (!r)
+		r = unpack_check(unpack, "futimens", RET_NERRNO(futimens(fd, times)));
+	return r;
+}
+
+/* Make the directory NAME in DIR_FD, or dress the one that is there. */
+static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name, bool there)
+{
+	const struct timespec mtime = unpack_mtime(entry);
+	_cleanup_close_ int fd = -EBADF;
+	struct stat stat;
+	int r = 0;
+
+	if (!there)
+		r = unpack_check(unpack, "mkdirat", RET_NERRNO(mkdirat(dir_fd, name, 0700)));
+	if (r)
+		return r;
+	fd = beneath_open(dir_fd, name, O_RDONLY | O_DIRECTORY);
+	if (fd < 0)
+		return unpack_check(unpack, "openat2", fd);
+	r = unpack_dress(unpack, entry, fd);
+	/* An older one is not to be taken for what was there before the archive. */
+	if (!r && there && *name)
+		r = unpack_check(unpack, "fstat", RET_NERRNO(fstat(fd, &stat)));
+	if (!r && there && *name && !idmap_add(&unpack->kept, stat.st_ino, stat.st_dev, NULL))
+		r = -ENOMEM;
+	return r ? r : unpack_later(unpack, unpack->path, &mtime);
+}
+
+/* Make NAME in DIR_FD one more name of TARGET. */
+static int unpack_link(struct unpack *unpack, const char *target, int dir_fd, const char *name)
+{
+	_cleanup_free_ char *clean = fault_calloc(&unpack->store->io.fault, 1, strlen(target) + 1);
+	_cleanup_close_ int other = -EBADF;
+	struct stat stat;
+	char *slash;
+	int r = clean ? unpack_clean(unpack, target, clean) : -ENOMEM;
+
+	if (r)
+		return r;
+	slash = strrchr(clean, '/');
+	if (slash)
+		*slash = '\0';
+	other = unpack_open_dir(unpack, slash ? clean : "");
+	if (other < 0)
+		return unpack_check(unpack, "openat2", other);
+	target = slash ? slash + 1 : clean;
+	/* A link to itself would have been removed to make room. */
+	r = unpack_check(unpack, "linkat", RET_NERRNO(linkat(other, target, dir_fd, name, 0)));
+	if (!r)
+		r = RET_NERRNO(fstatat(dir_fd, name, &stat, AT_SYMLINK_NOFOLLOW));
+	if (!r && !idmap_add(&unpack->kept, stat.st_ino, stat.st_dev, NULL))
+		r = -ENOMEM;
+	return r;
+}
+
+/* Make the link NAME in DIR_FD. */
+static int unpack_symlink(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name)
+{
+	const char *target = archive_entry_symlink(entry);
+	int r;
+
+	if (!target || !*target)
+		return unpack_refuse(unpack, -EBADMSG, "a link that leads nowhere");
+	if (unpack_leads_out(unpack->path, target))
+		return unpack_refuse(unpack, -EINVAL, "a link that leads out of the layer");
+	r = unpack_check(unpack, "symlinkat", RET_NERRNO(symlinkat(target, dir_fd, name)));
+	return r ? r : unpack_dress_at(unpack, entry, dir_fd, name);
+}
+
+/* Make the device or pipe NAME in DIR_FD. */
+static int unpack_node(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name)
+{
+	int r = RET_NERRNO(mknodat(dir_fd, name, archive_entry_filetype(entry) | 0600, archive_entry_rdev(entry)));
+
+	if (r == -EPERM)
+		unpack->detail = "devices take CAP_MKNOD";
+	r = unpack_check(unpack, "mknodat", r);
+	return r ? r : unpack_dress_at(unpack, entry, dir_fd, name);
+}
+
+/* Make what ENTRY says as NAME in DIR_FD. */
+static int unpack_make(struct unpack *unpack, struct archive *archive, struct archive_entry *entry, int dir_fd,
+		       const char *name)
+{
+	const char *target = archive_entry_hardlink(entry);
+	mode_t type = archive_entry_filetype(entry);
+	struct stat stat;
+	bool there = !fstatat(dir_fd, name, &stat, AT_SYMLINK_NOFOLLOW), dir = there && S_ISDIR(stat.st_mode);
+	int r = 0;
+
+	if (there && (target || type != AE_IFDIR || !dir)) {
+		if (dir)
+			unpack_leave(unpack);
+		/* It may have been the directory at hand's own ancestor only by a link: what is open stays open. */
+		r = dir ? unpack_enter(unpack, unpack->path, &name) : dir_fd;
+		dir_fd = r;
+		r = r < 0 ? r : unpack_remove(unpack, dir_fd, name);
+		there = false;
+	}
+	if (r)
+		return r;
+	if (target)
+		return unpack_link(unpack, target, dir_fd, name);
+	switch (type) {
+	case AE_IFREG:
+		return unpack_file(unpack, archive, entry, dir_fd, name);
+	case AE_IFDIR:
+		return unpack_dir(unpack, entry, dir_fd, name, there);
+	case AE_IFLNK:
+		return unpack_symlink(unpack, entry, dir_fd, name);
+	case AE_IFCHR:
+	case AE_IFBLK:
+	case AE_IFIFO:
+		return unpack_node(unpack, entry, dir_fd, name);
+	case AE_IFSOCK:
+		return 0;
+	default:
+		return unpack_refuse(unpack, -EBADMSG, "an entry of a kind that is not known");
+	}
+}
+
+/* ---- whiteouts --------------------------------------------------------------------------------------------------- */
+
+/* What unpack_opaque() collects. */
+struct unpack_old {
+	struct unpack *unpack;
+	int dir_fd;
+};
+
+/* Remove NAME unless the archive brought it. */
+static int unpack_opaque_entry(void *data, const char *name)
+{
+	struct unpack_old *old = data;
+	struct unpack *unpack = old->unpack;
+	struct stat stat;
+
+	if (fstatat(old->dir_fd, name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : unpack_check(unpack, "fstatat", negative_errno());
+	if (stat.st_ino >= unpack->inode_first || idmap_find(&unpack->kept, stat.st_ino, stat.st_dev))
+		return 0;
+	return unpack_remove(unpack, old->dir_fd, name);
+}
+
+/* Empty the directory DIR_FD of what was there before. */
+static int unpack_opaque(struct unpack *unpack, int dir_fd)
+{
+	struct unpack_old old = { .unpack = unpack, .dir_fd = dir_fd };
+
+	return entries_each(dir_fd, unpack_opaque_entry, &old);
+}
+
+/* NAME in DIR_FD says that something was deleted. */
+static int unpack_whiteout(struct unpack *unpack, int dir_fd, const char *name)
+{
+	int r;
+
+	if (!strcmp(name, UNPACK_OPAQUE))
+		return unpack_opaque(unpack, dir_fd);
+	if (!strncmp(name, UNPACK_META, strlen(UNPACK_META)))
+		return 0;
+	name += strlen(UNPACK_WHITEOUT);
+	if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))
+		return unpack_refuse(unpack, -EINVAL, "a whiteout of \".\", \"..\" or nothing");
+	r = unpack_remove(unpack, dir_fd, name);
+	unpack_leave(unpack);
+	return r;
+}
+
+/* ---- the archive ------------------------------------------------------------------------------------------------- */
+
+/* Unpack ENTRY, whose clean path is unpack->path. */
+static int unpack_entry(struct unpack *unpack, struct archive *archive, struct archive_entry *entry)
+{
+	const char *name, *links = UNPACK_LINKS "/";
+	int dir_fd;
+
+	if (!*unpack->path)
+		return archive_entry_filetype(entry) == AE_IFDIR ? unpack_dir(unpack, entry, unpack->root_fd, "", true) : 0;
+	if (!strcmp(unpack->path, UNPACK_LINKS))
+		return 0;
+	/* Where links are made from; it goes in the end. */
+	if (!strncmp(unpack->path, links, strlen(links))) {
+		unpack->staged_links = true;
+		if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry))
+			return 0;
+	}
+	dir_fd = unpack_enter(unpack, unpack->path, &name);
+	if (dir_fd < 0)
+		return dir_fd;
+	if (!strncmp(name, UNPACK_WHITEOUT, strlen(UNPACK_WHITEOUT)))
+		return unpack_whiteout(unpack, dir_fd, name);
+	return unpack_make(unpack, archive, entry, dir_fd, name);
+}
+
+/* Take the next entry of ARCHIVE: 1, 0 at the end, or -errno. */
+static int unpack_next(struct unpack *unpack, struct archive *archive, struct archive_entry **ret_entry)
+{
+	int r = archive_read_next_header(archive, ret_entry);
+	const char *name;
+
+	free(TAKE_PTR(unpack->path));
+	if (r == ARCHIVE_EOF)
+		return unpack->ended && !unpack->zeros ? unpack_corrupt(unpack, archive) : 0;
+	if (r < ARCHIVE_WARN || r == ARCHIVE_RETRY)
+		return unpack_corrupt(unpack, archive);
+	name = archive_entry_pathname(*ret_entry);
+	if (!name)
+		return unpack_refuse(unpack, -EBADMSG, "an entry without a name");
+	if (archive_entry_size(*ret_entry) < 0)
+		return unpack_refuse(unpack, -EBADMSG, "a size that lies");
+	unpack->path = fault_hit(&unpack->store->io.fault, FAULT_ALLOCATION) ? NULL : strdup(name);
+	if (!unpack->path)
+		return -ENOMEM;
+	r = unpack_clean(unpack, name, unpack->path);
+	return r ? r : 1;
+}
+
+/* Unpack all entries. */
+static int unpack_entries(struct unpack *unpack, struct archive *archive)
+{
+	struct archive_entry *entry;
+	int r;
+
+	while ((r = unpack_next(unpack, archive, &entry)) > 0) {
+		unpack->size += (uint64_t)archive_entry_size(entry);
+		r = atomic_load(unpack->cancelled) ? -ECANCELED : unpack_entry(unpack, archive, entry);
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
+/* Set the times of directories, the last ones first, and remove what links were made from. */
+static int unpack_finish(struct unpack *unpack)
+{
+	int r = unpack->staged_links ? unpack_remove(unpack, unpack->root_fd, UNPACK_LINKS) : 0;
+
+	unpack_leave(unpack);
+	for (size_t i = unpack->times_count; !r && i--;) {
+		const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, unpack->times[i].mtime };
+		const char *name, *path = unpack->names + unpack->times[i].path;
+		int dir_fd = *path ? unpack_enter(unpack, path, &name) : unpack->root_fd;
+
+		/* It may have been replaced, or deleted again, further on in the archive. */
+		if (dir_fd < 0)
+			r = dir_fd;
+		else if (*path)
+			r = RET_NERRNO(utimensat(dir_fd, name, times, AT_SYMLINK_NOFOLLOW));
+		else
+			r = RET_NERRNO(futimens(unpack->root_fd, times));
+		r = r == -ENOENT ? 0 : unpack_check(unpack, "utimensat", r);
+		if (!r && atomic_load(unpack->cancelled))
+			r = -ECANCELED;
+	}
+	return r;
+}
+
+/* Hand bytes of the stream on; for libarchive. */
+static la_ssize_t unpack_read(struct archive *archive, void *data, const void **ret_buffer)
+{
+	struct unpack *unpack = data;
+	ssize_t length = stream_read(&unpack->stream, unpack->buffer, STREAM_CHUNK_BYTES);
+
+	*ret_buffer = unpack->buffer;
+	if (length < 0) {
+		unpack->error = (int)length;
+		archive_set_error(archive, -unpack->error, "read");
+		return ARCHIVE_FATAL;
+	}
+	if (!length) {
+		unpack->ended = true;
+		return 0;
+	}
+	/* A pipe may end with a piece of any size; an archive's last bytes are zeros, whatever its padding. */
+	unpack->zeros = length < UNPACK_END_BYTES ? unpack->zeros : true;
+	for (ssize_t i = MAX(length - UNPACK_END_BYTES, 0); i < length; i++)
+		unpack->zeros &= !unpack->buffer[i];
+	return length;
+}
+
+/* What number the next inode will have, or one a little lower. */
+static int unpack_first_inode(struct unpack *unpack)
+{
+	_cleanup_close_ int fd = openat(unpack->root_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+	struct stat stat;
+
+	if (fd < 0 || fstat(fd, &stat) < 0)
+		return unpack_check(unpack, "openat", negative_errno());
+	unpack->inode_first = stat.st_ino;
+	return 0;
+}
+
+int unpack_run(struct unpack *unpack)
+{
+	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), before = uselocale(utf8);
+	struct archive *archive = archive_read_new();
+	int r = archive ? 0 : -ENOMEM;
+
+	unpack->buffer = fault_realloc(&unpack->store->io.fault, NULL, STREAM_CHUNK_BYTES);
+	if (!unpack->buffer)
+		r = -ENOMEM;
+	if (!r)
+		r = unpack_first_inode(unpack);
+	if (!r && (archive_read_support_filter_none(archive) < ARCHIVE_WARN || archive_read_support_format_tar(archive) < ARCHIVE_WARN))
+		r = -ENOMEM;
+	if (!r && archive_read_open(archive, unpack, NULL, unpack_read, NULL) != ARCHIVE_OK)
+		r = unpack_corrupt(unpack, archive);
+	if (!r)
+		r = unpack_entries(unpack, archive);
+	if (!r)
+		r = unpack_finish(unpack);
+	if (r)
+		unpack->failed = TAKE_PTR(unpack->path);
+	if (archive)
+		archive_read_free(archive);
+	uselocale(before);
+	if (utf8)
+		freelocale(utf8);
+	return r;
+}
+
+void unpack_interrupt(struct unpack *unpack)
+{
+	stream_interrupt(&unpack->stream);
+}
+
+int unpack_new(struct varve_store *store, const struct varve_apply_options *options, int fd, struct unpack **ret_unpack)
+{
+	struct unpack *unpack = fault_calloc(&store->io.fault, 1, sizeof(*unpack));
+	size_t count = options->uids_count + options->gids_count;
+	int r;
+
+	if (!unpack)
+		return -ENOMEM;
+	unpack->store = store;
+	unpack->root_fd = unpack->dir_fd = -EBADF;
+	unpack->kept.fault = unpack->report.fault = &store->io.fault;
+	unpack->uids_count = options->uids_count;
+	unpack->gids_count = options->gids_count;
+	r = stream_init(&unpack->stream, fd, false);
+	unpack->maps = fault_calloc(&store->io.fault, count + 1, sizeof(*unpack->maps));
+	if (!r && !unpack->maps)
+		r = -ENOMEM;
+	if (r) {
+		unpack_free(unpack);
+		return r;
+	}
+	for (size_t i = 0; i < count; i++)
+		unpack->maps[i] = i < options->uids_count ? options->uids[i] : options->gids[i - options->uids_count];
+	*ret_unpack = unpack;
+	return 0;
+}
+
+void unpack_close(struct unpack *unpack)
+{
+	if (!unpack)
+		return;
+	unpack_leave(unpack);
+	stream_close(&unpack->stream);
+}
+
+void unpack_free(struct unpack *unpack)
+{
+	if (!unpack)
+		return;
+	unpack_close(unpack);
+	free(unpack->maps);
+	free(unpack->path);
+	free(unpack->failed);
+	free(unpack->buffer);
+	free(unpack->times);
+	free(unpack->names);
+	idmap_free(&unpack->kept);
+	report_free(&unpack->report);
+	free(unpack);
+}

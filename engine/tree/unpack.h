@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A tar archive, not to be trusted, unpacked into a layer: entries replace what is there (a directory stays one), ".wh.NAME"
+ * deletes, ".wh..wh..opq" empties a directory of what was there before.
+ *
+ * Names are taken apart here: absolute ones and ".." are refused. The directory of an entry is opened by the kernel as if
+ * the layer were the root of all (RESOLVE_IN_ROOT), so that no link leads out, and what is made, replaced or deleted is one
+ * name in that directory, never followed. A path is held only as long as its entry; of directories their times, which are
+ * set at the end, and of those that were there before a mark: memory grows with directories, up to a bound.
+ */
+#ifndef VARVE_TREE_UNPACK_H
+#define VARVE_TREE_UNPACK_H
+
+#include "engine/base/idmap.h"
+#include "engine/core/store.h"
+#include "engine/tree/report.h"
+#include "engine/tree/stream.h"
+
+struct unpack {
+	/* ---- set by unpack_new() ---- */
+	struct varve_store *store;
+	/* Where the archive comes from. */
+	struct stream stream;
+	/* How its ids are mapped to the host's: users, then groups. */
+	struct varve_id_map *maps;
+	size_t uids_count, gids_count;
+
+	/* ---- set by whoever starts it ---- */
+	/* The layer's root directory; theirs. */
+	int root_fd;
+	const _Atomic bool *cancelled;
+
+	/* ---- the thread's ---- */
+	/* The entry at hand; what a failure was about, NULL: the archive itself. */
+	char *path, *failed;
+	/* The call that failed, and what a person should know beside; constants. */
+	const char *call, *detail;
+	/* The sum of the sizes that the entries tell. */
+	uint64_t size;
+	/* Attributes that were not kept. */
+	struct report report;
+	/* The stream's error, and whether it has ended; whether its last bytes were zeros, as the end of an archive is. */
+	int error;
+	bool ended, zeros;
+	char *buffer;
+	/* The directory opened last, and its path. */
+	int dir_fd;
+	char *dir_path;
+	/* Times of directories, to be set at the end: their paths one after the other. */
+	struct unpack_time *times;
+	size_t times_count, times_capacity;
+	char *names;
+	size_t names_size, names_capacity;
+	/* Inodes from this number on were made here; older ones that belong to the archive all the same. */
+	uint64_t inode_first;
+	struct idmap kept;
+	/* A directory for links to be made from is there. */
+	bool staged_links;
+};
+
+/* Prepare to unpack what FD gives, which is duplicated. 0 and *RET_UNPACK, or -errno (-EBADF: FD cannot be read). */
+int unpack_new(struct varve_store *store, const struct varve_apply_options *options, int fd, struct unpack **ret_unpack);
+
+/* Unpack: 0 or -errno. A thread that may wait for the writer. */
+int unpack_run(struct unpack *unpack);
+
+/* Let go of a writer that does not write. Any thread. */
+void unpack_interrupt(struct unpack *unpack);
+
+/* Close the descriptors; free all. NULL is fine. */
+void unpack_close(struct unpack *unpack);
+void unpack_free(struct unpack *unpack);
+
+#endif

@@ -1,0 +1,247 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The commands apply and create --apply: round trips, whiteouts, maps, and archives that mean harm.
+# varve-test: timeout=120
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/lib.sh"
+lib_start pool
+layers="$home/subvolumes"
+
+# ---- round trips ---------------------------------------------------------------------------------------------------------
+
+quietly create base
+base="$layers/base"
+mkdir "$base/a" "$base/b" "$base/old"
+echo one >"$base/a/one"
+ln "$base/a/one" "$base/b/link"
+ln -s ../b "$base/a/symlink"
+ln -s /etc/passwd "$base/absolute"
+mkfifo "$base/fifo"
+mknod "$base/device" c 1 3
+truncate -s 10M "$base/sparse"
+echo end >>"$base/sparse"
+truncate -s 1M "$base/hole"
+echo bytes >"$base/"$'\xff\xfe'
+echo utf8 >"$base/café"
+head -c 300000 /dev/urandom >"$base/big"
+chown 5:6 "$base/a/one" "$base/b"
+chmod 4711 "$base/a/one"
+touch -d @1000000.5 "$base/a" "$base/big"
+touch "$base/old/1" "$base/old/2"
+quietly diff base -o "$scratch/base.tar"
+quietly create --apply "$scratch/base.tar" copy
+run changes --parent base copy
+expect 0 "" ""
+"$varve" "${lib_options[@]}" diff copy | cmp - "$scratch/base.tar" || lib_fail "the copy's archive differs"
+(($(stat -c %b "$layers/copy/sparse") < 64 && $(stat -c %b "$layers/copy/hole") == 0)) || lib_fail "not sparse"
+[[ "$layers/copy/a/one" -ef "$layers/copy/b/link" ]] || lib_fail "the link is none"
+
+quietly create --parent base top
+top="$layers/top"
+rm -r "$top/old" "$top/b/link" "$top/big" "$top/a/symlink"
+mkdir "$top/old" "$top/big"
+echo new >"$top/old/new"
+echo inside >"$top/big/inside"
+mkdir "$top/a/symlink"
+quietly diff top -o "$scratch/top.tar"
+quietly apply copy -i "$scratch/top.tar"
+run changes --parent top copy
+expect 0 "" ""
+cmp "$top/big/inside" "$layers/copy/big/inside"
+quietly create --parent base --apply "$scratch/top.tar" again
+run changes --parent top again
+expect 0 "" ""
+# tar's own archives, through a pipe; missing directories are made.
+tar -C "$base" -cf - a/one old/1 | "$varve" "${lib_options[@]}" create --apply - piped
+[[ "$(cat "$layers/piped/a/one")" == one && "$(stat -c %a "$layers/piped/a")" == 755 ]] || lib_fail "from tar"
+quietly create mapped
+run apply mapped --uidmap 0:1000:10 --gidmap 0:2000:10 -i "$scratch/base.tar"
+expect 0 "" ""
+[[ "$(stat -c %u:%g "$layers/mapped/a/one" "$layers/mapped/big")" == $'1005:2006\n1000:2000' ]] || lib_fail "not mapped"
+quietly rm copy again piped mapped
+
+# ---- archives made byte by byte -----------------------------------------------------------------------------------------
+
+# Add to the archive $archive an entry: name $1, type $2, target $3, size $4, content $5.
+entry() {
+	local name="$1" type="$2" target="${3:-}" size="${4:-0}" content="${5:-}" sum
+	{
+		printf '%s' "${name:0:100}"
+		head -c $((100 - ${#name})) /dev/zero
+		printf '0000644\0%07o\0%07o\0%011o\0%011o\0        %s%s' 0 0 "$size" 0 "$type" "$target"
+		head -c $((100 - ${#target})) /dev/zero
+		printf 'ustar\00000'
+		head -c 247 /dev/zero
+	} >"$scratch/header"
+	sum="$(od -An -v -tu1 "$scratch/header" | awk '{ for (i = 1; i <= NF; i++) s += $i } END { printf "%06o", s }')"
+	printf '%s\0 ' "$sum" | dd of="$scratch/header" bs=1 seek=148 conv=notrunc status=none
+	cat "$scratch/header" >>"$archive"
+	if [[ -n "$content" ]]; then
+		printf '%s' "$content" >>"$archive"
+		head -c $((511 - (${#content} + 511) % 512)) /dev/zero >>"$archive"
+	fi
+}
+
+# End the archive.
+end() {
+	head -c 1024 /dev/zero >>"$archive"
+}
+
+archive="$scratch/hostile.tar"
+# What must not be touched.
+mkdir "$scratch/outside"
+echo safe >"$scratch/outside/file"
+quietly create victim
+echo safe >"$layers/victim/file"
+ln -s "$scratch/outside" "$layers/base/out"
+ln -s ../../victim "$layers/base/sibling"
+
+# The archive at hand is refused with a message that has $1 in it, whichever way, and nothing of it is left.
+refused() {
+	run create --parent base --apply "$archive" bad
+	expect 1 "" "varve: create bad: UNPACK: *$1*"
+	[[ ! -e "$layers/bad" ]] || lib_fail "a half-made layer is there"
+	[[ -z "$(find "$home/.varve/staging" -mindepth 3 2>/dev/null)" ]] || lib_fail "a leftover is there"
+	untouched
+	: >"$archive"
+}
+
+# Nothing outside of the layer was touched.
+untouched() {
+	[[ "$(cat "$scratch/outside/"*)" == safe && "$(ls "$scratch/outside")" == file ]] || lib_fail "outside was touched"
+	[[ "$(cat "$layers/victim/"*)" == safe && "$(ls "$layers/victim")" == file ]] || lib_fail "another layer was touched"
+}
+
+for name in ../victim/file a/../../victim/file .. a/..; do
+	entry good 0 "" 1 x
+	entry "$name" 0 "" 1 x
+	end
+	refused '".."'
+done
+entry "$scratch/outside/file" 0 "" 1 x
+end
+refused "an absolute name"
+entry link 1 ../victim/file
+end
+refused '".."'
+entry link 1 "$layers/victim/file"
+end
+refused "an absolute name"
+entry a/link 2 ../../victim
+end
+refused "leads out"
+entry link 2 a/../../victim
+end
+refused "leads out"
+entry link 2 ""
+end
+refused "leads nowhere"
+for name in .wh... .wh.. .wh. a/.wh...; do
+	entry "$name" 0
+	end
+	refused "a whiteout of"
+done
+entry file 0 "" 5000 short
+end
+refused "cut off or corrupt"
+entry file 0 "" 8589934591 x
+end
+refused "cut off or corrupt"
+entry file 0 "" 1 x
+refused "cut off or corrupt"
+: >"$archive"
+refused "cut off or corrupt"
+head -c 4096 /dev/urandom >"$archive"
+refused "cut off or corrupt"
+entry file 0 "" 1 x
+printf 'X' | dd of="$archive" bs=1 seek=10 conv=notrunc status=none
+end
+refused "cut off or corrupt"
+head -c 1536 "$scratch/base.tar" >"$archive"
+refused "cut off or corrupt"
+entry good 0 "" 1 x
+entry good/below 0 "" 1 x
+end
+refused "Not a directory"
+entry link 1 missing
+end
+refused "No such file or directory"
+gzip -c "$scratch/base.tar" >"$archive"
+refused "cut off or corrupt"
+
+# Links that are there are followed as if the layer was all there is: what they lead to is not outside.
+entry out/file 0 "" 4 evil
+end
+run create --parent base --apply "$archive" inside
+[[ "$status" == 0 || "$(cat "$scratch/err")" == *"No such file"* || "$(cat "$scratch/err")" == *"exists"* ]] || lib_fail "$(cat "$scratch/err")"
+untouched
+: >"$archive"
+entry sibling/file 0 "" 4 evil
+end
+run apply base -i "$archive"
+untouched
+: >"$archive"
+# A link brought by the archive itself, and a name through it.
+entry sub 2 /
+entry sub/etc/file 0 "" 4 evil
+end
+quietly create --apply "$archive" own
+[[ "$(cat "$layers/own/etc/file")" == evil ]] || lib_fail "a link to the root leads elsewhere"
+untouched
+: >"$archive"
+
+# ---- whiteouts ------------------------------------------------------------------------------------------------------------
+
+quietly create --parent base white
+entry a 5
+entry a/fresh 0 "" 1 x
+entry a/.wh..wh..opq 0
+entry old/.wh.1 0
+entry .wh.b 0
+entry .wh.gone 0
+entry .wh..wh.aufs 0
+entry .wh..wh.plnk/1.2 0 "" 6 linked
+entry from 1 .wh..wh.plnk/1.2
+end
+run apply white -i "$archive"
+expect 0 "" ""
+[[ "$(cd "$layers/white" && echo a/* old/* .wh* b* from)" == "a/fresh old/2 .wh* big from" ]] || lib_fail "whiteouts" "$(ls -aR "$layers/white")"
+[[ "$(cat "$layers/white/from")" == linked ]] || lib_fail "from .wh..wh.plnk"
+
+# ---- other failures ------------------------------------------------------------------------------------------------------------
+
+run apply none -i "$scratch/base.tar"
+expect 1 "" "varve: apply none: OPEN: *No such file or directory"
+run apply base -i "$scratch/none"
+expect 1 "" "varve: apply: $scratch/none: No such file or directory"
+run create --read-only --apply "$scratch/base.tar" x
+expect 1 "" "varve: create x: CHECK: *an archive goes into one layer, a writable one*"
+# A full file system leaves nothing.
+head -c 64M /dev/zero >"$scratch/zeros"
+quietly create --opt size=16m --apply "$scratch/base.tar" limited
+tar -C "$scratch" -cf "$scratch/zeros.tar" zeros
+run create --opt size=16m --apply "$scratch/zeros.tar" full
+expect 1 "" "varve: create full: UNPACK: *Disk quota exceeded"
+[[ ! -e "$layers/full" ]] || lib_fail "a layer that did not fit is there"
+# A writer that stalls does not keep the command from being stopped.
+mkfifo "$scratch/pipe"
+"$varve" "${lib_options[@]}" create --apply "$scratch/pipe" stalled 2>"$scratch/err" &
+child=$!
+exec {writer}<>"$scratch/pipe"
+waiting() {
+	local task
+	for task in "/proc/$child/task/"*; do
+		if [[ "$(cat "$task/comm" "$task/wchan" 2>/dev/null)" == $'varve-stream\n'*poll* ]]; then
+			return
+		fi
+	done
+	return 1
+}
+await "the reader to wait" waiting
+kill -TERM "$child"
+status=0
+wait "$child" || status=$?
+[[ "$status" == 143 && "$(cat "$scratch/err")" == *"1 cancelled"* ]] || lib_fail "stopped: $status $(cat "$scratch/err")"
+[[ ! -e "$layers/stalled" ]] || lib_fail "a layer that was cancelled is there"
+exec {writer}<&-
