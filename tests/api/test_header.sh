@@ -44,7 +44,9 @@ int main() {
 	return std::strcmp(varve_version(), VARVE_VERSION_STRING) || varve_id_check("..", &failure) == 0;
 }
 END
-read -r -a libraries <<<"$(pkg-config --libs liburing libbtrfsutil libselinux)"
+# What the archive stands on.
+mapfile -t below < <(PKG_CONFIG_PATH="$VARVE_BUILD" pkg-config --print-requires-private varve)
+read -r -a libraries <<<"$(pkg-config --libs "${below[@]}")"
 sanitize=()
 case "$VARVE_BUILD" in
 *san-address*) sanitize=("-fsanitize=address,undefined") ;;
