@@ -12,6 +12,9 @@
  * and relaxed mixed, nested subvolumes made in some layers before they are removed, some requests cancelled; with --sized
  * MODE (of quota: simple or full) some layers have a size.
  *
+ * --die: the load kills itself a moment after it has asked for the removal of a layer with many nested subvolumes, which is
+ * the longest way that a layer can be on; a kill from outside seldom meets it.
+ *
  * Every request must have exactly one callback, each within --limit seconds of the one before. Exit status: 0 all was as
  * promised; 1 a request ended as it should not have; 2 it could not run; 3 no callback came, or close hung; 4 the record
  * could not be written.
@@ -33,8 +36,14 @@
 /* Requests that are queued on one id at most. */
 #define PENDING_MAX 2
 
+/* Subvolumes that are nested in a layer beside a pair: so many that they are not destroyed in one go. */
+#define NESTED_MORE 150
+
 /* Longest pause of the load. */
 #define LULL_MS_MAX 30
+
+/* Longest time in microseconds between such a removal and the end of the process. */
+#define DIE_US_MAX 20000
 
 /* Requests that a load goes on to make after its file system has failed (--failing). */
 #define AFTER_FAILURE 500
@@ -92,6 +101,8 @@ struct churn {
 	unsigned limit_s;		/* Longest time without a callback. */
 	bool failing;			/* The file system will fail: errors are expected. */
 	bool close_busy;		/* End by closing with requests in flight. */
+	bool die;			/* End by killing itself: see above. */
+	unsigned nested_more;		/* Subvolumes beside the pair in the layer nested into last. */
 	const char *sized;		/* Option that turns quota on for layers with a size, or NULL. */
 	struct slot *slots;
 	size_t slots_count;
@@ -226,9 +237,13 @@ static int prepare_bases(struct churn *churn) {
 	return varve_sync_wait(churn->store, 0, NULL);
 }
 
-/* Make subvolumes nested two deep in SLOT's layer; in one of two cases a directory lies between. */
+/*
+ * Make subvolumes nested two deep in SLOT's layer; in one of two cases a directory lies between, in one of three there are
+ * many more beside.
+ */
 static int nest(struct churn *churn, struct slot *slot) {
-	char *path;
+	unsigned more = churn->nested_more = chance(churn, 33) ? NESTED_MORE : 0;
+	char *path, name[sizeof(CONTENT_NESTED) + 16];
 	int fd = -1, r = varve_layer_get_wait(churn->store, slot->id, NULL, &path, NULL);
 
 	if (r < 0)
@@ -240,10 +255,14 @@ static int nest(struct churn *churn, struct slot *slot) {
 	r = fd < 0 ? -errno : make_subvolume(fd, CONTENT_NESTED, 1);
 	if (!r)
 		r = make_subvolume(fd, chance(churn, 50) ? CONTENT_NESTED "/deeper" : CONTENT_NESTED "/d00/deeper", 0);
+	for (unsigned i = 0; !r && i < more; i++) {
+		snprintf(name, sizeof(name), CONTENT_NESTED "/more-%u", i);
+		r = make_subvolume(fd, name, 0);
+	}
 	if (fd >= 0)
 		close(fd);
 	if (!r)
-		record_write(churn->record, record_now(), "nested %s", slot->id);
+		record_write(churn->record, record_now(), "nested %s %u", slot->id, more);
 	return r;
 }
 
@@ -457,6 +476,14 @@ static void draw_batch(struct churn *churn, struct request *request) {
 	}
 }
 
+/* Kill this process, a random moment from now. */
+static void die(struct churn *churn) {
+	struct timespec moment = { 0, 1000L * (1 + draw(churn, DIE_US_MAX)) };
+
+	nanosleep(&moment, NULL);
+	kill(getpid(), SIGKILL);
+}
+
 /* Draw one request and submit it. Returns 0, also when the draw fell on an id that is busy. */
 static int churn_once(struct churn *churn) {
 	struct slot *slot = &churn->slots[draw(churn, (unsigned)churn->slots_count)];
@@ -487,7 +514,11 @@ static int churn_once(struct churn *churn) {
 			return r;
 		}
 	}
-	return request_submit(request);
+	r = request_submit(request);
+	if (churn->die && churn->nested_more)
+		die(churn);
+	churn->nested_more = 0;
+	return r;
 }
 
 /* ---- the run ----------------------------------------------------------------------------------------------------- */
@@ -634,13 +665,13 @@ static int load(struct churn *churn, double seconds) {
 }
 
 int main(int argc, char **argv) {
-	enum { PREPARE = 256, HOME, RECORD, SEED, PREFIX, SLOTS, DEPTH, SECONDS, RELAXED, LIMIT, FAILING, CLOSE_BUSY, SIZED };
+	enum { PREPARE = 256, HOME, RECORD, SEED, PREFIX, SLOTS, DEPTH, SECONDS, RELAXED, LIMIT, FAILING, CLOSE_BUSY, SIZED, DIE };
 	static const struct option options[] = {
 		{ "prepare", 0, NULL, PREPARE },     { "home", 1, NULL, HOME },	      { "record", 1, NULL, RECORD },
 		{ "seed", 1, NULL, SEED },	     { "prefix", 1, NULL, PREFIX },   { "slots", 1, NULL, SLOTS },
 		{ "depth", 1, NULL, DEPTH },	     { "seconds", 1, NULL, SECONDS }, { "relaxed", 1, NULL, RELAXED },
 		{ "limit", 1, NULL, LIMIT },	     { "failing", 0, NULL, FAILING }, { "close-busy", 0, NULL, CLOSE_BUSY },
-		{ "sized", 1, NULL, SIZED },	     { NULL, 0, NULL, 0 },
+		{ "sized", 1, NULL, SIZED },	     { "die", 0, NULL, DIE },	      { NULL, 0, NULL, 0 },
 	};
 	struct churn churn = { .prefix = "layer-", .record = -1, .slots_count = 48, .depth = 24, .relaxed_percent = 50,
 			       .limit_s = 20 };
@@ -664,6 +695,7 @@ int main(int argc, char **argv) {
 		case LIMIT: churn.limit_s = (unsigned)strtoul(optarg, NULL, 0); break;
 		case FAILING: churn.failing = true; break;
 		case CLOSE_BUSY: churn.close_busy = true; break;
+		case DIE: churn.die = true; break;
 		case SIZED: churn.sized = strcmp(optarg, "simple") == 0 ? "quota=simple" : "quota=full"; break;
 		default: return 2;
 		}

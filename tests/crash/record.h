@@ -9,7 +9,7 @@
  *	NS refused ORDINAL		the library did not take it: it never happened
  *	NS end ORDINAL ERROR		its callback ran
  *	NS nesting ID			nested subvolumes are about to be made in the layer
- *	NS nested ID			... and are there
+ *	NS nested ID MORE		... and are there: a pair, one in the other, and MORE empty ones beside
  *
  * NS is CLOCK_MONOTONIC. Order, which is what makes the record worth something:
  * - "submit" is stamped and written BEFORE the call, so nothing can have happened of a request that has no such line, nor

@@ -27,13 +27,16 @@ kill_one() {
 	local record=$work/record.$1 options=()
 	churn_start "$home" "$record" --seed "$((seed + ${1##*.}))" "${@:2}"
 	[ $((RANDOM % 8)) = 0 ] || churn_running "$record"
-	sleep_random 300
-	kill -9 "$child" || true
+	if [[ " $* " != *" --die "* ]]; then
+		sleep_random 300
+		kill -9 "$child" || true
+	fi
 	churn_end "$child" "$record" 137
 	touch "$record"
 	[ $((RANDOM % 2)) = 0 ] || options=(--unswept)
 	verify_all --home "$home" --record "$record" --purge "${options[@]}"
-	leftovers=$((leftovers + $(sed -n 's/.* ids, \([0-9]*\) in staging and \([0-9]*\) in trash.*/\1 + \2/p' "$work/verify.out")))
+	staging=$((staging + $(sed -n 's/.* ids, \([0-9]*\) in staging.*/\1/p' "$work/verify.out")))
+	trash=$((trash + $(sed -n 's/.* and \([0-9]*\) in trash.*/\1/p' "$work/verify.out")))
 	layers=$((layers + $(sed -n 's/^verify: \([0-9]*\) layers.*/\1/p' "$work/verify.out")))
 	rm -f "$record"*
 }
@@ -57,21 +60,26 @@ kill_one_of_two() {
 	rm -f "$one"* "$other"*
 }
 
-leftovers=0 layers=0
+staging=0 trash=0 layers=0
 for ((round = 1; round <= rounds; round++)); do
-	kill_one "$round"
+	if ((round % 4)); then
+		kill_one "$round"
+	else
+		kill_one "$round" --die
+	fi
 done
-say "$rounds kills: $layers layers whole, $leftovers leftovers swept"
+say "$rounds kills: $layers layers whole, $staging layers swept from staging, $trash from the trash"
 for ((round = 1; round <= (rounds + 3) / 4; round++)); do
 	kill_one_of_two "$round"
 done
 say "$(((rounds + 3) / 4)) kills of one of two processes; seed $seed"
 # Layers with sizes last: quota is the whole file system's and stays on.
-before=$leftovers
+staging_before=$staging
 for ((round = 1; round <= (rounds + 2) / 3; round++)); do
 	kill_one "sized.$round" --sized simple
 done
-say "$(((rounds + 2) / 3)) kills with sizes: $((leftovers - before)) leftovers swept"
+say "$(((rounds + 2) / 3)) kills with sizes: $((staging - staging_before)) swept from staging"
 # A load that never has anything under way would prove nothing.
 [ "$layers" -gt 0 ] || fail "no layer was ever there"
-[ "$leftovers" -gt 0 ] || [ "$rounds" -lt 10 ] || fail "no kill ever left anything to sweep"
+[ "$staging" -gt 0 ] || [ "$rounds" -lt 10 ] || fail "no kill ever left anything in staging"
+[ "$trash" -gt 0 ] || [ "$rounds" -lt 40 ] || fail "no kill ever left anything in the trash"

@@ -113,6 +113,18 @@ broken "beside-subvolume: not as it was" sentinel
 sentinel() { chmod 700 "$layers/base-1/d01"; }
 mend() { chmod 750 "$layers/base-1/d01"; }
 broken "base-1: not as it was" sentinel
+# A half-made layer whose owner is alive, so that the sweep leaves it where verify wants nothing to be left.
+leftover() {
+	mkdir -p "$home/.varve/staging/1-alive/0"
+	btrfs -q subvolume create "$home/.varve/staging/1-alive/0/layer" >/dev/null
+	exec 9<"$home/.varve/staging/1-alive"
+	flock -x 9
+}
+mend() { exec 9<&-; }
+broken "after the first sweep: 1 layers in staging" leftover
 mend() { :; }
+# Its owner is gone now, and the sweep has to find it.
+verify_all --home "$home" --record "$record" --unswept
+grep -q ' 1 in staging' "$work/verify.out" || fail "the leftover was not there: $(cat "$work/verify.out")"
 verify_all --home "$home" --record "$record" --purge
 say "$noticed broken promises, each noticed; seed $seed"
