@@ -254,16 +254,13 @@ START_TEST(test_exists_already_together) {
 	/* Staged creates meet what exists when they are published: an empty directory must not be replaced either. */
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
-	struct varve_create_options options = no_options;
 	struct test_record records[40] = { 0 };
 	test_create(store, "base", NULL);
 	for (int i = 0; i < 10; i++) {
 		test_create(store, test_path("%d", 4 * i), NULL);
 		test_mkdir(test_layer(home, test_path("%d", 4 * i + 1)));
 	}
-	options.parent = "base";
-	for (int i = 0; i < 40; i++)
-		test_error(varve_layer_create(store, test_path("%d", i), &options, test_record, &records[i], NULL), 0);
+	test_submit_creates(store, "base", records, 40);
 	test_await_all(store, records, 40);
 	for (int i = 0; i < 40; i++) {
 		test_error(records[i].error, i % 4 < 2 ? -EEXIST : 0);

@@ -94,12 +94,9 @@ START_TEST(test_durable_together) {
 	enum { LAYERS = 60 };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
-	struct varve_create_options options = no_options;
 	struct test_record records[LAYERS] = { 0 };
 	test_create(store, "base", NULL);
-	options.parent = "base";
-	for (int i = 0; i < LAYERS; i++)
-		test_error(varve_layer_create(store, test_path("%d", i), &options, test_record, &records[i], NULL), 0);
+	test_submit_creates(store, "base", records, LAYERS);
 	for (int done = 0; done < LAYERS;) {
 		ck_assert_int_ge(varve_wait(store, TEST_WAIT_MS), 1);
 		uint64_t committed = test_committed_generation();
@@ -142,13 +139,10 @@ START_TEST(test_commits_are_shared) {
 	enum { LAYERS = 256 };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
-	struct varve_create_options options = no_options;
 	struct test_record records[LAYERS] = { 0 };
 	test_create(store, "base", NULL);
-	options.parent = "base";
 	uint64_t before = commit();
-	for (int i = 0; i < LAYERS; i++)
-		test_error(varve_layer_create(store, test_path("%d", i), &options, test_record, &records[i], NULL), 0);
+	test_submit_creates(store, "base", records, LAYERS);
 	test_await_all(store, records, LAYERS);
 	uint64_t commits = test_committed_generation() - before;
 	ck_assert_msg(commits < LAYERS / 4, "%d durable creates in flight together took %llu commits", LAYERS,

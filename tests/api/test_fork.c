@@ -114,13 +114,10 @@ START_TEST(test_lock_survives) {
 	/* What marks the parent's staging as in use is not given up by the child's close. */
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
-	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct test_record records[300] = { 0 };
 	void *data[] = { store, home };
 	test_create(store, "base", NULL);
-	options.parent = "base";
-	for (int i = 0; i < 300; i++)
-		test_error(varve_layer_create(store, test_path("%d", i), &options, test_record, &records[i], NULL), 0);
+	test_submit_creates(store, "base", records, 300);
 	int pids[4];
 	for (int i = 0; i < 4; i++)
 		pids[i] = test_child_start(close_and_sweep, data);

@@ -180,10 +180,7 @@ static int info_unprivileged(void *data) {
 }
 
 START_TEST(test_unprivileged) {
-	char *home = test_home();
-	test_mkdir(home);
-	ck_assert_int_eq(chown(home, TEST_NOBODY, TEST_NOBODY), 0);
-	test_as_nobody(info_unprivileged, home);
+	test_as_nobody(info_unprivileged, test_home_of_nobody());
 }
 END_TEST
 

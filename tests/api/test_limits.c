@@ -139,11 +139,8 @@ static int use_own(void *data) {
 	ck_assert_int_eq(stat(test_layer(home, "base"), &stat_), 0);
 	ck_assert_uint_eq(stat_.st_uid, TEST_NOBODY);
 	test_make_tree(test_layer(home, "base"), 2, 2, 10);
-	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct test_record records[20] = { 0 };
-	options.parent = "base";
-	for (int i = 0; i < 20; i++)
-		test_error(varve_layer_create(store, test_path("%d", i), &options, test_record, &records[i], NULL), 0);
+	test_submit_creates(store, "base", records, 20);
 	test_await_all(store, records, 20);
 	for (int i = 0; i < 20; i++) {
 		ck_assert_msg(records[i].error == 0, "%s at %s", test_errno_name(records[i].error), records[i].failure.step);

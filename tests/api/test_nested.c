@@ -191,10 +191,7 @@ static int remove_unprivileged(void *home) {
 }
 
 START_TEST(test_unprivileged) {
-	char *home = test_home();
-	test_mkdir(home);
-	ck_assert_int_eq(chown(home, TEST_NOBODY, TEST_NOBODY), 0);
-	test_as_nobody(remove_unprivileged, home);
+	test_as_nobody(remove_unprivileged, test_home_of_nobody());
 }
 END_TEST
 

@@ -330,10 +330,7 @@ static int open_private(void *home) {
 }
 
 START_TEST(test_private_mount_unprivileged) {
-	char *home = test_home();
-	test_mkdir(home);
-	ck_assert_int_eq(chown(home, TEST_NOBODY, TEST_NOBODY), 0);
-	test_as_nobody(open_private, home);
+	test_as_nobody(open_private, test_home_of_nobody());
 }
 END_TEST
 

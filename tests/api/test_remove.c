@@ -155,31 +155,15 @@ START_TEST(test_mount_inside) {
 }
 END_TEST
 
-/* Make the subvolume at PATH the file system's default. */
-static void set_default(const char *path) {
-	struct stat stat_;
-	uint64_t id = 5;
-	int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	ck_assert_int_ge(descriptor, 0);
-	ck_assert_int_eq(fstat(descriptor, &stat_), 0);
-	if (strcmp(path, test_mount())) {
-		struct btrfs_ioctl_ino_lookup_args args = { .objectid = stat_.st_ino };
-		ck_assert_int_eq(ioctl(descriptor, BTRFS_IOC_INO_LOOKUP, &args), 0);
-		id = args.treeid;
-	}
-	ck_assert_int_eq(ioctl(descriptor, BTRFS_IOC_DEFAULT_SUBVOL, &id), 0);
-	close(descriptor);
-}
-
 START_TEST(test_default_subvolume) {
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
 	test_write(test_path("%s/file", test_layer(home, "layer")), "x");
-	set_default(test_layer(home, "layer"));
+	test_subvolume_set_default(test_layer(home, "layer"));
 	assert_remove_fails(store, home, "layer", -EPERM);
 	ck_assert(test_exists(test_path("%s/file", test_layer(home, "layer"))));
-	set_default(test_mount());
+	test_subvolume_set_default(test_mount());
 	test_remove_layer(store, "layer");
 	test_close(store);
 }
@@ -259,10 +243,7 @@ static int remove_own(void *home) {
 }
 
 START_TEST(test_unprivileged) {
-	char *home = test_home();
-	test_mkdir(home);
-	ck_assert_int_eq(chown(home, TEST_NOBODY, TEST_NOBODY), 0);
-	test_as_nobody(remove_own, home);
+	test_as_nobody(remove_own, test_home_of_nobody());
 }
 END_TEST
 

@@ -102,16 +102,13 @@ END_TEST
 START_TEST(test_snapshots) {
 	enum { LAYERS = 100 };
 	struct varve_store *store = test_open(test_home());
-	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct test_record records[LAYERS] = { 0 };
 	struct varve_statistics statistics;
 	test_create(store, "base", NULL);
 	test_create(store, "alone", "base");
 	test_error(varve_statistics(store, &statistics), 0);
 	ck_assert_uint_eq(statistics.snapshots, 1);
-	options.parent = "base";
-	for (int i = 0; i < LAYERS; i++)
-		test_error(varve_layer_create(store, test_path("%d", i), &options, test_record, &records[i], NULL), 0);
+	test_submit_creates(store, "base", records, LAYERS);
 	test_await_all(store, records, LAYERS);
 	test_error(varve_statistics(store, &statistics), 0);
 	ck_assert_uint_eq(statistics.snapshots, LAYERS + 1);

@@ -91,20 +91,6 @@ START_TEST(test_at_open) {
 }
 END_TEST
 
-/* Make the subvolume PATH the default one, which cannot be destroyed; NULL: the file system's root again. */
-static void set_default(const char *path) {
-	uint64_t id = 5;
-	int descriptor = open(path ? path : test_mount(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	ck_assert_int_ge(descriptor, 0);
-	if (path) {
-		struct btrfs_ioctl_ino_lookup_args args = { .objectid = 256 };
-		ck_assert_int_eq(ioctl(descriptor, BTRFS_IOC_INO_LOOKUP, &args), 0);
-		id = args.treeid;
-	}
-	ck_assert_int_eq(ioctl(descriptor, BTRFS_IOC_DEFAULT_SUBVOL, &id), 0);
-	close(descriptor);
-}
-
 START_TEST(test_goes_on_after_failure) {
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -114,7 +100,7 @@ START_TEST(test_goes_on_after_failure) {
 	litter(home, "a");
 	litter(home, "stuck");
 	litter(home, "z");
-	set_default(test_path("%s/.varve/trash/stuck", home));
+	test_subvolume_set_default(test_path("%s/.varve/trash/stuck", home));
 	test_error(varve_sweep(store, test_record, &record, NULL), 0);
 	test_error(test_await(store, &record), -EPERM);
 	ck_assert(record.has_failure);
@@ -127,7 +113,7 @@ START_TEST(test_goes_on_after_failure) {
 	ck_assert_uint_eq(report.trash_removed, 0);
 	/* An open does not fail for it. */
 	test_close(test_open(home));
-	set_default(NULL);
+	test_subvolume_set_default(test_mount());
 	assert_sweep(store, 1, 0);
 	ck_assert_uint_eq(test_leftovers(home), 0);
 	test_close(store);

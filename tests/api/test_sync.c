@@ -139,10 +139,7 @@ static int sync_unprivileged(void *home) {
 }
 
 START_TEST(test_unprivileged) {
-	char *home = test_home();
-	test_mkdir(home);
-	ck_assert_int_eq(chown(home, TEST_NOBODY, TEST_NOBODY), 0);
-	test_as_nobody(sync_unprivileged, home);
+	test_as_nobody(sync_unprivileged, test_home_of_nobody());
 }
 END_TEST
 

@@ -55,6 +55,13 @@ char *test_home(void) {
 	return test_path("%s/home-%d-%u", test_mount(), (int)getpid(), ++count);
 }
 
+char *test_home_of_nobody(void) {
+	char *home = test_home();
+	if (mkdir(home, 0700) < 0 || chown(home, TEST_NOBODY, TEST_NOBODY) < 0)
+		refuse(home, strerror(errno));
+	return home;
+}
+
 /* Get the id of the btrfs that DESCRIPTOR is on. */
 static int get_fsid(int descriptor, uint8_t *ret_fsid) {
 	struct btrfs_ioctl_fs_info_args info = { 0 };

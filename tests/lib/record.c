@@ -67,6 +67,13 @@ void test_record(struct varve_store *store, const struct varve_result *result, v
 	record->calls++;
 }
 
+void test_submit_creates(struct varve_store *store, const char *parent, struct test_record *records, size_t count) {
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	options.parent = parent;
+	for (size_t i = 0; i < count; i++)
+		test_error(varve_layer_create(store, test_path("%zu", i), &options, test_record, &records[i], NULL), 0);
+}
+
 int test_await(struct varve_store *store, const struct test_record *record) {
 	test_dispatch_until(store, &record->calls, 1);
 	ck_assert_uint_eq(record->calls, 1);

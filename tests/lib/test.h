@@ -98,6 +98,9 @@ void test_mount_teardown(void);
 /** A path below the mount that does not exist yet, for a store's home. Lives as long as the process. */
 char *test_home(void);
 
+/** The same, made and owned by TEST_NOBODY. */
+char *test_home_of_nobody(void);
+
 /**
  * Abort unless PATH lies below the test's mount: on that very mount (by its number and by its device), reached from its
  * root without "..", symbolic link or other mount. Everything that removes or overwrites goes through here. The root
@@ -139,6 +142,9 @@ void test_subvolume_snapshot(const char *source, const char *path, bool read_onl
 
 /** Destroy the subvolume PATH, which must hold no other. */
 void test_subvolume_destroy(const char *path);
+
+/** Make the subvolume PATH, or the mount's root, the file system's default one, which cannot be destroyed. */
+void test_subvolume_set_default(const char *path);
 
 /** Remove PATH and all below it, nested subvolumes included; guarded. */
 void test_remove(const char *path);
@@ -266,6 +272,9 @@ void test_record(struct varve_store *store, const struct varve_result *result, v
 
 /** Dispatch until the record's callback has run; the test fails when that takes too long. Returns its error. */
 int test_await(struct varve_store *store, const struct test_record *record);
+
+/** Submit the creation of COUNT layers "0", "1", ... from PARENT (may be NULL), with RECORDS. */
+void test_submit_creates(struct varve_store *store, const char *parent, struct test_record *records, size_t count);
 
 /** Dispatch until COUNT records have been called back. */
 void test_await_all(struct varve_store *store, const struct test_record *records, size_t count);

@@ -135,6 +135,16 @@ void test_subvolume_destroy(const char *path) {
 	close(parent);
 }
 
+void test_subvolume_set_default(const char *path) {
+	struct btrfs_ioctl_ino_lookup_args args = { .objectid = BTRFS_FIRST_FREE_OBJECTID };
+	int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_msg(descriptor >= 0, "%s: %s", path, strerror(errno));
+	ck_assert_int_eq(ioctl(descriptor, BTRFS_IOC_INO_LOOKUP, &args), 0);
+	uint64_t id = args.treeid;
+	ck_assert_int_eq(ioctl(descriptor, BTRFS_IOC_DEFAULT_SUBVOL, &id), 0);
+	close(descriptor);
+}
+
 /* Remove NAME in the directory PARENT, which the guard has let pass. */
 static void remove_at(int parent, const char *name) {
 	if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
