@@ -2,10 +2,13 @@
 /*
  * Fail the Nth allocation, submission and lane call of each operation, N = 1, 2, ... until a run passes them all. Each time
  * the operation reports the failure, undoes its steps, and the next one works. See engine/base/fault.h.
+ *
+ * varve-test: timeout=300
  */
 #include "test.h"
 
 #include "engine/core/store.h"
+#include "engine/tree/workers.h"
 
 /* What fails: an errno that no operation gives by itself here. */
 #define INJECTED (-ENOTRECOVERABLE)
@@ -85,6 +88,15 @@ static void prepare_unlimited(struct varve_store *store) {
 	options.storage_options = victim_size;
 	test_error(varve_layer_create_wait(store, "victim", &options, NULL), 0);
 	prepare_mode(store, VARVE_QUOTA_SIMPLE);
+}
+
+static void prepare_files(struct varve_store *store) {
+	char *path;
+
+	prepare_layer(store);
+	test_error(varve_layer_get_wait(store, "victim", NULL, &path, NULL), 0);
+	test_make_tree(path, 2, 3, 1);
+	free(path);
 }
 
 /* ---- what is run -------------------------------------------------------------------------------------------------- */
@@ -246,6 +258,43 @@ static int run_rescan(struct varve_store *store, struct varve_failure *failure) 
 	return varve_quota_rescan_wait(store, VARVE_QUOTA_WAIT, failure);
 }
 
+/* Measure as if all came from a disk, or by a search. */
+static int run_usage(struct varve_store *store, uint32_t flags, struct varve_failure *failure) {
+	struct varve_layer_usage usage;
+
+	workers_set_slow(store, 0);
+	return varve_layer_usage_wait(store, "victim", flags, &usage, failure);
+}
+
+static int run_usage_walk(struct varve_store *store, struct varve_failure *failure) {
+	return run_usage(store, VARVE_USAGE_WALK, failure);
+}
+
+static int run_usage_search(struct varve_store *store, struct varve_failure *failure) {
+	return run_usage(store, VARVE_USAGE_SEARCH, failure);
+}
+
+static const struct varve_id_map run_map = { 0, 100000, 65536 };
+
+static int run_chown(struct varve_store *store, struct varve_failure *failure) {
+	struct varve_chown_options options = VARVE_CHOWN_OPTIONS_INIT;
+
+	options.uid_to = &run_map;
+	options.uid_to_count = 1;
+	return varve_layer_chown_wait(store, "victim", &options, failure);
+}
+
+static int run_shifted(struct varve_store *store, struct varve_failure *failure) {
+	struct varve_chown_options shift = VARVE_CHOWN_OPTIONS_INIT;
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+
+	shift.uid_to = &run_map;
+	shift.uid_to_count = 1;
+	options.parent = "parent";
+	options.chown = &shift;
+	return varve_layer_create_wait(store, "victim", &options, failure);
+}
+
 /* ---- what is checked ---------------------------------------------------------------------------------------------- */
 
 /* A create leaves the layer or nothing. */
@@ -316,6 +365,10 @@ static const struct victim victims[] = {
 	{ "sync", prepare_nothing, run_sync, check_same },
 	{ "sweep", prepare_nothing, run_sweep, check_same },
 	{ "status", prepare_nothing, run_status, check_same },
+	{ "usage by walk", prepare_files, run_usage_walk, check_same },
+	{ "usage by search", prepare_files, run_usage_search, check_same },
+	{ "chown", prepare_files, run_chown, check_same },
+	{ "create shifted", prepare_parent, run_shifted, check_create },
 };
 
 /* How many of the next are creates. */
