@@ -62,20 +62,43 @@ int nested_collect(struct nested *nested, int fd, uint64_t root, struct fault *f
 /* A file handle of btrfs for an inode without its parent; see fs/btrfs/export.h. */
 struct nested_handle {
 	uint64_t inode, root;
-	/* 0: any. */
+	/* The inode's, which kernels before 6.2 or so insist on. */
 	uint32_t generation;
 } __attribute__((packed));
 #define NESTED_HANDLE_TYPE 0x4d
+
+/* The generation of INODE of subvolume ROOT. */
+static int nested_generation(int fd, uint64_t root, uint64_t inode, uint32_t *ret_generation)
+{
+	struct btrfs_inode_item item;
+	struct search search;
+	int r = search_begin(&search, fd, root, inode, inode, BTRFS_INODE_ITEM_KEY, BTRFS_INODE_ITEM_KEY, 0);
+
+	if (!r)
+		r = search_next(&search);
+	if (r > 0 && search.header.len >= sizeof(item)) {
+		memcpy(&item, search.item, sizeof(item));
+		*ret_generation = (uint32_t)le64toh(item.generation);
+		r = 1;
+	}
+	search_end(&search);
+	return r > 0 ? 0 : r ? r : -ENOENT;
+}
 
 /* Open directory INODE of subvolume ROOT, wherever it is. CAP_DAC_READ_SEARCH. */
 static int nested_open_directory(int fd, uint64_t root, uint64_t inode)
 {
 	struct nested_handle id = { .inode = inode, .root = root };
+	uint32_t generation = 0;
+	int r = nested_generation(fd, root, inode, &generation);
 	union {
 		struct file_handle header;
 		char bytes[sizeof(struct file_handle) + sizeof(id)];
 	} handle = { .header = { .handle_bytes = sizeof(id), .handle_type = NESTED_HANDLE_TYPE } };
 
+	if (r)
+		return r;
+	id.generation = generation;
 	memcpy(handle.header.f_handle, &id, sizeof(id));
 	return RET_NERRNO(open_by_handle_at(fd, &handle.header, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }

@@ -111,6 +111,8 @@ static void sweep_remove(struct sweep *sweep, int dir_fd, const char *name)
 {
 	const char *call = "BTRFS_IOC_SNAP_DESTROY";
 	int r = subvol_destroy(dir_fd, name);
+	/* A file is the record of a layer, not one more leftover. */
+	bool counts = r != -ENOTDIR;
 
 	if (r == -ENOTEMPTY)
 		r = sweep_destroy_nested(sweep, dir_fd, name);
@@ -126,7 +128,7 @@ static void sweep_remove(struct sweep *sweep, int dir_fd, const char *name)
 	if (r)
 		sweep_failed(sweep, r, call, name);
 	else
-		++*sweep->removed;
+		*sweep->removed += counts;
 }
 
 /* ---- owners ------------------------------------------------------------------------------------------------------ */

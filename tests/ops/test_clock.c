@@ -4,6 +4,8 @@
 
 #include "engine/core/store.h"
 
+#include <sys/utsname.h>
+
 /* Layers at once; well below the worker slots. */
 #define GROUP 64
 
@@ -21,6 +23,16 @@ static void create_group(struct varve_store *store, const char *prefix, uint32_t
 		test_error(records[i].error, 0);
 }
 
+/* Does this kernel let others join a commit whose first member waits (COMMIT_PREP, Linux 6.6)? */
+static bool groups_form(void) {
+	struct utsname name;
+	int major = 0, minor = 0;
+
+	ck_assert_int_eq(uname(&name), 0);
+	ck_assert_int_eq(sscanf(name.release, "%d.%d", &major, &minor), 2);
+	return major > 6 || (major == 6 && minor >= 6);
+}
+
 START_TEST(test_group) {
 	struct varve_store *store = test_open(test_home());
 	struct varve_statistics before, after;
@@ -32,7 +44,8 @@ START_TEST(test_group) {
 	test_error(varve_statistics(store, &after), 0);
 	ck_assert_uint_eq(after.snapshots - before.snapshots, GROUP);
 	/* Two commits a group is the rule; how many groups they fall into is the scheduler's. One each would be 64. */
-	ck_assert_uint_le(after.commits - before.commits, GROUP / 4);
+	if (groups_form())
+		ck_assert_uint_le(after.commits - before.commits, GROUP / 4);
 	ck_assert_uint_ge(after.group_max, GROUP / 4);
 	test_close(store);
 }
