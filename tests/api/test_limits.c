@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define LAYERS_MAX 40000
-#define BURST 512
+#define BURST 64
 
 /* Create layers of "base", BURST at a time, until one fails; every one that fails does for lack of space. */
 static int create_until_full(struct varve_store *store, const char *home) {

@@ -6,6 +6,7 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* Where archives go. */
@@ -81,6 +82,16 @@ static int submit_diff_size(struct varve_store *store, const char *id, varve_cal
 	return varve_layer_diff_size(store, id, "", 0, callback, user_data, ret_request);
 }
 
+/* An archive of nothing ends in two empty blocks. */
+static int submit_apply(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
+			varve_request *ret_request) {
+	int archive = memfd_create("archive", MFD_CLOEXEC);
+	ck_assert_int_eq(ftruncate(archive, 1024), 0);
+	int error = varve_layer_apply(store, id, NULL, archive, callback, user_data, ret_request);
+	close(archive);
+	return error;
+}
+
 static int submit_list(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
 		       varve_request *ret_request) {
 	return varve_layer_list(store, callback, user_data, ret_request);
@@ -120,6 +131,7 @@ static const struct kind kinds[] = {
 	{ "relabel", VARVE_RELABEL, true, submit_relabel },
 	{ "diff", VARVE_DIFF, true, submit_diff },
 	{ "diff_size", VARVE_DIFF_SIZE, true, submit_diff_size },
+	{ "apply", VARVE_APPLY, true, submit_apply },
 	{ "sync", VARVE_SYNC, false, submit_sync },
 	{ "sweep", VARVE_SWEEP, false, submit_sweep },
 	{ "status", VARVE_STATUS, false, submit_status },
@@ -241,7 +253,7 @@ END_TEST
 static void check_fields(struct varve_store *store, const struct varve_result *result, void *user_data) {
 	enum varve_operation operation = result->operation;
 	bool batch = operation == VARVE_CREATE || operation == VARVE_REMOVE;
-	bool bytes = operation == VARVE_DIFF || operation == VARVE_DIFF_SIZE;
+	bool bytes = operation == VARVE_DIFF || operation == VARVE_DIFF_SIZE || operation == VARVE_APPLY;
 	ck_assert((result->failure != NULL) == (result->error != 0));
 	ck_assert((result->outcomes != NULL) == batch);
 	ck_assert_uint_eq(result->outcomes_count, batch);
