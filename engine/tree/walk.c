@@ -828,8 +828,11 @@ int walk_init(struct walk *walk, struct varve_store *store, const struct walk_cl
 
 int walk_run_here(struct walk *walk)
 {
-	int r = job_run_here(&walk->job);
+	int r;
 
+	/* What the ring is given comes back to the reactor, which knows nothing of this walk. */
+	walk->ring = false;
+	r = job_run_here(&walk->job);
 	if (!r)
 		r = walk->error;
 	walk_free(walk);

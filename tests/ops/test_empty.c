@@ -29,6 +29,7 @@ static int empty(struct varve_store *store, const char *path, const char *name) 
 START_TEST(test_plain_trees) {
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
+	workers_set_slow(store, 0);
 	for (unsigned seed = 1; seed <= 4; seed++) {
 		char *path = test_path("%s/tree", home);
 		test_mkdir(path);
