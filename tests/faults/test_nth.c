@@ -10,6 +10,10 @@
 #include "engine/core/store.h"
 #include "engine/tree/workers.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 /* What fails: an errno that no operation gives by itself here. */
 #define INJECTED (-ENOTRECOVERABLE)
 
@@ -295,6 +299,96 @@ static int run_shifted(struct varve_store *store, struct varve_failure *failure)
 	return varve_layer_create_wait(store, "victim", &options, failure);
 }
 
+/* The victim differs from its parent. */
+static void prepare_changed(struct varve_store *store) {
+	char *path;
+
+	prepare_layer(store);
+	test_error(varve_layer_get_wait(store, "victim", NULL, &path, NULL), 0);
+	test_make_tree(path, 1, 3, 10);
+	free(path);
+}
+
+static int run_changes(struct varve_store *store, uint32_t flags, struct varve_failure *failure) {
+	struct varve_change *changes = NULL;
+	size_t count = 0;
+	int r = varve_layer_changes_wait(store, "victim", NULL, flags, &changes, &count, failure);
+
+	if (!r)
+		ck_assert_uint_eq(count, 4);
+	free(changes);
+	return r;
+}
+
+static int run_changes_search(struct varve_store *store, struct varve_failure *failure) {
+	return run_changes(store, 0, failure);
+}
+
+static int run_changes_walk(struct varve_store *store, struct varve_failure *failure) {
+	return run_changes(store, VARVE_CHANGES_WALK, failure);
+}
+
+static int run_diff_size(struct varve_store *store, struct varve_failure *failure) {
+	uint64_t bytes = 0;
+	int r = varve_layer_diff_size_wait(store, "victim", NULL, 0, &bytes, failure);
+
+	if (!r)
+		ck_assert_uint_eq(bytes, 30);
+	return r;
+}
+
+/* Write the victim's archive into a file of its own, which is to be closed. */
+static int run_diff_to(struct varve_store *store, struct varve_failure *failure, int *ret_fd) {
+	uint64_t skipped = 0;
+	int fd = memfd_create("archive", MFD_CLOEXEC), r;
+
+	ck_assert_int_ge(fd, 0);
+	r = varve_layer_diff_wait(store, "victim", NULL, fd, NULL, &skipped, failure);
+	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+	*ret_fd = fd;
+	return r;
+}
+
+static int run_diff(struct varve_store *store, struct varve_failure *failure) {
+	int fd, r = run_diff_to(store, failure, &fd);
+
+	close(fd);
+	return r;
+}
+
+/* An archive of the victim, which is then removed. */
+static int archive_fd = -1;
+
+static void prepare_archive(struct varve_store *store) {
+	struct varve_failure failure;
+
+	close(archive_fd);
+	prepare_changed(store);
+	test_ok(run_diff_to(store, &failure, &archive_fd), &failure);
+	test_remove_layer(store, "victim");
+}
+
+static void prepare_apply(struct varve_store *store) {
+	prepare_archive(store);
+	test_create(store, "victim", "parent");
+}
+
+static int run_apply(struct varve_store *store, struct varve_failure *failure) {
+	ck_assert_int_eq(lseek(archive_fd, 0, SEEK_SET), 0);
+	return varve_layer_apply_wait(store, "victim", NULL, archive_fd, NULL, failure);
+}
+
+static int run_create_apply(struct varve_store *store, struct varve_failure *failure) {
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
+
+	ck_assert_int_eq(lseek(archive_fd, 0, SEEK_SET), 0);
+	options.parent = "parent";
+	options.apply = &apply;
+	options.apply_fd = archive_fd;
+	return varve_layer_create_wait(store, "victim", &options, failure);
+}
+
 /* ---- what is checked ---------------------------------------------------------------------------------------------- */
 
 /* A create leaves the layer or nothing. */
@@ -369,6 +463,16 @@ static const struct victim victims[] = {
 	{ "usage by search", prepare_files, run_usage_search, check_same },
 	{ "chown", prepare_files, run_chown, check_same },
 	{ "create shifted", prepare_parent, run_shifted, check_create },
+};
+
+/* Those that look into layers. */
+static const struct victim content_victims[] = {
+	{ "changes", prepare_changed, run_changes_search, check_same },
+	{ "changes, walked", prepare_changed, run_changes_walk, check_same },
+	{ "diff size", prepare_changed, run_diff_size, check_same },
+	{ "diff", prepare_changed, run_diff, check_same },
+	{ "apply", prepare_apply, run_apply, check_same },
+	{ "create from an archive", prepare_archive, run_create_apply, check_create },
 };
 
 /* How many of the next are creates. */
@@ -461,6 +565,27 @@ static void fail_quota(enum fault_point point, size_t first, size_t last) {
 		fail_all(&quota_victims[i], point);
 }
 
+/* Fail every pass of POINT in the operations that look into layers. */
+static void fail_content(enum fault_point point) {
+	for (size_t i = 0; i < TEST_COUNT(content_victims); i++)
+		fail_all(&content_victims[i], point);
+}
+
+START_TEST(test_content_allocations) {
+	fail_content(FAULT_ALLOCATION);
+}
+END_TEST
+
+START_TEST(test_content_submissions) {
+	fail_content(FAULT_SUBMISSION);
+}
+END_TEST
+
+START_TEST(test_content_lane_calls) {
+	fail_content(FAULT_LANE);
+}
+END_TEST
+
 START_TEST(test_allocations) {
 	fail_everywhere(FAULT_ALLOCATION);
 }
@@ -491,5 +616,5 @@ START_TEST(test_quota_submissions) {
 }
 END_TEST
 
-TEST_MAIN("nth", test_allocations, test_submissions, test_lane_calls, test_quota_creates, test_quota_others,
+TEST_MAIN("nth", test_allocations, test_content_allocations, test_content_submissions, test_content_lane_calls, test_submissions, test_lane_calls, test_quota_creates, test_quota_others,
 	  test_quota_submissions)
