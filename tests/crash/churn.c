@@ -10,7 +10,7 @@
  * The load, all of it drawn from the seed: empty layers of several modes, snapshots of the bases and of other layers
  * (also of ones whose own create is still in flight), read-only ones, batches, two requests queued on one id, durable
  * and relaxed mixed, nested subvolumes made in some layers before they are removed, some requests cancelled; with --sized
- * MODE (of quota: simple or full) some layers have a size.
+ * MODE (of quota: full, or default for what the kernel has best) some layers have a size.
  *
  * --die: the load kills itself a moment after it has asked for the removal of a layer with many nested subvolumes, which is
  * the longest way that a layer can be on; a kill from outside seldom meets it.
@@ -103,7 +103,8 @@ struct churn {
 	bool close_busy;		/* End by closing with requests in flight. */
 	bool die;			/* End by killing itself: see above. */
 	unsigned nested_more;		/* Subvolumes beside the pair in the layer nested into last. */
-	const char *sized;		/* Option that turns quota on for layers with a size, or NULL. */
+	bool sized;			/* Some layers have a size. */
+	const char *quota;		/* Option that says which mode of quota they need, or NULL. */
 	struct slot *slots;
 	size_t slots_count;
 	struct request *requests;	/* All that were made, newest first. */
@@ -617,13 +618,13 @@ static void churn_free(struct churn *churn) {
 static int churn_open(struct churn *churn) {
 	struct varve_config config = VARVE_CONFIG_INIT;
 	const char *backend = getenv("VARVE_TEST_BACKEND");
-	const char *options[] = { churn->sized, NULL };
+	const char *options[] = { churn->quota, NULL };
 	struct varve_failure failure;
 	char text[2048];
 	int r;
 
 	config.home = churn->home;
-	config.options = churn->sized ? options : NULL;
+	config.options = options;
 	if (backend && strcmp(backend, "threads") == 0)
 		config.flags |= VARVE_OPEN_NO_URING;
 	r = varve_open(&config, &churn->store, &failure);
@@ -696,7 +697,7 @@ int main(int argc, char **argv) {
 		case FAILING: churn.failing = true; break;
 		case CLOSE_BUSY: churn.close_busy = true; break;
 		case DIE: churn.die = true; break;
-		case SIZED: churn.sized = strcmp(optarg, "simple") == 0 ? "quota=simple" : "quota=full"; break;
+		case SIZED: churn.sized = true; churn.quota = strcmp(optarg, "full") == 0 ? "quota=full" : NULL; break;
 		default: return 2;
 		}
 	}

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The file system goes away under load: remounted read-only, its disk fails writes, fails everything, or vanishes. Every
+# The file system goes away under load: remounted read-only, its disk fails writes, fails everything, vanishes, or stalls. Every
 # request must end, close must end, nothing may hang; and what was promised before must be on the disk.
 # varve-test: mount=no btrfs-errors=yes timeout=90
 set -euo pipefail
@@ -85,8 +85,32 @@ disk_case() {
 	rm -f "$work/image" "$record"*
 }
 
+# The disk answers nothing for a while, and then goes on: so does the load, and no request fails for it.
+stall_case() {
+	image_make "$work/image" 1G
+	serve || { say "no FUSE, left out: a disk that stalls"; return 0; }
+	mount_at "$work/disk" "$mnt" -o loop
+	"$churn" --prepare --home "$mnt/home"
+	churn_start "$mnt/home" "$record" --seed "$seed"
+	churn_running "$record"
+	sleep_random 300
+	kill -STOP "$server"
+	sleep 1.5
+	kill -CONT "$server"
+	kill -TERM "$child"
+	churn_end "$child" "$record" 0
+	verify_all --home "$mnt/home" --record "$record"
+	say "a disk that stalls: $(tail -n 1 "$record.out")"
+	umount_soon "$mnt"
+	umount_soon "$work/disk"
+	wait "$server" || fail "logstore: $(cat "$work/logstore.out")"
+	unset "children[$server]"
+	rm -f "$work/image" "$record"*
+}
+
 say "seed $seed; the kernel log will show the errors that are made here"
 read_only_case
 disk_case writes_fail
 disk_case all_fails --close-busy
 disk_case disk_vanishes
+stall_case

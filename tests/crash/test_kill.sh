@@ -76,7 +76,7 @@ say "$(((rounds + 3) / 4)) kills of one of two processes; seed $seed"
 # Layers with sizes last: quota is the whole file system's and stays on.
 staging_before=$staging
 for ((round = 1; round <= (rounds + 2) / 3; round++)); do
-	kill_one "sized.$round" --sized simple
+	kill_one "sized.$round" --sized default
 done
 say "$(((rounds + 2) / 3)) kills with sizes: $((staging - staging_before)) swept from staging"
 # A load that never has anything under way would prove nothing.
