@@ -26,6 +26,8 @@ interrupt() {
 	pid=$!
 	await "$when"
 	kill -s "$signal" "$pid"
+	# As from a terminal and from make, both of which pass it on.
+	kill -s "$signal" "$pid" 2>/dev/null || true
 	status=0
 	wait "$pid" || status=$?
 	expect_clean
