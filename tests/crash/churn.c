@@ -48,14 +48,6 @@
 /* Requests that a load goes on to make after its file system has failed (--failing). */
 #define AFTER_FAILURE 500
 
-/* What a layer looks like from outside. */
-struct look {
-	int base;		/* Whose content it has; 0: empty. */
-	unsigned mode;		/* Of its root. */
-	bool read_only;
-	unsigned size_mib;	/* Its limit; 0: none. */
-};
-
 /* One id, and what the load believes of it. */
 struct slot {
 	char id[48];

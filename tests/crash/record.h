@@ -23,6 +23,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,14 @@
 
 /* Bytes of the longest line, with its end: an id of 255 bytes and the numbers. */
 #define RECORD_LINE_MAX 512
+
+/* What a layer looks like from outside. */
+struct look {
+	int base;		/* Whose content it has; 0: empty. */
+	unsigned mode;		/* Of its root. */
+	bool read_only;
+	unsigned size_mib;	/* Its limit; 0: none. */
+};
 
 /* The time now, in nanoseconds of CLOCK_MONOTONIC. */
 static inline uint64_t record_now(void) {

@@ -3,7 +3,8 @@
 # Kill a process at a random moment of a heavy load, again and again; after each kill the store must be whole. Then the
 # same with a second process at work on the same store, which must not notice.
 # VARVE_TEST_ROUNDS: how often (16; in the soak 250).
-# varve-test: size=2G
+# Quota is turned on while layers come and go, of which Linux 6.18 complains without need.
+# varve-test: size=2G kernel-says=unexpected.qgroup.mode.0
 set -euo pipefail
 . "$(dirname -- "$0")/common.sh"
 

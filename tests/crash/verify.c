@@ -4,9 +4,7 @@
  *
  *	verify --home HOME --record FILE [--record FILE ...] [--model kill|cut] [--before NS] [--after NS] ...
  *
- * For each id the records are replayed into the set of states that it may be in: absent, or present with a given look.
- * A request that ended well leaves one state (in the model "cut" only when it was durable, else it adds one); one without
- * an answer adds one; one that failed adds none, but for a remove, which may have got half way. Then it is checked that
+ * From the records it knows the set of states that each id may be in (model.h). It is checked that
  *
  * - what is visible is in that set, and whole: content, mode, read-only flag, nested subvolumes, the recorded size and the
  *   limit in force;
@@ -17,13 +15,13 @@
  *
  * Of an image copied between two moments: --before says what had ended by then must show, --after what was submitted
  * later must not. --ignore PREFIX: another process is at work on ids that begin so; what lies in staging is then its own.
- * --purge removes all but the bases at the end. --unswept FILE: the store is opened without a sweep and one is asked for;
+ * --purge removes all but the bases at the end. --unswept: the store is opened without a sweep and one is asked for;
  * otherwise it is the sweep at open that has to clean up.
  *
  * Exit status: 0 all holds, 1 something does not (each on a line of standard error), 2 it could not run.
  */
 #include "content.h"
-#include "record.h"
+#include "model.h"
 
 #include "varve.h"
 
@@ -40,50 +38,6 @@
 /* The inode of every subvolume's root. */
 #define SUBVOLUME_INODE 256
 
-/* What a layer looks like from outside. */
-struct look {
-	int base;		/* Whose content it has; 0: empty. */
-	unsigned mode;		/* Of its root. */
-	bool read_only;
-	unsigned size_mib;	/* Its limit; 0: none. */
-};
-
-/* One state that an id may be in. */
-struct state {
-	bool present;
-	struct look look;	/* If present. */
-	bool nesting;		/* Nested subvolumes may be in it. */
-	bool nested;		/* ... and must, */
-	unsigned more;		/* ... with so many beside the pair. */
-};
-
-/* States of one id; its history is short, but under "cut" it may be relaxed for long. */
-#define STATES_MAX 64
-
-/* What the records tell of one id. */
-struct subject {
-	char id[VARVE_ID_MAX + 1];
-	struct state states[STATES_MAX];
-	size_t states_count;
-	bool visible;		/* There is a layer of that name. */
-	uint64_t digest;	/* Of that layer, to see whether the sweep changed it. */
-	struct subject *next;	/* In the same bucket. */
-};
-
-/* One item of a record. */
-struct event {
-	bool create;
-	bool durable;
-	bool ended;		/* ... before the moment that counts. */
-	bool refused;
-	int error;
-	struct look look;
-	struct subject *subject;
-};
-
-/* Buckets of the table of ids. */
-#define SUBJECTS_BUCKETS 1024
-
 /* The whole check. */
 struct verify {
 	const char *home;
@@ -91,13 +45,11 @@ struct verify {
 	struct varve_store *store;
 	const char *records[RECORDS_MAX];
 	size_t records_count;
-	bool cut;			/* The model: power was lost. */
-	uint64_t before, after;		/* What ended before, what was submitted after: see above. */
+	struct model model;		/* What must be there. */
 	const char *ignore;		/* Prefix of ids that others are at work on, or NULL. */
 	bool purge;
 	bool unswept;
-	struct subject *buckets[SUBJECTS_BUCKETS];
-	size_t subjects, layers, failures;
+	size_t layers, failures;
 	uint64_t staging, trash, quotas;/* Leftovers seen before the store was opened; */
 	uint64_t records_staged;	/* ... and of those in staging the recorded sizes. */
 };
@@ -113,199 +65,6 @@ static void wrong(struct verify *verify, const char *format, ...) {
 	vfprintf(stderr, format, arguments);
 	va_end(arguments);
 	fputc('\n', stderr);
-}
-
-/* ---- records ----------------------------------------------------------------------------------------------------- */
-
-/* Find the subject ID; make it when MAKE. */
-static struct subject *subject_get(struct verify *verify, const char *id, bool make) {
-	struct subject **bucket = &verify->buckets[content_hash(1, id, strlen(id)) % SUBJECTS_BUCKETS], *subject;
-
-	for (subject = *bucket; subject; subject = subject->next)
-		if (strcmp(subject->id, id) == 0)
-			return subject;
-	subject = make ? calloc(1, sizeof(*subject)) : NULL;
-	if (!subject)
-		return NULL;
-	snprintf(subject->id, sizeof(subject->id), "%s", id);
-	subject->states_count = 1;
-	subject->next = *bucket;
-	*bucket = subject;
-	verify->subjects++;
-	return subject;
-}
-
-/* Does LOOK look like OTHER? */
-static bool look_equal(const struct look *look, const struct look *other) {
-	return look->base == other->base && look->mode == other->mode && look->read_only == other->read_only &&
-	       look->size_mib == other->size_mib;
-}
-
-/* Add STATE to those that SUBJECT may be in. */
-static void state_add(struct verify *verify, struct subject *subject, const struct state *state) {
-	for (size_t i = 0; i < subject->states_count; i++) {
-		struct state *known = &subject->states[i];
-
-		if (known->present == state->present && known->nesting == state->nesting && known->nested == state->nested &&
-		    (!state->present || look_equal(&known->look, &state->look)))
-			return;
-	}
-	if (subject->states_count == STATES_MAX)
-		wrong(verify, "%s: more than %d states: the checker is too small", subject->id, STATES_MAX);
-	else
-		subject->states[subject->states_count++] = *state;
-}
-
-/* Is EVENT a remove that failed and may nevertheless have taken the layer out of sight? One that was cancelled has not. */
-static bool remove_half_way(const struct verify *verify, const struct event *event) {
-	return !event->create && event->error != -ENOENT && (verify->cut || event->error != -ECANCELED);
-}
-
-/* Let EVENT work on the states of its subject. */
-static void event_apply(struct verify *verify, const struct event *event) {
-	struct subject *subject = event->subject;
-	struct state state = { .present = event->create, .look = event->look };
-	bool done = event->ended && event->error == 0;
-
-	if (event->refused)
-		return;
-	if (done && (!verify->cut || event->durable)) {
-		subject->states_count = 0;
-		state_add(verify, subject, &state);
-	} else if (done || !event->ended || remove_half_way(verify, event)) {
-		state_add(verify, subject, &state);
-	} else if (verify->cut && (event->error == -ECANCELED || event->error == -EIO)) {
-		/* It may have been in place, and its undoing not on disk yet, or no more possible on a disk that fails. */
-		state_add(verify, subject, &state);
-	}
-}
-
-/* Subvolumes are about to be nested in ID (or, if DONE, are, with MORE beside the pair): whatever layer it is has them. */
-static void nesting_apply(struct verify *verify, const char *id, bool done, unsigned more) {
-	struct subject *subject = subject_get(verify, id, false);
-
-	for (size_t i = 0; subject && i < subject->states_count; i++) {
-		if (!subject->states[i].present)
-			continue;
-		subject->states[i].nesting = true;
-		subject->states[i].nested = done && !verify->cut;
-		subject->states[i].more = more;
-	}
-}
-
-/* The events of one record, by ordinal, and the lines that are no items, each bound to the ordinal it came before. */
-struct history {
-	struct event *events;
-	size_t count;
-};
-
-/* Take a "submit" line into HISTORY. */
-static bool history_submit(struct verify *verify, struct history *history, const char *text) {
-	struct event event = { 0 };
-	unsigned long long ordinal;
-	char kind[16], id[VARVE_ID_MAX + 1];
-	int read_only, durable;
-	void *grown;
-
-	if (sscanf(text, "%llu %15s %255s %d %o %d %u %d", &ordinal, kind, id, &event.look.base, &event.look.mode, &read_only,
-		   &event.look.size_mib, &durable) != 8 || ordinal != history->count)
-		return false;
-	event.create = strcmp(kind, "create") == 0;
-	event.look.read_only = read_only;
-	event.durable = durable;
-	event.subject = subject_get(verify, id, true);
-	grown = reallocarray(history->events, history->count + 1, sizeof(event));
-	if (!grown || !event.subject)
-		return false;
-	history->events = grown;
-	history->events[history->count++] = event;
-	return true;
-}
-
-/* Take what came of an item: "end" or "refused". */
-static bool history_outcome(struct history *history, bool refused, const char *text) {
-	unsigned long long ordinal;
-	int error = 0;
-
-	if (sscanf(text, "%llu %d", &ordinal, &error) < (refused ? 1 : 2) || ordinal >= history->count)
-		return false;
-	history->events[ordinal].refused = refused;
-	history->events[ordinal].ended = !refused;
-	history->events[ordinal].error = error;
-	return true;
-}
-
-/* Take LINE of a record into HISTORY. Lines about nesting are left to record_replay(). */
-static bool history_line(struct verify *verify, struct history *history, const char *line) {
-	unsigned long long ns;
-	char word[16];
-	int used;
-
-	if (sscanf(line, "%llu %15s %n", &ns, word, &used) < 2)
-		return false;
-	if (strcmp(word, "submit") == 0)
-		return ns > verify->after || history_submit(verify, history, line + used);
-	if (strcmp(word, "end") == 0)
-		return ns >= verify->before || history_outcome(history, false, line + used);
-	if (strcmp(word, "refused") == 0)
-		return ns >= verify->after || history_outcome(history, true, line + used);
-	return strncmp(word, "nest", 4) == 0;
-}
-
-/* Go over the lines of TEXT: submissions and nestings, in this order, work on the states. */
-static void record_replay(struct verify *verify, const struct history *history, char *text) {
-	size_t next = 0;
-
-	for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
-		unsigned long long ns;
-		char word[16], id[VARVE_ID_MAX + 1];
-		unsigned more = 0;
-
-		if (sscanf(line, "%llu %15s %255s %u", &ns, word, id, &more) < 3 || ns > verify->after)
-			continue;
-		if (strcmp(word, "submit") == 0)
-			event_apply(verify, &history->events[next++]);
-		else if (strncmp(word, "nest", 4) == 0)
-			nesting_apply(verify, id, strcmp(word, "nested") == 0 && ns < verify->before, more);
-	}
-}
-
-/* Read the whole of FILE; the text is the caller's to free. */
-static char *file_read(const char *file) {
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-	char *text = NULL;
-	ssize_t n;
-
-	if (fd < 0)
-		return NULL;
-	if (fstat(fd, &st) == 0)
-		text = malloc((size_t)st.st_size + 1);
-	n = text ? pread(fd, text, (size_t)st.st_size, 0) : -1;
-	if (n >= 0)
-		text[n] = '\0';
-	close(fd);
-	return text;
-}
-
-/* Read the record FILE and work out the states that it allows. Returns false when it makes no sense. */
-static bool record_read(struct verify *verify, const char *file) {
-	struct history history = { NULL, 0 };
-	char *text = file_read(file);
-	bool sound = text;
-
-	for (char *line = text, *end; sound && (end = strchr(line, '\n')); line = end + 1) {
-		*end = '\0';
-		sound = history_line(verify, &history, line);
-		if (!sound)
-			fprintf(stderr, "verify: %s: cannot make sense of \"%s\"\n", file, line);
-		*end = '\n';
-	}
-	if (sound)
-		record_replay(verify, &history, text);
-	free(history.events);
-	free(text);
-	return sound;
 }
 
 /* ---- what lies there --------------------------------------------------------------------------------------------- */
@@ -481,28 +240,9 @@ static bool layer_fits(int fd, mode_t root, const struct state *state, uint64_t 
 	return !state->nested || nested_is_whole(fd, state->more);
 }
 
-/* Describe the states that SUBJECT may be in. */
-static const char *states_describe(const struct subject *subject, char *buffer, size_t size) {
-	size_t used = 0;
-
-	buffer[0] = '\0';
-	for (size_t i = 0; i < subject->states_count && used + 64 < size; i++) {
-		const struct state *state = &subject->states[i];
-
-		if (!state->present)
-			used += (size_t)snprintf(buffer + used, size - used, "%sabsent", i ? " | " : "");
-		else
-			used += (size_t)snprintf(buffer + used, size - used, "%sbase-%d %o %s size %uM%s", i ? " | " : "",
-						 state->look.base, state->look.mode, state->look.read_only ? "ro" : "rw",
-						 state->look.size_mib,
-						 state->nested ? " nested" : state->nesting ? " perhaps nested" : "");
-	}
-	return buffer;
-}
-
 /* Check the visible layer ID against what is known of it; AGAIN: it has been checked before, and must not have changed. */
 static void layer_check(struct verify *verify, int subvolumes, const char *id, bool again) {
-	struct subject *subject = subject_get(verify, id, false);
+	struct subject *subject = model_subject(&verify->model, id, false);
 	int fd = openat(subvolumes, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	bool fits = false, nested = false;
 	char text[1024], recorded[64];
@@ -559,7 +299,7 @@ static size_t layers_check(struct verify *verify, bool again) {
 		layer_check(verify, dirfd(stream), item->d_name, again);
 	}
 	for (size_t i = 0; i < SUBJECTS_BUCKETS; i++) {
-		for (struct subject *subject = verify->buckets[i]; subject; subject = subject->next) {
+		for (struct subject *subject = verify->model.buckets[i]; subject; subject = subject->next) {
 			bool absent = false, gone = !is_subvolume(dirfd(stream), subject->id);
 
 			seen += subject->visible;
@@ -806,12 +546,12 @@ static bool arguments_read(struct verify *verify, int argc, char **argv) {
 			verify->records[verify->records_count++] = optarg;
 			break;
 		case MODEL:
-			verify->cut = strcmp(optarg, "cut") == 0;
-			if (!verify->cut && strcmp(optarg, "kill") != 0)
+			verify->model.cut = strcmp(optarg, "cut") == 0;
+			if (!verify->model.cut && strcmp(optarg, "kill") != 0)
 				return false;
 			break;
-		case BEFORE: verify->before = strtoull(optarg, NULL, 0); break;
-		case AFTER: verify->after = strtoull(optarg, NULL, 0); break;
+		case BEFORE: verify->model.before = strtoull(optarg, NULL, 0); break;
+		case AFTER: verify->model.after = strtoull(optarg, NULL, 0); break;
 		case IGNORE: verify->ignore = optarg; break;
 		case PURGE: verify->purge = true; break;
 		case UNSWEPT: verify->unswept = true; break;
@@ -822,7 +562,7 @@ static bool arguments_read(struct verify *verify, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-	static struct verify verify = { .home_fd = -1, .before = UINT64_MAX, .after = UINT64_MAX };
+	static struct verify verify = { .home_fd = -1, .model = { .before = UINT64_MAX, .after = UINT64_MAX } };
 
 	if (!arguments_read(&verify, argc, argv)) {
 		fprintf(stderr, "usage: verify --home HOME --record FILE ... [--model kill|cut] [--before NS] [--after NS] "
@@ -830,7 +570,7 @@ int main(int argc, char **argv) {
 		return 2;
 	}
 	for (size_t i = 0; i < verify.records_count; i++)
-		if (!record_read(&verify, verify.records[i]))
+		if (!model_read(&verify.model, verify.records[i]))
 			return 2;
 	verify.home_fd = open(verify.home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (verify.home_fd < 0) {
@@ -839,7 +579,7 @@ int main(int argc, char **argv) {
 	}
 	store_check(&verify);
 	printf("verify: %zu layers of %zu ids, %llu in staging and %llu in trash before the sweep: %zu wrong\n",
-	       verify.layers, verify.subjects, (unsigned long long)verify.staging, (unsigned long long)verify.trash,
+	       verify.layers, verify.model.subjects, (unsigned long long)verify.staging, (unsigned long long)verify.trash,
 	       verify.failures);
 	close(verify.home_fd);
 	return verify.failures ? 1 : 0;
