@@ -5,7 +5,7 @@
 # Emulation is slow: give everything this many times the usual limits.
 export VARVE_TEST_TIMEOUT_SCALE=12 CK_TIMEOUT_MULTIPLIER=12
 export VARVE_BUILD=/varve/build
-readonly LIMIT_S=400
+readonly LIMIT_S=900
 failed=0
 passed=0
 skipped=0

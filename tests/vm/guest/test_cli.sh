@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The tests of the command, on the oldest kernel.
-# vm-options: --limit 1800
+# vm-options: --limit 3600
 set -euo pipefail
 . tests/vm/guest/common.sh
 

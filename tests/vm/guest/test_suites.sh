@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The tests of every operation, on the oldest kernel. The programs make the file systems that they need.
-# vm-options: --limit 2400
+# vm-options: --limit 5400
 set -euo pipefail
 . tests/vm/guest/common.sh
 
