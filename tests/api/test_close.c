@@ -37,6 +37,7 @@ static void close_busy(struct varve_store *store, const char *home, bool dispatc
 }
 
 START_TEST(test_in_flight) {
+	test_close(test_open(test_home())); /* A sanitizer starts a thread of its own with the first. */
 	for (int dispatched = 0; dispatched < 2; dispatched++) {
 		char *home = test_home();
 		int threads = test_threads(), descriptors = test_descriptors();
@@ -86,6 +87,7 @@ static void close_now(struct varve_store *store, const struct varve_result *resu
 
 START_TEST(test_in_callback) {
 	enum { BY_DISPATCH, BY_WAIT, BY_WAIT_FOR, WAYS };
+	test_close(test_open(test_home()));
 	for (int way = 0; way < WAYS; way++) {
 		int threads = test_threads(), descriptors = test_descriptors();
 		char *home = test_home();

@@ -48,6 +48,13 @@
 #define TEST_SANITIZED false
 #endif
 
+/** Built with the thread sanitizer? It cannot follow threads that a forked child of a threaded process starts. */
+#ifdef __SANITIZE_THREAD__
+#define TEST_SANITIZED_THREADS true
+#else
+#define TEST_SANITIZED_THREADS false
+#endif
+
 /** How long a test waits for what must come, in milliseconds. Not a performance limit: only a hang reaches it. */
 #define TEST_WAIT_MS 20000
 
