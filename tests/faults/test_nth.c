@@ -616,5 +616,5 @@ START_TEST(test_quota_submissions) {
 }
 END_TEST
 
-TEST_MAIN("nth", test_allocations, test_content_allocations, test_content_submissions, test_content_lane_calls, test_submissions, test_lane_calls, test_quota_creates, test_quota_others,
-	  test_quota_submissions)
+TEST_MAIN("nth", test_allocations, test_content_allocations, test_content_submissions, test_content_lane_calls, test_submissions,
+	  test_lane_calls, test_quota_creates, test_quota_others, test_quota_submissions)
