@@ -50,6 +50,15 @@ static void measured_cell(FILE *file, const struct verdict *verdict)
 			spread_max(measured));
 }
 
+/* Has JOB been run at all? A run that was interrupted has not come to all. */
+static bool has_run(const struct results *results, const struct job *job)
+{
+	for (size_t i = 0; i < results->count; i++)
+		if (results->items[i].job == job)
+			return true;
+	return false;
+}
+
 /* Write the rows of JOB, one a claim. */
 static void job_rows(FILE *file, const struct results *results, const struct job *job)
 {
@@ -92,6 +101,7 @@ int report_markdown(FILE *file, const struct job_set *set, const struct results 
 	machine_lines(file, results);
 	fprintf(file, "| job | what | claim | measured | kept | medians |\n| --- | --- | --- | --- | --- | --- |\n");
 	for (size_t i = 0; i < set->count; i++)
-		job_rows(file, results, &set->jobs[i]);
+		if (has_run(results, &set->jobs[i]))
+			job_rows(file, results, &set->jobs[i]);
 	return 0;
 }
