@@ -487,6 +487,8 @@ uint64_t options_number(const struct options *options, const char *key)
 		return *(const uint64_t *)((const char *)options + option->offset);
 	case OPTION_CHOICE:
 		return *(const uint32_t *)((const char *)options + option->offset);
+	case OPTION_BOOL:
+		return *(const bool *)((const char *)options + option->offset);
 	default:
 		return 0;
 	}
