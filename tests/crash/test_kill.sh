@@ -22,6 +22,13 @@ fi
 home=$mnt/home
 "$churn" --prepare --home "$home"
 
+# Add up what the last verify saw.
+count_swept() {
+	layers=$((layers + $(sed -n 's/^verify: \([0-9]*\) layers.*/\1/p' "$work/verify.out")))
+	staging=$((staging + $(sed -n 's/.* ids, \([0-9]*\) in staging.*/\1/p' "$work/verify.out")))
+	trash=$((trash + $(sed -n 's/.* and \([0-9]*\) in trash.*/\1/p' "$work/verify.out")))
+}
+
 # Kill the load, with the options $2..., at a random moment: mostly while it is under way, sometimes while it opens the
 # store. $1: number of the round.
 kill_one() {
@@ -36,9 +43,25 @@ kill_one() {
 	touch "$record"
 	[ $((RANDOM % 2)) = 0 ] || options=(--unswept)
 	verify_all --home "$home" --record "$record" --purge "${options[@]}"
-	staging=$((staging + $(sed -n 's/.* ids, \([0-9]*\) in staging.*/\1/p' "$work/verify.out")))
-	trash=$((trash + $(sed -n 's/.* and \([0-9]*\) in trash.*/\1/p' "$work/verify.out")))
-	layers=$((layers + $(sed -n 's/^verify: \([0-9]*\) layers.*/\1/p' "$work/verify.out")))
+	count_swept
+	rm -f "$record"*
+}
+
+# Kill the load as one of its threads enters one of the calls that change the file system for the Nth time: between any two
+# steps of an operation. One that does not come that far ends by itself.
+kill_at_call() {
+	local record=$work/record.call.$1 calls=(ioctl renameat2 unlinkat fsync mkdirat) call
+	call=${calls[RANDOM % ${#calls[@]}]}
+	: >"$record"
+	: >"$record.out"
+	strace -f -o /dev/null -e trace="$call" -e inject="$call:signal=KILL:when=$((1 + RANDOM % 30))" \
+		"$churn" --home "$home" --record "$record" --seed "$((seed + $1))" --seconds 0.7 --limit 60 \
+		>"$record.out" 2>"$record.err" &
+	child=$!
+	children[$child]=strace
+	churn_end "$child" "$record" '0|137'
+	verify_all --home "$home" --record "$record" --purge --unswept
+	count_swept
 	rm -f "$record"*
 }
 
@@ -74,6 +97,15 @@ for ((round = 1; round <= (rounds + 3) / 4; round++)); do
 	kill_one_of_two "$round"
 done
 say "$(((rounds + 3) / 4)) kills of one of two processes; seed $seed"
+if command -v strace >/dev/null; then
+	staging_before=$staging
+	for ((round = 1; round <= (rounds + 1) / 2; round++)); do
+		kill_at_call "$round"
+	done
+	say "$(((rounds + 1) / 2)) kills at a call: $((staging - staging_before)) swept from staging"
+else
+	say "no strace: no kills at a call"
+fi
 # Layers with sizes last: quota is the whole file system's and stays on.
 staging_before=$staging
 for ((round = 1; round <= (rounds + 2) / 3; round++)); do
