@@ -103,8 +103,9 @@ install: all ## install into DESTDIR/PREFIX
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libvarve.so
 	install -m 644 $(B)/varve.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
 	install -m 755 $(B)/varve $(DESTDIR)$(BINDIR)/
+	if [ -x $(B)/varve-bench ]; then install -m 755 $(B)/varve-bench $(DESTDIR)$(BINDIR)/; fi
 	install -m 644 api/cli/varve.bash $(DESTDIR)$(COMPLETIONDIR)/varve
-	for s in 1 3 7; do install -d $(DESTDIR)$(MANDIR)/man$$s; \
+	for s in 1 3 5 7; do install -d $(DESTDIR)$(MANDIR)/man$$s; \
 	    for m in docs/man/*.$$s; do install -m 644 $$m $(DESTDIR)$(MANDIR)/man$$s/; done; done
 
 .PHONY: clean
