@@ -25,7 +25,9 @@ ifneq ($(SAN),)
 SANFLAGS := -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 endif
 
-LIB_PACKAGES := liburing libbtrfsutil libselinux libarchive
+LIB_PACKAGES := liburing libbtrfsutil libselinux
+# Loaded at run time, by the first archive: its header only.
+LOADED_PACKAGES := libarchive
 CLI_PACKAGES := jansson
 TEST_PACKAGES := check
 
@@ -33,8 +35,8 @@ pkg = $(shell $(PKG_CONFIG) $(1) $(2) 2>/dev/null)
 
 BASE_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DVARVE_VERSION='"$(VERSION)"' $(WARN) -fPIC -fvisibility=hidden -pthread -MMD -MP
 ALL_CFLAGS = $(BASE_CFLAGS) $(CFLAGS) $(SANFLAGS)
-LIB_CFLAGS = -Iapi/include -I. $(call pkg,--cflags,$(LIB_PACKAGES))
-LIB_LIBS = $(call pkg,--libs,$(LIB_PACKAGES)) -pthread
+LIB_CFLAGS = -Iapi/include -I. $(call pkg,--cflags,$(LIB_PACKAGES) $(LOADED_PACKAGES))
+LIB_LIBS = $(call pkg,--libs,$(LIB_PACKAGES)) -ldl -pthread
 # The command and the bench see varve.h and their own folder, nothing else.
 CLI_CFLAGS = -Iapi/include $(call pkg,--cflags,$(CLI_PACKAGES))
 CLI_LIBS = $(call pkg,--libs,$(CLI_PACKAGES))

@@ -298,7 +298,14 @@ static int changes_measured(struct op *op, int result)
 /* Write the archive. Lane thread. */
 static int changes_write_run(struct call *call)
 {
-	return pack_write(container_of(call, struct changes_part, call)->op->pack);
+	struct changes_op *changes = container_of(call, struct changes_part, call)->op;
+
+	if (libarchive_load(&changes->pack->lib) < 0) {
+		changes->op.call.name = "dlopen";
+		changes->op.detail = LIBARCHIVE_MISSING;
+		return -ENOTSUP;
+	}
+	return pack_write(changes->pack);
 }
 
 /* Read ahead. Lane thread. */

@@ -3,8 +3,6 @@
 #include "engine/base/list.h"
 #include "engine/tree/beneath.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
@@ -282,7 +280,7 @@ static la_ssize_t pack_archive_write(struct archive *archive, void *data, const 
 		pack->error = stream_write(pack->stream, buffer, length);
 	if (!pack->error)
 		return (la_ssize_t)length;
-	archive_set_error(archive, -pack->error, "write");
+	pack->lib.archive_set_error(archive, -pack->error, "write");
 	return -1;
 }
 
@@ -293,11 +291,11 @@ static int pack_result(struct pack *pack, struct archive *archive, int result)
 		return 0;
 	if (pack->error)
 		return pack->error;
-	return archive_errno(archive) > 0 ? -archive_errno(archive) : -EIO;
+	return pack->lib.archive_errno(archive) > 0 ? -pack->lib.archive_errno(archive) : -EIO;
 }
 
 /* Put a map of the data of ITEM's file into ENTRY where it has holes. */
-static void pack_sparse(const struct pack_item *item, struct archive_entry *entry)
+static void pack_sparse(const struct pack *pack, const struct pack_item *item, struct archive_entry *entry)
 {
 	off_t size = (off_t)item->statx.stx_size, at = 0;
 
@@ -311,11 +309,11 @@ static void pack_sparse(const struct pack_item *item, struct archive_entry *entr
 		at = MIN(hole, size);
 		if (data == 0 && at == size)
 			return;
-		archive_entry_sparse_add_entry(entry, data, at - data);
+		pack->lib.archive_entry_sparse_add_entry(entry, data, at - data);
 	}
 	/* One hole only: a map needs an end. */
-	if (!archive_entry_sparse_count(entry))
-		archive_entry_sparse_add_entry(entry, size, 0);
+	if (!pack->lib.archive_entry_sparse_count(entry))
+		pack->lib.archive_entry_sparse_add_entry(entry, size, 0);
 }
 
 /* Describe the entry at PATH, but for its content. 0, or -errno when it has to be left out. */
@@ -329,22 +327,23 @@ static int pack_describe(struct pack *pack, const struct pack_item *item, const 
 		r = idrange_to_container(pack->gids, pack->gids_count, statx->stx_gid, &gid);
 	if (r)
 		return r;
-	archive_entry_set_pathname(entry, path + 1);
-	archive_entry_set_mode(entry, statx->stx_mode);
-	archive_entry_set_uid(entry, uid);
-	archive_entry_set_gid(entry, gid);
-	archive_entry_set_size(entry, S_ISREG(statx->stx_mode) ? (la_int64_t)statx->stx_size : 0);
+	pack->lib.archive_entry_set_pathname(entry, path + 1);
+	pack->lib.archive_entry_set_mode(entry, statx->stx_mode);
+	pack->lib.archive_entry_set_uid(entry, uid);
+	pack->lib.archive_entry_set_gid(entry, gid);
+	pack->lib.archive_entry_set_size(entry, S_ISREG(statx->stx_mode) ? (la_int64_t)statx->stx_size : 0);
 	/* What stands in for a subvolume has no time of its own. */
 	if (statx->stx_ino == PACK_STAND_IN)
-		archive_entry_set_mtime(entry, 0, 0);
+		pack->lib.archive_entry_set_mtime(entry, 0, 0);
 	else
-		archive_entry_set_mtime(entry, statx->stx_mtime.tv_sec, statx->stx_mtime.tv_nsec);
+		pack->lib.archive_entry_set_mtime(entry, statx->stx_mtime.tv_sec, statx->stx_mtime.tv_nsec);
 	if (S_ISLNK(statx->stx_mode))
-		archive_entry_set_symlink(entry, item->bytes);
+		pack->lib.archive_entry_set_symlink(entry, item->bytes);
 	if (S_ISCHR(statx->stx_mode) || S_ISBLK(statx->stx_mode))
-		archive_entry_set_rdev(entry, makedev(statx->stx_rdev_major, statx->stx_rdev_minor));
+		pack->lib.archive_entry_set_rdev(entry, makedev(statx->stx_rdev_major, statx->stx_rdev_minor));
 	for (size_t i = 0; i < item->xattrs.count; i++)
-		archive_entry_xattr_add_entry(entry, item->xattrs.list[i].name, item->xattrs.list[i].value, item->xattrs.list[i].size);
+		pack->lib.archive_entry_xattr_add_entry(entry, item->xattrs.list[i].name, item->xattrs.list[i].value,
+							item->xattrs.list[i].size);
 	return 0;
 }
 
@@ -364,15 +363,15 @@ static int pack_link(struct pack *pack, const struct pack_item *item, size_t ind
 		*first = index + 1;
 		return 0;
 	}
-	archive_entry_set_size(entry, 0);
-	archive_entry_set_hardlink(entry, pack->changes->list[*first - 1].path + 1);
+	pack->lib.archive_entry_set_size(entry, 0);
+	pack->lib.archive_entry_set_hardlink(entry, pack->changes->list[*first - 1].path + 1);
 	return 1;
 }
 
 /* Write SIZE bytes of content. */
 static int pack_data(struct pack *pack, struct archive *archive, const void *bytes, size_t size)
 {
-	la_ssize_t written = size ? archive_write_data(archive, bytes, size) : 0;
+	la_ssize_t written = size ? pack->lib.archive_write_data(archive, bytes, size) : 0;
 
 	return written < 0 ? pack_result(pack, archive, ARCHIVE_FATAL) : 0;
 }
@@ -427,10 +426,10 @@ static int pack_entry(struct pack *pack, struct archive *archive, struct archive
 	if (linked < 0)
 		return linked;
 	if (!linked && S_ISREG(item->statx.stx_mode))
-		pack_sparse(item, entry);
-	r = archive_write_header(archive, entry);
+		pack_sparse(pack, item, entry);
+	r = pack->lib.archive_write_header(archive, entry);
 	if (r == ARCHIVE_FAILED && !pack->error) {
-		pack_report(pack, -EINVAL, "archive_write_header", path, archive_error_string(archive));
+		pack_report(pack, -EINVAL, "archive_write_header", path, pack->lib.archive_error_string(archive));
 		return 0;
 	}
 	r = pack_result(pack, archive, r);
@@ -446,12 +445,12 @@ static int pack_whiteout(struct pack *pack, struct archive *archive, struct arch
 
 	if (asprintf(&whiteout, "%.*s" PACK_WHITEOUT "%s", (int)(name - path - 1), path + 1, name) < 0)
 		return -ENOMEM;
-	archive_entry_set_pathname(entry, whiteout);
+	pack->lib.archive_entry_set_pathname(entry, whiteout);
 	free(whiteout);
-	archive_entry_set_mode(entry, S_IFREG);
-	archive_entry_set_size(entry, 0);
-	archive_entry_set_mtime(entry, 0, 0);
-	r = archive_write_header(archive, entry);
+	pack->lib.archive_entry_set_mode(entry, S_IFREG);
+	pack->lib.archive_entry_set_size(entry, 0);
+	pack->lib.archive_entry_set_mtime(entry, 0, 0);
+	r = pack->lib.archive_write_header(archive, entry);
 	return pack_result(pack, archive, r);
 }
 
@@ -464,7 +463,7 @@ static int pack_entries(struct pack *pack, struct archive *archive, struct archi
 	for (size_t i = 0; !r && i < pack->changes->count; i++) {
 		struct pack_item *item = pack_await(pack, &place, i);
 
-		archive_entry_clear(entry);
+		pack->lib.archive_entry_clear(entry);
 		if (pack->changes->list[i].kind == VARVE_CHANGE_DELETE)
 			r = pack_whiteout(pack, archive, entry, pack->changes->list[i].path);
 		else
@@ -480,20 +479,20 @@ static int pack_entries(struct pack *pack, struct archive *archive, struct archi
 /* Let ARCHIVE write what we want of the format. */
 static int pack_open(struct pack *pack, struct archive *archive)
 {
-	if (archive_write_set_format_pax(archive) != ARCHIVE_OK ||
-	    archive_write_set_options(archive, "xattrheader=SCHILY") < ARCHIVE_WARN ||
-	    archive_write_set_bytes_per_block(archive, STREAM_CHUNK_BYTES) != ARCHIVE_OK ||
-	    archive_write_set_bytes_in_last_block(archive, 1) != ARCHIVE_OK)
+	if (pack->lib.archive_write_set_format_pax(archive) != ARCHIVE_OK ||
+	    pack->lib.archive_write_set_options(archive, "xattrheader=SCHILY") < ARCHIVE_WARN ||
+	    pack->lib.archive_write_set_bytes_per_block(archive, STREAM_CHUNK_BYTES) != ARCHIVE_OK ||
+	    pack->lib.archive_write_set_bytes_in_last_block(archive, 1) != ARCHIVE_OK)
 		return -ENOMEM;
-	return pack_result(pack, archive, archive_write_open(archive, pack, NULL, pack_archive_write, NULL));
+	return pack_result(pack, archive, pack->lib.archive_write_open(archive, pack, NULL, pack_archive_write, NULL));
 }
 
 int pack_write(struct pack *pack)
 {
 	/* Names are UTF-8, or bytes; libarchive asks the locale, and the program's is its own affair. */
 	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), before = uselocale(utf8);
-	struct archive *archive = archive_write_new();
-	struct archive_entry *entry = archive_entry_new();
+	struct archive *archive = pack->lib.archive_write_new();
+	struct archive_entry *entry = pack->lib.archive_entry_new();
 	int r = archive && entry ? 0 : -ENOMEM;
 
 	pack->buffer = fault_realloc(pack->fault, NULL, STREAM_CHUNK_BYTES);
@@ -504,14 +503,14 @@ int pack_write(struct pack *pack)
 	if (!r)
 		r = pack_entries(pack, archive, entry);
 	if (!r)
-		r = pack_result(pack, archive, archive_write_close(archive));
+		r = pack_result(pack, archive, pack->lib.archive_write_close(archive));
 	pack_stop(pack);
 	/* A failed archive is not to be finished: its end would make it look whole. */
 	if (r && archive)
-		archive_write_fail(archive);
-	archive_entry_free(entry);
+		pack->lib.archive_write_fail(archive);
+	pack->lib.archive_entry_free(entry);
 	if (archive)
-		archive_write_free(archive);
+		pack->lib.archive_write_free(archive);
 	uselocale(before);
 	if (utf8)
 		freelocale(utf8);

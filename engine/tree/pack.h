@@ -18,6 +18,7 @@
 #include "engine/base/limits.h"
 #include "engine/tree/changes.h"
 #include "engine/tree/idrange.h"
+#include "engine/tree/libarchive.h"
 #include "engine/tree/report.h"
 #include "engine/tree/stream.h"
 #include "engine/tree/xattrs.h"
@@ -43,6 +44,8 @@ struct pack_item {
 
 struct pack {
 	/* ---- set by whoever starts it ---- */
+	/* Loaded by the thread that writes. */
+	struct libarchive lib;
 	/* The root directory, and what changed below it, sorted. */
 	int root_fd;
 	const struct changes *changes;

@@ -7,8 +7,6 @@
 #include "engine/tree/idrange.h"
 #include "engine/tree/layer.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
@@ -237,8 +235,8 @@ static int unpack_xattrs(struct unpack *unpack, struct archive_entry *entry, int
 	const void *value;
 	size_t size;
 
-	archive_entry_xattr_reset(entry);
-	while (archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK) {
+	unpack->lib.archive_entry_xattr_reset(entry);
+	while (unpack->lib.archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK) {
 		if (!name || !unpack_xattr_wanted(name))
 			report_add(&unpack->report, -EPERM, "apply", "UNPACK", "fsetxattr", unpack->path, "an attribute that is not kept");
 		else if (fsetxattr(fd, name, value, size, 0) < 0)
@@ -250,7 +248,7 @@ static int unpack_xattrs(struct unpack *unpack, struct archive_entry *entry, int
 /* The owner of ENTRY on the host. */
 static int unpack_owner(struct unpack *unpack, struct archive_entry *entry, uid_t *ret_uid, gid_t *ret_gid)
 {
-	int64_t uid = archive_entry_uid(entry), gid = archive_entry_gid(entry);
+	int64_t uid = unpack->lib.archive_entry_uid(entry), gid = unpack->lib.archive_entry_gid(entry);
 	int r = 0;
 
 	if (uid < 0 || gid < 0 || uid >= UINT32_MAX || gid >= UINT32_MAX)
@@ -272,28 +270,29 @@ static int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int 
 		r = unpack_check(unpack, "fchown", RET_NERRNO(fchown(fd, uid, gid)));
 	/* After the owner: that takes setuid away. */
 	if (!r)
-		r = unpack_check(unpack, "fchmod", RET_NERRNO(fchmod(fd, archive_entry_perm(entry))));
+		r = unpack_check(unpack, "fchmod", RET_NERRNO(fchmod(fd, unpack->lib.archive_entry_perm(entry))));
 	return r ? r : unpack_xattrs(unpack, entry, fd);
 }
 
 /* When ENTRY was modified. */
-static struct timespec unpack_mtime(struct archive_entry *entry)
+static struct timespec unpack_mtime(const struct unpack *unpack, struct archive_entry *entry)
 {
-	return (struct timespec){ .tv_sec = archive_entry_mtime(entry), .tv_nsec = archive_entry_mtime_nsec(entry) };
+	return (struct timespec){ .tv_sec = unpack->lib.archive_entry_mtime(entry),
+				  .tv_nsec = unpack->lib.archive_entry_mtime_nsec(entry) };
 }
 
 /* Give NAME in DIR_FD, which is no directory nor regular file, its owner, mode and time. */
 static int unpack_dress_at(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name)
 {
-	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, unpack_mtime(entry) };
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, unpack_mtime(unpack, entry) };
 	uid_t uid;
 	gid_t gid;
 	int r = unpack_owner(unpack, entry, &uid, &gid);
 
 	if (!r)
 		r = unpack_check(unpack, "fchownat", RET_NERRNO(fchownat(dir_fd, name, uid, gid, AT_SYMLINK_NOFOLLOW)));
-	if (!r && archive_entry_filetype(entry) != AE_IFLNK)
-		r = unpack_check(unpack, "fchmodat", RET_NERRNO(fchmodat(dir_fd, name, archive_entry_perm(entry), 0)));
+	if (!r && unpack->lib.archive_entry_filetype(entry) != AE_IFLNK)
+		r = unpack_check(unpack, "fchmodat", RET_NERRNO(fchmodat(dir_fd, name, unpack->lib.archive_entry_perm(entry), 0)));
 	if (!r)
 		r = unpack_check(unpack, "utimensat", RET_NERRNO(utimensat(dir_fd, name, times, AT_SYMLINK_NOFOLLOW)));
 	return r;
@@ -308,7 +307,7 @@ static int unpack_corrupt(struct unpack *unpack, struct archive *archive)
 		unpack->call = "read";
 		return unpack->error;
 	}
-	if (archive_errno(archive) == ENOMEM)
+	if (unpack->lib.archive_errno(archive) == ENOMEM)
 		return -ENOMEM;
 	return unpack_refuse(unpack, -EBADMSG, "the archive is cut off or corrupt");
 }
@@ -339,7 +338,7 @@ static int unpack_content(struct unpack *unpack, struct archive *archive, int64_
 		const void *bytes;
 		size_t length;
 		la_int64_t offset;
-		int r = archive_read_data_block(archive, &bytes, &length, &offset);
+		int r = unpack->lib.archive_read_data_block(archive, &bytes, &length, &offset);
 
 		if (r == ARCHIVE_EOF)
 			break;
@@ -362,13 +361,13 @@ static int unpack_content(struct unpack *unpack, struct archive *archive, int64_
 static int unpack_file(struct unpack *unpack, struct archive *archive, struct archive_entry *entry, int dir_fd,
 		       const char *name)
 {
-	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, unpack_mtime(entry) };
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, unpack_mtime(unpack, entry) };
 	_cleanup_close_ int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	int r;
 
 	if (fd < 0)
 		return unpack_check(unpack, "openat", negative_errno());
-	r = unpack_content(unpack, archive, archive_entry_size(entry), fd);
+	r = unpack_content(unpack, archive, unpack->lib.archive_entry_size(entry), fd);
 	if (!r)
 		r = unpack_dress(unpack, entry, fd);
 	if (!r)
@@ -379,7 +378,7 @@ static int unpack_file(struct unpack *unpack, struct archive *archive, struct ar
 /* Make the directory NAME in DIR_FD, or dress the one that is there. */
 static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name, bool there)
 {
-	const struct timespec mtime = unpack_mtime(entry);
+	const struct timespec mtime = unpack_mtime(unpack, entry);
 	_cleanup_close_ int fd = -EBADF;
 	struct stat stat;
 	int r = 0;
@@ -430,7 +429,7 @@ static int unpack_link(struct unpack *unpack, const char *target, int dir_fd, co
 /* Make the link NAME in DIR_FD. */
 static int unpack_symlink(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name)
 {
-	const char *target = archive_entry_symlink(entry);
+	const char *target = unpack->lib.archive_entry_symlink(entry);
 	int r;
 
 	if (!target || !*target)
@@ -444,7 +443,8 @@ static int unpack_symlink(struct unpack *unpack, struct archive_entry *entry, in
 /* Make the device or pipe NAME in DIR_FD. */
 static int unpack_node(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name)
 {
-	int r = RET_NERRNO(mknodat(dir_fd, name, archive_entry_filetype(entry) | 0600, archive_entry_rdev(entry)));
+	mode_t mode = unpack->lib.archive_entry_filetype(entry) | 0600;
+	int r = RET_NERRNO(mknodat(dir_fd, name, mode, unpack->lib.archive_entry_rdev(entry)));
 
 	if (r == -EPERM)
 		unpack->detail = "devices take CAP_MKNOD";
@@ -456,8 +456,8 @@ static int unpack_node(struct unpack *unpack, struct archive_entry *entry, int d
 static int unpack_make(struct unpack *unpack, struct archive *archive, struct archive_entry *entry, int dir_fd,
 		       const char *name)
 {
-	const char *target = archive_entry_hardlink(entry);
-	mode_t type = archive_entry_filetype(entry);
+	const char *target = unpack->lib.archive_entry_hardlink(entry);
+	mode_t type = unpack->lib.archive_entry_filetype(entry);
 	struct stat stat;
 	bool there = !fstatat(dir_fd, name, &stat, AT_SYMLINK_NOFOLLOW), dir = there && S_ISDIR(stat.st_mode);
 	int r = 0;
@@ -549,13 +549,15 @@ static int unpack_entry(struct unpack *unpack, struct archive *archive, struct a
 	int dir_fd;
 
 	if (!*unpack->path)
-		return archive_entry_filetype(entry) == AE_IFDIR ? unpack_dir(unpack, entry, unpack->root_fd, "", true) : 0;
+		return unpack->lib.archive_entry_filetype(entry) != AE_IFDIR ?
+			       0 :
+			       unpack_dir(unpack, entry, unpack->root_fd, "", true);
 	if (!strcmp(unpack->path, UNPACK_LINKS))
 		return 0;
 	/* Where links are made from; it goes in the end. */
 	if (!strncmp(unpack->path, links, strlen(links))) {
 		unpack->staged_links = true;
-		if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry))
+		if (unpack->lib.archive_entry_filetype(entry) != AE_IFREG || unpack->lib.archive_entry_hardlink(entry))
 			return 0;
 	}
 	dir_fd = unpack_enter(unpack, unpack->path, &name);
@@ -569,7 +571,7 @@ static int unpack_entry(struct unpack *unpack, struct archive *archive, struct a
 /* Take the next entry of ARCHIVE: 1, 0 at the end, or -errno. */
 static int unpack_next(struct unpack *unpack, struct archive *archive, struct archive_entry **ret_entry)
 {
-	int r = archive_read_next_header(archive, ret_entry);
+	int r = unpack->lib.archive_read_next_header(archive, ret_entry);
 	const char *name;
 
 	free(TAKE_PTR(unpack->path));
@@ -577,10 +579,10 @@ static int unpack_next(struct unpack *unpack, struct archive *archive, struct ar
 		return unpack->ended && !unpack->zeros ? unpack_corrupt(unpack, archive) : 0;
 	if (r < ARCHIVE_WARN || r == ARCHIVE_RETRY)
 		return unpack_corrupt(unpack, archive);
-	name = archive_entry_pathname(*ret_entry);
+	name = unpack->lib.archive_entry_pathname(*ret_entry);
 	if (!name)
 		return unpack_refuse(unpack, -EBADMSG, "an entry without a name");
-	if (archive_entry_size(*ret_entry) < 0)
+	if (unpack->lib.archive_entry_size(*ret_entry) < 0)
 		return unpack_refuse(unpack, -EBADMSG, "a size that lies");
 	unpack->path = fault_hit(&unpack->store->io.fault, FAULT_ALLOCATION) ? NULL : strdup(name);
 	if (!unpack->path)
@@ -596,7 +598,7 @@ static int unpack_entries(struct unpack *unpack, struct archive *archive)
 	int r;
 
 	while ((r = unpack_next(unpack, archive, &entry)) > 0) {
-		unpack->size += (uint64_t)archive_entry_size(entry);
+		unpack->size += (uint64_t)unpack->lib.archive_entry_size(entry);
 		r = atomic_load(unpack->cancelled) ? -ECANCELED : unpack_entry(unpack, archive, entry);
 		if (r < 0)
 			break;
@@ -638,7 +640,7 @@ static la_ssize_t unpack_read(struct archive *archive, void *data, const void **
 	*ret_buffer = unpack->buffer;
 	if (length < 0) {
 		unpack->error = (int)length;
-		archive_set_error(archive, -unpack->error, "read");
+		unpack->lib.archive_set_error(archive, -unpack->error, "read");
 		return ARCHIVE_FATAL;
 	}
 	if (!length) {
@@ -664,10 +666,11 @@ static int unpack_first_inode(struct unpack *unpack)
 	return 0;
 }
 
-int unpack_run(struct unpack *unpack)
+/* Unpack, with libarchive loaded. */
+static int unpack_archive(struct unpack *unpack)
 {
 	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), before = uselocale(utf8);
-	struct archive *archive = archive_read_new();
+	struct archive *archive = unpack->lib.archive_read_new();
 	int r = archive ? 0 : -ENOMEM;
 
 	unpack->buffer = fault_realloc(&unpack->store->io.fault, NULL, STREAM_CHUNK_BYTES);
@@ -675,9 +678,10 @@ int unpack_run(struct unpack *unpack)
 		r = -ENOMEM;
 	if (!r)
 		r = unpack_first_inode(unpack);
-	if (!r && (archive_read_support_filter_none(archive) < ARCHIVE_WARN || archive_read_support_format_tar(archive) < ARCHIVE_WARN))
+	if (!r && (unpack->lib.archive_read_support_filter_none(archive) < ARCHIVE_WARN ||
+		   unpack->lib.archive_read_support_format_tar(archive) < ARCHIVE_WARN))
 		r = -ENOMEM;
-	if (!r && archive_read_open(archive, unpack, NULL, unpack_read, NULL) != ARCHIVE_OK)
+	if (!r && unpack->lib.archive_read_open(archive, unpack, NULL, unpack_read, NULL) != ARCHIVE_OK)
 		r = unpack_corrupt(unpack, archive);
 	if (!r)
 		r = unpack_entries(unpack, archive);
@@ -686,11 +690,20 @@ int unpack_run(struct unpack *unpack)
 	if (r)
 		unpack->failed = TAKE_PTR(unpack->path);
 	if (archive)
-		archive_read_free(archive);
+		unpack->lib.archive_read_free(archive);
 	uselocale(before);
 	if (utf8)
 		freelocale(utf8);
 	return r;
+}
+
+int unpack_run(struct unpack *unpack)
+{
+	if (libarchive_load(&unpack->lib) < 0) {
+		unpack->detail = LIBARCHIVE_MISSING;
+		return unpack_check(unpack, "dlopen", -ENOTSUP);
+	}
+	return unpack_archive(unpack);
 }
 
 void unpack_interrupt(struct unpack *unpack)

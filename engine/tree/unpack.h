@@ -13,6 +13,7 @@
 
 #include "engine/base/idmap.h"
 #include "engine/core/store.h"
+#include "engine/tree/libarchive.h"
 #include "engine/tree/report.h"
 #include "engine/tree/stream.h"
 
@@ -31,6 +32,7 @@ struct unpack {
 	const _Atomic bool *cancelled;
 
 	/* ---- the thread's ---- */
+	struct libarchive lib;
 	/* The entry at hand; what a failure was about, NULL: the archive itself. */
 	char *path, *failed;
 	/* The call that failed, and what a person should know beside; constants. */

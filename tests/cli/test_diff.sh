@@ -100,3 +100,18 @@ run diff base -o /dev/full
 expect 1 "" "varve: diff base: STREAM: *No space left on device"
 run diff base -o "$scratch/none/x"
 expect 1 "" "varve: diff: $scratch/none/x: No such file or directory"
+
+# ---- libarchive that cannot be loaded --------------------------------------------------------------------------------------
+
+mkdir "$scratch/broken"
+echo nothing >"$scratch/broken/libarchive.so.13"
+LD_LIBRARY_PATH="$scratch/broken" run diff base -o "$scratch/broken/out"
+expect 1 "" "varve: diff base: STREAM: dlopen *archives take libarchive.so.13*"
+LD_LIBRARY_PATH="$scratch/broken" run apply base -i "$scratch/base.tar"
+expect 1 "" "varve: apply base: UNPACK: dlopen *archives take libarchive.so.13*"
+LD_LIBRARY_PATH="$scratch/broken" run create --apply "$scratch/base.tar" broken
+expect 1 "" "varve: create broken: *: dlopen *archives take libarchive.so.13*"
+# What needs no archive does not ask for it.
+LD_LIBRARY_PATH="$scratch/broken" quietly create not-broken
+LD_LIBRARY_PATH="$scratch/broken" run diffsize base
+expect 0 10785783$'\n' ""

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libarchive, loaded when the first archive is asked for: with the libraries that it needs it is most of the memory of a
+ * process that has no use for archives.
+ */
+#ifndef VARVE_TREE_LIBARCHIVE_H
+#define VARVE_TREE_LIBARCHIVE_H
+
+#include <archive.h>
+#include <archive_entry.h>
+
+/* What of it is called. */
+#define LIBARCHIVE_CALLS(CALL)                                                                                             \
+	CALL(archive_entry_clear)                                                                                          \
+	CALL(archive_entry_filetype)                                                                                       \
+	CALL(archive_entry_free)                                                                                           \
+	CALL(archive_entry_gid)                                                                                            \
+	CALL(archive_entry_hardlink)                                                                                       \
+	CALL(archive_entry_mtime)                                                                                          \
+	CALL(archive_entry_mtime_nsec)                                                                                     \
+	CALL(archive_entry_new)                                                                                            \
+	CALL(archive_entry_pathname)                                                                                       \
+	CALL(archive_entry_perm)                                                                                           \
+	CALL(archive_entry_rdev)                                                                                           \
+	CALL(archive_entry_set_gid)                                                                                        \
+	CALL(archive_entry_set_hardlink)                                                                                   \
+	CALL(archive_entry_set_mode)                                                                                       \
+	CALL(archive_entry_set_mtime)                                                                                      \
+	CALL(archive_entry_set_pathname)                                                                                   \
+	CALL(archive_entry_set_rdev)                                                                                       \
+	CALL(archive_entry_set_size)                                                                                       \
+	CALL(archive_entry_set_symlink)                                                                                    \
+	CALL(archive_entry_set_uid)                                                                                        \
+	CALL(archive_entry_size)                                                                                           \
+	CALL(archive_entry_sparse_add_entry)                                                                               \
+	CALL(archive_entry_sparse_count)                                                                                   \
+	CALL(archive_entry_symlink)                                                                                        \
+	CALL(archive_entry_uid)                                                                                            \
+	CALL(archive_entry_xattr_add_entry)                                                                                \
+	CALL(archive_entry_xattr_next)                                                                                     \
+	CALL(archive_entry_xattr_reset)                                                                                    \
+	CALL(archive_errno)                                                                                                \
+	CALL(archive_error_string)                                                                                         \
+	CALL(archive_read_data_block)                                                                                      \
+	CALL(archive_read_free)                                                                                            \
+	CALL(archive_read_new)                                                                                             \
+	CALL(archive_read_next_header)                                                                                     \
+	CALL(archive_read_open)                                                                                            \
+	CALL(archive_read_support_filter_none)                                                                             \
+	CALL(archive_read_support_format_tar)                                                                              \
+	CALL(archive_set_error)                                                                                            \
+	CALL(archive_write_close)                                                                                          \
+	CALL(archive_write_data)                                                                                           \
+	CALL(archive_write_fail)                                                                                           \
+	CALL(archive_write_free)                                                                                           \
+	CALL(archive_write_header)                                                                                         \
+	CALL(archive_write_new)                                                                                            \
+	CALL(archive_write_open)                                                                                           \
+	CALL(archive_write_set_bytes_in_last_block)                                                                        \
+	CALL(archive_write_set_bytes_per_block)                                                                            \
+	CALL(archive_write_set_format_pax)                                                                                 \
+	CALL(archive_write_set_options)
+
+/* The binary interface that the headers above are of. */
+#define LIBARCHIVE_SONAME "libarchive.so.13"
+/* What a person is told when it cannot be loaded. */
+#define LIBARCHIVE_MISSING "archives take " LIBARCHIVE_SONAME
+
+/* Its functions, by their own names. */
+struct libarchive {
+#define LIBARCHIVE_FIELD(name) __typeof__(name) *name;
+	LIBARCHIVE_CALLS(LIBARCHIVE_FIELD)
+#undef LIBARCHIVE_FIELD
+};
+
+/*
+ * Fill LIB; the first time in a process that takes some ms and reads files. 0; -ENOTSUP: it is not installed, or lacks a
+ * function. What is loaded stays until the process ends.
+ */
+int libarchive_load(struct libarchive *lib);
+
+#endif
