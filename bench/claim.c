@@ -9,7 +9,7 @@
 
 bool claim_is_relative(const char *metric)
 {
-	return !strcmp(metric, "iops") || !strncmp(metric, "lat_", 4);
+	return !strcmp(metric, "iops") || !strcmp(metric, "sustained") || !strncmp(metric, "lat_", 4);
 }
 
 /* Parse a bound at *TEXT: a number, and for latencies an optional +TIME. */

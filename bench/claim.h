@@ -5,7 +5,9 @@
  * A claim is METRIC OP BOUND, several joined by ','. OP is >= or <=.
  *	iops, lat_mean, lat_p50, lat_p99	the first engine's figure divided by the second's; METRIC/ENGINE divides by
  *						another's. A latency may have a constant on top: lat_p50<=1.3+100us
- *	rate, rss_kib, any figure of an engine	the first engine's own, not divided: rss_kib<=8192
+ *	sustained				the same of the removals a second over the time until the cleaner is done, too
+ *	rate, p50_ns, rss_kib, backlog, commits,
+ *	ops_per_commit, any figure of an engine	the first engine's own, not divided: rss_kib<=8192
  */
 #ifndef BENCH_CLAIM_H
 #define BENCH_CLAIM_H

@@ -50,6 +50,14 @@ static int take_repeat(struct command *command, const char *value, char *error)
 	return 0;
 }
 
+/* Take --budget. */
+static int take_budget(struct command *command, const char *value, char *error)
+{
+	if (options_parse_time(value, &command->budget_ns) < 0 || !command->budget_ns)
+		return refuse(error, "--budget=%.100s: not a time", value);
+	return 0;
+}
+
 /* Take --eta. */
 static int take_eta(struct command *command, const char *value, char *error)
 {
@@ -137,6 +145,7 @@ static const struct program_option program_options[] = {
 	{"results", VALUE_NEEDED, take_results, "=FILE.md", "write a table of the claims and what was measured, too"},
 	{"pool", VALUE_NEEDED, take_pool, "=FILE,SIZE", "work in a btrfs image, made when it is missing"},
 	{"repeat", VALUE_NEEDED, take_repeat, "=N", "run everything N times (pairs: 5)"},
+	{"budget", VALUE_NEEDED, take_budget, "=TIME", "repeat pairs less often where all would take longer than that"},
 	{"eta", VALUE_NEEDED, take_eta, "=WHEN", "live rates: always, never, auto (on a terminal)"},
 	{"no-drain", VALUE_NONE, take_no_drain, "", "do not wait for the kernel's cleaner between groups"},
 	{"tour", VALUE_NONE, take_tour, "", "the tour that runs without arguments, with keys changed"},

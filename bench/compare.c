@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Compare two JSON reports. Jobs are matched by name and engine; a job that was repeated has several results in each
- * file. The ratio is that of the medians; its spread is that of each result of B over the median of A.
+ * file. The ratio is that of the medians; its spread is that of each result of B over the median of A. A job that A has and
+ * B lacks, or where nothing was done in B, is below any ratio that is asked for.
  */
 #include "compare.h"
 
@@ -81,7 +82,10 @@ static void compare_job(struct comparison *comparison, const json_t *job)
 	collect(comparison->jobs[1], job, &b);
 	base = spread_median(&a);
 	if (!a.count || !b.count) {
-		printf("%-28s %-14s only in %s\n", job_name(job), job_engine(job), comparison->names[a.count ? 0 : 1]);
+		below = comparison->fail_below > 0 && a.count;
+		comparison->below += below;
+		printf("%-28s %-14s only in %s%s\n", job_name(job), job_engine(job), comparison->names[a.count ? 0 : 1],
+		       below ? "  BELOW" : "");
 		return;
 	}
 	ratio = spread_median(&b) / base;

@@ -40,6 +40,12 @@ enum bench_kind {
 	BENCH_CHANGES,	/* Tell what differs from op->parent. */
 	BENCH_DIFF,	/* Write what differs from op->parent as an archive, to nowhere. */
 	BENCH_QUOTA,	/* Limit the size of a layer. */
+	BENCH_APPLY,	/* Make a layer that holds what the archive env->archive does. */
+	BENCH_DIFFSIZE,	/* Sum up the sizes of what differs from op->parent. */
+	BENCH_INFO,	/* Describe a layer. */
+	BENCH_EXISTS,	/* Tell whether a layer is there. */
+	BENCH_LIST,	/* Name all layers. */
+	BENCH_SYNC,	/* Make all that has ended durable. */
 	BENCH_KINDS,	/* How many there are; not one of them. */
 };
 
@@ -59,7 +65,8 @@ struct bench_op {
 	int error;			/* Set by the engine: 0 or negative errno, of a batch the first one. */
 	uint32_t count;			/* How many layers it is about: more than 1 is a batch. */
 	const char *const *ids;		/* Their names in env->subvolumes. */
-	const char *parent;		/* snapshot: the layer to start from; changes, diff: to compare with. */
+	const char *parent;		/* snapshot: the layer to start from; changes, diff, diffsize: to compare with, ""
+					   being nothing. */
 	void *engine_data;		/* The engine's own; NULL when the slot is new, then kept from use to use. */
 };
 
@@ -70,6 +77,9 @@ struct bench_op {
 struct bench_env {
 	const char *home;		/* The store's directory; NULL when no job of the run needs one. */
 	const char *subvolumes;		/* HOME/subvolumes: a layer is a subvolume in it. */
+	const char *parent;		/* The parent layer's name; NULL when the job has none. */
+	const char *archive;		/* The parent layer as a tar archive, for apply; NULL when no job of it needs one. */
+	uint32_t kinds;			/* BENCH_BIT()s of what will be asked for: refuse here (-ENOPKG) what cannot be had. */
 	uint32_t depth;			/* Most operations in flight on this context. */
 	uint32_t flags;			/* BENCH_DURABLE. */
 	/* Tell the value of an option of the job that is for engines ("ring_entries"), 0 when it is not set. */
@@ -117,7 +127,10 @@ struct bench_engine {
 	void (*close)(void *context);
 };
 
-/* Find the engine called NAME ("external:PATH" loads one); NULL with an explanation in ERROR (SIZE bytes). */
+/*
+ * Find the engine called NAME: "varve", "varve@anything" (the same one under a label, for pairs), "external:PATH" (loads
+ * it). NULL with an explanation in ERROR (SIZE bytes).
+ */
 const struct bench_engine *engine_find(const char *name, char *error, size_t size);
 
 /* Tell the built-in engine at INDEX, NULL after the last. */

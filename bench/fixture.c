@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/btrfs.h>
 #include <math.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engines/engines.h"
 #include "safety.h"
 #include "workload.h"
 
@@ -28,6 +30,8 @@
 #define IMAGE_SIZE_SIGMA 2.02
 #define IMAGE_SIZE_MAX (64u << 20)
 #define PATH_SIZE 256
+/* When all that is in an archive was changed: any moment will do that is the same every time. */
+#define ARCHIVE_TIME "@1500000000"
 
 /* One directory of the tree. */
 struct folder {
@@ -214,6 +218,16 @@ static int fill_file(int fd, const char *filler, uint64_t size, uint64_t bs)
 	return 0;
 }
 
+/* Fill FILLER (bs bytes) with what files hold; draws from PLAN. */
+static void draw_filler(struct plan *plan, char *filler)
+{
+	for (uint64_t i = 0; i + sizeof(uint64_t) <= plan->options->bs; i += sizeof(uint64_t)) {
+		uint64_t value = random_next(&plan->random);
+
+		memcpy(filler + i, &value, sizeof(value));
+	}
+}
+
 /* Make or replace FILE below FD. */
 static int make_file(const struct plan *plan, int fd, const struct planned *file, char *filler)
 {
@@ -309,11 +323,8 @@ static int make_parent(int fd, int tree, const struct options *options, const vo
 
 	if (!files || !filler)
 		r = -ENOMEM;
-	for (uint64_t i = 0; r == 0 && i + sizeof(uint64_t) <= options->bs; i += sizeof(uint64_t)) {
-		uint64_t value = random_next(&plan.random);
-
-		memcpy(filler + i, &value, sizeof(value));
-	}
+	if (r == 0)
+		draw_filler(&plan, filler);
 	/* The plan must not depend on how much filler was drawn before it. */
 	plan.random = (options->randseed + 1) * 0x9e3779b97f4a7c15ull;
 	if (!plan.random)
@@ -377,5 +388,29 @@ int fixture_open(int fd, const struct options *options, const volatile int *stop
 	if (tree >= 0)
 		close(tree);
 	safety_destroy(fd, making);
+	return r;
+}
+
+int fixture_archive(const char *directory, const struct options *options)
+{
+	char name[FIXTURE_NAME_SIZE], program[PATH_MAX], tree[PATH_MAX], making[PATH_MAX], done[PATH_MAX];
+	char *arguments[] = {program, "--create", "--file", making, "--directory", tree, "--sort=name", "--numeric-owner",
+			     "--mtime=" ARCHIVE_TIME, ".", NULL};
+	int r;
+
+	fixture_name(options, name);
+	if (snprintf(making, sizeof(making), "%s/.packing-%d", directory, (int)getpid()) >= (int)sizeof(making) ||
+	    snprintf(tree, sizeof(tree), "%s/%s", directory, name) >= (int)sizeof(tree) ||
+	    snprintf(done, sizeof(done), "%s" FIXTURE_ARCHIVE, tree) >= (int)sizeof(done))
+		return -ENAMETOOLONG;
+	if (access(done, F_OK) == 0)
+		return 0;
+	r = program_find("tar", program, sizeof(program));
+	if (r == 0)
+		r = program_run(arguments);
+	if (r == 0 && rename(making, done) < 0)
+		r = -errno;
+	if (r < 0)
+		unlink(making);
 	return r;
 }

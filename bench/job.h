@@ -38,6 +38,7 @@ struct job {
 	struct job_pairs pairs;	/* What [global] held when it began, then its own keys. */
 	struct options options;	/* All applied, for the engine that job_select() was told. */
 	char **engines;		/* The engines of pair=, NULL last; NULL when it has none. */
+	uint64_t took_ns;	/* How long it took in all, with what is not timed. */
 };
 
 /* All jobs of a run. */

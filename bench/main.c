@@ -138,20 +138,27 @@ static int write_reports(const struct command *command, const struct results *re
 static int run_jobs(const struct command *command, struct run *run)
 {
 	uint32_t repeat = command->repeat ? command->repeat : COMMAND_REPEAT_PAIR;
+	uint64_t end = clock_ns() + command->budget_ns;
 	bool paired = false;
-	int r = 0;
+	int first = 0;
 
 	for (size_t i = 0; i < command->set.count; i++)
 		paired |= command->set.jobs[i].engines != NULL;
 	if (!paired)
 		return run_all(run, command->repeat ? command->repeat : 1);
-	for (size_t i = 0; r == 0 && i < command->set.count && !stop; i++) {
+	for (size_t i = 0; i < command->set.count && !stop; i++) {
 		struct job *job = &command->set.jobs[i];
 		char *alone[2] = {(char *)job->options.ioengine, NULL};
+		uint64_t now = clock_ns(), left = now < end ? end - now : 0;
+		int r = run_pair(run, job, job->engines ? job->engines : alone, repeat,
+				 command->budget_ns ? left / (command->set.count - i) : UINT64_MAX);
 
-		r = run_pair(run, job, job->engines ? job->engines : alone, repeat);
+		first = first ? first : r;
+		if (command->results)
+			fprintf(stderr, "varve-bench: %zu of %zu: %s: %.1f s\n", i + 1, command->set.count, job->name,
+				(double)job->took_ns / (double)NS_PER_S);
 	}
-	return r;
+	return first;
 }
 
 /* Tell REASON. Returns the exit status that goes with it. */
@@ -179,6 +186,7 @@ static int carry_out(const struct command *command)
 	if (pool.mounted) {
 		config.directory = pool.mount;
 		config.fixtures = pool.fixtures;
+		config.pool = &pool;
 	}
 	if (run_jobs(command, &run) < 0)
 		status = complain(run.error);
@@ -189,7 +197,7 @@ static int carry_out(const struct command *command)
 	for (size_t i = 0; i < results.count; i++)
 		if (results.items[i].stats.error)
 			status = EXIT_FAILURE;
-	if (results.count && write_reports(command, &results) < 0)
+	if ((results.count || results.failures_count) && write_reports(command, &results) < 0)
 		status = EXIT_FAILURE;
 	results_destroy(&results);
 	tour_finish(command);

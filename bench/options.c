@@ -43,8 +43,10 @@ static const char *const workload_names[] = {
 	[BENCH_NOOP] = "noop",	     [BENCH_CREATE] = "create",	  [BENCH_SNAPSHOT] = "snapshot",
 	[BENCH_REMOVE] = "remove",   [BENCH_GET] = "get",	  [BENCH_USAGE] = "usage",
 	[BENCH_WALK] = "walk",	     [BENCH_CHOWN] = "chown",	  [BENCH_RELABEL] = "relabel",
-	[BENCH_CHANGES] = "changes", [BENCH_DIFF] = "diff",	     [BENCH_QUOTA] = "quota",	  [WORKLOAD_CHURN] = "churn",
-	[WORKLOAD_MIX] = "mix",	     NULL,
+	[BENCH_CHANGES] = "changes", [BENCH_DIFF] = "diff",	     [BENCH_QUOTA] = "quota",
+	[BENCH_APPLY] = "apply",     [BENCH_DIFFSIZE] = "diffsize", [BENCH_INFO] = "info",
+	[BENCH_EXISTS] = "exists",   [BENCH_LIST] = "list",	  [BENCH_SYNC] = "sync",
+	[WORKLOAD_CHURN] = "churn",  [WORKLOAD_MIX] = "mix",	  NULL,
 };
 static const char *const churn_names[] = {"set", "forkjoin", "pipeline", NULL};
 static const char *const fixture_names[] = {"flat", "image", NULL};
@@ -83,6 +85,10 @@ static const struct option table[] = {
 	{"live", OPTION_NUMBER, AT(live), 0, 10000000, NULL, "layers a thread has before the clock runs"},
 	{"batch", OPTION_NUMBER, AT(batch), 1, OPTIONS_BATCH_MAX, NULL, "layers in each request"},
 	{"remove_batch", OPTION_NUMBER, AT(remove_batch), 1, OPTIONS_BATCH_MAX, NULL, "layers in each removal of a mix"},
+	{"limit", OPTION_SIZE, AT(limit), 0, SIZE_LIMIT, NULL, "bytes that each new layer may hold; needs quota"},
+	{"fill", OPTION_SIZE, AT(fill), 0, 1 << 30, NULL, "bytes that are written into each new layer"},
+	{"cold", OPTION_BOOL, AT(cold), 0, 1, NULL, "unmount and mount the pool before the clock runs; needs --pool"},
+	{"full", OPTION_BOOL, AT(full), 0, 1, NULL, "changes, diff, diffsize: against nothing, not against the parent"},
 	{"churn", OPTION_CHOICE, AT(churn), 0, 0, churn_names, "how churn's layers depend on each other"},
 	{"width", OPTION_NUMBER, AT(width), 1, 4096, NULL, "layers of one fork, or of one pipeline"},
 	{"durability", OPTION_CHOICE, AT(durability), 0, 0, durability_names, "what the end of an operation means"},
@@ -192,6 +198,11 @@ static int parse_time(const char *text, uint64_t unit_ns, uint64_t *ret)
 	if (*text)
 		return -EINVAL;
 	return __builtin_mul_overflow(value, unit_ns, ret) ? -ERANGE : 0;
+}
+
+int options_parse_time(const char *text, uint64_t *ret_ns)
+{
+	return parse_time(text, NS_PER_S, ret_ns);
 }
 
 /* Parse LOW or LOW-HIGH. */
@@ -375,11 +386,14 @@ void options_init(struct options *options)
 	memcpy(options->percentiles.values, percentiles_default, sizeof(percentiles_default));
 }
 
-/* Is PREFIX (LENGTH bytes) something that `PREFIX.key` may begin with: the name of an engine? */
+/* Is PREFIX (LENGTH bytes) something that `PREFIX.key` may begin with: the name of an engine, with a label or without? */
 static bool engine_prefix(const char *prefix, size_t length)
 {
 	const struct bench_engine *engine;
+	const char *label = memchr(prefix, '@', length);
 
+	if (label)
+		length = (size_t)(label - prefix);
 	for (size_t i = 0; (engine = engine_at(i)); i++)
 		if (strlen(engine->name) == length && !strncmp(engine->name, prefix, length))
 			return true;
@@ -463,6 +477,12 @@ int options_check(const struct options *options, char *error)
 		reason = "rw=mix needs rwmix";
 	else if (options->rw == BENCH_REMOVE && options->time_based && !options->live && !options->number_ios)
 		reason = "rw=remove needs number_ios: what it removes is made before";
+	else if (options->guard_calls && options->fill)
+		reason = "guard_calls forbids the writes that fill asks for";
+	else if (options->limit && !options->quota)
+		reason = "limit needs quota";
+	else if (options->batch > 1 && (options->rw == BENCH_APPLY || options->mix[BENCH_APPLY]))
+		reason = "apply takes no batch";
 	else if (options->rw == WORKLOAD_CHURN && options->batch > 1)
 		reason = "rw=churn takes no batch";
 	else if (options->iodepth * options->numjobs > OPTIONS_DEPTH_MAX)

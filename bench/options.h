@@ -85,6 +85,10 @@ struct options {
 	uint64_t edits;			/* Files that are rewritten in each of the live layers. */
 	uint64_t live;			/* Layers there are before the clock runs, a thread. */
 	uint64_t batch;			/* Layers in each request. */
+	uint64_t limit;			/* Bytes that each new layer may hold; 0: any. */
+	uint64_t fill;			/* Bytes that are written into each new layer. */
+	bool cold;			/* Unmount and mount the pool before the clock runs. */
+	bool full;			/* Compare with nothing, not with the parent. */
 	uint64_t remove_batch;		/* Layers in each removal of a mix. */
 	uint32_t churn;			/* An enum churn_shape. */
 	uint64_t width;			/* Layers of one fork or pipeline. */
@@ -128,6 +132,9 @@ int options_help(FILE *file, const char *key);
 
 /* Tell the name of an rw= value. */
 const char *options_workload_name(uint32_t rw);
+
+/* Parse TEXT as a time, without a unit in seconds, into nanoseconds. Returns 0, -EINVAL or -ERANGE. */
+int options_parse_time(const char *text, uint64_t *ret_ns);
 
 /* Parse TEXT as a whole number with an optional unit (k m g t: powers of 1024). Returns 0, -EINVAL or -ERANGE. */
 int options_parse_size(const char *text, uint64_t *ret);

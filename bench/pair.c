@@ -2,6 +2,7 @@
 /* Compare the engines of a pair, and judge claims. */
 #include "pair.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,25 @@ static bool metric_value(const struct result *result, const char *metric, double
 		*ret = result->commits ? (double)stats_units(&result->stats) / (double)result->commits : 0;
 		return result->has_commits && result->commits;
 	}
+	if (!strcmp(metric, "backlog")) {
+		*ret = (double)result->backlog;
+		return result->has_backlog;
+	}
+	if (!strcmp(metric, "drain_ns")) {
+		*ret = (double)result->drain_ns;
+		return result->has_backlog;
+	}
+	if (!strcmp(metric, "commits")) {
+		*ret = (double)result->commits;
+		return result->has_commits;
+	}
+	if (!strcmp(metric, "sustained")) {
+		const struct kind_stats *removed = result->stats.kinds[BENCH_REMOVE];
+
+		*ret = removed ? (double)removed->units * (double)NS_PER_S /
+				 (double)(stats_duration(&result->stats) + result->drain_ns) : 0;
+		return result->has_backlog && *ret > 0;
+	}
 	if (!strncmp(metric, "lat_", 4)) {
 		result_latency(result, DIRECTIONS, &lat);
 		if (!strcmp(metric, "lat_mean"))
@@ -34,6 +54,11 @@ static bool metric_value(const struct result *result, const char *metric, double
 			*ret = (double)histogram_percentile(&lat, strtod(metric + 5, NULL));
 		else
 			return false;
+		return lat.count > 0;
+	}
+	if (metric[0] == 'p' && isdigit((unsigned char)metric[1])) {
+		result_latency(result, DIRECTIONS, &lat);
+		*ret = (double)histogram_percentile(&lat, strtod(metric + 1, NULL));
 		return lat.count > 0;
 	}
 	figure = stats_find_figure(&result->stats, metric);

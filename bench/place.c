@@ -22,6 +22,9 @@
 #include "clock.h"
 
 #define NAME_SIZE 64
+/* The file that is written into a layer, and how much of it at a time. */
+#define FILL_NAME "/fill"
+#define FILL_BYTES (256 << 10)
 /* How often the length of the cleaner's queue is read: the kernels that are supported have no event for it. */
 #define DRAIN_POLL_NS (5 * NS_PER_MS)
 /* Somebody else may hold a removed layer open: then its end is not waited for. */
@@ -111,16 +114,36 @@ int place_make(struct place *place, const char *directory, const char *fixtures,
 	return 0;
 }
 
-int place_remove(struct place *place)
+/* Close the descriptors of PLACE but its root's. */
+static void place_close(struct place *place)
 {
-	int r = safety_empty(&place->root, "."), last;
-
 	if (place->subvolumes_fd >= 0)
 		close(place->subvolumes_fd);
 	if (place->staging_fd >= 0)
 		close(place->staging_fd);
 	if (place->fixtures_fd >= 0)
 		close(place->fixtures_fd);
+	place->subvolumes_fd = place->staging_fd = place->fixtures_fd = -EBADF;
+}
+
+void place_leave(struct place *place)
+{
+	place_close(place);
+	safety_root_leave(&place->root);
+}
+
+int place_return(struct place *place, const char *fixtures)
+{
+	int r = safety_root_return(&place->root);
+
+	return r < 0 ? r : place_fill(place, fixtures);
+}
+
+int place_remove(struct place *place)
+{
+	int r = safety_empty(&place->root, "."), last;
+
+	place_close(place);
 	last = safety_root_remove(&place->root);
 	return r < 0 ? r : last;
 }
@@ -194,6 +217,28 @@ int place_layers_make(const struct place *place, const char *prefix, uint64_t co
 	for (unsigned i = 0; i < started; i++)
 		pthread_join(threads[i], NULL);
 	return atomic_load(&making.error);
+}
+
+int place_layer_fill(const struct place *place, const char *name, uint64_t bytes)
+{
+	static const char filler[FILL_BYTES];
+	char path[NAME_MAX + sizeof(FILL_NAME)];
+	int fd, r = 0;
+
+	if (snprintf(path, sizeof(path), "%s" FILL_NAME, name) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	fd = openat(place->subvolumes_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	while (bytes && r == 0) {
+		ssize_t n = write(fd, filler, bytes < sizeof(filler) ? bytes : sizeof(filler));
+
+		if (n < 0 && errno != EINTR)
+			r = -errno;
+		bytes -= n > 0 ? (uint64_t)n : 0;
+	}
+	close(fd);
+	return r;
 }
 
 int place_layers_remove(const struct place *place)

@@ -39,6 +39,12 @@ struct place {
  */
 int place_make(struct place *place, const char *directory, const char *fixtures, char *error);
 
+/* Close all descriptors of PLACE, so that its file system can be unmounted. */
+void place_leave(struct place *place);
+
+/* Open them again, on the same file system mounted at the same path; FIXTURES as in place_make(). Returns 0 or -errno. */
+int place_return(struct place *place, const char *fixtures);
+
 /* Remove the place with all that is in it. Returns the first failure, or 0. */
 int place_remove(struct place *place);
 
@@ -47,6 +53,9 @@ int place_layer_make(const struct place *place, const char *name, int from);
 
 /* Make COUNT layers PREFIX0, PREFIX1, ... from FROM, many at a time. Returns 0 or -errno. */
 int place_layers_make(const struct place *place, const char *prefix, uint64_t count, int from);
+
+/* Write BYTES into a new file in the layer NAME. Returns 0 or -errno. */
+int place_layer_fill(const struct place *place, const char *name, uint64_t bytes);
 
 /* Remove all layers. */
 int place_layers_remove(const struct place *place);

@@ -34,24 +34,23 @@ static int pool_mount(struct pool *pool, const char *file, uint64_t bytes, char 
 int pool_open(struct pool *pool, const char *text, char *error, size_t size)
 {
 	const char *comma = strrchr(text, ','), *temporary = getenv("TMPDIR");
-	char file[PATH_MAX];
 	uint64_t bytes;
 	int r;
 
 	*pool = (struct pool){0};
-	if (!comma || comma == text || (size_t)(comma - text) >= sizeof(file) ||
+	if (!comma || comma == text || (size_t)(comma - text) >= sizeof(pool->file) ||
 	    varve_size_parse(comma + 1, &bytes) < 0) {
 		snprintf(error, size, "--pool=%.200s: not FILE,SIZE", text);
 		return -EINVAL;
 	}
-	snprintf(file, sizeof(file), "%.*s", (int)(comma - text), text);
+	snprintf(pool->file, sizeof(pool->file), "%.*s", (int)(comma - text), text);
 	if (snprintf(pool->mount, sizeof(pool->mount), "%s/varve-bench-pool.XXXXXX", temporary ? temporary : "/tmp") >=
 		    (int)sizeof(pool->mount) - (int)sizeof("/fixtures") ||
 	    !mkdtemp(pool->mount)) {
 		snprintf(error, size, "%.200s: %s", pool->mount, strerror(errno));
 		return -errno;
 	}
-	r = pool_mount(pool, file, bytes, error, size);
+	r = pool_mount(pool, pool->file, bytes, error, size);
 	if (r < 0) {
 		rmdir(pool->mount);
 		return r;
@@ -59,6 +58,19 @@ int pool_open(struct pool *pool, const char *text, char *error, size_t size)
 	pool->mounted = true;
 	snprintf(pool->fixtures, sizeof(pool->fixtures), "%.*s/fixtures",
 		 (int)(sizeof(pool->fixtures) - sizeof("/fixtures")), pool->mount);
+	return 0;
+}
+
+int pool_remount(struct pool *pool, char *error, size_t size)
+{
+	struct varve_failure failure = {0};
+
+	if (varve_pool_umount(pool->mount, &failure) < 0)
+		return explain(&failure, error, size);
+	pool->mounted = false;
+	if (varve_pool_mount(pool->file, pool->mount, &failure) < 0)
+		return explain(&failure, error, size);
+	pool->mounted = true;
 	return 0;
 }
 

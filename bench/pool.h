@@ -10,12 +10,16 @@
 /* A mounted pool. */
 struct pool {
 	bool mounted;			/* It is. */
+	char file[PATH_MAX];		/* The image. */
 	char mount[PATH_MAX];		/* Where: a directory made for it. */
 	char fixtures[PATH_MAX];	/* The directory in it where parent layers stay from run to run. */
 };
 
 /* Mount the pool that TEXT ("FILE,SIZE") names. Returns 0 or -errno with an explanation in ERROR (SIZE bytes). */
 int pool_open(struct pool *pool, const char *text, char *error, size_t size);
+
+/* Unmount POOL and mount it again, so that nothing of it is cached. Returns 0 or -errno with an explanation in ERROR. */
+int pool_remount(struct pool *pool, char *error, size_t size);
 
 /* Unmount POOL and remove its mount point. Returns 0 or -errno with an explanation in ERROR (SIZE bytes). */
 int pool_close(struct pool *pool, char *error, size_t size);

@@ -66,20 +66,26 @@ static void escape(FILE *file, const char *text)
 	}
 }
 
+/* Is ENTRY of ENGINE? */
+static bool is_of(const struct entry *entry, const char *engine)
+{
+	return !strcmp(result_engine(entry->first), engine);
+}
+
 /* Find or add the entry for RESULT. NULL when there is no room. */
 static struct entry *entry_find(struct entry *entries, size_t *count, const struct result *result)
 {
 	struct entry *entry;
 
 	for (size_t i = 0; i < *count; i++)
-		if (entries[i].first->job == result->job && entries[i].first->engine == result->engine)
+		if (entries[i].first->job == result->job && is_of(&entries[i], result_engine(result)))
 			return &entries[i];
 	if (*count == ENTRIES_MAX)
 		return NULL;
 	entry = &entries[(*count)++];
 	entry->first = result;
 	entry->depth = (result->engine->wait ? result->options.iodepth : 1) * result->options.numjobs;
-	snprintf(entry->label, sizeof(entry->label), "%.110s (%.40s)", result->options.name, result->engine->name);
+	snprintf(entry->label, sizeof(entry->label), "%.110s (%.40s)", result->options.name, result_engine(result));
 	return entry;
 }
 
@@ -313,20 +319,20 @@ static void chart_latency(FILE *file, const char *what, const struct entry *entr
 }
 
 /* Find the entry of ENGINE with the least depth above LAST. NULL when there is none. */
-static const struct entry *next_depth(const struct entry *entries, size_t count, const struct bench_engine *engine,
+static const struct entry *next_depth(const struct entry *entries, size_t count, const char *engine,
 				      uint64_t last)
 {
 	const struct entry *next = NULL;
 
 	for (size_t i = 0; i < count; i++)
-		if (entries[i].first->engine == engine && entries[i].depth > last && (!next || entries[i].depth < next->depth))
+		if (is_of(&entries[i], engine) && entries[i].depth > last && (!next || entries[i].depth < next->depth))
 			next = &entries[i];
 	return next;
 }
 
 /* Draw the line of ENGINE, by depth, as series INDEX, with a point for each of its jobs. */
 static void line_depth(FILE *file, const struct axes *axes, const struct entry *entries, size_t count,
-		       const struct bench_engine *engine, size_t index)
+		       const char *engine, size_t index)
 {
 	const struct entry *entry = NULL;
 
@@ -336,11 +342,11 @@ static void line_depth(FILE *file, const struct axes *axes, const struct entry *
 			y_at(axes, spread_median(&entry->iops)));
 	fprintf(file, "\"/>\n");
 	for (size_t i = 0; i < count; i++)
-		if (entries[i].first->engine == engine)
+		if (is_of(&entries[i], engine))
 			fprintf(file, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"%s\"/>\n",
 				x_at(axes, log2((double)entries[i].depth)), y_at(axes, spread_median(&entries[i].iops)),
 				colors[index % (sizeof(colors) / sizeof(*colors))]);
-	legend(file, index, engine->name);
+	legend(file, index, engine);
 }
 
 /* Draw the rate by the number of operations in flight, a line for each engine. */
@@ -371,9 +377,9 @@ static void chart_depth(FILE *file, const char *what, const struct entry *entrie
 		bool seen = false;
 
 		for (size_t k = 0; k < i; k++)
-			seen |= entries[i].first->engine == entries[k].first->engine;
+			seen |= is_of(&entries[k], result_engine(entries[i].first));
 		if (!seen)
-			line_depth(file, &axes, entries, count, entries[i].first->engine, lines++);
+			line_depth(file, &axes, entries, count, result_engine(entries[i].first), lines++);
 	}
 	fprintf(file, "</svg>\n");
 }
@@ -419,7 +425,7 @@ static void table(FILE *file, const struct entry *entries, size_t count)
 		fprintf(file, "<tr><td>");
 		escape(file, entry->first->options.name);
 		fprintf(file, "</td><td>%s</td><td>%llu</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%zu</td></tr>\n",
-			entry->first->engine->name, (unsigned long long)entry->depth,
+			result_engine(entry->first), (unsigned long long)entry->depth,
 			format_count(spread_median(&entry->iops), a),
 			format_time((double)histogram_percentile(&entry->lat, 50), b),
 			format_time((double)histogram_percentile(&entry->lat, 99), c),

@@ -151,7 +151,7 @@ static void result_lines(FILE *file, const struct results *results, const struct
 		strftime(when, sizeof(when), "%a %b %e %H:%M:%S %Y", &tm);
 	fprintf(file, "%s: (groupid=%u, jobs=%u): err=%2d%s%s: engine=%s, rw=%s, iodepth=%llu: %s\n", result->options.name,
 		result->group, result->threads, -result->stats.error, result->stats.error ? ": " : "",
-		result->stats.error ? strerror(-result->stats.error) : "", result->engine->name,
+		result->stats.error ? strerror(-result->stats.error) : "", result_engine(result),
 		options_workload_name(result->options.rw), (unsigned long long)result->options.iodepth, when);
 	if (result->stats.error)
 		fprintf(file, "  failed: %s %s%s%s\n", engine_kind_name(result->stats.error_kind), result->stats.error_id,
@@ -187,7 +187,7 @@ void report_human(FILE *file, const struct results *results)
 		char iops[FORMAT_SIZE];
 
 		fprintf(file, "  %s (%s): iops=%s, layers=%llu, run=%llumsec\n", result->options.name,
-			result->engine->name, format_count(result_iops(result), iops),
+			result_engine(result), format_count(result_iops(result), iops),
 			(unsigned long long)stats_units(&result->stats),
 			(unsigned long long)(stats_duration(&result->stats) / NS_PER_MS));
 	}

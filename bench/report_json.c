@@ -192,7 +192,7 @@ static json_t *options_object(const struct job_set *set, const struct result *re
 	for (size_t i = 0; (pair = job_pair_at(set, result->job, i)); i++)
 		if (strcmp(pair->key, "directory"))
 			json_object_set_new(object, pair->key, json_string(pair->value ? pair->value : "1"));
-	json_object_set_new(object, "ioengine", json_string(result->engine->name));
+	json_object_set_new(object, "ioengine", json_string(result_engine(result)));
 	json_object_set_new(object, "rw", json_string(options_workload_name(result->options.rw)));
 	json_object_set_new(object, "iodepth", json_sprintf("%llu", (unsigned long long)result->options.iodepth));
 	json_object_set_new(object, "numjobs", json_sprintf("%llu", (unsigned long long)result->options.numjobs));
@@ -205,7 +205,7 @@ static void put_extras(json_t *object, const struct result *result)
 	json_t *figures = json_object();
 	uint64_t units = stats_units(&result->stats);
 
-	json_object_set_new(object, "engine", json_string(result->engine->name));
+	json_object_set_new(object, "engine", json_string(result_engine(result)));
 	put(object, "round", result->round);
 	put(object, "threads", result->threads);
 	put_real(object, "iops_total", result_iops(result));

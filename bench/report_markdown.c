@@ -2,6 +2,7 @@
 /* The page of claims: what is promised, what was measured, on what. */
 #include <string.h>
 
+#include "clock.h"
 #include "format.h"
 #include "machine.h"
 #include "pair.h"
@@ -23,26 +24,12 @@ static void machine_lines(FILE *file, const struct results *results)
 	fprintf(file, "- btrfs in an image file on a loop device, 16 KiB nodes; measured %s\n\n", date);
 }
 
-/* Write ENGINE's rate and latency in JOB as one cell. */
-static void engine_cell(FILE *file, const struct results *results, const struct job *job, const char *engine)
-{
-	struct spread iops = {0}, p50 = {0};
-	char a[FORMAT_SIZE], b[FORMAT_SIZE];
-
-	pair_collect(results, job, engine, "iops", &iops);
-	pair_collect(results, job, engine, "lat_p50", &p50);
-	fprintf(file, "%s: %s/s, p50 %s", engine, format_count(spread_median(&iops), a),
-		format_time(spread_median(&p50), b));
-}
-
 /* Write what was measured for VERDICT. */
 static void measured_cell(FILE *file, const struct verdict *verdict)
 {
 	const struct spread *measured = &verdict->measured;
 
-	if (!verdict->measurable)
-		fprintf(file, "not measured");
-	else if (claim_is_relative(verdict->claim.metric))
+	if (claim_is_relative(verdict->claim.metric))
 		fprintf(file, "%.2f (%.2f to %.2f)", spread_median(measured), spread_min(measured),
 			spread_max(measured));
 	else
@@ -50,17 +37,45 @@ static void measured_cell(FILE *file, const struct verdict *verdict)
 			spread_max(measured));
 }
 
-/* Has JOB been run at all? A run that was interrupted has not come to all. */
+/* Has JOB been run, or tried at least? A run that was interrupted has not come to all. */
 static bool has_run(const struct results *results, const struct job *job)
 {
 	for (size_t i = 0; i < results->count; i++)
 		if (results->items[i].job == job)
 			return true;
+	for (size_t i = 0; i < results->failures_count; i++)
+		if (results->failures[i].job == job)
+			return true;
 	return false;
 }
 
-/* Write the rows of JOB, one a claim. */
-static void job_rows(FILE *file, const struct results *results, const struct job *job)
+/* Write what the reason was that CLAIM of JOB could not be judged. */
+static void reason_cell(FILE *file, const struct results *results, const struct job *job, const struct claim *claim)
+{
+	const char *own = job->options.ioengine, *reason;
+
+	if (!job->engines) {
+		reason = results_failure(results, job, own);
+		fprintf(file, "not measured: %s", reason ? reason : "the engine does not tell it");
+		return;
+	}
+	for (size_t i = 0; job->engines[i]; i++) {
+		bool wanted = i == 0 || (*claim->engine ? !strcmp(claim->engine, job->engines[i]) : i == 1);
+
+		reason = wanted ? results_failure(results, job, job->engines[i]) : NULL;
+		if (reason) {
+			fprintf(file, "not measured: %s: ", job->engines[i]);
+			/* A bar would end the cell. */
+			for (; *reason; reason++)
+				fputc(*reason == '|' || *reason == '\n' ? ' ' : *reason, file);
+			return;
+		}
+	}
+	fprintf(file, "not measured");
+}
+
+/* Write the rows of JOB's claims. */
+static void claim_rows(FILE *file, const struct results *results, const struct job *job)
 {
 	const char *text = job->options.claim;
 	struct verdict verdict;
@@ -75,15 +90,65 @@ static void job_rows(FILE *file, const struct results *results, const struct job
 		if (claim.extra_ns > 0)
 			fprintf(file, " + %g us", claim.extra_ns / 1e3);
 		fprintf(file, " | ");
-		measured_cell(file, &verdict);
-		fprintf(file, " | %s | ", verdict.kept ? "yes" : "**no**");
-		for (size_t i = 0; job->engines && job->engines[i]; i++) {
-			fprintf(file, "%s", i ? "; " : "");
-			engine_cell(file, results, job, job->engines[i]);
-		}
+		if (verdict.measurable)
+			measured_cell(file, &verdict);
+		else
+			reason_cell(file, results, job, &claim);
+		fprintf(file, " | %s |\n", verdict.kept ? "yes" : verdict.measurable ? "**no**" : "?");
+	}
+}
+
+/* Write the figure METRIC of ENGINE in JOB as a cell, by FORMAT (NULL: with one digit). */
+static void metric_cell(FILE *file, const struct results *results, const struct job *job, const char *engine,
+			const char *metric, const char *(*format)(double value, char *buffer))
+{
+	struct spread spread = {0};
+	char text[FORMAT_SIZE];
+
+	pair_collect(results, job, engine, metric, &spread);
+	if (!spread.count)
+		fprintf(file, " |");
+	else if (format)
+		fprintf(file, " %s |", format(spread_median(&spread), text));
+	else
+		fprintf(file, " %.1f |", spread_median(&spread));
+}
+
+/* Write the row of JOB on ENGINE. */
+static void engine_row(FILE *file, const struct results *results, const struct job *job, const char *engine, bool first)
+{
+	struct spread runs = {0};
+
+	pair_collect(results, job, engine, "rate", &runs);
+	fprintf(file, "| %s | %s | %zu |", first ? job->name : "", engine, runs.count);
+	metric_cell(file, results, job, engine, "rate", format_count);
+	metric_cell(file, results, job, engine, "p50_ns", format_time);
+	metric_cell(file, results, job, engine, "p99_ns", format_time);
+	metric_cell(file, results, job, engine, "commits", NULL);
+	metric_cell(file, results, job, engine, "ops_per_commit", NULL);
+	metric_cell(file, results, job, engine, "backlog", NULL);
+	metric_cell(file, results, job, engine, "drain_ns", format_time);
+	fprintf(file, " %.1f |\n", first ? (double)job->took_ns / (double)NS_PER_S : 0.0);
+}
+
+/* Write what each engine of the jobs in SET reached. */
+static void engines_table(FILE *file, const struct job_set *set, const struct results *results)
+{
+	fprintf(file, "\n## By engine\n\n"
+		      "Medians of the runs. Commits are those of the file system, whosoever caused them. The backlog is what the\n"
+		      "kernel's cleaner had not dropped yet at the end; drain is how long it took to. The time in seconds is that of\n"
+		      "the whole job, all engines, preparations and waits included.\n\n"
+		      "| job | engine | runs | layers/s | p50 | p99 | commits | operations per commit | backlog | drain | time |\n"
+		      "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
+	for (size_t i = 0; i < set->count; i++) {
+		const struct job *job = &set->jobs[i];
+
+		if (!has_run(results, job))
+			continue;
+		for (size_t k = 0; job->engines && job->engines[k]; k++)
+			engine_row(file, results, job, job->engines[k], k == 0);
 		if (!job->engines)
-			engine_cell(file, results, job, job->options.ioengine);
-		fprintf(file, " |\n");
+			engine_row(file, results, job, job->options.ioengine, true);
 	}
 }
 
@@ -94,14 +159,15 @@ int report_markdown(FILE *file, const struct job_set *set, const struct results 
 	for (size_t i = 0; i < results->count; i++)
 		if (results->items[i].round >= rounds)
 			rounds = results->items[i].round + 1;
-	fprintf(file, "# Results\n\n`make bench` wrote this page: the jobs of bench/jobs, one for each claim, each %u times.\n"
+	fprintf(file, "# Results\n\n`make bench` wrote this page: the jobs of bench/jobs, one for each claim, each up to %u times.\n"
 		      "The engines of a job run in turn on the same image. A ratio is the median of the ratios of the\n"
 		      "repetitions, with the smallest and the largest beside it; rates and latencies are medians.\n\n",
 		rounds);
 	machine_lines(file, results);
-	fprintf(file, "| job | what | claim | measured | kept | medians |\n| --- | --- | --- | --- | --- | --- |\n");
+	fprintf(file, "| job | what | claim | measured | kept |\n| --- | --- | --- | --- | --- |\n");
 	for (size_t i = 0; i < set->count; i++)
 		if (has_run(results, &set->jobs[i]))
-			job_rows(file, results, &set->jobs[i]);
+			claim_rows(file, results, &set->jobs[i]);
+	engines_table(file, set, results);
 	return 0;
 }

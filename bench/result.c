@@ -2,6 +2,7 @@
 /* Collect results, and the figures that several reports need. */
 #include "result.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@ enum direction result_direction(enum bench_kind kind)
 	case BENCH_CHOWN:
 	case BENCH_RELABEL:
 	case BENCH_QUOTA:
+	case BENCH_APPLY:
+	case BENCH_SYNC:
 		return DIRECTION_WRITE;
 	case BENCH_REMOVE:
 		return DIRECTION_TRIM;
@@ -47,10 +50,50 @@ struct result *results_add(struct results *results)
 	return &items[results->count++];
 }
 
+int results_fail(struct results *results, const struct job *job, const char *engine, const char *reason)
+{
+	struct failure *failures = realloc(results->failures, (results->failures_count + 1) * sizeof(*failures));
+	char *copy = strdup(reason);
+
+	if (failures)
+		results->failures = failures;
+	if (!failures || !copy) {
+		free(copy);
+		return -ENOMEM;
+	}
+	failures[results->failures_count++] = (struct failure){job, engine, copy};
+	return 0;
+}
+
+const char *results_failure(const struct results *results, const struct job *job, const char *engine)
+{
+	for (size_t i = 0; i < results->failures_count; i++)
+		if (results->failures[i].job == job && !strcmp(results->failures[i].engine, engine))
+			return results->failures[i].reason;
+	for (size_t i = 0; i < results->count; i++) {
+		const struct result *result = &results->items[i];
+
+		if (result->job == job && result->stats.error && !strcmp(result->options.ioengine, engine))
+			return *result->stats.error_text ? result->stats.error_text : strerror(-result->stats.error);
+	}
+	return NULL;
+}
+
+const char *result_engine(const struct result *result)
+{
+	const char *name = result->options.ioengine;
+
+	/* What is loaded from a path has a better name than the path. */
+	return strncmp(name, "external:", 9) ? name : result->engine->name;
+}
+
 void results_destroy(struct results *results)
 {
 	for (size_t i = 0; i < results->count; i++)
 		stats_destroy(&results->items[i].stats);
+	for (size_t i = 0; i < results->failures_count; i++)
+		free(results->failures[i].reason);
+	free(results->failures);
 	free(results->items);
 	*results = (struct results){0};
 }

@@ -32,11 +32,20 @@ struct result {
 	bool interrupted;			/* A signal cut it short. */
 };
 
+/* What could not be run at all. */
+struct failure {
+	const struct job *job;		/* The section. */
+	const char *engine;		/* On which engine, as pair= has it. */
+	char *reason;			/* Why. */
+};
+
 /* All of them. */
 struct results {
-	struct result *items;	/* In the order they ended. */
-	size_t count;		/* How many. */
-	time_t when;		/* When the run began. */
+	struct result *items;		/* In the order they ended. */
+	size_t count;			/* How many. */
+	struct failure *failures;	/* In the order they came. */
+	size_t failures_count;		/* How many. */
+	time_t when;			/* When the run began. */
 };
 
 /* How many kinds a report's three directions are. */
@@ -54,6 +63,15 @@ void result_latency(const struct result *result, enum direction direction, struc
 
 /* Append an empty result. NULL when memory ran out. */
 struct result *results_add(struct results *results);
+
+/* Keep REASON as why JOB could not be run on ENGINE. Returns 0 or -ENOMEM. */
+int results_fail(struct results *results, const struct job *job, const char *engine, const char *reason);
+
+/* Tell why JOB could not be run on ENGINE, or failed on it; NULL when it went well, or has not been run. */
+const char *results_failure(const struct results *results, const struct job *job, const char *engine);
+
+/* Tell the name of RESULT's engine, with its label when it has one. */
+const char *result_engine(const struct result *result);
 
 /* Free them. */
 void results_destroy(struct results *results);

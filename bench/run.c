@@ -104,6 +104,8 @@ static int running_find(struct run *run, struct running *running, struct job *jo
 			    engine_kind_name((enum bench_kind)__builtin_ctz(missing)));
 	if (options->quota && (!run->config->fixtures || options->directory))
 		return fail(run, -EINVAL, "job %.100s: quota belongs to a whole file system: it needs --pool", job->name);
+	if (options->cold && (!run->config->pool || options->directory))
+		return fail(run, -EINVAL, "job %.100s: cold unmounts a whole file system: it needs --pool", job->name);
 	if (running->engine->homeless && (kinds == BENCH_BIT(BENCH_NOOP) || !directory))
 		return 0;
 	if (!directory)
@@ -112,16 +114,20 @@ static int running_find(struct run *run, struct running *running, struct job *jo
 	return run_place(run, directory, &running->place);
 }
 
-/* Edit the layers that WORKER has at the start, as its job says. */
+/* Edit and fill the layers that WORKER has at the start, as its job says. */
 static int worker_edit(const struct worker *worker, uint64_t seed)
 {
 	char name[WORKLOAD_NAME_SIZE];
 	int r = 0;
 
-	for (uint64_t i = 0; r == 0 && worker->options->edits && i < worker->workload.prepared; i++) {
+	for (uint64_t i = 0; r == 0 && i < worker->workload.prepared; i++) {
 		int fd;
 
 		snprintf(name, sizeof(name), "%s%llu", worker->workload.prefix, (unsigned long long)i);
+		if (worker->options->fill)
+			r = place_layer_fill(worker->place, name, worker->options->fill);
+		if (r < 0 || !worker->options->edits)
+			continue;
 		fd = openat(worker->place->subvolumes_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0)
 			return -errno;
@@ -144,6 +150,12 @@ static int running_prepare(struct run *run, struct running *running)
 	fd = fixture_open(place->fixtures_fd, options, run->stop);
 	if (fd < 0)
 		return fail(run, fd, "job %.100s: parent layer: %s", options->name, strerror(-fd));
+	if (workload_kinds(options) & BENCH_BIT(BENCH_APPLY))
+		r = fixture_archive(place->fixtures, options);
+	if (r < 0) {
+		close(fd);
+		return fail(run, r, "job %.100s: archive: %s", options->name, strerror(-r));
+	}
 	fixture_name(options, name);
 	if (faccessat(place->subvolumes_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		r = place_layer_make(place, name, fd);
@@ -444,6 +456,34 @@ static int group_close(struct run *run, struct running_group *group)
 	return first;
 }
 
+/* Is a job of GROUP to begin with nothing cached? */
+static bool group_is_cold(const struct running_group *group)
+{
+	for (size_t i = 0; i < group->count; i++)
+		if (group->jobs[i].job->options.cold)
+			return true;
+	return false;
+}
+
+/* Let the pool settle, then unmount and mount it: all places are in it, and no engine is open yet. */
+static int group_chill(struct run *run, struct running_group *group)
+{
+	int r = group_settle(run, group);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < run->places_count; i++)
+		place_leave(&run->places[i].place);
+	r = pool_remount(run->config->pool, run->error, sizeof(run->error));
+	for (size_t i = 0; i < run->places_count; i++) {
+		int last = place_return(&run->places[i].place, run->config->fixtures);
+
+		if (r == 0 && last < 0)
+			r = fail(run, last, "the pool, mounted again: %s", strerror(-last));
+	}
+	return r;
+}
+
 /* Set up all jobs of GROUP. */
 static int group_open(struct run *run, struct running_group *group, struct job *const *jobs)
 {
@@ -457,9 +497,11 @@ static int group_open(struct run *run, struct running_group *group, struct job *
 			r = running_prepare(run, &group->jobs[i]);
 		group->threads += group->jobs[i].count;
 	}
+	if (r == 0 && group_is_cold(group))
+		r = group_chill(run, group);
 	for (size_t i = 0; r == 0 && i < group->count; i++)
 		r = running_open(run, &group->jobs[i]);
-	return r == 0 ? group_settle(run, group) : r;
+	return r == 0 && !group_is_cold(group) ? group_settle(run, group) : r;
 }
 
 int run_group(struct run *run, struct job *const *jobs, size_t count, uint32_t round)
@@ -483,9 +525,25 @@ int run_group(struct run *run, struct job *const *jobs, size_t count, uint32_t r
 	return r < 0 ? r : last;
 }
 
-int run_pair(struct run *run, struct job *job, char *const *engines, uint32_t repeat)
+/* Run JOB on ENGINE as repetition ROUND, and keep the reason when that cannot be done. */
+static int run_engine(struct run *run, struct job *job, const char *engine, uint32_t round)
 {
+	int r = job_select(run->set, job, engine, run->error);
+
+	if (r == 0)
+		r = run_group(run, &job, 1, round);
+	if (r < 0 && results_fail(run->results, job, engine, run->error) < 0)
+		return -ENOMEM;
+	if (r < 0)
+		fprintf(stderr, "varve-bench: %s on %s: %s\n", job->name, engine, run->error);
+	return r == -ENOPKG || r == -EOPNOTSUPP ? 0 : r;
+}
+
+int run_pair(struct run *run, struct job *job, char *const *engines, uint32_t repeat, uint64_t share_ns)
+{
+	uint64_t begin = clock_ns();
 	size_t count = 0;
+	int first = 0;
 
 	while (engines[count])
 		count++;
@@ -493,15 +551,17 @@ int run_pair(struct run *run, struct job *job, char *const *engines, uint32_t re
 		for (size_t i = 0; i < count && !*run->stop; i++) {
 			/* Every other round backwards, so that a drift of the machine favours none. */
 			const char *engine = engines[round & 1 ? count - 1 - i : i];
-			int r = job_select(run->set, job, engine, run->error);
+			int r = results_failure(run->results, job, engine) ? 0 : run_engine(run, job, engine, round);
 
-			if (r == 0)
-				r = run_group(run, &job, 1, round);
-			if (r < 0)
+			if (r == -ENOMEM)
 				return r;
+			first = first ? first : r;
 		}
+		job->took_ns = clock_ns() - begin;
+		if (job->took_ns / (round + 1) * (round + 2) > share_ns)
+			break;
 	}
-	return 0;
+	return first;
 }
 
 /* Run the jobs of the set once. */

@@ -4,6 +4,7 @@
 #define BENCH_RUN_H
 
 #include "place.h"
+#include "pool.h"
 #include "result.h"
 #include "worker.h"
 
@@ -14,6 +15,7 @@
 struct run_config {
 	const char *directory;		/* For jobs that name none; NULL: they must. */
 	const char *fixtures;		/* Where parents are kept; NULL: with the place. */
+	struct pool *pool;		/* Where directory lies; NULL: not in a pool. */
 	bool eta;			/* Show live rates on standard error. */
 	bool drain;			/* Wait for the cleaner after each group, so that the next begins clean. */
 };
@@ -43,8 +45,12 @@ struct run {
  */
 int run_group(struct run *run, struct job *const *jobs, size_t count, uint32_t round);
 
-/* Run JOB alone on each of the engines ENGINES (NULL last), REPEAT times in turn. */
-int run_pair(struct run *run, struct job *job, char *const *engines, uint32_t repeat);
+/*
+ * Run JOB alone on each of the engines ENGINES (NULL last), in turn: REPEAT times, or less often when that would take more
+ * than SHARE_NS. An engine that cannot run it is left out from then on, with the reason in the results. Returns 0, or -errno
+ * of the first failure; that an engine is not there, or cannot do it (-ENOPKG, -EOPNOTSUPP), is none.
+ */
+int run_pair(struct run *run, struct job *job, char *const *engines, uint32_t repeat, uint64_t share_ns);
 
 /* Run all jobs of the set in the order of the file, REPEAT times: those between two stonewalls together. */
 int run_all(struct run *run, uint32_t repeat);

@@ -69,6 +69,26 @@ int safety_root_remove(struct safety_root *root)
 	return rmdir(root->path) < 0 ? -errno : 0;
 }
 
+void safety_root_leave(struct safety_root *root)
+{
+	close(root->fd);
+	root->fd = -EBADF;
+}
+
+int safety_root_return(struct safety_root *root)
+{
+	struct stat st;
+
+	root->fd = open(root->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (root->fd < 0 || fstat(root->fd, &st) < 0)
+		return -errno;
+	/* A file system has another device number each time that it is mounted. */
+	if (st.st_ino != root->inode)
+		return -EPERM;
+	root->device = st.st_dev;
+	return 0;
+}
+
 int safety_open(const struct safety_root *root, const char *relative, int flags)
 {
 	struct open_how how = {

@@ -28,6 +28,12 @@ int safety_root_make(struct safety_root *root, const char *directory, const char
 /* Close ROOT and remove its directory, which must be empty by now. Returns 0 or -errno. */
 int safety_root_remove(struct safety_root *root);
 
+/* Close ROOT for a while. */
+void safety_root_leave(struct safety_root *root);
+
+/* Open ROOT again where it was, its file system having been mounted anew. Returns 0 or -errno. */
+int safety_root_return(struct safety_root *root);
+
 /*
  * Is PATH, absolute, strictly below ROOT, on its mount, reached through no link? Returns 0, or -EPERM when not, or the
  * -errno of looking.

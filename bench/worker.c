@@ -106,12 +106,22 @@ static void record(struct worker *worker, const struct slot *slot, uint64_t now)
 		log_add(worker, now, slot->op.kind, slat, clat, lat);
 }
 
+/* Does SLOT's operation make layers that are to be filled? */
+static bool fills(const struct worker *worker, const struct slot *slot)
+{
+	return worker->options->fill && !slot->op.error &&
+	       (slot->op.kind == BENCH_CREATE || slot->op.kind == BENCH_SNAPSHOT || slot->op.kind == BENCH_APPLY);
+}
+
 /* Take note that SLOT's operation has ended. */
 static void slot_ended(struct worker *worker, struct slot *slot)
 {
 	uint64_t now = clock_ns();
 
 	record(worker, slot, now);
+	/* Who asked for the layer writes into it; that is no part of what the layer cost. */
+	for (uint32_t i = 0; i < slot->op.count && fills(worker, slot); i++)
+		slot->op.error = place_layer_fill(worker->place, slot->op.ids[i], worker->options->fill);
 	if (slot->op.error)
 		record_error(worker, slot);
 	if (workload_ended(&worker->workload, slot) < 0) {
@@ -318,6 +328,9 @@ static void env_init(struct worker *worker)
 	worker->env = (struct bench_env){
 		.home = worker->place ? worker->place->home : NULL,
 		.subvolumes = worker->place ? worker->place->subvolumes : NULL,
+		.parent = worker->place ? worker->workload.parent : NULL,
+		.archive = *worker->archive ? worker->archive : NULL,
+		.kinds = worker->workload.kinds,
 		.depth = worker->depth,
 		.flags = worker->options->durability ? BENCH_DURABLE : 0,
 		.option = env_option,
@@ -354,6 +367,10 @@ int worker_init(struct worker *worker, const char *prefix, uint64_t seed)
 		if (!worker->log)
 			return -ENOMEM;
 	}
+	if (worker->place && worker->workload.kinds & BENCH_BIT(BENCH_APPLY) &&
+	    snprintf(worker->archive, sizeof(worker->archive), "%s/%s" FIXTURE_ARCHIVE, worker->place->fixtures,
+		     worker->workload.parent) >= (int)sizeof(worker->archive))
+		return -ENAMETOOLONG;
 	env_init(worker);
 	return stats_init(&worker->stats, worker->workload.kinds);
 }

@@ -35,6 +35,7 @@ struct worker {
 	const struct bench_engine *engine;	/* Who does it. */
 	void *context;				/* The engine's. */
 	struct bench_env env;			/* What the engine was told. */
+	char archive[PATH_MAX];			/* What env.archive points to. */
 	const struct place *place;		/* Where; NULL when the job needs none. */
 	struct worker_shared *shared;		/* What all threads share. */
 	pthread_t thread;			/* The thread. */

@@ -16,8 +16,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define READS (BENCH_BIT(BENCH_GET) | BENCH_BIT(BENCH_USAGE) | BENCH_BIT(BENCH_WALK) | BENCH_BIT(BENCH_CHOWN) | \
-	       BENCH_BIT(BENCH_RELABEL) | BENCH_BIT(BENCH_CHANGES) | BENCH_BIT(BENCH_DIFF) | BENCH_BIT(BENCH_QUOTA))
+/* What looks into all of a tree, or changes all of it. */
+#define TREES (BENCH_BIT(BENCH_USAGE) | BENCH_BIT(BENCH_WALK) | BENCH_BIT(BENCH_CHOWN) | BENCH_BIT(BENCH_RELABEL) | \
+	       BENCH_BIT(BENCH_CHANGES) | BENCH_BIT(BENCH_DIFF) | BENCH_BIT(BENCH_DIFFSIZE))
+/* What is done to a layer that is there and stays. */
+#define READS (TREES | BENCH_BIT(BENCH_GET) | BENCH_BIT(BENCH_QUOTA) | BENCH_BIT(BENCH_INFO) | BENCH_BIT(BENCH_EXISTS) | \
+	       BENCH_BIT(BENCH_LIST) | BENCH_BIT(BENCH_SYNC))
+/* What compares a layer with another one. */
+#define COMPARISONS (BENCH_BIT(BENCH_CHANGES) | BENCH_BIT(BENCH_DIFF) | BENCH_BIT(BENCH_DIFFSIZE))
+/* What makes layers. */
+#define MAKERS (BENCH_BIT(BENCH_CREATE) | BENCH_BIT(BENCH_SNAPSHOT) | BENCH_BIT(BENCH_APPLY))
 
 uint64_t random_next(uint64_t *state)
 {
@@ -75,7 +83,7 @@ static uint64_t work_default(const struct options *options)
 {
 	if (options->rw == BENCH_NOOP)
 		return WORKLOAD_NOOPS_DEFAULT;
-	return options->rw < BENCH_KINDS && (BENCH_BIT(options->rw) & READS & ~(BENCH_BIT(BENCH_GET) | BENCH_BIT(BENCH_QUOTA))) ?
+	return options->rw < BENCH_KINDS && (BENCH_BIT(options->rw) & (TREES | BENCH_BIT(BENCH_APPLY))) ?
 		WORKLOAD_WALKS_DEFAULT : WORKLOAD_LAYERS_DEFAULT;
 }
 
@@ -195,7 +203,9 @@ static void fill_read(struct workload *workload, struct slot *slot, enum bench_k
 
 	slot->op.kind = kind;
 	slot->op.count = 1;
-	slot->op.parent = kind == BENCH_CHANGES || kind == BENCH_DIFF ? workload->parent : NULL;
+	slot->op.parent = NULL;
+	if (BENCH_BIT(kind) & COMPARISONS)
+		slot->op.parent = workload->options->full ? "" : workload->parent;
 	slot_name(workload, slot, 0, live->items[(live->head + index) & (live->capacity - 1)]);
 }
 
@@ -212,6 +222,7 @@ static enum workload_next fill_kind(struct workload *workload, struct slot *slot
 		return WORKLOAD_OPERATION;
 	case BENCH_CREATE:
 	case BENCH_SNAPSHOT:
+	case BENCH_APPLY:
 		fill_new(workload, slot, kind, batch);
 		return WORKLOAD_OPERATION;
 	case BENCH_REMOVE:
@@ -376,7 +387,7 @@ int workload_ended(struct workload *workload, struct slot *slot)
 		group_ended(workload, slot->group);
 		return 0;
 	}
-	if (slot->op.error || (slot->op.kind != BENCH_CREATE && slot->op.kind != BENCH_SNAPSHOT))
+	if (slot->op.error || !(BENCH_BIT(slot->op.kind) & MAKERS))
 		return 0;
 	if (!(workload->kinds & (READS | BENCH_BIT(BENCH_REMOVE))))
 		return 0;

@@ -48,10 +48,13 @@ static const struct bench_engine *engine_load(const char *path, char *error, siz
 
 const struct bench_engine *engine_find(const char *name, char *error, size_t size)
 {
+	/* What stands behind an '@' only tells apart several uses of one engine. */
+	size_t length = strcspn(name, "@");
+
 	if (!strncmp(name, EXTERNAL, strlen(EXTERNAL)))
 		return engine_load(name + strlen(EXTERNAL), error, size);
 	for (size_t i = 0; i < sizeof(engines) / sizeof(*engines); i++)
-		if (!strcmp(engines[i]->name, name))
+		if (strlen(engines[i]->name) == length && !strncmp(engines[i]->name, name, length))
 			return engines[i];
 	snprintf(error, size, "%.100s: no such engine; --help=engines lists them", name);
 	return NULL;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Commands as engines: btrfs (of btrfs-progs) for layers, and du, rm, chown, chcon, find and cp for trees, as they are
- * found at run time. What people's scripts do, with the price of a process for each.
+ * Commands as engines: btrfs (of btrfs-progs) for layers; du, rm, chown, chcon, find and cp for trees; tar for archives; bfs,
+ * fd and gdu for usage: as they are found at run time. What people's scripts do, with the price of a process for each.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engines.h"
 
@@ -15,68 +17,110 @@
 #define OWNER "1000:1000"
 #define LABEL "system_u:object_r:container_file_t:s0"
 
-/* How one kind is done. @ stands for the layer's path, ^ for the parent's. */
+/* How one kind is done. @ stands for the layer's path, ^ for the parent's, % for the archive's. */
 struct recipe {
 	enum bench_kind kind;				/* What. */
 	const char *program;				/* Which command. */
 	const char *arguments[ARGUMENTS_MAX - 1];	/* What it is told, NULL last. */
-	bool destroys;					/* It removes the layer: ask first. */
+	enum { PLAIN, DESTROYS, MAKES } what;		/* It removes the layer: ask first; it needs one that is empty. */
 };
 
 static const struct recipe btrfs_recipes[] = {
-	{BENCH_CREATE, "btrfs", {"subvolume", "create", "@"}, false},
-	{BENCH_SNAPSHOT, "btrfs", {"subvolume", "snapshot", "^", "@"}, false},
-	{BENCH_REMOVE, "btrfs", {"subvolume", "delete", "@"}, true},
-	{BENCH_GET, "btrfs", {"subvolume", "show", "@"}, false},
+	{BENCH_CREATE, "btrfs", {"subvolume", "create", "@"}, PLAIN},
+	{BENCH_SNAPSHOT, "btrfs", {"subvolume", "snapshot", "^", "@"}, PLAIN},
+	{BENCH_REMOVE, "btrfs", {"subvolume", "delete", "@"}, DESTROYS},
+	{BENCH_GET, "btrfs", {"subvolume", "show", "@"}, PLAIN},
 };
 
 static const struct recipe coreutils_recipes[] = {
-	{BENCH_CREATE, "mkdir", {"@"}, false},
-	{BENCH_SNAPSHOT, "cp", {"-a", "--reflink=auto", "^", "@"}, false},
-	{BENCH_REMOVE, "rm", {"-rf", "--one-file-system", "@"}, true},
-	{BENCH_GET, "stat", {"@"}, false},
-	{BENCH_USAGE, "du", {"-sb", "@"}, false},
-	{BENCH_WALK, "find", {"@", "-xdev", "-newermt", "2100-01-01"}, false},
-	{BENCH_CHOWN, "chown", {"-R", "-h", OWNER, "@"}, false},
-	{BENCH_RELABEL, "chcon", {"-R", "-h", LABEL, "@"}, false},
+	{BENCH_CREATE, "mkdir", {"@"}, PLAIN},
+	{BENCH_SNAPSHOT, "cp", {"-a", "--reflink=auto", "^", "@"}, PLAIN},
+	{BENCH_REMOVE, "rm", {"-rf", "--one-file-system", "@"}, DESTROYS},
+	{BENCH_GET, "stat", {"@"}, PLAIN},
+	{BENCH_USAGE, "du", {"-sb", "@"}, PLAIN},
+	{BENCH_WALK, "find", {"@", "-xdev", "-newermt", "2100-01-01"}, PLAIN},
+	{BENCH_CHOWN, "chown", {"-R", "-h", OWNER, "@"}, PLAIN},
+	{BENCH_RELABEL, "chcon", {"-R", "-h", LABEL, "@"}, PLAIN},
+};
+
+/* An archive of all of a layer goes to /dev/zero: of /dev/null tar knows that nobody reads it, and reads no files. */
+static const struct recipe tar_recipes[] = {
+	{BENCH_DIFF, "tar", {"-c", "-f", "/dev/zero", "-C", "@", "."}, PLAIN},
+	{BENCH_APPLY, "tar", {"-x", "-p", "-f", "%", "-C", "@"}, MAKES},
+};
+
+/* bfs and fd look at the status of each file for a size that none has; gdu sums up. */
+static const struct recipe bfs_recipes[] = {
+	{BENCH_USAGE, "bfs", {"@", "-xdev", "-size", "+1000000G"}, PLAIN},
+};
+
+static const struct recipe fd_recipes[] = {
+	{BENCH_USAGE, "fdfind", {"--unrestricted", "--one-file-system", "--size", "+1000000g", ".", "@"}, PLAIN},
+};
+
+static const struct recipe gdu_recipes[] = {
+	{BENCH_USAGE, "gdu", {"--non-interactive", "--no-progress", "--summarize", "--no-cross", "@"}, PLAIN},
 };
 
 /* A context. */
 struct programs {
 	const struct bench_env *env;		/* What the harness said. */
+	int subvolumes_fd;			/* The directory of layers. */
 	const struct recipe *recipes[BENCH_KINDS];	/* By kind; NULL: not done. */
 	char paths[BENCH_KINDS][PATH_MAX];	/* Their commands; "" when not found. */
 };
 
-/* Make a context of the COUNT recipes at RECIPES. */
-static int programs_open(const struct bench_env *env, const struct recipe *recipes, size_t count, void **ret_context)
+static void programs_close(void *context)
+{
+	struct programs *programs = context;
+
+	if (programs->subvolumes_fd >= 0)
+		close(programs->subvolumes_fd);
+	free(programs);
+}
+
+/* Make a context of the COUNT recipes at RECIPES. Each command that will be needed must be there. */
+static int programs_open(const struct bench_env *env, const struct recipe *recipes, size_t count, void **ret_context,
+			 char *error, size_t size)
 {
 	struct programs *programs = calloc(1, sizeof(*programs));
+	int r = 0;
 
 	if (!programs)
 		return -ENOMEM;
 	programs->env = env;
-	for (size_t i = 0; i < count; i++) {
+	programs->subvolumes_fd = env->subvolumes ? open(env->subvolumes, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EBADF;
+	if (env->subvolumes && programs->subvolumes_fd < 0)
+		r = -errno;
+	for (size_t i = 0; r == 0 && i < count; i++) {
 		enum bench_kind kind = recipes[i].kind;
 
 		programs->recipes[kind] = &recipes[i];
-		if (program_find(recipes[i].program, programs->paths[kind], PATH_MAX) < 0)
-			programs->paths[kind][0] = '\0';
+		if (!(env->kinds & BENCH_BIT(kind)) || program_find(recipes[i].program, programs->paths[kind], PATH_MAX) == 0)
+			continue;
+		snprintf(error, size, "the command %s is not there", recipes[i].program);
+		r = -ENOPKG;
 	}
-	*ret_context = programs;
-	return 0;
+	if (r < 0)
+		programs_close(programs);
+	else
+		*ret_context = programs;
+	return r;
 }
 
-static int btrfs_open(const struct bench_env *env, void **ret_context, char *error, size_t size)
-{
-	return programs_open(env, btrfs_recipes, sizeof(btrfs_recipes) / sizeof(*btrfs_recipes), ret_context);
-}
+/* The open() of an engine that has the recipes TABLE. */
+#define PROGRAMS_OPEN(name, table)                                                                            \
+	static int name(const struct bench_env *env, void **ret_context, char *error, size_t size)            \
+	{                                                                                                     \
+		return programs_open(env, table, sizeof(table) / sizeof(*(table)), ret_context, error, size); \
+	}
 
-static int coreutils_open(const struct bench_env *env, void **ret_context, char *error, size_t size)
-{
-	return programs_open(env, coreutils_recipes, sizeof(coreutils_recipes) / sizeof(*coreutils_recipes),
-			     ret_context);
-}
+PROGRAMS_OPEN(btrfs_progs_open, btrfs_recipes)
+PROGRAMS_OPEN(coreutils_open, coreutils_recipes)
+PROGRAMS_OPEN(tar_open, tar_recipes)
+PROGRAMS_OPEN(bfs_open, bfs_recipes)
+PROGRAMS_OPEN(fd_open, fd_recipes)
+PROGRAMS_OPEN(gdu_open, gdu_recipes)
 
 /* Write the path of layer ID into PATH. */
 static int layer_path(const struct programs *programs, const char *id, char *path)
@@ -92,13 +136,27 @@ static int programs_one(struct programs *programs, const struct recipe *recipe, 
 
 	if (r == 0 && parent)
 		r = layer_path(programs, parent, from);
-	if (r == 0 && recipe->destroys)
+	if (r == 0 && recipe->what == DESTROYS)
 		r = programs->env->permit(programs->env, path);
+	if (r == 0 && recipe->what == MAKES)
+		r = layer_create(programs->subvolumes_fd, id);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; recipe->arguments[i]; i++)
-		arguments[i + 1] = *recipe->arguments[i] == '@' ? path :
-				   *recipe->arguments[i] == '^' ? from : (char *)recipe->arguments[i];
+	for (size_t i = 0; recipe->arguments[i]; i++) {
+		switch (*recipe->arguments[i]) {
+		case '@':
+			arguments[i + 1] = path;
+			break;
+		case '^':
+			arguments[i + 1] = from;
+			break;
+		case '%':
+			arguments[i + 1] = (char *)programs->env->archive;
+			break;
+		default:
+			arguments[i + 1] = (char *)recipe->arguments[i];
+		}
+	}
 	return program_run(arguments);
 }
 
@@ -109,8 +167,9 @@ static int programs_queue(void *context, struct bench_op *op)
 
 	if (op->kind == BENCH_NOOP)
 		return BENCH_DONE;
-	if (!programs->paths[op->kind][0])
-		return -ENOPKG;
+	/* tar has no parent to compare with. */
+	if (op->kind == BENCH_DIFF && *op->parent)
+		return -EOPNOTSUPP;
 	for (uint32_t i = 0; i < op->count; i++) {
 		int r = programs_one(programs, recipe, op->ids[i], op->kind == BENCH_SNAPSHOT ? op->parent : NULL);
 
@@ -120,28 +179,24 @@ static int programs_queue(void *context, struct bench_op *op)
 	return BENCH_DONE;
 }
 
-static void programs_close(void *context)
-{
-	free(context);
-}
+/* An engine of commands. */
+#define PROGRAMS_ENGINE(symbol, title, does, text)                   \
+	const struct bench_engine engine_##symbol = {                \
+		.version = BENCH_ENGINE_VERSION,                     \
+		.kinds = BENCH_BIT(BENCH_NOOP) | (does),             \
+		.name = title,                                       \
+		.description = text,                                 \
+		.open = symbol##_open,                               \
+		.queue = programs_queue,                             \
+		.close = programs_close,                             \
+	}
 
-const struct bench_engine engine_btrfs_progs = {
-	.version = BENCH_ENGINE_VERSION,
-	.kinds = BENCH_BIT(BENCH_NOOP) | BENCH_BIT(BENCH_CREATE) | BENCH_BIT(BENCH_SNAPSHOT) | BENCH_BIT(BENCH_REMOVE) |
-		 BENCH_BIT(BENCH_GET),
-	.name = "btrfs-progs",
-	.description = "the command btrfs, a process for each layer",
-	.open = btrfs_open,
-	.queue = programs_queue,
-	.close = programs_close,
-};
-
-const struct bench_engine engine_coreutils = {
-	.version = BENCH_ENGINE_VERSION,
-	.kinds = BENCH_BIT(BENCH_CHANGES) - 1,
-	.name = "coreutils",
-	.description = "the commands cp, rm, du, find, chown and chcon on trees",
-	.open = coreutils_open,
-	.queue = programs_queue,
-	.close = programs_close,
-};
+PROGRAMS_ENGINE(btrfs_progs, "btrfs-progs",
+		BENCH_BIT(BENCH_CREATE) | BENCH_BIT(BENCH_SNAPSHOT) | BENCH_BIT(BENCH_REMOVE) | BENCH_BIT(BENCH_GET),
+		"the command btrfs, a process for each layer");
+PROGRAMS_ENGINE(coreutils, "coreutils", BENCH_BIT(BENCH_CHANGES) - 1,
+		"the commands cp, rm, du, find, chown and chcon on trees");
+PROGRAMS_ENGINE(tar, "tar", BENCH_BIT(BENCH_DIFF) | BENCH_BIT(BENCH_APPLY), "the command tar: diff (with full) and apply");
+PROGRAMS_ENGINE(bfs, "bfs", BENCH_BIT(BENCH_USAGE), "the command bfs, which looks at each file");
+PROGRAMS_ENGINE(fd, "fd", BENCH_BIT(BENCH_USAGE), "the command fdfind, which looks at each file");
+PROGRAMS_ENGINE(gdu, "gdu", BENCH_BIT(BENCH_USAGE), "the command gdu, which sums up sizes on several threads");

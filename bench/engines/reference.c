@@ -32,6 +32,8 @@ struct reference {
 	uint64_t entries;		/* Entries that its walks visited, since the measured time began. */
 	uint64_t bytes;			/* Bytes that usage summed up. */
 	uint64_t changes;		/* Changed entries that it found. */
+	uint64_t limit;			/* Size limit of new layers; 0: none. */
+	bool quota_enabled;		/* It has turned quota on. */
 	int null_fd;			/* Where archives go. */
 	bool archiving;			/* What has changed is read, for an archive. */
 	const char *root;		/* The layer that is being walked to be destroyed. */
@@ -271,7 +273,81 @@ static int home_path(const struct reference *reference, const char *folder, cons
 	return snprintf(path, PATH_MAX, "%s/%s/%s", reference->env->home, folder, id) >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-/* Create: look at the parent, open source and destination by path, one ioctl. */
+/* Limit: one ioctl on the layer, and the file that records the size. */
+static int reference_quota(struct reference *reference, const char *id, uint64_t bytes)
+{
+	struct btrfs_ioctl_qgroup_limit_args args = {.lim.flags = BTRFS_QGROUP_LIMIT_MAX_RFER, .lim.max_rfer = bytes};
+	char path[PATH_MAX], text[QUOTA_SIZE];
+	int r = home_path(reference, "subvolumes", id, path), fd, length;
+
+	fd = r < 0 ? r : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return r < 0 ? r : -errno;
+	r = ioctl(fd, BTRFS_IOC_QGROUP_LIMIT, &args) < 0 ? -errno : 0;
+	close(fd);
+	snprintf(path, sizeof(path), "%s/quotas", reference->env->home);
+	if (r == 0 && mkdir(path, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	if (r == 0)
+		r = home_path(reference, "quotas", id, path);
+	if (r < 0)
+		return r;
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	length = snprintf(text, sizeof(text), "%llu", (unsigned long long)bytes);
+	if (write(fd, text, (size_t)length) != length)
+		r = -EIO;
+	close(fd);
+	return r;
+}
+
+/* Turn quota on, the first time. */
+static int reference_enable(struct reference *reference)
+{
+	struct btrfs_ioctl_quota_ctl_args args = {.cmd = BTRFS_QUOTA_CTL_ENABLE};
+	int fd, r;
+
+	if (reference->quota_enabled)
+		return 0;
+	fd = open(reference->env->subvolumes, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = ioctl(fd, BTRFS_IOC_QUOTA_CTL, &args) < 0 ? -errno : 0;
+	close(fd);
+	reference->quota_enabled = r == 0;
+	return r;
+}
+
+/* Destroy the quota group of the layer at PATH. The kernel may refuse, as long as the layer lives: the driver goes on. */
+static void destroy_group(const char *path)
+{
+	struct btrfs_ioctl_ino_lookup_args lookup = {.objectid = SUBVOLUME_INODE};
+	struct btrfs_ioctl_qgroup_create_args args = {0};
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (ioctl(fd, BTRFS_IOC_INO_LOOKUP, &lookup) == 0) {
+		args.qgroupid = lookup.treeid;
+		ioctl(fd, BTRFS_IOC_QGROUP_CREATE, &args);
+	}
+	close(fd);
+}
+
+/* Wait for a rescan of the quota groups, whether or not one runs. */
+static int rescan_wait(const struct reference *reference)
+{
+	int fd = open(reference->env->subvolumes, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return -errno;
+	r = ioctl(fd, BTRFS_IOC_QUOTA_RESCAN_WAIT, NULL) < 0 ? -errno : 0;
+	close(fd);
+	return r;
+}
+
+/* Create: look at the parent, open source and destination by path, one ioctl; then the limit. */
 static int reference_create(struct reference *reference, const char *id, const char *parent)
 {
 	const char *subvolumes = reference->env->subvolumes;
@@ -295,10 +371,17 @@ static int reference_create(struct reference *reference, const char *id, const c
 		close(fd);
 	if (source >= 0)
 		close(source);
+	if (r == 0 && reference->limit)
+		r = reference_enable(reference);
+	if (r == 0 && reference->limit)
+		r = reference_quota(reference, id, reference->limit);
 	return r;
 }
 
-/* Remove: look at the layer and its quota file, walk and destroy, make sure that it is gone. */
+/*
+ * Remove: look at the layer and its quota file, destroy its quota group, walk and destroy, make sure that it is gone, wait for
+ * a rescan.
+ */
 static int reference_remove(struct reference *reference, const char *id)
 {
 	char path[PATH_MAX], quota[PATH_MAX];
@@ -313,10 +396,14 @@ static int reference_remove(struct reference *reference, const char *id)
 		return -errno;
 	if (stat(quota, &st) == 0 && unlink(quota) < 0)
 		return -errno;
+	if (reference->limit)
+		destroy_group(path);
 	r = destroy(reference, reference->env->subvolumes, id);
 	if (r < 0)
 		return r;
-	return lstat(path, &st) == 0 ? -EEXIST : 0;
+	if (lstat(path, &st) == 0)
+		return -EEXIST;
+	return reference->limit ? rescan_wait(reference) : 0;
 }
 
 /* Get: look at the layer, read its quota file. */
@@ -340,36 +427,6 @@ static int reference_get(struct reference *reference, const char *id)
 	return r < 0 ? r : S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
-/* Limit: one ioctl on the layer, and the file that records the size. */
-static int reference_quota(struct reference *reference, const char *id)
-{
-	struct btrfs_ioctl_qgroup_limit_args args = {.lim.flags = BTRFS_QGROUP_LIMIT_MAX_RFER,
-						     .lim.max_rfer = LIMIT_BYTES};
-	char path[PATH_MAX], text[QUOTA_SIZE];
-	int r = home_path(reference, "subvolumes", id, path), fd, length;
-
-	fd = r < 0 ? r : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return r < 0 ? r : -errno;
-	r = ioctl(fd, BTRFS_IOC_QGROUP_LIMIT, &args) < 0 ? -errno : 0;
-	close(fd);
-	snprintf(path, sizeof(path), "%s/quotas", reference->env->home);
-	if (r == 0 && mkdir(path, 0700) < 0 && errno != EEXIST)
-		return -errno;
-	if (r == 0)
-		r = home_path(reference, "quotas", id, path);
-	if (r < 0)
-		return r;
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return -errno;
-	length = snprintf(text, sizeof(text), "%llu", LIMIT_BYTES);
-	if (write(fd, text, (size_t)length) != length)
-		r = -EIO;
-	close(fd);
-	return r;
-}
-
 /* Do KIND to layer ID. */
 static int reference_one(struct reference *reference, enum bench_kind kind, const char *id, const char *parent)
 {
@@ -380,6 +437,7 @@ static int reference_one(struct reference *reference, enum bench_kind kind, cons
 		[BENCH_RELABEL] = visit_label,
 	};
 	char path[PATH_MAX], other[PATH_MAX];
+	struct dirent **names = NULL;
 	int r;
 
 	switch (kind) {
@@ -392,14 +450,25 @@ static int reference_one(struct reference *reference, enum bench_kind kind, cons
 	case BENCH_GET:
 		return reference_get(reference, id);
 	case BENCH_QUOTA:
-		return reference_quota(reference, id);
+		return reference_quota(reference, id, LIMIT_BYTES);
+	case BENCH_EXISTS:
+		r = home_path(reference, "subvolumes", id, path);
+		return r < 0 ? r : stat(path, &(struct stat){0}) < 0 && errno != ENOENT ? -errno : 0;
+	case BENCH_LIST:
+		r = list(reference->env->subvolumes, &names);
+		for (int i = 0; i < r; i++)
+			free(names[i]);
+		free(names);
+		return r < 0 ? r : 0;
 	case BENCH_CHANGES:
 	case BENCH_DIFF:
+	case BENCH_DIFFSIZE:
+		/* The size of a difference: the same comparison; what it adds up is in the status that it has. */
 		reference->archiving = kind == BENCH_DIFF;
 		r = home_path(reference, "subvolumes", id, path);
-		if (r == 0)
+		if (r == 0 && *parent)
 			r = home_path(reference, "subvolumes", parent, other);
-		return r < 0 ? r : compare(reference, &(struct sides){path, other});
+		return r < 0 ? r : compare(reference, &(struct sides){path, *parent ? other : NULL});
 	default:
 		r = home_path(reference, "subvolumes", id, path);
 		return r < 0 ? r : walk_layer(reference, path, visits[kind]);
@@ -413,6 +482,7 @@ static int reference_open(const struct bench_env *env, void **ret_context, char 
 	if (!reference)
 		return -ENOMEM;
 	reference->env = env;
+	reference->limit = env->option(env, "limit");
 	reference->null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	if (reference->null_fd < 0) {
 		int r = -errno;
@@ -469,7 +539,7 @@ static void reference_close(void *context)
 
 const struct bench_engine engine_reference = {
 	.version = BENCH_ENGINE_VERSION,
-	.kinds = BENCH_BIT(BENCH_KINDS) - 1,
+	.kinds = (BENCH_BIT(BENCH_KINDS) - 1) & ~(BENCH_BIT(BENCH_APPLY) | BENCH_BIT(BENCH_INFO) | BENCH_BIT(BENCH_SYNC)),
 	.name = "reference",
 	.description = "the reference driver's own steps, one at a time on each thread",
 	.open = reference_open,

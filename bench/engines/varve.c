@@ -33,6 +33,8 @@ struct adapter {
 	struct varve_store *store;		/* The store. */
 	uint64_t method;			/* 0 auto, METHOD_WALK, or search. */
 	int null_fd;				/* Where archives go. */
+	char size[32];				/* The storage option that limits new layers. */
+	const char *storage[2];			/* That one; none when they have no limit. */
 	bool selinux;				/* The kernel has a policy. */
 	unsigned completed;			/* Ended since wait() began. */
 	uint64_t dispatches;			/* Calls of varve_dispatch() that ran callbacks. */
@@ -58,6 +60,15 @@ static int adapter_open(const struct bench_env *env, uint32_t flags, void **ret_
 	adapter->method = env->option(env, "method");
 	adapter->guarded = env->option(env, "guard_calls");
 	adapter->selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
+	if (env->option(env, "limit")) {
+		snprintf(adapter->size, sizeof(adapter->size), "size=%llu", (unsigned long long)env->option(env, "limit"));
+		adapter->storage[0] = adapter->size;
+	}
+	if (env->kinds & BENCH_BIT(BENCH_RELABEL) && !adapter->selinux) {
+		snprintf(error, size, "SELinux is off: a label would not be written");
+		free(adapter);
+		return -EOPNOTSUPP;
+	}
 	config.home = env->home;
 	config.flags = flags | VARVE_OPEN_NO_SWEEP | (env->flags & BENCH_DURABLE ? 0 : VARVE_OPEN_RELAXED);
 	config.requests_max = env->depth;
@@ -110,6 +121,31 @@ static void adapter_ended(struct varve_store *store, const struct varve_result *
 	adapter->env->complete(adapter->env->thread, op);
 }
 
+/* Submit OP, which makes layers. */
+static int adapter_make(struct adapter *adapter, struct bench_op *op)
+{
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
+	int r;
+
+	options.parent = op->kind == BENCH_SNAPSHOT ? op->parent : NULL;
+	options.storage_options = adapter->storage;
+	if (op->kind == BENCH_APPLY) {
+		options.apply = &apply;
+		options.apply_fd = open(adapter->env->archive, O_RDONLY | O_CLOEXEC);
+		if (options.apply_fd < 0)
+			return -errno;
+	}
+	if (op->count == 1)
+		r = varve_layer_create(adapter->store, op->ids[0], &options, adapter_ended, op, NULL);
+	else
+		r = varve_layer_create_batch(adapter->store, op->ids, op->count, &options, adapter_ended, op, NULL);
+	/* The library has a descriptor of its own by now. */
+	if (op->kind == BENCH_APPLY)
+		close(options.apply_fd);
+	return r;
+}
+
 /* Submit OP. */
 static int adapter_submit(struct adapter *adapter, struct bench_op *op)
 {
@@ -118,8 +154,8 @@ static int adapter_submit(struct adapter *adapter, struct bench_op *op)
 	static const struct varve_id_map trade[] = {{0, SHIFT, SHIFT}, {SHIFT, 0, SHIFT}};
 	struct varve_chown_options swap = VARVE_CHOWN_OPTIONS_INIT;
 	struct varve_diff_options diff = VARVE_DIFF_OPTIONS_INIT;
-	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_store *store = adapter->store;
+	uint32_t walk = adapter->method == METHOD_WALK ? VARVE_CHANGES_WALK : 0;
 
 	swap.uid_to = swap.gid_to = trade;
 	swap.uid_to_count = swap.gid_to_count = 2;
@@ -128,31 +164,36 @@ static int adapter_submit(struct adapter *adapter, struct bench_op *op)
 		return varve_noop(store, adapter_ended, op, NULL);
 	case BENCH_CREATE:
 	case BENCH_SNAPSHOT:
-		options.parent = op->kind == BENCH_SNAPSHOT ? op->parent : NULL;
-		if (op->count == 1)
-			return varve_layer_create(store, op->ids[0], &options, adapter_ended, op, NULL);
-		return varve_layer_create_batch(store, op->ids, op->count, &options, adapter_ended, op, NULL);
+	case BENCH_APPLY:
+		return adapter_make(adapter, op);
 	case BENCH_REMOVE:
 		if (op->count == 1)
 			return varve_layer_remove(store, op->ids[0], 0, adapter_ended, op, NULL);
 		return varve_layer_remove_batch(store, op->ids, op->count, 0, adapter_ended, op, NULL);
 	case BENCH_CHANGES:
-		return varve_layer_changes(store, op->ids[0], op->parent,
-					   adapter->method == METHOD_WALK ? VARVE_CHANGES_WALK : 0, adapter_ended, op, NULL);
+		return varve_layer_changes(store, op->ids[0], op->parent, walk, adapter_ended, op, NULL);
+	case BENCH_DIFFSIZE:
+		return varve_layer_diff_size(store, op->ids[0], op->parent, walk, adapter_ended, op, NULL);
 	case BENCH_DIFF:
 		diff.parent = op->parent;
+		diff.flags = walk;
 		return varve_layer_diff(store, op->ids[0], &diff, adapter->null_fd, adapter_ended, op, NULL);
 	case BENCH_USAGE:
 		return varve_layer_usage(store, op->ids[0], usage_flags[adapter->method], adapter_ended, op, NULL);
 	case BENCH_CHOWN:
 		return varve_layer_chown(store, op->ids[0], &swap, adapter_ended, op, NULL);
 	case BENCH_RELABEL:
-		/* Without SELinux it does nothing, and fast; that would be told as a result. */
-		if (!adapter->selinux)
-			return -EOPNOTSUPP;
 		return varve_layer_relabel(store, op->ids[0], LABEL, 0, adapter_ended, op, NULL);
 	case BENCH_QUOTA:
 		return varve_quota_limit(store, op->ids[0], LIMIT_BYTES, adapter_ended, op, NULL);
+	case BENCH_INFO:
+		return varve_layer_info(store, op->ids[0], adapter_ended, op, NULL);
+	case BENCH_EXISTS:
+		return varve_layer_exists(store, op->ids[0], adapter_ended, op, NULL);
+	case BENCH_LIST:
+		return varve_layer_list(store, adapter_ended, op, NULL);
+	case BENCH_SYNC:
+		return varve_sync(store, 0, adapter_ended, op, NULL);
 	case BENCH_GET:
 		return varve_layer_get(store, op->ids[0], NULL, adapter_ended, op, NULL);
 	default:

@@ -56,6 +56,47 @@ for name in reference "$engine"; do
 	((told >= 5 && told <= 11)) || fail "$name told $told changes of ten edits"
 done
 
+# Archives: a layer from one, all of a layer as one, by the library and by tar. And what else the library can be asked.
+for name in tar "$engine"; do
+	run_well --name=apply --rw=apply "--ioengine=$name" "${common[@]}" --number_ios=3
+	expect out '^  apply: IOPS=.* 3 layers'
+	run_well --name=diff --rw=diff --full "--ioengine=$name" "${common[@]}" --number_ios=2
+	expect out '^  diff: IOPS=.* 2 layers'
+	expect_clean
+done
+for kind in info exists list sync diffsize; do
+	run_well --name=ask "--rw=$kind" "--ioengine=$engine" "${common[@]}" --number_ios=5 --iodepth=2
+	expect out "^  $kind: IOPS=.* 5 layers"
+done
+for kind in exists list diffsize; do
+	run_well --name=ask "--rw=$kind" --ioengine=reference "${common[@]}" --number_ios=5
+	expect out "^  $kind: IOPS=.* 5 layers"
+done
+# What tar writes of a layer holds all of it: as much goes to the archive as files have. (strace sees the writes.)
+if command -v strace >/dev/null; then
+	strace -f -qq -e trace=write -e signal=none -o "$scratch/trace" "$bench" --name=x --rw=diff --full --ioengine=tar \
+		"${common[@]}" --filesize=64k --number_ios=1 >/dev/null
+	bytes="$(awk '/write\(/ && $NF > 4096 { sum += $NF } END { print sum + 0 }' "$scratch/trace")"
+	((bytes > 20 * 65536)) || fail "tar wrote $bytes bytes of 20 files of 64 KiB"
+fi
+if command -v containers-storage >/dev/null && (($(id -u) == 0)); then
+	for kind in changes diff diffsize; do
+		run_well --name=cs "--rw=$kind" --ioengine=containers-storage "${common[@]}" --live=2 --edits=3 --number_ios=3
+		expect out "^  $kind: IOPS=.* 3 layers"
+		expect_clean
+	done
+	if grep -q "containers-storage" /proc/self/mountinfo; then
+		fail "containers-storage left a mount"
+	fi
+fi
+
+# New layers are filled: as many bytes as asked for go into each.
+if command -v strace >/dev/null; then
+	strace -f -qq -e trace=write -e signal=none -o "$scratch/trace" "$bench" --name=x --rw=churn --fill=100k --ioengine=ioctl \
+		"${common[@]}" --nrfiles=0 --live=0 --number_ios=6 >/dev/null
+	(($(grep -c '= 102400$' "$scratch/trace") == 3)) || fail "three new layers were not filled"
+fi
+
 # What an engine cannot do is refused before anything is made.
 run --name=x --rw=usage --ioengine=ioctl "${common[@]}"
 ((status == 1)) || fail "usage on ioctl: status $status"

@@ -16,9 +16,12 @@ printf '' >"$scratch/engines/list.h"
 cp "$bench_repository/bench/engines/engines.h" "$scratch/engines/"
 sed 's/^static const struct bench_engine \*const engines\[\] = {/&\n\tNULL,/' "${sources[4]}" >"$scratch/engines/engine.c"
 sources[4]="$scratch/engines/engine.c"
-clang -g -O1 -std=gnu11 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-	-I"$scratch/engines" -I"$bench_repository/bench" -o "$scratch/fuzz" "${sources[@]}" -lm -ldl \
-	>"$scratch/out" 2>&1 || skip "clang cannot build a fuzzer here: $(tail -n 1 "$scratch/out")"
+flags=(-g -O1 -std=gnu11 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined)
+# Not every clang brings what fuzzers link.
+printf 'int LLVMFuzzerTestOneInput(const char *data, unsigned long size) { return 0; }\n' >"$scratch/empty.c"
+clang "${flags[@]}" -o "$scratch/empty" "$scratch/empty.c" 2>"$scratch/err" || skip "clang cannot build a fuzzer here"
+clang "${flags[@]}" -I"$scratch/engines" -I"$bench_repository/bench" -o "$scratch/fuzz" "${sources[@]}" -lm -ldl \
+	>"$scratch/out" 2>&1 || fail "the fuzzer does not build"
 mkdir "$scratch/corpus"
 cp "$bench_repository"/bench/fuzz/corpus/* "$scratch/corpus/"
 cd "$scratch"

@@ -40,6 +40,66 @@ if grep -qF -e "$(uname -n)" -e "$mnt" r.md; then
 	fail "the page of results names this machine or a path"
 fi
 
+# One engine twice, under a label, with keys of its own; the label is its name in every report.
+run_well "--pair=$engine,$engine@two" "--$engine@two.number_ios=6" --repeat=2 "--directory=$mnt" --output-format=normal,json+ \
+	--name=l --rw=snapshot --nrfiles=5 --number_ios=12 "--claim=iops/$engine@two>=0.001" --report=l.html
+expect out "^  $engine@two +iops=.* runs=2"
+expect out "claim iops/$engine@two >= 0.001: .*: kept"
+sed -n '/^{/,$p' out | jq -e '[.jobs[] | .write.total_ios] | sort == [6, 6, 12, 12]' >/dev/null || fail "keys of a label"
+grep -qF "l ($engine@two)" l.html || fail "the page does not have the label"
+run --name=l --rw=noop --ioengine=noop "--nosuch@two.iodepth=1"
+((status == 2)) || fail "a label of no engine: status $status"
+
+# A peer that is not there, and one that cannot: the others go on, and the page says why. That is no failure.
+cat >peer.fio <<'J'
+[global]
+nrfiles=5
+number_ios=4
+[lacks]
+rw=diff
+full
+pair=varve,tar
+claim=iops>=0.001
+[cannot]
+rw=usage
+pair=varve,ioctl
+claim=iops>=0.001,p50_ns<=60000000000
+[goes-on]
+rw=noop
+pair=varve,noop
+number_ios=100
+claim=iops>=0.000001
+J
+status=0
+PATH=/nowhere "$bench" --repeat=2 "--directory=$mnt" --results=r.md peer.fio >out 2>err || status=$?
+((status == 0)) || fail "a peer that is not there: status $status"
+expect err '^varve-bench: lacks on tar: .*the command tar is not there$'
+(($(grep -c 'lacks on tar' err) == 1)) || fail "it was tried again"
+expect err '^varve-bench: 3 of 3: goes-on: [0-9.]+ s$'
+grep -q '^| lacks | .* | not measured: tar: .*the command tar is not there | ? |$' r.md || fail "r.md: $(cat r.md)"
+grep -q '^| cannot | .* | not measured: ioctl: .*does no usage | ? |$' r.md || fail "r.md: $(cat r.md)"
+grep -Eq '^\| cannot \| .* \| [0-9]+ \([0-9]+ to [0-9]+\) \| yes \|$' r.md || fail "r.md: $(cat r.md)"
+grep -Eq '^\| goes-on \| .* \| yes \|$' r.md || fail "r.md: $(cat r.md)"
+grep -Eq '^\| goes-on \| varve \| 2 \| .* \| [0-9.]+ \|$' r.md || fail "no row by engine: $(cat r.md)"
+# What fails is told in its row, too, and the run fails.
+mkdir so
+printf '%s\n' '#include "engine.h"' 'static int open_(const struct bench_env *env, void **ret, char *error, size_t size) { *ret = 0; return 0; }' \
+	'static int queue(void *context, struct bench_op *op) { return -5; }' 'static void close_(void *context) { }' \
+	'const struct bench_engine bench_engine = { BENCH_ENGINE_VERSION, 1, "bad", "fails", true, open_, queue, .close = close_ };' |
+	cc -shared -fPIC -I"$bench_repository/bench" -x c -o so/bad.so -
+run --repeat=2 --results=r.md --name=f --rw=noop --number_ios=4 "--pair=noop,external:$PWD/so/bad.so" '--claim=iops>=1'
+((status == 1)) || fail "an engine that fails: status $status"
+grep -q '^| f | .* | not measured: external.*: Input/output error | ? |$' r.md || fail "r.md: $(cat r.md)"
+expect_clean
+
+# A budget cuts the repetitions, not the jobs.
+run_well --budget=1ms --repeat=9 --results=r.md --output-format=json --rw=noop --number_ios=1000 --pair=noop,libuv --name=a --name=b
+[[ "$(jq -c '[.jobs[].jobname]' out)" == '["a","a","b","b"]' ]] || fail "a budget of nothing: $(jq -c '[.jobs[].jobname]' out)"
+run_well --budget=60s --repeat=3 --output-format=json --rw=noop --number_ios=1000 --pair=noop,libuv --name=a --name=b
+(($(jq '.jobs | length' out) == 12)) || fail "a budget that is enough cuts"
+run --budget=x --name=a --rw=noop
+((status == 2)) || fail "--budget=x: status $status"
+
 # compare: matched by name and engine, medians, status.
 make_report() {
 	printf '{"jobs": ['
@@ -74,3 +134,10 @@ printf '{"jobs": [{"jobname": "other", "read": {"iops": 1}}]}' >c.json
 run compare a.json c.json
 ((status == 2)) || fail "nothing in common: status $status"
 expect err 'no job in common'
+# What has gone missing, or does nothing any more, is no success.
+printf '{"jobs": [{"jobname": "j", "engine": "e", "read": {"iops": 9}}, {"jobname": "k", "engine": "e", "read": {"iops": 1}}]}' >d.json
+run compare d.json a.json
+((status == 0)) || fail "nothing asked for: status $status"
+expect out '^k +e +only in d.json$'
+run compare d.json a.json --fail-below=0.5
+((status == 1)) || fail "a job is missing: status $status"

@@ -94,6 +94,18 @@ expect err 'needs --pool'
 rmdir "$scratch/look/dir"
 unlook
 
+# Limits and what fills the layers, beside the reference's order of steps; the rest is dropped in the end.
+run --name=q --rw=churn --quota=full --limit=16m --fill=64k --pair=varve,reference --repeat=1 --iodepth=4 --number_ios=12 --nrfiles=3 \
+	'--claim=sustained>=0.0001,backlog<=100' "--pool=$pool,512m"
+((status == 0)) || fail "limits: status $status"
+expect out 'claim sustained >= 0.0001: .*: kept'
+expect out 'claim backlog <= 100: .*: kept'
+run --name=q --rw=churn --quota=full --limit=16k --fill=1m --number_ios=2 --nrfiles=0 "--pool=$pool,512m"
+((status == 1)) || fail "filled beyond its limit: status $status"
+expect out 'err=122'
+run --name=q --rw=churn --limit=16m "--pool=$pool,512m"
+((status == 2)) || fail "a limit without quota: status $status"
+
 # Bad pools.
 run "${job[@]}" "--pool=$pool"
 ((status == 1)) || fail "no size: status $status"
@@ -105,3 +117,20 @@ printf 'no file system\n' >"$scratch/text"
 run "${job[@]}" "--pool=$scratch/text,512m"
 ((status == 1)) || fail "no file system: status $status"
 [[ "$(cat "$scratch/text")" == "no file system" ]] || fail "a foreign file was changed"
+
+# Cold: what is looked at is read from the disk again, each time.
+command -v strace >/dev/null || skip "strace is missing: whether cold is cold was not looked at; the rest passed"
+cold=(--name=c --rw=usage --pair=varve,varve@hot --varve@hot.cold=0 --cold --repeat=2 --nrfiles=300 --number_ios=1)
+strace -f -qq -e trace=umount2 -e signal=none -o "$scratch/trace" "$bench" "${cold[@]}" "--pool=$pool,512m" >"$scratch/out" ||
+	fail "cold: status $?"
+(($(grep -c 'umount2(.*= 0$' "$scratch/trace") == 3)) || fail "not unmounted twice and at the end: $(cat "$scratch/trace")"
+expect out '^  varve@hot +iops=.* runs=2'
+if grep -q "$scratch" /proc/self/mountinfo; then
+	fail "still mounted"
+fi
+look
+[[ -z "$(find "$scratch/look" -maxdepth 1 -name 'varve-bench.*')" ]] || fail "the run's directory is left in the pool"
+unlook
+run --name=c --rw=usage --cold "--directory=$scratch"
+((status == 1)) || fail "cold outside a pool: status $status"
+expect err 'needs --pool'
