@@ -23,7 +23,6 @@
 
 /* Counted up when the same options make another tree. */
 #define FIXTURE_VERSION 1
-#define FLAT_FILES 100
 #define IMAGE_FILES 8
 #define IMAGE_DEPTH_Q 0.8
 #define IMAGE_SIZE_MEDIAN 4096.0
@@ -60,8 +59,9 @@ struct planned {
 
 void fixture_name(const struct options *options, char *name)
 {
-	snprintf(name, FIXTURE_NAME_SIZE, "parent-%s-%llu-%llu-%llu-%llu-%llu-%llu-%llu-v%d",
+	snprintf(name, FIXTURE_NAME_SIZE, "parent-%s-%llu-%llu-%llu-%llu-%llu-%llu-%llu-%llu-v%d",
 		 options->fixture == FIXTURE_IMAGE ? "image" : "flat", (unsigned long long)options->nrfiles,
+		 (unsigned long long)options->dirfiles,
 		 (unsigned long long)options->filesize.low, (unsigned long long)options->filesize.high,
 		 (unsigned long long)options->size, (unsigned long long)options->bs,
 		 (unsigned long long)options->randseed, (unsigned long long)options->aged, FIXTURE_VERSION);
@@ -165,7 +165,7 @@ static int plan_next(struct plan *plan, struct planned *ret)
 	if (plan->options->fixture == FIXTURE_IMAGE) {
 		turn = !plan->number || draw(&plan->random) * IMAGE_FILES < 1;
 		r = turn ? plan_image_folder(plan) : 0;
-	} else if (plan->number % FLAT_FILES == 0) {
+	} else if (plan->number % plan->options->dirfiles == 0) {
 		r = plan_folder(plan, 0, 1);
 	}
 	if (r < 0)

@@ -2,7 +2,7 @@
 /*
  * Make parent layers, the same ones from the same seed.
  *
- * fixture=flat: 100 files in each directory, sizes drawn evenly from filesize.
+ * fixture=flat: as many files in each directory as dirfiles says, sizes drawn evenly from filesize.
  *
  * fixture=image: the shapes follow N. Zhao et al., "Large-Scale Analysis of the Docker Hub Dataset", IEEE CLUSTER 2019,
  * doi:10.1109/CLUSTER.2019.8891000.

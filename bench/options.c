@@ -76,6 +76,7 @@ static const struct option table[] = {
 	{"startdelay", OPTION_SECONDS, AT(startdelay), 0, TIME_LIMIT, NULL, "pause before the first operation"},
 	{"size", OPTION_SIZE, AT(size), 0, SIZE_LIMIT, NULL, "bytes in the parent layer"},
 	{"nrfiles", OPTION_NUMBER, AT(nrfiles), 0, 10000000, NULL, "files in the parent layer"},
+	{"dirfiles", OPTION_NUMBER, AT(dirfiles), 1, 10000000, NULL, "files in each directory of a flat parent layer"},
 	{"filesize", OPTION_RANGE, AT(filesize), 0, SIZE_LIMIT, NULL, "bytes in each file, or a range LOW-HIGH"},
 	{"bs", OPTION_SIZE, AT(bs), 512, 64 << 20, NULL, "bytes in each write that fills a file"},
 	{"randseed", OPTION_NUMBER, AT(randseed), 0, UINT64_MAX, NULL, "where random numbers start"},
@@ -104,6 +105,7 @@ static const struct option table[] = {
 	{"claim", OPTION_STRING, AT(claim), 0, 0, NULL, "what the pair must reach, such as iops>=6"},
 	{"guard_calls", OPTION_BOOL, AT(guard_calls), 0, 1, NULL, "trap file-system calls of the job's threads, count them"},
 	{"method", OPTION_CHOICE, AT(method), 0, 0, method_names, "varve: how usage and changes look at a layer"},
+	{"unprivileged", OPTION_BOOL, AT(unprivileged), 0, 1, NULL, "varve: without CAP_SYS_ADMIN, whoever runs it"},
 	{"ring_entries", OPTION_NUMBER, AT(ring_entries), 0, 4096, NULL, "varve: depth of the io_uring"},
 	{"fs_threads_max", OPTION_NUMBER, AT(fs_threads_max), 0, 64, NULL, "varve: threads for short calls"},
 	{"commit_threads_max", OPTION_NUMBER, AT(commit_threads_max), 0, 512, NULL, "varve: snapshots in flight"},
@@ -375,6 +377,7 @@ void options_init(struct options *options)
 		.numjobs = 1,
 		.loops = 1,
 		.nrfiles = 64,
+		.dirfiles = 100,
 		.filesize = {4096, 4096},
 		.bs = 64 << 10,
 		.randseed = 1,
@@ -400,18 +403,22 @@ static bool engine_prefix(const char *prefix, size_t length)
 	return length == strlen("external") && !strncmp(prefix, "external", length);
 }
 
-bool options_known(const char *key)
+/* Find the line of the table for KEY, which may be `ENGINE.KEY`. */
+static const struct option *option_find_any(const char *key)
 {
 	const char *dot = strchr(key, '.');
 
-	if (dot && engine_prefix(key, (size_t)(dot - key)))
-		return option_find(dot + 1);
-	return option_find(key);
+	return option_find(dot && engine_prefix(key, (size_t)(dot - key)) ? dot + 1 : key);
+}
+
+bool options_known(const char *key)
+{
+	return option_find_any(key);
 }
 
 bool options_switch(const char *key)
 {
-	const struct option *option = option_find(key);
+	const struct option *option = option_find_any(key);
 
 	return option && option->type == OPTION_BOOL;
 }

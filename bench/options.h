@@ -77,6 +77,7 @@ struct options {
 	uint64_t startdelay;		/* Pause before the first. */
 	uint64_t size;			/* Bytes in the parent layer; 0: as the files make it. */
 	uint64_t nrfiles;		/* Files in the parent layer. */
+	uint64_t dirfiles;		/* Files in each directory of a flat one. */
 	struct range filesize;		/* Bytes in each. */
 	uint64_t bs;			/* Bytes in each write that makes them. */
 	uint64_t randseed;		/* Where the random numbers start. */
@@ -88,6 +89,7 @@ struct options {
 	uint64_t limit;			/* Bytes that each new layer may hold; 0: any. */
 	uint64_t fill;			/* Bytes that are written into each new layer. */
 	bool cold;			/* Unmount and mount the pool before the clock runs. */
+	bool unprivileged;		/* For the engine: without CAP_SYS_ADMIN. */
 	bool full;			/* Compare with nothing, not with the parent. */
 	uint64_t remove_batch;		/* Layers in each removal of a mix. */
 	uint32_t churn;			/* An enum churn_shape. */

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engines/engines.h"
+
 /* Explain FAILURE in ERROR and return its error. */
 static int explain(const struct varve_failure *failure, char *error, size_t size)
 {
@@ -61,15 +63,34 @@ int pool_open(struct pool *pool, const char *text, char *error, size_t size)
 	return 0;
 }
 
-int pool_remount(struct pool *pool, char *error, size_t size)
+/* Mount POOL's image by the command mount. */
+static int mount_plain(const struct pool *pool, char *error, size_t size)
+{
+	char program[PATH_MAX];
+	int r = program_find("mount", program, sizeof(program));
+
+	if (r == 0)
+		r = program_run((char *const[]){program, "-t", "btrfs", "-o", "loop,noatime", (char *)pool->file, (char *)pool->mount,
+						NULL});
+	if (r < 0)
+		snprintf(error, size, "mount: %s", strerror(-r));
+	return r;
+}
+
+int pool_remount(struct pool *pool, bool plain, char *error, size_t size)
 {
 	struct varve_failure failure = {0};
+	int r;
 
 	if (varve_pool_umount(pool->mount, &failure) < 0)
 		return explain(&failure, error, size);
 	pool->mounted = false;
-	if (varve_pool_mount(pool->file, pool->mount, &failure) < 0)
-		return explain(&failure, error, size);
+	if (plain)
+		r = mount_plain(pool, error, size);
+	else if ((r = varve_pool_mount(pool->file, pool->mount, &failure)) < 0)
+		explain(&failure, error, size);
+	if (r < 0)
+		return r;
 	pool->mounted = true;
 	return 0;
 }

@@ -18,8 +18,11 @@ struct pool {
 /* Mount the pool that TEXT ("FILE,SIZE") names. Returns 0 or -errno with an explanation in ERROR (SIZE bytes). */
 int pool_open(struct pool *pool, const char *text, char *error, size_t size);
 
-/* Unmount POOL and mount it again, so that nothing of it is cached. Returns 0 or -errno with an explanation in ERROR. */
-int pool_remount(struct pool *pool, char *error, size_t size);
+/*
+ * Unmount POOL and mount it again, so that nothing of it is cached. PLAIN: without the mount options that a pool has, as a
+ * file system is mounted that somebody else takes care of. Returns 0 or -errno with an explanation in ERROR (SIZE bytes).
+ */
+int pool_remount(struct pool *pool, bool plain, char *error, size_t size);
 
 /* Unmount POOL and remove its mount point. Returns 0 or -errno with an explanation in ERROR (SIZE bytes). */
 int pool_close(struct pool *pool, char *error, size_t size);

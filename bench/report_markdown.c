@@ -24,17 +24,33 @@ static void machine_lines(FILE *file, const struct results *results)
 	fprintf(file, "- btrfs in an image file on a loop device, 16 KiB nodes; measured %s\n\n", date);
 }
 
+/* Write VALUE of METRIC in its unit. Returns BUFFER (FORMAT_SIZE bytes). */
+static const char *format_metric(const char *metric, double value, char *buffer)
+{
+	size_t length = strlen(metric);
+
+	if (claim_is_relative(metric))
+		snprintf(buffer, FORMAT_SIZE, value < 0.1 ? "%.4f" : "%.2f", value);
+	else if (length > 3 && !strcmp(metric + length - 3, "_ns"))
+		return format_time(value, buffer);
+	else if (length > 4 && !strcmp(metric + length - 4, "_kib"))
+		snprintf(buffer, FORMAT_SIZE, "%.1f MiB", value / 1024);
+	else if (!strcmp(metric, "rate"))
+		return format_count(value, buffer);
+	else
+		snprintf(buffer, FORMAT_SIZE, "%.0f", value);
+	return buffer;
+}
+
 /* Write what was measured for VERDICT. */
 static void measured_cell(FILE *file, const struct verdict *verdict)
 {
 	const struct spread *measured = &verdict->measured;
+	const char *metric = verdict->claim.metric;
+	char a[FORMAT_SIZE], b[FORMAT_SIZE], c[FORMAT_SIZE];
 
-	if (claim_is_relative(verdict->claim.metric))
-		fprintf(file, "%.2f (%.2f to %.2f)", spread_median(measured), spread_min(measured),
-			spread_max(measured));
-	else
-		fprintf(file, "%.0f (%.0f to %.0f)", spread_median(measured), spread_min(measured),
-			spread_max(measured));
+	fprintf(file, "%s (%s to %s)", format_metric(metric, spread_median(measured), a),
+		format_metric(metric, spread_min(measured), b), format_metric(metric, spread_max(measured), c));
 }
 
 /* Has JOB been run, or tried at least? A run that was interrupted has not come to all. */
@@ -78,15 +94,19 @@ static void reason_cell(FILE *file, const struct results *results, const struct 
 static void claim_rows(FILE *file, const struct results *results, const struct job *job)
 {
 	const char *text = job->options.claim;
+	char bound[FORMAT_SIZE];
 	struct verdict verdict;
 	struct claim claim;
 
 	while (text && claim_parse(&text, &claim) > 0) {
+		const char *other = *claim.engine ? claim.engine : job->engines ? job->engines[1] : "";
+		bool relative = claim_is_relative(claim.metric);
+
 		claim_judge(results, job, &claim, &verdict);
-		fprintf(file, "| %s | %s | %s%s%s %s %g", job->name,
-			job->options.description ? job->options.description : "", claim.metric,
-			*claim.engine ? " against " : "", claim.engine, claim.at_least ? "at least" : "at most",
-			claim.bound);
+		fprintf(file, "| %s | %s | %s%s%s %s %s", job->name,
+			job->options.description ? job->options.description : "", claim.metric, relative ? " against " : "",
+			relative ? other : "", claim.at_least ? "at least" : "at most",
+			format_metric(claim.metric, claim.bound, bound));
 		if (claim.extra_ns > 0)
 			fprintf(file, " + %g us", claim.extra_ns / 1e3);
 		fprintf(file, " | ");

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,8 +105,9 @@ static int running_find(struct run *run, struct running *running, struct job *jo
 			    engine_kind_name((enum bench_kind)__builtin_ctz(missing)));
 	if (options->quota && (!run->config->fixtures || options->directory))
 		return fail(run, -EINVAL, "job %.100s: quota belongs to a whole file system: it needs --pool", job->name);
-	if (options->cold && (!run->config->pool || options->directory))
-		return fail(run, -EINVAL, "job %.100s: cold unmounts a whole file system: it needs --pool", job->name);
+	if ((options->cold || options->unprivileged) && (!run->config->pool || options->directory))
+		return fail(run, -EINVAL, "job %.100s: cold and unprivileged mount a whole file system anew: they need --pool",
+			    job->name);
 	if (running->engine->homeless && (kinds == BENCH_BIT(BENCH_NOOP) || !directory))
 		return 0;
 	if (!directory)
@@ -234,6 +236,8 @@ static void rss_reset(void)
 {
 	int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
 
+	/* What making the parent needed is free, but not given back by itself. */
+	malloc_trim(0);
 	if (fd < 0)
 		return;
 	/* 5: the peak becomes what is resident now. */
@@ -456,17 +460,17 @@ static int group_close(struct run *run, struct running_group *group)
 	return first;
 }
 
-/* Is a job of GROUP to begin with nothing cached? */
-static bool group_is_cold(const struct running_group *group)
+/* Has a job of GROUP the key KEY? */
+static bool group_has(const struct running_group *group, const char *key)
 {
 	for (size_t i = 0; i < group->count; i++)
-		if (group->jobs[i].job->options.cold)
+		if (options_number(&group->jobs[i].job->options, key))
 			return true;
 	return false;
 }
 
 /* Let the pool settle, then unmount and mount it: all places are in it, and no engine is open yet. */
-static int group_chill(struct run *run, struct running_group *group)
+static int group_remount(struct run *run, struct running_group *group)
 {
 	int r = group_settle(run, group);
 
@@ -474,7 +478,7 @@ static int group_chill(struct run *run, struct running_group *group)
 		return r;
 	for (size_t i = 0; i < run->places_count; i++)
 		place_leave(&run->places[i].place);
-	r = pool_remount(run->config->pool, run->error, sizeof(run->error));
+	r = pool_remount(run->config->pool, group_has(group, "unprivileged"), run->error, sizeof(run->error));
 	for (size_t i = 0; i < run->places_count; i++) {
 		int last = place_return(&run->places[i].place, run->config->fixtures);
 
@@ -487,6 +491,7 @@ static int group_chill(struct run *run, struct running_group *group)
 /* Set up all jobs of GROUP. */
 static int group_open(struct run *run, struct running_group *group, struct job *const *jobs)
 {
+	bool remount;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < group->count; i++) {
@@ -497,11 +502,12 @@ static int group_open(struct run *run, struct running_group *group, struct job *
 			r = running_prepare(run, &group->jobs[i]);
 		group->threads += group->jobs[i].count;
 	}
-	if (r == 0 && group_is_cold(group))
-		r = group_chill(run, group);
+	remount = group_has(group, "cold") || group_has(group, "unprivileged");
+	if (r == 0 && remount)
+		r = group_remount(run, group);
 	for (size_t i = 0; r == 0 && i < group->count; i++)
 		r = running_open(run, &group->jobs[i]);
-	return r == 0 && !group_is_cold(group) ? group_settle(run, group) : r;
+	return r == 0 && !remount ? group_settle(run, group) : r;
 }
 
 int run_group(struct run *run, struct job *const *jobs, size_t count, uint32_t round)

@@ -4,10 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -46,12 +48,47 @@ struct adapter {
 	struct varve_statistics now;		/* ... and when the figures were asked for. */
 };
 
+/*
+ * Take CAP_SYS_ADMIN from this thread's effective set, or give it back. Threads that are made meanwhile go without it for
+ * good. Returns 0 or -errno.
+ */
+static int set_admin(bool admin)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return -errno;
+	if (admin)
+		data[0].effective |= data[0].permitted & (1u << CAP_SYS_ADMIN);
+	else
+		data[0].effective &= ~(1u << CAP_SYS_ADMIN);
+	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}
+
+/* Open the store of CONFIG, its threads without privilege if UNPRIVILEGED. */
+static int open_store(struct adapter *adapter, const struct varve_config *config, bool unprivileged, char *error, size_t size)
+{
+	struct varve_failure failure;
+	int r = unprivileged ? set_admin(false) : 0;
+
+	if (r < 0) {
+		snprintf(error, size, "capset: %s", strerror(-r));
+		return r;
+	}
+	r = varve_open(config, &adapter->store, &failure);
+	if (r < 0)
+		varve_strerror(&failure, error, size);
+	if (unprivileged && set_admin(true) < 0)
+		snprintf(error, size, "capset: privilege does not come back");
+	return r;
+}
+
 /* Open a store with FLAGS. */
 static int adapter_open(const struct bench_env *env, uint32_t flags, void **ret_context, char *error, size_t size)
 {
 	struct varve_config config = VARVE_CONFIG_INIT;
 	struct adapter *adapter = calloc(1, sizeof(*adapter));
-	struct varve_failure failure;
 	int r;
 
 	if (!adapter)
@@ -82,9 +119,8 @@ static int adapter_open(const struct bench_env *env, uint32_t flags, void **ret_
 		free(adapter);
 		return r;
 	}
-	r = varve_open(&config, &adapter->store, &failure);
+	r = open_store(adapter, &config, env->option(env, "unprivileged"), error, size);
 	if (r < 0) {
-		varve_strerror(&failure, error, size);
 		close(adapter->null_fd);
 		free(adapter);
 		return r;

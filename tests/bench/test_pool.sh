@@ -131,6 +131,11 @@ fi
 look
 [[ -z "$(find "$scratch/look" -maxdepth 1 -name 'varve-bench.*')" ]] || fail "the run's directory is left in the pool"
 unlook
+
+# Without privilege each file of a layer is unlinked: as often as there are files.
+strace -f -qq -e trace=unlinkat -e signal=none -o "$scratch/trace" "$bench" --name=u --rw=remove --ioengine=varve-threads \
+	--unprivileged --nrfiles=300 --number_ios=1 "--pool=$pool,512m" >"$scratch/out" || fail "unprivileged: status $?"
+(($(grep -c 'unlinkat(.*"f[0-9]*", 0' "$scratch/trace") == 300)) || fail "300 files were not unlinked"
 run --name=c --rw=usage --cold "--directory=$scratch"
 ((status == 1)) || fail "cold outside a pool: status $status"
-expect err 'needs --pool'
+expect err 'need --pool'
