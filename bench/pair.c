@@ -33,7 +33,7 @@ static bool metric_value(const struct result *result, const char *metric, double
 	}
 	if (!strcmp(metric, "drain_ns")) {
 		*ret = (double)result->drain_ns;
-		return result->has_backlog;
+		return result->drained;
 	}
 	if (!strcmp(metric, "commits")) {
 		*ret = (double)result->commits;
@@ -44,7 +44,7 @@ static bool metric_value(const struct result *result, const char *metric, double
 
 		*ret = removed ? (double)removed->units * (double)NS_PER_S /
 				 (double)(stats_duration(&result->stats) + result->drain_ns) : 0;
-		return result->has_backlog && *ret > 0;
+		return result->drained && *ret > 0;
 	}
 	if (!strncmp(metric, "lat_", 4)) {
 		result_latency(result, DIRECTIONS, &lat);

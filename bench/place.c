@@ -284,7 +284,7 @@ int place_backlog(const struct place *place, uint64_t *ret)
 	return 0;
 }
 
-int place_drain(const struct place *place, const volatile int *stop, uint64_t *ret_ns)
+int place_drain(const struct place *place, const volatile int *stop, uint64_t *ret_ns, bool *ret_done)
 {
 	uint64_t begin = clock_ns(), left = 0;
 	int r = place_sync(place);
@@ -298,6 +298,7 @@ int place_drain(const struct place *place, const volatile int *stop, uint64_t *r
 		nanosleep(&pause, NULL);
 	}
 	*ret_ns = clock_ns() - begin;
+	*ret_done = r == 0 && !left;
 	/* The drops queue work that the next commit pays: let it pay now, before somebody is timed. */
 	return r < 0 ? r : place_sync(place);
 }

@@ -69,8 +69,8 @@ int place_sync(const struct place *place);
 /* Count the removed subvolumes that the cleaner has not dropped yet. */
 int place_backlog(const struct place *place, uint64_t *ret);
 
-/* Wait until there are none, or *STOP is set. *RET_NS is how long it took. */
-int place_drain(const struct place *place, const volatile int *stop, uint64_t *ret_ns);
+/* Wait until there are none, or *STOP is set. *RET_NS is how long it took; *RET_DONE: there are none. */
+int place_drain(const struct place *place, const volatile int *stop, uint64_t *ret_ns, bool *ret_done);
 
 /* Tell how many transactions the file system has committed since it was mounted. Returns -ENOTSUP when it does not say. */
 int place_commits(const struct place *place, uint64_t *ret);

@@ -128,8 +128,9 @@ static void engine_lines(FILE *file, const struct result *result)
 		fprintf(file, "  commits      : %llu, operations per commit=%.1f\n", (unsigned long long)result->commits,
 			result->commits ? (double)units / (double)result->commits : 0.0);
 	if (result->has_backlog)
-		fprintf(file, "  cleaner      : backlog=%llu at the end, drained in %s\n",
-			(unsigned long long)result->backlog, format_time((double)result->drain_ns, time));
+		fprintf(file, "  cleaner      : backlog=%llu at the end, %s%s\n", (unsigned long long)result->backlog,
+			result->drained ? "drained in " : "not waited for",
+			result->drained ? format_time((double)result->drain_ns, time) : "");
 	for (uint32_t i = 0; i < result->stats.figures_count; i++) {
 		const struct stats_figure *figure = &result->stats.figures[i];
 

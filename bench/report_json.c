@@ -217,7 +217,8 @@ static void put_extras(json_t *object, const struct result *result)
 	}
 	if (result->has_backlog) {
 		put(object, "cleaner_backlog", result->backlog);
-		put(object, "cleaner_drain_ns", result->drain_ns);
+		if (result->drained)
+			put(object, "cleaner_drain_ns", result->drain_ns);
 	}
 	for (uint32_t i = 0; i < result->stats.figures_count; i++)
 		put_real(figures, result->stats.figures[i].name, result->stats.figures[i].value);

@@ -28,7 +28,8 @@ struct result {
 	uint64_t commits;			/* Transactions that the file system committed meanwhile. */
 	bool has_backlog;			/* The cleaner's queue could be read. */
 	uint64_t backlog;			/* Removed layers that awaited the cleaner at the end. */
-	uint64_t drain_ns;			/* Time until there were none. */
+	bool drained;				/* It was waited for until there were none. */
+	uint64_t drain_ns;			/* Time until then. */
 	bool interrupted;			/* A signal cut it short. */
 };
 

@@ -219,11 +219,12 @@ static int group_settle(struct run *run, struct running_group *group)
 {
 	for (size_t i = 0; i < group->count; i++) {
 		uint64_t ns;
+		bool done;
 		int r;
 
 		if (!group->jobs[i].place)
 			continue;
-		r = run->config->drain ? place_drain(group->jobs[i].place, run->stop, &ns) :
+		r = run->config->drain ? place_drain(group->jobs[i].place, run->stop, &ns, &done) :
 					 place_sync(group->jobs[i].place);
 		if (r < 0)
 			return fail(run, r, "waiting for the cleaner: %s", strerror(-r));
@@ -396,7 +397,7 @@ static void collect_cleaner(struct run *run, struct running_group *group, struct
 			worker_close(&group->jobs[i].workers[k]);
 		}
 	}
-	if (place && run->config->drain && place_drain(place, run->stop, &result->drain_ns) < 0)
+	if (place && run->config->drain && place_drain(place, run->stop, &result->drain_ns, &result->drained) < 0)
 		result->has_backlog = false;
 }
 
