@@ -83,6 +83,7 @@ static const struct option table[] = {
 	{"fixture", OPTION_CHOICE, AT(fixture), 0, 0, fixture_names, "shape of the parent layer"},
 	{"aged", OPTION_NUMBER, AT(aged), 0, 1000000, NULL, "rounds of change that the parent layer goes through first"},
 	{"edits", OPTION_NUMBER, AT(edits), 0, 10000000, NULL, "files that are rewritten in each live layer first"},
+	{"nested", OPTION_NUMBER, AT(nested), 0, 10000, NULL, "subvolumes that are made in each live layer first"},
 	{"live", OPTION_NUMBER, AT(live), 0, 10000000, NULL, "layers a thread has before the clock runs"},
 	{"batch", OPTION_NUMBER, AT(batch), 1, OPTIONS_BATCH_MAX, NULL, "layers in each request"},
 	{"remove_batch", OPTION_NUMBER, AT(remove_batch), 1, OPTIONS_BATCH_MAX, NULL, "layers in each removal of a mix"},

@@ -84,6 +84,7 @@ struct options {
 	uint32_t fixture;		/* An enum fixture_shape. */
 	uint64_t aged;			/* Rounds of churn that the parent goes through first. */
 	uint64_t edits;			/* Files that are rewritten in each of the live layers. */
+	uint64_t nested;		/* Subvolumes in each of the live layers. */
 	uint64_t live;			/* Layers there are before the clock runs, a thread. */
 	uint64_t batch;			/* Layers in each request. */
 	uint64_t limit;			/* Bytes that each new layer may hold; 0: any. */

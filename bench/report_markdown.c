@@ -1,12 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The page of claims: what is promised, what was measured, on what. */
+#include <limits.h>
 #include <string.h>
 
 #include "clock.h"
+#include "engines/engines.h"
 #include "format.h"
 #include "machine.h"
 #include "pair.h"
 #include "report.h"
+
+/* Write the versions of what the jobs are compared with. */
+static void peer_lines(FILE *file)
+{
+	static const char *const names[] = {"du", "tar", "bfs", "fdfind", "gdu", "btrfs"};
+	char program[PATH_MAX], line[128], *arguments[] = {program, "--version", NULL};
+	bool any = false;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (program_find(names[i], program, sizeof(program)) < 0 || program_line(arguments, line, sizeof(line)) < 0)
+			continue;
+		/* "Version:" of gdu says nothing alone. */
+		fprintf(file, "%s%s%s", any ? "; " : "- compared with: ", strncmp(line, "Version", 7) ? "" : "gdu ", line);
+		any = true;
+	}
+	if (any)
+		fprintf(file, "\n");
+}
 
 /* Write on what machine it was measured, and when. */
 static void machine_lines(FILE *file, const struct results *results)
@@ -21,6 +41,7 @@ static void machine_lines(FILE *file, const struct results *results)
 	fprintf(file, "- processor: %s, %ld cores; memory: %.0f GiB\n", machine.cpu, machine.cores,
 		(double)machine.memory_mib / 1024);
 	fprintf(file, "- kernel: %s; varve %s\n", machine.kernel, machine.library);
+	peer_lines(file);
 	fprintf(file, "- btrfs in an image file on a loop device, 16 KiB nodes; measured %s\n\n", date);
 }
 

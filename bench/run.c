@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "engines/engines.h"
 #include "eta.h"
 #include "guard.h"
 #include "log.h"
@@ -116,7 +117,20 @@ static int running_find(struct run *run, struct running *running, struct job *jo
 	return run_place(run, directory, &running->place);
 }
 
-/* Edit and fill the layers that WORKER has at the start, as its job says. */
+/* Make COUNT empty subvolumes in the layer that FD has open. */
+static int nest(int fd, uint64_t count)
+{
+	char name[WORKLOAD_NAME_SIZE];
+	int r = 0;
+
+	for (uint64_t i = 0; r == 0 && i < count; i++) {
+		snprintf(name, sizeof(name), "nested-%llu", (unsigned long long)i);
+		r = layer_create(fd, name);
+	}
+	return r;
+}
+
+/* Edit, nest in and fill the layers that WORKER has at the start, as its job says. */
 static int worker_edit(const struct worker *worker, uint64_t seed)
 {
 	char name[WORKLOAD_NAME_SIZE];
@@ -128,36 +142,27 @@ static int worker_edit(const struct worker *worker, uint64_t seed)
 		snprintf(name, sizeof(name), "%s%llu", worker->workload.prefix, (unsigned long long)i);
 		if (worker->options->fill)
 			r = place_layer_fill(worker->place, name, worker->options->fill);
-		if (r < 0 || !worker->options->edits)
+		if (r < 0 || !(worker->options->edits || worker->options->nested))
 			continue;
 		fd = openat(worker->place->subvolumes_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0)
 			return -errno;
-		r = fixture_edit(fd, worker->options, worker->options->edits, seed + i);
+		r = nest(fd, worker->options->nested);
+		if (r == 0 && worker->options->edits)
+			r = fixture_edit(fd, worker->options, worker->options->edits, seed + i);
 		close(fd);
 	}
 	return r;
 }
 
-/* Make the parent of RUNNING's job, and the layers that must be there. */
-static int running_prepare(struct run *run, struct running *running)
+/* Make the layers that must be there for RUNNING, from the parent that FD has open. */
+static int running_layers(const struct running *running, int fd)
 {
 	const struct options *options = &running->job->options;
 	const struct place *place = running->place;
 	char name[FIXTURE_NAME_SIZE];
-	int fd, r = 0;
+	int r = 0;
 
-	if (!place || !(workload_kinds(options) & ~(BENCH_BIT(BENCH_NOOP) | BENCH_BIT(BENCH_CREATE))))
-		return 0;
-	fd = fixture_open(place->fixtures_fd, options, run->stop);
-	if (fd < 0)
-		return fail(run, fd, "job %.100s: parent layer: %s", options->name, strerror(-fd));
-	if (workload_kinds(options) & BENCH_BIT(BENCH_APPLY))
-		r = fixture_archive(place->fixtures, options);
-	if (r < 0) {
-		close(fd);
-		return fail(run, r, "job %.100s: archive: %s", options->name, strerror(-r));
-	}
 	fixture_name(options, name);
 	if (faccessat(place->subvolumes_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		r = place_layer_make(place, name, fd);
@@ -168,11 +173,37 @@ static int running_prepare(struct run *run, struct running *running)
 		if (r == 0)
 			r = worker_edit(&running->workers[i], i + 1);
 	}
-	close(fd);
+	return r;
+}
+
+/* Make the parent of RUNNING's job, turn quota on, and make the layers that must be there, so that quota counts them. */
+static int running_prepare(struct run *run, struct running *running)
+{
+	const struct options *options = &running->job->options;
+	const struct place *place = running->place;
+	uint32_t kinds = workload_kinds(options);
+	int fd, r;
+
+	if (!place || kinds == BENCH_BIT(BENCH_NOOP))
+		return 0;
+	fd = fixture_open(place->fixtures_fd, options, run->stop);
+	if (fd < 0)
+		return fail(run, fd, "job %.100s: parent layer: %s", options->name, strerror(-fd));
+	r = kinds & BENCH_BIT(BENCH_APPLY) ? fixture_archive(place->fixtures, options) : 0;
 	if (r < 0)
-		return fail(run, r, "job %.100s: layers: %s", options->name, strerror(-r));
-	r = options->quota ? place_set_quota(place, options->quota) : 0;
-	return r < 0 ? fail(run, r, "job %.100s: quota: %s", options->name, strerror(-r)) : 0;
+		fail(run, r, "job %.100s: archive: %s", options->name, strerror(-r));
+	if (r == 0 && options->quota) {
+		r = place_set_quota(place, options->quota);
+		if (r < 0)
+			fail(run, r, "job %.100s: quota: %s", options->name, strerror(-r));
+	}
+	if (r == 0) {
+		r = running_layers(running, fd);
+		if (r < 0)
+			fail(run, r, "job %.100s: layers: %s", options->name, strerror(-r));
+	}
+	close(fd);
+	return r;
 }
 
 /* Set up the threads of RUNNING, which is the INDEX-th job of its group. */

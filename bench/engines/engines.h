@@ -27,4 +27,7 @@ int program_find(const char *name, char *ret, size_t size);
 /* Run the program ARGUMENTS[0] with ARGUMENTS (NULL last). Returns 0 or -errno; -EREMOTEIO: it failed. */
 int program_run(char *const *arguments);
 
+/* Run ARGUMENTS, and keep the first line that it writes in RET (SIZE bytes). Returns 0 or -errno, as program_run(). */
+int program_line(char *const *arguments, char *ret, size_t size);
+
 #endif

@@ -29,21 +29,64 @@ int program_find(const char *name, char *ret, size_t size)
 	return -ENOENT;
 }
 
-int program_run(char *const *arguments)
+/* Start ARGUMENTS with its output to OUT. Returns its process id or -errno. */
+static pid_t program_start(char *const *arguments, int out)
 {
 	posix_spawn_file_actions_t actions;
 	pid_t pid;
-	int status, r;
+	int r;
 
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
 	r = -posix_spawn(&pid, arguments[0], &actions, NULL, arguments, environ);
 	posix_spawn_file_actions_destroy(&actions);
-	if (r < 0)
-		return r;
+	return r < 0 ? r : pid;
+}
+
+/* Wait for PID. */
+static int program_wait(pid_t pid)
+{
+	int status;
+
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return -errno;
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EREMOTEIO;
+}
+
+int program_run(char *const *arguments)
+{
+	int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	pid_t pid;
+
+	if (null_fd < 0)
+		return -errno;
+	pid = program_start(arguments, null_fd);
+	close(null_fd);
+	return pid < 0 ? (int)pid : program_wait(pid);
+}
+
+int program_line(char *const *arguments, char *ret, size_t size)
+{
+	int fds[2];
+	FILE *file;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	pid = program_start(arguments, fds[1]);
+	close(fds[1]);
+	file = pid < 0 ? NULL : fdopen(fds[0], "r");
+	*ret = '\0';
+	if (file && fgets(ret, (int)size, file))
+		ret[strcspn(ret, "\n")] = '\0';
+	/* What else it writes has to go somewhere, or it would not end. */
+	while (file && fgetc(file) != EOF)
+		;
+	if (file)
+		fclose(file);
+	else
+		close(fds[0]);
+	return pid < 0 ? (int)pid : program_wait(pid);
 }

@@ -90,6 +90,15 @@ if command -v containers-storage >/dev/null && (($(id -u) == 0)); then
 	fi
 fi
 
+# Layers with subvolumes in them: as many as asked for go with each.
+for name in reference "$engine"; do
+	run_well --name=nested --rw=remove --nested=3 "--ioengine=$name" "${common[@]}" --number_ios=2
+	expect out '^  remove: IOPS=.* 2 layers'
+	expect_clean
+done
+run --name=nested --rw=remove --nested=3 --ioengine=ioctl "${common[@]}" --number_ios=2
+((status == 1)) || fail "the bare ioctl removes what is not empty: status $status"
+
 # New layers are filled: as many bytes as asked for go into each.
 if command -v strace >/dev/null; then
 	strace -f -qq -e trace=write -e signal=none -o "$scratch/trace" "$bench" --name=x --rw=churn --fill=100k --ioengine=ioctl \

@@ -10,11 +10,11 @@ command -v clang >/dev/null || skip "clang is missing"
 
 sources=("$bench_repository"/bench/fuzz/job.c "$bench_repository"/bench/{job,options,claim}.c
 	"$bench_repository"/bench/engines/engine.c)
-# The table of engines alone, without what they need.
+# The table of engines alone, without what they need: one that has a name.
 mkdir "$scratch/engines"
 printf '' >"$scratch/engines/list.h"
 cp "$bench_repository/bench/engines/engines.h" "$scratch/engines/"
-sed 's/^static const struct bench_engine \*const engines\[\] = {/&\n\tNULL,/' "${sources[4]}" >"$scratch/engines/engine.c"
+sed 's/^static const struct bench_engine \*const engines\[\] = {/static const struct bench_engine stub = {.name = "varve"};\n&\n\t\&stub,/' "${sources[4]}" >"$scratch/engines/engine.c"
 sources[4]="$scratch/engines/engine.c"
 flags=(-g -O1 -std=gnu11 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined)
 # Not every clang brings what fuzzers link.
@@ -23,7 +23,7 @@ clang "${flags[@]}" -o "$scratch/empty" "$scratch/empty.c" 2>"$scratch/err" || s
 clang "${flags[@]}" -I"$scratch/engines" -I"$bench_repository/bench" -o "$scratch/fuzz" "${sources[@]}" -lm -ldl \
 	>"$scratch/out" 2>&1 || fail "the fuzzer does not build"
 mkdir "$scratch/corpus"
-cp "$bench_repository"/bench/fuzz/corpus/* "$scratch/corpus/"
+cp "$bench_repository"/bench/fuzz/corpus/* "$bench_repository"/bench/jobs/*.fio "$scratch/corpus/"
 cd "$scratch"
 ./fuzz -max_total_time="${VARVE_FUZZ_SECONDS:-5}" -timeout=5 -max_len=8192 -print_final_stats=1 corpus >out 2>&1 ||
 	fail "the fuzzer found something" "$(grep -m 5 -E 'ERROR|runtime error|SUMMARY' out)"

@@ -92,6 +92,11 @@ run --repeat=2 --results=r.md --name=f --rw=noop --number_ios=4 "--pair=noop,ext
 grep -q '^| f | .* | not measured: external.*: Input/output error | ? |$' r.md || fail "r.md: $(cat r.md)"
 expect_clean
 
+# The page tells what was compared with.
+if command -v tar >/dev/null; then
+	grep -q '^- compared with: .*tar' r.md || fail "no versions: $(cat r.md)"
+fi
+
 # A budget cuts the repetitions, not the jobs.
 run_well --budget=1ms --repeat=9 --results=r.md --output-format=json --rw=noop --number_ios=1000 --pair=noop,libuv --name=a --name=b
 [[ "$(jq -c '[.jobs[].jobname]' out)" == '["a","a","b","b"]' ]] || fail "a budget of nothing: $(jq -c '[.jobs[].jobname]' out)"
