@@ -83,6 +83,16 @@ run_well() {
 	((status == 0)) || fail "varve-bench $*: status $status"
 }
 
+# Is the program built with a sanitizer? Its speed says nothing then, and strace and the search for leaks exclude each other.
+instrumented() {
+	grep -q -e asan -e tsan <(ldd "$bench")
+}
+
+# Can strace watch the program?
+traceable() {
+	command -v strace >/dev/null && ! instrumented
+}
+
 # Expect that the file $1 (out or err) has a line that matches $2.
 expect() {
 	grep -Eq -- "$2" "$scratch/$1" || fail "std$1 has no line like: $2"

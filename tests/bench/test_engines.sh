@@ -73,7 +73,7 @@ for kind in exists list diffsize; do
 	expect out "^  $kind: IOPS=.* 5 layers"
 done
 # What tar writes of a layer holds all of it: as much goes to the archive as files have. (strace sees the writes.)
-if command -v strace >/dev/null; then
+if traceable; then
 	strace -f -qq -e trace=write -e signal=none -o "$scratch/trace" "$bench" --name=x --rw=diff --full --ioengine=tar \
 		"${common[@]}" --filesize=64k --number_ios=1 >/dev/null
 	bytes="$(awk '/write\(/ && $NF > 4096 { sum += $NF } END { print sum + 0 }' "$scratch/trace")"
@@ -100,7 +100,7 @@ run --name=nested --rw=remove --nested=3 --ioengine=ioctl "${common[@]}" --numbe
 ((status == 1)) || fail "the bare ioctl removes what is not empty: status $status"
 
 # New layers are filled: as many bytes as asked for go into each.
-if command -v strace >/dev/null; then
+if traceable; then
 	strace -f -qq -e trace=write -e signal=none -o "$scratch/trace" "$bench" --name=x --rw=churn --fill=100k --ioengine=ioctl \
 		"${common[@]}" --nrfiles=0 --live=0 --number_ios=6 >/dev/null
 	(($(grep -c '= 102400$' "$scratch/trace") == 3)) || fail "three new layers were not filled"

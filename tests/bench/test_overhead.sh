@@ -6,7 +6,7 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 bench_start
-if grep -q asan <(ldd "$bench") || grep -q tsan <(ldd "$bench"); then
+if instrumented; then
 	skip "the build is instrumented: its speed says nothing"
 fi
 # The best of three: others may be busy on this machine.
