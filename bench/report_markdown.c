@@ -15,13 +15,17 @@ static void peer_lines(FILE *file)
 {
 	static const char *const names[] = {"du", "tar", "bfs", "fdfind", "gdu", "btrfs"};
 	char program[PATH_MAX], line[128], *arguments[] = {program, "--version", NULL};
+	const char *text;
 	bool any = false;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		if (program_find(names[i], program, sizeof(program)) < 0 || program_line(arguments, line, sizeof(line)) < 0)
 			continue;
-		/* "Version:" of gdu says nothing alone. */
-		fprintf(file, "%s%s%s", any ? "; " : "- compared with: ", strncmp(line, "Version", 7) ? "" : "gdu ", line);
+		text = line + (strncmp(line, "Version:", 8) ? 0 : 8);
+		text += strspn(text, " \t");
+		/* gdu tells a number alone. */
+		fprintf(file, "%s%s%s", any ? "; " : "- compared with: ", text == line ? "" : names[i], text == line ? "" : " ");
+		fprintf(file, "%s", text);
 		any = true;
 	}
 	if (any)

@@ -596,7 +596,8 @@ int run_pair(struct run *run, struct job *job, char *const *engines, uint32_t re
 			first = first ? first : r;
 		}
 		job->took_ns = clock_ns() - begin;
-		if (job->took_ns / (round + 1) * (round + 2) > share_ns)
+		/* Without the first engine there is nothing to compare the others with. */
+		if (job->took_ns / (round + 1) * (round + 2) > share_ns || results_failure(run->results, job, engines[0]))
 			break;
 	}
 	return first;
