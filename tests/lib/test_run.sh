@@ -114,6 +114,11 @@ if [[ "$(grep -o 'unit/test_[a-z]*' <<<"$output" | paste -s -d ' ')" != "unit/te
 	failures=$((failures + 1))
 	printf 'out of order:\n%s\n' "$output"
 fi
+# No time left for the second.
+seed unit/test_a '' <<<'sleep 2'
+run --jobs 1 --within 1 unit/test_a unit/test_b
+expect '^ok .* unit/test_a$' 0
+expect '^skip .* unit/test_b: no time left$' 0
 # Interrupted, it takes all with it.
 seed unit/test_long '' <<<'sleep 100'
 TMPDIR="$copy/tmp" "$copy/tests/run" --build "$copy/build" unit/test_long >"$copy/interrupted" 2>&1 &
