@@ -129,7 +129,9 @@ START_TEST(test_relaxed_does_not_wait) {
 	for (int i = 0; i < 200; i++)
 		test_ok(varve_layer_remove_wait(store, test_path("%d", i), VARVE_RELAXED, &failure), &failure);
 	uint64_t commits = test_committed_generation() - before;
-	ck_assert_msg(commits < 50, "400 relaxed requests made %llu commits", (unsigned long long)commits);
+	/* Before Linux 6.6 to make a subvolume is to commit. */
+	uint64_t commits_max = test_kernel_since(6, 6) ? 50 : 210;
+	ck_assert_msg(commits < commits_max, "400 relaxed requests made %llu commits", (unsigned long long)commits);
 	test_close(store);
 }
 END_TEST
@@ -145,7 +147,9 @@ START_TEST(test_commits_are_shared) {
 	test_submit_creates(store, "base", records, LAYERS);
 	test_await_all(store, records, LAYERS);
 	uint64_t commits = test_committed_generation() - before;
-	ck_assert_msg(commits < LAYERS / 4, "%d durable creates in flight together took %llu commits", LAYERS,
+	/* Before Linux 6.6 the first of a commit lets nobody join it: one each, but not one more for its durability. */
+	uint64_t commits_max = test_kernel_since(6, 6) ? LAYERS / 4 : LAYERS;
+	ck_assert_msg(commits <= commits_max, "%d durable creates in flight together took %llu commits", LAYERS,
 		      (unsigned long long)commits);
 	test_close(store);
 }

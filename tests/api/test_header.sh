@@ -4,6 +4,10 @@
 # varve.h stands alone, in every C from C99 and every C++ from C++11, without a warning; it includes libc only; and a program
 # in C++ links and runs.
 set -euo pipefail
+if ! command -v gcc >/dev/null; then
+	echo "no compiler here"
+	exit 77
+fi
 
 include="$(cd "$(dirname "$0")/../.." && pwd)/api/include"
 directory="$(mktemp -d)"

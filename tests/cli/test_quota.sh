@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: timeout=120
+# varve-test: timeout=120 kernel-says=rescan.is.already.in.progress
 # Sizes, groups and the quota commands; limits hold over a remount, which is what a reboot is to a file system.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
@@ -36,10 +36,22 @@ run quota status
 expect 0 "mode             off
 records          0
 " ""
-quietly quota enable --simple
-quietly quota enable --simple
-run quota enable
-expect 1 "" "varve: quota: ENABLE: BTRFS_IOC_QUOTA_CTL *: Device or resource busy (quota runs in the other mode*"
+run quota enable --simple
+mode=simple
+if [[ "$status" != 0 ]]; then
+	expect 1 "" "varve: quota: ENABLE: BTRFS_IOC_QUOTA_CTL *: Operation not supported (this kernel has no simple quotas*"
+	run quota status
+	expect 0 "mode             off
+records          0
+" ""
+	mode=full
+	quietly quota enable
+	quietly quota rescan --wait
+else
+	quietly quota enable --simple
+	run quota enable
+	expect 1 "" "varve: quota: ENABLE: BTRFS_IOC_QUOTA_CTL *: Device or resource busy (quota runs in the other mode*"
+fi
 quietly create base --size 8m
 quietly create child --parent base --opt size=6M
 [[ "$(cat "$home/quotas/child")" == 6291456 ]] || lib_fail "child is not recorded: $(cat "$home/quotas/child")"
@@ -52,7 +64,7 @@ expect_full base 20
 quietly pool umount "$pool"
 quietly pool mount "$scratch/pool.img" "$pool"
 run quota status --json
-expect 0 '{"ok":true,"mode":"simple","inconsistent":false,"rescan_running":false,"groups":3,"groups_stale":0,"records":2}'$'\n' ""
+expect 0 '{"ok":true,"mode":"'"$mode"'","inconsistent":false,"rescan_running":false,"groups":3,"groups_stale":0,"records":2}'$'\n' ""
 expect_limit child 6291456
 expect_full child 20
 quietly rm child
@@ -91,11 +103,22 @@ grep -q "^mode  *full$" "$scratch/out" || lib_fail "$(cat "$scratch/out")"
 grep -q "full quotas make" "$scratch/err" || lib_fail "quota status does not say what full quotas cost"
 run status
 grep -q "^quota  *full$" "$scratch/out" || lib_fail "$(cat "$scratch/out")"
-quietly quota disable
-quietly quota enable --simple
 
 # ---- groups ------------------------------------------------------------------------------------------------------------
 
+if [[ "$mode" == full ]]; then
+	# Nothing of groups here; what is stale goes, where the kernel does not do that itself.
+	quietly rm base
+	quietly sync --wait-clean
+	run quota gc
+	[[ "$status" == 0 ]] || lib_fail "quota gc: $(cat "$scratch/err")"
+	run quota status --json
+	expect 0 '{"ok":true,"mode":"full","inconsistent":false,"rescan_running":false,"groups":1,"groups_stale":0,"records":0}'$'\n' ""
+	quietly pool umount "$pool"
+	exit
+fi
+quietly quota disable
+quietly quota enable --simple
 quietly create --group job:8m --group all one two
 dd if=/dev/zero of="$home/subvolumes/one/file" bs=1M count=6 conv=fsync 2>"$scratch/dd" || lib_fail "$(cat "$scratch/dd")"
 expect_full two 6

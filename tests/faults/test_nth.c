@@ -75,7 +75,7 @@ static void prepare_off(struct varve_store *store) {
 }
 
 static void prepare_simple(struct varve_store *store) {
-	prepare_mode(store, VARVE_QUOTA_SIMPLE);
+	prepare_mode(store, test_quota_mode());
 	test_create(store, "parent", NULL);
 }
 
@@ -91,7 +91,7 @@ static void prepare_unlimited(struct varve_store *store) {
 	prepare_simple(store);
 	options.storage_options = victim_size;
 	test_error(varve_layer_create_wait(store, "victim", &options, NULL), 0);
-	prepare_mode(store, VARVE_QUOTA_SIMPLE);
+	prepare_mode(store, test_quota_mode());
 }
 
 static void prepare_files(struct varve_store *store) {
@@ -251,7 +251,7 @@ static int run_quota_gc(struct varve_store *store, struct varve_failure *failure
 }
 
 static int run_enable(struct varve_store *store, struct varve_failure *failure) {
-	return varve_quota_enable_wait(store, VARVE_QUOTA_SIMPLE, failure);
+	return varve_quota_enable_wait(store, test_quota_mode(), failure);
 }
 
 static int run_disable(struct varve_store *store, struct varve_failure *failure) {

@@ -71,6 +71,12 @@ int64_t test_now_ms(void) {
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+int test_scaled_ms(int time_ms) {
+	const char *scale = getenv("CK_TIMEOUT_MULTIPLIER");
+	int factor = scale ? atoi(scale) : 1;
+	return factor > 1 ? time_ms * factor : time_ms;
+}
+
 bool test_readable(int descriptor, int timeout_ms) {
 	struct pollfd pollfd = { .fd = descriptor, .events = POLLIN };
 	int64_t end_ms = test_now_ms() + timeout_ms;

@@ -56,7 +56,7 @@
 #endif
 
 /** How long a test waits for what must come, in milliseconds. Not a performance limit: only a hang reaches it. */
-#define TEST_WAIT_MS 20000
+#define TEST_WAIT_MS test_scaled_ms(20000)
 
 /** A user and group without privilege. */
 #define TEST_NOBODY 65534
@@ -171,10 +171,19 @@ void test_thaw(void);
 /** Generation of the last transaction that is on the device of the test's mount. */
 uint64_t test_committed_generation(void);
 
+/** Is this Linux MAJOR.MINOR, or later? Only for what the kernel gives no other way to ask. */
+bool test_kernel_since(int major, int minor);
+
+/** Of the modes of quota that this kernel has, the one that suits churn: simple, or before Linux 6.7 full. */
+enum varve_quota_mode test_quota_mode(void);
+
 /** Number of threads of this process. */
 int test_threads(void);
 
-/** Fail the test unless this process has THREADS threads again; one that was joined takes a moment to vanish. */
+/**
+ * Fail the test unless this process has THREADS threads again, or fewer; one that was joined takes a moment to vanish, and
+ * so can one that was counted in THREADS.
+ */
 void test_threads_are(int threads);
 
 /** Number of open descriptors of this process. */
@@ -220,6 +229,9 @@ void test_dispatch_until(struct varve_store *store, const unsigned *value, unsig
 
 /** Milliseconds of a clock that only goes forward. */
 int64_t test_now_ms(void);
+
+/** TIME_MS on a machine and a build of usual speed; more where tests/run was given a --timeout-scale. */
+int test_scaled_ms(int time_ms);
 
 /** Is DESCRIPTOR readable within TIMEOUT_MS? */
 bool test_readable(int descriptor, int timeout_ms);

@@ -200,7 +200,7 @@ START_TEST(test_cancel) {
 		varve_cancel(store, request);
 		int error = test_await(store, &record);
 		ck_assert_msg(error == 0 || error == -ECANCELED, "%s", test_errno_name(error));
-		ck_assert_int_lt(test_now_ms() - begin, 1000);
+		ck_assert_int_lt(test_now_ms() - begin, test_scaled_ms(1000));
 		test_error(varve_progress(store, request, &progress), -ENOENT);
 		progress.entries = 0;
 		memset(&record, 0, sizeof(struct test_record));
