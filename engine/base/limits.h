@@ -142,6 +142,17 @@
 #define INODES_PER_PAGE 32768
 #define INODE_PAGES_MAX 4096
 
+/*
+ * Inode numbers that are searched for an attribute at once (some 4 ms), after so many questions about them; spans that are
+ * remembered (32 KiB): a million inodes and more.
+ */
+#define HOLDERS_SPAN 4096
+#define HOLDERS_ASKS 16
+#define HOLDERS_SPANS 1024
+
+/* Pages of a set of inodes that are found without taking its lock. */
+#define INODES_RECENT 16
+
 /* Inode numbers in one piece of a search that is split over threads. */
 #define SEARCH_SPAN 8192
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/tree/inodes.h"
-#include "engine/base/limits.h"
 #include "engine/base/util.h"
 
 #include <string.h>
@@ -11,12 +10,13 @@
 /* INODES_PER_PAGE inodes of one subvolume. */
 struct inodes_page {
 	uint64_t subvolume, number;
-	uint64_t bits[INODES_PER_PAGE / 64];
+	_Atomic uint64_t bits[INODES_PER_PAGE / 64];
 };
 
 void inodes_init(struct inodes *inodes, struct fault *fault)
 {
-	*inodes = (struct inodes){ .fault = fault };
+	memset(inodes, 0, sizeof(*inodes));
+	inodes->fault = fault;
 	pthread_mutex_init(&inodes->lock, NULL);
 }
 
@@ -81,21 +81,52 @@ static int inodes_page(struct inodes *inodes, uint64_t subvolume, uint64_t numbe
 	return 0;
 }
 
+/* The page of NUMBER if it was used of late, else NULL. */
+static struct inodes_page *inodes_recent(struct inodes *inodes, uint64_t subvolume, uint64_t number)
+{
+	struct inodes_page *page = atomic_load_explicit(&inodes->recent[number % INODES_RECENT], memory_order_acquire);
+
+	return page && page->number == number && page->subvolume == subvolume ? page : NULL;
+}
+
+/* Let PAGE be found without the lock. */
+static void inodes_remember(struct inodes *inodes, struct inodes_page *page)
+{
+	atomic_store_explicit(&inodes->recent[page->number % INODES_RECENT], page, memory_order_release);
+}
+
 int inodes_add(struct inodes *inodes, uint64_t subvolume, uint64_t inode)
 {
-	uint64_t bit = 1ull << inode % 64, *word;
-	struct inodes_page *page;
+	uint64_t bit = 1ull << inode % 64, number = inode / INODES_PER_PAGE;
+	struct inodes_page *page = inodes_recent(inodes, subvolume, number);
 	int r;
 
-	pthread_mutex_lock(&inodes->lock);
-	r = inodes_page(inodes, subvolume, inode / INODES_PER_PAGE, &page);
-	if (!r) {
-		word = &page->bits[inode % INODES_PER_PAGE / 64];
-		r = !(*word & bit);
-		*word |= bit;
+	if (!page) {
+		pthread_mutex_lock(&inodes->lock);
+		r = inodes_page(inodes, subvolume, number, &page);
+		pthread_mutex_unlock(&inodes->lock);
+		if (r)
+			return r;
+		inodes_remember(inodes, page);
 	}
-	pthread_mutex_unlock(&inodes->lock);
-	return r;
+	return !(atomic_fetch_or_explicit(&page->bits[inode % INODES_PER_PAGE / 64], bit, memory_order_relaxed) & bit);
+}
+
+bool inodes_has(struct inodes *inodes, uint64_t subvolume, uint64_t inode)
+{
+	uint64_t number = inode / INODES_PER_PAGE;
+	struct inodes_page *page = inodes_recent(inodes, subvolume, number);
+
+	if (!page) {
+		pthread_mutex_lock(&inodes->lock);
+		if (inodes->slots)
+			page = *inodes_slot(inodes->pages, inodes->slots, subvolume, number);
+		pthread_mutex_unlock(&inodes->lock);
+		if (!page)
+			return false;
+		inodes_remember(inodes, page);
+	}
+	return page->bits[inode % INODES_PER_PAGE / 64] & 1ull << inode % 64;
 }
 
 void inodes_free(struct inodes *inodes)
@@ -105,5 +136,5 @@ void inodes_free(struct inodes *inodes)
 	free(inodes->pages);
 	if (inodes->fault)
 		pthread_mutex_destroy(&inodes->lock);
-	*inodes = (struct inodes){ 0 };
+	memset(inodes, 0, sizeof(*inodes));
 }

@@ -10,10 +10,10 @@
  *	           ^                          |
  *	           +---- batch is done <-- ring: 128 entries at once, when they prove slow
  *
- * Slow entries. The clock is looked at after each WALK_PROBE entries. Where they took longer than WALK_SLOW_NS each, their
- * inodes come from a disk, and what is left of the buffer goes to the ring in one batch of statx (which the class uses, or
- * which warms the cache for its own call) or unlinkat. The directory waits; the threads go on with others. How many threads
- * there are is decided the same way, by what the slices measure: see workers.c.
+ * Slow entries. The clock is looked at after each WALK_PROBE entries. Where they took longer than WALK_SLOW_NS each, and
+ * the thread slept meanwhile, their inodes come from a disk, and what is left of the buffer goes to the ring in one batch
+ * of statx (which the class uses, or which warms the cache for its own call) or unlinkat. The directory waits; the threads
+ * go on with others. How many threads there are is decided the same way, by what the slices measure: see workers.c.
  *
  * Memory. A directory that is wholly read and whose children are opened is forgotten, so a chain of directories takes none.
  * Taking the last one first goes down before it goes on, so what waits is what lies beside the way down. A directory with
@@ -479,6 +479,8 @@ static bool walk_probe(struct walk_reading *reading)
 	uint64_t now = now_ns();
 
 	reading->slow = now - reading->probed_ns >= reading->walk->slow_ns * reading->probe;
+	if (reading->slow && reading->walk->slow_ns)
+		reading->slow = slice_slept(reading->slice);
 	reading->probe = 0;
 	reading->probed_ns = now;
 	job_add(&reading->walk->job, &reading->sums);

@@ -7,12 +7,14 @@
  *	quotient > 2 * max(1, width / CPUs)	they sleep: twice as many
  *	quotient < 1.2 * max(1, width / CPUs)	they compute: half as many
  *
- * A width above the CPUs makes threads wait for a CPU, and so the quotient larger, even where none sleeps; hence the factor
- * width / CPUs, without which the width would feed itself.
+ * Threads that did not sleep once wait for a CPU that others have, and are not doubled. A width above the CPUs makes threads
+ * wait for a CPU, and so the quotient larger, even where none sleeps; hence the factor width / CPUs, without which the width
+ * would feed itself.
  */
 #include "engine/tree/workers.h"
 #include "engine/core/store.h"
 
+#include <sys/resource.h>
 #include <time.h>
 
 /* Slices that can run at once: with more CPUs than threads that may sleep, one for each CPU. */
@@ -34,7 +36,7 @@ struct workers {
 	unsigned free_count;
 	/* CPUs, how many slices may run now, what they took of late. */
 	unsigned cpus, width;
-	uint64_t wall_ns, cpu_ns;
+	uint64_t wall_ns, cpu_ns, sleeps;
 	/* See workers_set_slow(). */
 	uint64_t slow_ns;
 };
@@ -117,6 +119,17 @@ static uint64_t workers_cpu_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
 }
 
+bool slice_slept(struct slice *slice)
+{
+	struct rusage usage;
+	uint64_t before = slice->sleeps_before;
+
+	getrusage(RUSAGE_THREAD, &usage);
+	slice->sleeps_before = (uint64_t)usage.ru_nvcsw;
+	slice->sleeps += slice->sleeps_before - before;
+	return slice->sleeps_before != before;
+}
+
 /* One turn, on a lane thread. */
 static int workers_slice_run(struct call *call)
 {
@@ -126,10 +139,13 @@ static int workers_slice_run(struct call *call)
 
 	atomic_fetch_sub(&slice->job->starting, 1);
 	slice->until_ns = begin + WALK_SLICE_NS;
+	slice_slept(slice);
+	slice->sleeps = 0;
 	slice->buffer = fault_calloc(&slice->job->store->io.fault, 1, READDIR_BUFFER_BYTES);
 	if (slice->buffer)
 		r = slice->job->class->slice(slice->job, slice);
 	free(slice->buffer);
+	slice_slept(slice);
 	slice->wall_ns = now_ns() - begin;
 	slice->cpu_ns = workers_cpu_ns() - cpu;
 	return r;
@@ -142,14 +158,15 @@ static void workers_adapt(struct workers *workers, const struct slice *slice)
 
 	workers->wall_ns += slice->wall_ns;
 	workers->cpu_ns += slice->cpu_ns;
+	workers->sleeps += slice->sleeps;
 	/* As many slices of this width as it takes to tell. */
 	if (workers->wall_ns < WALK_SLICE_NS * (uint64_t)workers->width)
 		return;
-	if (workers->wall_ns > 2 * share * workers->cpu_ns)
+	if (workers->wall_ns > 2 * share * workers->cpu_ns && workers->sleeps)
 		workers->width = MAX(MIN(workers->width * 2, WALK_THREADS_MAX), workers->cpus);
 	else if (workers->wall_ns * 10 < 12 * share * workers->cpu_ns)
 		workers->width = MAX(workers->width / 2, workers->cpus);
-	workers->wall_ns = workers->cpu_ns = 0;
+	workers->wall_ns = workers->cpu_ns = workers->sleeps = 0;
 }
 
 static void workers_turn(struct workers *workers);
@@ -294,6 +311,7 @@ int job_run_here(struct job *job)
 		return -ENOMEM;
 	while (!r && !job_over(job) && job->class->wanted(job)) {
 		slice.until_ns = now_ns() + WALK_SLICE_NS;
+		slice_slept(&slice);
 		r = job->class->slice(job, &slice);
 	}
 	free(slice.buffer);

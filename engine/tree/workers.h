@@ -30,6 +30,8 @@ struct slice {
 	uint64_t until_ns;
 	/* How long it took, and how much of that the thread computed. */
 	uint64_t wall_ns, cpu_ns;
+	/* How often the thread had slept when it was last asked; how often in this turn. */
+	uint64_t sleeps_before, sleeps;
 	/* For whatever a thread reads. */
 	char *buffer;
 };
@@ -107,6 +109,9 @@ static inline bool job_over(const struct job *job)
 	return atomic_load_explicit(job->cancelled, memory_order_relaxed) ||
 	       atomic_load_explicit(&job->error, memory_order_relaxed);
 }
+
+/* Has the thread of SLICE slept since this was last asked? Waiting for a CPU is no sleep. */
+bool slice_slept(struct slice *slice);
 
 /* Do all of JOB's work on this thread, without a ring or other threads; class->done is not called. 0 or the error. */
 int job_run_here(struct job *job);

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/tree/holders.h"
+#include "engine/btrfs/search.h"
+
+#include <endian.h>
+#include <string.h>
+
+void holders_init(struct holders *holders, struct varve_store *store, int fd, const char *attribute, const void *value,
+		  size_t size, const _Atomic bool *cancelled)
+{
+	memset(holders, 0, sizeof(*holders));
+	holders->store = store;
+	holders->fd = store->layout.privileged ? fd : -EBADF;
+	holders->attribute = attribute;
+	holders->value = value;
+	holders->size = size;
+	holders->cancelled = cancelled;
+	pthread_mutex_init(&holders->lock, NULL);
+	inodes_init(&holders->found, &store->io.fault);
+}
+
+/* Is one of the attributes in the current item the one that is looked for? Names with the same hash share an item. */
+static bool holders_item(const struct holders *holders, const struct search *search)
+{
+	const char *at = search->item, *end = at + search->header.len;
+	size_t name_bytes = strlen(holders->attribute);
+	struct btrfs_dir_item item;
+
+	while ((size_t)(end - at) >= sizeof(item)) {
+		size_t name, data;
+
+		memcpy(&item, at, sizeof(item));
+		at += sizeof(item);
+		name = le16toh(item.name_len);
+		data = le16toh(item.data_len);
+		if (name + data > (size_t)(end - at))
+			return false;
+		if (name == name_bytes && !memcmp(at, holders->attribute, name))
+			return !holders->value || (data == holders->size && !memcmp(at + name, holders->value, data));
+		at += name + data;
+	}
+	return false;
+}
+
+/* Note the holders among the inodes from FIRST on. 0 or -errno. */
+static int holders_search(struct holders *holders, uint64_t subvolume, uint64_t first)
+{
+	struct search search;
+	int r = search_begin(&search, holders->fd, subvolume, first, first + HOLDERS_SPAN - 1, BTRFS_XATTR_ITEM_KEY,
+			     BTRFS_XATTR_ITEM_KEY, 0);
+
+	while (!r && (r = search_next(&search)) > 0) {
+		r = atomic_load_explicit(holders->cancelled, memory_order_relaxed) ? -ECANCELED : 0;
+		if (!r && holders_item(holders, &search))
+			r = MIN(inodes_add(&holders->found, subvolume, search.header.objectid), 0);
+	}
+	search_end(&search);
+	return r;
+}
+
+/* Count a question about KEY in SPAN; true when the caller is to search it. */
+static bool holders_count(struct holders *holders, struct holders_span *span, uint64_t key)
+{
+	bool search;
+
+	pthread_mutex_lock(&holders->lock);
+	if (!span->busy && span->asked != key) {
+		span->asked = key;
+		span->asks = 0;
+	}
+	search = !span->busy && ++span->asks == HOLDERS_ASKS;
+	span->busy |= search;
+	pthread_mutex_unlock(&holders->lock);
+	return search;
+}
+
+/* Search SPAN, which is KEY's now; false when that failed. */
+static bool holders_learn(struct holders *holders, struct holders_span *span, uint64_t key, uint64_t subvolume,
+			  uint64_t inode)
+{
+	int r = holders_search(holders, subvolume, inode / HOLDERS_SPAN * HOLDERS_SPAN);
+
+	pthread_mutex_lock(&holders->lock);
+	span->busy = false;
+	if (!r)
+		atomic_store_explicit(&span->searched, key, memory_order_release);
+	pthread_mutex_unlock(&holders->lock);
+	return !r;
+}
+
+enum holders_answer holders_ask(struct holders *holders, uint64_t subvolume, uint64_t inode)
+{
+	uint64_t number = inode / HOLDERS_SPAN, key = subvolume << 32 | number;
+	struct holders_span *span = &holders->spans[(number + subvolume) % HOLDERS_SPANS];
+
+	if (holders->fd < 0 || subvolume > UINT32_MAX || number > UINT32_MAX)
+		return HOLDERS_ASK;
+	if (atomic_load_explicit(&span->searched, memory_order_acquire) != key &&
+	    (!holders_count(holders, span, key) || !holders_learn(holders, span, key, subvolume, inode)))
+		return HOLDERS_ASK;
+	return inodes_has(&holders->found, subvolume, inode) ? HOLDERS_YES : HOLDERS_NO;
+}
+
+void holders_free(struct holders *holders)
+{
+	if (!holders->store)
+		return;
+	inodes_free(&holders->found);
+	pthread_mutex_destroy(&holders->lock);
+	holders->store = NULL;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which inodes hold an extended attribute, by searching the trees instead of asking each file: a question costs 2 us, and a
+ * search half of that for each inode of its span.
+ *
+ * The inode numbers are cut into spans of HOLDERS_SPAN. Whoever asks about a span for the HOLDERS_ASKS-th time searches it;
+ * meanwhile, and before, the answer is "ask the file". So a small tree is never searched, and memory is bounded: a table of
+ * spans, in which a new one takes the place of an old one, and bitmaps of the holders.
+ *
+ * An attribute that is given to a file after its span was searched is not seen. Attributes are in the tree at once, so
+ * nothing has to be flushed before.
+ */
+#ifndef VARVE_TREE_HOLDERS_H
+#define VARVE_TREE_HOLDERS_H
+
+#include "engine/base/limits.h"
+#include "engine/core/store.h"
+#include "engine/tree/inodes.h"
+
+#include <sys/types.h>
+
+/* What is known of a span. */
+struct holders_span {
+	/* Which one, while it is being asked about; questions so far; a thread searches it. */
+	uint64_t asked;
+	unsigned asks;
+	bool busy;
+	/* Which one was searched; 0: none. */
+	_Atomic uint64_t searched;
+};
+
+struct holders {
+	struct varve_store *store;
+	/* Any directory of the file system; -EBADF: searching is not for us. */
+	int fd;
+	/* The attribute, and the value that counts; NULL: any. */
+	const char *attribute;
+	const void *value;
+	size_t size;
+	/* Somebody wants it to end early. */
+	const _Atomic bool *cancelled;
+	/* Those that were found. */
+	struct inodes found;
+	/* Guards the spans. */
+	pthread_mutex_t lock;
+	struct holders_span spans[HOLDERS_SPANS];
+};
+
+enum holders_answer { HOLDERS_NO, HOLDERS_YES, HOLDERS_ASK };
+
+/* Prepare HOLDERS of ATTRIBUTE with VALUE (SIZE bytes; NULL: any) on FD's file system; all have to live on. */
+void holders_init(struct holders *holders, struct varve_store *store, int fd, const char *attribute, const void *value,
+		  size_t size, const _Atomic bool *cancelled);
+
+/* Does INODE of SUBVOLUME hold it, or has the file to be asked? Any thread. */
+enum holders_answer holders_ask(struct holders *holders, uint64_t subvolume, uint64_t inode);
+
+/* Free what HOLDERS holds; harmless on zeros. */
+void holders_free(struct holders *holders);
+
+#endif

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What all walks share: a cancel is seen after a few entries, several walks get equal shares, and memory
+ * stays flat in the largest directory; and which inodes hold an attribute is found without asking them.
+ */
+#include <fcntl.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "engine/base/limits.h"
+#include "engine/btrfs/subvol.h"
+#include "engine/core/store.h"
+#include "engine/tree/holders.h"
+#include "engine/tree/walk.h"
+#include "test.h"
+
+/** Directories and files in each of a layer that takes many slices. */
+#define LARGE_DIRS 20
+#define LARGE_FILES 500
+#define LARGE_ENTRIES (LARGE_DIRS * (LARGE_FILES + 1))
+/** Requests in a race. */
+#define RACERS 4
+/** Entries that a cancelled walk may still handle: what every thread does between two looks, and what the ring has. */
+#define CANCEL_ENTRIES_MAX (WALK_THREADS_MAX * WALK_PROBE + WALK_BATCHES_MAX * WALK_BATCH)
+
+static _Atomic bool never;
+
+/* A store with a layer ID of LARGE_ENTRIES. */
+static struct varve_store *open_large(char *home, const char *id) {
+	struct varve_store *store = test_open(home);
+	test_create(store, id, NULL);
+	test_make_tree(test_layer(home, id), LARGE_DIRS, LARGE_FILES, 0);
+	return store;
+}
+
+/* ---- cancel ------------------------------------------------------------------------------------------------------ */
+
+/** A walk that is cancelled at an entry. */
+struct stopper {
+	_Atomic bool cancelled;
+	unsigned visits, cancel_at;
+};
+
+static int stopper_visit(struct walk *walk, struct walk_entry *entry) {
+	struct stopper *stopper = walk->data;
+	if (++stopper->visits == stopper->cancel_at)
+		stopper->cancelled = true;
+	return 0;
+}
+
+static const struct walk_class stopper_class = { .call = "none", .visit = stopper_visit };
+
+/* One thread looks for a cancel every few entries, wherever in a directory it is. */
+START_TEST(test_cancel_entries) {
+	char *home = test_home();
+	struct varve_store *store = open_large(home, "large");
+	for (unsigned at = 1; at < LARGE_DIRS * LARGE_FILES; at += 977) {
+		int descriptor = open(test_layer(home, "large"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		struct stopper stopper = { .cancel_at = at };
+		struct walk walk;
+		ck_assert_int_eq(walk_init(&walk, store, &stopper_class, descriptor, "large", &stopper.cancelled), 0);
+		walk.data = &stopper;
+		test_error(walk_run_here(&walk), -ECANCELED);
+		ck_assert_uint_lt(stopper.visits, at + WALK_PROBE);
+		close(descriptor);
+	}
+	test_close(store);
+}
+END_TEST
+
+/** A request, and how far it was at its end. */
+struct racer {
+	varve_request request;
+	int error;
+	bool over;
+	uint64_t entries;
+};
+
+static void racer_end(struct varve_store *store, const struct varve_result *result, void *user_data) {
+	struct racer *racer = user_data;
+	struct varve_progress progress = { 0 };
+	test_error(varve_progress(store, result->request, &progress), 0);
+	racer->entries = progress.entries;
+	racer->error = result->error;
+	racer->over = true;
+}
+
+static void racer_start(struct varve_store *store, const char *id, struct racer *racer) {
+	*racer = (struct racer){ 0 };
+	test_error(varve_layer_usage(store, id, VARVE_USAGE_WALK, racer_end, racer, &racer->request), 0);
+}
+
+/* So do all threads together, and the ring. */
+START_TEST(test_cancel_threads) {
+	char *home = test_home();
+	struct varve_store *store = open_large(home, "large");
+	unsigned cancelled = 0;
+	for (int i = 0; i < 40; i++) {
+		struct racer racer;
+		struct varve_progress progress = { 0 };
+		workers_set_slow(store, i % 2 ? 0 : WALK_SLOW_NS);
+		racer_start(store, "large", &racer);
+		while (!progress.entries && varve_progress(store, racer.request, &progress) == 0 && !racer.over)
+			varve_dispatch(store, 0);
+		int r = varve_cancel(store, racer.request);
+		uint64_t at = varve_progress(store, racer.request, &progress) == 0 ? progress.entries : LARGE_ENTRIES;
+		while (!racer.over)
+			ck_assert_int_ge(varve_wait(store, 60000), 0);
+		if (r == 0 && racer.error == -ECANCELED) {
+			cancelled++;
+			ck_assert_uint_le(racer.entries, at + CANCEL_ENTRIES_MAX);
+		}
+	}
+	ck_assert_uint_gt(cancelled, 0);
+	test_close(store);
+}
+END_TEST
+
+/* ---- shares ------------------------------------------------------------------------------------------------------ */
+
+/* When the first of several equal walks is over, none of the others is far behind; and a small one does not wait. */
+START_TEST(test_fair_shares) {
+	char *home = test_home();
+	struct varve_store *store = open_large(home, "0");
+	struct racer racers[RACERS], small;
+	for (unsigned i = 1; i < RACERS; i++) {
+		test_create(store, test_path("%u", i), NULL);
+		test_make_tree(test_layer(home, test_path("%u", i)), LARGE_DIRS, LARGE_FILES, 0);
+	}
+	test_create(store, "small", NULL);
+	test_make_tree(test_layer(home, "small"), 1, 10, 0);
+	/* Warm the caches, so that slices are alike. */
+	for (unsigned i = 0; i < RACERS; i++)
+		test_error(varve_layer_usage_wait(store, test_path("%u", i), VARVE_USAGE_WALK, NULL, NULL), 0);
+	for (unsigned i = 0; i < RACERS; i++)
+		racer_start(store, test_path("%u", i), &racers[i]);
+	racer_start(store, "small", &small);
+	bool any = false;
+	while (!any) {
+		ck_assert_int_ge(varve_wait(store, 60000), 0);
+		for (unsigned i = 0; i < RACERS; i++)
+			any |= racers[i].over;
+	}
+	/* Its one slice came in the first round. */
+	ck_assert_msg(small.over, "the small one waits for large ones");
+	for (unsigned i = 0; i < RACERS; i++) {
+		struct varve_progress progress = { .entries = LARGE_ENTRIES };
+		varve_progress(store, racers[i].request, &progress);
+		ck_assert_msg(progress.entries > LARGE_ENTRIES / 4, "number %u has %lu of %u", i,
+			      (unsigned long)progress.entries, LARGE_ENTRIES);
+	}
+	for (unsigned i = 0; i < RACERS; i++)
+		while (!racers[i].over)
+			ck_assert_int_ge(varve_wait(store, 60000), 0);
+	test_close(store);
+}
+END_TEST
+
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
+
+/* KiB of memory that this process has had at most since peak_reset(). */
+static long peak_kib(void) {
+	char *status = test_read("/proc/self/status"), *at = strstr(status, "VmHWM:");
+	ck_assert_ptr_nonnull(at);
+	return strtol(at + strlen("VmHWM:"), NULL, 10);
+}
+
+static void peak_reset(void) {
+	int descriptor = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+	ck_assert_int_eq(write(descriptor, "5", 1), 1);
+	close(descriptor);
+}
+
+/* One directory with more files than anybody has: a million in the soak. */
+START_TEST(test_one_directory) {
+	enum { MEMORY_KIB_MAX = 32 * 1024 };
+	unsigned files = getenv("VARVE_TEST_SOAK") ? 1000000 : 30000;
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	struct varve_layer_usage usage;
+	test_create(store, "one", NULL);
+	int at = open(test_layer(home, "one"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (unsigned i = 0; i < files; i++) {
+		char name[32];
+		snprintf(name, sizeof(name), "%u", i);
+		ck_assert_int_eq(mknodat(at, name, S_IFREG | 0644, 0), 0);
+	}
+	close(at);
+	peak_reset();
+	long before = peak_kib();
+	test_error(varve_layer_usage_wait(store, "one", VARVE_USAGE_WALK, &usage, NULL), 0);
+	ck_assert_uint_eq(usage.inodes, files + 1);
+	workers_set_slow(store, 0);
+	test_error(varve_layer_usage_wait(store, "one", VARVE_USAGE_WALK, &usage, NULL), 0);
+	ck_assert_uint_eq(usage.inodes, files + 1);
+	test_error(varve_layer_usage_wait(store, "one", VARVE_USAGE_SEARCH, &usage, NULL), 0);
+	ck_assert_uint_eq(usage.inodes, files + 1);
+	/* The sanitizers keep what is freed. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	ck_assert_int_lt(peak_kib() - before, MEMORY_KIB_MAX);
+#endif
+	test_close(store);
+}
+END_TEST
+
+/* ---- holders ----------------------------------------------------------------------------------------------------- */
+
+static uint64_t inode_of(const char *path) {
+	struct stat stat;
+	ck_assert_int_eq(lstat(path, &stat), 0);
+	return stat.st_ino;
+}
+
+/* After some questions the tree is searched, and tells of each inode; with a value, only of those that have that one. */
+START_TEST(test_holders) {
+	enum { FILES = 100 };
+	char *home = test_home(), *path = test_layer(home, "layer");
+	struct varve_store *store = test_open(home);
+	struct holders any, one;
+	test_create(store, "layer", NULL);
+	for (unsigned i = 0; i < FILES; i++) {
+		char *file = test_path("%s/%u", path, i);
+		test_write(file, "");
+		if (i % 3 == 1)
+			ck_assert_int_eq(setxattr(file, "user.held", i % 2 ? "one" : "other", i % 2 ? 3 : 5, 0), 0);
+		ck_assert_int_eq(setxattr(file, "user.holds", "one", 3, 0), 0);
+	}
+	/* What lies behind the attributes of a file is passed over. */
+	int descriptor = open(test_path("%s/1", path), O_WRONLY | O_CLOEXEC);
+	for (unsigned i = 0; i < 4000; i++)
+		ck_assert_int_eq(pwrite(descriptor, "x", 1, (off_t)i * 8192), 1);
+	ck_assert_int_eq(fsync(descriptor), 0);
+	close(descriptor);
+	descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	holders_init(&any, store, descriptor, "user.held", NULL, 0, &never);
+	holders_init(&one, store, descriptor, "user.held", "one", 3, &never);
+	uint64_t subvolume = 0;
+	ck_assert_int_eq(subvol_number(descriptor, &subvolume), 0);
+	for (unsigned round = 0; round < 2; round++) {
+		unsigned asked = 0;
+		for (unsigned i = 0; i < FILES; i++) {
+			uint64_t inode = inode_of(test_path("%s/%u", path, i));
+			enum holders_answer holds = holders_ask(&any, subvolume, inode);
+			enum holders_answer holds_one = holders_ask(&one, subvolume, inode);
+			ck_assert_int_eq(holds == HOLDERS_ASK, holds_one == HOLDERS_ASK);
+			asked += holds == HOLDERS_ASK;
+			if (holds == HOLDERS_ASK)
+				continue;
+			ck_assert_int_eq(holds == HOLDERS_YES, i % 3 == 1);
+			ck_assert_int_eq(holds_one == HOLDERS_YES, i % 3 == 1 && i % 2);
+		}
+		ck_assert_uint_eq(asked, round ? 0 : HOLDERS_ASKS - 1);
+	}
+	holders_free(&any);
+	holders_free(&one);
+	close(descriptor);
+	test_close(store);
+}
+END_TEST
+
+TEST_MAIN("walks", test_cancel_entries, test_cancel_threads, test_fair_shares,
+	  test_one_directory, test_holders)
