@@ -10,6 +10,9 @@
 #include <stdatomic.h>
 #include <string.h>
 
+/* Inodes whose numbers lie so close to each other are looked at by one search. */
+#define DELTA_GAP 16
+
 /* One of the two trees. */
 struct delta_side {
 	struct delta *delta;
@@ -96,6 +99,13 @@ static int delta_trace(struct delta_side *side, uint64_t inode)
 	return r;
 }
 
+bool delta_changed(const struct delta *delta, uint64_t inode)
+{
+	const uint64_t *changed = idmap_find(&delta->changed, inode, 0);
+
+	return changed && *changed;
+}
+
 /* Hint at a name that an inode has: NAME in PARENT. */
 static int delta_reference(struct delta_side *side, uint64_t parent, const char *name, size_t length)
 {
@@ -143,6 +153,17 @@ static int delta_names(struct delta_side *side, uint64_t inode)
 	return MIN(r, 0);
 }
 
+/* Take INODE for changed. */
+static int delta_mark(struct delta *delta, uint64_t inode)
+{
+	uint64_t *changed = idmap_add(&delta->changed, inode, 0, NULL);
+
+	if (!changed)
+		return -ENOMEM;
+	*changed = 1;
+	return 0;
+}
+
 /* Collect the inodes of SIDE that were changed after GENERATION: 1, 0 when they are too many, or -errno. */
 static int delta_inodes(struct delta_side *side, uint64_t generation)
 {
@@ -163,15 +184,87 @@ static int delta_inodes(struct delta_side *side, uint64_t generation)
 		memcpy(&item, search.item, sizeof(item));
 		if (le64toh(item.transid) <= generation)
 			continue;
-		if (delta->changed.count == DELTA_INODES_MAX) {
+		if (delta->changed.count == (delta->inodes_max ? delta->inodes_max : DELTA_INODES_MAX)) {
 			search_end(&search);
 			return 0;
 		}
-		if (!idmap_add(&delta->changed, search.header.objectid, 0, NULL))
-			r = -ENOMEM;
+		r = delta_mark(delta, search.header.objectid);
 	}
 	search_end(&search);
 	return r < 0 ? r : 1;
+}
+
+/* Order numbers. */
+static int delta_order(const void *a, const void *b)
+{
+	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+
+	return left < right ? -1 : left > right;
+}
+
+/* Go on with SEARCH to the item of INODE: 1 and *RET_ITEM but for when it was read and written, 0 when it is not there. */
+static int delta_item(struct search *search, uint64_t inode, struct btrfs_inode_item *ret_item)
+{
+	int r = 1;
+
+	while (r > 0 && (!search->item || search->header.objectid < inode))
+		r = search_next(search);
+	if (r <= 0 || search->header.objectid != inode || search->header.len < sizeof(*ret_item))
+		return MIN(r, 0);
+	memcpy(ret_item, search->item, sizeof(*ret_item));
+	ret_item->transid = 0;
+	memset(&ret_item->atime, 0, sizeof(ret_item->atime));
+	return 1;
+}
+
+/* Look at COUNT inodes in both trees: those that were but read are not changed. */
+static int delta_compare(const struct delta_side sides[2], const uint64_t *inodes, size_t count)
+{
+	struct search searches[2] = { { .args = NULL } };
+	struct btrfs_inode_item items[2];
+	int r = 0;
+
+	for (unsigned i = 0; !r && i < 2; i++)
+		r = search_begin(&searches[i], sides[i].fd, sides[i].tree, inodes[0], inodes[count - 1], BTRFS_INODE_ITEM_KEY,
+				 BTRFS_INODE_ITEM_KEY, 0);
+	for (size_t i = 0; r >= 0 && i < count; i++) {
+		r = delta_item(&searches[0], inodes[i], &items[0]);
+		if (r > 0)
+			r = delta_item(&searches[1], inodes[i], &items[1]);
+		if (r > 0 && !memcmp(&items[0], &items[1], sizeof(items[0])))
+			*idmap_find(&sides[0].delta->changed, inodes[i], 0) = 0;
+		if (atomic_load(sides[0].delta->cancelled))
+			r = -ECANCELED;
+	}
+	search_end(&searches[0]);
+	search_end(&searches[1]);
+	return MIN(r, 0);
+}
+
+/*
+ * Pass over inodes that were only read: that writes the time of access. Whatever is compared later leaves its mark beside that:
+ * content, entries and attributes in the inode's sequence number and times.
+ */
+static int delta_filter(struct delta *delta, const struct delta_side sides[2])
+{
+	uint64_t *inodes = fault_calloc(delta->fault, delta->changed.count + 1, sizeof(*inodes));
+	size_t count = 0;
+	int r = inodes ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !r && i < delta->changed.capacity; i++)
+		if (delta->changed.slots[i].used)
+			inodes[count++] = delta->changed.slots[i].key;
+	if (!r)
+		qsort(inodes, count, sizeof(*inodes), delta_order);
+	for (size_t i = 0; !r && i < count;) {
+		size_t first = i++;
+
+		while (i < count && inodes[i] - inodes[i - 1] <= DELTA_GAP)
+			i++;
+		r = delta_compare(sides, inodes + first, i - first);
+	}
+	free(inodes);
+	return r;
 }
 
 /* Hint at the subvolumes that are nested in SIDE. */
@@ -205,7 +298,7 @@ static int delta_ways(struct delta_side *side)
 	int r = delta_nested(side);
 
 	for (size_t i = 0; !r && i < delta->changed.capacity; i++)
-		if (delta->changed.slots[i].used)
+		if (delta->changed.slots[i].used && delta->changed.slots[i].value)
 			r = delta_trace(side, delta->changed.slots[i].key);
 	while (!r && side->pending_count) {
 		r = delta_names(side, side->pending[--side->pending_count]);
@@ -228,17 +321,16 @@ int delta_collect(struct delta *delta, const int fds[2])
 		r = uuid_common_generation(fds[0], sides[0].tree, sides[1].tree, &generation);
 	for (unsigned i = 0; r > 0 && i < 2; i++)
 		r = delta_inodes(&sides[i], generation);
+	if (r > 0) {
+		r = delta_filter(delta, sides);
+		r = r ? r : 1;
+	}
 	for (unsigned i = 0; r > 0 && i < 2; i++) {
 		r = delta_ways(&sides[i]);
 		r = r ? r : 1;
 		free(sides[i].pending);
 	}
 	return r == -EPERM ? 0 : r;
-}
-
-bool delta_changed(const struct delta *delta, uint64_t inode)
-{
-	return idmap_find(&delta->changed, inode, 0);
 }
 
 const struct delta_hint *delta_first(const struct delta *delta, uint64_t directory)

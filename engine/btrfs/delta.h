@@ -6,7 +6,7 @@
  * written since, and so lies in a leaf of a later generation: tree search visits no other. A directory where an entry came
  * or went is such an inode itself. What has no changed item is the same in both, and keeps its number.
  *
- *	changed: inode -> it was changed in one of the two
+ *	changed: inode -> it was changed in one of the two, and not only read
  *	hints:   directory -> names of entries that are, or lead to, changed ones
  *
  * So whoever compares the two from the roots on needs to look only at hinted names in directories that are not changed
@@ -28,7 +28,9 @@ struct delta_hint {
 };
 
 struct delta {
-	/* (inode, 0) of those changed; (directory, 0) to the first hint, counted from 1. */
+	/* So many changed inodes are too many; 0: DELTA_INODES_MAX. */
+	size_t inodes_max;
+	/* (inode, 0) of those changed, to 0 if they were only read; (directory, 0) to the first hint, counted from 1. */
 	struct idmap changed, hints;
 	/* (inode, side) whose way to the root is hinted. */
 	struct idmap traced;
