@@ -259,18 +259,26 @@ static int unpack_owner(struct unpack *unpack, struct archive_entry *entry, uid_
 	return r ? unpack_refuse(unpack, r, "an owner that has no id on the host") : 0;
 }
 
-/* Give the open inode FD owner, mode and attributes. */
+/* Give the open inode FD owner, mode and attributes: each call that changes an inode is a transaction, so none for nothing. */
 static int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd)
 {
+	mode_t mode = unpack->lib.archive_entry_perm(entry);
+	struct stat stat;
+	bool owned;
 	uid_t uid;
 	gid_t gid;
 	int r = unpack_owner(unpack, entry, &uid, &gid);
 
 	if (!r)
+		r = unpack_check(unpack, "fstat", RET_NERRNO(fstat(fd, &stat)));
+	if (r)
+		return r;
+	owned = stat.st_uid == uid && stat.st_gid == gid;
+	if (!owned)
 		r = unpack_check(unpack, "fchown", RET_NERRNO(fchown(fd, uid, gid)));
 	/* After the owner: that takes setuid away. */
-	if (!r)
-		r = unpack_check(unpack, "fchmod", RET_NERRNO(fchmod(fd, unpack->lib.archive_entry_perm(entry))));
+	if (!r && ((stat.st_mode & ALLPERMS) != mode || (!owned && mode & (S_ISUID | S_ISGID))))
+		r = unpack_check(unpack, "fchmod", RET_NERRNO(fchmod(fd, mode)));
 	return r ? r : unpack_xattrs(unpack, entry, fd);
 }
 
@@ -357,21 +365,34 @@ static int unpack_content(struct unpack *unpack, struct archive *archive, int64_
 	return end < size ? unpack_check(unpack, "ftruncate", RET_NERRNO(ftruncate(fd, size))) : 0;
 }
 
-/* Make the file NAME in DIR_FD. */
-static int unpack_file(struct unpack *unpack, struct archive *archive, struct archive_entry *entry, int dir_fd,
-		       const char *name)
+/* Make the file NAME in DIR_FD: a descriptor, or -errno. */
+static int unpack_create(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name)
+{
+	mode_t mode = 0600;
+	uid_t uid;
+	gid_t gid;
+	int fd = unpack_owner(unpack, entry, &uid, &gid);
+
+	if (fd)
+		return fd;
+	/* Who owns it from the beginning may as well have its mode. */
+	if (uid == unpack->uid && gid == unpack->gid)
+		mode = unpack->lib.archive_entry_perm(entry) & ACCESSPERMS;
+	fd = RET_NERRNO(openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
+	return unpack_check(unpack, "openat", fd);
+}
+
+/* Fill and dress the file FD, which was made, and close it. */
+static int unpack_file(struct unpack *unpack, struct archive *archive, struct archive_entry *entry, int fd)
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, unpack_mtime(unpack, entry) };
-	_cleanup_close_ int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int r;
+	int r = unpack_content(unpack, archive, unpack->lib.archive_entry_size(entry), fd);
 
-	if (fd < 0)
-		return unpack_check(unpack, "openat", negative_errno());
-	r = unpack_content(unpack, archive, unpack->lib.archive_entry_size(entry), fd);
 	if (!r)
 		r = unpack_dress(unpack, entry, fd);
 	if (!r)
 		r = unpack_check(unpack, "futimens", RET_NERRNO(futimens(fd, times)));
+	fd_close(fd);
 	return r;
 }
 
@@ -458,10 +479,16 @@ static int unpack_make(struct unpack *unpack, struct archive *archive, struct ar
 {
 	const char *target = unpack->lib.archive_entry_hardlink(entry);
 	mode_t type = unpack->lib.archive_entry_filetype(entry);
+	bool file = !target && type == AE_IFREG, there, dir;
 	struct stat stat;
-	bool there = !fstatat(dir_fd, name, &stat, AT_SYMLINK_NOFOLLOW), dir = there && S_ISDIR(stat.st_mode);
-	int r = 0;
+	int r = 0, fd;
 
+	/* Mostly nothing is there. */
+	fd = file ? unpack_create(unpack, entry, dir_fd, name) : -EEXIST;
+	if (fd != -EEXIST)
+		return fd < 0 ? fd : unpack_file(unpack, archive, entry, fd);
+	there = !fstatat(dir_fd, name, &stat, AT_SYMLINK_NOFOLLOW);
+	dir = there && S_ISDIR(stat.st_mode);
 	if (there && (target || type != AE_IFDIR || !dir)) {
 		if (dir)
 			unpack_leave(unpack);
@@ -477,7 +504,8 @@ static int unpack_make(struct unpack *unpack, struct archive *archive, struct ar
 		return unpack_link(unpack, target, dir_fd, name);
 	switch (type) {
 	case AE_IFREG:
-		return unpack_file(unpack, archive, entry, dir_fd, name);
+		fd = unpack_create(unpack, entry, dir_fd, name);
+		return fd < 0 ? fd : unpack_file(unpack, archive, entry, fd);
 	case AE_IFDIR:
 		return unpack_dir(unpack, entry, dir_fd, name, there);
 	case AE_IFLNK:
@@ -676,6 +704,8 @@ static int unpack_archive(struct unpack *unpack)
 	unpack->buffer = fault_realloc(&unpack->store->io.fault, NULL, STREAM_CHUNK_BYTES);
 	if (!unpack->buffer)
 		r = -ENOMEM;
+	unpack->uid = geteuid();
+	unpack->gid = getegid();
 	if (!r)
 		r = unpack_first_inode(unpack);
 	if (!r && (unpack->lib.archive_read_support_filter_none(archive) < ARCHIVE_WARN ||

@@ -37,6 +37,9 @@ struct unpack {
 	char *path, *failed;
 	/* The call that failed, and what a person should know beside; constants. */
 	const char *call, *detail;
+	/* Who makes files. */
+	uid_t uid;
+	gid_t gid;
 	/* The sum of the sizes that the entries tell. */
 	uint64_t size;
 	/* Attributes that were not kept. */

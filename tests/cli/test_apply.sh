@@ -224,6 +224,29 @@ tar -C "$scratch" -cf "$scratch/zeros.tar" zeros
 run create --opt size=16m --apply "$scratch/zeros.tar" full
 expect 1 "" "varve: create full: UNPACK: *Disk quota exceeded"
 [[ ! -e "$layers/full" ]] || lib_fail "a layer that did not fit is there"
+# Nor does one whose disk is full, and there is room again for another.
+truncate -s 160M "$scratch/small.img"
+mkfs.btrfs -q "$scratch/small.img"
+mkdir "$scratch/small"
+mount -o loop "$scratch/small.img" "$scratch/small"
+lib_mounts=("$scratch/small" "${lib_mounts[@]}")
+head -c 200M /dev/urandom >"$scratch/random"
+tar -C "$scratch" -cf "$scratch/random.tar" random
+rm "$scratch/random"
+small=("$varve" --home "$scratch/small/home")
+"${small[@]}" create there
+for command in "create --apply $scratch/random.tar full" "apply there -i $scratch/random.tar"; do
+	status=0
+	# shellcheck disable=SC2086
+	"${small[@]}" $command 2>"$scratch/err" || status=$?
+	[[ "$status" == 1 && "$(cat "$scratch/err")" == *"UNPACK: "*"No space left on device"* ]] ||
+		lib_fail "on a full disk: $status $(cat "$scratch/err")"
+	[[ ! -e "$scratch/small/home/subvolumes/full" ]] || lib_fail "a layer that the disk had no room for is there"
+done
+"${small[@]}" rm there
+"${small[@]}" sync --wait-clean
+"${small[@]}" create --apply "$scratch/base.tar" again
+rm "$scratch/random.tar"
 # A writer that stalls does not keep the command from being stopped.
 mkfifo "$scratch/pipe"
 "$varve" "${lib_options[@]}" create --apply "$scratch/pipe" stalled 2>"$scratch/err" &
