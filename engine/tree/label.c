@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The root is labelled last, so that its label says that the rest is done. Where it has the label already, each label is
- * read first, which is cheaper than to write it.
+ * looked at first, which is cheaper than to write it: by a search, see holders.h.
  */
 #include "engine/tree/label.h"
 #include "engine/btrfs/abi.h"
@@ -79,10 +79,12 @@ static bool label_same(const struct label *label, int dir_fd, const char *name)
 	       !memcmp(old, label->text, label->size);
 }
 
-/* Label NAME in DIR_FD ("": itself), unless it has the label. */
-static int label_set(const struct label *label, int dir_fd, const char *name)
+/* Label NAME in DIR_FD ("": itself), which is INODE of SUBVOLUME, unless it has the label. */
+static int label_set(struct label *label, int dir_fd, const char *name, uint64_t subvolume, uint64_t inode)
 {
-	if (label->fast && label_same(label, dir_fd, name))
+	enum holders_answer answer = label->fast ? holders_ask(&label->labelled, subvolume, inode) : HOLDERS_NO;
+
+	if (answer == HOLDERS_YES || (answer == HOLDERS_ASK && label_same(label, dir_fd, name)))
 		return 0;
 	return xattr_set(dir_fd, name, XATTR_LABEL, label->text, label->size);
 }
@@ -90,7 +92,7 @@ static int label_set(const struct label *label, int dir_fd, const char *name)
 /* Label what is no directory. */
 static int label_visit(struct walk *walk, struct walk_entry *entry)
 {
-	return label_set(walk->data, entry->dir->fd, entry->name);
+	return label_set(walk->data, entry->dir->fd, entry->name, entry->dir->subvolume, entry->inode);
 }
 
 /* Label a directory that is not the root. */
@@ -101,7 +103,7 @@ static int label_enter(struct walk *walk, struct walk_dir *dir, const struct sta
 	/* One that stands for a nested subvolume has no attributes. */
 	if (!dir->parent || stat->stx_ino == BTRFS_EMPTY_SUBVOL_DIR_OBJECTID)
 		return 0;
-	r = label_set(walk->data, dir->fd, "");
+	r = label_set(walk->data, dir->fd, "", dir->subvolume, dir->inode);
 	if (r)
 		walk_failed(walk, dir, NULL, "setxattrat", r);
 	return 0;
@@ -110,7 +112,15 @@ static int label_enter(struct walk *walk, struct walk_dir *dir, const struct sta
 /* Label the root, unless something failed below it. */
 static int label_leave(struct walk *walk, struct walk_dir *dir)
 {
-	return dir->parent || walk->error ? 0 : label_set(walk->data, walk->root_fd, "");
+	return dir->parent || walk->error ? 0 : label_set(walk->data, walk->root_fd, "", dir->subvolume, dir->inode);
+}
+
+/* Free what was found. */
+static void label_release(struct walk *walk)
+{
+	struct label *label = walk->data;
+
+	holders_free(&label->labelled);
 }
 
 static const struct walk_class label_class = {
@@ -120,6 +130,7 @@ static const struct walk_class label_class = {
 	.visit = label_visit,
 	.leave = label_leave,
 	.leave_root = true,
+	.release = label_release,
 };
 
 int label_init(struct label *label, struct varve_store *store, int root_fd, const char *id, const char *text,
@@ -134,5 +145,6 @@ int label_init(struct label *label, struct varve_store *store, int root_fd, cons
 	/* The kernel keeps labels with their NUL. */
 	label->size = strlen(text) + 1;
 	label->fast = label_same(label, root_fd, "");
+	holders_init(&label->labelled, store, root_fd, XATTR_LABEL, label->text, label->size, cancelled);
 	return 0;
 }

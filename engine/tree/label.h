@@ -3,6 +3,7 @@
 #ifndef VARVE_TREE_LABEL_H
 #define VARVE_TREE_LABEL_H
 
+#include "engine/tree/holders.h"
 #include "engine/tree/walk.h"
 
 struct label {
@@ -12,6 +13,8 @@ struct label {
 	size_t size;
 	/* The root has it already: most files will, too. */
 	bool fast;
+	/* Files that have it. */
+	struct holders labelled;
 };
 
 /* Bytes of the longest label, with its NUL: what an extended attribute may have on btrfs, and then some. */

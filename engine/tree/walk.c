@@ -780,6 +780,8 @@ void walk_free(struct walk *walk)
 	}
 	pthread_mutex_destroy(&walk->reopen);
 	pthread_mutex_destroy(&walk->lock);
+	if (walk->class->release)
+		walk->class->release(walk);
 	walk->class = NULL;
 }
 

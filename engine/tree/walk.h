@@ -72,6 +72,8 @@ struct walk_class {
 	bool leave_root;
 	/* A directory cannot be opened (-EACCES): make it so, and return 0. NULL: it cannot be helped. */
 	int (*unlock)(struct walk *walk, int parent_fd, const char *name);
+	/* The walk is freed: free what the class has. NULL: nothing. */
+	void (*release)(struct walk *walk);
 };
 
 struct walk {
