@@ -98,14 +98,14 @@ static bool hold_free(const struct ident *ident, bool exclusive)
 static void hold_withdraw(struct op *op)
 {
 	list_remove(&op->link);
-	for (size_t i = 0; i < OP_HOLDS_MAX; i++)
+	for (size_t i = 0; i < op->request->class->holds; i++)
 		hold_release(&op->request->store->holds, &op->holds[i]);
 }
 
 int hold_queue(struct hold_table *table, struct op *op)
 {
 	op->withdraw = hold_withdraw;
-	for (size_t i = 0; i < OP_HOLDS_MAX && op->holds[i].id; i++) {
+	for (size_t i = 0; i < op->request->class->holds && op->holds[i].id; i++) {
 		struct hold *hold = &op->holds[i];
 		struct ident *ident = hold_ident(table, hold->id);
 

@@ -37,13 +37,13 @@ const char *operation_name(enum varve_operation operation)
 
 const char *op_step_name(const struct op *op)
 {
-	return op->state < op->class->steps_count ? op->class->steps[op->state].name : "END";
+	return op->state < op->request->class->steps_count ? op->request->class->steps[op->state].name : "END";
 }
 
 /* Trace something about OP. */
 #define op_trace(op, format, ...)                                                                       \
 	trace(&(op)->request->store->io.trace, TRACE_OP, "op%" PRIu64 " %s %s: " format,                \
-	      (op)->request->handle, operation_name((op)->class->operation), (op)->id, __VA_ARGS__)
+	      (op)->request->handle, operation_name((op)->request->class->operation), (op)->id, __VA_ARGS__)
 
 /* Record ERROR of the current step, the first one only. */
 static void op_record(struct op *op, int error)
@@ -57,7 +57,7 @@ static void op_record(struct op *op, int error)
 	failure = fault_calloc(&store->io.fault, 1, sizeof(*failure));
 	if (!failure)
 		return;
-	failure_set(failure, error, operation_name(op->class->operation), op_step_name(op),
+	failure_set(failure, error, operation_name(op->request->class->operation), op_step_name(op),
 		    error == -ECANCELED ? NULL : op->call.name, op->id);
 	if (op->place)
 		snprintf(place, sizeof(place), "%s/%s", store->layout.home, op->place);
@@ -72,12 +72,12 @@ static void op_end(struct op *op)
 {
 	assert(!op->ended);
 	op->ended = true;
-	op->request->store->counters.running[op->class->operation] -= op->started;
-	op->state = op->class->steps_count;
+	op->request->store->counters.running[op->request->class->operation] -= op->started;
+	op->state = op->request->class->steps_count;
 	op_trace(op, "end %d", op->error);
-	if (op->class->close)
-		op->class->close(op);
-	for (size_t i = 0; i < OP_HOLDS_MAX; i++)
+	if (op->request->class->close)
+		op->request->class->close(op);
+	for (size_t i = 0; i < op->request->class->holds; i++)
 		hold_release(&op->request->store->holds, &op->holds[i]);
 	request_op_ended(op->request, op);
 }
@@ -85,7 +85,7 @@ static void op_end(struct op *op)
 /* The one place that sets a state. Forward only. */
 static void op_set_state(struct op *op, unsigned state)
 {
-	assert(state >= op->state && state < op->class->steps_count);
+	assert(state >= op->state && state < op->request->class->steps_count);
 	op->state = state;
 	op->detail = NULL;
 	op->call.name = NULL;
@@ -95,7 +95,7 @@ static void op_set_state(struct op *op, unsigned state)
 /* Where to go after NEXT was returned by a step: a state, OP_WAIT, or OP_END. */
 static int op_next(struct op *op, int next)
 {
-	const struct op_class *class = op->class;
+	const struct op_class *class = op->request->class;
 
 	if (next < 0) {
 		op_trace(op, "%s failed: %d", op_step_name(op), next);
@@ -118,26 +118,26 @@ static void op_run(struct op *op, int next)
 			op_end(op);
 			return;
 		}
-		if (!op->error && op->request->cancelled && (unsigned)next <= op->class->cancel_last) {
+		if (!op->error && op->request->cancelled && (unsigned)next <= op->request->class->cancel_last) {
 			next = -ECANCELED;
 			continue;
 		}
 		op_set_state(op, (unsigned)next);
-		next = op->class->steps[op->state].start(op);
+		next = op->request->class->steps[op->state].start(op);
 	}
 }
 
 void op_start(struct op *op)
 {
 	op->withdraw = NULL;
-	op->request->store->counters.running[op->class->operation]++;
+	op->request->store->counters.running[op->request->class->operation]++;
 	op->started = true;
 	op_run(op, op->start_error);
 }
 
 void op_done(struct op *op, int result)
 {
-	const struct op_step *step = &op->class->steps[op->state];
+	const struct op_step *step = &op->request->class->steps[op->state];
 
 	op->withdraw = NULL;
 	if (step->done)

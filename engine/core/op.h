@@ -46,6 +46,8 @@ struct op_class {
 	enum varve_operation operation;
 	/* Bytes of its struct, which begins with a struct op. */
 	size_t size;
+	/* Most ids that one of them is about. */
+	unsigned holds;
 	/* Its steps, by state; how many; the first one that undoes. */
 	const struct op_step *steps;
 	unsigned steps_count, unwind;
@@ -73,11 +75,7 @@ struct hold {
 	bool exclusive, granted;
 };
 
-/* Most ids that one operation is about: its own, and the one it starts from. */
-#define OP_HOLDS_MAX 2
-
 struct op {
-	const struct op_class *class;
 	struct request *request;
 	/* The layer; "" where there is none. */
 	const char *id;
@@ -106,13 +104,13 @@ struct op {
 	bool direct_allowed, direct, commits;
 	/* It is to be a group of its own. */
 	bool alone;
-	/* The ids it holds, how many are not granted yet. */
-	struct hold holds[OP_HOLDS_MAX];
+	/* Began; ended (kept to assert that it ends once). */
+	bool started, ended;
+	/* The ids it holds (request->class->holds of them), how many are not granted yet. */
+	struct hold *holds;
 	unsigned holds_waiting;
 	/* Why it cannot even be queued for them; 0: it is. */
 	int start_error;
-	/* Began; ended (kept to assert that it ends once). */
-	bool started, ended;
 };
 
 /* How far a request has come; any thread counts. */
@@ -122,10 +120,12 @@ struct progress {
 
 /* A request: what has a handle and a callback. */
 struct request {
-	/* To the reactor. */
-	struct inbox_node node;
-	/* Among those in flight (reactor), then among those that are ready (store->lock). */
-	struct list link;
+	union {
+		/* To the reactor. */
+		struct inbox_node node;
+		/* Then among those in flight (reactor), then among those that are ready (store->lock). */
+		struct list link;
+	};
 	struct varve_store *store;
 	const struct op_class *class;
 	varve_request handle;
@@ -136,9 +136,10 @@ struct request {
 	_Atomic bool cancelled;
 	/* Done, and in store->ready: guarded by store->lock. */
 	bool ready;
-	/* VARVE_* flags, and whether the callback has to survive a power cut. */
-	uint32_t flags;
+	/* The callback has to survive a power cut. */
 	bool durable;
+	/* VARVE_* flags. */
+	uint32_t flags;
 	/* Operations, and how many have not ended. */
 	size_t count, remaining;
 	/* The first of `count` operations of class->size bytes each. */

@@ -13,7 +13,8 @@ int request_new(struct varve_store *store, const struct op_class *class, size_t 
 		struct request **ret_request)
 {
 	size_t ops = count * class->size, outcomes = count * sizeof(struct varve_outcome);
-	char *memory = fault_calloc(&store->io.fault, 1, sizeof(struct request) + ops + outcomes + strings);
+	size_t holds = count * class->holds * sizeof(struct hold);
+	char *memory = fault_calloc(&store->io.fault, 1, sizeof(struct request) + ops + holds + outcomes + strings);
 	struct request *request = (struct request *)memory;
 
 	if (!memory)
@@ -25,15 +26,15 @@ int request_new(struct varve_store *store, const struct op_class *class, size_t 
 	request->durable = flags & VARVE_DURABLE || !(flags & VARVE_RELAXED || store->settings.flags & VARVE_OPEN_RELAXED);
 	memory += sizeof(struct request);
 	request->ops = (struct op *)memory;
-	memory += ops;
+	memory += ops + holds;
 	request->outcomes = (struct varve_outcome *)memory;
 	request->strings = memory + outcomes;
 	for (size_t i = 0; i < count; i++) {
 		struct op *op = request_op(request, i);
 
-		op->class = class;
 		op->request = request;
 		op->id = "";
+		op->holds = (struct hold *)((char *)request->ops + ops) + i * class->holds;
 		list_init(&op->link);
 	}
 	*ret_request = request;

@@ -32,10 +32,12 @@ enum call_lane {
 };
 
 struct call {
-	/* Its way back to the reactor's inbox. */
-	struct inbox_node node;
-	/* Its place on a lane's queue, or among those that wait for room in the ring. */
-	struct list link;
+	union {
+		/* Its place on a lane's queue, or among those that wait for room in the ring. */
+		struct list link;
+		/* Then its way back to the reactor's inbox. */
+		struct inbox_node node;
+	};
 	/* What is asked. */
 	enum call_kind kind;
 	/* For CALL_FUNCTION. */

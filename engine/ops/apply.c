@@ -138,6 +138,7 @@ static void apply_release(struct op *op)
 static const struct op_class apply_class = {
 	.operation = VARVE_APPLY,
 	.size = sizeof(struct apply),
+	.holds = 1,
 	.steps = apply_steps,
 	.steps_count = APPLY_STATES,
 	.unwind = APPLY_STATES,

@@ -266,14 +266,14 @@ static int changes_pack(struct changes_op *changes)
 	pack->cancelled = &request->cancelled;
 	pack_begin(pack);
 	changes->pack = pack;
-	return changes->op.class->operation == VARVE_DIFF ? CHANGES_STREAM : CHANGES_MEASURE;
+	return changes->op.request->class->operation == VARVE_DIFF ? CHANGES_STREAM : CHANGES_MEASURE;
 }
 
 static int changes_ordered(struct op *op, int result)
 {
 	if (result < 0)
 		return result;
-	return op->class->operation == VARVE_CHANGES ? OP_END : changes_pack(changes_of(op));
+	return op->request->class->operation == VARVE_CHANGES ? OP_END : changes_pack(changes_of(op));
 }
 
 /* ---- MEASURE, STREAM --------------------------------------------------------------------------------------------- */
@@ -430,6 +430,7 @@ static void changes_release(struct op *op)
 	{                                         \
 		.operation = kind,                \
 		.size = sizeof(struct changes_op), \
+		.holds = 2,                        \
 		.steps = changes_steps,           \
 		.steps_count = CHANGES_STATES,    \
 		.unwind = CHANGES_STATES,         \

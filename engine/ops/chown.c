@@ -37,6 +37,7 @@ static void chown_release(struct op *op)
 static const struct op_class chown_class = {
 	.operation = VARVE_CHOWN,
 	.size = sizeof(struct chown),
+	.holds = 1,
 	.steps = layer_walk_steps,
 	.steps_count = LAYER_WALK_STATES,
 	.unwind = LAYER_WALK_LEAVE,

@@ -52,13 +52,13 @@ struct create {
 	uint32_t flags, mode;
 	/* Limit in bytes; 0: none. */
 	uint64_t size;
-	/* What is to happen to all its files; of the whole batch. Let in by workers_admit(). */
+	/* What is to happen to all its files, NULL: nothing; of the whole batch. Let in by workers_admit(). */
 	const struct rewrite_plan *plan;
 	struct rewrite *rewrite;
 	bool admitted;
-	/* Groups that it joins, as "NAME" or "NAME:SIZE", NULL last; and their numbers. */
-	const char *groups[LAYER_GROUPS_MAX + 1];
-	uint64_t group_numbers[LAYER_GROUPS_MAX];
+	/* Groups that it joins, as "NAME" or "NAME:SIZE"; of the whole batch. */
+	const char *const *groups;
+	size_t groups_count;
 	/* Its place in the batch. */
 	size_t index;
 	/* It exists under its staging name; under its own; its record exists under its staging name. */
@@ -243,7 +243,7 @@ static int create_check_mode(struct create *create, int mode)
 		create->op.detail = "full quotas take CAP_SYS_ADMIN to limit a snapshot";
 		return -EPERM;
 	}
-	if (create->groups[0]) {
+	if (create->groups_count) {
 		create->op.detail = "a snapshot that joins a group makes full quotas inconsistent; simple ones can do it";
 		return -ENOTSUP;
 	}
@@ -261,7 +261,7 @@ static int create_prepare_quota(struct create *create)
 	char buffer[VARVE_ID_MAX + 1];
 	int mode, slot_fd, r;
 
-	if (!create->size && !create->groups[0])
+	if (!create->size && !create->groups_count)
 		return create_prepare_free(create);
 	op->call.name = "BTRFS_IOC_QUOTA_CTL";
 	mode = quota_provide(store, &op->detail);
@@ -319,36 +319,34 @@ static void create_forget_record(struct create *create)
 	create->recorded = false;
 }
 
-/* Find the groups that it joins; with MAKE see that they are there. How many, or -errno. */
-static int create_find_groups(struct create *create, bool make)
+/* Find the groups that it joins; with MAKE see that they are there. 0 or -errno. */
+static int create_find_groups(struct create *create, bool make, uint64_t *numbers)
 {
-	int count = 0;
-
 	create->op.call.name = "BTRFS_IOC_QGROUP_CREATE";
-	for (; create->groups[count]; count++) {
-		int r = groups_find(create->op.request->store, create->groups[count], make, &create->group_numbers[count]);
+	for (size_t i = 0; i < create->groups_count; i++) {
+		int r = groups_find(create->op.request->store, create->groups[i], make, &numbers[i]);
 
 		if (r)
 			return r;
 	}
-	return count;
+	return 0;
 }
 
 /* Make the subvolume NAME in DIR_FD, a member of its groups. */
 static int create_join(struct create *create, int dir_fd, const char *name)
 {
-	struct quota_birth birth = { .limit = create->size, .groups = create->group_numbers };
-	int count = create_find_groups(create, false), r = -ENOENT;
+	uint64_t numbers[LAYER_GROUPS_MAX];
+	struct quota_birth birth = { .limit = create->size, .groups = numbers, .groups_count = create->groups_count };
+	int found = create_find_groups(create, false, numbers), r = -ENOENT;
 
 	/* The last layer of a group may take it away at any moment: then it is made again. */
-	for (int tries = 0; count >= 0 && r == -ENOENT && tries < GROUP_TRIES; tries++) {
-		birth.groups_count = (size_t)count;
+	for (int tries = 0; !found && r == -ENOENT && tries < GROUP_TRIES; tries++) {
 		r = create->source ? create_snapshot(create, dir_fd, name, &birth) : create_empty(create, dir_fd, name, &birth);
-		if (r != -ENOENT || !count)
+		if (r != -ENOENT || !birth.groups_count)
 			return r;
-		count = create_find_groups(create, true);
+		found = create_find_groups(create, true, numbers);
 	}
-	return count < 0 ? count : r;
+	return found ? found : r;
 }
 
 /* Make the subvolume NAME in DIR_FD, with its limit. */
@@ -676,6 +674,7 @@ static void create_release(struct op *op)
 static const struct op_class create_class = {
 	.operation = VARVE_CREATE,
 	.size = sizeof(struct create),
+	.holds = 2,
 	.steps = create_steps,
 	.steps_count = CREATE_STATES,
 	.unwind = CREATE_UNDO,
@@ -688,15 +687,19 @@ static const struct op_class create_class = {
 /* Bytes of the plan of ARGUMENTS, with all that it points to. */
 static size_t create_plan_bytes(const struct create_arguments *arguments)
 {
+	if (!arguments->chown && !arguments->label)
+		return 0;
 	return sizeof(struct rewrite_plan) + (arguments->chown ? shift_maps_bytes(arguments->chown) : 0) +
 	       (arguments->label ? strlen(arguments->label) + 1 : 0);
 }
 
-/* Put the plan of ARGUMENTS before the strings of REQUEST, where it is aligned. */
+/* Put the plan of ARGUMENTS, if they have one, before the strings of REQUEST, where it is aligned. */
 static const struct rewrite_plan *create_plan(struct request *request, const struct create_arguments *arguments)
 {
 	struct rewrite_plan *plan = (struct rewrite_plan *)request->strings;
 
+	if (!create_plan_bytes(arguments))
+		return NULL;
 	request->strings += sizeof(*plan);
 	*plan = (struct rewrite_plan){ 0 };
 	if (arguments->chown) {
@@ -713,17 +716,20 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 	const char *source = arguments->template_id ? arguments->template_id : arguments->parent;
 	size_t strings = source ? strlen(source) + 1 : 0;
 	const struct rewrite_plan *plan;
-	const char *groups[LAYER_GROUPS_MAX + 1] = { NULL };
+	const char **groups;
 	struct request *request;
 	int r;
 
 	for (size_t i = 0; i < count; i++)
 		strings += strlen(ids[i]) + 1;
 	for (size_t i = 0; i < arguments->groups_count; i++)
-		strings += strlen(arguments->groups[i]) + 1;
+		strings += sizeof(*groups) + strlen(arguments->groups[i]) + 1;
 	r = request_new(store, &create_class, count, create_plan_bytes(arguments) + strings, arguments->flags, &request);
 	if (r)
 		return r;
+	/* What is aligned comes first. */
+	groups = (const char **)request->strings;
+	request->strings += arguments->groups_count * sizeof(*groups);
 	plan = create_plan(request, arguments);
 	source = request_string(request, source);
 	for (size_t i = 0; i < arguments->groups_count; i++)
@@ -741,7 +747,8 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 		create->mode = arguments->mode;
 		create->size = arguments->size;
 		create->plan = plan;
-		memcpy(create->groups, groups, sizeof(groups));
+		create->groups = groups;
+		create->groups_count = arguments->groups_count;
 		/* An id that is to be made from itself: there is nothing to hold twice. */
 		if (source && strcmp(source, create->op.id))
 			create->op.holds[1] = (struct hold){ .id = source };

@@ -121,6 +121,7 @@ static void info_close(struct op *op)
 static const struct op_class info_class = {
 	.operation = VARVE_INFO,
 	.size = sizeof(struct info),
+	.holds = 1,
 	.steps = info_steps,
 	.steps_count = INFO_STATES,
 	.unwind = INFO_STATES,

@@ -36,7 +36,7 @@ static int locate_found(struct locate *locate)
 	struct varve_store *store = locate->op.request->store;
 
 	locate->exists = true;
-	if (locate->op.class->operation != VARVE_GET)
+	if (locate->op.request->class->operation != VARVE_GET)
 		return OP_END;
 	if (fault_hit(&store->io.fault, FAULT_ALLOCATION) ||
 	    asprintf(&locate->path, "%s/" LAYER_PLACE "/%s", store->layout.home, locate->op.id) < 0) {
@@ -54,7 +54,7 @@ static int locate_missing(struct locate *locate, int error)
 
 	if (error == -EINVAL)
 		locate->op.detail = "not a subvolume";
-	return answer && locate->op.class->operation == VARVE_EXISTS ? OP_END : error;
+	return answer && locate->op.request->class->operation == VARVE_EXISTS ? OP_END : error;
 }
 
 static int locate_look(struct op *op)
@@ -181,6 +181,7 @@ static void locate_release(struct op *op)
 	{                                          \
 		.operation = kind,                 \
 		.size = sizeof(struct locate),     \
+		.holds = 1,                        \
 		.steps = locate_steps,             \
 		.steps_count = LOCATE_STATES,      \
 		.unwind = LOCATE_STATES,           \

@@ -321,6 +321,7 @@ static void quota_result(struct request *request, struct varve_result *result)
 static const struct op_class quota_class = {
 	.operation = VARVE_QUOTA,
 	.size = sizeof(struct quota),
+	.holds = 1,
 	.steps = quota_steps,
 	.steps_count = QUOTA_STATES,
 	.unwind = QUOTA_STATES,

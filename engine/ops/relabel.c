@@ -52,6 +52,7 @@ static void relabel_release(struct op *op)
 static const struct op_class relabel_class = {
 	.operation = VARVE_RELABEL,
 	.size = sizeof(struct relabel),
+	.holds = 1,
 	.steps = layer_walk_steps,
 	.steps_count = LAYER_WALK_STATES,
 	.unwind = LAYER_WALK_LEAVE,

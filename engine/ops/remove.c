@@ -483,6 +483,7 @@ static void remove_close(struct op *op)
 static const struct op_class remove_class = {
 	.operation = VARVE_REMOVE,
 	.size = sizeof(struct remove),
+	.holds = 1,
 	.steps = remove_steps,
 	.steps_count = REMOVE_STATES,
 	.unwind = REMOVE_UNDO,

@@ -301,6 +301,7 @@ static void usage_release(struct op *op)
 static const struct op_class usage_class = {
 	.operation = VARVE_USAGE,
 	.size = sizeof(struct usage),
+	.holds = 1,
 	.steps = usage_steps,
 	.steps_count = USAGE_STATES,
 	.unwind = USAGE_LEAVE,

@@ -30,7 +30,7 @@ static bool rewrite_shifts(const struct rewrite_plan *plan)
 
 bool rewrite_wanted(const struct rewrite_plan *plan)
 {
-	return rewrite_shifts(plan) || plan->label;
+	return plan && (rewrite_shifts(plan) || plan->label);
 }
 
 /* Open the subvolume, prepare the walks. Lane thread. */

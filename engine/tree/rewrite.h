@@ -15,7 +15,7 @@ struct rewrite_plan {
 
 struct rewrite;
 
-/* Does PLAN want anything? */
+/* Does PLAN want anything? NULL wants nothing. */
 bool rewrite_wanted(const struct rewrite_plan *plan);
 
 /*

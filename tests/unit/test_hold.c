@@ -5,9 +5,13 @@
 #include "engine/core/hold.h"
 #include "engine/core/store.h"
 
+/* What two ids can be held by. */
+static const struct op_class holder_class = { .holds = 2 };
+
 /* An operation that only holds. */
 struct holder {
 	struct op op;
+	struct hold holds[2];
 	struct request request;
 	bool running;
 };
@@ -19,6 +23,8 @@ static struct holder *holder(const char *own, const char *source) {
 
 	holder->request.store = store;
 	holder->op.request = &holder->request;
+	holder->request.class = &holder_class;
+	holder->op.holds = holder->holds;
 	list_init(&holder->op.link);
 	holder->op.holds[0] = (struct hold){ .id = own, .exclusive = true };
 	if (source)
@@ -49,7 +55,7 @@ static int collect(void) {
 
 /* End it; how many may run because of that? */
 static int end(struct holder *holder) {
-	for (size_t i = 0; i < OP_HOLDS_MAX; i++)
+	for (size_t i = 0; i < holder_class.holds; i++)
 		hold_release(&store->holds, &holder->op.holds[i]);
 	holder->running = false;
 	return collect();
