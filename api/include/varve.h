@@ -639,7 +639,7 @@ struct varve_diff_options {
  * Write what differs between layer ID and its parent to FD, as a tar archive (PAX). OPTIONS may be NULL.
  *
  * The archive is sorted bytewise by path and holds nothing but what is in the layer: the same layer gives the same bytes.
- * Entries are whole (mode, owner, time to the nanosecond, security.capability and user.* attributes, content with its
+ * Entries are whole (mode, owner, time in seconds, security.capability and user.* attributes, content with its
  * holes), further names of a file are links to the first; what was deleted is an empty file ".wh.NAME". Sockets are left
  * out. An entry that vanishes or cannot be read is left out, and told in result->skipped; so is one that was changed while
  * it was read. Those do not fail the request.

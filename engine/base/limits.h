@@ -73,11 +73,14 @@
 #define PACK_THREADS_MAX 3
 
 /* Entries read ahead for one archive, and how many of them one thread takes at once. */
-#define PACK_ITEMS 128
-#define PACK_CLAIM 16
+#define WINDOW_ITEMS 256
+#define WINDOW_CLAIM 64
 
 /* Bytes of a file that are read ahead; of a longer one the rest is read while it is written. */
-#define PACK_INLINE_BYTES (64 * 1024)
+#define WINDOW_FILE_BYTES (64 * 1024)
+
+/* From so many entries on the tree is searched for them: it takes three flushes. */
+#define GATHER_MIN 2048
 
 /* Bytes moved at once: to and from streams, out of and into files. */
 #define STREAM_CHUNK_BYTES (256 * 1024)

@@ -5,8 +5,8 @@
  *
  *	state     what it does
  *	OPEN      opens the layer, through the ring
- *	PREPARE   proves it, finds and opens the parent; where the trees can be searched: writes out what is in memory alone,
- *	          and asks them what may differ
+ *	PREPARE   proves it, finds and opens the parent; writes out what is in memory alone, and sees by the generations whether
+ *	          anything may differ; where the trees can be searched asks them what that is
  *	COMPARE   compares what may differ, or everything, on some threads
  *	SORT      puts the result in order
  *	MEASURE   diff_size: adds up the sizes
@@ -26,6 +26,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 enum changes_state {
 	CHANGES_OPEN,
@@ -54,8 +55,8 @@ struct changes_op {
 	int fds[2];
 	uint32_t flags;
 	struct delta delta;
-	/* The delta tells what may differ. */
-	bool searched;
+	/* The delta tells what may differ; generations tell that nothing does. */
+	bool searched, untouched;
 	struct compare compare;
 	/* It has begun, so that it has to be ended. */
 	bool comparing;
@@ -121,27 +122,56 @@ static int changes_open_parent(struct changes_op *changes, const uint8_t *uuid)
 	return r;
 }
 
+/*
+ * Is the layer a snapshot of its parent, and has neither been written to since? 1, 0 or -errno. That takes no privilege. What
+ * is nested in one of them has a life of its own, so that nothing can be said then.
+ */
+static int changes_untouched(const struct changes_op *changes)
+{
+	struct btrfs_ioctl_get_subvol_info_args infos[2];
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct btrfs_ioctl_get_subvol_rootref_args nested = { 0 };
+
+		if (ioctl(changes->fds[i], BTRFS_IOC_GET_SUBVOL_INFO, &infos[i]) < 0)
+			return negative_errno();
+		if (ioctl(changes->fds[i], BTRFS_IOC_GET_SUBVOL_ROOTREF, &nested) < 0 || nested.num_items)
+			return 0;
+	}
+	return !memcmp(infos[1].parent_uuid, infos[0].uuid, BTRFS_UUID_SIZE) && infos[0].generation <= infos[1].otransid &&
+	       infos[1].generation <= infos[1].otransid;
+}
+
 /* Ask the trees what may differ, where we may. Lane thread. */
 static int changes_search(struct changes_op *changes)
 {
 	struct op *op = &changes->op;
 	struct varve_store *store = op->request->store;
+	const char *way = "walk";
 	int r;
 
-	if (!store->layout.privileged || changes->fds[0] < 0 || changes->flags & VARVE_CHANGES_WALK)
+	if (changes->fds[0] < 0 || changes->flags & VARVE_CHANGES_WALK)
 		return 0;
 	/* Written data that no extent has been allocated for yet has not touched its inode item either. */
 	op->call.name = "BTRFS_IOC_SYNC";
 	r = fs_flush(changes->fds[1]);
 	if (r)
 		return r;
-	op->call.name = "BTRFS_IOC_TREE_SEARCH_V2";
-	changes->delta.fault = &store->io.fault;
-	changes->delta.cancelled = &op->request->cancelled;
-	r = delta_collect(&changes->delta, changes->fds);
-	changes->searched = r > 0;
-	trace(&store->io.trace, TRACE_OP, "changes %s: %s, %zu inodes", op->id, r > 0 ? "search" : "walk",
-	      changes->delta.changed.count);
+	op->call.name = "BTRFS_IOC_GET_SUBVOL_INFO";
+	r = changes_untouched(changes);
+	changes->untouched = r > 0;
+	if (r > 0)
+		way = "generation";
+	if (!r && store->layout.privileged) {
+		op->call.name = "BTRFS_IOC_TREE_SEARCH_V2";
+		changes->delta.fault = &store->io.fault;
+		changes->delta.cancelled = &op->request->cancelled;
+		r = delta_collect(&changes->delta, changes->fds);
+		changes->searched = r > 0;
+		if (r > 0)
+			way = "search";
+	}
+	trace(&store->io.trace, TRACE_OP, "changes %s: %s, %zu inodes", op->id, way, changes->delta.changed.count);
 	return MIN(r, 0);
 }
 
@@ -168,7 +198,9 @@ static int changes_prepared(struct op *op, int result)
 {
 	if (result == -EINVAL)
 		op->detail = "not a subvolume of this store";
-	return result < 0 ? result : CHANGES_COMPARE;
+	if (result < 0)
+		return result;
+	return changes_of(op)->untouched ? CHANGES_SORT : CHANGES_COMPARE;
 }
 
 /* ---- COMPARE, SORT ----------------------------------------------------------------------------------------------- */
@@ -201,6 +233,7 @@ static int changes_compare(struct op *op)
 
 	memcpy(compare->fds, changes->fds, sizeof(compare->fds));
 	compare->delta = changes->searched ? &changes->delta : NULL;
+	compare->collapse = op->request->class->operation != VARVE_CHANGES;
 	compare->fault = &io->fault;
 	compare->cancelled = &op->request->cancelled;
 	changes->comparing = true;
@@ -221,17 +254,24 @@ static int changes_compare(struct op *op)
 	return OP_WAIT;
 }
 
+/* A failure is about PATH in the layer. */
+static void changes_blame(struct changes_op *changes, const char *path)
+{
+	char *subject;
+
+	if (asprintf(&subject, "%s%s", changes->op.id, path) < 0)
+		return;
+	free(changes->subject);
+	changes->op.subject = changes->subject = subject;
+}
+
 static int changes_compared(struct op *op, int result)
 {
 	struct changes_op *changes = changes_of(op);
 
-	if (result >= 0)
-		return CHANGES_SORT;
-	if (changes->compare.failed && asprintf(&changes->subject, "%s%s", op->id, changes->compare.failed) >= 0)
-		op->subject = changes->subject;
-	else
-		changes->subject = NULL;
-	return result;
+	if (result < 0 && changes->compare.failed)
+		changes_blame(changes, changes->compare.failed);
+	return result < 0 ? result : CHANGES_SORT;
 }
 
 /* Sort; a million paths take a while. Lane thread. */
@@ -255,8 +295,10 @@ static int changes_pack(struct changes_op *changes)
 
 	if (!pack)
 		return -ENOMEM;
-	pack->root_fd = changes->fds[1];
-	pack->changes = &changes->compare.changes;
+	pack->window.feed.root_fd = changes->fds[1];
+	pack->window.feed.changes = &changes->compare.changes;
+	pack->window.feed.fault = &request->store->io.fault;
+	pack->window.search = request->store->layout.privileged && !(changes->flags & VARVE_CHANGES_WALK);
 	pack->uids = changes->ranges;
 	pack->uids_count = changes->uids_count;
 	pack->gids = changes->ranges + changes->uids_count;
@@ -311,7 +353,7 @@ static int changes_write_run(struct call *call)
 /* Read ahead. Lane thread. */
 static int changes_read_run(struct call *call)
 {
-	pack_read_ahead(container_of(call, struct changes_part, call)->op->pack);
+	window_work(&container_of(call, struct changes_part, call)->op->pack->window);
 	return 0;
 }
 
@@ -320,7 +362,7 @@ static void changes_written(struct call *call)
 {
 	struct changes_op *changes = container_of(call, struct changes_part, call)->op;
 
-	pack_stop(changes->pack);
+	window_stop(&changes->pack->window);
 	for (unsigned i = 1; i <= PACK_THREADS_MAX; i++)
 		if (changes->parts[i].op && io_withdraw(&changes->op.request->store->io, &changes->parts[i].call)) {
 			changes->parts[i].op = NULL;
@@ -360,19 +402,26 @@ static int changes_stream(struct op *op)
 {
 	struct changes_op *changes = changes_of(op);
 	size_t count = changes->compare.changes.count;
+	bool many = changes->compare.changes.inside;
 
 	memset(changes->parts, 0, sizeof(changes->parts));
 	op->interrupt = changes_interrupt;
 	op->call.name = "write";
 	op->place = op->subject = NULL;
 	changes_part(changes, 0, changes_write_run, changes_written);
-	for (unsigned i = 1; i <= PACK_THREADS_MAX && count > i * PACK_CLAIM; i++)
+	for (unsigned i = 1; i <= PACK_THREADS_MAX && (many || count > i * WINDOW_CLAIM); i++)
 		changes_part(changes, i, changes_read_run, changes_read);
 	return OP_WAIT;
 }
 
 static int changes_streamed(struct op *op, int result)
 {
+	struct changes_op *changes = changes_of(op);
+	const struct window *window = &changes->pack->window;
+
+	/* A directory that cannot be listed. */
+	if (result < 0 && window->error == result && window->feed.path)
+		changes_blame(changes, window->feed.path);
 	return result < 0 ? result : OP_END;
 }
 

@@ -42,3 +42,12 @@ int beneath_open(int root_fd, const char *path, uint64_t flags)
 	}
 	return beneath_piece(dir_fd, path, flags | O_NOFOLLOW);
 }
+
+int beneath_open_list(int root_fd, const char *path)
+{
+	const uint64_t flags = O_RDONLY | O_DIRECTORY;
+	int fd = beneath_open(root_fd, path, flags | O_NOATIME);
+
+	/* Only the owner may ask for that. */
+	return fd == -EPERM ? beneath_open(root_fd, path, flags) : fd;
+}

@@ -11,4 +11,7 @@
  */
 int beneath_open(int root_fd, const char *path, uint64_t flags);
 
+/* The same of a directory that is to be listed, without setting its time of access where we may. */
+int beneath_open_list(int root_fd, const char *path);
+
 #endif

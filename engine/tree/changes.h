@@ -12,6 +12,8 @@ struct changes_block;
 struct changes {
 	struct varve_change *list;
 	size_t count, capacity;
+	/* Some stand for all that is in a directory. */
+	bool inside;
 	/* Where the next path goes, and how much there is left. */
 	struct changes_block *blocks;
 	size_t left;
@@ -20,6 +22,9 @@ struct changes {
 
 /* Add a change of DIRECTORY/NAME ("/" begins DIRECTORY unless it is empty). 0 or -ENOMEM. */
 int changes_add(struct changes *changes, enum varve_change_kind kind, const char *directory, const char *name);
+
+/* Add all that is in DIRECTORY/NAME, or, without NAME, in DIRECTORY, as one path that ends in '/'. 0 or -ENOMEM. */
+int changes_add_inside(struct changes *changes, const char *directory, const char *name);
 
 /* Add DIRECTORY ("" is none) and the directories that it is in as modified. */
 int changes_add_ancestors(struct changes *changes, const char *directory);

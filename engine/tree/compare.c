@@ -4,6 +4,7 @@
 #include "engine/btrfs/abi.h"
 #include "engine/tree/beneath.h"
 #include "engine/tree/entries.h"
+#include "engine/tree/listing.h"
 #include "engine/tree/xattrs.h"
 
 #include <fcntl.h>
@@ -26,23 +27,6 @@ struct compare_dir {
 	char path[];
 };
 
-/* An entry of a listed directory. */
-struct compare_entry {
-	const char *name;
-	uint64_t inode;
-	unsigned char type;
-};
-
-/* A listed directory. */
-struct compare_listing {
-	struct compare_entry *entries;
-	size_t count, capacity;
-	/* The names; entries hold offsets until all are there. */
-	char *names;
-	size_t names_size, names_capacity;
-	struct fault *fault;
-};
-
 /* What one thread holds. */
 struct compare_worker {
 	struct compare *compare;
@@ -50,63 +34,10 @@ struct compare_worker {
 	const struct compare_dir *dir;
 	int fds[2];
 	bool told;
-	struct compare_listing listings[2];
+	struct listing listings[2];
 	struct xattrs xattrs[2];
 	struct changes changes;
 };
-
-/* ---- listing ----------------------------------------------------------------------------------------------------- */
-
-/* Take one entry. */
-static int compare_list_entry(void *data, const struct dirent64 *dirent)
-{
-	struct compare_listing *listing = data;
-	size_t size = strlen(dirent->d_name) + 1;
-
-	if (listing->count == listing->capacity) {
-		size_t capacity = MAX(listing->capacity * 2, (size_t)256);
-		struct compare_entry *entries = fault_realloc(listing->fault, listing->entries, capacity * sizeof(*entries));
-
-		if (!entries)
-			return -ENOMEM;
-		listing->entries = entries;
-		listing->capacity = capacity;
-	}
-	if (listing->names_size + size > listing->names_capacity) {
-		size_t capacity = MAX(listing->names_capacity * 2, (size_t)16384);
-		char *names = fault_realloc(listing->fault, listing->names, capacity);
-
-		if (!names)
-			return -ENOMEM;
-		listing->names = names;
-		listing->names_capacity = capacity;
-	}
-	memcpy(listing->names + listing->names_size, dirent->d_name, size);
-	listing->entries[listing->count++] = (struct compare_entry){
-		.name = (const char *)listing->names_size, .inode = dirent->d_ino, .type = dirent->d_type };
-	listing->names_size += size;
-	return 0;
-}
-
-/* Order by name. */
-static int compare_entry_order(const void *a, const void *b)
-{
-	return strcmp(((const struct compare_entry *)a)->name, ((const struct compare_entry *)b)->name);
-}
-
-/* List the directory FD, sorted; a negative FD has no entries. */
-static int compare_list(struct compare_listing *listing, int fd)
-{
-	int r;
-
-	listing->count = listing->names_size = 0;
-	r = fd < 0 ? 0 : entries_read(fd, compare_list_entry, listing);
-	for (size_t i = 0; i < listing->count; i++)
-		listing->entries[i].name = listing->names + (size_t)listing->entries[i].name;
-	if (listing->count > 1)
-		qsort(listing->entries, listing->count, sizeof(*listing->entries), compare_entry_order);
-	return r;
-}
 
 /* ---- telling ----------------------------------------------------------------------------------------------------- */
 
@@ -143,12 +74,20 @@ static int compare_push(struct compare_worker *worker, const char *name, uint64_
 	return 0;
 }
 
+/* All that is in NAME in the directory at hand was added. */
+static int compare_inside(struct compare_worker *worker, const char *name)
+{
+	if (worker->compare->collapse)
+		return changes_add_inside(&worker->changes, worker->dir->path, name);
+	return compare_push(worker, name, 0, false, true);
+}
+
 /* NAME is in the new tree alone; TYPE is a DT_ value. */
 static int compare_added(struct compare_worker *worker, const char *name, unsigned char type)
 {
 	int r = compare_tell(worker, VARVE_CHANGE_ADD, name);
 
-	return r || type != DT_DIR ? r : compare_push(worker, name, 0, false, true);
+	return r || type != DT_DIR ? r : compare_inside(worker, name);
 }
 
 /* ---- a pair ------------------------------------------------------------------------------------------------------ */
@@ -266,7 +205,7 @@ static int compare_pair(struct compare_worker *worker, const char *name)
 	if (r || !S_ISDIR(statx[1].stx_mode))
 		return r;
 	if (!S_ISDIR(statx[0].stx_mode))
-		return compare_push(worker, name, 0, false, true);
+		return compare_inside(worker, name);
 	return compare_descend(worker, name, statx);
 }
 
@@ -287,7 +226,7 @@ static bool compare_forced(const struct compare_worker *worker, const char *name
 }
 
 /* Both trees have this entry: look closer, unless the delta knows better. */
-static int compare_both(struct compare_worker *worker, const struct compare_entry *old, const struct compare_entry *new)
+static int compare_both(struct compare_worker *worker, const struct listing_entry *old, const struct listing_entry *new)
 {
 	const struct delta *delta = worker->compare->delta;
 
@@ -300,21 +239,23 @@ static int compare_both(struct compare_worker *worker, const struct compare_entr
 /* Compare the directory at hand entry by entry. */
 static int compare_listed(struct compare_worker *worker)
 {
-	const struct compare_listing *old = &worker->listings[0], *new = &worker->listings[1];
+	const struct listing *old = &worker->listings[0], *new = &worker->listings[1];
 	size_t i = 0, j = 0;
-	int r = compare_list(&worker->listings[0], worker->fds[0]);
+	int r = listing_read(&worker->listings[0], worker->fds[0]);
 
 	if (!r)
-		r = compare_list(&worker->listings[1], worker->fds[1]);
+		r = listing_read(&worker->listings[1], worker->fds[1]);
 	while (!r && (i < old->count || j < new->count)) {
-		int order = i == old->count ? 1 : j == new->count ? -1 : strcmp(old->entries[i].name, new->entries[j].name);
+		const struct listing_entry *a = i < old->count ? listing_at(old, i) : NULL;
+		const struct listing_entry *b = j < new->count ? listing_at(new, j) : NULL;
+		int order = !a ? 1 : !b ? -1 : strcmp(a->name, b->name);
 
 		if (order < 0)
-			r = compare_tell(worker, VARVE_CHANGE_DELETE, old->entries[i].name);
+			r = compare_tell(worker, VARVE_CHANGE_DELETE, a->name);
 		else if (order > 0)
-			r = compare_added(worker, new->entries[j].name, new->entries[j].type);
+			r = compare_added(worker, b->name, b->type);
 		else
-			r = compare_both(worker, &old->entries[i], &new->entries[j]);
+			r = compare_both(worker, a, b);
 		i += order <= 0;
 		j += order >= 0;
 	}
@@ -358,7 +299,7 @@ static int compare_open(struct compare_worker *worker, unsigned index)
 	worker->fds[index] = -EBADF;
 	if (root < 0 || (!index && worker->dir->added))
 		return 0;
-	fd = beneath_open(root, worker->dir->path, O_RDONLY | O_DIRECTORY);
+	fd = beneath_open_list(root, worker->dir->path);
 	if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP || fd == -EXDEV)
 		return 0;
 	worker->fds[index] = fd;
@@ -404,6 +345,8 @@ int compare_begin(struct compare *compare)
 			return negative_errno();
 		compare->devices[i] = stat.st_dev;
 	}
+	if (compare->collapse && compare->fds[0] < 0)
+		return changes_add_inside(&compare->changes, "", NULL);
 	dir = fault_calloc(compare->fault, 1, sizeof(*dir) + 1);
 	if (!dir)
 		return -ENOMEM;
@@ -463,8 +406,7 @@ int compare_work(struct compare *compare)
 	pthread_mutex_unlock(&compare->lock);
 	changes_free(&worker.changes);
 	for (unsigned i = 0; i < 2; i++) {
-		free(worker.listings[i].entries);
-		free(worker.listings[i].names);
+		listing_free(&worker.listings[i]);
 		xattrs_free(&worker.xattrs[i]);
 	}
 	return r;

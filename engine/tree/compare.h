@@ -27,6 +27,8 @@ struct compare {
 	int fds[2];
 	/* What may differ; NULL: anything. */
 	const struct delta *delta;
+	/* Tell "DIR/" instead of all that is in a directory which the new tree alone has (see feed.h). */
+	bool collapse;
 	struct fault *fault;
 	/* Ends it early with -ECANCELED. */
 	const _Atomic bool *cancelled;

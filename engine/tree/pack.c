@@ -16,253 +16,6 @@
 /* A hole of less than this is not worth a map. */
 #define PACK_SPARSE_MIN (64 * 1024)
 
-/* The directory that a thread found its last entry in: the next one is mostly in the same. */
-struct pack_place {
-	int fd;
-	char *path;
-	size_t length;
-};
-
-/* ---- reading ahead ----------------------------------------------------------------------------------------------- */
-
-/* Open the directory that holds PATH, unless PLACE is it; *RET_NAME is the name in it. */
-static int pack_enter(const struct pack *pack, struct pack_place *place, const char *path, const char **ret_name)
-{
-	const char *name = strrchr(path, '/') + 1;
-	size_t length = (size_t)(name - path);
-	int fd;
-
-	*ret_name = name;
-	if (place->fd >= 0 && place->length == length && !memcmp(place->path, path, length))
-		return 0;
-	fd_close(TAKE_FD(place->fd));
-	free(place->path);
-	place->path = fault_hit(pack->fault, FAULT_ALLOCATION) ? NULL : strndup(path, length);
-	place->length = length;
-	if (!place->path)
-		return -ENOMEM;
-	fd = beneath_open(pack->root_fd, place->path, O_PATH | O_DIRECTORY);
-	place->fd = fd;
-	return MIN(fd, 0);
-}
-
-/* Close what PLACE holds. */
-static void pack_leave(struct pack_place *place)
-{
-	fd_close(TAKE_FD(place->fd));
-	free(TAKE_PTR(place->path));
-}
-
-/* Is this an attribute that goes into the archive? */
-static bool pack_xattr_wanted(const char *name)
-{
-	return !strcmp(name, "security.capability") || !strncmp(name, "user.", strlen("user."));
-}
-
-/* See that ITEM has room for SIZE bytes. */
-static int pack_reserve(const struct pack *pack, struct pack_item *item, size_t size)
-{
-	char *bytes;
-
-	if (size <= item->capacity)
-		return 0;
-	bytes = fault_realloc(pack->fault, item->bytes, size);
-	if (!bytes)
-		return -ENOMEM;
-	item->bytes = bytes;
-	item->capacity = size;
-	return 0;
-}
-
-/* Read up to SIZE bytes of FD at OFFSET: how many there were, or -errno. */
-static ssize_t pack_pread(int fd, void *buffer, size_t size, off_t offset)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		ssize_t length = pread(fd, (char *)buffer + done, size - done, offset + (off_t)done);
-
-		if (length < 0 && errno == EINTR)
-			continue;
-		if (length < 0)
-			return negative_errno();
-		if (!length)
-			break;
-		done += (size_t)length;
-	}
-	return (ssize_t)done;
-}
-
-/* Open the file NAME and read its beginning. */
-static int pack_fill_file(const struct pack *pack, struct pack_item *item, int dir_fd, const char *name)
-{
-	const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-	struct statx statx_now;
-	ssize_t length;
-	int r;
-
-	/* Reading must not change the layer; but only the owner may ask for that. */
-	item->call = "openat";
-	item->fd = openat(dir_fd, name, flags | O_NOATIME);
-	if (item->fd < 0 && errno == EPERM)
-		item->fd = openat(dir_fd, name, flags);
-	if (item->fd < 0)
-		return negative_errno();
-	item->call = "statx";
-	r = RET_NERRNO(statx(item->fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &statx_now));
-	if (r)
-		return r;
-	if (!S_ISREG(statx_now.stx_mode))
-		return -ESTALE;
-	item->statx = statx_now;
-	r = pack_reserve(pack, item, MIN(statx_now.stx_size, (uint64_t)PACK_INLINE_BYTES));
-	if (r)
-		return r;
-	item->call = "pread";
-	length = pack_pread(item->fd, item->bytes, MIN(statx_now.stx_size, (uint64_t)PACK_INLINE_BYTES), 0);
-	if (length < 0)
-		return (int)length;
-	item->length = (size_t)length;
-	if (statx_now.stx_size > PACK_INLINE_BYTES)
-		posix_fadvise(item->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-	return 0;
-}
-
-/* Read the target of the link NAME. */
-static int pack_fill_link(const struct pack *pack, struct pack_item *item, int dir_fd, const char *name)
-{
-	ssize_t length;
-	int r = pack_reserve(pack, item, PATH_MAX + 1);
-
-	if (r)
-		return r;
-	item->call = "readlinkat";
-	length = readlinkat(dir_fd, name, item->bytes, PATH_MAX);
-	if (length < 0)
-		return negative_errno();
-	item->bytes[length] = '\0';
-	return 0;
-}
-
-/* Read all that the archive says of the entry at PATH. */
-static int pack_fill_entry(const struct pack *pack, struct pack_item *item, struct pack_place *place, const char *path)
-{
-	const char *name;
-	int r = pack_enter(pack, place, path, &name);
-
-	item->call = "openat2";
-	if (r)
-		return r;
-	item->call = "statx";
-	r = RET_NERRNO(statx(place->fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, &item->statx));
-	if (r)
-		return r;
-	if (S_ISREG(item->statx.stx_mode) && item->statx.stx_size)
-		r = pack_fill_file(pack, item, place->fd, name);
-	else if (S_ISLNK(item->statx.stx_mode))
-		r = pack_fill_link(pack, item, place->fd, name);
-	if (r || (!S_ISREG(item->statx.stx_mode) && !S_ISDIR(item->statx.stx_mode)))
-		return r;
-	item->call = "lgetxattr";
-	item->xattrs.fault = pack->fault;
-	return xattrs_read(&item->xattrs, place->fd, name, pack_xattr_wanted);
-}
-
-/* Fill the slot of change INDEX. */
-static void pack_fill(struct pack *pack, struct pack_place *place, size_t index)
-{
-	struct pack_item *item = &pack->items[index % PACK_ITEMS];
-	const struct varve_change *change = &pack->changes->list[index];
-
-	item->error = 0;
-	item->call = NULL;
-	item->fd = -EBADF;
-	item->length = item->xattrs.count = 0;
-	if (change->kind != VARVE_CHANGE_DELETE)
-		item->error = pack_fill_entry(pack, item, place, change->path);
-}
-
-/* Take up to COUNT changes, with the lock held: how many, the first one in *RET_FIRST. */
-static size_t pack_claim(struct pack *pack, size_t count, size_t *ret_first)
-{
-	size_t end = MIN(pack->changes->count, pack->at + PACK_ITEMS);
-
-	*ret_first = pack->next;
-	count = MIN(count, end - MIN(end, pack->next));
-	pack->next += count;
-	return count;
-}
-
-/* Fill COUNT slots that were taken, from FIRST on. */
-static void pack_fill_claimed(struct pack *pack, struct pack_place *place, size_t first, size_t count)
-{
-	for (size_t i = first; i < first + count; i++)
-		pack_fill(pack, place, i);
-	pthread_mutex_lock(&pack->lock);
-	for (size_t i = first; i < first + count; i++)
-		pack->items[i % PACK_ITEMS].ready = true;
-	pthread_cond_broadcast(&pack->ready);
-}
-
-void pack_read_ahead(struct pack *pack)
-{
-	struct pack_place place = { .fd = -EBADF };
-
-	pthread_mutex_lock(&pack->lock);
-	while (!pack->over && pack->next < pack->changes->count) {
-		size_t first, count = pack_claim(pack, PACK_CLAIM, &first);
-
-		if (!count) {
-			pthread_cond_wait(&pack->room, &pack->lock);
-			continue;
-		}
-		pthread_mutex_unlock(&pack->lock);
-		pack_fill_claimed(pack, &place, first, count);
-	}
-	pthread_mutex_unlock(&pack->lock);
-	pack_leave(&place);
-}
-
-void pack_stop(struct pack *pack)
-{
-	pthread_mutex_lock(&pack->lock);
-	pack->over = true;
-	pthread_cond_broadcast(&pack->room);
-	pthread_mutex_unlock(&pack->lock);
-}
-
-/* The slot of change INDEX, once it is ready. */
-static struct pack_item *pack_await(struct pack *pack, struct pack_place *place, size_t index)
-{
-	struct pack_item *item = &pack->items[index % PACK_ITEMS];
-
-	pthread_mutex_lock(&pack->lock);
-	while (!item->ready) {
-		size_t first;
-
-		if (pack->next == index && pack_claim(pack, 1, &first)) {
-			pthread_mutex_unlock(&pack->lock);
-			pack_fill_claimed(pack, place, first, 1);
-		} else
-			pthread_cond_wait(&pack->ready, &pack->lock);
-	}
-	pthread_mutex_unlock(&pack->lock);
-	return item;
-}
-
-/* Done with ITEM, that of change INDEX: its slot is free. */
-static void pack_release(struct pack *pack, struct pack_item *item, size_t index)
-{
-	fd_close(TAKE_FD(item->fd));
-	pthread_mutex_lock(&pack->lock);
-	item->ready = false;
-	pack->at = index + 1;
-	/* Wake them for a few at once, not for each. */
-	if (pack->at % PACK_CLAIM == 0)
-		pthread_cond_broadcast(&pack->room);
-	pthread_mutex_unlock(&pack->lock);
-}
-
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 /* Note that an entry is left out, or not as it should be. */
@@ -295,7 +48,7 @@ static int pack_result(struct pack *pack, struct archive *archive, int result)
 }
 
 /* Put a map of the data of ITEM's file into ENTRY where it has holes. */
-static void pack_sparse(const struct pack *pack, const struct pack_item *item, struct archive_entry *entry)
+static void pack_sparse(const struct pack *pack, const struct item *item, struct archive_entry *entry)
 {
 	off_t size = (off_t)item->statx.stx_size, at = 0;
 
@@ -317,7 +70,7 @@ static void pack_sparse(const struct pack *pack, const struct pack_item *item, s
 }
 
 /* Describe the entry at PATH, but for its content. 0, or -errno when it has to be left out. */
-static int pack_describe(struct pack *pack, const struct pack_item *item, const char *path, struct archive_entry *entry)
+static int pack_describe(struct pack *pack, const struct item *item, const char *path, struct archive_entry *entry)
 {
 	const struct statx *statx = &item->statx;
 	uint32_t uid, gid;
@@ -332,11 +85,8 @@ static int pack_describe(struct pack *pack, const struct pack_item *item, const 
 	pack->lib.archive_entry_set_uid(entry, uid);
 	pack->lib.archive_entry_set_gid(entry, gid);
 	pack->lib.archive_entry_set_size(entry, S_ISREG(statx->stx_mode) ? (la_int64_t)statx->stx_size : 0);
-	/* What stands in for a subvolume has no time of its own. */
-	if (statx->stx_ino == PACK_STAND_IN)
-		pack->lib.archive_entry_set_mtime(entry, 0, 0);
-	else
-		pack->lib.archive_entry_set_mtime(entry, statx->stx_mtime.tv_sec, statx->stx_mtime.tv_nsec);
+	/* Whole seconds, as every other tool of the field writes them; and what stands in for a subvolume has no time of its own. */
+	pack->lib.archive_entry_set_mtime(entry, statx->stx_ino == PACK_STAND_IN ? 0 : statx->stx_mtime.tv_sec, 0);
 	if (S_ISLNK(statx->stx_mode))
 		pack->lib.archive_entry_set_symlink(entry, item->bytes);
 	if (S_ISCHR(statx->stx_mode) || S_ISBLK(statx->stx_mode))
@@ -348,10 +98,11 @@ static int pack_describe(struct pack *pack, const struct pack_item *item, const 
 }
 
 /* If the inode was in the archive before, let ENTRY be a link to that: 1, 0 when it was not, or -ENOMEM. */
-static int pack_link(struct pack *pack, const struct pack_item *item, size_t index, struct archive_entry *entry)
+static int pack_link(struct pack *pack, const struct item *item, struct archive_entry *entry)
 {
 	const struct statx *statx = &item->statx;
 	uint64_t *first;
+	char *path;
 	bool added;
 
 	if (statx->stx_nlink < 2 || S_ISDIR(statx->stx_mode))
@@ -360,11 +111,12 @@ static int pack_link(struct pack *pack, const struct pack_item *item, size_t ind
 	if (!first)
 		return -ENOMEM;
 	if (added) {
-		*first = index + 1;
-		return 0;
+		path = fault_hit(pack->fault, FAULT_ALLOCATION) ? NULL : strdup(item->path + 1);
+		*first = (uint64_t)(uintptr_t)path;
+		return path ? 0 : -ENOMEM;
 	}
 	pack->lib.archive_entry_set_size(entry, 0);
-	pack->lib.archive_entry_set_hardlink(entry, pack->changes->list[*first - 1].path + 1);
+	pack->lib.archive_entry_set_hardlink(entry, (const char *)(uintptr_t)*first);
 	return 1;
 }
 
@@ -377,14 +129,14 @@ static int pack_data(struct pack *pack, struct archive *archive, const void *byt
 }
 
 /* Write the content of ITEM's file. */
-static int pack_content(struct pack *pack, struct archive *archive, const struct pack_item *item, const char *path)
+static int pack_content(struct pack *pack, struct archive *archive, const struct item *item, const char *path)
 {
 	uint64_t size = item->statx.stx_size, at = item->length;
 	int r = pack_data(pack, archive, item->bytes, item->length);
 	struct statx after;
 
-	while (!r && at < size && item->length == PACK_INLINE_BYTES) {
-		ssize_t length = pack_pread(item->fd, pack->buffer, MIN(size - at, (uint64_t)STREAM_CHUNK_BYTES), (off_t)at);
+	while (!r && at < size && item->length == WINDOW_FILE_BYTES) {
+		ssize_t length = window_pread(item->fd, pack->buffer, MIN(size - at, (uint64_t)STREAM_CHUNK_BYTES), (off_t)at);
 
 		if (length < 0)
 			pack_report(pack, (int)length, "pread", path, "the rest is zeros");
@@ -395,18 +147,18 @@ static int pack_content(struct pack *pack, struct archive *archive, const struct
 		if (!r && atomic_load(pack->cancelled))
 			r = -ECANCELED;
 	}
-	if (r || item->fd < 0 || statx(item->fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &after) < 0)
+	if (r)
 		return r;
-	if (at < size || after.stx_size != size || memcmp(&after.stx_mtime, &item->statx.stx_mtime, sizeof(after.stx_mtime)))
+	if (item->changed || at < size || (item->fd >= 0 && statx(item->fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &after) == 0 &&
+					   item_changed(item, &after)))
 		pack_report(pack, -ESTALE, "pread", path, "it was changed while it was read");
 	return 0;
 }
 
-/* Write the entry of change INDEX. */
-static int pack_entry(struct pack *pack, struct archive *archive, struct archive_entry *entry, struct pack_item *item,
-		      size_t index)
+/* Write the entry of ITEM. */
+static int pack_entry(struct pack *pack, struct archive *archive, struct archive_entry *entry, struct item *item)
 {
-	const char *path = pack->changes->list[index].path;
+	const char *path = item->path;
 	int r, linked;
 
 	if (item->error == -ENOMEM)
@@ -422,7 +174,7 @@ static int pack_entry(struct pack *pack, struct archive *archive, struct archive
 		pack_report(pack, r, NULL, path, "left out: its owner has no id in the container");
 		return 0;
 	}
-	linked = pack_link(pack, item, index, entry);
+	linked = pack_link(pack, item, entry);
 	if (linked < 0)
 		return linked;
 	if (!linked && S_ISREG(item->statx.stx_mode))
@@ -457,23 +209,22 @@ static int pack_whiteout(struct pack *pack, struct archive *archive, struct arch
 /* Write all entries. */
 static int pack_entries(struct pack *pack, struct archive *archive, struct archive_entry *entry)
 {
-	struct pack_place place = { .fd = -EBADF };
+	struct window_place place = { .fd = -EBADF };
+	struct item *item;
 	int r = 0;
 
-	for (size_t i = 0; !r && i < pack->changes->count; i++) {
-		struct pack_item *item = pack_await(pack, &place, i);
-
+	while (!r && (item = window_take(&pack->window, &place))) {
 		pack->lib.archive_entry_clear(entry);
-		if (pack->changes->list[i].kind == VARVE_CHANGE_DELETE)
-			r = pack_whiteout(pack, archive, entry, pack->changes->list[i].path);
+		if (item->kind == VARVE_CHANGE_DELETE)
+			r = pack_whiteout(pack, archive, entry, item->path);
 		else
-			r = pack_entry(pack, archive, entry, item, i);
-		pack_release(pack, item, i);
+			r = pack_entry(pack, archive, entry, item);
+		window_release(&pack->window);
 		if (!r && atomic_load(pack->cancelled))
 			r = -ECANCELED;
 	}
-	pack_leave(&place);
-	return r;
+	window_leave(&place);
+	return r ? r : pack->window.error;
 }
 
 /* Let ARCHIVE write what we want of the format. */
@@ -504,7 +255,7 @@ int pack_write(struct pack *pack)
 		r = pack_entries(pack, archive, entry);
 	if (!r)
 		r = pack_result(pack, archive, pack->lib.archive_write_close(archive));
-	pack_stop(pack);
+	window_stop(&pack->window);
 	/* A failed archive is not to be finished: its end would make it look whole. */
 	if (r && archive)
 		pack->lib.archive_write_fail(archive);
@@ -520,12 +271,12 @@ int pack_write(struct pack *pack)
 /* ---- measuring --------------------------------------------------------------------------------------------------- */
 
 /* Add the size of the file at PATH, once. */
-static int pack_measure_entry(struct pack *pack, struct pack_place *place, const char *path)
+static int pack_measure_entry(struct pack *pack, struct window_place *place, const char *path)
 {
 	struct statx statx_now;
 	const char *name;
 	bool added = true;
-	int r = pack_enter(pack, place, path, &name);
+	int r = window_enter(&pack->window, place, path, &name);
 
 	if (!r)
 		r = RET_NERRNO(statx(place->fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, &statx_now));
@@ -542,16 +293,18 @@ static int pack_measure_entry(struct pack *pack, struct pack_place *place, const
 
 int pack_measure(struct pack *pack)
 {
-	struct pack_place place = { .fd = -EBADF };
-	int r = 0;
+	struct window_place place = { .fd = -EBADF };
+	struct feed_entry entry;
+	int r;
 
-	for (size_t i = 0; !r && i < pack->changes->count; i++) {
-		if (pack->changes->list[i].kind != VARVE_CHANGE_DELETE)
-			r = pack_measure_entry(pack, &place, pack->changes->list[i].path);
+	while ((r = feed_next(&pack->window.feed, &entry)) > 0) {
+		r = entry.kind == VARVE_CHANGE_DELETE ? 0 : pack_measure_entry(pack, &place, entry.path);
 		if (!r && atomic_load(pack->cancelled))
 			r = -ECANCELED;
+		if (r)
+			break;
 	}
-	pack_leave(&place);
+	window_leave(&place);
 	return r;
 }
 
@@ -559,25 +312,18 @@ int pack_measure(struct pack *pack)
 
 void pack_begin(struct pack *pack)
 {
-	pthread_mutex_init(&pack->lock, NULL);
-	pthread_cond_init(&pack->ready, NULL);
-	pthread_cond_init(&pack->room, NULL);
+	window_init(&pack->window);
 	pack->links.fault = pack->report.fault = pack->fault;
-	for (size_t i = 0; i < PACK_ITEMS; i++)
-		pack->items[i].fd = -EBADF;
 }
 
 void pack_end(struct pack *pack)
 {
-	for (size_t i = 0; i < PACK_ITEMS; i++) {
-		fd_close(pack->items[i].fd);
-		free(pack->items[i].bytes);
-		xattrs_free(&pack->items[i].xattrs);
-	}
+	/* Where files are measured, their paths are not kept. */
+	for (size_t i = 0; i < pack->links.capacity; i++)
+		if (pack->links.slots[i].used)
+			free((char *)(uintptr_t)pack->links.slots[i].value);
+	window_free(&pack->window);
 	idmap_free(&pack->links);
 	report_free(&pack->report);
 	free(pack->buffer);
-	pthread_cond_destroy(&pack->room);
-	pthread_cond_destroy(&pack->ready);
-	pthread_mutex_destroy(&pack->lock);
 }

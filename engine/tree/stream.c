@@ -4,11 +4,13 @@
 #include "engine/base/util.h"
 
 #include <fcntl.h>
+#include <linux/major.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 /* Open the pipe FD anew, without blocking: a description of our own, so that the caller's keeps its flags. */
 static int stream_reopen(int fd, int access)
@@ -30,7 +32,8 @@ int stream_init(struct stream *stream, int fd, bool write)
 	if (fstat(fd, &stat) < 0)
 		return negative_errno();
 	stream->kind = S_ISFIFO(stat.st_mode) ? STREAM_PIPE : S_ISSOCK(stat.st_mode) ? STREAM_SOCKET : STREAM_FILE;
-	if (S_ISCHR(stat.st_mode))
+	/* Of devices those that are none, as /dev/null, do not wait. */
+	if (S_ISCHR(stat.st_mode) && major(stat.st_rdev) != MEM_MAJOR)
 		stream->kind = STREAM_PIPE;
 	if (stream->kind == STREAM_PIPE) {
 		again = S_ISFIFO(stat.st_mode) ? stream_reopen(fd, access) : -ENXIO;

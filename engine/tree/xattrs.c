@@ -34,24 +34,39 @@ static int xattrs_reserve(struct fault *fault, char **buffer, size_t *capacity, 
 	return 0;
 }
 
-/* Read the value of NAME of PATH to the end of the values. */
-static int xattrs_value(struct xattrs *xattrs, const char *path, const char *name)
+/* Whose attributes: what is at PATH, or, without one, open as FD. */
+struct xattrs_subject {
+	const char *path;
+	int fd;
+};
+
+/* See that there is room for one more attribute with a value of SIZE bytes. */
+static int xattrs_room(struct xattrs *xattrs, size_t size)
 {
 	struct xattr *list;
+	int r = xattrs_reserve(xattrs->fault, &xattrs->values, &xattrs->values_capacity, xattrs->values_size + size);
+
+	if (r || xattrs->count < xattrs->capacity)
+		return r;
+	list = fault_realloc(xattrs->fault, xattrs->list, (xattrs->capacity * 2 + 8) * sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	xattrs->list = list;
+	xattrs->capacity = xattrs->capacity * 2 + 8;
+	return 0;
+}
+
+/* Read the value of NAME of SUBJECT to the end of the values. */
+static int xattrs_value(struct xattrs *xattrs, const struct xattrs_subject *subject, const char *name)
+{
 	ssize_t size;
-	int r = xattrs_reserve(xattrs->fault, &xattrs->values, &xattrs->values_capacity,
-			       xattrs->values_size + XATTRS_VALUE_BYTES);
+	int r = xattrs_room(xattrs, XATTRS_VALUE_BYTES);
+	char *value = xattrs->values + xattrs->values_size;
 
 	if (r)
 		return r;
-	if (xattrs->count == xattrs->capacity) {
-		list = fault_realloc(xattrs->fault, xattrs->list, (xattrs->capacity * 2 + 8) * sizeof(*list));
-		if (!list)
-			return -ENOMEM;
-		xattrs->list = list;
-		xattrs->capacity = xattrs->capacity * 2 + 8;
-	}
-	size = lgetxattr(path, name, xattrs->values + xattrs->values_size, XATTRS_VALUE_BYTES);
+	size = subject->path ? lgetxattr(subject->path, name, value, XATTRS_VALUE_BYTES) :
+			       fgetxattr(subject->fd, name, value, XATTRS_VALUE_BYTES);
 	/* It may have been removed meanwhile. */
 	if (size < 0)
 		return errno == ENODATA ? 0 : negative_errno();
@@ -66,32 +81,78 @@ static int xattrs_compare(const void *a, const void *b)
 	return strcmp(((const struct xattr *)a)->name, ((const struct xattr *)b)->name);
 }
 
-int xattrs_read(struct xattrs *xattrs, int dir_fd, const char *name, bool (*wanted)(const char *name))
+void xattrs_settle(struct xattrs *xattrs)
 {
-	char path[XATTRS_PATH_BYTES];
-	ssize_t length;
 	size_t at = 0;
-	int r = xattrs_reserve(xattrs->fault, &xattrs->names, &xattrs->names_capacity, XATTRS_LIST_BYTES);
 
-	xattrs->count = xattrs->values_size = 0;
-	if (r)
-		return r;
-	if ((size_t)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir_fd, name) >= sizeof(path))
-		return -ENAMETOOLONG;
-	length = llistxattr(path, xattrs->names, XATTRS_LIST_BYTES);
-	if (length < 0)
-		return errno == EOPNOTSUPP ? 0 : negative_errno();
-	for (ssize_t i = 0; !r && i < length; i += (ssize_t)strlen(xattrs->names + i) + 1)
-		if (wanted(xattrs->names + i))
-			r = xattrs_value(xattrs, path, xattrs->names + i);
-	/* The values do not move any more. */
 	for (size_t i = 0; i < xattrs->count; i++) {
 		xattrs->list[i].value = xattrs->values + at;
 		at += xattrs->list[i].size;
 	}
 	if (xattrs->count > 1)
 		qsort(xattrs->list, xattrs->count, sizeof(*xattrs->list), xattrs_compare);
+}
+
+int xattrs_add(struct xattrs *xattrs, const char *name, size_t length, const char *value, size_t size,
+	       bool (*wanted)(const char *name))
+{
+	char *kept;
+	int r = xattrs_reserve(xattrs->fault, &xattrs->names, &xattrs->names_capacity, XATTRS_LIST_BYTES);
+
+	if (!r)
+		r = xattrs_room(xattrs, size);
+	if (r)
+		return r;
+	if (!xattrs->count)
+		xattrs->values_size = xattrs->names_size = 0;
+	/* Names never move: what the kernel lists of one file fits. */
+	if (xattrs->names_size + length + 1 > xattrs->names_capacity)
+		return -E2BIG;
+	kept = xattrs->names + xattrs->names_size;
+	memcpy(kept, name, length);
+	kept[length] = '\0';
+	if (!wanted(kept))
+		return 0;
+	memcpy(xattrs->values + xattrs->values_size, value, size);
+	xattrs->list[xattrs->count++] = (struct xattr){ .name = kept, .size = size };
+	xattrs->names_size += length + 1;
+	xattrs->values_size += size;
+	return 0;
+}
+
+/* Read those attributes of SUBJECT that WANTED accepts. */
+static int xattrs_list(struct xattrs *xattrs, const struct xattrs_subject *subject, bool (*wanted)(const char *name))
+{
+	ssize_t length;
+	int r = xattrs_reserve(xattrs->fault, &xattrs->names, &xattrs->names_capacity, XATTRS_LIST_BYTES);
+
+	xattrs->count = xattrs->values_size = 0;
+	if (r)
+		return r;
+	length = subject->path ? llistxattr(subject->path, xattrs->names, XATTRS_LIST_BYTES) :
+				 flistxattr(subject->fd, xattrs->names, XATTRS_LIST_BYTES);
+	if (length < 0)
+		return errno == EOPNOTSUPP ? 0 : negative_errno();
+	for (ssize_t i = 0; !r && i < length; i += (ssize_t)strlen(xattrs->names + i) + 1)
+		if (wanted(xattrs->names + i))
+			r = xattrs_value(xattrs, subject, xattrs->names + i);
+	/* The values do not move any more. */
+	xattrs_settle(xattrs);
 	return r;
+}
+
+int xattrs_read(struct xattrs *xattrs, int dir_fd, const char *name, bool (*wanted)(const char *name))
+{
+	char path[XATTRS_PATH_BYTES];
+
+	if ((size_t)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir_fd, name) >= sizeof(path))
+		return -ENAMETOOLONG;
+	return xattrs_list(xattrs, &(struct xattrs_subject){ .path = path }, wanted);
+}
+
+int xattrs_read_fd(struct xattrs *xattrs, int fd, bool (*wanted)(const char *name))
+{
+	return xattrs_list(xattrs, &(struct xattrs_subject){ .fd = fd }, wanted);
 }
 
 bool xattrs_equal(const struct xattrs *a, const struct xattrs *b)

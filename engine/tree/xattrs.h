@@ -5,6 +5,7 @@
 
 #include "engine/base/fault.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct xattr {
@@ -19,12 +20,25 @@ struct xattrs {
 	size_t count, capacity;
 	/* Names as the kernel lists them, and all values. */
 	char *names, *values;
-	size_t names_capacity, values_capacity, values_size;
+	size_t names_capacity, names_size, values_capacity, values_size;
 	struct fault *fault;
 };
 
 /* Read those attributes of NAME in DIR_FD ("": DIR_FD itself) that WANTED accepts. 0 or -errno; none where there can be none. */
 int xattrs_read(struct xattrs *xattrs, int dir_fd, const char *name, bool (*wanted)(const char *name));
+
+/* The same of the open file FD, which is not O_PATH: cheaper where there is one. */
+int xattrs_read_fd(struct xattrs *xattrs, int fd, bool (*wanted)(const char *name));
+
+/*
+ * Add a copy of the attribute NAME of LENGTH bytes if WANTED accepts it; set xattrs->count to 0 before the first one, and call
+ * xattrs_settle() after the last. 0, -E2BIG, -ENOMEM.
+ */
+int xattrs_add(struct xattrs *xattrs, const char *name, size_t length, const char *value, size_t size,
+	       bool (*wanted)(const char *name));
+
+/* Sort what was added; values are valid from then on. */
+void xattrs_settle(struct xattrs *xattrs);
 
 /* Are A and B the same? */
 bool xattrs_equal(const struct xattrs *a, const struct xattrs *b);

@@ -232,11 +232,12 @@ static void edit(const char *root) {
 
 /* ---- the property ----------------------------------------------------------------------------------------------------- */
 
-static unsigned searches, walks;
+static unsigned searches, walks, prunes;
 
 /** Count which way the library went. */
 static void count_ways(void *data, const char *line) {
 	__atomic_add_fetch(&searches, strstr(line, ": search, ") != NULL, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&prunes, strstr(line, ": generation, ") != NULL, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&walks, strstr(line, ": walk, ") != NULL, __ATOMIC_RELAXED);
 }
 
@@ -322,7 +323,8 @@ START_TEST(test_random_edits) {
 	for (unsigned i = 0; i < sequences; i++)
 		run_sequence(store, home, i);
 	/* Of the five pairs four have a common origin, and are asked once with and once without the search. */
-	ck_assert_uint_eq(searches, 4 * sequences);
+	ck_assert_uint_eq(searches + prunes, 4 * sequences);
+	ck_assert_uint_gt(searches, 2 * sequences);
 	ck_assert_uint_eq(walks, 0);
 	test_close(store);
 }
@@ -482,9 +484,21 @@ END_TEST
 
 /** As a user without privilege: the same answer. */
 static int changes_as_nobody(void *data) {
-	struct varve_store *store = test_open(data);
+	struct varve_store *store = open_counting(data);
+	char *base = test_layer(data, "base"), *same = test_layer(data, "same");
 
 	expect(store, "top", NULL, "M /d\nA /d/new\n");
+	ck_assert_uint_eq(walks, 1);
+	/* What nobody wrote to is not walked, until somebody does. */
+	expect(store, "same", NULL, "");
+	ck_assert_uint_eq(walks, 1);
+	ck_assert_uint_eq(prunes, 1);
+	test_write(test_path("%s/d/late", base), "");
+	expect(store, "same", NULL, "M /d\nD /d/late\n");
+	test_write(test_path("%s/d/new", same), "");
+	expect(store, "same", NULL, "M /d\nD /d/late\nA /d/new\n");
+	ck_assert_uint_eq(walks, 3);
+	ck_assert_uint_eq(prunes, 1);
 	test_close(store);
 	return 0;
 }
@@ -496,9 +510,13 @@ START_TEST(test_unprivileged) {
 	test_create(store, "base", NULL);
 	test_mkdir(test_path("%s/subvolumes/base/d", home));
 	test_create(store, "top", "base");
-	test_write(test_path("%s/subvolumes/top/d/new", home), "");
 	test_close(store);
 	ck_assert_int_eq(test_command((const char *const[]){ "chown", "-R", "65534:65534", home, NULL }), 0);
+	store = test_open(home);
+	test_create(store, "same", "base");
+	test_write(test_path("%s/subvolumes/top/d/new", home), "");
+	test_close(store);
+	ck_assert_int_eq(chown(test_path("%s/subvolumes/top/d/new", home), 65534, 65534), 0);
 	ck_assert_int_eq(chmod(test_mount(), 0755), 0);
 	test_as_nobody(changes_as_nobody, home);
 }

@@ -71,7 +71,7 @@ diff <(cs changes top | LC_ALL=C sort) <(ours --walk top | LC_ALL=C sort) || lib
 
 # Print what the archive $1 holds, an entry a line; of whiteouts, which have no time of their own, without the time.
 holds() {
-	tar --numeric-owner --full-time --quoting-style=escape -tvf "$1" | sed -E 's/\.[0-9]+ / /; /\.wh\./s/[0-9-]{10} [0-9:]{8}//' |
+	tar --numeric-owner --full-time --quoting-style=escape -tvf "$1" | sed -E '/\.wh\./s/[0-9-]{10} [0-9:]{8}//' |
 		tr -s ' ' | LC_ALL=C sort -k 6
 	mkdir "$1.x"
 	tar -xf "$1" -C "$1.x"

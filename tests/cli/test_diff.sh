@@ -29,10 +29,10 @@ quietly diff base -o "$scratch/base.tar"
 "$varve" "${lib_options[@]}" diff --walk base | cmp - "$scratch/base.tar" || lib_fail "the same layer gives other bytes"
 mkdir "$scratch/x"
 tar -xp --numeric-owner -f "$scratch/base.tar" -C "$scratch/x" 2>/dev/null
-# Print what lies below $1: everything that an archive keeps.
+# Print what lies below $1: everything that an archive keeps, times to the second.
 tell() {
 	(cd "$1" && find . -mindepth 1 -printf '%P %y %m %U %G %n %l %T@ ' \( -type f -printf '%s ' -o -true \) -printf '\n' |
-		sed -E 's/ d ([0-9]+ [0-9]+ [0-9]+) [0-9]+/ d \1 -/' | LC_ALL=C sort
+		sed -E 's/ d ([0-9]+ [0-9]+ [0-9]+) [0-9]+/ d \1 -/; s/ ([0-9]{9,10})\.[0-9]{10} / \1 /' | LC_ALL=C sort
 		find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)
 }
 [[ "$(tell "$base")" == "$(tell "$scratch/x")" ]] || lib_fail "tar makes of it" "$(diff <(tell "$base") <(tell "$scratch/x"))"
@@ -44,6 +44,53 @@ run diffsize base
 expect 0 "$((4 + 10485764 + 6 + 5 + 300000 + 4))"$'\n' ""
 run diffsize base --json
 expect 0 '{"id":"base","ok":true,"bytes":10785783}'$'\n' ""
+
+# ---- many entries: they are searched for in the tree -----------------------------------------------------------------------
+
+quietly create many
+many="$home/subvolumes/many"
+mkdir "$many/d" "$many/d-" "$many/links" "$many/plain" "$many/squeezed"
+btrfs property set "$many/squeezed" compression zstd
+for ((i = 0; i < 1200; i++)); do
+	echo "$i" >"$many/d/f$i"
+	echo "$i" >"$many/d-/f$i"
+	ln -s "$i" "$many/links/l$i"
+done
+for ((i = 0; i < 40; i++)); do
+	head -c "$((i * 120))" /dev/zero >"$many/squeezed/z$i"
+	head -c "$((i * 4000))" /dev/urandom >"$many/plain/f$i"
+	ln "$many/plain/f$i" "$many/d/link$i"
+	mknod "$many/plain/n$i" c "$i" "$((i * 1000))"
+	: >"$many/plain/e$i"
+	mkdir "$many/d/dir$i"
+done
+truncate -s 1M "$many/plain/hole"
+if command -v python3 >/dev/null; then
+	python3 - "$many" <<'EOP'
+import os, sys
+many = sys.argv[1]
+for i in range(40):
+    os.setxattr(f"{many}/plain/f{i}", "user.one", b"%d" % i)
+    os.setxattr(f"{many}/plain/f{i}", "user.another", b"x" * 100 * i)
+    os.setxattr(f"{many}/d/dir{i}", "user.two", b"%d" % i)
+os.setxattr(f"{many}/d/f7", "security.capability", bytes.fromhex("0100000200040000000000000000000000000000"))
+EOP
+fi
+btrfs subvolume create "$many/d/nested" >/dev/null
+for ((i = 0; i < 50; i++)); do
+	echo "nested $i" >"$many/d/nested/f$i"
+done
+quietly diff many -o "$scratch/many.tar"
+"$varve" "${lib_options[@]}" diff --walk many | cmp - "$scratch/many.tar" || lib_fail "searched and walked differ"
+mkdir "$scratch/y"
+# "d-" comes between "d" and what is in it.
+tar -xp --delay-directory-restore --numeric-owner -f "$scratch/many.tar" -C "$scratch/y"
+[[ "$(tell "$many")" == "$(tell "$scratch/y")" ]] || lib_fail "tar makes of many" "$(diff <(tell "$many") <(tell "$scratch/y"))"
+tar -t --quoting-style=literal -f "$scratch/many.tar" | sed 's|/$||' >"$scratch/names"
+LC_ALL=C sort -c "$scratch/names" || lib_fail "many are not sorted"
+# What is written right before is in the archive, whatever the tree has of it by then.
+echo late >"$many/d/f9"
+"$varve" "${lib_options[@]}" diff many | tar -xO d/f9 | cmp - <(echo late) || lib_fail "late content"
 
 # ---- changes -------------------------------------------------------------------------------------------------------------
 
@@ -96,6 +143,31 @@ status=0
 wait "$child" || status=$?
 [[ "$status" == 143 && "$(cat "$scratch/err")" == *"1 cancelled"* ]] || lib_fail "stopped: $status $(cat "$scratch/err")"
 exec {reader}<&-
+# A file that is changed while it is read: its size is the one in its header, and it is told. It is larger than what is under way.
+quietly create moving
+head -c 3000000 /dev/urandom >"$home/subvolumes/moving/file"
+cp "$home/subvolumes/moving/file" "$scratch/before"
+for change in "truncate -s 1000000" "truncate -s 3000000" "truncate -s 4000000" "touch"; do
+	exec {reader}<>"$scratch/pipe"
+	"$varve" "${lib_options[@]}" diff moving >"$scratch/pipe" 2>"$scratch/err" &
+	child=$!
+	await "the pipe to be full" asleep
+	# shellcheck disable=SC2086
+	$change "$home/subvolumes/moving/file"
+	# With no end of ours in it, or it would not see the last writer go.
+	(exec {reader}<&- && exec cat <"$scratch/pipe" >"$scratch/moving.tar") &
+	copier=$!
+	exec {reader}<&-
+	status=0
+	wait "$child" || status=$?
+	wait "$copier"
+	[[ "$status" == 1 && "$(cat "$scratch/err")" == *"/file"*"changed while it was read"* ]] ||
+		lib_fail "$change: $status $(cat "$scratch/err")"
+	size="$(tar -tvf "$scratch/moving.tar" file | awk '{ print $3 }')"
+	tar -xOf "$scratch/moving.tar" file >"$scratch/moving.file"
+	(($(stat -c %s "$scratch/moving.file") == size)) || lib_fail "$change: the archive has another size"
+	cmp -n 65536 "$scratch/moving.file" "$scratch/before" || lib_fail "$change: the beginning is not the file's"
+done
 run diff base -o /dev/full
 expect 1 "" "varve: diff base: STREAM: *No space left on device"
 run diff base -o "$scratch/none/x"

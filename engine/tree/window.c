@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/tree/window.h"
+#include "engine/base/util.h"
+#include "engine/tree/beneath.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+
+/* ---- one entry --------------------------------------------------------------------------------------------------- */
+
+int window_enter(const struct window *window, struct window_place *place, const char *path, const char **ret_name)
+{
+	const char *name = strrchr(path, '/') + 1;
+	size_t length = (size_t)(name - path);
+	int fd;
+
+	*ret_name = name;
+	if (place->fd >= 0 && place->length == length && !memcmp(place->path, path, length))
+		return 0;
+	fd_close(TAKE_FD(place->fd));
+	free(place->path);
+	place->path = fault_hit(window->feed.fault, FAULT_ALLOCATION) ? NULL : strndup(path, length);
+	place->length = length;
+	if (!place->path)
+		return -ENOMEM;
+	fd = beneath_open(window->feed.root_fd, place->path, O_PATH | O_DIRECTORY);
+	place->fd = fd;
+	return MIN(fd, 0);
+}
+
+void window_leave(struct window_place *place)
+{
+	fd_close(TAKE_FD(place->fd));
+	free(TAKE_PTR(place->path));
+}
+
+ssize_t window_pread(int fd, void *buffer, size_t size, off_t offset)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t length = pread(fd, (char *)buffer + done, size - done, offset + (off_t)done);
+
+		if (length < 0 && errno == EINTR)
+			continue;
+		if (length < 0)
+			return negative_errno();
+		if (!length)
+			break;
+		done += (size_t)length;
+	}
+	return (ssize_t)done;
+}
+
+/* Open the file NAME. */
+static int window_open(struct item *item, int dir_fd, const char *name)
+{
+	const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+
+	/* Reading must not change the layer; but only the owner may ask for that. */
+	item->call = "openat";
+	item->fd = openat(dir_fd, name, flags | O_NOATIME);
+	if (item->fd < 0 && errno == EPERM)
+		item->fd = openat(dir_fd, name, flags);
+	return item->fd < 0 ? negative_errno() : 0;
+}
+
+/* Ask the open file what it is. */
+static int window_inode(const struct window *window, struct item *item)
+{
+	int r;
+
+	item->call = "statx";
+	r = RET_NERRNO(statx(item->fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &item->statx));
+	if (r)
+		return r;
+	if (!S_ISREG(item->statx.stx_mode))
+		return -ESTALE;
+	item->call = "flistxattr";
+	item->xattrs.fault = window->feed.fault;
+	r = xattrs_read_fd(&item->xattrs, item->fd, item_xattr_wanted);
+	item->state = ITEM_INODE;
+	return r;
+}
+
+/* Read the beginning of the open file; when that is all of it, see whether it was changed meanwhile, and close it. */
+static int window_content(const struct window *window, struct item *item)
+{
+	uint64_t size = item->statx.stx_size;
+	struct statx after;
+	ssize_t length;
+	int r = item_reserve(item, MIN(size, (uint64_t)WINDOW_FILE_BYTES), window->feed.fault);
+
+	if (r)
+		return r;
+	item->call = "pread";
+	length = window_pread(item->fd, item->bytes, MIN(size, (uint64_t)WINDOW_FILE_BYTES), 0);
+	if (length < 0)
+		return (int)length;
+	item->length = (size_t)length;
+	if (size > WINDOW_FILE_BYTES) {
+		posix_fadvise(item->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+		return 0;
+	}
+	item->call = "statx";
+	r = RET_NERRNO(statx(item->fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &after));
+	item->changed = !r && item_changed(item, &after);
+	item->state = ITEM_WHOLE;
+	fd_close(TAKE_FD(item->fd));
+	return r;
+}
+
+/* Read the file NAME. */
+static int window_file(const struct window *window, struct item *item, int dir_fd, const char *name)
+{
+	int r = window_open(item, dir_fd, name);
+
+	if (!r && item->state == ITEM_NEW)
+		r = window_inode(window, item);
+	return r ? r : window_content(window, item);
+}
+
+/* Read the target of the link NAME. */
+static int window_link(const struct window *window, struct item *item, int dir_fd, const char *name)
+{
+	ssize_t length;
+	int r = item_reserve(item, PATH_MAX + 1, window->feed.fault);
+
+	if (r)
+		return r;
+	item->call = "readlinkat";
+	length = readlinkat(dir_fd, name, item->bytes, PATH_MAX);
+	if (length < 0)
+		return negative_errno();
+	item->bytes[length] = '\0';
+	return 0;
+}
+
+/* Read all that the archive says of ITEM and is not known yet. */
+static int window_entry(const struct window *window, struct item *item, struct window_place *place)
+{
+	const char *name;
+	int r = window_enter(window, place, item->path, &name);
+
+	item->call = "openat2";
+	if (r)
+		return r;
+	if (item->type == DT_REG || item->state == ITEM_INODE)
+		return window_file(window, item, place->fd, name);
+	item->call = "statx";
+	r = RET_NERRNO(statx(place->fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, &item->statx));
+	if (r)
+		return r;
+	if (S_ISREG(item->statx.stx_mode))
+		return window_file(window, item, place->fd, name);
+	if (S_ISLNK(item->statx.stx_mode))
+		return window_link(window, item, place->fd, name);
+	if (!S_ISDIR(item->statx.stx_mode))
+		return 0;
+	item->call = "lgetxattr";
+	item->xattrs.fault = window->feed.fault;
+	return xattrs_read(&item->xattrs, place->fd, name, item_xattr_wanted);
+}
+
+/* ---- claiming ---------------------------------------------------------------------------------------------------- */
+
+/* Make ITEM one of ENTRY. */
+static int window_set(struct window *window, struct item *item, const struct feed_entry *entry)
+{
+	size_t size = strlen(entry->path) + 1;
+
+	if (size > item->path_capacity) {
+		char *path = fault_realloc(window->feed.fault, item->path, size * 2);
+
+		if (!path)
+			return -ENOMEM;
+		item->path = path;
+		item->path_capacity = size * 2;
+	}
+	memcpy(item->path, entry->path, size);
+	item->kind = entry->kind;
+	item->inode = entry->inode;
+	item->type = entry->type;
+	item->state = ITEM_NEW;
+	item->error = 0;
+	item->call = NULL;
+	item->changed = false;
+	item->length = item->xattrs.count = 0;
+	return 0;
+}
+
+/* Prepare to search the tree, now that entries are many. */
+static int window_search(struct window *window)
+{
+	int r = gather_begin(&window->gather, window->feed.root_fd, window->feed.fault);
+
+	window->search = false;
+	window->gathering = r > 0;
+	/* Without a search it takes longer, and is done all the same. */
+	return r == -ENOMEM ? r : 0;
+}
+
+/* Feed up to COUNT items from FIRST on, with feed_lock held: how many, or -errno at the first. */
+static int window_feed(struct window *window, size_t first, size_t count, bool *ret_ended)
+{
+	size_t i = 0;
+	int r = 1;
+
+	for (; r > 0 && i < count; i += r > 0) {
+		struct feed_entry entry;
+
+		r = feed_next(&window->feed, &entry);
+		if (r > 0)
+			r = window_set(window, &window->items[(first + i) % WINDOW_ITEMS], &entry) ? -ENOMEM : 1;
+	}
+	window->fed += i;
+	if (r > 0 && window->search && window->fed >= GATHER_MIN)
+		r = window_search(window) < 0 ? -ENOMEM : 1;
+	*ret_ended = r <= 0;
+	window->error = MIN(r, 0);
+	return (int)i;
+}
+
+/* Claim up to COUNT entries, the first one of which is *RET_FIRST: how many. */
+static size_t window_claim(struct window *window, struct window_place *place, size_t count, size_t *ret_first)
+{
+	bool ended = false;
+
+	pthread_mutex_lock(&window->feed_lock);
+	pthread_mutex_lock(&window->lock);
+	*ret_first = window->next;
+	count = window->ended || window->over ? 0 : MIN(count, window->at + WINDOW_ITEMS - window->next);
+	pthread_mutex_unlock(&window->lock);
+	if (count)
+		count = (size_t)window_feed(window, *ret_first, count, &ended);
+	place->gathering = window->gathering;
+	pthread_mutex_lock(&window->lock);
+	window->next += count;
+	window->ended |= ended;
+	if (ended) {
+		pthread_cond_broadcast(&window->ready);
+		pthread_cond_broadcast(&window->room);
+	}
+	pthread_mutex_unlock(&window->lock);
+	pthread_mutex_unlock(&window->feed_lock);
+	return count;
+}
+
+/* Read COUNT items that were claimed, from FIRST on. */
+static void window_read(struct window *window, struct window_place *place, size_t first, size_t count)
+{
+	struct item *items[WINDOW_CLAIM] = { 0 };
+
+	for (size_t i = 0; i < count; i++)
+		items[i] = &window->items[(first + i) % WINDOW_ITEMS];
+	if (place->gathering)
+		gather_items(&window->gather, items, count);
+	for (size_t i = 0; i < count; i++)
+		if (items[i]->kind != VARVE_CHANGE_DELETE && items[i]->state != ITEM_WHOLE)
+			items[i]->error = window_entry(window, items[i], place);
+	pthread_mutex_lock(&window->lock);
+	for (size_t i = 0; i < count; i++)
+		items[i]->ready = true;
+	/* Only the one who takes waits for this. */
+	if (first <= window->at && window->at < first + count)
+		pthread_cond_signal(&window->ready);
+	pthread_mutex_unlock(&window->lock);
+}
+
+/* ---- the threads ------------------------------------------------------------------------------------------------- */
+
+/* Wait for room; false when there is nothing more to do. */
+static bool window_wait(struct window *window)
+{
+	bool more;
+
+	pthread_mutex_lock(&window->lock);
+	while (!window->over && !window->ended && window->next >= window->at + WINDOW_ITEMS)
+		pthread_cond_wait(&window->room, &window->lock);
+	more = !window->over && !window->ended;
+	pthread_mutex_unlock(&window->lock);
+	return more;
+}
+
+void window_work(struct window *window)
+{
+	struct window_place place = { .fd = -EBADF };
+
+	while (window_wait(window)) {
+		size_t first, count = window_claim(window, &place, WINDOW_CLAIM, &first);
+
+		window_read(window, &place, first, count);
+	}
+	window_leave(&place);
+}
+
+void window_stop(struct window *window)
+{
+	pthread_mutex_lock(&window->lock);
+	window->over = true;
+	pthread_cond_broadcast(&window->room);
+	pthread_mutex_unlock(&window->lock);
+}
+
+struct item *window_take(struct window *window, struct window_place *place)
+{
+	struct item *item = &window->items[window->at % WINDOW_ITEMS];
+
+	pthread_mutex_lock(&window->lock);
+	while (!item->ready && !(window->ended && window->next <= window->at)) {
+		size_t first, count;
+
+		if (window->next > window->at) {
+			pthread_cond_wait(&window->ready, &window->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&window->lock);
+		count = window_claim(window, place, WINDOW_CLAIM, &first);
+		window_read(window, place, first, count);
+		pthread_mutex_lock(&window->lock);
+	}
+	if (!item->ready)
+		item = NULL;
+	pthread_mutex_unlock(&window->lock);
+	return item;
+}
+
+void window_release(struct window *window)
+{
+	struct item *item = &window->items[window->at % WINDOW_ITEMS];
+
+	fd_close(TAKE_FD(item->fd));
+	pthread_mutex_lock(&window->lock);
+	item->ready = false;
+	window->at++;
+	/* Wake one for a few at once, not for each. */
+	if (window->at % WINDOW_CLAIM == 0)
+		pthread_cond_signal(&window->room);
+	pthread_mutex_unlock(&window->lock);
+}
+
+void window_init(struct window *window)
+{
+	pthread_mutex_init(&window->feed_lock, NULL);
+	pthread_mutex_init(&window->lock, NULL);
+	pthread_cond_init(&window->ready, NULL);
+	pthread_cond_init(&window->room, NULL);
+	for (size_t i = 0; i < WINDOW_ITEMS; i++)
+		window->items[i].fd = -EBADF;
+}
+
+void window_free(struct window *window)
+{
+	for (size_t i = 0; i < WINDOW_ITEMS; i++) {
+		fd_close(window->items[i].fd);
+		free(window->items[i].path);
+		free(window->items[i].bytes);
+		xattrs_free(&window->items[i].xattrs);
+	}
+	feed_free(&window->feed);
+	pthread_cond_destroy(&window->room);
+	pthread_cond_destroy(&window->ready);
+	pthread_mutex_destroy(&window->lock);
+	pthread_mutex_destroy(&window->feed_lock);
+}
