@@ -17,7 +17,7 @@ skipped=0
 run_tests() {
 	local output=/tmp/run_tests line
 	# Images lie in memory: a disk on a disk is slow.
-	TMPDIR=/tmp tests/run --build build --timeout-scale "$scale" "$@" 2>&1 | tee "$output" | grep -v '^[0-9]* passed,' || true
+	TMPDIR=/tmp tests/run --build build --timeout-scale "$scale" "$@" 2>&1 | tee "$output" | grep --line-buffered -v '^[0-9]* passed,' || true
 	line=$(grep '^[0-9]* passed,' "$output" || echo "0 passed, 1 failed, 0 skipped")
 	passed=$((passed + $(cut -d ' ' -f 1 <<<"$line")))
 	failed=$((failed + $(cut -d ' ' -f 3 <<<"$line")))

@@ -13,7 +13,7 @@ readonly core=(unit ops/test_chown ops/test_empty ops/test_relabel ops/test_usag
 	api/test_processes cli/test_layers cli/test_changes cli/test_diff cli/test_apply cli/test_quota)
 readonly core_threads=(ops/test_chown ops/test_relabel api/test_create api/test_remove cli/test_diff cli/test_apply cli/test_quota)
 # Seconds after which no more of the others is started where the machine is emulated.
-readonly OTHERS_S=120
+readonly OTHERS_S=90
 
 if [[ "$VARVE_VM_ACCEL" != tcg ]]; then
 	run_tests unit ops api cli crash/test_kill
