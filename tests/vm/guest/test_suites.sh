@@ -13,15 +13,13 @@ readonly core=(unit ops/test_chown ops/test_empty ops/test_relabel ops/test_usag
 	api/test_processes cli/test_layers cli/test_changes cli/test_diff cli/test_apply cli/test_quota)
 readonly core_threads=(ops/test_chown ops/test_relabel api/test_create api/test_remove cli/test_diff cli/test_apply cli/test_quota)
 # Seconds after which no more of the others is started where the machine is emulated.
-readonly OTHERS_S=90
+readonly OTHERS_S=60
 
+mapfile -t others < <(tests/run --list --backend uring api | cut -d ' ' -f 1 | grep -vxF -f <(printf '%s\n' "${core[@]}"))
 if [[ "$VARVE_VM_ACCEL" != tcg ]]; then
-	run_tests unit ops api cli crash/test_kill
+	run_tests "${core[@]}" "${others[@]}"
 	finish
 fi
-export VARVE_TEST_ROUNDS=2
-mapfile -t others < <(tests/run --list --backend uring api cli crash/test_kill | cut -d ' ' -f 1 |
-	grep -vxF -f <(printf '%s\n' "${core[@]}"))
 run_tests --backend uring "${core[@]}"
 run_tests --backend threads "${core_threads[@]}"
 run_tests --backend uring --within "$OTHERS_S" "${others[@]}"
