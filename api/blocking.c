@@ -377,6 +377,14 @@ int varve_quota_limit_wait(struct varve_store *store, const char *id, uint64_t b
 	return BLOCKING(store, ret_failure, varve_quota_limit(store, id, bytes, blocking_done, &blocking, &request));
 }
 
+int varve_quota_limit_group_wait(struct varve_store *store, const char *name, uint64_t bytes,
+				 struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure };
+
+	return BLOCKING(store, ret_failure, varve_quota_limit_group(store, name, bytes, blocking_done, &blocking, &request));
+}
+
 int varve_quota_rescan_wait(struct varve_store *store, uint32_t flags, struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure };

@@ -10,7 +10,7 @@ static int quota_request(struct varve_store *store, const struct quota_arguments
 {
 	int r = check_request(store, VARVE_QUOTA, callback);
 
-	if (!r && arguments->action == QUOTA_DO_LIMIT)
+	if (!r && arguments->action == QUOTA_DO_LIMIT && !arguments->group)
 		r = check_id(store, VARVE_QUOTA, arguments->id);
 	if (!r)
 		r = check_flags(store, VARVE_QUOTA, arguments->flags, VARVE_QUOTA_WAIT);
@@ -49,6 +49,18 @@ int varve_quota_limit(struct varve_store *store, const char *id, uint64_t bytes,
 		r = request_refuse(store, VARVE_QUOTA, -EINVAL, id, "the size is less than btrfs.min_space");
 	if (!r && bytes && store->settings.quota.policy == QUOTA_NEVER)
 		r = request_refuse(store, VARVE_QUOTA, -ENOTSUP, id, "a size, and the store was opened with quota=off");
+	return r ? r : quota_request(store, &arguments, callback, user_data, ret_request);
+}
+
+int varve_quota_limit_group(struct varve_store *store, const char *name, uint64_t bytes, varve_callback *callback,
+			    void *user_data, varve_request *ret_request)
+{
+	const struct quota_arguments arguments = { .action = QUOTA_DO_LIMIT, .group = name, .bytes = bytes };
+	int r = check_request(store, VARVE_QUOTA, callback);
+
+	/* The name is one that an id could be. */
+	if (!r)
+		r = check_id(store, VARVE_QUOTA, name);
 	return r ? r : quota_request(store, &arguments, callback, user_data, ret_request);
 }
 

@@ -190,6 +190,25 @@ static const struct flight_job quota_limit_job = {
 	.submit = quota_limit_submit,
 };
 
+static const struct option_spec quota_limit_options[] = {
+	{ .name = "group", .help = "ID is the name of a group of layers (create --group)" },
+	{ 0 },
+};
+
+/** Submit the limit of the group NAME; the job's data are the size. */
+static int quota_limit_group_submit(struct flight *flight, const char *name, varve_callback *callback, void *user_data,
+				    varve_request *ret_request) {
+	const struct quota_size *size = flight->data;
+
+	return varve_quota_limit_group(flight->cli->store, name, size->bytes, callback, user_data, ret_request);
+}
+
+static const struct flight_job quota_limit_group_job = {
+	.name = "quota",
+	.past = "limited",
+	.submit = quota_limit_group_submit,
+};
+
 /** Parse the size TEXT. Return 0, or -errno after a message. */
 static int quota_size_parse(struct cli *cli, const char *text, struct quota_size *ret_size) {
 	int r;
@@ -206,21 +225,23 @@ static int quota_size_parse(struct cli *cli, const char *text, struct quota_size
 	return r;
 }
 
-/** Limit a layer. */
+/** Limit a layer or a group. */
 static int quota_limit_run(struct cli *cli, const struct arguments *arguments) {
+	const struct flight_job *job = options_has(arguments, "group") ? &quota_limit_group_job : &quota_limit_job;
 	struct arguments layer = *arguments;
 	struct quota_size size;
 
 	if (quota_size_parse(cli, arguments->operands[1], &size) < 0)
 		return CLI_USAGE;
 	layer.operands_count = 1;
-	return flight_run_operands(cli, &quota_limit_job, &layer, &size);
+	return flight_run_operands(cli, job, &layer, &size);
 }
 
 const struct command quota_limit_command = {
 	.name = "quota limit",
 	.operands = "ID SIZE",
-	.summary = "limit a layer to 512m, 10g, ... or none",
+	.summary = "limit a layer, or a group of layers, to 512m, 10g, ... or none",
+	.options = quota_limit_options,
 	.operands_min = 2,
 	.operands_max = 2,
 	.open_flags = CLI_OPEN_LOOK,

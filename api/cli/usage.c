@@ -47,6 +47,7 @@ static void usage_json(struct output *output, const char *id, const struct varve
 	if (usage->flags & VARVE_USAGE_QUOTA) {
 		output_set_number(object, "referenced_bytes", usage->referenced_bytes);
 		output_set_number(object, "exclusive_bytes", usage->exclusive_bytes);
+		output_set_number(object, "limit_bytes", usage->limit_bytes);
 	}
 	json_object_set_new(object, "method", json_string(usage_method(usage)));
 	output_json(output, object);
@@ -75,6 +76,10 @@ static void usage_report(struct flight_slot *slot) {
 	if (usage->flags & VARVE_USAGE_QUOTA) {
 		usage_number(output, "Referenced bytes:", usage->referenced_bytes);
 		usage_number(output, "Exclusive bytes:", usage->exclusive_bytes);
+		if (usage->limit_bytes)
+			usage_number(output, "Limit:", usage->limit_bytes);
+		else
+			output_pair(output, "Limit:", USAGE_KEY_WIDTH, "-");
 	}
 	output_pair(output, "Method:", USAGE_KEY_WIDTH, usage_method(usage));
 }

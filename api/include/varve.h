@@ -189,6 +189,7 @@ struct varve_layer_usage {
 	uint64_t referenced_bytes;	/**< Of the layer's quota group; only with VARVE_USAGE_QUOTA. */
 	uint64_t exclusive_bytes;	/**< ... and what no other subvolume shares. */
 	uint32_t flags;			/**< VARVE_USAGE_WALK or VARVE_USAGE_SEARCH: how it was counted; VARVE_USAGE_QUOTA. */
+	uint64_t limit_bytes;		/**< The limit of referenced_bytes that is in force; 0: none. With VARVE_USAGE_QUOTA. */
 };
 
 /** How far a request has come. */
@@ -472,7 +473,7 @@ struct varve_create_options {
  * that was opened with quota=off. A layer with a size or a group can fail, before anything is made, with -EPERM (quota has to be
  * turned on, a group be made, or a limit be set after a snapshot as in full mode, and the caller lacks CAP_SYS_ADMIN),
  * -ENOTCONN (quota is off, and the store was opened with quota=keep), -EBUSY (quota runs in another mode than the store was
- * opened for) and -ENOTSUP (a group, a snapshot, and full quotas).
+ * opened for) and -ENOTSUP (a snapshot, full quotas, and a group that it or its parent is in: see the section about quota).
  * Privilege: write access to the home; for a snapshot, to own the parent or CAP_FOWNER.
  * A crash leaves the layer whole or a leftover that varve_sweep() removes, never a half-made layer in sight.
  */
@@ -572,7 +573,7 @@ int varve_layer_changes(struct varve_store *store, const char *id, const char *p
 #define VARVE_USAGE_WALK (1u << 0)
 /** usage: search the file system's trees; takes CAP_SYS_ADMIN. Result: this was done. */
 #define VARVE_USAGE_SEARCH (1u << 1)
-/** usage, result: referenced_bytes and exclusive_bytes are known. */
+/** usage, result: referenced_bytes, exclusive_bytes and limit_bytes are known. */
 #define VARVE_USAGE_QUOTA (1u << 2)
 
 /**
@@ -585,7 +586,7 @@ int varve_layer_changes(struct varve_store *store, const char *id, const char *p
  * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume), -EPERM (VARVE_USAGE_SEARCH without privilege),
  * -EACCES (a directory that the caller may not read; the rest is walked, but there is no result), -ENOBUFS (hard links
  * over more than 134 million inode numbers, or directories nested tens of thousands deep, beyond the memory of a walk),
- * -ECANCELED, -EIO. Quota numbers are given to privileged callers. A crash leaves nothing.
+ * -ECANCELED, -EIO. Quota numbers are given where sysfs is mounted, else to privileged callers. A crash leaves nothing.
  */
 int varve_layer_usage(struct varve_store *store, const char *id, uint32_t flags, varve_callback *callback,
 		      void *user_data, varve_request *ret_request);
@@ -715,8 +716,12 @@ int varve_status(struct varve_store *store, varve_callback *callback, void *user
  *
  * Layers can share a limit, too: those that are made with the storage option "group=NAME:SIZE" are in one group, whose
  * members together may hold SIZE. A layer can be in several. A group is made with its first layer, and with its last one it
- * is gone; "group=NAME" joins it whatever its limit, a new SIZE replaces the old one. Snapshots can join only under simple
- * quotas (-ENOTSUP).
+ * is gone; "group=NAME" joins it whatever its limit, a new SIZE replaces the old one.
+ *
+ * Under full quotas btrfs cannot let a snapshot join a group and keep its counts right without a rescan, but for one case (Linux
+ * 6.9): parent and snapshot are in the same group and in no other, and no layer outside of it shares data with its members. So
+ * a job makes its first layer with the group and all others from that one. Anything else, and a snapshot of a layer in a group
+ * that joins none, is -ENOTSUP before anything is made. Under simple quotas there is no such bound.
  *
  * Quota belongs to the file system, not to the store, and closing a store never changes it. It runs in one of two modes:
  *
@@ -762,6 +767,15 @@ int varve_quota_disable(struct varve_store *store, varve_callback *callback, voi
 int varve_quota_limit(struct varve_store *store, const char *id, uint64_t bytes, varve_callback *callback,
 		      void *user_data, varve_request *ret_request);
 
+/**
+ * Limit the group of layers NAME (storage option "group=NAME") to BYTES, or let it have no limit (0), and record that. Errors in
+ * the callback: -ENOENT (the store has no such group), -ENOTCONN (quota is off), -EPERM. Refused with -EINVAL: a NAME that is
+ * not one. CAP_SYS_ADMIN. A crash leaves the old or the new limit; where the record is ahead of what is in force, the next
+ * layer that joins the group with a size, or another call, mends it.
+ */
+int varve_quota_limit_group(struct varve_store *store, const char *name, uint64_t bytes, varve_callback *callback,
+			    void *user_data, varve_request *ret_request);
+
 /** varve_quota_rescan: wait until it is done. */
 #define VARVE_QUOTA_WAIT (1u << 0)
 
@@ -776,7 +790,8 @@ int varve_quota_rescan(struct varve_store *store, uint32_t flags, varve_callback
 /**
  * Remove the quota groups of subvolumes that are gone, the whole file system's, and recorded sizes without a layer. A group
  * that still holds space (simple quotas: until the last snapshot that shares it is gone) is left alone. Kernels since 6.12
- * remove most groups by themselves. varve_sweep() does it, too. Goes on after a failure. CAP_SYS_ADMIN.
+ * remove most groups by themselves. varve_sweep() does it, too, and so does a privileged store of its own accord, some seconds
+ * after what it removed was dropped. Goes on after a failure. CAP_SYS_ADMIN.
  */
 int varve_quota_gc(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request);
 
@@ -955,6 +970,10 @@ int varve_quota_disable_wait(struct varve_store *store, struct varve_failure *re
 
 /** Blocking varve_quota_limit(). */
 int varve_quota_limit_wait(struct varve_store *store, const char *id, uint64_t bytes, struct varve_failure *ret_failure);
+
+/** Blocking varve_quota_limit_group(). */
+int varve_quota_limit_group_wait(struct varve_store *store, const char *name, uint64_t bytes,
+				 struct varve_failure *ret_failure);
 
 /** Blocking varve_quota_rescan(). */
 int varve_quota_rescan_wait(struct varve_store *store, uint32_t flags, struct varve_failure *ret_failure);

@@ -39,6 +39,12 @@
 /* A cleaner that gets nowhere is woken again after this time: one large layer may take that long. */
 #define BACKLOG_WAKE_MS 500
 
+/* How often it is asked, without haste, after a removal, until all is dropped and what that leaves behind is swept. */
+#define BACKLOG_SWEEP_MS 5000
+
+/* After so many removals there is a sweep although more are still to be dropped. */
+#define BACKLOG_SWEEP_DESTROYED 4096
+
 /* Destroys run at one beat boundary while creates wait: about 3 ms at 25 us each. */
 #define DESTROYS_PER_BEAT_MAX 128
 

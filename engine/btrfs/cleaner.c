@@ -25,6 +25,11 @@ struct cleaner {
 	/* When it was woken last, when it answered last, whether the number had fallen then. */
 	uint64_t woken_ns, looked_ns;
 	bool progress;
+	/* The call that sweeps what was dropped; is it under way; when it began last; destroyed then; some was not dropped yet. */
+	struct call sweep;
+	bool sweeping;
+	uint64_t swept_ns, destroyed_swept;
+	bool sweep_again;
 };
 
 int cleaner_init(struct varve_store *store)
@@ -82,16 +87,73 @@ static void cleaner_timer(struct varve_store *store)
 	cleaner_ask(store->cleaner);
 }
 
-/* Ask when BACKLOG_POLL_MS have gone since the last answer: the kernel has no event for it. */
-static void cleaner_look_later(struct cleaner *cleaner)
+/* Ask at AT_NS, or earlier: the kernel has no event for it. */
+static void cleaner_look_at(struct cleaner *cleaner, uint64_t at_ns)
 {
 	struct varve_store *store = cleaner->store;
 
-	if (cleaner->asking || store->timer_ns)
+	if (cleaner->asking || (store->timer_ns && store->timer_ns <= at_ns))
 		return;
 	store->timer = cleaner_timer;
-	store->timer_ns = cleaner->looked_ns + BACKLOG_POLL_MS * 1000000ull;
+	store->timer_ns = at_ns;
 }
+
+/* Ask when BACKLOG_POLL_MS have gone since the last answer. */
+static void cleaner_look_later(struct cleaner *cleaner)
+{
+	cleaner_look_at(cleaner, cleaner->looked_ns + BACKLOG_POLL_MS * 1000000ull);
+}
+
+/* ---- what dropped subvolumes leave behind ------------------------------------------------------------------------ */
+
+/* Sweep, on a lane thread. */
+static int cleaner_sweep_run(struct call *call)
+{
+	struct varve_store *store = container_of(call, struct cleaner, sweep)->store;
+
+	return store->sweep(store);
+}
+
+/* The sweep is over. A failure is passed over: there is another sweep after the next removal. */
+static void cleaner_swept(struct call *call)
+{
+	struct cleaner *cleaner = container_of(call, struct cleaner, sweep);
+
+	cleaner->sweeping = false;
+	cleaner->store->background--;
+	cleaner->sweep_again = call->result > 0;
+	if (cleaner->sweep_again)
+		cleaner_look_at(cleaner, now_ns() + BACKLOG_SWEEP_MS * 1000000ull);
+}
+
+/* Is there something that has to be looked for behind dropped subvolumes? */
+static bool cleaner_unswept(const struct cleaner *cleaner)
+{
+	return cleaner->store->sweep && (cleaner->sweep_again || cleaner->destroyed != cleaner->destroyed_swept);
+}
+
+/* Sweep once all is dropped, or much was; until then look again from time to time. */
+static void cleaner_sweep(struct cleaner *cleaner)
+{
+	uint64_t now = now_ns();
+	bool due = !cleaner->dead || cleaner->destroyed - cleaner->destroyed_swept >= BACKLOG_SWEEP_DESTROYED;
+
+	if (!cleaner_unswept(cleaner) || cleaner->sweeping)
+		return;
+	if (!due || (cleaner->swept_ns && now - cleaner->swept_ns < BACKLOG_SWEEP_MS * 1000000ull)) {
+		cleaner_look_at(cleaner, now + BACKLOG_SWEEP_MS * 1000000ull);
+		return;
+	}
+	cleaner->sweeping = true;
+	cleaner->swept_ns = now;
+	cleaner->destroyed_swept = cleaner->destroyed;
+	cleaner->store->background++;
+	call_function(&cleaner->sweep, LANE_FS, "BTRFS_IOC_QGROUP_CREATE", cleaner_sweep_run);
+	cleaner->sweep.done = cleaner_swept;
+	io_submit(&cleaner->store->io, &cleaner->sweep);
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------------------ */
 
 /* The kernel has answered. */
 static void cleaner_asked(struct call *call)
@@ -115,6 +177,14 @@ static void cleaner_asked(struct call *call)
 	cleaner_release_lookers(cleaner);
 	if (!list_empty(&cleaner->creates))
 		cleaner_look_later(cleaner);
+	cleaner_sweep(cleaner);
+}
+
+/* Does anybody wait for the kernel's cleaner, or is the backlog large? */
+static bool cleaner_pressed(const struct cleaner *cleaner)
+{
+	return !list_empty(&cleaner->creates) || !list_empty(&cleaner->lookers) ||
+	       cleaner->dead * 2 >= cleaner->store->settings.backlog_max;
 }
 
 static void cleaner_ask(struct cleaner *cleaner)
@@ -127,7 +197,7 @@ static void cleaner_ask(struct cleaner *cleaner)
 	cleaner->store->background++;
 	cleaner->destroyed_asked = cleaner->destroyed;
 	/* It gets on by itself, is at a large one, or sleeps: a commit may have come before what is dead was ready. */
-	cleaner->wake = !cleaner->progress && now - cleaner->woken_ns > BACKLOG_WAKE_MS * 1000000ull;
+	cleaner->wake = cleaner_pressed(cleaner) && !cleaner->progress && now - cleaner->woken_ns > BACKLOG_WAKE_MS * 1000000ull;
 	if (cleaner->wake)
 		cleaner->woken_ns = now;
 	call_function(&cleaner->call, LANE_COMMIT, "SUBVOL_SYNC_WAIT", cleaner_ask_run);
@@ -141,6 +211,8 @@ void cleaner_destroyed(struct varve_store *store)
 
 	cleaner->destroyed++;
 	cleaner->dead++;
+	if (store->sweep)
+		cleaner_look_at(cleaner, now_ns() + BACKLOG_SWEEP_MS * 1000000ull);
 	/* Asked at each quarter of the bound, from the half on, not at each destroy. */
 	if (cleaner->dead * 2 < store->settings.backlog_max ||
 	    cleaner->destroyed - cleaner->destroyed_asked <= store->settings.backlog_max / 4)

@@ -7,7 +7,9 @@
  *	  ENOENT.
  *	- A snapshot's limit, in full mode, is that of its source whatever was asked for.
  *	- The group of a subvolume that was destroyed and not yet dropped is EBUSY, but can leave the groups it is in.
- *	- Full mode: a group that a snapshot joins makes all of quota INCONSISTENT until a rescan.
+ *	- Full mode: a snapshot that joins a group makes all of quota INCONSISTENT until a rescan, and so does one that joins
+ *	  none while its source is in one. Since Linux 6.9 there is one exception: both are in the same group, in no other, and
+ *	  that group owns all its bytes alone; then the numbers are those that a rescan finds.
  */
 #include "engine/btrfs/quota.h"
 #include "engine/btrfs/search.h"
@@ -17,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/utsname.h>
 
 /* Bytes of a file of sysfs that we read. */
 #define QUOTA_SYSFS_BYTES 64
@@ -336,25 +339,41 @@ int quota_limit(struct varve_store *store, uint64_t group, uint64_t bytes)
 	return quota_ioctl(store, BTRFS_IOC_QGROUP_LIMIT, "limit", &args);
 }
 
+/* Read the number NAME of GROUP from sysfs. */
+static int quota_group_sysfs(struct varve_store *store, uint64_t group, const char *name, uint64_t *ret_number)
+{
+	char path[QUOTA_PATH_BYTES];
+
+	snprintf(path, sizeof(path), "qgroups/%u_%llu/%s", (unsigned)(group >> 48), group & QUOTA_NUMBER_MASK, name);
+	return quota_sysfs_number(store, path, ret_number);
+}
+
+/* Read the limit of GROUP from sysfs. */
+static int quota_limit_sysfs(struct varve_store *store, uint64_t group, uint64_t *ret_limit)
+{
+	uint64_t limit, flags = 0;
+	int r = quota_group_sysfs(store, group, "max_referenced", &limit);
+
+	if (!r && limit)
+		r = quota_group_sysfs(store, group, "limit_flags", &flags);
+	if (!r)
+		*ret_limit = flags & BTRFS_QGROUP_LIMIT_MAX_RFER ? limit : 0;
+	return r;
+}
+
 /* Look at GROUP in sysfs. */
 static int quota_numbers_sysfs(struct varve_store *store, uint64_t group, struct quota_numbers *ret_numbers)
 {
-	static const char *const names[] = { "referenced", "exclusive", "limit_flags", "max_referenced" };
-	uint64_t values[ARRAY_SIZE(names)];
-	char path[QUOTA_PATH_BYTES];
+	struct quota_numbers numbers;
+	int r = quota_group_sysfs(store, group, "referenced", &numbers.referenced);
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		int r;
-
-		snprintf(path, sizeof(path), "qgroups/%u_%llu/%s", (unsigned)(group >> 48), group & QUOTA_NUMBER_MASK, names[i]);
-		r = quota_sysfs_number(store, path, &values[i]);
-		if (r)
-			return r;
-	}
-	ret_numbers->referenced = values[0];
-	ret_numbers->exclusive = values[1];
-	ret_numbers->limit = values[2] & BTRFS_QGROUP_LIMIT_MAX_RFER ? values[3] : 0;
-	return 0;
+	if (!r)
+		r = quota_group_sysfs(store, group, "exclusive", &numbers.exclusive);
+	if (!r)
+		r = quota_limit_sysfs(store, group, &numbers.limit);
+	if (!r)
+		*ret_numbers = numbers;
+	return r;
 }
 
 /* Look at GROUP in the quota tree. */
@@ -386,8 +405,14 @@ int quota_numbers(struct varve_store *store, uint64_t group, struct quota_number
 int quota_ensure_limit(struct varve_store *store, uint64_t group, uint64_t bytes)
 {
 	struct quota_numbers numbers;
-	int r = quota_numbers(store, group, &numbers);
+	int r = quota_fault(store);
 
+	if (r)
+		return r;
+	/* Each file of sysfs costs some 8 us, and a create looks here. */
+	r = quota_limit_sysfs(store, group, &numbers.limit);
+	if (r == -ENOTSUP)
+		r = quota_numbers_search(store, group, &numbers);
 	if (!r && numbers.limit == bytes)
 		return 0;
 	/* Where we cannot look, or the group went with quota, the kernel has the last word. */
@@ -418,6 +443,15 @@ int quota_group_leave(struct varve_store *store, uint64_t member, uint64_t group
 	int r = quota_ioctl(store, BTRFS_IOC_QGROUP_ASSIGN, "leave group", &args);
 
 	return r == -ENOENT || r == -ENOTCONN ? 0 : MIN(r, 0);
+}
+
+bool quota_inherits_group(void)
+{
+	struct utsname name;
+	unsigned major = 0, minor = 0;
+
+	/* Since b20fe56cd285 ("allow quick inherit if snapshot is created and added to the same parent"); nothing tells it. */
+	return !uname(&name) && sscanf(name.release, "%u.%u", &major, &minor) == 2 && (major > 6 || (major == 6 && minor >= 9));
 }
 
 int quota_group_parents(struct varve_store *store, uint64_t member, uint64_t *ret_groups, size_t max)

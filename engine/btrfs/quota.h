@@ -86,6 +86,9 @@ int quota_group_destroy(struct varve_store *store, uint64_t group);
 /* Take group MEMBER out of GROUP: 0, also when it is not in it. */
 int quota_group_leave(struct varve_store *store, uint64_t member, uint64_t group);
 
+/* Does a snapshot join the one group of its source without making full quotas inconsistent, if that owns all its bytes? */
+bool quota_inherits_group(void);
+
 /* The groups that MEMBER is in, up to MAX: how many, or -errno. CAP_SYS_ADMIN. */
 int quota_group_parents(struct varve_store *store, uint64_t member, uint64_t *ret_groups, size_t max);
 

@@ -94,6 +94,11 @@ struct varve_store {
 	pthread_t reactor;
 	/* What higher layers keep for the store, and free: the cleaner's backlog. */
 	struct cleaner *cleaner;
+	/*
+	 * Removes what the drop of a subvolume leaves behind: 0, 1 when some are still being dropped, or -errno. Lane thread.
+	 * NULL: there is nothing that we may remove.
+	 */
+	int (*sweep)(struct varve_store *store);
 	/* The threads that walk trees, and what they walk. */
 	struct workers *workers;
 	/* Undoes what opening did on disk; runs in store_free(), but not in a forked child. */

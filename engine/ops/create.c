@@ -220,6 +220,44 @@ static int create_empty(struct create *create, int dir_fd, const char *name, con
 	return fd < 0 ? fd : create_dress(create, fd);
 }
 
+/* Will full quotas stay consistent, with the groups that the snapshot joins and those that its source is in? */
+static int create_check_groups(struct create *create)
+{
+	struct op *op = &create->op;
+	struct varve_store *store = op->request->store;
+	uint64_t wanted[LAYER_GROUPS_MAX], number;
+	size_t count = create->groups_count;
+	int r = 0;
+
+	op->call.name = "BTRFS_IOC_TREE_SEARCH_V2";
+	for (size_t i = 0; i < count && !r; i++)
+		r = groups_locate(store, create->groups[i], &wanted[i]);
+	if (!r)
+		r = subvol_number(create->source_fd, &number);
+	if (!r)
+		r = groups_suit_snapshot(store, number, wanted, count);
+	if (r == -ENOTSUP)
+		op->detail = count ? "it would make full quotas inconsistent: the parent is not in this group alone, or shares data with "
+				     "layers outside of it; simple quotas can do it"
+				   : "it would make full quotas inconsistent: the parent is in a group, and this is not to be";
+	return r;
+}
+
+/* Can the mode MODE of quota do what is asked for? 0, or -errno and an explanation. */
+static int create_check_mode(struct create *create, int mode)
+{
+	bool privileged = create->op.request->store->layout.privileged;
+
+	if (mode != VARVE_QUOTA_FULL || !create->source)
+		return 0;
+	if (!privileged && (create->size || create->groups_count)) {
+		create->op.detail = "full quotas take CAP_SYS_ADMIN to limit a snapshot";
+		return -EPERM;
+	}
+	/* Where we may not look, the groups are nobody's concern but the administrator's. */
+	return privileged ? create_check_groups(create) : 0;
+}
+
 /* A layer without a size: forget a record that an earlier one of the name has left. Returns as create_prepare_quota(). */
 static int create_prepare_free(struct create *create)
 {
@@ -231,23 +269,9 @@ static int create_prepare_free(struct create *create)
 	if (r < 0)
 		return r;
 	mode = create->source ? quota_mode(store) : VARVE_QUOTA_OFF;
-	return MAX(mode, VARVE_QUOTA_OFF);
-}
-
-/* Can the mode MODE of quota do what is asked for? 0, or -errno and an explanation. */
-static int create_check_mode(struct create *create, int mode)
-{
-	if (mode != VARVE_QUOTA_FULL || !create->source)
-		return 0;
-	if (create->size && !create->op.request->store->layout.privileged) {
-		create->op.detail = "full quotas take CAP_SYS_ADMIN to limit a snapshot";
-		return -EPERM;
-	}
-	if (create->groups_count) {
-		create->op.detail = "a snapshot that joins a group makes full quotas inconsistent; simple ones can do it";
-		return -ENOTSUP;
-	}
-	return 0;
+	mode = MAX(mode, VARVE_QUOTA_OFF);
+	r = create_check_mode(create, mode);
+	return r ? r : mode;
 }
 
 /*

@@ -17,6 +17,7 @@
 #include "engine/core/store.h"
 #include "engine/ops/ops.h"
 #include "engine/tree/entries.h"
+#include "engine/tree/groups.h"
 #include "engine/tree/layer.h"
 #include "engine/tree/workers.h"
 
@@ -408,6 +409,7 @@ static int open_run(struct opening *opening, const struct quota_settings *quota,
 		r = open_owner(opening);
 	if (r)
 		return r;
+	store->sweep = store->layout.privileged ? groups_sweep_dropped : NULL;
 	clock_init(&store->clock, store, &open_hooks, store->settings.io.threads_max[LANE_COMMIT]);
 	open_step(opening, "REACTOR", "pthread_create", NULL);
 	return reactor_start(store);

@@ -44,7 +44,8 @@ enum quota_action { QUOTA_DO_STATUS, QUOTA_DO_ENABLE, QUOTA_DO_DISABLE, QUOTA_DO
 struct quota_arguments {
 	enum quota_action action;
 	enum varve_quota_mode mode;
-	const char *id;
+	/* The layer, or NULL; the group of layers that a limit is for, or NULL. */
+	const char *id, *group;
 	uint64_t bytes;
 	uint32_t flags;
 };

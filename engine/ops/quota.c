@@ -8,7 +8,8 @@
  *	STATUS    looks                                  nothing
  *	ENABLE    turns it on                            it on or off
  *	DISABLE   turns it off                           it on or off
- *	LIMIT     records the limit, then sets it        the record ahead of the limit: the next get sets it
+ *	LIMIT     records the limit, then sets it        the record ahead of the limit: the next get, or for a group the
+ *	                                                 next layer that joins it with a size, sets it
  *	RESCAN    sets a rescan off, may wait for it     a rescan that runs on
  *	GC        removes what is left over              less to remove
  */
@@ -216,10 +217,32 @@ static int quota_limit_layer(struct quota *quota, int fd)
 	return !quota->arguments.bytes && (r == -ENOTCONN || r == -ENOENT) ? 0 : r;
 }
 
+/* Set the limit of a group of layers. */
+static int quota_limit_group(struct quota *quota)
+{
+	struct op *op = &quota->op;
+	struct varve_store *store = op->request->store;
+	int r;
+
+	op->call.name = "BTRFS_IOC_QGROUP_LIMIT";
+	if (!store->layout.privileged)
+		return -EPERM;
+	r = groups_limit(store, quota->arguments.group, quota->arguments.bytes);
+	if (r == -ENOENT)
+		op->detail = "the store has no such group";
+	if (r == -ENOTCONN)
+		op->detail = "quota is off";
+	return r;
+}
+
 static int quota_limit_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
-	_cleanup_close_ int fd = layer_open(op->request->store, op->id);
+	_cleanup_close_ int fd = -EBADF;
+
+	if (quota_of(op)->arguments.group)
+		return quota_limit_group(quota_of(op));
+	fd = layer_open(op->request->store, op->id);
 
 	return fd < 0 ? fd : quota_limit_layer(quota_of(op), fd);
 }
@@ -333,12 +356,17 @@ int quota_submit(struct varve_store *store, const struct quota_arguments *argume
 {
 	struct request *request;
 	struct op *op;
-	int r = request_new(store, &quota_class, 1, arguments->id ? strlen(arguments->id) + 1 : 0, 0, &request);
+	const char *name = arguments->id ? arguments->id : arguments->group;
+	int r = request_new(store, &quota_class, 1, name ? strlen(name) + 1 : 0, 0, &request);
 
 	if (r)
 		return r;
 	op = request->ops;
 	quota_of(op)->arguments = *arguments;
+	if (arguments->group) {
+		op->subject = quota_of(op)->arguments.group = request_string(request, arguments->group);
+		op->place = GROUPS_PLACE;
+	}
 	if (arguments->id) {
 		op->id = op->subject = request_string(request, arguments->id);
 		op->place = LAYER_PLACE;

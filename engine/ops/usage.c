@@ -13,7 +13,7 @@
  */
 #include "engine/base/limits.h"
 #include "engine/btrfs/fs.h"
-#include "engine/btrfs/search.h"
+#include "engine/btrfs/quota.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
@@ -22,7 +22,6 @@
 #include "engine/tree/tally.h"
 #include "engine/tree/walk.h"
 
-#include <endian.h>
 #include <string.h>
 
 enum usage_state { USAGE_ADMIT, USAGE_OPEN, USAGE_COUNT, USAGE_LEAVE, USAGE_STATES };
@@ -70,26 +69,19 @@ static int usage_admit(struct op *op)
 	return r ? r : usage_admitted(op, 0);
 }
 
-/* Read the quota group of subvolume NUMBER, if quota runs. */
+/* Read the quota group of subvolume NUMBER, if quota runs and we may. */
 static int usage_quota(struct usage *usage, uint64_t number)
 {
-	struct btrfs_qgroup_info_item item;
-	struct search search;
-	int r = search_begin(&search, usage->fd, BTRFS_QUOTA_TREE_OBJECTID, 0, 0, BTRFS_QGROUP_INFO_KEY,
-			     BTRFS_QGROUP_INFO_KEY, 0);
+	struct quota_numbers numbers;
+	int r = quota_numbers(usage->op.request->store, QUOTA_GROUP(0, number), &numbers);
 
-	search.key.min_offset = number;
-	if (!r)
-		r = search_next(&search);
-	if (r > 0 && search.header.offset == number && search.header.len >= sizeof(item)) {
-		memcpy(&item, search.item, sizeof(item));
-		usage->answer.flags |= VARVE_USAGE_QUOTA;
-		usage->answer.referenced_bytes = le64toh(item.rfer);
-		usage->answer.exclusive_bytes = le64toh(item.excl);
-	}
-	search_end(&search);
-	/* Without quota there is no such tree. */
-	return r == -ENOENT ? 0 : MIN(r, 0);
+	if (r)
+		return r == -ENOENT || r == -EPERM ? 0 : r;
+	usage->answer.flags |= VARVE_USAGE_QUOTA;
+	usage->answer.referenced_bytes = numbers.referenced;
+	usage->answer.exclusive_bytes = numbers.exclusive;
+	usage->answer.limit_bytes = numbers.limit;
+	return 0;
 }
 
 /* Choose how to count. */
@@ -136,12 +128,13 @@ static int usage_open_run(struct call *call)
 		return r;
 	usage->mounts = mounts_below(usage->fd, op->id);
 	usage->answer.flags = usage_choose(usage);
-	call->name = "BTRFS_IOC_TREE_SEARCH_V2";
-	if (store->layout.privileged)
-		r = usage_quota(usage, info.treeid);
-	if (!r && usage->answer.flags & VARVE_USAGE_SEARCH)
+	if (usage->answer.flags & VARVE_USAGE_SEARCH)
 		r = usage_open_search(usage, info.treeid);
-	return r;
+	if (r)
+		return r;
+	call->name = "read";
+	/* Last: what a search flushes is counted then. */
+	return usage_quota(usage, info.treeid);
 }
 
 static int usage_open(struct op *op)

@@ -2,6 +2,7 @@
 #include "engine/tree/groups.h"
 #include "engine/base/id.h"
 #include "engine/base/limits.h"
+#include "engine/btrfs/fs.h"
 #include "engine/tree/entries.h"
 #include "engine/tree/record.h"
 
@@ -157,6 +158,56 @@ int groups_find(struct varve_store *store, const char *value, bool make, uint64_
 	return groups_make(store, group, &wanted, !r);
 }
 
+int groups_locate(struct varve_store *store, const char *value, uint64_t *ret_group)
+{
+	char name[VARVE_ID_MAX + 1];
+	uint64_t bytes;
+	int r = groups_parse(value, name, &bytes);
+
+	if (!r)
+		*ret_group = groups_number(store, name);
+	return r;
+}
+
+int groups_suit_snapshot(struct varve_store *store, uint64_t number, const uint64_t *wanted, size_t count)
+{
+	/* One more than matters. */
+	uint64_t groups[2];
+	struct quota_numbers numbers;
+	int found = quota_group_parents(store, QUOTA_GROUP(0, number), groups, ARRAY_SIZE(groups)), r;
+
+	if (found < 0)
+		return found;
+	if (!found && !count)
+		return 0;
+	if (found != 1 || count != 1 || groups[0] != wanted[0] || !quota_inherits_group())
+		return -ENOTSUP;
+	r = quota_numbers(store, wanted[0], &numbers);
+	if (r)
+		return r;
+	return numbers.referenced == numbers.exclusive ? 0 : -ENOTSUP;
+}
+
+int groups_limit(struct varve_store *store, const char *name, uint64_t bytes)
+{
+	_cleanup_close_ int lock = record_lock(store);
+	struct groups_record record;
+	uint64_t group;
+	int mode = quota_mode(store), r = groups_locate(store, name, &group);
+
+	if (lock < 0 || mode < 0)
+		return MIN(lock, mode);
+	if (!r)
+		r = groups_read(store, group, &record);
+	if (r)
+		return r;
+	if (mode == VARVE_QUOTA_OFF)
+		return -ENOTCONN;
+	record.bytes = bytes;
+	r = groups_write(store, group, &record);
+	return r ? r : quota_ensure_limit(store, group, bytes);
+}
+
 /* ---- leaving ----------------------------------------------------------------------------------------------------- */
 
 /* Remove GROUP, which is the store's, unless it has members: 1, 0, or -errno. */
@@ -247,6 +298,26 @@ int groups_sweep(struct varve_store *store, uint64_t *removed)
 	if (!r && groups_any(store))
 		r = entries_each(store->layout.groups_fd, groups_sweep_record, &sweeping);
 	return r ? r : sweeping.error;
+}
+
+int groups_sweep_dropped(struct varve_store *store)
+{
+	struct fs_dead dead;
+	uint64_t removed = 0;
+	size_t count;
+	int r = quota_mode(store);
+
+	if (r <= VARVE_QUOTA_OFF)
+		return r;
+	/* Before the sweep: what is dropped during it may have been missed. */
+	r = fs_dead_collect(store->layout.home_fd, &dead, NULL);
+	if (r)
+		return r;
+	count = dead.count;
+	free(dead.ids);
+	r = groups_sweep(store, &removed);
+	trace(&store->io.trace, TRACE_BTRFS, "quota: %llu stale groups removed: %d", (unsigned long long)removed, r);
+	return r ? r : count > 0;
 }
 
 int groups_unlimit(struct varve_store *store, uint64_t number, const struct nested *nested)

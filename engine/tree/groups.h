@@ -13,6 +13,9 @@
 #include "engine/btrfs/nested.h"
 #include "engine/btrfs/quota.h"
 
+/* Where groups are recorded, below the home. */
+#define GROUPS_PLACE ".varve/groups"
+
 /*
  * Parse VALUE, NAME or NAME:SIZE: copy the name to RET_NAME (VARVE_ID_MAX + 1 bytes); *RET_BYTES is 0 without a size. 0, or
  * -EINVAL when it is not a name that an id could be, or no size.
@@ -25,6 +28,22 @@ int groups_parse(const char *value, char *ret_name, uint64_t *ret_bytes);
  * else's.
  */
 int groups_find(struct varve_store *store, const char *value, bool make, uint64_t *ret_group);
+
+/*
+ * Can a snapshot of subvolume NUMBER join just the COUNT groups at WANTED under full quotas, and leave them consistent? Only
+ * where it joins none and its source is in none, or where both are in one and the same group that owns all its bytes alone
+ * (Linux 6.9). 0, -ENOTSUP or another -errno. CAP_SYS_ADMIN.
+ */
+int groups_suit_snapshot(struct varve_store *store, uint64_t number, const uint64_t *wanted, size_t count);
+
+/* The group that VALUE (see groups_parse()) names, whether it is there or not: 0 or -EINVAL. */
+int groups_locate(struct varve_store *store, const char *value, uint64_t *ret_group);
+
+/*
+ * Limit the group NAME of the store to BYTES (0: none) and record that: 0, -ENOENT (the store has no such group), -EINVAL
+ * (no name), -ENOTCONN while quota is off. CAP_SYS_ADMIN.
+ */
+int groups_limit(struct varve_store *store, const char *name, uint64_t bytes);
 
 /* Has the store any groups? */
 bool groups_any(struct varve_store *store);
@@ -40,6 +59,9 @@ void groups_leave(struct varve_store *store, uint64_t number);
  * count them in *REMOVED. Goes on after a failure; the first is returned. Does nothing without CAP_SYS_ADMIN.
  */
 int groups_sweep(struct varve_store *store, uint64_t *removed);
+
+/* The sweep of a store that stays open, once what it has removed is dropped: see store->sweep. */
+int groups_sweep_dropped(struct varve_store *store);
 
 /*
  * Let subvolume NUMBER, which is about to be destroyed, and those in NESTED have no limit any more, and leave its groups: to

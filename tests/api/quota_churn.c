@@ -2,15 +2,18 @@
 /*
  * quota_churn: what size limits cost, and what the reference driver's order of steps costs, on one file system in one run.
  *
- *	quota_churn HOME [SECONDS [BACKLOG [off|simple|full]...]]
+ *	quota_churn HOME [SECONDS [BACKLOG [ROUNDS [MODE|FIGURE]...]]]
  *
- * For each mode of quota, with 64 layers in flight, snapshots of one small base:
+ * With 64 layers in flight, snapshots of one small base, in each mode of quota (off, simple, full; all by default):
  *
  *	creates		layers made a second, with a limit where quota is on
  *	cleaner		what the kernel's cleaner alone sustains: dropped layers a second, of 1 MiB each, nothing else going on
  *	churn		create with a limit, write 1 MiB, remove; the time until all is dropped counts
  *	reference	the same, in the order of steps of the reference driver, one ioctl at a time in each of 64 threads: create,
  *			turn quota on, limit, record; destroy the group, walk, destroy, wait for a rescan
+ *
+ * The rounds are run one after the other, each with all modes and figures, so that what disturbs the machine disturbs all; the
+ * last lines give the median of each figure and of each quotient within a round, and the least and the most of them.
  */
 #include <varve.h>
 
@@ -38,6 +41,7 @@
 #define CHURN_ID_SIZE 32
 #define CHURN_POLL_MS 100
 #define CHURN_BASE_FILES 16
+#define CHURN_ROUNDS_MAX 32
 
 /* One run. */
 struct churn {
@@ -455,44 +459,136 @@ static const char *const mode_names[] = {
 	[VARVE_QUOTA_FULL] = "full",
 };
 
-/* Measure one mode and print its line. */
-static void measure(struct churn *churn, enum varve_quota_mode mode, double seconds)
+/* What is measured. */
+enum figure { FIGURE_CREATES, FIGURE_CLEANER, FIGURE_CHURN, FIGURE_REFERENCE, FIGURES };
+
+static const char *const figure_names[] = { "creates", "cleaner", "churn", "reference" };
+
+/* What was measured: layers a second, by mode and round; 0: not measured. */
+struct table {
+	double figures[VARVE_QUOTA_SIMPLE + 1][FIGURES][CHURN_ROUNDS_MAX];
+	unsigned rounds;
+};
+
+/* A quotient of two figures that is of interest. */
+struct quotient {
+	const char *name;
+	enum figure over, under;
+	/* The one below is that with quota off. */
+	bool off;
+};
+
+static const struct quotient quotients[] = {
+	{ "creates/off", FIGURE_CREATES, FIGURE_CREATES, true },
+	{ "churn/cleaner", FIGURE_CHURN, FIGURE_CLEANER, false },
+	{ "churn/reference", FIGURE_CHURN, FIGURE_REFERENCE, false },
+};
+
+/* Measure FIGURE in the mode of quota that runs. */
+static double measure(struct churn *churn, enum varve_quota_mode mode, enum figure figure, double seconds)
+{
+	/* As many as that cleaner drops in a second or a few. */
+	static const unsigned counts[] = { [VARVE_QUOTA_OFF] = 1000, [VARVE_QUOTA_SIMPLE] = 400, [VARVE_QUOTA_FULL] = 200 };
+
+	switch (figure) {
+	case FIGURE_CREATES:
+		return measure_creates(churn, seconds / 2);
+	case FIGURE_CLEANER:
+		return measure_cleaner(churn, counts[mode]);
+	case FIGURE_CHURN:
+		return measure_churn(churn, seconds);
+	default:
+		return measure_reference(churn, seconds, mode != VARVE_QUOTA_OFF);
+	}
+}
+
+/* Is NAME among the COUNT words at NAMES, or none of the words of KIND? */
+static bool wanted(const char *name, const char *const *kind, size_t kind_count, char **names, int count)
+{
+	bool any = false;
+
+	for (int i = 0; i < count; i++) {
+		if (!strcmp(names[i], name))
+			return true;
+		for (size_t j = 0; j < kind_count; j++)
+			any |= !strcmp(names[i], kind[j]);
+	}
+	return !any;
+}
+
+/* Measure what of MODE is wanted, and print its line. */
+static void measure_mode(struct churn *churn, enum varve_quota_mode mode, double seconds, struct table *table, char **names,
+			 int count)
 {
 	static const char *const size[] = { CHURN_LIMIT, NULL };
-	/* As many as that cleaner drops in a second or a few. */
-	static const unsigned counts[] = { [VARVE_QUOTA_OFF] = 1000, [VARVE_QUOTA_SIMPLE] = 400, [VARVE_QUOTA_FULL] = 40 };
-	double creates, cleaner, churned, reference;
 
 	set_mode(churn, mode);
 	churn->options.storage_options = mode == VARVE_QUOTA_OFF ? NULL : size;
-	creates = measure_creates(churn, seconds / 2);
-	cleaner = measure_cleaner(churn, counts[mode]);
-	churned = measure_churn(churn, seconds);
-	reference = measure_reference(churn, seconds, mode != VARVE_QUOTA_OFF);
-	printf("%-8s %9.0f %9.1f %9.1f %9.2f %10" PRIu64 " %9.1f %9.2f\n", mode_names[mode], creates, cleaner, churned,
-	       churned / cleaner, churn->backlog_max, reference, churned / reference);
-	fflush(stdout);
+	printf("%-8s", mode_names[mode]);
+	for (size_t i = 0; i < FIGURES; i++) {
+		double *figure = &table->figures[mode][i][table->rounds];
+
+		if (wanted(figure_names[i], figure_names, FIGURES, names, count))
+			*figure = measure(churn, mode, i, seconds);
+		printf(" %9.1f", *figure);
+		fflush(stdout);
+	}
+	printf(" %9" PRIu64 "\n", churn->backlog_max);
 }
 
-/* Is MODE named by the COUNT words at NAMES? All are by none. */
-static bool wanted(enum varve_quota_mode mode, char **names, int count)
+static int compare_figures(const void *a, const void *b)
 {
-	for (int i = 0; i < count; i++)
-		if (!strcmp(names[i], mode_names[mode]))
-			return true;
-	return count <= 0;
+	const double *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* Print the median, the least and the most of the COUNT numbers at VALUES, which are sorted. */
+static void print_spread(const char *mode, const char *name, double *values, unsigned count)
+{
+	qsort(values, count, sizeof(*values), compare_figures);
+	printf("%-8s %-16s %9.2f  (%.2f to %.2f)\n", mode, name, values[count / 2], values[0], values[count - 1]);
+}
+
+/* Print the medians of MODE. */
+static void print_mode(struct table *table, enum varve_quota_mode mode)
+{
+	for (size_t i = 0; i < sizeof(quotients) / sizeof(quotients[0]); i++) {
+		const double *over = table->figures[mode][quotients[i].over];
+		const double *under = table->figures[quotients[i].off ? VARVE_QUOTA_OFF : mode][quotients[i].under];
+		double values[CHURN_ROUNDS_MAX];
+
+		for (unsigned round = 0; round < table->rounds; round++)
+			values[round] = over[round] / under[round];
+		if (over[0] > 0 && under[0] > 0 && over != under)
+			print_spread(mode_names[mode], quotients[i].name, values, table->rounds);
+	}
+}
+
+/* Print the medians of all. */
+static void print_table(struct table *table)
+{
+	for (size_t mode = 0; mode <= VARVE_QUOTA_SIMPLE; mode++)
+		print_mode(table, mode);
+	/* Only now, as this sorts them. */
+	for (size_t mode = 0; mode <= VARVE_QUOTA_SIMPLE; mode++)
+		for (size_t i = 0; i < FIGURES; i++)
+			if (table->figures[mode][i][0] > 0)
+				print_spread(mode_names[mode], figure_names[i], table->figures[mode][i], table->rounds);
 }
 
 int main(int argc, char **argv)
 {
 	static const enum varve_quota_mode modes[] = { VARVE_QUOTA_OFF, VARVE_QUOTA_SIMPLE, VARVE_QUOTA_FULL };
 	static struct churn churn;
+	static struct table table;
 	struct varve_config config = VARVE_CONFIG_INIT;
 	struct varve_failure failure;
 	double seconds = argc > 2 ? atof(argv[2]) : 4;
+	unsigned rounds = argc > 4 ? (unsigned)atoi(argv[4]) : 1;
 
-	if (argc < 2) {
-		fprintf(stderr, "usage: quota_churn HOME [SECONDS [BACKLOG [off|simple|full]...]]\n");
+	if (argc < 2 || rounds < 1 || rounds > CHURN_ROUNDS_MAX) {
+		fprintf(stderr, "usage: quota_churn HOME [SECONDS [BACKLOG [ROUNDS [MODE|FIGURE]...]]]\n");
 		return 2;
 	}
 	churn.options = (struct varve_create_options)VARVE_CREATE_OPTIONS_INIT;
@@ -505,11 +601,12 @@ int main(int argc, char **argv)
 	if (varve_open(&config, &churn.store, &failure))
 		die("open", &failure, 0);
 	make_base(&churn);
-	printf("%-8s %9s %9s %9s %9s %10s %9s %9s\n", "quota", "creates/s", "cleaner/s", "churn/s", "x cleaner", "backlog",
-	       "reference", "x ref.");
-	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
-		if (wanted(modes[i], argv + 4, argc - 4))
-			measure(&churn, modes[i], seconds);
+	printf("%-8s %9s %9s %9s %9s %9s\n", "quota", "creates/s", "cleaner/s", "churn/s", "ref./s", "backlog");
+	for (; table.rounds < rounds; table.rounds++)
+		for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+			if (wanted(mode_names[modes[i]], mode_names, sizeof(mode_names) / sizeof(mode_names[0]), argv + 5, argc - 5))
+				measure_mode(&churn, modes[i], seconds, &table, argv + 5, argc - 5);
+	print_table(&table);
 	varve_close(churn.store);
 	return 0;
 }

@@ -103,11 +103,36 @@ grep -q "^mode  *full$" "$scratch/out" || lib_fail "$(cat "$scratch/out")"
 grep -q "full quotas make" "$scratch/err" || lib_fail "quota status does not say what full quotas cost"
 run status
 grep -q "^quota  *full$" "$scratch/out" || lib_fail "$(cat "$scratch/out")"
+# ---- a remount in full mode, and inconsistency ---------------------------------------------------------------------------
+
+quietly create child --parent base --size 6m
+quietly pool umount "$pool"
+quietly pool mount "$scratch/pool.img" "$pool"
+expect_limit base 67108864
+expect_limit child 6291456
+dd if=/dev/zero of="$home/subvolumes/base/data" bs=1M count=1 conv=fsync 2>"$scratch/dd" || lib_fail "$(cat "$scratch/dd")"
+expect_full child 20
+run usage child
+grep -q "^Limit: *6291456$" "$scratch/out" || lib_fail "$(cat "$scratch/out")"
+btrfs qgroup create 1/100 "$pool"
+number="$("$varve" --home "$home" info --json child | sed 's/.*"subvolume_id":\([0-9]*\).*/\1/')"
+btrfs qgroup assign --no-rescan "0/$number" 1/100 "$pool" >"$scratch/assign" 2>&1 || true
+run quota status
+grep -q "warning: quota is inconsistent: limits are not enforced" "$scratch/err" || lib_fail "$(cat "$scratch/err")"
+quietly quota rescan --wait
+run quota status
+if grep -q inconsistent "$scratch/err"; then
+	lib_fail "after a rescan: $(cat "$scratch/err")"
+fi
+quietly rm child
 
 # ---- groups ------------------------------------------------------------------------------------------------------------
 
 if [[ "$mode" == full ]]; then
 	# Nothing of groups here; what is stale goes, where the kernel does not do that itself.
+	quietly quota disable
+	quietly quota enable
+	quietly quota rescan --wait
 	quietly rm base
 	quietly sync --wait-clean
 	run quota gc
@@ -122,6 +147,11 @@ quietly quota enable --simple
 quietly create --group job:8m --group all one two
 dd if=/dev/zero of="$home/subvolumes/one/file" bs=1M count=6 conv=fsync 2>"$scratch/dd" || lib_fail "$(cat "$scratch/dd")"
 expect_full two 6
+quietly quota limit --group job 64m
+rm -f "$home/subvolumes/two/file"
+dd if=/dev/zero of="$home/subvolumes/two/file" bs=1M count=6 conv=fsync 2>"$scratch/dd" || lib_fail "$(cat "$scratch/dd")"
+run quota limit --group nothing 1m
+expect 1 "" "varve: quota*: LIMIT: BTRFS_IOC_QGROUP_LIMIT */nothing: No such file or directory (the store has no such group)"
 quietly rm two
 quietly rm one
 [[ -z "$(ls "$home/.varve/groups")" ]] || lib_fail "the groups are still there"

@@ -35,6 +35,7 @@ static const char *const point_names[FAULT_POINTS] = { "allocation", "submission
 
 /* The size of a layer that has one. */
 static const char *const victim_size[] = { "size=8m", NULL };
+static const char *const victim_group[] = { "group=job:64m", NULL };
 #define VICTIM_BYTES (8ull << 20)
 
 /* ---- what is prepared --------------------------------------------------------------------------------------------- */
@@ -82,6 +83,15 @@ static void prepare_simple(struct varve_store *store) {
 static void prepare_full(struct varve_store *store) {
 	prepare_mode(store, VARVE_QUOTA_FULL);
 	test_create(store, "parent", NULL);
+}
+
+/* A layer in a group. */
+static void prepare_grouped(struct varve_store *store) {
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+
+	prepare_simple(store);
+	options.storage_options = victim_group;
+	test_error(varve_layer_create_wait(store, "victim", &options, NULL), 0);
 }
 
 /* A layer with a record, and quota turned off and on since. */
@@ -238,6 +248,19 @@ static int run_limited_read_only(struct varve_store *store, struct varve_failure
 
 static int run_limit(struct varve_store *store, struct varve_failure *failure) {
 	return varve_quota_limit_wait(store, "parent", VICTIM_BYTES, failure);
+}
+
+/* Create the victim as a member of a group. */
+static int run_grouped(struct varve_store *store, struct varve_failure *failure) {
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+
+	options.parent = "parent";
+	options.storage_options = victim_group;
+	return varve_layer_create_wait(store, "victim", &options, failure);
+}
+
+static int run_limit_group(struct varve_store *store, struct varve_failure *failure) {
+	return varve_quota_limit_group_wait(store, "job", VICTIM_BYTES, failure);
 }
 
 static int run_quota_status(struct varve_store *store, struct varve_failure *failure) {
@@ -475,8 +498,21 @@ static const struct victim content_victims[] = {
 	{ "create from an archive", prepare_archive, run_create_apply, check_create },
 };
 
+/* A group is there as long as it has a layer, at the latest after what was destroyed is dropped, and gc. */
+static void check_group(struct varve_store *store, const char *home, int error) {
+	test_error(varve_sync_wait(store, VARVE_SYNC_CLEAN, NULL), 0);
+	test_error(varve_quota_gc_wait(store, NULL, NULL), 0);
+	ck_assert_int_eq(test_entries(test_path("%s/.varve/groups", home)), test_layer_exists(home, "victim"));
+}
+
+/* A layer that was to join a group is there or not. */
+static void check_grouped(struct varve_store *store, const char *home, int error) {
+	check_create(store, home, error);
+	check_group(store, home, error);
+}
+
 /* How many of the next are creates. */
-#define QUOTA_CREATES 5
+#define QUOTA_CREATES 6
 
 /* Those that are about quota: turning it on and off takes commits, so only what is theirs is failed. */
 static const struct victim quota_victims[] = {
@@ -485,8 +521,11 @@ static const struct victim quota_victims[] = {
 	{ "create limited snapshot, simple", prepare_simple, run_limited_snapshot, check_limited },
 	{ "create limited snapshot, read-only", prepare_simple, run_limited_read_only, check_limited },
 	{ "create limited snapshot, full", prepare_full, run_limited_snapshot, check_limited },
+	{ "create in a group, simple", prepare_simple, run_grouped, check_grouped },
 	{ "get limited", prepare_unlimited, run_get, check_get_limited },
 	{ "remove limited", prepare_unlimited, run_remove, check_remove },
+	{ "remove from a group", prepare_grouped, run_remove, check_group },
+	{ "quota limit of a group", prepare_grouped, run_limit_group, check_group },
 	{ "quota limit", prepare_simple, run_limit, check_same },
 	{ "quota status", prepare_simple, run_quota_status, check_same },
 	{ "quota gc", prepare_simple, run_quota_gc, check_same },
