@@ -141,7 +141,7 @@ struct request {
 	/* VARVE_* flags. */
 	uint32_t flags;
 	/* Operations, and how many have not ended. */
-	size_t count, remaining;
+	uint32_t count, remaining;
 	/* The first of `count` operations of class->size bytes each. */
 	struct op *ops;
 	/* One for each operation, filled when the request is done. */

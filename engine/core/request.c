@@ -21,7 +21,7 @@ int request_new(struct varve_store *store, const struct op_class *class, size_t 
 		return -ENOMEM;
 	request->store = store;
 	request->class = class;
-	request->count = request->remaining = count;
+	request->count = request->remaining = (uint32_t)count;
 	request->flags = flags;
 	request->durable = flags & VARVE_DURABLE || !(flags & VARVE_RELAXED || store->settings.flags & VARVE_OPEN_RELAXED);
 	memory += sizeof(struct request);
