@@ -136,6 +136,12 @@ int varve_progress(struct varve_store *store, varve_request request, struct varv
 	return store && ret_progress ? ready_progress(store, request, ret_progress) : -EINVAL;
 }
 
+int varve_progress_watch(struct varve_store *store, varve_request request, varve_progress_callback *callback,
+			 void *user_data)
+{
+	return store ? ready_watch(store, request, callback, user_data) : -EINVAL;
+}
+
 int varve_refusal(struct varve_store *store, struct varve_failure *ret_failure)
 {
 	int r;

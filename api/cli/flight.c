@@ -26,12 +26,26 @@ static void flight_end(struct flight_slot *slot, int error, const struct varve_f
 	*slot->failure = *failure;
 }
 
+/** Add how far a slot's request has come. */
+static void flight_progressed(struct varve_store *store, varve_request request, const struct varve_progress *seen,
+			      void *user_data) {
+	struct flight_slot *slot = user_data;
+	struct progress *progress = &slot->flight->cli->progress;
+
+	progress->entries += seen->entries - slot->seen.entries;
+	progress->bytes += seen->bytes - slot->seen.bytes;
+	slot->seen = *seen;
+}
+
 /** Take the result of a slot's request. */
 static void flight_ended(struct varve_store *store, const struct varve_result *result, void *user_data) {
 	struct flight_slot *slot = user_data;
 	struct flight *flight = slot->flight;
+	struct varve_progress seen;
 
 	flight->in_flight--;
+	if (flight->cli->progress.enabled && varve_progress(store, result->request, &seen) == 0)
+		flight_progressed(store, result->request, &seen, slot);
 	flight_end(slot, result->error, result->failure);
 	if (flight->job->take)
 		flight->job->take(slot, result);
@@ -44,6 +58,8 @@ static int flight_submit(struct flight *flight, struct flight_slot *slot) {
 
 	if (r == 0) {
 		flight->in_flight++;
+		if (flight->cli->progress.enabled)
+			varve_progress_watch(flight->cli->store, slot->request, flight_progressed, slot);
 		return 0;
 	}
 	if (r == -EAGAIN && flight->in_flight > 0)

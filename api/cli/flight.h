@@ -30,6 +30,7 @@ struct flight_slot {
 	struct flight *flight;		/**< Where it belongs. */
 	char *id;			/**< The id. */
 	varve_request request;		/**< Its request, while that is in flight. */
+	struct varve_progress seen;	/**< How far it is. */
 	bool ended;			/**< It waits to be reported. */
 	int error;			/**< How it ended: 0 or negative errno. */
 	struct varve_failure *failure;	/**< Why, when it failed. */

@@ -18,6 +18,8 @@ struct progress {
 	bool shown;		/**< The line stands on the terminal now. */
 	const char *label;	/**< The work, or NULL when none is under way. */
 	size_t total;		/**< How many items there will be; 0: not known. */
+	uint64_t entries;	/**< Files and directories looked at so far, where that is what takes the time. */
+	uint64_t bytes;		/**< Their bytes, where they are added up. */
 	int64_t started_ms;	/**< When the work began. */
 	int64_t updated_ms;	/**< When the line was last written. */
 };

@@ -70,6 +70,9 @@ extern "C" {
 /** The most entries of one map of ids (what the kernel takes for a user namespace). */
 #define VARVE_ID_MAPS_MAX 340
 
+/** Milliseconds between two calls of a request's varve_progress_callback, at least. */
+#define VARVE_PROGRESS_INTERVAL_MS 100
+
 /** An open store. */
 struct varve_store;
 
@@ -286,6 +289,10 @@ struct varve_result {
  */
 typedef void varve_callback(struct varve_store *store, const struct varve_result *result, void *user_data);
 
+/** Called with how far REQUEST has come: see varve_progress_watch(). PROGRESS lives until it returns. */
+typedef void varve_progress_callback(struct varve_store *store, varve_request request,
+				     const struct varve_progress *progress, void *user_data);
+
 /* ---- the store --------------------------------------------------------------------------------------------------- */
 
 /** Do not use io_uring, even where the kernel has it. */
@@ -406,6 +413,18 @@ int varve_cancel(struct varve_store *store, varve_request request);
  * when it is not in flight. Any thread, also inside callbacks; makes no system call.
  */
 int varve_progress(struct varve_store *store, varve_request request, struct varve_progress *ret_progress);
+
+/**
+ * Have CALLBACK (NULL: nothing any more) called with how far REQUEST has come, while it is under way and gets further, at
+ * most once in VARVE_PROGRESS_INTERVAL_MS. It runs in varve_dispatch() and varve_wait(), which varve_fd() announces, on
+ * their caller's thread; counts as one of the callbacks they run; may do what others may; and never runs after the
+ * request's own has begun. varve_wait_for() and the blocking twins do not run it. A request has one; a new one takes the
+ * place of the old. Only requests that look at each file call it. Returns 0, -ENOENT when REQUEST is not in flight, or
+ * -ENOMEM; then USER_DATA is the caller's. Any thread; makes no system call. To take it back while another thread dispatches does not
+ * wait for a call that has begun.
+ */
+int varve_progress_watch(struct varve_store *store, varve_request request, varve_progress_callback *callback,
+			 void *user_data);
 
 /**
  * Go the whole way (submit, reactor, completion, callback) and do nothing. Measures the machinery; wakes a loop up.

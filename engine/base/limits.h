@@ -110,6 +110,9 @@
 /* Bytes asked of one getdents64. */
 #define READDIR_BUFFER_BYTES (64 * 1024)
 
+/* How often the callback of varve_progress_watch() runs at most: ten times a second is as much as people can follow. */
+#define PROGRESS_INTERVAL_NS (VARVE_PROGRESS_INTERVAL_MS * 1000000ull)
+
 /* ---- walks: see engine/tree/walk.c ---- */
 
 /* Threads that walk, for all walks of a store together: as many as CPUs while they compute, up to this while they sleep. */

@@ -34,6 +34,7 @@ static void ready_retire(struct varve_store *store, struct request *request)
 	uint32_t index = (uint32_t)request->handle - 1;
 	struct request_slot *slot = &store->slots[index];
 
+	free(atomic_exchange(&slot->watch, NULL));
 	slot->request = NULL;
 	slot->generation++;
 	slot->next_free = store->slots_free;
@@ -54,6 +55,25 @@ static void ready_run(struct varve_store *store, struct request *request)
 	ready_retire(store, request);
 	pthread_mutex_unlock(&store->lock);
 	request_free(request);
+}
+
+/* The watch of REQUEST, NULL for none. */
+static struct watch *ready_watch_of(const struct request *request)
+{
+	return atomic_load_explicit(&request->store->slots[(uint32_t)request->handle - 1].watch, memory_order_acquire);
+}
+
+/* Take REQUEST, which is ready, for its callback, with the lock held: it is the last one. */
+static void ready_take_one(struct request *request)
+{
+	struct watch *watch = ready_watch_of(request);
+
+	request->ready = false;
+	list_remove(&request->link);
+	if (!watch)
+		return;
+	atomic_store(&watch->due_ns, 0);
+	list_remove(&watch->link);
 }
 
 /* ---- threads that run callbacks ---------------------------------------------------------------------------------- */
@@ -97,7 +117,9 @@ static void ready_finish(struct varve_store *store)
 			pthread_cond_wait(&store->changed, &store->lock);
 			store->waiters--;
 		}
-		link = list_pop(&store->ready);
+		link = list_empty(&store->ready) ? NULL : store->ready.next;
+		if (link)
+			ready_take_one(list_entry(link, struct request, link));
 		pthread_mutex_unlock(&store->lock);
 		if (!link)
 			break;
@@ -126,12 +148,23 @@ static int ready_leave(struct varve_store *store, struct runner *runner, int cou
 
 /* ---- dispatch and wait ------------------------------------------------------------------------------------------- */
 
+void ready_signal(struct varve_store *store)
+{
+	static const uint64_t one = 1;
+
+	if (store->signalled)
+		return;
+	store->signalled = true;
+	while (write(store->ready_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
 /* Make the descriptor unreadable again when nothing is ready, with the lock held. */
 static void ready_unsignal(struct varve_store *store)
 {
 	uint64_t count;
 
-	if (!store->signalled || !list_empty(&store->ready))
+	if (!store->signalled || !list_empty(&store->ready) || !list_empty(&store->progressed))
 		return;
 	store->signalled = false;
 	while (read(store->ready_fd, &count, sizeof(count)) < 0 && errno == EINTR)
@@ -143,11 +176,37 @@ static int ready_take(struct varve_store *store, struct list *taken, unsigned ma
 {
 	int n = 0;
 
-	for (struct list *link; (!max || (unsigned)n < max) && (link = list_pop(&store->ready)); n++) {
-		list_entry(link, struct request, link)->ready = false;
-		list_append(taken, link);
+	for (; (!max || (unsigned)n < max) && !list_empty(&store->ready); n++) {
+		struct request *request = list_entry(store->ready.next, struct request, link);
+
+		ready_take_one(request);
+		list_append(taken, &request->link);
 	}
-	ready_unsignal(store);
+	return n;
+}
+
+/* Run up to MAX callbacks of progress, with the lock held, which is released meanwhile. How many there were. */
+static int ready_tell(struct varve_store *store, unsigned max)
+{
+	struct list *link;
+	int n = 0;
+
+	for (; !store->closing && (!max || (unsigned)n < max) && (link = list_pop(&store->progressed)); n++) {
+		struct watch *watch = list_entry(link, struct watch, link);
+		varve_progress_callback *callback = watch->callback;
+		void *user_data = watch->user_data;
+		struct request *request = watch->request;
+		struct varve_progress copy = { request->progress.entries, request->progress.bytes };
+
+		/* It can end meanwhile, but not be freed. */
+		store->telling = request;
+		pthread_mutex_unlock(&store->lock);
+		callback(store, request->handle, &copy, user_data);
+		pthread_mutex_lock(&store->lock);
+		store->telling = NULL;
+		if (store->waiters)
+			pthread_cond_broadcast(&store->changed);
+	}
 	return n;
 }
 
@@ -155,7 +214,7 @@ int ready_dispatch(struct varve_store *store, unsigned max)
 {
 	struct list taken = LIST_INIT(taken), *link;
 	struct runner runner;
-	int n;
+	int n, told;
 
 	if (!store_here(store))
 		return -ECHILD;
@@ -164,19 +223,22 @@ int ready_dispatch(struct varve_store *store, unsigned max)
 		pthread_mutex_unlock(&store->lock);
 		return -EBUSY;
 	}
-	n = ready_take(store, &taken, max);
-	if (!n) {
+	if (list_empty(&store->ready) && list_empty(&store->progressed)) {
+		ready_unsignal(store);
 		pthread_mutex_unlock(&store->lock);
 		return 0;
 	}
 	store->dispatching = true;
 	ready_enter(store, &runner);
+	n = ready_take(store, &taken, max);
+	told = max && (unsigned)n == max ? 0 : ready_tell(store, max ? max - (unsigned)n : 0);
+	ready_unsignal(store);
 	pthread_mutex_unlock(&store->lock);
 	while ((link = list_pop(&taken)))
 		ready_run(store, list_entry(link, struct request, link));
 	pthread_mutex_lock(&store->lock);
 	store->dispatching = false;
-	return ready_leave(store, &runner, n);
+	return ready_leave(store, &runner, n + told);
 }
 
 /* Is anything in flight? */
@@ -226,6 +288,12 @@ static struct request *ready_find(struct varve_store *store, varve_request handl
 	return store->slots[index].request;
 }
 
+/* Can the callback of REQUEST run now? Its progress may be told by another thread. With the lock held. */
+static bool ready_can_run(const struct varve_store *store, const struct request *request)
+{
+	return request->ready && store->telling != request;
+}
+
 /* Wait until REQUEST's handle is stale or it is ready, until DEADLINE_NS; with the lock held. */
 static struct request *ready_await(struct varve_store *store, varve_request handle, uint64_t deadline_ns, int *ret_error)
 {
@@ -233,13 +301,13 @@ static struct request *ready_await(struct varve_store *store, varve_request hand
 	struct request *request;
 	int r = 0;
 
-	while ((request = ready_find(store, handle)) && !request->ready && !r) {
+	while ((request = ready_find(store, handle)) && !ready_can_run(store, request) && !r) {
 		store->waiters++;
 		r = deadline_ns ? pthread_cond_timedwait(&store->changed, &store->lock, &ts)
 				: pthread_cond_wait(&store->changed, &store->lock);
 		store->waiters--;
 	}
-	*ret_error = request && !request->ready ? -ETIME : 0;
+	*ret_error = request && !ready_can_run(store, request) ? -ETIME : 0;
 	return *ret_error ? NULL : request;
 }
 
@@ -262,8 +330,7 @@ int ready_wait_for(struct varve_store *store, varve_request handle, int timeout_
 		pthread_mutex_unlock(&store->lock);
 		return r;
 	}
-	list_remove(&request->link);
-	request->ready = false;
+	ready_take_one(request);
 	ready_unsignal(store);
 	ready_enter(store, &runner);
 	pthread_mutex_unlock(&store->lock);
@@ -304,6 +371,63 @@ int ready_progress(struct varve_store *store, varve_request handle, struct varve
 		*ret_progress = (struct varve_progress){ request->progress.entries, request->progress.bytes };
 	pthread_mutex_unlock(&store->lock);
 	return request ? 0 : -ENOENT;
+}
+
+/* Set who watches REQUEST, with the lock held. 0 or -ENOMEM. */
+static int ready_set_watch(struct request *request, varve_progress_callback *callback, void *user_data)
+{
+	struct request_slot *slot = &request->store->slots[(uint32_t)request->handle - 1];
+	struct watch *watch = slot->watch, *made = NULL;
+
+	if (!watch) {
+		if (!callback)
+			return 0;
+		watch = made = fault_calloc(&request->store->io.fault, 1, sizeof(*made));
+		if (!made)
+			return -ENOMEM;
+		list_init(&made->link);
+		made->request = request;
+	}
+	watch->callback = callback;
+	watch->user_data = user_data;
+	atomic_store(&watch->due_ns, callback ? now_ns() + PROGRESS_INTERVAL_NS : 0);
+	list_remove(&watch->link);
+	if (made)
+		atomic_store_explicit(&slot->watch, made, memory_order_release);
+	return 0;
+}
+
+int ready_watch(struct varve_store *store, varve_request handle, varve_progress_callback *callback, void *user_data)
+{
+	struct request *request;
+	int r = -ENOENT;
+
+	if (!store_here(store))
+		return -ECHILD;
+	pthread_mutex_lock(&store->lock);
+	request = ready_find(store, handle);
+	if (request)
+		r = ready_set_watch(request, callback, user_data);
+	pthread_mutex_unlock(&store->lock);
+	return r;
+}
+
+void ready_progressed(struct request *request)
+{
+	struct watch *watch = ready_watch_of(request);
+	struct varve_store *store = request->store;
+	uint64_t due = watch ? atomic_load_explicit(&watch->due_ns, memory_order_relaxed) : 0, now;
+
+	if (!due || (now = now_ns()) < due)
+		return;
+	pthread_mutex_lock(&store->lock);
+	/* Another thread may have been first, or its owner have lost interest. */
+	if (atomic_compare_exchange_strong(&watch->due_ns, &due, now + PROGRESS_INTERVAL_NS)) {
+		list_remove(&watch->link);
+		list_append(&store->progressed, &watch->link);
+		ready_signal(store);
+	}
+	pthread_mutex_unlock(&store->lock);
 }
 
 int ready_close(struct varve_store *store)

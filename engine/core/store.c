@@ -48,6 +48,7 @@ struct varve_store *store_new(void)
 	list_init(&store->in_flight);
 	list_init(&store->finished);
 	list_init(&store->ready);
+	list_init(&store->progressed);
 	list_init(&store->runners);
 	store_init_locks(store);
 	hold_init(&store->holds, &store->io.fault);
@@ -90,6 +91,9 @@ void store_free(struct varve_store *store)
 	if (store->here)
 		munmap(store->here, (size_t)sysconf(_SC_PAGESIZE));
 	free(layout->home);
+	/* In a forked child requests are still there. */
+	for (uint32_t i = 0; store->slots && i < store->settings.requests_max; i++)
+		free(store->slots[i].watch);
 	free(store->slots);
 	free(store);
 }

@@ -68,9 +68,22 @@ struct counters {
 };
 
 /* A slot of the table of requests. */
+/* Who is told how far a request has come: see varve_progress_watch(). */
+struct watch {
+	/* When the callback may run next; 0: not at all. Any thread. */
+	_Atomic uint64_t due_ns;
+	/* In store->progressed; the rest is guarded by the lock, too. */
+	struct list link;
+	struct request *request;
+	varve_progress_callback *callback;
+	void *user_data;
+};
+
 struct request_slot {
 	/* NULL: free. */
 	struct request *request;
+	/* Who watches how far it comes; NULL: nobody. Made under the lock, and freed with the request's handle. */
+	struct watch *_Atomic watch;
 	/* Counts up each time the slot is freed. */
 	uint32_t generation;
 	/* Free slots: the next one. */
@@ -87,7 +100,7 @@ struct varve_store {
 	/* ---- fixed at open ---- */
 	struct layout layout;
 	struct settings settings;
-	/* What varve_fd() gives: readable while store->ready is not empty. */
+	/* What varve_fd() gives: readable while store->ready or store->progressed is not empty. */
 	int ready_fd;
 	/* A page that reads 0 in a forked child (MADV_WIPEONFORK), 1 here. */
 	uint32_t *here;
@@ -132,6 +145,9 @@ struct varve_store {
 	/* Requests accepted whose callback has not returned; those done whose callback has not begun. */
 	uint32_t requests;
 	struct list ready;
+	/* Watches whose callback is to run; the request whose progress callback runs now. */
+	struct list progressed;
+	const struct request *telling;
 	/* Has ready_fd been written and not been read? */
 	bool signalled;
 	unsigned waiters;

@@ -13,6 +13,7 @@
 
 #include "engine/base/limits.h"
 #include "engine/core/op.h"
+#include "engine/core/ready.h"
 
 struct job;
 struct workers;
@@ -99,6 +100,7 @@ static inline void job_add(struct job *job, struct sums *sums)
 	if (job->progress) {
 		atomic_fetch_add_explicit(&job->progress->entries, sums->entries, memory_order_relaxed);
 		atomic_fetch_add_explicit(&job->progress->bytes, sums->bytes, memory_order_relaxed);
+		ready_progressed(container_of(job->progress, struct request, progress));
 	}
 	*sums = (struct sums){ 0 };
 }

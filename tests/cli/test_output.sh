@@ -103,6 +103,17 @@ text="$(terminal_bytes "$scratch/terminal")"
 [[ "$text" == *" s${erase}varve: create a: "*": File exists"*$'\r\n'* ]] || lib_fail "not erased:" "$(cat -v <<<"$text")"
 [[ "$text" == *" s$erase" ]] || lib_fail "not erased at the end:" "$(cat -v <<<"$text")"
 
+# Where files are looked at, how many that were.
+quietly create counted
+touch "$home/subvolumes/counted/"{1,2,3,4,5,6,7}
+on_terminal "exec $command usage - <$(printf %q "$scratch/fifo")" "$scratch/terminal" &
+child=$!
+exec {writer}>"$scratch/fifo"
+printf 'counted\ncounted\n' >&"$writer"
+await "entries" grep -Eq 'usage: 2 done, [0-9]+/s, 14 entries, [0-9]+ s' "$scratch/terminal"
+exec {writer}>&-
+wait "$child"
+
 # Short work shows none, nor does a terminal that cannot erase, nor a file.
 on_terminal "$command rm p1" "$scratch/terminal"
 [[ -z "$(terminal_text "$scratch/terminal")" ]] || lib_fail "short work:" "$(cat -v "$scratch/terminal")"

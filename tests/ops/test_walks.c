@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What all walks share: a cancel is seen after a few entries, several walks get equal shares, and memory
+ * What all walks share: progress is told, a cancel is seen after a few entries, several walks get equal shares, and memory
  * stays flat in the largest directory; and which inodes hold an attribute is found without asking them.
  */
 #include <fcntl.h>
@@ -32,6 +32,111 @@ static struct varve_store *open_large(char *home, const char *id) {
 	test_make_tree(test_layer(home, id), LARGE_DIRS, LARGE_FILES, 0);
 	return store;
 }
+
+/* ---- progress ---------------------------------------------------------------------------------------------------- */
+
+/** What the progress callbacks of one request were told. */
+struct watched {
+	varve_request request;
+	unsigned told;
+	int64_t told_ms;
+	uint64_t entries;
+	bool over;
+};
+
+static void watched_progress(struct varve_store *store, varve_request request, const struct varve_progress *progress,
+			     void *user_data) {
+	struct watched *watched = user_data;
+	int64_t now = test_now_ms();
+	ck_assert_uint_eq(request, watched->request);
+	ck_assert_msg(!watched->over, "told after the end");
+	ck_assert_uint_ge(progress->entries, watched->entries);
+	/* It may have been due for long when it was told the last time, but is not due again before the interval is over. */
+	if (watched->told > 1)
+		ck_assert_int_ge(now - watched->told_ms, 0);
+	watched->entries = progress->entries;
+	watched->told_ms = now;
+	watched->told++;
+	/* Neither waits nor dispatches in a callback. */
+	test_error(varve_dispatch(store, 0), -EBUSY);
+}
+
+static void watched_end(struct varve_store *store, const struct varve_result *result, void *user_data) {
+	struct watched *watched = user_data;
+	test_error(result->error, 0);
+	watched->over = true;
+}
+
+/* Progress comes in dispatch, announced by the descriptor, no more often than it may, and never after the end. */
+START_TEST(test_progress) {
+	enum { WALKS = 24 };
+	char *home = test_home();
+	struct varve_store *store = open_large(home, "large");
+	struct watched watched[WALKS] = { 0 };
+	unsigned told = 0, over = 0;
+	workers_set_slow(store, 0);
+	int64_t begin = test_now_ms();
+	for (unsigned i = 0; i < WALKS; i++) {
+		test_error(varve_layer_usage(store, "large", VARVE_USAGE_WALK, watched_end, &watched[i], &watched[i].request), 0);
+		test_error(varve_progress_watch(store, watched[i].request, watched_progress, &watched[i]), 0);
+	}
+	/* Nobody cares for the first one any more. */
+	test_error(varve_progress_watch(store, watched[0].request, NULL, NULL), 0);
+	while (over < WALKS) {
+		ck_assert_msg(test_readable(varve_fd(store), 60000), "neither progress nor an end");
+		ck_assert_int_ge(varve_dispatch(store, 0), 0);
+		for (unsigned i = over = 0; i < WALKS; i++)
+			over += watched[i].over;
+	}
+	int64_t took = test_now_ms() - begin;
+	for (unsigned i = 0; i < WALKS; i++) {
+		told += watched[i].told;
+		ck_assert_uint_le(watched[i].told, took / VARVE_PROGRESS_INTERVAL_MS);
+		test_error(varve_progress_watch(store, watched[i].request, watched_progress, NULL), -ENOENT);
+	}
+	ck_assert_uint_eq(watched[0].told, 0);
+	/* So many walks of one lane take longer than one interval. */
+	if (took > 4 * VARVE_PROGRESS_INTERVAL_MS)
+		ck_assert_uint_gt(told, 0);
+	test_error(varve_progress_watch(NULL, 1, watched_progress, NULL), -EINVAL);
+	test_close(store);
+}
+END_TEST
+
+static void close_store(struct varve_store *store, varve_request request, const struct varve_progress *progress,
+			void *user_data) {
+	*(bool *)user_data = true;
+	varve_close(store);
+}
+
+/* A callback of progress may close the store: all else ends first. */
+START_TEST(test_progress_closes) {
+	enum { WALKS = 24 };
+	char *home = test_home();
+	struct varve_store *store = open_large(home, "large");
+	struct test_record records[WALKS] = { 0 };
+	bool closed = false;
+	unsigned ended = 0;
+	varve_request request;
+	int r = 0;
+	workers_set_slow(store, 0);
+	for (unsigned i = 0; i < WALKS; i++) {
+		test_error(varve_layer_usage(store, "large", VARVE_USAGE_WALK, test_record, &records[i], &request), 0);
+		varve_progress_watch(store, request, close_store, &closed);
+	}
+	while (!closed && ended < WALKS) {
+		r = varve_wait(store, 60000);
+		for (unsigned i = ended = 0; i < WALKS; i++)
+			ended += records[i].calls;
+	}
+	for (unsigned i = 0; i < WALKS; i++)
+		ck_assert_uint_eq(records[i].calls, 1);
+	if (closed)
+		test_error(r, -ESHUTDOWN);
+	else
+		test_close(store);
+}
+END_TEST
 
 /* ---- cancel ------------------------------------------------------------------------------------------------------ */
 
@@ -258,5 +363,5 @@ START_TEST(test_holders) {
 }
 END_TEST
 
-TEST_MAIN("walks", test_cancel_entries, test_cancel_threads, test_fair_shares,
+TEST_MAIN("walks", test_progress, test_progress_closes, test_cancel_entries, test_cancel_threads, test_fair_shares,
 	  test_one_directory, test_holders)
