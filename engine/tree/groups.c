@@ -267,14 +267,29 @@ static int groups_sweep_record(void *data, const char *name)
 	return 0;
 }
 
+/* Remove GROUP, whose subvolume is gone. To do so while it still counts something makes full quotas inconsistent. */
+static int groups_sweep_group(struct varve_store *store, uint64_t group)
+{
+	struct quota_numbers numbers;
+	int r = quota_numbers(store, group, &numbers);
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	return numbers.referenced || numbers.exclusive ? -EBUSY : quota_group_destroy(store, group);
+}
+
 /* Remove the groups of subvolumes that are gone. */
 static int groups_sweep_stale(struct groups_sweeping *sweeping)
 {
+	struct varve_store *store = sweeping->store;
 	struct quota_census census = { 0 };
-	int r = quota_collect(sweeping->store, &census);
+	int r = quota_collect(store, &census);
 
+	/* What a drop frees is counted when it is committed. */
+	if (!r && census.stale_count)
+		r = store->clock.hooks->commit(store, false);
 	for (size_t i = 0; i < census.stale_count; i++) {
-		int error = quota_group_destroy(sweeping->store, census.stale[i]);
+		int error = groups_sweep_group(store, census.stale[i]);
 
 		*sweeping->removed += !error;
 		/* Simple quotas: its space is still shared; the time will come. */
