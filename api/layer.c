@@ -26,14 +26,16 @@ static int layer_ranges(struct varve_store *store, enum varve_operation operatio
 	return request_refuse(store, operation, -EINVAL, NULL, "at most 340 entries in a map of ids");
 }
 
-/* Check how to unpack, for OPERATION; KNOWN are the flags that it may have. */
+/* Check how to unpack what FD gives, for OPERATION; KNOWN are the flags that it may have. */
 static int layer_apply_options(struct varve_store *store, enum varve_operation operation,
-			       const struct varve_apply_options *options, uint32_t known)
+			       const struct varve_apply_options *options, int fd, uint32_t known)
 {
 	int r = 0;
 
 	if (options->size != sizeof(*options))
 		r = request_refuse(store, operation, -EINVAL, NULL, "options of another version");
+	if (!r && options->room && fd != VARVE_STREAM)
+		r = request_refuse(store, operation, -EINVAL, NULL, "room goes with VARVE_STREAM in the place of a descriptor");
 	if (!r)
 		r = check_flags(store, operation, options->flags, known);
 	if (!r)
@@ -71,7 +73,7 @@ static int layer_options(struct varve_store *store, const char *id, const struct
 	arguments->apply_fd = options->apply_fd;
 	r = check_flags(store, VARVE_CREATE, options->flags, LAYER_CREATE_FLAGS);
 	if (!r && options->apply)
-		r = layer_apply_options(store, VARVE_CREATE, options->apply, 0);
+		r = layer_apply_options(store, VARVE_CREATE, options->apply, options->apply_fd, 0);
 	if (!r && options->apply && (options->flags & VARVE_CREATE_READ_ONLY || !id))
 		r = request_refuse(store, VARVE_CREATE, -EINVAL, id, "an archive goes into one layer, a writable one");
 	if (!r)
@@ -224,6 +226,16 @@ int varve_layer_diff_size(struct varve_store *store, const char *id, const char 
 	return r ? r : diff_size_submit(store, id, parent, flags, &(struct submit){ callback, user_data, ret_request });
 }
 
+/* Check where an archive is to go. */
+static int layer_sink(struct varve_store *store, const struct varve_diff_options *options, int fd)
+{
+	if (!options->sink != (fd != VARVE_STREAM))
+		return request_refuse(store, VARVE_DIFF, -EINVAL, NULL, "a sink goes with VARVE_STREAM in the place of a descriptor");
+	if (options->chunk_bytes > VARVE_STREAM_BYTES)
+		return request_refuse(store, VARVE_DIFF, -EINVAL, NULL, "a chunk of more than VARVE_STREAM_BYTES");
+	return 0;
+}
+
 int varve_layer_diff(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
 		     varve_callback *callback, void *user_data, varve_request *ret_request)
 {
@@ -241,6 +253,8 @@ int varve_layer_diff(struct varve_store *store, const char *id, const struct var
 		r = layer_ranges(store, VARVE_DIFF, options->uids, options->uids_count);
 	if (!r)
 		r = layer_ranges(store, VARVE_DIFF, options->gids, options->gids_count);
+	if (!r)
+		r = layer_sink(store, options, fd);
 	if (r)
 		return r;
 	r = diff_submit(store, id, options, fd, &(struct submit){ callback, user_data, ret_request });
@@ -257,7 +271,7 @@ int varve_layer_apply(struct varve_store *store, const char *id, const struct va
 	if (!r)
 		r = check_id(store, VARVE_APPLY, id);
 	if (!r)
-		r = layer_apply_options(store, VARVE_APPLY, options, VARVE_DURABLE | VARVE_RELAXED);
+		r = layer_apply_options(store, VARVE_APPLY, options, fd, VARVE_DURABLE | VARVE_RELAXED);
 	if (r)
 		return r;
 	r = apply_submit(store, id, options, fd, &(struct submit){ callback, user_data, ret_request });

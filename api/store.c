@@ -131,6 +131,24 @@ int varve_cancel(struct varve_store *store, varve_request request)
 	return store ? ready_cancel(store, request) : -EINVAL;
 }
 
+int varve_stream_write(struct varve_store *store, varve_request request, const void *bytes, size_t size,
+		       size_t *ret_taken)
+{
+	if (!store || (!bytes && size) || !ret_taken)
+		return -EINVAL;
+	return ready_stream_write(store, request, bytes, size, ret_taken);
+}
+
+int varve_stream_end(struct varve_store *store, varve_request request, int error)
+{
+	return store ? ready_stream_end(store, request, error) : -EINVAL;
+}
+
+int varve_stream_resume(struct varve_store *store, varve_request request)
+{
+	return store ? ready_stream_resume(store, request) : -EINVAL;
+}
+
 int varve_progress(struct varve_store *store, varve_request request, struct varve_progress *ret_progress)
 {
 	return store && ret_progress ? ready_progress(store, request, ret_progress) : -EINVAL;

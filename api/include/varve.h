@@ -67,6 +67,15 @@ extern "C" {
 /** The most ids that one batch can hold. */
 #define VARVE_BATCH_MAX 65536
 
+/** Bytes of an archive that the library holds on their way to a sink, or from varve_stream_write(). */
+#define VARVE_STREAM_BYTES 262144
+
+/** In the place of a descriptor: the archive goes to, or comes from, callbacks: see varve_sink, varve_stream_write(). */
+#define VARVE_STREAM (-2)
+
+/** What a sink returns to be called no more until varve_stream_resume(). */
+#define VARVE_PAUSE 1
+
 /** The most entries of one map of ids (what the kernel takes for a user namespace). */
 #define VARVE_ID_MAPS_MAX 340
 
@@ -293,6 +302,24 @@ typedef void varve_callback(struct varve_store *store, const struct varve_result
 typedef void varve_progress_callback(struct varve_store *store, varve_request request,
 				     const struct varve_progress *progress, void *user_data);
 
+/**
+ * A sink: takes a chunk of an archive. BYTES are the library's and live until it returns; SIZE is 1 or more. Chunks come in
+ * order, on the thread that called varve_dispatch(), varve_wait(), varve_wait_for() or a blocking twin, one at a time. May do
+ * what a callback may do.
+ *
+ * Returns 0: it has the chunk, and may be called again at once. VARVE_PAUSE: it has the chunk, and is to be called again after
+ * varve_stream_resume(). A negative errno: the request ends with that error, and the sink is not called again; any other value
+ * stands for -EINVAL.
+ */
+typedef int varve_sink(struct varve_store *store, varve_request request, const void *bytes, size_t size, void *sink_data);
+
+/**
+ * Tells that varve_stream_write() will take SIZE bytes of REQUEST's archive. Called once after the request was accepted, and
+ * once each time that varve_stream_write() took less than it was given, when half of VARVE_STREAM_BYTES is free again.
+ * Threads, and what it may do: as a sink.
+ */
+typedef void varve_room(struct varve_store *store, varve_request request, size_t size, void *room_data);
+
 /* ---- the store --------------------------------------------------------------------------------------------------- */
 
 /** Do not use io_uring, even where the kernel has it. */
@@ -381,7 +408,8 @@ int varve_id_check(const char *id, struct varve_failure *ret_failure);
 int varve_fd(const struct varve_store *store);
 
 /**
- * Run up to MAX callbacks (0: all that are ready, but no more than were ready when it began). Returns how many ran.
+ * Run up to MAX callbacks (0: all that are ready, but no more than were ready when it began); a chunk for a sink counts as
+ * one, and a dispatch runs a sink once at most. Returns how many ran.
  * Never blocks and makes no file-system call. Errors: -EBUSY (inside a callback, or while another thread dispatches),
  * -ECHILD; -ESHUTDOWN when a callback closed the store, which is then gone.
  */
@@ -395,16 +423,17 @@ int varve_dispatch(struct varve_store *store, unsigned max);
 int varve_wait(struct varve_store *store, int timeout_ms);
 
 /**
- * Wait until the callback of REQUEST has returned, running that callback and no other, for at most TIMEOUT_MS
- * milliseconds (negative: for ever). Any number of threads may wait, each for its own. Returns 0; at once when REQUEST
- * is not in flight any more. Errors: -ETIME, -EBUSY (inside a callback), -ECHILD; -ESHUTDOWN when the callback closed
+ * Wait until the callback of REQUEST has returned, running that callback (and its sink or room) and no other, for at most
+ * TIMEOUT_MS milliseconds (negative: for ever). Any number of threads may wait, each for its own. Returns 0; at once when
+ * REQUEST is not in flight any more. Errors: -ETIME, -EBUSY (inside a callback), -ECHILD; -ESHUTDOWN when the callback closed
  * the store, which is then gone. A signal does not cut it short.
  */
 int varve_wait_for(struct varve_store *store, varve_request request, int timeout_ms);
 
 /**
  * Ask for REQUEST to end early. Best effort: it either ends as if nothing had been asked, or undoes its steps and ends
- * with -ECANCELED. Returns 0 when it was in flight, -ENOENT when not. Any thread.
+ * with -ECANCELED. A sink is not called any more, once its callback, if it runs, has returned. Returns 0 when REQUEST was in
+ * flight, -ENOENT when not. Any thread.
  */
 int varve_cancel(struct varve_store *store, varve_request request);
 
@@ -456,9 +485,11 @@ struct varve_apply_options {
 	size_t uids_count;			/**< Entries, up to VARVE_ID_MAPS_MAX. */
 	const struct varve_id_map *gids;	/**< How groups are mapped. NULL: not at all. */
 	size_t gids_count;			/**< Entries, up to VARVE_ID_MAPS_MAX. */
+	varve_room *room;			/**< With VARVE_STREAM: tells of room for varve_stream_write(). NULL: nothing does. */
+	void *room_data;			/**< Handed to room. */
 };
 
-#define VARVE_APPLY_OPTIONS_INIT { sizeof(struct varve_apply_options), 0, 0, 0, 0, 0 }
+#define VARVE_APPLY_OPTIONS_INIT { sizeof(struct varve_apply_options), 0, 0, 0, 0, 0, 0, 0 }
 
 /** How to create a layer. Start from VARVE_CREATE_OPTIONS_INIT. */
 struct varve_create_options {
@@ -473,7 +504,7 @@ struct varve_create_options {
 	const char *label;			/**< Give all in it this SELinux label, before it is seen; NULL or "": not. */
 	const struct varve_apply_options *apply;/**< Unpack an archive into the layer before it appears; one layer only, and a
 						     writable one. NULL: none. See varve_layer_apply(). */
-	int apply_fd;				/**< What the archive is read from. */
+	int apply_fd;				/**< What the archive is read from, or VARVE_STREAM. */
 };
 
 #define VARVE_CREATE_OPTIONS_INIT { sizeof(struct varve_create_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -651,9 +682,12 @@ struct varve_diff_options {
 	size_t uids_count;			/**< How many ranges. */
 	const struct varve_id_map *gids;	/**< How groups are mapped. NULL: not at all. */
 	size_t gids_count;			/**< How many ranges. */
+	varve_sink *sink;			/**< With VARVE_STREAM: takes the archive. */
+	void *sink_data;			/**< Handed to sink. */
+	size_t chunk_bytes;			/**< Most bytes of one call of sink, up to VARVE_STREAM_BYTES. 0: so many. */
 };
 
-#define VARVE_DIFF_OPTIONS_INIT { sizeof(struct varve_diff_options), 0, 0, 0, 0, 0, 0 }
+#define VARVE_DIFF_OPTIONS_INIT { sizeof(struct varve_diff_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /**
  * Write what differs between layer ID and its parent to FD, as a tar archive (PAX). OPTIONS may be NULL.
@@ -668,8 +702,12 @@ struct varve_diff_options {
  * thread that may wait for the reader: the request stays in flight until the reader has taken all of it, has gone (-EPIPE),
  * or the request is cancelled. A file is written from where FD stands. After an error the archive has no end.
  *
- * Errors in the callback: as varve_layer_changes(), and what write() gives. Refused with -EBADF: FD cannot be written.
- * -EINVAL: more than VARVE_ID_MAPS_MAX ranges.
+ * With VARVE_STREAM in the place of FD the archive goes to options->sink, in chunks, on the thread that dispatches: see
+ * varve_sink. At most VARVE_STREAM_BYTES await it, and as long as the sink pauses nothing more is made. The callback comes
+ * after the last chunk.
+ *
+ * Errors in the callback: as varve_layer_changes(), and what write() gives, or the sink. Refused with -EBADF: FD cannot be
+ * written. -EINVAL: more than VARVE_ID_MAPS_MAX ranges, a sink and a descriptor, or neither, chunk_bytes out of its range.
  */
 int varve_layer_diff(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
 		     varve_callback *callback, void *user_data, varve_request *ret_request);
@@ -693,16 +731,44 @@ int varve_layer_diff_size(struct varve_store *store, const char *id, const char 
  *
  * The archive is not trusted. Each entry is checked before anything is done about it, links in the layer are followed as if
  * its root was the root of all, and nothing outside of the layer is touched. The archive has to be whole, uncompressed, and
- * to have an end. FD is duplicated, and read by a thread that may wait, as in varve_layer_diff().
+ * to have an end. FD is duplicated, and read by a thread that may wait, as in varve_layer_diff(). With VARVE_STREAM in its
+ * place the archive is what varve_stream_write() is given.
  *
  * Errors in the callback: -EINVAL (a name that is absolute or has "..", a link that leads out, a whiteout of ".."),
  * -ENAMETOOLONG, -EBADMSG (cut off, corrupt, or sizes that lie), -EPERM (a device without CAP_MKNOD, an owner without
  * CAP_CHOWN), -EOVERFLOW (an owner that has no id on the host), -ENOENT (no such layer; a link to nothing), -EROFS, -ENOSPC,
  * -EDQUOT, -ENOBUFS (too many directories), -ECANCELED, -EIO. After an error, a cancel or a crash the archive is unpacked
- * in part. Refused with -EBADF: FD cannot be read.
+ * in part. Refused with -EBADF: FD cannot be read. -EINVAL: room and a descriptor.
  */
 int varve_layer_apply(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
 		      varve_callback *callback, void *user_data, varve_request *ret_request);
+
+/**
+ * Hand the next SIZE bytes of the archive to REQUEST, a varve_layer_apply() or varve_layer_create() from VARVE_STREAM. May
+ * begin as soon as the request was accepted. The bytes are copied; *RET_TAKEN is how many were taken, 1 or more (of 0 bytes
+ * 0): the library holds VARVE_STREAM_BYTES at most. When it took fewer, options->room tells when there is room again. What
+ * follows the end of the archive is taken and passed over.
+ *
+ * Never waits. Any thread, also inside callbacks; one at a time for each request. Errors: -EAGAIN (no room: nothing was
+ * taken), -EPIPE (nothing more is wanted: it was ended, or the request has failed or was cancelled, and its callback is yet to
+ * come), -ENOENT (REQUEST is not in flight), -EINVAL (it reads no stream), -EBUSY (another thread writes), -ECHILD.
+ */
+int varve_stream_write(struct varve_store *store, varve_request request, const void *bytes, size_t size,
+		       size_t *ret_taken);
+
+/**
+ * Tell REQUEST that its archive has ended, with ERROR 0; without this it does not end. A negative errno instead breaks it off:
+ * what was written and not unpacked is dropped, and the request ends with that error (a create has then left nothing).
+ * Threads and errors: as varve_stream_write(), but -EAGAIN; -EINVAL, too: ERROR is positive.
+ */
+int varve_stream_end(struct varve_store *store, varve_request request, int error);
+
+/**
+ * Let the sink of REQUEST, which has returned VARVE_PAUSE, be called again. Does nothing where it was not paused; when it runs
+ * just now, on another thread, what it returns is not taken for a pause. Any thread, also inside callbacks; never waits.
+ * Errors: -ENOENT (REQUEST is not in flight), -EINVAL (it has no sink), -ECHILD.
+ */
+int varve_stream_resume(struct varve_store *store, varve_request request);
 
 /* ---- the store's upkeep ------------------------------------------------------------------------------------------ */
 
@@ -895,8 +961,8 @@ int varve_size_parse(const char *text, uint64_t *ret_bytes);
 
 /* ---- blocking twins ----------------------------------------------------------------------------------------------
  *
- * Each submits its request, waits for that one, and runs no other callback: they may be used from any number of threads
- * at once, but not inside a callback (-EBUSY). They return the request's error, or the refusal; *RET_FAILURE (if not
+ * Each submits its request, waits for that one, and runs no other callback than its sink or room: they may be used from any
+ * number of threads at once, but not inside a callback (-EBUSY). They return the request's error, or the refusal; *RET_FAILURE (if not
  * NULL) then tells why. Other outputs are set on success only. Signals do not cut them short.
  */
 

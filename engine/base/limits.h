@@ -72,8 +72,11 @@
 /* Threads that one comparison of two trees uses: it is CPU bound, and others want the lane, too. */
 #define COMPARE_THREADS_MAX 8
 
-/* Threads that read and write archives; each may wait for a peer for ever, so they have a lane of their own. */
-#define STREAM_THREADS_MAX 32
+/*
+ * Threads that read and write archives. Each may wait for a peer for ever, so they have a lane of their own, on which those
+ * that come later wait for one that is free: 128 stalled unpackings, or 32 stalled archives, hold up the next.
+ */
+#define STREAM_THREADS_MAX 128
 
 /* Threads that read ahead for one archive; with the one that writes it they keep two CPUs, or a few disks, busy. */
 #define PACK_THREADS_MAX 3
@@ -90,6 +93,9 @@
 
 /* Bytes moved at once: to and from streams, out of and into files. */
 #define STREAM_CHUNK_BYTES (256 * 1024)
+
+/* Bytes of an archive that await callbacks of the caller's, or were written by it and await a thread. */
+#define CHANNEL_BYTES ((size_t)VARVE_STREAM_BYTES)
 
 /* Bytes of a path in an archive: four times what one system call takes. */
 #define UNPACK_PATH_BYTES_MAX (4 * PATH_MAX)

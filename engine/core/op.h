@@ -21,7 +21,9 @@
 #include "engine/base/failure.h"
 #include "engine/io/call.h"
 
+#include <assert.h>
 #include <limits.h>
+#include <stddef.h>
 
 struct op;
 struct request;
@@ -113,6 +115,16 @@ struct op {
 	int start_error;
 };
 
+struct channel;
+
+/* Something that a dispatching thread is to tell the caller. */
+struct event {
+	/* In store->ready: guarded by store->lock. */
+	struct list link;
+	/* What has bytes or room; NULL: a request has ended, which the event is part of. */
+	struct channel *channel;
+};
+
 /* How far a request has come; any thread counts. */
 struct progress {
 	_Atomic uint64_t entries, bytes;
@@ -123,9 +135,13 @@ struct request {
 	union {
 		/* To the reactor. */
 		struct inbox_node node;
-		/* Then among those in flight (reactor), then among those that are ready (store->lock). */
+		/* Then among those in flight, then among those finished in this turn (reactor). */
 		struct list link;
+		/* Then that it has ended (store->lock); neither of the others reaches to its channel, which is NULL. */
+		struct event event;
 	};
+	/* Where its bytes go, or come from, by callbacks; NULL: nowhere. */
+	struct channel *channel;
 	struct varve_store *store;
 	const struct op_class *class;
 	varve_request handle;
@@ -151,6 +167,8 @@ struct request {
 	/* Strings of the arguments: filled up by request_string(). */
 	char *strings;
 };
+
+static_assert(sizeof(struct inbox_node) <= offsetof(struct event, channel), "a request's event is no channel's");
 
 /* The operation of REQUEST at INDEX. */
 static inline struct op *request_op(struct request *request, size_t index)

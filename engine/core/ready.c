@@ -1,9 +1,76 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/core/ready.h"
+#include "engine/core/channel.h"
 #include "engine/core/request.h"
 #include "engine/core/store.h"
 
 #include <poll.h>
+
+/* ---- events ------------------------------------------------------------------------------------------------------ */
+
+void ready_signal(struct varve_store *store)
+{
+	static const uint64_t one = 1;
+
+	if (store->signalled)
+		return;
+	store->signalled = true;
+	/* Inside the lock, so that it cannot come after a reader has taken what it announces. */
+	while (write(store->ready_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+void ready_announce(struct varve_store *store, struct event *event)
+{
+	list_append(&store->ready, &event->link);
+	if (!event->channel)
+		container_of(event, struct request, event)->ready = true;
+	if (store->waiters)
+		pthread_cond_broadcast(&store->changed);
+	ready_signal(store);
+}
+
+/* Make the descriptor unreadable again when nothing is ready, with the lock held. */
+static void ready_unsignal(struct varve_store *store)
+{
+	uint64_t count;
+
+	if (!store->signalled || !list_empty(&store->ready) || !list_empty(&store->progressed))
+		return;
+	store->signalled = false;
+	while (read(store->ready_fd, &count, sizeof(count)) < 0 && errno == EINTR)
+		;
+}
+
+/* The watch of REQUEST, NULL for none. */
+static struct watch *ready_watch_of(const struct request *request)
+{
+	return atomic_load_explicit(&request->store->slots[(uint32_t)request->handle - 1].watch, memory_order_acquire);
+}
+
+/* Take REQUEST, which has ended, for its callback, with the lock held: it is the last one. */
+static void ready_claim_request(struct request *request)
+{
+	struct watch *watch = ready_watch_of(request);
+
+	request->ready = false;
+	if (!watch)
+		return;
+	atomic_store(&watch->due_ns, 0);
+	list_remove(&watch->link);
+}
+
+/* Take EVENT off the ready list, with the lock held: whoever does runs its callback. */
+static void ready_claim(struct event *event)
+{
+	list_remove(&event->link);
+	if (!event->channel) {
+		ready_claim_request(container_of(event, struct request, event));
+		return;
+	}
+	event->channel->queued = false;
+	event->channel->delivering = true;
+}
 
 /* ---- one callback ------------------------------------------------------------------------------------------------ */
 
@@ -53,27 +120,19 @@ static void ready_run(struct varve_store *store, struct request *request)
 	request->callback(store, &result, request->user_data);
 	pthread_mutex_lock(&store->lock);
 	ready_retire(store, request);
+	if (request->channel)
+		channel_settle(request->channel);
 	pthread_mutex_unlock(&store->lock);
 	request_free(request);
 }
 
-/* The watch of REQUEST, NULL for none. */
-static struct watch *ready_watch_of(const struct request *request)
+/* Run the callback of EVENT, which was claimed. Without the lock. */
+static void ready_tell(struct varve_store *store, struct event *event)
 {
-	return atomic_load_explicit(&request->store->slots[(uint32_t)request->handle - 1].watch, memory_order_acquire);
-}
-
-/* Take REQUEST, which is ready, for its callback, with the lock held: it is the last one. */
-static void ready_take_one(struct request *request)
-{
-	struct watch *watch = ready_watch_of(request);
-
-	request->ready = false;
-	list_remove(&request->link);
-	if (!watch)
-		return;
-	atomic_store(&watch->due_ns, 0);
-	list_remove(&watch->link);
+	if (event->channel)
+		channel_deliver(event->channel);
+	else
+		ready_run(store, container_of(event, struct request, event));
 }
 
 /* ---- threads that run callbacks ---------------------------------------------------------------------------------- */
@@ -109,7 +168,7 @@ static void ready_shut(struct varve_store *store)
 static void ready_finish(struct varve_store *store)
 {
 	for (;;) {
-		struct list *link;
+		struct event *event = NULL;
 
 		pthread_mutex_lock(&store->lock);
 		while (list_empty(&store->ready) && store->requests) {
@@ -117,13 +176,14 @@ static void ready_finish(struct varve_store *store)
 			pthread_cond_wait(&store->changed, &store->lock);
 			store->waiters--;
 		}
-		link = list_empty(&store->ready) ? NULL : store->ready.next;
-		if (link)
-			ready_take_one(list_entry(link, struct request, link));
+		if (!list_empty(&store->ready)) {
+			event = list_entry(store->ready.next, struct event, link);
+			ready_claim(event);
+		}
 		pthread_mutex_unlock(&store->lock);
-		if (!link)
+		if (!event)
 			break;
-		ready_run(store, list_entry(link, struct request, link));
+		ready_tell(store, event);
 	}
 	reactor_stop(store);
 	store_free(store);
@@ -148,45 +208,22 @@ static int ready_leave(struct varve_store *store, struct runner *runner, int cou
 
 /* ---- dispatch and wait ------------------------------------------------------------------------------------------- */
 
-void ready_signal(struct varve_store *store)
-{
-	static const uint64_t one = 1;
-
-	if (store->signalled)
-		return;
-	store->signalled = true;
-	while (write(store->ready_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
-}
-
-/* Make the descriptor unreadable again when nothing is ready, with the lock held. */
-static void ready_unsignal(struct varve_store *store)
-{
-	uint64_t count;
-
-	if (!store->signalled || !list_empty(&store->ready) || !list_empty(&store->progressed))
-		return;
-	store->signalled = false;
-	while (read(store->ready_fd, &count, sizeof(count)) < 0 && errno == EINTR)
-		;
-}
-
-/* Take up to MAX requests off the ready list, with the lock held. */
+/* Take up to MAX events off the ready list, with the lock held. */
 static int ready_take(struct varve_store *store, struct list *taken, unsigned max)
 {
 	int n = 0;
 
 	for (; (!max || (unsigned)n < max) && !list_empty(&store->ready); n++) {
-		struct request *request = list_entry(store->ready.next, struct request, link);
+		struct event *event = list_entry(store->ready.next, struct event, link);
 
-		ready_take_one(request);
-		list_append(taken, &request->link);
+		ready_claim(event);
+		list_append(taken, &event->link);
 	}
 	return n;
 }
 
 /* Run up to MAX callbacks of progress, with the lock held, which is released meanwhile. How many there were. */
-static int ready_tell(struct varve_store *store, unsigned max)
+static int ready_tell_progress(struct varve_store *store, unsigned max)
 {
 	struct list *link;
 	int n = 0;
@@ -231,11 +268,11 @@ int ready_dispatch(struct varve_store *store, unsigned max)
 	store->dispatching = true;
 	ready_enter(store, &runner);
 	n = ready_take(store, &taken, max);
-	told = max && (unsigned)n == max ? 0 : ready_tell(store, max ? max - (unsigned)n : 0);
+	told = max && (unsigned)n == max ? 0 : ready_tell_progress(store, max ? max - (unsigned)n : 0);
 	ready_unsignal(store);
 	pthread_mutex_unlock(&store->lock);
 	while ((link = list_pop(&taken)))
-		ready_run(store, list_entry(link, struct request, link));
+		ready_tell(store, list_entry(link, struct event, link));
 	pthread_mutex_lock(&store->lock);
 	store->dispatching = false;
 	return ready_leave(store, &runner, n + told);
@@ -288,33 +325,37 @@ static struct request *ready_find(struct varve_store *store, varve_request handl
 	return store->slots[index].request;
 }
 
-/* Can the callback of REQUEST run now? Its progress may be told by another thread. With the lock held. */
-static bool ready_can_run(const struct varve_store *store, const struct request *request)
+/* What there is to tell of REQUEST now, NULL: nothing; with the lock held. */
+static struct event *ready_event(struct request *request)
 {
-	return request->ready && store->telling != request;
+	/* Its progress may be told by another thread: that comes before its end. */
+	if (request->ready && request->store->telling != request)
+		return &request->event;
+	return request->channel && request->channel->queued ? &request->channel->event : NULL;
 }
 
-/* Wait until REQUEST's handle is stale or it is ready, until DEADLINE_NS; with the lock held. */
-static struct request *ready_await(struct varve_store *store, varve_request handle, uint64_t deadline_ns, int *ret_error)
+/* Wait until HANDLE is stale (NULL, 0) or there is something to tell of it, until DEADLINE_NS; with the lock held. */
+static struct event *ready_await(struct varve_store *store, varve_request handle, uint64_t deadline_ns, int *ret_error)
 {
 	struct timespec ts = { .tv_sec = (time_t)(deadline_ns / 1000000000), .tv_nsec = (long)(deadline_ns % 1000000000) };
 	struct request *request;
+	struct event *event = NULL;
 	int r = 0;
 
-	while ((request = ready_find(store, handle)) && !ready_can_run(store, request) && !r) {
+	while ((request = ready_find(store, handle)) && !(event = ready_event(request)) && !r) {
 		store->waiters++;
 		r = deadline_ns ? pthread_cond_timedwait(&store->changed, &store->lock, &ts)
 				: pthread_cond_wait(&store->changed, &store->lock);
 		store->waiters--;
 	}
-	*ret_error = request && !ready_can_run(store, request) ? -ETIME : 0;
-	return *ret_error ? NULL : request;
+	*ret_error = request && !event ? -ETIME : 0;
+	return request ? event : NULL;
 }
 
 int ready_wait_for(struct varve_store *store, varve_request handle, int timeout_ms)
 {
 	uint64_t deadline = timeout_ms < 0 ? 0 : now_ns() + (uint64_t)timeout_ms * 1000000 + 1;
-	struct request *request;
+	struct event *event;
 	struct runner runner;
 	int r;
 
@@ -325,18 +366,22 @@ int ready_wait_for(struct varve_store *store, varve_request handle, int timeout_
 		pthread_mutex_unlock(&store->lock);
 		return -EBUSY;
 	}
-	request = ready_await(store, handle, deadline, &r);
-	if (!request) {
+	/* The chunks of its archive are part of the request: nobody else may be there to take them. */
+	while ((event = ready_await(store, handle, deadline, &r))) {
+		bool last = !event->channel;
+
+		ready_claim(event);
+		ready_unsignal(store);
+		ready_enter(store, &runner);
 		pthread_mutex_unlock(&store->lock);
-		return r;
+		ready_tell(store, event);
+		pthread_mutex_lock(&store->lock);
+		if (last || store->close_deferred)
+			return ready_leave(store, &runner, 0);
+		list_remove(&runner.link);
 	}
-	ready_take_one(request);
-	ready_unsignal(store);
-	ready_enter(store, &runner);
 	pthread_mutex_unlock(&store->lock);
-	ready_run(store, request);
-	pthread_mutex_lock(&store->lock);
-	return ready_leave(store, &runner, 0);
+	return r;
 }
 
 /* ---- cancel and close -------------------------------------------------------------------------------------------- */
@@ -447,4 +492,62 @@ int ready_close(struct varve_store *store)
 	if (!inside)
 		ready_finish(store);
 	return 0;
+}
+
+/* ---- streams ----------------------------------------------------------------------------------------------------- */
+
+/* Find the channel of the request HANDLE: 0, -ENOENT, -EINVAL. With the lock held. */
+static int ready_channel(struct varve_store *store, varve_request handle, struct channel **ret_channel)
+{
+	struct request *request = ready_find(store, handle);
+
+	if (!request)
+		return -ENOENT;
+	*ret_channel = request->channel;
+	return request->channel ? 0 : -EINVAL;
+}
+
+int ready_stream_write(struct varve_store *store, varve_request handle, const void *bytes, size_t size, size_t *ret_taken)
+{
+	struct channel *channel;
+	int r;
+
+	if (!store_here(store))
+		return -ECHILD;
+	pthread_mutex_lock(&store->lock);
+	r = ready_channel(store, handle, &channel);
+	if (!r)
+		r = channel_take(channel, bytes, size, ret_taken);
+	pthread_mutex_unlock(&store->lock);
+	return r;
+}
+
+int ready_stream_end(struct varve_store *store, varve_request handle, int error)
+{
+	struct channel *channel;
+	int r;
+
+	if (!store_here(store))
+		return -ECHILD;
+	pthread_mutex_lock(&store->lock);
+	r = ready_channel(store, handle, &channel);
+	if (!r)
+		r = channel_finish(channel, error);
+	pthread_mutex_unlock(&store->lock);
+	return r;
+}
+
+int ready_stream_resume(struct varve_store *store, varve_request handle)
+{
+	struct channel *channel;
+	int r;
+
+	if (!store_here(store))
+		return -ECHILD;
+	pthread_mutex_lock(&store->lock);
+	r = ready_channel(store, handle, &channel);
+	if (!r)
+		r = channel_resume(channel);
+	pthread_mutex_unlock(&store->lock);
+	return r;
 }

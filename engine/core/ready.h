@@ -6,6 +6,10 @@
 #include "varve.h"
 
 struct request;
+struct event;
+
+/* Put EVENT where a dispatching thread finds it, and wake one. With the lock held. */
+void ready_announce(struct varve_store *store, struct event *event);
 
 /* See varve_dispatch(), varve_wait(), varve_wait_for(), varve_cancel(), varve_progress(), varve_close(). */
 int ready_dispatch(struct varve_store *store, unsigned max);
@@ -23,5 +27,10 @@ void ready_progressed(struct request *request);
 /* Make varve_fd() readable, with the lock held. Any thread. */
 void ready_signal(struct varve_store *store);
 int ready_close(struct varve_store *store);
+
+/* See varve_stream_write(), varve_stream_end(), varve_stream_resume(). */
+int ready_stream_write(struct varve_store *store, varve_request handle, const void *bytes, size_t size, size_t *ret_taken);
+int ready_stream_end(struct varve_store *store, varve_request handle, int error);
+int ready_stream_resume(struct varve_store *store, varve_request handle);
 
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/core/request.h"
 #include "engine/base/histogram.h"
+#include "engine/core/channel.h"
 #include "engine/core/hold.h"
+#include "engine/core/ready.h"
 #include "engine/core/store.h"
 
 #include <assert.h>
@@ -64,6 +66,7 @@ void request_free(struct request *request)
 		if (op->failure && op->failure->operation == operation_name(request->class->operation))
 			free((void *)op->failure);
 	}
+	channel_free(request->channel);
 	free(request);
 }
 
@@ -113,6 +116,8 @@ static int request_register(struct varve_store *store, struct request *request)
 	store->statistics.operations[request->class->operation].submitted++;
 	if (store->requests > store->statistics.requests_peak)
 		store->statistics.requests_peak = store->requests;
+	if (request->channel)
+		channel_begin(request->channel);
 	return 0;
 }
 
@@ -195,29 +200,22 @@ static void requests_publish_counters(struct varve_store *store)
 
 void requests_flush(struct varve_store *store)
 {
-	uint64_t one = 1, now;
-	bool signal;
+	uint64_t now;
 
 	if (list_empty(&store->finished))
 		return;
 	now = now_ns();
 	pthread_mutex_lock(&store->lock);
-	list_for_each(link, &store->finished) {
+	requests_publish_counters(store);
+	list_for_each_safe(link, &store->finished) {
 		struct request *request = list_entry(link, struct request, link);
 
-		request->ready = true;
+		list_remove(&request->link);
 		request_count(store, request, now);
+		/* Who runs a callback of its channel tells the end, too. */
+		if (!request->channel || !channel_end(request->channel))
+			ready_announce(store, &request->event);
 	}
-	requests_publish_counters(store);
-	list_splice(&store->ready, &store->finished);
-	signal = !store->signalled;
-	store->signalled = true;
-	if (store->waiters)
-		pthread_cond_broadcast(&store->changed);
-	/* Inside the lock, so that it cannot come after a reader has taken what it announces. */
-	if (signal)
-		while (write(store->ready_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-			;
 	pthread_mutex_unlock(&store->lock);
 }
 

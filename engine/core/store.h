@@ -142,7 +142,7 @@ struct varve_store {
 	pthread_cond_t changed;
 	struct request_slot *slots;
 	uint32_t slots_free;
-	/* Requests accepted whose callback has not returned; those done whose callback has not begun. */
+	/* Requests accepted whose callback has not returned; events whose callback has not begun. */
 	uint32_t requests;
 	struct list ready;
 	/* Watches whose callback is to run; the request whose progress callback runs now. */

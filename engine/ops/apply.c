@@ -73,6 +73,9 @@ static int apply_unpack_run(struct call *call)
 static void apply_interrupt(struct op *op)
 {
 	unpack_interrupt(apply_of(op)->unpack);
+	/* One that waits for a thread, as all may be held up by others, needs none to end. */
+	if (io_withdraw(&op->request->store->io, &op->call))
+		op_done(op, -ECANCELED);
 }
 
 static int apply_unpack(struct op *op)
@@ -162,7 +165,7 @@ int apply_submit(struct varve_store *store, const char *id, const struct varve_a
 	apply->op.id = apply->op.subject = request_string(request, id);
 	apply->op.place = LAYER_PLACE;
 	apply->op.holds[0] = (struct hold){ .id = apply->op.id, .exclusive = true };
-	r = unpack_new(store, options, fd, &apply->unpack);
+	r = unpack_new(request, options, fd, &apply->unpack);
 	if (!r)
 		return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 	request_free(request);

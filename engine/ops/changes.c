@@ -341,13 +341,15 @@ static int changes_measured(struct op *op, int result)
 static int changes_write_run(struct call *call)
 {
 	struct changes_op *changes = container_of(call, struct changes_part, call)->op;
+	int r;
 
 	if (libarchive_load(&changes->pack->lib) < 0) {
 		changes->op.call.name = "dlopen";
 		changes->op.detail = LIBARCHIVE_MISSING;
 		return -ENOTSUP;
 	}
-	return pack_write(changes->pack);
+	r = pack_write(changes->pack);
+	return r ? r : stream_finish(&changes->stream, true);
 }
 
 /* Read ahead. Lane thread. */
@@ -395,7 +397,15 @@ static void changes_part(struct changes_op *changes, unsigned index, int (*funct
 /* Let go of a reader that does not read. */
 static void changes_interrupt(struct op *op)
 {
-	stream_interrupt(&changes_of(op)->stream);
+	struct changes_op *changes = changes_of(op);
+	struct call *call = &changes->parts[0].call;
+
+	stream_interrupt(&changes->stream);
+	/* One that waits for a thread, as all may be held up by others, needs none to end. */
+	if (!io_withdraw(&op->request->store->io, call))
+		return;
+	call->result = -ECANCELED;
+	changes_written(call);
 }
 
 static int changes_stream(struct op *op)
@@ -406,7 +416,7 @@ static int changes_stream(struct op *op)
 
 	memset(changes->parts, 0, sizeof(changes->parts));
 	op->interrupt = changes_interrupt;
-	op->call.name = "write";
+	op->call.name = changes->stream.kind == STREAM_CHANNEL ? NULL : "write";
 	op->place = op->subject = NULL;
 	changes_part(changes, 0, changes_write_run, changes_written);
 	for (unsigned i = 1; i <= PACK_THREADS_MAX && (many || count > i * WINDOW_CLAIM); i++)
@@ -550,6 +560,18 @@ static int diff_ranges(struct changes_op *changes, const struct varve_diff_optio
 	return 0;
 }
 
+/* Open where the archive goes: FD, or the caller's sink. */
+static int diff_sink(struct changes_op *changes, const struct varve_diff_options *options, int fd)
+{
+	const struct channel_ends ends = {
+		.sink = options->sink, .data = options->sink_data, .chunk_bytes = options->chunk_bytes
+	};
+
+	if (fd == VARVE_STREAM)
+		return stream_init_channel(&changes->stream, changes->op.request, &ends);
+	return stream_init(&changes->stream, fd, true);
+}
+
 int diff_submit(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
 		const struct submit *submit)
 {
@@ -560,7 +582,7 @@ int diff_submit(struct varve_store *store, const char *id, const struct varve_di
 		return r;
 	r = diff_ranges(changes_of(request->ops), options);
 	if (!r)
-		r = stream_init(&changes_of(request->ops)->stream, fd, true);
+		r = diff_sink(changes_of(request->ops), options, fd);
 	if (!r)
 		return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 	request_free(request);

@@ -481,6 +481,9 @@ static int create_unpack_run(struct call *call)
 static void create_interrupt(struct op *op)
 {
 	unpack_interrupt(create_of(op)->unpack);
+	/* One that waits for a thread, as all may be held up by others, needs none to end. */
+	if (io_withdraw(&op->request->store->io, &op->call))
+		op_done(op, -ECANCELED);
 }
 
 static int create_unpack(struct op *op)
@@ -778,7 +781,7 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 			create->op.holds[1] = (struct hold){ .id = source };
 	}
 	/* One layer, as api/ has seen to. */
-	r = arguments->apply ? unpack_new(store, arguments->apply, arguments->apply_fd, &create_of(request->ops)->unpack) : 0;
+	r = arguments->apply ? unpack_new(request, arguments->apply, arguments->apply_fd, &create_of(request->ops)->unpack) : 0;
 	if (r) {
 		request_free(request);
 		return r;

@@ -51,7 +51,6 @@
 	CALL(archive_set_error)                                                                                            \
 	CALL(archive_write_close)                                                                                          \
 	CALL(archive_write_data)                                                                                           \
-	CALL(archive_write_fail)                                                                                           \
 	CALL(archive_write_free)                                                                                           \
 	CALL(archive_write_header)                                                                                         \
 	CALL(archive_write_new)                                                                                            \

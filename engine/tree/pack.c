@@ -256,9 +256,14 @@ int pack_write(struct pack *pack)
 	if (!r)
 		r = pack_result(pack, archive, pack->lib.archive_write_close(archive));
 	window_stop(&pack->window);
-	/* A failed archive is not to be finished: its end would make it look whole. */
-	if (r && archive)
-		pack->lib.archive_write_fail(archive);
+	/*
+	 * A failed archive is not to be finished, its end would make it look whole: nothing is written from here on. But it is to
+	 * be closed, as libarchive 3.6 leaks the buffer of one that was only failed and freed.
+	 */
+	if (r && archive) {
+		pack->error = r;
+		pack->lib.archive_write_close(archive);
+	}
 	pack->lib.archive_entry_free(entry);
 	if (archive)
 		pack->lib.archive_write_free(archive);

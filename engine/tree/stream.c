@@ -51,6 +51,14 @@ int stream_init(struct stream *stream, int fd, bool write)
 	return fd;
 }
 
+int stream_init_channel(struct stream *stream, struct request *request, const struct channel_ends *ends)
+{
+	int r = channel_new(request, ends);
+
+	*stream = (struct stream){ .fd = -EBADF, .wake_fd = -EBADF, .channel = request->channel, .kind = STREAM_CHANNEL };
+	return r;
+}
+
 /* Wait until FD is ready for EVENTS, or somebody interrupts. */
 static int stream_wait(struct stream *stream, short events)
 {
@@ -78,6 +86,12 @@ int stream_write(struct stream *stream, const void *buffer, size_t size)
 {
 	const char *at = buffer;
 
+	if (stream->kind == STREAM_CHANNEL) {
+		int r = channel_write(stream->channel, buffer, size);
+
+		stream->bytes += r ? 0 : size;
+		return r;
+	}
 	while (size) {
 		int r = stream_wait(stream, POLLOUT);
 		ssize_t written = r ? r : stream_write_some(stream, at, MIN(size, stream->piece));
@@ -95,6 +109,8 @@ int stream_write(struct stream *stream, const void *buffer, size_t size)
 
 ssize_t stream_read(struct stream *stream, void *buffer, size_t size)
 {
+	if (stream->kind == STREAM_CHANNEL)
+		return channel_read(stream->channel, buffer, size);
 	for (;;) {
 		int r = stream_wait(stream, POLLIN);
 		ssize_t length;
@@ -112,10 +128,28 @@ ssize_t stream_read(struct stream *stream, void *buffer, size_t size)
 	}
 }
 
+int stream_finish(struct stream *stream, bool write)
+{
+	char rest[512];
+	ssize_t r;
+
+	if (stream->kind != STREAM_CHANNEL)
+		return 0;
+	if (write)
+		return channel_flush(stream->channel);
+	while ((r = channel_read(stream->channel, rest, sizeof(rest))) > 0)
+		;
+	return (int)r;
+}
+
 void stream_interrupt(struct stream *stream)
 {
 	uint64_t one = 1;
 
+	if (stream->kind == STREAM_CHANNEL) {
+		channel_interrupt(stream->channel);
+		return;
+	}
 	/* The only error possible is a full counter, which is as good. */
 	if (write(stream->wake_fd, &one, sizeof(one)) < 0)
 		return;

@@ -312,7 +312,7 @@ static int unpack_dress_at(struct unpack *unpack, struct archive_entry *entry, i
 static int unpack_corrupt(struct unpack *unpack, struct archive *archive)
 {
 	if (unpack->error) {
-		unpack->call = "read";
+		unpack->call = unpack->stream.kind == STREAM_CHANNEL ? NULL : "read";
 		return unpack->error;
 	}
 	if (unpack->lib.archive_errno(archive) == ENOMEM)
@@ -717,6 +717,8 @@ static int unpack_archive(struct unpack *unpack)
 		r = unpack_entries(unpack, archive);
 	if (!r)
 		r = unpack_finish(unpack);
+	if (!r)
+		r = unpack_check(unpack, "read", stream_finish(&unpack->stream, false));
 	if (r)
 		unpack->failed = TAKE_PTR(unpack->path);
 	if (archive)
@@ -741,8 +743,19 @@ void unpack_interrupt(struct unpack *unpack)
 	stream_interrupt(&unpack->stream);
 }
 
-int unpack_new(struct varve_store *store, const struct varve_apply_options *options, int fd, struct unpack **ret_unpack)
+/* Open the stream of REQUEST: FD, or what the caller writes. */
+static int unpack_source(struct unpack *unpack, struct request *request, const struct varve_apply_options *options, int fd)
 {
+	const struct channel_ends ends = { .room = options->room, .data = options->room_data };
+
+	if (fd == VARVE_STREAM)
+		return stream_init_channel(&unpack->stream, request, &ends);
+	return stream_init(&unpack->stream, fd, false);
+}
+
+int unpack_new(struct request *request, const struct varve_apply_options *options, int fd, struct unpack **ret_unpack)
+{
+	struct varve_store *store = request->store;
 	struct unpack *unpack = fault_calloc(&store->io.fault, 1, sizeof(*unpack));
 	size_t count = options->uids_count + options->gids_count;
 	int r;
@@ -754,7 +767,7 @@ int unpack_new(struct varve_store *store, const struct varve_apply_options *opti
 	unpack->kept.fault = unpack->report.fault = &store->io.fault;
 	unpack->uids_count = options->uids_count;
 	unpack->gids_count = options->gids_count;
-	r = stream_init(&unpack->stream, fd, false);
+	r = unpack_source(unpack, request, options, fd);
 	unpack->maps = fault_calloc(&store->io.fault, count + 1, sizeof(*unpack->maps));
 	if (!r && !unpack->maps)
 		r = -ENOMEM;

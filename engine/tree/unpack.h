@@ -63,8 +63,11 @@ struct unpack {
 	bool staged_links;
 };
 
-/* Prepare to unpack what FD gives, which is duplicated. 0 and *RET_UNPACK, or -errno (-EBADF: FD cannot be read). */
-int unpack_new(struct varve_store *store, const struct varve_apply_options *options, int fd, struct unpack **ret_unpack);
+/*
+ * Prepare to unpack what FD gives, which is duplicated, or what the caller writes (VARVE_STREAM), for REQUEST, not yet
+ * submitted. 0 and *RET_UNPACK, or -errno (-EBADF: FD cannot be read).
+ */
+int unpack_new(struct request *request, const struct varve_apply_options *options, int fd, struct unpack **ret_unpack);
 
 /* Unpack: 0 or -errno. A thread that may wait for the writer. */
 int unpack_run(struct unpack *unpack);

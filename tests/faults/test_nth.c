@@ -379,6 +379,18 @@ static int run_diff(struct varve_store *store, struct varve_failure *failure) {
 	return r;
 }
 
+/* A sink that takes all. */
+static int take_all(struct varve_store *store, varve_request request, const void *bytes, size_t size, void *data) {
+	return 0;
+}
+
+static int run_diff_sink(struct varve_store *store, struct varve_failure *failure) {
+	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
+
+	options.sink = take_all;
+	return varve_layer_diff_wait(store, "victim", &options, VARVE_STREAM, NULL, NULL, failure);
+}
+
 /* An archive of the victim, which is then removed. */
 static int archive_fd = -1;
 
@@ -409,6 +421,30 @@ static int run_create_apply(struct varve_store *store, struct varve_failure *fai
 	options.parent = "parent";
 	options.apply = &apply;
 	options.apply_fd = archive_fd;
+	return varve_layer_create_wait(store, "victim", &options, failure);
+}
+
+/* Write what is left of the archive; a request that has failed wants no more. */
+static void write_archive(struct varve_store *store, varve_request request, size_t room, void *data) {
+	char bytes[4096];
+	ssize_t length;
+	size_t taken;
+
+	while ((length = read(archive_fd, bytes, sizeof(bytes))) > 0)
+		if (varve_stream_write(store, request, bytes, (size_t)length, &taken) || taken != (size_t)length)
+			return;
+	varve_stream_end(store, request, 0);
+}
+
+static int run_create_written(struct varve_store *store, struct varve_failure *failure) {
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
+
+	ck_assert_int_eq(lseek(archive_fd, 0, SEEK_SET), 0);
+	apply.room = write_archive;
+	options.parent = "parent";
+	options.apply = &apply;
+	options.apply_fd = VARVE_STREAM;
 	return varve_layer_create_wait(store, "victim", &options, failure);
 }
 
@@ -496,6 +532,8 @@ static const struct victim content_victims[] = {
 	{ "diff", prepare_changed, run_diff, check_same },
 	{ "apply", prepare_apply, run_apply, check_same },
 	{ "create from an archive", prepare_archive, run_create_apply, check_create },
+	{ "diff to a sink", prepare_changed, run_diff_sink, check_same },
+	{ "create from what is written", prepare_archive, run_create_written, check_create },
 };
 
 /* A group is there as long as it has a layer, at the latest after what was destroyed is dropped, and gc. */

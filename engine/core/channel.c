@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/core/channel.h"
+#include "engine/base/limits.h"
+#include "engine/core/ready.h"
+#include "engine/core/request.h"
+#include "engine/core/store.h"
+
+#include <string.h>
+
+int channel_new(struct request *request, const struct channel_ends *ends)
+{
+	struct fault *fault = &request->store->io.fault;
+	struct channel *channel = fault_calloc(fault, 1, sizeof(*channel));
+
+	if (!channel)
+		return -ENOMEM;
+	channel->ring = fault_realloc(fault, NULL, CHANNEL_BYTES);
+	if (!channel->ring) {
+		free(channel);
+		return -ENOMEM;
+	}
+	channel->event.channel = channel;
+	list_init(&channel->event.link);
+	channel->request = request;
+	channel->ends = *ends;
+	if (!channel->ends.chunk_bytes)
+		channel->ends.chunk_bytes = CHANNEL_BYTES;
+	pthread_cond_init(&channel->changed, NULL);
+	request->channel = channel;
+	/* There is room, and the first call tells which request it is for. */
+	channel->wanted = true;
+	return 0;
+}
+
+void channel_free(struct channel *channel)
+{
+	if (!channel)
+		return;
+	pthread_cond_destroy(&channel->changed);
+	free(channel->ring);
+	free(channel);
+}
+
+/* ---- the ring ---------------------------------------------------------------------------------------------------- */
+
+/* Copy SIZE bytes to where the free part begins, which stands still meanwhile. Without the lock. */
+static void channel_fill(struct channel *channel, size_t at, const char *bytes, size_t size)
+{
+	size_t first;
+
+	at %= CHANNEL_BYTES;
+	first = MIN(size, CHANNEL_BYTES - at);
+	memcpy(channel->ring + at, bytes, first);
+	memcpy(channel->ring, bytes + first, size - first);
+}
+
+/* Copy the first SIZE bytes out, from where they begin. Without the lock. */
+static void channel_copy(const struct channel *channel, size_t at, char *buffer, size_t size)
+{
+	size_t first = MIN(size, CHANNEL_BYTES - at);
+
+	memcpy(buffer, channel->ring + at, first);
+	memcpy(buffer + first, channel->ring, size - first);
+}
+
+/* The first SIZE bytes are not needed any more. With the lock held. */
+static void channel_drop(struct channel *channel, size_t size)
+{
+	channel->begin = (channel->begin + size) % CHANNEL_BYTES;
+	channel->used -= size;
+	pthread_cond_broadcast(&channel->changed);
+}
+
+/* ---- events ------------------------------------------------------------------------------------------------------ */
+
+/* Is there something to tell? With the lock held. */
+static bool channel_has_news(const struct channel *channel)
+{
+	if (channel->over || atomic_load(&channel->request->cancelled))
+		return false;
+	if (channel->ends.sink)
+		return channel->used && !channel->paused && !channel->error;
+	/* Not for every byte: a producer is worth waking for half a ring. */
+	return channel->ends.room && channel->wanted && !channel->ended && channel->used <= CHANNEL_BYTES / 2;
+}
+
+/* Put the event where a dispatching thread finds it, if there is something to tell. With the lock held. */
+static void channel_announce(struct channel *channel)
+{
+	if (channel->queued || channel->delivering || !channel_has_news(channel))
+		return;
+	channel->queued = true;
+	ready_announce(channel->request->store, &channel->event);
+}
+
+void channel_begin(struct channel *channel)
+{
+	channel_announce(channel);
+}
+
+/* Note that the sink has taken SIZE bytes and returned R. With the lock held. */
+static void channel_sunk(struct channel *channel, size_t size, int r)
+{
+	channel_drop(channel, size);
+	if (r < 0 || r > VARVE_PAUSE)
+		channel->error = r < 0 ? r : -EINVAL;
+	/* Somebody may have let it go on before it even said that it wants to pause. */
+	channel->paused = r == VARVE_PAUSE && !channel->resumed;
+	channel->resumed = false;
+}
+
+void channel_deliver(struct channel *channel)
+{
+	struct request *request = channel->request;
+	struct varve_store *store = request->store;
+	const struct channel_ends *ends = &channel->ends;
+	size_t size, room;
+	const char *chunk;
+	bool skip;
+	int r = 0;
+
+	pthread_mutex_lock(&store->lock);
+	/* It may have become stale: cancelled, or the room been used. */
+	skip = !channel_has_news(channel);
+	chunk = channel->ring + channel->begin;
+	size = MIN(MIN(channel->used, CHANNEL_BYTES - channel->begin), ends->chunk_bytes);
+	room = CHANNEL_BYTES - channel->used;
+	channel->wanted &= skip;
+	pthread_mutex_unlock(&store->lock);
+	if (!skip && ends->sink)
+		r = ends->sink(store, request->handle, chunk, size, ends->data);
+	else if (!skip)
+		ends->room(store, request->handle, room, ends->data);
+	pthread_mutex_lock(&store->lock);
+	channel->delivering = false;
+	if (!skip && ends->sink)
+		channel_sunk(channel, size, r);
+	if (channel->over)
+		ready_announce(store, &request->event);
+	else
+		channel_announce(channel);
+	pthread_mutex_unlock(&store->lock);
+}
+
+bool channel_end(struct channel *channel)
+{
+	channel->over = true;
+	if (channel->queued) {
+		list_remove(&channel->event.link);
+		channel->queued = false;
+	}
+	return channel->delivering;
+}
+
+/* ---- the lane thread's side -------------------------------------------------------------------------------------- */
+
+/* Why the lane thread is to stop; 0: it is not. With the lock held. */
+static int channel_stop(const struct channel *channel)
+{
+	return channel->error ? channel->error : channel->interrupted ? -ECANCELED : 0;
+}
+
+/* Wait until less than FULL bytes are in the ring: 0 or -errno. With the lock held. */
+static int channel_await(struct channel *channel, size_t full)
+{
+	while (!channel_stop(channel) && channel->used >= full)
+		pthread_cond_wait(&channel->changed, &channel->request->store->lock);
+	return channel_stop(channel);
+}
+
+int channel_write(struct channel *channel, const void *bytes, size_t size)
+{
+	pthread_mutex_t *lock = &channel->request->store->lock;
+	const char *at = bytes;
+	int r = 0;
+
+	pthread_mutex_lock(lock);
+	while (size && !(r = channel_await(channel, CHANNEL_BYTES))) {
+		size_t length = MIN(size, CHANNEL_BYTES - channel->used), end = channel->begin + channel->used;
+
+		pthread_mutex_unlock(lock);
+		channel_fill(channel, end, at, length);
+		pthread_mutex_lock(lock);
+		channel->used += length;
+		channel_announce(channel);
+		at += length;
+		size -= length;
+	}
+	pthread_mutex_unlock(lock);
+	return r;
+}
+
+int channel_flush(struct channel *channel)
+{
+	pthread_mutex_t *lock = &channel->request->store->lock;
+	int r;
+
+	pthread_mutex_lock(lock);
+	r = channel_await(channel, 1);
+	pthread_mutex_unlock(lock);
+	return r;
+}
+
+ssize_t channel_read(struct channel *channel, void *buffer, size_t size)
+{
+	pthread_mutex_t *lock = &channel->request->store->lock;
+	ssize_t r;
+
+	pthread_mutex_lock(lock);
+	while (!(r = channel_stop(channel)) && !channel->used && !channel->ended)
+		pthread_cond_wait(&channel->changed, lock);
+	if (!r && channel->used) {
+		size_t length = MIN(size, channel->used), begin = channel->begin;
+
+		pthread_mutex_unlock(lock);
+		channel_copy(channel, begin, buffer, length);
+		pthread_mutex_lock(lock);
+		channel_drop(channel, length);
+		channel_announce(channel);
+		r = (ssize_t)length;
+	}
+	pthread_mutex_unlock(lock);
+	return r;
+}
+
+void channel_interrupt(struct channel *channel)
+{
+	pthread_mutex_t *lock = &channel->request->store->lock;
+
+	pthread_mutex_lock(lock);
+	channel->interrupted = true;
+	pthread_cond_broadcast(&channel->changed);
+	pthread_mutex_unlock(lock);
+}
+
+/* ---- the caller's side ------------------------------------------------------------------------------------------- */
+
+int channel_take(struct channel *channel, const void *bytes, size_t size, size_t *ret_taken)
+{
+	pthread_mutex_t *lock = &channel->request->store->lock;
+	size_t length = MIN(size, CHANNEL_BYTES - channel->used), end = channel->begin + channel->used;
+
+	if (channel->ends.sink)
+		return -EINVAL;
+	if (channel->over || channel->ended || channel_stop(channel) || atomic_load(&channel->request->cancelled))
+		return -EPIPE;
+	if (channel->writing)
+		return -EBUSY;
+	channel->wanted = length < size;
+	if (size && !length)
+		return -EAGAIN;
+	channel->writing = true;
+	pthread_mutex_unlock(lock);
+	channel_fill(channel, end, bytes, length);
+	pthread_mutex_lock(lock);
+	channel->writing = false;
+	channel->used += length;
+	pthread_cond_broadcast(&channel->changed);
+	/* Meanwhile there may have come room. */
+	channel_announce(channel);
+	*ret_taken = length;
+	return 0;
+}
+
+int channel_finish(struct channel *channel, int error)
+{
+	if (channel->ends.sink || error > 0)
+		return -EINVAL;
+	if (channel->over || channel->ended || channel_stop(channel))
+		return -EPIPE;
+	if (channel->writing)
+		return -EBUSY;
+	channel->ended = true;
+	channel->error = error;
+	pthread_cond_broadcast(&channel->changed);
+	return 0;
+}
+
+int channel_resume(struct channel *channel)
+{
+	if (!channel->ends.sink)
+		return -EINVAL;
+	channel->resumed = channel->delivering;
+	channel->paused = false;
+	channel_announce(channel);
+	return 0;
+}
+
+void channel_settle(struct channel *channel)
+{
+	while (channel->writing)
+		pthread_cond_wait(&channel->changed, &channel->request->store->lock);
+}
