@@ -80,7 +80,7 @@ check-tsan: ## run all tests under the thread sanitizer
 
 .PHONY: soak
 soak: deps ## run the tests again and again, for SOAK_SECONDS (300)
-	@$(MAKE) $(TEST_JOBS) --no-print-directory check-programs
+	@$(MAKE) $(TEST_JOBS) --no-print-directory check-programs fuzz-programs
 	@VARVE_TEST_SOAK=1 tests/run --build $(B) --timeout-scale 4 --for $(SOAK_SECONDS)
 
 .PHONY: lint

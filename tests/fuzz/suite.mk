@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+# The fuzz targets, built once with libFuzzer where there is a clang, in a directory of their own; without one, replay.c runs
+# their corpus all the same.
+FUZZ_CC ?= $(firstword $(foreach c,clang $(patsubst %,clang-%,21 20 19 18 17 16 15 14),$(shell command -v $(c))))
+FUZZ_SECONDS ?= 60
+
+$(B)/tests/fuzz/apply-fuzzer: $(B)/tests/fuzz/apply.o $(B)/libvarve-internal.a
+	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
+
+.PHONY: fuzz-programs
+fuzz-programs:
+ifneq ($(FUZZ_CC),)
+	@$(MAKE) --no-print-directory CC='$(FUZZ_CC)' CFLAGS='-O1 -g' SAN=address,undefined,fuzzer-no-link B=$(B)/fuzz \
+		$(B)/fuzz/tests/fuzz/apply-fuzzer
+else
+	@echo "skipped: the fuzzers need clang"
+endif
+
+.PHONY: fuzz
+fuzz: deps ## look for inputs that break the library, for FUZZ_SECONDS (60)
+	@$(MAKE) $(TEST_JOBS) --no-print-directory check-programs fuzz-programs
+	@VARVE_FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run --build $(B) --timeout-scale $$(($(FUZZ_SECONDS) / 60 + 1)) fuzz
