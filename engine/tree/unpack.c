@@ -396,6 +396,15 @@ static int unpack_file(struct unpack *unpack, struct archive *archive, struct ar
 	return r;
 }
 
+/* The archive has what STAT tells of: an older one is not to be taken for what was there before. 0 or -ENOMEM. */
+static int unpack_keep(struct unpack *unpack, const struct stat *stat)
+{
+	/* Newer ones are known by their number; so this holds no more than the layer had. */
+	if (stat->st_ino >= unpack->inode_first)
+		return 0;
+	return idmap_add(&unpack->kept, stat->st_ino, stat->st_dev, NULL) ? 0 : -ENOMEM;
+}
+
 /* Make the directory NAME in DIR_FD, or dress the one that is there. */
 static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name, bool there)
 {
@@ -412,11 +421,10 @@ static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int di
 	if (fd < 0)
 		return unpack_check(unpack, "openat2", fd);
 	r = unpack_dress(unpack, entry, fd);
-	/* An older one is not to be taken for what was there before the archive. */
 	if (!r && there && *name)
 		r = unpack_check(unpack, "fstat", RET_NERRNO(fstat(fd, &stat)));
-	if (!r && there && *name && !idmap_add(&unpack->kept, stat.st_ino, stat.st_dev, NULL))
-		r = -ENOMEM;
+	if (!r && there && *name)
+		r = unpack_keep(unpack, &stat);
 	return r ? r : unpack_later(unpack, unpack->path, &mtime);
 }
 
@@ -442,9 +450,7 @@ static int unpack_link(struct unpack *unpack, const char *target, int dir_fd, co
 	r = unpack_check(unpack, "linkat", RET_NERRNO(linkat(other, target, dir_fd, name, 0)));
 	if (!r)
 		r = RET_NERRNO(fstatat(dir_fd, name, &stat, AT_SYMLINK_NOFOLLOW));
-	if (!r && !idmap_add(&unpack->kept, stat.st_ino, stat.st_dev, NULL))
-		r = -ENOMEM;
-	return r;
+	return r ? r : unpack_keep(unpack, &stat);
 }
 
 /* Make the link NAME in DIR_FD. */

@@ -23,6 +23,7 @@
  *	record.c	callbacks that remember what they were told
  *	memory.c	what a test allocates and need not free
  *	process.c	code that runs in a child, as another user
+ *	tar.c		archives made entry by entry: see tar.h
  *	suite.c		main(): exit status 0, 1, or 77 for skipped
  */
 #ifndef TEST_H
