@@ -2,6 +2,10 @@
 /* varve_cancel(): who it finds, and that a cancelled request leaves nothing. */
 #include "test.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #define REQUESTS 64
 
 START_TEST(test_unknown) {
@@ -118,6 +122,83 @@ START_TEST(test_removes) {
 }
 END_TEST
 
+/* Requests that look into layers: one of each kind. */
+#define ARCHIVE_REQUESTS 5
+
+/* Submit one of each kind about "top" and ARCHIVE; the last one creates ID, or unpacks into "target". */
+static void submit_archives(struct varve_store *store, const char *id, bool apply_too, int archive, int null,
+			    struct test_record *records, varve_request *requests) {
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
+	int i = 0;
+	options.apply = &apply;
+	options.apply_fd = archive;
+	test_error(varve_layer_changes(store, "top", NULL, 0, test_record, &records[i], &requests[i]), 0);
+	i++;
+	test_error(varve_layer_diff(store, "top", NULL, null, test_record, &records[i], &requests[i]), 0);
+	i++;
+	test_error(varve_layer_diff_size(store, "top", "", 0, test_record, &records[i], &requests[i]), 0);
+	i++;
+	test_error(varve_layer_changes(store, "top", "base", VARVE_CHANGES_WALK, test_record, &records[i], &requests[i]), 0);
+	i++;
+	ck_assert_int_eq(lseek(archive, 0, SEEK_SET), 0);
+	if (apply_too) {
+		test_error(varve_layer_apply(store, "target", &apply, archive, test_record, &records[i], &requests[i]), 0);
+		return;
+	}
+	test_error(varve_layer_create(store, id, &options, test_record, &records[i], &requests[i]), 0);
+}
+
+START_TEST(test_archives) {
+	char *home = test_home();
+	struct varve_config config = test_config(home);
+	int archive = memfd_create("archive", MFD_CLOEXEC), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	unsigned cancelled = 0, done = 0;
+	struct varve_failure failure;
+	config.flags |= VARVE_OPEN_RELAXED;
+	struct varve_store *store = test_open_config(&config);
+	test_create(store, "base", NULL);
+	test_make_tree(test_layer(home, "base"), 20, 20, 10);
+	test_create(store, "top", "base");
+	test_create(store, "target", NULL);
+	test_mkdir(test_path("%s/new", test_layer(home, "top")));
+	test_make_tree(test_path("%s/new", test_layer(home, "top")), 3, 20, 100);
+	test_ok(varve_layer_diff_wait(store, "top", &(struct varve_diff_options){ sizeof(struct varve_diff_options), .parent = "" },
+				      archive, NULL, NULL, &failure), &failure);
+	for (int round = 0; round < 100; round++) {
+		struct test_record records[ARCHIVE_REQUESTS] = { 0 };
+		varve_request requests[ARCHIVE_REQUESTS];
+		char *id = test_path("made-%d", round);
+		bool apply_too = round % 2;
+		submit_archives(store, id, apply_too, archive, null, records, requests);
+		/* A little later each time, through all that they do. */
+		for (int64_t spin = 0; spin < (int64_t)round * round * 5000; spin++)
+			__asm__ volatile("");
+		for (int i = 0; i < ARCHIVE_REQUESTS; i++)
+			varve_cancel(store, requests[i]);
+		test_await_all(store, records, ARCHIVE_REQUESTS);
+		for (int i = 0; i < ARCHIVE_REQUESTS; i++) {
+			ck_assert_uint_eq(records[i].calls, 1);
+			ck_assert_msg(records[i].error == 0 || records[i].error == -ECANCELED, "request %d: %s", i,
+				      test_errno_name(records[i].error));
+			cancelled += records[i].error != 0;
+			done += records[i].error == 0;
+		}
+		if (!apply_too) {
+			check_create(home, id, &records[ARCHIVE_REQUESTS - 1]);
+			if (!records[ARCHIVE_REQUESTS - 1].error)
+				test_remove_layer(store, id);
+		}
+		ck_assert_uint_eq(test_leftovers(home), 0);
+	}
+	ck_assert_uint_gt(cancelled, 50);
+	ck_assert_uint_gt(done, 10);
+	close(archive);
+	close(null);
+	test_close(store);
+}
+END_TEST
+
 START_TEST(test_batch) {
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -203,5 +284,5 @@ START_TEST(test_other_thread) {
 }
 END_TEST
 
-TEST_MAIN("cancel", test_unknown, test_creates, test_at_any_moment, test_removes, test_batch, test_chain,
+TEST_MAIN("cancel", test_unknown, test_creates, test_at_any_moment, test_removes, test_archives, test_batch, test_chain,
 	  test_other_thread)

@@ -9,6 +9,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -189,12 +191,34 @@ static void edit_remove(const char *path) {
 		test_remove(path);
 }
 
+/** Share all of the file FROM's extents with the file TO, which is made or overwritten; its time may be set back. */
+static void edit_clone(const char *from, const char *to) {
+	int source = open(from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), target = -1;
+	struct stat stat;
+
+	if (source >= 0 && fstat(source, &stat) == 0 && S_ISREG(stat.st_mode))
+		target = open(to, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
+	if (target >= 0 && ioctl(target, FICLONE, source) == 0 && pick(2))
+		edit_time(to);
+	close(target);
+	close(source);
+}
+
+/** Make a hole in the file PATH, or more room at its end that is not counted. */
+static void edit_allocate(const char *path) {
+	int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd >= 0)
+		fallocate(fd, FALLOC_FL_KEEP_SIZE | (pick(2) ? FALLOC_FL_PUNCH_HOLE : 0), pick(8000), 1 + pick(8000));
+	close(fd);
+}
+
 /** Make one random edit below ROOT. What cannot be done, because something is missing or in the way, is not. */
 static void edit(const char *root) {
 	char *path = edit_path(root), *other = edit_path(root);
 	struct stat stat;
 
-	switch (pick(22)) {
+	switch (pick(26)) {
 	case 0: case 1: edit_write(path, O_CREAT | O_EXCL, 0, pick(10000)); break;
 	case 2: edit_write(path, O_APPEND, 0, 1 + pick(5000)); break;
 	case 3: edit_write(path, 0, pick(5000), pick(5000)); break;
@@ -212,6 +236,9 @@ static void edit(const char *root) {
 	case 17: edit_remove(path); edit_write(path, O_CREAT, 0, 1); break;
 	case 18: symlink(names[pick(3)], path); break;
 	case 19: mknod(path, pick(2) ? S_IFIFO | 0644 : S_IFCHR | 0600, makedev(pick(2), 3)); break;
+	case 22: case 23: edit_clone(path, other); break;
+	case 24: edit_allocate(path); break;
+	case 25: renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE); break;
 	case 20: rename(path, other); edit_write(path, O_CREAT, 0, 7); edit_time(path); break;
 	case 21:
 		if (!test_exists(path) && lstat(root, &stat) == 0 && pick(2)) {

@@ -34,7 +34,7 @@ struct sunk {
 	varve_request request;
 	unsigned ended;
 	int error;
-	uint64_t told;
+	uint64_t told, skipped;
 	bool inside;
 };
 
@@ -71,6 +71,7 @@ static void ended(struct varve_store *store, const struct varve_result *result, 
 	sunk->ended++;
 	sunk->error = result->error;
 	sunk->told = result->bytes;
+	sunk->skipped = result->skipped_total;
 }
 
 /** Begin an archive of ID into SUNK. */
@@ -245,6 +246,39 @@ START_TEST(test_pause) {
 	test_dispatch_until(store, &sunk.ended, 1);
 	check_sunk(&sunk, archive, size);
 	test_error(varve_stream_resume(store, request), -ENOENT);
+	test_close(store);
+}
+END_TEST
+
+START_TEST(test_changed_meanwhile) {
+	char *home = test_home(), *large;
+	struct varve_store *store = open_relaxed(home);
+	struct sunk sunk = { .answer = VARVE_PAUSE, .turn = 1 }, in = { .answer = 0 };
+	struct stat stat_now;
+	varve_request request;
+
+	/* While its archive stands still, the file that is being read is cut, and one far behind it is gone. */
+	make_base(store, home, 8 << 20);
+	large = test_path("%s/large", test_layer(home, "base"));
+	test_mkdir(test_path("%s/many", test_layer(home, "base")));
+	test_make_tree(test_path("%s/many", test_layer(home, "base")), 1, 300, 10);
+	request = begin_diff(store, "base", &sunk, CHUNK);
+	test_dispatch_until(store, &sunk.chunks, 1);
+	ck_assert_int_eq(truncate(large, 4 << 20), 0);
+	test_remove(test_path("%s/many/dir-0/file-99", test_layer(home, "base")));
+	sunk.answer = 0;
+	test_error(varve_stream_resume(store, request), 0);
+	test_dispatch_until(store, &sunk.ended, 1);
+	test_error(sunk.error, 0);
+	ck_assert_uint_eq(sunk.skipped, 2);
+	request = begin_create(store, "copy", NULL, &in);
+	test_error(feed(store, request, sunk.bytes, sunk.size, sunk.size), 0);
+	test_error(varve_stream_end(store, request, 0), 0);
+	test_dispatch_until(store, &in.ended, 1);
+	test_error(in.error, 0);
+	ck_assert_int_eq(stat(test_path("%s/large", test_layer(home, "copy")), &stat_now), 0);
+	ck_assert_int_eq(stat_now.st_size, 8 << 20);
+	ck_assert_int_eq(test_entries(test_path("%s/many/dir-0", test_layer(home, "copy"))), 299);
 	test_close(store);
 }
 END_TEST
@@ -684,6 +718,6 @@ START_TEST(test_fair) {
 }
 END_TEST
 
-TEST_MAIN("stream", test_round_trip, test_pause, test_stalled_cancel, test_stalled_close, test_sink_error, test_acts,
-	  test_blocking, test_back_pressure, test_broken_off, test_refused_archive, test_arguments, test_many_stalled, test_hands,
-	  test_fair)
+TEST_MAIN("stream", test_round_trip, test_pause, test_changed_meanwhile, test_stalled_cancel, test_stalled_close,
+	  test_sink_error, test_acts, test_blocking, test_back_pressure, test_broken_off, test_refused_archive, test_arguments,
+	  test_many_stalled, test_hands, test_fair)
