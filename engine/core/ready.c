@@ -496,28 +496,34 @@ int ready_close(struct varve_store *store)
 
 /* ---- streams ----------------------------------------------------------------------------------------------------- */
 
-/* Find the channel of the request HANDLE: 0, -ENOENT, -EINVAL. With the lock held. */
-static int ready_channel(struct varve_store *store, varve_request handle, struct channel **ret_channel)
+/* Find the channel of the request HANDLE: 0, with the lock taken; or -ECHILD, -ENOENT, -EINVAL, without it. */
+static int ready_lock_channel(struct varve_store *store, varve_request handle, struct channel **ret_channel)
 {
-	struct request *request = ready_find(store, handle);
+	struct request *request;
+	int r = -ENOENT;
 
-	if (!request)
-		return -ENOENT;
-	*ret_channel = request->channel;
-	return request->channel ? 0 : -EINVAL;
+	if (!store_here(store))
+		return -ECHILD;
+	pthread_mutex_lock(&store->lock);
+	request = ready_find(store, handle);
+	if (request && request->channel) {
+		*ret_channel = request->channel;
+		return 0;
+	}
+	if (request)
+		r = -EINVAL;
+	pthread_mutex_unlock(&store->lock);
+	return r;
 }
 
 int ready_stream_write(struct varve_store *store, varve_request handle, const void *bytes, size_t size, size_t *ret_taken)
 {
 	struct channel *channel;
-	int r;
+	int r = ready_lock_channel(store, handle, &channel);
 
-	if (!store_here(store))
-		return -ECHILD;
-	pthread_mutex_lock(&store->lock);
-	r = ready_channel(store, handle, &channel);
-	if (!r)
-		r = channel_take(channel, bytes, size, ret_taken);
+	if (r)
+		return r;
+	r = channel_take(channel, bytes, size, ret_taken);
 	pthread_mutex_unlock(&store->lock);
 	return r;
 }
@@ -525,14 +531,11 @@ int ready_stream_write(struct varve_store *store, varve_request handle, const vo
 int ready_stream_end(struct varve_store *store, varve_request handle, int error)
 {
 	struct channel *channel;
-	int r;
+	int r = ready_lock_channel(store, handle, &channel);
 
-	if (!store_here(store))
-		return -ECHILD;
-	pthread_mutex_lock(&store->lock);
-	r = ready_channel(store, handle, &channel);
-	if (!r)
-		r = channel_finish(channel, error);
+	if (r)
+		return r;
+	r = channel_finish(channel, error);
 	pthread_mutex_unlock(&store->lock);
 	return r;
 }
@@ -540,14 +543,11 @@ int ready_stream_end(struct varve_store *store, varve_request handle, int error)
 int ready_stream_resume(struct varve_store *store, varve_request handle)
 {
 	struct channel *channel;
-	int r;
+	int r = ready_lock_channel(store, handle, &channel);
 
-	if (!store_here(store))
-		return -ECHILD;
-	pthread_mutex_lock(&store->lock);
-	r = ready_channel(store, handle, &channel);
-	if (!r)
-		r = channel_resume(channel);
+	if (r)
+		return r;
+	r = channel_resume(channel);
 	pthread_mutex_unlock(&store->lock);
 	return r;
 }
