@@ -58,8 +58,9 @@ static int quota_sysfs(struct varve_store *store, const char *path, char ret_tex
 	if (fd < 0)
 		return fd;
 	length = read(fd, ret_text, QUOTA_SYSFS_BYTES - 1);
+	/* It went after it was opened: the kernel removes groups, too. */
 	if (length < 0)
-		return negative_errno();
+		return errno == ENODEV ? -ENOENT : negative_errno();
 	ret_text[length] = '\0';
 	ret_text[strcspn(ret_text, "\n")] = '\0';
 	return 0;

@@ -275,6 +275,9 @@ static int sweep_place(struct sweep *sweep, int fd, const char *place, uint64_t 
 	sweep->place = place;
 	sweep->removed = removed;
 	r = entries_each(fd, each, sweep);
+	/* Another sweep may have removed the directory. */
+	if (r == -ENOENT)
+		r = 0;
 	if (r && r != -ECANCELED) {
 		sweep_failed(sweep, r, "getdents64", "");
 		r = 0;

@@ -10,14 +10,14 @@ set -euo pipefail
 # By operation: what is too large for an emulator, or does not depend on the kernel, is not among them.
 readonly core=(unit ops/test_chown ops/test_empty ops/test_relabel ops/test_usage ops/test_clock api/test_create api/test_remove
 	api/test_quota api/test_nested api/test_sweep api/test_info api/test_list api/test_get api/test_sync api/test_durability
-	api/test_processes cli/test_layers cli/test_changes cli/test_diff cli/test_apply cli/test_quota)
-readonly core_threads=(ops/test_chown ops/test_relabel api/test_create api/test_remove cli/test_diff cli/test_apply cli/test_quota)
+	api/test_processes api/test_fork api/test_changes api/test_stream cli/test_layers cli/test_quota)
+readonly core_threads=(ops/test_chown ops/test_relabel api/test_create api/test_remove api/test_stream)
 # Seconds after which no more of the others is started where the machine is emulated.
-readonly OTHERS_S=60
+readonly OTHERS_S=30
 
 mapfile -t others < <(tests/run --list --backend uring api | cut -d ' ' -f 1 | grep -vxF -f <(printf '%s\n' "${core[@]}"))
 if [[ "$VARVE_VM_ACCEL" != tcg ]]; then
-	run_tests "${core[@]}" "${others[@]}"
+	run_tests "${core[@]}" "${others[@]}" cli/test_changes cli/test_diff cli/test_apply
 	finish
 fi
 run_tests --backend uring "${core[@]}"
