@@ -171,6 +171,14 @@ static bool sweep_owner_of_gone(struct sweep *sweep, const char *name, size_t le
 
 /* ---- the places -------------------------------------------------------------------------------------------------- */
 
+/* Call EACH with every name in the directory FD, unless another sweep has removed it. */
+static int sweep_each(struct sweep *sweep, int fd, int (*each)(void *data, const char *name))
+{
+	int r = entries_each(fd, each, sweep);
+
+	return r == -ENOENT ? 0 : r;
+}
+
 /* Remove one leftover of a slot's directory. */
 static int sweep_slot_entry(void *data, const char *name)
 {
@@ -192,7 +200,7 @@ static int sweep_slot(void *data, const char *name)
 		return 0;
 	}
 	sweep->dir_fd = fd;
-	r = entries_each(fd, sweep_slot_entry, sweep);
+	r = sweep_each(sweep, fd, sweep_slot_entry);
 	sweep->dir_fd = owner_fd;
 	if (!r && unlinkat(owner_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		sweep_failed(sweep, negative_errno(), "unlinkat", name);
@@ -209,7 +217,7 @@ static int sweep_staging(void *data, const char *owner)
 	if (!sweep_owner_gone(sweep, owner, &fd) || fd < 0)
 		return 0;
 	sweep->dir_fd = fd;
-	r = entries_each(fd, sweep_slot, sweep);
+	r = sweep_each(sweep, fd, sweep_slot);
 	if (!r && unlinkat(sweep->op.request->store->layout.staging_fd, owner, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		sweep_failed(sweep, negative_errno(), "unlinkat", owner);
 	return r;
@@ -274,10 +282,7 @@ static int sweep_place(struct sweep *sweep, int fd, const char *place, uint64_t 
 	sweep->dir_fd = fd;
 	sweep->place = place;
 	sweep->removed = removed;
-	r = entries_each(fd, each, sweep);
-	/* Another sweep may have removed the directory. */
-	if (r == -ENOENT)
-		r = 0;
+	r = sweep_each(sweep, fd, each);
 	if (r && r != -ECANCELED) {
 		sweep_failed(sweep, r, "getdents64", "");
 		r = 0;
