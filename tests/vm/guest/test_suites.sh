@@ -11,9 +11,9 @@ set -euo pipefail
 readonly core=(unit ops/test_chown ops/test_empty ops/test_relabel ops/test_usage ops/test_clock api/test_create api/test_remove
 	api/test_quota api/test_nested api/test_sweep api/test_info api/test_list api/test_get api/test_sync api/test_durability
 	api/test_processes api/test_fork api/test_changes api/test_stream cli/test_layers cli/test_quota)
-readonly core_threads=(ops/test_chown ops/test_relabel api/test_create api/test_remove api/test_stream)
+readonly core_threads=(ops/test_chown ops/test_relabel api/test_remove)
 # Seconds after which no more of the others is started where the machine is emulated.
-readonly OTHERS_S=30
+readonly OTHERS_S=10
 
 mapfile -t others < <(tests/run --list --backend uring api | cut -d ' ' -f 1 | grep -vxF -f <(printf '%s\n' "${core[@]}"))
 if [[ "$VARVE_VM_ACCEL" != tcg ]]; then
