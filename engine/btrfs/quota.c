@@ -54,11 +54,9 @@ static int quota_sysfs(struct varve_store *store, const char *path, char ret_tex
 
 	if (store->layout.sysfs_fd < 0)
 		return -ENOTSUP;
-	fd = RET_NERRNO(openat(store->layout.sysfs_fd, path, O_RDONLY | O_CLOEXEC));
-	if (fd < 0)
-		return fd;
-	length = read(fd, ret_text, QUOTA_SYSFS_BYTES - 1);
-	/* It went after it was opened: the kernel removes groups, too. */
+	fd = openat(store->layout.sysfs_fd, path, O_RDONLY | O_CLOEXEC);
+	length = fd < 0 ? -1 : read(fd, ret_text, QUOTA_SYSFS_BYTES - 1);
+	/* ENODEV, of either: it went after its name was found. The kernel removes groups, too. */
 	if (length < 0)
 		return errno == ENODEV ? -ENOENT : negative_errno();
 	ret_text[length] = '\0';
