@@ -386,19 +386,28 @@ int ready_wait_for(struct varve_store *store, varve_request handle, int timeout_
 
 /* ---- cancel and close -------------------------------------------------------------------------------------------- */
 
-int ready_cancel(struct varve_store *store, varve_request handle)
+/* Find the request HANDLE for a caller: 0, with the lock taken; or -ECHILD, -ENOENT, without it. */
+static int ready_lock_request(struct varve_store *store, varve_request handle, struct request **ret_request)
 {
-	struct request *request;
-
 	if (!store_here(store))
 		return -ECHILD;
 	pthread_mutex_lock(&store->lock);
-	request = ready_find(store, handle);
-	if (request)
-		atomic_store(&request->cancelled, true);
+	*ret_request = ready_find(store, handle);
+	if (*ret_request)
+		return 0;
 	pthread_mutex_unlock(&store->lock);
-	if (!request)
-		return -ENOENT;
+	return -ENOENT;
+}
+
+int ready_cancel(struct varve_store *store, varve_request handle)
+{
+	struct request *request;
+	int r = ready_lock_request(store, handle, &request);
+
+	if (r)
+		return r;
+	atomic_store(&request->cancelled, true);
+	pthread_mutex_unlock(&store->lock);
 	atomic_store(&store->cancels, true);
 	io_interrupt(&store->io);
 	return 0;
@@ -407,15 +416,13 @@ int ready_cancel(struct varve_store *store, varve_request handle)
 int ready_progress(struct varve_store *store, varve_request handle, struct varve_progress *ret_progress)
 {
 	struct request *request;
+	int r = ready_lock_request(store, handle, &request);
 
-	if (!store_here(store))
-		return -ECHILD;
-	pthread_mutex_lock(&store->lock);
-	request = ready_find(store, handle);
-	if (request)
-		*ret_progress = (struct varve_progress){ request->progress.entries, request->progress.bytes };
+	if (r)
+		return r;
+	*ret_progress = (struct varve_progress){ request->progress.entries, request->progress.bytes };
 	pthread_mutex_unlock(&store->lock);
-	return request ? 0 : -ENOENT;
+	return 0;
 }
 
 /* Set who watches REQUEST, with the lock held. 0 or -ENOMEM. */
@@ -445,14 +452,11 @@ static int ready_set_watch(struct request *request, varve_progress_callback *cal
 int ready_watch(struct varve_store *store, varve_request handle, varve_progress_callback *callback, void *user_data)
 {
 	struct request *request;
-	int r = -ENOENT;
+	int r = ready_lock_request(store, handle, &request);
 
-	if (!store_here(store))
-		return -ECHILD;
-	pthread_mutex_lock(&store->lock);
-	request = ready_find(store, handle);
-	if (request)
-		r = ready_set_watch(request, callback, user_data);
+	if (r)
+		return r;
+	r = ready_set_watch(request, callback, user_data);
 	pthread_mutex_unlock(&store->lock);
 	return r;
 }
@@ -500,20 +504,15 @@ int ready_close(struct varve_store *store)
 static int ready_lock_channel(struct varve_store *store, varve_request handle, struct channel **ret_channel)
 {
 	struct request *request;
-	int r = -ENOENT;
+	int r = ready_lock_request(store, handle, &request);
 
-	if (!store_here(store))
-		return -ECHILD;
-	pthread_mutex_lock(&store->lock);
-	request = ready_find(store, handle);
-	if (request && request->channel) {
-		*ret_channel = request->channel;
+	if (r)
+		return r;
+	*ret_channel = request->channel;
+	if (request->channel)
 		return 0;
-	}
-	if (request)
-		r = -EINVAL;
 	pthread_mutex_unlock(&store->lock);
-	return r;
+	return -EINVAL;
 }
 
 int ready_stream_write(struct varve_store *store, varve_request handle, const void *bytes, size_t size, size_t *ret_taken)

@@ -24,8 +24,6 @@ struct apply {
 	struct op op;
 	int fd;
 	struct unpack *unpack;
-	/* What a failure is about. */
-	char *subject;
 };
 
 static struct apply *apply_of(struct op *op)
@@ -52,30 +50,15 @@ static int apply_unpack_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 	struct apply *apply = apply_of(op);
-	struct unpack *unpack = apply->unpack;
 	int r = layer_prove(op->request->store, apply->fd, op->id, NULL);
 
-	if (r)
-		return r;
-	unpack->root_fd = apply->fd;
-	unpack->cancelled = &op->request->cancelled;
-	r = unpack_run(unpack);
-	if (r && unpack->failed && asprintf(&apply->subject, "%s/%s", op->id, unpack->failed) >= 0)
-		op->subject = apply->subject;
-	if (r) {
-		call->name = unpack->call;
-		op->detail = unpack->detail;
-	}
-	return r;
+	return r ? r : unpack_run(apply->unpack, op, apply->fd);
 }
 
 /* Let go of a writer that does not write. */
 static void apply_interrupt(struct op *op)
 {
-	unpack_interrupt(apply_of(op)->unpack);
-	/* One that waits for a thread, as all may be held up by others, needs none to end. */
-	if (io_withdraw(&op->request->store->io, &op->call))
-		op_done(op, -ECANCELED);
+	unpack_interrupt(apply_of(op)->unpack, op);
 }
 
 static int apply_unpack(struct op *op)
@@ -135,7 +118,6 @@ static void apply_close(struct op *op)
 static void apply_release(struct op *op)
 {
 	unpack_free(apply_of(op)->unpack);
-	free(apply_of(op)->subject);
 }
 
 static const struct op_class apply_class = {

@@ -65,8 +65,6 @@ struct create {
 	bool staged, published, recorded;
 	/* What is to be unpacked into it; NULL: nothing. */
 	struct unpack *unpack;
-	/* What a failure of that is about. */
-	char *subject;
 };
 
 static struct create *create_of(struct op *op)
@@ -454,7 +452,6 @@ static int create_unpack_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 	struct create *create = create_of(op);
-	struct unpack *unpack = create->unpack;
 	char buffer[VARVE_ID_MAX + 1];
 	_cleanup_close_ int fd = openat(create_staging_fd(create), create_staging_name(create, buffer),
 					O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -462,16 +459,9 @@ static int create_unpack_run(struct call *call)
 
 	if (fd < 0)
 		return negative_errno();
-	unpack->root_fd = fd;
-	unpack->cancelled = &op->request->cancelled;
-	r = unpack_run(unpack);
-	if (r && unpack->failed && asprintf(&create->subject, "%s/%s", op->id, unpack->failed) >= 0)
-		op->subject = create->subject;
-	if (r) {
-		call->name = unpack->call;
-		op->detail = unpack->detail;
+	r = unpack_run(create->unpack, op, fd);
+	if (r)
 		return r;
-	}
 	/* A commit alone leaves data in memory. */
 	call->name = "syncfs";
 	return op->request->durable ? RET_NERRNO(syncfs(fd)) : 0;
@@ -480,10 +470,7 @@ static int create_unpack_run(struct call *call)
 /* Let go of a writer that does not write. */
 static void create_interrupt(struct op *op)
 {
-	unpack_interrupt(create_of(op)->unpack);
-	/* One that waits for a thread, as all may be held up by others, needs none to end. */
-	if (io_withdraw(&op->request->store->io, &op->call))
-		op_done(op, -ECANCELED);
+	unpack_interrupt(create_of(op)->unpack, op);
 }
 
 static int create_unpack(struct op *op)
@@ -695,7 +682,6 @@ static void create_result(struct request *request, struct varve_result *result)
 static void create_release(struct op *op)
 {
 	unpack_free(create_of(op)->unpack);
-	free(create_of(op)->subject);
 }
 
 static const struct op_class create_class = {

@@ -6,6 +6,7 @@
 #include "engine/tree/entries.h"
 #include "engine/tree/idrange.h"
 #include "engine/tree/layer.h"
+#include "engine/tree/name.h"
 
 #include <fcntl.h>
 #include <locale.h>
@@ -46,59 +47,13 @@ static int unpack_refuse(struct unpack *unpack, int error, const char *detail)
 	return error;
 }
 
-/* ---- names ------------------------------------------------------------------------------------------------------- */
-
-/*
- * Write what NAME means to CLEAN (as long as NAME): no "." nor empty parts, no '/' at either end. -EINVAL when it leads
- * out, -ENAMETOOLONG.
- */
+/* Write what NAME, of the entry at hand, means to CLEAN, as name_clean() does. */
 static int unpack_clean(struct unpack *unpack, const char *name, char *clean)
 {
-	size_t used = 0;
+	const char *detail;
+	int r = name_clean(name, clean, &detail);
 
-	if (*name == '/')
-		return unpack_refuse(unpack, -EINVAL, "an absolute name");
-	while (*name) {
-		size_t length = strcspn(name, "/");
-
-		if (length == 2 && !memcmp(name, "..", 2))
-			return unpack_refuse(unpack, -EINVAL, "a name with \"..\"");
-		if (length > NAME_MAX)
-			return unpack_refuse(unpack, -ENAMETOOLONG, "a name of more than 255 bytes");
-		if (length && !(length == 1 && *name == '.')) {
-			if (used)
-				clean[used++] = '/';
-			memcpy(clean + used, name, length);
-			used += length;
-		}
-		name += length + (name[length] == '/');
-	}
-	clean[used] = '\0';
-	return used > UNPACK_PATH_BYTES_MAX ? unpack_refuse(unpack, -ENAMETOOLONG, "a path too long") : 0;
-}
-
-/* Does the link at PATH, leading to TARGET, lead out of the layer, step by step? */
-static bool unpack_leads_out(const char *path, const char *target)
-{
-	long depth = 0;
-
-	if (*target == '/')
-		depth = 0;
-	else
-		for (const char *at = path; (at = strchr(at, '/')); at++)
-			depth++;
-	while (*target) {
-		size_t length = strcspn(target, "/");
-
-		if (length == 2 && !memcmp(target, "..", 2))
-			depth--;
-		else if (length && !(length == 1 && *target == '.'))
-			depth++;
-		if (depth < 0)
-			return true;
-		target += length + (target[length] == '/');
-	}
-	return false;
+	return r ? unpack_refuse(unpack, r, detail) : 0;
 }
 
 /* ---- directories ------------------------------------------------------------------------------------------------- */
@@ -461,7 +416,7 @@ static int unpack_symlink(struct unpack *unpack, struct archive_entry *entry, in
 
 	if (!target || !*target)
 		return unpack_refuse(unpack, -EBADMSG, "a link that leads nowhere");
-	if (unpack_leads_out(unpack->path, target))
+	if (name_leads_out(unpack->path, target))
 		return unpack_refuse(unpack, -EINVAL, "a link that leads out of the layer");
 	r = unpack_check(unpack, "symlinkat", RET_NERRNO(symlinkat(target, dir_fd, name)));
 	return r ? r : unpack_dress_at(unpack, entry, dir_fd, name);
@@ -735,18 +690,33 @@ static int unpack_archive(struct unpack *unpack)
 	return r;
 }
 
-int unpack_run(struct unpack *unpack)
+int unpack_run(struct unpack *unpack, struct op *op, int root_fd)
 {
-	if (libarchive_load(&unpack->lib) < 0) {
+	int r = libarchive_load(&unpack->lib);
+
+	unpack->root_fd = root_fd;
+	unpack->cancelled = &op->request->cancelled;
+	if (!r)
+		r = unpack_archive(unpack);
+	else {
 		unpack->detail = LIBARCHIVE_MISSING;
-		return unpack_check(unpack, "dlopen", -ENOTSUP);
+		unpack_check(unpack, "dlopen", r);
 	}
-	return unpack_archive(unpack);
+	if (!r)
+		return 0;
+	if (unpack->failed && asprintf(&unpack->subject, "%s/%s", op->id, unpack->failed) >= 0)
+		op->subject = unpack->subject;
+	op->call.name = unpack->call;
+	op->detail = unpack->detail;
+	return r;
 }
 
-void unpack_interrupt(struct unpack *unpack)
+void unpack_interrupt(struct unpack *unpack, struct op *op)
 {
 	stream_interrupt(&unpack->stream);
+	/* One that waits for a thread, as all may be held up by others, needs none to end. */
+	if (io_withdraw(&op->request->store->io, &op->call))
+		op_done(op, -ECANCELED);
 }
 
 /* Open the stream of REQUEST: FD, or what the caller writes. */
@@ -803,6 +773,7 @@ void unpack_free(struct unpack *unpack)
 	free(unpack->maps);
 	free(unpack->path);
 	free(unpack->failed);
+	free(unpack->subject);
 	free(unpack->buffer);
 	free(unpack->times);
 	free(unpack->names);

@@ -26,15 +26,15 @@ struct unpack {
 	struct varve_id_map *maps;
 	size_t uids_count, gids_count;
 
-	/* ---- set by whoever starts it ---- */
+	/* ---- set by unpack_run() ---- */
 	/* The layer's root directory; theirs. */
 	int root_fd;
 	const _Atomic bool *cancelled;
 
 	/* ---- the thread's ---- */
 	struct libarchive lib;
-	/* The entry at hand; what a failure was about, NULL: the archive itself. */
-	char *path, *failed;
+	/* The entry at hand; what a failure was about, NULL: the archive itself; the same below the layer's id. */
+	char *path, *failed, *subject;
 	/* The call that failed, and what a person should know beside; constants. */
 	const char *call, *detail;
 	/* Who makes files. */
@@ -69,11 +69,14 @@ struct unpack {
  */
 int unpack_new(struct request *request, const struct varve_apply_options *options, int fd, struct unpack **ret_unpack);
 
-/* Unpack: 0 or -errno. A thread that may wait for the writer. */
-int unpack_run(struct unpack *unpack);
+/*
+ * Unpack into the directory ROOT_FD, for the step of OP that waits for it: 0, or -errno, and OP knows which call failed on
+ * what. A thread that may wait for the writer.
+ */
+int unpack_run(struct unpack *unpack, struct op *op, int root_fd);
 
-/* Let go of a writer that does not write. Any thread. */
-void unpack_interrupt(struct unpack *unpack);
+/* Let go of a writer that does not write, for OP, which is to end. Reactor. */
+void unpack_interrupt(struct unpack *unpack, struct op *op);
 
 /* Close the descriptors; free all. NULL is fine. */
 void unpack_close(struct unpack *unpack);

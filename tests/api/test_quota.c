@@ -249,6 +249,16 @@ static void nested(enum varve_quota_mode mode) {
 }
 TEST_BOTH(nested)
 
+/* Leave a layer, "child", that shares space with "base", which is removed: its group is there without a subvolume. */
+static void share_group(struct varve_store *store, const char *home) {
+	struct varve_failure failure;
+	test_error(create_with(store, "base", NULL, "size=8m", 0), 0);
+	test_error(write_bytes(test_path("%s/file", test_layer(home, "base")), 4 * MIB), 0);
+	test_error(create_with(store, "child", "base", "size=8m", 0), 0);
+	test_remove_layer(store, "base");
+	test_ok(varve_sync_wait(store, VARVE_SYNC_CLEAN, &failure), &failure);
+}
+
 /* Under simple quotas the group of a removed layer lives on while a snapshot shares its space. */
 START_TEST(test_shared_group) {
 	if (!have_simple())
@@ -258,11 +268,7 @@ START_TEST(test_shared_group) {
 	struct varve_failure failure;
 	struct varve_quota quota = { 0 };
 	uint64_t groups = quota_of(store).groups;
-	test_error(create_with(store, "base", NULL, "size=8m", 0), 0);
-	test_error(write_bytes(test_path("%s/file", test_layer(home, "base")), 4 * MIB), 0);
-	test_error(create_with(store, "child", "base", "size=8m", 0), 0);
-	test_remove_layer(store, "base");
-	test_ok(varve_sync_wait(store, VARVE_SYNC_CLEAN, &failure), &failure);
+	share_group(store, home);
 	test_ok(varve_quota_gc_wait(store, &quota, &failure), &failure);
 	ck_assert_uint_eq(quota.groups_removed, 0);
 	ck_assert_uint_eq(quota_of(store).groups_stale, 1);
@@ -330,11 +336,7 @@ START_TEST(test_stays_open) {
 	int waited_ms = 0;
 	test_ok(varve_sync_wait(store, 0, &failure), &failure);
 	uint64_t groups = quota_of(store).groups;
-	test_error(create_with(store, "base", NULL, "size=8m", 0), 0);
-	test_error(write_bytes(test_path("%s/file", test_layer(home, "base")), 4 * MIB), 0);
-	test_error(create_with(store, "child", "base", "size=8m", 0), 0);
-	test_remove_layer(store, "base");
-	test_ok(varve_sync_wait(store, VARVE_SYNC_CLEAN, &failure), &failure);
+	share_group(store, home);
 	ck_assert_uint_eq(quota_of(store).groups_stale, 1);
 	test_remove_layer(store, "child");
 	test_ok(varve_sync_wait(store, VARVE_SYNC_CLEAN, &failure), &failure);

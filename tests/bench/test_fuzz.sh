@@ -14,7 +14,7 @@ sources=("$bench_repository"/bench/fuzz/job.c "$bench_repository"/bench/{job,opt
 mkdir "$scratch/engines"
 printf '' >"$scratch/engines/list.h"
 cp "$bench_repository/bench/engines/engines.h" "$scratch/engines/"
-sed 's/^static const struct bench_engine \*const engines\[\] = {/static const struct bench_engine stub = {.name = "varve"};\n&\n\t\&stub,/' "${sources[4]}" >"$scratch/engines/engine.c"
+sed 's/^static const struct bench_engine \*const engines\[\] = {/static const struct bench_engine lone = {.name = "varve"};\n&\n\t\&lone,/' "${sources[4]}" >"$scratch/engines/engine.c"
 sources[4]="$scratch/engines/engine.c"
 flags=(-g -O1 -std=gnu11 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined)
 # Not every clang brings what fuzzers link.

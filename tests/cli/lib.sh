@@ -150,6 +150,17 @@ masked() {
 	mv "$scratch/masked" "$1"
 }
 
+# Is a thread of process $1 that reads or writes a stream asleep in poll()? With await.
+stream_asleep() {
+	local task
+	for task in "/proc/$1/task/"*; do
+		if [[ "$(cat "$task/comm" "$task/wchan" 2>/dev/null)" == $'varve-stream\n'*poll* ]]; then
+			return
+		fi
+	done
+	return 1
+}
+
 # Call the arguments until they succeed; $1 says in words what is awaited.
 await() {
 	local what="$1" try

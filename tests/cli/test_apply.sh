@@ -252,16 +252,7 @@ mkfifo "$scratch/pipe"
 "$varve" "${lib_options[@]}" create --apply "$scratch/pipe" stalled 2>"$scratch/err" &
 child=$!
 exec {writer}<>"$scratch/pipe"
-waiting() {
-	local task
-	for task in "/proc/$child/task/"*; do
-		if [[ "$(cat "$task/comm" "$task/wchan" 2>/dev/null)" == $'varve-stream\n'*poll* ]]; then
-			return
-		fi
-	done
-	return 1
-}
-await "the reader to wait" waiting
+await "the reader to wait" stream_asleep "$child"
 kill -TERM "$child"
 status=0
 wait "$child" || status=$?

@@ -127,17 +127,7 @@ mkfifo "$scratch/pipe"
 exec {reader}<>"$scratch/pipe"
 "$varve" "${lib_options[@]}" diff base >"$scratch/pipe" 2>"$scratch/err" &
 child=$!
-# Is the writer asleep in poll()?
-asleep() {
-	local task
-	for task in "/proc/$child/task/"*; do
-		if [[ "$(cat "$task/comm" "$task/wchan" 2>/dev/null)" == $'varve-stream\n'*poll* ]]; then
-			return
-		fi
-	done
-	return 1
-}
-await "the pipe to be full" asleep
+await "the pipe to be full" stream_asleep "$child"
 kill -TERM "$child"
 status=0
 wait "$child" || status=$?
@@ -151,7 +141,7 @@ for change in "truncate -s 1000000" "truncate -s 3000000" "truncate -s 4000000" 
 	exec {reader}<>"$scratch/pipe"
 	"$varve" "${lib_options[@]}" diff moving >"$scratch/pipe" 2>"$scratch/err" &
 	child=$!
-	await "the pipe to be full" asleep
+	await "the pipe to be full" stream_asleep "$child"
 	# shellcheck disable=SC2086
 	$change "$home/subvolumes/moving/file"
 	# With no end of ours in it, or it would not see the last writer go.
