@@ -309,6 +309,7 @@ static int devices_as_nobody(void *data) {
 	tar_add(&tar, &(struct tar_entry){ .name = "device", .type = '3', .device = 1 });
 	tar_end(&tar);
 	test_error(create_from(store, &tar, tar.size, &failure), -EPERM);
+	ck_assert_ptr_nonnull(strstr(failure.detail, "CAP_MKNOD"));
 	test_close(store);
 	return 0;
 }

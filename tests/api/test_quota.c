@@ -32,8 +32,13 @@ static void assert_enforced(const char *home, const char *id, size_t less, size_
 static void enforced(enum varve_quota_mode mode) {
 	char *home = test_home();
 	struct varve_store *store = open_in_mode(home, mode);
+	struct stat record;
+	mode_t mask = umask(0077);
 	test_error(create_with(store, "base", NULL, "size=8m", 0), 0);
+	umask(mask);
 	assert_limit(store, home, "base", 8 * MIB);
+	ck_assert_int_eq(stat(test_path("%s/quotas/base", home), &record), 0);
+	ck_assert_uint_eq(record.st_mode, S_IFREG | 0644);
 	assert_enforced(home, "base", 3 * MIB, 16 * MIB);
 	test_create(store, "parent", NULL);
 	test_error(write_bytes(test_path("%s/file", test_layer(home, "parent")), 4 * MIB), 0);
@@ -110,7 +115,7 @@ START_TEST(test_existing_keeps_its_record) {
 END_TEST
 
 START_TEST(test_options) {
-	char *home = test_home();
+	char *home = test_home(), *path;
 	const char *const options[] = { "btrfs.size=20m", "btrfs.min_space=10m", NULL };
 	struct varve_config config = test_config(home);
 	test_close(open_in_mode(home, VARVE_QUOTA_OFF));
@@ -127,6 +132,11 @@ START_TEST(test_options) {
 	test_error(create_with(store, "given", NULL, "size=10m", 0), 0);
 	test_error(create_with(store, "small", NULL, "size=9m", 0), -EINVAL);
 	test_error(varve_quota_limit_wait(store, "given", 9 * MIB, NULL), -EINVAL);
+	/* A record of less, of times with another configuration, is passed over. */
+	test_write(test_path("%s/quotas/read-only", home), "9437184");
+	test_error(varve_layer_get_wait(store, "read-only", NULL, &path, NULL), 0);
+	free(path);
+	ck_assert_uint_eq(info_of(store, "read-only").quota_limit, 0);
 	ck_assert(!test_layer_exists(home, "small"));
 	test_close(store);
 	test_error(!!open_option(test_home(), "quota=frob", -EINVAL), 0);

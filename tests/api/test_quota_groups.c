@@ -66,6 +66,25 @@ START_TEST(test_groups) {
 }
 END_TEST
 
+/* Quota was off for a while, so the group is gone, but not its record: it is made again, with its limit. */
+START_TEST(test_group_again) {
+	if (!have_simple())
+		return;
+	char *home = test_home();
+	struct varve_store *store = open_in_mode(home, VARVE_QUOTA_SIMPLE);
+	test_error(create_with(store, "a", NULL, "group=job:8m", 0), 0);
+	test_close(store);
+	store = open_in_mode(home, VARVE_QUOTA_SIMPLE);
+	ck_assert_uint_eq(groups_of_level_1(store), 0);
+	test_error(create_with(store, "b", NULL, "group=job", 0), 0);
+	ck_assert_uint_eq(groups_of_level_1(store), 1);
+	test_error(write_bytes(test_path("%s/file", test_layer(home, "b")), 12 * MIB), -EDQUOT);
+	test_remove_layer(store, "b");
+	ck_assert_uint_eq(groups_of_level_1(store), 0);
+	test_close(store);
+}
+END_TEST
+
 /* Many layers that come and go at once, in one group. */
 START_TEST(test_group_churn) {
 	if (!have_simple())
@@ -209,5 +228,5 @@ static void limit_group(enum varve_quota_mode mode) {
 }
 TEST_BOTH(limit_group)
 
-TEST_MAIN("quota_groups", test_groups, test_group_churn, test_groups_refused, test_full_refused, test_full_group,
+TEST_MAIN("quota_groups", test_groups, test_group_again, test_group_churn, test_groups_refused, test_full_refused, test_full_group,
 	  test_limit_group_simple, test_limit_group_full)

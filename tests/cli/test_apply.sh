@@ -209,6 +209,45 @@ expect 0 "" ""
 [[ "$(cd "$layers/white" && echo a/* old/* .wh* b* from)" == "a/fresh old/2 .wh* big from" ]] || lib_fail "whiteouts" "$(ls -aR "$layers/white")"
 [[ "$(cat "$layers/white/from")" == linked ]] || lib_fail "from .wh..wh.plnk"
 
+# What the archive has itself stays when its directory is opaque, also what was there before it: a directory, a link.
+mkdir "$base/a/kept" "$base/a/gone"
+echo old >"$base/a/kept/old"
+: >"$archive"
+entry a 5
+entry a/kept 5
+entry a/link 1 hole
+entry a/.wh..wh..opq 0
+end
+quietly create --parent base --apply "$archive" opaque
+[[ "$(cd "$layers/opaque" && echo a/*)" == "a/kept a/link" && "$layers/opaque/a/link" -ef "$layers/opaque/hole" ]] ||
+	lib_fail "opaque" "$(ls -aR "$layers/opaque/a")"
+
+# ---- links and mounts ------------------------------------------------------------------------------------------------------
+
+# One more name of a symbolic link is that, and not of what it leads to.
+: >"$archive"
+entry one 0 "" 1 x
+entry first 2 one
+entry second 1 first
+end
+quietly create --apply "$archive" links
+[[ -L "$layers/links/second" && "$(stat -c %h "$layers/links/one" "$layers/links/second")" == $'1\n2' ]] ||
+	lib_fail "links" "$(ls -li "$layers/links")"
+# What is mounted in a layer is not of it.
+quietly create mounted
+mkdir "$layers/mounted/mount"
+mount -t tmpfs none "$layers/mounted/mount"
+lib_mounts=("$layers/mounted/mount" "${lib_mounts[@]}")
+: >"$archive"
+entry mount/file 0 "" 4 evil
+end
+run apply mounted -i "$archive"
+expect 1 "" "varve: apply mounted: UNPACK: *cross-device link*"
+[[ -z "$(ls "$layers/mounted/mount")" ]] || lib_fail "what is mounted was touched"
+umount "$layers/mounted/mount"
+run apply mounted -i "$archive"
+expect 0 "" ""
+
 # ---- other failures ------------------------------------------------------------------------------------------------------------
 
 run apply none -i "$scratch/base.tar"

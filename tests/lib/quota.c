@@ -95,19 +95,24 @@ void clean(struct varve_store *store) {
 	test_ok(varve_quota_gc_wait(store, NULL, &failure), &failure);
 }
 
-/* How many groups of level 1 the file system has, by its directory in sysfs. */
-unsigned groups_of_level_1(struct varve_store *store) {
+char *groups_directory(struct varve_store *store) {
 	struct varve_status_entry *entries;
-	struct dirent *entry;
 	char *path = NULL;
 	size_t count;
-	unsigned found = 0;
 	test_error(varve_status_wait(store, &entries, &count, NULL), 0);
 	for (size_t i = 0; i < count; i++)
 		if (!strcmp(entries[i].key, "filesystem"))
 			path = test_path("/sys/fs/btrfs/%s/qgroups", entries[i].value);
 	free(entries);
-	DIR *directory = opendir(path);
+	ck_assert_ptr_nonnull(path);
+	return path;
+}
+
+/* How many groups of level 1 the file system has, by its directory in sysfs. */
+unsigned groups_of_level_1(struct varve_store *store) {
+	DIR *directory = opendir(groups_directory(store));
+	struct dirent *entry;
+	unsigned found = 0;
 	ck_assert_ptr_nonnull(directory);
 	while ((entry = readdir(directory)))
 		found += !strncmp(entry->d_name, "1_", 2);

@@ -43,6 +43,9 @@ int write_bytes(const char *path, size_t size);
 /** Wait until all removed layers are dropped, and what they leave is gone. */
 void clean(struct varve_store *store);
 
+/** The directory of sysfs with the groups of the file system, one directory each. */
+char *groups_directory(struct varve_store *store);
+
 /** How many groups of level 1 the file system has, by its directory in sysfs. */
 unsigned groups_of_level_1(struct varve_store *store);
 

@@ -157,6 +157,47 @@ START_TEST(test_shift_back) {
 }
 END_TEST
 
+/* The first and the last id of each range, and their neighbours; and root, whom the range that it is in does not know. */
+START_TEST(test_edges) {
+	static const struct {
+		uint32_t id, shifted;
+	} edges[] = { { 0, 100000 }, { 999, 100999 }, { 1000, 300000 }, { 1009, 300009 }, { 1010, 65534 } };
+	char *home = test_home(), *paths[TEST_COUNT(edges)];
+	struct varve_store *store = test_open(home);
+	struct varve_chown_options options = VARVE_CHOWN_OPTIONS_INIT;
+	struct stat stat_;
+	test_create(store, "layer", NULL);
+	for (size_t i = 0; i < TEST_COUNT(edges); i++) {
+		paths[i] = test_path("%s/%zu", test_layer(home, "layer"), i);
+		test_write(paths[i], "");
+		ck_assert_int_eq(chown(paths[i], edges[i].id, 0), 0);
+	}
+	shift(store, "layer", false);
+	for (size_t i = 0; i < TEST_COUNT(edges); i++) {
+		ck_assert_int_eq(stat(paths[i], &stat_), 0);
+		ck_assert_uint_eq(stat_.st_uid, edges[i].shifted);
+	}
+	/* Back: the last one is in no range. */
+	ck_assert_int_eq(unlink(paths[TEST_COUNT(edges) - 1]), 0);
+	shift(store, "layer", true);
+	for (size_t i = 0; i < TEST_COUNT(edges) - 1; i++) {
+		ck_assert_int_eq(stat(paths[i], &stat_), 0);
+		ck_assert_uint_eq(stat_.st_uid, edges[i].id);
+		ck_assert_int_eq(chown(paths[i], 0, 0), 0);
+	}
+	/* All is root's, whom this range does not have: it is taken for the container's own. */
+	options.uid_from = &map_users[1], options.uid_from_count = 1;
+	options.uid_to = map_users, options.uid_to_count = TEST_COUNT(map_users);
+	test_error(varve_layer_chown_wait(store, "layer", &options, NULL), 0);
+	ck_assert_int_eq(stat(paths[0], &stat_), 0);
+	ck_assert_uint_eq(stat_.st_uid, 100000);
+	/* Right behind a range is outside of it. */
+	ck_assert_int_eq(chown(paths[0], 300010, 0), 0);
+	test_error(varve_layer_chown_wait(store, "layer", &options, NULL), -ERANGE);
+	test_close(store);
+}
+END_TEST
+
 START_TEST(test_attack) {
 	char *home = test_home(), *outside = test_path("%s-outside", home), *layer;
 	struct varve_store *store = test_open(home);
@@ -241,4 +282,4 @@ START_TEST(test_create_shifted) {
 }
 END_TEST
 
-TEST_MAIN("chown", test_create_shifted, test_shift, test_shift_back, test_attack)
+TEST_MAIN("chown", test_create_shifted, test_shift, test_shift_back, test_edges, test_attack)

@@ -73,6 +73,40 @@ START_TEST(test_mounts) {
 }
 END_TEST
 
+/** Files in a directory, which are unlinked in one slice; those that come meanwhile: btrfs does not list them before the next. */
+#define REFILL_AMONG 60
+#define REFILL_FILES 40
+
+/* Make files in the directory PATH as soon as "dir-0/file-0" in it is gone. */
+static int refill(void *path) {
+	const char *watched = test_path("%s/dir-0/file-0", (const char *)path);
+	while (test_exists(watched))
+		;
+	for (unsigned i = 0; i < REFILL_FILES; i++) {
+		int descriptor = open(test_path("%s/dir-0/new-%u", (const char *)path, i), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		if (descriptor < 0)
+			return 0;
+		close(descriptor);
+	}
+	return 0;
+}
+
+/* Content that comes while a tree is removed goes, too. */
+START_TEST(test_new_content) {
+	char *home = test_home(), *tree = test_path("%s/tree", home);
+	struct varve_store *store = test_open(home);
+	for (int i = 0; i < 5; i++) {
+		test_mkdir(tree);
+		test_make_tree(tree, 1, REFILL_AMONG, 0);
+		int child = test_child_start(refill, tree);
+		test_error(empty(store, home, "tree"), 0);
+		ck_assert_int_eq(test_child_end(child), 0);
+		ck_assert(!test_exists(tree));
+	}
+	test_close(store);
+}
+END_TEST
+
 START_TEST(test_attack) {
 	char *home = test_home(), *outside = test_path("%s-outside", home), *tree = test_path("%s/tree", home);
 	struct varve_store *store = test_open(home);
@@ -209,5 +243,5 @@ START_TEST(test_owner_not_allowed) {
 }
 END_TEST
 
-TEST_MAIN("empty", test_plain_trees, test_mounts, test_attack, test_sweep, test_owner_allowed,
+TEST_MAIN("empty", test_plain_trees, test_mounts, test_new_content, test_attack, test_sweep, test_owner_allowed,
 	  test_owner_not_allowed)

@@ -308,6 +308,74 @@ START_TEST(test_one_directory) {
 }
 END_TEST
 
+/** What a walk held at most. */
+struct held {
+	size_t records;
+	unsigned pending, fds, dirs;
+};
+
+static int held_enter(struct walk *walk, struct walk_dir *dir, const struct statx *stat) {
+	struct held *held = walk->data;
+	held->records = walk->records > held->records ? walk->records : held->records;
+	held->pending = walk->pending > held->pending ? walk->pending : held->pending;
+	held->fds = walk->fds > held->fds ? walk->fds : held->fds;
+	held->dirs++;
+	return 0;
+}
+
+static int held_visit(struct walk *walk, struct walk_entry *entry) {
+	return 0;
+}
+
+/* Walk the layer ID on this thread; *RET_HELD is what that held. */
+static void held_walk(struct varve_store *store, const char *home, const char *id, struct held *ret_held) {
+	static const struct walk_class class = { .call = "none", .enter = held_enter, .visit = held_visit };
+	int descriptor = open(test_layer(home, id), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct walk walk;
+	*ret_held = (struct held){ 0 };
+	ck_assert_int_eq(walk_init(&walk, store, &class, descriptor, id, &never), 0);
+	walk.data = ret_held;
+	test_error(walk_run_here(&walk), 0);
+	close(descriptor);
+}
+
+/* Make COUNT directories in PATH, called 0 and on. */
+static void make_dirs(const char *path, unsigned count) {
+	int at = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (unsigned i = 0; i < count; i++) {
+		char name[32];
+		snprintf(name, sizeof(name), "%u", i);
+		ck_assert_int_eq(mkdirat(at, name, 0755), 0);
+	}
+	close(at);
+}
+
+/* Records, descriptors and what waits are bounded, in a directory of very many and where each one on the way down has many. */
+START_TEST(test_bounds) {
+	enum { WIDE = 4 * WALK_CHILDREN_MAX, EACH = WALK_CHILDREN_MAX - 1, LEVELS = WALK_PENDING_MAX / EACH + 4 };
+	const size_t record = sizeof(struct walk_dir) + sizeof("4294967295");
+	char *home = test_home(), *path = test_layer(home, "deep");
+	struct varve_store *store = test_open(home);
+	struct held held;
+	test_create(store, "wide", NULL);
+	make_dirs(test_layer(home, "wide"), WIDE);
+	held_walk(store, home, "wide", &held);
+	ck_assert_uint_eq(held.dirs, WIDE + 1);
+	/* Those of one round, and the directory itself. */
+	ck_assert_uint_le(held.records, (WALK_CHILDREN_MAX + 2) * record);
+	test_create(store, "deep", NULL);
+	for (unsigned i = 0; i < LEVELS; i++, path = test_path("%s/0", path))
+		make_dirs(path, EACH);
+	held_walk(store, home, "deep", &held);
+	ck_assert_uint_eq(held.dirs, LEVELS * EACH + 1);
+	/* Beyond the bound each directory on the way down adds one. */
+	ck_assert_uint_le(held.pending, WALK_PENDING_MAX + EACH + LEVELS);
+	ck_assert_uint_le(held.records, (WALK_PENDING_MAX + EACH + 2 * LEVELS) * record);
+	ck_assert_uint_le(held.fds, WALK_FDS_MAX + 2);
+	test_close(store);
+}
+END_TEST
+
 /* ---- holders ----------------------------------------------------------------------------------------------------- */
 
 static uint64_t inode_of(const char *path) {
@@ -364,4 +432,4 @@ START_TEST(test_holders) {
 END_TEST
 
 TEST_MAIN("walks", test_progress, test_progress_closes, test_cancel_entries, test_cancel_threads, test_fair_shares,
-	  test_one_directory, test_holders)
+	  test_one_directory, test_bounds, test_holders)
