@@ -183,12 +183,28 @@ static void edit_write(const char *path, int flags, off_t offset, unsigned size)
 	close(fd);
 }
 
-/** Remove PATH, whatever it is. */
+/** Remove PATH, whatever it is, unless the way there is through a link: test_remove() follows none. */
 static void edit_remove(const char *path) {
+	char *parent = strdup(path), *real;
 	struct stat stat;
 
-	if (lstat(path, &stat) == 0)
+	*strrchr(parent, '/') = '\0';
+	real = realpath(parent, NULL);
+	if (real && !strcmp(real, parent) && lstat(path, &stat) == 0)
 		test_remove(path);
+	free(real);
+	free(parent);
+}
+
+/**
+ * Exchange PATH and OTHER, but for what stands in for a nested subvolume (inode 2): Linux 6.18 aborts the transaction
+ * over that ("failed to delete reference to ..., inode 2"), and the file system is read-only from then on.
+ */
+static void edit_exchange(const char *path, const char *other) {
+	struct stat a, b;
+
+	if (lstat(path, &a) == 0 && lstat(other, &b) == 0 && a.st_ino != 2 && b.st_ino != 2)
+		renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE);
 }
 
 /** Share all of the file FROM's extents with the file TO, which is made or overwritten; its time may be set back. */
@@ -238,7 +254,7 @@ static void edit(const char *root) {
 	case 19: mknod(path, pick(2) ? S_IFIFO | 0644 : S_IFCHR | 0600, makedev(pick(2), 3)); break;
 	case 22: case 23: edit_clone(path, other); break;
 	case 24: edit_allocate(path); break;
-	case 25: renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE); break;
+	case 25: edit_exchange(path, other); break;
 	case 20: rename(path, other); edit_write(path, O_CREAT, 0, 7); edit_time(path); break;
 	case 21:
 		if (!test_exists(path) && lstat(root, &stat) == 0 && pick(2)) {
