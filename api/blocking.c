@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The blocking twins, on the public calls alone: submit, wait for that request, hand over what its callback was given.
+ * The blocking twins, on the public calls alone: submit, wait for that request, hand over what its callback was given: a
+ * copy, but of a list of changes, which may be most of the program's memory, the list itself.
  * The callback runs on the waiting thread, unless another one dispatches and takes it; either way it has returned before
  * varve_wait_for() does, so what it writes lives on the waiter's stack.
  */
-#include "varve.h"
+#include "api/check.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -69,46 +70,18 @@ static struct varve_status_entry *blocking_copy_entries(const struct varve_statu
 	return copy;
 }
 
-/* Copy COUNT changes into one block: the array, then the paths. */
-static struct varve_change *blocking_copy_changes(const struct varve_change *changes, size_t count)
-{
-	size_t size = (count + 1) * sizeof(*changes);
-	struct varve_change *copy;
-	char *text;
-
-	for (size_t i = 0; i < count; i++)
-		size += strlen(changes[i].path) + 1;
-	copy = malloc(size);
-	if (!copy)
-		return NULL;
-	text = (char *)(copy + count + 1);
-	for (size_t i = 0; i < count; i++) {
-		copy[i] = (struct varve_change){ .path = text, .kind = changes[i].kind };
-		text = stpcpy(text, changes[i].path) + 1;
-	}
-	return copy;
-}
-
-/* Hand over what a successful changes request found. 0 or -ENOMEM. */
-static int blocking_changes(struct blocking *blocking, const struct varve_result *result)
-{
-	struct varve_change *changes = blocking_copy_changes(result->changes, result->changes_count);
-
-	if (!changes)
-		return -ENOMEM;
-	*blocking->ret_changes = changes;
-	*blocking->ret_changes_count = result->changes_count;
-	return 0;
-}
-
 /* Hand over what a successful request found. 0 or -ENOMEM. */
 static int blocking_copy(struct blocking *blocking, const struct varve_result *result)
 {
 	char **ids = NULL, *path = NULL;
 	struct varve_status_entry *entries = NULL;
 
-	if (blocking->ret_changes)
-		return blocking_changes(blocking, result);
+	if (blocking->ret_changes) {
+		/* Kept: see layer_changes(). */
+		*blocking->ret_changes = (struct varve_change *)result->changes;
+		*blocking->ret_changes_count = result->changes_count;
+		return 0;
+	}
 	if (blocking->ret_path && !(path = strdup(result->path)))
 		return -ENOMEM;
 	if (blocking->ret_ids && !(ids = blocking_copy_ids(result->ids, result->ids_count)))
@@ -273,7 +246,8 @@ int varve_layer_changes_wait(struct varve_store *store, const char *id, const ch
 				     .ret_changes_count = ret_count };
 
 	return BLOCKING(store, ret_failure,
-			varve_layer_changes(store, id, parent, flags, blocking_done, &blocking, &request));
+			layer_changes(store, id, parent, flags, true,
+				      &(struct submit){ blocking_done, &blocking, &request }));
 }
 
 int varve_layer_usage_wait(struct varve_store *store, const char *id, uint32_t flags,

@@ -20,6 +20,10 @@ int check_flags(struct varve_store *store, enum varve_operation operation, uint3
 /* Are OPTIONS a shift of ownership? */
 int check_chown(struct varve_store *store, enum varve_operation operation, const struct varve_chown_options *options);
 
+/* varve_layer_changes(), and, if the callback is to KEEP the list of changes and free() it after success, its twin. */
+int layer_changes(struct varve_store *store, const char *id, const char *parent, uint32_t flags, bool keep,
+		  const struct submit *submit);
+
 /* Is LABEL an SELinux label in form? */
 int check_label(struct varve_store *store, enum varve_operation operation, const char *label);
 

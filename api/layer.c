@@ -202,16 +202,22 @@ static int layer_pair(struct varve_store *store, enum varve_operation operation,
 	return r || !parent || !*parent ? r : check_id(store, operation, parent);
 }
 
-int varve_layer_changes(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
-			varve_callback *callback, void *user_data, varve_request *ret_request)
+int layer_changes(struct varve_store *store, const char *id, const char *parent, uint32_t flags, bool keep,
+		  const struct submit *submit)
 {
-	int r = check_request(store, VARVE_CHANGES, callback);
+	int r = check_request(store, VARVE_CHANGES, submit->callback);
 
 	if (!r)
 		r = layer_pair(store, VARVE_CHANGES, id, parent);
 	if (!r)
 		r = check_flags(store, VARVE_CHANGES, flags, VARVE_CHANGES_WALK);
-	return r ? r : changes_submit(store, id, parent, flags, &(struct submit){ callback, user_data, ret_request });
+	return r ? r : changes_submit(store, id, parent, flags, keep, submit);
+}
+
+int varve_layer_changes(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+			varve_callback *callback, void *user_data, varve_request *ret_request)
+{
+	return layer_changes(store, id, parent, flags, false, &(struct submit){ callback, user_data, ret_request });
 }
 
 int varve_layer_diff_size(struct varve_store *store, const char *id, const char *parent, uint32_t flags,

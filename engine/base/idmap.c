@@ -17,7 +17,7 @@ static struct idmap_slot *idmap_slot(const struct idmap *map, uint64_t key, uint
 {
 	size_t mask = map->capacity - 1, at = idmap_hash(key, scope) & mask;
 
-	while (map->slots[at].used && (map->slots[at].key != key || map->slots[at].scope != scope))
+	while (map->slots[at].key && (map->slots[at].key != key || map->slots[at].scope != scope))
 		at = (at + 1) & mask;
 	return &map->slots[at];
 }
@@ -26,7 +26,7 @@ uint64_t *idmap_find(const struct idmap *map, uint64_t key, uint64_t scope)
 {
 	struct idmap_slot *slot = map->slots ? idmap_slot(map, key, scope) : NULL;
 
-	return slot && slot->used ? &slot->value : NULL;
+	return slot && slot->key ? &slot->value : NULL;
 }
 
 /* Double the table. */
@@ -39,7 +39,7 @@ static int idmap_grow(struct idmap *map)
 	if (!grown.slots)
 		return -1;
 	for (size_t i = 0; i < map->capacity; i++)
-		if (map->slots[i].used)
+		if (map->slots[i].key)
 			*idmap_slot(&grown, map->slots[i].key, map->slots[i].scope) = map->slots[i];
 	free(map->slots);
 	*map = grown;
@@ -54,9 +54,9 @@ uint64_t *idmap_add(struct idmap *map, uint64_t key, uint64_t scope, bool *ret_a
 	if (map->count + 1 > map->capacity / 4 * 3 && idmap_grow(map))
 		return NULL;
 	slot = idmap_slot(map, key, scope);
-	added = !slot->used;
+	added = !slot->key;
 	if (added) {
-		*slot = (struct idmap_slot){ .key = key, .scope = scope, .used = true };
+		*slot = (struct idmap_slot){ .key = key, .scope = scope };
 		map->count++;
 	}
 	if (ret_added)

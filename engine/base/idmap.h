@@ -8,10 +8,10 @@
 #include <stdint.h>
 
 struct idmap_slot {
+	/* KEY is 0 where the slot is free: no inode has that number. */
 	uint64_t key, scope;
 	/* What it is mapped to. */
 	uint64_t value;
-	bool used;
 };
 
 struct idmap {

@@ -66,11 +66,23 @@
 /* Snapshots of snapshots that are followed to a common origin: images have some 128 layers at most. */
 #define LINEAGE_MAX 1024
 
-/* Changed inodes that are held in memory (100 bytes each); where there are more, walking is no slower. */
+/* Changed inodes whose numbers are held in memory; where there are more, walking is no slower. */
 #define DELTA_INODES_MAX (512 * 1024)
+
+/* Directories on ways to changed inodes that are held in memory (some 50 bytes each). */
+#define DELTA_DIRECTORIES_MAX (256 * 1024)
+
+/* Memory for names of changed entries; directories that have others are listed. */
+#define DELTA_HINTS_BYTES (1024 * 1024)
 
 /* Threads that one comparison of two trees uses: it is CPU bound, and others want the lane, too. */
 #define COMPARE_THREADS_MAX 8
+
+/* Bytes of names of directories that go onto the stack of a comparison together. */
+#define COMPARE_BATCH_BYTES ((size_t)4096)
+
+/* Changed inodes from which on a comparison by them is shared by threads. */
+#define COMPARE_SHARED_MIN 2048
 
 /*
  * Threads that read and write archives. Each may wait for a peer for ever, so they have a lane of their own, on which those
@@ -111,7 +123,7 @@
 #define REPORT_KEPT_MAX 64
 
 /* Bytes of a piece of memory that holds paths. */
-#define CHANGES_BLOCK_BYTES (64 * 1024)
+#define CHANGES_BLOCK_BYTES (256 * 1024)
 
 /* Bytes asked of one getdents64. */
 #define READDIR_BUFFER_BYTES (64 * 1024)

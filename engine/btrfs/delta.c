@@ -10,6 +10,11 @@
 #include <stdatomic.h>
 #include <string.h>
 
+/* The way of a directory to the root of side INDEX is hinted, or will be. */
+#define DELTA_TRACED(index) (UINT64_C(1) << (32 + (index)))
+/* Something in it is no hint. */
+#define DELTA_UNNAMED (UINT64_C(1) << 34)
+
 /* Inodes whose numbers lie so close to each other are looked at by one search. */
 #define DELTA_GAP 16
 
@@ -25,104 +30,125 @@ struct delta_side {
 	size_t pending_count, pending_capacity;
 };
 
-/* Make room for one more element of SIZE bytes in ARRAY, which has COUNT of *CAPACITY. */
-static int delta_reserve(struct delta *delta, void **array, size_t count, size_t *capacity, size_t size)
+/* LIMIT, or what stands for 0. */
+static size_t delta_limit(size_t limit, size_t usual)
 {
-	size_t grown = MAX(*capacity * 2, (size_t)256);
+	return limit ? limit : usual;
+}
+
+/* Make room for COUNT more elements of SIZE bytes in ARRAY, which has USED of *CAPACITY. */
+static int delta_reserve(struct delta *delta, void *array, size_t used, size_t count, size_t *capacity, size_t size)
+{
+	size_t grown = MAX(*capacity * 2, MAX(used + count, (size_t)64));
 	void *memory;
 
-	if (count < *capacity)
+	if (used + count <= *capacity)
 		return 0;
-	memory = fault_realloc(delta->fault, *array, grown * size);
+	memory = fault_realloc(delta->fault, *(void **)array, grown * size);
 	if (!memory)
 		return -ENOMEM;
-	*array = memory;
+	*(void **)array = memory;
 	*capacity = grown;
 	return 0;
 }
 
-/* Keep the LENGTH bytes of NAME; *RET_AT is where. */
-static int delta_keep_name(struct delta *delta, const char *name, size_t length, size_t *ret_at)
-{
-	if (delta->names_size + length + 1 > delta->names_capacity) {
-		size_t grown = MAX(delta->names_capacity * 2, (size_t)4096);
-		char *names = fault_realloc(delta->fault, delta->names, grown);
-
-		if (!names)
-			return -ENOMEM;
-		delta->names = names;
-		delta->names_capacity = grown;
-	}
-	memcpy(delta->names + delta->names_size, name, length);
-	delta->names[delta->names_size + length] = '\0';
-	*ret_at = delta->names_size;
-	delta->names_size += length + 1;
-	return 0;
-}
-
-/* Hint at NAME in DIRECTORY. */
-static int delta_hint(struct delta *delta, uint64_t directory, const char *name, size_t length, bool forced)
-{
-	struct delta_hint hint = { .forced = forced };
-	uint64_t *first;
-	int r = delta_reserve(delta, (void **)&delta->entries, delta->entries_count, &delta->entries_capacity,
-			      sizeof(*delta->entries));
-
-	if (!r)
-		r = delta_keep_name(delta, name, length, &hint.name);
-	if (r)
-		return r;
-	first = idmap_add(&delta->hints, directory, 0, NULL);
-	if (!first)
-		return -ENOMEM;
-	hint.next = *first;
-	delta->entries[delta->entries_count++] = hint;
-	*first = delta->entries_count;
-	delta->forced_count += forced;
-	return 0;
-}
-
-/* Let the way of INODE to the root be hinted, once. */
-static int delta_trace(struct delta_side *side, uint64_t inode)
-{
-	bool added;
-	int r;
-
-	if (!idmap_add(&side->delta->traced, inode, side->index, &added))
-		return -ENOMEM;
-	if (!added || inode == ABI_SUBVOL_ROOT_INODE)
-		return 0;
-	r = delta_reserve(side->delta, (void **)&side->pending, side->pending_count, &side->pending_capacity,
-			  sizeof(*side->pending));
-	if (!r)
-		side->pending[side->pending_count++] = inode;
-	return r;
-}
-
 bool delta_changed(const struct delta *delta, uint64_t inode)
 {
-	const uint64_t *changed = idmap_find(&delta->changed, inode, 0);
+	size_t least = 0, end = delta->inodes_count;
 
-	return changed && *changed;
+	while (least < end) {
+		size_t middle = least + (end - least) / 2;
+
+		if (delta->inodes[middle] == inode)
+			return true;
+		if (delta->inodes[middle] < inode)
+			least = middle + 1;
+		else
+			end = middle;
+	}
+	return false;
 }
 
-/* Hint at a name that an inode has: NAME in PARENT. */
+/* Find DIRECTORY, or add it with nothing in it: 1, 0 when they are too many, or -ENOMEM. */
+static int delta_directory(struct delta *delta, uint64_t directory, uint64_t **ret_value)
+{
+	uint64_t *value = idmap_find(&delta->directories, directory, 0);
+
+	if (!value) {
+		if (delta->directories.count >= delta_limit(delta->limits.directories, DELTA_DIRECTORIES_MAX))
+			return 0;
+		value = idmap_add(&delta->directories, directory, 0, NULL);
+	}
+	if (!value)
+		return -ENOMEM;
+	*ret_value = value;
+	return 1;
+}
+
+/* Keep a hint at NAME, the first in the directory with this VALUE: 1 or -ENOMEM. */
+static int delta_keep(struct delta *delta, uint64_t *value, const char *name, size_t length, bool forced)
+{
+	int r = delta_reserve(delta, &delta->hints, delta->hints_count, 1, &delta->hints_capacity,
+			      sizeof(*delta->hints));
+
+	if (!r)
+		r = delta_reserve(delta, &delta->names, delta->names_size, length + 1, &delta->names_capacity, 1);
+	if (r || delta->names_size > UINT32_MAX)
+		return -ENOMEM;
+	memcpy(delta->names + delta->names_size, name, length);
+	delta->names[delta->names_size + length] = '\0';
+	delta->hints[delta->hints_count++] = (struct delta_hint){
+		.next = (uint32_t)*value, .name = (uint32_t)delta->names_size, .forced = forced
+	};
+	delta->names_size += length + 1;
+	delta->forced_count += forced;
+	*value = (*value & ~(uint64_t)UINT32_MAX) | delta->hints_count;
+	return 1;
+}
+
+/* Hint at NAME in DIRECTORY, and let the way from there to the root of SIDE be hinted: 1, 0 for too much, or -errno. */
+static int delta_hint(struct delta_side *side, uint64_t directory, const char *name, size_t length, bool forced)
+{
+	struct delta *delta = side->delta;
+	size_t bytes = delta->hints_count * sizeof(*delta->hints) + delta->names_size;
+	uint64_t *value;
+	bool traced;
+	int r = delta_directory(delta, directory, &value);
+
+	if (r <= 0)
+		return r;
+	traced = *value & DELTA_TRACED(side->index) || directory == ABI_SUBVOL_ROOT_INODE;
+	*value |= DELTA_TRACED(side->index);
+	if (forced || bytes < delta_limit(delta->limits.hints_bytes, DELTA_HINTS_BYTES))
+		r = delta_keep(delta, value, name, length, forced);
+	else
+		*value |= DELTA_UNNAMED;
+	/* The way of what was changed is looked at without being asked for. */
+	if (r < 0 || traced || delta_changed(delta, directory))
+		return r;
+	r = delta_reserve(delta, &side->pending, side->pending_count, 1, &side->pending_capacity,
+			  sizeof(*side->pending));
+	if (r)
+		return r;
+	side->pending[side->pending_count++] = directory;
+	return 1;
+}
+
+/* Hint at a name that an inode has, NAME in PARENT, unless all that is in PARENT will be looked at. */
 static int delta_reference(struct delta_side *side, uint64_t parent, const char *name, size_t length)
 {
-	int r = delta_hint(side->delta, parent, name, length, false);
-
-	return r ? r : delta_trace(side, parent);
+	return delta_changed(side->delta, parent) ? 1 : delta_hint(side, parent, name, length, false);
 }
 
-/* Hint at each name in an INODE_REF or INODE_EXTREF item. */
+/* Hint at each name in an INODE_REF or INODE_EXTREF item: 1, 0 when it is too much, or -errno. */
 static int delta_references(struct delta_side *side, const struct search *search)
 {
 	bool extended = search->header.type == BTRFS_INODE_EXTREF_KEY;
 	const char *at = search->item, *end = at + search->header.len;
 	size_t head = extended ? sizeof(struct btrfs_inode_extref) : sizeof(struct btrfs_inode_ref);
-	int r = 0;
+	int r = 1;
 
-	while (!r && (size_t)(end - at) >= head) {
+	while (r > 0 && (size_t)(end - at) >= head) {
 		uint64_t parent = search->header.offset;
 		uint16_t length;
 
@@ -141,57 +167,80 @@ static int delta_references(struct delta_side *side, const struct search *search
 	return r;
 }
 
-/* Hint at all names of INODE. */
-static int delta_names(struct delta_side *side, uint64_t inode)
+/* Hint at all names of COUNT inodes from INODES on, ascending, by one search: 1, 0 for too much, or -errno. */
+static int delta_names(struct delta_side *side, const uint64_t *inodes, size_t count)
 {
 	struct search search;
-	int r = search_begin(&search, side->fd, side->tree, inode, inode, BTRFS_INODE_REF_KEY, BTRFS_INODE_EXTREF_KEY, 0);
+	size_t at = 0;
+	int r = search_begin(&search, side->fd, side->tree, inodes[0], inodes[count - 1], BTRFS_INODE_REF_KEY,
+			     BTRFS_INODE_EXTREF_KEY, 0);
+	bool more = !r;
 
-	while (!r && (r = search_next(&search)) > 0)
-		r = delta_references(side, &search);
+	while (more && (r = search_next(&search)) > 0) {
+		while (inodes[at] < search.header.objectid)
+			at++;
+		if (inodes[at] == search.header.objectid)
+			r = delta_references(side, &search);
+		more = r > 0;
+	}
 	search_end(&search);
-	return MIN(r, 0);
+	return more && !r ? 1 : r;
 }
 
-/* Take INODE for changed. */
-static int delta_mark(struct delta *delta, uint64_t inode)
+/* How many of the COUNT INODES, ascending, lie close to each other from the first one on. */
+static size_t delta_run(const uint64_t *inodes, size_t count)
 {
-	uint64_t *changed = idmap_add(&delta->changed, inode, 0, NULL);
+	size_t length = 1;
 
-	if (!changed)
-		return -ENOMEM;
-	*changed = 1;
-	return 0;
+	while (length < count && inodes[length] - inodes[length - 1] <= DELTA_GAP)
+		length++;
+	return length;
+}
+
+/* Take INODE for changed, unless it is among the first COUNT, from *AT on: 1, 0 when they are too many, or -ENOMEM. */
+static int delta_mark(struct delta *delta, uint64_t inode, size_t count, size_t *at)
+{
+	int r;
+
+	while (*at < count && delta->inodes[*at] < inode)
+		++*at;
+	if (*at < count && delta->inodes[*at] == inode)
+		return 1;
+	if (delta->inodes_count >= delta_limit(delta->limits.inodes, DELTA_INODES_MAX))
+		return 0;
+	r = delta_reserve(delta, &delta->inodes, delta->inodes_count, 1, &delta->inodes_capacity,
+			  sizeof(*delta->inodes));
+	if (r)
+		return r;
+	delta->inodes[delta->inodes_count++] = inode;
+	return 1;
 }
 
 /* Collect the inodes of SIDE that were changed after GENERATION: 1, 0 when they are too many, or -errno. */
 static int delta_inodes(struct delta_side *side, uint64_t generation)
 {
 	struct delta *delta = side->delta;
+	size_t others = delta->inodes_count, at = 0;
 	struct search search;
 	int r = search_begin(&search, side->fd, side->tree, ABI_SUBVOL_ROOT_INODE, BTRFS_LAST_FREE_OBJECTID,
 			     BTRFS_INODE_ITEM_KEY, BTRFS_INODE_ITEM_KEY, generation + 1);
+	bool more = !r;
 
-	while (!r && (r = search_next(&search)) > 0) {
+	while (more && (r = search_next(&search)) > 0) {
 		struct btrfs_inode_item item;
 
-		r = 0;
 		if (atomic_load(delta->cancelled))
 			r = -ECANCELED;
-		if (r || search.header.len < sizeof(item))
-			continue;
-		/* An item may share its leaf with a changed one. */
-		memcpy(&item, search.item, sizeof(item));
-		if (le64toh(item.transid) <= generation)
-			continue;
-		if (delta->changed.count == (delta->inodes_max ? delta->inodes_max : DELTA_INODES_MAX)) {
-			search_end(&search);
-			return 0;
+		else if (search.header.len >= sizeof(item)) {
+			memcpy(&item, search.item, sizeof(item));
+			/* An item may share its leaf with a changed one. */
+			if (le64toh(item.transid) > generation)
+				r = delta_mark(delta, search.header.objectid, others, &at);
 		}
-		r = delta_mark(delta, search.header.objectid);
+		more = r > 0;
 	}
 	search_end(&search);
-	return r < 0 ? r : 1;
+	return more && !r ? 1 : r;
 }
 
 /* Order numbers. */
@@ -202,7 +251,7 @@ static int delta_order(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
-/* Go on with SEARCH to the item of INODE: 1 and *RET_ITEM but for when it was read and written, 0 when it is not there. */
+/* Go on with SEARCH to the item of INODE: 1 and *RET_ITEM, 0 when it is not there, or -errno. */
 static int delta_item(struct search *search, uint64_t inode, struct btrfs_inode_item *ret_item)
 {
 	int r = 1;
@@ -212,13 +261,39 @@ static int delta_item(struct search *search, uint64_t inode, struct btrfs_inode_
 	if (r <= 0 || search->header.objectid != inode || search->header.len < sizeof(*ret_item))
 		return MIN(r, 0);
 	memcpy(ret_item, search->item, sizeof(*ret_item));
-	ret_item->transid = 0;
-	memset(&ret_item->atime, 0, sizeof(ret_item->atime));
 	return 1;
 }
 
-/* Look at COUNT inodes in both trees: those that were but read are not changed. */
-static int delta_compare(const struct delta_side sides[2], const uint64_t *inodes, size_t count)
+/* Is TIME before LIMIT? */
+static bool delta_before(const struct btrfs_timespec *time, const struct timespec *limit)
+{
+	time_t seconds = (time_t)le64toh(time->sec);
+
+	return seconds < limit->tv_sec || (seconds == limit->tv_sec && (long)le32toh(time->nsec) < limit->tv_nsec);
+}
+
+/*
+ * Was the inode with these ITEMS in the two trees, which are overwritten, at most read since they were the same? If one
+ * of the items is as it was then, the other one tells. If not, each may have been changed, to the same size, in the same
+ * tick of the clock, and only what was last changed before was not.
+ */
+static bool delta_read_only(const struct uuid_common *common, struct btrfs_inode_item items[2])
+{
+	bool later = true;
+
+	for (unsigned i = 0; i < 2; i++) {
+		later &= le64toh(items[i].transid) > common->generation;
+		items[i].transid = 0;
+		memset(&items[i].atime, 0, sizeof(items[i].atime));
+	}
+	if (later && !delta_before(&items[0].ctime, &common->time))
+		return false;
+	return !memcmp(&items[0], &items[1], sizeof(items[0]));
+}
+
+/* Look at COUNT inodes in both trees: those that were but read are not changed, and become 0. */
+static int delta_compare(const struct delta_side sides[2], uint64_t *inodes, size_t count,
+			 const struct uuid_common *common)
 {
 	struct search searches[2] = { { .args = NULL } };
 	struct btrfs_inode_item items[2];
@@ -231,8 +306,8 @@ static int delta_compare(const struct delta_side sides[2], const uint64_t *inode
 		r = delta_item(&searches[0], inodes[i], &items[0]);
 		if (r > 0)
 			r = delta_item(&searches[1], inodes[i], &items[1]);
-		if (r > 0 && !memcmp(&items[0], &items[1], sizeof(items[0])))
-			*idmap_find(&sides[0].delta->changed, inodes[i], 0) = 0;
+		if (r > 0 && delta_read_only(common, items))
+			inodes[i] = 0;
 		if (atomic_load(sides[0].delta->cancelled))
 			r = -ECANCELED;
 	}
@@ -245,111 +320,131 @@ static int delta_compare(const struct delta_side sides[2], const uint64_t *inode
  * Pass over inodes that were only read: that writes the time of access. Whatever is compared later leaves its mark beside that:
  * content, entries and attributes in the inode's sequence number and times.
  */
-static int delta_filter(struct delta *delta, const struct delta_side sides[2])
+static int delta_filter(struct delta *delta, const struct delta_side sides[2], const struct uuid_common *common)
 {
-	uint64_t *inodes = fault_calloc(delta->fault, delta->changed.count + 1, sizeof(*inodes));
-	size_t count = 0;
-	int r = inodes ? 0 : -ENOMEM;
+	size_t count = 0, length = 0;
+	int r = 0;
 
-	for (size_t i = 0; !r && i < delta->changed.capacity; i++)
-		if (delta->changed.slots[i].used)
-			inodes[count++] = delta->changed.slots[i].key;
-	if (!r)
-		qsort(inodes, count, sizeof(*inodes), delta_order);
-	for (size_t i = 0; !r && i < count;) {
-		size_t first = i++;
-
-		while (i < count && inodes[i] - inodes[i - 1] <= DELTA_GAP)
-			i++;
-		r = delta_compare(sides, inodes + first, i - first);
+	qsort(delta->inodes, delta->inodes_count, sizeof(*delta->inodes), delta_order);
+	for (size_t i = 0; !r && i < delta->inodes_count; i += length) {
+		length = delta_run(delta->inodes + i, delta->inodes_count - i);
+		r = delta_compare(sides, delta->inodes + i, length, common);
 	}
-	free(inodes);
-	return r;
+	for (size_t i = 0; i < delta->inodes_count; i++)
+		if (delta->inodes[i])
+			delta->inodes[count++] = delta->inodes[i];
+	delta->inodes_found = delta->inodes_count;
+	delta->inodes_count = count;
+	return r ? r : 1;
 }
 
-/* Hint at the subvolumes that are nested in SIDE. */
+/* Hint at the subvolumes that are nested in SIDE: 1, 0 when it is too much, or -errno. */
 static int delta_nested(struct delta_side *side)
 {
 	struct search search;
 	int r = search_begin(&search, side->fd, BTRFS_ROOT_TREE_OBJECTID, side->tree, side->tree, BTRFS_ROOT_REF_KEY,
 			     BTRFS_ROOT_REF_KEY, 0);
+	bool more = !r;
 
-	while (!r && (r = search_next(&search)) > 0) {
+	while (more && (r = search_next(&search)) > 0) {
 		struct btrfs_root_ref ref;
 		size_t length;
 
-		r = 0;
 		if (search.header.len < sizeof(ref))
 			continue;
 		memcpy(&ref, search.item, sizeof(ref));
 		length = MIN(le16toh(ref.name_len), search.header.len - sizeof(ref));
-		r = delta_hint(side->delta, le64toh(ref.dirid), (const char *)search.item + sizeof(ref), length, true);
-		if (!r)
-			r = delta_trace(side, le64toh(ref.dirid));
+		r = delta_hint(side, le64toh(ref.dirid), (const char *)search.item + sizeof(ref), length, true);
+		more = r > 0;
 	}
 	search_end(&search);
-	return MIN(r, 0);
+	return more && !r ? 1 : r;
 }
 
-/* Hint at everything on the ways from what was changed to the root of SIDE. */
+/* Hint at all names of the COUNT INODES, ascending: 1, 0 when it is too much, or -errno. */
+static int delta_level(struct delta_side *side, const uint64_t *inodes, size_t count)
+{
+	int r = 1;
+
+	for (size_t i = 0, length; r > 0 && i < count; i += length) {
+		length = delta_run(inodes + i, count - i);
+		r = atomic_load(side->delta->cancelled) ? -ECANCELED : delta_names(side, inodes + i, length);
+	}
+	return r;
+}
+
+/*
+ * Hint at everything on the ways from what was changed to the root of SIDE, level by level, so that what lies side by
+ * side is asked for at once: 1, 0 when it is too much, or -errno.
+ */
 static int delta_ways(struct delta_side *side)
 {
-	struct delta *delta = side->delta;
 	int r = delta_nested(side);
 
-	for (size_t i = 0; !r && i < delta->changed.capacity; i++)
-		if (delta->changed.slots[i].used && delta->changed.slots[i].value)
-			r = delta_trace(side, delta->changed.slots[i].key);
-	while (!r && side->pending_count) {
-		r = delta_names(side, side->pending[--side->pending_count]);
-		if (!r && atomic_load(delta->cancelled))
-			r = -ECANCELED;
+	if (r > 0)
+		r = delta_level(side, side->delta->inodes, side->delta->inodes_count);
+	while (r > 0 && side->pending_count) {
+		uint64_t *level = TAKE_PTR(side->pending);
+		size_t count = side->pending_count;
+
+		side->pending_count = side->pending_capacity = 0;
+		qsort(level, count, sizeof(*level), delta_order);
+		r = delta_level(side, level, count);
+		free(level);
 	}
+	free(side->pending);
 	return r;
 }
 
 int delta_collect(struct delta *delta, const int fds[2])
 {
 	struct delta_side sides[2] = { { .delta = delta, .fd = fds[0] }, { .delta = delta, .fd = fds[1], .index = 1 } };
-	uint64_t generation = 0;
+	struct uuid_common common = { .generation = 0 };
 	int r = subvol_number(fds[0], &sides[0].tree);
 
-	delta->changed.fault = delta->hints.fault = delta->traced.fault = delta->fault;
+	delta->directories.fault = delta->fault;
 	if (!r)
 		r = subvol_number(fds[1], &sides[1].tree);
 	if (!r)
-		r = uuid_common_generation(fds[0], sides[0].tree, sides[1].tree, &generation);
+		r = uuid_common(fds[0], sides[0].tree, sides[1].tree, &common);
 	for (unsigned i = 0; r > 0 && i < 2; i++)
-		r = delta_inodes(&sides[i], generation);
-	if (r > 0) {
-		r = delta_filter(delta, sides);
-		r = r ? r : 1;
-	}
-	for (unsigned i = 0; r > 0 && i < 2; i++) {
+		r = delta_inodes(&sides[i], common.generation);
+	if (r > 0)
+		r = delta_filter(delta, sides, &common);
+	for (unsigned i = 0; r > 0 && i < 2; i++)
 		r = delta_ways(&sides[i]);
-		r = r ? r : 1;
-		free(sides[i].pending);
-	}
 	return r == -EPERM ? 0 : r;
+}
+
+bool delta_leads(const struct delta *delta, uint64_t directory)
+{
+	return idmap_find(&delta->directories, directory, 0);
+}
+
+bool delta_unnamed(const struct delta *delta, uint64_t directory)
+{
+	const uint64_t *value = idmap_find(&delta->directories, directory, 0);
+
+	return value && *value & DELTA_UNNAMED;
 }
 
 const struct delta_hint *delta_first(const struct delta *delta, uint64_t directory)
 {
-	const uint64_t *first = idmap_find(&delta->hints, directory, 0);
+	const uint64_t *value = idmap_find(&delta->directories, directory, 0);
 
-	return first ? &delta->entries[*first - 1] : NULL;
+	return value && (uint32_t)*value ? &delta->hints[(uint32_t)*value - 1] : NULL;
 }
 
 const struct delta_hint *delta_next(const struct delta *delta, const struct delta_hint *hint)
 {
-	return hint->next ? &delta->entries[hint->next - 1] : NULL;
+	return hint->next ? &delta->hints[hint->next - 1] : NULL;
 }
 
 void delta_free(struct delta *delta)
 {
-	idmap_free(&delta->changed);
-	idmap_free(&delta->hints);
-	idmap_free(&delta->traced);
-	free(delta->entries);
+	idmap_free(&delta->directories);
+	free(delta->inodes);
+	free(delta->hints);
 	free(delta->names);
+	*delta = (struct delta){ .limits = delta->limits, .fault = delta->fault, .cancelled = delta->cancelled };
 }

@@ -6,36 +6,40 @@
  * written since, and so lies in a leaf of a later generation: tree search visits no other. A directory where an entry came
  * or went is such an inode itself. What has no changed item is the same in both, and keeps its number.
  *
- *	changed: inode -> it was changed in one of the two, and not only read
- *	hints:   directory -> names of entries that are, or lead to, changed ones
+ *	inodes       those that were changed in one of the two, and not only read
+ *	directories  those that were not, but have something on the way to one that was: its name is a hint
  *
  * So whoever compares the two from the roots on needs to look only at hinted names in directories that are not changed
- * themselves, and at the entries of those that are. Needs CAP_SYS_ADMIN.
+ * themselves, and at the entries of those that are. Hints have a bound: beyond it a directory is to be listed. Needs
+ * CAP_SYS_ADMIN.
  */
 #ifndef VARVE_BTRFS_DELTA_H
 #define VARVE_BTRFS_DELTA_H
 
 #include "engine/base/idmap.h"
+#include "engine/core/store.h"
 
 /* A name in a directory. */
 struct delta_hint {
 	/* The next one in the same directory, counted from 1; 0: none. */
-	size_t next;
+	uint32_t next;
 	/* Where its name begins in delta->names. */
-	size_t name;
+	uint32_t name;
 	/* A subvolume is nested here in one of the two: look, whatever the numbers say. */
 	bool forced;
 };
 
 struct delta {
-	/* So many changed inodes are too many; 0: DELTA_INODES_MAX. */
-	size_t inodes_max;
-	/* (inode, 0) of those changed, to 0 if they were only read; (directory, 0) to the first hint, counted from 1. */
-	struct idmap changed, hints;
-	/* (inode, side) whose way to the root is hinted. */
-	struct idmap traced;
-	struct delta_hint *entries;
-	size_t entries_count, entries_capacity;
+	struct delta_limits limits;
+	/* The numbers of changed inodes, ascending. */
+	uint64_t *inodes;
+	size_t inodes_count, inodes_capacity;
+	/* How many the trees told of, with those that were only read. */
+	size_t inodes_found;
+	/* (directory, 0) to its first hint, counted from 1, and DELTA_ bits. */
+	struct idmap directories;
+	struct delta_hint *hints;
+	size_t hints_count, hints_capacity;
 	/* How many of them are forced. */
 	size_t forced_count;
 	/* Names of hints, each ended by NUL. */
@@ -54,6 +58,12 @@ int delta_collect(struct delta *delta, const int fds[2]);
 
 /* Was INODE changed? */
 bool delta_changed(const struct delta *delta, uint64_t inode);
+
+/* Is something on the way to a changed inode in DIRECTORY, or a subvolume nested? That of changed ones is not noted. */
+bool delta_leads(const struct delta *delta, uint64_t directory);
+
+/* Are there entries in DIRECTORY to be looked at that no hint names? */
+bool delta_unnamed(const struct delta *delta, uint64_t directory);
 
 /* The first hint in DIRECTORY, NULL when there is none; the one behind HINT. */
 const struct delta_hint *delta_first(const struct delta *delta, uint64_t directory);

@@ -39,7 +39,7 @@ struct lineage {
 	/* The subvolume, what it is a snapshot of, and so on. */
 	uint8_t uuids[LINEAGE_MAX][BTRFS_UUID_SIZE];
 	/* The oldest of the snapshots on the way from the subvolume to the one at the same index. */
-	uint64_t oldest[LINEAGE_MAX];
+	struct uuid_common oldest[LINEAGE_MAX];
 	unsigned count;
 };
 
@@ -66,7 +66,7 @@ static int lineage_read(struct lineage *lineage, int fd, uint64_t number)
 {
 	static const uint8_t none[BTRFS_UUID_SIZE];
 	struct btrfs_root_item root;
-	uint64_t oldest = UINT64_MAX;
+	struct uuid_common oldest = { .generation = UINT64_MAX };
 	int r = lineage_root(fd, number, &root);
 
 	lineage->count = 0;
@@ -75,7 +75,10 @@ static int lineage_read(struct lineage *lineage, int fd, uint64_t number)
 		lineage->oldest[lineage->count++] = oldest;
 	}
 	while (r > 0 && lineage->count < LINEAGE_MAX && memcmp(root.parent_uuid, none, sizeof(none))) {
-		oldest = MIN(oldest, le64toh(root.otransid));
+		if (le64toh(root.otransid) < oldest.generation)
+			oldest = (struct uuid_common){ .generation = le64toh(root.otransid),
+						       .time = { .tv_sec = (time_t)le64toh(root.otime.sec),
+								 .tv_nsec = le32toh(root.otime.nsec) } };
 		memcpy(lineage->uuids[lineage->count], root.parent_uuid, BTRFS_UUID_SIZE);
 		lineage->oldest[lineage->count++] = oldest;
 		r = uuid_number(fd, lineage->uuids[lineage->count - 1], &number);
@@ -85,19 +88,21 @@ static int lineage_read(struct lineage *lineage, int fd, uint64_t number)
 	return MIN(r, 0);
 }
 
-/* Find the nearest subvolume that is in both: 1 and *RET_GENERATION, or 0. */
-static int lineage_common(const struct lineage *a, const struct lineage *b, uint64_t *ret_generation)
+/* Find the nearest subvolume that is in both: 1 and *RET_COMMON, or 0. */
+static int lineage_common(const struct lineage *a, const struct lineage *b, struct uuid_common *ret_common)
 {
 	for (unsigned i = 0; i < a->count; i++)
 		for (unsigned j = 0; j < b->count; j++)
 			if (!memcmp(a->uuids[i], b->uuids[j], BTRFS_UUID_SIZE)) {
-				*ret_generation = MIN(a->oldest[i], b->oldest[j]);
+				*ret_common = a->oldest[i];
+				if (b->oldest[j].generation < a->oldest[i].generation)
+					*ret_common = b->oldest[j];
 				return 1;
 			}
 	return 0;
 }
 
-int uuid_common_generation(int fd, uint64_t a, uint64_t b, uint64_t *ret_generation)
+int uuid_common(int fd, uint64_t a, uint64_t b, struct uuid_common *ret_common)
 {
 	struct lineage *lineages = malloc(2 * sizeof(*lineages));
 	int r;
@@ -108,7 +113,7 @@ int uuid_common_generation(int fd, uint64_t a, uint64_t b, uint64_t *ret_generat
 	if (!r)
 		r = lineage_read(&lineages[1], fd, b);
 	if (!r)
-		r = lineage_common(&lineages[0], &lineages[1], ret_generation);
+		r = lineage_common(&lineages[0], &lineages[1], ret_common);
 	free(lineages);
 	return r;
 }

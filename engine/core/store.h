@@ -53,11 +53,20 @@ struct quota_settings {
 	uint64_t size_min, size_default;
 };
 
+/* Bounds of what is kept of what may differ between two layers; 0: those of base/limits.h. Tests lower them. */
+struct delta_limits {
+	/* So many changed inodes, or directories on ways to them, are too many. */
+	size_t inodes, directories;
+	/* Bytes of hints; the directories of others are to be listed. */
+	size_t hints_bytes;
+};
+
 /* How the store was opened, defaults filled in. Fixed at open. */
 struct settings {
 	uint32_t flags, requests_max, backlog_max, root_uid, root_gid;
 	struct io_config io;
 	struct quota_settings quota;
+	struct delta_limits delta;
 };
 
 /* Counters that the reactor alone writes while it turns; copied under store->lock at the end of each turn. */

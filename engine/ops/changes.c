@@ -54,6 +54,8 @@ struct changes_op {
 	/* The parent's root directory and the layer's. */
 	int fds[2];
 	uint32_t flags;
+	/* The list of changes is the callback's. */
+	bool keep;
 	struct delta delta;
 	/* The delta tells what may differ; generations tell that nothing does. */
 	bool searched, untouched;
@@ -164,6 +166,7 @@ static int changes_search(struct changes_op *changes)
 		way = "generation";
 	if (!r && store->layout.privileged) {
 		op->call.name = "BTRFS_IOC_TREE_SEARCH_V2";
+		changes->delta.limits = store->settings.delta;
 		changes->delta.fault = &store->io.fault;
 		changes->delta.cancelled = &op->request->cancelled;
 		r = delta_collect(&changes->delta, changes->fds);
@@ -171,7 +174,7 @@ static int changes_search(struct changes_op *changes)
 		if (r > 0)
 			way = "search";
 	}
-	trace(&store->io.trace, TRACE_OP, "changes %s: %s, %zu inodes", op->id, way, changes->delta.changed.count);
+	trace(&store->io.trace, TRACE_OP, "changes %s: %s, %zu inodes", op->id, way, changes->delta.inodes_found);
 	return MIN(r, 0);
 }
 
@@ -240,8 +243,10 @@ static int changes_compare(struct op *op)
 	r = compare_begin(compare);
 	if (r)
 		return r;
-	/* What the delta leaves to be looked at is little. */
-	changes->working = changes->searched ? 1 : MIN(threads_max, (unsigned)COMPARE_THREADS_MAX);
+	changes->working = MIN(threads_max, (unsigned)COMPARE_THREADS_MAX);
+	/* So little is sooner done than shared. */
+	if (changes->searched && changes->delta.inodes_count < COMPARE_SHARED_MIN)
+		changes->working = 1;
 	for (unsigned i = 0, count = changes->working; i < count; i++) {
 		struct changes_part *part = &changes->parts[i];
 
@@ -274,11 +279,14 @@ static int changes_compared(struct op *op, int result)
 	return result < 0 ? result : CHANGES_SORT;
 }
 
-/* Sort; a million paths take a while. Lane thread. */
+/* Sort; a million paths take a while, and memory that the delta has no use for any more. Lane thread. */
 static int changes_sort_run(struct call *call)
 {
-	changes_sort(&changes_of(container_of(call, struct op, call))->compare.changes);
-	return 0;
+	struct changes_op *changes = changes_of(container_of(call, struct op, call));
+
+	changes->compare.delta = NULL;
+	delta_free(&changes->delta);
+	return changes_sort(&changes->compare.changes);
 }
 
 static int changes_order(struct op *op)
@@ -474,11 +482,15 @@ static void changes_release(struct op *op)
 	struct changes_op *changes = changes_of(op);
 
 	delta_free(&changes->delta);
+	if (changes->keep && !op->error)
+		changes->compare.changes.list = NULL;
 	if (changes->pack)
 		pack_end(changes->pack);
 	free(changes->pack);
 	if (changes->comparing)
 		compare_end(&changes->compare);
+	else
+		changes_free(&changes->compare.changes);
 	free(changes->subject);
 	/* It may never have been submitted. */
 	stream_close(&changes->stream);
@@ -527,13 +539,16 @@ static int changes_new(struct varve_store *store, const struct op_class *class, 
 	return 0;
 }
 
-int changes_submit(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+int changes_submit(struct varve_store *store, const char *id, const char *parent, uint32_t flags, bool keep,
 		   const struct submit *submit)
 {
 	struct request *request;
 	int r = changes_new(store, &changes_class, id, parent, flags, &request);
 
-	return r ? r : request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+	if (r)
+		return r;
+	changes_of(request->ops)->keep = keep;
+	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }
 
 int diff_size_submit(struct varve_store *store, const char *id, const char *parent, uint32_t flags,

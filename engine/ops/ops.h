@@ -70,7 +70,9 @@ int relabel_check(const char *label);
 int sync_submit(struct varve_store *store, uint32_t flags, const struct submit *submit);
 int sweep_submit(struct varve_store *store, const struct submit *submit);
 int status_submit(struct varve_store *store, const struct submit *submit);
-int changes_submit(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+
+/* With KEEP the list in the result is the callback's after success, to be freed with free(). */
+int changes_submit(struct varve_store *store, const char *id, const char *parent, uint32_t flags, bool keep,
 		   const struct submit *submit);
 int quota_submit(struct varve_store *store, const struct quota_arguments *arguments, const struct submit *submit);
 int diff_submit(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,

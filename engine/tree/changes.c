@@ -5,44 +5,44 @@
 
 #include <limits.h>
 #include <string.h>
+#include <sys/mman.h>
 
+/* A piece of memory that holds paths. */
 struct changes_block {
 	struct changes_block *next;
-	size_t size;
+	/* Bytes that are mapped; how many of those below are filled. */
+	size_t mapped, used;
 	char bytes[];
 };
+
+/* Map a block that has room for SIZE bytes. It is not the heap's, which keeps what is freed in its middle. */
+static int changes_grow(struct changes *changes, size_t size)
+{
+	size_t bytes = MAX(size + sizeof(struct changes_block), (size_t)CHANGES_BLOCK_BYTES);
+	struct changes_block *block = MAP_FAILED;
+
+	if (!fault_hit(changes->fault, FAULT_ALLOCATION))
+		block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (block == MAP_FAILED)
+		return -ENOMEM;
+	block->next = changes->blocks;
+	block->mapped = bytes;
+	changes->blocks = block;
+	return 0;
+}
 
 /* Room for SIZE bytes, or NULL. */
 static char *changes_room(struct changes *changes, size_t size)
 {
-	if (size > changes->left) {
-		size_t bytes = MAX(size, CHANGES_BLOCK_BYTES - sizeof(struct changes_block));
-		struct changes_block *block = fault_realloc(changes->fault, NULL, sizeof(*block) + bytes);
+	struct changes_block *block = changes->blocks;
 
-		if (!block)
+	if (!block || size > block->mapped - sizeof(*block) - block->used) {
+		if (changes_grow(changes, size))
 			return NULL;
-		block->next = changes->blocks;
-		block->size = changes->left = bytes;
-		changes->blocks = block;
+		block = changes->blocks;
 	}
-	changes->left -= size;
-	return changes->blocks->bytes + changes->blocks->size - changes->left - size;
-}
-
-/* See that COUNT more fit into the list. */
-static int changes_reserve(struct changes *changes, size_t count)
-{
-	size_t capacity = MAX(changes->capacity + changes->capacity / 2, MAX(changes->count + count, (size_t)64));
-	struct varve_change *list;
-
-	if (changes->count + count <= changes->capacity)
-		return 0;
-	list = fault_realloc(changes->fault, changes->list, capacity * sizeof(*list));
-	if (!list)
-		return -ENOMEM;
-	changes->list = list;
-	changes->capacity = capacity;
-	return 0;
+	block->used += size;
+	return block->bytes + block->used - size;
 }
 
 /* Add the path of LENGTH bytes at the beginning of DIRECTORY, then "/NAME" unless NAME is NULL, then "/" if it is INSIDE. */
@@ -50,13 +50,11 @@ static int changes_append(struct changes *changes, enum varve_change_kind kind, 
 			  const char *name, bool inside)
 {
 	size_t rest = name ? strlen(name) + 1 : 0;
-	char *path;
+	char *path = changes_room(changes, 1 + length + rest + inside + 1);
 
-	if (changes_reserve(changes, 1))
-		return -ENOMEM;
-	path = changes_room(changes, length + rest + inside + 1);
 	if (!path)
 		return -ENOMEM;
+	*path++ = (char)kind;
 	memcpy(path, directory, length);
 	if (name) {
 		path[length] = '/';
@@ -65,7 +63,8 @@ static int changes_append(struct changes *changes, enum varve_change_kind kind, 
 	if (inside)
 		path[length + rest] = '/';
 	path[length + rest + inside] = '\0';
-	changes->list[changes->count++] = (struct varve_change){ .path = path, .kind = kind };
+	changes->count++;
+	changes->size += length + rest + inside + 1;
 	return 0;
 }
 
@@ -90,29 +89,18 @@ int changes_add_ancestors(struct changes *changes, const char *directory)
 	return r;
 }
 
-int changes_take(struct changes *to, struct changes *from)
+void changes_take(struct changes *to, struct changes *from)
 {
 	struct changes_block **end = &from->blocks;
 
-	if (!to->count) {
-		free(to->list);
-		to->list = TAKE_PTR(from->list);
-		to->capacity = from->capacity;
-		from->capacity = 0;
-	} else if (changes_reserve(to, from->count))
-		return -ENOMEM;
-	else if (from->count)
-		memcpy(to->list + to->count, from->list, from->count * sizeof(*from->list));
-	to->count += from->count;
-	to->inside |= from->inside;
 	while (*end)
 		end = &(*end)->next;
 	*end = to->blocks;
 	to->blocks = from->blocks;
-	to->left = from->blocks ? from->left : to->left;
-	from->blocks = NULL;
-	from->left = from->count = 0;
-	return 0;
+	to->count += from->count;
+	to->size += from->size;
+	to->inside |= from->inside;
+	*from = (struct changes){ .fault = from->fault };
 }
 
 /* Exchange the changes A and B. */
@@ -134,8 +122,7 @@ static int changes_key(const struct varve_change *change, size_t depth)
 
 /*
  * Sort COUNT changes from LIST on, whose paths are the same up to DEPTH, by path, then kind: in three parts by one byte, those
- * parts likewise, the largest last and without a call. In place, as the C library's qsort() is not: a million changes are many
- * MiB as it is.
+ * parts likewise, the largest last and without a call. In place, as the C library's qsort() is not.
  */
 static void changes_sort_from(struct varve_change *list, size_t count, size_t depth)
 {
@@ -174,25 +161,56 @@ static void changes_sort_from(struct varve_change *list, size_t count, size_t de
 	}
 }
 
-void changes_sort(struct changes *changes)
+/* Give the first block back to the system. */
+static void changes_unmap(struct changes *changes)
+{
+	struct changes_block *block = changes->blocks;
+
+	changes->blocks = block->next;
+	munmap(block, block->mapped);
+}
+
+/* Move what was collected behind a list of it, as it comes. */
+static int changes_settle(struct changes *changes)
+{
+	size_t bytes = (changes->count + 1) * sizeof(*changes->list), count = 0;
+	char *path;
+
+	changes->list = fault_realloc(changes->fault, NULL, bytes + changes->size);
+	if (!changes->list)
+		return -ENOMEM;
+	path = (char *)changes->list + bytes;
+	while (changes->blocks) {
+		const struct changes_block *block = changes->blocks;
+
+		for (const char *at = block->bytes; at < block->bytes + block->used; at += strlen(at) + 1) {
+			changes->list[count++] = (struct varve_change){ .path = path, .kind = (unsigned char)*at };
+			path = stpcpy(path, at + 1) + 1;
+		}
+		changes_unmap(changes);
+	}
+	return 0;
+}
+
+int changes_sort(struct changes *changes)
 {
 	size_t count = 0;
+	int r = changes_settle(changes);
 
+	if (r)
+		return r;
 	changes_sort_from(changes->list, changes->count, 0);
 	for (size_t i = 0; i < changes->count; i++)
 		if (!count || strcmp(changes->list[count - 1].path, changes->list[i].path))
 			changes->list[count++] = changes->list[i];
 	changes->count = count;
+	return 0;
 }
 
 void changes_free(struct changes *changes)
 {
-	struct changes_block *block;
-
-	while ((block = changes->blocks)) {
-		changes->blocks = block->next;
-		free(block);
-	}
+	while (changes->blocks)
+		changes_unmap(changes);
 	free(changes->list);
 	*changes = (struct changes){ .fault = changes->fault };
 }

@@ -16,15 +16,31 @@
 /* The inode number of the empty directory that stands in for a subvolume which a snapshot did not take along. */
 #define COMPARE_STAND_IN 2
 
-/* A directory on the stack. */
+/* A directory to be compared. */
 struct compare_dir {
-	struct list link;
 	/* Its number, the same in both trees; 0: it is not. */
 	uint64_t inode;
 	/* Both lie where the delta reaches; it is in the new tree alone. */
 	bool guided, added;
 	/* "" or "/a/b". */
 	char path[];
+};
+
+/* The same on the stack. */
+struct compare_child {
+	uint64_t inode;
+	bool guided, added;
+	char name[];
+} __attribute__((packed));
+
+/* Directories on the stack whose parent is the same. */
+struct compare_batch {
+	struct list link;
+	/* Its path, of so many bytes, stands at the beginning of bytes[], the children behind its NUL. */
+	size_t length;
+	/* How many bytes are used, and where the next child begins. */
+	size_t used, at;
+	char bytes[];
 };
 
 /* What one thread holds. */
@@ -34,10 +50,82 @@ struct compare_worker {
 	const struct compare_dir *dir;
 	int fds[2];
 	bool told;
+	struct entries entries[2];
+	/* What is in one tree, or elsewhere in the other. */
 	struct listing listings[2];
 	struct xattrs xattrs[2];
 	struct changes changes;
+	/* Directories in the one at hand that are to be put on the stack; NULL: none. */
+	struct compare_batch *batch;
 };
+
+/* ---- the stack --------------------------------------------------------------------------------------------------- */
+
+/* Put the worker's batch on the stack. */
+static void compare_publish(struct compare_worker *worker)
+{
+	struct compare_batch *batch = TAKE_PTR(worker->batch), *shorter;
+	struct compare *compare = worker->compare;
+
+	if (!batch)
+		return;
+	shorter = realloc(batch, sizeof(*batch) + batch->used);
+	batch = shorter ? shorter : batch;
+	pthread_mutex_lock(&compare->lock);
+	list_append(&compare->stack, &batch->link);
+	pthread_cond_signal(&compare->changed);
+	pthread_mutex_unlock(&compare->lock);
+}
+
+/* Put NAME in the directory at hand, itself a directory, on the stack. */
+static int compare_push(struct compare_worker *worker, const char *name, uint64_t inode, bool guided, bool added)
+{
+	const struct compare_child child = { .inode = inode, .guided = guided, .added = added };
+	size_t length = strlen(worker->dir->path), size = sizeof(child) + strlen(name) + 1;
+	struct compare_batch *batch;
+
+	if (worker->batch && worker->batch->used + size > length + 1 + COMPARE_BATCH_BYTES)
+		compare_publish(worker);
+	if (!worker->batch) {
+		batch = fault_calloc(worker->compare->fault, 1,
+				     sizeof(*batch) + length + 1 + MAX(size, COMPARE_BATCH_BYTES));
+		if (!batch)
+			return -ENOMEM;
+		memcpy(batch->bytes, worker->dir->path, length);
+		batch->length = length;
+		batch->at = batch->used = length + 1;
+		worker->batch = batch;
+	}
+	batch = worker->batch;
+	memcpy(batch->bytes + batch->used, &child, sizeof(child));
+	memcpy(batch->bytes + batch->used + sizeof(child), name, size - sizeof(child));
+	batch->used += size;
+	return 0;
+}
+
+/* Take a directory from the stack, which is not empty, with the lock held; NULL without memory. */
+static struct compare_dir *compare_pop(struct compare *compare)
+{
+	struct compare_batch *batch = list_entry(compare->stack.prev, struct compare_batch, link);
+	const struct compare_child *child = (const struct compare_child *)(batch->bytes + batch->at);
+	size_t size = strlen(child->name) + 1;
+	struct compare_dir *dir = fault_calloc(compare->fault, 1, sizeof(*dir) + batch->length + 1 + size);
+
+	if (!dir)
+		return NULL;
+	dir->inode = child->inode;
+	dir->guided = child->guided;
+	dir->added = child->added;
+	memcpy(dir->path, batch->bytes, batch->length);
+	dir->path[batch->length] = '/';
+	memcpy(dir->path + batch->length + 1, child->name, size);
+	batch->at += sizeof(*child) + size;
+	if (batch->at == batch->used) {
+		list_remove(&batch->link);
+		free(batch);
+	}
+	return dir;
+}
 
 /* ---- telling ----------------------------------------------------------------------------------------------------- */
 
@@ -50,28 +138,6 @@ static int compare_tell(struct compare_worker *worker, enum varve_change_kind ki
 		r = changes_add_ancestors(&worker->changes, worker->dir->path);
 	worker->told = true;
 	return r ? r : changes_add(&worker->changes, kind, worker->dir->path, name);
-}
-
-/* Put NAME in the directory at hand, itself a directory, on the stack. */
-static int compare_push(struct compare_worker *worker, const char *name, uint64_t inode, bool guided, bool added)
-{
-	struct compare *compare = worker->compare;
-	size_t length = strlen(worker->dir->path), rest = strlen(name);
-	struct compare_dir *dir = fault_calloc(compare->fault, 1, sizeof(*dir) + length + rest + 2);
-
-	if (!dir)
-		return -ENOMEM;
-	dir->inode = inode;
-	dir->guided = guided;
-	dir->added = added;
-	memcpy(dir->path, worker->dir->path, length);
-	dir->path[length] = '/';
-	memcpy(dir->path + length + 1, name, rest);
-	pthread_mutex_lock(&compare->lock);
-	list_append(&compare->stack, &dir->link);
-	pthread_cond_signal(&compare->changed);
-	pthread_mutex_unlock(&compare->lock);
-	return 0;
 }
 
 /* All that is in NAME in the directory at hand was added. */
@@ -167,7 +233,7 @@ static int compare_descend(struct compare_worker *worker, const char *name, cons
 	for (unsigned i = 0; i < 2; i++)
 		guided &= makedev(statx[i].stx_dev_major, statx[i].stx_dev_minor) == compare->devices[i] &&
 			  !compare_hollow(&statx[i]);
-	if (guided && inode && !delta_changed(compare->delta, inode) && !delta_first(compare->delta, inode))
+	if (guided && inode && !delta_changed(compare->delta, inode) && !delta_leads(compare->delta, inode))
 		return 0;
 	return compare_push(worker, name, inode, guided, false);
 }
@@ -225,15 +291,80 @@ static bool compare_forced(const struct compare_worker *worker, const char *name
 	return false;
 }
 
-/* Both trees have this entry: look closer, unless the delta knows better. */
-static int compare_both(struct compare_worker *worker, const struct listing_entry *old, const struct listing_entry *new)
+/* Both trees have NAME, with the same INODE and TYPE unless that is 0: look closer unless the delta knows better. */
+static int compare_both(struct compare_worker *worker, const char *name, uint64_t inode, unsigned char type)
 {
 	const struct delta *delta = worker->compare->delta;
 
-	if (worker->dir->guided && old->inode == new->inode && old->type == new->type && !delta_changed(delta, old->inode) &&
-	    !(old->type == DT_DIR && (delta_first(delta, old->inode) || compare_forced(worker, old->name))))
+	if (worker->dir->guided && inode && !delta_changed(delta, inode) &&
+	    !(type == DT_DIR && (delta_leads(delta, inode) || compare_forced(worker, name))))
 		return 0;
-	return compare_pair(worker, old->name);
+	return compare_pair(worker, name);
+}
+
+/* Tree INDEX alone has NAME. */
+static int compare_alone(struct compare_worker *worker, unsigned index, const char *name, unsigned char type)
+{
+	return index ? compare_added(worker, name, type) : compare_tell(worker, VARVE_CHANGE_DELETE, name);
+}
+
+/* The number of an entry that is INODE of TYPE in one tree and OTHER of OTHER_TYPE in the other; 0: not the same. */
+static uint64_t compare_same(uint64_t inode, unsigned char type, uint64_t other, unsigned char other_type)
+{
+	return inode == other && type == other_type ? inode : 0;
+}
+
+/* Compare the entries at hand, which have the same name, and go on in both trees. */
+static int compare_met(struct compare_worker *worker)
+{
+	const struct dirent64 *old = worker->entries[0].entry, *new = worker->entries[1].entry;
+	uint64_t inode = compare_same(old->d_ino, old->d_type, new->d_ino, new->d_type);
+	int r = compare_both(worker, new->d_name, inode, new->d_type);
+
+	if (!r)
+		r = entries_next(&worker->entries[0]);
+	return r ? r : entries_next(&worker->entries[1]);
+}
+
+/* Put the entry at hand of tree INDEX aside, unless it alone can have one, and go on in that tree. */
+static int compare_missed(struct compare_worker *worker, unsigned index)
+{
+	const struct dirent64 *entry = worker->entries[index].entry;
+	int r = worker->fds[!index] < 0 ? compare_alone(worker, index, entry->d_name, entry->d_type)
+					: listing_add(&worker->listings[index], entry);
+
+	return r ? r : entries_next(&worker->entries[index]);
+}
+
+/* Are the entries at hand of the same name at the same position? */
+static bool compare_beside(const struct entries *old, const struct entries *new)
+{
+	return old->entry && new->entry && old->position == new->position &&
+	       !strcmp(old->entry->d_name, new->entry->d_name);
+}
+
+/*
+ * Read both trees' directory at hand side by side, and compare what has the same name at the same position: in trees of
+ * common descent all but what came and went. The rest is put aside.
+ */
+static int compare_abreast(struct compare_worker *worker)
+{
+	const struct entries *old = &worker->entries[0], *new = &worker->entries[1];
+	int r = 0;
+
+	for (unsigned i = 0; !r && i < 2; i++) {
+		listing_clear(&worker->listings[i]);
+		r = entries_begin(&worker->entries[i], worker->fds[i]);
+	}
+	while (!r && (old->entry || new->entry)) {
+		if (compare_beside(old, new))
+			r = compare_met(worker);
+		else
+			r = compare_missed(worker, !old->entry || (new->entry && new->position < old->position));
+		if (atomic_load(worker->compare->cancelled))
+			r = -ECANCELED;
+	}
+	return r;
 }
 
 /* Compare the directory at hand entry by entry. */
@@ -241,21 +372,21 @@ static int compare_listed(struct compare_worker *worker)
 {
 	const struct listing *old = &worker->listings[0], *new = &worker->listings[1];
 	size_t i = 0, j = 0;
-	int r = listing_read(&worker->listings[0], worker->fds[0]);
+	int r = compare_abreast(worker);
 
-	if (!r)
-		r = listing_read(&worker->listings[1], worker->fds[1]);
+	listing_sort(&worker->listings[0]);
+	listing_sort(&worker->listings[1]);
 	while (!r && (i < old->count || j < new->count)) {
 		const struct listing_entry *a = i < old->count ? listing_at(old, i) : NULL;
 		const struct listing_entry *b = j < new->count ? listing_at(new, j) : NULL;
 		int order = !a ? 1 : !b ? -1 : strcmp(a->name, b->name);
 
 		if (order < 0)
-			r = compare_tell(worker, VARVE_CHANGE_DELETE, a->name);
+			r = compare_alone(worker, 0, a->name, a->type);
 		else if (order > 0)
-			r = compare_added(worker, b->name, b->type);
+			r = compare_alone(worker, 1, b->name, b->type);
 		else
-			r = compare_both(worker, a, b);
+			r = compare_both(worker, b->name, compare_same(a->inode, a->type, b->inode, b->type), b->type);
 		i += order <= 0;
 		j += order >= 0;
 	}
@@ -291,6 +422,15 @@ static int compare_hinted(struct compare_worker *worker)
 	return r;
 }
 
+/* Do hints tell all there is to look at in the directory at hand? */
+static bool compare_by_hints(const struct compare_worker *worker)
+{
+	const struct delta *delta = worker->compare->delta;
+	const struct compare_dir *dir = worker->dir;
+
+	return dir->guided && dir->inode && !delta_changed(delta, dir->inode) && !delta_unnamed(delta, dir->inode);
+}
+
 /* Open the directory at hand in tree INDEX; negative, without an error, where it vanished or is covered by a mount. */
 static int compare_open(struct compare_worker *worker, unsigned index)
 {
@@ -309,7 +449,6 @@ static int compare_open(struct compare_worker *worker, unsigned index)
 /* Compare DIR. */
 static int compare_dir(struct compare_worker *worker, const struct compare_dir *dir)
 {
-	const struct delta *delta = worker->compare->delta;
 	int r;
 
 	worker->dir = dir;
@@ -318,10 +457,10 @@ static int compare_dir(struct compare_worker *worker, const struct compare_dir *
 	if (!r)
 		r = compare_open(worker, 1);
 	if (!r)
-		r = dir->guided && dir->inode && !delta_changed(delta, dir->inode) ? compare_hinted(worker)
-										      : compare_listed(worker);
+		r = compare_by_hints(worker) ? compare_hinted(worker) : compare_listed(worker);
 	fd_close(worker->fds[0]);
 	fd_close(worker->fds[1]);
+	compare_publish(worker);
 	return r;
 }
 
@@ -353,21 +492,29 @@ int compare_begin(struct compare *compare)
 	dir->inode = ABI_SUBVOL_ROOT_INODE;
 	dir->guided = compare->delta;
 	dir->added = compare->fds[0] < 0;
-	list_append(&compare->stack, &dir->link);
+	compare->root = dir;
 	return 0;
 }
 
-/* Take the directory that was put on the stack last, with the lock held; wait for one; NULL when no more will come. */
+/* Take the directory that is to be compared next, with the lock held; wait for one; NULL when no more will come. */
 static struct compare_dir *compare_next(struct compare *compare)
 {
-	struct compare_dir *dir;
+	struct compare_dir *dir = TAKE_PTR(compare->root);
 
-	while (list_empty(&compare->stack) && compare->active && !compare->error)
+	while (!dir && list_empty(&compare->stack) && compare->active && !compare->error)
 		pthread_cond_wait(&compare->changed, &compare->lock);
-	if (list_empty(&compare->stack) || compare->error)
+	if (!dir && !list_empty(&compare->stack) && !compare->error) {
+		dir = compare_pop(compare);
+		if (!dir)
+			compare->error = -ENOMEM;
+	}
+	if (!dir) {
+		pthread_cond_broadcast(&compare->changed);
 		return NULL;
-	dir = list_entry(compare->stack.prev, struct compare_dir, link);
-	list_remove(&dir->link);
+	}
+	/* There may be more for others that wait. */
+	if (!list_empty(&compare->stack))
+		pthread_cond_signal(&compare->changed);
 	compare->active++;
 	return dir;
 }
@@ -400,12 +547,11 @@ int compare_work(struct compare *compare)
 		pthread_mutex_lock(&compare->lock);
 		compare_done(compare, dir, r);
 	}
-	if (!compare->error)
-		compare->error = changes_take(&compare->changes, &worker.changes);
+	changes_take(&compare->changes, &worker.changes);
 	r = compare->error;
 	pthread_mutex_unlock(&compare->lock);
-	changes_free(&worker.changes);
 	for (unsigned i = 0; i < 2; i++) {
+		entries_end(&worker.entries[i]);
 		listing_free(&worker.listings[i]);
 		xattrs_free(&worker.xattrs[i]);
 	}
@@ -417,7 +563,8 @@ void compare_end(struct compare *compare)
 	struct list *link;
 
 	while ((link = list_pop(&compare->stack)))
-		free(list_entry(link, struct compare_dir, link));
+		free(list_entry(link, struct compare_batch, link));
+	free(compare->root);
 	changes_free(&compare->changes);
 	free(compare->failed);
 	pthread_cond_destroy(&compare->changed);

@@ -3,12 +3,13 @@
  * Two trees compared, or one told as a whole: which paths were added, modified, deleted.
  *
  * A stack of directories is shared by any number of threads: each takes one, lists it in both trees, compares the entries
- * by name, and puts the directories among them on the stack. Directories are opened from the roots by their paths, so
- * depth costs neither stack nor descriptors. Where a delta tells what may differ, all else is passed over:
+ * by name, and puts the directories among them on the stack, in batches that have their parent's path once. Directories
+ * are opened from the roots by their paths, so depth costs neither stack nor descriptors. Where a delta tells what may
+ * differ, all else is passed over:
  *
  *	directory                  what is looked at
  *	changed itself             its entries; of those with the same number and no change nothing more
- *	not changed, hinted        the hinted names; it is not even listed
+ *	not changed, hinted        the hinted names; it is not even listed, unless those are too many to be kept
  *	neither                    nothing
  *	inside a nested subvolume  everything: the delta does not reach there
  */
@@ -20,6 +21,8 @@
 #include "engine/tree/changes.h"
 
 #include <pthread.h>
+
+struct compare_dir;
 
 struct compare {
 	/* ---- set by whoever starts it ---- */
@@ -38,6 +41,8 @@ struct compare {
 	/* Broadcast when there is more on the stack, or nothing more to come. */
 	pthread_cond_t changed;
 	struct list stack;
+	/* The root directories, until a thread takes them. */
+	struct compare_dir *root;
 	/* Threads that work on a directory. */
 	unsigned active;
 	/* The first error, and the path that it was about; NULL without memory. */

@@ -7,35 +7,61 @@
 #include <fcntl.h>
 #include <string.h>
 
-/* Call EACH with the LENGTH bytes of directory entries in BUFFER. */
-static int entries_buffer(const char *buffer, ssize_t length, int (*each)(void *, const struct dirent64 *), void *data)
+/* Fill the buffer: 1, 0 at the end, or -errno. */
+static int entries_fill(struct entries *entries)
 {
-	int r = 0;
+	entries->at = entries->length = 0;
+	if (!entries->buffer)
+		entries->buffer = malloc(READDIR_BUFFER_BYTES);
+	if (!entries->buffer)
+		return -ENOMEM;
+	entries->length = getdents64(entries->fd, entries->buffer, READDIR_BUFFER_BYTES);
+	return entries->length < 0 ? negative_errno() : entries->length > 0;
+}
 
-	for (ssize_t at = 0; !r && at < length;) {
-		const struct dirent64 *entry = (const struct dirent64 *)(buffer + at);
+int entries_next(struct entries *entries)
+{
+	do {
+		if (entries->at >= entries->length) {
+			int r = entries->fd < 0 ? 0 : entries_fill(entries);
 
-		at += entry->d_reclen;
-		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-			r = each(data, entry);
-	}
-	return r;
+			entries->entry = NULL;
+			if (r <= 0)
+				return r;
+		}
+		entries->entry = (const struct dirent64 *)(entries->buffer + entries->at);
+		entries->at += entries->entry->d_reclen;
+		/* Each is told with the position of the next one. */
+		entries->position = entries->next;
+		entries->next = entries->entry->d_off;
+	} while (!strcmp(entries->entry->d_name, ".") || !strcmp(entries->entry->d_name, ".."));
+	return 0;
+}
+
+int entries_begin(struct entries *entries, int fd)
+{
+	entries->fd = fd;
+	entries->at = entries->length = 0;
+	entries->next = 0;
+	return entries_next(entries);
+}
+
+void entries_end(struct entries *entries)
+{
+	free(TAKE_PTR(entries->buffer));
 }
 
 int entries_read(int fd, int (*each)(void *data, const struct dirent64 *entry), void *data)
 {
-	_cleanup_free_ char *buffer = malloc(READDIR_BUFFER_BYTES);
-	int r = 0;
+	struct entries entries = { .fd = -EBADF };
+	int r = entries_begin(&entries, fd);
 
-	if (!buffer)
-		return -ENOMEM;
-	while (!r) {
-		ssize_t length = getdents64(fd, buffer, READDIR_BUFFER_BYTES);
-
-		if (length <= 0)
-			return length < 0 ? negative_errno() : 0;
-		r = entries_buffer(buffer, length, each, data);
+	while (!r && entries.entry) {
+		r = each(data, entries.entry);
+		if (!r)
+			r = entries_next(&entries);
 	}
+	entries_end(&entries);
 	return r;
 }
 

@@ -8,6 +8,27 @@
 
 #include <dirent.h>
 
+/* A directory read entry by entry, but "." and "..". Start from zeros; one can begin again and again. */
+struct entries {
+	int fd;
+	/* READDIR_BUFFER_BYTES; how many of them are filled, and how many of those passed. */
+	char *buffer;
+	ssize_t length, at;
+	/* The entry at hand, until the next call; NULL: no more. */
+	const struct dirent64 *entry;
+	/* What the file system calls its position, and that of the one behind it. */
+	int64_t position, next;
+};
+
+/* Read the directory FD from where that stands, up to the first entry; a negative FD has none. 0 or -errno. */
+int entries_begin(struct entries *entries, int fd);
+
+/* Go on to the next entry. 0 or -errno. */
+int entries_next(struct entries *entries);
+
+/* Free what was allocated. */
+void entries_end(struct entries *entries);
+
 /*
  * Call EACH with every entry, but "." and "..", of the directory FD, from where that stands, until it returns something
  * other than 0. Returns that, 0 at the end, or -errno.

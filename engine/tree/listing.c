@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-/* Append an entry. */
-static int listing_add(struct listing *listing, const struct dirent64 *dirent, bool inside)
+/* Append an entry, or the key of what is INSIDE. */
+static int listing_append(struct listing *listing, const struct dirent64 *dirent, bool inside)
 {
 	const struct listing_entry entry = { .inode = dirent->d_ino, .type = dirent->d_type, .inside = inside };
 	size_t length = strlen(dirent->d_name), size = sizeof(entry) + length + inside + 1;
@@ -41,18 +41,17 @@ static int listing_add(struct listing *listing, const struct dirent64 *dirent, b
 	return 0;
 }
 
-/* Take an entry; for entries_read(). */
-static int listing_take(void *data, const struct dirent64 *dirent)
+int listing_add(struct listing *listing, const struct dirent64 *dirent)
 {
-	return listing_add(data, dirent, false);
+	return listing_append(listing, dirent, false);
 }
 
-/* Take an entry, a directory twice. */
+/* Take an entry, a directory twice; for entries_read(). */
 static int listing_take_paths(void *data, const struct dirent64 *dirent)
 {
-	int r = listing_add(data, dirent, false);
+	int r = listing_add(data, dirent);
 
-	return r || dirent->d_type != DT_DIR ? r : listing_add(data, dirent, true);
+	return r || dirent->d_type != DT_DIR ? r : listing_append(data, dirent, true);
 }
 
 /* Order by name. */
@@ -65,26 +64,25 @@ static int listing_compare(const void *a, const void *b, void *data)
 	return strcmp(left->name, right->name);
 }
 
-/* List FD by EACH. */
-static int listing_fill(struct listing *listing, int fd, int (*each)(void *, const struct dirent64 *))
+void listing_clear(struct listing *listing)
 {
-	int r;
-
 	listing->count = listing->size = 0;
-	r = fd < 0 ? 0 : entries_read(fd, each, listing);
-	if (listing->count > 1)
-		qsort_r(listing->order, listing->count, sizeof(*listing->order), listing_compare, listing);
-	return r;
 }
 
-int listing_read(struct listing *listing, int fd)
+void listing_sort(struct listing *listing)
 {
-	return listing_fill(listing, fd, listing_take);
+	if (listing->count > 1)
+		qsort_r(listing->order, listing->count, sizeof(*listing->order), listing_compare, listing);
 }
 
 int listing_read_paths(struct listing *listing, int fd)
 {
-	return listing_fill(listing, fd, listing_take_paths);
+	int r;
+
+	listing_clear(listing);
+	r = fd < 0 ? 0 : entries_read(fd, listing_take_paths, listing);
+	listing_sort(listing);
+	return r;
 }
 
 void listing_free(struct listing *listing)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The entries of a directory in order. A million of them take some 30 MiB: a number, a type and a name, one behind the
+ * Entries of a directory in order. A million of them take some 30 MiB: a number, a type and a name, one behind the
  * other, and four bytes each for the order.
  */
 #ifndef VARVE_TREE_LISTING_H
@@ -8,6 +8,7 @@
 
 #include "engine/base/fault.h"
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -31,12 +32,18 @@ struct listing {
 	struct fault *fault;
 };
 
-/* List the directory FD, sorted bytewise by name; a negative FD has no entries. 0 or -errno. */
-int listing_read(struct listing *listing, int fd);
+/* Forget what is in it. */
+void listing_clear(struct listing *listing);
+
+/* Append an entry. 0 or -ENOMEM. */
+int listing_add(struct listing *listing, const struct dirent64 *dirent);
+
+/* Sort what was added bytewise by name. */
+void listing_sort(struct listing *listing);
 
 /*
- * The same, sorted as whole paths are: a directory comes twice, by its name, and as "NAME/", inside, where that what is in it
- * has its place ("a", "a-b", "a/").
+ * List the directory FD, sorted as whole paths are: a directory comes twice, by its name, and as "NAME/", inside, where
+ * that what is in it has its place ("a", "a-b", "a/"). A negative FD has no entries. 0 or -errno.
  */
 int listing_read_paths(struct listing *listing, int fd);
 

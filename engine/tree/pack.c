@@ -325,7 +325,7 @@ void pack_end(struct pack *pack)
 {
 	/* Where files are measured, their paths are not kept. */
 	for (size_t i = 0; i < pack->links.capacity; i++)
-		if (pack->links.slots[i].used)
+		if (pack->links.slots[i].key)
 			free((char *)(uintptr_t)pack->links.slots[i].value);
 	window_free(&pack->window);
 	idmap_free(&pack->links);

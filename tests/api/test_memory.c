@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* varve-test: timeout=120 */
-/* What a process is with many requests in flight: resident memory, its peak. */
+/* varve-test: timeout=120 size=4G */
+/* What a process is with many requests in flight, and with many changes: resident memory, its peak. */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "test.h"
 
 #define REQUESTS 10000
 /* With requests that do nothing, and with creates: those have names, and the kernel's answers, beside. */
 #define NOOPS_MAX_KIB (8 * 1024)
 #define CREATES_MAX_KIB (12 * 1024)
+/* Entries of the layer whose changes are asked for; bytes for each, so that a million are less than 64 MiB. */
+#define ENTRIES 100000
+#define ENTRIES_SOAK 1000000
+#define ENTRY_MAX_BYTES 64
 
 /* Tell the peak of this process's resident memory, in KiB. */
 static unsigned long resident_peak_kib(void) {
@@ -62,4 +70,56 @@ START_TEST(test_creates) {
 }
 END_TEST
 
-TEST_MAIN("memory", test_noops, test_creates)
+/* Ask for the changes of ID, COUNT in a tree of ENTRIES: the first that this process needs so much memory for. */
+static void changes_of(struct varve_store *store, const char *id, size_t count, unsigned entries) {
+	struct varve_failure failure = { 0 };
+	struct varve_change *changes = NULL;
+	size_t actual = 0;
+	unsigned long before = resident_peak_kib();
+	test_ok(varve_layer_changes_wait(store, id, NULL, 0, &changes, &actual, &failure), &failure);
+	ck_assert_uint_eq(actual, count);
+	free(changes);
+	if (!TEST_SANITIZED)
+		ck_assert_uint_le(resident_peak_kib() - before, (unsigned long)entries * ENTRY_MAX_BYTES / 1024);
+}
+
+/* Make a store with "base", a directory of ENTRIES files, and "top", where one in three has another mode. */
+static struct varve_store *make_changes(unsigned entries) {
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	test_create(store, "base", NULL);
+	test_mkdir(test_path("%s/directory", test_layer(home, "base")));
+	int at = open(test_path("%s/directory", test_layer(home, "base")), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char name[32];
+	for (unsigned i = 0; i < entries; i++) {
+		snprintf(name, sizeof(name), "%07u", i);
+		ck_assert_int_eq(mknodat(at, name, S_IFREG | 0644, 0), 0);
+	}
+	close(at);
+	test_create(store, "top", "base");
+	at = open(test_path("%s/directory", test_layer(home, "top")), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (unsigned i = 0; i < entries; i += 3) {
+		snprintf(name, sizeof(name), "%07u", i);
+		ck_assert_int_eq(fchmodat(at, name, 0600, 0), 0);
+	}
+	close(at);
+	return store;
+}
+
+START_TEST(test_changes_all) {
+	unsigned entries = getenv("VARVE_TEST_SOAK") ? ENTRIES_SOAK : ENTRIES;
+	struct varve_store *store = make_changes(entries);
+	changes_of(store, "base", entries + 1, entries);
+	test_close(store);
+}
+END_TEST
+
+START_TEST(test_changes_some) {
+	unsigned entries = getenv("VARVE_TEST_SOAK") ? ENTRIES_SOAK : ENTRIES;
+	struct varve_store *store = make_changes(entries);
+	changes_of(store, "top", (entries + 2) / 3 + 1, entries);
+	test_close(store);
+}
+END_TEST
+
+TEST_MAIN("memory", test_noops, test_creates, test_changes_all, test_changes_some)
