@@ -13,8 +13,8 @@ struct cleaner {
 	/* What the kernel said last, and the error it said it with. */
 	uint64_t counted;
 	int error;
-	/* Destroyed when it was asked. */
-	uint64_t destroyed_asked;
+	/* Destroyed when it was asked; when it was asked and nothing had been destroyed since the time before. */
+	uint64_t destroyed_asked, destroyed_idle;
 	/* Creates that wait for the number to fall; operations that wait for the next look. */
 	struct list creates, lookers;
 	/* The call that asks; is it under way. */
@@ -104,6 +104,12 @@ static void cleaner_look_later(struct cleaner *cleaner)
 	cleaner_look_at(cleaner, cleaner->looked_ns + BACKLOG_POLL_MS * 1000000ull);
 }
 
+/* Is the backlog worth waking the kernel's cleaner for, before anybody waits for it? */
+static bool cleaner_large(const struct cleaner *cleaner)
+{
+	return cleaner->dead * 2 >= cleaner->store->settings.backlog_max;
+}
+
 /* ---- what dropped subvolumes leave behind ------------------------------------------------------------------------ */
 
 /* Sweep, on a lane thread. */
@@ -177,14 +183,19 @@ static void cleaner_asked(struct call *call)
 	cleaner_release_lookers(cleaner);
 	if (!list_empty(&cleaner->creates))
 		cleaner_look_later(cleaner);
+	else if (cleaner_large(cleaner) && cleaner->destroyed != cleaner->destroyed_idle)
+		cleaner_look_at(cleaner, cleaner->looked_ns + BACKLOG_WAKE_MS * 1000000ull);
 	cleaner_sweep(cleaner);
 }
 
-/* Does anybody wait for the kernel's cleaner, or is the backlog large? */
+/*
+ * Is it time to wake the kernel's cleaner? When somebody waits for it, at once. For a large backlog alone, when there was
+ * no removal since the last look: to wake it is to commit, and that holds up a batch of removals by more than it takes.
+ */
 static bool cleaner_pressed(const struct cleaner *cleaner)
 {
 	return !list_empty(&cleaner->creates) || !list_empty(&cleaner->lookers) ||
-	       cleaner->dead * 2 >= cleaner->store->settings.backlog_max;
+	       (cleaner_large(cleaner) && cleaner->destroyed == cleaner->destroyed_asked);
 }
 
 static void cleaner_ask(struct cleaner *cleaner)
@@ -195,9 +206,11 @@ static void cleaner_ask(struct cleaner *cleaner)
 		return;
 	cleaner->asking = true;
 	cleaner->store->background++;
-	cleaner->destroyed_asked = cleaner->destroyed;
 	/* It gets on by itself, is at a large one, or sleeps: a commit may have come before what is dead was ready. */
 	cleaner->wake = cleaner_pressed(cleaner) && !cleaner->progress && now - cleaner->woken_ns > BACKLOG_WAKE_MS * 1000000ull;
+	if (cleaner->destroyed == cleaner->destroyed_asked)
+		cleaner->destroyed_idle = cleaner->destroyed;
+	cleaner->destroyed_asked = cleaner->destroyed;
 	if (cleaner->wake)
 		cleaner->woken_ns = now;
 	call_function(&cleaner->call, LANE_COMMIT, "SUBVOL_SYNC_WAIT", cleaner_ask_run);
@@ -214,7 +227,7 @@ void cleaner_destroyed(struct varve_store *store)
 	if (store->sweep)
 		cleaner_look_at(cleaner, now_ns() + BACKLOG_SWEEP_MS * 1000000ull);
 	/* Asked at each quarter of the bound, from the half on, not at each destroy. */
-	if (cleaner->dead * 2 < store->settings.backlog_max ||
+	if (!cleaner_large(cleaner) ||
 	    cleaner->destroyed - cleaner->destroyed_asked <= store->settings.backlog_max / 4)
 		return;
 	cleaner->progress = false;
