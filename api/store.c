@@ -214,7 +214,9 @@ int varve_statistics(struct varve_store *store, struct varve_statistics *ret_sta
 	if (!store_here(store))
 		return -ECHILD;
 	pthread_mutex_lock(&store->lock);
+	pthread_mutex_lock(&store->counting);
 	*ret_statistics = store->statistics;
+	pthread_mutex_unlock(&store->counting);
 	ret_statistics->requests = store->requests;
 	pthread_mutex_unlock(&store->lock);
 	ret_statistics->fs_threads_peak = lane_threads_peak(&store->io.lanes[LANE_FS]);

@@ -402,8 +402,8 @@ int varve_id_check(const char *id, struct varve_failure *ret_failure);
 /* ---- the event loop ---------------------------------------------------------------------------------------------- */
 
 /**
- * The descriptor to poll: readable while a callback is waiting to be run. The same one for the store's whole life; owned
- * by the store. Do not read it. Any thread.
+ * The descriptor to poll: readable while a callback is waiting to be run, and now and then once when none is any more:
+ * varve_dispatch() then returns 0. The same one for the store's whole life; owned by the store. Do not read it. Any thread.
  */
 int varve_fd(const struct varve_store *store);
 

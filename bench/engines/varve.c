@@ -279,13 +279,24 @@ static int adapter_dispatch(struct adapter *adapter)
 	return r;
 }
 
-static int adapter_wait(void *context, unsigned min, uint64_t timeout_ns)
+/* Let the library wait, as a program does that has nothing else to look at, until MIN have ended. */
+static int adapter_wait_library(struct adapter *adapter, unsigned min)
 {
-	struct adapter *adapter = context;
+	int r;
+
+	do {
+		r = varve_wait(adapter->store, -1);
+		adapter->dispatches += r > 0;
+	} while (r >= 0 && adapter->completed < min);
+	return r < 0 ? r : 0;
+}
+
+/* Wait by the descriptor, as an event loop does, until MIN have ended or TIMEOUT_NS are over. */
+static int adapter_wait_loop(struct adapter *adapter, unsigned min, uint64_t timeout_ns)
+{
 	struct pollfd pollfd = {.fd = varve_fd(adapter->store), .events = POLLIN};
 	struct timespec timeout = {(time_t)(timeout_ns / NS_PER_S), (long)(timeout_ns % NS_PER_S)};
 
-	adapter->completed = 0;
 	for (;;) {
 		int r = adapter_dispatch(adapter);
 
@@ -299,6 +310,17 @@ static int adapter_wait(void *context, unsigned min, uint64_t timeout_ns)
 		if (r == 0)
 			return 0;
 	}
+}
+
+static int adapter_wait(void *context, unsigned min, uint64_t timeout_ns)
+{
+	struct adapter *adapter = context;
+
+	adapter->completed = 0;
+	/* The caller's thread can only be looked at between the calls of the library. */
+	if (adapter->guarded || timeout_ns != UINT64_MAX)
+		return adapter_wait_loop(adapter, min, timeout_ns);
+	return adapter_wait_library(adapter, min);
 }
 
 static void adapter_reset(void *context)

@@ -62,6 +62,16 @@ static inline int negative_errno(void)
 		ret_ < 0 ? (__typeof__(expression))negative_errno() : ret_; \
 	})
 
+/* Tell the processor that this is a loop that waits for another one. */
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield" ::: "memory");
+#endif
+}
+
 /* Monotonic time in nanoseconds. */
 static inline uint64_t now_ns(void)
 {

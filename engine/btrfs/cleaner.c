@@ -173,9 +173,9 @@ static void cleaner_asked(struct call *call)
 	cleaner->error = call->result;
 	/* Where we may not know there is no backlog to enforce. */
 	cleaner->dead = call->result ? 0 : cleaner->counted + cleaner->destroyed - cleaner->destroyed_asked;
-	pthread_mutex_lock(&store->lock);
+	pthread_mutex_lock(&store->counting);
 	store->statistics.cleaner_backlog = cleaner->dead;
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_unlock(&store->counting);
 	trace(&store->io.trace, TRACE_BTRFS, "cleaner: %llu dead", (unsigned long long)cleaner->dead);
 	cleaner->progress = cleaner->dead < before;
 	cleaner->looked_ns = now_ns();

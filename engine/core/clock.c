@@ -27,11 +27,11 @@ static void clock_look(struct clock *clock)
 {
 	uint64_t generation = clock->hooks->generation(clock->store);
 
-	pthread_mutex_lock(&clock->store->lock);
+	pthread_mutex_lock(&clock->store->counting);
 	if (clock->generation && generation > clock->generation)
 		clock->store->statistics.commits += generation - clock->generation;
 	clock->generation = MAX(clock->generation, generation);
-	pthread_mutex_unlock(&clock->store->lock);
+	pthread_mutex_unlock(&clock->store->counting);
 }
 
 /* Let every operation on LIST go on with RESULT. */

@@ -91,8 +91,6 @@ struct op {
 	const char *place, *subject;
 	/* An explanation to go with the next failure; a constant. */
 	const char *detail;
-	/* The call that the current step waits for. */
-	struct call call;
 	/* In a queue of the clock, of the cleaner, or the runnable list. */
 	struct list link;
 	/* Takes the operation out of the queue that it waits in; NULL: it cannot leave. */
@@ -113,6 +111,8 @@ struct op {
 	unsigned holds_waiting;
 	/* Why it cannot even be queued for them; 0: it is. */
 	int start_error;
+	/* The call that the current step waits for. */
+	struct call call;
 };
 
 struct channel;
@@ -137,7 +137,10 @@ struct request {
 		struct inbox_node node;
 		/* Then among those in flight, then among those finished in this turn (reactor). */
 		struct list link;
-		/* Then that it has ended (store->lock); neither of the others reaches to its channel, which is NULL. */
+		/*
+		 * Then, after it came back by its node, that it has ended (store->lock); neither of the others reaches to its
+		 * channel, which is NULL.
+		 */
 		struct event event;
 	};
 	/* Where its bytes go, or come from, by callbacks; NULL: nowhere. */

@@ -8,16 +8,43 @@
 
 /* ---- events ------------------------------------------------------------------------------------------------------ */
 
-void ready_signal(struct varve_store *store)
+/*
+ * The descriptor and store->signalled:
+ *
+ *	who announces                  who takes
+ *	1 puts the event there         1 reads the descriptor empty
+ *	2 signalled = true             2 signalled = false
+ *	3 writes, if it was false      3 takes what is there
+ *
+ * An announcement that finds `signalled` true was put there before 2, so that 3 takes it. The reactor does all this without
+ * the lock, and its write may come after the event was taken: then the descriptor is readable once in vain. Whoever leaves
+ * something there, and has read the descriptor, has to write again.
+ */
+
+/* Make the descriptor readable. */
+static void ready_write(struct varve_store *store)
 {
 	static const uint64_t one = 1;
 
-	if (store->signalled)
-		return;
-	store->signalled = true;
-	/* Inside the lock, so that it cannot come after a reader has taken what it announces. */
 	while (write(store->ready_fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
+}
+
+/* Make the descriptor readable, unless it is or is about to be. */
+static void ready_signal(struct varve_store *store)
+{
+	if (!atomic_exchange(&store->signalled, true))
+		ready_write(store);
+}
+
+/* Make the descriptor unreadable; what is there has to be taken after that, or signalled. */
+static void ready_drain(struct varve_store *store)
+{
+	uint64_t count;
+
+	while (read(store->ready_fd, &count, sizeof(count)) < 0 && errno == EINTR)
+		;
+	atomic_store(&store->signalled, false);
 }
 
 void ready_announce(struct varve_store *store, struct event *event)
@@ -30,16 +57,54 @@ void ready_announce(struct varve_store *store, struct event *event)
 	ready_signal(store);
 }
 
-/* Make the descriptor unreadable again when nothing is ready, with the lock held. */
+void ready_notify(struct varve_store *store)
+{
+	ready_signal(store);
+	/* Who waits has counted itself before it looked into store->ended. */
+	if (!store->waiters)
+		return;
+	pthread_mutex_lock(&store->lock);
+	pthread_cond_broadcast(&store->changed);
+	pthread_mutex_unlock(&store->lock);
+}
+
+/* Take in what the reactor has handed over, with the lock held. */
+static void ready_collect(struct varve_store *store)
+{
+	struct inbox_node *node = inbox_empty(&store->ended) ? NULL : inbox_take(&store->ended);
+
+	while (node) {
+		struct request *request = container_of(node, struct request, node);
+
+		node = node->next;
+		request->ready = true;
+		list_append(&store->ready, &request->event.link);
+	}
+}
+
+/* Is there nothing to tell? With the lock held. */
+static bool ready_empty(struct varve_store *store)
+{
+	ready_collect(store);
+	return list_empty(&store->ready) && list_empty(&store->progressed);
+}
+
+/* Make the descriptor readable again, after it was drained, if something is left. With the lock held. */
+static void ready_resignal(struct varve_store *store)
+{
+	if (ready_empty(store))
+		return;
+	atomic_store(&store->signalled, true);
+	ready_write(store);
+}
+
+/* Make the descriptor unreadable when there is nothing to tell, with the lock held. */
 static void ready_unsignal(struct varve_store *store)
 {
-	uint64_t count;
-
-	if (!store->signalled || !list_empty(&store->ready) || !list_empty(&store->progressed))
+	if (!ready_empty(store))
 		return;
-	store->signalled = false;
-	while (read(store->ready_fd, &count, sizeof(count)) < 0 && errno == EINTR)
-		;
+	ready_drain(store);
+	ready_resignal(store);
 }
 
 /* The watch of REQUEST, NULL for none. */
@@ -171,11 +236,10 @@ static void ready_finish(struct varve_store *store)
 		struct event *event = NULL;
 
 		pthread_mutex_lock(&store->lock);
-		while (list_empty(&store->ready) && store->requests) {
-			store->waiters++;
+		store->waiters++;
+		for (ready_collect(store); list_empty(&store->ready) && store->requests; ready_collect(store))
 			pthread_cond_wait(&store->changed, &store->lock);
-			store->waiters--;
-		}
+		store->waiters--;
 		if (!list_empty(&store->ready)) {
 			event = list_entry(store->ready.next, struct event, link);
 			ready_claim(event);
@@ -218,6 +282,9 @@ static int ready_take(struct varve_store *store, struct list *taken, unsigned ma
 
 		ready_claim(event);
 		list_append(taken, &event->link);
+		/* The reactor's processor has it; by the time its callback runs this one does. */
+		if (!event->channel)
+			__builtin_prefetch(container_of(event, struct request, event)->ops);
 	}
 	return n;
 }
@@ -255,12 +322,15 @@ int ready_dispatch(struct varve_store *store, unsigned max)
 
 	if (!store_here(store))
 		return -ECHILD;
+	if (store->signalled)
+		ready_drain(store);
 	pthread_mutex_lock(&store->lock);
 	if (store->dispatching || ready_inside(store)) {
+		ready_resignal(store);
 		pthread_mutex_unlock(&store->lock);
 		return -EBUSY;
 	}
-	if (list_empty(&store->ready) && list_empty(&store->progressed)) {
+	if (ready_empty(store)) {
 		ready_unsignal(store);
 		pthread_mutex_unlock(&store->lock);
 		return 0;
@@ -269,7 +339,7 @@ int ready_dispatch(struct varve_store *store, unsigned max)
 	ready_enter(store, &runner);
 	n = ready_take(store, &taken, max);
 	told = max && (unsigned)n == max ? 0 : ready_tell_progress(store, max ? max - (unsigned)n : 0);
-	ready_unsignal(store);
+	ready_resignal(store);
 	pthread_mutex_unlock(&store->lock);
 	while ((link = list_pop(&taken)))
 		ready_tell(store, list_entry(link, struct event, link));
@@ -299,19 +369,33 @@ static int ready_left_ms(uint64_t deadline_ns)
 	return now < deadline_ns ? (int)((deadline_ns - now + 999999) / 1000000) : 0;
 }
 
+/* Sleep until the descriptor is readable, or up to TIMEOUT_MS. 0 or -errno. */
+static int ready_sleep(struct varve_store *store, int timeout_ms)
+{
+	struct pollfd pollfd = { .fd = store->ready_fd, .events = POLLIN };
+	uint64_t begin = now_ns();
+	int r = RET_NERRNO(poll(&pollfd, 1, timeout_ms));
+
+	spin_slept(&store->spin, begin);
+	return MIN(r, 0);
+}
+
 int ready_wait(struct varve_store *store, int timeout_ms)
 {
 	uint64_t deadline = timeout_ms < 0 ? 0 : now_ns() + (uint64_t)timeout_ms * 1000000 + 1;
-	struct pollfd pollfd = { .fd = store->ready_fd, .events = POLLIN };
 
 	for (;;) {
-		int n = ready_dispatch(store, 0), left = ready_left_ms(deadline), r;
+		int n, left, r;
 
+		if (timeout_ms)
+			spin_until(&store->spin, atomic_load_explicit(&store->signalled, memory_order_relaxed));
+		n = ready_dispatch(store, 0);
+		left = ready_left_ms(deadline);
 		if (n || !left || !ready_pending(store))
 			return n;
-		r = poll(&pollfd, 1, left);
-		if (r < 0)
-			return negative_errno();
+		r = ready_sleep(store, left);
+		if (r)
+			return r;
 	}
 }
 
@@ -339,17 +423,22 @@ static struct event *ready_await(struct varve_store *store, varve_request handle
 {
 	struct timespec ts = { .tv_sec = (time_t)(deadline_ns / 1000000000), .tv_nsec = (long)(deadline_ns % 1000000000) };
 	struct request *request;
-	struct event *event = NULL;
+	struct event *event;
 	int r = 0;
 
-	while ((request = ready_find(store, handle)) && !(event = ready_event(request)) && !r) {
-		store->waiters++;
+	store->waiters++;
+	for (;;) {
+		ready_collect(store);
+		request = ready_find(store, handle);
+		event = request ? ready_event(request) : NULL;
+		if (!request || event || r)
+			break;
 		r = deadline_ns ? pthread_cond_timedwait(&store->changed, &store->lock, &ts)
 				: pthread_cond_wait(&store->changed, &store->lock);
-		store->waiters--;
 	}
+	store->waiters--;
 	*ret_error = request && !event ? -ETIME : 0;
-	return request ? event : NULL;
+	return event;
 }
 
 int ready_wait_for(struct varve_store *store, varve_request handle, int timeout_ms)

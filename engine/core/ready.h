@@ -11,6 +11,9 @@ struct event;
 /* Put EVENT where a dispatching thread finds it, and wake one. With the lock held. */
 void ready_announce(struct varve_store *store, struct event *event);
 
+/* Tell the callers' threads that there is something in store->ended. Reactor, without the lock. */
+void ready_notify(struct varve_store *store);
+
 /* See varve_dispatch(), varve_wait(), varve_wait_for(), varve_cancel(), varve_progress(), varve_close(). */
 int ready_dispatch(struct varve_store *store, unsigned max);
 int ready_wait(struct varve_store *store, int timeout_ms);
@@ -24,8 +27,6 @@ int ready_watch(struct varve_store *store, varve_request handle, varve_progress_
 /* Something was added to the progress of REQUEST: let its callback run, if that is due. Any thread. */
 void ready_progressed(struct request *request);
 
-/* Make varve_fd() readable, with the lock held. Any thread. */
-void ready_signal(struct varve_store *store);
 int ready_close(struct varve_store *store);
 
 /* See varve_stream_write(), varve_stream_end(), varve_stream_resume(). */

@@ -167,7 +167,7 @@ void request_op_ended(struct request *request, struct op *op)
 	list_append(&store->finished, &request->link);
 }
 
-/* Count how the operations of REQUEST ended, with the lock held. */
+/* Count how the operations of REQUEST ended, with store->counting held. */
 static void request_count(struct varve_store *store, struct request *request, uint64_t now)
 {
 	struct varve_operation_statistics *statistics = &store->statistics.operations[request->class->operation];
@@ -182,7 +182,7 @@ static void request_count(struct varve_store *store, struct request *request, ui
 	histogram_record(&statistics->latency, now - request->submitted_ns);
 }
 
-/* Copy what the reactor counts to where others may read it, with the lock held. */
+/* Copy what the reactor counts to where others may read it, with store->counting held. */
 static void requests_publish_counters(struct varve_store *store)
 {
 	struct varve_statistics *statistics = &store->statistics;
@@ -198,25 +198,42 @@ static void requests_publish_counters(struct varve_store *store)
 	statistics->lane_calls = io->lane_calls;
 }
 
+/* Hand REQUEST, which has ended, to those that run callbacks. */
+static void request_hand_over(struct request *request)
+{
+	struct varve_store *store = request->store;
+
+	if (!request->channel) {
+		inbox_post(&store->ended, &request->node);
+		return;
+	}
+	pthread_mutex_lock(&store->lock);
+	/* Who runs a callback of its channel tells the end, too. */
+	if (!channel_end(request->channel))
+		ready_announce(store, &request->event);
+	pthread_mutex_unlock(&store->lock);
+}
+
+/*
+ * The callers' lock is not taken for requests that have no channel: were this thread to lose its processor while it held it,
+ * varve_dispatch() would wait for as long.
+ */
 void requests_flush(struct varve_store *store)
 {
+	struct list *link;
 	uint64_t now;
 
 	if (list_empty(&store->finished))
 		return;
 	now = now_ns();
-	pthread_mutex_lock(&store->lock);
+	pthread_mutex_lock(&store->counting);
 	requests_publish_counters(store);
-	list_for_each_safe(link, &store->finished) {
-		struct request *request = list_entry(link, struct request, link);
-
-		list_remove(&request->link);
-		request_count(store, request, now);
-		/* Who runs a callback of its channel tells the end, too. */
-		if (!request->channel || !channel_end(request->channel))
-			ready_announce(store, &request->event);
-	}
-	pthread_mutex_unlock(&store->lock);
+	list_for_each(at, &store->finished)
+		request_count(store, list_entry(at, struct request, link), now);
+	pthread_mutex_unlock(&store->counting);
+	while ((link = list_pop(&store->finished)))
+		request_hand_over(list_entry(link, struct request, link));
+	ready_notify(store);
 }
 
 void requests_cancel(struct varve_store *store)

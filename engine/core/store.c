@@ -19,12 +19,25 @@ static int store_mark_process(struct varve_store *store)
 	return 0;
 }
 
+/* A lock under which nobody stays long: to wait for it awake is cheaper than to sleep. */
+static void store_init_lock(pthread_mutex_t *lock)
+{
+	pthread_mutexattr_t attributes;
+
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
+	pthread_mutex_init(lock, &attributes);
+	pthread_mutexattr_destroy(&attributes);
+}
+
 /* Prepare the locks; waits are timed on the monotonic clock. */
 static void store_init_locks(struct varve_store *store)
 {
 	pthread_condattr_t attributes;
 
-	pthread_mutex_init(&store->lock, NULL);
+	store_init_lock(&store->lock);
+	store_init_lock(&store->counting);
+	spin_init(&store->spin);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&store->changed, &attributes);

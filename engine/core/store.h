@@ -69,7 +69,7 @@ struct settings {
 	struct delta_limits delta;
 };
 
-/* Counters that the reactor alone writes while it turns; copied under store->lock at the end of each turn. */
+/* Counters that the reactor alone writes while it turns; copied under store->counting at the end of each turn. */
 struct counters {
 	uint64_t beats, snapshots, snapshots_direct, syncs, group_max;
 	/* Operations that have begun and not ended. */
@@ -109,7 +109,7 @@ struct varve_store {
 	/* ---- fixed at open ---- */
 	struct layout layout;
 	struct settings settings;
-	/* What varve_fd() gives: readable while store->ready or store->progressed is not empty. */
+	/* What varve_fd() gives: readable while there is something to tell, and sometimes once after. */
 	int ready_fd;
 	/* A page that reads 0 in a forked child (MADV_WIPEONFORK), 1 here. */
 	uint32_t *here;
@@ -142,6 +142,14 @@ struct varve_store {
 	/* ---- any thread ---- */
 	/* A request was cancelled: the reactor looks which. */
 	_Atomic bool cancels;
+	/* Requests that have ended, on their way from the reactor to a thread that runs callbacks. */
+	struct inbox ended;
+	/* Has ready_fd been written, or is it about to be, and not been read? */
+	_Atomic bool signalled;
+	/* Threads that wait for `changed`. */
+	_Atomic unsigned waiters;
+	/* How varve_wait() waits. */
+	struct spin spin;
 	/* The reactor ends once nothing is in flight. */
 	_Atomic bool stopping;
 
@@ -157,16 +165,15 @@ struct varve_store {
 	/* Watches whose callback is to run; the request whose progress callback runs now. */
 	struct list progressed;
 	const struct request *telling;
-	/* Has ready_fd been written and not been read? */
-	bool signalled;
-	unsigned waiters;
 	/* Threads that run callbacks now; one of them in varve_dispatch() or varve_wait(). */
 	struct list runners;
 	bool dispatching;
 	/* Refuses new requests; a callback closed the store. */
 	bool closing, close_deferred;
 	struct varve_failure refusal;
+	/* Of requests as they come; the rest of it is guarded by `counting`, which is taken inside of the lock. */
 	struct varve_statistics statistics;
+	pthread_mutex_t counting;
 	/* Reactor's start: 1 running, negative errno. */
 	int started;
 };

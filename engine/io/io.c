@@ -17,6 +17,7 @@
 int io_init(struct io *io)
 {
 	list_init(&io->done);
+	spin_init(&io->spin);
 	io->wake_fd = RET_NERRNO(eventfd(0, EFD_CLOEXEC));
 	return MIN(io->wake_fd, 0);
 }
@@ -154,20 +155,31 @@ static void io_kernel(struct io *io, int64_t timeout_ns)
 		io_poll(io, timeout_ns);
 }
 
+/* Wait for a post without sleeping, if that pays; what the ring is at would not be seen. Tell whether there is one. */
+static bool io_spin(struct io *io, int64_t timeout_ns)
+{
+	if (io->ring.in_flight || (timeout_ns >= 0 && timeout_ns < SPIN_NS))
+		return false;
+	return spin_until(&io->spin, !inbox_empty(&io->inbox) || atomic_load_explicit(&io->interrupted, memory_order_relaxed));
+}
+
 bool io_turn(struct io *io, int64_t timeout_ns)
 {
+	uint64_t begin;
 	bool any;
 
 	io_kernel(io, 0);
 	any = io_finish(io);
 	any |= io_receive(io);
-	if (any)
+	if (any || io_spin(io, timeout_ns))
 		return true;
+	begin = now_ns();
 	atomic_store(&io->sleeping, true);
 	if (!inbox_empty(&io->inbox) || !list_empty(&io->done) || atomic_exchange(&io->interrupted, false))
 		timeout_ns = 0;
 	io_kernel(io, timeout_ns);
 	atomic_store(&io->sleeping, false);
+	spin_slept(&io->spin, begin);
 	return false;
 }
 

@@ -6,6 +6,7 @@
 #ifndef VARVE_IO_IO_H
 #define VARVE_IO_IO_H
 
+#include "engine/base/spin.h"
 #include "engine/io/lane.h"
 #include "engine/io/ring.h"
 
@@ -26,6 +27,8 @@ struct io {
 	_Atomic bool sleeping;
 	/* Look at more than the inbox before the next sleep. */
 	_Atomic bool interrupted;
+	/* How it waits for the next post. */
+	struct spin spin;
 	/* An eventfd; what a sleeping reactor waits on. */
 	int wake_fd;
 	struct ring ring;
