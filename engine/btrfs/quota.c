@@ -401,22 +401,26 @@ int quota_numbers(struct varve_store *store, uint64_t group, struct quota_number
 	return r == -ENOTSUP ? quota_numbers_search(store, group, ret_numbers) : r;
 }
 
-int quota_ensure_limit(struct varve_store *store, uint64_t group, uint64_t bytes)
+int quota_limited(struct varve_store *store, uint64_t group, uint64_t bytes)
 {
 	struct quota_numbers numbers;
 	int r = quota_fault(store);
 
-	if (r)
-		return r;
 	/* Each file of sysfs costs some 8 us, and a create looks here. */
-	r = quota_limit_sysfs(store, group, &numbers.limit);
+	if (!r)
+		r = quota_limit_sysfs(store, group, &numbers.limit);
 	if (r == -ENOTSUP)
 		r = quota_numbers_search(store, group, &numbers);
-	if (!r && numbers.limit == bytes)
-		return 0;
+	return r ? r : numbers.limit == bytes;
+}
+
+int quota_ensure_limit(struct varve_store *store, uint64_t group, uint64_t bytes)
+{
+	int r = quota_limited(store, group, bytes);
+
 	/* Where we cannot look, or the group went with quota, the kernel has the last word. */
 	if (r && r != -ENOENT && r != -EPERM)
-		return r;
+		return MIN(r, 0);
 	return quota_limit(store, group, bytes);
 }
 

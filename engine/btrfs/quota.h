@@ -74,6 +74,9 @@ int quota_limit(struct varve_store *store, uint64_t group, uint64_t bytes);
 /* Look at GROUP: 0, -ENOENT (no such group, or quota is off). */
 int quota_numbers(struct varve_store *store, uint64_t group, struct quota_numbers *ret_numbers);
 
+/* Is the limit of GROUP in force BYTES (0: none)? 1, 0 or -errno. */
+int quota_limited(struct varve_store *store, uint64_t group, uint64_t bytes);
+
 /* See that GROUP has the limit BYTES (0: none), setting it only when another is in force. */
 int quota_ensure_limit(struct varve_store *store, uint64_t group, uint64_t bytes);
 

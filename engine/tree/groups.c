@@ -144,7 +144,8 @@ int groups_find(struct varve_store *store, const char *value, bool make, uint64_
 	group = groups_number(store, wanted.name);
 	*ret_group = group;
 	r = groups_read(store, group, &record);
-	if (!r && !make && (!wanted.bytes || wanted.bytes == record.bytes))
+	/* A process that made it may have died before it had set the limit; then it is made once more, as one that is gone. */
+	if (!r && !make && (!wanted.bytes || wanted.bytes == record.bytes) && quota_limited(store, group, record.bytes) > 0)
 		return 0;
 	lock = record_lock(store);
 	if (lock < 0)

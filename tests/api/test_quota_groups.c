@@ -6,6 +6,8 @@
  */
 #include "quota.h"
 
+#include <dirent.h>
+
 /* Assert that full quotas are as consistent as a rescan makes them: the numbers of COUNT layers IDS are what it finds. */
 static void assert_counts(struct varve_store *store, const char *const *ids, size_t count) {
 	struct varve_layer_info before[8];
@@ -81,6 +83,36 @@ START_TEST(test_group_again) {
 	test_error(write_bytes(test_path("%s/file", test_layer(home, "b")), 12 * MIB), -EDQUOT);
 	test_remove_layer(store, "b");
 	ck_assert_uint_eq(groups_of_level_1(store), 0);
+	test_close(store);
+}
+END_TEST
+
+/* The name that btrfs gives to the only group of HOME. */
+static char *only_group(const char *home) {
+	DIR *directory = opendir(test_path("%s/.varve/groups", home));
+	char *name = NULL;
+	ck_assert_ptr_nonnull(directory);
+	for (struct dirent *entry; (entry = readdir(directory));)
+		if (entry->d_name[0] != '.')
+			name = test_path("1/%llu", strtoull(entry->d_name, NULL, 16));
+	closedir(directory);
+	ck_assert_ptr_nonnull(name);
+	return name;
+}
+
+/* The limit is not in force: who made the group has died before that, or somebody took it away. Whoever joins sets it. */
+START_TEST(test_group_unlimited) {
+	if (!have_simple())
+		return;
+	char *home = test_home();
+	struct varve_store *store = open_in_mode(home, VARVE_QUOTA_SIMPLE);
+	test_error(create_with(store, "a", NULL, "group=job:8m", 0), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		test_command((const char *[]){ "btrfs", "qgroup", "limit", "none", only_group(home), test_mount(), NULL });
+		test_error(create_with(store, test_path("%u", i), NULL, i ? "group=job" : "group=job:8m", 0), 0);
+		test_error(write_bytes(test_path("%s/file", test_layer(home, test_path("%u", i))), 12 * MIB), -EDQUOT);
+		test_remove_layer(store, test_path("%u", i));
+	}
 	test_close(store);
 }
 END_TEST
@@ -228,5 +260,5 @@ static void limit_group(enum varve_quota_mode mode) {
 }
 TEST_BOTH(limit_group)
 
-TEST_MAIN("quota_groups", test_groups, test_group_again, test_group_churn, test_groups_refused, test_full_refused, test_full_group,
+TEST_MAIN("quota_groups", test_groups, test_group_again, test_group_unlimited, test_group_churn, test_groups_refused, test_full_refused, test_full_group,
 	  test_limit_group_simple, test_limit_group_full)

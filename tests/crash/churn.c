@@ -10,7 +10,8 @@
  * The load, all of it drawn from the seed: empty layers of several modes, snapshots of the bases and of other layers
  * (also of ones whose own create is still in flight), read-only ones, batches, two requests queued on one id, durable
  * and relaxed mixed, nested subvolumes made in some layers before they are removed, some requests cancelled; with --sized
- * MODE (of quota: full, or default for what the kernel has best) some layers have a size.
+ * MODE (of quota: full, or default for what the kernel has best) some layers have a size; with --grouped each second id joins a
+ * group of layers (slot_group()), of which there are GROUPS, whenever it is created.
  *
  * --die: the load kills itself a moment after it has asked for the removal of a layer with many nested subvolumes, which is
  * the longest way that a layer can be on; a kill from outside seldom meets it.
@@ -38,6 +39,10 @@
 
 /* Subvolumes that are nested in a layer beside a pair: so many that they are not destroyed in one go. */
 #define NESTED_MORE 150
+
+/* Groups of layers, and the limit that they share, in MiB. */
+#define GROUPS 3
+#define GROUP_MIB 512
 
 /* Longest pause of the load. */
 #define LULL_MS_MAX 30
@@ -96,6 +101,7 @@ struct churn {
 	bool die;			/* End by killing itself: see above. */
 	unsigned nested_more;		/* Subvolumes beside the pair in the layer nested into last. */
 	bool sized;			/* Some layers have a size. */
+	bool grouped;			/* Some layers join groups. */
 	const char *quota;		/* Option that says which mode of quota they need, or NULL. */
 	struct slot *slots;
 	size_t slots_count;
@@ -363,12 +369,20 @@ static void request_announce(struct request *request, bool durable, struct slot 
 		request->parent->children += (unsigned)request->count;
 }
 
+/* The group that SLOT's layers join: "job-0" and on, which follows from its id; -1: none. */
+static int slot_group(const struct churn *churn, const struct slot *slot) {
+	size_t number = (size_t)(slot - churn->slots);
+
+	return churn->grouped && number % 2 == 0 ? (int)(number / 2 % GROUPS) : -1;
+}
+
 /* Hand REQUEST to the library. */
 static int request_call(struct request *request, uint32_t flags) {
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_store *store = request->churn->store;
-	const char *ids[BATCH_MAX], *storage_options[2] = { NULL, NULL };
-	char base[32], size[32];
+	const char *ids[BATCH_MAX], *storage_options[3] = { NULL, NULL, NULL };
+	int group_number = slot_group(request->churn, request->items[0].slot);
+	char base[32], size[32], group[32];
 
 	for (size_t i = 0; i < request->count; i++)
 		ids[i] = request->items[i].slot->id;
@@ -380,8 +394,13 @@ static int request_call(struct request *request, uint32_t flags) {
 	if (request->look.size_mib) {
 		snprintf(size, sizeof(size), "size=%uM", request->look.size_mib);
 		storage_options[0] = size;
-		options.storage_options = storage_options;
 	}
+	if (group_number >= 0) {
+		snprintf(group, sizeof(group), "group=job-%d:%dM", group_number, GROUP_MIB);
+		storage_options[!!storage_options[0]] = group;
+	}
+	if (storage_options[0])
+		options.storage_options = storage_options;
 	if (request->parent) {
 		options.parent = request->parent->id;
 	} else if (request->look.base) {
@@ -449,8 +468,12 @@ static void draw_look(struct churn *churn, struct request *request) {
 	}
 }
 
-/* May SLOT go into REQUEST? Only idle ids go into a batch, so that what they are is known. */
+/* May SLOT go into REQUEST? Only idle ids go into a batch, so that what they are is known; all with the same options. */
 static bool slot_fits(const struct request *request, const struct slot *slot, bool batch) {
+	const struct churn *churn = request->churn;
+
+	if (slot_group(churn, slot) != slot_group(churn, request->items[0].slot))
+		return false;
 	for (size_t i = 0; i < request->count; i++)
 		if (request->items[i].slot == slot)
 			return false;
@@ -658,13 +681,14 @@ static int load(struct churn *churn, double seconds) {
 }
 
 int main(int argc, char **argv) {
-	enum { PREPARE = 256, HOME, RECORD, SEED, PREFIX, SLOTS, DEPTH, SECONDS, RELAXED, LIMIT, FAILING, CLOSE_BUSY, SIZED, DIE };
+	enum { PREPARE = 256, HOME, RECORD, SEED, PREFIX, SLOTS, DEPTH, SECONDS, RELAXED, LIMIT, FAILING, CLOSE_BUSY, SIZED, GROUPED, DIE };
 	static const struct option options[] = {
 		{ "prepare", 0, NULL, PREPARE },     { "home", 1, NULL, HOME },	      { "record", 1, NULL, RECORD },
 		{ "seed", 1, NULL, SEED },	     { "prefix", 1, NULL, PREFIX },   { "slots", 1, NULL, SLOTS },
 		{ "depth", 1, NULL, DEPTH },	     { "seconds", 1, NULL, SECONDS }, { "relaxed", 1, NULL, RELAXED },
 		{ "limit", 1, NULL, LIMIT },	     { "failing", 0, NULL, FAILING }, { "close-busy", 0, NULL, CLOSE_BUSY },
-		{ "sized", 1, NULL, SIZED },	     { "die", 0, NULL, DIE },	      { NULL, 0, NULL, 0 },
+		{ "sized", 1, NULL, SIZED },	     { "die", 0, NULL, DIE },	      { "grouped", 0, NULL, GROUPED },
+		{ NULL, 0, NULL, 0 },
 	};
 	struct churn churn = { .prefix = "layer-", .record = -1, .slots_count = 48, .depth = 24, .relaxed_percent = 50,
 			       .limit_s = 20 };
@@ -689,6 +713,7 @@ int main(int argc, char **argv) {
 		case FAILING: churn.failing = true; break;
 		case CLOSE_BUSY: churn.close_busy = true; break;
 		case DIE: churn.die = true; break;
+		case GROUPED: churn.grouped = true; break;
 		case SIZED: churn.sized = true; churn.quota = strcmp(optarg, "full") == 0 ? "quota=full" : NULL; break;
 		default: return 2;
 		}
