@@ -124,11 +124,21 @@ static bool tally_take(struct tally *tally, struct tally_span *ret_span)
 	any = tally->at < tally->subvolumes.count;
 	if (any) {
 		*ret_span = (struct tally_span){ tally->at, tally->subvolumes.ids[tally->at], tally->next,
-						 tally->next + SEARCH_SPAN - 1 };
-		tally->next += SEARCH_SPAN;
+						 tally->next + tally->span - 1 };
+		tally->next += tally->span;
 	}
 	pthread_mutex_unlock(&tally->lock);
 	return any;
+}
+
+/* A span of so many ITEMS took TOOK_NS: choose how large the next ones are. */
+static void tally_adapt(struct tally *tally, int64_t items, uint64_t took_ns)
+{
+	bool slow = took_ns * SEARCH_SLOW_PART >= (uint64_t)items * workers_slow_ns(tally->job.store);
+
+	pthread_mutex_lock(&tally->lock);
+	tally->span = slow ? SEARCH_SPAN_SLOW : SEARCH_SPAN;
+	pthread_mutex_unlock(&tally->lock);
 }
 
 /* SPAN was empty: go on at INODE, or with the next subvolume when that is 0. */
@@ -151,9 +161,11 @@ static int tally_slice(struct job *job, struct slice *slice)
 	int r = 0;
 
 	while (!r && !job_over(job) && now_ns() < slice->until_ns && tally_take(tally, &span)) {
-		uint64_t behind = 0;
+		uint64_t behind = 0, begin = now_ns();
 		int64_t items = tally_count(tally, &span);
 
+		if (items > 0)
+			tally_adapt(tally, items, now_ns() - begin);
 		if (!items)
 			r = tally_behind(tally, &span, &behind);
 		/* A subvolume that is gone meanwhile has nothing. */
@@ -199,7 +211,7 @@ int tally_init(struct tally *tally, struct varve_store *store, int fd, uint64_t 
 	struct fault *fault = &store->io.fault;
 	int r;
 
-	*tally = (struct tally){ .fd = fd, .next = BTRFS_FIRST_FREE_OBJECTID };
+	*tally = (struct tally){ .fd = fd, .next = BTRFS_FIRST_FREE_OBJECTID, .span = SEARCH_SPAN_SLOW };
 	tally->job = (struct job){ .class = &tally_job_class, .store = store, .cancelled = cancelled };
 	pthread_mutex_init(&tally->lock, NULL);
 	inodes_init(&tally->placeholders, fault);

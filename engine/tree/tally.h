@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a layer takes, by a search of its trees: all inodes, without a look at a single name. The key space is cut into
- * spans of SEARCH_SPAN inode numbers, which the workers take one after the other. CAP_SYS_ADMIN.
+ * spans of up to SEARCH_SPAN inode numbers, which the workers take one after the other. CAP_SYS_ADMIN.
  */
 #ifndef VARVE_TREE_TALLY_H
 #define VARVE_TREE_TALLY_H
@@ -28,6 +28,8 @@ struct tally {
 	struct nested subvolumes;
 	size_t at;
 	uint64_t next;
+	/* How many inode numbers the next span has. */
+	uint64_t span;
 };
 
 /* Prepare TALLY of subvolume NUMBER and what is nested in it; set done, and begin with job_start(). Lane thread. */

@@ -260,5 +260,6 @@ static void limit_group(enum varve_quota_mode mode) {
 }
 TEST_BOTH(limit_group)
 
-TEST_MAIN("quota_groups", test_groups, test_group_again, test_group_unlimited, test_group_churn, test_groups_refused, test_full_refused, test_full_group,
+TEST_MAIN("quota_groups", test_groups, test_group_again, test_group_unlimited, test_group_churn,
+	  test_groups_refused, test_full_refused, test_full_group,
 	  test_limit_group_simple, test_limit_group_full)
