@@ -2,6 +2,8 @@
 /*
  * What all walks share: progress is told, a cancel is seen after a few entries, several walks get equal shares, and memory
  * stays flat in the largest directory; and which inodes hold an attribute is found without asking them.
+ *
+ * varve-test: size=4G
  */
 #include <fcntl.h>
 #include <sys/xattr.h>
@@ -10,6 +12,7 @@
 #include "engine/base/limits.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/store.h"
+#include "engine/tree/empty.h"
 #include "engine/tree/holders.h"
 #include "engine/tree/walk.h"
 #include "test.h"
@@ -282,7 +285,11 @@ START_TEST(test_one_directory) {
 	unsigned files = getenv("VARVE_TEST_SOAK") ? 1000000 : 30000;
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
+	static const struct varve_id_map map = { 0, 1000, 65536 };
+	struct varve_chown_options shift = VARVE_CHOWN_OPTIONS_INIT;
 	struct varve_layer_usage usage;
+	struct stat stat_;
+	shift.uid_to = &map, shift.uid_to_count = 1;
 	test_create(store, "one", NULL);
 	int at = open(test_layer(home, "one"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	for (unsigned i = 0; i < files; i++) {
@@ -300,6 +307,15 @@ START_TEST(test_one_directory) {
 	ck_assert_uint_eq(usage.inodes, files + 1);
 	test_error(varve_layer_usage_wait(store, "one", VARVE_USAGE_SEARCH, &usage, NULL), 0);
 	ck_assert_uint_eq(usage.inodes, files + 1);
+	workers_set_slow(store, WALK_SLOW_NS);
+	test_error(varve_layer_chown_wait(store, "one", &shift, NULL), 0);
+	ck_assert_int_eq(stat(test_path("%s/%u", test_layer(home, "one"), files - 1), &stat_), 0);
+	ck_assert_uint_eq(stat_.st_uid, 1000);
+	/* As one is removed that may not be destroyed. */
+	at = open(test_path("%s/subvolumes", home), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	test_error(empty_remove(store, at, "one", &never), 0);
+	close(at);
+	ck_assert(!test_layer_exists(home, "one"));
 	/* The sanitizers keep what is freed. */
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 	ck_assert_int_lt(peak_kib() - before, MEMORY_KIB_MAX);
