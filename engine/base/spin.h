@@ -40,7 +40,7 @@ static inline void spin_slept(struct spin *spin, uint64_t begin_ns)
 	({                                                                                   \
 		uint64_t begin_ = 0, rounds_ = 0;                                            \
 		bool spin_ = atomic_load_explicit(&(spin)->pays, memory_order_relaxed), true_; \
-                                                                                             \
+		                                                                             \
 		while (!(true_ = (condition)) && spin_) {                                    \
 			cpu_relax();                                                         \
 			if (++rounds_ % 32)                                                  \
