@@ -14,6 +14,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+/* Looks between two looks at the clock. */
+#define SPIN_LOOKS 32
+
 struct spin {
 	/* Is there a CPU for the other thread? */
 	bool possible;
@@ -35,20 +38,23 @@ static inline void spin_slept(struct spin *spin, uint64_t begin_ns)
 	atomic_store_explicit(&spin->pays, spin->possible && now_ns() - begin_ns < SPIN_NS, memory_order_relaxed);
 }
 
-/* Wait for CONDITION as long as it pays, and tell whether it has come true. */
-#define spin_until(spin, condition)                                                          \
-	({                                                                                   \
-		uint64_t begin_ = 0, rounds_ = 0;                                            \
-		bool spin_ = atomic_load_explicit(&(spin)->pays, memory_order_relaxed), true_; \
-		                                                                             \
-		while (!(true_ = (condition)) && spin_) {                                    \
-			cpu_relax();                                                         \
-			if (++rounds_ % 32)                                                  \
-				continue;                                                    \
-			begin_ = begin_ ? begin_ : now_ns();                                 \
-			spin_ = now_ns() - begin_ < SPIN_NS;                                 \
-		}                                                                            \
-		true_;                                                                       \
-	})
+/* One wait; begins as zeros. */
+struct spin_wait {
+	unsigned looks;
+	uint64_t begin_ns;
+};
+
+/* After a look in vain: is it worth another one, a moment later? */
+static inline bool spin_again(struct spin *spin, struct spin_wait *wait)
+{
+	if (!atomic_load_explicit(&spin->pays, memory_order_relaxed))
+		return false;
+	cpu_relax();
+	if (++wait->looks % SPIN_LOOKS)
+		return true;
+	if (!wait->begin_ns)
+		wait->begin_ns = now_ns();
+	return now_ns() - wait->begin_ns < SPIN_NS;
+}
 
 #endif

@@ -91,6 +91,8 @@ struct op {
 	const char *place, *subject;
 	/* An explanation to go with the next failure; a constant. */
 	const char *detail;
+	/* The call that the current step waits for. */
+	struct call call;
 	/* In a queue of the clock, of the cleaner, or the runnable list. */
 	struct list link;
 	/* Takes the operation out of the queue that it waits in; NULL: it cannot leave. */
@@ -111,8 +113,6 @@ struct op {
 	unsigned holds_waiting;
 	/* Why it cannot even be queued for them; 0: it is. */
 	int start_error;
-	/* The call that the current step waits for. */
-	struct call call;
 };
 
 struct channel;

@@ -282,9 +282,6 @@ static int ready_take(struct varve_store *store, struct list *taken, unsigned ma
 
 		ready_claim(event);
 		list_append(taken, &event->link);
-		/* The reactor's processor has it; by the time its callback runs this one does. */
-		if (!event->channel)
-			__builtin_prefetch(container_of(event, struct request, event)->ops);
 	}
 	return n;
 }
@@ -380,6 +377,16 @@ static int ready_sleep(struct varve_store *store, int timeout_ms)
 	return MIN(r, 0);
 }
 
+/* Wait for something to tell without sleeping, if that pays. */
+static void ready_spin(struct varve_store *store)
+{
+	struct spin_wait wait = { 0 };
+
+	while (!atomic_load_explicit(&store->signalled, memory_order_relaxed))
+		if (!spin_again(&store->spin, &wait))
+			return;
+}
+
 int ready_wait(struct varve_store *store, int timeout_ms)
 {
 	uint64_t deadline = timeout_ms < 0 ? 0 : now_ns() + (uint64_t)timeout_ms * 1000000 + 1;
@@ -388,7 +395,7 @@ int ready_wait(struct varve_store *store, int timeout_ms)
 		int n, left, r;
 
 		if (timeout_ms)
-			spin_until(&store->spin, atomic_load_explicit(&store->signalled, memory_order_relaxed));
+			ready_spin(store);
 		n = ready_dispatch(store, 0);
 		left = ready_left_ms(deadline);
 		if (n || !left || !ready_pending(store))

@@ -158,9 +158,14 @@ static void io_kernel(struct io *io, int64_t timeout_ns)
 /* Wait for a post without sleeping, if that pays; what the ring is at would not be seen. Tell whether there is one. */
 static bool io_spin(struct io *io, int64_t timeout_ns)
 {
+	struct spin_wait wait = { 0 };
+
 	if (io->ring.in_flight || (timeout_ns >= 0 && timeout_ns < SPIN_NS))
 		return false;
-	return spin_until(&io->spin, !inbox_empty(&io->inbox) || atomic_load_explicit(&io->interrupted, memory_order_relaxed));
+	while (inbox_empty(&io->inbox) && !atomic_load_explicit(&io->interrupted, memory_order_relaxed))
+		if (!spin_again(&io->spin, &wait))
+			return false;
+	return true;
 }
 
 bool io_turn(struct io *io, int64_t timeout_ns)
