@@ -417,8 +417,8 @@ int varve_dispatch(struct varve_store *store, unsigned max);
 
 /**
  * Wait until at least one callback has been run, for at most TIMEOUT_MS milliseconds (negative: for ever; 0: as
- * varve_dispatch()). Returns how many ran; 0 after the time, or at once when nothing is in flight. Errors: as
- * varve_dispatch(), and -EINTR.
+ * varve_dispatch()). Where answers come within 50 us it looks for them that long before it sleeps. Returns how many ran; 0
+ * after the time, or at once when nothing is in flight. Errors: as varve_dispatch(), and -EINTR.
  */
 int varve_wait(struct varve_store *store, int timeout_ms);
 

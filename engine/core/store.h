@@ -76,7 +76,6 @@ struct counters {
 	unsigned running[VARVE_OPERATIONS];
 };
 
-/* A slot of the table of requests. */
 /* Who is told how far a request has come: see varve_progress_watch(). */
 struct watch {
 	/* When the callback may run next; 0: not at all. Any thread. */
@@ -88,6 +87,7 @@ struct watch {
 	void *user_data;
 };
 
+/* A slot of the table of requests. */
 struct request_slot {
 	/* NULL: free. */
 	struct request *request;
