@@ -61,6 +61,14 @@ __attribute__((format(printf, 3, 4))) static int fail(struct run *run, int r, co
 	return r;
 }
 
+/* Free PLACE, NULL is fine; its directory stays. */
+static void run_place_free(struct run_place *place)
+{
+	if (place)
+		free(place->directory);
+	free(place);
+}
+
 /* Find or make the place for DIRECTORY. */
 static int run_place(struct run *run, const char *directory, struct place **ret)
 {
@@ -68,23 +76,25 @@ static int run_place(struct run *run, const char *directory, struct place **ret)
 	int r;
 
 	for (size_t i = 0; i < run->places_count; i++) {
-		if (!strcmp(run->places[i].directory, directory)) {
-			*ret = &run->places[i].place;
+		if (!strcmp(run->places[i]->directory, directory)) {
+			*ret = &run->places[i]->place;
 			return 0;
 		}
 	}
 	if (run->places_count == RUN_PLACES_MAX)
 		return fail(run, -E2BIG, "more than %d directories", RUN_PLACES_MAX);
-	at = &run->places[run->places_count];
-	at->directory = strdup(directory);
-	if (!at->directory)
-		return fail(run, -ENOMEM, "out of memory");
-	r = place_make(&at->place, directory, run->config->fixtures, run->error);
+	at = calloc(1, sizeof(*at));
+	if (at)
+		at->directory = strdup(directory);
+	if (!at || !at->directory)
+		r = fail(run, -ENOMEM, "out of memory");
+	else
+		r = place_make(&at->place, directory, run->config->fixtures, run->error);
 	if (r < 0) {
-		free(at->directory);
+		run_place_free(at);
 		return r;
 	}
-	run->places_count++;
+	run->places[run->places_count++] = at;
 	*ret = &at->place;
 	return 0;
 }
@@ -509,10 +519,10 @@ static int group_remount(struct run *run, struct running_group *group)
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < run->places_count; i++)
-		place_leave(&run->places[i].place);
+		place_leave(&run->places[i]->place);
 	r = pool_remount(run->config->pool, group_has(group, "unprivileged"), run->error, sizeof(run->error));
 	for (size_t i = 0; i < run->places_count; i++) {
-		int last = place_return(&run->places[i].place, run->config->fixtures);
+		int last = place_return(&run->places[i]->place, run->config->fixtures);
 
 		if (r == 0 && last < 0)
 			r = fail(run, last, "the pool, mounted again: %s", strerror(-last));
@@ -642,12 +652,12 @@ int run_finish(struct run *run)
 	int first = 0;
 
 	for (size_t i = 0; i < run->places_count; i++) {
-		int r = place_remove(&run->places[i].place);
+		int r = place_remove(&run->places[i]->place);
 
 		if (r < 0 && !first)
-			first = fail(run, r, "%.500s: could not remove what the run made: %s", run->places[i].place.root.path,
+			first = fail(run, r, "%.500s: could not remove what the run made: %s", run->places[i]->place.root.path,
 				     strerror(-r));
-		free(run->places[i].directory);
+		run_place_free(run->places[i]);
 	}
 	run->places_count = 0;
 	return first;

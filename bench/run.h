@@ -32,7 +32,7 @@ struct run {
 	const struct job_set *set;			/* Where the jobs come from. */
 	struct results *results;			/* Where results go. */
 	const volatile int *stop;			/* Set by a signal: end early. */
-	struct run_place places[RUN_PLACES_MAX];	/* Places made so far. */
+	struct run_place *places[RUN_PLACES_MAX];	/* Places made so far. */
 	size_t places_count;				/* How many. */
 	uint32_t groups;				/* Groups run so far. */
 	uint32_t logs;					/* Threads that have written logs so far. */

@@ -29,6 +29,12 @@
 /* method=walk */
 #define METHOD_WALK 1
 
+/* Those of the library's counters that are told; all of them, with their histograms, are too large to be kept. */
+struct counters {
+	uint64_t beats, commits, snapshots, snapshots_direct, syncs, ring_calls, lane_calls;	/* They count up. */
+	uint64_t group_max, requests_peak, fs_threads_peak, commit_threads_peak;		/* The most there was. */
+};
+
 /* A context. */
 struct adapter {
 	const struct bench_env *env;		/* What the harness said. */
@@ -44,8 +50,8 @@ struct adapter {
 	uint64_t dispatch_max_ns;		/* The longest call of varve_dispatch(). */
 	uint64_t dispatch_cpu_max_ns;		/* The one with the most processor time. */
 	bool guarded;				/* That is wanted. */
-	struct varve_statistics base;		/* The counters when the measured time began. */
-	struct varve_statistics now;		/* ... and when the figures were asked for. */
+	struct counters base;			/* The counters when the measured time began. */
+	struct counters now;			/* ... and when the figures were asked for. */
 };
 
 /*
@@ -323,11 +329,37 @@ static int adapter_wait(void *context, unsigned min, uint64_t timeout_ns)
 	return adapter_wait_library(adapter, min);
 }
 
+/* Read the counters of STORE; all are 0 without memory. */
+static struct counters counters_read(struct varve_store *store)
+{
+	struct varve_statistics *all = calloc(1, sizeof(*all));
+	struct counters counters = {0};
+
+	if (!all)
+		return counters;
+	varve_statistics(store, all);
+	counters = (struct counters){
+		.beats = all->beats,
+		.commits = all->commits,
+		.snapshots = all->snapshots,
+		.snapshots_direct = all->snapshots_direct,
+		.syncs = all->syncs,
+		.ring_calls = all->ring_calls,
+		.lane_calls = all->lane_calls,
+		.group_max = all->group_max,
+		.requests_peak = all->requests_peak,
+		.fs_threads_peak = all->fs_threads_peak,
+		.commit_threads_peak = all->commit_threads_peak,
+	};
+	free(all);
+	return counters;
+}
+
 static void adapter_reset(void *context)
 {
 	struct adapter *adapter = context;
 
-	varve_statistics(adapter->store, &adapter->base);
+	adapter->base = counters_read(adapter->store);
 	adapter->dispatch_max_ns = adapter->dispatch_cpu_max_ns = 0;
 	adapter->dispatches = 0;
 	adapter->changes = 0;
@@ -336,10 +368,10 @@ static void adapter_reset(void *context)
 static bool adapter_figure(void *context, unsigned index, struct bench_figure *ret)
 {
 	struct adapter *adapter = context;
-	const struct varve_statistics *now = &adapter->now, *base = &adapter->base;
+	const struct counters *now = &adapter->now, *base = &adapter->base;
 
 	if (!index)
-		varve_statistics(adapter->store, &adapter->now);
+		adapter->now = counters_read(adapter->store);
 #define SINCE(field) (double)(now->field - base->field)
 	const struct bench_figure figures[] = {
 		{"dispatch_max_ns", (double)adapter->dispatch_max_ns, true},
@@ -355,8 +387,8 @@ static bool adapter_figure(void *context, unsigned index, struct bench_figure *r
 		{"requests_peak", (double)now->requests_peak, false},
 		{"ring_calls", SINCE(ring_calls), false},
 		{"lane_calls", SINCE(lane_calls), false},
-		{"fs_threads_peak", now->fs_threads_peak, false},
-		{"commit_threads_peak", now->commit_threads_peak, false},
+		{"fs_threads_peak", (double)now->fs_threads_peak, false},
+		{"commit_threads_peak", (double)now->commit_threads_peak, false},
 	};
 #undef SINCE
 

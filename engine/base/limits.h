@@ -6,6 +6,7 @@
 #include "varve.h"
 
 #include <assert.h>
+#include <stdint.h>
 #include <limits.h>
 
 /* Requests in flight. A request is about 400 bytes; 4096 of them keep any disk busy. */
@@ -225,6 +226,7 @@
 
 static_assert(RING_ENTRIES_DEFAULT >= RING_ENTRIES_MIN && RING_ENTRIES_DEFAULT <= RING_ENTRIES_MAX, "ring depth");
 static_assert(COMMIT_THREADS_DEFAULT <= COMMIT_THREADS_MAX, "commit threads");
+static_assert(COMMIT_THREADS_MAX <= UINT16_MAX, "an operation's slot");
 static_assert(BACKLOG_DEFAULT <= BACKLOG_LIMIT, "backlog");
 static_assert(REQUESTS_DEFAULT <= VARVE_REQUESTS_MAX, "requests");
 static_assert(WALK_BATCH <= READDIR_BUFFER_BYTES / 32, "a batch comes from one buffer");

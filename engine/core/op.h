@@ -50,6 +50,8 @@ struct op_class {
 	size_t size;
 	/* Most ids that one of them is about. */
 	unsigned holds;
+	/* Is the caller told what became of each one, beside the request? */
+	bool outcomes;
 	/* Its steps, by state; how many; the first one that undoes. */
 	const struct op_step *steps;
 	unsigned steps_count, unwind;
@@ -102,17 +104,18 @@ struct op {
 	/* What a beat of the clock has to do for it, on a lane thread. */
 	int (*work)(struct op *op);
 	/* Worker slot of the beat; whether it may, and does, work straight in place; whether its work commits. */
-	unsigned slot;
+	uint16_t slot;
 	bool direct_allowed, direct, commits;
 	/* It is to be a group of its own. */
 	bool alone;
 	/* Began; ended (kept to assert that it ends once). */
 	bool started, ended;
-	/* The ids it holds (request->class->holds of them), how many are not granted yet. */
-	struct hold *holds;
+	/* How many of the ids it holds are not granted yet. */
 	unsigned holds_waiting;
 	/* Why it cannot even be queued for them; 0: it is. */
 	int start_error;
+	/* The ids it holds, request->class->holds of them. */
+	struct hold *holds;
 };
 
 struct channel;
@@ -150,7 +153,12 @@ struct request {
 	varve_request handle;
 	varve_callback *callback;
 	void *user_data;
-	uint64_t submitted_ns;
+	union {
+		/* Where the next string of the arguments goes, see request_string(). */
+		char *strings;
+		/* Then when it was submitted. */
+		uint64_t submitted_ns;
+	};
 	/* Ends early where it can; any thread sets it. */
 	_Atomic bool cancelled;
 	/* Done, and in store->ready: guarded by store->lock. */
@@ -161,14 +169,10 @@ struct request {
 	uint32_t flags;
 	/* Operations, and how many have not ended. */
 	uint32_t count, remaining;
-	/* The first of `count` operations of class->size bytes each. */
-	struct op *ops;
-	/* One for each operation, filled when the request is done. */
-	struct varve_outcome *outcomes;
 	/* See varve_progress(). */
 	struct progress progress;
-	/* Strings of the arguments: filled up by request_string(). */
-	char *strings;
+	/* The first of `count` operations of class->size bytes each; then all their holds, outcomes, strings. */
+	struct op ops[];
 };
 
 static_assert(sizeof(struct inbox_node) <= offsetof(struct event, channel), "a request's event is no channel's");
@@ -177,6 +181,18 @@ static_assert(sizeof(struct inbox_node) <= offsetof(struct event, channel), "a r
 static inline struct op *request_op(struct request *request, size_t index)
 {
 	return (struct op *)((char *)request->ops + index * request->class->size);
+}
+
+/* The holds of all operations of REQUEST. */
+static inline struct hold *request_holds(struct request *request)
+{
+	return (struct hold *)request_op(request, request->count);
+}
+
+/* What became of each operation of REQUEST, filled when it is done; not there unless class->outcomes. */
+static inline struct varve_outcome *request_outcomes(struct request *request)
+{
+	return (struct varve_outcome *)(request_holds(request) + (size_t)request->count * request->class->holds);
 }
 
 /* Begin OP: the ids it holds are granted. Reactor. */

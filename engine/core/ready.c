@@ -146,14 +146,15 @@ static void ready_result(struct request *request, struct varve_result *result)
 	for (size_t i = request->count; i-- > 0;) {
 		struct op *op = request_op(request, i);
 
-		request->outcomes[i] = (struct varve_outcome){ .id = op->id, .error = op->error, .failure = op->failure };
+		if (request->class->outcomes)
+			request_outcomes(request)[i] = (struct varve_outcome){ op->id, op->error, op->failure };
 		if (op->error) {
 			result->error = op->error;
 			result->failure = op->failure;
 		}
 	}
-	if (request->class->operation == VARVE_CREATE || request->class->operation == VARVE_REMOVE) {
-		result->outcomes = request->outcomes;
+	if (request->class->outcomes) {
+		result->outcomes = request_outcomes(request);
 		result->outcomes_count = request->count;
 	}
 	if (request->class->result)

@@ -14,29 +14,23 @@
 int request_new(struct varve_store *store, const struct op_class *class, size_t count, size_t strings, uint32_t flags,
 		struct request **ret_request)
 {
-	size_t ops = count * class->size, outcomes = count * sizeof(struct varve_outcome);
-	size_t holds = count * class->holds * sizeof(struct hold);
-	char *memory = fault_calloc(&store->io.fault, 1, sizeof(struct request) + ops + holds + outcomes + strings);
-	struct request *request = (struct request *)memory;
+	size_t each = class->size + class->holds * sizeof(struct hold) + class->outcomes * sizeof(struct varve_outcome);
+	struct request *request = fault_calloc(&store->io.fault, 1, sizeof(*request) + count * each + strings);
 
-	if (!memory)
+	if (!request)
 		return -ENOMEM;
 	request->store = store;
 	request->class = class;
 	request->count = request->remaining = (uint32_t)count;
 	request->flags = flags;
 	request->durable = flags & VARVE_DURABLE || !(flags & VARVE_RELAXED || store->settings.flags & VARVE_OPEN_RELAXED);
-	memory += sizeof(struct request);
-	request->ops = (struct op *)memory;
-	memory += ops + holds;
-	request->outcomes = (struct varve_outcome *)memory;
-	request->strings = memory + outcomes;
+	request->strings = (char *)request->ops + count * each;
 	for (size_t i = 0; i < count; i++) {
 		struct op *op = request_op(request, i);
 
 		op->request = request;
 		op->id = "";
-		op->holds = (struct hold *)((char *)request->ops + ops) + i * class->holds;
+		op->holds = request_holds(request) + i * class->holds;
 		list_init(&op->link);
 	}
 	*ret_request = request;

@@ -39,9 +39,9 @@ struct call {
 		struct inbox_node node;
 	};
 	/* What is asked. */
-	enum call_kind kind;
+	enum call_kind kind : 8;
 	/* For CALL_FUNCTION. */
-	enum call_lane lane;
+	enum call_lane lane : 8;
 	/* 0.. or a negative errno, once it is done. */
 	int result;
 	/* The system call or ioctl, for the error record; a function may set it as it goes. */

@@ -688,6 +688,7 @@ static const struct op_class create_class = {
 	.operation = VARVE_CREATE,
 	.size = sizeof(struct create),
 	.holds = 2,
+	.outcomes = true,
 	.steps = create_steps,
 	.steps_count = CREATE_STATES,
 	.unwind = CREATE_UNDO,

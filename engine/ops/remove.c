@@ -484,6 +484,7 @@ static const struct op_class remove_class = {
 	.operation = VARVE_REMOVE,
 	.size = sizeof(struct remove),
 	.holds = 1,
+	.outcomes = true,
 	.steps = remove_steps,
 	.steps_count = REMOVE_STATES,
 	.unwind = REMOVE_UNDO,

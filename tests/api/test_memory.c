@@ -9,7 +9,7 @@
 
 #define REQUESTS 10000
 /* With requests that do nothing, and with creates: those have names, and the kernel's answers, beside. */
-#define NOOPS_MAX_KIB (8 * 1024)
+#define NOOPS_MAX_KIB (7 * 1024)
 #define CREATES_MAX_KIB (12 * 1024)
 /* Entries of the layer whose changes are asked for; bytes for each, so that a million are less than 64 MiB. */
 #define ENTRIES 100000
