@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * When engine/btrfs/cleaner wakes the kernel's cleaner for a large backlog that nobody waits for: never while removals go
+ * on, because that commits, and once they rest. The kernel is asked here: it has dropped nothing, however often it is woken.
+ */
+#include "test.h"
+
+#include "engine/btrfs/abi.h"
+#include "engine/btrfs/cleaner.h"
+#include "engine/core/store.h"
+
+#include <btrfsutil.h>
+#include <dlfcn.h>
+#include <semaphore.h>
+#include <stdarg.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The bound of the backlog, which is large from the half on; what is removed. */
+#define BACKLOG 64
+#define REMOVALS 512
+/* Where none was destroyed for so long in a batch the machine stands still, and the batch looks as if it were over. */
+#define STALL_NS 10000000ull
+
+/** What the library did in the kernel's eyes. */
+static struct {
+	/* Subvolumes destroyed, of which none is dropped. */
+	_Atomic unsigned dead;
+	/* How often that was asked, and the file system committed; of which during a batch, without a stall before. */
+	_Atomic unsigned looks, commits, commits_between;
+	/* Is a batch under way; when a subvolume was destroyed last. */
+	_Atomic bool batch;
+	_Atomic uint64_t destroyed_ns;
+	/* Counts the commits that have not been waited for. */
+	sem_t committed;
+} kernel;
+
+/* Note a commit. */
+static void kernel_commits(void) {
+	kernel.commits++;
+	if (kernel.batch && now_ns() - kernel.destroyed_ns < STALL_NS)
+		kernel.commits_between++;
+	sem_post(&kernel.committed);
+}
+
+/** In the place of libc's. */
+int ioctl(int fd, unsigned long request, ...) {
+	va_list arguments;
+	va_start(arguments, request);
+	void *argument = va_arg(arguments, void *);
+	va_end(arguments);
+	if (request == ABI_SUBVOL_SYNC_WAIT) {
+		/* Others remove, too: it is more each time than the library can expect, so that nothing seems to be dropped. */
+		((struct abi_subvol_wait *)argument)->count = kernel.dead + ++kernel.looks * REMOVALS;
+		return 0;
+	}
+	return (int)syscall(SYS_ioctl, fd, request, argument);
+}
+
+/** In the place of libc's. */
+int fsync(int fd) {
+	kernel_commits();
+	return (int)syscall(SYS_fsync, fd);
+}
+
+/** In the place of libbtrfsutil's: commits, and wakes the kernel's cleaner. */
+enum btrfs_util_error btrfs_util_sync_fd(int fd) {
+	kernel_commits();
+	return BTRFS_UTIL_OK;
+}
+
+/** In the place of libbtrfsutil's. */
+enum btrfs_util_error btrfs_util_delete_subvolume_fd(int fd, const char *name, int flags) {
+	enum btrfs_util_error (*destroy)(int fd, const char *name, int flags) =
+		(enum btrfs_util_error(*)(int, const char *, int))dlsym(RTLD_NEXT, "btrfs_util_delete_subvolume_fd");
+	enum btrfs_util_error error = destroy(fd, name, flags);
+	kernel.destroyed_ns = now_ns();
+	kernel.dead += error == BTRFS_UTIL_OK;
+	return error;
+}
+
+/* ---- step by step ------------------------------------------------------------------------------------------------ */
+
+/* A store whose reactor is this thread, so that its timer runs when the test says so. */
+static struct varve_store *make_store(void) {
+	struct varve_store *store = store_new();
+	ck_assert_ptr_nonnull(store);
+	store->settings.backlog_max = BACKLOG;
+	const struct io_config config = { .no_uring = true, .threads_max = { 1, 1, 1, 1 } };
+	test_error(io_start(&store->io, &config), 0);
+	test_error(cleaner_init(store), 0);
+	return store;
+}
+
+/* Let the kernel answer what it was asked. */
+static void await_answer(struct varve_store *store) {
+	while (store->background)
+		io_turn(&store->io, -1);
+}
+
+/* Let the time come that the cleaner waits for, if it does. */
+static bool let_time_come(struct varve_store *store) {
+	if (!store->timer_ns)
+		return false;
+	store->timer_ns = 0;
+	store->timer(store);
+	await_answer(store);
+	return true;
+}
+
+/* Destroy COUNT. */
+static void destroy(struct varve_store *store, unsigned count) {
+	for (unsigned i = 0; i < count; i++) {
+		kernel.dead++;
+		cleaner_destroyed(store);
+		await_answer(store);
+	}
+}
+
+static void free_store(struct varve_store *store) {
+	io_stop(&store->io);
+	store_free(store);
+}
+
+START_TEST(test_steps) {
+	sem_init(&kernel.committed, 0, 0);
+	struct varve_store *store = make_store();
+	/* A small one is nobody's business. */
+	destroy(store, BACKLOG / 2 - 1);
+	ck_assert(!let_time_come(store));
+	ck_assert_uint_eq(kernel.looks, 0);
+	/* However slowly one removal follows the other: there is one before each look. */
+	for (int i = 0; i < REMOVALS; i++) {
+		unsigned looks = kernel.looks;
+		destroy(store, 1);
+		if (kernel.looks == looks)
+			let_time_come(store);
+	}
+	ck_assert_uint_gt(kernel.looks, REMOVALS / 2);
+	ck_assert_uint_eq(kernel.commits, 0);
+	/* Now they rest: woken once, and then let alone, because it does not get on. */
+	for (int times = 0; let_time_come(store); times++)
+		ck_assert_int_lt(times, 10);
+	ck_assert_uint_eq(kernel.commits, 1);
+	/* The same again. */
+	destroy(store, BACKLOG / 4 + 1);
+	ck_assert_uint_eq(kernel.commits, 1);
+	free_store(store);
+}
+END_TEST
+
+/* ---- a batch ----------------------------------------------------------------------------------------------------- */
+
+/* Wait for a commit. */
+static void await_commit(void) {
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += TEST_WAIT_MS / 1000;
+	while (sem_clockwait(&kernel.committed, CLOCK_MONOTONIC, &until) < 0)
+		ck_assert_int_eq(errno, EINTR);
+}
+
+START_TEST(test_batch) {
+	struct varve_config config = test_config(test_home());
+	config.backlog_max = BACKLOG;
+	config.flags |= VARVE_OPEN_RELAXED | VARVE_OPEN_NO_SWEEP;
+	sem_init(&kernel.committed, 0, 0);
+	struct varve_store *store = test_open_config(&config);
+	/* It, too, looks at the backlog from time to time. */
+	store->sweep = NULL;
+	const char *ids[REMOVALS];
+	struct test_record made = { 0 }, removed = { 0 };
+	for (int i = 0; i < REMOVALS; i++)
+		ids[i] = test_path("%d", i);
+	test_error(varve_layer_create_batch(store, ids, REMOVALS, NULL, test_record, &made, NULL), 0);
+	test_await_all(store, &made, 1);
+	test_error(made.error, 0);
+	while (!sem_trywait(&kernel.committed))
+		;
+	kernel.destroyed_ns = now_ns();
+	kernel.batch = true;
+	test_error(varve_layer_remove_batch(store, ids, REMOVALS, 0, test_record, &removed, NULL), 0);
+	test_await_all(store, &removed, 1);
+	kernel.batch = false;
+	test_error(removed.error, 0);
+	ck_assert_uint_eq(kernel.dead, REMOVALS);
+	ck_assert_uint_gt(kernel.looks, 0);
+	ck_assert_uint_eq(kernel.commits_between, 0);
+	/* Now they rest. */
+	await_commit();
+	test_close(store);
+}
+END_TEST
+
+TEST_MAIN("cleaner", test_steps, test_batch)
