@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Waiting for another thread without sleeping, where that pays: only when the last sleep was shorter than a spin is allowed
- * to be, so that a spin in vain follows each such sleep at most once. On a single CPU the other thread could not run, and
- * nobody spins.
+ * to be, so that a spin in vain follows each such sleep at most once. Where a single CPU was allowed when the store was
+ * opened the other thread could not run, and nobody spins.
  */
 #ifndef VARVE_BASE_SPIN_H
 #define VARVE_BASE_SPIN_H
@@ -24,7 +24,7 @@ struct spin {
 	_Atomic bool pays;
 };
 
-/* Prepare SPIN. */
+/* Prepare SPIN, on the thread that opens the store: the others inherit the CPUs that it may run on. */
 static inline void spin_init(struct spin *spin)
 {
 	cpu_set_t cpus;
