@@ -61,4 +61,10 @@ static inline void *fault_realloc(struct fault *fault, void *old, size_t size)
 	return fault_hit(fault, FAULT_ALLOCATION) ? NULL : realloc(old, size);
 }
 
+/*
+ * Make room for COUNT more elements of SIZE bytes in *ARRAY (a pointer to the pointer to them), which has USED of *CAPACITY.
+ * 0, or -ENOMEM and all is as it was.
+ */
+int fault_reserve(struct fault *fault, void *array, size_t used, size_t count, size_t *capacity, size_t size);
+
 #endif

@@ -36,22 +36,6 @@ static size_t delta_limit(size_t limit, size_t usual)
 	return limit ? limit : usual;
 }
 
-/* Make room for COUNT more elements of SIZE bytes in ARRAY, which has USED of *CAPACITY. */
-static int delta_reserve(struct delta *delta, void *array, size_t used, size_t count, size_t *capacity, size_t size)
-{
-	size_t grown = MAX(*capacity * 2, MAX(used + count, (size_t)64));
-	void *memory;
-
-	if (used + count <= *capacity)
-		return 0;
-	memory = fault_realloc(delta->fault, *(void **)array, grown * size);
-	if (!memory)
-		return -ENOMEM;
-	*(void **)array = memory;
-	*capacity = grown;
-	return 0;
-}
-
 bool delta_changed(const struct delta *delta, uint64_t inode)
 {
 	size_t least = 0, end = delta->inodes_count;
@@ -88,11 +72,11 @@ static int delta_directory(struct delta *delta, uint64_t directory, uint64_t **r
 /* Keep a hint at NAME, the first in the directory with this VALUE: 1 or -ENOMEM. */
 static int delta_keep(struct delta *delta, uint64_t *value, const char *name, size_t length, bool forced)
 {
-	int r = delta_reserve(delta, &delta->hints, delta->hints_count, 1, &delta->hints_capacity,
+	int r = fault_reserve(delta->fault, &delta->hints, delta->hints_count, 1, &delta->hints_capacity,
 			      sizeof(*delta->hints));
 
 	if (!r)
-		r = delta_reserve(delta, &delta->names, delta->names_size, length + 1, &delta->names_capacity, 1);
+		r = fault_reserve(delta->fault, &delta->names, delta->names_size, length + 1, &delta->names_capacity, 1);
 	if (r || delta->names_size > UINT32_MAX)
 		return -ENOMEM;
 	memcpy(delta->names + delta->names_size, name, length);
@@ -126,7 +110,7 @@ static int delta_hint(struct delta_side *side, uint64_t directory, const char *n
 	/* The way of what was changed is looked at without being asked for. */
 	if (r < 0 || traced || delta_changed(delta, directory))
 		return r;
-	r = delta_reserve(delta, &side->pending, side->pending_count, 1, &side->pending_capacity,
+	r = fault_reserve(delta->fault, &side->pending, side->pending_count, 1, &side->pending_capacity,
 			  sizeof(*side->pending));
 	if (r)
 		return r;
@@ -208,7 +192,7 @@ static int delta_mark(struct delta *delta, uint64_t inode, size_t count, size_t 
 		return 1;
 	if (delta->inodes_count >= delta_limit(delta->limits.inodes, DELTA_INODES_MAX))
 		return 0;
-	r = delta_reserve(delta, &delta->inodes, delta->inodes_count, 1, &delta->inodes_capacity,
+	r = fault_reserve(delta->fault, &delta->inodes, delta->inodes_count, 1, &delta->inodes_capacity,
 			  sizeof(*delta->inodes));
 	if (r)
 		return r;

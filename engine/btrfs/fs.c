@@ -73,17 +73,11 @@ void fs_id_text(const uint8_t *id, char ret_text[FSID_TEXT_BYTES])
 /* Append ID. */
 static int fs_dead_add(struct fs_dead *dead, uint64_t id, struct fault *fault)
 {
-	if (dead->count == dead->capacity) {
-		size_t capacity = dead->capacity ? dead->capacity * 2 : 64;
-		uint64_t *ids = fault_realloc(fault, dead->ids, capacity * sizeof(*ids));
+	int r = fault_reserve(fault, &dead->ids, dead->count, 1, &dead->capacity, sizeof(*dead->ids));
 
-		if (!ids)
-			return -ENOMEM;
-		dead->ids = ids;
-		dead->capacity = capacity;
-	}
-	dead->ids[dead->count++] = id;
-	return 0;
+	if (!r)
+		dead->ids[dead->count++] = id;
+	return r;
 }
 
 int fs_dead_collect(int fd, struct fs_dead *ret_dead, struct fault *fault)

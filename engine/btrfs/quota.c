@@ -483,17 +483,12 @@ int quota_group_parents(struct varve_store *store, uint64_t member, uint64_t *re
 /* Note that GROUP is stale. */
 static int quota_census_add(struct varve_store *store, struct quota_census *census, uint64_t group)
 {
-	if (census->stale_count == census->stale_capacity) {
-		size_t capacity = census->stale_capacity ? census->stale_capacity * 2 : 256;
-		uint64_t *stale = fault_realloc(&store->io.fault, census->stale, capacity * sizeof(*stale));
+	int r = fault_reserve(&store->io.fault, &census->stale, census->stale_count, 1, &census->stale_capacity,
+			      sizeof(*census->stale));
 
-		if (!stale)
-			return -ENOMEM;
-		census->stale = stale;
-		census->stale_capacity = capacity;
-	}
-	census->stale[census->stale_count++] = group;
-	return 0;
+	if (!r)
+		census->stale[census->stale_count++] = group;
+	return r;
 }
 
 /* Take the groups of level 0 that are among SUBVOLUMES, an ascending search of ROOT_ITEMs, out of CENSUS->stale. */

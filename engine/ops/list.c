@@ -48,18 +48,13 @@ static int list_add(void *data, const char *name)
 	struct listing *listing = data;
 	struct fault *fault = &listing->op.request->store->io.fault;
 	char *copy;
+	int r;
 
 	if (!strncmp(name, ID_RESERVED_PREFIX, strlen(ID_RESERVED_PREFIX)))
 		return 0;
-	if (listing->count == listing->capacity) {
-		size_t capacity = listing->capacity ? listing->capacity * 2 : 256;
-		char **names = fault_realloc(fault, listing->names, capacity * sizeof(*names));
-
-		if (!names)
-			return -ENOMEM;
-		listing->names = names;
-		listing->capacity = capacity;
-	}
+	r = fault_reserve(fault, &listing->names, listing->count, 1, &listing->capacity, sizeof(*listing->names));
+	if (r)
+		return r;
 	copy = fault_calloc(fault, 1, strlen(name) + 1);
 	if (!copy)
 		return -ENOMEM;

@@ -22,18 +22,11 @@ struct feed_level {
 static int feed_append(struct feed *feed, size_t length, const char *name)
 {
 	size_t size = strlen(name) + 1;
+	int r = fault_reserve(feed->fault, &feed->path, length, size, &feed->path_capacity, 1);
 
-	if (length + size > feed->path_capacity) {
-		size_t capacity = (length + size) * 2;
-		char *path = fault_realloc(feed->fault, feed->path, capacity);
-
-		if (!path)
-			return -ENOMEM;
-		feed->path = path;
-		feed->path_capacity = capacity;
-	}
-	memcpy(feed->path + length, name, size);
-	return 0;
+	if (!r)
+		memcpy(feed->path + length, name, size);
+	return r;
 }
 
 /* Take the deepest level away. */
@@ -45,18 +38,12 @@ static void feed_pop(struct feed *feed)
 /* List what is in FD, the directory feed->path. */
 static int feed_list(struct feed *feed, int fd)
 {
-	struct feed_level *level, *levels;
+	struct feed_level *level;
 	struct stat stat;
+	int r = fault_reserve(feed->fault, &feed->levels, feed->levels_count, 1, &feed->levels_capacity, sizeof(*level));
 
-	if (feed->levels_count == feed->levels_capacity) {
-		size_t capacity = feed->levels_capacity * 2 + 16;
-
-		levels = fault_realloc(feed->fault, feed->levels, capacity * sizeof(*levels));
-		if (!levels)
-			return -ENOMEM;
-		feed->levels = levels;
-		feed->levels_capacity = capacity;
-	}
+	if (r)
+		return r;
 	if (!feed->device && fstat(feed->root_fd, &stat) == 0)
 		feed->device = stat.st_dev;
 	if (fstat(fd, &stat) < 0)

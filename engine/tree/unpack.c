@@ -150,27 +150,15 @@ static int unpack_later(struct unpack *unpack, const char *path, const struct ti
 {
 	struct fault *fault = &unpack->store->io.fault;
 	size_t size = strlen(path) + 1;
+	int r;
 
 	if (unpack->times_count == UNPACK_DIRS_MAX || unpack->names_size + size > UNPACK_NAMES_BYTES_MAX)
 		return unpack_refuse(unpack, -ENOBUFS, "too many directories");
-	if (unpack->times_count == unpack->times_capacity) {
-		size_t capacity = unpack->times_capacity * 2 + 256;
-		struct unpack_time *times = fault_realloc(fault, unpack->times, capacity * sizeof(*times));
-
-		if (!times)
-			return -ENOMEM;
-		unpack->times = times;
-		unpack->times_capacity = capacity;
-	}
-	if (unpack->names_size + size > unpack->names_capacity) {
-		size_t capacity = unpack->names_capacity * 2 + MAX(size, (size_t)16384);
-		char *names = fault_realloc(fault, unpack->names, capacity);
-
-		if (!names)
-			return -ENOMEM;
-		unpack->names = names;
-		unpack->names_capacity = capacity;
-	}
+	r = fault_reserve(fault, &unpack->times, unpack->times_count, 1, &unpack->times_capacity, sizeof(*unpack->times));
+	if (!r)
+		r = fault_reserve(fault, &unpack->names, unpack->names_size, size, &unpack->names_capacity, 1);
+	if (r)
+		return r;
 	unpack->times[unpack->times_count++] = (struct unpack_time){ .path = unpack->names_size, .mtime = *mtime };
 	memcpy(unpack->names + unpack->names_size, path, size);
 	unpack->names_size += size;
