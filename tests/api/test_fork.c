@@ -47,10 +47,8 @@ START_TEST(test_refused) {
 END_TEST
 
 START_TEST(test_close_in_child) {
-	if (TEST_SANITIZED) {
-		test_skip("forks while threads allocate, which the sanitizer's allocator does not survive");
+	if (!test_child_may_allocate())
 		return;
-	}
 	char *home = test_home();
 	struct varve_config config = test_config(home);
 	config.flags |= VARVE_OPEN_RELAXED;
@@ -82,10 +80,8 @@ static int open_in_child(void *home) {
 }
 
 START_TEST(test_open_in_child) {
-	if (TEST_SANITIZED_THREADS) {
-		test_skip("starts threads in children of a threaded process, which the thread sanitizer cannot follow");
+	if (!test_child_may_start_threads())
 		return;
-	}
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "base", NULL);
@@ -111,10 +107,8 @@ static int close_and_sweep(void *data) {
 }
 
 START_TEST(test_lock_survives) {
-	if (TEST_SANITIZED) {
-		test_skip("forks while threads allocate, which the sanitizer's allocator does not survive");
+	if (!test_child_may_allocate())
 		return;
-	}
 	/* What marks the parent's staging as in use is not given up by the child's close. */
 	char *home = test_home();
 	struct varve_store *store = test_open(home);

@@ -53,10 +53,8 @@ static int own_layers(void *data) {
 }
 
 START_TEST(test_own_layers) {
-	if (TEST_SANITIZED_THREADS) {
-		test_skip("starts threads in children of a threaded process, which the thread sanitizer cannot follow");
+	if (!test_child_may_start_threads())
 		return;
-	}
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "base", NULL);
@@ -107,10 +105,8 @@ static int winners(const char *what, int i) {
 }
 
 START_TEST(test_race) {
-	if (TEST_SANITIZED_THREADS) {
-		test_skip("starts threads in children of a threaded process, which the thread sanitizer cannot follow");
+	if (!test_child_may_start_threads())
 		return;
-	}
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "base", NULL);

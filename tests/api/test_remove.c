@@ -263,27 +263,8 @@ static int remove_denied(void *home) {
 	return 0;
 }
 
-/* Do that in a process without privilege. */
-static int run_denied(void *home) {
-	test_as_nobody(remove_denied, home);
-	return 0;
-}
-
 START_TEST(test_unprivileged_denied) {
-	/* The test's mount allows removal to all: another file system, in an image inside it, does not. */
-	char *image = test_path("%s-image", test_home()), *point = test_home(), *home = test_path("%s/home", point);
-	test_write(image, "");
-	ck_assert_int_eq(truncate(image, 200 << 20), 0);
-	test_mkdir(point);
-	const char *const mkfs[] = { "mkfs.btrfs", "-q", image, NULL };
-	const char *const mount_[] = { "mount", "-o", "loop", image, point, NULL };
-	ck_assert_int_eq(test_command(mkfs), 0);
-	ck_assert_int_eq(test_command(mount_), 0);
-	ck_assert_int_eq(mkdir(home, 0700), 0);
-	ck_assert_int_eq(chown(home, TEST_NOBODY, TEST_NOBODY), 0);
-	int status = test_child_end(test_child_start(run_denied, home));
-	ck_assert_int_eq(umount(point), 0);
-	ck_assert_int_eq(status, 0);
+	test_as_nobody_denied(remove_denied);
 }
 END_TEST
 

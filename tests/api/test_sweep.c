@@ -179,10 +179,8 @@ START_TEST(test_after_kill) {
 END_TEST
 
 START_TEST(test_living_are_left_alone) {
-	if (TEST_SANITIZED_THREADS) {
-		test_skip("starts threads in children of a threaded process, which the thread sanitizer cannot follow");
+	if (!test_child_may_start_threads())
 		return;
-	}
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "base", NULL);

@@ -5,7 +5,9 @@
 #include <grp.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -55,6 +57,48 @@ static int run_as_nobody(void *data) {
 void test_as_nobody(int (*function)(void *data), void *data) {
 	struct nobody nobody = { function, data };
 	test_in_child(run_as_nobody, &nobody);
+}
+
+/* A function that is given a home. */
+struct denied {
+	int (*function)(void *home);
+	char *home;
+};
+
+/* Run it, in a child whose failure does not keep the file system from being unmounted. */
+static int run_denied(void *data) {
+	struct denied *denied = data;
+	test_as_nobody(denied->function, denied->home);
+	return 0;
+}
+
+void test_as_nobody_denied(int (*function)(void *home)) {
+	char *image = test_path("%s-image", test_home()), *point = test_home();
+	struct denied denied = { function, test_path("%s/home", point) };
+	const char *const mkfs[] = { "mkfs.btrfs", "-q", image, NULL };
+	const char *const mount_[] = { "mount", "-o", "loop", image, point, NULL };
+	test_write(image, "");
+	ck_assert_int_eq(truncate(image, 200 << 20), 0);
+	test_mkdir(point);
+	ck_assert_int_eq(test_command(mkfs), 0);
+	ck_assert_int_eq(test_command(mount_), 0);
+	ck_assert_int_eq(mkdir(denied.home, 0700), 0);
+	ck_assert_int_eq(chown(denied.home, TEST_NOBODY, TEST_NOBODY), 0);
+	int status = test_child_end(test_child_start(run_denied, &denied));
+	ck_assert_int_eq(umount(point), 0);
+	ck_assert_int_eq(status, 0);
+}
+
+bool test_child_may_allocate(void) {
+	if (TEST_SANITIZED)
+		test_skip("forks while threads allocate, which the sanitizer's allocator does not survive");
+	return !TEST_SANITIZED;
+}
+
+bool test_child_may_start_threads(void) {
+	if (TEST_SANITIZED_THREADS)
+		test_skip("starts threads in children of a threaded process, which the thread sanitizer cannot follow");
+	return !TEST_SANITIZED_THREADS;
 }
 
 int test_command(const char *const *argv) {

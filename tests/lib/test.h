@@ -42,14 +42,14 @@
 
 #define TEST_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/** Is this a sanitized build? Then a child that is forked while other threads allocate can hang in the sanitizer's allocator. */
+/** Is this a sanitized build? */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define TEST_SANITIZED true
 #else
 #define TEST_SANITIZED false
 #endif
 
-/** Built with the thread sanitizer? It cannot follow threads that a forked child of a threaded process starts. */
+/** Built with the thread sanitizer? */
 #ifdef __SANITIZE_THREAD__
 #define TEST_SANITIZED_THREADS true
 #else
@@ -309,6 +309,18 @@ void test_in_child(int (*function)(void *data), void *data);
 
 /** The same, as the user and group TEST_NOBODY without supplementary groups and capabilities. */
 void test_as_nobody(int (*function)(void *data), void *data);
+
+/**
+ * The same, on a home of TEST_NOBODY, which FUNCTION is given, on another file system that, unlike the test's, does not let
+ * users destroy subvolumes.
+ */
+void test_as_nobody_denied(int (*function)(void *home));
+
+/** May a child that is forked while other threads allocate do so, too? If not, in a sanitized build, the test is skipped. */
+bool test_child_may_allocate(void);
+
+/** May a child of a threaded process start threads? If not, under the thread sanitizer, the test is skipped. */
+bool test_child_may_start_threads(void);
 
 /** Start FUNCTION(DATA) in a child process; to be waited for with test_child_end(). */
 int test_child_start(int (*function)(void *data), void *data);

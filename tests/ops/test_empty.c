@@ -210,36 +210,14 @@ static int remove_as_owner(void *data) {
 	return 0;
 }
 
-/* Do that in a process without privilege. */
-static int run_as_owner(void *home) {
-	test_as_nobody(remove_as_owner, home);
-	return 0;
-}
-
 /* The test's mount allows removal to all, but of writable subvolumes only. */
 START_TEST(test_owner_allowed) {
-	char *home = test_home();
-	test_mkdir(home);
-	ck_assert_int_eq(chown(home, TEST_NOBODY, TEST_NOBODY), 0);
-	test_as_nobody(remove_as_owner, home);
+	test_as_nobody(remove_as_owner, test_home_of_nobody());
 }
 END_TEST
 
-/* Another file system, in an image inside it, does not. */
 START_TEST(test_owner_not_allowed) {
-	char *image = test_path("%s-image", test_home()), *point = test_home(), *home = test_path("%s/home", point);
-	const char *const mkfs[] = { "mkfs.btrfs", "-q", image, NULL };
-	const char *const mount_[] = { "mount", "-o", "loop", image, point, NULL };
-	test_write(image, "");
-	ck_assert_int_eq(truncate(image, 200 << 20), 0);
-	test_mkdir(point);
-	ck_assert_int_eq(test_command(mkfs), 0);
-	ck_assert_int_eq(test_command(mount_), 0);
-	ck_assert_int_eq(mkdir(home, 0700), 0);
-	ck_assert_int_eq(chown(home, TEST_NOBODY, TEST_NOBODY), 0);
-	int status = test_child_end(test_child_start(run_as_owner, home));
-	ck_assert_int_eq(umount(point), 0);
-	ck_assert_int_eq(status, 0);
+	test_as_nobody_denied(remove_as_owner);
 }
 END_TEST
 
