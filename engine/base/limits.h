@@ -40,11 +40,22 @@
 #define BACKLOG_DEFAULT 4096
 #define BACKLOG_LIMIT 1000000
 
-/* How often a kernel without SUBVOL_SYNC_WAIT is asked how far its cleaner is. */
-#define BACKLOG_POLL_MS 20
+/*
+ * Under full quotas, as long as layers are removed: how many may be dead or about to be made before creates wait. What a
+ * commit and a drop cost there grows with the number of snapshots that share their leaves; with 8 a churn is the fastest.
+ */
+#define BACKLOG_FULL 8
+/* For so long after a removal; and so long one of them waits where the cleaner gets nowhere. */
+#define BACKLOG_FULL_MS 1000
+#define BACKLOG_FULL_WAIT_MS 100
 
-/* A cleaner that gets nowhere is woken again after this time: one large layer may take that long. */
-#define BACKLOG_WAKE_MS 500
+/* How often the kernel is asked how far its cleaner is, while somebody waits: the longer it has dropped none the less. */
+#define BACKLOG_POLL_MIN_MS 2
+#define BACKLOG_POLL_MAX_MS 20
+
+/* A cleaner that gets nowhere is woken after this time, and again after twice as long: one large layer may take that long. */
+#define BACKLOG_WAKE_MIN_MS 20
+#define BACKLOG_WAKE_MAX_MS 500
 
 /* How often it is asked, without haste, after a removal, until all is dropped and what that leaves behind is swept. */
 #define BACKLOG_SWEEP_MS 5000

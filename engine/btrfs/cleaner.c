@@ -4,6 +4,9 @@
 #include "engine/btrfs/fs.h"
 #include "engine/core/store.h"
 
+/* Nanoseconds in a millisecond. */
+#define CLEANER_MS 1000000ull
+
 struct cleaner {
 	struct varve_store *store;
 	/* Dead subvolumes, as far as we know. */
@@ -20,11 +23,18 @@ struct cleaner {
 	/* The call that asks; is it under way. */
 	struct call call;
 	bool asking;
-	/* Wake the kernel's cleaner with the next question. */
-	bool wake;
-	/* When it was woken last, when it answered last, whether the number had fallen then. */
+	/* The call that wakes the kernel's cleaner; is it under way. */
+	struct call wake;
+	bool waking;
+	/* When it was woken last, when it answered last. */
 	uint64_t woken_ns, looked_ns;
-	bool progress;
+	/* When it was last seen to have dropped one; how often it was woken since. */
+	uint64_t progress_ns;
+	unsigned wakes;
+	/* How quota ran when a create looked last: enum varve_quota_mode. Any thread. */
+	_Atomic int quota;
+	/* Creates that were let in and have not ended; when the last was let in; when a layer was destroyed last. */
+	uint64_t making, entered_ns, destroyed_ns;
 	/* The call that sweeps what was dropped; is it under way; when it began last; destroyed then; some was not dropped yet. */
 	struct call sweep;
 	bool sweeping;
@@ -49,23 +59,57 @@ int cleaner_init(struct varve_store *store)
 static int cleaner_ask_run(struct call *call)
 {
 	struct cleaner *cleaner = container_of(call, struct cleaner, call);
-	int fd = cleaner->store->layout.home_fd;
 
-	if (cleaner->wake)
-		fs_flush(fd);
-	return fs_dead_count(fd, &cleaner->counted);
+	return fs_dead_count(cleaner->store->layout.home_fd, &cleaner->counted);
 }
 
-/* Let creates go on as far as the backlog has room for the removals that will follow them. */
+/* Wake the kernel's cleaner, on a lane thread. */
+static int cleaner_wake_run(struct call *call)
+{
+	return fs_flush(container_of(call, struct cleaner, wake)->store->layout.home_fd);
+}
+
+/* ---- who may go on ----------------------------------------------------------------------------------------------- */
+
+bool cleaner_room(const struct varve_store *store)
+{
+	return store->cleaner->dead < store->settings.backlog_max;
+}
+
+/* Is this a churn under full quotas, where few may be made at a time? */
+static bool cleaner_paces(const struct cleaner *cleaner, uint64_t now)
+{
+	return atomic_load_explicit(&cleaner->quota, memory_order_relaxed) == VARVE_QUOTA_FULL && cleaner->destroyed &&
+	       now - cleaner->destroyed_ns < BACKLOG_FULL_MS * CLEANER_MS;
+}
+
+/* Is there room for one more create now, and is it the time for it? */
+static bool cleaner_admits(const struct cleaner *cleaner)
+{
+	uint64_t now = now_ns();
+
+	if (!cleaner_room(cleaner->store))
+		return false;
+	return cleaner->dead + cleaner->making < BACKLOG_FULL || !cleaner_paces(cleaner, now) ||
+	       now - cleaner->entered_ns >= BACKLOG_FULL_WAIT_MS * CLEANER_MS;
+}
+
+bool cleaner_may_enter(const struct varve_store *store)
+{
+	return list_empty(&store->cleaner->creates) && cleaner_admits(store->cleaner);
+}
+
+void cleaner_enter(struct varve_store *store)
+{
+	store->cleaner->making++;
+	store->cleaner->entered_ns = now_ns();
+}
+
+/* Let creates go on as far as there is room for the removals that will follow them. */
 static void cleaner_release_creates(struct cleaner *cleaner)
 {
-	struct list ops = LIST_INIT(ops), *link;
-
-	if (cleaner->dead >= cleaner->store->settings.backlog_max)
-		return;
-	list_splice(&ops, &cleaner->creates);
-	while ((link = list_pop(&ops)))
-		op_done(list_entry(link, struct op, link), 0);
+	while (!list_empty(&cleaner->creates) && cleaner_admits(cleaner))
+		op_done(list_entry(list_pop(&cleaner->creates), struct op, link), 0);
 }
 
 /* Let those go on who wait for a look. */
@@ -98,10 +142,13 @@ static void cleaner_look_at(struct cleaner *cleaner, uint64_t at_ns)
 	store->timer_ns = at_ns;
 }
 
-/* Ask when BACKLOG_POLL_MS have gone since the last answer. */
+/* Ask again in a while, because somebody waits: a quarter of the time since it was last seen to drop one. */
 static void cleaner_look_later(struct cleaner *cleaner)
 {
-	cleaner_look_at(cleaner, cleaner->looked_ns + BACKLOG_POLL_MS * 1000000ull);
+	uint64_t pause = (now_ns() - cleaner->progress_ns) / 4;
+
+	pause = MIN(MAX(pause, BACKLOG_POLL_MIN_MS * CLEANER_MS), BACKLOG_POLL_MAX_MS * CLEANER_MS);
+	cleaner_look_at(cleaner, cleaner->looked_ns + pause);
 }
 
 /* Is the backlog worth waking the kernel's cleaner for, before anybody waits for it? */
@@ -129,7 +176,7 @@ static void cleaner_swept(struct call *call)
 	cleaner->store->background--;
 	cleaner->sweep_again = call->result > 0;
 	if (cleaner->sweep_again)
-		cleaner_look_at(cleaner, now_ns() + BACKLOG_SWEEP_MS * 1000000ull);
+		cleaner_look_at(cleaner, now_ns() + BACKLOG_SWEEP_MS * CLEANER_MS);
 }
 
 /* Is there something that has to be looked for behind dropped subvolumes? */
@@ -146,8 +193,8 @@ static void cleaner_sweep(struct cleaner *cleaner)
 
 	if (!cleaner_unswept(cleaner) || cleaner->sweeping)
 		return;
-	if (!due || (cleaner->swept_ns && now - cleaner->swept_ns < BACKLOG_SWEEP_MS * 1000000ull)) {
-		cleaner_look_at(cleaner, now + BACKLOG_SWEEP_MS * 1000000ull);
+	if (!due || (cleaner->swept_ns && now - cleaner->swept_ns < BACKLOG_SWEEP_MS * CLEANER_MS)) {
+		cleaner_look_at(cleaner, now + BACKLOG_SWEEP_MS * CLEANER_MS);
 		return;
 	}
 	cleaner->sweeping = true;
@@ -177,14 +224,17 @@ static void cleaner_asked(struct call *call)
 	store->statistics.cleaner_backlog = cleaner->dead;
 	pthread_mutex_unlock(&store->counting);
 	trace(&store->io.trace, TRACE_BTRFS, "cleaner: %llu dead", (unsigned long long)cleaner->dead);
-	cleaner->progress = cleaner->dead < before;
 	cleaner->looked_ns = now_ns();
+	if (cleaner->dead < before) {
+		cleaner->progress_ns = cleaner->looked_ns;
+		cleaner->wakes = 0;
+	}
 	cleaner_release_creates(cleaner);
 	cleaner_release_lookers(cleaner);
 	if (!list_empty(&cleaner->creates))
 		cleaner_look_later(cleaner);
 	else if (cleaner_large(cleaner) && cleaner->destroyed != cleaner->destroyed_idle)
-		cleaner_look_at(cleaner, cleaner->looked_ns + BACKLOG_WAKE_MS * 1000000ull);
+		cleaner_look_at(cleaner, cleaner->looked_ns + BACKLOG_WAKE_MAX_MS * CLEANER_MS);
 	cleaner_sweep(cleaner);
 }
 
@@ -198,6 +248,36 @@ static bool cleaner_pressed(const struct cleaner *cleaner)
 	       (cleaner_large(cleaner) && cleaner->destroyed == cleaner->destroyed_asked);
 }
 
+/* Has it got nowhere for so long that it may be asleep? A commit may have come before what is dead was ready for it. */
+static bool cleaner_stuck(const struct cleaner *cleaner, uint64_t now)
+{
+	uint64_t pause_ms = BACKLOG_WAKE_MIN_MS << MIN(cleaner->wakes, 8u);
+
+	return !cleaner->waking &&
+	       now - MAX(cleaner->progress_ns, cleaner->woken_ns) >= MIN(pause_ms, BACKLOG_WAKE_MAX_MS) * CLEANER_MS;
+}
+
+/* It was woken, or could not be: then it is tried again when it gets nowhere. */
+static void cleaner_woken(struct call *call)
+{
+	struct cleaner *cleaner = container_of(call, struct cleaner, wake);
+
+	cleaner->waking = false;
+	cleaner->store->background--;
+	cleaner->woken_ns = now_ns();
+}
+
+/* Wake the kernel's cleaner. */
+static void cleaner_wake(struct cleaner *cleaner)
+{
+	cleaner->waking = true;
+	cleaner->wakes++;
+	cleaner->store->background++;
+	call_function(&cleaner->wake, LANE_COMMIT, "BTRFS_IOC_SYNC", cleaner_wake_run);
+	cleaner->wake.done = cleaner_woken;
+	io_submit(&cleaner->store->io, &cleaner->wake);
+}
+
 static void cleaner_ask(struct cleaner *cleaner)
 {
 	uint64_t now = now_ns();
@@ -206,13 +286,11 @@ static void cleaner_ask(struct cleaner *cleaner)
 		return;
 	cleaner->asking = true;
 	cleaner->store->background++;
-	/* It gets on by itself, is at a large one, or sleeps: a commit may have come before what is dead was ready. */
-	cleaner->wake = cleaner_pressed(cleaner) && !cleaner->progress && now - cleaner->woken_ns > BACKLOG_WAKE_MS * 1000000ull;
+	if (cleaner_pressed(cleaner) && cleaner_stuck(cleaner, now))
+		cleaner_wake(cleaner);
 	if (cleaner->destroyed == cleaner->destroyed_asked)
 		cleaner->destroyed_idle = cleaner->destroyed;
 	cleaner->destroyed_asked = cleaner->destroyed;
-	if (cleaner->wake)
-		cleaner->woken_ns = now;
 	call_function(&cleaner->call, LANE_COMMIT, "SUBVOL_SYNC_WAIT", cleaner_ask_run);
 	cleaner->call.done = cleaner_asked;
 	io_submit(&cleaner->store->io, &cleaner->call);
@@ -223,15 +301,29 @@ void cleaner_destroyed(struct varve_store *store)
 	struct cleaner *cleaner = store->cleaner;
 
 	cleaner->destroyed++;
+	cleaner->destroyed_ns = now_ns();
 	cleaner->dead++;
 	if (store->sweep)
-		cleaner_look_at(cleaner, now_ns() + BACKLOG_SWEEP_MS * 1000000ull);
+		cleaner_look_at(cleaner, now_ns() + BACKLOG_SWEEP_MS * CLEANER_MS);
 	/* Asked at each quarter of the bound, from the half on, not at each destroy. */
 	if (!cleaner_large(cleaner) ||
 	    cleaner->destroyed - cleaner->destroyed_asked <= store->settings.backlog_max / 4)
 		return;
-	cleaner->progress = false;
 	cleaner_ask(cleaner);
+}
+
+void cleaner_leave(struct varve_store *store)
+{
+	struct cleaner *cleaner = store->cleaner;
+
+	cleaner->making--;
+	if (!list_empty(&cleaner->creates))
+		cleaner_look_at(cleaner, now_ns());
+}
+
+void cleaner_saw_quota(struct varve_store *store, int mode)
+{
+	atomic_store_explicit(&store->cleaner->quota, mode, memory_order_relaxed);
 }
 
 /* ---- waiting ----------------------------------------------------------------------------------------------------- */
@@ -249,11 +341,6 @@ static int cleaner_wait(struct cleaner *cleaner, struct list *list, struct op *o
 	list_append(list, &op->link);
 	cleaner_look_later(cleaner);
 	return OP_WAIT;
-}
-
-bool cleaner_room(const struct varve_store *store)
-{
-	return store->cleaner->dead < store->settings.backlog_max;
 }
 
 int cleaner_wait_room(struct op *op)

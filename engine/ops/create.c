@@ -61,6 +61,8 @@ struct create {
 	size_t groups_count;
 	/* Its place in the batch. */
 	size_t index;
+	/* Let in by the cleaner. */
+	bool entered;
 	/* It exists under its staging name; under its own; its record exists under its staging name. */
 	bool staged, published, recorded;
 	/* What is to be unpacked into it; NULL: nothing. */
@@ -126,10 +128,18 @@ static const char *create_staging_name(struct create *create, char buffer[VARVE_
 
 /* ---- ADMIT, OPEN ------------------------------------------------------------------------------------------------- */
 
+/* Go on, counted among those that are being made. */
+static int create_enter(struct op *op)
+{
+	cleaner_enter(op->request->store);
+	create_of(op)->entered = true;
+	return CREATE_OPEN;
+}
+
 static int create_admit(struct op *op)
 {
-	if (cleaner_room(op->request->store))
-		return CREATE_OPEN;
+	if (cleaner_may_enter(op->request->store))
+		return create_enter(op);
 	return create_of(op)->flags & VARVE_CREATE_NOWAIT ? cleaner_wait_look(op) : cleaner_wait_room(op);
 }
 
@@ -137,7 +147,7 @@ static int create_admitted(struct op *op, int result)
 {
 	/* What we count may be old; who does not want to wait is refused by what the kernel has just said. */
 	if (cleaner_room(op->request->store) || !(create_of(op)->flags & VARVE_CREATE_NOWAIT))
-		return CREATE_OPEN;
+		return create_enter(op);
 	op->detail = "too many removed layers await the kernel's cleaner";
 	return -EAGAIN;
 }
@@ -266,8 +276,10 @@ static int create_prepare_free(struct create *create)
 	r = record_drop(store, create->op.id);
 	if (r < 0)
 		return r;
-	mode = create->source ? quota_mode(store) : VARVE_QUOTA_OFF;
-	mode = MAX(mode, VARVE_QUOTA_OFF);
+	if (!create->source)
+		return VARVE_QUOTA_OFF;
+	mode = MAX(quota_mode(store), VARVE_QUOTA_OFF);
+	cleaner_saw_quota(store, mode);
 	r = create_check_mode(create, mode);
 	return r ? r : mode;
 }
@@ -290,6 +302,7 @@ static int create_prepare_quota(struct create *create)
 	r = mode < 0 ? mode : create_check_mode(create, mode);
 	if (r)
 		return r;
+	cleaner_saw_quota(store, mode);
 	if (!create->size) {
 		op->call.name = "unlinkat";
 		r = record_drop(store, op->id);
@@ -662,6 +675,8 @@ static const struct op_step create_steps[CREATE_STATES] = {
 
 static void create_close(struct op *op)
 {
+	if (create_of(op)->entered)
+		cleaner_leave(op->request->store);
 	fd_close(create_of(op)->source_fd);
 	rewrite_free(TAKE_PTR(create_of(op)->rewrite));
 	unpack_close(create_of(op)->unpack);

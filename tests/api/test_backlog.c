@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* backlog_max: how many removed layers may await the kernel's cleaner before creates wait for it. */
-#include "test.h"
+/*
+ * backlog_max: how many removed layers may await the kernel's cleaner before creates wait for it; and how few are made at a
+ * time while layers come and go under full quotas.
+ */
+#include "quota.h"
 
 START_TEST(test_backlog) {
 	/* However small the backlog that is allowed: creates wait and go on, or say so at once; none is lost. */
@@ -42,4 +45,66 @@ START_TEST(test_backlog) {
 }
 END_TEST
 
-TEST_MAIN("backlog", test_backlog)
+/** One layer that comes and goes. */
+struct passer {
+	unsigned number, *left;
+	int error;
+};
+
+static void gone(struct varve_store *store, const struct varve_result *result, void *data) {
+	struct passer *passer = data;
+	passer->error = result->error;
+	--*passer->left;
+}
+
+static void made(struct varve_store *store, const struct varve_result *result, void *data) {
+	struct passer *passer = data;
+	passer->error = result->error ? result->error
+				      : varve_layer_remove(store, test_path("%u", passer->number), 0, gone, passer, NULL);
+	*passer->left -= passer->error != 0;
+}
+
+/* Let 64 layers come and go at once; the most that were made together, ever. */
+static uint64_t pass(struct varve_store *store) {
+	enum { LAYERS = 64 };
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct passer passers[LAYERS];
+	struct varve_statistics statistics;
+	unsigned left = LAYERS;
+	options.parent = "base";
+	for (unsigned i = 0; i < LAYERS; i++) {
+		passers[i] = (struct passer){ .number = i, .left = &left };
+		test_error(varve_layer_create(store, test_path("%u", i), &options, made, &passers[i], NULL), 0);
+	}
+	while (left)
+		ck_assert_int_gt(varve_wait(store, TEST_WAIT_MS), 0);
+	for (unsigned i = 0; i < LAYERS; i++)
+		test_error(passers[i].error, 0);
+	test_error(varve_statistics(store, &statistics), 0);
+	return statistics.group_max;
+}
+
+START_TEST(test_full_quotas) {
+	/* One more each time that the cleaner gets nowhere for a while: hence not exactly BACKLOG_FULL. */
+	enum { FEW = 32 };
+	char *home = test_home();
+	struct varve_config config = test_config(home);
+	config.flags |= VARVE_OPEN_RELAXED;
+	struct varve_store *store = test_open_config(&config);
+	struct varve_failure failure;
+	test_create(store, "base", NULL);
+	test_make_tree(test_layer(home, "base"), 2, 20, 100);
+	test_ok(varve_quota_enable_wait(store, VARVE_QUOTA_FULL, &failure), &failure);
+	/* From now on it is known that quotas are full, and that layers are removed. */
+	test_create(store, "first", "base");
+	test_ok(varve_layer_remove_wait(store, "first", 0, &failure), &failure);
+	ck_assert_uint_lt(pass(store), FEW);
+	/* Nobody makes less of a group than it could be elsewhere. */
+	test_ok(varve_quota_disable_wait(store, &failure), &failure);
+	test_create(store, "again", "base");
+	ck_assert_uint_ge(pass(store), FEW);
+	test_close(store);
+}
+END_TEST
+
+TEST_MAIN("backlog", test_backlog, test_full_quotas)
