@@ -11,6 +11,7 @@
 #include <pwd.h>
 #include <selinux/selinux.h>
 #include <string.h>
+#include <sys/xattr.h>
 
 /* Bytes for what the user database tells about a user. */
 #define LABEL_USER_BYTES 4096
@@ -70,29 +71,49 @@ bool label_refused(const char *path)
 	return label_is_home(path, getenv("HOME")) || (found && label_is_home(path, found->pw_dir));
 }
 
-/* Has NAME in DIR_FD ("": itself) the label? */
-static bool label_same(const struct label *label, int dir_fd, const char *name)
+/* Is OLD, of SIZE bytes (negative: there is none), the label? */
+static bool label_same(const struct label *label, const char *old, ssize_t size)
+{
+	return size == (ssize_t)label->size && !memcmp(old, label->text, label->size);
+}
+
+/* Has FD the label? */
+static bool label_has(const struct label *label, int fd)
 {
 	char old[LABEL_BYTES];
 
-	return xattr_get(dir_fd, name, XATTR_LABEL, old, sizeof(old)) == (ssize_t)label->size &&
-	       !memcmp(old, label->text, label->size);
+	return label_same(label, old, fgetxattr(fd, XATTR_LABEL, old, sizeof(old)));
 }
 
-/* Label NAME in DIR_FD ("": itself), which is INODE of SUBVOLUME, unless it has the label. */
-static int label_set(struct label *label, int dir_fd, const char *name, uint64_t subvolume, uint64_t inode)
+/* Has INODE of SUBVOLUME the label, or has it to be asked? Where the root has not, none is asked. */
+static enum holders_answer label_ask(struct label *label, uint64_t subvolume, uint64_t inode)
 {
-	enum holders_answer answer = label->fast ? holders_ask(&label->labelled, subvolume, inode) : HOLDERS_NO;
-
-	if (answer == HOLDERS_YES || (answer == HOLDERS_ASK && label_same(label, dir_fd, name)))
-		return 0;
-	return xattr_set(dir_fd, name, XATTR_LABEL, label->text, label->size);
+	return label->fast ? holders_ask(&label->labelled, subvolume, inode) : HOLDERS_NO;
 }
 
-/* Label what is no directory. */
+/* Label what is no directory, unless it has the label. */
 static int label_visit(struct walk *walk, struct walk_entry *entry)
 {
-	return label_set(walk->data, entry->dir->fd, entry->name, entry->dir->subvolume, entry->inode);
+	struct label *label = walk->data;
+	enum holders_answer answer = label_ask(label, entry->dir->subvolume, entry->inode);
+	char old[LABEL_BYTES];
+
+	if (answer == HOLDERS_YES)
+		return 0;
+	if (answer == HOLDERS_ASK &&
+	    label_same(label, old, xattr_get(entry->seat, entry->name, XATTR_LABEL, old, sizeof(old))))
+		return 0;
+	return xattr_set(entry->seat, entry->name, XATTR_LABEL, label->text, label->size);
+}
+
+/* Label FD, which is DIR, unless it has the label. */
+static int label_dir(struct label *label, const struct walk_dir *dir, int fd)
+{
+	enum holders_answer answer = label_ask(label, dir->subvolume, dir->inode);
+
+	if (answer == HOLDERS_YES || (answer == HOLDERS_ASK && label_has(label, fd)))
+		return 0;
+	return RET_NERRNO(fsetxattr(fd, XATTR_LABEL, label->text, label->size, 0));
 }
 
 /* Label a directory that is not the root. */
@@ -103,16 +124,16 @@ static int label_enter(struct walk *walk, struct walk_dir *dir, const struct sta
 	/* One that stands for a nested subvolume has no attributes. */
 	if (!dir->parent || stat->stx_ino == BTRFS_EMPTY_SUBVOL_DIR_OBJECTID)
 		return 0;
-	r = label_set(walk->data, dir->fd, "", dir->subvolume, dir->inode);
+	r = label_dir(walk->data, dir, dir->fd);
 	if (r)
-		walk_failed(walk, dir, NULL, "setxattrat", r);
+		walk_failed(walk, dir, NULL, "fsetxattr", r);
 	return 0;
 }
 
 /* Label the root, unless something failed below it. */
 static int label_leave(struct walk *walk, struct walk_dir *dir)
 {
-	return dir->parent || walk->error ? 0 : label_set(walk->data, walk->root_fd, "", dir->subvolume, dir->inode);
+	return dir->parent || walk->error ? 0 : label_dir(walk->data, dir, walk->root_fd);
 }
 
 /* Free what was found. */
@@ -144,7 +165,7 @@ int label_init(struct label *label, struct varve_store *store, int root_fd, cons
 	label->text = text;
 	/* The kernel keeps labels with their NUL. */
 	label->size = strlen(text) + 1;
-	label->fast = label_same(label, root_fd, "");
+	label->fast = label_has(label, root_fd);
 	holders_init(&label->labelled, store, root_fd, XATTR_LABEL, label->text, label->size, cancelled);
 	return 0;
 }

@@ -380,7 +380,7 @@ static void walk_entry(struct walk_reading *reading, const struct dirent64 *dire
 	struct walk *walk = reading->walk;
 	struct walk_dir *dir = reading->dir;
 	struct walk_entry entry = { .dir = dir, .name = dirent->d_name, .inode = dirent->d_ino, .type = type,
-				    .sums = &reading->sums, .done = 1 };
+				    .sums = &reading->sums, .seat = &reading->slice->seat, .done = 1 };
 	struct statx stat;
 
 	if (walk->class->stat || walk->mounts) {
@@ -447,15 +447,16 @@ static void walk_post(struct inbox_node *node)
 }
 
 /* Handle what the ring has looked at. */
-static void walk_take_batch(struct walk *walk, struct walk_batch *batch)
+static void walk_take_batch(struct walk *walk, struct slice *slice, struct walk_batch *batch)
 {
 	bool stats = !walk->class->unlink || walk->mounts;
 	struct sums sums = { 0 };
 
+	xattr_move(&slice->seat, batch->dir->fd);
 	for (unsigned i = 0; i < batch->count && !job_over(&walk->job); i++) {
 		struct walk_call *item = &batch->calls[i];
 		struct walk_entry entry = { .dir = batch->dir, .name = item->name, .inode = item->inode,
-					    .type = item->type, .sums = &sums, .done = 1 };
+					    .type = item->type, .sums = &sums, .seat = &slice->seat, .done = 1 };
 
 		if (stats && item->call.result) {
 			if (!walk_vanished(item->call.result))
@@ -585,6 +586,7 @@ static enum walk_read walk_read(struct walk_reading *reading, struct walk_batch 
 
 	if (dir->position && lseek(dir->fd, dir->position, SEEK_SET) < 0)
 		walk_failed(reading->walk, dir, NULL, "lseek", negative_errno());
+	xattr_move(&reading->slice->seat, dir->fd);
 	reading->probed_ns = now_ns();
 	while (result == WALK_WHOLE) {
 		ssize_t length = getdents64(dir->fd, reading->slice->buffer, READDIR_BUFFER_BYTES);
@@ -742,7 +744,7 @@ static int walk_slice(struct job *job, struct slice *slice)
 
 	while (!job_over(job) && walk_take(walk, &batch, &dir)) {
 		if (batch) {
-			walk_take_batch(walk, batch);
+			walk_take_batch(walk, slice, batch);
 			free(batch);
 			walk_put(walk, dir);
 		}

@@ -47,8 +47,9 @@ struct walk_entry {
 	unsigned char type;
 	/* NULL where neither the class nor a mount asks for it. */
 	const struct statx *stat;
-	/* Where visit() counts. */
+	/* Where visit() counts, and how it gets at extended attributes. */
 	struct sums *sums;
+	struct xattr_seat *seat;
 	/* What the ring has done with it already: 0, -errno; 1: nothing. */
 	int done;
 };

@@ -14,6 +14,7 @@
 #include "engine/base/limits.h"
 #include "engine/core/op.h"
 #include "engine/core/ready.h"
+#include "engine/tree/xattr.h"
 
 struct job;
 struct workers;
@@ -35,6 +36,8 @@ struct slice {
 	uint64_t sleeps_before, sleeps;
 	/* For whatever a thread reads. */
 	char *buffer;
+	/* How its thread gets at extended attributes; reset at its end. */
+	struct xattr_seat seat;
 };
 
 /* A kind of job. */
@@ -118,8 +121,9 @@ bool slice_slept(struct slice *slice);
 /* Do all of JOB's work on this thread, without a ring or other threads; class->done is not called. 0 or the error. */
 int job_run_here(struct job *job);
 
-/* For tests: take an entry as slow from THRESHOLD_NS on (0: all are), and how many threads there may be now. */
+/* For tests: take an entry as slow from THRESHOLD_NS on (0: all are); name entries by WAY; how many threads there may be. */
 void workers_set_slow(struct varve_store *store, uint64_t threshold_ns);
+void workers_set_way(struct varve_store *store, enum xattr_way way);
 uint64_t workers_slow_ns(const struct varve_store *store);
 unsigned workers_width(const struct varve_store *store);
 
