@@ -166,11 +166,17 @@
 /* Directories found but not entered, of one walk: beyond it whoever reads one descends first. */
 #define WALK_PENDING_MAX 8192
 
+/* Stacks of directories of one walk: threads that share one get in each other's way, but do no harm. */
+#define WALK_STACKS 8
+
 /* Subdirectories taken from one directory before it is set aside for them. */
 #define WALK_CHILDREN_MAX 1024
 
 /* Bytes of the records of one walk: a chain of 40,000 directories with the longest names; deeper ones are refused. */
 #define WALK_RECORDS_BYTES_MAX (16 * 1024 * 1024)
+
+/* Threads that unlink in one tree: three sleep for each other's locks, and are slower than one. */
+#define EMPTY_THREADS_MAX 2
 
 /* Entries in one batch for the ring, and batches of one walk under way: 90 KiB each. */
 #define WALK_BATCH 128

@@ -85,8 +85,12 @@ int empty_init(struct empty *empty, struct varve_store *store, int root_fd, int 
 	empty->walk.data = empty;
 	/* A mount cannot be unlinked, and nothing can be through it. */
 	empty->walk.mounts = false;
-	/* Threads that unlink in one subvolume sleep for each other: two take a quarter longer than one, hot and cold. */
-	empty->walk.job.width_max = 1;
+	empty->walk.job.width_max = EMPTY_THREADS_MAX;
+	/*
+	 * Deleting the first item of a leaf holds the locks above, because the key there changes; so threads that go on in the
+	 * order in which all was made hold each other up (0.85 of one thread), and backwards do not (1.25).
+	 */
+	empty->walk.last_first = store->settings.io.threads_max[LANE_FS] > 1;
 	empty->dir_fd = dir_fd;
 	empty->name = name;
 	return 0;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The unit of work is a directory: whoever takes one reads it with getdents64 and handles what is in it at once, because
- * an entry whose inode is cached costs 1 us that way, and no hand-over is as cheap. Its subdirectories go on a stack, from
- * which any thread takes the last one.
+ * an entry whose inode is cached costs 1 us that way, and no hand-over is as cheap. Its subdirectories go on the thread's own
+ * stack, from which it takes the last one. A thread whose stack is empty moves the older half of the longest one to its own: so
+ * each has a part of the tree, far from the others', and they seldom want the same leaf of the file system.
  *
  *	           +-------------------------- set aside: too many children, or the slice is over
  *	           v                          |
- *	stack --> take --> open, enter --> read, visit --> whole --> children over --> leave
+ *	stacks -> take --> open, enter --> read, visit --> whole --> children over --> leave
  *	           ^                          |
  *	           +---- batch is done <-- ring: 128 entries at once, when they prove slow
  *
@@ -16,9 +17,9 @@
  * go on with others. How many threads there are is decided the same way, by what the slices measure: see workers.c.
  *
  * Memory. A directory that is wholly read and whose children are opened is forgotten, so a chain of directories takes none.
- * Taking the last one first goes down before it goes on, so what waits is what lies beside the way down. A directory with
- * very many subdirectories is set aside, below them, and goes on from its position when they are over. What has to be
- * remembered is bounded by WALK_RECORDS_BYTES_MAX.
+ * Taking the last one first goes down before it goes on, so what waits is what lies beside each thread's way down. A
+ * directory with very many subdirectories is set aside, below them, and goes on from its position when they are over. What
+ * has to be remembered is bounded by WALK_RECORDS_BYTES_MAX.
  *
  * Descriptors. At most WALK_FDS_MAX stay open besides those in use; the longest unused is closed. One that is needed again
  * is opened by ".." of its child, where that is still open, else from its nearest open ancestor downwards. Names are single
@@ -349,6 +350,8 @@ struct walk_reading {
 	struct walk *walk;
 	struct walk_dir *dir;
 	struct slice *slice;
+	/* Where subdirectories go. */
+	struct stack *stack;
 	/* Subdirectories found, not on the stack yet; how many since the directory was taken. */
 	struct list children;
 	unsigned children_count;
@@ -601,7 +604,7 @@ static enum walk_read walk_read(struct walk_reading *reading, struct walk_batch 
 	return result;
 }
 
-/* Put what was read on the stack: the directory itself if it was set aside, over it its subdirectories, in order. */
+/* Put what was read on the stack: the directory itself if it was set aside, over it its subdirectories, the next one last. */
 static void walk_push(struct walk_reading *reading, bool aside)
 {
 	struct walk *walk = reading->walk;
@@ -611,12 +614,12 @@ static void walk_push(struct walk_reading *reading, bool aside)
 		return;
 	pthread_mutex_lock(&walk->lock);
 	if (aside)
-		list_append(&walk->stack, &reading->dir->link);
+		stack_push(reading->stack, &reading->dir->link);
 	while (!list_empty(&reading->children)) {
-		struct list *last = reading->children.prev;
+		struct list *next = walk->last_first ? reading->children.next : reading->children.prev;
 
-		list_remove(last);
-		list_append(&walk->stack, last);
+		list_remove(next);
+		stack_push(reading->stack, next);
 	}
 	atomic_fetch_add(&walk->pending, count);
 	pthread_mutex_unlock(&walk->lock);
@@ -680,9 +683,9 @@ static int walk_begin(struct walk *walk, struct walk_dir *dir)
 }
 
 /* Read DIR. */
-static void walk_directory(struct walk *walk, struct slice *slice, struct walk_dir *dir)
+static void walk_directory(struct walk *walk, struct slice *slice, struct stack *stack, struct walk_dir *dir)
 {
-	struct walk_reading reading = { .walk = walk, .dir = dir, .slice = slice };
+	struct walk_reading reading = { .walk = walk, .dir = dir, .slice = slice, .stack = stack };
 	struct walk_batch *batch = NULL;
 	enum walk_read result;
 	int r = walk_begin(walk, dir);
@@ -713,8 +716,8 @@ static void walk_directory(struct walk *walk, struct slice *slice, struct walk_d
 	walk_finish(walk, dir);
 }
 
-/* Take a batch that is done, or the directory on top of the stack; false when there is neither. */
-static bool walk_take(struct walk *walk, struct walk_batch **ret_batch, struct walk_dir **ret_dir)
+/* Take a batch that is done, or the directory on top of STACK; false when there is neither. */
+static bool walk_take(struct walk *walk, struct stack *stack, struct walk_batch **ret_batch, struct walk_dir **ret_dir)
 {
 	struct list *link;
 
@@ -724,10 +727,10 @@ static bool walk_take(struct walk *walk, struct walk_batch **ret_batch, struct w
 	if (link) {
 		*ret_batch = list_entry(link, struct walk_batch, link);
 		*ret_dir = (*ret_batch)->dir;
-	} else if (!list_empty(&walk->stack)) {
-		link = walk->stack.prev;
-		list_remove(link);
-		*ret_dir = list_entry(link, struct walk_dir, link);
+	} else {
+		link = stacks_pop(&walk->stacks, stack);
+		if (link)
+			*ret_dir = list_entry(link, struct walk_dir, link);
 	}
 	if (link)
 		atomic_fetch_sub(&walk->pending, 1);
@@ -741,17 +744,24 @@ static int walk_slice(struct job *job, struct slice *slice)
 	struct walk *walk = container_of(job, struct walk, job);
 	struct walk_batch *batch;
 	struct walk_dir *dir;
+	struct stack *stack;
 
-	while (!job_over(job) && walk_take(walk, &batch, &dir)) {
+	pthread_mutex_lock(&walk->lock);
+	stack = stacks_join(&walk->stacks);
+	pthread_mutex_unlock(&walk->lock);
+	while (!job_over(job) && walk_take(walk, stack, &batch, &dir)) {
 		if (batch) {
 			walk_take_batch(walk, slice, batch);
 			free(batch);
 			walk_put(walk, dir);
 		}
-		walk_directory(walk, slice, dir);
+		walk_directory(walk, slice, stack, dir);
 		if (now_ns() >= slice->until_ns)
 			break;
 	}
+	pthread_mutex_lock(&walk->lock);
+	stacks_leave(stack);
+	pthread_mutex_unlock(&walk->lock);
 	return 0;
 }
 
@@ -774,7 +784,7 @@ void walk_free(struct walk *walk)
 
 	if (!walk->class)
 		return;
-	while (walk_take(walk, &batch, &dir)) {
+	while (walk_take(walk, walk->stacks.all, &batch, &dir)) {
 		if (batch)
 			walk_put(walk, dir);
 		free(batch);
@@ -817,7 +827,7 @@ int walk_init(struct walk *walk, struct varve_store *store, const struct walk_cl
 	walk->slow_ns = workers_slow_ns(store) * MAX(1, class->slow_factor);
 	/* Without a ring more threads do as well; where all is taken as slow, the lanes stand in for it. */
 	walk->ring = !walk->slow_ns || ring_can(&store->io.ring, class->unlink ? CALL_UNLINKAT : CALL_STATX);
-	list_init(&walk->stack);
+	stacks_init(&walk->stacks);
 	list_init(&walk->ready);
 	list_init(&walk->idle);
 	r = walk_dir_new(walk, NULL, id, &root);
@@ -827,7 +837,7 @@ int walk_init(struct walk *walk, struct varve_store *store, const struct walk_cl
 	}
 	pthread_mutex_init(&walk->lock, NULL);
 	pthread_mutex_init(&walk->reopen, NULL);
-	list_append(&walk->stack, &root->link);
+	stack_push(walk->stacks.all, &root->link);
 	walk->pending = 1;
 	return 0;
 }
@@ -838,6 +848,7 @@ int walk_run_here(struct walk *walk)
 
 	/* What the ring is given comes back to the reactor, which knows nothing of this walk. */
 	walk->ring = false;
+	walk->last_first = false;
 	r = job_run_here(&walk->job);
 	if (!r)
 		r = walk->error;

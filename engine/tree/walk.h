@@ -6,6 +6,7 @@
 #ifndef VARVE_TREE_WALK_H
 #define VARVE_TREE_WALK_H
 
+#include "engine/tree/stacks.h"
 #include "engine/tree/workers.h"
 
 #include <pthread.h>
@@ -92,14 +93,17 @@ struct walk {
 	/* Whose walk it is: the operation, or what stands between. */
 	struct op *owner;
 	void *context;
+	/* Of the subdirectories of one the last is taken first. */
+	bool last_first;
 	/* What the ring may be asked; an entry is slow from this time on. */
 	bool ring;
 	uint64_t slow_ns;
 
 	/* Guards what follows. */
 	pthread_mutex_t lock;
-	/* Directories to be read, the next one last; how many. */
-	struct list stack;
+	/* Directories to be read. */
+	struct stacks stacks;
+	/* How many there are, with batches that are done. */
 	_Atomic unsigned pending;
 	/* Batches that the ring is done with; those it has or will have. */
 	struct list ready;

@@ -93,7 +93,7 @@ static void shift(struct varve_store *store, const char *id, bool back) {
 }
 
 START_TEST(test_shift) {
-	static const uint64_t slow[] = { WALK_SLOW_NS, 0 };
+	static const uint64_t slow[] = { WALK_SLOW_NS, 0, WALK_SLOW_NS, 0 };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	for (unsigned i = 0; i < TEST_COUNT(slow); i++) {
@@ -104,6 +104,7 @@ START_TEST(test_shift) {
 		random_tree_each(path, dress, NULL);
 		struct list_of before = list_tree(path);
 		workers_set_slow(store, slow[i]);
+		workers_set_way(store, i < 2 ? xattr_probe() : XATTR_NAME);
 		shift(store, id, false);
 		struct list_of after = list_tree(path);
 		ck_assert_uint_eq(before.count, after.count);
@@ -218,6 +219,7 @@ START_TEST(test_attack) {
 	int child = test_child_start(random_tree_swap, layer);
 	for (int i = 0; i < 30; i++) {
 		workers_set_slow(store, i % 2 ? 0 : WALK_SLOW_NS);
+		workers_set_way(store, i % 3 ? XATTR_NAME : xattr_probe());
 		/* What is renamed meanwhile may be missed or found twice: then its owner is in no map. */
 		shift(store, "layer", false);
 	}

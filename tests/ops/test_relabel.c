@@ -3,9 +3,15 @@
  * Relabelling: every entry has the attribute afterwards, the root last; with SELinux on or off, because the engine's walk is
  * called itself here, which asks no policy. What depends on a policy is tested where there is one.
  */
+#include <dirent.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <semaphore.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -34,6 +40,48 @@ static int relabel(struct varve_store *store, const char *home, const char *id, 
 	int descriptor = open(test_layer(home, id), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_eq(label_init(&label, store, descriptor, id, text, &never), 0);
 	int r = walk_run_here(&label.walk);
+	close(descriptor);
+	return r;
+}
+
+/** A relabelling by the threads of a store. */
+struct posted {
+	struct inbox_node node;
+	struct label label;
+	sem_t over;
+	int result;
+};
+
+static void posted_done(struct walk *walk, int result) {
+	struct posted *posted = walk->context;
+	posted->result = result;
+	sem_post(&posted->over);
+}
+
+static void posted_receive(struct inbox_node *node) {
+	job_start(&container_of(node, struct posted, node)->label.walk.job);
+}
+
+/* Let the threads of STORE do what is prepared in POSTED. */
+static int posted_run(struct varve_store *store, struct posted *posted) {
+	ck_assert_int_eq(sem_init(&posted->over, 0, 0), 0);
+	posted->label.walk.context = posted;
+	posted->label.walk.done = posted_done;
+	io_post(&store->io, &posted->node);
+	while (sem_wait(&posted->over) < 0)
+		ck_assert_int_eq(errno, EINTR);
+	sem_destroy(&posted->over);
+	return posted->result;
+}
+
+/* As relabel(), by the threads of STORE, which name entries by WAY. */
+static int relabel_threads(struct varve_store *store, const char *home, const char *id, const char *text,
+			   enum xattr_way way) {
+	struct posted posted = { .node.receive = posted_receive };
+	int descriptor = open(test_layer(home, id), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	workers_set_way(store, way);
+	ck_assert_int_eq(label_init(&posted.label, store, descriptor, id, text, &never), 0);
+	int r = posted_run(store, &posted);
 	close(descriptor);
 	return r;
 }
@@ -101,6 +149,130 @@ START_TEST(test_root_last) {
 }
 END_TEST
 
+/* ---- how entries are named ---------------------------------------------------------------------------------------- */
+
+/** The class of a relabelling; entries that were named from the thread's working directory, and others. */
+static const struct walk_class *label_real;
+static _Atomic unsigned named_here, named_else;
+
+static int visit_named(struct walk *walk, struct walk_entry *entry) {
+	struct stat dir, here;
+	int r = label_real->visit(walk, entry);
+	if (entry->seat->here) {
+		ck_assert_int_eq(fstat(entry->dir->fd, &dir), 0);
+		ck_assert_int_eq(stat("/proc/thread-self/cwd", &here), 0);
+		ck_assert(dir.st_dev == here.st_dev && dir.st_ino == here.st_ino);
+		named_here++;
+	} else {
+		named_else++;
+	}
+	return r;
+}
+
+/* No thread of this process has its working directory in HOME, where it would keep the file system busy. */
+static void expect_nobody_in(const char *home) {
+	struct dirent *dirent;
+	DIR *tasks = opendir("/proc/self/task");
+	while ((dirent = readdir(tasks))) {
+		char cwd[PATH_MAX];
+		ssize_t length = readlink(test_path("/proc/self/task/%s/cwd", dirent->d_name), cwd, sizeof(cwd) - 1);
+		/* A thread that has ended has none. */
+		cwd[length < 0 ? 0 : length] = '\0';
+		ck_assert_msg(strncmp(cwd, home, strlen(home)) != 0, "a thread is in %s", cwd);
+	}
+	closedir(tasks);
+}
+
+/* Relabel with TEXT by WAY on the threads of STORE; all entries have it, nobody stays there, the program stays where it was. */
+static void relabel_by(struct varve_store *store, const char *home, enum xattr_way way, const char *text) {
+	char before[PATH_MAX], after[PATH_MAX];
+	struct walk_class class;
+	struct posted posted = { .node.receive = posted_receive };
+	int descriptor = open(test_layer(home, "layer"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_ptr_nonnull(getcwd(before, sizeof(before)));
+	workers_set_way(store, way);
+	named_here = named_else = 0;
+	ck_assert_int_eq(label_init(&posted.label, store, descriptor, "layer", text, &never), 0);
+	label_real = posted.label.walk.class;
+	class = *label_real;
+	class.visit = visit_named;
+	posted.label.walk.class = &class;
+	test_error(posted_run(store, &posted), 0);
+	close(descriptor);
+	random_tree_each(test_layer(home, "layer"), expect_label, (char *)text);
+	expect_nobody_in(home);
+	ck_assert_ptr_nonnull(getcwd(after, sizeof(after)));
+	ck_assert_str_eq(before, after);
+}
+
+/* A layer whose entries are named in three ways; slow ones, which the ring has looked at, too. */
+static struct varve_store *open_ways(char *home) {
+	struct varve_store *store = test_open(home);
+	test_create(store, "layer", NULL);
+	random_tree_make(test_layer(home, "layer"), 78, 400);
+	random_tree_writable(test_layer(home, "layer"));
+	return store;
+}
+
+START_TEST(test_ways) {
+	char *home = test_home();
+	struct varve_store *store = open_ways(home);
+	enum xattr_way best = xattr_probe();
+	char before[PATH_MAX], after[PATH_MAX];
+	for (int i = 0; i < 6; i++) {
+		workers_set_slow(store, i < 3 ? WALK_SLOW_NS : 0);
+		if (i % 3 == XATTR_AT && best != XATTR_AT)
+			continue;
+		relabel_by(store, home, i % 3, i % 2 ? label_one : label_two);
+		ck_assert_msg((i % 3 == XATTR_NAME ? named_else : named_here) == 0, "%d: %u, %u", i, named_here, named_else);
+		ck_assert_uint_gt(named_here + named_else, 0);
+	}
+	/* A thread of the program's keeps its working directory. */
+	ck_assert_ptr_nonnull(getcwd(before, sizeof(before)));
+	workers_set_way(store, XATTR_NAME);
+	test_error(relabel(store, home, "layer", label_one), 0);
+	ck_assert_ptr_nonnull(getcwd(after, sizeof(after)));
+	ck_assert_str_eq(before, after);
+	random_tree_each(test_layer(home, "layer"), expect_label, (char *)label_one);
+	test_close(store);
+}
+END_TEST
+
+/* Refuse the system call NUMBER to this process with EPERM, as a container engine's filter does. */
+static void refuse_call(unsigned number) {
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = TEST_COUNT(code), .filter = code };
+	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+/* Where a thread may not have a working directory of its own, and where it may not go into a directory. */
+static void ways_refused(unsigned number) {
+	char *home = test_home();
+	test_close(open_ways(home));
+	refuse_call(number);
+	struct varve_store *store = test_open(home);
+	relabel_by(store, home, XATTR_NAME, label_one);
+	ck_assert_uint_eq(named_here, 0);
+	ck_assert_uint_gt(named_else, 0);
+	test_close(store);
+}
+
+START_TEST(test_unshare_refused) {
+	ways_refused(SYS_unshare);
+}
+END_TEST
+
+START_TEST(test_fchdir_refused) {
+	ways_refused(SYS_fchdir);
+}
+END_TEST
+
 START_TEST(test_refusals) {
 	char *home = test_home(), text[LABEL_BYTES];
 	struct varve_store *store = test_open(home);
@@ -134,8 +306,13 @@ START_TEST(test_attack) {
 	test_make_tree(test_path("%s/swap", layer), 3, 20, 10);
 	ck_assert_int_eq(symlink(outside, test_path("%s/link", layer)), 0);
 	int child = test_child_start(random_tree_swap, layer);
-	for (int i = 0; i < 30; i++)
-		test_error(relabel(store, home, "layer", i % 2 ? label_one : label_two), 0);
+	for (int i = 0; i < 30; i++) {
+		const char *text = i % 2 ? label_one : label_two;
+		if (i % 3)
+			test_error(relabel_threads(store, home, "layer", text, i % 3 == 1 ? XATTR_NAME : XATTR_PROC), 0);
+		else
+			test_error(relabel(store, home, "layer", text), 0);
+	}
 	kill(child, SIGKILL);
 	test_child_end(child);
 	random_tree_each(outside, expect_none, NULL);
@@ -143,4 +320,5 @@ START_TEST(test_attack) {
 }
 END_TEST
 
-TEST_MAIN("relabel", test_all_entries, test_fast_mode, test_root_last, test_refusals, test_attack)
+TEST_MAIN("relabel", test_all_entries, test_fast_mode, test_root_last, test_ways, test_unshare_refused, test_fchdir_refused,
+	  test_refusals, test_attack)

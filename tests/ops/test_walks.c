@@ -264,6 +264,50 @@ START_TEST(test_fair_shares) {
 }
 END_TEST
 
+/** Work on stacks. */
+struct piece {
+	struct list link;
+	unsigned number;
+};
+
+static void expect_piece(struct stacks *stacks, struct stack *stack, unsigned number) {
+	struct list *link = stacks_pop(stacks, stack);
+	ck_assert_ptr_nonnull(link);
+	ck_assert_uint_eq(list_entry(link, struct piece, link)->number, number);
+}
+
+/* A thread takes what it put down last; one that has nothing gets the older half of the longest stack; nothing is lost. */
+START_TEST(test_stacks) {
+	struct piece pieces[7];
+	struct stacks stacks;
+	stacks_init(&stacks);
+	struct stack *first = stacks_join(&stacks), *second = stacks_join(&stacks);
+	ck_assert_ptr_ne(first, second);
+	ck_assert_ptr_null(stacks_pop(&stacks, second));
+	for (unsigned i = 0; i < TEST_COUNT(pieces); i++) {
+		pieces[i].number = i;
+		stack_push(first, &pieces[i].link);
+	}
+	expect_piece(&stacks, first, 6);
+	expect_piece(&stacks, second, 2);
+	expect_piece(&stacks, first, 5);
+	expect_piece(&stacks, first, 4);
+	stack_push(second, &pieces[6].link);
+	/* What a thread leaves behind is the next one's who comes. */
+	stacks_leave(second);
+	ck_assert_ptr_eq(stacks_join(&stacks), second);
+	expect_piece(&stacks, second, 6);
+	expect_piece(&stacks, second, 1);
+	expect_piece(&stacks, first, 3);
+	expect_piece(&stacks, first, 0);
+	ck_assert_ptr_null(stacks_pop(&stacks, first));
+	/* With more threads than stacks they share. */
+	for (unsigned i = 2; i < WALK_STACKS; i++)
+		ck_assert_uint_eq(stacks_join(&stacks)->threads, 1);
+	ck_assert_uint_eq(stacks_join(&stacks)->threads, 2);
+}
+END_TEST
+
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 /* KiB of memory that this process has had at most since peak_reset(). */
@@ -446,5 +490,5 @@ START_TEST(test_holders) {
 }
 END_TEST
 
-TEST_MAIN("walks", test_progress, test_progress_closes, test_cancel_entries, test_cancel_threads, test_fair_shares,
+TEST_MAIN("walks", test_progress, test_progress_closes, test_cancel_entries, test_cancel_threads, test_fair_shares, test_stacks,
 	  test_one_directory, test_bounds, test_holders)
