@@ -67,7 +67,7 @@ static void main_list(FILE *file, const char *group) {
 /** Write the help of the whole, or of GROUP. */
 static void main_help(FILE *file, const char *group) {
 	fprintf(file, "Usage: varve [OPTION]... %s%sCOMMAND [ARGUMENT]...\n", group ? group : "", group ? " " : "");
-	fprintf(file, "Store container layers on btrfs.\n\nCommands:\n");
+	fprintf(file, "%s\nCommands:\n", group ? "" : "Store container layers on btrfs.\n");
 	main_list(file, group);
 	fprintf(file, "\nOptions:\n");
 	options_help(file, store_options);
@@ -221,6 +221,9 @@ int main(int argc, char **argv) {
 		return CLI_FAILED;
 	}
 	argv[0] = "varve"; /* getopt_long() begins its messages with it. */
+	/* Whoever does not know a program tries this. */
+	if (argc == 2 && strcmp(argv[1], "--version") == 0)
+		argv[1] = "version";
 	status = main_run(&cli, argc, argv, &arguments);
 	store_close(&cli);
 	options_free(&arguments);

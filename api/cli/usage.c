@@ -111,7 +111,7 @@ const struct command usage_command = {
 	.operands = "ID...",
 	.summary = "tell how much layers take",
 	.notes = "Bytes are the sizes of the files, disk bytes their space; an inode with several names counts once.\n"
-		 "Where nothing is mounted in a layer, a privileged user's is searched; otherwise it is walked.\n",
+		 "A layer is searched where the user has the privilege and nothing is mounted in it; otherwise it is walked.\n",
 	.options = usage_options,
 	.operands_min = 1,
 	.operands_max = SIZE_MAX,

@@ -118,6 +118,9 @@ END
 lib_options=()
 run version
 [[ "$status" == 0 && "$(cat "$scratch/out")" =~ ^varve\ [0-9]+\.[0-9]+\.[0-9]+$ ]] || lib_fail "version: $(cat "$scratch/out")"
+cp "$scratch/out" "$scratch/before"
+run --version
+cmp -s "$scratch/out" "$scratch/before" || lib_fail "--version: $(cat "$scratch/out")"
 run --json --home /nonexistent version
 [[ "$(cat "$scratch/out")" =~ ^\{\"version\":\"[0-9.]+\"\}$ ]] || lib_fail "version: $(cat "$scratch/out")"
 cp "$scratch/out" "$scratch/before"
