@@ -45,9 +45,9 @@
  * commit and a drop cost there grows with the number of snapshots that share their leaves; with 8 a churn is the fastest.
  */
 #define BACKLOG_FULL 8
-/* For so long after a removal; and so long one of them waits where the cleaner gets nowhere. */
-#define BACKLOG_FULL_MS 1000
-#define BACKLOG_FULL_WAIT_MS 100
+/* For so long after a removal; and so long each waits, at most, where the cleaner gets nowhere. */
+#define BACKLOG_FULL_MS 5000
+#define BACKLOG_FULL_WAIT_MS 25
 
 /* How often the kernel is asked how far its cleaner is, while somebody waits: the longer it has dropped none the less. */
 #define BACKLOG_POLL_MIN_MS 2

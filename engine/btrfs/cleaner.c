@@ -90,8 +90,10 @@ static bool cleaner_admits(const struct cleaner *cleaner)
 
 	if (!cleaner_room(cleaner->store))
 		return false;
-	return cleaner->dead + cleaner->making < BACKLOG_FULL || !cleaner_paces(cleaner, now) ||
-	       now - cleaner->entered_ns >= BACKLOG_FULL_WAIT_MS * CLEANER_MS;
+	if (cleaner->dead + cleaner->making < BACKLOG_FULL || !cleaner_paces(cleaner, now))
+		return true;
+	/* Where the cleaner is at something large, one after the other. */
+	return !cleaner->making && now - cleaner->entered_ns >= BACKLOG_FULL_WAIT_MS * CLEANER_MS;
 }
 
 bool cleaner_may_enter(const struct varve_store *store)

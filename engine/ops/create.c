@@ -440,6 +440,14 @@ static int create_rewriting(const struct create *create)
 	return rewrite_wanted(create->plan) ? CREATE_TURN : CREATE_PUBLISH;
 }
 
+/* It is made: what takes long from here on holds up no other. */
+static void create_exit(struct create *create)
+{
+	if (create->entered)
+		cleaner_leave(create->op.request->store);
+	create->entered = false;
+}
+
 static int create_stage_done(struct op *op, int result)
 {
 	/*
@@ -450,6 +458,7 @@ static int create_stage_done(struct op *op, int result)
 		op->alone = true;
 		return create_stage(op);
 	}
+	create_exit(create_of(op));
 	if (result < 0)
 		return result;
 	if (!op->direct)
@@ -675,8 +684,7 @@ static const struct op_step create_steps[CREATE_STATES] = {
 
 static void create_close(struct op *op)
 {
-	if (create_of(op)->entered)
-		cleaner_leave(op->request->store);
+	create_exit(create_of(op));
 	fd_close(create_of(op)->source_fd);
 	rewrite_free(TAKE_PTR(create_of(op)->rewrite));
 	unpack_close(create_of(op)->unpack);

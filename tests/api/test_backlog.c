@@ -85,8 +85,8 @@ static uint64_t pass(struct varve_store *store) {
 }
 
 START_TEST(test_full_quotas) {
-	/* One more each time that the cleaner gets nowhere for a while: hence not exactly BACKLOG_FULL. */
-	enum { FEW = 32 };
+	/* BACKLOG_FULL in engine/base/limits.h. */
+	enum { FEW = 8 };
 	char *home = test_home();
 	struct varve_config config = test_config(home);
 	config.flags |= VARVE_OPEN_RELAXED;
@@ -98,11 +98,11 @@ START_TEST(test_full_quotas) {
 	/* From now on it is known that quotas are full, and that layers are removed. */
 	test_create(store, "first", "base");
 	test_ok(varve_layer_remove_wait(store, "first", 0, &failure), &failure);
-	ck_assert_uint_lt(pass(store), FEW);
+	ck_assert_uint_le(pass(store), FEW);
 	/* Nobody makes less of a group than it could be elsewhere. */
 	test_ok(varve_quota_disable_wait(store, &failure), &failure);
 	test_create(store, "again", "base");
-	ck_assert_uint_ge(pass(store), FEW);
+	ck_assert_uint_gt(pass(store), FEW);
 	test_close(store);
 }
 END_TEST
