@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * varve-test: timeout=120
+ * varve-test: timeout=120 kernel-says=qgroup.rescan.is.already.in.progress
  *
  * Never a moment in which a layer with a size is in sight without its limit or its record: another thread looks all the time.
  */
