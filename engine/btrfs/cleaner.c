@@ -33,7 +33,7 @@ struct cleaner {
 	unsigned wakes;
 	/* How quota ran when a create looked last: enum varve_quota_mode. Any thread. */
 	_Atomic int quota;
-	/* Creates that were let in and have not ended; when the last was let in; when a layer was destroyed last. */
+	/* Layers being made; when the last create was let in; when a layer was destroyed last. */
 	uint64_t making, entered_ns, destroyed_ns;
 	/* The call that sweeps what was dropped; is it under way; when it began last; destroyed then; some was not dropped yet. */
 	struct call sweep;

@@ -23,10 +23,10 @@ bool cleaner_room(const struct varve_store *store);
 /* May a create go on at once? Reactor. */
 bool cleaner_may_enter(const struct varve_store *store);
 
-/* A create goes on, which has to leave when it ends. Reactor. */
+/* A create goes on, which has to leave once its layer is made. Reactor. */
 void cleaner_enter(struct varve_store *store);
 
-/* It has ended. Reactor. */
+/* It is made, or never will be. Reactor. */
 void cleaner_leave(struct varve_store *store);
 
 /* Let the create OP wait until it may go on. Reactor. */
