@@ -254,7 +254,8 @@ START_TEST(test_fair_shares) {
 	for (unsigned i = 0; i < RACERS; i++) {
 		struct varve_progress progress = { .entries = LARGE_ENTRIES };
 		varve_progress(store, racers[i].request, &progress);
-		ck_assert_msg(progress.entries > LARGE_ENTRIES / 4, "number %u has %lu of %u", i,
+		/* A walk is a handful of slices, of which a busy machine may have spoilt one or two. */
+		ck_assert_msg(progress.entries > LARGE_ENTRIES / 10, "number %u has %lu of %u", i,
 			      (unsigned long)progress.entries, LARGE_ENTRIES);
 	}
 	for (unsigned i = 0; i < RACERS; i++)
