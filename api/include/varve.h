@@ -344,7 +344,7 @@ struct varve_config {
 	uint32_t fs_threads_max;	/**< Threads for short blocking calls, 1..64. 0: one for each CPU. */
 	uint32_t commit_threads_max;	/**< Snapshots in flight, 1..512; their threads sleep mostly. 0: 128. */
 	uint32_t backlog_max;		/**< Removed layers that may await the kernel's cleaner before creates wait,
-					     1..1000000. 0: 4096. Under full quotas less will do: varve_durability(7). */
+					     1..1000000. 0: 4096. Under full quotas they wait sooner: varve_durability(7). */
 	uint32_t root_uid;		/**< Owner of the home and of new base layers. */
 	uint32_t root_gid;		/**< Group of the home and of new base layers. */
 	const char *debug;		/**< What to trace, as in VARVE_DEBUG ("op,ring,lane,btrfs" or "all"). NULL: as the

@@ -6,10 +6,10 @@
 #include "varve.h"
 
 #include <assert.h>
-#include <stdint.h>
 #include <limits.h>
+#include <stdint.h>
 
-/* Requests in flight. A request is about 400 bytes; 4096 of them keep any disk busy. */
+/* Requests in flight. A request is about 320 bytes; 4096 of them keep any disk busy. */
 #define REQUESTS_DEFAULT 4096
 
 /* Calls in the ring at once; io-wq runs at most 4 per CPU anyway, so more only queue. */
@@ -44,10 +44,10 @@
  * Under full quotas, as long as layers are removed: how many may be dead or about to be made before creates wait. What a
  * commit and a drop cost there grows with the number of snapshots that share their leaves; with 8 a churn is the fastest.
  */
-#define BACKLOG_FULL 8
-/* For so long after a removal; and so long each waits, at most, where the cleaner gets nowhere. */
-#define BACKLOG_FULL_MS 5000
-#define BACKLOG_FULL_WAIT_MS 25
+#define BACKLOG_FULL_QUOTA 8
+/* So long after a removal; so long one waits where the cleaner gets nowhere, and then goes alone. */
+#define BACKLOG_FULL_QUOTA_MS 5000
+#define BACKLOG_FULL_QUOTA_WAIT_MS 25
 
 /* How often the kernel is asked how far its cleaner is, while somebody waits: the longer it has dropped none the less. */
 #define BACKLOG_POLL_MIN_MS 2

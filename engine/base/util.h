@@ -72,6 +72,9 @@ static inline void cpu_relax(void)
 #endif
 }
 
+/* Nanoseconds in a millisecond. */
+#define NS_PER_MS 1000000ull
+
 /* Monotonic time in nanoseconds. */
 static inline uint64_t now_ns(void)
 {

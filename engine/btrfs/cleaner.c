@@ -4,9 +4,6 @@
 #include "engine/btrfs/fs.h"
 #include "engine/core/store.h"
 
-/* Nanoseconds in a millisecond. */
-#define CLEANER_MS 1000000ull
-
 struct cleaner {
 	struct varve_store *store;
 	/* Dead subvolumes, as far as we know. */
@@ -34,7 +31,7 @@ struct cleaner {
 	/* How quota ran when a create looked last: enum varve_quota_mode. Any thread. */
 	_Atomic int quota;
 	/* Layers being made; when the last create was let in; when a layer was destroyed last. */
-	uint64_t making, entered_ns, destroyed_ns;
+	uint64_t making, begun_ns, destroyed_ns;
 	/* The call that sweeps what was dropped; is it under way; when it began last; destroyed then; some was not dropped yet. */
 	struct call sweep;
 	bool sweeping;
@@ -80,7 +77,7 @@ bool cleaner_room(const struct varve_store *store)
 static bool cleaner_paces(const struct cleaner *cleaner, uint64_t now)
 {
 	return atomic_load_explicit(&cleaner->quota, memory_order_relaxed) == VARVE_QUOTA_FULL && cleaner->destroyed &&
-	       now - cleaner->destroyed_ns < BACKLOG_FULL_MS * CLEANER_MS;
+	       now - cleaner->destroyed_ns < BACKLOG_FULL_QUOTA_MS * NS_PER_MS;
 }
 
 /* Is there room for one more create now, and is it the time for it? */
@@ -90,21 +87,21 @@ static bool cleaner_admits(const struct cleaner *cleaner)
 
 	if (!cleaner_room(cleaner->store))
 		return false;
-	if (cleaner->dead + cleaner->making < BACKLOG_FULL || !cleaner_paces(cleaner, now))
+	if (cleaner->dead + cleaner->making < BACKLOG_FULL_QUOTA || !cleaner_paces(cleaner, now))
 		return true;
 	/* Where the cleaner is at something large, one after the other. */
-	return !cleaner->making && now - cleaner->entered_ns >= BACKLOG_FULL_WAIT_MS * CLEANER_MS;
+	return !cleaner->making && now - cleaner->begun_ns >= BACKLOG_FULL_QUOTA_WAIT_MS * NS_PER_MS;
 }
 
-bool cleaner_may_enter(const struct varve_store *store)
+bool cleaner_may_make(const struct varve_store *store)
 {
 	return list_empty(&store->cleaner->creates) && cleaner_admits(store->cleaner);
 }
 
-void cleaner_enter(struct varve_store *store)
+void cleaner_make_begin(struct varve_store *store)
 {
 	store->cleaner->making++;
-	store->cleaner->entered_ns = now_ns();
+	store->cleaner->begun_ns = now_ns();
 }
 
 /* Let creates go on as far as there is room for the removals that will follow them. */
@@ -149,7 +146,7 @@ static void cleaner_look_later(struct cleaner *cleaner)
 {
 	uint64_t pause = (now_ns() - cleaner->progress_ns) / 4;
 
-	pause = MIN(MAX(pause, BACKLOG_POLL_MIN_MS * CLEANER_MS), BACKLOG_POLL_MAX_MS * CLEANER_MS);
+	pause = MIN(MAX(pause, BACKLOG_POLL_MIN_MS * NS_PER_MS), BACKLOG_POLL_MAX_MS * NS_PER_MS);
 	cleaner_look_at(cleaner, cleaner->looked_ns + pause);
 }
 
@@ -178,7 +175,7 @@ static void cleaner_swept(struct call *call)
 	cleaner->store->background--;
 	cleaner->sweep_again = call->result > 0;
 	if (cleaner->sweep_again)
-		cleaner_look_at(cleaner, now_ns() + BACKLOG_SWEEP_MS * CLEANER_MS);
+		cleaner_look_at(cleaner, now_ns() + BACKLOG_SWEEP_MS * NS_PER_MS);
 }
 
 /* Is there something that has to be looked for behind dropped subvolumes? */
@@ -195,8 +192,8 @@ static void cleaner_sweep(struct cleaner *cleaner)
 
 	if (!cleaner_unswept(cleaner) || cleaner->sweeping)
 		return;
-	if (!due || (cleaner->swept_ns && now - cleaner->swept_ns < BACKLOG_SWEEP_MS * CLEANER_MS)) {
-		cleaner_look_at(cleaner, now + BACKLOG_SWEEP_MS * CLEANER_MS);
+	if (!due || (cleaner->swept_ns && now - cleaner->swept_ns < BACKLOG_SWEEP_MS * NS_PER_MS)) {
+		cleaner_look_at(cleaner, now + BACKLOG_SWEEP_MS * NS_PER_MS);
 		return;
 	}
 	cleaner->sweeping = true;
@@ -236,7 +233,7 @@ static void cleaner_asked(struct call *call)
 	if (!list_empty(&cleaner->creates))
 		cleaner_look_later(cleaner);
 	else if (cleaner_large(cleaner) && cleaner->destroyed != cleaner->destroyed_idle)
-		cleaner_look_at(cleaner, cleaner->looked_ns + BACKLOG_WAKE_MAX_MS * CLEANER_MS);
+		cleaner_look_at(cleaner, cleaner->looked_ns + BACKLOG_WAKE_MAX_MS * NS_PER_MS);
 	cleaner_sweep(cleaner);
 }
 
@@ -256,7 +253,7 @@ static bool cleaner_stuck(const struct cleaner *cleaner, uint64_t now)
 	uint64_t pause_ms = BACKLOG_WAKE_MIN_MS << MIN(cleaner->wakes, 8u);
 
 	return !cleaner->waking &&
-	       now - MAX(cleaner->progress_ns, cleaner->woken_ns) >= MIN(pause_ms, BACKLOG_WAKE_MAX_MS) * CLEANER_MS;
+	       now - MAX(cleaner->progress_ns, cleaner->woken_ns) >= MIN(pause_ms, BACKLOG_WAKE_MAX_MS) * NS_PER_MS;
 }
 
 /* It was woken, or could not be: then it is tried again when it gets nowhere. */
@@ -306,7 +303,7 @@ void cleaner_destroyed(struct varve_store *store)
 	cleaner->destroyed_ns = now_ns();
 	cleaner->dead++;
 	if (store->sweep)
-		cleaner_look_at(cleaner, now_ns() + BACKLOG_SWEEP_MS * CLEANER_MS);
+		cleaner_look_at(cleaner, now_ns() + BACKLOG_SWEEP_MS * NS_PER_MS);
 	/* Asked at each quarter of the bound, from the half on, not at each destroy. */
 	if (!cleaner_large(cleaner) ||
 	    cleaner->destroyed - cleaner->destroyed_asked <= store->settings.backlog_max / 4)
@@ -314,7 +311,7 @@ void cleaner_destroyed(struct varve_store *store)
 	cleaner_ask(cleaner);
 }
 
-void cleaner_leave(struct varve_store *store)
+void cleaner_make_end(struct varve_store *store)
 {
 	struct cleaner *cleaner = store->cleaner;
 

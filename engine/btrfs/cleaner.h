@@ -4,7 +4,7 @@
  * counted up by each destroy and corrected by asking the kernel, which is done when the count is high or somebody waits.
  *
  * Under full quotas a commit looks for all owners of what changed, and so costs more the more snapshots share it, dead ones
- * and those about to be made included. So while layers come and go there, few are made at a time: see BACKLOG_FULL.
+ * and those about to be made included. So while layers come and go there, few are made at a time: see BACKLOG_FULL_QUOTA.
  */
 #ifndef VARVE_BTRFS_CLEANER_H
 #define VARVE_BTRFS_CLEANER_H
@@ -20,14 +20,14 @@ void cleaner_destroyed(struct varve_store *store);
 /* Is there room for one more layer that will be removed some time? Reactor. */
 bool cleaner_room(const struct varve_store *store);
 
-/* May a create go on at once? Reactor. */
-bool cleaner_may_enter(const struct varve_store *store);
+/* May one more layer be made at once? Reactor. */
+bool cleaner_may_make(const struct varve_store *store);
 
-/* A create goes on, which has to leave once its layer is made. Reactor. */
-void cleaner_enter(struct varve_store *store);
+/* A layer is being made, until cleaner_make_end(). Reactor. */
+void cleaner_make_begin(struct varve_store *store);
 
 /* It is made, or never will be. Reactor. */
-void cleaner_leave(struct varve_store *store);
+void cleaner_make_end(struct varve_store *store);
 
 /* Let the create OP wait until it may go on. Reactor. */
 int cleaner_wait_room(struct op *op);

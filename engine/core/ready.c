@@ -364,7 +364,7 @@ static int ready_left_ms(uint64_t deadline_ns)
 
 	if (!deadline_ns)
 		return -1;
-	return now < deadline_ns ? (int)((deadline_ns - now + 999999) / 1000000) : 0;
+	return now < deadline_ns ? (int)((deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS) : 0;
 }
 
 /* Sleep until the descriptor is readable, or up to TIMEOUT_MS. 0 or -errno. */
@@ -390,7 +390,7 @@ static void ready_spin(struct varve_store *store)
 
 int ready_wait(struct varve_store *store, int timeout_ms)
 {
-	uint64_t deadline = timeout_ms < 0 ? 0 : now_ns() + (uint64_t)timeout_ms * 1000000 + 1;
+	uint64_t deadline = timeout_ms < 0 ? 0 : now_ns() + (uint64_t)timeout_ms * NS_PER_MS + 1;
 
 	for (;;) {
 		int n, left, r;
@@ -451,7 +451,7 @@ static struct event *ready_await(struct varve_store *store, varve_request handle
 
 int ready_wait_for(struct varve_store *store, varve_request handle, int timeout_ms)
 {
-	uint64_t deadline = timeout_ms < 0 ? 0 : now_ns() + (uint64_t)timeout_ms * 1000000 + 1;
+	uint64_t deadline = timeout_ms < 0 ? 0 : now_ns() + (uint64_t)timeout_ms * NS_PER_MS + 1;
 	struct event *event;
 	struct runner runner;
 	int r;

@@ -3,7 +3,7 @@
  * create: an empty layer, or a snapshot of another.
  *
  *	state     what it does                        what a failure leaves   what a crash leaves
- *	ADMIT     waits for room in the backlog       nothing                 nothing
+ *	ADMIT     waits for the cleaner's leave       nothing                 nothing
  *	OPEN      opens the source                    nothing                 nothing
  *	STAGE     makes it out of sight, and its      UNDO destroys it        a leftover in staging
  *	          record
@@ -61,8 +61,8 @@ struct create {
 	size_t groups_count;
 	/* Its place in the batch. */
 	size_t index;
-	/* Let in by the cleaner. */
-	bool entered;
+	/* It counts among those that the cleaner knows to be in the making. */
+	bool making;
 	/* It exists under its staging name; under its own; its record exists under its staging name. */
 	bool staged, published, recorded;
 	/* What is to be unpacked into it; NULL: nothing. */
@@ -129,17 +129,17 @@ static const char *create_staging_name(struct create *create, char buffer[VARVE_
 /* ---- ADMIT, OPEN ------------------------------------------------------------------------------------------------- */
 
 /* Go on, counted among those that are being made. */
-static int create_enter(struct op *op)
+static int create_make_begin(struct op *op)
 {
-	cleaner_enter(op->request->store);
-	create_of(op)->entered = true;
+	cleaner_make_begin(op->request->store);
+	create_of(op)->making = true;
 	return CREATE_OPEN;
 }
 
 static int create_admit(struct op *op)
 {
-	if (cleaner_may_enter(op->request->store))
-		return create_enter(op);
+	if (cleaner_may_make(op->request->store))
+		return create_make_begin(op);
 	return create_of(op)->flags & VARVE_CREATE_NOWAIT ? cleaner_wait_look(op) : cleaner_wait_room(op);
 }
 
@@ -147,7 +147,7 @@ static int create_admitted(struct op *op, int result)
 {
 	/* What we count may be old; who does not want to wait is refused by what the kernel has just said. */
 	if (cleaner_room(op->request->store) || !(create_of(op)->flags & VARVE_CREATE_NOWAIT))
-		return create_enter(op);
+		return create_make_begin(op);
 	op->detail = "too many removed layers await the kernel's cleaner";
 	return -EAGAIN;
 }
@@ -441,11 +441,11 @@ static int create_rewriting(const struct create *create)
 }
 
 /* It is made: what takes long from here on holds up no other. */
-static void create_exit(struct create *create)
+static void create_make_end(struct create *create)
 {
-	if (create->entered)
-		cleaner_leave(create->op.request->store);
-	create->entered = false;
+	if (create->making)
+		cleaner_make_end(create->op.request->store);
+	create->making = false;
 }
 
 static int create_stage_done(struct op *op, int result)
@@ -458,7 +458,7 @@ static int create_stage_done(struct op *op, int result)
 		op->alone = true;
 		return create_stage(op);
 	}
-	create_exit(create_of(op));
+	create_make_end(create_of(op));
 	if (result < 0)
 		return result;
 	if (!op->direct)
@@ -684,7 +684,7 @@ static const struct op_step create_steps[CREATE_STATES] = {
 
 static void create_close(struct op *op)
 {
-	create_exit(create_of(op));
+	create_make_end(create_of(op));
 	fd_close(create_of(op)->source_fd);
 	rewrite_free(TAKE_PTR(create_of(op)->rewrite));
 	unpack_close(create_of(op)->unpack);

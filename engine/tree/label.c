@@ -101,9 +101,9 @@ static int label_visit(struct walk *walk, struct walk_entry *entry)
 	if (answer == HOLDERS_YES)
 		return 0;
 	if (answer == HOLDERS_ASK &&
-	    label_same(label, old, xattr_get(entry->seat, entry->name, XATTR_LABEL, old, sizeof(old))))
+	    label_same(label, old, xattr_get(entry->xattr_dir, entry->name, XATTR_LABEL, old, sizeof(old))))
 		return 0;
-	return xattr_set(entry->seat, entry->name, XATTR_LABEL, label->text, label->size);
+	return xattr_set(entry->xattr_dir, entry->name, XATTR_LABEL, label->text, label->size);
 }
 
 /* Label FD, which is DIR, unless it has the label. */

@@ -124,7 +124,7 @@ static int shift_visit(struct walk *walk, struct walk_entry *entry)
 	if (r || (uid == stat->stx_uid && gid == stat->stx_gid))
 		return r;
 	if (S_ISREG(stat->stx_mode))
-		size = xattr_get(entry->seat, entry->name, XATTR_CAPABILITY, capability, sizeof(capability));
+		size = xattr_get(entry->xattr_dir, entry->name, XATTR_CAPABILITY, capability, sizeof(capability));
 	if (size < 0 && size != -ENODATA && size != -EOPNOTSUPP)
 		return (int)size;
 	if (size > 0 || (!S_ISLNK(stat->stx_mode) && stat->stx_mode & (S_ISUID | S_ISGID)))

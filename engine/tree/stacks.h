@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Work for several threads, each of which has a stack: it takes what it put there last. One whose stack is empty takes over the
+ * Work stealing for several threads, each of which has a stack: it takes what it put there last. One whose stack is empty takes over the
  * older half of the longest, so that each works on a part of the whole that lies far from the others'. The caller has a lock.
  */
 #ifndef VARVE_TREE_STACKS_H

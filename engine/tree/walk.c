@@ -106,7 +106,7 @@ static void walk_entry(struct walk_reading *reading, const struct dirent64 *dire
 	struct walk *walk = reading->walk;
 	struct walk_dir *dir = reading->dir;
 	struct walk_entry entry = { .dir = dir, .name = dirent->d_name, .inode = dirent->d_ino, .type = type,
-				    .sums = &reading->sums, .seat = &reading->slice->seat, .done = 1 };
+				    .sums = &reading->sums, .xattr_dir = &reading->slice->xattr_dir, .done = 1 };
 	struct statx stat;
 
 	if (walk->class->stat || walk->mounts) {
@@ -178,11 +178,11 @@ static void walk_take_batch(struct walk *walk, struct slice *slice, struct walk_
 	bool stats = !walk->class->unlink || walk->mounts;
 	struct sums sums = { 0 };
 
-	xattr_move(&slice->seat, batch->dir->fd);
+	xattr_dir_set(&slice->xattr_dir, batch->dir->fd);
 	for (unsigned i = 0; i < batch->count && !job_over(&walk->job); i++) {
 		struct walk_call *item = &batch->calls[i];
 		struct walk_entry entry = { .dir = batch->dir, .name = item->name, .inode = item->inode,
-					    .type = item->type, .sums = &sums, .seat = &slice->seat, .done = 1 };
+					    .type = item->type, .sums = &sums, .xattr_dir = &slice->xattr_dir, .done = 1 };
 
 		if (stats && item->call.result) {
 			if (!walk_vanished(item->call.result))
@@ -312,7 +312,7 @@ static enum walk_read walk_read(struct walk_reading *reading, struct walk_batch 
 
 	if (dir->position && lseek(dir->fd, dir->position, SEEK_SET) < 0)
 		walk_failed(reading->walk, dir, NULL, "lseek", negative_errno());
-	xattr_move(&reading->slice->seat, dir->fd);
+	xattr_dir_set(&reading->slice->xattr_dir, dir->fd);
 	reading->probed_ns = now_ns();
 	while (result == WALK_WHOLE) {
 		ssize_t length = getdents64(dir->fd, reading->slice->buffer, READDIR_BUFFER_BYTES);
@@ -571,6 +571,7 @@ int walk_run_here(struct walk *walk)
 
 	/* What the ring is given comes back to the reactor, which knows nothing of this walk. */
 	walk->ring = false;
+	/* Backwards is for threads that would be in each other's way; one alone is slower so. */
 	walk->last_first = false;
 	r = job_run_here(&walk->job);
 	if (!r)

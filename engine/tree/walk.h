@@ -50,7 +50,7 @@ struct walk_entry {
 	const struct statx *stat;
 	/* Where visit() counts, and how it gets at extended attributes. */
 	struct sums *sums;
-	struct xattr_seat *seat;
+	struct xattr_dir *xattr_dir;
 	/* What the ring has done with it already: 0, -errno; 1: nothing. */
 	int done;
 };

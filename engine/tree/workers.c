@@ -40,7 +40,7 @@ struct workers {
 	/* See workers_set_slow(). */
 	uint64_t slow_ns;
 	/* How a thread of ours names entries for their attributes. */
-	enum xattr_way way;
+	enum xattr_method xattr_method;
 };
 
 int workers_init(struct varve_store *store)
@@ -52,7 +52,7 @@ int workers_init(struct varve_store *store)
 	workers->store = store;
 	workers->cpus = workers->width = store->settings.io.threads_max[LANE_FS];
 	workers->slow_ns = WALK_SLOW_NS;
-	workers->way = xattr_probe();
+	workers->xattr_method = xattr_probe();
 	while (workers->free_count < WALK_WIDTH_MAX) {
 		workers->free[workers->free_count] = &workers->slices[workers->free_count];
 		workers->free_count++;
@@ -68,9 +68,9 @@ void workers_set_slow(struct varve_store *store, uint64_t threshold_ns)
 	store->workers->slow_ns = threshold_ns;
 }
 
-void workers_set_way(struct varve_store *store, enum xattr_way way)
+void workers_set_xattr_method(struct varve_store *store, enum xattr_method xattr_method)
 {
-	store->workers->way = way;
+	store->workers->xattr_method = xattr_method;
 }
 
 uint64_t workers_slow_ns(const struct varve_store *store)
@@ -149,12 +149,12 @@ static int workers_slice_run(struct call *call)
 	slice->until_ns = begin + WALK_SLICE_NS;
 	slice_slept(slice);
 	slice->sleeps = 0;
-	slice->seat = (struct xattr_seat){ .way = slice->job->store->workers->way };
+	slice->xattr_dir = (struct xattr_dir){ .method = slice->job->store->workers->xattr_method };
 	slice->buffer = fault_calloc(&slice->job->store->io.fault, 1, READDIR_BUFFER_BYTES);
 	if (slice->buffer)
 		r = slice->job->class->slice(slice->job, slice);
 	free(slice->buffer);
-	xattr_leave(&slice->seat);
+	xattr_dir_leave(&slice->xattr_dir);
 	slice_slept(slice);
 	slice->wall_ns = now_ns() - begin;
 	slice->cpu_ns = workers_cpu_ns() - cpu;
@@ -313,12 +313,12 @@ void job_more(struct job *job)
 
 int job_run_here(struct job *job)
 {
-	struct slice slice = { .job = job, .seat.way = job->store->workers->way };
+	struct slice slice = { .job = job, .xattr_dir.method = job->store->workers->xattr_method };
 	int r = 0;
 
 	/* The thread's working directory is the caller's. */
-	if (slice.seat.way == XATTR_NAME)
-		slice.seat.way = XATTR_PROC;
+	if (slice.xattr_dir.method == XATTR_CWD)
+		slice.xattr_dir.method = XATTR_PROC;
 	slice.buffer = fault_calloc(&job->store->io.fault, 1, READDIR_BUFFER_BYTES);
 	if (!slice.buffer)
 		return -ENOMEM;

@@ -37,7 +37,7 @@ struct slice {
 	/* For whatever a thread reads. */
 	char *buffer;
 	/* How its thread gets at extended attributes; reset at its end. */
-	struct xattr_seat seat;
+	struct xattr_dir xattr_dir;
 };
 
 /* A kind of job. */
@@ -123,7 +123,7 @@ int job_run_here(struct job *job);
 
 /* For tests: take an entry as slow from THRESHOLD_NS on (0: all are); name entries by WAY; how many threads there may be. */
 void workers_set_slow(struct varve_store *store, uint64_t threshold_ns);
-void workers_set_way(struct varve_store *store, enum xattr_way way);
+void workers_set_xattr_method(struct varve_store *store, enum xattr_method xattr_method);
 uint64_t workers_slow_ns(const struct varve_store *store);
 unsigned workers_width(const struct varve_store *store);
 

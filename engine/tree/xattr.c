@@ -30,78 +30,78 @@ struct xattr_args {
 	uint32_t flags;
 };
 
-enum xattr_way xattr_probe(void)
+enum xattr_method xattr_probe(void)
 {
 	struct xattr_args args = { 0 };
 	long r = syscall(XATTR_GETXATTRAT, -1, "", AT_EMPTY_PATH, XATTR_LABEL, &args, sizeof(args));
 
 	/* A filter may have refused it in its own way. */
-	return r < 0 && errno == EBADF ? XATTR_AT : XATTR_NAME;
+	return r < 0 && errno == EBADF ? XATTR_AT : XATTR_CWD;
 }
 
-void xattr_move(struct xattr_seat *seat, int dir_fd)
+void xattr_dir_set(struct xattr_dir *dir, int dir_fd)
 {
-	seat->dir_fd = dir_fd;
-	seat->here = seat->refused = false;
+	dir->dir_fd = dir_fd;
+	dir->here = dir->refused = false;
 }
 
-void xattr_leave(struct xattr_seat *seat)
+void xattr_dir_leave(struct xattr_dir *dir)
 {
 	/* It has been gone to before. */
-	if (seat->own && !chdir("/"))
-		seat->own = false;
+	if (dir->own && !chdir("/"))
+		dir->own = false;
 }
 
-/* See that the thread's working directory is SEAT's; false when names have to be paths. */
-static bool xattr_here(struct xattr_seat *seat)
+/* See that the thread's working directory is DIR's; false when names have to be paths. */
+static bool xattr_here(struct xattr_dir *dir)
 {
-	if (seat->here || seat->refused || seat->way != XATTR_NAME)
-		return seat->here;
+	if (dir->here || dir->refused || dir->method != XATTR_CWD)
+		return dir->here;
 	/* It costs next to nothing when it is so already. There must be a way out of the directories, too. */
-	if (!seat->own)
-		seat->own = !unshare(CLONE_FS) && !chdir("/");
-	seat->here = seat->own && !fchdir(seat->dir_fd);
-	seat->refused = !seat->here;
-	return seat->here;
+	if (!dir->own)
+		dir->own = !unshare(CLONE_FS) && !chdir("/");
+	dir->here = dir->own && !fchdir(dir->dir_fd);
+	dir->refused = !dir->here;
+	return dir->here;
 }
 
-/* What leads to NAME in SEAT's directory; PATH is room for it. */
-static const char *xattr_path(struct xattr_seat *seat, const char *name, char path[XATTR_PATH_BYTES])
+/* What leads to NAME in DIR's directory; PATH is room for it. */
+static const char *xattr_path(struct xattr_dir *dir, const char *name, char path[XATTR_PATH_BYTES])
 {
-	if (xattr_here(seat))
+	if (xattr_here(dir))
 		return name;
-	snprintf(path, XATTR_PATH_BYTES, "/proc/self/fd/%d/%s", seat->dir_fd, name);
+	snprintf(path, XATTR_PATH_BYTES, "/proc/self/fd/%d/%s", dir->dir_fd, name);
 	return path;
 }
 
-int xattr_set(struct xattr_seat *seat, const char *name, const char *attribute, const void *value, size_t size)
+int xattr_set(struct xattr_dir *dir, const char *name, const char *attribute, const void *value, size_t size)
 {
 	struct xattr_args args = { .value = (uintptr_t)value, .size = (uint32_t)size };
 	char path[XATTR_PATH_BYTES];
 	int r;
 
 	do
-		if (seat->way == XATTR_AT)
-			r = RET_NERRNO((int)syscall(XATTR_SETXATTRAT, seat->dir_fd, name, AT_SYMLINK_NOFOLLOW, attribute, &args,
+		if (dir->method == XATTR_AT)
+			r = RET_NERRNO((int)syscall(XATTR_SETXATTRAT, dir->dir_fd, name, AT_SYMLINK_NOFOLLOW, attribute, &args,
 						    sizeof(args)));
 		else
-			r = RET_NERRNO(lsetxattr(xattr_path(seat, name, path), attribute, value, size, 0));
+			r = RET_NERRNO(lsetxattr(xattr_path(dir, name, path), attribute, value, size, 0));
 	while (r == -EINTR);
 	return r;
 }
 
-ssize_t xattr_get(struct xattr_seat *seat, const char *name, const char *attribute, void *value, size_t size)
+ssize_t xattr_get(struct xattr_dir *dir, const char *name, const char *attribute, void *value, size_t size)
 {
 	struct xattr_args args = { .value = (uintptr_t)value, .size = (uint32_t)size };
 	char path[XATTR_PATH_BYTES];
 	ssize_t r;
 
 	do
-		if (seat->way == XATTR_AT)
-			r = RET_NERRNO((ssize_t)syscall(XATTR_GETXATTRAT, seat->dir_fd, name, AT_SYMLINK_NOFOLLOW, attribute, &args,
+		if (dir->method == XATTR_AT)
+			r = RET_NERRNO((ssize_t)syscall(XATTR_GETXATTRAT, dir->dir_fd, name, AT_SYMLINK_NOFOLLOW, attribute, &args,
 							sizeof(args)));
 		else
-			r = RET_NERRNO(lgetxattr(xattr_path(seat, name, path), attribute, value, size));
+			r = RET_NERRNO(lgetxattr(xattr_path(dir, name, path), attribute, value, size));
 	while (r == -EINTR);
 	return r;
 }

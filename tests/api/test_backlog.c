@@ -85,12 +85,10 @@ static uint64_t pass(struct varve_store *store) {
 }
 
 START_TEST(test_full_quotas) {
-	/* BACKLOG_FULL in engine/base/limits.h. */
+	/* BACKLOG_FULL_QUOTA in engine/base/limits.h. */
 	enum { FEW = 8 };
 	char *home = test_home();
-	struct varve_config config = test_config(home);
-	config.flags |= VARVE_OPEN_RELAXED;
-	struct varve_store *store = test_open_config(&config);
+	struct varve_store *store = test_open_relaxed(home);
 	struct varve_failure failure;
 	test_create(store, "base", NULL);
 	test_make_tree(test_layer(home, "base"), 2, 20, 100);

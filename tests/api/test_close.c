@@ -41,9 +41,7 @@ START_TEST(test_in_flight) {
 	for (int dispatched = 0; dispatched < 2; dispatched++) {
 		char *home = test_home();
 		int threads = test_threads(), descriptors = test_descriptors();
-		struct varve_config config = test_config(home);
-		config.flags |= VARVE_OPEN_RELAXED;
-		struct varve_store *store = test_open_config(&config);
+		struct varve_store *store = test_open_relaxed(home);
 		test_create(store, "base", NULL);
 		for (int i = 0; i < REQUESTS; i++)
 			test_create(store, test_path("old-%d", i), NULL);

@@ -395,9 +395,7 @@ END_TEST
 START_TEST(test_many_together) {
 	enum { LAYERS = 500 };
 	char *home = test_home();
-	struct varve_config config = test_config(home);
-	config.flags |= VARVE_OPEN_RELAXED;
-	struct varve_store *store = test_open_config(&config);
+	struct varve_store *store = test_open_relaxed(home);
 	struct varve_create_options options = no_options;
 	struct test_record *records = test_alloc(LAYERS * sizeof(*records));
 	test_create(store, "base", NULL);

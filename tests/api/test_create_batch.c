@@ -150,9 +150,7 @@ END_TEST
 START_TEST(test_largest) {
 	/* The largest that is accepted; of few names, so that most of them fail at once. */
 	char *home = test_home();
-	struct varve_config config = test_config(home);
-	config.flags |= VARVE_OPEN_RELAXED;
-	struct varve_store *store = test_open_config(&config);
+	struct varve_store *store = test_open_relaxed(home);
 	const char **ids = test_alloc(VARVE_BATCH_MAX * sizeof(*ids));
 	int *errors = test_alloc(VARVE_BATCH_MAX * sizeof(*errors));
 	unsigned succeeded = 0;

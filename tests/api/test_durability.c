@@ -57,9 +57,7 @@ END_TEST
 
 START_TEST(test_durable_in_relaxed_store) {
 	char *home = test_home();
-	struct varve_config config = test_config(home);
-	config.flags |= VARVE_OPEN_RELAXED;
-	struct varve_store *store = test_open_config(&config);
+	struct varve_store *store = test_open_relaxed(home);
 	struct varve_create_options options = no_options;
 	struct varve_failure failure;
 	options.flags = VARVE_DURABLE;

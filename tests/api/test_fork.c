@@ -50,9 +50,7 @@ START_TEST(test_close_in_child) {
 	if (!test_child_may_allocate())
 		return;
 	char *home = test_home();
-	struct varve_config config = test_config(home);
-	config.flags |= VARVE_OPEN_RELAXED;
-	struct varve_store *store = test_open_config(&config);
+	struct varve_store *store = test_open_relaxed(home);
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct test_record records[200] = { 0 };
 	test_create(store, "base", NULL);

@@ -36,9 +36,7 @@ static int create_until_full(struct varve_store *store, const char *home) {
 
 START_TEST(test_no_space) {
 	char *home = test_home(), *filler = test_path("%s/filler", test_mount()), **ids;
-	struct varve_config config = test_config(home);
-	config.flags |= VARVE_OPEN_RELAXED;
-	struct varve_store *store = test_open_config(&config);
+	struct varve_store *store = test_open_relaxed(home);
 	struct varve_failure failure = { 0 };
 	size_t count;
 	test_create(store, "base", NULL);

@@ -87,9 +87,7 @@ END_TEST
 
 START_TEST(test_many) {
 	enum { LAYERS = 2000 };
-	struct varve_config config = test_config(test_home());
-	config.flags |= VARVE_OPEN_RELAXED;
-	struct varve_store *store = test_open_config(&config);
+	struct varve_store *store = test_open_relaxed(test_home());
 	const char **ids = test_alloc(LAYERS * sizeof(*ids));
 	struct varve_failure failure;
 	for (int i = 0; i < LAYERS; i++)
@@ -116,9 +114,7 @@ END_TEST
 START_TEST(test_while_building) {
 	/* Whatever is being built or destroyed at that moment, only whole layers of the right names are listed. */
 	enum { LAYERS = 300 };
-	struct varve_config config = test_config(test_home());
-	config.flags |= VARVE_OPEN_RELAXED;
-	struct varve_store *store = test_open_config(&config);
+	struct varve_store *store = test_open_relaxed(test_home());
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct test_record *creates = test_alloc(LAYERS * sizeof(*creates));
 	size_t before = 0;

@@ -156,18 +156,10 @@ static void check_sunk(const struct sunk *sunk, const char *archive, size_t size
 	ck_assert_int_eq(memcmp(sunk->bytes, archive, size), 0);
 }
 
-/** Open a store that does not wait for the disk. */
-static struct varve_store *open_relaxed(const char *home) {
-	struct varve_config config = test_config(home);
-
-	config.flags |= VARVE_OPEN_RELAXED;
-	return test_open_config(&config);
-}
-
 START_TEST(test_round_trip) {
 	static const size_t sizes[] = { 1, 511, 512, 65536, VARVE_STREAM_BYTES, 0 };
 	char *home = test_home(), *archive;
-	struct varve_store *store = open_relaxed(home);
+	struct varve_store *store = test_open_relaxed(home);
 	size_t size;
 
 	make_base(store, home, 1 << 20);
@@ -221,7 +213,7 @@ static size_t memory_used(void) {
 
 START_TEST(test_pause) {
 	char *home = test_home(), *archive;
-	struct varve_store *store = open_relaxed(home);
+	struct varve_store *store = test_open_relaxed(home);
 	struct sunk sunk = { .answer = VARVE_PAUSE, .turn = 1 };
 	size_t size, before;
 	varve_request request;
@@ -252,7 +244,7 @@ END_TEST
 
 START_TEST(test_changed_meanwhile) {
 	char *home = test_home(), *large;
-	struct varve_store *store = open_relaxed(home);
+	struct varve_store *store = test_open_relaxed(home);
 	struct sunk sunk = { .answer = VARVE_PAUSE, .turn = 1 }, in = { .answer = 0 };
 	struct stat stat_now;
 	varve_request request;
@@ -285,7 +277,7 @@ END_TEST
 
 START_TEST(test_stalled_cancel) {
 	char *home = test_home();
-	struct varve_store *store = open_relaxed(home);
+	struct varve_store *store = test_open_relaxed(home);
 	int descriptors;
 
 	make_base(store, home, 1 << 20);
@@ -315,9 +307,9 @@ START_TEST(test_stalled_close) {
 	size_t taken;
 
 	/* The thread sanitizer has a thread of its own, from the first one on. */
-	test_close(open_relaxed(home));
+	test_close(test_open_relaxed(home));
 	descriptors = test_descriptors(), threads = test_threads();
-	store = open_relaxed(home);
+	store = test_open_relaxed(home);
 	make_base(store, home, 1 << 20);
 	begin_diff(store, "base", &paused, CHUNK);
 	test_dispatch_until(store, &paused.chunks, 3);
@@ -350,7 +342,7 @@ START_TEST(test_sink_error) {
 		int answer, error;
 	} cases[] = { { -EDOM, -EDOM }, { -ECANCELED, -ECANCELED }, { 7, -EINVAL } };
 	char *home = test_home();
-	struct varve_store *store = open_relaxed(home);
+	struct varve_store *store = test_open_relaxed(home);
 
 	make_base(store, home, 1 << 20);
 	for (size_t i = 0; i < TEST_COUNT(cases); i++)
@@ -383,7 +375,7 @@ static void act_close(struct varve_store *store, varve_request request) {
 
 START_TEST(test_acts) {
 	char *home = test_home(), *archive;
-	struct varve_store *store = open_relaxed(home);
+	struct varve_store *store = test_open_relaxed(home);
 	struct sunk cancelled = { .turn = 2, .act = act_cancel }, closed = { .turn = 2, .act = act_close };
 	struct sunk resumed = { .answer = VARVE_PAUSE, .turn = 1, .act = act_resume };
 	size_t size;
@@ -436,7 +428,7 @@ static void feeder_room(struct varve_store *store, varve_request request, size_t
 
 START_TEST(test_blocking) {
 	char *home = test_home(), *archive;
-	struct varve_store *store = open_relaxed(home);
+	struct varve_store *store = test_open_relaxed(home);
 	struct varve_create_options create = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
 	struct varve_diff_options diff = VARVE_DIFF_OPTIONS_INIT;
@@ -482,7 +474,7 @@ static void count_room(struct varve_store *store, varve_request request, size_t 
 
 START_TEST(test_back_pressure) {
 	char *home = test_home(), *archive;
-	struct varve_store *store = open_relaxed(home);
+	struct varve_store *store = test_open_relaxed(home);
 	struct sunk sunk = { .answer = 0 };
 	size_t size, at = 0, taken = 0;
 	varve_request request;
@@ -515,7 +507,7 @@ END_TEST
 
 START_TEST(test_broken_off) {
 	char *home = test_home(), *archive;
-	struct varve_store *store = open_relaxed(home);
+	struct varve_store *store = test_open_relaxed(home);
 	size_t size, taken;
 
 	make_base(store, home, 1 << 20);
@@ -545,7 +537,7 @@ START_TEST(test_broken_off) {
 END_TEST
 
 START_TEST(test_refused_archive) {
-	struct varve_store *store = open_relaxed(test_home());
+	struct varve_store *store = test_open_relaxed(test_home());
 	struct sunk sunk = { .answer = 0 };
 	varve_request request = begin_create(store, "copy", NULL, &sunk);
 	char noise[CHUNK];
@@ -565,7 +557,7 @@ START_TEST(test_refused_archive) {
 END_TEST
 
 START_TEST(test_arguments) {
-	struct varve_store *store = open_relaxed(test_home());
+	struct varve_store *store = test_open_relaxed(test_home());
 	struct varve_diff_options diff = VARVE_DIFF_OPTIONS_INIT;
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
 	struct sunk sunk = { .answer = 0 };
@@ -604,7 +596,7 @@ END_TEST
 
 START_TEST(test_many_stalled) {
 	char *home = test_home();
-	struct varve_store *store = open_relaxed(home);
+	struct varve_store *store = test_open_relaxed(home);
 	struct sunk sunk[STALLED] = { { .answer = 0 } }, other = { .answer = 0 };
 	varve_request requests[STALLED];
 
@@ -671,7 +663,7 @@ static void *hand_resume(void *data) {
 
 START_TEST(test_hands) {
 	char *home = test_home(), *archive;
-	struct varve_store *store = open_relaxed(home);
+	struct varve_store *store = test_open_relaxed(home);
 	struct sunk in = { .answer = 0 }, out = { .answer = VARVE_PAUSE, .turn = 1 };
 	struct hand feeder = { .store = store }, resumer = { .store = store };
 	pthread_t threads[2];
@@ -696,7 +688,7 @@ END_TEST
 
 START_TEST(test_fair) {
 	char *home = test_home();
-	struct varve_store *store = open_relaxed(home);
+	struct varve_store *store = test_open_relaxed(home);
 	struct sunk sunk = { .answer = 0 };
 	unsigned chunks = 0;
 

@@ -18,9 +18,7 @@ static size_t dead_subvolumes(void) {
 
 START_TEST(test_makes_durable) {
 	char *home = test_home();
-	struct varve_config config = test_config(home);
-	config.flags |= VARVE_OPEN_RELAXED;
-	struct varve_store *store = test_open_config(&config);
+	struct varve_store *store = test_open_relaxed(home);
 	struct test_record record = { 0 };
 	struct varve_layer_info info;
 	varve_request request;

@@ -33,6 +33,12 @@ struct varve_store *test_open(const char *home) {
 	return test_open_config(&config);
 }
 
+struct varve_store *test_open_relaxed(const char *home) {
+	struct varve_config config = test_config(home);
+	config.flags |= VARVE_OPEN_RELAXED;
+	return test_open_config(&config);
+}
+
 void test_close(struct varve_store *store) {
 	test_error(varve_close(store), 0);
 }

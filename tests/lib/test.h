@@ -204,6 +204,9 @@ struct varve_store *test_open(const char *home);
 /** Open with CONFIG; the test fails when that fails. */
 struct varve_store *test_open_config(const struct varve_config *config);
 
+/** Open HOME, whose requests do not wait for the disk unless they say so; the test fails when that fails. */
+struct varve_store *test_open_relaxed(const char *home);
+
 /** Close; the test fails when that fails. */
 void test_close(struct varve_store *store);
 

@@ -104,7 +104,7 @@ START_TEST(test_shift) {
 		random_tree_each(path, dress, NULL);
 		struct list_of before = list_tree(path);
 		workers_set_slow(store, slow[i]);
-		workers_set_way(store, i < 2 ? xattr_probe() : XATTR_NAME);
+		workers_set_xattr_method(store, i < 2 ? xattr_probe() : XATTR_CWD);
 		shift(store, id, false);
 		struct list_of after = list_tree(path);
 		ck_assert_uint_eq(before.count, after.count);
@@ -219,7 +219,7 @@ START_TEST(test_attack) {
 	int child = test_child_start(random_tree_swap, layer);
 	for (int i = 0; i < 30; i++) {
 		workers_set_slow(store, i % 2 ? 0 : WALK_SLOW_NS);
-		workers_set_way(store, i % 3 ? XATTR_NAME : xattr_probe());
+		workers_set_xattr_method(store, i % 3 ? XATTR_CWD : xattr_probe());
 		/* What is renamed meanwhile may be missed or found twice: then its owner is in no map. */
 		shift(store, "layer", false);
 	}

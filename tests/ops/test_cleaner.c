@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When engine/btrfs/cleaner wakes the kernel's cleaner for a large backlog that nobody waits for: never while removals go
- * on, because that commits, and once they rest. The kernel is asked here: it has dropped nothing, however often it is woken.
+ * When engine/btrfs/cleaner wakes the kernel's cleaner: for a large backlog that nobody waits for never while removals go
+ * on, because that commits, and once they rest; for a create that waits at once, and again. And how many layers it lets be
+ * made under full quotas. The kernel is asked here: it has dropped nothing, however often it is woken.
  */
 #include "test.h"
 
+#include "engine/base/limits.h"
 #include "engine/btrfs/abi.h"
 #include "engine/btrfs/cleaner.h"
 #include "engine/core/store.h"
@@ -151,6 +153,64 @@ START_TEST(test_steps) {
 }
 END_TEST
 
+/* A create that waits has the kernel's cleaner woken, and again because that gets nowhere; not at each look. */
+START_TEST(test_waiting) {
+	sem_init(&kernel.committed, 0, 0);
+	struct varve_store *store = make_store();
+	struct request request = { .store = store };
+	struct op op = { .request = &request };
+	list_init(&op.link);
+	destroy(store, BACKLOG);
+	unsigned looks = kernel.looks;
+	ck_assert(!cleaner_may_make(store));
+	test_error(cleaner_wait_room(&op), OP_WAIT);
+	for (unsigned commits = 1; commits < 4; commits++)
+		while (kernel.commits < commits)
+			ck_assert(let_time_come(store));
+	ck_assert_uint_gt(kernel.looks - looks, 4);
+	op.withdraw(&op);
+	free_store(store);
+}
+END_TEST
+
+/* Under full quotas those that are dead and those that are being made are few; one alone passes what is stuck. */
+START_TEST(test_full_quota) {
+	struct varve_store *store = make_store();
+	cleaner_saw_quota(store, VARVE_QUOTA_FULL);
+	/* As long as none is removed there is no churn to be paced. */
+	for (unsigned i = 0; i < 2 * BACKLOG_FULL_QUOTA; i++) {
+		ck_assert(cleaner_may_make(store));
+		cleaner_make_begin(store);
+	}
+	for (unsigned i = 0; i < 2 * BACKLOG_FULL_QUOTA; i++)
+		cleaner_make_end(store);
+	destroy(store, 1);
+	for (unsigned i = 1; i < BACKLOG_FULL_QUOTA; i++) {
+		ck_assert(cleaner_may_make(store));
+		cleaner_make_begin(store);
+	}
+	ck_assert(!cleaner_may_make(store));
+	cleaner_make_end(store);
+	ck_assert(cleaner_may_make(store));
+	destroy(store, BACKLOG_FULL_QUOTA);
+	for (unsigned i = 2; i < BACKLOG_FULL_QUOTA; i++) {
+		uint64_t until = now_ns() + 2 * BACKLOG_FULL_QUOTA_WAIT_MS * NS_PER_MS;
+		/* However long others are being made ... */
+		while (now_ns() < until)
+			ck_assert(!cleaner_may_make(store));
+		cleaner_make_end(store);
+	}
+	/* ... and then one. */
+	while (!cleaner_may_make(store))
+		;
+	cleaner_make_begin(store);
+	ck_assert(!cleaner_may_make(store));
+	cleaner_saw_quota(store, VARVE_QUOTA_SIMPLE);
+	ck_assert(cleaner_may_make(store));
+	free_store(store);
+}
+END_TEST
+
 /* ---- a batch ----------------------------------------------------------------------------------------------------- */
 
 /* Wait for a commit. */
@@ -194,4 +254,4 @@ START_TEST(test_batch) {
 }
 END_TEST
 
-TEST_MAIN("cleaner", test_steps, test_batch)
+TEST_MAIN("cleaner", test_steps, test_waiting, test_full_quota, test_batch)

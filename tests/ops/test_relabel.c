@@ -76,10 +76,10 @@ static int posted_run(struct varve_store *store, struct posted *posted) {
 
 /* As relabel(), by the threads of STORE, which name entries by WAY. */
 static int relabel_threads(struct varve_store *store, const char *home, const char *id, const char *text,
-			   enum xattr_way way) {
+			   enum xattr_method method) {
 	struct posted posted = { .node.receive = posted_receive };
 	int descriptor = open(test_layer(home, id), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	workers_set_way(store, way);
+	workers_set_xattr_method(store, method);
 	ck_assert_int_eq(label_init(&posted.label, store, descriptor, id, text, &never), 0);
 	int r = posted_run(store, &posted);
 	close(descriptor);
@@ -158,7 +158,7 @@ static _Atomic unsigned named_here, named_else;
 static int visit_named(struct walk *walk, struct walk_entry *entry) {
 	struct stat dir, here;
 	int r = label_real->visit(walk, entry);
-	if (entry->seat->here) {
+	if (entry->xattr_dir->here) {
 		ck_assert_int_eq(fstat(entry->dir->fd, &dir), 0);
 		ck_assert_int_eq(stat("/proc/thread-self/cwd", &here), 0);
 		ck_assert(dir.st_dev == here.st_dev && dir.st_ino == here.st_ino);
@@ -184,13 +184,13 @@ static void expect_nobody_in(const char *home) {
 }
 
 /* Relabel with TEXT by WAY on the threads of STORE; all entries have it, nobody stays there, the program stays where it was. */
-static void relabel_by(struct varve_store *store, const char *home, enum xattr_way way, const char *text) {
+static void relabel_by(struct varve_store *store, const char *home, enum xattr_method method, const char *text) {
 	char before[PATH_MAX], after[PATH_MAX];
 	struct walk_class class;
 	struct posted posted = { .node.receive = posted_receive };
 	int descriptor = open(test_layer(home, "layer"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_ptr_nonnull(getcwd(before, sizeof(before)));
-	workers_set_way(store, way);
+	workers_set_xattr_method(store, method);
 	named_here = named_else = 0;
 	ck_assert_int_eq(label_init(&posted.label, store, descriptor, "layer", text, &never), 0);
 	label_real = posted.label.walk.class;
@@ -217,7 +217,7 @@ static struct varve_store *open_ways(char *home) {
 START_TEST(test_ways) {
 	char *home = test_home();
 	struct varve_store *store = open_ways(home);
-	enum xattr_way best = xattr_probe();
+	enum xattr_method best = xattr_probe();
 	char before[PATH_MAX], after[PATH_MAX];
 	/* Another one each time: what has its label already is not asked. */
 	const char *const labels[] = { label_one, label_two };
@@ -227,12 +227,12 @@ START_TEST(test_ways) {
 		if (i % 3 == XATTR_AT && best != XATTR_AT)
 			continue;
 		relabel_by(store, home, i % 3, labels[count++ % 2]);
-		ck_assert_msg((i % 3 == XATTR_NAME ? named_else : named_here) == 0, "%d: %u, %u", i, named_here, named_else);
+		ck_assert_msg((i % 3 == XATTR_CWD ? named_else : named_here) == 0, "%d: %u, %u", i, named_here, named_else);
 		ck_assert_uint_gt(named_here + named_else, 0);
 	}
 	/* A thread of the program's keeps its working directory. */
 	ck_assert_ptr_nonnull(getcwd(before, sizeof(before)));
-	workers_set_way(store, XATTR_NAME);
+	workers_set_xattr_method(store, XATTR_CWD);
 	test_error(relabel(store, home, "layer", labels[count % 2]), 0);
 	ck_assert_ptr_nonnull(getcwd(after, sizeof(after)));
 	ck_assert_str_eq(before, after);
@@ -260,7 +260,7 @@ static void ways_refused(unsigned number) {
 	test_close(open_ways(home));
 	refuse_call(number);
 	struct varve_store *store = test_open(home);
-	relabel_by(store, home, XATTR_NAME, label_one);
+	relabel_by(store, home, XATTR_CWD, label_one);
 	ck_assert_uint_eq(named_here, 0);
 	ck_assert_uint_gt(named_else, 0);
 	test_close(store);
@@ -312,7 +312,7 @@ START_TEST(test_attack) {
 	for (int i = 0; i < 30; i++) {
 		const char *text = i % 2 ? label_one : label_two;
 		if (i % 3)
-			test_error(relabel_threads(store, home, "layer", text, i % 3 == 1 ? XATTR_NAME : XATTR_PROC), 0);
+			test_error(relabel_threads(store, home, "layer", text, i % 3 == 1 ? XATTR_CWD : XATTR_PROC), 0);
 		else
 			test_error(relabel(store, home, "layer", text), 0);
 	}
