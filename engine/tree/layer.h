@@ -15,6 +15,9 @@
 /* Resolution flags for every path below a directory that we hold open. */
 #define LAYER_RESOLVE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
 
+/* The same for what a layer holds, where no mount is entered. A link at the end is opened as itself (O_PATH | O_NOFOLLOW). */
+#define LAYER_RESOLVE_NAME (RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV)
+
 /* Describe opening the root directory of layer ID; the result is a descriptor. */
 void layer_open_call(struct varve_store *store, struct call *call, const char *id);
 

@@ -42,6 +42,22 @@ bool mounts_below(int fd, const char *id)
 	return found;
 }
 
+int mounts_clone(int *fd)
+{
+	/* The clone may share its original's peers, and then gets what is mounted there; not from here on. */
+	struct mount_attr attr = { .propagation = MS_PRIVATE };
+	_cleanup_close_ int tree = open_tree(*fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	int clone = -EBADF;
+
+	if (tree >= 0 && mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) >= 0)
+		clone = openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (clone < 0)
+		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? negative_errno() : 0;
+	fd_close(*fd);
+	*fd = clone;
+	return 1;
+}
+
 /* Turn the \\ooo of mountinfo in PATH into the bytes they stand for, in place. */
 static void mounts_unescape(char *path)
 {

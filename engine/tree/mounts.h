@@ -8,6 +8,14 @@
 /* May something be mounted in layer ID, whose root is FD? Says yes where it cannot be told. */
 bool mounts_below(int fd, const char *id);
 
+/*
+ * Replace *FD, a directory open for reading, by the same directory in a clone of its mount that nothing is mounted in and
+ * nobody else has: below it what a layer itself holds is seen beneath whatever is mounted there, and unlinking a mount point
+ * gives -EBUSY. 1, 0 where there can be no such clone (without CAP_SYS_ADMIN, of another namespace's mount; *FD stays), or
+ * -errno. Linux 5.12.
+ */
+int mounts_clone(int *fd);
+
 /* Detach what is mounted at NAME in DIR_FD or below it: how many mounts that were, or -errno. CAP_SYS_ADMIN. */
 int mounts_detach(int dir_fd, const char *name);
 
