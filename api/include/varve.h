@@ -330,7 +330,7 @@ typedef void varve_room(struct varve_store *store, varve_request request, size_t
 #define VARVE_OPEN_NO_SWEEP (1u << 2)
 /** Bind-mount the home on itself, privately, unless it is a mount point; undone by varve_close(). Needs CAP_SYS_ADMIN. */
 #define VARVE_OPEN_PRIVATE_MOUNT (1u << 3)
-/** The home must exist: do not make it. */
+/** The store must exist: make nothing. Where there is none, varve_open() fails with -ENOENT. */
 #define VARVE_OPEN_EXISTING (1u << 4)
 
 /** How to open a store. Start from VARVE_CONFIG_INIT; every field that is 0 or NULL stands for its default. */
@@ -358,18 +358,21 @@ struct varve_config {
 #define VARVE_CONFIG_INIT { sizeof(struct varve_config), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /**
- * Open the store in CONFIG->home, making the home and its directories when they are missing, and start its threads.
+ * Open the store in CONFIG->home, making the home and HOME/subvolumes when they are missing, and start its threads. What else
+ * a store keeps (HOME/quotas, HOME/.varve) is made by the first request that puts something there, so that a store that is
+ * there opens on a full file system, a read-only one, and one that may only be read.
  *
  * Blocks, for as long as a few file-system calls take, and a sweep of leftovers (see varve_sweep()); a sweep that fails
- * in part does not fail the open. Any number of processes may have the same home open, and one process several times.
+ * does not fail the open. Any number of processes may have the same home open, and one process several times.
  *
  * On success *RET_STORE is the store, to be ended by varve_close(). On failure it is untouched, and *RET_FAILURE (if not
  * NULL) tells why.
  *
  * Errors: -EINVAL (a number out of its range, an option that is not known or does not parse, an unknown flag),
- * -ENAMETOOLONG (the home's path leaves no room for an id), -ENOENT (VARVE_OPEN_EXISTING and no home), -ENOTSUP (the home
+ * -ENAMETOOLONG (the home's path leaves no room for an id), -ENOENT (VARVE_OPEN_EXISTING and no store), -ENOTSUP (the home
  * is not on btrfs; an option this version or kernel cannot serve), -ENOTDIR, -EACCES, -EROFS, -EMFILE, -ENOMEM,
- * -EPERM (VARVE_OPEN_PRIVATE_MOUNT without privilege). Privilege: none beyond write access to the home.
+ * -EPERM (VARVE_OPEN_PRIVATE_MOUNT without privilege). Privilege: none beyond
+ * write access to the home, where something is to be made in it.
  * A crash leaves at most empty directories.
  */
 int varve_open(const struct varve_config *config, struct varve_store **ret_store, struct varve_failure *ret_failure);

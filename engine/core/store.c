@@ -37,6 +37,7 @@ static void store_init_locks(struct varve_store *store)
 
 	store_init_lock(&store->lock);
 	store_init_lock(&store->counting);
+	pthread_mutex_init(&store->layout.making, NULL);
 	spin_init(&store->spin);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -53,8 +54,9 @@ struct varve_store *store_new(void)
 	if (!store)
 		return NULL;
 	layout = &store->layout;
-	layout->home_fd = layout->subvolumes_fd = layout->quotas_fd = layout->owner_fd = -EBADF;
-	layout->trash_fd = layout->staging_fd = layout->sysfs_fd = layout->groups_fd = -EBADF;
+	layout->home_fd = layout->subvolumes_fd = layout->sysfs_fd = -EBADF;
+	layout->quotas_fd = layout->own_fd = layout->staging_fd = -EBADF;
+	layout->trash_fd = layout->groups_fd = layout->owner_fd = -EBADF;
 	store->ready_fd = store->io.wake_fd = -EBADF;
 	for (size_t i = 0; i < ARRAY_SIZE(layout->slot_fds); i++)
 		layout->slot_fds[i] = -EBADF;
@@ -96,6 +98,7 @@ void store_free(struct varve_store *store)
 	fd_close(layout->trash_fd);
 	fd_close(layout->owner_fd);
 	fd_close(layout->staging_fd);
+	fd_close(layout->own_fd);
 	fd_close(layout->quotas_fd);
 	fd_close(layout->subvolumes_fd);
 	fd_close(layout->home_fd);

@@ -13,16 +13,19 @@
 struct cleaner;
 struct workers;
 
-/* The directories of a store, open, and what is known of the file system. Fixed at open. */
+/* The directories of a store, open, and what is known of the file system. Fixed at open, but for what is made when needed. */
 struct layout {
 	/* Absolute path of the home, without a '/' at its end. */
 	char *home;
-	/* HOME, HOME/subvolumes, HOME/quotas, HOME/.varve/staging/OWNER, HOME/.varve/trash. */
-	int home_fd, subvolumes_fd, quotas_fd, owner_fd, trash_fd;
-	/* HOME/.varve/staging, HOME/.varve/groups. */
-	int staging_fd, groups_fd;
-	/* The name of OWNER. */
+	/* HOME, HOME/subvolumes. */
+	int home_fd, subvolumes_fd;
+	/* HOME/quotas, HOME/.varve, and in that staging, trash, groups; -EBADF until tree/layout.c has found or made them. */
+	_Atomic int quotas_fd, own_fd, staging_fd, trash_fd, groups_fd;
+	/* HOME/.varve/staging/OWNER, -EBADF until it is needed, and then the name of OWNER. */
+	_Atomic int owner_fd;
 	char owner[64];
+	/* Held by a thread that makes the owner's directory. */
+	pthread_mutex_t making;
 	/* One directory of OWNER for each worker slot, opened when first used by that slot. */
 	int slot_fds[COMMIT_THREADS_MAX];
 	/* Where HOME/subvolumes is: the subvolume that holds it, its inode, its mount. */

@@ -32,6 +32,7 @@
 #include "engine/ops/ops.h"
 #include "engine/tree/groups.h"
 #include "engine/tree/layer.h"
+#include "engine/tree/layout.h"
 #include "engine/tree/record.h"
 #include "engine/tree/rewrite.h"
 #include "engine/tree/unpack.h"
@@ -92,24 +93,20 @@ static bool create_born_read_only(const struct create *create)
 /* The directory of its worker slot, opened when that is first used. Lane thread. */
 static int create_slot_fd(struct create *create)
 {
-	struct layout *layout = &create->op.request->store->layout;
-	int *fd = &layout->slot_fds[create->op.slot];
-	char name[16];
-
-	if (*fd >= 0)
-		return *fd;
-	snprintf(name, sizeof(name), "%u", create->op.slot);
-	if (mkdirat(layout->owner_fd, name, 0700) < 0 && errno != EEXIST)
-		return negative_errno();
-	return *fd = RET_NERRNO(openat(layout->owner_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	return layout_slot(create->op.request->store, create->op.slot);
 }
 
 /* The directory it is staged in. Lane thread. */
 static int create_staging_fd(struct create *create)
 {
-	if (create->op.direct || create_reserved(create))
-		return create->op.request->store->layout.subvolumes_fd;
-	return create_slot_fd(create);
+	struct varve_store *store = create->op.request->store;
+	int r;
+
+	if (!create->op.direct && !create_reserved(create))
+		return create_slot_fd(create);
+	/* A reserved name has the owner's in it. */
+	r = create_reserved(create) ? layout_owner(store) : 0;
+	return r < 0 ? r : store->layout.subvolumes_fd;
 }
 
 /* A name that no layer can have, and no other create of any process. */
@@ -415,7 +412,7 @@ static int create_stage_work(struct op *op)
 	op->call.name = "openat";
 	dir_fd = create_staging_fd(create);
 	if (dir_fd < 0)
-		return dir_fd;
+		return layout_blame(op, dir_fd);
 	r = create_make(create, dir_fd, create_staging_name(create, buffer));
 	if (r && !create->staged)
 		create_forget_record(create);

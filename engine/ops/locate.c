@@ -21,6 +21,8 @@ struct locate {
 	struct statx statx;
 	/* get: the path; NULL until it is found. Its record, open, or negative. */
 	char *path;
+	/* Where its record is, below the home. */
+	const char *record;
 	int record_fd;
 	bool exists;
 };
@@ -98,14 +100,16 @@ static int locate_proved(struct op *op, int result)
 static int locate_record(struct op *op)
 {
 	op->place = RECORD_PLACE;
-	call_openat2(&op->call, op->request->store->layout.quotas_fd, op->id, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, LAYER_RESOLVE);
+	/* From the home: there may be no such directory. */
+	call_openat2(&op->call, op->request->store->layout.home_fd, locate_of(op)->record,
+		     O_RDONLY | O_NOFOLLOW | O_NONBLOCK, LAYER_RESOLVE);
 	return op_call(op);
 }
 
 static int locate_recorded(struct op *op, int result)
 {
-	/* What is not a record is none. */
-	if (result == -ENOENT || result == -ELOOP)
+	/* What is not a record is none, and who may not read records sets no limits. */
+	if (result == -ENOENT || result == -ELOOP || result == -EACCES)
 		return OP_END;
 	if (result < 0)
 		return result;
@@ -198,15 +202,18 @@ static const struct op_class exists_class = LOCATE_CLASS(VARVE_EXISTS);
 static int locate_submit(struct varve_store *store, const struct op_class *class, const char *id,
 			 const struct submit *submit)
 {
+	char record[sizeof(RECORD_PLACE "/") + VARVE_ID_MAX];
+	int length = snprintf(record, sizeof(record), RECORD_PLACE "/%s", id);
 	struct request *request;
 	struct op *op;
-	int r = request_new(store, class, 1, strlen(id) + 1, 0, &request);
+	int r = request_new(store, class, 1, strlen(id) + 1 + (size_t)length + 1, 0, &request);
 
 	if (r)
 		return r;
 	op = request->ops;
 	locate_of(op)->record_fd = -EBADF;
 	op->id = op->subject = request_string(request, id);
+	locate_of(op)->record = request_string(request, record);
 	op->place = LAYER_PLACE;
 	op->holds[0] = (struct hold){ .id = op->id };
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);

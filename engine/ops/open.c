@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * open: find or make the home and its directories, prove that they are on btrfs, take an owner's directory in staging,
- * start the reactor, sweep. Blocks; runs on the caller's thread.
- *
- *	HOME/subvolumes  HOME/quotas  HOME/.varve/staging/OWNER  HOME/.varve/trash
- *
- * OWNER is PID-RANDOM, and locked (flock) for as long as the store is open: see sweep.c. A crash leaves directories, and
- * what sweep.c removes.
+ * open: find or make the home and HOME/subvolumes, prove that they are on btrfs, start the reactor. The other directories
+ * are made when an operation needs them: see tree/layout.h. Blocks; runs on the caller's thread. A crash leaves directories.
  */
 #include "engine/base/id.h"
 #include "engine/btrfs/cleaner.h"
@@ -16,23 +11,20 @@
 #include "engine/btrfs/subvol.h"
 #include "engine/core/store.h"
 #include "engine/ops/ops.h"
-#include "engine/tree/entries.h"
 #include "engine/tree/groups.h"
 #include "engine/tree/layer.h"
+#include "engine/tree/layout.h"
 #include "engine/tree/workers.h"
 
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mount.h>
-#include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
-/* How often a new owner's directory may be swept away before we have locked it. */
-#define OPEN_OWNER_TRIES 16
+/* What is said where nothing is to be made, and there is nothing. */
+#define OPEN_NO_STORE "there is no store here"
 
 /* What is being opened, and where it stands, for the error record. */
 struct opening {
@@ -130,7 +122,7 @@ static int open_home(struct opening *opening)
 	open_step(opening, "HOME", "statfs", NULL);
 	r = open_check_magic(layout->home, existing);
 	if (r) {
-		opening->detail = r == -ENOTSUP ? "not on a btrfs file system" : NULL;
+		opening->detail = r == -ENOTSUP ? "not on a btrfs file system" : r == -ENOENT ? OPEN_NO_STORE : NULL;
 		return r;
 	}
 	open_step(opening, "HOME", "mkdir", NULL);
@@ -167,45 +159,46 @@ static int open_private_mount(struct opening *opening)
 
 /* ---- the directories --------------------------------------------------------------------------------------------- */
 
-/* Open NAME below the home, making it when it is missing. */
-static int open_directory(struct opening *opening, const char *name, int *ret_fd)
+/* Open `subvolumes`, making it when it is missing. */
+static int open_subvolumes(struct opening *opening)
 {
-	const struct settings *settings = &opening->store->settings;
 	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, .resolve = LAYER_RESOLVE };
-	int home_fd = opening->store->layout.home_fd, fd;
-	bool made;
+	const struct settings *settings = &opening->store->settings;
+	struct layout *layout = &opening->store->layout;
+	bool made = false;
+	int fd;
 
-	open_step(opening, "DIRECTORIES", "mkdirat", name);
-	made = !mkdirat(home_fd, name, 0700);
-	if (!made && errno != EEXIST)
-		return negative_errno();
-	open_step(opening, "DIRECTORIES", "openat2", name);
-	fd = RET_NERRNO((int)syscall(SYS_openat2, home_fd, name, &how, sizeof(how)));
+	open_step(opening, "DIRECTORIES", "openat2", LAYER_PLACE);
+	fd = RET_NERRNO((int)syscall(SYS_openat2, layout->home_fd, LAYER_PLACE, &how, sizeof(how)));
+	if (fd == -ENOENT && settings->flags & VARVE_OPEN_EXISTING)
+		opening->detail = OPEN_NO_STORE;
+	else if (fd == -ENOENT) {
+		open_step(opening, "DIRECTORIES", "mkdirat", LAYER_PLACE);
+		made = !mkdirat(layout->home_fd, LAYER_PLACE, 0700);
+		if (!made && errno != EEXIST)
+			return negative_errno();
+		open_step(opening, "DIRECTORIES", "openat2", LAYER_PLACE);
+		fd = RET_NERRNO((int)syscall(SYS_openat2, layout->home_fd, LAYER_PLACE, &how, sizeof(how)));
+	}
 	if (fd < 0)
 		return layer_open_error(fd);
-	*ret_fd = fd;
+	layout->subvolumes_fd = fd;
 	if (made && (settings->root_uid || settings->root_gid) && fchown(fd, settings->root_uid, settings->root_gid) < 0)
 		return negative_errno();
 	return 0;
 }
 
-/* Open all directories. */
+/* Open the other directories that are there. */
 static int open_directories(struct opening *opening)
 {
-	struct layout *layout = &opening->store->layout;
-	_cleanup_close_ int own_fd = -EBADF;
-	int r = open_directory(opening, LAYER_PLACE, &layout->subvolumes_fd);
+	int r = open_subvolumes(opening);
 
-	if (!r)
-		r = open_directory(opening, "quotas", &layout->quotas_fd);
-	if (!r)
-		r = open_directory(opening, ".varve", &own_fd);
-	if (!r)
-		r = open_directory(opening, ".varve/staging", &layout->staging_fd);
-	if (!r)
-		r = open_directory(opening, ".varve/trash", &layout->trash_fd);
-	if (!r)
-		r = open_directory(opening, ".varve/groups", &layout->groups_fd);
+	for (int place = 0; !r && place < LAYOUT_PLACES; place++) {
+		open_step(opening, "DIRECTORIES", "openat2", layout_name(place));
+		r = layout_find(opening->store, place);
+		/* What is missing is made when it is needed, and what may not be looked at is refused then. */
+		r = r == -ENOENT || r == -EACCES ? 0 : MIN(r, 0);
+	}
 	return r;
 }
 
@@ -246,49 +239,6 @@ static int open_identify(struct opening *opening)
 	return r;
 }
 
-/* Is the directory FD still the one called NAME in DIR_FD? */
-static bool open_linked(int dir_fd, const char *name, int fd)
-{
-	struct stat by_name, by_fd;
-
-	return !fstatat(dir_fd, name, &by_name, AT_SYMLINK_NOFOLLOW) && !fstat(fd, &by_fd) &&
-	       by_name.st_ino == by_fd.st_ino && by_name.st_dev == by_fd.st_dev;
-}
-
-/* Make one owner's directory and lock it; 1 when a sweep was faster. */
-static int open_owner_try(struct layout *layout)
-{
-	uint64_t random;
-	int fd;
-
-	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		return negative_errno();
-	snprintf(layout->owner, sizeof(layout->owner), "%d-%016" PRIx64, (int)getpid(), random);
-	if (mkdirat(layout->staging_fd, layout->owner, 0700) < 0)
-		return errno == EEXIST ? 1 : negative_errno();
-	fd = openat(layout->staging_fd, layout->owner, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? 1 : negative_errno();
-	/* A sweep may hold the lock until it has removed the directory, which it takes for a leftover. */
-	if (flock(fd, LOCK_EX) < 0 || !open_linked(layout->staging_fd, layout->owner, fd)) {
-		fd_close(fd);
-		return 1;
-	}
-	layout->owner_fd = fd;
-	return 0;
-}
-
-/* Take an owner's directory. */
-static int open_owner(struct opening *opening)
-{
-	int r = 1;
-
-	open_step(opening, "OWNER", "mkdirat", ".varve/staging");
-	for (int i = 0; r == 1 && i < OPEN_OWNER_TRIES; i++)
-		r = open_owner_try(&opening->store->layout);
-	return r == 1 ? -EBUSY : r;
-}
-
 /* ---- quota ------------------------------------------------------------------------------------------------------- */
 
 /* Open the file system's directory in sysfs; without one, other ways are taken. */
@@ -316,22 +266,12 @@ static int open_quota(struct opening *opening)
 
 /* ---- the end of a store ------------------------------------------------------------------------------------------ */
 
-/* Remove one slot's directory; what is in it, if anything, is for the sweep. */
-static int open_remove_slot(void *data, const char *name)
-{
-	unlinkat(((struct layout *)data)->owner_fd, name, AT_REMOVEDIR);
-	return 0;
-}
-
-/* Undo what opening did on disk. */
+/* Undo what opening and operations did on disk. */
 static void open_teardown(struct varve_store *store)
 {
 	struct layout *layout = &store->layout;
 
-	if (layout->owner_fd >= 0) {
-		entries_each(layout->owner_fd, open_remove_slot, layout);
-		unlinkat(layout->staging_fd, layout->owner, AT_REMOVEDIR);
-	}
+	layout_leave(store);
 	if (layout->mounted)
 		umount2(layout->home, MNT_DETACH);
 }
@@ -405,8 +345,6 @@ static int open_run(struct opening *opening, const struct quota_settings *quota,
 		open_sysfs(&opening->store->layout);
 	if (!r)
 		r = open_quota(opening);
-	if (!r)
-		r = open_owner(opening);
 	if (r)
 		return r;
 	store->sweep = store->layout.privileged ? groups_sweep_dropped : NULL;

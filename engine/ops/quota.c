@@ -20,6 +20,7 @@
 #include "engine/tree/entries.h"
 #include "engine/tree/groups.h"
 #include "engine/tree/layer.h"
+#include "engine/tree/layout.h"
 #include "engine/tree/record.h"
 
 #include <inttypes.h>
@@ -71,6 +72,14 @@ static int quota_done(struct op *op, int result)
 
 /* ---- STATUS ------------------------------------------------------------------------------------------------------ */
 
+/* Call EACH with the name of each record. */
+static int quota_each_record(struct varve_store *store, int (*each)(void *data, const char *name), void *data)
+{
+	int fd = layout_find(store, LAYOUT_QUOTAS);
+
+	return fd == -ENOENT ? 0 : fd < 0 ? fd : entries_each(fd, each, data);
+}
+
 /* Count a record. */
 static int quota_count_record(void *data, const char *name)
 {
@@ -116,7 +125,7 @@ static int quota_status_run(struct call *call)
 	call->name = "BTRFS_IOC_TREE_SEARCH_V2";
 	r = answer->mode == VARVE_QUOTA_OFF ? 0 : quota_look(store, answer);
 	call->name = "getdents64";
-	return r ? r : entries_each(store->layout.quotas_fd, quota_count_record, answer);
+	return r ? r : quota_each_record(store, quota_count_record, answer);
 }
 
 static int quota_status(struct op *op)
@@ -165,20 +174,23 @@ static int quota_record(struct quota *quota)
 	struct varve_store *store = quota->op.request->store;
 	_cleanup_close_ int lock = -EBADF;
 	char name[sizeof(".varve.") + 20];
-	int r;
+	int owner_fd = -EBADF, r;
 
 	if (quota->arguments.bytes) {
 		/* In this store's own directory, where the sweep finds it after a crash. */
+		owner_fd = layout_owner(store);
+		if (owner_fd < 0)
+			return layout_blame(&quota->op, owner_fd);
 		snprintf(name, sizeof(name), ".varve.%" PRIx64, quota->op.request->handle);
-		r = record_write(store, store->layout.owner_fd, name, quota->arguments.bytes);
+		r = record_write(store, owner_fd, name, quota->arguments.bytes);
 		if (r)
 			return r;
 	}
 	lock = record_lock(store);
 	if (quota->arguments.bytes) {
-		r = lock < 0 ? lock : record_place(store, store->layout.owner_fd, name, quota->op.id);
+		r = lock < 0 ? lock : record_place(store, owner_fd, name, quota->op.id);
 		if (r)
-			unlinkat(store->layout.owner_fd, name, 0);
+			unlinkat(owner_fd, name, 0);
 		return r;
 	}
 	r = lock < 0 ? lock : record_remove(store, quota->op.id);
@@ -306,7 +318,7 @@ static int quota_gc_run(struct call *call)
 {
 	struct quota *quota = quota_of(container_of(call, struct op, call));
 	struct varve_store *store = quota->op.request->store;
-	int r = entries_each(store->layout.quotas_fd, quota_gc_record, quota);
+	int r = quota_each_record(store, quota_gc_record, quota);
 
 	if (r)
 		quota_gc_failed(quota, r);

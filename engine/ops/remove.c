@@ -25,6 +25,7 @@
 #include "engine/tree/empty.h"
 #include "engine/tree/groups.h"
 #include "engine/tree/layer.h"
+#include "engine/tree/layout.h"
 #include "engine/tree/layer_walk.h"
 #include "engine/tree/record.h"
 
@@ -188,18 +189,21 @@ static int remove_move_work(struct op *op)
 {
 	struct remove *remove = remove_of(op);
 	struct layout *layout = remove_layout(remove);
-	int r;
+	int trash_fd, r;
 
+	trash_fd = layout_trash(op->request->store);
+	if (trash_fd < 0)
+		return layout_blame(op, trash_fd);
 	snprintf(remove->trash, sizeof(remove->trash), "%s.%" PRIu64, layout->owner, remove->number);
 	op->call.name = "renameat2";
-	r = RET_NERRNO(renameat2(layout->subvolumes_fd, op->id, layout->trash_fd, remove->trash, RENAME_NOREPLACE));
+	r = RET_NERRNO(renameat2(layout->subvolumes_fd, op->id, trash_fd, remove->trash, RENAME_NOREPLACE));
 	if (r != -EROFS)
 		return r;
 	r = remove_unprotect(remove);
 	if (r)
 		return r;
 	op->call.name = "renameat2";
-	return RET_NERRNO(renameat2(layout->subvolumes_fd, op->id, layout->trash_fd, remove->trash, RENAME_NOREPLACE));
+	return RET_NERRNO(renameat2(layout->subvolumes_fd, op->id, trash_fd, remove->trash, RENAME_NOREPLACE));
 }
 
 static int remove_move(struct op *op)

@@ -20,6 +20,7 @@
 #include "engine/tree/entries.h"
 #include "engine/tree/groups.h"
 #include "engine/tree/layer.h"
+#include "engine/tree/layout.h"
 #include "engine/tree/record.h"
 
 #include <fcntl.h>
@@ -139,13 +140,13 @@ static void sweep_remove(struct sweep *sweep, int dir_fd, const char *name)
  */
 static bool sweep_owner_gone(struct sweep *sweep, const char *owner, int *ret_fd)
 {
-	struct layout *layout = &sweep->op.request->store->layout;
-	int fd;
+	int fd = layout_find(sweep->op.request->store, LAYOUT_STAGING);
 
 	*ret_fd = -EBADF;
-	if (!strcmp(owner, layout->owner))
-		return false;
-	fd = openat(layout->staging_fd, owner, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return fd == -ENOENT;
+	/* Our own is locked by another descriptor, as that of another process. */
+	fd = openat(fd, owner, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
@@ -273,7 +274,7 @@ static void sweep_groups(struct sweep *sweep)
 		sweep_failed(sweep, r, "BTRFS_IOC_QGROUP_CREATE", "");
 }
 
-/* Sweep the directory FD, which is PLACE below the home. */
+/* Sweep the directory FD (-ENOENT: there is none), which is PLACE below the home. */
 static int sweep_place(struct sweep *sweep, int fd, const char *place, uint64_t *removed,
 		       int (*each)(void *data, const char *name))
 {
@@ -282,7 +283,7 @@ static int sweep_place(struct sweep *sweep, int fd, const char *place, uint64_t 
 	sweep->dir_fd = fd;
 	sweep->place = place;
 	sweep->removed = removed;
-	r = sweep_each(sweep, fd, each);
+	r = fd == -ENOENT ? 0 : fd < 0 ? fd : sweep_each(sweep, fd, each);
 	if (r && r != -ECANCELED) {
 		sweep_failed(sweep, r, "getdents64", "");
 		r = 0;
@@ -294,17 +295,18 @@ static int sweep_place(struct sweep *sweep, int fd, const char *place, uint64_t 
 static int sweep_run(struct call *call)
 {
 	struct sweep *sweep = sweep_of(container_of(call, struct op, call));
-	struct layout *layout = &sweep->op.request->store->layout;
+	struct varve_store *store = sweep->op.request->store;
 	struct varve_sweep_report *report = &sweep->report;
 	int r;
 
-	r = sweep_place(sweep, layout->trash_fd, ".varve/trash", &report->trash_removed, sweep_trash);
+	r = sweep_place(sweep, layout_find(store, LAYOUT_TRASH), layout_name(LAYOUT_TRASH), &report->trash_removed, sweep_trash);
 	if (!r)
-		r = sweep_place(sweep, layout->subvolumes_fd, LAYER_PLACE, &report->staging_removed, sweep_reserved);
+		r = sweep_place(sweep, store->layout.subvolumes_fd, LAYER_PLACE, &report->staging_removed, sweep_reserved);
 	if (!r)
-		r = sweep_place(sweep, layout->staging_fd, ".varve/staging", &report->staging_removed, sweep_staging);
+		r = sweep_place(sweep, layout_find(store, LAYOUT_STAGING), layout_name(LAYOUT_STAGING), &report->staging_removed,
+				sweep_staging);
 	if (!r)
-		r = sweep_place(sweep, layout->quotas_fd, RECORD_PLACE, &report->quota_files_removed, sweep_record);
+		r = sweep_place(sweep, layout_find(store, LAYOUT_QUOTAS), RECORD_PLACE, &report->quota_files_removed, sweep_record);
 	if (!r)
 		sweep_groups(sweep);
 	return r;

@@ -4,6 +4,7 @@
 #include "engine/base/limits.h"
 #include "engine/btrfs/fs.h"
 #include "engine/tree/entries.h"
+#include "engine/tree/layout.h"
 #include "engine/tree/record.h"
 
 #include <fcntl.h>
@@ -70,9 +71,11 @@ static int groups_read(struct varve_store *store, uint64_t group, struct groups_
 	ssize_t length;
 	int r = fault_hit(&store->io.fault, FAULT_QUOTA);
 
-	if (r)
+	if (!r)
+		r = layout_find(store, LAYOUT_GROUPS);
+	if (r < 0)
 		return r;
-	fd = RET_NERRNO(openat(store->layout.groups_fd, groups_record_name(group, name), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+	fd = RET_NERRNO(openat(r, groups_record_name(group, name), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
 	if (fd < 0)
 		return fd;
 	length = read(fd, text, sizeof(text) - 1);
@@ -85,10 +88,11 @@ static int groups_read(struct varve_store *store, uint64_t group, struct groups_
 /* Write the record of GROUP, such that a crash leaves the old one or the new one. The lock is held. */
 static int groups_write(struct varve_store *store, uint64_t group, const struct groups_record *record)
 {
-	int dir_fd = store->layout.groups_fd;
+	int dir_fd = layout_need(store, LAYOUT_GROUPS), r;
 	char name[GROUPS_NAME_BYTES], text[GROUP_RECORD_BYTES];
-	int r;
 
+	if (dir_fd < 0)
+		return dir_fd;
 	snprintf(text, sizeof(text), "%" PRIu64 " %s", record->bytes, record->name);
 	/* Of a crash before; the lock is ours. */
 	unlinkat(dir_fd, ".new", 0);
@@ -100,16 +104,19 @@ static int groups_write(struct varve_store *store, uint64_t group, const struct 
 static void groups_forget(struct varve_store *store, uint64_t group)
 {
 	char name[GROUPS_NAME_BYTES];
+	int groups_fd = layout_find(store, LAYOUT_GROUPS);
 
-	unlinkat(store->layout.groups_fd, groups_record_name(group, name), 0);
+	if (groups_fd >= 0)
+		unlinkat(groups_fd, groups_record_name(group, name), 0);
 }
 
 bool groups_any(struct varve_store *store)
 {
+	int groups_fd = layout_find(store, LAYOUT_GROUPS);
 	struct stat stat;
 
 	/* A directory of btrfs that has nothing in it has size 0. */
-	return fstat(store->layout.groups_fd, &stat) < 0 || stat.st_size;
+	return groups_fd != -ENOENT && (fstat(groups_fd, &stat) < 0 || stat.st_size);
 }
 
 /* ---- joining ----------------------------------------------------------------------------------------------------- */
@@ -191,19 +198,26 @@ int groups_suit_snapshot(struct varve_store *store, uint64_t number, const uint6
 
 int groups_limit(struct varve_store *store, const char *name, uint64_t bytes)
 {
-	_cleanup_close_ int lock = record_lock(store);
+	_cleanup_close_ int lock = -EBADF;
 	struct groups_record record;
 	uint64_t group;
 	int mode = quota_mode(store), r = groups_locate(store, name, &group);
 
-	if (lock < 0 || mode < 0)
-		return MIN(lock, mode);
+	if (mode < 0)
+		return mode;
 	if (!r)
 		r = groups_read(store, group, &record);
 	if (r)
 		return r;
 	if (mode == VARVE_QUOTA_OFF)
 		return -ENOTCONN;
+	lock = record_lock(store);
+	if (lock < 0)
+		return lock;
+	/* Its last layer may have taken it away meanwhile. */
+	r = groups_read(store, group, &record);
+	if (r)
+		return r;
 	record.bytes = bytes;
 	r = groups_write(store, group, &record);
 	return r ? r : quota_ensure_limit(store, group, bytes);
@@ -312,7 +326,7 @@ int groups_sweep(struct varve_store *store, uint64_t *removed)
 	if (r > VARVE_QUOTA_OFF)
 		r = groups_sweep_stale(&sweeping);
 	if (!r && groups_any(store))
-		r = entries_each(store->layout.groups_fd, groups_sweep_record, &sweeping);
+		r = entries_each(layout_find(store, LAYOUT_GROUPS), groups_sweep_record, &sweeping);
 	return r ? r : sweeping.error;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/tree/record.h"
 #include "engine/base/limits.h"
+#include "engine/tree/layout.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -23,8 +24,11 @@ int record_lock(struct varve_store *store)
 
 	if (r)
 		return r;
+	r = layout_need(store, LAYOUT_OWN);
+	if (r < 0)
+		return r;
 	/* Opened anew each time: one descriptor would not keep two threads of this process apart. */
-	fd = RET_NERRNO(openat(store->layout.home_fd, ".varve/records", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+	fd = RET_NERRNO(openat(r, "records", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
 	if (fd < 0)
 		return fd;
 	while (flock(fd, LOCK_EX) < 0)
@@ -69,38 +73,46 @@ int record_write(struct varve_store *store, int dir_fd, const char *name, uint64
 
 int record_place(struct varve_store *store, int dir_fd, const char *name, const char *id)
 {
-	int r = record_fault(store);
+	int r = record_fault(store), quotas_fd;
 
-	return r ? r : RET_NERRNO(renameat(dir_fd, name, store->layout.quotas_fd, id));
+	if (r)
+		return r;
+	quotas_fd = layout_need(store, LAYOUT_QUOTAS);
+	return quotas_fd < 0 ? quotas_fd : RET_NERRNO(renameat(dir_fd, name, quotas_fd, id));
 }
 
 int record_remove(struct varve_store *store, const char *id)
 {
-	int r = record_fault(store);
+	int r = record_fault(store), quotas_fd;
 
 	if (r)
 		return r;
-	if (!unlinkat(store->layout.quotas_fd, id, 0))
+	quotas_fd = layout_find(store, LAYOUT_QUOTAS);
+	if (quotas_fd < 0)
+		return quotas_fd == -ENOENT ? 0 : quotas_fd;
+	if (!unlinkat(quotas_fd, id, 0))
 		return 1;
 	return errno == ENOENT ? 0 : negative_errno();
 }
 
 int record_drop(struct varve_store *store, const char *id)
 {
-	struct layout *layout = &store->layout;
 	_cleanup_close_ int lock = -EBADF;
+	int quotas_fd = layout_find(store, LAYOUT_QUOTAS);
 	struct stat stat;
 
+	if (quotas_fd < 0)
+		return quotas_fd == -ENOENT ? 0 : quotas_fd;
 	/* A directory of btrfs with nothing in it has size 0: no need to look for a name in it. */
-	if (!fstat(layout->quotas_fd, &stat) && !stat.st_size)
+	if (!fstat(quotas_fd, &stat) && !stat.st_size)
 		return 0;
 	/* Nearly always there is none, and then there is nothing to lock for. */
-	if (fstatat(layout->quotas_fd, id, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(quotas_fd, id, &stat, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : negative_errno();
 	lock = record_lock(store);
 	if (lock < 0)
 		return lock;
-	if (!fstatat(layout->subvolumes_fd, id, &stat, AT_SYMLINK_NOFOLLOW))
+	if (!fstatat(store->layout.subvolumes_fd, id, &stat, AT_SYMLINK_NOFOLLOW))
 		return 0;
 	return errno == ENOENT ? record_remove(store, id) : negative_errno();
 }

@@ -107,7 +107,7 @@ START_TEST(test_existing_keeps_its_record) {
 	assert_limit(store, home, "layer", 8 * MIB);
 	/* A layer of the same name later on has nothing of it. */
 	test_remove_layer(store, "layer");
-	test_write(test_path("%s/quotas/layer", home), "8388608");
+	record_size(home, "layer", "8388608");
 	test_create(store, "layer", NULL);
 	assert_limit(store, home, "layer", 0);
 	test_close(store);
@@ -133,7 +133,7 @@ START_TEST(test_options) {
 	test_error(create_with(store, "small", NULL, "size=9m", 0), -EINVAL);
 	test_error(varve_quota_limit_wait(store, "given", 9 * MIB, NULL), -EINVAL);
 	/* A record of less, of times with another configuration, is passed over. */
-	test_write(test_path("%s/quotas/read-only", home), "9437184");
+	record_size(home, "read-only", "9437184");
 	test_error(varve_layer_get_wait(store, "read-only", NULL, &path, NULL), 0);
 	free(path);
 	ck_assert_uint_eq(info_of(store, "read-only").quota_limit, 0);
@@ -210,12 +210,12 @@ static void get_applies(enum varve_quota_mode mode) {
 	static const char *const passed_over[] = { "8388608\n", "", "x", "-1", " 1", "0", "99999999999999999999" };
 	test_create(store, "layer", NULL);
 	for (size_t i = 0; i < TEST_COUNT(passed_over); i++) {
-		test_write(test_path("%s/quotas/layer", home), passed_over[i]);
+		record_size(home, "layer", passed_over[i]);
 		test_ok(varve_layer_get_wait(store, "layer", NULL, &path, &failure), &failure);
 		ck_assert_uint_eq(info_of(store, "layer").quota_limit, 0);
 		free(path);
 	}
-	test_write(test_path("%s/quotas/layer", home), "8388608");
+	record_size(home, "layer", "8388608");
 	test_ok(varve_layer_get_wait(store, "layer", NULL, &path, &failure), &failure);
 	assert_limit(store, home, "layer", 8 * MIB);
 	assert_enforced(home, "layer", 3 * MIB, 9 * MIB);
@@ -317,7 +317,7 @@ START_TEST(test_sweep) {
 	test_error(create_with(store, "layer", NULL, "size=8m", 0), 0);
 	uint64_t groups = quota_of(store).groups;
 	leave_group(store, home);
-	test_write(test_path("%s/quotas/ghost", home), "8388608");
+	record_size(home, "ghost", "8388608");
 	ck_assert_uint_eq(quota_of(store).groups_stale, 1);
 	test_ok(varve_sweep_wait(store, &report, &failure), &failure);
 	ck_assert_uint_eq(report.quota_groups_removed, 1);

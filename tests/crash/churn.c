@@ -199,6 +199,8 @@ static int prepare_sentinels(const char *home) {
 		r = -errno;
 	if (!r)
 		r = make_file(fd, "subvolumes/plain-directory/file", "no layer either\n");
+	if (!r && mkdirat(fd, "quotas", 0700) < 0 && errno != EEXIST)
+		r = -errno;
 	if (!r)
 		r = make_file(fd, "quotas/base-2", "1073741824\n");
 	if (!r)

@@ -540,7 +540,8 @@ static const struct victim content_victims[] = {
 static void check_group(struct varve_store *store, const char *home, int error) {
 	test_error(varve_sync_wait(store, VARVE_SYNC_CLEAN, NULL), 0);
 	test_error(varve_quota_gc_wait(store, NULL, NULL), 0);
-	ck_assert_int_eq(test_entries(test_path("%s/.varve/groups", home)), test_layer_exists(home, "victim"));
+	/* Before the first one there is no such directory. */
+	ck_assert_int_eq(test_entries(test_path("%s/.varve/groups", home)) > 0, test_layer_exists(home, "victim"));
 }
 
 /* A layer that was to join a group is there or not. */

@@ -37,6 +37,9 @@ struct varve_quota quota_of(struct varve_store *store);
 /** Assert that the limit in force of ID is BYTES, and that it is recorded (or, 0, that nothing is). */
 void assert_limit(struct varve_store *store, const char *home, const char *id, uint64_t bytes);
 
+/** Record TEXT as the size of ID, as another program may have done. */
+void record_size(const char *home, const char *id, const char *text);
+
 /** Write into the new file PATH until SIZE bytes are there; returns 0 or what stopped it. */
 int write_bytes(const char *path, size_t size);
 

@@ -161,6 +161,12 @@ void test_remove(const char *path);
 void test_fill(const char *path);
 
 /**
+ * Fill the metadata of the file system of the test with what goes into the directory PATH, until a directory cannot be made.
+ * It is quick on a small one: `varve-test: size=128M`.
+ */
+void test_fill_metadata(const char *path);
+
+/**
  * Freeze the file system of the test: whatever writes to it waits, what reads goes on. A child process thaws it when this
  * process ends, or after TEST_WAIT_MS, so that a failing test cannot hang.
  */

@@ -9,11 +9,16 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define BTRFS_MAGIC 0x9123683E
 #define FILL_BLOCK (1u << 20)
 #define FILL_BLOCK_MIN 4096u
+/* ... and the metadata: the first piece of space taken for data, the bytes of an attribute, files between two syncs. */
+#define FILL_SPACE (1 << 26)
+#define FILL_VALUE 15000
+#define FILL_SYNC 100
 
 bool test_exists(const char *path) {
 	struct stat stat;
@@ -186,4 +191,44 @@ void test_fill(const char *path) {
 	}
 	close(descriptor);
 	free(block);
+}
+
+/* Allocate all that is left of the file system for data, in the new file PATH, so that metadata gets no more of it. */
+static void take_space(const char *path) {
+	int descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	off_t end = 0;
+	ck_assert_msg(descriptor >= 0, "%s: %s", path, strerror(errno));
+	for (off_t size = FILL_SPACE; size >= FILL_BLOCK_MIN; size /= 2)
+		while (fallocate(descriptor, 0, end, size) == 0)
+			end += size;
+	ck_assert_msg(errno == ENOSPC, "%s: %s", path, strerror(errno));
+	close(descriptor);
+}
+
+/* Write out what the file system of PATH has in memory; 0 or -1. */
+static int sync_file_system(const char *path) {
+	int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = descriptor < 0 ? -1 : syncfs(descriptor);
+	if (descriptor >= 0)
+		close(descriptor);
+	return r;
+}
+
+void test_fill_metadata(const char *path) {
+	static const char value[FILL_VALUE];
+	int error = 0;
+	close(test_guard(test_path("%s/space", path)));
+	take_space(test_path("%s/space", path));
+	/* Attributes that fill a leaf each, on files of their own. */
+	for (unsigned i = 0; !error; i++) {
+		int descriptor = open(test_path("%s/fill-%u", path, i), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (descriptor < 0 || fsetxattr(descriptor, "user.fill", value, sizeof(value), 0) < 0)
+			error = errno;
+		if (descriptor >= 0)
+			close(descriptor);
+		/* What waits to be written reserves more than it will need. */
+		if ((i % FILL_SYNC == 0 || error) && sync_file_system(path) < 0 && !error)
+			error = errno;
+	}
+	ck_assert_msg(error == ENOSPC, "%s: %s", path, strerror(error));
+	ck_assert_msg(mkdir(test_path("%s/directory", path), 0700) < 0 && errno == ENOSPC, "%s: there is room for a directory", path);
 }

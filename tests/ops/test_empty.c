@@ -139,6 +139,8 @@ START_TEST(test_sweep) {
 	struct varve_sweep_report report = { 0 };
 	test_close(test_open(home));
 	char *owner = test_path("%s/.varve/staging/1-0123456789abcdef", home);
+	test_mkdir(test_path("%s/.varve", home));
+	test_mkdir(test_path("%s/.varve/staging", home));
 	test_mkdir(owner);
 	test_mkdir(test_path("%s/0", owner));
 	test_mkdir(test_path("%s/0/plain", owner));
