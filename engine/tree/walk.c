@@ -310,7 +310,8 @@ static enum walk_read walk_read(struct walk_reading *reading, struct walk_batch 
 	struct walk_dir *dir = reading->dir;
 	enum walk_read result = WALK_WHOLE;
 
-	if (dir->position && lseek(dir->fd, dir->position, SEEK_SET) < 0)
+	/* The root's descriptor is the caller's, and may have been read before: by the shift, where labels come second. */
+	if ((dir->position || !dir->parent) && lseek(dir->fd, dir->position, SEEK_SET) < 0)
 		walk_failed(reading->walk, dir, NULL, "lseek", negative_errno());
 	xattr_dir_set(&reading->slice->xattr_dir, dir->fd);
 	reading->probed_ns = now_ns();

@@ -114,6 +114,25 @@ START_TEST(test_all_entries) {
 }
 END_TEST
 
+/* A create shifts and then labels, two walks of one descriptor: the second one finds all that the first has read. */
+START_TEST(test_descriptor_read_before) {
+	char *home = test_home(), *path = test_layer(home, "layer");
+	struct varve_store *store = test_open(home);
+	struct label label;
+	test_create(store, "layer", NULL);
+	random_tree_make(path, 78, 100);
+	random_tree_writable(path);
+	int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(label_init(&label, store, descriptor, "layer", i ? label_two : label_one, &never), 0);
+		test_error(walk_run_here(&label.walk), 0);
+		random_tree_each(path, expect_label, (char *)(i ? label_two : label_one));
+	}
+	close(descriptor);
+	test_close(store);
+}
+END_TEST
+
 /* The second time nothing is written: no inode changes. */
 static void add_ctime(void *data, int parent, const char *name, const char *path, const struct stat *stat) {
 	(void)parent, (void)name, (void)path;
@@ -323,5 +342,5 @@ START_TEST(test_attack) {
 }
 END_TEST
 
-TEST_MAIN("relabel", test_all_entries, test_fast_mode, test_root_last, test_ways, test_unshare_refused, test_fchdir_refused,
-	  test_refusals, test_attack)
+TEST_MAIN("relabel", test_all_entries, test_descriptor_read_before, test_fast_mode, test_root_last, test_ways,
+	  test_unshare_refused, test_fchdir_refused, test_refusals, test_attack)
