@@ -473,7 +473,11 @@ int varve_noop(struct varve_store *store, varve_callback *callback, void *user_d
 
 /** The callback means: it survives a power cut. The default, unless the store was opened with VARVE_OPEN_RELAXED. */
 #define VARVE_DURABLE (1u << 0)
-/** The callback means: it is done; after a power cut it is there whole, or absent. Several times faster. */
+/**
+ * The callback means: it is done. After a power cut a created layer is there whole, content included, or absent; a removed one is
+ * gone, or there whole; owners, labels, what was applied to a layer that was there, and limits may be so in part. Several times
+ * faster. See varve_durability(7).
+ */
 #define VARVE_RELAXED (1u << 1)
 /** create: make the layer read-only. */
 #define VARVE_CREATE_READ_ONLY (1u << 2)
@@ -740,7 +744,8 @@ int varve_layer_diff_size(struct varve_store *store, const char *id, const char 
  * Errors in the callback: -EINVAL (a name that is absolute or has "..", a link that leads out, a whiteout of ".."),
  * -ENAMETOOLONG, -EBADMSG (cut off, corrupt, or sizes that lie), -EPERM (a device without CAP_MKNOD, an owner without
  * CAP_CHOWN), -EOVERFLOW (an owner that has no id on the host), -ENOENT (no such layer; a link to nothing), -EROFS, -ENOSPC,
- * -EDQUOT, -ENOBUFS (too many directories), -ECANCELED, -EIO. After an error, a cancel or a crash the archive is unpacked
+ * -EDQUOT, -ENOBUFS (too many directories), -ECANCELED, -EIO (also, durable or within a create: data of any file of the file
+ * system was lost meanwhile). After an error, a cancel or a crash the archive is unpacked
  * in part. Refused with -EBADF: FD cannot be read. -EINVAL: room and a descriptor.
  */
 int varve_layer_apply(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
@@ -849,8 +854,9 @@ int varve_quota_disable(struct varve_store *store, varve_callback *callback, voi
 /**
  * Limit layer ID to BYTES, or let it have no limit (0), and record that. Below what it holds already, writes fail until
  * there is less. Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume), and as varve_layer_create() with a
- * size. Refused with -EINVAL: less than btrfs.min_space. CAP_SYS_ADMIN. A crash leaves the old or the new limit; where the
- * record is ahead of what is in force, varve_layer_get() mends it.
+ * size. Refused with -EINVAL: less than btrfs.min_space. CAP_SYS_ADMIN. The callback means that it survives a power cut, unless
+ * the store was opened with VARVE_OPEN_RELAXED. A crash before that leaves the old or the new limit; where the record is ahead of
+ * what is in force, varve_layer_get() mends it.
  */
 int varve_quota_limit(struct varve_store *store, const char *id, uint64_t bytes, varve_callback *callback,
 		      void *user_data, varve_request *ret_request);
@@ -858,8 +864,8 @@ int varve_quota_limit(struct varve_store *store, const char *id, uint64_t bytes,
 /**
  * Limit the group of layers NAME (storage option "group=NAME") to BYTES, or let it have no limit (0), and record that. Errors in
  * the callback: -ENOENT (the store has no such group), -ENOTCONN (quota is off), -EPERM. Refused with -EINVAL: a NAME that is
- * not one. CAP_SYS_ADMIN. A crash leaves the old or the new limit; where the record is ahead of what is in force, the next
- * layer that joins the group with a size, or another call, mends it.
+ * not one. CAP_SYS_ADMIN. Durable as varve_quota_limit(). A crash before leaves the old or the new limit; where the record is
+ * ahead of what is in force, the next layer that joins the group with a size, or another call, mends it.
  */
 int varve_quota_limit_group(struct varve_store *store, const char *name, uint64_t bytes, varve_callback *callback,
 			    void *user_data, varve_request *ret_request);
@@ -920,7 +926,7 @@ struct varve_statistics {
 	uint64_t commits;		/**< Transactions of the file system that these rounds and syncs spanned. */
 	uint64_t snapshots;		/**< Snapshots made. */
 	uint64_t snapshots_direct;	/**< ... of which straight in their place. */
-	uint64_t syncs;			/**< Commits asked for because a durable request waited and no snapshot did. */
+	uint64_t syncs;			/**< Commits asked for because a durable request waited and no snapshot did, and flushes. */
 	uint64_t group_max;		/**< Most snapshots in one round. */
 	uint32_t requests;		/**< In flight now. */
 	uint32_t requests_peak;		/**< Most in flight. */

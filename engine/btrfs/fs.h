@@ -13,8 +13,21 @@
  */
 int fs_commit_directory(int fd);
 
+/*
+ * Commit all metadata that was changed before. DIR_FD: a directory that nobody else makes files in, for two names of this
+ * thread; where they cannot be made (-EBADF, no room) the whole file system FD is flushed instead. Data of files is not
+ * flushed otherwise. Unprivileged.
+ */
+int fs_commit(int dir_fd, int fd);
+
 /* Flush all data of the file system, commit, and wake the cleaner. Unprivileged. */
 int fs_flush(int fd);
+
+/* As fs_flush(); fails if data of any file was lost since FD was opened, or since this last failed for FD. */
+int fs_flush_data(int fd);
+
+/* Wait until the data of the file FD is where a commit makes it durable: in extents that the trees have. */
+int fs_wait_written(int fd);
 
 /* The transaction committed last; 0 when the kernel does not tell. */
 uint64_t fs_generation(int fd);

@@ -12,10 +12,12 @@ void clock_init(struct clock *clock, struct varve_store *store, const struct clo
 	list_init(&clock->publish);
 	list_init(&clock->destroy);
 	list_init(&clock->durable);
-	list_init(&clock->flush);
+	list_init(&clock->unflushed);
 	list_init(&clock->carried);
-	list_init(&clock->syncing);
 	list_init(&clock->serial_ops);
+	clock->commit.clock = clock->flush.clock = clock;
+	list_init(&clock->commit.ops);
+	list_init(&clock->flush.ops);
 	while (clock->slots_free < slots) {
 		clock->slots[clock->slots_free] = slots - 1 - clock->slots_free;
 		clock->slots_free++;
@@ -189,6 +191,8 @@ static int clock_serial_run(struct call *call)
 		op->call.result = fault_hit(&clock->store->io.fault, FAULT_LANE);
 		if (!op->call.result)
 			op->call.result = op->work(op);
+		if (op->call.result >= 0)
+			op->renamed = true;
 	}
 	clock_look(clock);
 	return 0;
@@ -238,51 +242,118 @@ static void clock_serial_begin(struct clock *clock)
 
 /* ---- durability -------------------------------------------------------------------------------------------------- */
 
-int clock_durable(struct op *op)
+/* Let OP wait for a commit that begins from now on and covers at least COVER. */
+static int clock_commit(struct op *op, enum clock_cover cover)
 {
 	op->withdraw = NULL;
+	op->cover = cover;
 	list_append(&op->request->store->clock.durable, &op->link);
 	return OP_WAIT;
 }
 
+int clock_commit_names(struct op *op)
+{
+	assert(op->renamed);
+	return clock_commit(op, op->renamed ? CLOCK_NAMES : CLOCK_METADATA);
+}
+
+int clock_commit_metadata(struct op *op)
+{
+	return clock_commit(op, CLOCK_METADATA);
+}
+
+void clock_write_begin(struct op *op)
+{
+	op->writes = true;
+	op->flushes_failed = op->request->store->clock.flushes_failed;
+}
+
+/* Take OP out of the queue of those that wait for a flush. */
+static void clock_unflush(struct op *op)
+{
+	list_remove(&op->link);
+}
+
 int clock_flush(struct op *op)
 {
-	op->withdraw = NULL;
-	list_append(&op->request->store->clock.flush, &op->link);
+	op->withdraw = op->state <= op->request->class->cancel_last ? clock_unflush : NULL;
+	list_append(&op->request->store->clock.unflushed, &op->link);
 	return OP_WAIT;
 }
 
-/* Commit, on a lane thread. */
+/* Commit or flush, on a lane thread. */
 static int clock_sync_run(struct call *call)
 {
-	struct clock *clock = container_of(call, struct clock, sync);
-	int r = clock->hooks->commit(clock->store, clock->sync_flush);
+	struct clock_sync *sync = container_of(call, struct clock_sync, call);
+	struct clock *clock = sync->clock;
+	int r = clock->hooks->commit(clock->store, sync->cover);
 
 	clock_look(clock);
 	return r;
 }
 
 /* The commit is done. */
-static void clock_synced(struct call *call)
+static void clock_committed(struct call *call)
 {
-	struct clock *clock = container_of(call, struct clock, sync);
+	struct clock_sync *sync = container_of(call, struct clock_sync, call);
 
-	clock->sync_running = false;
-	clock_release(&clock->syncing, call->result);
+	sync->running = false;
+	clock_release(&sync->ops, call->result);
 }
 
-/* Commit for those that wait for one. */
-static void clock_sync_begin(struct clock *clock)
+/* The flush is done. The kernel tells of each loss of data once; so one that came with another's flush counts, too. */
+static void clock_flushed(struct call *call)
 {
-	clock->sync_running = true;
+	struct clock_sync *sync = container_of(call, struct clock_sync, call);
+	struct clock *clock = sync->clock;
+	struct list ops = LIST_INIT(ops), *link;
+
+	sync->running = false;
+	clock->flushes_failed += call->result < 0;
+	list_splice(&ops, &sync->ops);
+	while ((link = list_pop(&ops))) {
+		struct op *op = list_entry(link, struct op, link);
+		bool lost = op->writes && op->flushes_failed != clock->flushes_failed;
+
+		op_done(op, call->result >= 0 && lost ? -EIO : call->result);
+	}
+}
+
+/* Begin SYNC, for the operations it has been given. */
+static void clock_sync_begin(struct clock_sync *sync, const char *name, void (*done)(struct call *call))
+{
+	struct clock *clock = sync->clock;
+
+	sync->running = true;
 	clock->store->counters.syncs++;
-	clock->sync_flush = !list_empty(&clock->flush);
-	list_splice(&clock->syncing, &clock->flush);
-	list_splice(&clock->syncing, &clock->durable);
-	trace(&clock->store->io.trace, TRACE_OP, "clock: sync");
-	call_function(&clock->sync, LANE_COMMIT, "sync", clock_sync_run);
-	clock->sync.done = clock_synced;
-	io_submit(&clock->store->io, &clock->sync);
+	trace(&clock->store->io.trace, TRACE_OP, "clock: %s", name);
+	call_function(&sync->call, LANE_COMMIT, name, clock_sync_run);
+	sync->call.done = done;
+	io_submit(&clock->store->io, &sync->call);
+}
+
+/* Commit for those that wait for a commit. */
+static void clock_commit_begin(struct clock *clock)
+{
+	struct clock_sync *sync = &clock->commit;
+
+	list_splice(&sync->ops, &clock->durable);
+	sync->cover = CLOCK_NAMES;
+	list_for_each(link, &sync->ops)
+		sync->cover = MAX(sync->cover, list_entry(link, struct op, link)->cover);
+	clock_sync_begin(sync, "commit", clock_committed);
+}
+
+/* Flush for those that wait for that. */
+static void clock_flush_begin(struct clock *clock)
+{
+	struct clock_sync *sync = &clock->flush;
+
+	list_splice(&sync->ops, &clock->unflushed);
+	list_for_each(link, &sync->ops)
+		list_entry(link, struct op, link)->withdraw = NULL;
+	sync->cover = CLOCK_DATA;
+	clock_sync_begin(sync, "flush", clock_flushed);
 }
 
 /* Has this boundary anything left to do before the next group may begin? */
@@ -297,8 +368,8 @@ static bool clock_boundary(const struct clock *clock)
 
 void clock_turn(struct clock *clock)
 {
-	if (!list_empty(&clock->flush) && !clock->sync_running)
-		clock_sync_begin(clock);
+	if (!list_empty(&clock->unflushed) && !clock->flush.running)
+		clock_flush_begin(clock);
 	if (clock->serial_running)
 		return;
 	if (clock->staging) {
@@ -308,11 +379,11 @@ void clock_turn(struct clock *clock)
 		clock_serial_begin(clock);
 	else if (clock_gathered(clock))
 		clock_begin(clock);
-	else if (!list_empty(&clock->durable) && !clock->sync_running)
-		clock_sync_begin(clock);
+	else if (!list_empty(&clock->durable) && !clock->commit.running)
+		clock_commit_begin(clock);
 }
 
 bool clock_busy(const struct clock *clock)
 {
-	return clock->serial_running || clock->sync_running;
+	return clock->serial_running || clock->commit.running || clock->flush.running;
 }

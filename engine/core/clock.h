@@ -12,7 +12,16 @@
  * The first snapshot of a group begins a commit at once. The kernel lets whoever arrives while that is being written join
  * the next transaction, so the gate stays open until it is done: nobody waits for a timer, and a lone snapshot waits for
  * nobody. What arrives later waits for the next beat. The first commit also makes durable what the boundary before it did,
- * so it serves the durable requests that wait. Where those wait and no snapshot comes, a sync is started instead.
+ * so it serves the durable requests that wait. Where those wait and no snapshot comes, a commit is started instead.
+ *
+ * Three things can be waited for, each named for what it covers:
+ *
+ *	clock_commit_names()	what this operation made, renamed or destroyed in `subvolumes` at a boundary
+ *	clock_commit_metadata()	all metadata: owners, modes, attributes, limits, and entries anywhere
+ *	clock_flush()		all metadata, and the data of all files
+ *
+ * The first two are served by the same commits; they differ in what is called when no snapshot comes. A flush takes as long as
+ * there is data to write, anybody's data, so it has a call of its own, and nothing but other flushes waits for it.
  */
 #ifndef VARVE_CORE_CLOCK_H
 #define VARVE_CORE_CLOCK_H
@@ -20,10 +29,23 @@
 #include "engine/base/limits.h"
 #include "engine/core/op.h"
 
+/* What a commit has to cover; each one covers those before it. */
+enum clock_cover { CLOCK_NAMES, CLOCK_METADATA, CLOCK_DATA };
+
+/* A call that commits, for operations that wait. */
+struct clock_sync {
+	struct clock *clock;
+	struct call call;
+	enum clock_cover cover;
+	/* Operations that it serves; whether it is under way. */
+	struct list ops;
+	bool running;
+};
+
 /* What the clock asks the file system for; filled in by a higher layer. Lane threads. */
 struct clock_hooks {
-	/* Make what has been done with subvolumes so far durable; with FLUSH all data, too. 0 or -errno. */
-	int (*commit)(struct varve_store *store, bool flush);
+	/* Make durable what was done so far, as far as HOW covers it. 0 or -errno. */
+	int (*commit)(struct varve_store *store, enum clock_cover how);
 	/* The number of the transaction committed last, 0 when it cannot be told. */
 	uint64_t (*generation)(struct varve_store *store);
 };
@@ -35,10 +57,10 @@ struct clock {
 	struct list gather, alone, publish, destroy, durable;
 	/* Destroys that wait; run since the last group began. */
 	unsigned destroys, destroyed;
-	/* Operations that wait for a sync that flushes all data. */
-	struct list flush;
-	/* Operations that the first commit of this group, or the sync under way, makes durable. */
-	struct list carried, syncing;
+	/* Operations that wait for a flush that begins from now on. */
+	struct list unflushed;
+	/* Operations that the first commit of this group makes durable. */
+	struct list carried;
 	/* Members of the group that are at work; the gate is open to more. */
 	unsigned staging;
 	bool open;
@@ -50,9 +72,10 @@ struct clock {
 	struct call serial;
 	struct list serial_ops;
 	bool serial_running;
-	/* The call that commits for durable requests when no snapshot does. */
-	struct call sync;
-	bool sync_running, sync_flush;
+	/* What commits for durable requests when no snapshot does; what flushes. */
+	struct clock_sync commit, flush;
+	/* Flushes that have failed: data may have been lost with each. */
+	unsigned flushes_failed;
 	/* Transaction seen last on a lane thread and what was counted since; serial and sync write, under store->lock. */
 	uint64_t generation;
 };
@@ -72,10 +95,19 @@ int clock_publish(struct op *op);
 /* Let op->work run at a boundary, behind those that publish. */
 int clock_destroy(struct op *op);
 
-/* Wait for a commit that begins after now. */
-int clock_durable(struct op *op);
+/*
+ * Wait until what OP has made, renamed or destroyed in `subvolumes` is durable. Asserts that it has, at a boundary: an operation
+ * that has not would be told that nothing had to be written.
+ */
+int clock_commit_names(struct op *op);
 
-/* Wait until all data of the file system, and all that was done before, is durable. */
+/* Wait until all metadata that was changed before now is durable. */
+int clock_commit_metadata(struct op *op);
+
+/* OP is about to write data that it will flush: an error that loses data of the file system from now on fails its flush. */
+void clock_write_begin(struct op *op);
+
+/* Wait until all data of the file system, and all metadata that was changed before now, is durable. */
 int clock_flush(struct op *op);
 
 /* Do what can be done now. Reactor, once a turn. */

@@ -108,6 +108,11 @@ struct op {
 	bool direct_allowed, direct, commits;
 	/* It is to be a group of its own. */
 	bool alone;
+	/* Its work ran at a boundary; it wrote data that a flush is to answer for: see clock_write_begin(). */
+	bool renamed, writes;
+	/* Flushes that had failed before it wrote; what the commit that it waits for covers (enum clock_cover). */
+	unsigned flushes_failed;
+	uint8_t cover;
 	/* Began; ended (kept to assert that it ends once). */
 	bool started, ended;
 	/* How many of the ids it holds are not granted yet. */

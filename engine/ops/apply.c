@@ -5,7 +5,7 @@
  *	state     what it does                      what a failure leaves      what a crash leaves
  *	OPEN      opens the layer                   nothing                    nothing
  *	UNPACK    proves it, and unpacks            the archive in part        the archive in part
- *	DURABLE   waits for a commit                the archive, perhaps not   the archive in part, or whole
+ *	DURABLE   waits for a flush                 the archive, perhaps not   the archive in part, or whole
  *	                                            durable
  *
  * Nothing is undone: a layer that is to be whole or absent is made by create, which unpacks out of sight.
@@ -64,6 +64,8 @@ static void apply_interrupt(struct op *op)
 static int apply_unpack(struct op *op)
 {
 	op->interrupt = apply_interrupt;
+	apply_of(op)->unpack->writeback = op->request->durable;
+	clock_write_begin(op);
 	call_function(&op->call, LANE_STREAM, "BTRFS_IOC_GET_SUBVOL_INFO", apply_unpack_run);
 	return op_call(op);
 }
@@ -76,16 +78,10 @@ static int apply_unpacked(struct op *op, int result)
 	return op->request->durable ? APPLY_DURABLE : OP_END;
 }
 
-/* File data is to be on disk, too: flush all of it. Lane thread. */
-static int apply_durable_run(struct call *call)
-{
-	return RET_NERRNO(syncfs(apply_of(container_of(call, struct op, call))->fd));
-}
-
 static int apply_durable(struct op *op)
 {
-	call_function(&op->call, LANE_COMMIT, "syncfs", apply_durable_run);
-	return op_call(op);
+	op->call.name = "BTRFS_IOC_SYNC";
+	return clock_flush(op);
 }
 
 static int apply_durable_done(struct op *op, int result)

@@ -10,6 +10,8 @@
  *	UNPACK    unpacks an archive into it          UNDO destroys it        a leftover in staging
  *	TURN      to rewrite: waits for the turn to walk UNDO destroys it       a leftover in staging
  *	REWRITE   shifts ownership, labels            UNDO destroys it        a leftover in staging
+ *	FLUSH     unpacked: waits until its data is    UNDO destroys it        a leftover in staging
+ *	          on disk, durable or relaxed
  *	PUBLISH   renames it into its place           UNDO destroys it        a leftover in staging, or the layer; or
  *	                                                                      a record without a layer
  *	DURABLE   waits for a commit                  UNDO destroys it        the layer, or nothing of it
@@ -43,7 +45,7 @@
 #include <string.h>
 
 enum create_state { CREATE_ADMIT, CREATE_OPEN, CREATE_STAGE, CREATE_UNPACK,
-		    CREATE_TURN, CREATE_REWRITE, CREATE_PUBLISH, CREATE_DURABLE, CREATE_UNDO, CREATE_STATES };
+		    CREATE_TURN, CREATE_REWRITE, CREATE_FLUSH, CREATE_PUBLISH, CREATE_DURABLE, CREATE_UNDO, CREATE_STATES };
 
 struct create {
 	struct op op;
@@ -66,6 +68,8 @@ struct create {
 	bool making;
 	/* It exists under its staging name; under its own; its record exists under its staging name. */
 	bool staged, published, recorded;
+	/* A limit was set after it was made. */
+	bool relimited;
 	/* What is to be unpacked into it; NULL: nothing. */
 	struct unpack *unpack;
 };
@@ -332,6 +336,9 @@ static int create_check_limit(struct create *create, int dir_fd, const char *nam
 	if (r)
 		return r;
 	create->op.call.name = "BTRFS_IOC_QGROUP_LIMIT";
+	if (quota_limited(store, QUOTA_GROUP(0, number), create->size) > 0)
+		return 0;
+	create->relimited = true;
 	r = quota_ensure_limit(store, QUOTA_GROUP(0, number), create->size);
 	if (r == -ENOTCONN || r == -ENOENT) {
 		create->op.detail = "quota was turned off meanwhile";
@@ -431,10 +438,16 @@ static int create_stage(struct op *op)
 	return clock_stage(op);
 }
 
+/* Where to go with what is staged, filled and rewritten. */
+static int create_complete(const struct create *create)
+{
+	return create->unpack ? CREATE_FLUSH : CREATE_PUBLISH;
+}
+
 /* Where to go with what is staged and filled. */
 static int create_rewriting(const struct create *create)
 {
-	return rewrite_wanted(create->plan) ? CREATE_TURN : CREATE_PUBLISH;
+	return rewrite_wanted(create->plan) ? CREATE_TURN : create_complete(create);
 }
 
 /* It is made: what takes long from here on holds up no other. */
@@ -461,7 +474,7 @@ static int create_stage_done(struct op *op, int result)
 	if (!op->direct)
 		return create_of(op)->unpack ? CREATE_UNPACK : create_rewriting(create_of(op));
 	create_of(op)->published = true;
-	return OP_END;
+	return op->request->durable && create_of(op)->relimited ? CREATE_DURABLE : OP_END;
 }
 
 /* ---- UNPACK ------------------------------------------------------------------------------------------------------ */
@@ -474,16 +487,10 @@ static int create_unpack_run(struct call *call)
 	char buffer[VARVE_ID_MAX + 1];
 	_cleanup_close_ int fd = openat(create_staging_fd(create), create_staging_name(create, buffer),
 					O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int r;
 
 	if (fd < 0)
 		return negative_errno();
-	r = unpack_run(create->unpack, op, fd);
-	if (r)
-		return r;
-	/* A commit alone leaves data in memory. */
-	call->name = "syncfs";
-	return op->request->durable ? RET_NERRNO(syncfs(fd)) : 0;
+	return unpack_run(create->unpack, op, fd);
 }
 
 /* Let go of a writer that does not write. */
@@ -495,6 +502,8 @@ static void create_interrupt(struct op *op)
 static int create_unpack(struct op *op)
 {
 	op->interrupt = create_interrupt;
+	create_of(op)->unpack->writeback = true;
+	clock_write_begin(op);
 	call_function(&op->call, LANE_STREAM, "openat", create_unpack_run);
 	return op_call(op);
 }
@@ -540,7 +549,19 @@ static int create_rewrite(struct op *op)
 static int create_rewritten(struct op *op, int result)
 {
 	create_leave(create_of(op));
-	return result < 0 ? result : CREATE_PUBLISH;
+	return result < 0 ? result : create_complete(create_of(op));
+}
+
+/* ---- FLUSH ------------------------------------------------------------------------------------------------------- */
+
+/*
+ * A commit takes metadata along, and no data that is still in memory: published now, the files of an archive would be there after
+ * a power cut, and empty. What was rewritten is metadata: it is in the transaction of the renaming, or in one before.
+ */
+static int create_flush(struct op *op)
+{
+	op->call.name = "BTRFS_IOC_SYNC";
+	return clock_flush(op);
 }
 
 /* Make what was rewritten read-only, where that is wanted. Lane thread. */
@@ -626,7 +647,8 @@ static int create_publish_done(struct op *op, int result)
 static int create_durable(struct op *op)
 {
 	op->call.name = "fsync";
-	return clock_durable(op);
+	/* What was made straight in its place is durable, names and all, but for a limit that was set afterwards. */
+	return op->direct ? clock_commit_metadata(op) : clock_commit_names(op);
 }
 
 static int create_durable_done(struct op *op, int result)
@@ -674,6 +696,7 @@ static const struct op_step create_steps[CREATE_STATES] = {
 	[CREATE_UNPACK] = { "UNPACK", create_unpack, create_unpacked },
 	[CREATE_TURN] = { "TURN", create_turn, create_turn_come },
 	[CREATE_REWRITE] = { "REWRITE", create_rewrite, create_rewritten },
+	[CREATE_FLUSH] = { "FLUSH", create_flush, NULL },
 	[CREATE_PUBLISH] = { "PUBLISH", create_publish, create_publish_done },
 	[CREATE_DURABLE] = { "DURABLE", create_durable, create_durable_done },
 	[CREATE_UNDO] = { "UNDO", create_undo, create_undone },

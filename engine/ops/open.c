@@ -308,9 +308,18 @@ static int open_settings(struct opening *opening, const struct quota_settings *q
 }
 
 /* Commit, for the clock. */
-static int open_hook_commit(struct varve_store *store, bool flush)
+static int open_hook_commit(struct varve_store *store, enum clock_cover how)
 {
-	return flush ? fs_flush(store->layout.home_fd) : fs_commit_directory(store->layout.subvolumes_fd);
+	const struct layout *layout = &store->layout;
+
+	switch (how) {
+	case CLOCK_NAMES:
+		return fs_commit_directory(layout->subvolumes_fd);
+	case CLOCK_METADATA:
+		return fs_commit(layout_owner(store), layout->home_fd);
+	default:
+		return fs_flush_data(layout->home_fd);
+	}
 }
 
 /* The last transaction, for the clock. */

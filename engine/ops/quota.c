@@ -12,6 +12,7 @@
  *	                                                 next layer that joins it with a size, sets it
  *	RESCAN    sets a rescan off, may wait for it     a rescan that runs on
  *	GC        removes what is left over              less to remove
+ *	DURABLE   after LIMIT: waits for a commit        the old or the new limit; turning it on or off commits by itself
  */
 #include "engine/btrfs/quota.h"
 #include "engine/btrfs/subvol.h"
@@ -35,6 +36,7 @@ enum quota_state {
 	QUOTA_LIMIT,
 	QUOTA_RESCAN,
 	QUOTA_GC,
+	QUOTA_DURABLE,
 	QUOTA_STATES,
 };
 
@@ -62,7 +64,7 @@ static int quota_begin(struct op *op)
 	return states[quota_of(op)->arguments.action];
 }
 
-/* Every state is the last one. */
+/* Every state but LIMIT is the last one. */
 static int quota_done(struct op *op, int result)
 {
 	if (result == -EPERM && !op->detail)
@@ -265,6 +267,19 @@ static int quota_limit_start(struct op *op)
 	return op_call(op);
 }
 
+static int quota_limit_done(struct op *op, int result)
+{
+	int r = quota_done(op, result);
+
+	return r == OP_END && op->request->durable ? QUOTA_DURABLE : r;
+}
+
+static int quota_durable(struct op *op)
+{
+	op->call.name = "fsync";
+	return clock_commit_metadata(op);
+}
+
 /* ---- RESCAN, GC -------------------------------------------------------------------------------------------------- */
 
 static int quota_rescan_run(struct call *call)
@@ -340,9 +355,10 @@ static const struct op_step quota_steps[QUOTA_STATES] = {
 	[QUOTA_STATUS] = { "STATUS", quota_status, quota_done },
 	[QUOTA_ENABLE] = { "ENABLE", quota_enable_start, quota_done },
 	[QUOTA_DISABLE] = { "DISABLE", quota_disable_start, quota_done },
-	[QUOTA_LIMIT] = { "LIMIT", quota_limit_start, quota_done },
+	[QUOTA_LIMIT] = { "LIMIT", quota_limit_start, quota_limit_done },
 	[QUOTA_RESCAN] = { "RESCAN", quota_rescan_start, quota_done },
 	[QUOTA_GC] = { "GC", quota_gc_start, quota_done },
+	[QUOTA_DURABLE] = { "DURABLE", quota_durable, quota_done },
 };
 
 static void quota_result(struct request *request, struct varve_result *result)

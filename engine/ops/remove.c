@@ -432,7 +432,7 @@ static int remove_empty_done(struct op *op, int result)
 static int remove_durable(struct op *op)
 {
 	op->call.name = "fsync";
-	return clock_durable(op);
+	return clock_commit_names(op);
 }
 
 static int remove_durable_done(struct op *op, int result)

@@ -302,7 +302,7 @@ static int groups_sweep_stale(struct groups_sweeping *sweeping)
 
 	/* What a drop frees is counted when it is committed. */
 	if (!r && census.stale_count)
-		r = store->clock.hooks->commit(store, false);
+		r = store->clock.hooks->commit(store, CLOCK_METADATA);
 	for (size_t i = 0; i < census.stale_count; i++) {
 		int error = groups_sweep_group(store, census.stale[i]);
 

@@ -102,8 +102,8 @@ static int layer_walk_walk(struct op *op)
 
 static int layer_walk_durable(struct op *op)
 {
-	op->call.name = "BTRFS_IOC_WAIT_SYNC";
-	return clock_durable(op);
+	op->call.name = "fsync";
+	return clock_commit_metadata(op);
 }
 
 static int layer_walk_durable_done(struct op *op, int result)

@@ -25,6 +25,8 @@ struct unpack {
 	/* How its ids are mapped to the host's: users, then groups. */
 	struct varve_id_map *maps;
 	size_t uids_count, gids_count;
+	/* A flush comes after: begin to write the content of each file to disk as soon as it is there. The operation sets it. */
+	bool writeback;
 
 	/* ---- set by unpack_run() ---- */
 	/* The layer's root directory; theirs. */

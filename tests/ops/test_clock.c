@@ -2,9 +2,17 @@
 /* engine/core/clock on a real file system: groups share commits, one alone needs none of that, durability is what it says. */
 #include "test.h"
 
+#include "engine/btrfs/fs.h"
+#include "engine/btrfs/search.h"
+#include "engine/btrfs/subvol.h"
 #include "engine/core/store.h"
 
+#include <fcntl.h>
+#include <linux/btrfs_tree.h>
+#include <pthread.h>
+#include <sys/mman.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 /* Layers at once; well below the worker slots. */
 #define GROUP 64
@@ -188,5 +196,113 @@ START_TEST(test_retry_alone) {
 }
 END_TEST
 
+/* Commit again and again, from another thread, until *DATA. */
+static void *commit_often(void *data) {
+	_Atomic bool *ended = data;
+	int fd = open(test_mount(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	while (!*ended)
+		ck_assert_int_eq(syncfs(fd), 0);
+	close(fd);
+	return NULL;
+}
+
+/* Change the owner of the file FD, which no directory tells of, and commit by DIR_FD or by FS_FD: it is on the device. */
+static void commit_owner(int fd, int dir_fd, int fs_fd) {
+	static uid_t uid;
+	uint64_t generation;
+
+	ck_assert_int_eq(fchown(fd, ++uid, 0), 0);
+	generation = fs_generation(fd);
+	test_error(fs_commit(dir_fd, fs_fd), 0);
+	ck_assert_uint_ge(test_committed_generation(), generation);
+}
+
+START_TEST(test_commit_metadata) {
+	char *directory = test_path("%s/commit", test_mount()), *file = test_path("%s/file", test_mount());
+	_Atomic bool ended = false;
+	pthread_t thread;
+	int dir_fd, fd, fs_fd;
+
+	test_mkdir(directory);
+	test_write(file, "");
+	dir_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = open(file, O_RDONLY | O_CLOEXEC);
+	fs_fd = open(test_mount(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* Nothing to fall back on. */
+	for (int i = 0; i < 20; i++)
+		commit_owner(fd, dir_fd, -EBADF);
+	ck_assert_int_eq(test_entries(directory), 0);
+	/* Transactions end at every moment in between. */
+	ck_assert_int_eq(pthread_create(&thread, NULL, commit_often, &ended), 0);
+	for (int i = 0; i < 100; i++)
+		commit_owner(fd, dir_fd, -EBADF);
+	ended = true;
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(test_entries(directory), 0);
+	/* No directory, and one in which the name is taken: everything is flushed. */
+	commit_owner(fd, -EBADF, fs_fd);
+	test_mkdir(test_path("%s/commit.%d", directory, (int)gettid()));
+	test_write(test_path("%s/commit.%d/kept", directory, (int)gettid()), "");
+	commit_owner(fd, dir_fd, fs_fd);
+	ck_assert(test_exists(test_path("%s/commit.%d/kept", directory, (int)gettid())));
+	close(fs_fd);
+	close(fd);
+	close(dir_fd);
+}
+END_TEST
+
+/* Bytes of files' data that the tree of the layer at PATH has. */
+static uint64_t bytes_in_tree(const char *path) {
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+	struct btrfs_file_extent_item extent;
+	struct search search;
+	uint64_t number, bytes = 0;
+
+	test_error(subvol_number(fd, &number), 0);
+	r = search_begin(&search, fd, number, 0, UINT64_MAX, BTRFS_EXTENT_DATA_KEY, BTRFS_EXTENT_DATA_KEY, 0);
+	while (!r && (r = search_next(&search)) > 0) {
+		memcpy(&extent, search.item, MIN(search.header.len, sizeof(extent)));
+		bytes += extent.type == BTRFS_FILE_EXTENT_INLINE ? le64toh(extent.ram_bytes) : le64toh(extent.num_bytes);
+		r = 0;
+	}
+	test_error(r, 0);
+	search_end(&search);
+	close(fd);
+	return bytes;
+}
+
+START_TEST(test_unpacked_is_written) {
+	/* What was unpacked before a layer is seen, or for a durable apply, is in extents when the callback runs. */
+	enum { DIRS = 20, FILES = 40, BYTES = 20480, TINY = 1000 };
+	const uint64_t expected = DIRS * FILES * (BYTES + TINY);
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	int archive = memfd_create("archive", MFD_CLOEXEC);
+
+	test_create(store, "source", NULL);
+	test_make_tree(test_layer(home, "source"), DIRS, FILES, BYTES);
+	test_mkdir(test_path("%s/tiny", test_layer(home, "source")));
+	test_make_tree(test_path("%s/tiny", test_layer(home, "source")), DIRS, FILES, TINY);
+	test_error(varve_layer_diff_wait(store, "source", NULL, archive, NULL, NULL, NULL), 0);
+	options.apply = &apply;
+	options.apply_fd = archive;
+	for (int relaxed = 0; relaxed < 2; relaxed++) {
+		ck_assert_int_eq(lseek(archive, 0, SEEK_SET), 0);
+		options.flags = relaxed ? VARVE_RELAXED : VARVE_DURABLE;
+		test_error(varve_layer_create_wait(store, relaxed ? "relaxed" : "durable", &options, NULL), 0);
+		ck_assert_uint_eq(bytes_in_tree(test_layer(home, relaxed ? "relaxed" : "durable")), expected);
+	}
+	ck_assert_int_eq(lseek(archive, 0, SEEK_SET), 0);
+	test_create(store, "there", NULL);
+	test_error(varve_layer_apply_wait(store, "there", NULL, archive, NULL, NULL), 0);
+	ck_assert_uint_eq(bytes_in_tree(test_layer(home, "there")), expected);
+	close(archive);
+	test_close(store);
+}
+END_TEST
+
 TEST_MAIN("clock", test_group, test_alone, test_durable_alone, test_durable_group, test_starvation, test_more_than_slots,
-	  test_no_commit_counts_for_others, test_retry_alone)
+	  test_no_commit_counts_for_others, test_retry_alone, test_commit_metadata, test_unpacked_is_written)
