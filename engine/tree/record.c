@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/tree/record.h"
 #include "engine/base/limits.h"
+#include "engine/btrfs/fs.h"
 #include "engine/tree/layout.h"
 
 #include <fcntl.h>
@@ -55,9 +56,9 @@ int record_write_text(struct varve_store *store, int dir_fd, const char *name, c
 	if (fchmod(fd, RECORD_MODE) < 0 || write(fd, text, (size_t)length) != length)
 		r = negative_errno();
 	/* A commit does not write delayed data: without this the file would be there and empty after a power cut. So small a
-	   one goes into the tree itself, at once, and rides the commit (measured). */
-	else if (sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE) < 0)
-		r = negative_errno();
+	   one mostly goes into the tree itself, at once, and rides the commit. */
+	else
+		r = fs_wait_written(fd);
 	if (r)
 		unlinkat(dir_fd, name, 0);
 	return r;
