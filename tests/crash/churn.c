@@ -8,8 +8,8 @@
  *	churn --home HOME --record FILE [--seed N] ...	the load
  *
  * The load, all of it drawn from the seed: empty layers of several modes, snapshots of the bases and of other layers
- * (also of ones whose own create is still in flight), read-only ones, batches, two requests queued on one id, durable
- * and relaxed mixed, nested subvolumes made in some layers before they are removed, some requests cancelled; with --sized
+ * (also of ones whose own create is still in flight), layers unpacked from the archive of a base, read-only ones, batches,
+ * two requests queued on one id, durable and relaxed mixed, nested subvolumes made in some layers before they are removed, some requests cancelled; with --sized
  * MODE (of quota: full, or default for what the kernel has best) some layers have a size; with --grouped each second id joins a
  * group of layers (slot_group()), of which there are GROUPS, whenever it is created.
  *
@@ -30,6 +30,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 /* Most ids in one batch. */
 #define BATCH_MAX 12
@@ -81,6 +82,7 @@ struct request {
 	enum varve_operation operation;
 	struct look look;		/* create: what the layers will look like. */
 	struct slot *parent;		/* create: the slot that it starts from, or NULL. */
+	bool applied;			/* create: the content comes from an archive. */
 	bool ended;			/* Its callback ran. */
 	size_t count;			/* Of items. */
 	struct item items[BATCH_MAX];
@@ -102,6 +104,7 @@ struct churn {
 	unsigned nested_more;		/* Subvolumes beside the pair in the layer nested into last. */
 	bool sized;			/* Some layers have a size. */
 	bool grouped;			/* Some layers join groups. */
+	int archives[CONTENT_BASES + 1];/* The bases as archives, in memory. */
 	const char *quota;		/* Option that says which mode of quota they need, or NULL. */
 	struct slot *slots;
 	size_t slots_count;
@@ -109,7 +112,7 @@ struct churn {
 	unsigned depth;			/* Requests to keep in flight. */
 	unsigned in_flight;
 	uint64_t ordinal;		/* Of the next item. */
-	uint64_t submitted, ended, failed, cancels, unexpected;	/* Items; `cancels` counts requests. */
+	uint64_t submitted, ended, failed, applied, cancels, unexpected;	/* Items; `cancels` counts requests. */
 	unsigned after_failure;		/* Requests made since the first failure. */
 };
 
@@ -238,6 +241,21 @@ static int prepare_bases(struct churn *churn) {
 	return varve_sync_wait(churn->store, 0, NULL);
 }
 
+/* Pack the base layers. */
+static int pack_bases(struct churn *churn) {
+	int r = 0;
+
+	for (int base = 1; r >= 0 && base <= CONTENT_BASES; base++) {
+		char id[32];
+
+		snprintf(id, sizeof(id), "base-%d", base);
+		churn->archives[base] = memfd_create(id, MFD_CLOEXEC);
+		r = churn->archives[base] < 0 ? -errno :
+						varve_layer_diff_wait(churn->store, id, NULL, churn->archives[base], NULL, NULL, NULL);
+	}
+	return r;
+}
+
 /*
  * Make subvolumes nested two deep in SLOT's layer; in one of two cases a directory lies between, in one of three there are
  * many more beside.
@@ -290,6 +308,7 @@ static void item_end(struct request *request, struct item *item, const struct va
 		fprintf(stderr, "churn: unexpected end of %s (asked for %s): %s\n", outcome->id, slot->id,
 			outcome->failure ? varve_strerror(outcome->failure, text, sizeof(text)) : "no failure");
 	}
+	churn->applied += request->applied && !outcome->error;
 	if (outcome->error < 0) {
 		churn->failed++;
 	} else if (item->ordinal >= slot->told) {
@@ -378,6 +397,22 @@ static int slot_group(const struct churn *churn, const struct slot *slot) {
 	return churn->grouped && number % 2 == 0 ? (int)(number / 2 % GROUPS) : -1;
 }
 
+/* Hand REQUEST, whose layer OPTIONS describe, to the library: it is unpacked from the archive of its base. */
+static int request_call_applied(struct request *request, struct varve_create_options *options) {
+	struct churn *churn = request->churn;
+	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
+	char path[64];
+	int r;
+
+	/* Opened anew, because each reads at its own pace. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", churn->archives[request->look.base]);
+	options->apply = &apply;
+	options->apply_fd = open(path, O_RDONLY | O_CLOEXEC);
+	r = varve_layer_create(churn->store, request->items[0].slot->id, options, on_end, request, &request->handle);
+	close(options->apply_fd);
+	return r;
+}
+
 /* Hand REQUEST to the library. */
 static int request_call(struct request *request, uint32_t flags) {
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -403,6 +438,8 @@ static int request_call(struct request *request, uint32_t flags) {
 	}
 	if (storage_options[0])
 		options.storage_options = storage_options;
+	if (request->applied)
+		return request_call_applied(request, &options);
 	if (request->parent) {
 		options.parent = request->parent->id;
 	} else if (request->look.base) {
@@ -467,6 +504,8 @@ static void draw_look(struct churn *churn, struct request *request) {
 		request->parent = parent;
 		request->look.base = parent->look.base;
 		request->look.mode = parent->look.mode;
+	} else if (kind > 4 && request->count == 1 && !request->look.read_only) {
+		request->applied = true;
 	}
 }
 
@@ -612,9 +651,10 @@ static int churn_finish(struct churn *churn, int error) {
 	varve_close(churn->store);
 	alarm(0);
 	unanswered = churn_unanswered(churn);
-	printf("churn: %llu submitted, %llu ended, %llu failed, %llu cancelled, %llu unexpected, %llu unanswered\n",
+	printf("churn: %llu submitted, %llu ended, %llu failed, %llu applied, %llu cancelled, %llu unexpected, %llu unanswered\n",
 	       (unsigned long long)churn->submitted, (unsigned long long)churn->ended, (unsigned long long)churn->failed,
-	       (unsigned long long)churn->cancels, (unsigned long long)churn->unexpected, (unsigned long long)unanswered);
+	       (unsigned long long)churn->applied, (unsigned long long)churn->cancels, (unsigned long long)churn->unexpected,
+	       (unsigned long long)unanswered);
 	if (error < 0)
 		fprintf(stderr, "churn: refused: %s\n", strerror(-error));
 	return churn->unexpected || unanswered || (error < 0 && !churn->failing) ? 1 : 0;
@@ -670,7 +710,7 @@ static int load(struct churn *churn, double seconds) {
 	int r;
 
 	churn->slots = calloc(churn->slots_count, sizeof(*churn->slots));
-	if (!churn->slots || churn_open(churn) < 0)
+	if (!churn->slots || churn_open(churn) < 0 || pack_bases(churn) < 0)
 		return 2;
 	for (size_t i = 0; i < churn->slots_count; i++)
 		snprintf(churn->slots[i].id, sizeof(churn->slots[i].id), "%s%zu", churn->prefix, i);
