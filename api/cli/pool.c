@@ -71,6 +71,8 @@ static int pool_umount_run(struct cli *cli, const struct arguments *arguments) {
 	struct varve_failure failure = { 0 };
 	int r = varve_pool_umount(arguments->operands[0], &failure);
 
+	if (!r && failure.detail[0])
+		output_complain(&cli->output, "pool umount: %s: unmounted, but %s", arguments->operands[0], failure.detail);
 	return pool_report(cli, r, &failure);
 }
 

@@ -952,14 +952,24 @@ int varve_statistics(struct varve_store *store, struct varve_statistics *ret_sta
  * make a file system in it with mkfs.btrfs, and mount it on MOUNT_DIR (made when missing). On failure nothing is left
  * but, perhaps, MOUNT_DIR. Errors: -EEXIST, -EINVAL (too small), -ENOENT (no mkfs.btrfs), -EIO (mkfs.btrfs failed: see
  * the detail), -EPERM, -EBUSY (no loop device is free). A crash can leave FILE, or a loop device that detaches itself.
+ * Nobody mounts FILE by varve_pool_mount() while it is made.
  */
 int varve_pool_create(const char *file, uint64_t size_bytes, const char *mount_dir,
 		      struct varve_failure *ret_failure);
 
-/** Mount the pool in FILE on MOUNT_DIR, with user_subvol_rm_allowed. The loop device detaches itself when unmounted. */
+/**
+ * Mount the pool in FILE on MOUNT_DIR, with user_subvol_rm_allowed. The loop device detaches itself when unmounted. An image is
+ * on one loop device at most, as two make two file systems of it that destroy each other: one that is mounted or attached
+ * already, under whatever name and in whichever mount namespace, is refused with -EBUSY, and the detail tells where it is. An
+ * image that is on its way from or to a loop device is waited for, for ten seconds at most. Programs that do not heed the lock
+ * (flock) on the image, such as losetup, can still attach it a second time thereafter. -EINVAL: not a regular file, no btrfs.
+ */
 int varve_pool_mount(const char *file, const char *mount_dir, struct varve_failure *ret_failure);
 
-/** Unmount the pool on MOUNT_DIR; -EBUSY while it is in use, -EINVAL when no pool is mounted there. */
+/**
+ * Unmount the pool on MOUNT_DIR, or the one whose image that is; -EBUSY while it is in use, -EINVAL when no pool is mounted there.
+ * On success the image is free, or the failure, whose error is 0, has a detail that tells what holds it still.
+ */
 int varve_pool_umount(const char *mount_dir, struct varve_failure *ret_failure);
 
 /**

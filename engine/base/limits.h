@@ -238,6 +238,14 @@
 /* The smallest image that mkfs.btrfs takes with its defaults (measured, btrfs-progs 6.2). */
 #define POOL_BYTES_MIN 114294784
 
+/* Another process may take the loop device that we were told is free: how often to ask again. */
+#define POOL_LOOP_TRIES 64
+
+/* How long an image may be on its way from or to a loop device, in milliseconds, and how often that is looked at: the kernel
+   detaches a device in its own time after the unmount, and has no event for it. */
+#define POOL_SETTLE_MS 10000
+#define POOL_LOOK_MS 5
+
 /* Bytes of a home path: the path of a layer has to fit into PATH_MAX. */
 #define HOME_PATH_MAX (PATH_MAX - VARVE_ID_MAX - 64)
 

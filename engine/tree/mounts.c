@@ -129,6 +129,53 @@ int mounts_detach(int dir_fd, const char *name)
 	return r < 0 && !count ? r : count;
 }
 
+/* Go through mountinfo for mount NUMBER (0: any) of SOURCE (NULL: any); the last one's source and point, each to be freed. */
+static int mounts_look(uint64_t number, const char *source, char **ret_source, char **ret_point)
+{
+	FILE *file = fopen("/proc/self/mountinfo", "re");
+	_cleanup_free_ char *line = NULL;
+	size_t size = 0;
+	int r = 0;
+
+	if (!file)
+		return negative_errno();
+	while (getline(&line, &size, file) > 0) {
+		_cleanup_free_ char *point = NULL, *from = NULL;
+		unsigned long long id;
+		const char *rest = strstr(line, " - ");
+
+		if (!rest || sscanf(line, "%llu %*u %*s %*s %ms", &id, &point) != 2 || sscanf(rest, " - %*s %ms", &from) != 1)
+			continue;
+		mounts_unescape(point);
+		mounts_unescape(from);
+		if ((number && id != number) || (source && strcmp(from, source)))
+			continue;
+		free(*ret_source);
+		free(*ret_point);
+		*ret_source = TAKE_PTR(from);
+		*ret_point = TAKE_PTR(point);
+		r = 1;
+	}
+	fclose(file);
+	return r;
+}
+
+int mounts_find(const char *source, char **ret_point)
+{
+	_cleanup_free_ char *from = NULL;
+
+	*ret_point = NULL;
+	return mounts_look(0, source, &from, ret_point);
+}
+
+int mounts_source(uint64_t number, char **ret_source)
+{
+	_cleanup_free_ char *point = NULL;
+
+	*ret_source = NULL;
+	return mounts_look(number, NULL, ret_source, &point);
+}
+
 void mounts_wait(int timeout_ms)
 {
 	_cleanup_close_ int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/btrfs/loop.h"
+#include "engine/base/limits.h"
+#include "engine/base/util.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+/* The number N of a directory's entry "loopN", or -1. */
+static int loop_number(const char *name)
+{
+	char *end;
+	long number;
+
+	if (strncmp(name, "loop", 4) || !isdigit((unsigned char)name[4]))
+		return -1;
+	number = strtol(name + 4, &end, 10);
+	return *end || number > INT32_MAX ? -1 : (int)number;
+}
+
+/* Is a btrfs mounted from /dev/loopNUMBER? The kernel lists the devices of all that are mounted, in whichever namespace. */
+static bool loop_mounted(int number)
+{
+	DIR *directory = opendir("/sys/fs/btrfs");
+	const struct dirent *entry;
+	bool mounted = false;
+	char path[NAME_MAX + 64];
+
+	while (directory && !mounted && (entry = readdir(directory))) {
+		snprintf(path, sizeof(path), "/sys/fs/btrfs/%s/devices/loop%d", entry->d_name, number);
+		mounted = !access(path, F_OK);
+	}
+	if (directory)
+		closedir(directory);
+	return mounted;
+}
+
+/* Ask /dev/loopNUMBER for its image: 1, 0 when it has none, or -errno. */
+static int loop_info(int number, struct loop_info64 *ret_info)
+{
+	_cleanup_close_ int device = -EBADF;
+	char path[32];
+	int r;
+
+	snprintf(path, sizeof(path), "/dev/loop%d", number);
+	device = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (device < 0)
+		r = negative_errno();
+	else
+		r = RET_NERRNO(ioctl(device, LOOP_GET_STATUS64, ret_info));
+	/* Detached just now; or a device that is not in this /dev, whose image cannot be told. */
+	if (r == -ENXIO || r == -ENOENT || r == -ENODEV)
+		return 0;
+	return r < 0 ? r : 1;
+}
+
+int loop_state(int number, struct loop_holder *ret)
+{
+	struct loop_info64 info = { 0 };
+	int r = loop_info(number, &info);
+
+	if (r > 0)
+		*ret = (struct loop_holder){ .number = number, .autoclear = info.lo_flags & LO_FLAGS_AUTOCLEAR,
+					     .mounted = loop_mounted(number), .device = info.lo_device, .inode = info.lo_inode };
+	return r;
+}
+
+int loop_find(const struct stat *stat, int except, struct loop_holder *ret)
+{
+	DIR *directory = opendir("/sys/block");
+	const struct dirent *entry;
+	int r = 0;
+
+	/* Without /sys, the devices that /dev has. */
+	if (!directory)
+		directory = opendir("/dev");
+	if (!directory)
+		return negative_errno();
+	while (!r && (entry = readdir(directory))) {
+		int number = loop_number(entry->d_name);
+		struct loop_holder holder;
+
+		if (number < 0 || number == except)
+			continue;
+		r = loop_state(number, &holder);
+		if (r > 0 && (holder.device != stat->st_dev || holder.inode != stat->st_ino))
+			r = 0;
+		if (r > 0)
+			*ret = holder;
+	}
+	closedir(directory);
+	return r;
+}
+
+int loop_control(void)
+{
+	int fd = RET_NERRNO(open("/dev/loop-control", O_RDWR | O_CLOEXEC));
+
+	return fd == -EACCES ? -EPERM : fd;
+}
+
+int loop_attach(int file_fd, int *ret_number, const char **ret_call)
+{
+	_cleanup_close_ int control = loop_control();
+	struct loop_config config = { .fd = (uint32_t)file_fd, .info = { .lo_flags = LO_FLAGS_AUTOCLEAR } };
+	int r = -EBUSY;
+
+	*ret_call = "open";
+	if (control < 0)
+		return control;
+	for (int i = 0; r == -EBUSY && i < POOL_LOOP_TRIES; i++) {
+		_cleanup_close_ int device = -EBADF;
+		int number = ioctl(control, LOOP_CTL_GET_FREE);
+		char path[32];
+
+		*ret_call = "LOOP_CTL_GET_FREE";
+		if (number < 0)
+			return negative_errno();
+		snprintf(path, sizeof(path), "/dev/loop%d", number);
+		device = open(path, O_RDWR | O_CLOEXEC);
+		*ret_call = "open";
+		if (device < 0)
+			return negative_errno();
+		r = RET_NERRNO(ioctl(device, LOOP_CONFIGURE, &config));
+		*ret_call = "LOOP_CONFIGURE";
+		if (!r) {
+			*ret_number = number;
+			return TAKE_FD(device);
+		}
+	}
+	return r;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Loop devices and the images that they hold.
+ *
+ * Two loop devices on one image make two file systems of it, which destroy each other. So whoever attaches an image has it locked:
+ * by flock on the descriptor that is given to LOOP_CONFIGURE. The device keeps that open file, and the lock with it, for as long as
+ * it holds the image, whatever becomes of the process; so no lock is ever stale. Devices that others attach have no such lock:
+ * those are found by the image's inode.
+ */
+#ifndef VARVE_BTRFS_LOOP_H
+#define VARVE_BTRFS_LOOP_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+/* A loop device that holds an image. */
+struct loop_holder {
+	int number;	/* N of /dev/loopN. */
+	bool autoclear; /* It detaches itself at the last close. */
+	bool mounted;	/* A btrfs is mounted from it, in whichever mount namespace. */
+	dev_t device;	/* The image's st_dev. */
+	ino_t inode;	/* The image's st_ino. */
+};
+
+/* Find a loop device that holds the file of STAT, other than /dev/loopEXCEPT (-1: any): 1 and *RET, 0 for none, or -errno. */
+int loop_find(const struct stat *stat, int except, struct loop_holder *ret);
+
+/* Get the state of /dev/loopNUMBER: 1 and *RET, 0 when it holds nothing, or -errno. */
+int loop_state(int number, struct loop_holder *ret);
+
+/*
+ * Attach FILE_FD to a free loop device, which detaches itself at the last close: its descriptor, and its number in *RET_NUMBER.
+ * On failure -errno, and the call that failed in *RET_CALL. -EPERM when the caller may not.
+ */
+int loop_attach(int file_fd, int *ret_number, const char **ret_call);
+
+/* Open what hands out loop devices; -EPERM when the caller may not. */
+int loop_control(void);
+
+#endif
