@@ -309,7 +309,8 @@ static int delta_filter(struct delta *delta, const struct delta_side sides[2], c
 	size_t count = 0, length = 0;
 	int r = 0;
 
-	qsort(delta->inodes, delta->inodes_count, sizeof(*delta->inodes), delta_order);
+	if (delta->inodes_count > 1)
+		qsort(delta->inodes, delta->inodes_count, sizeof(*delta->inodes), delta_order);
 	for (size_t i = 0; !r && i < delta->inodes_count; i += length) {
 		length = delta_run(delta->inodes + i, delta->inodes_count - i);
 		r = delta_compare(sides, delta->inodes + i, length, common);

@@ -103,6 +103,22 @@ static int nested_open_directory(int fd, uint64_t root, uint64_t inode)
 	return RET_NERRNO(open_by_handle_at(fd, &handle.header, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
+/* Take the reference that the item of SEARCH is, and the name in it (VARVE_ID_MAX + 1 bytes): false where that does not fit. */
+static bool nested_name(const struct search *search, struct btrfs_root_ref *ret_ref, char *ret_name)
+{
+	size_t length;
+
+	if (search->header.len < sizeof(*ret_ref))
+		return false;
+	memcpy(ret_ref, search->item, sizeof(*ret_ref));
+	length = le16toh(ret_ref->name_len);
+	if (length > search->header.len - sizeof(*ret_ref) || length > VARVE_ID_MAX)
+		return false;
+	memcpy(ret_name, (const char *)search->item + sizeof(*ret_ref), length);
+	ret_name[length] = '\0';
+	return true;
+}
+
 /* Destroy subvolume ID by the directory and name that it is referred to with: its path is longer than the kernel takes. */
 static int nested_destroy_far(int fd, uint64_t id)
 {
@@ -114,11 +130,11 @@ static int nested_destroy_far(int fd, uint64_t id)
 
 	if (!r)
 		r = search_next(&search);
+	if (r > 0 && !nested_name(&search, &ref, name))
+		r = -EUCLEAN;
 	if (r > 0) {
 		_cleanup_close_ int dir_fd = -EBADF;
 
-		memcpy(&ref, search.item, sizeof(ref));
-		snprintf(name, sizeof(name), "%.*s", le16toh(ref.name_len), (const char *)search.item + sizeof(ref));
 		dir_fd = nested_open_directory(fd, search.header.offset, le64toh(ref.dirid));
 		r = dir_fd < 0 ? dir_fd : subvol_destroy(dir_fd, name);
 	} else if (!r)

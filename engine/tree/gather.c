@@ -204,7 +204,8 @@ void gather_items(const struct gather *gather, struct item *const *items, size_t
 	for (size_t i = 0; i < count; i++)
 		if (items[i]->inode && items[i]->type != DT_DIR)
 			run.items[run.count++] = items[i];
-	qsort(run.items, run.count, sizeof(*run.items), gather_order);
+	if (run.count > 1)
+		qsort(run.items, run.count, sizeof(*run.items), gather_order);
 	while (!r && run.at < run.count) {
 		size_t last = run.at;
 

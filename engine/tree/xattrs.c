@@ -113,7 +113,8 @@ int xattrs_add(struct xattrs *xattrs, const char *name, size_t length, const cha
 	kept[length] = '\0';
 	if (!wanted(kept))
 		return 0;
-	memcpy(xattrs->values + xattrs->values_size, value, size);
+	if (size)
+		memcpy(xattrs->values + xattrs->values_size, value, size);
 	xattrs->list[xattrs->count++] = (struct xattr){ .name = kept, .size = size };
 	xattrs->names_size += length + 1;
 	xattrs->values_size += size;
@@ -161,7 +162,7 @@ bool xattrs_equal(const struct xattrs *a, const struct xattrs *b)
 		return false;
 	for (size_t i = 0; i < a->count; i++)
 		if (strcmp(a->list[i].name, b->list[i].name) || a->list[i].size != b->list[i].size ||
-		    memcmp(a->list[i].value, b->list[i].value, a->list[i].size))
+		    (a->list[i].size && memcmp(a->list[i].value, b->list[i].value, a->list[i].size)))
 			return false;
 	return true;
 }
