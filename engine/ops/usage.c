@@ -178,7 +178,7 @@ static int usage_visit(struct walk *walk, struct walk_entry *entry)
 
 	if (r > 0) {
 		entry->sums->inodes++;
-		entry->sums->bytes += stat->stx_size;
+		entry->sums->bytes = bytes_add(entry->sums->bytes, stat->stx_size);
 		entry->sums->disk_bytes += stat->stx_blocks * 512;
 	}
 	return MIN(r, 0);

@@ -37,7 +37,7 @@ static void tally_inode(const struct tally *tally, const struct search *search, 
 		return;
 	sums->inodes++;
 	if (!S_ISDIR(le32toh(item.mode)))
-		sums->bytes += le64toh(item.size);
+		sums->bytes = bytes_add(sums->bytes, le64toh(item.size));
 	sums->disk_bytes += (le64toh(item.nbytes) + tally->sector - 1) / tally->sector * tally->sector;
 }
 

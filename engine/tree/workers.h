@@ -12,6 +12,7 @@
 #define VARVE_TREE_WORKERS_H
 
 #include "engine/base/limits.h"
+#include "engine/base/util.h"
 #include "engine/core/op.h"
 #include "engine/core/ready.h"
 #include "engine/tree/xattr.h"
@@ -93,16 +94,26 @@ void job_more(struct job *job);
 /* Something that kept JOB busy is over. Reactor. */
 void job_turn(struct job *job);
 
+/* Add BYTES of files, which may be sparse and of any size, to TOTAL. */
+static inline void job_add_bytes(_Atomic uint64_t *total, uint64_t bytes)
+{
+	uint64_t now = atomic_load_explicit(total, memory_order_relaxed);
+
+	while (bytes && !atomic_compare_exchange_weak_explicit(total, &now, bytes_add(now, bytes), memory_order_relaxed,
+							       memory_order_relaxed))
+		;
+}
+
 /* Add what a thread has counted to JOB, and begin anew. */
 static inline void job_add(struct job *job, struct sums *sums)
 {
 	atomic_fetch_add_explicit(&job->entries, sums->entries, memory_order_relaxed);
 	atomic_fetch_add_explicit(&job->inodes, sums->inodes, memory_order_relaxed);
-	atomic_fetch_add_explicit(&job->bytes, sums->bytes, memory_order_relaxed);
+	job_add_bytes(&job->bytes, sums->bytes);
 	atomic_fetch_add_explicit(&job->disk_bytes, sums->disk_bytes, memory_order_relaxed);
 	if (job->progress) {
 		atomic_fetch_add_explicit(&job->progress->entries, sums->entries, memory_order_relaxed);
-		atomic_fetch_add_explicit(&job->progress->bytes, sums->bytes, memory_order_relaxed);
+		job_add_bytes(&job->progress->bytes, sums->bytes);
 		ready_progressed(container_of(job->progress, struct request, progress));
 	}
 	*sums = (struct sums){ 0 };
