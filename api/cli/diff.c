@@ -26,6 +26,7 @@ static const struct option_spec diff_options[] = {
 	{ .name = "walk", .help = "walk both trees even where they can be searched" },
 	{ .name = "uidmap", .argument = "MAP", .help = "users, as CONTAINER:HOST:COUNT (repeatable)" },
 	{ .name = "gidmap", .argument = "MAP", .help = "groups, likewise" },
+	{ .name = "max-file-size", .argument = "SIZE", .help = "fail when a file is larger, holes counted (for registries)" },
 	{ .letter = 'o', .name = "output", .argument = "FILE", .help = "write there instead of to standard output" },
 	{ 0 },
 };
@@ -80,6 +81,18 @@ static int diff_flight(struct cli *cli, const struct flight_job *job, const stru
 	return status;
 }
 
+/** Take the size of the largest file from ARGUMENTS. Return 0, or an exit status after a message. */
+static int diff_size_max(struct cli *cli, const struct arguments *arguments, struct diff_job *job) {
+	const char *size = options_value(arguments, "max-file-size");
+	int r = size ? varve_size_parse(size, &job->options.file_size_max) : 0;
+
+	if (r == 0 && (!size || job->options.file_size_max > 0))
+		return CLI_DONE;
+	output_complain(&cli->output, "diff: --max-file-size %s: %s", size,
+			r == -ERANGE ? "too large" : "not a size, such as 512m or 10g");
+	return CLI_USAGE;
+}
+
 /** Open where the archive goes. Return 0, or an exit status after a message. */
 static int diff_open(struct cli *cli, const char *file, struct diff_job *job) {
 	job->fd = STDOUT_FILENO;
@@ -122,6 +135,8 @@ static int diff_run(struct cli *cli, const struct arguments *arguments) {
 	job->options.flags = options_has(arguments, "walk") ? VARVE_CHANGES_WALK : 0;
 	if (idmap_option(cli, "diff", arguments, "uidmap", &job->options.uids, &job->options.uids_count) == 0 &&
 	    idmap_option(cli, "diff", arguments, "gidmap", &job->options.gids, &job->options.gids_count) == 0)
+		status = diff_size_max(cli, arguments, job);
+	if (status == CLI_DONE)
 		status = diff_open(cli, file, job);
 	if (status == CLI_DONE) {
 		status = diff_flight(cli, &diff_job, arguments, job);
@@ -140,8 +155,9 @@ const struct command diff_command = {
 	.operands = "ID",
 	.summary = "write a tar archive of what changed in a layer",
 	.notes = "The archive is sorted, and the same layer gives the same bytes. What was deleted is an empty file\n"
-		 ".wh.NAME. Entries that vanish or cannot be read are told on standard error and left out; the exit\n"
-		 "status is 1 then, and the archive is valid.\n",
+		 ".wh.NAME. Entries that vanish, or may not be read, are told on standard error and left out; the exit\n"
+		 "status is 1 then, and the archive is valid. Holes take no room in it: --max-file-size is for readers\n"
+		 "that fill them, as registries' do.\n",
 	.options = diff_options,
 	.operands_min = 1,
 	.operands_max = 1,

@@ -618,7 +618,8 @@ int varve_layer_info(struct varve_store *store, const char *id, varve_callback *
  * unrelated layers, both trees are walked.
  *
  * Files that are written to meanwhile are told as they were or as they are. The place of a subvolume that is nested in
- * the parent is an empty directory in the layer: what was in it is told as deleted. Mounts are not entered.
+ * the parent is an empty directory in the layer: what was in it is told as deleted. Mounts are not entered: with
+ * CAP_SYS_ADMIN what the layers themselves hold beneath is compared, else nothing is told of such an entry that both have.
  *
  * Errors in the callback: -ENOENT (no such layer or parent), -ENOTDIR, -EINVAL (not a layer of this store), -EACCES,
  * -ENOMEM, -ECANCELED, -EIO. Nothing is changed.
@@ -692,9 +693,10 @@ struct varve_diff_options {
 	varve_sink *sink;			/**< With VARVE_STREAM: takes the archive. */
 	void *sink_data;			/**< Handed to sink. */
 	size_t chunk_bytes;			/**< Most bytes of one call of sink, up to VARVE_STREAM_BYTES. 0: so many. */
+	uint64_t file_size_max;			/**< A file of more bytes, holes counted, fails the request. 0: any. */
 };
 
-#define VARVE_DIFF_OPTIONS_INIT { sizeof(struct varve_diff_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define VARVE_DIFF_OPTIONS_INIT { sizeof(struct varve_diff_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /**
  * Write what differs between layer ID and its parent to FD, as a tar archive (PAX). OPTIONS may be NULL.
@@ -702,8 +704,18 @@ struct varve_diff_options {
  * The archive is sorted bytewise by path and holds nothing but what is in the layer: the same layer gives the same bytes.
  * Entries are whole (mode, owner, time in seconds, security.capability and user.* attributes, content with its
  * holes), further names of a file are links to the first; what was deleted is an empty file ".wh.NAME". Sockets are left
- * out. An entry that vanishes or cannot be read is left out, and told in result->skipped; so is one that was changed while
- * it was read. Those do not fail the request.
+ * out. Nothing but regular files and directories is opened.
+ *
+ * Left out, and told in result->skipped without failing the request: an entry that vanishes; one that a caller without
+ * privilege may not read, or on which something is mounted (with CAP_SYS_ADMIN what the layer itself holds there is
+ * archived); one whose owner the maps do not know; a file that has data behind holes of more than 4 PiB (-EFBIG). Told, but
+ * archived: a file that was changed while it was read. A lease on a file (fcntl) is waited for. Everything else that keeps an
+ * entry from being read, as too few descriptors or a disk that fails, fails the request.
+ *
+ * Holes are not read, and take no room in the archive: `truncate -s 1P` in a container makes a file of 1 PiB in an archive of
+ * some KiB. GNU tar and varve_layer_apply() make it sparse again; readers that do not know sparse files (those written in Go
+ * expand them; OCI says that they should not be used) fill a disk with it. For those set file_size_max: the request fails
+ * with -EFBIG and the path. A map has at most a million pieces: with more, holes of up to 1 MiB are archived as zeros.
  *
  * FD may be a file, a pipe or a socket, blocking or not; it is duplicated, and may be closed at once. It is written by a
  * thread that may wait for the reader: the request stays in flight until the reader has taken all of it, has gone (-EPIPE),
@@ -713,7 +725,7 @@ struct varve_diff_options {
  * varve_sink. At most VARVE_STREAM_BYTES await it, and as long as the sink pauses nothing more is made. The callback comes
  * after the last chunk.
  *
- * Errors in the callback: as varve_layer_changes(), and what write() gives, or the sink. Refused with -EBADF: FD cannot be
+ * Errors in the callback: as varve_layer_changes(), -EFBIG (file_size_max), and what write() gives, or the sink. Refused with -EBADF: FD cannot be
  * written. -EINVAL: more than VARVE_ID_MAPS_MAX ranges, a sink and a descriptor, or neither, chunk_bytes out of its range.
  */
 int varve_layer_diff(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
@@ -721,7 +733,8 @@ int varve_layer_diff(struct varve_store *store, const char *id, const struct var
 
 /**
  * Tell how many bytes the files have that differ between layer ID and PARENT: result->bytes. A file with several names
- * counts once. PARENT, FLAGS and errors as in varve_layer_changes().
+ * counts once; holes count, a sum beyond 2^63 - 1 is told as that. What vanishes meanwhile does not count. PARENT, FLAGS and
+ * errors as in varve_layer_changes().
  */
 int varve_layer_diff_size(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
 			  varve_callback *callback, void *user_data, varve_request *ret_request);

@@ -124,6 +124,23 @@
 /* Bytes moved at once: to and from streams, out of and into files. */
 #define STREAM_CHUNK_BYTES (256 * 1024)
 
+/* Pieces of data with holes between them in one file's map in an archive; with more, small holes are zeros (some 130 bytes each). */
+#define SPARSE_PIECES_MAX ((size_t)1000000)
+
+/* A hole up to which that can happen: so many zeros for a sector of data at most. */
+#define SPARSE_GAP_BYTES_MAX ((off_t)1024 * 1024)
+
+/* Bytes of holes that have data behind them in one file: libarchive goes by steps of 2 GiB, which takes 26 ms for so many. */
+#define SPARSE_HOLES_BYTES_MAX ((off_t)1 << 52)
+
+/*
+ * How often a file is tried again that a process keeps a lease on, and how much longer than the kernel gives it to let go; and
+ * for how long where the kernel gives it any time.
+ */
+#define LEASE_POLL_MS 10
+#define LEASE_GRACE_MS 5000
+#define LEASE_WAIT_MAX_MS 120000
+
 /* Bytes of an archive that await callbacks of the caller's, or were written by it and await a thread. */
 #define CHANNEL_BYTES ((size_t)VARVE_STREAM_BYTES)
 

@@ -21,6 +21,7 @@
 #include "engine/ops/ops.h"
 #include "engine/tree/compare.h"
 #include "engine/tree/layer.h"
+#include "engine/tree/mounts.h"
 #include "engine/tree/pack.h"
 #include "engine/tree/parent.h"
 
@@ -70,7 +71,8 @@ struct changes_op {
 	char *subject;
 	/* diff, diff_size: NULL until it is needed. */
 	struct pack *pack;
-	/* diff: where to, and the ranges of ids: users, then groups. */
+	/* diff: the largest file, where to, and the ranges of ids: users, then groups. */
+	uint64_t file_size_max;
 	struct stream stream;
 	struct varve_id_map *ranges;
 	size_t uids_count, gids_count;
@@ -178,6 +180,18 @@ static int changes_search(struct changes_op *changes)
 	return MIN(r, 0);
 }
 
+/* Where we may, see what the layers hold beneath whatever is mounted in them. Lane thread. */
+static int changes_clone(struct changes_op *changes)
+{
+	int r = 0;
+
+	changes->op.call.name = "open_tree";
+	for (unsigned i = 0; r >= 0 && i < 2; i++)
+		if (changes->fds[i] >= 0)
+			r = mounts_clone_look(&changes->fds[i]);
+	return MIN(r, 0);
+}
+
 /* Do all that has to be done before the comparison. Lane thread. */
 static int changes_prepare_run(struct call *call)
 {
@@ -188,6 +202,8 @@ static int changes_prepare_run(struct call *call)
 
 	if (!r)
 		r = changes_open_parent(changes, info.parent_uuid);
+	if (!r)
+		r = changes_clone(changes);
 	return r ? r : changes_search(changes);
 }
 
@@ -284,9 +300,12 @@ static int changes_sort_run(struct call *call)
 {
 	struct changes_op *changes = changes_of(container_of(call, struct op, call));
 
+	int r;
+
 	changes->compare.delta = NULL;
 	delta_free(&changes->delta);
-	return changes_sort(&changes->compare.changes);
+	r = changes_sort(&changes->compare.changes);
+	return r ? r : changes_sort(&changes->compare.covered);
 }
 
 static int changes_order(struct op *op)
@@ -312,6 +331,8 @@ static int changes_pack(struct changes_op *changes)
 	pack->gids = changes->ranges + changes->uids_count;
 	pack->gids_count = changes->gids_count;
 	pack->stream = &changes->stream;
+	pack->file_size_max = changes->file_size_max;
+	pack->covered = &changes->compare.covered;
 	pack->fault = &request->store->io.fault;
 	pack->cancelled = &request->cancelled;
 	pack_begin(pack);
@@ -437,8 +458,14 @@ static int changes_streamed(struct op *op, int result)
 	struct changes_op *changes = changes_of(op);
 	const struct window *window = &changes->pack->window;
 
-	/* A directory that cannot be listed. */
-	if (result < 0 && window->error == result && window->feed.path)
+	if (result < 0 && changes->pack->failed) {
+		op->call.name = changes->pack->failed_call;
+		op->place = LAYER_PLACE;
+		changes_blame(changes, changes->pack->failed);
+		if (result == -EFBIG)
+			op->detail = "of more bytes than file_size_max allows";
+	} else if (result < 0 && window->error == result && window->feed.path)
+		/* A directory that cannot be listed. */
 		changes_blame(changes, window->feed.path);
 	return result < 0 ? result : OP_END;
 }
@@ -595,6 +622,7 @@ int diff_submit(struct varve_store *store, const char *id, const struct varve_di
 
 	if (r)
 		return r;
+	changes_of(request->ops)->file_size_max = options->file_size_max;
 	r = diff_ranges(changes_of(request->ops), options);
 	if (!r)
 		r = diff_sink(changes_of(request->ops), options, fd);

@@ -5,6 +5,7 @@
 #include "engine/tree/beneath.h"
 #include "engine/tree/entries.h"
 #include "engine/tree/listing.h"
+#include "engine/tree/walk.h"
 #include "engine/tree/xattrs.h"
 
 #include <fcntl.h>
@@ -54,7 +55,7 @@ struct compare_worker {
 	/* What is in one tree, or elsewhere in the other. */
 	struct listing listings[2];
 	struct xattrs xattrs[2];
-	struct changes changes;
+	struct changes changes, covered;
 	/* Directories in the one at hand that are to be put on the stack; NULL: none. */
 	struct compare_batch *batch;
 };
@@ -158,11 +159,10 @@ static int compare_added(struct compare_worker *worker, const char *name, unsign
 
 /* ---- a pair ------------------------------------------------------------------------------------------------------ */
 
-/* Is STATX a directory that has nothing of its own: a stand-in for a subvolume, or covered by a mount? */
+/* Is STATX a directory that has nothing of its own: a stand-in for a subvolume? */
 static bool compare_hollow(const struct statx *statx)
 {
-	return S_ISDIR(statx->stx_mode) &&
-	       (statx->stx_ino == COMPARE_STAND_IN || statx->stx_attributes & STATX_ATTR_MOUNT_ROOT);
+	return S_ISDIR(statx->stx_mode) && statx->stx_ino == COMPARE_STAND_IN;
 }
 
 /* Are these times the same, where one that was written without nanoseconds is equal to any in its second? */
@@ -241,10 +241,17 @@ static int compare_descend(struct compare_worker *worker, const char *name, cons
 /* Look at NAME in one of the trees: 1, 0 when it is not there, or -errno. */
 static int compare_look(int fd, const char *name, struct statx *ret_statx)
 {
-	const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
-	int r = fd < 0 ? -ENOENT : RET_NERRNO(statx(fd, name, flags, STATX_BASIC_STATS, ret_statx));
+	/* Whoever answers for what is mounted there is not asked, as that may never answer. */
+	const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+	int r = fd < 0 ? -ENOENT : RET_NERRNO(statx(fd, name, flags, STATX_BASIC_STATS | STATX_MNT_ID, ret_statx));
 
-	return r == -ENOENT ? 0 : r ? r : 1;
+	return walk_vanished(r) ? 0 : r ? r : 1;
+}
+
+/* Is STATX, in tree INDEX, that of something mounted in it? */
+static bool compare_covered(const struct compare_worker *worker, unsigned index, const struct statx *statx)
+{
+	return statx->stx_mnt_id != worker->compare->mounts[index];
 }
 
 /* Compare the entries called NAME, which are in both trees, or were a moment ago. */
@@ -258,13 +265,16 @@ static int compare_pair(struct compare_worker *worker, const char *name)
 		if (there[i] < 0)
 			return there[i];
 	}
+	/* What lies beneath cannot be seen, so nothing is said of it. */
+	if ((there[0] && compare_covered(worker, 0, &statx[0])) || (there[1] && compare_covered(worker, 1, &statx[1])))
+		return changes_add(&worker->covered, VARVE_CHANGE_MODIFY, worker->dir->path, name);
 	if (!there[1])
 		return there[0] ? compare_tell(worker, VARVE_CHANGE_DELETE, name) : 0;
 	if (!there[0])
 		return compare_added(worker, name, S_ISDIR(statx[1].stx_mode) ? DT_DIR : DT_REG);
 	r = compare_differ(worker, name, statx);
 	/* Gone between two looks: as it will be the next time. */
-	if (r == -ENOENT || r == -EINVAL)
+	if (walk_vanished(r) || r == -EINVAL)
 		r = 1;
 	if (r > 0)
 		r = compare_tell(worker, VARVE_CHANGE_MODIFY, name);
@@ -440,7 +450,7 @@ static int compare_open(struct compare_worker *worker, unsigned index)
 	if (root < 0 || (!index && worker->dir->added))
 		return 0;
 	fd = beneath_open_list(root, worker->dir->path);
-	if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP || fd == -EXDEV)
+	if (walk_vanished(fd) || fd == -EXDEV)
 		return 0;
 	worker->fds[index] = fd;
 	return MIN(fd, 0);
@@ -474,15 +484,16 @@ int compare_begin(struct compare *compare)
 	pthread_mutex_init(&compare->lock, NULL);
 	pthread_cond_init(&compare->changed, NULL);
 	list_init(&compare->stack);
-	compare->changes.fault = compare->fault;
+	compare->changes.fault = compare->covered.fault = compare->fault;
 	for (unsigned i = 0; i < 2; i++) {
-		struct stat stat;
+		struct statx stat;
 
 		if (compare->fds[i] < 0)
 			continue;
-		if (fstat(compare->fds[i], &stat) < 0)
+		if (statx(compare->fds[i], "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, &stat) < 0)
 			return negative_errno();
-		compare->devices[i] = stat.st_dev;
+		compare->devices[i] = makedev(stat.stx_dev_major, stat.stx_dev_minor);
+		compare->mounts[i] = stat.stx_mnt_id;
 	}
 	if (compare->collapse && compare->fds[0] < 0)
 		return changes_add_inside(&compare->changes, "", NULL);
@@ -534,7 +545,7 @@ static void compare_done(struct compare *compare, struct compare_dir *dir, int e
 
 int compare_work(struct compare *compare)
 {
-	struct compare_worker worker = { .compare = compare, .changes.fault = compare->fault };
+	struct compare_worker worker = { .compare = compare, .changes.fault = compare->fault, .covered.fault = compare->fault };
 	struct compare_dir *dir;
 	int r;
 
@@ -548,6 +559,7 @@ int compare_work(struct compare *compare)
 		compare_done(compare, dir, r);
 	}
 	changes_take(&compare->changes, &worker.changes);
+	changes_take(&compare->covered, &worker.covered);
 	r = compare->error;
 	pthread_mutex_unlock(&compare->lock);
 	for (unsigned i = 0; i < 2; i++) {
@@ -566,6 +578,7 @@ void compare_end(struct compare *compare)
 		free(list_entry(link, struct compare_batch, link));
 	free(compare->root);
 	changes_free(&compare->changes);
+	changes_free(&compare->covered);
 	free(compare->failed);
 	pthread_cond_destroy(&compare->changed);
 	pthread_mutex_destroy(&compare->lock);

@@ -50,8 +50,10 @@ struct compare {
 	char *failed;
 	/* What was found, not sorted. */
 	struct changes changes;
-	/* The devices of the roots. */
-	uint64_t devices[2];
+	/* What could not be compared, as something is mounted there in one of them: only where a root is no clone of its mount. */
+	struct changes covered;
+	/* The devices of the roots, and the mounts that they lie in. */
+	uint64_t devices[2], mounts[2];
 };
 
 /* Prepare to compare; 0 or -errno. After success or failure compare_end() is due. */

@@ -3,6 +3,7 @@
 #include "engine/base/util.h"
 #include "engine/tree/beneath.h"
 #include "engine/tree/listing.h"
+#include "engine/tree/walk.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -62,7 +63,7 @@ static int feed_enter(struct feed *feed)
 	feed->path[strlen(feed->path) - 1] = '\0';
 	fd = beneath_open_list(feed->root_fd, feed->path);
 	/* It vanished, or is covered by a mount. */
-	if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP || fd == -EXDEV)
+	if (walk_vanished(fd) || fd == -EXDEV)
 		return 0;
 	r = fd < 0 ? fd : feed_list(feed, fd);
 	fd_close(fd);

@@ -4,6 +4,7 @@
 #define VARVE_TREE_ITEM_H
 
 #include "engine/base/fault.h"
+#include "engine/tree/walk.h"
 #include "engine/tree/xattrs.h"
 
 #include "varve.h"
@@ -62,6 +63,16 @@ static inline bool item_changed(const struct item *item, const struct statx *aft
 
 	return after->stx_size != before->stx_size || after->stx_mtime.tv_sec != before->stx_mtime.tv_sec ||
 	       after->stx_mtime.tv_nsec != before->stx_mtime.tv_nsec;
+}
+
+/*
+ * Does ERROR, of looking at an entry or opening it, leave out that entry alone? It is gone or replaced, something is mounted
+ * on it, it is not for us to read, or a lease is kept on it. All others (too few descriptors, no memory, a disk that fails)
+ * tell nothing about the entry, and fail the archive.
+ */
+static inline bool item_left_out(int error)
+{
+	return walk_vanished(error) || error == -EXDEV || error == -EACCES || error == -EPERM || error == -EAGAIN;
 }
 
 /* Is this an attribute that goes into an archive? */

@@ -10,6 +10,9 @@
 #include <string.h>
 #include <sys/mount.h>
 
+/* What a mount is that is but looked at. */
+#define MOUNTS_LOOK (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOATIME)
+
 /* Is LINE of mountinfo about a mount on mount PARENT, at a path with PART in it? */
 static bool mounts_line(const char *line, unsigned long long parent, const char *part)
 {
@@ -42,13 +45,18 @@ bool mounts_below(int fd, const char *id)
 	return found;
 }
 
-int mounts_clone(int *fd)
+/* mounts_clone(), with LOOK mounts_clone_look(). */
+static int mounts_clone_with(int *fd, bool look)
 {
 	/* The clone may share its original's peers, and then gets what is mounted there; not from here on. */
 	struct mount_attr attr = { .propagation = MS_PRIVATE };
+	struct mount_attr looking = { .attr_set = MOUNTS_LOOK, .attr_clr = MOUNT_ATTR__ATIME };
 	_cleanup_close_ int tree = open_tree(*fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	int clone = -EBADF;
 
+	/* What is locked in a user namespace stays as it is: that is for safety's sake alone. */
+	if (tree >= 0 && look)
+		mount_setattr(tree, "", AT_EMPTY_PATH, &looking, sizeof(looking));
 	if (tree >= 0 && mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) >= 0)
 		clone = openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (clone < 0)
@@ -56,6 +64,16 @@ int mounts_clone(int *fd)
 	fd_close(*fd);
 	*fd = clone;
 	return 1;
+}
+
+int mounts_clone(int *fd)
+{
+	return mounts_clone_with(fd, false);
+}
+
+int mounts_clone_look(int *fd)
+{
+	return mounts_clone_with(fd, true);
 }
 
 /* Turn the \\ooo of mountinfo in PATH into the bytes they stand for, in place. */

@@ -17,6 +17,12 @@ bool mounts_below(int fd, const char *id);
  */
 int mounts_clone(int *fd);
 
+/*
+ * The same for reading alone: through that clone nothing can be written, no time of access is set, and no device be opened,
+ * where we may say so.
+ */
+int mounts_clone_look(int *fd);
+
 /* Detach what is mounted at NAME in DIR_FD or below it: how many mounts that were, or -errno. CAP_SYS_ADMIN. */
 int mounts_detach(int dir_fd, const char *name);
 

@@ -2,8 +2,10 @@
 #include "engine/tree/pack.h"
 #include "engine/base/list.h"
 #include "engine/tree/beneath.h"
+#include "engine/tree/opath.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +17,8 @@
 #define PACK_STAND_IN 2
 /* A hole of less than this is not worth a map. */
 #define PACK_SPARSE_MIN (64 * 1024)
+/* Seconds that the kernel gives whoever keeps a lease, where it does not tell. */
+#define PACK_LEASE_S 45
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
@@ -47,25 +51,36 @@ static int pack_result(struct pack *pack, struct archive *archive, int result)
 	return pack->lib.archive_errno(archive) > 0 ? -pack->lib.archive_errno(archive) : -EIO;
 }
 
+/* The archive cannot go on for the sake of ITEM. */
+static int pack_fail(struct pack *pack, const struct item *item, int error, const char *call)
+{
+	pack->failed = strdup(item->path);
+	pack->failed_call = call;
+	return error;
+}
+
+/* Find where the data of ITEM's file lies. 0; -EFBIG: in a way that no map tells; or -errno. */
+static int pack_pieces(struct pack *pack, const struct item *item)
+{
+	off_t size = (off_t)item->statx.stx_size;
+
+	if (item->fd < 0 || item->statx.stx_blocks * 512 + PACK_SPARSE_MIN > item->statx.stx_size)
+		return pieces_whole(&pack->pieces, size);
+	return pieces_find(&pack->pieces, item->fd, size, pack->cancelled);
+}
+
 /* Put a map of the data of ITEM's file into ENTRY where it has holes. */
 static void pack_sparse(const struct pack *pack, const struct item *item, struct archive_entry *entry)
 {
-	off_t size = (off_t)item->statx.stx_size, at = 0;
+	const struct pieces *pieces = &pack->pieces;
+	off_t size = (off_t)item->statx.stx_size;
 
-	if (item->fd < 0 || item->statx.stx_blocks * 512 + PACK_SPARSE_MIN > item->statx.stx_size)
+	if (!size || (pieces->count == 1 && !pieces->list[0].at && pieces->list[0].end == size))
 		return;
-	while (at < size) {
-		off_t data = lseek(item->fd, at, SEEK_DATA), hole = data < 0 ? -1 : lseek(item->fd, data, SEEK_HOLE);
-
-		if (hole < 0 || data >= size)
-			break;
-		at = MIN(hole, size);
-		if (data == 0 && at == size)
-			return;
-		pack->lib.archive_entry_sparse_add_entry(entry, data, at - data);
-	}
+	for (size_t i = 0; i < pieces->count; i++)
+		pack->lib.archive_entry_sparse_add_entry(entry, pieces->list[i].at, pieces->list[i].end - pieces->list[i].at);
 	/* One hole only: a map needs an end. */
-	if (!pack->lib.archive_entry_sparse_count(entry))
+	if (!pieces->count)
 		pack->lib.archive_entry_sparse_add_entry(entry, size, 0);
 }
 
@@ -110,7 +125,8 @@ static int pack_link(struct pack *pack, const struct item *item, struct archive_
 	first = idmap_add(&pack->links, statx->stx_ino, makedev(statx->stx_dev_major, statx->stx_dev_minor), &added);
 	if (!first)
 		return -ENOMEM;
-	if (added) {
+	/* Or it was left out under the names before. */
+	if (added || !*first) {
 		path = fault_hit(pack->fault, FAULT_ALLOCATION) ? NULL : strdup(item->path + 1);
 		*first = (uint64_t)(uintptr_t)path;
 		return path ? 0 : -ENOMEM;
@@ -118,6 +134,16 @@ static int pack_link(struct pack *pack, const struct item *item, struct archive_
 	pack->lib.archive_entry_set_size(entry, 0);
 	pack->lib.archive_entry_set_hardlink(entry, (const char *)(uintptr_t)*first);
 	return 1;
+}
+
+/* ITEM is left out after all: a further name of it is no link to this one. */
+static void pack_unlink(struct pack *pack, const struct item *item)
+{
+	const struct statx *statx = &item->statx;
+	uint64_t *first = idmap_find(&pack->links, statx->stx_ino, makedev(statx->stx_dev_major, statx->stx_dev_minor));
+
+	if (first)
+		free((char *)(uintptr_t)TAKE(*first, 0));
 }
 
 /* Write SIZE bytes of content. */
@@ -128,31 +154,105 @@ static int pack_data(struct pack *pack, struct archive *archive, const void *byt
 	return written < 0 ? pack_result(pack, archive, ARCHIVE_FATAL) : 0;
 }
 
-/* Write the content of ITEM's file. */
-static int pack_content(struct pack *pack, struct archive *archive, const struct item *item, const char *path)
+/* Pass over a hole of SIZE bytes: as the map has it, libarchive counts its bytes, and looks at none. */
+static int pack_hole(struct pack *pack, struct archive *archive, off_t size)
 {
-	uint64_t size = item->statx.stx_size, at = item->length;
-	int r = pack_data(pack, archive, item->bytes, item->length);
-	struct statx after;
+	int r = 0;
 
-	while (!r && at < size && item->length == WINDOW_FILE_BYTES) {
-		ssize_t length = window_pread(item->fd, pack->buffer, MIN(size - at, (uint64_t)STREAM_CHUNK_BYTES), (off_t)at);
+	while (!r && size) {
+		la_ssize_t passed = pack->lib.archive_write_data(archive, pack->buffer, (size_t)MIN(size, (off_t)INT_MAX));
 
-		if (length < 0)
-			pack_report(pack, (int)length, "pread", path, "the rest is zeros");
-		if (length <= 0)
-			break;
-		r = pack_data(pack, archive, pack->buffer, (size_t)length);
-		at += (uint64_t)length;
+		if (passed <= 0)
+			r = pack_result(pack, archive, ARCHIVE_FATAL);
+		size -= passed;
 		if (!r && atomic_load(pack->cancelled))
 			r = -ECANCELED;
 	}
-	if (r)
+	return r;
+}
+
+/* Write one PIECE of ITEM's file: 1, 0 where that ended before, or -errno. */
+static int pack_piece(struct pack *pack, struct archive *archive, const struct item *item, const struct piece *piece)
+{
+	off_t at = piece->at, known = MIN((off_t)item->length, piece->end);
+	int r = 0;
+
+	if (at < known) {
+		r = pack_data(pack, archive, item->bytes + at, (size_t)(known - at));
+		at = known;
+	}
+	while (!r && at < piece->end && item->length == WINDOW_FILE_BYTES) {
+		ssize_t length = window_pread(item->fd, pack->buffer, (size_t)MIN(piece->end - at, (off_t)STREAM_CHUNK_BYTES), at);
+
+		if (length < 0)
+			return pack_fail(pack, item, (int)length, "pread");
+		if (!length)
+			break;
+		r = pack_data(pack, archive, pack->buffer, (size_t)length);
+		at += length;
+		if (!r && atomic_load(pack->cancelled))
+			r = -ECANCELED;
+	}
+	return r ? r : at == piece->end;
+}
+
+/* Write the content of ITEM's file. What libarchive is not given of it are zeros. */
+static int pack_content(struct pack *pack, struct archive *archive, const struct item *item, const char *path)
+{
+	const struct pieces *pieces = &pack->pieces;
+	struct statx after;
+	off_t at = 0;
+	int r = 1;
+
+	/* It writes the map before the first bytes, even where there is but a hole. */
+	if (!pieces->count && item->statx.stx_size)
+		r = pack_hole(pack, archive, 1) ?: 1;
+	for (size_t i = 0; r > 0 && i < pieces->count; i++) {
+		r = pack_hole(pack, archive, pieces->list[i].at - at) ?: 1;
+		if (r > 0)
+			r = pack_piece(pack, archive, item, &pieces->list[i]);
+		at = pieces->list[i].end;
+	}
+	if (r < 0)
 		return r;
-	if (item->changed || at < size || (item->fd >= 0 && statx(item->fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &after) == 0 &&
-					   item_changed(item, &after)))
+	if (item->changed || !r || (item->fd >= 0 && statx(item->fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &after) == 0 &&
+				    item_changed(item, &after)))
 		pack_report(pack, -ESTALE, "pread", path, "it was changed while it was read");
 	return 0;
+}
+
+/* See what is in the way of the content of ITEM's file: 0, 1 when the entry is left out, or -errno. */
+static int pack_regular(struct pack *pack, const struct item *item, struct archive_entry *entry)
+{
+	int r;
+
+	if (pack->file_size_max && item->statx.stx_size > pack->file_size_max)
+		return pack_fail(pack, item, -EFBIG, "statx");
+	r = pack_pieces(pack, item);
+	if (r == -EFBIG) {
+		pack_report(pack, r, "lseek", item->path, "left out: its holes are too large, or too many, for an archive");
+		return 1;
+	}
+	if (r)
+		return pack_fail(pack, item, r, "lseek");
+	pack_sparse(pack, item, entry);
+	return 0;
+}
+
+/* Write the header of ITEM, LINKED or not, that ENTRY describes, and what comes behind it. */
+static int pack_put(struct pack *pack, struct archive *archive, struct archive_entry *entry, const struct item *item,
+		    bool linked)
+{
+	int r = pack->lib.archive_write_header(archive, entry);
+
+	if (r == ARCHIVE_FAILED && !pack->error) {
+		pack_report(pack, -EINVAL, "archive_write_header", item->path, pack->lib.archive_error_string(archive));
+		if (!linked)
+			pack_unlink(pack, item);
+		return 0;
+	}
+	r = pack_result(pack, archive, r);
+	return r || linked || !S_ISREG(item->statx.stx_mode) ? r : pack_content(pack, archive, item, item->path);
 }
 
 /* Write the entry of ITEM. */
@@ -161,10 +261,11 @@ static int pack_entry(struct pack *pack, struct archive *archive, struct archive
 	const char *path = item->path;
 	int r, linked;
 
-	if (item->error == -ENOMEM)
-		return -ENOMEM;
+	if (item->error && !item_left_out(item->error))
+		return pack_fail(pack, item, item->error, item->call);
 	if (item->error) {
-		pack_report(pack, item->error, item->call, path, "left out");
+		pack_report(pack, item->error, item->call, path,
+			    item->error == -EXDEV ? "left out: something is mounted there" : "left out");
 		return 0;
 	}
 	if (S_ISSOCK(item->statx.stx_mode))
@@ -177,15 +278,43 @@ static int pack_entry(struct pack *pack, struct archive *archive, struct archive
 	linked = pack_link(pack, item, entry);
 	if (linked < 0)
 		return linked;
-	if (!linked && S_ISREG(item->statx.stx_mode))
-		pack_sparse(pack, item, entry);
-	r = pack->lib.archive_write_header(archive, entry);
-	if (r == ARCHIVE_FAILED && !pack->error) {
-		pack_report(pack, -EINVAL, "archive_write_header", path, pack->lib.archive_error_string(archive));
-		return 0;
+	r = !linked && S_ISREG(item->statx.stx_mode) ? pack_regular(pack, item, entry) : 0;
+	if (r > 0)
+		pack_unlink(pack, item);
+	return r ? MIN(r, 0) : pack_put(pack, archive, entry, item, linked);
+}
+
+/* How long a process may keep a lease that it has been asked to let go of. */
+static uint64_t pack_lease_ns(void)
+{
+	FILE *file = fopen("/proc/sys/fs/lease-break-time", "re");
+	uint64_t seconds = PACK_LEASE_S, wait_ms;
+
+	if (file) {
+		if (fscanf(file, "%" SCNu64, &seconds) != 1)
+			seconds = PACK_LEASE_S;
+		fclose(file);
 	}
-	r = pack_result(pack, archive, r);
-	return r || linked || !S_ISREG(item->statx.stx_mode) ? r : pack_content(pack, archive, item, path);
+	wait_ms = seconds && seconds < LEASE_WAIT_MAX_MS / 1000 ? seconds * 1000 + LEASE_GRACE_MS : LEASE_WAIT_MAX_MS;
+	return wait_ms * NS_PER_MS;
+}
+
+/*
+ * A process keeps a lease on ITEM's file. The kernel has asked it to let go, and takes the lease away after a while; so try again
+ * until then. Those that read ahead do not wait. 0 or -ECANCELED.
+ */
+static int pack_lease(struct pack *pack, struct item *item, struct window_place *place)
+{
+	const struct timespec pause = { .tv_nsec = LEASE_POLL_MS * (long)NS_PER_MS };
+	uint64_t end_ns = now_ns() + pack_lease_ns();
+
+	while (item->error == -EAGAIN && now_ns() < end_ns) {
+		if (atomic_load(pack->cancelled))
+			return -ECANCELED;
+		nanosleep(&pause, NULL);
+		item->error = window_entry(&pack->window, item, place);
+	}
+	return 0;
 }
 
 /* Write that PATH was deleted. */
@@ -206,6 +335,13 @@ static int pack_whiteout(struct pack *pack, struct archive *archive, struct arch
 	return pack_result(pack, archive, r);
 }
 
+/* Note what could not be compared. */
+static void pack_covered(struct pack *pack)
+{
+	for (size_t i = 0; i < pack->covered->count; i++)
+		pack_report(pack, -EXDEV, "statx", pack->covered->list[i].path, "left out: something is mounted there");
+}
+
 /* Write all entries. */
 static int pack_entries(struct pack *pack, struct archive *archive, struct archive_entry *entry)
 {
@@ -218,6 +354,8 @@ static int pack_entries(struct pack *pack, struct archive *archive, struct archi
 		if (item->kind == VARVE_CHANGE_DELETE)
 			r = pack_whiteout(pack, archive, entry, item->path);
 		else
+			r = item->error == -EAGAIN ? pack_lease(pack, item, &place) : 0;
+		if (!r && item->kind != VARVE_CHANGE_DELETE)
 			r = pack_entry(pack, archive, entry, item);
 		window_release(&pack->window);
 		if (!r && atomic_load(pack->cancelled))
@@ -252,6 +390,8 @@ int pack_write(struct pack *pack)
 	if (!r)
 		r = pack_open(pack, archive);
 	if (!r)
+		pack_covered(pack);
+	if (!r)
 		r = pack_entries(pack, archive, entry);
 	if (!r)
 		r = pack_result(pack, archive, pack->lib.archive_write_close(archive));
@@ -281,18 +421,22 @@ static int pack_measure_entry(struct pack *pack, struct window_place *place, con
 	struct statx statx_now;
 	const char *name;
 	bool added = true;
-	int r = window_enter(&pack->window, place, path, &name);
+	int r = window_enter(&pack->window, place, path, &name), fd;
 
-	if (!r)
-		r = RET_NERRNO(statx(place->fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, &statx_now));
-	if (r)
-		return r == -ENOENT ? 0 : r;
+	if (!r) {
+		r = fd = opath_open(place->fd, name, &statx_now);
+		fd_close(fd);
+	}
+	/* What went away, or lies beneath a mount where we cannot see it, counts nothing. */
+	if (r < 0)
+		return walk_vanished(r) || r == -EXDEV ? 0 : r;
 	if (S_ISDIR(statx_now.stx_mode))
 		return 0;
 	if (statx_now.stx_nlink > 1 && !idmap_add(&pack->links, statx_now.stx_ino,
 						  makedev(statx_now.stx_dev_major, statx_now.stx_dev_minor), &added))
 		return -ENOMEM;
-	pack->size += added ? statx_now.stx_size : 0;
+	if (added)
+		pack->size = bytes_add(pack->size, statx_now.stx_size);
 	return 0;
 }
 
@@ -318,7 +462,8 @@ int pack_measure(struct pack *pack)
 void pack_begin(struct pack *pack)
 {
 	window_init(&pack->window);
-	pack->links.fault = pack->report.fault = pack->fault;
+	pack->links.fault = pack->report.fault = pack->pieces.fault = pack->fault;
+	pack->pieces.max = SPARSE_PIECES_MAX;
 }
 
 void pack_end(struct pack *pack)
@@ -330,5 +475,7 @@ void pack_end(struct pack *pack)
 	window_free(&pack->window);
 	idmap_free(&pack->links);
 	report_free(&pack->report);
+	pieces_free(&pack->pieces);
 	free(pack->buffer);
+	free(pack->failed);
 }

@@ -4,8 +4,8 @@
  *
  * One thread writes the archive, in the order of the changes; some others read ahead (window.h).
  *
- * An entry that vanished, or fails, is reported and left out; a file that shrinks while it is read is filled up with
- * zeros, one that grows is cut: the archive stays valid.
+ * An entry that vanished, or is not for us to read, is reported and left out; whatever else fails ends the archive. A file
+ * that shrinks while it is read is filled up with zeros, one that grows is cut: the archive stays valid. Holes are not read.
  */
 #ifndef VARVE_TREE_PACK_H
 #define VARVE_TREE_PACK_H
@@ -14,6 +14,7 @@
 #include "engine/base/limits.h"
 #include "engine/tree/idrange.h"
 #include "engine/tree/libarchive.h"
+#include "engine/tree/pieces.h"
 #include "engine/tree/report.h"
 #include "engine/tree/stream.h"
 #include "engine/tree/window.h"
@@ -27,6 +28,10 @@ struct pack {
 	size_t uids_count, gids_count;
 	/* Where the archive goes. */
 	struct stream *stream;
+	/* A file of more bytes fails the archive; 0: any size. */
+	uint64_t file_size_max;
+	/* What could not be compared, sorted. */
+	const struct changes *covered;
 	struct fault *fault;
 	const _Atomic bool *cancelled;
 
@@ -34,6 +39,11 @@ struct pack {
 	struct report report;
 	/* The stream's error. */
 	int error;
+	/* The path that a failure was about, on the heap, and the call; NULL: none. */
+	char *failed;
+	const char *failed_call;
+	/* Where the data of the file at hand lies. */
+	struct pieces pieces;
 	/* (inode, device) of files with more than one name to the path of the first one, on the heap. */
 	struct idmap links;
 	/* Bytes of files, each inode once. */

@@ -2,6 +2,7 @@
 #include "engine/tree/window.h"
 #include "engine/base/util.h"
 #include "engine/tree/beneath.h"
+#include "engine/tree/opath.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -53,30 +54,25 @@ ssize_t window_pread(int fd, void *buffer, size_t size, off_t offset)
 	return (ssize_t)done;
 }
 
-/* Open the file NAME. */
-static int window_open(struct item *item, int dir_fd, const char *name)
+/*
+ * Open the file that FD, of O_PATH, is. It does not wait: where a process keeps a lease on it the kernel asks that to let go,
+ * and says -EAGAIN.
+ */
+static int window_open(struct item *item, int fd)
 {
-	const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-
 	/* Reading must not change the layer; but only the owner may ask for that. */
-	item->call = "openat";
-	item->fd = openat(dir_fd, name, flags | O_NOATIME);
-	if (item->fd < 0 && errno == EPERM)
-		item->fd = openat(dir_fd, name, flags);
-	return item->fd < 0 ? negative_errno() : 0;
+	item->call = "open";
+	item->fd = opath_reopen(fd, O_RDONLY | O_NOATIME);
+	if (item->fd == -EPERM)
+		item->fd = opath_reopen(fd, O_RDONLY);
+	return MIN(item->fd, 0);
 }
 
-/* Ask the open file what it is. */
-static int window_inode(const struct window *window, struct item *item)
+/* Read the attributes of the open file. */
+static int window_attributes(const struct window *window, struct item *item)
 {
 	int r;
 
-	item->call = "statx";
-	r = RET_NERRNO(statx(item->fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &item->statx));
-	if (r)
-		return r;
-	if (!S_ISREG(item->statx.stx_mode))
-		return -ESTALE;
 	item->call = "flistxattr";
 	item->xattrs.fault = window->feed.fault;
 	r = xattrs_read_fd(&item->xattrs, item->fd, item_xattr_wanted);
@@ -111,18 +107,18 @@ static int window_content(const struct window *window, struct item *item)
 	return r;
 }
 
-/* Read the file NAME. */
-static int window_file(const struct window *window, struct item *item, int dir_fd, const char *name)
+/* Read the file that FD, of O_PATH, is. */
+static int window_file(const struct window *window, struct item *item, int fd)
 {
-	int r = window_open(item, dir_fd, name);
+	int r = window_open(item, fd);
 
 	if (!r && item->state == ITEM_NEW)
-		r = window_inode(window, item);
+		r = window_attributes(window, item);
 	return r ? r : window_content(window, item);
 }
 
-/* Read the target of the link NAME. */
-static int window_link(const struct window *window, struct item *item, int dir_fd, const char *name)
+/* Read the target of the link that FD, of O_PATH, is. */
+static int window_link(const struct window *window, struct item *item, int fd)
 {
 	ssize_t length;
 	int r = item_reserve(item, PATH_MAX + 1, window->feed.fault);
@@ -130,37 +126,48 @@ static int window_link(const struct window *window, struct item *item, int dir_f
 	if (r)
 		return r;
 	item->call = "readlinkat";
-	length = readlinkat(dir_fd, name, item->bytes, PATH_MAX);
+	length = readlinkat(fd, "", item->bytes, PATH_MAX);
 	if (length < 0)
 		return negative_errno();
 	item->bytes[length] = '\0';
 	return 0;
 }
 
-/* Read all that the archive says of ITEM and is not known yet. */
-static int window_entry(const struct window *window, struct item *item, struct window_place *place)
+/* Open NAME in DIR_FD by O_PATH, and see what it is, unless it is the inode that the tree told of. A descriptor, or -errno. */
+static int window_look(struct item *item, int dir_fd, const char *name)
 {
+	struct statx statx;
+	int fd = opath_open(dir_fd, name, &statx);
+
+	if (fd < 0 || (item->state == ITEM_INODE && opath_same(&statx, &item->statx)))
+		return fd;
+	item->statx = statx;
+	item->state = ITEM_NEW;
+	item->xattrs.count = 0;
+	return fd;
+}
+
+int window_entry(const struct window *window, struct item *item, struct window_place *place)
+{
+	_cleanup_close_ int fd = -EBADF;
 	const char *name;
 	int r = window_enter(window, place, item->path, &name);
 
 	item->call = "openat2";
 	if (r)
 		return r;
-	if (item->type == DT_REG || item->state == ITEM_INODE)
-		return window_file(window, item, place->fd, name);
-	item->call = "statx";
-	r = RET_NERRNO(statx(place->fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, &item->statx));
-	if (r)
-		return r;
+	fd = window_look(item, place->fd, name);
+	if (fd < 0)
+		return fd;
 	if (S_ISREG(item->statx.stx_mode))
-		return window_file(window, item, place->fd, name);
+		return window_file(window, item, fd);
 	if (S_ISLNK(item->statx.stx_mode))
-		return window_link(window, item, place->fd, name);
+		return window_link(window, item, fd);
 	if (!S_ISDIR(item->statx.stx_mode))
 		return 0;
-	item->call = "lgetxattr";
+	item->call = "listxattr";
 	item->xattrs.fault = window->feed.fault;
-	return xattrs_read(&item->xattrs, place->fd, name, item_xattr_wanted);
+	return xattrs_read(&item->xattrs, fd, "", item_xattr_wanted);
 }
 
 /* ---- claiming ---------------------------------------------------------------------------------------------------- */

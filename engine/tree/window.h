@@ -60,6 +60,12 @@ void window_init(struct window *window);
 /* Open the directory that holds PATH, unless PLACE is it; *RET_NAME is the name in it. 0 or -errno. */
 int window_enter(const struct window *window, struct window_place *place, const char *path, const char **ret_name);
 
+/*
+ * Read all that the archive says of ITEM, found by PLACE, and is not known yet. 0 or -errno; -EAGAIN: a process keeps a lease on
+ * the file, and has been asked to let go.
+ */
+int window_entry(const struct window *window, struct item *item, struct window_place *place);
+
 /* Close what PLACE holds. */
 void window_leave(struct window_place *place);
 
