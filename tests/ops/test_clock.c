@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* engine/core/clock on a real file system: groups share commits, one alone needs none of that, durability is what it says. */
+#include "tar.h"
 #include "test.h"
 
 #include "engine/btrfs/fs.h"
@@ -304,5 +305,75 @@ START_TEST(test_unpacked_is_written) {
 }
 END_TEST
 
+/* The library tells that it wants bytes: count in *DATA. */
+static void count_room(struct varve_store *store, varve_request request, size_t size, void *data) {
+	++*(unsigned *)data;
+}
+
+/* Begin the create "layer" from what is written to it, and write until it is under way: *RET_LEFT bytes of TAR are left. */
+static varve_request unpack_begin(struct varve_store *store, const struct tar *tar, struct test_record *record, size_t *ret_left) {
+	static unsigned rooms;
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
+	varve_request request;
+	size_t taken;
+
+	rooms = 0;
+	apply.room = count_room;
+	apply.room_data = &rooms;
+	options.apply = &apply;
+	options.apply_fd = VARVE_STREAM;
+	test_error(varve_layer_create(store, "layer", &options, test_record, record, &request), 0);
+	test_dispatch_until(store, &rooms, 1);
+	test_error(varve_stream_write(store, request, tar->bytes, tar->size, &taken), 0);
+	ck_assert_uint_lt(taken, tar->size);
+	/* There is room again because it was read. */
+	test_dispatch_until(store, &rooms, 2);
+	*ret_left = tar->size - taken;
+	return request;
+}
+
+/* Write the last LEFT bytes of TAR, and its end. */
+static void unpack_end(struct varve_store *store, varve_request request, const struct tar *tar, size_t left) {
+	while (left) {
+		size_t taken = 0;
+		int r = varve_stream_write(store, request, tar->bytes + tar->size - left, left, &taken);
+
+		if (r != -EAGAIN)
+			test_error(r, 0);
+		left -= taken;
+		if (!taken)
+			varve_wait_for(store, request, 10);
+	}
+	test_error(varve_stream_end(store, request, 0), 0);
+}
+
+START_TEST(test_lost_in_anothers_flush) {
+	/* The kernel tells of data that it lost once. Whoever asks, all that was being written may be what was lost. */
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	struct test_record record = { 0 };
+	enum { BYTES = 4 << 20 };
+	struct tar tar = { 0 };
+	size_t left;
+
+	tar_add(&tar, &(struct tar_entry){ .name = "file", .content = test_alloc(BYTES), .size = BYTES });
+	tar_end(&tar);
+	varve_request request = unpack_begin(store, &tar, &record, &left);
+	fault_arm(&store->io.fault, FAULT_LANE, 1, -EIO, false);
+	test_error(varve_sync_wait(store, 0, NULL), -EIO);
+	fault_arm(&store->io.fault, FAULT_LANE, 0, 0, false);
+	unpack_end(store, request, &tar, left);
+	test_error(test_await(store, &record), -EIO);
+	ck_assert(!test_layer_exists(home, "layer"));
+	/* What begins to write afterwards is not concerned. */
+	record = (struct test_record){ 0 };
+	request = unpack_begin(store, &tar, &record, &left);
+	unpack_end(store, request, &tar, left);
+	test_error(test_await(store, &record), 0);
+	test_close(store);
+}
+END_TEST
+
 TEST_MAIN("clock", test_group, test_alone, test_durable_alone, test_durable_group, test_starvation, test_more_than_slots,
-	  test_no_commit_counts_for_others, test_retry_alone, test_commit_metadata, test_unpacked_is_written)
+	  test_no_commit_counts_for_others, test_retry_alone, test_commit_metadata, test_unpacked_is_written, test_lost_in_anothers_flush)
