@@ -50,6 +50,8 @@ static void usage_json(struct output *output, const char *id, const struct varve
 		output_set_number(object, "limit_bytes", usage->limit_bytes);
 	}
 	json_object_set_new(object, "method", json_string(usage_method(usage)));
+	if (usage->flags & VARVE_USAGE_MOUNTS)
+		json_object_set_new(object, "mounts_left_out", json_true());
 	output_json(output, object);
 }
 
@@ -82,6 +84,8 @@ static void usage_report(struct flight_slot *slot) {
 			output_pair(output, "Limit:", USAGE_KEY_WIDTH, "-");
 	}
 	output_pair(output, "Method:", USAGE_KEY_WIDTH, usage_method(usage));
+	if (usage->flags & VARVE_USAGE_MOUNTS)
+		output_pair(output, "Left out:", USAGE_KEY_WIDTH, "what lies beneath mounts");
 }
 
 static const struct flight_job usage_job = {

@@ -633,13 +633,16 @@ int varve_layer_changes(struct varve_store *store, const char *id, const char *p
 #define VARVE_USAGE_SEARCH (1u << 1)
 /** usage, result: referenced_bytes, exclusive_bytes and limit_bytes are known. */
 #define VARVE_USAGE_QUOTA (1u << 2)
+/** usage, result: something is mounted in the layer, and what lies beneath it could not be counted. */
+#define VARVE_USAGE_MOUNTS (1u << 3)
 
 /**
  * Measure layer ID: result->usage. FLAGS: 0, VARVE_USAGE_WALK or VARVE_USAGE_SEARCH; both give the same numbers.
  *
- * With 0 a privileged caller's layer is searched, unless something is mounted in it: the search also sees what a mount
- * hides. Before a search the file system is flushed, so that what was just written counts. A walk does not enter mounts
- * nor count what they are on; files that vanish meanwhile are passed over. varve_progress() tells how far it is.
+ * With 0 a privileged caller's layer is searched. Before a search the file system is flushed, so that what was just
+ * written counts. What is mounted in the layer is never entered nor counted, but what lies beneath it is; without
+ * CAP_SYS_ADMIN that cannot be seen, and is left out (VARVE_USAGE_MOUNTS). Files that vanish meanwhile are passed over.
+ * varve_progress() tells how far it is.
  *
  * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume), -EPERM (VARVE_USAGE_SEARCH without privilege),
  * -EACCES (a directory that the caller may not read; the rest is walked, but there is no result), -ENOBUFS (hard links
@@ -653,9 +656,15 @@ int varve_layer_usage(struct varve_store *store, const char *id, uint32_t flags,
  * Shift the ownership of everything in layer ID: an owner is first led back into the container by the `from` maps, then
  * out again by the `to` maps. An owner that a `from` map does not know is an error, but for root:root; one that a `to` map
  * does not know becomes 65534. Setuid, setgid and security.capability are kept; an inode is shifted once, whatever its
- * names. Symbolic links are shifted themselves; mounts are not entered. Goes on after a failure and reports the first.
+ * names. Symbolic links are shifted themselves; what is mounted in the layer is not entered, and what lies beneath it is
+ * shifted. Goes on after a failure and reports the first.
  *
- * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume), -ERANGE (an owner that a `from` map does not
+ * In a layer that is in use, names that move meanwhile hide no file: the file system's trees are searched for what was
+ * missed until nothing is found. Without CAP_SYS_ADMIN it is walked again instead, which a file that moves all the time may
+ * escape. Files that are made all the time end it after eight rounds: -EBUSY, and the failure's detail tells how many.
+ *
+ * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume), -EBUSY, -EXDEV (without CAP_SYS_ADMIN: what lies
+ * beneath a mount was left out), -ERANGE (an owner that a `from` map does not
  * know), -EPERM, -EACCES, -EROFS (the layer, or one nested in it, is read-only), -ENOSPC, -ENOBUFS as in
  * varve_layer_usage(), -ECANCELED, -EIO. Refused with -EINVAL: an entry that is empty or exceeds 32 bits, too many entries.
  * Privilege: CAP_CHOWN, CAP_FOWNER; CAP_SETFCAP where there are capabilities. After a failure, a cancel or a crash the layer is
@@ -671,9 +680,12 @@ int varve_layer_chown(struct varve_store *store, const char *id, const struct va
 /**
  * Give everything in layer ID the SELinux LABEL ("user:role:type:level"), links themselves included; the root last. Where
  * the root has it already, only what differs is written. Does nothing where SELinux is off or LABEL is "". FLAGS:
- * VARVE_DURABLE or VARVE_RELAXED, VARVE_RELABEL_SHARED. Goes on after a failure and reports the first.
+ * VARVE_DURABLE or VARVE_RELAXED, VARVE_RELABEL_SHARED. What is mounted in the layer is not entered, and what lies beneath
+ * it is labelled. What is made meanwhile has the label of its directory; what is renamed meanwhile may be passed over. Goes
+ * on after a failure and reports the first.
  *
- * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume; a label that the policy does not know), -EPERM (the
+ * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume; a label that the policy does not know), -EXDEV
+ * (without CAP_SYS_ADMIN: what lies beneath a mount was left out), -EPERM (the
  * layer is the home directory of the user), -EACCES (the policy forbids it), -EROFS, -ENOSPC, -ECANCELED, -EIO. Refused:
  * -EINVAL (a label with fewer than three ':'), -ENAMETOOLONG. Privilege: CAP_SYS_ADMIN or what the policy says. A failure, a
  * cancel or a crash leaves the layer labelled in part; the same request again does the rest.

@@ -199,6 +199,9 @@
 #define WALK_BATCH 128
 #define WALK_BATCHES_MAX 8
 
+/* How often a layer that is being shifted is looked through for inodes that the walk has missed, or that are new. */
+#define SHIFT_ROUNDS_MAX 8
+
 /* Entries handled between two looks at the clock. */
 #define WALK_PROBE 16
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* chown: shift the ownership of a layer by maps of ids. The states are those of layer_walk.h. */
+#include "engine/base/limits.h"
 #include "engine/core/request.h"
 #include "engine/core/store.h"
 #include "engine/ops/ops.h"
@@ -24,13 +25,38 @@ static int chown_prepare(struct layer_walk *layer, struct walk **ret_walk)
 {
 	struct chown *chown = chown_of(layer);
 	struct request *request = layer->op.request;
+	int r = shift_init(&chown->shift, request->store, layer->fd, layer->op.id, &chown->maps, &request->cancelled);
 
+	chown->shift.walk.hold = true;
 	*ret_walk = &chown->shift.walk;
-	return shift_init(&chown->shift, request->store, layer->fd, layer->op.id, &chown->maps, &request->cancelled);
+	return r;
 }
+
+/* Shift what the walk has missed. */
+static int chown_inode(struct layer_walk *layer, uint64_t subvolume, uint64_t inode, uint64_t generation)
+{
+	return shift_stray(&chown_of(layer)->shift, layer->fd, subvolume, inode, generation, layer->round > SHIFT_ROUNDS_MAX);
+}
+
+/* Prepare one more walk. */
+static int chown_again(struct layer_walk *layer)
+{
+	struct request *request = layer->op.request;
+
+	return shift_again(&chown_of(layer)->shift, request->store, layer->fd, layer->op.id, &request->cancelled);
+}
+
+/* How many files were handled since this was asked. */
+static uint64_t chown_take(struct layer_walk *layer)
+{
+	return atomic_exchange(&chown_of(layer)->shift.count, 0);
+}
+
+static const struct layer_walk_rest chown_rest = { .inode = chown_inode, .again = chown_again, .take = chown_take };
 
 static void chown_release(struct op *op)
 {
+	tally_free(&layer_walk_of(op)->tally);
 	shift_free(&chown_of(layer_walk_of(op))->shift);
 }
 
@@ -41,7 +67,7 @@ static const struct op_class chown_class = {
 	.steps = layer_walk_steps,
 	.steps_count = LAYER_WALK_STATES,
 	.unwind = LAYER_WALK_LEAVE,
-	.cancel_last = LAYER_WALK_WALK,
+	.cancel_last = LAYER_WALK_REST,
 	.close = layer_walk_close,
 	.release = chown_release,
 };
@@ -60,5 +86,6 @@ int chown_submit(struct varve_store *store, const char *id, const struct varve_c
 	shift_maps_copy(&chown->maps, options, request->strings);
 	request->strings += maps;
 	layer_walk_setup(request->ops, request_string(request, id), chown_prepare);
+	chown->layer.rest = &chown_rest;
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

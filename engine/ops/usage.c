@@ -8,8 +8,8 @@
  *	COUNT   searches the trees of the layer, or walks it
  *	LEAVE   after a failure: lets the next one in
  *
- * The search is the faster one, but takes CAP_SYS_ADMIN, and counts what is hidden below a mount; so where something is
- * mounted in the layer it is walked, unless the caller wants otherwise.
+ * The search is the faster one, but takes CAP_SYS_ADMIN. With that a walk, too, sees what a mount hides, as it goes through
+ * a clone of the layer's mount; without, what lies beneath mounts is left out, and the answer says so.
  */
 #include "engine/base/limits.h"
 #include "engine/btrfs/fs.h"
@@ -32,8 +32,8 @@ struct usage {
 	/* Let in by workers_admit(). */
 	bool admitted;
 	int fd;
-	/* Something is mounted in the layer. */
-	bool mounts;
+	/* FD is in a clone of its mount, where nothing is mounted. */
+	bool cloned;
 	struct walk walk;
 	/* Inodes with several links that were counted. */
 	struct inodes seen;
@@ -91,7 +91,7 @@ static uint32_t usage_choose(const struct usage *usage)
 
 	if (usage->flags & methods)
 		return usage->flags & methods;
-	return usage->op.request->store->layout.privileged && !usage->mounts ? VARVE_USAGE_SEARCH : VARVE_USAGE_WALK;
+	return usage->op.request->store->layout.privileged ? VARVE_USAGE_SEARCH : VARVE_USAGE_WALK;
 }
 
 /* Prepare the search for subvolume NUMBER. */
@@ -126,7 +126,12 @@ static int usage_open_run(struct call *call)
 	r = layer_prove(store, usage->fd, op->id, &info);
 	if (r)
 		return r;
-	usage->mounts = mounts_below(usage->fd, op->id);
+	call->name = "open_tree";
+	r = mounts_clone(&usage->fd);
+	if (r < 0)
+		return r;
+	usage->cloned = r;
+	r = 0;
 	usage->answer.flags = usage_choose(usage);
 	if (usage->answer.flags & VARVE_USAGE_SEARCH)
 		r = usage_open_search(usage, info.treeid);
@@ -187,6 +192,7 @@ static int usage_visit(struct walk *walk, struct walk_entry *entry)
 static const struct walk_class usage_walk_class = {
 	.call = "statx",
 	.stat = true,
+	.leaves_mounts = true,
 	.enter = usage_enter,
 	.visit = usage_visit,
 };
@@ -205,6 +211,8 @@ static void usage_walked(struct walk *walk, int result)
 	struct usage *usage = walk->data;
 
 	usage_take(usage, &walk->job);
+	if (walk->left_out)
+		usage->answer.flags |= VARVE_USAGE_MOUNTS;
 	if (result && result == walk->error) {
 		usage->op.call.name = walk->error_call;
 		usage->op.subject = walk->error_path;
@@ -232,7 +240,7 @@ static int usage_walk(struct usage *usage)
 	inodes_init(&usage->seen, &op->request->store->io.fault);
 	usage->walk.data = usage;
 	usage->walk.done = usage_walked;
-	usage->walk.mounts = usage->mounts;
+	usage->walk.mounts = !usage->cloned;
 	usage->walk.job.progress = &op->request->progress;
 	job_start(&usage->walk.job);
 	return OP_WAIT;

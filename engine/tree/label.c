@@ -6,6 +6,7 @@
 #include "engine/tree/label.h"
 #include "engine/btrfs/abi.h"
 #include "engine/core/store.h"
+#include "engine/tree/opath.h"
 #include "engine/tree/xattr.h"
 
 #include <pwd.h>
@@ -91,18 +92,26 @@ static enum holders_answer label_ask(struct label *label, uint64_t subvolume, ui
 	return label->fast ? holders_ask(&label->labelled, subvolume, inode) : HOLDERS_NO;
 }
 
-/* Label what is no directory, unless it has the label. */
+/*
+ * Label what is no directory, unless it has the label. All in a layer gets the same one, so whatever entry of it a name leads to
+ * meanwhile may have it; where the name may lead out of the layer, to what is mounted there, the entry is open.
+ */
 static int label_visit(struct walk *walk, struct walk_entry *entry)
 {
 	struct label *label = walk->data;
-	enum holders_answer answer = label_ask(label, entry->dir->subvolume, entry->inode);
+	enum holders_answer answer = label_ask(label, entry->dir->subvolume, entry->stat ? entry->stat->stx_ino : entry->inode);
 	char old[LABEL_BYTES];
+	ssize_t size = -ENODATA;
 
 	if (answer == HOLDERS_YES)
 		return 0;
-	if (answer == HOLDERS_ASK &&
-	    label_same(label, old, xattr_get(entry->xattr_dir, entry->name, XATTR_LABEL, old, sizeof(old))))
+	if (answer == HOLDERS_ASK)
+		size = entry->fd < 0 ? xattr_get(entry->xattr_dir, entry->name, XATTR_LABEL, old, sizeof(old)) :
+				       opath_getxattr(entry->fd, XATTR_LABEL, old, sizeof(old));
+	if (label_same(label, old, size))
 		return 0;
+	if (entry->fd >= 0)
+		return opath_setxattr(entry->fd, XATTR_LABEL, label->text, label->size);
 	return xattr_set(entry->xattr_dir, entry->name, XATTR_LABEL, label->text, label->size);
 }
 

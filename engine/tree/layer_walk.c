@@ -6,6 +6,12 @@
 #include "engine/tree/layer.h"
 #include "engine/tree/mounts.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
+/* A search is prepared, and has to begin. */
+#define LAYER_WALK_MORE 1
+
 void layer_walk_blame(struct op *op, const struct walk *walk, int result)
 {
 	if (!result || result != walk->error)
@@ -41,18 +47,27 @@ static int layer_walk_open_run(struct call *call)
 	struct op *op = container_of(call, struct op, call);
 	struct layer_walk *layer = layer_walk_of(op);
 	struct varve_store *store = op->request->store;
-	int r = layer->fd = layer_open(store, op->id);
+	struct btrfs_ioctl_get_subvol_info_args info;
+	int r = layer->fd = layer_open(store, op->id), cloned = 0;
 
 	if (r < 0)
 		return r;
 	call->name = "BTRFS_IOC_GET_SUBVOL_INFO";
-	r = layer_prove(store, layer->fd, op->id, NULL);
-	call->name = NULL;
+	r = layer_prove(store, layer->fd, op->id, &info);
+	layer->number = r ? 0 : info.treeid;
+	call->name = "open_tree";
 	if (!r)
-		r = layer->prepare(layer, &layer->walk);
-	if (!r && layer->walk)
-		layer->walk->mounts = mounts_below(layer->fd, op->id);
-	return r;
+		r = cloned = mounts_clone(&layer->fd);
+	call->name = NULL;
+	if (r < 0)
+		return r;
+	r = layer->prepare(layer, &layer->walk);
+	if (r || !layer->walk)
+		return r;
+	layer->walk->mounts = false;
+	/* Without a clone a name may lead to what is mounted there. */
+	layer->walk->hold |= !cloned;
+	return 0;
 }
 
 static int layer_walk_open(struct op *op)
@@ -77,14 +92,25 @@ static void layer_walk_walked(struct walk *walk, int result)
 	op_done(op, result);
 }
 
+/* All is done that was to be. */
+static int layer_walk_over(struct op *op)
+{
+	layer_walk_leave(layer_walk_of(op));
+	return op->request->durable ? LAYER_WALK_DURABLE : OP_END;
+}
+
 static int layer_walk_done(struct op *op, int result)
 {
+	struct layer_walk *layer = layer_walk_of(op);
+
 	if (result < 0) {
 		op->detail = "the walk went on; this is the first of its failures";
 		return result;
 	}
-	layer_walk_leave(layer_walk_of(op));
-	return op->request->durable ? LAYER_WALK_DURABLE : OP_END;
+	if (!layer->rest)
+		return layer_walk_over(op);
+	layer->rest->take(layer);
+	return LAYER_WALK_REST;
 }
 
 static int layer_walk_walk(struct op *op)
@@ -98,6 +124,73 @@ static int layer_walk_walk(struct op *op)
 	walk->job.progress = &op->request->progress;
 	job_start(&walk->job);
 	return OP_WAIT;
+}
+
+/* The search has come to an inode. */
+static int layer_walk_inode(struct tally *tally, uint64_t subvolume, uint64_t number, uint64_t generation)
+{
+	struct layer_walk *layer = tally->data;
+
+	return layer->rest->inode(layer, subvolume, number, generation);
+}
+
+/* The search is over. */
+static void layer_walk_searched(struct tally *tally, int result)
+{
+	struct layer_walk *layer = tally->data;
+
+	op_done(&layer->op, result);
+}
+
+/* Prepare a search. Lane thread. */
+static int layer_walk_search_run(struct call *call)
+{
+	struct op *op = container_of(call, struct op, call);
+	struct layer_walk *layer = layer_walk_of(op);
+	int r = tally_init(&layer->tally, op->request->store, layer->fd, layer->number, &op->request->cancelled);
+
+	layer->tally.inode = layer_walk_inode;
+	layer->tally.data = layer;
+	layer->tally.done = layer_walk_searched;
+	return r ? r : LAYER_WALK_MORE;
+}
+
+/* Begin a round. */
+static int layer_walk_rest(struct op *op)
+{
+	struct layer_walk *layer = layer_walk_of(op);
+	int r;
+
+	layer->round++;
+	if (op->request->store->layout.privileged) {
+		call_function(&op->call, LANE_FS, "BTRFS_IOC_TREE_SEARCH_V2", layer_walk_search_run);
+		return op_call(op);
+	}
+	r = layer->rest->again(layer);
+	return r ? r : layer_walk_walk(op);
+}
+
+static int layer_walk_rested(struct op *op, int result)
+{
+	struct layer_walk *layer = layer_walk_of(op);
+	uint64_t count;
+
+	if (result == LAYER_WALK_MORE) {
+		job_start(&layer->tally.job);
+		return OP_WAIT;
+	}
+	tally_free(&layer->tally);
+	if (result < 0)
+		return result;
+	count = layer->rest->take(layer);
+	if (!count)
+		return layer_walk_over(op);
+	if (layer->round <= SHIFT_ROUNDS_MAX)
+		return layer_walk_rest(op);
+	snprintf(layer->detail, sizeof(layer->detail), "%" PRIu64 " files came or moved while it ran: stop what runs in the layer",
+		 count);
+	op->detail = layer->detail;
+	return -EBUSY;
 }
 
 static int layer_walk_durable(struct op *op)
@@ -121,6 +214,7 @@ const struct op_step layer_walk_steps[LAYER_WALK_STATES] = {
 	[LAYER_WALK_ADMIT] = { "ADMIT", layer_walk_admit, layer_walk_admitted },
 	[LAYER_WALK_OPEN] = { "OPEN", layer_walk_open, layer_walk_opened },
 	[LAYER_WALK_WALK] = { "WALK", layer_walk_walk, layer_walk_done },
+	[LAYER_WALK_REST] = { "REST", layer_walk_rest, layer_walk_rested },
 	[LAYER_WALK_DURABLE] = { "DURABLE", layer_walk_durable, layer_walk_durable_done },
 	[LAYER_WALK_LEAVE] = { "LEAVE", layer_walk_leave_step, NULL },
 };

@@ -7,18 +7,24 @@
  *	ADMIT     waits until a walk more may be under way
  *	OPEN      opens the layer, and lets the operation prepare its walk
  *	WALK      walks
+ *	REST      looks for what the walk has missed, and for what is new, until nothing is found; where the operation wants that
  *	DURABLE   waits for a commit
  *	LEAVE     after a failure: lets the next one in
  */
 #ifndef VARVE_TREE_LAYER_WALK_H
 #define VARVE_TREE_LAYER_WALK_H
 
+#include "engine/tree/tally.h"
 #include "engine/tree/walk.h"
+
+/* Bytes of the longest detail. */
+#define LAYER_WALK_DETAIL_BYTES 160
 
 enum layer_walk_state {
 	LAYER_WALK_ADMIT,
 	LAYER_WALK_OPEN,
 	LAYER_WALK_WALK,
+	LAYER_WALK_REST,
 	LAYER_WALK_DURABLE,
 	LAYER_WALK_LEAVE,
 	LAYER_WALK_STATES
@@ -36,6 +42,24 @@ struct layer_walk {
 	 */
 	int (*prepare)(struct layer_walk *layer, struct walk **ret_walk);
 	struct walk *walk;
+	/* Which round of REST it is, and how it goes on; NULL: there is no such state. */
+	unsigned round;
+	const struct layer_walk_rest *rest;
+	/* The layer's subvolume, and the search for the rest. */
+	uint64_t number;
+	struct tally tally;
+	/* For the error record. */
+	char detail[LAYER_WALK_DETAIL_BYTES];
+};
+
+/* What the operation does in REST. */
+struct layer_walk_rest {
+	/* INODE of SUBVOLUME was found by a search: handle it if it is new; beyond the last round count it only. Any thread. */
+	int (*inode)(struct layer_walk *layer, uint64_t subvolume, uint64_t inode, uint64_t generation);
+	/* Without CAP_SYS_ADMIN, instead: prepare layer->walk for one more walk. Reactor. */
+	int (*again)(struct layer_walk *layer);
+	/* How many inodes were new in the round that is over; then from 0 on. */
+	uint64_t (*take)(struct layer_walk *layer);
 };
 
 /* The layer_walk that OP is. */

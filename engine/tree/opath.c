@@ -84,3 +84,10 @@ int opath_setxattr(int fd, const char *name, const void *value, size_t size)
 
 	return RET_NERRNO(setxattr(opath_link(fd, link), name, value, size, 0));
 }
+
+ssize_t opath_getxattr(int fd, const char *name, void *value, size_t size)
+{
+	char link[OPATH_LINK_BYTES];
+
+	return RET_NERRNO(getxattr(opath_link(fd, link), name, value, size));
+}

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 #include <time.h>
 
 /* What opath_open() asks statx for: enough to tell inodes apart and to see a mount. */
@@ -39,7 +40,10 @@ int opath_chown(int fd, uid_t uid, gid_t gid);
 /* Set the times of FD, of a link, too. */
 int opath_times(int fd, const struct timespec times[2]);
 
-/* Set attribute NAME of FD, which is no link. By /proc. */
+/* Set attribute NAME of FD, of a link, too. By /proc. */
 int opath_setxattr(int fd, const char *name, const void *value, size_t size);
+
+/* Read it into VALUE (SIZE bytes): how many there are; -ENODATA when there is none. */
+ssize_t opath_getxattr(int fd, const char *name, void *value, size_t size);
 
 #endif

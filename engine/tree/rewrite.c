@@ -86,7 +86,7 @@ static void rewrite_next(struct rewrite *rewrite)
 	walk->done = rewrite_walked;
 	walk->job.progress = &rewrite->op->request->progress;
 	/* Nobody has seen it yet, so nothing can be mounted in it. */
-	walk->mounts = false;
+	walk->mounts = walk->hold = false;
 	job_start(&walk->job);
 }
 

@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A change of owner takes setuid, setgid and file capabilities away, so those are given back; for that the file is held by
- * an O_PATH descriptor, and all calls go to that very inode. Files without them are changed by name: whatever takes the
- * name's place meanwhile is in the tree, too, because no link is followed.
+ * A change of owner takes setuid, setgid and file capabilities away, so those are given back. In a layer that is in sight
+ * each file is held by an O_PATH descriptor, and all calls go to that very inode: by name a user of the layer, who exchanges
+ * names, had a file of his own get the owner, the bits or the capability of another one, or be shifted twice. What nobody has
+ * seen yet is changed by name, which is cheaper; only what has such bits is held there, too.
+ *
+ * Each inode is shifted once: (subvolume, number), as btrfs gives no number twice while it is mounted. Names that are exchanged
+ * or moved while directories are read hide some from a walk, and files are made behind it; so after the walk of a layer in sight
+ * the trees are searched for inodes that it has not seen, which are opened by their number, until there are none.
  */
 #include "engine/tree/shift.h"
 #include "engine/btrfs/abi.h"
+#include "engine/btrfs/handle.h"
 #include "engine/core/store.h"
+#include "engine/tree/opath.h"
 #include "engine/tree/xattr.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/xattr.h>
 
 /* Bytes of the largest file capability (version 3: 24) and some. */
 #define SHIFT_CAPABILITY_BYTES 64
@@ -80,56 +86,75 @@ void shift_maps_copy(struct shift_maps *ret_maps, const struct varve_chown_optio
 	ret_maps->gid_to = shift_map_copy(options->gid_to, options->gid_to_count, &at);
 }
 
-/* Give FD, an O_PATH descriptor, to UID and GID, and what that takes away back. */
-static int shift_fd(int fd, uint32_t uid, uint32_t gid, mode_t mode, const void *capability, ssize_t size)
+/* Shift FD, an O_PATH descriptor, which STAT tells of, and give back what that takes away. */
+static int shift_fd(const struct shift *shift, int fd, const struct statx *stat)
 {
-	char path[40];
-	int r = RET_NERRNO(fchownat(fd, "", uid, gid, AT_EMPTY_PATH));
+	uint32_t uid = stat->stx_uid, gid = stat->stx_gid;
+	char capability[SHIFT_CAPABILITY_BYTES];
+	ssize_t size = 0;
+	int r = shift_ids(shift->maps, &uid, &gid);
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (!r && mode & (S_ISUID | S_ISGID))
-		r = RET_NERRNO(chmod(path, mode & 07777));
+	if (r || (uid == stat->stx_uid && gid == stat->stx_gid))
+		return r;
+	if (S_ISREG(stat->stx_mode))
+		size = opath_getxattr(fd, XATTR_CAPABILITY, capability, sizeof(capability));
+	if (size < 0 && size != -ENODATA && size != -EOPNOTSUPP)
+		return (int)size;
+	r = opath_chown(fd, uid, gid);
+	/* The kernel takes nothing from a directory. */
+	if (!r && !S_ISLNK(stat->stx_mode) && !S_ISDIR(stat->stx_mode) && stat->stx_mode & (S_ISUID | S_ISGID))
+		r = opath_chmod(fd, stat->stx_mode & 07777);
 	if (!r && size > 0)
-		r = RET_NERRNO(setxattr(path, XATTR_CAPABILITY, capability, (size_t)size, 0));
+		r = opath_setxattr(fd, XATTR_CAPABILITY, capability, (size_t)size);
 	return r;
 }
 
-/* Shift NAME in DIR_FD, which has special bits or a capability of SIZE bytes. */
-static int shift_special(int dir_fd, const char *name, const struct statx *stat, uint32_t uid, uint32_t gid,
-			 const void *capability, ssize_t size)
+/* Shift NAME in DIR_FD of a tree that is out of sight, which has special bits or a capability. */
+static int shift_special(const struct shift *shift, int dir_fd, const char *name)
 {
-	_cleanup_close_ int fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	struct stat now;
+	struct statx stat;
+	_cleanup_close_ int fd = opath_open(dir_fd, name, &stat);
 
-	if (fd < 0 || fstat(fd, &now) < 0)
-		return negative_errno();
-	if (now.st_ino != stat->stx_ino)
-		return -ESTALE;
-	return shift_fd(fd, uid, gid, now.st_mode, capability, size);
+	return fd < 0 ? fd : shift_fd(shift, fd, &stat);
+}
+
+/* Shift ENTRY, of a tree that is out of sight, by name. */
+static int shift_name(const struct shift *shift, const struct walk_entry *entry)
+{
+	const struct statx *stat = entry->stat;
+	uint32_t uid = stat->stx_uid, gid = stat->stx_gid;
+	ssize_t size = 0;
+	int r = shift_ids(shift->maps, &uid, &gid);
+
+	if (r || (uid == stat->stx_uid && gid == stat->stx_gid))
+		return r;
+	if (S_ISREG(stat->stx_mode))
+		size = xattr_get(entry->xattr_dir, entry->name, XATTR_CAPABILITY, NULL, 0);
+	if (size < 0 && size != -ENODATA && size != -EOPNOTSUPP)
+		return (int)size;
+	if (size > 0 || (!S_ISLNK(stat->stx_mode) && stat->stx_mode & (S_ISUID | S_ISGID)))
+		return shift_special(shift, entry->dir->fd, entry->name);
+	return RET_NERRNO(fchownat(entry->dir->fd, entry->name, uid, gid, AT_SYMLINK_NOFOLLOW));
 }
 
 /* Shift what is no directory. */
 static int shift_visit(struct walk *walk, struct walk_entry *entry)
 {
 	struct shift *shift = walk->data;
-	const struct statx *stat = entry->stat;
-	uint32_t uid = stat->stx_uid, gid = stat->stx_gid;
-	char capability[SHIFT_CAPABILITY_BYTES];
-	ssize_t size = 0;
-	int r = inodes_add(&shift->seen, entry->dir->subvolume, stat->stx_ino);
+	int r = inodes_add(&shift->seen, entry->dir->subvolume, entry->stat->stx_ino);
 
 	if (r <= 0)
 		return r;
-	r = shift_ids(shift->maps, &uid, &gid);
-	if (r || (uid == stat->stx_uid && gid == stat->stx_gid))
-		return r;
-	if (S_ISREG(stat->stx_mode))
-		size = xattr_get(entry->xattr_dir, entry->name, XATTR_CAPABILITY, capability, sizeof(capability));
-	if (size < 0 && size != -ENODATA && size != -EOPNOTSUPP)
-		return (int)size;
-	if (size > 0 || (!S_ISLNK(stat->stx_mode) && stat->stx_mode & (S_ISUID | S_ISGID)))
-		return shift_special(entry->dir->fd, entry->name, stat, uid, gid, capability, size);
-	return RET_NERRNO(fchownat(entry->dir->fd, entry->name, uid, gid, AT_SYMLINK_NOFOLLOW));
+	atomic_fetch_add_explicit(&shift->count, 1, memory_order_relaxed);
+	return entry->fd < 0 ? shift_name(shift, entry) : shift_fd(shift, entry->fd, entry->stat);
+}
+
+/* Is an entry still to be shifted? Another name of an inode is not opened. */
+static bool shift_wanted(struct walk *walk, uint64_t subvolume, uint64_t inode)
+{
+	struct shift *shift = walk->data;
+
+	return !inodes_has(&shift->seen, subvolume, inode);
 }
 
 /* Shift a directory; its bits stay. */
@@ -139,6 +164,8 @@ static int shift_enter(struct walk *walk, struct walk_dir *dir, const struct sta
 	uint32_t uid = stat->stx_uid, gid = stat->stx_gid;
 	int r = inodes_add(&shift->seen, dir->subvolume, stat->stx_ino);
 
+	if (r > 0)
+		atomic_fetch_add_explicit(&shift->count, 1, memory_order_relaxed);
 	/* One that stands for a nested subvolume cannot be changed. */
 	if (r <= 0 || stat->stx_ino == BTRFS_EMPTY_SUBVOL_DIR_OBJECTID)
 		return MIN(r, 0);
@@ -156,6 +183,7 @@ static const struct walk_class shift_class = {
 	.stat = true,
 	.enter = shift_enter,
 	.visit = shift_visit,
+	.wanted = shift_wanted,
 };
 
 int shift_init(struct shift *shift, struct varve_store *store, int root_fd, const char *id, const struct shift_maps *maps,
@@ -169,6 +197,39 @@ int shift_init(struct shift *shift, struct varve_store *store, int root_fd, cons
 	shift->maps = maps;
 	inodes_init(&shift->seen, &store->io.fault);
 	return 0;
+}
+
+int shift_again(struct shift *shift, struct varve_store *store, int root_fd, const char *id, const _Atomic bool *cancelled)
+{
+	int r = walk_init(&shift->walk, store, &shift_class, root_fd, id, cancelled);
+
+	shift->walk.data = shift;
+	shift->walk.hold = true;
+	shift->count = 0;
+	return r;
+}
+
+int shift_stray(struct shift *shift, int fd, uint64_t subvolume, uint64_t inode, uint64_t generation, bool look)
+{
+	_cleanup_close_ int inode_fd = -EBADF;
+	struct statx stat;
+	int r;
+
+	if (inodes_has(&shift->seen, subvolume, inode))
+		return 0;
+	inode_fd = handle_open(fd, subvolume, inode, generation);
+	/* It is gone. */
+	if (inode_fd == -ESTALE || inode_fd == -ENOENT)
+		return 0;
+	if (inode_fd < 0)
+		return inode_fd;
+	r = RET_NERRNO(statx(inode_fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, OPATH_STAT_MASK, &stat));
+	if (!r && !look)
+		r = inodes_add(&shift->seen, subvolume, inode);
+	if (r < 0)
+		return r;
+	atomic_fetch_add_explicit(&shift->count, 1, memory_order_relaxed);
+	return r ? shift_fd(shift, inode_fd, &stat) : 0;
 }
 
 void shift_free(struct shift *shift)

@@ -25,6 +25,8 @@ struct shift {
 	const struct shift_maps *maps;
 	/* Inodes that were handled: each is shifted once, also when it is renamed meanwhile. */
 	struct inodes seen;
+	/* How many that were in this round. */
+	_Atomic uint64_t count;
 };
 
 /* Map UID and GID, in place: 0, or -ERANGE when a map that they are in does not know them. */
@@ -39,6 +41,15 @@ void shift_maps_copy(struct shift_maps *ret_maps, const struct varve_chown_optio
 /* Prepare SHIFT of the tree at ROOT_FD, layer ID's, by MAPS, which have to live on; then as walk_init(). */
 int shift_init(struct shift *shift, struct varve_store *store, int root_fd, const char *id, const struct shift_maps *maps,
 	       const _Atomic bool *cancelled);
+
+/* Prepare SHIFT, whose walk is over, for one more walk, which handles what is new. */
+int shift_again(struct shift *shift, struct varve_store *store, int root_fd, const char *id, const _Atomic bool *cancelled);
+
+/*
+ * INODE of SUBVOLUME was found in the trees: shift it, unless it was handled before; with LOOK it is but counted. FD is on the
+ * layer's mount. 0 or -errno. CAP_DAC_READ_SEARCH; any thread.
+ */
+int shift_stray(struct shift *shift, int fd, uint64_t subvolume, uint64_t inode, uint64_t generation, bool look);
 
 /* Free what SHIFT holds; harmless on zeros. */
 void shift_free(struct shift *shift);

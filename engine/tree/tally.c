@@ -41,6 +41,17 @@ static void tally_inode(const struct tally *tally, const struct search *search, 
 	sums->disk_bytes += (le64toh(item.nbytes) + tally->sector - 1) / tally->sector * tally->sector;
 }
 
+/* Hand the inode that the current item of SEARCH is to whom it may concern. */
+static int tally_hand(struct tally *tally, uint64_t subvolume, const struct search *search)
+{
+	struct btrfs_inode_item item;
+
+	if (search->header.len < sizeof(item))
+		return 0;
+	memcpy(&item, search->item, sizeof(item));
+	return tally->inode(tally, subvolume, search->header.objectid, le64toh(item.generation));
+}
+
 /* Does subvolume CHILD lie in PARENT? 1, 0 or -errno. */
 static int tally_nested(struct tally *tally, uint64_t parent, uint64_t child)
 {
@@ -84,12 +95,14 @@ static int64_t tally_count(struct tally *tally, const struct tally_span *span)
 	struct search search;
 	int64_t items = 0;
 	int r = search_begin(&search, tally->fd, span->subvolume, span->first, span->last, BTRFS_INODE_ITEM_KEY,
-			     BTRFS_DIR_INDEX_KEY, 0);
+			     tally->inode ? BTRFS_INODE_ITEM_KEY : BTRFS_DIR_INDEX_KEY, 0);
 
 	while (!r && !job_over(&tally->job) && (r = search_next(&search)) > 0) {
 		items++;
 		r = 0;
-		if (search.header.type == BTRFS_INODE_ITEM_KEY)
+		if (tally->inode)
+			r = tally_hand(tally, span->subvolume, &search);
+		else if (search.header.type == BTRFS_INODE_ITEM_KEY)
 			tally_inode(tally, &search, &sums);
 		else if (search.header.type == BTRFS_DIR_INDEX_KEY)
 			r = tally_entry(tally, span->subvolume, &search, &sums);

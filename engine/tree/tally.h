@@ -15,6 +15,9 @@ struct tally {
 	struct job job;
 	/* Any directory of the file system. */
 	int fd;
+	/* Called with each inode, instead of counting; -errno ends the search. NULL: count. Any thread. */
+	int (*inode)(struct tally *tally, uint64_t subvolume, uint64_t number, uint64_t generation);
+	void *data;
 	/* All is over. Reactor. */
 	void (*done)(struct tally *tally, int result);
 	/* Bytes of a sector. */

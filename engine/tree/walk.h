@@ -46,8 +46,10 @@ struct walk_entry {
 	uint64_t inode;
 	/* DT_*, as the directory tells. */
 	unsigned char type;
-	/* NULL where neither the class nor a mount asks for it. */
+	/* NULL where nobody asks for it; of FD, where that is open. */
 	const struct statx *stat;
+	/* The entry itself, by O_PATH, where walk->hold is set: what is done to it, is done to what STAT tells of. Else -EBADF. */
+	int fd;
 	/* Where visit() counts, and how it gets at extended attributes. */
 	struct sums *sums;
 	struct xattr_dir *xattr_dir;
@@ -62,6 +64,10 @@ struct walk_class {
 	unsigned slow_factor;
 	/* visit() needs entry->stat. */
 	bool stat;
+	/* With walk->hold, before it is opened: is the entry INODE, as the directory tells, to be visited? NULL: each is. */
+	bool (*wanted)(struct walk *walk, uint64_t subvolume, uint64_t inode);
+	/* What is beneath a mount may be left out: no failure, but walk->left_out. */
+	bool leaves_mounts;
 	/* Slow entries are unlinked by the ring, not looked at. */
 	bool unlink;
 	/* A directory is open (dir->fd) and has not been read: 0, or -errno to keep out of it. NULL: 0. */
@@ -86,8 +92,12 @@ struct walk {
 	void *data;
 	/* The layer's root directory; owned by the caller. */
 	int root_fd;
-	/* Something is mounted in the tree: look at each entry before touching it. */
+	/* Something may be mounted in the tree: look at each entry before touching it. */
 	bool mounts;
+	/* Names may be exchanged meanwhile, and it matters: visit() gets each entry open, and looked at then. */
+	bool hold;
+	/* Something was mounted, and is left out. */
+	_Atomic bool left_out;
 	/* All is over. Reactor. */
 	void (*done)(struct walk *walk, int result);
 	/* Whose walk it is: the operation, or what stands between. */

@@ -2,6 +2,7 @@
 /* Ownership shift: every inode once, nothing lost, nothing outside, whatever the tree. */
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -233,6 +234,54 @@ START_TEST(test_attack) {
 }
 END_TEST
 
+/** Files of a layer in use, which move between two directories. */
+#define BUSY_FILES 1200
+
+/* Move every file of a layer to and fro between its two directories, for ever. */
+static int stir(void *layer) {
+	for (unsigned turn = 0;; turn++)
+		for (unsigned i = 0; i < BUSY_FILES; i++) {
+			char from[4096], to[4096];
+			snprintf(from, sizeof(from), "%s/dir-%u/file-%u", (const char *)layer, turn % 2, i);
+			snprintf(to, sizeof(to), "%s/dir-%u/file-%u", (const char *)layer, !(turn % 2), i);
+			rename(from, to);
+		}
+	return 0;
+}
+
+/* A layer in use: what moves while it is shifted is shifted, too, once, or the call says that something is not. */
+START_TEST(test_in_use) {
+	char *home = test_home(), *layer = test_layer(home, "layer");
+	struct varve_store *store = test_open(home);
+	struct varve_chown_options options = VARVE_CHOWN_OPTIONS_INIT;
+	test_create(store, "layer", NULL);
+	test_mkdir(test_path("%s/dir-0", layer));
+	test_mkdir(test_path("%s/dir-1", layer));
+	for (unsigned i = 0; i < BUSY_FILES; i++)
+		test_write(test_path("%s/dir-0/file-%u", layer, i), "");
+	struct varve_id_map from = { 0, 0, 65536 }, to = { 0, 0, 65536 };
+	options.uid_from = &from, options.uid_from_count = 1;
+	options.uid_to = &to, options.uid_to_count = 1;
+	int child = test_child_start(stir, layer);
+	for (unsigned i = 1; i <= 8; i++) {
+		struct varve_failure failure = { 0 };
+		from = to;
+		to.host = i * 100000;
+		/* Shifted twice, a file would be in no map. */
+		int r = varve_layer_chown_wait(store, "layer", &options, &failure);
+		ck_assert_msg(r == 0, "%s: %s", test_errno_name(r), failure.detail);
+	}
+	kill(child, SIGKILL);
+	test_child_end(child);
+	struct list_of list = list_tree(layer);
+	ck_assert_uint_eq(list.count, BUSY_FILES + 3);
+	for (size_t i = 0; i < list.count; i++)
+		ck_assert_msg(list.known[i].stat.st_uid == 800000, "%s: %u", list.known[i].path, list.known[i].stat.st_uid);
+	list_free(&list);
+	test_close(store);
+}
+END_TEST
+
 /* As an option of create: the layer appears shifted, its source stays as it is; read-only ones, too; and none by failure. */
 START_TEST(test_create_shifted) {
 	char *home = test_home(), *source = test_layer(home, "source");
@@ -284,4 +333,4 @@ START_TEST(test_create_shifted) {
 }
 END_TEST
 
-TEST_MAIN("chown", test_create_shifted, test_shift, test_shift_back, test_edges, test_attack)
+TEST_MAIN("chown", test_create_shifted, test_shift, test_shift_back, test_edges, test_attack, test_in_use)

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inodes by their number, without a name. */
+#ifndef VARVE_BTRFS_HANDLE_H
+#define VARVE_BTRFS_HANDLE_H
+
+#include <stdint.h>
+
+/*
+ * Open INODE of SUBVOLUME, on the mount that FD is on, by O_PATH: a descriptor; -ESTALE: there is none, or one of another
+ * GENERATION. CAP_DAC_READ_SEARCH.
+ */
+int handle_open(int fd, uint64_t subvolume, uint64_t inode, uint64_t generation);
+
+#endif
