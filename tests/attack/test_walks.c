@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A user of a layer exchanges names while it is shifted, measured and removed: nothing outside of it changes, and each file
+ * A user of a layer exchanges names while it is shifted and measured: nothing outside of it changes, and each file
  * of it gets its own owner, its own bits and its own capability, and no other's.
  */
 #include <ftw.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -117,4 +119,45 @@ START_TEST(test_usage) {
 }
 END_TEST
 
-TEST_MAIN("walks", test_chown, test_usage)
+/** What the other namespace's process waits for. */
+struct elsewhere {
+	char *layer, *other;
+	int ready[2], go[2];
+};
+
+/* Mount a directory in the layer, in a namespace of its own; once the layer is gone, so is the mount, but not the content. */
+static int mount_elsewhere(void *data) {
+	struct elsewhere *elsewhere = data;
+	char byte = 0;
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount(elsewhere->other, test_path("%s/place", elsewhere->layer), NULL, MS_BIND, NULL) < 0)
+		return 1;
+	if (write(elsewhere->ready[1], &byte, 1) != 1 || read(elsewhere->go[0], &byte, 1) != 1)
+		return 2;
+	if (access(test_path("%s/place", elsewhere->layer), F_OK) == 0)
+		return 3;
+	return access(test_path("%s/file", elsewhere->other), F_OK) < 0 ? 4 : 0;
+}
+
+/* What another mount namespace has mounted in a layer goes with it, and its content stays. */
+START_TEST(test_mounted_elsewhere) {
+	char *home = test_home(), byte = 0;
+	struct varve_store *store = test_open_relaxed(home);
+	struct elsewhere elsewhere = {.layer = test_layer(home, "layer"), .other = test_path("%s-other", home)};
+	test_create(store, "layer", NULL);
+	test_mkdir(test_path("%s/place", elsewhere.layer));
+	test_mkdir(elsewhere.other);
+	test_write(test_path("%s/file", elsewhere.other), "kept");
+	ck_assert_int_eq(pipe(elsewhere.ready), 0);
+	ck_assert_int_eq(pipe(elsewhere.go), 0);
+	int child = test_child_start(mount_elsewhere, &elsewhere);
+	ck_assert_int_eq(read(elsewhere.ready[0], &byte, 1), 1);
+	test_remove_layer(store, "layer");
+	ck_assert_int_eq(write(elsewhere.go[1], &byte, 1), 1);
+	ck_assert_int_eq(test_child_end(child), 0);
+	ck_assert(test_exists(test_path("%s/file", elsewhere.other)));
+	test_close(store);
+}
+END_TEST
+
+TEST_MAIN("walks", test_chown, test_usage, test_mounted_elsewhere)
