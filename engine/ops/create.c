@@ -35,6 +35,7 @@
 #include "engine/tree/groups.h"
 #include "engine/tree/layer.h"
 #include "engine/tree/layout.h"
+#include "engine/tree/loosen.h"
 #include "engine/tree/record.h"
 #include "engine/tree/rewrite.h"
 #include "engine/tree/unpack.h"
@@ -194,6 +195,10 @@ static int create_snapshot(struct create *create, int dir_fd, const char *name, 
 	else
 		r = subvol_snapshot(dir_fd, name, create->source_fd, read_only);
 	create->staged = !r;
+	if (r == -ETXTBSY) {
+		op->subject = create->source;
+		op->detail = "it has an active swap file: no snapshot of it can be made before swapoff";
+	}
 	return r;
 }
 
@@ -581,15 +586,25 @@ static int create_seal(struct create *create)
 
 /* ---- PUBLISH, DURABLE, UNDO -------------------------------------------------------------------------------------- */
 
-/* Rename it into its place. */
+/*
+ * Rename it into its place. A snapshot has the flags (chattr +i, +a) and the mode of its source, which may forbid that: they
+ * are taken away for the moment. A crash in between leaves the layer without them.
+ */
 static int create_rename(struct create *create)
 {
 	struct op *op = &create->op;
 	char buffer[VARVE_ID_MAX + 1];
+	const char *name = create_staging_name(create, buffer);
+	int subvolumes_fd = op->request->store->layout.subvolumes_fd, staging_fd = create_staging_fd(create), r;
+	struct loosened loosened = { 0 };
 
 	op->call.name = "renameat2";
-	return RET_NERRNO(renameat2(create_staging_fd(create), create_staging_name(create, buffer),
-				    op->request->store->layout.subvolumes_fd, op->id, RENAME_NOREPLACE));
+	do
+		r = RET_NERRNO(renameat2(staging_fd, name, subvolumes_fd, op->id, RENAME_NOREPLACE));
+	while (r && loosen(staging_fd, name, r, &loosened, &op->detail) > 0);
+	if (!r)
+		loosened_restore(subvolumes_fd, op->id, &loosened);
+	return r;
 }
 
 /* Rename its record into its place, and then itself; no other process looks in between. */
@@ -662,13 +677,15 @@ static int create_undo_work(struct op *op)
 	struct create *create = create_of(op);
 	struct varve_store *store = op->request->store;
 	char buffer[VARVE_ID_MAX + 1];
-	int r;
+	const char *name = create->published ? op->id : create_staging_name(create, buffer);
+	int dir_fd = create->published ? store->layout.subvolumes_fd : create_staging_fd(create), r;
+	struct loosened loosened = { 0 };
 
 	create_forget_record(create);
-	if (!create->published)
-		return subvol_destroy(create_staging_fd(create), create_staging_name(create, buffer));
-	r = subvol_destroy(store->layout.subvolumes_fd, op->id);
-	if (!r)
+	do
+		r = subvol_destroy(dir_fd, name);
+	while (r && loosen(dir_fd, name, r, &loosened, &op->detail) > 0);
+	if (!r && create->published)
 		record_drop(store, op->id);
 	return r;
 }

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/tree/loosen.h"
+#include "engine/base/util.h"
+#include "engine/btrfs/chattr.h"
+#include "engine/btrfs/subvol.h"
+#include "engine/tree/opath.h"
+
+#include <fcntl.h>
+
+/* What an owner needs to open, to rename and to empty a directory. */
+#define LOOSEN_MODE 0700
+
+/* Make the subvolume of the O_PATH descriptor FD writable. */
+static int loosen_write(int fd, struct loosened *loosened, const char **ret_detail)
+{
+	_cleanup_close_ int root_fd = -EBADF;
+	bool read_only;
+	int r;
+
+	if (loosened->written)
+		return 0;
+	root_fd = opath_reopen(fd, O_RDONLY | O_DIRECTORY);
+	if (root_fd == -EACCES)
+		*ret_detail = "it is read-only, and its mode keeps its owner from changing that";
+	if (root_fd < 0)
+		return root_fd;
+	r = subvol_get_read_only(root_fd, &read_only);
+	if (r || !read_only)
+		return r;
+	r = subvol_set_read_only(root_fd, false);
+	loosened->written = !r;
+	return r ? r : 1;
+}
+
+/* Clear the flags of the O_PATH descriptor FD, which STAT tells of. */
+static int loosen_flags(int fd, const struct statx *stat, struct loosened *loosened, const char **ret_detail)
+{
+	_cleanup_close_ int root_fd = -EBADF;
+	unsigned flags = chattr_of(stat);
+	int r;
+
+	if (!flags || loosened->flags)
+		return 0;
+	root_fd = opath_reopen(fd, O_RDONLY | O_DIRECTORY);
+	r = root_fd < 0 ? root_fd : chattr_clear(root_fd);
+	if (r == -EROFS && loosen_write(fd, loosened, ret_detail) > 0)
+		r = chattr_clear(root_fd);
+	if (r > 0)
+		loosened->flags = flags;
+	else if (r == -EPERM || r == -EACCES)
+		*ret_detail = chattr_detail(flags);
+	return r;
+}
+
+/* Let the owner of the O_PATH descriptor FD, which STAT tells of, into it. */
+static int loosen_mode(int fd, const struct statx *stat, struct loosened *loosened, const char **ret_detail)
+{
+	mode_t mode = stat->stx_mode & 07777;
+	int r;
+
+	if (loosened->chmodded || (mode & LOOSEN_MODE) == LOOSEN_MODE)
+		return 0;
+	r = opath_chmod(fd, mode | LOOSEN_MODE);
+	if (r == -EROFS && loosen_write(fd, loosened, ret_detail) > 0)
+		r = opath_chmod(fd, mode | LOOSEN_MODE);
+	if (r)
+		return r;
+	loosened->mode = mode;
+	loosened->chmodded = true;
+	return 1;
+}
+
+int loosen(int dir_fd, const char *name, int error, struct loosened *loosened, const char **ret_detail)
+{
+	_cleanup_close_ int fd = -EBADF;
+	struct statx stat;
+	int r;
+
+	if (error != -EPERM && error != -EACCES && error != -EROFS)
+		return 0;
+	fd = opath_open(dir_fd, name, &stat);
+	if (fd < 0)
+		return fd;
+	if (!S_ISDIR(stat.stx_mode))
+		return 0;
+	if (error == -EROFS)
+		return loosen_write(fd, loosened, ret_detail);
+	if (error == -EACCES)
+		return loosen_mode(fd, &stat, loosened, ret_detail);
+	r = loosen_flags(fd, &stat, loosened, ret_detail);
+	if (!r && chattr_get(dir_fd))
+		*ret_detail = chattr_detail_above(chattr_get(dir_fd));
+	return r;
+}
+
+bool loosened_any(const struct loosened *loosened)
+{
+	return loosened->flags || loosened->chmodded || loosened->written;
+}
+
+void loosened_restore(int dir_fd, const char *name, const struct loosened *loosened)
+{
+	_cleanup_close_ int fd = loosened_any(loosened) ? opath_open(dir_fd, name, NULL) : -EBADF;
+	_cleanup_close_ int root_fd = fd < 0 ? -EBADF : opath_reopen(fd, O_RDONLY | O_DIRECTORY);
+
+	if (root_fd < 0)
+		return;
+	if (loosened->chmodded)
+		fchmod(root_fd, loosened->mode);
+	if (loosened->flags)
+		chattr_add(root_fd, loosened->flags);
+	if (loosened->written)
+		subvol_set_read_only(root_fd, true);
+}

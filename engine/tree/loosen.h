@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What forbids to destroy or rename a subvolume, and can be taken away: the flags of its root (chattr +i, +a), a mode that
+ * denies its owner, its being read-only. One of them at a time, as the kernel's answer tells.
+ */
+#ifndef VARVE_TREE_LOOSEN_H
+#define VARVE_TREE_LOOSEN_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+/* What was taken from the root of a subvolume. Begins zeroed. */
+struct loosened {
+	/* FS_IMMUTABLE_FL, FS_APPEND_FL. */
+	unsigned flags;
+	/* The mode that it had, if that was changed. */
+	mode_t mode;
+	bool chmodded, written;
+};
+
+/*
+ * A call on subvolume NAME in DIR_FD failed with ERROR (0 or -errno): take away what that tells of. 1: something changed, the
+ * call may be tried again; 0: nothing is known to help; or why it could not be changed. *RET_DETAIL is set where a flag
+ * is the reason, or a mode, and left alone otherwise. Each thing is taken away once.
+ */
+int loosen(int dir_fd, const char *name, int error, struct loosened *loosened, const char **ret_detail);
+
+/* Was anything taken? */
+bool loosened_any(const struct loosened *loosened);
+
+/* Give back what was taken from NAME in DIR_FD, which stays; as far as that can be. */
+void loosened_restore(int dir_fd, const char *name, const struct loosened *loosened);
+
+#endif
