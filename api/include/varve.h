@@ -523,8 +523,8 @@ struct varve_create_options {
  * flight. Creates that are in flight together share a commit of the file system.
  *
  * Errors in the callback: -EEXIST (the id exists), -ENOENT (no such parent), -ENOTDIR (the parent is not a directory),
- * -EINVAL (the parent is not a subvolume of this store), -EXDEV (it is on another file system), -ENOSPC, -EDQUOT, -EROFS,
- * -EMFILE, -EAGAIN (VARVE_CREATE_NOWAIT), -ECANCELED, -EIO; with a shift or a label those of varve_layer_chown() and
+ * -EINVAL (the parent is not a subvolume of this store), -EXDEV (it is on another file system), -ETXTBSY (it has an active swap
+ * file), -ENOSPC, -EDQUOT, -EROFS, -EMFILE, -EAGAIN (VARVE_CREATE_NOWAIT), -ECANCELED, -EIO; with a shift or a label those of varve_layer_chown() and
  * varve_layer_relabel(). A create that fails leaves nothing. Refused with -EINVAL: a
  * storage option that is not known or does not parse ("size" below btrfs.min_space); with -ENOTSUP: a size in a store
  * that was opened with quota=off. A layer with a size or a group can fail, before anything is made, with -EPERM (quota has to be
@@ -553,14 +553,20 @@ int varve_layer_create_batch(struct varve_store *store, const char *const *ids, 
  * varve_sync(). Open files and bind mounts do not keep a layer from being removed (nor do they break: they see the old
  * content until they are closed).
  *
+ * Flags (chattr +i, +a) on the roots of the layer and of what is nested in it, and on directories that subvolumes lie in, are
+ * cleared, which takes CAP_LINUX_IMMUTABLE; an owner's missing permissions are given. A layer that stays has its root's back.
+ *
  * Errors in the callback: -ENOENT (no such layer), -ENOTDIR or -EINVAL (what lies there is not a layer), -EPERM (it is
- * the file system's default subvolume, is being sent, holds an active swap file, or the caller lacks privilege), -EROFS,
- * -ECANCELED, -EIO. Unless it was moved out of sight first to destroy nested subvolumes, a layer that could not be
- * removed is untouched; otherwise the leftover is removed by varve_sweep().
+ * the file system's default subvolume, is being sent, holds an active swap file, has a flag that may not be cleared, or the
+ * caller lacks privilege), -EACCES, -EROFS, -ENOSPC, -ECANCELED, -EIO. A layer that could not be removed is whole, unless
+ * something was destroyed in it: then it is out of sight, and varve_sweep() removes what is left; or, where there was no room
+ * to move it (-ENOSPC, -EDQUOT of the file system), it is in sight without what is gone, and to be removed again. The
+ * failure's detail says which.
  * Privilege: CAP_SYS_ADMIN, or the mount option user_subvol_rm_allowed and ownership. An owner with neither, or of what is
  * read-only, is served, too, but entry by entry: the layer is moved out of sight, made writable, emptied and removed, which
  * takes time with the number of files (see varve_progress()) and can be cancelled; what is left then is for varve_sweep().
- * A crash leaves the layer whole, or gone from sight.
+ * A crash leaves the layer whole, or gone from sight; or, where there was no room to move it, in sight without some of what
+ * was nested in it, or of its files.
  */
 int varve_layer_remove(struct varve_store *store, const char *id, uint32_t flags, varve_callback *callback,
 		       void *user_data, varve_request *ret_request);

@@ -72,6 +72,9 @@
 /* Nested subvolumes are created by what runs in the layer: how often we look again before we give up. */
 #define NESTED_ROUNDS_MAX 64
 
+/* How often one nested subvolume is freed of the flags and read-only subvolumes that forbid to destroy it. */
+#define NESTED_LOOSEN_MAX 8
+
 /* Nested subvolumes destroyed in one piece of work, so that a layer with thousands does not hold up a beat. */
 #define NESTED_BATCH 64
 

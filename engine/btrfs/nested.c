@@ -6,11 +6,13 @@
 #include "engine/btrfs/nested.h"
 #include "engine/base/limits.h"
 #include "engine/base/util.h"
+#include "engine/btrfs/chattr.h"
 #include "engine/btrfs/search.h"
 #include "engine/btrfs/subvol.h"
 
 #include <endian.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
@@ -119,10 +121,15 @@ static bool nested_name(const struct search *search, struct btrfs_root_ref *ret_
 	return true;
 }
 
-/* Destroy subvolume ID by the directory and name that it is referred to with: its path is longer than the kernel takes. */
-static int nested_destroy_far(int fd, uint64_t id)
-{
+/* Where subvolume ID lies: the subvolume and the directory, and its name there. */
+struct nested_place {
+	uint64_t root, inode;
 	char name[VARVE_ID_MAX + 1];
+};
+
+/* Find the place of subvolume ID. */
+static int nested_find(int fd, uint64_t id, struct nested_place *ret_place)
+{
 	struct btrfs_root_ref ref;
 	struct search search;
 	int r = search_begin(&search, fd, BTRFS_ROOT_TREE_OBJECTID, id, id, BTRFS_ROOT_BACKREF_KEY,
@@ -130,16 +137,91 @@ static int nested_destroy_far(int fd, uint64_t id)
 
 	if (!r)
 		r = search_next(&search);
-	if (r > 0 && !nested_name(&search, &ref, name))
+	if (r > 0 && !nested_name(&search, &ref, ret_place->name))
 		r = -EUCLEAN;
 	if (r > 0) {
-		_cleanup_close_ int dir_fd = -EBADF;
-
-		dir_fd = nested_open_directory(fd, search.header.offset, le64toh(ref.dirid));
-		r = dir_fd < 0 ? dir_fd : subvol_destroy(dir_fd, name);
+		ret_place->root = search.header.offset;
+		ret_place->inode = le64toh(ref.dirid);
+		r = 0;
 	} else if (!r)
 		r = -ENOENT;
 	search_end(&search);
+	return r;
+}
+
+/* Destroy subvolume ID by the directory and name that it is referred to with: its path is longer than the kernel takes. */
+static int nested_destroy_far(int fd, uint64_t id)
+{
+	_cleanup_close_ int dir_fd = -EBADF;
+	struct nested_place place;
+	int r = nested_find(fd, id, &place);
+
+	if (r)
+		return r;
+	dir_fd = nested_open_directory(fd, place.root, place.inode);
+	return dir_fd < 0 ? dir_fd : subvol_destroy(dir_fd, place.name);
+}
+
+/* Make subvolume ROOT writable: 1, 0 when it is, or -errno. */
+static int nested_write(int fd, uint64_t root)
+{
+	_cleanup_close_ int root_fd = nested_open_directory(fd, root, ABI_SUBVOL_ROOT_INODE);
+	bool read_only;
+	int r = root_fd < 0 ? root_fd : subvol_get_read_only(root_fd, &read_only);
+
+	if (r || !read_only)
+		return r;
+	r = subvol_set_read_only(root_fd, false);
+	return r ? r : 1;
+}
+
+/* Clear the flags of directory INODE of subvolume ROOT: 1, 0 when it has none, or -errno, and NESTED says where. */
+static int nested_chattr(struct nested *nested, int fd, uint64_t root, uint64_t inode)
+{
+	_cleanup_close_ int dir_fd = nested_open_directory(fd, root, inode);
+	int r = dir_fd < 0 ? dir_fd : chattr_clear(dir_fd);
+
+	if (r == -EROFS && nested_write(fd, root) > 0)
+		r = chattr_clear(dir_fd);
+	if (r < 0 && dir_fd >= 0 && chattr_get(dir_fd)) {
+		nested->failed_root = root;
+		nested->failed_inode = inode;
+		nested->failed_flags = chattr_get(dir_fd);
+	}
+	return r;
+}
+
+/* Subvolume ID cannot be destroyed: ERROR. Take away what that tells of: 1, 0 when nothing is known to help, or -errno. */
+static int nested_loosen(struct nested *nested, int fd, uint64_t id, int error)
+{
+	struct nested_place place;
+	int r, above;
+
+	if (error != -EPERM && error != -EROFS)
+		return 0;
+	r = nested_find(fd, id, &place);
+	if (r)
+		return r;
+	if (error == -EROFS)
+		return nested_write(fd, place.root);
+	r = nested_chattr(nested, fd, id, ABI_SUBVOL_ROOT_INODE);
+	if (r < 0)
+		return r;
+	above = nested_chattr(nested, fd, place.root, place.inode);
+	return above < 0 ? above : r | above;
+}
+
+/* Destroy subvolume ID. What runs in the layer may set flags anew: a bound. */
+static int nested_destroy_one(struct nested *nested, int fd, uint64_t id)
+{
+	unsigned tries = 0;
+	int r;
+
+	do {
+		r = subvol_destroy_id(fd, id);
+		if (r == -ENAMETOOLONG)
+			r = nested_destroy_far(fd, id);
+	} while (r && tries++ < NESTED_LOOSEN_MAX && nested_loosen(nested, fd, id, r) > 0);
 	return r;
 }
 
@@ -150,13 +232,51 @@ int nested_destroy(struct nested *nested, int fd, unsigned max, unsigned *ret_de
 	for (*ret_destroyed = 0; !r && nested->count && *ret_destroyed < max; *ret_destroyed += !r) {
 		uint64_t id = nested->ids[--nested->count];
 
-		r = subvol_destroy_id(fd, id);
-		if (r == -ENAMETOOLONG)
-			r = nested_destroy_far(fd, id);
+		nested->failed_root = 0;
+		r = nested_destroy_one(nested, fd, id);
 		if (r == -ENOENT || r == -ENOTEMPTY)
 			r = 0;
+		if (r && !nested->failed_root) {
+			nested->failed_root = id;
+			nested->failed_inode = ABI_SUBVOL_ROOT_INODE;
+			nested->failed_flags = 0;
+		}
 	}
 	return r;
+}
+
+/* Write the path of FD, as far as the kernel can tell it, to PATH: its length or -errno. */
+static ssize_t nested_path(int fd, char *path, size_t size)
+{
+	char link[40];
+	ssize_t length;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	length = RET_NERRNO(readlink(link, path, size - 1));
+	if (length >= 0)
+		path[length] = '\0';
+	return length;
+}
+
+int nested_failed_path(const struct nested *nested, int fd, int base_fd, char *path, size_t size)
+{
+	_cleanup_close_ int dir_fd = -EBADF;
+	_cleanup_free_ char *base = malloc(PATH_MAX), *full = malloc(PATH_MAX);
+	ssize_t length;
+
+	if (!base || !full)
+		return -ENOMEM;
+	dir_fd = nested_open_directory(fd, nested->failed_root, nested->failed_inode);
+	if (dir_fd < 0)
+		return dir_fd;
+	length = nested_path(base_fd, base, PATH_MAX);
+	if (length < 0 || nested_path(dir_fd, full, PATH_MAX) < 0)
+		return -ENAMETOOLONG;
+	/* It may have been moved elsewhere meanwhile. */
+	if (strncmp(full, base, (size_t)length) || full[length] != '/' || strlen(full + length + 1) >= size)
+		return -EXDEV;
+	strcpy(path, full + length + 1);
+	return 0;
 }
 
 /* ---- without privilege ------------------------------------------------------------------------------------------- */

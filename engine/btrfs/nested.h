@@ -11,6 +11,9 @@
 struct nested {
 	uint64_t *ids;
 	size_t count, capacity;
+	/* Where nested_destroy() could not get on: a directory by its subvolume and inode; the flags that it has (chattr.h). */
+	uint64_t failed_root, failed_inode;
+	unsigned failed_flags;
 };
 
 /*
@@ -22,7 +25,9 @@ int nested_collect(struct nested *nested, int fd, uint64_t root, struct fault *f
 
 /*
  * Destroy up to MAX of what was collected, deepest first, and take it out; *RET_DESTROYED is how many that were. What is
- * gone already, or was given a new subvolume of its own meanwhile, is passed over: collecting again tells. CAP_SYS_ADMIN.
+ * gone already, or was given a new subvolume of its own meanwhile, is passed over: collecting again tells. Flags (chattr +i,
+ * +a) of one, or of the directory that it lies in, are cleared, and a read-only subvolume that others lie in is made writable.
+ * CAP_SYS_ADMIN.
  */
 int nested_destroy(struct nested *nested, int fd, unsigned max, unsigned *ret_destroyed);
 
@@ -32,6 +37,12 @@ int nested_destroy(struct nested *nested, int fd, unsigned max, unsigned *ret_de
  * destroy (mount option user_subvol_rm_allowed) they may also find, one level at a time. Linux 4.18.
  */
 int nested_destroy_user(int fd, unsigned max, unsigned *ret_destroyed);
+
+/*
+ * Write where nested_destroy() could not get on, as a path below the directory BASE_FD, to PATH (SIZE bytes): 0, or -errno.
+ * FD is of the same file system.
+ */
+int nested_failed_path(const struct nested *nested, int fd, int base_fd, char *path, size_t size);
 
 /* Put ID itself into NESTED. 0 or -ENOMEM. */
 int nested_add(struct nested *nested, uint64_t id, struct fault *fault);

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 /* What a record says when there was no memory for one. */
@@ -45,12 +46,22 @@ const char *op_step_name(const struct op *op)
 	trace(&(op)->request->store->io.trace, TRACE_OP, "op%" PRIu64 " %s %s: " format,                \
 	      (op)->request->handle, operation_name((op)->request->class->operation), (op)->id, __VA_ARGS__)
 
+/* Let FAILURE tell of what OP is about now. */
+static void op_failure_path(struct op *op, struct varve_failure *failure)
+{
+	const char *home = op->request->store->layout.home;
+	char place[HOME_PATH_MAX + 64];
+
+	if (op->place)
+		snprintf(place, sizeof(place), "%s/%s", home, op->place);
+	failure_path(failure, op->place ? place : home, op->subject);
+}
+
 /* Record ERROR of the current step, the first one only. */
 static void op_record(struct op *op, int error)
 {
 	struct varve_store *store = op->request->store;
 	struct varve_failure *failure;
-	char place[HOME_PATH_MAX + 64];
 
 	op->error = error;
 	op->failure = &op_failure_unrecorded;
@@ -59,12 +70,25 @@ static void op_record(struct op *op, int error)
 		return;
 	failure_set(failure, error, operation_name(op->request->class->operation), op_step_name(op),
 		    error == -ECANCELED ? NULL : op->call.name, op->id);
-	if (op->place)
-		snprintf(place, sizeof(place), "%s/%s", store->layout.home, op->place);
-	failure_path(failure, op->place ? place : store->layout.home, op->subject);
+	op_failure_path(op, failure);
 	if (op->detail)
 		failure_detail(failure, "%s", op->detail);
 	op->failure = failure;
+}
+
+void op_amend(struct op *op, bool path, const char *format, ...)
+{
+	/* Nobody has been given it yet, and it is OP's own. */
+	struct varve_failure *failure = (struct varve_failure *)op->failure;
+	va_list arguments;
+
+	if (!failure || op->failure == &op_failure_unrecorded)
+		return;
+	if (path)
+		op_failure_path(op, failure);
+	va_start(arguments, format);
+	vsnprintf(failure->detail, sizeof(failure->detail), format, arguments);
+	va_end(arguments);
 }
 
 /* End OP. */

@@ -206,6 +206,12 @@ void op_start(struct op *op);
 /* Make op->call, and let the current step's done() have its result. */
 int op_call(struct op *op);
 
+/*
+ * OP has failed, and its undoing steps know more than the failed one did: explain the recorded failure anew; with PATH tell
+ * of op->place and op->subject as they are now, too.
+ */
+void op_amend(struct op *op, bool path, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
 /* Go on: what the current step waited for has ended with RESULT. Reactor. */
 void op_done(struct op *op, int result);
 

@@ -5,28 +5,37 @@
  *	state     what it does                               what a failure leaves    what a crash leaves
  *	DESTROY   destroys the layer; mostly that is all     the layer                the layer, or nothing
  *	COLLECT   ENOTEMPTY: finds what is nested in it      the layer                the layer
- *	MOVE      renames it into the trash                  the layer                the layer, or a leftover in the trash
- *	NESTED    destroys what is nested, deepest first,    UNDO puts it back while  a leftover in the trash
- *	          then the layer                             nothing was destroyed
- *	TURN      without privilege: waits until a walk    UNDO puts it back        a leftover in the trash
+ *	MOVE      renames it into the trash; where there is  the layer                the layer, or a leftover in the trash
+ *	          no room for that, it stays where it is
+ *	NESTED    destroys what is nested, deepest first,    UNDO puts it back while  a leftover in the trash; where it was not
+ *	          then the layer                             nothing was destroyed    moved, the layer without some of those
+ *	TURN      without privilege: waits until a walk      UNDO puts it back        as NESTED
  *	          more may be under way
- *	EMPTY     unlinks what is in it, and removes it      a leftover in the trash  the same
+ *	EMPTY     unlinks what is in it, and removes it      as a crash               a leftover in the trash, or where it was
+ *	                                                                              not moved, the layer without some content
  *	DURABLE   waits for a commit                         nothing                  the layer, or a leftover, or nothing
  *	UNDO      see above                                  a leftover in the trash  the same
  *
+ * What forbids to destroy it and can be taken away is: flags (chattr +i, +a), a mode that denies its owner, its being read-only
+ * (tree/loosen.h). A layer that stays whole is given that back; not by a crash.
+ *
  * What runs in a layer may make subvolumes while they are being destroyed: then there is another round, up to a bound.
  */
+#include "engine/btrfs/chattr.h"
 #include "engine/btrfs/cleaner.h"
+#include "engine/btrfs/fs.h"
 #include "engine/btrfs/nested.h"
 #include "engine/btrfs/quota.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
+#include "engine/tree/beneath.h"
 #include "engine/tree/empty.h"
 #include "engine/tree/groups.h"
 #include "engine/tree/layer.h"
 #include "engine/tree/layout.h"
 #include "engine/tree/layer_walk.h"
+#include "engine/tree/loosen.h"
 #include "engine/tree/record.h"
 
 #include <fcntl.h>
@@ -51,8 +60,13 @@ struct remove {
 	unsigned rounds, destroyed, destroyed_all;
 	/* The limit that was taken from it, so that it can be destroyed; 0: none was. */
 	uint64_t limit;
-	/* It is in the trash. */
-	bool moved;
+	/* It is in the trash; there was no room to move it there, so it is destroyed where it is; all was written out to make room. */
+	bool moved, in_place, flushed;
+	/* What was taken from its root, so that it can be destroyed. */
+	struct loosened loosened;
+	/* Why it failed, where more than the error is known; on what below it (on the heap; NULL: itself). */
+	const char *cause;
+	char *blamed;
 	/* We may not destroy it, so it is emptied; let in by workers_admit(); unlinking has begun; it is gone. */
 	bool denied, admitted, emptying, gone;
 	/* What empties it, on the heap, and its root directory. */
@@ -71,9 +85,53 @@ static struct layout *remove_layout(struct remove *remove)
 	return &remove->op.request->store->layout;
 }
 
+/* The directory that the layer is in now, and its name there. */
+static int remove_place(struct remove *remove, const char **ret_name)
+{
+	*ret_name = remove->moved ? remove->trash : remove->op.id;
+	return remove->moved ? remove_layout(remove)->trash_fd : remove_layout(remove)->subvolumes_fd;
+}
+
+/* Write out all there is, once: a commit may free room. */
+static bool remove_flush(struct remove *remove)
+{
+	if (remove->flushed)
+		return false;
+	remove->flushed = true;
+	return !fs_flush(remove_layout(remove)->home_fd);
+}
+
+/* A call on the layer's root, where it is now, came to RESULT: is it worth another try, after what that tells of is put right? */
+static bool remove_retry(struct remove *remove, int result)
+{
+	const char *name;
+	int dir_fd = remove_place(remove, &name), r;
+
+	if (result == -ENOSPC)
+		return remove_flush(remove);
+	r = loosen(dir_fd, name, result, &remove->loosened, &remove->cause);
+	if (r == -ENOSPC && remove_flush(remove))
+		r = loosen(dir_fd, name, result, &remove->loosened, &remove->cause);
+	return r > 0;
+}
+
+/* Destroy the layer itself, where it is now. At a boundary or on a lane thread. */
+static int remove_root(struct remove *remove)
+{
+	const char *name;
+	int dir_fd = remove_place(remove, &name), r;
+
+	remove->op.call.name = "BTRFS_IOC_SNAP_DESTROY";
+	do
+		r = subvol_destroy(dir_fd, name);
+	while (r && r != -ENOTEMPTY && remove_retry(remove, r));
+	return r;
+}
+
 /* Where to go once the layer is gone. */
 static int remove_gone(struct op *op)
 {
+	remove_of(op)->gone = true;
 	return op->request->durable ? REMOVE_DURABLE : OP_END;
 }
 
@@ -107,8 +165,7 @@ static int remove_destroy_work(struct op *op)
 	/* Afterwards nobody can tell which number it had. */
 	if (!remove->number && groups_any(op->request->store))
 		remove_look(remove);
-	op->call.name = "BTRFS_IOC_SNAP_DESTROY";
-	r = subvol_destroy(remove_layout(remove)->subvolumes_fd, op->id);
+	r = remove_root(remove);
 	if (!r)
 		remove_forget(remove);
 	return r;
@@ -120,10 +177,14 @@ static int remove_destroy(struct op *op)
 	return clock_destroy(op);
 }
 
+/* What keeps a subvolume without flags from being destroyed with -EPERM. */
+#define REMOVE_HELD "it is the default subvolume, is being sent, or holds an active swap file"
+
 /* Is RESULT that of an owner who may not destroy, so that the layer has to be emptied? */
 static bool remove_denied(struct remove *remove, int result)
 {
-	remove->denied = !remove_layout(remove)->privileged && (result == -EPERM || result == -EACCES || result == -EROFS);
+	remove->denied = !remove_layout(remove)->privileged && !remove->cause &&
+			 (result == -EPERM || result == -EACCES || result == -EROFS);
 	return remove->denied;
 }
 
@@ -136,7 +197,7 @@ static int remove_destroyed(struct op *op, int result)
 	if (result == -EINVAL)
 		op->detail = "not a subvolume";
 	if (result == -EPERM)
-		op->detail = "without privilege; or it is the default subvolume, is being sent, or holds an active swap file";
+		op->detail = "without privilege; or " REMOVE_HELD;
 	if (result < 0)
 		return result;
 	cleaner_destroyed(op->request->store);
@@ -155,9 +216,16 @@ static int remove_collect_run(struct call *call)
 	int r;
 
 	call->name = "openat2";
-	fd = layer_open(store, op->id);
+	do
+		fd = layer_open(store, op->id);
+	while (fd < 0 && remove_retry(remove, fd));
 	if (fd < 0)
 		return fd;
+	/* What is mounted on it is not the layer. */
+	call->name = "BTRFS_IOC_GET_SUBVOL_INFO";
+	r = layer_prove(store, fd, op->id, NULL);
+	if (r)
+		return r;
 	call->name = "BTRFS_IOC_INO_LOOKUP";
 	r = subvol_number(fd, &remove->number);
 	if (r)
@@ -175,13 +243,11 @@ static int remove_collect(struct op *op)
 	return op_call(op);
 }
 
-/* Make the layer writable, so that it can be renamed into another directory. */
-static int remove_unprotect(struct remove *remove)
+static int remove_collected(struct op *op, int result)
 {
-	_cleanup_close_ int fd = layer_open(remove->op.request->store, remove->op.id);
-
-	remove->op.call.name = "BTRFS_IOC_SUBVOL_SETFLAGS";
-	return fd < 0 ? fd : subvol_set_read_only(fd, false);
+	if (result == -EINVAL)
+		op->detail = "not a subvolume of this store";
+	return result < 0 ? result : REMOVE_MOVE;
 }
 
 /* Rename the layer into the trash, at a boundary. */
@@ -189,21 +255,20 @@ static int remove_move_work(struct op *op)
 {
 	struct remove *remove = remove_of(op);
 	struct layout *layout = remove_layout(remove);
-	int trash_fd, r;
+	int trash_fd = layout_trash(op->request->store), r = trash_fd;
 
-	trash_fd = layout_trash(op->request->store);
-	if (trash_fd < 0)
-		return layout_blame(op, trash_fd);
-	snprintf(remove->trash, sizeof(remove->trash), "%s.%" PRIu64, layout->owner, remove->number);
-	op->call.name = "renameat2";
-	r = RET_NERRNO(renameat2(layout->subvolumes_fd, op->id, trash_fd, remove->trash, RENAME_NOREPLACE));
-	if (r != -EROFS)
-		return r;
-	r = remove_unprotect(remove);
-	if (r)
-		return r;
-	op->call.name = "renameat2";
-	return RET_NERRNO(renameat2(layout->subvolumes_fd, op->id, trash_fd, remove->trash, RENAME_NOREPLACE));
+	if (trash_fd >= 0) {
+		snprintf(remove->trash, sizeof(remove->trash), "%s.%" PRIu64, layout->owner, remove->number);
+		op->call.name = "renameat2";
+		do
+			r = RET_NERRNO(renameat2(layout->subvolumes_fd, op->id, trash_fd, remove->trash, RENAME_NOREPLACE));
+		while (r && remove_retry(remove, r));
+	}
+	/* To destroy takes no room that the file system does not keep for it. */
+	remove->in_place = r == -ENOSPC || r == -EDQUOT;
+	if (remove->in_place)
+		return 0;
+	return trash_fd < 0 ? layout_blame(op, trash_fd) : r;
 }
 
 static int remove_move(struct op *op)
@@ -218,9 +283,11 @@ static int remove_moved(struct op *op, int result)
 
 	if (result < 0)
 		return result;
-	remove->moved = true;
-	op->place = ".varve/trash";
-	op->subject = remove->trash;
+	if (!remove->in_place) {
+		remove->moved = true;
+		op->place = ".varve/trash";
+		op->subject = remove->trash;
+	}
 	return remove->denied ? REMOVE_TURN : REMOVE_NESTED;
 }
 
@@ -241,6 +308,21 @@ static int remove_again(struct remove *remove)
 	return r ? r : REMOVE_MORE;
 }
 
+/* Open the layer where it is now, and see that it is the one that was looked at. */
+static int remove_open(struct remove *remove)
+{
+	_cleanup_close_ int fd = -EBADF;
+	const char *name;
+	uint64_t number;
+	int dir_fd = remove_place(remove, &name), r;
+
+	fd = beneath_open(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	r = fd < 0 ? fd : subvol_number(fd, &number);
+	if (r)
+		return r;
+	return number == remove->number ? TAKE_FD(fd) : -ESTALE;
+}
+
 /* Destroy some of what is nested: REMOVE_MORE, 0 when none is left that we know of, or -errno. */
 static int remove_nested_some(struct remove *remove)
 {
@@ -253,9 +335,30 @@ static int remove_nested_some(struct remove *remove)
 		r = nested_destroy(&remove->nested, layout->home_fd, NESTED_BATCH, &remove->destroyed);
 		return r ? r : remove->nested.count ? REMOVE_MORE : 0;
 	}
+	fd = remove_open(remove);
 	remove->op.call.name = "BTRFS_IOC_SNAP_DESTROY";
-	fd = RET_NERRNO(openat(layout->trash_fd, remove->trash, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-	return fd < 0 ? fd : nested_destroy_user(fd, NESTED_BATCH, &remove->destroyed);
+	r = fd < 0 ? fd : nested_destroy_user(fd, NESTED_BATCH, &remove->destroyed);
+	/* Something is mounted over one that is nested: what lies beside it can be removed one by one. */
+	return r == -EXDEV ? -EACCES : r;
+}
+
+/* A nested subvolume could not be destroyed: ERROR. Find out which, and why. */
+static void remove_blame(struct remove *remove, int error)
+{
+	struct varve_store *store = remove->op.request->store;
+	_cleanup_close_ int fd = -EBADF;
+
+	if (!store->layout.privileged || !remove->nested.failed_root)
+		return;
+	remove->cause = chattr_detail(remove->nested.failed_flags);
+	if (!remove->cause && error == -EPERM)
+		remove->cause = REMOVE_HELD;
+	free(remove->blamed);
+	remove->blamed = fault_calloc(&store->io.fault, 1, VARVE_FAILURE_PATH_SIZE);
+	fd = remove_open(remove);
+	if (remove->blamed &&
+	    (fd < 0 || nested_failed_path(&remove->nested, store->layout.home_fd, fd, remove->blamed, VARVE_FAILURE_PATH_SIZE)))
+		free(TAKE_PTR(remove->blamed));
 }
 
 /* It is full up to its limit, and to destroy what is nested takes room: take the limit away, and look again. */
@@ -282,15 +385,17 @@ static int remove_full(struct remove *remove)
 static int remove_nested_work(struct op *op)
 {
 	struct remove *remove = remove_of(op);
-	struct layout *layout = remove_layout(remove);
 	int r = remove_nested_some(remove);
 
 	if (r == -EDQUOT)
 		return remove_full(remove);
+	if (r == -ENOSPC && remove_flush(remove))
+		return remove_again(remove);
+	if (r < 0)
+		remove_blame(remove, r);
 	if (r)
 		return r;
-	op->call.name = "BTRFS_IOC_SNAP_DESTROY";
-	r = subvol_destroy(layout->trash_fd, remove->trash);
+	r = remove_root(remove);
 	if (r == -ENOTEMPTY)
 		return remove_again(remove);
 	if (!r) {
@@ -317,8 +422,6 @@ static int remove_nested_done(struct op *op, int result)
 	/* One that is nested may be read-only. */
 	if (result < 0 && remove_denied(remove, result))
 		return REMOVE_TURN;
-	if (result < 0)
-		op->detail = "it is out of sight; what is left of it is for the sweep";
 	return result < 0 ? result : remove_gone(op);
 }
 
@@ -350,12 +453,14 @@ static int remove_empty_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 	struct remove *remove = remove_of(op);
-	struct layout *layout = remove_layout(remove);
+	const char *name;
+	int dir_fd = remove_place(remove, &name), r;
 	bool read_only;
-	int r;
 
-	call->name = "openat";
-	remove->empty_fd = RET_NERRNO(openat(layout->trash_fd, remove->trash, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	call->name = "openat2";
+	do
+		remove->empty_fd = remove_open(remove);
+	while (remove->empty_fd < 0 && remove_retry(remove, remove->empty_fd));
 	if (remove->empty_fd < 0)
 		return remove->empty_fd;
 	call->name = "BTRFS_IOC_SUBVOL_SETFLAGS";
@@ -365,21 +470,24 @@ static int remove_empty_run(struct call *call)
 	if (r)
 		return r;
 	/* Where the mount option allows it, that was all that kept us from it. */
-	call->name = "BTRFS_IOC_SNAP_DESTROY";
-	r = subvol_destroy(layout->trash_fd, remove->trash);
-	if (r != -EPERM && r != -EACCES && r != -ENOTEMPTY)
+	r = remove_root(remove);
+	if (r != -EPERM && r != -EACCES && r != -EROFS && r != -ENOTEMPTY)
 		return r;
 	remove->empty = fault_calloc(&op->request->store->io.fault, 1, sizeof(*remove->empty));
 	if (!remove->empty)
 		return -ENOMEM;
-	r = empty_init(remove->empty, op->request->store, remove->empty_fd, layout->trash_fd, remove->trash,
-		       &op->request->cancelled);
+	r = empty_init(remove->empty, op->request->store, remove->empty_fd, dir_fd, name, &op->request->cancelled);
 	return r ? r : REMOVE_MORE;
 }
 
 /* The walk is over. */
 static void remove_emptied(struct walk *walk, int result)
 {
+	struct empty *empty = walk->data;
+	struct remove *remove = remove_of(walk->owner);
+
+	if (empty->flags && result == -EPERM)
+		remove->cause = chattr_detail(empty->flags);
 	layer_walk_blame(walk->owner, walk, result);
 	op_done(walk->owner, result);
 }
@@ -414,10 +522,8 @@ static int remove_empty_done(struct op *op, int result)
 		return OP_WAIT;
 	}
 	remove_leave(remove);
-	if (result < 0) {
-		op->detail = remove->emptying ? "it is out of sight; what is left of it is for the sweep" : NULL;
+	if (result < 0)
 		return result;
-	}
 	if (!remove->gone) {
 		remove->gone = true;
 		cleaner_destroyed(op->request->store);
@@ -440,15 +546,54 @@ static int remove_durable_done(struct op *op, int result)
 	return result < 0 ? result : OP_END;
 }
 
-/* Put the layer back, at a boundary. */
+/* Is all of its content there? */
+static bool remove_whole(const struct remove *remove)
+{
+	return !remove->destroyed_all && !remove->emptying;
+}
+
+/* Say in the recorded failure what the layer has come to, now that this is known. */
+static void remove_explain(struct remove *remove, bool back)
+{
+	struct op *op = &remove->op;
+	_cleanup_free_ char *path = NULL;
+	const char *name, *fate = "";
+
+	remove_place(remove, &name);
+	if (remove->moved)
+		fate = "it is out of sight; the sweep removes what is left of it";
+	else if (!remove_whole(remove))
+		fate = "it is still in sight, but parts of it are gone: remove it again";
+	else if (back)
+		fate = "it was put back in its place, whole";
+	op->place = remove->moved ? ".varve/trash" : LAYER_PLACE;
+	op->subject = name;
+	if (remove->blamed && asprintf(&path, "%s/%s", name, remove->blamed) >= 0)
+		op->subject = path;
+	if (remove->cause || remove->blamed || *fate)
+		/* What the walk has recorded is a path already. */
+		op_amend(op, !remove->emptying, "%s%s%s", remove->cause ? remove->cause : "", remove->cause && *fate ? "; " : "", fate);
+	op->subject = op->id;
+}
+
+/* Put the layer back as it was, at a boundary. */
 static int remove_undo_work(struct op *op)
 {
 	struct remove *remove = remove_of(op);
 	struct layout *layout = remove_layout(remove);
+	int r = 0;
 
 	if (remove->limit && remove->limit != UINT64_MAX)
 		quota_limit(op->request->store, QUOTA_GROUP(0, remove->number), remove->limit);
-	return RET_NERRNO(renameat2(layout->trash_fd, remove->trash, layout->subvolumes_fd, op->id, RENAME_NOREPLACE));
+	if (remove->moved) {
+		op->call.name = "renameat2";
+		do
+			r = RET_NERRNO(renameat2(layout->trash_fd, remove->trash, layout->subvolumes_fd, op->id, RENAME_NOREPLACE));
+		while (r == -ENOSPC && remove_flush(remove));
+	}
+	if (!r)
+		loosened_restore(layout->subvolumes_fd, op->id, &remove->loosened);
+	return r;
 }
 
 static int remove_undo(struct op *op)
@@ -456,21 +601,37 @@ static int remove_undo(struct op *op)
 	struct remove *remove = remove_of(op);
 
 	remove_leave(remove);
-	if (!remove->moved || remove->destroyed_all || remove->emptying)
+	/* DURABLE has failed: it is gone. */
+	if (remove->gone)
 		return OP_END;
+	if (!remove_whole(remove) || !(remove->moved || loosened_any(&remove->loosened))) {
+		remove_explain(remove, false);
+		return OP_END;
+	}
 	op->work = remove_undo_work;
 	return clock_publish(op);
 }
 
+static int remove_undone(struct op *op, int result)
+{
+	struct remove *remove = remove_of(op);
+	bool back = remove->moved && !result;
+
+	if (back)
+		remove->moved = false;
+	remove_explain(remove, back);
+	return result < 0 ? result : OP_END;
+}
+
 static const struct op_step remove_steps[REMOVE_STATES] = {
 	[REMOVE_DESTROY] = { "DESTROY", remove_destroy, remove_destroyed },
-	[REMOVE_COLLECT] = { "COLLECT", remove_collect, NULL },
+	[REMOVE_COLLECT] = { "COLLECT", remove_collect, remove_collected },
 	[REMOVE_MOVE] = { "MOVE", remove_move, remove_moved },
 	[REMOVE_NESTED] = { "NESTED", remove_nested, remove_nested_done },
 	[REMOVE_TURN] = { "TURN", remove_turn, remove_admitted },
 	[REMOVE_EMPTY] = { "EMPTY", remove_empty, remove_empty_done },
 	[REMOVE_DURABLE] = { "DURABLE", remove_durable, remove_durable_done },
-	[REMOVE_UNDO] = { "UNDO", remove_undo, NULL },
+	[REMOVE_UNDO] = { "UNDO", remove_undo, remove_undone },
 };
 
 static void remove_close(struct op *op)
@@ -478,6 +639,7 @@ static void remove_close(struct op *op)
 	struct remove *remove = remove_of(op);
 
 	nested_free(&remove->nested);
+	free(remove->blamed);
 	if (remove->empty)
 		walk_free(&remove->empty->walk);
 	free(remove->empty);

@@ -11,16 +11,20 @@
  */
 #include "engine/base/id.h"
 #include "engine/base/limits.h"
+#include "engine/btrfs/chattr.h"
 #include "engine/btrfs/cleaner.h"
+#include "engine/btrfs/fs.h"
 #include "engine/btrfs/nested.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
+#include "engine/tree/beneath.h"
 #include "engine/tree/empty.h"
 #include "engine/tree/entries.h"
 #include "engine/tree/groups.h"
 #include "engine/tree/layer.h"
 #include "engine/tree/layout.h"
+#include "engine/tree/loosen.h"
 #include "engine/tree/record.h"
 
 #include <fcntl.h>
@@ -42,7 +46,13 @@ struct sweep {
 	/* The first failure: what, where, in which call. */
 	int error;
 	const char *error_place, *error_call;
-	char error_name[VARVE_ID_MAX + 1];
+	char error_name[VARVE_FAILURE_PATH_SIZE];
+	const char *error_cause;
+	/* Why the leftover at hand cannot be removed, where more than the error is known; on what below it (else ""). */
+	const char *cause;
+	char blamed[VARVE_FAILURE_PATH_SIZE];
+	/* All was written out, to make room. */
+	bool flushed;
 };
 
 static struct sweep *sweep_of(struct op *op)
@@ -59,7 +69,30 @@ static void sweep_failed(struct sweep *sweep, int error, const char *call, const
 	sweep->error = error;
 	sweep->error_place = sweep->place;
 	sweep->error_call = call;
-	snprintf(sweep->error_name, sizeof(sweep->error_name), "%s", name);
+	sweep->error_cause = sweep->cause;
+	snprintf(sweep->error_name, sizeof(sweep->error_name), "%s%s%.*s", name, *sweep->blamed ? "/" : "",
+		 (int)(sizeof(sweep->error_name) - VARVE_ID_MAX - 2), sweep->blamed);
+}
+
+/* RESULT is that of a call on the leftover NAME of DIR_FD: is it worth another try, after what that tells of is put right? */
+static bool sweep_retry(struct sweep *sweep, int dir_fd, const char *name, struct loosened *loosened, int result)
+{
+	if (result != -ENOSPC)
+		return loosen(dir_fd, name, result, loosened, &sweep->cause) > 0;
+	/* A commit may free room. */
+	return !TAKE(sweep->flushed, true) && !fs_flush(dir_fd);
+}
+
+/* Destroy subvolume NAME of DIR_FD, which nothing is nested in. */
+static int sweep_destroy(struct sweep *sweep, int dir_fd, const char *name)
+{
+	struct loosened loosened = { 0 };
+	int r;
+
+	do
+		r = subvol_destroy(dir_fd, name);
+	while (r && sweep_retry(sweep, dir_fd, name, &loosened, r));
+	return r;
 }
 
 /* Destroy what is nested in subvolume FD, as far as we know of it. */
@@ -86,6 +119,13 @@ static int sweep_destroy_inner(struct sweep *sweep, int fd)
 	/* The layer is full up to its limit. Without one the next round gets on. */
 	if (r == -EDQUOT && !groups_unlimit(store, number, &nested))
 		r = -ENOTEMPTY;
+	if (r == -ENOSPC && !TAKE(sweep->flushed, true) && !fs_flush(fd))
+		r = -ENOTEMPTY;
+	if (r < 0 && r != -ENOTEMPTY && nested.failed_root) {
+		sweep->cause = chattr_detail(nested.failed_flags);
+		if (nested_failed_path(&nested, fd, fd, sweep->blamed, sizeof(sweep->blamed)))
+			*sweep->blamed = '\0';
+	}
 	sweep->destroyed += destroyed;
 	nested_free(&nested);
 	return r;
@@ -94,15 +134,16 @@ static int sweep_destroy_inner(struct sweep *sweep, int fd)
 /* Destroy what is nested in NAME, and NAME. */
 static int sweep_destroy_nested(struct sweep *sweep, int dir_fd, const char *name)
 {
-	_cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	/* Not what is mounted over it. */
+	_cleanup_close_ int fd = beneath_open(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 	int r = -ENOTEMPTY;
 
 	if (fd < 0)
-		return negative_errno();
+		return fd;
 	for (unsigned rounds = 0; r == -ENOTEMPTY && rounds < NESTED_ROUNDS_MAX; rounds++) {
 		r = sweep_destroy_inner(sweep, fd);
 		if (!r)
-			r = subvol_destroy(dir_fd, name);
+			r = sweep_destroy(sweep, dir_fd, name);
 	}
 	return r;
 }
@@ -111,7 +152,7 @@ static int sweep_destroy_nested(struct sweep *sweep, int dir_fd, const char *nam
 static void sweep_remove(struct sweep *sweep, int dir_fd, const char *name)
 {
 	const char *call = "BTRFS_IOC_SNAP_DESTROY";
-	int r = subvol_destroy(dir_fd, name);
+	int r = sweep_destroy(sweep, dir_fd, name);
 	/* A file is the record of a layer, not one more leftover. */
 	bool counts = r != -ENOTDIR;
 
@@ -119,17 +160,17 @@ static void sweep_remove(struct sweep *sweep, int dir_fd, const char *name)
 		r = sweep_destroy_nested(sweep, dir_fd, name);
 	sweep->destroyed += !r;
 	/* No subvolume, or one that we may not destroy: entry by entry. */
-	if (r == -EINVAL || r == -ENOTDIR || r == -EPERM || r == -EACCES || r == -EROFS) {
+	if (!sweep->cause && (r == -EINVAL || r == -ENOTDIR || r == -EPERM || r == -EACCES || r == -EROFS)) {
 		call = "unlinkat";
 		r = empty_remove(sweep->op.request->store, dir_fd, name, &sweep->op.request->cancelled);
 	}
 	/* Another sweep was faster. */
-	if (r == -ENOENT)
-		return;
-	if (r)
+	if (r && r != -ENOENT)
 		sweep_failed(sweep, r, call, name);
-	else
+	else if (!r)
 		*sweep->removed += counts;
+	sweep->cause = NULL;
+	*sweep->blamed = '\0';
 }
 
 /* ---- owners ------------------------------------------------------------------------------------------------------ */
@@ -328,7 +369,7 @@ static int sweep_done(struct op *op, int result)
 		op->place = sweep->error_place;
 		op->subject = sweep->error_name;
 		op->call.name = sweep->error_call;
-		op->detail = "the sweep went on; this is the first of its failures";
+		op->detail = sweep->error_cause ? sweep->error_cause : "the sweep went on; this is the first of its failures";
 		result = sweep->error;
 	}
 	return result < 0 ? result : OP_END;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/tree/empty.h"
+#include "engine/btrfs/chattr.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/store.h"
 #include "engine/tree/mounts.h"
+#include "engine/tree/opath.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 
 /* Permissions that an owner needs to empty a directory. */
 #define EMPTY_MODE 0700
@@ -19,6 +20,35 @@ static int empty_unprotect(int fd)
 	return !r && read_only ? subvol_set_read_only(fd, false) : r;
 }
 
+/* Clear the flags of DIR, which STAT tells of: without that nothing in it can be unlinked. */
+static int empty_chattr(struct walk *walk, struct walk_dir *dir, const struct statx *stat)
+{
+	struct empty *empty = walk->data;
+
+	if (!chattr_of(stat) || chattr_clear(dir->fd) >= 0)
+		return 0;
+	empty->flags = chattr_of(stat);
+	walk_failed(walk, dir, NULL, "FS_IOC_SETFLAGS", -EPERM);
+	return -EPERM;
+}
+
+/* NAME in DIR, which is no directory, could not be unlinked: clear its flags; true where that was done. */
+static bool empty_chattr_entry(struct walk *walk, struct walk_dir *dir, const char *name)
+{
+	struct empty *empty = walk->data;
+	struct statx stat;
+	_cleanup_close_ int fd = opath_open(dir->fd, name, &stat), file_fd = -EBADF;
+
+	/* A device is not opened. */
+	if (fd < 0 || !S_ISREG(stat.stx_mode) || !chattr_of(&stat))
+		return false;
+	file_fd = opath_reopen(fd, O_RDONLY);
+	if (file_fd >= 0 && chattr_clear(file_fd) > 0)
+		return true;
+	empty->flags = chattr_of(&stat);
+	return false;
+}
+
 /* Get a directory ready to be emptied. */
 static int empty_enter(struct walk *walk, struct walk_dir *dir, const struct statx *stat)
 {
@@ -26,6 +56,8 @@ static int empty_enter(struct walk *walk, struct walk_dir *dir, const struct sta
 
 	if (stat->stx_ino == ABI_SUBVOL_ROOT_INODE && (!dir->parent || dir->device != dir->parent->device))
 		r = empty_unprotect(dir->fd);
+	if (empty_chattr(walk, dir, stat))
+		return -EPERM;
 	/* Its owner may lack permissions, and may give them; if not, the entries tell. */
 	if (!walk->job.store->layout.privileged && (stat->stx_mode & EMPTY_MODE) != EMPTY_MODE)
 		fchmod(dir->fd, (stat->stx_mode | EMPTY_MODE) & 07777);
@@ -38,6 +70,8 @@ static int empty_visit(struct walk *walk, struct walk_entry *entry)
 {
 	int r = entry->done == 1 ? RET_NERRNO(unlinkat(entry->dir->fd, entry->name, 0)) : entry->done;
 
+	if (r == -EPERM && empty_chattr_entry(walk, entry->dir, entry->name))
+		r = RET_NERRNO(unlinkat(entry->dir->fd, entry->name, 0));
 	/* A directory took its place: what it is in will not be empty. */
 	return r == -EISDIR ? 0 : r;
 }
@@ -55,13 +89,12 @@ static int empty_leave(struct walk *walk, struct walk_dir *dir)
 /* Give the owner access to the directory NAME in PARENT_FD. */
 static int empty_unlock(struct walk *walk, int parent_fd, const char *name)
 {
-	_cleanup_close_ int fd = openat(parent_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	char path[40];
+	struct statx stat;
+	_cleanup_close_ int fd = opath_open(parent_fd, name, &stat);
 
 	if (fd < 0)
-		return negative_errno();
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return RET_NERRNO(chmod(path, EMPTY_MODE));
+		return fd;
+	return S_ISDIR(stat.stx_mode) ? opath_chmod(fd, EMPTY_MODE) : -ENOTDIR;
 }
 
 static const struct walk_class empty_class = {
@@ -93,6 +126,7 @@ int empty_init(struct empty *empty, struct varve_store *store, int root_fd, int 
 	empty->walk.last_first = store->settings.io.threads_max[LANE_FS] > 1;
 	empty->dir_fd = dir_fd;
 	empty->name = name;
+	empty->flags = 0;
 	return 0;
 }
 
@@ -103,6 +137,8 @@ static int empty_once(struct varve_store *store, int dir_fd, const char *name, c
 	struct empty empty;
 	int r;
 
+	if (fd < 0 && errno == EACCES && !empty_unlock(NULL, dir_fd, name))
+		fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOTDIR || errno == ELOOP ? RET_NERRNO(unlinkat(dir_fd, name, 0)) : negative_errno();
 	r = empty_init(&empty, store, fd, dir_fd, name, cancelled);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Removal entry by entry, for what the kernel does not destroy at once: plain directories, and subvolumes of an owner who
- * may not destroy them. Nested subvolumes are emptied and removed with rmdir (Linux 4.18), read-only ones made writable.
+ * may not destroy them. Nested subvolumes are emptied and removed with rmdir (Linux 4.18), read-only ones made writable;
+ * flags (chattr +i, +a) are cleared where we may.
  */
 #ifndef VARVE_TREE_EMPTY_H
 #define VARVE_TREE_EMPTY_H
@@ -13,6 +14,8 @@ struct empty {
 	/* Where the tree lies, and its name. */
 	int dir_fd;
 	const char *name;
+	/* Flags (btrfs/chattr.h) that could not be cleared, of the first thing that they kept. */
+	_Atomic unsigned flags;
 };
 
 /*
