@@ -768,15 +768,19 @@ int varve_layer_diff_size(struct varve_store *store, const char *id, const char 
  * than security.capability and user.* are not kept: result->skipped.
  *
  * The archive is not trusted. Each entry is checked before anything is done about it, links in the layer are followed as if
- * its root was the root of all, and nothing outside of the layer is touched. The archive has to be whole, uncompressed, and
- * to have an end. FD is duplicated, and read by a thread that may wait, as in varve_layer_diff(). With VARVE_STREAM in its
- * place the archive is what varve_stream_write() is given.
+ * its root was the root of all, and nothing outside of the layer is touched, whatever a user of the layer exchanges meanwhile
+ * (-ESTALE where that is noticed). What is mounted in the layer is not touched, nor unmounted: with CAP_SYS_ADMIN an entry
+ * means the layer's own content beneath, and a mount point cannot be replaced or deleted (-EBUSY); without, anything at a
+ * mount or below it is -EBUSY. The archive has to be whole, uncompressed, and to have an end. FD is duplicated, and read by
+ * a thread that may wait, as in varve_layer_diff(). With VARVE_STREAM in its place the archive is what varve_stream_write()
+ * is given.
  *
  * Errors in the callback: -EINVAL (a name that is absolute or has "..", a link that leads out, a whiteout of ".."),
  * -ENAMETOOLONG, -EBADMSG (cut off, corrupt, or sizes that lie), -EPERM (a device without CAP_MKNOD, an owner without
- * CAP_CHOWN), -EOVERFLOW (an owner that has no id on the host), -ENOENT (no such layer; a link to nothing), -EROFS, -ENOSPC,
- * -EDQUOT, -ENOBUFS (too many directories), -ECANCELED, -EIO (also, durable or within a create: data of any file of the file
- * system was lost meanwhile). After an error, a cancel or a crash the archive is unpacked
+ * CAP_CHOWN), -EOVERFLOW (an owner that has no id on the host), -ENOENT (no such layer; a link to nothing), -E2BIG (an
+ * attribute that no node of the file system holds; the detail tells the limit), -EBUSY and -ESTALE (see above), -EROFS,
+ * -ENOSPC, -EDQUOT, -ENOBUFS (too many directories), -ENOMEM, -ECANCELED, -EIO (also, durable or within a create: data of
+ * any file of the file system was lost meanwhile). After an error, a cancel or a crash the archive is unpacked
  * in part. Refused with -EBADF: FD cannot be read. -EINVAL: room and a descriptor.
  */
 int varve_layer_apply(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,

@@ -24,4 +24,7 @@ struct abi_subvol_wait {
 /* The inode number of every subvolume's root directory. */
 #define ABI_SUBVOL_ROOT_INODE BTRFS_FIRST_FREE_OBJECTID
 
+/* Of a node's bytes those that an attribute's name and value do not get: the header, an item's, and what precedes a name. */
+#define ABI_XATTR_REST (101 + 25 + 30)
+
 #endif

@@ -113,6 +113,15 @@ int fs_sector_bytes(int fd, uint32_t *ret_bytes)
 	return 0;
 }
 
+size_t fs_xattr_bytes(int fd)
+{
+	struct btrfs_ioctl_fs_info_args args = { 0 };
+
+	if (ioctl(fd, BTRFS_IOC_FS_INFO, &args) < 0 || args.nodesize < ABI_XATTR_REST)
+		return 0;
+	return args.nodesize - ABI_XATTR_REST;
+}
+
 int fs_id(int fd, uint8_t *ret_id)
 {
 	struct btrfs_ioctl_fs_info_args args = { 0 };

@@ -35,6 +35,9 @@ uint64_t fs_generation(int fd);
 /* Bytes of a sector, in which files take space. */
 int fs_sector_bytes(int fd, uint32_t *ret_bytes);
 
+/* The most bytes that the name of an attribute and its value can have together; 0 when the kernel does not tell. */
+size_t fs_xattr_bytes(int fd);
+
 /* The file system's id, 16 bytes. */
 int fs_id(int fd, uint8_t *ret_id);
 

@@ -3,10 +3,15 @@
 #include "engine/btrfs/chattr.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/store.h"
+#include "engine/tree/beneath.h"
 #include "engine/tree/mounts.h"
 #include "engine/tree/opath.h"
 
 #include <fcntl.h>
+#include <stdio.h>
+
+/* How a directory is opened that is to be emptied. */
+#define EMPTY_OPEN_FLAGS (O_RDONLY | O_DIRECTORY | O_NONBLOCK)
 
 /* Permissions that an owner needs to empty a directory. */
 #define EMPTY_MODE 0700
@@ -130,19 +135,20 @@ int empty_init(struct empty *empty, struct varve_store *store, int root_fd, int 
 	return 0;
 }
 
-/* Remove the directory NAME in DIR_FD with what is in it, once. */
-static int empty_once(struct varve_store *store, int dir_fd, const char *name, const _Atomic bool *cancelled)
+/* Remove the directory NAME in DIR_FD, of which FD is a descriptor, with what is in it, once; tell in FAILED at what it failed. */
+static int empty_once(struct varve_store *store, int dir_fd, const char *name, int fd, const _Atomic bool *cancelled, char *failed)
 {
-	_cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct empty empty;
 	int r;
 
-	if (fd < 0 && errno == EACCES && !empty_unlock(NULL, dir_fd, name))
-		fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
-		return errno == ENOTDIR || errno == ELOOP ? RET_NERRNO(unlinkat(dir_fd, name, 0)) : negative_errno();
+		return fd == -ENOTDIR || fd == -ELOOP ? RET_NERRNO(unlinkat(dir_fd, name, 0)) : fd;
 	r = empty_init(&empty, store, fd, dir_fd, name, cancelled);
-	return r ? r : walk_run_here(&empty.walk);
+	if (!r)
+		r = walk_run_here(&empty.walk);
+	if (r && failed && empty.walk.error_path[0])
+		snprintf(failed, VARVE_FAILURE_PATH_SIZE, "%s", empty.walk.error_path);
+	return r;
 }
 
 int empty_remove(struct varve_store *store, int dir_fd, const char *name, const _Atomic bool *cancelled)
@@ -151,7 +157,11 @@ int empty_remove(struct varve_store *store, int dir_fd, const char *name, const 
 	int r;
 
 	for (;;) {
-		r = empty_once(store, dir_fd, name, cancelled);
+		_cleanup_close_ int fd = RET_NERRNO(openat(dir_fd, name, EMPTY_OPEN_FLAGS | O_NOFOLLOW | O_CLOEXEC));
+
+		if (fd == -EACCES && !empty_unlock(NULL, dir_fd, name))
+			fd = RET_NERRNO(openat(dir_fd, name, EMPTY_OPEN_FLAGS | O_NOFOLLOW | O_CLOEXEC));
+		r = empty_once(store, dir_fd, name, fd, cancelled, NULL);
 		if (!r || r == -ENOENT)
 			return 0;
 		if (r != -EBUSY && r != -ENOTEMPTY)
@@ -163,5 +173,22 @@ int empty_remove(struct varve_store *store, int dir_fd, const char *name, const 
 			return r;
 		if (r == -EBUSY)
 			mounts_wait(BUSY_WAIT_MS);
+	}
+}
+
+int empty_remove_within(struct varve_store *store, int dir_fd, const char *name, const _Atomic bool *cancelled, char *failed)
+{
+	for (unsigned rounds = 0;; rounds++) {
+		_cleanup_close_ int fd = beneath_open(dir_fd, name, EMPTY_OPEN_FLAGS);
+		int r;
+
+		if (fd == -EACCES && !empty_unlock(NULL, dir_fd, name))
+			fd = beneath_open(dir_fd, name, EMPTY_OPEN_FLAGS);
+		snprintf(failed, VARVE_FAILURE_PATH_SIZE, "%s", name);
+		r = empty_once(store, dir_fd, name, fd, cancelled, failed);
+		if (!r || r == -ENOENT)
+			return 0;
+		if (r != -ENOTEMPTY || rounds == NESTED_ROUNDS_MAX)
+			return r == -EXDEV ? -EBUSY : r;
 	}
 }

@@ -31,4 +31,10 @@ int empty_init(struct empty *empty, struct varve_store *store, int root_fd, int 
  */
 int empty_remove(struct varve_store *store, int dir_fd, const char *name, const _Atomic bool *cancelled);
 
+/*
+ * The same within a layer, where nothing is unmounted: -EBUSY where something is mounted at NAME or below it, and FAILED
+ * (VARVE_FAILURE_PATH_SIZE bytes) begins with NAME and says at what it failed.
+ */
+int empty_remove_within(struct varve_store *store, int dir_fd, const char *name, const _Atomic bool *cancelled, char *failed);
+
 #endif

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/tree/unpack.h"
 #include "engine/base/limits.h"
+#include "engine/btrfs/fs.h"
 #include "engine/tree/beneath.h"
 #include "engine/tree/empty.h"
 #include "engine/tree/entries.h"
 #include "engine/tree/idrange.h"
 #include "engine/tree/layer.h"
+#include "engine/tree/mounts.h"
 #include "engine/tree/name.h"
+#include "engine/tree/opath.h"
 
 #include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
 #define UNPACK_WHITEOUT ".wh."
@@ -56,18 +60,94 @@ static int unpack_clean(struct unpack *unpack, const char *name, char *clean)
 	return r ? unpack_refuse(unpack, r, detail) : 0;
 }
 
+/* Refuse the entry at hand: something is mounted at FAILED, which lies where the entry's name does. Returns -EBUSY. */
+static int unpack_busy(struct unpack *unpack, const char *failed)
+{
+	const char *slash = unpack->path ? strrchr(unpack->path, '/') : NULL;
+	int length = slash ? (int)(slash - unpack->path) + 1 : 0;
+	char *path;
+
+	if (asprintf(&path, "%.*s%s", length, length ? unpack->path : "", failed) >= 0) {
+		free(unpack->path);
+		unpack->path = path;
+	}
+	unpack->detail = "something is mounted there";
+	return -EBUSY;
+}
+
+/* Another entry was given the name that one of ours was made by. */
+static int unpack_replaced(struct unpack *unpack, const char *call)
+{
+	unpack->call = call;
+	unpack->detail = "another took its name while it was unpacked";
+	return -ESTALE;
+}
+
 /* ---- directories ------------------------------------------------------------------------------------------------- */
 
 /* Open the directory PATH as the layer itself would see it. */
 static int unpack_open_dir(const struct unpack *unpack, const char *path)
 {
 	struct call call;
+	int fd;
 
 	if (strlen(path) >= PATH_MAX)
 		return beneath_open(unpack->root_fd, path, O_PATH | O_DIRECTORY);
 	call_openat2(&call, unpack->root_fd, *path ? path : ".", O_PATH | O_DIRECTORY,
 		     RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
-	return call_run(&call);
+	/* EAGAIN: something was renamed meanwhile, and the kernel cannot tell that a ".." of a link stayed within the layer. */
+	do
+		fd = call_run(&call);
+	while (fd == -EAGAIN && !atomic_load(unpack->cancelled));
+	return fd;
+}
+
+/* What an error of unpack_open_dir() comes to. */
+static int unpack_dir_error(struct unpack *unpack, int error)
+{
+	if (error == -EXDEV)
+		unpack->detail = "something is mounted there";
+	return unpack_check(unpack, "openat2", error == -EXDEV ? -EBUSY : error);
+}
+
+/* Look at NAME in DIR_FD: 0, or -errno (-EBUSY: something is mounted there). */
+static int unpack_look(struct unpack *unpack, int dir_fd, const char *name, struct statx *ret_stat)
+{
+	int r = RET_NERRNO(statx(dir_fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, OPATH_STAT_MASK, ret_stat));
+
+	if (r && r != -ENOENT)
+		return unpack_check(unpack, "statx", r);
+	return !r && ret_stat->stx_mnt_id != unpack->mount ? unpack_busy(unpack, name) : r;
+}
+
+/* Open NAME in DIR_FD, which was made with the type of MODE and number RDEV, by O_PATH; its descriptor, or -errno. */
+static int unpack_open_made(struct unpack *unpack, int dir_fd, const char *name, mode_t mode, dev_t rdev)
+{
+	struct statx stat;
+	int fd = opath_open(dir_fd, name, &stat);
+
+	/* What is ours lies on no other mount, and is there. */
+	if (fd < 0)
+		return fd == -ENOENT || fd == -EXDEV ? unpack_replaced(unpack, "openat2") : unpack_check(unpack, "openat2", fd);
+	if ((stat.stx_mode & S_IFMT) == (mode & S_IFMT) && makedev(stat.stx_rdev_major, stat.stx_rdev_minor) == rdev &&
+	    brought_made(&unpack->brought, &stat))
+		return fd;
+	fd_close(fd);
+	return unpack_replaced(unpack, "openat2");
+}
+
+/* Make the directory NAME in DIR_FD, unless something has that name. */
+static int unpack_make_dir(struct unpack *unpack, int dir_fd, const char *name)
+{
+	_cleanup_close_ int fd = -EBADF;
+	int r = brought_place(&unpack->brought, dir_fd);
+
+	if (r)
+		return unpack_check(unpack, "openat", r);
+	if (mkdirat(dir_fd, name, UNPACK_DIR_MODE) < 0)
+		return errno == EEXIST ? 0 : unpack_check(unpack, "mkdirat", negative_errno());
+	fd = unpack_open_made(unpack, dir_fd, name, S_IFDIR, 0);
+	return fd < 0 ? fd : unpack_check(unpack, "fchmodat2", opath_chmod(fd, UNPACK_DIR_MODE));
 }
 
 /* Make the directories of PATH that are missing. */
@@ -88,12 +168,7 @@ static int unpack_make_dirs(struct unpack *unpack, char *path)
 		fd = unpack_open_dir(unpack, name > path ? path : "");
 		if (name > path)
 			name[-1] = '/';
-		if (fd < 0)
-			r = unpack_check(unpack, "openat2", fd);
-		else if (mkdirat(fd, name, UNPACK_DIR_MODE) == 0)
-			r = RET_NERRNO(fchmodat(fd, name, UNPACK_DIR_MODE, 0));
-		else if (errno != EEXIST)
-			r = unpack_check(unpack, "mkdirat", negative_errno());
+		r = fd < 0 ? unpack_dir_error(unpack, fd) : unpack_make_dir(unpack, fd, name);
 		if (end)
 			*end = '/';
 	}
@@ -101,46 +176,64 @@ static int unpack_make_dirs(struct unpack *unpack, char *path)
 	return r;
 }
 
-/* Open the directory that holds PATH, making it where it is missing; *RET_NAME is the name in it. The descriptor stays ours. */
-static int unpack_enter(struct unpack *unpack, const char *path, const char **ret_name)
-{
-	const char *slash = strrchr(path, '/');
-	size_t length = slash ? (size_t)(slash - path) : 0;
-
-	*ret_name = slash ? slash + 1 : path;
-	if (unpack->dir_path && strlen(unpack->dir_path) == length && !memcmp(unpack->dir_path, path, length))
-		return unpack->dir_fd;
-	fd_close(TAKE_FD(unpack->dir_fd));
-	free(TAKE_PTR(unpack->dir_path));
-	unpack->dir_path = fault_hit(&unpack->store->io.fault, FAULT_ALLOCATION) ? NULL : strndup(path, length);
-	if (!unpack->dir_path)
-		return -ENOMEM;
-	unpack->dir_fd = unpack_open_dir(unpack, unpack->dir_path);
-	if (unpack->dir_fd == -ENOENT) {
-		int r = unpack_make_dirs(unpack, unpack->dir_path);
-
-		unpack->dir_fd = r ? r : unpack_open_dir(unpack, unpack->dir_path);
-	}
-	if (unpack->dir_fd < 0)
-		free(TAKE_PTR(unpack->dir_path));
-	return unpack_check(unpack, "openat2", unpack->dir_fd);
-}
-
 /* Forget the directory opened last: it, or what leads to it, may be replaced. */
 static void unpack_leave(struct unpack *unpack)
 {
 	fd_close(TAKE_FD(unpack->dir_fd));
 	free(TAKE_PTR(unpack->dir_path));
+	unpack->dir_leads = false;
 }
 
-/* Remove NAME in DIR_FD with all that is in it. */
-static int unpack_remove(struct unpack *unpack, int dir_fd, const char *name)
+/* Open the directory that holds PATH, and MAKE it where it is missing; *RET_NAME is the name in it. The descriptor stays ours. */
+static int unpack_enter(struct unpack *unpack, const char *path, bool make, const char **ret_name)
+{
+	const char *slash = strrchr(path, '/');
+	size_t length = slash ? (size_t)(slash - path) : 0;
+	int r = 0;
+
+	*ret_name = slash ? slash + 1 : path;
+	if (unpack->dir_path && strlen(unpack->dir_path) == length && !memcmp(unpack->dir_path, path, length))
+		return unpack->dir_fd;
+	unpack_leave(unpack);
+	unpack->dir_path = fault_hit(&unpack->store->io.fault, FAULT_ALLOCATION) ? NULL : strndup(path, length);
+	if (!unpack->dir_path)
+		return -ENOMEM;
+	unpack->dir_fd = unpack_open_dir(unpack, unpack->dir_path);
+	if (unpack->dir_fd == -ENOENT && make) {
+		r = unpack_make_dirs(unpack, unpack->dir_path);
+		unpack->dir_fd = r ? r : unpack_open_dir(unpack, unpack->dir_path);
+	}
+	if (!r && unpack->dir_fd < 0)
+		r = unpack_dir_error(unpack, unpack->dir_fd);
+	if (!r && make)
+		r = unpack_check(unpack, "openat", brought_place(&unpack->brought, unpack->dir_fd));
+	if (!r)
+		return unpack->dir_fd;
+	unpack_leave(unpack);
+	return r;
+}
+
+/*
+ * Remove NAME in DIR_FD with all that is in it: 0, or -errno, and FAILED (VARVE_FAILURE_PATH_SIZE bytes) begins with NAME and
+ * says at what.
+ */
+static int unpack_remove_at(struct unpack *unpack, int dir_fd, const char *name, char *failed)
 {
 	int r = RET_NERRNO(unlinkat(dir_fd, name, 0));
 
+	snprintf(failed, VARVE_FAILURE_PATH_SIZE, "%s", name);
 	if (r == -EISDIR || r == -EPERM)
-		r = empty_remove(unpack->store, dir_fd, name, unpack->cancelled);
+		r = empty_remove_within(unpack->store, dir_fd, name, unpack->cancelled, failed);
 	return r == -ENOENT ? 0 : unpack_check(unpack, "unlinkat", r);
+}
+
+/* Remove NAME in DIR_FD, which is where the entry at hand has its name, with all that is in it. */
+static int unpack_remove(struct unpack *unpack, int dir_fd, const char *name)
+{
+	char failed[VARVE_FAILURE_PATH_SIZE];
+	int r = unpack_remove_at(unpack, dir_fd, name, failed);
+
+	return r == -EBUSY ? unpack_busy(unpack, failed) : r;
 }
 
 /* ---- metadata ---------------------------------------------------------------------------------------------------- */
@@ -171,6 +264,22 @@ static bool unpack_xattr_wanted(const char *name)
 	return !strcmp(name, "security.capability") || !strncmp(name, "user.", strlen("user."));
 }
 
+/* What it comes to that attribute NAME of SIZE bytes could not be set on FD: the kernel calls one that is too large a full disk. */
+static int unpack_xattr_error(struct unpack *unpack, int fd, const char *name, size_t size, int error)
+{
+	size_t most = fs_xattr_bytes(fd);
+
+	unpack->call = "fsetxattr";
+	if ((error != -ENOSPC && error != -E2BIG) || !most || strlen(name) + size <= most)
+		return error;
+	free(unpack->made_detail);
+	if (asprintf(&unpack->made_detail, "the attribute %s has %zu bytes; its name and they may have %zu on this file system",
+		     name, size, most) < 0)
+		unpack->made_detail = NULL;
+	unpack->detail = unpack->made_detail;
+	return -E2BIG;
+}
+
 /* Set the attributes of ENTRY on FD. */
 static int unpack_xattrs(struct unpack *unpack, struct archive_entry *entry, int fd)
 {
@@ -183,7 +292,7 @@ static int unpack_xattrs(struct unpack *unpack, struct archive_entry *entry, int
 		if (!name || !unpack_xattr_wanted(name))
 			report_add(&unpack->report, -EPERM, "apply", "UNPACK", "fsetxattr", unpack->path, "an attribute that is not kept");
 		else if (fsetxattr(fd, name, value, size, 0) < 0)
-			return unpack_check(unpack, "fsetxattr", negative_errno());
+			return unpack_xattr_error(unpack, fd, name, size, negative_errno());
 	}
 	return 0;
 }
@@ -232,20 +341,24 @@ static struct timespec unpack_mtime(const struct unpack *unpack, struct archive_
 				  .tv_nsec = unpack->lib.archive_entry_mtime_nsec(entry) };
 }
 
-/* Give NAME in DIR_FD, which is no directory nor regular file, its owner, mode and time. */
-static int unpack_dress_at(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name)
+/* Give the inode of the O_PATH descriptor FD, which is no directory nor regular file, its owner, mode and time; and close it. */
+static int unpack_dress_made(struct unpack *unpack, struct archive_entry *entry, int fd)
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, unpack_mtime(unpack, entry) };
 	uid_t uid;
 	gid_t gid;
-	int r = unpack_owner(unpack, entry, &uid, &gid);
+	int r;
 
+	if (fd < 0)
+		return fd;
+	r = unpack_owner(unpack, entry, &uid, &gid);
 	if (!r)
-		r = unpack_check(unpack, "fchownat", RET_NERRNO(fchownat(dir_fd, name, uid, gid, AT_SYMLINK_NOFOLLOW)));
+		r = unpack_check(unpack, "fchownat", opath_chown(fd, uid, gid));
 	if (!r && unpack->lib.archive_entry_filetype(entry) != AE_IFLNK)
-		r = unpack_check(unpack, "fchmodat", RET_NERRNO(fchmodat(dir_fd, name, unpack->lib.archive_entry_perm(entry), 0)));
+		r = unpack_check(unpack, "fchmodat2", opath_chmod(fd, unpack->lib.archive_entry_perm(entry)));
 	if (!r)
-		r = unpack_check(unpack, "utimensat", RET_NERRNO(utimensat(dir_fd, name, times, AT_SYMLINK_NOFOLLOW)));
+		r = unpack_check(unpack, "utimensat", opath_times(fd, times));
+	fd_close(fd);
 	return r;
 }
 
@@ -342,35 +455,31 @@ static int unpack_file(struct unpack *unpack, struct archive *archive, struct ar
 	return r;
 }
 
-/* The archive has what STAT tells of: an older one is not to be taken for what was there before. 0 or -ENOMEM. */
-static int unpack_keep(struct unpack *unpack, const struct stat *stat)
-{
-	/* Newer ones are known by their number; so this holds no more than the layer had. */
-	if (stat->st_ino >= unpack->inode_first)
-		return 0;
-	return idmap_add(&unpack->kept, stat->st_ino, stat->st_dev, NULL) ? 0 : -ENOMEM;
-}
-
 /* Make the directory NAME in DIR_FD, or dress the one that is there. */
 static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name, bool there)
 {
 	const struct timespec mtime = unpack_mtime(unpack, entry);
 	_cleanup_close_ int fd = -EBADF;
-	struct stat stat;
+	struct statx stat;
 	int r = 0;
 
 	if (!there)
 		r = unpack_check(unpack, "mkdirat", RET_NERRNO(mkdirat(dir_fd, name, 0700)));
 	if (r)
 		return r;
+	/* Opening a directory acts on nothing; what is none is not opened. */
 	fd = beneath_open(dir_fd, name, O_RDONLY | O_DIRECTORY);
+	if (fd == -EXDEV)
+		return unpack_busy(unpack, name);
 	if (fd < 0)
 		return unpack_check(unpack, "openat2", fd);
-	r = unpack_dress(unpack, entry, fd);
+	r = unpack_check(unpack, "statx", brought_look(fd, &stat));
+	if (!r && !there && !brought_made(&unpack->brought, &stat))
+		r = unpack_replaced(unpack, "openat2");
+	if (!r)
+		r = unpack_dress(unpack, entry, fd);
 	if (!r && there && *name)
-		r = unpack_check(unpack, "fstat", RET_NERRNO(fstat(fd, &stat)));
-	if (!r && there && *name)
-		r = unpack_keep(unpack, &stat);
+		r = brought_keep(&unpack->brought, &stat);
 	return r ? r : unpack_later(unpack, unpack->path, &mtime);
 }
 
@@ -379,7 +488,7 @@ static int unpack_link(struct unpack *unpack, const char *target, int dir_fd, co
 {
 	_cleanup_free_ char *clean = fault_calloc(&unpack->store->io.fault, 1, strlen(target) + 1);
 	_cleanup_close_ int other = -EBADF;
-	struct stat stat;
+	struct statx stat;
 	char *slash;
 	int r = clean ? unpack_clean(unpack, target, clean) : -ENOMEM;
 
@@ -390,13 +499,17 @@ static int unpack_link(struct unpack *unpack, const char *target, int dir_fd, co
 		*slash = '\0';
 	other = unpack_open_dir(unpack, slash ? clean : "");
 	if (other < 0)
-		return unpack_check(unpack, "openat2", other);
+		return unpack_dir_error(unpack, other);
 	target = slash ? slash + 1 : clean;
 	/* A link to itself would have been removed to make room. */
 	r = unpack_check(unpack, "linkat", RET_NERRNO(linkat(other, target, dir_fd, name, 0)));
-	if (!r)
-		r = RET_NERRNO(fstatat(dir_fd, name, &stat, AT_SYMLINK_NOFOLLOW));
-	return r ? r : unpack_keep(unpack, &stat);
+	if (r)
+		return r;
+	r = unpack_look(unpack, dir_fd, name, &stat);
+	/* A user of the layer can take it away again. */
+	if (r)
+		return r == -ENOENT ? unpack_replaced(unpack, "statx") : r;
+	return brought_keep(&unpack->brought, &stat);
 }
 
 /* Make the link NAME in DIR_FD. */
@@ -410,19 +523,29 @@ static int unpack_symlink(struct unpack *unpack, struct archive_entry *entry, in
 	if (name_leads_out(unpack->path, target))
 		return unpack_refuse(unpack, -EINVAL, "a link that leads out of the layer");
 	r = unpack_check(unpack, "symlinkat", RET_NERRNO(symlinkat(target, dir_fd, name)));
-	return r ? r : unpack_dress_at(unpack, entry, dir_fd, name);
+	return r ? r : unpack_dress_made(unpack, entry, unpack_open_made(unpack, dir_fd, name, S_IFLNK, 0));
 }
 
 /* Make the device or pipe NAME in DIR_FD. */
 static int unpack_node(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name)
 {
 	mode_t mode = unpack->lib.archive_entry_filetype(entry) | 0600;
-	int r = RET_NERRNO(mknodat(dir_fd, name, mode, unpack->lib.archive_entry_rdev(entry)));
+	dev_t rdev = S_ISFIFO(mode) ? 0 : unpack->lib.archive_entry_rdev(entry);
+	int r = RET_NERRNO(mknodat(dir_fd, name, mode, rdev));
 
 	if (r == -EPERM)
 		unpack->detail = "devices take CAP_MKNOD";
 	r = unpack_check(unpack, "mknodat", r);
-	return r ? r : unpack_dress_at(unpack, entry, dir_fd, name);
+	return r ? r : unpack_dress_made(unpack, entry, unpack_open_made(unpack, dir_fd, name, mode, rdev));
+}
+
+/* The archive has something in DIR_FD, the directory opened last. */
+static int unpack_lead(struct unpack *unpack, int dir_fd)
+{
+	int r = unpack->dir_leads ? 0 : unpack_check(unpack, "openat", brought_lead(&unpack->brought, dir_fd));
+
+	unpack->dir_leads = !r;
+	return r;
 }
 
 /* Make what ENTRY says as NAME in DIR_FD. */
@@ -432,20 +555,26 @@ static int unpack_make(struct unpack *unpack, struct archive *archive, struct ar
 	const char *target = unpack->lib.archive_entry_hardlink(entry);
 	mode_t type = unpack->lib.archive_entry_filetype(entry);
 	bool file = !target && type == AE_IFREG, there, dir;
-	struct stat stat;
-	int r = 0, fd;
+	struct statx stat;
+	int r = unpack_lead(unpack, dir_fd), fd;
 
+	if (r)
+		return r;
 	/* Mostly nothing is there. */
 	fd = file ? unpack_create(unpack, entry, dir_fd, name) : -EEXIST;
 	if (fd != -EEXIST)
 		return fd < 0 ? fd : unpack_file(unpack, archive, entry, fd);
-	there = !fstatat(dir_fd, name, &stat, AT_SYMLINK_NOFOLLOW);
-	dir = there && S_ISDIR(stat.st_mode);
+	r = unpack_look(unpack, dir_fd, name, &stat);
+	if (r && r != -ENOENT)
+		return r;
+	there = !r;
+	dir = there && S_ISDIR(stat.stx_mode);
+	r = 0;
 	if (there && (target || type != AE_IFDIR || !dir)) {
 		if (dir)
 			unpack_leave(unpack);
 		/* It may have been the directory at hand's own ancestor only by a link: what is open stays open. */
-		r = dir ? unpack_enter(unpack, unpack->path, &name) : dir_fd;
+		r = dir ? unpack_enter(unpack, unpack->path, true, &name) : dir_fd;
 		dir_fd = r;
 		r = r < 0 ? r : unpack_remove(unpack, dir_fd, name);
 		there = false;
@@ -475,32 +604,82 @@ static int unpack_make(struct unpack *unpack, struct archive *archive, struct ar
 
 /* ---- whiteouts --------------------------------------------------------------------------------------------------- */
 
-/* What unpack_opaque() collects. */
+/* A directory that is emptied of what was there before. */
 struct unpack_old {
 	struct unpack *unpack;
 	int dir_fd;
+	/* Its path below the one that the marker is in, ending in '/', or empty. */
+	const char *path;
+	/* Such paths of directories that are yet to be looked at, as the archive has something in them, each with its NUL. */
+	char *paths;
+	size_t size, capacity;
 };
+
+/* Note that the directory NAME is to be looked at, too. */
+static int unpack_opaque_later(struct unpack_old *old, const char *name)
+{
+	size_t size = strlen(old->path) + strlen(name) + sizeof("/");
+	int r = fault_reserve(&old->unpack->store->io.fault, &old->paths, old->size, size, &old->capacity, 1);
+
+	if (r)
+		return r;
+	snprintf(old->paths + old->size, size, "%s%s/", old->path, name);
+	old->size += size;
+	return 0;
+}
 
 /* Remove NAME unless the archive brought it. */
 static int unpack_opaque_entry(void *data, const char *name)
 {
 	struct unpack_old *old = data;
 	struct unpack *unpack = old->unpack;
-	struct stat stat;
+	char failed[VARVE_FAILURE_PATH_SIZE];
+	_cleanup_free_ char *path = NULL;
+	struct statx stat;
+	int r = unpack_look(unpack, old->dir_fd, name, &stat);
 
-	if (fstatat(old->dir_fd, name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : unpack_check(unpack, "fstatat", negative_errno());
-	if (stat.st_ino >= unpack->inode_first || idmap_find(&unpack->kept, stat.st_ino, stat.st_dev))
-		return 0;
-	return unpack_remove(unpack, old->dir_fd, name);
+	snprintf(failed, sizeof(failed), "%s", name);
+	if (!r && brought_has(&unpack->brought, &stat))
+		return S_ISDIR(stat.stx_mode) && brought_old(&unpack->brought, &stat) ? unpack_opaque_later(old, name) : 0;
+	if (!r)
+		r = unpack_remove_at(unpack, old->dir_fd, name, failed);
+	if (r != -EBUSY)
+		return r == -ENOENT ? 0 : r;
+	return asprintf(&path, "%s%s", old->path, failed) < 0 ? -ENOMEM : unpack_busy(unpack, path);
 }
 
-/* Empty the directory DIR_FD of what was there before. */
+/* Take the last path off the list; it is the caller's. */
+static char *unpack_opaque_next(struct unpack_old *old)
+{
+	size_t start = old->size - 1;
+
+	while (start && old->paths[start - 1])
+		start--;
+	old->size = start;
+	return strdup(old->paths + start);
+}
+
+/* Empty the directory DIR_FD of what was there before, and those in it that stay as the archive has something in them. */
 static int unpack_opaque(struct unpack *unpack, int dir_fd)
 {
-	struct unpack_old old = { .unpack = unpack, .dir_fd = dir_fd };
+	struct unpack_old old = { .unpack = unpack, .dir_fd = dir_fd, .path = "" };
+	int r = entries_each(dir_fd, unpack_opaque_entry, &old);
 
-	return entries_each(dir_fd, unpack_opaque_entry, &old);
+	while (!r && old.size) {
+		_cleanup_free_ char *path = unpack_opaque_next(&old);
+		_cleanup_close_ int fd = path ? beneath_open(dir_fd, path, O_PATH | O_DIRECTORY) : -ENOMEM;
+
+		old.path = path;
+		old.dir_fd = fd;
+		/* It can have gone, or been replaced. */
+		if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP)
+			continue;
+		r = fd < 0 ? unpack_dir_error(unpack, fd) : entries_each(fd, unpack_opaque_entry, &old);
+		if (!r && atomic_load(unpack->cancelled))
+			r = -ECANCELED;
+	}
+	free(old.paths);
+	return r;
 }
 
 /* NAME in DIR_FD says that something was deleted. */
@@ -540,7 +719,7 @@ static int unpack_entry(struct unpack *unpack, struct archive *archive, struct a
 		if (unpack->lib.archive_entry_filetype(entry) != AE_IFREG || unpack->lib.archive_entry_hardlink(entry))
 			return 0;
 	}
-	dir_fd = unpack_enter(unpack, unpack->path, &name);
+	dir_fd = unpack_enter(unpack, unpack->path, true, &name);
 	if (dir_fd < 0)
 		return dir_fd;
 	if (!strncmp(name, UNPACK_WHITEOUT, strlen(UNPACK_WHITEOUT)))
@@ -586,6 +765,26 @@ static int unpack_entries(struct unpack *unpack, struct archive *archive)
 	return r;
 }
 
+/* Set the time of the directory at PATH to MTIME, if it is still there: it may have been replaced, or deleted, since. */
+static int unpack_finish_dir(struct unpack *unpack, const char *path, const struct timespec *mtime)
+{
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, *mtime };
+	_cleanup_close_ int fd = -EBADF;
+	struct statx stat;
+	const char *name;
+	int dir_fd;
+
+	if (!*path)
+		return opath_times(unpack->root_fd, times);
+	dir_fd = unpack_enter(unpack, path, false, &name);
+	fd = dir_fd < 0 ? dir_fd : opath_open(dir_fd, name, &stat);
+	if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP || fd == -EXDEV || fd == -EBUSY)
+		return 0;
+	if (fd < 0)
+		return fd;
+	return S_ISDIR(stat.stx_mode) && brought_has(&unpack->brought, &stat) ? opath_times(fd, times) : 0;
+}
+
 /* Set the times of directories, the last ones first, and remove what links were made from. */
 static int unpack_finish(struct unpack *unpack)
 {
@@ -593,18 +792,8 @@ static int unpack_finish(struct unpack *unpack)
 
 	unpack_leave(unpack);
 	for (size_t i = unpack->times_count; !r && i--;) {
-		const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, unpack->times[i].mtime };
-		const char *name, *path = unpack->names + unpack->times[i].path;
-		int dir_fd = *path ? unpack_enter(unpack, path, &name) : unpack->root_fd;
-
-		/* It may have been replaced, or deleted again, further on in the archive. */
-		if (dir_fd < 0)
-			r = dir_fd;
-		else if (*path)
-			r = RET_NERRNO(utimensat(dir_fd, name, times, AT_SYMLINK_NOFOLLOW));
-		else
-			r = RET_NERRNO(futimens(unpack->root_fd, times));
-		r = r == -ENOENT ? 0 : unpack_check(unpack, "utimensat", r);
+		r = unpack_check(unpack, "utimensat",
+				 unpack_finish_dir(unpack, unpack->names + unpack->times[i].path, &unpack->times[i].mtime));
 		if (!r && atomic_load(unpack->cancelled))
 			r = -ECANCELED;
 	}
@@ -634,16 +823,22 @@ static la_ssize_t unpack_read(struct archive *archive, void *data, const void **
 	return length;
 }
 
-/* What number the next inode will have, or one a little lower. */
-static int unpack_first_inode(struct unpack *unpack)
+/* See the layer whose root is ROOT_FD as it is without what is mounted in it, and what is there before. */
+static int unpack_root(struct unpack *unpack, int root_fd)
 {
-	_cleanup_close_ int fd = openat(unpack->root_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
-	struct stat stat;
+	struct statx stat;
+	int r;
 
-	if (fd < 0 || fstat(fd, &stat) < 0)
-		return unpack_check(unpack, "openat", negative_errno());
-	unpack->inode_first = stat.st_ino;
-	return 0;
+	unpack->root_fd = RET_NERRNO(fcntl(root_fd, F_DUPFD_CLOEXEC, 0));
+	if (unpack->root_fd < 0)
+		return unpack_check(unpack, "fcntl", unpack->root_fd);
+	r = unpack_check(unpack, "open_tree", mounts_clone(&unpack->root_fd));
+	if (r >= 0)
+		r = unpack_check(unpack, "statx", brought_look(unpack->root_fd, &stat));
+	if (r)
+		return r;
+	unpack->mount = stat.stx_mnt_id;
+	return unpack_check(unpack, "statx", brought_init(&unpack->brought, &unpack->store->io.fault, unpack->root_fd));
 }
 
 /* Unpack, with libarchive loaded. */
@@ -658,8 +853,6 @@ static int unpack_archive(struct unpack *unpack)
 		r = -ENOMEM;
 	unpack->uid = geteuid();
 	unpack->gid = getegid();
-	if (!r)
-		r = unpack_first_inode(unpack);
 	if (!r && (unpack->lib.archive_read_support_filter_none(archive) < ARCHIVE_WARN ||
 		   unpack->lib.archive_read_support_format_tar(archive) < ARCHIVE_WARN))
 		r = -ENOMEM;
@@ -685,14 +878,17 @@ int unpack_run(struct unpack *unpack, struct op *op, int root_fd)
 {
 	int r = libarchive_load(&unpack->lib);
 
-	unpack->root_fd = root_fd;
 	unpack->cancelled = &op->request->cancelled;
-	if (!r)
-		r = unpack_archive(unpack);
-	else {
+	if (r) {
 		unpack->detail = LIBARCHIVE_MISSING;
 		unpack_check(unpack, "dlopen", r);
-	}
+	} else
+		r = unpack_root(unpack, root_fd);
+	if (!r)
+		r = unpack_archive(unpack);
+	/* The last descriptor ends the clone of the mount; nobody is to find the file system busy for it. */
+	unpack_leave(unpack);
+	fd_close(TAKE_FD(unpack->root_fd));
 	if (!r)
 		return 0;
 	if (unpack->failed && asprintf(&unpack->subject, "%s/%s", op->id, unpack->failed) >= 0)
@@ -731,7 +927,7 @@ int unpack_new(struct request *request, const struct varve_apply_options *option
 		return -ENOMEM;
 	unpack->store = store;
 	unpack->root_fd = unpack->dir_fd = -EBADF;
-	unpack->kept.fault = unpack->report.fault = &store->io.fault;
+	unpack->report.fault = &store->io.fault;
 	unpack->uids_count = options->uids_count;
 	unpack->gids_count = options->gids_count;
 	r = unpack_source(unpack, request, options, fd);
@@ -768,7 +964,8 @@ void unpack_free(struct unpack *unpack)
 	free(unpack->buffer);
 	free(unpack->times);
 	free(unpack->names);
-	idmap_free(&unpack->kept);
+	free(unpack->made_detail);
+	brought_free(&unpack->brought);
 	report_free(&unpack->report);
 	free(unpack);
 }

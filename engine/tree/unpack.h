@@ -7,12 +7,18 @@
  * the layer were the root of all (RESOLVE_IN_ROOT), so that no link leads out, and what is made, replaced or deleted is one
  * name in that directory, never followed. A path is held only as long as its entry; of directories their times, which are
  * set at the end, and of those that were there before a mark: memory grows with directories, up to a bound.
+ *
+ * A user of the layer may exchange any name between two calls. So nothing is dressed by its name: what was made is opened by
+ * O_PATH, or as a directory, and has to be of the kind that was made, ours, and new; then owner, mode and times go to the
+ * descriptor. Where it is another's the unpacking ends with -ESTALE. With CAP_SYS_ADMIN all is done in a clone of the
+ * layer's mount: what is mounted in the layer is not seen, its mount points cannot be removed (-EBUSY), and the layer's own
+ * content beneath them is what an entry means. Without, no mount is entered: -EBUSY as well.
  */
 #ifndef VARVE_TREE_UNPACK_H
 #define VARVE_TREE_UNPACK_H
 
-#include "engine/base/idmap.h"
 #include "engine/core/store.h"
+#include "engine/tree/brought.h"
 #include "engine/tree/libarchive.h"
 #include "engine/tree/report.h"
 #include "engine/tree/stream.h"
@@ -29,16 +35,19 @@ struct unpack {
 	bool writeback;
 
 	/* ---- set by unpack_run() ---- */
-	/* The layer's root directory; theirs. */
+	/* The layer's root directory, ours: of a clone of its mount, where there can be one. */
 	int root_fd;
+	/* The mount that it is on. */
+	uint64_t mount;
 	const _Atomic bool *cancelled;
 
 	/* ---- the thread's ---- */
 	struct libarchive lib;
 	/* The entry at hand; what a failure was about, NULL: the archive itself; the same below the layer's id. */
 	char *path, *failed, *subject;
-	/* The call that failed, and what a person should know beside; constants. */
+	/* The call that failed, and what a person should know beside; constants, but for what DETAIL has from MADE_DETAIL. */
 	const char *call, *detail;
+	char *made_detail;
 	/* Who makes files. */
 	uid_t uid;
 	gid_t gid;
@@ -50,17 +59,17 @@ struct unpack {
 	int error;
 	bool ended, zeros;
 	char *buffer;
-	/* The directory opened last, and its path. */
+	/* The directory opened last, and its path; whether it is noted that the archive has something in it. */
 	int dir_fd;
 	char *dir_path;
+	bool dir_leads;
 	/* Times of directories, to be set at the end: their paths one after the other. */
 	struct unpack_time *times;
 	size_t times_count, times_capacity;
 	char *names;
 	size_t names_size, names_capacity;
-	/* Inodes from this number on were made here; older ones that belong to the archive all the same. */
-	uint64_t inode_first;
-	struct idmap kept;
+	/* What the archive has, for opaque markers; and what was made here. */
+	struct brought brought;
 	/* A directory for links to be made from is there. */
 	bool staged_links;
 };

@@ -282,7 +282,18 @@ START_TEST(test_attributes) {
 	tar = (struct tar){ 0 };
 	tar_add_pax(&tar, "SCHILY.xattr.user.big", value, 17000);
 	tar_add_file(&tar, "file", "x");
-	refused(store, home, &tar, -ENOSPC, "fsetxattr");
+	refused(store, home, &tar, -E2BIG, "the attribute user.big has 17000 bytes");
+	/* The largest that a node of 16 KiB holds, and one byte more. */
+	for (unsigned i = 0; i < 2; i++) {
+		tar_add_pax(&tar, "SCHILY.xattr.user.big", value, 16384 - 156 - strlen("user.big") + 1 - i);
+		tar_add_file(&tar, "file", "x");
+		if (!i)
+			refused(store, home, &tar, -E2BIG, "16228 on this file system");
+	}
+	tar_end(&tar);
+	test_ok(create_from(store, &tar, tar.size, &failure), &failure);
+	test_remove_layer(store, "made");
+	tar = (struct tar){ 0 };
 	tar_add_pax(&tar, "SCHILY.xattr.user.big", value, 65537);
 	tar_add_file(&tar, "file", "x");
 	refused(store, home, &tar, -E2BIG, "fsetxattr");

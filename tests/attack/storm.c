@@ -341,12 +341,26 @@ static bool become_user(const struct storm *storm) {
 	return true;
 }
 
-/* Open the places that are there. */
+/* The place that holds PLACE, from which the user reaches it; NULL where there is none. */
+static const struct place *above(const struct storm *storm, const struct place *place) {
+	for (const struct place *other = storm->places; other < storm->places + storm->places_count; other++) {
+		size_t length = strlen(other->path);
+		if (!strncmp(place->path, other->path, length) && place->path[length] == '/')
+			return other;
+	}
+	return NULL;
+}
+
+/* Open the places anew that lie in others. The user can go to no layer by its path, as its container is in it. */
 static void look(const struct storm *storm, int *places) {
 	for (unsigned i = 0; i < storm->places_count; i++) {
+		const struct place *other = above(storm, &storm->places[i]);
+		if (!other)
+			continue;
 		if (places[i] >= 0)
 			close(places[i]);
-		places[i] = open(storm->places[i].path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		places[i] = openat(places[other - storm->places], storm->places[i].path + strlen(other->path) + 1,
+				   O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	}
 }
 
@@ -367,7 +381,8 @@ static int attack(void *data) {
 	const struct storm *storm = data;
 	uint64_t random = 88172645463325252u + (uint64_t)getpid();
 	int places[PLACES_MAX];
-	memset(places, -1, sizeof(places));
+	for (unsigned i = 0; i < storm->places_count; i++)
+		places[i] = open(storm->places[i].path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	bool ready = become_user(storm);
 	storm->shared->ready = true;
 	for (unsigned long tries = 0; ready && !storm->shared->stop; tries++) {

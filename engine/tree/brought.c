@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/tree/brought.h"
+#include "engine/base/util.h"
+#include "engine/tree/opath.h"
+
+#include <fcntl.h>
+#include <sys/sysmacros.h>
+
+/* The device of STAT, one for each subvolume. */
+static uint64_t brought_device(const struct statx *stat)
+{
+	return makedev(stat->stx_dev_major, stat->stx_dev_minor);
+}
+
+int brought_look(int fd, struct statx *ret_stat)
+{
+	return RET_NERRNO(statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, OPATH_STAT_MASK, ret_stat));
+}
+
+int brought_init(struct brought *brought, struct fault *fault, int root_fd)
+{
+	struct statx stat;
+	int r = brought_look(root_fd, &stat);
+
+	brought->firsts.fault = brought->kept.fault = fault;
+	brought->uid = geteuid();
+	brought->root_inode = r ? 0 : stat.stx_ino;
+	brought->root_device = r ? 0 : brought_device(&stat);
+	return r;
+}
+
+int brought_place(struct brought *brought, int dir_fd)
+{
+	_cleanup_close_ int fd = -EBADF;
+	struct statx stat, probe;
+	uint64_t *first;
+	int r = brought_look(dir_fd, &stat);
+
+	if (r || idmap_find(&brought->firsts, brought_device(&stat), 0))
+		return r;
+	/* The number that the next inode has, or one a little lower. */
+	fd = RET_NERRNO(openat(dir_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
+	/* Where nothing can be made nothing is new. */
+	if (fd == -EACCES || fd == -EPERM || fd == -EROFS || fd == -ENOENT)
+		return 0;
+	r = fd < 0 ? fd : brought_look(fd, &probe);
+	if (r)
+		return r;
+	first = idmap_add(&brought->firsts, brought_device(&probe), 0, NULL);
+	if (!first)
+		return -ENOMEM;
+	*first = probe.stx_ino;
+	return 0;
+}
+
+bool brought_old(const struct brought *brought, const struct statx *stat)
+{
+	const uint64_t *first = idmap_find(&brought->firsts, brought_device(stat), 0);
+
+	return !first || stat->stx_ino < *first;
+}
+
+bool brought_made(const struct brought *brought, const struct statx *stat)
+{
+	return !brought_old(brought, stat) && stat->stx_uid == brought->uid;
+}
+
+bool brought_has(const struct brought *brought, const struct statx *stat)
+{
+	return !brought_old(brought, stat) || idmap_find(&brought->kept, stat->stx_ino, brought_device(stat));
+}
+
+int brought_keep(struct brought *brought, const struct statx *stat)
+{
+	/* New ones are known by their number; so this holds no more than the layer had. */
+	if (!brought_old(brought, stat))
+		return 0;
+	return idmap_add(&brought->kept, stat->stx_ino, brought_device(stat), NULL) ? 0 : -ENOMEM;
+}
+
+int brought_lead(struct brought *brought, int dir_fd)
+{
+	_cleanup_close_ int owned = -EBADF;
+	struct statx stat;
+	bool added = true;
+
+	for (;;) {
+		int fd, r = brought_look(dir_fd, &stat);
+
+		if (r)
+			return r;
+		/* What was made or kept here was made in a directory that leads there already. */
+		if ((stat.stx_ino == brought->root_inode && brought_device(&stat) == brought->root_device) ||
+		    !brought_old(brought, &stat))
+			return 0;
+		if (!idmap_add(&brought->kept, stat.stx_ino, brought_device(&stat), &added))
+			return -ENOMEM;
+		if (!added)
+			return 0;
+		/* A user of the layer may have moved it, and at worst gets less removed than should be. */
+		fd = RET_NERRNO(openat(dir_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
+		if (fd < 0)
+			return fd == -ENOENT ? 0 : fd;
+		fd_close(owned);
+		dir_fd = owned = fd;
+	}
+}
+
+void brought_free(struct brought *brought)
+{
+	idmap_free(&brought->firsts);
+	idmap_free(&brought->kept);
+}
