@@ -332,14 +332,12 @@ static int delta_nested(struct delta_side *side)
 	bool more = !r;
 
 	while (more && (r = search_next(&search)) > 0) {
-		struct btrfs_root_ref ref;
-		size_t length;
+		char name[VARVE_ID_MAX + 1];
+		uint64_t directory;
 
-		if (search.header.len < sizeof(ref))
-			continue;
-		memcpy(&ref, search.item, sizeof(ref));
-		length = MIN(le16toh(ref.name_len), search.header.len - sizeof(ref));
-		r = delta_hint(side, le64toh(ref.dirid), (const char *)search.item + sizeof(ref), length, true);
+		r = search_reference(&search, &directory, name);
+		if (!r)
+			r = delta_hint(side, directory, name, strlen(name), true);
 		more = r > 0;
 	}
 	search_end(&search);

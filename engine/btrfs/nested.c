@@ -105,22 +105,6 @@ static int nested_open_directory(int fd, uint64_t root, uint64_t inode)
 	return RET_NERRNO(open_by_handle_at(fd, &handle.header, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
-/* Take the reference that the item of SEARCH is, and the name in it (VARVE_ID_MAX + 1 bytes): false where that does not fit. */
-static bool nested_name(const struct search *search, struct btrfs_root_ref *ret_ref, char *ret_name)
-{
-	size_t length;
-
-	if (search->header.len < sizeof(*ret_ref))
-		return false;
-	memcpy(ret_ref, search->item, sizeof(*ret_ref));
-	length = le16toh(ret_ref->name_len);
-	if (length > search->header.len - sizeof(*ret_ref) || length > VARVE_ID_MAX)
-		return false;
-	memcpy(ret_name, (const char *)search->item + sizeof(*ret_ref), length);
-	ret_name[length] = '\0';
-	return true;
-}
-
 /* Where subvolume ID lies: the subvolume and the directory, and its name there. */
 struct nested_place {
 	uint64_t root, inode;
@@ -130,19 +114,15 @@ struct nested_place {
 /* Find the place of subvolume ID. */
 static int nested_find(int fd, uint64_t id, struct nested_place *ret_place)
 {
-	struct btrfs_root_ref ref;
 	struct search search;
 	int r = search_begin(&search, fd, BTRFS_ROOT_TREE_OBJECTID, id, id, BTRFS_ROOT_BACKREF_KEY,
 			     BTRFS_ROOT_BACKREF_KEY, 0);
 
 	if (!r)
 		r = search_next(&search);
-	if (r > 0 && !nested_name(&search, &ref, ret_place->name))
-		r = -EUCLEAN;
 	if (r > 0) {
 		ret_place->root = search.header.offset;
-		ret_place->inode = le64toh(ref.dirid);
-		r = 0;
+		r = search_reference(&search, &ret_place->inode, ret_place->name);
 	} else if (!r)
 		r = -ENOENT;
 	search_end(&search);

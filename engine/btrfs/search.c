@@ -3,6 +3,7 @@
 #include "engine/base/limits.h"
 #include "engine/base/util.h"
 
+#include <endian.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -98,12 +99,33 @@ int search_next(struct search *search)
 			if (r <= 0)
 				return r;
 		}
+		if (search->position > SEARCH_BUFFER_BYTES - sizeof(search->header))
+			return -EUCLEAN;
 		memcpy(&search->header, buffer + search->position, sizeof(search->header));
+		if (search->header.len > SEARCH_BUFFER_BYTES - sizeof(search->header) - search->position)
+			return -EUCLEAN;
 		search->item = buffer + search->position + sizeof(search->header);
 		search->position += sizeof(search->header) + search->header.len;
 		search->left--;
 	} while (!search_wanted(search));
 	return 1;
+}
+
+int search_reference(const struct search *search, uint64_t *ret_directory, char *ret_name)
+{
+	struct btrfs_root_ref ref;
+	size_t length;
+
+	if (search->header.len < sizeof(ref))
+		return -EUCLEAN;
+	memcpy(&ref, search->item, sizeof(ref));
+	length = le16toh(ref.name_len);
+	if (length > VARVE_ID_MAX || length > search->header.len - sizeof(ref))
+		return -EUCLEAN;
+	*ret_directory = le64toh(ref.dirid);
+	memcpy(ret_name, (const char *)search->item + sizeof(ref), length);
+	ret_name[length] = '\0';
+	return 0;
 }
 
 void search_end(struct search *search)

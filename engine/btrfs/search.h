@@ -41,6 +41,12 @@ int search_begin(struct search *search, int fd, uint64_t tree, uint64_t object_m
 /* Go to the next item: 1, 0 when there is none, or -errno. */
 int search_next(struct search *search);
 
+/*
+ * Take apart the current item, a ROOT_REF or ROOT_BACKREF: the directory, and the name in it (VARVE_ID_MAX + 1 bytes). 0, or
+ * -EUCLEAN when the name is not inside of the item.
+ */
+int search_reference(const struct search *search, uint64_t *ret_directory, char *ret_name);
+
 /* Free what search_begin() made; harmless after its failure. */
 void search_end(struct search *search);
 

@@ -90,17 +90,10 @@ int entries_each(int dir_fd, int (*each)(void *data, const char *name), void *da
 
 bool entries_layer_ref(const struct varve_store *store, const struct search *search, uint64_t parent, char *ret_name)
 {
-	struct btrfs_root_ref ref;
-	uint16_t length;
+	uint64_t directory;
 
-	if (search->header.len < sizeof(ref) || parent != store->layout.subvolumes_root)
+	if (parent != store->layout.subvolumes_root || search_reference(search, &directory, ret_name) ||
+	    directory != store->layout.subvolumes_inode)
 		return false;
-	memcpy(&ref, search->item, sizeof(ref));
-	length = le16toh(ref.name_len);
-	if (le64toh(ref.dirid) != store->layout.subvolumes_inode || length > VARVE_ID_MAX ||
-	    sizeof(ref) + length > search->header.len)
-		return false;
-	memcpy(ret_name, (const char *)search->item + sizeof(ref), length);
-	ret_name[length] = '\0';
 	return strncmp(ret_name, ID_RESERVED_PREFIX, strlen(ID_RESERVED_PREFIX));
 }
