@@ -97,6 +97,7 @@ int varve_open(const struct varve_config *config, struct varve_store **ret_store
 	/* What could not be swept does not keep anyone from working; varve_sweep() tells it again. */
 	if (!(full.flags & VARVE_OPEN_NO_SWEEP))
 		varve_sweep_wait(store, NULL, NULL);
+	store->opened = true;
 	*ret_store = store;
 	return 0;
 }

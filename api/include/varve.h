@@ -212,7 +212,8 @@ struct varve_progress {
 
 /** What a sweep did. */
 struct varve_sweep_report {
-	uint64_t staging_removed;	/**< Half-made layers of processes that are gone. */
+	uint64_t staging_removed;	/**< Half-made layers of processes that are gone; and, in a store that is within a snapshot of
+					     a subvolume, the empty directories in the places of the original's layers. */
 	uint64_t trash_removed;		/**< Half-destroyed layers of processes that are gone. */
 	uint64_t quota_files_removed;	/**< quotas/ID files without a layer ID. */
 	uint64_t failures;		/**< Leftovers that could not be removed; the first one is the result's failure. */
@@ -576,7 +577,8 @@ int varve_layer_remove_batch(struct varve_store *store, const char *const *ids, 
 			     varve_callback *callback, void *user_data, varve_request *ret_request);
 
 /**
- * Find the directory of layer ID: result->path. No mount, no reference: the path stays valid until the layer is removed.
+ * Find the directory of layer ID: result->path, absolute and through no symbolic link. No mount, no reference: the path stays
+ * valid until the layer is removed or the home, or a directory above it, is renamed; a get after that tells the new one.
  * OPTIONS: mount options, NULL last, or NULL; "ro" is accepted and ignored, any other is refused with -EINVAL.
  * Where a size is recorded for the layer, of at least btrfs.min_space, and another limit is in force, it is applied again.
  * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume); -EPERM, -EBUSY as varve_layer_create() with a
@@ -830,7 +832,8 @@ int varve_sync(struct varve_store *store, uint32_t flags, varve_callback *callba
  * Remove what crashed processes left in the store: half-made layers (staging), half-destroyed ones (trash), quotas/ID
  * files without a layer, and quota groups of the file system without a subvolume (as varve_quota_gc()). What living
  * processes are working on is not touched. Goes on after a failure; result->sweep counts, result->error is the first
- * failure. A second sweep finds nothing.
+ * failure. A second sweep finds nothing. While another process holds the lock of the records (varve_status() tells which) it
+ * waits, and can be cancelled; the sweep of varve_open() leaves what needs the lock.
  */
 int varve_sweep(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request);
 

@@ -246,6 +246,10 @@
 /* statx calls in flight for one list. */
 #define LIST_BATCH 128
 
+/* How long a request that needs a lock of another process waits before it tries again: at first, and at most. */
+#define LOCK_RETRY_MIN_NS (1 * NS_PER_MS)
+#define LOCK_RETRY_MAX_NS (64 * NS_PER_MS)
+
 /* A quotas/ID file holds a decimal 64-bit number. */
 #define QUOTA_FILE_BYTES 32
 

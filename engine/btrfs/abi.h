@@ -27,4 +27,7 @@ struct abi_subvol_wait {
 /* Of a node's bytes those that an attribute's name and value do not get: the header, an item's, and what precedes a name. */
 #define ABI_XATTR_REST (101 + 25 + 30)
 
+/* That of the empty directory which a snapshot has where its source has a subvolume; rmdir() works on it. */
+#define ABI_STAND_IN_INODE BTRFS_EMPTY_SUBVOL_DIR_OBJECTID
+
 #endif

@@ -478,6 +478,25 @@ int quota_group_parents(struct varve_store *store, uint64_t member, uint64_t *re
 	return r && r != -ENOENT ? r : (int)count;
 }
 
+int quota_group_has_members(struct varve_store *store, uint64_t group)
+{
+	struct search search;
+	int r = quota_fault(store), found = 0;
+
+	if (r)
+		return r;
+	r = search_begin(&search, store->layout.home_fd, BTRFS_QUOTA_TREE_OBJECTID, group, group, BTRFS_QGROUP_RELATION_KEY,
+			 BTRFS_QGROUP_RELATION_KEY, 0);
+	while (!r && !found && (r = search_next(&search)) > 0) {
+		/* The relation is there in both directions. */
+		found = search.header.offset < group;
+		r = 0;
+	}
+	search_end(&search);
+	/* Without quota there is no such tree. */
+	return found ? 1 : r == -ENOENT ? 0 : r;
+}
+
 /* ---- all groups -------------------------------------------------------------------------------------------------- */
 
 /* Note that GROUP is stale. */

@@ -92,6 +92,9 @@ int quota_group_leave(struct varve_store *store, uint64_t member, uint64_t group
 /* Does a snapshot join the one group of its source without making full quotas inconsistent, if that owns all its bytes? */
 bool quota_inherits_group(void);
 
+/* Has GROUP any members: 1, 0, or -errno. CAP_SYS_ADMIN. */
+int quota_group_has_members(struct varve_store *store, uint64_t group);
+
 /* The groups that MEMBER is in, up to MAX: how many, or -errno. CAP_SYS_ADMIN. */
 int quota_group_parents(struct varve_store *store, uint64_t member, uint64_t *ret_groups, size_t max);
 

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 /* What a record says when there was no memory for one. */
 static const struct varve_failure op_failure_unrecorded = {
@@ -49,9 +50,12 @@ const char *op_step_name(const struct op *op)
 /* Let FAILURE tell of what OP is about now. */
 static void op_failure_path(struct op *op, struct varve_failure *failure)
 {
-	const char *home = op->request->store->layout.home;
-	char place[HOME_PATH_MAX + 64];
+	struct varve_store *store = op->request->store;
+	char home[HOME_PATH_MAX + 1], place[HOME_PATH_MAX + 64];
 
+	/* The old path is better than none. */
+	if (store_home(store, home))
+		strcpy(home, store->layout.home);
 	if (op->place)
 		snprintf(place, sizeof(place), "%s/%s", home, op->place);
 	failure_path(failure, op->place ? place : home, op->subject);
@@ -159,11 +163,61 @@ void op_start(struct op *op)
 	op_run(op, op->start_error);
 }
 
+/* Take OP out of those that begin their step once more. */
+static void op_unlater(struct op *op)
+{
+	list_remove(&op->link);
+}
+
+/* Begin the current step of OP once more in a while. */
+static void op_later(struct op *op)
+{
+	struct varve_store *store = op->request->store;
+
+	op_trace(op, "%s: another process holds the lock", op_step_name(op));
+	if (list_empty(&store->later)) {
+		store->later_wait_ns = LOCK_RETRY_MIN_NS;
+		store->later_ns = now_ns() + store->later_wait_ns;
+	}
+	op->withdraw = op_unlater;
+	list_append(&store->later, &op->link);
+}
+
+int64_t op_again(struct varve_store *store)
+{
+	struct list ops = LIST_INIT(ops), *link;
+	uint64_t now;
+
+	if (list_empty(&store->later))
+		return -1;
+	now = now_ns();
+	if (now < store->later_ns)
+		return (int64_t)(store->later_ns - now);
+	/* What has to wait again waits longer: the other process may be stopped. */
+	store->later_wait_ns = MIN(2 * store->later_wait_ns, LOCK_RETRY_MAX_NS);
+	store->later_ns = now + store->later_wait_ns;
+	list_splice(&ops, &store->later);
+	while ((link = list_pop(&ops))) {
+		struct op *op = list_entry(link, struct op, link);
+
+		op->withdraw = NULL;
+		op->detail = NULL;
+		op_run(op, op->request->class->steps[op->state].start(op));
+	}
+	return 0;
+}
+
 void op_done(struct op *op, int result)
 {
 	const struct op_step *step = &op->request->class->steps[op->state];
 
 	op->withdraw = NULL;
+	if (result == OP_LATER && !op->error && !op->request->cancelled) {
+		op_later(op);
+		return;
+	}
+	if (result == OP_LATER)
+		result = -ECANCELED;
 	if (step->done)
 		op_run(op, step->done(op, result));
 	else

@@ -22,6 +22,7 @@
 #include "engine/io/call.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <limits.h>
 #include <stddef.h>
 
@@ -32,6 +33,9 @@ struct varve_store;
 /* What start() and done() return beside a state or a negative errno. */
 #define OP_WAIT (INT_MAX - 1)
 #define OP_END INT_MAX
+
+/* What a call results in while another process holds a lock that it needs, before it has done anything: see op_again(). */
+#define OP_LATER (-EALREADY)
 
 /* One step of an operation. */
 struct op_step {
@@ -214,6 +218,12 @@ void op_amend(struct op *op, bool path, const char *format, ...) __attribute__((
 
 /* Go on: what the current step waited for has ended with RESULT. Reactor. */
 void op_done(struct op *op, int result);
+
+/*
+ * Begin the steps once more whose call resulted in OP_LATER, and that have waited long enough. Nanoseconds until the next are
+ * to be, -1: none waits. Reactor.
+ */
+int64_t op_again(struct varve_store *store);
 
 /* End OP early where it can. Reactor. */
 void op_cancel(struct op *op);

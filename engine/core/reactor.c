@@ -23,6 +23,14 @@ static int64_t reactor_timer(struct varve_store *store)
 	return 0;
 }
 
+/* How long io_turn() may sleep at most; runs what is due. */
+static int64_t reactor_due(struct varve_store *store)
+{
+	int64_t timer = reactor_timer(store), again = op_again(store);
+
+	return timer < 0 ? again : again < 0 ? timer : MIN(timer, again);
+}
+
 /* Is there nothing left to do, and are we asked to end? */
 static bool reactor_over(const struct varve_store *store)
 {
@@ -49,7 +57,7 @@ static void *reactor_run(void *data)
 	if (r)
 		return NULL;
 	while (!reactor_over(store)) {
-		io_turn(&store->io, reactor_timer(store));
+		io_turn(&store->io, reactor_due(store));
 		do {
 			requests_run(store);
 			requests_cancel(store);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/core/store.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 /* Make the page by which a forked child is known. */
 static int store_mark_process(struct varve_store *store)
@@ -38,6 +40,7 @@ static void store_init_locks(struct varve_store *store)
 	store_init_lock(&store->lock);
 	store_init_lock(&store->counting);
 	pthread_mutex_init(&store->layout.making, NULL);
+	pthread_mutex_init(&store->layout.recording, NULL);
 	spin_init(&store->spin);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -62,6 +65,7 @@ struct varve_store *store_new(void)
 		layout->slot_fds[i] = -EBADF;
 	list_init(&store->in_flight);
 	list_init(&store->finished);
+	list_init(&store->later);
 	list_init(&store->ready);
 	list_init(&store->progressed);
 	list_init(&store->runners);
@@ -78,6 +82,34 @@ struct varve_store *store_new(void)
 		return NULL;
 	}
 	return store;
+}
+
+int store_home(const struct varve_store *store, char *ret_path)
+{
+	const struct layout *layout = &store->layout;
+	char link[sizeof("/proc/self/fd/") + 12];
+	struct stat stat_, named;
+	ssize_t length;
+
+	if (fstat(layout->home_fd, &stat_) < 0)
+		return negative_errno();
+	/* The kernel marks the path of what is removed. */
+	if (!stat_.st_nlink)
+		return -ESTALE;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", layout->home_fd);
+	length = readlink(link, ret_path, HOME_PATH_MAX + 1);
+	if (length > HOME_PATH_MAX)
+		return -ENAMETOOLONG;
+	if (length > 0) {
+		ret_path[length] = '\0';
+		/* Else it is outside of our root directory. */
+		return *ret_path == '/' ? 0 : -ESTALE;
+	}
+	/* Without /proc: is it where it was? */
+	if (stat(layout->home, &named) < 0 || named.st_dev != stat_.st_dev || named.st_ino != stat_.st_ino)
+		return -ESTALE;
+	strcpy(ret_path, layout->home);
+	return 0;
 }
 
 void store_free(struct varve_store *store)

@@ -15,7 +15,7 @@ struct workers;
 
 /* The directories of a store, open, and what is known of the file system. Fixed at open, but for what is made when needed. */
 struct layout {
-	/* Absolute path of the home, without a '/' at its end. */
+	/* Absolute path of the home as it was opened, without a '/' at its end; for where it is now see store_home(). */
 	char *home;
 	/* HOME, HOME/subvolumes. */
 	int home_fd, subvolumes_fd;
@@ -24,8 +24,8 @@ struct layout {
 	/* HOME/.varve/staging/OWNER, -EBADF until it is needed, and then the name of OWNER. */
 	_Atomic int owner_fd;
 	char owner[64];
-	/* Held by a thread that makes the owner's directory. */
-	pthread_mutex_t making;
+	/* Held by a thread that makes the owner's directory; that has, or tries to get, the lock of the records. */
+	pthread_mutex_t making, recording;
 	/* One directory of OWNER for each worker slot, opened when first used by that slot. */
 	int slot_fds[COMMIT_THREADS_MAX];
 	/* Where HOME/subvolumes is: the subvolume that holds it, its inode, its mount. */
@@ -126,6 +126,8 @@ struct varve_store {
 	int (*sweep)(struct varve_store *store);
 	/* The threads that walk trees, and what they walk. */
 	struct workers *workers;
+	/* varve_open() has returned: a sweep was asked for, and waits for locks of other processes. */
+	_Atomic bool opened;
 	/* Undoes what opening did on disk; runs in store_free(), but not in a forked child. */
 	void (*teardown)(struct varve_store *store);
 
@@ -138,6 +140,9 @@ struct varve_store {
 	struct list in_flight, finished;
 	/* Calls under way that belong to no request: the reactor does not end before they do. */
 	unsigned background;
+	/* Operations that begin their step once more, when they do, and how long they have waited for that: see op_again(). */
+	struct list later;
+	uint64_t later_ns, later_wait_ns;
 	/* When turn_at has to run, 0: never. */
 	uint64_t timer_ns;
 	void (*timer)(struct varve_store *store);
@@ -189,6 +194,12 @@ void reactor_stop(struct varve_store *store);
 
 /* A store without directories and threads, with its locks; NULL without memory or descriptors (errno). */
 struct varve_store *store_new(void);
+
+/*
+ * Where the home is now, in RET_PATH (HOME_PATH_MAX + 1 bytes): it may have been renamed since the store was opened. 0,
+ * -ESTALE when the path cannot be told or the home is gone, or another -errno. Any thread; does not block.
+ */
+int store_home(const struct varve_store *store, char *ret_path);
 
 /* Free STORE, whose reactor is stopped, or which is a forked child's copy. NULL is fine. */
 void store_free(struct varve_store *store);

@@ -411,16 +411,15 @@ static int create_make(struct create *create, int dir_fd, const char *name)
 static int create_stage_work(struct op *op)
 {
 	struct create *create = create_of(op);
-	struct layout *layout = &op->request->store->layout;
 	char buffer[VARVE_ID_MAX + 1];
-	struct stat stat;
 	int dir_fd, r;
 
 	/* Cheaper than a snapshot that cannot be published; the rename has the last word. */
 	op->call.name = "fstatat";
 	op->subject = op->id;
-	if (!fstatat(layout->subvolumes_fd, op->id, &stat, AT_SYMLINK_NOFOLLOW))
-		return -EEXIST;
+	r = layer_vacate(op->request->store, op->id);
+	if (r)
+		return r;
 	op->call.name = "openat";
 	dir_fd = create_staging_fd(create);
 	if (dir_fd < 0)
@@ -612,14 +611,14 @@ static int create_publish_recorded(struct create *create)
 {
 	struct op *op = &create->op;
 	struct varve_store *store = op->request->store;
-	_cleanup_close_ int lock = record_lock(store);
+	_cleanup_unlock_ struct record_lock lock = { 0 };
 	char buffer[VARVE_ID_MAX + 1];
 	struct stat stat;
-	int r;
+	int r = record_lock(store, &lock);
 
 	op->call.name = "flock";
-	if (lock < 0)
-		return lock;
+	if (r)
+		return r;
 	/* A layer that is there already keeps its own record. */
 	op->call.name = "renameat2";
 	if (!fstatat(store->layout.subvolumes_fd, op->id, &stat, AT_SYMLINK_NOFOLLOW))

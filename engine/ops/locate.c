@@ -36,12 +36,20 @@ static struct locate *locate_of(struct op *op)
 static int locate_found(struct locate *locate)
 {
 	struct varve_store *store = locate->op.request->store;
+	char home[HOME_PATH_MAX + 1];
+	int r;
 
 	locate->exists = true;
 	if (locate->op.request->class->operation != VARVE_GET)
 		return OP_END;
+	locate->op.call.name = "readlink";
+	r = store_home(store, home);
+	if (r) {
+		locate->op.detail = "the store's directory was moved or removed, and has no path";
+		return r;
+	}
 	if (fault_hit(&store->io.fault, FAULT_ALLOCATION) ||
-	    asprintf(&locate->path, "%s/" LAYER_PLACE "/%s", store->layout.home, locate->op.id) < 0) {
+	    asprintf(&locate->path, "%s/" LAYER_PLACE "/%s", home, locate->op.id) < 0) {
 		locate->path = NULL;
 		return -ENOMEM;
 	}

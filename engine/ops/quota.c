@@ -44,8 +44,9 @@ struct quota {
 	struct op op;
 	struct quota_arguments arguments;
 	struct varve_quota answer;
-	/* gc: the first failure. */
+	/* gc: the first failure; another process holds the lock. */
 	int error;
+	bool locked;
 };
 
 static struct quota *quota_of(struct op *op)
@@ -174,7 +175,7 @@ static int quota_disable_start(struct op *op)
 static int quota_record(struct quota *quota)
 {
 	struct varve_store *store = quota->op.request->store;
-	_cleanup_close_ int lock = -EBADF;
+	_cleanup_unlock_ struct record_lock lock = { 0 };
 	char name[sizeof(".varve.") + 20];
 	int owner_fd = -EBADF, r;
 
@@ -188,14 +189,14 @@ static int quota_record(struct quota *quota)
 		if (r)
 			return r;
 	}
-	lock = record_lock(store);
+	r = record_lock(store, &lock);
 	if (quota->arguments.bytes) {
-		r = lock < 0 ? lock : record_place(store, owner_fd, name, quota->op.id);
+		r = r ? r : record_place(store, owner_fd, name, quota->op.id);
 		if (r)
 			unlinkat(owner_fd, name, 0);
 		return r;
 	}
-	r = lock < 0 ? lock : record_remove(store, quota->op.id);
+	r = r ? r : record_remove(store, quota->op.id);
 	return MIN(r, 0);
 }
 
@@ -322,7 +323,9 @@ static int quota_gc_record(void *data, const char *name)
 	struct quota *quota = data;
 	int r = record_drop(quota->op.request->store, name);
 
-	if (r < 0)
+	if (r == OP_LATER)
+		quota->locked = true;
+	else if (r < 0)
 		quota_gc_failed(quota, r);
 	else
 		quota->answer.records_removed += (unsigned)r;
@@ -333,15 +336,20 @@ static int quota_gc_run(struct call *call)
 {
 	struct quota *quota = quota_of(container_of(call, struct op, call));
 	struct varve_store *store = quota->op.request->store;
-	int r = quota_each_record(store, quota_gc_record, quota);
+	int r;
 
+	/* What it has found before it had to wait for the lock counts, but not what failed. */
+	quota->error = 0;
+	quota->answer.failures = 0;
+	quota->locked = false;
+	r = quota_each_record(store, quota_gc_record, quota);
 	if (r)
 		quota_gc_failed(quota, r);
 	call->name = "BTRFS_IOC_QGROUP_CREATE";
 	r = store->layout.privileged ? groups_sweep(store, &quota->answer.groups_removed) : -EPERM;
-	if (r)
+	if (r && r != OP_LATER)
 		quota_gc_failed(quota, r);
-	return quota->error;
+	return r == OP_LATER || quota->locked ? OP_LATER : quota->error;
 }
 
 static int quota_gc_start(struct op *op)

@@ -28,14 +28,17 @@ static int relabel_prepare(struct layer_walk *layer, struct walk **ret_walk)
 {
 	struct relabel *relabel = relabel_of(layer);
 	struct request *request = layer->op.request;
-	char path[HOME_PATH_MAX + sizeof(LAYER_PLACE) + VARVE_ID_MAX + 2];
+	char home[HOME_PATH_MAX + 1], path[HOME_PATH_MAX + sizeof(LAYER_PLACE) + VARVE_ID_MAX + 2];
 	int r = *relabel->text ? label_valid(relabel->text) : 1;
 
 	if (r) {
 		layer->op.detail = "SELinux does not know this label";
 		return MIN(r, 0);
 	}
-	snprintf(path, sizeof(path), "%s/%s/%s", request->store->layout.home, LAYER_PLACE, layer->op.id);
+	r = store_home(request->store, home);
+	if (r)
+		return r;
+	snprintf(path, sizeof(path), "%s/%s/%s", home, LAYER_PLACE, layer->op.id);
 	if (label_refused(path)) {
 		layer->op.detail = "this directory must not be relabelled";
 		return -EPERM;

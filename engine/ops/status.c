@@ -5,6 +5,7 @@
 #include "engine/core/request.h"
 #include "engine/core/store.h"
 #include "engine/ops/ops.h"
+#include "engine/tree/record.h"
 
 #include <btrfsutil.h>
 #include <inttypes.h>
@@ -109,8 +110,10 @@ static int status_ask_run(struct call *call)
 {
 	struct status *status = status_of(container_of(call, struct op, call));
 	struct varve_store *store = status->op.request->store;
+	char home[HOME_PATH_MAX + 1];
 	struct utsname utsname;
 	uint64_t dead;
+	pid_t holder;
 	int r;
 
 	uname(&utsname);
@@ -118,7 +121,8 @@ static int status_ask_run(struct call *call)
 	status_add(status, "libbtrfsutil", "%d.%d.%d", BTRFS_UTIL_VERSION_MAJOR, BTRFS_UTIL_VERSION_MINOR,
 		   BTRFS_UTIL_VERSION_PATCH);
 	status_add(status, "kernel", "%s", utsname.release);
-	status_add(status, "home", "%s", store->layout.home);
+	if (!store_home(store, home))
+		status_add(status, "home", "%s", home);
 	status_add_fsid(status, store->layout.fsid);
 	status_add_ring(status, &store->io);
 	status_add(status, "privileged", "%s", store->layout.privileged ? "yes" : "no");
@@ -133,6 +137,11 @@ static int status_ask_run(struct call *call)
 		status_add(status, "cleaner_backlog", "unknown (%s)", strerrorname_np(-r));
 	else
 		status_add(status, "cleaner_backlog", "%" PRIu64, dead);
+	holder = record_holder(store);
+	if (holder)
+		status_add(status, "records_lock", "held by process %d", (int)holder);
+	else
+		status_add(status, "records_lock", "free");
 	return 0;
 }
 

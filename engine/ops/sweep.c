@@ -43,6 +43,8 @@ struct sweep {
 	uint64_t *removed;
 	/* Subvolumes destroyed. */
 	unsigned destroyed;
+	/* The store is a snapshot of another; another process holds the lock of the records. */
+	bool snapshot, locked;
 	/* The first failure: what, where, in which call. */
 	int error;
 	const char *error_place, *error_call;
@@ -276,13 +278,17 @@ static int sweep_trash(void *data, const char *name)
 	return sweep->op.request->cancelled ? -ECANCELED : 0;
 }
 
-/* Destroy NAME in `subvolumes`, .varve.OWNER.*, if the owner is gone. */
+/* Destroy NAME in `subvolumes`, .varve.OWNER.*, if the owner is gone; or remove it, if it is a stand-in. */
 static int sweep_reserved(void *data, const char *name)
 {
 	static const char prefix[] = ID_RESERVED_PREFIX ".";
 	struct sweep *sweep = data;
 	const char *owner = name + strlen(prefix), *dot;
 
+	if (sweep->snapshot && !layer_vacate(sweep->op.request->store, name)) {
+		++*sweep->removed;
+		return 0;
+	}
 	if (strncmp(name, prefix, strlen(prefix)))
 		return 0;
 	dot = strchr(owner, '.');
@@ -297,7 +303,9 @@ static int sweep_record(void *data, const char *name)
 	struct sweep *sweep = data;
 	int r = record_drop(sweep->op.request->store, name);
 
-	if (r < 0)
+	if (r == OP_LATER)
+		sweep->locked = true;
+	else if (r < 0)
 		sweep_failed(sweep, r, "unlinkat", name);
 	else
 		sweep->report.quota_files_removed += (unsigned)r;
@@ -311,7 +319,9 @@ static void sweep_groups(struct sweep *sweep)
 
 	sweep->place = "";
 	r = groups_sweep(sweep->op.request->store, &sweep->report.quota_groups_removed);
-	if (r)
+	if (r == OP_LATER)
+		sweep->locked = true;
+	else if (r)
 		sweep_failed(sweep, r, "BTRFS_IOC_QGROUP_CREATE", "");
 }
 
@@ -332,6 +342,15 @@ static int sweep_place(struct sweep *sweep, int fd, const char *place, uint64_t 
 	return r;
 }
 
+/* Is the subvolume that the store is in a snapshot of another? */
+static bool sweep_snapshot(struct varve_store *store)
+{
+	static const uint8_t none[BTRFS_UUID_SIZE];
+	struct btrfs_ioctl_get_subvol_info_args info;
+
+	return subvol_info(store->layout.subvolumes_fd, &info) >= 0 && memcmp(info.parent_uuid, none, sizeof(none));
+}
+
 /* Sweep all places, on a lane thread. */
 static int sweep_run(struct call *call)
 {
@@ -340,6 +359,12 @@ static int sweep_run(struct call *call)
 	struct varve_sweep_report *report = &sweep->report;
 	int r;
 
+	/* After a wait for the lock it begins anew: what has failed is counted now. */
+	report->failures = 0;
+	sweep->error = 0;
+	sweep->locked = false;
+	/* To look at each layer takes time; an open does not, and create does it for its own. */
+	sweep->snapshot = store->opened && sweep_snapshot(store);
 	r = sweep_place(sweep, layout_find(store, LAYOUT_TRASH), layout_name(LAYOUT_TRASH), &report->trash_removed, sweep_trash);
 	if (!r)
 		r = sweep_place(sweep, store->layout.subvolumes_fd, LAYER_PLACE, &report->staging_removed, sweep_reserved);
@@ -350,7 +375,8 @@ static int sweep_run(struct call *call)
 		r = sweep_place(sweep, layout_find(store, LAYOUT_QUOTAS), RECORD_PLACE, &report->quota_files_removed, sweep_record);
 	if (!r)
 		sweep_groups(sweep);
-	return r;
+	/* Opening a store waits for nobody. */
+	return !r && sweep->locked && store->opened ? OP_LATER : r;
 }
 
 static int sweep_begin(struct op *op)

@@ -67,7 +67,7 @@ static const char *groups_record_name(uint64_t group, char buffer[GROUPS_NAME_BY
 static int groups_read(struct varve_store *store, uint64_t group, struct groups_record *ret_record)
 {
 	_cleanup_close_ int fd = -EBADF;
-	char name[GROUPS_NAME_BYTES], text[GROUP_RECORD_BYTES];
+	char name[GROUPS_NAME_BYTES], text[GROUP_RECORD_BYTES], *end;
 	ssize_t length;
 	int r = fault_hit(&store->io.fault, FAULT_QUOTA);
 
@@ -75,14 +75,22 @@ static int groups_read(struct varve_store *store, uint64_t group, struct groups_
 		r = layout_find(store, LAYOUT_GROUPS);
 	if (r < 0)
 		return r;
-	fd = RET_NERRNO(openat(r, groups_record_name(group, name), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+	fd = RET_NERRNO(openat(r, groups_record_name(group, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
 	if (fd < 0)
 		return fd;
-	length = read(fd, text, sizeof(text) - 1);
+	length = read(fd, text, sizeof(text));
 	if (length < 0)
 		return negative_errno();
+	if (length == sizeof(text))
+		return -EINVAL;
 	text[length] = '\0';
-	return sscanf(text, "%" SCNu64 " %255s", &ret_record->bytes, ret_record->name) >= 1 ? 0 : -EINVAL;
+	errno = 0;
+	ret_record->bytes = strtoull(text, &end, 10);
+	/* A name may have blanks in it. */
+	if (errno || end == text || *end != ' ' || strlen(end + 1) > VARVE_ID_MAX)
+		return -EINVAL;
+	strcpy(ret_record->name, end + 1);
+	return 0;
 }
 
 /* Write the record of GROUP, such that a crash leaves the old one or the new one. The lock is held. */
@@ -142,7 +150,7 @@ static int groups_make(struct varve_store *store, uint64_t group, const struct g
 int groups_find(struct varve_store *store, const char *value, bool make, uint64_t *ret_group)
 {
 	struct groups_record wanted = { 0 }, record;
-	_cleanup_close_ int lock = -EBADF;
+	_cleanup_unlock_ struct record_lock lock = { 0 };
 	uint64_t group;
 	int r = groups_parse(value, wanted.name, &wanted.bytes);
 
@@ -154,9 +162,9 @@ int groups_find(struct varve_store *store, const char *value, bool make, uint64_
 	/* A process that made it may have died before it had set the limit; then it is made once more, as one that is gone. */
 	if (!r && !make && (!wanted.bytes || wanted.bytes == record.bytes) && quota_limited(store, group, record.bytes) > 0)
 		return 0;
-	lock = record_lock(store);
-	if (lock < 0)
-		return lock;
+	r = record_lock(store, &lock);
+	if (r)
+		return r;
 	r = groups_read(store, group, &record);
 	if (r && r != -ENOENT && r != -EINVAL)
 		return r;
@@ -198,7 +206,7 @@ int groups_suit_snapshot(struct varve_store *store, uint64_t number, const uint6
 
 int groups_limit(struct varve_store *store, const char *name, uint64_t bytes)
 {
-	_cleanup_close_ int lock = -EBADF;
+	_cleanup_unlock_ struct record_lock lock = { 0 };
 	struct groups_record record;
 	uint64_t group;
 	int mode = quota_mode(store), r = groups_locate(store, name, &group);
@@ -211,9 +219,9 @@ int groups_limit(struct varve_store *store, const char *name, uint64_t bytes)
 		return r;
 	if (mode == VARVE_QUOTA_OFF)
 		return -ENOTCONN;
-	lock = record_lock(store);
-	if (lock < 0)
-		return lock;
+	r = record_lock(store, &lock);
+	if (r)
+		return r;
 	/* Its last layer may have taken it away meanwhile. */
 	r = groups_read(store, group, &record);
 	if (r)
@@ -228,9 +236,15 @@ int groups_limit(struct varve_store *store, const char *name, uint64_t bytes)
 /* Remove GROUP, which is the store's, unless it has members: 1, 0, or -errno. */
 static int groups_retire(struct varve_store *store, uint64_t group)
 {
-	_cleanup_close_ int lock = record_lock(store);
-	int r = lock < 0 ? lock : quota_group_destroy(store, group);
+	_cleanup_unlock_ struct record_lock lock = { 0 };
+	int r = quota_group_has_members(store, group);
 
+	/* Mostly there is nothing to be locked for. */
+	if (r)
+		return MIN(r, 0);
+	r = record_lock(store, &lock);
+	if (!r)
+		r = quota_group_destroy(store, group);
 	if (r)
 		return r == -EBUSY ? 0 : r;
 	groups_forget(store, group);
@@ -269,13 +283,20 @@ struct groups_sweeping {
 static int groups_sweep_record(void *data, const char *name)
 {
 	struct groups_sweeping *sweeping = data;
+	struct varve_store *store = sweeping->store;
+	struct groups_record record;
 	char *end;
-	uint64_t number = strtoull(name, &end, 16);
+	uint64_t number = strtoull(name, &end, 16), group = QUOTA_GROUP(1, number & QUOTA_NUMBER_MASK);
 	int r;
 
 	if (*end || end == name)
 		return 0;
-	r = groups_retire(sweeping->store, QUOTA_GROUP(1, number & QUOTA_NUMBER_MASK));
+	/* In a snapshot of a store are records of groups that are that other store's. */
+	if (!groups_read(store, group, &record) && *record.name && groups_number(store, record.name) != group) {
+		groups_forget(store, group);
+		return 0;
+	}
+	r = groups_retire(store, group);
 	*sweeping->removed += r > 0;
 	if (r < 0 && !sweeping->error)
 		sweeping->error = r;

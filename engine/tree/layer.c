@@ -40,6 +40,18 @@ int layer_prove(struct varve_store *store, int fd, const char *id, struct btrfs_
 	return strcmp(info->name, id) ? -EINVAL : 0;
 }
 
+int layer_vacate(struct varve_store *store, const char *id)
+{
+	struct stat stat;
+
+	if (fstatat(store->layout.subvolumes_fd, id, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : negative_errno();
+	if (!S_ISDIR(stat.st_mode) || stat.st_ino != ABI_STAND_IN_INODE)
+		return -EEXIST;
+	/* Something may be mounted on it, or another process be faster. */
+	return unlinkat(store->layout.subvolumes_fd, id, AT_REMOVEDIR) < 0 && errno != ENOENT ? negative_errno() : 0;
+}
+
 void layer_stat_call(struct varve_store *store, struct call *call, const char *id, struct statx *statx)
 {
 	call_statx(call, store->layout.subvolumes_fd, id, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,

@@ -30,6 +30,9 @@ int layer_open_error(int error);
 /* Prove that FD is layer ID of STORE: 0, -EINVAL when not, -EXDEV on another file system. RET_INFO may be NULL. */
 int layer_prove(struct varve_store *store, int fd, const char *id, struct btrfs_ioctl_get_subvol_info_args *ret_info);
 
+/* Is the place of layer ID free? A stand-in (ABI_STAND_IN_INODE) is removed from it. 0, -EEXIST, or another -errno. */
+int layer_vacate(struct varve_store *store, const char *id);
+
 /* Describe looking at what lies at layer ID's place, without opening it. */
 void layer_stat_call(struct varve_store *store, struct call *call, const char *id, struct statx *statx);
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/tree/record.h"
 #include "engine/base/limits.h"
+#include "engine/btrfs/abi.h"
 #include "engine/btrfs/fs.h"
+#include "engine/core/op.h"
+#include "engine/tree/entries.h"
 #include "engine/tree/layout.h"
 
 #include <fcntl.h>
@@ -13,32 +16,101 @@
 /* The reference driver's mode. */
 #define RECORD_MODE 0644
 
+/* The file that is locked, in the store's own directory. */
+#define RECORD_LOCK_NAME "records"
+
 /* Pass the fault point of a step with a record. */
 static int record_fault(struct varve_store *store)
 {
 	return fault_hit(&store->io.fault, FAULT_QUOTA);
 }
 
-int record_lock(struct varve_store *store)
+int record_lock(struct varve_store *store, struct record_lock *ret_lock)
 {
-	int r = record_fault(store), fd;
+	_cleanup_close_ int fd = -EBADF;
+	int r = record_fault(store);
 
 	if (r)
 		return r;
 	r = layout_need(store, LAYOUT_OWN);
 	if (r < 0)
 		return r;
-	/* Opened anew each time: one descriptor would not keep two threads of this process apart. */
-	fd = RET_NERRNO(openat(r, "records", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+	/* Opened anew each time: a lock on one descriptor would be everybody's that has a copy of it, as a forked child. */
+	fd = RET_NERRNO(openat(r, RECORD_LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
 	if (fd < 0)
 		return fd;
-	while (flock(fd, LOCK_EX) < 0)
-		if (errno != EINTR) {
-			r = negative_errno();
-			fd_close(fd);
-			return r;
-		}
-	return fd;
+	pthread_mutex_lock(&store->layout.recording);
+	r = RET_NERRNO(flock(fd, LOCK_EX | LOCK_NB));
+	if (r) {
+		pthread_mutex_unlock(&store->layout.recording);
+		if (r == -EWOULDBLOCK && store->io.trace.mask & TRACE_OP)
+			trace(&store->io.trace, TRACE_OP, "records: locked by process %d", (int)record_holder(store));
+		return r == -EWOULDBLOCK || r == -EINTR ? OP_LATER : r;
+	}
+	*ret_lock = (struct record_lock){ .store = store, .fd = TAKE_FD(fd) };
+	return 0;
+}
+
+void record_unlock(struct record_lock *lock)
+{
+	if (!lock->store)
+		return;
+	fd_close(lock->fd);
+	pthread_mutex_unlock(&lock->store->layout.recording);
+	lock->store = NULL;
+}
+
+/* Has process PID the file STAT open? True, too, when we may not look. */
+static bool record_opened_by(int pid, const struct stat *stat)
+{
+	char path[sizeof("/proc//fd") + 20];
+	struct entries entries = { .fd = -EBADF };
+	_cleanup_close_ int fd = -EBADF;
+	bool found = false;
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return errno != ENOENT;
+	r = entries_begin(&entries, fd);
+	while (!r && entries.entry && !found) {
+		struct stat other;
+
+		found = !fstatat(fd, entries.entry->d_name, &other, 0) && other.st_ino == stat->st_ino &&
+			other.st_dev == stat->st_dev;
+		r = entries_next(&entries);
+	}
+	entries_end(&entries);
+	return found || r;
+}
+
+pid_t record_holder(struct varve_store *store)
+{
+	int own_fd = layout_find(store, LAYOUT_OWN);
+	char *line = NULL;
+	pid_t holder = 0;
+	size_t size = 0;
+	struct stat stat;
+	FILE *file;
+
+	if (own_fd < 0 || fstatat(own_fd, RECORD_LOCK_NAME, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	file = fopen("/proc/locks", "re");
+	if (!file)
+		return 0;
+	/* A line has no more of the file than the device of its file system and its inode, which other subvolumes have, too. */
+	while (!holder && getline(&line, &size, file) > 0) {
+		unsigned long long inode;
+		int pid;
+
+		if (sscanf(line, "%*s FLOCK %*s %*s %d %*x:%*x:%llu ", &pid, &inode) == 2 && inode == stat.st_ino &&
+		    pid > 0 && record_opened_by(pid, &stat))
+			holder = pid;
+	}
+	free(line);
+	fclose(file);
+	return holder;
 }
 
 int record_write_text(struct varve_store *store, int dir_fd, const char *name, const char *text)
@@ -98,9 +170,10 @@ int record_remove(struct varve_store *store, const char *id)
 
 int record_drop(struct varve_store *store, const char *id)
 {
-	_cleanup_close_ int lock = -EBADF;
+	_cleanup_unlock_ struct record_lock lock = { 0 };
 	int quotas_fd = layout_find(store, LAYOUT_QUOTAS);
 	struct stat stat;
+	int r;
 
 	if (quotas_fd < 0)
 		return quotas_fd == -ENOENT ? 0 : quotas_fd;
@@ -110,22 +183,27 @@ int record_drop(struct varve_store *store, const char *id)
 	/* Nearly always there is none, and then there is nothing to lock for. */
 	if (fstatat(quotas_fd, id, &stat, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : negative_errno();
-	lock = record_lock(store);
-	if (lock < 0)
-		return lock;
-	if (!fstatat(store->layout.subvolumes_fd, id, &stat, AT_SYMLINK_NOFOLLOW))
-		return 0;
-	return errno == ENOENT ? record_remove(store, id) : negative_errno();
+	r = record_lock(store, &lock);
+	if (r)
+		return r;
+	/* What a snapshot of a store has in the place of a layer is none. */
+	r = RET_NERRNO(fstatat(store->layout.subvolumes_fd, id, &stat, AT_SYMLINK_NOFOLLOW));
+	if (!r && stat.st_ino == ABI_STAND_IN_INODE)
+		r = -ENOENT;
+	return r == -ENOENT ? record_remove(store, id) : r;
 }
 
 int record_read(int fd, uint64_t *ret_bytes)
 {
 	char text[QUOTA_FILE_BYTES], *end;
-	ssize_t length = pread(fd, text, sizeof(text) - 1, 0);
+	ssize_t length = pread(fd, text, sizeof(text), 0);
 	uint64_t bytes;
 
 	if (length < 0)
 		return negative_errno();
+	/* There is more of it, or may be. */
+	if (length == sizeof(text))
+		return -EINVAL;
 	text[length] = '\0';
 	/* Digits and nothing else, as the reference driver parses it: no sign, no blank, no line end. */
 	if (!length || strspn(text, "0123456789") != (size_t)length)

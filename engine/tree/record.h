@@ -7,8 +7,9 @@
  *	- A record without a layer means nothing: a crash between the two renames, or between a destroy and the removal of the
  *	  record, leaves one. It is removed by the sweep, by the next create of that id, or replaced by it.
  *
- * The lock (flock on HOME/.varve/records) keeps other processes and other threads from looking in between. It is held for
- * a few system calls, and nothing else is waited for meanwhile.
+ * The lock (flock on HOME/.varve/records) keeps other processes from looking in between, and a mutex other threads. It is held
+ * for a few system calls, and nothing else is waited for meanwhile. But a process that holds it can be stopped: nobody waits for
+ * the lock in the kernel. What cannot have it results in OP_LATER, and its step is begun once more in a while.
  */
 #ifndef VARVE_TREE_RECORD_H
 #define VARVE_TREE_RECORD_H
@@ -18,8 +19,24 @@
 /* Where records are, below the home. */
 #define RECORD_PLACE "quotas"
 
-/* Take the lock: a descriptor whose closing gives it back, or -errno. Blocks shortly. */
-int record_lock(struct varve_store *store);
+/* The lock, held. */
+struct record_lock {
+	/* NULL: not held. */
+	struct varve_store *store;
+	int fd;
+};
+
+/* Take the lock: 0, OP_LATER while another process holds it, or another -errno. */
+int record_lock(struct varve_store *store, struct record_lock *ret_lock);
+
+/* Give it back, if it is held. */
+void record_unlock(struct record_lock *lock);
+
+/* A lock that is given back when its scope ends; initialise with { 0 }. */
+#define _cleanup_unlock_ __attribute__((cleanup(record_unlock)))
+
+/* The process that holds the lock, as far as it can be told: its number, 0 when there is none. */
+pid_t record_holder(struct varve_store *store);
 
 /* Write TEXT as the new file NAME in DIR_FD, such that the next commit makes its content durable. */
 int record_write_text(struct varve_store *store, int dir_fd, const char *name, const char *text);
@@ -36,7 +53,7 @@ int record_remove(struct varve_store *store, const char *id);
 /* Remove the record of ID unless there is something in the layer's place: 1 when it was removed, 0, or -errno. */
 int record_drop(struct varve_store *store, const char *id);
 
-/* The limit that the record in FD tells: 0, or -EINVAL when it does not parse. */
+/* The limit that the record in FD tells: 0, or -EINVAL when it does not parse, or is longer than any of ours. */
 int record_read(int fd, uint64_t *ret_bytes);
 
 #endif

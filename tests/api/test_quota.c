@@ -207,7 +207,8 @@ static void get_applies(enum varve_quota_mode mode) {
 	char *home = test_home(), *path;
 	struct varve_store *store = open_in_mode(home, mode);
 	struct varve_failure failure;
-	static const char *const passed_over[] = { "8388608\n", "", "x", "-1", " 1", "0", "99999999999999999999" };
+	static const char *const passed_over[] = { "8388608\n", "", "x", "-1", " 1", "0", "99999999999999999999",
+		"000000000000000000000000838860812345" };
 	test_create(store, "layer", NULL);
 	for (size_t i = 0; i < TEST_COUNT(passed_over); i++) {
 		record_size(home, "layer", passed_over[i]);
