@@ -9,7 +9,7 @@
 #define STORE_HOME_DEFAULT "/var/lib/varve"
 #define STORE_FLAGS                                                                                    \
 	(VARVE_OPEN_NO_URING | VARVE_OPEN_RELAXED | VARVE_OPEN_NO_SWEEP | VARVE_OPEN_PRIVATE_MOUNT | \
-	 VARVE_OPEN_EXISTING)
+	 VARVE_OPEN_EXISTING | VARVE_OPEN_SHARED_HOME)
 
 const char *varve_version(void)
 {

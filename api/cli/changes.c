@@ -79,5 +79,6 @@ const struct command changes_command = {
 	.operands_min = 1,
 	.operands_max = 1,
 	.open_flags = CLI_OPEN_LOOK,
+	.looks = true,
 	.run = changes_run,
 };

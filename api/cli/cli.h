@@ -62,6 +62,7 @@ struct command {
 	size_t operands_max;			/**< Most operands. */
 	bool storeless;				/**< It works without a store. */
 	uint32_t open_flags;			/**< VARVE_OPEN_* bits that it wants. */
+	bool looks;				/**< It changes nothing. */
 	/** Does the work; returns an exit status. */
 	int (*run)(struct cli *cli, const struct arguments *arguments);
 };

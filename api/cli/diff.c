@@ -162,6 +162,7 @@ const struct command diff_command = {
 	.operands_min = 1,
 	.operands_max = 1,
 	.open_flags = CLI_OPEN_LOOK,
+	.looks = true,
 	.run = diff_run,
 };
 
@@ -225,5 +226,6 @@ const struct command diffsize_command = {
 	.operands_min = 1,
 	.operands_max = 1,
 	.open_flags = CLI_OPEN_LOOK,
+	.looks = true,
 	.run = diffsize_run,
 };

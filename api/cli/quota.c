@@ -106,6 +106,7 @@ const struct command quota_status_command = {
 	.operands = "",
 	.summary = "tell how quota runs, and whether limits are enforced",
 	.open_flags = CLI_OPEN_LOOK,
+	.looks = true,
 	.run = quota_status_run,
 };
 

@@ -129,6 +129,7 @@ const struct command info_command = {
 	.operands_min = 1,
 	.operands_max = SIZE_MAX,
 	.open_flags = CLI_OPEN_LOOK,
+	.looks = true,
 	.run = info_run,
 };
 
@@ -269,6 +270,7 @@ const struct command list_command = {
 	.summary = "list the layers",
 	.options = list_options,
 	.open_flags = CLI_OPEN_LOOK,
+	.looks = true,
 	.run = list_run,
 };
 
@@ -331,6 +333,7 @@ const struct command get_command = {
 	.operands_min = 1,
 	.operands_max = 1,
 	.open_flags = CLI_OPEN_LOOK,
+	.looks = true,
 	.run = get_run,
 };
 
@@ -388,5 +391,6 @@ const struct command exists_command = {
 	.operands_min = 1,
 	.operands_max = 1,
 	.open_flags = CLI_OPEN_LOOK,
+	.looks = true,
 	.run = exists_run,
 };

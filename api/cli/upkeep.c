@@ -84,6 +84,7 @@ const struct command status_command = {
 	.operands = "",
 	.summary = "tell versions, kernel features, privileges, limits and backlog",
 	.open_flags = CLI_OPEN_LOOK,
+	.looks = true,
 	.run = status_run,
 };
 

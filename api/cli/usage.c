@@ -120,5 +120,6 @@ const struct command usage_command = {
 	.operands_min = 1,
 	.operands_max = SIZE_MAX,
 	.open_flags = CLI_OPEN_LOOK,
+	.looks = true,
 	.run = usage_run,
 };

@@ -333,6 +333,12 @@ typedef void varve_room(struct varve_store *store, varve_request request, size_t
 #define VARVE_OPEN_PRIVATE_MOUNT (1u << 3)
 /** The store must exist: make nothing. Where there is none, varve_open() fails with -ENOENT. */
 #define VARVE_OPEN_EXISTING (1u << 4)
+/**
+ * Use a home even if it, or a directory of the store in it, belongs to another user than root, the caller and root_uid, or may
+ * be written by its group or others. Such a user can exchange layers and what the store keeps beside them while the caller, as
+ * root perhaps, works on them.
+ */
+#define VARVE_OPEN_SHARED_HOME (1u << 5)
 
 /** How to open a store. Start from VARVE_CONFIG_INIT; every field that is 0 or NULL stands for its default. */
 struct varve_config {
@@ -372,7 +378,8 @@ struct varve_config {
  * Errors: -EINVAL (a number out of its range, an option that is not known or does not parse, an unknown flag),
  * -ENAMETOOLONG (the home's path leaves no room for an id), -ENOENT (VARVE_OPEN_EXISTING and no store), -ENOTSUP (the home
  * is not on btrfs; an option this version or kernel cannot serve), -ENOTDIR, -EACCES, -EROFS, -EMFILE, -ENOMEM,
- * -EPERM (VARVE_OPEN_PRIVATE_MOUNT without privilege). Privilege: none beyond
+ * -EPERM (VARVE_OPEN_PRIVATE_MOUNT without privilege; or, in the step "TRUST", the home can be changed by another
+ * user: see VARVE_OPEN_SHARED_HOME). Privilege: none beyond
  * write access to the home, where something is to be made in it.
  * A crash leaves at most empty directories.
  */

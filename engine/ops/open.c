@@ -26,6 +26,11 @@
 /* What is said where nothing is to be made, and there is nothing. */
 #define OPEN_NO_STORE "there is no store here"
 
+/* ... and where another user can change what is there. */
+#define OPEN_NOT_SAFE                                                                                              \
+	"it must belong to root, the caller or root_uid, and be writable by no other; else another user can exchange " \
+	"what is in it (VARVE_OPEN_SHARED_HOME or --allow-shared-home allows that)"
+
 /* What is being opened, and where it stands, for the error record. */
 struct opening {
 	const struct varve_config *config;
@@ -159,6 +164,19 @@ static int open_private_mount(struct opening *opening)
 
 /* ---- the directories --------------------------------------------------------------------------------------------- */
 
+/* See that nobody else can change the directory FD, which is NAME below the home (NULL: the home). */
+static int open_trust(struct opening *opening, int fd, const char *name)
+{
+	int r = layout_trusted(opening->store, fd);
+
+	if (!r)
+		return 0;
+	open_step(opening, "TRUST", "fstat", name);
+	if (r == -EPERM)
+		opening->detail = OPEN_NOT_SAFE;
+	return r;
+}
+
 /* Open `subvolumes`, making it when it is missing. */
 static int open_subvolumes(struct opening *opening)
 {
@@ -185,17 +203,23 @@ static int open_subvolumes(struct opening *opening)
 	layout->subvolumes_fd = fd;
 	if (made && (settings->root_uid || settings->root_gid) && fchown(fd, settings->root_uid, settings->root_gid) < 0)
 		return negative_errno();
-	return 0;
+	return open_trust(opening, fd, LAYER_PLACE);
 }
 
 /* Open the other directories that are there. */
 static int open_directories(struct opening *opening)
 {
-	int r = open_subvolumes(opening);
+	int r = open_trust(opening, opening->store->layout.home_fd, NULL);
 
+	if (!r)
+		r = open_subvolumes(opening);
 	for (int place = 0; !r && place < LAYOUT_PLACES; place++) {
 		open_step(opening, "DIRECTORIES", "openat2", layout_name(place));
 		r = layout_find(opening->store, place);
+		if (r == -EPERM) {
+			open_step(opening, "TRUST", "fstat", layout_name(place));
+			opening->detail = OPEN_NOT_SAFE;
+		}
 		/* What is missing is made when it is needed, and what may not be looked at is refused then. */
 		r = r == -ENOENT || r == -EACCES ? 0 : MIN(r, 0);
 	}

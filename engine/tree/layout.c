@@ -52,13 +52,27 @@ static int layout_keep(_Atomic int *kept, int fd)
 	return none;
 }
 
+int layout_trusted(const struct varve_store *store, int fd)
+{
+	struct stat stat;
+
+	if (store->settings.flags & VARVE_OPEN_SHARED_HOME)
+		return 0;
+	if (fstat(fd, &stat) < 0)
+		return negative_errno();
+	/* An access list that lets somebody write shows in the bits of the group. */
+	if (stat.st_mode & (S_IWGRP | S_IWOTH))
+		return -EPERM;
+	return !stat.st_uid || stat.st_uid == geteuid() || stat.st_uid == store->settings.root_uid ? 0 : -EPERM;
+}
+
 int layout_find(struct varve_store *store, enum layout_place place)
 {
 	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, .resolve = LAYER_RESOLVE };
 	const char *name = layout_places[place].name;
 	_Atomic int *kept = layout_kept(&store->layout, place);
 	struct stat stat;
-	int fd = *kept;
+	int fd = *kept, r;
 
 	if (fd >= 0)
 		return fd;
@@ -66,7 +80,13 @@ int layout_find(struct varve_store *store, enum layout_place place)
 	if (fstatat(store->layout.home_fd, name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
 		return negative_errno();
 	fd = RET_NERRNO((int)syscall(SYS_openat2, store->layout.home_fd, name, &how, sizeof(how)));
-	return fd < 0 ? layer_open_error(fd) : layout_keep(kept, fd);
+	if (fd < 0)
+		return layer_open_error(fd);
+	r = layout_trusted(store, fd);
+	if (!r)
+		return layout_keep(kept, fd);
+	fd_close(fd);
+	return r;
 }
 
 /* Make PLACE, which is missing, and find it. */

@@ -18,10 +18,16 @@
 
 enum layout_place { LAYOUT_QUOTAS, LAYOUT_OWN, LAYOUT_STAGING, LAYOUT_TRASH, LAYOUT_GROUPS, LAYOUT_PLACES };
 
+/*
+ * Is the directory FD of the store safe from other users: owned by root, the caller or root_uid, and writable by its owner
+ * alone? 0, also when VARVE_OPEN_SHARED_HOME says that it need not be, -EPERM, or another -errno.
+ */
+int layout_trusted(const struct varve_store *store, int fd);
+
 /* Where PLACE is, below the home. */
 const char *layout_name(enum layout_place place);
 
-/* The directory PLACE, a descriptor of the store's: -ENOENT when it is missing, or another -errno. */
+/* The directory PLACE, a descriptor of the store's: -ENOENT when it is missing, -EPERM when it is not safe, or another -errno. */
 int layout_find(struct varve_store *store, enum layout_place place);
 
 /* The same, made when it is missing: its errors are those of mkdirat(), too, -ENOSPC and -EROFS among them. */

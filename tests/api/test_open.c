@@ -321,6 +321,49 @@ START_TEST(test_private_mount) {
 }
 END_TEST
 
+/* Assert that HOME is refused because of the directory PATH, and that it can be used all the same. */
+static void assert_not_safe(const char *home, const char *path) {
+	struct varve_config config = test_config(home);
+	struct varve_store *store;
+	struct varve_failure failure;
+	assert_open_fails(&config, -EPERM);
+	test_error(varve_open(&config, &store, &failure), -EPERM);
+	ck_assert_str_eq(failure.step, "TRUST");
+	ck_assert_str_eq(failure.path, path);
+	ck_assert_ptr_nonnull(strstr(failure.detail, "VARVE_OPEN_SHARED_HOME"));
+	config.flags |= VARVE_OPEN_SHARED_HOME;
+	test_close(test_open_config(&config));
+}
+
+START_TEST(test_not_safe) {
+	static const char *const places[] = { "", "/subvolumes", "/quotas", "/.varve", "/.varve/staging", "/.varve/trash" };
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	test_create(store, "layer", NULL);
+	test_close(store);
+	test_mkdir(test_path("%s/quotas", home));
+	test_mkdir(test_path("%s/.varve/trash", home));
+	for (size_t i = 0; i < TEST_COUNT(places); i++) {
+		char *path = test_path("%s%s", home, places[i]);
+		struct varve_config config = test_config(home);
+		/* The sticky bit is no help: others may make entries. */
+		static const mode_t modes[] = { 0770, 0707, 01777, 02775 };
+		for (size_t j = 0; j < TEST_COUNT(modes); j++) {
+			ck_assert_int_eq(chmod(path, modes[j]), 0);
+			assert_not_safe(home, path);
+		}
+		ck_assert_int_eq(chmod(path, 0755), 0);
+		test_close(test_open(home));
+		ck_assert_int_eq(chown(path, 1234, 0), 0);
+		assert_not_safe(home, path);
+		config.root_uid = 1234;
+		test_close(test_open_config(&config));
+		ck_assert_int_eq(chown(path, 0, 1234), 0);
+		test_close(test_open(home));
+	}
+}
+END_TEST
+
 /* Ask for a private mount without privilege. */
 static int open_private(void *home) {
 	struct varve_config config = test_config(home);
@@ -365,4 +408,4 @@ TEST_MAIN("open", test_makes_home, test_owner, test_existing, test_bad_arguments
 	  test_not_btrfs, test_home_is_mount_point, test_home_is_file, test_subvolumes_is_file,
 	  test_subvolumes_is_symlink, test_access, test_read_only_file_system, test_no_descriptors, test_several,
 	  test_leaves_nothing, test_close_on_exec, test_default_home, test_private_mount,
-	  test_private_mount_unprivileged, test_log, test_version)
+	  test_not_safe, test_private_mount_unprivileged, test_log, test_version)

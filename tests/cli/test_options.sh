@@ -49,3 +49,17 @@ if ((EUID == 0)); then
 	! mountpoint -q "$home" || lib_fail "--private-mount leaves its mount"
 	expect_layers a b c mounted
 fi
+
+# --allow-shared-home: without it a store that others can change is refused, but for looking at it.
+chmod 0777 "$home/subvolumes"
+run create shared
+expect 1 "" "varve: open: TRUST: fstat $home/subvolumes: Operation not permitted*--allow-shared-home*"
+run exists a
+expect 0 "" "varve: open: TRUST: fstat $home/subvolumes: Operation not permitted*--allow-shared-home*"
+run --allow-shared-home create shared
+expect 0 "" ""
+run --allow-shared-home rm shared
+expect 0 "" ""
+chmod 0700 "$home/subvolumes"
+run exists a
+expect 0 "" ""
