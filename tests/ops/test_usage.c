@@ -180,7 +180,7 @@ START_TEST(test_mounts_inside) {
 }
 END_TEST
 
-/* A cancel is seen soon, and leaves nothing behind; progress counts up until then. */
+/* A cancel is seen (after how many entries, ops/test_walks counts), and leaves nothing behind; progress counts up until then. */
 START_TEST(test_cancel) {
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -194,11 +194,9 @@ START_TEST(test_cancel) {
 		test_error(varve_layer_usage(store, "large", VARVE_USAGE_WALK, test_record, &record, &request), 0);
 		while (!progress.entries && varve_progress(store, request, &progress) == 0 && !record.calls)
 			varve_dispatch(store, 0);
-		int64_t begin = test_now_ms();
 		varve_cancel(store, request);
 		int error = test_await(store, &record);
 		ck_assert_msg(error == 0 || error == -ECANCELED, "%s", test_errno_name(error));
-		ck_assert_int_lt(test_now_ms() - begin, test_scaled_ms(1000));
 		test_error(varve_progress(store, request, &progress), -ENOENT);
 		progress.entries = 0;
 		memset(&record, 0, sizeof(struct test_record));
