@@ -8,8 +8,8 @@ export LC_ALL=C.UTF-8
 unset VARVE_HOME VARVE_DEBUG
 
 readonly LIB_IMAGE_SIZE=1G
-# How long a test waits for something that must happen: this many times this many seconds.
-readonly LIB_TRIES=500 LIB_PAUSE_S=0.02
+# How long a test waits for something that must happen: this many times this many seconds. Only a hang reaches it.
+readonly LIB_TRIES=6000 LIB_PAUSE_S=0.02
 
 lib_repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 VARVE_BUILD="${VARVE_BUILD:-$lib_repository/build}"

@@ -103,7 +103,7 @@ reflink_make() {
 # Unmount $1. A loop device lets go of its file a moment after the file system on it was unmounted.
 umount_soon() {
 	local i
-	for ((i = 0; i < 200; i++)); do
+	for ((i = 0; i < 6000; i++)); do
 		umount "$1" 2>"$work/umount.out" && return
 		sleep 0.02
 	done
@@ -115,7 +115,7 @@ churn_start() {
 	local home=$1 record=$2
 	shift 2
 	: >"$record.out"
-	"$churn" --home "$home" --record "$record" --limit "$((20 * ${VARVE_TEST_TIMEOUT_SCALE:-1}))" "$@" >"$record.out" 2>"$record.err" &
+	"$churn" --home "$home" --record "$record" --limit "$((120 * ${VARVE_TEST_TIMEOUT_SCALE:-1}))" "$@" >"$record.out" 2>"$record.err" &
 	child=$!
 	children[$child]=load
 }
@@ -123,7 +123,7 @@ churn_start() {
 # Wait until the load with the record $1 is under way.
 churn_running() {
 	local i
-	for ((i = 0; i < 1000; i++)); do
+	for ((i = 0; i < 12000; i++)); do
 		grep -q running "$1.out" && return
 		kill -0 "$child" 2>/dev/null || break
 		sleep 0.01

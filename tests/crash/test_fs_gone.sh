@@ -14,7 +14,7 @@ record=$work/record
 
 # Start the load, let it run for a moment, then call the function $1, which makes the file system fail. $2: more options.
 fail_under_load() {
-	churn_start "$mnt/home" "$record" --seed "$((seed + RANDOM))" --failing --seconds 12 "${@:2}"
+	churn_start "$mnt/home" "$record" --seed "$((seed + RANDOM))" --failing --seconds 60 "${@:2}"
 	churn_running "$record"
 	sleep 0.2
 	sleep_random 300
@@ -27,7 +27,7 @@ fail_under_load() {
 # Take write access away. Files that are open for writing make it fail: try again.
 remount_read_only() {
 	local i
-	for ((i = 0; i < 200; i++)); do
+	for ((i = 0; i < 2000; i++)); do
 		mount -o remount,ro "$mnt" 2>/dev/null && return
 		sleep 0.01
 	done
@@ -59,7 +59,7 @@ serve() {
 	server=$!
 	children[$server]=logstore
 	local i
-	for ((i = 0; i < 500; i++)); do
+	for ((i = 0; i < 12000; i++)); do
 		grep -q serving "$work/logstore.out" && break
 		kill -0 "$server" 2>/dev/null || return 1
 		sleep 0.01

@@ -29,7 +29,7 @@ umount_soon "$work/mnt"
 "$logstore" --image "$disks/live" --mount "$work/disk" --log "$disks/log" >"$work/logstore.out" 2>&1 &
 server=$!
 children[$server]=logstore
-for ((i = 0; i < 500; i++)); do
+for ((i = 0; i < 12000; i++)); do
 	grep -q serving "$work/logstore.out" && break
 	kill -0 "$server" 2>/dev/null || skip "no FUSE: $(cat "$work/logstore.out")"
 	sleep 0.01

@@ -57,7 +57,7 @@
 #endif
 
 /** How long a test waits for what must come, in milliseconds. Not a performance limit: only a hang reaches it. */
-#define TEST_WAIT_MS test_scaled_ms(20000)
+#define TEST_WAIT_MS test_scaled_ms(120000)
 
 /** A user and group without privilege. */
 #define TEST_NOBODY 65534

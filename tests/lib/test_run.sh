@@ -67,7 +67,7 @@ run real/test_skip
 expect '^skip .* real/test_skip: the reason' 0
 expect '^0 passed, 0 failed, 1 skipped$' 0
 run real/test_hang
-expect 'run: killed after 1 seconds' 1
+expect 'run: killed after 10 seconds' 1
 run real/test_process
 expect 'run: left a process: [0-9]+ sleep 100' 1
 run real/test_mount
@@ -115,8 +115,8 @@ if [[ "$(grep -o 'unit/test_[a-z]*' <<<"$output" | paste -s -d ' ')" != "unit/te
 	printf 'out of order:\n%s\n' "$output"
 fi
 # No time left for the second.
-seed unit/test_a '' <<<'sleep 2'
-run --jobs 1 --within 1 unit/test_a unit/test_b
+seed unit/test_a '' <<<'sleep 11'
+run --jobs 1 --within 10 unit/test_a unit/test_b
 expect '^ok .* unit/test_a$' 0
 expect '^skip .* unit/test_b: no time left$' 0
 # Interrupted, it takes all with it.
