@@ -83,6 +83,11 @@ soak: deps ## run the tests again and again, for SOAK_SECONDS (300)
 	@$(MAKE) $(TEST_JOBS) --no-print-directory check-programs fuzz-programs
 	@VARVE_TEST_SOAK=1 tests/run --build $(B) --timeout-scale 4 --for $(SOAK_SECONDS)
 
+CRASH_CUTS ?= 1000
+.PHONY: crash-cuts
+crash-cuts: check-programs ## CRASH_CUTS (1000) power cuts, each of a new file system; images that fail are kept
+	@VARVE_TEST_ROUNDS=$(CRASH_CUTS) VARVE_BUILD=$(abspath $(B)) tests/crash/test_cuts.sh
+
 .PHONY: lint
 lint: lib ## check what the compiler does not: includes, sizes, globals, names
 	@tests/lint --build $(B)
