@@ -222,7 +222,10 @@ static int unpack_remove_at(struct unpack *unpack, int dir_fd, const char *name,
 	int r = RET_NERRNO(unlinkat(dir_fd, name, 0));
 
 	snprintf(failed, VARVE_FAILURE_PATH_SIZE, "%s", name);
+	/* A mount point says so before anything beneath it is removed. */
 	if (r == -EISDIR || r == -EPERM)
+		r = RET_NERRNO(unlinkat(dir_fd, name, AT_REMOVEDIR));
+	if (r && r != -EBUSY && r != -ENOENT)
 		r = empty_remove_within(unpack->store, dir_fd, name, unpack->cancelled, failed);
 	return r == -ENOENT ? 0 : unpack_check(unpack, "unlinkat", r);
 }

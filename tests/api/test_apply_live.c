@@ -121,6 +121,10 @@ START_TEST(test_mounts) {
 	make_points(layer);
 	mount_points(home, layer);
 	check_busy(store, layer);
+	unmount_points(layer);
+	/* What could not be removed is whole. */
+	ck_assert_str_eq(test_read(test_path("%s/top/volume/beneath", layer)), "beneath");
+	mount_points(home, layer);
 	/* The layer's own directory is meant, beneath; and what is emptied. */
 	add_directory(&tar, "top/volume", 0711);
 	tar_add_file(&tar, "top/volume/new", "new");
