@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # varve: container layers on btrfs.  `make help` lists the targets.
 
-VERSION := 0.1.0
-SOVERSION := 0
+VERSION := 0.2.0
+# Counts the releases that are incompatible with the one before: see varve_abi(7).
+SOVERSION := 1
 
 # Everything that is built lands below $(B); B=/some/where builds out of tree.
 B ?= build

@@ -6,6 +6,7 @@
  * varve_wait_for() does, so what it writes lives on the waiter's stack.
  */
 #include "api/check.h"
+#include "api/options_size.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ struct blocking {
 	struct varve_failure *ret_failure;
 	int *ret_errors;
 	char **ret_path;
+	int *ret_descriptor;
 	bool *ret_exists;
 	char ***ret_ids;
 	struct varve_status_entry **ret_entries;
@@ -102,10 +104,12 @@ static int blocking_copy(struct blocking *blocking, const struct varve_result *r
 		*blocking->ret_skipped = result->skipped_total;
 	if (blocking->ret_exists)
 		*blocking->ret_exists = result->exists;
+	if (blocking->ret_descriptor)
+		*blocking->ret_descriptor = result->descriptor;
 	if (blocking->ret_info)
-		*blocking->ret_info = *result->info;
+		output_copy(blocking->ret_info, result->info, sizeof(*result->info));
 	if (blocking->ret_usage)
-		*blocking->ret_usage = *result->usage;
+		output_copy(blocking->ret_usage, result->usage, sizeof(*result->usage));
 	return 0;
 }
 
@@ -120,9 +124,9 @@ static void blocking_done(struct varve_store *store, const struct varve_result *
 		for (size_t i = 0; i < result->outcomes_count; i++)
 			blocking->ret_errors[i] = result->outcomes[i].error;
 	if (blocking->ret_report)
-		*blocking->ret_report = *result->sweep;
+		output_copy(blocking->ret_report, result->sweep, sizeof(*result->sweep));
 	if (blocking->ret_quota && result->quota)
-		*blocking->ret_quota = *result->quota;
+		output_copy(blocking->ret_quota, result->quota, sizeof(*result->quota));
 	if (!result->error)
 		blocking->error = blocking_copy(blocking, result);
 	if (blocking->error && blocking->ret_failure)
@@ -144,13 +148,33 @@ static int blocking_wait(struct varve_store *store, struct blocking *blocking, i
 	return r ? r : blocking->error;
 }
 
+/* Have the outputs that a caller owns a size? 0 or -EINVAL. */
+static int blocking_check(const struct blocking *blocking)
+{
+	int r = output_check(blocking->ret_info);
+
+	if (!r)
+		r = output_check(blocking->ret_usage);
+	if (!r)
+		r = output_check(blocking->ret_report);
+	return r ? r : output_check(blocking->ret_quota);
+}
+
 /* May this thread wait? Inside a callback it may not, and must not submit what it cannot wait for. */
-static int blocking_begin(struct varve_store *store, struct varve_failure *ret_failure)
+static int blocking_begin(struct varve_store *store, const struct blocking *blocking)
 {
 	int r = varve_wait_for(store, 0, 0);
+	bool sized = true;
 
-	if (r && ret_failure)
-		*ret_failure = (struct varve_failure){ .error = r, .operation = "varve", .step = "CHECK" };
+	if (!r) {
+		r = blocking_check(blocking);
+		sized = !r;
+	}
+	if (r && blocking->ret_failure) {
+		*blocking->ret_failure = (struct varve_failure){ .error = r, .operation = "varve", .step = "CHECK" };
+		if (!sized)
+			strcpy(blocking->ret_failure->detail, "an output without a size");
+	}
 	return r;
 }
 
@@ -161,7 +185,7 @@ static int blocking_begin(struct varve_store *store, struct varve_failure *ret_f
 #define BLOCKING(store, ret_failure, submission)                                   \
 	({                                                                         \
 		varve_request request = 0;                                         \
-		int r_ = blocking_begin((store), (ret_failure));                   \
+		int r_ = blocking_begin((store), &blocking);                       \
 		if (!r_) {                                                         \
 			int submitted_ = (submission);                             \
 			r_ = blocking_wait((store), &blocking, submitted_, request); \
@@ -192,13 +216,13 @@ int varve_layer_create_batch_wait(struct varve_store *store, const char *const *
 			varve_layer_create_batch(store, ids, count, options, blocking_done, &blocking, &request));
 }
 
-int varve_layer_remove_wait(struct varve_store *store, const char *id, uint32_t flags,
+int varve_layer_remove_wait(struct varve_store *store, const char *id, uint64_t flags,
 			    struct varve_failure *ret_failure)
 {
 	return varve_layer_remove_batch_wait(store, &id, 1, flags, NULL, ret_failure);
 }
 
-int varve_layer_remove_batch_wait(struct varve_store *store, const char *const *ids, size_t count, uint32_t flags,
+int varve_layer_remove_batch_wait(struct varve_store *store, const char *const *ids, size_t count, uint64_t flags,
 				  int *ret_errors, struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure, .ret_errors = ret_errors };
@@ -213,6 +237,14 @@ int varve_layer_get_wait(struct varve_store *store, const char *id, const char *
 	struct blocking blocking = { .ret_failure = ret_failure, .ret_path = ret_path };
 
 	return BLOCKING(store, ret_failure, varve_layer_get(store, id, options, blocking_done, &blocking, &request));
+}
+
+int varve_layer_open_wait(struct varve_store *store, const char *id, uint64_t flags, int *ret_descriptor,
+			  struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_descriptor = ret_descriptor };
+
+	return BLOCKING(store, ret_failure, varve_layer_open(store, id, flags, blocking_done, &blocking, &request));
 }
 
 int varve_layer_exists_wait(struct varve_store *store, const char *id, bool *ret_exists,
@@ -239,7 +271,7 @@ int varve_layer_info_wait(struct varve_store *store, const char *id, struct varv
 	return BLOCKING(store, ret_failure, varve_layer_info(store, id, blocking_done, &blocking, &request));
 }
 
-int varve_layer_changes_wait(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+int varve_layer_changes_wait(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
 			     struct varve_change **ret_changes, size_t *ret_count, struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure, .ret_changes = ret_changes,
@@ -250,7 +282,7 @@ int varve_layer_changes_wait(struct varve_store *store, const char *id, const ch
 				      &(struct submit){ blocking_done, &blocking, &request }));
 }
 
-int varve_layer_usage_wait(struct varve_store *store, const char *id, uint32_t flags,
+int varve_layer_usage_wait(struct varve_store *store, const char *id, uint64_t flags,
 			   struct varve_layer_usage *ret_usage, struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure, .ret_usage = ret_usage };
@@ -266,7 +298,7 @@ int varve_layer_chown_wait(struct varve_store *store, const char *id, const stru
 	return BLOCKING(store, ret_failure, varve_layer_chown(store, id, options, blocking_done, &blocking, &request));
 }
 
-int varve_layer_relabel_wait(struct varve_store *store, const char *id, const char *label, uint32_t flags,
+int varve_layer_relabel_wait(struct varve_store *store, const char *id, const char *label, uint64_t flags,
 			     struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure };
@@ -284,14 +316,14 @@ int varve_layer_diff_wait(struct varve_store *store, const char *id, const struc
 }
 
 int varve_layer_apply_wait(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
-			   uint64_t *ret_bytes, struct varve_failure *ret_failure)
+			   uint64_t *ret_bytes, uint64_t *ret_skipped, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_bytes = ret_bytes };
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_bytes = ret_bytes, .ret_skipped = ret_skipped };
 
 	return BLOCKING(store, ret_failure, varve_layer_apply(store, id, options, fd, blocking_done, &blocking, &request));
 }
 
-int varve_layer_diff_size_wait(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+int varve_layer_diff_size_wait(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
 			       uint64_t *ret_bytes, struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure, .ret_bytes = ret_bytes };
@@ -300,7 +332,7 @@ int varve_layer_diff_size_wait(struct varve_store *store, const char *id, const 
 			varve_layer_diff_size(store, id, parent, flags, blocking_done, &blocking, &request));
 }
 
-int varve_sync_wait(struct varve_store *store, uint32_t flags, struct varve_failure *ret_failure)
+int varve_sync_wait(struct varve_store *store, uint64_t flags, struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure };
 
@@ -359,7 +391,7 @@ int varve_quota_limit_group_wait(struct varve_store *store, const char *name, ui
 	return BLOCKING(store, ret_failure, varve_quota_limit_group(store, name, bytes, blocking_done, &blocking, &request));
 }
 
-int varve_quota_rescan_wait(struct varve_store *store, uint32_t flags, struct varve_failure *ret_failure)
+int varve_quota_rescan_wait(struct varve_store *store, uint64_t flags, struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure };
 

@@ -1,7 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/check.h"
+#include "api/options_size.h"
 #include "engine/core/request.h"
 #include "engine/core/store.h"
+
+/* All flags that there are: see VARVE_FLAG(). */
+#define CHECK_FLAGS                                                                                                    \
+	(VARVE_DURABLE | VARVE_RELAXED | VARVE_CREATE_READ_ONLY | VARVE_CREATE_NOWAIT | VARVE_CHANGES_WALK | VARVE_USAGE_WALK | \
+	 VARVE_USAGE_SEARCH | VARVE_RELABEL_SHARED | VARVE_SYNC_CLEAN | VARVE_QUOTA_WAIT | VARVE_OPEN_NO_URING |       \
+	 VARVE_OPEN_RELAXED | VARVE_OPEN_NO_SWEEP | VARVE_OPEN_PRIVATE_MOUNT | VARVE_OPEN_EXISTING | VARVE_LAYER_READ_ONLY |  \
+	 VARVE_LAYER_QUOTA | VARVE_USAGE_QUOTA | VARVE_QUOTA_INCONSISTENT | VARVE_QUOTA_RESCAN_RUNNING |   \
+	 VARVE_QUOTA_COUNTED | VARVE_OPEN_SHARED_HOME | VARVE_USAGE_MOUNTS)
+
+/* No two have a bit in common. */
+static_assert(__builtin_popcountll(CHECK_FLAGS) == 23, "each flag has a bit of its own");
 
 int check_request(struct varve_store *store, enum varve_operation operation, varve_callback *callback)
 {
@@ -33,12 +45,23 @@ int check_ids(struct varve_store *store, enum varve_operation operation, const c
 	return 0;
 }
 
-int check_flags(struct varve_store *store, enum varve_operation operation, uint32_t flags, uint32_t known)
+int check_options(struct varve_store *store, enum varve_operation operation, void *ours, size_t size, const void *given)
 {
-	const uint32_t both = VARVE_DURABLE | VARVE_RELAXED;
+	int r = options_copy(ours, size, given);
+
+	if (r)
+		request_refuse(store, operation, r, NULL,
+			       r == -E2BIG ? "options of a later version ask for what this one does not know" : "options without a size");
+	return r;
+}
+
+int check_flags(struct varve_store *store, enum varve_operation operation, uint64_t flags, uint64_t known)
+{
+	const uint64_t both = VARVE_DURABLE | VARVE_RELAXED;
 
 	if (flags & ~known)
-		return request_refuse(store, operation, -EINVAL, NULL, "unknown flag");
+		return request_refuse(store, operation, -EINVAL, NULL,
+				      flags & ~(known | CHECK_FLAGS) ? "unknown flag" : "a flag that is for other calls");
 	if ((known & both) == both && (flags & both) == both)
 		return request_refuse(store, operation, -EINVAL, NULL, "durable and relaxed at once");
 	return 0;

@@ -15,13 +15,17 @@ int check_id(struct varve_store *store, enum varve_operation operation, const ch
 int check_ids(struct varve_store *store, enum varve_operation operation, const char *const *ids, size_t count);
 
 /* Has FLAGS no other bits than KNOWN, and not both of VARVE_DURABLE and VARVE_RELAXED? */
-int check_flags(struct varve_store *store, enum varve_operation operation, uint32_t flags, uint32_t known);
+int check_flags(struct varve_store *store, enum varve_operation operation, uint64_t flags, uint64_t known);
 
-/* Are OPTIONS a shift of ownership? */
-int check_chown(struct varve_store *store, enum varve_operation operation, const struct varve_chown_options *options);
+/* Copy the options GIVEN to OURS of SIZE bytes: see options_copy(). */
+int check_options(struct varve_store *store, enum varve_operation operation, void *ours, size_t size, const void *given);
+
+/* Copy the shift of ownership GIVEN (NULL is none) to OURS; is it one? */
+int check_chown(struct varve_store *store, enum varve_operation operation, struct varve_chown_options *ours,
+		const struct varve_chown_options *given);
 
 /* varve_layer_changes(), and, if the callback is to KEEP the list of changes and free() it after success, its twin. */
-int layer_changes(struct varve_store *store, const char *id, const char *parent, uint32_t flags, bool keep,
+int layer_changes(struct varve_store *store, const char *id, const char *parent, uint64_t flags, bool keep,
 		  const struct submit *submit);
 
 /* Is LABEL an SELinux label in form? */

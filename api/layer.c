@@ -26,40 +26,69 @@ static int layer_ranges(struct varve_store *store, enum varve_operation operatio
 	return request_refuse(store, operation, -EINVAL, NULL, "at most 340 entries in a map of ids");
 }
 
-/* Check how to unpack what FD gives, for OPERATION; KNOWN are the flags that it may have. */
-static int layer_apply_options(struct varve_store *store, enum varve_operation operation,
-			       const struct varve_apply_options *options, int fd, uint32_t known)
+/* Copy how to unpack what FD gives, GIVEN, to OURS, and check it for OPERATION; KNOWN are the flags that it may have. */
+static int layer_apply_options(struct varve_store *store, enum varve_operation operation, struct varve_apply_options *ours,
+			       const struct varve_apply_options *given, int fd, uint64_t known)
 {
-	int r = 0;
+	int r = check_options(store, operation, ours, sizeof(*ours), given);
 
-	if (options->size != sizeof(*options))
-		r = request_refuse(store, operation, -EINVAL, NULL, "options of another version");
-	if (!r && options->room && fd != VARVE_STREAM)
+	if (!r && ours->room && fd != VARVE_STREAM)
 		r = request_refuse(store, operation, -EINVAL, NULL, "room goes with VARVE_STREAM in the place of a descriptor");
 	if (!r)
-		r = check_flags(store, operation, options->flags, known);
+		r = check_flags(store, operation, ours->flags, known);
 	if (!r)
-		r = layer_ranges(store, operation, options->uids, options->uids_count);
-	return r ? r : layer_ranges(store, operation, options->gids, options->gids_count);
+		r = layer_ranges(store, operation, ours->uids, ours->uids_count);
+	return r ? r : layer_ranges(store, operation, ours->gids, ours->gids_count);
 }
 
-/* Check OPTIONS (may be NULL) and parse them. ID is for the record of a refusal. */
-static int layer_options(struct varve_store *store, const char *id, const struct varve_create_options *options,
-			 struct create_arguments *arguments)
+/* The options of a create in this version's size, and what they point to. */
+struct layer_create {
+	struct varve_create_options options;
+	struct varve_chown_options chown;
+	struct varve_apply_options apply;
+};
+
+/* Copy the options GIVEN and what they point to, and check them one by one. ID is for the record of a refusal. */
+static int layer_create_options(struct varve_store *store, const char *id, struct layer_create *ours,
+				const struct varve_create_options *given)
 {
+	struct varve_create_options *options = &ours->options;
+	int r = check_options(store, VARVE_CREATE, options, sizeof(*options), given);
+
+	if (r)
+		return r;
+	if (options->mode & ~LAYER_MODE_MASK)
+		return request_refuse(store, VARVE_CREATE, -EINVAL, id, "mode has other bits than permissions");
+	if (options->chown) {
+		r = check_chown(store, VARVE_CREATE, &ours->chown, options->chown);
+		options->chown = &ours->chown;
+	}
+	if (!r && options->label && *options->label)
+		r = check_label(store, VARVE_CREATE, options->label);
+	if (!r)
+		r = check_flags(store, VARVE_CREATE, options->flags, LAYER_CREATE_FLAGS);
+	if (r || !options->apply)
+		return r;
+	r = layer_apply_options(store, VARVE_CREATE, &ours->apply, options->apply, options->apply_fd, 0);
+	options->apply = &ours->apply;
+	if (!r && (options->flags & VARVE_CREATE_READ_ONLY || !id))
+		r = request_refuse(store, VARVE_CREATE, -EINVAL, id, "an archive goes into one layer, a writable one");
+	return r;
+}
+
+/* Check the options GIVEN (may be NULL) and parse them; OURS holds what ARGUMENTS point to. ID is for the record of a refusal. */
+static int layer_options(struct varve_store *store, const char *id, struct layer_create *ours,
+			 const struct varve_create_options *given, struct create_arguments *arguments)
+{
+	const struct varve_create_options *options = &ours->options;
 	char reason[VARVE_FAILURE_DETAIL_SIZE];
 	int r;
 
 	*arguments = (struct create_arguments){ .mode = LAYER_MODE_DEFAULT, .size = store->settings.quota.size_default };
-	if (!options)
+	if (!given)
 		return 0;
-	if (options->size != sizeof(*options))
-		return request_refuse(store, VARVE_CREATE, -EINVAL, id, "options of another version");
-	if (options->mode & ~LAYER_MODE_MASK)
-		return request_refuse(store, VARVE_CREATE, -EINVAL, id, "mode has other bits than permissions");
-	if (options->chown && (r = check_chown(store, VARVE_CREATE, options->chown)))
-		return r;
-	if (options->label && *options->label && (r = check_label(store, VARVE_CREATE, options->label)))
+	r = layer_create_options(store, id, ours, given);
+	if (r)
 		return r;
 	arguments->chown = options->chown;
 	arguments->label = options->label && *options->label ? options->label : NULL;
@@ -71,13 +100,7 @@ static int layer_options(struct varve_store *store, const char *id, const struct
 		arguments->size = 0;
 	arguments->apply = options->apply;
 	arguments->apply_fd = options->apply_fd;
-	r = check_flags(store, VARVE_CREATE, options->flags, LAYER_CREATE_FLAGS);
-	if (!r && options->apply)
-		r = layer_apply_options(store, VARVE_CREATE, options->apply, options->apply_fd, 0);
-	if (!r && options->apply && (options->flags & VARVE_CREATE_READ_ONLY || !id))
-		r = request_refuse(store, VARVE_CREATE, -EINVAL, id, "an archive goes into one layer, a writable one");
-	if (!r)
-		r = layer_source(store, options->parent, &arguments->parent);
+	r = layer_source(store, options->parent, &arguments->parent);
 	if (!r)
 		r = layer_source(store, options->template_id, &arguments->template_id);
 	if (r)
@@ -95,12 +118,13 @@ int varve_layer_create_batch(struct varve_store *store, const char *const *ids, 
 			     varve_request *ret_request)
 {
 	struct create_arguments arguments;
+	struct layer_create ours;
 	int r = check_request(store, VARVE_CREATE, callback);
 
 	if (!r)
 		r = check_ids(store, VARVE_CREATE, ids, count);
 	if (!r)
-		r = layer_options(store, count == 1 ? ids[0] : NULL, options, &arguments);
+		r = layer_options(store, count == 1 ? ids[0] : NULL, &ours, options, &arguments);
 	if (r)
 		return r;
 	r = create_submit(store, ids, count, &arguments, &(struct submit){ callback, user_data, ret_request });
@@ -113,7 +137,7 @@ int varve_layer_create(struct varve_store *store, const char *id, const struct v
 	return varve_layer_create_batch(store, &id, 1, options, callback, user_data, ret_request);
 }
 
-int varve_layer_remove_batch(struct varve_store *store, const char *const *ids, size_t count, uint32_t flags,
+int varve_layer_remove_batch(struct varve_store *store, const char *const *ids, size_t count, uint64_t flags,
 			     varve_callback *callback, void *user_data, varve_request *ret_request)
 {
 	int r = check_request(store, VARVE_REMOVE, callback);
@@ -125,7 +149,7 @@ int varve_layer_remove_batch(struct varve_store *store, const char *const *ids, 
 	return r ? r : remove_submit(store, ids, count, flags, &(struct submit){ callback, user_data, ret_request });
 }
 
-int varve_layer_remove(struct varve_store *store, const char *id, uint32_t flags, varve_callback *callback,
+int varve_layer_remove(struct varve_store *store, const char *id, uint64_t flags, varve_callback *callback,
 		       void *user_data, varve_request *ret_request)
 {
 	return varve_layer_remove_batch(store, &id, 1, flags, callback, user_data, ret_request);
@@ -161,6 +185,18 @@ int varve_layer_exists(struct varve_store *store, const char *id, varve_callback
 	return r ? r : exists_submit(store, id, &(struct submit){ callback, user_data, ret_request });
 }
 
+int varve_layer_open(struct varve_store *store, const char *id, uint64_t flags, varve_callback *callback, void *user_data,
+		     varve_request *ret_request)
+{
+	int r = check_request(store, VARVE_OPEN_LAYER, callback);
+
+	if (!r)
+		r = check_id(store, VARVE_OPEN_LAYER, id);
+	if (!r)
+		r = check_flags(store, VARVE_OPEN_LAYER, flags, 0);
+	return r ? r : open_layer_submit(store, id, &(struct submit){ callback, user_data, ret_request });
+}
+
 int varve_layer_list(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request)
 {
 	int r = check_request(store, VARVE_LIST, callback);
@@ -168,7 +204,7 @@ int varve_layer_list(struct varve_store *store, varve_callback *callback, void *
 	return r ? r : list_submit(store, &(struct submit){ callback, user_data, ret_request });
 }
 
-int varve_layer_usage(struct varve_store *store, const char *id, uint32_t flags, varve_callback *callback,
+int varve_layer_usage(struct varve_store *store, const char *id, uint64_t flags, varve_callback *callback,
 		      void *user_data, varve_request *ret_request)
 {
 	int r = check_request(store, VARVE_USAGE, callback);
@@ -202,7 +238,7 @@ static int layer_pair(struct varve_store *store, enum varve_operation operation,
 	return r || !parent || !*parent ? r : check_id(store, operation, parent);
 }
 
-int layer_changes(struct varve_store *store, const char *id, const char *parent, uint32_t flags, bool keep,
+int layer_changes(struct varve_store *store, const char *id, const char *parent, uint64_t flags, bool keep,
 		  const struct submit *submit)
 {
 	int r = check_request(store, VARVE_CHANGES, submit->callback);
@@ -214,13 +250,13 @@ int layer_changes(struct varve_store *store, const char *id, const char *parent,
 	return r ? r : changes_submit(store, id, parent, flags, keep, submit);
 }
 
-int varve_layer_changes(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+int varve_layer_changes(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
 			varve_callback *callback, void *user_data, varve_request *ret_request)
 {
 	return layer_changes(store, id, parent, flags, false, &(struct submit){ callback, user_data, ret_request });
 }
 
-int varve_layer_diff_size(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+int varve_layer_diff_size(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
 			  varve_callback *callback, void *user_data, varve_request *ret_request)
 {
 	int r = check_request(store, VARVE_DIFF_SIZE, callback);
@@ -245,12 +281,12 @@ static int layer_sink(struct varve_store *store, const struct varve_diff_options
 int varve_layer_diff(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
 		     varve_callback *callback, void *user_data, varve_request *ret_request)
 {
-	static const struct varve_diff_options none = VARVE_DIFF_OPTIONS_INIT;
+	struct varve_diff_options ours = VARVE_DIFF_OPTIONS_INIT;
 	int r = check_request(store, VARVE_DIFF, callback);
 
-	options = options ? options : &none;
-	if (!r && options->size != sizeof(*options))
-		r = request_refuse(store, VARVE_DIFF, -EINVAL, NULL, "options of another version");
+	if (!r && options)
+		r = check_options(store, VARVE_DIFF, &ours, sizeof(ours), options);
+	options = &ours;
 	if (!r)
 		r = layer_pair(store, VARVE_DIFF, id, options->parent);
 	if (!r)
@@ -270,16 +306,15 @@ int varve_layer_diff(struct varve_store *store, const char *id, const struct var
 int varve_layer_apply(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
 		      varve_callback *callback, void *user_data, varve_request *ret_request)
 {
-	static const struct varve_apply_options none = VARVE_APPLY_OPTIONS_INIT;
+	struct varve_apply_options none = VARVE_APPLY_OPTIONS_INIT, ours;
 	int r = check_request(store, VARVE_APPLY, callback);
 
-	options = options ? options : &none;
 	if (!r)
 		r = check_id(store, VARVE_APPLY, id);
 	if (!r)
-		r = layer_apply_options(store, VARVE_APPLY, options, fd, VARVE_DURABLE | VARVE_RELAXED);
+		r = layer_apply_options(store, VARVE_APPLY, &ours, options ? options : &none, fd, VARVE_DURABLE | VARVE_RELAXED);
 	if (r)
 		return r;
-	r = apply_submit(store, id, options, fd, &(struct submit){ callback, user_data, ret_request });
+	r = apply_submit(store, id, &ours, fd, &(struct submit){ callback, user_data, ret_request });
 	return r == -EBADF ? request_refuse(store, VARVE_APPLY, r, id, "the descriptor cannot be read") : r;
 }

@@ -64,7 +64,7 @@ int varve_quota_limit_group(struct varve_store *store, const char *name, uint64_
 	return r ? r : quota_request(store, &arguments, callback, user_data, ret_request);
 }
 
-int varve_quota_rescan(struct varve_store *store, uint32_t flags, varve_callback *callback, void *user_data,
+int varve_quota_rescan(struct varve_store *store, uint64_t flags, varve_callback *callback, void *user_data,
 		       varve_request *ret_request)
 {
 	const struct quota_arguments arguments = { .action = QUOTA_DO_RESCAN, .flags = flags };

@@ -21,27 +21,31 @@ static bool rewrite_map(const struct varve_id_map *entries, size_t count)
 	return true;
 }
 
-int check_chown(struct varve_store *store, enum varve_operation operation, const struct varve_chown_options *options)
+int check_chown(struct varve_store *store, enum varve_operation operation, struct varve_chown_options *ours,
+		const struct varve_chown_options *given)
 {
-	if (!options || options->size != sizeof(*options))
-		return request_refuse(store, operation, -EINVAL, NULL, "no options, or of another size");
-	if (!rewrite_map(options->uid_from, options->uid_from_count) ||
-	    !rewrite_map(options->gid_from, options->gid_from_count) ||
-	    !rewrite_map(options->uid_to, options->uid_to_count) || !rewrite_map(options->gid_to, options->gid_to_count))
+	int r = given ? check_options(store, operation, ours, sizeof(*ours), given) :
+			request_refuse(store, operation, -EINVAL, NULL, "no options");
+
+	if (r)
+		return r;
+	if (!rewrite_map(ours->uid_from, ours->uid_from_count) || !rewrite_map(ours->gid_from, ours->gid_from_count) ||
+	    !rewrite_map(ours->uid_to, ours->uid_to_count) || !rewrite_map(ours->gid_to, ours->gid_to_count))
 		return request_refuse(store, operation, -EINVAL, NULL, "a map of ids is empty, too large or too long");
-	return check_flags(store, operation, options->flags, VARVE_DURABLE | VARVE_RELAXED);
+	return check_flags(store, operation, ours->flags, VARVE_DURABLE | VARVE_RELAXED);
 }
 
 int varve_layer_chown(struct varve_store *store, const char *id, const struct varve_chown_options *options,
 		      varve_callback *callback, void *user_data, varve_request *ret_request)
 {
+	struct varve_chown_options ours;
 	int r = check_request(store, VARVE_CHOWN, callback);
 
 	if (!r)
 		r = check_id(store, VARVE_CHOWN, id);
 	if (!r)
-		r = check_chown(store, VARVE_CHOWN, options);
-	return r ? r : chown_submit(store, id, options, &(struct submit){ callback, user_data, ret_request });
+		r = check_chown(store, VARVE_CHOWN, &ours, options);
+	return r ? r : chown_submit(store, id, &ours, &(struct submit){ callback, user_data, ret_request });
 }
 
 int check_label(struct varve_store *store, enum varve_operation operation, const char *label)
@@ -51,7 +55,7 @@ int check_label(struct varve_store *store, enum varve_operation operation, const
 	return r ? request_refuse(store, operation, r, NULL, "an SELinux label has at least three ':'") : 0;
 }
 
-int varve_layer_relabel(struct varve_store *store, const char *id, const char *label, uint32_t flags,
+int varve_layer_relabel(struct varve_store *store, const char *id, const char *label, uint64_t flags,
 			varve_callback *callback, void *user_data, varve_request *ret_request)
 {
 	int r = check_request(store, VARVE_RELABEL, callback);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store and its event loop. */
 #include "api/check.h"
+#include "api/options_size.h"
 #include "engine/core/ready.h"
+#include "engine/core/request.h"
 #include "engine/core/store.h"
 
 #include <string.h>
@@ -47,7 +49,7 @@ static int store_defaults(struct varve_config *config, struct varve_failure *fai
 		config->home = STORE_HOME_DEFAULT;
 	if (strlen(config->home) > HOME_PATH_MAX)
 		return store_refuse(failure, -ENAMETOOLONG, "the home's path is too long");
-	if (config->flags & ~(uint32_t)STORE_FLAGS)
+	if (config->flags & ~STORE_FLAGS)
 		return store_refuse(failure, -EINVAL, "unknown flag");
 	r = store_number(&config->requests_max, REQUESTS_DEFAULT, 1, VARVE_REQUESTS_MAX, "requests_max", failure);
 	if (!r)
@@ -82,9 +84,13 @@ int varve_open(const struct varve_config *config, struct varve_store **ret_store
 	unsigned debug = 0;
 	int r;
 
-	if (!config || !ret_store || config->size != sizeof(*config))
-		return store_refuse(failure, -EINVAL, "no configuration, or one of another version");
-	full = *config;
+	if (!config || !ret_store)
+		return store_refuse(failure, -EINVAL, "no configuration");
+	r = options_copy(&full, sizeof(full), config);
+	if (r)
+		return store_refuse(failure, r,
+				    r == -E2BIG ? "a configuration of a later version asks for what this one does not know" :
+						  "a configuration without a size");
 	r = store_defaults(&full, failure);
 	if (!r)
 		r = store_debug(&full, &debug, failure);
@@ -127,6 +133,11 @@ int varve_wait_for(struct varve_store *store, varve_request request, int timeout
 	return store ? ready_wait_for(store, request, timeout_ms) : -EINVAL;
 }
 
+int varve_pending(struct varve_store *store)
+{
+	return store ? ready_pending(store) : -EINVAL;
+}
+
 int varve_cancel(struct varve_store *store, varve_request request)
 {
 	return store ? ready_cancel(store, request) : -EINVAL;
@@ -142,7 +153,12 @@ int varve_stream_write(struct varve_store *store, varve_request request, const v
 
 int varve_stream_end(struct varve_store *store, varve_request request, int error)
 {
-	return store ? ready_stream_end(store, request, error) : -EINVAL;
+	return store ? ready_stream_end(store, request, error, NULL) : -EINVAL;
+}
+
+int varve_stream_fail(struct varve_store *store, varve_request request, int error, const char *detail)
+{
+	return store && error < 0 ? ready_stream_end(store, request, error, detail) : -EINVAL;
 }
 
 int varve_stream_resume(struct varve_store *store, varve_request request)
@@ -152,7 +168,14 @@ int varve_stream_resume(struct varve_store *store, varve_request request)
 
 int varve_progress(struct varve_store *store, varve_request request, struct varve_progress *ret_progress)
 {
-	return store && ret_progress ? ready_progress(store, request, ret_progress) : -EINVAL;
+	struct varve_progress ours;
+	int r = store && ret_progress ? output_check(ret_progress) : -EINVAL;
+
+	if (!r)
+		r = ready_progress(store, request, &ours);
+	if (!r)
+		output_copy(ret_progress, &ours, sizeof(ours));
+	return r;
 }
 
 int varve_progress_watch(struct varve_store *store, varve_request request, varve_progress_callback *callback,
@@ -163,18 +186,9 @@ int varve_progress_watch(struct varve_store *store, varve_request request, varve
 
 int varve_refusal(struct varve_store *store, struct varve_failure *ret_failure)
 {
-	int r;
-
 	if (!store || !ret_failure)
 		return -EINVAL;
-	if (!store_here(store))
-		return -ECHILD;
-	pthread_mutex_lock(&store->lock);
-	r = store->refusal.error ? 0 : -ENOENT;
-	if (!r)
-		*ret_failure = store->refusal;
-	pthread_mutex_unlock(&store->lock);
-	return r;
+	return store_here(store) ? request_refusal(store, ret_failure) : -ECHILD;
 }
 
 int varve_noop(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request)
@@ -184,7 +198,7 @@ int varve_noop(struct varve_store *store, varve_callback *callback, void *user_d
 	return r ? r : noop_submit(store, &(struct submit){ callback, user_data, ret_request });
 }
 
-int varve_sync(struct varve_store *store, uint32_t flags, varve_callback *callback, void *user_data,
+int varve_sync(struct varve_store *store, uint64_t flags, varve_callback *callback, void *user_data,
 	       varve_request *ret_request)
 {
 	int r = check_request(store, VARVE_SYNC, callback);
@@ -210,17 +224,45 @@ int varve_status(struct varve_store *store, varve_callback *callback, void *user
 
 int varve_statistics(struct varve_store *store, struct varve_statistics *ret_statistics)
 {
-	if (!store || !ret_statistics)
-		return -EINVAL;
+	struct varve_statistics ours;
+	int r = store && ret_statistics ? output_check(ret_statistics) : -EINVAL;
+
+	if (r)
+		return r;
 	if (!store_here(store))
 		return -ECHILD;
 	pthread_mutex_lock(&store->lock);
 	pthread_mutex_lock(&store->counting);
-	*ret_statistics = store->statistics;
+	ours = store->statistics;
 	pthread_mutex_unlock(&store->counting);
-	ret_statistics->requests = store->requests;
+	ours.requests = store->requests;
 	pthread_mutex_unlock(&store->lock);
-	ret_statistics->fs_threads_peak = lane_threads_peak(&store->io.lanes[LANE_FS]);
-	ret_statistics->commit_threads_peak = lane_threads_peak(&store->io.lanes[LANE_COMMIT]);
+	ours.fs_threads_peak = lane_threads_peak(&store->io.lanes[LANE_FS]);
+	ours.commit_threads_peak = lane_threads_peak(&store->io.lanes[LANE_COMMIT]);
+	output_copy(ret_statistics, &ours, sizeof(ours));
+	return 0;
+}
+
+const char *varve_operation_name(enum varve_operation operation)
+{
+	return operation_name(operation);
+}
+
+int varve_operation_statistics(struct varve_store *store, enum varve_operation operation,
+			       struct varve_operation_statistics *ret_statistics)
+{
+	struct varve_operation_statistics ours;
+	int r = store && ret_statistics && operation_name(operation) ? output_check(ret_statistics) : -EINVAL;
+
+	if (r)
+		return r;
+	if (!store_here(store))
+		return -ECHILD;
+	pthread_mutex_lock(&store->lock);
+	pthread_mutex_lock(&store->counting);
+	ours = store->operations[operation];
+	pthread_mutex_unlock(&store->counting);
+	pthread_mutex_unlock(&store->lock);
+	output_copy(ret_statistics, &ours, sizeof(ours));
 	return 0;
 }

@@ -45,7 +45,7 @@ struct cli {
 	const char *home;		/**< The store's directory. */
 	const char *debug;		/**< What the library shall trace, or NULL. */
 	const char **store_options;	/**< "KEY=VALUE" strings for varve_open(), NULL last. */
-	uint32_t open_flags;		/**< VARVE_OPEN_* bits of the global options. */
+	uint64_t open_flags;		/**< VARVE_OPEN_* bits of the global options. */
 	struct varve_store *store;	/**< Open while a command that needs it runs. */
 	struct output output;		/**< Where results and failures go. */
 	struct progress progress;	/**< The progress line. */
@@ -61,7 +61,7 @@ struct command {
 	size_t operands_min;			/**< Fewest operands. */
 	size_t operands_max;			/**< Most operands. */
 	bool storeless;				/**< It works without a store. */
-	uint32_t open_flags;			/**< VARVE_OPEN_* bits that it wants. */
+	uint64_t open_flags;			/**< VARVE_OPEN_* bits that it wants. */
 	bool looks;				/**< It changes nothing. */
 	/** Does the work; returns an exit status. */
 	int (*run)(struct cli *cli, const struct arguments *arguments);

@@ -259,7 +259,7 @@ static const struct option_spec quota_rescan_options[] = {
 /** Submit a rescan; the job's data are its flags. */
 static int quota_rescan_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
 			       varve_request *ret_request) {
-	const uint32_t *flags = flight->data;
+	const uint64_t *flags = flight->data;
 
 	return varve_quota_rescan(flight->cli->store, *flags, callback, user_data, ret_request);
 }
@@ -272,7 +272,7 @@ static const struct flight_job quota_rescan_job = {
 
 /** Count everything anew. */
 static int quota_rescan_run(struct cli *cli, const struct arguments *arguments) {
-	uint32_t flags = options_has(arguments, "wait") ? VARVE_QUOTA_WAIT : 0;
+	uint64_t flags = options_has(arguments, "wait") ? VARVE_QUOTA_WAIT : 0;
 
 	return flight_run_single(cli, &quota_rescan_job, &flags);
 }

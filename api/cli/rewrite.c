@@ -65,7 +65,7 @@ static const struct option_spec relabel_options[] = {
 /** What a relabelling is to be. */
 struct relabel {
 	const char *label;	/**< The label. */
-	uint32_t flags;		/**< VARVE_RELABEL_* bits. */
+	uint64_t flags;		/**< VARVE_RELABEL_* bits. */
 };
 
 /** Submit the relabelling of ID. */

@@ -22,7 +22,7 @@ const struct option_spec store_options[] = {
 int store_configure(struct cli *cli, const struct arguments *arguments) {
 	static const struct {
 		const char *option;
-		uint32_t flag;
+		uint64_t flag;
 	} flags[] = {
 		{ "relaxed", VARVE_OPEN_RELAXED },
 		{ "no-uring", VARVE_OPEN_NO_URING },

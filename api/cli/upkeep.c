@@ -98,7 +98,7 @@ static const struct option_spec sync_options[] = {
 /** Submit a sync; the job's data are its flags. */
 static int sync_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
 		       varve_request *ret_request) {
-	const uint32_t *flags = flight->data;
+	const uint64_t *flags = flight->data;
 
 	return varve_sync(flight->cli->store, *flags, callback, user_data, ret_request);
 }
@@ -121,14 +121,14 @@ static const struct flight_job sync_quiet_job = {
 };
 
 int upkeep_wait_clean(struct cli *cli) {
-	uint32_t flags = VARVE_SYNC_CLEAN;
+	uint64_t flags = VARVE_SYNC_CLEAN;
 
 	return flight_run_single(cli, &sync_quiet_job, &flags);
 }
 
 /** Make all that was done durable. */
 static int sync_run(struct cli *cli, const struct arguments *arguments) {
-	uint32_t flags = options_has(arguments, "wait-clean") ? VARVE_SYNC_CLEAN : 0;
+	uint64_t flags = options_has(arguments, "wait-clean") ? VARVE_SYNC_CLEAN : 0;
 
 	return flight_run_single(cli, &sync_job, &flags);
 }

@@ -19,7 +19,7 @@ static const struct option_spec usage_options[] = {
 /** Submit the question about ID. */
 static int usage_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
 			varve_request *ret_request) {
-	const uint32_t *flags = flight->data;
+	const uint64_t *flags = flight->data;
 
 	return varve_layer_usage(flight->cli->store, id, *flags, callback, user_data, ret_request);
 }
@@ -99,7 +99,7 @@ static const struct flight_job usage_job = {
 /** Measure layers. */
 static int usage_run(struct cli *cli, const struct arguments *arguments) {
 	const char *method = options_value(arguments, "method");
-	uint32_t flags = 0;
+	uint64_t flags = 0;
 
 	if (method && strcmp(method, "walk") != 0 && strcmp(method, "search") != 0) {
 		output_complain(&cli->output, "usage: --method is walk or search, not '%s'", method);

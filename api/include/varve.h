@@ -15,7 +15,7 @@
  *	varve_close()          ->   cancels what is left, runs its callbacks, frees
  *
  * Reading order: results and failures, the store, the event loop, layers, the store's upkeep, quota, numbers, pools,
- * blocking twins.
+ * futures, blocking twins.
  *
  * Conventions, which hold for every call unless its own text says otherwise:
  *
@@ -31,6 +31,12 @@
  *   -ENOMEM, -ESHUTDOWN (the store is being closed), -ECHILD (called in a forked child of the process that opened the
  *   store), -EINVAL (a NULL store or callback, a flag that is not known). varve_refusal() tells the reason in words.
  * - Signals: no call is cut short by one, but varve_wait(), which returns -EINTR.
+ * - Sizes: a struct that a caller owns, options and outputs, begins with its size: start from its VARVE_..._INIT, or have the
+ *   varve_..._init() of its name fill it in (SIZE bytes of zeros but for the size: for programs that cannot use the macro).
+ *   Caller and library may be of different versions: options may be smaller (the rest is zero) or larger (-E2BIG where what
+ *   this library does not know is not zero); an output is filled as far as both know it, its size is set to that, and the rest
+ *   is zero. What a callback is given has a size, too: VARVE_HAS() tells whether a member is there. Structs without a size
+ *   never grow. See varve_abi(7).
  * - Oldest kernel: Linux 6.1. What a newer one adds is found at run time.
  * - A path that the library makes or reads below the store is resolved from an open directory and never through a
  *   symbolic link: what a layer contains is not trusted.
@@ -50,7 +56,13 @@ extern "C" {
 #endif
 
 /** The version of this header; varve_version() is the version of the library that is loaded. */
-#define VARVE_VERSION_STRING "0.1.0"
+#define VARVE_VERSION_STRING "0.2.0"
+
+/**
+ * Flags are 64 bits wide, and no two mean different things: bits 0..31 are given to requests, 32..47 to varve_open(), 48..63
+ * are found in results. A call refuses those that are not for it.
+ */
+#define VARVE_FLAG(bit) (UINT64_C(1) << (bit))
 
 /** Bytes in the longest id, without its NUL (the longest name that btrfs takes for a subvolume in a directory). */
 #define VARVE_ID_MAX 255
@@ -91,34 +103,42 @@ struct varve_store;
  */
 typedef uint64_t varve_request;
 
-/** What a request asks for. */
+/** What a request asks for. A number keeps its meaning; later versions add some. */
 enum varve_operation {
-	VARVE_NOOP,
-	VARVE_CREATE,
-	VARVE_REMOVE,
-	VARVE_GET,
-	VARVE_EXISTS,
-	VARVE_LIST,
-	VARVE_INFO,
-	VARVE_SYNC,
-	VARVE_SWEEP,
-	VARVE_STATUS,
-	VARVE_CHANGES,
-	VARVE_USAGE,
-	VARVE_QUOTA,
-	VARVE_CHOWN,
-	VARVE_RELABEL,
-	VARVE_DIFF,
-	VARVE_DIFF_SIZE,
-	VARVE_APPLY,
-	VARVE_OPERATIONS, /**< How many there are; not one of them. */
+	VARVE_NOOP = 0,
+	VARVE_CREATE = 1,
+	VARVE_REMOVE = 2,
+	VARVE_GET = 3,
+	VARVE_EXISTS = 4,
+	VARVE_LIST = 5,
+	VARVE_INFO = 6,
+	VARVE_SYNC = 7,
+	VARVE_SWEEP = 8,
+	VARVE_STATUS = 9,
+	VARVE_CHANGES = 10,
+	VARVE_USAGE = 11,
+	VARVE_QUOTA = 12,
+	VARVE_CHOWN = 13,
+	VARVE_RELABEL = 14,
+	VARVE_DIFF = 15,
+	VARVE_DIFF_SIZE = 16,
+	VARVE_APPLY = 17,
+	VARVE_OPEN_LAYER = 18,
 };
+
+/** The name of OPERATION: "create"; NULL where this library has none of that number, so that a loop from 0 ends. Any thread. */
+const char *varve_operation_name(enum varve_operation operation);
+
+/** Is MEMBER of the struct at POINTER, which has a size, there? It is, unless the library is older than this header. */
+#define VARVE_HAS(pointer, member)                                                                     \
+	((pointer)->size >= (size_t)((const char *)(&(pointer)->member + 1) - (const char *)(pointer)))
 
 /* ---- results and failures ---------------------------------------------------------------------------------------- */
 
 /**
  * Why something failed: which step of which operation, in which system call, on which path. Plain memory: copy it as you
- * like. The strings behind pointers are constants of the library.
+ * like; as an output it needs no initialising. The strings behind pointers are constants of the library. It never grows: a
+ * later version uses what is reserved.
  */
 struct varve_failure {
 	int error;		/**< Negative errno; 0: nothing failed, and the rest is empty. */
@@ -128,6 +148,7 @@ struct varve_failure {
 	char id[VARVE_ID_MAX + 1];			/**< The layer, or "". A longer id is cut. */
 	char path[VARVE_FAILURE_PATH_SIZE];		/**< The path that the call was about, or "". */
 	char detail[VARVE_FAILURE_DETAIL_SIZE];		/**< What a person should know beside that, or "". */
+	uint64_t reserved[16];		/**< Zeros. */
 };
 
 /**
@@ -146,6 +167,7 @@ struct varve_outcome {
 
 /** What is known of a layer. */
 struct varve_layer_info {
+	size_t size;			/**< sizeof(struct varve_layer_info). */
 	char id[VARVE_ID_MAX + 1];	/**< Its id. */
 	char parent[VARVE_ID_MAX + 1];	/**< The layer it is a snapshot of; "" for none, or when that is not (or no longer)
 					     a layer of this store. */
@@ -158,17 +180,21 @@ struct varve_layer_info {
 	uint32_t created_ns;		/**< ... and nanoseconds, 0..999999999. */
 	int64_t changed_s;		/**< Last change of the subvolume's root item (ctime), seconds since the epoch. */
 	uint32_t changed_ns;		/**< ... and nanoseconds, 0..999999999. */
-	uint32_t flags;			/**< VARVE_LAYER_* bits. */
+	uint64_t flags;			/**< VARVE_LAYER_* bits. */
 	uint64_t quota_referenced;	/**< Bytes that quota counts for it. Full quotas: all that is in it, what it inherited
 					     included; simple quotas: what was first written in it. */
 	uint64_t quota_exclusive;	/**< ... of which no other layer has. */
 	uint64_t quota_limit;		/**< The limit of quota_referenced that is in force; 0: none. */
 };
 
+#define VARVE_LAYER_INFO_INIT { sizeof(struct varve_layer_info), { 0 }, { 0 }, 0, { 0 }, { 0 }, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+/** As VARVE_LAYER_INFO_INIT; SIZE is sizeof(*info). */
+void varve_layer_info_init(struct varve_layer_info *info, size_t size);
+
 /** varve_layer_info.flags: the layer is read-only. */
-#define VARVE_LAYER_READ_ONLY (1u << 0)
+#define VARVE_LAYER_READ_ONLY VARVE_FLAG(48)
 /** varve_layer_info.flags: quota runs, and the quota_* fields are known. */
-#define VARVE_LAYER_QUOTA (1u << 1)
+#define VARVE_LAYER_QUOTA VARVE_FLAG(49)
 
 /** COUNT ids from CONTAINER on inside a container are those from HOST on outside. */
 struct varve_id_map {
@@ -180,7 +206,7 @@ struct varve_id_map {
 /** How to shift the ownership of a layer. Start from VARVE_CHOWN_OPTIONS_INIT. A map without entries changes nothing. */
 struct varve_chown_options {
 	size_t size;				/**< sizeof(struct varve_chown_options). */
-	uint32_t flags;				/**< VARVE_DURABLE or VARVE_RELAXED. */
+	uint64_t flags;				/**< VARVE_DURABLE or VARVE_RELAXED. */
 	const struct varve_id_map *uid_from;	/**< The map of users that the layer is in now. */
 	size_t uid_from_count;			/**< Its entries, up to VARVE_ID_MAPS_MAX. */
 	const struct varve_id_map *gid_from;	/**< ... and of groups. */
@@ -192,26 +218,39 @@ struct varve_chown_options {
 };
 
 #define VARVE_CHOWN_OPTIONS_INIT { sizeof(struct varve_chown_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+/** As VARVE_CHOWN_OPTIONS_INIT; SIZE is sizeof(*options). */
+void varve_chown_options_init(struct varve_chown_options *options, size_t size);
 
 /** What a layer takes; with the subvolumes that are nested in it, but for the quota group's numbers. */
 struct varve_layer_usage {
+	size_t size;			/**< sizeof(struct varve_layer_usage). */
 	uint64_t bytes;			/**< Sizes of all that is no directory, an inode with several links once. */
 	uint64_t inodes;		/**< How many inodes, the root and directories included. */
 	uint64_t disk_bytes;		/**< Space of the files, as stat() tells it: blocks times 512. Shared space counts. */
 	uint64_t referenced_bytes;	/**< Of the layer's quota group; only with VARVE_USAGE_QUOTA. */
 	uint64_t exclusive_bytes;	/**< ... and what no other subvolume shares. */
-	uint32_t flags;			/**< VARVE_USAGE_WALK or VARVE_USAGE_SEARCH: how it was counted; VARVE_USAGE_QUOTA. */
+	uint64_t flags;			/**< VARVE_USAGE_WALK or VARVE_USAGE_SEARCH: how it was counted; VARVE_USAGE_QUOTA. */
 	uint64_t limit_bytes;		/**< The limit of referenced_bytes that is in force; 0: none. With VARVE_USAGE_QUOTA. */
 };
 
+#define VARVE_LAYER_USAGE_INIT { sizeof(struct varve_layer_usage), 0, 0, 0, 0, 0, 0, 0 }
+/** As VARVE_LAYER_USAGE_INIT; SIZE is sizeof(*usage). */
+void varve_layer_usage_init(struct varve_layer_usage *usage, size_t size);
+
 /** How far a request has come. */
 struct varve_progress {
+	size_t size;		/**< sizeof(struct varve_progress). */
 	uint64_t entries;	/**< Files and directories looked at. */
 	uint64_t bytes;		/**< Their bytes, where the operation counts them. */
 };
 
+#define VARVE_PROGRESS_INIT { sizeof(struct varve_progress), 0, 0 }
+/** As VARVE_PROGRESS_INIT; SIZE is sizeof(*progress). */
+void varve_progress_init(struct varve_progress *progress, size_t size);
+
 /** What a sweep did. */
 struct varve_sweep_report {
+	size_t size;			/**< sizeof(struct varve_sweep_report). */
 	uint64_t staging_removed;	/**< Half-made layers of processes that are gone; and, in a store that is within a snapshot of
 					     a subvolume, the empty directories in the places of the original's layers. */
 	uint64_t trash_removed;		/**< Half-destroyed layers of processes that are gone. */
@@ -219,6 +258,10 @@ struct varve_sweep_report {
 	uint64_t failures;		/**< Leftovers that could not be removed; the first one is the result's failure. */
 	uint64_t quota_groups_removed;	/**< Quota groups of subvolumes that are gone. */
 };
+
+#define VARVE_SWEEP_REPORT_INIT { sizeof(struct varve_sweep_report), 0, 0, 0, 0, 0 }
+/** As VARVE_SWEEP_REPORT_INIT; SIZE is sizeof(*report). */
+void varve_sweep_report_init(struct varve_sweep_report *report, size_t size);
 
 /** How quota runs on a file system: see varve_quota_enable(). */
 enum varve_quota_mode {
@@ -229,8 +272,9 @@ enum varve_quota_mode {
 
 /** What is known of quota, and what varve_quota_gc() did. */
 struct varve_quota {
+	size_t size;			/**< sizeof(struct varve_quota). */
 	enum varve_quota_mode mode;	/**< How it runs. */
-	uint32_t flags;			/**< VARVE_QUOTA_* bits. */
+	uint64_t flags;			/**< VARVE_QUOTA_* bits. */
 	uint64_t rescan_position;	/**< How far the rescan is, in bytes of the file system's address space. */
 	uint64_t groups;		/**< Quota groups of the file system, of all levels. */
 	uint64_t groups_stale;		/**< ... of which belong to subvolumes that are gone. */
@@ -240,12 +284,16 @@ struct varve_quota {
 	uint64_t failures;		/**< gc: what could not be removed; the first one is the result's failure. */
 };
 
+#define VARVE_QUOTA_INIT { sizeof(struct varve_quota), VARVE_QUOTA_OFF, 0, 0, 0, 0, 0, 0, 0, 0 }
+/** As VARVE_QUOTA_INIT; SIZE is sizeof(*quota). */
+void varve_quota_init(struct varve_quota *quota, size_t size);
+
 /** varve_quota.flags: what the groups count is unreliable, and LIMITS ARE NOT ENFORCED, until varve_quota_rescan(). */
-#define VARVE_QUOTA_INCONSISTENT (1u << 0)
+#define VARVE_QUOTA_INCONSISTENT VARVE_FLAG(51)
 /** varve_quota.flags: a rescan is running. Without CAP_SYS_ADMIN that is not known, and the flag not set. */
-#define VARVE_QUOTA_RESCAN_RUNNING (1u << 1)
+#define VARVE_QUOTA_RESCAN_RUNNING VARVE_FLAG(52)
 /** varve_quota.flags: groups and groups_stale are known, which takes CAP_SYS_ADMIN. */
-#define VARVE_QUOTA_COUNTED (1u << 2)
+#define VARVE_QUOTA_COUNTED VARVE_FLAG(53)
 
 /** One line of varve_status(). */
 struct varve_status_entry {
@@ -268,6 +316,7 @@ struct varve_change {
 
 /** How a request ended, as its callback sees it. Fields that the operation does not name are 0 or NULL. */
 struct varve_result {
+	size_t size;				/**< sizeof(struct varve_result) of the library: see VARVE_HAS(). */
 	varve_request request;			/**< The request. */
 	enum varve_operation operation;		/**< What it asked for. */
 	int error;				/**< 0 or negative errno; of a batch the first error, in the order of the ids. */
@@ -275,6 +324,7 @@ struct varve_result {
 	const struct varve_outcome *outcomes;	/**< create, remove: one for each id, in the order given. */
 	size_t outcomes_count;			/**< How many: 1, or the size of the batch. */
 	const char *path;			/**< get: the absolute path of the layer. */
+	int descriptor;				/**< open_layer: the layer's directory; the callback's own, to be closed by it. */
 	bool exists;				/**< exists. */
 	const char *const *ids;			/**< list: the names, sorted bytewise. */
 	size_t ids_count;			/**< list: how many. */
@@ -324,28 +374,28 @@ typedef void varve_room(struct varve_store *store, varve_request request, size_t
 /* ---- the store --------------------------------------------------------------------------------------------------- */
 
 /** Do not use io_uring, even where the kernel has it. */
-#define VARVE_OPEN_NO_URING (1u << 0)
+#define VARVE_OPEN_NO_URING VARVE_FLAG(32)
 /** Requests are relaxed unless they say VARVE_DURABLE: see varve_durability(7). */
-#define VARVE_OPEN_RELAXED (1u << 1)
+#define VARVE_OPEN_RELAXED VARVE_FLAG(33)
 /** Do not sweep at open what crashed processes left behind. */
-#define VARVE_OPEN_NO_SWEEP (1u << 2)
+#define VARVE_OPEN_NO_SWEEP VARVE_FLAG(34)
 /** Bind-mount the home on itself, privately, unless it is a mount point; undone by varve_close(). Needs CAP_SYS_ADMIN. */
-#define VARVE_OPEN_PRIVATE_MOUNT (1u << 3)
+#define VARVE_OPEN_PRIVATE_MOUNT VARVE_FLAG(35)
 /** The store must exist: make nothing. Where there is none, varve_open() fails with -ENOENT. */
-#define VARVE_OPEN_EXISTING (1u << 4)
+#define VARVE_OPEN_EXISTING VARVE_FLAG(36)
 /**
  * Use a home even if it, or a directory of the store in it, belongs to another user than root, the caller and root_uid, or may
  * be written by its group or others. Such a user can exchange layers and what the store keeps beside them while the caller, as
  * root perhaps, works on them.
  */
-#define VARVE_OPEN_SHARED_HOME (1u << 5)
+#define VARVE_OPEN_SHARED_HOME VARVE_FLAG(37)
 
 /** How to open a store. Start from VARVE_CONFIG_INIT; every field that is 0 or NULL stands for its default. */
 struct varve_config {
 	size_t size;			/**< sizeof(struct varve_config): lets later versions add fields. */
 	const char *home;		/**< The store's directory, made (0700) when missing. NULL: "/var/lib/varve". */
 	const char *const *options;	/**< "KEY=VALUE" strings, NULL last; the keys of varve(7), case ignored. */
-	uint32_t flags;			/**< VARVE_OPEN_* bits. */
+	uint64_t flags;			/**< VARVE_OPEN_* bits. */
 	uint32_t requests_max;		/**< Requests in flight, 1..VARVE_REQUESTS_MAX. 0: 4096. */
 	uint32_t ring_entries;		/**< Depth of the io_uring, 8..4096. 0: 256. */
 	uint32_t fs_threads_max;	/**< Threads for short blocking calls, 1..64. 0: one for each CPU. */
@@ -363,6 +413,8 @@ struct varve_config {
 };
 
 #define VARVE_CONFIG_INIT { sizeof(struct varve_config), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+/** As VARVE_CONFIG_INIT; SIZE is sizeof(*config). */
+void varve_config_init(struct varve_config *config, size_t size);
 
 /**
  * Open the store in CONFIG->home, making the home and HOME/subvolumes when they are missing, and start its threads. What else
@@ -395,12 +447,12 @@ int varve_open(const struct varve_config *config, struct varve_store **ret_store
  */
 int varve_close(struct varve_store *store);
 
-/** The version of the library that is loaded: "0.1.0". Any thread. */
+/** The version of the library that is loaded: "0.2.0". Any thread. */
 const char *varve_version(void);
 
 /**
- * Copy into *RET_FAILURE why the most recent request on STORE was refused, by whichever thread. Returns 0, or -ENOENT
- * when none was. Any thread.
+ * Copy into *RET_FAILURE why the most recent request that the calling thread made of STORE was refused. Returns 0, or -ENOENT
+ * when none was; the refusals of the last 64 threads are kept. Any thread.
  */
 int varve_refusal(struct varve_store *store, struct varve_failure *ret_failure);
 
@@ -429,9 +481,13 @@ int varve_dispatch(struct varve_store *store, unsigned max);
 /**
  * Wait until at least one callback has been run, for at most TIMEOUT_MS milliseconds (negative: for ever; 0: as
  * varve_dispatch()). Where answers come within 50 us it looks for them that long before it sleeps. Returns how many ran; 0
- * after the time, or at once when nothing is in flight. Errors: as varve_dispatch(), and -EINTR.
+ * after the time. Where nothing is in flight it waits as well, for what another thread submits: a loop that ends with its
+ * requests asks varve_pending(). Errors: as varve_dispatch(), and -EINTR.
  */
 int varve_wait(struct varve_store *store, int timeout_ms);
+
+/** How many requests are in flight: accepted, and their callbacks have not returned. Or -ECHILD. Any thread; no system call. */
+int varve_pending(struct varve_store *store);
 
 /**
  * Wait until the callback of REQUEST has returned, running that callback (and its sink or room) and no other, for at most
@@ -480,22 +536,22 @@ int varve_noop(struct varve_store *store, varve_callback *callback, void *user_d
  */
 
 /** The callback means: it survives a power cut. The default, unless the store was opened with VARVE_OPEN_RELAXED. */
-#define VARVE_DURABLE (1u << 0)
+#define VARVE_DURABLE VARVE_FLAG(0)
 /**
  * The callback means: it is done. After a power cut a created layer is there whole, content included, or absent; a removed one is
  * gone, or there whole; owners, labels, what was applied to a layer that was there, and limits may be so in part. Several times
  * faster. See varve_durability(7).
  */
-#define VARVE_RELAXED (1u << 1)
+#define VARVE_RELAXED VARVE_FLAG(1)
 /** create: make the layer read-only. */
-#define VARVE_CREATE_READ_ONLY (1u << 2)
+#define VARVE_CREATE_READ_ONLY VARVE_FLAG(2)
 /** create: fail with -EAGAIN where the cleaner's backlog would make it wait. */
-#define VARVE_CREATE_NOWAIT (1u << 3)
+#define VARVE_CREATE_NOWAIT VARVE_FLAG(3)
 
 /** How to unpack an archive into a layer. Start from VARVE_APPLY_OPTIONS_INIT. */
 struct varve_apply_options {
 	size_t size;				/**< sizeof(struct varve_apply_options). */
-	uint32_t flags;				/**< VARVE_DURABLE or VARVE_RELAXED; within a create 0. */
+	uint64_t flags;				/**< VARVE_DURABLE or VARVE_RELAXED; within a create 0. */
 	const struct varve_id_map *uids;	/**< How users are mapped: the archive has the container's. NULL: not at all. */
 	size_t uids_count;			/**< Entries, up to VARVE_ID_MAPS_MAX. */
 	const struct varve_id_map *gids;	/**< How groups are mapped. NULL: not at all. */
@@ -505,6 +561,8 @@ struct varve_apply_options {
 };
 
 #define VARVE_APPLY_OPTIONS_INIT { sizeof(struct varve_apply_options), 0, 0, 0, 0, 0, 0, 0 }
+/** As VARVE_APPLY_OPTIONS_INIT; SIZE is sizeof(*options). */
+void varve_apply_options_init(struct varve_apply_options *options, size_t size);
 
 /** How to create a layer. Start from VARVE_CREATE_OPTIONS_INIT. */
 struct varve_create_options {
@@ -513,16 +571,18 @@ struct varve_create_options {
 	const char *template_id;		/**< Start from this layer instead of from the parent; NULL: none. */
 	const char *const *storage_options;	/**< "KEY=VALUE" strings, NULL last: "size=SIZE", "group=NAME" or
 						     "group=NAME:SIZE" (up to 8): see the section about quota. */
-	uint32_t flags;				/**< VARVE_DURABLE, VARVE_RELAXED, VARVE_CREATE_*. */
+	uint64_t flags;				/**< VARVE_DURABLE, VARVE_RELAXED, VARVE_CREATE_*. */
 	uint32_t mode;				/**< Permission bits of a base layer's root, 0..07777. 0: 0755. */
+	int apply_fd;				/**< What apply's archive is read from, or VARVE_STREAM. */
 	const struct varve_chown_options *chown;/**< Shift the ownership of all in it, before it is seen; NULL: not. */
 	const char *label;			/**< Give all in it this SELinux label, before it is seen; NULL or "": not. */
 	const struct varve_apply_options *apply;/**< Unpack an archive into the layer before it appears; one layer only, and a
 						     writable one. NULL: none. See varve_layer_apply(). */
-	int apply_fd;				/**< What the archive is read from, or VARVE_STREAM. */
 };
 
 #define VARVE_CREATE_OPTIONS_INIT { sizeof(struct varve_create_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+/** As VARVE_CREATE_OPTIONS_INIT; SIZE is sizeof(*options). */
+void varve_create_options_init(struct varve_create_options *options, size_t size);
 
 /**
  * Create layer ID: an empty one, or a writable (or read-only) snapshot of another layer. OPTIONS may be NULL.
@@ -576,11 +636,11 @@ int varve_layer_create_batch(struct varve_store *store, const char *const *ids, 
  * A crash leaves the layer whole, or gone from sight; or, where there was no room to move it, in sight without some of what
  * was nested in it, or of its files.
  */
-int varve_layer_remove(struct varve_store *store, const char *id, uint32_t flags, varve_callback *callback,
+int varve_layer_remove(struct varve_store *store, const char *id, uint64_t flags, varve_callback *callback,
 		       void *user_data, varve_request *ret_request);
 
 /** Remove COUNT layers (1..VARVE_BATCH_MAX): as varve_layer_create_batch() is to varve_layer_create(). */
-int varve_layer_remove_batch(struct varve_store *store, const char *const *ids, size_t count, uint32_t flags,
+int varve_layer_remove_batch(struct varve_store *store, const char *const *ids, size_t count, uint64_t flags,
 			     varve_callback *callback, void *user_data, varve_request *ret_request);
 
 /**
@@ -596,6 +656,16 @@ int varve_layer_get(struct varve_store *store, const char *id, const char *const
 
 /** The counterpart of varve_layer_get(), for callers that pair them: does nothing. Refuses a bad id. Any thread. */
 int varve_layer_put(struct varve_store *store, const char *id);
+
+/**
+ * Open layer ID as a directory: result->descriptor, close-on-exec and open for reading, belongs to the callback, which closes it.
+ * FLAGS: 0. It is the layer that had the id when it was opened, whatever becomes of the id; a removal does not wait for it, but the
+ * kernel's cleaner does. What is in the layer is not to be trusted: resolve paths by openat2() with RESOLVE_IN_ROOT or
+ * RESOLVE_BENEATH. Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume of this store), -EACCES, -EMFILE. Nothing is
+ * changed.
+ */
+int varve_layer_open(struct varve_store *store, const char *id, uint64_t flags, varve_callback *callback, void *user_data,
+		     varve_request *ret_request);
 
 /** Is there a layer ID? The answer is result->exists. What is not a subvolume is not a layer. */
 int varve_layer_exists(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
@@ -619,7 +689,7 @@ int varve_layer_info(struct varve_store *store, const char *id, varve_callback *
  */
 
 /** Walk both layers even where their trees could be searched for what is newer. Slow; the result is the same. */
-#define VARVE_CHANGES_WALK (1u << 4)
+#define VARVE_CHANGES_WALK VARVE_FLAG(4)
 
 /**
  * Tell which paths of layer ID differ from those of PARENT: result->changes. The directories above a changed path are
@@ -639,17 +709,17 @@ int varve_layer_info(struct varve_store *store, const char *id, varve_callback *
  * Errors in the callback: -ENOENT (no such layer or parent), -ENOTDIR, -EINVAL (not a layer of this store), -EACCES,
  * -ENOMEM, -ECANCELED, -EIO. Nothing is changed.
  */
-int varve_layer_changes(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+int varve_layer_changes(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
 			varve_callback *callback, void *user_data, varve_request *ret_request);
 
 /** usage: look at each file, also where the trees could be searched. Result: this was done. */
-#define VARVE_USAGE_WALK (1u << 0)
+#define VARVE_USAGE_WALK VARVE_FLAG(5)
 /** usage: search the file system's trees; takes CAP_SYS_ADMIN. Result: this was done. */
-#define VARVE_USAGE_SEARCH (1u << 1)
+#define VARVE_USAGE_SEARCH VARVE_FLAG(6)
 /** usage, result: referenced_bytes, exclusive_bytes and limit_bytes are known. */
-#define VARVE_USAGE_QUOTA (1u << 2)
+#define VARVE_USAGE_QUOTA VARVE_FLAG(50)
 /** usage, result: something is mounted in the layer, and what lies beneath it could not be counted. */
-#define VARVE_USAGE_MOUNTS (1u << 3)
+#define VARVE_USAGE_MOUNTS VARVE_FLAG(54)
 
 /**
  * Measure layer ID: result->usage. FLAGS: 0, VARVE_USAGE_WALK or VARVE_USAGE_SEARCH; both give the same numbers.
@@ -664,7 +734,7 @@ int varve_layer_changes(struct varve_store *store, const char *id, const char *p
  * over more than 134 million inode numbers, or directories nested tens of thousands deep, beyond the memory of a walk),
  * -ECANCELED, -EIO. Quota numbers are given where sysfs is mounted, else to privileged callers. A crash leaves nothing.
  */
-int varve_layer_usage(struct varve_store *store, const char *id, uint32_t flags, varve_callback *callback,
+int varve_layer_usage(struct varve_store *store, const char *id, uint64_t flags, varve_callback *callback,
 		      void *user_data, varve_request *ret_request);
 
 /**
@@ -690,7 +760,7 @@ int varve_layer_chown(struct varve_store *store, const char *id, const struct va
 		      varve_callback *callback, void *user_data, varve_request *ret_request);
 
 /** relabel: shared by containers: the label's level becomes "s0". */
-#define VARVE_RELABEL_SHARED (1u << 2)
+#define VARVE_RELABEL_SHARED VARVE_FLAG(7)
 
 /**
  * Give everything in layer ID the SELinux LABEL ("user:role:type:level"), links themselves included; the root last. Where
@@ -705,14 +775,14 @@ int varve_layer_chown(struct varve_store *store, const char *id, const struct va
  * -EINVAL (a label with fewer than three ':'), -ENAMETOOLONG. Privilege: CAP_SYS_ADMIN or what the policy says. A failure, a
  * cancel or a crash leaves the layer labelled in part; the same request again does the rest.
  */
-int varve_layer_relabel(struct varve_store *store, const char *id, const char *label, uint32_t flags,
+int varve_layer_relabel(struct varve_store *store, const char *id, const char *label, uint64_t flags,
 			varve_callback *callback, void *user_data, varve_request *ret_request);
 
 /** What to write an archive of. Start from VARVE_DIFF_OPTIONS_INIT. */
 struct varve_diff_options {
 	size_t size;				/**< sizeof(struct varve_diff_options). */
 	const char *parent;			/**< As in varve_layer_changes(). */
-	uint32_t flags;				/**< VARVE_CHANGES_WALK or 0. */
+	uint64_t flags;				/**< VARVE_CHANGES_WALK or 0. */
 	const struct varve_id_map *uids;	/**< How users are mapped: the archive has the container's. NULL: not at all. */
 	size_t uids_count;			/**< How many ranges. */
 	const struct varve_id_map *gids;	/**< How groups are mapped. NULL: not at all. */
@@ -724,6 +794,8 @@ struct varve_diff_options {
 };
 
 #define VARVE_DIFF_OPTIONS_INIT { sizeof(struct varve_diff_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+/** As VARVE_DIFF_OPTIONS_INIT; SIZE is sizeof(*options). */
+void varve_diff_options_init(struct varve_diff_options *options, size_t size);
 
 /**
  * Write what differs between layer ID and its parent to FD, as a tar archive (PAX). OPTIONS may be NULL.
@@ -763,7 +835,7 @@ int varve_layer_diff(struct varve_store *store, const char *id, const struct var
  * counts once; holes count, a sum beyond 2^63 - 1 is told as that. What vanishes meanwhile does not count. PARENT, FLAGS and
  * errors as in varve_layer_changes().
  */
-int varve_layer_diff_size(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+int varve_layer_diff_size(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
 			  varve_callback *callback, void *user_data, varve_request *ret_request);
 
 /**
@@ -816,6 +888,12 @@ int varve_stream_write(struct varve_store *store, varve_request request, const v
 int varve_stream_end(struct varve_store *store, varve_request request, int error);
 
 /**
+ * As varve_stream_end() with ERROR, a negative errno, and say why: DETAIL (NULL: nothing) is what a person should know, and becomes
+ * the failure's detail, up to VARVE_FAILURE_DETAIL_SIZE bytes of it. Refused with -EINVAL: ERROR is not negative.
+ */
+int varve_stream_fail(struct varve_store *store, varve_request request, int error, const char *detail);
+
+/**
  * Let the sink of REQUEST, which has returned VARVE_PAUSE, be called again. Does nothing where it was not paused; when it runs
  * just now, on another thread, what it returns is not taken for a pause. Any thread, also inside callbacks; never waits.
  * Errors: -ENOENT (REQUEST is not in flight), -EINVAL (it has no sink), -ECHILD.
@@ -825,14 +903,14 @@ int varve_stream_resume(struct varve_store *store, varve_request request);
 /* ---- the store's upkeep ------------------------------------------------------------------------------------------ */
 
 /** varve_sync: wait, too, until the kernel has dropped every removed subvolume of the file system. */
-#define VARVE_SYNC_CLEAN (1u << 2)
+#define VARVE_SYNC_CLEAN VARVE_FLAG(8)
 
 /**
  * Make all that ended before this call durable, what was written into layers included: flush and commit the file system.
  * With VARVE_SYNC_CLEAN in FLAGS wait until the space of all removed layers is free, too; on Linux before 6.13 that takes
  * CAP_SYS_ADMIN (-EPERM).
  */
-int varve_sync(struct varve_store *store, uint32_t flags, varve_callback *callback, void *user_data,
+int varve_sync(struct varve_store *store, uint64_t flags, varve_callback *callback, void *user_data,
 	       varve_request *ret_request);
 
 /**
@@ -916,14 +994,14 @@ int varve_quota_limit_group(struct varve_store *store, const char *name, uint64_
 			    void *user_data, varve_request *ret_request);
 
 /** varve_quota_rescan: wait until it is done. */
-#define VARVE_QUOTA_WAIT (1u << 0)
+#define VARVE_QUOTA_WAIT VARVE_FLAG(9)
 
 /**
  * Set off a rescan, which counts everything anew and ends INCONSISTENT; one that runs already will do. With VARVE_QUOTA_WAIT
  * in FLAGS the callback comes when it is done: nothing cuts that short. Errors in the callback: -ENOTCONN (quota is off),
  * -EPERM; in simple mode, which needs none, nothing happens. CAP_SYS_ADMIN.
  */
-int varve_quota_rescan(struct varve_store *store, uint32_t flags, varve_callback *callback, void *user_data,
+int varve_quota_rescan(struct varve_store *store, uint64_t flags, varve_callback *callback, void *user_data,
 		       varve_request *ret_request);
 
 /**
@@ -954,8 +1032,9 @@ struct varve_histogram {
 /** The smallest latency that at least PERCENT (0..100) of the values do not exceed, in nanoseconds; 0 of none. */
 uint64_t varve_histogram_percentile(const struct varve_histogram *histogram, double percent);
 
-/** How the requests of one kind ended, and how long they took from submission to completion. */
+/** How the requests for one operation ended, and how long they took from submission to completion. */
 struct varve_operation_statistics {
+	size_t size;		/**< sizeof(struct varve_operation_statistics). */
 	uint64_t submitted;	/**< Accepted. */
 	uint64_t refused;	/**< Refused at submission. */
 	uint64_t succeeded;	/**< Ended with 0. A batch counts each id. */
@@ -964,9 +1043,13 @@ struct varve_operation_statistics {
 	struct varve_histogram latency;
 };
 
+#define VARVE_OPERATION_STATISTICS_INIT { sizeof(struct varve_operation_statistics), 0, 0, 0, 0, 0, { 0, 0, 0, 0, { 0 } } }
+/** As VARVE_OPERATION_STATISTICS_INIT; SIZE is sizeof(*stats). */
+void varve_operation_statistics_init(struct varve_operation_statistics *stats, size_t size);
+
 /** Counters since the store was opened, by this store alone. */
 struct varve_statistics {
-	struct varve_operation_statistics operations[VARVE_OPERATIONS];
+	size_t size;			/**< sizeof(struct varve_statistics). */
 	uint64_t beats;			/**< Rounds of the commit clock: groups of snapshots made together. */
 	uint64_t commits;		/**< Transactions of the file system that these rounds and syncs spanned. */
 	uint64_t snapshots;		/**< Snapshots made. */
@@ -983,8 +1066,16 @@ struct varve_statistics {
 	uint64_t cleaner_backlog;	/**< Removed subvolumes that await the cleaner, when last looked. */
 };
 
-/** Copy the counters into *RET_STATISTICS. No system call; any thread. Returns 0. */
+#define VARVE_STATISTICS_INIT { sizeof(struct varve_statistics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+/** As VARVE_STATISTICS_INIT; SIZE is sizeof(*statistics). */
+void varve_statistics_init(struct varve_statistics *statistics, size_t size);
+
+/** Copy the counters into *RET_STATISTICS. No system call; any thread. Returns 0, -EINVAL or -ECHILD. */
 int varve_statistics(struct varve_store *store, struct varve_statistics *ret_statistics);
+
+/** Copy the counters of OPERATION into *RET_STATISTICS. No system call; any thread. -EINVAL: no such operation. */
+int varve_operation_statistics(struct varve_store *store, enum varve_operation operation,
+			       struct varve_operation_statistics *ret_statistics);
 
 /* ---- pools -------------------------------------------------------------------------------------------------------
  *
@@ -1023,11 +1114,49 @@ int varve_pool_umount(const char *mount_dir, struct varve_failure *ret_failure);
  */
 int varve_size_parse(const char *text, uint64_t *ret_bytes);
 
+/* ---- futures -----------------------------------------------------------------------------------------------------
+ *
+ * A future keeps what a request came to, for programs and bindings that wait for one request and want all that its callback is
+ * given, or want another thread to be able to cancel it:
+ *
+ *	varve_future_create(&future);
+ *	varve_layer_diff(store, id, &options, fd, varve_future_callback, future, &request);
+ *	varve_wait_for(store, request, -1);		while another thread may varve_cancel(store, request)
+ *	result = varve_future_result(future);
+ *	...
+ *	varve_future_destroy(future);
+ */
+
+/** What a request came to. */
+struct varve_future;
+
+/** Make a future: *RET_FUTURE, to be ended by varve_future_destroy(). 0, -EINVAL or -ENOMEM. */
+int varve_future_create(struct varve_future **ret_future);
+
+/**
+ * The callback of a request whose user data is a future: keeps a copy of RESULT there. A future is for one request; without memory
+ * for the copy its result says -ENOMEM, also where the request succeeded.
+ */
+void varve_future_callback(struct varve_store *store, const struct varve_result *result, void *future);
+
+/**
+ * What the request of FUTURE came to, the future's until it is destroyed; NULL as long as its callback has not returned. A
+ * descriptor in it belongs to the future, unless varve_future_take() takes it. Any thread.
+ */
+const struct varve_result *varve_future_result(const struct varve_future *future);
+
+/** Take the descriptor of FUTURE's result, which the caller then closes; -EBADF: there is none, or it was taken. */
+int varve_future_take(struct varve_future *future);
+
+/** Free FUTURE, whose request was refused or has ended, and close its descriptor. NULL is fine. */
+void varve_future_destroy(struct varve_future *future);
+
 /* ---- blocking twins ----------------------------------------------------------------------------------------------
  *
  * Each submits its request, waits for that one, and runs no other callback than its sink or room: they may be used from any
  * number of threads at once, but not inside a callback (-EBUSY). They return the request's error, or the refusal; *RET_FAILURE (if not
- * NULL) then tells why. Other outputs are set on success only. Signals do not cut them short.
+ * NULL) then tells why. Other outputs are set on success only. Signals do not cut them short; a future is for what another thread
+ * is to cancel.
  */
 
 /** Blocking varve_noop(). */
@@ -1046,16 +1175,20 @@ int varve_layer_create_batch_wait(struct varve_store *store, const char *const *
 				  struct varve_failure *ret_failure);
 
 /** Blocking varve_layer_remove(). */
-int varve_layer_remove_wait(struct varve_store *store, const char *id, uint32_t flags,
+int varve_layer_remove_wait(struct varve_store *store, const char *id, uint64_t flags,
 			    struct varve_failure *ret_failure);
 
 /** Blocking varve_layer_remove_batch(); RET_ERRORS as in varve_layer_create_batch_wait(). */
-int varve_layer_remove_batch_wait(struct varve_store *store, const char *const *ids, size_t count, uint32_t flags,
+int varve_layer_remove_batch_wait(struct varve_store *store, const char *const *ids, size_t count, uint64_t flags,
 				  int *ret_errors, struct varve_failure *ret_failure);
 
 /** Blocking varve_layer_get(). *RET_PATH is to be freed with free(). */
 int varve_layer_get_wait(struct varve_store *store, const char *id, const char *const *options, char **ret_path,
 			 struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_open(). *RET_DESCRIPTOR is to be closed with close(). */
+int varve_layer_open_wait(struct varve_store *store, const char *id, uint64_t flags, int *ret_descriptor,
+			  struct varve_failure *ret_failure);
 
 /** Blocking varve_layer_exists(). Sets *RET_EXISTS. */
 int varve_layer_exists_wait(struct varve_store *store, const char *id, bool *ret_exists,
@@ -1070,11 +1203,11 @@ int varve_layer_info_wait(struct varve_store *store, const char *id, struct varv
 			  struct varve_failure *ret_failure);
 
 /** Blocking varve_layer_changes(). *RET_CHANGES, of *RET_COUNT changes, is to be freed with one free(). */
-int varve_layer_changes_wait(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+int varve_layer_changes_wait(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
 			     struct varve_change **ret_changes, size_t *ret_count, struct varve_failure *ret_failure);
 
 /** Blocking varve_layer_usage(). */
-int varve_layer_usage_wait(struct varve_store *store, const char *id, uint32_t flags,
+int varve_layer_usage_wait(struct varve_store *store, const char *id, uint64_t flags,
 			   struct varve_layer_usage *ret_usage, struct varve_failure *ret_failure);
 
 /** Blocking varve_layer_chown(). */
@@ -1082,23 +1215,23 @@ int varve_layer_chown_wait(struct varve_store *store, const char *id, const stru
 			   struct varve_failure *ret_failure);
 
 /** Blocking varve_layer_relabel(). */
-int varve_layer_relabel_wait(struct varve_store *store, const char *id, const char *label, uint32_t flags,
+int varve_layer_relabel_wait(struct varve_store *store, const char *id, const char *label, uint64_t flags,
 			     struct varve_failure *ret_failure);
 
 /** Blocking varve_layer_diff(). *RET_BYTES and *RET_SKIPPED (how many entries), if not NULL, are set on success. */
 int varve_layer_diff_wait(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
 			  uint64_t *ret_bytes, uint64_t *ret_skipped, struct varve_failure *ret_failure);
 
-/** Blocking varve_layer_apply(). Sets *RET_BYTES, unless that is NULL. */
+/** Blocking varve_layer_apply(). *RET_BYTES and *RET_SKIPPED, if not NULL, are set on success. */
 int varve_layer_apply_wait(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
-			   uint64_t *ret_bytes, struct varve_failure *ret_failure);
+			   uint64_t *ret_bytes, uint64_t *ret_skipped, struct varve_failure *ret_failure);
 
 /** Blocking varve_layer_diff_size(). Sets *RET_BYTES. */
-int varve_layer_diff_size_wait(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+int varve_layer_diff_size_wait(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
 			       uint64_t *ret_bytes, struct varve_failure *ret_failure);
 
 /** Blocking varve_sync(). */
-int varve_sync_wait(struct varve_store *store, uint32_t flags, struct varve_failure *ret_failure);
+int varve_sync_wait(struct varve_store *store, uint64_t flags, struct varve_failure *ret_failure);
 
 /** Blocking varve_sweep(). *RET_REPORT (if not NULL) is set whenever the request was accepted. */
 int varve_sweep_wait(struct varve_store *store, struct varve_sweep_report *ret_report,
@@ -1125,7 +1258,7 @@ int varve_quota_limit_group_wait(struct varve_store *store, const char *name, ui
 				 struct varve_failure *ret_failure);
 
 /** Blocking varve_quota_rescan(). */
-int varve_quota_rescan_wait(struct varve_store *store, uint32_t flags, struct varve_failure *ret_failure);
+int varve_quota_rescan_wait(struct varve_store *store, uint64_t flags, struct varve_failure *ret_failure);
 
 /** Blocking varve_quota_gc(). *RET_QUOTA (if not NULL) is set whenever the request was accepted. */
 int varve_quota_gc_wait(struct varve_store *store, struct varve_quota *ret_quota, struct varve_failure *ret_failure);

@@ -91,7 +91,7 @@ static int open_store(struct adapter *adapter, const struct varve_config *config
 }
 
 /* Open a store with FLAGS. */
-static int adapter_open(const struct bench_env *env, uint32_t flags, void **ret_context, char *error, size_t size)
+static int adapter_open(const struct bench_env *env, uint64_t flags, void **ret_context, char *error, size_t size)
 {
 	struct varve_config config = VARVE_CONFIG_INIT;
 	struct adapter *adapter = calloc(1, sizeof(*adapter));
@@ -329,30 +329,25 @@ static int adapter_wait(void *context, unsigned min, uint64_t timeout_ns)
 	return adapter_wait_library(adapter, min);
 }
 
-/* Read the counters of STORE; all are 0 without memory. */
+/* Read the counters of STORE. */
 static struct counters counters_read(struct varve_store *store)
 {
-	struct varve_statistics *all = calloc(1, sizeof(*all));
-	struct counters counters = {0};
+	struct varve_statistics all = VARVE_STATISTICS_INIT;
 
-	if (!all)
-		return counters;
-	varve_statistics(store, all);
-	counters = (struct counters){
-		.beats = all->beats,
-		.commits = all->commits,
-		.snapshots = all->snapshots,
-		.snapshots_direct = all->snapshots_direct,
-		.syncs = all->syncs,
-		.ring_calls = all->ring_calls,
-		.lane_calls = all->lane_calls,
-		.group_max = all->group_max,
-		.requests_peak = all->requests_peak,
-		.fs_threads_peak = all->fs_threads_peak,
-		.commit_threads_peak = all->commit_threads_peak,
+	varve_statistics(store, &all);
+	return (struct counters){
+		.beats = all.beats,
+		.commits = all.commits,
+		.snapshots = all.snapshots,
+		.snapshots_direct = all.snapshots_direct,
+		.syncs = all.syncs,
+		.ring_calls = all.ring_calls,
+		.lane_calls = all.lane_calls,
+		.group_max = all.group_max,
+		.requests_peak = all.requests_peak,
+		.fs_threads_peak = all.fs_threads_peak,
+		.commit_threads_peak = all.commit_threads_peak,
 	};
-	free(all);
-	return counters;
 }
 
 static void adapter_reset(void *context)

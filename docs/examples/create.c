@@ -46,11 +46,8 @@ static int create_web(struct varve_store *store, unsigned *count)
 /* Wait for every callback. */
 static void drain(struct varve_store *store)
 {
-	int ret;
-
-	do
-		ret = varve_wait(store, -1);
-	while (ret > 0 || ret == -EINTR);
+	while (varve_pending(store) > 0)
+		varve_wait(store, -1);
 }
 
 /* Expect a second layer of a name to be refused by the file system, and an unknown option by the library. */

@@ -69,7 +69,7 @@ int main(int argc, char **argv)
 		return 1;
 	ret = run(store, &progress);
 	printf("%d requests ended, %d of them cancelled\n", REQUESTS, progress.cancelled);
-	if (varve_wait_for(store, requests[0], -1) != 0 || varve_wait(store, -1) != 0)
+	if (varve_wait_for(store, requests[0], -1) != 0 || varve_pending(store) != 0)
 		return 1;
 	varve_close(store);
 	return ret == 0 && progress.failed == 0 && progress.cancelled <= 1 ? 0 : 1;

@@ -26,7 +26,7 @@ void example_refused(struct varve_store *store)
 }
 
 /* example: begin */
-struct varve_store *open_store(const char *home, uint32_t flags)
+struct varve_store *open_store(const char *home, uint64_t flags)
 {
 	struct varve_config config = VARVE_CONFIG_INIT;
 	struct varve_failure failure;

@@ -9,7 +9,7 @@
 #define EXAMPLE_REQUESTS_MAX 64
 
 /* Open the store in HOME with FLAGS (VARVE_OPEN_*); tell why not and exit. */
-struct varve_store *open_store(const char *home, uint32_t flags);
+struct varve_store *open_store(const char *home, uint64_t flags);
 
 /* Open the store that the command line names; tell why not and exit. */
 struct varve_store *example_open(int argc, char **argv);

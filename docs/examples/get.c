@@ -35,7 +35,7 @@ static int write_file(struct varve_store *store, const char *id, const char *nam
 static int print_layers(struct varve_store *store,
 			struct varve_failure *failure)
 {
-	struct varve_layer_info info;
+	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 	size_t count, i;
 	char **ids, *path;
 	int ret;
@@ -63,7 +63,7 @@ static int print_layers(struct varve_store *store,
 /* Expect layer ID to be a snapshot of PARENT, or not to be one where PARENT is "". */
 static bool made_from(struct varve_store *store, const char *id, const char *parent)
 {
-	struct varve_layer_info info;
+	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 
 	return varve_layer_info_wait(store, id, &info, NULL) == 0 && strcmp(info.parent, parent) == 0;
 }

@@ -19,8 +19,8 @@ static int make_limited(struct varve_store *store, const char *id, struct varve_
 /* Tell how full layer ID is, and whether its limit holds. */
 static int tell(struct varve_store *store, const char *id, struct varve_failure *failure)
 {
-	struct varve_layer_info info;
-	struct varve_quota quota;
+	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
+	struct varve_quota quota = VARVE_QUOTA_INIT;
 	int ret;
 
 	ret = varve_layer_info_wait(store, id, &info, failure);

@@ -11,7 +11,7 @@
 /* Remove what crashed processes left, then wait until all the space is free. */
 static int tidy(struct varve_store *store, struct varve_failure *failure)
 {
-	struct varve_sweep_report report;
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 	int ret;
 
 	ret = varve_sweep_wait(store, &report, failure);

@@ -27,7 +27,7 @@ static void measured(struct varve_store *store,
 /* Measure the layer ID, and meanwhile tell how far it is. */
 static int measure(struct varve_store *store, const char *id)
 {
-	struct varve_progress progress;
+	struct varve_progress progress = VARVE_PROGRESS_INIT;
 	varve_request request;
 	int error = 1, ret;
 

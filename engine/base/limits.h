@@ -12,6 +12,9 @@
 /* Requests in flight. A request is about 320 bytes; 4096 of them keep any disk busy. */
 #define REQUESTS_DEFAULT 4096
 
+/* Threads whose latest refusal is kept (1.6 KiB each): as many as submit to one store, and more. */
+#define REFUSALS_MAX 64
+
 /* Calls in the ring at once; io-wq runs at most 4 per CPU anyway, so more only queue. */
 #define RING_ENTRIES_DEFAULT 256
 #define RING_ENTRIES_MIN 8

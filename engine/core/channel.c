@@ -5,6 +5,7 @@
 #include "engine/core/request.h"
 #include "engine/core/store.h"
 
+#include <stdio.h>
 #include <string.h>
 
 int channel_new(struct request *request, const struct channel_ends *ends)
@@ -262,7 +263,7 @@ int channel_take(struct channel *channel, const void *bytes, size_t size, size_t
 	return 0;
 }
 
-int channel_finish(struct channel *channel, int error)
+int channel_finish(struct channel *channel, int error, const char *detail)
 {
 	if (channel->ends.sink || error > 0)
 		return -EINVAL;
@@ -272,6 +273,8 @@ int channel_finish(struct channel *channel, int error)
 		return -EBUSY;
 	channel->ended = true;
 	channel->error = error;
+	if (error && detail)
+		snprintf(channel->detail, sizeof(channel->detail), "%s", detail);
 	pthread_cond_broadcast(&channel->changed);
 	return 0;
 }

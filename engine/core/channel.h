@@ -50,8 +50,9 @@ struct channel {
 	bool interrupted;
 	/* The request has ended. */
 	bool over;
-	/* What the caller broke it off with; 0: he did not. */
+	/* What the caller broke it off with; 0: he did not. Why, or "". */
 	int error;
+	char detail[VARVE_FAILURE_DETAIL_SIZE];
 };
 
 /* Give REQUEST, not yet submitted, a channel to ENDS, which is freed with it. 0 or -ENOMEM. */
@@ -84,8 +85,8 @@ bool channel_end(struct channel *channel);
 /* Take up BYTES for a source; the request is in flight. With the lock held, which is released meanwhile. */
 int channel_take(struct channel *channel, const void *bytes, size_t size, size_t *ret_taken);
 
-/* Tell a source that ERROR broke it off (0: that it has ended). With the lock held. */
-int channel_finish(struct channel *channel, int error);
+/* Tell a source that ERROR broke it off (0: that it has ended), for the reason DETAIL (may be NULL). With the lock held. */
+int channel_finish(struct channel *channel, int error, const char *detail);
 
 /* Let a sink have more. With the lock held. */
 int channel_resume(struct channel *channel);

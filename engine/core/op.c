@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/core/op.h"
+#include "engine/core/channel.h"
 #include "engine/core/hold.h"
 #include "engine/core/request.h"
 #include "engine/core/store.h"
@@ -18,7 +19,7 @@ static const struct varve_failure op_failure_unrecorded = {
 	.detail = "no memory to record the failure; the result's error is the true one",
 };
 
-static const char *const operation_names[VARVE_OPERATIONS] = {
+static const char *const operation_names[OPERATION_COUNT] = {
 	[VARVE_NOOP] = "noop",	   [VARVE_CREATE] = "create", [VARVE_REMOVE] = "remove", [VARVE_GET] = "get",
 	[VARVE_EXISTS] = "exists", [VARVE_LIST] = "list",     [VARVE_INFO] = "info",	 [VARVE_SYNC] = "sync",
 	[VARVE_SWEEP] = "sweep",   [VARVE_STATUS] = "status",
@@ -30,11 +31,12 @@ static const char *const operation_names[VARVE_OPERATIONS] = {
 	[VARVE_DIFF] = "diff",
 	[VARVE_DIFF_SIZE] = "diff_size",
 	[VARVE_APPLY] = "apply",
+	[VARVE_OPEN_LAYER] = "open_layer",
 };
 
 const char *operation_name(enum varve_operation operation)
 {
-	return operation_names[operation];
+	return (unsigned)operation < OPERATION_COUNT ? operation_names[operation] : NULL;
 }
 
 const char *op_step_name(const struct op *op)
@@ -77,6 +79,8 @@ static void op_record(struct op *op, int error)
 	op_failure_path(op, failure);
 	if (op->detail)
 		failure_detail(failure, "%s", op->detail);
+	else if (op->request->channel && op->request->channel->error == error)
+		failure_detail(failure, "%s", op->request->channel->detail);
 	op->failure = failure;
 }
 

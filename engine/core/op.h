@@ -26,6 +26,9 @@
 #include <limits.h>
 #include <stddef.h>
 
+/* How many operations there are. */
+#define OPERATION_COUNT (VARVE_OPEN_LAYER + 1)
+
 struct op;
 struct request;
 struct varve_store;
@@ -175,7 +178,7 @@ struct request {
 	/* The callback has to survive a power cut. */
 	bool durable;
 	/* VARVE_* flags. */
-	uint32_t flags;
+	uint64_t flags;
 	/* Operations, and how many have not ended. */
 	uint32_t count, remaining;
 	/* See varve_progress(). */
@@ -228,7 +231,7 @@ int64_t op_again(struct varve_store *store);
 /* End OP early where it can. Reactor. */
 void op_cancel(struct op *op);
 
-/* The name of OPERATION: "create". */
+/* The name of OPERATION: "create"; NULL: there is none of that number. */
 const char *operation_name(enum varve_operation operation);
 
 /* The name of the current step. */

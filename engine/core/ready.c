@@ -142,7 +142,10 @@ static void ready_claim(struct event *event)
 /* Tell RESULT what REQUEST came to. */
 static void ready_result(struct request *request, struct varve_result *result)
 {
-	*result = (struct varve_result){ .request = request->handle, .operation = request->class->operation };
+	*result = (struct varve_result){ .size = sizeof(*result),
+					 .request = request->handle,
+					 .operation = request->class->operation,
+					 .descriptor = -EBADF };
 	for (size_t i = request->count; i-- > 0;) {
 		struct op *op = request_op(request, i);
 
@@ -287,6 +290,12 @@ static int ready_take(struct varve_store *store, struct list *taken, unsigned ma
 	return n;
 }
 
+/* How far REQUEST has come. */
+static struct varve_progress ready_progress_copy(const struct request *request)
+{
+	return (struct varve_progress){ sizeof(struct varve_progress), request->progress.entries, request->progress.bytes };
+}
+
 /* Run up to MAX callbacks of progress, with the lock held, which is released meanwhile. How many there were. */
 static int ready_tell_progress(struct varve_store *store, unsigned max)
 {
@@ -298,7 +307,7 @@ static int ready_tell_progress(struct varve_store *store, unsigned max)
 		varve_progress_callback *callback = watch->callback;
 		void *user_data = watch->user_data;
 		struct request *request = watch->request;
-		struct varve_progress copy = { request->progress.entries, request->progress.bytes };
+		struct varve_progress copy = ready_progress_copy(request);
 
 		/* It can end meanwhile, but not be freed. */
 		store->telling = request;
@@ -346,13 +355,14 @@ int ready_dispatch(struct varve_store *store, unsigned max)
 	return ready_leave(store, &runner, n + told);
 }
 
-/* Is anything in flight? */
-static bool ready_pending(struct varve_store *store)
+int ready_pending(struct varve_store *store)
 {
-	bool pending;
+	int pending;
 
+	if (!store_here(store))
+		return -ECHILD;
 	pthread_mutex_lock(&store->lock);
-	pending = store->requests;
+	pending = (int)store->requests;
 	pthread_mutex_unlock(&store->lock);
 	return pending;
 }
@@ -399,7 +409,7 @@ int ready_wait(struct varve_store *store, int timeout_ms)
 			ready_spin(store);
 		n = ready_dispatch(store, 0);
 		left = ready_left_ms(deadline);
-		if (n || !left || !ready_pending(store))
+		if (n || !left)
 			return n;
 		r = ready_sleep(store, left);
 		if (r)
@@ -517,7 +527,7 @@ int ready_progress(struct varve_store *store, varve_request handle, struct varve
 
 	if (r)
 		return r;
-	*ret_progress = (struct varve_progress){ request->progress.entries, request->progress.bytes };
+	*ret_progress = ready_progress_copy(request);
 	pthread_mutex_unlock(&store->lock);
 	return 0;
 }
@@ -624,14 +634,14 @@ int ready_stream_write(struct varve_store *store, varve_request handle, const vo
 	return r;
 }
 
-int ready_stream_end(struct varve_store *store, varve_request handle, int error)
+int ready_stream_end(struct varve_store *store, varve_request handle, int error, const char *detail)
 {
 	struct channel *channel;
 	int r = ready_lock_channel(store, handle, &channel);
 
 	if (r)
 		return r;
-	r = channel_finish(channel, error);
+	r = channel_finish(channel, error, detail);
 	pthread_mutex_unlock(&store->lock);
 	return r;
 }

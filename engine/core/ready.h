@@ -19,6 +19,9 @@ int ready_dispatch(struct varve_store *store, unsigned max);
 int ready_wait(struct varve_store *store, int timeout_ms);
 int ready_wait_for(struct varve_store *store, varve_request handle, int timeout_ms);
 int ready_cancel(struct varve_store *store, varve_request handle);
+
+/* See varve_pending(). */
+int ready_pending(struct varve_store *store);
 int ready_progress(struct varve_store *store, varve_request handle, struct varve_progress *ret_progress);
 
 /* See varve_progress_watch(). */
@@ -29,9 +32,9 @@ void ready_progressed(struct request *request);
 
 int ready_close(struct varve_store *store);
 
-/* See varve_stream_write(), varve_stream_end(), varve_stream_resume(). */
+/* See varve_stream_write(), varve_stream_fail() (DETAIL may be NULL), varve_stream_resume(). */
 int ready_stream_write(struct varve_store *store, varve_request handle, const void *bytes, size_t size, size_t *ret_taken);
-int ready_stream_end(struct varve_store *store, varve_request handle, int error);
+int ready_stream_end(struct varve_store *store, varve_request handle, int error, const char *detail);
 int ready_stream_resume(struct varve_store *store, varve_request handle);
 
 #endif

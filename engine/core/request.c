@@ -11,7 +11,7 @@
 
 /* ---- the caller's side ------------------------------------------------------------------------------------------- */
 
-int request_new(struct varve_store *store, const struct op_class *class, size_t count, size_t strings, uint32_t flags,
+int request_new(struct varve_store *store, const struct op_class *class, size_t count, size_t strings, uint64_t flags,
 		struct request **ret_request)
 {
 	size_t each = class->size + class->holds * sizeof(struct hold) + class->outcomes * sizeof(struct varve_outcome);
@@ -64,15 +64,63 @@ void request_free(struct request *request)
 	free(request);
 }
 
+/* The record of this thread's refusals, NULL for none; with the lock held. */
+static struct refusal *request_own_refusal(struct varve_store *store)
+{
+	list_for_each(link, &store->refusals)
+		if (pthread_equal(list_entry(link, struct refusal, link)->thread, pthread_self()))
+			return list_entry(link, struct refusal, link);
+	return NULL;
+}
+
+/* A record for this thread: its own, a new one, or the oldest of another's; NULL without memory. With the lock held. */
+static struct refusal *request_take_refusal(struct varve_store *store)
+{
+	struct refusal *refusal = request_own_refusal(store);
+
+	if (!refusal && store->refusals_count < REFUSALS_MAX) {
+		refusal = fault_calloc(&store->io.fault, 1, sizeof(*refusal));
+		if (refusal) {
+			list_init(&refusal->link);
+			store->refusals_count++;
+		}
+	}
+	if (!refusal && !list_empty(&store->refusals))
+		refusal = list_entry(store->refusals.next, struct refusal, link);
+	if (!refusal)
+		return NULL;
+	refusal->thread = pthread_self();
+	list_remove(&refusal->link);
+	list_append(&store->refusals, &refusal->link);
+	return refusal;
+}
+
 int request_refuse(struct varve_store *store, enum varve_operation operation, int error, const char *id,
 		   const char *reason)
 {
+	struct refusal *refusal;
+
 	pthread_mutex_lock(&store->lock);
-	failure_set(&store->refusal, error, operation_name(operation), "CHECK", NULL, id);
-	failure_detail(&store->refusal, "%s", reason);
-	store->statistics.operations[operation].refused++;
+	refusal = request_take_refusal(store);
+	if (refusal) {
+		failure_set(&refusal->failure, error, operation_name(operation), "CHECK", NULL, id);
+		failure_detail(&refusal->failure, "%s", reason);
+	}
+	store->operations[operation].refused++;
 	pthread_mutex_unlock(&store->lock);
 	return error;
+}
+
+int request_refusal(struct varve_store *store, struct varve_failure *ret_failure)
+{
+	const struct refusal *refusal;
+
+	pthread_mutex_lock(&store->lock);
+	refusal = request_own_refusal(store);
+	if (refusal)
+		*ret_failure = refusal->failure;
+	pthread_mutex_unlock(&store->lock);
+	return refusal ? 0 : -ENOENT;
 }
 
 /* Receive a request on the reactor: queue for its ids, start what has them. */
@@ -107,7 +155,7 @@ static int request_register(struct varve_store *store, struct request *request)
 	slot->request = request;
 	request->handle = (uint64_t)slot->generation << 32 | (index + 1);
 	store->requests++;
-	store->statistics.operations[request->class->operation].submitted++;
+	store->operations[request->class->operation].submitted++;
 	if (store->requests > store->statistics.requests_peak)
 		store->statistics.requests_peak = store->requests;
 	if (request->channel)
@@ -164,7 +212,7 @@ void request_op_ended(struct request *request, struct op *op)
 /* Count how the operations of REQUEST ended, with store->counting held. */
 static void request_count(struct varve_store *store, struct request *request, uint64_t now)
 {
-	struct varve_operation_statistics *statistics = &store->statistics.operations[request->class->operation];
+	struct varve_operation_statistics *statistics = &store->operations[request->class->operation];
 
 	for (size_t i = 0; i < request->count; i++) {
 		int error = request_op(request, i)->error;

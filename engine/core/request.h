@@ -9,7 +9,7 @@
  * A request of CLASS with COUNT operations and room for STRINGS bytes of strings. 0 and *RET_REQUEST, or -ENOMEM. Its
  * operations are zero but for what every operation has.
  */
-int request_new(struct varve_store *store, const struct op_class *class, size_t count, size_t strings, uint32_t flags,
+int request_new(struct varve_store *store, const struct op_class *class, size_t count, size_t strings, uint64_t flags,
 		struct request **ret_request);
 
 /* Copy TEXT (NULL gives NULL) into the request's strings. */
@@ -27,6 +27,9 @@ int request_submit(struct request *request, varve_callback *callback, void *user
 /* Record that a request for OPERATION was refused with ERROR, about ID (may be NULL), for REASON. Returns ERROR. */
 int request_refuse(struct varve_store *store, enum varve_operation operation, int error, const char *id,
 		   const char *reason);
+
+/* Copy why this thread's latest request was refused: 0, or -ENOENT when none was. */
+int request_refusal(struct varve_store *store, struct varve_failure *ret_failure);
 
 /* One operation of REQUEST has ended. Reactor. */
 void request_op_ended(struct request *request, struct op *op);

@@ -69,6 +69,7 @@ struct varve_store *store_new(void)
 	list_init(&store->ready);
 	list_init(&store->progressed);
 	list_init(&store->runners);
+	list_init(&store->refusals);
 	store_init_locks(store);
 	hold_init(&store->holds, &store->io.fault);
 	r = store_mark_process(store);
@@ -143,5 +144,7 @@ void store_free(struct varve_store *store)
 	for (uint32_t i = 0; store->slots && i < store->settings.requests_max; i++)
 		free(store->slots[i].watch);
 	free(store->slots);
+	while (!list_empty(&store->refusals))
+		free(list_entry(list_pop(&store->refusals), struct refusal, link));
 	free(store);
 }

@@ -66,7 +66,8 @@ struct delta_limits {
 
 /* How the store was opened, defaults filled in. Fixed at open. */
 struct settings {
-	uint32_t flags, requests_max, backlog_max, root_uid, root_gid;
+	uint64_t flags;
+	uint32_t requests_max, backlog_max, root_uid, root_gid;
 	struct io_config io;
 	struct quota_settings quota;
 	struct delta_limits delta;
@@ -76,7 +77,7 @@ struct settings {
 struct counters {
 	uint64_t beats, snapshots, snapshots_direct, syncs, group_max;
 	/* Operations that have begun and not ended. */
-	unsigned running[VARVE_OPERATIONS];
+	unsigned running[OPERATION_COUNT];
 };
 
 /* Who is told how far a request has come: see varve_progress_watch(). */
@@ -100,6 +101,14 @@ struct request_slot {
 	uint32_t generation;
 	/* Free slots: the next one. */
 	uint32_t next_free;
+};
+
+/* Why the latest request of a thread was refused. */
+struct refusal {
+	/* In store->refusals. */
+	struct list link;
+	pthread_t thread;
+	struct varve_failure failure;
 };
 
 /* A thread that runs callbacks; lives on its stack. */
@@ -178,9 +187,12 @@ struct varve_store {
 	bool dispatching;
 	/* Refuses new requests; a callback closed the store. */
 	bool closing, close_deferred;
-	struct varve_failure refusal;
+	/* Why requests were refused, by thread, the latest last: REFUSALS_MAX at most. */
+	struct list refusals;
+	unsigned refusals_count;
 	/* Of requests as they come; the rest of it is guarded by `counting`, which is taken inside of the lock. */
 	struct varve_statistics statistics;
+	struct varve_operation_statistics operations[OPERATION_COUNT];
 	pthread_mutex_t counting;
 	/* Reactor's start: 1 running, negative errno. */
 	int started;

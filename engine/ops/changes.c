@@ -54,7 +54,7 @@ struct changes_op {
 	char found[VARVE_ID_MAX + 1];
 	/* The parent's root directory and the layer's. */
 	int fds[2];
-	uint32_t flags;
+	uint64_t flags;
 	/* The list of changes is the callback's. */
 	bool keep;
 	struct delta delta;
@@ -544,7 +544,7 @@ static const struct op_class diff_size_class = CHANGES_CLASS(VARVE_DIFF_SIZE);
 
 /* Make a request of one of the three; 0 and *RET_REQUEST, or -ENOMEM. */
 static int changes_new(struct varve_store *store, const struct op_class *class, const char *id, const char *parent,
-		       uint32_t flags, struct request **ret_request)
+		       uint64_t flags, struct request **ret_request)
 {
 	size_t strings = strlen(id) + 1 + (parent ? strlen(parent) + 1 : 0);
 	struct changes_op *changes;
@@ -566,7 +566,7 @@ static int changes_new(struct varve_store *store, const struct op_class *class, 
 	return 0;
 }
 
-int changes_submit(struct varve_store *store, const char *id, const char *parent, uint32_t flags, bool keep,
+int changes_submit(struct varve_store *store, const char *id, const char *parent, uint64_t flags, bool keep,
 		   const struct submit *submit)
 {
 	struct request *request;
@@ -578,7 +578,7 @@ int changes_submit(struct varve_store *store, const char *id, const char *parent
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }
 
-int diff_size_submit(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+int diff_size_submit(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
 		     const struct submit *submit)
 {
 	struct request *request;

@@ -53,7 +53,8 @@ struct create {
 	/* The layer to snapshot; NULL: an empty one is made. */
 	const char *source;
 	int source_fd;
-	uint32_t flags, mode;
+	uint64_t flags;
+	uint32_t mode;
 	/* Limit in bytes; 0: none. */
 	uint64_t size;
 	/* What is to happen to all its files, NULL: nothing; of the whole batch. Let in by workers_admit(). */

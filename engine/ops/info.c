@@ -109,8 +109,12 @@ static const struct op_step info_steps[INFO_STATES] = {
 
 static void info_result(struct request *request, struct varve_result *result)
 {
-	if (!request->ops->error)
-		result->info = &info_of(request->ops)->answer;
+	struct varve_layer_info *answer = &info_of(request->ops)->answer;
+
+	if (request->ops->error)
+		return;
+	answer->size = sizeof(*answer);
+	result->info = answer;
 }
 
 static void info_close(struct op *op)

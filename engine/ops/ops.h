@@ -26,7 +26,8 @@ struct create_arguments {
 	/* What is to be unpacked into it, and where that comes from; NULL: nothing. */
 	const struct varve_apply_options *apply;
 	int apply_fd;
-	uint32_t flags, mode;
+	uint64_t flags;
+	uint32_t mode;
 	/* Limit in bytes; 0: none. */
 	uint64_t size;
 	/* A shift of ownership, an SELinux label; NULL: none. */
@@ -47,39 +48,40 @@ struct quota_arguments {
 	/* The layer, or NULL; the group of layers that a limit is for, or NULL. */
 	const char *id, *group;
 	uint64_t bytes;
-	uint32_t flags;
+	uint64_t flags;
 };
 
 int noop_submit(struct varve_store *store, const struct submit *submit);
 int create_submit(struct varve_store *store, const char *const *ids, size_t count,
 		  const struct create_arguments *arguments, const struct submit *submit);
-int remove_submit(struct varve_store *store, const char *const *ids, size_t count, uint32_t flags,
+int remove_submit(struct varve_store *store, const char *const *ids, size_t count, uint64_t flags,
 		  const struct submit *submit);
 int get_submit(struct varve_store *store, const char *id, const struct submit *submit);
 int exists_submit(struct varve_store *store, const char *id, const struct submit *submit);
+int open_layer_submit(struct varve_store *store, const char *id, const struct submit *submit);
 int list_submit(struct varve_store *store, const struct submit *submit);
 int info_submit(struct varve_store *store, const char *id, const struct submit *submit);
-int usage_submit(struct varve_store *store, const char *id, uint32_t flags, const struct submit *submit);
+int usage_submit(struct varve_store *store, const char *id, uint64_t flags, const struct submit *submit);
 int chown_submit(struct varve_store *store, const char *id, const struct varve_chown_options *options,
 		 const struct submit *submit);
-int relabel_submit(struct varve_store *store, const char *id, const char *label, uint32_t flags,
+int relabel_submit(struct varve_store *store, const char *id, const char *label, uint64_t flags,
 		   const struct submit *submit);
 
 /* Is LABEL one in form? 0, -EINVAL, -ENAMETOOLONG. */
 int relabel_check(const char *label);
-int sync_submit(struct varve_store *store, uint32_t flags, const struct submit *submit);
+int sync_submit(struct varve_store *store, uint64_t flags, const struct submit *submit);
 int sweep_submit(struct varve_store *store, const struct submit *submit);
 int status_submit(struct varve_store *store, const struct submit *submit);
 
 /* With KEEP the list in the result is the callback's after success, to be freed with free(). */
-int changes_submit(struct varve_store *store, const char *id, const char *parent, uint32_t flags, bool keep,
+int changes_submit(struct varve_store *store, const char *id, const char *parent, uint64_t flags, bool keep,
 		   const struct submit *submit);
 int quota_submit(struct varve_store *store, const struct quota_arguments *arguments, const struct submit *submit);
 int diff_submit(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
 		const struct submit *submit);
 int apply_submit(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
 		 const struct submit *submit);
-int diff_size_submit(struct varve_store *store, const char *id, const char *parent, uint32_t flags,
+int diff_size_submit(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
 		     const struct submit *submit);
 
 /* Open a store: see varve_open(). CONFIG has been checked and has no defaults left. */

@@ -373,8 +373,10 @@ static void quota_result(struct request *request, struct varve_result *result)
 {
 	struct quota *quota = quota_of(request->ops);
 
-	if (!quota->op.error || quota->arguments.action == QUOTA_DO_GC)
-		result->quota = &quota->answer;
+	if (quota->op.error && quota->arguments.action != QUOTA_DO_GC)
+		return;
+	quota->answer.size = sizeof(quota->answer);
+	result->quota = &quota->answer;
 }
 
 static const struct op_class quota_class = {

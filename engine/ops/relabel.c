@@ -64,7 +64,7 @@ static const struct op_class relabel_class = {
 	.release = relabel_release,
 };
 
-int relabel_submit(struct varve_store *store, const char *id, const char *label, uint32_t flags,
+int relabel_submit(struct varve_store *store, const char *id, const char *label, uint64_t flags,
 		   const struct submit *submit)
 {
 	char text[LABEL_BYTES];

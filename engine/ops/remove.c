@@ -658,7 +658,7 @@ static const struct op_class remove_class = {
 	.close = remove_close,
 };
 
-int remove_submit(struct varve_store *store, const char *const *ids, size_t count, uint32_t flags,
+int remove_submit(struct varve_store *store, const char *const *ids, size_t count, uint64_t flags,
 		  const struct submit *submit)
 {
 	struct request *request;

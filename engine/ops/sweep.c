@@ -407,7 +407,10 @@ static const struct op_step sweep_steps[SWEEP_STATES] = {
 
 static void sweep_result(struct request *request, struct varve_result *result)
 {
-	result->sweep = &sweep_of(request->ops)->report;
+	struct varve_sweep_report *report = &sweep_of(request->ops)->report;
+
+	report->size = sizeof(*report);
+	result->sweep = report;
 }
 
 static const struct op_class sweep_class = {

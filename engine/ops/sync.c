@@ -119,7 +119,7 @@ static const struct op_class sync_class = {
 	.release = sync_release,
 };
 
-int sync_submit(struct varve_store *store, uint32_t flags, const struct submit *submit)
+int sync_submit(struct varve_store *store, uint64_t flags, const struct submit *submit)
 {
 	struct request *request;
 	int r = request_new(store, &sync_class, 1, 0, flags, &request);

@@ -28,7 +28,7 @@ enum usage_state { USAGE_ADMIT, USAGE_OPEN, USAGE_COUNT, USAGE_LEAVE, USAGE_STAT
 
 struct usage {
 	struct op op;
-	uint32_t flags;
+	uint64_t flags;
 	/* Let in by workers_admit(). */
 	bool admitted;
 	int fd;
@@ -282,8 +282,12 @@ static const struct op_step usage_steps[USAGE_STATES] = {
 
 static void usage_result(struct request *request, struct varve_result *result)
 {
-	if (!request->ops->error)
-		result->usage = &usage_of(request->ops)->answer;
+	struct varve_layer_usage *answer = &usage_of(request->ops)->answer;
+
+	if (request->ops->error)
+		return;
+	answer->size = sizeof(*answer);
+	result->usage = answer;
 }
 
 static void usage_close(struct op *op)
@@ -312,7 +316,7 @@ static const struct op_class usage_class = {
 	.release = usage_release,
 };
 
-int usage_submit(struct varve_store *store, const char *id, uint32_t flags, const struct submit *submit)
+int usage_submit(struct varve_store *store, const char *id, uint64_t flags, const struct submit *submit)
 {
 	struct request *request;
 	struct op *op;

@@ -191,7 +191,7 @@ static void fly(struct churn *churn, double seconds)
 {
 	struct layer layers[CHURN_IN_FLIGHT] = { 0 };
 	struct pollfd pollfd = { .fd = varve_fd(churn->store), .events = POLLIN };
-	struct varve_statistics statistics;
+	struct varve_statistics statistics = VARVE_STATISTICS_INIT;
 
 	churn->end_ns = now_ns() + (uint64_t)(seconds * 1e9);
 	churn->done = 0;

@@ -19,7 +19,7 @@ static int apply(struct varve_store *store, struct tar *tar, struct varve_failur
 	tar_end(tar);
 	ck_assert_int_eq(write(fd, tar->bytes, tar->size), tar->size);
 	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
-	r = varve_layer_apply_wait(store, "layer", NULL, fd, NULL, failure);
+	r = varve_layer_apply_wait(store, "layer", NULL, fd, NULL, NULL, failure);
 	close(fd);
 	*tar = (struct tar){0};
 	return r;

@@ -69,7 +69,7 @@ static uint64_t pass(struct varve_store *store) {
 	enum { LAYERS = 64 };
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct passer passers[LAYERS];
-	struct varve_statistics statistics;
+	struct varve_statistics statistics = VARVE_STATISTICS_INIT;
 	unsigned left = LAYERS;
 	options.parent = "base";
 	for (unsigned i = 0; i < LAYERS; i++) {

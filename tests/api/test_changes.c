@@ -286,7 +286,7 @@ static void count_ways(void *data, const char *line) {
 
 /** Check that what the library says with FLAGS is what ORACLE says. */
 static void check_way(struct varve_store *store, const struct oracle *oracle, const char *id, const char *parent,
-		      uint32_t flags, unsigned long began) {
+		      uint64_t flags, unsigned long began) {
 	struct varve_failure failure = { 0 };
 	struct varve_change *changes = NULL;
 	size_t count = 0;
@@ -298,7 +298,7 @@ static void check_way(struct varve_store *store, const struct oracle *oracle, co
 
 		if (i < count)
 			snprintf(actual, sizeof(actual), "%c %s", (char)changes[i].kind, changes[i].path);
-		ck_assert_msg(!strcmp(actual, expected), "seed %lu, %s from %s, flags %u: change %zu is \"%s\" instead of \"%s\"",
+		ck_assert_msg(!strcmp(actual, expected), "seed %lu, %s from %s, flags %lu: change %zu is \"%s\" instead of \"%s\"",
 			      began, id, parent, flags, i, actual, expected);
 	}
 	free(changes);
@@ -377,7 +377,7 @@ END_TEST
 
 /** Expect the changes of ID from PARENT to be the lines of TEXT. */
 static void expect(struct varve_store *store, const char *id, const char *parent, const char *text) {
-	for (uint32_t flags = 0; flags <= VARVE_CHANGES_WALK; flags += VARVE_CHANGES_WALK) {
+	for (uint64_t flags = 0; flags <= VARVE_CHANGES_WALK; flags += VARVE_CHANGES_WALK) {
 		struct varve_failure failure = { 0 };
 		struct varve_change *changes = NULL;
 		size_t count = 0, size = 0;
@@ -493,7 +493,7 @@ START_TEST(test_deep) {
 		fd = next;
 	}
 	close(fd);
-	for (uint32_t flags = 0; flags <= VARVE_CHANGES_WALK; flags += VARVE_CHANGES_WALK) {
+	for (uint64_t flags = 0; flags <= VARVE_CHANGES_WALK; flags += VARVE_CHANGES_WALK) {
 		struct varve_failure failure = { 0 };
 		struct varve_change *changes;
 		size_t count;

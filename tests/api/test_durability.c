@@ -100,7 +100,7 @@ START_TEST(test_durable_together) {
 		uint64_t committed = test_committed_generation();
 		done = 0;
 		for (int i = 0; i < LAYERS; i++) {
-			struct varve_layer_info info;
+			struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 			if (!records[i].calls)
 				continue;
 			done++;

@@ -134,9 +134,6 @@ END_TEST
 START_TEST(test_wait) {
 	struct varve_store *store = test_open(test_home());
 	struct test_record records[20] = { 0 };
-	/* Nothing in flight: at once, however long it might wait. */
-	test_error(varve_wait(store, -1), 0);
-	test_error(varve_wait(store, 100000), 0);
 	test_error(varve_wait(store, 0), 0);
 	for (size_t i = 0; i < TEST_COUNT(records); i++)
 		test_error(varve_noop(store, test_record, &records[i], NULL), 0);
@@ -147,7 +144,30 @@ START_TEST(test_wait) {
 	}
 	for (size_t i = 0; i < TEST_COUNT(records); i++)
 		ck_assert_uint_eq(records[i].calls, 1);
-	test_error(varve_wait(store, -1), 0);
+	ck_assert_int_eq(varve_pending(store), 0);
+	test_close(store);
+}
+END_TEST
+
+/* Submit a request while the other thread waits, or is about to. */
+static void *submit_later(void *data) {
+	struct test_record *record = data;
+	test_error(varve_noop(record->store, test_record, record, NULL), 0);
+	return NULL;
+}
+
+/* An idle store waits for its time, and for what another thread submits. */
+START_TEST(test_wait_idle) {
+	struct varve_store *store = test_open(test_home());
+	struct test_record record = { .store = store };
+	int64_t begin = test_now_ms();
+	pthread_t thread;
+	test_error(varve_wait(store, 50), 0);
+	ck_assert_int_ge(test_now_ms() - begin, 50);
+	ck_assert_int_eq(pthread_create(&thread, NULL, submit_later, &record), 0);
+	ck_assert_int_eq(varve_wait(store, -1), 1);
+	ck_assert_uint_eq(record.calls, 1);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	test_close(store);
 }
 END_TEST
@@ -279,5 +299,5 @@ START_TEST(test_stale) {
 END_TEST
 
 TEST_MAIN("fd_dispatch", test_fd_tells, test_dispatch_max, test_dispatch_is_bounded, test_busy_in_callback,
-	  test_submit_in_callback, test_wait, test_wait_times_out, test_wait_for_one, test_twin_runs_no_other, test_null,
+	  test_submit_in_callback, test_wait, test_wait_idle, test_wait_times_out, test_wait_for_one, test_twin_runs_no_other, test_null,
 	  test_requests_are_unique, test_stale)

@@ -95,7 +95,7 @@ static int close_and_sweep(void *data) {
 	struct varve_store *store = *(struct varve_store **)data;
 	test_error(varve_close(store), 0);
 	char *home = ((char **)data)[1];
-	struct varve_sweep_report report = { 0 };
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 	struct varve_failure failure;
 	store = test_open(home);
 	test_ok(varve_sweep_wait(store, &report, &failure), &failure);

@@ -23,7 +23,7 @@ START_TEST(test_full) {
 	char *home = test_home(), *left;
 	struct varve_failure failure = { 0 };
 	struct varve_store *store = test_open(home);
-	struct varve_sweep_report report = { 0 };
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 	char **ids;
 	size_t count;
 	test_create(store, "filler", NULL);

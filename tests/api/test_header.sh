@@ -39,8 +39,19 @@ cat >"$directory/program.cc" <<'END'
 int main() {
 	varve_config config = VARVE_CONFIG_INIT;
 	varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
+	struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
+	struct varve_quota quota = VARVE_QUOTA_INIT;
+	struct varve_progress progress = VARVE_PROGRESS_INIT;
+	struct varve_statistics statistics = VARVE_STATISTICS_INIT;
+	struct varve_operation_statistics operation = VARVE_OPERATION_STATISTICS_INIT;
 	varve_failure failure;
 	uint64_t bytes = 0;
+	if (!VARVE_HAS(&info, quota_limit) || !VARVE_HAS(&usage, limit_bytes) || !VARVE_HAS(&report, quota_groups_removed) ||
+	    !VARVE_HAS(&quota, failures) || !VARVE_HAS(&progress, bytes) || !VARVE_HAS(&statistics, cleaner_backlog) ||
+	    !VARVE_HAS(&operation, latency))
+		return 3;
 	if (config.size != sizeof(config) || options.size != sizeof(options))
 		return 1;
 	if (varve_size_parse("1k", &bytes) != 0 || bytes != 1024)
@@ -61,9 +72,9 @@ g++ -std=c++17 -Wall -Wextra -Werror -I "$include" "${sanitize[@]}" -o "$directo
 "$directory/program"
 
 # Every call that the header declares is in both libraries, and they show nothing else.
-sed -n 's/^\(int\|char \*\|const char \*\|uint64_t\) *\(varve_[a-z_]*\)(.*/\2/p' "$include/varve.h" | sort -u >"$directory/declared"
+sed -n 's/^\(void\|const struct varve_result \*\|int\|char \*\|const char \*\|uint64_t\) *\(varve_[a-z_]*\)(.*/\2/p' "$include/varve.h" | sort -u >"$directory/declared"
 nm --extern-only --defined-only "$VARVE_BUILD/libvarve.a" | awk 'NF == 3 { print $3 }' | sort -u >"$directory/archive"
-nm --dynamic --defined-only "$VARVE_BUILD/libvarve.so.0" | awk '{ print $3 }' | sed 's/@.*//' | grep -v '^VARVE_' | sort -u \
+nm --dynamic --defined-only "$VARVE_BUILD/libvarve.so" | awk '{ print $3 }' | sed 's/@.*//' | grep -v '^VARVE_' | sort -u \
 	>"$directory/shared"
 if ((${#sanitize[@]} == 0)); then
 	diff "$directory/declared" "$directory/archive"

@@ -59,7 +59,7 @@ START_TEST(test_every_call_refuses) {
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct test_record record = { 0 };
-	struct varve_layer_info info;
+	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 	struct varve_failure failure;
 	bool exists;
 	char *path;

@@ -23,7 +23,7 @@ static struct btrfs_ioctl_get_subvol_info_args ask_kernel(const char *path) {
 static struct varve_layer_info check_info(struct varve_store *store, const char *home, const char *id,
 					  const char *parent) {
 	struct test_record record = { 0 };
-	struct varve_layer_info info = { .flags = 77 };
+	struct varve_layer_info info = { .size = sizeof(info), .flags = 77 };
 	struct varve_failure failure;
 	test_error(varve_layer_info(store, id, test_record, &record, NULL), 0);
 	test_error(test_await(store, &record), 0);
@@ -150,7 +150,7 @@ START_TEST(test_errors) {
 	} cases[] = { { "missing", -ENOENT }, { "directory", -EINVAL }, { "file", -ENOTDIR }, { "link", -ENOTDIR } };
 	for (size_t i = 0; i < TEST_COUNT(cases); i++) {
 		struct test_record record = { 0 };
-		struct varve_layer_info info = { .flags = 77 };
+		struct varve_layer_info info = { .size = sizeof(info), .flags = 77 };
 		struct varve_failure failure = { 0 };
 		test_error(varve_layer_info(store, cases[i].id, test_record, &record, NULL), 0);
 		test_error(test_await(store, &record), cases[i].error);

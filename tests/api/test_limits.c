@@ -98,7 +98,7 @@ START_TEST(test_read_only_file_system) {
 	char *home = test_home(), *path;
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure = { 0 };
-	struct varve_sweep_report report = { 0 };
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 	bool exists = false;
 	test_create(store, "layer", NULL);
 	test_create(store, "other", NULL);

@@ -134,7 +134,7 @@ START_TEST(test_stopped_holder) {
 	test_error(test_await(store, &later), 0);
 	assert_limit(store, home, "later", 8 * MIB);
 	assert_lock(store, "free");
-	struct varve_sweep_report report = { 0 };
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 	test_ok(varve_sweep_wait(store, &report, &failure), &failure);
 	ck_assert_uint_eq(report.quota_files_removed, 1);
 	test_close(store);

@@ -21,8 +21,8 @@ static struct varve_store *open_to_look(const char *home) {
 /* Look at layer "child" of "base" in all ways. */
 static void look(struct varve_store *store, const char *home) {
 	struct varve_failure failure;
-	struct varve_layer_info info;
-	struct varve_layer_usage usage;
+	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
+	struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;
 	struct varve_status_entry *entries;
 	struct varve_change *changes;
 	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;

@@ -40,7 +40,7 @@ START_TEST(test_chain_of_parents) {
 	}
 	test_await_all(store, records + 1, DEPTH - 1);
 	for (int i = 1; i < DEPTH; i++) {
-		struct varve_layer_info info;
+		struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 		test_error(records[i].error, 0);
 		test_error(varve_layer_info_wait(store, test_path("layer-%d", i), &info, NULL), 0);
 		ck_assert_str_eq(info.parent, test_path("layer-%d", i - 1));

@@ -48,7 +48,7 @@ START_TEST(test_snapshot_of_a_store) {
 	char *volume = test_home(), *copy = test_home(), **ids, *home = test_path("%s/store", volume);
 	char *copied = test_path("%s/store", copy);
 	struct varve_failure failure;
-	struct varve_sweep_report report = { 0 };
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 	size_t count;
 	bool exists;
 	test_subvolume_create(volume);

@@ -277,7 +277,7 @@ START_TEST(test_shared_group) {
 	char *home = test_home();
 	struct varve_store *store = open_in_mode(home, VARVE_QUOTA_SIMPLE);
 	struct varve_failure failure;
-	struct varve_quota quota = { 0 };
+	struct varve_quota quota = VARVE_QUOTA_INIT;
 	uint64_t groups = quota_of(store).groups;
 	share_group(store, home);
 	test_ok(varve_quota_gc_wait(store, &quota, &failure), &failure);
@@ -313,8 +313,8 @@ START_TEST(test_sweep) {
 	char *home = test_home();
 	struct varve_store *store = open_in_mode(home, VARVE_QUOTA_SIMPLE);
 	struct varve_failure failure;
-	struct varve_sweep_report report = { 0 };
-	struct varve_quota quota = { 0 };
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
+	struct varve_quota quota = VARVE_QUOTA_INIT;
 	test_error(create_with(store, "layer", NULL, "size=8m", 0), 0);
 	uint64_t groups = quota_of(store).groups;
 	leave_group(store, home);

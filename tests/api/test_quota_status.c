@@ -75,7 +75,7 @@ END_TEST
 static void usage(enum varve_quota_mode mode) {
 	char *home = test_home();
 	struct varve_store *store = open_in_mode(home, mode);
-	struct varve_layer_usage usage = { 0 };
+	struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;
 	struct varve_failure failure;
 	test_error(create_with(store, "layer", NULL, "size=8m", 0), 0);
 	test_error(write_bytes(test_path("%s/file", test_layer(home, "layer")), 2 * MIB), 0);

@@ -58,8 +58,42 @@ START_TEST(test_other_thread) {
 	pthread_t thread;
 	ck_assert_int_eq(pthread_create(&thread, NULL, be_refused, store), 0);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	/* What another thread was refused is not this one's. */
+	test_error(varve_refusal(store, &failure), -ENOENT);
+	test_error(varve_layer_remove(store, "..", 0, test_record, NULL, NULL), -EINVAL);
+	ck_assert_int_eq(pthread_create(&thread, NULL, be_refused, store), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	test_error(varve_refusal(store, &failure), 0);
-	ck_assert_str_eq(failure.operation, "exists");
+	ck_assert_str_eq(failure.operation, "remove");
+	test_close(store);
+}
+END_TEST
+
+/* Be refused, and see one's own refusal. */
+static void *be_refused_as(void *data) {
+	struct test_record *record = data;
+	struct varve_failure failure = { 0 };
+	for (unsigned round = 0; round < 200; round++) {
+		test_error(varve_layer_remove(record->store, record->path, 0, test_record, NULL, NULL), -EINVAL);
+		test_error(varve_refusal(record->store, &failure), 0);
+		ck_assert_str_eq(failure.id, record->path);
+	}
+	return NULL;
+}
+
+/* More threads than are remembered one after the other, of which some are at it at once. */
+START_TEST(test_many_threads) {
+	struct varve_store *store = test_open(test_home());
+	for (unsigned round = 0; round < 10; round++) {
+		struct test_record records[16] = { 0 };
+		pthread_t threads[16];
+		for (unsigned i = 0; i < 16; i++) {
+			records[i] = (struct test_record){ .store = store, .path = test_path("%u/%u", round, i) };
+			ck_assert_int_eq(pthread_create(&threads[i], NULL, be_refused_as, &records[i]), 0);
+		}
+		for (unsigned i = 0; i < 16; i++)
+			ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+	}
 	test_close(store);
 }
 END_TEST
@@ -74,4 +108,4 @@ START_TEST(test_own_store) {
 }
 END_TEST
 
-TEST_MAIN("refusal", test_none, test_latest, test_other_thread, test_own_store)
+TEST_MAIN("refusal", test_none, test_latest, test_other_thread, test_many_threads, test_own_store)

@@ -4,9 +4,9 @@
 
 /* The counters of one operation of STORE. */
 static struct varve_operation_statistics counters(struct varve_store *store, enum varve_operation operation) {
-	struct varve_statistics *statistics = test_alloc(sizeof(*statistics));
-	test_error(varve_statistics(store, statistics), 0);
-	return statistics->operations[operation];
+	struct varve_operation_statistics statistics = VARVE_OPERATION_STATISTICS_INIT;
+	test_error(varve_operation_statistics(store, operation, &statistics), 0);
+	return statistics;
 }
 
 /* Assert that a histogram is in itself sound. */
@@ -55,7 +55,7 @@ END_TEST
 
 START_TEST(test_in_flight) {
 	struct varve_store *store = test_open(test_home());
-	struct varve_statistics statistics;
+	struct varve_statistics statistics = VARVE_STATISTICS_INIT;
 	struct test_record records[20] = { 0 };
 	test_error(varve_statistics(store, &statistics), 0);
 	ck_assert_uint_eq(statistics.requests, 0);
@@ -103,7 +103,7 @@ START_TEST(test_snapshots) {
 	enum { LAYERS = 100 };
 	struct varve_store *store = test_open(test_home());
 	struct test_record records[LAYERS] = { 0 };
-	struct varve_statistics statistics;
+	struct varve_statistics statistics = VARVE_STATISTICS_INIT;
 	test_create(store, "base", NULL);
 	test_create(store, "alone", "base");
 	test_error(varve_statistics(store, &statistics), 0);
@@ -126,7 +126,7 @@ END_TEST
 START_TEST(test_direct) {
 	/* Alone, a snapshot goes straight into its place. */
 	struct varve_store *store = test_open(test_home());
-	struct varve_statistics statistics;
+	struct varve_statistics statistics = VARVE_STATISTICS_INIT;
 	test_create(store, "base", NULL);
 	for (int i = 0; i < 5; i++)
 		test_create(store, test_path("%d", i), "base");

@@ -454,7 +454,7 @@ START_TEST(test_blocking) {
 	test_ok(varve_layer_create_wait(store, "copy", &create, &failure), &failure);
 	ck_assert_uint_gt(feeder.calls, 1);
 	feeder = (struct feeder){ archive, size, 0 };
-	test_ok(varve_layer_apply_wait(store, "copy", &apply, VARVE_STREAM, &bytes, &failure), &failure);
+	test_ok(varve_layer_apply_wait(store, "copy", &apply, VARVE_STREAM, &bytes, NULL, &failure), &failure);
 	sunk = (struct sunk){ .answer = 0 };
 	begin_diff(store, "copy", &sunk, 0);
 	test_dispatch_until(store, &sunk.ended, 1);

@@ -177,7 +177,7 @@ END_TEST
 /* What a crashed process left, with flags: in the trash, and entry by entry in staging. */
 START_TEST(test_sweep_with_flags) {
 	char *home = test_home();
-	struct varve_sweep_report report = { 0 };
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 	struct varve_config config = test_config(home);
 	struct varve_failure failure;
 	test_close(test_open(home));
@@ -227,7 +227,7 @@ static void drop_immutable(void) {
 static int remove_without_capability(void *data) {
 	char *home = data;
 	struct varve_failure failure;
-	struct varve_sweep_report report;
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 	drop_immutable();
 	struct varve_store *store = test_open(home);
 
@@ -286,7 +286,7 @@ START_TEST(test_without_capability) {
 	struct varve_config config = test_config(home);
 	config.flags |= VARVE_OPEN_NO_SWEEP;
 	store = test_open_config(&config);
-	struct varve_sweep_report report;
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 	test_ok(varve_sweep_wait(store, &report, &failure), &failure);
 	ck_assert_uint_eq(report.trash_removed, 1);
 	assert_removed(store, home, "root");

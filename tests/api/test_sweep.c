@@ -28,7 +28,7 @@ static void write_quota(const char *home, const char *id) {
 
 /* Sweep, and assert what it reports. */
 static void assert_sweep(struct varve_store *store, uint64_t trash, uint64_t quota_files) {
-	struct varve_sweep_report report = { 77, 77, 77, 77, 77 };
+	struct varve_sweep_report report = { sizeof(report), 77, 77, 77, 77, 77 };
 	struct varve_failure failure;
 	test_ok(varve_sweep_wait(store, &report, &failure), &failure);
 	ck_assert_uint_eq(report.trash_removed, trash);
@@ -95,7 +95,7 @@ START_TEST(test_goes_on_after_failure) {
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct test_record record = { 0 };
-	struct varve_sweep_report report = { 0 };
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 	struct varve_failure failure = { 0 };
 	litter(home, "a");
 	litter(home, "stuck");
@@ -161,7 +161,7 @@ START_TEST(test_after_kill) {
 		for (size_t i = 0; i < count; i++)
 			ck_assert_str_eq(test_read(test_path("%s/mark", test_layer(home, ids[i]))), "whole");
 		free(ids);
-		struct varve_sweep_report report = { 0 };
+		struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 		struct varve_failure failure;
 		unsigned leftovers = test_leftovers(home);
 		test_ok(varve_sweep_wait(store, &report, &failure), &failure);
@@ -184,7 +184,7 @@ START_TEST(test_living_are_left_alone) {
 	test_create(store, "base", NULL);
 	int pid = test_child_start(churn, home), layers;
 	while ((layers = test_layers(home)) < 500) {
-		struct varve_sweep_report report = { 0 };
+		struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 		struct varve_failure failure;
 		test_ok(varve_sweep_wait(store, &report, &failure), &failure);
 		ck_assert_uint_eq(report.staging_removed, 0);

@@ -20,7 +20,7 @@ START_TEST(test_makes_durable) {
 	char *home = test_home();
 	struct varve_store *store = test_open_relaxed(home);
 	struct test_record record = { 0 };
-	struct varve_layer_info info;
+	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 	varve_request request;
 	test_create(store, "base", NULL);
 	uint64_t before = test_committed_generation();

@@ -162,10 +162,10 @@ END_TEST
 /* Read what any thread may read, until told to stop. */
 static void *look(void *data) {
 	struct shared *shared = data;
-	struct varve_statistics *statistics = test_alloc(sizeof(*statistics));
+	struct varve_statistics statistics = VARVE_STATISTICS_INIT;
 	while (!atomic_load(&shared->done)) {
 		struct varve_failure failure;
-		test_error(varve_statistics(shared->store, statistics), 0);
+		test_error(varve_statistics(shared->store, &statistics), 0);
 		ck_assert_int_ge(varve_fd(shared->store), 0);
 		ck_assert_str_eq(varve_version(), VARVE_VERSION_STRING);
 		int error = varve_refusal(shared->store, &failure);

@@ -71,7 +71,7 @@ static void attack(adder *add, unsigned arms, bool mapped) {
 		storm_arm(storm, below, arms);
 		storm_start(storm, targets);
 		ck_assert_int_eq(lseek(descriptor, 0, SEEK_SET), 0);
-		varve_layer_apply_wait(store, "layer", &options, descriptor, NULL, NULL);
+		varve_layer_apply_wait(store, "layer", &options, descriptor, NULL, NULL, NULL);
 		storm_stop(storm);
 		storm_check(storm);
 		storm_disarm(storm);

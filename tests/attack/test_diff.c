@@ -39,7 +39,7 @@ static void watch(int inotify, const char *pattern) {
 }
 
 /* Write an archive of "top", compared with PARENT, to a file without a name. */
-static int archive(struct varve_store *store, const char *parent, uint32_t flags) {
+static int archive(struct varve_store *store, const char *parent, uint64_t flags) {
 	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
 	int file = open(test_mount(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	struct varve_failure failure = {0};
@@ -66,7 +66,7 @@ static void check_archive(int file) {
 }
 
 /* Ask all that can be asked of "top". */
-static void ask(struct varve_store *store, uint32_t flags) {
+static void ask(struct varve_store *store, uint64_t flags) {
 	struct varve_failure failure = {0};
 	struct varve_change *changes;
 	size_t count;

@@ -105,7 +105,7 @@ START_TEST(test_usage) {
 	storm_start(storm, (const char *const[]){name, NULL});
 	storm_wait(storm, 20);
 	do {
-		struct varve_layer_usage usage = { 0 };
+		struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;
 		test_error(varve_layer_usage_wait(store, "layer", VARVE_USAGE_WALK, &usage, NULL), 0);
 		ck_assert_uint_lt(usage.inodes, 1000);
 		test_error(varve_layer_usage_wait(store, "layer", VARVE_USAGE_SEARCH, &usage, NULL), 0);

@@ -414,7 +414,7 @@ static int request_call_applied(struct request *request, struct varve_create_opt
 }
 
 /* Hand REQUEST to the library. */
-static int request_call(struct request *request, uint32_t flags) {
+static int request_call(struct request *request, uint64_t flags) {
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_store *store = request->churn->store;
 	const char *ids[BATCH_MAX], *storage_options[3] = { NULL, NULL, NULL };

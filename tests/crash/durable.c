@@ -105,7 +105,7 @@ static int archive_open(const struct durable *durable) {
 }
 
 /* How owners are shifted. */
-static const struct varve_chown_options *shift(uint32_t flags) {
+static const struct varve_chown_options *shift(uint64_t flags) {
 	static const struct varve_id_map map = { 0, HOST_ID, 65536 };
 	static struct varve_chown_options options = VARVE_CHOWN_OPTIONS_INIT;
 
@@ -298,7 +298,7 @@ static void tree_check(struct durable *durable, const char *id, int base, uid_t 
 /* Check that layer ID has the limit BYTES (0: none), in force and recorded. */
 static void limit_check(struct durable *durable, const char *id, uint64_t bytes) {
 	char path[PATH_MAX], text[32] = "", expected[32] = "";
-	struct varve_layer_info info = { 0 };
+	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 	int r = varve_layer_info_wait(durable->store, id, &info, NULL), fd;
 
 	snprintf(path, sizeof(path), "%s/quotas/%s", durable->home, id);

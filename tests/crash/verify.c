@@ -431,7 +431,7 @@ static void leftovers_check(struct verify *verify, const char *when) {
  */
 static void sweep_check(struct verify *verify, uint64_t staging, uint64_t records, uint64_t trash, uint64_t quotas,
 			const char *which) {
-	struct varve_sweep_report report = { 0 };
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 	struct varve_failure failure;
 	char text[2048];
 	int r = varve_sweep_wait(verify->store, &report, &failure);
@@ -451,7 +451,7 @@ static void sweep_check(struct verify *verify, uint64_t staging, uint64_t record
 /* Check that the store can still do its work. */
 static void works_check(struct verify *verify) {
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
-	struct varve_layer_info info;
+	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 	bool exists = true;
 	int r;
 

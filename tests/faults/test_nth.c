@@ -193,7 +193,7 @@ static int run_remove_user(struct varve_store *store, struct varve_failure *fail
 }
 
 static int run_info(struct varve_store *store, struct varve_failure *failure) {
-	struct varve_layer_info info;
+	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 	int r = varve_layer_info_wait(store, "victim", &info, failure);
 
 	if (!r)
@@ -206,7 +206,7 @@ static int run_sync(struct varve_store *store, struct varve_failure *failure) {
 }
 
 static int run_sweep(struct varve_store *store, struct varve_failure *failure) {
-	struct varve_sweep_report report;
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 
 	return varve_sweep_wait(store, &report, failure);
 }
@@ -225,7 +225,7 @@ static int run_noop(struct varve_store *store, struct varve_failure *failure) {
 }
 
 /* Create the victim with a size, from PARENT. */
-static int run_limited(struct varve_store *store, const char *parent, uint32_t flags, struct varve_failure *failure) {
+static int run_limited(struct varve_store *store, const char *parent, uint64_t flags, struct varve_failure *failure) {
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 
 	options.parent = parent;
@@ -264,7 +264,7 @@ static int run_limit_group(struct varve_store *store, struct varve_failure *fail
 }
 
 static int run_quota_status(struct varve_store *store, struct varve_failure *failure) {
-	struct varve_quota quota;
+	struct varve_quota quota = VARVE_QUOTA_INIT;
 
 	return varve_quota_status_wait(store, &quota, failure);
 }
@@ -286,8 +286,8 @@ static int run_rescan(struct varve_store *store, struct varve_failure *failure) 
 }
 
 /* Measure as if all came from a disk, or by a search. */
-static int run_usage(struct varve_store *store, uint32_t flags, struct varve_failure *failure) {
-	struct varve_layer_usage usage;
+static int run_usage(struct varve_store *store, uint64_t flags, struct varve_failure *failure) {
+	struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;
 
 	workers_set_slow(store, 0);
 	return varve_layer_usage_wait(store, "victim", flags, &usage, failure);
@@ -332,7 +332,7 @@ static void prepare_changed(struct varve_store *store) {
 	free(path);
 }
 
-static int run_changes(struct varve_store *store, uint32_t flags, struct varve_failure *failure) {
+static int run_changes(struct varve_store *store, uint64_t flags, struct varve_failure *failure) {
 	struct varve_change *changes = NULL;
 	size_t count = 0;
 	int r = varve_layer_changes_wait(store, "victim", NULL, flags, &changes, &count, failure);
@@ -410,7 +410,7 @@ static void prepare_apply(struct varve_store *store) {
 
 static int run_apply(struct varve_store *store, struct varve_failure *failure) {
 	ck_assert_int_eq(lseek(archive_fd, 0, SEEK_SET), 0);
-	return varve_layer_apply_wait(store, "victim", NULL, archive_fd, NULL, failure);
+	return varve_layer_apply_wait(store, "victim", NULL, archive_fd, NULL, NULL, failure);
 }
 
 static int run_create_apply(struct varve_store *store, struct varve_failure *failure) {
@@ -480,7 +480,7 @@ static void check_nested(struct varve_store *store, const char *home, int error)
 
 /* A layer with a size has its record and its limit, or is not there; and then its record is not, either. */
 static void check_limited(struct varve_store *store, const char *home, int error) {
-	struct varve_layer_info info;
+	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 
 	check_create(store, home, error);
 	ck_assert_int_eq(test_exists(test_path("%s/quotas/victim", home)), !error);

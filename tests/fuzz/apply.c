@@ -239,7 +239,7 @@ static void unpack(const uint8_t *bytes, size_t size, unsigned flags) {
 		apply.uids_count = apply.gids_count = 1;
 	}
 	if (!(flags & CREATE)) {
-		r = varve_layer_apply_wait(store, "victim", &apply, VARVE_STREAM, NULL, &failure);
+		r = varve_layer_apply_wait(store, "victim", &apply, VARVE_STREAM, NULL, NULL, &failure);
 		if (r == -ENOTSUP)
 			die_of(&failure);
 		return;

@@ -20,7 +20,7 @@ struct varve_store *open_in_mode(const char *home, enum varve_quota_mode mode) {
 }
 
 /* Create ID from PARENT with the storage option OPTION (may be NULL) and FLAGS; returns the error. */
-int create_with(struct varve_store *store, const char *id, const char *parent, const char *option, uint32_t flags) {
+int create_with(struct varve_store *store, const char *id, const char *parent, const char *option, uint64_t flags) {
 	const char *const options_list[] = { option, NULL };
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	options.parent = parent;
@@ -30,14 +30,14 @@ int create_with(struct varve_store *store, const char *id, const char *parent, c
 }
 
 struct varve_layer_info info_of(struct varve_store *store, const char *id) {
-	struct varve_layer_info info;
+	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 	struct varve_failure failure;
 	test_ok(varve_layer_info_wait(store, id, &info, &failure), &failure);
 	return info;
 }
 
 struct varve_quota quota_of(struct varve_store *store) {
-	struct varve_quota quota;
+	struct varve_quota quota = VARVE_QUOTA_INIT;
 	struct varve_failure failure;
 	test_ok(varve_quota_status_wait(store, &quota, &failure), &failure);
 	return quota;

@@ -26,7 +26,7 @@ struct varve_store *open_in_mode(const char *home, enum varve_quota_mode mode);
 bool have_simple(void);
 
 /** Create ID from PARENT with the storage option OPTION (may be NULL) and FLAGS; returns the error. */
-int create_with(struct varve_store *store, const char *id, const char *parent, const char *option, uint32_t flags);
+int create_with(struct varve_store *store, const char *id, const char *parent, const char *option, uint64_t flags);
 
 /** Tell what is known of layer ID. */
 struct varve_layer_info info_of(struct varve_store *store, const char *id);

@@ -55,6 +55,7 @@ void test_record(struct varve_store *store, const struct varve_result *result, v
 	record_outcomes(record, result);
 	record->path = result->path ? test_strdup(result->path) : NULL;
 	record->exists = result->exists;
+	record->descriptor = result->descriptor;
 	record->ids_count = result->ids_count;
 	record->ids = copy_strings(result->ids, result->ids_count);
 	record->has_info = result->info != NULL;

@@ -285,6 +285,7 @@ struct test_record {
 	bool *outcome_has_failure;
 	char *path;			/**< NULL for none. */
 	bool exists;
+	int descriptor;			/**< Of open_layer: the test's to close; negative for none. */
 	char **ids;
 	size_t ids_count;
 	bool has_info;

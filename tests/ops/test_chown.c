@@ -289,9 +289,9 @@ START_TEST(test_create_shifted) {
 	struct varve_chown_options shift_ = VARVE_CHOWN_OPTIONS_INIT;
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_failure failure = { 0 };
-	static const uint32_t flags[] = { 0, VARVE_CREATE_READ_ONLY };
+	static const uint64_t flags[] = { 0, VARVE_CREATE_READ_ONLY };
 	const char *const ids[] = { "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l" };
-	struct varve_layer_info info;
+	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 	test_create(store, "source", NULL);
 	test_make_tree(source, 3, 20, 10);
 	shift_.uid_to = map_users, shift_.uid_to_count = TEST_COUNT(map_users);

@@ -19,7 +19,7 @@
 #define GROUP 64
 
 /* Create GROUP layers from "base" at once, named with PREFIX. */
-static void create_group(struct varve_store *store, const char *prefix, uint32_t flags) {
+static void create_group(struct varve_store *store, const char *prefix, uint64_t flags) {
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct test_record *records = test_alloc(GROUP * sizeof(*records));
 
@@ -44,7 +44,7 @@ static bool groups_form(void) {
 
 START_TEST(test_group) {
 	struct varve_store *store = test_open(test_home());
-	struct varve_statistics before, after;
+	struct varve_statistics before = VARVE_STATISTICS_INIT, after = VARVE_STATISTICS_INIT;
 
 	test_create(store, "base", NULL);
 	create_group(store, "warm", VARVE_RELAXED);
@@ -63,7 +63,7 @@ END_TEST
 START_TEST(test_alone) {
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
-	struct varve_statistics before, after;
+	struct varve_statistics before = VARVE_STATISTICS_INIT, after = VARVE_STATISTICS_INIT;
 
 	test_create(store, "base", NULL);
 	test_error(varve_statistics(store, &before), 0);
@@ -82,7 +82,7 @@ START_TEST(test_durable_alone) {
 	/* A durable create that commits nothing by itself is on the device when its callback runs. */
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
-	struct varve_layer_info info;
+	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 
 	for (int i = 0; i < 5; i++) {
 		test_create(store, test_path("%d", i), NULL);
@@ -95,7 +95,7 @@ END_TEST
 
 START_TEST(test_durable_group) {
 	struct varve_store *store = test_open(test_home());
-	struct varve_layer_info info;
+	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 
 	test_create(store, "base", NULL);
 	create_group(store, "group", VARVE_DURABLE);
@@ -133,7 +133,7 @@ END_TEST
 START_TEST(test_more_than_slots) {
 	/* More at once than there are worker slots: some wait for the next beat, all are made. */
 	struct varve_config config = test_config(test_home());
-	struct varve_statistics statistics;
+	struct varve_statistics statistics = VARVE_STATISTICS_INIT;
 	struct varve_store *store;
 
 	config.commit_threads_max = 4;
@@ -152,7 +152,7 @@ START_TEST(test_no_commit_counts_for_others) {
 	struct varve_store *store = test_open(test_home());
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct test_record first = { 0 }, second = { 0 };
-	struct varve_layer_info info;
+	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 
 	test_create(store, "base", NULL);
 	test_create(store, "taken", NULL);
@@ -298,7 +298,7 @@ START_TEST(test_unpacked_is_written) {
 	}
 	ck_assert_int_eq(lseek(archive, 0, SEEK_SET), 0);
 	test_create(store, "there", NULL);
-	test_error(varve_layer_apply_wait(store, "there", NULL, archive, NULL, NULL), 0);
+	test_error(varve_layer_apply_wait(store, "there", NULL, archive, NULL, NULL, NULL), 0);
 	ck_assert_uint_eq(bytes_in_tree(test_layer(home, "there")), expected);
 	close(archive);
 	test_close(store);

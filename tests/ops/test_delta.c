@@ -137,7 +137,7 @@ static void count_ways(void *data, const char *line) {
 }
 
 /* What the comparison of "top" with its parent says with FLAGS, a line each, to be freed. */
-static char *tell(struct varve_store *store, uint32_t flags) {
+static char *tell(struct varve_store *store, uint64_t flags) {
 	struct varve_failure failure = { 0 };
 	struct varve_change *changes = NULL;
 	size_t count = 0, size = 0;

@@ -136,7 +136,7 @@ END_TEST
 /* What a sweep finds of a crashed process, plain directories with content. */
 START_TEST(test_sweep) {
 	char *home = test_home();
-	struct varve_sweep_report report = { 0 };
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 	test_close(test_open(home));
 	char *owner = test_path("%s/.varve/staging/1-0123456789abcdef", home);
 	test_mkdir(test_path("%s/.varve", home));

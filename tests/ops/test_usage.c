@@ -16,8 +16,8 @@
 static const uint64_t slow_thresholds[] = { WALK_SLOW_NS, 0 };
 
 /* Measure by FLAGS and compare with SUM. */
-static void compare(struct varve_store *store, const char *id, uint32_t flags, const struct random_tree_sum *sum) {
-	struct varve_layer_usage usage = { 0 };
+static void compare(struct varve_store *store, const char *id, uint64_t flags, const struct random_tree_sum *sum) {
+	struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;
 	struct varve_failure failure = { 0 };
 	test_ok(varve_layer_usage_wait(store, id, flags, &usage, &failure), &failure);
 	ck_assert_uint_eq(usage.inodes, sum->inodes);
@@ -150,7 +150,7 @@ END_TEST
 /* What is mounted is neither entered nor counted, and what lies beneath is, by both ways. */
 START_TEST(test_mounts_inside) {
 	char *home = test_home();
-	struct varve_layer_usage usage = { 0 };
+	struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;
 	/* Before the store has threads, which would stay outside. */
 	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
 	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
@@ -185,7 +185,7 @@ START_TEST(test_cancel) {
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct test_record record = { 0 };
-	struct varve_progress progress = { 0 };
+	struct varve_progress progress = VARVE_PROGRESS_INIT;
 	varve_request request;
 	test_create(store, "large", NULL);
 	test_make_tree(test_layer(home, "large"), 20, 500, 0);

@@ -191,7 +191,7 @@ struct racer {
 
 static void racer_end(struct varve_store *store, const struct varve_result *result, void *user_data) {
 	struct racer *racer = user_data;
-	struct varve_progress progress = { 0 };
+	struct varve_progress progress = VARVE_PROGRESS_INIT;
 	test_error(varve_progress(store, result->request, &progress), 0);
 	racer->entries = progress.entries;
 	racer->error = result->error;
@@ -210,7 +210,7 @@ START_TEST(test_cancel_threads) {
 	unsigned cancelled = 0;
 	for (int i = 0; i < 40; i++) {
 		struct racer racer;
-		struct varve_progress progress = { 0 };
+		struct varve_progress progress = VARVE_PROGRESS_INIT;
 		workers_set_slow(store, i % 2 ? 0 : WALK_SLOW_NS);
 		racer_start(store, "large", &racer);
 		while (!progress.entries && varve_progress(store, racer.request, &progress) == 0 && !racer.over)
@@ -370,7 +370,7 @@ START_TEST(test_one_directory) {
 	struct varve_store *store = test_open(home);
 	static const struct varve_id_map map = { 0, 1000, 65536 };
 	struct varve_chown_options shift = VARVE_CHOWN_OPTIONS_INIT;
-	struct varve_layer_usage usage;
+	struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;
 	struct stat stat_;
 	shift.uid_to = &map, shift.uid_to_count = 1;
 	test_create(store, "one", NULL);

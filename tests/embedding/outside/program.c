@@ -31,7 +31,7 @@ static int run_until(struct varve_store *store, const struct seen *seen, int cou
 	int ret;
 
 	while (seen->ended < count) {
-		ret = varve_wait(store, -1);
+		ret = varve_pending(store) > 0 ? varve_wait(store, -1) : 0;
 		if (ret == 0 || (ret < 0 && ret != -EINTR))
 			return 1;
 	}
