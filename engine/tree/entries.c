@@ -90,10 +90,12 @@ int entries_each(int dir_fd, int (*each)(void *data, const char *name), void *da
 
 bool entries_layer_ref(const struct varve_store *store, const struct search *search, uint64_t parent, char *ret_name)
 {
+	char name[VARVE_ID_MAX + 1];
 	uint64_t directory;
 
-	if (parent != store->layout.subvolumes_root || search_reference(search, &directory, ret_name) ||
-	    directory != store->layout.subvolumes_inode)
+	if (parent != store->layout.subvolumes_root || search_reference(search, &directory, name) ||
+	    directory != store->layout.subvolumes_inode || !strncmp(name, ID_RESERVED_PREFIX, strlen(ID_RESERVED_PREFIX)))
 		return false;
-	return strncmp(ret_name, ID_RESERVED_PREFIX, strlen(ID_RESERVED_PREFIX));
+	strcpy(ret_name, name);
+	return true;
 }

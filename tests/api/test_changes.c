@@ -555,7 +555,10 @@ START_TEST(test_unprivileged) {
 	test_create(store, "top", "base");
 	test_close(store);
 	ck_assert_int_eq(test_command((const char *const[]){ "chown", "-R", "65534:65534", home, NULL }), 0);
-	store = test_open(home);
+	/* What is another user's now is used by root only where that is wanted. */
+	struct varve_config config = test_config(home);
+	config.flags |= VARVE_OPEN_SHARED_HOME;
+	store = test_open_config(&config);
 	test_create(store, "same", "base");
 	test_write(test_path("%s/subvolumes/top/d/new", home), "");
 	test_close(store);

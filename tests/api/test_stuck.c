@@ -531,7 +531,9 @@ START_TEST(test_marked_by_root) {
 	test_as_nobody(make_marked, home);
 	mark(home);
 	test_as_nobody(remove_marked, home);
-	struct varve_store *store = test_open(home);
+	struct varve_config config = test_config(home);
+	config.flags |= VARVE_OPEN_SHARED_HOME;
+	struct varve_store *store = test_open_config(&config);
 	assert_removed(store, home, "root");
 	test_close(store);
 }
