@@ -592,15 +592,15 @@ void varve_create_options_init(struct varve_create_options *options, size_t size
  *
  * Errors in the callback: -EEXIST (the id exists), -ENOENT (no such parent), -ENOTDIR (the parent is not a directory),
  * -EINVAL (the parent is not a subvolume of this store), -EXDEV (it is on another file system), -ETXTBSY (it has an active swap
- * file), -ENOSPC, -EDQUOT, -EROFS, -EMFILE, -EAGAIN (VARVE_CREATE_NOWAIT), -ECANCELED, -EIO; with a shift or a label those of varve_layer_chown() and
- * varve_layer_relabel(). A create that fails leaves nothing. Refused with -EINVAL: a
- * storage option that is not known or does not parse ("size" below btrfs.min_space); with -ENOTSUP: a size in a store
- * that was opened with quota=off. A layer with a size or a group can fail, before anything is made, with -EPERM (quota has to be
- * turned on, a group be made, or a limit be set after a snapshot as in full mode, and the caller lacks CAP_SYS_ADMIN),
- * -ENOTCONN (quota is off, and the store was opened with quota=keep), -EBUSY (quota runs in another mode than the store was
- * opened for) and -ENOTSUP (a snapshot, full quotas, and a group that it or its parent is in: see the section about quota).
- * Privilege: write access to the home; for a snapshot, to own the parent or CAP_FOWNER.
- * A crash leaves the layer whole or a leftover that varve_sweep() removes, never a half-made layer in sight.
+ * file), -ENOSPC, -EDQUOT, -EROFS, -EMFILE, -EAGAIN (VARVE_CREATE_NOWAIT), -ECANCELED, -EIO; with a shift or a label those of
+ * varve_layer_chown() and varve_layer_relabel(). A create that fails leaves nothing. Refused with -EINVAL: a storage option that
+ * is not known or does not parse ("size" below btrfs.min_space); with -ENOTSUP: a size in a store that was opened with
+ * quota=off. A layer with a size or a group can fail, before anything is made, with -EPERM (quota has to be turned on, a group
+ * be made, or a limit be set after a snapshot as in full mode, and the caller lacks CAP_SYS_ADMIN), -ENOTCONN (quota is off, and
+ * the store was opened with quota=keep), -EBUSY (quota runs in another mode than the store was opened for) and -ENOTSUP (a
+ * snapshot, full quotas, and a group that it or its parent is in: see the section about quota). Privilege: write access to the
+ * home; for a snapshot, to own the parent or CAP_FOWNER. A crash leaves the layer whole or a leftover that varve_sweep()
+ * removes, never a half-made layer in sight.
  */
 int varve_layer_create(struct varve_store *store, const char *id, const struct varve_create_options *options,
 		       varve_callback *callback, void *user_data, varve_request *ret_request);
@@ -619,22 +619,22 @@ int varve_layer_create_batch(struct varve_store *store, const char *const *ids, 
  *
  * Takes the same time whatever the number of files. The space comes back when the kernel's cleaner has run: see
  * varve_sync(). Open files and bind mounts do not keep a layer from being removed (nor do they break: they see the old
- * content until they are closed).
+ * content until they are closed). What is mounted in the layer is unmounted with the name, by the kernel, in all mount
+ * namespaces; its content stays.
  *
  * Flags (chattr +i, +a) on the roots of the layer and of what is nested in it, and on directories that subvolumes lie in, are
  * cleared, which takes CAP_LINUX_IMMUTABLE; an owner's missing permissions are given. A layer that stays has its root's back.
  *
  * Errors in the callback: -ENOENT (no such layer), -ENOTDIR or -EINVAL (what lies there is not a layer), -EPERM (it is
  * the file system's default subvolume, is being sent, holds an active swap file, has a flag that may not be cleared, or the
- * caller lacks privilege), -EACCES, -EROFS, -ENOSPC, -ECANCELED, -EIO. A layer that could not be removed is whole, unless
- * something was destroyed in it: then it is out of sight, and varve_sweep() removes what is left; or, where there was no room
- * to move it (-ENOSPC, -EDQUOT of the file system), it is in sight without what is gone, and to be removed again. The
- * failure's detail says which.
- * Privilege: CAP_SYS_ADMIN, or the mount option user_subvol_rm_allowed and ownership. An owner with neither, or of what is
- * read-only, is served, too, but entry by entry: the layer is moved out of sight, made writable, emptied and removed, which
- * takes time with the number of files (see varve_progress()) and can be cancelled; what is left then is for varve_sweep().
- * A crash leaves the layer whole, or gone from sight; or, where there was no room to move it, in sight without some of what
- * was nested in it, or of its files.
+ * caller lacks privilege), -EACCES, -EROFS, -ENOSPC, -EBUSY (entry by entry: something is mounted in it), -ECANCELED, -EIO. A
+ * layer that could not be removed is whole, unless something was destroyed in it: then it is out of sight, and varve_sweep()
+ * removes what is left; or, where there was no room to move it (-ENOSPC, -EDQUOT of the file system), it is in sight without
+ * what is gone, and to be removed again. The failure's detail says which. Privilege: CAP_SYS_ADMIN, or the mount option
+ * user_subvol_rm_allowed and ownership. An owner with neither, or of what is read-only, is served, too, but entry by entry: the
+ * layer is moved out of sight, made writable, emptied and removed, which takes time with the number of files (see
+ * varve_progress()) and can be cancelled; what is left then is for varve_sweep(). A crash leaves the layer whole, or gone from
+ * sight; or, where there was no room to move it, in sight without some of what was nested in it, or of its files.
  */
 int varve_layer_remove(struct varve_store *store, const char *id, uint64_t flags, varve_callback *callback,
 		       void *user_data, varve_request *ret_request);
@@ -824,8 +824,9 @@ void varve_diff_options_init(struct varve_diff_options *options, size_t size);
  * varve_sink. At most VARVE_STREAM_BYTES await it, and as long as the sink pauses nothing more is made. The callback comes
  * after the last chunk.
  *
- * Errors in the callback: as varve_layer_changes(), -EFBIG (file_size_max), and what write() gives, or the sink. Refused with -EBADF: FD cannot be
- * written. -EINVAL: more than VARVE_ID_MAPS_MAX ranges, a sink and a descriptor, or neither, chunk_bytes out of its range.
+ * Errors in the callback: as varve_layer_changes(), -EFBIG (file_size_max), and what write() gives, or the sink. Refused with
+ * -EBADF: FD cannot be written. -EINVAL: more than VARVE_ID_MAPS_MAX ranges, a sink and a descriptor, or neither, chunk_bytes
+ * out of its range.
  */
 int varve_layer_diff(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
 		     varve_callback *callback, void *user_data, varve_request *ret_request);
@@ -916,8 +917,9 @@ int varve_sync(struct varve_store *store, uint64_t flags, varve_callback *callba
 /**
  * Remove what crashed processes left in the store: half-made layers (staging), half-destroyed ones (trash), quotas/ID
  * files without a layer, and quota groups of the file system without a subvolume (as varve_quota_gc()). What living
- * processes are working on is not touched. Goes on after a failure; result->sweep counts, result->error is the first
- * failure. A second sweep finds nothing. While another process holds the lock of the records (varve_status() tells which) it
+ * processes are working on is not touched, nor is a leftover in which something is mounted in this mount namespace (-EBUSY; the
+ * detail names the mount point): a sweep unmounts nothing here. Goes on after a failure; result->sweep counts, result->error is
+ * the first failure. A second sweep finds nothing. While another process holds the lock of the records (varve_status() tells which) it
  * waits, and can be cancelled; the sweep of varve_open() leaves what needs the lock.
  */
 int varve_sweep(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request);

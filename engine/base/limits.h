@@ -214,10 +214,6 @@
 /* An entry that took longer came from the disk (hot 1 us, from a disk in memory 10 us). */
 #define WALK_SLOW_NS 25000
 
-/* How often a leftover that is busy is tried again, and how long each try waits for a change of the mounts. */
-#define BUSY_WAITS_MAX 1000
-#define BUSY_WAIT_MS 10
-
 /* Inodes in a page of a set of inodes: 4 KiB of bits. A set has at most so many pages (16 MiB). */
 #define INODES_PER_PAGE 32768
 #define INODE_PAGES_MAX 4096

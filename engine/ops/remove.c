@@ -36,6 +36,7 @@
 #include "engine/tree/layout.h"
 #include "engine/tree/layer_walk.h"
 #include "engine/tree/loosen.h"
+#include "engine/tree/mounts.h"
 #include "engine/tree/record.h"
 
 #include <fcntl.h>
@@ -473,6 +474,12 @@ static int remove_empty_run(struct call *call)
 	r = remove_root(remove);
 	if (r != -EPERM && r != -EACCES && r != -EROFS && r != -ENOTEMPTY)
 		return r;
+	/* Where that may be (a container's root in its own mount namespace), it is seen without what is mounted in it. */
+	call->name = "open_tree";
+	r = mounts_clone(&remove->empty_fd);
+	if (r < 0)
+		return r;
+	call->name = NULL;
 	remove->empty = fault_calloc(&op->request->store->io.fault, 1, sizeof(*remove->empty));
 	if (!remove->empty)
 		return -ENOMEM;
@@ -488,6 +495,8 @@ static void remove_emptied(struct walk *walk, int result)
 
 	if (empty->flags && result == -EPERM)
 		remove->cause = chattr_detail(empty->flags);
+	if (result == -EBUSY)
+		remove->cause = "something is mounted there";
 	layer_walk_blame(walk->owner, walk, result);
 	op_done(walk->owner, result);
 }

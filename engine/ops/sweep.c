@@ -25,6 +25,7 @@
 #include "engine/tree/layer.h"
 #include "engine/tree/layout.h"
 #include "engine/tree/loosen.h"
+#include "engine/tree/mounts.h"
 #include "engine/tree/record.h"
 
 #include <fcntl.h>
@@ -49,10 +50,10 @@ struct sweep {
 	int error;
 	const char *error_place, *error_call;
 	char error_name[VARVE_FAILURE_PATH_SIZE];
-	const char *error_cause;
+	char error_cause[VARVE_FAILURE_DETAIL_SIZE];
 	/* Why the leftover at hand cannot be removed, where more than the error is known; on what below it (else ""). */
 	const char *cause;
-	char blamed[VARVE_FAILURE_PATH_SIZE];
+	char blamed[VARVE_FAILURE_PATH_SIZE], mounted[VARVE_FAILURE_DETAIL_SIZE];
 	/* All was written out, to make room. */
 	bool flushed;
 };
@@ -71,7 +72,8 @@ static void sweep_failed(struct sweep *sweep, int error, const char *call, const
 	sweep->error = error;
 	sweep->error_place = sweep->place;
 	sweep->error_call = call;
-	sweep->error_cause = sweep->cause;
+	snprintf(sweep->error_cause, sizeof(sweep->error_cause), "%s",
+		 sweep->cause ? sweep->cause : "the sweep went on; this is the first of its failures");
 	snprintf(sweep->error_name, sizeof(sweep->error_name), "%s%s%.*s", name, *sweep->blamed ? "/" : "",
 		 (int)(sizeof(sweep->error_name) - VARVE_ID_MAX - 2), sweep->blamed);
 }
@@ -150,22 +152,72 @@ static int sweep_destroy_nested(struct sweep *sweep, int dir_fd, const char *nam
 	return r;
 }
 
-/* Remove the leftover NAME of DIR_FD, whatever it is. */
-static void sweep_remove(struct sweep *sweep, int dir_fd, const char *name)
+/*
+ * Is something mounted in the leftover NAME of DIR_FD, in our own mount namespace? The kernel would unmount it as the subvolume is
+ * destroyed; a sweep does not: -EBUSY. What cannot be told counts as mounted.
+ */
+static int sweep_mounted(struct sweep *sweep, int dir_fd, const char *name)
 {
-	const char *call = "BTRFS_IOC_SNAP_DESTROY";
-	int r = sweep_destroy(sweep, dir_fd, name);
-	/* A file is the record of a layer, not one more leftover. */
-	bool counts = r != -ENOTDIR;
+	_cleanup_free_ char *point = NULL;
+	int r = mounts_at(dir_fd, name, &point);
 
+	if (r <= 0)
+		return r;
+	snprintf(sweep->mounted, sizeof(sweep->mounted), "%.*s is a mount point: unmount it, and sweep again",
+		 (int)(sizeof(sweep->mounted) - 60), point);
+	sweep->cause = sweep->mounted;
+	return -EBUSY;
+}
+
+/* Remove the leftover NAME of DIR_FD entry by entry, seen without what is mounted in it. */
+static int sweep_empty(struct sweep *sweep, int dir_fd, const char *name)
+{
+	_cleanup_close_ int fd = RET_NERRNO(openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	char failed[VARVE_FAILURE_PATH_SIZE];
+	const char *below;
+	int r = fd < 0 ? fd : mounts_clone(&fd);
+
+	if (r < 0)
+		return r;
+	r = empty_remove(sweep->op.request->store, fd, name, &sweep->op.request->cancelled, failed);
+	below = r ? strchr(failed, '/') : NULL;
+	if (below)
+		snprintf(sweep->blamed, sizeof(sweep->blamed), "%s", below + 1);
+	if (r == -EBUSY)
+		sweep->cause = "something is mounted there";
+	return r;
+}
+
+/* Destroy the leftover NAME of DIR_FD, whatever it is: 0 or -errno of *RET_CALL; *RET_COUNTS: it is one more leftover. */
+static int sweep_destroy_any(struct sweep *sweep, int dir_fd, const char *name, const char **ret_call, bool *ret_counts)
+{
+	int r = sweep_mounted(sweep, dir_fd, name);
+
+	*ret_call = "/proc/self/mountinfo";
+	if (r)
+		return r;
+	*ret_call = "BTRFS_IOC_SNAP_DESTROY";
+	r = sweep_destroy(sweep, dir_fd, name);
+	/* A file is the record of a layer, not one more leftover. */
+	*ret_counts = r != -ENOTDIR;
 	if (r == -ENOTEMPTY)
 		r = sweep_destroy_nested(sweep, dir_fd, name);
 	sweep->destroyed += !r;
 	/* No subvolume, or one that we may not destroy: entry by entry. */
 	if (!sweep->cause && (r == -EINVAL || r == -ENOTDIR || r == -EPERM || r == -EACCES || r == -EROFS)) {
-		call = "unlinkat";
-		r = empty_remove(sweep->op.request->store, dir_fd, name, &sweep->op.request->cancelled);
+		*ret_call = "unlinkat";
+		r = sweep_empty(sweep, dir_fd, name);
 	}
+	return r;
+}
+
+/* Remove the leftover NAME of DIR_FD, whatever it is. */
+static void sweep_remove(struct sweep *sweep, int dir_fd, const char *name)
+{
+	const char *call;
+	bool counts = true;
+	int r = sweep_destroy_any(sweep, dir_fd, name, &call, &counts);
+
 	/* Another sweep was faster. */
 	if (r && r != -ENOENT)
 		sweep_failed(sweep, r, call, name);
@@ -189,9 +241,9 @@ static bool sweep_owner_gone(struct sweep *sweep, const char *owner, int *ret_fd
 	if (fd < 0)
 		return fd == -ENOENT;
 	/* Our own is locked by another descriptor, as that of another process. */
-	fd = openat(fd, owner, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = beneath_open(fd, owner, O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
-		return errno == ENOENT;
+		return fd == -ENOENT;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		fd_close(fd);
 		return false;
@@ -237,7 +289,8 @@ static int sweep_slot(void *data, const char *name)
 {
 	struct sweep *sweep = data;
 	int owner_fd = sweep->dir_fd, r;
-	_cleanup_close_ int fd = openat(owner_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	/* What is mounted on it is no leftover. */
+	_cleanup_close_ int fd = beneath_open(owner_fd, name, O_RDONLY | O_DIRECTORY);
 
 	if (fd < 0) {
 		sweep_remove(sweep, owner_fd, name);
@@ -395,7 +448,7 @@ static int sweep_done(struct op *op, int result)
 		op->place = sweep->error_place;
 		op->subject = sweep->error_name;
 		op->call.name = sweep->error_call;
-		op->detail = sweep->error_cause ? sweep->error_cause : "the sweep went on; this is the first of its failures";
+		op->detail = sweep->error_cause;
 		result = sweep->error;
 	}
 	return result < 0 ? result : OP_END;

@@ -4,7 +4,6 @@
 #include "engine/btrfs/subvol.h"
 #include "engine/core/store.h"
 #include "engine/tree/beneath.h"
-#include "engine/tree/mounts.h"
 #include "engine/tree/opath.h"
 
 #include <fcntl.h>
@@ -146,37 +145,12 @@ static int empty_once(struct varve_store *store, int dir_fd, const char *name, i
 	r = empty_init(&empty, store, fd, dir_fd, name, cancelled);
 	if (!r)
 		r = walk_run_here(&empty.walk);
-	if (r && failed && empty.walk.error_path[0])
+	if (r && empty.walk.error_path[0])
 		snprintf(failed, VARVE_FAILURE_PATH_SIZE, "%s", empty.walk.error_path);
 	return r;
 }
 
-int empty_remove(struct varve_store *store, int dir_fd, const char *name, const _Atomic bool *cancelled)
-{
-	unsigned rounds = 0, waits = 0;
-	int r;
-
-	for (;;) {
-		_cleanup_close_ int fd = RET_NERRNO(openat(dir_fd, name, EMPTY_OPEN_FLAGS | O_NOFOLLOW | O_CLOEXEC));
-
-		if (fd == -EACCES && !empty_unlock(NULL, dir_fd, name))
-			fd = RET_NERRNO(openat(dir_fd, name, EMPTY_OPEN_FLAGS | O_NOFOLLOW | O_CLOEXEC));
-		r = empty_once(store, dir_fd, name, fd, cancelled, NULL);
-		if (!r || r == -ENOENT)
-			return 0;
-		if (r != -EBUSY && r != -ENOTEMPTY)
-			return r;
-		/* Something is mounted there, or new content came. */
-		if (mounts_detach(dir_fd, name) > 0)
-			continue;
-		if (r == -ENOTEMPTY ? ++rounds > NESTED_ROUNDS_MAX : ++waits > BUSY_WAITS_MAX)
-			return r;
-		if (r == -EBUSY)
-			mounts_wait(BUSY_WAIT_MS);
-	}
-}
-
-int empty_remove_within(struct varve_store *store, int dir_fd, const char *name, const _Atomic bool *cancelled, char *failed)
+int empty_remove(struct varve_store *store, int dir_fd, const char *name, const _Atomic bool *cancelled, char *failed)
 {
 	for (unsigned rounds = 0;; rounds++) {
 		_cleanup_close_ int fd = beneath_open(dir_fd, name, EMPTY_OPEN_FLAGS);

@@ -1,49 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/tree/mounts.h"
 #include "engine/base/util.h"
-#include "engine/tree/layer.h"
 
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 
 /* What a mount is that is but looked at. */
 #define MOUNTS_LOOK (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOATIME)
-
-/* Is LINE of mountinfo about a mount on mount PARENT, at a path with PART in it? */
-static bool mounts_line(const char *line, unsigned long long parent, const char *part)
-{
-	unsigned long long number;
-	int at = 0;
-
-	if (sscanf(line, "%*u %llu %*s %*s %n", &number, &at) < 1 || !at)
-		return false;
-	return number == parent && (!part || strstr(line + at, part));
-}
-
-bool mounts_below(int fd, const char *id)
-{
-	char part[sizeof(LAYER_PLACE) + VARVE_ID_MAX + 3];
-	FILE *file = fopen("/proc/self/mountinfo", "re");
-	_cleanup_free_ char *line = NULL;
-	size_t size = 0;
-	struct statx stat;
-	bool found = false;
-
-	if (!file)
-		return true;
-	/* Such bytes are written as \\ooo there; then any mount beside the layer's own counts. */
-	snprintf(part, sizeof(part), "/%s/%s/", LAYER_PLACE, id);
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stat) || !(stat.stx_mask & STATX_MNT_ID))
-		found = true;
-	while (!found && getline(&line, &size, file) > 0)
-		found = mounts_line(line, stat.stx_mnt_id, id[strcspn(id, " \t\n\\#")] ? NULL : part);
-	fclose(file);
-	return found;
-}
 
 /* mounts_clone(), with LOOK mounts_clone_look(). */
 static int mounts_clone_with(int *fd, bool look)
@@ -91,60 +59,173 @@ static void mounts_unescape(char *path)
 	*to = '\0';
 }
 
-/* Is PATH the directory ABOVE, or below it? Whole components count. */
-static bool mounts_within(const char *path, const char *above)
-{
-	size_t length = strlen(above);
+/* A mount, as mountinfo tells of it. */
+struct mounts_entry {
+	unsigned long long id, parent;
+	unsigned major, minor;
+	/* The directory of its file system that is its root, and where it is mounted. On the heap. */
+	char *root, *point;
+};
 
-	return !strncmp(path, above, length) && (!path[length] || path[length] == '/');
+/* All mounts of the namespace. */
+struct mounts_list {
+	struct mounts_entry *entries;
+	size_t count, room;
+};
+
+static void mounts_list_free(struct mounts_list *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		free(list->entries[i].root);
+		free(list->entries[i].point);
+	}
+	free(list->entries);
 }
 
-/* Detach the mounts at PATH and below, the last one first, as the list has those that lie on others behind them. */
-static int mounts_detach_path(const char *path)
+/* Add the mount that LINE tells of to LIST. 0 or -ENOMEM. */
+static int mounts_list_add(struct mounts_list *list, const char *line)
+{
+	struct mounts_entry entry = { 0 };
+
+	if (sscanf(line, "%llu %llu %u:%u %ms %ms", &entry.id, &entry.parent, &entry.major, &entry.minor, &entry.root,
+		   &entry.point) != 6) {
+		free(entry.root);
+		return 0;
+	}
+	if (list->count == list->room) {
+		size_t room = MAX(2 * list->room, (size_t)64);
+		struct mounts_entry *entries = reallocarray(list->entries, room, sizeof(*entries));
+
+		if (!entries) {
+			free(entry.root);
+			free(entry.point);
+			return -ENOMEM;
+		}
+		list->entries = entries;
+		list->room = room;
+	}
+	mounts_unescape(entry.root);
+	mounts_unescape(entry.point);
+	list->entries[list->count++] = entry;
+	return 0;
+}
+
+/* The order of A and B by their numbers. */
+static int mounts_list_order(const void *a, const void *b)
+{
+	const struct mounts_entry *first = a, *second = b;
+
+	return (first->id > second->id) - (first->id < second->id);
+}
+
+/* Read all mounts of the namespace. */
+static int mounts_list_read(struct mounts_list *list)
 {
 	FILE *file = fopen("/proc/self/mountinfo", "re");
-	_cleanup_free_ char *line = NULL, *last = NULL;
+	_cleanup_free_ char *line = NULL;
 	size_t size = 0;
 	int r = 0;
 
 	if (!file)
 		return negative_errno();
-	while (!r && getline(&line, &size, file) > 0) {
-		_cleanup_free_ char *point = NULL;
-
-		if (sscanf(line, "%*u %*u %*s %*s %ms", &point) != 1)
-			continue;
-		mounts_unescape(point);
-		if (!mounts_within(point, path))
-			continue;
-		free(last);
-		last = strdup(point);
-		r = last ? 0 : -ENOMEM;
-	}
+	while (!r && getline(&line, &size, file) > 0)
+		r = mounts_list_add(list, line);
 	fclose(file);
-	if (r || !last)
-		return r;
-	return umount2(last, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? negative_errno() : 1;
+	if (list->count)
+		qsort(list->entries, list->count, sizeof(*list->entries), mounts_list_order);
+	return r;
 }
 
-int mounts_detach(int dir_fd, const char *name)
+/* Find mount ID; NULL: it is none of this namespace. */
+static const struct mounts_entry *mounts_list_find(const struct mounts_list *list, unsigned long long id)
+{
+	struct mounts_entry key = { .id = id };
+
+	return list->count ? bsearch(&key, list->entries, list->count, sizeof(key), mounts_list_order) : NULL;
+}
+
+/* Is PATH the directory ABOVE, or below it? Whole components count. What of PATH comes after it, or NULL. */
+static const char *mounts_within(const char *path, const char *above)
+{
+	size_t length = strcmp(above, "/") ? strlen(above) : 0;
+
+	return !strncmp(path, above, length) && (!path[length] || path[length] == '/') ? path + length : NULL;
+}
+
+/* Where PATH, in MOUNT, lies in the file system, to be freed; NULL: not in that mount, or no memory. */
+static char *mounts_position(const struct mounts_entry *mount, const char *path)
+{
+	const char *rest = mounts_within(path, mount->point);
+	char *position;
+
+	if (!rest || asprintf(&position, "%s%s", strcmp(mount->root, "/") ? mount->root : "", rest) < 0)
+		return NULL;
+	return position;
+}
+
+/* Find a mount of LIST at or below POSITION in the file system of mount HERE, whichever mount of that it is mounted in. */
+static const struct mounts_entry *mounts_list_below(const struct mounts_list *list, const struct mounts_entry *here,
+						    const char *position)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const struct mounts_entry *mount = &list->entries[i], *parent = mounts_list_find(list, mount->parent);
+		_cleanup_free_ char *at = NULL;
+
+		if (!parent || parent == mount || parent->major != here->major || parent->minor != here->minor)
+			continue;
+		at = mounts_position(parent, mount->point);
+		if (at && mounts_within(at, position))
+			return mount;
+	}
+	return NULL;
+}
+
+/* mounts_at(), with the path of the directory, and LIST to be filled. */
+static int mounts_at_path(struct mounts_list *list, uint64_t number, const char *path, char **ret_point)
+{
+	const struct mounts_entry *here, *mount;
+	_cleanup_free_ char *position = NULL;
+	int r = mounts_list_read(list);
+
+	if (r)
+		return r;
+	/* A mount of another namespace, or of none: nobody can mount in it by its path. */
+	here = mounts_list_find(list, number);
+	if (!here)
+		return 0;
+	position = mounts_position(here, path);
+	if (!position)
+		return -ESTALE;
+	mount = mounts_list_below(list, here, position);
+	if (!mount)
+		return 0;
+	*ret_point = strdup(mount->point);
+	return *ret_point ? 1 : -ENOMEM;
+}
+
+int mounts_at(int dir_fd, const char *name, char **ret_point)
 {
 	_cleanup_free_ char *path = malloc(PATH_MAX);
+	struct mounts_list list = { 0 };
+	struct statx stat;
 	char link[40];
 	ssize_t length;
-	int count = 0, r;
+	int r;
 
+	*ret_point = NULL;
 	if (!path)
 		return -ENOMEM;
+	if (statx(dir_fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stat) < 0)
+		return negative_errno();
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", dir_fd);
 	length = readlink(link, path, PATH_MAX);
 	if (length < 0)
 		return negative_errno();
 	if (snprintf(path + length, (size_t)(PATH_MAX - length), "/%s", name) >= PATH_MAX - length)
 		return -ENAMETOOLONG;
-	while ((r = mounts_detach_path(path)) > 0)
-		count++;
-	return r < 0 && !count ? r : count;
+	r = mounts_at_path(&list, stat.stx_mnt_id, path, ret_point);
+	mounts_list_free(&list);
+	return r;
 }
 
 /* Go through mountinfo for mount NUMBER (0: any) of SOURCE (NULL: any); the last one's source and point, each to be freed. */
@@ -192,12 +273,4 @@ int mounts_source(uint64_t number, char **ret_source)
 
 	*ret_source = NULL;
 	return mounts_look(number, NULL, ret_source, &point);
-}
-
-void mounts_wait(int timeout_ms)
-{
-	_cleanup_close_ int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
-	struct pollfd pollfd = { .fd = fd, .events = POLLPRI };
-
-	poll(&pollfd, 1, timeout_ms);
 }

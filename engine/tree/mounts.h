@@ -3,11 +3,7 @@
 #ifndef VARVE_TREE_MOUNTS_H
 #define VARVE_TREE_MOUNTS_H
 
-#include <stdbool.h>
 #include <stdint.h>
-
-/* May something be mounted in layer ID, whose root is FD? Says yes where it cannot be told. */
-bool mounts_below(int fd, const char *id);
 
 /*
  * Replace *FD, a directory open for reading, by the same directory in a clone of its mount that nothing is mounted in and
@@ -23,8 +19,11 @@ int mounts_clone(int *fd);
  */
 int mounts_clone_look(int *fd);
 
-/* Detach what is mounted at NAME in DIR_FD or below it: how many mounts that were, or -errno. CAP_SYS_ADMIN. */
-int mounts_detach(int dir_fd, const char *name);
+/*
+ * Is something mounted, in this mount namespace, at NAME in DIR_FD or below it, by whichever mount of the file system? 1 and
+ * *RET_POINT (to be freed), 0, or -errno.
+ */
+int mounts_at(int dir_fd, const char *name, char **ret_point);
 
 /* Find where the device of path SOURCE is mounted in this mount namespace, the last such mount: 1 and *RET_POINT (to be freed), 0 for
    nowhere, or -errno. */
@@ -32,8 +31,5 @@ int mounts_find(const char *source, char **ret_point);
 
 /* Find the device that mount NUMBER is of, as its path: 1 and *RET_SOURCE (to be freed), 0 for no such mount, or -errno. */
 int mounts_source(uint64_t number, char **ret_source);
-
-/* Wait until something is mounted or unmounted, for at most TIMEOUT_MS. */
-void mounts_wait(int timeout_ms);
 
 #endif

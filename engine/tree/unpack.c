@@ -226,7 +226,7 @@ static int unpack_remove_at(struct unpack *unpack, int dir_fd, const char *name,
 	if (r == -EISDIR || r == -EPERM)
 		r = RET_NERRNO(unlinkat(dir_fd, name, AT_REMOVEDIR));
 	if (r && r != -EBUSY && r != -ENOENT)
-		r = empty_remove_within(unpack->store, dir_fd, name, unpack->cancelled, failed);
+		r = empty_remove(unpack->store, dir_fd, name, unpack->cancelled, failed);
 	return r == -ENOENT ? 0 : unpack_check(unpack, "unlinkat", r);
 }
 

@@ -5,8 +5,11 @@
 
 #include <fcntl.h>
 #include <linux/btrfs.h>
+#include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -115,6 +118,54 @@ START_TEST(test_goes_on_after_failure) {
 	test_close(test_open(home));
 	test_subvolume_set_default(test_mount());
 	assert_sweep(store, 1, 0);
+	ck_assert_uint_eq(test_leftovers(home), 0);
+	test_close(store);
+}
+END_TEST
+
+/* Mount the directory OTHER at POINT, and see that a sweep of STORE fails for it and unmounts nothing. */
+static void assert_mounted(struct varve_store *store, const char *other, const char *point) {
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
+	struct varve_failure failure = { 0 };
+	ck_assert_int_eq(mount(other, point, NULL, MS_BIND, NULL), 0);
+	test_error(varve_sweep_wait(store, &report, &failure), -EBUSY);
+	ck_assert_msg(strstr(failure.detail, point), "%s: %s", point, failure.detail);
+	ck_assert_uint_ge(report.failures, 1);
+	ck_assert(test_exists(test_path("%s/file", point)));
+	ck_assert_int_eq(umount(point), 0);
+	ck_assert(test_exists(test_path("%s/file", other)));
+}
+
+/* What is mounted in a leftover keeps it, is named, and stays mounted: in whichever mount of the file system that is. */
+START_TEST(test_mounted) {
+	char *home = test_home(), *other = test_home(), *elsewhere = test_home();
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	struct varve_store *store = test_open(home);
+	char *left = test_path("%s/.varve/trash/left", home);
+	char *plain = test_path("%s/.varve/staging/1-0123456789abcdef", home);
+	litter(home, "left");
+	test_mkdir(test_path("%s/inner/in side", left));
+	test_mkdir(other);
+	test_write(test_path("%s/file", other), "kept");
+	test_mkdir(elsewhere);
+	assert_mounted(store, other, test_path("%s/inner/in side", left));
+	assert_mounted(store, other, test_path("%s/inner", left));
+	assert_mounted(store, other, left);
+	/* As the root of a container that is mounted elsewhere, with a volume in it. */
+	ck_assert_int_eq(mount(left, elsewhere, NULL, MS_BIND, NULL), 0);
+	assert_mounted(store, other, test_path("%s/inner/in side", elsewhere));
+	/* That mount alone keeps nothing, nor does one whose name begins alike. */
+	litter(home, "left-over");
+	assert_mounted(store, other, test_path("%s-over", left));
+	ck_assert(!test_exists(left));
+	ck_assert_int_eq(umount2(elsewhere, MNT_DETACH), 0);
+	/* What is mounted on a directory of the store's own is no leftover. */
+	mkdir(test_path("%s/.varve/staging", home), 0700);
+	test_mkdir(plain);
+	test_mkdir(test_path("%s/0", plain));
+	assert_mounted(store, other, test_path("%s/0", plain));
+	assert_sweep(store, 0, 0);
 	ck_assert_uint_eq(test_leftovers(home), 0);
 	test_close(store);
 }
@@ -239,5 +290,5 @@ START_TEST(test_hostile_trash) {
 }
 END_TEST
 
-TEST_MAIN("sweep", test_nothing, test_trash_and_quotas, test_at_open, test_goes_on_after_failure, test_after_kill,
+TEST_MAIN("sweep", test_nothing, test_trash_and_quotas, test_mounted, test_at_open, test_goes_on_after_failure, test_after_kill,
 	  test_living_are_left_alone, test_own_are_left_alone, test_hostile_trash)

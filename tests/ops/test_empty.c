@@ -18,10 +18,13 @@
 
 static _Atomic bool never;
 
+/** At what the last removal failed. */
+static char failed[VARVE_FAILURE_PATH_SIZE];
+
 /* Remove NAME in the directory PATH. */
 static int empty(struct varve_store *store, const char *path, const char *name) {
 	int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = empty_remove(store, descriptor, name, &never);
+	int r = empty_remove(store, descriptor, name, &never, failed);
 	close(descriptor);
 	return r;
 }
@@ -48,27 +51,38 @@ START_TEST(test_plain_trees) {
 }
 END_TEST
 
-/* Mounts at the path and below it go; one at a path that only begins alike stays. */
+/* What is mounted at the path or below it stays as it is, and is named. */
 START_TEST(test_mounts) {
 	char *home = test_home();
 	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
 	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
 	struct varve_store *store = test_open(home);
 	char *abc = test_path("%s/abc", home), *abcd = test_path("%s/abcd", home), *inside = test_path("%s/in side", abc);
-	char *other = test_path("%s/other", home);
+	char *other = test_path("%s/other", home), *file = test_path("%s/file", abcd);
 	test_mkdir(abc);
 	test_mkdir(abcd);
 	test_mkdir(inside);
 	test_mkdir(other);
+	test_write(file, "");
 	test_make_tree(other, 2, 2, 1);
 	ck_assert_int_eq(mount(other, inside, NULL, MS_BIND, NULL), 0);
-	ck_assert_int_eq(mount(other, abcd, NULL, MS_BIND, NULL), 0);
-	ck_assert_int_eq(mount(abc, abc, NULL, MS_BIND | MS_REC, NULL), 0);
-	test_error(empty(store, home, "abc"), 0);
-	ck_assert(!test_exists(abc));
+	ck_assert_int_eq(mount(test_path("%s/dir-0/file-0", other), file, NULL, MS_BIND, NULL), 0);
+	test_error(empty(store, home, "abc"), -EBUSY);
+	ck_assert_str_eq(failed, "abc/in side");
+	test_error(empty(store, home, "abcd"), -EBUSY);
+	ck_assert_str_eq(failed, "abcd/file");
+	/* On the very directory. */
+	ck_assert_int_eq(umount(inside), 0);
+	ck_assert_int_eq(mount(other, abc, NULL, MS_BIND, NULL), 0);
+	test_error(empty(store, home, "abc"), -EBUSY);
+	ck_assert_str_eq(failed, "abc");
 	ck_assert_int_eq(test_entries(other), 2);
 	ck_assert_int_eq(test_entries(test_path("%s/dir-0", other)), 2);
-	ck_assert_int_eq(umount(abcd), 0);
+	ck_assert_int_eq(umount(abc), 0);
+	ck_assert_int_eq(umount(file), 0);
+	test_error(empty(store, home, "abc"), 0);
+	test_error(empty(store, home, "abcd"), 0);
+	ck_assert(!test_exists(abc));
 	test_close(store);
 }
 END_TEST

@@ -263,7 +263,9 @@ static void contender_done(struct job *job, int result) {
 	turns.over++;
 }
 
-static const struct job_class contender_class = { .name = "contender", .slice = contender_slice, .wanted = contender_wanted, .done = contender_done };
+static const struct job_class contender_class = {
+	.name = "contender", .slice = contender_slice, .wanted = contender_wanted, .done = contender_done,
+};
 
 /* Of several equal jobs none gets two turns more than another; and a small one that comes last does not wait for them. */
 START_TEST(test_fair_shares) {
@@ -372,6 +374,7 @@ START_TEST(test_one_directory) {
 	struct varve_chown_options shift = VARVE_CHOWN_OPTIONS_INIT;
 	struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;
 	struct stat stat_;
+	char failed[VARVE_FAILURE_PATH_SIZE];
 	shift.uid_to = &map, shift.uid_to_count = 1;
 	test_create(store, "one", NULL);
 	int at = open(test_layer(home, "one"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -396,7 +399,7 @@ START_TEST(test_one_directory) {
 	ck_assert_uint_eq(stat_.st_uid, 1000);
 	/* As one is removed that may not be destroyed. */
 	at = open(test_path("%s/subvolumes", home), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	test_error(empty_remove(store, at, "one", &never), 0);
+	test_error(empty_remove(store, at, "one", &never, failed), 0);
 	close(at);
 	ck_assert(!test_layer_exists(home, "one"));
 	/* The sanitizers keep what is freed. */
