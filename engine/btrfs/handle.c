@@ -14,7 +14,7 @@ struct handle_btrfs {
 	uint32_t generation;
 } __attribute__((packed));
 
-int handle_open(int fd, uint64_t subvolume, uint64_t inode, uint64_t generation)
+int handle_open(int fd, uint64_t subvolume, uint64_t inode, uint64_t generation, int flags)
 {
 	const struct handle_btrfs of = { .inode = inode, .subvolume = subvolume, .generation = (uint32_t)generation };
 	union {
@@ -25,5 +25,5 @@ int handle_open(int fd, uint64_t subvolume, uint64_t inode, uint64_t generation)
 	u.handle.handle_bytes = sizeof(of);
 	u.handle.handle_type = HANDLE_TYPE;
 	memcpy(u.handle.f_handle, &of, sizeof(of));
-	return RET_NERRNO(open_by_handle_at(fd, &u.handle, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+	return RET_NERRNO(open_by_handle_at(fd, &u.handle, flags | O_NOFOLLOW | O_CLOEXEC));
 }

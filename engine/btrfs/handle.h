@@ -6,9 +6,9 @@
 #include <stdint.h>
 
 /*
- * Open INODE of SUBVOLUME, on the mount that FD is on, by O_PATH: a descriptor; -ESTALE: there is none, or one of another
- * GENERATION. CAP_DAC_READ_SEARCH.
+ * Open INODE of SUBVOLUME, on the mount that FD is on, with FLAGS (O_NOFOLLOW and O_CLOEXEC are added), wherever it lies: a
+ * descriptor; -ESTALE: there is none, or one of another GENERATION. CAP_DAC_READ_SEARCH.
  */
-int handle_open(int fd, uint64_t subvolume, uint64_t inode, uint64_t generation);
+int handle_open(int fd, uint64_t subvolume, uint64_t inode, uint64_t generation, int flags);
 
 #endif

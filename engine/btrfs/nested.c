@@ -7,6 +7,7 @@
 #include "engine/base/limits.h"
 #include "engine/base/util.h"
 #include "engine/btrfs/chattr.h"
+#include "engine/btrfs/handle.h"
 #include "engine/btrfs/search.h"
 #include "engine/btrfs/subvol.h"
 
@@ -61,15 +62,7 @@ int nested_collect(struct nested *nested, int fd, uint64_t root, struct fault *f
 	return r;
 }
 
-/* A file handle of btrfs for an inode without its parent; see fs/btrfs/export.h. */
-struct nested_handle {
-	uint64_t inode, root;
-	/* The inode's, which kernels before 6.2 or so insist on. */
-	uint32_t generation;
-} __attribute__((packed));
-#define NESTED_HANDLE_TYPE 0x4d
-
-/* The generation of INODE of subvolume ROOT. */
+/* The generation of INODE of subvolume ROOT, which kernels before 6.2 or so insist on. */
 static int nested_generation(int fd, uint64_t root, uint64_t inode, uint32_t *ret_generation)
 {
 	struct btrfs_inode_item item;
@@ -90,19 +83,10 @@ static int nested_generation(int fd, uint64_t root, uint64_t inode, uint32_t *re
 /* Open directory INODE of subvolume ROOT, wherever it is. CAP_DAC_READ_SEARCH. */
 static int nested_open_directory(int fd, uint64_t root, uint64_t inode)
 {
-	struct nested_handle id = { .inode = inode, .root = root };
 	uint32_t generation = 0;
 	int r = nested_generation(fd, root, inode, &generation);
-	union {
-		struct file_handle header;
-		char bytes[sizeof(struct file_handle) + sizeof(id)];
-	} handle = { .header = { .handle_bytes = sizeof(id), .handle_type = NESTED_HANDLE_TYPE } };
 
-	if (r)
-		return r;
-	id.generation = generation;
-	memcpy(handle.header.f_handle, &id, sizeof(id));
-	return RET_NERRNO(open_by_handle_at(fd, &handle.header, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	return r ? r : handle_open(fd, root, inode, generation, O_RDONLY | O_DIRECTORY);
 }
 
 /* Where subvolume ID lies: the subvolume and the directory, and its name there. */

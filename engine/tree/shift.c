@@ -217,7 +217,7 @@ int shift_stray(struct shift *shift, int fd, uint64_t subvolume, uint64_t inode,
 
 	if (inodes_has(&shift->seen, subvolume, inode))
 		return 0;
-	inode_fd = handle_open(fd, subvolume, inode, generation);
+	inode_fd = handle_open(fd, subvolume, inode, generation, O_PATH);
 	/* It is gone. */
 	if (inode_fd == -ESTALE || inode_fd == -ENOENT)
 		return 0;
