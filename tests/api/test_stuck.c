@@ -540,5 +540,5 @@ START_TEST(test_marked_by_root) {
 END_TEST
 
 TEST_MAIN("stuck", test_root_with_flags, test_snapshots_with_flags, test_root_with_flags_and_nested, test_nested_with_flags,
-	  test_directories_of_nested, test_sweep_with_flags, test_without_capability, test_swap, test_flags_stay, test_modes, test_modes_denied,
-	  test_marked_by_root)
+	  test_directories_of_nested, test_sweep_with_flags, test_without_capability, test_swap, test_flags_stay,
+	  test_modes, test_modes_denied, test_marked_by_root)

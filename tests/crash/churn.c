@@ -9,8 +9,8 @@
  *
  * The load, all of it drawn from the seed: empty layers of several modes, snapshots of the bases and of other layers
  * (also of ones whose own create is still in flight), layers unpacked from the archive of a base, read-only ones, batches,
- * two requests queued on one id, durable and relaxed mixed, nested subvolumes made in some layers before they are removed, some requests cancelled; with --sized
- * MODE (of quota: full, or default for what the kernel has best) some layers have a size; with --grouped each second id joins a
+ * two requests queued on one id, durable and relaxed mixed, nested subvolumes made in some layers before they are removed,
+ * some requests cancelled; with --sized MODE (of quota: full, or default for what the kernel has best) some layers have a size; with --grouped each second id joins a
  * group of layers (slot_group()), of which there are GROUPS, whenever it is created.
  *
  * --die: the load kills itself a moment after it has asked for the removal of a layer with many nested subvolumes, which is
@@ -723,7 +723,8 @@ static int load(struct churn *churn, double seconds) {
 }
 
 int main(int argc, char **argv) {
-	enum { PREPARE = 256, HOME, RECORD, SEED, PREFIX, SLOTS, DEPTH, SECONDS, RELAXED, LIMIT, FAILING, CLOSE_BUSY, SIZED, GROUPED, DIE };
+	enum { PREPARE = 256, HOME, RECORD, SEED, PREFIX, SLOTS, DEPTH, SECONDS, RELAXED, LIMIT, FAILING, CLOSE_BUSY, SIZED,
+	       GROUPED, DIE };
 	static const struct option options[] = {
 		{ "prepare", 0, NULL, PREPARE },     { "home", 1, NULL, HOME },	      { "record", 1, NULL, RECORD },
 		{ "seed", 1, NULL, SEED },	     { "prefix", 1, NULL, PREFIX },   { "slots", 1, NULL, SLOTS },
