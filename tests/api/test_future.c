@@ -36,7 +36,8 @@ START_TEST(test_kept) {
 	char *home = test_home();
 	store = test_open(home);
 	renew();
-	const struct varve_result *result = wait_for(varve_layer_create_batch(store, ids, 3, NULL, varve_future_callback, future, &request));
+	const struct varve_result *result =
+		wait_for(varve_layer_create_batch(store, ids, 3, NULL, varve_future_callback, future, &request));
 	test_error(result->error, -EEXIST);
 	ck_assert_uint_eq(result->outcomes_count, 3);
 	ck_assert_str_eq(result->outcomes[1].id, "b");

@@ -78,7 +78,8 @@ static int call_create_apply(const void *apply) {
 }
 
 static int call_diff(const void *options) {
-	int descriptor = memfd_create("diff", MFD_CLOEXEC), error = varve_layer_diff_wait(store, "layer", options, descriptor, NULL, NULL, NULL);
+	int descriptor = memfd_create("diff", MFD_CLOEXEC);
+	int error = varve_layer_diff_wait(store, "layer", options, descriptor, NULL, NULL, NULL);
 	close(descriptor);
 	return error;
 }

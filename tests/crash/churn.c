@@ -10,8 +10,8 @@
  * The load, all of it drawn from the seed: empty layers of several modes, snapshots of the bases and of other layers
  * (also of ones whose own create is still in flight), layers unpacked from the archive of a base, read-only ones, batches,
  * two requests queued on one id, durable and relaxed mixed, nested subvolumes made in some layers before they are removed,
- * some requests cancelled; with --sized MODE (of quota: full, or default for what the kernel has best) some layers have a size; with --grouped each second id joins a
- * group of layers (slot_group()), of which there are GROUPS, whenever it is created.
+ * some requests cancelled; with --sized MODE (of quota: full, or default for what the kernel has best) some layers have a size;
+ * with --grouped each second id joins a group of layers (slot_group()), of which there are GROUPS, whenever it is created.
  *
  * --die: the load kills itself a moment after it has asked for the removal of a layer with many nested subvolumes, which is
  * the longest way that a layer can be on; a kill from outside seldom meets it.
