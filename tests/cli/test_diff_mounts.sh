@@ -105,3 +105,13 @@ run changes top
 expect 0 $'M /dir\nM /dir/file\nA /nested\nA /nested/file\nA /nested/volume\n' ""
 run diffsize top
 expect 0 $'8\n' ""
+
+# Usage tells that it left something out; a shift does what it can reach, and fails with what it could not.
+run usage --json top
+[[ "$status" == 0 ]] || lib_fail "usage, without: $status $(cat "$scratch/err")"
+grep -q '"mounts_left_out": *true' "$scratch/out" || lib_fail "usage, without: $(cat "$scratch/out")"
+run chown --uidmap 0:100000:65536 --gidmap 0:100000:65536 top
+[[ "$status" == 1 ]] || lib_fail "chown, without: $status"
+grep -Eq "/(file|nested/file|nested/volume|volume|stalled)" "$scratch/err" || lib_fail "chown, without: $(cat "$scratch/err")"
+[[ "$(stat -c %u "$top/dir/file" "$scratch/volume/outside")" == $'100000\n0' ]] ||
+	lib_fail "chown, without: $(stat -c %u "$top/dir/file" "$scratch/volume/outside")"
