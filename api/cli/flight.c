@@ -41,7 +41,7 @@ static void flight_progressed(struct varve_store *store, varve_request request, 
 static void flight_ended(struct varve_store *store, const struct varve_result *result, void *user_data) {
 	struct flight_slot *slot = user_data;
 	struct flight *flight = slot->flight;
-	struct varve_progress seen;
+	struct varve_progress seen = VARVE_PROGRESS_INIT;
 
 	flight->in_flight--;
 	if (flight->cli->progress.enabled && varve_progress(store, result->request, &seen) == 0)
