@@ -399,7 +399,9 @@ struct varve_config {
 	uint32_t requests_max;		/**< Requests in flight, 1..VARVE_REQUESTS_MAX. 0: 4096. */
 	uint32_t ring_entries;		/**< Depth of the io_uring, 8..4096. 0: 256. */
 	uint32_t fs_threads_max;	/**< Threads for short blocking calls, 1..64. 0: one for each CPU. */
-	uint32_t commit_threads_max;	/**< Snapshots in flight, 1..512; their threads sleep mostly. 0: 128. */
+	uint32_t commit_threads_max;	/**< Snapshots in flight, 1..512; their threads sleep mostly. 0: 128. No more than a
+					     quarter of the descriptors that RLIMIT_NOFILE leaves (the limit is never
+					     raised), since each keeps a directory open. */
 	uint32_t backlog_max;		/**< Removed layers that may await the kernel's cleaner before creates wait,
 					     1..1000000. 0: 4096. Under full quotas they wait sooner: varve_durability(7). */
 	uint32_t root_uid;		/**< Owner of the home and of new base layers. */

@@ -26,6 +26,33 @@
  */
 #define SPIN_NS (50 * 1000)
 
+/* Descriptors that anybody counts on; so many numbers below the limit are looked at (40 ns each), and not more often than that. */
+#define FDS_LIMIT_MAX (1024 * 1024)
+#define FDS_COUNTED_MAX 4096
+#define FDS_COUNT_MS 20
+
+/* Nothing is counted as long as no more than these are reserved: a lone operation, and a few, cost nothing. */
+#define FDS_EASY 20
+
+/* What an operation has open at once: its slot, what it starts from, what it makes, a lock, a record or a file in sysfs. */
+#define FDS_OPERATION 5
+
+/* It opens nothing. */
+#define FDS_NOTHING UINT_MAX
+
+/* What no operation may reserve: a walk by one thread needs that, and so one goes on at any time. */
+#define FDS_RESERVE 12
+
+/* What a comparison and an archive have open: two layers, two directories a thread, what is read ahead, the other end. */
+#define FDS_CHANGES 24
+
+/* What unpacking has open: the layer, a directory, a file, and what a directory that is replaced takes. */
+#define FDS_APPLY 10
+
+/* Parts of RLIMIT_NOFILE: worker slots have a directory each; idle directories of a walk; threads that walk. */
+#define FDS_SLOTS_PART 4
+#define FDS_WALK_PART 16
+
 /* Threads for short blocking calls: they are CPU bound, so the default is one for each CPU. */
 #define FS_THREADS_MAX 64
 
@@ -120,6 +147,9 @@
 /* Entries read ahead for one archive, and how many of them one thread takes at once. */
 #define WINDOW_ITEMS 256
 #define WINDOW_CLAIM 64
+
+/* Files that are longer, and are kept open until their turn comes. */
+#define WINDOW_FDS_MAX 8
 
 /* Bytes of a file that are read ahead; of a longer one the rest is read while it is written. */
 #define WINDOW_FILE_BYTES (64 * 1024)

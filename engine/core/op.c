@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/core/op.h"
 #include "engine/core/channel.h"
+#include "engine/core/fds.h"
 #include "engine/core/hold.h"
 #include "engine/core/request.h"
 #include "engine/core/store.h"
@@ -77,7 +78,12 @@ static void op_record(struct op *op, int error)
 	failure_set(failure, error, operation_name(op->request->class->operation), op_step_name(op),
 		    error == -ECANCELED ? NULL : op->call.name, op->id);
 	op_failure_path(op, failure);
-	if (op->detail)
+	if (error == -EMFILE)
+		failure_detail(failure, "%s", "too few file descriptors for one operation alone: raise the limit (ulimit -n, RLIMIT_NOFILE), "
+					      "or close what the program has open");
+	else if (error == -ENFILE)
+		failure_detail(failure, "%s", "the system is out of open files: see /proc/sys/fs/file-nr, and raise fs.file-max");
+	else if (op->detail)
 		failure_detail(failure, "%s", op->detail);
 	else if (op->request->channel && op->request->channel->error == error)
 		failure_detail(failure, "%s", op->request->channel->detail);
@@ -111,6 +117,7 @@ static void op_end(struct op *op)
 		op->request->class->close(op);
 	for (size_t i = 0; i < op->request->class->holds; i++)
 		hold_release(&op->request->store->holds, &op->holds[i]);
+	fds_leave(op);
 	request_op_ended(op->request, op);
 }
 
@@ -162,6 +169,12 @@ static void op_run(struct op *op, int next)
 void op_start(struct op *op)
 {
 	op->withdraw = NULL;
+	if (fds_resume(op)) {
+		op_run(op, op->request->class->steps[op->state].start(op));
+		return;
+	}
+	if (!op->start_error && !fds_enter(op))
+		return;
 	op->request->store->counters.running[op->request->class->operation]++;
 	op->started = true;
 	op_run(op, op->start_error);
@@ -216,6 +229,10 @@ void op_done(struct op *op, int result)
 	const struct op_step *step = &op->request->class->steps[op->state];
 
 	op->withdraw = NULL;
+	if (result < 0 && step->again && fds_park(op, result)) {
+		op_trace(op, "%s waits for descriptors", op_step_name(op));
+		return;
+	}
 	if (result == OP_LATER && !op->error && !op->request->cancelled) {
 		op_later(op);
 		return;

@@ -48,6 +48,8 @@ struct op_step {
 	int (*start)(struct op *op);
 	/* Go on with the result of what start() waited for; NULL: on success enter the next state. */
 	int (*done)(struct op *op, int result);
+	/* When it fails for want of descriptors it has closed what it opened, and can begin anew: see fds.h. */
+	bool again;
 };
 
 /* A kind of operation. */
@@ -57,6 +59,8 @@ struct op_class {
 	size_t size;
 	/* Most ids that one of them is about. */
 	unsigned holds;
+	/* Descriptors that it has open at once, without a walk's: a number, or FDS_NOTHING. 0: FDS_OPERATION. */
+	unsigned fds;
 	/* Is the caller told what became of each one, beside the request? */
 	bool outcomes;
 	/* Its steps, by state; how many; the first one that undoes. */
@@ -120,6 +124,9 @@ struct op {
 	/* Flushes that had failed before it wrote; what the commit that it waits for covers (enum clock_cover). */
 	unsigned flushes_failed;
 	uint8_t cover;
+	/* Descriptors it has reserved; it waits for some to begin its step anew. See fds.h. */
+	unsigned fds;
+	bool parked;
 	/* Began; ended (kept to assert that it ends once). */
 	bool started, ended;
 	/* How many of the ids it holds are not granted yet. */

@@ -72,6 +72,7 @@ struct varve_store *store_new(void)
 	list_init(&store->refusals);
 	store_init_locks(store);
 	hold_init(&store->holds, &store->io.fault);
+	fds_init(&store->fds);
 	r = store_mark_process(store);
 	if (!r)
 		r = io_init(&store->io);

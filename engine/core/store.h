@@ -7,6 +7,7 @@
 #define VARVE_CORE_STORE_H
 
 #include "engine/core/clock.h"
+#include "engine/core/fds.h"
 #include "engine/core/hold.h"
 #include "engine/io/io.h"
 
@@ -69,6 +70,8 @@ struct settings {
 	uint64_t flags;
 	uint32_t requests_max, backlog_max, root_uid, root_gid;
 	struct io_config io;
+	/* Directories that one walk keeps open beside those in use. */
+	unsigned walk_fds_max;
 	struct quota_settings quota;
 	struct delta_limits delta;
 };
@@ -144,6 +147,7 @@ struct varve_store {
 	struct io io;
 	struct clock clock;
 	struct hold_table holds;
+	struct fds fds;
 	struct counters counters;
 	/* Requests in flight; those done in this turn. */
 	struct list in_flight, finished;

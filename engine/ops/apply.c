@@ -90,7 +90,7 @@ static int apply_durable_done(struct op *op, int result)
 }
 
 static const struct op_step apply_steps[APPLY_STATES] = {
-	[APPLY_OPEN] = { "OPEN", apply_open, apply_opened },
+	[APPLY_OPEN] = { "OPEN", apply_open, apply_opened, true },
 	[APPLY_UNPACK] = { "UNPACK", apply_unpack, apply_unpacked },
 	[APPLY_DURABLE] = { "DURABLE", apply_durable, apply_durable_done },
 };
@@ -118,6 +118,7 @@ static void apply_release(struct op *op)
 
 static const struct op_class apply_class = {
 	.operation = VARVE_APPLY,
+	.fds = FDS_APPLY,
 	.size = sizeof(struct apply),
 	.holds = 1,
 	.steps = apply_steps,

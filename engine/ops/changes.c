@@ -117,6 +117,8 @@ static int changes_open_parent(struct changes_op *changes, const uint8_t *uuid)
 		return 0;
 	op->call.name = "openat2";
 	op->subject = changes->parent;
+	/* The step may have begun anew. */
+	fd_close(TAKE_FD(changes->fds[0]));
 	r = layer_open(store, changes->parent);
 	if (r < 0)
 		return r;
@@ -471,8 +473,8 @@ static int changes_streamed(struct op *op, int result)
 }
 
 static const struct op_step changes_steps[CHANGES_STATES] = {
-	[CHANGES_OPEN] = { "OPEN", changes_open, changes_opened },
-	[CHANGES_PREPARE] = { "PREPARE", changes_prepare, changes_prepared },
+	[CHANGES_OPEN] = { "OPEN", changes_open, changes_opened, true },
+	[CHANGES_PREPARE] = { "PREPARE", changes_prepare, changes_prepared, true },
 	[CHANGES_COMPARE] = { "COMPARE", changes_compare, changes_compared },
 	[CHANGES_SORT] = { "SORT", changes_order, changes_ordered },
 	[CHANGES_MEASURE] = { "MEASURE", changes_measure, changes_measured },
@@ -529,6 +531,7 @@ static void changes_release(struct op *op)
 		.operation = kind,                \
 		.size = sizeof(struct changes_op), \
 		.holds = 2,                        \
+		.fds = FDS_CHANGES,               \
 		.steps = changes_steps,           \
 		.steps_count = CHANGES_STATES,    \
 		.unwind = CHANGES_STATES,         \

@@ -72,6 +72,8 @@ struct create {
 	bool staged, published, recorded;
 	/* A limit was set after it was made. */
 	bool relimited;
+	/* How quota runs, for the limit of what is staged. */
+	int quota;
 	/* What is to be unpacked into it; NULL: nothing. */
 	struct unpack *unpack;
 };
@@ -218,10 +220,19 @@ static int create_dress(struct create *create, int fd)
 	return create_born_read_only(create) ? subvol_set_read_only(fd, true) : 0;
 }
 
+/* Give the empty subvolume NAME in DIR_FD what it is to have. */
+static int create_dress_staged(struct create *create, int dir_fd, const char *name)
+{
+	_cleanup_close_ int fd = -EBADF;
+
+	create->op.call.name = "openat";
+	fd = RET_NERRNO(openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	return fd < 0 ? fd : create_dress(create, fd);
+}
+
 /* Make an empty subvolume NAME in DIR_FD. */
 static int create_empty(struct create *create, int dir_fd, const char *name, const struct quota_birth *birth)
 {
-	_cleanup_close_ int fd = -EBADF;
 	int r;
 
 	create->op.call.name = "BTRFS_IOC_SUBVOL_CREATE";
@@ -230,9 +241,7 @@ static int create_empty(struct create *create, int dir_fd, const char *name, con
 	if (r)
 		return r;
 	create->staged = true;
-	create->op.call.name = "openat";
-	fd = RET_NERRNO(openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-	return fd < 0 ? fd : create_dress(create, fd);
+	return create_dress_staged(create, dir_fd, name);
 }
 
 /* Will full quotas stay consistent, with the groups that the snapshot joins and those that its source is in? */
@@ -397,15 +406,16 @@ static int create_join(struct create *create, int dir_fd, const char *name)
 /* Make the subvolume NAME in DIR_FD, with its limit. */
 static int create_make(struct create *create, int dir_fd, const char *name)
 {
-	int mode = create_prepare_quota(create), r;
+	int r;
 
-	if (mode < 0)
-		return mode;
+	create->quota = create_prepare_quota(create);
+	if (create->quota < 0)
+		return create->quota;
 	r = create_join(create, dir_fd, name);
 	if (r)
 		return r;
 	fd_close(TAKE_FD(create->source_fd));
-	return create_check_limit(create, dir_fd, name, mode);
+	return create_check_limit(create, dir_fd, name, create->quota);
 }
 
 /* Make the subvolume, on a thread of the commit lane. */
@@ -431,11 +441,28 @@ static int create_stage_work(struct op *op)
 	return r;
 }
 
+/* It was made, but there was no descriptor to finish it with: do that. Lane thread. */
+static int create_finish_run(struct call *call)
+{
+	struct create *create = create_of(container_of(call, struct op, call));
+	char buffer[VARVE_ID_MAX + 1];
+	const char *name = create_staging_name(create, buffer);
+	int dir_fd = create_staging_fd(create), r = dir_fd < 0 ? dir_fd : 0;
+
+	if (!r && !create->source)
+		r = create_dress_staged(create, dir_fd, name);
+	return r ? r : create_check_limit(create, dir_fd, name, create->quota);
+}
+
 static int create_stage(struct op *op)
 {
 	struct create *create = create_of(op);
 
 	op->subject = op->id;
+	if (create->staged) {
+		call_function(&op->call, LANE_COMMIT, "openat", create_finish_run);
+		return op_call(op);
+	}
 	op->work = create_stage_work;
 	op->commits = create->source;
 	op->direct_allowed = create->source && !create->size && !create->unpack && !rewrite_wanted(create->plan);
@@ -538,7 +565,7 @@ static int create_turn(struct op *op)
 static void create_leave(struct create *create)
 {
 	if (create->admitted)
-		workers_leave(create->op.request->store);
+		workers_leave(&create->op);
 	create->admitted = false;
 }
 
@@ -708,8 +735,8 @@ static int create_undone(struct op *op, int result)
 
 static const struct op_step create_steps[CREATE_STATES] = {
 	[CREATE_ADMIT] = { "ADMIT", create_admit, create_admitted },
-	[CREATE_OPEN] = { "OPEN", create_open, create_opened },
-	[CREATE_STAGE] = { "STAGE", create_stage, create_stage_done },
+	[CREATE_OPEN] = { "OPEN", create_open, create_opened, true },
+	[CREATE_STAGE] = { "STAGE", create_stage, create_stage_done, true },
 	[CREATE_UNPACK] = { "UNPACK", create_unpack, create_unpacked },
 	[CREATE_TURN] = { "TURN", create_turn, create_turn_come },
 	[CREATE_REWRITE] = { "REWRITE", create_rewrite, create_rewritten },

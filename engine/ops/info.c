@@ -103,7 +103,7 @@ static int info_asked(struct op *op, int result)
 }
 
 static const struct op_step info_steps[INFO_STATES] = {
-	[INFO_OPEN] = { "OPEN", info_open, info_opened },
+	[INFO_OPEN] = { "OPEN", info_open, info_opened, true },
 	[INFO_ASK] = { "ASK", info_ask, info_asked },
 };
 

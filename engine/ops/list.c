@@ -182,7 +182,7 @@ static int list_look_done(struct op *op, int result)
 }
 
 static const struct op_step list_steps[LIST_STATES] = {
-	[LIST_NAMES] = { "NAMES", list_names, list_named },
+	[LIST_NAMES] = { "NAMES", list_names, list_named, true },
 	[LIST_LOOK] = { "LOOK", list_look, list_look_done },
 };
 

@@ -162,9 +162,9 @@ static int locate_limited(struct op *op, int result)
 }
 
 static const struct op_step locate_steps[LOCATE_STATES] = {
-	[LOCATE_LOOK] = { "LOOK", locate_look, locate_looked },
-	[LOCATE_PROVE] = { "PROVE", locate_prove, locate_proved },
-	[LOCATE_RECORD] = { "RECORD", locate_record, locate_recorded },
+	[LOCATE_LOOK] = { "LOOK", locate_look, locate_looked, true },
+	[LOCATE_PROVE] = { "PROVE", locate_prove, locate_proved, true },
+	[LOCATE_RECORD] = { "RECORD", locate_record, locate_recorded, true },
 	[LOCATE_LIMIT] = { "LIMIT", locate_limit, locate_limited },
 };
 

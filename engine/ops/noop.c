@@ -10,11 +10,12 @@ static int noop_run(struct op *op)
 }
 
 static const struct op_step noop_steps[] = {
-	{ "RUN", noop_run, NULL },
+	{ "RUN", noop_run, NULL, false },
 };
 
 static const struct op_class noop_class = {
 	.operation = VARVE_NOOP,
+	.fds = FDS_NOTHING,
 	.size = sizeof(struct op),
 	.steps = noop_steps,
 	.steps_count = 1,

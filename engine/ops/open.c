@@ -307,6 +307,7 @@ static int open_settings(struct opening *opening, const struct quota_settings *q
 {
 	const struct varve_config *config = opening->config;
 	struct varve_store *store = opening->store;
+	unsigned fds = store->fds.free;
 
 	store->settings = (struct settings){
 		.flags = config->flags,
@@ -314,12 +315,13 @@ static int open_settings(struct opening *opening, const struct quota_settings *q
 		.backlog_max = config->backlog_max,
 		.root_uid = config->root_uid,
 		.root_gid = config->root_gid,
+		.walk_fds_max = MIN(WALK_FDS_MAX, fds / FDS_WALK_PART),
 		.quota = *quota,
 		.io = { .no_uring = config->flags & VARVE_OPEN_NO_URING,
 			.ring_entries = config->ring_entries,
 			.threads_max = { [LANE_FS] = config->fs_threads_max,
-					 [LANE_COMMIT] = config->commit_threads_max,
-					 [LANE_WALK] = WALK_THREADS_MAX,
+					 [LANE_COMMIT] = MAX(1, MIN(config->commit_threads_max, fds / FDS_SLOTS_PART)),
+					 [LANE_WALK] = MAX(1, MIN(WALK_THREADS_MAX, fds / FDS_WALK_PART)),
 					 [LANE_STREAM] = STREAM_THREADS_MAX } },
 	};
 	store->io.trace = (struct trace){ .mask = debug, .log = config->log, .log_data = config->log_data };

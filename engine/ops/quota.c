@@ -360,10 +360,10 @@ static int quota_gc_start(struct op *op)
 
 static const struct op_step quota_steps[QUOTA_STATES] = {
 	[QUOTA_BEGIN] = { "BEGIN", quota_begin, NULL },
-	[QUOTA_STATUS] = { "STATUS", quota_status, quota_done },
-	[QUOTA_ENABLE] = { "ENABLE", quota_enable_start, quota_done },
+	[QUOTA_STATUS] = { "STATUS", quota_status, quota_done, true },
+	[QUOTA_ENABLE] = { "ENABLE", quota_enable_start, quota_done, true },
 	[QUOTA_DISABLE] = { "DISABLE", quota_disable_start, quota_done },
-	[QUOTA_LIMIT] = { "LIMIT", quota_limit_start, quota_limit_done },
+	[QUOTA_LIMIT] = { "LIMIT", quota_limit_start, quota_limit_done, true },
 	[QUOTA_RESCAN] = { "RESCAN", quota_rescan_start, quota_done },
 	[QUOTA_GC] = { "GC", quota_gc_start, quota_done },
 	[QUOTA_DURABLE] = { "DURABLE", quota_durable, quota_done },

@@ -445,7 +445,7 @@ static int remove_turn(struct op *op)
 static void remove_leave(struct remove *remove)
 {
 	if (remove->admitted)
-		workers_leave(remove->op.request->store);
+		workers_leave(&remove->op);
 	remove->admitted = false;
 }
 
@@ -634,9 +634,9 @@ static int remove_undone(struct op *op, int result)
 
 static const struct op_step remove_steps[REMOVE_STATES] = {
 	[REMOVE_DESTROY] = { "DESTROY", remove_destroy, remove_destroyed },
-	[REMOVE_COLLECT] = { "COLLECT", remove_collect, remove_collected },
-	[REMOVE_MOVE] = { "MOVE", remove_move, remove_moved },
-	[REMOVE_NESTED] = { "NESTED", remove_nested, remove_nested_done },
+	[REMOVE_COLLECT] = { "COLLECT", remove_collect, remove_collected, true },
+	[REMOVE_MOVE] = { "MOVE", remove_move, remove_moved, true },
+	[REMOVE_NESTED] = { "NESTED", remove_nested, remove_nested_done, true },
 	[REMOVE_TURN] = { "TURN", remove_turn, remove_admitted },
 	[REMOVE_EMPTY] = { "EMPTY", remove_empty, remove_empty_done },
 	[REMOVE_DURABLE] = { "DURABLE", remove_durable, remove_durable_done },

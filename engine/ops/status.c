@@ -152,7 +152,7 @@ static int status_ask(struct op *op)
 }
 
 static const struct op_step status_steps[STATUS_STATES] = {
-	[STATUS_ASK] = { "ASK", status_ask, NULL },
+	[STATUS_ASK] = { "ASK", status_ask, NULL, true },
 };
 
 static void status_result(struct request *request, struct varve_result *result)

@@ -455,7 +455,7 @@ static int sweep_done(struct op *op, int result)
 }
 
 static const struct op_step sweep_steps[SWEEP_STATES] = {
-	[SWEEP_RUN] = { "SWEEP", sweep_begin, sweep_done },
+	[SWEEP_RUN] = { "SWEEP", sweep_begin, sweep_done, true },
 };
 
 static void sweep_result(struct request *request, struct varve_result *result)
@@ -468,6 +468,7 @@ static void sweep_result(struct request *request, struct varve_result *result)
 
 static const struct op_class sweep_class = {
 	.operation = VARVE_SWEEP,
+	.fds = FDS_APPLY,
 	.size = sizeof(struct sweep),
 	.steps = sweep_steps,
 	.steps_count = SWEEP_STATES,

@@ -50,7 +50,7 @@ static struct usage *usage_of(struct op *op)
 static void usage_leave(struct usage *usage)
 {
 	if (usage->admitted)
-		workers_leave(usage->op.request->store);
+		workers_leave(&usage->op);
 	usage->admitted = false;
 }
 
@@ -118,8 +118,11 @@ static int usage_open_run(struct call *call)
 	struct usage *usage = usage_of(op);
 	struct varve_store *store = op->request->store;
 	struct btrfs_ioctl_get_subvol_info_args info;
-	int r = usage->fd = layer_open(store, op->id);
+	int r;
 
+	/* The step may have begun anew. */
+	fd_close(TAKE_FD(usage->fd));
+	r = usage->fd = layer_open(store, op->id);
 	if (r < 0)
 		return r;
 	call->name = "BTRFS_IOC_GET_SUBVOL_INFO";
@@ -275,7 +278,7 @@ static int usage_leave_step(struct op *op)
 
 static const struct op_step usage_steps[USAGE_STATES] = {
 	[USAGE_ADMIT] = { "ADMIT", usage_admit, usage_admitted },
-	[USAGE_OPEN] = { "OPEN", usage_open, usage_opened },
+	[USAGE_OPEN] = { "OPEN", usage_open, usage_opened, true },
 	[USAGE_COUNT] = { "COUNT", usage_count, usage_counted },
 	[USAGE_LEAVE] = { "LEAVE", usage_leave_step, NULL },
 };

@@ -24,7 +24,7 @@ void layer_walk_blame(struct op *op, const struct walk *walk, int result)
 static void layer_walk_leave(struct layer_walk *layer)
 {
 	if (layer->admitted)
-		workers_leave(layer->op.request->store);
+		workers_leave(&layer->op);
 	layer->admitted = false;
 }
 
@@ -48,8 +48,11 @@ static int layer_walk_open_run(struct call *call)
 	struct layer_walk *layer = layer_walk_of(op);
 	struct varve_store *store = op->request->store;
 	struct btrfs_ioctl_get_subvol_info_args info;
-	int r = layer->fd = layer_open(store, op->id), cloned = 0;
+	int r, cloned = 0;
 
+	/* The step may have begun anew. */
+	fd_close(TAKE_FD(layer->fd));
+	r = layer->fd = layer_open(store, op->id);
 	if (r < 0)
 		return r;
 	call->name = "BTRFS_IOC_GET_SUBVOL_INFO";
@@ -212,7 +215,7 @@ static int layer_walk_leave_step(struct op *op)
 
 const struct op_step layer_walk_steps[LAYER_WALK_STATES] = {
 	[LAYER_WALK_ADMIT] = { "ADMIT", layer_walk_admit, layer_walk_admitted },
-	[LAYER_WALK_OPEN] = { "OPEN", layer_walk_open, layer_walk_opened },
+	[LAYER_WALK_OPEN] = { "OPEN", layer_walk_open, layer_walk_opened, true },
 	[LAYER_WALK_WALK] = { "WALK", layer_walk_walk, layer_walk_done },
 	[LAYER_WALK_REST] = { "REST", layer_walk_rest, layer_walk_rested },
 	[LAYER_WALK_DURABLE] = { "DURABLE", layer_walk_durable, layer_walk_durable_done },

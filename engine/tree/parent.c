@@ -2,6 +2,7 @@
 #include "engine/tree/parent.h"
 #include "engine/btrfs/search.h"
 #include "engine/btrfs/uuid.h"
+#include "engine/core/fds.h"
 #include "engine/tree/entries.h"
 #include "engine/tree/layer.h"
 
@@ -37,6 +38,8 @@ static int parent_scan_entry(void *data, const char *name)
 	struct btrfs_ioctl_get_subvol_info_args args;
 	_cleanup_close_ int fd = layer_open(scan->store, name);
 
+	if (fds_missing(fd) || fd == -ENOMEM || fd == -EIO)
+		return fd;
 	/* What vanishes or is no layer is not the parent. */
 	if (fd < 0 || layer_prove(scan->store, fd, name, &args) || memcmp(args.uuid, scan->uuid, BTRFS_UUID_SIZE))
 		return 0;

@@ -120,7 +120,9 @@ static void walk_hold(struct walk *walk, struct walk_entry *entry)
 
 	if (walk->class->wanted && !walk->class->wanted(walk, dir->subvolume, entry->inode))
 		return;
-	entry->fd = opath_open(dir->fd, entry->name, &stat);
+	do
+		entry->fd = opath_open(dir->fd, entry->name, &stat);
+	while (walk_shed(walk, entry->fd));
 	if (entry->fd == -EXDEV)
 		walk_mounted(walk, dir, entry->name);
 	else if (entry->fd < 0 && !walk_vanished(entry->fd))
@@ -447,8 +449,29 @@ static int walk_begin(struct walk *walk, struct walk_dir *dir)
 	return dir->parent ? walk_open(walk, dir) : walk_enter(walk, dir, walk->root_fd);
 }
 
-/* Read DIR. */
-static void walk_directory(struct walk *walk, struct slice *slice, struct stack *stack, struct walk_dir *dir)
+/*
+ * DIR could not be opened, with ERROR: where it was for want of descriptors and other threads are at it, put DIR back, and let this
+ * one end; it has nothing open. One alone goes on.
+ */
+static bool walk_back_out(struct walk *walk, struct stack *stack, struct walk_dir *dir, int error)
+{
+	bool out;
+
+	if (!fds_missing(error))
+		return false;
+	pthread_mutex_lock(&walk->lock);
+	out = atomic_load(&walk->threads) > 1;
+	if (out) {
+		atomic_store(&walk->crowded, true);
+		stack_push(stack, &dir->link);
+		atomic_fetch_add(&walk->pending, 1);
+	}
+	pthread_mutex_unlock(&walk->lock);
+	return out;
+}
+
+/* Read DIR; false when this thread is to end, and DIR is another one's. */
+static bool walk_directory(struct walk *walk, struct slice *slice, struct stack *stack, struct walk_dir *dir)
 {
 	struct walk_reading reading = { .walk = walk, .dir = dir, .slice = slice, .stack = stack };
 	struct walk_batch *batch = NULL;
@@ -456,13 +479,15 @@ static void walk_directory(struct walk *walk, struct slice *slice, struct stack 
 	int r = walk_begin(walk, dir);
 
 	list_init(&reading.children);
+	if (walk_back_out(walk, stack, dir, r))
+		return false;
 	if (r) {
 		if (r == -EXDEV)
 			walk_mounted(walk, dir, NULL);
 		else if (!walk_vanished(r) || !dir->parent)
 			walk_failed(walk, dir, NULL, "openat2", r);
 		walk_finish(walk, dir);
-		return;
+		return true;
 	}
 	result = walk_read(&reading, &batch);
 	/* On the stack it is another thread's, who may even end it. */
@@ -474,12 +499,13 @@ static void walk_directory(struct walk *walk, struct slice *slice, struct stack 
 		atomic_fetch_add(&walk->batches, 1);
 		batch->node.receive = walk_post;
 		io_post(&walk->job.store->io, &batch->node);
-		return;
+		return true;
 	}
 	if (result == WALK_ASIDE)
-		return;
+		return true;
 	walk_put(walk, dir);
 	walk_finish(walk, dir);
+	return true;
 }
 
 /* Take a batch that is done, or the directory on top of STACK; false when there is neither. */
@@ -514,6 +540,7 @@ static int walk_slice(struct job *job, struct slice *slice)
 
 	pthread_mutex_lock(&walk->lock);
 	stack = stacks_join(&walk->stacks);
+	atomic_fetch_add(&walk->threads, 1);
 	pthread_mutex_unlock(&walk->lock);
 	while (!job_over(job) && walk_take(walk, stack, &batch, &dir)) {
 		if (batch) {
@@ -521,11 +548,11 @@ static int walk_slice(struct job *job, struct slice *slice)
 			free(batch);
 			walk_put(walk, dir);
 		}
-		walk_directory(walk, slice, stack, dir);
-		if (now_ns() >= slice->until_ns)
+		if (!walk_directory(walk, slice, stack, dir) || now_ns() >= slice->until_ns)
 			break;
 	}
 	pthread_mutex_lock(&walk->lock);
+	atomic_fetch_sub(&walk->threads, 1);
 	stacks_leave(stack);
 	pthread_mutex_unlock(&walk->lock);
 	return 0;
@@ -534,7 +561,13 @@ static int walk_slice(struct job *job, struct slice *slice)
 /* How many threads would find a directory. */
 static unsigned walk_wanted(struct job *job)
 {
-	return atomic_load(&container_of(job, struct walk, job)->pending);
+	const struct walk *walk = container_of(job, struct walk, job);
+
+	unsigned pending = atomic_load(&walk->pending);
+
+	if (!atomic_load(&walk->crowded))
+		return pending;
+	return atomic_load(&walk->threads) ? 0 : MIN(pending, 1);
 }
 
 /* Has the ring something of ours? */
@@ -588,7 +621,8 @@ int walk_init(struct walk *walk, struct varve_store *store, const struct walk_cl
 	struct walk_dir *root;
 	int r;
 
-	*walk = (struct walk){ .class = class, .root_fd = root_fd, .mounts = true };
+	*walk = (struct walk){ .class = class, .root_fd = root_fd, .mounts = true, .crowded = workers_tight(store) };
+	walk->fds_max = walk->crowded ? 0 : store->settings.walk_fds_max;
 	walk->job = (struct job){ .class = &walk_job_class, .store = store, .cancelled = cancelled };
 	walk->slow_ns = workers_slow_ns(store) * MAX(1, class->slow_factor);
 	/* Without a ring more threads do as well; where all is taken as slow, the lanes stand in for it. */

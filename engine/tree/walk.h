@@ -121,6 +121,11 @@ struct walk {
 	/* Open directories that nobody uses, longest first; all open ones. */
 	struct list idle;
 	unsigned fds;
+	/* Beside those in use so many stay open: settings.walk_fds_max, and less where some were missing. */
+	unsigned fds_max;
+	/* Threads at it. Descriptors were missing for so many: one goes on alone. */
+	_Atomic unsigned threads;
+	_Atomic bool crowded;
 	/* Bytes of struct walk_dir. */
 	size_t records;
 	/* One thread at a time opens what was closed. */

@@ -95,7 +95,7 @@ void walk_put(struct walk *walk, struct walk_dir *dir)
 	pthread_mutex_lock(&walk->lock);
 	if (!--dir->pins && dir->parent) {
 		list_append(&walk->idle, &dir->idle);
-		if (walk->fds > WALK_FDS_MAX) {
+		if (walk->fds > walk->fds_max) {
 			struct walk_dir *oldest = list_entry(list_pop(&walk->idle), struct walk_dir, idle);
 
 			fd = TAKE_FD(oldest->fd);
@@ -117,6 +117,25 @@ void walk_attach(struct walk *walk, struct walk_dir *dir, int fd)
 	list_remove(&dir->idle);
 	pthread_mutex_unlock(&walk->lock);
 	fd_close(fd);
+}
+
+bool walk_shed(struct walk *walk, int error)
+{
+	struct list *link;
+	int fd = -EBADF;
+
+	if (!fds_missing(error))
+		return false;
+	pthread_mutex_lock(&walk->lock);
+	walk->fds_max /= 2;
+	link = list_pop(&walk->idle);
+	if (link) {
+		fd = TAKE_FD(list_entry(link, struct walk_dir, idle)->fd);
+		walk->fds--;
+	}
+	pthread_mutex_unlock(&walk->lock);
+	fd_close(fd);
+	return link;
 }
 
 uint64_t walk_device(const struct statx *stat)
@@ -142,7 +161,7 @@ int walk_openat(struct walk *walk, int parent_fd, const char *name)
 	/* EAGAIN: something was renamed meanwhile, and the kernel cannot tell that we stayed beneath. */
 	do
 		r = call_run(&call);
-	while (r == -EAGAIN && !job_over(&walk->job));
+	while ((r == -EAGAIN && !job_over(&walk->job)) || walk_shed(walk, r));
 	if (r == -EACCES && walk->class->unlock && !walk->class->unlock(walk, parent_fd, name))
 		r = call_run(&call);
 	return r;
@@ -204,7 +223,9 @@ static int walk_get_parent(struct walk *walk, struct walk_dir *child)
 
 	if (walk_pin(walk, parent) >= 0)
 		return parent->fd;
-	fd = RET_NERRNO(openat(child->fd, "..", WALK_OPEN_FLAGS | O_CLOEXEC));
+	do
+		fd = RET_NERRNO(openat(child->fd, "..", WALK_OPEN_FLAGS | O_CLOEXEC));
+	while (walk_shed(walk, fd));
 	if (fd < 0 || !walk_same(parent, fd)) {
 		fd_close(fd);
 		return walk_get(walk, parent);

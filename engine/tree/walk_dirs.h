@@ -2,7 +2,8 @@
 /*
  * The directories of a walk that were found and are not over: their records, their descriptors, and their end.
  *
- * Descriptors. At most WALK_FDS_MAX stay open besides those in use; the longest unused is closed. One that is needed again
+ * Descriptors. At most walk->fds_max stay open besides those in use; the longest unused is closed, all of them where descriptors are
+ * missing. One that is needed again
  * is opened by ".." of its child, where that is still open, else from its nearest open ancestor downwards. Names are single
  * components always, and no path is ever built (but for the message about a failure).
  */
@@ -25,5 +26,8 @@ int walk_openat(struct walk *walk, int parent_fd, const char *name);
 
 /* One thing less is unfinished in DIR: at the last one it is over, and its parent has one less. */
 void walk_finish(struct walk *walk, struct walk_dir *dir);
+
+/* ERROR: is it for want of a descriptor, and was a directory closed that nobody uses? Fewer are kept from then on. */
+bool walk_shed(struct walk *walk, int error);
 
 #endif

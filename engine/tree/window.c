@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/tree/window.h"
 #include "engine/base/util.h"
+#include "engine/core/fds.h"
 #include "engine/tree/beneath.h"
 #include "engine/tree/opath.h"
 
@@ -170,6 +171,56 @@ int window_entry(const struct window *window, struct item *item, struct window_p
 	return xattrs_read(&item->xattrs, fd, "", item_xattr_wanted);
 }
 
+/* May another file stay open until its turn comes? */
+static bool window_room(struct window *window)
+{
+	return atomic_load(&window->open) < WINDOW_FDS_MAX;
+}
+
+/* Read ITEM ahead; what there is no descriptor for is left to the one who takes it, when those before it are closed. */
+static void window_ahead(struct window *window, struct item *item, struct window_place *place)
+{
+	bool was_open = item->fd >= 0;
+
+	item->error = window_room(window) ? window_entry(window, item, place) : -EMFILE;
+	if (item->error)
+		fd_close(TAKE_FD(item->fd));
+	if (item->fd >= 0 && !was_open)
+		atomic_fetch_add(&window->open, 1);
+}
+
+/* Close the files that were read ahead, for another one; they are read anew. */
+static void window_shed(struct window *window)
+{
+	pthread_mutex_lock(&window->lock);
+	for (size_t i = 1; i < WINDOW_ITEMS; i++) {
+		struct item *item = &window->items[(window->at + i) % WINDOW_ITEMS];
+
+		if (!item->ready || item->fd < 0)
+			continue;
+		fd_close(TAKE_FD(item->fd));
+		atomic_fetch_sub(&window->open, 1);
+		item->error = -EMFILE;
+	}
+	pthread_mutex_unlock(&window->lock);
+}
+
+/* Read ITEM, whose turn it is, if there was no descriptor for it. */
+static void window_now(struct window *window, struct item *item, struct window_place *place)
+{
+	for (int tries = 0; fds_missing(item->error) && tries < 2; tries++) {
+		if (tries)
+			window_shed(window);
+		item->length = item->xattrs.count = 0;
+		item->state = item->state == ITEM_WHOLE ? ITEM_NEW : item->state;
+		item->error = window_entry(window, item, place);
+		if (item->error)
+			fd_close(TAKE_FD(item->fd));
+		else if (item->fd >= 0)
+			atomic_fetch_add(&window->open, 1);
+	}
+}
+
 /* ---- claiming ---------------------------------------------------------------------------------------------------- */
 
 /* Make ITEM one of ENTRY. */
@@ -265,7 +316,7 @@ static void window_read(struct window *window, struct window_place *place, size_
 		gather_items(&window->gather, items, count);
 	for (size_t i = 0; i < count; i++)
 		if (items[i]->kind != VARVE_CHANGE_DELETE && items[i]->state != ITEM_WHOLE)
-			items[i]->error = window_entry(window, items[i], place);
+			window_ahead(window, items[i], place);
 	pthread_mutex_lock(&window->lock);
 	for (size_t i = 0; i < count; i++)
 		items[i]->ready = true;
@@ -330,6 +381,8 @@ struct item *window_take(struct window *window, struct window_place *place)
 	if (!item->ready)
 		item = NULL;
 	pthread_mutex_unlock(&window->lock);
+	if (item)
+		window_now(window, item, place);
 	return item;
 }
 
@@ -337,6 +390,8 @@ void window_release(struct window *window)
 {
 	struct item *item = &window->items[window->at % WINDOW_ITEMS];
 
+	if (item->fd >= 0)
+		atomic_fetch_sub(&window->open, 1);
 	fd_close(TAKE_FD(item->fd));
 	pthread_mutex_lock(&window->lock);
 	item->ready = false;

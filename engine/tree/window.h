@@ -43,6 +43,8 @@ struct window {
 	bool ended, over;
 	int error;
 	struct item items[WINDOW_ITEMS];
+	/* Files that stay open until their turn comes. Any thread. */
+	_Atomic unsigned open;
 };
 
 /* The directory that a thread found its last entry in: the next one is mostly in the same. */

@@ -31,6 +31,8 @@ struct workers {
 	/* Operations that were admitted; those that wait to be. */
 	unsigned admitted;
 	struct list waiting;
+	/* The one let in last is alone, and has hardly a descriptor. */
+	_Atomic bool tight;
 	/* Slices, and those that are free. */
 	struct slice slices[WALK_WIDTH_MAX], *free[WALK_WIDTH_MAX];
 	unsigned free_count;
@@ -73,6 +75,11 @@ void workers_set_xattr_method(struct varve_store *store, enum xattr_method xattr
 	store->workers->xattr_method = xattr_method;
 }
 
+bool workers_tight(const struct varve_store *store)
+{
+	return atomic_load(&store->workers->tight);
+}
+
 uint64_t workers_slow_ns(const struct varve_store *store)
 {
 	return store->workers->slow_ns;
@@ -91,29 +98,45 @@ static void workers_withdraw(struct op *op)
 	list_remove(&op->link);
 }
 
+/* Count OP among those that walk, if one more may, with the descriptors that takes. One may always. */
+static bool workers_let_in(struct workers *workers, struct op *op)
+{
+	unsigned fds = workers->store->settings.walk_fds_max + FDS_RESERVE;
+
+	if (workers->admitted >= WALKS_MAX)
+		return false;
+	if (fds_extend(op, fds, false))
+		atomic_store(&workers->tight, false);
+	else if (!workers->admitted && fds_extend(op, FDS_RESERVE, true))
+		atomic_store(&workers->tight, true);
+	else
+		return false;
+	workers->admitted++;
+	return true;
+}
+
 int workers_admit(struct op *op)
 {
 	struct workers *workers = op->request->store->workers;
 
-	if (workers->admitted < WALKS_MAX) {
-		workers->admitted++;
+	if (list_empty(&workers->waiting) && workers_let_in(workers, op))
 		return 0;
-	}
 	op->withdraw = workers_withdraw;
 	list_append(&workers->waiting, &op->link);
 	return OP_WAIT;
 }
 
-void workers_leave(struct varve_store *store)
+void workers_leave(struct op *op)
 {
-	struct workers *workers = store->workers;
-	struct list *link = list_pop(&workers->waiting);
+	struct workers *workers = op->request->store->workers;
+	struct list next = LIST_INIT(next), *link;
 
-	/* Its place goes to the next one. */
-	if (link)
+	workers->admitted--;
+	fds_shrink(op);
+	while (!list_empty(&workers->waiting) && workers_let_in(workers, list_entry(workers->waiting.next, struct op, link)))
+		list_append(&next, list_pop(&workers->waiting));
+	while ((link = list_pop(&next)))
 		op_done(list_entry(link, struct op, link), 0);
-	else
-		workers->admitted--;
 }
 
 /* ---- slices ------------------------------------------------------------------------------------------------------ */

@@ -82,8 +82,11 @@ int workers_init(struct varve_store *store);
 /* May OP start a job? 0, or OP_WAIT: it may when its step is done. Reactor. */
 int workers_admit(struct op *op);
 
-/* The job of an operation that was admitted is over. Reactor. */
-void workers_leave(struct varve_store *store);
+/* Is a walk that begins to do with one thread, and no directory open that it does not need? Any thread. */
+bool workers_tight(const struct varve_store *store);
+
+/* The job of OP, which was admitted, is over. Reactor. */
+void workers_leave(struct op *op);
 
 /* Start JOB, whose class, store, cancelled and width_max (0: no bound) are set. Reactor. */
 void job_start(struct job *job);
