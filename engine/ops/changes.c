@@ -307,7 +307,8 @@ static int changes_sort_run(struct call *call)
 	changes->compare.delta = NULL;
 	delta_free(&changes->delta);
 	r = changes_sort(&changes->compare.changes);
-	return r ? r : changes_sort(&changes->compare.covered);
+	/* Where nothing was compared, nothing was covered. */
+	return r || !changes->comparing ? r : changes_sort(&changes->compare.covered);
 }
 
 static int changes_order(struct op *op)

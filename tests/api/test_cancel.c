@@ -174,7 +174,8 @@ START_TEST(test_archives) {
 		/* A little later each time, through all that they do. */
 		for (int64_t spin = 0; spin < (int64_t)round * round * 5000; spin++)
 			__asm__ volatile("");
-		for (int i = 0; i < ARCHIVE_REQUESTS; i++)
+		/* The last ones are not cancelled, however slow the machine is. */
+		for (int i = 0; round < 90 && i < ARCHIVE_REQUESTS; i++)
 			varve_cancel(store, requests[i]);
 		test_await_all(store, records, ARCHIVE_REQUESTS);
 		for (int i = 0; i < ARCHIVE_REQUESTS; i++) {
