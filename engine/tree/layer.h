@@ -15,8 +15,12 @@
 /* Resolution flags for every path below a directory that we hold open. */
 #define LAYER_RESOLVE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
 
-/* The same for what a layer holds, where no mount is entered. A link at the end is opened as itself (O_PATH | O_NOFOLLOW). */
-#define LAYER_RESOLVE_NAME (RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV)
+/*
+ * The same for one name in a directory that we hold open, where no mount is entered. A link is opened as itself (O_PATH |
+ * O_NOFOLLOW). Not RESOLVE_BENEATH: the kernel calls a name that is renamed out of the directory meanwhile -EXDEV then, as if
+ * something were mounted there.
+ */
+#define LAYER_RESOLVE_NAME (RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV)
 
 /* Describe opening the root directory of layer ID; the result is a descriptor. */
 void layer_open_call(struct varve_store *store, struct call *call, const char *id);

@@ -157,7 +157,7 @@ int walk_openat(struct walk *walk, int parent_fd, const char *name)
 	struct call call;
 	int r;
 
-	call_openat2(&call, parent_fd, name, WALK_OPEN_FLAGS, LAYER_RESOLVE | RESOLVE_NO_XDEV);
+	call_openat2(&call, parent_fd, name, WALK_OPEN_FLAGS, LAYER_RESOLVE_NAME | RESOLVE_NO_SYMLINKS);
 	/* EAGAIN: something was renamed meanwhile, and the kernel cannot tell that we stayed beneath. */
 	do
 		r = call_run(&call);
