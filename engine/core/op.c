@@ -79,8 +79,8 @@ static void op_record(struct op *op, int error)
 		    error == -ECANCELED ? NULL : op->call.name, op->id);
 	op_failure_path(op, failure);
 	if (error == -EMFILE)
-		failure_detail(failure, "%s", "too few file descriptors for one operation alone: raise the limit (ulimit -n, RLIMIT_NOFILE), "
-					      "or close what the program has open");
+		failure_detail(failure, "%s", "too few file descriptors for one operation alone: raise the limit (ulimit -n, "
+					      "RLIMIT_NOFILE), or close what the program has open");
 	else if (error == -ENFILE)
 		failure_detail(failure, "%s", "the system is out of open files: see /proc/sys/fs/file-nr, and raise fs.file-max");
 	else if (op->detail)

@@ -173,7 +173,10 @@ static void run_all(struct varve_store *store, const char *home) {
 	ck_assert_int_le(test_descriptors(), before + 256);
 }
 
-/* A layer with some directories (made here: the test's own way wants them on its own mount), and files of which more than a beginning has to be read. */
+/*
+ * A layer with some directories (made here: the test's own way wants them on its own mount), and files of which more than a
+ * beginning has to be read.
+ */
 static void prepare_base(struct varve_store *store, const char *home) {
 	test_create(store, "base", NULL);
 	for (int i = 0; i < 10; i++) {
