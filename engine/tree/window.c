@@ -212,7 +212,8 @@ static void window_now(struct window *window, struct item *item, struct window_p
 		if (tries)
 			window_shed(window);
 		item->length = item->xattrs.count = 0;
-		item->state = item->state == ITEM_WHOLE ? ITEM_NEW : item->state;
+		/* Its attributes are read with its inode, and only then. */
+		item->state = ITEM_NEW;
 		item->error = window_entry(window, item, place);
 		if (item->error)
 			fd_close(TAKE_FD(item->fd));
