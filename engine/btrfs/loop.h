@@ -2,7 +2,7 @@
 /*
  * Loop devices and the images that they hold.
  *
- * Two loop devices on one image make two file systems of it, which destroy each other. So whoever attaches an image has it locked:
+ * Two loop devices on one image make two file systems of it, which destroy each other. So an image is locked before it is attached:
  * by flock on the descriptor that is given to LOOP_CONFIGURE. The device keeps that open file, and the lock with it, for as long as
  * it holds the image, whatever becomes of the process; so no lock is ever stale. Devices that others attach have no such lock:
  * those are found by the image's inode.

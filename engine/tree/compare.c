@@ -241,7 +241,7 @@ static int compare_descend(struct compare_worker *worker, const char *name, cons
 /* Look at NAME in one of the trees: 1, 0 when it is not there, or -errno. */
 static int compare_look(int fd, const char *name, struct statx *ret_statx)
 {
-	/* Whoever answers for what is mounted there is not asked, as that may never answer. */
+	/* What is mounted there is not asked: a file system of a user may never answer. */
 	const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
 	int r = fd < 0 ? -ENOENT : RET_NERRNO(statx(fd, name, flags, STATX_BASIC_STATS | STATX_MNT_ID, ret_statx));
 

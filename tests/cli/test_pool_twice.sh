@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # varve-test: mount=no root=yes backend=any timeout=180
-# An image is on one loop device at most: whoever mounts it a second time, under whatever name, is refused and told where it is.
+# An image is on one loop device at most: a second mount of it, by any name, is refused, and the message says where it is mounted.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
