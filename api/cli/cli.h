@@ -7,6 +7,7 @@
  *	interrupt.c	SIGINT and SIGTERM as a number and a descriptor
  *	progress.c	the line on a terminal that tells how far the work is
  *	output.c	standard output (text, escaping, JSON) and failures on standard error
+ *	destination.c	the file that -o names: written beside its place, then renamed
  *	options.c	tables of options: parsing, usage text
  *	ids.c		ids from the arguments and from standard input
  *	idmap.c		maps of ids from the arguments
@@ -36,12 +37,17 @@
 #define CLI_FAILED 1
 /** Exit status: the command line makes no sense. */
 #define CLI_USAGE 2
+/** Exit status of a command that answers by its status: the answer is no. */
+#define CLI_NO 1
+/** Exit status of such a command: something failed, and there is no answer. */
+#define CLI_UNKNOWN 2
 /** Exit status after a signal is this plus its number. */
 #define CLI_SIGNALLED 128
 
 /** One run of the command. */
 struct cli {
 	bool json;			/**< One JSON object a line instead of text. */
+	bool answers;			/**< The exit status is an answer: see struct command. */
 	const char *home;		/**< The store's directory. */
 	const char *debug;		/**< What the library shall trace, or NULL. */
 	const char **store_options;	/**< "KEY=VALUE" strings for varve_open(), NULL last. */
@@ -63,6 +69,7 @@ struct command {
 	bool storeless;				/**< It works without a store. */
 	uint64_t open_flags;			/**< VARVE_OPEN_* bits that it wants. */
 	bool looks;				/**< It changes nothing. */
+	bool answers;				/**< Its exit status is an answer: CLI_UNKNOWN instead of CLI_FAILED. */
 	/** Does the work; returns an exit status. */
 	int (*run)(struct cli *cli, const struct arguments *arguments);
 };

@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* diff.c: the commands `diff` and `diffsize`. */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli.h"
+#include "destination.h"
 #include "flight.h"
 #include "idmap.h"
 
 /** What `diff` works on. */
 struct diff_job {
 	struct varve_diff_options options;			/**< What the library is asked. */
-	int fd;							/**< Where to. */
-	bool file;						/**< That is a file of its own. */
+	struct destination destination;				/**< Where to. */
 	bool skipped;						/**< Entries were left out, or changed meanwhile. */
 };
 
@@ -36,7 +34,16 @@ static int diff_submit(struct flight *flight, const char *id, varve_callback *ca
 		       varve_request *ret_request) {
 	struct diff_job *job = flight->data;
 
-	return varve_layer_diff(flight->cli->store, id, &job->options, job->fd, callback, user_data, ret_request);
+	return varve_layer_diff(flight->cli->store, id, &job->options, job->destination.fd, callback, user_data, ret_request);
+}
+
+/** Name the output where the failure of SLOT is one of writing to it: the library knows no name for a descriptor. */
+static void diff_name_output(struct flight_slot *slot) {
+	const struct diff_job *job = slot->flight->data;
+	struct varve_failure *failure = slot->failure;
+
+	if (failure && strcmp(failure->step, "STREAM") == 0 && failure->call && strcmp(failure->call, "write") == 0)
+		snprintf(failure->path, sizeof(failure->path), "%s", job->destination.name);
 }
 
 /** Tell which entries were left out; keep how many bytes there are. */
@@ -44,6 +51,7 @@ static void diff_take(struct flight_slot *slot, const struct varve_result *resul
 	struct diff_job *job = slot->flight->data;
 	uint64_t *bytes = output_memory(malloc(sizeof(*bytes)));
 
+	diff_name_output(slot);
 	output_skipped(&slot->flight->cli->output, result);
 	job->skipped = result->skipped_total > 0;
 	*bytes = result->bytes;
@@ -55,7 +63,7 @@ static void diff_report(struct flight_slot *slot) {
 	struct cli *cli = slot->flight->cli;
 	json_t *object;
 
-	if (!cli->json || !((struct diff_job *)slot->flight->data)->file)
+	if (!cli->json || !((struct diff_job *)slot->flight->data)->destination.file)
 		return;
 	object = output_result(slot->id, NULL);
 	output_set_number(object, "bytes", *(uint64_t *)slot->payload);
@@ -95,33 +103,11 @@ static int diff_size_max(struct cli *cli, const struct arguments *arguments, str
 
 /** Open where the archive goes. Return 0, or an exit status after a message. */
 static int diff_open(struct cli *cli, const char *file, struct diff_job *job) {
-	job->fd = STDOUT_FILENO;
 	if (!file && isatty(STDOUT_FILENO)) {
 		output_complain(&cli->output, "diff: will not write an archive to a terminal");
 		return CLI_USAGE;
 	}
-	if (!file || strcmp(file, "-") == 0)
-		return CLI_DONE;
-	job->fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	job->file = job->fd >= 0;
-	if (job->fd >= 0)
-		return CLI_DONE;
-	output_complain(&cli->output, "diff: %s: %s", file, strerror(errno));
-	return CLI_FAILED;
-}
-
-/** Close the file, and leave no half of an archive in it. Return an exit status. */
-static int diff_close(struct cli *cli, const char *file, struct diff_job *job, int status) {
-	struct stat stat;
-
-	if (!job->file)
-		return status;
-	if (status != CLI_DONE && !job->skipped && fstat(job->fd, &stat) == 0 && S_ISREG(stat.st_mode))
-		unlink(file);
-	if (close(job->fd) == 0)
-		return status;
-	output_complain(&cli->output, "diff: %s: %s", file, strerror(errno));
-	return CLI_FAILED;
+	return destination_open(&job->destination, &cli->output, "diff", file) < 0 ? CLI_FAILED : CLI_DONE;
 }
 
 /** Write an archive of what changed in a layer. */
@@ -140,8 +126,8 @@ static int diff_run(struct cli *cli, const struct arguments *arguments) {
 		status = diff_open(cli, file, job);
 	if (status == CLI_DONE) {
 		status = diff_flight(cli, &diff_job, arguments, job);
-		status = diff_close(cli, file, job, status);
-		if (job->skipped && status == CLI_DONE)
+		/* With entries left out it is a whole archive still. */
+		if (destination_close(&job->destination, &cli->output, "diff", status == CLI_DONE) < 0 || job->skipped)
 			status = CLI_FAILED;
 	}
 	free((void *)job->options.uids);

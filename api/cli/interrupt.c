@@ -15,13 +15,22 @@
 #include <unistd.h>
 
 static volatile sig_atomic_t interrupt_number;
+static volatile sig_atomic_t interrupt_seen[NSIG];
+static const char *volatile interrupt_path;
 static int interrupt_event = -EBADF;
 
-/** Note signal NUMBER, and wake the poll. */
+/** Note signal NUMBER, and wake the poll; the second of a kind kills the process. */
 static void interrupt_handle(int number) {
 	int saved = errno;
 	uint64_t one = 1;
 
+	if (interrupt_seen[number]) {
+		if (interrupt_path)
+			unlink(interrupt_path);
+		signal(number, SIG_DFL);
+		raise(number);
+	}
+	interrupt_seen[number] = 1;
 	interrupt_number = number;
 	if (write(interrupt_event, &one, sizeof(one)) < 0)
 		(void)0; /* It is at its maximum: readable anyway. */
@@ -30,7 +39,7 @@ static void interrupt_handle(int number) {
 
 int interrupt_catch(void) {
 	static const int numbers[] = { SIGINT, SIGTERM };
-	struct sigaction action = { .sa_handler = interrupt_handle, .sa_flags = SA_RESTART | SA_RESETHAND };
+	struct sigaction action = { .sa_handler = interrupt_handle, .sa_flags = SA_RESTART };
 
 	interrupt_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (interrupt_event < 0)
@@ -45,6 +54,10 @@ int interrupt_catch(void) {
 			return -errno;
 	}
 	return 0;
+}
+
+void interrupt_unlink(const char *path) {
+	interrupt_path = path;
 }
 
 int interrupt_signal(void) {

@@ -6,6 +6,9 @@
 /** Catch SIGINT and SIGTERM from now on. The second of a kind kills the process. Return 0 or -errno. */
 int interrupt_catch(void);
 
+/** Remove the file PATH if a signal kills the process; NULL: none. PATH must outlive that. */
+void interrupt_unlink(const char *path);
+
 /** Return the signal that came, or 0. */
 int interrupt_signal(void);
 

@@ -138,11 +138,14 @@ static int main_check(const struct command *command, const struct arguments *arg
 
 /** Open the store if COMMAND needs it, and run it. Return an exit status. */
 static int main_execute(struct cli *cli, const struct command *command, const struct arguments *arguments) {
-	int status = CLI_FAILED;
+	int status = command->answers ? CLI_UNKNOWN : CLI_FAILED;
 
+	cli->answers = command->answers;
 	if (command->storeless || store_open(cli, command) == 0)
 		status = command->run(cli, arguments);
-	return status == CLI_FAILED && interrupt_signal() ? CLI_SIGNALLED + interrupt_signal() : status;
+	if (status == (command->answers ? CLI_UNKNOWN : CLI_FAILED) && interrupt_signal())
+		return CLI_SIGNALLED + interrupt_signal();
+	return status;
 }
 
 /** Parse what follows the name of COMMAND, and run it. Return an exit status. */
@@ -227,7 +230,7 @@ int main(int argc, char **argv) {
 	status = main_run(&cli, argc, argv, &arguments);
 	store_close(&cli);
 	options_free(&arguments);
-	if (output_finish(&cli.output) < 0 && status == CLI_DONE)
-		status = CLI_FAILED;
+	if (output_finish(&cli.output) < 0 && (status == CLI_DONE || cli.answers))
+		status = cli.answers ? CLI_UNKNOWN : CLI_FAILED;
 	return status;
 }

@@ -381,16 +381,20 @@ static int exists_run(struct cli *cli, const struct arguments *arguments) {
 	bool all = true;
 	int status = flight_run_operands(cli, &exists_job, arguments, &all);
 
-	return status == CLI_DONE && !all ? CLI_FAILED : status;
+	if (status == CLI_FAILED)
+		return CLI_UNKNOWN;
+	return status == CLI_DONE && !all ? CLI_NO : status;
 }
 
 const struct command exists_command = {
 	.name = "exists",
 	.operands = "ID",
-	.summary = "tell by the exit status whether there is such a layer: 0 or 1",
+	.summary = "tell by the exit status whether there is such a layer",
+	.notes = "Exit status: 0 there is; 1 there is none; 2 that could not be found out.\n",
 	.operands_min = 1,
 	.operands_max = 1,
 	.open_flags = CLI_OPEN_LOOK,
 	.looks = true,
+	.answers = true,
 	.run = exists_run,
 };

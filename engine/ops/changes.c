@@ -467,9 +467,11 @@ static int changes_streamed(struct op *op, int result)
 		changes_blame(changes, changes->pack->failed);
 		if (result == -EFBIG)
 			op->detail = "of more bytes than file_size_max allows";
-	} else if (result < 0 && window->error == result && window->feed.path)
-		/* A directory that cannot be listed. */
+	} else if (result < 0 && window->error == result && window->feed.path) {
+		/* A directory that cannot be listed: not the archive's descriptor that cannot be written. */
+		op->call.name = NULL;
 		changes_blame(changes, window->feed.path);
+	}
 	return result < 0 ? result : OP_END;
 }
 

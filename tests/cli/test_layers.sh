@@ -138,8 +138,16 @@ run exists missing --json
 expect 1 '{"id":"missing","ok":true,"exists":false}'$'\n' ""
 run exists --json web-1
 expect 0 '{"id":"web-1","ok":true,"exists":true}'$'\n' ""
+# 1 is the answer no; what could not be looked at is 2.
 run exists a/b
-expect 1 "" "varve: exists a/b: CHECK: *"
+expect 2 "" "varve: exists a/b: CHECK: *"
+run exists --json a/b
+[[ "$status" == 2 ]] || lib_fail "status $status"
+run exists --store-opt colour=red web-1
+expect 2 "" "varve: open: *"
+status=0
+"$varve" "${lib_options[@]}" exists --json web-1 >/dev/full 2>"$scratch/err" || status=$?
+[[ "$status" == 2 ]] || lib_fail "an answer that is not taken: $status"
 
 # The home can come from the environment; the option outdoes it.
 VARVE_HOME="$home" "$varve" exists web-1 || lib_fail "VARVE_HOME does not name the home"
@@ -149,7 +157,7 @@ VARVE_HOME=/nonexistent "$varve" --home "$home" exists web-1 || lib_fail "--home
 for command in ls status sync gc "info a" "get a" "exists a" "rm -f a"; do
 	# shellcheck disable=SC2086 # Words.
 	run --home "$VARVE_TEST_MOUNT/typo" $command
-	expect 1 "" "varve: open*$VARVE_TEST_MOUNT/typo*: No such file or directory*"
+	expect "$([[ "$command" == exists* ]] && echo 2 || echo 1)" "" "varve: open*$VARVE_TEST_MOUNT/typo*: No such file or directory*"
 	[[ ! -e "$VARVE_TEST_MOUNT/typo" ]] || lib_fail "$command made the home"
 done
 
