@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fail the Nth allocation, submission and lane call of each operation, N = 1, 2, ... until a run passes them all. Each time
- * the operation reports the failure, undoes its steps, and the next one works. See engine/base/fault.h.
+ * the operation reports the failure, undoes its steps, and the next one works. See engine/base/fault.h. All of them take
+ * minutes: that is for VARVE_TEST_SOAK; otherwise a seed chooses some of each operation, others each time.
  *
- * varve-test: timeout=300
+ * varve-test: timeout=300 options=nobarrier
  */
 #include "test.h"
 
@@ -11,6 +12,7 @@
 #include "engine/tree/workers.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -19,6 +21,9 @@
 
 /* More failures than any operation has calls: the loop would not end. */
 #define NTH_MAX 500
+
+/* Without VARVE_TEST_SOAK, of so many places one is failed, and at least one of each kind and operation. */
+#define SAMPLED_OF 8
 
 /* An operation to be failed. */
 struct victim {
@@ -620,7 +625,7 @@ static bool fail_nth(const struct victim *victim, enum fault_point point, long n
 }
 
 /* Fail every pass of POINT in VICTIM, one run each. */
-static void fail_all(const struct victim *victim, enum fault_point point) {
+static void fail_each(const struct victim *victim, enum fault_point point) {
 	long nth = 1;
 
 	while (fail_nth(victim, point, nth, false))
@@ -631,19 +636,55 @@ static void fail_all(const struct victim *victim, enum fault_point point) {
 		fail_nth(victim, point, first, true);
 }
 
-/* Fail every pass of POINT in every operation. */
+/* Count the passes of POINT in a run of VICTIM in which nothing fails. */
+static long count_passes(const struct victim *victim, enum fault_point point) {
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	struct varve_failure failure = { 0 };
+	long passed;
+
+	victim->prepare(store);
+	fault_arm(&store->io.fault, point, LONG_MAX, INJECTED, false);
+	test_ok(victim->run(store, &failure), &failure);
+	passed = atomic_load(&store->io.fault.passed[point]);
+	fault_arm(&store->io.fault, point, 0, 0, false);
+	test_close(store);
+	return passed;
+}
+
+/* Fail some passes of POINT in VICTIM: which ones, the seed decides. */
+static void fail_some(const struct victim *victim, enum fault_point point) {
+	uint64_t state = test_seed() ^ (uint64_t)point << 56;
+	long count = count_passes(victim, point);
+
+	for (const char *letter = victim->name; *letter; letter++)
+		state = state * 31 + (unsigned char)*letter;
+	ck_assert_msg(count || point != FAULT_ALLOCATION, "%s: no %s to fail", victim->name, point_names[point]);
+	for (long i = 0; i < (count + SAMPLED_OF - 1) / SAMPLED_OF; i++)
+		fail_nth(victim, point, 1 + (long)(test_random(&state) % (uint64_t)count), test_random(&state) & 1);
+}
+
+/* Fail passes of POINT in VICTIM. */
+static void fail_all(const struct victim *victim, enum fault_point point) {
+	if (getenv("VARVE_TEST_SOAK"))
+		fail_each(victim, point);
+	else
+		fail_some(victim, point);
+}
+
+/* Fail passes of POINT in every operation. */
 static void fail_everywhere(enum fault_point point) {
 	for (size_t i = 0; i < TEST_COUNT(victims); i++)
 		fail_all(&victims[i], point);
 }
 
-/* Fail every pass of POINT in every operation that is about quota, from the one at FIRST to that before LAST. */
+/* Fail passes of POINT in every operation that is about quota, from the one at FIRST to that before LAST. */
 static void fail_quota(enum fault_point point, size_t first, size_t last) {
 	for (size_t i = first; i < last; i++)
 		fail_all(&quota_victims[i], point);
 }
 
-/* Fail every pass of POINT in the operations that look into layers. */
+/* Fail passes of POINT in the operations that look into layers. */
 static void fail_content(enum fault_point point) {
 	for (size_t i = 0; i < TEST_COUNT(content_victims); i++)
 		fail_all(&content_victims[i], point);

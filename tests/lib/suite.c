@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Seconds for one START_TEST; tests/run gives its own number. */
@@ -19,6 +20,32 @@ void test_skip(const char *reason) {
 	fflush(stdout);
 	if (skipped)
 		atomic_fetch_add(skipped, 1);
+}
+
+/* What test_seed() returns; the forked tests have the same one. */
+static uint64_t seed;
+
+uint64_t test_seed(void) {
+	static bool printed;
+	if (!printed)
+		printf("VARVE_TEST_SEED=%llu\n", (unsigned long long)seed);
+	printed = true;
+	return seed;
+}
+
+uint64_t test_random(uint64_t *state) {
+	uint64_t z = *state += 0x9e3779b97f4a7c15;
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return z ^ z >> 31;
+}
+
+/* Choose the seed. */
+static void seed_init(void) {
+	const char *wanted = getenv("VARVE_TEST_SEED");
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	seed = wanted ? strtoull(wanted, NULL, 10) : ((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000) % 1000000000;
 }
 
 /* Run the suite; return the number of tests that failed. */
@@ -38,6 +65,7 @@ static int run(const char *name, const TTest *const *tests, size_t count) {
 int test_main(const char *name, const TTest *const *tests, size_t count, bool mount) {
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	setenv("CK_DEFAULT_TIMEOUT", CASE_TIMEOUT_S, 0);
+	seed_init();
 	skipped = mmap(NULL, sizeof(*skipped), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (skipped == MAP_FAILED)
 		abort();

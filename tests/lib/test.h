@@ -70,6 +70,15 @@ int test_main(const char *name, const TTest *const *tests, size_t count, bool mo
 /** Say that this test (one START_TEST) cannot run here; it counts as passed, but a program of such only is skipped. */
 void test_skip(const char *reason);
 
+/**
+ * What this run chooses by: VARVE_TEST_SEED, or a number that is another one in each run. It is printed, so that a run that failed
+ * can be repeated.
+ */
+uint64_t test_seed(void);
+
+/** The next number of the sequence that *STATE is in (splitmix64). */
+uint64_t test_random(uint64_t *state);
+
 #define TEST_MAIN(name, ...) TEST_MAIN_(name, true, __VA_ARGS__)
 
 /** A program that needs no file system. */
