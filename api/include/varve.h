@@ -697,7 +697,11 @@ int varve_layer_info(struct varve_store *store, const char *id, varve_callback *
  * Tell which paths of layer ID differ from those of PARENT: result->changes. The directories above a changed path are
  * told as modified; a deleted directory is told without what was in it; the root itself is not told. A path is modified
  * when its type, mode, owner, group, device, modification time (one without nanoseconds is equal to all of its second),
- * size (but of directories), link target, security.capability or user.* attributes differ. FLAGS: VARVE_CHANGES_WALK or 0.
+ * size (but of directories), link target, content, security.capability or user.* attributes differ. FLAGS: VARVE_CHANGES_WALK or 0.
+ *
+ * Content is compared where it may differ and nothing else does: where an inode was changed since the layers were one, as its
+ * ctime or btrfs tells. What lies in the same place on disk is not read. A file that was changed so, and cannot be opened (for
+ * want of privilege, or because a process keeps a lease on it), is told as modified.
  *
  * Where one layer descends from the other, or both from a third, in any number of snapshots that are still there, btrfs
  * itself is asked what is newer than the snapshot: the time depends on the number of changes, not on that of files. What

@@ -43,8 +43,12 @@
 /* What no operation may reserve: a walk by one thread needs that, and so one goes on at any time. */
 #define FDS_RESERVE 12
 
-/* What a comparison and an archive have open: two layers, two directories a thread, what is read ahead, the other end. */
-#define FDS_CHANGES 24
+/*
+ * What one thread of a comparison has open: two directories, two files, and what one of those is opened by. What a request of this
+ * kind has open: two layers and either so many for each thread, or what is read ahead of an archive and the other end.
+ */
+#define FDS_COMPARE_THREAD 5
+#define FDS_CHANGES (2 + COMPARE_THREADS_MAX * FDS_COMPARE_THREAD)
 
 /* What unpacking has open: the layer, a directory, a file, and what a directory that is replaced takes. */
 #define FDS_APPLY 10
@@ -134,6 +138,11 @@
 
 /* Changed inodes from which on a comparison by them is shared by threads. */
 #define COMPARE_SHARED_MIN 2048
+
+/* Files from which on the extents are compared before the bytes; extents asked for at once; bytes of a file read at once. */
+#define CONTENT_MAP_MIN ((uint64_t)16 * 1024)
+#define CONTENT_EXTENTS 64
+#define CONTENT_CHUNK_BYTES ((size_t)64 * 1024)
 
 /*
  * Threads that read and write archives. Each may wait for a peer for ever, so they have a lane of their own, on which those

@@ -4,7 +4,6 @@
 #include "engine/base/util.h"
 #include "engine/btrfs/search.h"
 #include "engine/btrfs/subvol.h"
-#include "engine/btrfs/uuid.h"
 
 #include <endian.h>
 #include <stdatomic.h>
@@ -257,20 +256,16 @@ static bool delta_before(const struct btrfs_timespec *time, const struct timespe
 }
 
 /*
- * Was the inode with these ITEMS in the two trees, which are overwritten, at most read since they were the same? If one
- * of the items is as it was then, the other one tells. If not, each may have been changed, to the same size, in the same
- * tick of the clock, and only what was last changed before was not.
+ * Was the inode with these ITEMS in the two trees, which are overwritten, at most read since they were the same? Items that
+ * are alike do not tell where they were changed in the tick of the clock when that was, or both later in the same one.
  */
 static bool delta_read_only(const struct uuid_common *common, struct btrfs_inode_item items[2])
 {
-	bool later = true;
-
 	for (unsigned i = 0; i < 2; i++) {
-		later &= le64toh(items[i].transid) > common->generation;
 		items[i].transid = 0;
 		memset(&items[i].atime, 0, sizeof(items[i].atime));
 	}
-	if (later && !delta_before(&items[0].ctime, &common->time))
+	if (!delta_before(&items[0].ctime, &common->time))
 		return false;
 	return !memcmp(&items[0], &items[1], sizeof(items[0]));
 }
@@ -382,18 +377,17 @@ static int delta_ways(struct delta_side *side)
 int delta_collect(struct delta *delta, const int fds[2])
 {
 	struct delta_side sides[2] = { { .delta = delta, .fd = fds[0] }, { .delta = delta, .fd = fds[1], .index = 1 } };
-	struct uuid_common common = { .generation = 0 };
 	int r = subvol_number(fds[0], &sides[0].tree);
 
 	delta->directories.fault = delta->fault;
 	if (!r)
 		r = subvol_number(fds[1], &sides[1].tree);
 	if (!r)
-		r = uuid_common(fds[0], sides[0].tree, sides[1].tree, &common);
+		r = uuid_common(fds[0], sides[0].tree, sides[1].tree, &delta->common);
 	for (unsigned i = 0; r > 0 && i < 2; i++)
-		r = delta_inodes(&sides[i], common.generation);
+		r = delta_inodes(&sides[i], delta->common.generation);
 	if (r > 0)
-		r = delta_filter(delta, sides, &common);
+		r = delta_filter(delta, sides, &delta->common);
 	for (unsigned i = 0; r > 0 && i < 2; i++)
 		r = delta_ways(&sides[i]);
 	return r == -EPERM ? 0 : r;

@@ -17,6 +17,7 @@
 #define VARVE_BTRFS_DELTA_H
 
 #include "engine/base/idmap.h"
+#include "engine/btrfs/uuid.h"
 #include "engine/core/store.h"
 
 /* A name in a directory. */
@@ -45,6 +46,8 @@ struct delta {
 	/* Names of hints, each ended by NUL. */
 	char *names;
 	size_t names_size, names_capacity;
+	/* Up to when both trees were the same. */
+	struct uuid_common common;
 	struct fault *fault;
 	/* Ends the collection early with -ECANCELED. */
 	const _Atomic bool *cancelled;

@@ -17,6 +17,7 @@
 #include "engine/base/limits.h"
 #include "engine/btrfs/delta.h"
 #include "engine/btrfs/fs.h"
+#include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
 #include "engine/tree/compare.h"
@@ -148,6 +149,38 @@ static int changes_untouched(const struct changes_op *changes)
 	       infos[1].generation <= infos[1].otransid;
 }
 
+/*
+ * Find up to when the layer and its parent were the same, where one is a snapshot of the other, or both are of a third: then
+ * whatever was changed later, in either, has no earlier time of change. That takes no privilege. 0 or -errno. Lane thread.
+ */
+static int changes_settle(struct changes_op *changes)
+{
+	static const uint8_t none[BTRFS_UUID_SIZE];
+	struct btrfs_ioctl_get_subvol_info_args infos[2];
+	struct timespec made[2];
+	bool child[2], siblings;
+	int r = 0;
+
+	changes->op.call.name = "BTRFS_IOC_GET_SUBVOL_INFO";
+	for (unsigned i = 0; !r && i < 2; i++) {
+		r = subvol_info(changes->fds[i], &infos[i]);
+		if (!r)
+			made[i] = (struct timespec){ .tv_sec = (time_t)infos[i].otime.sec, .tv_nsec = infos[i].otime.nsec };
+	}
+	if (r)
+		return r;
+	for (unsigned i = 0; i < 2; i++)
+		child[i] = !memcmp(infos[i].parent_uuid, infos[!i].uuid, BTRFS_UUID_SIZE);
+	siblings = memcmp(infos[0].parent_uuid, none, sizeof(none)) &&
+		   !memcmp(infos[0].parent_uuid, infos[1].parent_uuid, BTRFS_UUID_SIZE);
+	if (child[0] || (siblings && (made[0].tv_sec < made[1].tv_sec ||
+				      (made[0].tv_sec == made[1].tv_sec && made[0].tv_nsec < made[1].tv_nsec))))
+		changes->compare.settled = made[0];
+	else if (child[1] || siblings)
+		changes->compare.settled = made[1];
+	return 0;
+}
+
 /* Ask the trees what may differ, where we may. Lane thread. */
 static int changes_search(struct changes_op *changes)
 {
@@ -156,8 +189,11 @@ static int changes_search(struct changes_op *changes)
 	const char *way = "walk";
 	int r;
 
-	if (changes->fds[0] < 0 || changes->flags & VARVE_CHANGES_WALK)
+	if (changes->fds[0] < 0)
 		return 0;
+	r = changes_settle(changes);
+	if (r || changes->flags & VARVE_CHANGES_WALK)
+		return r;
 	/* Written data that no extent has been allocated for yet has not touched its inode item either. */
 	op->call.name = "BTRFS_IOC_SYNC";
 	r = fs_flush(changes->fds[1]);
@@ -175,8 +211,10 @@ static int changes_search(struct changes_op *changes)
 		changes->delta.cancelled = &op->request->cancelled;
 		r = delta_collect(&changes->delta, changes->fds);
 		changes->searched = r > 0;
-		if (r > 0)
+		if (r > 0) {
+			changes->compare.settled = changes->delta.common.time;
 			way = "search";
+		}
 	}
 	trace(&store->io.trace, TRACE_OP, "changes %s: %s, %zu inodes", op->id, way, changes->delta.inodes_found);
 	return MIN(r, 0);
@@ -262,6 +300,8 @@ static int changes_compare(struct op *op)
 	if (r)
 		return r;
 	changes->working = MIN(threads_max, (unsigned)COMPARE_THREADS_MAX);
+	/* Each may need so many descriptors, and two layers are open. */
+	changes->working = MIN(changes->working, MAX(op->request->store->fds.free / FDS_COMPARE_THREAD, 2u) - 1);
 	/* So little is sooner done than shared. */
 	if (changes->searched && changes->delta.inodes_count < COMPARE_SHARED_MIN)
 		changes->working = 1;
@@ -294,6 +334,8 @@ static int changes_compared(struct op *op, int result)
 
 	if (result < 0 && changes->compare.failed)
 		changes_blame(changes, changes->compare.failed);
+	if (result < 0 && changes->compare.failed_call)
+		op->call.name = changes->compare.failed_call;
 	return result < 0 ? result : CHANGES_SORT;
 }
 

@@ -3,6 +3,7 @@
 #include "engine/base/util.h"
 #include "engine/btrfs/abi.h"
 #include "engine/tree/beneath.h"
+#include "engine/tree/content.h"
 #include "engine/tree/entries.h"
 #include "engine/tree/listing.h"
 #include "engine/tree/walk.h"
@@ -55,6 +56,7 @@ struct compare_worker {
 	/* What is in one tree, or elsewhere in the other. */
 	struct listing listings[2];
 	struct xattrs xattrs[2];
+	struct content content;
 	struct changes changes, covered;
 	/* Directories in the one at hand that are to be put on the stack; NULL: none. */
 	struct compare_batch *batch;
@@ -211,6 +213,39 @@ static int compare_attributes(struct compare_worker *worker, const char *name)
 	return !xattrs_equal(&worker->xattrs[0], &worker->xattrs[1]);
 }
 
+/* Is TIME before LIMIT? */
+static bool compare_before(const struct statx_timestamp *time, const struct timespec *limit)
+{
+	return time->tv_sec < limit->tv_sec || (time->tv_sec == limit->tv_sec && (long)time->tv_nsec < limit->tv_nsec);
+}
+
+/* Does the device of STATX, in tree INDEX, say that it lies in that tree itself, and not in a nested subvolume? */
+static bool compare_own(const struct compare *compare, unsigned index, const struct statx *statx)
+{
+	return makedev(statx->stx_dev_major, statx->stx_dev_minor) == compare->devices[index];
+}
+
+/* Are these one inode, which was not changed since the trees were one? A change sets ctime, and nobody sets that back. */
+static bool compare_settled(const struct compare *compare, const struct statx statx[2])
+{
+	const struct statx_timestamp *time = &statx[0].stx_ctime;
+
+	return statx[0].stx_ino == statx[1].stx_ino && compare_own(compare, 0, &statx[0]) && compare_own(compare, 1, &statx[1]) &&
+	       time->tv_sec == statx[1].stx_ctime.tv_sec && time->tv_nsec == statx[1].stx_ctime.tv_nsec &&
+	       compare_before(time, &compare->settled);
+}
+
+/* Differs the content of the files called NAME, which are otherwise alike? 1, 0, -errno. */
+static int compare_content(struct compare_worker *worker, const char *name, const struct statx statx[2])
+{
+	int r = compare_settled(worker->compare, statx) ? 1 : content_same(&worker->content, worker->fds, name, statx);
+
+	if (r < 0)
+		return r;
+	worker->content.call = "statx";
+	return !r;
+}
+
 /* Do the entries called NAME differ? 1, 0, -errno. */
 static int compare_differ(struct compare_worker *worker, const char *name, const struct statx statx[2])
 {
@@ -220,7 +255,11 @@ static int compare_differ(struct compare_worker *worker, const char *name, const
 		return 1;
 	if (S_ISLNK(statx[0].stx_mode))
 		return compare_links(worker, name);
-	return S_ISREG(statx[0].stx_mode) || S_ISDIR(statx[0].stx_mode) ? compare_attributes(worker, name) : 0;
+	if (S_ISDIR(statx[0].stx_mode))
+		return compare_attributes(worker, name);
+	if (!S_ISREG(statx[0].stx_mode))
+		return 0;
+	return compare_attributes(worker, name) ?: compare_content(worker, name, statx);
 }
 
 /* Both entries called NAME are directories: go on in them, unless the delta knows better. */
@@ -231,8 +270,7 @@ static int compare_descend(struct compare_worker *worker, const char *name, cons
 	uint64_t inode = statx[0].stx_ino == statx[1].stx_ino ? statx[0].stx_ino : 0;
 
 	for (unsigned i = 0; i < 2; i++)
-		guided &= makedev(statx[i].stx_dev_major, statx[i].stx_dev_minor) == compare->devices[i] &&
-			  !compare_hollow(&statx[i]);
+		guided &= compare_own(compare, i, &statx[i]) && !compare_hollow(&statx[i]);
 	if (guided && inode && !delta_changed(compare->delta, inode) && !delta_leads(compare->delta, inode))
 		return 0;
 	return compare_push(worker, name, inode, guided, false);
@@ -463,6 +501,7 @@ static int compare_dir(struct compare_worker *worker, const struct compare_dir *
 
 	worker->dir = dir;
 	worker->told = false;
+	worker->content.call = "statx";
 	r = compare_open(worker, 0);
 	if (!r)
 		r = compare_open(worker, 1);
@@ -530,12 +569,13 @@ static struct compare_dir *compare_next(struct compare *compare)
 	return dir;
 }
 
-/* Note that DIR is done, with the lock held. */
-static void compare_done(struct compare *compare, struct compare_dir *dir, int error)
+/* Note that DIR is done, with the lock held; ERROR came from CALL. */
+static void compare_done(struct compare *compare, struct compare_dir *dir, int error, const char *call)
 {
 	compare->active--;
 	if (error && !compare->error) {
 		compare->error = error;
+		compare->failed_call = call;
 		compare->failed = strdup(dir->path);
 	}
 	if (compare->error || !compare->active)
@@ -545,7 +585,8 @@ static void compare_done(struct compare *compare, struct compare_dir *dir, int e
 
 int compare_work(struct compare *compare)
 {
-	struct compare_worker worker = { .compare = compare, .changes.fault = compare->fault, .covered.fault = compare->fault };
+	struct compare_worker worker = { .compare = compare, .changes.fault = compare->fault, .covered.fault = compare->fault,
+					 .content = { .fault = compare->fault, .cancelled = compare->cancelled } };
 	struct compare_dir *dir;
 	int r;
 
@@ -556,7 +597,7 @@ int compare_work(struct compare *compare)
 		pthread_mutex_unlock(&compare->lock);
 		r = atomic_load(compare->cancelled) ? -ECANCELED : compare_dir(&worker, dir);
 		pthread_mutex_lock(&compare->lock);
-		compare_done(compare, dir, r);
+		compare_done(compare, dir, r, worker.content.call);
 	}
 	changes_take(&compare->changes, &worker.changes);
 	changes_take(&compare->covered, &worker.covered);
@@ -567,6 +608,7 @@ int compare_work(struct compare *compare)
 		listing_free(&worker.listings[i]);
 		xattrs_free(&worker.xattrs[i]);
 	}
+	content_free(&worker.content);
 	return r;
 }
 

@@ -21,6 +21,7 @@
 #include "engine/tree/changes.h"
 
 #include <pthread.h>
+#include <time.h>
 
 struct compare_dir;
 
@@ -30,6 +31,8 @@ struct compare {
 	int fds[2];
 	/* What may differ; NULL: anything. */
 	const struct delta *delta;
+	/* An inode of both trees whose time of change is the same, and before this, is as it was when they were one. Zeros: never. */
+	struct timespec settled;
 	/* Tell "DIR/" instead of all that is in a directory which the new tree alone has (see feed.h). */
 	bool collapse;
 	struct fault *fault;
@@ -45,8 +48,9 @@ struct compare {
 	struct compare_dir *root;
 	/* Threads that work on a directory. */
 	unsigned active;
-	/* The first error, and the path that it was about; NULL without memory. */
+	/* The first error, the call that failed, and the path that it was about; NULL without memory. */
 	int error;
+	const char *failed_call;
 	char *failed;
 	/* What was found, not sorted. */
 	struct changes changes;

@@ -57,6 +57,14 @@ int opath_reopen(int fd, int flags)
 	return RET_NERRNO(open(opath_link(fd, link), flags));
 }
 
+int opath_reopen_read(int fd)
+{
+	int r = opath_reopen(fd, O_RDONLY | O_NOATIME);
+
+	/* Only the owner may ask for that. */
+	return r == -EPERM ? opath_reopen(fd, O_RDONLY) : r;
+}
+
 int opath_chmod(int fd, mode_t mode)
 {
 	char link[OPATH_LINK_BYTES];

@@ -31,6 +31,9 @@ bool opath_same(const struct statx *a, const struct statx *b);
  */
 int opath_reopen(int fd, int flags);
 
+/* Open the file of the O_PATH descriptor FD for reading, without setting its time of access where we may. As opath_reopen(). */
+int opath_reopen_read(int fd);
+
 /* Set the mode of FD; of a link -EOPNOTSUPP. Before Linux 6.6 by /proc. */
 int opath_chmod(int fd, mode_t mode);
 

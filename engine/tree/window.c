@@ -61,11 +61,8 @@ ssize_t window_pread(int fd, void *buffer, size_t size, off_t offset)
  */
 static int window_open(struct item *item, int fd)
 {
-	/* Reading must not change the layer; but only the owner may ask for that. */
 	item->call = "open";
-	item->fd = opath_reopen(fd, O_RDONLY | O_NOATIME);
-	if (item->fd == -EPERM)
-		item->fd = opath_reopen(fd, O_RDONLY);
+	item->fd = opath_reopen_read(fd);
 	return MIN(item->fd, 0);
 }
 

@@ -9,10 +9,12 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/btrfs.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/param.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -69,6 +71,24 @@ static bool oracle_attributes_same(const char *a, const char *b) {
 	return true;
 }
 
+/** Have the files A and B the same bytes? */
+static bool oracle_content_same(const char *a, const char *b) {
+	static char x[1 << 16], y[1 << 16];
+	int one = open(a, O_RDONLY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC);
+	int other = open(b, O_RDONLY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC);
+	ssize_t m, n;
+
+	ck_assert(one >= 0 && other >= 0);
+	do {
+		m = read(one, x, sizeof(x));
+		n = read(other, y, sizeof(y));
+		ck_assert(m >= 0 && n >= 0);
+	} while (m && m == n && !memcmp(x, y, (size_t)m));
+	close(one);
+	close(other);
+	return !m && !n;
+}
+
 /** Does a directory stand in for a subvolume that a snapshot left out? */
 static bool oracle_hollow(const struct stat *stat) {
 	return S_ISDIR(stat->st_mode) && stat->st_ino == 2;
@@ -93,7 +113,7 @@ static bool oracle_same(const char *a, const struct stat *x, const char *b, cons
 		ck_assert_int_ge(readlink(b, targets[1], PATH_BYTES - 1), 0);
 		return !strcmp(targets[0], targets[1]);
 	}
-	return oracle_attributes_same(a, b);
+	return oracle_attributes_same(a, b) && (!S_ISREG(x->st_mode) || oracle_content_same(a, b));
 }
 
 /** Compare the directories OLD (may be missing: NULL) and NEW (likewise), which are PATH in the layer. Were there changes? */
@@ -229,12 +249,39 @@ static void edit_allocate(const char *path) {
 	close(fd);
 }
 
+/** Overwrite some bytes of the file PATH, with what is there or with others, and set its time back to what it was. */
+static void edit_back(const char *path) {
+	struct stat stat;
+	int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd >= 0 && fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode) && stat.st_size) {
+		off_t at = pick((unsigned)MIN(stat.st_size, 100000));
+		char byte = 0;
+
+		ck_assert_int_eq(pread(fd, &byte, 1, at), 1);
+		byte = pick(3) ? (char)pick(256) : byte;
+		if (pwrite(fd, &byte, 1, at) == 1)
+			ck_assert_int_eq(futimens(fd, (struct timespec[2]){ { .tv_nsec = UTIME_OMIT }, stat.st_mtim }), 0);
+	}
+	close(fd);
+}
+
+/** Write the file PATH anew elsewhere on disk, content and times as they were. */
+static void edit_defragment(const char *path) {
+	struct btrfs_ioctl_defrag_range_args range = { .len = UINT64_MAX, .extent_thresh = UINT32_MAX };
+	int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd >= 0)
+		ioctl(fd, BTRFS_IOC_DEFRAG_RANGE, &range);
+	close(fd);
+}
+
 /** Make one random edit below ROOT. What cannot be done, because something is missing or in the way, is not. */
 static void edit(const char *root) {
 	char *path = edit_path(root), *other = edit_path(root);
 	struct stat stat;
 
-	switch (pick(26)) {
+	switch (pick(30)) {
 	case 0: case 1: edit_write(path, O_CREAT | O_EXCL, 0, pick(10000)); break;
 	case 2: edit_write(path, O_APPEND, 0, 1 + pick(5000)); break;
 	case 3: edit_write(path, 0, pick(5000), pick(5000)); break;
@@ -255,6 +302,8 @@ static void edit(const char *root) {
 	case 22: case 23: edit_clone(path, other); break;
 	case 24: edit_allocate(path); break;
 	case 25: edit_exchange(path, other); break;
+	case 26: case 27: case 28: edit_back(path); break;
+	case 29: edit_defragment(path); break;
 	case 20: rename(path, other); edit_write(path, O_CREAT, 0, 7); edit_time(path); break;
 	case 21:
 		if (!test_exists(path) && lstat(root, &stat) == 0 && pick(2)) {
@@ -455,6 +504,125 @@ START_TEST(test_times) {
 }
 END_TEST
 
+/** Large enough to have extents; what is smaller lies in the tree. */
+#define LARGE (1024 * 1024)
+
+/** Fill SIZE bytes of the new or old file PATH with FILL, without making it shorter, and set its time to 0. */
+static void put(const char *path, char fill, size_t size) {
+	char *bytes = malloc(size);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+
+	ck_assert_ptr_nonnull(bytes);
+	memset(bytes, fill, size);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pwrite(fd, bytes, size, 0), size);
+	close(fd);
+	free(bytes);
+	set_time(path, 0, 0);
+}
+
+/** Let the file at PATH have the first LARGE bytes of it, from OFFSET on, from FROM. */
+static void put_range(const char *path, const char *from, uint64_t offset) {
+	int source = open(from, O_RDONLY | O_CLOEXEC), target = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	struct file_clone_range range = { .src_fd = source, .src_offset = offset, .src_length = LARGE };
+
+	ck_assert(source >= 0 && target >= 0);
+	ck_assert_int_eq(ioctl(target, FICLONERANGE, &range), 0);
+	close(source);
+	close(target);
+	set_time(path, 0, 0);
+}
+
+/* Times and size tell nothing of reproducible builds: the content does, wherever it lies, and nothing else. */
+START_TEST(test_content) {
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	char *base = test_layer(home, "base"), *top = test_layer(home, "top");
+	static const char *const files[] = { "defragmented", "edited", "holes", "read", "renamed", "touched", "written" };
+	int fd, flags = FS_COMPR_FL;
+
+	test_create(store, "base", NULL);
+	for (unsigned i = 0; i < TEST_COUNT(files); i++) {
+		put(test_path("%s/%s", base, files[i]), i == 2 ? 0 : 'a', LARGE);
+		put(test_path("%s/small-%s", base, files[i]), 'a', 100);
+	}
+	/* Two halves that differ, compressed, so that one extent has both and a map does not tell which. */
+	fd = open(test_path("%s/compressed", base), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ioctl(fd, FS_IOC_SETFLAGS, &flags), 0);
+	close(fd);
+	put(test_path("%s/compressed", base), 'b', 128 * 1024);
+	put(test_path("%s/compressed", base), 'a', 64 * 1024);
+	/* The same bytes at two addresses, and one of another size, to be cloned from. */
+	put(test_path("%s/halves", base), 'b', 2 * LARGE);
+	put(test_path("%s/halves", base), 'a', LARGE);
+	put_range(test_path("%s/half", base), test_path("%s/halves", base), 0);
+	put_range(test_path("%s/half-too", base), test_path("%s/halves", base), LARGE);
+	/* Longer than can be read. */
+	ck_assert_int_eq(truncate(test_path("%s/read", base), INT64_MAX / 2), 0);
+	set_time(test_path("%s/read", base), 0, 0);
+	test_create(store, "top", "base");
+	edit_defragment(test_path("%s/defragmented", top));
+	put(test_path("%s/edited", top), 'b', LARGE);
+	put(test_path("%s/small-edited", top), 'b', 100);
+	put(test_path("%s/written", top), 'a', LARGE);
+	put(test_path("%s/small-written", top), 'a', 100);
+	ck_assert_int_eq(truncate(test_path("%s/touched", top), LARGE), 0);
+	set_time(test_path("%s/touched", top), 0, 0);
+	set_time(test_path("%s/small-touched", top), 0, 0);
+	set_time(test_path("%s/read", top), 0, 0);
+	fd = open(test_path("%s/holes", top), O_WRONLY | O_CLOEXEC);
+	ck_assert_int_eq(fallocate(fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, 4096, LARGE / 2), 0);
+	ck_assert_int_eq(fallocate(fd, 0, 4096, LARGE / 4), 0);
+	close(fd);
+	set_time(test_path("%s/holes", top), 0, 0);
+	put(test_path("%s/new", top), 'a', LARGE);
+	ck_assert_int_eq(rename(test_path("%s/new", top), test_path("%s/renamed", top)), 0);
+	put(test_path("%s/new", top), 'b', 100);
+	ck_assert_int_eq(rename(test_path("%s/new", top), test_path("%s/small-renamed", top)), 0);
+	put_range(test_path("%s/half", top), test_path("%s/halves", base), 0);
+	put_range(test_path("%s/half-too", top), test_path("%s/halves", base), 0);
+	fd = open(test_path("%s/compressed", top), O_WRONLY | O_CLOEXEC);
+	ck_assert_int_eq(ioctl(fd, FICLONERANGE,
+			       &(struct file_clone_range){ .src_fd = open(test_path("%s/compressed", base), O_RDONLY | O_CLOEXEC),
+							   .src_offset = 64 * 1024, .src_length = 64 * 1024 }), 0);
+	close(fd);
+	set_time(test_path("%s/compressed", top), 0, 0);
+	expect(store, "top", "base", "M /compressed\nM /edited\nM /half-too\nM /small-edited\nM /small-renamed\n");
+	expect(store, "base", "top", "M /compressed\nM /edited\nM /half-too\nM /small-edited\nM /small-renamed\n");
+	test_close(store);
+}
+END_TEST
+
+/* Layers that have nothing in common, and such that are of a third one. */
+START_TEST(test_content_relatives) {
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	char *one = test_layer(home, "one"), *two = test_layer(home, "two"), *three;
+
+	test_create(store, "one", NULL);
+	test_create(store, "two", NULL);
+	for (unsigned i = 0; i < 4; i++) {
+		put(test_path("%s/%u", one, i), 'a', i % 2 ? LARGE : 100);
+		put(test_path("%s/%u", two, i), i < 2 ? 'a' : 'b', i % 2 ? LARGE : 100);
+	}
+	expect(store, "two", "one", "M /2\nM /3\n");
+	test_create(store, "three", "one");
+	test_create(store, "four", "one");
+	test_create(store, "five", "four");
+	three = test_layer(home, "three");
+	put(test_path("%s/0", three), 'b', 100);
+	put(test_path("%s/1", one), 'b', LARGE);
+	put(test_path("%s/2", test_layer(home, "five")), 'c', 100);
+	expect(store, "four", "three", "M /0\n");
+	expect(store, "three", "four", "M /0\n");
+	expect(store, "five", "three", "M /0\nM /2\n");
+	expect(store, "five", "one", "M /1\nM /2\n");
+	expect(store, "one", "five", "M /1\nM /2\n");
+	test_close(store);
+}
+END_TEST
+
 START_TEST(test_unrelated) {
 	char *home = test_home();
 	struct varve_store *store = open_counting(home);
@@ -568,4 +736,5 @@ START_TEST(test_unprivileged) {
 }
 END_TEST
 
-TEST_MAIN("changes", test_random_edits, test_example, test_times, test_unrelated, test_deep, test_errors, test_unprivileged)
+TEST_MAIN("changes", test_random_edits, test_example, test_times, test_content,
+	  test_content_relatives, test_unrelated, test_deep, test_errors, test_unprivileged)
