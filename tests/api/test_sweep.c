@@ -199,12 +199,11 @@ START_TEST(test_after_kill) {
 	test_write(test_path("%s/mark", test_layer(home, "base")), "whole");
 	test_close(store);
 	for (int round = 0; round < 8; round++) {
-		int layers = test_layers(home), pid = test_child_start(churn, home);
+		int layers = test_layers(home), pid = test_child_endless(churn, home);
 		/* Let it get to work, a little further each time. */
 		while (test_layers(home) < layers + 20 * round + 1)
 			ck_assert_int_eq(kill(pid, 0), 0);
-		kill(pid, SIGKILL);
-		ck_assert_int_eq(test_child_end(pid), 128 + SIGKILL);
+		ck_assert_int_eq(test_child_kill(pid), 128 + SIGKILL);
 		store = test_open_config(&config);
 		char **ids;
 		size_t count;
@@ -233,7 +232,7 @@ START_TEST(test_living_are_left_alone) {
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "base", NULL);
-	int pid = test_child_start(churn, home), layers;
+	int pid = test_child_endless(churn, home), layers;
 	while ((layers = test_layers(home)) < 500) {
 		struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 		struct varve_failure failure;
@@ -242,8 +241,7 @@ START_TEST(test_living_are_left_alone) {
 		ck_assert_msg(kill(pid, 0) == 0, "the other process has failed");
 	}
 	/* Still alive: none of its creates has failed. */
-	kill(pid, SIGKILL);
-	ck_assert_int_eq(test_child_end(pid), 128 + SIGKILL);
+	ck_assert_int_eq(test_child_kill(pid), 128 + SIGKILL);
 	test_close(store);
 }
 END_TEST

@@ -2,7 +2,10 @@
 /* Code that a test runs in a child process, as another user, or as another program. */
 #include "test.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mount.h>
@@ -25,6 +28,47 @@ int test_child_start(int (*function)(void *data), void *data) {
 		_exit(status);
 	}
 	return pid;
+}
+
+/* Send to nowhere what Check records of this process. */
+static void record_nothing(void) {
+	struct dirent *entry;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	DIR *descriptors = opendir("/proc/self/fd");
+	ck_assert_ptr_nonnull(descriptors);
+	while ((entry = readdir(descriptors))) {
+		char target[PATH_MAX] = "";
+		if (readlinkat(dirfd(descriptors), entry->d_name, target, sizeof(target) - 1) < 0)
+			continue;
+		const char *slash = strrchr(target, '/');
+		if (slash && strncmp(slash, "/check_", 7) == 0)
+			dup2(null, atoi(entry->d_name));
+	}
+	closedir(descriptors);
+	close(null);
+}
+
+/** A function that does not return. */
+struct endless {
+	int (*function)(void *data);
+	void *data;
+};
+
+/* Run it. */
+static int run_endless(void *data) {
+	struct endless *endless = data;
+	record_nothing();
+	return endless->function(endless->data);
+}
+
+int test_child_endless(int (*function)(void *data), void *data) {
+	struct endless endless = { function, data };
+	return test_child_start(run_endless, &endless);
+}
+
+int test_child_kill(int pid) {
+	kill(pid, SIGKILL);
+	return test_child_end(pid);
 }
 
 int test_child_end(int pid) {

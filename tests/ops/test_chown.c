@@ -217,15 +217,14 @@ START_TEST(test_attack) {
 	test_mkdir(swap);
 	test_make_tree(swap, 3, 20, 10);
 	ck_assert_int_eq(symlink(outside, test_path("%s/link", layer)), 0);
-	int child = test_child_start(random_tree_swap, layer);
+	int child = test_child_endless(random_tree_swap, layer);
 	for (int i = 0; i < 30; i++) {
 		workers_set_slow(store, i % 2 ? 0 : WALK_SLOW_NS);
 		workers_set_xattr_method(store, i % 3 ? XATTR_CWD : xattr_probe());
 		/* What is renamed meanwhile may be missed or found twice: then its owner is in no map. */
 		shift(store, "layer", false);
 	}
-	kill(child, SIGKILL);
-	test_child_end(child);
+	test_child_kill(child);
 	struct list_of list = list_tree(outside);
 	for (size_t i = 0; i < list.count; i++)
 		ck_assert_msg(list.known[i].stat.st_uid == 0 && list.known[i].stat.st_gid == 0, "%s", list.known[i].path);
@@ -262,7 +261,7 @@ START_TEST(test_in_use) {
 	struct varve_id_map from = { 0, 0, 65536 }, to = { 0, 0, 65536 };
 	options.uid_from = &from, options.uid_from_count = 1;
 	options.uid_to = &to, options.uid_to_count = 1;
-	int child = test_child_start(stir, layer);
+	int child = test_child_endless(stir, layer);
 	for (unsigned i = 1; i <= 8; i++) {
 		struct varve_failure failure = { 0 };
 		from = to;
@@ -271,8 +270,7 @@ START_TEST(test_in_use) {
 		int r = varve_layer_chown_wait(store, "layer", &options, &failure);
 		ck_assert_msg(r == 0, "%s: %s", test_errno_name(r), failure.detail);
 	}
-	kill(child, SIGKILL);
-	test_child_end(child);
+	test_child_kill(child);
 	struct list_of list = list_tree(layer);
 	ck_assert_uint_eq(list.count, BUSY_FILES + 3);
 	for (size_t i = 0; i < list.count; i++)

@@ -327,7 +327,7 @@ START_TEST(test_attack) {
 	test_mkdir(test_path("%s/swap", layer));
 	test_make_tree(test_path("%s/swap", layer), 3, 20, 10);
 	ck_assert_int_eq(symlink(outside, test_path("%s/link", layer)), 0);
-	int child = test_child_start(random_tree_swap, layer);
+	int child = test_child_endless(random_tree_swap, layer);
 	for (int i = 0; i < 30; i++) {
 		const char *text = i % 2 ? label_one : label_two;
 		if (i % 3)
@@ -335,8 +335,7 @@ START_TEST(test_attack) {
 		else
 			test_error(relabel(store, home, "layer", text), 0);
 	}
-	kill(child, SIGKILL);
-	test_child_end(child);
+	test_child_kill(child);
 	random_tree_each(outside, expect_none, NULL);
 	test_close(store);
 }
