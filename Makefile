@@ -56,7 +56,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 .PHONY: deps
-deps: ## install the packages that are missing (root, Debian)
+deps: ## install what the build and the demo need (root, Debian)
 	@./tests/deps
 
 # ---- library and command ---------------------------------------------------------------------------------------------

@@ -20,6 +20,12 @@ TEST_LIB_SRC := $(filter-out tests/lib/test_%.c,$(wildcard tests/lib/*.c))
 TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(B)/%.o)
 TEST_SRC := $(wildcard tests/*/test_*.c)
 TEST_OTHER_SRC := $(filter-out $(TEST_SRC) tests/lib/%,$(wildcard tests/*/*.c))
+# What cannot be built for want of a package is not; tests/run then skips its tests and says what is missing.
+ifneq ($(shell $(PKG_CONFIG) --exists $(TEST_PACKAGES) && echo yes),yes)
+TEST_SRC :=
+else ifneq ($(shell $(PKG_CONFIG) --exists $(BENCH_PACKAGES) && echo yes),yes)
+TEST_SRC := $(filter-out tests/bench/%,$(TEST_SRC))
+endif
 TEST_HELPER_SRC := $(if $(TEST_OTHER_SRC),$(shell grep -l '^int main\>' $(TEST_OTHER_SRC)))
 TEST_SHARED_SRC := $(filter-out $(TEST_HELPER_SRC),$(TEST_OTHER_SRC))
 TEST_PROGRAMS := $(TEST_SRC:%.c=$(B)/%)
@@ -50,6 +56,10 @@ $(TEST_HELPERS): %: %.o $$(call test_shared,$$@) $$(call test_archive,$$@)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(call test_shared,$@) $(call test_archive,$@) $(LIB_LIBS) \
 		$(TEST_LIBS_$(call test_suite,$@))
 
+.PHONY: test-deps
+test-deps: ## install what the tests and the benchmark need, too (root, Debian)
+	@./tests/deps --tests
+
 .PHONY: tests
 tests: $(TEST_PROGRAMS) $(TEST_HELPERS) ## build the tests
 
@@ -58,7 +68,7 @@ tests: $(TEST_PROGRAMS) $(TEST_HELPERS) ## build the tests
 check-programs: all lib $(B)/libvarve-internal.a tests
 
 .PHONY: check
-check: deps ## run all tests: as root on images of their own, less without
+check: test-deps ## run all tests: as root on images of their own, less without
 	@$(MAKE) $(TEST_JOBS) --no-print-directory check-programs
 	@$(MAKE) $(TEST_JOBS) --no-print-directory SAN=address,undefined B=$(B)/san-address sanitized-programs
 	@tests/run --build $(B) --sanitized $(B)/san-address '$(TEST_SUITES_SANITIZED)'
@@ -79,7 +89,7 @@ check-tsan: ## run all tests under the thread sanitizer
 	@tests/run --build $(B)/san-thread --timeout-scale 6
 
 .PHONY: soak
-soak: deps ## run the tests again and again, for SOAK_SECONDS (300)
+soak: test-deps ## run the tests again and again, for SOAK_SECONDS (300)
 	@$(MAKE) $(TEST_JOBS) --no-print-directory check-programs fuzz-programs
 	@VARVE_TEST_SOAK=1 tests/run --build $(B) --timeout-scale 4 --for $(SOAK_SECONDS)
 
@@ -93,7 +103,7 @@ lint: lib ## check what the compiler does not: includes, sizes, globals, names
 	@tests/lint --build $(B)
 
 .PHONY: distcheck
-distcheck: deps ## build, test and install a clean copy of what is committed
+distcheck: test-deps ## build, test and install a clean copy of what is committed
 	@CC='$(CC)' CXX='$(CXX)' tests/lib/distcheck
 
 .PHONY: demo

@@ -17,6 +17,6 @@ else
 endif
 
 .PHONY: fuzz
-fuzz: deps ## look for inputs that break the library, for FUZZ_SECONDS (60)
+fuzz: test-deps ## look for inputs that break the library, for FUZZ_SECONDS (60)
 	@$(MAKE) $(TEST_JOBS) --no-print-directory check-programs fuzz-programs
 	@VARVE_FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run --build $(B) --timeout-scale $$(($(FUZZ_SECONDS) / 60 + 1)) fuzz

@@ -119,6 +119,17 @@ seed unit/test_a '' <<<'sleep 11'
 run --jobs 1 --within 10 unit/test_a unit/test_b
 expect '^ok .* unit/test_a$' 0
 expect '^skip .* unit/test_b: no time left$' 0
+# A program that is not there: skipped where the package that it needs is missing, else a failure.
+mkdir "$copy/bin"
+printf '#!/bin/bash\nexit 1\n' >"$copy/bin/pkg-config"
+chmod +x "$copy/bin/pkg-config"
+printf '/* varve-test: backend=any mount=no root=no */\n' >"$copy/tests/unit/test_c.c"
+PATH="$copy/bin:$PATH" run unit/test_c
+expect '^skip .* unit/test_c: not built: Check is missing$' 0
+printf '#!/bin/bash\n' >"$copy/bin/pkg-config"
+PATH="$copy/bin:$PATH" run unit/test_c
+expect '^FAIL .* unit/test_c' 1
+rm -- "$copy/tests/unit/test_c.c"
 # Interrupted, it takes all with it.
 seed unit/test_long '' <<<'sleep 100'
 TMPDIR="$copy/tmp" "$copy/tests/run" --build "$copy/build" unit/test_long >"$copy/interrupted" 2>&1 &
