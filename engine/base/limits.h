@@ -31,6 +31,9 @@
 #define FDS_COUNTED_MAX 4096
 #define FDS_COUNT_MS 20
 
+/* Archives that wait for their other ends, of which none has moved a byte for so long, do not keep others from beginning. */
+#define FDS_STALL_MS 5000
+
 /* Nothing is counted as long as no more than these are reserved: a lone operation, and a few, cost nothing. */
 #define FDS_EASY 20
 
@@ -50,8 +53,14 @@
 #define FDS_COMPARE_THREAD 5
 #define FDS_CHANGES (2 + COMPARE_THREADS_MAX * FDS_COMPARE_THREAD)
 
-/* What unpacking has open: the layer, a directory, a file, and what a directory that is replaced takes. */
-#define FDS_APPLY 10
+/* What unpacking has open: the layer, its clone, two directories, a file, what it holds in reserve, a walk that empties a directory. */
+#define FDS_APPLY 18
+
+/* Descriptors that unpacking holds from before it begins, to be closed when it needs others: for what one entry opens at once. */
+#define UNPACK_SPARES 4
+
+/* The same of a walk: a directory, its parent, an entry. */
+#define WALK_SPARES 3
 
 /* Parts of RLIMIT_NOFILE: worker slots have a directory each; idle directories of a walk; threads that walk. */
 #define FDS_SLOTS_PART 4
@@ -224,6 +233,8 @@
 
 /* Directories that one walk holds open beside those that are being read. */
 #define WALK_FDS_MAX 48
+/* The same of a walk that is a part of an operation, as when unpacking replaces a directory. */
+#define WALK_HERE_FDS_MAX 4
 
 /* Directories found but not entered, of one walk: beyond it whoever reads one descends first. */
 #define WALK_PENDING_MAX 8192

@@ -184,6 +184,7 @@ int channel_write(struct channel *channel, const void *bytes, size_t size)
 		pthread_mutex_lock(lock);
 		channel->used += length;
 		channel_announce(channel);
+		atomic_fetch_add(&channel->request->store->fds.moved, 1);
 		at += length;
 		size -= length;
 	}
@@ -218,6 +219,7 @@ ssize_t channel_read(struct channel *channel, void *buffer, size_t size)
 		pthread_mutex_lock(lock);
 		channel_drop(channel, length);
 		channel_announce(channel);
+		atomic_fetch_add(&channel->request->store->fds.moved, 1);
 		r = (ssize_t)length;
 	}
 	pthread_mutex_unlock(lock);

@@ -34,8 +34,9 @@ static unsigned fds_unused(unsigned limit)
 
 void fds_init(struct fds *fds)
 {
-	*fds = (struct fds){ .free = fds_unused(fds_limit()) };
-	list_init(&fds->waiting);
+	*fds = (struct fds){ .free = fds_unused(fds_limit()), .stall_after_ns = FDS_STALL_MS * NS_PER_MS };
+	for (unsigned kind = 0; kind < FDS_KINDS; kind++)
+		list_init(&fds->queues[kind].waiting);
 	list_init(&fds->stopped);
 }
 
@@ -66,36 +67,108 @@ static bool fds_fit(struct fds *fds, unsigned count)
 /* What OP reserves before it begins. */
 static unsigned fds_least(const struct op *op)
 {
-	return op->request->class->fds ? op->request->class->fds : FDS_OPERATION;
-}
+	unsigned count = op->request->class->fds ? op->request->class->fds : FDS_OPERATION;
 
-/* Take OP out of the queue that it waits in. */
-static void fds_withdraw(struct op *op)
-{
-	list_remove(&op->link);
+	return op->fds_kind == FDS_READS ? MAX(count, FDS_APPLY) : count;
 }
 
 /* Note that OP has COUNT descriptors more. */
 static void fds_give(struct fds *fds, struct op *op, unsigned count)
 {
-	fds->running += !op->fds;
+	if (!op->fds) {
+		fds->running++;
+		fds->queues[op->fds_kind].running++;
+	}
 	fds->taken += count;
 	op->fds += count;
+}
+
+/* May OP, the first of its kind, begin? When others come BEFORE it, only if it waits for none that ends without it. */
+static bool fds_may_enter(struct fds *fds, const struct op *op, bool before)
+{
+	unsigned count = fds_least(op), others = fds->queues[FDS_OTHER].running;
+
+	if (!others && !fds->queues[op->fds_kind].running && list_empty(&fds->stopped))
+		return true;
+	if (op->fds_kind == FDS_OTHER)
+		return !before && fds_fit(fds, count);
+	if (before)
+		return false;
+	/* What the archive may wait for has to fit, too. */
+	if (op->fds_kind == FDS_WRITES && !fds->queues[FDS_READS].running)
+		count += FDS_APPLY;
+	if (op->fds_kind == FDS_READS && !fds->queues[FDS_WRITES].running)
+		count += FDS_CHANGES;
+	return fds_fit(fds, count + (others ? 0 : FDS_OPERATION));
+}
+
+/* Begin the first operation of KIND that waits. */
+static void fds_begin(struct varve_store *store, unsigned kind)
+{
+	struct op *op = list_entry(list_pop(&store->fds.queues[kind].waiting), struct op, link);
+
+	fds_give(&store->fds, op, fds_least(op));
+	list_append(&store->holds.runnable, &op->link);
+	store->fds.turn = (kind + 1) % FDS_KINDS;
+}
+
+/* Begin one of those that wait and may. Was there one? */
+static bool fds_admit_one(struct varve_store *store)
+{
+	struct fds *fds = &store->fds;
+	bool before = false;
+
+	for (unsigned i = 0; i < FDS_KINDS; i++) {
+		unsigned kind = (fds->turn + i) % FDS_KINDS;
+		struct list *waiting = &fds->queues[kind].waiting;
+
+		if (list_empty(waiting))
+			continue;
+		if (fds_may_enter(fds, list_entry(waiting->next, struct op, link), before)) {
+			unsigned turn = fds->turn;
+
+			fds_begin(store, kind);
+			/* One that overtook another does not take its turn. */
+			if (before)
+				fds->turn = turn;
+			return true;
+		}
+		before = true;
+	}
+	return false;
+}
+
+/* Does an operation of any kind wait to begin? */
+static bool fds_any_waits(const struct fds *fds)
+{
+	for (unsigned kind = 0; kind < FDS_KINDS; kind++)
+		if (!list_empty(&fds->queues[kind].waiting))
+			return true;
+	return false;
+}
+
+/* Take OP out of the queue that it waits in: those behind it may fit. */
+static void fds_withdraw(struct op *op)
+{
+	list_remove(&op->link);
+	while (fds_admit_one(op->request->store))
+		;
 }
 
 bool fds_enter(struct op *op)
 {
 	struct fds *fds = fds_of(op);
+	struct list *waiting = &fds->queues[op->fds_kind].waiting;
 
 	/* It needs none; it waited, and was given them. */
 	if (op->request->class->fds == FDS_NOTHING || op->fds)
 		return true;
-	if (list_empty(&fds->waiting) && (!fds->running || fds_fit(fds, fds_least(op)))) {
+	if (list_empty(waiting) && fds_may_enter(fds, op, fds_any_waits(fds))) {
 		fds_give(fds, op, fds_least(op));
 		return true;
 	}
 	op->withdraw = fds_withdraw;
-	list_append(&fds->waiting, &op->link);
+	list_append(waiting, &op->link);
 	return false;
 }
 
@@ -109,25 +182,24 @@ bool fds_extend(struct op *op, unsigned count, bool force)
 	return true;
 }
 
-/* Start those that fit now: first who was parked, then who waits, in order. */
-static void fds_admit(struct varve_store *store)
+/* Let the step of the operation that was parked first begin anew. */
+static void fds_resume_first(struct varve_store *store)
 {
 	struct fds *fds = &store->fds;
-	struct list *link;
+	struct op *op = list_entry(list_pop(&fds->stopped), struct op, link);
 
-	if ((link = list_pop(&fds->stopped))) {
-		fds->parked--;
-		list_append(&store->holds.runnable, link);
-	}
-	while (!list_empty(&fds->waiting)) {
-		struct op *op = list_entry(fds->waiting.next, struct op, link);
+	fds->parked--;
+	fds->queues[op->fds_kind].running++;
+	list_append(&store->holds.runnable, &op->link);
+}
 
-		if (fds->running && !fds_fit(fds, fds_least(op)))
-			return;
-		list_remove(&op->link);
-		fds_give(fds, op, fds_least(op));
-		list_append(&store->holds.runnable, &op->link);
-	}
+/* Start those that may now: first one that was parked, then those that wait. */
+static void fds_admit(struct varve_store *store)
+{
+	if (!list_empty(&store->fds.stopped))
+		fds_resume_first(store);
+	while (fds_admit_one(store))
+		;
 }
 
 void fds_shrink(struct op *op)
@@ -149,7 +221,9 @@ void fds_leave(struct op *op)
 		return;
 	fds->taken -= op->fds;
 	fds->running--;
+	fds->queues[op->fds_kind].running--;
 	op->fds = 0;
+	fds->last = fds->last == op ? NULL : fds->last;
 	fds_admit(op->request->store);
 }
 
@@ -161,6 +235,7 @@ static void fds_unpark(struct op *op)
 	list_for_each(link, &fds->stopped) {
 		if (link == &op->link) {
 			fds->parked--;
+			fds->queues[op->fds_kind].running++;
 			break;
 		}
 	}
@@ -176,9 +251,10 @@ bool fds_park(struct op *op, int error)
 		return false;
 	fds->scarce = true;
 	fds->counted_ns = 0;
-	if (!op->fds || fds->running - fds->parked < 2)
+	if (!op->fds || op->begun || op == fds->last || fds->running - fds->parked < 2)
 		return false;
 	fds->parked++;
+	fds->queues[op->fds_kind].running--;
 	op->parked = true;
 	op->withdraw = op->state <= op->request->class->cancel_last ? fds_unpark : NULL;
 	list_append(&fds->stopped, &op->link);
@@ -191,4 +267,55 @@ bool fds_resume(struct op *op)
 
 	op->parked = false;
 	return parked;
+}
+
+/* Are all that run archives that wait for their other ends? */
+static bool fds_all_stream(const struct varve_store *store)
+{
+	list_for_each(link, &store->in_flight) {
+		struct request *request = list_entry(link, struct request, link);
+
+		for (size_t i = 0; i < request->count; i++) {
+			const struct op *op = request_op(request, i);
+
+			if (op->fds && !op->parked && !op->interrupt)
+				return false;
+		}
+	}
+	return true;
+}
+
+int64_t fds_unstall(struct varve_store *store)
+{
+	struct fds *fds = &store->fds;
+	uint64_t now, moved;
+
+	if (fds->queues[FDS_OTHER].running || (list_empty(&fds->stopped) && !fds_any_waits(fds))) {
+		fds->stall_ns = 0;
+		return -1;
+	}
+	now = now_ns();
+	moved = atomic_load(&fds->moved);
+	if (fds->stall_ns && moved == fds->moved_seen && now < fds->stall_ns)
+		return (int64_t)(fds->stall_ns - now);
+	if (!fds->stall_ns || moved != fds->moved_seen || !fds_all_stream(store)) {
+		fds->moved_seen = moved;
+		fds->stall_ns = now + fds->stall_after_ns;
+		return (int64_t)fds->stall_after_ns;
+	}
+	fds->stall_ns = now + fds->stall_after_ns;
+	if (!list_empty(&fds->stopped)) {
+		fds->last = list_entry(fds->stopped.next, struct op, link);
+		fds_resume_first(store);
+		return 0;
+	}
+	for (unsigned i = 0; i < FDS_KINDS; i++) {
+		unsigned kind = (fds->turn + i) % FDS_KINDS;
+
+		if (!list_empty(&fds->queues[kind].waiting)) {
+			fds_begin(store, kind);
+			break;
+		}
+	}
+	return 0;
 }

@@ -124,9 +124,12 @@ struct op {
 	/* Flushes that had failed before it wrote; what the commit that it waits for covers (enum clock_cover). */
 	unsigned flushes_failed;
 	uint8_t cover;
-	/* Descriptors it has reserved; it waits for some to begin its step anew. See fds.h. */
+	/* Descriptors it has reserved; which operations it waits for them with (enum fds_kind); it waits to begin its step anew. */
 	unsigned fds;
+	uint8_t fds_kind;
 	bool parked;
+	/* Its step has done what cannot be done again, so that it does not begin anew; a lane thread sets it. */
+	bool begun;
 	/* Began; ended (kept to assert that it ends once). */
 	bool started, ended;
 	/* How many of the ids it holds are not granted yet. */

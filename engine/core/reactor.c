@@ -23,12 +23,16 @@ static int64_t reactor_timer(struct varve_store *store)
 	return 0;
 }
 
+/* The sooner of two times to sleep, where -1 is for ever. */
+static int64_t reactor_sooner(int64_t one, int64_t other)
+{
+	return one < 0 ? other : other < 0 ? one : MIN(one, other);
+}
+
 /* How long io_turn() may sleep at most; runs what is due. */
 static int64_t reactor_due(struct varve_store *store)
 {
-	int64_t timer = reactor_timer(store), again = op_again(store);
-
-	return timer < 0 ? again : again < 0 ? timer : MIN(timer, again);
+	return reactor_sooner(reactor_sooner(reactor_timer(store), op_again(store)), fds_unstall(store));
 }
 
 /* Is there nothing left to do, and are we asked to end? */

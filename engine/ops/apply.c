@@ -91,7 +91,7 @@ static int apply_durable_done(struct op *op, int result)
 
 static const struct op_step apply_steps[APPLY_STATES] = {
 	[APPLY_OPEN] = { "OPEN", apply_open, apply_opened, true },
-	[APPLY_UNPACK] = { "UNPACK", apply_unpack, apply_unpacked },
+	[APPLY_UNPACK] = { "UNPACK", apply_unpack, apply_unpacked, true },
 	[APPLY_DURABLE] = { "DURABLE", apply_durable, apply_durable_done },
 };
 
@@ -141,6 +141,7 @@ int apply_submit(struct varve_store *store, const char *id, const struct varve_a
 		return r;
 	apply = apply_of(request->ops);
 	apply->fd = -EBADF;
+	apply->op.fds_kind = FDS_READS;
 	apply->op.id = apply->op.subject = request_string(request, id);
 	apply->op.place = LAYER_PLACE;
 	apply->op.holds[0] = (struct hold){ .id = apply->op.id, .exclusive = true };

@@ -62,8 +62,8 @@ struct changes_op {
 	/* The delta tells what may differ; generations tell that nothing does. */
 	bool searched, untouched;
 	struct compare compare;
-	/* It has begun, so that it has to be ended. */
-	bool comparing;
+	/* It has begun, so that it has to be ended; it failed for want of descriptors, and goes on with one thread. */
+	bool comparing, alone;
 	/* The parts, how many are at work, the first error of one. */
 	struct changes_part parts[COMPARE_THREADS_MAX];
 	unsigned working;
@@ -290,6 +290,13 @@ static int changes_compare(struct op *op)
 	unsigned threads_max = op->request->store->settings.io.threads_max[LANE_FS];
 	int r;
 
+	/* Anew: with the descriptors of one thread. */
+	if (changes->comparing) {
+		compare_end(compare);
+		*compare = (struct compare){ 0 };
+		changes->error = 0;
+		changes->alone = true;
+	}
 	memcpy(compare->fds, changes->fds, sizeof(compare->fds));
 	compare->delta = changes->searched ? &changes->delta : NULL;
 	compare->collapse = op->request->class->operation != VARVE_CHANGES;
@@ -303,7 +310,7 @@ static int changes_compare(struct op *op)
 	/* Each may need so many descriptors, and two layers are open. */
 	changes->working = MIN(changes->working, MAX(op->request->store->fds.free / FDS_COMPARE_THREAD, 2u) - 1);
 	/* So little is sooner done than shared. */
-	if (changes->searched && changes->delta.inodes_count < COMPARE_SHARED_MIN)
+	if (changes->alone || (changes->searched && changes->delta.inodes_count < COMPARE_SHARED_MIN))
 		changes->working = 1;
 	for (unsigned i = 0, count = changes->working; i < count; i++) {
 		struct changes_part *part = &changes->parts[i];
@@ -332,6 +339,8 @@ static int changes_compared(struct op *op, int result)
 {
 	struct changes_op *changes = changes_of(op);
 
+	if (fds_missing(result) && !changes->alone)
+		return CHANGES_COMPARE;
 	if (result < 0 && changes->compare.failed)
 		changes_blame(changes, changes->compare.failed);
 	if (result < 0 && changes->compare.failed_call)
@@ -520,7 +529,7 @@ static int changes_streamed(struct op *op, int result)
 static const struct op_step changes_steps[CHANGES_STATES] = {
 	[CHANGES_OPEN] = { "OPEN", changes_open, changes_opened, true },
 	[CHANGES_PREPARE] = { "PREPARE", changes_prepare, changes_prepared, true },
-	[CHANGES_COMPARE] = { "COMPARE", changes_compare, changes_compared },
+	[CHANGES_COMPARE] = { "COMPARE", changes_compare, changes_compared, true },
 	[CHANGES_SORT] = { "SORT", changes_order, changes_ordered },
 	[CHANGES_MEASURE] = { "MEASURE", changes_measure, changes_measured },
 	[CHANGES_STREAM] = { "STREAM", changes_stream, changes_streamed },
@@ -659,7 +668,7 @@ static int diff_sink(struct changes_op *changes, const struct varve_diff_options
 
 	if (fd == VARVE_STREAM)
 		return stream_init_channel(&changes->stream, changes->op.request, &ends);
-	return stream_init(&changes->stream, fd, true);
+	return stream_init(&changes->stream, changes->op.request->store, fd, true);
 }
 
 int diff_submit(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
@@ -670,6 +679,7 @@ int diff_submit(struct varve_store *store, const char *id, const struct varve_di
 
 	if (r)
 		return r;
+	request->ops->fds_kind = FDS_WRITES;
 	changes_of(request->ops)->file_size_max = options->file_size_max;
 	r = diff_ranges(changes_of(request->ops), options);
 	if (!r)

@@ -737,9 +737,9 @@ static const struct op_step create_steps[CREATE_STATES] = {
 	[CREATE_ADMIT] = { "ADMIT", create_admit, create_admitted },
 	[CREATE_OPEN] = { "OPEN", create_open, create_opened, true },
 	[CREATE_STAGE] = { "STAGE", create_stage, create_stage_done, true },
-	[CREATE_UNPACK] = { "UNPACK", create_unpack, create_unpacked },
+	[CREATE_UNPACK] = { "UNPACK", create_unpack, create_unpacked, true },
 	[CREATE_TURN] = { "TURN", create_turn, create_turn_come },
-	[CREATE_REWRITE] = { "REWRITE", create_rewrite, create_rewritten },
+	[CREATE_REWRITE] = { "REWRITE", create_rewrite, create_rewritten, true },
 	[CREATE_FLUSH] = { "FLUSH", create_flush, NULL },
 	[CREATE_PUBLISH] = { "PUBLISH", create_publish, create_publish_done },
 	[CREATE_DURABLE] = { "DURABLE", create_durable, create_durable_done },
@@ -855,6 +855,8 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 			create->op.holds[1] = (struct hold){ .id = source };
 	}
 	/* One layer, as api/ has seen to. */
+	if (arguments->apply)
+		request->ops->fds_kind = FDS_READS;
 	r = arguments->apply ? unpack_new(request, arguments->apply, arguments->apply_fd, &create_of(request->ops)->unpack) : 0;
 	if (r) {
 		request_free(request);

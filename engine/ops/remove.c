@@ -458,6 +458,11 @@ static int remove_empty_run(struct call *call)
 	int dir_fd = remove_place(remove, &name), r;
 	bool read_only;
 
+	/* The step may have begun anew. */
+	if (remove->empty)
+		walk_free(&remove->empty->walk);
+	free(TAKE_PTR(remove->empty));
+	fd_close(TAKE_FD(remove->empty_fd));
 	call->name = "openat2";
 	do
 		remove->empty_fd = remove_open(remove);
@@ -523,7 +528,7 @@ static int remove_empty_done(struct op *op, int result)
 	if (result == REMOVE_MORE) {
 		struct walk *walk = &remove->empty->walk;
 
-		remove->emptying = true;
+		remove->emptying = op->begun = true;
 		walk->owner = op;
 		walk->done = remove_emptied;
 		walk->job.progress = &op->request->progress;
@@ -638,7 +643,7 @@ static const struct op_step remove_steps[REMOVE_STATES] = {
 	[REMOVE_MOVE] = { "MOVE", remove_move, remove_moved, true },
 	[REMOVE_NESTED] = { "NESTED", remove_nested, remove_nested_done, true },
 	[REMOVE_TURN] = { "TURN", remove_turn, remove_admitted },
-	[REMOVE_EMPTY] = { "EMPTY", remove_empty, remove_empty_done },
+	[REMOVE_EMPTY] = { "EMPTY", remove_empty, remove_empty_done, true },
 	[REMOVE_DURABLE] = { "DURABLE", remove_durable, remove_durable_done },
 	[REMOVE_UNDO] = { "UNDO", remove_undo, remove_undone },
 };

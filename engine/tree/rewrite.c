@@ -87,6 +87,7 @@ static void rewrite_next(struct rewrite *rewrite)
 	walk->job.progress = &rewrite->op->request->progress;
 	/* Nobody has seen it yet, so nothing can be mounted in it. */
 	walk->mounts = walk->hold = false;
+	rewrite->op->begun = true;
 	job_start(&walk->job);
 }
 
@@ -109,6 +110,8 @@ int rewrite_start(struct op *op, const struct rewrite_plan *plan, int dir_fd, co
 
 	if (!rewrite)
 		return -ENOMEM;
+	/* The step may have begun anew. */
+	rewrite_free(*ret_rewrite);
 	rewrite->op = op;
 	rewrite->plan = plan;
 	rewrite->dir_fd = dir_fd;

@@ -2,6 +2,7 @@
 #include "engine/tree/stream.h"
 #include "engine/base/limits.h"
 #include "engine/base/util.h"
+#include "engine/core/store.h"
 
 #include <fcntl.h>
 #include <linux/major.h>
@@ -21,12 +22,12 @@ static int stream_reopen(int fd, int access)
 	return RET_NERRNO(open(path, access | O_NONBLOCK | O_CLOEXEC));
 }
 
-int stream_init(struct stream *stream, int fd, bool write)
+int stream_init(struct stream *stream, struct varve_store *store, int fd, bool write)
 {
 	int access = write ? O_WRONLY : O_RDONLY, flags = fcntl(fd, F_GETFL), again;
 	struct stat stat;
 
-	*stream = (struct stream){ .fd = -EBADF, .wake_fd = -EBADF, .piece = STREAM_CHUNK_BYTES };
+	*stream = (struct stream){ .fd = -EBADF, .wake_fd = -EBADF, .piece = STREAM_CHUNK_BYTES, .moved = &store->fds.moved };
 	if (flags < 0 || ((flags & O_ACCMODE) != access && (flags & O_ACCMODE) != O_RDWR) || flags & O_PATH)
 		return -EBADF;
 	if (fstat(fd, &stat) < 0)
@@ -103,6 +104,7 @@ int stream_write(struct stream *stream, const void *buffer, size_t size)
 		at += written;
 		size -= (size_t)written;
 		stream->bytes += (uint64_t)written;
+		atomic_fetch_add(stream->moved, 1);
 	}
 	return 0;
 }
@@ -124,6 +126,7 @@ ssize_t stream_read(struct stream *stream, void *buffer, size_t size)
 		if (length == -EAGAIN || length == -EINTR)
 			continue;
 		stream->bytes += (uint64_t)MAX(length, 0);
+		atomic_fetch_add(stream->moved, 1);
 		return length;
 	}
 }

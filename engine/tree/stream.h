@@ -26,12 +26,13 @@ struct stream {
 	enum stream_kind kind;
 	/* Most bytes moved in one call. */
 	size_t piece;
-	/* Moved so far. */
+	/* Moved so far; counts each time that something was, of all streams of the store. */
 	uint64_t bytes;
+	_Atomic uint64_t *moved;
 };
 
-/* Take a duplicate of FD, to be written (or read). 0, -EBADF, -EMFILE, ... Any thread; does not block. */
-int stream_init(struct stream *stream, int fd, bool write);
+/* Take a duplicate of FD, to be written (or read), for STORE. 0, -EBADF, -EMFILE, ... Any thread; does not block. */
+int stream_init(struct stream *stream, struct varve_store *store, int fd, bool write);
 
 /* The same for callbacks of the caller's: what REQUEST, not yet submitted, is to have. 0 or -ENOMEM. */
 int stream_init_channel(struct stream *stream, struct request *request, const struct channel_ends *ends);

@@ -445,8 +445,10 @@ static int unpack_create(struct unpack *unpack, struct archive_entry *entry, int
 static int unpack_file(struct unpack *unpack, struct archive *archive, struct archive_entry *entry, int fd)
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, unpack_mtime(unpack, entry) };
-	int r = unpack_content(unpack, archive, unpack->lib.archive_entry_size(entry), fd);
+	int r;
 
+	unpack->consumed = true;
+	r = unpack_content(unpack, archive, unpack->lib.archive_entry_size(entry), fd);
 	if (!r)
 		r = unpack_dress(unpack, entry, fd);
 	if (!r)
@@ -752,6 +754,42 @@ static int unpack_next(struct unpack *unpack, struct archive *archive, struct ar
 	return r ? r : 1;
 }
 
+/* Hold descriptors in reserve, as many as there are; 0, or -errno when some are missing. */
+static int unpack_hold(struct unpack *unpack)
+{
+	while (unpack->spares_count < UNPACK_SPARES) {
+		int fd = RET_NERRNO(fcntl(unpack->root_fd, F_DUPFD_CLOEXEC, 0));
+
+		if (fd < 0)
+			return fd;
+		unpack->spares[unpack->spares_count++] = fd;
+	}
+	return 0;
+}
+
+/* Close those held in reserve. Were there any? */
+static bool unpack_release(struct unpack *unpack)
+{
+	bool any = unpack->spares_count;
+
+	while (unpack->spares_count)
+		fd_close(unpack->spares[--unpack->spares_count]);
+	return any;
+}
+
+/* Unpack ENTRY; again with the descriptors held in reserve, where some are missing: others may have taken what was free. */
+static int unpack_try(struct unpack *unpack, struct archive *archive, struct archive_entry *entry)
+{
+	int r;
+
+	unpack->consumed = false;
+	unpack_hold(unpack);
+	r = unpack_entry(unpack, archive, entry);
+	if (!fds_missing(r) || unpack->consumed || !unpack_release(unpack))
+		return r;
+	return unpack_entry(unpack, archive, entry);
+}
+
 /* Unpack all entries. */
 static int unpack_entries(struct unpack *unpack, struct archive *archive)
 {
@@ -760,7 +798,7 @@ static int unpack_entries(struct unpack *unpack, struct archive *archive)
 
 	while ((r = unpack_next(unpack, archive, &entry)) > 0) {
 		unpack->size += (uint64_t)unpack->lib.archive_entry_size(entry);
-		r = atomic_load(unpack->cancelled) ? -ECANCELED : unpack_entry(unpack, archive, entry);
+		r = atomic_load(unpack->cancelled) ? -ECANCELED : unpack_try(unpack, archive, entry);
 		if (r < 0)
 			break;
 	}
@@ -862,6 +900,7 @@ static int unpack_archive(struct unpack *unpack)
 		r = unpack_corrupt(unpack, archive);
 	if (!r)
 		r = unpack_entries(unpack, archive);
+	unpack_release(unpack);
 	if (!r)
 		r = unpack_finish(unpack);
 	if (!r)
@@ -887,7 +926,12 @@ int unpack_run(struct unpack *unpack, struct op *op, int root_fd)
 	} else
 		r = unpack_root(unpack, root_fd);
 	if (!r)
+		r = unpack_check(unpack, "fcntl", unpack_hold(unpack));
+	if (!r) {
+		op->begun = true;
 		r = unpack_archive(unpack);
+	}
+	unpack_release(unpack);
 	/* The last descriptor ends the clone of the mount; nobody is to find the file system busy for it. */
 	unpack_leave(unpack);
 	fd_close(TAKE_FD(unpack->root_fd));
@@ -915,7 +959,7 @@ static int unpack_source(struct unpack *unpack, struct request *request, const s
 
 	if (fd == VARVE_STREAM)
 		return stream_init_channel(&unpack->stream, request, &ends);
-	return stream_init(&unpack->stream, fd, false);
+	return stream_init(&unpack->stream, request->store, fd, false);
 }
 
 int unpack_new(struct request *request, const struct varve_apply_options *options, int fd, struct unpack **ret_unpack)

@@ -17,6 +17,7 @@
 #ifndef VARVE_TREE_UNPACK_H
 #define VARVE_TREE_UNPACK_H
 
+#include "engine/base/limits.h"
 #include "engine/core/store.h"
 #include "engine/tree/brought.h"
 #include "engine/tree/libarchive.h"
@@ -39,6 +40,9 @@ struct unpack {
 	int root_fd;
 	/* The mount that it is on. */
 	uint64_t mount;
+	/* Descriptors held in reserve, spares_count of them. */
+	int spares[UNPACK_SPARES];
+	unsigned spares_count;
 	const _Atomic bool *cancelled;
 
 	/* ---- the thread's ---- */
@@ -70,6 +74,8 @@ struct unpack {
 	size_t names_size, names_capacity;
 	/* What the archive has, for opaque markers; and what was made here. */
 	struct brought brought;
+	/* Content of the entry at hand was taken from the archive. */
+	bool consumed;
 	/* A directory for links to be made from is there. */
 	bool staged_links;
 };

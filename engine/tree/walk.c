@@ -589,6 +589,8 @@ void walk_free(struct walk *walk)
 		free(batch);
 		walk_finish(walk, dir);
 	}
+	while (walk->spares_count)
+		fd_close(walk->spares[--walk->spares_count]);
 	pthread_mutex_destroy(&walk->reopen);
 	pthread_mutex_destroy(&walk->lock);
 	if (walk->class->release)
@@ -639,6 +641,13 @@ int walk_init(struct walk *walk, struct varve_store *store, const struct walk_cl
 	pthread_mutex_init(&walk->reopen, NULL);
 	stack_push(walk->stacks.all, &root->link);
 	walk->pending = 1;
+	while (walk->spares_count < WALK_SPARES) {
+		int fd = fcntl(root_fd, F_DUPFD_CLOEXEC, 0);
+
+		if (fd < 0)
+			break;
+		walk->spares[walk->spares_count++] = fd;
+	}
 	return 0;
 }
 
@@ -648,6 +657,8 @@ int walk_run_here(struct walk *walk)
 
 	/* What the ring is given comes back to the reactor, which knows nothing of this walk. */
 	walk->ring = false;
+	/* What is reserved for it is the operation's that it is a part of. */
+	walk->fds_max = MIN(walk->fds_max, WALK_HERE_FDS_MAX);
 	/* Backwards is for threads that would be in each other's way; one alone is slower so. */
 	walk->last_first = false;
 	r = job_run_here(&walk->job);

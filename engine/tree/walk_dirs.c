@@ -123,6 +123,7 @@ bool walk_shed(struct walk *walk, int error)
 {
 	struct list *link;
 	int fd = -EBADF;
+	bool shed;
 
 	if (!fds_missing(error))
 		return false;
@@ -132,10 +133,12 @@ bool walk_shed(struct walk *walk, int error)
 	if (link) {
 		fd = TAKE_FD(list_entry(link, struct walk_dir, idle)->fd);
 		walk->fds--;
-	}
+	} else if (walk->spares_count)
+		fd = walk->spares[--walk->spares_count];
+	shed = fd >= 0;
 	pthread_mutex_unlock(&walk->lock);
 	fd_close(fd);
-	return link;
+	return shed;
 }
 
 uint64_t walk_device(const struct statx *stat)
