@@ -82,12 +82,15 @@ static void mounts_list_free(struct mounts_list *list)
 	free(list->entries);
 }
 
-/* Add the mount that LINE tells of to LIST. 0 or -ENOMEM. */
+/*
+ * Add the mount that LINE tells of to LIST. 0 or -ENOMEM. Fields end at a blank: the kernel escapes that and tabs in names, but
+ * none of the other white space that %s ends at.
+ */
 static int mounts_list_add(struct mounts_list *list, const char *line)
 {
 	struct mounts_entry entry = { 0 };
 
-	if (sscanf(line, "%llu %llu %u:%u %ms %ms", &entry.id, &entry.parent, &entry.major, &entry.minor, &entry.root,
+	if (sscanf(line, "%llu %llu %u:%u %m[^ ] %m[^ ]", &entry.id, &entry.parent, &entry.major, &entry.minor, &entry.root,
 		   &entry.point) != 6) {
 		free(entry.root);
 		return 0;
@@ -243,7 +246,8 @@ static int mounts_look(uint64_t number, const char *source, char **ret_source, c
 		unsigned long long id;
 		const char *rest = strstr(line, " - ");
 
-		if (!rest || sscanf(line, "%llu %*u %*s %*s %ms", &id, &point) != 2 || sscanf(rest, " - %*s %ms", &from) != 1)
+		if (!rest || sscanf(line, "%llu %*u %*s %*[^ ] %m[^ ]", &id, &point) != 2 ||
+		    sscanf(rest, " - %*s %m[^ ]", &from) != 1)
 			continue;
 		mounts_unescape(point);
 		mounts_unescape(from);

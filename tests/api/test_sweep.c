@@ -143,13 +143,17 @@ START_TEST(test_mounted) {
 	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
 	struct varve_store *store = test_open(home);
 	char *left = test_path("%s/.varve/trash/left", home);
-	char *plain = test_path("%s/.varve/staging/1-0123456789abcdef", home);
+	char *plain = test_path("%s/.varve/staging/1-0123456789abcdef", home), *odd = test_path("%s/o\rd\fd", other);
 	litter(home, "left");
 	test_mkdir(test_path("%s/inner/in side", left));
 	test_mkdir(other);
 	test_write(test_path("%s/file", other), "kept");
 	test_mkdir(elsewhere);
+	test_mkdir(odd);
+	test_write(test_path("%s/file", odd), "kept");
 	assert_mounted(store, other, test_path("%s/inner/in side", left));
+	/* A volume's name may hold white space that /proc/self/mountinfo has as it is. */
+	assert_mounted(store, odd, test_path("%s/inner", left));
 	assert_mounted(store, other, test_path("%s/inner", left));
 	assert_mounted(store, other, left);
 	/* As the root of a container that is mounted elsewhere, with a volume in it. */
