@@ -19,6 +19,9 @@
 /* The file that is locked, in the store's own directory. */
 #define RECORD_LOCK_NAME "records"
 
+/* How a file is looked at that may be anywhere. */
+#define RECORD_LOOK (AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT)
+
 /* Pass the fault point of a step with a record. */
 static int record_fault(struct varve_store *store)
 {
@@ -55,13 +58,18 @@ void record_unlock(struct record_lock *lock)
 {
 	if (!lock->store)
 		return;
+	/* To close it is not enough: a child that was forked meanwhile has the descriptor, too, and the lock is on both. */
+	flock(lock->fd, LOCK_UN);
 	fd_close(lock->fd);
 	pthread_mutex_unlock(&lock->store->layout.recording);
 	lock->store = NULL;
 }
 
-/* Has process PID the file STAT open? True, too, when we may not look. */
-static bool record_opened_by(int pid, const struct stat *stat)
+/*
+ * Has process PID the file FILE open? True, too, when we may not look. What else it has open may be on a file system whose server
+ * does not answer, and is not asked.
+ */
+static bool record_opened_by(int pid, const struct statx *file)
 {
 	char path[sizeof("/proc//fd") + 20];
 	struct entries entries = { .fd = -EBADF };
@@ -75,10 +83,10 @@ static bool record_opened_by(int pid, const struct stat *stat)
 		return errno != ENOENT;
 	r = entries_begin(&entries, fd);
 	while (!r && entries.entry && !found) {
-		struct stat other;
+		struct statx other;
 
-		found = !fstatat(fd, entries.entry->d_name, &other, 0) && other.st_ino == stat->st_ino &&
-			other.st_dev == stat->st_dev;
+		found = !statx(fd, entries.entry->d_name, RECORD_LOOK, STATX_INO, &other) && other.stx_ino == file->stx_ino &&
+			other.stx_dev_major == file->stx_dev_major && other.stx_dev_minor == file->stx_dev_minor;
 		r = entries_next(&entries);
 	}
 	entries_end(&entries);
@@ -91,10 +99,10 @@ pid_t record_holder(struct varve_store *store)
 	char *line = NULL;
 	pid_t holder = 0;
 	size_t size = 0;
-	struct stat stat;
+	struct statx stat;
 	FILE *file;
 
-	if (own_fd < 0 || fstatat(own_fd, RECORD_LOCK_NAME, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+	if (own_fd < 0 || statx(own_fd, RECORD_LOCK_NAME, RECORD_LOOK | AT_SYMLINK_NOFOLLOW, STATX_INO, &stat) < 0)
 		return 0;
 	file = fopen("/proc/locks", "re");
 	if (!file)
@@ -104,7 +112,7 @@ pid_t record_holder(struct varve_store *store)
 		unsigned long long inode;
 		int pid;
 
-		if (sscanf(line, "%*s FLOCK %*s %*s %d %*x:%*x:%llu ", &pid, &inode) == 2 && inode == stat.st_ino &&
+		if (sscanf(line, "%*s FLOCK %*s %*s %d %*x:%*x:%llu ", &pid, &inode) == 2 && inode == stat.stx_ino &&
 		    pid > 0 && record_opened_by(pid, &stat))
 			holder = pid;
 	}
