@@ -379,7 +379,10 @@ typedef void varve_room(struct varve_store *store, varve_request request, size_t
 #define VARVE_OPEN_RELAXED VARVE_FLAG(33)
 /** Do not sweep at open what crashed processes left behind. */
 #define VARVE_OPEN_NO_SWEEP VARVE_FLAG(34)
-/** Bind-mount the home on itself, privately, unless it is a mount point; undone by varve_close(). Needs CAP_SYS_ADMIN. */
+/**
+ * Bind-mount the home on itself, privately, unless it is a mount point; undone by varve_close(), unless something is mounted in it by
+ * then. Needs CAP_SYS_ADMIN.
+ */
 #define VARVE_OPEN_PRIVATE_MOUNT VARVE_FLAG(35)
 /** The store must exist: make nothing. Where there is none, varve_open() fails with -ENOENT. */
 #define VARVE_OPEN_EXISTING VARVE_FLAG(36)

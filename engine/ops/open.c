@@ -14,6 +14,7 @@
 #include "engine/tree/groups.h"
 #include "engine/tree/layer.h"
 #include "engine/tree/layout.h"
+#include "engine/tree/mounts.h"
 #include "engine/tree/workers.h"
 
 #include <fcntl.h>
@@ -144,6 +145,7 @@ static int open_private_mount(struct opening *opening)
 {
 	struct layout *layout = &opening->store->layout;
 	struct statx statx_;
+	int fd;
 
 	if (!(opening->config->flags & VARVE_OPEN_PRIVATE_MOUNT))
 		return 0;
@@ -155,11 +157,15 @@ static int open_private_mount(struct opening *opening)
 			return negative_errno();
 		layout->mounted = true;
 	}
-	if (mount(NULL, layout->home, NULL, MS_PRIVATE, NULL) < 0)
-		return negative_errno();
-	fd_close(layout->home_fd);
-	layout->home_fd = RET_NERRNO(open(layout->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-	return MIN(layout->home_fd, 0);
+	fd = RET_NERRNO(mount(NULL, layout->home, NULL, MS_PRIVATE, NULL));
+	if (!fd)
+		fd = RET_NERRNO(open(layout->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	if (fd >= 0) {
+		fd_close(layout->home_fd);
+		layout->home_fd = fd;
+	} else if (TAKE(layout->mounted, false))
+		umount2(layout->home, MNT_DETACH);
+	return MIN(fd, 0);
 }
 
 /* ---- the directories --------------------------------------------------------------------------------------------- */
@@ -290,6 +296,21 @@ static int open_quota(struct opening *opening)
 
 /* ---- the end of a store ------------------------------------------------------------------------------------------ */
 
+/*
+ * Unmount the private mount of the home, unless something is mounted on it by now, or another mount in its place: what others
+ * mounted would go with it.
+ */
+static void open_unmount(const struct layout *layout)
+{
+	struct statx ours, there;
+
+	if (statx(layout->home_fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &ours) < 0 ||
+	    statx(AT_FDCWD, layout->home, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_MNT_ID, &there) < 0)
+		return;
+	if (ours.stx_mnt_id == there.stx_mnt_id && !mounts_upon(ours.stx_mnt_id))
+		umount2(layout->home, MNT_DETACH);
+}
+
 /* Undo what opening and operations did on disk. */
 static void open_teardown(struct varve_store *store)
 {
@@ -297,7 +318,7 @@ static void open_teardown(struct varve_store *store)
 
 	layout_leave(store);
 	if (layout->mounted)
-		umount2(layout->home, MNT_DETACH);
+		open_unmount(layout);
 }
 
 /* ---- all of it --------------------------------------------------------------------------------------------------- */

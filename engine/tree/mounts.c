@@ -231,6 +231,17 @@ int mounts_at(int dir_fd, const char *name, char **ret_point)
 	return r;
 }
 
+int mounts_upon(uint64_t number)
+{
+	struct mounts_list list = { 0 };
+	int r = mounts_list_read(&list);
+
+	for (size_t i = 0; !r && i < list.count; i++)
+		r = list.entries[i].parent == number && list.entries[i].id != number;
+	mounts_list_free(&list);
+	return r;
+}
+
 /* Go through mountinfo for mount NUMBER (0: any) of SOURCE (NULL: any); the last one's source and point, each to be freed. */
 static int mounts_look(uint64_t number, const char *source, char **ret_source, char **ret_point)
 {

@@ -321,6 +321,35 @@ START_TEST(test_private_mount) {
 }
 END_TEST
 
+/* Mount something at POINT while the store of CONFIG is open, and see that closing it leaves that alone. */
+static void assert_kept(const struct varve_config *config, const char *point) {
+	struct varve_store *store = test_open_config(config);
+	ck_assert_int_eq(mount("none", point, "tmpfs", 0, "size=64k"), 0);
+	test_write(test_path("%s/file", point), "kept");
+	test_close(store);
+	char *text = test_read(test_path("%s/file", point));
+	ck_assert_ptr_nonnull(text);
+	ck_assert_str_eq(text, "kept");
+	ck_assert_int_eq(umount(point), 0);
+}
+
+/* What others have mounted in a private mount, or over it, is not unmounted with it. */
+START_TEST(test_private_mount_in_use) {
+	char *home = test_home();
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	struct varve_config config = test_config(home);
+	config.flags |= VARVE_OPEN_PRIVATE_MOUNT;
+	test_mkdir(home);
+	test_mkdir(test_path("%s/volume", home));
+	assert_kept(&config, test_path("%s/volume", home));
+	ck_assert_int_eq(umount(home), 0);
+	assert_kept(&config, home);
+	ck_assert_int_eq(umount(home), 0);
+	ck_assert_int_eq(umount(home), -1);
+}
+END_TEST
+
 /* Assert that HOME is refused because of the directory PATH, and that it can be used all the same. */
 static void assert_not_safe(const char *home, const char *path) {
 	struct varve_config config = test_config(home);
@@ -408,4 +437,4 @@ TEST_MAIN("open", test_makes_home, test_owner, test_existing, test_bad_arguments
 	  test_not_btrfs, test_home_is_mount_point, test_home_is_file, test_subvolumes_is_file,
 	  test_subvolumes_is_symlink, test_access, test_read_only_file_system, test_no_descriptors, test_several,
 	  test_leaves_nothing, test_close_on_exec, test_default_home, test_private_mount,
-	  test_not_safe, test_private_mount_unprivileged, test_log, test_version)
+	  test_not_safe, test_private_mount_in_use, test_private_mount_unprivileged, test_log, test_version)
