@@ -85,6 +85,8 @@ static int create_run(struct cli *cli, const struct arguments *arguments) {
 	options.parent = options_value(arguments, "parent");
 	options.template_id = options_value(arguments, "template");
 	options.storage_options = (const char *const *)storage_options;
+	if (options.template_id)
+		cli->output.source = "template";
 	if (options_has(arguments, "read-only"))
 		options.flags |= VARVE_CREATE_READ_ONLY;
 	if (file) {

@@ -65,7 +65,7 @@ static void diff_report(struct flight_slot *slot) {
 
 	if (!cli->json || !((struct diff_job *)slot->flight->data)->destination.file)
 		return;
-	object = output_result(slot->id, NULL);
+	object = output_result(&cli->output, slot->id, NULL);
 	output_set_number(object, "bytes", *(uint64_t *)slot->payload);
 	output_json(&cli->output, object);
 }
@@ -186,7 +186,7 @@ static void diffsize_report(struct flight_slot *slot) {
 		output_text(&cli->output, "%" PRIu64 "\n", bytes);
 		return;
 	}
-	object = output_result(slot->id, NULL);
+	object = output_result(&cli->output, slot->id, NULL);
 	output_set_number(object, "bytes", bytes);
 	output_json(&cli->output, object);
 }

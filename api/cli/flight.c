@@ -119,14 +119,14 @@ static void flight_report(struct flight *flight, struct flight_slot *slot) {
 		flight->cancelled++; /* Told in one line for all. */
 	} else if (slot->error) {
 		flight->failed++;
-		output_failure(output, slot->failure);
+		failures_add(&flight->failures, output, slot->failure);
 	} else {
 		flight->done++;
 	}
 	if (job->report && (!slot->error || (job->report_failed && slot->payload)))
 		job->report(slot);
 	else if (flight->cli->json)
-		output_json(output, output_result(job->single ? NULL : slot->id, slot->failure));
+		output_json(output, output_result(output, job->single ? NULL : slot->id, slot->failure));
 }
 
 /** Report the slots that have ended, up to the first that has not. */
@@ -171,10 +171,15 @@ static int flight_wait(struct flight *flight, bool reading) {
 		{ .fd = flight->stopped ? -1 : interrupt_fd(), .events = POLLIN },
 		{ .fd = reading ? STDIN_FILENO : -1, .events = POLLIN },
 	};
-	int r;
+	bool idle = flight->in_flight == 0 && flight->failures.count > 0;
+	int r = poll(fds, sizeof(fds) / sizeof(fds[0]), idle ? FLIGHT_TELL_MS : progress_timeout_ms(&cli->progress));
 
-	if (poll(fds, sizeof(fds) / sizeof(fds[0]), progress_timeout_ms(&cli->progress)) < 0 && errno != EINTR)
+	if (r < 0 && errno != EINTR)
 		return -errno;
+	if (r == 0 && idle)
+		failures_tell(&flight->failures, &cli->output);
+	if (r <= 0)
+		return 0;
 	if (fds[0].revents) {
 		r = varve_dispatch(cli->store, 0);
 		if (r < 0)
@@ -183,6 +188,7 @@ static int flight_wait(struct flight *flight, bool reading) {
 	if (fds[2].revents) {
 		r = ids_fill(flight->ids);
 		if (r < 0) {
+			failures_tell(&flight->failures, &cli->output);
 			output_complain(&cli->output, "%s: standard input: %s", flight->job->name, strerror(-r));
 			flight->failed++;
 		}
@@ -233,6 +239,7 @@ int flight_run(struct cli *cli, const struct flight_job *job, struct ids *ids, v
 	progress_start(&cli->progress, job->name, job->single ? 1 : ids_total(ids));
 	r = flight_loop(&flight);
 	progress_finish(&cli->progress);
+	failures_tell(&flight.failures, &cli->output);
 	if (r < 0)
 		output_complain(&cli->output, "%s: %s", job->name, strerror(-r));
 	if (flight.stopped)

@@ -17,6 +17,7 @@
 #include <wctype.h>
 
 #include "progress.h"
+#include "sentence.h"
 
 /** U+FFFD, which stands for bytes that are not UTF-8. */
 #define OUTPUT_REPLACEMENT "\xef\xbf\xbd"
@@ -41,6 +42,7 @@ void output_init(struct output *output, struct progress *progress) {
 	signal(SIGPIPE, SIG_IGN);
 	output->terminal = isatty(STDOUT_FILENO);
 	output->error = 0;
+	output->source = "parent";
 	output->progress = progress;
 }
 
@@ -135,7 +137,7 @@ int output_finish(struct output *output) {
 }
 
 void output_complain(struct output *output, const char *format, ...) {
-	char line[OUTPUT_FAILURE_SIZE];
+	char line[OUTPUT_LINE_SIZE];
 	va_list arguments;
 
 	va_start(arguments, format);
@@ -146,9 +148,15 @@ void output_complain(struct output *output, const char *format, ...) {
 }
 
 void output_failure(struct output *output, const struct varve_failure *failure) {
-	char line[OUTPUT_FAILURE_SIZE];
+	char line[OUTPUT_FAILURE_SIZE], words[SENTENCE_SIZE];
+	struct sentence sentence;
 
-	output_complain(output, "%s", varve_strerror(failure, line, sizeof(line)));
+	sentence_begin(&sentence, failure, output->source);
+	sentence_write(&sentence, words);
+	if (output->debug)
+		output_complain(output, "%s [%s]", words, varve_strerror(failure, line, sizeof(line)));
+	else
+		output_complain(output, "%s", words);
 }
 
 /** Return the length of the UTF-8 character that P (of LEFT bytes) begins with, or 0 when there is none. */
@@ -231,9 +239,10 @@ void output_skipped(struct output *output, const struct varve_result *result) {
 				result->skipped_total - result->skipped_count);
 }
 
-json_t *output_result(const char *id, const struct varve_failure *failure) {
+json_t *output_result(const struct output *output, const char *id, const struct varve_failure *failure) {
 	json_t *object = output_memory(json_object());
-	char line[OUTPUT_FAILURE_SIZE];
+	char words[SENTENCE_SIZE];
+	struct sentence sentence;
 	const char *name;
 
 	if (id)
@@ -244,7 +253,8 @@ json_t *output_result(const char *id, const struct varve_failure *failure) {
 	name = strerrorname_np(-failure->error);
 	json_object_set_new(object, "error", name ? json_string(name) : json_null());
 	json_object_set_new(object, "errno", json_integer(-failure->error));
-	output_set_name(object, "message", varve_strerror(failure, line, sizeof(line)));
+	sentence_begin(&sentence, failure, output->source);
+	output_set_name(object, "message", sentence_write(&sentence, words));
 	output_set_given(object, "operation", failure->operation);
 	output_set_given(object, "step", failure->step);
 	output_set_given(object, "call", failure->call);

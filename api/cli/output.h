@@ -17,8 +17,10 @@
 
 #include <varve.h>
 
-/** Bytes for a line about a failure: each byte of id, path and detail may become four. */
+/** Bytes for a line about a failure by varve_strerror(): each byte of id, path and detail may become four. */
 #define OUTPUT_FAILURE_SIZE 8192
+/** Bytes for a line on standard error. */
+#define OUTPUT_LINE_SIZE 32768
 /** Bytes for a time in text, with its NUL. */
 #define OUTPUT_TIME_SIZE 48
 /** Bytes for a uuid in text, with its NUL. */
@@ -30,6 +32,8 @@ struct progress;
 struct output {
 	bool terminal;			/**< Standard output is a terminal. */
 	int error;			/**< The first error in writing to it, as a negative errno. */
+	bool debug;			/**< Step, system call and path follow each failure. */
+	const char *source;		/**< What the layer that others start from is given as: "parent". */
 	struct progress *progress;	/**< The progress line, which steps aside for everything else. */
 };
 
@@ -64,7 +68,7 @@ void output_skipped(struct output *output, const struct varve_result *result);
 __attribute__((format(printf, 2, 3))) void output_complain(struct output *output, const char *format, ...);
 
 /** Begin a JSON object that tells whether all went well: "ok", and the members of FAILURE, if it is not NULL. */
-json_t *output_result(const char *id, const struct varve_failure *failure);
+json_t *output_result(const struct output *output, const char *id, const struct varve_failure *failure);
 
 /** Set member KEY of OBJECT to the bytes of NAME; or, where they are not UTF-8, KEY and KEY_hex. */
 void output_set_name(json_t *object, const char *key, const char *name);

@@ -16,7 +16,7 @@ static int pool_report(struct cli *cli, int r, const struct varve_failure *failu
 	if (r < 0)
 		output_failure(&cli->output, failure);
 	if (cli->json)
-		output_json(&cli->output, output_result(NULL, r < 0 ? failure : NULL));
+		output_json(&cli->output, output_result(&cli->output, NULL, r < 0 ? failure : NULL));
 	return r < 0 ? CLI_FAILED : CLI_DONE;
 }
 

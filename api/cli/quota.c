@@ -42,7 +42,7 @@ static const char *quota_mode_name(enum varve_quota_mode mode) {
 
 /** Write how quota runs as a JSON object. */
 static void quota_status_json(struct output *output, const struct varve_quota *quota) {
-	json_t *object = output_result(NULL, NULL);
+	json_t *object = output_result(output, NULL, NULL);
 
 	output_set_name(object, "mode", quota_mode_name(quota->mode));
 	json_object_set_new(object, "inconsistent", json_boolean(quota->flags & VARVE_QUOTA_INCONSISTENT));
@@ -306,7 +306,7 @@ static void quota_gc_report(struct flight_slot *slot) {
 		quota_number(&cli->output, "failures", quota->failures);
 		return;
 	}
-	object = output_result(NULL, slot->failure);
+	object = output_result(&cli->output, NULL, slot->failure);
 	output_set_number(object, "groups_removed", quota->groups_removed);
 	output_set_number(object, "records_removed", quota->records_removed);
 	output_set_number(object, "failures", quota->failures);

@@ -40,7 +40,7 @@ static void info_set(json_t *object, const char *key, const char *text) {
 /** Write INFO as a JSON object. */
 static void info_json(struct output *output, const struct varve_layer_info *info) {
 	char time[OUTPUT_TIME_SIZE], uuid[OUTPUT_UUID_SIZE];
-	json_t *object = output_result(info->id, NULL);
+	json_t *object = output_result(output, info->id, NULL);
 
 	if (info->parent[0])
 		output_set_name(object, "parent", info->parent);
@@ -303,7 +303,7 @@ static void get_report(struct flight_slot *slot) {
 		output_text(&cli->output, "\n");
 		return;
 	}
-	object = output_result(slot->id, NULL);
+	object = output_result(&cli->output, slot->id, NULL);
 	output_set_name(object, "path", slot->payload);
 	output_json(&cli->output, object);
 }
@@ -363,7 +363,7 @@ static void exists_report(struct flight_slot *slot) {
 	*all = *all && *exists;
 	if (!cli->json)
 		return;
-	object = output_result(slot->id, NULL);
+	object = output_result(&cli->output, slot->id, NULL);
 	json_object_set_new(object, "exists", json_boolean(*exists));
 	output_json(&cli->output, object);
 }

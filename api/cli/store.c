@@ -32,6 +32,7 @@ int store_configure(struct cli *cli, const struct arguments *arguments) {
 
 	cli->json = options_has(arguments, "json");
 	cli->debug = options_value(arguments, "debug");
+	cli->output.debug = cli->debug != NULL;
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
 		if (options_has(arguments, flags[i].option))
 			cli->open_flags |= flags[i].flag;
@@ -68,7 +69,7 @@ int store_open(struct cli *cli, const struct command *command) {
 	if (r < 0) {
 		output_failure(&cli->output, &failure);
 		if (cli->json)
-			output_json(&cli->output, output_result(NULL, &failure));
+			output_json(&cli->output, output_result(&cli->output, NULL, &failure));
 	}
 	return r;
 }

@@ -172,7 +172,7 @@ static void gc_report(struct flight_slot *slot) {
 		{ "quota_groups_removed", sweep->quota_groups_removed },
 		{ "failures", sweep->failures },
 	};
-	json_t *object = cli->json ? output_result(NULL, slot->failure) : NULL;
+	json_t *object = cli->json ? output_result(&cli->output, NULL, slot->failure) : NULL;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		if (cli->json)

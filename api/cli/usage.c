@@ -39,7 +39,7 @@ static const char *usage_method(const struct varve_layer_usage *usage) {
 
 /** Write the numbers as a JSON object. */
 static void usage_json(struct output *output, const char *id, const struct varve_layer_usage *usage) {
-	json_t *object = output_result(id, NULL);
+	json_t *object = output_result(output, id, NULL);
 
 	output_set_number(object, "bytes", usage->bytes);
 	output_set_number(object, "inodes", usage->inodes);

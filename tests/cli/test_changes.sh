@@ -36,8 +36,8 @@ expect 0 '{"kind":"M","path":"/d"}
 [[ "$(cat "$scratch/out")" == $'M /d\nM /d/one\nA /th/ree\nD /two' ]] || lib_fail "with -z: $(cat "$scratch/out")"
 
 run changes none
-expect 1 "" "varve: changes none: OPEN: *No such file or directory"
+expect 1 "" "varve: no layer none"
 run changes --parent none top
-expect 1 "" "varve: changes top: PREPARE: *subvolumes/none: No such file or directory"
+expect 1 "" "varve: no parent none"
 run changes top base
 expect 2 "" "varve: changes: one operand too many: 'base'*"

@@ -24,7 +24,7 @@ expect_layers a b
 status=0
 "$varve" "${lib_options[@]}" info a missing >/dev/full 2>"$scratch/err" || status=$?
 : >"$scratch/out"
-expect 1 "" "varve: info missing: *
+expect 1 "" "varve: no layer missing
 $no_space"
 status=0
 "$varve" "${lib_options[@]}" ls >&- 2>"$scratch/err" || status=$?
@@ -80,7 +80,7 @@ on_terminal "LC_ALL=C $command get $'caf\xc3\xa9'" "$scratch/terminal"
 [[ "$(terminal_text "$scratch/terminal")" == */caf\\xc3\\xa9 ]] || lib_fail "get:" "$(cat "$scratch/terminal")"
 # In a message of a failure nothing but what prints.
 on_terminal "$command get $'miss\e[31m\n\xff\xc2\x9b'" "$scratch/terminal" && lib_fail "get succeeded"
-[[ "$(terminal_text "$scratch/terminal")" == 'varve: get miss\x1b[31m\x0a\xff\xc2\x9b: '* ]] || lib_fail "$(cat -v "$scratch/terminal")"
+[[ "$(terminal_text "$scratch/terminal")" == 'varve: no layer miss\x1b[31m\x0a\xff\xc2\x9b' ]] || lib_fail "$(cat -v "$scratch/terminal")"
 
 # ---- progress ----------------------------------------------------------------------------------------------------------
 
@@ -91,7 +91,7 @@ exec {writer}>"$scratch/fifo"
 printf 'p1\np2\n' >&"$writer"
 await "a progress line" grep -Eq 'create: 2 done, [0-9]+/s, [0-9]+ s' "$scratch/terminal"
 printf 'a\n' >&"$writer"
-await "a failure" grep -q 'File exists' "$scratch/terminal"
+await "a failure" grep -q 'a layer a already' "$scratch/terminal"
 await "another progress line" grep -Eq 'create: 3 done, 1 failed, [0-9]+/s, [0-9]+ s' "$scratch/terminal"
 exec {writer}>&-
 status=0
@@ -100,7 +100,7 @@ wait "$child" || status=$?
 # Each line is erased before something else is written: no text follows one without \r ESC [ K between.
 erase=$'\e[K\r\e[K'
 text="$(terminal_bytes "$scratch/terminal")"
-[[ "$text" == *" s${erase}varve: create a: "*": File exists"*$'\r\n'* ]] || lib_fail "not erased:" "$(cat -v <<<"$text")"
+[[ "$text" == *" s${erase}varve: there is a layer a already"$'\r\n'* ]] || lib_fail "not erased:" "$(cat -v <<<"$text")"
 [[ "$text" == *" s$erase" ]] || lib_fail "not erased at the end:" "$(cat -v <<<"$text")"
 
 # Where files are looked at, how many that were.

@@ -29,7 +29,7 @@ quietly --home "$mount/store" create a b
 run pool create "$image" --size 256m --mount "$scratch/other"
 expect 1 "" "varve: *$image*: File exists*"
 run pool create --mount "$scratch/other" --size 1m "$scratch/small"
-expect 1 "" "varve: *: Invalid argument*"
+expect 1 "" "varve: *: a btrfs file system has at least * bytes"
 [[ ! -e "$scratch/small" ]] || lib_fail "a pool that could not be made left its image"
 
 # It cannot be unmounted while it is used.
@@ -41,7 +41,7 @@ quietly pool umount "$mount"
 ! mountpoint -q "$mount" || lib_fail "it is still mounted"
 await "the loop device to go" detached
 run pool umount "$mount"
-expect 1 "" "varve: *: Invalid argument*"
+expect 1 "" "varve: *: Invalid argument (no btrfs*"
 run --json pool umount "$mount"
 [[ "$(cat "$scratch/out")" == '{"ok":false,"error":"EINVAL","errno":22,'* ]] || lib_fail "$(cat "$scratch/out")"
 
@@ -59,5 +59,5 @@ expect 1 "" "varve: *$scratch/missing*: No such file or directory*"
 # A file that is no file system.
 truncate -s 128M "$scratch/empty"
 run pool mount "$scratch/empty" "$mount"
-expect 1 "" "varve: *: Invalid argument*"
+expect 1 "" "varve: *: a btrfs file system has at least * bytes"
 [[ -z "$(losetup --associated "$scratch/empty")" ]] || lib_fail "a pool that could not be mounted left a loop device"

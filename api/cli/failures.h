@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * failures.h: what failed, told in few lines: the same failure of many ids is one line with a count and the first ids.
+ *
+ * Failures are held until failures_tell(); what is held is bounded. With --debug nothing is held: each failure is a line
+ * with its step, system call and path.
+ */
+#ifndef VARVE_CLI_FAILURES_H
+#define VARVE_CLI_FAILURES_H
+
+#include <stddef.h>
+
+#include "output.h"
+#include "sentence.h"
+
+/** Different failures that are held; one more, and all of them are told. */
+#define FAILURES_MAX 16
+
+/** Failures that are not told yet. */
+struct failures {
+	size_t count;				/**< How many different ones. */
+	struct sentence held[FAILURES_MAX];	/**< The sentences, in the order of their first failures. */
+};
+
+/** Hold FAILURE; or tell it, where OUTPUT asks for every detail. */
+void failures_add(struct failures *failures, struct output *output, const struct varve_failure *failure);
+
+/** Write what is held on standard error, and forget it. */
+void failures_tell(struct failures *failures, struct output *output);
+
+#endif

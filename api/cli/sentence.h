@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sentence.h: failures in the words of the person who typed the command.
+ *
+ * A sentence is made of a subject, the ids it is about and a reason; failures of the same reason and operation can be told
+ * in one sentence. Ids and paths are escaped as by varve_strerror().
+ */
+#ifndef VARVE_CLI_SENTENCE_H
+#define VARVE_CLI_SENTENCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <varve.h>
+
+/** Bytes for the reason of a failure, with its NUL: each byte of path and detail may become four. */
+#define SENTENCE_REASON_SIZE 6144
+/** Bytes for a sentence about one failure or many, with its NUL. */
+#define SENTENCE_SIZE 16384
+/** Ids that a sentence about many failures names. */
+#define SENTENCE_IDS_MAX 3
+
+/** What kind of failure it is, as far as there are words of its own for it. */
+enum sentence_kind {
+	SENTENCE_EXISTS,	/**< There is a layer of that id already. */
+	SENTENCE_MISSING,	/**< There is no layer of that id. */
+	SENTENCE_SOURCE,	/**< There is no layer of the id that is given as parent; `reason` is that id. */
+	SENTENCE_OTHER,		/**< `reason` says it. */
+};
+
+/** One reason, and how often it occurred. Begins zeroed. */
+struct sentence {
+	enum sentence_kind kind;				/**< What kind of failure. */
+	const char *operation;					/**< The operation that failed. */
+	const char *source;					/**< What the missing layer was given as: "parent". */
+	char reason[SENTENCE_REASON_SIZE];			/**< Why, escaped. */
+	char ids[SENTENCE_IDS_MAX][4 * VARVE_ID_MAX + 1];	/**< The first ids, escaped. */
+	size_t count;						/**< How many ids. */
+};
+
+/** Make SENTENCE one about FAILURE; SOURCE: what a layer that it starts from was given as. */
+void sentence_begin(struct sentence *sentence, const struct varve_failure *failure, const char *source);
+
+/** Count the one failure that MORE is about in SENTENCE, if it has the same reason. Return whether it has. */
+bool sentence_add(struct sentence *sentence, const struct sentence *more);
+
+/** Write SENTENCE into BUFFER (SENTENCE_SIZE bytes); return it. */
+const char *sentence_write(const struct sentence *sentence, char *buffer);
+
+#endif
