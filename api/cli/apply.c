@@ -66,7 +66,7 @@ static int apply_run(struct cli *cli, const struct arguments *arguments) {
 	if (work.fd >= 0) {
 		struct ids *ids = output_memory(malloc(sizeof(*ids)));
 
-		ids_init(ids, (const char *const *)arguments->operands, 1, true);
+		ids_init(ids, (const char *const *)arguments->operands, 1, true, cli->output.end);
 		status = flight_run(cli, &apply_job, ids, &work);
 		free(ids);
 		close(work.fd);

@@ -8,7 +8,6 @@
 static const struct option_spec changes_options[] = {
 	{ .name = "parent", .argument = "ID", .help = "compare with this layer (\"\": none, so that everything is new)" },
 	{ .name = "walk", .help = "walk both trees even where they can be searched" },
-	{ .letter = 'z', .name = "null", .help = "end each path with a NUL byte instead of a line end" },
 	{ 0 },
 };
 
@@ -25,7 +24,6 @@ static int changes_submit(struct flight *flight, const char *id, varve_callback 
 /** Write the changes at once: there may be a million of them, not to be kept twice. */
 static void changes_take(struct flight_slot *slot, const struct varve_result *result) {
 	struct cli *cli = slot->flight->cli;
-	bool null = options_has(slot->flight->data, "null");
 
 	for (size_t i = 0; i < result->changes_count; i++) {
 		const struct varve_change *change = &result->changes[i];
@@ -41,7 +39,7 @@ static void changes_take(struct flight_slot *slot, const struct varve_result *re
 		}
 		output_text(&cli->output, "%s ", kind);
 		output_name(&cli->output, change->path);
-		output_text(&cli->output, "%c", null ? '\0' : '\n');
+		output_end(&cli->output);
 	}
 }
 
@@ -62,7 +60,7 @@ static int changes_run(struct cli *cli, const struct arguments *arguments) {
 	struct ids *ids = output_memory(malloc(sizeof(*ids)));
 	int status;
 
-	ids_init(ids, (const char *const *)arguments->operands, arguments->operands_count, true);
+	ids_init(ids, (const char *const *)arguments->operands, arguments->operands_count, true, cli->output.end);
 	status = flight_run(cli, &changes_job, ids, (void *)arguments);
 	free(ids);
 	return status;

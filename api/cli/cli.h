@@ -4,7 +4,7 @@
  *
  * The files, low to high:
  *
- *	interrupt.c	SIGINT and SIGTERM as a number and a descriptor
+ *	interrupt.c	SIGINT, SIGTERM and SIGHUP as a number and a descriptor
  *	progress.c	the line on a terminal that tells how far the work is
  *	sentence.c	failures in the words of the person who typed the command
  *	output.c	standard output (text, escaping, JSON) and failures on standard error
@@ -49,6 +49,7 @@
 /** One run of the command. */
 struct cli {
 	bool json;			/**< One JSON object a line instead of text. */
+	bool looks;			/**< The command changes nothing. */
 	bool answers;			/**< The exit status is an answer: see struct command. */
 	const char *home;		/**< The store's directory. */
 	const char *debug;		/**< What the library shall trace, or NULL. */

@@ -42,8 +42,11 @@ static void diff_name_output(struct flight_slot *slot) {
 	const struct diff_job *job = slot->flight->data;
 	struct varve_failure *failure = slot->failure;
 
-	if (failure && strcmp(failure->step, "STREAM") == 0 && failure->call && strcmp(failure->call, "write") == 0)
-		snprintf(failure->path, sizeof(failure->path), "%s", job->destination.name);
+	if (!failure || strcmp(failure->step, "STREAM") != 0 || !failure->call || strcmp(failure->call, "write") != 0)
+		return;
+	snprintf(failure->path, sizeof(failure->path), "%s", job->destination.name);
+	if (failure->error == -EPIPE && !job->destination.file)
+		slot->flight->cli->output.error = -EPIPE;
 }
 
 /** Tell which entries were left out; keep how many bytes there are. */
@@ -83,7 +86,7 @@ static int diff_flight(struct cli *cli, const struct flight_job *job, const stru
 	struct ids *ids = output_memory(malloc(sizeof(*ids)));
 	int status;
 
-	ids_init(ids, (const char *const *)arguments->operands, arguments->operands_count, true);
+	ids_init(ids, (const char *const *)arguments->operands, arguments->operands_count, true, cli->output.end);
 	status = flight_run(cli, job, ids, data);
 	free(ids);
 	return status;

@@ -34,6 +34,7 @@ static void flight_progressed(struct varve_store *store, varve_request request, 
 
 	progress->entries += seen->entries - slot->seen.entries;
 	progress->bytes += seen->bytes - slot->seen.bytes;
+	progress->left = seen->left;
 	slot->seen = *seen;
 }
 
@@ -117,6 +118,8 @@ static void flight_report(struct flight *flight, struct flight_slot *slot) {
 	}
 	if (slot->error == -ECANCELED && flight->stopped) {
 		flight->cancelled++; /* Told in one line for all. */
+	} else if (slot->error == -EPIPE && output->error == -EPIPE) {
+		; /* Nobody reads any more: no reason to complain. */
 	} else if (slot->error) {
 		flight->failed++;
 		failures_add(&flight->failures, output, slot->failure);
@@ -203,7 +206,8 @@ static int flight_loop(struct flight *flight) {
 	int r = 0;
 
 	while (r == 0) {
-		if (interrupt_signal() && !flight->stopped)
+		/* Where nobody reads any more, there is no use in looking. */
+		if ((interrupt_signal() || (cli->looks && cli->output.error == -EPIPE)) && !flight->stopped)
 			flight_stop(flight);
 		if (!flight->stopped)
 			found = flight_fill(flight);
@@ -242,7 +246,7 @@ int flight_run(struct cli *cli, const struct flight_job *job, struct ids *ids, v
 	failures_tell(&flight.failures, &cli->output);
 	if (r < 0)
 		output_complain(&cli->output, "%s: %s", job->name, strerror(-r));
-	if (flight.stopped)
+	if (flight.stopped && interrupt_signal())
 		flight_tell_stopped(&flight);
 	/* A loop that failed leaves requests in flight, whose callbacks need the slots until the store is closed. */
 	if (flight.in_flight > 0) {
@@ -250,7 +254,7 @@ int flight_run(struct cli *cli, const struct flight_job *job, struct ids *ids, v
 		cli->store = NULL;
 	}
 	free(flight.slots);
-	return r < 0 || flight.failed || flight.stopped ? CLI_FAILED : CLI_DONE;
+	return r < 0 || flight.failed || (flight.stopped && interrupt_signal()) ? CLI_FAILED : CLI_DONE;
 }
 
 int flight_run_single(struct cli *cli, const struct flight_job *job, void *data) {
@@ -258,7 +262,7 @@ int flight_run_single(struct cli *cli, const struct flight_job *job, void *data)
 	struct ids *ids = output_memory(malloc(sizeof(*ids)));
 	int status;
 
-	ids_init(ids, nothing, 1, true);
+	ids_init(ids, nothing, 1, true, cli->output.end);
 	status = flight_run(cli, job, ids, data);
 	free(ids);
 	return status;
@@ -268,7 +272,7 @@ int flight_run_operands(struct cli *cli, const struct flight_job *job, const str
 	struct ids *ids = output_memory(malloc(sizeof(*ids)));
 	int status;
 
-	ids_init(ids, (const char *const *)arguments->operands, arguments->operands_count, false);
+	ids_init(ids, (const char *const *)arguments->operands, arguments->operands_count, false, cli->output.end);
 	status = flight_run(cli, job, ids, data);
 	free(ids);
 	return status;

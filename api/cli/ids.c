@@ -7,11 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
-void ids_init(struct ids *ids, const char *const *operands, size_t count, bool literal) {
+void ids_init(struct ids *ids, const char *const *operands, size_t count, bool literal, char end) {
 	memset(ids, 0, offsetof(struct ids, buffer));
 	ids->operands = operands;
 	ids->count = count;
 	ids->literal = literal;
+	ids->end_byte = end;
 }
 
 /** Does the stream stand before an operand that means standard input? */
@@ -42,7 +43,7 @@ static void ids_append(struct ids *ids, const char *bytes, size_t length) {
 static bool ids_line(struct ids *ids) {
 	const char *bytes = ids->buffer + ids->begin;
 	size_t left = ids->end - ids->begin;
-	const char *newline = memchr(bytes, '\n', left);
+	const char *newline = memchr(bytes, ids->end_byte, left);
 
 	if (!ids->partial) {
 		ids->line_length = 0;

@@ -30,6 +30,7 @@ struct ids {
 	const char *const *operands;	/**< The operands, or the ids themselves. */
 	size_t count;			/**< How many. */
 	size_t next;			/**< The one to look at next. */
+	char end_byte;			/**< What ends an id on standard input: '\n' or '\0'. */
 	bool literal;			/**< "-" is an id like any other. */
 	bool ended;			/**< Standard input has no more. */
 	int error;			/**< Why reading it failed, as a negative errno. */
@@ -41,8 +42,8 @@ struct ids {
 	char buffer[IDS_BUFFER_SIZE];	/**< Bytes read. */
 };
 
-/** Begin a stream of the COUNT OPERANDS, which must outlive it; with LITERAL even "-" is an id. */
-void ids_init(struct ids *ids, const char *const *operands, size_t count, bool literal);
+/** Begin a stream of the COUNT OPERANDS, which must outlive it; with LITERAL even "-" is an id. END: what ends an id on standard input. */
+void ids_init(struct ids *ids, const char *const *operands, size_t count, bool literal, char end);
 
 /** Return how many ids there will be, or 0 when that is not known. */
 size_t ids_total(const struct ids *ids);

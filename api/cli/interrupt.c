@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * interrupt.c: SIGINT and SIGTERM as a number and a descriptor.
+ * interrupt.c: SIGINT, SIGTERM and SIGHUP as a number and a descriptor.
  *
  * Handlers, not a signal mask with a signalfd: programs that the library starts (mkfs.btrfs) get the default action back
  * when they are executed, so that a Ctrl-C ends them, whereas they would inherit a mask. The handler may run on any
@@ -14,6 +14,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+static const int interrupt_numbers[] = { SIGINT, SIGTERM, SIGHUP };
+static bool interrupt_caught[sizeof(interrupt_numbers) / sizeof(interrupt_numbers[0])];
 static volatile sig_atomic_t interrupt_number;
 static volatile sig_atomic_t interrupt_seen[NSIG];
 static const char *volatile interrupt_path;
@@ -37,22 +39,26 @@ static void interrupt_handle(int number) {
 	errno = saved;
 }
 
-int interrupt_catch(void) {
-	static const int numbers[] = { SIGINT, SIGTERM };
-	struct sigaction action = { .sa_handler = interrupt_handle, .sa_flags = SA_RESTART };
+void interrupt_breaks(bool breaks) {
+	struct sigaction action = { .sa_handler = interrupt_handle, .sa_flags = breaks ? 0 : SA_RESTART };
 
+	for (size_t i = 0; i < sizeof(interrupt_numbers) / sizeof(interrupt_numbers[0]); i++) {
+		if (interrupt_caught[i])
+			sigaction(interrupt_numbers[i], &action, NULL);
+	}
+}
+
+int interrupt_catch(void) {
 	interrupt_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (interrupt_event < 0)
 		return -errno;
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+	for (size_t i = 0; i < sizeof(interrupt_numbers) / sizeof(interrupt_numbers[0]); i++) {
 		struct sigaction before;
 
-		/* Who started us with a signal ignored (nohup, a shell's background job) means it. */
-		if (sigaction(numbers[i], NULL, &before) || before.sa_handler == SIG_IGN)
-			continue;
-		if (sigaction(numbers[i], &action, NULL))
-			return -errno;
+		/* A program that is started with a signal ignored (nohup, a shell's background job) leaves it so. */
+		interrupt_caught[i] = sigaction(interrupt_numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN;
 	}
+	interrupt_breaks(false);
 	return 0;
 }
 

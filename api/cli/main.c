@@ -3,6 +3,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,7 +30,7 @@ static const char main_notes[] =
 	"\nWith --json a name that is not UTF-8 has U+FFFD in place of the bytes that are not, and a second member\n"
 	"(\"id_hex\" beside \"id\") has all its bytes in hexadecimal. Failures are objects with \"ok\" false, and go to\n"
 	"standard error, too.\n"
-	"\nExit status: 0 all was done; 1 something failed, the rest was done; 2 usage; 130 or 143 after a signal.\n";
+	"\nExit status: 0 all was done; 1 something failed, the rest was done; 2 usage; 128 and its number after a signal.\n";
 
 /** Return how many words of OPERANDS are the name of COMMAND: 0, 1 or 2. */
 static size_t main_match(const struct command *command, char *const *operands, size_t count) {
@@ -141,6 +142,7 @@ static int main_execute(struct cli *cli, const struct command *command, const st
 	int status = command->answers ? CLI_UNKNOWN : CLI_FAILED;
 
 	cli->answers = command->answers;
+	cli->looks = command->looks;
 	if (command->storeless || store_open(cli, command) == 0)
 		status = command->run(cli, arguments);
 	if (status == (command->answers ? CLI_UNKNOWN : CLI_FAILED) && interrupt_signal())
@@ -160,7 +162,7 @@ static int main_command(struct cli *cli, const struct command *command, size_t w
 	if (options_parse(arguments, argc, argv, command->options, store_options, false) < 0)
 		return main_usage_options(command->name);
 	if (options_has(arguments, "help")) {
-		main_help_command(stdout, command);
+		main_help_command(cli->output.file, command);
 		return CLI_DONE;
 	}
 	status = main_check(command, arguments);
@@ -172,7 +174,7 @@ static int main_command(struct cli *cli, const struct command *command, size_t w
 }
 
 /** Show the help of a group ("pool"), or complain that what follows is not a command of it. Return an exit status. */
-static int main_group(struct arguments *arguments) {
+static int main_group(struct cli *cli, struct arguments *arguments) {
 	const char *group = arguments->operands[0];
 	char **argv = (char **)arguments->operands;
 	char name[MAIN_NAME_SIZE];
@@ -182,7 +184,7 @@ static int main_group(struct arguments *arguments) {
 	if (options_parse(arguments, (int)arguments->operands_count, argv, store_options, NULL, true) < 0)
 		return main_usage_options(group);
 	if (options_has(arguments, "help")) {
-		main_help(stdout, group);
+		main_help(cli->output.file, group);
 		return CLI_DONE;
 	}
 	if (arguments->operands_count == 0)
@@ -201,9 +203,9 @@ static int main_run(struct cli *cli, int argc, char **argv, struct arguments *ar
 	if (command)
 		return main_command(cli, command, words, arguments);
 	if (arguments->operands_count > 0 && main_is_group(arguments->operands[0]))
-		return main_group(arguments);
+		return main_group(cli, arguments);
 	if (options_has(arguments, "help")) {
-		main_help(stdout, NULL);
+		main_help(cli->output.file, NULL);
 		return CLI_DONE;
 	}
 	if (arguments->operands_count == 0)
@@ -230,7 +232,10 @@ int main(int argc, char **argv) {
 	status = main_run(&cli, argc, argv, &arguments);
 	store_close(&cli);
 	options_free(&arguments);
-	if (output_finish(&cli.output) < 0 && (status == CLI_DONE || cli.answers))
-		status = cli.answers ? CLI_UNKNOWN : CLI_FAILED;
-	return status;
+	r = output_finish(&cli.output);
+	if (r == 0 || (status != CLI_DONE && !cli.answers))
+		return status;
+	if (r == -EPIPE || r == -EINTR)
+		return CLI_SIGNALLED + (r == -EPIPE ? SIGPIPE : interrupt_signal());
+	return cli.answers ? CLI_UNKNOWN : CLI_FAILED;
 }

@@ -5,17 +5,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include <wchar.h>
 #include <wctype.h>
 
+#include "interrupt.h"
 #include "progress.h"
 #include "sentence.h"
 
@@ -32,7 +36,52 @@ void *output_memory(void *pointer) {
 	_exit(1);
 }
 
+/** Wait until standard output takes bytes. Return 0, or -EINTR when it is stalled and a signal has come. */
+static int output_wait(void) {
+	struct pollfd fds[] = { { .fd = STDOUT_FILENO, .events = POLLOUT }, { .fd = interrupt_fd(), .events = POLLIN } };
+
+	while (!interrupt_signal()) {
+		if (poll(fds, 2, -1) > 0 && fds[0].revents)
+			return 0;
+	}
+	/* What was done before the signal shall be told to a reader that is only slow. */
+	while (poll(fds, 1, OUTPUT_GRACE_MS) < 0 && errno == EINTR)
+		;
+	return fds[0].revents ? 0 : -EINTR;
+}
+
+/** Write SIZE bytes of output_file; for stdio. */
+static ssize_t output_write(void *cookie, const char *bytes, size_t size) {
+	struct output *output = cookie;
+	size_t done = 0;
+
+	while (done < size && !output->error) {
+		/* A pipe that is writable takes this much at once. */
+		size_t piece = output->stalls && size - done > PIPE_BUF ? PIPE_BUF : size - done;
+		int r = output->stalls ? output_wait() : 0;
+		ssize_t n = 0;
+
+		if (r == 0) {
+			interrupt_breaks(true);
+			n = write(STDOUT_FILENO, bytes + done, piece);
+			r = n < 0 ? -errno : 0;
+			interrupt_breaks(false);
+		}
+		if (r == 0)
+			done += (size_t)n;
+		else if (r != -EAGAIN && (r != -EINTR || interrupt_signal()))
+			output->error = r;
+	}
+	if (!output->error)
+		return (ssize_t)size;
+	errno = -output->error;
+	return 0;
+}
+
 void output_init(struct output *output, struct progress *progress) {
+	static const cookie_io_functions_t functions = { .write = output_write };
+	struct stat stat;
+
 	/* A file of the store that lands on descriptor 1 would take our output as its content. */
 	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
 		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
@@ -40,23 +89,21 @@ void output_init(struct output *output, struct progress *progress) {
 	}
 	setlocale(LC_CTYPE, "");
 	signal(SIGPIPE, SIG_IGN);
+	output->file = output_memory(fopencookie(output, "w", functions));
 	output->terminal = isatty(STDOUT_FILENO);
+	output->stalls = fstat(STDOUT_FILENO, &stat) == 0 && !S_ISREG(stat.st_mode);
+	if (output->terminal)
+		setvbuf(output->file, NULL, _IOLBF, BUFSIZ);
 	output->error = 0;
+	output->end = '\n';
 	output->source = "parent";
 	output->progress = progress;
-}
-
-/** Keep the first error of standard output, while errno still has it. */
-static void output_note(struct output *output) {
-	if (ferror(stdout) && !output->error)
-		output->error = errno ? -errno : -EIO;
 }
 
 /** Make standard output ready for text: on a terminal the progress line steps aside. */
 static void output_begin(struct output *output) {
 	if (output->terminal)
 		progress_clear(output->progress);
-	errno = 0;
 }
 
 void output_text(struct output *output, const char *format, ...) {
@@ -64,16 +111,15 @@ void output_text(struct output *output, const char *format, ...) {
 
 	output_begin(output);
 	va_start(arguments, format);
-	vprintf(format, arguments);
+	vfprintf(output->file, format, arguments);
 	va_end(arguments);
-	output_note(output);
 }
 
 /**
  * Write NAME with all that does not print in the user's locale as \xHH, so that no name can steer the terminal, and a
  * backslash as two, so that the name can be told back.
  */
-static void output_escaped(const char *name) {
+static void output_escaped(FILE *file, const char *name) {
 	size_t left = strlen(name);
 	mbstate_t state = { 0 };
 
@@ -87,12 +133,12 @@ static void output_escaped(const char *name) {
 			wide = L'\0';
 		}
 		if (wide == L'\\')
-			fputs("\\\\", stdout);
+			fputs("\\\\", file);
 		else if (iswprint((wint_t)wide))
-			fwrite(name, 1, length, stdout);
+			fwrite(name, 1, length, file);
 		else
 			for (size_t i = 0; i < length; i++)
-				printf("\\x%02x", (unsigned char)name[i]);
+				fprintf(file, "\\x%02x", (unsigned char)name[i]);
 		name += length;
 		left -= length;
 	}
@@ -101,16 +147,20 @@ static void output_escaped(const char *name) {
 void output_name(struct output *output, const char *name) {
 	output_begin(output);
 	if (output->terminal)
-		output_escaped(name);
+		output_escaped(output->file, name);
 	else
-		fputs(name, stdout);
-	output_note(output);
+		fputs(name, output->file);
 }
 
 void output_pair(struct output *output, const char *key, int width, const char *value) {
 	output_text(output, "%-*s ", width, key);
 	output_name(output, value);
-	output_text(output, "\n");
+	output_end(output);
+}
+
+void output_end(struct output *output) {
+	output_begin(output);
+	fputc(output->end, output->file);
 }
 
 void output_json(struct output *output, json_t *object) {
@@ -122,16 +172,14 @@ void output_json(struct output *output, json_t *object) {
 }
 
 void output_flush(struct output *output) {
-	errno = 0;
-	fflush(stdout);
-	output_note(output);
+	fflush(output->file);
 }
 
 int output_finish(struct output *output) {
-	output_flush(output);
-	if (fclose(stdout) && !output->error)
+	fclose(output->file);
+	if (close(STDOUT_FILENO) < 0 && !output->error)
 		output->error = -errno;
-	if (output->error)
+	if (output->error && output->error != -EPIPE && output->error != -EINTR)
 		output_complain(output, "standard output: %s", strerror(-output->error));
 	return output->error;
 }

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <jansson.h>
 
@@ -26,11 +27,17 @@
 /** Bytes for a uuid in text, with its NUL. */
 #define OUTPUT_UUID_SIZE 37
 
+/** After a signal, standard output that takes nothing for this long takes nothing any more. */
+#define OUTPUT_GRACE_MS 1000
+
 struct progress;
 
 /** Where results and failures go. */
 struct output {
+	FILE *file;			/**< Standard output, such that a signal ends the wait for a reader that stalls. */
 	bool terminal;			/**< Standard output is a terminal. */
+	bool stalls;			/**< Standard output may take bytes only later. */
+	char end;			/**< What ends an id, a path or a line of text: '\n', or '\0' with -z. */
 	int error;			/**< The first error in writing to it, as a negative errno. */
 	bool debug;			/**< Step, system call and path follow each failure. */
 	const char *source;		/**< What the layer that others start from is given as: "parent". */
@@ -55,7 +62,13 @@ void output_json(struct output *output, json_t *object);
 /** Hand over what was written to whoever reads it. */
 void output_flush(struct output *output);
 
-/** End: flush, close standard output, and report if it did not take everything. Return 0 or -errno. */
+/** Write the end of a line. */
+void output_end(struct output *output);
+
+/**
+ * End: flush, close standard output, and report if it did not take everything. Return 0 or -errno; -EPIPE (nobody reads any
+ * more) and -EINTR (a signal came while it stalled) are not reported.
+ */
 int output_finish(struct output *output);
 
 /** Write a line about FAILURE on standard error. */

@@ -34,7 +34,7 @@ static size_t progress_columns(void) {
 /** Compose the line into BUFFER, of PROGRESS_LINE_SIZE bytes. */
 static void progress_compose(const struct progress *progress, size_t done, size_t failed, int64_t elapsed_ms,
 			     char *buffer) {
-	char items[48] = "", failures[32] = "", rate[32] = "", entries[48] = "", bytes[32] = "";
+	char items[48] = "", failures[32] = "", rate[32] = "", entries[48] = "", bytes[32] = "", left[48] = "";
 
 	if (progress->total > 1)
 		snprintf(items, sizeof(items), " %zu of %zu,", done, progress->total);
@@ -48,7 +48,9 @@ static void progress_compose(const struct progress *progress, size_t done, size_
 		snprintf(entries, sizeof(entries), " %" PRIu64 " entries,", progress->entries);
 	if (progress->bytes >> 20)
 		snprintf(bytes, sizeof(bytes), " %" PRIu64 " MiB,", progress->bytes >> 20);
-	snprintf(buffer, PROGRESS_LINE_SIZE, "%s:%s%s%s%s%s %lld s", progress->label, items, failures, rate, entries, bytes,
+	if (progress->left)
+		snprintf(left, sizeof(left), " %" PRIu64 " to be cleaned,", progress->left);
+	snprintf(buffer, PROGRESS_LINE_SIZE, "%s:%s%s%s%s%s%s %lld s", progress->label, items, failures, rate, entries, bytes, left,
 		 (long long)(elapsed_ms / 1000));
 }
 
@@ -62,7 +64,7 @@ void progress_init(struct progress *progress) {
 void progress_start(struct progress *progress, const char *label, size_t total) {
 	progress->label = label;
 	progress->total = total;
-	progress->entries = progress->bytes = 0;
+	progress->entries = progress->bytes = progress->left = 0;
 	progress->started_ms = progress_now_ms();
 	progress->updated_ms = 0;
 }

@@ -20,6 +20,7 @@ struct progress {
 	size_t total;		/**< How many items there will be; 0: not known. */
 	uint64_t entries;	/**< Files and directories looked at so far, where that is what takes the time. */
 	uint64_t bytes;		/**< Their bytes, where they are added up. */
+	uint64_t left;		/**< What is to be cleaned still, where that is waited for. */
 	int64_t started_ms;	/**< When the work began. */
 	int64_t updated_ms;	/**< When the line was last written. */
 };

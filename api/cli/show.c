@@ -228,7 +228,7 @@ static void list_name(struct cli *cli, const char *name) {
 
 	if (!cli->json) {
 		output_name(&cli->output, name);
-		output_text(&cli->output, "\n");
+		output_end(&cli->output);
 		return;
 	}
 	object = output_memory(json_object());
@@ -241,7 +241,7 @@ static int list_long(struct cli *cli, const struct list_names *names) {
 	struct ids *ids = output_memory(malloc(sizeof(*ids)));
 	int status;
 
-	ids_init(ids, names->names, names->count, true);
+	ids_init(ids, names->names, names->count, true, cli->output.end);
 	status = flight_run(cli, &list_long_job, ids, NULL);
 	free(ids);
 	return status;
@@ -300,7 +300,7 @@ static void get_report(struct flight_slot *slot) {
 
 	if (!cli->json) {
 		output_name(&cli->output, slot->payload);
-		output_text(&cli->output, "\n");
+		output_end(&cli->output);
 		return;
 	}
 	object = output_result(&cli->output, slot->id, NULL);

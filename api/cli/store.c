@@ -9,6 +9,7 @@
 const struct option_spec store_options[] = {
 	{ .name = "home", .argument = "DIR", .help = "the store's directory (else $VARVE_HOME, else /var/lib/varve)" },
 	{ .name = "json", .help = "write one JSON object a line" },
+	{ .letter = 'z', .name = "null", .help = "ids and paths end with a NUL byte, those that are read and those that are written" },
 	{ .name = "relaxed", .help = "do not wait until what is done would survive a power cut" },
 	{ .name = "no-uring", .help = "do not use io_uring" },
 	{ .name = "allow-shared-home", .help = "use a store's directory that other users can change" },
@@ -32,6 +33,7 @@ int store_configure(struct cli *cli, const struct arguments *arguments) {
 
 	cli->json = options_has(arguments, "json");
 	cli->debug = options_value(arguments, "debug");
+	cli->output.end = options_has(arguments, "null") ? '\0' : '\n';
 	cli->output.debug = cli->debug != NULL;
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
 		if (options_has(arguments, flags[i].option))

@@ -242,9 +242,10 @@ struct varve_progress {
 	size_t size;		/**< sizeof(struct varve_progress). */
 	uint64_t entries;	/**< Files and directories looked at. */
 	uint64_t bytes;		/**< Their bytes, where the operation counts them. */
+	uint64_t left;		/**< sync with VARVE_SYNC_CLEAN: removed subvolumes whose space is not free yet. */
 };
 
-#define VARVE_PROGRESS_INIT { sizeof(struct varve_progress), 0, 0 }
+#define VARVE_PROGRESS_INIT { sizeof(struct varve_progress), 0, 0, 0 }
 /** As VARVE_PROGRESS_INIT; SIZE is sizeof(*progress). */
 void varve_progress_init(struct varve_progress *progress, size_t size);
 

@@ -152,7 +152,7 @@ struct event {
 
 /* How far a request has come; any thread counts. */
 struct progress {
-	_Atomic uint64_t entries, bytes;
+	_Atomic uint64_t entries, bytes, left;
 };
 
 /* A request: what has a handle and a callback. */

@@ -293,7 +293,8 @@ static int ready_take(struct varve_store *store, struct list *taken, unsigned ma
 /* How far REQUEST has come. */
 static struct varve_progress ready_progress_copy(const struct request *request)
 {
-	return (struct varve_progress){ sizeof(struct varve_progress), request->progress.entries, request->progress.bytes };
+	return (struct varve_progress){ sizeof(struct varve_progress), request->progress.entries, request->progress.bytes,
+					request->progress.left };
 }
 
 /* Run up to MAX callbacks of progress, with the lock held, which is released meanwhile. How many there were. */

@@ -12,6 +12,7 @@
  */
 #include "engine/btrfs/cleaner.h"
 #include "engine/btrfs/fs.h"
+#include "engine/core/ready.h"
 #include "engine/core/request.h"
 #include "engine/core/store.h"
 #include "engine/ops/ops.h"
@@ -86,6 +87,8 @@ static int sync_cleaned(struct op *op, int result)
 		return -ECANCELED;
 	if (sync->waiting)
 		return sync_clean(op);
+	op->request->progress.left = sync->left;
+	ready_progressed(op->request);
 	if (!sync->left)
 		return SYNC_FREE;
 	sync->waiting = true;

@@ -104,6 +104,26 @@ run ls
 expect 0 $'two\nlines\n' ""
 quietly rm $'two\nlines'
 
+# ---- with -z ids end with NUL, on both sides -------------------------------------------------------------------------------
+
+printf '%s\0' $'two\nlines' plain $'\n' >"$scratch/ids"
+LC_ALL=C sort -z "$scratch/ids" >"$scratch/sorted"
+quietly create -z - <"$scratch/ids"
+run ls -z
+cmp -s "$scratch/out" "$scratch/sorted" || lib_fail "ls -z:" "$(cat -v "$scratch/out")"
+run get --null - <"$scratch/sorted"
+sed -z "s|^|$home/subvolumes/|" "$scratch/sorted" | cmp -s - "$scratch/out" || lib_fail "get -z:" "$(cat -v "$scratch/out")"
+quietly -z exists - <"$scratch/ids"
+for command in info usage "chown --uidmap 0:0:65536"; do
+	# shellcheck disable=SC2086 # Words.
+	run -z $command - <"$scratch/ids"
+	[[ "$status" == 0 && ! -s "$scratch/err" ]] || lib_fail "$command -z:" "$(cat "$scratch/err")"
+done
+# The last one needs no end.
+printf 'plain\0%s' $'two\nlines' | "$varve" "${lib_options[@]}" rm -z - $'\n' || lib_fail "rm -z: $?"
+run ls
+expect 0 "" ""
+
 # ---- what no id can be -------------------------------------------------------------------------------------------------
 
 printf 'a\0b\ngood\n%s\n%s\n' "$(printf '%0256d' 0)" "$(printf '%0200000d' 0)" >"$scratch/ids"

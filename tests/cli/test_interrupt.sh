@@ -10,7 +10,7 @@ mkfifo "$scratch/fifo"
 # Start the command with the arguments in the background, reading $scratch/fifo; its pid is $child, our end is $writer.
 start() {
 	: >"$scratch/out"
-	env --default-signal=INT,TERM "$varve" "${lib_options[@]}" "$@" <"$scratch/fifo" >"$scratch/out" 2>"$scratch/err" &
+	env --default-signal=INT,TERM,HUP "$varve" "${lib_options[@]}" "$@" <"$scratch/fifo" >"$scratch/out" 2>"$scratch/err" &
 	child=$!
 	exec {writer}>"$scratch/fifo"
 }
@@ -25,7 +25,7 @@ interrupt() {
 
 # ---- idle, waiting for more ids ------------------------------------------------------------------------------------------
 
-for signal in INT:130 TERM:143; do
+for signal in INT:130 TERM:143 HUP:129; do
 	start create --json -
 	printf 'one\ntwo\n/bad\n' >&"$writer"
 	await "the third answer" grep -q '"id":"/bad"' "$scratch/out"
@@ -107,6 +107,34 @@ check_busy "remove removed" 0
 run ls
 sort "$scratch/out" >"$scratch/left"
 comm -23 "$scratch/all" "$scratch/done" | cmp -s - "$scratch/left" || lib_fail "the layers left are not those that were not removed"
+
+# ---- standard output that stalls -------------------------------------------------------------------------------------------
+
+# The first signal ends the command, whatever it waits for. A reader that takes nothing more loses what it did not take.
+mkfifo "$scratch/stalled"
+run ls
+(($(wc -c <"$scratch/out") > 0)) || lib_fail "there are no layers"
+seq -f "$(printf '%0200d' 0)%g" 1000 >"$scratch/more"
+quietly create --relaxed - <"$scratch/more"
+# Is process $1 asleep in poll() on its main thread?
+asleep() {
+	[[ "$(cat "/proc/$1/wchan" 2>/dev/null)" == *poll* ]]
+}
+for command in "INT 130 ls" "TERM 143 ls -l" "HUP 129 info --json -" "INT 130 get -"; do
+	read -r signal code words <<<"$command"
+	exec {reader}<>"$scratch/stalled"
+	# shellcheck disable=SC2086 # Words.
+	env --default-signal=INT,TERM,HUP "$varve" "${lib_options[@]}" $words <"$scratch/more" >"$scratch/stalled" 2>"$scratch/err" &
+	child=$!
+	await "bytes in the pipe" read -r -N 1 -t 0.1 <&"$reader"
+	await "the command to wait" asleep "$child"
+	kill -s "$signal" "$child"
+	status=0
+	wait "$child" || status=$?
+	exec {reader}<&-
+	[[ "$status" == "$code" ]] || lib_fail "$words: status $status" "$(cat "$scratch/err")"
+	[[ ! -s "$scratch/err" || "$(cat "$scratch/err")" == "varve: "*": stopped by SIG$signal: "* ]] || lib_fail "$(cat "$scratch/err")"
+done
 
 # ---- who wants a signal ignored -------------------------------------------------------------------------------------------
 

@@ -37,10 +37,19 @@ mkfifo "$scratch/fifo"
 exec {both}<>"$scratch/fifo"
 exec {writer}>"$scratch/fifo"
 exec {both}>&-
-status=0
-"$varve" "${lib_options[@]}" ls 1>&"$writer" 2>"$scratch/err" || status=$?
+for command in ls "info - a" "ls -l" "diff a" status "create --json made"; do
+	exec {both}<>"$scratch/fifo"
+	exec {again}>"$scratch/fifo"
+	exec {both}>&-
+	status=0
+	# shellcheck disable=SC2086 # Words.
+	echo a | "$varve" "${lib_options[@]}" $command 1>&"$again" 2>"$scratch/err" || status=$?
+	exec {again}>&-
+	expect 141 "" ""
+done
 exec {writer}>&-
-expect 1 "" "varve: standard output: Broken pipe"
+# What was asked for is done all the same.
+quietly rm made
 
 # ---- a terminal --------------------------------------------------------------------------------------------------------
 
@@ -112,6 +121,17 @@ exec {writer}>"$scratch/fifo"
 printf 'counted\ncounted\n' >&"$writer"
 await "entries" grep -Eq 'usage: 2 done, [0-9]+/s, 14 entries, [0-9]+ s' "$scratch/terminal"
 exec {writer}>&-
+wait "$child"
+
+# Where the space of removed layers is waited for, how many there are: an open file keeps one.
+quietly create held
+echo content >"$home/subvolumes/held/file"
+exec {file}<"$home/subvolumes/held/file"
+quietly rm held
+on_terminal "exec $command sync --wait-clean" "$scratch/terminal" {file}<&- &
+child=$!
+await "the backlog" grep -Eq 'sync: [0-9]+ to be cleaned, [0-9]+ s' "$scratch/terminal"
+exec {file}<&-
 wait "$child"
 
 # Short work shows none, nor does a terminal that cannot erase, nor a file.
