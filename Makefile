@@ -29,7 +29,7 @@ endif
 LIB_PACKAGES := liburing libbtrfsutil libselinux
 # Loaded at run time, by the first archive: its header only.
 LOADED_PACKAGES := libarchive
-CLI_PACKAGES := jansson
+CLI_PACKAGES := jansson smartcols
 TEST_PACKAGES := check
 
 pkg = $(shell $(PKG_CONFIG) $(1) $(2) 2>/dev/null)

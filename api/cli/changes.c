@@ -30,7 +30,7 @@ static void changes_take(struct flight_slot *slot, const struct varve_result *re
 		char kind[2] = { (char)change->kind };
 
 		if (cli->json) {
-			json_t *object = output_memory(json_object());
+			json_t *object = output_result(&cli->output, slot->id, NULL);
 
 			json_object_set_new(object, "kind", json_string(kind));
 			output_set_name(object, "path", change->path);

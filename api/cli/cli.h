@@ -9,6 +9,7 @@
  *	sentence.c	failures in the words of the person who typed the command
  *	output.c	standard output (text, escaping, JSON) and failures on standard error
  *	destination.c	the file that -o names: written beside its place, then renamed
+ *	table.c		tables for people
  *	options.c	tables of options: parsing, usage text
  *	ids.c		ids from the arguments and from standard input
  *	idmap.c		maps of ids from the arguments
@@ -104,6 +105,7 @@ struct command {
 	ROW(quota_rescan)                                                                                              \
 	ROW(quota_gc)                                                                                                  \
 	ROW(gc)                                                                                                        \
+	ROW(help)                                                                                                      \
 	ROW(version)
 
 #define CLI_DECLARE(name) extern const struct command name##_command;

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "interrupt.h"
@@ -13,6 +14,8 @@
 
 /** The column in which the summary of a command begins. */
 #define MAIN_COLUMN 28
+/** The most letters that may be wrong in a command for another to be proposed. */
+#define MAIN_DISTANCE_MAX 2
 /** Bytes for the name of the command in messages. */
 #define MAIN_NAME_SIZE 64
 
@@ -93,21 +96,86 @@ static void main_help_command(FILE *file, const struct command *command) {
 }
 
 /** Complain that the command line of the command or group NAME ("": of the whole) makes no sense. Return CLI_USAGE. */
-__attribute__((format(printf, 2, 3))) static int main_usage(const char *name, const char *format, ...) {
+__attribute__((format(printf, 3, 4))) static int main_usage(struct cli *cli, const char *name, const char *format, ...) {
 	va_list arguments;
+	char *text;
 
-	fprintf(stderr, "varve: %s%s", name, *name ? ": " : "");
 	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
+	if (vasprintf(&text, format, arguments) < 0)
+		output_memory(NULL);
 	va_end(arguments);
-	fprintf(stderr, "\nTry 'varve %s%s--help' for more.\n", name, *name ? " " : "");
+	output_complain(&cli->output, "%s%s%s", name, *name ? ": " : "", text);
+	free(text);
+	fprintf(stderr, "Try 'varve %s%s--help' for more.\n", name, *name ? " " : "");
 	return CLI_USAGE;
 }
 
-/** Write where the help is, after getopt_long() has complained about the options of NAME. Return CLI_USAGE. */
-static int main_usage_options(const char *name) {
+/**
+ * Parse ARGV for the command or group NAME ("": for the whole), as options_parse(). Return CLI_DONE, or CLI_USAGE after a
+ * message.
+ */
+static int main_parse(struct cli *cli, struct arguments *arguments, const char *name, int argc, char **argv,
+		      const struct option_spec *specs, const struct option_spec *more, bool first) {
+	char *message = NULL;
+
+	/* It begins the message. */
+	argv[0] = (char *)name;
+	if (options_parse(arguments, argc, argv, specs, more, first, &message) == 0)
+		return CLI_DONE;
+	output_complain(&cli->output, "%s", *name || !message ? (char *)output_memory(message) : message + strlen(": "));
+	free(message);
 	fprintf(stderr, "Try 'varve %s%s--help' for more.\n", name, *name ? " " : "");
 	return CLI_USAGE;
+}
+
+/** Return how many letters must be changed, added, left out or swapped with the next to make TO of FROM. */
+static size_t main_distance(const char *from, const char *to) {
+	size_t rows[3][MAIN_NAME_SIZE], length = strlen(to);
+
+	if (strlen(from) >= MAIN_NAME_SIZE || length >= MAIN_NAME_SIZE)
+		return SIZE_MAX;
+	for (size_t j = 0; j <= length; j++)
+		rows[0][j] = j;
+	for (size_t i = 1; from[i - 1]; i++) {
+		size_t *row = rows[i % 3];
+		const size_t *above = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
+
+		row[0] = i;
+		for (size_t j = 1; j <= length; j++) {
+			size_t best = above[j - 1] + (from[i - 1] != to[j - 1]);
+
+			best = above[j] + 1 < best ? above[j] + 1 : best;
+			best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+			if (i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] && before[j - 2] + 1 < best)
+				best = before[j - 2] + 1;
+			row[j] = best;
+		}
+	}
+	return rows[strlen(from) % 3][length];
+}
+
+/** Complain that there is no command WORD, of GROUP if that is not NULL; and say what may have been meant. Return CLI_USAGE. */
+static int main_unknown(struct cli *cli, const char *group, const char *word) {
+	size_t nearest = MAIN_DISTANCE_MAX + 1;
+	char meant[MAIN_NAME_SIZE] = "";
+
+	MAIN_FOREACH(command) {
+		const char *space = strchr(command->name, ' ');
+		size_t first = strcspn(command->name, " "), distance;
+		char name[MAIN_NAME_SIZE];
+
+		if (group && (!space || strlen(group) != first || memcmp(group, command->name, first) != 0))
+			continue;
+		snprintf(name, sizeof(name), "%.*s", group ? (int)strlen(space + 1) : (int)first, group ? space + 1 : command->name);
+		distance = main_distance(word, name);
+		/* Most letters must be right: "xx" is not meant to be "rm". */
+		if (distance < nearest && distance * 2 < strlen(name)) {
+			nearest = distance;
+			strcpy(meant, name);
+		}
+	}
+	return main_usage(cli, group ? group : "", "no such command: '%s'%s%s%s", word, *meant ? "; did you mean '" : "", meant,
+			  *meant ? "'?" : "");
 }
 
 /** Find the command that the operands of ARGUMENTS begin with, and in how many words. */
@@ -124,15 +192,15 @@ static const struct command *main_find(const struct arguments *arguments, size_t
 }
 
 /** Is the command line of COMMAND complete? Return CLI_DONE, or CLI_USAGE after a message. */
-static int main_check(const struct command *command, const struct arguments *arguments) {
+static int main_check(struct cli *cli, const struct command *command, const struct arguments *arguments) {
 	for (const struct option_spec *spec = command->options; spec && spec->name; spec++) {
 		if (spec->required && !options_has(arguments, spec->name))
-			return main_usage(command->name, "--%s %s is missing", spec->name, spec->argument);
+			return main_usage(cli, command->name, "--%s %s is missing", spec->name, spec->argument);
 	}
 	if (arguments->operands_count < command->operands_min)
-		return main_usage(command->name, "operands are missing: %s", command->operands);
+		return main_usage(cli, command->name, "operands are missing: %s", command->operands);
 	if (arguments->operands_count > command->operands_max)
-		return main_usage(command->name, "one operand too many: '%s'",
+		return main_usage(cli, command->name, "one operand too many: '%s'",
 				  arguments->operands[command->operands_max]);
 	return CLI_DONE;
 }
@@ -150,22 +218,52 @@ static int main_execute(struct cli *cli, const struct command *command, const st
 	return status;
 }
 
+/** Show the help of the command, or the group, that the operands name; of the whole where there are none. */
+static int main_help_run(struct cli *cli, const struct arguments *arguments) {
+	const struct command *command;
+	size_t words = 0;
+
+	if (arguments->operands_count == 0) {
+		main_help(cli->output.file, NULL);
+		return CLI_DONE;
+	}
+	command = main_find(arguments, &words);
+	if (command && words == arguments->operands_count) {
+		main_help_command(cli->output.file, command);
+		return CLI_DONE;
+	}
+	if (!command && !main_is_group(arguments->operands[0]))
+		return main_unknown(cli, NULL, arguments->operands[0]);
+	if (command || arguments->operands_count > 1)
+		return main_unknown(cli, arguments->operands[0], arguments->operands[arguments->operands_count - 1]);
+	main_help(cli->output.file, arguments->operands[0]);
+	return CLI_DONE;
+}
+
+const struct command help_command = {
+	.name = "help",
+	.operands = "[COMMAND]",
+	.summary = "show help, of the command if one is named",
+	.operands_max = 2,
+	.storeless = true,
+	.run = main_help_run,
+};
+
 /** Parse what follows the name of COMMAND, and run it. Return an exit status. */
 static int main_command(struct cli *cli, const struct command *command, size_t words, struct arguments *arguments) {
 	char **argv = (char **)arguments->operands + words - 1;
 	int argc = (int)(arguments->operands_count - words + 1);
-	char name[MAIN_NAME_SIZE];
-	int status;
+	int status = main_parse(cli, arguments, command->name, argc, argv, command->options, store_options, false);
 
-	snprintf(name, sizeof(name), "varve: %s", command->name);
-	argv[0] = name; /* getopt_long() begins its messages with it. */
-	if (options_parse(arguments, argc, argv, command->options, store_options, false) < 0)
-		return main_usage_options(command->name);
+	if (status != CLI_DONE)
+		return status;
+	if (options_has(arguments, "version"))
+		command = &version_command;
 	if (options_has(arguments, "help")) {
 		main_help_command(cli->output.file, command);
 		return CLI_DONE;
 	}
-	status = main_check(command, arguments);
+	status = main_check(cli, command, arguments);
 	if (status != CLI_DONE)
 		return status;
 	if (store_configure(cli, arguments) < 0)
@@ -177,19 +275,17 @@ static int main_command(struct cli *cli, const struct command *command, size_t w
 static int main_group(struct cli *cli, struct arguments *arguments) {
 	const char *group = arguments->operands[0];
 	char **argv = (char **)arguments->operands;
-	char name[MAIN_NAME_SIZE];
+	int status = main_parse(cli, arguments, group, (int)arguments->operands_count, argv, store_options, NULL, true);
 
-	snprintf(name, sizeof(name), "varve: %s", group);
-	argv[0] = name;
-	if (options_parse(arguments, (int)arguments->operands_count, argv, store_options, NULL, true) < 0)
-		return main_usage_options(group);
+	if (status != CLI_DONE)
+		return status;
 	if (options_has(arguments, "help")) {
 		main_help(cli->output.file, group);
 		return CLI_DONE;
 	}
 	if (arguments->operands_count == 0)
-		return main_usage(group, "no command given");
-	return main_usage(group, "no such command: '%s'", arguments->operands[0]);
+		return main_usage(cli, group, "no command given");
+	return main_unknown(cli, group, arguments->operands[0]);
 }
 
 /** Parse the global options, and find and run the command. Return an exit status. */
@@ -197,10 +293,12 @@ static int main_run(struct cli *cli, int argc, char **argv, struct arguments *ar
 	const struct command *command;
 	size_t words;
 
-	if (options_parse(arguments, argc, argv, store_options, NULL, true) < 0)
-		return main_usage_options("");
+	int status = main_parse(cli, arguments, "", argc, argv, store_options, NULL, true);
+
+	if (status != CLI_DONE)
+		return status;
 	command = main_find(arguments, &words);
-	if (command)
+	if (command && !options_has(arguments, "version"))
 		return main_command(cli, command, words, arguments);
 	if (arguments->operands_count > 0 && main_is_group(arguments->operands[0]))
 		return main_group(cli, arguments);
@@ -208,9 +306,29 @@ static int main_run(struct cli *cli, int argc, char **argv, struct arguments *ar
 		main_help(cli->output.file, NULL);
 		return CLI_DONE;
 	}
+	if (options_has(arguments, "version"))
+		return store_configure(cli, arguments) < 0 ? CLI_USAGE : main_execute(cli, &version_command, arguments);
 	if (arguments->operands_count == 0)
-		return main_usage("", "no command given");
-	return main_usage("", "no such command: '%s'", arguments->operands[0]);
+		return main_usage(cli, "", "no command given");
+	return main_unknown(cli, NULL, arguments->operands[0]);
+}
+
+/** Is --json among the arguments? It is asked before they are parsed, since mistakes in them are told in JSON, too. */
+static bool main_wants_json(int argc, char **argv) {
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strcmp(argv[i], "--json") == 0)
+			return true;
+	}
+	return false;
+}
+
+/** Write the mistake in the command line, which standard error was told last, as a JSON object. */
+static void main_usage_json(struct cli *cli) {
+	const struct varve_failure failure = { .error = -EINVAL, .operation = "usage", .step = "USAGE" };
+	json_t *object = output_result(&cli->output, NULL, &failure);
+
+	output_set_name(object, "message", cli->output.message ? cli->output.message : "");
+	output_json(&cli->output, object);
 }
 
 int main(int argc, char **argv) {
@@ -225,11 +343,10 @@ int main(int argc, char **argv) {
 		output_complain(&cli.output, "%s", strerror(argc < 1 ? EINVAL : -r));
 		return CLI_FAILED;
 	}
-	argv[0] = "varve"; /* getopt_long() begins its messages with it. */
-	/* Whoever does not know a program tries this. */
-	if (argc == 2 && strcmp(argv[1], "--version") == 0)
-		argv[1] = "version";
+	cli.json = main_wants_json(argc, argv);
 	status = main_run(&cli, argc, argv, &arguments);
+	if (status == CLI_USAGE && !cli.answers && cli.json)
+		main_usage_json(&cli);
 	store_close(&cli);
 	options_free(&arguments);
 	r = output_finish(&cli.output);

@@ -76,18 +76,13 @@ static int options_note(struct arguments *arguments, const struct option_spec *s
 	return 0;
 }
 
-int options_parse(struct arguments *arguments, int argc, char **argv, const struct option_spec *specs,
-		  const struct option_spec *more, bool first) {
-	struct options_table table = { .letters = "+" };
+/** Parse by TABLE. Return 0 or -errno. */
+static int options_parse_table(struct arguments *arguments, int argc, char **argv, const struct options_table *table) {
 	int key, r;
 
-	if (!first)
-		table.letters[0] = '\0';
-	options_join(&table, specs);
-	options_join(&table, more);
 	optind = 0;
-	while ((key = getopt_long(argc, argv, table.letters, table.longs, NULL)) != -1) {
-		const struct option_spec *spec = options_find(&table, key);
+	while ((key = getopt_long(argc, argv, table->letters, table->longs, NULL)) != -1) {
+		const struct option_spec *spec = options_find(table, key);
 
 		if (!spec)
 			return -EINVAL;
@@ -100,6 +95,35 @@ int options_parse(struct arguments *arguments, int argc, char **argv, const stru
 	arguments->operands = argv + optind;
 	arguments->operands_count = (size_t)(argc - optind);
 	return 0;
+}
+
+int options_parse(struct arguments *arguments, int argc, char **argv, const struct option_spec *specs,
+		  const struct option_spec *more, bool first, char **ret_message) {
+	struct options_table table = { .letters = "+" };
+	FILE *kept = stderr, *stream;
+	char *message = NULL;
+	size_t length = 0;
+	int r;
+
+	if (!first)
+		table.letters[0] = '\0';
+	options_join(&table, specs);
+	options_join(&table, more);
+	/* getopt_long() words mistakes well, but only on stderr, which is a variable in glibc. */
+	stream = open_memstream(&message, &length);
+	if (!stream)
+		return -ENOMEM;
+	stderr = stream;
+	r = options_parse_table(arguments, argc, argv, &table);
+	stderr = kept;
+	fclose(stream);
+	if (r == 0) {
+		free(message);
+		return 0;
+	}
+	message[strcspn(message, "\n")] = '\0';
+	*ret_message = message;
+	return r;
 }
 
 bool options_has(const struct arguments *arguments, const char *name) {

@@ -33,11 +33,11 @@ void options_free(struct arguments *arguments);
 
 /**
  * Parse ARGV by the tables SPECS and MORE (either may be NULL), adding to what ARGUMENTS holds. ARGV[0] begins the
- * messages about mistakes. With FIRST stop at the first operand, otherwise options may follow operands. Return 0 or
- * -EINVAL, after a message.
+ * messages about mistakes. With FIRST stop at the first operand, otherwise options may follow operands. Return 0, or -errno
+ * with *RET_MESSAGE, which is to be freed, in words.
  */
 int options_parse(struct arguments *arguments, int argc, char **argv, const struct option_spec *specs,
-		  const struct option_spec *more, bool first);
+		  const struct option_spec *more, bool first, char **ret_message);
 
 /** Was option NAME given? */
 bool options_has(const struct arguments *arguments, const char *name);

@@ -78,6 +78,13 @@ static ssize_t output_write(void *cookie, const char *bytes, size_t size) {
 	return 0;
 }
 
+/** Does the user's environment take colours? */
+static bool output_coloured(void) {
+	const char *term = getenv("TERM"), *refusal = getenv("NO_COLOR");
+
+	return (!refusal || !*refusal) && term && *term && strcmp(term, "dumb") != 0;
+}
+
 void output_init(struct output *output, struct progress *progress) {
 	static const cookie_io_functions_t functions = { .write = output_write };
 	struct stat stat;
@@ -91,6 +98,7 @@ void output_init(struct output *output, struct progress *progress) {
 	signal(SIGPIPE, SIG_IGN);
 	output->file = output_memory(fopencookie(output, "w", functions));
 	output->terminal = isatty(STDOUT_FILENO);
+	output->colours = output->terminal && output_coloured();
 	output->stalls = fstat(STDOUT_FILENO, &stat) == 0 && !S_ISREG(stat.st_mode);
 	if (output->terminal)
 		setvbuf(output->file, NULL, _IOLBF, BUFSIZ);
@@ -181,6 +189,8 @@ int output_finish(struct output *output) {
 		output->error = -errno;
 	if (output->error && output->error != -EPIPE && output->error != -EINTR)
 		output_complain(output, "standard output: %s", strerror(-output->error));
+	free(output->message);
+	output->message = NULL;
 	return output->error;
 }
 
@@ -193,6 +203,8 @@ void output_complain(struct output *output, const char *format, ...) {
 	va_end(arguments);
 	progress_clear(output->progress);
 	fprintf(stderr, "varve: %s\n", line);
+	free(output->message);
+	output->message = output_memory(strdup(line));
 }
 
 void output_failure(struct output *output, const struct varve_failure *failure) {
@@ -270,7 +282,8 @@ void output_set_name(json_t *object, const char *key, const char *name) {
 }
 
 void output_set_number(json_t *object, const char *key, uint64_t number) {
-	json_object_set_new(object, key, json_integer((json_int_t)number));
+	/* JSON readers have 63 bits, at most. */
+	json_object_set_new(object, key, json_integer(number > INT64_MAX ? INT64_MAX : (json_int_t)number));
 }
 
 /** Set member KEY of OBJECT to TEXT, unless that is NULL or empty. */
@@ -295,6 +308,8 @@ json_t *output_result(const struct output *output, const char *id, const struct 
 
 	if (id)
 		output_set_name(object, "id", id);
+	else
+		json_object_set_new(object, "id", json_null());
 	json_object_set_new(object, "ok", json_boolean(!failure));
 	if (!failure)
 		return object;

@@ -36,10 +36,12 @@ struct progress;
 struct output {
 	FILE *file;			/**< Standard output, such that a signal ends the wait for a reader that stalls. */
 	bool terminal;			/**< Standard output is a terminal. */
+	bool colours;			/**< Colours are wanted: a terminal, and no NO_COLOR. */
 	bool stalls;			/**< Standard output may take bytes only later. */
 	char end;			/**< What ends an id, a path or a line of text: '\n', or '\0' with -z. */
 	int error;			/**< The first error in writing to it, as a negative errno. */
 	bool debug;			/**< Step, system call and path follow each failure. */
+	char *message;			/**< The last line that output_complain() wrote. */
 	const char *source;		/**< What the layer that others start from is given as: "parent". */
 	struct progress *progress;	/**< The progress line, which steps aside for everything else. */
 };
@@ -80,7 +82,10 @@ void output_skipped(struct output *output, const struct varve_result *result);
 /** Write "varve: TEXT" on standard error. */
 __attribute__((format(printf, 2, 3))) void output_complain(struct output *output, const char *format, ...);
 
-/** Begin a JSON object that tells whether all went well: "ok", and the members of FAILURE, if it is not NULL. */
+/**
+ * Begin a JSON object, with the head that all have: "id", which is null where it is about no layer, and "ok"; and the
+ * members of FAILURE, if it is not NULL.
+ */
 json_t *output_result(const struct output *output, const char *id, const struct varve_failure *failure);
 
 /** Set member KEY of OBJECT to the bytes of NAME; or, where they are not UTF-8, KEY and KEY_hex. */

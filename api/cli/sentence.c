@@ -9,8 +9,7 @@
 /** What stands before the id in the path of a layer. */
 #define SENTENCE_LAYERS "/subvolumes/"
 
-/** Write TEXT into OUT (SIZE bytes, at least one) with what is not printable ASCII as \xHH. */
-static void sentence_escape(char *out, size_t size, const char *text) {
+void sentence_escape(char *out, size_t size, const char *text) {
 	size_t used = 0;
 
 	for (; *text && used + 5 <= size; text++) {

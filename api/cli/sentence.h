@@ -38,6 +38,9 @@ struct sentence {
 	size_t count;						/**< How many ids. */
 };
 
+/** Write TEXT into OUT (SIZE bytes, at least one) with what is not printable ASCII as \xHH. */
+void sentence_escape(char *out, size_t size, const char *text);
+
 /** Make SENTENCE one about FAILURE; SOURCE: what a layer that it starts from was given as. */
 void sentence_begin(struct sentence *sentence, const struct varve_failure *failure, const char *source);
 

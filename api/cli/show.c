@@ -8,6 +8,7 @@
 
 #include "cli.h"
 #include "flight.h"
+#include "table.h"
 
 /** The width of the keys in a block of `info`. */
 #define INFO_KEY_WIDTH 19
@@ -96,17 +97,87 @@ static void info_text(struct output *output, const struct varve_layer_info *info
 		output_pair(output, "Limit:", INFO_KEY_WIDTH, "-");
 }
 
-/** Write what is known of a layer; an empty line parts the blocks. */
+/** The columns of a table of layers, in the order of info_columns. */
+enum info_column {
+	INFO_SUBVOLUME,
+	INFO_CREATED,
+	INFO_MODE,
+	INFO_REFERENCED,
+	INFO_EXCLUSIVE,
+	INFO_LIMIT,
+	INFO_UUID,
+	INFO_PARENT_UUID,
+	INFO_GENERATION,
+	INFO_CREATED_GENERATION,
+	INFO_CHANGED,
+	INFO_ID,
+	INFO_PARENT,
+	INFO_COLUMNS,
+};
+
+static const struct table_column info_columns[INFO_COLUMNS + 1] = {
+	[INFO_SUBVOLUME] = { .name = "SUBVOLUME", .usual = true, .number = true },
+	[INFO_CREATED] = { .name = "CREATED", .usual = true },
+	[INFO_MODE] = { .name = "MODE", .usual = true },
+	[INFO_REFERENCED] = { .name = "REFERENCED", .number = true },
+	[INFO_EXCLUSIVE] = { .name = "EXCLUSIVE", .number = true },
+	[INFO_LIMIT] = { .name = "LIMIT", .number = true },
+	[INFO_UUID] = { .name = "UUID" },
+	[INFO_PARENT_UUID] = { .name = "PARENT-UUID" },
+	[INFO_GENERATION] = { .name = "GENERATION", .number = true },
+	[INFO_CREATED_GENERATION] = { .name = "CREATED-GENERATION", .number = true },
+	[INFO_CHANGED] = { .name = "CHANGED" },
+	[INFO_ID] = { .name = "ID", .usual = true },
+	[INFO_PARENT] = { .name = "PARENT", .usual = true },
+};
+
+/** Add a row about INFO to TABLE. */
+static void info_row(struct table *table, const struct varve_layer_info *info) {
+	char subvolume[TABLE_NUMBER_SIZE], generation[TABLE_NUMBER_SIZE], created_generation[TABLE_NUMBER_SIZE];
+	char referenced[TABLE_NUMBER_SIZE], exclusive[TABLE_NUMBER_SIZE], limit[TABLE_NUMBER_SIZE];
+	char created[OUTPUT_TIME_SIZE], changed[OUTPUT_TIME_SIZE], uuid[OUTPUT_UUID_SIZE], parent_uuid[OUTPUT_UUID_SIZE];
+	const char *cells[INFO_COLUMNS] = {
+		[INFO_SUBVOLUME] = subvolume,
+		[INFO_CREATED] = output_time(created, info->created_s, info->created_ns, SHOW_SECONDS),
+		[INFO_MODE] = info->flags & VARVE_LAYER_READ_ONLY ? "ro" : "rw",
+		[INFO_UUID] = output_uuid(uuid, info->uuid),
+		[INFO_PARENT_UUID] = output_uuid(parent_uuid, info->parent_uuid),
+		[INFO_GENERATION] = generation,
+		[INFO_CREATED_GENERATION] = created_generation,
+		[INFO_CHANGED] = output_time(changed, info->changed_s, info->changed_ns, SHOW_SECONDS),
+		[INFO_ID] = info->id,
+		[INFO_PARENT] = info->parent,
+	};
+
+	snprintf(subvolume, sizeof(subvolume), "%" PRIu64, info->subvolume_id);
+	snprintf(generation, sizeof(generation), "%" PRIu64, info->generation);
+	snprintf(created_generation, sizeof(created_generation), "%" PRIu64, info->created_generation);
+	if (info->flags & VARVE_LAYER_QUOTA) {
+		cells[INFO_REFERENCED] = table_size(table, referenced, info->quota_referenced);
+		cells[INFO_EXCLUSIVE] = table_size(table, exclusive, info->quota_exclusive);
+		if (info->quota_limit)
+			cells[INFO_LIMIT] = table_size(table, limit, info->quota_limit);
+	}
+	table_row(table, cells);
+}
+
+static const struct option_spec info_options[] = {
+	TABLE_OPTIONS,
+	{ 0 },
+};
+
+/** Write what is known of a layer: an object, a row of the job's table, or, where it has none, a block. */
 static void info_report(struct flight_slot *slot) {
 	struct cli *cli = slot->flight->cli;
 
-	if (cli->json) {
-		info_json(&cli->output, slot->payload);
+	if (!slot->payload)
 		return;
-	}
-	if (slot->flight->done > 1)
-		output_text(&cli->output, "\n");
-	info_text(&cli->output, slot->payload);
+	if (cli->json)
+		info_json(&cli->output, slot->payload);
+	else if (slot->flight->data)
+		info_row(slot->flight->data, slot->payload);
+	else
+		info_text(&cli->output, slot->payload);
 }
 
 static const struct flight_job info_job = {
@@ -117,15 +188,26 @@ static const struct flight_job info_job = {
 	.report = info_report,
 };
 
-/** Tell about layers. */
+/** Tell about layers: about one in a block, about several, or where columns are asked for, in a table. */
 static int info_run(struct cli *cli, const struct arguments *arguments) {
-	return flight_run_operands(cli, &info_job, arguments, NULL);
+	bool many = arguments->operands_count > 1 || strcmp(arguments->operands[0], "-") == 0;
+	struct table table;
+	int status;
+
+	if (table_begin(&table, &cli->output, "info", info_columns, arguments) < 0)
+		return CLI_USAGE;
+	for (size_t i = 0; !many && info_options[i].name; i++)
+		many = options_has(arguments, info_options[i].name);
+	status = flight_run_operands(cli, &info_job, arguments, many ? &table : NULL);
+	table_end(&table);
+	return status;
 }
 
 const struct command info_command = {
 	.name = "info",
 	.operands = "ID...",
 	.summary = "tell about layers",
+	.options = info_options,
 	.operands_min = 1,
 	.operands_max = SIZE_MAX,
 	.open_flags = CLI_OPEN_LOOK,
@@ -142,7 +224,8 @@ struct list_names {
 };
 
 static const struct option_spec list_options[] = {
-	{ .letter = 'l', .name = "long", .help = "subvolume id, time of creation, ro or rw, name, and <- parent" },
+	{ .letter = 'l', .name = "long", .help = "a table: subvolume, time of creation, ro or rw, id, parent" },
+	TABLE_OPTIONS,
 	{ 0 },
 };
 
@@ -190,36 +273,13 @@ static bool list_forgive(const struct flight_slot *slot) {
 	return slot->error == -ENOENT;
 }
 
-/** Write a long line. */
-static void list_report_long(struct flight_slot *slot) {
-	struct output *output = &slot->flight->cli->output;
-	const struct varve_layer_info *info = slot->payload;
-	char time[OUTPUT_TIME_SIZE];
-
-	if (!info)
-		return;
-	if (slot->flight->cli->json) {
-		info_json(output, info);
-		return;
-	}
-	output_text(output, "%10" PRIu64 "  %s  %s  ", info->subvolume_id,
-		    output_time(time, info->created_s, info->created_ns, SHOW_SECONDS),
-		    info->flags & VARVE_LAYER_READ_ONLY ? "ro" : "rw");
-	output_name(output, info->id);
-	if (info->parent[0]) {
-		output_text(output, " <- ");
-		output_name(output, info->parent);
-	}
-	output_text(output, "\n");
-}
-
 static const struct flight_job list_long_job = {
 	.name = "list",
 	.past = "shown",
 	.submit = info_submit,
 	.take = info_take,
 	.forgive = list_forgive,
-	.report = list_report_long,
+	.report = info_report,
 };
 
 /** Write a name. */
@@ -231,18 +291,17 @@ static void list_name(struct cli *cli, const char *name) {
 		output_end(&cli->output);
 		return;
 	}
-	object = output_memory(json_object());
-	output_set_name(object, "id", name);
+	object = output_result(&cli->output, name, NULL);
 	output_json(&cli->output, object);
 }
 
-/** Write long lines for NAMES. Return an exit status. */
-static int list_long(struct cli *cli, const struct list_names *names) {
+/** Write a table of NAMES, TABLE. Return an exit status. */
+static int list_long(struct cli *cli, const struct list_names *names, struct table *table) {
 	struct ids *ids = output_memory(malloc(sizeof(*ids)));
 	int status;
 
 	ids_init(ids, names->names, names->count, true, cli->output.end);
-	status = flight_run(cli, &list_long_job, ids, NULL);
+	status = flight_run(cli, &list_long_job, ids, table);
 	free(ids);
 	return status;
 }
@@ -250,16 +309,21 @@ static int list_long(struct cli *cli, const struct list_names *names) {
 /** List the layers. */
 static int list_run(struct cli *cli, const struct arguments *arguments) {
 	struct list_names *names = NULL;
-	int status = flight_run_single(cli, &list_job, &names);
+	struct table table;
+	int status;
 
+	if (table_begin(&table, &cli->output, "ls", info_columns, arguments) < 0)
+		return CLI_USAGE;
+	status = flight_run_single(cli, &list_job, &names);
 	if (status != CLI_DONE)
 		goto out;
-	if (options_has(arguments, "long"))
-		status = list_long(cli, names);
+	if (options_has(arguments, "long") || options_has(arguments, "output"))
+		status = list_long(cli, names, &table);
 	else
 		for (size_t i = 0; i < names->count && !cli->output.error; i++)
 			list_name(cli, names->names[i]);
 out:
+	table_end(&table);
 	free(names);
 	return status;
 }

@@ -16,6 +16,7 @@ const struct option_spec store_options[] = {
 	{ .name = "private-mount", .help = "bind-mount the store's directory on itself, privately, meanwhile" },
 	{ .name = "store-opt", .argument = "K=V", .help = "option of the store, as btrfs.min_space=1g (repeatable)" },
 	{ .name = "debug", .argument = "LIST", .help = "trace op,ring,lane,btrfs or all on standard error" },
+	{ .letter = 'V', .name = "version", .help = "show the version" },
 	{ .letter = 'h', .name = "help", .help = "show this help, or that of the command" },
 	{ 0 },
 };

@@ -2,6 +2,7 @@
 /* upkeep.c: the commands `status`, `sync`, `gc` and `version`. */
 #include "upkeep.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,11 +45,24 @@ static void status_take(struct flight_slot *slot, const struct varve_result *res
 	slot->payload = status;
 }
 
+/** Set the member of OBJECT that ENTRY is: a number, where its value is one. */
+static void status_set(json_t *object, const struct varve_status_entry *entry) {
+	char *end;
+	long long number;
+
+	errno = 0;
+	number = strtoll(entry->value, &end, 10);
+	if (*entry->value >= '0' && *entry->value <= '9' && !*end && !errno && (*entry->value != '0' || !entry->value[1]))
+		json_object_set_new(object, entry->key, json_integer(number));
+	else
+		output_set_name(object, entry->key, entry->value);
+}
+
 /** Write the status. */
 static void status_report(struct flight_slot *slot) {
 	struct cli *cli = slot->flight->cli;
 	const struct upkeep_status *status = slot->payload;
-	json_t *object = cli->json ? output_memory(json_object()) : NULL;
+	json_t *object = cli->json ? output_result(&cli->output, NULL, NULL) : NULL;
 	int width = 0;
 
 	for (size_t i = 0; i < status->count; i++) {
@@ -58,7 +72,7 @@ static void status_report(struct flight_slot *slot) {
 	}
 	for (size_t i = 0; i < status->count; i++) {
 		if (cli->json)
-			output_set_name(object, status->entries[i].key, status->entries[i].value);
+			status_set(object, &status->entries[i]);
 		else
 			output_pair(&cli->output, status->entries[i].key, width + 1, status->entries[i].value);
 	}
@@ -216,7 +230,7 @@ static int version_run(struct cli *cli, const struct arguments *arguments) {
 		output_text(&cli->output, "varve %s\n", varve_version());
 		return CLI_DONE;
 	}
-	object = output_memory(json_object());
+	object = output_result(&cli->output, NULL, NULL);
 	json_object_set_new(object, "version", json_string(varve_version()));
 	output_json(&cli->output, object);
 	return CLI_DONE;

@@ -2,26 +2,62 @@
 /* usage.c: the command `usage`. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
 #include "flight.h"
+#include "sentence.h"
+#include "table.h"
 
 /** The width of the keys in a block of `usage`. */
 #define USAGE_KEY_WIDTH 19
 
 static const struct option_spec usage_options[] = {
 	{ .name = "method", .argument = "METHOD", .help = "walk: look at each file; search: search the trees" },
+	TABLE_OPTIONS,
 	{ 0 },
+};
+
+/** The columns of the table, in the order of usage_columns. */
+enum usage_column {
+	USAGE_BYTES,
+	USAGE_INODES,
+	USAGE_DISK,
+	USAGE_REFERENCED,
+	USAGE_EXCLUSIVE,
+	USAGE_LIMIT,
+	USAGE_METHOD,
+	USAGE_ID,
+	USAGE_COLUMNS,
+};
+
+static const struct table_column usage_columns[USAGE_COLUMNS + 1] = {
+	[USAGE_BYTES] = { .name = "BYTES", .usual = true, .number = true },
+	[USAGE_INODES] = { .name = "INODES", .usual = true, .number = true },
+	[USAGE_DISK] = { .name = "DISK", .usual = true, .number = true },
+	[USAGE_REFERENCED] = { .name = "REFERENCED", .number = true },
+	[USAGE_EXCLUSIVE] = { .name = "EXCLUSIVE", .number = true },
+	[USAGE_LIMIT] = { .name = "LIMIT", .number = true },
+	[USAGE_METHOD] = { .name = "METHOD" },
+	[USAGE_ID] = { .name = "ID", .usual = true },
+};
+
+/** What `usage` works on. */
+struct usage_job {
+	uint64_t flags;				/**< VARVE_USAGE_* bits. */
+	bool many;				/**< The numbers go into the table. */
+	struct table table;			/**< The table. */
+	struct varve_layer_usage total;		/**< The sums of bytes, inodes and disk bytes. */
 };
 
 /** Submit the question about ID. */
 static int usage_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
 			varve_request *ret_request) {
-	const uint64_t *flags = flight->data;
+	const struct usage_job *job = flight->data;
 
-	return varve_layer_usage(flight->cli->store, id, *flags, callback, user_data, ret_request);
+	return varve_layer_usage(flight->cli->store, id, job->flags, callback, user_data, ret_request);
 }
 
 /** Keep the numbers. */
@@ -60,17 +96,51 @@ static void usage_number(struct output *output, const char *key, uint64_t number
 	output_text(output, "%-*s %" PRIu64 "\n", USAGE_KEY_WIDTH, key, number);
 }
 
-/** Write the numbers of a layer; an empty line parts the blocks. */
+/** Add a row to the table of JOB: USAGE of ID. The total has no METHOD, nor numbers of quota. */
+static void usage_row(struct usage_job *job, const char *id, const struct varve_layer_usage *usage, bool total) {
+	char bytes[TABLE_NUMBER_SIZE], inodes[TABLE_NUMBER_SIZE], disk[TABLE_NUMBER_SIZE], referenced[TABLE_NUMBER_SIZE];
+	char exclusive[TABLE_NUMBER_SIZE], limit[TABLE_NUMBER_SIZE];
+	const char *cells[USAGE_COLUMNS] = {
+		[USAGE_BYTES] = table_size(&job->table, bytes, usage->bytes),
+		[USAGE_INODES] = inodes,
+		[USAGE_DISK] = table_size(&job->table, disk, usage->disk_bytes),
+		[USAGE_METHOD] = total ? NULL : usage_method(usage),
+		[USAGE_ID] = id,
+	};
+
+	snprintf(inodes, sizeof(inodes), "%" PRIu64, usage->inodes);
+	if (usage->flags & VARVE_USAGE_QUOTA) {
+		cells[USAGE_REFERENCED] = table_size(&job->table, referenced, usage->referenced_bytes);
+		cells[USAGE_EXCLUSIVE] = table_size(&job->table, exclusive, usage->exclusive_bytes);
+		if (usage->limit_bytes)
+			cells[USAGE_LIMIT] = table_size(&job->table, limit, usage->limit_bytes);
+	}
+	table_row(&job->table, cells);
+}
+
+/** Write the numbers of a layer: an object, a row or a block. */
 static void usage_report(struct flight_slot *slot) {
 	const struct varve_layer_usage *usage = slot->payload;
 	struct output *output = &slot->flight->cli->output;
+	struct usage_job *job = slot->flight->data;
 
 	if (slot->flight->cli->json) {
 		usage_json(output, slot->id, usage);
 		return;
 	}
-	if (slot->flight->done > 1)
-		output_text(output, "\n");
+	if (job->many) {
+		job->total.bytes += usage->bytes;
+		job->total.inodes += usage->inodes;
+		job->total.disk_bytes += usage->disk_bytes;
+		usage_row(job, slot->id, usage, false);
+		if (usage->flags & VARVE_USAGE_MOUNTS) {
+			char id[4 * VARVE_ID_MAX + 1];
+
+			sentence_escape(id, sizeof(id), slot->id);
+			output_complain(output, "usage %s: what lies beneath mounts is left out", id);
+		}
+		return;
+	}
 	output_pair(output, "ID:", USAGE_KEY_WIDTH, slot->id);
 	usage_number(output, "Bytes:", usage->bytes);
 	usage_number(output, "Inodes:", usage->inodes);
@@ -99,15 +169,24 @@ static const struct flight_job usage_job = {
 /** Measure layers. */
 static int usage_run(struct cli *cli, const struct arguments *arguments) {
 	const char *method = options_value(arguments, "method");
-	uint64_t flags = 0;
+	struct usage_job job = { .many = arguments->operands_count > 1 || strcmp(arguments->operands[0], "-") == 0 };
+	int status;
 
 	if (method && strcmp(method, "walk") != 0 && strcmp(method, "search") != 0) {
 		output_complain(&cli->output, "usage: --method is walk or search, not '%s'", method);
 		return CLI_USAGE;
 	}
 	if (method)
-		flags = *method == 'w' ? VARVE_USAGE_WALK : VARVE_USAGE_SEARCH;
-	return flight_run_operands(cli, &usage_job, arguments, &flags);
+		job.flags = *method == 'w' ? VARVE_USAGE_WALK : VARVE_USAGE_SEARCH;
+	if (table_begin(&job.table, &cli->output, "usage", usage_columns, arguments) < 0)
+		return CLI_USAGE;
+	for (size_t i = 1; !job.many && usage_options[i].name; i++)
+		job.many = options_has(arguments, usage_options[i].name);
+	status = flight_run_operands(cli, &usage_job, arguments, &job);
+	if (job.table.rows > 1 && job.table.headings && cli->output.end)
+		usage_row(&job, "total", &job.total, true);
+	table_end(&job.table);
+	return status;
 }
 
 const struct command usage_command = {

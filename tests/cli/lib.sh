@@ -145,8 +145,7 @@ masked() {
 		-e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{9}Z/TIME_NS/g' \
 		-e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z/TIME/g' \
 		-e 's/("(subvolume_id|generation|created_generation)":)[0-9]+/\1N/g' \
-		-e 's/^((Subvolume ID|Generation|Created generation): +)[0-9]+$/\1N/' \
-		-e 's/^ *[0-9]+  TIME/N  TIME/' "$1" >"$scratch/masked"
+		-e 's/^((Subvolume ID|Generation|Created generation): +)[0-9]+$/\1N/' "$1" >"$scratch/masked"
 	mv "$scratch/masked" "$1"
 }
 

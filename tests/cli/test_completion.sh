@@ -117,7 +117,7 @@ completes --home files/d <<<files/dir
 mapfile -t commands < <("$varve" --help | sed -n '/^Commands:/,/^$/s/^  \([^ ]*\( [^ ]\{1,\}\)\?\)  .*/\1/p')
 for command in "" "${commands[@]}"; do
 	# shellcheck disable=SC2086 # Words.
-	"$varve" $command --help | grep -Eo '(^| )--?[a-z-]+( |,|$)' | tr -d ' ,' | grep -Ex -- '-[a-z]|--[a-z-]+' | sort -u >"$scratch/options"
+	"$varve" $command --help | grep -Eo '(^| )--?[a-zA-Z-]+( |,|$)' | tr -d ' ,' | grep -Ex -- '-[a-zA-Z]|--[a-z-]+' | sort -u >"$scratch/options"
 	# shellcheck disable=SC2086
 	completes $command - <"$scratch/options"
 done

@@ -88,9 +88,9 @@ if command -v jq >/dev/null && command -v xxd >/dev/null; then
 	done <"$scratch/out" >"$scratch/back"
 	cmp -s "$scratch/back" "$scratch/sorted" || lib_fail "from JSON came" "$(cat -v "$scratch/back")"
 fi
-grep -Fxq $'{"id":"\xef\xbf\xbd\xef\xbf\xbd","id_hex":"fffe"}' "$scratch/out" || lib_fail "no id_hex:" "$(cat -v "$scratch/out")"
-grep -Fxq $'{"id":"cut\xef\xbf\xbd","id_hex":"637574c3"}' "$scratch/out" || lib_fail "no id_hex:" "$(cat -v "$scratch/out")"
-grep -Fxq $'{"id":"caf\xc3\xa9"}' "$scratch/out" || lib_fail "UTF-8 is not taken as it is"
+grep -Fxq $'{"id":"\xef\xbf\xbd\xef\xbf\xbd","id_hex":"fffe","ok":true}' "$scratch/out" || lib_fail "no id_hex:" "$(cat -v "$scratch/out")"
+grep -Fxq $'{"id":"cut\xef\xbf\xbd","id_hex":"637574c3","ok":true}' "$scratch/out" || lib_fail "no id_hex:" "$(cat -v "$scratch/out")"
+grep -Fxq $'{"id":"caf\xc3\xa9","ok":true}' "$scratch/out" || lib_fail "UTF-8 is not taken as it is"
 run get $'\xff\xfe' --json
 expect 0 "{\"id\":\"$(printf '\xef\xbf\xbd\xef\xbf\xbd')\",\"id_hex\":\"fffe\",\"ok\":true,\"path\":\"$home/subvolumes/$(printf '\xef\xbf\xbd\xef\xbf\xbd')\",\"path_hex\":\"$(printf '%s' "$home/subvolumes/" | od -An -v -tx1 | tr -d ' \n')fffe\"}"$'\n' ""
 quietly create --parent $'\xff\xfe' child

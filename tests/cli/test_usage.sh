@@ -16,10 +16,12 @@ refused() {
 }
 
 refused "|no command given"
-refused "|no command given" --json
 refused "|no such command: 'frobnicate'" frobnicate
 refused "|no such command: ''" ''
-refused "|no such command: 'creat'" creat a
+refused "|no such command: 'creat'; did you mean 'create'?" creat a
+refused "|no such command: 'stauts'; did you mean 'status'?" stauts
+refused "quota|quota: no such command: 'limits'; did you mean 'limit'?" quota limits a 1g
+refused "|no such command: 'xx'" xx
 refused "|unrecognized option '--frobnicate'" --frobnicate ls
 refused "|option '--home' requires an argument" --home
 refused "|option '--json' doesn't allow an argument" --json=yes ls
@@ -57,6 +59,23 @@ refused "quota limit|quota limit: one operand too many: 'b'" quota limit a 1g b
 refused "quota enable|quota enable: unrecognized option '--full'" quota enable --full
 refused "gc|gc: one operand too many: 'a'" gc a
 refused "version|version: one operand too many: 'a'" version a
+
+# With --json, on whichever side, the mistake is an object, too.
+while IFS='|' read -r message words; do
+	# shellcheck disable=SC2086 # Words.
+	run $words
+	[[ "$status" == 2 && -s "$scratch/err" ]] || lib_fail "$words: $status"
+	[[ "$(cat "$scratch/out")" == '{"id":null,"ok":false,"error":"EINVAL","errno":22,"message":"'"$message"'","operation":"usage","step":"USAGE"}' ]] ||
+		lib_fail "$words:" "$(cat "$scratch/out")"
+done <<'END'
+no command given|--json
+no such command: 'frobnicate'|frobnicate --json
+unrecognized option '--frobnicate'|--frobnicate --json ls
+create: operands are missing: ID...|create --json
+rm: invalid option -- 'r'|rm -r a --json
+pool: no command given|--json pool
+pool create: --size lots: not a size, such as 512m or 10g|--json pool create image --size lots --mount mnt
+END
 
 run ls --home ''
 expect 2 "" "varve: --home: no directory named"
@@ -101,7 +120,7 @@ pool umount|pool umount DIR
 create|create [OPTION]... ID...
 rm|rm [OPTION]... ID...
 ls|ls [OPTION]...
-info|info ID...
+info|info [OPTION]... ID...
 get|get [OPTION]... ID
 exists|exists ID
 changes|changes [OPTION]... ID
@@ -111,18 +130,33 @@ apply|apply [OPTION]... ID
 status|status
 sync|sync [OPTION]...
 gc|gc
+help|help [COMMAND]
 version|version
 END
+for command in "" pool create "pool mount"; do
+	# shellcheck disable=SC2086
+	run $command --help
+	cp "$scratch/out" "$scratch/before"
+	# shellcheck disable=SC2086
+	run help $command
+	[[ "$status" == 0 ]] || lib_fail "help $command: $status"
+	cmp -s "$scratch/out" "$scratch/before" || lib_fail "help $command is not $command --help"
+done
+refused "|no such command: 'creat'; did you mean 'create'?" help creat
+refused "pool|pool: no such command: 'mounts'; did you mean 'mount'?" help pool mounts
 
 # The version needs no store, whatever else was asked for; global options may stand on both sides of the command.
 lib_options=()
 run version
 [[ "$status" == 0 && "$(cat "$scratch/out")" =~ ^varve\ [0-9]+\.[0-9]+\.[0-9]+$ ]] || lib_fail "version: $(cat "$scratch/out")"
 cp "$scratch/out" "$scratch/before"
-run --version
-cmp -s "$scratch/out" "$scratch/before" || lib_fail "--version: $(cat "$scratch/out")"
+for words in --version -V "ls -V" "-V create"; do
+	# shellcheck disable=SC2086
+	run $words
+	cmp -s "$scratch/out" "$scratch/before" || lib_fail "$words: $(cat "$scratch/out")"
+done
 run --json --home /nonexistent version
-[[ "$(cat "$scratch/out")" =~ ^\{\"version\":\"[0-9.]+\"\}$ ]] || lib_fail "version: $(cat "$scratch/out")"
+[[ "$(cat "$scratch/out")" =~ ^\{\"id\":null,\"ok\":true,\"version\":\"[0-9.]+\"\}$ ]] || lib_fail "version: $(cat "$scratch/out")"
 cp "$scratch/out" "$scratch/before"
 run version --json
 cmp -s "$scratch/out" "$scratch/before" || lib_fail "--json behind the command is not --json before it"
@@ -135,7 +169,7 @@ failure() {
 	expect 1 "" "varve: open: *$scratch/home*: $3*"
 	# shellcheck disable=SC2086
 	run --home "$scratch/home" --json $1
-	[[ "$(cat "$scratch/out")" == '{"ok":false,"error":"'"$2"'",'*'}' ]] || lib_fail "$1:" "$(cat "$scratch/out")"
+	[[ "$(cat "$scratch/out")" == '{"id":null,"ok":false,"error":"'"$2"'",'*'}' ]] || lib_fail "$1:" "$(cat "$scratch/out")"
 }
 failure ls ENOENT "No such file or directory"
 if [[ "$(stat -f -c %T "$scratch")" != btrfs ]]; then
