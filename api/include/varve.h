@@ -828,7 +828,8 @@ void varve_diff_options_init(struct varve_diff_options *options, size_t size);
  *
  * FD may be a file, a pipe or a socket, blocking or not; it is duplicated, and may be closed at once. It is written by a
  * thread that may wait for the reader: the request stays in flight until the reader has taken all of it, has gone (-EPIPE),
- * or the request is cancelled. A file is written from where FD stands. After an error the archive has no end.
+ * or the request is cancelled. A file is written from where FD stands. After an error the archive is cut off
+ * within a block.
  *
  * With VARVE_STREAM in the place of FD the archive goes to options->sink, in chunks, on the thread that dispatches: see
  * varve_sink. At most VARVE_STREAM_BYTES await it, and as long as the sink pauses nothing more is made. The callback comes
@@ -866,12 +867,15 @@ int varve_layer_diff_size(struct varve_store *store, const char *id, const char 
  * its root was the root of all, and nothing outside of the layer is touched, whatever a user of the layer exchanges meanwhile
  * (-ESTALE where that is noticed). What is mounted in the layer is not touched, nor unmounted: with CAP_SYS_ADMIN an entry
  * means the layer's own content beneath, and a mount point cannot be replaced or deleted (-EBUSY); without, anything at a
- * mount or below it is -EBUSY. The archive has to be whole, uncompressed, and to have an end. FD is duplicated, and read by
+ * mount or below it is -EBUSY. The archive has to be uncompressed. An end of one block of zeros or of none
+ * is taken, and no bytes at all for an archive without entries; where there is none, result->skipped says so, with -ENODATA. What
+ * follows an end is passed over. FD is duplicated, and read by
  * a thread that may wait, as in varve_layer_diff(). With VARVE_STREAM in its place the archive is what varve_stream_write()
  * is given.
  *
  * Errors in the callback: -EINVAL (a name, or the target of a hard link, that leads out by "..", a whiteout of ".."),
- * -ENAMETOOLONG, -EBADMSG (cut off, corrupt, sizes that lie, an entry without a name), -EPERM (a device without CAP_MKNOD, an owner without
+ * -ENAMETOOLONG, -ENODATA (cut off), -EBADMSG (corrupt, sizes that lie, an entry without a name, a lone
+ * block of zeros that entries follow), -EPERM (a device without CAP_MKNOD, an owner without
  * CAP_CHOWN), -EOVERFLOW (an owner that has no id on the host), -ENOENT (no such layer; a link to nothing), -E2BIG (an
  * attribute that no node of the file system holds; the detail tells the limit), -EBUSY and -ESTALE (see above), -EROFS,
  * -ENOSPC, -EDQUOT, -ENOBUFS (too many directories), -ENOMEM, -ECANCELED, -EIO (also, durable or within a create: data of

@@ -205,9 +205,6 @@
 #define UNPACK_DIRS_MAX (4 * 1024 * 1024)
 #define UNPACK_NAMES_BYTES_MAX (256 * 1024 * 1024)
 
-/* Zeros that an archive ends with, at least. */
-#define UNPACK_END_BYTES 512
-
 /* Entries that failed and whose records are kept for the caller. */
 #define REPORT_KEPT_MAX 64
 

@@ -41,8 +41,10 @@
 	CALL(archive_entry_xattr_reset)                                                                                    \
 	CALL(archive_errno)                                                                                                \
 	CALL(archive_error_string)                                                                                         \
+	CALL(archive_filter_bytes)                                                                                         \
 	CALL(archive_read_data_block)                                                                                      \
 	CALL(archive_read_free)                                                                                            \
+	CALL(archive_read_header_position)                                                                                 \
 	CALL(archive_read_new)                                                                                             \
 	CALL(archive_read_next_header)                                                                                     \
 	CALL(archive_read_open)                                                                                            \

@@ -13,6 +13,8 @@
 
 /* What a deleted NAME is called in an archive. */
 #define PACK_WHITEOUT ".wh."
+/* What an archive that failed ends with. */
+#define PACK_BROKEN "broken off\n"
 /* The inode number of what stands in for a subvolume that a snapshot did not take along. */
 #define PACK_STAND_IN 2
 /* A hole of less than this is not worth a map. */
@@ -397,10 +399,13 @@ int pack_write(struct pack *pack)
 		r = pack_result(pack, archive, pack->lib.archive_write_close(archive));
 	window_stop(&pack->window);
 	/*
-	 * A failed archive is not to be finished, its end would make it look whole: nothing is written from here on. But it is to
-	 * be closed, as libarchive 3.6 leaks the buffer of one that was only failed and freed.
+	 * A failed archive is not to be finished, its end would make it look whole. Nor may it end where an entry does, as readers
+	 * take archives without an end: it ends within a block. But it is to be closed, as libarchive 3.6 leaks the buffer of one
+	 * that was only failed and freed.
 	 */
 	if (r && archive) {
+		if (!pack->error && r != -ECANCELED)
+			stream_write(pack->stream, PACK_BROKEN, strlen(PACK_BROKEN));
 		pack->error = r;
 		pack->lib.archive_write_close(archive);
 	}

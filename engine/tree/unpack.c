@@ -23,6 +23,8 @@
 #define UNPACK_META ".wh..wh."
 #define UNPACK_OPAQUE ".wh..wh..opq"
 #define UNPACK_LINKS ".wh..wh.plnk"
+/* What an archive is made of. */
+#define UNPACK_BLOCK_BYTES 512
 /* Mode of a directory that the archive takes for granted. */
 #define UNPACK_DIR_MODE 0755
 
@@ -376,7 +378,10 @@ static int unpack_corrupt(struct unpack *unpack, struct archive *archive)
 	}
 	if (unpack->lib.archive_errno(archive) == ENOMEM)
 		return -ENOMEM;
-	return unpack_refuse(unpack, -EBADMSG, "the archive is cut off or corrupt");
+	/* libarchive asks for no more than it needs: where that is not there, the rest is missing. */
+	if (unpack->ended)
+		return unpack_refuse(unpack, -ENODATA, "the archive is cut off");
+	return unpack_refuse(unpack, -EBADMSG, "the archive is corrupt");
 }
 
 /* Write SIZE bytes to FD at OFFSET. */
@@ -731,6 +736,22 @@ static int unpack_entry(struct unpack *unpack, struct archive *archive, struct a
 	return unpack_make(unpack, archive, entry, dir_fd, name);
 }
 
+/*
+ * ARCHIVE has ended: by two blocks of zeros, by one, or without, as some builders leave them out; and no bytes at all are no entries.
+ * 0, or -errno where entries may lie behind.
+ */
+static int unpack_ended(struct unpack *unpack, struct archive *archive)
+{
+	int64_t end = unpack->lib.archive_filter_bytes(archive, 0), start = unpack->lib.archive_read_header_position(archive);
+
+	/* Were it zeros, too, libarchive would have taken it. */
+	if (end - start == UNPACK_BLOCK_BYTES && unpack->taken - end >= UNPACK_BLOCK_BYTES)
+		return unpack_refuse(unpack, -EBADMSG, "a lone block of zeros, with more behind it");
+	if (!unpack->taken || end == start)
+		report_add(&unpack->report, -ENODATA, "apply", "UNPACK", "read", "", "the archive has no end: it may be cut off");
+	return 0;
+}
+
 /* Take the next entry of ARCHIVE: 1, 0 at the end, or -errno. */
 static int unpack_next(struct unpack *unpack, struct archive *archive, struct archive_entry **ret_entry)
 {
@@ -739,7 +760,7 @@ static int unpack_next(struct unpack *unpack, struct archive *archive, struct ar
 
 	free(TAKE_PTR(unpack->path));
 	if (r == ARCHIVE_EOF)
-		return unpack->ended && !unpack->zeros ? unpack_corrupt(unpack, archive) : 0;
+		return unpack_ended(unpack, archive);
 	if (r < ARCHIVE_WARN || r == ARCHIVE_RETRY)
 		return unpack_corrupt(unpack, archive);
 	name = unpack->lib.archive_entry_pathname(*ret_entry);
@@ -856,10 +877,7 @@ static la_ssize_t unpack_read(struct archive *archive, void *data, const void **
 		unpack->ended = true;
 		return 0;
 	}
-	/* A pipe may end with a piece of any size; an archive's last bytes are zeros, whatever its padding. */
-	unpack->zeros = length < UNPACK_END_BYTES ? unpack->zeros : true;
-	for (ssize_t i = MAX(length - UNPACK_END_BYTES, 0); i < length; i++)
-		unpack->zeros &= !unpack->buffer[i];
+	unpack->taken += length;
 	return length;
 }
 
@@ -896,10 +914,11 @@ static int unpack_archive(struct unpack *unpack)
 	if (!r && (unpack->lib.archive_read_support_filter_none(archive) < ARCHIVE_WARN ||
 		   unpack->lib.archive_read_support_format_tar(archive) < ARCHIVE_WARN))
 		r = -ENOMEM;
-	if (!r && unpack->lib.archive_read_open(archive, unpack, NULL, unpack_read, NULL) != ARCHIVE_OK)
-		r = unpack_corrupt(unpack, archive);
-	if (!r)
+	if (!r && unpack->lib.archive_read_open(archive, unpack, NULL, unpack_read, NULL) == ARCHIVE_OK)
 		r = unpack_entries(unpack, archive);
+	else if (!r)
+		/* It takes nothing for no archive. */
+		r = unpack->ended && !unpack->taken ? unpack_ended(unpack, archive) : unpack_corrupt(unpack, archive);
 	unpack_release(unpack);
 	if (!r)
 		r = unpack_finish(unpack);

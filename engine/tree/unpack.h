@@ -59,9 +59,10 @@ struct unpack {
 	uint64_t size;
 	/* Attributes that were not kept. */
 	struct report report;
-	/* The stream's error, and whether it has ended; whether its last bytes were zeros, as the end of an archive is. */
+	/* The stream's error, whether it has ended, and the bytes that it has given. */
 	int error;
-	bool ended, zeros;
+	bool ended;
+	int64_t taken;
 	char *buffer;
 	/* The directory opened last, and its path; whether it is noted that the archive has something in it. */
 	int dir_fd;

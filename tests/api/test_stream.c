@@ -512,9 +512,10 @@ START_TEST(test_broken_off) {
 
 	make_base(store, home, 1 << 20);
 	archive = archive_of(store, "base", &size);
-	for (size_t at = 0; at <= size; at += size / 13 + 1)
+	/* No bytes at all are an archive without entries. */
+	for (size_t at = 1; at <= size; at += size / 13 + 1)
 		for (unsigned how = 0; how < 3; how++) {
-			static const int errors[] = { -EDOM, -ECANCELED, -EBADMSG };
+			static const int errors[] = { -EDOM, -ECANCELED, -ENODATA };
 			struct sunk sunk = { .answer = 0 };
 			varve_request request = begin_create(store, "copy", NULL, &sunk);
 

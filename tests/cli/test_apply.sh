@@ -138,22 +138,23 @@ for name in .wh... .wh.. .wh. a/.wh...; do
 done
 entry file 0 "" 5000 short
 end
-refused "cut off or corrupt"
+refused "No data available (the archive is cut off)"
 entry file 0 "" 8589934591 x
 end
-refused "cut off or corrupt"
-entry file 0 "" 1 x
-refused "cut off or corrupt"
-: >"$archive"
-refused "cut off or corrupt"
+refused "the archive is cut off"
 head -c 4096 /dev/urandom >"$archive"
-refused "cut off or corrupt"
+refused "Bad message (the archive is corrupt)"
 entry file 0 "" 1 x
 printf 'X' | dd of="$archive" bs=1 seek=10 conv=notrunc status=none
 end
-refused "cut off or corrupt"
-head -c 1536 "$scratch/base.tar" >"$archive"
-refused "cut off or corrupt"
+refused "the archive is corrupt"
+head -c 1500 "$scratch/base.tar" >"$archive"
+refused "the archive is cut off"
+entry file 0 "" 1 x
+head -c 512 /dev/zero >>"$archive"
+entry lost 0 "" 1 x
+end
+refused "a lone block of zeros, with more behind it"
 entry good 0 "" 1 x
 entry good/below 0 "" 1 x
 end
@@ -162,7 +163,7 @@ entry link 1 missing
 end
 refused "No such file or directory"
 gzip -c "$scratch/base.tar" >"$archive"
-refused "cut off or corrupt"
+refused "the archive is corrupt"
 
 # Links that are there are followed as if the layer was all there is: what they lead to is not outside.
 entry out/file 0 "" 4 evil
@@ -211,6 +212,23 @@ run changes --parent written rewritten
 expect 0 "" ""
 quietly rm written rewritten
 untouched
+: >"$archive"
+
+# Ends as some builders write them: none, one block of zeros, and whatever follows two. Where there is none that is said.
+: >"$archive"
+run create --apply "$archive" nothing
+expect 0 "" "varve: apply: UNPACK: read: No data available (the archive has no end: it may be cut off)"
+entry file 0 "" 1 x
+run create --apply "$archive" endless
+expect 0 "" "varve: apply: UNPACK: read: No data available (the archive has no end: it may be cut off)"
+head -c 512 /dev/zero >>"$archive"
+quietly create --apply "$archive" single
+head -c 512 /dev/zero >>"$archive"
+echo garbage >>"$archive"
+head -c 5000 /dev/zero >>"$archive"
+quietly create --apply "$archive" double
+[[ "$(ls -A "$layers/nothing")" == "" && "$(ls -A "$layers/endless" "$layers/single" "$layers/double" | grep -c '^file$')" == 3 ]] || lib_fail "ends"
+quietly rm nothing endless single double
 : >"$archive"
 
 # ---- whiteouts ------------------------------------------------------------------------------------------------------------
