@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/io/lane.h"
 #include "engine/base/limits.h"
-
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
+#include "engine/base/thread.h"
 
 /* The moment LANE_IDLE_MS from now, on the clock that the condition variable uses. */
 static struct timespec lane_idle_deadline(void)
@@ -77,26 +74,14 @@ static void *lane_thread(void *data)
 	return NULL;
 }
 
-/* Start one more thread, with the lock held, all signals blocked in it: they are the program's, not ours. */
+/* Start one more thread, with the lock held. */
 static int lane_spawn(struct lane *lane)
 {
-	pthread_attr_t attributes;
-	sigset_t all, old;
 	pthread_t thread;
-	char name[16];
-	int r;
+	int r = thread_start(lane->name, lane_thread, lane, &thread);
 
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, LANE_STACK_BYTES);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&thread, &attributes, lane_thread, lane);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attributes);
 	if (r)
-		return -r;
-	snprintf(name, sizeof(name), "varve-%s", lane->name);
-	pthread_setname_np(thread, name);
+		return r;
 	lane->threads++;
 	lane->threads_peak = MAX(lane->threads_peak, lane->threads);
 	return 0;
