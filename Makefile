@@ -27,8 +27,8 @@ SANFLAGS := -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=unde
 endif
 
 LIB_PACKAGES := liburing libbtrfsutil libselinux
-# Loaded at run time, by the first archive: its header only.
-LOADED_PACKAGES := libarchive
+# Loaded at run time, by the first archive that needs them: their headers only. Without libisal zlib takes its place; libbz2 has no .pc.
+LOADED_PACKAGES := libarchive libisal liblzma libzstd zlib
 CLI_PACKAGES := jansson smartcols
 TEST_PACKAGES := check
 
@@ -36,7 +36,7 @@ pkg = $(shell $(PKG_CONFIG) $(1) $(2) 2>/dev/null)
 
 BASE_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DVARVE_VERSION='"$(VERSION)"' $(WARN) -fPIC -fvisibility=hidden -pthread -MMD -MP
 ALL_CFLAGS = $(BASE_CFLAGS) $(CFLAGS) $(SANFLAGS)
-LIB_CFLAGS = -Iapi/include -I. $(call pkg,--cflags,$(LIB_PACKAGES) $(LOADED_PACKAGES))
+LIB_CFLAGS := -Iapi/include -I. $(foreach p,$(LIB_PACKAGES) $(LOADED_PACKAGES),$(call pkg,--cflags,$(p)))
 LIB_LIBS = $(call pkg,--libs,$(LIB_PACKAGES)) -ldl -pthread
 # The command and the bench see varve.h and their own folder, nothing else.
 CLI_CFLAGS = -Iapi/include $(call pkg,--cflags,$(CLI_PACKAGES))

@@ -867,19 +867,26 @@ int varve_layer_diff_size(struct varve_store *store, const char *id, const char 
  * its root was the root of all, and nothing outside of the layer is touched, whatever a user of the layer exchanges meanwhile
  * (-ESTALE where that is noticed). What is mounted in the layer is not touched, nor unmounted: with CAP_SYS_ADMIN an entry
  * means the layer's own content beneath, and a mount point cannot be replaced or deleted (-EBUSY); without, anything at a
- * mount or below it is -EBUSY. The archive has to be uncompressed. An end of one block of zeros or of none
+ * mount or below it is -EBUSY. An end of one block of zeros or of none
  * is taken, and no bytes at all for an archive without entries; where there is none, result->skipped says so, with -ENODATA. What
  * follows an end is passed over. FD is duplicated, and read by
  * a thread that may wait, as in varve_layer_diff(). With VARVE_STREAM in its place the archive is what varve_stream_write()
  * is given.
  *
+ * An archive compressed by gzip, zstd, xz or bzip2 is known by its first bytes and decompressed meanwhile, by a thread of its own;
+ * gzip members, zstd frames and xz and bzip2 streams may follow each other, with zeros between and behind them. It is read to its
+ * end, also behind the end of the archive in it, as its checksum is there. The libraries (libz.so.1, or libisal.so.2, which is
+ * faster; libzstd.so.1; liblzma.so.5; libbz2.so.1) are loaded when they are first needed. A request holds at most a window of zstd of
+ * 128 MiB or a dictionary of xz of 64 MiB, however much comes out of an archive.
+ *
  * Errors in the callback: -EINVAL (a name, or the target of a hard link, that leads out by "..", a whiteout of ".."),
- * -ENAMETOOLONG, -ENODATA (cut off), -EBADMSG (corrupt, sizes that lie, an entry without a name, a lone
- * block of zeros that entries follow), -EPERM (a device without CAP_MKNOD, an owner without
+ * -ENAMETOOLONG, -ENODATA (cut off, or what is compressed is), -EBADMSG (corrupt, sizes that lie, an entry without a name, a lone
+ * block of zeros that entries follow), -ENOTSUP (compressed twice, or otherwise than above, or the library is missing; the detail
+ * tells), -EPERM (a device without CAP_MKNOD, an owner without
  * CAP_CHOWN), -EOVERFLOW (an owner that has no id on the host), -ENOENT (no such layer; a link to nothing), -E2BIG (an
  * attribute that no node of the file system holds; the detail tells the limit), -EBUSY and -ESTALE (see above), -EROFS,
- * -ENOSPC, -EDQUOT, -ENOBUFS (too many directories), -ENOMEM, -ECANCELED, -EIO (also, durable or within a create: data of
- * any file of the file system was lost meanwhile). After an error, a cancel or a crash the archive is unpacked
+ * -ENOSPC, -EDQUOT, -ENOBUFS (too many directories, or a larger window or dictionary), -ENOMEM, -ECANCELED, -EIO (also, durable
+ * or within a create: data of any file of the file system was lost meanwhile). After an error, a cancel or a crash the archive is unpacked
  * in part. Refused with -EBADF: FD cannot be read. -EINVAL: room and a descriptor.
  */
 int varve_layer_apply(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,

@@ -205,6 +205,18 @@
 #define UNPACK_DIRS_MAX (4 * 1024 * 1024)
 #define UNPACK_NAMES_BYTES_MAX (256 * 1024 * 1024)
 
+/*
+ * What the decoder of a compressed archive may hold: a window of zstd (1 << 27 = 128 MiB, as its command takes without --memory), a
+ * dictionary of xz (64 MiB, as xz -9 has) and what else its decoder takes: the next larger dictionary has 96 MiB. Of gzip it is
+ * 100 KiB, of bzip2 4 MiB.
+ */
+#define ZSTD_WINDOW_LOG_MAX 27
+#define XZ_DICTIONARY_BYTES_MAX (64 * 1024 * 1024)
+#define XZ_MEMORY_BYTES_MAX (XZ_DICTIONARY_BYTES_MAX + 8 * 1024 * 1024)
+
+/* Pieces of STREAM_CHUNK_BYTES that are decompressed ahead of the thread that unpacks. */
+#define INFLATE_PIECES 4
+
 /* Entries that failed and whose records are kept for the caller. */
 #define REPORT_KEPT_MAX 64
 

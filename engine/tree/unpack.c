@@ -373,7 +373,8 @@ static int unpack_dress_made(struct unpack *unpack, struct archive_entry *entry,
 static int unpack_corrupt(struct unpack *unpack, struct archive *archive)
 {
 	if (unpack->error) {
-		unpack->call = unpack->stream.kind == STREAM_CHANNEL ? NULL : "read";
+		unpack->call = unpack->inflate.call;
+		unpack->detail = unpack->inflate.decoder.detail;
 		return unpack->error;
 	}
 	if (unpack->lib.archive_errno(archive) == ENOMEM)
@@ -865,9 +866,8 @@ static int unpack_finish(struct unpack *unpack)
 static la_ssize_t unpack_read(struct archive *archive, void *data, const void **ret_buffer)
 {
 	struct unpack *unpack = data;
-	ssize_t length = stream_read(&unpack->stream, unpack->buffer, STREAM_CHUNK_BYTES);
+	ssize_t length = inflate_read(&unpack->inflate, ret_buffer);
 
-	*ret_buffer = unpack->buffer;
 	if (length < 0) {
 		unpack->error = (int)length;
 		unpack->lib.archive_set_error(archive, -unpack->error, "read");
@@ -906,9 +906,7 @@ static int unpack_archive(struct unpack *unpack)
 	struct archive *archive = unpack->lib.archive_read_new();
 	int r = archive ? 0 : -ENOMEM;
 
-	unpack->buffer = fault_realloc(&unpack->store->io.fault, NULL, STREAM_CHUNK_BYTES);
-	if (!unpack->buffer)
-		r = -ENOMEM;
+	inflate_init(&unpack->inflate, &unpack->stream, &unpack->store->io.fault, unpack->cancelled);
 	unpack->uid = geteuid();
 	unpack->gid = getegid();
 	if (!r && (unpack->lib.archive_read_support_filter_none(archive) < ARCHIVE_WARN ||
@@ -922,12 +920,15 @@ static int unpack_archive(struct unpack *unpack)
 	unpack_release(unpack);
 	if (!r)
 		r = unpack_finish(unpack);
-	if (!r)
-		r = unpack_check(unpack, "read", stream_finish(&unpack->stream, false));
+	if (!r) {
+		unpack->error = inflate_finish(&unpack->inflate);
+		r = unpack->error ? unpack_corrupt(unpack, archive) : 0;
+	}
 	if (r)
 		unpack->failed = TAKE_PTR(unpack->path);
 	if (archive)
 		unpack->lib.archive_read_free(archive);
+	inflate_end(&unpack->inflate);
 	uselocale(before);
 	if (utf8)
 		freelocale(utf8);
@@ -1026,7 +1027,6 @@ void unpack_free(struct unpack *unpack)
 	free(unpack->path);
 	free(unpack->failed);
 	free(unpack->subject);
-	free(unpack->buffer);
 	free(unpack->times);
 	free(unpack->names);
 	free(unpack->made_detail);

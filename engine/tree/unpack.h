@@ -20,6 +20,7 @@
 #include "engine/base/limits.h"
 #include "engine/core/store.h"
 #include "engine/tree/brought.h"
+#include "engine/tree/inflate.h"
 #include "engine/tree/libarchive.h"
 #include "engine/tree/report.h"
 #include "engine/tree/stream.h"
@@ -63,7 +64,8 @@ struct unpack {
 	int error;
 	bool ended;
 	int64_t taken;
-	char *buffer;
+	/* What of the stream is compressed, decompressed. */
+	struct inflate inflate;
 	/* The directory opened last, and its path; whether it is noted that the archive has something in it. */
 	int dir_fd;
 	char *dir_path;
