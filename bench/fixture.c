@@ -395,13 +395,13 @@ int fixture_archive(const char *directory, const struct options *options)
 {
 	char name[FIXTURE_NAME_SIZE], program[PATH_MAX], tree[PATH_MAX], making[PATH_MAX], done[PATH_MAX];
 	char *arguments[] = {program, "--create", "--file", making, "--directory", tree, "--sort=name", "--numeric-owner",
-			     "--mtime=" ARCHIVE_TIME, ".", NULL};
+			     "--mtime=" ARCHIVE_TIME, ".", options->gzip ? "--gzip" : NULL, NULL};
 	int r;
 
 	fixture_name(options, name);
 	if (snprintf(making, sizeof(making), "%s/.packing-%d", directory, (int)getpid()) >= (int)sizeof(making) ||
 	    snprintf(tree, sizeof(tree), "%s/%s", directory, name) >= (int)sizeof(tree) ||
-	    snprintf(done, sizeof(done), "%s" FIXTURE_ARCHIVE, tree) >= (int)sizeof(done))
+	    snprintf(done, sizeof(done), "%s%s", tree, FIXTURE_ARCHIVE(options)) >= (int)sizeof(done))
 		return -ENAMETOOLONG;
 	if (access(done, F_OK) == 0)
 		return 0;

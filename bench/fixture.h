@@ -24,8 +24,8 @@
 #include "options.h"
 
 #define FIXTURE_NAME_SIZE 128
-/* What an archive of a parent is called: its name, and this. */
-#define FIXTURE_ARCHIVE ".tar"
+/* What an archive of the parent of OPTIONS is called: its name, and this. */
+#define FIXTURE_ARCHIVE(options) ((options)->gzip ? ".tar.gz" : ".tar")
 #define FIXTURE_DEPTH_MAX 24
 
 /* Write the name that stands for all that shapes the parent of OPTIONS into NAME (FIXTURE_NAME_SIZE bytes). */
@@ -44,7 +44,7 @@ int fixture_open(int fd, const struct options *options, const volatile int *stop
 int fixture_edit(int tree, const struct options *options, uint64_t count, uint64_t seed);
 
 /*
- * Pack the parent of OPTIONS, which is in DIRECTORY, as a tar archive beside it, under its name with ".tar", unless it is
+ * Pack the parent of OPTIONS, which is in DIRECTORY, as a tar archive beside it, under its name with FIXTURE_ARCHIVE, unless it is
  * there. Returns 0 or -errno.
  */
 int fixture_archive(const char *directory, const struct options *options);

@@ -91,6 +91,7 @@ static const struct option table[] = {
 	{"fill", OPTION_SIZE, AT(fill), 0, 1 << 30, NULL, "bytes that are written into each new layer"},
 	{"cold", OPTION_BOOL, AT(cold), 0, 1, NULL, "unmount and mount the pool before the clock runs; needs --pool"},
 	{"full", OPTION_BOOL, AT(full), 0, 1, NULL, "changes, diff, diffsize: against nothing, not against the parent"},
+	{"gzip", OPTION_BOOL, AT(gzip), 0, 1, NULL, "apply: the archive is compressed"},
 	{"churn", OPTION_CHOICE, AT(churn), 0, 0, churn_names, "how churn's layers depend on each other"},
 	{"width", OPTION_NUMBER, AT(width), 1, 4096, NULL, "layers of one fork, or of one pipeline"},
 	{"durability", OPTION_CHOICE, AT(durability), 0, 0, durability_names, "what the end of an operation means"},

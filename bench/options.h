@@ -92,6 +92,7 @@ struct options {
 	bool cold;			/* Unmount and mount the pool before the clock runs. */
 	bool unprivileged;		/* For the engine: without CAP_SYS_ADMIN. */
 	bool full;			/* Compare with nothing, not with the parent. */
+	bool gzip;			/* The archive that is applied is compressed. */
 	uint64_t remove_batch;		/* Layers in each removal of a mix. */
 	uint32_t churn;			/* An enum churn_shape. */
 	uint64_t width;			/* Layers of one fork or pipeline. */

@@ -368,8 +368,8 @@ int worker_init(struct worker *worker, const char *prefix, uint64_t seed)
 			return -ENOMEM;
 	}
 	if (worker->place && worker->workload.kinds & BENCH_BIT(BENCH_APPLY) &&
-	    snprintf(worker->archive, sizeof(worker->archive), "%s/%s" FIXTURE_ARCHIVE, worker->place->fixtures,
-		     worker->workload.parent) >= (int)sizeof(worker->archive))
+	    snprintf(worker->archive, sizeof(worker->archive), "%s/%s%s", worker->place->fixtures,
+		     worker->workload.parent, FIXTURE_ARCHIVE(worker->options)) >= (int)sizeof(worker->archive))
 		return -ENAMETOOLONG;
 	env_init(worker);
 	return stats_init(&worker->stats, worker->workload.kinds);
