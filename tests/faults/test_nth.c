@@ -408,6 +408,26 @@ static void prepare_archive(struct varve_store *store) {
 	test_remove_layer(store, "victim");
 }
 
+/* The same archive, larger than what is decompressed at once, by gzip. */
+static void prepare_compressed(struct varve_store *store) {
+	struct varve_failure failure;
+	char *tar = test_path("%s.tar", test_home()), *path;
+	const char *const gzip[] = { "gzip", tar, NULL };
+	int fd = open(tar, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	close(archive_fd);
+	prepare_layer(store);
+	test_error(varve_layer_get_wait(store, "victim", NULL, &path, NULL), 0);
+	test_make_tree(path, 1, 3, STREAM_CHUNK_BYTES);
+	free(path);
+	test_ok(varve_layer_diff_wait(store, "victim", NULL, fd, NULL, NULL, &failure), &failure);
+	close(fd);
+	ck_assert_int_eq(test_command(gzip), 0);
+	archive_fd = open(test_path("%s.gz", tar), O_RDONLY | O_CLOEXEC);
+	ck_assert_int_ge(archive_fd, 0);
+	test_remove_layer(store, "victim");
+}
+
 static void prepare_apply(struct varve_store *store) {
 	prepare_archive(store);
 	test_create(store, "victim", "parent");
@@ -537,6 +557,7 @@ static const struct victim content_victims[] = {
 	{ "diff", prepare_changed, run_diff, check_same },
 	{ "apply", prepare_apply, run_apply, check_same },
 	{ "create from an archive", prepare_archive, run_create_apply, check_create },
+	{ "create from a compressed archive", prepare_compressed, run_create_apply, check_create },
 	{ "diff to a sink", prepare_changed, run_diff_sink, check_same },
 	{ "create from what is written", prepare_archive, run_create_written, check_create },
 };
