@@ -88,6 +88,6 @@ SIZES_FULL(struct varve_layer_usage, limit_bytes);
 SIZES_FULL(struct varve_sweep_report, quota_groups_removed);
 SIZES_FULL(struct varve_quota, failures);
 SIZES_FULL(struct varve_progress, left);
-SIZES_FULL(struct varve_statistics, cleaner_backlog);
+SIZES_FULL(struct varve_statistics, quota_turned_on);
 SIZES_FULL(struct varve_operation_statistics, latency);
 SIZES_FULL(struct varve_result, skipped_total);

@@ -1090,9 +1090,11 @@ struct varve_statistics {
 	uint64_t ring_calls;		/**< Calls made through io_uring. */
 	uint64_t lane_calls;		/**< Calls made by lane threads. */
 	uint64_t cleaner_backlog;	/**< Removed subvolumes that await the cleaner, when last looked. */
+	uint64_t quota_turned_on;	/**< The mode (enum varve_quota_mode) that the store has turned quota on in, because a size or
+					     a group was asked for, or by its options; 0: it did not. */
 };
 
-#define VARVE_STATISTICS_INIT { sizeof(struct varve_statistics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define VARVE_STATISTICS_INIT { sizeof(struct varve_statistics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 /** As VARVE_STATISTICS_INIT; SIZE is sizeof(*statistics). */
 void varve_statistics_init(struct varve_statistics *statistics, size_t size);
 

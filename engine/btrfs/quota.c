@@ -251,6 +251,8 @@ int quota_provide(struct varve_store *store, const char **ret_detail)
 		r = quota_provide_on(store);
 		if (!r)
 			r = now = quota_mode(store);
+		if (r > VARVE_QUOTA_OFF)
+			store->quota_turned_on = (uint64_t)now;
 	}
 	if (r >= 0 && !quota_suits(store, now))
 		r = now == VARVE_QUOTA_OFF ? -ENOTCONN : -EBUSY;

@@ -232,6 +232,7 @@ static void requests_publish_counters(struct varve_store *store)
 
 	statistics->beats = store->counters.beats;
 	statistics->snapshots = store->counters.snapshots;
+	statistics->quota_turned_on = store->quota_turned_on;
 	statistics->snapshots_direct = store->counters.snapshots_direct;
 	statistics->syncs = store->counters.syncs;
 	statistics->group_max = store->counters.group_max;

@@ -129,6 +129,8 @@ struct varve_store {
 	/* A page that reads 0 in a forked child (MADV_WIPEONFORK), 1 here. */
 	uint32_t *here;
 	pthread_t reactor;
+	/* The mode that quota was turned on in without having been told to by name, or VARVE_QUOTA_OFF; any thread. */
+	_Atomic uint64_t quota_turned_on;
 	/* What higher layers keep for the store, and free: the cleaner's backlog. */
 	struct cleaner *cleaner;
 	/*

@@ -64,7 +64,7 @@ expect_full base 20
 quietly pool umount "$pool"
 quietly pool mount "$scratch/pool.img" "$pool"
 run quota status --json
-expect 0 '{"ok":true,"mode":"'"$mode"'","inconsistent":false,"rescan_running":false,"groups":3,"groups_stale":0,"records":2}'$'\n' ""
+expect 0 '{"id":null,"ok":true,"mode":"'"$mode"'","inconsistent":false,"rescan_running":false,"groups":3,"groups_stale":0,"records":2}'$'\n' ""
 expect_limit child 6291456
 expect_full child 20
 quietly rm child
@@ -138,7 +138,7 @@ if [[ "$mode" == full ]]; then
 	run quota gc
 	[[ "$status" == 0 ]] || lib_fail "quota gc: $(cat "$scratch/err")"
 	run quota status --json
-	expect 0 '{"ok":true,"mode":"full","inconsistent":false,"rescan_running":false,"groups":1,"groups_stale":0,"records":0}'$'\n' ""
+	expect 0 '{"id":null,"ok":true,"mode":"full","inconsistent":false,"rescan_running":false,"groups":1,"groups_stale":0,"records":0}'$'\n' ""
 	quietly pool umount "$pool"
 	exit
 fi
@@ -163,5 +163,5 @@ quietly sync --wait-clean
 run quota gc
 [[ "$status" == 0 ]] || lib_fail "quota gc: $(cat "$scratch/err")"
 run quota status --json
-expect 0 '{"ok":true,"mode":"simple","inconsistent":false,"rescan_running":false,"groups":1,"groups_stale":0,"records":0}'$'\n' ""
+expect 0 '{"id":null,"ok":true,"mode":"simple","inconsistent":false,"rescan_running":false,"groups":1,"groups_stale":0,"records":0}'$'\n' ""
 quietly pool umount "$pool"
