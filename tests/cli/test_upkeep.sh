@@ -33,7 +33,7 @@ quietly rm a --relaxed
 quietly sync --wait-clean
 [[ -z "$(btrfs subvolume list -d "$VARVE_TEST_MOUNT")" ]] || lib_fail "sync --wait-clean did not wait for the cleaner"
 run sync --json
-expect 0 '{"ok":true}'$'\n' ""
+expect 0 '{"id":null,"ok":true}'$'\n' ""
 
 # The cleaner is often fast enough to be done anyway; the trace tells which of the two was asked for.
 run sync --debug op
@@ -66,4 +66,4 @@ failures             0
 " ""
 [[ ! -e "$home/quotas/gone" && ! -e "$home/.varve/trash/leftover" ]] || lib_fail "gc has left something"
 run gc --json
-expect 0 '{"ok":true,"staging_removed":0,"trash_removed":0,"quota_files_removed":0,"quota_groups_removed":0,"failures":0}'$'\n' ""
+expect 0 '{"id":null,"ok":true,"staging_removed":0,"trash_removed":0,"quota_files_removed":0,"quota_groups_removed":0,"failures":0}'$'\n' ""
