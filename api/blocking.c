@@ -22,6 +22,7 @@ struct blocking {
 	bool *ret_exists;
 	char ***ret_ids;
 	struct varve_status_entry **ret_entries;
+	struct varve_finding **ret_findings;
 	size_t *ret_count;
 	struct varve_layer_info *ret_info;
 	struct varve_sweep_report *ret_report;
@@ -72,6 +73,29 @@ static struct varve_status_entry *blocking_copy_entries(const struct varve_statu
 	return copy;
 }
 
+/* Copy FINDINGS into one block. NULL: no memory. */
+static struct varve_finding *blocking_copy_findings(const struct varve_finding *findings, size_t count)
+{
+	size_t size = (count + 1) * sizeof(*findings);
+	struct varve_finding *copy;
+	char *text;
+
+	for (size_t i = 0; i < count; i++)
+		size += strlen(findings[i].path) + strlen(findings[i].detail) + 2;
+	copy = malloc(size);
+	if (!copy)
+		return NULL;
+	text = (char *)(copy + count + 1);
+	for (size_t i = 0; i < count; i++) {
+		copy[i] = findings[i];
+		copy[i].path = text;
+		text = stpcpy(text, findings[i].path) + 1;
+		copy[i].detail = text;
+		text = stpcpy(text, findings[i].detail) + 1;
+	}
+	return copy;
+}
+
 /* Hand over what a successful request found. 0 or -ENOMEM. */
 static int blocking_copy(struct blocking *blocking, const struct varve_result *result)
 {
@@ -82,6 +106,14 @@ static int blocking_copy(struct blocking *blocking, const struct varve_result *r
 		/* Kept: see layer_changes(). */
 		*blocking->ret_changes = (struct varve_change *)result->changes;
 		*blocking->ret_changes_count = result->changes_count;
+		return 0;
+	}
+	if (blocking->ret_findings) {
+		*blocking->ret_findings = blocking_copy_findings(result->findings, result->findings_count);
+		if (!*blocking->ret_findings)
+			return -ENOMEM;
+		if (blocking->ret_count)
+			*blocking->ret_count = result->findings_count;
 		return 0;
 	}
 	if (blocking->ret_path && !(path = strdup(result->path)))
@@ -345,6 +377,14 @@ int varve_sweep_wait(struct varve_store *store, struct varve_sweep_report *ret_r
 	struct blocking blocking = { .ret_failure = ret_failure, .ret_report = ret_report };
 
 	return BLOCKING(store, ret_failure, varve_sweep(store, blocking_done, &blocking, &request));
+}
+
+int varve_check_wait(struct varve_store *store, struct varve_finding **ret_findings, size_t *ret_count,
+		     struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_findings = ret_findings, .ret_count = ret_count };
+
+	return BLOCKING(store, ret_failure, varve_check(store, blocking_done, &blocking, &request));
 }
 
 int varve_status_wait(struct varve_store *store, struct varve_status_entry **ret_entries, size_t *ret_count,

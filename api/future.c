@@ -100,6 +100,22 @@ static struct varve_change *future_changes(struct future_copy *copy, const struc
 	return ours;
 }
 
+/* Copy COUNT FINDINGS, whose other strings are constants. */
+static struct varve_finding *future_findings(struct future_copy *copy, const struct varve_finding *findings, size_t count)
+{
+	struct varve_finding *ours = future_bytes(copy, findings, count * sizeof(*findings));
+
+	for (size_t i = 0; i < count; i++) {
+		const char *path = future_text(copy, findings[i].path), *detail = future_text(copy, findings[i].detail);
+
+		if (ours) {
+			ours[i].path = path;
+			ours[i].detail = detail;
+		}
+	}
+	return ours;
+}
+
 /* Copy RESULT and all that it points to. The copy, NULL while bytes are counted. */
 static struct varve_result *future_result(struct future_copy *copy, const struct varve_result *result)
 {
@@ -116,6 +132,7 @@ static struct varve_result *future_result(struct future_copy *copy, const struct
 	members.usage = future_bytes(copy, result->usage, sizeof(*result->usage));
 	members.quota = future_bytes(copy, result->quota, sizeof(*result->quota));
 	members.skipped = future_bytes(copy, result->skipped, result->skipped_count * sizeof(*result->skipped));
+	members.findings = future_findings(copy, result->findings, result->findings_count);
 	if (ours)
 		*ours = members;
 	return ours;

@@ -90,4 +90,4 @@ SIZES_FULL(struct varve_quota, failures);
 SIZES_FULL(struct varve_progress, left);
 SIZES_FULL(struct varve_statistics, quota_turned_on);
 SIZES_FULL(struct varve_operation_statistics, latency);
-SIZES_FULL(struct varve_result, skipped_total);
+SIZES_FULL(struct varve_result, findings_total);

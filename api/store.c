@@ -215,6 +215,13 @@ int varve_sweep(struct varve_store *store, varve_callback *callback, void *user_
 	return r ? r : sweep_submit(store, &(struct submit){ callback, user_data, ret_request });
 }
 
+int varve_check(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request)
+{
+	int r = check_request(store, VARVE_CHECK, callback);
+
+	return r ? r : check_submit(store, &(struct submit){ callback, user_data, ret_request });
+}
+
 int varve_status(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request)
 {
 	int r = check_request(store, VARVE_STATUS, callback);

@@ -16,7 +16,7 @@
  *	failures.c	what failed, told in few lines
  *	flight.c	many requests in flight, results in the order of the ids
  *	store.c		opens and closes the store as the global options say
- *	create.c remove.c show.c changes.c diff.c apply.c usage.c rewrite.c upkeep.c quota.c pool.c	the commands
+ *	create.c remove.c show.c changes.c diff.c apply.c usage.c rewrite.c upkeep.c fsck.c quota.c pool.c	the commands
  *	main.c		global options; finds and runs the command
  *
  * To add a command: a file that defines `const struct command NAME_command`, and a row in CLI_COMMANDS.
@@ -104,6 +104,7 @@ struct command {
 	ROW(quota_limit)                                                                                               \
 	ROW(quota_rescan)                                                                                              \
 	ROW(quota_gc)                                                                                                  \
+	ROW(check)                                                                                                     \
 	ROW(gc)                                                                                                        \
 	ROW(help)                                                                                                      \
 	ROW(version)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* remove.c: the command `rm`. */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "cli.h"
 #include "flight.h"
@@ -9,6 +10,7 @@
 
 static const struct option_spec remove_options[] = {
 	{ .letter = 'f', .name = "force", .help = "a layer that does not exist is no failure" },
+	{ .letter = 'n', .name = "dry-run", .help = "remove nothing: print which layers would be removed" },
 	{ .name = "wait", .help = "wait until the space of all removed layers is free" },
 	{ 0 },
 };
@@ -37,10 +39,58 @@ static const struct flight_job remove_force_job = {
 	.forgive = remove_forgive,
 };
 
+/** Submit the question whether there is a layer ID. */
+static int remove_look_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
+			      varve_request *ret_request) {
+	return varve_layer_info(flight->cli->store, id, callback, user_data, ret_request);
+}
+
+/** Write the id of a layer that would be removed. */
+static void remove_look_report(struct flight_slot *slot) {
+	struct output *output = &slot->flight->cli->output;
+
+	if (slot->flight->cli->json) {
+		json_t *object = output_result(output, slot->id, NULL);
+
+		json_object_set_new(object, "would_remove", json_boolean(slot->payload != NULL));
+		output_json(output, object);
+	} else if (slot->payload) {
+		output_name(output, slot->id);
+		output_end(output);
+	}
+}
+
+/** Note that there is the layer. */
+static void remove_look_take(struct flight_slot *slot, const struct varve_result *result) {
+	if (result->info)
+		slot->payload = output_memory(malloc(1));
+}
+
+static const struct flight_job remove_look_job = {
+	.name = "remove",
+	.past = "looked for",
+	.submit = remove_look_submit,
+	.take = remove_look_take,
+	.report = remove_look_report,
+};
+
+static const struct flight_job remove_look_force_job = {
+	.name = "remove",
+	.past = "looked for",
+	.submit = remove_look_submit,
+	.take = remove_look_take,
+	.forgive = remove_forgive,
+	.report = remove_look_report,
+};
+
 /** Remove layers. */
 static int remove_run(struct cli *cli, const struct arguments *arguments) {
 	bool force = options_has(arguments, "force");
-	int status = flight_run_operands(cli, force ? &remove_force_job : &remove_job, arguments, NULL);
+	int status;
+
+	if (options_has(arguments, "dry-run"))
+		return flight_run_operands(cli, force ? &remove_look_force_job : &remove_look_job, arguments, NULL);
+	status = flight_run_operands(cli, force ? &remove_force_job : &remove_job, arguments, NULL);
 
 	if (options_has(arguments, "wait") && cli->store && !interrupt_signal())
 		status |= upkeep_wait_clean(cli);
@@ -52,7 +102,8 @@ const struct command remove_command = {
 	.operands = "ID...",
 	.summary = "remove layers",
 	.notes = "Layers that are nested in a removed one go with it. Open files and bind mounts do not keep a layer\n"
-		 "from being removed. One that fails does not keep the others from being removed.\n",
+		 "from being removed. One that fails does not keep the others from being removed.\n"
+		 "With --dry-run it looks whether the layers are there, and not whether they could be removed.\n",
 	.options = remove_options,
 	.operands_min = 1,
 	.operands_max = SIZE_MAX,

@@ -124,6 +124,7 @@ enum varve_operation {
 	VARVE_DIFF_SIZE = 16,
 	VARVE_APPLY = 17,
 	VARVE_OPEN_LAYER = 18,
+	VARVE_CHECK = 19,
 };
 
 /** The name of OPERATION: "create"; NULL where this library has none of that number, so that a loop from 0 ends. Any thread. */
@@ -302,6 +303,14 @@ struct varve_status_entry {
 	const char *value;	/**< Text for a person or a program. */
 };
 
+/** Something in a store that is not as it should be: see varve_check(). */
+struct varve_finding {
+	const char *kind;	/**< A word: "directory", "record", "limit", "staging", ... A constant of the library. */
+	const char *path;	/**< What it is about, below the home; "" for the file system as a whole. Any bytes but NUL. */
+	const char *detail;	/**< What is wrong, for a person. */
+	const char *sweep;	/**< What varve_sweep() does about it, a constant; NULL: nothing. */
+};
+
 /** What became of a path; the values are the letters that commands print. */
 enum varve_change_kind {
 	VARVE_CHANGE_ADD = 'A',
@@ -342,6 +351,9 @@ struct varve_result {
 	const struct varve_failure *skipped;	/**< diff: the first entries that were left out, or changed while they were read. */
 	size_t skipped_count;			/**< diff: how many of these records there are. */
 	uint64_t skipped_total;			/**< diff: how many such entries there were. */
+	const struct varve_finding *findings;	/**< check: what was found, place by place. */
+	size_t findings_count;			/**< check: how many of these records there are. */
+	uint64_t findings_total;		/**< check: how many there were; records are kept of the first 10000. */
 };
 
 /**
@@ -948,6 +960,16 @@ int varve_sync(struct varve_store *store, uint64_t flags, varve_callback *callba
  */
 int varve_sweep(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request);
 
+/**
+ * Look whether all in the store is as it should be, and change nothing: plain directories and files in the places of layers,
+ * stand-ins of a store that is within a snapshot, recorded sizes that no layer has, that do not parse or are not in force, quota
+ * groups of subvolumes that are gone, and what processes that are gone have left in staging and in the trash. result->findings
+ * tells what was found, and what varve_sweep() does about each. No finding is an error. What living processes work on is passed
+ * over. While another process holds the lock of the records it waits, and can be cancelled. Without CAP_SYS_ADMIN groups are
+ * not looked at. Takes time with the number of layers, not with that of their files.
+ */
+int varve_check(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request);
+
 /** Tell versions, kernel, io_uring features, privileges, limits and backlog: result->status, in a fixed order. */
 int varve_status(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request);
 
@@ -1263,6 +1285,10 @@ int varve_sync_wait(struct varve_store *store, uint64_t flags, struct varve_fail
 
 /** Blocking varve_sweep(). *RET_REPORT (if not NULL) is set whenever the request was accepted. */
 int varve_sweep_wait(struct varve_store *store, struct varve_sweep_report *ret_report,
+		     struct varve_failure *ret_failure);
+
+/** Blocking varve_check(). *RET_FINDINGS, of *RET_COUNT findings, is to be freed with one free(). */
+int varve_check_wait(struct varve_store *store, struct varve_finding **ret_findings, size_t *ret_count,
 		     struct varve_failure *ret_failure);
 
 /** Blocking varve_status(). *RET_ENTRIES, of *RET_COUNT entries, is to be freed with one free(). */

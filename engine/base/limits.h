@@ -331,6 +331,9 @@
 #define POOL_SETTLE_MS 10000
 #define POOL_LOOK_MS 5
 
+/* Findings of varve_check() that are kept; the rest is counted. */
+#define CHECK_FINDINGS_MAX 10000
+
 /* Bytes of a home path: the path of a layer has to fit into PATH_MAX. */
 #define HOME_PATH_MAX (PATH_MAX - VARVE_ID_MAX - 64)
 

@@ -33,6 +33,7 @@ static const char *const operation_names[OPERATION_COUNT] = {
 	[VARVE_DIFF_SIZE] = "diff_size",
 	[VARVE_APPLY] = "apply",
 	[VARVE_OPEN_LAYER] = "open_layer",
+	[VARVE_CHECK] = "check",
 };
 
 const char *operation_name(enum varve_operation operation)

@@ -71,6 +71,7 @@ int relabel_submit(struct varve_store *store, const char *id, const char *label,
 int relabel_check(const char *label);
 int sync_submit(struct varve_store *store, uint64_t flags, const struct submit *submit);
 int sweep_submit(struct varve_store *store, const struct submit *submit);
+int check_submit(struct varve_store *store, const struct submit *submit);
 int status_submit(struct varve_store *store, const struct submit *submit);
 
 /* With KEEP the list in the result is the callback's after success, to be freed with free(). */

@@ -31,7 +31,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 
 enum sweep_state { SWEEP_RUN, SWEEP_STATES };
 
@@ -227,44 +226,6 @@ static void sweep_remove(struct sweep *sweep, int dir_fd, const char *name)
 	*sweep->blamed = '\0';
 }
 
-/* ---- owners ------------------------------------------------------------------------------------------------------ */
-
-/*
- * Is the OWNER of a staging directory gone? Then *RET_FD is the directory, locked, or -EBADF when it is gone, too. A
- * directory that cannot be opened counts as alive.
- */
-static bool sweep_owner_gone(struct sweep *sweep, const char *owner, int *ret_fd)
-{
-	int fd = layout_find(sweep->op.request->store, LAYOUT_STAGING);
-
-	*ret_fd = -EBADF;
-	if (fd < 0)
-		return fd == -ENOENT;
-	/* Our own is locked by another descriptor, as that of another process. */
-	fd = beneath_open(fd, owner, O_RDONLY | O_DIRECTORY);
-	if (fd < 0)
-		return fd == -ENOENT;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		fd_close(fd);
-		return false;
-	}
-	*ret_fd = fd;
-	return true;
-}
-
-/* As before, for the owner whose name is the LENGTH bytes at NAME. */
-static bool sweep_owner_of_gone(struct sweep *sweep, const char *name, size_t length)
-{
-	char owner[VARVE_ID_MAX + 1];
-	int fd;
-	bool gone;
-
-	snprintf(owner, sizeof(owner), "%.*s", (int)length, name);
-	gone = sweep_owner_gone(sweep, owner, &fd);
-	fd_close(fd);
-	return gone;
-}
-
 /* ---- the places -------------------------------------------------------------------------------------------------- */
 
 /* Call EACH with every name in the directory FD, unless another sweep has removed it. */
@@ -311,7 +272,7 @@ static int sweep_staging(void *data, const char *owner)
 	_cleanup_close_ int fd = -EBADF;
 	int r;
 
-	if (!sweep_owner_gone(sweep, owner, &fd) || fd < 0)
+	if (!layout_owner_take(sweep->op.request->store, owner, &fd) || fd < 0)
 		return 0;
 	sweep->dir_fd = fd;
 	r = sweep_each(sweep, fd, sweep_slot);
@@ -326,7 +287,7 @@ static int sweep_trash(void *data, const char *name)
 	struct sweep *sweep = data;
 	const char *dot = strrchr(name, '.');
 
-	if (sweep_owner_of_gone(sweep, name, dot ? (size_t)(dot - name) : strlen(name)))
+	if (layout_owner_gone(sweep->op.request->store, name, dot ? (size_t)(dot - name) : strlen(name)))
 		sweep_remove(sweep, sweep->dir_fd, name);
 	return sweep->op.request->cancelled ? -ECANCELED : 0;
 }
@@ -345,7 +306,7 @@ static int sweep_reserved(void *data, const char *name)
 	if (strncmp(name, prefix, strlen(prefix)))
 		return 0;
 	dot = strchr(owner, '.');
-	if (dot && sweep_owner_of_gone(sweep, owner, (size_t)(dot - owner)))
+	if (dot && layout_owner_gone(sweep->op.request->store, owner, (size_t)(dot - owner)))
 		sweep_remove(sweep, sweep->dir_fd, name);
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/tree/layout.h"
 #include "engine/core/request.h"
+#include "engine/tree/beneath.h"
 #include "engine/tree/entries.h"
 #include "engine/tree/groups.h"
 #include "engine/tree/layer.h"
@@ -206,6 +207,37 @@ int layout_blame(struct op *op, int result)
 	if (result == -EBUSY)
 		op->detail = "sweeps of other processes were faster each time";
 	return result;
+}
+
+bool layout_owner_take(struct varve_store *store, const char *owner, int *ret_fd)
+{
+	int fd = layout_find(store, LAYOUT_STAGING);
+
+	*ret_fd = -EBADF;
+	if (fd < 0)
+		return fd == -ENOENT;
+	/* Our own is locked by another descriptor, as that of another process. */
+	fd = beneath_open(fd, owner, O_RDONLY | O_DIRECTORY);
+	if (fd < 0)
+		return fd == -ENOENT;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		fd_close(fd);
+		return false;
+	}
+	*ret_fd = fd;
+	return true;
+}
+
+bool layout_owner_gone(struct varve_store *store, const char *name, size_t length)
+{
+	char owner[VARVE_ID_MAX + 1];
+	int fd;
+	bool gone;
+
+	snprintf(owner, sizeof(owner), "%.*s", (int)length, name);
+	gone = layout_owner_take(store, owner, &fd);
+	fd_close(fd);
+	return gone;
 }
 
 /* Remove one slot's directory; what is in it, if anything, is for the sweep. */

@@ -54,6 +54,19 @@ int record_lock(struct varve_store *store, struct record_lock *ret_lock)
 	return 0;
 }
 
+int record_lock_made(struct varve_store *store, struct record_lock *ret_lock)
+{
+	int own_fd = layout_find(store, LAYOUT_OWN), r;
+	struct stat stat;
+
+	if (own_fd < 0)
+		return own_fd == -ENOENT ? 0 : own_fd;
+	if (fstatat(own_fd, RECORD_LOCK_NAME, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : negative_errno();
+	r = record_lock(store, ret_lock);
+	return r == -EROFS ? 0 : r;
+}
+
 void record_unlock(struct record_lock *lock)
 {
 	if (!lock->store)

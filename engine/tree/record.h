@@ -29,6 +29,12 @@ struct record_lock {
 /* Take the lock: 0, OP_LATER while another process holds it, or another -errno. */
 int record_lock(struct varve_store *store, struct record_lock *ret_lock);
 
+/*
+ * The same, and make nothing: where there is no lock yet, or the file system is read-only, nobody can hold it, and nor does
+ * the caller. 0, OP_LATER or another -errno.
+ */
+int record_lock_made(struct varve_store *store, struct record_lock *ret_lock);
+
 /* Give it back, if it is held. */
 void record_unlock(struct record_lock *lock);
 

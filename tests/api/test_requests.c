@@ -117,6 +117,11 @@ static int submit_status(struct varve_store *store, const char *id, varve_callba
 	return varve_status(store, callback, user_data, ret_request);
 }
 
+static int submit_check(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
+			varve_request *ret_request) {
+	return varve_check(store, callback, user_data, ret_request);
+}
+
 static int submit_quota_status(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
 			       varve_request *ret_request) {
 	return varve_quota_status(store, callback, user_data, ret_request);
@@ -141,6 +146,7 @@ static const struct kind kinds[] = {
 	{ "sync", VARVE_SYNC, false, submit_sync },
 	{ "sweep", VARVE_SWEEP, false, submit_sweep },
 	{ "status", VARVE_STATUS, false, submit_status },
+	{ "check", VARVE_CHECK, false, submit_check },
 	{ "quota", VARVE_QUOTA, false, submit_quota_status },
 	{ "remove", VARVE_REMOVE, true, submit_remove },
 	{ "remove", VARVE_REMOVE, true, submit_remove_batch },

@@ -225,6 +225,15 @@ static int run_status(struct varve_store *store, struct varve_failure *failure) 
 	return r;
 }
 
+static int run_check(struct varve_store *store, struct varve_failure *failure) {
+	struct varve_finding *findings = NULL;
+	size_t count = 0;
+	int r = varve_check_wait(store, &findings, &count, failure);
+
+	free(findings);
+	return r;
+}
+
 static int run_noop(struct varve_store *store, struct varve_failure *failure) {
 	return varve_noop_wait(store, failure);
 }
@@ -543,6 +552,7 @@ static const struct victim victims[] = {
 	{ "sync", prepare_nothing, run_sync, check_same },
 	{ "sweep", prepare_nothing, run_sweep, check_same },
 	{ "status", prepare_nothing, run_status, check_same },
+	{ "check", prepare_nothing, run_check, check_same },
 	{ "usage by walk", prepare_files, run_usage_walk, check_same },
 	{ "usage by search", prepare_files, run_usage_search, check_same },
 	{ "chown", prepare_files, run_chown, check_same },

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fsck: the operation "check": whether all in a store is as it should be, and what a sweep would do about what is not. Changes nothing.
+ *
+ *	state  what it does                                    what a failure or a crash leaves
+ *	LOOK   looks at each place in turn, on a lane thread   nothing
+ *
+ * Others work in the store meanwhile, so what is found is looked at such that their work is not taken for damage: what bears
+ * the name of an owner that is alive (see ops/sweep.c) is passed over, a layer that is gone when it is opened was removed, and
+ * whether a record has no layer is decided under the lock of the records.
+ */
+#include "engine/base/id.h"
+#include "engine/base/limits.h"
+#include "engine/btrfs/quota.h"
+#include "engine/core/request.h"
+#include "engine/ops/ops.h"
+#include "engine/tree/entries.h"
+#include "engine/tree/layer.h"
+#include "engine/tree/layout.h"
+#include "engine/tree/record.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum fsck_state { FSCK_LOOK, FSCK_STATES };
+
+/* What a sweep does about a finding. */
+static const char fsck_removes[] = "removes it";
+
+/* A finding in a list; its strings follow. */
+struct fsck_item {
+	struct fsck_item *next;
+	struct varve_finding finding;
+	char strings[];
+};
+
+struct fsck {
+	struct op op;
+	/* The findings in order; where the next one goes; how many are kept, and how many there were. */
+	struct fsck_item *first, **last;
+	size_t count;
+	uint64_t total;
+	/* The same as an array. */
+	struct varve_finding *findings;
+	/* How quota runs, or -errno; recorded sizes while it is off. */
+	int quota;
+	uint64_t records_idle;
+	/* Another process holds the lock of the records. */
+	bool locked;
+};
+
+static struct fsck *fsck_of(struct op *op)
+{
+	return container_of(op, struct fsck, op);
+}
+
+/* Forget what was found. */
+static void fsck_forget(struct fsck *fsck)
+{
+	for (struct fsck_item *item = fsck->first, *next; item; item = next) {
+		next = item->next;
+		free(item);
+	}
+	fsck->first = NULL;
+	fsck->last = &fsck->first;
+	fsck->count = 0;
+	fsck->total = fsck->records_idle = 0;
+}
+
+/* Add a finding: NAME (may be "") in PLACE is one of KIND; a sweep does SWEEP about it, NULL: nothing. 0 or -ENOMEM. */
+static int __attribute__((format(printf, 6, 7))) fsck_add(struct fsck *fsck, const char *kind, const char *place,
+							   const char *name, const char *sweep, const char *format, ...)
+{
+	char path[VARVE_FAILURE_PATH_SIZE], detail[VARVE_FAILURE_DETAIL_SIZE];
+	struct fsck_item *item;
+	va_list arguments;
+
+	fsck->total++;
+	if (fsck->count == CHECK_FINDINGS_MAX)
+		return 0;
+	va_start(arguments, format);
+	vsnprintf(detail, sizeof(detail), format, arguments);
+	va_end(arguments);
+	snprintf(path, sizeof(path), "%s%s%s", place, *name ? "/" : "", name);
+	item = fault_calloc(&fsck->op.request->store->io.fault, 1, sizeof(*item) + strlen(path) + strlen(detail) + 2);
+	if (!item)
+		return -ENOMEM;
+	item->finding.kind = kind;
+	item->finding.path = strcpy(item->strings, path);
+	item->finding.detail = strcpy(item->strings + strlen(path) + 1, detail);
+	item->finding.sweep = sweep;
+	*fsck->last = item;
+	fsck->last = &item->next;
+	fsck->count++;
+	return 0;
+}
+
+/* ---- layers ------------------------------------------------------------------------------------------------------ */
+
+/* Read the recorded size of layer ID: 1, 0 when it has none, -EINVAL when it does not parse, or another -errno. */
+static int fsck_record(struct varve_store *store, const char *id, uint64_t *ret_bytes)
+{
+	int quotas_fd = layout_find(store, LAYOUT_QUOTAS), r;
+	_cleanup_close_ int fd = -EBADF;
+
+	if (quotas_fd < 0)
+		return quotas_fd == -ENOENT ? 0 : quotas_fd;
+	fd = RET_NERRNO(openat(quotas_fd, id, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	r = record_read(fd, ret_bytes);
+	return r ? r : 1;
+}
+
+/* Compare the recorded size of layer ID, subvolume NUMBER, with the limit that is in force. 0 or -errno. */
+static int fsck_limit(struct fsck *fsck, const char *id, uint64_t number)
+{
+	struct varve_store *store = fsck->op.request->store;
+	struct quota_numbers numbers = { 0 };
+	uint64_t bytes = 0;
+	int r = fsck_record(store, id, &bytes);
+
+	if (r == -EINVAL)
+		return fsck_add(fsck, "record", RECORD_PLACE, id, NULL, "the recorded size does not parse");
+	if (r <= 0)
+		return r;
+	if (fsck->quota == VARVE_QUOTA_OFF)
+		fsck->records_idle++;
+	if (fsck->quota <= VARVE_QUOTA_OFF)
+		return 0;
+	r = quota_numbers(store, QUOTA_GROUP(0, number), &numbers);
+	/* Who may not look does not know. */
+	if ((r && r != -ENOENT) || (!r && numbers.limit == bytes))
+		return 0;
+	/* The size may be changed just now: its record first, then the limit. */
+	if (fsck_record(store, id, &bytes) <= 0 || quota_limited(store, QUOTA_GROUP(0, number), bytes) > 0)
+		return 0;
+	return fsck_add(fsck, "limit", LAYER_PLACE, id, NULL, "%" PRIu64 " bytes are recorded, but %" PRIu64 " in force (0: none): "
+			 "'get' sets the limit", bytes, numbers.limit);
+}
+
+/* Look at the directory that has the place of layer ID. 0 or -errno. */
+static int fsck_layer(struct fsck *fsck, const char *id)
+{
+	struct varve_store *store = fsck->op.request->store;
+	struct btrfs_ioctl_get_subvol_info_args info;
+	_cleanup_close_ int fd = layer_open(store, id);
+	int r;
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fsck_add(fsck, "unreadable", LAYER_PLACE, id, NULL, "%s", strerrordesc_np(-fd));
+	r = layer_prove(store, fd, id, &info);
+	if (r == -EINVAL)
+		return fsck_add(fsck, "directory", LAYER_PLACE, id, NULL, "a plain directory, or another store's subvolume: no layer");
+	if (r == -EXDEV)
+		return fsck_add(fsck, "mount", LAYER_PLACE, id, NULL, "another file system is mounted there");
+	/* It was removed meanwhile. */
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	return fsck_limit(fsck, id, info.treeid);
+}
+
+/* Look at NAME in `subvolumes`, .varve.OWNER.* . 0 or -errno. */
+static int fsck_reserved(struct fsck *fsck, const char *name)
+{
+	static const char prefix[] = ID_RESERVED_PREFIX ".";
+	const char *owner = name + strlen(prefix), *dot = strncmp(name, prefix, strlen(prefix)) ? NULL : strchr(owner, '.');
+
+	if (dot && !layout_owner_gone(fsck->op.request->store, owner, (size_t)(dot - owner)))
+		return 0;
+	if (!dot)
+		return fsck_add(fsck, "reserved", LAYER_PLACE, name, NULL, "a name that no layer can have");
+	return fsck_add(fsck, "staging", LAYER_PLACE, name, fsck_removes, "a half-made layer of a process that is gone");
+}
+
+/* Look at NAME in `subvolumes`. */
+static int fsck_subvolumes(void *data, const char *name)
+{
+	struct fsck *fsck = data;
+	struct stat stat;
+
+	if (fsck->op.request->cancelled)
+		return -ECANCELED;
+	if (!strncmp(name, ID_RESERVED_PREFIX, strlen(ID_RESERVED_PREFIX)))
+		return fsck_reserved(fsck, name);
+	if (fstatat(fsck->op.request->store->layout.subvolumes_fd, name, &stat, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
+		return errno == ENOENT ? 0 : fsck_add(fsck, "unreadable", LAYER_PLACE, name, NULL, "%s", strerror(errno));
+	if (!S_ISDIR(stat.st_mode))
+		return fsck_add(fsck, "file", LAYER_PLACE, name, NULL, "not a directory: no layer");
+	if (stat.st_ino == ABI_STAND_IN_INODE)
+		return fsck_add(fsck, "stand-in", LAYER_PLACE, name, fsck_removes,
+				 "the store is within a snapshot, where this empty directory stands for a layer of the original");
+	return fsck_layer(fsck, name);
+}
+
+/* ---- the other places -------------------------------------------------------------------------------------------- */
+
+/* Look at the record NAME. */
+static int fsck_quotas(void *data, const char *name)
+{
+	struct fsck *fsck = data;
+	struct varve_store *store = fsck->op.request->store;
+	_cleanup_unlock_ struct record_lock lock = { 0 };
+	struct stat stat;
+	int r;
+
+	if (fsck->op.request->cancelled)
+		return -ECANCELED;
+	if (!fstatat(store->layout.subvolumes_fd, name, &stat, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT))
+		return 0;
+	if (errno != ENOENT)
+		return negative_errno();
+	/* Its layer may be about to come into its place, or it may be about to go. */
+	r = record_lock_made(store, &lock);
+	if (r == OP_LATER)
+		fsck->locked = true;
+	if (r)
+		return r == OP_LATER ? 0 : r;
+	if (!fstatat(store->layout.subvolumes_fd, name, &stat, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) ||
+	    fstatat(layout_find(store, LAYOUT_QUOTAS), name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	return fsck_add(fsck, "record", RECORD_PLACE, name, fsck_removes, "the recorded size of a layer that is gone");
+}
+
+/* Look at NAME, OWNER.NUMBER, in the trash. */
+static int fsck_trash(void *data, const char *name)
+{
+	struct fsck *fsck = data;
+	const char *dot = strrchr(name, '.');
+
+	if (!layout_owner_gone(fsck->op.request->store, name, dot ? (size_t)(dot - name) : strlen(name)))
+		return 0;
+	return fsck_add(fsck, "trash", layout_name(LAYOUT_TRASH), name, fsck_removes,
+			 "a half-destroyed layer of a process that is gone");
+}
+
+/* Look at the staging directory of OWNER. */
+static int fsck_staging(void *data, const char *owner)
+{
+	struct fsck *fsck = data;
+
+	if (!layout_owner_gone(fsck->op.request->store, owner, strlen(owner)))
+		return 0;
+	return fsck_add(fsck, "staging", layout_name(LAYOUT_STAGING), owner, fsck_removes,
+			 "half-made layers of a process that is gone");
+}
+
+/* Call EACH with the names of PLACE, unless there is none. 0 or -errno. */
+static int fsck_place(struct fsck *fsck, enum layout_place place, int (*each)(void *data, const char *name))
+{
+	int fd = layout_find(fsck->op.request->store, place);
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	return entries_each(fd, each, fsck);
+}
+
+/* Look at quota: groups of subvolumes that are gone, counts that are unreliable, sizes that nothing enforces. */
+static int fsck_quota(struct fsck *fsck)
+{
+	struct varve_store *store = fsck->op.request->store;
+	struct quota_census census = { 0 };
+	int r = 0;
+
+	if (fsck->records_idle)
+		r = fsck_add(fsck, "limit", RECORD_PLACE, "", NULL,
+			      "quota is off: %" PRIu64 " recorded sizes are not in force; 'get' turns it on", fsck->records_idle);
+	if (r || fsck->quota <= VARVE_QUOTA_OFF)
+		return r;
+	if (quota_inconsistent(store) > 0)
+		r = fsck_add(fsck, "quota", "", "", NULL, "quota is inconsistent: limits are not enforced until 'quota rescan' is done");
+	if (!r && store->layout.privileged)
+		r = quota_collect(store, &census);
+	if (!r && census.stale_count)
+		r = fsck_add(fsck, "group", "", "", "removes those that hold no space any more",
+			      "%zu quota groups of subvolumes that are gone", census.stale_count);
+	quota_census_free(&census);
+	/* It was turned off meanwhile. */
+	return r == -ENOENT || r == -ENOTCONN ? 0 : r;
+}
+
+/* ---- the operation ----------------------------------------------------------------------------------------------- */
+
+/* Make an array of the list. 0 or -ENOMEM. */
+static int fsck_gather(struct fsck *fsck)
+{
+	size_t i = 0;
+
+	free(fsck->findings);
+	fsck->findings = fault_calloc(&fsck->op.request->store->io.fault, fsck->count + 1, sizeof(*fsck->findings));
+	if (!fsck->findings)
+		return -ENOMEM;
+	for (const struct fsck_item *item = fsck->first; item; item = item->next)
+		fsck->findings[i++] = item->finding;
+	return 0;
+}
+
+/* Look at all places. Lane thread. */
+static int fsck_run(struct call *call)
+{
+	struct fsck *fsck = fsck_of(container_of(call, struct op, call));
+	struct varve_store *store = fsck->op.request->store;
+	int r;
+
+	/* After a wait for the lock it begins anew. */
+	fsck_forget(fsck);
+	fsck->locked = false;
+	fsck->quota = quota_mode(store);
+	r = entries_each(store->layout.subvolumes_fd, fsck_subvolumes, fsck);
+	if (!r)
+		r = fsck_place(fsck, LAYOUT_QUOTAS, fsck_quotas);
+	if (!r)
+		r = fsck_place(fsck, LAYOUT_TRASH, fsck_trash);
+	if (!r)
+		r = fsck_place(fsck, LAYOUT_STAGING, fsck_staging);
+	if (!r)
+		r = fsck_quota(fsck);
+	if (!r)
+		r = fsck_gather(fsck);
+	return !r && fsck->locked ? OP_LATER : r;
+}
+
+static int fsck_look(struct op *op)
+{
+	call_function(&op->call, LANE_FS, "check", fsck_run);
+	return op_call(op);
+}
+
+static const struct op_step fsck_steps[FSCK_STATES] = {
+	[FSCK_LOOK] = { "LOOK", fsck_look, NULL, true },
+};
+
+static void fsck_result(struct request *request, struct varve_result *result)
+{
+	struct fsck *fsck = fsck_of(request->ops);
+
+	if (fsck->op.error)
+		return;
+	result->findings = fsck->findings;
+	result->findings_count = fsck->count;
+	result->findings_total = fsck->total;
+}
+
+static void fsck_release(struct op *op)
+{
+	fsck_forget(fsck_of(op));
+	free(fsck_of(op)->findings);
+}
+
+static const struct op_class fsck_class = {
+	.operation = VARVE_CHECK,
+	.fds = FDS_APPLY,
+	.size = sizeof(struct fsck),
+	.steps = fsck_steps,
+	.steps_count = FSCK_STATES,
+	.unwind = FSCK_STATES,
+	.cancel_last = FSCK_LOOK,
+	.result = fsck_result,
+	.release = fsck_release,
+};
+
+int check_submit(struct varve_store *store, const struct submit *submit)
+{
+	struct request *request;
+	int r = request_new(store, &fsck_class, 1, 0, 0, &request);
+
+	return r ? r : request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+}
