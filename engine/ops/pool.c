@@ -33,6 +33,9 @@
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
+/* Where a btrfs has what it is known by: in its first superblock. */
+#define POOL_MAGIC_OFFSET (0x10000 + 0x40)
+
 /* Fill FAILURE (may be NULL) and return ERROR. */
 static int pool_fail(struct varve_failure *failure, int error, const char *step, const char *call, const char *path)
 {
@@ -62,10 +65,13 @@ static void pool_drain(int fd, char *text, size_t size)
 	text[used] = '\0';
 }
 
-/* Start mkfs.btrfs on FILE with its messages going to OUT_FD. */
-static int pool_mkfs_spawn(const char *file, int out_fd, pid_t *ret_pid)
+/*
+ * Start mkfs.btrfs on the image FILE_FD with its messages going to OUT_FD. The image is its standard input, and is not named: by the
+ * time it looks, whoever may write the directory can have given the name to something else. FILE_FD is none of the standard ones.
+ */
+static int pool_mkfs_spawn(int file_fd, int out_fd, pid_t *ret_pid)
 {
-	char *const arguments[] = { (char *)"mkfs.btrfs", (char *)"--quiet", (char *)"--", (char *)file, NULL };
+	char *const arguments[] = { (char *)"mkfs.btrfs", (char *)"--quiet", (char *)"--", (char *)"/proc/self/fd/0", NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none, defaults;
@@ -81,32 +87,48 @@ static int pool_mkfs_spawn(const char *file, int out_fd, pid_t *ret_pid)
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
 	posix_spawn_file_actions_adddup2(&actions, out_fd, STDERR_FILENO);
+	posix_spawn_file_actions_adddup2(&actions, file_fd, STDIN_FILENO);
 	r = posix_spawnp(ret_pid, arguments[0], &actions, &attributes, arguments, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attributes);
 	return -r;
 }
 
-/* Make a file system in FILE. */
-static int pool_mkfs(const char *file, struct varve_failure *failure)
+/* Is there a file system in the image FILE_FD? mkfs.btrfs writes that down last. */
+static bool pool_made(int file_fd)
 {
-	_cleanup_close_ int in = -EBADF, out = -EBADF;
+	static const char expected[] = "_BHRfS_M";
+	char magic[sizeof(expected) - 1];
+
+	return pread(file_fd, magic, sizeof(magic), POOL_MAGIC_OFFSET) == sizeof(magic) && !memcmp(magic, expected, sizeof(magic));
+}
+
+/* Make a file system in the image FILE_FD, which is FILE. */
+static int pool_mkfs(int file_fd, const char *file, struct varve_failure *failure)
+{
+	_cleanup_close_ int in = -EBADF, out = -EBADF, image_fd = RET_NERRNO(fcntl(file_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
 	char text[VARVE_FAILURE_DETAIL_SIZE];
 	int pipe_fds[2], status, r;
 	pid_t pid;
 
+	if (image_fd < 0)
+		return pool_fail(failure, image_fd, "MKFS", "fcntl", file);
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return pool_fail(failure, negative_errno(), "MKFS", "pipe2", file);
 	in = pipe_fds[0];
 	out = pipe_fds[1];
-	r = pool_mkfs_spawn(file, out, &pid);
+	r = pool_mkfs_spawn(image_fd, out, &pid);
 	if (r)
 		return pool_fail(failure, r, "MKFS", "mkfs.btrfs", file);
 	fd_close(TAKE_FD(out));
 	pool_drain(in, text, sizeof(text));
-	while (waitpid(pid, &status, 0) < 0)
+	while (waitpid(pid, &status, 0) < 0) {
+		/* A program that ignores SIGCHLD, or waits for any child, is told instead of us: then the image tells. */
+		if (errno == ECHILD && pool_made(file_fd))
+			return 0;
 		if (errno != EINTR)
 			return pool_fail(failure, negative_errno(), "MKFS", "waitpid", file);
+	}
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
 		return 0;
 	pool_fail(failure, -EIO, "MKFS", "mkfs.btrfs", file);
@@ -271,7 +293,7 @@ int varve_pool_create(const char *file, uint64_t size_bytes, const char *mount_d
 	r = pool_claim(fd, file, ret_failure);
 	if (!r)
 		r = ftruncate(fd, (off_t)size_bytes) < 0 ? pool_fail(ret_failure, negative_errno(), "CREATE", "ftruncate", file)
-							 : pool_mkfs(file, ret_failure);
+							 : pool_mkfs(fd, file, ret_failure);
 	if (!r)
 		r = pool_mount(fd, file, mount_dir, ret_failure);
 	if (r)

@@ -4,6 +4,7 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -205,6 +206,50 @@ START_TEST(test_unprivileged) {
 }
 END_TEST
 
+/* A program that ignores SIGCHLD is not told what mkfs.btrfs came to. */
+START_TEST(test_children_ignored) {
+	set_up();
+	char *file = test_path("%s/image", directory), *point = test_path("%s/mnt", directory);
+	struct varve_failure failure;
+	signal(SIGCHLD, SIG_IGN);
+	test_ok(varve_pool_create(file, POOL_SIZE, point, &failure), &failure);
+	signal(SIGCHLD, SIG_DFL);
+	ck_assert_int_eq(varve_pool_umount(point, NULL), 0);
+	assert_detached(file);
+	tear_down((const char *[]){ "image", "mnt" }, 2);
+}
+END_TEST
+
+/* Write a program PATH, in a directory of ours, that exchanges FILE for a link to VICTIM, and then is the mkfs.btrfs of PROGRAMS. */
+static void write_exchange(const char *path, const char *file, const char *moved, const char *victim, const char *programs) {
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_gt(dprintf(fd, "#!/bin/sh\nset -eu\nmv '%s' '%s'\nln -s '%s' '%s'\nPATH='%s'\nexec mkfs.btrfs \"$@\"\n", file, moved,
+				 victim, file, programs), 0);
+	close(fd);
+}
+
+/* Somebody who may write the directory exchanges the new image for a link: the file system is made in the image all the same. */
+START_TEST(test_image_exchanged) {
+	set_up();
+	char *file = test_path("%s/image", directory), *point = test_path("%s/mnt", directory), *path = getenv("PATH");
+	char *victim = test_path("%s/victim", directory), *moved = test_path("%s/moved", directory);
+	int fd = open(victim, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	struct varve_failure failure;
+	struct stat stat_;
+	ck_assert_int_eq(ftruncate(fd, (off_t)POOL_SIZE), 0);
+	write_exchange(test_path("%s/mkfs.btrfs", directory), file, moved, victim, path);
+	ck_assert_int_eq(setenv("PATH", test_path("%s:%s", directory, path), 1), 0);
+	test_ok(varve_pool_create(file, POOL_SIZE, point, &failure), &failure);
+	ck_assert_int_eq(fstat(fd, &stat_), 0);
+	close(fd);
+	ck_assert_int_eq(stat_.st_blocks, 0);
+	ck_assert_int_eq(varve_pool_umount(point, NULL), 0);
+	assert_detached(moved);
+	tear_down((const char *[]){ "image", "moved", "victim", "mkfs.btrfs", "mnt" }, 5);
+}
+END_TEST
+
 START_TEST(test_null) {
 	ck_assert_int_eq(varve_pool_create(NULL, POOL_SIZE, "/nonexistent", NULL), -EINVAL);
 	ck_assert_int_eq(varve_pool_mount("/nonexistent", NULL, NULL), -EINVAL);
@@ -213,4 +258,4 @@ START_TEST(test_null) {
 END_TEST
 
 TEST_MAIN("pool", test_whole_life, test_smallest, test_exists_already, test_failures_leave_nothing, test_mount_errors,
-	  test_umount_errors, test_unprivileged, test_null)
+	  test_umount_errors, test_children_ignored, test_image_exchanged, test_unprivileged, test_null)
