@@ -304,7 +304,8 @@ int nested_destroy_user(int fd, unsigned max, unsigned *ret_destroyed)
 
 	for (*ret_destroyed = 0; r > 0 && *ret_destroyed < max; *ret_destroyed += r > 0)
 		r = nested_destroy_leaf(fd);
-	return r;
+	/* The kernel tells no path that is longer than it takes: as one that leads where we may not go. */
+	return r == -ENAMETOOLONG ? -EACCES : r;
 }
 
 void nested_free(struct nested *nested)

@@ -115,14 +115,12 @@ START_TEST(test_hostile_names) {
 }
 END_TEST
 
-START_TEST(test_longer_than_a_path) {
-	/* A subvolume so deep that no path reaches it. */
+/* Move the subvolume MADE so deep into the directory PATH that no path reaches it. */
+static void move_deep(const char *path, const char *made) {
 	enum { LEVELS = 24 };
-	char *home = test_home(), name[201] = { 0 };
-	struct varve_store *store = test_open(home);
-	test_create(store, "layer", NULL);
+	char name[201] = { 0 };
 	memset(name, 'd', 200);
-	int directory = open(test_layer(home, "layer"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	for (int i = 0; i < LEVELS; i++) {
 		ck_assert_int_eq(mkdirat(directory, name, 0755), 0);
 		int below = openat(directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -130,9 +128,16 @@ START_TEST(test_longer_than_a_path) {
 		close(directory);
 		directory = below;
 	}
-	test_subvolume_create(test_path("%s/made-elsewhere", test_mount()));
-	ck_assert_int_eq(renameat(AT_FDCWD, test_path("%s/made-elsewhere", test_mount()), directory, "s"), 0);
+	ck_assert_int_eq(renameat(AT_FDCWD, made, directory, "s"), 0);
 	close(directory);
+}
+
+START_TEST(test_longer_than_a_path) {
+	char *home = test_home(), *made = test_path("%s/made-elsewhere", test_mount());
+	struct varve_store *store = test_open(home);
+	test_create(store, "layer", NULL);
+	test_subvolume_create(made);
+	move_deep(test_layer(home, "layer"), made);
 	assert_removed(store, home, "layer");
 	test_close(store);
 }
@@ -195,5 +200,23 @@ START_TEST(test_unprivileged) {
 }
 END_TEST
 
-TEST_MAIN("nested", test_one_level, test_deep, test_tree, test_read_only, test_read_only_layer, test_hostile_names,
+/* Remove one's own layer with a subvolume that the kernel cannot tell the path of. */
+static int remove_deep(void *home) {
+	struct varve_store *store = test_open(home);
+	test_create(store, "layer", NULL);
+	char *layer = test_layer(home, "layer"), *made = test_path("%s/made", layer);
+	test_subvolume_create(made);
+	test_write(test_path("%s/file", made), "x");
+	move_deep(layer, made);
+	assert_removed(store, home, "layer");
+	test_close(store);
+	return 0;
+}
+
+START_TEST(test_unprivileged_deep) {
+	test_as_nobody(remove_deep, test_home_of_nobody());
+}
+END_TEST
+
+TEST_MAIN("nested", test_unprivileged_deep, test_one_level, test_deep, test_tree, test_read_only, test_read_only_layer, test_hostile_names,
 	  test_longer_than_a_path, test_links_out, test_many_at_once, test_unprivileged)
