@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What a twin waits for, and where its answers go; each output may be NULL. */
 struct blocking {
@@ -102,10 +103,14 @@ static int blocking_copy(struct blocking *blocking, const struct varve_result *r
 	char **ids = NULL, *path = NULL;
 	struct varve_status_entry *entries = NULL;
 
-	if (blocking->ret_changes) {
+	if (result->operation == VARVE_CHANGES) {
 		/* Kept: see layer_changes(). */
-		*blocking->ret_changes = (struct varve_change *)result->changes;
-		*blocking->ret_changes_count = result->changes_count;
+		if (blocking->ret_changes)
+			*blocking->ret_changes = (struct varve_change *)result->changes;
+		else
+			free((void *)result->changes);
+		if (blocking->ret_changes_count)
+			*blocking->ret_changes_count = result->changes_count;
 		return 0;
 	}
 	if (blocking->ret_findings) {
@@ -129,7 +134,7 @@ static int blocking_copy(struct blocking *blocking, const struct varve_result *r
 	if (entries)
 		*blocking->ret_entries = entries;
 	if (blocking->ret_count)
-		*blocking->ret_count = ids ? result->ids_count : result->status_count;
+		*blocking->ret_count = result->operation == VARVE_LIST ? result->ids_count : result->status_count;
 	if (blocking->ret_bytes)
 		*blocking->ret_bytes = result->bytes;
 	if (blocking->ret_skipped)
@@ -138,6 +143,8 @@ static int blocking_copy(struct blocking *blocking, const struct varve_result *r
 		*blocking->ret_exists = result->exists;
 	if (blocking->ret_descriptor)
 		*blocking->ret_descriptor = result->descriptor;
+	else if (result->descriptor >= 0)
+		close(result->descriptor);
 	if (blocking->ret_info)
 		output_copy(blocking->ret_info, result->info, sizeof(*result->info));
 	if (blocking->ret_usage)

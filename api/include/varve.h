@@ -1205,8 +1205,8 @@ void varve_future_destroy(struct varve_future *future);
  *
  * Each submits its request, waits for that one, and runs no other callback than its sink or room: they may be used from any
  * number of threads at once, but not inside a callback (-EBUSY). They return the request's error, or the refusal; *RET_FAILURE (if not
- * NULL) then tells why. Other outputs are set on success only. Signals do not cut them short; a future is for what another thread
- * is to cancel.
+ * NULL) then tells why. Other outputs are set on success only, and may be NULL. Signals do not cut them short; a future is for what
+ * another thread is to cancel.
  */
 
 /** Blocking varve_noop(). */

@@ -61,4 +61,18 @@ START_TEST(test_none) {
 }
 END_TEST
 
-TEST_MAIN("options", test_bad, test_mount_options, test_good, test_none)
+/* An output that is not wanted may be NULL: nothing is left open, and the others are right. */
+START_TEST(test_no_output) {
+	struct varve_store *store = test_open(test_home());
+	size_t count = 0;
+	test_create(store, "layer", NULL);
+	int descriptors = test_descriptors();
+	test_error(varve_layer_open_wait(store, "layer", 0, NULL, NULL), 0);
+	ck_assert_int_eq(test_descriptors(), descriptors);
+	test_error(varve_layer_list_wait(store, NULL, &count, NULL), 0);
+	ck_assert_uint_eq(count, 1);
+	test_close(store);
+}
+END_TEST
+
+TEST_MAIN("options", test_no_output, test_bad, test_mount_options, test_good, test_none)
