@@ -261,6 +261,16 @@ bool fds_park(struct op *op, int error)
 	return true;
 }
 
+void fds_idle(struct op *op, bool idle)
+{
+	struct fds *fds = fds_of(op);
+	struct fds_queue *queue = &fds->queues[op->fds_kind];
+
+	op->idle = idle;
+	fds->parked = idle ? fds->parked + 1 : fds->parked - 1;
+	queue->running = idle ? queue->running - 1 : queue->running + 1;
+}
+
 bool fds_resume(struct op *op)
 {
 	bool parked = op->parked;
@@ -278,7 +288,7 @@ static bool fds_all_stream(const struct varve_store *store)
 		for (size_t i = 0; i < request->count; i++) {
 			const struct op *op = request_op(request, i);
 
-			if (op->fds && !op->parked && !op->interrupt)
+			if (op->fds && !op->parked && !op->idle && !op->interrupt)
 				return false;
 		}
 	}

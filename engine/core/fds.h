@@ -102,6 +102,12 @@ void fds_leave(struct op *op);
 /* Let one more begin where nothing but stalled archives runs: nanoseconds until it has to be called next, -1: not at all. */
 int64_t fds_unstall(struct varve_store *store);
 
+/*
+ * OP keeps what it has reserved, and is IDLE until another operation ends, or is so no longer. Meanwhile it counts as parked: what
+ * it waits for must not be parked to wait for it.
+ */
+void fds_idle(struct op *op, bool idle);
+
 /* A step of OP failed with ERROR and can begin anew: park it, if it may help to wait. Did it? */
 bool fds_park(struct op *op, int error);
 

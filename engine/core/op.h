@@ -128,6 +128,8 @@ struct op {
 	unsigned fds;
 	uint8_t fds_kind;
 	bool parked;
+	/* It holds on to what it has reserved, and waits for another operation: see fds_idle(). */
+	bool idle;
 	/* Its step has done what cannot be done again, so that it does not begin anew; a lane thread sets it. */
 	bool begun;
 	/* Began; ended (kept to assert that it ends once). */

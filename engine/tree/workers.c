@@ -96,6 +96,7 @@ unsigned workers_width(const struct varve_store *store)
 static void workers_withdraw(struct op *op)
 {
 	list_remove(&op->link);
+	fds_idle(op, false);
 }
 
 /* Count OP among those that walk, if one more may, with the descriptors that takes. One may always. */
@@ -122,6 +123,7 @@ int workers_admit(struct op *op)
 	if (list_empty(&workers->waiting) && workers_let_in(workers, op))
 		return 0;
 	op->withdraw = workers_withdraw;
+	fds_idle(op, true);
 	list_append(&workers->waiting, &op->link);
 	return OP_WAIT;
 }
@@ -133,8 +135,11 @@ void workers_leave(struct op *op)
 
 	workers->admitted--;
 	fds_shrink(op);
-	while (!list_empty(&workers->waiting) && workers_let_in(workers, list_entry(workers->waiting.next, struct op, link)))
-		list_append(&next, list_pop(&workers->waiting));
+	while (!list_empty(&workers->waiting) && workers_let_in(workers, list_entry(workers->waiting.next, struct op, link))) {
+		link = list_pop(&workers->waiting);
+		fds_idle(list_entry(link, struct op, link), false);
+		list_append(&next, link);
+	}
 	while ((link = list_pop(&next)))
 		op_done(list_entry(link, struct op, link), 0);
 }

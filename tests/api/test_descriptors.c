@@ -288,4 +288,62 @@ START_TEST(test_none) {
 }
 END_TEST
 
-TEST_MAIN("descriptors", test_256, test_64, test_held, test_later, test_lowered, test_nobody, test_nobody_denied, test_none)
+/* How many usages have asked to be let in; whether the thread that opens their layers is held up. */
+static pthread_mutex_t lines_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t lines_changed = PTHREAD_COND_INITIALIZER;
+static unsigned asked;
+static bool held;
+
+/* Take a line of the trace. */
+static void take_line(void *log_data, const char *line) {
+	(void)log_data;
+	pthread_mutex_lock(&lines_lock);
+	asked += strstr(line, "usage base: ADMIT") != NULL;
+	pthread_cond_broadcast(&lines_changed);
+	while (held && strstr(line, "lane commit: "))
+		pthread_cond_wait(&lines_changed, &lines_lock);
+	pthread_mutex_unlock(&lines_lock);
+}
+
+/* Wait until COUNT usages have asked, with LIMIT descriptors from then on; let the thread go on. */
+static void await_asked(unsigned count, unsigned limit) {
+	pthread_mutex_lock(&lines_lock);
+	while (asked < count)
+		pthread_cond_wait(&lines_changed, &lines_lock);
+	limit_to(limit);
+	held = false;
+	pthread_cond_broadcast(&lines_changed);
+	pthread_mutex_unlock(&lines_lock);
+}
+
+/* Walks that were let in find no descriptor while others wait to be let in: none waits for one that waits for it. */
+START_TEST(test_waiting_walks) {
+	/* More than are let in at once. */
+	enum { WALKS = 12 };
+	struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;
+	struct varve_config config = test_config(test_home());
+	struct test_record records[WALKS] = { 0 };
+	limit_to(1024);
+	config.debug = "op,lane";
+	config.log = take_line;
+	config.commit_threads_max = 1;
+	struct varve_store *store = test_open_config(&config);
+	test_create(store, "base", NULL);
+	pthread_mutex_lock(&lines_lock);
+	held = true;
+	pthread_mutex_unlock(&lines_lock);
+	for (int i = 0; i < WALKS; i++)
+		test_error(varve_layer_usage(store, "base", VARVE_USAGE_WALK, test_record, &records[i], NULL), 0);
+	await_asked(WALKS, 3);
+	for (int i = 0; i < WALKS; i++) {
+		int error = test_await(store, &records[i]);
+		ck_assert_msg(error == 0 || error == -EMFILE, "%s", test_errno_name(error));
+	}
+	limit_to(1024);
+	test_error(varve_layer_usage_wait(store, "base", VARVE_USAGE_WALK, &usage, NULL), 0);
+	test_close(store);
+}
+END_TEST
+
+TEST_MAIN("descriptors", test_waiting_walks, test_256, test_64, test_held, test_later, test_lowered, test_nobody,
+	  test_nobody_denied, test_none)
