@@ -115,6 +115,12 @@
 /* Nested subvolumes are created by what runs in the layer: how often we look again before we give up. */
 #define NESTED_ROUNDS_MAX 64
 
+/*
+ * Without privilege one is reached by its path, which what runs in the layer may give to something else: how often we look again in
+ * one batch before we go entry by entry.
+ */
+#define NESTED_MOVED_MAX 64
+
 /* How often one nested subvolume is freed of the flags and read-only subvolumes that forbid to destroy it. */
 #define NESTED_LOOSEN_MAX 8
 

@@ -298,14 +298,25 @@ static int nested_destroy_leaf(int fd)
 	return current;
 }
 
+/* Is ERROR what it comes to when a name on the way to a subvolume was given to something else meanwhile? */
+static bool nested_moved(int error)
+{
+	return error == -ENOENT || error == -ENOTDIR || error == -ELOOP || error == -EINVAL;
+}
+
 int nested_destroy_user(int fd, unsigned max, unsigned *ret_destroyed)
 {
+	unsigned tries = 0;
 	int r = 1;
 
-	for (*ret_destroyed = 0; r > 0 && *ret_destroyed < max; *ret_destroyed += r > 0)
+	for (*ret_destroyed = 0; r > 0 && *ret_destroyed < max;) {
 		r = nested_destroy_leaf(fd);
-	/* The kernel tells no path that is longer than it takes: as one that leads where we may not go. */
-	return r == -ENAMETOOLONG ? -EACCES : r;
+		*ret_destroyed += r > 0;
+		if (nested_moved(r) && tries++ < NESTED_MOVED_MAX)
+			r = 1;
+	}
+	/* The kernel tells no path that is longer than it takes, and one may lead elsewhere each time: as where we may not go. */
+	return r == -ENAMETOOLONG || nested_moved(r) ? -EACCES : r;
 }
 
 void nested_free(struct nested *nested)
