@@ -502,6 +502,8 @@ static int compare_dir(struct compare_worker *worker, const struct compare_dir *
 	worker->dir = dir;
 	worker->told = false;
 	worker->content.call = "statx";
+	/* Those of the directory before are closed, and their numbers may be somebody else's. */
+	worker->fds[0] = worker->fds[1] = -EBADF;
 	r = compare_open(worker, 0);
 	if (!r)
 		r = compare_open(worker, 1);
