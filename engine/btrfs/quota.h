@@ -74,6 +74,12 @@ int quota_limit(struct varve_store *store, uint64_t group, uint64_t bytes);
 /* Look at GROUP: 0, -ENOENT (no such group, or quota is off). */
 int quota_numbers(struct varve_store *store, uint64_t group, struct quota_numbers *ret_numbers);
 
+/* Does ERROR of a look at quota mean that there is nothing to be seen: it is off, there is no such group, or no privilege? */
+static inline bool quota_unseen(int error)
+{
+	return error == -ENOENT || error == -ENOTSUP || error == -EPERM || error == -EACCES;
+}
+
 /* Is the limit of GROUP in force BYTES (0: none)? 1, 0 or -errno. */
 int quota_limited(struct varve_store *store, uint64_t group, uint64_t bytes);
 

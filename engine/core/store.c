@@ -48,7 +48,7 @@ static void store_init_locks(struct varve_store *store)
 	pthread_condattr_destroy(&attributes);
 }
 
-struct varve_store *store_new(void)
+struct varve_store *store_new(const char **ret_call)
 {
 	struct varve_store *store = calloc(1, sizeof(*store));
 	struct layout *layout;
@@ -73,9 +73,12 @@ struct varve_store *store_new(void)
 	store_init_locks(store);
 	hold_init(&store->holds, &store->io.fault);
 	fds_init(&store->fds);
+	*ret_call = "mmap";
 	r = store_mark_process(store);
-	if (!r)
+	if (!r) {
+		*ret_call = "eventfd";
 		r = io_init(&store->io);
+	}
 	if (!r)
 		r = store->ready_fd = RET_NERRNO(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (r < 0) {

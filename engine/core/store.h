@@ -210,8 +210,8 @@ int reactor_start(struct varve_store *store);
 /* End the reactor's thread; nothing may be in flight. */
 void reactor_stop(struct varve_store *store);
 
-/* A store without directories and threads, with its locks; NULL without memory or descriptors (errno). */
-struct varve_store *store_new(void);
+/* A store without directories and threads, with its locks; NULL without memory or descriptors (errno, and *RET_CALL). */
+struct varve_store *store_new(const char **ret_call);
 
 /*
  * Where the home is now, in RET_PATH (HOME_PATH_MAX + 1 bytes): it may have been renamed since the store was opened. 0,

@@ -303,6 +303,7 @@ static int changes_compare(struct op *op)
 	compare->fault = &io->fault;
 	compare->cancelled = &op->request->cancelled;
 	changes->comparing = true;
+	op->call.name = "statx";
 	r = compare_begin(compare);
 	if (r)
 		return r;
@@ -320,7 +321,6 @@ static int changes_compare(struct op *op)
 		call_function(&part->call, LANE_FS, "compare", changes_part_run);
 		io_submit(io, &part->call);
 	}
-	op->call.name = "statx";
 	return OP_WAIT;
 }
 
@@ -520,7 +520,7 @@ static int changes_streamed(struct op *op, int result)
 			op->detail = "of more bytes than file_size_max allows";
 	} else if (result < 0 && window->error == result && window->feed.path) {
 		/* A directory that cannot be listed: not the archive's descriptor that cannot be written. */
-		op->call.name = NULL;
+		op->call.name = "getdents64";
 		changes_blame(changes, window->feed.path);
 	}
 	return result < 0 ? result : OP_END;

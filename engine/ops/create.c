@@ -294,7 +294,12 @@ static int create_prepare_free(struct create *create)
 		return r;
 	if (!create->source)
 		return VARVE_QUOTA_OFF;
-	mode = MAX(quota_mode(store), VARVE_QUOTA_OFF);
+	create->op.call.name = "openat";
+	mode = quota_mode(store);
+	if (mode < 0 && !quota_unseen(mode))
+		return mode;
+	/* The groups of a caller that cannot see how quota runs are the administrator's concern. */
+	mode = MAX(mode, VARVE_QUOTA_OFF);
 	cleaner_saw_quota(store, mode);
 	r = create_check_mode(create, mode);
 	return r ? r : mode;
@@ -656,6 +661,7 @@ static int create_publish_recorded(struct create *create)
 		return r;
 	create->recorded = false;
 	r = create_rename(create);
+	/* A record that stays without its layer is forgotten by the next create of that name, or by gc. */
 	if (r)
 		record_remove(store, op->id);
 	return r;
@@ -712,6 +718,7 @@ static int create_undo_work(struct op *op)
 	do
 		r = subvol_destroy(dir_fd, name);
 	while (r && loosen(dir_fd, name, r, &loosened, &op->detail) > 0);
+	/* A record that stays is forgotten by the next create of that name, or by gc. */
 	if (!r && create->published)
 		record_drop(store, op->id);
 	return r;

@@ -58,16 +58,18 @@ static void info_fill(struct varve_layer_info *answer, const char *id, const str
 }
 
 /* Add what quota counts, where it runs and can be looked at. */
-static void info_add_quota(struct varve_store *store, struct varve_layer_info *answer)
+static int info_add_quota(struct varve_store *store, struct varve_layer_info *answer)
 {
 	struct quota_numbers numbers;
+	int r = quota_numbers(store, QUOTA_GROUP(0, answer->subvolume_id), &numbers);
 
-	if (quota_numbers(store, QUOTA_GROUP(0, answer->subvolume_id), &numbers))
-		return;
+	if (r)
+		return quota_unseen(r) ? 0 : r;
 	answer->flags |= VARVE_LAYER_QUOTA;
 	answer->quota_referenced = numbers.referenced;
 	answer->quota_exclusive = numbers.exclusive;
 	answer->quota_limit = numbers.limit;
+	return 0;
 }
 
 /* Ask btrfs, on a lane thread, where the descriptor is closed, too. */
@@ -84,7 +86,10 @@ static int info_ask_run(struct call *call)
 	if (r)
 		return r;
 	info_fill(&info->answer, op->id, &args);
-	info_add_quota(store, &info->answer);
+	call->name = "openat";
+	r = info_add_quota(store, &info->answer);
+	if (r)
+		return r;
 	call->name = "BTRFS_IOC_TREE_SEARCH_V2";
 	return memcmp(args.parent_uuid, none, sizeof(none)) ? parent_name(store, args.parent_uuid, info->answer.parent) : 0;
 }

@@ -412,9 +412,11 @@ static int open_run(struct opening *opening, const struct quota_settings *quota,
 int open_store(const struct varve_config *config, const struct quota_settings *quota, unsigned debug,
 	       struct varve_store **ret_store, struct varve_failure *failure)
 {
-	struct opening opening = { .config = config, .store = store_new(), .step = "STORE" };
-	int r = opening.store ? open_run(&opening, quota, debug) : negative_errno();
+	struct opening opening = { .config = config, .step = "STORE" };
+	int r;
 
+	opening.store = store_new(&opening.call);
+	r = opening.store ? open_run(&opening, quota, debug) : negative_errno();
 	if (!r) {
 		*ret_store = opening.store;
 		return 0;

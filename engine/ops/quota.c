@@ -103,8 +103,10 @@ static int quota_look(struct varve_store *store, struct varve_quota *answer)
 	answer->flags |= r ? VARVE_QUOTA_INCONSISTENT : 0;
 	if (!store->layout.privileged)
 		return 0;
-	if (quota_rescan_running(store, &answer->rescan_position) > 0)
-		answer->flags |= VARVE_QUOTA_RESCAN_RUNNING;
+	r = quota_rescan_running(store, &answer->rescan_position);
+	if (r < 0)
+		return r;
+	answer->flags |= r ? VARVE_QUOTA_RESCAN_RUNNING : 0;
 	r = quota_collect(store, &census);
 	if (!r) {
 		answer->flags |= VARVE_QUOTA_COUNTED;

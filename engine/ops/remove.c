@@ -138,7 +138,7 @@ static int remove_gone(struct op *op)
 
 /* ---- DESTROY ----------------------------------------------------------------------------------------------------- */
 
-/* Find the number of the layer. */
+/* Find the number of the layer; without it the layer stays in its groups until it is dropped, and nothing more is lost. */
 static void remove_look(struct remove *remove)
 {
 	_cleanup_close_ int fd = layer_open(remove->op.request->store, remove->op.id);
@@ -147,7 +147,10 @@ static void remove_look(struct remove *remove)
 		subvol_number(fd, &remove->number);
 }
 
-/* The layer is destroyed: forget its size, and let it leave its groups. What fails is the sweep's. */
+/*
+ * The layer is destroyed: forget its size, and let it leave its groups. A failure is passed over, since there is no layer any more to
+ * which it could be told: a record without a layer means nothing, and is forgotten by the next create of that name, or by gc.
+ */
 static void remove_forget(struct remove *remove)
 {
 	struct varve_store *store = remove->op.request->store;
@@ -512,7 +515,7 @@ static int remove_empty(struct op *op)
 	return op_call(op);
 }
 
-/* Forget the record of the layer, which is gone. Lane thread. */
+/* Forget the record of the layer, which is gone; passed over as in remove_forget(). Lane thread. */
 static int remove_forget_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
@@ -597,6 +600,7 @@ static int remove_undo_work(struct op *op)
 	struct layout *layout = remove_layout(remove);
 	int r = 0;
 
+	/* If that fails, a get sets the limit again that the record has. */
 	if (remove->limit && remove->limit != UINT64_MAX)
 		quota_limit(op->request->store, QUOTA_GROUP(0, remove->number), remove->limit);
 	if (remove->moved) {

@@ -113,7 +113,6 @@ static int status_ask_run(struct call *call)
 	char home[HOME_PATH_MAX + 1];
 	struct utsname utsname;
 	uint64_t dead;
-	pid_t holder;
 	int r;
 
 	uname(&utsname);
@@ -121,7 +120,10 @@ static int status_ask_run(struct call *call)
 	status_add(status, "libbtrfsutil", "%d.%d.%d", BTRFS_UTIL_VERSION_MAJOR, BTRFS_UTIL_VERSION_MINOR,
 		   BTRFS_UTIL_VERSION_PATCH);
 	status_add(status, "kernel", "%s", utsname.release);
-	if (!store_home(store, home))
+	r = store_home(store, home);
+	if (r)
+		status_add(status, "home", "unknown (%s)", strerrorname_np(-r));
+	else
 		status_add(status, "home", "%s", home);
 	status_add_fsid(status, store->layout.fsid);
 	status_add_ring(status, &store->io);
@@ -137,9 +139,11 @@ static int status_ask_run(struct call *call)
 		status_add(status, "cleaner_backlog", "unknown (%s)", strerrorname_np(-r));
 	else
 		status_add(status, "cleaner_backlog", "%" PRIu64, dead);
-	holder = record_holder(store);
-	if (holder)
-		status_add(status, "records_lock", "held by process %d", (int)holder);
+	r = record_holder(store);
+	if (r < 0)
+		status_add(status, "records_lock", "unknown (%s)", strerrorname_np(-r));
+	else if (r)
+		status_add(status, "records_lock", "held by process %d", r);
 	else
 		status_add(status, "records_lock", "free");
 	return 0;

@@ -76,7 +76,7 @@ static int usage_quota(struct usage *usage, uint64_t number)
 	int r = quota_numbers(usage->op.request->store, QUOTA_GROUP(0, number), &numbers);
 
 	if (r)
-		return r == -ENOENT || r == -EPERM ? 0 : r;
+		return quota_unseen(r) ? 0 : r;
 	usage->answer.flags |= VARVE_USAGE_QUOTA;
 	usage->answer.referenced_bytes = numbers.referenced;
 	usage->answer.exclusive_bytes = numbers.exclusive;

@@ -346,8 +346,13 @@ int groups_sweep(struct varve_store *store, uint64_t *removed)
 	r = quota_mode(store);
 	if (r > VARVE_QUOTA_OFF)
 		r = groups_sweep_stale(&sweeping);
-	if (!r && groups_any(store))
-		r = entries_each(layout_find(store, LAYOUT_GROUPS), groups_sweep_record, &sweeping);
+	if (!r && groups_any(store)) {
+		int groups_fd = layout_find(store, LAYOUT_GROUPS);
+
+		if (groups_fd < 0)
+			return groups_fd == -ENOENT ? 0 : groups_fd;
+		r = entries_each(groups_fd, groups_sweep_record, &sweeping);
+	}
 	return r ? r : sweeping.error;
 }
 

@@ -51,8 +51,10 @@ static int holders_search(struct holders *holders, uint64_t subvolume, uint64_t 
 
 	while (!r && (r = search_next(&search)) > 0) {
 		r = atomic_load_explicit(holders->cancelled, memory_order_relaxed) ? -ECANCELED : 0;
-		if (!r && holders_item(holders, &search))
-			r = MIN(inodes_add(&holders->found, subvolume, search.header.objectid), 0);
+		if (!r && holders_item(holders, &search)) {
+			r = inodes_add(&holders->found, subvolume, search.header.objectid);
+			r = MIN(r, 0);
+		}
 	}
 	search_end(&search);
 	return r;

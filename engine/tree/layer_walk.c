@@ -57,14 +57,18 @@ static int layer_walk_open_run(struct call *call)
 		return r;
 	call->name = "BTRFS_IOC_GET_SUBVOL_INFO";
 	r = layer_prove(store, layer->fd, op->id, &info);
-	layer->number = r ? 0 : info.treeid;
+	if (r)
+		return r;
+	layer->number = info.treeid;
 	call->name = "open_tree";
-	if (!r)
-		r = cloned = mounts_clone(&layer->fd);
-	call->name = NULL;
+	r = cloned = mounts_clone(&layer->fd);
 	if (r < 0)
 		return r;
+	call->name = NULL;
 	r = layer->prepare(layer, &layer->walk);
+	/* Other failures are of what was asked for, in no call. */
+	if (r < 0 && r != -EINVAL)
+		call->name = "fstat";
 	if (r || !layer->walk)
 		return r;
 	layer->walk->mounts = false;

@@ -123,20 +123,23 @@ int layout_need(struct varve_store *store, enum layout_place place)
 
 /* ---- the owner --------------------------------------------------------------------------------------------------- */
 
-/* Is the directory FD still the one called NAME in DIR_FD? */
-static bool layout_linked(int dir_fd, const char *name, int fd)
+/* See that the directory FD is still the one called NAME in DIR_FD: 0, -EAGAIN when it is not, or -errno. */
+static int layout_linked(int dir_fd, const char *name, int fd)
 {
 	struct stat by_name, by_fd;
 
-	return !fstatat(dir_fd, name, &by_name, AT_SYMLINK_NOFOLLOW) && !fstat(fd, &by_fd) &&
-	       by_name.st_ino == by_fd.st_ino && by_name.st_dev == by_fd.st_dev;
+	if (fstat(fd, &by_fd) < 0)
+		return negative_errno();
+	if (fstatat(dir_fd, name, &by_name, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? -EAGAIN : negative_errno();
+	return by_name.st_ino == by_fd.st_ino && by_name.st_dev == by_fd.st_dev ? 0 : -EAGAIN;
 }
 
 /* Make one owner's directory in STAGING_FD and lock it: its descriptor, -EAGAIN when a sweep was faster, or -errno. */
 static int layout_owner_try(struct layout *layout, int staging_fd)
 {
 	uint64_t random;
-	int fd;
+	int fd, r;
 
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		return negative_errno();
@@ -147,11 +150,10 @@ static int layout_owner_try(struct layout *layout, int staging_fd)
 	if (fd < 0)
 		return errno == ENOENT ? -EAGAIN : negative_errno();
 	/* A sweep may hold the lock until it has removed the directory, which it takes for a leftover. */
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0 || !layout_linked(staging_fd, layout->owner, fd)) {
+	r = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -EAGAIN : layout_linked(staging_fd, layout->owner, fd);
+	if (r)
 		fd_close(fd);
-		return -EAGAIN;
-	}
-	return fd;
+	return r ? r : fd;
 }
 
 int layout_owner(struct varve_store *store)
@@ -253,6 +255,7 @@ void layout_leave(struct varve_store *store)
 
 	if (layout->owner_fd < 0)
 		return;
+	/* What cannot be removed now is, as after a crash, left to the next sweep. */
 	entries_each(layout->owner_fd, layout_leave_slot, layout);
 	unlinkat(layout->staging_fd, layout->owner, AT_REMOVEDIR);
 }

@@ -2,7 +2,6 @@
 #include "engine/tree/parent.h"
 #include "engine/btrfs/search.h"
 #include "engine/btrfs/uuid.h"
-#include "engine/core/fds.h"
 #include "engine/tree/entries.h"
 #include "engine/tree/layer.h"
 
@@ -31,17 +30,25 @@ struct parent_scan {
 	char *ret_name;
 };
 
+/* Does ERROR mean that an entry vanished, is no layer, or one that the caller may not look at? Others hide a parent. */
+static bool parent_passed_over(int error)
+{
+	return error == -ENOENT || error == -ENOTDIR || error == -ELOOP || error == -EINVAL || error == -EXDEV || error == -ESTALE ||
+	       error == -EACCES || error == -EPERM;
+}
+
 /* Is the layer NAME the one with the uuid? */
 static int parent_scan_entry(void *data, const char *name)
 {
 	struct parent_scan *scan = data;
 	struct btrfs_ioctl_get_subvol_info_args args;
 	_cleanup_close_ int fd = layer_open(scan->store, name);
+	int r;
 
-	if (fds_missing(fd) || fd == -ENOMEM || fd == -EIO)
-		return fd;
-	/* What vanishes or is no layer is not the parent. */
-	if (fd < 0 || layer_prove(scan->store, fd, name, &args) || memcmp(args.uuid, scan->uuid, BTRFS_UUID_SIZE))
+	r = fd < 0 ? fd : layer_prove(scan->store, fd, name, &args);
+	if (r)
+		return parent_passed_over(r) ? 0 : r;
+	if (memcmp(args.uuid, scan->uuid, BTRFS_UUID_SIZE))
 		return 0;
 	strcpy(scan->ret_name, name);
 	return 1;
@@ -53,8 +60,10 @@ int parent_name(struct varve_store *store, const uint8_t *uuid, char *ret_name)
 	uint64_t number = 0;
 	int r;
 
-	if (!store->layout.privileged)
-		return MIN(entries_each(store->layout.subvolumes_fd, parent_scan_entry, &scan), 0);
+	if (!store->layout.privileged) {
+		r = entries_each(store->layout.subvolumes_fd, parent_scan_entry, &scan);
+		return MIN(r, 0);
+	}
 	r = uuid_number(store->layout.home_fd, uuid, &number);
 	if (r > 0)
 		r = parent_layer_name(store, number, ret_name);

@@ -47,7 +47,7 @@ int record_lock(struct varve_store *store, struct record_lock *ret_lock)
 	if (r) {
 		pthread_mutex_unlock(&store->layout.recording);
 		if (r == -EWOULDBLOCK && store->io.trace.mask & TRACE_OP)
-			trace(&store->io.trace, TRACE_OP, "records: locked by process %d", (int)record_holder(store));
+			trace(&store->io.trace, TRACE_OP, "records: locked by process %d", record_holder(store));
 		return r == -EWOULDBLOCK || r == -EINTR ? OP_LATER : r;
 	}
 	*ret_lock = (struct record_lock){ .store = store, .fd = TAKE_FD(fd) };
@@ -106,20 +106,23 @@ static bool record_opened_by(int pid, const struct statx *file)
 	return found || r;
 }
 
-pid_t record_holder(struct varve_store *store)
+int record_holder(struct varve_store *store)
 {
 	int own_fd = layout_find(store, LAYOUT_OWN);
 	char *line = NULL;
-	pid_t holder = 0;
+	int holder = 0;
 	size_t size = 0;
 	struct statx stat;
 	FILE *file;
 
-	if (own_fd < 0 || statx(own_fd, RECORD_LOCK_NAME, RECORD_LOOK | AT_SYMLINK_NOFOLLOW, STATX_INO, &stat) < 0)
-		return 0;
+	/* What was never made is not locked. */
+	if (own_fd < 0)
+		return own_fd == -ENOENT ? 0 : own_fd;
+	if (statx(own_fd, RECORD_LOCK_NAME, RECORD_LOOK | AT_SYMLINK_NOFOLLOW, STATX_INO, &stat) < 0)
+		return errno == ENOENT ? 0 : negative_errno();
 	file = fopen("/proc/locks", "re");
 	if (!file)
-		return 0;
+		return negative_errno();
 	/* A line has no more of the file than the device of its file system and its inode, which other subvolumes have, too. */
 	while (!holder && getline(&line, &size, file) > 0) {
 		unsigned long long inode;

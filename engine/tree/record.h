@@ -41,8 +41,8 @@ void record_unlock(struct record_lock *lock);
 /* A lock that is given back when its scope ends; initialise with { 0 }. */
 #define _cleanup_unlock_ __attribute__((cleanup(record_unlock)))
 
-/* The process that holds the lock, as far as it can be told: its number, 0 when there is none. */
-pid_t record_holder(struct varve_store *store);
+/* The process that holds the lock, as far as it can be told: its number, 0 when there is none, or -errno. */
+int record_holder(struct varve_store *store);
 
 /* Write TEXT as the new file NAME in DIR_FD, such that the next commit makes its content durable. */
 int record_write_text(struct varve_store *store, int dir_fd, const char *name, const char *text);

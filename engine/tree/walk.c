@@ -444,8 +444,11 @@ static int walk_open(struct walk *walk, struct walk_dir *dir)
 /* Open DIR, again or for the first time. */
 static int walk_begin(struct walk *walk, struct walk_dir *dir)
 {
-	if (dir->entered)
-		return MIN(walk_get(walk, dir), 0);
+	if (dir->entered) {
+		int fd = walk_get(walk, dir);
+
+		return MIN(fd, 0);
+	}
 	return dir->parent ? walk_open(walk, dir) : walk_enter(walk, dir, walk->root_fd);
 }
 

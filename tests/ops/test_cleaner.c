@@ -87,7 +87,7 @@ enum btrfs_util_error btrfs_util_delete_subvolume_fd(int fd, const char *name, i
 
 /* A store whose reactor is this thread, so that its timer runs when the test says so. */
 static struct varve_store *make_store(void) {
-	struct varve_store *store = store_new();
+	struct varve_store *store = store_new(&(const char *){ NULL });
 	ck_assert_ptr_nonnull(store);
 	store->settings.backlog_max = BACKLOG;
 	const struct io_config config = { .no_uring = true, .threads_max = { 1, 1, 1, 1 } };

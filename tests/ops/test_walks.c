@@ -269,7 +269,7 @@ static const struct job_class contender_class = {
 
 /* Of several equal jobs none gets two turns more than another; and a small one that comes last does not wait for them. */
 START_TEST(test_fair_shares) {
-	struct varve_store *store = store_new();
+	struct varve_store *store = store_new(&(const char *){ NULL });
 	const struct io_config config = { .no_uring = true, .threads_max = { 1, 1, 1, 1 } };
 	struct contender contenders[RACERS] = { 0 }, small = { .left = 1 };
 	_Atomic bool cancelled = false;
