@@ -806,7 +806,8 @@ static void meet(const struct victim *victim, struct varve_store **store_of_test
 /* Prepare VICTIM anew, if need be, open a store and let it meet FAULT. */
 static void fail_one(const struct victim *victim, const struct baseline *baseline, const struct fault_case *fault) {
 	char what[256];
-	snprintf(what, sizeof(what), "%s: %s %ld%s of %ld: %s", victim->name, fault->name == SUBMISSION ? "submission" : call_names[fault->name],
+	snprintf(what, sizeof(what), "%s: %s %ld%s of %ld: %s", victim->name,
+		 fault->name == SUBMISSION ? "submission" : call_names[fault->name],
 		 fault->nth, fault->persistent ? " and all after it" : "", baseline->made[fault->name], test_errno_name(fault->error));
 	printf("%s\n", what);
 	int descriptors = test_descriptors();
