@@ -32,6 +32,11 @@
 	"it must belong to root, the caller or root_uid, and be writable by no other; else another user can exchange " \
 	"what is in it (VARVE_OPEN_SHARED_HOME or --allow-shared-home allows that)"
 
+/* ... or what is above it. */
+#define OPEN_ABOVE_NOT_SAFE                                                                                             \
+	"the home lies in it: it must belong to root, the caller or root_uid, and be writable by no other unless it is "  \
+	"sticky; else another user can exchange the home (VARVE_OPEN_SHARED_HOME or --allow-shared-home allows that)"
+
 /* What is being opened, and where it stands, for the error record. */
 struct opening {
 	const struct varve_config *config;
@@ -39,6 +44,8 @@ struct opening {
 	const char *step, *call;
 	/* Below the home; NULL: the home. */
 	const char *name;
+	/* A directory above the home that the failure is about; "": none. */
+	char above[HOME_PATH_MAX + 1];
 	const char *detail;
 };
 
@@ -212,11 +219,76 @@ static int open_subvolumes(struct opening *opening)
 	return open_trust(opening, fd, LAYER_PLACE);
 }
 
+/* Is USER one whose id in our user namespace none stands for, as the host's root is in a container's? */
+static bool open_unmapped(uid_t user)
+{
+	FILE *map = fopen("/proc/self/uid_map", "re"), *overflow = fopen("/proc/sys/kernel/overflowuid", "re");
+	unsigned inside, outside, count, unmapped = 0;
+	bool r = map && fscanf(map, "%u %u %u", &inside, &outside, &count) == 3 && (inside || outside || count != UINT32_MAX);
+
+	r = r && overflow && fscanf(overflow, "%u", &unmapped) == 1 && user == unmapped;
+	if (map)
+		fclose(map);
+	if (overflow)
+		fclose(overflow);
+	return r;
+}
+
+/* See that nobody else can exchange an entry of the directory of STAT, which the home lies in. */
+static bool open_above_trusted(const struct opening *opening, const struct statx *stat)
+{
+	uid_t user = stat->stx_uid;
+
+	if (stat->stx_mode & (S_IWGRP | S_IWOTH) && !(stat->stx_mode & S_ISVTX))
+		return false;
+	return !user || user == geteuid() || user == opening->store->settings.root_uid || open_unmapped(user);
+}
+
+/* See that nobody else can put another directory in the place of the home, by way of one that is above it. */
+static int open_trust_above(struct opening *opening)
+{
+	const unsigned mask = STATX_BASIC_STATS | STATX_MNT_ID;
+	_cleanup_close_ int fd = -EBADF;
+	struct statx stat, below;
+	char link[64];
+
+	if (opening->store->settings.flags & VARVE_OPEN_SHARED_HOME)
+		return 0;
+	open_step(opening, "TRUST", "statx", NULL);
+	if (statx(opening->store->layout.home_fd, "", AT_EMPTY_PATH, mask, &stat) < 0)
+		return negative_errno();
+	for (;;) {
+		int above = openat(fd < 0 ? opening->store->layout.home_fd : fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		ssize_t length;
+
+		/* Of what we may not search we cannot tell, and are not root. */
+		if (above < 0)
+			return errno == EACCES ? 0 : negative_errno();
+		fd_close(fd);
+		fd = above;
+		below = stat;
+		if (statx(fd, "", AT_EMPTY_PATH, mask, &stat) < 0)
+			return negative_errno();
+		/* The root is above itself. */
+		if (stat.stx_ino == below.stx_ino && stat.stx_mnt_id == below.stx_mnt_id)
+			return 0;
+		if (open_above_trusted(opening, &stat))
+			continue;
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		length = readlink(link, opening->above, sizeof(opening->above) - 1);
+		opening->above[MAX(length, 0)] = '\0';
+		opening->detail = OPEN_ABOVE_NOT_SAFE;
+		return -EPERM;
+	}
+}
+
 /* Open the other directories that are there. */
 static int open_directories(struct opening *opening)
 {
 	int r = open_trust(opening, opening->store->layout.home_fd, NULL);
 
+	if (!r)
+		r = open_trust_above(opening);
 	if (!r)
 		r = open_subvolumes(opening);
 	for (int place = 0; !r && place < LAYOUT_PLACES; place++) {
@@ -422,8 +494,11 @@ int open_store(const struct varve_config *config, const struct quota_settings *q
 		return 0;
 	}
 	failure_set(failure, r, "open", opening.step, opening.call, NULL);
-	failure_path(failure, opening.store && opening.store->layout.home ? opening.store->layout.home : config->home,
-		     opening.name);
+	if (*opening.above)
+		failure_path(failure, opening.above, NULL);
+	else
+		failure_path(failure, opening.store && opening.store->layout.home ? opening.store->layout.home : config->home,
+			     opening.name);
 	if (opening.detail)
 		failure_detail(failure, "%s", opening.detail);
 	store_free(opening.store);

@@ -393,6 +393,38 @@ START_TEST(test_not_safe) {
 }
 END_TEST
 
+/* The same for what is above the home: there the sticky bit keeps others from exchanging it, unless the directory is theirs. */
+START_TEST(test_not_safe_above) {
+	char *top = test_home(), *middle = test_path("%s/middle", top), *home = test_path("%s/home", middle);
+	static const mode_t modes[] = { 0775, 0757, 0777, 02770 };
+	const char *const above[] = { top, middle };
+	test_mkdir(top);
+	test_mkdir(middle);
+	test_close(test_open(home));
+	for (size_t i = 0; i < TEST_COUNT(above); i++) {
+		struct varve_config config = test_config(home);
+		for (size_t j = 0; j < TEST_COUNT(modes); j++) {
+			ck_assert_int_eq(chmod(above[i], modes[j]), 0);
+			assert_not_safe(home, above[i]);
+			ck_assert_int_eq(chmod(above[i], 01000 | modes[j]), 0);
+			test_close(test_open(home));
+		}
+		ck_assert_int_eq(chown(above[i], 1234, 0), 0);
+		assert_not_safe(home, above[i]);
+		ck_assert_int_eq(chmod(above[i], 0755), 0);
+		assert_not_safe(home, above[i]);
+		config.root_uid = 1234;
+		test_close(test_open_config(&config));
+		ck_assert_int_eq(chown(above[i], 0, 1234), 0);
+		test_close(test_open(home));
+	}
+	/* A link to it does not hide what is above. */
+	ck_assert_int_eq(symlink(home, test_path("%s-link", top)), 0);
+	ck_assert_int_eq(chmod(top, 0777), 0);
+	assert_not_safe(test_path("%s-link", top), top);
+}
+END_TEST
+
 /* Ask for a private mount without privilege. */
 static int open_private(void *home) {
 	struct varve_config config = test_config(home);
@@ -437,4 +469,4 @@ TEST_MAIN("open", test_makes_home, test_owner, test_existing, test_bad_arguments
 	  test_not_btrfs, test_home_is_mount_point, test_home_is_file, test_subvolumes_is_file,
 	  test_subvolumes_is_symlink, test_access, test_read_only_file_system, test_no_descriptors, test_several,
 	  test_leaves_nothing, test_close_on_exec, test_default_home, test_private_mount,
-	  test_not_safe, test_private_mount_in_use, test_private_mount_unprivileged, test_log, test_version)
+	  test_not_safe, test_not_safe_above, test_private_mount_in_use, test_private_mount_unprivileged, test_log, test_version)
