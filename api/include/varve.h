@@ -400,9 +400,9 @@ typedef void varve_room(struct varve_store *store, varve_request request, size_t
 /** The store must exist: make nothing. Where there is none, varve_open() fails with -ENOENT. */
 #define VARVE_OPEN_EXISTING VARVE_FLAG(36)
 /**
- * Use a home even if it, or a directory of the store in it, belongs to another user than root, the caller and root_uid, or may
- * be written by its group or others. Such a user can exchange layers and what the store keeps beside them while the caller, as
- * root perhaps, works on them.
+ * Use a home even if it, a directory of the store in it, or one above it belongs to another user than root, the caller and
+ * root_uid, or may be written by its group or others (above the home: and is not sticky). Such a user can exchange the home,
+ * layers and what the store keeps beside them while the caller, as root perhaps, works on them.
  */
 #define VARVE_OPEN_SHARED_HOME VARVE_FLAG(37)
 

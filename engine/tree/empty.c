@@ -134,8 +134,9 @@ int empty_init(struct empty *empty, struct varve_store *store, int root_fd, int 
 	return 0;
 }
 
-/* Remove the directory NAME in DIR_FD, of which FD is a descriptor, with what is in it, once; tell in FAILED at what it failed. */
-static int empty_once(struct varve_store *store, int dir_fd, const char *name, int fd, const _Atomic bool *cancelled, char *failed)
+/* Remove the directory NAME in DIR_FD, of which FD is a descriptor, with what is in it, once; then as empty_remove(). */
+static int empty_once(struct varve_store *store, int dir_fd, const char *name, int fd, const _Atomic bool *cancelled, char *failed,
+		      const char **ret_detail)
 {
 	struct empty empty;
 	int r;
@@ -145,12 +146,15 @@ static int empty_once(struct varve_store *store, int dir_fd, const char *name, i
 	r = empty_init(&empty, store, fd, dir_fd, name, cancelled);
 	if (!r)
 		r = walk_run_here(&empty.walk);
+	if (r == -EPERM && empty.flags)
+		*ret_detail = chattr_detail(empty.flags);
 	if (r && empty.walk.error_path[0])
 		snprintf(failed, VARVE_FAILURE_PATH_SIZE, "%s", empty.walk.error_path);
 	return r;
 }
 
-int empty_remove(struct varve_store *store, int dir_fd, const char *name, const _Atomic bool *cancelled, char *failed)
+int empty_remove(struct varve_store *store, int dir_fd, const char *name, const _Atomic bool *cancelled, char *failed,
+		 const char **ret_detail)
 {
 	for (unsigned rounds = 0;; rounds++) {
 		_cleanup_close_ int fd = beneath_open(dir_fd, name, EMPTY_OPEN_FLAGS);
@@ -159,7 +163,7 @@ int empty_remove(struct varve_store *store, int dir_fd, const char *name, const 
 		if (fd == -EACCES && !empty_unlock(NULL, dir_fd, name))
 			fd = beneath_open(dir_fd, name, EMPTY_OPEN_FLAGS);
 		snprintf(failed, VARVE_FAILURE_PATH_SIZE, "%s", name);
-		r = empty_once(store, dir_fd, name, fd, cancelled, failed);
+		r = empty_once(store, dir_fd, name, fd, cancelled, failed, ret_detail);
 		if (!r || r == -ENOENT)
 			return 0;
 		if (r != -ENOTEMPTY || rounds == NESTED_ROUNDS_MAX)

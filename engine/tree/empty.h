@@ -28,8 +28,10 @@ int empty_init(struct empty *empty, struct varve_store *store, int root_fd, int 
 /*
  * Remove NAME in DIR_FD, whatever it is, on this thread; content that comes in meanwhile does not keep it there. 0, also when
  * it was gone; -ECANCELED; or why not, and FAILED (VARVE_FAILURE_PATH_SIZE bytes) begins with NAME and says at what it
- * failed. Nothing is unmounted: -EBUSY where something is mounted at NAME or below it.
+ * failed, *RET_DETAIL which flags were the cause, where that is so. Nothing is unmounted: -EBUSY where something is mounted at NAME or
+ * below it.
  */
-int empty_remove(struct varve_store *store, int dir_fd, const char *name, const _Atomic bool *cancelled, char *failed);
+int empty_remove(struct varve_store *store, int dir_fd, const char *name, const _Atomic bool *cancelled, char *failed,
+		 const char **ret_detail);
 
 #endif

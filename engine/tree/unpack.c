@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/tree/unpack.h"
 #include "engine/base/limits.h"
+#include "engine/btrfs/chattr.h"
 #include "engine/btrfs/fs.h"
 #include "engine/tree/beneath.h"
 #include "engine/tree/empty.h"
@@ -228,7 +229,7 @@ static int unpack_remove_at(struct unpack *unpack, int dir_fd, const char *name,
 	if (r == -EISDIR || r == -EPERM)
 		r = RET_NERRNO(unlinkat(dir_fd, name, AT_REMOVEDIR));
 	if (r && r != -EBUSY && r != -ENOENT)
-		r = empty_remove(unpack->store, dir_fd, name, unpack->cancelled, failed);
+		r = empty_remove(unpack->store, dir_fd, name, unpack->cancelled, failed, &unpack->detail);
 	return r == -ENOENT ? 0 : unpack_check(unpack, "unlinkat", r);
 }
 
@@ -812,6 +813,26 @@ static int unpack_try(struct unpack *unpack, struct archive *archive, struct arc
 	return unpack_entry(unpack, archive, entry);
 }
 
+/* The entry at hand was refused with -EPERM: where flags are the cause, say so. */
+static void unpack_explain(struct unpack *unpack)
+{
+	const char *name, *call = unpack->call;
+	int dir_fd = unpack_enter(unpack, unpack->path, false, &name);
+	_cleanup_close_ int fd = -EBADF;
+	struct statx stat;
+
+	unpack->call = call;
+	if (dir_fd < 0)
+		return;
+	if (!strncmp(name, UNPACK_WHITEOUT, strlen(UNPACK_WHITEOUT)))
+		name += strlen(UNPACK_WHITEOUT);
+	fd = opath_open(dir_fd, name, &stat);
+	if (fd >= 0)
+		unpack->detail = chattr_detail(chattr_of(&stat));
+	if (!unpack->detail)
+		unpack->detail = chattr_detail_above(chattr_get(dir_fd));
+}
+
 /* Unpack all entries. */
 static int unpack_entries(struct unpack *unpack, struct archive *archive)
 {
@@ -821,6 +842,8 @@ static int unpack_entries(struct unpack *unpack, struct archive *archive)
 	while ((r = unpack_next(unpack, archive, &entry)) > 0) {
 		unpack->size += (uint64_t)unpack->lib.archive_entry_size(entry);
 		r = atomic_load(unpack->cancelled) ? -ECANCELED : unpack_try(unpack, archive, entry);
+		if (r == -EPERM && !unpack->detail)
+			unpack_explain(unpack);
 		if (r < 0)
 			break;
 	}

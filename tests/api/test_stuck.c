@@ -6,6 +6,7 @@
  * varve-test: timeout=120
  * varve-test: kernel-says=active.swapfile|deleting.default.subvolume
  */
+#include "tar.h"
 #include "test.h"
 
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <linux/capability.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
@@ -539,6 +541,87 @@ START_TEST(test_marked_by_root) {
 }
 END_TEST
 
+/* Apply an archive of one file NAME to "layer": the error says WORDS. */
+static void apply_refused(struct varve_store *store, const char *name, const char *words) {
+	struct tar tar = { 0 };
+	struct varve_failure failure = { 0 };
+	int fd = memfd_create("archive", MFD_CLOEXEC);
+	tar_add_file(&tar, name, "new");
+	tar_end(&tar);
+	ck_assert_int_eq(pwrite(fd, tar.bytes, tar.size, 0), tar.size);
+	test_error(varve_layer_apply_wait(store, "layer", NULL, fd, NULL, NULL, &failure), -EPERM);
+	assert_says(&failure, words);
+	close(fd);
+}
+
+/* What an archive cannot replace. */
+static int apply_without_capability(void *data) {
+	drop_immutable();
+	struct varve_store *store = test_open(data);
+	apply_refused(store, "dir/new", "the directory that it lies in is immutable (chattr +i)");
+	apply_refused(store, "dir/file", "the directory that it lies in is immutable (chattr +i)");
+	apply_refused(store, ".wh.dir", "it is immutable (chattr +i)");
+	apply_refused(store, "dir", "it is immutable (chattr +i)");
+	apply_refused(store, "file", "it is append-only (chattr +a)");
+	apply_refused(store, ".wh.file", "it is append-only (chattr +a)");
+	apply_refused(store, "outer", "it is immutable (chattr +i)");
+	test_close(store);
+	return 0;
+}
+
+START_TEST(test_apply_to_flags) {
+	char *home = test_home(), *layer = test_layer(home, "layer");
+	struct varve_store *store = test_open(home);
+	test_create(store, "layer", NULL);
+	for (int i = 0; i < 3; i++)
+		make_directory(test_path("%s/%s", layer, (const char *[]){ "dir", "outer", "outer/inner" }[i]));
+	for (int i = 0; i < 3; i++)
+		make_file(test_path("%s/%s", layer, (const char *[]){ "file", "dir/file", "outer/inner/file" }[i]));
+	add_flags(test_path("%s/dir", layer), FS_IMMUTABLE_FL);
+	add_flags(test_path("%s/file", layer), FS_APPEND_FL);
+	add_flags(test_path("%s/outer/inner", layer), FS_IMMUTABLE_FL);
+	test_close(store);
+	test_in_child(apply_without_capability, home);
+	store = test_open(home);
+	assert_removed(store, home, "layer");
+	test_close(store);
+}
+END_TEST
+
+/* A plain leftover with flags in it that may not be cleared. */
+static int sweep_without_capability(void *data) {
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
+	struct varve_failure failure;
+	struct varve_config config = test_config(data);
+	drop_immutable();
+	config.flags |= VARVE_OPEN_NO_SWEEP;
+	struct varve_store *store = test_open_config(&config);
+	test_error(varve_sweep_wait(store, &report, &failure), -EPERM);
+	assert_says(&failure, "immutable (chattr +i), which takes CAP_LINUX_IMMUTABLE to clear");
+	assert_says(&failure, "plain/dir: ");
+	test_close(store);
+	return 0;
+}
+
+START_TEST(test_sweep_of_flags_in_plain) {
+	char *home = test_home(), *path = test_path("%s/.varve", home);
+	struct varve_store *store = test_open(home);
+	test_create(store, "layer", NULL);
+	test_close(store);
+	for (int i = 0; i < 5; i++) {
+		static const char *const names[] = { "staging", "1-0123456789abcdef", "0", "plain", "dir" };
+		path = test_path("%s/%s", path, names[i]);
+		if (!test_exists(path))
+			test_mkdir(path);
+	}
+	make_file(test_path("%s/file", path));
+	add_flags(path, FS_IMMUTABLE_FL);
+	test_in_child(sweep_without_capability, home);
+	test_close(test_open(home));
+	ck_assert(!test_exists(path));
+}
+END_TEST
+
 TEST_MAIN("stuck", test_root_with_flags, test_snapshots_with_flags, test_root_with_flags_and_nested, test_nested_with_flags,
 	  test_directories_of_nested, test_sweep_with_flags, test_without_capability, test_swap, test_flags_stay,
-	  test_modes, test_modes_denied, test_marked_by_root)
+	  test_modes, test_modes_denied, test_marked_by_root, test_apply_to_flags, test_sweep_of_flags_in_plain)

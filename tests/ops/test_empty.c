@@ -24,7 +24,8 @@ static char failed[VARVE_FAILURE_PATH_SIZE];
 /* Remove NAME in the directory PATH. */
 static int empty(struct varve_store *store, const char *path, const char *name) {
 	int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = empty_remove(store, descriptor, name, &never, failed);
+	const char *detail = NULL;
+	int r = empty_remove(store, descriptor, name, &never, failed, &detail);
 	close(descriptor);
 	return r;
 }
