@@ -61,6 +61,7 @@
 
 /* The same of a walk: a directory, its parent, an entry. */
 #define WALK_SPARES 3
+#define SPARES_MAX 4
 
 /* Parts of RLIMIT_NOFILE: worker slots have a directory each; idle directories of a walk; threads that walk. */
 #define FDS_SLOTS_PART 4

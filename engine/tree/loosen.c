@@ -93,6 +93,15 @@ int loosen(int dir_fd, const char *name, int error, struct loosened *loosened, c
 	return r;
 }
 
+const char *loosen_detail(int dir_fd, const char *name)
+{
+	struct statx stat;
+	_cleanup_close_ int fd = opath_open(dir_fd, name, &stat);
+	const char *detail = fd < 0 ? NULL : chattr_detail(chattr_of(&stat));
+
+	return detail ? detail : chattr_detail_above(chattr_get(dir_fd));
+}
+
 bool loosened_any(const struct loosened *loosened)
 {
 	return loosened->flags || loosened->chmodded || loosened->written;

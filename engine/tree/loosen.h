@@ -25,6 +25,9 @@ struct loosened {
  */
 int loosen(int dir_fd, const char *name, int error, struct loosened *loosened, const char **ret_detail);
 
+/* Which flags of NAME in DIR_FD, or of that directory, may be why it cannot be changed: a constant; NULL for none. */
+const char *loosen_detail(int dir_fd, const char *name);
+
 /* Was anything taken? */
 bool loosened_any(const struct loosened *loosened);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/tree/unpack.h"
 #include "engine/base/limits.h"
-#include "engine/btrfs/chattr.h"
 #include "engine/btrfs/fs.h"
 #include "engine/tree/beneath.h"
 #include "engine/tree/empty.h"
 #include "engine/tree/entries.h"
 #include "engine/tree/idrange.h"
 #include "engine/tree/layer.h"
+#include "engine/tree/loosen.h"
 #include "engine/tree/mounts.h"
 #include "engine/tree/name.h"
 #include "engine/tree/opath.h"
@@ -777,60 +777,16 @@ static int unpack_next(struct unpack *unpack, struct archive *archive, struct ar
 	return r ? r : 1;
 }
 
-/* Hold descriptors in reserve, as many as there are; 0, or -errno when some are missing. */
-static int unpack_hold(struct unpack *unpack)
-{
-	while (unpack->spares_count < UNPACK_SPARES) {
-		int fd = RET_NERRNO(fcntl(unpack->root_fd, F_DUPFD_CLOEXEC, 0));
-
-		if (fd < 0)
-			return fd;
-		unpack->spares[unpack->spares_count++] = fd;
-	}
-	return 0;
-}
-
-/* Close those held in reserve. Were there any? */
-static bool unpack_release(struct unpack *unpack)
-{
-	bool any = unpack->spares_count;
-
-	while (unpack->spares_count)
-		fd_close(unpack->spares[--unpack->spares_count]);
-	return any;
-}
-
-/* Unpack ENTRY; again with the descriptors held in reserve, where some are missing: others may have taken what was free. */
-static int unpack_try(struct unpack *unpack, struct archive *archive, struct archive_entry *entry)
-{
-	int r;
-
-	unpack->consumed = false;
-	unpack_hold(unpack);
-	r = unpack_entry(unpack, archive, entry);
-	if (!fds_missing(r) || unpack->consumed || !unpack_release(unpack))
-		return r;
-	return unpack_entry(unpack, archive, entry);
-}
-
 /* The entry at hand was refused with -EPERM: where flags are the cause, say so. */
 static void unpack_explain(struct unpack *unpack)
 {
-	const char *name, *call = unpack->call;
+	const char *name;
 	int dir_fd = unpack_enter(unpack, unpack->path, false, &name);
-	_cleanup_close_ int fd = -EBADF;
-	struct statx stat;
 
-	unpack->call = call;
-	if (dir_fd < 0)
-		return;
 	if (!strncmp(name, UNPACK_WHITEOUT, strlen(UNPACK_WHITEOUT)))
 		name += strlen(UNPACK_WHITEOUT);
-	fd = opath_open(dir_fd, name, &stat);
-	if (fd >= 0)
-		unpack->detail = chattr_detail(chattr_of(&stat));
-	if (!unpack->detail)
-		unpack->detail = chattr_detail_above(chattr_get(dir_fd));
+	if (dir_fd >= 0)
+		unpack->detail = loosen_detail(dir_fd, name);
 }
 
 /* Unpack all entries. */
@@ -841,7 +797,11 @@ static int unpack_entries(struct unpack *unpack, struct archive *archive)
 
 	while ((r = unpack_next(unpack, archive, &entry)) > 0) {
 		unpack->size += (uint64_t)unpack->lib.archive_entry_size(entry);
-		r = atomic_load(unpack->cancelled) ? -ECANCELED : unpack_try(unpack, archive, entry);
+		unpack->consumed = false;
+		spares_hold(&unpack->spares, unpack->root_fd, UNPACK_SPARES);
+		r = atomic_load(unpack->cancelled) ? -ECANCELED : unpack_entry(unpack, archive, entry);
+		if (fds_missing(r) && !unpack->consumed && spares_release(&unpack->spares))
+			r = unpack_entry(unpack, archive, entry);
 		if (r == -EPERM && !unpack->detail)
 			unpack_explain(unpack);
 		if (r < 0)
@@ -940,7 +900,7 @@ static int unpack_archive(struct unpack *unpack)
 	else if (!r)
 		/* It takes nothing for no archive. */
 		r = unpack->ended && !unpack->taken ? unpack_ended(unpack, archive) : unpack_corrupt(unpack, archive);
-	unpack_release(unpack);
+	spares_release(&unpack->spares);
 	if (!r)
 		r = unpack_finish(unpack);
 	if (!r) {
@@ -969,12 +929,12 @@ int unpack_run(struct unpack *unpack, struct op *op, int root_fd)
 	} else
 		r = unpack_root(unpack, root_fd);
 	if (!r)
-		r = unpack_check(unpack, "fcntl", unpack_hold(unpack));
+		r = unpack_check(unpack, "fcntl", spares_hold(&unpack->spares, unpack->root_fd, UNPACK_SPARES));
 	if (!r) {
 		op->begun = true;
 		r = unpack_archive(unpack);
 	}
-	unpack_release(unpack);
+	spares_release(&unpack->spares);
 	/* The last descriptor ends the clone of the mount; nobody is to find the file system busy for it. */
 	unpack_leave(unpack);
 	fd_close(TAKE_FD(unpack->root_fd));

@@ -5,8 +5,9 @@
  *
  * Names are taken apart here: "/" is the layer's root, and a name that leads out by ".." is refused. The directory of an entry
  * is opened by the kernel as if the layer were the root of all (RESOLVE_IN_ROOT), so that no link leads out, and what is made,
- * replaced or deleted is one name in that directory, never followed. A path is held only as long as its entry; of directories their times, which are
- * set at the end, and of those that were there before a mark: memory grows with directories, up to a bound.
+ * replaced or deleted is one name in that directory, never followed. A path is held only as long as its entry; of directories
+ * their times, which are set at the end, and of those that were there before a mark: memory grows with directories, up to a
+ * bound.
  *
  * A user of the layer may exchange any name between two calls. So nothing is dressed by its name: what was made is opened by
  * O_PATH, or as a directory, and has to be of the kind that was made, ours, and new; then owner, mode and times go to the
@@ -17,12 +18,12 @@
 #ifndef VARVE_TREE_UNPACK_H
 #define VARVE_TREE_UNPACK_H
 
-#include "engine/base/limits.h"
 #include "engine/core/store.h"
 #include "engine/tree/brought.h"
 #include "engine/tree/inflate.h"
 #include "engine/tree/libarchive.h"
 #include "engine/tree/report.h"
+#include "engine/tree/spares.h"
 #include "engine/tree/stream.h"
 
 struct unpack {
@@ -41,9 +42,8 @@ struct unpack {
 	int root_fd;
 	/* The mount that it is on. */
 	uint64_t mount;
-	/* Descriptors held in reserve, spares_count of them. */
-	int spares[UNPACK_SPARES];
-	unsigned spares_count;
+	/* Closed where descriptors are missing for an entry. */
+	struct spares spares;
 	const _Atomic bool *cancelled;
 
 	/* ---- the thread's ---- */

@@ -592,8 +592,7 @@ void walk_free(struct walk *walk)
 		free(batch);
 		walk_finish(walk, dir);
 	}
-	while (walk->spares_count)
-		fd_close(walk->spares[--walk->spares_count]);
+	spares_release(&walk->spares);
 	pthread_mutex_destroy(&walk->reopen);
 	pthread_mutex_destroy(&walk->lock);
 	if (walk->class->release)
@@ -644,13 +643,7 @@ int walk_init(struct walk *walk, struct varve_store *store, const struct walk_cl
 	pthread_mutex_init(&walk->reopen, NULL);
 	stack_push(walk->stacks.all, &root->link);
 	walk->pending = 1;
-	while (walk->spares_count < WALK_SPARES) {
-		int fd = fcntl(root_fd, F_DUPFD_CLOEXEC, 0);
-
-		if (fd < 0)
-			break;
-		walk->spares[walk->spares_count++] = fd;
-	}
+	spares_hold(&walk->spares, root_fd, WALK_SPARES);
 	return 0;
 }
 

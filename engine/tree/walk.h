@@ -6,6 +6,7 @@
 #ifndef VARVE_TREE_WALK_H
 #define VARVE_TREE_WALK_H
 
+#include "engine/tree/spares.h"
 #include "engine/tree/stacks.h"
 #include "engine/tree/workers.h"
 
@@ -123,9 +124,8 @@ struct walk {
 	unsigned fds;
 	/* Beside those in use so many stay open: settings.walk_fds_max, and less where some were missing. */
 	unsigned fds_max;
-	/* Descriptors held in reserve, spares_count of them: others may take what was free when the walk began. */
-	int spares[WALK_SPARES];
-	unsigned spares_count;
+	/* Closed where descriptors are missing. */
+	struct spares spares;
 	/* Threads at it. Descriptors were missing for so many: one goes on alone. */
 	_Atomic unsigned threads;
 	_Atomic bool crowded;

@@ -133,9 +133,8 @@ bool walk_shed(struct walk *walk, int error)
 	if (link) {
 		fd = TAKE_FD(list_entry(link, struct walk_dir, idle)->fd);
 		walk->fds--;
-	} else if (walk->spares_count)
-		fd = walk->spares[--walk->spares_count];
-	shed = fd >= 0;
+	}
+	shed = link || spares_use(&walk->spares);
 	pthread_mutex_unlock(&walk->lock);
 	fd_close(fd);
 	return shed;
