@@ -153,3 +153,34 @@ exec {writer}>&-
 status=0
 wait "$child" || status=$?
 expect 0 '{"id":"kept","ok":true}'$'\n''{"id":"going","ok":true}'$'\n' ""
+
+# ---- another process holds the lock of the records, and is stopped --------------------------------------------------------
+
+quietly create sized --size 8m
+(
+	exec {lock}>>"$home/.varve/records"
+	flock -x "$lock"
+	kill -s STOP "$BASHPID"
+) &
+holder=$!
+stopped() {
+	[[ "$(cut -d ' ' -f 3 "/proc/$holder/stat" 2>/dev/null)" == T ]]
+}
+await "the holder to stop" stopped
+for signal in INT:130 TERM:143 HUP:129; do
+	env --default-signal=INT,TERM,HUP VARVE_DEBUG=op "$varve" "${lib_options[@]}" create another --size 8m </dev/null \
+		>"$scratch/out" 2>"$scratch/err" &
+	child=$!
+	await "the command to wait for the lock" grep -q 'another process holds the lock' "$scratch/err"
+	kill -s "${signal%:*}" "$child"
+	status=0
+	wait "$child" || status=$?
+	[[ "$status" == "${signal#*:}" ]] || lib_fail "${signal%:*}: status $status" "$(tail -n 3 "$scratch/err")"
+	run ls
+	[[ "$status" == 0 ]] || lib_fail "ls: status $status" "$(cat "$scratch/err")"
+	grep -qx sized "$scratch/out" || lib_fail "no layer of before"
+	[[ "$(grep -cx another "$scratch/out")" == 0 ]] || lib_fail "it was made without the lock"
+done
+kill -s CONT "$holder"
+wait "$holder"
+quietly create another --size 8m
