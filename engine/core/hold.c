@@ -8,8 +8,12 @@
 struct ident {
 	/* The next one in its bucket. */
 	struct ident *next;
-	/* Its holds, in the order they were asked for: first those granted, then those that wait. */
-	struct list holds;
+	/* The holds that wait, in the order they were asked for. */
+	struct list waiting;
+	/* How many shared holds are granted. */
+	uint32_t shared;
+	/* The one hold that is granted is an exclusive one. */
+	bool exclusive;
 	char id[];
 };
 
@@ -42,7 +46,7 @@ static struct ident *hold_ident(struct hold_table *table, const char *id)
 	ident = fault_calloc(table->fault, 1, sizeof(*ident) + size);
 	if (!ident)
 		return NULL;
-	list_init(&ident->holds);
+	list_init(&ident->waiting);
 	memcpy(ident->id, id, size);
 	ident->next = *bucket;
 	*bucket = ident;
@@ -60,38 +64,35 @@ static void hold_forget(struct hold_table *table, struct ident *ident)
 	free(ident);
 }
 
-/* Grant what can be granted: the first hold, and if it is shared the shared ones right behind it. */
-static void hold_grant(struct hold_table *table, struct ident *ident)
+/* Can a hold be granted beside those that are? */
+static bool hold_fits(const struct ident *ident, bool exclusive)
 {
-	list_for_each(link, &ident->holds) {
-		struct hold *hold = list_entry(link, struct hold, link);
-
-		if (hold->exclusive && link != ident->holds.next)
-			return;
-		if (!hold->granted) {
-			hold->granted = true;
-			if (!--hold->op->holds_waiting)
-				list_append(&table->runnable, &hold->op->link);
-		}
-		if (hold->exclusive)
-			return;
-	}
+	return !ident->exclusive && !(exclusive && ident->shared);
 }
 
-/* Can a hold that is asked for now be granted at once? */
-static bool hold_free(const struct ident *ident, bool exclusive)
+/* Count HOLD as granted. */
+static void hold_take(struct hold *hold)
 {
-	if (list_empty(&ident->holds))
-		return true;
-	if (exclusive)
-		return false;
-	list_for_each(link, &ident->holds) {
-		const struct hold *hold = list_entry(link, struct hold, link);
+	hold->granted = true;
+	if (hold->exclusive)
+		hold->ident->exclusive = true;
+	else
+		hold->ident->shared++;
+}
 
-		if (hold->exclusive || !hold->granted)
-			return false;
+/* Grant the holds at the head of the queue that fit. Each is granted once, so that all releases together cost as much as all holds. */
+static void hold_grant(struct hold_table *table, struct ident *ident)
+{
+	while (!list_empty(&ident->waiting)) {
+		struct hold *hold = list_entry(ident->waiting.next, struct hold, link);
+
+		if (!hold_fits(ident, hold->exclusive))
+			return;
+		list_remove(&hold->link);
+		hold_take(hold);
+		if (!--hold->op->holds_waiting)
+			list_append(&table->runnable, &hold->op->link);
 	}
-	return true;
 }
 
 /* Leave all queues: what cancelling does to an operation that has not begun. */
@@ -113,9 +114,14 @@ int hold_queue(struct hold_table *table, struct op *op)
 			return -ENOMEM;
 		hold->op = op;
 		hold->ident = ident;
-		hold->granted = hold_free(ident, hold->exclusive);
-		list_append(&ident->holds, &hold->link);
-		op->holds_waiting += !hold->granted;
+		list_init(&hold->link);
+		if (list_empty(&ident->waiting) && hold_fits(ident, hold->exclusive)) {
+			hold_take(hold);
+		} else {
+			hold->granted = false;
+			list_append(&ident->waiting, &hold->link);
+			op->holds_waiting++;
+		}
 	}
 	return 0;
 }
@@ -126,11 +132,16 @@ void hold_release(struct hold_table *table, struct hold *hold)
 
 	if (!ident)
 		return;
-	hold->op->holds_waiting -= !hold->granted;
+	if (!hold->granted) {
+		hold->op->holds_waiting--;
+		list_remove(&hold->link);
+	} else if (hold->exclusive) {
+		ident->exclusive = false;
+	} else {
+		ident->shared--;
+	}
 	hold->ident = NULL;
-	list_remove(&hold->link);
-	if (list_empty(&ident->holds))
+	hold_grant(table, ident);
+	if (!ident->exclusive && !ident->shared && list_empty(&ident->waiting))
 		hold_forget(table, ident);
-	else
-		hold_grant(table, ident);
 }

@@ -80,7 +80,7 @@ struct ident;
 
 /* A place in the queue of an id: see hold.c. */
 struct hold {
-	/* In ident->holds, while held or waited for. */
+	/* In ident->waiting, until it is granted. */
 	struct list link;
 	struct op *op;
 	/* What is to be held; NULL: nothing. */

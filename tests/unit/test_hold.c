@@ -143,4 +143,31 @@ START_TEST(test_no_memory) {
 }
 END_TEST
 
-TEST_MAIN_UNIT("hold", test_order, test_shared, test_crossed, test_withdraw, test_no_memory)
+/** As many as can be in flight. */
+#define MANY 65536
+
+START_TEST(test_many) {
+	/* A burst of children of one parent, with a removal of the parent in the middle, that end in another order than they began in. */
+	setup_store();
+	struct holder **children = test_alloc(MANY * sizeof(*children)), *gone = NULL;
+	int runnable = 0;
+
+	for (unsigned i = 0; i < MANY; i++) {
+		if (i == MANY / 2)
+			ck_assert(!queue(gone = holder("p", NULL)));
+		children[i] = holder(test_path("%u", i), "p");
+		ck_assert_int_eq(queue(children[i]), i < MANY / 2);
+	}
+	for (unsigned i = 0; i < MANY / 2; i++) {
+		ck_assert_int_eq(runnable, 0);
+		runnable = end(children[(i * 7919u) % (MANY / 2)]);
+	}
+	ck_assert(gone->running && runnable == 1);
+	ck_assert_int_eq(end(gone), MANY / 2);
+	for (unsigned i = MANY; i-- > MANY / 2; )
+		ck_assert_int_eq(end(children[i]), 0);
+	check_empty();
+}
+END_TEST
+
+TEST_MAIN_UNIT("hold", test_order, test_shared, test_crossed, test_withdraw, test_no_memory, test_many)
