@@ -92,7 +92,8 @@ static void refused(struct varve_store *store, const char *home, struct tar *tar
 }
 
 START_TEST(test_names) {
-	static const char *const bad[] = { "../other/canary", "dir/../../other/canary", "dir/../..", "..", "/../canary", "/dir/../../other" };
+	static const char *const bad[] = { "../other/canary", "dir/../../other/canary", "dir/../..", "..", "/../canary",
+					   "/dir/../../other" };
 	char *home = test_home();
 	struct varve_store *store = open_store(home);
 	struct tar tar = { 0 };
