@@ -72,7 +72,8 @@ const struct command changes_command = {
 	.summary = "tell which paths of a layer differ from its parent's",
 	.notes = "Each line is A (added), M (modified) or D (deleted), a space, and the path. The directories above a\n"
 		 "changed path are modified; of a deleted directory only itself is told. Without --parent it is\n"
-		 "compared with the layer that it is a snapshot of, if the store has it, or else with nothing.\n",
+		 "compared with the layer that it is a snapshot of, or with nothing where it is of none. Where that layer\n"
+		 "is gone the command fails: name another one, or \"\" for the whole layer.\n",
 	.options = changes_options,
 	.operands_min = 1,
 	.operands_max = 1,

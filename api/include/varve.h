@@ -703,7 +703,8 @@ int varve_layer_info(struct varve_store *store, const char *id, varve_callback *
 /* ---- what is in a layer ------------------------------------------------------------------------------------------
  *
  * Calls that look into a layer compare it with a parent: another layer; or, where that is NULL, the layer that it is a
- * snapshot of, if this store (still) has it; or, where that is "", nothing, so that everything is new.
+ * snapshot of (none: nothing; -ESTALE: this store does not have it, or not any more); or, where that is "", nothing, so that
+ * everything is new.
  */
 
 /** Walk both layers even where their trees could be searched for what is newer. Slow; the result is the same. */
@@ -728,8 +729,8 @@ int varve_layer_info(struct varve_store *store, const char *id, varve_callback *
  * the parent is an empty directory in the layer: what was in it is told as deleted. Mounts are not entered: with
  * CAP_SYS_ADMIN what the layers themselves hold beneath is compared, else nothing is told of such an entry that both have.
  *
- * Errors in the callback: -ENOENT (no such layer or parent), -ENOTDIR, -EINVAL (not a layer of this store), -EACCES,
- * -ENOMEM, -ECANCELED, -EIO. Nothing is changed.
+ * Errors in the callback: -ENOENT (no such layer or parent), -ESTALE (no parent was named, and the layer that this is a snapshot
+ * of is gone), -ENOTDIR, -EINVAL (not a layer of this store), -EACCES, -ENOMEM, -ECANCELED, -EIO. Nothing is changed.
  */
 int varve_layer_changes(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
 			varve_callback *callback, void *user_data, varve_request *ret_request);

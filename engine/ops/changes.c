@@ -109,7 +109,13 @@ static int changes_open_parent(struct changes_op *changes, const uint8_t *uuid)
 	int r;
 
 	if (!changes->parent) {
-		r = memcmp(uuid, none, sizeof(none)) ? parent_name(store, uuid, changes->found) : 0;
+		bool child = memcmp(uuid, none, sizeof(none));
+
+		r = child ? parent_name(store, uuid, changes->found) : 0;
+		if (!r && child && !*changes->found) {
+			op->detail = "the layer that it is a snapshot of is not in the store any more: name a parent, or \"\" for all";
+			r = -ESTALE;
+		}
 		if (r)
 			return r;
 		changes->parent = changes->found;

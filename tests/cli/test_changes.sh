@@ -27,13 +27,28 @@ expect 0 $'A /d\nA /d/one\nA /two\n' ""
 run changes --parent top base
 expect 0 $'M /d\nM /d/one\nD /th\nree\nA /two\n' ""
 run changes top --json
-expect 0 '{"kind":"M","path":"/d"}
-{"kind":"M","path":"/d/one"}
-{"kind":"A","path":"/th\nree"}
-{"kind":"D","path":"/two"}
+expect 0 '{"id":"top","ok":true,"kind":"M","path":"/d"}
+{"id":"top","ok":true,"kind":"M","path":"/d/one"}
+{"id":"top","ok":true,"kind":"A","path":"/th\nree"}
+{"id":"top","ok":true,"kind":"D","path":"/two"}
 ' ""
 "$varve" "${lib_options[@]}" changes -z top | tr '\0\n' '\n/' >"$scratch/out"
 [[ "$(cat "$scratch/out")" == $'M /d\nM /d/one\nA /th/ree\nD /two' ]] || lib_fail "with -z: $(cat "$scratch/out")"
+
+# The child of a parent that is gone has no changes to tell, but all of it where that is asked for.
+quietly create --parent top orphan
+quietly rm top
+for command in changes diffsize "diff -o $scratch/orphan.tar"; do
+	# shellcheck disable=SC2086 # words
+	run $command orphan
+	expect 1 "" "varve: *not in the store any more*"
+done
+[[ ! -e "$scratch/orphan.tar" ]] || lib_fail "an archive without a parent"
+run changes --parent "" orphan
+expect 0 $'A /d\nA /d/one\nA /th\nree\n' ""
+run changes --parent base orphan
+expect 0 $'M /d\nM /d/one\nA /th\nree\nD /two\n' ""
+quietly create --parent base top
 
 run changes none
 expect 1 "" "varve: no layer none"
