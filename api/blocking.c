@@ -310,14 +310,14 @@ int varve_layer_info_wait(struct varve_store *store, const char *id, struct varv
 	return BLOCKING(store, ret_failure, varve_layer_info(store, id, blocking_done, &blocking, &request));
 }
 
-int varve_layer_changes_wait(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
+int varve_layer_changes_wait(struct varve_store *store, const char *id, const struct varve_changes_options *options,
 			     struct varve_change **ret_changes, size_t *ret_count, struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure, .ret_changes = ret_changes,
 				     .ret_changes_count = ret_count };
 
 	return BLOCKING(store, ret_failure,
-			layer_changes(store, id, parent, flags, true,
+			layer_changes(store, id, options, true,
 				      &(struct submit){ blocking_done, &blocking, &request }));
 }
 
@@ -362,13 +362,13 @@ int varve_layer_apply_wait(struct varve_store *store, const char *id, const stru
 	return BLOCKING(store, ret_failure, varve_layer_apply(store, id, options, fd, blocking_done, &blocking, &request));
 }
 
-int varve_layer_diff_size_wait(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
+int varve_layer_diff_size_wait(struct varve_store *store, const char *id, const struct varve_changes_options *options,
 			       uint64_t *ret_bytes, struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure, .ret_bytes = ret_bytes };
 
 	return BLOCKING(store, ret_failure,
-			varve_layer_diff_size(store, id, parent, flags, blocking_done, &blocking, &request));
+			varve_layer_diff_size(store, id, options, blocking_done, &blocking, &request));
 }
 
 int varve_sync_wait(struct varve_store *store, uint64_t flags, struct varve_failure *ret_failure)

@@ -25,7 +25,7 @@ int check_chown(struct varve_store *store, enum varve_operation operation, struc
 		const struct varve_chown_options *given);
 
 /* varve_layer_changes(), and, if the callback is to KEEP the list of changes and free() it after success, its twin. */
-int layer_changes(struct varve_store *store, const char *id, const char *parent, uint64_t flags, bool keep,
+int layer_changes(struct varve_store *store, const char *id, const struct varve_changes_options *options, bool keep,
 		  const struct submit *submit);
 
 /* Is LABEL an SELinux label in form? */

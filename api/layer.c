@@ -230,42 +230,81 @@ int varve_layer_info(struct varve_store *store, const char *id, varve_callback *
 
 /* ---- what is in a layer ------------------------------------------------------------------------------------------ */
 
-/* Check ID and an optional PARENT for OPERATION. */
-static int layer_pair(struct varve_store *store, enum varve_operation operation, const char *id, const char *parent)
+/* Check ID and the OPTIONS of a comparison, which are ours, for OPERATION. */
+static int layer_compared(struct varve_store *store, enum varve_operation operation, const char *id,
+			  const struct varve_changes_options *options)
 {
 	int r = check_id(store, operation, id);
 
-	return r || !parent || !*parent ? r : check_id(store, operation, parent);
+	if (!r && options->parent && *options->parent)
+		r = check_id(store, operation, options->parent);
+	if (!r)
+		r = check_flags(store, operation, options->flags, VARVE_CHANGES_WALK);
+	if (!r)
+		r = layer_ranges(store, operation, options->uids, options->uids_count);
+	if (!r)
+		r = layer_ranges(store, operation, options->gids, options->gids_count);
+	if (!r)
+		r = layer_ranges(store, operation, options->parent_uids, options->parent_uids_count);
+	return r ? r : layer_ranges(store, operation, options->parent_gids, options->parent_gids_count);
 }
 
-int layer_changes(struct varve_store *store, const char *id, const char *parent, uint64_t flags, bool keep,
+/* Copy the options GIVEN (may be NULL) of a comparison of ID for OPERATION to OURS, and check them. */
+static int layer_changes_options(struct varve_store *store, enum varve_operation operation, const char *id,
+				 struct varve_changes_options *ours, const struct varve_changes_options *given)
+{
+	int r = 0;
+
+	varve_changes_options_init(ours, sizeof(*ours));
+	if (given)
+		r = check_options(store, operation, ours, sizeof(*ours), given);
+	return r ? r : layer_compared(store, operation, id, ours);
+}
+
+int layer_changes(struct varve_store *store, const char *id, const struct varve_changes_options *options, bool keep,
 		  const struct submit *submit)
 {
+	struct varve_changes_options ours;
 	int r = check_request(store, VARVE_CHANGES, submit->callback);
 
 	if (!r)
-		r = layer_pair(store, VARVE_CHANGES, id, parent);
-	if (!r)
-		r = check_flags(store, VARVE_CHANGES, flags, VARVE_CHANGES_WALK);
-	return r ? r : changes_submit(store, id, parent, flags, keep, submit);
+		r = layer_changes_options(store, VARVE_CHANGES, id, &ours, options);
+	return r ? r : changes_submit(store, id, &ours, keep, submit);
 }
 
-int varve_layer_changes(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
+int varve_layer_changes(struct varve_store *store, const char *id, const struct varve_changes_options *options,
 			varve_callback *callback, void *user_data, varve_request *ret_request)
 {
-	return layer_changes(store, id, parent, flags, false, &(struct submit){ callback, user_data, ret_request });
+	return layer_changes(store, id, options, false, &(struct submit){ callback, user_data, ret_request });
 }
 
-int varve_layer_diff_size(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
+int varve_layer_diff_size(struct varve_store *store, const char *id, const struct varve_changes_options *options,
 			  varve_callback *callback, void *user_data, varve_request *ret_request)
 {
+	struct varve_changes_options ours;
 	int r = check_request(store, VARVE_DIFF_SIZE, callback);
 
 	if (!r)
-		r = layer_pair(store, VARVE_DIFF_SIZE, id, parent);
-	if (!r)
-		r = check_flags(store, VARVE_DIFF_SIZE, flags, VARVE_CHANGES_WALK);
-	return r ? r : diff_size_submit(store, id, parent, flags, &(struct submit){ callback, user_data, ret_request });
+		r = layer_changes_options(store, VARVE_DIFF_SIZE, id, &ours, options);
+	return r ? r : diff_size_submit(store, id, &ours, &(struct submit){ callback, user_data, ret_request });
+}
+
+/* The part of OPTIONS that tells what is compared. */
+static struct varve_changes_options layer_diff_compared(const struct varve_diff_options *options)
+{
+	return (struct varve_changes_options){
+		.size = sizeof(struct varve_changes_options),
+		.parent = options->parent,
+		.flags = options->flags,
+		.uids = options->uids,
+		.uids_count = options->uids_count,
+		.gids = options->gids,
+		.gids_count = options->gids_count,
+		.parent_uids = options->parent_uids,
+		.parent_uids_count = options->parent_uids_count,
+		.parent_gids = options->parent_gids,
+		.parent_gids_count = options->parent_gids_count,
+	};
 }
 
 /* Check where an archive is to go. */
@@ -282,24 +321,20 @@ int varve_layer_diff(struct varve_store *store, const char *id, const struct var
 		     varve_callback *callback, void *user_data, varve_request *ret_request)
 {
 	struct varve_diff_options ours = VARVE_DIFF_OPTIONS_INIT;
+	struct varve_changes_options compared;
 	int r = check_request(store, VARVE_DIFF, callback);
 
 	if (!r && options)
 		r = check_options(store, VARVE_DIFF, &ours, sizeof(ours), options);
-	options = &ours;
-	if (!r)
-		r = layer_pair(store, VARVE_DIFF, id, options->parent);
-	if (!r)
-		r = check_flags(store, VARVE_DIFF, options->flags, VARVE_CHANGES_WALK);
-	if (!r)
-		r = layer_ranges(store, VARVE_DIFF, options->uids, options->uids_count);
-	if (!r)
-		r = layer_ranges(store, VARVE_DIFF, options->gids, options->gids_count);
-	if (!r)
-		r = layer_sink(store, options, fd);
 	if (r)
 		return r;
-	r = diff_submit(store, id, options, fd, &(struct submit){ callback, user_data, ret_request });
+	compared = layer_diff_compared(&ours);
+	r = layer_compared(store, VARVE_DIFF, id, &compared);
+	if (!r)
+		r = layer_sink(store, &ours, fd);
+	if (r)
+		return r;
+	r = diff_submit(store, id, &compared, &ours, fd, &(struct submit){ callback, user_data, ret_request });
 	return r == -EBADF ? request_refuse(store, VARVE_DIFF, r, id, "the descriptor cannot be written") : r;
 }
 

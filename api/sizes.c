@@ -32,6 +32,11 @@ void varve_chown_options_init(struct varve_chown_options *options, size_t size)
 	sizes_init(options, size);
 }
 
+void varve_changes_options_init(struct varve_changes_options *options, size_t size)
+{
+	sizes_init(options, size);
+}
+
 void varve_diff_options_init(struct varve_diff_options *options, size_t size)
 {
 	sizes_init(options, size);
@@ -82,7 +87,8 @@ SIZES_FULL(struct varve_config, log_data);
 SIZES_FULL(struct varve_create_options, apply);
 SIZES_FULL(struct varve_apply_options, room_data);
 SIZES_FULL(struct varve_chown_options, gid_to_count);
-SIZES_FULL(struct varve_diff_options, file_size_max);
+SIZES_FULL(struct varve_changes_options, parent_gids_count);
+SIZES_FULL(struct varve_diff_options, parent_gids_count);
 SIZES_FULL(struct varve_layer_info, quota_limit);
 SIZES_FULL(struct varve_layer_usage, limit_bytes);
 SIZES_FULL(struct varve_sweep_report, quota_groups_removed);

@@ -3,22 +3,18 @@
 #include <stdlib.h>
 
 #include "cli.h"
+#include "compare.h"
 #include "flight.h"
 
 static const struct option_spec changes_options[] = {
-	{ .name = "parent", .argument = "ID", .help = "compare with this layer (\"\": none, so that everything is new)" },
-	{ .name = "walk", .help = "walk both trees even where they can be searched" },
+	COMPARE_OPTIONS,
 	{ 0 },
 };
 
 /** Submit the comparison of ID. */
 static int changes_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
 			  varve_request *ret_request) {
-	const struct arguments *arguments = flight->data;
-
-	return varve_layer_changes(flight->cli->store, id, options_value(arguments, "parent"),
-				   options_has(arguments, "walk") ? VARVE_CHANGES_WALK : 0, callback, user_data,
-				   ret_request);
+	return varve_layer_changes(flight->cli->store, id, flight->data, callback, user_data, ret_request);
 }
 
 /** Write the changes at once: there may be a million of them, not to be kept twice. */
@@ -57,12 +53,17 @@ static const struct flight_job changes_job = {
 
 /** Tell what changed in a layer. */
 static int changes_run(struct cli *cli, const struct arguments *arguments) {
-	struct ids *ids = output_memory(malloc(sizeof(*ids)));
+	struct varve_changes_options options;
+	struct ids *ids;
 	int status;
 
+	if (compare_read(cli, "changes", arguments, &options) < 0)
+		return CLI_USAGE;
+	ids = output_memory(malloc(sizeof(*ids)));
 	ids_init(ids, (const char *const *)arguments->operands, arguments->operands_count, true, cli->output.end);
-	status = flight_run(cli, &changes_job, ids, (void *)arguments);
+	status = flight_run(cli, &changes_job, ids, &options);
 	free(ids);
+	compare_free(&options);
 	return status;
 }
 

@@ -8,22 +8,20 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "compare.h"
 #include "destination.h"
 #include "flight.h"
-#include "idmap.h"
 
 /** What `diff` works on. */
 struct diff_job {
 	struct varve_diff_options options;			/**< What the library is asked. */
+	struct varve_changes_options compared;			/**< Its part that tells what is compared, and owns the maps. */
 	struct destination destination;				/**< Where to. */
 	bool skipped;						/**< Entries were left out, or changed meanwhile. */
 };
 
 static const struct option_spec diff_options[] = {
-	{ .name = "parent", .argument = "ID", .help = "compare with this layer (\"\": none, so that everything is new)" },
-	{ .name = "walk", .help = "walk both trees even where they can be searched" },
-	{ .name = "uidmap", .argument = "MAP", .help = "users, as CONTAINER:HOST:COUNT (repeatable)" },
-	{ .name = "gidmap", .argument = "MAP", .help = "groups, likewise" },
+	COMPARE_OPTIONS,
 	{ .name = "max-file-size", .argument = "SIZE", .help = "fail when a file is larger, holes counted (for registries)" },
 	{ .letter = 'o', .name = "output", .argument = "FILE", .help = "write there instead of to standard output" },
 	{ 0 },
@@ -92,6 +90,27 @@ static int diff_flight(struct cli *cli, const struct flight_job *job, const stru
 	return status;
 }
 
+/** Take what is compared from ARGUMENTS. Return 0, or -EINVAL after a message. */
+static int diff_compare(struct cli *cli, const struct arguments *arguments, struct diff_job *job) {
+	const struct varve_changes_options *compared = &job->compared;
+	int r = compare_read(cli, "diff", arguments, &job->compared);
+
+	job->options = (struct varve_diff_options){
+		.size = sizeof(job->options),
+		.parent = compared->parent,
+		.flags = compared->flags,
+		.uids = compared->uids,
+		.uids_count = compared->uids_count,
+		.gids = compared->gids,
+		.gids_count = compared->gids_count,
+		.parent_uids = compared->parent_uids,
+		.parent_uids_count = compared->parent_uids_count,
+		.parent_gids = compared->parent_gids,
+		.parent_gids_count = compared->parent_gids_count,
+	};
+	return r;
+}
+
 /** Take the size of the largest file from ARGUMENTS. Return 0, or an exit status after a message. */
 static int diff_size_max(struct cli *cli, const struct arguments *arguments, struct diff_job *job) {
 	const char *size = options_value(arguments, "max-file-size");
@@ -119,11 +138,7 @@ static int diff_run(struct cli *cli, const struct arguments *arguments) {
 	const char *file = options_value(arguments, "output");
 	int status = CLI_USAGE;
 
-	job->options = (struct varve_diff_options)VARVE_DIFF_OPTIONS_INIT;
-	job->options.parent = options_value(arguments, "parent");
-	job->options.flags = options_has(arguments, "walk") ? VARVE_CHANGES_WALK : 0;
-	if (idmap_option(cli, "diff", arguments, "uidmap", &job->options.uids, &job->options.uids_count) == 0 &&
-	    idmap_option(cli, "diff", arguments, "gidmap", &job->options.gids, &job->options.gids_count) == 0)
+	if (diff_compare(cli, arguments, job) == 0)
 		status = diff_size_max(cli, arguments, job);
 	if (status == CLI_DONE)
 		status = diff_open(cli, file, job);
@@ -133,8 +148,7 @@ static int diff_run(struct cli *cli, const struct arguments *arguments) {
 		if (destination_close(&job->destination, &cli->output, "diff", status == CLI_DONE) < 0 || job->skipped)
 			status = CLI_FAILED;
 	}
-	free((void *)job->options.uids);
-	free((void *)job->options.gids);
+	compare_free(&job->compared);
 	free(job);
 	return status;
 }
@@ -158,17 +172,14 @@ const struct command diff_command = {
 /* ---- diffsize ------------------------------------------------------------------------------------------------------ */
 
 static const struct option_spec diffsize_options[] = {
-	{ .name = "parent", .argument = "ID", .help = "compare with this layer (\"\": none, so that everything is new)" },
-	{ .name = "walk", .help = "walk both trees even where they can be searched" },
+	COMPARE_OPTIONS,
 	{ 0 },
 };
 
 /** Submit the question about ID. */
 static int diffsize_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
 			   varve_request *ret_request) {
-	return varve_layer_diff_size(flight->cli->store, id, options_value(flight->data, "parent"),
-				     options_has(flight->data, "walk") ? VARVE_CHANGES_WALK : 0, callback, user_data,
-				     ret_request);
+	return varve_layer_diff_size(flight->cli->store, id, flight->data, callback, user_data, ret_request);
 }
 
 /** Keep the answer. */
@@ -204,7 +215,14 @@ static const struct flight_job diffsize_job = {
 
 /** Tell how much changed in a layer. */
 static int diffsize_run(struct cli *cli, const struct arguments *arguments) {
-	return diff_flight(cli, &diffsize_job, arguments, (void *)arguments);
+	struct varve_changes_options options;
+	int status;
+
+	if (compare_read(cli, "diffsize", arguments, &options) < 0)
+		return CLI_USAGE;
+	status = diff_flight(cli, &diffsize_job, arguments, &options);
+	compare_free(&options);
+	return status;
 }
 
 const struct command diffsize_command = {

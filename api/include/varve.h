@@ -710,11 +710,35 @@ int varve_layer_info(struct varve_store *store, const char *id, varve_callback *
 /** Walk both layers even where their trees could be searched for what is newer. Slow; the result is the same. */
 #define VARVE_CHANGES_WALK VARVE_FLAG(4)
 
+/** What a layer is compared with, and how. Start from VARVE_CHANGES_OPTIONS_INIT. */
+struct varve_changes_options {
+	size_t size;				/**< sizeof(struct varve_changes_options). */
+	const char *parent;			/**< Another layer; NULL: the one that it is a snapshot of; "": nothing. */
+	uint64_t flags;				/**< VARVE_CHANGES_WALK or 0. */
+	const struct varve_id_map *uids;	/**< The map of users that the layer is in. NULL: none. */
+	size_t uids_count;			/**< Its entries, up to VARVE_ID_MAPS_MAX. */
+	const struct varve_id_map *gids;	/**< ... and of groups. */
+	size_t gids_count;			/**< Its entries. */
+	const struct varve_id_map *parent_uids;	/**< The map of users that the parent is in. NULL: none. */
+	size_t parent_uids_count;		/**< Its entries. */
+	const struct varve_id_map *parent_gids;	/**< ... and of groups. */
+	size_t parent_gids_count;		/**< Its entries. */
+};
+
+#define VARVE_CHANGES_OPTIONS_INIT { sizeof(struct varve_changes_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+/** As VARVE_CHANGES_OPTIONS_INIT; SIZE is sizeof(*options). */
+void varve_changes_options_init(struct varve_changes_options *options, size_t size);
+
 /**
- * Tell which paths of layer ID differ from those of PARENT: result->changes. The directories above a changed path are
+ * Tell which paths of layer ID differ from those of its parent: result->changes. The directories above a changed path are
  * told as modified; a deleted directory is told without what was in it; the root itself is not told. A path is modified
  * when its type, mode, owner, group, device, modification time (one without nanoseconds is equal to all of its second),
- * size (but of directories), link target, content, security.capability or user.* attributes differ. FLAGS: VARVE_CHANGES_WALK or 0.
+ * size (but of directories), link target, content, security.capability or user.* attributes differ. OPTIONS may be NULL.
+ *
+ * Owners are those that the containers see: a layer that was made with a shift of ownership (varve_create_options.chown) is
+ * compared with its parent by the maps of both, and what the shift alone has changed is not told. root:root outside of a map
+ * stands for the container's, as varve_layer_chown() has it; other owners outside of a map are as the host has them. After a
+ * shift every inode was written, and all of them are looked at.
  *
  * Content is compared where it may differ and nothing else does: where an inode was changed since the layers were one, as its
  * ctime or btrfs tells. What lies in the same place on disk is not read. A file that was changed so, and cannot be opened (for
@@ -732,7 +756,7 @@ int varve_layer_info(struct varve_store *store, const char *id, varve_callback *
  * Errors in the callback: -ENOENT (no such layer or parent), -ESTALE (no parent was named, and the layer that this is a snapshot
  * of is gone), -ENOTDIR, -EINVAL (not a layer of this store), -EACCES, -ENOMEM, -ECANCELED, -EIO. Nothing is changed.
  */
-int varve_layer_changes(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
+int varve_layer_changes(struct varve_store *store, const char *id, const struct varve_changes_options *options,
 			varve_callback *callback, void *user_data, varve_request *ret_request);
 
 /** usage: look at each file, also where the trees could be searched. Result: this was done. */
@@ -804,7 +828,7 @@ int varve_layer_relabel(struct varve_store *store, const char *id, const char *l
 /** What to write an archive of. Start from VARVE_DIFF_OPTIONS_INIT. */
 struct varve_diff_options {
 	size_t size;				/**< sizeof(struct varve_diff_options). */
-	const char *parent;			/**< As in varve_layer_changes(). */
+	const char *parent;			/**< As in varve_changes_options. */
 	uint64_t flags;				/**< VARVE_CHANGES_WALK or 0. */
 	const struct varve_id_map *uids;	/**< How users are mapped: the archive has the container's. NULL: not at all. */
 	size_t uids_count;			/**< How many ranges. */
@@ -814,9 +838,13 @@ struct varve_diff_options {
 	void *sink_data;			/**< Handed to sink. */
 	size_t chunk_bytes;			/**< Most bytes of one call of sink, up to VARVE_STREAM_BYTES. 0: so many. */
 	uint64_t file_size_max;			/**< A file of more bytes, holes counted, fails the request. 0: any. */
+	const struct varve_id_map *parent_uids;	/**< As in varve_changes_options: uids and gids are the layer's own. */
+	size_t parent_uids_count;		/**< Its entries. */
+	const struct varve_id_map *parent_gids;	/**< ... and of groups. */
+	size_t parent_gids_count;		/**< Its entries. */
 };
 
-#define VARVE_DIFF_OPTIONS_INIT { sizeof(struct varve_diff_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define VARVE_DIFF_OPTIONS_INIT { sizeof(struct varve_diff_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 /** As VARVE_DIFF_OPTIONS_INIT; SIZE is sizeof(*options). */
 void varve_diff_options_init(struct varve_diff_options *options, size_t size);
 
@@ -856,11 +884,11 @@ int varve_layer_diff(struct varve_store *store, const char *id, const struct var
 		     varve_callback *callback, void *user_data, varve_request *ret_request);
 
 /**
- * Tell how many bytes the files have that differ between layer ID and PARENT: result->bytes. A file with several names
- * counts once; holes count, a sum beyond 2^63 - 1 is told as that. What vanishes meanwhile does not count. PARENT, FLAGS and
- * errors as in varve_layer_changes().
+ * Tell how many bytes the files have that differ between layer ID and its parent: result->bytes. A file with several names
+ * counts once; holes count, a sum beyond 2^63 - 1 is told as that. What vanishes meanwhile does not count. OPTIONS and errors as
+ * in varve_layer_changes().
  */
-int varve_layer_diff_size(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
+int varve_layer_diff_size(struct varve_store *store, const char *id, const struct varve_changes_options *options,
 			  varve_callback *callback, void *user_data, varve_request *ret_request);
 
 /**
@@ -1254,7 +1282,7 @@ int varve_layer_info_wait(struct varve_store *store, const char *id, struct varv
 			  struct varve_failure *ret_failure);
 
 /** Blocking varve_layer_changes(). *RET_CHANGES, of *RET_COUNT changes, is to be freed with one free(). */
-int varve_layer_changes_wait(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
+int varve_layer_changes_wait(struct varve_store *store, const char *id, const struct varve_changes_options *options,
 			     struct varve_change **ret_changes, size_t *ret_count, struct varve_failure *ret_failure);
 
 /** Blocking varve_layer_usage(). */
@@ -1278,7 +1306,7 @@ int varve_layer_apply_wait(struct varve_store *store, const char *id, const stru
 			   uint64_t *ret_bytes, uint64_t *ret_skipped, struct varve_failure *ret_failure);
 
 /** Blocking varve_layer_diff_size(). Sets *RET_BYTES. */
-int varve_layer_diff_size_wait(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
+int varve_layer_diff_size_wait(struct varve_store *store, const char *id, const struct varve_changes_options *options,
 			       uint64_t *ret_bytes, struct varve_failure *ret_failure);
 
 /** Blocking varve_sync(). */

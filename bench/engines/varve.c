@@ -195,12 +195,15 @@ static int adapter_submit(struct adapter *adapter, struct bench_op *op)
 	/* Two ranges trade places, so that every call has the same to do, however often a layer comes up. */
 	static const struct varve_id_map trade[] = {{0, SHIFT, SHIFT}, {SHIFT, 0, SHIFT}};
 	struct varve_chown_options swap = VARVE_CHOWN_OPTIONS_INIT;
+	struct varve_changes_options changes = VARVE_CHANGES_OPTIONS_INIT;
 	struct varve_diff_options diff = VARVE_DIFF_OPTIONS_INIT;
 	struct varve_store *store = adapter->store;
 	uint32_t walk = adapter->method == METHOD_WALK ? VARVE_CHANGES_WALK : 0;
 
 	swap.uid_to = swap.gid_to = trade;
 	swap.uid_to_count = swap.gid_to_count = 2;
+	changes.parent = diff.parent = op->parent;
+	changes.flags = diff.flags = walk;
 	switch (op->kind) {
 	case BENCH_NOOP:
 		return varve_noop(store, adapter_ended, op, NULL);
@@ -213,12 +216,10 @@ static int adapter_submit(struct adapter *adapter, struct bench_op *op)
 			return varve_layer_remove(store, op->ids[0], 0, adapter_ended, op, NULL);
 		return varve_layer_remove_batch(store, op->ids, op->count, 0, adapter_ended, op, NULL);
 	case BENCH_CHANGES:
-		return varve_layer_changes(store, op->ids[0], op->parent, walk, adapter_ended, op, NULL);
+		return varve_layer_changes(store, op->ids[0], &changes, adapter_ended, op, NULL);
 	case BENCH_DIFFSIZE:
-		return varve_layer_diff_size(store, op->ids[0], op->parent, walk, adapter_ended, op, NULL);
+		return varve_layer_diff_size(store, op->ids[0], &changes, adapter_ended, op, NULL);
 	case BENCH_DIFF:
-		diff.parent = op->parent;
-		diff.flags = walk;
 		return varve_layer_diff(store, op->ids[0], &diff, adapter->null_fd, adapter_ended, op, NULL);
 	case BENCH_USAGE:
 		return varve_layer_usage(store, op->ids[0], usage_flags[adapter->method], adapter_ended, op, NULL);

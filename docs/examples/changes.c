@@ -13,8 +13,7 @@ static int print_changes(struct varve_store *store, const char *id)
 	size_t count, i;
 	int ret;
 
-	ret = varve_layer_changes_wait(store, id, NULL, 0, &changes, &count,
-				       NULL);
+	ret = varve_layer_changes_wait(store, id, NULL, &changes, &count, NULL);
 	if (ret < 0)
 		return ret;
 	for (i = 0; i < count; i++)

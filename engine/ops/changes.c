@@ -72,11 +72,12 @@ struct changes_op {
 	char *subject;
 	/* diff, diff_size: NULL until it is needed. */
 	struct pack *pack;
-	/* diff: the largest file, where to, and the ranges of ids: users, then groups. */
+	/* diff: the largest file, and where to. */
 	uint64_t file_size_max;
 	struct stream stream;
+	/* The maps of ids of the parent and the layer, whose entries are all in `ranges`. */
+	struct idrange_maps maps[2];
 	struct varve_id_map *ranges;
-	size_t uids_count, gids_count;
 };
 
 static struct changes_op *changes_of(struct op *op)
@@ -304,6 +305,7 @@ static int changes_compare(struct op *op)
 		changes->alone = true;
 	}
 	memcpy(compare->fds, changes->fds, sizeof(compare->fds));
+	memcpy(compare->maps, changes->maps, sizeof(compare->maps));
 	compare->delta = changes->searched ? &changes->delta : NULL;
 	compare->collapse = op->request->class->operation != VARVE_CHANGES;
 	compare->fault = &io->fault;
@@ -386,10 +388,10 @@ static int changes_pack(struct changes_op *changes)
 	pack->window.feed.changes = &changes->compare.changes;
 	pack->window.feed.fault = &request->store->io.fault;
 	pack->window.search = request->store->layout.privileged && !(changes->flags & VARVE_CHANGES_WALK);
-	pack->uids = changes->ranges;
-	pack->uids_count = changes->uids_count;
-	pack->gids = changes->ranges + changes->uids_count;
-	pack->gids_count = changes->gids_count;
+	pack->uids = changes->maps[1].uids;
+	pack->uids_count = changes->maps[1].uids_count;
+	pack->gids = changes->maps[1].gids;
+	pack->gids_count = changes->maps[1].gids_count;
 	pack->stream = &changes->stream;
 	pack->file_size_max = changes->file_size_max;
 	pack->covered = &changes->compare.covered;
@@ -605,35 +607,75 @@ static const struct op_class changes_class = CHANGES_CLASS(VARVE_CHANGES);
 static const struct op_class diff_class = CHANGES_CLASS(VARVE_DIFF);
 static const struct op_class diff_size_class = CHANGES_CLASS(VARVE_DIFF_SIZE);
 
-/* Make a request of one of the three; 0 and *RET_REQUEST, or -ENOMEM. */
-static int changes_new(struct varve_store *store, const struct op_class *class, const char *id, const char *parent,
-		       uint64_t flags, struct request **ret_request)
+/* Copy COUNT RANGES to *AT, which moves on: the copy. */
+static const struct varve_id_map *changes_ranges(struct varve_id_map **at, const struct varve_id_map *ranges, size_t count)
 {
+	struct varve_id_map *copy = *at;
+
+	/* None may be NULL. */
+	if (count)
+		memcpy(copy, ranges, count * sizeof(*copy));
+	*at += count;
+	return copy;
+}
+
+/* Copy the maps of ids. 0 or -ENOMEM. */
+static int changes_maps(struct changes_op *changes, const struct varve_changes_options *options)
+{
+	size_t count = options->uids_count + options->gids_count + options->parent_uids_count + options->parent_gids_count;
+	struct idrange_maps *parent = &changes->maps[0], *layer = &changes->maps[1];
+	struct varve_id_map *at;
+
+	if (!count)
+		return 0;
+	changes->ranges = at = fault_calloc(&changes->op.request->store->io.fault, count, sizeof(*at));
+	if (!at)
+		return -ENOMEM;
+	layer->uids = changes_ranges(&at, options->uids, options->uids_count);
+	layer->uids_count = options->uids_count;
+	layer->gids = changes_ranges(&at, options->gids, options->gids_count);
+	layer->gids_count = options->gids_count;
+	parent->uids = changes_ranges(&at, options->parent_uids, options->parent_uids_count);
+	parent->uids_count = options->parent_uids_count;
+	parent->gids = changes_ranges(&at, options->parent_gids, options->parent_gids_count);
+	parent->gids_count = options->parent_gids_count;
+	return 0;
+}
+
+/* Make a request of one of the three; 0 and *RET_REQUEST, or -ENOMEM. */
+static int changes_new(struct varve_store *store, const struct op_class *class, const char *id,
+		       const struct varve_changes_options *options, struct request **ret_request)
+{
+	const char *parent = options->parent;
 	size_t strings = strlen(id) + 1 + (parent ? strlen(parent) + 1 : 0);
 	struct changes_op *changes;
 	struct request *request;
-	int r = request_new(store, class, 1, strings, flags, &request);
+	int r = request_new(store, class, 1, strings, options->flags, &request);
 
 	if (r)
 		return r;
 	changes = changes_of(request->ops);
 	changes->fds[0] = changes->fds[1] = changes->stream.fd = changes->stream.wake_fd = -EBADF;
-	changes->flags = flags;
+	changes->flags = options->flags;
 	changes->op.id = changes->op.subject = request_string(request, id);
 	changes->op.place = LAYER_PLACE;
 	changes->op.holds[0] = (struct hold){ .id = changes->op.id };
 	changes->parent = request_string(request, parent);
 	if (parent && *parent && strcmp(parent, id))
 		changes->op.holds[1] = (struct hold){ .id = changes->parent };
-	*ret_request = request;
-	return 0;
+	r = changes_maps(changes, options);
+	if (r)
+		request_free(request);
+	else
+		*ret_request = request;
+	return r;
 }
 
-int changes_submit(struct varve_store *store, const char *id, const char *parent, uint64_t flags, bool keep,
+int changes_submit(struct varve_store *store, const char *id, const struct varve_changes_options *options, bool keep,
 		   const struct submit *submit)
 {
 	struct request *request;
-	int r = changes_new(store, &changes_class, id, parent, flags, &request);
+	int r = changes_new(store, &changes_class, id, options, &request);
 
 	if (r)
 		return r;
@@ -641,28 +683,13 @@ int changes_submit(struct varve_store *store, const char *id, const char *parent
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }
 
-int diff_size_submit(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
+int diff_size_submit(struct varve_store *store, const char *id, const struct varve_changes_options *options,
 		     const struct submit *submit)
 {
 	struct request *request;
-	int r = changes_new(store, &diff_size_class, id, parent, flags, &request);
+	int r = changes_new(store, &diff_size_class, id, options, &request);
 
 	return r ? r : request_submit(request, submit->callback, submit->user_data, submit->ret_request);
-}
-
-/* Copy the ranges of ids. */
-static int diff_ranges(struct changes_op *changes, const struct varve_diff_options *options)
-{
-	size_t count = options->uids_count + options->gids_count;
-
-	changes->ranges = fault_calloc(&changes->op.request->store->io.fault, count + 1, sizeof(*changes->ranges));
-	if (!changes->ranges)
-		return -ENOMEM;
-	for (size_t i = 0; i < count; i++)
-		changes->ranges[i] = i < options->uids_count ? options->uids[i] : options->gids[i - options->uids_count];
-	changes->uids_count = options->uids_count;
-	changes->gids_count = options->gids_count;
-	return 0;
 }
 
 /* Open where the archive goes: FD, or the caller's sink. */
@@ -677,19 +704,17 @@ static int diff_sink(struct changes_op *changes, const struct varve_diff_options
 	return stream_init(&changes->stream, changes->op.request->store, fd, true);
 }
 
-int diff_submit(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
-		const struct submit *submit)
+int diff_submit(struct varve_store *store, const char *id, const struct varve_changes_options *compared,
+		const struct varve_diff_options *options, int fd, const struct submit *submit)
 {
 	struct request *request;
-	int r = changes_new(store, &diff_class, id, options->parent, options->flags, &request);
+	int r = changes_new(store, &diff_class, id, compared, &request);
 
 	if (r)
 		return r;
 	request->ops->fds_kind = FDS_WRITES;
 	changes_of(request->ops)->file_size_max = options->file_size_max;
-	r = diff_ranges(changes_of(request->ops), options);
-	if (!r)
-		r = diff_sink(changes_of(request->ops), options, fd);
+	r = diff_sink(changes_of(request->ops), options, fd);
 	if (!r)
 		return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 	request_free(request);

@@ -75,14 +75,14 @@ int check_submit(struct varve_store *store, const struct submit *submit);
 int status_submit(struct varve_store *store, const struct submit *submit);
 
 /* With KEEP the list in the result is the callback's after success, to be freed with free(). */
-int changes_submit(struct varve_store *store, const char *id, const char *parent, uint64_t flags, bool keep,
+int changes_submit(struct varve_store *store, const char *id, const struct varve_changes_options *options, bool keep,
 		   const struct submit *submit);
 int quota_submit(struct varve_store *store, const struct quota_arguments *arguments, const struct submit *submit);
-int diff_submit(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
-		const struct submit *submit);
+int diff_submit(struct varve_store *store, const char *id, const struct varve_changes_options *compared,
+		const struct varve_diff_options *options, int fd, const struct submit *submit);
 int apply_submit(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
 		 const struct submit *submit);
-int diff_size_submit(struct varve_store *store, const char *id, const char *parent, uint64_t flags,
+int diff_size_submit(struct varve_store *store, const char *id, const struct varve_changes_options *options,
 		     const struct submit *submit);
 
 /* Open a store: see varve_open(). CONFIG has been checked and has no defaults left. */

@@ -173,10 +173,39 @@ static bool compare_time(const struct statx_timestamp *a, const struct statx_tim
 	return a->tv_sec == b->tv_sec && (a->tv_nsec == b->tv_nsec || !a->tv_nsec || !b->tv_nsec);
 }
 
-/* Do the inodes differ in what a tar archive holds? */
+/* Who owns an inode. */
+struct compare_owner {
+	uint32_t uid, gid;
+	/* Those are ids of the container; else of the host, as the map does not have them. */
+	bool mapped;
+};
+
+/* Find the owner of STATX, by MAPS. root:root is the container's where the map does not have it, as a shift has it. */
+static struct compare_owner compare_owner(const struct idrange_maps *maps, const struct statx *statx)
+{
+	struct compare_owner owner;
+
+	if (!idrange_to_container(maps->uids, maps->uids_count, statx->stx_uid, &owner.uid) &&
+	    !idrange_to_container(maps->gids, maps->gids_count, statx->stx_gid, &owner.gid))
+		owner.mapped = true;
+	else
+		owner = (struct compare_owner){ statx->stx_uid, statx->stx_gid, !statx->stx_uid && !statx->stx_gid };
+	return owner;
+}
+
+/* Do the owners differ, as the containers see them? */
+static bool compare_owners(const struct compare *compare, const struct statx statx[2])
+{
+	struct compare_owner old = compare_owner(&compare->maps[0], &statx[0]);
+	struct compare_owner new = compare_owner(&compare->maps[1], &statx[1]);
+
+	return old.uid != new.uid || old.gid != new.gid || old.mapped != new.mapped;
+}
+
+/* Do the inodes differ in what a tar archive holds, but for their owners? */
 static bool compare_inodes(const struct statx *a, const struct statx *b)
 {
-	return a->stx_mode != b->stx_mode || a->stx_uid != b->stx_uid || a->stx_gid != b->stx_gid ||
+	return a->stx_mode != b->stx_mode ||
 	       a->stx_rdev_major != b->stx_rdev_major || a->stx_rdev_minor != b->stx_rdev_minor ||
 	       !compare_time(&a->stx_mtime, &b->stx_mtime) || (!S_ISDIR(a->stx_mode) && a->stx_size != b->stx_size);
 }
@@ -251,7 +280,7 @@ static int compare_differ(struct compare_worker *worker, const char *name, const
 {
 	if (compare_hollow(&statx[0]) || compare_hollow(&statx[1]))
 		return !S_ISDIR(statx[0].stx_mode) || !S_ISDIR(statx[1].stx_mode);
-	if (compare_inodes(&statx[0], &statx[1]))
+	if (compare_inodes(&statx[0], &statx[1]) || compare_owners(worker->compare, statx))
 		return 1;
 	if (S_ISLNK(statx[0].stx_mode))
 		return compare_links(worker, name);

@@ -19,6 +19,7 @@
 #include "engine/base/list.h"
 #include "engine/btrfs/delta.h"
 #include "engine/tree/changes.h"
+#include "engine/tree/idrange.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -29,6 +30,8 @@ struct compare {
 	/* ---- set by whoever starts it ---- */
 	/* The old and the new root directory; no old one (negative): everything is added. */
 	int fds[2];
+	/* The maps of ids that the old and the new tree are in. */
+	struct idrange_maps maps[2];
 	/* What may differ; NULL: anything. */
 	const struct delta *delta;
 	/* An inode of both trees whose time of change is the same, and before this, is as it was when they were one. Zeros: never. */

@@ -133,13 +133,13 @@ static void submit_archives(struct varve_store *store, const char *id, bool appl
 	int i = 0;
 	options.apply = &apply;
 	options.apply_fd = archive;
-	test_error(varve_layer_changes(store, "top", NULL, 0, test_record, &records[i], &requests[i]), 0);
+	test_error(varve_layer_changes(store, "top", NULL, test_record, &records[i], &requests[i]), 0);
 	i++;
 	test_error(varve_layer_diff(store, "top", NULL, null, test_record, &records[i], &requests[i]), 0);
 	i++;
-	test_error(varve_layer_diff_size(store, "top", "", 0, test_record, &records[i], &requests[i]), 0);
+	test_error(varve_layer_diff_size(store, "top", TEST_CHANGES("", 0), test_record, &records[i], &requests[i]), 0);
 	i++;
-	test_error(varve_layer_changes(store, "top", "base", VARVE_CHANGES_WALK, test_record, &records[i], &requests[i]), 0);
+	test_error(varve_layer_changes(store, "top", TEST_CHANGES("base", VARVE_CHANGES_WALK), test_record, &records[i], &requests[i]), 0);
 	i++;
 	ck_assert_int_eq(lseek(archive, 0, SEEK_SET), 0);
 	if (apply_too) {

@@ -340,7 +340,7 @@ static void check_way(struct varve_store *store, const struct oracle *oracle, co
 	struct varve_change *changes = NULL;
 	size_t count = 0;
 
-	test_ok(varve_layer_changes_wait(store, id, parent, flags, &changes, &count, &failure), &failure);
+	test_ok(varve_layer_changes_wait(store, id, TEST_CHANGES(parent, flags), &changes, &count, &failure), &failure);
 	for (size_t i = 0; i < oracle->count || i < count; i++) {
 		const char *expected = i < oracle->count ? oracle->paths[i] : "nothing more";
 		char actual[PATH_BYTES] = "nothing more";
@@ -424,16 +424,16 @@ END_TEST
 
 /* ---- one by one --------------------------------------------------------------------------------------------------------- */
 
-/** Expect the changes of ID from PARENT to be the lines of TEXT. */
-static void expect(struct varve_store *store, const char *id, const char *parent, const char *text) {
-	for (uint64_t flags = 0; flags <= VARVE_CHANGES_WALK; flags += VARVE_CHANGES_WALK) {
+/** Expect the changes of ID by OPTIONS, whatever their flags, to be the lines of TEXT. */
+static void expect_maps(struct varve_store *store, const char *id, struct varve_changes_options *options, const char *text) {
+	for (options->flags = 0; options->flags <= VARVE_CHANGES_WALK; options->flags += VARVE_CHANGES_WALK) {
 		struct varve_failure failure = { 0 };
 		struct varve_change *changes = NULL;
 		size_t count = 0, size = 0;
 		char *lines = NULL;
 		FILE *file = open_memstream(&lines, &size);
 
-		test_ok(varve_layer_changes_wait(store, id, parent, flags, &changes, &count, &failure), &failure);
+		test_ok(varve_layer_changes_wait(store, id, options, &changes, &count, &failure), &failure);
 		for (size_t i = 0; i < count; i++)
 			fprintf(file, "%c %s\n", (char)changes[i].kind, changes[i].path);
 		fclose(file);
@@ -441,6 +441,15 @@ static void expect(struct varve_store *store, const char *id, const char *parent
 		free(lines);
 		free(changes);
 	}
+	options->flags = 0;
+}
+
+/** Expect the changes of ID from PARENT to be the lines of TEXT. */
+static void expect(struct varve_store *store, const char *id, const char *parent, const char *text) {
+	struct varve_changes_options options = VARVE_CHANGES_OPTIONS_INIT;
+
+	options.parent = parent;
+	expect_maps(store, id, &options, text);
 }
 
 START_TEST(test_example) {
@@ -623,6 +632,72 @@ START_TEST(test_content_relatives) {
 }
 END_TEST
 
+/* A shift of ownership writes every inode, and is no change where the containers see the same owners. */
+START_TEST(test_maps) {
+	static const struct varve_id_map one[] = { { 0, 100000, 1000 }, { 2000, 300000, 1000 } }, other[] = { { 0, 200000, 65536 } };
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	char *base = test_layer(home, "base"), *top = test_layer(home, "top"), *again = test_layer(home, "again");
+	struct varve_chown_options shift = VARVE_CHOWN_OPTIONS_INIT;
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_changes_options changes = VARVE_CHANGES_OPTIONS_INIT;
+	struct varve_failure failure = { 0 };
+	uint64_t bytes;
+
+	test_create(store, "base", NULL);
+	test_mkdir(test_path("%s/d", base));
+	for (unsigned i = 0; i < 4; i++) {
+		put(test_path("%s/d/%u", base, i), 'a', i % 2 ? LARGE : 100);
+		ck_assert_int_eq(chown(test_path("%s/d/%u", base, i), i * 7, i < 2 ? i * 900 : 1500 + i * 300), 0);
+		ck_assert_int_eq(chmod(test_path("%s/d/%u", base, i), 06755), 0);
+	}
+	ck_assert_int_eq(symlink("target", test_path("%s/link", base)), 0);
+	/* Outside of the first map. */
+	put(test_path("%s/far", base), 'a', 100);
+	ck_assert_int_eq(chown(test_path("%s/far", base), 1500, 0), 0);
+	shift.uid_to = shift.gid_to = one;
+	shift.uid_to_count = shift.gid_to_count = 2;
+	options.parent = "base";
+	options.chown = &shift;
+	test_ok(varve_layer_create_wait(store, "top", &options, &failure), &failure);
+	/* As the host has them all is new; as the containers do, only what has lost its owner, and vice versa. */
+	expect_maps(store, "top", &changes, "M /d\nM /d/0\nM /d/1\nM /d/2\nM /d/3\nM /far\nM /link\n");
+	changes.uids = changes.gids = one;
+	changes.uids_count = changes.gids_count = 2;
+	expect_maps(store, "top", &changes, "M /far\n");
+	changes.uids_count = changes.gids_count = 0;
+	changes.parent = "top";
+	changes.parent_uids = changes.parent_gids = one;
+	changes.parent_uids_count = changes.parent_gids_count = 2;
+	expect_maps(store, "base", &changes, "M /far\n");
+	/* From one map to another. */
+	shift.uid_from = shift.gid_from = one;
+	shift.uid_from_count = shift.gid_from_count = 2;
+	shift.uid_to = shift.gid_to = other;
+	shift.uid_to_count = shift.gid_to_count = 1;
+	options.parent = "top";
+	ck_assert_int_eq(unlink(test_path("%s/far", top)), 0);
+	test_ok(varve_layer_create_wait(store, "again", &options, &failure), &failure);
+	changes.parent = NULL;
+	changes.uids = changes.gids = other;
+	changes.uids_count = changes.gids_count = 1;
+	expect_maps(store, "again", &changes, "");
+	test_ok(varve_layer_diff_size_wait(store, "again", &changes, &bytes, &failure), &failure);
+	ck_assert_uint_eq(bytes, 0);
+	put(test_path("%s/d/0", again), 'b', 100);
+	ck_assert_int_eq(chown(test_path("%s/d/1", again), 200008, 200900), 0);
+	/* The host's root, outside of the map, is the container's. */
+	ck_assert_int_eq(lchown(test_path("%s/link", again), 0, 0), 0);
+	expect_maps(store, "again", &changes, "M /d\nM /d/0\nM /d/1\n");
+	test_ok(varve_layer_diff_size_wait(store, "again", &changes, &bytes, &failure), &failure);
+	ck_assert_uint_eq(bytes, 100 + LARGE);
+	changes.parent_gids_count = VARVE_ID_MAPS_MAX + 1;
+	test_error(varve_layer_diff_size_wait(store, "again", &changes, &bytes, &failure), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(failure.detail, "340"));
+	test_close(store);
+}
+END_TEST
+
 START_TEST(test_unrelated) {
 	char *home = test_home();
 	struct varve_store *store = open_counting(home);
@@ -666,7 +741,7 @@ START_TEST(test_deep) {
 		struct varve_change *changes;
 		size_t count;
 
-		test_ok(varve_layer_changes_wait(store, "top", "base", flags, &changes, &count, &failure), &failure);
+		test_ok(varve_layer_changes_wait(store, "top", TEST_CHANGES("base", flags), &changes, &count, &failure), &failure);
 		ck_assert_uint_eq(count, 40);
 		ck_assert_uint_eq(strlen(changes[39].path), 40 * 256);
 		free(changes);
@@ -682,13 +757,13 @@ START_TEST(test_errors) {
 	size_t count;
 
 	test_create(store, "base", NULL);
-	test_error(varve_layer_changes_wait(store, "none", NULL, 0, &changes, &count, &failure), -ENOENT);
+	test_error(varve_layer_changes_wait(store, "none", NULL, &changes, &count, &failure), -ENOENT);
 	ck_assert_str_eq(failure.step, "OPEN");
-	test_error(varve_layer_changes_wait(store, "base", "none", 0, &changes, &count, &failure), -ENOENT);
+	test_error(varve_layer_changes_wait(store, "base", TEST_CHANGES("none", 0), &changes, &count, &failure), -ENOENT);
 	ck_assert_ptr_nonnull(strstr(failure.path, "/subvolumes/none"));
-	test_error(varve_layer_changes_wait(store, "base", "../base", 0, &changes, &count, &failure), -EINVAL);
-	test_error(varve_layer_changes_wait(store, "..", NULL, 0, &changes, &count, &failure), -EINVAL);
-	test_error(varve_layer_changes_wait(store, "base", NULL, 1u << 20, &changes, &count, &failure), -EINVAL);
+	test_error(varve_layer_changes_wait(store, "base", TEST_CHANGES("../base", 0), &changes, &count, &failure), -EINVAL);
+	test_error(varve_layer_changes_wait(store, "..", NULL, &changes, &count, &failure), -EINVAL);
+	test_error(varve_layer_changes_wait(store, "base", TEST_CHANGES(NULL, 1u << 20), &changes, &count, &failure), -EINVAL);
 	test_close(store);
 }
 END_TEST
@@ -737,4 +812,4 @@ START_TEST(test_unprivileged) {
 END_TEST
 
 TEST_MAIN("changes", test_random_edits, test_example, test_times, test_content,
-	  test_content_relatives, test_unrelated, test_deep, test_errors, test_unprivileged)
+	  test_content_relatives, test_maps, test_unrelated, test_deep, test_errors, test_unprivileged)

@@ -73,11 +73,11 @@ static int submit_chown(struct varve_store *store, const char *id, struct test_r
 }
 
 static int submit_changes(struct varve_store *store, const char *id, struct test_record *record) {
-	return varve_layer_changes(store, id, "", VARVE_CHANGES_WALK, test_record, record, NULL);
+	return varve_layer_changes(store, id, TEST_CHANGES("", VARVE_CHANGES_WALK), test_record, record, NULL);
 }
 
 static int submit_diff_size(struct varve_store *store, const char *id, struct test_record *record) {
-	return varve_layer_diff_size(store, id, "", 0, test_record, record, NULL);
+	return varve_layer_diff_size(store, id, TEST_CHANGES("", 0), test_record, record, NULL);
 }
 
 /* A sink that takes all. */

@@ -64,7 +64,7 @@ START_TEST(test_kept) {
 	test_write(test_path("%s/one", test_layer(home, "a")), "1");
 	test_write(test_path("%s/two", test_layer(home, "a")), "2");
 	renew();
-	result = wait_for(varve_layer_changes(store, "a", "", 0, varve_future_callback, future, &request));
+	result = wait_for(varve_layer_changes(store, "a", TEST_CHANGES("", 0), varve_future_callback, future, &request));
 	ck_assert_uint_eq(result->changes_count, 2);
 	ck_assert_str_eq(result->changes[1].path, "/two");
 	varve_future_destroy(future);

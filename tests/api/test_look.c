@@ -42,14 +42,14 @@ static void look(struct varve_store *store, const char *home) {
 	ck_assert(exists);
 	test_ok(varve_layer_usage_wait(store, "child", 0, &usage, &failure), &failure);
 	ck_assert_uint_eq(usage.inodes, 3);
-	test_ok(varve_layer_changes_wait(store, "child", NULL, 0, &changes, &count, &failure), &failure);
+	test_ok(varve_layer_changes_wait(store, "child", NULL, &changes, &count, &failure), &failure);
 	ck_assert_uint_eq(count, 1);
 	ck_assert_str_eq(changes[0].path, "/changed");
 	free(changes);
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	test_ok(varve_layer_diff_wait(store, "child", &options, null, &bytes, NULL, &failure), &failure);
 	close(null);
-	test_ok(varve_layer_diff_size_wait(store, "child", NULL, 0, &bytes, &failure), &failure);
+	test_ok(varve_layer_diff_size_wait(store, "child", NULL, &bytes, &failure), &failure);
 	ck_assert_uint_eq(bytes, 1);
 	test_ok(varve_status_wait(store, &entries, &count, &failure), &failure);
 	free(entries);

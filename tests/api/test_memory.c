@@ -76,7 +76,7 @@ static void changes_of(struct varve_store *store, const char *id, size_t count, 
 	struct varve_change *changes = NULL;
 	size_t actual = 0;
 	unsigned long before = resident_peak_kib();
-	test_ok(varve_layer_changes_wait(store, id, NULL, 0, &changes, &actual, &failure), &failure);
+	test_ok(varve_layer_changes_wait(store, id, NULL, &changes, &actual, &failure), &failure);
 	ck_assert_uint_eq(actual, count);
 	free(changes);
 	if (!TEST_SANITIZED)

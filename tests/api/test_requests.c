@@ -51,7 +51,7 @@ static int submit_get(struct varve_store *store, const char *id, varve_callback 
 
 static int submit_changes(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
 			  varve_request *ret_request) {
-	return varve_layer_changes(store, id, "", 0, callback, user_data, ret_request);
+	return varve_layer_changes(store, id, TEST_CHANGES("", 0), callback, user_data, ret_request);
 }
 
 static int submit_usage(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
@@ -79,7 +79,7 @@ static int submit_diff(struct varve_store *store, const char *id, varve_callback
 
 static int submit_diff_size(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
 			    varve_request *ret_request) {
-	return varve_layer_diff_size(store, id, "", 0, callback, user_data, ret_request);
+	return varve_layer_diff_size(store, id, TEST_CHANGES("", 0), callback, user_data, ret_request);
 }
 
 /* An archive of nothing ends in two empty blocks. */

@@ -77,6 +77,19 @@ static int call_create_apply(const void *apply) {
 	return error;
 }
 
+static int call_changes(const void *options) {
+	struct varve_change *changes = NULL;
+	size_t count;
+	int error = varve_layer_changes_wait(store, "layer", options, &changes, &count, NULL);
+	free(changes);
+	return error;
+}
+
+static int call_diff_size(const void *options) {
+	uint64_t bytes;
+	return varve_layer_diff_size_wait(store, "layer", options, &bytes, NULL);
+}
+
 static int call_diff(const void *options) {
 	int descriptor = memfd_create("diff", MFD_CLOEXEC);
 	int error = varve_layer_diff_wait(store, "layer", options, descriptor, NULL, NULL, NULL);
@@ -89,6 +102,7 @@ START_TEST(test_options) {
 	struct varve_create_options create = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_chown_options chown = VARVE_CHOWN_OPTIONS_INIT;
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
+	struct varve_changes_options changes = VARVE_CHANGES_OPTIONS_INIT;
 	struct varve_diff_options diff = VARVE_DIFF_OPTIONS_INIT;
 	check_options("config", &config, sizeof(config), offsetof(struct varve_config, flags) + sizeof(config.flags), call_open);
 	store = test_open_config(&config);
@@ -98,6 +112,8 @@ START_TEST(test_options) {
 	check_options("create's apply", &apply, sizeof(apply), sizeof(size_t), call_create_apply);
 	check_options("chown", &chown, sizeof(chown), sizeof(size_t), call_chown);
 	check_options("apply", &apply, sizeof(apply), sizeof(size_t), call_apply);
+	check_options("changes", &changes, sizeof(changes), sizeof(size_t), call_changes);
+	check_options("diff_size", &changes, sizeof(changes), sizeof(size_t), call_diff_size);
 	check_options("diff", &diff, sizeof(diff), sizeof(size_t), call_diff);
 	test_close(store);
 }

@@ -72,10 +72,10 @@ static void ask(struct varve_store *store, uint64_t flags) {
 	size_t count;
 	uint64_t bytes;
 
-	test_ok(varve_layer_changes_wait(store, "top", NULL, flags, &changes, &count, &failure), &failure);
+	test_ok(varve_layer_changes_wait(store, "top", TEST_CHANGES(NULL, flags), &changes, &count, &failure), &failure);
 	free(changes);
-	test_ok(varve_layer_diff_size_wait(store, "top", NULL, flags, &bytes, &failure), &failure);
-	test_ok(varve_layer_diff_size_wait(store, "top", "", flags, &bytes, &failure), &failure);
+	test_ok(varve_layer_diff_size_wait(store, "top", TEST_CHANGES(NULL, flags), &bytes, &failure), &failure);
+	test_ok(varve_layer_diff_size_wait(store, "top", TEST_CHANGES("", flags), &bytes, &failure), &failure);
 	check_archive(archive(store, NULL, flags));
 	check_archive(archive(store, "", flags));
 }

@@ -346,7 +346,7 @@ static int run_usage_search(struct varve_store *store, FILE *file, struct varve_
 static int run_changes_with(struct varve_store *store, const char *parent, uint64_t flags, FILE *file, struct varve_failure *failure) {
 	struct varve_change *changes = NULL;
 	size_t count = 0;
-	int r = varve_layer_changes_wait(store, "victim", parent, flags, &changes, &count, failure);
+	int r = varve_layer_changes_wait(store, "victim", TEST_CHANGES(parent, flags), &changes, &count, failure);
 	for (size_t i = 0; i < count; i++)
 		fprintf(file, "%d %s\n", (int)changes[i].kind, changes[i].path);
 	free(changes);
@@ -367,7 +367,7 @@ static int run_changes_user(struct varve_store *store, FILE *file, struct varve_
 
 static int run_diff_size(struct varve_store *store, FILE *file, struct varve_failure *failure) {
 	uint64_t bytes = 0;
-	int r = varve_layer_diff_size_wait(store, "victim", NULL, 0, &bytes, failure);
+	int r = varve_layer_diff_size_wait(store, "victim", NULL, &bytes, failure);
 	fprintf(file, "%llu\n", (unsigned long long)bytes);
 	return r;
 }

@@ -349,7 +349,7 @@ static void prepare_changed(struct varve_store *store) {
 static int run_changes(struct varve_store *store, uint64_t flags, struct varve_failure *failure) {
 	struct varve_change *changes = NULL;
 	size_t count = 0;
-	int r = varve_layer_changes_wait(store, "victim", NULL, flags, &changes, &count, failure);
+	int r = varve_layer_changes_wait(store, "victim", TEST_CHANGES(NULL, flags), &changes, &count, failure);
 
 	if (!r)
 		ck_assert_uint_eq(count, 4);
@@ -367,7 +367,7 @@ static int run_changes_walk(struct varve_store *store, struct varve_failure *fai
 
 static int run_diff_size(struct varve_store *store, struct varve_failure *failure) {
 	uint64_t bytes = 0;
-	int r = varve_layer_diff_size_wait(store, "victim", NULL, 0, &bytes, failure);
+	int r = varve_layer_diff_size_wait(store, "victim", NULL, &bytes, failure);
 
 	if (!r)
 		ck_assert_uint_eq(bytes, 30);

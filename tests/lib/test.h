@@ -237,6 +237,10 @@ char *test_layer(const char *home, const char *id);
 /** Is there something at HOME/subvolumes/ID? */
 bool test_layer_exists(const char *home, const char *id);
 
+/** Options of a comparison with PARENT, by FLAGS; they live as long as the block. */
+#define TEST_CHANGES(parent_, flags_)                                                                                  \
+	(&(struct varve_changes_options){ .size = sizeof(struct varve_changes_options), .parent = (parent_), .flags = (flags_) })
+
 /** Number of layers and other entries in HOME/subvolumes. */
 int test_layers(const char *home);
 

@@ -144,7 +144,7 @@ static char *tell(struct varve_store *store, uint64_t flags) {
 	char *lines = NULL;
 	FILE *file = open_memstream(&lines, &size);
 
-	test_ok(varve_layer_changes_wait(store, "top", NULL, flags, &changes, &count, &failure), &failure);
+	test_ok(varve_layer_changes_wait(store, "top", TEST_CHANGES(NULL, flags), &changes, &count, &failure), &failure);
 	for (size_t i = 0; i < count; i++)
 		fprintf(file, "%c %s\n", (char)changes[i].kind, changes[i].path);
 	fclose(file);

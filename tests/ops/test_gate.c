@@ -323,7 +323,8 @@ static int run_chown(struct varve_store *store, struct varve_failure *failure) {
 
 static int run_changes_of(struct varve_store *store, uint64_t flags, struct varve_failure *failure) {
 	struct test_record record = {0};
-	return wait_record(store, varve_layer_changes(store, "base", "shifted", flags, test_record, &record, NULL), &record, failure);
+	int r = varve_layer_changes(store, "base", TEST_CHANGES("shifted", flags), test_record, &record, NULL);
+	return wait_record(store, r, &record, failure);
 }
 
 static int run_changes(struct varve_store *store, struct varve_failure *failure) {
