@@ -245,6 +245,14 @@ int varve_layer_create_wait(struct varve_store *store, const char *id, const str
 	return varve_layer_create_batch_wait(store, &id, 1, options, NULL, ret_failure);
 }
 
+int varve_layer_create_apply_wait(struct varve_store *store, const char *id, const struct varve_create_options *options,
+				  uint64_t *ret_bytes, uint64_t *ret_skipped, struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_bytes = ret_bytes, .ret_skipped = ret_skipped };
+
+	return BLOCKING(store, ret_failure, varve_layer_create(store, id, options, blocking_done, &blocking, &request));
+}
+
 int varve_layer_create_batch_wait(struct varve_store *store, const char *const *ids, size_t count,
 				  const struct varve_create_options *options, int *ret_errors,
 				  struct varve_failure *ret_failure)

@@ -1245,6 +1245,10 @@ int varve_noop_wait(struct varve_store *store, struct varve_failure *ret_failure
 int varve_layer_create_wait(struct varve_store *store, const char *id, const struct varve_create_options *options,
 			    struct varve_failure *ret_failure);
 
+/** The same with an archive, options->apply. *RET_BYTES and *RET_SKIPPED, if not NULL, are set on success, as in varve_layer_apply_wait(). */
+int varve_layer_create_apply_wait(struct varve_store *store, const char *id, const struct varve_create_options *options,
+				  uint64_t *ret_bytes, uint64_t *ret_skipped, struct varve_failure *ret_failure);
+
 /**
  * Blocking varve_layer_create_batch(). RET_ERRORS, if not NULL, takes COUNT errors (0 or negative errno), once the batch
  * was accepted. The failure is that of the first id that failed.

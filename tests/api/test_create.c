@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* varve_layer_create(): base layers, snapshots, and what a failed one says and leaves. */
+#include "tar.h"
 #include "test.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -416,6 +418,40 @@ START_TEST(test_many_together) {
 }
 END_TEST
 
+/* What an archive came to is known to the twin, too: its bytes, and how much of it could not be kept. */
+START_TEST(test_archive) {
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
+	struct varve_failure failure = { 0 };
+	struct tar tar = { 0 };
+	uint64_t bytes = 0, skipped = 0;
+	int fd = memfd_create("archive", MFD_CLOEXEC);
+
+	tar_add_file(&tar, "plain", "five\n");
+	/* An attribute of a kind that Linux does not have. */
+	tar_add_pax(&tar, "SCHILY.xattr.foreign.kind", "value", 5);
+	tar_add_file(&tar, "foreign", "six...\n");
+	tar_end(&tar);
+	ck_assert_int_eq(write(fd, tar.bytes, tar.size), tar.size);
+	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+	options.apply = &apply;
+	options.apply_fd = fd;
+	test_ok(varve_layer_create_apply_wait(store, "layer", &options, &bytes, &skipped, &failure), &failure);
+	ck_assert_uint_eq(bytes, 12);
+	ck_assert_uint_eq(skipped, 1);
+	ck_assert_str_eq(test_read(test_path("%s/foreign", test_layer(home, "layer"))), "six...\n");
+	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+	test_ok(varve_layer_create_apply_wait(store, "other", &options, NULL, NULL, &failure), &failure);
+	close(fd);
+	bytes = skipped = 3;
+	test_error(varve_layer_create_apply_wait(store, "layer", NULL, &bytes, &skipped, &failure), -EEXIST);
+	ck_assert(bytes == 3 && skipped == 3);
+	test_close(store);
+}
+END_TEST
+
 TEST_MAIN("create", test_base, test_mode, test_snapshot, test_empty_parent_is_none, test_read_only, test_read_only_many,
 	  test_bad_parents, test_parent_elsewhere, test_exists_already, test_exists_already_together, test_template,
-	  test_storage_options, test_arguments, test_arguments_are_copied, test_nested_in_parent, test_many_together)
+	  test_storage_options, test_arguments, test_arguments_are_copied, test_archive, test_nested_in_parent, test_many_together)
