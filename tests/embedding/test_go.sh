@@ -1,0 +1,34 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The graph driver in docs/examples/go does all that containers/storage's own test of graph drivers asks for.
+# varve-test: backend=any timeout=240 size=2G
+set -euo pipefail
+# shellcheck source=tests/embedding/embedding.sh
+. "$(dirname "${BASH_SOURCE[0]}")/embedding.sh"
+
+readonly GO_SOURCES=/usr/share/gocode
+readonly STORAGE="$GO_SOURCES/src/github.com/containers/storage"
+
+command -v go >/dev/null || skip "needs go (golang-go)"
+[[ -d "$STORAGE/drivers/graphtest" ]] || skip "needs golang-github-containers-storage-dev"
+[[ -d "$GO_SOURCES/src/github.com/ulikunitz/xz" ]] || skip "needs golang-github-ulikunitz-xz-dev"
+[[ -e "$build/libvarve.so" ]] || skip "needs a shared library of this build"
+need_mount
+
+# Nothing is fetched; what was compiled is kept with the build.
+built="$(cd "$build" && pwd)"
+export GO111MODULE=off GOFLAGS=-p=2 GOPATH="$GO_SOURCES" GOPROXY=off GOCACHE="$built/go-cache"
+export CGO_CFLAGS="-I$root/api/include" CGO_LDFLAGS="-L$built"
+[[ -z "$(gofmt -l "$root/docs/examples/go")" ]] || fail "not as gofmt has it: $(gofmt -l "$root/docs/examples/go")"
+(cd "$root/docs/examples/go" && go vet . && go test -c -o "$tmp/driver.test" .)
+# Its stores lie where temporary files do.
+mkdir "$mount/tmp"
+LD_LIBRARY_PATH="$built" TMPDIR="$mount/tmp" "$tmp/driver.test" -test.v >"$tmp/output" 2>&1 || {
+	cat "$tmp/output"
+	fail "the driver fails its test"
+}
+# None was skipped for want of btrfs.
+if grep -q -e '--- SKIP' "$tmp/output"; then
+	cat "$tmp/output"
+	fail "something was skipped"
+fi
