@@ -215,10 +215,10 @@ untouched
 # Ends as some builders write them: none, one block of zeros, and whatever follows two. Where there is none that is said.
 : >"$archive"
 run create --apply "$archive" nothing
-expect 0 "" "varve: apply: UNPACK: read: No data available (the archive has no end: it may be cut off)"
+expect 0 "" "varve: apply: No data available (the archive has no end: it may be cut off)"
 entry file 0 "" 1 x
 run create --apply "$archive" endless
-expect 0 "" "varve: apply: UNPACK: read: No data available (the archive has no end: it may be cut off)"
+expect 0 "" "varve: apply: No data available (the archive has no end: it may be cut off)"
 head -c 512 /dev/zero >>"$archive"
 quietly create --apply "$archive" single
 head -c 512 /dev/zero >>"$archive"
