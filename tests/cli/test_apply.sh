@@ -302,7 +302,8 @@ run create --read-only --apply "$scratch/base.tar" x
 expect 1 "" "varve: create x: an archive goes into one layer, a writable one*"
 # A full file system leaves nothing.
 head -c 64M /dev/zero >"$scratch/zeros"
-quietly create --opt size=16m --apply "$scratch/base.tar" limited
+run create --opt size=16m --apply "$scratch/base.tar" limited
+expect 0 "" "varve: note: * quotas were turned on*"
 tar -C "$scratch" -cf "$scratch/zeros.tar" zeros
 run create --opt size=16m --apply "$scratch/zeros.tar" full
 expect 1 "" "varve: create full: *Disk quota exceeded"
