@@ -151,6 +151,8 @@ static int fsck_layer(struct fsck *fsck, const char *id)
 	_cleanup_close_ int fd = layer_open(store, id);
 	int r;
 
+	if (fd == -ENOMEM || fd == -EMFILE || fd == -ENFILE)
+		return fd;
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fsck_add(fsck, "unreadable", LAYER_PLACE, id, NULL, "%s", strerrordesc_np(-fd));
 	r = layer_prove(store, fd, id, &info);
