@@ -68,3 +68,15 @@ int varve_layer_relabel(struct varve_store *store, const char *id, const char *l
 		r = check_flags(store, VARVE_RELABEL, flags, VARVE_DURABLE | VARVE_RELAXED | VARVE_RELABEL_SHARED);
 	return r ? r : relabel_submit(store, id, label, flags, &(struct submit){ callback, user_data, ret_request });
 }
+
+int varve_layer_freeze(struct varve_store *store, const char *id, uint64_t flags, varve_callback *callback, void *user_data,
+		       varve_request *ret_request)
+{
+	int r = check_request(store, VARVE_FREEZE, callback);
+
+	if (!r)
+		r = check_id(store, VARVE_FREEZE, id);
+	if (!r)
+		r = check_flags(store, VARVE_FREEZE, flags, VARVE_DURABLE | VARVE_RELAXED | VARVE_FREEZE_THAW);
+	return r ? r : freeze_submit(store, id, flags, &(struct submit){ callback, user_data, ret_request });
+}

@@ -90,6 +90,8 @@ struct command {
 	ROW(usage)                                                                                                     \
 	ROW(chown)                                                                                                     \
 	ROW(relabel)                                                                                                   \
+	ROW(freeze)                                                                                                    \
+	ROW(thaw)                                                                                                      \
 	ROW(get)                                                                                                       \
 	ROW(exists)                                                                                                    \
 	ROW(changes)                                                                                                   \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rewrite.c: the commands `chown` and `relabel`. */
+/* rewrite.c: the commands `chown`, `freeze`, `thaw` and `relabel`. */
 #include <errno.h>
 
 #include "cli.h"
@@ -53,6 +53,62 @@ const struct command chown_command = {
 	.operands_max = SIZE_MAX,
 	.open_flags = VARVE_OPEN_EXISTING,
 	.run = chown_run,
+};
+
+/* ---- freeze, thaw ------------------------------------------------------------------------------------------------ */
+
+/** Submit the freezing, or thawing, of ID; the job's data are the flags. */
+static int freeze_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
+			 varve_request *ret_request) {
+	const uint64_t *flags = flight->data;
+
+	return varve_layer_freeze(flight->cli->store, id, *flags, callback, user_data, ret_request);
+}
+
+static const struct flight_job freeze_job = {
+	.name = "freeze",
+	.past = "frozen",
+	.submit = freeze_submit,
+};
+
+static const struct flight_job thaw_job = {
+	.name = "freeze",
+	.past = "thawed",
+	.submit = freeze_submit,
+};
+
+/** Make layers read-only. */
+static int freeze_run(struct cli *cli, const struct arguments *arguments) {
+	uint64_t flags = 0;
+
+	return flight_run_operands(cli, &freeze_job, arguments, &flags);
+}
+
+/** Make layers writable. */
+static int thaw_run(struct cli *cli, const struct arguments *arguments) {
+	uint64_t flags = VARVE_FREEZE_THAW;
+
+	return flight_run_operands(cli, &thaw_job, arguments, &flags);
+}
+
+const struct command freeze_command = {
+	.name = "freeze",
+	.operands = "ID...",
+	.summary = "make layers read-only",
+	.operands_min = 1,
+	.operands_max = SIZE_MAX,
+	.open_flags = VARVE_OPEN_EXISTING,
+	.run = freeze_run,
+};
+
+const struct command thaw_command = {
+	.name = "thaw",
+	.operands = "ID...",
+	.summary = "make layers writable",
+	.operands_min = 1,
+	.operands_max = SIZE_MAX,
+	.open_flags = VARVE_OPEN_EXISTING,
+	.run = thaw_run,
 };
 
 /* ---- relabel ----------------------------------------------------------------------------------------------------- */

@@ -125,6 +125,7 @@ enum varve_operation {
 	VARVE_APPLY = 17,
 	VARVE_OPEN_LAYER = 18,
 	VARVE_CHECK = 19,
+	VARVE_FREEZE = 20,
 };
 
 /** The name of OPERATION: "create"; NULL where this library has none of that number, so that a loop from 0 ends. Any thread. */
@@ -806,6 +807,20 @@ int varve_layer_usage(struct varve_store *store, const char *id, uint64_t flags,
 int varve_layer_chown(struct varve_store *store, const char *id, const struct varve_chown_options *options,
 		      varve_callback *callback, void *user_data, varve_request *ret_request);
 
+/** freeze: make the layer writable again. */
+#define VARVE_FREEZE_THAW VARVE_FLAG(15)
+
+/**
+ * Make layer ID read-only, or with VARVE_FREEZE_THAW in FLAGS writable; nothing happens where it is so already. It commits, and
+ * is durable whatever FLAGS say: VARVE_DURABLE or VARVE_RELAXED. What is nested in the layer keeps its own flag. A file that is
+ * open for writing can be written further: the kernel asks for the flag when a file is opened.
+ *
+ * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume of the store), -EPERM (not the owner; thaw: it is being
+ * sent), -EROFS, -ENOSPC, -ECANCELED, -EIO. Privilege: to own the layer or CAP_FOWNER. A crash leaves it as before or as asked.
+ */
+int varve_layer_freeze(struct varve_store *store, const char *id, uint64_t flags, varve_callback *callback, void *user_data,
+		       varve_request *ret_request);
+
 /** relabel: shared by containers: the label's level becomes "s0". */
 #define VARVE_RELABEL_SHARED VARVE_FLAG(7)
 
@@ -1296,6 +1311,9 @@ int varve_layer_usage_wait(struct varve_store *store, const char *id, uint64_t f
 /** Blocking varve_layer_chown(). */
 int varve_layer_chown_wait(struct varve_store *store, const char *id, const struct varve_chown_options *options,
 			   struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_freeze(). */
+int varve_layer_freeze_wait(struct varve_store *store, const char *id, uint64_t flags, struct varve_failure *ret_failure);
 
 /** Blocking varve_layer_relabel(). */
 int varve_layer_relabel_wait(struct varve_store *store, const char *id, const char *label, uint64_t flags,

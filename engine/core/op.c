@@ -34,6 +34,7 @@ static const char *const operation_names[OPERATION_COUNT] = {
 	[VARVE_APPLY] = "apply",
 	[VARVE_OPEN_LAYER] = "open_layer",
 	[VARVE_CHECK] = "check",
+	[VARVE_FREEZE] = "freeze",
 };
 
 const char *operation_name(enum varve_operation operation)

@@ -117,6 +117,11 @@ static int submit_status(struct varve_store *store, const char *id, varve_callba
 	return varve_status(store, callback, user_data, ret_request);
 }
 
+static int submit_freeze(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
+			 varve_request *ret_request) {
+	return varve_layer_freeze(store, id, VARVE_FREEZE_THAW, callback, user_data, ret_request);
+}
+
 static int submit_check(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
 			varve_request *ret_request) {
 	return varve_check(store, callback, user_data, ret_request);
@@ -142,6 +147,7 @@ static const struct kind kinds[] = {
 	{ "diff", VARVE_DIFF, true, submit_diff },
 	{ "diff_size", VARVE_DIFF_SIZE, true, submit_diff_size },
 	{ "apply", VARVE_APPLY, true, submit_apply },
+	{ "freeze", VARVE_FREEZE, true, submit_freeze },
 	{ "open_layer", VARVE_OPEN_LAYER, true, submit_open_layer },
 	{ "sync", VARVE_SYNC, false, submit_sync },
 	{ "sweep", VARVE_SWEEP, false, submit_sweep },
