@@ -156,7 +156,8 @@ expect 0 '{"id":"kept","ok":true}'$'\n''{"id":"going","ok":true}'$'\n' ""
 
 # ---- another process holds the lock of the records, and is stopped --------------------------------------------------------
 
-quietly create sized --size 8m
+run create sized --size 8m
+expect 0 "" "varve: note: *quotas were turned on*"
 (
 	exec {lock}>>"$home/.varve/records"
 	flock -x "$lock"
