@@ -5,6 +5,7 @@
 #include "engine/core/store.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/resource.h>
 
 static struct fds *fds_of(struct op *op)
@@ -22,11 +23,15 @@ static unsigned fds_limit(void)
 	return (unsigned)limit.rlim_cur;
 }
 
-/* Count the numbers that are free: what can be opened, or all that anybody counts on. */
+/* Count the numbers that are free: what can be opened, or all that anybody counts on. Since Linux 6.2 the size of /proc/self/fd is how many
+ * are open; before, or without /proc, each number is tried. */
 static unsigned fds_unused(unsigned limit)
 {
 	unsigned unused = 0;
+	struct stat self;
 
+	if (stat("/proc/self/fd", &self) == 0 && self.st_size > 0)
+		return MIN(limit - (unsigned)MIN(self.st_size, (off_t)limit), FDS_COUNTED_MAX);
 	for (unsigned fd = limit > FDS_COUNTED_MAX ? limit - FDS_COUNTED_MAX : 0; fd < limit; fd++)
 		unused += fcntl((int)fd, F_GETFD) < 0;
 	return unused;
@@ -44,7 +49,10 @@ void fds_init(struct fds *fds)
 static void fds_count(struct fds *fds, uint64_t now)
 {
 	unsigned limit = fds_limit(), unused = fds_unused(limit);
+	uint64_t pause_ns = (now_ns() - now) * FDS_COUNT_SHARE;
 
+	/* Where counting is slow, as in a process that is traced, it must not become all that is done. */
+	fds->count_after_ns = MAX(FDS_COUNT_MS * NS_PER_MS, pause_ns);
 	fds->room = MAX(fds->taken, unused > FDS_RESERVE ? unused - FDS_RESERVE : 0);
 	fds->counted_ns = now;
 	fds->scarce &= unused < limit / 4;
@@ -59,7 +67,7 @@ static bool fds_fit(struct fds *fds, unsigned count)
 	if (!fds->scarce && wanted <= FDS_EASY)
 		return true;
 	now = now_ns();
-	if (now - fds->counted_ns > FDS_COUNT_MS * 1000000ull)
+	if (now - fds->counted_ns > fds->count_after_ns)
 		fds_count(fds, now);
 	return wanted <= fds->room;
 }

@@ -69,6 +69,8 @@ struct fds {
 	/* So many can be reserved in all, as counted at that time. */
 	unsigned room;
 	uint64_t counted_ns;
+	/* How old that count may become. */
+	uint64_t count_after_ns;
 	/* Some were missing of late: count, however few are reserved. */
 	bool scarce;
 	/* By enum fds_kind; the kind whose turn it is to enter. */
