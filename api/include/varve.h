@@ -1260,7 +1260,8 @@ int varve_noop_wait(struct varve_store *store, struct varve_failure *ret_failure
 int varve_layer_create_wait(struct varve_store *store, const char *id, const struct varve_create_options *options,
 			    struct varve_failure *ret_failure);
 
-/** The same with an archive, options->apply. *RET_BYTES and *RET_SKIPPED, if not NULL, are set on success, as in varve_layer_apply_wait(). */
+/** The same with an archive, options->apply. *RET_BYTES and *RET_SKIPPED, if not NULL, are set on success, as in
+ *  varve_layer_apply_wait(). */
 int varve_layer_create_apply_wait(struct varve_store *store, const char *id, const struct varve_create_options *options,
 				  uint64_t *ret_bytes, uint64_t *ret_skipped, struct varve_failure *ret_failure);
 
