@@ -36,12 +36,11 @@ void on_created(varve_store *, const varve_result *result, void *user_data) {
 
 // Run callbacks until nothing is in flight.
 bool drain(varve_store *store) {
-	int ret;
+	int ret = 0;
 
-	do
+	while (varve_pending(store) > 0 && (ret >= 0 || ret == -EINTR))
 		ret = varve_wait(store, -1);
-	while (ret > 0 || ret == -EINTR);
-	return ret == 0;
+	return ret >= 0;
 }
 
 }
