@@ -577,6 +577,8 @@ int main(int argc, char **argv) {
 		perror(verify.home);
 		return 2;
 	}
+	/* A limit is in force at once, and in the tree, where it is read from, with the next commit. */
+	syncfs(verify.home_fd);
 	store_check(&verify);
 	printf("verify: %zu layers of %zu ids, %llu in staging and %llu in trash before the sweep: %zu wrong\n",
 	       verify.layers, verify.model.subjects, (unsigned long long)verify.staging, (unsigned long long)verify.trash,

@@ -104,6 +104,19 @@ expect '^ok .* unit/test_program$' 1
 expect '^FAIL .* unit/test_program uring sanitized: status 1' 1
 expect '^2 passed, 1 failed' 1
 rm "$copy/tests/unit/test_program.c"
+# The sanitized run replaces the plain one of the first backend, unless it leaves something out.
+mkdir -p "$copy/sanitized/tests/real" "$copy/build/tests/real"
+echo '/* varve-test: mount=no root=no */' >"$copy/tests/real/test_both.c"
+install -m 755 "$copy/build/tests/unit/test_program" "$copy/build/tests/real/test_both"
+install -m 755 "$copy/build/tests/unit/test_program" "$copy/sanitized/tests/real/test_both"
+run --sanitized "$copy/sanitized" real real/test_both
+expect '^2 passed, 0 failed' 0
+expect '^ok .* real/test_both threads$' 0
+expect '^ok .* real/test_both uring sanitized$' 0
+echo '/* if (TEST_SANITIZED) */' >>"$copy/tests/real/test_both.c"
+run --sanitized "$copy/sanitized" real real/test_both
+expect '^3 passed, 0 failed' 0
+rm "$copy/tests/real/test_both.c"
 run no/such
 expect 'no such test' 2
 # Order of the output, whatever ends first.
