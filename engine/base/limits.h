@@ -42,6 +42,9 @@
 /* What an operation has open at once: its slot, what it starts from, what it makes, a lock, a record or a file in sysfs. */
 #define FDS_OPERATION 5
 
+/* A removal is destroyed by its name, by the one thread that destroys; what it opens where more has to be done is its thread's. */
+#define FDS_REMOVE 1
+
 /* It opens nothing. */
 #define FDS_NOTHING UINT_MAX
 

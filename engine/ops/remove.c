@@ -669,6 +669,7 @@ static const struct op_class remove_class = {
 	.size = sizeof(struct remove),
 	.holds = 1,
 	.outcomes = true,
+	.fds = FDS_REMOVE,
 	.steps = remove_steps,
 	.steps_count = REMOVE_STATES,
 	.unwind = REMOVE_UNDO,

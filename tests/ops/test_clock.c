@@ -12,6 +12,7 @@
 #include <linux/btrfs_tree.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -130,6 +131,11 @@ START_TEST(test_starvation) {
 	const char **ids = test_alloc(MANY * sizeof(*ids));
 	struct test_record removal = { 0 }, create = { 0 };
 
+	/* What most processes have. The removals reserve few descriptors, so that the create does not wait for theirs. */
+	struct rlimit limit;
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = MIN(limit.rlim_max, 1024);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	config.debug = "op";
 	config.log = watch_starvation;
 	struct varve_store *store = test_open_config(&config);
