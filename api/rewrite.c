@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The requests that change every file of a layer. */
+/* The requests that change a layer that is there. */
 #include "api/check.h"
 #include "engine/core/request.h"
 #include "engine/core/store.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* Is the map of COUNT ENTRIES one? */
 static bool rewrite_map(const struct varve_id_map *entries, size_t count)
@@ -79,4 +80,20 @@ int varve_layer_freeze(struct varve_store *store, const char *id, uint64_t flags
 	if (!r)
 		r = check_flags(store, VARVE_FREEZE, flags, VARVE_DURABLE | VARVE_RELAXED | VARVE_FREEZE_THAW);
 	return r ? r : freeze_submit(store, id, flags, &(struct submit){ callback, user_data, ret_request });
+}
+
+int varve_layer_rename(struct varve_store *store, const char *id, const char *new_id, uint64_t flags, varve_callback *callback,
+		       void *user_data, varve_request *ret_request)
+{
+	int r = check_request(store, VARVE_RENAME, callback);
+
+	if (!r)
+		r = check_id(store, VARVE_RENAME, id);
+	if (!r)
+		r = check_id(store, VARVE_RENAME, new_id);
+	if (!r && !strcmp(id, new_id))
+		r = request_refuse(store, VARVE_RENAME, -EINVAL, id, "the new name is the old one");
+	if (!r)
+		r = check_flags(store, VARVE_RENAME, flags, VARVE_DURABLE | VARVE_RELAXED);
+	return r ? r : rename_submit(store, id, new_id, flags, &(struct submit){ callback, user_data, ret_request });
 }

@@ -92,6 +92,7 @@ struct command {
 	ROW(relabel)                                                                                                   \
 	ROW(freeze)                                                                                                    \
 	ROW(thaw)                                                                                                      \
+	ROW(rename)                                                                                                    \
 	ROW(get)                                                                                                       \
 	ROW(exists)                                                                                                    \
 	ROW(changes)                                                                                                   \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rewrite.c: the commands `chown`, `freeze`, `thaw` and `relabel`. */
+/* rewrite.c: the commands `chown`, `freeze`, `thaw`, `rename` and `relabel`. */
 #include <errno.h>
 
 #include "cli.h"
@@ -109,6 +109,39 @@ const struct command thaw_command = {
 	.operands_max = SIZE_MAX,
 	.open_flags = VARVE_OPEN_EXISTING,
 	.run = thaw_run,
+};
+
+/* ---- rename ------------------------------------------------------------------------------------------------------ */
+
+/** Submit the renaming of ID; the job's data are the new name. */
+static int rename_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
+			 varve_request *ret_request) {
+	return varve_layer_rename(flight->cli->store, id, flight->data, 0, callback, user_data, ret_request);
+}
+
+static const struct flight_job rename_job = {
+	.name = "rename",
+	.past = "renamed",
+	.submit = rename_submit,
+};
+
+/** Rename a layer. */
+static int rename_run(struct cli *cli, const struct arguments *arguments) {
+	struct arguments first = *arguments;
+
+	first.operands_count = 1;
+	return flight_run_operands(cli, &rename_job, &first, arguments->operands[1]);
+}
+
+const struct command rename_command = {
+	.name = "rename",
+	.operands = "ID NEW",
+	.summary = "give a layer another name",
+	.notes = "The recorded size goes with the name; what was made of the layer still has it as its parent.\n",
+	.operands_min = 2,
+	.operands_max = 2,
+	.open_flags = VARVE_OPEN_EXISTING,
+	.run = rename_run,
 };
 
 /* ---- relabel ----------------------------------------------------------------------------------------------------- */

@@ -64,6 +64,9 @@ void sentence_begin(struct sentence *sentence, const struct varve_failure *failu
 	sentence->kind = SENTENCE_OTHER;
 	if (failure->error == -EEXIST && own && strcmp(sentence->operation, "create") == 0) {
 		sentence->kind = SENTENCE_EXISTS;
+	} else if (failure->error == -EEXIST && layer && strcmp(sentence->operation, "rename") == 0) {
+		sentence->kind = SENTENCE_EXISTS;
+		sentence_escape(sentence->ids[0], sizeof(sentence->ids[0]), layer);
 	} else if (failure->error == -ENOENT && own && !*failure->detail) {
 		sentence->kind = SENTENCE_MISSING;
 	} else if (failure->error == -ENOENT && layer && !own && *failure->id && !*failure->detail) {

@@ -126,6 +126,7 @@ enum varve_operation {
 	VARVE_OPEN_LAYER = 18,
 	VARVE_CHECK = 19,
 	VARVE_FREEZE = 20,
+	VARVE_RENAME = 21,
 };
 
 /** The name of OPERATION: "create"; NULL where this library has none of that number, so that a loop from 0 ends. Any thread. */
@@ -821,6 +822,18 @@ int varve_layer_chown(struct varve_store *store, const char *id, const struct va
 int varve_layer_freeze(struct varve_store *store, const char *id, uint64_t flags, varve_callback *callback, void *user_data,
 		       varve_request *ret_request);
 
+/**
+ * Give layer ID the name NEW_ID. Its recorded size goes with the name; its limit, its groups and the layers made of it stay as
+ * they are. What is mounted in it, and who has files open in it, goes on. FLAGS: VARVE_DURABLE or VARVE_RELAXED.
+ *
+ * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume of the store), -EEXIST (NEW_ID is taken), -EBUSY (something
+ * is mounted on the layer itself), -EPERM (its root directory has the flag +i or +a), -EACCES, -EROFS, -ENOSPC, -ECANCELED, -EIO.
+ * Refused: -EINVAL where the names are the same. Privilege: write access to the home. A crash leaves the layer under one of the
+ * names, whole, with its record.
+ */
+int varve_layer_rename(struct varve_store *store, const char *id, const char *new_id, uint64_t flags, varve_callback *callback,
+		       void *user_data, varve_request *ret_request);
+
 /** relabel: shared by containers: the label's level becomes "s0". */
 #define VARVE_RELABEL_SHARED VARVE_FLAG(7)
 
@@ -1315,6 +1328,10 @@ int varve_layer_chown_wait(struct varve_store *store, const char *id, const stru
 
 /** Blocking varve_layer_freeze(). */
 int varve_layer_freeze_wait(struct varve_store *store, const char *id, uint64_t flags, struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_rename(). */
+int varve_layer_rename_wait(struct varve_store *store, const char *id, const char *new_id, uint64_t flags,
+			    struct varve_failure *ret_failure);
 
 /** Blocking varve_layer_relabel(). */
 int varve_layer_relabel_wait(struct varve_store *store, const char *id, const char *label, uint64_t flags,

@@ -35,6 +35,7 @@ static const char *const operation_names[OPERATION_COUNT] = {
 	[VARVE_OPEN_LAYER] = "open_layer",
 	[VARVE_CHECK] = "check",
 	[VARVE_FREEZE] = "freeze",
+	[VARVE_RENAME] = "rename",
 };
 
 const char *operation_name(enum varve_operation operation)

@@ -192,6 +192,18 @@ int record_remove(struct varve_store *store, const char *id)
 	return errno == ENOENT ? 0 : negative_errno();
 }
 
+int record_copy(struct varve_store *store, const char *id, const char *new_id)
+{
+	int quotas_fd = layout_find(store, LAYOUT_QUOTAS);
+	int r = record_remove(store, new_id);
+
+	if (r < 0 || quotas_fd < 0)
+		return MIN(r, 0);
+	/* A second name of the file: its content is there at once. */
+	r = RET_NERRNO(linkat(quotas_fd, id, quotas_fd, new_id, 0));
+	return r == -ENOENT ? 0 : r;
+}
+
 int record_drop(struct varve_store *store, const char *id)
 {
 	_cleanup_unlock_ struct record_lock lock = { 0 };

@@ -122,6 +122,11 @@ static int submit_freeze(struct varve_store *store, const char *id, varve_callba
 	return varve_layer_freeze(store, id, VARVE_FREEZE_THAW, callback, user_data, ret_request);
 }
 
+static int submit_rename(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
+			 varve_request *ret_request) {
+	return varve_layer_rename(store, id, "renamed", 0, callback, user_data, ret_request);
+}
+
 static int submit_check(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
 			varve_request *ret_request) {
 	return varve_check(store, callback, user_data, ret_request);
@@ -156,6 +161,7 @@ static const struct kind kinds[] = {
 	{ "quota", VARVE_QUOTA, false, submit_quota_status },
 	{ "remove", VARVE_REMOVE, true, submit_remove },
 	{ "remove", VARVE_REMOVE, true, submit_remove_batch },
+	{ "rename", VARVE_RENAME, true, submit_rename },
 };
 
 #define KINDS TEST_COUNT(kinds)
@@ -300,7 +306,8 @@ START_TEST(test_one_callback) {
 		ck_assert_uint_ne(request, 0);
 		ck_assert_uint_eq(record.calls, 0);
 		int error = test_await(store, &record);
-		ck_assert_msg(error == 0 || (kinds[i].submit == submit_remove_batch && error == -ENOENT), "%s: %s at %s",
+		bool gone = kinds[i].submit == submit_remove_batch || kinds[i].submit == submit_rename;
+		ck_assert_msg(error == (gone ? -ENOENT : 0), "%s: %s at %s",
 			      kinds[i].name, test_errno_name(error), record.failure.step);
 		ck_assert_int_eq(record.operation, kinds[i].operation);
 		ck_assert_uint_eq(record.request, request);

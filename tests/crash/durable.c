@@ -133,6 +133,10 @@ static int apply_begin(struct durable *durable, struct varve_store *store) {
 	return r;
 }
 
+static int rename_begin(struct durable *durable, struct varve_store *store) {
+	return varve_layer_rename(store, "rename", "renamed", VARVE_DURABLE, on_end, durable, NULL);
+}
+
 static int limit_begin(struct durable *durable, struct varve_store *store) {
 	return varve_quota_limit(store, "limit", LIMIT, on_end, durable, NULL);
 }
@@ -367,6 +371,12 @@ static void absent_check(struct durable *durable, const char *id) {
 		close(fd);
 }
 
+static void rename_check(struct durable *durable) {
+	absent_check(durable, "rename");
+	tree_check(durable, "renamed", BASE, 0, false);
+	limit_check(durable, "renamed", 64ull << 20);
+}
+
 static void remove_check(struct durable *durable) {
 	absent_check(durable, "remove");
 }
@@ -423,6 +433,7 @@ static const struct action actions[] = {
 	{ "apply", apply_begin, apply_check, false },
 	{ "limit", limit_begin, limited_check, true },
 	{ "unlimit", unlimit_begin, unlimited_check, true },
+	{ "rename", rename_begin, rename_check, true },
 	{ "group", group_begin, group_check, true },
 	{ "remove", remove_begin, remove_check, false },
 	{ "remove-nested", remove_nested_begin, remove_nested_check, false },
@@ -478,7 +489,7 @@ static int prepare(struct durable *durable) {
 	} layers[] = {
 		{ "source", NULL, BASE }, { "chown", NULL, BASE },  { "relabel", NULL, BASE },	    { "apply", NULL, 0 },
 		{ "limit", NULL, 0 },	  { "sized", "size=64M", BASE }, { "unlimit", "size=64M", 0 }, { "grouped", "group=job:64M", 0 },
-		{ "remove", NULL, BASE }, { "remove-nested", NULL, BASE },
+		{ "rename", "size=64M", BASE }, { "remove", NULL, BASE }, { "remove-nested", NULL, BASE },
 	};
 	int r = 0;
 

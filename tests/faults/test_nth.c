@@ -146,6 +146,10 @@ static int run_batch(struct varve_store *store, struct varve_failure *failure) {
 	return varve_layer_create_batch_wait(store, ids, TEST_COUNT(ids), &options, NULL, failure);
 }
 
+static int run_rename(struct varve_store *store, struct varve_failure *failure) {
+	return varve_layer_rename_wait(store, "victim", "renamed", 0, failure);
+}
+
 static int run_remove(struct varve_store *store, struct varve_failure *failure) {
 	return varve_layer_remove_wait(store, "victim", 0, failure);
 }
@@ -530,6 +534,19 @@ static void check_get_limited(struct varve_store *store, const char *home, int e
 		check_limited(store, home, 0);
 }
 
+/* A layer has one of the names, and its record the same. */
+static void check_rename(struct varve_store *store, const char *home, int error) {
+	const char *there = error ? "victim" : "renamed", *gone = error ? "renamed" : "victim";
+
+	ck_assert(test_layer_exists(home, there));
+	ck_assert(!test_layer_exists(home, gone));
+	ck_assert(test_exists(test_path("%s/quotas/%s", home, there)));
+	/* A record without a layer means nothing, and goes with the sweep. */
+	test_error(varve_sweep_wait(store, NULL, NULL), 0);
+	ck_assert(!test_exists(test_path("%s/quotas/%s", home, gone)));
+	ck_assert_uint_eq(test_leftovers(home), 0);
+}
+
 /* The others change nothing. */
 static void check_same(struct varve_store *store, const char *home, int error) {
 	ck_assert_uint_eq(test_leftovers(home), 0);
@@ -598,6 +615,7 @@ static const struct victim quota_victims[] = {
 	{ "create limited snapshot, full", prepare_full, run_limited_snapshot, check_limited },
 	{ "create in a group, simple", prepare_simple, run_grouped, check_grouped },
 	{ "get limited", prepare_unlimited, run_get, check_get_limited },
+	{ "rename limited", prepare_unlimited, run_rename, check_rename },
 	{ "remove limited", prepare_unlimited, run_remove, check_remove },
 	{ "remove from a group", prepare_grouped, run_remove, check_group },
 	{ "quota limit of a group", prepare_grouped, run_limit_group, check_group },
