@@ -210,6 +210,9 @@
 /* Bytes of an archive that await callbacks of the caller's, or were written by it and await a thread. */
 #define CHANNEL_BYTES ((size_t)VARVE_STREAM_BYTES)
 
+/* Conversions between character sets that libarchive has open for one archive: it takes one for each direction. */
+#define LIBARCHIVE_CONVERSIONS_MAX 8
+
 /* Bytes of a path in an archive: four times what one system call takes. */
 #define UNPACK_PATH_BYTES_MAX (4 * PATH_MAX)
 

@@ -6,8 +6,16 @@
 #ifndef VARVE_TREE_LIBARCHIVE_H
 #define VARVE_TREE_LIBARCHIVE_H
 
+#include "engine/base/library.h"
+#include "engine/base/limits.h"
+#include "engine/base/list.h"
+
 #include <archive.h>
 #include <archive_entry.h>
+#include <iconv.h>
+#include <locale.h>
+#include <setjmp.h>
+#include <stdbool.h>
 
 /* What of it is called. */
 #define LIBARCHIVE_CALLS(CALL)                                                                                             \
@@ -62,16 +70,66 @@
 	CALL(archive_write_set_format_pax)                                                                                 \
 	CALL(archive_write_set_options)
 
+/* What of these allocates, frees, or goes on where one that allocates was left. */
+#define LIBARCHIVE_GUARDED(CALL)                                                                                           \
+	CALL(archive_entry_clear)                                                                                          \
+	CALL(archive_entry_free)                                                                                           \
+	CALL(archive_entry_hardlink)                                                                                       \
+	CALL(archive_entry_new)                                                                                            \
+	CALL(archive_entry_pathname)                                                                                       \
+	CALL(archive_entry_set_hardlink)                                                                                   \
+	CALL(archive_entry_set_pathname)                                                                                   \
+	CALL(archive_entry_set_symlink)                                                                                    \
+	CALL(archive_entry_sparse_add_entry)                                                                               \
+	CALL(archive_entry_symlink)                                                                                        \
+	CALL(archive_entry_xattr_add_entry)                                                                                \
+	CALL(archive_read_data_block)                                                                                      \
+	CALL(archive_read_free)                                                                                            \
+	CALL(archive_read_new)                                                                                             \
+	CALL(archive_read_next_header)                                                                                     \
+	CALL(archive_read_open)                                                                                            \
+	CALL(archive_read_support_filter_none)                                                                             \
+	CALL(archive_read_support_format_tar)                                                                              \
+	CALL(archive_write_close)                                                                                          \
+	CALL(archive_write_data)                                                                                           \
+	CALL(archive_write_free)                                                                                           \
+	CALL(archive_write_header)                                                                                         \
+	CALL(archive_write_new)                                                                                            \
+	CALL(archive_write_open)                                                                                           \
+	CALL(archive_write_set_bytes_in_last_block)                                                                        \
+	CALL(archive_write_set_bytes_per_block)                                                                            \
+	CALL(archive_write_set_format_pax)                                                                                 \
+	CALL(archive_write_set_options)
+
 /* The binary interface that the headers above are of. */
 #define LIBARCHIVE_SONAME "libarchive.so.13"
 /* What a person is told when it cannot be loaded. */
 #define LIBARCHIVE_MISSING "archives take " LIBARCHIVE_SONAME
 
-/* Its functions, by their own names. */
+/* The memory of one archive. */
+struct libarchive_memory {
+	/* Its blocks. */
+	struct list blocks;
+	/* The conversions of names that it has open. */
+	iconv_t conversions[LIBARCHIVE_CONVERSIONS_MAX];
+	size_t conversions_count;
+	/* A call of libarchive's is under way; it began at jump. */
+	bool inside;
+	jmp_buf jump;
+	/* An allocation has failed: the archive is lost, what is left to do is libarchive_end(), and -ENOMEM. */
+	bool failed;
+	/* The guarded functions as libarchive has them. */
+	LIBARCHIVE_GUARDED(LIBRARY_FIELD)
+};
+
 struct libarchive {
-#define LIBARCHIVE_FIELD(name) __typeof__(name) *name;
-	LIBARCHIVE_CALLS(LIBARCHIVE_FIELD)
-#undef LIBARCHIVE_FIELD
+	/* Its functions, by their own names; library_load() fills them. */
+	LIBARCHIVE_CALLS(LIBRARY_FIELD)
+	/* Its allocations come to us. */
+	bool led;
+	struct libarchive_memory memory;
+	/* The locale for names, and the thread's own. */
+	locale_t names, before;
 };
 
 /*
@@ -79,5 +137,16 @@ struct libarchive {
  * function. What is loaded stays until the process ends.
  */
 int libarchive_load(struct libarchive *lib);
+
+/*
+ * Begin to use LIB, just loaded, on this thread: for one archive, one at a time for each thread. libarchive ends the process
+ * where an allocation fails. From here to libarchive_end() the call in which one fails is left at once instead, and it and
+ * each guarded call after it return ARCHIVE_FATAL or NULL; then lib->memory.failed. Names are UTF-8, or bytes: libarchive asks
+ * the locale, so the thread has one of that kind meanwhile. 0 or -ENOMEM; libarchive_end() is due in any case.
+ */
+int libarchive_begin(struct libarchive *lib);
+
+/* Free what libarchive holds of this archive. On the thread of libarchive_begin(). */
+void libarchive_end(struct libarchive *lib);
 
 #endif

@@ -6,7 +6,6 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
-#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -46,6 +45,8 @@ static la_ssize_t pack_archive_write(struct archive *archive, void *data, const 
 /* What a result of libarchive's comes to: 0, or -errno where the archive cannot go on. */
 static int pack_result(struct pack *pack, struct archive *archive, int result)
 {
+	if (pack->lib.memory.failed)
+		return -ENOMEM;
 	if (result >= ARCHIVE_WARN)
 		return 0;
 	if (pack->error)
@@ -380,12 +381,12 @@ static int pack_open(struct pack *pack, struct archive *archive)
 
 int pack_write(struct pack *pack)
 {
-	/* Names are UTF-8, or bytes; libarchive asks the locale, and the program's is its own affair. */
-	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), before = uselocale(utf8);
+	int r = libarchive_begin(&pack->lib);
 	struct archive *archive = pack->lib.archive_write_new();
 	struct archive_entry *entry = pack->lib.archive_entry_new();
-	int r = archive && entry ? 0 : -ENOMEM;
 
+	if (!archive || !entry)
+		r = -ENOMEM;
 	pack->buffer = fault_realloc(pack->fault, NULL, STREAM_CHUNK_BYTES);
 	if (!pack->buffer)
 		r = -ENOMEM;
@@ -412,9 +413,7 @@ int pack_write(struct pack *pack)
 	pack->lib.archive_entry_free(entry);
 	if (archive)
 		pack->lib.archive_write_free(archive);
-	uselocale(before);
-	if (utf8)
-		freelocale(utf8);
+	libarchive_end(&pack->lib);
 	return r;
 }
 

@@ -13,7 +13,6 @@
 #include "engine/tree/opath.h"
 
 #include <fcntl.h>
-#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -373,6 +372,8 @@ static int unpack_dress_made(struct unpack *unpack, struct archive_entry *entry,
 /* What a result of libarchive's comes to where it should have been good. */
 static int unpack_corrupt(struct unpack *unpack, struct archive *archive)
 {
+	if (unpack->lib.memory.failed)
+		return -ENOMEM;
 	if (unpack->error) {
 		unpack->call = unpack->inflate.call;
 		unpack->detail = unpack->inflate.decoder.detail;
@@ -766,6 +767,11 @@ static int unpack_next(struct unpack *unpack, struct archive *archive, struct ar
 	if (r < ARCHIVE_WARN || r == ARCHIVE_RETRY)
 		return unpack_corrupt(unpack, archive);
 	name = unpack->lib.archive_entry_pathname(*ret_entry);
+	/* The first question converts them; later ones allocate nothing, and NULL means that there is none. */
+	unpack->lib.archive_entry_hardlink(*ret_entry);
+	unpack->lib.archive_entry_symlink(*ret_entry);
+	if (unpack->lib.memory.failed)
+		return -ENOMEM;
 	if (!name || !*name)
 		return unpack_refuse(unpack, -EBADMSG, "an entry without a name");
 	if (unpack->lib.archive_entry_size(*ret_entry) < 0)
@@ -885,10 +891,11 @@ static int unpack_root(struct unpack *unpack, int root_fd)
 /* Unpack, with libarchive loaded. */
 static int unpack_archive(struct unpack *unpack)
 {
-	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), before = uselocale(utf8);
+	int r = libarchive_begin(&unpack->lib);
 	struct archive *archive = unpack->lib.archive_read_new();
-	int r = archive ? 0 : -ENOMEM;
 
+	if (!archive)
+		r = -ENOMEM;
 	inflate_init(&unpack->inflate, &unpack->stream, &unpack->store->io.fault, unpack->cancelled);
 	unpack->uid = geteuid();
 	unpack->gid = getegid();
@@ -911,10 +918,8 @@ static int unpack_archive(struct unpack *unpack)
 		unpack->failed = TAKE_PTR(unpack->path);
 	if (archive)
 		unpack->lib.archive_read_free(archive);
+	libarchive_end(&unpack->lib);
 	inflate_end(&unpack->inflate);
-	uselocale(before);
-	if (utf8)
-		freelocale(utf8);
 	return r;
 }
 
