@@ -334,7 +334,7 @@ START_TEST(test_sweep) {
 END_TEST
 
 /* How long the kernel and the store may take until a stale group is gone, and how often we look. */
-#define STAYS_OPEN_LIMIT_MS 30000
+#define STAYS_OPEN_LIMIT_MS TEST_WAIT_MS
 #define STAYS_OPEN_LOOK_MS 100
 
 /* A store that stays open removes the groups that the kernel leaves: here that of a layer whose space a snapshot shared. */

@@ -139,7 +139,20 @@ churn_end() {
 	[[ "$status" =~ ^($3)$ ]] || fail "the load ended with $status instead of $3: $(cat "$2.out" "$2.err")"
 }
 
-# Sleep for a random time of less than $1 milliseconds.
+# Wait until the load with the record $1 has written a random number of lines more, at most $2: a random moment of its work, however
+# busy the machine is.
+churn_moment() {
+	local lines i
+	lines=$(($(wc -l <"$1") + 1 + RANDOM % $2))
+	for ((i = 0; i < 12000; i++)); do
+		(($(wc -l <"$1") < lines)) || return 0
+		kill -0 "$child" 2>/dev/null || break
+		sleep 0.01
+	done
+	fail "the load stands still: $(cat "$1.out" "$1.err")"
+}
+
+# Sleep for a random time of less than $1 milliseconds: only where each moment is as good as the other, and nothing tells of one.
 sleep_random() {
 	local ms=$(((RANDOM * 32768 + RANDOM) % $1))
 	sleep "$((ms / 1000)).$(printf '%03d' $((ms % 1000)))"

@@ -12,12 +12,11 @@ logstore=$(program logstore)
 mnt=$work/mnt
 record=$work/record
 
-# Start the load, let it run for a moment, then call the function $1, which makes the file system fail. $2: more options.
+# Start the load, let it get on, then call the function $1, which makes the file system fail. $2: more options.
 fail_under_load() {
 	churn_start "$mnt/home" "$record" --seed "$((seed + RANDOM))" --failing --seconds 60 "${@:2}"
 	churn_running "$record"
-	sleep 0.2
-	sleep_random 300
+	churn_moment "$record" 300
 	"$1"
 	churn_end "$child" "$record" 0
 	grep -q ' [1-9][0-9]* failed' "$record.out" || fail "$1: no request noticed: $(cat "$record.out")"
@@ -85,6 +84,17 @@ disk_case() {
 	rm -f "$work/image" "$record"*
 }
 
+# Wait until the disk below $mnt owes an answer.
+await_stall() {
+	local device i
+	device=$(findmnt -no SOURCE "$mnt")
+	for ((i = 0; i < 12000; i++)); do
+		[[ "$(<"/sys/block/${device##*/}/inflight")" =~ ^[[:space:]]*0[[:space:]]+0$ ]] || return 0
+		sleep 0.01
+	done
+	fail "the disk is asked for nothing"
+}
+
 # The disk answers nothing for a while, and then goes on: so does the load, and no request fails for it.
 stall_case() {
 	image_make "$work/image" 1G
@@ -93,9 +103,9 @@ stall_case() {
 	"$churn" --prepare --home "$mnt/home"
 	churn_start "$mnt/home" "$record" --seed "$seed"
 	churn_running "$record"
-	sleep_random 300
+	churn_moment "$record" 300
 	kill -STOP "$server"
-	sleep 1.5
+	await_stall
 	kill -CONT "$server"
 	kill -TERM "$child"
 	churn_end "$child" "$record" 0

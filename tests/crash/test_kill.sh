@@ -34,9 +34,13 @@ count_swept() {
 kill_one() {
 	local record=$work/record.$1 options=()
 	churn_start "$home" "$record" --seed "$((seed + ${1##*.}))" "${@:2}"
-	[ $((RANDOM % 8)) = 0 ] || churn_running "$record"
 	if [[ " $* " != *" --die "* ]]; then
-		sleep_random 300
+		if ((RANDOM % 8)); then
+			churn_running "$record"
+			churn_moment "$record" 150
+		else
+			sleep_random 50
+		fi
 		kill -9 "$child" || true
 	fi
 	churn_end "$child" "$record" 137
@@ -74,7 +78,7 @@ kill_one_of_two() {
 	churn_start "$home" "$one" --seed "$((seed + 2 * $1 + 1))" --prefix one- --depth 8
 	victim=$child
 	churn_running "$one"
-	sleep_random 300
+	churn_moment "$one" 150
 	kill -9 "$victim" || true
 	churn_end "$victim" "$one" 137
 	verify_all --home "$home" --record "$one" --ignore other-

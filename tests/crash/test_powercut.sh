@@ -24,7 +24,7 @@ cuts() {
 	churn_start "$work/mnt/home" "$record" --seed "$seed" "${@:3}"
 	churn_running "$record"
 	for ((i = 0; i < count; i++)); do
-		sleep_random 400
+		churn_moment "$record" 150
 		times[i]=$("$clone" "$work/reflink/live" "$work/reflink/clone.$i") || skip "no reflinks here"
 	done
 	kill -TERM "$child" || true

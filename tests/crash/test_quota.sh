@@ -94,7 +94,7 @@ for ((i = 0; i < rounds; i++)); do
 	record=$work/record.kill.$i
 	churn_start "$home" "$record" --seed "$((seed + i))" --sized simple --grouped
 	churn_running "$record"
-	sleep_random 400
+	churn_moment "$record" 150
 	kill -9 "$child" || true
 	churn_end "$child" "$record" 137
 	check_limits "$home"
@@ -108,7 +108,7 @@ record=$work/record
 churn_start "$home" "$record" --seed "$seed" --sized simple --grouped
 churn_running "$record"
 for ((i = 0; i < rounds; i++)); do
-	sleep_random 400
+	churn_moment "$record" 150
 	"$clone" "$work/reflink/live" "$work/reflink/clone.$i" >"$work/clone.out" || skip "no reflinks here"
 done
 kill -TERM "$child" || true
