@@ -799,7 +799,7 @@ int varve_layer_usage(struct varve_store *store, const char *id, uint64_t flags,
  *
  * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume), -EBUSY, -EXDEV (without CAP_SYS_ADMIN: what lies
  * beneath a mount was left out), -ERANGE (an owner that a `from` map does not
- * know), -EPERM, -EACCES, -EROFS (the layer, or one nested in it, is read-only), -ENOSPC, -ENOBUFS as in
+ * know), -EOVERFLOW (an owner that has no id in the caller's user namespace), -EPERM, -EACCES, -EROFS (the layer, or one nested in it, is read-only), -ENOSPC, -ENOBUFS as in
  * varve_layer_usage(), -ECANCELED, -EIO. Refused with -EINVAL: an entry that is empty or exceeds 32 bits, too many entries.
  * Privilege: CAP_CHOWN, CAP_FOWNER; CAP_SETFCAP where there are capabilities. After a failure, a cancel or a crash the layer is
  * shifted in part: a shift cannot be told from none, so it should be removed, and made anew with
@@ -952,7 +952,7 @@ int varve_layer_diff_size(struct varve_store *store, const char *id, const struc
  * -ENAMETOOLONG, -ENODATA (cut off, or what is compressed is), -EBADMSG (corrupt, sizes that lie, an entry without a name, a lone
  * block of zeros that entries follow), -ENOTSUP (compressed twice, or otherwise than above, or the library is missing; the detail
  * tells), -EPERM (a device without CAP_MKNOD, an owner without
- * CAP_CHOWN), -EOVERFLOW (an owner that has no id on the host), -ENOENT (no such layer; a link to nothing), -E2BIG (an
+ * CAP_CHOWN), -EOVERFLOW (an owner that has no id on the host, or none in the caller's user namespace), -ENOENT (no such layer; a link to nothing), -E2BIG (an
  * attribute that no node of the file system holds; the detail tells the limit), -EBUSY and -ESTALE (see above), -EROFS,
  * -ENOSPC, -EDQUOT, -ENOBUFS (too many directories, or a larger window or dictionary), -ENOMEM, -ECANCELED, -EIO (also, durable
  * or within a create: data of any file of the file system was lost meanwhile). After an error, a cancel or a crash the archive is unpacked

@@ -5,6 +5,11 @@
 
 #include "varve.h"
 
+#include <errno.h>
+
+/* What is said of an owner whom the kernel cannot name. */
+#define IDRANGE_NOT_MAPPED "an owner that has no id in the user namespace of the caller"
+
 /* How users and groups are mapped; without entries they are not. */
 struct idrange_maps {
 	const struct varve_id_map *uids;
@@ -18,5 +23,11 @@ int idrange_to_container(const struct varve_id_map *ranges, size_t count, uint32
 
 /* The other way. */
 int idrange_to_host(const struct varve_id_map *ranges, size_t count, uint32_t id, uint32_t *ret_id);
+
+/* The result R of chown, where the kernel has -EINVAL for an id that the caller's user namespace does not map: -EOVERFLOW. */
+static inline int idrange_chowned(int r)
+{
+	return r == -EINVAL ? -EOVERFLOW : r;
+}
 
 #endif

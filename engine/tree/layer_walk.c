@@ -3,6 +3,7 @@
 #include "engine/core/clock.h"
 #include "engine/core/request.h"
 #include "engine/core/store.h"
+#include "engine/tree/idrange.h"
 #include "engine/tree/layer.h"
 #include "engine/tree/mounts.h"
 
@@ -18,6 +19,8 @@ void layer_walk_blame(struct op *op, const struct walk *walk, int result)
 		return;
 	op->call.name = walk->error_call;
 	op->subject = walk->error_path;
+	if (result == -EOVERFLOW)
+		op->detail = IDRANGE_NOT_MAPPED;
 }
 
 /* Let the next one in. */
@@ -111,7 +114,8 @@ static int layer_walk_done(struct op *op, int result)
 	struct layer_walk *layer = layer_walk_of(op);
 
 	if (result < 0) {
-		op->detail = "the walk went on; this is the first of its failures";
+		if (!op->detail)
+			op->detail = "the walk went on; this is the first of its failures";
 		return result;
 	}
 	if (!layer->rest)

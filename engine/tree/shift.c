@@ -13,6 +13,7 @@
 #include "engine/btrfs/abi.h"
 #include "engine/btrfs/handle.h"
 #include "engine/core/store.h"
+#include "engine/tree/idrange.h"
 #include "engine/tree/opath.h"
 #include "engine/tree/xattr.h"
 
@@ -100,7 +101,7 @@ static int shift_fd(const struct shift *shift, int fd, const struct statx *stat)
 		size = opath_getxattr(fd, XATTR_CAPABILITY, capability, sizeof(capability));
 	if (size < 0 && size != -ENODATA && size != -EOPNOTSUPP)
 		return (int)size;
-	r = opath_chown(fd, uid, gid);
+	r = idrange_chowned(opath_chown(fd, uid, gid));
 	/* The kernel takes nothing from a directory. */
 	if (!r && !S_ISLNK(stat->stx_mode) && !S_ISDIR(stat->stx_mode) && stat->stx_mode & (S_ISUID | S_ISGID))
 		r = opath_chmod(fd, stat->stx_mode & 07777);
@@ -134,7 +135,7 @@ static int shift_name(const struct shift *shift, const struct walk_entry *entry)
 		return (int)size;
 	if (size > 0 || (!S_ISLNK(stat->stx_mode) && stat->stx_mode & (S_ISUID | S_ISGID)))
 		return shift_special(shift, entry->dir->fd, entry->name);
-	return RET_NERRNO(fchownat(entry->dir->fd, entry->name, uid, gid, AT_SYMLINK_NOFOLLOW));
+	return idrange_chowned(RET_NERRNO(fchownat(entry->dir->fd, entry->name, uid, gid, AT_SYMLINK_NOFOLLOW)));
 }
 
 /* Shift what is no directory. */
@@ -171,7 +172,7 @@ static int shift_enter(struct walk *walk, struct walk_dir *dir, const struct sta
 		return MIN(r, 0);
 	r = shift_ids(shift->maps, &uid, &gid);
 	if (!r && (uid != stat->stx_uid || gid != stat->stx_gid))
-		r = RET_NERRNO(fchown(dir->fd, uid, gid));
+		r = idrange_chowned(RET_NERRNO(fchown(dir->fd, uid, gid)));
 	if (r)
 		walk_failed(walk, dir, NULL, "fchown", r);
 	return 0;

@@ -316,6 +316,13 @@ static int unpack_owner(struct unpack *unpack, struct archive_entry *entry, uid_
 	return r ? unpack_refuse(unpack, r, "an owner that has no id on the host") : 0;
 }
 
+/* A change of owner by CALL came to R. */
+static int unpack_chowned(struct unpack *unpack, const char *call, int r)
+{
+	r = idrange_chowned(r);
+	return r == -EOVERFLOW ? unpack_refuse(unpack, r, IDRANGE_NOT_MAPPED) : unpack_check(unpack, call, r);
+}
+
 /* Give the open inode FD owner, mode and attributes: each call that changes an inode is a transaction, so none for nothing. */
 static int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd)
 {
@@ -332,7 +339,7 @@ static int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int 
 		return r;
 	owned = stat.st_uid == uid && stat.st_gid == gid;
 	if (!owned)
-		r = unpack_check(unpack, "fchown", RET_NERRNO(fchown(fd, uid, gid)));
+		r = unpack_chowned(unpack, "fchown", RET_NERRNO(fchown(fd, uid, gid)));
 	/* After the owner: that takes setuid away. */
 	if (!r && ((stat.st_mode & ALLPERMS) != mode || (!owned && mode & (S_ISUID | S_ISGID))))
 		r = unpack_check(unpack, "fchmod", RET_NERRNO(fchmod(fd, mode)));
@@ -358,7 +365,7 @@ static int unpack_dress_made(struct unpack *unpack, struct archive_entry *entry,
 		return fd;
 	r = unpack_owner(unpack, entry, &uid, &gid);
 	if (!r)
-		r = unpack_check(unpack, "fchownat", opath_chown(fd, uid, gid));
+		r = unpack_chowned(unpack, "fchownat", opath_chown(fd, uid, gid));
 	if (!r && unpack->lib.archive_entry_filetype(entry) != AE_IFLNK)
 		r = unpack_check(unpack, "fchmodat2", opath_chmod(fd, unpack->lib.archive_entry_perm(entry)));
 	if (!r)
