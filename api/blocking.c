@@ -360,6 +360,13 @@ int varve_layer_rename_wait(struct varve_store *store, const char *id, const cha
 	return BLOCKING(store, ret_failure, varve_layer_rename(store, id, new_id, flags, blocking_done, &blocking, &request));
 }
 
+int varve_layer_adopt_wait(struct varve_store *store, const char *id, uint64_t flags, struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure };
+
+	return BLOCKING(store, ret_failure, varve_layer_adopt(store, id, flags, blocking_done, &blocking, &request));
+}
+
 int varve_layer_relabel_wait(struct varve_store *store, const char *id, const char *label, uint64_t flags,
 			     struct varve_failure *ret_failure)
 {

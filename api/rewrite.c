@@ -97,3 +97,15 @@ int varve_layer_rename(struct varve_store *store, const char *id, const char *ne
 		r = check_flags(store, VARVE_RENAME, flags, VARVE_DURABLE | VARVE_RELAXED);
 	return r ? r : rename_submit(store, id, new_id, flags, &(struct submit){ callback, user_data, ret_request });
 }
+
+int varve_layer_adopt(struct varve_store *store, const char *id, uint64_t flags, varve_callback *callback, void *user_data,
+		      varve_request *ret_request)
+{
+	int r = check_request(store, VARVE_ADOPT, callback);
+
+	if (!r)
+		r = check_id(store, VARVE_ADOPT, id);
+	if (!r)
+		r = check_flags(store, VARVE_ADOPT, flags, VARVE_DURABLE | VARVE_RELAXED);
+	return r ? r : adopt_submit(store, id, flags, &(struct submit){ callback, user_data, ret_request });
+}

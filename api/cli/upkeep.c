@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "flight.h"
+#include "interrupt.h"
 
 /* ---- status ------------------------------------------------------------------------------------------------------ */
 
@@ -207,15 +208,82 @@ static const struct flight_job gc_job = {
 	.report_failed = true,
 };
 
-/** Sweep. */
+static const struct option_spec gc_options[] = {
+	{ .name = "adopt", .help = "make layers of the plain directories that have the places of layers" },
+	{ 0 },
+};
+
+/** Submit the adoption of the directory ID. */
+static int adopt_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
+			varve_request *ret_request) {
+	return varve_layer_adopt(flight->cli->store, id, 0, callback, user_data, ret_request);
+}
+
+/** Tell that the directory is a layer now. */
+static void adopt_report(struct flight_slot *slot) {
+	struct cli *cli = slot->flight->cli;
+	json_t *object;
+
+	if (!cli->json) {
+		output_text(&cli->output, "%-20s ", "adopted");
+		output_name(&cli->output, slot->id);
+		output_end(&cli->output);
+		return;
+	}
+	object = output_result(&cli->output, slot->id, NULL);
+	json_object_set_new(object, "adopted", json_true());
+	output_json(&cli->output, object);
+}
+
+static const struct flight_job adopt_job = {
+	.name = "adopt",
+	.past = "adopted",
+	.submit = adopt_submit,
+	.report = adopt_report,
+};
+
+/** Adopt the plain directories among the first findings of a check. */
+static int gc_adopt(struct cli *cli) {
+	static const char place[] = "subvolumes/";
+	struct ids *ids = output_memory(malloc(sizeof(*ids)));
+	struct varve_finding *findings = NULL;
+	struct varve_failure failure;
+	const char **names;
+	size_t count = 0, names_count = 0;
+	int status = CLI_FAILED;
+
+	if (varve_check_wait(cli->store, &findings, &count, &failure) == 0) {
+		names = output_memory(calloc(count + 1, sizeof(*names)));
+		for (size_t i = 0; i < count; i++) {
+			if (strcmp(findings[i].kind, "directory") == 0)
+				names[names_count++] = findings[i].path + strlen(place);
+		}
+		ids_init(ids, names, names_count, true, cli->output.end);
+		status = flight_run(cli, &adopt_job, ids, NULL);
+		free(names);
+		free(findings);
+	} else {
+		output_failure(&cli->output, &failure);
+	}
+	free(ids);
+	return status;
+}
+
+/** Sweep, and adopt where that is asked for. */
 static int gc_run(struct cli *cli, const struct arguments *arguments) {
-	return flight_run_single(cli, &gc_job, NULL);
+	int status = flight_run_single(cli, &gc_job, NULL), adopted;
+
+	if (!options_has(arguments, "adopt") || interrupt_signal())
+		return status;
+	adopted = gc_adopt(cli);
+	return status == CLI_DONE ? adopted : status;
 }
 
 const struct command gc_command = {
 	.name = "gc",
 	.operands = "",
 	.summary = "remove what crashed processes left behind",
+	.options = gc_options,
 	.open_flags = CLI_OPEN_LOOK,
 	.run = gc_run,
 };

@@ -127,6 +127,7 @@ enum varve_operation {
 	VARVE_CHECK = 19,
 	VARVE_FREEZE = 20,
 	VARVE_RENAME = 21,
+	VARVE_ADOPT = 22,
 };
 
 /** The name of OPERATION: "create"; NULL where this library has none of that number, so that a loop from 0 ends. Any thread. */
@@ -834,6 +835,19 @@ int varve_layer_freeze(struct varve_store *store, const char *id, uint64_t flags
 int varve_layer_rename(struct varve_store *store, const char *id, const char *new_id, uint64_t flags, varve_callback *callback,
 		       void *user_data, varve_request *ret_request);
 
+/**
+ * Make a layer of the plain directory ID, which has a layer's place (varve_check() finds such). Its files, their content shared and
+ * not read, and all that they are but for flags (chattr) other than +C, come into a new subvolume, which then takes the place; the
+ * directory is removed. Nobody may write into it meanwhile. FLAGS: VARVE_DURABLE or VARVE_RELAXED.
+ *
+ * Errors in the callback: -ENOENT, -ENOTDIR, -EEXIST (it is a subvolume), -EBUSY (a subvolume is nested in it, or something is
+ * mounted on it or in it), -EPERM, -EACCES, -EROFS, -ENOSPC, -EDQUOT, -ECANCELED, -ENOMEM, -EIO; at the step CLEAR the layer is there,
+ * and what is left of the directory is a leftover. Privilege: to read all of it, and to make files of its owners. A crash leaves
+ * the directory or the layer, whole; the other is a leftover that the sweep removes.
+ */
+int varve_layer_adopt(struct varve_store *store, const char *id, uint64_t flags, varve_callback *callback, void *user_data,
+		      varve_request *ret_request);
+
 /** relabel: shared by containers: the label's level becomes "s0". */
 #define VARVE_RELABEL_SHARED VARVE_FLAG(7)
 
@@ -1332,6 +1346,9 @@ int varve_layer_freeze_wait(struct varve_store *store, const char *id, uint64_t 
 /** Blocking varve_layer_rename(). */
 int varve_layer_rename_wait(struct varve_store *store, const char *id, const char *new_id, uint64_t flags,
 			    struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_adopt(). */
+int varve_layer_adopt_wait(struct varve_store *store, const char *id, uint64_t flags, struct varve_failure *ret_failure);
 
 /** Blocking varve_layer_relabel(). */
 int varve_layer_relabel_wait(struct varve_store *store, const char *id, const char *label, uint64_t flags,

@@ -36,6 +36,7 @@ static const char *const operation_names[OPERATION_COUNT] = {
 	[VARVE_CHECK] = "check",
 	[VARVE_FREEZE] = "freeze",
 	[VARVE_RENAME] = "rename",
+	[VARVE_ADOPT] = "adopt",
 };
 
 const char *operation_name(enum varve_operation operation)

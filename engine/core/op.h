@@ -27,7 +27,7 @@
 #include <stddef.h>
 
 /* How many operations there are. */
-#define OPERATION_COUNT (VARVE_RENAME + 1)
+#define OPERATION_COUNT (VARVE_ADOPT + 1)
 
 struct op;
 struct request;

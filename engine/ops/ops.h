@@ -73,6 +73,7 @@ int sync_submit(struct varve_store *store, uint64_t flags, const struct submit *
 int sweep_submit(struct varve_store *store, const struct submit *submit);
 int freeze_submit(struct varve_store *store, const char *id, uint64_t flags, const struct submit *submit);
 int rename_submit(struct varve_store *store, const char *id, const char *new_id, uint64_t flags, const struct submit *submit);
+int adopt_submit(struct varve_store *store, const char *id, uint64_t flags, const struct submit *submit);
 int check_submit(struct varve_store *store, const struct submit *submit);
 int status_submit(struct varve_store *store, const struct submit *submit);
 

@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/btrfs_tree.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -148,6 +149,25 @@ static int run_batch(struct varve_store *store, struct varve_failure *failure) {
 
 static int run_rename(struct varve_store *store, struct varve_failure *failure) {
 	return varve_layer_rename_wait(store, "victim", "renamed", 0, failure);
+}
+
+/* A plain directory in a layer's place. */
+static void prepare_plain(struct varve_store *store) {
+	char *path, *plain;
+
+	test_create(store, "parent", NULL);
+	test_error(varve_layer_get_wait(store, "parent", NULL, &path, NULL), 0);
+	plain = test_path("%s/../victim", path);
+	free(path);
+	/* One that failed has left it. */
+	if (test_exists(plain))
+		return;
+	test_mkdir(plain);
+	test_make_tree(plain, 2, 3, 1);
+}
+
+static int run_adopt(struct varve_store *store, struct varve_failure *failure) {
+	return varve_layer_adopt_wait(store, "victim", 0, failure);
 }
 
 static int run_remove(struct varve_store *store, struct varve_failure *failure) {
@@ -534,6 +554,19 @@ static void check_get_limited(struct varve_store *store, const char *home, int e
 		check_limited(store, home, 0);
 }
 
+/* The directory is a layer, or as it was; only where that failed which removes it is anything left. */
+static void check_adopt(struct varve_store *store, const char *home, int error) {
+	char *path = test_path("%s/subvolumes/victim", home);
+	struct stat stat;
+
+	ck_assert_int_eq(test_entries(path), 2);
+	ck_assert_int_eq(test_entries(test_path("%s/dir-1", path)), 3);
+	ck_assert_int_eq(lstat(path, &stat), 0);
+	if (!error)
+		ck_assert_uint_eq(stat.st_ino, BTRFS_FIRST_FREE_OBJECTID);
+	ck_assert_int_le(test_layers(home), 2 + (error && stat.st_ino == BTRFS_FIRST_FREE_OBJECTID));
+}
+
 /* A layer has one of the names, and its record the same. */
 static void check_rename(struct varve_store *store, const char *home, int error) {
 	const char *there = error ? "victim" : "renamed", *gone = error ? "renamed" : "victim";
@@ -573,6 +606,7 @@ static const struct victim victims[] = {
 	{ "usage by walk", prepare_files, run_usage_walk, check_same },
 	{ "usage by search", prepare_files, run_usage_search, check_same },
 	{ "chown", prepare_files, run_chown, check_same },
+	{ "adopt", prepare_plain, run_adopt, check_adopt },
 	{ "create shifted", prepare_parent, run_shifted, check_create },
 };
 

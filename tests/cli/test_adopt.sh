@@ -1,0 +1,128 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# gc --adopt makes layers of plain directories, as they are; killed in the middle it leaves the directory, and a leftover.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/lib.sh"
+if ! command -v setfattr >/dev/null || ! command -v python3 >/dev/null; then
+	lib_skip "needs setfattr and python3"
+fi
+lib_start pool
+
+# Print all that there is of the tree $1: kinds, modes, owners, sizes, targets, times, which names are one file; attributes and
+# content as far as paths are not too long for the programs.
+tell() (
+	cd "$1"
+	find . -printf '%y %m %U %G %l %T@ %P\0' | LC_ALL=C sort -z | tr '\0' '\n'
+	find . -type b,c -exec stat -c '%t %T %n' {} + | LC_ALL=C sort
+	find . ! -type d -links +1 -printf '%i %n %P\n' | LC_ALL=C sort -k 3 |
+		awk '!($1 in group) { group[$1] = ++groups } { printf "%s names, group %d: %s\n", $2, group[$1], $3 }'
+	find . -maxdepth 9 -print0 | LC_ALL=C sort -z | xargs -0 getfattr --absolute-names --no-dereference --encoding=hex --dump --match=- 2>/dev/null
+	find . -maxdepth 9 -type f -size -1M -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+	find . -type f -printf '%s %P\n' | LC_ALL=C sort
+)
+
+quietly create layer
+plain="$home/subvolumes/plain"
+mkdir -p "$plain/a/b" "$plain/c" "$plain/closed"
+echo small >"$plain/a/small"
+head -c 300000 /dev/urandom >"$plain/a/b/large"
+truncate -s 5M "$plain/hole"
+ln "$plain/a/small" "$plain/c/again"
+ln "$plain/a/small" "$plain/third"
+ln -s ../nowhere "$plain/c/link"
+ln "$plain/c/link" "$plain/a/link"
+mkfifo "$plain/fifo"
+mknod "$plain/null" c 1 3
+python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$plain/socket"
+touch "$plain/nocow" "$plain/"$'\xff\n' "$plain/$(printf '%0255d' 0)"
+chattr +C "$plain/nocow"
+head -c 20000 /dev/urandom >"$plain/nocow"
+chmod 4750 "$plain/a/small"
+chown -h 11:22 "$plain/c/link" "$plain/fifo" "$plain/hole"
+setfattr -n user.one -v 1 "$plain/a/b" "$plain"
+setfattr -n trusted.two -v 2 "$plain/hole"
+setfattr -n security.capability -v 0x0100000200200000000000000000000000000000 "$plain/a/b/large"
+(
+	cd "$plain"
+	for ((i = 0; i < 200; i++)); do
+		mkdir down-the-very-long-way
+		cd down-the-very-long-way
+	done
+	echo deep >file
+)
+chmod 0 "$plain/closed"
+chmod 1711 "$plain"
+find "$plain" -depth ! -type l -path '*/[ac]*' -exec touch -d '1969-12-31 23:59:58.123456789' {} +
+mkdir "$home/subvolumes/empty"
+
+tell "$plain" >"$scratch/before"
+extents() {
+	sync "$plain/a/b/large"
+	filefrag -s -v "$plain/a/b/large" | sed '/^Filesystem/d'
+}
+extents >"$scratch/extents"
+run gc --adopt
+sort -o "$scratch/out" "$scratch/out"
+grep -c '^adopted ' "$scratch/out" | grep -qx 2 || lib_fail "gc:" "$(cat "$scratch/out" "$scratch/err")"
+expect_layers empty layer plain
+tell "$plain" >"$scratch/after"
+diff "$scratch/before" "$scratch/after" || lib_fail "the layer is another tree"
+lsattr "$plain/nocow" | grep -q '^[^ ]*C' || lib_fail "nocow has lost its flag"
+extents | diff "$scratch/extents" - || lib_fail "the content was copied, not shared"
+[[ -z "$(find "$home/subvolumes" -maxdepth 1 -name '.varve*')" ]] || lib_fail "something is left:" "$(ls -A "$home/subvolumes")"
+quietly check
+quietly create --parent plain child
+run gc --adopt
+[[ "$status" == 0 ]] || lib_fail "a second time: status $status"
+! grep -q '^adopted' "$scratch/out" || lib_fail "a second time:" "$(cat "$scratch/out")"
+mkdir "$home/subvolumes/more"
+run --json gc --adopt
+[[ "$status" == 0 && "$(tail -n 1 "$scratch/out")" == '{"id":"more","ok":true,"adopted":true}' ]] || lib_fail "json:" "$(cat "$scratch/out")"
+
+# ---- what cannot be adopted stays as it is ------------------------------------------------------------------------------
+
+mkdir -p "$home/subvolumes/nesting/in"
+btrfs subvolume create "$home/subvolumes/nesting/in/side" >/dev/null
+mkdir -p "$home/subvolumes/mounted/in" "$scratch/other"
+lib_mounts+=("$home/subvolumes/mounted/in")
+mount --bind "$scratch/other" "$home/subvolumes/mounted/in"
+run gc --adopt
+[[ "$status" == 1 ]] || lib_fail "status $status"
+grep -q '^varve: .*nesting/in/side: .*a subvolume is nested in it' "$scratch/err" || lib_fail "nested:" "$(cat "$scratch/err")"
+grep -q '^varve: .*mounted/in: .*something is mounted in it' "$scratch/err" || lib_fail "mounted:" "$(cat "$scratch/err")"
+umount "$home/subvolumes/mounted/in"
+[[ -d "$home/subvolumes/nesting/in/side" && -d "$home/subvolumes/mounted/in" ]] || lib_fail "a directory is gone"
+[[ -z "$(find "$home/subvolumes" -maxdepth 1 -name '.varve*')" ]] || lib_fail "something is left:" "$(ls -A "$home/subvolumes")"
+btrfs subvolume delete "$home/subvolumes/nesting/in/side" >/dev/null
+rmdir "$home/subvolumes/nesting/in" "$home/subvolumes/nesting" "$home/subvolumes/mounted/in" "$home/subvolumes/mounted"
+
+# ---- killed --------------------------------------------------------------------------------------------------------------
+
+many="$home/subvolumes/many"
+mkdir "$many"
+for ((i = 0; i < 12; i++)); do
+	mkdir "$many/$i"
+	(cd "$many/$i" && seq 100 | split -l 1)
+done
+tell "$many" >"$scratch/before"
+staged() {
+	[[ -n "$(find "$home/subvolumes" -maxdepth 1 -name '.varve*')" ]]
+}
+"$varve" "${lib_options[@]}" gc --adopt >/dev/null 2>&1 &
+await "the copy" staged
+kill -s KILL $!
+wait $! 2>/dev/null || true
+tell "$many" >"$scratch/after"
+diff "$scratch/before" "$scratch/after" || lib_fail "killed, it is another tree"
+# As if it had been killed after the exchange.
+mkdir -p "$home/subvolumes/.varve.123-dead.7.adopted/in"
+touch "$home/subvolumes/.varve.123-dead.7.adopted/in/file"
+run gc
+[[ "$status" == 0 ]] || lib_fail "gc:" "$(cat "$scratch/err")"
+! staged || lib_fail "something is left:" "$(ls -A "$home/subvolumes")"
+run gc --adopt
+[[ "$status" == 0 ]] || lib_fail "gc --adopt:" "$(cat "$scratch/err")"
+tell "$many" >"$scratch/after"
+diff "$scratch/before" "$scratch/after" || lib_fail "adopted, it is another tree"
+quietly check
