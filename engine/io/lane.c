@@ -2,6 +2,9 @@
 #include "engine/io/lane.h"
 #include "engine/base/limits.h"
 #include "engine/base/thread.h"
+#include "engine/base/util.h"
+
+#include <inttypes.h>
 
 /* The moment LANE_IDLE_MS from now, on the clock that the condition variable uses. */
 static struct timespec lane_idle_deadline(void)
@@ -62,11 +65,14 @@ static void *lane_thread(void *data)
 
 	pthread_mutex_lock(&lane->lock);
 	while ((call = lane_next(lane))) {
+		uint64_t cpu_ns = lane->trace->mask & TRACE_LANE ? thread_cpu_ns() : 0;
+
 		pthread_mutex_unlock(&lane->lock);
 		call->result = fault_hit(lane->fault, FAULT_LANE);
 		if (!call->result)
 			call->result = call_run(call);
-		trace(lane->trace, TRACE_LANE, "lane %s: %s = %d", lane->name, call->name, call->result);
+		trace(lane->trace, TRACE_LANE, "lane %s: %s = %d, %" PRIu64 " us", lane->name, call->name ? call->name : "?", call->result,
+		      (thread_cpu_ns() - cpu_ns) / 1000);
 		lane->finished(lane->finished_data, call);
 		pthread_mutex_lock(&lane->lock);
 	}

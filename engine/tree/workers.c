@@ -15,7 +15,6 @@
 #include "engine/core/store.h"
 
 #include <sys/resource.h>
-#include <time.h>
 
 /* Slices that can run at once: with more CPUs than threads that may sleep, one for each CPU. */
 #define WALK_WIDTH_MAX MAX(WALK_THREADS_MAX, FS_THREADS_MAX)
@@ -146,15 +145,6 @@ void workers_leave(struct op *op)
 
 /* ---- slices ------------------------------------------------------------------------------------------------------ */
 
-/* The CPU time of this thread. */
-static uint64_t workers_cpu_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
-}
-
 bool slice_slept(struct slice *slice)
 {
 	struct rusage usage;
@@ -170,7 +160,7 @@ bool slice_slept(struct slice *slice)
 static int workers_slice_run(struct call *call)
 {
 	struct slice *slice = container_of(call, struct slice, call);
-	uint64_t begin = now_ns(), cpu = workers_cpu_ns();
+	uint64_t begin = now_ns(), cpu = thread_cpu_ns();
 	int r = -ENOMEM;
 
 	atomic_fetch_sub(&slice->job->starting, 1);
@@ -185,7 +175,7 @@ static int workers_slice_run(struct call *call)
 	xattr_dir_leave(&slice->xattr_dir);
 	slice_slept(slice);
 	slice->wall_ns = now_ns() - begin;
-	slice->cpu_ns = workers_cpu_ns() - cpu;
+	slice->cpu_ns = thread_cpu_ns() - cpu;
 	return r;
 }
 
