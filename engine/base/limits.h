@@ -79,6 +79,12 @@
 #define COMMIT_THREADS_DEFAULT 128
 #define COMMIT_THREADS_MAX 512
 
+/*
+ * Calls under way that take long: sweeps, checks, searches of whole trees, sorts of all that was found. More than CPUs, as they sleep in
+ * flushes and for the disk, and a small one should not wait for a few large ones; the rest waits in the order it came.
+ */
+#define LONG_THREADS_MAX 16
+
 /* Stack of a lane thread: the deepest call needs under 24 KiB (search buffers are on the heap). */
 #define LANE_STACK_BYTES (128 * 1024)
 

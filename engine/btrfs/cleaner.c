@@ -200,7 +200,7 @@ static void cleaner_sweep(struct cleaner *cleaner)
 	cleaner->swept_ns = now;
 	cleaner->destroyed_swept = cleaner->destroyed;
 	cleaner->store->background++;
-	call_function(&cleaner->sweep, LANE_FS, "BTRFS_IOC_QGROUP_CREATE", cleaner_sweep_run);
+	call_function(&cleaner->sweep, LANE_LONG, "BTRFS_IOC_QGROUP_CREATE", cleaner_sweep_run);
 	cleaner->sweep.done = cleaner_swept;
 	io_submit(&cleaner->store->io, &cleaner->sweep);
 }

@@ -65,7 +65,8 @@ int io_start(struct io *io, const struct io_config *config)
 {
 	static const char *const names[LANES] = { [LANE_FS] = "fs", [LANE_COMMIT] = "commit",
 						   [LANE_WALK] = "walk",
-						   [LANE_STREAM] = "stream" };
+						   [LANE_STREAM] = "stream",
+						   [LANE_LONG] = "long" };
 	int r = 0;
 
 	for (int i = 0; !r && i < LANES; i++)

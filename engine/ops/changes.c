@@ -256,7 +256,7 @@ static int changes_prepare_run(struct call *call)
 
 static int changes_prepare(struct op *op)
 {
-	call_function(&op->call, LANE_FS, "BTRFS_IOC_GET_SUBVOL_INFO", changes_prepare_run);
+	call_function(&op->call, LANE_LONG, "BTRFS_IOC_GET_SUBVOL_INFO", changes_prepare_run);
 	return op_call(op);
 }
 
@@ -326,7 +326,7 @@ static int changes_compare(struct op *op)
 
 		part->op = changes;
 		part->call.done = changes_part_done;
-		call_function(&part->call, LANE_FS, "compare", changes_part_run);
+		call_function(&part->call, LANE_LONG, "compare", changes_part_run);
 		io_submit(io, &part->call);
 	}
 	return OP_WAIT;
@@ -372,7 +372,7 @@ static int changes_sort_run(struct call *call)
 
 static int changes_order(struct op *op)
 {
-	call_function(&op->call, LANE_FS, "sort", changes_sort_run);
+	call_function(&op->call, LANE_LONG, "sort", changes_sort_run);
 	return op_call(op);
 }
 
@@ -419,7 +419,7 @@ static int changes_measure_run(struct call *call)
 
 static int changes_measure(struct op *op)
 {
-	call_function(&op->call, LANE_FS, "statx", changes_measure_run);
+	call_function(&op->call, LANE_LONG, "statx", changes_measure_run);
 	return op_call(op);
 }
 

@@ -328,7 +328,7 @@ static int fsck_run(struct call *call)
 
 static int fsck_look(struct op *op)
 {
-	call_function(&op->call, LANE_FS, "check", fsck_run);
+	call_function(&op->call, LANE_LONG, "check", fsck_run);
 	return op_call(op);
 }
 

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * info: what is known of a layer. The layer is opened through the ring, asked on a lane; the parent is looked up by its
- * uuid: in the uuid tree where we may search, else by asking each layer of the store. Changes nothing.
+ * info: what is known of a layer. Changes nothing.
+ *
+ *	state   what it does
+ *	OPEN    opens the layer, through the ring
+ *	ASK     asks what btrfs knows of it; where we may search, finds the name of its parent by the uuid tree
+ *	PARENT  elsewhere: finds that by asking each layer of the store
  */
 #include "engine/btrfs/quota.h"
 #include "engine/btrfs/subvol.h"
@@ -12,7 +16,7 @@
 
 #include <string.h>
 
-enum info_state { INFO_OPEN, INFO_ASK, INFO_STATES };
+enum info_state { INFO_OPEN, INFO_ASK, INFO_PARENT, INFO_STATES };
 
 struct info {
 	struct op op;
@@ -72,10 +76,26 @@ static int info_add_quota(struct varve_store *store, struct varve_layer_info *an
 	return 0;
 }
 
+/* Is it a snapshot? */
+static bool info_has_parent(const struct info *info)
+{
+	static const uint8_t none[BTRFS_UUID_SIZE];
+
+	return memcmp(info->answer.parent_uuid, none, sizeof(none));
+}
+
+/* Find the name of the parent, on a lane thread. */
+static int info_parent_run(struct call *call)
+{
+	struct op *op = container_of(call, struct op, call);
+	struct varve_layer_info *answer = &info_of(op)->answer;
+
+	return parent_name(op->request->store, answer->parent_uuid, answer->parent);
+}
+
 /* Ask btrfs, on a lane thread, where the descriptor is closed, too. */
 static int info_ask_run(struct call *call)
 {
-	static const uint8_t none[BTRFS_UUID_SIZE];
 	struct op *op = container_of(call, struct op, call);
 	struct info *info = info_of(op);
 	struct varve_store *store = op->request->store;
@@ -91,7 +111,7 @@ static int info_ask_run(struct call *call)
 	if (r)
 		return r;
 	call->name = "BTRFS_IOC_TREE_SEARCH_V2";
-	return memcmp(args.parent_uuid, none, sizeof(none)) ? parent_name(store, args.parent_uuid, info->answer.parent) : 0;
+	return info_has_parent(info) && store->layout.privileged ? info_parent_run(call) : 0;
 }
 
 static int info_ask(struct op *op)
@@ -104,12 +124,27 @@ static int info_asked(struct op *op, int result)
 {
 	if (result == -EINVAL)
 		op->detail = "not a subvolume of this store";
+	if (result < 0)
+		return result;
+	return info_has_parent(info_of(op)) && !op->request->store->layout.privileged ? INFO_PARENT : OP_END;
+}
+
+static int info_parent(struct op *op)
+{
+	/* The store may have any number of layers. */
+	call_function(&op->call, LANE_LONG, "openat2", info_parent_run);
+	return op_call(op);
+}
+
+static int info_parent_found(struct op *op, int result)
+{
 	return result < 0 ? result : OP_END;
 }
 
 static const struct op_step info_steps[INFO_STATES] = {
 	[INFO_OPEN] = { "OPEN", info_open, info_opened, true },
 	[INFO_ASK] = { "ASK", info_ask, info_asked },
+	[INFO_PARENT] = { "PARENT", info_parent, info_parent_found, true },
 };
 
 static void info_result(struct request *request, struct varve_result *result)
@@ -134,7 +169,7 @@ static const struct op_class info_class = {
 	.steps = info_steps,
 	.steps_count = INFO_STATES,
 	.unwind = INFO_STATES,
-	.cancel_last = INFO_ASK,
+	.cancel_last = INFO_PARENT,
 	.result = info_result,
 	.close = info_close,
 };

@@ -79,30 +79,33 @@ static int list_search(struct listing *listing)
 	return r;
 }
 
-/* Collect the names, on a lane thread. */
-static int list_names_run(struct call *call)
-{
-	struct listing *listing = list_of(container_of(call, struct op, call));
-	struct varve_store *store = listing->op.request->store;
-
-	return store->layout.privileged ? list_search(listing) : entries_each(store->layout.subvolumes_fd, list_add, listing);
-}
-
-static int list_names(struct op *op)
-{
-	bool privileged = op->request->store->layout.privileged;
-
-	call_function(&op->call, LANE_FS, privileged ? "BTRFS_IOC_TREE_SEARCH_V2" : "getdents64", list_names_run);
-	return op_call(op);
-}
-
 /* Compare two names bytewise. */
 static int list_compare(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Close the gaps and sort. */
+/* Collect the names, and sort them, on a lane thread. */
+static int list_names_run(struct call *call)
+{
+	struct listing *listing = list_of(container_of(call, struct op, call));
+	struct varve_store *store = listing->op.request->store;
+	int r = store->layout.privileged ? list_search(listing) : entries_each(store->layout.subvolumes_fd, list_add, listing);
+
+	if (!r && listing->count)
+		qsort(listing->names, listing->count, sizeof(*listing->names), list_compare);
+	return r;
+}
+
+static int list_names(struct op *op)
+{
+	bool privileged = op->request->store->layout.privileged;
+
+	call_function(&op->call, LANE_LONG, privileged ? "BTRFS_IOC_TREE_SEARCH_V2" : "getdents64", list_names_run);
+	return op_call(op);
+}
+
+/* Close the gaps. */
 static int list_finish(struct listing *listing)
 {
 	size_t kept = 0;
@@ -111,8 +114,6 @@ static int list_finish(struct listing *listing)
 		if (listing->names[i])
 			listing->names[kept++] = listing->names[i];
 	listing->count = kept;
-	if (kept)
-		qsort(listing->names, kept, sizeof(*listing->names), list_compare);
 	return listing->error ? listing->error : OP_END;
 }
 

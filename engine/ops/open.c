@@ -415,7 +415,8 @@ static int open_settings(struct opening *opening, const struct quota_settings *q
 			.threads_max = { [LANE_FS] = config->fs_threads_max,
 					 [LANE_COMMIT] = MAX(1, MIN(config->commit_threads_max, fds / FDS_SLOTS_PART)),
 					 [LANE_WALK] = MAX(1, MIN(WALK_THREADS_MAX, fds / FDS_WALK_PART)),
-					 [LANE_STREAM] = STREAM_THREADS_MAX } },
+					 [LANE_STREAM] = STREAM_THREADS_MAX,
+					 [LANE_LONG] = LONG_THREADS_MAX } },
 	};
 	store->io.trace = (struct trace){ .mask = debug, .log = config->log, .log_data = config->log_data };
 	store->slots = calloc(config->requests_max, sizeof(*store->slots));

@@ -135,7 +135,7 @@ static int quota_status_run(struct call *call)
 
 static int quota_status(struct op *op)
 {
-	call_function(&op->call, LANE_FS, "read", quota_status_run);
+	call_function(&op->call, LANE_LONG, "read", quota_status_run);
 	return op_call(op);
 }
 
@@ -266,7 +266,8 @@ static int quota_limit_run(struct call *call)
 
 static int quota_limit_start(struct op *op)
 {
-	call_function(&op->call, LANE_FS, "openat2", quota_limit_run);
+	/* It may turn quota on, and a limit is set in a transaction. */
+	call_function(&op->call, LANE_COMMIT, "openat2", quota_limit_run);
 	return op_call(op);
 }
 
@@ -356,7 +357,7 @@ static int quota_gc_run(struct call *call)
 
 static int quota_gc_start(struct op *op)
 {
-	call_function(&op->call, LANE_FS, "unlinkat", quota_gc_run);
+	call_function(&op->call, LANE_LONG, "unlinkat", quota_gc_run);
 	return op_call(op);
 }
 

@@ -243,7 +243,7 @@ static int remove_collect_run(struct call *call)
 
 static int remove_collect(struct op *op)
 {
-	call_function(&op->call, LANE_FS, "openat2", remove_collect_run);
+	call_function(&op->call, LANE_LONG, "openat2", remove_collect_run);
 	return op_call(op);
 }
 

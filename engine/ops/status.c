@@ -151,7 +151,7 @@ static int status_ask_run(struct call *call)
 
 static int status_ask(struct op *op)
 {
-	call_function(&op->call, LANE_FS, "status", status_ask_run);
+	call_function(&op->call, LANE_LONG, "status", status_ask_run);
 	return op_call(op);
 }
 

@@ -395,7 +395,7 @@ static int sweep_run(struct call *call)
 
 static int sweep_begin(struct op *op)
 {
-	call_function(&op->call, LANE_FS, "sweep", sweep_run);
+	call_function(&op->call, LANE_LONG, "sweep", sweep_run);
 	return op_call(op);
 }
 

@@ -73,7 +73,7 @@ static int sync_look_run(struct call *call)
 static int sync_clean(struct op *op)
 {
 	sync_of(op)->waiting = false;
-	call_function(&op->call, LANE_FS, "BTRFS_IOC_TREE_SEARCH_V2", sync_look_run);
+	call_function(&op->call, LANE_LONG, "BTRFS_IOC_TREE_SEARCH_V2", sync_look_run);
 	return op_call(op);
 }
 

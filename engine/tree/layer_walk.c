@@ -174,7 +174,7 @@ static int layer_walk_rest(struct op *op)
 
 	layer->round++;
 	if (op->request->store->layout.privileged) {
-		call_function(&op->call, LANE_FS, "BTRFS_IOC_TREE_SEARCH_V2", layer_walk_search_run);
+		call_function(&op->call, LANE_LONG, "BTRFS_IOC_TREE_SEARCH_V2", layer_walk_search_run);
 		return op_call(op);
 	}
 	r = layer->rest->again(layer);
