@@ -614,7 +614,8 @@ void varve_create_options_init(struct varve_create_options *options, size_t size
  * Errors in the callback: -EEXIST (the id exists), -ENOENT (no such parent), -ENOTDIR (the parent is not a directory),
  * -EINVAL (the parent is not a subvolume of this store), -EXDEV (it is on another file system), -ETXTBSY (it has an active swap
  * file), -ENOSPC, -EDQUOT, -EROFS, -EMFILE, -EAGAIN (VARVE_CREATE_NOWAIT), -ECANCELED, -EIO; with a shift or a label those of
- * varve_layer_chown() and varve_layer_relabel(). A create that fails leaves nothing. Refused with -EINVAL: a storage option that
+ * varve_layer_chown() and varve_layer_relabel(). A create that fails leaves nothing; where what it has made cannot be destroyed
+ * (an owner without the mount option user_subvol_rm_allowed), that lies in the trash for varve_sweep(), and the detail says so. Refused with -EINVAL: a storage option that
  * is not known or does not parse ("size" below btrfs.min_space); with -ENOTSUP: a size in a store that was opened with
  * quota=off. A layer with a size or a group can fail, before anything is made, with -EPERM (quota has to be turned on, a group
  * be made, or a limit be set after a snapshot as in full mode, and the caller lacks CAP_SYS_ADMIN), -ENOTCONN (quota is off, and
@@ -1025,7 +1026,8 @@ int varve_sync(struct varve_store *store, uint64_t flags, varve_callback *callba
  * Remove what crashed processes left in the store: half-made layers (staging), half-destroyed ones (trash), quotas/ID
  * files without a layer, and quota groups of the file system without a subvolume (as varve_quota_gc()). What living
  * processes are working on is not touched, nor is a leftover in which something is mounted in this mount namespace (-EBUSY; the
- * detail names the mount point): a sweep unmounts nothing here. Goes on after a failure; result->sweep counts, result->error is
+ * detail names the mount point): a sweep unmounts nothing here. A leftover whose owner's directory cannot be opened, so that it cannot
+ * be told whether that lives, stays, and is a failure. Goes on after a failure; result->sweep counts, result->error is
  * the first failure. A second sweep finds nothing. While another process holds the lock of the records (varve_status() tells which) it
  * waits, and can be cancelled; the sweep of varve_open() leaves what needs the lock.
  */

@@ -99,6 +99,12 @@ static int __attribute__((format(printf, 6, 7))) fsck_add(struct fsck *fsck, con
 	return 0;
 }
 
+/* Does ERROR (0 or -errno) fail the check? Any other is a finding. */
+static bool fsck_failure(int error)
+{
+	return error == -ENOMEM || fds_missing(error);
+}
+
 /* ---- layers ------------------------------------------------------------------------------------------------------ */
 
 /* Read the recorded size of layer ID: 1, 0 when it has none, -EINVAL when it does not parse, or another -errno. */
@@ -151,7 +157,7 @@ static int fsck_layer(struct fsck *fsck, const char *id)
 	_cleanup_close_ int fd = layer_open(store, id);
 	int r;
 
-	if (fd == -ENOMEM || fd == -EMFILE || fd == -ENFILE)
+	if (fsck_failure(fd))
 		return fd;
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fsck_add(fsck, "unreadable", LAYER_PLACE, id, NULL, "%s", strerrordesc_np(-fd));
@@ -166,16 +172,32 @@ static int fsck_layer(struct fsck *fsck, const char *id)
 	return fsck_limit(fsck, id, info.treeid);
 }
 
+/*
+ * Is the owner of NAME in PLACE gone, whose own name is the LENGTH bytes at OWNER? 1, 0, or -errno. If that cannot be told, a finding says
+ * so, and 0.
+ */
+static int fsck_gone(struct fsck *fsck, const char *place, const char *name, const char *owner, size_t length)
+{
+	int r = layout_owner_gone(fsck->op.request->store, owner, length);
+
+	if (r >= 0 || fsck_failure(r))
+		return r;
+	return fsck_add(fsck, "unreadable", place, name, NULL, "whether its process is gone cannot be told: %s", strerrordesc_np(-r));
+}
+
 /* Look at NAME in `subvolumes`, .varve.OWNER.* . 0 or -errno. */
 static int fsck_reserved(struct fsck *fsck, const char *name)
 {
 	static const char prefix[] = ID_RESERVED_PREFIX ".";
 	const char *owner = name + strlen(prefix), *dot = strncmp(name, prefix, strlen(prefix)) ? NULL : strchr(owner, '.');
 
-	if (dot && !layout_owner_gone(fsck->op.request->store, owner, (size_t)(dot - owner)))
-		return 0;
+	int r;
+
 	if (!dot)
 		return fsck_add(fsck, "reserved", LAYER_PLACE, name, NULL, "a name that no layer can have");
+	r = fsck_gone(fsck, LAYER_PLACE, name, owner, (size_t)(dot - owner));
+	if (r <= 0)
+		return r;
 	return fsck_add(fsck, "staging", LAYER_PLACE, name, fsck_removes, "a half-made layer of a process that is gone");
 }
 
@@ -233,9 +255,10 @@ static int fsck_trash(void *data, const char *name)
 {
 	struct fsck *fsck = data;
 	const char *dot = strrchr(name, '.');
+	int r = fsck_gone(fsck, layout_name(LAYOUT_TRASH), name, name, dot ? (size_t)(dot - name) : strlen(name));
 
-	if (!layout_owner_gone(fsck->op.request->store, name, dot ? (size_t)(dot - name) : strlen(name)))
-		return 0;
+	if (r <= 0)
+		return r;
 	return fsck_add(fsck, "trash", layout_name(LAYOUT_TRASH), name, fsck_removes,
 			 "a half-destroyed layer of a process that is gone");
 }
@@ -244,9 +267,10 @@ static int fsck_trash(void *data, const char *name)
 static int fsck_staging(void *data, const char *owner)
 {
 	struct fsck *fsck = data;
+	int r = fsck_gone(fsck, layout_name(LAYOUT_STAGING), owner, owner, strlen(owner));
 
-	if (!layout_owner_gone(fsck->op.request->store, owner, strlen(owner)))
-		return 0;
+	if (r <= 0)
+		return r;
 	return fsck_add(fsck, "staging", layout_name(LAYOUT_STAGING), owner, fsck_removes,
 			 "half-made layers of a process that is gone");
 }

@@ -52,7 +52,7 @@ struct sweep {
 	char error_cause[VARVE_FAILURE_DETAIL_SIZE];
 	/* Why the leftover at hand cannot be removed, where more than the error is known; on what below it (else ""). */
 	const char *cause;
-	char blamed[VARVE_FAILURE_PATH_SIZE], mounted[VARVE_FAILURE_DETAIL_SIZE];
+	char blamed[VARVE_FAILURE_PATH_SIZE], told[VARVE_FAILURE_DETAIL_SIZE];
 	/* All was written out, to make room. */
 	bool flushed;
 };
@@ -75,6 +75,25 @@ static void sweep_failed(struct sweep *sweep, int error, const char *call, const
 		 sweep->cause ? sweep->cause : "the sweep went on; this is the first of its failures");
 	snprintf(sweep->error_name, sizeof(sweep->error_name), "%s%s%.*s", name, *sweep->blamed ? "/" : "",
 		 (int)(sizeof(sweep->error_name) - VARVE_ID_MAX - 2), sweep->blamed);
+}
+
+/*
+ * Is the owner of NAME in the current directory gone, whose own name is the LENGTH bytes at OWNER? Then *RET_FD, if wanted, is as for
+ * layout_owner_take(). If that cannot be told, NAME stays, which is a failure.
+ */
+static bool sweep_gone(struct sweep *sweep, const char *name, const char *owner, size_t length, int *ret_fd)
+{
+	struct varve_store *store = sweep->op.request->store;
+	int r = ret_fd ? layout_owner_take(store, owner, ret_fd) : layout_owner_gone(store, owner, length);
+
+	if (r < 0) {
+		snprintf(sweep->told, sizeof(sweep->told), "it stays: %s/%.*s cannot be opened to see whether its process is gone",
+			 layout_name(LAYOUT_STAGING), (int)MIN(length, (size_t)VARVE_ID_MAX), owner);
+		sweep->cause = sweep->told;
+		sweep_failed(sweep, r, "openat2", name);
+		sweep->cause = NULL;
+	}
+	return r > 0;
 }
 
 /* RESULT is that of a call on the leftover NAME of DIR_FD: is it worth another try, after what that tells of is put right? */
@@ -162,9 +181,9 @@ static int sweep_mounted(struct sweep *sweep, int dir_fd, const char *name)
 
 	if (r <= 0)
 		return r;
-	snprintf(sweep->mounted, sizeof(sweep->mounted), "%.*s is a mount point: unmount it, and sweep again",
-		 (int)(sizeof(sweep->mounted) - 60), point);
-	sweep->cause = sweep->mounted;
+	snprintf(sweep->told, sizeof(sweep->told), "%.*s is a mount point: unmount it, and sweep again",
+		 (int)(sizeof(sweep->told) - 60), point);
+	sweep->cause = sweep->told;
 	return -EBUSY;
 }
 
@@ -272,7 +291,7 @@ static int sweep_staging(void *data, const char *owner)
 	_cleanup_close_ int fd = -EBADF;
 	int r;
 
-	if (!layout_owner_take(sweep->op.request->store, owner, &fd) || fd < 0)
+	if (!sweep_gone(sweep, owner, owner, strlen(owner), &fd) || fd < 0)
 		return 0;
 	sweep->dir_fd = fd;
 	r = sweep_each(sweep, fd, sweep_slot);
@@ -287,7 +306,7 @@ static int sweep_trash(void *data, const char *name)
 	struct sweep *sweep = data;
 	const char *dot = strrchr(name, '.');
 
-	if (layout_owner_gone(sweep->op.request->store, name, dot ? (size_t)(dot - name) : strlen(name)))
+	if (sweep_gone(sweep, name, name, dot ? (size_t)(dot - name) : strlen(name), NULL))
 		sweep_remove(sweep, sweep->dir_fd, name);
 	return sweep->op.request->cancelled ? -ECANCELED : 0;
 }
@@ -306,7 +325,7 @@ static int sweep_reserved(void *data, const char *name)
 	if (strncmp(name, prefix, strlen(prefix)))
 		return 0;
 	dot = strchr(owner, '.');
-	if (dot && layout_owner_gone(sweep->op.request->store, owner, (size_t)(dot - owner)))
+	if (dot && sweep_gone(sweep, name, owner, (size_t)(dot - owner), NULL))
 		sweep_remove(sweep, sweep->dir_fd, name);
 	return 0;
 }

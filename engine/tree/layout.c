@@ -211,35 +211,35 @@ int layout_blame(struct op *op, int result)
 	return result;
 }
 
-bool layout_owner_take(struct varve_store *store, const char *owner, int *ret_fd)
+int layout_owner_take(struct varve_store *store, const char *owner, int *ret_fd)
 {
 	int fd = layout_find(store, LAYOUT_STAGING);
 
 	*ret_fd = -EBADF;
-	if (fd < 0)
-		return fd == -ENOENT;
 	/* Our own is locked by another descriptor, as that of another process. */
-	fd = beneath_open(fd, owner, O_RDONLY | O_DIRECTORY);
+	if (fd >= 0)
+		fd = beneath_open(fd, owner, O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
-		return fd == -ENOENT;
+		return fd == -ENOENT ? 1 : fd;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		int error = errno;
+
 		fd_close(fd);
-		return false;
+		return error == EWOULDBLOCK ? 0 : -error;
 	}
 	*ret_fd = fd;
-	return true;
+	return 1;
 }
 
-bool layout_owner_gone(struct varve_store *store, const char *name, size_t length)
+int layout_owner_gone(struct varve_store *store, const char *name, size_t length)
 {
 	char owner[VARVE_ID_MAX + 1];
-	int fd;
-	bool gone;
+	int fd, r;
 
 	snprintf(owner, sizeof(owner), "%.*s", (int)length, name);
-	gone = layout_owner_take(store, owner, &fd);
+	r = layout_owner_take(store, owner, &fd);
 	fd_close(fd);
-	return gone;
+	return r;
 }
 
 /* Remove one slot's directory; what is in it, if anything, is for the sweep. */

@@ -43,13 +43,13 @@ int layout_trash(struct varve_store *store);
 int layout_slot(struct varve_store *store, unsigned slot);
 
 /*
- * Is OWNER, a name in staging, gone? Then *RET_FD is its directory, locked, or -EBADF when that is gone, too. A directory that
- * cannot be opened counts as one of the living. Lane thread.
+ * Is OWNER, a name in staging, gone? 1: yes, and *RET_FD is its directory, locked, or -EBADF when that is gone, too. 0: it lives.
+ * -errno: that cannot be told, since its directory cannot be opened. Lane thread.
  */
-bool layout_owner_take(struct varve_store *store, const char *owner, int *ret_fd);
+int layout_owner_take(struct varve_store *store, const char *owner, int *ret_fd);
 
-/* Is the owner gone whose name is the LENGTH bytes at NAME? */
-bool layout_owner_gone(struct varve_store *store, const char *name, size_t length);
+/* Is the owner gone whose name is the LENGTH bytes at NAME? 1, 0, or -errno: that cannot be told. */
+int layout_owner_gone(struct varve_store *store, const char *name, size_t length);
 
 /* Let OP's failure, if RESULT of one of these is one, tell of the store's own directories. Returns RESULT. */
 int layout_blame(struct op *op, int result);

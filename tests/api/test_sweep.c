@@ -123,6 +123,49 @@ START_TEST(test_goes_on_after_failure) {
 }
 END_TEST
 
+/* Sweep a home in which the owner of some leftovers cannot be looked at: they stay, and the failure names the first. */
+static int sweep_unseen(void *home) {
+	struct varve_config config = test_config(home);
+	config.flags |= VARVE_OPEN_NO_SWEEP;
+	struct varve_store *store = test_open_config(&config);
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
+	struct varve_failure failure = { 0 };
+	litter(home, "1-0123456789abcdef.7");
+	litter(home, "gone.7");
+	test_error(varve_sweep_wait(store, &report, &failure), -EACCES);
+	ck_assert_str_eq(failure.path, test_path("%s/.varve/trash/1-0123456789abcdef.7", (char *)home));
+	ck_assert_msg(strstr(failure.detail, ".varve/staging/1-0123456789abcdef"), "%s", failure.detail);
+	ck_assert_uint_eq(report.trash_removed, 1);
+	/* The one in the trash, and the directory in staging. */
+	ck_assert_uint_eq(report.failures, 2);
+	/* A check finds no more than that, either. */
+	struct varve_finding *findings;
+	size_t count, unreadable = 0;
+	test_ok(varve_check_wait(store, &findings, &count, &failure), &failure);
+	for (size_t i = 0; i < count; i++)
+		unreadable += !strcmp(findings[i].kind, "unreadable");
+	ck_assert_uint_eq(unreadable, 2);
+	free(findings);
+	test_close(store);
+	return 0;
+}
+
+START_TEST(test_unseen_owner) {
+	char *home = test_home_of_nobody();
+	struct varve_config config = test_config(home);
+	config.flags |= VARVE_OPEN_SHARED_HOME;
+	config.root_uid = config.root_gid = TEST_NOBODY;
+	test_close(test_open_config(&config));
+	mkdir(test_path("%s/.varve", home), 0700);
+	mkdir(test_path("%s/.varve/staging", home), 0700);
+	ck_assert_int_eq(chown(test_path("%s/.varve", home), TEST_NOBODY, TEST_NOBODY), 0);
+	ck_assert_int_eq(chown(test_path("%s/.varve/staging", home), TEST_NOBODY, TEST_NOBODY), 0);
+	test_mkdir(test_path("%s/.varve/staging/1-0123456789abcdef", home));
+	ck_assert_int_eq(chmod(test_path("%s/.varve/staging/1-0123456789abcdef", home), 0700), 0);
+	test_as_nobody(sweep_unseen, home);
+}
+END_TEST
+
 /* Mount the directory OTHER at POINT, and see that a sweep of STORE fails for it and unmounts nothing. */
 static void assert_mounted(struct varve_store *store, const char *other, const char *point) {
 	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
@@ -292,5 +335,5 @@ START_TEST(test_hostile_trash) {
 }
 END_TEST
 
-TEST_MAIN("sweep", test_nothing, test_trash_and_quotas, test_mounted, test_at_open, test_goes_on_after_failure, test_after_kill,
-	  test_living_are_left_alone, test_own_are_left_alone, test_hostile_trash)
+TEST_MAIN("sweep", test_nothing, test_trash_and_quotas, test_mounted, test_at_open, test_goes_on_after_failure, test_unseen_owner,
+	  test_after_kill, test_living_are_left_alone, test_own_are_left_alone, test_hostile_trash)
