@@ -14,13 +14,31 @@ struct handle_btrfs {
 	uint32_t generation;
 } __attribute__((packed));
 
+/* A handle with room for that. */
+union handle {
+	struct file_handle handle;
+	char bytes[sizeof(struct file_handle) + sizeof(struct handle_btrfs)];
+};
+
+int handle_subvolume(int dir_fd, const char *name, uint64_t *ret_subvolume)
+{
+	union handle u = { .handle = { .handle_bytes = sizeof(struct handle_btrfs) } };
+	struct handle_btrfs of;
+	int mount;
+
+	if (name_to_handle_at(dir_fd, name, &u.handle, &mount, 0) < 0)
+		return negative_errno();
+	if (u.handle.handle_type != HANDLE_TYPE || u.handle.handle_bytes != sizeof(of))
+		return -EINVAL;
+	memcpy(&of, u.handle.f_handle, sizeof(of));
+	*ret_subvolume = of.subvolume;
+	return 0;
+}
+
 int handle_open(int fd, uint64_t subvolume, uint64_t inode, uint64_t generation, int flags)
 {
 	const struct handle_btrfs of = { .inode = inode, .subvolume = subvolume, .generation = (uint32_t)generation };
-	union {
-		struct file_handle handle;
-		char bytes[sizeof(struct file_handle) + sizeof(of)];
-	} u;
+	union handle u;
 
 	u.handle.handle_bytes = sizeof(of);
 	u.handle.handle_type = HANDLE_TYPE;

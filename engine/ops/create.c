@@ -15,7 +15,11 @@
  *	PUBLISH   renames it into its place           UNDO destroys it        a leftover in staging, or the layer; or
  *	                                                                      a record without a layer
  *	DURABLE   waits for a commit                  UNDO destroys it        the layer, or nothing of it
- *	UNDO      destroys what was made              a leftover in staging   a leftover in staging
+ *	UNDO      destroys what was made              a leftover in the trash a leftover in staging
+ *
+ * What UNDO cannot destroy it renames into the trash, under the name of an owner that does not exist: any sweep removes it, also one of
+ * this store. What it cannot rename either stays, in staging for the next opening of the store; the failure says which it is.
+ * A name in `subvolumes` may have been given to another layer by another process meanwhile: there UNDO compares numbers.
  *
  * Alone in the store, a snapshot is staged straight in its place: it is atomic by itself, and durable when the ioctl
  * returns, so PUBLISH and DURABLE have nothing to do. A read-only snapshot goes that way, too, because the kernel
@@ -28,6 +32,7 @@
  */
 #include "engine/base/id.h"
 #include "engine/btrfs/cleaner.h"
+#include "engine/btrfs/handle.h"
 #include "engine/btrfs/quota.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
@@ -70,6 +75,10 @@ struct create {
 	bool making;
 	/* It exists under its staging name; under its own; its record exists under its staging name. */
 	bool staged, published, recorded;
+	/* btrfs's number of it; 0: not known. */
+	uint64_t number;
+	/* What became of it when it could not be destroyed, on the heap; NULL: nothing to tell. */
+	char *fate;
 	/* A limit was set after it was made. */
 	bool relimited;
 	/* How quota runs, for the limit of what is staged. */
@@ -129,6 +138,14 @@ static const char *create_reserved_name(struct create *create, char buffer[VARVE
 static const char *create_staging_name(struct create *create, char buffer[VARVE_ID_MAX + 1])
 {
 	return create_reserved(create) ? create_reserved_name(create, buffer) : create->op.id;
+}
+
+/* What was just made is NAME in DIR_FD: remember which subvolume that is. */
+static void create_staged(struct create *create, int dir_fd, const char *name)
+{
+	create->staged = true;
+	if (handle_subvolume(dir_fd, name, &create->number))
+		create->number = 0;
 }
 
 /* ---- ADMIT, OPEN ------------------------------------------------------------------------------------------------- */
@@ -197,7 +214,8 @@ static int create_snapshot(struct create *create, int dir_fd, const char *name, 
 		r = quota_subvol_snapshot(store, dir_fd, name, create->source_fd, read_only, birth);
 	else
 		r = subvol_snapshot(dir_fd, name, create->source_fd, read_only);
-	create->staged = !r;
+	if (!r)
+		create_staged(create, dir_fd, name);
 	if (r == -ETXTBSY) {
 		op->subject = create->source;
 		op->detail = "it has an active swap file: no snapshot of it can be made before swapoff";
@@ -240,7 +258,7 @@ static int create_empty(struct create *create, int dir_fd, const char *name, con
 						: subvol_create(dir_fd, name);
 	if (r)
 		return r;
-	create->staged = true;
+	create_staged(create, dir_fd, name);
 	return create_dress_staged(create, dir_fd, name);
 }
 
@@ -704,6 +722,63 @@ static int create_durable_done(struct op *op, int result)
 	return result < 0 ? result : OP_END;
 }
 
+/* What undoing answers when there is nothing to destroy. */
+#define CREATE_ABSENT 1
+
+/* Is what was made in the layer's own place, where another process can have removed it? */
+static bool create_in_sight(const struct create *create)
+{
+	return create->published || (create->op.direct && !create_reserved(create));
+}
+
+/* See that NAME in DIR_FD is what was made: 0, CREATE_ABSENT when it is not, or -errno. */
+static int create_look(struct create *create, int dir_fd, const char *name)
+{
+	uint64_t number;
+	int r = 0;
+
+	if (!create_in_sight(create))
+		return 0;
+	create->op.call.name = "name_to_handle_at";
+	r = create->number ? handle_subvolume(dir_fd, name, &number) : -ESTALE;
+	if (r == -ENOENT)
+		return CREATE_ABSENT;
+	if (!r && number == create->number)
+		return 0;
+	free(create->fate);
+	if (asprintf(&create->fate, r ? "what was made stays: it cannot be told from another layer" :
+				    "it is gone: another process has made a layer of this name meanwhile, which stays") < 0)
+		create->fate = NULL;
+	return r ? r : CREATE_ABSENT;
+}
+
+/* NAME in DIR_FD, which is what was made, cannot be destroyed (ERROR): leave it to a sweep, and say what becomes of it. */
+static void create_leave_over(struct create *create, int dir_fd, const char *name, int error)
+{
+	struct varve_store *store = create->op.request->store;
+	int trash_fd = layout_trash(store), r = trash_fd;
+	struct loosened loosened = { 0 };
+	const char *detail = NULL;
+	char trash[96];
+
+	snprintf(trash, sizeof(trash), "left-%s.%" PRIx64 "-%zx", store->layout.owner, create->op.request->handle, create->index);
+	if (trash_fd >= 0)
+		do
+			r = RET_NERRNO(renameat2(dir_fd, name, trash_fd, trash, RENAME_NOREPLACE));
+		while (r && loosen(dir_fd, name, r, &loosened, &detail) > 0);
+	if (!r)
+		r = asprintf(&create->fate, "what was made cannot be destroyed (%s) and is %s/%s now, for a sweep",
+			     strerrordesc_np(-error), layout_name(LAYOUT_TRASH), trash);
+	else if (dir_fd != store->layout.subvolumes_fd)
+		r = asprintf(&create->fate, "what was made cannot be destroyed (%s): %s/%s/%u/%s stays until the store is opened again",
+			     strerrordesc_np(-error), layout_name(LAYOUT_STAGING), store->layout.owner, create->op.slot, name);
+	else
+		r = asprintf(&create->fate, "what was made cannot be destroyed (%s): " LAYER_PLACE "/%s stays",
+			     strerrordesc_np(-error), name);
+	if (r < 0)
+		create->fate = NULL;
+}
+
 /* Destroy what was made, at a boundary. */
 static int create_undo_work(struct op *op)
 {
@@ -715,11 +790,17 @@ static int create_undo_work(struct op *op)
 	struct loosened loosened = { 0 };
 
 	create_forget_record(create);
-	do
+	do {
+		r = create_look(create, dir_fd, name);
+		if (r)
+			return r;
+		op->call.name = "BTRFS_IOC_SNAP_DESTROY";
 		r = subvol_destroy(dir_fd, name);
-	while (r && loosen(dir_fd, name, r, &loosened, &op->detail) > 0);
+	} while (r && loosen(dir_fd, name, r, &loosened, &op->detail) > 0);
+	if (r)
+		create_leave_over(create, dir_fd, name, r);
 	/* A record that stays is forgotten by the next create of that name, or by gc. */
-	if (!r && create->published)
+	if (create->published)
 		record_drop(store, op->id);
 	return r;
 }
@@ -735,8 +816,15 @@ static int create_undo(struct op *op)
 
 static int create_undone(struct op *op, int result)
 {
+	struct create *create = create_of(op);
+	char detail[VARVE_FAILURE_DETAIL_SIZE];
+
 	if (!result)
 		cleaner_destroyed(op->request->store);
+	if (create->fate && op->failure) {
+		snprintf(detail, sizeof(detail), "%s", op->failure->detail);
+		op_amend(op, false, "%s%s%s", detail, *detail ? "; " : "", create->fate);
+	}
 	return result < 0 ? result : OP_END;
 }
 
@@ -758,6 +846,7 @@ static void create_close(struct op *op)
 	create_make_end(create_of(op));
 	fd_close(create_of(op)->source_fd);
 	rewrite_free(TAKE_PTR(create_of(op)->rewrite));
+	free(TAKE_PTR(create_of(op)->fate));
 	unpack_close(create_of(op)->unpack);
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* varve-test: size=200M */
 /* What runs out: space, descriptors, the right to write. A create that fails leaves nothing; the store works on. */
+#include "tar.h"
 #include "test.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -186,4 +188,41 @@ START_TEST(test_foreign) {
 }
 END_TEST
 
-TEST_MAIN("limits", test_no_space, test_no_descriptors, test_read_only_file_system, test_unprivileged, test_foreign)
+/* Where the mount lets its owner destroy nothing: what a failed create has made is a leftover for the next sweep, which the error says. */
+static int undo_denied(void *home) {
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
+	struct varve_store *store = test_open(home);
+	struct varve_failure failure = { 0 };
+	struct tar tar = { 0 };
+	char garbage[TAR_BLOCK_BYTES];
+	memset(garbage, 'x', sizeof(garbage));
+	tar_add_bytes(&tar, garbage, sizeof(garbage));
+	tar_end(&tar);
+	options.apply = &apply;
+	options.apply_fd = memfd_create("archive", MFD_CLOEXEC);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(pwrite(options.apply_fd, tar.bytes, tar.size, 0), (ssize_t)tar.size);
+		ck_assert_int_eq(lseek(options.apply_fd, 0, SEEK_SET), 0);
+		test_error(varve_layer_create_wait(store, "layer", &options, &failure), -EBADMSG);
+		ck_assert_msg(strstr(failure.detail, ".varve/trash/left-"), "%s", failure.detail);
+		ck_assert(!test_layer_exists(home, "layer"));
+		ck_assert_uint_eq(test_leftovers(home), 1);
+		test_ok(varve_sweep_wait(store, &report, &failure), &failure);
+		ck_assert_uint_eq(report.trash_removed, 1);
+		ck_assert_uint_eq(test_leftovers(home), 0);
+	}
+	close(options.apply_fd);
+	test_create(store, "layer", NULL);
+	test_close(store);
+	return 0;
+}
+
+START_TEST(test_undo_denied) {
+	test_as_nobody_denied(undo_denied);
+}
+END_TEST
+
+TEST_MAIN("limits", test_no_space, test_no_descriptors, test_read_only_file_system, test_unprivileged, test_undo_denied,
+	  test_foreign)
