@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ownership shift: every inode once, nothing lost, nothing outside, whatever the tree. */
+#include <dirent.h>
 #include <fcntl.h>
+#include <linux/btrfs.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -280,6 +285,94 @@ START_TEST(test_in_use) {
 }
 END_TEST
 
+/** Files that come each time. */
+#define NEW_FILES 3
+
+/** What a layer's user makes in it, in each round of a shift: by a search it begins with that ioctl, by a walk it ends so. */
+static struct {
+	const char *layer;
+	/* How many more times; how many files there are. */
+	_Atomic unsigned times, files;
+	/* When a directory's end is read; else before a search. */
+	bool walked;
+} user;
+
+/* Make files, unless that was often enough. */
+static void user_makes_files(void) {
+	char path[4096];
+	if (!user.times)
+		return;
+	user.times--;
+	for (unsigned i = 0; i < NEW_FILES; i++) {
+		snprintf(path, sizeof(path), "%s/new-%u", user.layer, user.files++);
+		int descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+		ck_assert_int_ge(descriptor, 0);
+		close(descriptor);
+	}
+}
+
+/** In the place of libc's. */
+int ioctl(int fd, unsigned long request, ...) {
+	va_list arguments;
+	va_start(arguments, request);
+	void *argument = va_arg(arguments, void *);
+	va_end(arguments);
+	if (request == BTRFS_IOC_FS_INFO && !user.walked)
+		user_makes_files();
+	return (int)syscall(SYS_ioctl, fd, request, argument);
+}
+
+/** In the place of libc's. */
+ssize_t getdents64(int fd, void *buffer, size_t size) {
+	ssize_t length = syscall(SYS_getdents64, fd, buffer, size);
+	if (!length && user.walked)
+		user_makes_files();
+	return length;
+}
+
+/* Shift a layer whose user makes files in TIMES rounds; once more than there are rounds, and some are left. */
+static void shift_while_made(bool privileged, unsigned times) {
+	char *home = test_home(), *layer = test_layer(home, "layer");
+	struct varve_store *store = test_open(home);
+	struct varve_chown_options options = VARVE_CHOWN_OPTIONS_INIT;
+	struct varve_failure failure = { 0 };
+	unsigned unshifted = 0;
+	store->layout.privileged &= privileged;
+	options.uid_to = map_users, options.uid_to_count = TEST_COUNT(map_users);
+	options.gid_to = map_groups, options.gid_to_count = TEST_COUNT(map_groups);
+	test_create(store, "layer", NULL);
+	user.layer = layer;
+	user.walked = !privileged;
+	user.files = 0;
+	user.times = times;
+	int r = varve_layer_chown_wait(store, "layer", &options, &failure);
+	ck_assert_uint_eq(user.times, 0);
+	ck_assert_uint_eq(user.files, times * NEW_FILES);
+	if (times > SHIFT_ROUNDS_MAX) {
+		test_error(r, -EBUSY);
+		ck_assert_msg(strstr(failure.detail, test_path("%u files", NEW_FILES)) == failure.detail, "%s", failure.detail);
+	} else {
+		test_ok(r, &failure);
+	}
+	struct list_of list = list_tree(layer);
+	ck_assert_uint_eq(list.count, times * NEW_FILES + 1);
+	for (size_t i = 0; i < list.count; i++) {
+		unshifted += !list.known[i].stat.st_uid;
+		ck_assert_uint_eq(list.known[i].stat.st_uid, list.known[i].stat.st_uid ? 100000 : 0);
+	}
+	/* A search that finds some after the last round only counts them; a walk shifts what it comes to. */
+	ck_assert_uint_eq(unshifted, times > SHIFT_ROUNDS_MAX && privileged ? NEW_FILES : 0);
+	list_free(&list);
+	test_close(store);
+}
+
+/* Files that are made in each round end it, with their number; one round less, and all is shifted. */
+START_TEST(test_files_made) {
+	for (unsigned i = 0; i < 4; i++)
+		shift_while_made(i % 2, SHIFT_ROUNDS_MAX + i / 2);
+}
+END_TEST
+
 /* As an option of create: the layer appears shifted, its source stays as it is; read-only ones, too; and none by failure. */
 START_TEST(test_create_shifted) {
 	char *home = test_home(), *source = test_layer(home, "source");
@@ -331,4 +424,5 @@ START_TEST(test_create_shifted) {
 }
 END_TEST
 
-TEST_MAIN("chown", test_create_shifted, test_shift, test_shift_back, test_edges, test_attack, test_in_use)
+TEST_MAIN("chown", test_create_shifted, test_shift, test_shift_back, test_edges, test_attack, test_in_use,
+	  test_files_made)
