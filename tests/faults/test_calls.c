@@ -900,4 +900,55 @@ START_TEST(test_changers) {
 }
 END_TEST
 
-TEST_MAIN("calls", test_readers, test_archivers, test_creators, test_changers)
+/* Let what VICTIM reads of a layer fail in STORE by FAULT: all is told as without a failure, or the error is. */
+static void fail_reading(const struct victim *victim, struct varve_store *store, const struct baseline *baseline,
+			 const struct fault_case *fault) {
+	struct varve_failure failure = { 0 };
+	char *result = NULL, what[256];
+	snprintf(what, sizeof(what), "%s: %s %ld%s of %ld: %s", victim->name, call_names[fault->name], fault->nth,
+		 fault->persistent ? " and all after it" : "", baseline->made[fault->name], test_errno_name(fault->error));
+	calls_arm((enum call_name)fault->name, fault->nth, fault->error, fault->persistent);
+	int r = run(victim, store, &result, &failure);
+	if (r)
+		check_failure(what, r, fault, &failure);
+	else
+		expect(!strcmp(result, baseline->result), "%s: told %s", what, difference(result, baseline->result));
+	free(result);
+}
+
+/*
+ * No failure of the machine leaves a file out of an archive or a list: too few descriptors, no memory, a disk that fails, at the first
+ * call of each kind, with all after it, and at another one alone.
+ */
+START_TEST(test_nothing_left_out) {
+	static const int machine_errors[] = { EIO, ENOMEM, EMFILE, ENFILE };
+	uint64_t state = test_seed();
+	calls_own(false);
+	for (size_t i = 0; i < TEST_COUNT(archivers); i++) {
+		const struct victim *victim = &archivers[i];
+		struct baseline baseline = { 0 };
+		home = test_home();
+		struct varve_store *store = test_open(home);
+		learn(victim, store, &baseline);
+		for (int name = 0; name < CALL_NAMES; name++) {
+			for (size_t e = 0; baseline.made[name] && e < TEST_COUNT(machine_errors); e++) {
+				const int error = machine_errors[e];
+				if (error != ENOMEM && !can_fail(name, error))
+					continue;
+				struct fault_case fault = { .name = name, .error = error, .nth = 1, .persistent = true };
+				fail_reading(victim, store, &baseline, &fault);
+				fault.nth += (long)(test_random(&state) % (uint64_t)baseline.made[name]);
+				fault.persistent = false;
+				fail_reading(victim, store, &baseline, &fault);
+			}
+		}
+		test_close(store);
+		free(baseline.before);
+		free(baseline.after);
+		free(baseline.result);
+	}
+	ck_assert_msg(!wrong, "%u things are wrong: see above", wrong);
+}
+END_TEST
+
+TEST_MAIN("calls", test_readers, test_archivers, test_creators, test_changers, test_nothing_left_out)
