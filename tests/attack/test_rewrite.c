@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A user exchanges names in a layer while others are made of it, shifted and unpacked into: nothing outside changes, and what is
+ * A user exchanges names in a layer while others are made of it, shifted, labelled and unpacked into: nothing outside changes, and what is
  * made is whole.
  */
+#include <ftw.h>
+#include <selinux/selinux.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "storm.h"
@@ -15,6 +18,20 @@
 #define FILES 4
 /** Layers that are made. */
 #define LAYERS 10
+
+/** What is made is labelled so. */
+static const char container[] = "system_u:object_r:container_file_t:s0";
+
+/** In the place of libselinux's: it is on, and knows every label. */
+int is_selinux_enabled(void) {
+	return 1;
+}
+
+/** In the place of libselinux's. */
+int security_check_context(const char *context) {
+	(void)context;
+	return 0;
+}
 
 /* Make the directory PLACE with ARMS in it, and files whose names are written to NAMES. */
 static void make_place(struct storm *storm, char *place, unsigned arms, char **names) {
@@ -42,13 +59,20 @@ static int make_archive(void) {
 	return descriptor;
 }
 
-/* All of the layer ID in HOME has been shifted, or unpacked after. */
-static void check_shifted(const char *home, const char *id) {
-	struct stat stat;
-	const char *place = test_path("%s/place", test_layer(home, id));
-	ck_assert_int_eq(lstat(place, &stat), 0);
-	ck_assert_uint_eq(stat.st_uid, 300000);
-	storm_check_privileged(place);
+/* One entry of a layer that was made. */
+static int look(const char *path, const struct stat *stat, int type, struct FTW *place) {
+	char value[256];
+	(void)type, (void)place;
+	ck_assert_msg(stat->st_uid >= 300000, "%s: %u", path, stat->st_uid);
+	ck_assert_msg(lgetxattr(path, "security.selinux", value, sizeof(value)) == sizeof(container) && !strcmp(value, container),
+		      "%s has no label", path);
+	return 0;
+}
+
+/* All of the layer ID in HOME has been shifted, or unpacked after, and labelled. */
+static void check_made(const char *home, const char *id) {
+	ck_assert_int_eq(nftw(test_layer(home, id), look, 16, FTW_PHYS), 0);
+	storm_check_privileged(test_path("%s/place", test_layer(home, id)));
 }
 
 /* The snapshot is taken at one moment, and out of the user's reach; what is done to it follows no link of what was in it then. */
@@ -67,6 +91,7 @@ START_TEST(test_made_of_it) {
 	apply.uids = in, apply.uids_count = 1, apply.gids = in, apply.gids_count = 1;
 	options.parent = "base";
 	options.chown = &shift;
+	options.label = container;
 	ck_assert_int_eq(chmod(home, 0711), 0);
 	ck_assert_int_eq(chmod(test_path("%s/subvolumes", home), 0711), 0);
 	test_create(store, "base", NULL);
@@ -80,7 +105,7 @@ START_TEST(test_made_of_it) {
 		options.apply_fd = archive;
 		ck_assert_int_eq(lseek(archive, 0, SEEK_SET), 0);
 		test_ok(varve_layer_create_wait(store, "copy", &options, &failure), &failure);
-		check_shifted(home, "copy");
+		check_made(home, "copy");
 		test_remove_layer(store, "copy");
 	} while (++turns < storm_scaled(LAYERS));
 	storm_stop(storm);

@@ -5,8 +5,11 @@
  */
 #include <fcntl.h>
 #include <sched.h>
+#include <selinux/selinux.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "engine/core/store.h"
@@ -19,6 +22,38 @@
 #define FILES 4
 
 static _Atomic bool never;
+
+/** A label. */
+static const char container[] = "system_u:object_r:container_file_t:s0";
+
+/** May a tree be had without what is mounted in it? */
+static bool may_clone = true;
+
+/** In the place of libc's. */
+int open_tree(int fd, const char *path, unsigned flags) {
+	if (!may_clone) {
+		errno = EPERM;
+		return -1;
+	}
+	return (int)syscall(SYS_open_tree, fd, path, flags);
+}
+
+/** In the place of libselinux's: it is on, and knows every label. */
+int is_selinux_enabled(void) {
+	return 1;
+}
+
+/** In the place of libselinux's. */
+int security_check_context(const char *context) {
+	(void)context;
+	return 0;
+}
+
+/* Has PATH the label? */
+static bool has_label(const char *path) {
+	char value[256];
+	return lgetxattr(path, "security.selinux", value, sizeof(value)) == sizeof(container) && !strcmp(value, container);
+}
 
 /* Let the user get to the directories of HOME. */
 static void let_in(const char *home) {
@@ -39,7 +74,6 @@ static void make_place(struct storm *storm, char *place, unsigned arms, char **n
 
 /* Label a layer, as relabel does where there is SELinux. */
 START_TEST(test_relabel) {
-	static const char text[] = "system_u:object_r:container_file_t:s0";
 	char *home = test_home(), *layer = test_layer(home, "layer"), *names[FILES + 1] = {0};
 	struct storm *storm = storm_new(STORM_USER, 0);
 	struct varve_store *store = test_open_relaxed(home);
@@ -54,7 +88,7 @@ START_TEST(test_relabel) {
 		struct label label;
 		int descriptor = open(layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC), cloned = mounts_clone(&descriptor);
 		ck_assert_int_ge(cloned, 0);
-		ck_assert_int_eq(label_init(&label, store, descriptor, "layer", turns % 2 ? text : "another", &never), 0);
+		ck_assert_int_eq(label_init(&label, store, descriptor, "layer", turns % 2 ? container : "another", &never), 0);
 		label.walk.mounts = false;
 		/* Every other turn as without the privilege to clone. */
 		label.walk.hold = !cloned || turns / 2 % 2;
@@ -139,6 +173,7 @@ START_TEST(test_stalled) {
 	ck_assert_uint_eq(usage.inodes, 4);
 	shift.uid_to = shift.gid_to = &map, shift.uid_to_count = shift.gid_to_count = 1;
 	test_error(varve_layer_chown_wait(store, "layer", &shift, NULL), 0);
+	test_error(varve_layer_relabel_wait(store, "layer", container, 0, NULL), 0);
 	test_error(varve_layer_list(store, test_record, &record, NULL), 0);
 	test_error(test_await(store, &record), 0);
 	record = (struct test_record){0};
@@ -156,4 +191,54 @@ START_TEST(test_stalled) {
 }
 END_TEST
 
-TEST_MAIN("upkeep", test_relabel, test_sweep, test_stalled)
+/* Label a layer in which the directory, or the file, NAME is mounted on; without the privilege to leave mounts out if not CLONED. */
+static void label_covered(const char *name, bool cloned) {
+	char *home = test_home(), *layer = test_layer(home, "layer"), *volume = test_path("%s-volume", home);
+	char *point = test_path("%s/dir/%s", layer, name), *beneath = test_path("%s/beneath", point);
+	bool directory = !strcmp(name, "volume");
+	struct varve_store *store = test_open_relaxed(home);
+	struct varve_failure failure = {0};
+	test_create(store, "layer", NULL);
+	test_make_tree(layer, 3, 3, 10);
+	test_mkdir(test_path("%s/dir", layer));
+	if (directory) {
+		test_mkdir(point);
+		test_write(beneath, "");
+		test_mkdir(volume);
+		test_write(test_path("%s/file", volume), "");
+	} else {
+		test_write(point, "");
+		test_write(volume, "");
+	}
+	ck_assert_int_eq(mount(volume, point, NULL, MS_BIND, NULL), 0);
+	may_clone = cloned;
+	int r = varve_layer_relabel_wait(store, "layer", container, 0, &failure);
+	may_clone = true;
+	ck_assert(!has_label(volume));
+	ck_assert(!directory || !has_label(test_path("%s/file", volume)));
+	ck_assert(!has_label(point));
+	ck_assert_int_eq(umount(point), 0);
+	/* All else has it; but for the root, whose label says that all have. */
+	ck_assert(has_label(test_path("%s/dir", layer)) && has_label(test_path("%s/dir-2/file-2", layer)));
+	ck_assert_int_eq(has_label(layer), cloned);
+	ck_assert_int_eq(has_label(directory ? beneath : point), cloned);
+	if (cloned) {
+		test_ok(r, &failure);
+	} else {
+		test_error(r, -EXDEV);
+		ck_assert_str_eq(failure.path, point);
+	}
+	test_remove_layer(store, "layer");
+	test_close(store);
+}
+
+/* What is mounted in a layer is not labelled; what lies beneath is, or the call fails and names the mount point. */
+START_TEST(test_covered) {
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	for (unsigned i = 0; i < 4; i++)
+		label_covered(i % 2 ? "volume" : "bound", i / 2);
+}
+END_TEST
+
+TEST_MAIN("upkeep", test_relabel, test_sweep, test_stalled, test_covered)
