@@ -9,9 +9,12 @@
 #include "engine/core/store.h"
 #include "test.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <sys/resource.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /** Archives that are joined to each other. */
@@ -22,6 +25,27 @@
 #define LAYER_BYTES (512 * 1024)
 /** More than any operation opens. */
 #define PLENTY 200
+
+/** How many calls of openat2 find no descriptor from here on. */
+static _Atomic int missing;
+
+/** In the place of libc's. */
+long syscall(long number, ...) {
+	static long (*_Atomic real)(long number, ...);
+	va_list arguments;
+	long a[6];
+	va_start(arguments, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(arguments, long);
+	va_end(arguments);
+	if (number == SYS_openat2 && missing > 0 && missing-- > 0) {
+		errno = EMFILE;
+		return -1;
+	}
+	if (!real)
+		real = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
 
 /** Let this process have LIMIT descriptors. */
 static void limit_to(unsigned limit) {
@@ -404,6 +428,30 @@ START_TEST(test_alone) {
 }
 END_TEST
 
+/** What finds no descriptor, as the program has taken those that were free, begins anew when another one has ended. */
+START_TEST(test_parked) {
+	enum { LAYERS = 8 };
+	struct varve_config config = test_config(test_home());
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_failure failure = {0};
+	const char *ids[LAYERS];
+	int outcomes[LAYERS];
+	/* So that calls are made by this process, not by its ring. */
+	config.flags |= VARVE_OPEN_NO_URING;
+	struct varve_store *store = test_open_config(&config);
+	test_create(store, "base", NULL);
+	options.parent = "base";
+	for (int i = 0; i < LAYERS; i++)
+		ids[i] = test_path("layer-%d", i);
+	missing = LAYERS - 2;
+	test_ok(varve_layer_create_batch_wait(store, ids, LAYERS, &options, outcomes, &failure), &failure);
+	ck_assert_int_le(missing, 0);
+	for (int i = 0; i < LAYERS; i++)
+		test_error(outcomes[i], 0);
+	test_close(store);
+}
+END_TEST
+
 /** What the program takes after an unpacking has begun is not missed: some are held in reserve from before. */
 START_TEST(test_taken) {
 	char *home = test_home(), *archive;
@@ -520,4 +568,4 @@ START_TEST(test_peak) {
 }
 END_TEST
 
-TEST_MAIN("gate", test_writers_first, test_readers_first, test_crossed, test_paused, test_taken, test_alone, test_peak)
+TEST_MAIN("gate", test_writers_first, test_readers_first, test_crossed, test_paused, test_taken, test_alone, test_parked, test_peak)
