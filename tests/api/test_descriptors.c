@@ -245,6 +245,25 @@ START_TEST(test_lowered) {
 }
 END_TEST
 
+/* Threads that sleep in commits are as many as descriptors allow: each keeps one. */
+START_TEST(test_commit_threads) {
+	struct varve_status_entry *entries;
+	struct varve_failure failure;
+	unsigned long threads = 0;
+	size_t count;
+	limit_to(64);
+	struct varve_store *store = test_open_relaxed(test_home());
+	test_ok(varve_status_wait(store, &entries, &count, &failure), &failure);
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(entries[i].key, "commit_threads_max"))
+			threads = strtoul(entries[i].value, NULL, 10);
+	free(entries);
+	ck_assert_uint_ge(threads, 1);
+	ck_assert_uint_lt(threads, 64);
+	test_close(store);
+}
+END_TEST
+
 /* Without privilege: layers are emptied. */
 static int remove_as_nobody(void *home) {
 	struct varve_store *store;
@@ -345,5 +364,5 @@ START_TEST(test_waiting_walks) {
 }
 END_TEST
 
-TEST_MAIN("descriptors", test_waiting_walks, test_256, test_64, test_held, test_later, test_lowered, test_nobody,
+TEST_MAIN("descriptors", test_waiting_walks, test_256, test_64, test_held, test_later, test_lowered, test_commit_threads, test_nobody,
 	  test_nobody_denied, test_none)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lock of the records: what forked children do to it, and who is told to hold it. */
+/* The lock of the records: what forked children do to it, and who is told to hold it; and what a record is. */
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -75,4 +75,36 @@ START_TEST(test_holder_with_stalled_mount) {
 }
 END_TEST
 
-TEST_MAIN("records", test_forked, test_holder_with_stalled_mount)
+/* A record is a number in digits, all of it: no part of a longer one is taken for it. */
+START_TEST(test_texts) {
+	static const struct {
+		const char *text;
+		int error;
+		uint64_t bytes;
+	} records[] = {
+		{ "8388608", 0, 8388608 },
+		{ "18446744073709551615", 0, UINT64_MAX },
+		{ "0000000000000000000000000000042", 0, 42 },
+		{ "18446744073709551616", -EINVAL, 0 },
+		{ "00000000000000000000000000000428", -EINVAL, 0 },
+		{ "00000000000000000000000000000000008388608", -EINVAL, 0 },
+		{ "", -EINVAL, 0 },
+		{ "8388608\n", -EINVAL, 0 },
+		{ " 8388608", -EINVAL, 0 },
+		{ "+8388608", -EINVAL, 0 },
+		{ "8m", -EINVAL, 0 },
+	};
+	char *path = test_path("%s/record", test_mount());
+	for (size_t i = 0; i < TEST_COUNT(records); i++) {
+		uint64_t bytes = 0;
+		test_write(path, records[i].text);
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		int error = record_read(fd, &bytes);
+		ck_assert_msg(error == records[i].error, "'%s': %s", records[i].text, test_errno_name(error));
+		ck_assert_uint_eq(bytes, records[i].bytes);
+		close(fd);
+	}
+}
+END_TEST
+
+TEST_MAIN("records", test_forked, test_texts, test_holder_with_stalled_mount)
