@@ -3,6 +3,7 @@
 #include "engine/base/list.h"
 #include "engine/tree/beneath.h"
 #include "engine/tree/opath.h"
+#include "engine/tree/whiteout.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -10,8 +11,6 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-/* What a deleted NAME is called in an archive. */
-#define PACK_WHITEOUT ".wh."
 /* What an archive that failed ends with. */
 #define PACK_BROKEN "broken off\n"
 /* The inode number of what stands in for a subvolume that a snapshot did not take along. */
@@ -327,7 +326,7 @@ static int pack_whiteout(struct pack *pack, struct archive *archive, struct arch
 	char *whiteout;
 	int r;
 
-	if (asprintf(&whiteout, "%.*s" PACK_WHITEOUT "%s", (int)(name - path - 1), path + 1, name) < 0)
+	if (asprintf(&whiteout, "%.*s" WHITEOUT_PREFIX "%s", (int)(name - path - 1), path + 1, name) < 0)
 		return -ENOMEM;
 	pack->lib.archive_entry_set_pathname(entry, whiteout);
 	free(whiteout);

@@ -1,32 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/tree/unpack.h"
 #include "engine/base/limits.h"
-#include "engine/btrfs/fs.h"
 #include "engine/tree/beneath.h"
-#include "engine/tree/empty.h"
-#include "engine/tree/entries.h"
-#include "engine/tree/idrange.h"
-#include "engine/tree/layer.h"
 #include "engine/tree/loosen.h"
 #include "engine/tree/mounts.h"
-#include "engine/tree/name.h"
 #include "engine/tree/opath.h"
+#include "engine/tree/unpack_dress.h"
+#include "engine/tree/unpack_place.h"
+#include "engine/tree/whiteout.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <sys/xattr.h>
 
-#define UNPACK_WHITEOUT ".wh."
-#define UNPACK_META ".wh..wh."
-#define UNPACK_OPAQUE ".wh..wh..opq"
 #define UNPACK_LINKS ".wh..wh.plnk"
 /* What an archive is made of. */
 #define UNPACK_BLOCK_BYTES 512
-/* Mode of a directory that the archive takes for granted. */
-#define UNPACK_DIR_MODE 0755
 
 /* What a directory's times will be. */
 struct unpack_time {
@@ -34,214 +24,6 @@ struct unpack_time {
 	size_t path;
 	struct timespec mtime;
 };
-
-/* ---- failures ---------------------------------------------------------------------------------------------------- */
-
-/* CALL failed with ERROR: 0 or more is fine and handed back. */
-static int unpack_check(struct unpack *unpack, const char *call, int error)
-{
-	if (error < 0)
-		unpack->call = call;
-	return error;
-}
-
-/* Refuse the entry at hand. */
-static int unpack_refuse(struct unpack *unpack, int error, const char *detail)
-{
-	unpack->call = NULL;
-	unpack->detail = detail;
-	return error;
-}
-
-/* Write what NAME, of the entry at hand, means to CLEAN, as name_clean() does. */
-static int unpack_clean(struct unpack *unpack, const char *name, char *clean)
-{
-	const char *detail;
-	int r = name_clean(name, clean, &detail);
-
-	return r ? unpack_refuse(unpack, r, detail) : 0;
-}
-
-/* Refuse the entry at hand: something is mounted at FAILED, which lies where the entry's name does. Returns -EBUSY. */
-static int unpack_busy(struct unpack *unpack, const char *failed)
-{
-	const char *slash = unpack->path ? strrchr(unpack->path, '/') : NULL;
-	int length = slash ? (int)(slash - unpack->path) + 1 : 0;
-	char *path;
-
-	if (asprintf(&path, "%.*s%s", length, length ? unpack->path : "", failed) >= 0) {
-		free(unpack->path);
-		unpack->path = path;
-	}
-	unpack->detail = "something is mounted there";
-	return -EBUSY;
-}
-
-/* Another entry was given the name that one of ours was made by. */
-static int unpack_replaced(struct unpack *unpack, const char *call)
-{
-	unpack->call = call;
-	unpack->detail = "another took its name while it was unpacked";
-	return -ESTALE;
-}
-
-/* ---- directories ------------------------------------------------------------------------------------------------- */
-
-/* Open the directory PATH as the layer itself would see it. */
-static int unpack_open_dir(const struct unpack *unpack, const char *path)
-{
-	struct call call;
-	int fd;
-
-	if (strlen(path) >= PATH_MAX)
-		return beneath_open(unpack->root_fd, path, O_PATH | O_DIRECTORY);
-	call_openat2(&call, unpack->root_fd, *path ? path : ".", O_PATH | O_DIRECTORY,
-		     RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
-	/* EAGAIN: something was renamed meanwhile, and the kernel cannot tell that a ".." of a link stayed within the layer. */
-	do
-		fd = call_run(&call);
-	while (fd == -EAGAIN && !atomic_load(unpack->cancelled));
-	return fd;
-}
-
-/* What an error of unpack_open_dir() comes to. */
-static int unpack_dir_error(struct unpack *unpack, int error)
-{
-	if (error == -EXDEV)
-		unpack->detail = "something is mounted there";
-	return unpack_check(unpack, "openat2", error == -EXDEV ? -EBUSY : error);
-}
-
-/* Look at NAME in DIR_FD: 0, or -errno (-EBUSY: something is mounted there). */
-static int unpack_look(struct unpack *unpack, int dir_fd, const char *name, struct statx *ret_stat)
-{
-	int r = RET_NERRNO(statx(dir_fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, OPATH_STAT_MASK, ret_stat));
-
-	if (r && r != -ENOENT)
-		return unpack_check(unpack, "statx", r);
-	return !r && ret_stat->stx_mnt_id != unpack->mount ? unpack_busy(unpack, name) : r;
-}
-
-/* Open NAME in DIR_FD, which was made with the type of MODE and number RDEV, by O_PATH; its descriptor, or -errno. */
-static int unpack_open_made(struct unpack *unpack, int dir_fd, const char *name, mode_t mode, dev_t rdev)
-{
-	struct statx stat;
-	int fd = opath_open(dir_fd, name, &stat);
-
-	/* What is ours lies on no other mount, and is there. */
-	if (fd < 0)
-		return fd == -ENOENT || fd == -EXDEV ? unpack_replaced(unpack, "openat2") : unpack_check(unpack, "openat2", fd);
-	if ((stat.stx_mode & S_IFMT) == (mode & S_IFMT) && makedev(stat.stx_rdev_major, stat.stx_rdev_minor) == rdev &&
-	    brought_made(&unpack->brought, &stat))
-		return fd;
-	fd_close(fd);
-	return unpack_replaced(unpack, "openat2");
-}
-
-/* Make the directory NAME in DIR_FD, unless something has that name. */
-static int unpack_make_dir(struct unpack *unpack, int dir_fd, const char *name)
-{
-	_cleanup_close_ int fd = -EBADF;
-	int r = brought_place(&unpack->brought, dir_fd);
-
-	if (r)
-		return unpack_check(unpack, "openat", r);
-	if (mkdirat(dir_fd, name, UNPACK_DIR_MODE) < 0)
-		return errno == EEXIST ? 0 : unpack_check(unpack, "mkdirat", negative_errno());
-	fd = unpack_open_made(unpack, dir_fd, name, S_IFDIR, 0);
-	return fd < 0 ? fd : unpack_check(unpack, "fchmodat2", opath_chmod(fd, UNPACK_DIR_MODE));
-}
-
-/* Make the directories of PATH that are missing. */
-static int unpack_make_dirs(struct unpack *unpack, char *path)
-{
-	int fd = -EBADF, r = 0;
-
-	for (char *end = path; !r && end; ) {
-		char *name = end == path ? path : end + 1;
-
-		end = strchr(name, '/');
-		if (end)
-			*end = '\0';
-		fd_close(TAKE_FD(fd));
-		/* What is before NAME is there. */
-		if (name > path)
-			name[-1] = '\0';
-		fd = unpack_open_dir(unpack, name > path ? path : "");
-		if (name > path)
-			name[-1] = '/';
-		r = fd < 0 ? unpack_dir_error(unpack, fd) : unpack_make_dir(unpack, fd, name);
-		if (end)
-			*end = '/';
-	}
-	fd_close(fd);
-	return r;
-}
-
-/* Forget the directory opened last: it, or what leads to it, may be replaced. */
-static void unpack_leave(struct unpack *unpack)
-{
-	fd_close(TAKE_FD(unpack->dir_fd));
-	free(TAKE_PTR(unpack->dir_path));
-	unpack->dir_leads = false;
-}
-
-/* Open the directory that holds PATH, and MAKE it where it is missing; *RET_NAME is the name in it. The descriptor stays ours. */
-static int unpack_enter(struct unpack *unpack, const char *path, bool make, const char **ret_name)
-{
-	const char *slash = strrchr(path, '/');
-	size_t length = slash ? (size_t)(slash - path) : 0;
-	int r = 0;
-
-	*ret_name = slash ? slash + 1 : path;
-	if (unpack->dir_path && strlen(unpack->dir_path) == length && !memcmp(unpack->dir_path, path, length))
-		return unpack->dir_fd;
-	unpack_leave(unpack);
-	unpack->dir_path = fault_hit(&unpack->store->io.fault, FAULT_ALLOCATION) ? NULL : strndup(path, length);
-	if (!unpack->dir_path)
-		return -ENOMEM;
-	unpack->dir_fd = unpack_open_dir(unpack, unpack->dir_path);
-	if (unpack->dir_fd == -ENOENT && make) {
-		r = unpack_make_dirs(unpack, unpack->dir_path);
-		unpack->dir_fd = r ? r : unpack_open_dir(unpack, unpack->dir_path);
-	}
-	if (!r && unpack->dir_fd < 0)
-		r = unpack_dir_error(unpack, unpack->dir_fd);
-	if (!r && make)
-		r = unpack_check(unpack, "openat", brought_place(&unpack->brought, unpack->dir_fd));
-	if (!r)
-		return unpack->dir_fd;
-	unpack_leave(unpack);
-	return r;
-}
-
-/*
- * Remove NAME in DIR_FD with all that is in it: 0, or -errno, and FAILED (VARVE_FAILURE_PATH_SIZE bytes) begins with NAME and
- * says at what.
- */
-static int unpack_remove_at(struct unpack *unpack, int dir_fd, const char *name, char *failed)
-{
-	int r = RET_NERRNO(unlinkat(dir_fd, name, 0));
-
-	snprintf(failed, VARVE_FAILURE_PATH_SIZE, "%s", name);
-	/* A mount point says so before anything beneath it is removed. */
-	if (r == -EISDIR || r == -EPERM)
-		r = RET_NERRNO(unlinkat(dir_fd, name, AT_REMOVEDIR));
-	if (r && r != -EBUSY && r != -ENOENT)
-		r = empty_remove(unpack->store, dir_fd, name, unpack->cancelled, failed, &unpack->detail);
-	return r == -ENOENT ? 0 : unpack_check(unpack, "unlinkat", r);
-}
-
-/* Remove NAME in DIR_FD, which is where the entry at hand has its name, with all that is in it. */
-static int unpack_remove(struct unpack *unpack, int dir_fd, const char *name)
-{
-	char failed[VARVE_FAILURE_PATH_SIZE];
-	int r = unpack_remove_at(unpack, dir_fd, name, failed);
-
-	return r == -EBUSY ? unpack_busy(unpack, failed) : r;
-}
-
-/* ---- metadata ---------------------------------------------------------------------------------------------------- */
 
 /* Note that the directory at PATH belongs to the archive, and its times. */
 static int unpack_later(struct unpack *unpack, const char *path, const struct timespec *mtime)
@@ -261,117 +43,6 @@ static int unpack_later(struct unpack *unpack, const char *path, const struct ti
 	memcpy(unpack->names + unpack->names_size, path, size);
 	unpack->names_size += size;
 	return 0;
-}
-
-/* Is this an attribute that an archive may set? */
-static bool unpack_xattr_wanted(const char *name)
-{
-	return !strcmp(name, "security.capability") || !strncmp(name, "user.", strlen("user."));
-}
-
-/* What it comes to that attribute NAME of SIZE bytes could not be set on FD: the kernel calls one that is too large a full disk. */
-static int unpack_xattr_error(struct unpack *unpack, int fd, const char *name, size_t size, int error)
-{
-	size_t most = fs_xattr_bytes(fd);
-
-	unpack->call = "fsetxattr";
-	if ((error != -ENOSPC && error != -E2BIG) || !most || strlen(name) + size <= most)
-		return error;
-	free(unpack->made_detail);
-	if (asprintf(&unpack->made_detail, "the attribute %s has %zu bytes; its name and they may have %zu on this file system",
-		     name, size, most) < 0)
-		unpack->made_detail = NULL;
-	unpack->detail = unpack->made_detail;
-	return -E2BIG;
-}
-
-/* Set the attributes of ENTRY on FD. */
-static int unpack_xattrs(struct unpack *unpack, struct archive_entry *entry, int fd)
-{
-	const char *name;
-	const void *value;
-	size_t size;
-
-	unpack->lib.archive_entry_xattr_reset(entry);
-	while (unpack->lib.archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK) {
-		if (!name || !unpack_xattr_wanted(name))
-			report_add(&unpack->report, -EPERM, "apply", "UNPACK", "fsetxattr", unpack->path, "an attribute that is not kept");
-		else if (fsetxattr(fd, name, value, size, 0) < 0)
-			return unpack_xattr_error(unpack, fd, name, size, negative_errno());
-	}
-	return 0;
-}
-
-/* The owner of ENTRY on the host. */
-static int unpack_owner(struct unpack *unpack, struct archive_entry *entry, uid_t *ret_uid, gid_t *ret_gid)
-{
-	int64_t uid = unpack->lib.archive_entry_uid(entry), gid = unpack->lib.archive_entry_gid(entry);
-	int r = 0;
-
-	if (uid < 0 || gid < 0 || uid >= UINT32_MAX || gid >= UINT32_MAX)
-		return unpack_refuse(unpack, -EINVAL, "an owner that no id can have");
-	r = idrange_to_host(unpack->maps, unpack->uids_count, (uint32_t)uid, ret_uid);
-	if (!r)
-		r = idrange_to_host(unpack->maps + unpack->uids_count, unpack->gids_count, (uint32_t)gid, ret_gid);
-	return r ? unpack_refuse(unpack, r, "an owner that has no id on the host") : 0;
-}
-
-/* A change of owner by CALL came to R. */
-static int unpack_chowned(struct unpack *unpack, const char *call, int r)
-{
-	r = idrange_chowned(r);
-	return r == -EOVERFLOW ? unpack_refuse(unpack, r, IDRANGE_NOT_MAPPED) : unpack_check(unpack, call, r);
-}
-
-/* Give the open inode FD owner, mode and attributes: each call that changes an inode is a transaction, so none for nothing. */
-static int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd)
-{
-	mode_t mode = unpack->lib.archive_entry_perm(entry);
-	struct stat stat;
-	bool owned;
-	uid_t uid;
-	gid_t gid;
-	int r = unpack_owner(unpack, entry, &uid, &gid);
-
-	if (!r)
-		r = unpack_check(unpack, "fstat", RET_NERRNO(fstat(fd, &stat)));
-	if (r)
-		return r;
-	owned = stat.st_uid == uid && stat.st_gid == gid;
-	if (!owned)
-		r = unpack_chowned(unpack, "fchown", RET_NERRNO(fchown(fd, uid, gid)));
-	/* After the owner: that takes setuid away. */
-	if (!r && ((stat.st_mode & ALLPERMS) != mode || (!owned && mode & (S_ISUID | S_ISGID))))
-		r = unpack_check(unpack, "fchmod", RET_NERRNO(fchmod(fd, mode)));
-	return r ? r : unpack_xattrs(unpack, entry, fd);
-}
-
-/* When ENTRY was modified. */
-static struct timespec unpack_mtime(const struct unpack *unpack, struct archive_entry *entry)
-{
-	return (struct timespec){ .tv_sec = unpack->lib.archive_entry_mtime(entry),
-				  .tv_nsec = unpack->lib.archive_entry_mtime_nsec(entry) };
-}
-
-/* Give the inode of the O_PATH descriptor FD, which is no directory nor regular file, its owner, mode and time; and close it. */
-static int unpack_dress_made(struct unpack *unpack, struct archive_entry *entry, int fd)
-{
-	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, unpack_mtime(unpack, entry) };
-	uid_t uid;
-	gid_t gid;
-	int r;
-
-	if (fd < 0)
-		return fd;
-	r = unpack_owner(unpack, entry, &uid, &gid);
-	if (!r)
-		r = unpack_chowned(unpack, "fchownat", opath_chown(fd, uid, gid));
-	if (!r && unpack->lib.archive_entry_filetype(entry) != AE_IFLNK)
-		r = unpack_check(unpack, "fchmodat2", opath_chmod(fd, unpack->lib.archive_entry_perm(entry)));
-	if (!r)
-		r = unpack_check(unpack, "utimensat", opath_times(fd, times));
-	fd_close(fd);
-	return r;
 }
 
 /* ---- entries ----------------------------------------------------------------------------------------------------- */
@@ -558,15 +229,6 @@ static int unpack_node(struct unpack *unpack, struct archive_entry *entry, int d
 	return r ? r : unpack_dress_made(unpack, entry, unpack_open_made(unpack, dir_fd, name, mode, rdev));
 }
 
-/* The archive has something in DIR_FD, the directory opened last. */
-static int unpack_lead(struct unpack *unpack, int dir_fd)
-{
-	int r = unpack->dir_leads ? 0 : unpack_check(unpack, "openat", brought_lead(&unpack->brought, dir_fd));
-
-	unpack->dir_leads = !r;
-	return r;
-}
-
 /* Make what ENTRY says as NAME in DIR_FD. */
 static int unpack_make(struct unpack *unpack, struct archive *archive, struct archive_entry *entry, int dir_fd,
 		       const char *name)
@@ -621,103 +283,6 @@ static int unpack_make(struct unpack *unpack, struct archive *archive, struct ar
 	}
 }
 
-/* ---- whiteouts --------------------------------------------------------------------------------------------------- */
-
-/* A directory that is emptied of what was there before. */
-struct unpack_old {
-	struct unpack *unpack;
-	int dir_fd;
-	/* Its path below the one that the marker is in, ending in '/', or empty. */
-	const char *path;
-	/* Such paths of directories that are yet to be looked at, as the archive has something in them, each with its NUL. */
-	char *paths;
-	size_t size, capacity;
-};
-
-/* Note that the directory NAME is to be looked at, too. */
-static int unpack_opaque_later(struct unpack_old *old, const char *name)
-{
-	size_t size = strlen(old->path) + strlen(name) + sizeof("/");
-	int r = fault_reserve(&old->unpack->store->io.fault, &old->paths, old->size, size, &old->capacity, 1);
-
-	if (r)
-		return r;
-	snprintf(old->paths + old->size, size, "%s%s/", old->path, name);
-	old->size += size;
-	return 0;
-}
-
-/* Remove NAME unless the archive brought it. */
-static int unpack_opaque_entry(void *data, const char *name)
-{
-	struct unpack_old *old = data;
-	struct unpack *unpack = old->unpack;
-	char failed[VARVE_FAILURE_PATH_SIZE];
-	_cleanup_free_ char *path = NULL;
-	struct statx stat;
-	int r = unpack_look(unpack, old->dir_fd, name, &stat);
-
-	snprintf(failed, sizeof(failed), "%s", name);
-	if (!r && brought_has(&unpack->brought, &stat))
-		return S_ISDIR(stat.stx_mode) && brought_old(&unpack->brought, &stat) ? unpack_opaque_later(old, name) : 0;
-	if (!r)
-		r = unpack_remove_at(unpack, old->dir_fd, name, failed);
-	if (r != -EBUSY)
-		return r == -ENOENT ? 0 : r;
-	return asprintf(&path, "%s%s", old->path, failed) < 0 ? -ENOMEM : unpack_busy(unpack, path);
-}
-
-/* Take the last path off the list; it is the caller's. */
-static char *unpack_opaque_next(struct unpack_old *old)
-{
-	size_t start = old->size - 1;
-
-	while (start && old->paths[start - 1])
-		start--;
-	old->size = start;
-	return strdup(old->paths + start);
-}
-
-/* Empty the directory DIR_FD of what was there before, and those in it that stay as the archive has something in them. */
-static int unpack_opaque(struct unpack *unpack, int dir_fd)
-{
-	struct unpack_old old = { .unpack = unpack, .dir_fd = dir_fd, .path = "" };
-	int r = entries_each(dir_fd, unpack_opaque_entry, &old);
-
-	while (!r && old.size) {
-		_cleanup_free_ char *path = unpack_opaque_next(&old);
-		_cleanup_close_ int fd = path ? beneath_open(dir_fd, path, O_PATH | O_DIRECTORY) : -ENOMEM;
-
-		old.path = path;
-		old.dir_fd = fd;
-		/* It can have gone, or been replaced. */
-		if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP)
-			continue;
-		r = fd < 0 ? unpack_dir_error(unpack, fd) : entries_each(fd, unpack_opaque_entry, &old);
-		if (!r && atomic_load(unpack->cancelled))
-			r = -ECANCELED;
-	}
-	free(old.paths);
-	return r;
-}
-
-/* NAME in DIR_FD says that something was deleted. */
-static int unpack_whiteout(struct unpack *unpack, int dir_fd, const char *name)
-{
-	int r;
-
-	if (!strcmp(name, UNPACK_OPAQUE))
-		return unpack_opaque(unpack, dir_fd);
-	if (!strncmp(name, UNPACK_META, strlen(UNPACK_META)))
-		return 0;
-	name += strlen(UNPACK_WHITEOUT);
-	if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))
-		return unpack_refuse(unpack, -EINVAL, "a whiteout of \".\", \"..\" or nothing");
-	r = unpack_remove(unpack, dir_fd, name);
-	unpack_leave(unpack);
-	return r;
-}
-
 /* ---- the archive ------------------------------------------------------------------------------------------------- */
 
 /* Unpack ENTRY, whose clean path is unpack->path. */
@@ -741,8 +306,8 @@ static int unpack_entry(struct unpack *unpack, struct archive *archive, struct a
 	dir_fd = unpack_enter(unpack, unpack->path, true, &name);
 	if (dir_fd < 0)
 		return dir_fd;
-	if (!strncmp(name, UNPACK_WHITEOUT, strlen(UNPACK_WHITEOUT)))
-		return unpack_whiteout(unpack, dir_fd, name);
+	if (!strncmp(name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)))
+		return whiteout_apply(unpack, dir_fd, name);
 	return unpack_make(unpack, archive, entry, dir_fd, name);
 }
 
@@ -796,8 +361,8 @@ static void unpack_explain(struct unpack *unpack)
 	const char *name;
 	int dir_fd = unpack_enter(unpack, unpack->path, false, &name);
 
-	if (!strncmp(name, UNPACK_WHITEOUT, strlen(UNPACK_WHITEOUT)))
-		name += strlen(UNPACK_WHITEOUT);
+	if (!strncmp(name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)))
+		name += strlen(WHITEOUT_PREFIX);
 	if (dir_fd >= 0)
 		unpack->detail = loosen_detail(dir_fd, name);
 }

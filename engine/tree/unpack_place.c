@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/tree/unpack_place.h"
+#include "engine/tree/beneath.h"
+#include "engine/tree/empty.h"
+#include "engine/tree/name.h"
+#include "engine/tree/opath.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+/* ---- failures ---------------------------------------------------------------------------------------------------- */
+
+int unpack_check(struct unpack *unpack, const char *call, int error)
+{
+	if (error < 0)
+		unpack->call = call;
+	return error;
+}
+
+int unpack_refuse(struct unpack *unpack, int error, const char *detail)
+{
+	unpack->call = NULL;
+	unpack->detail = detail;
+	return error;
+}
+
+int unpack_clean(struct unpack *unpack, const char *name, char *clean)
+{
+	const char *detail;
+	int r = name_clean(name, clean, &detail);
+
+	return r ? unpack_refuse(unpack, r, detail) : 0;
+}
+
+int unpack_busy(struct unpack *unpack, const char *failed)
+{
+	const char *slash = unpack->path ? strrchr(unpack->path, '/') : NULL;
+	int length = slash ? (int)(slash - unpack->path) + 1 : 0;
+	char *path;
+
+	if (asprintf(&path, "%.*s%s", length, length ? unpack->path : "", failed) >= 0) {
+		free(unpack->path);
+		unpack->path = path;
+	}
+	unpack->detail = "something is mounted there";
+	return -EBUSY;
+}
+
+int unpack_replaced(struct unpack *unpack, const char *call)
+{
+	unpack->call = call;
+	unpack->detail = "another took its name while it was unpacked";
+	return -ESTALE;
+}
+
+/* ---- directories ------------------------------------------------------------------------------------------------- */
+
+int unpack_open_dir(const struct unpack *unpack, const char *path)
+{
+	struct call call;
+	int fd;
+
+	if (strlen(path) >= PATH_MAX)
+		return beneath_open(unpack->root_fd, path, O_PATH | O_DIRECTORY);
+	call_openat2(&call, unpack->root_fd, *path ? path : ".", O_PATH | O_DIRECTORY,
+		     RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+	/* EAGAIN: something was renamed meanwhile, and the kernel cannot tell that a ".." of a link stayed within the layer. */
+	do
+		fd = call_run(&call);
+	while (fd == -EAGAIN && !atomic_load(unpack->cancelled));
+	return fd;
+}
+
+int unpack_dir_error(struct unpack *unpack, int error)
+{
+	if (error == -EXDEV)
+		unpack->detail = "something is mounted there";
+	return unpack_check(unpack, "openat2", error == -EXDEV ? -EBUSY : error);
+}
+
+int unpack_look(struct unpack *unpack, int dir_fd, const char *name, struct statx *ret_stat)
+{
+	int r = RET_NERRNO(statx(dir_fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, OPATH_STAT_MASK, ret_stat));
+
+	if (r && r != -ENOENT)
+		return unpack_check(unpack, "statx", r);
+	return !r && ret_stat->stx_mnt_id != unpack->mount ? unpack_busy(unpack, name) : r;
+}
+
+int unpack_open_made(struct unpack *unpack, int dir_fd, const char *name, mode_t mode, dev_t rdev)
+{
+	struct statx stat;
+	int fd = opath_open(dir_fd, name, &stat);
+
+	/* What is ours lies on no other mount, and is there. */
+	if (fd < 0)
+		return fd == -ENOENT || fd == -EXDEV ? unpack_replaced(unpack, "openat2") : unpack_check(unpack, "openat2", fd);
+	if ((stat.stx_mode & S_IFMT) == (mode & S_IFMT) && makedev(stat.stx_rdev_major, stat.stx_rdev_minor) == rdev &&
+	    brought_made(&unpack->brought, &stat))
+		return fd;
+	fd_close(fd);
+	return unpack_replaced(unpack, "openat2");
+}
+
+/* Make the directory NAME in DIR_FD, unless something has that name. */
+static int unpack_make_dir(struct unpack *unpack, int dir_fd, const char *name)
+{
+	_cleanup_close_ int fd = -EBADF;
+	int r = brought_place(&unpack->brought, dir_fd);
+
+	if (r)
+		return unpack_check(unpack, "openat", r);
+	if (mkdirat(dir_fd, name, UNPACK_DIR_MODE) < 0)
+		return errno == EEXIST ? 0 : unpack_check(unpack, "mkdirat", negative_errno());
+	fd = unpack_open_made(unpack, dir_fd, name, S_IFDIR, 0);
+	return fd < 0 ? fd : unpack_check(unpack, "fchmodat2", opath_chmod(fd, UNPACK_DIR_MODE));
+}
+
+/* Make the directories of PATH that are missing. */
+static int unpack_make_dirs(struct unpack *unpack, char *path)
+{
+	int fd = -EBADF, r = 0;
+
+	for (char *end = path; !r && end; ) {
+		char *name = end == path ? path : end + 1;
+
+		end = strchr(name, '/');
+		if (end)
+			*end = '\0';
+		fd_close(TAKE_FD(fd));
+		/* What is before NAME is there. */
+		if (name > path)
+			name[-1] = '\0';
+		fd = unpack_open_dir(unpack, name > path ? path : "");
+		if (name > path)
+			name[-1] = '/';
+		r = fd < 0 ? unpack_dir_error(unpack, fd) : unpack_make_dir(unpack, fd, name);
+		if (end)
+			*end = '/';
+	}
+	fd_close(fd);
+	return r;
+}
+
+void unpack_leave(struct unpack *unpack)
+{
+	fd_close(TAKE_FD(unpack->dir_fd));
+	free(TAKE_PTR(unpack->dir_path));
+	unpack->dir_leads = false;
+}
+
+int unpack_enter(struct unpack *unpack, const char *path, bool make, const char **ret_name)
+{
+	const char *slash = strrchr(path, '/');
+	size_t length = slash ? (size_t)(slash - path) : 0;
+	int r = 0;
+
+	*ret_name = slash ? slash + 1 : path;
+	if (unpack->dir_path && strlen(unpack->dir_path) == length && !memcmp(unpack->dir_path, path, length))
+		return unpack->dir_fd;
+	unpack_leave(unpack);
+	unpack->dir_path = fault_hit(&unpack->store->io.fault, FAULT_ALLOCATION) ? NULL : strndup(path, length);
+	if (!unpack->dir_path)
+		return -ENOMEM;
+	unpack->dir_fd = unpack_open_dir(unpack, unpack->dir_path);
+	if (unpack->dir_fd == -ENOENT && make) {
+		r = unpack_make_dirs(unpack, unpack->dir_path);
+		unpack->dir_fd = r ? r : unpack_open_dir(unpack, unpack->dir_path);
+	}
+	if (!r && unpack->dir_fd < 0)
+		r = unpack_dir_error(unpack, unpack->dir_fd);
+	if (!r && make)
+		r = unpack_check(unpack, "openat", brought_place(&unpack->brought, unpack->dir_fd));
+	if (!r)
+		return unpack->dir_fd;
+	unpack_leave(unpack);
+	return r;
+}
+
+int unpack_lead(struct unpack *unpack, int dir_fd)
+{
+	int r = unpack->dir_leads ? 0 : unpack_check(unpack, "openat", brought_lead(&unpack->brought, dir_fd));
+
+	unpack->dir_leads = !r;
+	return r;
+}
+
+int unpack_remove_at(struct unpack *unpack, int dir_fd, const char *name, char *failed)
+{
+	int r = RET_NERRNO(unlinkat(dir_fd, name, 0));
+
+	snprintf(failed, VARVE_FAILURE_PATH_SIZE, "%s", name);
+	/* A mount point says so before anything beneath it is removed. */
+	if (r == -EISDIR || r == -EPERM)
+		r = RET_NERRNO(unlinkat(dir_fd, name, AT_REMOVEDIR));
+	if (r && r != -EBUSY && r != -ENOENT)
+		r = empty_remove(unpack->store, dir_fd, name, unpack->cancelled, failed, &unpack->detail);
+	return r == -ENOENT ? 0 : unpack_check(unpack, "unlinkat", r);
+}
+
+int unpack_remove(struct unpack *unpack, int dir_fd, const char *name)
+{
+	char failed[VARVE_FAILURE_PATH_SIZE];
+	int r = unpack_remove_at(unpack, dir_fd, name, failed);
+
+	return r == -EBUSY ? unpack_busy(unpack, failed) : r;
+}

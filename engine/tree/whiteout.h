@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Deletions in an archive, which are entries of their own kind of name. */
+#ifndef VARVE_TREE_WHITEOUT_H
+#define VARVE_TREE_WHITEOUT_H
+
+#include "engine/tree/unpack.h"
+
+/* ".wh.NAME" says that NAME was deleted. */
+#define WHITEOUT_PREFIX ".wh."
+
+/* NAME in DIR_FD says that something was deleted. */
+int whiteout_apply(struct unpack *unpack, int dir_fd, const char *name);
+
+#endif
