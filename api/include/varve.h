@@ -919,7 +919,8 @@ void varve_diff_options_init(struct varve_diff_options *options, size_t size);
  * varve_sink. At most VARVE_STREAM_BYTES await it, and as long as the sink pauses nothing more is made. The callback comes
  * after the last chunk.
  *
- * Errors in the callback: as varve_layer_changes(), -EFBIG (file_size_max), and what write() gives, or the sink. Refused with
+ * Errors in the callback: as varve_layer_changes(), -EFBIG (file_size_max), -EINVAL (a name that begins with ".wh.", which
+ * would mean a deletion), and what write() gives, or the sink. Refused with
  * -EBADF: FD cannot be written. -EINVAL: more than VARVE_ID_MAPS_MAX ranges, a sink and a descriptor, or neither, chunk_bytes
  * out of its range.
  */
@@ -940,9 +941,11 @@ int varve_layer_diff_size(struct varve_store *store, const char *id, const struc
  * the entries tell.
  *
  * An entry replaces what is there, unless both are directories; missing directories above it are made (0755). A file
- * ".wh.NAME" deletes NAME, ".wh..wh..opq" empties its directory of what was there before, other ".wh..wh.*" are passed over
- * (files in ".wh..wh.plnk" serve as targets of links). Times of directories are set last. Holes stay holes. Attributes other
- * than security.capability and user.* are not kept: result->skipped.
+ * ".wh.NAME" deletes NAME, ".wh..wh..opq" empties its directory, other ".wh..wh.*" are passed over (files in ".wh..wh.plnk" serve
+ * as targets of links). Both take away what was there before the archive and nothing that it brings, wherever in it they stand.
+ * A deletion of what the archive itself brings is in result->skipped.
+ * Times of directories are set last. Holes stay holes. Attributes other than security.capability and user.* are not kept:
+ * result->skipped.
  *
  * Names begin at the layer's root, "/" and "./" at their beginning or not, as do the targets of hard links; symbolic links are
  * made as they are written.

@@ -238,6 +238,9 @@
 /* Pieces of STREAM_CHUNK_BYTES that are decompressed ahead of the thread that unpacks. */
 #define INFLATE_PIECES 4
 
+/* Links of one archive to files that were there before it, whose names are held (some 40 bytes each). */
+#define BROUGHT_NAMES_MAX (4 * 1024 * 1024)
+
 /* Entries that failed and whose records are kept for the caller. */
 #define REPORT_KEPT_MAX 64
 

@@ -522,6 +522,7 @@ static int changes_streamed(struct op *op, int result)
 
 	if (result < 0 && changes->pack->failed) {
 		op->call.name = changes->pack->failed_call;
+		op->detail = changes->pack->failed_detail;
 		op->place = LAYER_PLACE;
 		changes_blame(changes, changes->pack->failed);
 		if (result == -EFBIG)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/tree/brought.h"
+#include "engine/base/limits.h"
 #include "engine/base/util.h"
 #include "engine/tree/opath.h"
 
@@ -22,7 +23,7 @@ int brought_init(struct brought *brought, struct fault *fault, int root_fd)
 	struct statx stat;
 	int r = brought_look(root_fd, &stat);
 
-	brought->firsts.fault = brought->kept.fault = fault;
+	brought->firsts.fault = brought->kept.fault = brought->names.fault = fault;
 	brought->uid = geteuid();
 	brought->root_inode = r ? 0 : stat.stx_ino;
 	brought->root_device = r ? 0 : brought_device(&stat);
@@ -65,17 +66,56 @@ bool brought_made(const struct brought *brought, const struct statx *stat)
 	return !brought_old(brought, stat) && stat->stx_uid == brought->uid;
 }
 
-bool brought_has(const struct brought *brought, const struct statx *stat)
+/* What stands for NAME in a directory of DEVICE: FNV-1a. An archive whose names collide keeps what it could keep by a link. */
+static uint64_t brought_hash(uint64_t device, const char *name)
 {
-	return !brought_old(brought, stat) || idmap_find(&brought->kept, stat->stx_ino, brought_device(stat));
+	uint64_t hash = 0xcbf29ce484222325ull ^ device;
+
+	for (; *name; name++)
+		hash = (hash ^ (unsigned char)*name) * 0x100000001b3ull;
+	return hash;
 }
 
-int brought_keep(struct brought *brought, const struct statx *stat)
+bool brought_has(const struct brought *brought, const struct statx *dir, const char *name, const struct statx *stat)
 {
+	if (!brought_old(brought, stat))
+		return true;
+	if (S_ISDIR(stat->stx_mode))
+		return idmap_find(&brought->kept, stat->stx_ino, brought_device(stat));
+	return idmap_find(&brought->names, dir->stx_ino, brought_hash(brought_device(dir), name));
+}
+
+int brought_kind(const struct brought *brought, const struct statx *stat)
+{
+	const uint64_t *kept = idmap_find(&brought->kept, stat->stx_ino, brought_device(stat));
+
+	return kept ? (int)*kept : -ENOENT;
+}
+
+int brought_keep(struct brought *brought, const struct statx *stat, bool plain)
+{
+	uint64_t *kept;
+
 	/* New ones are known by their number; so this holds no more than the layer had. */
 	if (!brought_old(brought, stat))
 		return 0;
-	return idmap_add(&brought->kept, stat->stx_ino, brought_device(stat), NULL) ? 0 : -ENOMEM;
+	kept = idmap_add(&brought->kept, stat->stx_ino, brought_device(stat), NULL);
+	if (!kept)
+		return -ENOMEM;
+	*kept = plain ? BROUGHT_PLAIN : BROUGHT_DRESSED;
+	return 0;
+}
+
+int brought_name(struct brought *brought, const struct statx *stat, int dir_fd, const char *name)
+{
+	struct statx dir;
+	int r = brought_old(brought, stat) ? brought_look(dir_fd, &dir) : 1;
+
+	if (r)
+		return MIN(r, 0);
+	if (brought->names.count >= BROUGHT_NAMES_MAX)
+		return -ENOBUFS;
+	return idmap_add(&brought->names, dir.stx_ino, brought_hash(brought_device(&dir), name), NULL) ? 0 : -ENOMEM;
 }
 
 int brought_lead(struct brought *brought, int dir_fd)
@@ -110,4 +150,5 @@ void brought_free(struct brought *brought)
 {
 	idmap_free(&brought->firsts);
 	idmap_free(&brought->kept);
+	idmap_free(&brought->names);
 }

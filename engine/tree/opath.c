@@ -93,6 +93,14 @@ int opath_setxattr(int fd, const char *name, const void *value, size_t size)
 	return RET_NERRNO(setxattr(opath_link(fd, link), name, value, size, 0));
 }
 
+int opath_removexattr(int fd, const char *name)
+{
+	char link[OPATH_LINK_BYTES];
+	int r = RET_NERRNO(removexattr(opath_link(fd, link), name));
+
+	return r == -ENODATA ? 0 : r;
+}
+
 ssize_t opath_getxattr(int fd, const char *name, void *value, size_t size)
 {
 	char link[OPATH_LINK_BYTES];

@@ -46,6 +46,9 @@ int opath_times(int fd, const struct timespec times[2]);
 /* Set attribute NAME of FD, of a link, too. By /proc. */
 int opath_setxattr(int fd, const char *name, const void *value, size_t size);
 
+/* Remove it: 0, also where there is none, or -errno. */
+int opath_removexattr(int fd, const char *name);
+
 /* Read it into VALUE (SIZE bytes): how many there are; -ENODATA when there is none. */
 ssize_t opath_getxattr(int fd, const char *name, void *value, size_t size);
 

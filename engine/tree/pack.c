@@ -61,6 +61,17 @@ static int pack_fail(struct pack *pack, const struct item *item, int error, cons
 	return error;
 }
 
+/* Can what lies at PATH have its name in an archive? 0 or -errno: the archive cannot go on. */
+static int pack_check_name(struct pack *pack, const char *path)
+{
+	if (strncmp(strrchr(path, '/') + 1, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)))
+		return 0;
+	pack->failed = strdup(path);
+	pack->failed_call = NULL;
+	pack->failed_detail = "a name that begins with \".wh.\" means a deletion in an archive";
+	return -EINVAL;
+}
+
 /* Find where the data of ITEM's file lies. 0; -EFBIG: in a way that no map tells; or -errno. */
 static int pack_pieces(struct pack *pack, const struct item *item)
 {
@@ -261,8 +272,10 @@ static int pack_put(struct pack *pack, struct archive *archive, struct archive_e
 static int pack_entry(struct pack *pack, struct archive *archive, struct archive_entry *entry, struct item *item)
 {
 	const char *path = item->path;
-	int r, linked;
+	int r = pack_check_name(pack, path), linked;
 
+	if (r)
+		return r;
 	if (item->error && !item_left_out(item->error))
 		return pack_fail(pack, item, item->error, item->call);
 	if (item->error) {
@@ -324,8 +337,10 @@ static int pack_whiteout(struct pack *pack, struct archive *archive, struct arch
 {
 	const char *name = strrchr(path, '/') + 1;
 	char *whiteout;
-	int r;
+	int r = pack_check_name(pack, path);
 
+	if (r)
+		return r;
 	if (asprintf(&whiteout, "%.*s" WHITEOUT_PREFIX "%s", (int)(name - path - 1), path + 1, name) < 0)
 		return -ENOMEM;
 	pack->lib.archive_entry_set_pathname(entry, whiteout);

@@ -4,6 +4,8 @@
  *
  * One thread writes the archive, in the order of the changes; some others read ahead (window.h).
  *
+ * A name that begins with ".wh." would be read as a deletion, and fails the archive.
+ *
  * An entry that vanished, or is not for us to read, is reported and left out; whatever else fails ends the archive. A file
  * that shrinks while it is read is filled up with zeros, one that grows is cut: the archive stays valid. Holes are not read.
  */
@@ -39,9 +41,9 @@ struct pack {
 	struct report report;
 	/* The stream's error. */
 	int error;
-	/* The path that a failure was about, on the heap, and the call; NULL: none. */
+	/* The path that a failure was about, on the heap, the call, and what a person should know beside; NULL: none. */
 	char *failed;
-	const char *failed_call;
+	const char *failed_call, *failed_detail;
 	/* Where the data of the file at hand lies. */
 	struct pieces pieces;
 	/* (inode, device) of files with more than one name to the path of the first one, on the heap. */

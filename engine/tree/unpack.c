@@ -170,7 +170,7 @@ static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int di
 	if (!r)
 		r = unpack_dress(unpack, entry, fd);
 	if (!r && there && *name)
-		r = brought_keep(&unpack->brought, &stat);
+		r = brought_keep(&unpack->brought, &stat, !unpack->lib.archive_entry_xattr_reset(entry));
 	return r ? r : unpack_later(unpack, unpack->path, &mtime);
 }
 
@@ -200,7 +200,8 @@ static int unpack_link(struct unpack *unpack, const char *target, int dir_fd, co
 	/* A user of the layer can take it away again. */
 	if (r)
 		return r == -ENOENT ? unpack_replaced(unpack, "statx") : r;
-	return brought_keep(&unpack->brought, &stat);
+	r = brought_name(&unpack->brought, &stat, dir_fd, name);
+	return r == -ENOBUFS ? unpack_refuse(unpack, r, "too many links to files that were there") : r;
 }
 
 /* Make the link NAME in DIR_FD. */
@@ -405,7 +406,7 @@ static int unpack_finish_dir(struct unpack *unpack, const char *path, const stru
 		return 0;
 	if (fd < 0)
 		return fd;
-	return S_ISDIR(stat.stx_mode) && brought_has(&unpack->brought, &stat) ? opath_times(fd, times) : 0;
+	return S_ISDIR(stat.stx_mode) && brought_has(&unpack->brought, NULL, NULL, &stat) ? opath_times(fd, times) : 0;
 }
 
 /* Set the times of directories, the last ones first, and remove what links were made from. */

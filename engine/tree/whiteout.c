@@ -2,7 +2,10 @@
 #include "engine/tree/whiteout.h"
 #include "engine/tree/beneath.h"
 #include "engine/tree/entries.h"
+#include "engine/tree/opath.h"
+#include "engine/tree/unpack_dress.h"
 #include "engine/tree/unpack_place.h"
+#include "engine/tree/xattrs.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,10 +15,28 @@
 #define WHITEOUT_META ".wh..wh."
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
 
+/* Take from the directory of the O_PATH descriptor FD what it had before an archive that has it as KIND. */
+static int whiteout_bare(struct unpack *unpack, int fd, int kind)
+{
+	struct xattrs xattrs = { .fault = &unpack->store->io.fault };
+	int r = 0;
+
+	if (kind == BROUGHT_LEADS || kind == BROUGHT_PLAIN)
+		r = unpack_check(unpack, "listxattr", xattrs_read(&xattrs, fd, "", unpack_xattr_wanted));
+	for (size_t i = 0; !r && i < xattrs.count; i++)
+		r = unpack_check(unpack, "removexattr", opath_removexattr(fd, xattrs.list[i].name));
+	xattrs_free(&xattrs);
+	if (r || kind != BROUGHT_LEADS)
+		return r;
+	r = unpack_check(unpack, "fchownat", opath_chown(fd, unpack->uid, unpack->gid));
+	return r ? r : unpack_check(unpack, "fchmodat2", opath_chmod(fd, UNPACK_DIR_MODE));
+}
+
 /* A directory that is emptied of what was there before. */
 struct whiteout {
 	struct unpack *unpack;
 	int dir_fd;
+	struct statx dir;
 	/* Its path below the one that the marker is in, ending in '/', or empty. */
 	const char *path;
 	/* Such paths of directories that are yet to be looked at, as the archive has something in them, each with its NUL. */
@@ -47,7 +68,7 @@ static int whiteout_entry(void *data, const char *name)
 	int r = unpack_look(unpack, old->dir_fd, name, &stat);
 
 	snprintf(failed, sizeof(failed), "%s", name);
-	if (!r && brought_has(&unpack->brought, &stat))
+	if (!r && brought_has(&unpack->brought, &old->dir, name, &stat))
 		return S_ISDIR(stat.stx_mode) && brought_old(&unpack->brought, &stat) ? whiteout_later(old, name) : 0;
 	if (!r)
 		r = unpack_remove_at(unpack, old->dir_fd, name, failed);
@@ -67,22 +88,36 @@ static char *whiteout_next(struct whiteout *old)
 	return strdup(old->paths + start);
 }
 
-/* Empty the directory DIR_FD of what was there before, and those in it that stay as the archive has something in them. */
-static int whiteout_opaque(struct unpack *unpack, int dir_fd)
+/* Empty the directory FD, which OLD is about, and take from it what the archive did not give it, as if it had been missing. */
+static int whiteout_dir(struct whiteout *old, int fd)
 {
-	struct whiteout old = { .unpack = unpack, .dir_fd = dir_fd, .path = "" };
-	int r = entries_each(dir_fd, whiteout_entry, &old);
+	struct unpack *unpack = old->unpack;
+	int r = unpack_check(unpack, "statx", brought_look(fd, &old->dir));
+
+	old->dir_fd = fd;
+	if (!r && *old->path)
+		r = whiteout_bare(unpack, fd, brought_kind(&unpack->brought, &old->dir));
+	return r ? r : entries_each(fd, whiteout_entry, old);
+}
+
+/*
+ * Empty the directory DIR_FD, or, where there is one, NAME in it, of what was there before, and those in it that stay as the
+ * archive has something in them.
+ */
+static int whiteout_opaque(struct unpack *unpack, int dir_fd, const char *name)
+{
+	struct whiteout old = { .unpack = unpack, .path = "" };
+	int r = name ? whiteout_later(&old, name) : whiteout_dir(&old, dir_fd);
 
 	while (!r && old.size) {
 		_cleanup_free_ char *path = whiteout_next(&old);
 		_cleanup_close_ int fd = path ? beneath_open(dir_fd, path, O_PATH | O_DIRECTORY) : -ENOMEM;
 
 		old.path = path;
-		old.dir_fd = fd;
 		/* It can have gone, or been replaced. */
 		if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP)
 			continue;
-		r = fd < 0 ? unpack_dir_error(unpack, fd) : entries_each(fd, whiteout_entry, &old);
+		r = fd < 0 ? unpack_dir_error(unpack, fd) : whiteout_dir(&old, fd);
 		if (!r && atomic_load(unpack->cancelled))
 			r = -ECANCELED;
 	}
@@ -90,18 +125,39 @@ static int whiteout_opaque(struct unpack *unpack, int dir_fd)
 	return r;
 }
 
+/* Delete NAME in DIR_FD, as far as it was there before the archive. */
+static int whiteout_delete(struct unpack *unpack, int dir_fd, const char *name)
+{
+	struct statx dir, stat;
+	int r = unpack_look(unpack, dir_fd, name, &stat);
+
+	if (!r)
+		r = unpack_check(unpack, "statx", brought_look(dir_fd, &dir));
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	if (!brought_has(&unpack->brought, &dir, name, &stat))
+		r = unpack_remove(unpack, dir_fd, name);
+	else if (S_ISDIR(stat.stx_mode) && brought_old(&unpack->brought, &stat))
+		r = whiteout_opaque(unpack, dir_fd, name);
+	else
+		report_add(&unpack->report, -EEXIST, "apply", "UNPACK", NULL, unpack->path,
+			   "a deletion of what the archive itself brings: that stays");
+	unpack_leave(unpack);
+	return r;
+}
+
 int whiteout_apply(struct unpack *unpack, int dir_fd, const char *name)
 {
+	bool opaque = !strcmp(name, WHITEOUT_OPAQUE);
 	int r;
 
-	if (!strcmp(name, WHITEOUT_OPAQUE))
-		return whiteout_opaque(unpack, dir_fd);
-	if (!strncmp(name, WHITEOUT_META, strlen(WHITEOUT_META)))
+	if (!opaque && !strncmp(name, WHITEOUT_META, strlen(WHITEOUT_META)))
 		return 0;
 	name += strlen(WHITEOUT_PREFIX);
 	if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))
 		return unpack_refuse(unpack, -EINVAL, "a whiteout of \".\", \"..\" or nothing");
-	r = unpack_remove(unpack, dir_fd, name);
-	unpack_leave(unpack);
-	return r;
+	r = unpack_lead(unpack, dir_fd);
+	if (r)
+		return r;
+	return opaque ? whiteout_opaque(unpack, dir_fd, NULL) : whiteout_delete(unpack, dir_fd, name);
 }

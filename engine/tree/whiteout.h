@@ -8,7 +8,10 @@
 /* ".wh.NAME" says that NAME was deleted. */
 #define WHITEOUT_PREFIX ".wh."
 
-/* NAME in DIR_FD says that something was deleted. */
+/*
+ * NAME in DIR_FD says that something was deleted. What the archive has itself stays, wherever in it that is; and it has the directory
+ * that it names.
+ */
 int whiteout_apply(struct unpack *unpack, int dir_fd, const char *name);
 
 #endif

@@ -313,17 +313,27 @@ START_TEST(test_opaque_nested) {
 }
 END_TEST
 
-/* A directory that the archive itself deletes again is not made anew for its time. */
+/* What the archive itself brings stays when a deletion of it follows, which is reported. */
 START_TEST(test_deleted_again) {
 	char *home = test_home(), *layer = test_layer(home, "layer");
 	struct varve_store *store = test_open_relaxed(home);
+	int fd = memfd_create("archive", MFD_CLOEXEC);
+	struct varve_failure failure = {0};
+	uint64_t skipped = 0;
 	struct tar tar = {0};
 	test_create(store, "layer", NULL);
 	add_directory(&tar, "a/b/c", 0755);
 	tar_add_file(&tar, ".wh.a", "");
+	tar_add_file(&tar, ".wh.none", "");
 	tar_add_file(&tar, "file", "");
-	applied(store, &tar);
-	ck_assert_int_eq(test_entries(layer), 1);
+	tar_end(&tar);
+	ck_assert_int_eq(write(fd, tar.bytes, tar.size), tar.size);
+	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+	test_ok(varve_layer_apply_wait(store, "layer", NULL, fd, NULL, &skipped, &failure), &failure);
+	ck_assert_uint_eq(skipped, 1);
+	ck_assert_int_eq(test_entries(layer), 2);
+	ck_assert_int_eq(test_entries(test_path("%s/a/b", layer)), 1);
+	close(fd);
 	test_close(store);
 }
 END_TEST
