@@ -220,7 +220,7 @@ static int pool_mount(int file_fd, const char *file, const char *mount_dir, stru
 	const char *call;
 	struct stat stat_;
 	char source[32];
-	int number, r;
+	int number = -1, r;
 
 	if (mkdir(mount_dir, 0755) < 0 && errno != EEXIST)
 		return pool_fail(failure, negative_errno(), "MOUNT", "mkdir", mount_dir);
