@@ -2,7 +2,7 @@
 /*
  * The commit clock. A snapshot costs a transaction commit, and those that are in flight together share one; renames and
  * destroys in between would split the group, or wait out its commit. So work on the file system's tree of subvolumes goes
- * in beats (measurements: ../README.md):
+ * in beats (measurements: docs/measurements.md):
  *
  *	 boundary        |            group                       | boundary
  *	 publish, destroy|  first snapshot commits  | the rest share| publish, destroy ...
