@@ -52,15 +52,16 @@ void histogram_record(struct varve_histogram *histogram, uint64_t latency_ns)
 uint64_t varve_histogram_percentile(const struct varve_histogram *histogram, double percent)
 {
 	double rank = percent / 100.0 * (double)histogram->count;
-	uint64_t seen = 0;
+	uint64_t seen = 0, end_ns;
 
 	if (!histogram->count)
 		return 0;
 	for (unsigned i = 0; i < VARVE_HISTOGRAM_BUCKETS; i++) {
 		seen += histogram->buckets[i];
-		if (seen && (double)seen >= rank)
-			return i == VARVE_HISTOGRAM_BUCKETS - 1 ? histogram->max_ns
-								: MIN(histogram_bucket_end(i), histogram->max_ns);
+		if (!seen || (double)seen < rank)
+			continue;
+		end_ns = i == VARVE_HISTOGRAM_BUCKETS - 1 ? UINT64_MAX : histogram_bucket_end(i);
+		return MIN(end_ns, histogram->max_ns);
 	}
 	return histogram->max_ns;
 }

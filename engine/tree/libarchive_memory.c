@@ -88,13 +88,14 @@ static void memory_free(void *bytes)
 
 static void *memory_realloc(void *bytes, size_t size)
 {
+	size_t before = memory_now && bytes ? memory_block(bytes)->size : 0;
 	void *larger;
 
 	if (!memory_now)
 		return realloc(bytes, size);
 	larger = memory_malloc(size);
 	if (larger && bytes) {
-		memcpy(larger, bytes, MIN(memory_block(bytes)->size, size));
+		memcpy(larger, bytes, MIN(before, size));
 		memory_free(bytes);
 	}
 	return larger;
