@@ -54,7 +54,7 @@ static int open_layer_opened(struct op *op, int result)
 }
 
 static const struct op_step open_layer_steps[OPEN_LAYER_STATES] = {
-	[OPEN_LAYER_OPEN] = { "OPEN", open_layer_start, open_layer_opened },
+	[OPEN_LAYER_OPEN] = { "OPEN", open_layer_start, open_layer_opened, true },
 };
 
 static void open_layer_result(struct request *request, struct varve_result *result)
