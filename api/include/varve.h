@@ -615,8 +615,8 @@ void varve_create_options_init(struct varve_create_options *options, size_t size
  * -EINVAL (the parent is not a subvolume of this store), -EXDEV (it is on another file system), -ETXTBSY (it has an active swap
  * file), -ENOSPC, -EDQUOT, -EROFS, -EMFILE, -EAGAIN (VARVE_CREATE_NOWAIT), -ECANCELED, -EIO; with a shift or a label those of
  * varve_layer_chown() and varve_layer_relabel(). A create that fails leaves nothing; where what it has made cannot be destroyed
- * (an owner without the mount option user_subvol_rm_allowed), that lies in the trash for varve_sweep(), and the detail says so. Refused with -EINVAL: a storage option that
- * is not known or does not parse ("size" below btrfs.min_space); with -ENOTSUP: a size in a store that was opened with
+ * (an owner without the mount option user_subvol_rm_allowed), that lies in the trash for varve_sweep(), and the detail says so.
+ * Refused with -EINVAL: a storage option that is not known or does not parse ("size" below btrfs.min_space); with -ENOTSUP: a size in a store that was opened with
  * quota=off. A layer with a size or a group can fail, before anything is made, with -EPERM (quota has to be turned on, a group
  * be made, or a limit be set after a snapshot as in full mode, and the caller lacks CAP_SYS_ADMIN), -ENOTCONN (quota is off, and
  * the store was opened with quota=keep), -EBUSY (quota runs in another mode than the store was opened for) and -ENOTSUP (a
@@ -649,7 +649,8 @@ int varve_layer_create_batch(struct varve_store *store, const char *const *ids, 
  *
  * Errors in the callback: -ENOENT (no such layer), -ENOTDIR or -EINVAL (what lies there is not a layer), -EPERM (it is
  * the file system's default subvolume, is being sent, holds an active swap file, has a flag that may not be cleared, or the
- * caller lacks privilege), -EACCES, -EROFS, -ENOSPC, -EBUSY (entry by entry: something is mounted in it), -ECANCELED, -EIO. A
+ * caller lacks privilege), -EACCES, -EROFS, -ENOSPC, -EBUSY (entry by entry: something is mounted in it; or subvolumes are made in it as
+ * fast as they are destroyed, and it is given up after some thousands), -ECANCELED, -EIO. A
  * layer that could not be removed is whole, unless something was destroyed in it: then it is out of sight, and varve_sweep()
  * removes what is left; or, where there was no room to move it (-ENOSPC, -EDQUOT of the file system), it is in sight without
  * what is gone, and to be removed again. The failure's detail says which. Privilege: CAP_SYS_ADMIN, or the mount option

@@ -139,6 +139,12 @@
 /* Nested subvolumes destroyed in one piece of work, so that a layer with thousands does not hold up a beat. */
 #define NESTED_BATCH 64
 
+/*
+ * Such pieces of work for one layer without privilege, where what is nested is not looked for first: what runs in the layer may make
+ * subvolumes as fast. These are 16,384 subvolumes; another removal goes on from there.
+ */
+#define NESTED_BATCHES_MAX 256
+
 /* Nested subvolumes of one layer that are held in memory at once (24 bytes each); with more, several rounds are made. */
 #define NESTED_MAX 65536
 

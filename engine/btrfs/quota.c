@@ -442,6 +442,15 @@ int quota_group_destroy(struct varve_store *store, uint64_t group)
 	return r == -ENOENT || r == -ENOTCONN ? 0 : r;
 }
 
+int quota_group_join(struct varve_store *store, uint64_t member, uint64_t group)
+{
+	struct btrfs_ioctl_qgroup_assign_args args = { .assign = 1, .src = member, .dst = group };
+	int r = quota_ioctl(store, BTRFS_IOC_QGROUP_ASSIGN, "join group", &args);
+
+	/* A positive value asks for a rescan. */
+	return r == -EEXIST ? 0 : MIN(r, 0);
+}
+
 int quota_group_leave(struct varve_store *store, uint64_t member, uint64_t group)
 {
 	struct btrfs_ioctl_qgroup_assign_args args = { .src = member, .dst = group };

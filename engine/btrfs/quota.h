@@ -92,6 +92,9 @@ int quota_group_create(struct varve_store *store, uint64_t group);
 /* Destroy GROUP: 0, also when it is gone; -EBUSY while it has members, is that of a subvolume, or holds space. */
 int quota_group_destroy(struct varve_store *store, uint64_t group);
 
+/* Put group MEMBER into GROUP: 0, also when it is in it. Simple quotas. CAP_SYS_ADMIN. */
+int quota_group_join(struct varve_store *store, uint64_t member, uint64_t group);
+
 /* Take group MEMBER out of GROUP: 0, also when it is not in it. */
 int quota_group_leave(struct varve_store *store, uint64_t member, uint64_t group);
 

@@ -652,8 +652,14 @@ static int create_rename(struct create *create)
 	do
 		r = RET_NERRNO(renameat2(staging_fd, name, subvolumes_fd, op->id, RENAME_NOREPLACE));
 	while (r && loosen(staging_fd, name, r, &loosened, &op->detail) > 0);
-	if (!r)
-		loosened_restore(subvolumes_fd, op->id, &loosened);
+	if (r)
+		return r;
+	r = loosened_restore(subvolumes_fd, op->id, &loosened);
+	/* A layer that is not as asked for is undone where it is now. */
+	if (r) {
+		create->published = true;
+		op->detail = "the flags (chattr +i, +a) or the mode of its parent could not be given to it";
+	}
 	return r;
 }
 

@@ -25,7 +25,6 @@
 #include "engine/btrfs/cleaner.h"
 #include "engine/btrfs/fs.h"
 #include "engine/btrfs/nested.h"
-#include "engine/btrfs/quota.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
@@ -57,10 +56,13 @@ struct remove {
 	char trash[96];
 	/* What is nested in it. */
 	struct nested nested;
-	/* Times that it was looked at for what is nested; subvolumes destroyed by the last piece of work, and by all. */
-	unsigned rounds, destroyed, destroyed_all;
-	/* The limit that was taken from it, so that it can be destroyed; 0: none was. */
-	uint64_t limit;
+	/*
+	 * Times that it was looked at for what is nested; pieces of work done without looking first; subvolumes destroyed by the last
+	 * piece of work, and by all.
+	 */
+	unsigned rounds, batches, destroyed, destroyed_all;
+	/* Limits and groups that were taken from it and what is nested in it, so that it can be destroyed, on the heap; NULL: none. */
+	struct groups_lifted *lifted;
 	/* It is in the trash; there was no room to move it there, so it is destroyed where it is; all was written out to make room. */
 	bool moved, in_place, flushed;
 	/* What was taken from its root, so that it can be destroyed. */
@@ -68,6 +70,8 @@ struct remove {
 	/* Why it failed, where more than the error is known; on what below it (on the heap; NULL: itself). */
 	const char *cause;
 	char *blamed;
+	/* What could not be given back to it; NULL: nothing. */
+	const char *lost;
 	/* We may not destroy it, so it is emptied; let in by workers_admit(); unlinking has begun; it is gone. */
 	bool denied, admitted, emptying, gone;
 	/* What empties it, on the heap, and its root directory. */
@@ -297,6 +301,13 @@ static int remove_moved(struct op *op, int result)
 
 /* ---- NESTED ------------------------------------------------------------------------------------------------------ */
 
+/* Subvolumes were destroyed, and there are more: a bound is reached. */
+static int remove_endless(struct remove *remove)
+{
+	remove->cause = "subvolumes are made in it as they are destroyed: end what runs in it";
+	return -EBUSY;
+}
+
 /* Look again for what is nested. */
 static int remove_again(struct remove *remove)
 {
@@ -304,7 +315,7 @@ static int remove_again(struct remove *remove)
 	int r;
 
 	if (++remove->rounds > NESTED_ROUNDS_MAX)
-		return -ENOTEMPTY;
+		return remove_endless(remove);
 	if (!store->layout.privileged)
 		return REMOVE_MORE;
 	remove->op.call.name = "BTRFS_IOC_TREE_SEARCH_V2";
@@ -342,6 +353,8 @@ static int remove_nested_some(struct remove *remove)
 	fd = remove_open(remove);
 	remove->op.call.name = "BTRFS_IOC_SNAP_DESTROY";
 	r = fd < 0 ? fd : nested_destroy_user(fd, NESTED_BATCH, &remove->destroyed);
+	if (r > 0 && ++remove->batches >= NESTED_BATCHES_MAX)
+		return remove_endless(remove);
 	/* Something is mounted over one that is nested: what lies beside it can be removed one by one. */
 	return r == -EXDEV ? -EACCES : r;
 }
@@ -369,20 +382,17 @@ static void remove_blame(struct remove *remove, int error)
 static int remove_full(struct remove *remove)
 {
 	struct varve_store *store = remove->op.request->store;
-	struct quota_numbers numbers;
 	int r;
 
-	if (remove->limit || !store->layout.privileged)
+	/* Not a second time: what stands in the way then is no limit of ours. */
+	if (remove->lifted || !store->layout.privileged)
 		return -EDQUOT;
 	remove->op.call.name = "BTRFS_IOC_QGROUP_LIMIT";
-	r = quota_numbers(store, QUOTA_GROUP(0, remove->number), &numbers);
-	if (!r)
-		r = groups_unlimit(store, remove->number, &remove->nested);
-	if (r)
-		return r;
-	/* Not a second time, even if it was not its own limit. */
-	remove->limit = numbers.limit ? numbers.limit : UINT64_MAX;
-	return remove_again(remove);
+	remove->lifted = fault_calloc(&store->io.fault, 1, sizeof(*remove->lifted));
+	if (!remove->lifted)
+		return -ENOMEM;
+	r = groups_unlimit(store, remove->number, &remove->nested, remove->lifted);
+	return r ? r : remove_again(remove);
 }
 
 /* Destroy some of what is nested and, once none is left, the layer. At a boundary. */
@@ -587,9 +597,10 @@ static void remove_explain(struct remove *remove, bool back)
 	op->subject = name;
 	if (remove->blamed && asprintf(&path, "%s/%s", name, remove->blamed) >= 0)
 		op->subject = path;
-	if (remove->cause || remove->blamed || *fate)
+	if (remove->cause || remove->blamed || remove->lost || *fate)
 		/* What the walk has recorded is a path already. */
-		op_amend(op, !remove->emptying, "%s%s%s", remove->cause ? remove->cause : "", remove->cause && *fate ? "; " : "", fate);
+		op_amend(op, !remove->emptying, "%s%s%s%s%s", remove->cause ? remove->cause : "", remove->cause && *fate ? "; " : "", fate,
+			 remove->lost && (remove->cause || *fate) ? "; " : "", remove->lost ? remove->lost : "");
 	op->subject = op->id;
 }
 
@@ -600,17 +611,16 @@ static int remove_undo_work(struct op *op)
 	struct layout *layout = remove_layout(remove);
 	int r = 0;
 
-	/* If that fails, a get sets the limit again that the record has. */
-	if (remove->limit && remove->limit != UINT64_MAX)
-		quota_limit(op->request->store, QUOTA_GROUP(0, remove->number), remove->limit);
+	if (remove->lifted && groups_relimit(op->request->store, remove->number, remove->lifted))
+		remove->lost = "its limits and groups could not all be set again";
 	if (remove->moved) {
 		op->call.name = "renameat2";
 		do
 			r = RET_NERRNO(renameat2(layout->trash_fd, remove->trash, layout->subvolumes_fd, op->id, RENAME_NOREPLACE));
 		while (r == -ENOSPC && remove_flush(remove));
 	}
-	if (!r)
-		loosened_restore(layout->subvolumes_fd, op->id, &remove->loosened);
+	if (!r && loosened_restore(layout->subvolumes_fd, op->id, &remove->loosened))
+		remove->lost = "its flags (chattr +i, +a), its mode or its being read-only could not be set again";
 	return r;
 }
 
@@ -622,7 +632,7 @@ static int remove_undo(struct op *op)
 	/* DURABLE has failed: it is gone. */
 	if (remove->gone)
 		return OP_END;
-	if (!remove_whole(remove) || !(remove->moved || loosened_any(&remove->loosened))) {
+	if (!remove_whole(remove) || !(remove->moved || remove->lifted || loosened_any(&remove->loosened))) {
 		remove_explain(remove, false);
 		return OP_END;
 	}
@@ -658,6 +668,8 @@ static void remove_close(struct op *op)
 
 	nested_free(&remove->nested);
 	free(remove->blamed);
+	groups_lifted_free(remove->lifted);
+	free(remove->lifted);
 	if (remove->empty)
 		walk_free(&remove->empty->walk);
 	free(remove->empty);

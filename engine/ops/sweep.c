@@ -122,7 +122,7 @@ static int sweep_destroy_inner(struct sweep *sweep, int fd)
 {
 	struct varve_store *store = sweep->op.request->store;
 	struct nested nested = { 0 };
-	unsigned destroyed = 0;
+	unsigned destroyed = 0, batches = 0;
 	uint64_t number;
 	int r;
 
@@ -130,8 +130,10 @@ static int sweep_destroy_inner(struct sweep *sweep, int fd)
 		do {
 			r = nested_destroy_user(fd, NESTED_BATCH, &destroyed);
 			sweep->destroyed += destroyed;
-		} while (r > 0);
-		return r;
+		} while (r > 0 && ++batches < NESTED_BATCHES_MAX && !sweep->op.request->cancelled);
+		if (r > 0 && !sweep->op.request->cancelled)
+			sweep->cause = "subvolumes are made in it as they are destroyed: end what runs in it";
+		return r > 0 ? -EBUSY : r;
 	}
 	r = subvol_number(fd, &number);
 	if (!r)
@@ -139,7 +141,7 @@ static int sweep_destroy_inner(struct sweep *sweep, int fd)
 	if (!r)
 		r = nested_destroy(&nested, fd, UINT_MAX, &destroyed);
 	/* The layer is full up to its limit. Without one the next round gets on. */
-	if (r == -EDQUOT && !groups_unlimit(store, number, &nested))
+	if (r == -EDQUOT && !groups_unlimit(store, number, &nested, NULL))
 		r = -ENOTEMPTY;
 	if (r == -ENOSPC && !TAKE(sweep->flushed, true) && !fs_flush(fd))
 		r = -ENOTEMPTY;

@@ -251,7 +251,8 @@ static int groups_retire(struct varve_store *store, uint64_t group)
 	return 1;
 }
 
-void groups_leave(struct varve_store *store, uint64_t number)
+/* As groups_leave(); LIFTED, unless it is NULL, gets the groups that were left. */
+static void groups_leave_noted(struct varve_store *store, uint64_t number, struct groups_lifted *lifted)
 {
 	uint64_t groups[LAYER_GROUPS_MAX];
 	struct groups_record record;
@@ -263,10 +264,22 @@ void groups_leave(struct varve_store *store, uint64_t number)
 	for (int i = 0; i < count; i++) {
 		if (groups_read(store, groups[i], &record))
 			continue;
+		if (lifted && lifted->left_count < LAYER_GROUPS_MAX) {
+			struct groups_left *left = &lifted->left[lifted->left_count++];
+
+			left->group = groups[i];
+			left->bytes = record.bytes;
+			strcpy(left->name, record.name);
+		}
 		/* Whatever fails here is the sweep's. */
 		if (!quota_group_leave(store, QUOTA_GROUP(0, number), groups[i]))
 			groups_retire(store, groups[i]);
 	}
+}
+
+void groups_leave(struct varve_store *store, uint64_t number)
+{
+	groups_leave_noted(store, number, NULL);
 }
 
 /* ---- the sweep --------------------------------------------------------------------------------------------------- */
@@ -376,14 +389,67 @@ int groups_sweep_dropped(struct varve_store *store)
 	return r ? r : count > 0;
 }
 
-int groups_unlimit(struct varve_store *store, uint64_t number, const struct nested *nested)
+/* Let subvolume NUMBER have no limit; LIFTED, unless it is NULL, gets the one that it had. */
+static int groups_lift(struct varve_store *store, uint64_t number, struct groups_lifted *lifted)
 {
-	int r = quota_limit(store, QUOTA_GROUP(0, number), 0);
+	uint64_t group = QUOTA_GROUP(0, number);
+	struct quota_numbers numbers;
+	int r = lifted ? quota_numbers(store, group, &numbers) : 0;
+
+	if (r)
+		return r;
+	if (lifted && numbers.limit) {
+		r = fault_reserve(&store->io.fault, &lifted->limits, lifted->limits_count, 1, &lifted->limits_capacity,
+				  sizeof(*lifted->limits));
+		if (r)
+			return r;
+		lifted->limits[lifted->limits_count++] = (struct groups_limit){ .group = group, .bytes = numbers.limit };
+	}
+	return quota_limit(store, group, 0);
+}
+
+int groups_unlimit(struct varve_store *store, uint64_t number, const struct nested *nested, struct groups_lifted *lifted)
+{
+	int r = groups_lift(store, number, lifted);
 
 	/* It may be a group's limit that stands in the way. */
-	groups_leave(store, number);
+	groups_leave_noted(store, number, lifted);
 	for (size_t i = 0; i < nested->count && (!r || r == -ENOENT); i++)
-		r = quota_limit(store, QUOTA_GROUP(0, nested->ids[i]), 0);
+		r = groups_lift(store, nested->ids[i], lifted);
 	/* Gone already: so much the better. */
 	return r == -ENOENT ? 0 : r;
+}
+
+int groups_relimit(struct varve_store *store, uint64_t number, const struct groups_lifted *lifted)
+{
+	int r = 0, error;
+
+	for (size_t i = 0; i < lifted->limits_count; i++) {
+		error = quota_limit(store, lifted->limits[i].group, lifted->limits[i].bytes);
+		r = r ? r : error;
+	}
+	for (size_t i = 0; i < lifted->left_count; i++) {
+		const struct groups_left *left = &lifted->left[i];
+		char value[VARVE_ID_MAX + 24];
+		struct groups_record record;
+		uint64_t group;
+
+		/* Where its last layer has left, it is gone, and is made anew with the limit that it had; else it keeps what it has now. */
+		error = groups_read(store, left->group, &record);
+		if (error == -ENOENT && left->bytes)
+			snprintf(value, sizeof(value), "%s:%" PRIu64, left->name, left->bytes);
+		else
+			snprintf(value, sizeof(value), "%s", left->name);
+		error = groups_find(store, value, true, &group);
+		if (!error)
+			error = quota_group_join(store, QUOTA_GROUP(0, number), group);
+		r = r ? r : error;
+	}
+	return r;
+}
+
+void groups_lifted_free(struct groups_lifted *lifted)
+{
+	if (lifted)
+		free(lifted->limits);
 }

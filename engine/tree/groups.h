@@ -10,6 +10,7 @@
 #ifndef VARVE_TREE_GROUPS_H
 #define VARVE_TREE_GROUPS_H
 
+#include "engine/base/limits.h"
 #include "engine/btrfs/nested.h"
 #include "engine/btrfs/quota.h"
 
@@ -63,10 +64,34 @@ int groups_sweep(struct varve_store *store, uint64_t *removed);
 /* The sweep of a store that stays open, once what it has removed is dropped: see store->sweep. */
 int groups_sweep_dropped(struct varve_store *store);
 
+/* A group that a layer was in. */
+struct groups_left {
+	uint64_t group, bytes;
+	char name[VARVE_ID_MAX + 1];
+};
+
+/* What groups_unlimit() took. Begins zeroed. */
+struct groups_lifted {
+	/* Groups of level 0 and their limits. */
+	struct groups_limit {
+		uint64_t group, bytes;
+	} *limits;
+	size_t limits_count, limits_capacity;
+	struct groups_left left[LAYER_GROUPS_MAX];
+	size_t left_count;
+};
+
 /*
  * Let subvolume NUMBER, which is about to be destroyed, and those in NESTED have no limit any more, and leave its groups: to
- * destroy what is nested in a subvolume at its limit takes room in it (EDQUOT). CAP_SYS_ADMIN.
+ * destroy what is nested in a subvolume at its limit takes room in it (EDQUOT). LIFTED (NULL: nobody wants to know) gets what was
+ * taken, also where it fails. CAP_SYS_ADMIN.
  */
-int groups_unlimit(struct varve_store *store, uint64_t number, const struct nested *nested);
+int groups_unlimit(struct varve_store *store, uint64_t number, const struct nested *nested, struct groups_lifted *lifted);
+
+/* Give back to subvolume NUMBER and what is nested in it what LIFTED has: 0, or the first -errno. CAP_SYS_ADMIN. */
+int groups_relimit(struct varve_store *store, uint64_t number, const struct groups_lifted *lifted);
+
+/* Free what is held; NULL is fine. */
+void groups_lifted_free(struct groups_lifted *lifted);
 
 #endif

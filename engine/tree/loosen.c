@@ -107,17 +107,26 @@ bool loosened_any(const struct loosened *loosened)
 	return loosened->flags || loosened->chmodded || loosened->written;
 }
 
-void loosened_restore(int dir_fd, const char *name, const struct loosened *loosened)
+int loosened_restore(int dir_fd, const char *name, const struct loosened *loosened)
 {
-	_cleanup_close_ int fd = loosened_any(loosened) ? opath_open(dir_fd, name, NULL) : -EBADF;
-	_cleanup_close_ int root_fd = fd < 0 ? -EBADF : opath_reopen(fd, O_RDONLY | O_DIRECTORY);
+	_cleanup_close_ int fd = -EBADF, root_fd = -EBADF;
+	int r = 0, error;
 
+	if (!loosened_any(loosened))
+		return 0;
+	fd = opath_open(dir_fd, name, NULL);
+	root_fd = fd < 0 ? fd : opath_reopen(fd, O_RDONLY | O_DIRECTORY);
 	if (root_fd < 0)
-		return;
+		return root_fd;
 	if (loosened->chmodded)
-		fchmod(root_fd, loosened->mode);
-	if (loosened->flags)
-		chattr_add(root_fd, loosened->flags);
-	if (loosened->written)
-		subvol_set_read_only(root_fd, true);
+		r = RET_NERRNO(fchmod(root_fd, loosened->mode));
+	if (loosened->flags) {
+		error = chattr_add(root_fd, loosened->flags);
+		r = r ? r : error;
+	}
+	if (loosened->written) {
+		error = subvol_set_read_only(root_fd, true);
+		r = r ? r : error;
+	}
+	return r;
 }

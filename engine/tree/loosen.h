@@ -31,7 +31,7 @@ const char *loosen_detail(int dir_fd, const char *name);
 /* Was anything taken? */
 bool loosened_any(const struct loosened *loosened);
 
-/* Give back what was taken from NAME in DIR_FD, which stays; as far as that can be. */
-void loosened_restore(int dir_fd, const char *name, const struct loosened *loosened);
+/* Give back what was taken from NAME in DIR_FD, which stays, as far as that can be: 0, or the first -errno. */
+int loosened_restore(int dir_fd, const char *name, const struct loosened *loosened);
 
 #endif
