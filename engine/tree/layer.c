@@ -25,6 +25,17 @@ int layer_open_error(int error)
 	return error == -ELOOP ? -ENOTDIR : error;
 }
 
+/* Is FD, which has been opened by the name ID, still there? Another process may have removed it, or given it another name. */
+static bool layer_stays(struct varve_store *store, int fd, const char *id)
+{
+	struct stat opened, there;
+
+	if (fstat(fd, &opened) < 0)
+		return true;
+	return !fstatat(store->layout.subvolumes_fd, id, &there, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) &&
+	       there.st_dev == opened.st_dev && there.st_ino == opened.st_ino;
+}
+
 int layer_prove(struct varve_store *store, int fd, const char *id, struct btrfs_ioctl_get_subvol_info_args *ret_info)
 {
 	struct btrfs_ioctl_get_subvol_info_args local, *info = ret_info ? ret_info : &local;
@@ -35,9 +46,10 @@ int layer_prove(struct varve_store *store, int fd, const char *id, struct btrfs_
 	r = subvol_info(fd, info);
 	if (r)
 		return r;
-	if (info->parent_id != store->layout.subvolumes_root || info->dirid != store->layout.subvolumes_inode)
-		return -EINVAL;
-	return strcmp(info->name, id) ? -EINVAL : 0;
+	if (info->parent_id == store->layout.subvolumes_root && info->dirid == store->layout.subvolumes_inode &&
+	    !strcmp(info->name, id))
+		return 0;
+	return layer_stays(store, fd, id) ? -EINVAL : -ENOENT;
 }
 
 int layer_vacate(struct varve_store *store, const char *id)
