@@ -88,6 +88,12 @@ check-tsan: ## run all tests under the thread sanitizer
 	@$(MAKE) $(TEST_JOBS) --no-print-directory SAN=thread B=$(B)/san-thread check-programs
 	@tests/run --build $(B)/san-thread --timeout-scale 6
 
+BATS_SOURCE ?=
+.PHONY: check-bats
+check-bats: all ## run containers/storage's bats tests of the tree BATS_SOURCE with the driver in docs/examples/go (root, Debian)
+	@./tests/deps --bats
+	@VARVE_BUILD=$(abspath $(B)) tests/bats '$(BATS_SOURCE)'
+
 .PHONY: soak
 soak: test-deps ## run the tests again and again, for SOAK_SECONDS (300)
 	@$(MAKE) $(TEST_JOBS) --no-print-directory check-programs fuzz-programs

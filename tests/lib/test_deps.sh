@@ -60,5 +60,8 @@ deps --tests
 grep -qxF chromium "$DEPS_INSTALLED" || fail "chromium is not installed"
 DEPS_NETWORK=no deps --tests
 ((status == 0)) && [[ ! -s "$directory/output" ]] || fail "not quiet when all are there"
+! grep -qxF bats "$DEPS_INSTALLED" || fail "the tests do not need bats"
+deps --bats
+grep -qxF bats "$DEPS_INSTALLED" || fail "bats is not installed"
 deps --other
 ((status == 2)) || fail "--other was taken"
