@@ -6,14 +6,15 @@
 
 /* All flags that there are: see VARVE_FLAG(). */
 #define CHECK_FLAGS                                                                                                    \
-	(VARVE_DURABLE | VARVE_RELAXED | VARVE_CREATE_READ_ONLY | VARVE_CREATE_NOWAIT | VARVE_CHANGES_WALK | VARVE_USAGE_WALK | \
+	(VARVE_DURABLE | VARVE_RELAXED | VARVE_CREATE_READ_ONLY | VARVE_CREATE_NOWAIT | VARVE_OVERFLOW_IDS | \
+	 VARVE_APPLY_SKIP_DEVICES | VARVE_APPLY_IGNORE_OWNERS | VARVE_FREEZE_THAW | VARVE_CHANGES_WALK | VARVE_USAGE_WALK | \
 	 VARVE_USAGE_SEARCH | VARVE_RELABEL_SHARED | VARVE_SYNC_CLEAN | VARVE_QUOTA_WAIT | VARVE_OPEN_NO_URING |       \
 	 VARVE_OPEN_RELAXED | VARVE_OPEN_NO_SWEEP | VARVE_OPEN_PRIVATE_MOUNT | VARVE_OPEN_EXISTING | VARVE_LAYER_READ_ONLY |  \
 	 VARVE_LAYER_QUOTA | VARVE_USAGE_QUOTA | VARVE_QUOTA_INCONSISTENT | VARVE_QUOTA_RESCAN_RUNNING |   \
 	 VARVE_QUOTA_COUNTED | VARVE_OPEN_SHARED_HOME | VARVE_USAGE_MOUNTS)
 
 /* No two have a bit in common. */
-static_assert(__builtin_popcountll(CHECK_FLAGS) == 23, "each flag has a bit of its own");
+static_assert(__builtin_popcountll(CHECK_FLAGS) == 27, "each flag has a bit of its own");
 
 int check_request(struct varve_store *store, enum varve_operation operation, varve_callback *callback)
 {

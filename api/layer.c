@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define LAYER_CREATE_FLAGS (VARVE_DURABLE | VARVE_RELAXED | VARVE_CREATE_READ_ONLY | VARVE_CREATE_NOWAIT)
+#define LAYER_APPLY_FLAGS (VARVE_OVERFLOW_IDS | VARVE_APPLY_SKIP_DEVICES | VARVE_APPLY_IGNORE_OWNERS)
 #define LAYER_MODE_DEFAULT 0755
 #define LAYER_MODE_MASK 07777u
 
@@ -35,7 +36,9 @@ static int layer_apply_options(struct varve_store *store, enum varve_operation o
 	if (!r && ours->room && fd != VARVE_STREAM)
 		r = request_refuse(store, operation, -EINVAL, NULL, "room goes with VARVE_STREAM in the place of a descriptor");
 	if (!r)
-		r = check_flags(store, operation, ours->flags, known);
+		r = check_flags(store, operation, ours->flags, known | LAYER_APPLY_FLAGS);
+	if (!r && ours->force_mode & ~(uint64_t)LAYER_MODE_MASK)
+		r = request_refuse(store, operation, -EINVAL, NULL, "force_mode has other bits than permissions");
 	if (!r)
 		r = layer_ranges(store, operation, ours->uids, ours->uids_count);
 	return r ? r : layer_ranges(store, operation, ours->gids, ours->gids_count);
@@ -239,7 +242,8 @@ static int layer_compared(struct varve_store *store, enum varve_operation operat
 	if (!r && options->parent && *options->parent)
 		r = check_id(store, operation, options->parent);
 	if (!r)
-		r = check_flags(store, operation, options->flags, VARVE_CHANGES_WALK);
+		r = check_flags(store, operation, options->flags,
+				VARVE_CHANGES_WALK | (operation == VARVE_DIFF ? VARVE_OVERFLOW_IDS : 0));
 	if (!r)
 		r = layer_ranges(store, operation, options->uids, options->uids_count);
 	if (!r)

@@ -33,7 +33,7 @@ int check_chown(struct varve_store *store, enum varve_operation operation, struc
 	if (!rewrite_map(ours->uid_from, ours->uid_from_count) || !rewrite_map(ours->gid_from, ours->gid_from_count) ||
 	    !rewrite_map(ours->uid_to, ours->uid_to_count) || !rewrite_map(ours->gid_to, ours->gid_to_count))
 		return request_refuse(store, operation, -EINVAL, NULL, "a map of ids is empty, too large or too long");
-	return check_flags(store, operation, ours->flags, VARVE_DURABLE | VARVE_RELAXED);
+	return check_flags(store, operation, ours->flags, VARVE_DURABLE | VARVE_RELAXED | VARVE_OVERFLOW_IDS);
 }
 
 int varve_layer_chown(struct varve_store *store, const char *id, const struct varve_chown_options *options,

@@ -20,6 +20,10 @@ static const struct option_spec apply_options[] = {
 	{ .letter = 'i', .name = "input", .argument = "FILE", .help = "read there instead of from standard input" },
 	{ .name = "uidmap", .argument = "MAP", .help = "users, as CONTAINER:HOST:COUNT (repeatable)" },
 	{ .name = "gidmap", .argument = "MAP", .help = "groups, likewise" },
+	{ .name = "overflow-ids", .help = "an owner that is in no map is 65534" },
+	{ .name = "skip-devices", .help = "leave out devices that you may not make" },
+	{ .name = "ignore-owners", .help = "what has an owner that you may not give is yours" },
+	{ .name = "force-mode", .argument = "MODE", .help = "give all this mode, and keep its own in an attribute" },
 	{ 0 },
 };
 
@@ -31,6 +35,25 @@ int apply_open(struct cli *cli, const char *command, const char *file) {
 	fd = -errno;
 	output_complain(&cli->output, "%s: %s: %s", command, file, strerror(-fd));
 	return fd;
+}
+
+int apply_flags(struct cli *cli, const char *command, const struct arguments *arguments, struct varve_apply_options *options) {
+	const char *mode = options_value(arguments, "force-mode");
+	char *end = NULL;
+
+	if (options_has(arguments, "overflow-ids"))
+		options->flags |= VARVE_OVERFLOW_IDS;
+	if (options_has(arguments, "skip-devices"))
+		options->flags |= VARVE_APPLY_SKIP_DEVICES;
+	if (options_has(arguments, "ignore-owners"))
+		options->flags |= VARVE_APPLY_IGNORE_OWNERS;
+	if (!mode)
+		return 0;
+	options->force_mode = strtoul(mode, &end, 8);
+	if (end > mode && *end == '\0' && options->force_mode && options->force_mode <= 07777)
+		return 0;
+	output_complain(&cli->output, "%s: --force-mode is an octal number up to 7777, not '%s'", command, mode);
+	return -EINVAL;
 }
 
 void apply_take(struct flight_slot *slot, const struct varve_result *result) {
@@ -59,7 +82,8 @@ static int apply_run(struct cli *cli, const struct arguments *arguments) {
 	int status = CLI_USAGE;
 
 	if (idmap_option(cli, "apply", arguments, "uidmap", &work.options.uids, &work.options.uids_count) == 0 &&
-	    idmap_option(cli, "apply", arguments, "gidmap", &work.options.gids, &work.options.gids_count) == 0) {
+	    idmap_option(cli, "apply", arguments, "gidmap", &work.options.gids, &work.options.gids_count) == 0 &&
+	    apply_flags(cli, "apply", arguments, &work.options) == 0) {
 		work.fd = apply_open(cli, "apply", file ? file : "-");
 		status = CLI_FAILED;
 	}

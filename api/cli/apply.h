@@ -11,4 +11,7 @@ int apply_open(struct cli *cli, const char *command, const char *file);
 /** Tell, on standard error, what of the archive was not kept. A flight_job's `take`. */
 void apply_take(struct flight_slot *slot, const struct varve_result *result);
 
+/** Read what stands for VARVE_OVERFLOW_IDS, VARVE_APPLY_* and force_mode into OPTIONS. Return 0, or -EINVAL after a message. */
+int apply_flags(struct cli *cli, const char *command, const struct arguments *arguments, struct varve_apply_options *options);
+
 #endif

@@ -16,10 +16,14 @@ static const struct option_spec create_options[] = {
 	{ .name = "read-only", .help = "make the layers read-only" },
 	{ .name = "uidmap", .argument = "MAP", .help = "shift users, CONTAINER:HOST:COUNT; may be repeated" },
 	{ .name = "gidmap", .argument = "MAP", .help = "shift groups, likewise" },
+	{ .name = "overflow-ids", .help = "an owner that is in no map is 65534" },
 	{ .name = "label", .argument = "LABEL", .help = "give all in them this SELinux label" },
 	{ .name = "size", .argument = "SIZE", .help = "limit of each layer: 512m, 10g, ..." },
 	{ .name = "group", .argument = "NAME", .help = "put them in this group: NAME, or NAME:SIZE (repeatable)" },
 	{ .name = "apply", .argument = "FILE", .help = "unpack this archive into the layer before it appears" },
+	{ .name = "skip-devices", .help = "leave out devices that you may not make" },
+	{ .name = "ignore-owners", .help = "what has an owner that you may not give is yours" },
+	{ .name = "force-mode", .argument = "MODE", .help = "give all this mode, and keep its own in an attribute" },
 	{ .name = "opt", .argument = "K=V", .help = "storage option of the layers, as size=10g (repeatable)" },
 	{ 0 },
 };
@@ -79,6 +83,13 @@ static int create_run(struct cli *cli, const struct arguments *arguments) {
 		create_free_options(storage_options);
 		return CLI_USAGE;
 	}
+	if (apply_flags(cli, "create", arguments, &apply) < 0) {
+		idmap_free(&shift);
+		create_free_options(storage_options);
+		return CLI_USAGE;
+	}
+	/* The archive has the container's ids; they are shifted once it is unpacked. */
+	shift.flags = apply.flags & VARVE_OVERFLOW_IDS;
 	if (idmap_any(&shift))
 		options.chown = &shift;
 	options.label = options_value(arguments, "label");

@@ -22,6 +22,7 @@ struct diff_job {
 
 static const struct option_spec diff_options[] = {
 	COMPARE_OPTIONS,
+	{ .name = "overflow-ids", .help = "an owner that is in no map is 65534 in the archive" },
 	{ .name = "max-file-size", .argument = "SIZE", .help = "fail when a file is larger, holes counted (for registries)" },
 	{ .letter = 'o', .name = "output", .argument = "FILE", .help = "write there instead of to standard output" },
 	{ 0 },
@@ -138,8 +139,11 @@ static int diff_run(struct cli *cli, const struct arguments *arguments) {
 	const char *file = options_value(arguments, "output");
 	int status = CLI_USAGE;
 
-	if (diff_compare(cli, arguments, job) == 0)
+	if (diff_compare(cli, arguments, job) == 0) {
+		if (options_has(arguments, "overflow-ids"))
+			job->options.flags |= VARVE_OVERFLOW_IDS;
 		status = diff_size_max(cli, arguments, job);
+	}
 	if (status == CLI_DONE)
 		status = diff_open(cli, file, job);
 	if (status == CLI_DONE) {

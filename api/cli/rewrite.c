@@ -11,6 +11,7 @@
 static const struct option_spec chown_options[] = {
 	{ .name = "uidmap", .argument = "MAP", .help = "users, CONTAINER:HOST:COUNT; may be repeated" },
 	{ .name = "gidmap", .argument = "MAP", .help = "groups, likewise" },
+	{ .name = "overflow-ids", .help = "an owner that is in no map is 65534" },
 	{ .name = "uidmap-from", .argument = "MAP", .help = "users as they are mapped now" },
 	{ .name = "gidmap-from", .argument = "MAP", .help = "groups as they are mapped now" },
 	{ 0 },
@@ -35,6 +36,8 @@ static int chown_run(struct cli *cli, const struct arguments *arguments) {
 
 	if (idmap_read(cli, "chown", arguments, &options) < 0)
 		return status;
+	if (options_has(arguments, "overflow-ids"))
+		options.flags |= VARVE_OVERFLOW_IDS;
 	if (idmap_any(&options))
 		status = flight_run_operands(cli, &chown_job, arguments, &options);
 	else
@@ -47,7 +50,7 @@ const struct command chown_command = {
 	.name = "chown",
 	.operands = "ID...",
 	.summary = "shift the ownership of layers by maps of ids",
-	.notes = "An owner that no map knows becomes 65534. Setuid bits and capabilities are kept.\n",
+	.notes = "Setuid bits and capabilities are kept.\n",
 	.options = chown_options,
 	.operands_min = 1,
 	.operands_max = SIZE_MAX,

@@ -210,7 +210,7 @@ struct varve_id_map {
 /** How to shift the ownership of a layer. Start from VARVE_CHOWN_OPTIONS_INIT. A map without entries changes nothing. */
 struct varve_chown_options {
 	size_t size;				/**< sizeof(struct varve_chown_options). */
-	uint64_t flags;				/**< VARVE_DURABLE or VARVE_RELAXED. */
+	uint64_t flags;				/**< VARVE_DURABLE or VARVE_RELAXED; VARVE_OVERFLOW_IDS. */
 	const struct varve_id_map *uid_from;	/**< The map of users that the layer is in now. */
 	size_t uid_from_count;			/**< Its entries, up to VARVE_ID_MAPS_MAX. */
 	const struct varve_id_map *gid_from;	/**< ... and of groups. */
@@ -564,6 +564,18 @@ int varve_noop(struct varve_store *store, varve_callback *callback, void *user_d
  * faster. See varve_durability(7).
  */
 #define VARVE_RELAXED VARVE_FLAG(1)
+/**
+ * apply, chown, diff, and create with either: an owner that is in none of the maps given becomes the overflow id 65534, which
+ * apply and diff tell in result->skipped. Without it such an owner is an error, -EOVERFLOW.
+ */
+#define VARVE_OVERFLOW_IDS VARVE_FLAG(12)
+/** apply: leave out devices that the caller may not make, as in a user namespace: result->skipped. Without it they are -EPERM. */
+#define VARVE_APPLY_SKIP_DEVICES VARVE_FLAG(13)
+/**
+ * apply: what has an owner that the caller may not give belongs to the caller: result->skipped. Without it that is -EPERM, or
+ * -EINVAL where the id is in no map of a user namespace. As ignore_chown_errors of containers/storage.
+ */
+#define VARVE_APPLY_IGNORE_OWNERS VARVE_FLAG(14)
 /** create: make the layer read-only. */
 #define VARVE_CREATE_READ_ONLY VARVE_FLAG(2)
 /** create: fail with -EAGAIN where the cleaner's backlog would make it wait. */
@@ -572,16 +584,20 @@ int varve_noop(struct varve_store *store, varve_callback *callback, void *user_d
 /** How to unpack an archive into a layer. Start from VARVE_APPLY_OPTIONS_INIT. */
 struct varve_apply_options {
 	size_t size;				/**< sizeof(struct varve_apply_options). */
-	uint64_t flags;				/**< VARVE_DURABLE or VARVE_RELAXED; within a create 0. */
+	uint64_t flags;				/**< VARVE_OVERFLOW_IDS, VARVE_APPLY_*; VARVE_DURABLE or VARVE_RELAXED, but not within a
+						     create. */
 	const struct varve_id_map *uids;	/**< How users are mapped: the archive has the container's. NULL: not at all. */
 	size_t uids_count;			/**< Entries, up to VARVE_ID_MAPS_MAX. */
 	const struct varve_id_map *gids;	/**< How groups are mapped. NULL: not at all. */
 	size_t gids_count;			/**< Entries, up to VARVE_ID_MAPS_MAX. */
 	varve_room *room;			/**< With VARVE_STREAM: tells of room for varve_stream_write(). NULL: nothing does. */
 	void *room_data;			/**< Handed to room. */
+	uint64_t force_mode;			/**< Permission bits, up to 07777, that all is given instead of its own, but symbolic
+						     links. Files and directories keep their owner and mode in the attribute
+						     user.containers.override_stat: as force_mask of containers/storage. 0: none. */
 };
 
-#define VARVE_APPLY_OPTIONS_INIT { sizeof(struct varve_apply_options), 0, 0, 0, 0, 0, 0, 0 }
+#define VARVE_APPLY_OPTIONS_INIT { sizeof(struct varve_apply_options), 0, 0, 0, 0, 0, 0, 0, 0 }
 /** As VARVE_APPLY_OPTIONS_INIT; SIZE is sizeof(*options). */
 void varve_apply_options_init(struct varve_apply_options *options, size_t size);
 
@@ -791,8 +807,8 @@ int varve_layer_usage(struct varve_store *store, const char *id, uint64_t flags,
 
 /**
  * Shift the ownership of everything in layer ID: an owner is first led back into the container by the `from` maps, then
- * out again by the `to` maps. An owner that a `from` map does not know is an error, but for root:root; one that a `to` map
- * does not know becomes 65534. Setuid, setgid and security.capability are kept; an inode is shifted once, whatever its
+ * out again by the `to` maps. An owner that a `from` map does not know is an error, but for root:root, as is one that a `to` map
+ * does not know, without VARVE_OVERFLOW_IDS. Setuid, setgid and security.capability are kept; an inode is shifted once, whatever its
  * names. Symbolic links are shifted themselves; what is mounted in the layer is not entered, and what lies beneath it is
  * shifted. Goes on after a failure and reports the first.
  *
@@ -801,8 +817,8 @@ int varve_layer_usage(struct varve_store *store, const char *id, uint64_t flags,
  * escape. Files that are made all the time end it after eight rounds: -EBUSY, and the failure's detail tells how many.
  *
  * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume), -EBUSY, -EXDEV (without CAP_SYS_ADMIN: what lies
- * beneath a mount was left out), -ERANGE (an owner that a `from` map does not
- * know), -EOVERFLOW (an owner that has no id in the caller's user namespace), -EPERM, -EACCES, -EROFS (the layer, or one nested in it, is read-only), -ENOSPC, -ENOBUFS as in
+ * beneath a mount was left out), -EOVERFLOW (an owner that a map does not know, or that has no id in the caller's user
+ * namespace), -EPERM, -EACCES, -EROFS (the layer, or one nested in it, is read-only), -ENOSPC, -ENOBUFS as in
  * varve_layer_usage(), -ECANCELED, -EIO. Refused with -EINVAL: an entry that is empty or exceeds 32 bits, too many entries.
  * Privilege: CAP_CHOWN, CAP_FOWNER; CAP_SETFCAP where there are capabilities. After a failure, a cancel or a crash the layer is
  * shifted in part: a shift cannot be told from none, so it should be removed, and made anew with
@@ -873,7 +889,7 @@ int varve_layer_relabel(struct varve_store *store, const char *id, const char *l
 struct varve_diff_options {
 	size_t size;				/**< sizeof(struct varve_diff_options). */
 	const char *parent;			/**< As in varve_changes_options. */
-	uint64_t flags;				/**< VARVE_CHANGES_WALK or 0. */
+	uint64_t flags;				/**< VARVE_CHANGES_WALK, VARVE_OVERFLOW_IDS. */
 	const struct varve_id_map *uids;	/**< How users are mapped: the archive has the container's. NULL: not at all. */
 	size_t uids_count;			/**< How many ranges. */
 	const struct varve_id_map *gids;	/**< How groups are mapped. NULL: not at all. */
@@ -902,7 +918,7 @@ void varve_diff_options_init(struct varve_diff_options *options, size_t size);
  *
  * Left out, and told in result->skipped without failing the request: an entry that vanishes; one that a caller without
  * privilege may not read, or on which something is mounted (with CAP_SYS_ADMIN what the layer itself holds there is
- * archived); one whose owner the maps do not know; a file that has data behind holes of more than 4 PiB (-EFBIG). Told, but
+ * archived); a file that has data behind holes of more than 4 PiB (-EFBIG). Told, but
  * archived: a file that was changed while it was read. A lease on a file (fcntl) is waited for. Everything else that keeps an
  * entry from being read, as too few descriptors or a disk that fails, fails the request.
  *
@@ -921,7 +937,7 @@ void varve_diff_options_init(struct varve_diff_options *options, size_t size);
  * after the last chunk.
  *
  * Errors in the callback: as varve_layer_changes(), -EFBIG (file_size_max), -EINVAL (a name that begins with ".wh.", which
- * would mean a deletion), and what write() gives, or the sink. Refused with
+ * would mean a deletion), -EOVERFLOW (an owner that is in no map: see VARVE_OVERFLOW_IDS), and what write() gives, or the sink. Refused with
  * -EBADF: FD cannot be written. -EINVAL: more than VARVE_ID_MAPS_MAX ranges, a sink and a descriptor, or neither, chunk_bytes
  * out of its range.
  */
@@ -945,8 +961,8 @@ int varve_layer_diff_size(struct varve_store *store, const char *id, const struc
  * ".wh.NAME" deletes NAME, ".wh..wh..opq" empties its directory, other ".wh..wh.*" are passed over (files in ".wh..wh.plnk" serve
  * as targets of links). Both take away what was there before the archive and nothing that it brings, wherever in it they stand.
  * A deletion of what the archive itself brings is in result->skipped.
- * Times of directories are set last. Holes stay holes. Attributes other than security.capability and user.* are not kept:
- * result->skipped.
+ * Times and modes of directories are set last. Holes stay holes. Attributes other than security.capability and user.* are not
+ * kept: result->skipped.
  *
  * Names begin at the layer's root, "/" and "./" at their beginning or not, as do the targets of hard links; symbolic links are
  * made as they are written.
@@ -970,12 +986,13 @@ int varve_layer_diff_size(struct varve_store *store, const char *id, const struc
  * Errors in the callback: -EINVAL (a name, or the target of a hard link, that leads out by "..", a whiteout of ".."),
  * -ENAMETOOLONG, -ENODATA (cut off, or what is compressed is), -EBADMSG (corrupt, sizes that lie, an entry without a name, a lone
  * block of zeros that entries follow), -ENOTSUP (compressed twice, or otherwise than above, or the library is missing; the detail
- * tells), -EPERM (a device without CAP_MKNOD, an owner without
- * CAP_CHOWN), -EOVERFLOW (an owner that has no id on the host, or none in the caller's user namespace), -ENOENT (no such layer; a link to nothing), -E2BIG (an
+ * tells), -EPERM (a device without CAP_MKNOD, an owner without CAP_CHOWN: see VARVE_APPLY_*), -EOVERFLOW (an owner that is in no
+ * map: see VARVE_OVERFLOW_IDS; or has no id in the caller's user namespace: see VARVE_APPLY_IGNORE_OWNERS), -ENOENT (no such
+ * layer; a link to nothing), -E2BIG (an
  * attribute that no node of the file system holds; the detail tells the limit), -EBUSY and -ESTALE (see above), -EROFS,
  * -ENOSPC, -EDQUOT, -ENOBUFS (too many directories, or a larger window or dictionary), -ENOMEM, -ECANCELED, -EIO (also, durable
  * or within a create: data of any file of the file system was lost meanwhile). After an error, a cancel or a crash the archive is unpacked
- * in part. Refused with -EBADF: FD cannot be read. -EINVAL: room and a descriptor.
+ * in part. Refused with -EBADF: FD cannot be read. -EINVAL: room and a descriptor, a force_mode that is none.
  */
 int varve_layer_apply(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
 		      varve_callback *callback, void *user_data, varve_request *ret_request);

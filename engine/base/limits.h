@@ -247,6 +247,9 @@
 /* Links of one archive to files that were there before it, whose names are held (some 40 bytes each). */
 #define BROUGHT_NAMES_MAX (4 * 1024 * 1024)
 
+/* Of an archive, kept behind what is unpacked: more than the headers of an entry take that has few attributes. */
+#define PAX_BEFORE_BYTES 8192
+
 /* Entries that failed and whose records are kept for the caller. */
 #define REPORT_KEPT_MAX 64
 

@@ -392,6 +392,7 @@ static int changes_pack(struct changes_op *changes)
 	pack->uids_count = changes->maps[1].uids_count;
 	pack->gids = changes->maps[1].gids;
 	pack->gids_count = changes->maps[1].gids_count;
+	pack->overflow = changes->flags & VARVE_OVERFLOW_IDS;
 	pack->stream = &changes->stream;
 	pack->file_size_max = changes->file_size_max;
 	pack->covered = &changes->compare.covered;

@@ -7,8 +7,15 @@
 
 #include <errno.h>
 
+/* The id of an owner that no map has, with VARVE_OVERFLOW_IDS: what the kernel shows for such. */
+#define IDRANGE_OVERFLOW_ID 65534
+
 /* What is said of an owner whom the kernel cannot name. */
 #define IDRANGE_NOT_MAPPED "an owner that has no id in the user namespace of the caller"
+
+/* What is said of one in a walk, which may be outside of maps as well. */
+#define IDRANGE_OUTSIDE                                                                                                    \
+	"an owner that is in no map (VARVE_OVERFLOW_IDS, --overflow-ids: 65534), or has no id in the user namespace of the caller"
 
 /* How users and groups are mapped; without entries they are not. */
 struct idrange_maps {

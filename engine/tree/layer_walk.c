@@ -20,7 +20,7 @@ void layer_walk_blame(struct op *op, const struct walk *walk, int result)
 	op->call.name = walk->error_call;
 	op->subject = walk->error_path;
 	if (result == -EOVERFLOW)
-		op->detail = IDRANGE_NOT_MAPPED;
+		op->detail = IDRANGE_OUTSIDE;
 }
 
 /* Let the next one in. */

@@ -56,6 +56,7 @@
 	CALL(archive_read_new)                                                                                             \
 	CALL(archive_read_next_header)                                                                                     \
 	CALL(archive_read_open)                                                                                            \
+	CALL(archive_read_open_memory)                                                                                     \
 	CALL(archive_read_support_filter_none)                                                                             \
 	CALL(archive_read_support_format_tar)                                                                              \
 	CALL(archive_set_error)                                                                                            \
@@ -88,6 +89,7 @@
 	CALL(archive_read_new)                                                                                             \
 	CALL(archive_read_next_header)                                                                                     \
 	CALL(archive_read_open)                                                                                            \
+	CALL(archive_read_open_memory)                                                                                     \
 	CALL(archive_read_support_filter_none)                                                                             \
 	CALL(archive_read_support_format_tar)                                                                              \
 	CALL(archive_write_close)                                                                                          \
@@ -148,5 +150,11 @@ int libarchive_begin(struct libarchive *lib);
 
 /* Free what libarchive holds of this archive. On the thread of libarchive_begin(). */
 void libarchive_end(struct libarchive *lib);
+
+/*
+ * Does LIB, between libarchive_begin() and libarchive_end(), read the time -1.5 of a PAX header as -1 and half a second behind it?
+ * False, too, where that cannot be found out.
+ */
+bool libarchive_counts_backwards(struct libarchive *lib);
 
 #endif

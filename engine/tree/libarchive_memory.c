@@ -322,6 +322,8 @@ MEMORY_GUARD(int, archive_read_open, ARCHIVE_FATAL,
 	     (struct archive * archive, void *data, archive_open_callback *open, archive_read_callback *read,
 	      archive_close_callback *close),
 	     archive, data, open, read, close)
+MEMORY_GUARD(int, archive_read_open_memory, ARCHIVE_FATAL, (struct archive * archive, const void *bytes, size_t size), archive,
+	     bytes, size)
 MEMORY_GUARD(int, archive_read_support_filter_none, ARCHIVE_FATAL, (struct archive * archive), archive)
 MEMORY_GUARD(int, archive_read_support_format_tar, ARCHIVE_FATAL, (struct archive * archive), archive)
 MEMORY_GUARD(int, archive_write_close, ARCHIVE_FATAL, (struct archive * archive), archive)

@@ -97,15 +97,34 @@ static void pack_sparse(const struct pack *pack, const struct item *item, struct
 		pack->lib.archive_entry_sparse_add_entry(entry, size, 0);
 }
 
-/* Describe the entry at PATH, but for its content. 0, or -errno when it has to be left out. */
+/* Set *RET_UID and *RET_GID to the owner of ITEM in the container. 0, or -errno: the archive cannot go on. */
+static int pack_owner(struct pack *pack, const struct item *item, uint32_t *ret_uid, uint32_t *ret_gid)
+{
+	bool outside = idrange_to_container(pack->uids, pack->uids_count, item->statx.stx_uid, ret_uid) < 0;
+
+	if (outside)
+		*ret_uid = IDRANGE_OVERFLOW_ID;
+	if (idrange_to_container(pack->gids, pack->gids_count, item->statx.stx_gid, ret_gid) < 0) {
+		*ret_gid = IDRANGE_OVERFLOW_ID;
+		outside = true;
+	}
+	if (!outside)
+		return 0;
+	if (pack->overflow) {
+		pack_report(pack, -EOVERFLOW, NULL, item->path, "an owner that is in no map: it is 65534");
+		return 0;
+	}
+	pack->failed_detail = "an owner that is in no map: VARVE_OVERFLOW_IDS (--overflow-ids) makes it 65534";
+	return pack_fail(pack, item, -EOVERFLOW, NULL);
+}
+
+/* Describe the entry at PATH, but for its content. 0, or -errno: the archive cannot go on. */
 static int pack_describe(struct pack *pack, const struct item *item, const char *path, struct archive_entry *entry)
 {
 	const struct statx *statx = &item->statx;
 	uint32_t uid, gid;
-	int r = idrange_to_container(pack->uids, pack->uids_count, statx->stx_uid, &uid);
+	int r = pack_owner(pack, item, &uid, &gid);
 
-	if (!r)
-		r = idrange_to_container(pack->gids, pack->gids_count, statx->stx_gid, &gid);
 	if (r)
 		return r;
 	pack->lib.archive_entry_set_pathname(entry, path + 1);
@@ -286,10 +305,8 @@ static int pack_entry(struct pack *pack, struct archive *archive, struct archive
 	if (S_ISSOCK(item->statx.stx_mode))
 		return 0;
 	r = pack_describe(pack, item, path, entry);
-	if (r) {
-		pack_report(pack, r, NULL, path, "left out: its owner has no id in the container");
-		return 0;
-	}
+	if (r)
+		return r;
 	linked = pack_link(pack, item, entry);
 	if (linked < 0)
 		return linked;

@@ -28,6 +28,8 @@ struct pack {
 	/* Which ids the container sees. */
 	const struct varve_id_map *uids, *gids;
 	size_t uids_count, gids_count;
+	/* Owners outside of the maps are the overflow id's; without, they fail the archive. */
+	bool overflow;
 	/* Where the archive goes. */
 	struct stream *stream;
 	/* A file of more bytes fails the archive; 0: any size. */

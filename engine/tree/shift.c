@@ -51,11 +51,15 @@ int shift_ids(const struct shift_maps *maps, uint32_t *uid, uint32_t *gid)
 		*gid = group;
 	} else if (*uid || *gid)
 		/* root:root is taken for the container's own where the map does not know it. */
-		return -ERANGE;
+		return -EOVERFLOW;
+	user = *uid;
+	group = *gid;
+	if (shift_id(&maps->uid_to, true, &user) + shift_id(&maps->gid_to, true, &group) < 2 && !maps->overflow)
+		return -EOVERFLOW;
 	if (!shift_id(&maps->uid_to, true, uid))
-		*uid = SHIFT_OVERFLOW_ID;
+		*uid = IDRANGE_OVERFLOW_ID;
 	if (!shift_id(&maps->gid_to, true, gid))
-		*gid = SHIFT_OVERFLOW_ID;
+		*gid = IDRANGE_OVERFLOW_ID;
 	return 0;
 }
 
@@ -81,6 +85,7 @@ void shift_maps_copy(struct shift_maps *ret_maps, const struct varve_chown_optio
 {
 	char *at = memory;
 
+	ret_maps->overflow = options->flags & VARVE_OVERFLOW_IDS;
 	ret_maps->uid_from = shift_map_copy(options->uid_from, options->uid_from_count, &at);
 	ret_maps->gid_from = shift_map_copy(options->gid_from, options->gid_from_count, &at);
 	ret_maps->uid_to = shift_map_copy(options->uid_to, options->uid_to_count, &at);

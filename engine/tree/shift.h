@@ -6,9 +6,6 @@
 #include "engine/tree/inodes.h"
 #include "engine/tree/walk.h"
 
-/* The id that files get whose owner is in no map. */
-#define SHIFT_OVERFLOW_ID 65534
-
 /* One map: as varve.h has it. No entries: every id stands for itself. */
 struct shift_map {
 	const struct varve_id_map *entries;
@@ -18,6 +15,8 @@ struct shift_map {
 /* Maps of users and groups: the one that the tree is in, which leads back to the container, and the one it gets. */
 struct shift_maps {
 	struct shift_map uid_from, gid_from, uid_to, gid_to;
+	/* Ids outside of the latter become the overflow id; without, they are errors. */
+	bool overflow;
 };
 
 struct shift {
@@ -29,7 +28,7 @@ struct shift {
 	_Atomic uint64_t count;
 };
 
-/* Map UID and GID, in place: 0, or -ERANGE when a map that they are in does not know them. */
+/* Map UID and GID, in place: 0, or -EOVERFLOW when a map does not know them. */
 int shift_ids(const struct shift_maps *maps, uint32_t *uid, uint32_t *gid);
 
 /* Bytes of the maps in OPTIONS, which are a multiple of what a number needs. */

@@ -18,16 +18,21 @@
 /* What an archive is made of. */
 #define UNPACK_BLOCK_BYTES 512
 
-/* What a directory's times will be. */
+/* What a directory's times and mode will be. */
 struct unpack_time {
 	/* Where its path begins in unpack->names. */
 	size_t path;
 	struct timespec mtime;
+	mode_t mode;
+	/* The mode is yet to be set. */
+	bool late;
 };
 
-/* Note that the directory at PATH belongs to the archive, and its times. */
-static int unpack_later(struct unpack *unpack, const char *path, const struct timespec *mtime)
+/* Note that the directory at PATH belongs to the archive, and its TIME, without the path. */
+static int unpack_later(struct unpack *unpack, const char *path, const struct unpack_time *time)
 {
+	/* A mode that was to be set late may have been for the same directory. */
+	bool late = (time->mode & S_IRWXU) != S_IRWXU || unpack->late_count;
 	struct fault *fault = &unpack->store->io.fault;
 	size_t size = strlen(path) + 1;
 	int r;
@@ -39,7 +44,10 @@ static int unpack_later(struct unpack *unpack, const char *path, const struct ti
 		r = fault_reserve(fault, &unpack->names, unpack->names_size, size, &unpack->names_capacity, 1);
 	if (r)
 		return r;
-	unpack->times[unpack->times_count++] = (struct unpack_time){ .path = unpack->names_size, .mtime = *mtime };
+	unpack->times[unpack->times_count] = *time;
+	unpack->times[unpack->times_count].path = unpack->names_size;
+	unpack->times[unpack->times_count++].late = late;
+	unpack->late_count += late;
 	memcpy(unpack->names + unpack->names_size, path, size);
 	unpack->names_size += size;
 	return 0;
@@ -114,14 +122,11 @@ static int unpack_content(struct unpack *unpack, struct archive *archive, int64_
 static int unpack_create(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name)
 {
 	mode_t mode = 0600;
-	uid_t uid;
-	gid_t gid;
-	int fd = unpack_owner(unpack, entry, &uid, &gid);
+	int fd;
 
-	if (fd)
-		return fd;
-	/* Who owns it from the beginning may as well have its mode. */
-	if (uid == unpack->uid && gid == unpack->gid)
+	/* What belongs to the caller may have its mode at once, unless that forbids him to set its attributes. */
+	if (unpack->owner_uid == unpack->uid && unpack->owner_gid == unpack->gid && !unpack->force_mode &&
+	    !unpack->lib.archive_entry_xattr_reset(entry))
 		mode = unpack->lib.archive_entry_perm(entry) & ACCESSPERMS;
 	fd = RET_NERRNO(openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
 	return unpack_check(unpack, "openat", fd);
@@ -136,7 +141,7 @@ static int unpack_file(struct unpack *unpack, struct archive *archive, struct ar
 	unpack->consumed = true;
 	r = unpack_content(unpack, archive, unpack->lib.archive_entry_size(entry), fd);
 	if (!r)
-		r = unpack_dress(unpack, entry, fd);
+		r = unpack_dress(unpack, entry, fd, unpack_perm(unpack, unpack->lib.archive_entry_perm(entry)));
 	if (!r)
 		r = unpack_check(unpack, "futimens", RET_NERRNO(futimens(fd, times)));
 	/* No wait, and so no barrier; but the flush finds little left to do. */
@@ -149,7 +154,8 @@ static int unpack_file(struct unpack *unpack, struct archive *archive, struct ar
 /* Make the directory NAME in DIR_FD, or dress the one that is there. */
 static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name, bool there)
 {
-	const struct timespec mtime = unpack_mtime(unpack, entry);
+	const struct unpack_time time = { .mtime = unpack_mtime(unpack, entry),
+					  .mode = unpack_perm(unpack, unpack->lib.archive_entry_perm(entry)) };
 	_cleanup_close_ int fd = -EBADF;
 	struct statx stat;
 	int r = 0;
@@ -168,10 +174,11 @@ static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int di
 	if (!r && !there && !brought_made(&unpack->brought, &stat))
 		r = unpack_replaced(unpack, "openat2");
 	if (!r)
-		r = unpack_dress(unpack, entry, fd);
+		/* An owner without privilege is to make what is in it. */
+		r = unpack_dress(unpack, entry, fd, time.mode | S_IRWXU);
 	if (!r && there && *name)
 		r = brought_keep(&unpack->brought, &stat, !unpack->lib.archive_entry_xattr_reset(entry));
-	return r ? r : unpack_later(unpack, unpack->path, &mtime);
+	return r ? r : unpack_later(unpack, unpack->path, &time);
 }
 
 /* Make NAME in DIR_FD one more name of TARGET. */
@@ -224,8 +231,12 @@ static int unpack_node(struct unpack *unpack, struct archive_entry *entry, int d
 	dev_t rdev = S_ISFIFO(mode) ? 0 : unpack->lib.archive_entry_rdev(entry);
 	int r = RET_NERRNO(mknodat(dir_fd, name, mode, rdev));
 
+	if (r == -EPERM && unpack->flags & VARVE_APPLY_SKIP_DEVICES) {
+		report_add(&unpack->report, r, "apply", "UNPACK", "mknodat", unpack->path, "a device that the caller may not make: left out");
+		return 0;
+	}
 	if (r == -EPERM)
-		unpack->detail = "devices take CAP_MKNOD";
+		unpack->detail = "devices take CAP_MKNOD outside of user namespaces: VARVE_APPLY_SKIP_DEVICES (--skip-devices) leaves them out";
 	r = unpack_check(unpack, "mknodat", r);
 	return r ? r : unpack_dress_made(unpack, entry, unpack_open_made(unpack, dir_fd, name, mode, rdev));
 }
@@ -240,6 +251,8 @@ static int unpack_make(struct unpack *unpack, struct archive *archive, struct ar
 	struct statx stat;
 	int r = unpack_lead(unpack, dir_fd), fd;
 
+	if (!r && !target)
+		r = unpack_owner(unpack, entry);
 	if (r)
 		return r;
 	/* Mostly nothing is there. */
@@ -295,7 +308,7 @@ static int unpack_entry(struct unpack *unpack, struct archive *archive, struct a
 	if (!*unpack->path && unpack->lib.archive_entry_filetype(entry) != AE_IFDIR)
 		return unpack_refuse(unpack, -EBADMSG, "the root of a layer is a directory");
 	if (!*unpack->path)
-		return unpack_dir(unpack, entry, unpack->root_fd, "", true);
+		return unpack_owner(unpack, entry) ?: unpack_dir(unpack, entry, unpack->root_fd, "", true);
 	if (!strcmp(unpack->path, UNPACK_LINKS))
 		return 0;
 	/* Where links are made from; it goes in the end. */
@@ -347,6 +360,8 @@ static int unpack_next(struct unpack *unpack, struct archive *archive, struct ar
 		return -ENOMEM;
 	if (!name || !*name)
 		return unpack_refuse(unpack, -EBADMSG, "an entry without a name");
+	unpack->header = unpack->lib.archive_read_header_position(archive);
+	unpack->outside = false;
 	if (unpack->lib.archive_entry_size(*ret_entry) < 0)
 		return unpack_refuse(unpack, -EBADMSG, "a size that lies");
 	unpack->path = fault_hit(&unpack->store->io.fault, FAULT_ALLOCATION) ? NULL : strdup(name);
@@ -389,46 +404,101 @@ static int unpack_entries(struct unpack *unpack, struct archive *archive)
 	return r;
 }
 
-/* Set the time of the directory at PATH to MTIME, if it is still there: it may have been replaced, or deleted, since. */
-static int unpack_finish_dir(struct unpack *unpack, const char *path, const struct timespec *mtime)
+/*
+ * Open the directory at PATH, if it is still there: it may have been replaced, or deleted, since. Its descriptor, by O_PATH, -ENOENT,
+ * or another -errno.
+ */
+static int unpack_reopen(struct unpack *unpack, const char *path)
 {
-	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, *mtime };
-	_cleanup_close_ int fd = -EBADF;
 	struct statx stat;
 	const char *name;
-	int dir_fd;
+	int dir_fd, fd;
 
 	if (!*path)
-		return opath_times(unpack->root_fd, times);
+		return RET_NERRNO(fcntl(unpack->root_fd, F_DUPFD_CLOEXEC, 0));
 	dir_fd = unpack_enter(unpack, path, false, &name);
 	fd = dir_fd < 0 ? dir_fd : opath_open(dir_fd, name, &stat);
 	if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP || fd == -EXDEV || fd == -EBUSY)
-		return 0;
-	if (fd < 0)
+		return -ENOENT;
+	if (fd < 0 || (S_ISDIR(stat.stx_mode) && brought_has(&unpack->brought, NULL, NULL, &stat)))
 		return fd;
-	return S_ISDIR(stat.stx_mode) && brought_has(&unpack->brought, NULL, NULL, &stat) ? opath_times(fd, times) : 0;
+	fd_close(fd);
+	return -ENOENT;
 }
 
-/* Set the times of directories, the last ones first, and remove what links were made from. */
-static int unpack_finish(struct unpack *unpack)
+/* Set the time, or with MODE the mode, of the directory that TIME tells of. */
+static int unpack_finish_dir(struct unpack *unpack, const struct unpack_time *time, bool mode)
 {
-	int r = unpack->staged_links ? unpack_remove(unpack, unpack->root_fd, UNPACK_LINKS) : 0;
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, time->mtime };
+	_cleanup_close_ int fd = unpack_reopen(unpack, unpack->names + time->path);
 
-	unpack_leave(unpack);
-	for (size_t i = unpack->times_count; !r && i--;) {
-		r = unpack_check(unpack, "utimensat",
-				 unpack_finish_dir(unpack, unpack->names + unpack->times[i].path, &unpack->times[i].mtime));
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	return mode ? opath_chmod(fd, time->mode) : opath_times(fd, times);
+}
+
+/* Order directories so that those below another come first, and of entries for one the last. */
+static int unpack_compare(const void *a, const void *b, void *data)
+{
+	const struct unpack *unpack = data;
+	const struct unpack_time *one = *(struct unpack_time *const *)a, *other = *(struct unpack_time *const *)b;
+	int r = strcmp(unpack->names + other->path, unpack->names + one->path);
+
+	return r ? r : one < other ? 1 : -1;
+}
+
+/* Set the modes of directories that are to be set at the end. */
+static int unpack_finish_modes(struct unpack *unpack)
+{
+	_cleanup_free_ const struct unpack_time **order = NULL;
+	const char *before = NULL;
+	size_t count = 0;
+	int r = 0;
+
+	if (!unpack->late_count)
+		return 0;
+	order = fault_calloc(&unpack->store->io.fault, unpack->late_count, sizeof(*order));
+	if (!order)
+		return -ENOMEM;
+	for (size_t i = 0; i < unpack->times_count; i++)
+		if (unpack->times[i].late)
+			order[count++] = &unpack->times[i];
+	qsort_r(order, count, sizeof(*order), unpack_compare, unpack);
+	for (size_t i = 0; !r && i < count; i++) {
+		const char *path = unpack->names + order[i]->path;
+
+		if (!before || strcmp(before, path))
+			r = unpack_check(unpack, "fchmodat2", unpack_finish_dir(unpack, order[i], true));
+		before = path;
 		if (!r && atomic_load(unpack->cancelled))
 			r = -ECANCELED;
 	}
 	return r;
 }
 
+/* Set the times and modes of directories, and remove what links were made from. */
+static int unpack_finish(struct unpack *unpack)
+{
+	int r = unpack->staged_links ? unpack_remove(unpack, unpack->root_fd, UNPACK_LINKS) : 0;
+
+	unpack_leave(unpack);
+	/* Of several entries for one directory the last counts. */
+	for (size_t i = 0; !r && i < unpack->times_count; i++) {
+		r = unpack_check(unpack, "utimensat", unpack_finish_dir(unpack, &unpack->times[i], false));
+		if (!r && atomic_load(unpack->cancelled))
+			r = -ECANCELED;
+	}
+	return r ? r : unpack_finish_modes(unpack);
+}
+
 /* Hand bytes of the stream on; for libarchive. */
 static la_ssize_t unpack_read(struct archive *archive, void *data, const void **ret_buffer)
 {
 	struct unpack *unpack = data;
-	ssize_t length = inflate_read(&unpack->inflate, ret_buffer);
+	ssize_t length;
+
+	pax_keep(&unpack->pax);
+	length = inflate_read(&unpack->inflate, ret_buffer);
 
 	if (length < 0) {
 		unpack->error = (int)length;
@@ -440,6 +510,7 @@ static la_ssize_t unpack_read(struct archive *archive, void *data, const void **
 		return 0;
 	}
 	unpack->taken += length;
+	pax_take(&unpack->pax, *ret_buffer, (size_t)length);
 	return length;
 }
 
@@ -555,6 +626,8 @@ int unpack_new(struct request *request, const struct varve_apply_options *option
 	unpack->store = store;
 	unpack->root_fd = unpack->dir_fd = -EBADF;
 	unpack->report.fault = &store->io.fault;
+	unpack->flags = options->flags;
+	unpack->force_mode = (mode_t)options->force_mode;
 	unpack->uids_count = options->uids_count;
 	unpack->gids_count = options->gids_count;
 	r = unpack_source(unpack, request, options, fd);

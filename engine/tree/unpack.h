@@ -22,6 +22,7 @@
 #include "engine/tree/brought.h"
 #include "engine/tree/inflate.h"
 #include "engine/tree/libarchive.h"
+#include "engine/tree/pax.h"
 #include "engine/tree/report.h"
 #include "engine/tree/spares.h"
 #include "engine/tree/stream.h"
@@ -34,6 +35,9 @@ struct unpack {
 	/* How its ids are mapped to the host's: users, then groups. */
 	struct varve_id_map *maps;
 	size_t uids_count, gids_count;
+	/* VARVE_OVERFLOW_IDS, VARVE_APPLY_*; and the mode of all, or 0. */
+	uint64_t flags;
+	mode_t force_mode;
 	/* A flush comes after: begin to write the content of each file to disk as soon as it is there. The operation sets it. */
 	bool writeback;
 
@@ -53,9 +57,11 @@ struct unpack {
 	/* The call that failed, and what a person should know beside; constants, but for what DETAIL has from MADE_DETAIL. */
 	const char *call, *detail;
 	char *made_detail;
-	/* Who makes files. */
-	uid_t uid;
-	gid_t gid;
+	/* Who makes files; who is to own the entry at hand. */
+	uid_t uid, owner_uid;
+	gid_t gid, owner_gid;
+	/* It is reported that an owner of the entry at hand is in no map. */
+	bool outside;
 	/* The sum of the sizes that the entries tell. */
 	uint64_t size;
 	/* Attributes that were not kept. */
@@ -64,15 +70,18 @@ struct unpack {
 	int error;
 	bool ended;
 	int64_t taken;
+	/* Its last bytes, and where in it the headers of the entry at hand begin. */
+	struct pax pax;
+	int64_t header;
 	/* What of the stream is compressed, decompressed. */
 	struct inflate inflate;
 	/* The directory opened last, and its path; whether it is noted that the archive has something in it. */
 	int dir_fd;
 	char *dir_path;
 	bool dir_leads;
-	/* Times of directories, to be set at the end: their paths one after the other. */
+	/* Times of directories, to be set at the end, as are the modes of LATE_COUNT: their paths one after the other. */
 	struct unpack_time *times;
-	size_t times_count, times_capacity;
+	size_t times_count, times_capacity, late_count;
 	char *names;
 	size_t names_size, names_capacity;
 	/* What the archive has, for opaque markers; and what was made here. */
@@ -81,6 +90,8 @@ struct unpack {
 	bool consumed;
 	/* A directory for links to be made from is there. */
 	bool staged_links;
+	/* libarchive was asked how it counts before 1970; the wrong way. */
+	bool asked, backwards;
 };
 
 /*

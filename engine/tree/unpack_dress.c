@@ -5,29 +5,78 @@
 #include "engine/tree/opath.h"
 #include "engine/tree/unpack_place.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
-int unpack_owner(struct unpack *unpack, struct archive_entry *entry, uid_t *ret_uid, gid_t *ret_gid)
+/* Where containers/storage keeps owner and mode that an inode cannot have. */
+#define UNPACK_OVERRIDE "user.containers.override_stat"
+#define UNPACK_OVERRIDE_BYTES 48
+/* What of an owner that could not be given is said behind the reason. */
+#define UNPACK_OWNER_HINT ": VARVE_APPLY_IGNORE_OWNERS (--ignore-owners) keeps the caller's"
+
+/* ---- owners and modes -------------------------------------------------------------------------------------------- */
+
+int unpack_id(struct unpack *unpack, bool group, uint32_t id, uint32_t *ret_id)
+{
+	const struct varve_id_map *maps = group ? unpack->maps + unpack->uids_count : unpack->maps;
+	int r = idrange_to_host(maps, group ? unpack->gids_count : unpack->uids_count, id, ret_id);
+
+	if (!r)
+		return 0;
+	if (!(unpack->flags & VARVE_OVERFLOW_IDS))
+		return unpack_refuse(unpack, r, "an owner that is in no map: VARVE_OVERFLOW_IDS (--overflow-ids) makes it 65534");
+	*ret_id = IDRANGE_OVERFLOW_ID;
+	if (!unpack->outside)
+		report_add(&unpack->report, r, "apply", "UNPACK", NULL, unpack->path, "an owner that is in no map: it is 65534");
+	unpack->outside = true;
+	return 0;
+}
+
+int unpack_owner(struct unpack *unpack, struct archive_entry *entry)
 {
 	int64_t uid = unpack->lib.archive_entry_uid(entry), gid = unpack->lib.archive_entry_gid(entry);
-	int r = 0;
+	int r;
 
 	if (uid < 0 || gid < 0 || uid >= UINT32_MAX || gid >= UINT32_MAX)
 		return unpack_refuse(unpack, -EINVAL, "an owner that no id can have");
-	r = idrange_to_host(unpack->maps, unpack->uids_count, (uint32_t)uid, ret_uid);
-	if (!r)
-		r = idrange_to_host(unpack->maps + unpack->uids_count, unpack->gids_count, (uint32_t)gid, ret_gid);
-	return r ? unpack_refuse(unpack, r, "an owner that has no id on the host") : 0;
+	r = unpack_id(unpack, false, (uint32_t)uid, &unpack->owner_uid);
+	return r ? r : unpack_id(unpack, true, (uint32_t)gid, &unpack->owner_gid);
 }
 
-/* A change of owner by CALL came to R. */
-static int unpack_chowned(struct unpack *unpack, const char *call, int r)
+int unpack_chown(struct unpack *unpack, int fd, uid_t uid, gid_t gid)
 {
-	r = idrange_chowned(r);
-	return r == -EOVERFLOW ? unpack_refuse(unpack, r, IDRANGE_NOT_MAPPED) : unpack_check(unpack, call, r);
+	int r = idrange_chowned(opath_chown(fd, uid, gid));
+
+	if (r != -EPERM && r != -EOVERFLOW)
+		return unpack_check(unpack, "fchownat", r);
+	if (unpack->flags & VARVE_APPLY_IGNORE_OWNERS) {
+		report_add(&unpack->report, r, "apply", "UNPACK", "fchownat", unpack->path,
+			   "an owner that the caller may not give: it is the caller's");
+		return 0;
+	}
+	unpack->detail = r == -EPERM ? "an owner that the caller may not give" UNPACK_OWNER_HINT : IDRANGE_NOT_MAPPED UNPACK_OWNER_HINT;
+	return unpack_check(unpack, "fchownat", r);
+}
+
+mode_t unpack_perm(const struct unpack *unpack, mode_t mode)
+{
+	return unpack->force_mode ? unpack->force_mode : mode;
+}
+
+int unpack_dress_implied(struct unpack *unpack, int fd)
+{
+	uid_t uid = unpack->uid;
+	gid_t gid = unpack->gid;
+	int r = unpack->uids_count ? unpack_id(unpack, false, 0, &uid) : 0;
+
+	if (!r && unpack->gids_count)
+		r = unpack_id(unpack, true, 0, &gid);
+	if (!r)
+		r = unpack_chown(unpack, fd, uid, gid);
+	return r ? r : unpack_check(unpack, "fchmodat2", opath_chmod(fd, unpack_perm(unpack, UNPACK_DIR_MODE)));
 }
 
 /* ---- attributes -------------------------------------------------------------------------------------------------- */
@@ -70,48 +119,76 @@ static int unpack_xattrs(struct unpack *unpack, struct archive_entry *entry, int
 	return 0;
 }
 
-int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd)
+/* Where all modes are the same, keep owner and mode of ENTRY in an attribute of FD. */
+static int unpack_override(struct unpack *unpack, struct archive_entry *entry, int fd)
 {
-	mode_t mode = unpack->lib.archive_entry_perm(entry);
-	struct stat stat;
-	bool owned;
-	uid_t uid;
-	gid_t gid;
-	int r = unpack_owner(unpack, entry, &uid, &gid);
+	char value[UNPACK_OVERRIDE_BYTES];
+	int size;
 
-	if (!r)
-		r = unpack_check(unpack, "fstat", RET_NERRNO(fstat(fd, &stat)));
-	if (r)
-		return r;
-	owned = stat.st_uid == uid && stat.st_gid == gid;
-	if (!owned)
-		r = unpack_chowned(unpack, "fchown", RET_NERRNO(fchown(fd, uid, gid)));
-	/* After the owner: that takes setuid away. */
-	if (!r && ((stat.st_mode & ALLPERMS) != mode || (!owned && mode & (S_ISUID | S_ISGID))))
-		r = unpack_check(unpack, "fchmod", RET_NERRNO(fchmod(fd, mode)));
-	return r ? r : unpack_xattrs(unpack, entry, fd);
+	if (!unpack->force_mode)
+		return 0;
+	size = snprintf(value, sizeof(value), "%" PRId64 ":%" PRId64 ":0%o", (int64_t)unpack->lib.archive_entry_uid(entry),
+			(int64_t)unpack->lib.archive_entry_gid(entry), unpack->lib.archive_entry_perm(entry));
+	return unpack_check(unpack, "fsetxattr", RET_NERRNO(fsetxattr(fd, UNPACK_OVERRIDE, value, (size_t)size, 0)));
 }
 
-struct timespec unpack_mtime(const struct unpack *unpack, struct archive_entry *entry)
+int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd, mode_t mode)
 {
-	return (struct timespec){ .tv_sec = unpack->lib.archive_entry_mtime(entry),
+	struct stat stat;
+	bool owned;
+	int r = unpack_check(unpack, "fstat", RET_NERRNO(fstat(fd, &stat)));
+
+	if (r)
+		return r;
+	owned = stat.st_uid == unpack->owner_uid && stat.st_gid == unpack->owner_gid;
+	if (!owned)
+		r = unpack_chown(unpack, fd, unpack->owner_uid, unpack->owner_gid);
+	if (!r)
+		r = unpack_xattrs(unpack, entry, fd);
+	if (!r)
+		r = unpack_override(unpack, entry, fd);
+	if (!r && ((stat.st_mode & ALLPERMS) != mode || (!owned && mode & (S_ISUID | S_ISGID))))
+		r = unpack_check(unpack, "fchmod", RET_NERRNO(fchmod(fd, mode)));
+	return r;
+}
+
+struct timespec unpack_mtime(struct unpack *unpack, struct archive_entry *entry)
+{
+	struct timespec mtime = { .tv_sec = unpack->lib.archive_entry_mtime(entry),
 				  .tv_nsec = unpack->lib.archive_entry_mtime_nsec(entry) };
+
+	if (mtime.tv_sec > 0 || !mtime.tv_nsec)
+		return mtime;
+	if (!mtime.tv_sec) {
+		int negative = pax_negative(&unpack->pax, unpack->header);
+
+		if (negative < 0)
+			report_add(&unpack->report, negative, "apply", "UNPACK", NULL, unpack->path,
+				   "a time within a second of 1970: it may have been one before");
+		return negative > 0 ? (struct timespec){ -1, 1000000000 - mtime.tv_nsec } : mtime;
+	}
+	if (!unpack->asked) {
+		unpack->asked = true;
+		unpack->backwards = libarchive_counts_backwards(&unpack->lib);
+	}
+	/* -1.25 was told as -1 and .25: it is -2 and .75. */
+	if (unpack->backwards) {
+		mtime.tv_sec--;
+		mtime.tv_nsec = 1000000000 - mtime.tv_nsec;
+	}
+	return mtime;
 }
 
 int unpack_dress_made(struct unpack *unpack, struct archive_entry *entry, int fd)
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, unpack_mtime(unpack, entry) };
-	uid_t uid;
-	gid_t gid;
 	int r;
 
 	if (fd < 0)
 		return fd;
-	r = unpack_owner(unpack, entry, &uid, &gid);
-	if (!r)
-		r = unpack_chowned(unpack, "fchownat", opath_chown(fd, uid, gid));
+	r = unpack_chown(unpack, fd, unpack->owner_uid, unpack->owner_gid);
 	if (!r && unpack->lib.archive_entry_filetype(entry) != AE_IFLNK)
-		r = unpack_check(unpack, "fchmodat2", opath_chmod(fd, unpack->lib.archive_entry_perm(entry)));
+		r = unpack_check(unpack, "fchmodat2", opath_chmod(fd, unpack_perm(unpack, unpack->lib.archive_entry_perm(entry))));
 	if (!r)
 		r = unpack_check(unpack, "utimensat", opath_times(fd, times));
 	fd_close(fd);

@@ -4,6 +4,7 @@
 #include "engine/tree/empty.h"
 #include "engine/tree/name.h"
 #include "engine/tree/opath.h"
+#include "engine/tree/unpack_dress.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -116,7 +117,7 @@ static int unpack_make_dir(struct unpack *unpack, int dir_fd, const char *name)
 	if (mkdirat(dir_fd, name, UNPACK_DIR_MODE) < 0)
 		return errno == EEXIST ? 0 : unpack_check(unpack, "mkdirat", negative_errno());
 	fd = unpack_open_made(unpack, dir_fd, name, S_IFDIR, 0);
-	return fd < 0 ? fd : unpack_check(unpack, "fchmodat2", opath_chmod(fd, UNPACK_DIR_MODE));
+	return fd < 0 ? fd : unpack_dress_implied(unpack, fd);
 }
 
 /* Make the directories of PATH that are missing. */

@@ -26,10 +26,7 @@ static int whiteout_bare(struct unpack *unpack, int fd, int kind)
 	for (size_t i = 0; !r && i < xattrs.count; i++)
 		r = unpack_check(unpack, "removexattr", opath_removexattr(fd, xattrs.list[i].name));
 	xattrs_free(&xattrs);
-	if (r || kind != BROUGHT_LEADS)
-		return r;
-	r = unpack_check(unpack, "fchownat", opath_chown(fd, unpack->uid, unpack->gid));
-	return r ? r : unpack_check(unpack, "fchmodat2", opath_chmod(fd, UNPACK_DIR_MODE));
+	return r || kind != BROUGHT_LEADS ? r : unpack_dress_implied(unpack, fd);
 }
 
 /* A directory that is emptied of what was there before. */

@@ -89,7 +89,7 @@ static int enter_one(void) {
 static int make_archive(unsigned owner, unsigned major_) {
 	struct tar tar = {0};
 	int descriptor = memfd_create("archive", MFD_CLOEXEC);
-	tar_add(&tar, &(struct tar_entry){.name = "entry", .type = major_ ? '3' : '0', .device = major_, .owner = owner});
+	tar_add(&tar, &(struct tar_entry){.name = "entry", .type = major_ ? '3' : '0', .device = major_, .uid = owner, .gid = owner});
 	tar_end(&tar);
 	ck_assert_int_eq(write(descriptor, tar.bytes, tar.size), tar.size);
 	ck_assert_int_eq(lseek(descriptor, 0, SEEK_SET), 0);

@@ -111,7 +111,11 @@ expect 0 "{\"id\":\"top\",\"ok\":true,\"bytes\":$(stat -c %s "$scratch/top.tar")
 
 chown 100007:200008 "$top/a/one"
 chown 100000:200000 "$top/a" "$top/b"
-run diff top --uidmap 0:100000:10 --gidmap 0:200000:4 --gidmap 50:200004:6 -o "$scratch/mapped.tar"
+maps=(--uidmap 0:100000:10 --gidmap 0:200000:4 --gidmap 50:200004:6)
+run diff top "${maps[@]}" -o "$scratch/mapped.tar"
+[[ "$status" == 1 && "$(cat "$scratch/err")" == *"in no map"*"--overflow-ids"* ]] || lib_fail "in no map: $(cat "$scratch/err")"
+[[ ! -e "$scratch/mapped.tar" ]] || lib_fail "an archive that failed is there"
+run diff top "${maps[@]}" --overflow-ids -o "$scratch/mapped.tar"
 [[ "$status" == 1 && "$(cat "$scratch/err")" == *"/.wh"*"Value too large"* ]] || lib_fail "not mapped: $(cat "$scratch/err")"
 [[ "$(tar -tv --numeric-owner -f "$scratch/mapped.tar" a/one)" == *" 7/54 "* ]] || lib_fail "mapped: $(tar -tvf "$scratch/mapped.tar")"
 run diff top --uidmap 0:1

@@ -63,8 +63,8 @@ void tar_add(struct tar *tar, const struct tar_entry *entry) {
 		tar_add_pax(tar, "linkpath", entry->link, strlen(entry->link));
 	memcpy(header + NAME, entry->name, strnlen(entry->name, NAME_BYTES));
 	sprintf(header + MODE, "%07o", entry->mode ? entry->mode : 0644);
-	sprintf(header + UID, "%07o", entry->owner);
-	sprintf(header + GID, "%07o", entry->owner);
+	sprintf(header + UID, "%07o", entry->uid);
+	sprintf(header + GID, "%07o", entry->gid);
 	/* What has no place in eleven octal digits is binary, with the first bit set. */
 	if (size < 1ull << 33)
 		sprintf(header + SIZE, "%011llo", (unsigned long long)size);

@@ -24,7 +24,7 @@ struct tar_entry {
 	uint64_t claim;		/**< The size that the header claims, if not `size`. */
 	unsigned mode;		/**< 0: 0644. */
 	unsigned device;	/**< Major number. */
-	unsigned owner;		/**< User and group. */
+	unsigned uid, gid;	/**< Owner. */
 };
 
 /** Add an entry. */

@@ -88,6 +88,7 @@ static void list_free(struct list_of *list) {
 static void shift(struct varve_store *store, const char *id, bool back) {
 	struct varve_chown_options options = VARVE_CHOWN_OPTIONS_INIT;
 	struct varve_failure failure = { 0 };
+	options.flags = VARVE_OVERFLOW_IDS;
 	if (back) {
 		options.uid_from = map_users, options.uid_from_count = TEST_COUNT(map_users);
 		options.gid_from = map_groups, options.gid_from_count = TEST_COUNT(map_groups);
@@ -157,7 +158,7 @@ START_TEST(test_shift_back) {
 	/* 0:0 stays, 1003:5 is not of this map. */
 	options.uid_from = map_users;
 	options.uid_from_count = TEST_COUNT(map_users);
-	test_error(varve_layer_chown_wait(store, "layer", &options, NULL), -ERANGE);
+	test_error(varve_layer_chown_wait(store, "layer", &options, NULL), -EOVERFLOW);
 	options.uid_from_count = VARVE_ID_MAPS_MAX + 1;
 	test_error(varve_layer_chown_wait(store, "layer", &options, NULL), -EINVAL);
 	test_close(store);
@@ -200,7 +201,7 @@ START_TEST(test_edges) {
 	ck_assert_uint_eq(stat_.st_uid, 100000);
 	/* Right behind a range is outside of it. */
 	ck_assert_int_eq(chown(paths[0], 300010, 0), 0);
-	test_error(varve_layer_chown_wait(store, "layer", &options, NULL), -ERANGE);
+	test_error(varve_layer_chown_wait(store, "layer", &options, NULL), -EOVERFLOW);
 	test_close(store);
 }
 END_TEST
@@ -415,7 +416,7 @@ START_TEST(test_create_shifted) {
 	ck_assert_int_eq(chown(test_path("%s/dir-0", source), 7, 7), 0);
 	shift_.uid_from = &map_users[1];
 	shift_.uid_from_count = 1;
-	test_error(varve_layer_create_wait(store, "failed", &options, NULL), -ERANGE);
+	test_error(varve_layer_create_wait(store, "failed", &options, NULL), -EOVERFLOW);
 	ck_assert(!test_layer_exists(home, "failed"));
 	ck_assert_uint_eq(test_leftovers(home), 0);
 	options.label = "a:b";
