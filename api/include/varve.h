@@ -808,8 +808,9 @@ int varve_layer_usage(struct varve_store *store, const char *id, uint64_t flags,
 /**
  * Shift the ownership of everything in layer ID: an owner is first led back into the container by the `from` maps, then
  * out again by the `to` maps. An owner that a `from` map does not know is an error, but for root:root, as is one that a `to` map
- * does not know, without VARVE_OVERFLOW_IDS. Setuid, setgid and security.capability are kept; an inode is shifted once, whatever its
- * names. Symbolic links are shifted themselves; what is mounted in the layer is not entered, and what lies beneath it is
+ * does not know, without VARVE_OVERFLOW_IDS. Setuid, setgid and security.capability are kept, and ids in POSIX access control
+ * lists are shifted, too; an inode is shifted once, whatever its names. Symbolic links are shifted themselves; what is mounted in
+ * the layer is not entered, and what lies beneath it is
  * shifted. Goes on after a failure and reports the first.
  *
  * In a layer that is in use, names that move meanwhile hide no file: the file system's trees are searched for what was
@@ -912,7 +913,7 @@ void varve_diff_options_init(struct varve_diff_options *options, size_t size);
  * Write what differs between layer ID and its parent to FD, as a tar archive (PAX). OPTIONS may be NULL.
  *
  * The archive is sorted bytewise by path and holds nothing but what is in the layer: the same layer gives the same bytes.
- * Entries are whole (mode, owner, time in seconds, security.capability and user.* attributes, content with its
+ * Entries are whole (mode, owner, time in seconds, attributes but for labels of security modules and properties of btrfs, content with its
  * holes), further names of a file are links to the first; what was deleted is an empty file ".wh.NAME". Sockets are left
  * out. Nothing but regular files and directories is opened.
  *
@@ -937,8 +938,8 @@ void varve_diff_options_init(struct varve_diff_options *options, size_t size);
  * after the last chunk.
  *
  * Errors in the callback: as varve_layer_changes(), -EFBIG (file_size_max), -EINVAL (a name that begins with ".wh.", which
- * would mean a deletion), -EOVERFLOW (an owner that is in no map: see VARVE_OVERFLOW_IDS), and what write() gives, or the sink. Refused with
- * -EBADF: FD cannot be written. -EINVAL: more than VARVE_ID_MAPS_MAX ranges, a sink and a descriptor, or neither, chunk_bytes
+ * would mean a deletion), -EOVERFLOW (an owner that is in no map: see VARVE_OVERFLOW_IDS), and what write() gives, or the sink.
+ * Refused with -EBADF: FD cannot be written. -EINVAL: more than VARVE_ID_MAPS_MAX ranges, a sink and a descriptor, or neither, chunk_bytes
  * out of its range.
  */
 int varve_layer_diff(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
@@ -961,8 +962,9 @@ int varve_layer_diff_size(struct varve_store *store, const char *id, const struc
  * ".wh.NAME" deletes NAME, ".wh..wh..opq" empties its directory, other ".wh..wh.*" are passed over (files in ".wh..wh.plnk" serve
  * as targets of links). Both take away what was there before the archive and nothing that it brings, wherever in it they stand.
  * A deletion of what the archive itself brings is in result->skipped.
- * Times and modes of directories are set last. Holes stay holes. Attributes other than security.capability and user.* are not
- * kept: result->skipped.
+ * Times and modes of directories are set last. Holes stay holes. Attributes are kept, those that take privilege with privilege,
+ * and access control lists with their ids mapped; labels of security modules and properties of btrfs are not. What is not kept
+ * is in result->skipped.
  *
  * Names begin at the layer's root, "/" and "./" at their beginning or not, as do the targets of hard links; symbolic links are
  * made as they are written.

@@ -224,17 +224,11 @@ static int compare_links(const struct compare_worker *worker, const char *name)
 	return lengths[0] != lengths[1] || memcmp(targets[0], targets[1], (size_t)lengths[0]);
 }
 
-/* Is this an attribute whose change is a change of the file? */
-static bool compare_xattr_wanted(const char *name)
-{
-	return !strcmp(name, "security.capability") || !strncmp(name, "user.", strlen("user."));
-}
-
 /* Do the attributes of the entries called NAME differ? 1, 0, -errno. */
 static int compare_attributes(struct compare_worker *worker, const char *name)
 {
 	for (unsigned i = 0; i < 2; i++) {
-		int r = xattrs_read(&worker->xattrs[i], worker->fds[i], name, compare_xattr_wanted);
+		int r = xattrs_read(&worker->xattrs[i], worker->fds[i], name, xattrs_kept);
 
 		if (r)
 			return r;

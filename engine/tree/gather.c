@@ -98,7 +98,7 @@ static void gather_attributes(struct gather_run *run, const struct search *searc
 		name = le16toh(head.name_len);
 		value = le16toh(head.data_len);
 		run->refused = le64toh(head.transid) > run->gather->generation || name + value > (size_t)(end - at) ||
-			       xattrs_add(&item->xattrs, at, name, at + name, value, item_xattr_wanted) < 0;
+			       xattrs_add(&item->xattrs, at, name, at + name, value, xattrs_kept) < 0;
 		at += name + value;
 	}
 }

@@ -75,10 +75,4 @@ static inline bool item_left_out(int error)
 	return walk_vanished(error) || error == -EXDEV || error == -EACCES || error == -EPERM || error == -EAGAIN;
 }
 
-/* Is this an attribute that goes into an archive? */
-static inline bool item_xattr_wanted(const char *name)
-{
-	return !strcmp(name, "security.capability") || !strncmp(name, "user.", strlen("user."));
-}
-
 #endif

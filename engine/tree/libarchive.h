@@ -19,6 +19,8 @@
 
 /* What of it is called. */
 #define LIBARCHIVE_CALLS(CALL)                                                                                             \
+	CALL(archive_entry_acl_next)                                                                                       \
+	CALL(archive_entry_acl_reset)                                                                                      \
 	CALL(archive_entry_clear)                                                                                          \
 	CALL(archive_entry_filetype)                                                                                       \
 	CALL(archive_entry_free)                                                                                           \
@@ -73,6 +75,7 @@
 
 /* What of these allocates, frees, or goes on where one that allocates was left. */
 #define LIBARCHIVE_GUARDED(CALL)                                                                                           \
+	CALL(archive_entry_acl_next)                                                                                       \
 	CALL(archive_entry_clear)                                                                                          \
 	CALL(archive_entry_free)                                                                                           \
 	CALL(archive_entry_hardlink)                                                                                       \

@@ -299,6 +299,9 @@ bool libarchive_memory_lead(void)
 		memory_now->inside = false;                                                                                \
 	}
 
+MEMORY_GUARD(int, archive_entry_acl_next, ARCHIVE_FATAL,
+	     (struct archive_entry * entry, int wanted, int *type, int *permset, int *tag, int *id, const char **name), entry, wanted,
+	     type, permset, tag, id, name)
 MEMORY_GUARD(struct archive_entry *, archive_entry_clear, NULL, (struct archive_entry * entry), entry)
 MEMORY_GUARD_VOID(archive_entry_free, (struct archive_entry * entry), entry)
 MEMORY_GUARD(const char *, archive_entry_hardlink, NULL, (struct archive_entry * entry), entry)

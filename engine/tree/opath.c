@@ -93,6 +93,13 @@ int opath_setxattr(int fd, const char *name, const void *value, size_t size)
 	return RET_NERRNO(setxattr(opath_link(fd, link), name, value, size, 0));
 }
 
+ssize_t opath_listxattr(int fd, char *list, size_t size)
+{
+	char link[OPATH_LINK_BYTES];
+
+	return RET_NERRNO(listxattr(opath_link(fd, link), list, size));
+}
+
 int opath_removexattr(int fd, const char *name)
 {
 	char link[OPATH_LINK_BYTES];

@@ -46,6 +46,9 @@ int opath_times(int fd, const struct timespec times[2]);
 /* Set attribute NAME of FD, of a link, too. By /proc. */
 int opath_setxattr(int fd, const char *name, const void *value, size_t size);
 
+/* List the names of its attributes, each with its NUL, to LIST (SIZE bytes): their bytes, or -ERANGE. By /proc. */
+ssize_t opath_listxattr(int fd, char *list, size_t size);
+
 /* Remove it: 0, also where there is none, or -errno. */
 int opath_removexattr(int fd, const char *name);
 

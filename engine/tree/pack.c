@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/tree/pack.h"
 #include "engine/base/list.h"
+#include "engine/tree/acl.h"
 #include "engine/tree/beneath.h"
 #include "engine/tree/opath.h"
 #include "engine/tree/whiteout.h"
@@ -97,25 +98,55 @@ static void pack_sparse(const struct pack *pack, const struct item *item, struct
 		pack->lib.archive_entry_sparse_add_entry(entry, size, 0);
 }
 
-/* Set *RET_UID and *RET_GID to the owner of ITEM in the container. 0, or -errno: the archive cannot go on. */
-static int pack_owner(struct pack *pack, const struct item *item, uint32_t *ret_uid, uint32_t *ret_gid)
+/* Set *RET_ID to what ID, a GROUP's or a user's that ITEM has, is in the container. 0, or -errno: the archive cannot go on. */
+static int pack_id(struct pack *pack, const struct item *item, bool group, uint32_t id, uint32_t *ret_id)
 {
-	bool outside = idrange_to_container(pack->uids, pack->uids_count, item->statx.stx_uid, ret_uid) < 0;
+	int r = idrange_to_container(group ? pack->gids : pack->uids, group ? pack->gids_count : pack->uids_count, id, ret_id);
 
-	if (outside)
-		*ret_uid = IDRANGE_OVERFLOW_ID;
-	if (idrange_to_container(pack->gids, pack->gids_count, item->statx.stx_gid, ret_gid) < 0) {
-		*ret_gid = IDRANGE_OVERFLOW_ID;
-		outside = true;
-	}
-	if (!outside)
+	if (!r)
 		return 0;
-	if (pack->overflow) {
-		pack_report(pack, -EOVERFLOW, NULL, item->path, "an owner that is in no map: it is 65534");
-		return 0;
+	if (!pack->overflow) {
+		pack->failed_detail = "an owner that is in no map: VARVE_OVERFLOW_IDS (--overflow-ids) makes it 65534";
+		return pack_fail(pack, item, r, NULL);
 	}
-	pack->failed_detail = "an owner that is in no map: VARVE_OVERFLOW_IDS (--overflow-ids) makes it 65534";
-	return pack_fail(pack, item, -EOVERFLOW, NULL);
+	*ret_id = IDRANGE_OVERFLOW_ID;
+	if (!pack->outside)
+		pack_report(pack, r, NULL, item->path, "an owner that is in no map: it is 65534");
+	pack->outside = true;
+	return 0;
+}
+
+/* An entry of a list of ITEM's is mapped. */
+struct pack_acl {
+	struct pack *pack;
+	const struct item *item;
+};
+
+/* Map ID, a GROUP's or a user's, to the container. */
+static int pack_acl_id(void *data, bool group, uint32_t *id)
+{
+	const struct pack_acl *acl = data;
+
+	return pack_id(acl->pack, acl->item, group, *id, id);
+}
+
+/* Add the attributes of ITEM to ENTRY. Access control lists have the container's ids. 0, or -errno: the archive cannot go on. */
+static int pack_xattrs(struct pack *pack, const struct item *item, struct archive_entry *entry)
+{
+	struct pack_acl acl = { pack, item };
+
+	for (size_t i = 0; i < item->xattrs.count; i++) {
+		const struct xattr *xattr = &item->xattrs.list[i];
+		/* It lies in memory of the item's, which is read once. */
+		int r = acl_is(xattr->name) ? acl_map((void *)xattr->value, xattr->size, pack_acl_id, &acl) : 0;
+
+		if (r == -EBADMSG)
+			return pack_fail(pack, item, r, "getxattr");
+		if (r)
+			return r;
+		pack->lib.archive_entry_xattr_add_entry(entry, xattr->name, xattr->value, xattr->size);
+	}
+	return 0;
 }
 
 /* Describe the entry at PATH, but for its content. 0, or -errno: the archive cannot go on. */
@@ -123,8 +154,12 @@ static int pack_describe(struct pack *pack, const struct item *item, const char 
 {
 	const struct statx *statx = &item->statx;
 	uint32_t uid, gid;
-	int r = pack_owner(pack, item, &uid, &gid);
+	int r;
 
+	pack->outside = false;
+	r = pack_id(pack, item, false, statx->stx_uid, &uid);
+	if (!r)
+		r = pack_id(pack, item, true, statx->stx_gid, &gid);
 	if (r)
 		return r;
 	pack->lib.archive_entry_set_pathname(entry, path + 1);
@@ -138,10 +173,7 @@ static int pack_describe(struct pack *pack, const struct item *item, const char 
 		pack->lib.archive_entry_set_symlink(entry, item->bytes);
 	if (S_ISCHR(statx->stx_mode) || S_ISBLK(statx->stx_mode))
 		pack->lib.archive_entry_set_rdev(entry, makedev(statx->stx_rdev_major, statx->stx_rdev_minor));
-	for (size_t i = 0; i < item->xattrs.count; i++)
-		pack->lib.archive_entry_xattr_add_entry(entry, item->xattrs.list[i].name, item->xattrs.list[i].value,
-							item->xattrs.list[i].size);
-	return 0;
+	return pack_xattrs(pack, item, entry);
 }
 
 /* If the inode was in the archive before, let ENTRY be a link to that: 1, 0 when it was not, or -ENOMEM. */

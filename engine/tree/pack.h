@@ -30,6 +30,8 @@ struct pack {
 	size_t uids_count, gids_count;
 	/* Owners outside of the maps are the overflow id's; without, they fail the archive. */
 	bool overflow;
+	/* It is reported that an owner of the entry at hand is in no map. */
+	bool outside;
 	/* Where the archive goes. */
 	struct stream *stream;
 	/* A file of more bytes fails the archive; 0: any size. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
+ * Access control lists have ids of users and groups in them, which are shifted, too.
+ *
  * A change of owner takes setuid, setgid and file capabilities away, so those are given back. In a layer that is in sight
  * each file is held by an O_PATH descriptor, and all calls go to that very inode: by name a user of the layer, who exchanges
  * names, had a file of his own get the owner, the bits or the capability of another one, or be shifted twice. What nobody has
@@ -13,6 +15,7 @@
 #include "engine/btrfs/abi.h"
 #include "engine/btrfs/handle.h"
 #include "engine/core/store.h"
+#include "engine/tree/acl.h"
 #include "engine/tree/idrange.h"
 #include "engine/tree/opath.h"
 #include "engine/tree/xattr.h"
@@ -22,8 +25,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Bytes of the largest file capability (version 3: 24) and some. */
-#define SHIFT_CAPABILITY_BYTES 64
+/* Bytes of the names of an inode's attributes; where there are more, they are asked for one by one. */
+#define SHIFT_LIST_BYTES 512
 
 /* Map ID from host to container (or the other way when TO_HOST); false when MAP has entries, and none for it. */
 static bool shift_id(const struct shift_map *map, bool to_host, uint32_t *id)
@@ -92,30 +95,85 @@ void shift_maps_copy(struct shift_maps *ret_maps, const struct varve_chown_optio
 	ret_maps->gid_to = shift_map_copy(options->gid_to, options->gid_to_count, &at);
 }
 
-/* Shift FD, an O_PATH descriptor, which STAT tells of, and give back what that takes away. */
+/* What an inode has that a shift takes away, or that has ids in it: attributes that are set again. */
+struct shift_kept {
+	const char *name;
+	char *value;
+	ssize_t size;
+};
+
+/* Is one of the names in the LIST of SIZE bytes that of such an attribute? What does not fit is looked at. */
+static bool shift_holds(const char *list, ssize_t size)
+{
+	for (ssize_t i = 0; i < size; i += (ssize_t)strlen(list + i) + 1)
+		if (!strcmp(list + i, XATTR_CAPABILITY) || acl_is(list + i))
+			return true;
+	return size == -ERANGE;
+}
+
+/* Map ID, a group's or a user's, by the maps at DATA. */
+static int shift_acl_id(void *data, bool group, uint32_t *id)
+{
+	const struct shift_maps *maps = ((const struct shift *)data)->maps;
+
+	/* As an owner: 0 is taken for the container's own where the map that the tree is in does not know it. */
+	if (!shift_id(group ? &maps->gid_from : &maps->uid_from, false, id) && *id)
+		return -EOVERFLOW;
+	if (shift_id(group ? &maps->gid_to : &maps->uid_to, true, id))
+		return 0;
+	*id = IDRANGE_OVERFLOW_ID;
+	return maps->overflow ? 0 : -EOVERFLOW;
+}
+
+/* Read what KEPT names of FD, an O_PATH descriptor, and shift it. 0 or -errno. */
+static int shift_read(const struct shift *shift, int fd, struct shift_kept *kept)
+{
+	ssize_t size = opath_getxattr(fd, kept->name, NULL, 0);
+
+	if (size == -ENODATA || size == -EOPNOTSUPP)
+		return 0;
+	if (size < 0)
+		return (int)size;
+	kept->value = fault_calloc(shift->seen.fault, 1, (size_t)size + 1);
+	if (!kept->value)
+		return -ENOMEM;
+	kept->size = opath_getxattr(fd, kept->name, kept->value, (size_t)size);
+	if (kept->size < 0)
+		return (int)kept->size;
+	return acl_is(kept->name) ? acl_map(kept->value, (size_t)kept->size, shift_acl_id, (void *)shift) : 0;
+}
+
+/*
+ * Shift FD, an O_PATH descriptor or a directory, which STAT tells of, and give back what that takes away. Lists have ids of their own,
+ * also where the owner stays.
+ */
 static int shift_fd(const struct shift *shift, int fd, const struct statx *stat)
 {
+	struct shift_kept kept[] = { { .name = XATTR_CAPABILITY }, { .name = ACL_ACCESS }, { .name = ACL_DEFAULT } };
 	uint32_t uid = stat->stx_uid, gid = stat->stx_gid;
-	char capability[SHIFT_CAPABILITY_BYTES];
-	ssize_t size = 0;
+	char list[SHIFT_LIST_BYTES];
 	int r = shift_ids(shift->maps, &uid, &gid);
+	bool owned = uid == stat->stx_uid && gid == stat->stx_gid;
 
-	if (r || (uid == stat->stx_uid && gid == stat->stx_gid))
+	if (r)
 		return r;
-	if (S_ISREG(stat->stx_mode))
-		size = opath_getxattr(fd, XATTR_CAPABILITY, capability, sizeof(capability));
-	if (size < 0 && size != -ENODATA && size != -EOPNOTSUPP)
-		return (int)size;
-	r = idrange_chowned(opath_chown(fd, uid, gid));
+	if (!S_ISLNK(stat->stx_mode) && shift_holds(list, opath_listxattr(fd, list, sizeof(list))))
+		for (unsigned i = 0; !r && i < ARRAY_SIZE(kept); i++)
+			r = shift_read(shift, fd, &kept[i]);
+	if (!r && !owned)
+		r = idrange_chowned(opath_chown(fd, uid, gid));
 	/* The kernel takes nothing from a directory. */
-	if (!r && !S_ISLNK(stat->stx_mode) && !S_ISDIR(stat->stx_mode) && stat->stx_mode & (S_ISUID | S_ISGID))
+	if (!r && !owned && !S_ISLNK(stat->stx_mode) && !S_ISDIR(stat->stx_mode) && stat->stx_mode & (S_ISUID | S_ISGID))
 		r = opath_chmod(fd, stat->stx_mode & 07777);
-	if (!r && size > 0)
-		r = opath_setxattr(fd, XATTR_CAPABILITY, capability, (size_t)size);
+	for (unsigned i = 0; i < ARRAY_SIZE(kept); i++) {
+		if (!r && kept[i].size > 0)
+			r = opath_setxattr(fd, kept[i].name, kept[i].value, (size_t)kept[i].size);
+		free(kept[i].value);
+	}
 	return r;
 }
 
-/* Shift NAME in DIR_FD of a tree that is out of sight, which has special bits or a capability. */
+/* Shift NAME in DIR_FD of a tree that is out of sight, which has special bits, a capability or a list. */
 static int shift_special(const struct shift *shift, int dir_fd, const char *name)
 {
 	struct statx stat;
@@ -129,17 +187,16 @@ static int shift_name(const struct shift *shift, const struct walk_entry *entry)
 {
 	const struct statx *stat = entry->stat;
 	uint32_t uid = stat->stx_uid, gid = stat->stx_gid;
-	ssize_t size = 0;
+	char list[SHIFT_LIST_BYTES];
 	int r = shift_ids(shift->maps, &uid, &gid);
 
-	if (r || (uid == stat->stx_uid && gid == stat->stx_gid))
+	if (r)
 		return r;
-	if (S_ISREG(stat->stx_mode))
-		size = xattr_get(entry->xattr_dir, entry->name, XATTR_CAPABILITY, NULL, 0);
-	if (size < 0 && size != -ENODATA && size != -EOPNOTSUPP)
-		return (int)size;
-	if (size > 0 || (!S_ISLNK(stat->stx_mode) && stat->stx_mode & (S_ISUID | S_ISGID)))
+	if (!S_ISLNK(stat->stx_mode) && (stat->stx_mode & (S_ISUID | S_ISGID) ||
+					 shift_holds(list, xattr_list(entry->xattr_dir, entry->name, list, sizeof(list)))))
 		return shift_special(shift, entry->dir->fd, entry->name);
+	if (uid == stat->stx_uid && gid == stat->stx_gid)
+		return 0;
 	return idrange_chowned(RET_NERRNO(fchownat(entry->dir->fd, entry->name, uid, gid, AT_SYMLINK_NOFOLLOW)));
 }
 
@@ -167,7 +224,6 @@ static bool shift_wanted(struct walk *walk, uint64_t subvolume, uint64_t inode)
 static int shift_enter(struct walk *walk, struct walk_dir *dir, const struct statx *stat)
 {
 	struct shift *shift = walk->data;
-	uint32_t uid = stat->stx_uid, gid = stat->stx_gid;
 	int r = inodes_add(&shift->seen, dir->subvolume, stat->stx_ino);
 
 	if (r > 0)
@@ -175,9 +231,7 @@ static int shift_enter(struct walk *walk, struct walk_dir *dir, const struct sta
 	/* One that stands for a nested subvolume cannot be changed. */
 	if (r <= 0 || stat->stx_ino == BTRFS_EMPTY_SUBVOL_DIR_OBJECTID)
 		return MIN(r, 0);
-	r = shift_ids(shift->maps, &uid, &gid);
-	if (!r && (uid != stat->stx_uid || gid != stat->stx_gid))
-		r = idrange_chowned(RET_NERRNO(fchown(dir->fd, uid, gid)));
+	r = shift_fd(shift, dir->fd, stat);
 	if (r)
 		walk_failed(walk, dir, NULL, "fchown", r);
 	return 0;

@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 
 #define UNPACK_LINKS ".wh..wh.plnk"
+/* libarchive's number for a field of an entry that it could not read; those for character sets leave the field as it is. */
+#define UNPACK_ERRNO_MISC (-1)
 /* What an archive is made of. */
 #define UNPACK_BLOCK_BYTES 512
 
@@ -127,7 +129,7 @@ static int unpack_create(struct unpack *unpack, struct archive_entry *entry, int
 	/* What belongs to the caller may have its mode at once, unless that forbids him to set its attributes. */
 	if (unpack->owner_uid == unpack->uid && unpack->owner_gid == unpack->gid && !unpack->force_mode &&
 	    !unpack->lib.archive_entry_xattr_reset(entry))
-		mode = unpack->lib.archive_entry_perm(entry) & ACCESSPERMS;
+		mode = unpack_mode(unpack, entry) & ACCESSPERMS;
 	fd = RET_NERRNO(openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
 	return unpack_check(unpack, "openat", fd);
 }
@@ -141,7 +143,9 @@ static int unpack_file(struct unpack *unpack, struct archive *archive, struct ar
 	unpack->consumed = true;
 	r = unpack_content(unpack, archive, unpack->lib.archive_entry_size(entry), fd);
 	if (!r)
-		r = unpack_dress(unpack, entry, fd, unpack_perm(unpack, unpack->lib.archive_entry_perm(entry)));
+		r = unpack_shed(unpack, fd);
+	if (!r)
+		r = unpack_dress(unpack, entry, fd, unpack_perm(unpack, unpack_mode(unpack, entry)));
 	if (!r)
 		r = unpack_check(unpack, "futimens", RET_NERRNO(futimens(fd, times)));
 	/* No wait, and so no barrier; but the flush finds little left to do. */
@@ -155,7 +159,7 @@ static int unpack_file(struct unpack *unpack, struct archive *archive, struct ar
 static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name, bool there)
 {
 	const struct unpack_time time = { .mtime = unpack_mtime(unpack, entry),
-					  .mode = unpack_perm(unpack, unpack->lib.archive_entry_perm(entry)) };
+					  .mode = unpack_perm(unpack, unpack_mode(unpack, entry)) };
 	_cleanup_close_ int fd = -EBADF;
 	struct statx stat;
 	int r = 0;
@@ -173,6 +177,8 @@ static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int di
 	r = unpack_check(unpack, "statx", brought_look(fd, &stat));
 	if (!r && !there && !brought_made(&unpack->brought, &stat))
 		r = unpack_replaced(unpack, "openat2");
+	if (!r && !there)
+		r = unpack_shed(unpack, fd);
 	if (!r)
 		/* An owner without privilege is to make what is in it. */
 		r = unpack_dress(unpack, entry, fd, time.mode | S_IRWXU);
@@ -232,11 +238,13 @@ static int unpack_node(struct unpack *unpack, struct archive_entry *entry, int d
 	int r = RET_NERRNO(mknodat(dir_fd, name, mode, rdev));
 
 	if (r == -EPERM && unpack->flags & VARVE_APPLY_SKIP_DEVICES) {
-		report_add(&unpack->report, r, "apply", "UNPACK", "mknodat", unpack->path, "a device that the caller may not make: left out");
+		report_add(&unpack->report, r, "apply", "UNPACK", "mknodat", unpack->path,
+			   "a device that the caller may not make: left out");
 		return 0;
 	}
 	if (r == -EPERM)
-		unpack->detail = "devices take CAP_MKNOD outside of user namespaces: VARVE_APPLY_SKIP_DEVICES (--skip-devices) leaves them out";
+		unpack->detail = "devices take CAP_MKNOD outside of user namespaces: "
+				 "VARVE_APPLY_SKIP_DEVICES (--skip-devices) leaves them out";
 	r = unpack_check(unpack, "mknodat", r);
 	return r ? r : unpack_dress_made(unpack, entry, unpack_open_made(unpack, dir_fd, name, mode, rdev));
 }
@@ -358,6 +366,8 @@ static int unpack_next(struct unpack *unpack, struct archive *archive, struct ar
 	unpack->lib.archive_entry_symlink(*ret_entry);
 	if (unpack->lib.memory.failed)
 		return -ENOMEM;
+	if (r == ARCHIVE_WARN && unpack->lib.archive_errno(archive) == UNPACK_ERRNO_MISC)
+		report_add(&unpack->report, -EINVAL, "apply", "UNPACK", NULL, name ? name : "", unpack->lib.archive_error_string(archive));
 	if (!name || !*name)
 		return unpack_refuse(unpack, -EBADMSG, "an entry without a name");
 	unpack->header = unpack->lib.archive_read_header_position(archive);

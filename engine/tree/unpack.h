@@ -64,7 +64,7 @@ struct unpack {
 	bool outside;
 	/* The sum of the sizes that the entries tell. */
 	uint64_t size;
-	/* Attributes that were not kept. */
+	/* What was not kept. */
 	struct report report;
 	/* The stream's error, whether it has ended, and the bytes that it has given. */
 	int error;
@@ -79,6 +79,8 @@ struct unpack {
 	int dir_fd;
 	char *dir_path;
 	bool dir_leads;
+	/* What is made in it inherits an access control list; one that changes modes was set on the entry at hand. */
+	bool dir_default, dressed;
 	/* Times of directories, to be set at the end, as are the modes of LATE_COUNT: their paths one after the other. */
 	struct unpack_time *times;
 	size_t times_count, times_capacity, late_count;

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/tree/unpack_dress.h"
 #include "engine/btrfs/fs.h"
+#include "engine/tree/acl.h"
 #include "engine/tree/idrange.h"
 #include "engine/tree/opath.h"
 #include "engine/tree/unpack_place.h"
+#include "engine/tree/xattrs.h"
 
 #include <inttypes.h>
+#include <linux/posix_acl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -61,6 +64,20 @@ int unpack_chown(struct unpack *unpack, int fd, uid_t uid, gid_t gid)
 	return unpack_check(unpack, "fchownat", r);
 }
 
+mode_t unpack_mode(const struct unpack *unpack, struct archive_entry *entry)
+{
+	mode_t mode = unpack->lib.archive_entry_perm(entry);
+	int kind, perm, tag, id;
+	const char *name;
+
+	if (unpack->lib.archive_entry_acl_reset(entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS) <= 3)
+		return mode;
+	while (unpack->lib.archive_entry_acl_next(entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, &kind, &perm, &tag, &id, &name) == ARCHIVE_OK)
+		if (tag == ARCHIVE_ENTRY_ACL_MASK)
+			mode = (mode & ~(mode_t)S_IRWXG) | (mode_t)(perm & 7) << 3;
+	return mode;
+}
+
 mode_t unpack_perm(const struct unpack *unpack, mode_t mode)
 {
 	return unpack->force_mode ? unpack->force_mode : mode;
@@ -97,26 +114,121 @@ static int unpack_xattr_error(struct unpack *unpack, int fd, const char *name, s
 	return -E2BIG;
 }
 
-bool unpack_xattr_wanted(const char *name)
+/* Tell that the attribute NAME is not kept, for ERROR. */
+static int unpack_xattr_left(struct unpack *unpack, int error, const char *name)
 {
-	return !strcmp(name, "security.capability") || !strncmp(name, "user.", strlen("user."));
+	char detail[VARVE_FAILURE_DETAIL_SIZE];
+
+	snprintf(detail, sizeof(detail), "an attribute that is not kept: %s", name);
+	report_add(&unpack->report, error, "apply", "UNPACK", "fsetxattr", unpack->path, detail);
+	return 0;
 }
 
-/* Set the attributes of ENTRY on FD. */
+/* Set attribute NAME of FD, which may be an O_PATH descriptor, to SIZE bytes at VALUE. One that takes privilege is told. */
+static int unpack_xattr(struct unpack *unpack, int fd, const char *name, const void *value, size_t size)
+{
+	int r = RET_NERRNO(fsetxattr(fd, name, value, size, 0));
+
+	if (r == -EBADF)
+		r = opath_setxattr(fd, name, value, size);
+	if (r == -EPERM || r == -EOPNOTSUPP)
+		return unpack_xattr_left(unpack, r, name);
+	return r ? unpack_xattr_error(unpack, fd, name, size, r) : 0;
+}
+
+/* Map ID, a GROUP's or a user's, to the host. */
+static int unpack_acl_id(void *data, bool group, uint32_t *id)
+{
+	return unpack_id(data, group, *id, id);
+}
+
+/* Set the access control list NAME of FD, with its ids mapped. */
+static int unpack_acl(struct unpack *unpack, int fd, const char *name, const void *value, size_t size)
+{
+	_cleanup_free_ char *acl = fault_calloc(&unpack->store->io.fault, 1, size + 1);
+	int r = acl ? 0 : -ENOMEM;
+
+	if (r)
+		return r;
+	memcpy(acl, value, size);
+	r = acl_map(acl, size, unpack_acl_id, unpack);
+	if (!r)
+		r = unpack_xattr(unpack, fd, name, acl, size);
+	unpack->dressed = unpack->dressed || !strcmp(name, ACL_ACCESS);
+	if (r == -EINVAL && unpack->flags & VARVE_APPLY_IGNORE_OWNERS)
+		return unpack_xattr_left(unpack, -EOVERFLOW, name);
+	if (r != -EBADMSG && r != -EINVAL)
+		return r;
+	return unpack_refuse(unpack, -EBADMSG,
+			     "an access control list that is none, or has an id that the user namespace of the caller has not");
+}
+
+/* Set the list NAME of FD from what libarchive has made of its text, of TYPE. */
+static int unpack_acl_text(struct unpack *unpack, struct archive_entry *entry, int fd, int type, const char *name)
+{
+	static const uint16_t tags[] = { ACL_USER, ACL_USER_OBJ, ACL_GROUP, ACL_GROUP_OBJ, ACL_MASK, ACL_OTHER };
+	int count = unpack->lib.archive_entry_acl_reset(entry, type), kind, perm, tag, id, r;
+	_cleanup_free_ struct acl_entry *entries = NULL;
+	_cleanup_free_ char *acl = NULL;
+	const char *text;
+	size_t used = 0;
+
+	/* Three stand for the mode. */
+	if (count <= (type == ARCHIVE_ENTRY_ACL_TYPE_ACCESS ? 3 : 0))
+		return 0;
+	entries = fault_calloc(&unpack->store->io.fault, (size_t)count, sizeof(*entries));
+	acl = fault_calloc(&unpack->store->io.fault, 1, acl_bytes((size_t)count));
+	if (!entries || !acl)
+		return -ENOMEM;
+	while ((r = unpack->lib.archive_entry_acl_next(entry, type, &kind, &perm, &tag, &id, &text)) == ARCHIVE_OK &&
+	       used < (size_t)count) {
+		bool named = tag == ARCHIVE_ENTRY_ACL_USER || tag == ARCHIVE_ENTRY_ACL_GROUP;
+
+		if (tag < ARCHIVE_ENTRY_ACL_USER || tag > ARCHIVE_ENTRY_ACL_OTHER || (named && id < 0))
+			return unpack_xattr_left(unpack, -EINVAL, "an ACL with names that have no number");
+		entries[used++] = (struct acl_entry){ tags[tag - ARCHIVE_ENTRY_ACL_USER], (uint16_t)(perm & 7),
+						      named ? (uint32_t)id : UINT32_MAX };
+	}
+	if (unpack->lib.memory.failed)
+		return -ENOMEM;
+	if (r != ARCHIVE_EOF)
+		return unpack_refuse(unpack, -EBADMSG, "an access control list that is none");
+	acl_write(acl, entries, used);
+	return unpack_acl(unpack, fd, name, acl, acl_bytes(used));
+}
+
+/* Set the attributes of ENTRY on FD, which may be an O_PATH descriptor. */
 static int unpack_xattrs(struct unpack *unpack, struct archive_entry *entry, int fd)
 {
 	const char *name;
 	const void *value;
 	size_t size;
+	int r = 0;
 
+	unpack->dressed = false;
+	if (unpack->lib.archive_entry_filetype(entry) != AE_IFLNK)
+		r = unpack_acl_text(unpack, entry, fd, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, ACL_ACCESS);
+	if (!r && unpack->lib.archive_entry_filetype(entry) == AE_IFDIR)
+		r = unpack_acl_text(unpack, entry, fd, ARCHIVE_ENTRY_ACL_TYPE_DEFAULT, ACL_DEFAULT);
 	unpack->lib.archive_entry_xattr_reset(entry);
-	while (unpack->lib.archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK) {
-		if (!name || !unpack_xattr_wanted(name))
-			report_add(&unpack->report, -EPERM, "apply", "UNPACK", "fsetxattr", unpack->path, "an attribute that is not kept");
-		else if (fsetxattr(fd, name, value, size, 0) < 0)
-			return unpack_xattr_error(unpack, fd, name, size, negative_errno());
+	while (!r && unpack->lib.archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK) {
+		if (!name || !xattrs_kept(name))
+			r = unpack_xattr_left(unpack, -EPERM, name ? name : "one without a name");
+		else if (acl_is(name))
+			r = unpack_acl(unpack, fd, name, value, size);
+		else
+			r = unpack_xattr(unpack, fd, name, value, size);
 	}
-	return 0;
+	return r;
+}
+
+int unpack_shed(struct unpack *unpack, int fd)
+{
+	int r = unpack->dir_default ? opath_removexattr(fd, ACL_ACCESS) : 0;
+
+	if (!r && unpack->dir_default)
+		r = opath_removexattr(fd, ACL_DEFAULT);
+	return unpack_check(unpack, "removexattr", r);
 }
 
 /* Where all modes are the same, keep owner and mode of ENTRY in an attribute of FD. */
@@ -128,7 +240,7 @@ static int unpack_override(struct unpack *unpack, struct archive_entry *entry, i
 	if (!unpack->force_mode)
 		return 0;
 	size = snprintf(value, sizeof(value), "%" PRId64 ":%" PRId64 ":0%o", (int64_t)unpack->lib.archive_entry_uid(entry),
-			(int64_t)unpack->lib.archive_entry_gid(entry), unpack->lib.archive_entry_perm(entry));
+			(int64_t)unpack->lib.archive_entry_gid(entry), unpack_mode(unpack, entry));
 	return unpack_check(unpack, "fsetxattr", RET_NERRNO(fsetxattr(fd, UNPACK_OVERRIDE, value, (size_t)size, 0)));
 }
 
@@ -147,7 +259,7 @@ int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd, mod
 		r = unpack_xattrs(unpack, entry, fd);
 	if (!r)
 		r = unpack_override(unpack, entry, fd);
-	if (!r && ((stat.st_mode & ALLPERMS) != mode || (!owned && mode & (S_ISUID | S_ISGID))))
+	if (!r && ((stat.st_mode & ALLPERMS) != mode || unpack->dressed || (!owned && mode & (S_ISUID | S_ISGID))))
 		r = unpack_check(unpack, "fchmod", RET_NERRNO(fchmod(fd, mode)));
 	return r;
 }
@@ -186,9 +298,13 @@ int unpack_dress_made(struct unpack *unpack, struct archive_entry *entry, int fd
 
 	if (fd < 0)
 		return fd;
-	r = unpack_chown(unpack, fd, unpack->owner_uid, unpack->owner_gid);
+	r = unpack->lib.archive_entry_filetype(entry) == AE_IFLNK ? 0 : unpack_shed(unpack, fd);
+	if (!r)
+		r = unpack_chown(unpack, fd, unpack->owner_uid, unpack->owner_gid);
+	if (!r)
+		r = unpack_xattrs(unpack, entry, fd);
 	if (!r && unpack->lib.archive_entry_filetype(entry) != AE_IFLNK)
-		r = unpack_check(unpack, "fchmodat2", opath_chmod(fd, unpack_perm(unpack, unpack->lib.archive_entry_perm(entry))));
+		r = unpack_check(unpack, "fchmodat2", opath_chmod(fd, unpack_perm(unpack, unpack_mode(unpack, entry))));
 	if (!r)
 		r = unpack_check(unpack, "utimensat", opath_times(fd, times));
 	fd_close(fd);

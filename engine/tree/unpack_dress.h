@@ -16,6 +16,9 @@ int unpack_owner(struct unpack *unpack, struct archive_entry *entry);
 /* Give what is open as FD the owner UID and GID. */
 int unpack_chown(struct unpack *unpack, int fd, uid_t uid, gid_t gid);
 
+/* The mode of ENTRY: libarchive takes the text of a list for it, where the group's bits stand for the mask. */
+mode_t unpack_mode(const struct unpack *unpack, struct archive_entry *entry);
+
 /* The mode of what has the mode MODE in the archive. */
 mode_t unpack_perm(const struct unpack *unpack, mode_t mode);
 
@@ -25,8 +28,8 @@ mode_t unpack_perm(const struct unpack *unpack, mode_t mode);
  */
 int unpack_dress_implied(struct unpack *unpack, int fd);
 
-/* Is this an attribute that an archive may set? */
-bool unpack_xattr_wanted(const char *name);
+/* What was made as FD in the directory opened last has inherited nothing from that. */
+int unpack_shed(struct unpack *unpack, int fd);
 
 /*
  * Give the open inode FD its owner, attributes and MODE: each call that changes an inode is a transaction, so none for nothing. The

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/tree/unpack_place.h"
+#include "engine/tree/acl.h"
 #include "engine/tree/beneath.h"
 #include "engine/tree/empty.h"
 #include "engine/tree/name.h"
@@ -117,7 +118,12 @@ static int unpack_make_dir(struct unpack *unpack, int dir_fd, const char *name)
 	if (mkdirat(dir_fd, name, UNPACK_DIR_MODE) < 0)
 		return errno == EEXIST ? 0 : unpack_check(unpack, "mkdirat", negative_errno());
 	fd = unpack_open_made(unpack, dir_fd, name, S_IFDIR, 0);
-	return fd < 0 ? fd : unpack_dress_implied(unpack, fd);
+	if (fd < 0)
+		return fd;
+	r = unpack_check(unpack, "removexattr", opath_removexattr(fd, ACL_DEFAULT));
+	if (!r)
+		r = unpack_check(unpack, "removexattr", opath_removexattr(fd, ACL_ACCESS));
+	return r ? r : unpack_dress_implied(unpack, fd);
 }
 
 /* Make the directories of PATH that are missing. */
@@ -175,8 +181,10 @@ int unpack_enter(struct unpack *unpack, const char *path, bool make, const char 
 		r = unpack_dir_error(unpack, unpack->dir_fd);
 	if (!r && make)
 		r = unpack_check(unpack, "openat", brought_place(&unpack->brought, unpack->dir_fd));
-	if (!r)
+	if (!r) {
+		unpack->dir_default = make && opath_getxattr(unpack->dir_fd, ACL_DEFAULT, NULL, 0) > 0;
 		return unpack->dir_fd;
+	}
 	unpack_leave(unpack);
 	return r;
 }

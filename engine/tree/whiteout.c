@@ -22,7 +22,7 @@ static int whiteout_bare(struct unpack *unpack, int fd, int kind)
 	int r = 0;
 
 	if (kind == BROUGHT_LEADS || kind == BROUGHT_PLAIN)
-		r = unpack_check(unpack, "listxattr", xattrs_read(&xattrs, fd, "", unpack_xattr_wanted));
+		r = unpack_check(unpack, "listxattr", xattrs_read(&xattrs, fd, "", xattrs_kept));
 	for (size_t i = 0; !r && i < xattrs.count; i++)
 		r = unpack_check(unpack, "removexattr", opath_removexattr(fd, xattrs.list[i].name));
 	xattrs_free(&xattrs);

@@ -73,7 +73,7 @@ static int window_attributes(const struct window *window, struct item *item)
 
 	item->call = "flistxattr";
 	item->xattrs.fault = window->feed.fault;
-	r = xattrs_read_fd(&item->xattrs, item->fd, item_xattr_wanted);
+	r = xattrs_read_fd(&item->xattrs, item->fd, xattrs_kept);
 	item->state = ITEM_INODE;
 	return r;
 }
@@ -160,12 +160,12 @@ int window_entry(const struct window *window, struct item *item, struct window_p
 	if (S_ISREG(item->statx.stx_mode))
 		return window_file(window, item, fd);
 	if (S_ISLNK(item->statx.stx_mode))
-		return window_link(window, item, fd);
-	if (!S_ISDIR(item->statx.stx_mode))
-		return 0;
+		r = window_link(window, item, fd);
+	if (r || S_ISSOCK(item->statx.stx_mode))
+		return r;
 	item->call = "listxattr";
 	item->xattrs.fault = window->feed.fault;
-	return xattrs_read(&item->xattrs, fd, "", item_xattr_wanted);
+	return xattrs_read(&item->xattrs, fd, "", xattrs_kept);
 }
 
 /* May another file stay open until its turn comes? */

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 /* System calls that Debian 12's headers do not know; the same on all architectures that number calls alike since 5.0. */
-enum { XATTR_SETXATTRAT = 463, XATTR_GETXATTRAT = 464 };
+enum { XATTR_SETXATTRAT = 463, XATTR_GETXATTRAT = 464, XATTR_LISTXATTRAT = 465 };
 
 /* Bytes of such a path. */
 #define XATTR_PATH_BYTES (NAME_MAX + 40)
@@ -102,6 +102,20 @@ ssize_t xattr_get(struct xattr_dir *dir, const char *name, const char *attribute
 							sizeof(args)));
 		else
 			r = RET_NERRNO(lgetxattr(xattr_path(dir, name, path), attribute, value, size));
+	while (r == -EINTR);
+	return r;
+}
+
+ssize_t xattr_list(struct xattr_dir *dir, const char *name, char *list, size_t size)
+{
+	char path[XATTR_PATH_BYTES];
+	ssize_t r;
+
+	do
+		if (dir->method == XATTR_AT)
+			r = RET_NERRNO((ssize_t)syscall(XATTR_LISTXATTRAT, dir->dir_fd, name, AT_SYMLINK_NOFOLLOW, list, size));
+		else
+			r = RET_NERRNO(llistxattr(xattr_path(dir, name, path), list, size));
 	while (r == -EINTR);
 	return r;
 }

@@ -44,6 +44,9 @@ void xattr_dir_leave(struct xattr_dir *dir);
 /* Set attribute ATTRIBUTE of NAME in DIR's directory to SIZE bytes at VALUE. */
 int xattr_set(struct xattr_dir *dir, const char *name, const char *attribute, const void *value, size_t size);
 
+/* List the names of the attributes of NAME in DIR's directory, each with its NUL, to LIST (SIZE bytes): their bytes; -ERANGE. */
+ssize_t xattr_list(struct xattr_dir *dir, const char *name, char *list, size_t size);
+
 /* Read it into VALUE (SIZE bytes): how many there are; -ENODATA when there is none. */
 ssize_t xattr_get(struct xattr_dir *dir, const char *name, const char *attribute, void *value, size_t size);
 

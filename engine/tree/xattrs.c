@@ -18,6 +18,16 @@
 #define XATTRS_LIST_BYTES (64 * 1024)
 #define XATTRS_VALUE_BYTES (64 * 1024)
 
+bool xattrs_kept(const char *name)
+{
+	static const char *const left[] = { "security.selinux", "security.SMACK64", "security.apparmor", "security.evm", "btrfs." };
+
+	for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
+		if (!strncmp(name, left[i], strlen(left[i])))
+			return false;
+	return true;
+}
+
 /* See that *BUFFER has SIZE bytes. */
 static int xattrs_reserve(struct fault *fault, char **buffer, size_t *capacity, size_t size)
 {
@@ -34,9 +44,10 @@ static int xattrs_reserve(struct fault *fault, char **buffer, size_t *capacity, 
 	return 0;
 }
 
-/* Whose attributes: what is at PATH, or, without one, open as FD. */
+/* Whose attributes: what is at PATH, which the kernel may FOLLOW where it is its own link to a descriptor; without one, open as FD. */
 struct xattrs_subject {
 	const char *path;
+	bool follow;
 	int fd;
 };
 
@@ -65,8 +76,10 @@ static int xattrs_value(struct xattrs *xattrs, const struct xattrs_subject *subj
 
 	if (r)
 		return r;
-	size = subject->path ? lgetxattr(subject->path, name, value, XATTRS_VALUE_BYTES) :
-			       fgetxattr(subject->fd, name, value, XATTRS_VALUE_BYTES);
+	if (!subject->path)
+		size = fgetxattr(subject->fd, name, value, XATTRS_VALUE_BYTES);
+	else
+		size = (subject->follow ? getxattr : lgetxattr)(subject->path, name, value, XATTRS_VALUE_BYTES);
 	/* It may have been removed meanwhile. */
 	if (size < 0)
 		return errno == ENODATA ? 0 : negative_errno();
@@ -130,8 +143,10 @@ static int xattrs_list(struct xattrs *xattrs, const struct xattrs_subject *subje
 	xattrs->count = xattrs->values_size = 0;
 	if (r)
 		return r;
-	length = subject->path ? llistxattr(subject->path, xattrs->names, XATTRS_LIST_BYTES) :
-				 flistxattr(subject->fd, xattrs->names, XATTRS_LIST_BYTES);
+	if (!subject->path)
+		length = flistxattr(subject->fd, xattrs->names, XATTRS_LIST_BYTES);
+	else
+		length = (subject->follow ? listxattr : llistxattr)(subject->path, xattrs->names, XATTRS_LIST_BYTES);
 	if (length < 0)
 		return errno == EOPNOTSUPP ? 0 : negative_errno();
 	for (ssize_t i = 0; !r && i < length; i += (ssize_t)strlen(xattrs->names + i) + 1)
@@ -146,9 +161,10 @@ int xattrs_read(struct xattrs *xattrs, int dir_fd, const char *name, bool (*want
 {
 	char path[XATTRS_PATH_BYTES];
 
-	if ((size_t)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir_fd, name) >= sizeof(path))
+	/* The descriptor itself may be of anything, by O_PATH. */
+	if ((size_t)snprintf(path, sizeof(path), *name ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d", dir_fd, name) >= sizeof(path))
 		return -ENAMETOOLONG;
-	return xattrs_list(xattrs, &(struct xattrs_subject){ .path = path }, wanted);
+	return xattrs_list(xattrs, &(struct xattrs_subject){ .path = path, .follow = !*name }, wanted);
 }
 
 int xattrs_read_fd(struct xattrs *xattrs, int fd, bool (*wanted)(const char *name))

@@ -24,6 +24,12 @@ struct xattrs {
 	struct fault *fault;
 };
 
+/*
+ * Is NAME an attribute that goes with a file from layer to layer? Not so the labels of security modules, which belong to where a
+ * file is, what is bound to an inode, and properties of btrfs.
+ */
+bool xattrs_kept(const char *name);
+
 /* Read those attributes of NAME in DIR_FD ("": DIR_FD itself) that WANTED accepts. 0 or -errno; none where there can be none. */
 int xattrs_read(struct xattrs *xattrs, int dir_fd, const char *name, bool (*wanted)(const char *name));
 

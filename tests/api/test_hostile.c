@@ -310,12 +310,12 @@ START_TEST(test_attributes) {
 	tar_add_pax(&tar, "SCHILY.xattr.user.big", value, 15000);
 	tar_add_file(&tar, "file", "x");
 	/* What is not kept is told, and does no harm. */
-	tar_add_pax(&tar, "SCHILY.xattr.trusted.overlay.opaque", "y", 1);
+	tar_add_pax(&tar, "SCHILY.xattr.security.selinux", "y", 1);
 	tar_add_file(&tar, "other", "x");
 	tar_end(&tar);
 	test_ok(create_from(store, &tar, tar.size, &failure), &failure);
 	ck_assert_int_eq(getxattr(path, "user.big", value, sizeof(value)), 15000);
-	ck_assert_int_eq(getxattr(test_path("%s/other", test_layer(home, "made")), "trusted.overlay.opaque", value, 10), -1);
+	ck_assert_int_eq(getxattr(test_path("%s/other", test_layer(home, "made")), "security.selinux", value, 10), -1);
 	test_close(store);
 }
 END_TEST
