@@ -31,7 +31,8 @@ int layer_open(struct varve_store *store, const char *id);
 /* What an error of those two means to the caller: a link in the layer's place is not a directory. */
 int layer_open_error(int error);
 
-/* Prove that FD is layer ID of STORE: 0, -EINVAL when not, -ENOENT when it was until now, -EXDEV on another file system. RET_INFO may be NULL. */
+/* Prove that FD is layer ID of STORE: 0, -EINVAL when not, -ENOENT when it was until now, -EXDEV on another file system. RET_INFO may be
+   NULL. */
 int layer_prove(struct varve_store *store, int fd, const char *id, struct btrfs_ioctl_get_subvol_info_args *ret_info);
 
 /* Is the place of layer ID free? A stand-in (ABI_STAND_IN_INODE) is removed from it. 0, -EEXIST, or another -errno. */
