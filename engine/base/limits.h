@@ -163,14 +163,14 @@
 /* Memory for names of changed entries; directories that have others are listed. */
 #define DELTA_HINTS_BYTES (1024 * 1024)
 
-/* Threads that one comparison of two trees uses: it is CPU bound, and others want the lane, too. */
+/* Threads that one comparison of two trees uses at most: each has descriptors reserved. */
 #define COMPARE_THREADS_MAX 8
 
 /* Bytes of names of directories that go onto the stack of a comparison together. */
 #define COMPARE_BATCH_BYTES ((size_t)4096)
 
-/* Changed inodes from which on a comparison by them is shared by threads. */
-#define COMPARE_SHARED_MIN 2048
+/* How long a comparison is done by the thread that has prepared it before it becomes a job of others: mostly that is all. */
+#define COMPARE_TRY_NS (1 * NS_PER_MS)
 
 /* Files from which on the extents are compared before the bytes; extents asked for at once; bytes of a file read at once. */
 #define CONTENT_MAP_MIN ((uint64_t)16 * 1024)

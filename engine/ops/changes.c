@@ -6,8 +6,8 @@
  *	state     what it does
  *	OPEN      opens the layer, through the ring
  *	PREPARE   proves it, finds and opens the parent; writes out what is in memory alone, and sees by the generations whether
- *	          anything may differ; where the trees can be searched asks them what that is
- *	COMPARE   compares what may differ, or everything, on some threads
+ *	          anything may differ; where the trees can be searched asks them what that is; begins to compare: mostly that is all
+ *	COMPARE   compares the rest of what may differ, or of everything: a job of the workers
  *	SORT      puts the result in order
  *	MEASURE   diff_size: adds up the sizes
  *	STREAM    diff: writes the archive, while some threads read ahead
@@ -40,9 +40,7 @@ enum changes_state {
 	CHANGES_STATES
 };
 
-static_assert(PACK_THREADS_MAX < COMPARE_THREADS_MAX, "the parts serve both");
-
-/* One thread's part of the comparison, or of the archive: the first one writes that, the others read ahead. */
+/* One thread's part of the archive: the first one writes it, the others read ahead. */
 struct changes_part {
 	struct call call;
 	struct changes_op *op;
@@ -62,10 +60,12 @@ struct changes_op {
 	/* The delta tells what may differ; generations tell that nothing does. */
 	bool searched, untouched;
 	struct compare compare;
-	/* It has begun, so that it has to be ended; it failed for want of descriptors, and goes on with one thread. */
-	bool comparing, alone;
+	/* It has begun, so that it has to be ended; its job was started; all is compared and in order. */
+	bool comparing, started, compared;
+	/* It failed for want of descriptors, and goes on with one thread. */
+	bool alone;
 	/* The parts, how many are at work, the first error of one. */
-	struct changes_part parts[COMPARE_THREADS_MAX];
+	struct changes_part parts[1 + PACK_THREADS_MAX];
 	unsigned working;
 	int error;
 	/* What an error is about. */
@@ -239,141 +239,85 @@ static int changes_clone(struct changes_op *changes)
 	return MIN(r, 0);
 }
 
-/* Do all that has to be done before the comparison. Lane thread. */
+/* Forget what was compared. */
+static void changes_forget(struct changes_op *changes)
+{
+	const struct timespec settled = changes->compare.settled;
+
+	if (changes->comparing)
+		compare_end(&changes->compare);
+	else
+		changes_free(&changes->compare.changes);
+	changes->comparing = false;
+	changes->compare = (struct compare){ .settled = settled };
+}
+
+/* The comparison is over. */
+static void changes_compare_over(struct compare *compare, int result)
+{
+	op_done(&container_of(compare, struct changes_op, compare)->op, result);
+}
+
+/* Prepare to compare. 0 or -errno. */
+static int changes_begin(struct changes_op *changes)
+{
+	struct compare *compare = &changes->compare;
+	struct request *request = changes->op.request;
+
+	changes_forget(changes);
+	compare->collapse = request->class->operation != VARVE_CHANGES;
+	memcpy(compare->fds, changes->fds, sizeof(compare->fds));
+	memcpy(compare->maps, changes->maps, sizeof(compare->maps));
+	compare->delta = changes->searched ? &changes->delta : NULL;
+	compare->fault = &request->store->io.fault;
+	compare->job.store = request->store;
+	compare->job.cancelled = &request->cancelled;
+	compare->done = changes_compare_over;
+	changes->comparing = true;
+	changes->op.call.name = "statx";
+	return compare_begin(compare);
+}
+
+/* Sort; a million paths take a while, and memory that the delta has no use for any more. 0 or -ENOMEM. Lane thread. */
+static int changes_arrange(struct changes_op *changes)
+{
+	int r;
+
+	changes->op.call.name = "sort";
+	changes->compare.delta = NULL;
+	delta_free(&changes->delta);
+	r = changes_sort(&changes->compare.changes);
+	/* Where nothing was compared, nothing was covered. */
+	if (!r && changes->comparing)
+		r = changes_sort(&changes->compare.covered);
+	changes->compared = !r;
+	return r;
+}
+
+/* Do all that has to be done before the comparison, and what that comes to where it is little. Lane thread. */
 static int changes_prepare_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 	struct changes_op *changes = changes_of(op);
 	struct btrfs_ioctl_get_subvol_info_args info;
-	int r = layer_prove(op->request->store, changes->fds[1], op->id, &info);
+	int r;
 
+	/* The step may have begun anew. */
+	changes_forget(changes);
+	delta_free(&changes->delta);
+	r = layer_prove(op->request->store, changes->fds[1], op->id, &info);
 	if (!r)
 		r = changes_open_parent(changes, info.parent_uuid);
 	if (!r)
 		r = changes_clone(changes);
-	return r ? r : changes_search(changes);
-}
-
-static int changes_prepare(struct op *op)
-{
-	call_function(&op->call, LANE_LONG, "BTRFS_IOC_GET_SUBVOL_INFO", changes_prepare_run);
-	return op_call(op);
-}
-
-static int changes_prepared(struct op *op, int result)
-{
-	if (result == -EINVAL)
-		op->detail = "not a subvolume of this store";
-	if (result < 0)
-		return result;
-	return changes_of(op)->untouched ? CHANGES_SORT : CHANGES_COMPARE;
-}
-
-/* ---- COMPARE, SORT ----------------------------------------------------------------------------------------------- */
-
-/* One part. Lane thread. */
-static int changes_part_run(struct call *call)
-{
-	return compare_work(&container_of(call, struct changes_part, call)->op->compare);
-}
-
-/* A part is done. */
-static void changes_part_done(struct call *call)
-{
-	struct changes_part *part = container_of(call, struct changes_part, call);
-	struct changes_op *changes = TAKE_PTR(part->op);
-
-	if (call->result < 0 && !changes->error)
-		changes->error = call->result;
-	if (!--changes->working)
-		op_done(&changes->op, changes->error);
-}
-
-static int changes_compare(struct op *op)
-{
-	struct changes_op *changes = changes_of(op);
-	struct io *io = &op->request->store->io;
-	struct compare *compare = &changes->compare;
-	unsigned threads_max = op->request->store->settings.io.threads_max[LANE_FS];
-	int r;
-
-	/* Anew: with the descriptors of one thread. */
-	if (changes->comparing) {
-		compare_end(compare);
-		*compare = (struct compare){ 0 };
-		changes->error = 0;
-		changes->alone = true;
+	if (!r)
+		r = changes_search(changes);
+	if (!r && !changes->untouched) {
+		r = changes_begin(changes);
+		if (!r)
+			r = compare_try(&changes->compare);
 	}
-	memcpy(compare->fds, changes->fds, sizeof(compare->fds));
-	memcpy(compare->maps, changes->maps, sizeof(compare->maps));
-	compare->delta = changes->searched ? &changes->delta : NULL;
-	compare->collapse = op->request->class->operation != VARVE_CHANGES;
-	compare->fault = &io->fault;
-	compare->cancelled = &op->request->cancelled;
-	changes->comparing = true;
-	op->call.name = "statx";
-	r = compare_begin(compare);
-	if (r)
-		return r;
-	changes->working = MIN(threads_max, (unsigned)COMPARE_THREADS_MAX);
-	/* Each may need so many descriptors, and two layers are open. */
-	changes->working = MIN(changes->working, MAX(op->request->store->fds.free / FDS_COMPARE_THREAD, 2u) - 1);
-	/* So little is sooner done than shared. */
-	if (changes->alone || (changes->searched && changes->delta.inodes_count < COMPARE_SHARED_MIN))
-		changes->working = 1;
-	for (unsigned i = 0, count = changes->working; i < count; i++) {
-		struct changes_part *part = &changes->parts[i];
-
-		part->op = changes;
-		part->call.done = changes_part_done;
-		call_function(&part->call, LANE_LONG, "compare", changes_part_run);
-		io_submit(io, &part->call);
-	}
-	return OP_WAIT;
-}
-
-/* A failure is about PATH in the layer. */
-static void changes_blame(struct changes_op *changes, const char *path)
-{
-	char *subject;
-
-	if (asprintf(&subject, "%s%s", changes->op.id, path) < 0)
-		return;
-	free(changes->subject);
-	changes->op.subject = changes->subject = subject;
-}
-
-static int changes_compared(struct op *op, int result)
-{
-	struct changes_op *changes = changes_of(op);
-
-	if (fds_missing(result) && !changes->alone)
-		return CHANGES_COMPARE;
-	if (result < 0 && changes->compare.failed)
-		changes_blame(changes, changes->compare.failed);
-	if (result < 0 && changes->compare.failed_call)
-		op->call.name = changes->compare.failed_call;
-	return result < 0 ? result : CHANGES_SORT;
-}
-
-/* Sort; a million paths take a while, and memory that the delta has no use for any more. Lane thread. */
-static int changes_sort_run(struct call *call)
-{
-	struct changes_op *changes = changes_of(container_of(call, struct op, call));
-
-	int r;
-
-	changes->compare.delta = NULL;
-	delta_free(&changes->delta);
-	r = changes_sort(&changes->compare.changes);
-	/* Where nothing was compared, nothing was covered. */
-	return r || !changes->comparing ? r : changes_sort(&changes->compare.covered);
-}
-
-static int changes_order(struct op *op)
-{
-	call_function(&op->call, LANE_LONG, "sort", changes_sort_run);
-	return op_call(op);
+	return r ? MIN(r, 0) : changes_arrange(changes);
 }
 
 /* Prepare to pack what was found. */
@@ -410,6 +354,90 @@ static int changes_ordered(struct op *op, int result)
 	return op->request->class->operation == VARVE_CHANGES ? OP_END : changes_pack(changes_of(op));
 }
 
+static int changes_prepare(struct op *op)
+{
+	call_function(&op->call, LANE_LONG, "BTRFS_IOC_GET_SUBVOL_INFO", changes_prepare_run);
+	return op_call(op);
+}
+
+/* A failure is about PATH in the layer. */
+static void changes_blame(struct changes_op *changes, const char *path)
+{
+	char *subject;
+
+	if (asprintf(&subject, "%s%s", changes->op.id, path) < 0)
+		return;
+	free(changes->subject);
+	changes->op.subject = changes->subject = subject;
+}
+
+/* Tell what the comparison failed at. */
+static void changes_explain(struct changes_op *changes)
+{
+	if (changes->compare.failed)
+		changes_blame(changes, changes->compare.failed);
+	if (changes->compare.failed_call)
+		changes->op.call.name = changes->compare.failed_call;
+}
+
+static int changes_prepared(struct op *op, int result)
+{
+	struct changes_op *changes = changes_of(op);
+
+	if (result == -EINVAL && !changes->comparing)
+		op->detail = "not a subvolume of this store";
+	if (result < 0) {
+		changes_explain(changes);
+		return result;
+	}
+	return changes->compared ? changes_ordered(op, 0) : CHANGES_COMPARE;
+}
+
+/* ---- COMPARE, SORT ----------------------------------------------------------------------------------------------- */
+
+static int changes_compare(struct op *op)
+{
+	struct changes_op *changes = changes_of(op);
+	/* Each may need so many descriptors, and two layers are open. */
+	unsigned threads_max = MAX(op->request->store->fds.free / FDS_COMPARE_THREAD, 2u) - 1;
+
+	op->call.name = "statx";
+	/* Anew: with the descriptors of one thread. */
+	if (TAKE(changes->started, true)) {
+		int r = changes_begin(changes);
+
+		changes->alone = true;
+		if (r)
+			return r;
+	}
+	changes->compare.job.width_max = changes->alone ? 1 : MIN(threads_max, (unsigned)COMPARE_THREADS_MAX);
+	job_start(&changes->compare.job);
+	return OP_WAIT;
+}
+
+static int changes_compared(struct op *op, int result)
+{
+	struct changes_op *changes = changes_of(op);
+
+	if (fds_missing(result) && !changes->alone)
+		return CHANGES_COMPARE;
+	if (result < 0)
+		changes_explain(changes);
+	return result < 0 ? result : CHANGES_SORT;
+}
+
+/* Lane thread. */
+static int changes_sort_run(struct call *call)
+{
+	return changes_arrange(changes_of(container_of(call, struct op, call)));
+}
+
+static int changes_order(struct op *op)
+{
+	call_function(&op->call, LANE_LONG, "sort", changes_sort_run);
+	return op_call(op);
+}
+
 /* ---- MEASURE, STREAM --------------------------------------------------------------------------------------------- */
 
 /* Add up the sizes. Lane thread. */
@@ -427,6 +455,18 @@ static int changes_measure(struct op *op)
 static int changes_measured(struct op *op, int result)
 {
 	return result < 0 ? result : OP_END;
+}
+
+/* A part is done. */
+static void changes_part_done(struct call *call)
+{
+	struct changes_part *part = container_of(call, struct changes_part, call);
+	struct changes_op *changes = TAKE_PTR(part->op);
+
+	if (call->result < 0 && !changes->error)
+		changes->error = call->result;
+	if (!--changes->working)
+		op_done(&changes->op, changes->error);
 }
 
 /* Write the archive. Lane thread. */
@@ -565,6 +605,8 @@ static void changes_close(struct op *op)
 {
 	struct changes_op *changes = changes_of(op);
 
+	if (changes->comparing)
+		compare_close(&changes->compare);
 	fd_close(TAKE_FD(changes->fds[0]));
 	fd_close(TAKE_FD(changes->fds[1]));
 	stream_close(&changes->stream);
@@ -580,10 +622,7 @@ static void changes_release(struct op *op)
 	if (changes->pack)
 		pack_end(changes->pack);
 	free(changes->pack);
-	if (changes->comparing)
-		compare_end(&changes->compare);
-	else
-		changes_free(&changes->compare.changes);
+	changes_forget(changes);
 	free(changes->subject);
 	/* It may never have been submitted. */
 	stream_close(&changes->stream);

@@ -15,6 +15,9 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+/* The slice is over: what is at hand goes on in the next one. */
+#define COMPARE_LATER 2
+
 /* The inode number of the empty directory that stands in for a subvolume which a snapshot did not take along. */
 #define COMPARE_STAND_IN 2
 
@@ -38,23 +41,43 @@ struct compare_child {
 /* Directories on the stack whose parent is the same. */
 struct compare_batch {
 	struct list link;
-	/* Its path, of so many bytes, stands at the beginning of bytes[], the children behind its NUL. */
+	/* Its path, of so many bytes, stands at the beginning of bytes[], the children behind its NUL; how many those are. */
 	size_t length;
+	unsigned count;
 	/* How many bytes are used, and where the next child begins. */
 	size_t used, at;
 	char bytes[];
 };
 
-/* What one thread holds. */
+/* How far a directory is gone through. */
+enum compare_stage {
+	COMPARE_OPEN,		/* it is to be opened */
+	COMPARE_HINTED,		/* the names that the delta hints at */
+	COMPARE_ABREAST,	/* both trees, side by side */
+	COMPARE_ASIDE,		/* what was put aside */
+};
+
+/* What one thread holds, from one slice to the next: the slice may be over in the middle of a directory, or of a file. */
 struct compare_worker {
+	/* In compare->workers, while no thread has it. */
+	struct list link;
 	struct compare *compare;
-	/* The directory at hand, open in both trees; its ancestors are told. */
-	const struct compare_dir *dir;
+	/* When the slice is over; entries that were looked at. */
+	uint64_t until_ns;
+	unsigned looked;
+	/* The directory at hand, open in both trees; NULL: none. Its ancestors are told. */
+	struct compare_dir *dir;
+	enum compare_stage stage;
 	int fds[2];
 	bool told;
 	struct entries entries[2];
+	/* Hinted names, and how many. */
+	const char **names;
+	size_t names_count;
 	/* What is in one tree, or elsewhere in the other. */
 	struct listing listings[2];
+	/* The next of the hinted names, or of the two listings. */
+	size_t next[2];
 	struct xattrs xattrs[2];
 	struct content content;
 	struct changes changes, covered;
@@ -69,15 +92,19 @@ static void compare_publish(struct compare_worker *worker)
 {
 	struct compare_batch *batch = TAKE_PTR(worker->batch), *shorter;
 	struct compare *compare = worker->compare;
+	bool many;
 
 	if (!batch)
 		return;
 	shorter = realloc(batch, sizeof(*batch) + batch->used);
 	batch = shorter ? shorter : batch;
+	many = batch->count > 1;
 	pthread_mutex_lock(&compare->lock);
 	list_append(&compare->stack, &batch->link);
-	pthread_cond_signal(&compare->changed);
+	compare->pending += batch->count;
 	pthread_mutex_unlock(&compare->lock);
+	if (many)
+		job_more(&compare->job);
 }
 
 /* Put NAME in the directory at hand, itself a directory, on the stack. */
@@ -103,6 +130,7 @@ static int compare_push(struct compare_worker *worker, const char *name, uint64_
 	memcpy(batch->bytes + batch->used, &child, sizeof(child));
 	memcpy(batch->bytes + batch->used + sizeof(child), name, size - sizeof(child));
 	batch->used += size;
+	batch->count++;
 	return 0;
 }
 
@@ -258,18 +286,23 @@ static bool compare_settled(const struct compare *compare, const struct statx st
 	       compare_before(time, &compare->settled);
 }
 
-/* Differs the content of the files called NAME, which are otherwise alike? 1, 0, -errno. */
+/* Differs the content of the files called NAME, which are otherwise alike? 1, 0, COMPARE_LATER, -errno. */
 static int compare_content(struct compare_worker *worker, const char *name, const struct statx statx[2])
 {
-	int r = compare_settled(worker->compare, statx) ? 1 : content_same(&worker->content, worker->fds, name, statx);
+	int r = 1;
 
+	worker->content.until_ns = worker->until_ns;
+	if (!compare_settled(worker->compare, statx))
+		r = content_same(&worker->content, worker->fds, name, statx);
 	if (r < 0)
 		return r;
+	if (r == CONTENT_LATER)
+		return COMPARE_LATER;
 	worker->content.call = "statx";
 	return !r;
 }
 
-/* Do the entries called NAME differ? 1, 0, -errno. */
+/* Do the entries called NAME differ? 1, 0, COMPARE_LATER, -errno. */
 static int compare_differ(struct compare_worker *worker, const char *name, const struct statx statx[2])
 {
 	if (compare_hollow(&statx[0]) || compare_hollow(&statx[1]))
@@ -315,7 +348,7 @@ static bool compare_covered(const struct compare_worker *worker, unsigned index,
 	return statx->stx_mnt_id != worker->compare->mounts[index];
 }
 
-/* Compare the entries called NAME, which are in both trees, or were a moment ago. */
+/* Compare the entries called NAME, which are in both trees, or were a moment ago. 0, COMPARE_LATER or -errno. */
 static int compare_pair(struct compare_worker *worker, const char *name)
 {
 	struct statx statx[2];
@@ -334,6 +367,10 @@ static int compare_pair(struct compare_worker *worker, const char *name)
 	if (!there[0])
 		return compare_added(worker, name, S_ISDIR(statx[1].stx_mode) ? DT_DIR : DT_REG);
 	r = compare_differ(worker, name, statx);
+	if (r == COMPARE_LATER)
+		return r;
+	/* What stood still may have been exchanged for what needs no look at its content. */
+	content_leave(&worker->content);
 	/* Gone between two looks: as it will be the next time. */
 	if (walk_vanished(r) || r == -EINVAL)
 		r = 1;
@@ -385,6 +422,14 @@ static uint64_t compare_same(uint64_t inode, unsigned char type, uint64_t other,
 	return inode == other && type == other_type ? inode : 0;
 }
 
+/* Is the slice over? 0 or COMPARE_LATER. The clock is asked now and then. */
+static int compare_time_over(struct compare_worker *worker)
+{
+	if (job_over(&worker->compare->job))
+		return COMPARE_LATER;
+	return ++worker->looked % WALK_PROBE || now_ns() < worker->until_ns ? 0 : COMPARE_LATER;
+}
+
 /* Compare the entries at hand, which have the same name, and go on in both trees. */
 static int compare_met(struct compare_worker *worker)
 {
@@ -416,50 +461,56 @@ static bool compare_beside(const struct entries *old, const struct entries *new)
 
 /*
  * Read both trees' directory at hand side by side, and compare what has the same name at the same position: in trees of
- * common descent all but what came and went. The rest is put aside.
+ * common descent all but what came and went. The rest is put aside. 0, COMPARE_LATER or -errno.
  */
 static int compare_abreast(struct compare_worker *worker)
 {
 	const struct entries *old = &worker->entries[0], *new = &worker->entries[1];
 	int r = 0;
 
-	for (unsigned i = 0; !r && i < 2; i++) {
-		listing_clear(&worker->listings[i]);
-		r = entries_begin(&worker->entries[i], worker->fds[i]);
-	}
 	while (!r && (old->entry || new->entry)) {
+		r = compare_time_over(worker);
+		if (r)
+			return r;
 		if (compare_beside(old, new))
 			r = compare_met(worker);
 		else
 			r = compare_missed(worker, !old->entry || (new->entry && new->position < old->position));
-		if (atomic_load(worker->compare->cancelled))
-			r = -ECANCELED;
 	}
-	return r;
-}
-
-/* Compare the directory at hand entry by entry. */
-static int compare_listed(struct compare_worker *worker)
-{
-	const struct listing *old = &worker->listings[0], *new = &worker->listings[1];
-	size_t i = 0, j = 0;
-	int r = compare_abreast(worker);
-
+	if (r)
+		return r;
 	listing_sort(&worker->listings[0]);
 	listing_sort(&worker->listings[1]);
-	while (!r && (i < old->count || j < new->count)) {
-		const struct listing_entry *a = i < old->count ? listing_at(old, i) : NULL;
-		const struct listing_entry *b = j < new->count ? listing_at(new, j) : NULL;
+	worker->next[0] = worker->next[1] = 0;
+	worker->stage = COMPARE_ASIDE;
+	return 0;
+}
+
+/* Compare what was put aside, by name. 0, COMPARE_LATER or -errno. */
+static int compare_aside(struct compare_worker *worker)
+{
+	const struct listing *old = &worker->listings[0], *new = &worker->listings[1];
+	size_t *next = worker->next;
+	int r = 0;
+
+	while (!r && (next[0] < old->count || next[1] < new->count)) {
+		const struct listing_entry *a = next[0] < old->count ? listing_at(old, next[0]) : NULL;
+		const struct listing_entry *b = next[1] < new->count ? listing_at(new, next[1]) : NULL;
 		int order = !a ? 1 : !b ? -1 : strcmp(a->name, b->name);
 
+		r = compare_time_over(worker);
+		if (r)
+			return r;
 		if (order < 0)
 			r = compare_alone(worker, 0, a->name, a->type);
 		else if (order > 0)
 			r = compare_alone(worker, 1, b->name, b->type);
 		else
 			r = compare_both(worker, b->name, compare_same(a->inode, a->type, b->inode, b->type), b->type);
-		i += order <= 0;
-		j += order >= 0;
+		if (r == COMPARE_LATER)
+			return r;
+		next[0] += order <= 0;
+		next[1] += order >= 0;
 	}
 	return r;
 }
@@ -470,27 +521,39 @@ static int compare_name_order(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Compare the names in the directory at hand that the delta hints at, each once. */
-static int compare_hinted(struct compare_worker *worker)
+/* Find the names in the directory at hand that the delta hints at. 0 or -ENOMEM. */
+static int compare_hints(struct compare_worker *worker)
 {
 	const struct delta *delta = worker->compare->delta;
 	size_t count = 0, i = 0;
-	const char **names;
-	int r = 0;
 
 	for (const struct delta_hint *hint = delta_first(delta, worker->dir->inode); hint; hint = delta_next(delta, hint))
 		count++;
-	names = fault_calloc(worker->compare->fault, count + 1, sizeof(*names));
-	if (!names)
+	worker->names = fault_calloc(worker->compare->fault, count + 1, sizeof(*worker->names));
+	if (!worker->names)
 		return -ENOMEM;
 	for (const struct delta_hint *hint = delta_first(delta, worker->dir->inode); hint; hint = delta_next(delta, hint))
-		names[i++] = delta->names + hint->name;
-	qsort(names, count, sizeof(*names), compare_name_order);
-	for (i = 0; !r && i < count; i++)
-		if (!i || strcmp(names[i - 1], names[i]))
-			r = compare_pair(worker, names[i]);
-	free(names);
-	return r;
+		worker->names[i++] = delta->names + hint->name;
+	qsort(worker->names, count, sizeof(*worker->names), compare_name_order);
+	worker->names_count = count;
+	worker->next[0] = 0;
+	return 0;
+}
+
+/* Compare the hinted names, each once. 0, COMPARE_LATER or -errno. */
+static int compare_hinted(struct compare_worker *worker)
+{
+	const char *const *names = worker->names;
+	int r = 0;
+
+	for (size_t *i = &worker->next[0]; *i < worker->names_count; ++*i) {
+		r = compare_time_over(worker);
+		if (!r && (!*i || strcmp(names[*i - 1], names[*i])))
+			r = compare_pair(worker, names[*i]);
+		if (r)
+			return r;
+	}
+	return 0;
 }
 
 /* Do hints tell all there is to look at in the directory at hand? */
@@ -507,7 +570,6 @@ static int compare_open(struct compare_worker *worker, unsigned index)
 {
 	int root = worker->compare->fds[index], fd;
 
-	worker->fds[index] = -EBADF;
 	if (root < 0 || (!index && worker->dir->added))
 		return 0;
 	fd = beneath_open_list(root, worker->dir->path);
@@ -517,26 +579,199 @@ static int compare_open(struct compare_worker *worker, unsigned index)
 	return MIN(fd, 0);
 }
 
-/* Compare DIR. */
-static int compare_dir(struct compare_worker *worker, const struct compare_dir *dir)
+/* Close the directory at hand, and forget it. */
+static void compare_leave(struct compare_worker *worker)
 {
-	int r;
+	content_leave(&worker->content);
+	/* The numbers may be somebody else's later. */
+	fd_close(TAKE_FD(worker->fds[0]));
+	fd_close(TAKE_FD(worker->fds[1]));
+	free(TAKE_PTR(worker->names));
+	free(TAKE_PTR(worker->dir));
+}
 
-	worker->dir = dir;
+/* Open the directory at hand, and choose how to go through it. 0 or -errno. */
+static int compare_enter(struct compare_worker *worker)
+{
+	int r = compare_open(worker, 0);
+
 	worker->told = false;
 	worker->content.call = "statx";
-	/* Those of the directory before are closed, and their numbers may be somebody else's. */
-	worker->fds[0] = worker->fds[1] = -EBADF;
-	r = compare_open(worker, 0);
 	if (!r)
 		r = compare_open(worker, 1);
-	if (!r)
-		r = compare_by_hints(worker) ? compare_hinted(worker) : compare_listed(worker);
-	fd_close(worker->fds[0]);
-	fd_close(worker->fds[1]);
+	if (!r && compare_by_hints(worker)) {
+		worker->stage = COMPARE_HINTED;
+		return compare_hints(worker);
+	}
+	for (unsigned i = 0; !r && i < 2; i++) {
+		listing_clear(&worker->listings[i]);
+		r = entries_begin(&worker->entries[i], worker->fds[i]);
+	}
+	worker->stage = COMPARE_ABREAST;
+	return r;
+}
+
+/* Go on with the directory at hand: 0 when it is done, COMPARE_LATER, or -errno. */
+static int compare_go_on(struct compare_worker *worker)
+{
+	int r = worker->stage == COMPARE_OPEN ? compare_enter(worker) : 0;
+
+	if (!r && worker->stage == COMPARE_HINTED)
+		r = compare_hinted(worker);
+	if (!r && worker->stage == COMPARE_ABREAST)
+		r = compare_abreast(worker);
+	if (!r && worker->stage == COMPARE_ASIDE)
+		r = compare_aside(worker);
 	compare_publish(worker);
 	return r;
 }
+
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
+
+/* A worker for this thread: one with a directory at hand, else an idle one, else a new one; NULL without memory. */
+static struct compare_worker *compare_take_worker(struct compare *compare)
+{
+	struct compare_worker *worker = NULL;
+
+	pthread_mutex_lock(&compare->lock);
+	list_for_each(link, &compare->workers)
+		if (!worker || !worker->dir)
+			worker = list_entry(link, struct compare_worker, link);
+	if (worker) {
+		list_remove(&worker->link);
+		compare->pending -= worker->dir != NULL;
+	}
+	pthread_mutex_unlock(&compare->lock);
+	if (worker)
+		return worker;
+	worker = fault_calloc(compare->fault, 1, sizeof(*worker));
+	if (!worker)
+		return NULL;
+	*worker = (struct compare_worker){
+		.compare = compare, .fds = { -EBADF, -EBADF }, .changes.fault = compare->fault, .covered.fault = compare->fault,
+		.content = { .fault = compare->fault, .cancelled = compare->job.cancelled, .fds = { -EBADF, -EBADF } }
+	};
+	list_init(&worker->link);
+	for (unsigned i = 0; i < 2; i++)
+		worker->listings[i].fault = worker->xattrs[i].fault = compare->fault;
+	return worker;
+}
+
+/* This thread does no more: another one may go on. */
+static void compare_give_worker(struct compare_worker *worker)
+{
+	struct compare *compare = worker->compare;
+
+	pthread_mutex_lock(&compare->lock);
+	list_append(&compare->workers, &worker->link);
+	compare->pending += worker->dir != NULL;
+	pthread_mutex_unlock(&compare->lock);
+}
+
+/* Have a directory at hand: 1, 0 when there is none, or -ENOMEM. */
+static int compare_next(struct compare_worker *worker)
+{
+	struct compare *compare = worker->compare;
+	bool any;
+
+	if (worker->dir)
+		return 1;
+	pthread_mutex_lock(&compare->lock);
+	worker->dir = TAKE_PTR(compare->root);
+	any = worker->dir || !list_empty(&compare->stack);
+	if (any && !worker->dir)
+		worker->dir = compare_pop(compare);
+	compare->pending -= any;
+	pthread_mutex_unlock(&compare->lock);
+	worker->stage = COMPARE_OPEN;
+	return worker->dir ? 1 : any ? -ENOMEM : 0;
+}
+
+/* Note that ERROR came from the directory at hand. */
+static void compare_failed(struct compare_worker *worker, int error)
+{
+	struct compare *compare = worker->compare;
+
+	pthread_mutex_lock(&compare->lock);
+	if (!compare->error) {
+		compare->error = error;
+		compare->failed_call = worker->content.call;
+		compare->failed = strdup(worker->dir->path);
+	}
+	pthread_mutex_unlock(&compare->lock);
+}
+
+/* One thread's turn. */
+static int compare_slice(struct job *job, struct slice *slice)
+{
+	struct compare *compare = container_of(job, struct compare, job);
+	struct compare_worker *worker = compare_take_worker(compare);
+	int r = worker ? 0 : -ENOMEM;
+
+	if (worker)
+		worker->until_ns = slice->until_ns;
+	while (!r && !job_over(job) && (r = compare_next(worker)) > 0) {
+		r = compare_go_on(worker);
+		if (r < 0)
+			compare_failed(worker, r);
+		if (r != COMPARE_LATER)
+			compare_leave(worker);
+		if (!r && now_ns() >= slice->until_ns)
+			break;
+	}
+	if (worker)
+		compare_give_worker(worker);
+	return MIN(r, 0);
+}
+
+/* How many threads would find a directory. */
+static unsigned compare_wanted(struct job *job)
+{
+	struct compare *compare = container_of(job, struct compare, job);
+	unsigned pending;
+
+	pthread_mutex_lock(&compare->lock);
+	pending = compare->pending;
+	pthread_mutex_unlock(&compare->lock);
+	return pending;
+}
+
+/* No thread will come any more: collect what each has found, and close what is open. */
+static void compare_gather(struct compare *compare)
+{
+	struct list *link;
+
+	while ((link = list_pop(&compare->workers))) {
+		struct compare_worker *worker = list_entry(link, struct compare_worker, link);
+
+		changes_take(&compare->changes, &worker->changes);
+		changes_take(&compare->covered, &worker->covered);
+		compare_leave(worker);
+		for (unsigned i = 0; i < 2; i++) {
+			entries_end(&worker->entries[i]);
+			listing_free(&worker->listings[i]);
+			xattrs_free(&worker->xattrs[i]);
+		}
+		content_free(&worker->content);
+		free(worker);
+	}
+}
+
+/* The job is over. */
+static void compare_over(struct job *job, int result)
+{
+	struct compare *compare = container_of(job, struct compare, job);
+
+	compare_gather(compare);
+	compare->done(compare, compare->error ? compare->error : result);
+}
+
+static const struct job_class compare_class = {
+	.name = "compare",
+	.slice = compare_slice,
+	.wanted = compare_wanted,
+	.done = compare_over,
+};
 
 /* ---- all together ------------------------------------------------------------------------------------------------ */
 
@@ -546,8 +781,9 @@ int compare_begin(struct compare *compare)
 	struct compare_dir *dir;
 
 	pthread_mutex_init(&compare->lock, NULL);
-	pthread_cond_init(&compare->changed, NULL);
 	list_init(&compare->stack);
+	list_init(&compare->workers);
+	compare->job.class = &compare_class;
 	compare->changes.fault = compare->covered.fault = compare->fault;
 	for (unsigned i = 0; i < 2; i++) {
 		struct statx stat;
@@ -568,73 +804,25 @@ int compare_begin(struct compare *compare)
 	dir->guided = compare->delta;
 	dir->added = compare->fds[0] < 0;
 	compare->root = dir;
+	compare->pending = 1;
 	return 0;
 }
 
-/* Take the directory that is to be compared next, with the lock held; wait for one; NULL when no more will come. */
-static struct compare_dir *compare_next(struct compare *compare)
+int compare_try(struct compare *compare)
 {
-	struct compare_dir *dir = TAKE_PTR(compare->root);
+	uint64_t slice_ns = workers_slice_ns(compare->job.store);
+	struct slice slice = { .job = &compare->job, .until_ns = now_ns() + MIN(COMPARE_TRY_NS, slice_ns) };
+	int r = compare_slice(&compare->job, &slice);
 
-	while (!dir && list_empty(&compare->stack) && compare->active && !compare->error)
-		pthread_cond_wait(&compare->changed, &compare->lock);
-	if (!dir && !list_empty(&compare->stack) && !compare->error) {
-		dir = compare_pop(compare);
-		if (!dir)
-			compare->error = -ENOMEM;
-	}
-	if (!dir) {
-		pthread_cond_broadcast(&compare->changed);
-		return NULL;
-	}
-	/* There may be more for others that wait. */
-	if (!list_empty(&compare->stack))
-		pthread_cond_signal(&compare->changed);
-	compare->active++;
-	return dir;
-}
-
-/* Note that DIR is done, with the lock held; ERROR came from CALL. */
-static void compare_done(struct compare *compare, struct compare_dir *dir, int error, const char *call)
-{
-	compare->active--;
-	if (error && !compare->error) {
-		compare->error = error;
-		compare->failed_call = call;
-		compare->failed = strdup(dir->path);
-	}
-	if (compare->error || !compare->active)
-		pthread_cond_broadcast(&compare->changed);
-	free(dir);
-}
-
-int compare_work(struct compare *compare)
-{
-	struct compare_worker worker = { .compare = compare, .changes.fault = compare->fault, .covered.fault = compare->fault,
-					 .content = { .fault = compare->fault, .cancelled = compare->cancelled } };
-	struct compare_dir *dir;
-	int r;
-
-	for (unsigned i = 0; i < 2; i++)
-		worker.listings[i].fault = worker.xattrs[i].fault = compare->fault;
-	pthread_mutex_lock(&compare->lock);
-	while ((dir = compare_next(compare))) {
-		pthread_mutex_unlock(&compare->lock);
-		r = atomic_load(compare->cancelled) ? -ECANCELED : compare_dir(&worker, dir);
-		pthread_mutex_lock(&compare->lock);
-		compare_done(compare, dir, r, worker.content.call);
-	}
-	changes_take(&compare->changes, &worker.changes);
-	changes_take(&compare->covered, &worker.covered);
-	r = compare->error;
-	pthread_mutex_unlock(&compare->lock);
-	for (unsigned i = 0; i < 2; i++) {
-		entries_end(&worker.entries[i]);
-		listing_free(&worker.listings[i]);
-		xattrs_free(&worker.xattrs[i]);
-	}
-	content_free(&worker.content);
+	if (!r && compare_wanted(&compare->job))
+		return COMPARE_MORE;
+	compare_gather(compare);
 	return r;
+}
+
+void compare_close(struct compare *compare)
+{
+	compare_gather(compare);
 }
 
 void compare_end(struct compare *compare)
@@ -647,6 +835,5 @@ void compare_end(struct compare *compare)
 	changes_free(&compare->changes);
 	changes_free(&compare->covered);
 	free(compare->failed);
-	pthread_cond_destroy(&compare->changed);
 	pthread_mutex_destroy(&compare->lock);
 }

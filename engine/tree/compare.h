@@ -2,10 +2,11 @@
 /*
  * Two trees compared, or one told as a whole: which paths were added, modified, deleted.
  *
- * A stack of directories is shared by any number of threads: each takes one, lists it in both trees, compares the entries
+ * A job of the workers. A stack of directories is shared by its threads: each takes one, lists it in both trees, compares the entries
  * by name, and puts the directories among them on the stack, in batches that have their parent's path once. Directories
- * are opened from the roots by their paths, so depth costs neither stack nor descriptors. Where a delta tells what may
- * differ, all else is passed over:
+ * are opened from the roots by their paths, so depth costs neither stack nor descriptors. A slice may be over anywhere; what a thread
+ * has at hand then, one directory and two files at most, stays open for the next one. So there are never more of these than threads that
+ * are allowed. Where a delta tells what may differ, all else is passed over:
  *
  *	directory                  what is looked at
  *	changed itself             its entries; of those with the same number and no change nothing more
@@ -20,14 +21,22 @@
 #include "engine/btrfs/delta.h"
 #include "engine/tree/changes.h"
 #include "engine/tree/idrange.h"
+#include "engine/tree/workers.h"
 
 #include <pthread.h>
 #include <time.h>
 
 struct compare_dir;
 
+/* There is more to compare than one thread does in a moment. */
+#define COMPARE_MORE 1
+
 struct compare {
+	/* Its store, cancelled and width_max are set by whoever starts it. */
+	struct job job;
 	/* ---- set by whoever starts it ---- */
+	/* All is compared, or RESULT is why not. Reactor. */
+	void (*done)(struct compare *compare, int result);
 	/* The old and the new root directory; no old one (negative): everything is added. */
 	int fds[2];
 	/* The maps of ids that the old and the new tree are in. */
@@ -39,23 +48,21 @@ struct compare {
 	/* Tell "DIR/" instead of all that is in a directory which the new tree alone has (see feed.h). */
 	bool collapse;
 	struct fault *fault;
-	/* Ends it early with -ECANCELED. */
-	const _Atomic bool *cancelled;
 
 	/* ---- guarded by lock ---- */
 	pthread_mutex_t lock;
-	/* Broadcast when there is more on the stack, or nothing more to come. */
-	pthread_cond_t changed;
 	struct list stack;
 	/* The root directories, until a thread takes them. */
 	struct compare_dir *root;
-	/* Threads that work on a directory. */
-	unsigned active;
+	/* What threads hold that are not at it now. */
+	struct list workers;
+	/* Directories on the stack, the roots, and those at hand of nobody. */
+	unsigned pending;
 	/* The first error, the call that failed, and the path that it was about; NULL without memory. */
 	int error;
 	const char *failed_call;
 	char *failed;
-	/* What was found, not sorted. */
+	/* What was found, not sorted; complete when all is over. */
 	struct changes changes;
 	/* What could not be compared, as something is mounted there in one of them: only where a root is no clone of its mount. */
 	struct changes covered;
@@ -66,8 +73,14 @@ struct compare {
 /* Prepare to compare; 0 or -errno. After success or failure compare_end() is due. */
 int compare_begin(struct compare *compare);
 
-/* Work until all is compared. Any number of threads at once; each returns the same 0 or -errno. */
-int compare_work(struct compare *compare);
+/*
+ * Compare on this thread for COMPARE_TRY_NS at most: 0 when that was all, COMPARE_MORE: the rest is for the job to be started, or
+ * -errno. Lane thread.
+ */
+int compare_try(struct compare *compare);
+
+/* Close what is open; no thread is at it. */
+void compare_close(struct compare *compare);
 
 /* Free all but what was taken from compare->changes. */
 void compare_end(struct compare *compare);

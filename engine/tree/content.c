@@ -86,35 +86,44 @@ static int content_piece(struct content_map *map, uint64_t at, uint64_t size, st
 	return 0;
 }
 
-/* Compare the bytes of FDS from AT to END: 1 the same, 0, or -errno. */
-static int content_read(struct content *content, const int fds[2], uint64_t at, uint64_t end)
+/* Go on to AT: 1, CONTENT_LATER or -ECANCELED. */
+static int content_go_on(struct content *content, uint64_t at)
 {
+	content->at = at;
+	if (atomic_load(content->cancelled))
+		return -ECANCELED;
+	return now_ns() < content->until_ns ? 1 : CONTENT_LATER;
+}
+
+/* Compare the bytes of the files at hand up to END: 1 the same, 0, CONTENT_LATER, or -errno. */
+static int content_read(struct content *content, uint64_t end)
+{
+	int r = 1;
+
 	content->call = "pread";
 	if (!content->bytes)
 		content->bytes = fault_calloc(content->fault, 2, CONTENT_CHUNK_BYTES);
 	if (!content->bytes)
 		return -ENOMEM;
-	while (at < end) {
-		size_t size = (size_t)MIN(end - at, (uint64_t)CONTENT_CHUNK_BYTES);
+	while (r == 1 && content->at < end) {
+		size_t size = (size_t)MIN(end - content->at, (uint64_t)CONTENT_CHUNK_BYTES);
 		ssize_t lengths[2];
 
 		for (unsigned i = 0; i < 2; i++) {
-			lengths[i] = window_pread(fds[i], content->bytes + i * CONTENT_CHUNK_BYTES, size, (off_t)at);
+			lengths[i] = window_pread(content->fds[i], content->bytes + i * CONTENT_CHUNK_BYTES, size, (off_t)content->at);
 			if (lengths[i] < 0)
 				return (int)lengths[i];
 		}
 		if (lengths[0] != (ssize_t)size || lengths[1] != (ssize_t)size ||
 		    memcmp(content->bytes, content->bytes + CONTENT_CHUNK_BYTES, size))
 			return 0;
-		if (atomic_load(content->cancelled))
-			return -ECANCELED;
-		at += size;
+		r = content_go_on(content, content->at + size);
 	}
-	return 1;
+	return r;
 }
 
-/* Compare the files FDS, of SIZE bytes, piece by piece: 1 the same, 0, or -errno. */
-static int content_pieces(struct content *content, const int fds[2], uint64_t size)
+/* Compare the files at hand, of SIZE bytes, piece by piece: 1 the same, 0, CONTENT_LATER, or -errno. */
+static int content_pieces(struct content *content, uint64_t size)
 {
 	int r = 1;
 
@@ -122,18 +131,18 @@ static int content_pieces(struct content *content, const int fds[2], uint64_t si
 		content->maps = fault_calloc(content->fault, 2, sizeof(*content->maps));
 	if (!content->maps)
 		return -ENOMEM;
-	for (unsigned i = 0; i < 2; i++) {
-		content->maps[i].fd = fds[i];
+	for (unsigned i = 0; !content->at && i < 2; i++) {
+		content->maps[i].fd = content->fds[i];
 		content->maps[i].next = content->maps[i].head.fm_mapped_extents = 0;
 		content->maps[i].last = false;
 	}
-	for (uint64_t at = 0; r > 0 && at < size;) {
+	while (r == 1 && content->at < size) {
 		struct content_piece pieces[2];
 		uint64_t end;
 
 		content->call = "FS_IOC_FIEMAP";
 		for (unsigned i = 0; i < 2; i++) {
-			int error = content_piece(&content->maps[i], at, size, &pieces[i]);
+			int error = content_piece(&content->maps[i], content->at, size, &pieces[i]);
 
 			if (error)
 				return error;
@@ -141,10 +150,9 @@ static int content_pieces(struct content *content, const int fds[2], uint64_t si
 		end = MIN(MIN(pieces[0].end, pieces[1].end), size);
 		if (pieces[0].kind != pieces[1].kind || pieces[0].kind == CONTENT_BYTES ||
 		    (pieces[0].kind == CONTENT_ADDRESS && pieces[0].address != pieces[1].address))
-			r = content_read(content, fds, at, end);
-		else if (atomic_load(content->cancelled))
-			r = -ECANCELED;
-		at = end;
+			r = content_read(content, end);
+		else
+			r = content_go_on(content, end);
 	}
 	return r;
 }
@@ -163,26 +171,51 @@ static int content_open(struct content *content, int dir_fd, const char *name, c
 	return opath_same(statx, &found) ? opath_reopen_read(fd) : -ESTALE;
 }
 
+/* Begin to compare NAME. 1, 0 or -errno as content_same(). */
+static int content_begin(struct content *content, const int dir_fds[2], const char *name, const struct statx statx[2])
+{
+	int r = 1;
+
+	content->at = 0;
+	for (unsigned i = 0; r > 0 && i < 2; i++) {
+		content->statx[i] = statx[i];
+		content->fds[i] = content_open(content, dir_fds[i], name, &statx[i]);
+		if (content->fds[i] < 0)
+			r = item_left_out(content->fds[i]) ? 0 : content->fds[i];
+	}
+	return r;
+}
+
 int content_same(struct content *content, const int dir_fds[2], const char *name, const struct statx statx[2])
 {
 	uint64_t size = statx[0].stx_size;
-	int fds[2] = { -EBADF, -EBADF }, r = 0;
+	int r = 1;
 
 	if (!size)
 		return 1;
-	for (unsigned i = 0; r >= 0 && i < 2; i++)
-		r = fds[i] = content_open(content, dir_fds[i], name, &statx[i]);
-	if (r >= 0)
-		r = size < CONTENT_MAP_MIN ? content_read(content, fds, 0, size) : content_pieces(content, fds, size);
-	else if (item_left_out(r))
+	if (content->fds[1] < 0)
+		r = content_begin(content, dir_fds, name, statx);
+	else if (!opath_same(&content->statx[0], &statx[0]) || !opath_same(&content->statx[1], &statx[1]))
 		r = 0;
-	fd_close(fds[0]);
-	fd_close(fds[1]);
+	if (r > 0)
+		r = size < CONTENT_MAP_MIN ? content_read(content, size) : content_pieces(content, size);
+	/* The end has come with the time. */
+	if (r == CONTENT_LATER && content->at >= size)
+		r = 1;
+	if (r != CONTENT_LATER)
+		content_leave(content);
 	return r;
+}
+
+void content_leave(struct content *content)
+{
+	fd_close(TAKE_FD(content->fds[0]));
+	fd_close(TAKE_FD(content->fds[1]));
 }
 
 void content_free(struct content *content)
 {
+	content_leave(content);
 	free(TAKE_PTR(content->maps));
 	free(TAKE_PTR(content->bytes));
 }

@@ -38,8 +38,8 @@ struct workers {
 	/* CPUs, how many slices may run now, what they took of late. */
 	unsigned cpus, width;
 	uint64_t wall_ns, cpu_ns, sleeps;
-	/* See workers_set_slow(). */
-	uint64_t slow_ns;
+	/* See workers_set_slow(), workers_set_slice(). */
+	uint64_t slow_ns, slice_ns;
 	/* How a thread of ours names entries for their attributes. */
 	enum xattr_method xattr_method;
 };
@@ -53,6 +53,7 @@ int workers_init(struct varve_store *store)
 	workers->store = store;
 	workers->cpus = workers->width = store->settings.io.threads_max[LANE_FS];
 	workers->slow_ns = WALK_SLOW_NS;
+	workers->slice_ns = WALK_SLICE_NS;
 	workers->xattr_method = xattr_probe();
 	while (workers->free_count < WALK_WIDTH_MAX) {
 		workers->free[workers->free_count] = &workers->slices[workers->free_count];
@@ -69,6 +70,11 @@ void workers_set_slow(struct varve_store *store, uint64_t threshold_ns)
 	store->workers->slow_ns = threshold_ns;
 }
 
+void workers_set_slice(struct varve_store *store, uint64_t slice_ns)
+{
+	store->workers->slice_ns = slice_ns;
+}
+
 void workers_set_xattr_method(struct varve_store *store, enum xattr_method xattr_method)
 {
 	store->workers->xattr_method = xattr_method;
@@ -82,6 +88,11 @@ bool workers_tight(const struct varve_store *store)
 uint64_t workers_slow_ns(const struct varve_store *store)
 {
 	return store->workers->slow_ns;
+}
+
+uint64_t workers_slice_ns(const struct varve_store *store)
+{
+	return store->workers->slice_ns;
 }
 
 unsigned workers_width(const struct varve_store *store)
@@ -164,7 +175,7 @@ static int workers_slice_run(struct call *call)
 	int r = -ENOMEM;
 
 	atomic_fetch_sub(&slice->job->starting, 1);
-	slice->until_ns = begin + WALK_SLICE_NS;
+	slice->until_ns = begin + slice->job->store->workers->slice_ns;
 	slice_slept(slice);
 	slice->sleeps = 0;
 	slice->xattr_dir = (struct xattr_dir){ .method = slice->job->store->workers->xattr_method };
@@ -323,7 +334,8 @@ void job_more(struct job *job)
 {
 	struct workers *workers = job->store->workers;
 
-	if (atomic_exchange(&workers->asked, true))
+	/* What runs on one thread, without being started, has no others. */
+	if (!job->started || atomic_exchange(&workers->asked, true))
 		return;
 	workers->more.receive = workers_more;
 	io_post(&job->store->io, &workers->more);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The threads that walk trees, shared fairly by all walks of a store.
+ * The threads that walk trees, shared fairly by all walks and comparisons of a store.
  *
- * A job is work that can be split: a walk, a search. It is done in slices of WALK_SLICE_NS on threads of the walk lane;
+ * A job is work that can be split: a walk, a search, a comparison. It is done in slices of WALK_SLICE_NS on threads of the walk lane;
  * whenever one ends, the next goes to the job that has waited longest. So several jobs get equal shares, a small one is
  * not stuck behind a large one, and a cancel is seen soon.
  *
  *	op: workers_admit() -> job_start() -> slices ... -> class->done(), on the reactor -> workers_leave()
+ *
+ * A walk is admitted before, as it reserves descriptors then. A comparison has reserved its own when its operation began.
  */
 #ifndef VARVE_TREE_WORKERS_H
 #define VARVE_TREE_WORKERS_H
@@ -135,8 +137,13 @@ bool slice_slept(struct slice *slice);
 /* Do all of JOB's work on this thread, without a ring or other threads; class->done is not called. 0 or the error. */
 int job_run_here(struct job *job);
 
-/* For tests: take an entry as slow from THRESHOLD_NS on (0: all are); name entries by WAY; how many threads there may be. */
+/*
+ * For tests: take an entry as slow from THRESHOLD_NS on (0: all are); how long a slice is; name entries by WAY; how many threads
+ * there may be.
+ */
 void workers_set_slow(struct varve_store *store, uint64_t threshold_ns);
+void workers_set_slice(struct varve_store *store, uint64_t slice_ns);
+uint64_t workers_slice_ns(const struct varve_store *store);
 void workers_set_xattr_method(struct varve_store *store, enum xattr_method xattr_method);
 uint64_t workers_slow_ns(const struct varve_store *store);
 unsigned workers_width(const struct varve_store *store);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What tree search tells of two layers: files that were only read are passed over, and too many changes are no answer.
- * Whatever the bounds of what is kept of it, the comparison says the same.
+ * Whatever the bounds of what is kept of it, and wherever threads leave off, the comparison says the same.
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -11,6 +11,8 @@
 #include "engine/btrfs/delta.h"
 #include "engine/btrfs/fs.h"
 #include "engine/core/store.h"
+#include "engine/tree/workers.h"
+#include "random_tree.h"
 #include "test.h"
 
 #define FILES 40
@@ -136,20 +138,25 @@ static void count_ways(void *data, const char *line) {
 	ways->walks += strstr(line, ": walk, ") != NULL;
 }
 
-/* What the comparison of "top" with its parent says with FLAGS, a line each, to be freed. */
-static char *tell(struct varve_store *store, uint64_t flags) {
+/* What the comparison of "top" with PARENT (NULL: its own) says with FLAGS, a line each, to be freed. */
+static char *tell_from(struct varve_store *store, const char *parent, uint64_t flags) {
 	struct varve_failure failure = { 0 };
 	struct varve_change *changes = NULL;
 	size_t count = 0, size = 0;
 	char *lines = NULL;
 	FILE *file = open_memstream(&lines, &size);
 
-	test_ok(varve_layer_changes_wait(store, "top", TEST_CHANGES(NULL, flags), &changes, &count, &failure), &failure);
+	test_ok(varve_layer_changes_wait(store, "top", TEST_CHANGES(parent, flags), &changes, &count, &failure), &failure);
 	for (size_t i = 0; i < count; i++)
 		fprintf(file, "%c %s\n", (char)changes[i].kind, changes[i].path);
 	fclose(file);
 	free(changes);
 	return lines;
+}
+
+/* The same with its parent. */
+static char *tell(struct varve_store *store, uint64_t flags) {
+	return tell_from(store, NULL, flags);
 }
 
 /* Change modes in directories that stay as they are, come and go in others, and move one; BASE has a later life, too. */
@@ -254,4 +261,142 @@ START_TEST(test_same_tick) {
 }
 END_TEST
 
-TEST_MAIN("delta", test_read_only, test_too_many, test_bounds, test_same_tick)
+/* ---- slices ------------------------------------------------------------------------------------------------------ */
+
+/* Bytes of files whose content is compared in several slices. */
+#define LARGE_BYTES (1 << 20)
+
+/* Slices of comparisons that are over; after how many a thread is to wait (0: none does), and one does. */
+static pthread_mutex_t slices_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t slices_changed = PTHREAD_COND_INITIALIZER;
+static unsigned slices, slices_hold;
+static bool slices_held;
+
+/* Count slices. */
+static void count_slices(void *data, const char *line) {
+	(void)data;
+	if (!strstr(line, "lane walk: compare = "))
+		return;
+	pthread_mutex_lock(&slices_lock);
+	slices++;
+	slices_held |= slices_hold && slices == slices_hold;
+	pthread_cond_broadcast(&slices_changed);
+	while (slices_held)
+		pthread_cond_wait(&slices_changed, &slices_lock);
+	pthread_mutex_unlock(&slices_lock);
+}
+
+/* Begin to count anew, and let a thread wait after COUNT slices. */
+static void hold_after(unsigned count) {
+	pthread_mutex_lock(&slices_lock);
+	slices = 0;
+	slices_hold = count;
+	pthread_mutex_unlock(&slices_lock);
+}
+
+/* Wait until a thread does, cancel REQUEST, and let the thread go on. */
+static void cancel_held(struct varve_store *store, varve_request request) {
+	pthread_mutex_lock(&slices_lock);
+	while (!slices_held)
+		pthread_cond_wait(&slices_changed, &slices_lock);
+	test_error(varve_cancel(store, request), 0);
+	slices_held = false;
+	pthread_cond_broadcast(&slices_changed);
+	pthread_mutex_unlock(&slices_lock);
+}
+
+/* Write LARGE_BYTES to PATH, anew, of which one differs where CHANGE is; the time stays. */
+static void write_large(const char *path, bool change) {
+	static const struct timespec times[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+	char *bytes = test_alloc(LARGE_BYTES);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	ck_assert_int_ge(fd, 0);
+	memset(bytes, 'x', LARGE_BYTES);
+	bytes[LARGE_BYTES - 1] = change ? 'y' : 'x';
+	ck_assert_int_eq(write(fd, bytes, LARGE_BYTES), LARGE_BYTES);
+	ck_assert_int_eq(futimens(fd, times), 0);
+	close(fd);
+}
+
+/* A store with "base", "top", which was made from it, and "other", whose directories have the same names in another order. */
+static struct varve_store *open_three(char *home) {
+	char *base = test_layer(home, "base"), *top = test_layer(home, "top"), *other = test_layer(home, "other");
+	struct varve_config config = test_config(home);
+	struct varve_store *store;
+
+	config.debug = "lane";
+	config.log = count_slices;
+	store = test_open_config(&config);
+	test_create(store, "base", NULL);
+	test_create(store, "other", NULL);
+	random_tree_make(base, 7, 300);
+	test_mkdir(test_path("%s/many", base));
+	test_mkdir(test_path("%s/many", other));
+	for (unsigned i = 0; i < 20 * FILES; i++) {
+		test_write(test_path("%s/many/%u", base, i), "text");
+		test_write(test_path("%s/many/%u", other, 20 * FILES - i), i % 3 ? "text" : "longer");
+	}
+	write_large(test_path("%s/same", base), false);
+	write_large(test_path("%s/changed", base), false);
+	write_large(test_path("%s/same", other), true);
+	test_create(store, "top", "base");
+	write_large(test_path("%s/same", top), false);
+	write_large(test_path("%s/changed", top), true);
+	for (unsigned i = 0; i < 20 * FILES; i += 7)
+		ck_assert_int_eq(chmod(test_path("%s/many/%u", top, i), 0600), 0);
+	test_remove(test_path("%s/many/1", top));
+	return store;
+}
+
+START_TEST(test_slices) {
+	static const struct {
+		const char *parent;
+		uint64_t flags;
+	} cases[] = { { NULL, 0 }, { NULL, VARVE_CHANGES_WALK }, { "", 0 }, { "other", VARVE_CHANGES_WALK } };
+	char *home = test_home();
+	struct varve_store *store = open_three(home);
+
+	for (unsigned i = 0; i < TEST_COUNT(cases); i++) {
+		char *expected = tell_from(store, cases[i].parent, cases[i].flags), *actual;
+
+		/* Each slice is over as soon as one can be. */
+		hold_after(0);
+		workers_set_slice(store, 0);
+		actual = tell_from(store, cases[i].parent, cases[i].flags);
+		workers_set_slice(store, WALK_SLICE_NS);
+		ck_assert_str_eq(actual, expected);
+		ck_assert_msg(slices >= 20, "case %u: %u slices", i, slices);
+		if (i < 2)
+			ck_assert(strstr(expected, "M /changed\n") && !strstr(expected, "M /same\n"));
+		if (i == 3)
+			ck_assert_ptr_nonnull(strstr(expected, "M /same\n"));
+		free(actual);
+		free(expected);
+	}
+	test_close(store);
+}
+END_TEST
+
+/* What stands still in the middle of a directory is closed, whatever ends the request there. */
+START_TEST(test_slices_cancelled) {
+	char *home = test_home();
+	struct varve_store *store = open_three(home);
+	int descriptors = test_descriptors();
+
+	workers_set_slice(store, 0);
+	for (unsigned i = 1; i <= 20; i++) {
+		struct test_record record = { 0 };
+		varve_request request;
+
+		hold_after(i);
+		test_error(varve_layer_changes(store, "top", TEST_CHANGES(NULL, VARVE_CHANGES_WALK), test_record, &record, &request), 0);
+		cancel_held(store, request);
+		test_error(test_await(store, &record), -ECANCELED);
+		ck_assert_int_eq(test_descriptors(), descriptors);
+	}
+	test_close(store);
+}
+END_TEST
+
+TEST_MAIN("delta", test_read_only, test_too_many, test_bounds, test_same_tick, test_slices, test_slices_cancelled)
