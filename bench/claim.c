@@ -7,8 +7,36 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine.h"
+
+const char *claim_base(const char *metric)
+{
+	const char *colon = strchr(metric, ':');
+
+	return colon ? colon + 1 : metric;
+}
+
+/* Is METRIC, where it begins with a KIND, a latency of one that there is? */
+static bool kind_is_known(const char *metric)
+{
+	const char *base = claim_base(metric);
+
+	if (base == metric)
+		return true;
+	if (strncmp(base, "lat_", 4) && *base != 'p')
+		return false;
+	for (int kind = 0; kind < BENCH_KINDS; kind++) {
+		const char *name = engine_kind_name(kind);
+
+		if (!strncmp(metric, name, strlen(name)) && metric + strlen(name) + 1 == base)
+			return true;
+	}
+	return false;
+}
+
 bool claim_is_relative(const char *metric)
 {
+	metric = claim_base(metric);
 	return !strcmp(metric, "iops") || !strcmp(metric, "sustained") || !strncmp(metric, "lat_", 4);
 }
 
@@ -27,7 +55,7 @@ static int parse_bound(const char **text, struct claim *claim)
 	*text = end;
 	if (**text != '+')
 		return 0;
-	if (strncmp(claim->metric, "lat_", 4))
+	if (strncmp(claim_base(claim->metric), "lat_", 4))
 		return -EINVAL;
 	claim->extra_ns = strtod(*text + 1, &end);
 	if (end == *text + 1 || !isfinite(claim->extra_ns))
@@ -45,7 +73,7 @@ static int parse_bound(const char **text, struct claim *claim)
 int claim_parse(const char **text, struct claim *ret)
 {
 	struct claim claim = {0};
-	size_t length = strspn(*text, "abcdefghijklmnopqrstuvwxyz0123456789_"), engine = 0;
+	size_t length = strspn(*text, "abcdefghijklmnopqrstuvwxyz0123456789_:"), engine = 0;
 	int r;
 
 	if (!**text)
@@ -54,6 +82,8 @@ int claim_parse(const char **text, struct claim *ret)
 		return -EINVAL;
 	memcpy(claim.metric, *text, length);
 	*text += length;
+	if (!kind_is_known(claim.metric))
+		return -EINVAL;
 	if (**text == '/') {
 		engine = strcspn(++*text, "<>,");
 		if (!engine || engine >= sizeof(claim.engine) || !claim_is_relative(claim.metric))

@@ -8,6 +8,8 @@
  *	sustained				the same of the removals a second over the time until the cleaner is done, too
  *	rate, p50_ns, rss_kib, backlog, commits,
  *	ops_per_commit, any figure of an engine	the first engine's own, not divided: rss_kib<=8192
+ *
+ * KIND:METRIC is the same of the latencies of one kind in a mix: info:p99_ns<=5000000
  */
 #ifndef BENCH_CLAIM_H
 #define BENCH_CLAIM_H
@@ -24,6 +26,9 @@ struct claim {
 	double bound;			/* The factor, or the number. */
 	double extra_ns;		/* On top of the factor. */
 };
+
+/* METRIC without the KIND: before it. */
+const char *claim_base(const char *metric);
 
 /* Is METRIC one that is divided by another engine's? */
 bool claim_is_relative(const char *metric);

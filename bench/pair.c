@@ -9,10 +9,28 @@
 #include "clock.h"
 #include "format.h"
 
+/* Merge the latencies that METRIC is about: of the kind before its ':', or of all. */
+static void metric_latency(const struct result *result, const char *metric, struct histogram *ret)
+{
+	size_t length = (size_t)(claim_base(metric) - metric);
+
+	if (!length) {
+		result_latency(result, DIRECTIONS, ret);
+		return;
+	}
+	for (uint32_t kind = 0; kind < BENCH_KINDS; kind++) {
+		const char *name = engine_kind_name(kind);
+
+		if (result->stats.kinds[kind] && strlen(name) + 1 == length && !strncmp(metric, name, length - 1))
+			histogram_merge(ret, &result->stats.kinds[kind]->lat);
+	}
+}
+
 /* Read METRIC of RESULT into *RET. Returns whether it has it. */
 static bool metric_value(const struct result *result, const char *metric, double *ret)
 {
 	const struct stats_figure *figure;
+	const char *base = claim_base(metric);
 	struct histogram lat = {0};
 
 	if (!strcmp(metric, "iops") || !strcmp(metric, "rate")) {
@@ -46,19 +64,19 @@ static bool metric_value(const struct result *result, const char *metric, double
 				 (double)(stats_duration(&result->stats) + result->drain_ns) : 0;
 		return result->drained && *ret > 0;
 	}
-	if (!strncmp(metric, "lat_", 4)) {
-		result_latency(result, DIRECTIONS, &lat);
-		if (!strcmp(metric, "lat_mean"))
+	if (!strncmp(base, "lat_", 4)) {
+		metric_latency(result, metric, &lat);
+		if (!strcmp(base, "lat_mean"))
 			*ret = histogram_mean(&lat);
-		else if (metric[4] == 'p')
-			*ret = (double)histogram_percentile(&lat, strtod(metric + 5, NULL));
+		else if (base[4] == 'p')
+			*ret = (double)histogram_percentile(&lat, strtod(base + 5, NULL));
 		else
 			return false;
 		return lat.count > 0;
 	}
-	if (metric[0] == 'p' && isdigit((unsigned char)metric[1])) {
-		result_latency(result, DIRECTIONS, &lat);
-		*ret = (double)histogram_percentile(&lat, strtod(metric + 1, NULL));
+	if (base[0] == 'p' && isdigit((unsigned char)base[1])) {
+		metric_latency(result, metric, &lat);
+		*ret = (double)histogram_percentile(&lat, strtod(base + 1, NULL));
 		return lat.count > 0;
 	}
 	figure = stats_find_figure(&result->stats, metric);

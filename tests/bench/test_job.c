@@ -112,7 +112,7 @@ END_TEST
 
 START_TEST(test_claims)
 {
-	const char *text = "iops>=2.5,lat_p50/reference<=1.3+100us,rss_kib<=8192";
+	const char *text = "iops>=2.5,lat_p50/reference<=1.3+100us,rss_kib<=8192,info:p99_ns<=5e6,snapshot:lat_p99<=1.5";
 	struct claim claim;
 
 	ck_assert_int_eq(claim_parse(&text, &claim), 1);
@@ -123,7 +123,14 @@ START_TEST(test_claims)
 	ck_assert(!claim.at_least && claim.bound == 1.3 && claim.extra_ns == 100000);
 	ck_assert_int_eq(claim_parse(&text, &claim), 1);
 	ck_assert_str_eq(claim.metric, "rss_kib");
+	ck_assert_int_eq(claim_parse(&text, &claim), 1);
+	ck_assert_str_eq(claim.metric, "info:p99_ns");
+	ck_assert(!claim_is_relative(claim.metric) && claim.bound == 5e6);
+	ck_assert_int_eq(claim_parse(&text, &claim), 1);
+	ck_assert(claim_is_relative(claim.metric));
 	ck_assert_int_eq(claim_parse(&text, &claim), 0);
+	refused("[a]\nclaim=nosuch:p99_ns<=2\n", "METRIC");
+	refused("[a]\nclaim=info:iops>=2\n", "METRIC");
 	refused("[a]\nclaim=iops=2\n", "METRIC");
 	refused("[a]\nclaim=iops>=\n", "METRIC");
 	refused("[a]\nclaim=iops>=2+5us\n", "METRIC");
