@@ -163,7 +163,8 @@ static int fsck_layer(struct fsck *fsck, const char *id)
 		return fd == -ENOENT ? 0 : fsck_add(fsck, "unreadable", LAYER_PLACE, id, NULL, "%s", strerrordesc_np(-fd));
 	r = layer_prove(store, fd, id, &info);
 	if (r == -EINVAL)
-		return fsck_add(fsck, "directory", LAYER_PLACE, id, NULL, "a plain directory, or another store's subvolume: no layer, until 'gc --adopt' makes one of it");
+		return fsck_add(fsck, "directory", LAYER_PLACE, id, NULL,
+				"a plain directory, or another store's subvolume: no layer, until 'gc --adopt' makes one of it");
 	if (r == -EXDEV)
 		return fsck_add(fsck, "mount", LAYER_PLACE, id, NULL, "another file system is mounted there");
 	/* It was removed meanwhile. */
