@@ -94,6 +94,11 @@ check-bats: all ## run containers/storage's bats tests of the tree BATS_SOURCE w
 	@./tests/deps --bats
 	@VARVE_BUILD=$(abspath $(B)) tests/bats '$(BATS_SOURCE)'
 
+.PHONY: check-debian
+check-debian: all ## put a debootstrapped Debian through layers and archives (root, Debian, network; minutes)
+	@./tests/deps --debian
+	@VARVE_BUILD=$(abspath $(B)) tests/debian
+
 .PHONY: soak
 soak: test-deps ## run the tests again and again, for SOAK_SECONDS (300)
 	@$(MAKE) $(TEST_JOBS) --no-print-directory check-programs fuzz-programs

@@ -13,7 +13,8 @@ read -r -a backends <<<"${VARVE_TEST_BACKEND:-uring threads}"
 tmp="$(mktemp -d "${TMPDIR:-/tmp}/varve-embedding-XXXXXX")"
 # shellcheck disable=SC2034
 readonly root build backends tmp
-readonly IMAGE_SIZE=1G
+# Of the image that a test by hand makes itself.
+readonly IMAGE_SIZE="${EMBEDDING_IMAGE_SIZE:-1G}"
 
 # Unmount what was mounted below $tmp, and remove it.
 clean_up() {
