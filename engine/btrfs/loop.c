@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 
 /* The number N of a directory's entry "loopN", or -1. */
 static int loop_number(const char *name)
@@ -41,7 +42,52 @@ static bool loop_mounted(int number)
 	return mounted;
 }
 
-/* Ask /dev/loopNUMBER for its image: 1, 0 when it has none, or -errno. */
+/* Open loop device NUMBER, which this /dev lacks, in a devtmpfs that is mounted nowhere. A descriptor or -errno. CAP_SYS_ADMIN. */
+static int loop_open_unseen(int number)
+{
+	_cleanup_close_ int context = RET_NERRNO(fsopen("devtmpfs", FSOPEN_CLOEXEC)), mount = -EBADF;
+	char name[16];
+
+	if (context < 0)
+		return context;
+	if (fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return negative_errno();
+	mount = RET_NERRNO(fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+	if (mount < 0)
+		return mount;
+	snprintf(name, sizeof(name), "loop%d", number);
+	return RET_NERRNO(openat(mount, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
+}
+
+/*
+ * Tell the image of loop device NUMBER, which cannot be opened, by what /sys says of it: 1, 0 when it has none, or -EBUSY: it has
+ * one that cannot be told.
+ */
+static int loop_info_sysfs(int number, struct loop_info64 *ret_info)
+{
+	char path[64], image[PATH_MAX + 16];
+	struct stat stat_;
+	size_t length;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/block/loop%d/loop/backing_file", number);
+	file = fopen(path, "re");
+	if (!file)
+		return errno == ENOENT ? 0 : -EBUSY;
+	length = fread(image, 1, sizeof(image) - 1, file);
+	fclose(file);
+	/* It was detached just now. */
+	if (!length)
+		return 0;
+	image[length - (image[length - 1] == '\n')] = '\0';
+	/* It is deleted, or lies in another mount namespace. */
+	if (stat(image, &stat_) < 0)
+		return -EBUSY;
+	*ret_info = (struct loop_info64){ .lo_device = stat_.st_dev, .lo_inode = stat_.st_ino };
+	return 1;
+}
+
+/* Ask loop device NUMBER for its image: 1, 0 when it has none, or -errno; -EBUSY: it has one that cannot be told. */
 static int loop_info(int number, struct loop_info64 *ret_info)
 {
 	_cleanup_close_ int device = -EBADF;
@@ -49,13 +95,15 @@ static int loop_info(int number, struct loop_info64 *ret_info)
 	int r;
 
 	snprintf(path, sizeof(path), "/dev/loop%d", number);
-	device = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (device < 0)
-		r = negative_errno();
-	else
-		r = RET_NERRNO(ioctl(device, LOOP_GET_STATUS64, ret_info));
-	/* Detached just now; or a device that is not in this /dev, whose image cannot be told. */
-	if (r == -ENXIO || r == -ENOENT || r == -ENODEV)
+	device = RET_NERRNO(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+	/* A container's /dev has other devices than the kernel. */
+	if (device == -ENOENT)
+		device = loop_open_unseen(number);
+	if (device < 0 && device != -ENXIO && device != -ENODEV)
+		return loop_info_sysfs(number, ret_info);
+	r = device < 0 ? device : RET_NERRNO(ioctl(device, LOOP_GET_STATUS64, ret_info));
+	/* Detached just now. */
+	if (r == -ENXIO || r == -ENODEV)
 		return 0;
 	return r < 0 ? r : 1;
 }
@@ -75,7 +123,7 @@ int loop_find(const struct stat *stat, int except, struct loop_holder *ret)
 {
 	DIR *directory = opendir("/sys/block");
 	const struct dirent *entry;
-	int r = 0;
+	int untold = -1, r = 0;
 
 	/* Without /sys, the devices that /dev has. */
 	if (!directory)
@@ -89,13 +137,20 @@ int loop_find(const struct stat *stat, int except, struct loop_holder *ret)
 		if (number < 0 || number == except)
 			continue;
 		r = loop_state(number, &holder);
+		if (r == -EBUSY) {
+			untold = number;
+			r = 0;
+		}
 		if (r > 0 && (holder.device != stat->st_dev || holder.inode != stat->st_ino))
 			r = 0;
 		if (r > 0)
 			*ret = holder;
 	}
 	closedir(directory);
-	return r;
+	if (r || untold < 0)
+		return r;
+	*ret = (struct loop_holder){ .number = untold };
+	return -EBUSY;
 }
 
 int loop_control(void)

@@ -22,7 +22,10 @@ struct loop_holder {
 	ino_t inode;	/* The image's st_ino. */
 };
 
-/* Find a loop device that holds the file of STAT, other than /dev/loopEXCEPT (-1: any): 1 and *RET, 0 for none, or -errno. */
+/*
+ * Find a loop device that holds the file of STAT, other than /dev/loopEXCEPT (-1: any): 1 and *RET, 0 for none, or -errno. -EBUSY: none
+ * is known to hold it, but *RET, of which only the number is set, holds a file that cannot be told.
+ */
 int loop_find(const struct stat *stat, int except, struct loop_holder *ret);
 
 /* Get the state of /dev/loopNUMBER: 1 and *RET, 0 when it holds nothing, or -errno. */

@@ -163,6 +163,17 @@ static void pool_where(struct varve_failure *failure, const struct loop_holder *
 		failure_detail(failure, "the image is attached to %s, which is not mounted: losetup --detach %s frees it", source, source);
 }
 
+/* Fail STEP for FILE with ERROR of loop_find(), which has told of HOLDER. */
+static int pool_untold(struct varve_failure *failure, int error, const char *step, const char *file,
+		       const struct loop_holder *holder)
+{
+	pool_fail(failure, error, step, "LOOP_GET_STATUS64", file);
+	if (error == -EBUSY && failure)
+		failure_detail(failure, "loop%d holds a file that cannot be told, and may be this image: there is no /dev/loop%d, and no file at "
+			       "the path in /sys/block/loop%d/loop/backing_file", holder->number, holder->number, holder->number);
+	return error;
+}
+
 /* Refuse FILE, as HOLDER has it. */
 static int pool_refuse(struct varve_failure *failure, const char *file, const struct loop_holder *holder)
 {
@@ -197,7 +208,7 @@ static int pool_claim(int file_fd, const char *file, struct varve_failure *failu
 			return pool_fail(failure, locked, "CLAIM", "flock", file);
 		found = loop_find(&stat_, -1, &holder);
 		if (found < 0)
-			return pool_fail(failure, found, "CLAIM", "LOOP_GET_STATUS64", file);
+			return pool_untold(failure, found, "CLAIM", file, &holder);
 		if (!locked && !found)
 			return 0;
 		if (found && (holder.mounted || !holder.autoclear || now_ns() > end_ns))
@@ -231,7 +242,7 @@ static int pool_mount(int file_fd, const char *file, const char *mount_dir, stru
 		return pool_fail(failure, negative_errno(), "ATTACH", "fstat", file);
 	r = loop_find(&stat_, number, &other);
 	if (r < 0)
-		return pool_fail(failure, r, "ATTACH", "LOOP_GET_STATUS64", file);
+		return pool_untold(failure, r, "ATTACH", file, &other);
 	if (r > 0)
 		return pool_refuse(failure, file, &other);
 	snprintf(source, sizeof(source), "/dev/loop%d", number);
@@ -356,7 +367,7 @@ static int pool_place(const char *file, const struct stat *stat_, char **ret_poi
 	int r = loop_find(stat_, -1, &holder);
 
 	if (r < 0)
-		return pool_fail(failure, r, "UMOUNT", "LOOP_GET_STATUS64", file);
+		return pool_untold(failure, r, "UMOUNT", file, &holder);
 	if (!r)
 		return pool_no_pool(failure, file, "the image is not mounted");
 	snprintf(source, sizeof(source), "/dev/loop%d", holder.number);

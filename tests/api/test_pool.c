@@ -4,9 +4,12 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -38,6 +41,16 @@ static bool is_attached(const char *path) {
 			return true;
 	}
 	return false;
+}
+
+/* Detach the loop devices that hold the file PATH, which may be deleted. */
+static void detach(const char *path) {
+	for (int i = 0; i < 256; i++) {
+		char *backing = test_read(test_path("/sys/block/loop%d/loop/backing_file", i));
+		const char *const losetup[] = { "losetup", "--detach", test_path("/dev/loop%d", i), NULL };
+		if (backing && !strncmp(backing, path, strlen(path)))
+			ck_assert_int_eq(test_command(losetup), 0);
+	}
 }
 
 /* Wait until no loop device holds PATH: the kernel detaches it after the last close, in its own time. */
@@ -250,6 +263,56 @@ START_TEST(test_image_exchanged) {
 }
 END_TEST
 
+/* No file system of the kernel can be opened that has its devices. */
+static bool devices_hidden;
+
+/* Stands for the C library's. */
+__attribute__((visibility("default"))) int fsopen(const char *name, unsigned flags) {
+	if (!devices_hidden)
+		return (int)syscall(SYS_fsopen, name, flags);
+	errno = EPERM;
+	return -1;
+}
+
+/* Another program has attached the image, by a device that this /dev does not have, as in a container. */
+START_TEST(test_device_unseen) {
+	struct varve_failure failure;
+	set_up();
+	char *image = test_path("%s/image", directory), *link_ = test_path("%s/link", directory), *point = test_path("%s/point", directory);
+	int fd = open(image, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	ck_assert_int_eq(ftruncate(fd, POOL_SIZE), 0);
+	close(fd);
+	const char *const attach[] = { "losetup", "--find", image, NULL };
+	ck_assert_int_eq(test_command(attach), 0);
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	ck_assert_int_eq(mount("dev", "/dev", "tmpfs", 0, NULL), 0);
+	ck_assert_int_eq(mknod("/dev/loop-control", S_IFCHR | 0600, makedev(10, 237)), 0);
+	int errors[3];
+	char *details[3];
+	errors[0] = varve_pool_mount(image, point, &failure);
+	details[0] = test_strdup(failure.detail);
+	devices_hidden = true;
+	errors[1] = varve_pool_mount(image, point, &failure);
+	details[1] = test_strdup(failure.detail);
+	/* The kernel tells the name by which it was attached. */
+	ck_assert_int_eq(link(image, link_), 0);
+	ck_assert_int_eq(unlink(image), 0);
+	errors[2] = varve_pool_mount(link_, point, &failure);
+	details[2] = test_strdup(failure.detail);
+	devices_hidden = false;
+	ck_assert_int_eq(umount("/dev"), 0);
+	detach(image);
+	for (int i = 0; i < 3; i++)
+		test_error(errors[i], -EBUSY);
+	ck_assert_msg(strstr(details[0], "attached to /dev/loop"), "%s", details[0]);
+	ck_assert_msg(strstr(details[1], "attached to /dev/loop"), "%s", details[1]);
+	ck_assert_msg(strstr(details[2], "cannot be told"), "%s", details[2]);
+	assert_detached(image);
+	tear_down((const char *const[]){ "image", "link", "point" }, 3);
+}
+END_TEST
+
 START_TEST(test_null) {
 	ck_assert_int_eq(varve_pool_create(NULL, POOL_SIZE, "/nonexistent", NULL), -EINVAL);
 	ck_assert_int_eq(varve_pool_mount("/nonexistent", NULL, NULL), -EINVAL);
@@ -258,4 +321,4 @@ START_TEST(test_null) {
 END_TEST
 
 TEST_MAIN("pool", test_whole_life, test_smallest, test_exists_already, test_failures_leave_nothing, test_mount_errors,
-	  test_umount_errors, test_children_ignored, test_image_exchanged, test_unprivileged, test_null)
+	  test_umount_errors, test_children_ignored, test_image_exchanged, test_device_unseen, test_unprivileged, test_null)
