@@ -193,6 +193,13 @@
 /* Files that are longer, and are kept open until their turn comes. */
 #define WINDOW_FDS_MAX 8
 
+/* Bytes of attributes, names and values, of one file: readers of archives (libarchive, Go) take no longer header. */
+#define XATTRS_BYTES_MAX (1024 * 1024)
+
+/* Bytes of attributes that are read ahead; and of one entry that comes out of the tree, which so many may have at once. */
+#define WINDOW_XATTRS_BYTES (4 * 1024 * 1024)
+#define GATHER_XATTRS_BYTES (WINDOW_XATTRS_BYTES / WINDOW_ITEMS)
+
 /* Bytes of a file that are read ahead; of a longer one the rest is read while it is written. */
 #define WINDOW_FILE_BYTES (64 * 1024)
 

@@ -98,7 +98,8 @@ static void gather_attributes(struct gather_run *run, const struct search *searc
 		name = le16toh(head.name_len);
 		value = le16toh(head.data_len);
 		run->refused = le64toh(head.transid) > run->gather->generation || name + value > (size_t)(end - at) ||
-			       xattrs_add(&item->xattrs, at, name, at + name, value, xattrs_kept) < 0;
+			       xattrs_add(&item->xattrs, at, name, at + name, value, xattrs_kept) < 0 ||
+			       xattrs_bytes(&item->xattrs) > GATHER_XATTRS_BYTES;
 		at += name + value;
 	}
 }

@@ -331,7 +331,8 @@ static int pack_entry(struct pack *pack, struct archive *archive, struct archive
 		return pack_fail(pack, item, item->error, item->call);
 	if (item->error) {
 		pack_report(pack, item->error, item->call, path,
-			    item->error == -EXDEV ? "left out: something is mounted there" : "left out");
+			    item->error == -EXDEV ? "left out: something is mounted there" :
+			    item->error == -E2BIG ? "left out: it has more attributes than readers of archives take" : "left out");
 		return 0;
 	}
 	if (S_ISSOCK(item->statx.stx_mode))

@@ -168,13 +168,13 @@ int window_entry(const struct window *window, struct item *item, struct window_p
 	return xattrs_read(&item->xattrs, fd, "", xattrs_kept);
 }
 
-/* May another file stay open until its turn comes? */
+/* May another file stay open, and its attributes be held, until its turn comes? */
 static bool window_room(struct window *window)
 {
-	return atomic_load(&window->open) < WINDOW_FDS_MAX;
+	return atomic_load(&window->open) < WINDOW_FDS_MAX && atomic_load(&window->held) < WINDOW_XATTRS_BYTES;
 }
 
-/* Read ITEM ahead; what there is no descriptor for is left to the one who takes it, when those before it are closed. */
+/* Read ITEM ahead; what there is no descriptor or no room for is left to the one who takes it, when those before it are done. */
 static void window_ahead(struct window *window, struct item *item, struct window_place *place)
 {
 	bool was_open = item->fd >= 0;
@@ -184,6 +184,8 @@ static void window_ahead(struct window *window, struct item *item, struct window
 		fd_close(TAKE_FD(item->fd));
 	if (item->fd >= 0 && !was_open)
 		atomic_fetch_add(&window->open, 1);
+	item->held = xattrs_bytes(&item->xattrs);
+	atomic_fetch_add(&window->held, item->held);
 }
 
 /* Close the files that were read ahead, for another one; they are read anew. */
@@ -391,6 +393,10 @@ void window_release(struct window *window)
 	if (item->fd >= 0)
 		atomic_fetch_sub(&window->open, 1);
 	fd_close(TAKE_FD(item->fd));
+	atomic_fetch_sub(&window->held, TAKE(item->held, 0));
+	/* Many attributes are rare: the next entry at this place has none such. */
+	if (xattrs_bytes(&item->xattrs) > GATHER_XATTRS_BYTES)
+		xattrs_free(&item->xattrs);
 	pthread_mutex_lock(&window->lock);
 	item->ready = false;
 	window->at++;

@@ -43,8 +43,9 @@ struct window {
 	bool ended, over;
 	int error;
 	struct item items[WINDOW_ITEMS];
-	/* Files that stay open until their turn comes. Any thread. */
+	/* Files that stay open until their turn comes; bytes of attributes that were read ahead. Any thread. */
 	_Atomic unsigned open;
+	_Atomic size_t held;
 };
 
 /* The directory that a thread found its last entry in: the next one is mostly in the same. */

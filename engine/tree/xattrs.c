@@ -5,6 +5,7 @@
  * nothing but that, and the last component is not followed.
  */
 #include "engine/tree/xattrs.h"
+#include "engine/base/limits.h"
 #include "engine/base/util.h"
 
 #include <limits.h>
@@ -85,7 +86,12 @@ static int xattrs_value(struct xattrs *xattrs, const struct xattrs_subject *subj
 		return errno == ENODATA ? 0 : negative_errno();
 	xattrs->list[xattrs->count++] = (struct xattr){ .name = name, .size = (size_t)size };
 	xattrs->values_size += (size_t)size;
-	return 0;
+	return xattrs_bytes(xattrs) > XATTRS_BYTES_MAX ? -E2BIG : 0;
+}
+
+size_t xattrs_bytes(const struct xattrs *xattrs)
+{
+	return xattrs->count ? xattrs->names_size + xattrs->values_size : 0;
 }
 
 /* Order by name. */
@@ -149,6 +155,7 @@ static int xattrs_list(struct xattrs *xattrs, const struct xattrs_subject *subje
 		length = (subject->follow ? listxattr : llistxattr)(subject->path, xattrs->names, XATTRS_LIST_BYTES);
 	if (length < 0)
 		return errno == EOPNOTSUPP ? 0 : negative_errno();
+	xattrs->names_size = (size_t)length;
 	for (ssize_t i = 0; !r && i < length; i += (ssize_t)strlen(xattrs->names + i) + 1)
 		if (wanted(xattrs->names + i))
 			r = xattrs_value(xattrs, subject, xattrs->names + i);

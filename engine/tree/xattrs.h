@@ -30,7 +30,10 @@ struct xattrs {
  */
 bool xattrs_kept(const char *name);
 
-/* Read those attributes of NAME in DIR_FD ("": DIR_FD itself) that WANTED accepts. 0 or -errno; none where there can be none. */
+/*
+ * Read those attributes of NAME in DIR_FD ("": DIR_FD itself) that WANTED accepts. 0 or -errno; none where there can be none. -E2BIG: they
+ * have more bytes than XATTRS_BYTES_MAX, or all its names than the kernel lists (64 KiB).
+ */
 int xattrs_read(struct xattrs *xattrs, int dir_fd, const char *name, bool (*wanted)(const char *name));
 
 /* The same of the open file FD, which is not O_PATH: cheaper where there is one. */
@@ -42,6 +45,9 @@ int xattrs_read_fd(struct xattrs *xattrs, int fd, bool (*wanted)(const char *nam
  */
 int xattrs_add(struct xattrs *xattrs, const char *name, size_t length, const char *value, size_t size,
 	       bool (*wanted)(const char *name));
+
+/* The bytes of all names and values. */
+size_t xattrs_bytes(const struct xattrs *xattrs);
 
 /* Sort what was added; values are valid from then on. */
 void xattrs_settle(struct xattrs *xattrs);
