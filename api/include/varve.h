@@ -919,7 +919,8 @@ void varve_diff_options_init(struct varve_diff_options *options, size_t size);
  *
  * Left out, and told in result->skipped without failing the request: an entry that vanishes; one that a caller without
  * privilege may not read, or on which something is mounted (with CAP_SYS_ADMIN what the layer itself holds there is
- * archived); a file that has data behind holes of more than 4 PiB (-EFBIG). Told, but
+ * archived); a file that has data behind holes of more than 4 PiB (-EFBIG); one with more than 1 MiB of attributes, or 64 KiB
+ * of their names, which readers of archives do not take (-E2BIG). Told, but
  * archived: a file that was changed while it was read. A lease on a file (fcntl) is waited for. Everything else that keeps an
  * entry from being read, as too few descriptors or a disk that fails, fails the request.
  *

@@ -166,9 +166,12 @@ static char *mounts_position(const struct mounts_entry *mount, const char *path)
 	return position;
 }
 
-/* Find a mount of LIST at or below POSITION in the file system of mount HERE, whichever mount of that it is mounted in. */
+/*
+ * Find a mount of LIST at or below POSITION in the file system of mount HERE, whichever mount of that it is mounted in. How far below is
+ * written to *RET_BELOW, unless that is NULL: it is to be freed, and "" at POSITION itself.
+ */
 static const struct mounts_entry *mounts_list_below(const struct mounts_list *list, const struct mounts_entry *here,
-						    const char *position)
+						    const char *position, char **ret_below)
 {
 	for (size_t i = 0; i < list->count; i++) {
 		const struct mounts_entry *mount = &list->entries[i], *parent = mounts_list_find(list, mount->parent);
@@ -177,14 +180,17 @@ static const struct mounts_entry *mounts_list_below(const struct mounts_list *li
 		if (!parent || parent == mount || parent->major != here->major || parent->minor != here->minor)
 			continue;
 		at = mounts_position(parent, mount->point);
-		if (at && mounts_within(at, position))
-			return mount;
+		if (!at || !mounts_within(at, position))
+			continue;
+		if (ret_below)
+			*ret_below = strdup(mounts_within(at, position));
+		return mount;
 	}
 	return NULL;
 }
 
-/* mounts_at(), with the path of the directory, and LIST to be filled. */
-static int mounts_at_path(struct mounts_list *list, uint64_t number, const char *path, char **ret_point)
+/* mounts_at() and mounts_below(), with the path of the directory in mount NUMBER, and LIST to be filled. */
+static int mounts_at_path(struct mounts_list *list, uint64_t number, const char *path, char **ret_point, char **ret_below)
 {
 	const struct mounts_entry *here, *mount;
 	_cleanup_free_ char *position = NULL;
@@ -199,34 +205,56 @@ static int mounts_at_path(struct mounts_list *list, uint64_t number, const char 
 	position = mounts_position(here, path);
 	if (!position)
 		return -ESTALE;
-	mount = mounts_list_below(list, here, position);
+	mount = mounts_list_below(list, here, position, ret_below);
 	if (!mount)
 		return 0;
 	*ret_point = strdup(mount->point);
-	return *ret_point ? 1 : -ENOMEM;
+	return *ret_point && (!ret_below || *ret_below) ? 1 : -ENOMEM;
+}
+
+/* Add the path of FD, as the kernel tells it, to PATH (PATH_MAX bytes), which has LENGTH already: the length then, or -errno. */
+static ssize_t mounts_path(int fd, char *path, size_t length)
+{
+	char link[40];
+	ssize_t added;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	added = RET_NERRNO(readlink(link, path + length, PATH_MAX - length));
+	if (added < 0)
+		return added;
+	length += (size_t)added;
+	/* "/" itself. */
+	if (length && path[length - 1] == '/')
+		length--;
+	return (ssize_t)length;
 }
 
 int mounts_at(int dir_fd, const char *name, char **ret_point)
 {
+	return mounts_below(dir_fd, -EBADF, name, ret_point, NULL);
+}
+
+int mounts_below(int root_fd, int dir_fd, const char *name, char **ret_point, char **ret_below)
+{
 	_cleanup_free_ char *path = malloc(PATH_MAX);
 	struct mounts_list list = { 0 };
 	struct statx stat;
-	char link[40];
 	ssize_t length;
 	int r;
 
 	*ret_point = NULL;
 	if (!path)
 		return -ENOMEM;
-	if (statx(dir_fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stat) < 0)
+	if (statx(root_fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stat) < 0)
 		return negative_errno();
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", dir_fd);
-	length = readlink(link, path, PATH_MAX);
+	length = mounts_path(root_fd, path, 0);
+	if (length >= 0 && dir_fd >= 0)
+		length = mounts_path(dir_fd, path, (size_t)length);
 	if (length < 0)
-		return negative_errno();
-	if (snprintf(path + length, (size_t)(PATH_MAX - length), "/%s", name) >= PATH_MAX - length)
+		return (int)length;
+	if (snprintf(path + length, (size_t)(PATH_MAX - length), "%s%s", *name ? "/" : "", name) >= PATH_MAX - length)
 		return -ENAMETOOLONG;
-	r = mounts_at_path(&list, stat.stx_mnt_id, path, ret_point);
+	r = mounts_at_path(&list, stat.stx_mnt_id, path, ret_point, ret_below);
 	mounts_list_free(&list);
 	return r;
 }

@@ -20,10 +20,16 @@ int mounts_clone(int *fd);
 int mounts_clone_look(int *fd);
 
 /*
- * Is something mounted, in this mount namespace, at NAME in DIR_FD or below it, by whichever mount of the file system? 1 and
+ * Is something mounted, in this mount namespace, at NAME ("": itself) in DIR_FD or below it, by whichever mount of the file system? 1 and
  * *RET_POINT (to be freed), 0, or -errno.
  */
 int mounts_at(int dir_fd, const char *name, char **ret_point);
+
+/*
+ * The same of NAME in DIR_FD, which lies in a clone (mounts_clone()) of the directory ROOT_FD; a DIR_FD of -EBADF: in ROOT_FD itself.
+ * *RET_BELOW, to be freed unless it is NULL, is where below NAME: "" or "/...".
+ */
+int mounts_below(int root_fd, int dir_fd, const char *name, char **ret_point, char **ret_below);
 
 /* Is something mounted on mount NUMBER, at its root or below, in this mount namespace? 1, 0, or -errno. */
 int mounts_upon(uint64_t number);

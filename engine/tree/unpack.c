@@ -527,13 +527,17 @@ static la_ssize_t unpack_read(struct archive *archive, void *data, const void **
 /* See the layer whose root is ROOT_FD as it is without what is mounted in it, and what is there before. */
 static int unpack_root(struct unpack *unpack, int root_fd)
 {
+	_cleanup_free_ char *point = NULL;
 	struct statx stat;
 	int r;
 
 	unpack->root_fd = RET_NERRNO(fcntl(root_fd, F_DUPFD_CLOEXEC, 0));
 	if (unpack->root_fd < 0)
 		return unpack_check(unpack, "fcntl", unpack->root_fd);
+	unpack->layer_fd = root_fd;
+	unpack->mounted = mounts_at(root_fd, "", &point) != 0;
 	r = unpack_check(unpack, "open_tree", mounts_clone(&unpack->root_fd));
+	unpack->cloned = r > 0;
 	if (r >= 0)
 		r = unpack_check(unpack, "statx", brought_look(unpack->root_fd, &stat));
 	if (r)

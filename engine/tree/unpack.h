@@ -44,6 +44,9 @@ struct unpack {
 	/* ---- set by unpack_run() ---- */
 	/* The layer's root directory, ours: of a clone of its mount, where there can be one. */
 	int root_fd;
+	/* The layer in its own mount, which is the caller's; root_fd is in a clone of that; something was mounted in it at the beginning. */
+	int layer_fd;
+	bool cloned, mounted;
 	/* The mount that it is on. */
 	uint64_t mount;
 	/* Closed where descriptors are missing for an entry. */

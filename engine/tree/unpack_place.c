@@ -3,6 +3,7 @@
 #include "engine/tree/acl.h"
 #include "engine/tree/beneath.h"
 #include "engine/tree/empty.h"
+#include "engine/tree/mounts.h"
 #include "engine/tree/name.h"
 #include "engine/tree/opath.h"
 #include "engine/tree/unpack_dress.h"
@@ -197,6 +198,20 @@ int unpack_lead(struct unpack *unpack, int dir_fd)
 	return r;
 }
 
+/* See that nothing is mounted in the directory NAME of DIR_FD, lest it be removed in part: 0, -EBUSY and FAILED as below, or -errno. */
+static int unpack_unmounted(struct unpack *unpack, int dir_fd, const char *name, char *failed)
+{
+	_cleanup_free_ char *point = NULL, *below = NULL;
+	int r = !unpack->mounted ? 0 : unpack->cloned ? mounts_below(unpack->layer_fd, dir_fd, name, &point, &below) :
+							mounts_below(dir_fd, -EBADF, name, &point, &below);
+
+	/* Where it cannot be told, the removal finds out. */
+	if (r <= 0)
+		return r == -ENOMEM || fds_missing(r) ? r : 0;
+	snprintf(failed, VARVE_FAILURE_PATH_SIZE, "%s%s", name, below);
+	return -EBUSY;
+}
+
 int unpack_remove_at(struct unpack *unpack, int dir_fd, const char *name, char *failed)
 {
 	int r = RET_NERRNO(unlinkat(dir_fd, name, 0));
@@ -206,7 +221,8 @@ int unpack_remove_at(struct unpack *unpack, int dir_fd, const char *name, char *
 	if (r == -EISDIR || r == -EPERM)
 		r = RET_NERRNO(unlinkat(dir_fd, name, AT_REMOVEDIR));
 	if (r && r != -EBUSY && r != -ENOENT)
-		r = empty_remove(unpack->store, dir_fd, name, unpack->cancelled, failed, &unpack->detail);
+		r = unpack_unmounted(unpack, dir_fd, name, failed) ?:
+		    empty_remove(unpack->store, dir_fd, name, unpack->cancelled, failed, &unpack->detail);
 	return r == -ENOENT ? 0 : unpack_check(unpack, "unlinkat", r);
 }
 
