@@ -43,6 +43,7 @@
 #include "engine/tree/loosen.h"
 #include "engine/tree/record.h"
 #include "engine/tree/rewrite.h"
+#include "engine/tree/swap.h"
 #include "engine/tree/unpack.h"
 
 #include <fcntl.h>
@@ -77,6 +78,8 @@ struct create {
 	bool staged, published, recorded;
 	/* btrfs's number of it; 0: not known. */
 	uint64_t number;
+	/* Which active swap file keeps its source from being snapshot, on the heap; NULL: none is known. */
+	char *swap;
 	/* What became of it when it could not be destroyed, on the heap; NULL: nothing to tell. */
 	char *fate;
 	/* A limit was set after it was made. */
@@ -218,7 +221,8 @@ static int create_snapshot(struct create *create, int dir_fd, const char *name, 
 		create_staged(create, dir_fd, name);
 	if (r == -ETXTBSY) {
 		op->subject = create->source;
-		op->detail = "it has an active swap file: no snapshot of it can be made before swapoff";
+		create->swap = swap_detail(create->source_fd, "");
+		op->detail = create->swap ? create->swap : "it has an active swap file: no snapshot of it can be made before swapoff";
 	}
 	return r;
 }
@@ -853,6 +857,7 @@ static void create_close(struct op *op)
 	fd_close(create_of(op)->source_fd);
 	rewrite_free(TAKE_PTR(create_of(op)->rewrite));
 	free(TAKE_PTR(create_of(op)->fate));
+	free(TAKE_PTR(create_of(op)->swap));
 	unpack_close(create_of(op)->unpack);
 }
 

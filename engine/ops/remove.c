@@ -37,6 +37,7 @@
 #include "engine/tree/loosen.h"
 #include "engine/tree/mounts.h"
 #include "engine/tree/record.h"
+#include "engine/tree/swap.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -70,6 +71,8 @@ struct remove {
 	/* Why it failed, where more than the error is known; on what below it (on the heap; NULL: itself). */
 	const char *cause;
 	char *blamed;
+	/* Which active swap file keeps it, on the heap; NULL: none is known. */
+	char *swap;
 	/* What could not be given back to it; NULL: nothing. */
 	const char *lost;
 	/* We may not destroy it, so it is emptied; let in by workers_admit(); unlinking has begun; it is gone. */
@@ -176,6 +179,8 @@ static int remove_destroy_work(struct op *op)
 	r = remove_root(remove);
 	if (!r)
 		remove_forget(remove);
+	if (r == -EPERM && !remove->cause && remove_layout(remove)->privileged)
+		remove->cause = remove->swap = swap_detail(remove_layout(remove)->subvolumes_fd, op->id);
 	return r;
 }
 
@@ -668,6 +673,7 @@ static void remove_close(struct op *op)
 
 	nested_free(&remove->nested);
 	free(remove->blamed);
+	free(remove->swap);
 	groups_lifted_free(remove->lifted);
 	free(remove->lifted);
 	if (remove->empty)

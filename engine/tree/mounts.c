@@ -44,8 +44,7 @@ int mounts_clone_look(int *fd)
 	return mounts_clone_with(fd, true);
 }
 
-/* Turn the \\ooo of mountinfo in PATH into the bytes they stand for, in place. */
-static void mounts_unescape(char *path)
+void mounts_unescape(char *path)
 {
 	char *to = path;
 

@@ -34,6 +34,9 @@ int mounts_below(int root_fd, int dir_fd, const char *name, char **ret_point, ch
 /* Is something mounted on mount NUMBER, at its root or below, in this mount namespace? 1, 0, or -errno. */
 int mounts_upon(uint64_t number);
 
+/* Undo in PATH the escapes (\\ooo) with which /proc lists paths. */
+void mounts_unescape(char *path);
+
 /* Find where the device of path SOURCE is mounted in this mount namespace, the last such mount: 1 and *RET_POINT (to be freed), 0 for
    nowhere, or -errno. */
 int mounts_find(const char *source, char **ret_point);

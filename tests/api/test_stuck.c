@@ -345,12 +345,12 @@ START_TEST(test_swap) {
 	swapoff(inner);
 	ck_assert_int_eq(mode_error, 0);
 	test_error(create_error, -ETXTBSY);
-	assert_says(&made, "active swap file");
+	assert_says(&made, test_path("%s in it is an active swap file", swap));
 	assert_says(&made, "BTRFS_IOC_SNAP_CREATE_V2");
 	assert_says(&made, "subvolumes/layer: ");
 	ck_assert(!test_layer_exists(home, "child"));
 	test_error(remove_error, -EPERM);
-	assert_says(&removed, "active swap file");
+	assert_says(&removed, test_path("%s in it is an active swap file", swap));
 	test_error(nested_error, -EPERM);
 	assert_says(&nested, "active swap file");
 	assert_says(&nested, "subvolumes/outer/sub: ");
