@@ -3,7 +3,7 @@
 # The weak model of a power cut: every write that the disk completed is there. The image under load lies on a file system
 # with reflinks and is cloned at random moments; each clone must pass btrfs check, mount, and keep every promise that was
 # made before its moment. VARVE_TEST_ROUNDS: how many clones (12; in the soak 150).
-# varve-test: mount=no timeout=120
+# varve-test: mount=no timeout=300
 set -euo pipefail
 . "$(dirname -- "$0")/common.sh"
 
@@ -24,7 +24,7 @@ cuts() {
 	churn_start "$work/mnt/home" "$record" --seed "$seed" "${@:3}"
 	churn_running "$record"
 	for ((i = 0; i < count; i++)); do
-		churn_moment "$record" 150
+		churn_moment "$record" 60
 		times[i]=$("$clone" "$work/reflink/live" "$work/reflink/clone.$i") || skip "no reflinks here"
 	done
 	kill -TERM "$child" || true

@@ -6,7 +6,7 @@
 # no other, and that group has its limit; and when all layers are gone no quota group is left without a subvolume, no group of
 # layers, and no record of either.
 # VARVE_TEST_ROUNDS: how many kills, and how many clones (4; in the soak 60).
-# varve-test: mount=no timeout=240
+# varve-test: mount=no timeout=300
 set -euo pipefail
 . "$(dirname -- "$0")/common.sh"
 
@@ -94,7 +94,7 @@ for ((i = 0; i < rounds; i++)); do
 	record=$work/record.kill.$i
 	churn_start "$home" "$record" --seed "$((seed + i))" --sized simple --grouped
 	churn_running "$record"
-	churn_moment "$record" 150
+	churn_moment "$record" 60
 	kill -9 "$child" || true
 	churn_end "$child" "$record" 137
 	check_limits "$home"
@@ -108,7 +108,7 @@ record=$work/record
 churn_start "$home" "$record" --seed "$seed" --sized simple --grouped
 churn_running "$record"
 for ((i = 0; i < rounds; i++)); do
-	churn_moment "$record" 150
+	churn_moment "$record" 60
 	"$clone" "$work/reflink/live" "$work/reflink/clone.$i" >"$work/clone.out" || skip "no reflinks here"
 done
 kill -TERM "$child" || true
