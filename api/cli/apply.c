@@ -58,6 +58,20 @@ int apply_flags(struct cli *cli, const char *command, const struct arguments *ar
 
 void apply_take(struct flight_slot *slot, const struct varve_result *result) {
 	output_skipped(&slot->flight->cli->output, result);
+	if (slot->flight->cli->json)
+		slot->payload = output_archive(&slot->flight->cli->output, result);
+}
+
+void apply_report(struct flight_slot *slot) {
+	struct cli *cli = slot->flight->cli;
+	json_t *object;
+
+	if (!cli->json)
+		return;
+	object = output_result(&cli->output, slot->id, NULL);
+	if (slot->payload)
+		output_set_archive(object, slot->payload);
+	output_json(&cli->output, object);
 }
 
 /** Submit the request for ID. */
@@ -73,6 +87,7 @@ static const struct flight_job apply_job = {
 	.past = "applied",
 	.submit = apply_submit,
 	.take = apply_take,
+	.report = apply_report,
 };
 
 /** Unpack an archive into a layer. */

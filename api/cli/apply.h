@@ -11,6 +11,9 @@ int apply_open(struct cli *cli, const char *command, const char *file);
 /** Tell, on standard error, what of the archive was not kept. A flight_job's `take`. */
 void apply_take(struct flight_slot *slot, const struct varve_result *result);
 
+/** Write an object, with what apply_take() kept, as JSON. A flight_job's `report`. */
+void apply_report(struct flight_slot *slot);
+
 /** Read what stands for VARVE_OVERFLOW_IDS, VARVE_APPLY_* and force_mode into OPTIONS. Return 0, or -EINVAL after a message. */
 int apply_flags(struct cli *cli, const char *command, const struct arguments *arguments, struct varve_apply_options *options);
 

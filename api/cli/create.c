@@ -34,11 +34,20 @@ static int create_submit(struct flight *flight, const char *id, varve_callback *
 	return varve_layer_create(flight->cli->store, id, flight->data, callback, user_data, ret_request);
 }
 
+/** Tell what of an archive was not kept, where there is one. */
+static void create_take(struct flight_slot *slot, const struct varve_result *result) {
+	const struct varve_create_options *options = slot->flight->data;
+
+	if (options->apply)
+		apply_take(slot, result);
+}
+
 static const struct flight_job create_job = {
 	.name = "create",
 	.past = "created",
 	.submit = create_submit,
-	.take = apply_take,
+	.take = create_take,
+	.report = apply_report,
 };
 
 /** Return the storage options that ARGUMENTS come to, NULL last; each string and the array are to be freed. */

@@ -48,16 +48,15 @@ static void diff_name_output(struct flight_slot *slot) {
 		slot->flight->cli->output.error = -EPIPE;
 }
 
-/** Tell which entries were left out; keep how many bytes there are. */
+/** Tell which entries were left out, and keep that. */
 static void diff_take(struct flight_slot *slot, const struct varve_result *result) {
 	struct diff_job *job = slot->flight->data;
-	uint64_t *bytes = output_memory(malloc(sizeof(*bytes)));
 
 	diff_name_output(slot);
 	output_skipped(&slot->flight->cli->output, result);
 	job->skipped = result->skipped_total > 0;
-	*bytes = result->bytes;
-	slot->payload = bytes;
+	if (slot->flight->cli->json)
+		slot->payload = output_archive(&slot->flight->cli->output, result);
 }
 
 /** Write a JSON object where the archive went elsewhere. */
@@ -68,7 +67,7 @@ static void diff_report(struct flight_slot *slot) {
 	if (!cli->json || !((struct diff_job *)slot->flight->data)->destination.file)
 		return;
 	object = output_result(&cli->output, slot->id, NULL);
-	output_set_number(object, "bytes", *(uint64_t *)slot->payload);
+	output_set_archive(object, slot->payload);
 	output_json(&cli->output, object);
 }
 

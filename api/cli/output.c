@@ -300,20 +300,12 @@ void output_skipped(struct output *output, const struct varve_result *result) {
 				result->skipped_total - result->skipped_count);
 }
 
-json_t *output_result(const struct output *output, const char *id, const struct varve_failure *failure) {
-	json_t *object = output_memory(json_object());
+/** Set what FAILURE tells in OBJECT. */
+static void output_set_failure(const struct output *output, json_t *object, const struct varve_failure *failure) {
+	const char *name = strerrorname_np(-failure->error);
 	char words[SENTENCE_SIZE];
 	struct sentence sentence;
-	const char *name;
 
-	if (id)
-		output_set_name(object, "id", id);
-	else
-		json_object_set_new(object, "id", json_null());
-	json_object_set_new(object, "ok", json_boolean(!failure));
-	if (!failure)
-		return object;
-	name = strerrorname_np(-failure->error);
 	json_object_set_new(object, "error", name ? json_string(name) : json_null());
 	json_object_set_new(object, "errno", json_integer(-failure->error));
 	sentence_begin(&sentence, failure, output->source);
@@ -323,6 +315,43 @@ json_t *output_result(const struct output *output, const char *id, const struct 
 	output_set_given(object, "call", failure->call);
 	output_set_given(object, "path", failure->path);
 	output_set_given(object, "detail", failure->detail);
+}
+
+char *output_archive(const struct output *output, const struct varve_result *result) {
+	json_t *object = output_memory(json_object()), *skipped = output_memory(json_array());
+	char *text;
+
+	output_set_number(object, "bytes", result->bytes);
+	for (size_t i = 0; i < result->skipped_count; i++) {
+		json_t *entry = output_memory(json_object());
+
+		output_set_failure(output, entry, &result->skipped[i]);
+		json_array_append_new(skipped, entry);
+	}
+	json_object_set_new(object, "skipped", skipped);
+	output_set_number(object, "skipped_total", result->skipped_total);
+	text = output_memory(json_dumps(object, JSON_COMPACT));
+	json_decref(object);
+	return text;
+}
+
+void output_set_archive(json_t *object, const char *archive) {
+	json_t *members = output_memory(json_loads(archive, 0, NULL));
+
+	json_object_update(object, members);
+	json_decref(members);
+}
+
+json_t *output_result(const struct output *output, const char *id, const struct varve_failure *failure) {
+	json_t *object = output_memory(json_object());
+
+	if (id)
+		output_set_name(object, "id", id);
+	else
+		json_object_set_new(object, "id", json_null());
+	json_object_set_new(object, "ok", json_boolean(!failure));
+	if (failure)
+		output_set_failure(output, object, failure);
 	return object;
 }
 

@@ -292,6 +292,20 @@ umount "$layers/mounted/mount"
 run apply mounted -i "$archive"
 expect 0 "" ""
 
+# ---- what is not kept ---------------------------------------------------------------------------------------------------------
+
+: >"$archive"
+entry both 0
+entry .wh.both 0
+end
+for command in "create --apply $archive --json left" "apply left -i $archive --json"; do
+	# shellcheck disable=SC2086
+	run $command
+	[[ "$status" == 0 && "$(cat "$scratch/err")" == *".wh.both: "*"itself brings"* ]] || lib_fail "not told: $(cat "$scratch/err")"
+	[[ "$(cat "$scratch/out")" == '{"id":"left","ok":true,"bytes":0,"skipped":[{"error":"EEXIST",'*'"skipped_total":1}' ]] ||
+		lib_fail "not in JSON: $(cat "$scratch/out")"
+done
+
 # ---- other failures ------------------------------------------------------------------------------------------------------------
 
 run apply none -i "$scratch/base.tar"

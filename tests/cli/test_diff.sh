@@ -105,7 +105,7 @@ run diff top
 run diffsize top
 expect 0 $'9\n' ""
 run diff top -o "$scratch/top.tar" --json
-expect 0 "{\"id\":\"top\",\"ok\":true,\"bytes\":$(stat -c %s "$scratch/top.tar")}"$'\n' ""
+expect 0 "{\"id\":\"top\",\"ok\":true,\"bytes\":$(stat -c %s "$scratch/top.tar"),\"skipped\":[],\"skipped_total\":0}"$'\n' ""
 
 # ---- maps --------------------------------------------------------------------------------------------------------------
 
