@@ -183,12 +183,27 @@ func (d *Driver) Changes(id string, mappings *idtools.IDMappings, parent string,
 	return changes, nil
 }
 
+// inUserNamespace says whether this process has less than all ids.
+func inUserNamespace() bool {
+	idMap, err := os.ReadFile("/proc/self/uid_map")
+	return err == nil && strings.Join(strings.Fields(string(idMap)), " ") != "0 0 4294967295"
+}
+
 // ApplyDiff unpacks an archive into a layer that is there.
 func (d *Driver) ApplyDiff(id, _ string, options graphdriver.ApplyDiffOpts) (int64, error) {
-	if options.IgnoreChownErrors || options.ForceMask != nil {
-		return 0, fmt.Errorf("%s: ignore_chown_errors and force_mask: %w", Name, graphdriver.ErrNotSupported)
+	how := ApplyOptions{
+		IDMaps:       idMaps(options.Mappings),
+		IgnoreOwners: options.IgnoreChownErrors,
+		// No user namespace has devices, and containers/storage leaves them out there.
+		SkipDevices: inUserNamespace(),
 	}
-	return d.store.Apply(id, idMaps(options.Mappings), options.Diff)
+	if options.ForceMask != nil {
+		if *options.ForceMask == 0 {
+			return 0, fmt.Errorf("%s: a force_mask of 0: %w", Name, graphdriver.ErrNotSupported)
+		}
+		how.ForceMode = uint64(options.ForceMask.Perm())
+	}
+	return d.store.Apply(id, how, options.Diff)
 }
 
 // UpdateLayerIDMap shifts the owners of a layer from one map to another.

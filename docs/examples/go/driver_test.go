@@ -15,6 +15,7 @@ import (
 	graphdriver "github.com/containers/storage/drivers"
 	"github.com/containers/storage/drivers/graphtest"
 	"github.com/containers/storage/pkg/idtools"
+	"github.com/containers/storage/pkg/system"
 )
 
 // What containers/storage asks of its own drivers.
@@ -90,6 +91,32 @@ func TestMaps(t *testing.T) {
 		t.Fatalf("more than one entry: %v", err)
 	}
 	done(t, diff.Close())
+}
+
+// force_mask gives all one mode, and keeps the other in an attribute, as containers/storage reads it.
+func TestForceMask(t *testing.T) {
+	driver := open(t)
+	mask := os.FileMode(0700)
+	reader, writer := io.Pipe()
+
+	go func() {
+		archive := tar.NewWriter(writer)
+		archive.WriteHeader(&tar.Header{Name: "file", Typeflag: tar.TypeReg, Mode: 0644, Uid: 7, Gid: 8})
+		archive.Close()
+		writer.Close()
+	}()
+	done(t, driver.Create("layer", "", nil))
+	_, err := driver.ApplyDiff("layer", "", graphdriver.ApplyDiffOpts{Diff: reader, IgnoreChownErrors: true, ForceMask: &mask})
+	done(t, err)
+	path, err := driver.Get("layer", graphdriver.MountOpts{})
+	done(t, err)
+	info, err := os.Stat(filepath.Join(path, "file"))
+	done(t, err)
+	value, err := system.Lgetxattr(filepath.Join(path, "file"), idtools.ContainersOverrideXattr)
+	done(t, err)
+	if info.Mode() != mask || string(value) != "7:8:0644" {
+		t.Fatal(info.Mode(), string(value))
+	}
 }
 
 // Errors keep their errno, and say what happened; a stream that breaks is told to whoever reads it.

@@ -362,8 +362,19 @@ func (s *Store) Diff(id string, maps IDMaps, parent string, parentMaps IDMaps) (
 	return diff, nil
 }
 
+// ApplyOptions says how an archive is unpacked.
+type ApplyOptions struct {
+	IDMaps
+	// IgnoreOwners gives the caller what has an owner that the caller may not give.
+	IgnoreOwners bool
+	// SkipDevices leaves out devices that the caller may not make.
+	SkipDevices bool
+	// ForceMode is the mode of all that is unpacked, unless it is 0.
+	ForceMode uint64
+}
+
 // Apply unpacks the archive into the layer ID. It gives the sum of the sizes that the entries tell.
-func (s *Store) Apply(id string, maps IDMaps, archive io.Reader) (int64, error) {
+func (s *Store) Apply(id string, how ApplyOptions, archive io.Reader) (int64, error) {
 	var bytes C.uint64_t
 
 	reader, writer, err := os.Pipe()
@@ -384,8 +395,15 @@ func (s *Store) Apply(id string, maps IDMaps, archive io.Reader) (int64, error) 
 		var options C.struct_varve_apply_options
 
 		C.varve_apply_options_init(&options, C.size_t(unsafe.Sizeof(options)))
-		options.uids, options.uids_count = memory.maps(maps.UIDs)
-		options.gids, options.gids_count = memory.maps(maps.GIDs)
+		options.uids, options.uids_count = memory.maps(how.UIDs)
+		options.gids, options.gids_count = memory.maps(how.GIDs)
+		options.force_mode = C.uint64_t(how.ForceMode)
+		if how.IgnoreOwners {
+			options.flags |= C.VARVE_APPLY_IGNORE_OWNERS
+		}
+		if how.SkipDevices {
+			options.flags |= C.VARVE_APPLY_SKIP_DEVICES
+		}
 		return C.varve_layer_apply_wait(s.store, id, &options, C.int(reader.Fd()), &bytes, nil, failure)
 	})
 	reader.Close()
