@@ -311,12 +311,16 @@ static int unpack_make(struct unpack *unpack, struct archive *archive, struct ar
 static int unpack_entry(struct unpack *unpack, struct archive *archive, struct archive_entry *entry)
 {
 	const char *name, *links = UNPACK_LINKS "/";
-	int dir_fd;
+	int dir_fd, r;
 
 	if (!*unpack->path && unpack->lib.archive_entry_filetype(entry) != AE_IFDIR)
 		return unpack_refuse(unpack, -EBADMSG, "the root of a layer is a directory");
-	if (!*unpack->path)
-		return unpack_owner(unpack, entry) ?: unpack_dir(unpack, entry, unpack->root_fd, "", true);
+	if (!*unpack->path) {
+		/* What is made in it from now on may inherit. */
+		unpack_leave(unpack);
+		r = unpack_owner(unpack, entry);
+		return r ? r : unpack_dir(unpack, entry, unpack->root_fd, "", true);
+	}
 	if (!strcmp(unpack->path, UNPACK_LINKS))
 		return 0;
 	/* Where links are made from; it goes in the end. */

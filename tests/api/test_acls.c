@@ -72,6 +72,10 @@ static struct tar lists(void) {
 	tar_add(&tar, &(struct tar_entry){ .name = "dir/implicit/fifo", .type = '6', .mode = 0640 });
 	tar_add_pax(&tar, "SCHILY.xattr." ACCESS, list(6, 7), LIST_BYTES);
 	tar_add(&tar, &(struct tar_entry){ .name = "fifo", .type = '6', .mode = 0770 });
+	/* Nor does what lies in the root once that has a list. */
+	tar_add_pax(&tar, "SCHILY.acl.default", text, strlen(text));
+	tar_add(&tar, &(struct tar_entry){ .name = "./", .type = '5', .mode = 0755 });
+	tar_add(&tar, &(struct tar_entry){ .name = "later", .mode = 0640 });
 	tar_end(&tar);
 	return tar;
 }
@@ -100,6 +104,10 @@ static void check_layer(const char *home, const char *id, uint32_t base) {
 	check(test_path("%s/text", layer), ACCESS, base + 6, base + 7);
 	check(test_path("%s/dir", layer), DEFAULT, base + 6, base + 7);
 	check(test_path("%s/fifo", layer), ACCESS, base + 6, base + 7);
+	/* An archive of a layer does not have its root. */
+	if (strcmp(id, "again") != 0)
+		check(layer, DEFAULT, base + 6, base + 7);
+	check_none(test_path("%s/later", layer), ACCESS);
 	check_none(test_path("%s/dir/file", layer), ACCESS);
 	check_none(test_path("%s/dir/sub", layer), ACCESS);
 	check_none(test_path("%s/dir/sub", layer), DEFAULT);
