@@ -632,9 +632,10 @@ void varve_create_options_init(struct varve_create_options *options, size_t size
  * file), -ENOSPC, -EDQUOT, -EROFS, -EMFILE, -EAGAIN (VARVE_CREATE_NOWAIT), -ECANCELED, -EIO; with a shift or a label those of
  * varve_layer_chown() and varve_layer_relabel(). A create that fails leaves nothing; where what it has made cannot be destroyed
  * (an owner without the mount option user_subvol_rm_allowed), that lies in the trash for varve_sweep(), and the detail says so.
- * Refused with -EINVAL: a storage option that is not known or does not parse ("size" below btrfs.min_space); with -ENOTSUP: a size in a store that was opened with
- * quota=off. A layer with a size or a group can fail, before anything is made, with -EPERM (quota has to be turned on, a group
- * be made, or a limit be set after a snapshot as in full mode, and the caller lacks CAP_SYS_ADMIN), -ENOTCONN (quota is off, and
+ * Refused with -EINVAL: a storage option that is not known or does not parse ("size" below btrfs.min_space); with -ENOTSUP: a
+ * size in a store that was opened with quota=off. A layer with a size or a group can fail, before anything is made, with -EPERM
+ * (quota has to be turned on, a group be made, or a limit be set after a snapshot as in full mode, and the caller lacks
+ * CAP_SYS_ADMIN), -ENOTCONN (quota is off, and
  * the store was opened with quota=keep), -EBUSY (quota runs in another mode than the store was opened for) and -ENOTSUP (a
  * snapshot, full quotas, and a group that it or its parent is in: see the section about quota). Privilege: write access to the
  * home; for a snapshot, to own the parent or CAP_FOWNER. A crash leaves the layer whole or a leftover that varve_sweep()

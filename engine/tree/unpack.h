@@ -44,8 +44,9 @@ struct unpack {
 	/* ---- set by unpack_run() ---- */
 	/* The layer's root directory, ours: of a clone of its mount, where there can be one. */
 	int root_fd;
-	/* The layer in its own mount, which is the caller's; root_fd is in a clone of that; something was mounted in it at the beginning. */
+	/* The layer in its own mount, which is the caller's. */
 	int layer_fd;
+	/* root_fd is in a clone of that mount; something was mounted in the layer at the beginning. */
 	bool cloned, mounted;
 	/* The mount that it is on. */
 	uint64_t mount;
