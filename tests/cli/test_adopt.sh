@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # gc --adopt makes layers of plain directories, as they are; killed in the middle it leaves the directory, and a leftover.
+# varve-test: backend=any
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"

@@ -115,7 +115,7 @@ formats() {
 	printf '%s\n' "$1" ${VARVE_TEST_SOAK:+"$2"}
 }
 skipped=()
-for format in $(formats "v7 gnu posix" "ustar oldgnu"); do
+for format in $(formats v7 "ustar oldgnu gnu posix"); do
 	case "$format" in
 	v7) tree="$source" ;;
 	ustar) tree="$more" ;;
@@ -143,7 +143,7 @@ done
 (cd "$most" && tar --format=gnu -cPf "$archives/tar-absolute" --transform='s,^\./*,/,' .) && agree "$archives/tar-absolute"
 
 if command -v bsdtar >/dev/null; then
-	for format in $(formats "gnutar pax" "v7 ustar paxr"); do
+	for format in $(formats pax "v7 ustar gnutar paxr"); do
 		case "$format" in
 		v7) tree="$source" ;;
 		ustar) tree="$more" ;;
