@@ -15,8 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/** What a call on the short lane, and a slice, may take of its thread's processor time, in microseconds. */
-#define CALL_MAX_US 50000
+/** What a call on the short lane, and a slice, may take of its thread's processor time, in microseconds; more under a sanitizer. */
+#define CALL_MAX_US (TEST_SANITIZED ? 500000 : 50000)
 
 /** Files of a layer whose comparison, search, sort and archive each take more than that. */
 #define FILES 12000
