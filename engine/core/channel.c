@@ -281,6 +281,18 @@ int channel_finish(struct channel *channel, int error, const char *detail)
 	return 0;
 }
 
+bool channel_broken(struct channel *channel, int error, char *ret_detail)
+{
+	pthread_mutex_t *lock = &channel->request->store->lock;
+	bool broken;
+
+	pthread_mutex_lock(lock);
+	broken = channel->error && channel->error == error;
+	memcpy(ret_detail, channel->detail, sizeof(channel->detail));
+	pthread_mutex_unlock(lock);
+	return broken;
+}
+
 int channel_resume(struct channel *channel)
 {
 	if (!channel->ends.sink)

@@ -88,6 +88,9 @@ int channel_take(struct channel *channel, const void *bytes, size_t size, size_t
 /* Tell a source that ERROR broke it off (0: that it has ended), for the reason DETAIL (may be NULL). With the lock held. */
 int channel_finish(struct channel *channel, int error, const char *detail);
 
+/* Has the caller broken CHANNEL off with ERROR? His reason, or "", goes to RET_DETAIL (VARVE_FAILURE_DETAIL_SIZE bytes). Any thread. */
+bool channel_broken(struct channel *channel, int error, char *ret_detail);
+
 /* Let a sink have more. With the lock held. */
 int channel_resume(struct channel *channel);
 

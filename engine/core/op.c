@@ -72,6 +72,7 @@ static void op_failure_path(struct op *op, struct varve_failure *failure)
 static void op_record(struct op *op, int error)
 {
 	struct varve_store *store = op->request->store;
+	char detail[VARVE_FAILURE_DETAIL_SIZE];
 	struct varve_failure *failure;
 
 	op->error = error;
@@ -89,8 +90,8 @@ static void op_record(struct op *op, int error)
 		failure_detail(failure, "%s", "the system is out of open files: see /proc/sys/fs/file-nr, and raise fs.file-max");
 	else if (op->detail)
 		failure_detail(failure, "%s", op->detail);
-	else if (op->request->channel && op->request->channel->error == error)
-		failure_detail(failure, "%s", op->request->channel->detail);
+	else if (op->request->channel && channel_broken(op->request->channel, error, detail))
+		failure_detail(failure, "%s", detail);
 	op->failure = failure;
 }
 

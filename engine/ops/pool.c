@@ -170,8 +170,8 @@ static int pool_untold(struct varve_failure *failure, int error, const char *ste
 	pool_fail(failure, error, step, "LOOP_GET_STATUS64", file);
 	if (error == -EBUSY && failure)
 		failure_detail(failure,
-			       "loop%d holds a file that cannot be told, and may be this image: there is no /dev/loop%d, and no file at the "
-			       "path in /sys/block/loop%d/loop/backing_file", holder->number, holder->number, holder->number);
+			       "loop%d holds a file that cannot be told, and may be this image: there is no /dev/loop%d, and no file at "
+			       "the path in /sys/block/loop%d/loop/backing_file", holder->number, holder->number, holder->number);
 	return error;
 }
 
