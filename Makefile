@@ -19,6 +19,25 @@ CC ?= gcc
 CXX ?= g++
 PKG_CONFIG ?= pkg-config
 CFLAGS ?= -O2 -g
+CPPFLAGS ?=
+# One line a step; V=1 prints the commands.
+V ?= 0
+ifeq ($(V),0)
+Q := @
+say = @printf '  %-8s%s\n' $(1) '$(patsubst $(B)/%,%,$@)'
+else
+Q :=
+say = @:
+endif
+# The compiler names the tools that belong to it, also one for another machine; gcc-ar and the like know objects of -flto.
+tool = $(or $(shell $(CC) -print-prog-name=$(1) 2>/dev/null),$(1))
+AR := $(if $(filter default,$(origin AR)),$(call tool,ar),$(AR))
+ifneq ($(findstring -flto,$(CFLAGS)),)
+CC_IS_CLANG := $(findstring clang,$(shell $(CC) --version))
+AR := $(if $(CC_IS_CLANG),llvm-ar,$(or $(shell command -v $(dir $(firstword $(CC)))$(patsubst %gcc,%gcc-ar,$(notdir $(lastword $(CC))))),gcc-ar))
+PARTIAL_FLAGS := $(if $(CC_IS_CLANG),-fuse-ld=lld,-flinker-output=nolto-rel)
+endif
+OBJCOPY ?= $(call tool,objcopy)
 WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Wno-unused-parameter
 # SAN=address,undefined or SAN=thread builds with sanitizers, into a directory of its own.
 SAN ?=
@@ -35,7 +54,7 @@ TEST_PACKAGES := check
 pkg = $(shell $(PKG_CONFIG) $(1) $(2) 2>/dev/null)
 
 BASE_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DVARVE_VERSION='"$(VERSION)"' $(WARN) -fPIC -fvisibility=hidden -pthread -MMD -MP
-ALL_CFLAGS = $(BASE_CFLAGS) $(CFLAGS) $(SANFLAGS)
+ALL_CFLAGS = $(BASE_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(SANFLAGS)
 LIB_CFLAGS := -Iapi/include -I. $(foreach p,$(LIB_PACKAGES) $(LOADED_PACKAGES),$(call pkg,--cflags,$(p)))
 LIB_LIBS = $(call pkg,--libs,$(LIB_PACKAGES)) -ldl -pthread
 # The command and the bench see varve.h and their own folder, nothing else.
@@ -59,33 +78,64 @@ help: ## list the targets
 deps: ## install what the build and the demo need (root, Debian)
 	@./tests/deps
 
+# What to install where a library is missing: its package of Debian, Fedora, Alpine.
+define PACKAGE_NAMES
+liburing liburing-dev liburing-devel liburing-dev
+libbtrfsutil libbtrfsutil-dev libbtrfsutil-devel btrfs-progs-dev
+libselinux libselinux1-dev libselinux-devel libselinux-dev
+libarchive libarchive-dev libarchive-devel libarchive-dev
+liblzma liblzma-dev xz-devel xz-dev
+libzstd libzstd-dev libzstd-devel zstd-dev
+zlib zlib1g-dev zlib-devel zlib-dev
+bzlib.h libbz2-dev bzip2-devel bzip2-dev
+jansson libjansson-dev jansson-devel jansson-dev
+smartcols libsmartcols-dev libsmartcols-devel util-linux-dev
+endef
+export PACKAGE_NAMES
+
+.PHONY: libraries
+libraries:
+	@command -v $(firstword $(PKG_CONFIG)) >/dev/null || { echo "missing: pkg-config (or pkgconf)" >&2; exit 1; }
+	@missing=$$(for name in $(LIB_PACKAGES) $(filter-out libisal,$(LOADED_PACKAGES)) $(CLI_PACKAGES); do \
+			$(PKG_CONFIG) --exists $$name || echo $$name; done; \
+		echo '#include <bzlib.h>' | $(CC) $(CPPFLAGS) -E - >/dev/null 2>&1 || echo bzlib.h); \
+	[ -z "$$missing" ] || { printf '%s\n' "$$PACKAGE_NAMES" | awk -v missing="$$missing" '\
+		BEGIN { n = split(missing, names, "\n") } \
+		{ known[$$1] = $$2 " on Debian, " $$3 " on Fedora, " $$4 " on Alpine" } \
+		END { for (i = 1; i <= n; i++) print "missing: " names[i] ", the package " known[names[i]] }' >&2; exit 1; }
+
 # ---- library and command ---------------------------------------------------------------------------------------------
 
 .PHONY: lib
 lib: $(B)/libvarve.a $(B)/$(SONAME) $(B)/varve.pc
 
-$(B)/%.o: %.c Makefile
+$(B)/%.o: %.c Makefile | libraries
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(if $(filter api/cli/%,$<),$(CLI_CFLAGS),$(LIB_CFLAGS)) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(ALL_CFLAGS) $(if $(filter api/cli/%,$<),$(CLI_CFLAGS),$(LIB_CFLAGS)) -c -o $@ $<
 
 # What the tests of internals link against: every symbol is there.
 $(B)/libvarve-internal.a: $(LIB_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $^
 
 # What is installed: one object, in which only the public symbols are left, so that ours cannot clash with a program's.
 $(B)/libvarve.a: $(LIB_OBJ)
 	@rm -f $@
-	$(LD) -r -o $(B)/libvarve.o $^
-	objcopy --localize-hidden $(B)/libvarve.o
-	$(AR) rcs $@ $(B)/libvarve.o
+	$(call say,AR)
+	$(Q)$(CC) $(ALL_CFLAGS) $(PARTIAL_FLAGS) -r -nostdlib -o $(B)/libvarve.o $^
+	$(Q)$(OBJCOPY) --localize-hidden $(B)/libvarve.o
+	$(Q)$(AR) rcs $@ $(B)/libvarve.o
 
 $(B)/$(SONAME): $(LIB_OBJ) api/varve.map
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=api/varve.map -Wl,-z,now -Wl,--as-needed -o $@ $(LIB_OBJ) $(LIB_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=api/varve.map -Wl,-z,now -Wl,--as-needed -o $@ $(LIB_OBJ) $(LIB_LIBS)
 	@ln -sf $(SONAME) $(B)/libvarve.so
 
 $(B)/varve: $(CLI_OBJ) $(B)/libvarve.a
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $(CLI_OBJ) $(B)/libvarve.a $(LIB_LIBS) $(CLI_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $(CLI_OBJ) $(B)/libvarve.a $(LIB_LIBS) $(CLI_LIBS)
 
 # Made anew each time: PREFIX may have changed since.
 .PHONY: $(B)/varve.pc
@@ -111,8 +161,15 @@ install: all ## install into DESTDIR/PREFIX
 	for s in 1 3 5 7; do install -d $(DESTDIR)$(MANDIR)/man$$s; \
 	    for m in docs/man/*.$$s; do install -m 644 $$m $(DESTDIR)$(MANDIR)/man$$s/; done; done
 
+.PHONY: uninstall
+uninstall: ## remove what install has put there
+	rm -f $(DESTDIR)$(INCLUDEDIR)/varve.h $(DESTDIR)$(LIBDIR)/libvarve.a $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libvarve.so \
+		$(DESTDIR)$(LIBDIR)/pkgconfig/varve.pc $(DESTDIR)$(BINDIR)/varve $(DESTDIR)$(BINDIR)/varve-bench $(DESTDIR)$(COMPLETIONDIR)/varve
+	for m in docs/man/*.[1357]; do rm -f "$(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}"; done
+
 .PHONY: clean
-clean: ## remove what was built
-	rm -rf ./build
+clean: ## remove what was built, in $(B)
+	@case '$(abspath $(B))' in ''|/|'$(CURDIR)') echo "clean: not $(B)" >&2; exit 1;; esac
+	rm -rf -- '$(abspath $(B))'
 
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d)

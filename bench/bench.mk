@@ -14,17 +14,20 @@ ifneq ($(shell $(PKG_CONFIG) --exists $(BENCH_PACKAGES) && echo yes),)
 all: $(B)/varve-bench
 endif
 
-$(B)/bench/%.o: bench/%.c Makefile bench/bench.mk
+$(B)/bench/%.o: bench/%.c Makefile bench/bench.mk | libraries
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(BENCH_CFLAGS) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(ALL_CFLAGS) $(BENCH_CFLAGS) -c -o $@ $<
 
 # What its tests link: all but main().
 $(B)/libbench.a: $(filter-out $(B)/bench/main.o,$(BENCH_OBJ))
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $^
 
 $(B)/varve-bench: $(B)/bench/main.o $(B)/libbench.a $(B)/libvarve.a
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $^ $(BENCH_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $^ $(BENCH_LIBS)
 
 $(patsubst %.c,$(B)/%,$(wildcard tests/bench/test_*.c)): $(B)/libbench.a
 

@@ -26,13 +26,16 @@ check-programs: docs-examples
 
 $(B)/docs/examples/%.o: docs/examples/%.c docs/docs.mk Makefile
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Iapi/include $(call docs_package,$*,--cflags) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(ALL_CFLAGS) -Iapi/include $(call docs_package,$*,--cflags) -c -o $@ $<
 
 $(addprefix $(B)/docs/examples/,$(DOCS_EXAMPLES)): %: %.o $(B)/docs/examples/example.o $(B)/libvarve.a
-	$(DOCS_LINK)
+	$(call say,LD)
+	$(Q)$(DOCS_LINK)
 
 $(addprefix $(B)/docs/examples/,$(DOCS_EMBED)): %: %.o $(B)/docs/examples/churn.o $(B)/docs/examples/example.o $(B)/libvarve.a
-	$(DOCS_LINK) $(call docs_package,$(@F),--libs)
+	$(call say,LD)
+	$(Q)$(DOCS_LINK) $(call docs_package,$(@F),--libs)
 
 # README.md's first program, cut out of it.
 $(B)/docs/examples/first.c: README.md docs/first-program
@@ -41,10 +44,12 @@ $(B)/docs/examples/first.c: README.md docs/first-program
 	@mv $@.new $@
 
 $(B)/docs/examples/first.o: $(B)/docs/examples/first.c
-	$(CC) $(ALL_CFLAGS) -Iapi/include -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(ALL_CFLAGS) -Iapi/include -c -o $@ $<
 
 $(B)/docs/examples/first: $(B)/docs/examples/first.o $(B)/libvarve.a
-	$(DOCS_LINK)
+	$(call say,LD)
+	$(Q)$(DOCS_LINK)
 
 .PHONY: docs-check
 docs-check: ## check the man pages: lint, examples, prototypes

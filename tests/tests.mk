@@ -41,19 +41,23 @@ test_cflags = -Iapi/include -Itests/lib -Itests/$(call test_suite,$(1)) $(if $(c
 
 $(B)/tests/%.o: tests/%.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(call test_cflags,$<) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(ALL_CFLAGS) $(call test_cflags,$<) -c -o $@ $<
 
 $(B)/tests/libtest.a: $(TEST_LIB_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $^
 
 .SECONDEXPANSION:
 $(TEST_PROGRAMS): %: %.o $(B)/tests/libtest.a $$(call test_shared,$$@) $$(call test_archive,$$@)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(call test_shared,$@) $(B)/tests/libtest.a $(call test_archive,$@) \
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(call test_shared,$@) $(B)/tests/libtest.a $(call test_archive,$@) \
 		$(LIB_LIBS) $(call pkg,--libs,$(TEST_PACKAGES)) $(TEST_LIBS_$(call test_suite,$@))
 
 $(TEST_HELPERS): %: %.o $$(call test_shared,$$@) $$(call test_archive,$$@)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(call test_shared,$@) $(call test_archive,$@) $(LIB_LIBS) \
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(call test_shared,$@) $(call test_archive,$@) $(LIB_LIBS) \
 		$(TEST_LIBS_$(call test_suite,$@))
 
 .PHONY: test-deps
@@ -103,6 +107,10 @@ check-debian: all ## put a debootstrapped Debian through layers and archives (ro
 soak: test-deps ## run the tests again and again, for SOAK_SECONDS (300)
 	@$(MAKE) $(TEST_JOBS) --no-print-directory check-programs fuzz-programs
 	@VARVE_TEST_SOAK=1 tests/run --build $(B) --timeout-scale 4 --for $(SOAK_SECONDS)
+
+.PHONY: check-builds
+check-builds: ## build as distributions do: with -flto, by clang, for another machine; install, uninstall, clean
+	@tests/builds
 
 CRASH_CUTS ?= 1000
 .PHONY: crash-cuts
