@@ -657,6 +657,7 @@ START_TEST(test_maps) {
 	ck_assert_int_eq(chown(test_path("%s/far", base), 1500, 0), 0);
 	shift.uid_to = shift.gid_to = one;
 	shift.uid_to_count = shift.gid_to_count = 2;
+	shift.flags = VARVE_OVERFLOW_IDS;
 	options.parent = "base";
 	options.chown = &shift;
 	test_ok(varve_layer_create_wait(store, "top", &options, &failure), &failure);

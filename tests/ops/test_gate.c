@@ -342,6 +342,8 @@ static int run_chown(struct varve_store *store, struct varve_failure *failure) {
 	struct varve_chown_options options = VARVE_CHOWN_OPTIONS_INIT;
 	options.uid_to = &map;
 	options.uid_to_count = 1;
+	/* The second time all owners are outside of the map. */
+	options.flags = VARVE_OVERFLOW_IDS;
 	return wait_record(store, varve_layer_chown(store, "shifted", &options, test_record, &record, NULL), &record, failure);
 }
 
