@@ -40,7 +40,7 @@ $(addprefix $(B)/docs/examples/,$(DOCS_EMBED)): %: %.o $(B)/docs/examples/churn.
 # README.md's first program, cut out of it.
 $(B)/docs/examples/first.c: README.md docs/first-program
 	@mkdir -p $(@D)
-	docs/first-program README.md >$@.new
+	$(Q)docs/first-program README.md >$@.new
 	@mv $@.new $@
 
 $(B)/docs/examples/first.o: $(B)/docs/examples/first.c
