@@ -140,16 +140,50 @@ static int parse_section(struct job_set *set, char *line, const char *where, cha
 	return set->in_global ? 0 : set_begin(set, line, &set->global, where, error);
 }
 
+/*
+ * Put VALUE into RET (JOB_LINE_MAX bytes), each ${NAME} replaced by that variable of the environment, as fio does. fio takes a variable
+ * that is not set for an empty one; here it is an error.
+ */
+static int expand(const char *value, const char *where, char *ret, char *error)
+{
+	size_t length = 0;
+
+	while (*value) {
+		const char *end = !strncmp(value, "${", 2) ? strchr(value, '}') : NULL, *piece = value;
+		char name[JOB_LINE_MAX];
+		size_t size = 1;
+
+		if (end) {
+			snprintf(name, sizeof(name), "%.*s", (int)(end - value - 2), value + 2);
+			piece = getenv(name);
+			if (!piece)
+				return fail(-EINVAL, error, "%s${%.100s}: not set in the environment", where, name);
+			size = strlen(piece);
+			value = end;
+		}
+		if (length + size >= JOB_LINE_MAX)
+			return fail(-EINVAL, error, "%sthe line is longer than %d bytes", where, JOB_LINE_MAX - 1);
+		memcpy(ret + length, piece, size);
+		length += size;
+		value++;
+	}
+	ret[length] = '\0';
+	return 0;
+}
+
 /* Take the line `key=value` or `key`. */
 static int parse_key(struct job_set *set, char *line, const char *where, char *error)
 {
-	char *equals = strchr(line, '='), *key, *value = NULL;
+	char *equals = strchr(line, '='), *key, *value = NULL, expanded[JOB_LINE_MAX];
 	struct job_pairs *pairs;
 	int r;
 
 	if (equals) {
 		*equals = '\0';
-		value = trim(equals + 1);
+		r = expand(equals + 1, where, expanded, error);
+		if (r < 0)
+			return r;
+		value = trim(expanded);
 	}
 	key = trim(line);
 	if (!set->in_section)

@@ -65,6 +65,25 @@ START_TEST(test_meaning)
 }
 END_TEST
 
+/* Variables of the environment stand for their values, anywhere behind the "=". */
+START_TEST(test_variables)
+{
+	struct job_set set = {0};
+
+	ck_assert_int_eq(setenv("VARVE_N", "12", 1), 0);
+	ck_assert_int_eq(setenv("VARVE_EMPTY", "", 1), 0);
+	ck_assert_int_eq(unsetenv("VARVE_UNSET"), 0);
+	ck_assert_int_eq(parse_bytes(&set, "[a]\nnumber_ios=${VARVE_N}\niodepth= ${VARVE_EMPTY}3${VARVE_N} \ndescription=$VARVE_N ${open\n", 0),
+			 0);
+	ck_assert_uint_eq(set.jobs[0].options.number_ios, 12);
+	ck_assert_uint_eq(set.jobs[0].options.iodepth, 312);
+	ck_assert_str_eq(set.jobs[0].options.description, "$VARVE_N ${open");
+	job_set_destroy(&set);
+	refused("[a]\nnumber_ios=${VARVE_UNSET}\n", "t:2: ${VARVE_UNSET}: not set in the environment");
+	refused("[a]\nnumber_ios=${VARVE_EMPTY}\n", "t:2: number_ios");
+}
+END_TEST
+
 START_TEST(test_command_line)
 {
 	struct job_set set = {0};
@@ -240,4 +259,4 @@ START_TEST(test_include)
 }
 END_TEST
 
-TEST_MAIN_UNIT("job", test_meaning, test_command_line, test_pairs, test_claims, test_refusals, test_bytes, test_include)
+TEST_MAIN_UNIT("job", test_meaning, test_variables, test_command_line, test_pairs, test_claims, test_refusals, test_bytes, test_include)
