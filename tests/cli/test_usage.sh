@@ -129,7 +129,7 @@ diffsize|diffsize [OPTION]... ID
 apply|apply [OPTION]... ID
 status|status
 sync|sync [OPTION]...
-gc|gc
+gc|gc [OPTION]...
 help|help [COMMAND]
 version|version
 END

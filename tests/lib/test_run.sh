@@ -39,6 +39,7 @@ seed real/test_fail 'backend=any' <<<'echo why it fails; exit 3'
 seed real/test_skip 'backend=any' <<<'echo first; echo the reason; exit 77'
 seed real/test_hang 'backend=any timeout=1' <<<'sleep 100'
 seed real/test_uring 'backend=uring' <<<'[[ $VARVE_TEST_BACKEND == uring ]]'
+seed real/test_either 'backend=either' <<<'exit 0'
 seed real/test_process 'backend=any' <<<'setsid sleep 100 & exit 0'
 seed real/test_mount 'backend=any' <<<'mkdir "$VARVE_TEST_MOUNT/x"; mount -t tmpfs none "$VARVE_TEST_MOUNT/x"'
 seed real/test_loop 'backend=any' <<<'truncate -s 1M "$VARVE_TEST_DIR/i"; losetup --find "$VARVE_TEST_DIR/i"'
@@ -59,6 +60,13 @@ expect '^ok .* real/test_pass threads' 0
 expect '^2 passed, 0 failed, 0 skipped$' 0
 run --backend threads test_pass test_uring
 expect '^1 passed, 0 failed, 0 skipped$' 0
+run real/test_either
+expect '^ok .* real/test_either (uring|threads)$' 0
+expect '^1 passed, 0 failed, 0 skipped$' 0
+VARVE_TEST_SOAK=1 run real/test_either
+expect '^2 passed, 0 failed, 0 skipped$' 0
+run --backend threads real/test_either
+expect '^ok .* real/test_either threads$' 0
 run real/test_fail
 expect '^FAIL .* real/test_fail: status 3' 1
 expect '^      why it fails' 1
