@@ -6,6 +6,9 @@
 set -euo pipefail
 # shellcheck source=tests/embedding/embedding.sh
 . "$(dirname "${BASH_SOURCE[0]}")/embedding.sh"
+# A compiler may have more words than one: "ccache gcc".
+read -ra cc <<<"${CC:-cc}"
+read -ra cxx <<<"${CXX:-g++}"
 
 # Install what was built, from a copy: the file for pkg-config names the prefix and is made anew.
 install_into() {
@@ -20,8 +23,8 @@ build_and_run() {
 	local program="$tmp/$1" source="$2"
 	shift 2
 	case "$source" in
-	*.cc) "${CXX:-g++}" -std=c++11 -Wall -Wextra -Werror -o "$program" "$source" "$@" ;;
-	*) "${CC:-cc}" -std=c99 -Wall -Wextra -Werror -o "$program" "$source" "$@" ;;
+	*.cc) "${cxx[@]}" -std=c++11 -Wall -Wextra -Werror -o "$program" "$source" "$@" ;;
+	*) "${cc[@]}" -std=c99 -Wall -Wextra -Werror -o "$program" "$source" "$@" ;;
 	esac
 	expect_status 0 "$tmp/output" "$program" "$mount/$(basename "$program")"
 	sed "s|^|$(basename "$program"): |" "$tmp/output"
@@ -31,8 +34,8 @@ build_and_run() {
 check_header() {
 	echo '#include <varve.h>' >"$tmp/header.c"
 	cp "$tmp/header.c" "$tmp/header.cc"
-	"${CC:-cc}" -std=c99 -pedantic -Wall -Wextra -Werror "$@" -c -o "$tmp/header.o" "$tmp/header.c"
-	"${CXX:-g++}" -std=c++11 -pedantic -Wall -Wextra -Werror "$@" -c -o "$tmp/header.o" "$tmp/header.cc"
+	"${cc[@]}" -std=c99 -pedantic -Wall -Wextra -Werror "$@" -c -o "$tmp/header.o" "$tmp/header.c"
+	"${cxx[@]}" -std=c++11 -pedantic -Wall -Wextra -Werror "$@" -c -o "$tmp/header.o" "$tmp/header.cc"
 }
 
 # Every man page is there and can be shown, links, too.
