@@ -32,13 +32,17 @@ endif
 # The compiler names the tools that belong to it, also one for another machine; gcc-ar and the like know objects of -flto.
 tool = $(or $(shell $(CC) -print-prog-name=$(1) 2>/dev/null),$(1))
 AR := $(if $(filter default,$(origin AR)),$(call tool,ar),$(AR))
-ifneq ($(findstring -flto,$(CFLAGS)),)
 CC_IS_CLANG := $(findstring clang,$(shell $(CC) --version))
+ifneq ($(findstring -flto,$(CFLAGS)),)
 AR := $(if $(CC_IS_CLANG),llvm-ar,$(or $(shell command -v $(dir $(firstword $(CC)))$(patsubst %gcc,%gcc-ar,$(notdir $(lastword $(CC))))),gcc-ar))
 PARTIAL_FLAGS := $(if $(CC_IS_CLANG),-fuse-ld=lld,-flinker-output=nolto-rel)
 endif
 OBJCOPY ?= $(call tool,objcopy)
 WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Wno-unused-parameter
+# What gcc lets pass: fields left out behind given ones, a structure of the kernel's with a flexible end within another, -pthread where it links.
+ifneq ($(CC_IS_CLANG),)
+WARN += -Wno-missing-field-initializers -Wno-gnu-variable-sized-type-not-at-end -Wno-unused-command-line-argument
+endif
 # SAN=address,undefined or SAN=thread builds with sanitizers, into a directory of its own.
 SAN ?=
 ifneq ($(SAN),)
