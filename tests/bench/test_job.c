@@ -73,7 +73,10 @@ START_TEST(test_variables)
 	ck_assert_int_eq(setenv("VARVE_N", "12", 1), 0);
 	ck_assert_int_eq(setenv("VARVE_EMPTY", "", 1), 0);
 	ck_assert_int_eq(unsetenv("VARVE_UNSET"), 0);
-	ck_assert_int_eq(parse_bytes(&set, "[a]\nnumber_ios=${VARVE_N}\niodepth= ${VARVE_EMPTY}3${VARVE_N} \ndescription=$VARVE_N ${open\n", 0),
+	ck_assert_int_eq(parse_bytes(&set,
+				     "[a]\nnumber_ios=${VARVE_N}\niodepth= ${VARVE_EMPTY}3${VARVE_N} \n"
+				     "description=$VARVE_N ${open\n",
+				     0),
 			 0);
 	ck_assert_uint_eq(set.jobs[0].options.number_ios, 12);
 	ck_assert_uint_eq(set.jobs[0].options.iodepth, 312);
