@@ -17,63 +17,7 @@
 #include <setjmp.h>
 #include <stdbool.h>
 
-/* What of it is called. */
-#define LIBARCHIVE_CALLS(CALL)                                                                                             \
-	CALL(archive_entry_acl_next)                                                                                       \
-	CALL(archive_entry_acl_reset)                                                                                      \
-	CALL(archive_entry_clear)                                                                                          \
-	CALL(archive_entry_filetype)                                                                                       \
-	CALL(archive_entry_free)                                                                                           \
-	CALL(archive_entry_gid)                                                                                            \
-	CALL(archive_entry_hardlink)                                                                                       \
-	CALL(archive_entry_mtime)                                                                                          \
-	CALL(archive_entry_mtime_nsec)                                                                                     \
-	CALL(archive_entry_new)                                                                                            \
-	CALL(archive_entry_pathname)                                                                                       \
-	CALL(archive_entry_perm)                                                                                           \
-	CALL(archive_entry_rdev)                                                                                           \
-	CALL(archive_entry_set_gid)                                                                                        \
-	CALL(archive_entry_set_hardlink)                                                                                   \
-	CALL(archive_entry_set_mode)                                                                                       \
-	CALL(archive_entry_set_mtime)                                                                                      \
-	CALL(archive_entry_set_pathname)                                                                                   \
-	CALL(archive_entry_set_rdev)                                                                                       \
-	CALL(archive_entry_set_size)                                                                                       \
-	CALL(archive_entry_set_symlink)                                                                                    \
-	CALL(archive_entry_set_uid)                                                                                        \
-	CALL(archive_entry_size)                                                                                           \
-	CALL(archive_entry_sparse_add_entry)                                                                               \
-	CALL(archive_entry_sparse_count)                                                                                   \
-	CALL(archive_entry_symlink)                                                                                        \
-	CALL(archive_entry_uid)                                                                                            \
-	CALL(archive_entry_xattr_add_entry)                                                                                \
-	CALL(archive_entry_xattr_next)                                                                                     \
-	CALL(archive_entry_xattr_reset)                                                                                    \
-	CALL(archive_errno)                                                                                                \
-	CALL(archive_error_string)                                                                                         \
-	CALL(archive_filter_bytes)                                                                                         \
-	CALL(archive_read_data_block)                                                                                      \
-	CALL(archive_read_free)                                                                                            \
-	CALL(archive_read_header_position)                                                                                 \
-	CALL(archive_read_new)                                                                                             \
-	CALL(archive_read_next_header)                                                                                     \
-	CALL(archive_read_open)                                                                                            \
-	CALL(archive_read_open_memory)                                                                                     \
-	CALL(archive_read_support_filter_none)                                                                             \
-	CALL(archive_read_support_format_tar)                                                                              \
-	CALL(archive_set_error)                                                                                            \
-	CALL(archive_write_close)                                                                                          \
-	CALL(archive_write_data)                                                                                           \
-	CALL(archive_write_free)                                                                                           \
-	CALL(archive_write_header)                                                                                         \
-	CALL(archive_write_new)                                                                                            \
-	CALL(archive_write_open)                                                                                           \
-	CALL(archive_write_set_bytes_in_last_block)                                                                        \
-	CALL(archive_write_set_bytes_per_block)                                                                            \
-	CALL(archive_write_set_format_pax)                                                                                 \
-	CALL(archive_write_set_options)
-
-/* What of these allocates, frees, or goes on where one that allocates was left. */
+/* What of it allocates, frees, or goes on where one that allocates was left. */
 #define LIBARCHIVE_GUARDED(CALL)                                                                                           \
 	CALL(archive_entry_acl_next)                                                                                       \
 	CALL(archive_entry_clear)                                                                                          \
@@ -105,6 +49,34 @@
 	CALL(archive_write_set_bytes_per_block)                                                                            \
 	CALL(archive_write_set_format_pax)                                                                                 \
 	CALL(archive_write_set_options)
+
+/* What else of it is called. */
+#define LIBARCHIVE_PLAIN(CALL)                                                                                             \
+	CALL(archive_entry_acl_reset)                                                                                      \
+	CALL(archive_entry_filetype)                                                                                       \
+	CALL(archive_entry_gid)                                                                                            \
+	CALL(archive_entry_mtime)                                                                                          \
+	CALL(archive_entry_mtime_nsec)                                                                                     \
+	CALL(archive_entry_perm)                                                                                           \
+	CALL(archive_entry_rdev)                                                                                           \
+	CALL(archive_entry_set_gid)                                                                                        \
+	CALL(archive_entry_set_mode)                                                                                       \
+	CALL(archive_entry_set_mtime)                                                                                      \
+	CALL(archive_entry_set_rdev)                                                                                       \
+	CALL(archive_entry_set_size)                                                                                       \
+	CALL(archive_entry_set_uid)                                                                                        \
+	CALL(archive_entry_size)                                                                                           \
+	CALL(archive_entry_sparse_count)                                                                                   \
+	CALL(archive_entry_uid)                                                                                            \
+	CALL(archive_entry_xattr_next)                                                                                     \
+	CALL(archive_entry_xattr_reset)                                                                                    \
+	CALL(archive_errno)                                                                                                \
+	CALL(archive_error_string)                                                                                         \
+	CALL(archive_filter_bytes)                                                                                         \
+	CALL(archive_read_header_position)                                                                                 \
+	CALL(archive_set_error)
+
+#define LIBARCHIVE_CALLS(CALL) LIBARCHIVE_GUARDED(CALL) LIBARCHIVE_PLAIN(CALL)
 
 /* The binary interface that the headers above are of. */
 #define LIBARCHIVE_SONAME "libarchive.so.13"

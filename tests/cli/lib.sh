@@ -172,3 +172,21 @@ await() {
 	done
 	lib_fail "waited in vain for $what"
 }
+
+# Let varve and containers-storage, called as `cs`, work in one store: the directory of the latter's driver, on which it mounts itself, is
+# laid out as one. Sets graph, home and layers.
+lib_start_graph() {
+	command -v containers-storage >/dev/null || lib_skip "needs containers-storage"
+	command -v setfattr >/dev/null || lib_skip "needs setfattr and getfattr"
+	lib_start pool
+	graph="$VARVE_TEST_MOUNT/graph"
+	home="$graph/btrfs"
+	layers="$home/subvolumes"
+	lib_options+=(--home "$home")
+	lib_mounts=("$home" "${lib_mounts[@]}")
+}
+
+# Run containers-storage.
+cs() {
+	containers-storage --graph "$graph" --run "$scratch/run" --storage-driver btrfs "$@"
+}

@@ -7,24 +7,11 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
-for program in containers-storage setfattr python3; do
-	command -v "$program" >/dev/null || lib_skip "needs $program"
-done
-lib_start pool
-graph="$VARVE_TEST_MOUNT/graph"
-# The driver's directory, on which it mounts itself, is laid out as a store.
-home="$graph/btrfs"
-layers="$home/subvolumes"
-lib_options+=(--home "$home")
-lib_mounts=("$home" "${lib_mounts[@]}")
+command -v python3 >/dev/null || lib_skip "needs python3"
+lib_start_graph
 source="$VARVE_TEST_MOUNT/source"
 archives="$VARVE_TEST_MOUNT/archives"
 mkdir "$source" "$archives"
-
-# Run containers-storage.
-cs() {
-	containers-storage --graph "$graph" --run "$scratch/run" --storage-driver btrfs "$@"
-}
 
 # Print all that there is of the tree $1: kinds, modes, owners, sizes, targets, times, devices, which names are one file, attributes,
 # content. Not the time of the root: containers-storage does something in it when the archive is unpacked. A time that no archive has

@@ -5,24 +5,7 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
-if ! command -v containers-storage >/dev/null; then
-	lib_skip "needs containers-storage"
-fi
-if ! command -v setfattr >/dev/null; then
-	lib_skip "needs setfattr and getfattr"
-fi
-lib_start pool
-graph="$VARVE_TEST_MOUNT/graph"
-# The driver's directory, on which it mounts itself, is laid out as a store.
-home="$graph/btrfs"
-layers="$home/subvolumes"
-lib_options+=(--home "$home")
-lib_mounts=("$home" "${lib_mounts[@]}")
-
-# Run containers-storage.
-cs() {
-	containers-storage --graph "$graph" --run "$scratch/run" --storage-driver btrfs "$@"
-}
+lib_start_graph
 
 # Make a layer named $1 from $2, or from nothing.
 layer() {
