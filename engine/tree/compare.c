@@ -583,7 +583,7 @@ static int compare_open(struct compare_worker *worker, unsigned index)
 static void compare_leave(struct compare_worker *worker)
 {
 	content_leave(&worker->content);
-	/* The numbers may be somebody else's later. */
+	/* Taken, not only closed: the numbers may be those of other descriptors later. */
 	fd_close(TAKE_FD(worker->fds[0]));
 	fd_close(TAKE_FD(worker->fds[1]));
 	free(TAKE_PTR(worker->names));

@@ -32,9 +32,9 @@ struct compare_dir;
 #define COMPARE_MORE 1
 
 struct compare {
-	/* Its store, cancelled and width_max are set by whoever starts it. */
+	/* The caller that starts it sets store, cancelled and width_max. */
 	struct job job;
-	/* ---- set by whoever starts it ---- */
+	/* ---- set by the caller that starts it ---- */
 	/* All is compared, or RESULT is why not. Reactor. */
 	void (*done)(struct compare *compare, int result);
 	/* The old and the new root directory; no old one (negative): everything is added. */
@@ -56,7 +56,7 @@ struct compare {
 	struct compare_dir *root;
 	/* What threads hold that are not at it now. */
 	struct list workers;
-	/* Directories on the stack, the roots, and those at hand of nobody. */
+	/* Directories on the stack, the roots, and those that no thread works on. */
 	unsigned pending;
 	/* The first error, the call that failed, and the path that it was about; NULL without memory. */
 	int error;

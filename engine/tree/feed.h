@@ -25,7 +25,7 @@ struct feed_entry {
 };
 
 struct feed {
-	/* ---- set by whoever starts it ---- */
+	/* ---- set by the caller that starts it ---- */
 	/* The root directory, and what changed below it, sorted. */
 	int root_fd;
 	const struct changes *changes;

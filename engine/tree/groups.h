@@ -83,7 +83,7 @@ struct groups_lifted {
 
 /*
  * Let subvolume NUMBER, which is about to be destroyed, and those in NESTED have no limit any more, and leave its groups: to
- * destroy what is nested in a subvolume at its limit takes room in it (EDQUOT). LIFTED (NULL: nobody wants to know) gets what was
+ * destroy what is nested in a subvolume at its limit takes room in it (EDQUOT). LIFTED (NULL: not wanted) gets what was
  * taken, also where it fails. CAP_SYS_ADMIN.
  */
 int groups_unlimit(struct varve_store *store, uint64_t number, const struct nested *nested, struct groups_lifted *lifted);

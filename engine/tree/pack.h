@@ -22,7 +22,7 @@
 #include "engine/tree/window.h"
 
 struct pack {
-	/* ---- set by whoever starts it ---- */
+	/* ---- set by the caller that starts it ---- */
 	/* Loaded by the thread that writes. */
 	struct libarchive lib;
 	/* Which ids the container sees. */
@@ -57,7 +57,7 @@ struct pack {
 	char *buffer;
 
 	/* ---- the writer's and those that read ahead for it ---- */
-	/* window.feed tells what to write; its root, changes and fault, and window.search, are set by whoever starts it. */
+	/* window.feed tells what to write; its root, changes and fault, and window.search, are set by the caller that starts it. */
 	struct window window;
 };
 

@@ -20,13 +20,13 @@
 #include <pthread.h>
 
 struct window {
-	/* ---- set by whoever starts it ---- */
+	/* ---- set by the caller that starts it ---- */
 	/* Search the layer's tree once entries are many. */
 	bool search;
 
 	/* ---- guarded by feed_lock, taken before lock ---- */
 	pthread_mutex_t feed_lock;
-	/* What is to come; its root, changes and fault are set by whoever starts it. */
+	/* What is to come; its root, changes and fault are set by the caller that starts it. */
 	struct feed feed;
 	/* Entries so far; from some number on: what can be searched. */
 	size_t fed;
