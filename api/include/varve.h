@@ -960,7 +960,9 @@ int varve_layer_diff_size(struct varve_store *store, const char *id, const struc
  * absent, unpack into a new one: varve_create_options.apply. OPTIONS may be NULL. result->bytes is the sum of the sizes that
  * the entries tell.
  *
- * An entry replaces what is there, unless both are directories; missing directories above it are made (0755). A file
+ * An entry replaces what is there; where both are directories, owner, mode, time and attributes are replaced and the content stays.
+ * Missing directories above it are made (0755). A file whose owner VARVE_OVERFLOW_IDS makes 65534 is given no setuid and setgid. An
+ * entry of which libarchive would hold more than 256 MiB in memory is -ENOBUFS. A file
  * ".wh.NAME" deletes NAME, ".wh..wh..opq" empties its directory, other ".wh..wh.*" are passed over (files in ".wh..wh.plnk" serve
  * as targets of links). Both take away what was there before the archive and nothing that it brings, wherever in it they stand.
  * A deletion of what the archive itself brings is in result->skipped.

@@ -232,6 +232,12 @@
 /* Conversions between character sets that libarchive has open for one archive: it takes one for each direction. */
 #define LIBARCHIVE_CONVERSIONS_MAX 8
 
+/*
+ * Bytes that libarchive may hold for one archive. SPARSE_PIECES_MAX pieces of a file take 90 MiB in it. Without a bound a map of pieces,
+ * four bytes each in an archive and nearly none compressed, would take all memory there is.
+ */
+#define LIBARCHIVE_BYTES_MAX ((size_t)256 << 20)
+
 /* Bytes of a path in an archive: four times what one system call takes. */
 #define UNPACK_PATH_BYTES_MAX (4 * PATH_MAX)
 

@@ -67,3 +67,15 @@ int acl_map(void *acl, size_t size, int (*map)(void *data, bool group, uint32_t 
 	}
 	return 0;
 }
+
+unsigned acl_group(const void *acl, size_t size)
+{
+	struct posix_acl_xattr_entry entry;
+
+	for (size_t at = sizeof(struct posix_acl_xattr_header); at + sizeof(entry) <= size; at += sizeof(entry)) {
+		memcpy(&entry, (const char *)acl + at, sizeof(entry));
+		if (le16toh(entry.e_tag) == ACL_GROUP_OBJ)
+			return le16toh(entry.e_perm) & 7;
+	}
+	return 7;
+}

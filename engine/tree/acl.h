@@ -27,6 +27,9 @@ size_t acl_bytes(size_t count);
 /* Write COUNT ENTRIES, which are sorted by tag, to ACL. */
 void acl_write(void *acl, struct acl_entry *entries, size_t count);
 
+/* What the list of SIZE bytes at ACL, whose form acl_map() has accepted, gives the owning group: rwx bits; all where it does not say. */
+unsigned acl_group(const void *acl, size_t size);
+
 /* Have MAP change each id, in place, in the list of SIZE bytes at ACL: 0, -EBADMSG (it is none), or what MAP returned. */
 int acl_map(void *acl, size_t size, int (*map)(void *data, bool group, uint32_t *id), void *data);
 

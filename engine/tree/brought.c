@@ -92,7 +92,7 @@ int brought_kind(const struct brought *brought, const struct statx *stat)
 	return kept ? (int)*kept : -ENOENT;
 }
 
-int brought_keep(struct brought *brought, const struct statx *stat, bool plain)
+int brought_keep(struct brought *brought, const struct statx *stat)
 {
 	uint64_t *kept;
 
@@ -102,7 +102,7 @@ int brought_keep(struct brought *brought, const struct statx *stat, bool plain)
 	kept = idmap_add(&brought->kept, stat->stx_ino, brought_device(stat), NULL);
 	if (!kept)
 		return -ENOMEM;
-	*kept = plain ? BROUGHT_PLAIN : BROUGHT_DRESSED;
+	*kept = BROUGHT_ENTRY;
 	return 0;
 }
 

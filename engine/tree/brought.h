@@ -18,8 +18,7 @@
 /* What an archive has of an older directory. */
 enum brought_kind {
 	BROUGHT_LEADS,		/* something below it */
-	BROUGHT_DRESSED,	/* an entry with attributes */
-	BROUGHT_PLAIN,		/* one without */
+	BROUGHT_ENTRY,		/* an entry, which gave it all its attributes */
 };
 
 struct brought {
@@ -47,8 +46,8 @@ int brought_place(struct brought *brought, int dir_fd);
 /* The archive has something in the directory DIR_FD: it and all that lead to it are not to be removed for it. 0 or -errno. */
 int brought_lead(struct brought *brought, int dir_fd);
 
-/* The archive has an entry for the directory that STAT tells of, PLAIN: without attributes. 0 or -ENOMEM. */
-int brought_keep(struct brought *brought, const struct statx *stat, bool plain);
+/* The archive has an entry for the directory that STAT tells of. 0 or -ENOMEM. */
+int brought_keep(struct brought *brought, const struct statx *stat);
 
 /* The archive gave the file that STAT tells of the name NAME in the directory DIR_FD. 0, -ENOMEM, -ENOBUFS: too many, or -errno. */
 int brought_name(struct brought *brought, const struct statx *stat, int dir_fd, const char *name);

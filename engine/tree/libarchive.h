@@ -85,8 +85,9 @@
 
 /* The memory of one archive. */
 struct libarchive_memory {
-	/* Its blocks. */
+	/* Its blocks, and their bytes: LIBARCHIVE_BYTES_MAX at most. */
 	struct list blocks;
+	size_t bytes;
 	/* The conversions of names that it has open. */
 	iconv_t conversions[LIBARCHIVE_CONVERSIONS_MAX];
 	size_t conversions_count;
@@ -95,6 +96,8 @@ struct libarchive_memory {
 	jmp_buf jump;
 	/* An allocation has failed: the archive is lost, what is left to do is libarchive_end(), and -ENOMEM. */
 	bool failed;
+	/* It was one beyond LIBARCHIVE_BYTES_MAX. */
+	bool bounded;
 	/* The guarded functions as libarchive has them. */
 	LIBARCHIVE_GUARDED(LIBRARY_FIELD)
 };

@@ -33,10 +33,18 @@ static struct libarchive_block *memory_block(void *bytes)
 	return (struct libarchive_block *)(void *)((char *)bytes - offsetof(struct libarchive_block, bytes));
 }
 
+/* May libarchive have SIZE bytes more? */
+static bool memory_may(struct libarchive_memory *memory, size_t size)
+{
+	memory->bounded = memory->bounded || size >= LIBARCHIVE_BYTES_MAX - memory->bytes;
+	return !memory->bounded;
+}
+
 /* Put BLOCK, of SIZE bytes, on the list: its bytes. */
 static void *memory_enter(struct libarchive_memory *memory, struct libarchive_block *block, size_t size)
 {
 	block->size = size;
+	memory->bytes += sizeof(*block) + size;
 	list_append(&memory->blocks, &block->link);
 	return block->bytes;
 }
@@ -60,7 +68,7 @@ static void *memory_calloc(size_t count, size_t size)
 
 	if (!memory)
 		return calloc(count, size);
-	if (!__builtin_mul_overflow(count, size, &bytes) && bytes < PTRDIFF_MAX - sizeof(*block))
+	if (!__builtin_mul_overflow(count, size, &bytes) && bytes < PTRDIFF_MAX && memory_may(memory, sizeof(*block) + bytes))
 		block = calloc(1, sizeof(*block) + bytes);
 	return block ? memory_enter(memory, block, bytes) : memory_refuse(memory);
 }
@@ -72,7 +80,7 @@ static void *memory_malloc(size_t size)
 
 	if (!memory)
 		return malloc(size);
-	if (size < PTRDIFF_MAX - sizeof(*block))
+	if (size < PTRDIFF_MAX && memory_may(memory, sizeof(*block) + size))
 		block = malloc(sizeof(*block) + size);
 	return block ? memory_enter(memory, block, size) : memory_refuse(memory);
 }
@@ -80,8 +88,9 @@ static void *memory_malloc(size_t size)
 static void memory_free(void *bytes)
 {
 	if (memory_now && bytes) {
-		list_remove(&memory_block(bytes)->link);
 		bytes = memory_block(bytes);
+		list_remove(&((struct libarchive_block *)bytes)->link);
+		memory_now->bytes -= sizeof(struct libarchive_block) + ((struct libarchive_block *)bytes)->size;
 	}
 	free(bytes);
 }
@@ -350,7 +359,8 @@ int libarchive_begin(struct libarchive *lib)
 
 	list_init(&lib->memory.blocks);
 	lib->memory.conversions_count = 0;
-	lib->memory.inside = lib->memory.failed = false;
+	lib->memory.inside = lib->memory.failed = lib->memory.bounded = false;
+	lib->memory.bytes = 0;
 	errno = 0;
 	lib->names = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 	/* Where there is no such locale, names are bytes. */

@@ -57,11 +57,20 @@ static int unpack_later(struct unpack *unpack, const char *path, const struct un
 
 /* ---- entries ----------------------------------------------------------------------------------------------------- */
 
+/* An allocation of libarchive's has failed. */
+static int unpack_no_memory(struct unpack *unpack)
+{
+	/* The limit, in words: LIBARCHIVE_BYTES_MAX. */
+	if (!unpack->lib.memory.bounded)
+		return -ENOMEM;
+	return unpack_refuse(unpack, -ENOBUFS, "an entry of which libarchive would hold more than 256 MiB in memory");
+}
+
 /* What a result of libarchive's comes to where it should have been good. */
 static int unpack_corrupt(struct unpack *unpack, struct archive *archive)
 {
 	if (unpack->lib.memory.failed)
-		return -ENOMEM;
+		return unpack_no_memory(unpack);
 	if (unpack->error) {
 		unpack->call = unpack->inflate.call;
 		unpack->detail = unpack->inflate.decoder.detail;
@@ -158,8 +167,7 @@ static int unpack_file(struct unpack *unpack, struct archive *archive, struct ar
 /* Make the directory NAME in DIR_FD, or dress the one that is there. */
 static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name, bool there)
 {
-	const struct unpack_time time = { .mtime = unpack_mtime(unpack, entry),
-					  .mode = unpack_perm(unpack, unpack_mode(unpack, entry)) };
+	struct unpack_time time = { .mtime = unpack_mtime(unpack, entry), .mode = unpack_perm(unpack, unpack_mode(unpack, entry)) };
 	_cleanup_close_ int fd = -EBADF;
 	struct statx stat;
 	int r = 0;
@@ -177,13 +185,14 @@ static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int di
 	r = unpack_check(unpack, "statx", brought_look(fd, &stat));
 	if (!r && !there && !brought_made(&unpack->brought, &stat))
 		r = unpack_replaced(unpack, "openat2");
-	if (!r && !there)
-		r = unpack_shed(unpack, fd);
+	if (!r)
+		r = there ? unpack_strip(unpack, fd) : unpack_shed(unpack, fd);
 	if (!r)
 		/* An owner without privilege is to make what is in it. */
 		r = unpack_dress(unpack, entry, fd, time.mode | S_IRWXU);
+	time.mode = unpack_group(unpack, time.mode);
 	if (!r && there && *name)
-		r = brought_keep(&unpack->brought, &stat, !unpack->lib.archive_entry_xattr_reset(entry));
+		r = brought_keep(&unpack->brought, &stat);
 	return r ? r : unpack_later(unpack, unpack->path, &time);
 }
 
@@ -369,7 +378,7 @@ static int unpack_next(struct unpack *unpack, struct archive *archive, struct ar
 	unpack->lib.archive_entry_hardlink(*ret_entry);
 	unpack->lib.archive_entry_symlink(*ret_entry);
 	if (unpack->lib.memory.failed)
-		return -ENOMEM;
+		return unpack_no_memory(unpack);
 	if (r == ARCHIVE_WARN && unpack->lib.archive_errno(archive) == UNPACK_ERRNO_MISC)
 		report_add(&unpack->report, -EINVAL, "apply", "UNPACK", NULL, name ? name : "", unpack->lib.archive_error_string(archive));
 	if (!name || !*name)

@@ -66,6 +66,10 @@ struct unpack {
 	gid_t gid, owner_gid;
 	/* It is reported that an owner of the entry at hand is in no map. */
 	bool outside;
+	/* Owner or group of the entry at hand is the id that stands for all others. */
+	bool overflowed;
+	/* What its group may have: S_IRWXG, or what a list that could not be kept gives it. */
+	mode_t group_most;
 	/* The sum of the sizes that the entries tell. */
 	uint64_t size;
 	/* What was not kept. */

@@ -8,6 +8,7 @@
 #include "engine/tree/xattrs.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <linux/posix_acl.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,7 +47,10 @@ int unpack_owner(struct unpack *unpack, struct archive_entry *entry)
 	if (uid < 0 || gid < 0 || uid >= UINT32_MAX || gid >= UINT32_MAX)
 		return unpack_refuse(unpack, -EINVAL, "an owner that no id can have");
 	r = unpack_id(unpack, false, (uint32_t)uid, &unpack->owner_uid);
-	return r ? r : unpack_id(unpack, true, (uint32_t)gid, &unpack->owner_gid);
+	if (!r)
+		r = unpack_id(unpack, true, (uint32_t)gid, &unpack->owner_gid);
+	unpack->overflowed = unpack->outside;
+	return r;
 }
 
 int unpack_chown(struct unpack *unpack, int fd, uid_t uid, gid_t gid)
@@ -70,6 +74,10 @@ mode_t unpack_mode(const struct unpack *unpack, struct archive_entry *entry)
 	int kind, perm, tag, id;
 	const char *name;
 
+	/* The id that stands for all others is not to be taken on. */
+	if (unpack->overflowed && unpack->lib.archive_entry_filetype(entry) != AE_IFDIR)
+		mode &= ~(mode_t)(S_ISUID | S_ISGID);
+
 	if (unpack->lib.archive_entry_acl_reset(entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS) <= 3)
 		return mode;
 	while (unpack->lib.archive_entry_acl_next(entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, &kind, &perm, &tag, &id, &name) == ARCHIVE_OK)
@@ -81,6 +89,11 @@ mode_t unpack_mode(const struct unpack *unpack, struct archive_entry *entry)
 mode_t unpack_perm(const struct unpack *unpack, mode_t mode)
 {
 	return unpack->force_mode ? unpack->force_mode : mode;
+}
+
+mode_t unpack_group(const struct unpack *unpack, mode_t mode)
+{
+	return unpack->force_mode ? mode : mode & ~(S_IRWXG & ~unpack->group_most);
 }
 
 int unpack_dress_implied(struct unpack *unpack, int fd)
@@ -131,8 +144,11 @@ static int unpack_xattr(struct unpack *unpack, int fd, const char *name, const v
 
 	if (r == -EBADF)
 		r = opath_setxattr(fd, name, value, size);
-	if (r == -EPERM || r == -EOPNOTSUPP)
+	if (r == -EPERM || r == -EOPNOTSUPP) {
+		if (!strcmp(name, ACL_ACCESS))
+			unpack->group_most = (mode_t)acl_group(value, size) << 3;
 		return unpack_xattr_left(unpack, r, name);
+	}
 	return r ? unpack_xattr_error(unpack, fd, name, size, r) : 0;
 }
 
@@ -155,8 +171,11 @@ static int unpack_acl(struct unpack *unpack, int fd, const char *name, const voi
 	if (!r)
 		r = unpack_xattr(unpack, fd, name, acl, size);
 	unpack->dressed = unpack->dressed || !strcmp(name, ACL_ACCESS);
-	if (r == -EINVAL && unpack->flags & VARVE_APPLY_IGNORE_OWNERS)
+	if (r == -EINVAL && unpack->flags & VARVE_APPLY_IGNORE_OWNERS) {
+		if (!strcmp(name, ACL_ACCESS))
+			unpack->group_most = (mode_t)acl_group(acl, size) << 3;
 		return unpack_xattr_left(unpack, -EOVERFLOW, name);
+	}
 	if (r != -EBADMSG && r != -EINVAL)
 		return r;
 	return unpack_refuse(unpack, -EBADMSG,
@@ -184,8 +203,10 @@ static int unpack_acl_text(struct unpack *unpack, struct archive_entry *entry, i
 	       used < (size_t)count) {
 		bool named = tag == ARCHIVE_ENTRY_ACL_USER || tag == ARCHIVE_ENTRY_ACL_GROUP;
 
-		if (tag < ARCHIVE_ENTRY_ACL_USER || tag > ARCHIVE_ENTRY_ACL_OTHER || (named && id < 0))
-			return unpack_xattr_left(unpack, -EINVAL, "an ACL with names that have no number");
+		if (tag < ARCHIVE_ENTRY_ACL_USER || tag > ARCHIVE_ENTRY_ACL_OTHER || (named && (id < 0 || id == INT_MAX))) {
+			unpack->group_most = unpack->lib.archive_entry_perm(entry) & S_IRWXG;
+			return unpack_xattr_left(unpack, -EINVAL, "an ACL with names that have no number, or one that is too large");
+		}
 		entries[used++] = (struct acl_entry){ tags[tag - ARCHIVE_ENTRY_ACL_USER], (uint16_t)(perm & 7),
 						      named ? (uint32_t)id : UINT32_MAX };
 	}
@@ -206,6 +227,9 @@ static int unpack_xattrs(struct unpack *unpack, struct archive_entry *entry, int
 	int r = 0;
 
 	unpack->dressed = false;
+	unpack->group_most = S_IRWXG;
+	if (unpack->lib.archive_entry_acl_reset(entry, ARCHIVE_ENTRY_ACL_TYPE_NFS4) > 0)
+		unpack_xattr_left(unpack, -EOPNOTSUPP, "an ACL of NFSv4");
 	if (unpack->lib.archive_entry_filetype(entry) != AE_IFLNK)
 		r = unpack_acl_text(unpack, entry, fd, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, ACL_ACCESS);
 	if (!r && unpack->lib.archive_entry_filetype(entry) == AE_IFDIR)
@@ -219,6 +243,20 @@ static int unpack_xattrs(struct unpack *unpack, struct archive_entry *entry, int
 		else
 			r = unpack_xattr(unpack, fd, name, value, size);
 	}
+	return r;
+}
+
+int unpack_strip(struct unpack *unpack, int fd)
+{
+	struct xattrs xattrs = { .fault = &unpack->store->io.fault };
+	int r = unpack_check(unpack, "listxattr", xattrs_read(&xattrs, fd, "", xattrs_kept));
+
+	for (size_t i = 0; !r && i < xattrs.count; i++) {
+		r = unpack_check(unpack, "removexattr", opath_removexattr(fd, xattrs.list[i].name));
+		if (r == -EPERM)
+			r = unpack_xattr_left(unpack, r, "one of before, which the caller may not take away");
+	}
+	xattrs_free(&xattrs);
 	return r;
 }
 
@@ -259,6 +297,7 @@ int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd, mod
 		r = unpack_xattrs(unpack, entry, fd);
 	if (!r)
 		r = unpack_override(unpack, entry, fd);
+	mode = unpack_group(unpack, mode);
 	if (!r && ((stat.st_mode & ALLPERMS) != mode || unpack->dressed || (!owned && mode & (S_ISUID | S_ISGID))))
 		r = unpack_check(unpack, "fchmod", RET_NERRNO(fchmod(fd, mode)));
 	return r;
@@ -294,6 +333,7 @@ struct timespec unpack_mtime(struct unpack *unpack, struct archive_entry *entry)
 int unpack_dress_made(struct unpack *unpack, struct archive_entry *entry, int fd)
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, unpack_mtime(unpack, entry) };
+	mode_t mode = unpack_perm(unpack, unpack_mode(unpack, entry));
 	int r;
 
 	if (fd < 0)
@@ -304,7 +344,7 @@ int unpack_dress_made(struct unpack *unpack, struct archive_entry *entry, int fd
 	if (!r)
 		r = unpack_xattrs(unpack, entry, fd);
 	if (!r && unpack->lib.archive_entry_filetype(entry) != AE_IFLNK)
-		r = unpack_check(unpack, "fchmodat2", opath_chmod(fd, unpack_perm(unpack, unpack_mode(unpack, entry))));
+		r = unpack_check(unpack, "fchmodat2", opath_chmod(fd, unpack_group(unpack, mode)));
 	if (!r)
 		r = unpack_check(unpack, "utimensat", opath_times(fd, times));
 	fd_close(fd);

@@ -22,11 +22,17 @@ mode_t unpack_mode(const struct unpack *unpack, struct archive_entry *entry);
 /* The mode of what has the mode MODE in the archive. */
 mode_t unpack_perm(const struct unpack *unpack, mode_t mode);
 
+/* MODE of the entry at hand, whose group has the mask of a list: where the list could not be kept, no more than that gives the group. */
+mode_t unpack_group(const struct unpack *unpack, mode_t mode);
+
 /*
  * Give FD, a directory for which the archive has no entry, the owner and mode of such: the container's root, or the caller where
  * ids are not mapped.
  */
 int unpack_dress_implied(struct unpack *unpack, int fd);
+
+/* Take the attributes that go with files from FD, an older directory: those of the archive's entry replace them. */
+int unpack_strip(struct unpack *unpack, int fd);
 
 /* What was made as FD in the directory opened last has inherited nothing from that. */
 int unpack_shed(struct unpack *unpack, int fd);

@@ -127,29 +127,32 @@ static int unpack_make_dir(struct unpack *unpack, int dir_fd, const char *name)
 	return r ? r : unpack_dress_implied(unpack, fd);
 }
 
-/* Make the directories of PATH that are missing. */
+/*
+ * Make the directories of PATH that are missing, each below the descriptor of the one before: resolved from the root, a path of
+ * thousands of names would be walked thousands of times. What is a link is resolved from the root.
+ */
 static int unpack_make_dirs(struct unpack *unpack, char *path)
 {
-	int fd = -EBADF, r = 0;
+	_cleanup_close_ int fd = unpack_open_dir(unpack, "");
+	int r = fd < 0 ? unpack_dir_error(unpack, fd) : 0;
 
-	for (char *end = path; !r && end; ) {
-		char *name = end == path ? path : end + 1;
+	for (char *name = path, *end; !r && name; name = end ? end + 1 : NULL) {
+		int next;
 
 		end = strchr(name, '/');
 		if (end)
 			*end = '\0';
+		r = atomic_load(unpack->cancelled) ? -ECANCELED : unpack_make_dir(unpack, fd, name);
+		next = r || !end ? -EBADF : beneath_open(fd, name, O_PATH | O_DIRECTORY);
+		if (!r && end && next < 0) {
+			next = unpack_open_dir(unpack, path);
+			r = next < 0 ? unpack_dir_error(unpack, next) : 0;
+		}
 		fd_close(TAKE_FD(fd));
-		/* What is before NAME is there. */
-		if (name > path)
-			name[-1] = '\0';
-		fd = unpack_open_dir(unpack, name > path ? path : "");
-		if (name > path)
-			name[-1] = '/';
-		r = fd < 0 ? unpack_dir_error(unpack, fd) : unpack_make_dir(unpack, fd, name);
+		fd = next;
 		if (end)
 			*end = '/';
 	}
-	fd_close(fd);
 	return r;
 }
 

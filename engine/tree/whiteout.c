@@ -2,10 +2,8 @@
 #include "engine/tree/whiteout.h"
 #include "engine/tree/beneath.h"
 #include "engine/tree/entries.h"
-#include "engine/tree/opath.h"
 #include "engine/tree/unpack_dress.h"
 #include "engine/tree/unpack_place.h"
-#include "engine/tree/xattrs.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,14 +16,8 @@
 /* Take from the directory of the O_PATH descriptor FD what it had before an archive that has it as KIND. */
 static int whiteout_bare(struct unpack *unpack, int fd, int kind)
 {
-	struct xattrs xattrs = { .fault = &unpack->store->io.fault };
-	int r = 0;
+	int r = kind == BROUGHT_LEADS ? unpack_strip(unpack, fd) : 0;
 
-	if (kind == BROUGHT_LEADS || kind == BROUGHT_PLAIN)
-		r = unpack_check(unpack, "listxattr", xattrs_read(&xattrs, fd, "", xattrs_kept));
-	for (size_t i = 0; !r && i < xattrs.count; i++)
-		r = unpack_check(unpack, "removexattr", opath_removexattr(fd, xattrs.list[i].name));
-	xattrs_free(&xattrs);
 	return r || kind != BROUGHT_LEADS ? r : unpack_dress_implied(unpack, fd);
 }
 

@@ -258,4 +258,103 @@ START_TEST(test_bad) {
 }
 END_TEST
 
-TEST_MAIN("acls", test_lists, test_privileged, test_bad)
+/** Apply TAR to layer ID; how many entries were not kept as they are. */
+static uint64_t applied(struct varve_store *store, const char *id, struct tar *tar, uint64_t flags) {
+	struct varve_apply_options options = VARVE_APPLY_OPTIONS_INIT;
+	struct varve_failure failure = { 0 };
+	uint64_t skipped = 0;
+	int fd = memfd_create("archive", MFD_CLOEXEC);
+
+	tar_end(tar);
+	ck_assert_int_eq(write(fd, tar->bytes, tar->size), (ssize_t)tar->size);
+	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+	options.flags = flags;
+	options.uids = options.gids = flags & VARVE_OVERFLOW_IDS ? map : NULL;
+	options.uids_count = options.gids_count = flags & VARVE_OVERFLOW_IDS ? 1 : 0;
+	test_ok(varve_layer_apply_wait(store, id, &options, fd, NULL, &skipped, &failure), &failure);
+	close(fd);
+	return skipped;
+}
+
+/** The entry of a directory replaces its attributes, in whatever order an opaque marker comes. */
+START_TEST(test_directories) {
+	static const char text[] = "user::rwx,user:6:r--,group::r-x,group:7:-w-,mask::rwx,other::---";
+	char *home = test_home(), *base = test_layer(home, "base"), *dir;
+	struct varve_store *store = test_open_relaxed(home);
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_failure failure;
+
+	test_create(store, "base", NULL);
+	test_mkdir(test_path("%s/p", base));
+	dir = test_path("%s/p/d", base);
+	test_mkdir(dir);
+	test_write(test_path("%s/p/old", base), "");
+	ck_assert_int_eq(setxattr(dir, "user.a", "a", 1, 0), 0);
+	ck_assert_int_eq(setxattr(dir, ACCESS, list(8, 9), LIST_BYTES, 0), 0);
+	ck_assert_int_eq(setxattr(dir, DEFAULT, list(8, 9), LIST_BYTES, 0), 0);
+	options.parent = "base";
+	for (unsigned round = 0; round < 4; round++) {
+		const char *id = test_path("child-%u", round), *records;
+		struct tar tar = { 0 };
+		char *top = test_layer(home, id);
+		struct stat stat_now;
+
+		test_ok(varve_layer_create_wait(store, id, &options, &failure), &failure);
+		tar_add(&tar, &(struct tar_entry){ .name = "p/", .type = '5', .mode = 0755 });
+		if (round == 1)
+			tar_add_file(&tar, "p/.wh..wh..opq", "");
+		records = test_path("%s%s", round < 3 ? tar_pax_record("SCHILY.acl.access", text, strlen(text)) : "",
+				    tar_pax_record("SCHILY.xattr.user.b", "b", 1));
+		tar_add(&tar, &(struct tar_entry){ .name = "pax", .type = 'x', .content = records, .size = strlen(records) });
+		tar_add(&tar, &(struct tar_entry){ .name = "p/d/", .type = '5', .mode = 0750 });
+		if (round == 2)
+			tar_add_file(&tar, "p/.wh..wh..opq", "");
+		ck_assert_msg(applied(store, id, &tar, 0) == 0, "round %u", round);
+		dir = test_path("%s/p/d", top);
+		check_none(dir, "user.a");
+		check_none(dir, DEFAULT);
+		ck_assert_int_eq(getxattr(dir, "user.b", NULL, 0), 1);
+		if (round < 3)
+			check(dir, ACCESS, 6, 7);
+		else
+			check_none(dir, ACCESS);
+		ck_assert_int_eq(stat(dir, &stat_now), 0);
+		ck_assert_int_eq(stat_now.st_mode & 07777, round < 3 ? 0770 : 0750);
+		ck_assert(test_exists(test_path("%s/p/old", top)) == (round == 0 || round == 3));
+	}
+	test_close(store);
+}
+END_TEST
+
+/** Where something could not be kept, nobody gets more than the archive gives. */
+START_TEST(test_no_more) {
+	static const char named[] = "user::rw-,user:nobody:rw-,group::---,mask::rw-,other::---";
+	static const char large[] = "user::rw-,user:x:rw-:3000000000,group::r--,mask::rw-,other::---";
+	char *home = test_home(), *layer = test_layer(home, "layer");
+	struct varve_store *store = test_open_relaxed(home);
+	struct tar tar = { 0 };
+	struct stat stat_now;
+
+	test_create(store, "layer", NULL);
+	tar_add_pax(&tar, "SCHILY.acl.access", named, strlen(named));
+	tar_add(&tar, &(struct tar_entry){ .name = "named", .mode = 0660 });
+	tar_add_pax(&tar, "SCHILY.acl.access", large, strlen(large));
+	tar_add(&tar, &(struct tar_entry){ .name = "large", .mode = 0660 });
+	tar_add(&tar, &(struct tar_entry){ .name = "setuid", .mode = 06755, .uid = 70000 });
+	tar_add(&tar, &(struct tar_entry){ .name = "mapped", .mode = 06755, .uid = 1 });
+	ck_assert_uint_eq(applied(store, "layer", &tar, VARVE_OVERFLOW_IDS), 3);
+	check_none(test_path("%s/named", layer), ACCESS);
+	check_none(test_path("%s/large", layer), ACCESS);
+	ck_assert_int_eq(stat(test_path("%s/named", layer), &stat_now), 0);
+	ck_assert_int_eq(stat_now.st_mode & 07777, 0600);
+	ck_assert_int_eq(stat(test_path("%s/large", layer), &stat_now), 0);
+	ck_assert_int_eq(stat_now.st_mode & 07777, 0640);
+	ck_assert_int_eq(stat(test_path("%s/setuid", layer), &stat_now), 0);
+	ck_assert_int_eq(stat_now.st_mode & 07777, 0755);
+	ck_assert_int_eq(stat(test_path("%s/mapped", layer), &stat_now), 0);
+	ck_assert_int_eq(stat_now.st_mode & 07777, 06755);
+	test_close(store);
+}
+END_TEST
+
+TEST_MAIN("acls", test_lists, test_privileged, test_bad, test_directories, test_no_more)

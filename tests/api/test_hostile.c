@@ -478,5 +478,66 @@ START_TEST(test_sockets) {
 }
 END_TEST
 
+/** What is small in an archive takes neither memory nor time without a bound: a map of pieces that are four bytes each. */
+START_TEST(test_map_of_pieces) {
+	/* Each takes libarchive some 80 bytes. */
+	enum { PIECES = 5000000 };
+	char *home = test_home(), *map = test_alloc(4 * PIECES + 1024);
+	struct varve_store *store = open_store(home);
+	struct varve_failure failure;
+	struct tar tar = { 0 };
+	size_t size = (size_t)sprintf(map, "%u\n", PIECES);
+	const char *records;
+
+	for (unsigned i = 0; i < PIECES; i++)
+		size += (size_t)sprintf(map + size, "0\n0\n");
+	size = (size + 511) / 512 * 512;
+	records = test_path("%s%s%s", tar_pax_record("GNU.sparse.major", "1", 1), tar_pax_record("GNU.sparse.minor", "0", 1),
+			    tar_pax_record("GNU.sparse.realsize", "1000", 4));
+	tar_add(&tar, &(struct tar_entry){ .name = "pax", .type = 'x', .content = records, .size = strlen(records) });
+	tar_add(&tar, &(struct tar_entry){ .name = "sparse", .content = map, .size = size });
+	tar_end(&tar);
+	test_error(create_from(store, &tar, tar.size, &failure), -ENOBUFS);
+	ck_assert_ptr_nonnull(strstr(failure.detail, "256 MiB"));
+	check_outside(home);
+	test_close(store);
+}
+END_TEST
+
+/** Seconds of processor time that this process has taken. */
+static double cpu_s(void) {
+	struct timespec now;
+
+	ck_assert_int_eq(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now), 0);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/** A path of thousands of names takes no processor time that grows with their square: it was 15 seconds for each of these. */
+START_TEST(test_deep) {
+	enum { DEPTH = 8000 };
+	char *home = test_home(), *path = test_alloc(2 * DEPTH + 2);
+	struct varve_store *store = open_store(home);
+	struct varve_failure failure;
+	struct tar tar = { 0 };
+	double before;
+
+	for (unsigned i = 0; i < DEPTH; i++)
+		memcpy(path + 2 * i, "a/", 3);
+	path[2 * DEPTH] = 'f';
+	for (unsigned i = 0; i < 3; i++) {
+		/* Each in directories of its own. */
+		path[0] = (char)('a' + i);
+		tar_add_file(&tar, path, "content");
+	}
+	tar_end(&tar);
+	before = cpu_s();
+	test_ok(create_from(store, &tar, tar.size, &failure), &failure);
+	ck_assert_msg(TEST_SANITIZED || cpu_s() - before < 10, "%.1f s", cpu_s() - before);
+	test_remove_layer(store, "made");
+	check_outside(home);
+	test_close(store);
+}
+END_TEST
+
 TEST_MAIN("hostile", test_names, test_long_names, test_cut_and_corrupt, test_sizes, test_attributes, test_devices, test_endless,
-	  test_sockets, test_no_space)
+	  test_sockets, test_no_space, test_map_of_pieces, test_deep)

@@ -123,7 +123,7 @@ START_TEST(test_opaque) {
 
 	/* The attributes of a directory with an entry of its own are those that it had, as where nothing is opaque. */
 	every_order(entries, TEST_COUNT(entries), 1,
-		    " 40755 0 0\n/a 40755 0 0 old\n/a/b 40750 0 0\n/a/b/c 40750 0 0\n/a/b/c/foo 100600 0 1\n"
+		    " 40755 0 0\n/a 40755 0 0\n/a/b 40750 0 0\n/a/b/c 40750 0 0\n/a/b/c/foo 100600 0 1\n"
 		    "/d 40700 7 0 old\n/d/kept 100644 0 1\n/top 100644 0 1\n");
 }
 END_TEST
