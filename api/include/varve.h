@@ -857,13 +857,16 @@ int varve_layer_rename(struct varve_store *store, const char *id, const char *ne
 
 /**
  * Make a layer of the plain directory ID, which has a layer's place (varve_check() finds such). Its files, their content shared and
- * not read, and all that they are but for flags (chattr) other than +C, come into a new subvolume, which then takes the place; the
- * directory is removed. Nobody may write into it meanwhile. FLAGS: VARVE_DURABLE or VARVE_RELAXED.
+ * not read, and all that they are, +C (chattr) included, come into a new subvolume, which then takes the place; the directory is
+ * removed. A size that is recorded for ID is put in force. Nobody may write into it meanwhile: what is changed while it is copied
+ * fails the request, and what is changed while the last step takes the place is lost. FLAGS: VARVE_DURABLE or VARVE_RELAXED.
  *
- * Errors in the callback: -ENOENT, -ENOTDIR, -EEXIST (it is a subvolume), -EBUSY (a subvolume is nested in it, or something is
- * mounted on it or in it), -EPERM, -EACCES, -EROFS, -ENOSPC, -EDQUOT, -ECANCELED, -ENOMEM, -EIO; at the step CLEAR the layer is there,
- * and what is left of the directory is a leftover. Privilege: to read all of it, and to make files of its owners. A crash leaves
- * the directory or the layer, whole; the other is a leftover that the sweep removes.
+ * Errors in the callback: -ENOENT, -ENOTDIR, -EEXIST (it is a subvolume), -EBUSY (a subvolume is nested in it, something is
+ * mounted on it or in it, it was changed or moved meanwhile, or a process has locked it by flock(2), as this does), -EPERM (something
+ * in it has the flag +i or +a), -EXDEV (HOME/.varve and HOME/subvolumes are in two subvolumes), -EACCES, -EROFS, -ENOSPC, -EDQUOT,
+ * -ENOBUFS (the paths of its directories, and of its files of several names, have more than 256 MiB), -ECANCELED, -ENOMEM, -EIO; at
+ * the step CLEAR the layer is there, and what is left of the directory is a leftover. Privilege: to read all of it, and to make files
+ * of its owners. A crash leaves the directory or the layer, whole; the other is a leftover that the sweep removes.
  */
 int varve_layer_adopt(struct varve_store *store, const char *id, uint64_t flags, varve_callback *callback, void *user_data,
 		      varve_request *ret_request);

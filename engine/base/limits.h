@@ -245,6 +245,10 @@
 #define UNPACK_DIRS_MAX (4 * 1024 * 1024)
 #define UNPACK_NAMES_BYTES_MAX (256 * 1024 * 1024)
 
+/* Bytes of the paths that are held while a directory is copied (tree/copy.h), and those of a file between two looks at a cancel. */
+#define COPY_NAMES_BYTES_MAX ((size_t)256 << 20)
+#define COPY_STEP_BYTES ((off_t)64 << 20)
+
 /*
  * What the decoder of a compressed archive may hold: a window of zstd (1 << 27 = 128 MiB, as its command takes without --memory), a
  * dictionary of xz (64 MiB, as xz -9 has) and what else its decoder takes: the next larger dictionary has 96 MiB. Of gzip it is

@@ -426,6 +426,18 @@ int quota_ensure_limit(struct varve_store *store, uint64_t group, uint64_t bytes
 	return quota_limit(store, group, bytes);
 }
 
+int quota_enforce(struct varve_store *store, uint64_t number, uint64_t bytes, const char **ret_detail)
+{
+	int r;
+
+	if (!bytes || bytes < store->settings.quota.size_min)
+		return 0;
+	if (store->settings.quota.policy == QUOTA_KEEP && quota_mode(store) == VARVE_QUOTA_OFF)
+		return 0;
+	r = quota_provide(store, ret_detail);
+	return r < 0 ? r : quota_ensure_limit(store, QUOTA_GROUP(0, number), bytes);
+}
+
 int quota_group_create(struct varve_store *store, uint64_t group)
 {
 	struct btrfs_ioctl_qgroup_create_args args = { .create = 1, .qgroupid = group };

@@ -86,6 +86,12 @@ int quota_limited(struct varve_store *store, uint64_t group, uint64_t bytes);
 /* See that GROUP has the limit BYTES (0: none), setting it only when another is in force. */
 int quota_ensure_limit(struct varve_store *store, uint64_t group, uint64_t bytes);
 
+/*
+ * Put the size BYTES that is recorded for subvolume NUMBER in force, as the reference driver's Get does: not where it is less than
+ * btrfs.min_space, nor where quota is off and the store is not to turn it on. 0, or -errno and *RET_DETAIL as for quota_provide().
+ */
+int quota_enforce(struct varve_store *store, uint64_t number, uint64_t bytes, const char **ret_detail);
+
 /* Make GROUP; -EEXIST. CAP_SYS_ADMIN. */
 int quota_group_create(struct varve_store *store, uint64_t group);
 

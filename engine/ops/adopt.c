@@ -3,20 +3,28 @@
  * adopt: make a layer of a plain directory that has a layer's place, with the same content.
  *
  *	state    what it does                                   what a failure leaves            what a crash leaves
- *	STAGE    makes a subvolume under a reserved name        the directory                    the directory, and a leftover
+ *	STAGE    locks the directory, makes a subvolume out of  the directory                    the directory, and a leftover
+ *	         sight
  *	COPY     copies the directory into it, sharing content  UNDO destroys the copy           the same
  *	FLUSH    waits until all of it is on disk               UNDO destroys the copy           the same
+ *	LOOK     sees that nothing was changed meanwhile        UNDO destroys the copy           the same
  *	PUBLISH  exchanges the two                              UNDO destroys the copy           either of them, the other a leftover
  *	DURABLE  waits for a commit                             the layer, and a leftover        the same
  *	CLEAR    removes what was the directory                 the layer, and what is left      the layer, and a leftover
  *	                                                        of the directory, for the sweep
  *	UNDO     destroys the copy, unless it is in its place   a leftover                       a leftover
  *
- * The reserved name is in `subvolumes`, because two things can be exchanged only within one subvolume. What is written into the
- * directory meanwhile may be missing in the layer.
+ * The copy is made in a directory of the store that only its owner may enter, and that is where the exchange puts what was the
+ * directory. Two things of one subvolume can be exchanged, so `.varve` and `subvolumes` have to be in one.
+ *
+ * The directory's user may write all the while, and another process may adopt, rename or remove by the same names. So the directory is
+ * known by its descriptor: it is what is locked (flock), copied, compared before and after the exchange, and emptied. What was changed
+ * before LOOK came to it fails the operation; what is changed after that is lost.
  */
 #include "engine/base/id.h"
 #include "engine/btrfs/cleaner.h"
+#include "engine/btrfs/handle.h"
+#include "engine/btrfs/quota.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
@@ -25,20 +33,29 @@
 #include "engine/tree/empty.h"
 #include "engine/tree/layer.h"
 #include "engine/tree/layout.h"
+#include "engine/tree/record.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 
-enum adopt_state { ADOPT_STAGE, ADOPT_COPY, ADOPT_FLUSH, ADOPT_PUBLISH, ADOPT_DURABLE, ADOPT_CLEAR, ADOPT_UNDO, ADOPT_STATES };
+enum adopt_state { ADOPT_STAGE, ADOPT_COPY, ADOPT_FLUSH, ADOPT_LOOK, ADOPT_PUBLISH, ADOPT_DURABLE, ADOPT_CLEAR, ADOPT_UNDO, ADOPT_STATES };
 
 struct adopt {
 	struct op op;
-	/* The name of the copy, then of what was the directory. */
-	char name[VARVE_ID_MAX + 1];
+	/* The directory, locked, and which inode it is. */
+	int fd;
+	dev_t device;
+	ino_t inode;
+	/* The name, in the directory of the worker slot, of the copy, then of what was the directory; the number of the copy. */
+	char name[sizeof(ID_RESERVED_PREFIX) + 32];
+	uint64_t number;
 	/* The copy is there; it has the layer's place. */
 	bool staged, published;
+	/* Remembers when copying began. */
+	struct copy_job job;
 	/* Where it failed: a path below `subvolumes`. */
 	char failed[VARVE_FAILURE_PATH_SIZE];
 };
@@ -48,12 +65,51 @@ static struct adopt *adopt_of(struct op *op)
 	return container_of(op, struct adopt, op);
 }
 
-/* Open the plain directory: a descriptor, or why it cannot be adopted. */
+/* The directory that the copy is in; STAGE has opened it. */
+static int adopt_staging_fd(struct op *op)
+{
+	return layout_slot(op->request->store, op->slot);
+}
+
+/* Is NAME in DIR_FD the directory that is adopted? 0, -EBUSY when not, or another -errno. */
+static int adopt_compare(struct op *op, int dir_fd, const char *name)
+{
+	const struct adopt *adopt = adopt_of(op);
+	struct stat stat;
+	int r = RET_NERRNO(fstatat(dir_fd, name, &stat, AT_SYMLINK_NOFOLLOW));
+
+	if (r)
+		return r;
+	return stat.st_dev == adopt->device && stat.st_ino == adopt->inode ? 0 : -EBUSY;
+}
+
+/* ---- STAGE ------------------------------------------------------------------------------------------------------- */
+
+/* Look at the directory FD: 0, or why it cannot be adopted. */
+static int adopt_judge(struct op *op, int fd)
+{
+	struct adopt *adopt = adopt_of(op);
+	struct stat stat;
+	int r;
+
+	op->call.name = "fstat";
+	r = RET_NERRNO(fstat(fd, &stat));
+	if (r)
+		return r;
+	if (stat.st_ino == ABI_SUBVOL_ROOT_INODE || stat.st_ino == ABI_STAND_IN_INODE) {
+		op->detail = stat.st_ino == ABI_SUBVOL_ROOT_INODE ? "it is a subvolume already" : "it stands for a layer of another store";
+		return -EEXIST;
+	}
+	adopt->device = stat.st_dev;
+	adopt->inode = stat.st_ino;
+	return 0;
+}
+
+/* Open the plain directory and lock it: a descriptor, or why it cannot be adopted. */
 static int adopt_open(struct op *op)
 {
 	int subvolumes_fd = op->request->store->layout.subvolumes_fd, r;
 	_cleanup_close_ int fd = -EBADF;
-	struct stat stat;
 
 	op->call.name = "openat2";
 	fd = beneath_open(subvolumes_fd, op->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -63,12 +119,20 @@ static int adopt_open(struct op *op)
 	}
 	if (fd < 0)
 		return layer_open_error(fd);
-	op->call.name = "fstat";
-	r = RET_NERRNO(fstat(fd, &stat));
-	if (!r && (stat.st_ino == ABI_SUBVOL_ROOT_INODE || stat.st_ino == ABI_STAND_IN_INODE)) {
-		op->detail = stat.st_ino == ABI_SUBVOL_ROOT_INODE ? "it is a subvolume already" : "it stands for a layer of another store";
-		r = -EEXIST;
+	r = adopt_judge(op, fd);
+	if (r)
+		return r;
+	op->call.name = "flock";
+	r = RET_NERRNO(flock(fd, LOCK_EX | LOCK_NB));
+	if (r == -EWOULDBLOCK) {
+		op->detail = "a process has locked it (flock), perhaps to make a layer of it, too";
+		return -EBUSY;
 	}
+	/* Another process may have made a layer of it before it gave the lock back. */
+	if (!r)
+		r = adopt_compare(op, subvolumes_fd, op->id);
+	if (r == -EBUSY)
+		op->detail = "it was replaced meanwhile";
 	return r ? r : TAKE_FD(fd);
 }
 
@@ -76,22 +140,24 @@ static int adopt_open(struct op *op)
 static int adopt_stage_work(struct op *op)
 {
 	struct adopt *adopt = adopt_of(op);
-	struct varve_store *store = op->request->store;
 	_cleanup_close_ int fd = adopt_open(op);
-	int r;
+	int staging_fd, r;
 
 	if (fd < 0)
 		return fd;
 	op->call.name = "openat";
-	r = layout_owner(store);
-	if (r < 0)
-		return layout_blame(op, r);
-	snprintf(adopt->name, sizeof(adopt->name), ID_RESERVED_PREFIX ".%s.%" PRIx64 ".adopted", store->layout.owner,
-		 op->request->handle);
+	staging_fd = adopt_staging_fd(op);
+	if (staging_fd < 0)
+		return layout_blame(op, staging_fd);
+	snprintf(adopt->name, sizeof(adopt->name), ID_RESERVED_PREFIX ".adopt.%" PRIx64, op->request->handle);
 	op->call.name = "BTRFS_IOC_SUBVOL_CREATE";
-	r = subvol_create(store->layout.subvolumes_fd, adopt->name);
-	adopt->staged = !r;
-	return r;
+	r = subvol_create(staging_fd, adopt->name);
+	if (r)
+		return r;
+	adopt->staged = true;
+	adopt->fd = TAKE_FD(fd);
+	op->call.name = "name_to_handle_at";
+	return handle_subvolume(staging_fd, adopt->name, &adopt->number);
 }
 
 static int adopt_stage(struct op *op)
@@ -105,34 +171,53 @@ static int adopt_staged(struct op *op, int result)
 	return result < 0 ? result : ADOPT_COPY;
 }
 
+/* ---- COPY, FLUSH, LOOK ------------------------------------------------------------------------------------------- */
+
+/* The copying, or looking, came to RESULT: tell where it failed. Returns it. */
+static int adopt_blame(struct op *op, int result)
+{
+	struct adopt *adopt = adopt_of(op);
+	const struct copy_job *job = &adopt->job;
+
+	if (result >= 0)
+		return result;
+	snprintf(adopt->failed, sizeof(adopt->failed), "%s%s%.*s", op->id, *job->path ? "/" : "",
+		 (int)(sizeof(adopt->failed) - VARVE_ID_MAX - 2), job->path);
+	op->subject = adopt->failed;
+	op->call.name = job->call;
+	op->detail = job->detail;
+	return result;
+}
+
+/* Give the copy the limit that is recorded for the layer, if one is. */
+static int adopt_limit(struct op *op)
+{
+	struct varve_store *store = op->request->store;
+	uint64_t bytes;
+	int r = record_find(store, op->id, &bytes);
+
+	op->subject = op->id;
+	op->call.name = "BTRFS_IOC_QGROUP_LIMIT";
+	/* What does not parse is passed over, as by get. */
+	return r == 1 ? quota_enforce(store, adopt_of(op)->number, bytes, &op->detail) : r == -EINVAL ? 0 : r;
+}
+
 /* Copy the directory. Lane thread. */
 static int adopt_copy_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 	struct adopt *adopt = adopt_of(op);
 	struct varve_store *store = op->request->store;
-	struct copy_job job = { .fault = &store->io.fault, .cancelled = &op->request->cancelled, .progress = &op->request->progress };
-	_cleanup_close_ int from = adopt_open(op), to = -EBADF;
+	_cleanup_close_ int to = beneath_open(adopt_staging_fd(op), adopt->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 	int r;
 
-	if (from < 0)
-		return from;
-	call->name = "openat2";
-	to = beneath_open(store->layout.subvolumes_fd, adopt->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 	if (to < 0)
 		return to;
 	op->begun = true;
-	job.from_fd = from;
-	job.to_fd = to;
-	r = copy_run(&job);
-	if (!r)
-		return 0;
-	snprintf(adopt->failed, sizeof(adopt->failed), "%s%s%.*s", op->id, *job.path ? "/" : "",
-		 (int)(sizeof(adopt->failed) - VARVE_ID_MAX - 2), job.path);
-	op->subject = adopt->failed;
-	call->name = job.call;
-	op->detail = job.detail;
-	return r;
+	adopt->job = (struct copy_job){ .from_fd = adopt->fd, .to_fd = to, .fault = &store->io.fault,
+					.cancelled = &op->request->cancelled, .progress = &op->request->progress };
+	r = copy_run(&adopt->job);
+	return r ? adopt_blame(op, r) : adopt_limit(op);
 }
 
 static int adopt_copy(struct op *op)
@@ -144,6 +229,7 @@ static int adopt_copy(struct op *op)
 
 static int adopt_copied(struct op *op, int result)
 {
+	op->begun = false;
 	return result < 0 ? result : ADOPT_FLUSH;
 }
 
@@ -154,17 +240,62 @@ static int adopt_flush(struct op *op)
 	return clock_flush(op);
 }
 
+/* See that the directory is what was copied. Lane thread. */
+static int adopt_look_run(struct call *call)
+{
+	struct op *op = container_of(call, struct op, call);
+
+	return adopt_blame(op, copy_unchanged(&adopt_of(op)->job));
+}
+
+static int adopt_look(struct op *op)
+{
+	call_function(&op->call, LANE_STREAM, "openat2", adopt_look_run);
+	return op_call(op);
+}
+
+static int adopt_looked(struct op *op, int result)
+{
+	return result < 0 ? result : ADOPT_PUBLISH;
+}
+
+/* ---- PUBLISH, DURABLE, CLEAR ------------------------------------------------------------------------------------- */
+
+/* Exchange what has the layer's place and what has the staging name. */
+static int adopt_exchange(struct op *op)
+{
+	op->call.name = "renameat2";
+	return RET_NERRNO(renameat2(adopt_staging_fd(op), adopt_of(op)->name, op->request->store->layout.subvolumes_fd, op->id,
+				    RENAME_EXCHANGE));
+}
+
 /* Exchange the two, at a boundary. */
 static int adopt_publish_work(struct op *op)
 {
-	int subvolumes_fd = op->request->store->layout.subvolumes_fd;
+	struct adopt *adopt = adopt_of(op);
+	int r = adopt_compare(op, op->request->store->layout.subvolumes_fd, op->id);
 
-	op->call.name = "renameat2";
-	return RET_NERRNO(renameat2(subvolumes_fd, adopt_of(op)->name, subvolumes_fd, op->id, RENAME_EXCHANGE));
+	op->call.name = "fstatat";
+	if (!r) {
+		r = adopt_exchange(op);
+		if (r) {
+			op->detail = r == -EXDEV ? "`subvolumes` and `.varve` of the home have to be in one subvolume" : NULL;
+			return r;
+		}
+		r = adopt_compare(op, adopt_staging_fd(op), adopt->name);
+		if (!r)
+			return 0;
+		/* Something was put there between the look and the exchange. */
+		adopt->published = adopt_exchange(op) < 0;
+	}
+	op->detail = adopt->published ? "what was put in its place meanwhile is now in staging, and the copy in its place" :
+					"it was moved, or replaced, meanwhile";
+	return r == -ENOENT ? -EBUSY : r;
 }
 
 static int adopt_publish(struct op *op)
 {
+	op->subject = op->id;
 	op->work = adopt_publish_work;
 	return clock_publish(op);
 }
@@ -188,12 +319,13 @@ static int adopt_clear_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 	struct adopt *adopt = adopt_of(op);
-	struct varve_store *store = op->request->store;
 	const char *detail = NULL;
-	int r = empty_remove(store, store->layout.subvolumes_fd, adopt->name, &op->request->cancelled, adopt->failed, &detail);
+	int r = empty_remove(op->request->store, adopt_staging_fd(op), adopt->name, adopt->fd, &op->request->cancelled, adopt->failed,
+			     &detail);
 
 	if (!r)
 		return 0;
+	op->place = layout_name(LAYOUT_STAGING);
 	op->subject = adopt->failed;
 	op->detail = detail ? detail : "the layer is there; what was the directory is a leftover, which the sweep removes";
 	return r;
@@ -210,10 +342,12 @@ static int adopt_cleared(struct op *op, int result)
 	return result < 0 ? result : OP_END;
 }
 
+/* ---- UNDO -------------------------------------------------------------------------------------------------------- */
+
 /* Destroy the copy, at a boundary. */
 static int adopt_undo_work(struct op *op)
 {
-	return subvol_destroy(op->request->store->layout.subvolumes_fd, adopt_of(op)->name);
+	return subvol_destroy(adopt_staging_fd(op), adopt_of(op)->name);
 }
 
 static int adopt_undo(struct op *op)
@@ -232,14 +366,20 @@ static int adopt_undone(struct op *op, int result)
 }
 
 static const struct op_step adopt_steps[ADOPT_STATES] = {
-	[ADOPT_STAGE] = { "STAGE", adopt_stage, adopt_staged },
+	[ADOPT_STAGE] = { "STAGE", adopt_stage, adopt_staged, true },
 	[ADOPT_COPY] = { "COPY", adopt_copy, adopt_copied, true },
 	[ADOPT_FLUSH] = { "FLUSH", adopt_flush, NULL },
+	[ADOPT_LOOK] = { "LOOK", adopt_look, adopt_looked, true },
 	[ADOPT_PUBLISH] = { "PUBLISH", adopt_publish, adopt_published },
 	[ADOPT_DURABLE] = { "DURABLE", adopt_durable, NULL },
 	[ADOPT_CLEAR] = { "CLEAR", adopt_clear, adopt_cleared, true },
 	[ADOPT_UNDO] = { "UNDO", adopt_undo, adopt_undone },
 };
+
+static void adopt_close(struct op *op)
+{
+	fd_close(TAKE_FD(adopt_of(op)->fd));
+}
 
 static const struct op_class adopt_class = {
 	.operation = VARVE_ADOPT,
@@ -250,6 +390,7 @@ static const struct op_class adopt_class = {
 	.steps_count = ADOPT_STATES,
 	.unwind = ADOPT_UNDO,
 	.cancel_last = ADOPT_PUBLISH,
+	.close = adopt_close,
 };
 
 int adopt_submit(struct varve_store *store, const char *id, uint64_t flags, const struct submit *submit)
@@ -262,5 +403,6 @@ int adopt_submit(struct varve_store *store, const char *id, uint64_t flags, cons
 	request->ops->id = request->ops->subject = request_string(request, id);
 	request->ops->place = LAYER_PLACE;
 	request->ops->holds[0] = (struct hold){ .id = request->ops->id, .exclusive = true };
+	adopt_of(request->ops)->fd = -EBADF;
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

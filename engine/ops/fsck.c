@@ -107,28 +107,13 @@ static bool fsck_failure(int error)
 
 /* ---- layers ------------------------------------------------------------------------------------------------------ */
 
-/* Read the recorded size of layer ID: 1, 0 when it has none, -EINVAL when it does not parse, or another -errno. */
-static int fsck_record(struct varve_store *store, const char *id, uint64_t *ret_bytes)
-{
-	int quotas_fd = layout_find(store, LAYOUT_QUOTAS), r;
-	_cleanup_close_ int fd = -EBADF;
-
-	if (quotas_fd < 0)
-		return quotas_fd == -ENOENT ? 0 : quotas_fd;
-	fd = RET_NERRNO(openat(quotas_fd, id, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
-	r = record_read(fd, ret_bytes);
-	return r ? r : 1;
-}
-
 /* Compare the recorded size of layer ID, subvolume NUMBER, with the limit that is in force. 0 or -errno. */
 static int fsck_limit(struct fsck *fsck, const char *id, uint64_t number)
 {
 	struct varve_store *store = fsck->op.request->store;
 	struct quota_numbers numbers = { 0 };
 	uint64_t bytes = 0;
-	int r = fsck_record(store, id, &bytes);
+	int r = record_find(store, id, &bytes);
 
 	if (r == -EINVAL)
 		return fsck_add(fsck, "record", RECORD_PLACE, id, NULL, "the recorded size does not parse");
@@ -143,7 +128,7 @@ static int fsck_limit(struct fsck *fsck, const char *id, uint64_t number)
 	if ((r && r != -ENOENT) || (!r && numbers.limit == bytes))
 		return 0;
 	/* The size may be changed just now: its record first, then the limit. */
-	if (fsck_record(store, id, &bytes) <= 0 || quota_limited(store, QUOTA_GROUP(0, number), bytes) > 0)
+	if (record_find(store, id, &bytes) <= 0 || quota_limited(store, QUOTA_GROUP(0, number), bytes) > 0)
 		return 0;
 	return fsck_add(fsck, "limit", LAYER_PLACE, id, NULL, "%" PRIu64 " bytes are recorded, but %" PRIu64 " in force (0: none): "
 			 "'get' sets the limit", bytes, numbers.limit);

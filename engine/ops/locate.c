@@ -135,19 +135,15 @@ static int locate_limit_run(struct call *call)
 	uint64_t bytes;
 	int r = record_read(locate_of(op)->record_fd, &bytes);
 
-	/* As the reference driver: what does not parse, or is less than btrfs.min_space, is passed over. */
-	if (r || !bytes || bytes < store->settings.quota.size_min)
+	/* As the reference driver: what does not parse is passed over. */
+	if (r)
 		return 0;
 	fd = layer_open(store, op->id);
 	r = fd < 0 ? fd : layer_prove(store, fd, op->id, &info);
 	if (r)
 		return r;
-	if (store->settings.quota.policy == QUOTA_KEEP && quota_mode(store) == VARVE_QUOTA_OFF)
-		return 0;
-	call->name = "BTRFS_IOC_QUOTA_CTL";
-	r = quota_provide(store, &op->detail);
 	call->name = "BTRFS_IOC_QGROUP_LIMIT";
-	return r < 0 ? r : quota_ensure_limit(store, QUOTA_GROUP(0, info.treeid), bytes);
+	return quota_enforce(store, info.treeid, bytes, &op->detail);
 }
 
 static int locate_limit(struct op *op)

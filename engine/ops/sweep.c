@@ -199,7 +199,7 @@ static int sweep_empty(struct sweep *sweep, int dir_fd, const char *name)
 
 	if (r < 0)
 		return r;
-	r = empty_remove(sweep->op.request->store, fd, name, &sweep->op.request->cancelled, failed, &sweep->cause);
+	r = empty_remove(sweep->op.request->store, fd, name, -EBADF, &sweep->op.request->cancelled, failed, &sweep->cause);
 	below = r ? strchr(failed, '/') : NULL;
 	if (below)
 		snprintf(sweep->blamed, sizeof(sweep->blamed), "%s", below + 1);

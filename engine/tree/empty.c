@@ -153,15 +153,23 @@ static int empty_once(struct varve_store *store, int dir_fd, const char *name, i
 	return r;
 }
 
-int empty_remove(struct varve_store *store, int dir_fd, const char *name, const _Atomic bool *cancelled, char *failed,
+/* Open what is to be emptied, as for empty_remove(). */
+static int empty_open(int dir_fd, const char *name, int root_fd)
+{
+	int fd = root_fd >= 0 ? beneath_open(root_fd, "", EMPTY_OPEN_FLAGS) : beneath_open(dir_fd, name, EMPTY_OPEN_FLAGS);
+
+	if (fd == -EACCES && root_fd < 0 && !empty_unlock(NULL, dir_fd, name))
+		fd = beneath_open(dir_fd, name, EMPTY_OPEN_FLAGS);
+	return fd;
+}
+
+int empty_remove(struct varve_store *store, int dir_fd, const char *name, int root_fd, const _Atomic bool *cancelled, char *failed,
 		 const char **ret_detail)
 {
 	for (unsigned rounds = 0;; rounds++) {
-		_cleanup_close_ int fd = beneath_open(dir_fd, name, EMPTY_OPEN_FLAGS);
+		_cleanup_close_ int fd = empty_open(dir_fd, name, root_fd);
 		int r;
 
-		if (fd == -EACCES && !empty_unlock(NULL, dir_fd, name))
-			fd = beneath_open(dir_fd, name, EMPTY_OPEN_FLAGS);
 		snprintf(failed, VARVE_FAILURE_PATH_SIZE, "%s", name);
 		r = empty_once(store, dir_fd, name, fd, cancelled, failed, ret_detail);
 		if (!r || r == -ENOENT)

@@ -26,12 +26,12 @@ int empty_init(struct empty *empty, struct varve_store *store, int root_fd, int 
 	       const _Atomic bool *cancelled);
 
 /*
- * Remove NAME in DIR_FD, whatever it is, on this thread; content that comes in meanwhile does not keep it there. 0, also when
- * it was gone; -ECANCELED; or why not, and FAILED (VARVE_FAILURE_PATH_SIZE bytes) begins with NAME and says at what it
- * failed, *RET_DETAIL which flags were the cause, where that is so. Nothing is unmounted: -EBUSY where something is mounted at NAME or
- * below it.
+ * Remove NAME in DIR_FD on this thread, whatever it is, or with a ROOT_FD (else -EBADF) only the directory ROOT_FD, whose name that is;
+ * content that comes in meanwhile does not keep it there. 0, also when it was gone; -ECANCELED; or why not, and FAILED
+ * (VARVE_FAILURE_PATH_SIZE bytes) begins with NAME and says at what it failed, *RET_DETAIL which flags were the cause, where that is so.
+ * Nothing is unmounted: -EBUSY where something is mounted at NAME or below it.
  */
-int empty_remove(struct varve_store *store, int dir_fd, const char *name, const _Atomic bool *cancelled, char *failed,
+int empty_remove(struct varve_store *store, int dir_fd, const char *name, int root_fd, const _Atomic bool *cancelled, char *failed,
 		 const char **ret_detail);
 
 #endif

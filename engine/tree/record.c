@@ -251,3 +251,17 @@ int record_read(int fd, uint64_t *ret_bytes)
 	*ret_bytes = bytes;
 	return 0;
 }
+
+int record_find(struct varve_store *store, const char *id, uint64_t *ret_bytes)
+{
+	int quotas_fd = layout_find(store, LAYOUT_QUOTAS), r;
+	_cleanup_close_ int fd = -EBADF;
+
+	if (quotas_fd < 0)
+		return quotas_fd == -ENOENT ? 0 : quotas_fd;
+	fd = RET_NERRNO(openat(quotas_fd, id, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	r = record_read(fd, ret_bytes);
+	return r ? r : 1;
+}

@@ -62,6 +62,9 @@ int record_remove(struct varve_store *store, const char *id);
 /* Remove the record of ID unless there is something in the layer's place: 1 when it was removed, 0, or -errno. */
 int record_drop(struct varve_store *store, const char *id);
 
+/* The size that is recorded for ID: 1 and *RET_BYTES, 0 when none is, -EINVAL when it does not parse, or another -errno. */
+int record_find(struct varve_store *store, const char *id, uint64_t *ret_bytes);
+
 /* The limit that the record in FD tells: 0, or -EINVAL when it does not parse, or is longer than any of ours. */
 int record_read(int fd, uint64_t *ret_bytes);
 

@@ -225,7 +225,7 @@ int unpack_remove_at(struct unpack *unpack, int dir_fd, const char *name, char *
 		r = RET_NERRNO(unlinkat(dir_fd, name, AT_REMOVEDIR));
 	if (r && r != -EBUSY && r != -ENOENT)
 		r = unpack_unmounted(unpack, dir_fd, name, failed) ?:
-		    empty_remove(unpack->store, dir_fd, name, unpack->cancelled, failed, &unpack->detail);
+		    empty_remove(unpack->store, dir_fd, name, -EBADF, unpack->cancelled, failed, &unpack->detail);
 	return r == -ENOENT ? 0 : unpack_check(unpack, "unlinkat", r);
 }
 

@@ -58,6 +58,13 @@ find "$plain" -depth ! -type l -path '*/[ac]*' -exec touch -d '1969-12-31 23:59:
 mkdir "$home/subvolumes/empty"
 
 tell "$plain" >"$scratch/before"
+# What a copy or an old directory is while it is neither in its place nor gone: in staging, or under a reserved name.
+staged() {
+	[[ -n "$(find "$home/subvolumes" -maxdepth 1 -name '.varve*')" || -n "$(find "$home/.varve/staging" -mindepth 3 -maxdepth 3 2>/dev/null)" ]]
+}
+nothing_left() {
+	! staged || lib_fail "something is left:" "$(ls -AR "$home/.varve")"
+}
 extents() {
 	sync "$plain/a/b/large"
 	filefrag -s -v "$plain/a/b/large" | sed '/^Filesystem/d'
@@ -71,7 +78,7 @@ tell "$plain" >"$scratch/after"
 diff "$scratch/before" "$scratch/after" || lib_fail "the layer is another tree"
 lsattr "$plain/nocow" | grep -q '^[^ ]*C' || lib_fail "nocow has lost its flag"
 extents | diff "$scratch/extents" - || lib_fail "the content was copied, not shared"
-[[ -z "$(find "$home/subvolumes" -maxdepth 1 -name '.varve*')" ]] || lib_fail "something is left:" "$(ls -A "$home/subvolumes")"
+nothing_left
 quietly check
 quietly create --parent plain child
 run gc --adopt
@@ -94,9 +101,38 @@ grep -q '^varve: .*nesting/in/side: .*a subvolume is nested in it' "$scratch/err
 grep -q '^varve: .*mounted/in: .*something is mounted in it' "$scratch/err" || lib_fail "mounted:" "$(cat "$scratch/err")"
 umount "$home/subvolumes/mounted/in"
 [[ -d "$home/subvolumes/nesting/in/side" && -d "$home/subvolumes/mounted/in" ]] || lib_fail "a directory is gone"
-[[ -z "$(find "$home/subvolumes" -maxdepth 1 -name '.varve*')" ]] || lib_fail "something is left:" "$(ls -A "$home/subvolumes")"
+nothing_left
 btrfs subvolume delete "$home/subvolumes/nesting/in/side" >/dev/null
 rmdir "$home/subvolumes/nesting/in" "$home/subvolumes/nesting" "$home/subvolumes/mounted/in" "$home/subvolumes/mounted"
+
+# ---- checksums, copy-on-write and limits ---------------------------------------------------------------------------------
+
+mkdir "$home/subvolumes/sums" "$home/subvolumes/sums/nocow"
+chattr +C "$home/subvolumes/sums/nocow"
+head -c 200000 /dev/urandom >"$home/subvolumes/sums/nocow/in"
+head -c 200000 /dev/urandom >"$home/subvolumes/sums/plain"
+# A file with checksums in a directory whose new files have none.
+mv "$home/subvolumes/sums/plain" "$home/subvolumes/sums/nocow/moved"
+mount -o remount,nodatasum "$VARVE_TEST_MOUNT"
+{ head -c 100000 /dev/urandom && truncate -s 3M /dev/stdout && head -c 10 /dev/urandom; } >"$home/subvolumes/sums/bare"
+mount -o remount,datasum "$VARVE_TEST_MOUNT"
+tell "$home/subvolumes/sums" >"$scratch/before"
+lsattr -R "$home/subvolumes/sums" >"$scratch/flags"
+run gc --adopt
+[[ "$status" == 0 ]] || lib_fail "gc --adopt:" "$(cat "$scratch/err")"
+tell "$home/subvolumes/sums" >"$scratch/after"
+diff "$scratch/before" "$scratch/after" || lib_fail "sums is another tree"
+lsattr -R "$home/subvolumes/sums" | diff "$scratch/flags" - || lib_fail "sums has other flags"
+
+mkdir "$home/subvolumes/sized"
+run create --size 8M example
+cp "$home/quotas/example" "$home/quotas/sized"
+run gc --adopt
+[[ "$status" == 0 ]] || lib_fail "gc --adopt:" "$(cat "$scratch/err")"
+quietly check
+if head -c 16M /dev/urandom >"$home/subvolumes/sized/file" 2>/dev/null; then
+	lib_fail "the recorded size is not in force"
+fi
 
 # ---- killed --------------------------------------------------------------------------------------------------------------
 
@@ -107,9 +143,6 @@ for ((i = 0; i < 12; i++)); do
 	(cd "$many/$i" && seq 100 | split -l 1)
 done
 tell "$many" >"$scratch/before"
-staged() {
-	[[ -n "$(find "$home/subvolumes" -maxdepth 1 -name '.varve*')" ]]
-}
 "$varve" "${lib_options[@]}" gc --adopt >/dev/null 2>&1 &
 await "the copy" staged
 kill -s KILL $!
@@ -121,7 +154,7 @@ mkdir -p "$home/subvolumes/.varve.123-dead.7.adopted/in"
 touch "$home/subvolumes/.varve.123-dead.7.adopted/in/file"
 run gc
 [[ "$status" == 0 ]] || lib_fail "gc:" "$(cat "$scratch/err")"
-! staged || lib_fail "something is left:" "$(ls -A "$home/subvolumes")"
+nothing_left
 run gc --adopt
 [[ "$status" == 0 ]] || lib_fail "gc --adopt:" "$(cat "$scratch/err")"
 tell "$many" >"$scratch/after"

@@ -406,7 +406,7 @@ START_TEST(test_one_directory) {
 	ck_assert_uint_eq(stat_.st_uid, 1000);
 	/* As one is removed that may not be destroyed. */
 	at = open(test_path("%s/subvolumes", home), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	test_error(empty_remove(store, at, "one", &never, failed, &(const char *){NULL}), 0);
+	test_error(empty_remove(store, at, "one", -EBADF, &never, failed, &(const char *){NULL}), 0);
 	close(at);
 	ck_assert(!test_layer_exists(home, "one"));
 	/* The sanitizers keep what is freed. */

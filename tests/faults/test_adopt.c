@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * While a plain directory becomes a layer, its user writes into it, and another process moves what has its name: nothing that is not
+ * whole becomes a layer, nothing of another layer is removed, and nobody sees the copy before it is one.
+ */
+#include "test.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/btrfs.h>
+#include <linux/fs.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static char *home, *plain, *aside;
+
+/* What another process does once: as the directory SUB was copied and before it is filled; after the flush; right before the exchange. */
+static void (*_Atomic at_subdir)(void);
+static void (*_Atomic at_flush)(void);
+static void (*_Atomic at_exchange)(void);
+
+/* Do what is to be done at a moment. */
+static void act(void (*_Atomic *moment)(void)) {
+	void (*what)(void) = atomic_exchange(moment, NULL);
+	if (what)
+		what();
+}
+
+/* Stands for the C library's. */
+__attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, ...) {
+	va_list arguments;
+	va_start(arguments, request);
+	void *argument = va_arg(arguments, void *);
+	va_end(arguments);
+	int r = (int)syscall(SYS_ioctl, fd, request, argument);
+	if (request == BTRFS_IOC_SYNC)
+		act(&at_flush);
+	return r;
+}
+
+/* Stands for the C library's. */
+__attribute__((visibility("default"))) int mkdirat(int fd, const char *name, mode_t mode) {
+	int r = (int)syscall(SYS_mkdirat, fd, name, mode);
+	if (!strcmp(name, "sub"))
+		act(&at_subdir);
+	return r;
+}
+
+/* Stands for the C library's. */
+__attribute__((visibility("default"))) int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags) {
+	if (flags & RENAME_EXCHANGE)
+		act(&at_exchange);
+	return (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
+}
+
+/* Give PLAIN two files and a directory with one. */
+static void setup(void) {
+	home = test_home();
+	test_close(test_open(home));
+	plain = test_layer(home, "plain");
+	aside = test_path("%s/aside", home);
+	test_mkdir(plain);
+	test_write(test_path("%s/file", plain), "old");
+	test_write(test_path("%s/other", plain), "old");
+	test_mkdir(test_path("%s/sub", plain));
+	test_write(test_path("%s/sub/file", plain), "old");
+}
+
+/* Adopt PLAIN: -EBUSY, whose explanation has WHY in it; then it is as it was, and nothing is left over. */
+static void refused(const char *why) {
+	struct varve_store *store = test_open(home);
+	struct varve_failure failure = {0};
+	test_error(varve_layer_adopt_wait(store, "plain", 0, &failure), -EBUSY);
+	ck_assert_msg(strstr(failure.detail, why), "%s: %s", failure.path, failure.detail);
+	test_close(store);
+	ck_assert_uint_eq(test_leftovers(home), 0);
+}
+
+/* Adopt PLAIN with success. */
+static void adopted(void) {
+	struct varve_store *store = test_open(home);
+	struct varve_failure failure = {0};
+	int r = varve_layer_adopt_wait(store, "plain", 0, &failure);
+	ck_assert_msg(!r, "%d: %s: %s", r, failure.path, failure.detail);
+	test_close(store);
+	ck_assert(test_is_subvolume(plain));
+	ck_assert_uint_eq(test_leftovers(home), 0);
+}
+
+static void change_content(void) {
+	int fd = open(test_path("%s/file", plain), O_WRONLY | O_CLOEXEC);
+	ck_assert_int_eq(pwrite(fd, "new", 3, 0), 3);
+	close(fd);
+}
+
+static void change_mode(void) {
+	ck_assert_int_eq(chmod(test_path("%s/sub/file", plain), 04755), 0);
+}
+
+static void change_names(void) {
+	ck_assert_int_eq(renameat2(AT_FDCWD, test_path("%s/file", plain), AT_FDCWD, test_path("%s/other", plain), RENAME_EXCHANGE), 0);
+}
+
+static void change_away(void) {
+	ck_assert_int_eq(unlink(test_path("%s/other", plain)), 0);
+}
+
+static void change_more(void) {
+	test_write(test_path("%s/sub/more", plain), "new");
+}
+
+static void change_root(void) {
+	ck_assert_int_eq(chmod(plain, 0711), 0);
+}
+
+START_TEST(test_changed) {
+	static void (*const changes[])(void) = {change_content, change_mode, change_names, change_away, change_more, change_root};
+	setup();
+	for (size_t i = 0; i < TEST_COUNT(changes); i++) {
+		at_flush = changes[i];
+		refused("changed while it was copied");
+		ck_assert(test_exists(plain) && !test_is_subvolume(plain));
+	}
+	adopted();
+	ck_assert_str_eq(test_read(test_path("%s/sub/more", plain)), "new");
+} END_TEST
+
+/* Put a subvolume in the place of the directory that is to be filled. */
+static void swap_subdir(void) {
+	test_subvolume_create(aside);
+	test_write(test_path("%s/precious", aside), "precious");
+	ck_assert_int_eq(syscall(SYS_renameat2, AT_FDCWD, aside, AT_FDCWD, test_path("%s/sub", plain), RENAME_EXCHANGE), 0);
+}
+
+START_TEST(test_swapped) {
+	setup();
+	at_subdir = swap_subdir;
+	refused("changed while it was copied");
+	ck_assert_str_eq(test_read(test_path("%s/sub/precious", plain)), "precious");
+	refused("a subvolume is nested in it");
+} END_TEST
+
+/* Move the directory away, and give its name to a layer. */
+static void replace(void) {
+	ck_assert_int_eq(rename(plain, aside), 0);
+	ck_assert_int_eq(rename(test_layer(home, "layer"), plain), 0);
+}
+
+START_TEST(test_replaced) {
+	setup();
+	struct varve_store *store = test_open(home);
+	test_create(store, "layer", NULL);
+	test_close(store);
+	test_write(test_path("%s/precious", test_layer(home, "layer")), "precious");
+	at_exchange = replace;
+	refused("replaced");
+	ck_assert(test_is_subvolume(plain));
+	ck_assert_str_eq(test_read(test_path("%s/precious", plain)), "precious");
+	ck_assert_str_eq(test_read(test_path("%s/sub/file", aside)), "old");
+} END_TEST
+
+/* The same before the exchange was even tried. */
+START_TEST(test_replaced_early) {
+	setup();
+	struct varve_store *store = test_open(home);
+	test_create(store, "layer", NULL);
+	test_close(store);
+	test_write(test_path("%s/precious", test_layer(home, "layer")), "precious");
+	at_flush = replace;
+	refused("changed while it was copied");
+	ck_assert_str_eq(test_read(test_path("%s/precious", plain)), "precious");
+	ck_assert_str_eq(test_read(test_path("%s/sub/file", aside)), "old");
+} END_TEST
+
+START_TEST(test_locked) {
+	setup();
+	int fd = open(plain, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_eq(flock(fd, LOCK_EX), 0);
+	refused("flock");
+	close(fd);
+	adopted();
+} END_TEST
+
+/* What another user sees of the store while the copy is there. */
+static void look_around(void) {
+	const char *staging = test_path("%s/.varve/staging", home);
+	ck_assert_int_eq(test_entries(test_path("%s/subvolumes", home)), 1);
+	ck_assert_uint_eq(test_subvolumes_below(staging), 1);
+	DIR *owners = opendir(staging);
+	struct dirent *owner;
+	while ((owner = readdir(owners))) {
+		struct stat stat;
+		ck_assert_int_eq(fstatat(dirfd(owners), owner->d_name, &stat, 0), 0);
+		ck_assert_msg(*owner->d_name == '.' || (stat.st_mode & 07777) == 0700, "%s: %o", owner->d_name, stat.st_mode);
+	}
+	closedir(owners);
+}
+
+START_TEST(test_private) {
+	setup();
+	at_flush = look_around;
+	adopted();
+	ck_assert(!at_flush);
+} END_TEST
+
+START_TEST(test_immutable) {
+	static const char *const below[] = {"", "/file", "/sub"};
+	setup();
+	for (size_t i = 0; i < TEST_COUNT(below); i++) {
+		const char *path = test_path("%s%s", plain, below[i]);
+		int fd = open(path, O_RDONLY | O_CLOEXEC), flags = FS_IMMUTABLE_FL, none = 0;
+		struct varve_store *store = test_open(home);
+		struct varve_failure failure = {0};
+		ck_assert_int_eq(ioctl(fd, FS_IOC_SETFLAGS, &flags), 0);
+		test_error(varve_layer_adopt_wait(store, "plain", 0, &failure), -EPERM);
+		ck_assert_msg(strstr(failure.detail, "chattr -i") && strstr(failure.path, path + strlen(home)), "%s: %s", failure.path,
+			      failure.detail);
+		ck_assert_int_eq(ioctl(fd, FS_IOC_SETFLAGS, &none), 0);
+		close(fd);
+		test_close(store);
+		ck_assert_uint_eq(test_leftovers(home), 0);
+	}
+	adopted();
+} END_TEST
+
+TEST_MAIN("adopt", test_changed, test_swapped, test_replaced, test_replaced_early, test_locked, test_private, test_immutable)
