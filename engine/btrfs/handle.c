@@ -26,7 +26,7 @@ int handle_subvolume(int dir_fd, const char *name, uint64_t *ret_subvolume)
 	struct handle_btrfs of;
 	int mount;
 
-	if (name_to_handle_at(dir_fd, name, &u.handle, &mount, 0) < 0)
+	if (name_to_handle_at(dir_fd, name, &u.handle, &mount, *name ? 0 : AT_EMPTY_PATH) < 0)
 		return negative_errno();
 	if (u.handle.handle_type != HANDLE_TYPE || u.handle.handle_bytes != sizeof(of))
 		return -EINVAL;

@@ -12,8 +12,8 @@
 int handle_open(int fd, uint64_t subvolume, uint64_t inode, uint64_t generation, int flags);
 
 /*
- * Which subvolume the directory NAME in DIR_FD is in, in one call and without opening it: *RET_SUBVOLUME is its number. 0; -EINVAL: it is
- * not on btrfs; or another -errno. Unprivileged.
+ * Which subvolume the directory NAME in DIR_FD ("": DIR_FD itself) is in, in one call and without opening it: *RET_SUBVOLUME is its
+ * number. 0; -EINVAL: it is not on btrfs; or another -errno. Unprivileged.
  */
 int handle_subvolume(int dir_fd, const char *name, uint64_t *ret_subvolume);
 

@@ -17,9 +17,7 @@
  *	DURABLE   waits for a commit                  UNDO destroys it        the layer, or nothing of it
  *	UNDO      destroys what was made              a leftover in the trash a leftover in staging
  *
- * What UNDO cannot destroy it renames into the trash, under the name of an owner that does not exist: any sweep removes it, also one of
- * this store. What it cannot rename either stays, in staging for the next opening of the store; the failure says which it is.
- * A name in `subvolumes` may have been given to another layer by another process meanwhile: there UNDO compares numbers.
+ * What UNDO cannot destroy it leaves to a sweep (tree/undo.h); the failure says where it is.
  *
  * Alone in the store, a snapshot is staged straight in its place: it is atomic by itself, and durable when the ioctl
  * returns, so PUBLISH and DURABLE have nothing to do. A read-only snapshot goes that way, too, because the kernel
@@ -44,6 +42,7 @@
 #include "engine/tree/record.h"
 #include "engine/tree/rewrite.h"
 #include "engine/tree/swap.h"
+#include "engine/tree/undo.h"
 #include "engine/tree/unpack.h"
 
 #include <fcntl.h>
@@ -732,85 +731,24 @@ static int create_durable_done(struct op *op, int result)
 	return result < 0 ? result : OP_END;
 }
 
-/* What undoing answers when there is nothing to destroy. */
-#define CREATE_ABSENT 1
-
-/* Is what was made in the layer's own place, where another process can have removed it? */
-static bool create_in_sight(const struct create *create)
-{
-	return create->published || (create->op.direct && !create_reserved(create));
-}
-
-/* See that NAME in DIR_FD is what was made: 0, CREATE_ABSENT when it is not, or -errno. */
-static int create_look(struct create *create, int dir_fd, const char *name)
-{
-	uint64_t number;
-	int r = 0;
-
-	if (!create_in_sight(create))
-		return 0;
-	create->op.call.name = "name_to_handle_at";
-	r = create->number ? handle_subvolume(dir_fd, name, &number) : -ESTALE;
-	if (r == -ENOENT)
-		return CREATE_ABSENT;
-	if (!r && number == create->number)
-		return 0;
-	free(create->fate);
-	if (asprintf(&create->fate, r ? "what was made stays: it cannot be told from another layer" :
-				    "it is gone: another process has made a layer of this name meanwhile, which stays") < 0)
-		create->fate = NULL;
-	return r ? r : CREATE_ABSENT;
-}
-
-/* NAME in DIR_FD, which is what was made, cannot be destroyed (ERROR): leave it to a sweep, and say what becomes of it. */
-static void create_leave_over(struct create *create, int dir_fd, const char *name, int error)
-{
-	struct varve_store *store = create->op.request->store;
-	int trash_fd = layout_trash(store), r = trash_fd;
-	struct loosened loosened = { 0 };
-	const char *detail = NULL;
-	char trash[96];
-
-	snprintf(trash, sizeof(trash), "left-%s.%" PRIx64 "-%zx", store->layout.owner, create->op.request->handle, create->index);
-	if (trash_fd >= 0)
-		do
-			r = RET_NERRNO(renameat2(dir_fd, name, trash_fd, trash, RENAME_NOREPLACE));
-		while (r && loosen(dir_fd, name, r, &loosened, &detail) > 0);
-	if (!r)
-		r = asprintf(&create->fate, "what was made cannot be destroyed (%s) and is %s/%s now, for a sweep",
-			     strerrordesc_np(-error), layout_name(LAYOUT_TRASH), trash);
-	else if (dir_fd != store->layout.subvolumes_fd)
-		r = asprintf(&create->fate, "what was made cannot be destroyed (%s): %s/%s/%u/%s stays until the store is opened again",
-			     strerrordesc_np(-error), layout_name(LAYOUT_STAGING), store->layout.owner, create->op.slot, name);
-	else
-		r = asprintf(&create->fate, "what was made cannot be destroyed (%s): " LAYER_PLACE "/%s stays",
-			     strerrordesc_np(-error), name);
-	if (r < 0)
-		create->fate = NULL;
-}
-
 /* Destroy what was made, at a boundary. */
 static int create_undo_work(struct op *op)
 {
 	struct create *create = create_of(op);
 	struct varve_store *store = op->request->store;
 	char buffer[VARVE_ID_MAX + 1];
-	const char *name = create->published ? op->id : create_staging_name(create, buffer);
-	int dir_fd = create->published ? store->layout.subvolumes_fd : create_staging_fd(create), r;
-	struct loosened loosened = { 0 };
+	struct undo undo = { .op = op, .number = create->number, .index = create->index };
+	int r;
 
 	create_forget_record(create);
-	do {
-		r = create_look(create, dir_fd, name);
-		if (r)
-			return r;
-		op->call.name = "BTRFS_IOC_SNAP_DESTROY";
-		r = subvol_destroy(dir_fd, name);
-	} while (r && loosen(dir_fd, name, r, &loosened, &op->detail) > 0);
-	if (r)
-		create_leave_over(create, dir_fd, name, r);
+	undo.in_sight = create->published || (op->direct && !create_reserved(create));
+	undo.name = create->published ? op->id : create_staging_name(create, buffer);
+	undo.dir_fd = create->published ? store->layout.subvolumes_fd : create_staging_fd(create);
+	r = undo_destroy(&undo);
+	free(create->fate);
+	create->fate = undo.fate;
 	/* A record that stays is forgotten by the next create of that name, or by gc. */
-	if (create->published)
+	if (create->published && r != UNDO_ABSENT)
 		record_drop(store, op->id);
 	return r;
 }

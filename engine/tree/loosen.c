@@ -2,6 +2,7 @@
 #include "engine/tree/loosen.h"
 #include "engine/base/util.h"
 #include "engine/btrfs/chattr.h"
+#include "engine/btrfs/handle.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/tree/opath.h"
 
@@ -70,6 +71,18 @@ static int loosen_mode(int fd, const struct statx *stat, struct loosened *loosen
 	return 1;
 }
 
+/* Is the O_PATH descriptor FD in the subvolume that LOOSENED is about, which it may begin to be? */
+static bool loosen_same(int fd, struct loosened *loosened)
+{
+	uint64_t number;
+
+	if (handle_subvolume(fd, "", &number))
+		return false;
+	if (!loosened->number)
+		loosened->number = number;
+	return loosened->number == number;
+}
+
 int loosen(int dir_fd, const char *name, int error, struct loosened *loosened, const char **ret_detail)
 {
 	_cleanup_close_ int fd = -EBADF;
@@ -81,7 +94,7 @@ int loosen(int dir_fd, const char *name, int error, struct loosened *loosened, c
 	fd = opath_open(dir_fd, name, &stat);
 	if (fd < 0)
 		return fd;
-	if (!S_ISDIR(stat.stx_mode))
+	if (!S_ISDIR(stat.stx_mode) || !loosen_same(fd, loosened))
 		return 0;
 	if (error == -EROFS)
 		return loosen_write(fd, loosened, ret_detail);
@@ -110,11 +123,14 @@ bool loosened_any(const struct loosened *loosened)
 int loosened_restore(int dir_fd, const char *name, const struct loosened *loosened)
 {
 	_cleanup_close_ int fd = -EBADF, root_fd = -EBADF;
+	struct loosened same = *loosened;
 	int r = 0, error;
 
 	if (!loosened_any(loosened))
 		return 0;
 	fd = opath_open(dir_fd, name, NULL);
+	if (fd >= 0 && !loosen_same(fd, &same))
+		return -ESTALE;
 	root_fd = fd < 0 ? fd : opath_reopen(fd, O_RDONLY | O_DIRECTORY);
 	if (root_fd < 0)
 		return root_fd;

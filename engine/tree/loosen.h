@@ -7,10 +7,13 @@
 #define VARVE_TREE_LOOSEN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/stat.h>
 
-/* What was taken from the root of a subvolume. Begins zeroed. */
+/* What was taken from the root of a subvolume. Begins zeroed, or with a number. */
 struct loosened {
+	/* btrfs's number of the subvolume: another of the same name is left alone. 0: the first that something is taken from. */
+	uint64_t number;
 	/* FS_IMMUTABLE_FL, FS_APPEND_FL. */
 	unsigned flags;
 	/* The mode that it had, if that was changed. */
@@ -31,7 +34,10 @@ const char *loosen_detail(int dir_fd, const char *name);
 /* Was anything taken? */
 bool loosened_any(const struct loosened *loosened);
 
-/* Give back what was taken from NAME in DIR_FD, which stays, as far as that can be: 0, or the first -errno. */
+/*
+ * Give back what was taken from NAME in DIR_FD, which stays, as far as that can be: 0, or the first -errno, -ESTALE when it
+ * is another subvolume now.
+ */
 int loosened_restore(int dir_fd, const char *name, const struct loosened *loosened);
 
 #endif
