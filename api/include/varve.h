@@ -848,9 +848,9 @@ int varve_layer_freeze(struct varve_store *store, const char *id, uint64_t flags
  * they are. What is mounted in it, and who has files open in it, goes on. FLAGS: VARVE_DURABLE or VARVE_RELAXED.
  *
  * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume of the store), -EEXIST (NEW_ID is taken), -EBUSY (something
- * is mounted on the layer itself), -EPERM (its root directory has the flag +i or +a), -EACCES, -EROFS, -ENOSPC, -ECANCELED, -EIO.
- * Refused: -EINVAL where the names are the same. Privilege: write access to the home. A crash leaves the layer under one of the
- * names, whole, with its record.
+ * is mounted on the layer itself), -EPERM (its root directory has the flag +i or +a), -ESTALE (another process has replaced the
+ * layer meanwhile; what it made stays as it is), -EACCES, -EROFS, -ENOSPC, -ECANCELED, -EIO. Refused: -EINVAL where the names are
+ * the same. Privilege: write access to the home. A crash leaves the layer under one of the names, whole, with its record.
  */
 int varve_layer_rename(struct varve_store *store, const char *id, const char *new_id, uint64_t flags, varve_callback *callback,
 		       void *user_data, varve_request *ret_request);

@@ -8,7 +8,11 @@
  *	         of the record, renames, forgets the old                                  its record; or a record of no layer
  *	DURABLE  waits for a commit                           UNDO gives the old back     the layer under one of the names
  *	UNDO     renames it back                              the layer, the new name     as DURABLE
+ *
+ * Another process may remove the layer and make one of the same name at any moment; those that keep no record do not lock. So the layer
+ * is known by btrfs's number of it: what was renamed is looked at, and goes back where it is another.
  */
+#include "engine/btrfs/handle.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
@@ -29,6 +33,8 @@ struct rename {
 	const char *new_id;
 	/* It has that name. */
 	bool renamed;
+	/* btrfs's number of the layer; 0: not known yet. */
+	uint64_t number;
 };
 
 static struct rename *rename_of(struct op *op)
@@ -36,9 +42,18 @@ static struct rename *rename_of(struct op *op)
 	return container_of(op, struct rename, op);
 }
 
-/* Is there a layer ID of the store, with nothing mounted on it? 0 or -errno. */
+/* Another layer has the name. */
+static int rename_replaced(struct op *op)
+{
+	op->detail = "another process has made a layer of this name meanwhile, which stays";
+	return -ESTALE;
+}
+
+/* Is ID the layer that is renamed, a layer of the store with nothing mounted on it? 0 or -errno. */
 static int rename_prove(struct op *op, const char *id)
 {
+	struct rename *rename = rename_of(op);
+	struct btrfs_ioctl_get_subvol_info_args info;
 	_cleanup_close_ int fd = -EBADF;
 	int r;
 
@@ -52,10 +67,32 @@ static int rename_prove(struct op *op, const char *id)
 	if (fd < 0)
 		return layer_open_error(fd);
 	op->call.name = "BTRFS_IOC_GET_SUBVOL_INFO";
-	r = layer_prove(op->request->store, fd, id, NULL);
+	r = layer_prove(op->request->store, fd, id, &info);
 	if (r == -EINVAL)
 		op->detail = "not a subvolume of this store";
-	return r;
+	if (r)
+		return r;
+	if (rename->number && rename->number != info.treeid)
+		return rename_replaced(op);
+	rename->number = info.treeid;
+	return 0;
+}
+
+/* FROM was renamed to TO: is that the layer? If not, give it its name back. 0 or -errno. */
+static int rename_look(struct op *op, const char *from, const char *to)
+{
+	int subvolumes_fd = op->request->store->layout.subvolumes_fd;
+	uint64_t number;
+
+	/* What cannot be looked at was renamed again, or removed, by its new name. */
+	if (handle_subvolume(subvolumes_fd, to, &number) || number == rename_of(op)->number)
+		return 0;
+	op->subject = from;
+	rename_replaced(op);
+	if (renameat2(subvolumes_fd, to, subvolumes_fd, from, RENAME_NOREPLACE) < 0)
+		op->detail = "another process has made a layer of this name meanwhile; that has the new name, "
+			     "and could not be given its own back";
+	return -ESTALE;
 }
 
 /*
@@ -68,11 +105,14 @@ static int rename_move(struct op *op, const char *from, const char *to)
 	int subvolumes_fd = store->layout.subvolumes_fd, r;
 	_cleanup_unlock_ struct record_lock lock = { 0 };
 
+	/* What cannot be renamed waits for no lock. */
 	r = rename_prove(op, from);
 	if (r)
 		return r;
 	op->call.name = "flock";
 	r = record_lock(store, &lock);
+	if (!r)
+		r = rename_prove(op, from);
 	if (r)
 		return r;
 	op->call.name = "fstatat";
@@ -87,19 +127,19 @@ static int rename_move(struct op *op, const char *from, const char *to)
 	op->call.name = "renameat2";
 	r = RET_NERRNO(renameat2(subvolumes_fd, from, subvolumes_fd, to, RENAME_NOREPLACE));
 	if (r) {
-		record_remove(store, to);
 		op->subject = r == -EEXIST ? to : from;
 		op->detail = r == -EPERM ? loosen_detail(subvolumes_fd, from) : r == -EBUSY ? "something is mounted on it" : NULL;
-		return r;
-	}
+	} else
+		r = rename_look(op, from, to);
 	/* One that stays is forgotten by the next create of that name, or by gc. */
-	record_remove(store, from);
-	return 0;
+	record_remove(store, r ? to : from);
+	return r;
 }
 
 /* Rename the layer, at a boundary. */
 static int rename_work(struct op *op)
 {
+	rename_of(op)->number = 0;
 	return rename_move(op, op->id, rename_of(op)->new_id);
 }
 
@@ -144,7 +184,8 @@ static int rename_undo(struct op *op)
 
 static int rename_undone(struct op *op, int result)
 {
-	op_amend(op, false, "%s", result < 0 ? "the layer has the new name" : "the layer has its old name");
+	op_amend(op, false, "%s", result == -ESTALE ? op->detail :
+				  result < 0 ? "the layer has the new name" : "the layer has its old name");
 	return result < 0 ? result : OP_END;
 }
 

@@ -84,8 +84,8 @@ static int undo_discard(struct undo *undo, char name[96])
 	r = undo_look(undo, trash_fd, name);
 	if (r) {
 		if (renameat2(trash_fd, name, undo->dir_fd, undo->name, RENAME_NOREPLACE) < 0)
-			undo_tell(undo, "another process has made a layer of this name meanwhile: it is %s/%s now, and could not be put back (%s)",
-				  layout_name(LAYOUT_TRASH), name, strerrordesc_np(errno));
+			undo_tell(undo, "another process has made a layer of this name meanwhile: it is %s/%s now, "
+				  "and could not be put back (%s)", layout_name(LAYOUT_TRASH), name, strerrordesc_np(errno));
 		return r;
 	}
 	snprintf(left, sizeof(left), "left-%.80s", name);
