@@ -242,31 +242,60 @@ static const struct flight_job adopt_job = {
 	.report = adopt_report,
 };
 
-/** Adopt the plain directories among the first findings of a check. */
-static int gc_adopt(struct cli *cli) {
-	static const char place[] = "subvolumes/";
-	struct ids *ids = output_memory(malloc(sizeof(*ids)));
-	struct varve_finding *findings = NULL;
-	struct varve_failure failure;
-	const char **names;
-	size_t count = 0, names_count = 0;
-	int status = CLI_FAILED;
+/** The plain directories that a check finds; it keeps no more than a number of them. */
+struct gc_directories {
+	struct varve_finding *findings;	/**< On the heap; their strings are in it. */
+	const char **ids;		/**< On the heap. */
+	size_t count;			/**< How many. */
+};
 
-	if (varve_check_wait(cli->store, &findings, &count, &failure) == 0) {
-		names = output_memory(calloc(count + 1, sizeof(*names)));
-		for (size_t i = 0; i < count; i++) {
-			if (strcmp(findings[i].kind, "directory") == 0)
-				names[names_count++] = findings[i].path + strlen(place);
-		}
-		ids_init(ids, names, names_count, true, cli->output.end);
-		status = flight_run(cli, &adopt_job, ids, NULL);
-		free(names);
-		free(findings);
-	} else {
+/** Find plain directories: 0, or -errno, which was told. */
+static int gc_find(struct cli *cli, struct gc_directories *directories) {
+	static const char place[] = "subvolumes/";
+	struct varve_failure failure;
+	size_t count = 0;
+	int r = varve_check_wait(cli->store, &directories->findings, &count, &failure);
+
+	if (r != 0) {
 		output_failure(&cli->output, &failure);
+		return r;
 	}
+	directories->ids = output_memory(calloc(count + 1, sizeof(*directories->ids)));
+	directories->count = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(directories->findings[i].kind, "directory") == 0)
+			directories->ids[directories->count++] = directories->findings[i].path + strlen(place);
+	}
+	return 0;
+}
+
+/** Forget what was found. */
+static void gc_forget(struct gc_directories *directories) {
+	free(directories->ids);
+	free(directories->findings);
+	*directories = (struct gc_directories){ 0 };
+}
+
+/** Adopt plain directories until a check finds none, or until one cannot be adopted: then tell how many are left. */
+static int gc_adopt(struct cli *cli) {
+	struct ids *ids = output_memory(malloc(sizeof(*ids)));
+	struct gc_directories directories = { 0 };
+	int status = CLI_DONE, r = gc_find(cli, &directories);
+
+	while (r == 0 && directories.count > 0 && status == CLI_DONE) {
+		ids_init(ids, directories.ids, directories.count, true, cli->output.end);
+		status = flight_run(cli, &adopt_job, ids, NULL);
+		gc_forget(&directories);
+		/* There is no store any more after a loop that failed. */
+		if (cli->store == NULL || interrupt_signal())
+			break;
+		r = gc_find(cli, &directories);
+	}
+	if (r == 0 && directories.count > 0)
+		output_complain(&cli->output, "plain directories in the places of layers are left: at least %zu", directories.count);
+	gc_forget(&directories);
 	free(ids);
-	return status;
+	return r == 0 ? status : CLI_FAILED;
 }
 
 /** Sweep, and adopt where that is asked for. */

@@ -356,7 +356,8 @@ struct varve_result {
 	uint64_t skipped_total;			/**< diff: how many such entries there were. */
 	const struct varve_finding *findings;	/**< check: what was found, place by place. */
 	size_t findings_count;			/**< check: how many of these records there are. */
-	uint64_t findings_total;		/**< check: how many there were; records are kept of the first 10000. */
+	uint64_t findings_total;		/**< check: how many there were; records are kept of the first 10000 plain
+						     directories, and of the first 10000 others. */
 };
 
 /**

@@ -381,7 +381,7 @@
 #define POOL_SETTLE_MS 10000
 #define POOL_LOOK_MS 5
 
-/* Findings of varve_check() that are kept; the rest is counted. */
+/* Findings of varve_check() that are kept: so many plain directories, and so many others; the rest is counted. */
 #define CHECK_FINDINGS_MAX 10000
 
 /* Bytes of a home path: the path of a layer has to fit into PATH_MAX. */

@@ -31,6 +31,9 @@ enum fsck_state { FSCK_LOOK, FSCK_STATES };
 /* What a sweep does about a finding. */
 static const char fsck_removes[] = "removes it";
 
+/* The kind of those that can be adopted. */
+static const char fsck_directory[] = "directory";
+
 /* A finding in a list; its strings follow. */
 struct fsck_item {
 	struct fsck_item *next;
@@ -40,9 +43,10 @@ struct fsck_item {
 
 struct fsck {
 	struct op op;
-	/* The findings in order; where the next one goes; how many are kept, and how many there were. */
+	/* The findings in order; where the next one goes; how many are kept, how many of those are plain directories, and how many there
+	   were. */
 	struct fsck_item *first, **last;
-	size_t count;
+	size_t count, directories;
 	uint64_t total;
 	/* The same as an array. */
 	struct varve_finding *findings;
@@ -67,8 +71,19 @@ static void fsck_forget(struct fsck *fsck)
 	}
 	fsck->first = NULL;
 	fsck->last = &fsck->first;
-	fsck->count = 0;
+	fsck->count = fsck->directories = 0;
 	fsck->total = fsck->records_idle = 0;
+}
+
+/* Is there room for one more finding of KIND? What can be adopted is not crowded out by what cannot. */
+static bool fsck_room(struct fsck *fsck, const char *kind)
+{
+	if (strcmp(kind, fsck_directory))
+		return fsck->count - fsck->directories < CHECK_FINDINGS_MAX;
+	if (fsck->directories == CHECK_FINDINGS_MAX)
+		return false;
+	fsck->directories++;
+	return true;
 }
 
 /* Add a finding: NAME (may be "") in PLACE is one of KIND; a sweep does SWEEP about it, NULL: nothing. 0 or -ENOMEM. */
@@ -80,7 +95,7 @@ static int __attribute__((format(printf, 6, 7))) fsck_add(struct fsck *fsck, con
 	va_list arguments;
 
 	fsck->total++;
-	if (fsck->count == CHECK_FINDINGS_MAX)
+	if (!fsck_room(fsck, kind))
 		return 0;
 	va_start(arguments, format);
 	vsnprintf(detail, sizeof(detail), format, arguments);
@@ -148,7 +163,7 @@ static int fsck_layer(struct fsck *fsck, const char *id)
 		return fd == -ENOENT ? 0 : fsck_add(fsck, "unreadable", LAYER_PLACE, id, NULL, "%s", strerrordesc_np(-fd));
 	r = layer_prove(store, fd, id, &info);
 	if (r == -EINVAL)
-		return fsck_add(fsck, "directory", LAYER_PLACE, id, NULL,
+		return fsck_add(fsck, fsck_directory, LAYER_PLACE, id, NULL,
 				"a plain directory, or another store's subvolume: no layer, until 'gc --adopt' makes one of it");
 	if (r == -EXDEV)
 		return fsck_add(fsck, "mount", LAYER_PLACE, id, NULL, "another file system is mounted there");

@@ -134,6 +134,29 @@ if head -c 16M /dev/urandom >"$home/subvolumes/sized/file" 2>/dev/null; then
 	lib_fail "the recorded size is not in force"
 fi
 
+# ---- very many findings: a check keeps no more than 10,000 of them ---------------------------------------------------------
+
+(cd "$home/subvolumes" && seq -f 'file%g' 10001 | xargs touch --)
+mkdir -p "$home/subvolumes/late" "$home/subvolumes/refused/in"
+mount --bind "$scratch/other" "$home/subvolumes/refused/in"
+run gc --adopt
+[[ "$status" == 1 && "$(cat "$scratch/out")" == *"adopted              late"* ]] || lib_fail "many files:" "$(cat "$scratch/out" "$scratch/err")"
+grep -q '^varve: plain directories .* are left: at least 1' "$scratch/err" || lib_fail "what is left:" "$(cat "$scratch/err")"
+(cd "$home/subvolumes" && seq -f 'file%g' 10001 | xargs rm --)
+umount "$home/subvolumes/refused/in"
+rmdir "$home/subvolumes/refused/in" "$home/subvolumes/refused"
+quietly rm late
+# The long form: 10,001 directories, none is left.
+if [[ -n "${VARVE_TEST_SOAK-}" ]]; then
+	(cd "$home/subvolumes" && seq -f 'many%g' 10001 | xargs mkdir --)
+	run gc --adopt
+	[[ "$status" == 0 ]] || lib_fail "many directories:" "$(tail -n 3 "$scratch/err")"
+	[[ "$(grep -c '^adopted ' "$scratch/out")" == 10001 ]] || lib_fail "adopted:" "$(grep -c '^adopted ' "$scratch/out")"
+	quietly check
+	(cd "$home/subvolumes" && ls -d many*) >"$scratch/many"
+	xargs "$varve" "${lib_options[@]}" rm <"$scratch/many"
+fi
+
 # ---- killed --------------------------------------------------------------------------------------------------------------
 
 many="$home/subvolumes/many"
