@@ -53,13 +53,14 @@
 
 /*
  * What one thread of a comparison has open: two directories, two files, and what one of those is opened by. What a request of this
- * kind has open: two layers and either so many for each thread, or what is read ahead of an archive and the other end.
+ * kind has open: two layers, two for their clones, and either so many for each thread, or what is read ahead of an archive and the
+ * other end.
  */
 #define FDS_COMPARE_THREAD 5
-#define FDS_CHANGES (2 + COMPARE_THREADS_MAX * FDS_COMPARE_THREAD)
+#define FDS_CHANGES (4 + COMPARE_THREADS_MAX * FDS_COMPARE_THREAD)
 
-/* What unpacking has open: the layer, its clone, two directories, a file, what it holds in reserve, a walk that empties a directory. */
-#define FDS_APPLY 18
+/* What unpacking has open: the layer, two for its clone, two directories, a file, what it holds in reserve, a walk that empties one. */
+#define FDS_APPLY 19
 
 /* Descriptors that unpacking holds from before it begins, to be closed when it needs others: for what one entry opens at once. */
 #define UNPACK_SPARES 4

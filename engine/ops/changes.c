@@ -51,8 +51,8 @@ struct changes_op {
 	/* The layer to compare with: "" none, NULL the one that btrfs says. */
 	const char *parent;
 	char found[VARVE_ID_MAX + 1];
-	/* The parent's root directory and the layer's. */
-	int fds[2];
+	/* The parent's root directory and the layer's; what their clones live by (mounts_clone()). */
+	int fds[2], trees[2];
 	uint64_t flags;
 	/* The list of changes is the callback's. */
 	bool keep;
@@ -127,6 +127,7 @@ static int changes_open_parent(struct changes_op *changes, const uint8_t *uuid)
 	op->subject = changes->parent;
 	/* The step may have begun anew. */
 	fd_close(TAKE_FD(changes->fds[0]));
+	fd_close(TAKE_FD(changes->trees[0]));
 	r = layer_open(store, changes->parent);
 	if (r < 0)
 		return r;
@@ -234,8 +235,8 @@ static int changes_clone(struct changes_op *changes)
 
 	changes->op.call.name = "open_tree";
 	for (unsigned i = 0; r >= 0 && i < 2; i++)
-		if (changes->fds[i] >= 0)
-			r = mounts_clone_look(&changes->fds[i]);
+		if (changes->fds[i] >= 0 && changes->trees[i] < 0)
+			r = mounts_clone_look(&changes->fds[i], &changes->trees[i]);
 	return MIN(r, 0);
 }
 
@@ -607,8 +608,10 @@ static void changes_close(struct op *op)
 
 	if (changes->comparing)
 		compare_close(&changes->compare);
-	fd_close(TAKE_FD(changes->fds[0]));
-	fd_close(TAKE_FD(changes->fds[1]));
+	for (unsigned i = 0; i < 2; i++) {
+		fd_close(TAKE_FD(changes->fds[i]));
+		fd_close(TAKE_FD(changes->trees[i]));
+	}
 	stream_close(&changes->stream);
 }
 
@@ -696,7 +699,7 @@ static int changes_new(struct varve_store *store, const struct op_class *class, 
 	if (r)
 		return r;
 	changes = changes_of(request->ops);
-	changes->fds[0] = changes->fds[1] = changes->stream.fd = changes->stream.wake_fd = -EBADF;
+	changes->fds[0] = changes->fds[1] = changes->trees[0] = changes->trees[1] = changes->stream.fd = changes->stream.wake_fd = -EBADF;
 	changes->flags = options->flags;
 	changes->op.id = changes->op.subject = request_string(request, id);
 	changes->op.place = LAYER_PLACE;

@@ -77,9 +77,9 @@ struct remove {
 	const char *lost;
 	/* We may not destroy it, so it is emptied; let in by workers_admit(); unlinking has begun; it is gone. */
 	bool denied, admitted, emptying, gone;
-	/* What empties it, on the heap, and its root directory. */
+	/* What empties it, on the heap; its root directory, and what the clone of that lives by (mounts_clone()). */
 	struct empty *empty;
-	int empty_fd;
+	int empty_fd, tree_fd;
 };
 
 static struct remove *remove_of(struct op *op)
@@ -481,6 +481,7 @@ static int remove_empty_run(struct call *call)
 		walk_free(&remove->empty->walk);
 	free(TAKE_PTR(remove->empty));
 	fd_close(TAKE_FD(remove->empty_fd));
+	fd_close(TAKE_FD(remove->tree_fd));
 	call->name = "openat2";
 	do
 		remove->empty_fd = remove_open(remove);
@@ -499,7 +500,7 @@ static int remove_empty_run(struct call *call)
 		return r;
 	/* Where that may be (a container's root in its own mount namespace), it is seen without what is mounted in it. */
 	call->name = "open_tree";
-	r = mounts_clone(&remove->empty_fd);
+	r = mounts_clone(&remove->empty_fd, &remove->tree_fd);
 	if (r < 0)
 		return r;
 	call->name = NULL;
@@ -680,6 +681,7 @@ static void remove_close(struct op *op)
 		walk_free(&remove->empty->walk);
 	free(remove->empty);
 	fd_close(remove->empty_fd);
+	fd_close(remove->tree_fd);
 }
 
 static const struct op_class remove_class = {
@@ -711,7 +713,7 @@ int remove_submit(struct varve_store *store, const char *const *ids, size_t coun
 		struct op *op = request_op(request, i);
 
 		op->id = op->subject = request_string(request, ids[i]);
-		remove_of(op)->empty_fd = -EBADF;
+		remove_of(op)->empty_fd = remove_of(op)->tree_fd = -EBADF;
 		op->place = LAYER_PLACE;
 		op->holds[0] = (struct hold){ .id = op->id, .exclusive = true };
 	}

@@ -195,7 +195,8 @@ static int sweep_empty(struct sweep *sweep, int dir_fd, const char *name)
 	_cleanup_close_ int fd = RET_NERRNO(openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	char failed[VARVE_FAILURE_PATH_SIZE];
 	const char *below;
-	int r = fd < 0 ? fd : mounts_clone(&fd);
+	_cleanup_close_ int tree = -EBADF;
+	int r = fd < 0 ? fd : mounts_clone(&fd, &tree);
 
 	if (r < 0)
 		return r;

@@ -31,7 +31,8 @@ struct usage {
 	uint64_t flags;
 	/* Let in by workers_admit(). */
 	bool admitted;
-	int fd;
+	/* The layer, and what its clone lives by. */
+	int fd, tree_fd;
 	/* FD is in a clone of its mount, where nothing is mounted. */
 	bool cloned;
 	struct walk walk;
@@ -122,6 +123,7 @@ static int usage_open_run(struct call *call)
 
 	/* The step may have begun anew. */
 	fd_close(TAKE_FD(usage->fd));
+	fd_close(TAKE_FD(usage->tree_fd));
 	r = usage->fd = layer_open(store, op->id);
 	if (r < 0)
 		return r;
@@ -130,7 +132,7 @@ static int usage_open_run(struct call *call)
 	if (r)
 		return r;
 	call->name = "open_tree";
-	r = mounts_clone(&usage->fd);
+	r = mounts_clone(&usage->fd, &usage->tree_fd);
 	if (r < 0)
 		return r;
 	usage->cloned = r;
@@ -296,6 +298,7 @@ static void usage_result(struct request *request, struct varve_result *result)
 static void usage_close(struct op *op)
 {
 	fd_close(TAKE_FD(usage_of(op)->fd));
+	fd_close(TAKE_FD(usage_of(op)->tree_fd));
 }
 
 static void usage_release(struct op *op)
@@ -328,7 +331,7 @@ int usage_submit(struct varve_store *store, const char *id, uint64_t flags, cons
 	if (r)
 		return r;
 	op = request->ops;
-	usage_of(op)->fd = -EBADF;
+	usage_of(op)->fd = usage_of(op)->tree_fd = -EBADF;
 	usage_of(op)->flags = flags;
 	op->id = op->subject = request_string(request, id);
 	op->place = LAYER_PLACE;

@@ -55,6 +55,7 @@ static int layer_walk_open_run(struct call *call)
 
 	/* The step may have begun anew. */
 	fd_close(TAKE_FD(layer->fd));
+	fd_close(TAKE_FD(layer->tree_fd));
 	r = layer->fd = layer_open(store, op->id);
 	if (r < 0)
 		return r;
@@ -64,7 +65,7 @@ static int layer_walk_open_run(struct call *call)
 		return r;
 	layer->number = info.treeid;
 	call->name = "open_tree";
-	r = cloned = mounts_clone(&layer->fd);
+	r = cloned = mounts_clone(&layer->fd, &layer->tree_fd);
 	if (r < 0)
 		return r;
 	call->name = NULL;
@@ -234,7 +235,7 @@ void layer_walk_setup(struct op *op, const char *id, int (*prepare)(struct layer
 {
 	struct layer_walk *layer = layer_walk_of(op);
 
-	layer->fd = -EBADF;
+	layer->fd = layer->tree_fd = -EBADF;
 	layer->prepare = prepare;
 	op->id = op->subject = id;
 	op->place = LAYER_PLACE;
@@ -244,4 +245,5 @@ void layer_walk_setup(struct op *op, const char *id, int (*prepare)(struct layer
 void layer_walk_close(struct op *op)
 {
 	fd_close(layer_walk_of(op)->fd);
+	fd_close(layer_walk_of(op)->tree_fd);
 }

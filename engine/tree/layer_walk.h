@@ -34,8 +34,8 @@ struct layer_walk {
 	struct op op;
 	/* Let in by workers_admit(). */
 	bool admitted;
-	/* The layer's root directory. */
-	int fd;
+	/* The layer's root directory, and what its clone lives by (mounts_clone()). */
+	int fd, tree_fd;
 	/*
 	 * The layer is open: begin *RET_WALK with walk_init(), and set its data; NULL: there is nothing to do. 0 or -errno. Lane
 	 * thread.

@@ -14,7 +14,7 @@
 #define MOUNTS_LOOK (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOATIME)
 
 /* mounts_clone(), with LOOK mounts_clone_look(). */
-static int mounts_clone_with(int *fd, bool look)
+static int mounts_clone_with(int *fd, int *ret_tree, bool look)
 {
 	/* The clone may share its original's peers, and then gets what is mounted there; not from here on. */
 	struct mount_attr attr = { .propagation = MS_PRIVATE };
@@ -31,17 +31,18 @@ static int mounts_clone_with(int *fd, bool look)
 		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? negative_errno() : 0;
 	fd_close(*fd);
 	*fd = clone;
+	*ret_tree = TAKE_FD(tree);
 	return 1;
 }
 
-int mounts_clone(int *fd)
+int mounts_clone(int *fd, int *ret_tree)
 {
-	return mounts_clone_with(fd, false);
+	return mounts_clone_with(fd, ret_tree, false);
 }
 
-int mounts_clone_look(int *fd)
+int mounts_clone_look(int *fd, int *ret_tree)
 {
-	return mounts_clone_with(fd, true);
+	return mounts_clone_with(fd, ret_tree, true);
 }
 
 void mounts_unescape(char *path)

@@ -10,14 +10,17 @@
  * nobody else has: below it what a layer itself holds is seen beneath whatever is mounted there, and unlinking a mount point
  * gives -EBUSY. 1, 0 where there can be no such clone (without CAP_SYS_ADMIN, of another namespace's mount; *FD stays), or
  * -errno. Linux 5.12.
+ *
+ * *RET_TREE, set with 1, is to be closed with *FD, and not before: it keeps the clone in a mount namespace of its own, and in none the
+ * kernel takes its lock of all mounts whenever a path in that clone is put down.
  */
-int mounts_clone(int *fd);
+int mounts_clone(int *fd, int *ret_tree);
 
 /*
  * The same for reading alone: through that clone nothing can be written, no time of access is set, and no device be opened,
  * where we may say so.
  */
-int mounts_clone_look(int *fd);
+int mounts_clone_look(int *fd, int *ret_tree);
 
 /*
  * Is something mounted, in this mount namespace, at NAME ("": itself) in DIR_FD or below it, by whichever mount of the file system? 1 and

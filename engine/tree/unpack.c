@@ -549,7 +549,7 @@ static int unpack_root(struct unpack *unpack, int root_fd)
 		return unpack_check(unpack, "fcntl", unpack->root_fd);
 	unpack->layer_fd = root_fd;
 	unpack->mounted = mounts_at(root_fd, "", &point) != 0;
-	r = unpack_check(unpack, "open_tree", mounts_clone(&unpack->root_fd));
+	r = unpack_check(unpack, "open_tree", mounts_clone(&unpack->root_fd, &unpack->tree_fd));
 	unpack->cloned = r > 0;
 	if (r >= 0)
 		r = unpack_check(unpack, "statx", brought_look(unpack->root_fd, &stat));
@@ -614,6 +614,7 @@ int unpack_run(struct unpack *unpack, struct op *op, int root_fd)
 	/* The last descriptor ends the clone of the mount; nobody is to find the file system busy for it. */
 	unpack_leave(unpack);
 	fd_close(TAKE_FD(unpack->root_fd));
+	fd_close(TAKE_FD(unpack->tree_fd));
 	if (!r)
 		return 0;
 	if (unpack->failed && asprintf(&unpack->subject, "%s/%s", op->id, unpack->failed) >= 0)
@@ -651,7 +652,7 @@ int unpack_new(struct request *request, const struct varve_apply_options *option
 	if (!unpack)
 		return -ENOMEM;
 	unpack->store = store;
-	unpack->root_fd = unpack->dir_fd = -EBADF;
+	unpack->root_fd = unpack->tree_fd = unpack->dir_fd = -EBADF;
 	unpack->report.fault = &store->io.fault;
 	unpack->flags = options->flags;
 	unpack->force_mode = (mode_t)options->force_mode;

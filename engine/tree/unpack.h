@@ -42,8 +42,8 @@ struct unpack {
 	bool writeback;
 
 	/* ---- set by unpack_run() ---- */
-	/* The layer's root directory, ours: of a clone of its mount, where there can be one. */
-	int root_fd;
+	/* The layer's root directory, ours: of a clone of its mount, where there can be one, which lives by tree_fd (mounts_clone()). */
+	int root_fd, tree_fd;
 	/* The layer in its own mount, which is the caller's. */
 	int layer_fd;
 	/* root_fd is in a clone of that mount; something was mounted in the layer at the beginning. */

@@ -86,7 +86,8 @@ START_TEST(test_relabel) {
 	storm_wait(storm, 20);
 	do {
 		struct label label;
-		int descriptor = open(layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC), cloned = mounts_clone(&descriptor);
+		int descriptor = open(layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC), tree = -EBADF;
+		int cloned = mounts_clone(&descriptor, &tree);
 		ck_assert_int_ge(cloned, 0);
 		ck_assert_int_eq(label_init(&label, store, descriptor, "layer", turns % 2 ? container : "another", &never), 0);
 		label.walk.mounts = false;
@@ -95,6 +96,7 @@ START_TEST(test_relabel) {
 		int r = walk_run_here(&label.walk);
 		ck_assert_msg(r == 0 || r == -EXDEV, "%s", test_errno_name(r));
 		close(descriptor);
+		close(tree);
 	} while (++turns < storm_scaled(100));
 	storm_stop(storm);
 	storm_check(storm);

@@ -80,13 +80,14 @@ START_TEST(test_clone) {
 	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
 	ck_assert_int_eq(mount("none", place, "tmpfs", 0, NULL), 0);
 	ck_assert_int_eq(mount(test_path("/proc/self/status"), file, NULL, MS_BIND, NULL), 0);
-	int directory = open_dir(home);
+	int directory = open_dir(home), tree = -EBADF;
 	test_error(opath_open(directory, "place", NULL), -EXDEV);
 	test_error(opath_open(directory, "file", NULL), -EXDEV);
-	ck_assert_int_eq(mounts_clone(&directory), 1);
+	ck_assert_int_eq(mounts_clone(&directory, &tree), 1);
 	int inside = opath_open(directory, "place", &stat), own = openat(inside, "own", O_RDONLY);
 	ck_assert_int_eq(read(own, text, sizeof(text)), 3);
 	ck_assert_str_eq(text, "own");
+	close(tree);
 	ck_assert_int_eq(unlinkat(directory, "place/own", 0), 0);
 	ck_assert(unlinkat(directory, "place", AT_REMOVEDIR) < 0 && errno == EBUSY);
 	ck_assert(unlinkat(directory, "file", 0) < 0 && errno == EBUSY);
@@ -100,9 +101,10 @@ END_TEST
 
 /* Without privilege the directory stays as it is. */
 static int clone_as_nobody(void *home) {
-	int directory = open_dir(home), same = directory;
-	ck_assert_int_eq(mounts_clone(&directory), 0);
+	int directory = open_dir(home), same = directory, tree = -EBADF;
+	ck_assert_int_eq(mounts_clone(&directory, &tree), 0);
 	ck_assert_int_eq(directory, same);
+	ck_assert_int_eq(tree, -EBADF);
 	return 0;
 }
 
