@@ -336,6 +336,9 @@
 #define HOLDERS_ASKS 16
 #define HOLDERS_SPANS 1024
 
+/* Two coarse clocks, read one after the other, are apart by a tick of the kernel (100 a second at least) more or less. */
+#define HOLDERS_TICK_NS 20000000
+
 /* Pages of a set of inodes that are found without taking its lock. */
 #define INODES_RECENT 16
 

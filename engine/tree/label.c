@@ -72,6 +72,9 @@ bool label_refused(const char *path)
 	return label_is_home(path, getenv("HOME")) || (found && label_is_home(path, found->pw_dir));
 }
 
+/* What is looked for in the trees. */
+static const char *const label_attributes[] = { XATTR_LABEL, NULL };
+
 /* Is OLD, of SIZE bytes (negative: there is none), the label? */
 static bool label_same(const struct label *label, const char *old, ssize_t size)
 {
@@ -175,6 +178,6 @@ int label_init(struct label *label, struct varve_store *store, int root_fd, cons
 	/* The kernel keeps labels with their NUL. */
 	label->size = strlen(text) + 1;
 	label->fast = label_has(label, root_fd);
-	holders_init(&label->labelled, store, root_fd, XATTR_LABEL, label->text, label->size, cancelled);
+	holders_init(&label->labelled, store, root_fd, label_attributes, label->text, label->size, cancelled);
 	return 0;
 }

@@ -111,6 +111,16 @@ static bool shift_holds(const char *list, ssize_t size)
 	return size == -ERANGE;
 }
 
+/* The same, as the trees are searched for them. */
+static const char *const shift_attributes[] = { XATTR_CAPABILITY, ACL_ACCESS, ACL_DEFAULT, NULL };
+
+/* May what STAT tells of, in SUBVOLUME, have one? Then it is asked itself. */
+static bool shift_may_hold(struct shift *shift, uint64_t subvolume, const struct statx *stat)
+{
+	return !S_ISLNK(stat->stx_mode) && (!holders_settled(&shift->holders, stat) ||
+					    holders_ask(&shift->holders, subvolume, stat->stx_ino) != HOLDERS_NO);
+}
+
 /* Map ID, a group's or a user's, by the maps at DATA. */
 static int shift_acl_id(void *data, bool group, uint32_t *id)
 {
@@ -144,10 +154,10 @@ static int shift_read(const struct shift *shift, int fd, struct shift_kept *kept
 }
 
 /*
- * Shift FD, an O_PATH descriptor or a directory, which STAT tells of, and give back what that takes away. Lists have ids of their own,
+ * Shift FD, an O_PATH descriptor or a directory in SUBVOLUME, which STAT tells of, and give back what that takes away. Lists have ids of their own,
  * also where the owner stays.
  */
-static int shift_fd(const struct shift *shift, int fd, const struct statx *stat)
+static int shift_fd(struct shift *shift, uint64_t subvolume, int fd, const struct statx *stat)
 {
 	struct shift_kept kept[] = { { .name = XATTR_CAPABILITY }, { .name = ACL_ACCESS }, { .name = ACL_DEFAULT } };
 	uint32_t uid = stat->stx_uid, gid = stat->stx_gid;
@@ -157,7 +167,7 @@ static int shift_fd(const struct shift *shift, int fd, const struct statx *stat)
 
 	if (r)
 		return r;
-	if (!S_ISLNK(stat->stx_mode) && shift_holds(list, opath_listxattr(fd, list, sizeof(list))))
+	if (shift_may_hold(shift, subvolume, stat) && shift_holds(list, opath_listxattr(fd, list, sizeof(list))))
 		for (unsigned i = 0; !r && i < ARRAY_SIZE(kept); i++)
 			r = shift_read(shift, fd, &kept[i]);
 	if (!r && !owned)
@@ -173,17 +183,17 @@ static int shift_fd(const struct shift *shift, int fd, const struct statx *stat)
 	return r;
 }
 
-/* Shift NAME in DIR_FD of a tree that is out of sight, which has special bits, a capability or a list. */
-static int shift_special(const struct shift *shift, int dir_fd, const char *name)
+/* Shift NAME in DIR of a tree that is out of sight, which has special bits, a capability or a list. */
+static int shift_special(struct shift *shift, const struct walk_dir *dir, const char *name)
 {
 	struct statx stat;
-	_cleanup_close_ int fd = opath_open(dir_fd, name, &stat);
+	_cleanup_close_ int fd = opath_open(dir->fd, name, &stat);
 
-	return fd < 0 ? fd : shift_fd(shift, fd, &stat);
+	return fd < 0 ? fd : shift_fd(shift, dir->subvolume, fd, &stat);
 }
 
 /* Shift ENTRY, of a tree that is out of sight, by name. */
-static int shift_name(const struct shift *shift, const struct walk_entry *entry)
+static int shift_name(struct shift *shift, const struct walk_entry *entry)
 {
 	const struct statx *stat = entry->stat;
 	uint32_t uid = stat->stx_uid, gid = stat->stx_gid;
@@ -192,9 +202,10 @@ static int shift_name(const struct shift *shift, const struct walk_entry *entry)
 
 	if (r)
 		return r;
-	if (!S_ISLNK(stat->stx_mode) && (stat->stx_mode & (S_ISUID | S_ISGID) ||
-					 shift_holds(list, xattr_list(entry->xattr_dir, entry->name, list, sizeof(list)))))
-		return shift_special(shift, entry->dir->fd, entry->name);
+	if ((!S_ISLNK(stat->stx_mode) && stat->stx_mode & (S_ISUID | S_ISGID)) ||
+	    (shift_may_hold(shift, entry->dir->subvolume, stat) &&
+	     shift_holds(list, xattr_list(entry->xattr_dir, entry->name, list, sizeof(list)))))
+		return shift_special(shift, entry->dir, entry->name);
 	if (uid == stat->stx_uid && gid == stat->stx_gid)
 		return 0;
 	return idrange_chowned(RET_NERRNO(fchownat(entry->dir->fd, entry->name, uid, gid, AT_SYMLINK_NOFOLLOW)));
@@ -209,7 +220,7 @@ static int shift_visit(struct walk *walk, struct walk_entry *entry)
 	if (r <= 0)
 		return r;
 	atomic_fetch_add_explicit(&shift->count, 1, memory_order_relaxed);
-	return entry->fd < 0 ? shift_name(shift, entry) : shift_fd(shift, entry->fd, entry->stat);
+	return entry->fd < 0 ? shift_name(shift, entry) : shift_fd(shift, entry->dir->subvolume, entry->fd, entry->stat);
 }
 
 /* Is an entry still to be shifted? Another name of an inode is not opened. */
@@ -231,7 +242,7 @@ static int shift_enter(struct walk *walk, struct walk_dir *dir, const struct sta
 	/* One that stands for a nested subvolume cannot be changed. */
 	if (r <= 0 || stat->stx_ino == BTRFS_EMPTY_SUBVOL_DIR_OBJECTID)
 		return MIN(r, 0);
-	r = shift_fd(shift, dir->fd, stat);
+	r = shift_fd(shift, dir->subvolume, dir->fd, stat);
 	if (r)
 		walk_failed(walk, dir, NULL, "fchown", r);
 	return 0;
@@ -256,6 +267,7 @@ int shift_init(struct shift *shift, struct varve_store *store, int root_fd, cons
 	shift->walk.data = shift;
 	shift->maps = maps;
 	inodes_init(&shift->seen, &store->io.fault);
+	holders_init(&shift->holders, store, root_fd, shift_attributes, NULL, 0, cancelled);
 	return 0;
 }
 
@@ -289,11 +301,12 @@ int shift_stray(struct shift *shift, int fd, uint64_t subvolume, uint64_t inode,
 	if (r < 0)
 		return r;
 	atomic_fetch_add_explicit(&shift->count, 1, memory_order_relaxed);
-	return r ? shift_fd(shift, inode_fd, &stat) : 0;
+	return r ? shift_fd(shift, subvolume, inode_fd, &stat) : 0;
 }
 
 void shift_free(struct shift *shift)
 {
 	walk_free(&shift->walk);
+	holders_free(&shift->holders);
 	inodes_free(&shift->seen);
 }

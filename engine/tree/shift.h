@@ -3,6 +3,7 @@
 #ifndef VARVE_TREE_SHIFT_H
 #define VARVE_TREE_SHIFT_H
 
+#include "engine/tree/holders.h"
 #include "engine/tree/inodes.h"
 #include "engine/tree/walk.h"
 
@@ -24,6 +25,8 @@ struct shift {
 	const struct shift_maps *maps;
 	/* Inodes that were handled: each is shifted once, also when it is renamed meanwhile. */
 	struct inodes seen;
+	/* Those that have attributes which a shift takes away, or that have ids in them. */
+	struct holders holders;
 	/* How many that were in this round. */
 	_Atomic uint64_t count;
 };

@@ -312,6 +312,22 @@ static void user_makes_files(void) {
 	}
 }
 
+/** A layer whose files are given capabilities when the trees have been searched for the first time; NULL: not, or no more. */
+static const char *given;
+
+/** Files in it: more than are asked before a search. */
+#define GIVEN_FILES (HOLDERS_ASKS + 20)
+
+/* Give them. */
+static void give_capabilities(void) {
+	char path[4096];
+	for (unsigned i = 0; i < GIVEN_FILES; i++) {
+		snprintf(path, sizeof(path), "%s/file-%u", given, i);
+		ck_assert_int_eq(setxattr(path, "security.capability", capability, sizeof(capability), 0), 0);
+	}
+	given = NULL;
+}
+
 /** In the place of libc's. */
 int ioctl(int fd, unsigned long request, ...) {
 	va_list arguments;
@@ -320,7 +336,10 @@ int ioctl(int fd, unsigned long request, ...) {
 	va_end(arguments);
 	if (request == BTRFS_IOC_FS_INFO && !user.walked)
 		user_makes_files();
-	return (int)syscall(SYS_ioctl, fd, request, argument);
+	int r = (int)syscall(SYS_ioctl, fd, request, argument);
+	if (request == BTRFS_IOC_TREE_SEARCH_V2 && given)
+		give_capabilities();
+	return r;
 }
 
 /** In the place of libc's. */
@@ -371,6 +390,64 @@ static void shift_while_made(bool privileged, unsigned times) {
 START_TEST(test_files_made) {
 	for (unsigned i = 0; i < 4; i++)
 		shift_while_made(i % 2, SHIFT_ROUNDS_MAX + i / 2);
+}
+END_TEST
+
+/* Make a layer of empty files in one directory, which one thread walks, and wait until a change of them has a later time. */
+static void make_settled(struct varve_store *store, const char *layer) {
+	struct timespec now;
+	struct stat stat;
+	test_create(store, "layer", NULL);
+	for (unsigned i = 0; i < GIVEN_FILES; i++)
+		test_write(test_path("%s/file-%u", layer, i), "");
+	ck_assert_int_eq(lstat(test_path("%s/file-%u", layer, GIVEN_FILES - 1), &stat), 0);
+	do {
+		usleep(1000);
+		clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	} while (now.tv_sec == stat.st_ctim.tv_sec ? now.tv_nsec <= stat.st_ctim.tv_nsec : now.tv_sec < stat.st_ctim.tv_sec);
+}
+
+/* What files are given after the trees were searched for it is kept. */
+START_TEST(test_given_meanwhile) {
+	char *home = test_home(), *layer = test_layer(home, "layer"), value[64];
+	struct varve_store *store = test_open(home);
+	make_settled(store, layer);
+	given = layer;
+	shift(store, "layer", false);
+	ck_assert_ptr_null(given);
+	for (unsigned i = 0; i < GIVEN_FILES; i++) {
+		struct stat stat;
+		const char *path = test_path("%s/file-%u", layer, i);
+		ck_assert_int_eq(lstat(path, &stat), 0);
+		ck_assert_uint_eq(stat.st_uid, 100000);
+		ck_assert_msg(getxattr(path, "security.capability", value, sizeof(value)) == sizeof(capability), "%s", path);
+	}
+	test_close(store);
+}
+END_TEST
+
+/* A time of change tells that a file has not changed; not when the clock was set back meanwhile, nor of what has. */
+START_TEST(test_settled) {
+	static const char *const names[] = { "security.capability", NULL };
+	static const _Atomic bool cancelled;
+	char *home = test_home(), *layer = test_layer(home, "layer");
+	struct varve_store *store = test_open(home);
+	struct holders holders;
+	struct statx stat;
+	make_settled(store, layer);
+	int fd = open(layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	holders_init(&holders, store, fd, names, NULL, 0, &cancelled);
+	ck_assert_int_eq(statx(fd, "file-1", 0, STATX_BASIC_STATS, &stat), 0);
+	ck_assert(holders_settled(&holders, &stat));
+	holders.ahead_ns += 1000000000;
+	ck_assert(!holders_settled(&holders, &stat));
+	holders.ahead_ns -= 1000000000;
+	ck_assert_int_eq(fchmodat(fd, "file-1", 0600, 0), 0);
+	ck_assert_int_eq(statx(fd, "file-1", 0, STATX_BASIC_STATS, &stat), 0);
+	ck_assert(!holders_settled(&holders, &stat));
+	holders_free(&holders);
+	close(fd);
+	test_close(store);
 }
 END_TEST
 
@@ -426,4 +503,4 @@ START_TEST(test_create_shifted) {
 END_TEST
 
 TEST_MAIN("chown", test_create_shifted, test_shift, test_shift_back, test_edges, test_attack, test_in_use,
-	  test_files_made)
+	  test_files_made, test_given_meanwhile, test_settled)

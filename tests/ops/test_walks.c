@@ -495,6 +495,8 @@ static uint64_t inode_of(const char *path) {
 /* After some questions the tree is searched, and tells of each inode; with a value, only of those that have that one. */
 START_TEST(test_holders) {
 	enum { FILES = 100 };
+	/* No file has the first one. */
+	static const char *const names[] = { "user.none", "user.held", NULL };
 	char *home = test_home(), *path = test_layer(home, "layer");
 	struct varve_store *store = test_open(home);
 	struct holders any, one;
@@ -513,8 +515,8 @@ START_TEST(test_holders) {
 	ck_assert_int_eq(fsync(descriptor), 0);
 	close(descriptor);
 	descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	holders_init(&any, store, descriptor, "user.held", NULL, 0, &never);
-	holders_init(&one, store, descriptor, "user.held", "one", 3, &never);
+	holders_init(&any, store, descriptor, names, NULL, 0, &never);
+	holders_init(&one, store, descriptor, names, "one", 3, &never);
 	uint64_t subvolume = 0;
 	ck_assert_int_eq(subvol_number(descriptor, &subvolume), 0);
 	for (unsigned round = 0; round < 2; round++) {
@@ -530,7 +532,7 @@ START_TEST(test_holders) {
 			ck_assert_int_eq(holds == HOLDERS_YES, i % 3 == 1);
 			ck_assert_int_eq(holds_one == HOLDERS_YES, i % 3 == 1 && i % 2);
 		}
-		ck_assert_uint_eq(asked, round ? 0 : HOLDERS_ASKS - 1);
+		ck_assert_uint_eq(asked, round ? 0 : HOLDERS_ASKS);
 	}
 	holders_free(&any);
 	holders_free(&one);
