@@ -60,10 +60,10 @@ static int loop_open_unseen(int number)
 }
 
 /*
- * Tell the image of loop device NUMBER, which cannot be opened, by what /sys says of it: 1, 0 when it has none, or -EBUSY: it has
+ * Tell the image of loop device NUMBER, which cannot be opened, by its path, which /sys has: 1, 0 when it has none, or -EBUSY: it has
  * one that cannot be told.
  */
-static int loop_info_sysfs(int number, struct loop_info64 *ret_info)
+static int loop_info_path(int number, struct loop_info64 *ret_info)
 {
 	char path[64], image[PATH_MAX + 16];
 	struct stat stat_;
@@ -87,8 +87,11 @@ static int loop_info_sysfs(int number, struct loop_info64 *ret_info)
 	return 1;
 }
 
-/* Ask loop device NUMBER for its image: 1, 0 when it has none, or -errno; -EBUSY: it has one that cannot be told. */
-static int loop_info(int number, struct loop_info64 *ret_info)
+/*
+ * Ask loop device NUMBER for its image: 1, 0 when it has none, or -errno; -EBUSY: it has one that cannot be told. *RET_BY_PATH: the
+ * answer is that of loop_info_path().
+ */
+static int loop_info(int number, struct loop_info64 *ret_info, bool *ret_by_path)
 {
 	_cleanup_close_ int device = -EBADF;
 	char path[32];
@@ -99,8 +102,9 @@ static int loop_info(int number, struct loop_info64 *ret_info)
 	/* A container's /dev has other devices than the kernel. */
 	if (device == -ENOENT)
 		device = loop_open_unseen(number);
-	if (device < 0 && device != -ENXIO && device != -ENODEV)
-		return loop_info_sysfs(number, ret_info);
+	*ret_by_path = device < 0 && device != -ENXIO && device != -ENODEV;
+	if (*ret_by_path)
+		return loop_info_path(number, ret_info);
 	r = device < 0 ? device : RET_NERRNO(ioctl(device, LOOP_GET_STATUS64, ret_info));
 	/* Detached just now. */
 	if (r == -ENXIO || r == -ENODEV)
@@ -111,11 +115,13 @@ static int loop_info(int number, struct loop_info64 *ret_info)
 int loop_state(int number, struct loop_holder *ret)
 {
 	struct loop_info64 info = { 0 };
-	int r = loop_info(number, &info);
+	bool by_path;
+	int r = loop_info(number, &info, &by_path);
 
 	if (r > 0)
 		*ret = (struct loop_holder){ .number = number, .autoclear = info.lo_flags & LO_FLAGS_AUTOCLEAR,
-					     .mounted = loop_mounted(number), .device = info.lo_device, .inode = info.lo_inode };
+					     .mounted = loop_mounted(number), .device = info.lo_device, .inode = info.lo_inode,
+					     .by_path = by_path };
 	return r;
 }
 
@@ -137,12 +143,12 @@ int loop_find(const struct stat *stat, int except, struct loop_holder *ret)
 		if (number < 0 || number == except)
 			continue;
 		r = loop_state(number, &holder);
+		if (r > 0 && (holder.device != stat->st_dev || holder.inode != stat->st_ino))
+			r = holder.by_path ? -EBUSY : 0;
 		if (r == -EBUSY) {
 			untold = number;
 			r = 0;
 		}
-		if (r > 0 && (holder.device != stat->st_dev || holder.inode != stat->st_ino))
-			r = 0;
 		if (r > 0)
 			*ret = holder;
 	}

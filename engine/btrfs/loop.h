@@ -5,7 +5,8 @@
  * Two loop devices on one image make two file systems of it, which destroy each other. So an image is locked before it is attached:
  * by flock on the descriptor that is given to LOOP_CONFIGURE. The device keeps that open file, and the lock with it, for as long as
  * it holds the image, whatever becomes of the process; so no lock is ever stale. Devices that others attach have no such lock:
- * those are found by the image's inode.
+ * those are found by the image's inode. A device that cannot be opened tells no more than a path: a file there that is the image
+ * counts as held; any other file shows nothing, and it cannot be told what the device holds.
  */
 #ifndef VARVE_BTRFS_LOOP_H
 #define VARVE_BTRFS_LOOP_H
@@ -20,6 +21,7 @@ struct loop_holder {
 	bool mounted;	/* A btrfs is mounted from it, in whichever mount namespace. */
 	dev_t device;	/* The image's st_dev. */
 	ino_t inode;	/* The image's st_ino. */
+	bool by_path;	/* Both are those of the file at the image's path, which may be meant in another mount namespace. */
 };
 
 /*

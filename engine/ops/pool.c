@@ -170,8 +170,9 @@ static int pool_untold(struct varve_failure *failure, int error, const char *ste
 	pool_fail(failure, error, step, "LOOP_GET_STATUS64", file);
 	if (error == -EBUSY && failure)
 		failure_detail(failure,
-			       "loop%d holds a file that cannot be told, and may be this image: there is no /dev/loop%d, and no file at "
-			       "the path in /sys/block/loop%d/loop/backing_file", holder->number, holder->number, holder->number);
+			       "loop%d holds a file that cannot be told, and may be this image: /dev/loop%d cannot be opened, and the path "
+			       "in /sys/block/loop%d/loop/backing_file may be one of another mount namespace", holder->number,
+			       holder->number, holder->number);
 	return error;
 }
 
@@ -280,6 +281,15 @@ static int pool_exists(const char *file, struct varve_failure *failure)
 	return -EEXIST;
 }
 
+/* Remove the image FD, which was made as FILE; what another has put there since stays. */
+static void pool_discard(const char *file, int fd)
+{
+	struct stat made, there;
+
+	if (!fstat(fd, &made) && !lstat(file, &there) && made.st_dev == there.st_dev && made.st_ino == there.st_ino)
+		unlink(file);
+}
+
 int varve_pool_create(const char *file, uint64_t size_bytes, const char *mount_dir, struct varve_failure *ret_failure)
 {
 	_cleanup_close_ int fd = -EBADF;
@@ -309,7 +319,7 @@ int varve_pool_create(const char *file, uint64_t size_bytes, const char *mount_d
 	if (!r)
 		r = pool_mount(fd, file, mount_dir, ret_failure);
 	if (r)
-		unlink(file);
+		pool_discard(file, fd);
 	return r;
 }
 

@@ -164,6 +164,16 @@ START_TEST(test_failures_leave_nothing) {
 	ck_assert_uint_gt(strlen(failure.detail), 0);
 	ck_assert(!test_exists(file));
 	assert_detached(file);
+	/* ... and another file has the name meanwhile: that one stays. */
+	stream = fopen(script, "we");
+	fprintf(stream, "#!/bin/sh\nrm '%s'\necho another >'%s'\nexit 1\n", file, file);
+	fclose(stream);
+	setenv("PATH", test_path("%s:%s", directory, path), 1);
+	error = varve_pool_create(file, POOL_SIZE, point, &failure);
+	setenv("PATH", path, 1);
+	test_error(error, -EIO);
+	ck_assert_str_eq(test_read(file), "another\n");
+	ck_assert_int_eq(unlink(file), 0);
 	/* No such directory for the file. */
 	test_error(varve_pool_create(test_path("%s/none/image", directory), POOL_SIZE, point, &failure), -ENOENT);
 	ck_assert(!is_mounted(point));
@@ -274,14 +284,20 @@ __attribute__((visibility("default"))) int fsopen(const char *name, unsigned fla
 	return -1;
 }
 
+/* Make an image PATH, outside of the test's mount. */
+static void write_image(const char *path) {
+	int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, (off_t)POOL_SIZE), 0);
+	close(fd);
+}
+
 /* Another program has attached the image, by a device that this /dev does not have, as in a container. */
 START_TEST(test_device_unseen) {
 	struct varve_failure failure;
 	set_up();
 	char *image = test_path("%s/image", directory), *link_ = test_path("%s/link", directory), *point = test_path("%s/point", directory);
-	int fd = open(image, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-	ck_assert_int_eq(ftruncate(fd, POOL_SIZE), 0);
-	close(fd);
+	write_image(image);
 	const char *const attach[] = { "losetup", "--find", image, NULL };
 	ck_assert_int_eq(test_command(attach), 0);
 	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
@@ -313,6 +329,39 @@ START_TEST(test_device_unseen) {
 }
 END_TEST
 
+/* The same, and the path by which it was attached is another file's in this mount namespace. */
+START_TEST(test_device_elsewhere) {
+	struct varve_failure failure;
+	set_up();
+	char *images = test_path("%s/images", directory), *bound = test_path("%s/bound", directory);
+	char *image = test_path("%s/image", images), *point = test_path("%s/point", directory);
+	ck_assert_int_eq(mkdir(images, 0755), 0);
+	ck_assert_int_eq(mkdir(bound, 0755), 0);
+	write_image(image);
+	const char *const attach[] = { "losetup", "--find", image, NULL };
+	ck_assert_int_eq(test_command(attach), 0);
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	ck_assert_int_eq(mount(images, bound, NULL, MS_BIND, NULL), 0);
+	ck_assert_int_eq(mount("other", images, "tmpfs", 0, NULL), 0);
+	write_image(image);
+	ck_assert_int_eq(mount("dev", "/dev", "tmpfs", 0, NULL), 0);
+	ck_assert_int_eq(mknod("/dev/loop-control", S_IFCHR | 0600, makedev(10, 237)), 0);
+	devices_hidden = true;
+	int r = varve_pool_mount(test_path("%s/image", bound), point, &failure);
+	devices_hidden = false;
+	ck_assert_int_eq(umount("/dev"), 0);
+	ck_assert_int_eq(umount(images), 0);
+	ck_assert_int_eq(umount(bound), 0);
+	detach(image);
+	test_error(r, -EBUSY);
+	ck_assert_msg(strstr(failure.detail, "cannot be told"), "%s", failure.detail);
+	assert_detached(image);
+	ck_assert_int_eq(unlink(image), 0);
+	tear_down((const char *const[]){ "images", "bound", "point" }, 3);
+}
+END_TEST
+
 START_TEST(test_null) {
 	ck_assert_int_eq(varve_pool_create(NULL, POOL_SIZE, "/nonexistent", NULL), -EINVAL);
 	ck_assert_int_eq(varve_pool_mount("/nonexistent", NULL, NULL), -EINVAL);
@@ -321,4 +370,5 @@ START_TEST(test_null) {
 END_TEST
 
 TEST_MAIN("pool", test_whole_life, test_smallest, test_exists_already, test_failures_leave_nothing, test_mount_errors,
-	  test_umount_errors, test_children_ignored, test_image_exchanged, test_device_unseen, test_unprivileged, test_null)
+	  test_umount_errors, test_children_ignored, test_image_exchanged, test_device_unseen, test_device_elsewhere,
+	  test_unprivileged, test_null)
