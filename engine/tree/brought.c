@@ -89,7 +89,7 @@ int brought_kind(const struct brought *brought, const struct statx *stat)
 {
 	const uint64_t *kept = idmap_find(&brought->kept, stat->stx_ino, brought_device(stat));
 
-	return kept ? (int)*kept : -ENOENT;
+	return kept ? (int)(*kept % BROUGHT_KINDS) : -ENOENT;
 }
 
 int brought_keep(struct brought *brought, const struct statx *stat)
@@ -102,8 +102,24 @@ int brought_keep(struct brought *brought, const struct statx *stat)
 	kept = idmap_add(&brought->kept, stat->stx_ino, brought_device(stat), NULL);
 	if (!kept)
 		return -ENOMEM;
-	*kept = BROUGHT_ENTRY;
+	*kept |= BROUGHT_ENTRY;
 	return 0;
+}
+
+int brought_empty(struct brought *brought, const struct statx *stat)
+{
+	uint64_t *kept = brought_old(brought, stat) ? idmap_add(&brought->kept, stat->stx_ino, brought_device(stat), NULL) : NULL;
+
+	if (kept)
+		*kept |= BROUGHT_EMPTIED;
+	return kept || !brought_old(brought, stat) ? 0 : -ENOMEM;
+}
+
+bool brought_emptied(const struct brought *brought, const struct statx *stat)
+{
+	const uint64_t *kept = idmap_find(&brought->kept, stat->stx_ino, brought_device(stat));
+
+	return !brought_old(brought, stat) || (kept && *kept & BROUGHT_EMPTIED);
 }
 
 int brought_name(struct brought *brought, const struct statx *stat, int dir_fd, const char *name)

@@ -19,12 +19,16 @@
 enum brought_kind {
 	BROUGHT_LEADS,		/* something below it */
 	BROUGHT_ENTRY,		/* an entry, which gave it all its attributes */
+	BROUGHT_KINDS,
 };
+
+/* Beside the kind: an opaque marker has emptied the directory of what was there before. */
+#define BROUGHT_EMPTIED BROUGHT_KINDS
 
 struct brought {
 	/* The first new inode's number, by the subvolume's device. */
 	struct idmap firsts;
-	/* Older directories that belong to the archive, (inode, device) to enum brought_kind. */
+	/* Older directories that belong to the archive, (inode, device) to enum brought_kind, maybe with BROUGHT_EMPTIED. */
 	struct idmap kept;
 	/* Names that the archive gave to older files: (inode of the directory, hash of its device and the name). */
 	struct idmap names;
@@ -57,6 +61,12 @@ bool brought_has(const struct brought *brought, const struct statx *dir, const c
 
 /* What the archive has of the directory that STAT tells of: an enum brought_kind; -ENOENT where it is no older one. */
 int brought_kind(const struct brought *brought, const struct statx *stat);
+
+/* Nothing older is in the directory that STAT tells of any more, nor comes into it but by the archive. 0 or -ENOMEM. */
+int brought_empty(struct brought *brought, const struct statx *stat);
+
+/* Is that so? A directory that is new has had nothing. */
+bool brought_emptied(const struct brought *brought, const struct statx *stat);
 
 /* Is it older than what the archive brought? */
 bool brought_old(const struct brought *brought, const struct statx *stat);

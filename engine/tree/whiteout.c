@@ -86,7 +86,11 @@ static int whiteout_dir(struct whiteout *old, int fd)
 	old->dir_fd = fd;
 	if (!r && *old->path)
 		r = whiteout_bare(unpack, fd, brought_kind(&unpack->brought, &old->dir));
-	return r ? r : entries_each(fd, whiteout_entry, old);
+	/* Once is enough: what stayed, and what came since, is the archive's. A second look would cost as much as there is in it. */
+	if (r || brought_emptied(&unpack->brought, &old->dir))
+		return r;
+	r = entries_each(fd, whiteout_entry, old);
+	return r ? r : brought_empty(&unpack->brought, &old->dir);
 }
 
 /*

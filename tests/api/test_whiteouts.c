@@ -11,6 +11,7 @@
 #include <ftw.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -52,12 +53,11 @@ static char *tree(const char *path) {
 	return text;
 }
 
-/** Make the layer "made" from "base" and TAR; its tree. */
-static char *apply(struct varve_store *store, const char *home, struct tar *tar) {
+/** Make the layer "made" from "base" and TAR: 0, or -errno and FAILURE. */
+static int try_apply(struct varve_store *store, struct tar *tar, struct varve_failure *failure) {
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_apply_options apply_options = VARVE_APPLY_OPTIONS_INIT;
-	struct varve_failure failure;
-	char *text;
+	int r;
 
 	tar_end(tar);
 	options.parent = "base";
@@ -65,8 +65,17 @@ static char *apply(struct varve_store *store, const char *home, struct tar *tar)
 	options.apply_fd = memfd_create("archive", MFD_CLOEXEC);
 	ck_assert_int_eq(write(options.apply_fd, tar->bytes, tar->size), (ssize_t)tar->size);
 	ck_assert_int_eq(lseek(options.apply_fd, 0, SEEK_SET), 0);
-	test_ok(varve_layer_create_wait(store, "made", &options, &failure), &failure);
+	r = varve_layer_create_wait(store, "made", &options, failure);
 	close(options.apply_fd);
+	return r;
+}
+
+/** Make the layer "made" from "base" and TAR; its tree. */
+static char *apply(struct varve_store *store, const char *home, struct tar *tar) {
+	struct varve_failure failure;
+	char *text;
+
+	test_ok(try_apply(store, tar, &failure), &failure);
 	text = tree(test_layer(home, "made"));
 	test_remove_layer(store, "made");
 	return text;
@@ -190,6 +199,50 @@ START_TEST(test_deletes) {
 }
 END_TEST
 
+/** How many entries of a layer were looked at, by number or by name. */
+static _Atomic unsigned looks;
+
+/** Stands for the C library's. */
+__attribute__((visibility("default"))) int statx(int fd, const char *path, int flags, unsigned mask, struct statx *stat) {
+	looks++;
+	return (int)syscall(SYS_statx, fd, path, flags, mask, stat);
+}
+
+#define MARKERS 50
+#define BROUGHT 200
+
+/** How often is looked when an archive with BROUGHT entries in "DIR/" has COUNT opaque markers of "DIR/" behind them? */
+static unsigned looks_of(struct varve_store *store, const char *home, const char *dir, unsigned count) {
+	struct varve_failure failure;
+	struct tar tar = { 0 };
+
+	for (unsigned i = 0; i < BROUGHT; i++)
+		tar_add(&tar, &(struct tar_entry){ .name = test_path("%s/%u", dir, i) });
+	for (unsigned i = 0; i < count; i++)
+		tar_add(&tar, &(struct tar_entry){ .name = test_path("%s/.wh..wh..opq", dir) });
+	looks = 0;
+	test_ok(try_apply(store, &tar, &failure), &failure);
+	ck_assert(!test_exists(test_path("%s/a/old", test_layer(home, "made"))) || strcmp(dir, "a") != 0);
+	ck_assert(test_exists(test_path("%s/%s/0", test_layer(home, "made"), dir)));
+	test_remove_layer(store, "made");
+	return looks;
+}
+
+/** A second opaque marker of a directory costs no look at what is in it: neither of an old one, nor of the root, nor of a new one. */
+START_TEST(test_many_markers) {
+	static const char *const dirs[] = { "a", ".", "new", "a/b/c" };
+	char *home = test_home();
+	struct varve_store *store = open_store(home);
+
+	for (size_t i = 0; i < TEST_COUNT(dirs); i++) {
+		unsigned one = looks_of(store, home, dirs[i], 1), many = looks_of(store, home, dirs[i], MARKERS);
+
+		ck_assert_msg(many < one + 10 * MARKERS, "%s: %u looks, with one marker %u", dirs[i], many, one);
+	}
+	test_close(store);
+}
+END_TEST
+
 /** A diff of "made" fails for the name NAME. */
 static void refused(struct varve_store *store, const char *name) {
 	struct varve_failure failure = { 0 };
@@ -227,4 +280,5 @@ START_TEST(test_names) {
 }
 END_TEST
 
-TEST_MAIN("whiteouts", test_opaque, test_opaque_implicit, test_opaque_links, test_link_to_deleted, test_deletes, test_names)
+TEST_MAIN("whiteouts", test_opaque, test_opaque_implicit, test_opaque_links, test_link_to_deleted, test_deletes,
+	  test_many_markers, test_names)
