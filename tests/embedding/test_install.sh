@@ -10,12 +10,14 @@ set -euo pipefail
 read -ra cc <<<"${CC:-cc}"
 read -ra cxx <<<"${CXX:-g++}"
 
-# Install what was built, from a copy: the file for pkg-config names the prefix and is made anew.
+# Install what was built, from a copy: the file for pkg-config names the prefix and is made anew. Nothing is compiled.
 install_into() {
 	mkdir -- "$tmp/build"
-	(cd "$build" && cp -a api engine libvarve.a libvarve.o libvarve.so libvarve.so.* varve "$tmp/build/")
+	(cd "$build" && cp -a api engine libvarve.a libvarve.o libvarve.so libvarve.so.* varve "$tmp/build/" &&
+		if [[ -e varve-bench ]]; then cp -a bench libbench.a varve-bench "$tmp/build/"; fi)
 	make --no-print-directory -s -C "$root" B="$tmp/build" PREFIX="$1" DESTDIR="$2" install >"$tmp/output" 2>&1 ||
 		fail "make install: $(cat "$tmp/output")"
+	! grep -E '^  (CC|LD)' "$tmp/output" || fail "make install builds what was built"
 }
 
 # Build the source $2 against the installed library as $1, with the flags that follow; run it in a home of its own.
