@@ -54,50 +54,49 @@ chmod +x "$copy/tests/real/test_provoked.sh" "$copy/tests/real/test_unprovoked.s
 seed real/test_output '' <<<'yes long | head -n 1000; exit 1'
 seed unit/test_plain '' <<<'[[ -z ${VARVE_TEST_MOUNT:-} ]]'
 
-run real/test_pass
-expect '^ok .* real/test_pass uring' 0
-expect '^ok .* real/test_pass threads' 0
-expect '^2 passed, 0 failed, 0 skipped$' 0
-run --backend threads test_pass test_uring
-expect '^1 passed, 0 failed, 0 skipped$' 0
-run real/test_either
-expect '^ok .* real/test_either (uring|threads)$' 0
-expect '^1 passed, 0 failed, 0 skipped$' 0
-VARVE_TEST_SOAK=1 run real/test_either
-expect '^2 passed, 0 failed, 0 skipped$' 0
-run --backend threads real/test_either
+# All of them in one run; what --backend and --repeat change in others.
+run real unit
+expect '^ok .* real/test_pass uring$' 1
+expect '^ok .* real/test_pass threads$' 1
+expect '^ok .* real/test_uring uring$' 1
+expect '^ok .* real/test_either (uring|threads)$' 1
+expect '^FAIL .* real/test_fail: status 3$' 1
+expect '^      why it fails$' 1
+expect '^skip .* real/test_skip: the reason$' 1
+expect '^FAIL .* real/test_hang: status 124$' 1
+expect '^      run: killed after 10 seconds$' 1
+expect '^FAIL .* real/test_process: status 0$' 1
+expect '^      run: left a process: [0-9]+ sleep 100' 1
+expect '^FAIL .* real/test_mount: status 0$' 1
+expect '^      run: left a mount: .*/mnt/x$' 1
+expect '^FAIL .* real/test_loop: status 0$' 1
+expect '^      run: left a loop device: /dev/loop' 1
+expect '^FAIL .* real/test_file: status 0$' 1
+expect '^      run: left a file: .*/forgotten$' 1
+expect '^ok .* real/test_size$' 1
+expect '^FAIL .* real/test_kernel: status 0$' 1
+expect '^      run: kernel: .*seeded by a test of the tests$' 1
+expect '^ok .* real/test_expected$' 1
+expect '^ok .* real/test_provoked$' 1
+expect '^FAIL .* real/test_unprovoked: status 0$' 1
+expect '^FAIL .* real/test_output uring: status 1$' 1
+expect '^      ... 800 lines before ...$' 1
+expect '^ok .* unit/test_plain$' 1
+expect '^8 passed, 10 failed, 1 skipped$' 1
+lines="$(grep -c '^      run: ' <<<"$output")"
+if [[ "$lines" != 7 ]]; then
+	failures=$((failures + 1))
+	printf 'expected 7 complaints, got %s:\n%s\n' "$lines" "$output"
+fi
+run --backend threads real/test_pass real/test_uring real/test_either
 expect '^ok .* real/test_either threads$' 0
-run real/test_fail
-expect '^FAIL .* real/test_fail: status 3' 1
-expect '^      why it fails' 1
-expect '^0 passed, 1 failed, 0 skipped$' 1
-run real/test_skip
-expect '^skip .* real/test_skip: the reason' 0
-expect '^0 passed, 0 failed, 1 skipped$' 0
-run real/test_hang
-expect 'run: killed after 10 seconds' 1
-run real/test_process
-expect 'run: left a process: [0-9]+ sleep 100' 1
-run real/test_mount
-expect 'run: left a mount: .*/mnt/x' 1
-run real/test_loop
-expect 'run: left a loop device: /dev/loop' 1
-run real/test_file
-expect 'run: left a file: .*/forgotten' 1
-run real/test_size
-expect '^1 passed' 0
-run real/test_kernel
-expect 'run: kernel: .*seeded by a test of the tests' 1
-run real/test_expected
-expect '^1 passed' 0
-run real/test_provoked
-expect '^1 passed' 0
-run real/test_unprovoked
-expect 'run: kernel: ' 1
-run --backend uring real/test_output
-expect '800 lines before' 1
-run unit
-expect '^ok .* unit/test_plain$' 0
+expect '^ok .* real/test_pass threads$' 0
+expect '^2 passed, 0 failed, 0 skipped$' 0
+run test_uring test_either
+expect '^2 passed, 0 failed, 0 skipped$' 0
+VARVE_TEST_SOAK=1 run --list real/test_either
+expect '^real/test_either uring$' 0
+expect '^real/test_either threads$' 0
 run --repeat 3 unit
 expect '^3 passed, 0 failed, 0 skipped$' 0
 run --jobs 1 --until-fail unit/test_plain real/test_fail
