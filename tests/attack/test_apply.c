@@ -4,7 +4,7 @@
  * nothing outside changes, no device is opened, no file of the user's gets privileges. What the request answers does not
  * matter. Each kind of entry has archives of its own, since the first failure ends one.
  *
- * varve-test: timeout=240
+ * varve-test: backend=either timeout=240
  */
 #include "storm.h"
 #include "tar.h"

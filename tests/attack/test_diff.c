@@ -3,7 +3,7 @@
  * changes, diff and diff_size of a layer in use: whatever takes a name's place meanwhile, nothing outside of the layer is
  * read, no device or fifo is opened, and the archive is whole. What keeps a file from being read is waited for, or fails it.
  *
- * varve-test: timeout=240
+ * varve-test: backend=either timeout=240
  */
 #include "storm.h"
 #include "test.h"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# varve-test: backend=either
 # Pairs, claims, compare and its exit status, on figures that are known and on real ones.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# varve-test: backend=either
 # Errors are for the person who typed: in words, the same failure of many ids in one line; all the rest with --debug, and in JSON.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

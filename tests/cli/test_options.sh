@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# varve-test: backend=either
 # The global options reach the library: on both sides of the command, and each does what it says.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# varve-test: backend=either
 # Where output goes: full disks and broken pipes are failures, a terminal gets escaped names and a progress line.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# varve-test: backend=either
 # rename gives a layer another name: its record goes along, its limit, its children and what is open in it stay; what is wrong is told.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# varve-test: backend=either
 # status, sync and gc.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

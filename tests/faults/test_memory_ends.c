@@ -4,7 +4,7 @@
  * archive, N = 1, 2, ... until a run has fewer; libarchive's allocations are among them. The process goes on, the request ends with
  * -ENOMEM, nothing is left of it, and nothing leaks. VARVE_TEST_SOAK: each N; without, a sample.
  *
- * varve-test: timeout=600
+ * varve-test: backend=either timeout=600
  */
 #include "test.h"
 #include "tar.h"

@@ -3,7 +3,7 @@
  * What all walks share: progress is told, a cancel is seen after a few entries, several walks get equal shares, and memory
  * stays flat in the largest directory; and which inodes hold an attribute is found without asking them.
  *
- * varve-test: size=4G
+ * varve-test: backend=either size=4G
  */
 #include <fcntl.h>
 #include <semaphore.h>
