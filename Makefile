@@ -18,7 +18,8 @@ DESTDIR ?=
 CC ?= gcc
 CXX ?= g++
 PKG_CONFIG ?= pkg-config
-CFLAGS ?= -O2 -g
+# What a sanitizer watches is built in half the time with -O1, and runs as fast.
+CFLAGS ?= $(if $(SAN),-O1,-O2) -g
 CPPFLAGS ?=
 # One line a step; V=1 prints the commands.
 V ?= 0
@@ -60,10 +61,10 @@ pkg = $(shell $(PKG_CONFIG) $(1) $(2) 2>/dev/null)
 BASE_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DVARVE_VERSION='"$(VERSION)"' $(WARN) -fPIC -fvisibility=hidden -pthread -MMD -MP
 ALL_CFLAGS = $(BASE_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(SANFLAGS)
 LIB_CFLAGS := -Iapi/include -I. $(foreach p,$(LIB_PACKAGES) $(LOADED_PACKAGES),$(call pkg,--cflags,$(p)))
-LIB_LIBS = $(call pkg,--libs,$(LIB_PACKAGES)) -ldl -pthread
+LIB_LIBS := $(call pkg,--libs,$(LIB_PACKAGES)) -ldl -pthread
 # The command and the bench see varve.h and their own folder, nothing else.
-CLI_CFLAGS = -Iapi/include $(call pkg,--cflags,$(CLI_PACKAGES))
-CLI_LIBS = $(call pkg,--libs,$(CLI_PACKAGES))
+CLI_CFLAGS := -Iapi/include $(call pkg,--cflags,$(CLI_PACKAGES))
+CLI_LIBS := $(call pkg,--libs,$(CLI_PACKAGES))
 
 LIB_SRC := $(wildcard api/*.c engine/*/*.c)
 CLI_SRC := $(wildcard api/cli/*.c)

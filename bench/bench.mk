@@ -6,8 +6,8 @@ BENCH_SRC := $(wildcard bench/*.c bench/engines/*.c)
 BENCH_SRC := $(filter-out bench/engines/skeleton.c,$(BENCH_SRC))
 BENCH_OBJ := $(BENCH_SRC:%.c=$(B)/%.o)
 # It sees varve.h and its own folder, nothing else. -rdynamic is not needed: external engines call back by pointer.
-BENCH_CFLAGS = -Iapi/include -Ibench $(call pkg,--cflags,$(BENCH_PACKAGES))
-BENCH_LIBS = $(LIB_LIBS) $(call pkg,--libs,$(BENCH_PACKAGES)) -lm -ldl -pthread
+BENCH_CFLAGS := -Iapi/include -Ibench $(call pkg,--cflags,$(BENCH_PACKAGES))
+BENCH_LIBS := $(LIB_LIBS) $(call pkg,--libs,$(BENCH_PACKAGES)) -lm -ldl -pthread
 
 # The library and the command build without what only the bench needs.
 ifneq ($(shell $(PKG_CONFIG) --exists $(BENCH_PACKAGES) && echo yes),)

@@ -15,7 +15,7 @@ DOCS_EMBED_FOUND := $(foreach e,$(DOCS_EMBED),$(if $(call docs_have,$(e)),$(e)))
 DOCS_EMBED_SKIPPED := $(filter-out $(DOCS_EMBED_FOUND),$(DOCS_EMBED))
 
 # What an example links against.
-DOCS_LINK = $(CC) $(ALL_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $(filter %.o %.a,$^) $(LIB_LIBS)
+DOCS_LINK = $(CC) $(ALL_CFLAGS) $(TEST_LDFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $(filter %.o %.a,$^) $(LIB_LIBS)
 
 .PHONY: docs-examples
 docs-examples: $(addprefix $(B)/docs/examples/,$(DOCS_EXAMPLES) $(DOCS_EMBED_FOUND) first) ## build the examples

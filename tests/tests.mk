@@ -36,8 +36,14 @@ test_suite = $(notdir $(patsubst %/,%,$(dir $(1))))
 test_internal = $(filter $(TEST_SUITES_INTERNAL),$(call test_suite,$(1)))
 test_archive = $(B)/$(if $(call test_internal,$(1)),libvarve-internal.a,libvarve.a)
 test_shared = $(patsubst %.c,$(B)/%.o,$(filter tests/$(call test_suite,$(1))/%,$(TEST_SHARED_SRC)))
-test_cflags = -Iapi/include -Itests/lib -Itests/$(call test_suite,$(1)) $(if $(call test_internal,$(1)),-I.) \
-	$(call pkg,--cflags,$(TEST_PACKAGES) $(if $(call test_internal,$(1)),$(LIB_PACKAGES))) $(TEST_CFLAGS_$(call test_suite,$(1)))
+TEST_CFLAGS := -Iapi/include -Itests/lib $(call pkg,--cflags,$(TEST_PACKAGES))
+TEST_CFLAGS_INTERNAL := -I. $(call pkg,--cflags,$(LIB_PACKAGES))
+TEST_LIBS := $(call pkg,--libs,$(TEST_PACKAGES))
+test_cflags = $(TEST_CFLAGS) -Itests/$(call test_suite,$(1)) $(if $(call test_internal,$(1)),$(TEST_CFLAGS_INTERNAL)) \
+	$(TEST_CFLAGS_$(call test_suite,$(1)))
+# There are some two hundred programs: the fastest linker that there is, unless LDFLAGS names another.
+TEST_LDFLAGS = $(eval TEST_LDFLAGS := $(shell echo 'int main(void) { return 0; }' | \
+	$(CC) -fuse-ld=mold -x c -o /dev/null - 2>/dev/null && echo -fuse-ld=mold))$(TEST_LDFLAGS)
 
 $(B)/tests/%.o: tests/%.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
@@ -52,12 +58,12 @@ $(B)/tests/libtest.a: $(TEST_LIB_OBJ)
 .SECONDEXPANSION:
 $(TEST_PROGRAMS): %: %.o $(B)/tests/libtest.a $$(call test_shared,$$@) $$(call test_archive,$$@)
 	$(call say,LD)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(call test_shared,$@) $(B)/tests/libtest.a $(call test_archive,$@) \
-		$(LIB_LIBS) $(call pkg,--libs,$(TEST_PACKAGES)) $(TEST_LIBS_$(call test_suite,$@))
+	$(Q)$(CC) $(ALL_CFLAGS) $(TEST_LDFLAGS) $(LDFLAGS) -o $@ $< $(call test_shared,$@) $(B)/tests/libtest.a $(call test_archive,$@) \
+		$(LIB_LIBS) $(TEST_LIBS) $(TEST_LIBS_$(call test_suite,$@))
 
 $(TEST_HELPERS): %: %.o $$(call test_shared,$$@) $$(call test_archive,$$@)
 	$(call say,LD)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(call test_shared,$@) $(call test_archive,$@) $(LIB_LIBS) \
+	$(Q)$(CC) $(ALL_CFLAGS) $(TEST_LDFLAGS) $(LDFLAGS) -o $@ $< $(call test_shared,$@) $(call test_archive,$@) $(LIB_LIBS) \
 		$(TEST_LIBS_$(call test_suite,$@))
 
 .PHONY: test-deps
@@ -77,10 +83,9 @@ check: test-deps ## run all tests: as root on images of their own, less without
 	@$(MAKE) $(TEST_JOBS) --no-print-directory SAN=address,undefined B=$(B)/san-address sanitized-programs
 	@tests/run --build $(B) --sanitized $(B)/san-address '$(TEST_SUITES_SANITIZED)'
 
-# What of TEST_SUITES_SANITIZED there is.
+# The Check programs of TEST_SUITES_SANITIZED: scripts, and what they start, run as built without.
 .PHONY: sanitized-programs
-sanitized-programs: lib $(B)/libvarve-internal.a \
-	$(foreach s,$(TEST_SUITES_SANITIZED),$(filter $(B)/tests/$(s)/%,$(TEST_PROGRAMS) $(TEST_HELPERS)))
+sanitized-programs: $(foreach s,$(TEST_SUITES_SANITIZED),$(filter $(B)/tests/$(s)/%,$(TEST_PROGRAMS)))
 
 .PHONY: check-asan
 check-asan: ## run all tests under the address and undefined-behaviour sanitizers
