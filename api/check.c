@@ -2,7 +2,7 @@
 #include "api/check.h"
 #include "api/options_size.h"
 #include "engine/core/request.h"
-#include "engine/core/store.h"
+#include "engine/store/store.h"
 
 /* All flags that there are: see VARVE_FLAG(). */
 #define CHECK_FLAGS                                                                                                    \

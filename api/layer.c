@@ -2,7 +2,7 @@
 /* Layers: arguments checked, then handed to the engine. */
 #include "api/check.h"
 #include "engine/core/request.h"
-#include "engine/core/store.h"
+#include "engine/store/store.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
 /* Quota: arguments checked, then handed to the engine. */
 #include "api/check.h"
 #include "engine/core/request.h"
-#include "engine/core/store.h"
+#include "engine/store/store.h"
 
 /* Check what every request about quota has, and submit it. */
 static int quota_request(struct varve_store *store, const struct quota_arguments *arguments, varve_callback *callback,

@@ -2,7 +2,7 @@
 /* The requests that change a layer that is there. */
 #include "api/check.h"
 #include "engine/core/request.h"
-#include "engine/core/store.h"
+#include "engine/store/store.h"
 
 #include <errno.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 # Builds varve-bench, and runs its jobs.
 
 BENCH_PACKAGES := jansson libuv libbtrfsutil
-BENCH_SRC := $(wildcard bench/*.c bench/engines/*.c)
-BENCH_SRC := $(filter-out bench/engines/skeleton.c,$(BENCH_SRC))
+BENCH_SRC := $(wildcard bench/*.c bench/*/*.c)
+BENCH_SRC := $(filter-out bench/engines/skeleton.c bench/fuzz/%,$(BENCH_SRC))
 BENCH_OBJ := $(BENCH_SRC:%.c=$(B)/%.o)
 # It sees varve.h and its own folder, nothing else. -rdynamic is not needed: external engines call back by pointer.
 BENCH_CFLAGS := -Iapi/include -Ibench $(call pkg,--cflags,$(BENCH_PACKAGES))

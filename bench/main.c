@@ -26,12 +26,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "command.h"
-#include "compare.h"
-#include "pair.h"
-#include "pool.h"
-#include "report.h"
+#include "load/clock.h"
+#include "job/command.h"
+#include "report/compare.h"
+#include "report/pair.h"
+#include "place/pool.h"
+#include "report/report.h"
 #include "run.h"
 #include "tour.h"
 

@@ -20,11 +20,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "clock.h"
+#include "load/clock.h"
 #include "engines/engines.h"
-#include "eta.h"
-#include "guard.h"
-#include "log.h"
+#include "report/eta.h"
+#include "load/guard.h"
+#include "report/log.h"
 
 #define WATCH_NS (250 * NS_PER_MS)
 

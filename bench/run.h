@@ -3,10 +3,10 @@
 #ifndef BENCH_RUN_H
 #define BENCH_RUN_H
 
-#include "place.h"
-#include "pool.h"
-#include "result.h"
-#include "worker.h"
+#include "place/place.h"
+#include "place/pool.h"
+#include "report/result.h"
+#include "load/worker.h"
 
 #define RUN_PLACES_MAX 8
 #define RUN_ERROR_SIZE 1024

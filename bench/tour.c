@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "format.h"
-#include "pair.h"
-#include "report.h"
+#include "report/format.h"
+#include "report/pair.h"
+#include "report/report.h"
 
 #define TOUR_IMAGE "pool.img"
 #define TOUR_SIZE "4g"

@@ -3,7 +3,7 @@
 #ifndef BENCH_TOUR_H
 #define BENCH_TOUR_H
 
-#include "command.h"
+#include "job/command.h"
 
 /* Give COMMAND the tour's jobs and image. Returns 0 or -errno with an explanation in ERROR (OPTIONS_ERROR_SIZE bytes). */
 int tour_prepare(struct command *command, char *error);

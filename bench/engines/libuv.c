@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <uv.h>
 
-#include "clock.h"
+#include "load/clock.h"
 #include "engines.h"
 
 /* A context. */

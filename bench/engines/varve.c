@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "clock.h"
+#include "load/clock.h"
 #include "engines.h"
 
 /* Callbacks in one varve_dispatch(): keeps a loop that has other work smooth, and is more than any job has in flight

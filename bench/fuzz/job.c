@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzz the reader of job files: whatever the bytes, it ends, without a fault or a leak, and says why when it refuses. */
-#include "job.h"
+#include "job/job.h"
 
 #include <stdlib.h>
 #include <string.h>

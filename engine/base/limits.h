@@ -246,7 +246,7 @@
 #define UNPACK_DIRS_MAX (4 * 1024 * 1024)
 #define UNPACK_NAMES_BYTES_MAX (256 * 1024 * 1024)
 
-/* Bytes of the paths that are held while a directory is copied (tree/copy.h), and those of a file between two looks at a cancel. */
+/* Bytes of the paths that are held while a directory is copied (walk/copy_tree.h), and those of a file between two looks at a cancel. */
 #define COPY_NAMES_BYTES_MAX ((size_t)256 << 20)
 #define COPY_STEP_BYTES ((off_t)64 << 20)
 
@@ -280,7 +280,7 @@
 /* How often the callback of varve_progress_watch() runs at most: ten times a second is as much as people can follow. */
 #define PROGRESS_INTERVAL_NS (VARVE_PROGRESS_INTERVAL_MS * 1000000ull)
 
-/* ---- walks: see engine/tree/walk.c ---- */
+/* ---- walks: see engine/walk/walk.c ---- */
 
 /* Threads that walk, for all walks of a store together: as many as CPUs while they compute, up to this while they sleep. */
 #define WALK_THREADS_MAX 32

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/core/channel.h"
 #include "engine/base/limits.h"
-#include "engine/core/ready.h"
+#include "engine/core/dispatch.h"
 #include "engine/core/request.h"
-#include "engine/core/store.h"
+#include "engine/store/store.h"
 
 #include <stdio.h>
 #include <string.h>

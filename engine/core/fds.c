@@ -2,7 +2,7 @@
 #include "engine/core/fds.h"
 #include "engine/base/limits.h"
 #include "engine/core/request.h"
-#include "engine/core/store.h"
+#include "engine/store/store.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

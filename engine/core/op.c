@@ -2,9 +2,9 @@
 #include "engine/core/op.h"
 #include "engine/core/channel.h"
 #include "engine/core/fds.h"
-#include "engine/core/hold.h"
+#include "engine/core/id_lock.h"
 #include "engine/core/request.h"
-#include "engine/core/store.h"
+#include "engine/store/store.h"
 
 #include <assert.h>
 #include <inttypes.h>

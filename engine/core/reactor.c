@@ -4,7 +4,7 @@
  * done; each turn ends with what was finished being handed over in one go.
  */
 #include "engine/core/request.h"
-#include "engine/core/store.h"
+#include "engine/store/store.h"
 
 #include <signal.h>
 

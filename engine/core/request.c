@@ -2,9 +2,9 @@
 #include "engine/core/request.h"
 #include "engine/base/histogram.h"
 #include "engine/core/channel.h"
-#include "engine/core/hold.h"
-#include "engine/core/ready.h"
-#include "engine/core/store.h"
+#include "engine/core/dispatch.h"
+#include "engine/core/id_lock.h"
+#include "engine/store/store.h"
 
 #include <assert.h>
 #include <string.h>

@@ -26,7 +26,7 @@ enum call_kind {
 enum call_lane {
 	LANE_FS,	/* short blocking calls, about one thread a CPU: nothing that grows with a tree, a store or a list */
 	LANE_COMMIT,	/* calls that mostly sleep in a transaction commit */
-	LANE_WALK,	/* slices of walks: as many as engine/tree/workers.c lets run */
+	LANE_WALK,	/* slices of walks: as many as engine/walk/workers.c lets run */
 	LANE_STREAM,	/* calls that wait for whoever reads or writes the other end of a stream */
 	LANE_LONG,	/* calls that take as long as there is much to look at, in one piece */
 	LANES,

@@ -22,18 +22,18 @@
  * before LOOK came to it fails the operation; what is changed after that is lost.
  */
 #include "engine/base/id.h"
-#include "engine/btrfs/cleaner.h"
 #include "engine/btrfs/handle.h"
-#include "engine/btrfs/quota.h"
+#include "engine/btrfs/qgroup.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
+#include "engine/dir/beneath.h"
 #include "engine/ops/ops.h"
-#include "engine/tree/beneath.h"
-#include "engine/tree/copy.h"
-#include "engine/tree/empty.h"
-#include "engine/tree/layer.h"
-#include "engine/tree/layout.h"
-#include "engine/tree/record.h"
+#include "engine/store/backlog.h"
+#include "engine/store/layer.h"
+#include "engine/store/layout.h"
+#include "engine/store/size_record.h"
+#include "engine/walk/copy_tree.h"
+#include "engine/walk/rm_tree.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

@@ -10,10 +10,10 @@
  *
  * Nothing is undone: a layer that is to be whole or absent is made by create, which unpacks out of sight.
  */
+#include "engine/archive/unpack.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
-#include "engine/tree/layer.h"
-#include "engine/tree/unpack.h"
+#include "engine/store/layer.h"
 
 #include <stdio.h>
 #include <string.h>

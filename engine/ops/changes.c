@@ -14,17 +14,17 @@
  *
  * Nothing is changed, so there is nothing to undo, and nothing for a crash to leave.
  */
+#include "engine/archive/pack.h"
 #include "engine/base/limits.h"
-#include "engine/btrfs/delta.h"
 #include "engine/btrfs/fs.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
+#include "engine/diff/compare.h"
+#include "engine/diff/delta.h"
+#include "engine/dir/mounts.h"
 #include "engine/ops/ops.h"
-#include "engine/tree/compare.h"
-#include "engine/tree/layer.h"
-#include "engine/tree/mounts.h"
-#include "engine/tree/pack.h"
-#include "engine/tree/parent.h"
+#include "engine/store/layer.h"
+#include "engine/store/parent.h"
 
 #include <stdio.h>
 #include <string.h>

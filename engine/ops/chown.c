@@ -2,10 +2,10 @@
 /* chown: shift the ownership of a layer by maps of ids. The states are those of layer_walk.h. */
 #include "engine/base/limits.h"
 #include "engine/core/request.h"
-#include "engine/core/store.h"
 #include "engine/ops/ops.h"
-#include "engine/tree/layer_walk.h"
-#include "engine/tree/shift.h"
+#include "engine/store/store.h"
+#include "engine/walk/layer_walk.h"
+#include "engine/walk/shift.h"
 
 #include <string.h>
 

@@ -17,33 +17,33 @@
  *	DURABLE   waits for a commit                  UNDO destroys it        the layer, or nothing of it
  *	UNDO      destroys what was made              a leftover in the trash a leftover in staging
  *
- * What UNDO cannot destroy it leaves to a sweep (tree/undo.h); the failure says where it is.
+ * What UNDO cannot destroy it leaves to a sweep (store/undo.h); the failure says where it is.
  *
  * Alone in the store, a snapshot is staged straight in its place: it is atomic by itself, and durable when the ioctl
  * returns, so PUBLISH and DURABLE have nothing to do. A read-only snapshot goes that way, too, because the kernel
  * refuses to rename a read-only subvolume into another directory (EROFS). A read-only base layer is made under a reserved
  * name in `subvolumes` itself, made read-only there, and renamed within the directory.
  *
- * A layer with a size is never staged in its place: its record (tree/record.h) is written beside it, and PUBLISH moves both.
+ * A layer with a size is never staged in its place: its record (store/size_record.h) is written beside it, and PUBLISH moves both.
  * The limit is set by the ioctl that makes the subvolume and looked at before it is published, or set then where the
  * kernel does not keep it (a snapshot in full mode).
  */
+#include "engine/archive/unpack.h"
 #include "engine/base/id.h"
-#include "engine/btrfs/cleaner.h"
 #include "engine/btrfs/handle.h"
-#include "engine/btrfs/quota.h"
+#include "engine/btrfs/qgroup.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
+#include "engine/dir/loosen.h"
+#include "engine/dir/swap.h"
 #include "engine/ops/ops.h"
-#include "engine/tree/groups.h"
-#include "engine/tree/layer.h"
-#include "engine/tree/layout.h"
-#include "engine/tree/loosen.h"
-#include "engine/tree/record.h"
-#include "engine/tree/rewrite.h"
-#include "engine/tree/swap.h"
-#include "engine/tree/undo.h"
-#include "engine/tree/unpack.h"
+#include "engine/store/backlog.h"
+#include "engine/store/groups.h"
+#include "engine/store/layer.h"
+#include "engine/store/layout.h"
+#include "engine/store/size_record.h"
+#include "engine/store/undo.h"
+#include "engine/walk/rewrite.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

@@ -11,13 +11,13 @@
  */
 #include "engine/base/id.h"
 #include "engine/base/limits.h"
-#include "engine/btrfs/quota.h"
+#include "engine/btrfs/qgroup.h"
 #include "engine/core/request.h"
+#include "engine/dir/entries.h"
 #include "engine/ops/ops.h"
-#include "engine/tree/entries.h"
-#include "engine/tree/layer.h"
-#include "engine/tree/layout.h"
-#include "engine/tree/record.h"
+#include "engine/store/layer.h"
+#include "engine/store/layout.h"
+#include "engine/store/size_record.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

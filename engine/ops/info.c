@@ -7,12 +7,12 @@
  *	ASK     asks what btrfs knows of it; where we may search, finds the name of its parent by the uuid tree
  *	PARENT  elsewhere: finds that by asking each layer of the store
  */
-#include "engine/btrfs/quota.h"
+#include "engine/btrfs/qgroup.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
-#include "engine/tree/layer.h"
-#include "engine/tree/parent.h"
+#include "engine/store/layer.h"
+#include "engine/store/parent.h"
 
 #include <string.h>
 

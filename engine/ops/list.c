@@ -6,9 +6,9 @@
  */
 #include "engine/base/id.h"
 #include "engine/core/request.h"
+#include "engine/dir/entries.h"
 #include "engine/ops/ops.h"
-#include "engine/tree/entries.h"
-#include "engine/tree/layer.h"
+#include "engine/store/layer.h"
 
 #include <string.h>
 

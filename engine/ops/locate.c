@@ -4,11 +4,11 @@
  * it opened and proved. Where a size is recorded for the layer, get sets it again if another limit is in force. There is
  * nothing to undo and nothing for a crash to leave.
  */
-#include "engine/btrfs/quota.h"
+#include "engine/btrfs/qgroup.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
-#include "engine/tree/layer.h"
-#include "engine/tree/record.h"
+#include "engine/store/layer.h"
+#include "engine/store/size_record.h"
 
 #include <fcntl.h>
 #include <stdio.h>

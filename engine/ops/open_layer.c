@@ -4,9 +4,9 @@
  * leave.
  */
 #include "engine/core/request.h"
-#include "engine/core/store.h"
 #include "engine/ops/ops.h"
-#include "engine/tree/layer.h"
+#include "engine/store/layer.h"
+#include "engine/store/store.h"
 
 #include <string.h>
 

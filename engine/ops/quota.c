@@ -14,15 +14,15 @@
  *	GC        removes what is left over              less to remove
  *	DURABLE   after LIMIT: waits for a commit        the old or the new limit; turning it on or off commits by itself
  */
-#include "engine/btrfs/quota.h"
+#include "engine/btrfs/qgroup.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
+#include "engine/dir/entries.h"
 #include "engine/ops/ops.h"
-#include "engine/tree/entries.h"
-#include "engine/tree/groups.h"
-#include "engine/tree/layer.h"
-#include "engine/tree/layout.h"
-#include "engine/tree/record.h"
+#include "engine/store/groups.h"
+#include "engine/store/layer.h"
+#include "engine/store/layout.h"
+#include "engine/store/size_record.h"
 
 #include <inttypes.h>
 #include <stdio.h>

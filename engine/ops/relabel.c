@@ -2,11 +2,11 @@
 /* relabel: give every file of a layer an SELinux label. The states are those of layer_walk.h. */
 #include "engine/base/limits.h"
 #include "engine/core/request.h"
-#include "engine/core/store.h"
 #include "engine/ops/ops.h"
-#include "engine/tree/label.h"
-#include "engine/tree/layer.h"
-#include "engine/tree/layer_walk.h"
+#include "engine/store/layer.h"
+#include "engine/store/store.h"
+#include "engine/walk/label.h"
+#include "engine/walk/layer_walk.h"
 
 #include <stdio.h>
 #include <string.h>

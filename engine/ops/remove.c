@@ -17,27 +17,27 @@
  *	UNDO      see above                                  a leftover in the trash  the same
  *
  * What forbids to destroy it and can be taken away is: flags (chattr +i, +a), a mode that denies its owner, its being read-only
- * (tree/loosen.h). A layer that stays whole is given that back; not by a crash.
+ * (dir/loosen.h). A layer that stays whole is given that back; not by a crash.
  *
  * What runs in a layer may make subvolumes while they are being destroyed: then there is another round, up to a bound.
  */
 #include "engine/btrfs/chattr.h"
-#include "engine/btrfs/cleaner.h"
 #include "engine/btrfs/fs.h"
 #include "engine/btrfs/nested.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
+#include "engine/dir/beneath.h"
+#include "engine/dir/loosen.h"
+#include "engine/dir/mounts.h"
+#include "engine/dir/swap.h"
 #include "engine/ops/ops.h"
-#include "engine/tree/beneath.h"
-#include "engine/tree/empty.h"
-#include "engine/tree/groups.h"
-#include "engine/tree/layer.h"
-#include "engine/tree/layout.h"
-#include "engine/tree/layer_walk.h"
-#include "engine/tree/loosen.h"
-#include "engine/tree/mounts.h"
-#include "engine/tree/record.h"
-#include "engine/tree/swap.h"
+#include "engine/store/backlog.h"
+#include "engine/store/groups.h"
+#include "engine/store/layer.h"
+#include "engine/store/layout.h"
+#include "engine/store/size_record.h"
+#include "engine/walk/layer_walk.h"
+#include "engine/walk/rm_tree.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

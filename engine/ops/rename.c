@@ -15,11 +15,11 @@
 #include "engine/btrfs/handle.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
+#include "engine/dir/beneath.h"
+#include "engine/dir/loosen.h"
 #include "engine/ops/ops.h"
-#include "engine/tree/beneath.h"
-#include "engine/tree/layer.h"
-#include "engine/tree/loosen.h"
-#include "engine/tree/record.h"
+#include "engine/store/layer.h"
+#include "engine/store/size_record.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -97,7 +97,7 @@ static int rename_look(struct op *op, const char *from, const char *to)
 
 /*
  * Rename layer FROM to TO, with its record. The record is there under both names while the layer is renamed: so it has its record
- * whenever a crash comes, and what a crash leaves under the other name means nothing (tree/record.h). At a boundary.
+ * whenever a crash comes, and what a crash leaves under the other name means nothing (store/size_record.h). At a boundary.
  */
 static int rename_move(struct op *op, const char *from, const char *to)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* status: what a person or a bug report wants to know of a store. Changes nothing. */
 #include "engine/btrfs/fs.h"
-#include "engine/btrfs/quota.h"
+#include "engine/btrfs/qgroup.h"
 #include "engine/core/request.h"
-#include "engine/core/store.h"
 #include "engine/ops/ops.h"
-#include "engine/tree/record.h"
+#include "engine/store/size_record.h"
+#include "engine/store/store.h"
 
 #include <btrfsutil.h>
 #include <inttypes.h>

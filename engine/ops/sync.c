@@ -10,12 +10,12 @@
  * Who may not search trees has only the length of the cleaner's queue to go by: then CLEAN waits until it was empty once,
  * and the one that the cleaner has in hand may still be there.
  */
-#include "engine/btrfs/cleaner.h"
 #include "engine/btrfs/fs.h"
-#include "engine/core/ready.h"
+#include "engine/core/dispatch.h"
 #include "engine/core/request.h"
-#include "engine/core/store.h"
 #include "engine/ops/ops.h"
+#include "engine/store/backlog.h"
+#include "engine/store/store.h"
 
 enum sync_state { SYNC_COMMIT, SYNC_CLEAN, SYNC_FREE, SYNC_STATES };
 

@@ -13,14 +13,14 @@
  */
 #include "engine/base/limits.h"
 #include "engine/btrfs/fs.h"
-#include "engine/btrfs/quota.h"
+#include "engine/btrfs/qgroup.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
+#include "engine/dir/mounts.h"
 #include "engine/ops/ops.h"
-#include "engine/tree/layer.h"
-#include "engine/tree/mounts.h"
-#include "engine/tree/tally.h"
-#include "engine/tree/walk.h"
+#include "engine/store/layer.h"
+#include "engine/walk/usage_search.h"
+#include "engine/walk/walk.h"
 
 #include <string.h>
 

@@ -12,9 +12,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "engine/core/store.h"
-#include "engine/tree/label.h"
-#include "engine/tree/mounts.h"
+#include "engine/dir/mounts.h"
+#include "engine/store/store.h"
+#include "engine/walk/label.h"
 #include "storm.h"
 #include "test.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Job files: what they mean, and that each mistake in one is told with its file and line. */
 /* varve-test: backend=any root=no */
-#include "job.h"
-#include "claim.h"
+#include "job/job.h"
+#include "job/claim.h"
 #include "test.h"
 
 #include <fcntl.h>

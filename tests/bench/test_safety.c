@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Nothing outside the run's own directory is removed, whatever paths, links and mounts say. */
 /* varve-test: backend=any */
-#include "safety.h"
+#include "place/safety.h"
 #include "test.h"
 
 #include <fcntl.h>

@@ -4,9 +4,9 @@
  * is the test's own: it goes on by sleeps, and a little at each look, however busy the machine is.
  */
 /* varve-test: backend=any root=no */
-#include "clock.h"
+#include "load/clock.h"
 #include "test.h"
-#include "worker.h"
+#include "load/worker.h"
 
 #include <time.h>
 

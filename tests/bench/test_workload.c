@@ -5,7 +5,7 @@
  */
 /* varve-test: backend=any root=no */
 #include "test.h"
-#include "workload.h"
+#include "load/workload.h"
 
 #include <search.h>
 

@@ -11,8 +11,8 @@
 #include "calls.h"
 #include "test.h"
 
-#include "engine/core/store.h"
-#include "engine/tree/workers.h"
+#include "engine/store/store.h"
+#include "engine/walk/workers.h"
 
 #include <limits.h>
 #include <selinux/selinux.h>

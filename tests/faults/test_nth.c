@@ -8,8 +8,8 @@
  */
 #include "test.h"
 
-#include "engine/core/store.h"
-#include "engine/tree/workers.h"
+#include "engine/store/store.h"
+#include "engine/walk/workers.h"
 
 #include <fcntl.h>
 #include <limits.h>

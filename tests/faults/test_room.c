@@ -8,7 +8,7 @@
  */
 #include "test.h"
 
-#include "engine/core/store.h"
+#include "engine/store/store.h"
 
 #include <fcntl.h>
 #include <linux/btrfs.h>

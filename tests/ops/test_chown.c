@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "engine/base/limits.h"
-#include "engine/core/store.h"
-#include "engine/tree/shift.h"
-#include "engine/tree/workers.h"
+#include "engine/store/store.h"
+#include "engine/walk/shift.h"
+#include "engine/walk/workers.h"
 #include "random_tree.h"
 #include "test.h"
 

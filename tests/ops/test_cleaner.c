@@ -8,8 +8,8 @@
 
 #include "engine/base/limits.h"
 #include "engine/btrfs/abi.h"
-#include "engine/btrfs/cleaner.h"
-#include "engine/core/store.h"
+#include "engine/store/backlog.h"
+#include "engine/store/store.h"
 
 #include <btrfsutil.h>
 #include <dlfcn.h>

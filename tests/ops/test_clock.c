@@ -6,7 +6,7 @@
 #include "engine/btrfs/fs.h"
 #include "engine/btrfs/search.h"
 #include "engine/btrfs/subvol.h"
-#include "engine/core/store.h"
+#include "engine/store/store.h"
 
 #include <fcntl.h>
 #include <linux/btrfs_tree.h>

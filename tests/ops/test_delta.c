@@ -8,10 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "engine/btrfs/delta.h"
 #include "engine/btrfs/fs.h"
-#include "engine/core/store.h"
-#include "engine/tree/workers.h"
+#include "engine/diff/delta.h"
+#include "engine/store/store.h"
+#include "engine/walk/workers.h"
 #include "random_tree.h"
 #include "test.h"
 

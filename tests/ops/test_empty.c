@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "engine/base/limits.h"
-#include "engine/core/store.h"
-#include "engine/tree/empty.h"
-#include "engine/tree/workers.h"
+#include "engine/store/store.h"
+#include "engine/walk/rm_tree.h"
+#include "engine/walk/workers.h"
 #include "random_tree.h"
 #include "test.h"
 

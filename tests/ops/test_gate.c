@@ -6,7 +6,7 @@
  * varve-test: timeout=180
  */
 #include "engine/base/limits.h"
-#include "engine/core/store.h"
+#include "engine/store/store.h"
 #include "test.h"
 
 #include <dlfcn.h>

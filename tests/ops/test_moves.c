@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include "engine/base/limits.h"
-#include "engine/core/store.h"
-#include "engine/tree/shift.h"
-#include "engine/tree/walk.h"
+#include "engine/store/store.h"
+#include "engine/walk/shift.h"
+#include "engine/walk/walk.h"
 #include "random_tree.h"
 #include "test.h"
 

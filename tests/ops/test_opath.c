@@ -7,8 +7,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "engine/tree/mounts.h"
-#include "engine/tree/opath.h"
+#include "engine/dir/mounts.h"
+#include "engine/dir/opath.h"
 #include "test.h"
 
 /* Open the directory PATH. */

@@ -7,8 +7,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "engine/archive/pieces.h"
 #include "engine/base/limits.h"
-#include "engine/tree/pieces.h"
 #include "test.h"
 
 /* Data lies in sectors. */

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "engine/tree/record.h"
+#include "engine/store/size_record.h"
 #include "test.h"
 
 /* Be there, with all descriptors of the parent. */

@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 #include "engine/base/limits.h"
-#include "engine/core/store.h"
-#include "engine/tree/label.h"
-#include "engine/tree/workers.h"
+#include "engine/store/store.h"
+#include "engine/walk/label.h"
+#include "engine/walk/workers.h"
 #include "random_tree.h"
 #include "test.h"
 

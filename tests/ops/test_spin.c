@@ -5,7 +5,7 @@
  */
 #include "test.h"
 
-#include "engine/core/store.h"
+#include "engine/store/store.h"
 
 #include <sched.h>
 

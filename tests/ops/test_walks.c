@@ -12,11 +12,11 @@
 
 #include "engine/base/limits.h"
 #include "engine/btrfs/subvol.h"
-#include "engine/core/store.h"
-#include "engine/tree/empty.h"
-#include "engine/tree/holders.h"
-#include "engine/tree/walk.h"
-#include "engine/tree/workers.h"
+#include "engine/store/store.h"
+#include "engine/walk/rm_tree.h"
+#include "engine/walk/walk.h"
+#include "engine/walk/workers.h"
+#include "engine/walk/xattr_search.h"
 #include "test.h"
 
 /** Directories and files in each of a layer that takes many slices. */

@@ -2,8 +2,8 @@
 /* engine/core/hold: one id at a time, in order; shared holds together; nobody waits for ever. */
 #include "test.h"
 
-#include "engine/core/hold.h"
-#include "engine/core/store.h"
+#include "engine/core/id_lock.h"
+#include "engine/store/store.h"
 
 /* What two ids can be held by. */
 static const struct op_class holder_class = { .holds = 2 };

@@ -13,9 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "engine/archive/inflate.h"
 #include "engine/base/util.h"
-#include "engine/core/store.h"
-#include "engine/tree/inflate.h"
+#include "engine/store/store.h"
 #include "tar.h"
 
 /* A size that takes several pieces, more than are held at once, and does not end with one. */

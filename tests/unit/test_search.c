@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Items of trees are taken apart within their bounds, whatever the lengths in them say. */
-#include "engine/btrfs/search.h"
 #include "engine/base/limits.h"
+#include "engine/btrfs/search.h"
 #include "test.h"
 
 #include <endian.h>

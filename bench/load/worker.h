@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One thread of a job: keeps the asked-for number of operations in flight and times each. */
+#ifndef BENCH_WORKER_H
+#define BENCH_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "place/place.h"
+#include "load/stats.h"
+#include "load/workload.h"
+
+#define WORKER_LOG_ENTRIES_MAX (16u << 20)
+
+/* One line of a latency log. */
+struct log_entry {
+	uint32_t time_ms;	/* When it ended, since the thread began. */
+	uint32_t kind;		/* What it was. */
+	uint64_t slat_ns;	/* As in struct kind_stats. */
+	uint64_t clat_ns;	/* ... */
+	uint64_t lat_ns;	/* ... */
+};
+
+/* What the threads that run together share. */
+struct worker_shared {
+	pthread_mutex_t mutex;		/* Protects gate. */
+	pthread_cond_t opened;		/* Tells that gate has changed. */
+	int gate;			/* 0: wait; 1: begin, all at once; -1: do not begin. */
+	const volatile int *stop;	/* Set: end early. */
+};
+
+/* One thread. */
+struct worker {
+	const struct options *options;		/* The job. */
+	const struct bench_engine *engine;	/* Who does it. */
+	void *context;				/* The engine's. */
+	struct bench_env env;			/* What the engine was told. */
+	char archive[PATH_MAX];			/* What env.archive points to. */
+	const struct place *place;		/* Where; NULL when the job needs none. */
+	struct worker_shared *shared;		/* What all threads share. */
+	pthread_t thread;			/* The thread. */
+	struct workload workload;		/* What is done. */
+	struct slot *slots;			/* `depth` of them. */
+	uint32_t *free_slots;			/* Indices of those not in flight. */
+	uint32_t free_count;			/* How many. */
+	uint32_t depth;				/* Most in flight. */
+	bool measuring;				/* The ramp time is over. */
+	bool ended;				/* Begin nothing more. */
+	uint64_t begin_ns;			/* When the thread began. */
+	uint64_t due_ns;			/* rate_iops, thinktime: when the next operation may begin. */
+	uint64_t completed_now;			/* Ended in the wait that is running. */
+	struct stats stats;			/* What was counted. */
+	atomic_uint_fast64_t progress;		/* Layers done so far, for the display. */
+	uint64_t work;				/* Layers to be done, for the display; UINT64_MAX: no limit. */
+	struct log_entry *log;			/* Latency log, NULL when none is asked for. */
+	uint64_t log_count;			/* Entries in it. */
+	uint64_t log_capacity;			/* Room in it. */
+	bool log_full;				/* The limit was reached, or memory ran out. */
+};
+
+/*
+ * Prepare WORKER, whose options, engine, place and shared are set, as the thread whose layers begin with PREFIX. SEED
+ * starts its random numbers. Returns 0 or -errno.
+ */
+int worker_init(struct worker *worker, const char *prefix, uint64_t seed);
+
+/* Start the thread; it waits for the gate. Returns 0 or -errno. */
+int worker_start(struct worker *worker);
+
+/* Set the gate of SHARED to GATE, for all threads that wait. */
+void worker_gate(struct worker_shared *shared, int gate);
+
+/* Close WORKER's engine; what was counted stays. */
+void worker_close(struct worker *worker);
+
+/* Close the engine and free what WORKER holds. */
+void worker_destroy(struct worker *worker);
+
+#endif

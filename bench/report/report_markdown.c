@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The page of claims: what is promised, what was measured, on what. */
+#include <limits.h>
+#include <string.h>
+
+#include "load/clock.h"
+#include "engines/engines.h"
+#include "report/format.h"
+#include "place/machine.h"
+#include "report/pair.h"
+#include "report/report.h"
+
+/* Write the versions of what the jobs are compared with. */
+static void peer_lines(FILE *file)
+{
+	static const char *const names[] = {"du", "tar", "bfs", "fdfind", "gdu", "btrfs"};
+	char program[PATH_MAX], line[128], *arguments[] = {program, "--version", NULL};
+	const char *text;
+	bool any = false;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (program_find(names[i], program, sizeof(program)) < 0 || program_line(arguments, line, sizeof(line)) < 0)
+			continue;
+		text = line + (strncmp(line, "Version:", 8) ? 0 : 8);
+		text += strspn(text, " \t");
+		/* gdu tells a number alone. */
+		fprintf(file, "%s%s%s", any ? "; " : "- compared with: ", text == line ? "" : names[i], text == line ? "" : " ");
+		fprintf(file, "%s", text);
+		any = true;
+	}
+	if (any)
+		fprintf(file, "\n");
+}
+
+/* Write on what machine it was measured, and when. */
+static void machine_lines(FILE *file, const struct results *results)
+{
+	struct machine machine;
+	char date[32] = "";
+	struct tm tm;
+
+	machine_describe(&machine);
+	if (gmtime_r(&results->when, &tm))
+		strftime(date, sizeof(date), "%Y-%m-%d", &tm);
+	fprintf(file, "- processor: %s, %ld cores; memory: %.0f GiB\n", machine.cpu, machine.cores,
+		(double)machine.memory_mib / 1024);
+	fprintf(file, "- kernel: %s; varve %s\n", machine.kernel, machine.library);
+	peer_lines(file);
+	fprintf(file, "- btrfs in an image file on a loop device, 16 KiB nodes; measured %s\n\n", date);
+}
+
+/* Write VALUE of METRIC in its unit. Returns BUFFER (FORMAT_SIZE bytes). */
+static const char *format_metric(const char *metric, double value, char *buffer)
+{
+	size_t length = strlen(metric);
+
+	if (claim_is_relative(metric))
+		snprintf(buffer, FORMAT_SIZE, value < 0.1 ? "%.4f" : "%.2f", value);
+	else if (length > 3 && !strcmp(metric + length - 3, "_ns"))
+		return format_time(value, buffer);
+	else if (length > 4 && !strcmp(metric + length - 4, "_kib"))
+		snprintf(buffer, FORMAT_SIZE, "%.1f MiB", value / 1024);
+	else if (!strcmp(metric, "rate"))
+		return format_count(value, buffer);
+	else
+		snprintf(buffer, FORMAT_SIZE, "%.0f", value);
+	return buffer;
+}
+
+/* Write what was measured for VERDICT. */
+static void measured_cell(FILE *file, const struct verdict *verdict)
+{
+	const struct spread *measured = &verdict->measured;
+	const char *metric = verdict->claim.metric;
+	char a[FORMAT_SIZE], b[FORMAT_SIZE], c[FORMAT_SIZE];
+
+	fprintf(file, "%s (%s to %s)", format_metric(metric, spread_median(measured), a),
+		format_metric(metric, spread_min(measured), b), format_metric(metric, spread_max(measured), c));
+}
+
+/* Has JOB been run, or tried at least? A run that was interrupted has not come to all. */
+static bool has_run(const struct results *results, const struct job *job)
+{
+	for (size_t i = 0; i < results->count; i++)
+		if (results->items[i].job == job)
+			return true;
+	for (size_t i = 0; i < results->failures_count; i++)
+		if (results->failures[i].job == job)
+			return true;
+	return false;
+}
+
+/* Write what the reason was that CLAIM of JOB could not be judged. */
+static void reason_cell(FILE *file, const struct results *results, const struct job *job, const struct claim *claim)
+{
+	const char *own = job->options.ioengine, *reason;
+
+	if (!job->engines) {
+		reason = results_failure(results, job, own);
+		fprintf(file, "not measured: %s", reason ? reason : "the engine does not tell it");
+		return;
+	}
+	for (size_t i = 0; job->engines[i]; i++) {
+		bool wanted = i == 0 || (*claim->engine ? !strcmp(claim->engine, job->engines[i]) : i == 1);
+
+		reason = wanted ? results_failure(results, job, job->engines[i]) : NULL;
+		if (reason) {
+			fprintf(file, "not measured: %s: ", job->engines[i]);
+			/* A bar would end the cell. */
+			for (; *reason; reason++)
+				fputc(*reason == '|' || *reason == '\n' ? ' ' : *reason, file);
+			return;
+		}
+	}
+	fprintf(file, "not measured");
+}
+
+/* Write the rows of JOB's claims. */
+static void claim_rows(FILE *file, const struct results *results, const struct job *job)
+{
+	const char *text = job->options.claim;
+	char bound[FORMAT_SIZE];
+	struct verdict verdict;
+	struct claim claim;
+
+	while (text && claim_parse(&text, &claim) > 0) {
+		const char *other = *claim.engine ? claim.engine : job->engines ? job->engines[1] : "";
+		bool relative = claim_is_relative(claim.metric);
+
+		claim_judge(results, job, &claim, &verdict);
+		fprintf(file, "| %s | %s | %s%s%s %s %s", job->name,
+			job->options.description ? job->options.description : "", claim.metric, relative ? " against " : "",
+			relative ? other : "", claim.at_least ? "at least" : "at most",
+			format_metric(claim.metric, claim.bound, bound));
+		if (claim.extra_ns > 0)
+			fprintf(file, " + %g us", claim.extra_ns / 1e3);
+		fprintf(file, " | ");
+		if (verdict.measurable)
+			measured_cell(file, &verdict);
+		else
+			reason_cell(file, results, job, &claim);
+		fprintf(file, " | %s |\n", verdict.kept ? "yes" : verdict.measurable ? "**no**" : "?");
+	}
+}
+
+/* Write the figure METRIC of ENGINE in JOB as a cell, by FORMAT (NULL: with one digit). */
+static void metric_cell(FILE *file, const struct results *results, const struct job *job, const char *engine,
+			const char *metric, const char *(*format)(double value, char *buffer))
+{
+	struct spread spread = {0};
+	char text[FORMAT_SIZE];
+
+	pair_collect(results, job, engine, metric, &spread);
+	if (!spread.count)
+		fprintf(file, " |");
+	else if (format)
+		fprintf(file, " %s |", format(spread_median(&spread), text));
+	else
+		fprintf(file, " %.1f |", spread_median(&spread));
+}
+
+/* Write the row of JOB on ENGINE. */
+static void engine_row(FILE *file, const struct results *results, const struct job *job, const char *engine, bool first)
+{
+	struct spread runs = {0};
+
+	pair_collect(results, job, engine, "rate", &runs);
+	fprintf(file, "| %s | %s | %zu |", first ? job->name : "", engine, runs.count);
+	metric_cell(file, results, job, engine, "rate", format_count);
+	metric_cell(file, results, job, engine, "p50_ns", format_time);
+	metric_cell(file, results, job, engine, "p99_ns", format_time);
+	metric_cell(file, results, job, engine, "commits", NULL);
+	metric_cell(file, results, job, engine, "ops_per_commit", NULL);
+	metric_cell(file, results, job, engine, "backlog", NULL);
+	metric_cell(file, results, job, engine, "drain_ns", format_time);
+	fprintf(file, " %.1f |\n", first ? (double)job->took_ns / (double)NS_PER_S : 0.0);
+}
+
+/* Write what each engine of the jobs in SET reached. */
+static void engines_table(FILE *file, const struct job_set *set, const struct results *results)
+{
+	fprintf(file, "\n## By engine\n\n"
+		      "Medians of the runs. Commits are those of the file system, whosoever caused them. The backlog is what the\n"
+		      "kernel's cleaner had not dropped yet at the end; drain is how long it took to. The time in seconds is that of\n"
+		      "the whole job, all engines, preparations and waits included.\n\n"
+		      "| job | engine | runs | layers/s | p50 | p99 | commits | operations per commit | backlog | drain | time |\n"
+		      "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
+	for (size_t i = 0; i < set->count; i++) {
+		const struct job *job = &set->jobs[i];
+
+		if (!has_run(results, job))
+			continue;
+		for (size_t k = 0; job->engines && job->engines[k]; k++)
+			engine_row(file, results, job, job->engines[k], k == 0);
+		if (!job->engines)
+			engine_row(file, results, job, job->options.ioengine, true);
+	}
+}
+
+int report_markdown(FILE *file, const struct job_set *set, const struct results *results)
+{
+	uint32_t rounds = 0;
+
+	for (size_t i = 0; i < results->count; i++)
+		if (results->items[i].round >= rounds)
+			rounds = results->items[i].round + 1;
+	fprintf(file, "# Results\n\n`make bench` wrote this page: the jobs of bench/jobs, one for each claim, each up to %u times.\n"
+		      "The engines of a job run in turn on the same image. A ratio is the median of the ratios of the\n"
+		      "repetitions, with the smallest and the largest beside it; rates and latencies are medians.\n\n",
+		rounds);
+	machine_lines(file, results);
+	fprintf(file, "| job | what | claim | measured | kept |\n| --- | --- | --- | --- | --- |\n");
+	for (size_t i = 0; i < set->count; i++)
+		if (has_run(results, &set->jobs[i]))
+			claim_rows(file, results, &set->jobs[i]);
+	engines_table(file, set, results);
+	return 0;
+}

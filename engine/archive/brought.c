@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/archive/brought.h"
+#include "engine/base/limits.h"
+#include "engine/base/util.h"
+#include "engine/dir/opath.h"
+
+#include <fcntl.h>
+#include <sys/sysmacros.h>
+
+/* The device of STAT, one for each subvolume. */
+static uint64_t brought_device(const struct statx *stat)
+{
+	return makedev(stat->stx_dev_major, stat->stx_dev_minor);
+}
+
+int brought_look(int fd, struct statx *ret_stat)
+{
+	return RET_NERRNO(statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, OPATH_STAT_MASK, ret_stat));
+}
+
+int brought_init(struct brought *brought, struct fault *fault, int root_fd)
+{
+	struct statx stat;
+	int r = brought_look(root_fd, &stat);
+
+	brought->firsts.fault = brought->kept.fault = brought->names.fault = fault;
+	brought->uid = geteuid();
+	brought->root_inode = r ? 0 : stat.stx_ino;
+	brought->root_device = r ? 0 : brought_device(&stat);
+	return r;
+}
+
+int brought_place(struct brought *brought, int dir_fd)
+{
+	_cleanup_close_ int fd = -EBADF;
+	struct statx stat, probe;
+	uint64_t *first;
+	int r = brought_look(dir_fd, &stat);
+
+	if (r || idmap_find(&brought->firsts, brought_device(&stat), 0))
+		return r;
+	/* The number that the next inode has, or one a little lower. */
+	fd = RET_NERRNO(openat(dir_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
+	/* Where nothing can be made nothing is new. */
+	if (fd == -EACCES || fd == -EPERM || fd == -EROFS || fd == -ENOENT)
+		return 0;
+	r = fd < 0 ? fd : brought_look(fd, &probe);
+	if (r)
+		return r;
+	first = idmap_add(&brought->firsts, brought_device(&probe), 0, NULL);
+	if (!first)
+		return -ENOMEM;
+	*first = probe.stx_ino;
+	return 0;
+}
+
+bool brought_old(const struct brought *brought, const struct statx *stat)
+{
+	const uint64_t *first = idmap_find(&brought->firsts, brought_device(stat), 0);
+
+	return !first || stat->stx_ino < *first;
+}
+
+bool brought_made(const struct brought *brought, const struct statx *stat)
+{
+	return !brought_old(brought, stat) && stat->stx_uid == brought->uid;
+}
+
+/* What stands for NAME in a directory of DEVICE: FNV-1a. An archive whose names collide keeps what it could keep by a link. */
+static uint64_t brought_hash(uint64_t device, const char *name)
+{
+	uint64_t hash = 0xcbf29ce484222325ull ^ device;
+
+	for (; *name; name++)
+		hash = (hash ^ (unsigned char)*name) * 0x100000001b3ull;
+	return hash;
+}
+
+bool brought_has(const struct brought *brought, const struct statx *dir, const char *name, const struct statx *stat)
+{
+	if (!brought_old(brought, stat))
+		return true;
+	if (S_ISDIR(stat->stx_mode))
+		return idmap_find(&brought->kept, stat->stx_ino, brought_device(stat));
+	return idmap_find(&brought->names, dir->stx_ino, brought_hash(brought_device(dir), name));
+}
+
+int brought_kind(const struct brought *brought, const struct statx *stat)
+{
+	const uint64_t *kept = idmap_find(&brought->kept, stat->stx_ino, brought_device(stat));
+
+	return kept ? (int)(*kept % BROUGHT_KINDS) : -ENOENT;
+}
+
+int brought_keep(struct brought *brought, const struct statx *stat)
+{
+	uint64_t *kept;
+
+	/* New ones are known by their number; so this holds no more than the layer had. */
+	if (!brought_old(brought, stat))
+		return 0;
+	kept = idmap_add(&brought->kept, stat->stx_ino, brought_device(stat), NULL);
+	if (!kept)
+		return -ENOMEM;
+	*kept |= BROUGHT_ENTRY;
+	return 0;
+}
+
+int brought_empty(struct brought *brought, const struct statx *stat)
+{
+	uint64_t *kept = brought_old(brought, stat) ? idmap_add(&brought->kept, stat->stx_ino, brought_device(stat), NULL) : NULL;
+
+	if (kept)
+		*kept |= BROUGHT_EMPTIED;
+	return kept || !brought_old(brought, stat) ? 0 : -ENOMEM;
+}
+
+bool brought_emptied(const struct brought *brought, const struct statx *stat)
+{
+	const uint64_t *kept = idmap_find(&brought->kept, stat->stx_ino, brought_device(stat));
+
+	return !brought_old(brought, stat) || (kept && *kept & BROUGHT_EMPTIED);
+}
+
+int brought_name(struct brought *brought, const struct statx *stat, int dir_fd, const char *name)
+{
+	struct statx dir;
+	int r = brought_old(brought, stat) ? brought_look(dir_fd, &dir) : 1;
+
+	if (r)
+		return MIN(r, 0);
+	if (brought->names.count >= BROUGHT_NAMES_MAX)
+		return -ENOBUFS;
+	return idmap_add(&brought->names, dir.stx_ino, brought_hash(brought_device(&dir), name), NULL) ? 0 : -ENOMEM;
+}
+
+int brought_lead(struct brought *brought, int dir_fd)
+{
+	_cleanup_close_ int owned = -EBADF;
+	struct statx stat;
+	bool added = true;
+
+	for (;;) {
+		int fd, r = brought_look(dir_fd, &stat);
+
+		if (r)
+			return r;
+		/* What was made or kept here was made in a directory that leads there already. */
+		if ((stat.stx_ino == brought->root_inode && brought_device(&stat) == brought->root_device) ||
+		    !brought_old(brought, &stat))
+			return 0;
+		if (!idmap_add(&brought->kept, stat.stx_ino, brought_device(&stat), &added))
+			return -ENOMEM;
+		if (!added)
+			return 0;
+		/* A user of the layer may have moved it, and at worst gets less removed than should be. */
+		fd = RET_NERRNO(openat(dir_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
+		if (fd < 0)
+			return fd == -ENOENT ? 0 : fd;
+		fd_close(owned);
+		dir_fd = owned = fd;
+	}
+}
+
+void brought_free(struct brought *brought)
+{
+	idmap_free(&brought->firsts);
+	idmap_free(&brought->kept);
+	idmap_free(&brought->names);
+}

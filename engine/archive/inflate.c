@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/archive/inflate.h"
+#include "engine/base/thread.h"
+#include "engine/base/util.h"
+
+#include <string.h>
+
+void inflate_init(struct inflate *inflate, struct stream *stream, struct fault *fault, const _Atomic bool *cancelled)
+{
+	*inflate = (struct inflate){ .stream = stream, .cancelled = cancelled, .decoder = { .fault = fault } };
+	pthread_mutex_init(&inflate->lock, NULL);
+	pthread_cond_init(&inflate->ready, NULL);
+	pthread_cond_init(&inflate->room, NULL);
+}
+
+/* ---- the thread that decompresses -------------------------------------------------------------------------------- */
+
+/* Fail with ERROR, because of DETAIL if the decoder has not said why. */
+static int inflate_refuse(struct inflate *inflate, int error, const char *detail)
+{
+	if (!inflate->decoder.detail)
+		inflate->decoder.detail = detail;
+	return error;
+}
+
+/* Read on, behind the bytes that are yet to be taken, which lie where the buffer begins: 1, 0 at the end, or -errno. */
+static int inflate_fill(struct inflate *inflate)
+{
+	struct decoder *decoder = &inflate->decoder;
+	ssize_t length;
+
+	decoder->in = inflate->input;
+	if (inflate->input_ended)
+		return 0;
+	length = stream_read(inflate->stream, inflate->input + decoder->in_left, STREAM_CHUNK_BYTES - decoder->in_left);
+	/* What callbacks say is no call that failed. */
+	if (length < 0)
+		inflate->call = inflate->stream->kind == STREAM_CHANNEL ? NULL : "read";
+	if (length < 0)
+		return (int)length;
+	inflate->input_ended = !length;
+	decoder->in_left += (size_t)length;
+	return length > 0;
+}
+
+/* Find where the next member begins: 1 when there is none any more, or -errno. */
+static int inflate_member(struct inflate *inflate)
+{
+	struct decoder *decoder = &inflate->decoder;
+	int r;
+
+	while (inflate->again && decoder->in_left && !*decoder->in) {
+		decoder->in++;
+		decoder->in_left--;
+	}
+	if (!decoder->in_left) {
+		r = inflate_fill(inflate);
+		return r < 0 ? r : !r;
+	}
+	if (inflate->again && !codec_begins(inflate->codec, *decoder->in))
+		return inflate_refuse(inflate, -EBADMSG, inflate->codec->behind);
+	r = inflate->again ? decoder->codec->again(decoder) : 0;
+	inflate->inside = inflate->again = true;
+	return r;
+}
+
+/* Decompress some bytes, or read some: 0, 1 when all is decompressed, or -errno. */
+static int inflate_step(struct inflate *inflate)
+{
+	struct decoder *decoder = &inflate->decoder;
+	const uint8_t *in = decoder->in, *out = decoder->out;
+	int r;
+
+	if (atomic_load(inflate->cancelled))
+		return -ECANCELED;
+	if (!inflate->inside)
+		return inflate_member(inflate);
+	r = decoder->codec->run(decoder);
+	if (r == CODEC_END)
+		inflate->inside = false;
+	if (r < 0)
+		return r == -EBADMSG ? inflate_refuse(inflate, r, inflate->codec->corrupt) : r;
+	if (!inflate->inside || decoder->in != in || decoder->out != out)
+		return 0;
+	/* It has neither taken nor given a byte: it needs more, and has none. */
+	if (decoder->in_left)
+		return inflate_refuse(inflate, -EBADMSG, inflate->codec->corrupt);
+	r = inflate_fill(inflate);
+	return r < 0 ? r : r ? 0 : inflate_refuse(inflate, INFLATE_CUT_OFF, inflate->codec->cut_off);
+}
+
+/* Decompress into PIECE until it is full, or all is: how many bytes it has, or -errno. */
+static ssize_t inflate_piece(struct inflate *inflate, struct inflate_piece *piece)
+{
+	struct decoder *decoder = &inflate->decoder;
+	int r = 0;
+
+	if (!piece->bytes)
+		piece->bytes = fault_realloc(decoder->fault, NULL, STREAM_CHUNK_BYTES);
+	if (!piece->bytes)
+		return -ENOMEM;
+	decoder->out = piece->bytes;
+	decoder->out_left = STREAM_CHUNK_BYTES;
+	while (!r && decoder->out_left)
+		r = inflate_step(inflate);
+	piece->size = STREAM_CHUNK_BYTES - decoder->out_left;
+	return r < 0 ? r : (ssize_t)piece->size;
+}
+
+/* Wait for room for a piece; false when none is wanted. */
+static bool inflate_wait(struct inflate *inflate)
+{
+	bool wanted;
+
+	pthread_mutex_lock(&inflate->lock);
+	while (!inflate->over && inflate->next - inflate->at >= INFLATE_PIECES)
+		pthread_cond_wait(&inflate->room, &inflate->lock);
+	wanted = !inflate->over;
+	pthread_mutex_unlock(&inflate->lock);
+	return wanted;
+}
+
+/* Hand a piece of LENGTH bytes over; 0 or -errno: there is none any more. */
+static void inflate_hand_over(struct inflate *inflate, ssize_t length)
+{
+	pthread_mutex_lock(&inflate->lock);
+	if (length > 0)
+		inflate->next++;
+	else
+		inflate->ended = true;
+	inflate->error = (int)MIN(length, 0);
+	pthread_cond_signal(&inflate->ready);
+	pthread_mutex_unlock(&inflate->lock);
+}
+
+/* What the thread of the stage does. */
+static void *inflate_run(void *data)
+{
+	struct inflate *inflate = data;
+	ssize_t length = 1;
+
+	while (length > 0 && inflate_wait(inflate)) {
+		length = inflate_piece(inflate, &inflate->pieces[inflate->next % INFLATE_PIECES]);
+		inflate_hand_over(inflate, length);
+	}
+	return NULL;
+}
+
+/* ---- the thread that unpacks ------------------------------------------------------------------------------------- */
+
+/* Look at the first bytes, and load what decompresses them. 0 or -errno. */
+static int inflate_begin(struct inflate *inflate)
+{
+	struct decoder *decoder = &inflate->decoder;
+	const struct codec *codec;
+	int r = 1;
+
+	inflate->begun = true;
+	inflate->input = fault_realloc(decoder->fault, NULL, STREAM_CHUNK_BYTES);
+	if (!inflate->input)
+		return -ENOMEM;
+	/* A header tells what a signature does not; what is compressed may be shorter than either. */
+	while (r > 0 && decoder->in_left < CODEC_HEADER_BYTES &&
+	       (decoder->in_left < CODEC_SIGNATURE_BYTES_MAX || codec_find(decoder->in, decoder->in_left)))
+		r = inflate_fill(inflate);
+	if (r < 0)
+		return r;
+	codec = decoder->codec = decoder->in_left ? codec_find(decoder->in, decoder->in_left) : NULL;
+	if (!codec)
+		return 0;
+	if (!codec->begin)
+		return inflate_refuse(inflate, -ENOTSUP, codec->refused);
+	r = codec->begin(decoder);
+	if (!r)
+		inflate->codec = codec;
+	if (r == -ENOTSUP) {
+		inflate->call = "dlopen";
+		inflate_refuse(inflate, r, codec->missing);
+	}
+	return r;
+}
+
+/* The next bytes of a plain archive. */
+static ssize_t inflate_plain(struct inflate *inflate, const void **ret_bytes)
+{
+	struct decoder *decoder = &inflate->decoder;
+	int r = decoder->in_left ? 1 : inflate_fill(inflate);
+
+	if (r <= 0)
+		return r;
+	*ret_bytes = decoder->in;
+	return (ssize_t)TAKE(decoder->in_left, 0);
+}
+
+/* Decompress the next piece here; after the first one another thread goes on. */
+static ssize_t inflate_here(struct inflate *inflate, const void **ret_bytes)
+{
+	struct inflate_piece *piece = &inflate->pieces[0];
+	ssize_t length = inflate_piece(inflate, piece);
+	const struct codec *nested;
+
+	if (length <= 0 || inflate->spread) {
+		*ret_bytes = piece->bytes;
+		return length;
+	}
+	nested = codec_find(piece->bytes, piece->size);
+	if (nested)
+		return inflate_refuse(inflate, -ENOTSUP, nested->within);
+	inflate->spread = true;
+	inflate->lent = true;
+	inflate->next = 1;
+	if (piece->size == STREAM_CHUNK_BYTES && !fault_hit(inflate->decoder.fault, FAULT_LANE))
+		inflate->threaded = !thread_start("inflate", inflate_run, inflate, &inflate->thread);
+	*ret_bytes = piece->bytes;
+	return length;
+}
+
+/* Give back the piece that was taken last, and wait for the next one. */
+static ssize_t inflate_take(struct inflate *inflate, const void **ret_bytes)
+{
+	struct inflate_piece *piece = NULL;
+	int error;
+
+	pthread_mutex_lock(&inflate->lock);
+	if (inflate->lent) {
+		inflate->at++;
+		pthread_cond_signal(&inflate->room);
+	}
+	while (inflate->at == inflate->next && !inflate->ended)
+		pthread_cond_wait(&inflate->ready, &inflate->lock);
+	inflate->lent = inflate->at != inflate->next;
+	if (inflate->lent)
+		piece = &inflate->pieces[inflate->at % INFLATE_PIECES];
+	error = inflate->error;
+	pthread_mutex_unlock(&inflate->lock);
+	if (!piece)
+		return error;
+	*ret_bytes = piece->bytes;
+	return (ssize_t)piece->size;
+}
+
+ssize_t inflate_read(struct inflate *inflate, const void **ret_bytes)
+{
+	int r = inflate->begun ? 0 : inflate_begin(inflate);
+
+	if (r)
+		return r;
+	if (inflate->threaded)
+		return inflate_take(inflate, ret_bytes);
+	return inflate->codec ? inflate_here(inflate, ret_bytes) : inflate_plain(inflate, ret_bytes);
+}
+
+int inflate_finish(struct inflate *inflate)
+{
+	ssize_t length = 1;
+	const void *bytes;
+
+	if (!inflate->codec)
+		return stream_finish(inflate->stream, false);
+	while (length > 0)
+		length = inflate_read(inflate, &bytes);
+	return (int)length;
+}
+
+void inflate_end(struct inflate *inflate)
+{
+	pthread_mutex_lock(&inflate->lock);
+	inflate->over = true;
+	pthread_cond_signal(&inflate->room);
+	pthread_mutex_unlock(&inflate->lock);
+	if (inflate->threaded) {
+		stream_interrupt(inflate->stream);
+		pthread_join(inflate->thread, NULL);
+	}
+	if (inflate->codec)
+		inflate->decoder.codec->end(&inflate->decoder);
+	for (size_t i = 0; i < INFLATE_PIECES; i++)
+		free(inflate->pieces[i].bytes);
+	free(inflate->input);
+	pthread_cond_destroy(&inflate->room);
+	pthread_cond_destroy(&inflate->ready);
+	pthread_mutex_destroy(&inflate->lock);
+}

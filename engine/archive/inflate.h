@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The bytes of an archive as tar knows them: those of a stream, decompressed if its first bytes tell that they are compressed.
+ *
+ *	stream -> decoder, on a thread of its own -> up to INFLATE_PIECES pieces -> the thread that unpacks
+ *
+ * The first piece is decompressed by the thread that unpacks; when that is not all, and for the rest of the request, a thread of
+ * the stage goes on beside it. Where none can be started the one that unpacks decompresses each piece when it needs it.
+ *
+ * One codec, not nested: what is compressed twice is an error. Members of one codec may follow each other, zeros may lie between
+ * and behind them (as gzip and xz have it); anything else behind them is an error, since it may be a damaged member. Data are read
+ * to their end, where their checksum is, although the archive in them may end before. What is held is bounded however much comes out
+ * of little: the pieces, and what engine/base/limits.h gives a decoder.
+ */
+#ifndef VARVE_ARCHIVE_INFLATE_H
+#define VARVE_ARCHIVE_INFLATE_H
+
+#include "engine/archive/codec.h"
+#include "engine/archive/stream.h"
+#include "engine/base/limits.h"
+
+#include <pthread.h>
+
+/* An archive that ends early. One that is damaged is -EBADMSG. */
+#define INFLATE_CUT_OFF (-ENODATA)
+
+struct inflate {
+	/* ---- set by inflate_init() ---- */
+	struct stream *stream;
+	const _Atomic bool *cancelled;
+
+	/* ---- of the thread that decompresses: the one that unpacks, until another is started ---- */
+	/* What the first bytes tell; NULL: nothing, the archive is plain. */
+	const struct codec *codec;
+	struct decoder decoder;
+	/* What was read: decoder.in is in it. */
+	uint8_t *input;
+	/* The stream has ended; inside of a member; one has ended before. */
+	bool input_ended, inside, again;
+	/* The call that failed, if any; what a person should know is decoder.detail. */
+	const char *call;
+
+	/* ---- of the thread that unpacks ---- */
+	/* The first bytes were looked at; another thread has been started, or cannot be. */
+	bool begun, spread;
+	bool threaded;
+	pthread_t thread;
+	/* It has the piece AT. */
+	bool lent;
+
+	/* ---- guarded by lock, once there are two threads ---- */
+	pthread_mutex_t lock;
+	/* There is a piece, or will be none; there is room, or nothing more is wanted. */
+	pthread_cond_t ready, room;
+	struct inflate_piece {
+		uint8_t *bytes;
+		size_t size;
+	} pieces[INFLATE_PIECES];
+	/* The next one to be filled, and to be taken. */
+	size_t next, at;
+	/* No more pieces will come, because of ERROR if that is not 0; none are wanted any more. */
+	bool ended, over;
+	int error;
+};
+
+/* Prepare to read STREAM, until inflate_end(). CANCELLED ends it with -ECANCELED, as does stream_interrupt(). */
+void inflate_init(struct inflate *inflate, struct stream *stream, struct fault *fault, const _Atomic bool *cancelled);
+
+/*
+ * The next bytes of the archive, which stay until the next call: how many, 0 at the end, or -errno, inflate->call and decoder.detail:
+ * INFLATE_CUT_OFF, -EBADMSG, -ENOTSUP (no library, twice compressed, or by another codec), -ENOBUFS (a limit of memory), -ENOMEM,
+ * -ECANCELED, what the stream says.
+ */
+ssize_t inflate_read(struct inflate *inflate, const void **ret_bytes);
+
+/* The archive has ended: see whether what is compressed goes on as it should, and take what the writer still writes. 0 or -errno. */
+int inflate_finish(struct inflate *inflate);
+
+/* End the thread, also one that waits for the writer; free all. */
+void inflate_end(struct inflate *inflate);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A layer's changes as a tar archive (PAX), or how many bytes of files they are.
+ *
+ * One thread writes the archive, in the order of the changes; some others read ahead (window.h).
+ *
+ * A name that begins with ".wh." would be read as a deletion, and fails the archive.
+ *
+ * An entry that vanished, or is not for us to read, is reported and left out; whatever else fails ends the archive. A file
+ * that shrinks while it is read is filled up with zeros, one that grows is cut: the archive stays valid. Holes are not read.
+ */
+#ifndef VARVE_ARCHIVE_PACK_H
+#define VARVE_ARCHIVE_PACK_H
+
+#include "engine/archive/libarchive.h"
+#include "engine/archive/pieces.h"
+#include "engine/archive/prefetch.h"
+#include "engine/archive/skipped.h"
+#include "engine/archive/stream.h"
+#include "engine/base/id_map.h"
+#include "engine/base/inode_map.h"
+#include "engine/base/limits.h"
+
+struct pack {
+	/* ---- set by the caller that starts it ---- */
+	/* Loaded by the thread that writes. */
+	struct libarchive lib;
+	/* Which ids the container sees. */
+	const struct varve_id_map *uids, *gids;
+	size_t uids_count, gids_count;
+	/* Owners outside of the maps are the overflow id's; without, they fail the archive. */
+	bool overflow;
+	/* It is reported that an owner of the entry at hand is in no map. */
+	bool outside;
+	/* Where the archive goes. */
+	struct stream *stream;
+	/* A file of more bytes fails the archive; 0: any size. */
+	uint64_t file_size_max;
+	/* What could not be compared, sorted. */
+	const struct changes *covered;
+	struct fault *fault;
+	const _Atomic bool *cancelled;
+
+	/* ---- the writer's ---- */
+	struct report report;
+	/* The stream's error. */
+	int error;
+	/* The path that a failure was about, on the heap, the call, and what a person should know beside; NULL: none. */
+	char *failed;
+	const char *failed_call, *failed_detail;
+	/* Where the data of the file at hand lies. */
+	struct pieces pieces;
+	/* (inode, device) of files with more than one name to the path of the first one, on the heap. */
+	struct idmap links;
+	/* Bytes of files, each inode once. */
+	uint64_t size;
+	char *buffer;
+
+	/* ---- the writer's and those that read ahead for it ---- */
+	/* window.feed tells what to write; its root, changes and fault, and window.search, are set by the caller that starts it. */
+	struct window window;
+};
+
+/* Prepare; pack_end() is due whatever comes of it. */
+void pack_begin(struct pack *pack);
+
+/* Write the archive: 0 or -errno. One thread. */
+int pack_write(struct pack *pack);
+
+/* Add up the sizes of files: 0 or -errno; then pack->size. */
+int pack_measure(struct pack *pack);
+
+/* Free what is held. */
+void pack_end(struct pack *pack);
+
+#endif

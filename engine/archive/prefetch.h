@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A window of entries that threads read ahead of the one who takes them in order:
+ *
+ *	entries  ... done | ready ready reading ready reading free free | ...
+ *	                  ^ at                   ^ next                 ^ at + WINDOW_ITEMS
+ *
+ * A thread claims the next few, one thread at a time (the feed lists directories meanwhile), then reads them beside the others.
+ * Whatever nobody has claimed when its turn comes, the one who takes claims himself, so nothing depends on the others. Where
+ * the trees can be searched and entries are many, most are not read but gathered (gather.h).
+ */
+#ifndef VARVE_ARCHIVE_PREFETCH_H
+#define VARVE_ARCHIVE_PREFETCH_H
+
+#include "engine/archive/feed.h"
+#include "engine/archive/gather.h"
+#include "engine/archive/item.h"
+#include "engine/base/limits.h"
+
+#include <pthread.h>
+
+struct window {
+	/* ---- set by the caller that starts it ---- */
+	/* Search the layer's tree once entries are many. */
+	bool search;
+
+	/* ---- guarded by feed_lock, taken before lock ---- */
+	pthread_mutex_t feed_lock;
+	/* What is to come; its root, changes and fault are set by the caller that starts it. */
+	struct feed feed;
+	/* Entries so far; from some number on: what can be searched. */
+	size_t fed;
+	bool gathering;
+	struct gather gather;
+
+	/* ---- guarded by lock ---- */
+	pthread_mutex_t lock;
+	/* Something is ready; there is room, or nothing more to do. */
+	pthread_cond_t ready, room;
+	/* The entry to be claimed next; the one that is taken next. */
+	size_t next, at;
+	/* No more will be fed, because of ERROR if that is not 0; nobody wants any more. */
+	bool ended, over;
+	int error;
+	struct item items[WINDOW_ITEMS];
+	/* Files that stay open until their turn comes; bytes of attributes that were read ahead. Any thread. */
+	_Atomic unsigned open;
+	_Atomic size_t held;
+};
+
+/* The directory that a thread found its last entry in: the next one is mostly in the same. */
+struct window_place {
+	int fd;
+	char *path;
+	size_t length;
+	/* What it claimed last can be searched. */
+	bool gathering;
+};
+
+/* Prepare; window_free() is due whatever comes of it. */
+void window_init(struct window *window);
+
+/* Open the directory that holds PATH, unless PLACE is it; *RET_NAME is the name in it. 0 or -errno. */
+int window_enter(const struct window *window, struct window_place *place, const char *path, const char **ret_name);
+
+/*
+ * Read all that the archive says of ITEM, found by PLACE, and is not known yet. 0 or -errno; -EAGAIN: a process keeps a lease on
+ * the file, and has been asked to let go.
+ */
+int window_entry(const struct window *window, struct item *item, struct window_place *place);
+
+/* Close what PLACE holds. */
+void window_leave(struct window_place *place);
+
+/* Read ahead until all was taken. Any number of threads. */
+void window_work(struct window *window);
+
+/* Let those that read ahead end. Any thread. */
+void window_stop(struct window *window);
+
+/* The next entry, read by PLACE if by nobody else; NULL at the end, or after window->error. One thread. */
+struct item *window_take(struct window *window, struct window_place *place);
+
+/* Done with the entry taken last. */
+void window_release(struct window *window);
+
+/* Read up to SIZE bytes of FD at OFFSET: how many there were, or -errno. */
+ssize_t window_pread(int fd, void *buffer, size_t size, off_t offset);
+
+/* Free what is held. */
+void window_free(struct window *window);
+
+#endif

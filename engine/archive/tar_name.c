@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/archive/tar_name.h"
+#include "engine/base/limits.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <string.h>
+
+static bool name_is_dot(const char *part, size_t length)
+{
+	return length == 1 && *part == '.';
+}
+
+static bool name_is_dot_dot(const char *part, size_t length)
+{
+	return length == 2 && part[0] == '.' && part[1] == '.';
+}
+
+/* Take the last part of the USED bytes at CLEAN away; how many are left. */
+static size_t name_pop(const char *clean, size_t used)
+{
+	while (used && clean[used - 1] != '/')
+		used--;
+	return used ? used - 1 : 0;
+}
+
+/* Add the part of LENGTH bytes at PART to the USED bytes at CLEAN; how many there are then. */
+static size_t name_push(char *clean, size_t used, const char *part, size_t length)
+{
+	if (used)
+		clean[used++] = '/';
+	memcpy(clean + used, part, length);
+	return used + length;
+}
+
+int name_clean(const char *name, char *clean, const char **ret_detail)
+{
+	size_t used = 0;
+
+	while (*name) {
+		size_t length = strcspn(name, "/");
+
+		if (length > NAME_MAX) {
+			*ret_detail = "a name of more than 255 bytes";
+			return -ENAMETOOLONG;
+		}
+		if (name_is_dot_dot(name, length) && !used) {
+			*ret_detail = "a name that leads out of the layer by \"..\"";
+			return -EINVAL;
+		}
+		if (name_is_dot_dot(name, length))
+			used = name_pop(clean, used);
+		else if (length && !name_is_dot(name, length))
+			used = name_push(clean, used, name, length);
+		name += length + (name[length] == '/');
+	}
+	clean[used] = '\0';
+	if (used <= UNPACK_PATH_BYTES_MAX)
+		return 0;
+	*ret_detail = "a path too long";
+	return -ENAMETOOLONG;
+}

@@ -1,0 +1,698 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/archive/unpack.h"
+#include "engine/archive/unpack_dress.h"
+#include "engine/archive/unpack_place.h"
+#include "engine/archive/whiteout.h"
+#include "engine/base/limits.h"
+#include "engine/dir/beneath.h"
+#include "engine/dir/loosen.h"
+#include "engine/dir/mounts.h"
+#include "engine/dir/opath.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define UNPACK_LINKS ".wh..wh.plnk"
+/* libarchive's number for a field of an entry that it could not read; those for character sets leave the field as it is. */
+#define UNPACK_ERRNO_MISC (-1)
+/* What an archive is made of. */
+#define UNPACK_BLOCK_BYTES 512
+
+/* What a directory's times and mode will be. */
+struct unpack_time {
+	/* Where its path begins in unpack->names. */
+	size_t path;
+	struct timespec mtime;
+	mode_t mode;
+	/* The mode is yet to be set. */
+	bool late;
+};
+
+/* Note that the directory at PATH belongs to the archive, and its TIME, without the path. */
+static int unpack_later(struct unpack *unpack, const char *path, const struct unpack_time *time)
+{
+	/* A mode that was to be set late may have been for the same directory. */
+	bool late = (time->mode & S_IRWXU) != S_IRWXU || unpack->late_count;
+	struct fault *fault = &unpack->store->io.fault;
+	size_t size = strlen(path) + 1;
+	int r;
+
+	if (unpack->times_count == UNPACK_DIRS_MAX || unpack->names_size + size > UNPACK_NAMES_BYTES_MAX)
+		return unpack_refuse(unpack, -ENOBUFS, "too many directories");
+	r = fault_reserve(fault, &unpack->times, unpack->times_count, 1, &unpack->times_capacity, sizeof(*unpack->times));
+	if (!r)
+		r = fault_reserve(fault, &unpack->names, unpack->names_size, size, &unpack->names_capacity, 1);
+	if (r)
+		return r;
+	unpack->times[unpack->times_count] = *time;
+	unpack->times[unpack->times_count].path = unpack->names_size;
+	unpack->times[unpack->times_count++].late = late;
+	unpack->late_count += late;
+	memcpy(unpack->names + unpack->names_size, path, size);
+	unpack->names_size += size;
+	return 0;
+}
+
+/* ---- entries ----------------------------------------------------------------------------------------------------- */
+
+/* An allocation of libarchive's has failed. */
+static int unpack_no_memory(struct unpack *unpack)
+{
+	/* The limit, in words: LIBARCHIVE_BYTES_MAX. */
+	if (!unpack->lib.memory.bounded)
+		return -ENOMEM;
+	return unpack_refuse(unpack, -ENOBUFS, "an entry of which libarchive would hold more than 256 MiB in memory");
+}
+
+/* What a result of libarchive's comes to where it should have been good. */
+static int unpack_corrupt(struct unpack *unpack, struct archive *archive)
+{
+	if (unpack->lib.memory.failed)
+		return unpack_no_memory(unpack);
+	if (unpack->error) {
+		unpack->call = unpack->inflate.call;
+		unpack->detail = unpack->inflate.decoder.detail;
+		return unpack->error;
+	}
+	if (unpack->lib.archive_errno(archive) == ENOMEM)
+		return -ENOMEM;
+	/* libarchive asks for no more than it needs: where that is not there, the rest is missing. */
+	if (unpack->ended)
+		return unpack_refuse(unpack, -ENODATA, "the archive is cut off");
+	return unpack_refuse(unpack, -EBADMSG, "the archive is corrupt");
+}
+
+/* Write SIZE bytes to FD at OFFSET. */
+static int unpack_pwrite(struct unpack *unpack, int fd, const char *bytes, size_t size, off_t offset)
+{
+	while (size) {
+		ssize_t written = pwrite(fd, bytes, size, offset);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written < 0)
+			return unpack_check(unpack, "pwrite", negative_errno());
+		bytes += written;
+		size -= (size_t)written;
+		offset += written;
+	}
+	return 0;
+}
+
+/* Write the content of the file at hand to FD. */
+static int unpack_content(struct unpack *unpack, struct archive *archive, int64_t size, int fd)
+{
+	int64_t end = 0;
+
+	for (;;) {
+		const void *bytes;
+		size_t length;
+		la_int64_t offset;
+		int r = unpack->lib.archive_read_data_block(archive, &bytes, &length, &offset);
+
+		if (r == ARCHIVE_EOF)
+			break;
+		if (r != ARCHIVE_OK)
+			return unpack_corrupt(unpack, archive);
+		if (offset < end || (int64_t)length > size - offset)
+			return unpack_refuse(unpack, -EBADMSG, "a size that lies");
+		r = unpack_pwrite(unpack, fd, bytes, length, offset);
+		if (r)
+			return r;
+		end = offset + (int64_t)length;
+		if (atomic_load(unpack->cancelled))
+			return -ECANCELED;
+	}
+	/* A hole at the end. */
+	return end < size ? unpack_check(unpack, "ftruncate", RET_NERRNO(ftruncate(fd, size))) : 0;
+}
+
+/* Make the file NAME in DIR_FD: a descriptor, or -errno. */
+static int unpack_create(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name)
+{
+	mode_t mode = 0600;
+	int fd;
+
+	/* What belongs to the caller may have its mode at once, unless that forbids him to set its attributes. */
+	if (unpack->owner_uid == unpack->uid && unpack->owner_gid == unpack->gid && !unpack->force_mode &&
+	    !unpack->lib.archive_entry_xattr_reset(entry))
+		mode = unpack_mode(unpack, entry) & ACCESSPERMS;
+	fd = RET_NERRNO(openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
+	return unpack_check(unpack, "openat", fd);
+}
+
+/* Fill and dress the file FD, which was made, and close it. */
+static int unpack_file(struct unpack *unpack, struct archive *archive, struct archive_entry *entry, int fd)
+{
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, unpack_mtime(unpack, entry) };
+	int r;
+
+	unpack->consumed = true;
+	r = unpack_content(unpack, archive, unpack->lib.archive_entry_size(entry), fd);
+	if (!r)
+		r = unpack_shed(unpack, fd);
+	if (!r)
+		r = unpack_dress(unpack, entry, fd, unpack_perm(unpack, unpack_mode(unpack, entry)));
+	if (!r)
+		r = unpack_check(unpack, "futimens", RET_NERRNO(futimens(fd, times)));
+	/* No wait, and so no barrier; but the flush finds little left to do. */
+	if (!r && unpack->writeback)
+		r = unpack_check(unpack, "sync_file_range", RET_NERRNO(sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE)));
+	fd_close(fd);
+	return r;
+}
+
+/* Make the directory NAME in DIR_FD, or dress the one that is there. */
+static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name, bool there)
+{
+	struct unpack_time time = { .mtime = unpack_mtime(unpack, entry), .mode = unpack_perm(unpack, unpack_mode(unpack, entry)) };
+	_cleanup_close_ int fd = -EBADF;
+	struct statx stat;
+	int r = 0;
+
+	if (!there)
+		r = unpack_check(unpack, "mkdirat", RET_NERRNO(mkdirat(dir_fd, name, 0700)));
+	if (r)
+		return r;
+	/* Opening a directory acts on nothing; what is none is not opened. */
+	fd = beneath_open(dir_fd, name, O_RDONLY | O_DIRECTORY);
+	if (fd == -EXDEV)
+		return unpack_busy(unpack, name);
+	if (fd < 0)
+		return unpack_check(unpack, "openat2", fd);
+	r = unpack_check(unpack, "statx", brought_look(fd, &stat));
+	if (!r && !there && !brought_made(&unpack->brought, &stat))
+		r = unpack_replaced(unpack, "openat2");
+	if (!r)
+		r = there ? unpack_strip(unpack, fd) : unpack_shed(unpack, fd);
+	if (!r)
+		/* An owner without privilege is to make what is in it. */
+		r = unpack_dress(unpack, entry, fd, time.mode | S_IRWXU);
+	time.mode = unpack_group(unpack, time.mode);
+	if (!r && there && *name)
+		r = brought_keep(&unpack->brought, &stat);
+	return r ? r : unpack_later(unpack, unpack->path, &time);
+}
+
+/* Make NAME in DIR_FD one more name of TARGET. */
+static int unpack_link(struct unpack *unpack, const char *target, int dir_fd, const char *name)
+{
+	_cleanup_free_ char *clean = fault_calloc(&unpack->store->io.fault, 1, strlen(target) + 1);
+	_cleanup_close_ int other = -EBADF;
+	struct statx stat;
+	char *slash;
+	int r = clean ? unpack_clean(unpack, target, clean) : -ENOMEM;
+
+	if (r)
+		return r;
+	slash = strrchr(clean, '/');
+	if (slash)
+		*slash = '\0';
+	other = unpack_open_dir(unpack, slash ? clean : "");
+	if (other < 0)
+		return unpack_dir_error(unpack, other);
+	target = slash ? slash + 1 : clean;
+	/* A link to itself would have been removed to make room. */
+	r = unpack_check(unpack, "linkat", RET_NERRNO(linkat(other, target, dir_fd, name, 0)));
+	if (r)
+		return r;
+	r = unpack_look(unpack, dir_fd, name, &stat);
+	/* A user of the layer can take it away again. */
+	if (r)
+		return r == -ENOENT ? unpack_replaced(unpack, "statx") : r;
+	r = brought_name(&unpack->brought, &stat, dir_fd, name);
+	return r == -ENOBUFS ? unpack_refuse(unpack, r, "too many links to files that were there") : r;
+}
+
+/* Make the link NAME in DIR_FD. */
+static int unpack_symlink(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name)
+{
+	const char *target = unpack->lib.archive_entry_symlink(entry);
+	int r;
+
+	/* It may lead wherever it wants: nothing here follows it out of the layer. */
+	if (!target || !*target)
+		return unpack_refuse(unpack, -EBADMSG, "a link that leads nowhere");
+	r = unpack_check(unpack, "symlinkat", RET_NERRNO(symlinkat(target, dir_fd, name)));
+	return r ? r : unpack_dress_made(unpack, entry, unpack_open_made(unpack, dir_fd, name, S_IFLNK, 0));
+}
+
+/* Make the device or pipe NAME in DIR_FD. */
+static int unpack_node(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name)
+{
+	mode_t mode = unpack->lib.archive_entry_filetype(entry) | 0600;
+	dev_t rdev = S_ISFIFO(mode) ? 0 : unpack->lib.archive_entry_rdev(entry);
+	int r = RET_NERRNO(mknodat(dir_fd, name, mode, rdev));
+
+	if (r == -EPERM && unpack->flags & VARVE_APPLY_SKIP_DEVICES) {
+		report_add(&unpack->report, r, "apply", "UNPACK", "mknodat", unpack->path,
+			   "a device that the caller may not make: left out");
+		return 0;
+	}
+	if (r == -EPERM)
+		unpack->detail = "devices take CAP_MKNOD outside of user namespaces: "
+				 "VARVE_APPLY_SKIP_DEVICES (--skip-devices) leaves them out";
+	r = unpack_check(unpack, "mknodat", r);
+	return r ? r : unpack_dress_made(unpack, entry, unpack_open_made(unpack, dir_fd, name, mode, rdev));
+}
+
+/* Make what ENTRY says as NAME in DIR_FD. */
+static int unpack_make(struct unpack *unpack, struct archive *archive, struct archive_entry *entry, int dir_fd,
+		       const char *name)
+{
+	const char *target = unpack->lib.archive_entry_hardlink(entry);
+	mode_t type = unpack->lib.archive_entry_filetype(entry);
+	bool file = !target && type == AE_IFREG, there, dir;
+	struct statx stat;
+	int r = unpack_lead(unpack, dir_fd), fd;
+
+	if (!r && !target)
+		r = unpack_owner(unpack, entry);
+	if (r)
+		return r;
+	/* Mostly nothing is there. */
+	fd = file ? unpack_create(unpack, entry, dir_fd, name) : -EEXIST;
+	if (fd != -EEXIST)
+		return fd < 0 ? fd : unpack_file(unpack, archive, entry, fd);
+	r = unpack_look(unpack, dir_fd, name, &stat);
+	if (r && r != -ENOENT)
+		return r;
+	there = !r;
+	dir = there && S_ISDIR(stat.stx_mode);
+	r = 0;
+	if (there && (target || type != AE_IFDIR || !dir)) {
+		if (dir)
+			unpack_leave(unpack);
+		/* It may have been the directory at hand's own ancestor only by a link: what is open stays open. */
+		r = dir ? unpack_enter(unpack, unpack->path, true, &name) : dir_fd;
+		dir_fd = r;
+		r = r < 0 ? r : unpack_remove(unpack, dir_fd, name);
+		there = false;
+	}
+	if (r)
+		return r;
+	if (target)
+		return unpack_link(unpack, target, dir_fd, name);
+	switch (type) {
+	case AE_IFREG:
+		fd = unpack_create(unpack, entry, dir_fd, name);
+		return fd < 0 ? fd : unpack_file(unpack, archive, entry, fd);
+	case AE_IFDIR:
+		return unpack_dir(unpack, entry, dir_fd, name, there);
+	case AE_IFLNK:
+		return unpack_symlink(unpack, entry, dir_fd, name);
+	case AE_IFCHR:
+	case AE_IFBLK:
+	case AE_IFIFO:
+		return unpack_node(unpack, entry, dir_fd, name);
+	case AE_IFSOCK:
+		return 0;
+	default:
+		return unpack_refuse(unpack, -EBADMSG, "an entry of a kind that is not known");
+	}
+}
+
+/* ---- the archive ------------------------------------------------------------------------------------------------- */
+
+/* Unpack ENTRY, whose clean path is unpack->path. */
+static int unpack_entry(struct unpack *unpack, struct archive *archive, struct archive_entry *entry)
+{
+	const char *name, *links = UNPACK_LINKS "/";
+	int dir_fd, r;
+
+	if (!*unpack->path && unpack->lib.archive_entry_filetype(entry) != AE_IFDIR)
+		return unpack_refuse(unpack, -EBADMSG, "the root of a layer is a directory");
+	if (!*unpack->path) {
+		/* What is made in it from now on may inherit. */
+		unpack_leave(unpack);
+		r = unpack_owner(unpack, entry);
+		return r ? r : unpack_dir(unpack, entry, unpack->root_fd, "", true);
+	}
+	if (!strcmp(unpack->path, UNPACK_LINKS))
+		return 0;
+	/* Where links are made from; it goes in the end. */
+	if (!strncmp(unpack->path, links, strlen(links))) {
+		unpack->staged_links = true;
+		if (unpack->lib.archive_entry_filetype(entry) != AE_IFREG || unpack->lib.archive_entry_hardlink(entry))
+			return 0;
+	}
+	dir_fd = unpack_enter(unpack, unpack->path, true, &name);
+	if (dir_fd < 0)
+		return dir_fd;
+	if (!strncmp(name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)))
+		return whiteout_apply(unpack, dir_fd, name);
+	return unpack_make(unpack, archive, entry, dir_fd, name);
+}
+
+/*
+ * ARCHIVE has ended: by two blocks of zeros, by one, or without, as some builders leave them out; and no bytes at all are no entries.
+ * 0, or -errno where entries may lie behind.
+ */
+static int unpack_ended(struct unpack *unpack, struct archive *archive)
+{
+	int64_t end = unpack->lib.archive_filter_bytes(archive, 0), start = unpack->lib.archive_read_header_position(archive);
+
+	/* Were it zeros, too, libarchive would have taken it. */
+	if (end - start == UNPACK_BLOCK_BYTES && unpack->taken - end >= UNPACK_BLOCK_BYTES)
+		return unpack_refuse(unpack, -EBADMSG, "a lone block of zeros, with more behind it");
+	if (!unpack->taken || end == start)
+		report_add(&unpack->report, -ENODATA, "apply", "UNPACK", "read", "", "the archive has no end: it may be cut off");
+	return 0;
+}
+
+/* Take the next entry of ARCHIVE: 1, 0 at the end, or -errno. */
+static int unpack_next(struct unpack *unpack, struct archive *archive, struct archive_entry **ret_entry)
+{
+	int r = unpack->lib.archive_read_next_header(archive, ret_entry);
+	const char *name;
+
+	free(TAKE_PTR(unpack->path));
+	if (r == ARCHIVE_EOF)
+		return unpack_ended(unpack, archive);
+	if (r < ARCHIVE_WARN || r == ARCHIVE_RETRY)
+		return unpack_corrupt(unpack, archive);
+	name = unpack->lib.archive_entry_pathname(*ret_entry);
+	/* The first question converts them; later ones allocate nothing, and NULL means that there is none. */
+	unpack->lib.archive_entry_hardlink(*ret_entry);
+	unpack->lib.archive_entry_symlink(*ret_entry);
+	if (unpack->lib.memory.failed)
+		return unpack_no_memory(unpack);
+	if (r == ARCHIVE_WARN && unpack->lib.archive_errno(archive) == UNPACK_ERRNO_MISC)
+		report_add(&unpack->report, -EINVAL, "apply", "UNPACK", NULL, name ? name : "", unpack->lib.archive_error_string(archive));
+	if (!name || !*name)
+		return unpack_refuse(unpack, -EBADMSG, "an entry without a name");
+	unpack->header = unpack->lib.archive_read_header_position(archive);
+	unpack->outside = false;
+	if (unpack->lib.archive_entry_size(*ret_entry) < 0)
+		return unpack_refuse(unpack, -EBADMSG, "a size that lies");
+	unpack->path = fault_hit(&unpack->store->io.fault, FAULT_ALLOCATION) ? NULL : strdup(name);
+	if (!unpack->path)
+		return -ENOMEM;
+	r = unpack_clean(unpack, name, unpack->path);
+	return r ? r : 1;
+}
+
+/* The entry at hand was refused with -EPERM: where flags are the cause, say so. */
+static void unpack_explain(struct unpack *unpack)
+{
+	const char *name;
+	int dir_fd = unpack_enter(unpack, unpack->path, false, &name);
+
+	if (!strncmp(name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)))
+		name += strlen(WHITEOUT_PREFIX);
+	if (dir_fd >= 0)
+		unpack->detail = loosen_detail(dir_fd, name);
+}
+
+/* Unpack all entries. */
+static int unpack_entries(struct unpack *unpack, struct archive *archive)
+{
+	struct archive_entry *entry;
+	int r;
+
+	while ((r = unpack_next(unpack, archive, &entry)) > 0) {
+		unpack->size += (uint64_t)unpack->lib.archive_entry_size(entry);
+		unpack->consumed = false;
+		spares_hold(&unpack->spares, unpack->root_fd, UNPACK_SPARES);
+		r = atomic_load(unpack->cancelled) ? -ECANCELED : unpack_entry(unpack, archive, entry);
+		if (fds_missing(r) && !unpack->consumed && spares_release(&unpack->spares))
+			r = unpack_entry(unpack, archive, entry);
+		if (r == -EPERM && !unpack->detail)
+			unpack_explain(unpack);
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
+/*
+ * Open the directory at PATH, if it is still there: it may have been replaced, or deleted, since. Its descriptor, by O_PATH, -ENOENT,
+ * or another -errno.
+ */
+static int unpack_reopen(struct unpack *unpack, const char *path)
+{
+	struct statx stat;
+	const char *name;
+	int dir_fd, fd;
+
+	if (!*path)
+		return RET_NERRNO(fcntl(unpack->root_fd, F_DUPFD_CLOEXEC, 0));
+	dir_fd = unpack_enter(unpack, path, false, &name);
+	fd = dir_fd < 0 ? dir_fd : opath_open(dir_fd, name, &stat);
+	if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP || fd == -EXDEV || fd == -EBUSY)
+		return -ENOENT;
+	if (fd < 0 || (S_ISDIR(stat.stx_mode) && brought_has(&unpack->brought, NULL, NULL, &stat)))
+		return fd;
+	fd_close(fd);
+	return -ENOENT;
+}
+
+/* Set the time, or with MODE the mode, of the directory that TIME tells of. */
+static int unpack_finish_dir(struct unpack *unpack, const struct unpack_time *time, bool mode)
+{
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, time->mtime };
+	_cleanup_close_ int fd = unpack_reopen(unpack, unpack->names + time->path);
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	return mode ? opath_chmod(fd, time->mode) : opath_times(fd, times);
+}
+
+/* Order directories so that those below another come first, and of entries for one the last. */
+static int unpack_compare(const void *a, const void *b, void *data)
+{
+	const struct unpack *unpack = data;
+	const struct unpack_time *one = *(struct unpack_time *const *)a, *other = *(struct unpack_time *const *)b;
+	int r = strcmp(unpack->names + other->path, unpack->names + one->path);
+
+	return r ? r : one < other ? 1 : -1;
+}
+
+/* Set the modes of directories that are to be set at the end. */
+static int unpack_finish_modes(struct unpack *unpack)
+{
+	_cleanup_free_ const struct unpack_time **order = NULL;
+	const char *before = NULL;
+	size_t count = 0;
+	int r = 0;
+
+	if (!unpack->late_count)
+		return 0;
+	order = fault_calloc(&unpack->store->io.fault, unpack->late_count, sizeof(*order));
+	if (!order)
+		return -ENOMEM;
+	for (size_t i = 0; i < unpack->times_count; i++)
+		if (unpack->times[i].late)
+			order[count++] = &unpack->times[i];
+	qsort_r(order, count, sizeof(*order), unpack_compare, unpack);
+	for (size_t i = 0; !r && i < count; i++) {
+		const char *path = unpack->names + order[i]->path;
+
+		if (!before || strcmp(before, path))
+			r = unpack_check(unpack, "fchmodat2", unpack_finish_dir(unpack, order[i], true));
+		before = path;
+		if (!r && atomic_load(unpack->cancelled))
+			r = -ECANCELED;
+	}
+	return r;
+}
+
+/* Set the times and modes of directories, and remove what links were made from. */
+static int unpack_finish(struct unpack *unpack)
+{
+	int r = unpack->staged_links ? unpack_remove(unpack, unpack->root_fd, UNPACK_LINKS) : 0;
+
+	unpack_leave(unpack);
+	/* Of several entries for one directory the last counts. */
+	for (size_t i = 0; !r && i < unpack->times_count; i++) {
+		r = unpack_check(unpack, "utimensat", unpack_finish_dir(unpack, &unpack->times[i], false));
+		if (!r && atomic_load(unpack->cancelled))
+			r = -ECANCELED;
+	}
+	return r ? r : unpack_finish_modes(unpack);
+}
+
+/* Hand bytes of the stream on; for libarchive. */
+static la_ssize_t unpack_read(struct archive *archive, void *data, const void **ret_buffer)
+{
+	struct unpack *unpack = data;
+	ssize_t length;
+
+	pax_keep(&unpack->pax);
+	length = inflate_read(&unpack->inflate, ret_buffer);
+
+	if (length < 0) {
+		unpack->error = (int)length;
+		unpack->lib.archive_set_error(archive, -unpack->error, "read");
+		return ARCHIVE_FATAL;
+	}
+	if (!length) {
+		unpack->ended = true;
+		return 0;
+	}
+	unpack->taken += length;
+	pax_take(&unpack->pax, *ret_buffer, (size_t)length);
+	return length;
+}
+
+/* See the layer whose root is ROOT_FD as it is without what is mounted in it, and what is there before. */
+static int unpack_root(struct unpack *unpack, int root_fd)
+{
+	_cleanup_free_ char *point = NULL;
+	struct statx stat;
+	int r;
+
+	unpack->root_fd = RET_NERRNO(fcntl(root_fd, F_DUPFD_CLOEXEC, 0));
+	if (unpack->root_fd < 0)
+		return unpack_check(unpack, "fcntl", unpack->root_fd);
+	unpack->layer_fd = root_fd;
+	unpack->mounted = mounts_at(root_fd, "", &point) != 0;
+	r = unpack_check(unpack, "open_tree", mounts_clone(&unpack->root_fd, &unpack->tree_fd));
+	unpack->cloned = r > 0;
+	if (r >= 0)
+		r = unpack_check(unpack, "statx", brought_look(unpack->root_fd, &stat));
+	if (r)
+		return r;
+	unpack->mount = stat.stx_mnt_id;
+	return unpack_check(unpack, "statx", brought_init(&unpack->brought, &unpack->store->io.fault, unpack->root_fd));
+}
+
+/* Unpack, with libarchive loaded. */
+static int unpack_archive(struct unpack *unpack)
+{
+	int r = libarchive_begin(&unpack->lib);
+	struct archive *archive = unpack->lib.archive_read_new();
+
+	if (!archive)
+		r = -ENOMEM;
+	inflate_init(&unpack->inflate, &unpack->stream, &unpack->store->io.fault, unpack->cancelled);
+	unpack->uid = geteuid();
+	unpack->gid = getegid();
+	if (!r && (unpack->lib.archive_read_support_filter_none(archive) < ARCHIVE_WARN ||
+		   unpack->lib.archive_read_support_format_tar(archive) < ARCHIVE_WARN))
+		r = -ENOMEM;
+	if (!r && unpack->lib.archive_read_open(archive, unpack, NULL, unpack_read, NULL) == ARCHIVE_OK)
+		r = unpack_entries(unpack, archive);
+	else if (!r)
+		/* It takes nothing for no archive. */
+		r = unpack->ended && !unpack->taken ? unpack_ended(unpack, archive) : unpack_corrupt(unpack, archive);
+	spares_release(&unpack->spares);
+	if (!r)
+		r = unpack_finish(unpack);
+	if (!r) {
+		unpack->error = inflate_finish(&unpack->inflate);
+		r = unpack->error ? unpack_corrupt(unpack, archive) : 0;
+	}
+	if (r)
+		unpack->failed = TAKE_PTR(unpack->path);
+	if (archive)
+		unpack->lib.archive_read_free(archive);
+	libarchive_end(&unpack->lib);
+	inflate_end(&unpack->inflate);
+	return r;
+}
+
+int unpack_run(struct unpack *unpack, struct op *op, int root_fd)
+{
+	int r = libarchive_load(&unpack->lib);
+
+	unpack->cancelled = &op->request->cancelled;
+	if (r) {
+		unpack->detail = LIBARCHIVE_MISSING;
+		unpack_check(unpack, "dlopen", r);
+	} else
+		r = unpack_root(unpack, root_fd);
+	if (!r)
+		r = unpack_check(unpack, "fcntl", spares_hold(&unpack->spares, unpack->root_fd, UNPACK_SPARES));
+	if (!r) {
+		op->begun = true;
+		r = unpack_archive(unpack);
+	}
+	spares_release(&unpack->spares);
+	/* The last descriptor ends the clone of the mount; nobody is to find the file system busy for it. */
+	unpack_leave(unpack);
+	fd_close(TAKE_FD(unpack->root_fd));
+	fd_close(TAKE_FD(unpack->tree_fd));
+	if (!r)
+		return 0;
+	if (unpack->failed && asprintf(&unpack->subject, "%s/%s", op->id, unpack->failed) >= 0)
+		op->subject = unpack->subject;
+	op->call.name = unpack->call;
+	op->detail = unpack->detail;
+	return r;
+}
+
+void unpack_interrupt(struct unpack *unpack, struct op *op)
+{
+	stream_interrupt(&unpack->stream);
+	/* One that waits for a thread, as all may be held up by others, needs none to end. */
+	if (io_withdraw(&op->request->store->io, &op->call))
+		op_done(op, -ECANCELED);
+}
+
+/* Open the stream of REQUEST: FD, or what the caller writes. */
+static int unpack_source(struct unpack *unpack, struct request *request, const struct varve_apply_options *options, int fd)
+{
+	const struct channel_ends ends = { .room = options->room, .data = options->room_data };
+
+	if (fd == VARVE_STREAM)
+		return stream_init_channel(&unpack->stream, request, &ends);
+	return stream_init(&unpack->stream, request->store, fd, false);
+}
+
+int unpack_new(struct request *request, const struct varve_apply_options *options, int fd, struct unpack **ret_unpack)
+{
+	struct varve_store *store = request->store;
+	struct unpack *unpack = fault_calloc(&store->io.fault, 1, sizeof(*unpack));
+	size_t count = options->uids_count + options->gids_count;
+	int r;
+
+	if (!unpack)
+		return -ENOMEM;
+	unpack->store = store;
+	unpack->root_fd = unpack->tree_fd = unpack->dir_fd = -EBADF;
+	unpack->report.fault = &store->io.fault;
+	unpack->flags = options->flags;
+	unpack->force_mode = (mode_t)options->force_mode;
+	unpack->uids_count = options->uids_count;
+	unpack->gids_count = options->gids_count;
+	r = unpack_source(unpack, request, options, fd);
+	unpack->maps = fault_calloc(&store->io.fault, count + 1, sizeof(*unpack->maps));
+	if (!r && !unpack->maps)
+		r = -ENOMEM;
+	if (r) {
+		unpack_free(unpack);
+		return r;
+	}
+	for (size_t i = 0; i < count; i++)
+		unpack->maps[i] = i < options->uids_count ? options->uids[i] : options->gids[i - options->uids_count];
+	*ret_unpack = unpack;
+	return 0;
+}
+
+void unpack_close(struct unpack *unpack)
+{
+	if (!unpack)
+		return;
+	unpack_leave(unpack);
+	stream_close(&unpack->stream);
+}
+
+void unpack_free(struct unpack *unpack)
+{
+	if (!unpack)
+		return;
+	unpack_close(unpack);
+	free(unpack->maps);
+	free(unpack->path);
+	free(unpack->failed);
+	free(unpack->subject);
+	free(unpack->times);
+	free(unpack->names);
+	free(unpack->made_detail);
+	brought_free(&unpack->brought);
+	report_free(&unpack->report);
+	free(unpack);
+}

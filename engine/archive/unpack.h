@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A tar archive, not to be trusted, unpacked into a layer: entries replace what is there (a directory stays one), ".wh.NAME"
+ * deletes, ".wh..wh..opq" empties a directory of what was there before.
+ *
+ * Names are taken apart here: "/" is the layer's root, and a name that leads out by ".." is refused. The directory of an entry
+ * is opened by the kernel as if the layer were the root of all (RESOLVE_IN_ROOT), so that no link leads out, and what is made,
+ * replaced or deleted is one name in that directory, never followed. A path is held only as long as its entry; of directories
+ * their times, which are set at the end, and of those that were there before a mark: memory grows with directories, up to a
+ * bound.
+ *
+ * A user of the layer may exchange any name between two calls. So nothing is dressed by its name: what was made is opened by
+ * O_PATH, or as a directory, and has to be of the kind that was made, ours, and new; then owner, mode and times go to the
+ * descriptor. Where it is another's the unpacking ends with -ESTALE. With CAP_SYS_ADMIN all is done in a clone of the
+ * layer's mount: what is mounted in the layer is not seen, its mount points cannot be removed (-EBUSY), and the layer's own
+ * content beneath them is what an entry means. Without, no mount is entered: -EBUSY as well.
+ */
+#ifndef VARVE_ARCHIVE_UNPACK_H
+#define VARVE_ARCHIVE_UNPACK_H
+
+#include "engine/archive/brought.h"
+#include "engine/archive/inflate.h"
+#include "engine/archive/libarchive.h"
+#include "engine/archive/pax.h"
+#include "engine/archive/skipped.h"
+#include "engine/archive/stream.h"
+#include "engine/dir/spares.h"
+#include "engine/store/store.h"
+
+struct unpack {
+	/* ---- set by unpack_new() ---- */
+	struct varve_store *store;
+	/* Where the archive comes from. */
+	struct stream stream;
+	/* How its ids are mapped to the host's: users, then groups. */
+	struct varve_id_map *maps;
+	size_t uids_count, gids_count;
+	/* VARVE_OVERFLOW_IDS, VARVE_APPLY_*; and the mode of all, or 0. */
+	uint64_t flags;
+	mode_t force_mode;
+	/* A flush comes after: begin to write the content of each file to disk as soon as it is there. The operation sets it. */
+	bool writeback;
+
+	/* ---- set by unpack_run() ---- */
+	/* The layer's root directory, ours: of a clone of its mount, where there can be one, which lives by tree_fd (mounts_clone()). */
+	int root_fd, tree_fd;
+	/* The layer in its own mount, which is the caller's. */
+	int layer_fd;
+	/* root_fd is in a clone of that mount; something was mounted in the layer at the beginning. */
+	bool cloned, mounted;
+	/* The mount that it is on. */
+	uint64_t mount;
+	/* Closed where descriptors are missing for an entry. */
+	struct spares spares;
+	const _Atomic bool *cancelled;
+
+	/* ---- the thread's ---- */
+	struct libarchive lib;
+	/* The entry at hand; what a failure was about, NULL: the archive itself; the same below the layer's id. */
+	char *path, *failed, *subject;
+	/* The call that failed, and what a person should know beside; constants, but for what DETAIL has from MADE_DETAIL. */
+	const char *call, *detail;
+	char *made_detail;
+	/* Who makes files; who is to own the entry at hand. */
+	uid_t uid, owner_uid;
+	gid_t gid, owner_gid;
+	/* It is reported that an owner of the entry at hand is in no map. */
+	bool outside;
+	/* Owner or group of the entry at hand is the id that stands for all others. */
+	bool overflowed;
+	/* What its group may have: S_IRWXG, or what a list that could not be kept gives it. */
+	mode_t group_most;
+	/* The sum of the sizes that the entries tell. */
+	uint64_t size;
+	/* What was not kept. */
+	struct report report;
+	/* The stream's error, whether it has ended, and the bytes that it has given. */
+	int error;
+	bool ended;
+	int64_t taken;
+	/* Its last bytes, and where in it the headers of the entry at hand begin. */
+	struct pax pax;
+	int64_t header;
+	/* What of the stream is compressed, decompressed. */
+	struct inflate inflate;
+	/* The directory opened last, and its path; whether it is noted that the archive has something in it. */
+	int dir_fd;
+	char *dir_path;
+	bool dir_leads;
+	/* What is made in it inherits an access control list; one that changes modes was set on the entry at hand. */
+	bool dir_default, dressed;
+	/* Times of directories, to be set at the end, as are the modes of LATE_COUNT: their paths one after the other. */
+	struct unpack_time *times;
+	size_t times_count, times_capacity, late_count;
+	char *names;
+	size_t names_size, names_capacity;
+	/* What the archive has, for opaque markers; and what was made here. */
+	struct brought brought;
+	/* Content of the entry at hand was taken from the archive. */
+	bool consumed;
+	/* A directory for links to be made from is there. */
+	bool staged_links;
+	/* libarchive was asked how it counts before 1970; the wrong way. */
+	bool asked, backwards;
+};
+
+/*
+ * Prepare to unpack what FD gives, which is duplicated, or what the caller writes (VARVE_STREAM), for REQUEST, not yet
+ * submitted. 0 and *RET_UNPACK, or -errno (-EBADF: FD cannot be read).
+ */
+int unpack_new(struct request *request, const struct varve_apply_options *options, int fd, struct unpack **ret_unpack);
+
+/*
+ * Unpack into the directory ROOT_FD, for the step of OP that waits for it: 0, or -errno, and OP knows which call failed on
+ * what. A thread that may wait for the writer.
+ */
+int unpack_run(struct unpack *unpack, struct op *op, int root_fd);
+
+/* Let go of a writer that does not write, for OP, which is to end. Reactor. */
+void unpack_interrupt(struct unpack *unpack, struct op *op);
+
+/* Close the descriptors; free all. NULL is fine. */
+void unpack_close(struct unpack *unpack);
+void unpack_free(struct unpack *unpack);
+
+#endif

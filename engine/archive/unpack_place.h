@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an archive is unpacked into: directories of the layer, names in them, and what failed there. The functions of the thread
+ * that unpacks.
+ */
+#ifndef VARVE_ARCHIVE_UNPACK_PLACE_H
+#define VARVE_ARCHIVE_UNPACK_PLACE_H
+
+#include "engine/archive/unpack.h"
+
+/* Mode of a directory that the archive takes for granted. */
+#define UNPACK_DIR_MODE 0755
+
+/* CALL failed with ERROR: 0 or more is fine and handed back. */
+int unpack_check(struct unpack *unpack, const char *call, int error);
+
+/* Refuse the entry at hand. */
+int unpack_refuse(struct unpack *unpack, int error, const char *detail);
+
+/* Write what NAME, of the entry at hand, means to CLEAN, as name_clean() does. */
+int unpack_clean(struct unpack *unpack, const char *name, char *clean);
+
+/* Refuse the entry at hand: something is mounted at FAILED, which lies where the entry's name does. Returns -EBUSY. */
+int unpack_busy(struct unpack *unpack, const char *failed);
+
+/* Another entry was given the name that one of ours was made by. */
+int unpack_replaced(struct unpack *unpack, const char *call);
+
+/* Open the directory PATH as the layer itself would see it. */
+int unpack_open_dir(const struct unpack *unpack, const char *path);
+
+/* What an error of unpack_open_dir() comes to. */
+int unpack_dir_error(struct unpack *unpack, int error);
+
+/* Look at NAME in DIR_FD: 0, or -errno (-EBUSY: something is mounted there). */
+int unpack_look(struct unpack *unpack, int dir_fd, const char *name, struct statx *ret_stat);
+
+/* Open NAME in DIR_FD, which was made with the type of MODE and number RDEV, by O_PATH; its descriptor, or -errno. */
+int unpack_open_made(struct unpack *unpack, int dir_fd, const char *name, mode_t mode, dev_t rdev);
+
+/* Forget the directory opened last: it, or what leads to it, may be replaced. */
+void unpack_leave(struct unpack *unpack);
+
+/* Open the directory that holds PATH, and MAKE it where it is missing; *RET_NAME is the name in it. The descriptor stays ours. */
+int unpack_enter(struct unpack *unpack, const char *path, bool make, const char **ret_name);
+
+/* The archive has something in DIR_FD, the directory opened last. */
+int unpack_lead(struct unpack *unpack, int dir_fd);
+
+/*
+ * Remove NAME in DIR_FD with all that is in it: 0, or -errno, and FAILED (VARVE_FAILURE_PATH_SIZE bytes) begins with NAME and
+ * says at what.
+ */
+int unpack_remove_at(struct unpack *unpack, int dir_fd, const char *name, char *failed);
+
+/* Remove NAME in DIR_FD, which is where the entry at hand has its name, with all that is in it. */
+int unpack_remove(struct unpack *unpack, int dir_fd, const char *name);
+
+#endif

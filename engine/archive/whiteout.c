@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/archive/whiteout.h"
+#include "engine/archive/unpack_dress.h"
+#include "engine/archive/unpack_place.h"
+#include "engine/dir/beneath.h"
+#include "engine/dir/entries.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define WHITEOUT_META ".wh..wh."
+#define WHITEOUT_OPAQUE ".wh..wh..opq"
+
+/* Take from the directory of the O_PATH descriptor FD what it had before an archive that has it as KIND. */
+static int whiteout_bare(struct unpack *unpack, int fd, int kind)
+{
+	int r = kind == BROUGHT_LEADS ? unpack_strip(unpack, fd) : 0;
+
+	return r || kind != BROUGHT_LEADS ? r : unpack_dress_implied(unpack, fd);
+}
+
+/* A directory that is emptied of what was there before. */
+struct whiteout {
+	struct unpack *unpack;
+	int dir_fd;
+	struct statx dir;
+	/* Its path below the one that the marker is in, ending in '/', or empty. */
+	const char *path;
+	/* Such paths of directories that are yet to be looked at, as the archive has something in them, each with its NUL. */
+	char *paths;
+	size_t size, capacity;
+};
+
+/* Note that the directory NAME is to be looked at, too. */
+static int whiteout_later(struct whiteout *old, const char *name)
+{
+	size_t size = strlen(old->path) + strlen(name) + sizeof("/");
+	int r = fault_reserve(&old->unpack->store->io.fault, &old->paths, old->size, size, &old->capacity, 1);
+
+	if (r)
+		return r;
+	snprintf(old->paths + old->size, size, "%s%s/", old->path, name);
+	old->size += size;
+	return 0;
+}
+
+/* Remove NAME unless the archive brought it. */
+static int whiteout_entry(void *data, const char *name)
+{
+	struct whiteout *old = data;
+	struct unpack *unpack = old->unpack;
+	char failed[VARVE_FAILURE_PATH_SIZE];
+	_cleanup_free_ char *path = NULL;
+	struct statx stat;
+	int r = unpack_look(unpack, old->dir_fd, name, &stat);
+
+	snprintf(failed, sizeof(failed), "%s", name);
+	if (!r && brought_has(&unpack->brought, &old->dir, name, &stat))
+		return S_ISDIR(stat.stx_mode) && brought_old(&unpack->brought, &stat) ? whiteout_later(old, name) : 0;
+	if (!r)
+		r = unpack_remove_at(unpack, old->dir_fd, name, failed);
+	if (r != -EBUSY)
+		return r == -ENOENT ? 0 : r;
+	return asprintf(&path, "%s%s", old->path, failed) < 0 ? -ENOMEM : unpack_busy(unpack, path);
+}
+
+/* Take the last path off the list; it is the caller's. */
+static char *whiteout_next(struct whiteout *old)
+{
+	size_t start = old->size - 1;
+
+	while (start && old->paths[start - 1])
+		start--;
+	old->size = start;
+	return strdup(old->paths + start);
+}
+
+/* Empty the directory FD, which OLD is about, and take from it what the archive did not give it, as if it had been missing. */
+static int whiteout_dir(struct whiteout *old, int fd)
+{
+	struct unpack *unpack = old->unpack;
+	int r = unpack_check(unpack, "statx", brought_look(fd, &old->dir));
+
+	old->dir_fd = fd;
+	if (!r && *old->path)
+		r = whiteout_bare(unpack, fd, brought_kind(&unpack->brought, &old->dir));
+	/* Once is enough: what stayed, and what came since, is the archive's. A second look would cost as much as there is in it. */
+	if (r || brought_emptied(&unpack->brought, &old->dir))
+		return r;
+	r = entries_each(fd, whiteout_entry, old);
+	return r ? r : brought_empty(&unpack->brought, &old->dir);
+}
+
+/*
+ * Empty the directory DIR_FD, or, where there is one, NAME in it, of what was there before, and those in it that stay as the
+ * archive has something in them.
+ */
+static int whiteout_opaque(struct unpack *unpack, int dir_fd, const char *name)
+{
+	struct whiteout old = { .unpack = unpack, .path = "" };
+	int r = name ? whiteout_later(&old, name) : whiteout_dir(&old, dir_fd);
+
+	while (!r && old.size) {
+		_cleanup_free_ char *path = whiteout_next(&old);
+		_cleanup_close_ int fd = path ? beneath_open(dir_fd, path, O_PATH | O_DIRECTORY) : -ENOMEM;
+
+		old.path = path;
+		/* It can have gone, or been replaced. */
+		if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP)
+			continue;
+		r = fd < 0 ? unpack_dir_error(unpack, fd) : whiteout_dir(&old, fd);
+		if (!r && atomic_load(unpack->cancelled))
+			r = -ECANCELED;
+	}
+	free(old.paths);
+	return r;
+}
+
+/* Delete NAME in DIR_FD, as far as it was there before the archive. */
+static int whiteout_delete(struct unpack *unpack, int dir_fd, const char *name)
+{
+	struct statx dir, stat;
+	int r = unpack_look(unpack, dir_fd, name, &stat);
+
+	if (!r)
+		r = unpack_check(unpack, "statx", brought_look(dir_fd, &dir));
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	if (!brought_has(&unpack->brought, &dir, name, &stat))
+		r = unpack_remove(unpack, dir_fd, name);
+	else if (S_ISDIR(stat.stx_mode) && brought_old(&unpack->brought, &stat))
+		r = whiteout_opaque(unpack, dir_fd, name);
+	else
+		report_add(&unpack->report, -EEXIST, "apply", "UNPACK", NULL, unpack->path,
+			   "a deletion of what the archive itself brings: that stays");
+	unpack_leave(unpack);
+	return r;
+}
+
+int whiteout_apply(struct unpack *unpack, int dir_fd, const char *name)
+{
+	bool opaque = !strcmp(name, WHITEOUT_OPAQUE);
+	int r;
+
+	if (!opaque && !strncmp(name, WHITEOUT_META, strlen(WHITEOUT_META)))
+		return 0;
+	name += strlen(WHITEOUT_PREFIX);
+	if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))
+		return unpack_refuse(unpack, -EINVAL, "a whiteout of \".\", \"..\" or nothing");
+	r = unpack_lead(unpack, dir_fd);
+	if (r)
+		return r;
+	return opaque ? whiteout_opaque(unpack, dir_fd, NULL) : whiteout_delete(unpack, dir_fd, name);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Holds: operations on one id run in the order submitted, on different ids in parallel. An operation holds its own id
+ * exclusively and the id it starts from shared. All holds of an operation are queued at once, in the order of
+ * submission, which is the same for every id: so no two operations can wait for each other.
+ */
+#ifndef VARVE_CORE_ID_LOCK_H
+#define VARVE_CORE_ID_LOCK_H
+
+#include "engine/core/op.h"
+
+/* Buckets of the table of ids; a power of two. */
+#define HOLD_BUCKETS 4096
+
+struct hold_table {
+	/* The ids that are held or waited for. */
+	struct ident *buckets[HOLD_BUCKETS];
+	/* Operations whose last hold was granted, to be started: a list, not a call, so that releases do not recurse. */
+	struct list runnable;
+	struct fault *fault;
+};
+
+/* Prepare an empty table. */
+void hold_init(struct hold_table *table, struct fault *fault);
+
+/* Queue all holds of OP: op->withdraw is set and op->holds_waiting counts those that are not granted. 0 or -ENOMEM. */
+int hold_queue(struct hold_table *table, struct op *op);
+
+/* Leave the queue, or stop holding; harmless on a hold that is not in use. */
+void hold_release(struct hold_table *table, struct hold *hold);
+
+#endif

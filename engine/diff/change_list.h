@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A list of changed paths, collected in any order, then sorted.
+ *
+ *	collected  blocks, each of kind, path, NUL, kind, path, NUL, ...
+ *	sorted     one block: the list, then the paths that it points to
+ *
+ * A million of them are many MiB, so nothing is held twice: blocks are given back to the system one by one as they move
+ * over, and the list is sorted in place.
+ */
+#ifndef VARVE_DIFF_CHANGE_LIST_H
+#define VARVE_DIFF_CHANGE_LIST_H
+
+#include "engine/base/fault.h"
+
+#include "varve.h"
+
+struct changes_block;
+
+struct changes {
+	/* Sorted, one block of memory that free() takes; NULL before. */
+	struct varve_change *list;
+	/* How many there are, and the bytes of their paths, NULs included. */
+	size_t count, size;
+	/* Some stand for all that is in a directory. */
+	bool inside;
+	/* What was collected; the first has room left. */
+	struct changes_block *blocks;
+	struct fault *fault;
+};
+
+/* Add a change of DIRECTORY/NAME ("/" begins DIRECTORY unless it is empty). 0 or -ENOMEM. */
+int changes_add(struct changes *changes, enum varve_change_kind kind, const char *directory, const char *name);
+
+/* Add all that is in DIRECTORY/NAME, or, without NAME, in DIRECTORY, as one path that ends in '/'. 0 or -ENOMEM. */
+int changes_add_inside(struct changes *changes, const char *directory, const char *name);
+
+/* Add DIRECTORY ("" is none) and the directories that it is in as modified. */
+int changes_add_ancestors(struct changes *changes, const char *directory);
+
+/* Move all of FROM, not sorted, to TO, which is not either. */
+void changes_take(struct changes *to, struct changes *from);
+
+/* Sort by path, bytewise, and leave one of those with the same path: added goes before modified. 0 or -ENOMEM. */
+int changes_sort(struct changes *changes);
+
+/* Free what was collected. */
+void changes_free(struct changes *changes);
+
+#endif

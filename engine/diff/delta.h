@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What may differ between two subvolumes of common descent, asked of their trees instead of their files.
+ *
+ * Up to some transaction both were the same. Every inode that was changed since, in either, has an inode item that was
+ * written since, and so lies in a leaf of a later generation: tree search visits no other. A directory where an entry came
+ * or went is such an inode itself. What has no changed item is the same in both, and keeps its number.
+ *
+ *	inodes       those that were changed in one of the two, and not only read
+ *	directories  those that were not, but have something on the way to one that was: its name is a hint
+ *
+ * So whoever compares the two from the roots on needs to look only at hinted names in directories that are not changed
+ * themselves, and at the entries of those that are. Hints have a bound: beyond it a directory is to be listed. Needs
+ * CAP_SYS_ADMIN.
+ */
+#ifndef VARVE_DIFF_DELTA_H
+#define VARVE_DIFF_DELTA_H
+
+#include "engine/base/inode_map.h"
+#include "engine/btrfs/ancestor.h"
+#include "engine/store/store.h"
+
+/* A name in a directory. */
+struct delta_hint {
+	/* The next one in the same directory, counted from 1; 0: none. */
+	uint32_t next;
+	/* Where its name begins in delta->names. */
+	uint32_t name;
+	/* A subvolume is nested here in one of the two: look, whatever the numbers say. */
+	bool forced;
+};
+
+struct delta {
+	struct delta_limits limits;
+	/* The numbers of changed inodes, ascending. */
+	uint64_t *inodes;
+	size_t inodes_count, inodes_capacity;
+	/* How many the trees told of, with those that were only read. */
+	size_t inodes_found;
+	/* (directory, 0) to its first hint, counted from 1, and DELTA_ bits. */
+	struct idmap directories;
+	struct delta_hint *hints;
+	size_t hints_count, hints_capacity;
+	/* How many of them are forced. */
+	size_t forced_count;
+	/* Names of hints, each ended by NUL. */
+	char *names;
+	size_t names_size, names_capacity;
+	/* Up to when both trees were the same. */
+	struct uuid_common common;
+	struct fault *fault;
+	/* Ends the collection early with -ECANCELED. */
+	const _Atomic bool *cancelled;
+};
+
+/*
+ * Collect what may differ between the subvolumes with the root directories FDS: 1; 0 when that cannot be told this way (no
+ * common origin, no privilege, too many changes); or -errno. What is not in the trees yet has to be flushed before.
+ */
+int delta_collect(struct delta *delta, const int fds[2]);
+
+/* Was INODE changed? */
+bool delta_changed(const struct delta *delta, uint64_t inode);
+
+/* Is something on the way to a changed inode in DIRECTORY, or a subvolume nested? That of changed ones is not noted. */
+bool delta_leads(const struct delta *delta, uint64_t directory);
+
+/* Are there entries in DIRECTORY to be looked at that no hint names? */
+bool delta_unnamed(const struct delta *delta, uint64_t directory);
+
+/* The first hint in DIRECTORY, NULL when there is none; the one behind HINT. */
+const struct delta_hint *delta_first(const struct delta *delta, uint64_t directory);
+const struct delta_hint *delta_next(const struct delta *delta, const struct delta_hint *hint);
+
+/* Free what was collected. */
+void delta_free(struct delta *delta);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The entries of a directory, and of the store's `subvolumes` in btrfs's own words. */
+#ifndef VARVE_DIR_ENTRIES_H
+#define VARVE_DIR_ENTRIES_H
+
+#include "engine/btrfs/search.h"
+#include "engine/store/store.h"
+
+#include <dirent.h>
+
+/* A directory read entry by entry, but "." and "..". Start from zeros; one can begin again and again. */
+struct entries {
+	int fd;
+	/* READDIR_BUFFER_BYTES; how many of them are filled, and how many of those passed. */
+	char *buffer;
+	ssize_t length, at;
+	/* The entry at hand, until the next call; NULL: no more. */
+	const struct dirent64 *entry;
+	/* What the file system calls its position, and that of the one behind it. */
+	int64_t position, next;
+};
+
+/* Read the directory FD from where that stands, up to the first entry; a negative FD has none. 0 or -errno. */
+int entries_begin(struct entries *entries, int fd);
+
+/* Go on to the next entry. 0 or -errno. */
+int entries_next(struct entries *entries);
+
+/* Free what was allocated. */
+void entries_end(struct entries *entries);
+
+/*
+ * Call EACH with every entry, but "." and "..", of the directory FD, from where that stands, until it returns something
+ * other than 0. Returns that, 0 at the end, or -errno.
+ */
+int entries_read(int fd, int (*each)(void *data, const struct dirent64 *entry), void *data);
+
+/*
+ * Call EACH with every name in the directory DIR_FD, but "." and "..", until it returns something other than 0. Returns
+ * that, 0 at the end, or -errno. DIR_FD's own position does not matter and is not moved.
+ */
+int entries_each(int dir_fd, int (*each)(void *data, const char *name), void *data);
+
+/*
+ * Is the current item of SEARCH, a ROOT_REF or ROOT_BACKREF, about a layer of STORE that lies in the subvolume PARENT? Then
+ * copy its name to RET_NAME (VARVE_ID_MAX + 1 bytes).
+ */
+bool entries_layer_ref(const struct varve_store *store, const struct search *search, uint64_t parent, char *ret_name);
+
+#endif

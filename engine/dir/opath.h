@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Acting on an entry of a hostile directory: open it by O_PATH, which follows no link, wakes no device and waits for no
+ * fifo; look at what was opened; then act on the descriptor, so that what is acted on is what was looked at, whatever is
+ * given its name meanwhile. All return 0 (or what is said) or -errno.
+ */
+#ifndef VARVE_DIR_OPATH_H
+#define VARVE_DIR_OPATH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <time.h>
+
+/* What opath_open() asks statx for: enough to tell inodes apart and to see a mount. */
+#define OPATH_STAT_MASK (STATX_BASIC_STATS | STATX_MNT_ID)
+
+/*
+ * Open NAME, one component, in DIR_FD by O_PATH | O_NOFOLLOW without entering a mount, and look at it (RET_STAT may be
+ * NULL): a descriptor; -EXDEV: something is mounted there.
+ */
+int opath_open(int dir_fd, const char *name, struct statx *ret_stat);
+
+/* Do A and B tell of one inode? Both have OPATH_STAT_MASK. */
+bool opath_same(const struct statx *a, const struct statx *b);
+
+/*
+ * Open the inode of the O_PATH descriptor FD with FLAGS (O_CLOEXEC and O_NONBLOCK are added): a descriptor. The caller has
+ * looked: opening a device acts on it. Needs /proc for what is no directory.
+ */
+int opath_reopen(int fd, int flags);
+
+/* Open the file of the O_PATH descriptor FD for reading, without setting its time of access where we may. As opath_reopen(). */
+int opath_reopen_read(int fd);
+
+/* Set the mode of FD; of a link -EOPNOTSUPP. Before Linux 6.6 by /proc. */
+int opath_chmod(int fd, mode_t mode);
+
+/* Set the owner of FD, of a link, too. Takes setuid, setgid and capabilities away, as chown does. */
+int opath_chown(int fd, uid_t uid, gid_t gid);
+
+/* Set the times of FD, of a link, too. */
+int opath_times(int fd, const struct timespec times[2]);
+
+/* Set attribute NAME of FD, of a link, too. By /proc. */
+int opath_setxattr(int fd, const char *name, const void *value, size_t size);
+
+/* List the names of its attributes, each with its NUL, to LIST (SIZE bytes): their bytes, or -ERANGE. By /proc. */
+ssize_t opath_listxattr(int fd, char *list, size_t size);
+
+/* Remove it: 0, also where there is none, or -errno. */
+int opath_removexattr(int fd, const char *name);
+
+/* Read it into VALUE (SIZE bytes): how many there are; -ENODATA when there is none. */
+ssize_t opath_getxattr(int fd, const char *name, void *value, size_t size);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Back-pressure: a bounded number of dead subvolumes may await the kernel's cleaner. Beyond it creates wait. The number is
+ * counted up by each destroy and corrected by asking the kernel, which is done when the count is high or somebody waits.
+ *
+ * Under full quotas a commit looks for all owners of what changed, and so costs more the more snapshots share it, dead ones
+ * and those about to be made included. So while layers come and go there, few are made at a time: see BACKLOG_FULL_QUOTA.
+ */
+#ifndef VARVE_STORE_BACKLOG_H
+#define VARVE_STORE_BACKLOG_H
+
+#include "engine/core/op.h"
+
+/* Give STORE a cleaner; 0 or -ENOMEM. */
+int cleaner_init(struct varve_store *store);
+
+/* One more subvolume is dead. Reactor. */
+void cleaner_destroyed(struct varve_store *store);
+
+/* Is there room for one more layer that will be removed some time? Reactor. */
+bool cleaner_room(const struct varve_store *store);
+
+/* May one more layer be made at once? Reactor. */
+bool cleaner_may_make(const struct varve_store *store);
+
+/* A layer is being made, until cleaner_make_end(). Reactor. */
+void cleaner_make_begin(struct varve_store *store);
+
+/* It is made, or never will be. Reactor. */
+void cleaner_make_end(struct varve_store *store);
+
+/* Let the create OP wait until it may go on. Reactor. */
+int cleaner_wait_room(struct op *op);
+
+/* A create found that quota runs in MODE: enum varve_quota_mode. Any thread. */
+void cleaner_saw_quota(struct varve_store *store, int mode);
+
+/* Let OP wait until the kernel has been asked again, which wakes its cleaner where that has gone to sleep. Reactor. */
+int cleaner_wait_look(struct op *op);
+
+#endif

@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/store/groups.h"
+#include "engine/base/id.h"
+#include "engine/base/limits.h"
+#include "engine/btrfs/fs.h"
+#include "engine/dir/entries.h"
+#include "engine/store/layout.h"
+#include "engine/store/size_record.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Bytes of the name of a group's record: 12 hexadecimal digits. */
+#define GROUPS_NAME_BYTES 16
+
+/* What a record tells. */
+struct groups_record {
+	uint64_t bytes;
+	char name[VARVE_ID_MAX + 1];
+};
+
+/* ---- names and records ------------------------------------------------------------------------------------------- */
+
+int groups_parse(const char *value, char *ret_name, uint64_t *ret_bytes)
+{
+	const char *colon = strchr(value, ':'), *reason;
+	size_t length = colon ? (size_t)(colon - value) : strlen(value);
+
+	if (length > VARVE_ID_MAX)
+		return -EINVAL;
+	memcpy(ret_name, value, length);
+	ret_name[length] = '\0';
+	*ret_bytes = 0;
+	if (id_check(ret_name, &reason) || (colon && (varve_size_parse(colon + 1, ret_bytes) || !*ret_bytes)))
+		return -EINVAL;
+	return 0;
+}
+
+/* Add SIZE bytes at DATA to HASH (FNV-1a, 64 bits). */
+static uint64_t groups_hash(uint64_t hash, const void *data, size_t size)
+{
+	for (const unsigned char *byte = data; size--; byte++)
+		hash = (hash ^ *byte) * 1099511628211ull;
+	return hash;
+}
+
+/* The group of STORE that is called NAME. */
+static uint64_t groups_number(const struct varve_store *store, const char *name)
+{
+	const struct layout *layout = &store->layout;
+	uint64_t hash = groups_hash(14695981039346656037ull, &layout->subvolumes_root, sizeof(layout->subvolumes_root));
+
+	hash = groups_hash(hash, &layout->subvolumes_inode, sizeof(layout->subvolumes_inode));
+	return QUOTA_GROUP(1, groups_hash(hash, name, strlen(name)) & QUOTA_NUMBER_MASK);
+}
+
+/* The name of GROUP's record. */
+static const char *groups_record_name(uint64_t group, char buffer[GROUPS_NAME_BYTES])
+{
+	snprintf(buffer, GROUPS_NAME_BYTES, "%012" PRIx64, (uint64_t)(group & QUOTA_NUMBER_MASK));
+	return buffer;
+}
+
+/* Read the record of GROUP: 0, -ENOENT, or -EINVAL when it is none. */
+static int groups_read(struct varve_store *store, uint64_t group, struct groups_record *ret_record)
+{
+	_cleanup_close_ int fd = -EBADF;
+	char name[GROUPS_NAME_BYTES], text[GROUP_RECORD_BYTES], *end;
+	ssize_t length;
+	int r = fault_hit(&store->io.fault, FAULT_QUOTA);
+
+	if (!r)
+		r = layout_find(store, LAYOUT_GROUPS);
+	if (r < 0)
+		return r;
+	fd = RET_NERRNO(openat(r, groups_record_name(group, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+	if (fd < 0)
+		return fd;
+	length = read(fd, text, sizeof(text));
+	if (length < 0)
+		return negative_errno();
+	if (length == sizeof(text))
+		return -EINVAL;
+	text[length] = '\0';
+	errno = 0;
+	ret_record->bytes = strtoull(text, &end, 10);
+	/* A name may have blanks in it. */
+	if (errno || end == text || *end != ' ' || strlen(end + 1) > VARVE_ID_MAX)
+		return -EINVAL;
+	strcpy(ret_record->name, end + 1);
+	return 0;
+}
+
+/* Write the record of GROUP, such that a crash leaves the old one or the new one. The lock is held. */
+static int groups_write(struct varve_store *store, uint64_t group, const struct groups_record *record)
+{
+	int dir_fd = layout_need(store, LAYOUT_GROUPS), r;
+	char name[GROUPS_NAME_BYTES], text[GROUP_RECORD_BYTES];
+
+	if (dir_fd < 0)
+		return dir_fd;
+	snprintf(text, sizeof(text), "%" PRIu64 " %s", record->bytes, record->name);
+	/* Of a crash before; the lock is ours. */
+	unlinkat(dir_fd, ".new", 0);
+	r = record_write_text(store, dir_fd, ".new", text);
+	return r ? r : RET_NERRNO(renameat(dir_fd, ".new", dir_fd, groups_record_name(group, name)));
+}
+
+/* Remove the record of GROUP. The lock is held. */
+static void groups_forget(struct varve_store *store, uint64_t group)
+{
+	char name[GROUPS_NAME_BYTES];
+	int groups_fd = layout_find(store, LAYOUT_GROUPS);
+
+	if (groups_fd >= 0)
+		unlinkat(groups_fd, groups_record_name(group, name), 0);
+}
+
+bool groups_any(struct varve_store *store)
+{
+	int groups_fd = layout_find(store, LAYOUT_GROUPS);
+	struct stat stat;
+
+	/* A directory of btrfs that has nothing in it has size 0. */
+	return groups_fd != -ENOENT && (fstat(groups_fd, &stat) < 0 || stat.st_size);
+}
+
+/* ---- joining ----------------------------------------------------------------------------------------------------- */
+
+/* See that GROUP is recorded and there; RECORD is what is wanted of it, *RECORDED whether there was a record before. */
+static int groups_make(struct varve_store *store, uint64_t group, const struct groups_record *record, bool recorded)
+{
+	int r = groups_write(store, group, record);
+
+	if (r)
+		return r;
+	r = quota_group_create(store, group);
+	if (r == -EEXIST && recorded)
+		r = 0;
+	if (r) {
+		if (!recorded)
+			groups_forget(store, group);
+		return r;
+	}
+	return quota_ensure_limit(store, group, record->bytes);
+}
+
+int groups_find(struct varve_store *store, const char *value, bool make, uint64_t *ret_group)
+{
+	struct groups_record wanted = { 0 }, record;
+	_cleanup_unlock_ struct record_lock lock = { 0 };
+	uint64_t group;
+	int r = groups_parse(value, wanted.name, &wanted.bytes);
+
+	if (r)
+		return r;
+	group = groups_number(store, wanted.name);
+	*ret_group = group;
+	r = groups_read(store, group, &record);
+	/* A process that made it may have died before it had set the limit; then it is made once more, as one that is gone. */
+	if (!r && !make && (!wanted.bytes || wanted.bytes == record.bytes) && quota_limited(store, group, record.bytes) > 0)
+		return 0;
+	r = record_lock(store, &lock);
+	if (r)
+		return r;
+	r = groups_read(store, group, &record);
+	if (r && r != -ENOENT && r != -EINVAL)
+		return r;
+	/* No size given: what it has. */
+	if (!r && !wanted.bytes)
+		wanted.bytes = record.bytes;
+	return groups_make(store, group, &wanted, !r);
+}
+
+int groups_locate(struct varve_store *store, const char *value, uint64_t *ret_group)
+{
+	char name[VARVE_ID_MAX + 1];
+	uint64_t bytes;
+	int r = groups_parse(value, name, &bytes);
+
+	if (!r)
+		*ret_group = groups_number(store, name);
+	return r;
+}
+
+int groups_suit_snapshot(struct varve_store *store, uint64_t number, const uint64_t *wanted, size_t count)
+{
+	/* One more than matters. */
+	uint64_t groups[2];
+	struct quota_numbers numbers;
+	int found = quota_group_parents(store, QUOTA_GROUP(0, number), groups, ARRAY_SIZE(groups)), r;
+
+	if (found < 0)
+		return found;
+	if (!found && !count)
+		return 0;
+	if (found != 1 || count != 1 || groups[0] != wanted[0] || !quota_inherits_group())
+		return -ENOTSUP;
+	r = quota_numbers(store, wanted[0], &numbers);
+	if (r)
+		return r;
+	return numbers.referenced == numbers.exclusive ? 0 : -ENOTSUP;
+}
+
+int groups_limit(struct varve_store *store, const char *name, uint64_t bytes)
+{
+	_cleanup_unlock_ struct record_lock lock = { 0 };
+	struct groups_record record;
+	uint64_t group;
+	int mode = quota_mode(store), r = groups_locate(store, name, &group);
+
+	if (mode < 0)
+		return mode;
+	if (!r)
+		r = groups_read(store, group, &record);
+	if (r)
+		return r;
+	if (mode == VARVE_QUOTA_OFF)
+		return -ENOTCONN;
+	r = record_lock(store, &lock);
+	if (r)
+		return r;
+	/* Its last layer may have taken it away meanwhile. */
+	r = groups_read(store, group, &record);
+	if (r)
+		return r;
+	record.bytes = bytes;
+	r = groups_write(store, group, &record);
+	return r ? r : quota_ensure_limit(store, group, bytes);
+}
+
+/* ---- leaving ----------------------------------------------------------------------------------------------------- */
+
+/* Remove GROUP, which is the store's, unless it has members: 1, 0, or -errno. */
+static int groups_retire(struct varve_store *store, uint64_t group)
+{
+	_cleanup_unlock_ struct record_lock lock = { 0 };
+	int r = quota_group_has_members(store, group);
+
+	/* Mostly there is nothing to be locked for. */
+	if (r)
+		return MIN(r, 0);
+	r = record_lock(store, &lock);
+	if (!r)
+		r = quota_group_destroy(store, group);
+	if (r)
+		return r == -EBUSY ? 0 : r;
+	groups_forget(store, group);
+	return 1;
+}
+
+/* As groups_leave(); LIFTED, unless it is NULL, gets the groups that were left. */
+static void groups_leave_noted(struct varve_store *store, uint64_t number, struct groups_lifted *lifted)
+{
+	uint64_t groups[LAYER_GROUPS_MAX];
+	struct groups_record record;
+	int count;
+
+	if (quota_mode(store) != VARVE_QUOTA_SIMPLE)
+		return;
+	count = quota_group_parents(store, QUOTA_GROUP(0, number), groups, LAYER_GROUPS_MAX);
+	for (int i = 0; i < count; i++) {
+		if (groups_read(store, groups[i], &record))
+			continue;
+		if (lifted && lifted->left_count < LAYER_GROUPS_MAX) {
+			struct groups_left *left = &lifted->left[lifted->left_count++];
+
+			left->group = groups[i];
+			left->bytes = record.bytes;
+			strcpy(left->name, record.name);
+		}
+		/* Whatever fails here is the sweep's. */
+		if (!quota_group_leave(store, QUOTA_GROUP(0, number), groups[i]))
+			groups_retire(store, groups[i]);
+	}
+}
+
+void groups_leave(struct varve_store *store, uint64_t number)
+{
+	groups_leave_noted(store, number, NULL);
+}
+
+/* ---- the sweep --------------------------------------------------------------------------------------------------- */
+
+/* What groups_sweep() is at. */
+struct groups_sweeping {
+	struct varve_store *store;
+	uint64_t *removed;
+	/* The first failure. */
+	int error;
+};
+
+/* Remove the group whose record is NAME, if it has no layer. */
+static int groups_sweep_record(void *data, const char *name)
+{
+	struct groups_sweeping *sweeping = data;
+	struct varve_store *store = sweeping->store;
+	struct groups_record record;
+	char *end;
+	uint64_t number = strtoull(name, &end, 16), group = QUOTA_GROUP(1, number & QUOTA_NUMBER_MASK);
+	int r;
+
+	if (*end || end == name)
+		return 0;
+	/* In a snapshot of a store are records of groups that are that other store's. */
+	if (!groups_read(store, group, &record) && *record.name && groups_number(store, record.name) != group) {
+		groups_forget(store, group);
+		return 0;
+	}
+	r = groups_retire(store, group);
+	*sweeping->removed += r > 0;
+	if (r < 0 && !sweeping->error)
+		sweeping->error = r;
+	return 0;
+}
+
+/* Remove GROUP, whose subvolume is gone. To do so while it still counts something makes full quotas inconsistent. */
+static int groups_sweep_group(struct varve_store *store, uint64_t group)
+{
+	struct quota_numbers numbers;
+	int r = quota_numbers(store, group, &numbers);
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	return numbers.referenced || numbers.exclusive ? -EBUSY : quota_group_destroy(store, group);
+}
+
+/* Remove the groups of subvolumes that are gone. */
+static int groups_sweep_stale(struct groups_sweeping *sweeping)
+{
+	struct varve_store *store = sweeping->store;
+	struct quota_census census = { 0 };
+	int r = quota_collect(store, &census);
+
+	/* What a drop frees is counted when it is committed. */
+	if (!r && census.stale_count)
+		r = store->clock.hooks->commit(store, CLOCK_METADATA);
+	for (size_t i = 0; i < census.stale_count; i++) {
+		int error = groups_sweep_group(store, census.stale[i]);
+
+		*sweeping->removed += !error;
+		/* Simple quotas: its space is still shared; the time will come. */
+		if (error && error != -EBUSY && !r)
+			r = error;
+	}
+	quota_census_free(&census);
+	return r;
+}
+
+int groups_sweep(struct varve_store *store, uint64_t *removed)
+{
+	struct groups_sweeping sweeping = { .store = store, .removed = removed };
+	int r;
+
+	if (!store->layout.privileged)
+		return 0;
+	r = quota_mode(store);
+	if (r > VARVE_QUOTA_OFF)
+		r = groups_sweep_stale(&sweeping);
+	if (!r && groups_any(store)) {
+		int groups_fd = layout_find(store, LAYOUT_GROUPS);
+
+		if (groups_fd < 0)
+			return groups_fd == -ENOENT ? 0 : groups_fd;
+		r = entries_each(groups_fd, groups_sweep_record, &sweeping);
+	}
+	return r ? r : sweeping.error;
+}
+
+int groups_sweep_dropped(struct varve_store *store)
+{
+	struct fs_dead dead;
+	uint64_t removed = 0;
+	size_t count;
+	int r = quota_mode(store);
+
+	if (r <= VARVE_QUOTA_OFF)
+		return r;
+	/* Before the sweep: what is dropped during it may have been missed. */
+	r = fs_dead_collect(store->layout.home_fd, &dead, NULL);
+	if (r)
+		return r;
+	count = dead.count;
+	free(dead.ids);
+	r = groups_sweep(store, &removed);
+	trace(&store->io.trace, TRACE_BTRFS, "quota: %llu stale groups removed: %d", (unsigned long long)removed, r);
+	return r ? r : count > 0;
+}
+
+/* Let subvolume NUMBER have no limit; LIFTED, unless it is NULL, gets the one that it had. */
+static int groups_lift(struct varve_store *store, uint64_t number, struct groups_lifted *lifted)
+{
+	uint64_t group = QUOTA_GROUP(0, number);
+	struct quota_numbers numbers;
+	int r = lifted ? quota_numbers(store, group, &numbers) : 0;
+
+	if (r)
+		return r;
+	if (lifted && numbers.limit) {
+		r = fault_reserve(&store->io.fault, &lifted->limits, lifted->limits_count, 1, &lifted->limits_capacity,
+				  sizeof(*lifted->limits));
+		if (r)
+			return r;
+		lifted->limits[lifted->limits_count++] = (struct groups_limit){ .group = group, .bytes = numbers.limit };
+	}
+	return quota_limit(store, group, 0);
+}
+
+int groups_unlimit(struct varve_store *store, uint64_t number, const struct nested *nested, struct groups_lifted *lifted)
+{
+	int r = groups_lift(store, number, lifted);
+
+	/* It may be a group's limit that stands in the way. */
+	groups_leave_noted(store, number, lifted);
+	for (size_t i = 0; i < nested->count && (!r || r == -ENOENT); i++)
+		r = groups_lift(store, nested->ids[i], lifted);
+	/* Gone already: so much the better. */
+	return r == -ENOENT ? 0 : r;
+}
+
+int groups_relimit(struct varve_store *store, uint64_t number, const struct groups_lifted *lifted)
+{
+	int r = 0, error;
+
+	for (size_t i = 0; i < lifted->limits_count; i++) {
+		error = quota_limit(store, lifted->limits[i].group, lifted->limits[i].bytes);
+		r = r ? r : error;
+	}
+	for (size_t i = 0; i < lifted->left_count; i++) {
+		const struct groups_left *left = &lifted->left[i];
+		char value[VARVE_ID_MAX + 24];
+		struct groups_record record;
+		uint64_t group;
+
+		/* Where its last layer has left, it is gone, and is made anew with the limit that it had; else it keeps what it has now. */
+		error = groups_read(store, left->group, &record);
+		if (error == -ENOENT && left->bytes)
+			snprintf(value, sizeof(value), "%s:%" PRIu64, left->name, left->bytes);
+		else
+			snprintf(value, sizeof(value), "%s", left->name);
+		error = groups_find(store, value, true, &group);
+		if (!error)
+			error = quota_group_join(store, QUOTA_GROUP(0, number), group);
+		r = r ? r : error;
+	}
+	return r;
+}
+
+void groups_lifted_free(struct groups_lifted *lifted)
+{
+	if (lifted)
+		free(lifted->limits);
+}

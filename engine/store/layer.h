@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Finding a layer: from the store's open `subvolumes` directory, never through a link, and proving that what is there is
+ * a subvolume of this store and nothing that was put or mounted in its place.
+ */
+#ifndef VARVE_STORE_LAYER_H
+#define VARVE_STORE_LAYER_H
+
+#include "engine/btrfs/abi.h"
+#include "engine/store/store.h"
+
+/* Where the layers are, below the home. */
+#define LAYER_PLACE "subvolumes"
+
+/* Resolution flags for every path below a directory that we hold open. */
+#define LAYER_RESOLVE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
+
+/*
+ * The same for one name in a directory that we hold open, where no mount is entered. A link is opened as itself (O_PATH |
+ * O_NOFOLLOW). Not RESOLVE_BENEATH: the kernel calls a name that is renamed out of the directory meanwhile -EXDEV then, as if
+ * something were mounted there.
+ */
+#define LAYER_RESOLVE_NAME (RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV)
+
+/* Describe opening the root directory of layer ID; the result is a descriptor. */
+void layer_open_call(struct varve_store *store, struct call *call, const char *id);
+
+/* Open the root directory of layer ID on this thread. */
+int layer_open(struct varve_store *store, const char *id);
+
+/* What an error of those two means to the caller: a link in the layer's place is not a directory. */
+int layer_open_error(int error);
+
+/* Prove that FD is layer ID of STORE: 0, -EINVAL when not, -ENOENT when it was until now, -EXDEV on another file system. RET_INFO may be
+   NULL. */
+int layer_prove(struct varve_store *store, int fd, const char *id, struct btrfs_ioctl_get_subvol_info_args *ret_info);
+
+/* Is the place of layer ID free? A stand-in (ABI_STAND_IN_INODE) is removed from it. 0, -EEXIST, or another -errno. */
+int layer_vacate(struct varve_store *store, const char *id);
+
+/* Describe looking at what lies at layer ID's place, without opening it. */
+void layer_stat_call(struct varve_store *store, struct call *call, const char *id, struct statx *statx);
+
+/* Judge what was found: 0 a layer, 1 something is mounted there (open and prove it), -ENOTDIR, -EINVAL. */
+int layer_judge(const struct varve_store *store, const struct statx *statx);
+
+#endif

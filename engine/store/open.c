@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * open: find or make the home and HOME/subvolumes, prove that they are on btrfs, start the reactor. The other directories
+ * are made when an operation needs them: see store/layout.h. Blocks; runs on the caller's thread. A crash leaves directories.
+ */
+#include "engine/base/id.h"
+#include "engine/btrfs/fs.h"
+#include "engine/btrfs/qgroup.h"
+#include "engine/btrfs/search.h"
+#include "engine/btrfs/subvol.h"
+#include "engine/dir/mounts.h"
+#include "engine/ops/ops.h"
+#include "engine/store/backlog.h"
+#include "engine/store/groups.h"
+#include "engine/store/layer.h"
+#include "engine/store/layout.h"
+#include "engine/store/store.h"
+#include "engine/walk/workers.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+/* What is said where nothing is to be made, and there is nothing. */
+#define OPEN_NO_STORE "there is no store here"
+
+/* ... and where another user can change what is there. */
+#define OPEN_NOT_SAFE                                                                                              \
+	"it must belong to root, the caller or root_uid, and be writable by no other; else another user can exchange " \
+	"what is in it (VARVE_OPEN_SHARED_HOME or --allow-shared-home allows that)"
+
+/* ... or what is above it. */
+#define OPEN_ABOVE_NOT_SAFE                                                                                             \
+	"the home lies in it: it must belong to root, the caller or root_uid, and be writable by no other unless it is "  \
+	"sticky; else another user can exchange the home (VARVE_OPEN_SHARED_HOME or --allow-shared-home allows that)"
+
+/* What is being opened, and where it stands, for the error record. */
+struct opening {
+	const struct varve_config *config;
+	struct varve_store *store;
+	const char *step, *call;
+	/* Below the home; NULL: the home. */
+	const char *name;
+	/* A directory above the home that the failure is about; "": none. */
+	char above[HOME_PATH_MAX + 1];
+	const char *detail;
+};
+
+/* Say what comes next. */
+static void open_step(struct opening *opening, const char *step, const char *call, const char *name)
+{
+	opening->step = step;
+	opening->call = call;
+	opening->name = name;
+}
+
+/* ---- the home ---------------------------------------------------------------------------------------------------- */
+
+/* Is PATH on btrfs or, unless it is EXISTING, the nearest directory above it that exists? */
+static int open_check_magic(const char *path, bool existing)
+{
+	char ancestor[HOME_PATH_MAX + 1];
+	struct statfs statfs_;
+
+	strcpy(ancestor, path);
+	while (statfs(ancestor, &statfs_) < 0) {
+		char *slash = strrchr(ancestor, '/');
+
+		if (existing || errno != ENOENT || !slash)
+			return negative_errno();
+		slash[slash == ancestor] = '\0';
+	}
+	return (unsigned long)statfs_.f_type == BTRFS_SUPER_MAGIC ? 0 : -ENOTSUP;
+}
+
+/* Make PATH and what is missing above it. */
+static int open_make_path(struct opening *opening, const char *path)
+{
+	char part[HOME_PATH_MAX + 1];
+
+	strcpy(part, path);
+	for (char *slash = part; slash; slash = strchr(slash + 1, '/')) {
+		char *end = strchr(slash + 1, '/');
+
+		if (end)
+			*end = '\0';
+		if (!mkdir(part, 0700)) {
+			const struct settings *settings = &opening->store->settings;
+
+			if ((settings->root_uid || settings->root_gid) && chown(part, settings->root_uid, settings->root_gid) < 0)
+				return negative_errno();
+		} else if (errno != EEXIST)
+			return negative_errno();
+		if (!end)
+			break;
+		*end = '/';
+	}
+	return 0;
+}
+
+/* Make PATH absolute, without '/' at its end. */
+static int open_absolute(const char *path, char *ret_path)
+{
+	char cwd[HOME_PATH_MAX + 1] = "";
+	size_t length;
+	int n;
+
+	if (*path != '/' && !getcwd(cwd, sizeof(cwd)))
+		return errno == ERANGE ? -ENAMETOOLONG : negative_errno();
+	n = snprintf(ret_path, HOME_PATH_MAX + 1, "%s%s%s", cwd, *path == '/' ? "" : "/", path);
+	if (n < 0 || n > HOME_PATH_MAX)
+		return -ENAMETOOLONG;
+	for (length = (size_t)n; length > 1 && ret_path[length - 1] == '/'; length--)
+		ret_path[length - 1] = '\0';
+	return 0;
+}
+
+/* Find or make the home, and open it. */
+static int open_home(struct opening *opening)
+{
+	struct layout *layout = &opening->store->layout;
+	bool existing = opening->config->flags & VARVE_OPEN_EXISTING;
+	int r;
+
+	layout->home = malloc(HOME_PATH_MAX + 1);
+	if (!layout->home)
+		return -ENOMEM;
+	open_step(opening, "HOME", "getcwd", NULL);
+	r = open_absolute(opening->config->home, layout->home);
+	if (r)
+		return r;
+	open_step(opening, "HOME", "statfs", NULL);
+	r = open_check_magic(layout->home, existing);
+	if (r) {
+		opening->detail = r == -ENOTSUP ? "not on a btrfs file system" : r == -ENOENT ? OPEN_NO_STORE : NULL;
+		return r;
+	}
+	open_step(opening, "HOME", "mkdir", NULL);
+	r = existing ? 0 : open_make_path(opening, layout->home);
+	if (r)
+		return r;
+	open_step(opening, "HOME", "open", NULL);
+	layout->home_fd = RET_NERRNO(open(layout->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	return MIN(layout->home_fd, 0);
+}
+
+/* Bind-mount the home on itself, privately, unless it is a mount point. */
+static int open_private_mount(struct opening *opening)
+{
+	struct layout *layout = &opening->store->layout;
+	struct statx statx_;
+	int fd;
+
+	if (!(opening->config->flags & VARVE_OPEN_PRIVATE_MOUNT))
+		return 0;
+	open_step(opening, "MOUNT", "mount", NULL);
+	if (statx(AT_FDCWD, layout->home, 0, STATX_BASIC_STATS, &statx_) < 0)
+		return negative_errno();
+	if (!(statx_.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT && statx_.stx_attributes & STATX_ATTR_MOUNT_ROOT)) {
+		if (mount(layout->home, layout->home, NULL, MS_BIND, NULL) < 0)
+			return negative_errno();
+		layout->mounted = true;
+	}
+	fd = RET_NERRNO(mount(NULL, layout->home, NULL, MS_PRIVATE, NULL));
+	if (!fd)
+		fd = RET_NERRNO(open(layout->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	if (fd >= 0) {
+		fd_close(layout->home_fd);
+		layout->home_fd = fd;
+	} else if (TAKE(layout->mounted, false))
+		umount2(layout->home, MNT_DETACH);
+	return MIN(fd, 0);
+}
+
+/* ---- the directories --------------------------------------------------------------------------------------------- */
+
+/* See that nobody else can change the directory FD, which is NAME below the home (NULL: the home). */
+static int open_trust(struct opening *opening, int fd, const char *name)
+{
+	int r = layout_trusted(opening->store, fd);
+
+	if (!r)
+		return 0;
+	open_step(opening, "TRUST", "fstat", name);
+	if (r == -EPERM)
+		opening->detail = OPEN_NOT_SAFE;
+	return r;
+}
+
+/* Open `subvolumes`, making it when it is missing. */
+static int open_subvolumes(struct opening *opening)
+{
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, .resolve = LAYER_RESOLVE };
+	const struct settings *settings = &opening->store->settings;
+	struct layout *layout = &opening->store->layout;
+	bool made = false;
+	int fd;
+
+	open_step(opening, "DIRECTORIES", "openat2", LAYER_PLACE);
+	fd = RET_NERRNO((int)syscall(SYS_openat2, layout->home_fd, LAYER_PLACE, &how, sizeof(how)));
+	if (fd == -ENOENT && settings->flags & VARVE_OPEN_EXISTING)
+		opening->detail = OPEN_NO_STORE;
+	else if (fd == -ENOENT) {
+		open_step(opening, "DIRECTORIES", "mkdirat", LAYER_PLACE);
+		made = !mkdirat(layout->home_fd, LAYER_PLACE, 0700);
+		if (!made && errno != EEXIST)
+			return negative_errno();
+		open_step(opening, "DIRECTORIES", "openat2", LAYER_PLACE);
+		fd = RET_NERRNO((int)syscall(SYS_openat2, layout->home_fd, LAYER_PLACE, &how, sizeof(how)));
+	}
+	if (fd < 0)
+		return layer_open_error(fd);
+	layout->subvolumes_fd = fd;
+	if (made && (settings->root_uid || settings->root_gid) && fchown(fd, settings->root_uid, settings->root_gid) < 0)
+		return negative_errno();
+	return open_trust(opening, fd, LAYER_PLACE);
+}
+
+/* Is USER one whose id in our user namespace none stands for, as the host's root is in a container's? */
+static bool open_unmapped(uid_t user)
+{
+	FILE *map = fopen("/proc/self/uid_map", "re"), *overflow = fopen("/proc/sys/kernel/overflowuid", "re");
+	unsigned inside, outside, count, unmapped = 0;
+	bool r = map && fscanf(map, "%u %u %u", &inside, &outside, &count) == 3 && (inside || outside || count != UINT32_MAX);
+
+	r = r && overflow && fscanf(overflow, "%u", &unmapped) == 1 && user == unmapped;
+	if (map)
+		fclose(map);
+	if (overflow)
+		fclose(overflow);
+	return r;
+}
+
+/* See that nobody else can exchange an entry of the directory of STAT, which the home lies in. */
+static bool open_above_trusted(const struct opening *opening, const struct statx *stat)
+{
+	uid_t user = stat->stx_uid;
+
+	if (stat->stx_mode & (S_IWGRP | S_IWOTH) && !(stat->stx_mode & S_ISVTX))
+		return false;
+	return !user || user == geteuid() || user == opening->store->settings.root_uid || open_unmapped(user);
+}
+
+/* See that nobody else can put another directory in the place of the home, by way of one that is above it. */
+static int open_trust_above(struct opening *opening)
+{
+	const unsigned mask = STATX_BASIC_STATS | STATX_MNT_ID;
+	_cleanup_close_ int fd = -EBADF;
+	struct statx stat, below;
+	char link[64];
+
+	if (opening->store->settings.flags & VARVE_OPEN_SHARED_HOME)
+		return 0;
+	open_step(opening, "TRUST", "statx", NULL);
+	if (statx(opening->store->layout.home_fd, "", AT_EMPTY_PATH, mask, &stat) < 0)
+		return negative_errno();
+	for (;;) {
+		int above = openat(fd < 0 ? opening->store->layout.home_fd : fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		ssize_t length;
+
+		/* Of what we may not search we cannot tell, and are not root. */
+		if (above < 0)
+			return errno == EACCES ? 0 : negative_errno();
+		fd_close(fd);
+		fd = above;
+		below = stat;
+		if (statx(fd, "", AT_EMPTY_PATH, mask, &stat) < 0)
+			return negative_errno();
+		/* The root is above itself. */
+		if (stat.stx_ino == below.stx_ino && stat.stx_mnt_id == below.stx_mnt_id)
+			return 0;
+		if (open_above_trusted(opening, &stat))
+			continue;
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		length = readlink(link, opening->above, sizeof(opening->above) - 1);
+		opening->above[MAX(length, 0)] = '\0';
+		opening->detail = OPEN_ABOVE_NOT_SAFE;
+		return -EPERM;
+	}
+}
+
+/* Open the other directories that are there. */
+static int open_directories(struct opening *opening)
+{
+	int r = open_trust(opening, opening->store->layout.home_fd, NULL);
+
+	if (!r)
+		r = open_trust_above(opening);
+	if (!r)
+		r = open_subvolumes(opening);
+	for (int place = 0; !r && place < LAYOUT_PLACES; place++) {
+		open_step(opening, "DIRECTORIES", "openat2", layout_name(place));
+		r = layout_find(opening->store, place);
+		if (r == -EPERM) {
+			open_step(opening, "TRUST", "fstat", layout_name(place));
+			opening->detail = OPEN_NOT_SAFE;
+		}
+		/* What is missing is made when it is needed, and what may not be looked at is refused then. */
+		r = r == -ENOENT || r == -EACCES ? 0 : MIN(r, 0);
+	}
+	return r;
+}
+
+/* Find out where `subvolumes` is, and prove that it is on btrfs. */
+static int open_identify(struct opening *opening)
+{
+	struct layout *layout = &opening->store->layout;
+	struct statx statx_;
+	struct search search;
+	struct statfs statfs_;
+	int r;
+
+	open_step(opening, "IDENTIFY", "fstatfs", LAYER_PLACE);
+	if (fstatfs(layout->subvolumes_fd, &statfs_) < 0)
+		return negative_errno();
+	if ((unsigned long)statfs_.f_type != BTRFS_SUPER_MAGIC) {
+		opening->detail = "not on a btrfs file system";
+		return -ENOTSUP;
+	}
+	open_step(opening, "IDENTIFY", "statx", LAYER_PLACE);
+	if (statx(layout->subvolumes_fd, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &statx_) < 0)
+		return negative_errno();
+	layout->subvolumes_inode = statx_.stx_ino;
+	layout->subvolumes_mount = statx_.stx_mnt_id;
+	open_step(opening, "IDENTIFY", "BTRFS_IOC_INO_LOOKUP", LAYER_PLACE);
+	r = subvol_number(layout->subvolumes_fd, &layout->subvolumes_root);
+	if (r)
+		return r;
+	open_step(opening, "IDENTIFY", "BTRFS_IOC_FS_INFO", NULL);
+	r = fs_id(layout->home_fd, layout->fsid);
+	if (r)
+		return r;
+	/* The probe is the thing itself: a capability may be there and not count (user namespaces). */
+	r = search_begin(&search, layout->home_fd, BTRFS_ROOT_TREE_OBJECTID, layout->subvolumes_root,
+			 layout->subvolumes_root, BTRFS_ROOT_ITEM_KEY, BTRFS_ROOT_ITEM_KEY, 0);
+	layout->privileged = !r && search_next(&search) > 0;
+	search_end(&search);
+	return r;
+}
+
+/* ---- quota ------------------------------------------------------------------------------------------------------- */
+
+/* Open the file system's directory in sysfs; without one, other ways are taken. */
+static void open_sysfs(struct layout *layout)
+{
+	char path[sizeof("/sys/fs/btrfs/") + FSID_TEXT_BYTES] = "/sys/fs/btrfs/";
+
+	fs_id_text(layout->fsid, path + strlen(path));
+	layout->sysfs_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Turn quota on where the options want it. */
+static int open_quota(struct opening *opening)
+{
+	struct varve_store *store = opening->store;
+	const struct quota_settings *quota = &store->settings.quota;
+	int r = 0;
+
+	open_step(opening, "QUOTA", "BTRFS_IOC_QUOTA_CTL", NULL);
+	if (quota->policy == QUOTA_WANT_FULL || quota->policy == QUOTA_WANT_SIMPLE ||
+	    (quota->policy == QUOTA_ON_DEMAND && (quota->size_min || quota->size_default)))
+		r = quota_provide(store, &opening->detail);
+	return MIN(r, 0);
+}
+
+/* ---- the end of a store ------------------------------------------------------------------------------------------ */
+
+/*
+ * Unmount the private mount of the home, unless something is mounted on it by now, or another mount in its place: what others
+ * mounted would go with it.
+ */
+static void open_unmount(const struct layout *layout)
+{
+	struct statx ours, there;
+
+	if (statx(layout->home_fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &ours) < 0 ||
+	    statx(AT_FDCWD, layout->home, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_MNT_ID, &there) < 0)
+		return;
+	if (ours.stx_mnt_id == there.stx_mnt_id && !mounts_upon(ours.stx_mnt_id))
+		umount2(layout->home, MNT_DETACH);
+}
+
+/* Undo what opening and operations did on disk. */
+static void open_teardown(struct varve_store *store)
+{
+	struct layout *layout = &store->layout;
+
+	layout_leave(store);
+	if (layout->mounted)
+		open_unmount(layout);
+}
+
+/* ---- all of it --------------------------------------------------------------------------------------------------- */
+
+/* Copy the configuration. */
+static int open_settings(struct opening *opening, const struct quota_settings *quota, unsigned debug)
+{
+	const struct varve_config *config = opening->config;
+	struct varve_store *store = opening->store;
+	unsigned fds = store->fds.free;
+
+	store->settings = (struct settings){
+		.flags = config->flags,
+		.requests_max = config->requests_max,
+		.backlog_max = config->backlog_max,
+		.root_uid = config->root_uid,
+		.root_gid = config->root_gid,
+		.walk_fds_max = MIN(WALK_FDS_MAX, fds / FDS_WALK_PART),
+		.quota = *quota,
+		.io = { .no_uring = config->flags & VARVE_OPEN_NO_URING,
+			.ring_entries = config->ring_entries,
+			.threads_max = { [LANE_FS] = config->fs_threads_max,
+					 [LANE_COMMIT] = MAX(1, MIN(config->commit_threads_max, fds / FDS_SLOTS_PART)),
+					 [LANE_WALK] = MAX(1, MIN(WALK_THREADS_MAX, fds / FDS_WALK_PART)),
+					 [LANE_STREAM] = STREAM_THREADS_MAX,
+					 [LANE_LONG] = LONG_THREADS_MAX } },
+	};
+	store->io.trace = (struct trace){ .mask = debug, .log = config->log, .log_data = config->log_data };
+	store->slots = calloc(config->requests_max, sizeof(*store->slots));
+	if (!store->slots)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < config->requests_max; i++)
+		store->slots[i].next_free = i + 1;
+	return workers_init(store) ? -ENOMEM : cleaner_init(store);
+}
+
+/* Commit, for the clock. */
+static int open_hook_commit(struct varve_store *store, enum clock_cover how)
+{
+	const struct layout *layout = &store->layout;
+
+	switch (how) {
+	case CLOCK_NAMES:
+		return fs_commit_directory(layout->subvolumes_fd);
+	case CLOCK_METADATA:
+		return fs_commit(layout_owner(store), layout->home_fd);
+	default:
+		return fs_flush_data(layout->home_fd);
+	}
+}
+
+/* The last transaction, for the clock. */
+static uint64_t open_hook_generation(struct varve_store *store)
+{
+	return fs_generation(store->layout.home_fd);
+}
+
+static const struct clock_hooks open_hooks = {
+	.commit = open_hook_commit,
+	.generation = open_hook_generation,
+};
+
+/* Do all that opening is. */
+static int open_run(struct opening *opening, const struct quota_settings *quota, unsigned debug)
+{
+	struct varve_store *store = opening->store;
+	int r;
+
+	open_step(opening, "SETTINGS", NULL, NULL);
+	r = open_settings(opening, quota, debug);
+	if (!r)
+		r = open_home(opening);
+	if (!r)
+		r = open_private_mount(opening);
+	store->teardown = open_teardown;
+	if (!r)
+		r = open_directories(opening);
+	if (!r)
+		r = open_identify(opening);
+	if (!r)
+		open_sysfs(&opening->store->layout);
+	if (!r)
+		r = open_quota(opening);
+	if (r)
+		return r;
+	store->sweep = store->layout.privileged ? groups_sweep_dropped : NULL;
+	clock_init(&store->clock, store, &open_hooks, store->settings.io.threads_max[LANE_COMMIT]);
+	open_step(opening, "REACTOR", "pthread_create", NULL);
+	return reactor_start(store);
+}
+
+int open_store(const struct varve_config *config, const struct quota_settings *quota, unsigned debug,
+	       struct varve_store **ret_store, struct varve_failure *failure)
+{
+	struct opening opening = { .config = config, .step = "STORE" };
+	int r;
+
+	opening.store = store_new(&opening.call);
+	r = opening.store ? open_run(&opening, quota, debug) : negative_errno();
+	if (!r) {
+		*ret_store = opening.store;
+		return 0;
+	}
+	failure_set(failure, r, "open", opening.step, opening.call, NULL);
+	if (*opening.above)
+		failure_path(failure, opening.above, NULL);
+	else
+		failure_path(failure, opening.store && opening.store->layout.home ? opening.store->layout.home : config->home,
+			     opening.name);
+	if (opening.detail)
+		failure_detail(failure, "%s", opening.detail);
+	store_free(opening.store);
+	return r;
+}

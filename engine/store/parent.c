@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/store/parent.h"
+#include "engine/btrfs/ancestor.h"
+#include "engine/btrfs/search.h"
+#include "engine/dir/entries.h"
+#include "engine/store/layer.h"
+
+#include <string.h>
+
+/* The name of subvolume NUMBER, if it is a layer of the store: 1, 0, or -errno. */
+static int parent_layer_name(struct varve_store *store, uint64_t number, char *ret_name)
+{
+	struct search search;
+	int r = search_begin(&search, store->layout.home_fd, BTRFS_ROOT_TREE_OBJECTID, number, number,
+			     BTRFS_ROOT_BACKREF_KEY, BTRFS_ROOT_BACKREF_KEY, 0);
+
+	while (!r && (r = search_next(&search)) > 0) {
+		if (entries_layer_ref(store, &search, search.header.offset, ret_name))
+			break;
+		r = 0;
+	}
+	search_end(&search);
+	return r;
+}
+
+/* What parent_scan() looks for. */
+struct parent_scan {
+	struct varve_store *store;
+	const uint8_t *uuid;
+	char *ret_name;
+};
+
+/* Does ERROR mean that an entry vanished, is no layer, or one that the caller may not look at? Others hide a parent. */
+static bool parent_passed_over(int error)
+{
+	return error == -ENOENT || error == -ENOTDIR || error == -ELOOP || error == -EINVAL || error == -EXDEV || error == -ESTALE ||
+	       error == -EACCES || error == -EPERM;
+}
+
+/* Is the layer NAME the one with the uuid? */
+static int parent_scan_entry(void *data, const char *name)
+{
+	struct parent_scan *scan = data;
+	struct btrfs_ioctl_get_subvol_info_args args;
+	_cleanup_close_ int fd = layer_open(scan->store, name);
+	int r;
+
+	r = fd < 0 ? fd : layer_prove(scan->store, fd, name, &args);
+	if (r)
+		return parent_passed_over(r) ? 0 : r;
+	if (memcmp(args.uuid, scan->uuid, BTRFS_UUID_SIZE))
+		return 0;
+	strcpy(scan->ret_name, name);
+	return 1;
+}
+
+int parent_name(struct varve_store *store, const uint8_t *uuid, char *ret_name)
+{
+	struct parent_scan scan = { .store = store, .uuid = uuid, .ret_name = ret_name };
+	uint64_t number = 0;
+	int r;
+
+	if (!store->layout.privileged) {
+		r = entries_each(store->layout.subvolumes_fd, parent_scan_entry, &scan);
+		return MIN(r, 0);
+	}
+	r = uuid_number(store->layout.home_fd, uuid, &number);
+	if (r > 0)
+		r = parent_layer_name(store, number, ret_name);
+	return MIN(r, 0);
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/store/size_record.h"
+#include "engine/base/limits.h"
+#include "engine/btrfs/abi.h"
+#include "engine/btrfs/fs.h"
+#include "engine/core/op.h"
+#include "engine/dir/entries.h"
+#include "engine/store/layout.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+/* The reference driver's mode. */
+#define RECORD_MODE 0644
+
+/* The file that is locked, in the store's own directory. */
+#define RECORD_LOCK_NAME "records"
+
+/* How a file is looked at that may be anywhere. */
+#define RECORD_LOOK (AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT)
+
+/* Pass the fault point of a step with a record. */
+static int record_fault(struct varve_store *store)
+{
+	return fault_hit(&store->io.fault, FAULT_QUOTA);
+}
+
+int record_lock(struct varve_store *store, struct record_lock *ret_lock)
+{
+	_cleanup_close_ int fd = -EBADF;
+	int r = record_fault(store);
+
+	if (r)
+		return r;
+	r = layout_need(store, LAYOUT_OWN);
+	if (r < 0)
+		return r;
+	/* Opened anew each time: a lock on one descriptor would be everybody's that has a copy of it, as a forked child. */
+	fd = RET_NERRNO(openat(r, RECORD_LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+	if (fd < 0)
+		return fd;
+	pthread_mutex_lock(&store->layout.recording);
+	r = RET_NERRNO(flock(fd, LOCK_EX | LOCK_NB));
+	if (r) {
+		pthread_mutex_unlock(&store->layout.recording);
+		if (r == -EWOULDBLOCK && store->io.trace.mask & TRACE_OP)
+			trace(&store->io.trace, TRACE_OP, "records: locked by process %d", record_holder(store));
+		return r == -EWOULDBLOCK || r == -EINTR ? OP_LATER : r;
+	}
+	*ret_lock = (struct record_lock){ .store = store, .fd = TAKE_FD(fd) };
+	return 0;
+}
+
+int record_lock_made(struct varve_store *store, struct record_lock *ret_lock)
+{
+	int own_fd = layout_find(store, LAYOUT_OWN), r;
+	struct stat stat;
+
+	if (own_fd < 0)
+		return own_fd == -ENOENT ? 0 : own_fd;
+	if (fstatat(own_fd, RECORD_LOCK_NAME, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : negative_errno();
+	r = record_lock(store, ret_lock);
+	return r == -EROFS ? 0 : r;
+}
+
+void record_unlock(struct record_lock *lock)
+{
+	if (!lock->store)
+		return;
+	/* To close it is not enough: a child that was forked meanwhile has the descriptor, too, and the lock is on both. */
+	flock(lock->fd, LOCK_UN);
+	fd_close(lock->fd);
+	pthread_mutex_unlock(&lock->store->layout.recording);
+	lock->store = NULL;
+}
+
+/*
+ * Has process PID the file FILE open? True, too, when we may not look. What else it has open may be on a file system whose server
+ * does not answer, and is not asked.
+ */
+static bool record_opened_by(int pid, const struct statx *file)
+{
+	char path[sizeof("/proc//fd") + 20];
+	struct entries entries = { .fd = -EBADF };
+	_cleanup_close_ int fd = -EBADF;
+	bool found = false;
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return errno != ENOENT;
+	r = entries_begin(&entries, fd);
+	while (!r && entries.entry && !found) {
+		struct statx other;
+
+		found = !statx(fd, entries.entry->d_name, RECORD_LOOK, STATX_INO, &other) && other.stx_ino == file->stx_ino &&
+			other.stx_dev_major == file->stx_dev_major && other.stx_dev_minor == file->stx_dev_minor;
+		r = entries_next(&entries);
+	}
+	entries_end(&entries);
+	return found || r;
+}
+
+int record_holder(struct varve_store *store)
+{
+	int own_fd = layout_find(store, LAYOUT_OWN);
+	char *line = NULL;
+	int holder = 0;
+	size_t size = 0;
+	struct statx stat;
+	FILE *file;
+
+	/* What was never made is not locked. */
+	if (own_fd < 0)
+		return own_fd == -ENOENT ? 0 : own_fd;
+	if (statx(own_fd, RECORD_LOCK_NAME, RECORD_LOOK | AT_SYMLINK_NOFOLLOW, STATX_INO, &stat) < 0)
+		return errno == ENOENT ? 0 : negative_errno();
+	file = fopen("/proc/locks", "re");
+	if (!file)
+		return negative_errno();
+	/* A line has no more of the file than the device of its file system and its inode, which other subvolumes have, too. */
+	while (!holder && getline(&line, &size, file) > 0) {
+		unsigned long long inode;
+		int pid;
+
+		if (sscanf(line, "%*s FLOCK %*s %*s %d %*x:%*x:%llu ", &pid, &inode) == 2 && inode == stat.stx_ino &&
+		    pid > 0 && record_opened_by(pid, &stat))
+			holder = pid;
+	}
+	free(line);
+	fclose(file);
+	return holder;
+}
+
+int record_write_text(struct varve_store *store, int dir_fd, const char *name, const char *text)
+{
+	_cleanup_close_ int fd = -EBADF;
+	ssize_t length = (ssize_t)strlen(text);
+	int r = record_fault(store);
+
+	if (r)
+		return r;
+	fd = RET_NERRNO(openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, RECORD_MODE));
+	if (fd < 0)
+		return fd;
+	/* Whatever the umask is. */
+	if (fchmod(fd, RECORD_MODE) < 0 || write(fd, text, (size_t)length) != length)
+		r = negative_errno();
+	/* A commit does not write delayed data: without this the file would be there and empty after a power cut. So small a
+	   one mostly goes into the tree itself, at once, and rides the commit. */
+	else
+		r = fs_wait_written(fd);
+	if (r)
+		unlinkat(dir_fd, name, 0);
+	return r;
+}
+
+int record_write(struct varve_store *store, int dir_fd, const char *name, uint64_t bytes)
+{
+	char text[QUOTA_FILE_BYTES];
+
+	snprintf(text, sizeof(text), "%" PRIu64, bytes);
+	return record_write_text(store, dir_fd, name, text);
+}
+
+int record_place(struct varve_store *store, int dir_fd, const char *name, const char *id)
+{
+	int r = record_fault(store), quotas_fd;
+
+	if (r)
+		return r;
+	quotas_fd = layout_need(store, LAYOUT_QUOTAS);
+	return quotas_fd < 0 ? quotas_fd : RET_NERRNO(renameat(dir_fd, name, quotas_fd, id));
+}
+
+int record_remove(struct varve_store *store, const char *id)
+{
+	int r = record_fault(store), quotas_fd;
+
+	if (r)
+		return r;
+	quotas_fd = layout_find(store, LAYOUT_QUOTAS);
+	if (quotas_fd < 0)
+		return quotas_fd == -ENOENT ? 0 : quotas_fd;
+	if (!unlinkat(quotas_fd, id, 0))
+		return 1;
+	return errno == ENOENT ? 0 : negative_errno();
+}
+
+int record_copy(struct varve_store *store, const char *id, const char *new_id)
+{
+	int quotas_fd = layout_find(store, LAYOUT_QUOTAS);
+	int r = record_remove(store, new_id);
+
+	if (r < 0 || quotas_fd < 0)
+		return MIN(r, 0);
+	/* A second name of the file: its content is there at once. */
+	r = RET_NERRNO(linkat(quotas_fd, id, quotas_fd, new_id, 0));
+	return r == -ENOENT ? 0 : r;
+}
+
+int record_drop(struct varve_store *store, const char *id)
+{
+	_cleanup_unlock_ struct record_lock lock = { 0 };
+	int quotas_fd = layout_find(store, LAYOUT_QUOTAS);
+	struct stat stat;
+	int r;
+
+	if (quotas_fd < 0)
+		return quotas_fd == -ENOENT ? 0 : quotas_fd;
+	/* A directory of btrfs with nothing in it has size 0: no need to look for a name in it. */
+	if (!fstat(quotas_fd, &stat) && !stat.st_size)
+		return 0;
+	/* Nearly always there is none, and then there is nothing to lock for. */
+	if (fstatat(quotas_fd, id, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : negative_errno();
+	r = record_lock(store, &lock);
+	if (r)
+		return r;
+	/* What a snapshot of a store has in the place of a layer is none. */
+	r = RET_NERRNO(fstatat(store->layout.subvolumes_fd, id, &stat, AT_SYMLINK_NOFOLLOW));
+	if (!r && stat.st_ino == ABI_STAND_IN_INODE)
+		r = -ENOENT;
+	return r == -ENOENT ? record_remove(store, id) : r;
+}
+
+int record_read(int fd, uint64_t *ret_bytes)
+{
+	char text[QUOTA_FILE_BYTES], *end;
+	ssize_t length = pread(fd, text, sizeof(text), 0);
+	uint64_t bytes;
+
+	if (length < 0)
+		return negative_errno();
+	/* There is more of it, or may be. */
+	if (length == sizeof(text))
+		return -EINVAL;
+	text[length] = '\0';
+	/* Digits and nothing else, as the reference driver parses it: no sign, no blank, no line end. */
+	if (!length || strspn(text, "0123456789") != (size_t)length)
+		return -EINVAL;
+	errno = 0;
+	bytes = strtoull(text, &end, 10);
+	if (errno || *end)
+		return -EINVAL;
+	*ret_bytes = bytes;
+	return 0;
+}
+
+int record_find(struct varve_store *store, const char *id, uint64_t *ret_bytes)
+{
+	int quotas_fd = layout_find(store, LAYOUT_QUOTAS), r;
+	_cleanup_close_ int fd = -EBADF;
+
+	if (quotas_fd < 0)
+		return quotas_fd == -ENOENT ? 0 : quotas_fd;
+	fd = RET_NERRNO(openat(quotas_fd, id, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	r = record_read(fd, ret_bytes);
+	return r ? r : 1;
+}

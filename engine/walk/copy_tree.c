@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/walk/copy_tree.h"
+#include "engine/base/inode_map.h"
+#include "engine/base/limits.h"
+#include "engine/base/util.h"
+#include "engine/btrfs/abi.h"
+#include "engine/btrfs/chattr.h"
+#include "engine/dir/beneath.h"
+#include "engine/dir/entries.h"
+#include "engine/dir/opath.h"
+#include "engine/dir/xattrs.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The path of a directory that waits, or of the copy of a file with more names. */
+struct copy_path {
+	struct copy_path *next;
+	/* Of a directory, so that no other is taken for it; 0: of the tree itself. */
+	uint64_t inode;
+	char path[];
+};
+
+struct copy {
+	struct copy_job *job;
+	/* Nothing is copied: only look whether something was changed. */
+	bool look;
+	/* Directories that wait; files that have more names, and their paths by inode; bytes of both. */
+	struct copy_path *waiting, *linked;
+	struct idmap files;
+	size_t bytes;
+	/* The directory at hand, in both trees, and its path. */
+	int from_fd, to_fd;
+	const char *dir;
+	struct xattrs xattrs;
+	/* The mount that the tree is in, and its device. */
+	uint64_t mount;
+	uint32_t device_major, device_minor;
+};
+
+/* RESULT is that of CALL. Returns it. */
+static int copy_check(struct copy *copy, const char *call, int result)
+{
+	if (result < 0)
+		copy->job->call = call;
+	return result;
+}
+
+/* Refuse the entry at hand, because of DETAIL. */
+static int copy_refuse(struct copy *copy, const char *detail)
+{
+	copy->job->call = "statx";
+	copy->job->detail = detail;
+	return -EBUSY;
+}
+
+/* Refuse the entry at hand: it is not what it was when the copying began. */
+static int copy_changed(struct copy *copy)
+{
+	return copy_refuse(copy, "it was changed while it was copied: end what writes there, and try again");
+}
+
+/* Put DIR/NAME before the paths in *LIST. */
+static int copy_note(struct copy *copy, struct copy_path **list, const char *name, uint64_t inode)
+{
+	size_t size = strlen(copy->dir) + strlen(name) + 2;
+	struct copy_path *path;
+
+	copy->bytes += sizeof(*path) + size;
+	if (copy->bytes > COPY_NAMES_BYTES_MAX) {
+		copy->job->call = "malloc";
+		copy->job->detail = "the paths of its directories, and of its files of several names, take too much memory: move some out";
+		return -ENOBUFS;
+	}
+	path = fault_calloc(copy->job->fault, 1, sizeof(*path) + size);
+	if (!path)
+		return -ENOMEM;
+	snprintf(path->path, size, "%s%s%s", copy->dir, *copy->dir ? "/" : "", name);
+	path->inode = inode;
+	path->next = *list;
+	*list = path;
+	return 0;
+}
+
+static bool copy_any_xattr(const char *name)
+{
+	return true;
+}
+
+/*
+ * Give TO, which is open, or O_PATH where FROM is negative, what STAT and the attributes of the original tell: of FROM, which is open, or
+ * of NAME, which is no file and no directory.
+ */
+static int copy_dress(struct copy *copy, const char *name, int from, int to, const struct statx *stat)
+{
+	const struct timespec times[2] = { { stat->stx_atime.tv_sec, stat->stx_atime.tv_nsec },
+					   { stat->stx_mtime.tv_sec, stat->stx_mtime.tv_nsec } };
+	int r = copy_check(copy, "fchownat", opath_chown(to, stat->stx_uid, stat->stx_gid));
+
+	/* After the owner: that takes setuid away. */
+	if (!r && !S_ISLNK(stat->stx_mode))
+		r = copy_check(copy, "fchmodat2", opath_chmod(to, stat->stx_mode & ALLPERMS));
+	if (!r)
+		r = copy_check(copy, "listxattr", from >= 0 ? xattrs_read_fd(&copy->xattrs, from, copy_any_xattr) :
+							      xattrs_read(&copy->xattrs, copy->from_fd, name, copy_any_xattr));
+	for (size_t i = 0; !r && i < copy->xattrs.count; i++) {
+		const struct xattr *xattr = &copy->xattrs.list[i];
+
+		r = from >= 0 ? RET_NERRNO(fsetxattr(to, xattr->name, xattr->value, xattr->size, 0)) :
+				opath_setxattr(to, xattr->name, xattr->value, xattr->size);
+		copy_check(copy, "setxattr", r);
+	}
+	return r ? r : copy_check(copy, "utimensat", opath_times(to, times));
+}
+
+/* Let TO, which is empty, be written without copying (chattr +C) if FROM is, and with if not, whatever its directory and the mount say. */
+static int copy_nocow(int from, int to)
+{
+	unsigned from_flags, to_flags;
+
+	if (ioctl(from, FS_IOC_GETFLAGS, &from_flags) < 0 || ioctl(to, FS_IOC_GETFLAGS, &to_flags) < 0)
+		return negative_errno();
+	to_flags = (to_flags & ~FS_NOCOW_FL) | (from_flags & FS_NOCOW_FL);
+	return RET_NERRNO(ioctl(to, FS_IOC_SETFLAGS, &to_flags));
+}
+
+/* Copy the content of the file FROM of SIZE bytes to TO, but not its holes. */
+static int copy_bytes(struct copy *copy, int from, int to, off_t size)
+{
+	off_t at = 0, end;
+
+	while ((at = lseek(from, at, SEEK_DATA)) >= 0) {
+		off_t out = at;
+
+		end = lseek(from, at, SEEK_HOLE);
+		while (at < end) {
+			ssize_t length = copy_file_range(from, &at, to, &out, MIN(end - at, COPY_STEP_BYTES), 0);
+
+			if (length <= 0)
+				return copy_check(copy, "copy_file_range", length ? negative_errno() : -EIO);
+			if (*copy->job->cancelled)
+				return -ECANCELED;
+		}
+	}
+	if (errno != ENXIO)
+		return copy_check(copy, "lseek", negative_errno());
+	return copy_check(copy, "ftruncate", RET_NERRNO(ftruncate(to, size)));
+}
+
+/* Let the file TO, which is new, share the content of FROM. */
+static int copy_content(struct copy *copy, int from, int to, off_t size)
+{
+	int r = RET_NERRNO(ioctl(to, FICLONE, from));
+
+	/* Both have to have checksums, or neither. */
+	if (r == -EINVAL && !copy_nocow(from, to))
+		r = RET_NERRNO(ioctl(to, FICLONE, from));
+	/* FROM was made while the file system was mounted with nodatasum: no flag tells. */
+	if (r == -EINVAL)
+		return copy_bytes(copy, from, to, size);
+	return copy_check(copy, "FICLONE", r);
+}
+
+/* Copy the file NAME, whose O_PATH descriptor is FD. */
+static int copy_file(struct copy *copy, const char *name, int fd, const struct statx *stat)
+{
+	_cleanup_close_ int from = opath_reopen_read(fd), to = -EBADF;
+	int r;
+
+	if (from < 0)
+		return copy_check(copy, "open", from);
+	to = RET_NERRNO(openat(copy->to_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+	if (to < 0)
+		return copy_check(copy, "openat", to);
+	r = copy_content(copy, from, to, (off_t)stat->stx_size);
+	return r ? r : copy_dress(copy, name, from, to, stat);
+}
+
+/* Copy the link, fifo, socket or device NAME, whose O_PATH descriptor is FD. */
+static int copy_special(struct copy *copy, const char *name, int fd, const struct statx *stat)
+{
+	_cleanup_close_ int to = -EBADF;
+	char target[PATH_MAX];
+	ssize_t length;
+	int r;
+
+	if (S_ISLNK(stat->stx_mode)) {
+		length = readlinkat(fd, "", target, sizeof(target) - 1);
+		if (length < 0)
+			return copy_check(copy, "readlinkat", negative_errno());
+		target[length] = '\0';
+		r = copy_check(copy, "symlinkat", RET_NERRNO(symlinkat(target, copy->to_fd, name)));
+	} else {
+		r = copy_check(copy, "mknodat", RET_NERRNO(mknodat(copy->to_fd, name, (stat->stx_mode & S_IFMT) | 0600,
+								  makedev(stat->stx_rdev_major, stat->stx_rdev_minor))));
+	}
+	if (r)
+		return r;
+	to = opath_open(copy->to_fd, name, NULL);
+	return to < 0 ? copy_check(copy, "openat2", to) : copy_dress(copy, name, -EBADF, to, stat);
+}
+
+/* Give the copy at PATH the name NAME, too. */
+static int copy_link(struct copy *copy, const char *path, const char *name)
+{
+	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+	_cleanup_free_ char *parent = strndup(path, slash ? (size_t)(slash - path) : 0);
+	_cleanup_close_ int fd = -EBADF;
+
+	if (!parent)
+		return -ENOMEM;
+	fd = beneath_open(copy->job->to_fd, parent, O_PATH | O_DIRECTORY);
+	if (fd < 0)
+		return copy_check(copy, "openat2", fd);
+	return copy_check(copy, "linkat", RET_NERRNO(linkat(fd, base, copy->to_fd, name, 0)));
+}
+
+/* Copy NAME, which is no directory. */
+static int copy_leaf(struct copy *copy, const char *name, int fd, const struct statx *stat)
+{
+	uint64_t *known = stat->stx_nlink > 1 ? idmap_find(&copy->files, stat->stx_ino, 0) : NULL;
+	int r;
+
+	if (known)
+		return copy_link(copy, ((struct copy_path *)(uintptr_t)*known)->path, name);
+	r = S_ISREG(stat->stx_mode) ? copy_file(copy, name, fd, stat) : copy_special(copy, name, fd, stat);
+	if (r || stat->stx_nlink == 1)
+		return r;
+	r = copy_note(copy, &copy->linked, name, stat->stx_ino);
+	if (r)
+		return r;
+	known = idmap_add(&copy->files, stat->stx_ino, 0, NULL);
+	if (!known)
+		return -ENOMEM;
+	*known = (uintptr_t)copy->linked;
+	return 0;
+}
+
+/* Make a copy of the directory NAME, to be filled later. */
+static int copy_subdir(struct copy *copy, const char *name, const struct statx *stat)
+{
+	int r = 0;
+
+	if (stat->stx_ino == ABI_SUBVOL_ROOT_INODE || stat->stx_ino == ABI_STAND_IN_INODE)
+		return copy_refuse(copy, "a subvolume is nested in it: move that out first");
+	if (!copy->look)
+		r = copy_check(copy, "mkdirat", RET_NERRNO(mkdirat(copy->to_fd, name, 0700)));
+	return r ? r : copy_note(copy, &copy->waiting, name, stat->stx_ino);
+}
+
+/* See that what STAT tells of can be copied, and removed later, and in the second look that it is as it was. */
+static int copy_allowed(struct copy *copy, const struct statx *stat)
+{
+	const struct timespec *began = &copy->job->began;
+
+	if (chattr_of(stat)) {
+		copy->job->call = "statx";
+		copy->job->detail = chattr_of(stat) & FS_IMMUTABLE_FL ? "it is immutable: take that away (chattr -i) first" :
+									"it is append-only: take that away (chattr -a) first";
+		return -EPERM;
+	}
+	if (copy->look && (stat->stx_ctime.tv_sec > began->tv_sec ||
+			   (stat->stx_ctime.tv_sec == began->tv_sec && stat->stx_ctime.tv_nsec > (uint32_t)began->tv_nsec)))
+		return copy_changed(copy);
+	return 0;
+}
+
+/* Copy the entry NAME of the directory at hand. */
+static int copy_entry(void *data, const char *name)
+{
+	struct copy *copy = data;
+	_cleanup_close_ int fd = -EBADF;
+	struct statx stat;
+	int r;
+
+	if (*copy->job->cancelled)
+		return -ECANCELED;
+	snprintf(copy->job->path, sizeof(copy->job->path), "%s%s%s", copy->dir, *copy->dir ? "/" : "", name);
+	fd = opath_open(copy->from_fd, name, &stat);
+	if (fd == -EXDEV || (fd >= 0 && stat.stx_mask & STATX_MNT_ID && stat.stx_mnt_id != copy->mount))
+		return copy_refuse(copy, "something is mounted in it: unmount that first");
+	if (fd == -ENOENT)
+		return copy_changed(copy);
+	if (fd < 0)
+		return copy_check(copy, "openat2", fd);
+	r = copy_allowed(copy, &stat);
+	if (r)
+		return r;
+	atomic_fetch_add_explicit(&copy->job->progress->entries, 1, memory_order_relaxed);
+	if (S_ISDIR(stat.stx_mode))
+		return copy_subdir(copy, name, &stat);
+	return copy->look ? 0 : copy_leaf(copy, name, fd, &stat);
+}
+
+/* Copy what is in the directory at hand, whose own path is AT, and then what it is itself: its times would not stay. */
+static int copy_directory(struct copy *copy, const struct copy_path *at)
+{
+	struct statx stat;
+	int r = copy_check(copy, "statx", RET_NERRNO(statx(copy->from_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat)));
+
+	if (r)
+		return r;
+	if (stat.stx_dev_major != copy->device_major || stat.stx_dev_minor != copy->device_minor ||
+	    (at->inode && stat.stx_ino != at->inode))
+		return copy_changed(copy);
+	/* What is made in it would have the flag, too. */
+	if (!copy->look)
+		r = copy_check(copy, "FS_IOC_SETFLAGS", copy_nocow(copy->from_fd, copy->to_fd));
+	if (!r)
+		r = entries_each(copy->from_fd, copy_entry, copy);
+	if (r)
+		return r;
+	snprintf(copy->job->path, sizeof(copy->job->path), "%s", copy->dir);
+	r = copy_check(copy, "statx", RET_NERRNO(statx(copy->from_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat)));
+	if (!r)
+		r = copy_allowed(copy, &stat);
+	return r || copy->look ? r : copy_dress(copy, "", copy->from_fd, copy->to_fd, &stat);
+}
+
+/* Copy the directory at path AT; its copy is there, empty. */
+static int copy_at(struct copy *copy, const struct copy_path *at)
+{
+	_cleanup_close_ int from = -EBADF, to = -EBADF;
+
+	copy->dir = at->path;
+	snprintf(copy->job->path, sizeof(copy->job->path), "%s", at->path);
+	from = beneath_open_list(copy->job->from_fd, at->path);
+	if (from == -ENOENT || from == -ENOTDIR || from == -ELOOP)
+		return copy_changed(copy);
+	if (from < 0)
+		return copy_check(copy, "openat2", from);
+	if (!copy->look)
+		to = beneath_open(copy->job->to_fd, at->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	if (!copy->look && to < 0)
+		return copy_check(copy, "openat2", to);
+	copy->from_fd = from;
+	copy->to_fd = to;
+	return copy_directory(copy, at);
+}
+
+/* Free the paths in LIST. */
+static void copy_forget(struct copy_path *list)
+{
+	for (struct copy_path *next; list; list = next) {
+		next = list->next;
+		free(list);
+	}
+}
+
+/* Copy the whole tree, or with LOOK only look at it. */
+static int copy_tree(struct copy_job *job, bool look)
+{
+	struct copy *copy = fault_calloc(job->fault, 1, sizeof(*copy));
+	struct copy_path *path;
+	struct statx stat;
+	int r;
+
+	if (!copy)
+		return -ENOMEM;
+	copy->job = job;
+	*job->path = '\0';
+	copy->look = look;
+	copy->files.fault = copy->xattrs.fault = job->fault;
+	r = copy_check(copy, "statx", RET_NERRNO(statx(job->from_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, &stat)));
+	copy->mount = stat.stx_mnt_id;
+	copy->device_major = stat.stx_dev_major;
+	copy->device_minor = stat.stx_dev_minor;
+	copy->dir = "";
+	if (!r)
+		r = copy_allowed(copy, &stat);
+	if (!r)
+		r = copy_note(copy, &copy->waiting, "", 0);
+	while (!r && (path = copy->waiting)) {
+		copy->waiting = path->next;
+		r = copy_at(copy, path);
+		copy->bytes -= sizeof(*path) + strlen(path->path) + 1;
+		free(path);
+	}
+	copy_forget(copy->waiting);
+	copy_forget(copy->linked);
+	idmap_free(&copy->files);
+	xattrs_free(&copy->xattrs);
+	free(copy);
+	return r;
+}
+
+/*
+ * Remember when the copying begins, such that each later change of an inode has a later time of change: that is the kernel's clock as it
+ * was at the last tick, so wait for the next one.
+ */
+static void copy_begin(struct copy_job *job)
+{
+	struct timespec tick, until;
+
+	clock_gettime(CLOCK_REALTIME, &job->began);
+	clock_getres(CLOCK_REALTIME_COARSE, &tick);
+	until = (struct timespec){ job->began.tv_sec + tick.tv_sec, job->began.tv_nsec + tick.tv_nsec };
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	while (clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &until, NULL) == EINTR)
+		continue;
+}
+
+int copy_run(struct copy_job *job)
+{
+	copy_begin(job);
+	return copy_tree(job, false);
+}
+
+int copy_unchanged(struct copy_job *job)
+{
+	return copy_tree(job, true);
+}

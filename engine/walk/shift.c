@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Access control lists have ids of users and groups in them, which are shifted, too.
+ *
+ * A change of owner takes setuid, setgid and file capabilities away, so those are given back. In a layer that is in sight
+ * each file is held by an O_PATH descriptor, and all calls go to that very inode: by name a user of the layer, who exchanges
+ * names, had a file of his own get the owner, the bits or the capability of another one, or be shifted twice. What nobody has
+ * seen yet is changed by name, which is cheaper; only what has such bits is held there, too.
+ *
+ * Each inode is shifted once: (subvolume, number), as btrfs gives no number twice while it is mounted. Names that are exchanged
+ * or moved while directories are read hide some from a walk, and files are made behind it; so after the walk of a layer in sight
+ * the trees are searched for inodes that it has not seen, which are opened by their number, until there are none.
+ */
+#include "engine/walk/shift.h"
+#include "engine/base/id_map.h"
+#include "engine/btrfs/abi.h"
+#include "engine/btrfs/handle.h"
+#include "engine/dir/acl.h"
+#include "engine/dir/opath.h"
+#include "engine/dir/xattr.h"
+#include "engine/store/store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Bytes of the names of an inode's attributes; where there are more, they are asked for one by one. */
+#define SHIFT_LIST_BYTES 512
+
+/* Map ID from host to container (or the other way when TO_HOST); false when MAP has entries, and none for it. */
+static bool shift_id(const struct shift_map *map, bool to_host, uint32_t *id)
+{
+	if (!map->count)
+		return true;
+	for (size_t i = 0; i < map->count; i++) {
+		const struct varve_id_map *entry = &map->entries[i];
+		uint32_t from = to_host ? entry->container : entry->host;
+
+		if (*id >= from && *id - from < entry->count) {
+			*id = (to_host ? entry->host : entry->container) + (*id - from);
+			return true;
+		}
+	}
+	return false;
+}
+
+int shift_ids(const struct shift_maps *maps, uint32_t *uid, uint32_t *gid)
+{
+	uint32_t user = *uid, group = *gid;
+
+	if (shift_id(&maps->uid_from, false, &user) && shift_id(&maps->gid_from, false, &group)) {
+		*uid = user;
+		*gid = group;
+	} else if (*uid || *gid)
+		/* root:root is taken for the container's own where the map does not know it. */
+		return -EOVERFLOW;
+	user = *uid;
+	group = *gid;
+	if (shift_id(&maps->uid_to, true, &user) + shift_id(&maps->gid_to, true, &group) < 2 && !maps->overflow)
+		return -EOVERFLOW;
+	if (!shift_id(&maps->uid_to, true, uid))
+		*uid = IDRANGE_OVERFLOW_ID;
+	if (!shift_id(&maps->gid_to, true, gid))
+		*gid = IDRANGE_OVERFLOW_ID;
+	return 0;
+}
+
+size_t shift_maps_bytes(const struct varve_chown_options *options)
+{
+	return sizeof(struct varve_id_map) * (options->uid_from_count + options->gid_from_count + options->uid_to_count +
+					      options->gid_to_count);
+}
+
+/* Copy COUNT ENTRIES to *AT, which moves on. */
+static struct shift_map shift_map_copy(const struct varve_id_map *entries, size_t count, char **at)
+{
+	struct shift_map map = { (struct varve_id_map *)*at, count };
+
+	/* None may be NULL. */
+	if (count)
+		memcpy(*at, entries, count * sizeof(*entries));
+	*at += count * sizeof(*entries);
+	return map;
+}
+
+void shift_maps_copy(struct shift_maps *ret_maps, const struct varve_chown_options *options, void *memory)
+{
+	char *at = memory;
+
+	ret_maps->overflow = options->flags & VARVE_OVERFLOW_IDS;
+	ret_maps->uid_from = shift_map_copy(options->uid_from, options->uid_from_count, &at);
+	ret_maps->gid_from = shift_map_copy(options->gid_from, options->gid_from_count, &at);
+	ret_maps->uid_to = shift_map_copy(options->uid_to, options->uid_to_count, &at);
+	ret_maps->gid_to = shift_map_copy(options->gid_to, options->gid_to_count, &at);
+}
+
+/* What an inode has that a shift takes away, or that has ids in it: attributes that are set again. */
+struct shift_kept {
+	const char *name;
+	char *value;
+	ssize_t size;
+};
+
+/* Is one of the names in the LIST of SIZE bytes that of such an attribute? What does not fit is looked at. */
+static bool shift_holds(const char *list, ssize_t size)
+{
+	for (ssize_t i = 0; i < size; i += (ssize_t)strlen(list + i) + 1)
+		if (!strcmp(list + i, XATTR_CAPABILITY) || acl_is(list + i))
+			return true;
+	return size == -ERANGE;
+}
+
+/* The same, as the trees are searched for them. */
+static const char *const shift_attributes[] = { XATTR_CAPABILITY, ACL_ACCESS, ACL_DEFAULT, NULL };
+
+/* May what STAT tells of, in SUBVOLUME, have one? Then it is asked itself. */
+static bool shift_may_hold(struct shift *shift, uint64_t subvolume, const struct statx *stat)
+{
+	return !S_ISLNK(stat->stx_mode) && (!holders_settled(&shift->holders, stat) ||
+					    holders_ask(&shift->holders, subvolume, stat->stx_ino) != HOLDERS_NO);
+}
+
+/* Map ID, a group's or a user's, by the maps at DATA. */
+static int shift_acl_id(void *data, bool group, uint32_t *id)
+{
+	const struct shift_maps *maps = ((const struct shift *)data)->maps;
+
+	/* As an owner: 0 is taken for the container's own where the map that the tree is in does not know it. */
+	if (!shift_id(group ? &maps->gid_from : &maps->uid_from, false, id) && *id)
+		return -EOVERFLOW;
+	if (shift_id(group ? &maps->gid_to : &maps->uid_to, true, id))
+		return 0;
+	*id = IDRANGE_OVERFLOW_ID;
+	return maps->overflow ? 0 : -EOVERFLOW;
+}
+
+/* Read what KEPT names of FD, an O_PATH descriptor, and shift it. 0 or -errno. */
+static int shift_read(const struct shift *shift, int fd, struct shift_kept *kept)
+{
+	ssize_t size = opath_getxattr(fd, kept->name, NULL, 0);
+
+	if (size == -ENODATA || size == -EOPNOTSUPP)
+		return 0;
+	if (size < 0)
+		return (int)size;
+	kept->value = fault_calloc(shift->seen.fault, 1, (size_t)size + 1);
+	if (!kept->value)
+		return -ENOMEM;
+	kept->size = opath_getxattr(fd, kept->name, kept->value, (size_t)size);
+	if (kept->size < 0)
+		return (int)kept->size;
+	return acl_is(kept->name) ? acl_map(kept->value, (size_t)kept->size, shift_acl_id, (void *)shift) : 0;
+}
+
+/*
+ * Shift FD, an O_PATH descriptor or a directory in SUBVOLUME, which STAT tells of, and give back what that takes away. Lists have ids of their own,
+ * also where the owner stays.
+ */
+static int shift_fd(struct shift *shift, uint64_t subvolume, int fd, const struct statx *stat)
+{
+	struct shift_kept kept[] = { { .name = XATTR_CAPABILITY }, { .name = ACL_ACCESS }, { .name = ACL_DEFAULT } };
+	uint32_t uid = stat->stx_uid, gid = stat->stx_gid;
+	char list[SHIFT_LIST_BYTES];
+	int r = shift_ids(shift->maps, &uid, &gid);
+	bool owned = uid == stat->stx_uid && gid == stat->stx_gid;
+
+	if (r)
+		return r;
+	if (shift_may_hold(shift, subvolume, stat) && shift_holds(list, opath_listxattr(fd, list, sizeof(list))))
+		for (unsigned i = 0; !r && i < ARRAY_SIZE(kept); i++)
+			r = shift_read(shift, fd, &kept[i]);
+	if (!r && !owned)
+		r = idrange_chowned(opath_chown(fd, uid, gid));
+	/* The kernel takes nothing from a directory. */
+	if (!r && !owned && !S_ISLNK(stat->stx_mode) && !S_ISDIR(stat->stx_mode) && stat->stx_mode & (S_ISUID | S_ISGID))
+		r = opath_chmod(fd, stat->stx_mode & 07777);
+	for (unsigned i = 0; i < ARRAY_SIZE(kept); i++) {
+		if (!r && kept[i].size > 0)
+			r = opath_setxattr(fd, kept[i].name, kept[i].value, (size_t)kept[i].size);
+		free(kept[i].value);
+	}
+	return r;
+}
+
+/* Shift NAME in DIR of a tree that is out of sight, which has special bits, a capability or a list. */
+static int shift_special(struct shift *shift, const struct walk_dir *dir, const char *name)
+{
+	struct statx stat;
+	_cleanup_close_ int fd = opath_open(dir->fd, name, &stat);
+
+	return fd < 0 ? fd : shift_fd(shift, dir->subvolume, fd, &stat);
+}
+
+/* Shift ENTRY, of a tree that is out of sight, by name. */
+static int shift_name(struct shift *shift, const struct walk_entry *entry)
+{
+	const struct statx *stat = entry->stat;
+	uint32_t uid = stat->stx_uid, gid = stat->stx_gid;
+	char list[SHIFT_LIST_BYTES];
+	int r = shift_ids(shift->maps, &uid, &gid);
+
+	if (r)
+		return r;
+	if ((!S_ISLNK(stat->stx_mode) && stat->stx_mode & (S_ISUID | S_ISGID)) ||
+	    (shift_may_hold(shift, entry->dir->subvolume, stat) &&
+	     shift_holds(list, xattr_list(entry->xattr_dir, entry->name, list, sizeof(list)))))
+		return shift_special(shift, entry->dir, entry->name);
+	if (uid == stat->stx_uid && gid == stat->stx_gid)
+		return 0;
+	return idrange_chowned(RET_NERRNO(fchownat(entry->dir->fd, entry->name, uid, gid, AT_SYMLINK_NOFOLLOW)));
+}
+
+/* Shift what is no directory. */
+static int shift_visit(struct walk *walk, struct walk_entry *entry)
+{
+	struct shift *shift = walk->data;
+	int r = inodes_add(&shift->seen, entry->dir->subvolume, entry->stat->stx_ino);
+
+	if (r <= 0)
+		return r;
+	atomic_fetch_add_explicit(&shift->count, 1, memory_order_relaxed);
+	return entry->fd < 0 ? shift_name(shift, entry) : shift_fd(shift, entry->dir->subvolume, entry->fd, entry->stat);
+}
+
+/* Is an entry still to be shifted? Another name of an inode is not opened. */
+static bool shift_wanted(struct walk *walk, uint64_t subvolume, uint64_t inode)
+{
+	struct shift *shift = walk->data;
+
+	return !inodes_has(&shift->seen, subvolume, inode);
+}
+
+/* Shift a directory; its bits stay. */
+static int shift_enter(struct walk *walk, struct walk_dir *dir, const struct statx *stat)
+{
+	struct shift *shift = walk->data;
+	int r = inodes_add(&shift->seen, dir->subvolume, stat->stx_ino);
+
+	if (r > 0)
+		atomic_fetch_add_explicit(&shift->count, 1, memory_order_relaxed);
+	/* One that stands for a nested subvolume cannot be changed. */
+	if (r <= 0 || stat->stx_ino == BTRFS_EMPTY_SUBVOL_DIR_OBJECTID)
+		return MIN(r, 0);
+	r = shift_fd(shift, dir->subvolume, dir->fd, stat);
+	if (r)
+		walk_failed(walk, dir, NULL, "fchown", r);
+	return 0;
+}
+
+static const struct walk_class shift_class = {
+	.call = "fchownat",
+	.slow_factor = 8,
+	.stat = true,
+	.enter = shift_enter,
+	.visit = shift_visit,
+	.wanted = shift_wanted,
+};
+
+int shift_init(struct shift *shift, struct varve_store *store, int root_fd, const char *id, const struct shift_maps *maps,
+	       const _Atomic bool *cancelled)
+{
+	int r = walk_init(&shift->walk, store, &shift_class, root_fd, id, cancelled);
+
+	if (r)
+		return r;
+	shift->walk.data = shift;
+	shift->maps = maps;
+	inodes_init(&shift->seen, &store->io.fault);
+	holders_init(&shift->holders, store, root_fd, shift_attributes, NULL, 0, cancelled);
+	return 0;
+}
+
+int shift_again(struct shift *shift, struct varve_store *store, int root_fd, const char *id, const _Atomic bool *cancelled)
+{
+	int r = walk_init(&shift->walk, store, &shift_class, root_fd, id, cancelled);
+
+	shift->walk.data = shift;
+	shift->walk.hold = true;
+	shift->count = 0;
+	return r;
+}
+
+int shift_stray(struct shift *shift, int fd, uint64_t subvolume, uint64_t inode, uint64_t generation, bool look)
+{
+	_cleanup_close_ int inode_fd = -EBADF;
+	struct statx stat;
+	int r;
+
+	if (inodes_has(&shift->seen, subvolume, inode))
+		return 0;
+	inode_fd = handle_open(fd, subvolume, inode, generation, O_PATH);
+	/* It is gone. */
+	if (inode_fd == -ESTALE || inode_fd == -ENOENT)
+		return 0;
+	if (inode_fd < 0)
+		return inode_fd;
+	r = RET_NERRNO(statx(inode_fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, OPATH_STAT_MASK, &stat));
+	if (!r && !look)
+		r = inodes_add(&shift->seen, subvolume, inode);
+	if (r < 0)
+		return r;
+	atomic_fetch_add_explicit(&shift->count, 1, memory_order_relaxed);
+	return r ? shift_fd(shift, subvolume, inode_fd, &stat) : 0;
+}
+
+void shift_free(struct shift *shift)
+{
+	walk_free(&shift->walk);
+	holders_free(&shift->holders);
+	inodes_free(&shift->seen);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ownership shift: every file of a tree gets the owner that maps of ids say. */
+#ifndef VARVE_WALK_SHIFT_H
+#define VARVE_WALK_SHIFT_H
+
+#include "engine/walk/inode_set.h"
+#include "engine/walk/walk.h"
+#include "engine/walk/xattr_search.h"
+
+/* One map: as varve.h has it. No entries: every id stands for itself. */
+struct shift_map {
+	const struct varve_id_map *entries;
+	size_t count;
+};
+
+/* Maps of users and groups: the one that the tree is in, which leads back to the container, and the one it gets. */
+struct shift_maps {
+	struct shift_map uid_from, gid_from, uid_to, gid_to;
+	/* Ids outside of the latter become the overflow id; without, they are errors. */
+	bool overflow;
+};
+
+struct shift {
+	struct walk walk;
+	const struct shift_maps *maps;
+	/* Inodes that were handled: each is shifted once, also when it is renamed meanwhile. */
+	struct inodes seen;
+	/* Those that have attributes which a shift takes away, or that have ids in them. */
+	struct holders holders;
+	/* How many that were in this round. */
+	_Atomic uint64_t count;
+};
+
+/* Map UID and GID, in place: 0, or -EOVERFLOW when a map does not know them. */
+int shift_ids(const struct shift_maps *maps, uint32_t *uid, uint32_t *gid);
+
+/* Bytes of the maps in OPTIONS, which are a multiple of what a number needs. */
+size_t shift_maps_bytes(const struct varve_chown_options *options);
+
+/* Set *RET_MAPS from OPTIONS, their entries copied to MEMORY. */
+void shift_maps_copy(struct shift_maps *ret_maps, const struct varve_chown_options *options, void *memory);
+
+/* Prepare SHIFT of the tree at ROOT_FD, layer ID's, by MAPS, which have to live on; then as walk_init(). */
+int shift_init(struct shift *shift, struct varve_store *store, int root_fd, const char *id, const struct shift_maps *maps,
+	       const _Atomic bool *cancelled);
+
+/* Prepare SHIFT, whose walk is over, for one more walk, which handles what is new. */
+int shift_again(struct shift *shift, struct varve_store *store, int root_fd, const char *id, const _Atomic bool *cancelled);
+
+/*
+ * INODE of SUBVOLUME was found in the trees: shift it, unless it was handled before; with LOOK it is but counted. FD is on the
+ * layer's mount. 0 or -errno. CAP_DAC_READ_SEARCH; any thread.
+ */
+int shift_stray(struct shift *shift, int fd, uint64_t subvolume, uint64_t inode, uint64_t generation, bool look);
+
+/* Free what SHIFT holds; harmless on zeros. */
+void shift_free(struct shift *shift);
+
+#endif

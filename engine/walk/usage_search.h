@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a layer takes, by a search of its trees: all inodes, without a look at a single name. The key space is cut into
+ * spans of up to SEARCH_SPAN inode numbers, which the workers take one after the other. CAP_SYS_ADMIN.
+ */
+#ifndef VARVE_WALK_USAGE_SEARCH_H
+#define VARVE_WALK_USAGE_SEARCH_H
+
+#include "engine/btrfs/nested.h"
+#include "engine/walk/inode_set.h"
+#include "engine/walk/workers.h"
+
+struct tally {
+	/* Its counters are the result; entries are those of directories. */
+	struct job job;
+	/* Any directory of the file system. */
+	int fd;
+	/* Called with each inode, instead of counting; -errno ends the search. NULL: count. Any thread. */
+	int (*inode)(struct tally *tally, uint64_t subvolume, uint64_t number, uint64_t generation);
+	void *data;
+	/* All is over. Reactor. */
+	void (*done)(struct tally *tally, int result);
+	/* Bytes of a sector. */
+	uint32_t sector;
+	/* Directories that stand for subvolumes of a snapshot's source: they share one inode number. */
+	struct inodes placeholders;
+
+	/* Guards what follows. */
+	pthread_mutex_t lock;
+	/* The subvolumes, the one that is searched, and the inode number from where on. */
+	struct nested subvolumes;
+	size_t at;
+	uint64_t next;
+	/* How many inode numbers the next span has. */
+	uint64_t span;
+};
+
+/* Prepare TALLY of subvolume NUMBER and what is nested in it; set done, and begin with job_start(). Lane thread. */
+int tally_init(struct tally *tally, struct varve_store *store, int fd, uint64_t number, const _Atomic bool *cancelled);
+
+/* Free what TALLY holds; harmless on zeros. */
+void tally_free(struct tally *tally);
+
+#endif

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/walk/walk_dirs.h"
+#include "engine/store/layer.h"
+#include "engine/store/store.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+/* How a directory is opened. */
+#define WALK_OPEN_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
+
+/* ---- records ----------------------------------------------------------------------------------------------------- */
+
+/* The bytes that DIR takes. */
+static size_t walk_dir_bytes(const char *name)
+{
+	return sizeof(struct walk_dir) + strlen(name) + 1;
+}
+
+int walk_dir_new(struct walk *walk, struct walk_dir *parent, const char *name, struct walk_dir **ret_dir)
+{
+	size_t bytes = walk_dir_bytes(name);
+	struct walk_dir *dir;
+
+	if (walk->records + bytes > WALK_RECORDS_BYTES_MAX)
+		return -ENOBUFS;
+	dir = fault_calloc(&walk->job.store->io.fault, 1, bytes);
+	if (!dir)
+		return -ENOMEM;
+	walk->records += bytes;
+	dir->parent = parent;
+	dir->fd = -EBADF;
+	dir->unfinished = 1;
+	list_init(&dir->link);
+	list_init(&dir->idle);
+	strcpy(dir->name, name);
+	if (parent)
+		parent->unfinished++;
+	*ret_dir = dir;
+	return 0;
+}
+
+/* Put "/PART" (the first one: "PART") before what stands at PATH + AT; the new AT, 0 when there is no room. */
+static size_t walk_path_part(char *path, size_t at, const char *part)
+{
+	size_t length = strlen(part);
+
+	if (length + 1 > at)
+		return 0;
+	if (path[at])
+		path[--at] = '/';
+	memcpy(path + at - length, part, length);
+	return at - length;
+}
+
+void walk_failed(struct walk *walk, const struct walk_dir *dir, const char *name, const char *call, int error)
+{
+	size_t at = sizeof(walk->error_path) - 1;
+
+	pthread_mutex_lock(&walk->lock);
+	if (!walk->error) {
+		walk->error = error;
+		walk->error_call = call;
+		if (name)
+			at = walk_path_part(walk->error_path, at, name);
+		/* What does not fit is left out at the front. */
+		for (; dir && at; dir = dir->parent)
+			at = walk_path_part(walk->error_path, at, dir->name);
+		memmove(walk->error_path, walk->error_path + at, sizeof(walk->error_path) - at);
+	}
+	pthread_mutex_unlock(&walk->lock);
+}
+
+/* ---- descriptors ------------------------------------------------------------------------------------------------- */
+
+/* Keep DIR open if it is; its descriptor, or -EBADF. */
+static int walk_pin(struct walk *walk, struct walk_dir *dir)
+{
+	int fd;
+
+	pthread_mutex_lock(&walk->lock);
+	fd = dir->fd;
+	if (fd >= 0) {
+		dir->pins++;
+		list_remove(&dir->idle);
+	}
+	pthread_mutex_unlock(&walk->lock);
+	return fd;
+}
+
+void walk_put(struct walk *walk, struct walk_dir *dir)
+{
+	int fd = -EBADF;
+
+	pthread_mutex_lock(&walk->lock);
+	if (!--dir->pins && dir->parent) {
+		list_append(&walk->idle, &dir->idle);
+		if (walk->fds > walk->fds_max) {
+			struct walk_dir *oldest = list_entry(list_pop(&walk->idle), struct walk_dir, idle);
+
+			fd = TAKE_FD(oldest->fd);
+			walk->fds--;
+		}
+	}
+	pthread_mutex_unlock(&walk->lock);
+	fd_close(fd);
+}
+
+void walk_attach(struct walk *walk, struct walk_dir *dir, int fd)
+{
+	pthread_mutex_lock(&walk->lock);
+	if (dir->fd < 0) {
+		dir->fd = TAKE_FD(fd);
+		walk->fds++;
+	}
+	dir->pins++;
+	list_remove(&dir->idle);
+	pthread_mutex_unlock(&walk->lock);
+	fd_close(fd);
+}
+
+bool walk_shed(struct walk *walk, int error)
+{
+	struct list *link;
+	int fd = -EBADF;
+	bool shed;
+
+	if (!fds_missing(error))
+		return false;
+	pthread_mutex_lock(&walk->lock);
+	walk->fds_max /= 2;
+	link = list_pop(&walk->idle);
+	if (link) {
+		fd = TAKE_FD(list_entry(link, struct walk_dir, idle)->fd);
+		walk->fds--;
+	}
+	shed = link || spares_use(&walk->spares);
+	pthread_mutex_unlock(&walk->lock);
+	fd_close(fd);
+	return shed;
+}
+
+uint64_t walk_device(const struct statx *stat)
+{
+	return (uint64_t)stat->stx_dev_major << 32 | stat->stx_dev_minor;
+}
+
+/* Is FD the directory that DIR was? */
+static bool walk_same(const struct walk_dir *dir, int fd)
+{
+	struct statx stat;
+
+	return !statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &stat) && stat.stx_ino == dir->inode &&
+	       walk_device(&stat) == dir->device;
+}
+
+int walk_openat(struct walk *walk, int parent_fd, const char *name)
+{
+	struct call call;
+	int r;
+
+	call_openat2(&call, parent_fd, name, WALK_OPEN_FLAGS, LAYER_RESOLVE_NAME | RESOLVE_NO_SYMLINKS);
+	/* EAGAIN: something was renamed meanwhile, and the kernel cannot tell that we stayed beneath. */
+	do
+		r = call_run(&call);
+	while ((r == -EAGAIN && !job_over(&walk->job)) || walk_shed(walk, r));
+	if (r == -EACCES && walk->class->unlock && !walk->class->unlock(walk, parent_fd, name))
+		r = call_run(&call);
+	return r;
+}
+
+/* Open DIR, which was open before, in its parent, which is open now. */
+static int walk_open_again(struct walk *walk, struct walk_dir *dir)
+{
+	int fd = walk_openat(walk, dir->parent->fd, dir->name);
+
+	if (fd < 0)
+		return fd;
+	if (!walk_same(dir, fd)) {
+		fd_close(fd);
+		return -ESTALE;
+	}
+	walk_attach(walk, dir, fd);
+	return 0;
+}
+
+/* Open DIR and what is closed above it, from the nearest ancestor that is open. */
+static int walk_descend(struct walk *walk, struct walk_dir *dir)
+{
+	struct walk_dir *at = dir, *down = NULL;
+	int r = 0;
+
+	pthread_mutex_lock(&walk->reopen);
+	while (walk_pin(walk, at) < 0) {
+		at->down = down;
+		down = at;
+		at = at->parent;
+	}
+	for (; down; down = down->down) {
+		r = walk_open_again(walk, down);
+		walk_put(walk, at);
+		if (r)
+			break;
+		at = down;
+	}
+	pthread_mutex_unlock(&walk->reopen);
+	return r;
+}
+
+int walk_get(struct walk *walk, struct walk_dir *dir)
+{
+	int r;
+
+	if (walk_pin(walk, dir) >= 0)
+		return dir->fd;
+	r = walk_descend(walk, dir);
+	return r ? r : dir->fd;
+}
+
+/* The descriptor of CHILD's parent, by "..", while CHILD is open. */
+static int walk_get_parent(struct walk *walk, struct walk_dir *child)
+{
+	struct walk_dir *parent = child->parent;
+	int fd;
+
+	if (walk_pin(walk, parent) >= 0)
+		return parent->fd;
+	do
+		fd = RET_NERRNO(openat(child->fd, "..", WALK_OPEN_FLAGS | O_CLOEXEC));
+	while (walk_shed(walk, fd));
+	if (fd < 0 || !walk_same(parent, fd)) {
+		fd_close(fd);
+		return walk_get(walk, parent);
+	}
+	walk_attach(walk, parent, fd);
+	return parent->fd;
+}
+
+/* ---- the end of a directory -------------------------------------------------------------------------------------- */
+
+/* Open what DIR is in: by ".." where DIR is open. */
+static int walk_get_above(struct walk *walk, struct walk_dir *dir)
+{
+	int r;
+
+	if (walk_pin(walk, dir) < 0)
+		return walk_get(walk, dir->parent);
+	r = walk_get_parent(walk, dir);
+	walk_put(walk, dir);
+	return r;
+}
+
+/* Let the class do what comes after all in DIR, with what DIR is in open. */
+static void walk_leave(struct walk *walk, struct walk_dir *dir)
+{
+	int r = 0;
+
+	if (!dir->entered || !walk->class->leave || job_over(&walk->job) || (walk->class->leave_root && dir->parent))
+		return;
+	if (dir->parent)
+		r = walk_get_above(walk, dir);
+	if (r >= 0) {
+		r = walk->class->leave(walk, dir);
+		if (dir->parent)
+			walk_put(walk, dir->parent);
+	}
+	if (r < 0 && !walk_vanished(r))
+		walk_failed(walk, dir, NULL, walk->class->call, r);
+}
+
+/* Forget DIR. */
+static void walk_forget(struct walk *walk, struct walk_dir *dir)
+{
+	int fd;
+
+	pthread_mutex_lock(&walk->lock);
+	fd = dir->parent ? dir->fd : -EBADF;
+	walk->fds -= fd >= 0;
+	walk->records -= walk_dir_bytes(dir->name);
+	list_remove(&dir->idle);
+	pthread_mutex_unlock(&walk->lock);
+	fd_close(fd);
+	free(dir);
+}
+
+void walk_finish(struct walk *walk, struct walk_dir *dir)
+{
+	while (dir) {
+		struct walk_dir *parent = dir->parent;
+		bool over;
+
+		pthread_mutex_lock(&walk->lock);
+		over = !--dir->unfinished;
+		pthread_mutex_unlock(&walk->lock);
+		if (!over)
+			return;
+		walk_leave(walk, dir);
+		walk_forget(walk, dir);
+		dir = parent;
+	}
+}

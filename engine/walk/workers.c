@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How many threads. While they compute, one for each CPU is best: more only fight. While they sleep for the disk, more of
+ * them keep more reads in flight. Each slice tells how long it took and how much CPU it used; the quotient, smoothed, is
+ * what decides:
+ *
+ *	quotient > 2 * max(1, width / CPUs)	they sleep: twice as many
+ *	quotient < 1.2 * max(1, width / CPUs)	they compute: half as many
+ *
+ * Threads that did not sleep once wait for a CPU that others have, and are not doubled. A width above the CPUs makes threads
+ * wait for a CPU, and so the quotient larger, even where none sleeps; hence the factor width / CPUs, without which the width
+ * would feed itself.
+ */
+#include "engine/walk/workers.h"
+#include "engine/store/store.h"
+
+#include <sys/resource.h>
+
+/* Slices that can run at once: with more CPUs than threads that may sleep, one for each CPU. */
+#define WALK_WIDTH_MAX MAX(WALK_THREADS_MAX, FS_THREADS_MAX)
+
+struct workers {
+	struct varve_store *store;
+	/* What a thread posts when there is work for others; is it under way. */
+	struct inbox_node more;
+	_Atomic bool asked;
+	/* Jobs that have been started, the one that waited longest first; slices under way. */
+	struct list jobs;
+	unsigned running;
+	/* Operations that were admitted; those that wait to be. */
+	unsigned admitted;
+	struct list waiting;
+	/* The one let in last is alone, and has hardly a descriptor. */
+	_Atomic bool tight;
+	/* Slices, and those that are free. */
+	struct slice slices[WALK_WIDTH_MAX], *free[WALK_WIDTH_MAX];
+	unsigned free_count;
+	/* CPUs, how many slices may run now, what they took of late. */
+	unsigned cpus, width;
+	uint64_t wall_ns, cpu_ns, sleeps;
+	/* See workers_set_slow(), workers_set_slice(). */
+	uint64_t slow_ns, slice_ns;
+	/* How a thread of ours names entries for their attributes. */
+	enum xattr_method xattr_method;
+};
+
+int workers_init(struct varve_store *store)
+{
+	struct workers *workers = calloc(1, sizeof(*workers));
+
+	if (!workers)
+		return -ENOMEM;
+	workers->store = store;
+	workers->cpus = workers->width = store->settings.io.threads_max[LANE_FS];
+	workers->slow_ns = WALK_SLOW_NS;
+	workers->slice_ns = WALK_SLICE_NS;
+	workers->xattr_method = xattr_probe();
+	while (workers->free_count < WALK_WIDTH_MAX) {
+		workers->free[workers->free_count] = &workers->slices[workers->free_count];
+		workers->free_count++;
+	}
+	list_init(&workers->jobs);
+	list_init(&workers->waiting);
+	store->workers = workers;
+	return 0;
+}
+
+void workers_set_slow(struct varve_store *store, uint64_t threshold_ns)
+{
+	store->workers->slow_ns = threshold_ns;
+}
+
+void workers_set_slice(struct varve_store *store, uint64_t slice_ns)
+{
+	store->workers->slice_ns = slice_ns;
+}
+
+void workers_set_xattr_method(struct varve_store *store, enum xattr_method xattr_method)
+{
+	store->workers->xattr_method = xattr_method;
+}
+
+bool workers_tight(const struct varve_store *store)
+{
+	return atomic_load(&store->workers->tight);
+}
+
+uint64_t workers_slow_ns(const struct varve_store *store)
+{
+	return store->workers->slow_ns;
+}
+
+uint64_t workers_slice_ns(const struct varve_store *store)
+{
+	return store->workers->slice_ns;
+}
+
+unsigned workers_width(const struct varve_store *store)
+{
+	return store->workers->width;
+}
+
+/* ---- admission --------------------------------------------------------------------------------------------------- */
+
+/* Take OP out of the queue of those that wait to be admitted. */
+static void workers_withdraw(struct op *op)
+{
+	list_remove(&op->link);
+	fds_idle(op, false);
+}
+
+/* Count OP among those that walk, if one more may, with the descriptors that takes. One may always. */
+static bool workers_let_in(struct workers *workers, struct op *op)
+{
+	unsigned fds = workers->store->settings.walk_fds_max + FDS_RESERVE;
+
+	if (workers->admitted >= WALKS_MAX)
+		return false;
+	if (fds_extend(op, fds, false))
+		atomic_store(&workers->tight, false);
+	else if (!workers->admitted && fds_extend(op, FDS_RESERVE, true))
+		atomic_store(&workers->tight, true);
+	else
+		return false;
+	workers->admitted++;
+	return true;
+}
+
+int workers_admit(struct op *op)
+{
+	struct workers *workers = op->request->store->workers;
+
+	if (list_empty(&workers->waiting) && workers_let_in(workers, op))
+		return 0;
+	op->withdraw = workers_withdraw;
+	fds_idle(op, true);
+	list_append(&workers->waiting, &op->link);
+	return OP_WAIT;
+}
+
+void workers_leave(struct op *op)
+{
+	struct workers *workers = op->request->store->workers;
+	struct list next = LIST_INIT(next), *link;
+
+	workers->admitted--;
+	fds_shrink(op);
+	while (!list_empty(&workers->waiting) && workers_let_in(workers, list_entry(workers->waiting.next, struct op, link))) {
+		link = list_pop(&workers->waiting);
+		fds_idle(list_entry(link, struct op, link), false);
+		list_append(&next, link);
+	}
+	while ((link = list_pop(&next)))
+		op_done(list_entry(link, struct op, link), 0);
+}
+
+/* ---- slices ------------------------------------------------------------------------------------------------------ */
+
+bool slice_slept(struct slice *slice)
+{
+	struct rusage usage;
+	uint64_t before = slice->sleeps_before;
+
+	getrusage(RUSAGE_THREAD, &usage);
+	slice->sleeps_before = (uint64_t)usage.ru_nvcsw;
+	slice->sleeps += slice->sleeps_before - before;
+	return slice->sleeps_before != before;
+}
+
+/* One turn, on a lane thread. */
+static int workers_slice_run(struct call *call)
+{
+	struct slice *slice = container_of(call, struct slice, call);
+	uint64_t begin = now_ns(), cpu = thread_cpu_ns();
+	int r = -ENOMEM;
+
+	atomic_fetch_sub(&slice->job->starting, 1);
+	slice->until_ns = begin + slice->job->store->workers->slice_ns;
+	slice_slept(slice);
+	slice->sleeps = 0;
+	slice->xattr_dir = (struct xattr_dir){ .method = slice->job->store->workers->xattr_method };
+	slice->buffer = fault_calloc(&slice->job->store->io.fault, 1, READDIR_BUFFER_BYTES);
+	if (slice->buffer)
+		r = slice->job->class->slice(slice->job, slice);
+	free(slice->buffer);
+	xattr_dir_leave(&slice->xattr_dir);
+	slice_slept(slice);
+	slice->wall_ns = now_ns() - begin;
+	slice->cpu_ns = thread_cpu_ns() - cpu;
+	return r;
+}
+
+/* Learn from SLICE how many threads there should be. */
+static void workers_adapt(struct workers *workers, const struct slice *slice)
+{
+	unsigned share = MAX(1, workers->width / workers->cpus);
+
+	workers->wall_ns += slice->wall_ns;
+	workers->cpu_ns += slice->cpu_ns;
+	workers->sleeps += slice->sleeps;
+	/* As many slices of this width as it takes to tell. */
+	if (workers->wall_ns < WALK_SLICE_NS * (uint64_t)workers->width)
+		return;
+	if (workers->wall_ns > 2 * share * workers->cpu_ns && workers->sleeps)
+		workers->width = MAX(MIN(workers->width * 2, WALK_THREADS_MAX), workers->cpus);
+	else if (workers->wall_ns * 10 < 12 * share * workers->cpu_ns)
+		workers->width = MAX(workers->width / 2, workers->cpus);
+	workers->wall_ns = workers->cpu_ns = workers->sleeps = 0;
+}
+
+static void workers_turn(struct workers *workers);
+
+/* Is nothing of JOB under way? */
+static bool workers_idle(struct job *job)
+{
+	return !job->running && !(job->class->busy && job->class->busy(job));
+}
+
+/* End JOB. */
+static void workers_end(struct job *job)
+{
+	job->started = false;
+	list_remove(&job->link);
+	job->class->done(job, job->error ? job->error : atomic_load(job->cancelled) ? -ECANCELED : 0);
+}
+
+/* A slice has ended. */
+static void workers_sliced(struct call *call)
+{
+	struct slice *slice = container_of(call, struct slice, call);
+	struct job *job = slice->job;
+	struct workers *workers = job->store->workers;
+	int none = 0;
+
+	job->running--;
+	workers->running--;
+	/* The call was refused before it ran. */
+	if (call->result < 0 && !slice->wall_ns)
+		atomic_fetch_sub(&job->starting, 1);
+	if (call->result < 0)
+		atomic_compare_exchange_strong(&job->error, &none, call->result);
+	workers_adapt(workers, slice);
+	workers->free[workers->free_count++] = slice;
+	workers_turn(workers);
+}
+
+/* Give JOB one more thread. */
+static void workers_launch(struct workers *workers, struct job *job)
+{
+	struct slice *slice = workers->free[--workers->free_count];
+
+	slice->job = job;
+	slice->wall_ns = slice->cpu_ns = 0;
+	job->running++;
+	atomic_fetch_add(&job->starting, 1);
+	workers->running++;
+	call_function(&slice->call, LANE_WALK, job->class->name, workers_slice_run);
+	slice->call.done = workers_sliced;
+	io_submit(&workers->store->io, &slice->call);
+}
+
+/* Could JOB use one more thread, and may it have one? */
+static bool workers_wants(struct job *job)
+{
+	bool room = !job->width_max || job->running < job->width_max;
+
+	return room && !job_over(job) && job->class->wanted(job) > atomic_load(&job->starting);
+}
+
+/* Hand out threads, one to each job in turn; whoever got one goes behind the others. */
+static bool workers_round(struct workers *workers)
+{
+	struct list kept = LIST_INIT(kept), served = LIST_INIT(served), *link;
+	bool any = false;
+
+	while ((link = list_pop(&workers->jobs))) {
+		struct job *job = list_entry(link, struct job, link);
+		bool serve = workers->running < workers->width && workers_wants(job);
+
+		if (serve)
+			workers_launch(workers, job);
+		list_append(serve ? &served : &kept, link);
+		any |= serve;
+	}
+	list_splice(&workers->jobs, &kept);
+	list_splice(&workers->jobs, &served);
+	return any;
+}
+
+/* Hand out threads, and end what is over. */
+static void workers_turn(struct workers *workers)
+{
+	struct list over = LIST_INIT(over), *link;
+
+	while (workers_round(workers))
+		;
+	list_for_each_safe(pos, &workers->jobs) {
+		struct job *job = list_entry(pos, struct job, link);
+
+		if (workers_idle(job) && (job_over(job) || !job->class->wanted(job))) {
+			list_remove(pos);
+			list_append(&over, pos);
+		}
+	}
+	/* What ends one may start another. */
+	while ((link = list_pop(&over)))
+		workers_end(list_entry(link, struct job, link));
+}
+
+void job_start(struct job *job)
+{
+	struct workers *workers = job->store->workers;
+
+	job->started = true;
+	list_append(&workers->jobs, &job->link);
+	workers_turn(workers);
+}
+
+void job_turn(struct job *job)
+{
+	workers_turn(job->store->workers);
+}
+
+/* There is work for more threads. Reactor. */
+static void workers_more(struct inbox_node *node)
+{
+	struct workers *workers = container_of(node, struct workers, more);
+
+	atomic_store(&workers->asked, false);
+	workers_turn(workers);
+}
+
+void job_more(struct job *job)
+{
+	struct workers *workers = job->store->workers;
+
+	/* What runs on one thread, without being started, has no others. */
+	if (!job->started || atomic_exchange(&workers->asked, true))
+		return;
+	workers->more.receive = workers_more;
+	io_post(&job->store->io, &workers->more);
+}
+
+int job_run_here(struct job *job)
+{
+	struct slice slice = { .job = job, .xattr_dir.method = job->store->workers->xattr_method };
+	int r = 0;
+
+	/* The thread's working directory is the caller's. */
+	if (slice.xattr_dir.method == XATTR_CWD)
+		slice.xattr_dir.method = XATTR_PROC;
+	slice.buffer = fault_calloc(&job->store->io.fault, 1, READDIR_BUFFER_BYTES);
+	if (!slice.buffer)
+		return -ENOMEM;
+	while (!r && !job_over(job) && job->class->wanted(job)) {
+		slice.until_ns = now_ns() + WALK_SLICE_NS;
+		slice_slept(&slice);
+		r = job->class->slice(job, &slice);
+	}
+	free(slice.buffer);
+	if (r || job->error)
+		return r ? r : job->error;
+	return atomic_load(job->cancelled) ? -ECANCELED : 0;
+}

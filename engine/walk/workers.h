@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The threads that walk trees, shared fairly by all walks and comparisons of a store.
+ *
+ * A job is work that can be split: a walk, a search, a comparison. It is done in slices of WALK_SLICE_NS on threads of the walk lane;
+ * whenever one ends, the next goes to the job that has waited longest. So several jobs get equal shares, a small one is
+ * not stuck behind a large one, and a cancel is seen soon.
+ *
+ *	op: workers_admit() -> job_start() -> slices ... -> class->done(), on the reactor -> workers_leave()
+ *
+ * A walk is admitted before, as it reserves descriptors then. A comparison has reserved its own when its operation began.
+ */
+#ifndef VARVE_WALK_WORKERS_H
+#define VARVE_WALK_WORKERS_H
+
+#include "engine/base/limits.h"
+#include "engine/base/util.h"
+#include "engine/core/dispatch.h"
+#include "engine/core/op.h"
+#include "engine/dir/xattr.h"
+
+struct job;
+struct workers;
+
+/* What one thread has counted, until it is added to the whole: counters that all threads write cost more than a look. */
+struct sums {
+	uint64_t entries, inodes, bytes, disk_bytes;
+};
+
+/* One turn of one thread with one job. */
+struct slice {
+	struct call call;
+	struct job *job;
+	/* When to stop, as soon as there is a good moment. */
+	uint64_t until_ns;
+	/* How long it took, and how much of that the thread computed. */
+	uint64_t wall_ns, cpu_ns;
+	/* How often the thread had slept when it was last asked; how often in this turn. */
+	uint64_t sleeps_before, sleeps;
+	/* For whatever a thread reads. */
+	char *buffer;
+	/* How its thread gets at extended attributes; reset at its end. */
+	struct xattr_dir xattr_dir;
+};
+
+/* A kind of job. */
+struct job_class {
+	/* For the error record until the work sets a better one. */
+	const char *name;
+	/* Work, until slice->until_ns or nothing is left. 0, or -errno that ends the whole job. Any lane thread. */
+	int (*slice)(struct job *job, struct slice *slice);
+	/* How many more threads would find work now. Any thread. */
+	unsigned (*wanted)(struct job *job);
+	/* Is something under way that is no slice? Reactor. NULL: never. */
+	bool (*busy)(struct job *job);
+	/* All is over: RESULT is 0, -ECANCELED or the error. Reactor. */
+	void (*done)(struct job *job, int result);
+};
+
+struct job {
+	/* Among the jobs of the workers, the one that waited longest first. */
+	struct list link;
+	const struct job_class *class;
+	struct varve_store *store;
+	/* Somebody wants it to end early; any thread sets it. */
+	const _Atomic bool *cancelled;
+	/* Slices under way; at most allowed. */
+	unsigned running, width_max;
+	/* Slices handed to the lane that have not begun. */
+	_Atomic unsigned starting;
+	/* The first error that ends it. */
+	_Atomic int error;
+	/* What was counted so far. */
+	_Atomic uint64_t entries, inodes, bytes, disk_bytes;
+	/* Where a request's progress is counted; NULL: nowhere. */
+	struct progress *progress;
+	/* Is it in the list? */
+	bool started;
+};
+
+/* Give STORE its workers; 0 or -ENOMEM. */
+int workers_init(struct varve_store *store);
+
+/* May OP start a job? 0, or OP_WAIT: it may when its step is done. Reactor. */
+int workers_admit(struct op *op);
+
+/* Is a walk that begins to do with one thread, and no directory open that it does not need? Any thread. */
+bool workers_tight(const struct varve_store *store);
+
+/* The job of OP, which was admitted, is over. Reactor. */
+void workers_leave(struct op *op);
+
+/* Start JOB, whose class, store, cancelled and width_max (0: no bound) are set. Reactor. */
+void job_start(struct job *job);
+
+/* There is more work for JOB than its threads know of: let others join. Any thread. */
+void job_more(struct job *job);
+
+/* Something that kept JOB busy is over. Reactor. */
+void job_turn(struct job *job);
+
+/* Add BYTES of files, which may be sparse and of any size, to TOTAL. */
+static inline void job_add_bytes(_Atomic uint64_t *total, uint64_t bytes)
+{
+	uint64_t now = atomic_load_explicit(total, memory_order_relaxed);
+
+	while (bytes && !atomic_compare_exchange_weak_explicit(total, &now, bytes_add(now, bytes), memory_order_relaxed,
+							       memory_order_relaxed))
+		;
+}
+
+/* Add what a thread has counted to JOB, and begin anew. */
+static inline void job_add(struct job *job, struct sums *sums)
+{
+	atomic_fetch_add_explicit(&job->entries, sums->entries, memory_order_relaxed);
+	atomic_fetch_add_explicit(&job->inodes, sums->inodes, memory_order_relaxed);
+	job_add_bytes(&job->bytes, sums->bytes);
+	atomic_fetch_add_explicit(&job->disk_bytes, sums->disk_bytes, memory_order_relaxed);
+	if (job->progress) {
+		atomic_fetch_add_explicit(&job->progress->entries, sums->entries, memory_order_relaxed);
+		job_add_bytes(&job->progress->bytes, sums->bytes);
+		ready_progressed(container_of(job->progress, struct request, progress));
+	}
+	*sums = (struct sums){ 0 };
+}
+
+/* Is JOB to end early? Any thread. */
+static inline bool job_over(const struct job *job)
+{
+	return atomic_load_explicit(job->cancelled, memory_order_relaxed) ||
+	       atomic_load_explicit(&job->error, memory_order_relaxed);
+}
+
+/* Has the thread of SLICE slept since this was last asked? Waiting for a CPU is no sleep. */
+bool slice_slept(struct slice *slice);
+
+/* Do all of JOB's work on this thread, without a ring or other threads; class->done is not called. 0 or the error. */
+int job_run_here(struct job *job);
+
+/*
+ * For tests: take an entry as slow from THRESHOLD_NS on (0: all are); how long a slice is; name entries by WAY; how many threads
+ * there may be.
+ */
+void workers_set_slow(struct varve_store *store, uint64_t threshold_ns);
+void workers_set_slice(struct varve_store *store, uint64_t slice_ns);
+uint64_t workers_slice_ns(const struct varve_store *store);
+void workers_set_xattr_method(struct varve_store *store, enum xattr_method xattr_method);
+uint64_t workers_slow_ns(const struct varve_store *store);
+unsigned workers_width(const struct varve_store *store);
+
+#endif
