@@ -968,7 +968,9 @@ int varve_layer_diff_size(struct varve_store *store, const char *id, const struc
  * Missing directories above it are made (0755). A file whose owner VARVE_OVERFLOW_IDS makes 65534 is given no setuid and setgid. An
  * entry of which libarchive would hold more than 256 MiB in memory is -ENOBUFS. A file
  * ".wh.NAME" deletes NAME, ".wh..wh..opq" empties its directory, other ".wh..wh.*" are passed over (files in ".wh..wh.plnk" serve
- * as targets of links). Both take away what was there before the archive and nothing that it brings, wherever in it they stand.
+ * as targets of links), and so is what lies in a directory ".wh..wh.*" at the root. Anything else in a directory whose name begins
+ * with ".wh." is -EINVAL: no archive could hold the layer afterwards.
+ * Both take away what was there before the archive and nothing that it brings, wherever in it they stand.
  * A deletion of what the archive itself brings is in result->skipped.
  * Times and modes of directories are set last. Holes stay holes. Attributes are kept, those that take privilege with privilege,
  * and access control lists with their ids mapped; labels of security modules and properties of btrfs are not. What is not kept
@@ -993,7 +995,8 @@ int varve_layer_diff_size(struct varve_store *store, const char *id, const struc
  * faster; libzstd.so.1; liblzma.so.5; libbz2.so.1) are loaded when they are first needed. A request holds at most a window of zstd of
  * 128 MiB or a dictionary of xz of 64 MiB, however much comes out of an archive.
  *
- * Errors in the callback: -EINVAL (a name, or the target of a hard link, that leads out by "..", a whiteout of ".."),
+ * Errors in the callback: -EINVAL (a name, or the target of a hard link, that leads out by "..", a whiteout of "..", something
+ * in a directory ".wh.*"),
  * -ENAMETOOLONG, -ENODATA (cut off, or what is compressed is), -EBADMSG (corrupt, sizes that lie, an entry without a name, a lone
  * block of zeros that entries follow), -ENOTSUP (compressed twice, or otherwise than above, or the library is missing; the detail
  * tells), -EPERM (a device without CAP_MKNOD, an owner without CAP_CHOWN: see VARVE_APPLY_*), -EOVERFLOW (an owner that is in no

@@ -316,6 +316,18 @@ static int unpack_make(struct unpack *unpack, struct archive *archive, struct ar
 
 /* ---- the archive ------------------------------------------------------------------------------------------------- */
 
+/*
+ * Does a directory in the clean PATH have a name that means a deletion? One beside what such archivers keep for themselves at the root
+ * (WHITEOUT_META) would be made, and its own entry in an archive would delete something else.
+ */
+static bool unpack_in_whiteout(const char *path)
+{
+	for (const char *name = path, *end = strchr(name, '/'); end; name = end + 1, end = strchr(name, '/'))
+		if (!strncmp(name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)))
+			return true;
+	return false;
+}
+
 /* Unpack ENTRY, whose clean path is unpack->path. */
 static int unpack_entry(struct unpack *unpack, struct archive *archive, struct archive_entry *entry)
 {
@@ -337,6 +349,10 @@ static int unpack_entry(struct unpack *unpack, struct archive *archive, struct a
 		unpack->staged_links = true;
 		if (unpack->lib.archive_entry_filetype(entry) != AE_IFREG || unpack->lib.archive_entry_hardlink(entry))
 			return 0;
+	} else if (unpack_in_whiteout(unpack->path)) {
+		if (!strncmp(unpack->path, WHITEOUT_META, strlen(WHITEOUT_META)))
+			return 0;
+		return unpack_refuse(unpack, -EINVAL, "it is in a directory whose name begins with \".wh.\", which means a deletion");
 	}
 	dir_fd = unpack_enter(unpack, unpack->path, true, &name);
 	if (dir_fd < 0)

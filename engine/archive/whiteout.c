@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define WHITEOUT_META ".wh..wh."
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
 
 /* Take from the directory of the O_PATH descriptor FD what it had before an archive that has it as KIND. */

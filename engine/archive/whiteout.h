@@ -8,6 +8,9 @@
 /* ".wh.NAME" says that NAME was deleted. */
 #define WHITEOUT_PREFIX ".wh."
 
+/* What begins with this is an archiver's own. */
+#define WHITEOUT_META ".wh..wh."
+
 /*
  * NAME in DIR_FD says that something was deleted. What the archive has itself stays, wherever in it that is; and it has the directory
  * that it names.

@@ -280,5 +280,34 @@ START_TEST(test_names) {
 }
 END_TEST
 
+/** What no archive could hold afterwards is refused, and an archiver's own directory at the root is passed over. */
+START_TEST(test_inner_names) {
+	static const char *const refused_names[] = { ".wh.x/y", "a/.wh.x/y", "a/.wh.x/b/y", "a/.wh..wh..opq/y", ".wh.x/.wh.y",
+						      "a/.wh..wh.x/y" };
+	static const char *const passed[] = { ".wh..wh.x/y", ".wh..wh..opq/y", ".wh..wh.x/.wh.y", ".wh..wh.aufs" };
+	char *home = test_home(), *before;
+	struct varve_store *store = open_store(home);
+	struct varve_failure failure;
+
+	for (size_t i = 0; i < TEST_COUNT(refused_names); i++) {
+		struct tar tar = { 0 };
+
+		tar_add(&tar, &(struct tar_entry){ .name = refused_names[i] });
+		test_error(try_apply(store, &tar, &failure), -EINVAL);
+		ck_assert_msg(strstr(failure.path, refused_names[i]), "%s", failure.path);
+		ck_assert_msg(strstr(failure.detail, "means a deletion"), "%s", failure.detail);
+		ck_assert(!test_layer_exists(home, "made"));
+	}
+	before = tree(test_layer(home, "base"));
+	for (size_t i = 0; i < TEST_COUNT(passed); i++) {
+		struct tar tar = { 0 };
+
+		tar_add(&tar, &(struct tar_entry){ .name = passed[i] });
+		ck_assert_str_eq(apply(store, home, &tar), before);
+	}
+	test_close(store);
+}
+END_TEST
+
 TEST_MAIN("whiteouts", test_opaque, test_opaque_implicit, test_opaque_links, test_link_to_deleted, test_deletes,
-	  test_many_markers, test_names)
+	  test_many_markers, test_names, test_inner_names)
