@@ -168,6 +168,10 @@ static int unpack_acl(struct unpack *unpack, int fd, const char *name, const voi
 		return r;
 	memcpy(acl, value, size);
 	r = acl_map(acl, size, unpack_acl_id, unpack);
+	/* To the kernel such a list is none, and takes one away. */
+	if (!r && size == acl_bytes(0))
+		return unpack_xattr_left(unpack, -ENODATA, !strcmp(name, ACL_ACCESS) ? ACL_ACCESS ", a list without entries" :
+										      ACL_DEFAULT ", a list without entries");
 	if (!r)
 		r = unpack_xattr(unpack, fd, name, acl, size);
 	unpack->dressed = unpack->dressed || !strcmp(name, ACL_ACCESS);

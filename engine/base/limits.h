@@ -397,6 +397,7 @@ static_assert(COMMIT_THREADS_MAX <= UINT16_MAX, "an operation's slot");
 static_assert(BACKLOG_DEFAULT <= BACKLOG_LIMIT, "backlog");
 static_assert(REQUESTS_DEFAULT <= VARVE_REQUESTS_MAX, "requests");
 static_assert(WALK_BATCH <= READDIR_BUFFER_BYTES / 32, "a batch comes from one buffer");
+static_assert(CONTENT_MAP_MIN <= CONTENT_CHUNK_BYTES, "a file whose extents are not compared is read at once");
 static_assert(VARVE_ID_MAX == NAME_MAX, "an id is a file name");
 
 #endif

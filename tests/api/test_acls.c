@@ -276,6 +276,29 @@ static uint64_t applied(struct varve_store *store, const char *id, struct tar *t
 	return skipped;
 }
 
+/** A list of a header only is no list: nothing is set, and that is told; mode and owner are those of the entry. */
+START_TEST(test_no_entries) {
+	static const char *const names[] = { ACCESS, DEFAULT };
+	char *home = test_home(), *path;
+	struct varve_store *store = test_open_relaxed(home);
+	struct stat stat_now;
+
+	test_create(store, "layer", NULL);
+	path = test_path("%s/dir", test_layer(home, "layer"));
+	for (size_t i = 0; i < TEST_COUNT(names); i++) {
+		struct tar tar = { 0 };
+
+		tar_add_pax(&tar, test_path("SCHILY.xattr.%s", names[i]), "\2\0\0\0", 4);
+		tar_add(&tar, &(struct tar_entry){ .name = "dir", .type = '5', .mode = 0750 });
+		ck_assert_uint_eq(applied(store, "layer", &tar, 0), 1);
+		check_none(path, names[i]);
+		ck_assert_int_eq(stat(path, &stat_now), 0);
+		ck_assert_int_eq(stat_now.st_mode & 07777, 0750);
+	}
+	test_close(store);
+}
+END_TEST
+
 /** The entry of a directory replaces its attributes, in whatever order an opaque marker comes. */
 START_TEST(test_directories) {
 	static const char text[] = "user::rwx,user:6:r--,group::r-x,group:7:-w-,mask::rwx,other::---";
@@ -357,4 +380,4 @@ START_TEST(test_no_more) {
 }
 END_TEST
 
-TEST_MAIN("acls", test_lists, test_privileged, test_bad, test_directories, test_no_more)
+TEST_MAIN("acls", test_lists, test_privileged, test_bad, test_no_entries, test_directories, test_no_more)
