@@ -154,8 +154,8 @@ static int shift_read(const struct shift *shift, int fd, struct shift_kept *kept
 }
 
 /*
- * Shift FD, an O_PATH descriptor or a directory in SUBVOLUME, which STAT tells of, and give back what that takes away. Lists have ids of their own,
- * also where the owner stays.
+ * Shift FD, an O_PATH descriptor or a directory in SUBVOLUME, which STAT tells of, and give back what that takes away. Lists have ids of
+ * their own, also where the owner stays.
  */
 static int shift_fd(struct shift *shift, uint64_t subvolume, int fd, const struct statx *stat)
 {

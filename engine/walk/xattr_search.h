@@ -3,9 +3,9 @@
  * Which inodes hold one of some extended attributes, by searching the trees instead of asking each file: a question costs 2 us, and a
  * search half of that for each inode of its span.
  *
- * The inode numbers are cut into spans of HOLDERS_SPAN. Whoever asks about a span for the HOLDERS_ASKS-th time searches it;
- * meanwhile, and before, and to that question itself, the answer is "ask the file". So a small tree is never searched, and memory is bounded: a table of
- * spans, in which a new one takes the place of an old one, and bitmaps of the holders.
+ * The inode numbers are cut into spans of HOLDERS_SPAN. The HOLDERS_ASKS-th question about a span searches it; before, meanwhile, and
+ * to that question itself, the answer is "ask the file". So a small tree is never searched, and memory is bounded: a table of spans, in
+ * which a new one takes the place of an old one, and bitmaps of the holders.
  *
  * An attribute that is given to a file after its span was searched is not seen. Attributes are in the tree at once, so
  * nothing has to be flushed before. Where that matters, holders_settled() tells by the file's time of change, which nobody can set,

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -402,7 +403,7 @@ static void make_settled(struct varve_store *store, const char *layer) {
 		test_write(test_path("%s/file-%u", layer, i), "");
 	ck_assert_int_eq(lstat(test_path("%s/file-%u", layer, GIVEN_FILES - 1), &stat), 0);
 	do {
-		usleep(1000);
+		sched_yield();
 		clock_gettime(CLOCK_REALTIME_COARSE, &now);
 	} while (now.tv_sec == stat.st_ctim.tv_sec ? now.tv_nsec <= stat.st_ctim.tv_nsec : now.tv_sec < stat.st_ctim.tv_sec);
 }
