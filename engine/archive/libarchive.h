@@ -85,9 +85,15 @@
 
 /* The memory of one archive. */
 struct libarchive_memory {
-	/* Its blocks, and their bytes: LIBARCHIVE_BYTES_MAX at most. */
+	/* Its large blocks and its chunks, and their bytes: LIBARCHIVE_BYTES_MAX at most. */
 	struct list blocks;
 	size_t bytes;
+	/* Small blocks are those up to so many bytes; 0: there are none. */
+	size_t small_max;
+	/* What is left of the last chunk; small blocks that are free, by size, a stack each. */
+	char *chunk;
+	size_t chunk_left;
+	struct list *free[LIBARCHIVE_SMALL_MAX / LIBARCHIVE_SMALL_STEP + 1];
 	/* The conversions of names that it has open. */
 	iconv_t conversions[LIBARCHIVE_CONVERSIONS_MAX];
 	size_t conversions_count;
@@ -122,9 +128,10 @@ int libarchive_load(struct libarchive *lib);
  * Begin to use LIB, just loaded, on this thread: for one archive, one at a time for each thread. libarchive ends the process
  * where an allocation fails. From here to libarchive_end() the call in which one fails is left at once instead, and it and
  * each guarded call after it return ARCHIVE_FATAL or NULL; then lib->memory.failed. Names are UTF-8, or bytes: libarchive asks
- * the locale, so the thread has one of that kind meanwhile. 0 or -ENOMEM; libarchive_end() is due in any case.
+ * the locale, so the thread has one of that kind meanwhile. Blocks
+ * up to SMALL_MAX bytes are cut off chunks (LIBARCHIVE_SMALL_MAX at most; 0: none is). 0 or -ENOMEM; libarchive_end() is due in any case.
  */
-int libarchive_begin(struct libarchive *lib);
+int libarchive_begin(struct libarchive *lib, size_t small_max);
 
 /* Free what libarchive holds of this archive. On the thread of libarchive_begin(). */
 void libarchive_end(struct libarchive *lib);

@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* What precedes each block; as large as keeps blocks aligned for all. */
+/* What precedes each block; as large as keeps blocks aligned for all. The link is of large ones, and of small ones that are free. */
 struct libarchive_block {
 	struct list link;
 	size_t size;
@@ -40,15 +40,6 @@ static bool memory_may(struct libarchive_memory *memory, size_t size)
 	return !memory->bounded;
 }
 
-/* Put BLOCK, of SIZE bytes, on the list: its bytes. */
-static void *memory_enter(struct libarchive_memory *memory, struct libarchive_block *block, size_t size)
-{
-	block->size = size;
-	memory->bytes += sizeof(*block) + size;
-	list_append(&memory->blocks, &block->link);
-	return block->bytes;
-}
-
 /* There is no memory: leave libarchive, if that is where we are. */
 static void *memory_refuse(struct libarchive_memory *memory)
 {
@@ -60,48 +51,124 @@ static void *memory_refuse(struct libarchive_memory *memory)
 	return NULL;
 }
 
-static void *memory_calloc(size_t count, size_t size)
+/* Put BLOCK, a large one of SIZE bytes, on the list: its bytes. */
+static void *memory_enter(struct libarchive_memory *memory, struct libarchive_block *block, size_t size)
 {
-	struct libarchive_memory *memory = memory_now;
-	struct libarchive_block *block = NULL;
-	size_t bytes;
+	block->size = size;
+	memory->bytes += sizeof(*block) + size;
+	list_append(&memory->blocks, &block->link);
+	return block->bytes;
+}
 
-	if (!memory)
-		return calloc(count, size);
-	if (!__builtin_mul_overflow(count, size, &bytes) && bytes < PTRDIFF_MAX && memory_may(memory, sizeof(*block) + bytes))
-		block = calloc(1, sizeof(*block) + bytes);
-	return block ? memory_enter(memory, block, bytes) : memory_refuse(memory);
+/* Take BLOCK, a large one, off the list. */
+static void memory_leave(struct libarchive_memory *memory, struct libarchive_block *block)
+{
+	list_remove(&block->link);
+	memory->bytes -= sizeof(*block) + block->size;
+}
+
+/* A large block of SIZE bytes: its bytes, or NULL. */
+static void *memory_large(struct libarchive_memory *memory, size_t size)
+{
+	struct libarchive_block *block = NULL;
+
+	if (size < PTRDIFF_MAX && memory_may(memory, sizeof(*block) + size))
+		block = malloc(sizeof(*block) + size);
+	return block ? memory_enter(memory, block, size) : NULL;
+}
+
+/* Is a block of SIZE bytes a small one? */
+static bool memory_is_small(const struct libarchive_memory *memory, size_t size)
+{
+	return size <= memory->small_max && memory->small_max;
+}
+
+/* Which of the stacks of free blocks those of SIZE bytes are on. */
+static size_t memory_class(size_t size)
+{
+	return (size + LIBARCHIVE_SMALL_STEP - 1) / LIBARCHIVE_SMALL_STEP;
+}
+
+/* A small block of SIZE bytes, one that is free or a new one of a chunk: its bytes, or NULL. */
+static void *memory_small(struct libarchive_memory *memory, size_t size)
+{
+	size_t class = memory_class(size), bytes = sizeof(struct libarchive_block) + class * LIBARCHIVE_SMALL_STEP;
+	struct list *link = memory->free[class];
+	struct libarchive_block *block;
+
+	if (link) {
+		memory->free[class] = link->next;
+		block = list_entry(link, struct libarchive_block, link);
+	} else {
+		if (memory->chunk_left < bytes) {
+			memory->chunk = memory_large(memory, LIBARCHIVE_CHUNK_BYTES);
+			memory->chunk_left = memory->chunk ? LIBARCHIVE_CHUNK_BYTES : 0;
+		}
+		if (!memory->chunk)
+			return NULL;
+		block = (struct libarchive_block *)(void *)memory->chunk;
+		memory->chunk += bytes;
+		memory->chunk_left -= bytes;
+	}
+	block->size = size;
+	return block->bytes;
 }
 
 static void *memory_malloc(size_t size)
 {
 	struct libarchive_memory *memory = memory_now;
-	struct libarchive_block *block = NULL;
+	void *bytes;
 
 	if (!memory)
 		return malloc(size);
-	if (size < PTRDIFF_MAX && memory_may(memory, sizeof(*block) + size))
-		block = malloc(sizeof(*block) + size);
-	return block ? memory_enter(memory, block, size) : memory_refuse(memory);
+	bytes = memory_is_small(memory, size) ? memory_small(memory, size) : memory_large(memory, size);
+	return bytes ? bytes : memory_refuse(memory);
+}
+
+static void *memory_calloc(size_t count, size_t size)
+{
+	size_t all;
+	void *bytes;
+
+	if (!memory_now)
+		return calloc(count, size);
+	bytes = memory_malloc(__builtin_mul_overflow(count, size, &all) ? SIZE_MAX : all);
+	return bytes ? memset(bytes, 0, all) : NULL;
 }
 
 static void memory_free(void *bytes)
 {
-	if (memory_now && bytes) {
-		bytes = memory_block(bytes);
-		list_remove(&((struct libarchive_block *)bytes)->link);
-		memory_now->bytes -= sizeof(struct libarchive_block) + ((struct libarchive_block *)bytes)->size;
+	struct libarchive_memory *memory = memory_now;
+	struct libarchive_block *block;
+
+	if (!memory || !bytes) {
+		free(bytes);
+		return;
 	}
-	free(bytes);
+	block = memory_block(bytes);
+	if (memory_is_small(memory, block->size)) {
+		size_t class = memory_class(block->size);
+
+		block->link.next = memory->free[class];
+		memory->free[class] = &block->link;
+		return;
+	}
+	memory_leave(memory, block);
+	free(block);
 }
 
 static void *memory_realloc(void *bytes, size_t size)
 {
-	size_t before = memory_now && bytes ? memory_block(bytes)->size : 0;
+	struct libarchive_memory *memory = memory_now;
+	size_t before = memory && bytes ? memory_block(bytes)->size : 0;
 	void *larger;
 
-	if (!memory_now)
+	if (!memory)
 		return realloc(bytes, size);
+	if (bytes && memory_is_small(memory, size) && memory_is_small(memory, before) && memory_class(size) == memory_class(before)) {
+		memory_block(bytes)->size = size;
+		return bytes;
+	}
 	larger = memory_malloc(size);
 	if (larger && bytes) {
 		memcpy(larger, bytes, MIN(before, size));
@@ -353,14 +420,21 @@ MEMORY_GUARD(int, archive_write_set_bytes_per_block, ARCHIVE_FATAL, (struct arch
 MEMORY_GUARD(int, archive_write_set_format_pax, ARCHIVE_FATAL, (struct archive * archive), archive)
 MEMORY_GUARD(int, archive_write_set_options, ARCHIVE_FATAL, (struct archive * archive, const char *options), archive, options)
 
-int libarchive_begin(struct libarchive *lib)
+int libarchive_begin(struct libarchive *lib, size_t small_max)
 {
 	int error;
 
 	list_init(&lib->memory.blocks);
 	lib->memory.conversions_count = 0;
 	lib->memory.inside = lib->memory.failed = lib->memory.bounded = false;
-	lib->memory.bytes = 0;
+	lib->memory.bytes = lib->memory.chunk_left = 0;
+	lib->memory.chunk = NULL;
+#ifdef __SANITIZE_ADDRESS__
+	/* It is to see each block. */
+	small_max = 0;
+#endif
+	lib->memory.small_max = MIN(small_max, (size_t)LIBARCHIVE_SMALL_MAX);
+	memset(lib->memory.free, 0, sizeof(lib->memory.free));
 	errno = 0;
 	lib->names = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 	/* Where there is no such locale, names are bytes. */

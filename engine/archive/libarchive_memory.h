@@ -9,6 +9,9 @@
  * nothing beyond an archive, so none of that is left half done. On all other threads, and for a program's own use of
  * libarchive, the functions do what those of the C library do.
  *
+ * Small blocks are cut off chunks and used again for others of their size; the chunks are given back with the last blocks. An
+ * archive of small files is a dozen small blocks a file, so that this is faster than the C library by more than what the list takes.
+ *
  * The table is left alone, and a failing allocation ends the process, where it is not as expected: it was exchanged by
  * something else, has no explicit addends (32-bit x86 and Arm), or is not bound yet because the program has loaded libarchive lazily.
  */

@@ -445,7 +445,7 @@ static int pack_open(struct pack *pack, struct archive *archive)
 
 int pack_write(struct pack *pack)
 {
-	int r = libarchive_begin(&pack->lib);
+	int r = libarchive_begin(&pack->lib, pack->small_max);
 	struct archive *archive = pack->lib.archive_write_new();
 	struct archive_entry *entry = pack->lib.archive_entry_new();
 

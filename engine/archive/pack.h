@@ -25,6 +25,8 @@ struct pack {
 	/* ---- set by the caller that starts it ---- */
 	/* Loaded by the thread that writes. */
 	struct libarchive lib;
+	/* As settings.archive_small_max. */
+	size_t small_max;
 	/* Which ids the container sees. */
 	const struct varve_id_map *uids, *gids;
 	size_t uids_count, gids_count;

@@ -578,7 +578,7 @@ static int unpack_root(struct unpack *unpack, int root_fd)
 /* Unpack, with libarchive loaded. */
 static int unpack_archive(struct unpack *unpack)
 {
-	int r = libarchive_begin(&unpack->lib);
+	int r = libarchive_begin(&unpack->lib, unpack->store->settings.archive_small_max);
 	struct archive *archive = unpack->lib.archive_read_new();
 
 	if (!archive)

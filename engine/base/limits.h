@@ -239,6 +239,11 @@
  */
 #define LIBARCHIVE_BYTES_MAX ((size_t)256 << 20)
 
+/* Its blocks up to this size, in steps, are cut off chunks: an entry and its strings are. */
+#define LIBARCHIVE_SMALL_MAX 2048
+#define LIBARCHIVE_SMALL_STEP 32
+#define LIBARCHIVE_CHUNK_BYTES 32768
+
 /* Bytes of a path in an archive: four times what one system call takes. */
 #define UNPACK_PATH_BYTES_MAX (4 * PATH_MAX)
 

@@ -330,6 +330,7 @@ static int changes_pack(struct changes_op *changes)
 	if (!pack)
 		return -ENOMEM;
 	pack->window.feed.root_fd = changes->fds[1];
+	pack->small_max = request->store->settings.archive_small_max;
 	pack->window.feed.changes = &changes->compare.changes;
 	pack->window.feed.fault = &request->store->io.fault;
 	pack->window.search = request->store->layout.privileged && !(changes->flags & VARVE_CHANGES_WALK);

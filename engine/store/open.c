@@ -409,6 +409,7 @@ static int open_settings(struct opening *opening, const struct quota_settings *q
 		.root_uid = config->root_uid,
 		.root_gid = config->root_gid,
 		.walk_fds_max = MIN(WALK_FDS_MAX, fds / FDS_WALK_PART),
+		.archive_small_max = LIBARCHIVE_SMALL_MAX,
 		.quota = *quota,
 		.io = { .no_uring = config->flags & VARVE_OPEN_NO_URING,
 			.ring_entries = config->ring_entries,

@@ -72,6 +72,8 @@ struct settings {
 	struct io_config io;
 	/* Directories that one walk keeps open beside those in use. */
 	unsigned walk_fds_max;
+	/* Blocks up to so many bytes are cut off chunks for libarchive: LIBARCHIVE_SMALL_MAX, or 0 for a block each. */
+	size_t archive_small_max;
 	struct quota_settings quota;
 	struct delta_limits delta;
 };
