@@ -87,7 +87,7 @@ static int layer_options(struct varve_store *store, const char *id, struct layer
 	char reason[VARVE_FAILURE_DETAIL_SIZE];
 	int r;
 
-	*arguments = (struct create_arguments){ .mode = LAYER_MODE_DEFAULT, .size = store->settings.quota.size_default };
+	*arguments = (struct create_arguments){ .mode = LAYER_MODE_DEFAULT, .storage.size = store->settings.quota.size_default };
 	if (!given)
 		return 0;
 	r = layer_create_options(store, id, ours, given);
@@ -100,7 +100,7 @@ static int layer_options(struct varve_store *store, const char *id, struct layer
 		arguments->mode = options->mode;
 	/* The default is for layers that can grow. */
 	if (options->flags & VARVE_CREATE_READ_ONLY)
-		arguments->size = 0;
+		arguments->storage.size = 0;
 	arguments->apply = options->apply;
 	arguments->apply_fd = options->apply_fd;
 	r = layer_source(store, options->parent, &arguments->parent);
@@ -108,8 +108,8 @@ static int layer_options(struct varve_store *store, const char *id, struct layer
 		r = layer_source(store, options->template_id, &arguments->template_id);
 	if (r)
 		return r;
-	r = options_parse_storage(options->storage_options, store->settings.quota.size_min, arguments, reason, sizeof(reason));
-	if (!r && (arguments->size || arguments->groups_count) && store->settings.quota.policy == QUOTA_NEVER) {
+	r = options_parse_storage(options->storage_options, store->settings.quota.size_min, &arguments->storage, reason, sizeof(reason));
+	if (!r && (arguments->storage.size || arguments->storage.groups_count) && store->settings.quota.policy == QUOTA_NEVER) {
 		r = -ENOTSUP;
 		strcpy(reason, "a size or a group, and the store was opened with quota=off");
 	}

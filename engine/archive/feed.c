@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/archive/feed.h"
+#include "engine/dir/opath.h"
 #include "engine/base/util.h"
 #include "engine/dir/beneath.h"
 #include "engine/dir/listing.h"
@@ -63,7 +64,7 @@ static int feed_enter(struct feed *feed)
 	feed->path[strlen(feed->path) - 1] = '\0';
 	fd = beneath_open_list(feed->root_fd, feed->path);
 	/* It vanished, or is covered by a mount. */
-	if (walk_vanished(fd) || fd == -EXDEV)
+	if (opath_vanished(fd) || fd == -EXDEV)
 		return 0;
 	r = fd < 0 ? fd : feed_list(feed, fd);
 	fd_close(fd);

@@ -67,15 +67,4 @@ static inline bool item_changed(const struct item *item, const struct statx *aft
 	       after->stx_mtime.tv_nsec != before->stx_mtime.tv_nsec;
 }
 
-/*
- * Does ERROR, of looking at an entry or opening it, leave out that entry alone? It is gone or replaced, something is mounted
- * on it, it is not for us to read, a lease is kept on it, or it has more attributes than an archive takes. All others (too few
- * descriptors, no memory, a disk that fails) tell nothing about the entry, and fail the archive.
- */
-static inline bool item_left_out(int error)
-{
-	return walk_vanished(error) || error == -EXDEV || error == -EACCES || error == -EPERM || error == -EAGAIN ||
-	       error == -E2BIG;
-}
-
 #endif

@@ -246,7 +246,7 @@ static int pack_piece(struct pack *pack, struct archive *archive, const struct i
 		at = known;
 	}
 	while (!r && at < piece->end && item->length == WINDOW_FILE_BYTES) {
-		ssize_t length = window_pread(item->fd, pack->buffer, (size_t)MIN(piece->end - at, (off_t)STREAM_CHUNK_BYTES), at);
+		ssize_t length = opath_pread(item->fd, pack->buffer, (size_t)MIN(piece->end - at, (off_t)STREAM_CHUNK_BYTES), at);
 
 		if (length < 0)
 			return pack_fail(pack, item, (int)length, "pread");
@@ -327,7 +327,7 @@ static int pack_entry(struct pack *pack, struct archive *archive, struct archive
 
 	if (r)
 		return r;
-	if (item->error && !item_left_out(item->error))
+	if (item->error && !opath_left_out(item->error))
 		return pack_fail(pack, item, item->error, item->call);
 	if (item->error) {
 		pack_report(pack, item->error, item->call, path,
@@ -497,7 +497,7 @@ static int pack_measure_entry(struct pack *pack, struct window_place *place, con
 	}
 	/* What went away, or lies beneath a mount where we cannot see it, counts nothing. */
 	if (r < 0)
-		return walk_vanished(r) || r == -EXDEV ? 0 : r;
+		return opath_vanished(r) || r == -EXDEV ? 0 : r;
 	if (S_ISDIR(statx_now.stx_mode))
 		return 0;
 	if (statx_now.stx_nlink > 1 && !idmap_add(&pack->links, statx_now.stx_ino,

@@ -37,24 +37,6 @@ void window_leave(struct window_place *place)
 	free(TAKE_PTR(place->path));
 }
 
-ssize_t window_pread(int fd, void *buffer, size_t size, off_t offset)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		ssize_t length = pread(fd, (char *)buffer + done, size - done, offset + (off_t)done);
-
-		if (length < 0 && errno == EINTR)
-			continue;
-		if (length < 0)
-			return negative_errno();
-		if (!length)
-			break;
-		done += (size_t)length;
-	}
-	return (ssize_t)done;
-}
-
 /*
  * Open the file that FD, of O_PATH, is. It does not wait: where a process keeps a lease on it the kernel asks that to let go,
  * and says -EAGAIN.
@@ -89,7 +71,7 @@ static int window_content(const struct window *window, struct item *item)
 	if (r)
 		return r;
 	item->call = "pread";
-	length = window_pread(item->fd, item->bytes, MIN(size, (uint64_t)WINDOW_FILE_BYTES), 0);
+	length = opath_pread(item->fd, item->bytes, MIN(size, (uint64_t)WINDOW_FILE_BYTES), 0);
 	if (length < 0)
 		return (int)length;
 	item->length = (size_t)length;

@@ -84,9 +84,6 @@ struct item *window_take(struct window *window, struct window_place *place);
 /* Done with the entry taken last. */
 void window_release(struct window *window);
 
-/* Read up to SIZE bytes of FD at OFFSET: how many there were, or -errno. */
-ssize_t window_pread(int fd, void *buffer, size_t size, off_t offset);
-
 /* Free what is held. */
 void window_free(struct window *window);
 

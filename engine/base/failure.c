@@ -59,7 +59,7 @@ size_t failure_escape(char *out, size_t size, const char *text)
 	return used;
 }
 
-char *varve_strerror(const struct varve_failure *failure, char *buffer, size_t size)
+char *failure_text(const struct varve_failure *failure, char *buffer, size_t size)
 {
 	char id[4 * sizeof(failure->id) + 1], path[4 * sizeof(failure->path) + 1], detail[4 * sizeof(failure->detail) + 1];
 	char unknown[32];

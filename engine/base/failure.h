@@ -18,4 +18,7 @@ void failure_detail(struct varve_failure *failure, const char *format, ...) __at
 /* Write TEXT to OUT (SIZE bytes, always ended) with what does not print as \xHH; return what was used. */
 size_t failure_escape(char *out, size_t size, const char *text);
 
+/* As varve_strerror(). */
+char *failure_text(const struct varve_failure *failure, char *buffer, size_t size);
+
 #endif

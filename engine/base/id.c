@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/base/id.h"
-#include "engine/base/failure.h"
 #include "engine/base/limits.h"
 #include "engine/base/util.h"
 
@@ -23,17 +22,5 @@ int id_check(const char *id, const char **ret_reason)
 		error = -ENAMETOOLONG;
 	} else
 		error = 0;
-	return error;
-}
-
-int varve_id_check(const char *id, struct varve_failure *ret_failure)
-{
-	const char *reason;
-	int error = id_check(id, &reason);
-
-	if (error && ret_failure) {
-		failure_set(ret_failure, error, "id", "CHECK", NULL, id);
-		failure_detail(ret_failure, "%s", reason);
-	}
 	return error;
 }

@@ -4,11 +4,11 @@
  * reference driver know: digits with fractions, an optional blank, an optional binary unit. The fraction of the result is
  * cut off. Unlike there, a number too large for 64 bits is an error.
  */
-#include "varve.h"
-
+#include "engine/base/size.h"
 #include "engine/base/util.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <string.h>
 
 /* The power of two of the unit at *TEXT, which is moved past it; -EINVAL when text is left that is no unit. */
@@ -52,14 +52,12 @@ static int size_fraction(const char **text, long double *ret_fraction)
 	return 0;
 }
 
-int varve_size_parse(const char *text, uint64_t *ret_bytes)
+int size_parse(const char *text, uint64_t *ret_bytes)
 {
 	long double fraction = 0;
 	uint64_t whole, bytes;
 	int shift, r;
 
-	if (!text || !ret_bytes)
-		return -EINVAL;
 	r = size_whole(&text, &whole);
 	if (!r && *text == '.') {
 		text++;

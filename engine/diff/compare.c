@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/diff/compare.h"
+#include "engine/dir/opath.h"
 #include "engine/base/util.h"
 #include "engine/btrfs/abi.h"
 #include "engine/diff/content.h"
@@ -339,7 +340,7 @@ static int compare_look(int fd, const char *name, struct statx *ret_statx)
 	const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
 	int r = fd < 0 ? -ENOENT : RET_NERRNO(statx(fd, name, flags, STATX_BASIC_STATS | STATX_MNT_ID, ret_statx));
 
-	return walk_vanished(r) ? 0 : r ? r : 1;
+	return opath_vanished(r) ? 0 : r ? r : 1;
 }
 
 /* Is STATX, in tree INDEX, that of something mounted in it? */
@@ -372,7 +373,7 @@ static int compare_pair(struct compare_worker *worker, const char *name)
 	/* What stood still may have been exchanged for what needs no look at its content. */
 	content_leave(&worker->content);
 	/* Gone between two looks: as it will be the next time. */
-	if (walk_vanished(r) || r == -EINVAL)
+	if (opath_vanished(r) || r == -EINVAL)
 		r = 1;
 	if (r > 0)
 		r = compare_tell(worker, VARVE_CHANGE_MODIFY, name);
@@ -573,7 +574,7 @@ static int compare_open(struct compare_worker *worker, unsigned index)
 	if (root < 0 || (!index && worker->dir->added))
 		return 0;
 	fd = beneath_open_list(root, worker->dir->path);
-	if (walk_vanished(fd) || fd == -EXDEV)
+	if (opath_vanished(fd) || fd == -EXDEV)
 		return 0;
 	worker->fds[index] = fd;
 	return MIN(fd, 0);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/diff/content.h"
-#include "engine/archive/item.h"
-#include "engine/archive/prefetch.h"
 #include "engine/base/limits.h"
 #include "engine/base/util.h"
 #include "engine/dir/opath.h"
@@ -110,7 +108,7 @@ static int content_read(struct content *content, uint64_t end)
 		ssize_t lengths[2];
 
 		for (unsigned i = 0; i < 2; i++) {
-			lengths[i] = window_pread(content->fds[i], content->bytes + i * CONTENT_CHUNK_BYTES, size, (off_t)content->at);
+			lengths[i] = opath_pread(content->fds[i], content->bytes + i * CONTENT_CHUNK_BYTES, size, (off_t)content->at);
 			if (lengths[i] < 0)
 				return (int)lengths[i];
 		}
@@ -181,7 +179,7 @@ static int content_begin(struct content *content, const int dir_fds[2], const ch
 		content->statx[i] = statx[i];
 		content->fds[i] = content_open(content, dir_fds[i], name, &statx[i]);
 		if (content->fds[i] < 0)
-			r = item_left_out(content->fds[i]) ? 0 : content->fds[i];
+			r = opath_left_out(content->fds[i]) ? 0 : content->fds[i];
 	}
 	return r;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/dir/beneath.h"
 #include "engine/base/util.h"
-#include "engine/store/layer.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -14,7 +13,7 @@ static int beneath_piece(int dir_fd, const char *path, uint64_t flags)
 {
 	struct call call;
 
-	call_openat2(&call, dir_fd, *path ? path : ".", flags, LAYER_RESOLVE | RESOLVE_NO_XDEV);
+	call_openat2(&call, dir_fd, *path ? path : ".", flags, BENEATH_RESOLVE | RESOLVE_NO_XDEV);
 	return call_run(&call);
 }
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/dir/entries.h"
-#include "engine/base/id.h"
 #include "engine/base/limits.h"
+#include "engine/base/util.h"
 
 #include <endian.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Fill the buffer: 1, 0 at the end, or -errno. */
@@ -86,16 +88,4 @@ int entries_each(int dir_fd, int (*each)(void *data, const char *name), void *da
 	if (fd < 0)
 		return negative_errno();
 	return entries_read(fd, entries_name, &(struct entries_names){ each, data });
-}
-
-bool entries_layer_ref(const struct varve_store *store, const struct search *search, uint64_t parent, char *ret_name)
-{
-	char name[VARVE_ID_MAX + 1];
-	uint64_t directory;
-
-	if (parent != store->layout.subvolumes_root || search_reference(search, &directory, name) ||
-	    directory != store->layout.subvolumes_inode || !strncmp(name, ID_RESERVED_PREFIX, strlen(ID_RESERVED_PREFIX)))
-		return false;
-	strcpy(ret_name, name);
-	return true;
 }

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The entries of a directory, and of the store's `subvolumes` in btrfs's own words. */
+/* The entries of a directory. */
 #ifndef VARVE_DIR_ENTRIES_H
 #define VARVE_DIR_ENTRIES_H
 
-#include "engine/btrfs/search.h"
-#include "engine/store/store.h"
-
 #include <dirent.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 /* A directory read entry by entry, but "." and "..". Start from zeros; one can begin again and again. */
 struct entries {
@@ -40,11 +39,5 @@ int entries_read(int fd, int (*each)(void *data, const struct dirent64 *entry), 
  * that, 0 at the end, or -errno. DIR_FD's own position does not matter and is not moved.
  */
 int entries_each(int dir_fd, int (*each)(void *data, const char *name), void *data);
-
-/*
- * Is the current item of SEARCH, a ROOT_REF or ROOT_BACKREF, about a layer of STORE that lies in the subvolume PARENT? Then
- * copy its name to RET_NAME (VARVE_ID_MAX + 1 bytes).
- */
-bool entries_layer_ref(const struct varve_store *store, const struct search *search, uint64_t parent, char *ret_name);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/dir/opath.h"
 #include "engine/base/util.h"
+#include "engine/dir/beneath.h"
 #include "engine/io/call.h"
-#include "engine/store/layer.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ int opath_open(int dir_fd, const char *name, struct statx *ret_stat)
 	struct call call;
 	int fd, r;
 
-	call_openat2(&call, dir_fd, name, O_PATH | O_NOFOLLOW, LAYER_RESOLVE_NAME);
+	call_openat2(&call, dir_fd, name, O_PATH | O_NOFOLLOW, BENEATH_RESOLVE_NAME);
 	fd = call_run(&call);
 	if (fd < 0 || !ret_stat)
 		return fd;
@@ -113,4 +113,22 @@ ssize_t opath_getxattr(int fd, const char *name, void *value, size_t size)
 	char link[OPATH_LINK_BYTES];
 
 	return RET_NERRNO(getxattr(opath_link(fd, link), name, value, size));
+}
+
+ssize_t opath_pread(int fd, void *buffer, size_t size, off_t offset)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t length = pread(fd, (char *)buffer + done, size - done, offset + (off_t)done);
+
+		if (length < 0 && errno == EINTR)
+			continue;
+		if (length < 0)
+			return negative_errno();
+		if (!length)
+			break;
+		done += (size_t)length;
+	}
+	return (ssize_t)done;
 }

@@ -7,6 +7,7 @@
 #ifndef VARVE_DIR_OPATH_H
 #define VARVE_DIR_OPATH_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
@@ -34,6 +35,9 @@ int opath_reopen(int fd, int flags);
 /* Open the file of the O_PATH descriptor FD for reading, without setting its time of access where we may. As opath_reopen(). */
 int opath_reopen_read(int fd);
 
+/* Read up to SIZE bytes of FD at OFFSET: how many there were, or -errno. */
+ssize_t opath_pread(int fd, void *buffer, size_t size, off_t offset);
+
 /* Set the mode of FD; of a link -EOPNOTSUPP. Before Linux 6.6 by /proc. */
 int opath_chmod(int fd, mode_t mode);
 
@@ -54,5 +58,22 @@ int opath_removexattr(int fd, const char *name);
 
 /* Read it into VALUE (SIZE bytes): how many there are; -ENODATA when there is none. */
 ssize_t opath_getxattr(int fd, const char *name, void *value, size_t size);
+
+/* Is ERROR one of something that went away, or was replaced, while we looked? */
+static inline bool opath_vanished(int error)
+{
+	return error == -ENOENT || error == -ENOTDIR || error == -ELOOP || error == -ESTALE;
+}
+
+/*
+ * Does ERROR, of looking at an entry or opening it, leave out that entry alone? It is gone or replaced, something is mounted
+ * on it, it is not for us to read, a lease is kept on it, or it has more attributes than an archive takes. All others (too few
+ * descriptors, no memory, a disk that fails) tell nothing about the entry, and fail the archive.
+ */
+static inline bool opath_left_out(int error)
+{
+	return opath_vanished(error) || error == -EXDEV || error == -EACCES || error == -EPERM || error == -EAGAIN ||
+	       error == -E2BIG;
+}
 
 #endif

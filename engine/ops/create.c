@@ -868,18 +868,18 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 
 	for (size_t i = 0; i < count; i++)
 		strings += strlen(ids[i]) + 1;
-	for (size_t i = 0; i < arguments->groups_count; i++)
-		strings += sizeof(*groups) + strlen(arguments->groups[i]) + 1;
+	for (size_t i = 0; i < arguments->storage.groups_count; i++)
+		strings += sizeof(*groups) + strlen(arguments->storage.groups[i]) + 1;
 	r = request_new(store, &create_class, count, create_plan_bytes(arguments) + strings, arguments->flags, &request);
 	if (r)
 		return r;
 	/* What is aligned comes first. */
 	groups = (const char **)request->strings;
-	request->strings += arguments->groups_count * sizeof(*groups);
+	request->strings += arguments->storage.groups_count * sizeof(*groups);
 	plan = create_plan(request, arguments);
 	source = request_string(request, source);
-	for (size_t i = 0; i < arguments->groups_count; i++)
-		groups[i] = request_string(request, arguments->groups[i]);
+	for (size_t i = 0; i < arguments->storage.groups_count; i++)
+		groups[i] = request_string(request, arguments->storage.groups[i]);
 	for (size_t i = 0; i < count; i++) {
 		struct create *create = create_of(request_op(request, i));
 
@@ -891,10 +891,10 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 		create->source_fd = -EBADF;
 		create->flags = arguments->flags;
 		create->mode = arguments->mode;
-		create->size = arguments->size;
+		create->size = arguments->storage.size;
 		create->plan = plan;
 		create->groups = groups;
-		create->groups_count = arguments->groups_count;
+		create->groups_count = arguments->storage.groups_count;
 		/* An id that is to be made from itself: there is nothing to hold twice. */
 		if (source && strcmp(source, create->op.id))
 			create->op.holds[1] = (struct hold){ .id = source };

@@ -74,7 +74,7 @@ static int list_search(struct listing *listing)
 			     BTRFS_ROOT_REF_KEY, 0);
 
 	while (!r && (r = search_next(&search)) > 0)
-		r = entries_layer_ref(store, &search, search.header.objectid, name) ? list_add(listing, name) : 0;
+		r = layer_ref(store, &search, search.header.objectid, name) ? list_add(listing, name) : 0;
 	search_end(&search);
 	return r;
 }

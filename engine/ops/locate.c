@@ -110,7 +110,7 @@ static int locate_record(struct op *op)
 	op->place = RECORD_PLACE;
 	/* From the home: there may be no such directory. */
 	call_openat2(&op->call, op->request->store->layout.home_fd, locate_of(op)->record,
-		     O_RDONLY | O_NOFOLLOW | O_NONBLOCK, LAYER_RESOLVE);
+		     O_RDONLY | O_NOFOLLOW | O_NONBLOCK, BENEATH_RESOLVE);
 	return op_call(op);
 }
 

@@ -6,12 +6,9 @@
 #ifndef VARVE_OPS_OPS_H
 #define VARVE_OPS_OPS_H
 
-#include "engine/base/limits.h"
+#include "engine/store/options.h"
 
 #include <limits.h>
-
-struct quota_settings;
-struct varve_store;
 
 /* Who is to be told, and what the request is to be known by. */
 struct submit {
@@ -28,14 +25,11 @@ struct create_arguments {
 	int apply_fd;
 	uint64_t flags;
 	uint32_t mode;
-	/* Limit in bytes; 0: none. */
-	uint64_t size;
+	/* Its limit and its groups. */
+	struct storage_options storage;
 	/* A shift of ownership, an SELinux label; NULL: none. */
 	const struct varve_chown_options *chown;
 	const char *label;
-	/* Groups to join, "NAME" or "NAME:SIZE". */
-	const char *groups[LAYER_GROUPS_MAX];
-	size_t groups_count;
 };
 
 /* What a request about quota is to do. */
@@ -87,19 +81,5 @@ int apply_submit(struct varve_store *store, const char *id, const struct varve_a
 		 const struct submit *submit);
 int diff_size_submit(struct varve_store *store, const char *id, const struct varve_changes_options *options,
 		     const struct submit *submit);
-
-/* Open a store: see varve_open(). CONFIG has been checked and has no defaults left. */
-int open_store(const struct varve_config *config, const struct quota_settings *quota, unsigned debug,
-	       struct varve_store **ret_store, struct varve_failure *failure);
-
-/* Parse the store's OPTIONS (NULL: none); the failure tells which is wrong. */
-int options_parse_store(const char *const *options, struct quota_settings *ret_quota, struct varve_failure *failure);
-
-/*
- * Parse a layer's storage OPTIONS (NULL: none) into ARGUMENTS, whose size is left alone where they name none; *RET_REASON
- * (SIZE bytes) tells what is wrong.
- */
-int options_parse_storage(const char *const *options, uint64_t min_space, struct create_arguments *arguments,
-			  char *ret_reason, size_t size);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/store/groups.h"
+#include "engine/base/size.h"
 #include "engine/base/id.h"
 #include "engine/base/limits.h"
 #include "engine/btrfs/fs.h"
@@ -33,7 +34,7 @@ int groups_parse(const char *value, char *ret_name, uint64_t *ret_bytes)
 	memcpy(ret_name, value, length);
 	ret_name[length] = '\0';
 	*ret_bytes = 0;
-	if (id_check(ret_name, &reason) || (colon && (varve_size_parse(colon + 1, ret_bytes) || !*ret_bytes)))
+	if (id_check(ret_name, &reason) || (colon && (size_parse(colon + 1, ret_bytes) || !*ret_bytes)))
 		return -EINVAL;
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/store/layer.h"
+#include "engine/base/id.h"
 #include "engine/btrfs/subvol.h"
 
 #include <fcntl.h>
@@ -7,7 +8,7 @@
 
 void layer_open_call(struct varve_store *store, struct call *call, const char *id)
 {
-	call_openat2(call, store->layout.subvolumes_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, LAYER_RESOLVE);
+	call_openat2(call, store->layout.subvolumes_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, BENEATH_RESOLVE);
 }
 
 int layer_open(struct varve_store *store, const char *id)
@@ -77,4 +78,16 @@ int layer_judge(const struct varve_store *store, const struct statx *statx)
 	if (!(statx->stx_mask & STATX_MNT_ID) || statx->stx_mnt_id != store->layout.subvolumes_mount)
 		return 1;
 	return statx->stx_ino == ABI_SUBVOL_ROOT_INODE ? 0 : -EINVAL;
+}
+
+bool layer_ref(const struct varve_store *store, const struct search *search, uint64_t parent, char *ret_name)
+{
+	char name[VARVE_ID_MAX + 1];
+	uint64_t directory;
+
+	if (parent != store->layout.subvolumes_root || search_reference(search, &directory, name) ||
+	    directory != store->layout.subvolumes_inode || !strncmp(name, ID_RESERVED_PREFIX, strlen(ID_RESERVED_PREFIX)))
+		return false;
+	strcpy(ret_name, name);
+	return true;
 }

@@ -7,20 +7,12 @@
 #define VARVE_STORE_LAYER_H
 
 #include "engine/btrfs/abi.h"
+#include "engine/btrfs/search.h"
+#include "engine/dir/beneath.h"
 #include "engine/store/store.h"
 
 /* Where the layers are, below the home. */
 #define LAYER_PLACE "subvolumes"
-
-/* Resolution flags for every path below a directory that we hold open. */
-#define LAYER_RESOLVE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
-
-/*
- * The same for one name in a directory that we hold open, where no mount is entered. A link is opened as itself (O_PATH |
- * O_NOFOLLOW). Not RESOLVE_BENEATH: the kernel calls a name that is renamed out of the directory meanwhile -EXDEV then, as if
- * something were mounted there.
- */
-#define LAYER_RESOLVE_NAME (RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV)
 
 /* Describe opening the root directory of layer ID; the result is a descriptor. */
 void layer_open_call(struct varve_store *store, struct call *call, const char *id);
@@ -43,5 +35,11 @@ void layer_stat_call(struct varve_store *store, struct call *call, const char *i
 
 /* Judge what was found: 0 a layer, 1 something is mounted there (open and prove it), -ENOTDIR, -EINVAL. */
 int layer_judge(const struct varve_store *store, const struct statx *statx);
+
+/*
+ * Is the current item of SEARCH, a ROOT_REF or ROOT_BACKREF, about a layer of STORE that lies in the subvolume PARENT? Then
+ * copy its name to RET_NAME (VARVE_ID_MAX + 1 bytes).
+ */
+bool layer_ref(const struct varve_store *store, const struct search *search, uint64_t parent, char *ret_name);
 
 #endif

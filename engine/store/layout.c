@@ -69,7 +69,7 @@ int layout_trusted(const struct varve_store *store, int fd)
 
 int layout_find(struct varve_store *store, enum layout_place place)
 {
-	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, .resolve = LAYER_RESOLVE };
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, .resolve = BENEATH_RESOLVE };
 	const char *name = layout_places[place].name;
 	_Atomic int *kept = layout_kept(&store->layout, place);
 	struct stat stat;

@@ -3,19 +3,18 @@
  * open: find or make the home and HOME/subvolumes, prove that they are on btrfs, start the reactor. The other directories
  * are made when an operation needs them: see store/layout.h. Blocks; runs on the caller's thread. A crash leaves directories.
  */
+#include "engine/store/open.h"
 #include "engine/base/id.h"
 #include "engine/btrfs/fs.h"
 #include "engine/btrfs/qgroup.h"
 #include "engine/btrfs/search.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/dir/mounts.h"
-#include "engine/ops/ops.h"
 #include "engine/store/backlog.h"
 #include "engine/store/groups.h"
 #include "engine/store/layer.h"
 #include "engine/store/layout.h"
 #include "engine/store/store.h"
-#include "engine/walk/workers.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -193,7 +192,7 @@ static int open_trust(struct opening *opening, int fd, const char *name)
 /* Open `subvolumes`, making it when it is missing. */
 static int open_subvolumes(struct opening *opening)
 {
-	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, .resolve = LAYER_RESOLVE };
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, .resolve = BENEATH_RESOLVE };
 	const struct settings *settings = &opening->store->settings;
 	struct layout *layout = &opening->store->layout;
 	bool made = false;
@@ -425,7 +424,7 @@ static int open_settings(struct opening *opening, const struct quota_settings *q
 		return -ENOMEM;
 	for (uint32_t i = 0; i < config->requests_max; i++)
 		store->slots[i].next_free = i + 1;
-	return workers_init(store) ? -ENOMEM : cleaner_init(store);
+	return cleaner_init(store);
 }
 
 /* Commit, for the clock. */

@@ -3,9 +3,10 @@
  * Options, "KEY=VALUE", as the reference driver takes them: keys in any case, sizes as in varve_size_parse(). Unlike there
  * a key that is not known is an error always.
  */
+#include "engine/store/options.h"
+#include "engine/base/size.h"
 #include "engine/base/failure.h"
 #include "engine/base/util.h"
-#include "engine/ops/ops.h"
 #include "engine/store/groups.h"
 #include "engine/store/store.h"
 
@@ -48,7 +49,7 @@ static int options_quota(const char *value, enum quota_policy *policy)
 /* Parse VALUE of OPTION as a size. */
 static int options_size(const char *option, const char *value, uint64_t *ret_bytes, struct varve_failure *failure)
 {
-	if (!varve_size_parse(value, ret_bytes))
+	if (!size_parse(value, ret_bytes))
 		return 0;
 	failure_detail(failure, "option \"%s\": the size does not parse", option);
 	return -EINVAL;
@@ -114,7 +115,7 @@ static int options_storage_size(const char *value, uint64_t min_space, uint64_t 
 {
 	uint64_t bytes = 0;
 
-	if (varve_size_parse(value, &bytes) || !bytes) {
+	if (size_parse(value, &bytes) || !bytes) {
 		snprintf(ret_reason, size, "invalid storage size \"%s\"", value);
 		return -EINVAL;
 	}
@@ -127,23 +128,23 @@ static int options_storage_size(const char *value, uint64_t min_space, uint64_t 
 }
 
 /* Parse VALUE, a group that a layer joins. */
-static int options_storage_group(const char *value, struct create_arguments *arguments, char *ret_reason, size_t size)
+static int options_storage_group(const char *value, struct storage_options *storage, char *ret_reason, size_t size)
 {
 	char name[VARVE_ID_MAX + 1];
 	uint64_t bytes;
 
-	if (arguments->groups_count == LAYER_GROUPS_MAX)
+	if (storage->groups_count == LAYER_GROUPS_MAX)
 		snprintf(ret_reason, size, "a layer can be in %d groups", LAYER_GROUPS_MAX);
 	else if (groups_parse(value, name, &bytes))
 		snprintf(ret_reason, size, "invalid group \"%s\": NAME or NAME:SIZE, the name as an id", value);
 	else {
-		arguments->groups[arguments->groups_count++] = value;
+		storage->groups[storage->groups_count++] = value;
 		return 0;
 	}
 	return -EINVAL;
 }
 
-int options_parse_storage(const char *const *options, uint64_t min_space, struct create_arguments *arguments,
+int options_parse_storage(const char *const *options, uint64_t min_space, struct storage_options *storage,
 			  char *ret_reason, size_t size)
 {
 	int r = 0;
@@ -152,9 +153,9 @@ int options_parse_storage(const char *const *options, uint64_t min_space, struct
 		const char *value;
 
 		if (options_match(*options, "size", &value))
-			r = options_storage_size(value, min_space, &arguments->size, ret_reason, size);
+			r = options_storage_size(value, min_space, &storage->size, ret_reason, size);
 		else if (options_match(*options, "group", &value))
-			r = options_storage_group(value, arguments, ret_reason, size);
+			r = options_storage_group(value, storage, ret_reason, size);
 		else {
 			snprintf(ret_reason, size, "unknown storage option \"%s\"", *options);
 			r = -EINVAL;

@@ -15,7 +15,7 @@ static int parent_layer_name(struct varve_store *store, uint64_t number, char *r
 			     BTRFS_ROOT_BACKREF_KEY, BTRFS_ROOT_BACKREF_KEY, 0);
 
 	while (!r && (r = search_next(&search)) > 0) {
-		if (entries_layer_ref(store, &search, search.header.offset, ret_name))
+		if (layer_ref(store, &search, search.header.offset, ret_name))
 			break;
 		r = 0;
 	}

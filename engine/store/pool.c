@@ -13,13 +13,13 @@
  *
  * mount(2) does all that is needed here: libmount would look for a loop device without the lock.
  */
+#include "engine/store/pool.h"
 #include "engine/base/failure.h"
 #include "engine/base/limits.h"
 #include "engine/base/util.h"
 #include "engine/btrfs/abi.h"
 #include "engine/btrfs/loop.h"
 #include "engine/dir/mounts.h"
-#include "engine/ops/ops.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -226,7 +226,7 @@ static int pool_claim(int file_fd, const char *file, struct varve_failure *failu
 }
 
 /* Mount the image FILE_FD, which is claimed, on MOUNT_DIR. */
-static int pool_mount(int file_fd, const char *file, const char *mount_dir, struct varve_failure *failure)
+static int pool_mount_device(int file_fd, const char *file, const char *mount_dir, struct varve_failure *failure)
 {
 	_cleanup_close_ int device = -EBADF;
 	struct loop_holder other;
@@ -253,7 +253,7 @@ static int pool_mount(int file_fd, const char *file, const char *mount_dir, stru
 	return 0;
 }
 
-int varve_pool_mount(const char *file, const char *mount_dir, struct varve_failure *ret_failure)
+int pool_mount(const char *file, const char *mount_dir, struct varve_failure *ret_failure)
 {
 	_cleanup_close_ int file_fd = -EBADF;
 	int r;
@@ -266,7 +266,7 @@ int varve_pool_mount(const char *file, const char *mount_dir, struct varve_failu
 	r = pool_control(ret_failure);
 	if (!r)
 		r = pool_claim(file_fd, file, ret_failure);
-	return r ? r : pool_mount(file_fd, file, mount_dir, ret_failure);
+	return r ? r : pool_mount_device(file_fd, file, mount_dir, ret_failure);
 }
 
 /* FILE exists and cannot be made: say so, and where it is in use. */
@@ -290,7 +290,7 @@ static void pool_discard(const char *file, int fd)
 		unlink(file);
 }
 
-int varve_pool_create(const char *file, uint64_t size_bytes, const char *mount_dir, struct varve_failure *ret_failure)
+int pool_create(const char *file, uint64_t size_bytes, const char *mount_dir, struct varve_failure *ret_failure)
 {
 	_cleanup_close_ int fd = -EBADF;
 	int r;
@@ -317,7 +317,7 @@ int varve_pool_create(const char *file, uint64_t size_bytes, const char *mount_d
 		r = ftruncate(fd, (off_t)size_bytes) < 0 ? pool_fail(ret_failure, negative_errno(), "CREATE", "ftruncate", file)
 							 : pool_mkfs(fd, file, ret_failure);
 	if (!r)
-		r = pool_mount(fd, file, mount_dir, ret_failure);
+		r = pool_mount_device(fd, file, mount_dir, ret_failure);
 	if (r)
 		pool_discard(file, fd);
 	return r;
@@ -389,7 +389,7 @@ static int pool_place(const char *file, const struct stat *stat_, char **ret_poi
 	return -EINVAL;
 }
 
-int varve_pool_umount(const char *mount_dir, struct varve_failure *ret_failure)
+int pool_umount(const char *mount_dir, struct varve_failure *ret_failure)
 {
 	_cleanup_free_ char *point = NULL;
 	struct loop_holder holder;

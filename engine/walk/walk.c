@@ -108,7 +108,7 @@ static void walk_visit(struct walk *walk, struct walk_entry *entry)
 		return;
 	}
 	r = walk->class->visit(walk, entry);
-	if (r < 0 && !walk_vanished(r))
+	if (r < 0 && !opath_vanished(r))
 		walk_failed(walk, entry->dir, entry->name, walk->class->call, r);
 }
 
@@ -125,7 +125,7 @@ static void walk_hold(struct walk *walk, struct walk_entry *entry)
 	while (walk_shed(walk, entry->fd));
 	if (entry->fd == -EXDEV)
 		walk_mounted(walk, dir, entry->name);
-	else if (entry->fd < 0 && !walk_vanished(entry->fd))
+	else if (entry->fd < 0 && !opath_vanished(entry->fd))
 		walk_failed(walk, dir, entry->name, "openat2", entry->fd);
 	if (entry->fd < 0)
 		return;
@@ -152,7 +152,7 @@ static void walk_entry(struct walk_reading *reading, const struct dirent64 *dire
 	if (walk->class->stat || walk->mounts) {
 		int r = RET_NERRNO(statx(dir->fd, entry.name, WALK_STAT_FLAGS, WALK_STAT_MASK, &stat));
 
-		if (r && !walk_vanished(r))
+		if (r && !opath_vanished(r))
 			walk_failed(walk, dir, entry.name, "statx", r);
 		/* A directory that took its place was not there when we read. */
 		if (r || S_ISDIR(stat.stx_mode))
@@ -225,7 +225,7 @@ static void walk_take_batch(struct walk *walk, struct slice *slice, struct walk_
 					    .type = item->type, .sums = &sums, .xattr_dir = &slice->xattr_dir, .fd = -EBADF, .done = 1 };
 
 		if (stats && item->call.result) {
-			if (!walk_vanished(item->call.result))
+			if (!opath_vanished(item->call.result))
 				walk_failed(walk, batch->dir, item->name, "statx", item->call.result);
 			continue;
 		}
@@ -487,7 +487,7 @@ static bool walk_directory(struct walk *walk, struct slice *slice, struct stack 
 	if (r) {
 		if (r == -EXDEV)
 			walk_mounted(walk, dir, NULL);
-		else if (!walk_vanished(r) || !dir->parent)
+		else if (!opath_vanished(r) || !dir->parent)
 			walk_failed(walk, dir, NULL, "openat2", r);
 		walk_finish(walk, dir);
 		return true;

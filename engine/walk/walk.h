@@ -159,10 +159,4 @@ void walk_failed(struct walk *walk, const struct walk_dir *dir, const char *name
 int walk_get(struct walk *walk, struct walk_dir *dir);
 void walk_put(struct walk *walk, struct walk_dir *dir);
 
-/* Is ERROR one of something that went away, or was replaced, while we looked? */
-static inline bool walk_vanished(int error)
-{
-	return error == -ENOENT || error == -ENOTDIR || error == -ELOOP || error == -ESTALE;
-}
-
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/walk/walk_dirs.h"
+#include "engine/dir/opath.h"
 #include "engine/store/layer.h"
 #include "engine/store/store.h"
 
@@ -159,7 +160,7 @@ int walk_openat(struct walk *walk, int parent_fd, const char *name)
 	struct call call;
 	int r;
 
-	call_openat2(&call, parent_fd, name, WALK_OPEN_FLAGS, LAYER_RESOLVE_NAME | RESOLVE_NO_SYMLINKS);
+	call_openat2(&call, parent_fd, name, WALK_OPEN_FLAGS, BENEATH_RESOLVE_NAME | RESOLVE_NO_SYMLINKS);
 	/* EAGAIN: something was renamed meanwhile, and the kernel cannot tell that we stayed beneath. */
 	do
 		r = call_run(&call);
@@ -264,7 +265,7 @@ static void walk_leave(struct walk *walk, struct walk_dir *dir)
 		if (dir->parent)
 			walk_put(walk, dir->parent);
 	}
-	if (r < 0 && !walk_vanished(r))
+	if (r < 0 && !opath_vanished(r))
 		walk_failed(walk, dir, NULL, walk->class->call, r);
 }
 
