@@ -55,15 +55,16 @@ btrfs property set "$many/squeezed" compression zstd
 for ((i = 0; i < 1200; i++)); do
 	echo "$i" >"$many/d/f$i"
 	echo "$i" >"$many/d-/f$i"
-	ln -s "$i" "$many/links/l$i"
 done
+# One process makes them all, each link with the name that its target ends with.
+ln -s -t "$many/links" ../plain/l{0..1199}
+mkdir "$many"/d/dir{0..39}
 for ((i = 0; i < 40; i++)); do
 	head -c "$((i * 120))" /dev/zero >"$many/squeezed/z$i"
 	head -c "$((i * 4000))" /dev/urandom >"$many/plain/f$i"
 	ln "$many/plain/f$i" "$many/d/link$i"
 	mknod "$many/plain/n$i" c "$i" "$((i * 1000))"
 	: >"$many/plain/e$i"
-	mkdir "$many/d/dir$i"
 done
 truncate -s 1M "$many/plain/hole"
 if command -v python3 >/dev/null; then

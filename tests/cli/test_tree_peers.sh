@@ -7,14 +7,17 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 lib_start pool
 
-readonly TREES=4 ENTRIES=150 HOST=100000
+readonly TREES=$((${VARVE_TEST_SOAK:+10} + 2)) ENTRIES=150 HOST=100000
 
-# Print a name for entry $1: mostly plain, now and then as long as one can be, or of odd bytes.
+# Set `name` to one for entry $1: mostly plain, now and then as long as one can be, or of odd bytes.
 name_of() {
 	case $((RANDOM % 8)) in
-	0) printf '%s-%0250d' "$1" 0 | head -c 255 ;;
-	1) printf '%s-\n \t*\xff\x01~' "$1" ;;
-	*) printf 'name-%s' "$1" ;;
+	0)
+		printf -v name '%s-%0250d' "$1" 0
+		name="${name::255}"
+		;;
+	1) printf -v name '%s-\n \t*\xff\x01~' "$1" ;;
+	*) name="name-$1" ;;
 	esac
 }
 
@@ -23,7 +26,7 @@ make_tree() {
 	local -a dirs=("$1")
 	local last="" i name path
 	for ((i = 0; i < $2; i++)); do
-		name="$(name_of "$i")"
+		name_of "$i"
 		path="${dirs[RANDOM % ${#dirs[@]}]}/$name"
 		if ((${#path} > 3500)); then
 			continue

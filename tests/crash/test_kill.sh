@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Kill a process at a random moment of a heavy load, again and again; after each kill the store must be whole. Then the
 # same with a second process at work on the same store, which must not notice.
-# VARVE_TEST_ROUNDS: how often (16; in the soak 250).
+# VARVE_TEST_ROUNDS: how often (10; in the soak 250).
 # Quota is turned on while layers come and go, of which Linux 6.18 complains without need.
 # varve-test: size=2G timeout=300 kernel-says=unexpected.qgroup.mode.0 backend=either
 set -euo pipefail
 . "$(dirname -- "$0")/common.sh"
 
-rounds=$(rounds_get 16 250)
+rounds=$(rounds_get 10 250)
 churn=$(program churn)
 verify=$(program verify)
 if [ -n "${VARVE_TEST_MOUNT:-}" ]; then
