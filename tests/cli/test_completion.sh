@@ -14,7 +14,9 @@ COMP_WORDBREAKS=$' \t\n"\'><=;|&(:'
 # The words given, split as bash does, the last one at the cursor, complete to what standard input says, a line each, in any
 # order. The line is the words, with spaces between but around "=" and ":".
 completes() {
-	local expected word
+	local word
+	local -a expected
+	local -A count=()
 	COMP_WORDS=("$varve")
 	COMP_LINE="$varve"
 	for word in "$@"; do
@@ -27,10 +29,17 @@ completes() {
 	COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
 	COMP_POINT=${#COMP_LINE}
 	COMPREPLY=()
-	expected="$(sort)"
+	mapfile -t expected
+	[[ "${expected[*]}" != "" ]] || expected=()
 	_varve
-	if [[ "$( ((${#COMPREPLY[@]} == 0)) || printf '%s\n' "${COMPREPLY[@]}" | sort)" != "$expected" ]]; then
-		lib_fail "'$COMP_LINE' completes to" "${COMPREPLY[@]}" "instead of" "$expected"
+	for word in "${expected[@]}"; do
+		count["$word"]=$((${count["$word"]:-0} + 1))
+	done
+	for word in "${COMPREPLY[@]}"; do
+		count["${word:-nothing}"]=$((${count["${word:-nothing}"]:-0} - 1))
+	done
+	if [[ "${count[*]}" == *[1-9]* ]]; then
+		lib_fail "'$COMP_LINE' completes to" "${COMPREPLY[@]}" "instead of" "${expected[@]}"
 	fi
 }
 
