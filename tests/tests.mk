@@ -45,10 +45,11 @@ test_cflags = $(TEST_CFLAGS) -Itests/$(call test_suite,$(1)) $(if $(call test_in
 TEST_LDFLAGS = $(eval TEST_LDFLAGS := $(shell echo 'int main(void) { return 0; }' | \
 	$(CC) -fuse-ld=mold -x c -o /dev/null - 2>/dev/null && echo -fuse-ld=mold))$(TEST_LDFLAGS)
 
+# Tests are built more often than they are run: with less optimisation, unless the user asks for some.
 $(B)/tests/%.o: tests/%.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(ALL_CFLAGS) $(call test_cflags,$<) -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(if $(filter file,$(origin CFLAGS)),-O1) $(call test_cflags,$<) -c -o $@ $<
 
 $(B)/tests/libtest.a: $(TEST_LIB_OBJ)
 	@rm -f $@

@@ -25,7 +25,7 @@ struct input {
 static struct input input_read(const char *file) {
 	struct input input = { malloc(INPUT_BYTES_MAX), 0 };
 	int fd = open(file, O_RDONLY | O_CLOEXEC);
-	ssize_t length;
+	ssize_t length = 0;
 
 	while (fd >= 0 && input.bytes && (length = read(fd, input.bytes + input.size, INPUT_BYTES_MAX - input.size)) > 0)
 		input.size += (size_t)length;
