@@ -32,7 +32,19 @@ struct blocking {
 	struct varve_layer_usage *ret_usage;
 	struct varve_quota *ret_quota;
 	uint64_t *ret_bytes, *ret_skipped;
+	struct varve_skipped *ret_records;
 };
+
+/* Where OPTIONS, of any of the families that have it, want to know what was left out; NULL: nowhere. */
+#define BLOCKING_RECORDS(options) ((options) && VARVE_HAS(options, ret_skipped) ? (options)->ret_skipped : NULL)
+
+/* The same of OPTIONS of a create. */
+static struct varve_skipped *blocking_create_records(const struct varve_create_options *options)
+{
+	struct varve_skipped *records = options && VARVE_HAS(options, apply) ? BLOCKING_RECORDS(options->apply) : NULL;
+
+	return !records && options && VARVE_HAS(options, chown) ? BLOCKING_RECORDS(options->chown) : records;
+}
 
 /* Copy COUNT strings into one block, behind an array of pointers to them. */
 static char **blocking_copy_ids(const char *const *ids, size_t count)
@@ -97,6 +109,19 @@ static struct varve_finding *blocking_copy_findings(const struct varve_finding *
 	return copy;
 }
 
+/* Hand over what was left out. 0 or -ENOMEM. */
+static int blocking_copy_skipped(struct varve_skipped *ret, const struct varve_result *result)
+{
+	struct varve_failure *records = result->skipped_count ? calloc(result->skipped_count, sizeof(*records)) : NULL;
+
+	if (result->skipped_count && !records)
+		return -ENOMEM;
+	if (records)
+		memcpy(records, result->skipped, result->skipped_count * sizeof(*records));
+	*ret = (struct varve_skipped){ .records = records, .count = result->skipped_count, .total = result->skipped_total };
+	return 0;
+}
+
 /* Hand over what a successful request found. 0 or -ENOMEM. */
 static int blocking_copy(struct blocking *blocking, const struct varve_result *result)
 {
@@ -120,6 +145,12 @@ static int blocking_copy(struct blocking *blocking, const struct varve_result *r
 		if (blocking->ret_count)
 			*blocking->ret_count = result->findings_count;
 		return 0;
+	}
+	if (blocking->ret_records) {
+		int r = blocking_copy_skipped(blocking->ret_records, result);
+
+		if (r)
+			return r;
 	}
 	if (blocking->ret_path && !(path = strdup(result->path)))
 		return -ENOMEM;
@@ -248,7 +279,8 @@ int varve_layer_create_wait(struct varve_store *store, const char *id, const str
 int varve_layer_create_apply_wait(struct varve_store *store, const char *id, const struct varve_create_options *options,
 				  uint64_t *ret_bytes, uint64_t *ret_skipped, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_bytes = ret_bytes, .ret_skipped = ret_skipped };
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_bytes = ret_bytes, .ret_skipped = ret_skipped,
+				     .ret_records = blocking_create_records(options) };
 
 	return BLOCKING(store, ret_failure, varve_layer_create(store, id, options, blocking_done, &blocking, &request));
 }
@@ -257,7 +289,8 @@ int varve_layer_create_batch_wait(struct varve_store *store, const char *const *
 				  const struct varve_create_options *options, int *ret_errors,
 				  struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_errors = ret_errors };
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_errors = ret_errors,
+				     .ret_records = blocking_create_records(options) };
 
 	return BLOCKING(store, ret_failure,
 			varve_layer_create_batch(store, ids, count, options, blocking_done, &blocking, &request));
@@ -340,7 +373,8 @@ int varve_layer_usage_wait(struct varve_store *store, const char *id, uint64_t f
 int varve_layer_chown_wait(struct varve_store *store, const char *id, const struct varve_chown_options *options,
 			   struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure };
+	struct blocking blocking = { .ret_failure = ret_failure,
+				     .ret_records = BLOCKING_RECORDS(options) };
 
 	return BLOCKING(store, ret_failure, varve_layer_chown(store, id, options, blocking_done, &blocking, &request));
 }
@@ -379,7 +413,8 @@ int varve_layer_relabel_wait(struct varve_store *store, const char *id, const ch
 int varve_layer_diff_wait(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
 			  uint64_t *ret_bytes, uint64_t *ret_skipped, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_bytes = ret_bytes, .ret_skipped = ret_skipped };
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_bytes = ret_bytes, .ret_skipped = ret_skipped,
+				     .ret_records = BLOCKING_RECORDS(options) };
 
 	return BLOCKING(store, ret_failure, varve_layer_diff(store, id, options, fd, blocking_done, &blocking, &request));
 }
@@ -387,7 +422,8 @@ int varve_layer_diff_wait(struct varve_store *store, const char *id, const struc
 int varve_layer_apply_wait(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
 			   uint64_t *ret_bytes, uint64_t *ret_skipped, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_bytes = ret_bytes, .ret_skipped = ret_skipped };
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_bytes = ret_bytes, .ret_skipped = ret_skipped,
+				     .ret_records = BLOCKING_RECORDS(options) };
 
 	return BLOCKING(store, ret_failure, varve_layer_apply(store, id, options, fd, blocking_done, &blocking, &request));
 }

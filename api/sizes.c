@@ -85,10 +85,10 @@ void varve_operation_statistics_init(struct varve_operation_statistics *stats, s
 
 SIZES_FULL(struct varve_config, log_data);
 SIZES_FULL(struct varve_create_options, apply);
-SIZES_FULL(struct varve_apply_options, force_mode);
-SIZES_FULL(struct varve_chown_options, gid_to_count);
+SIZES_FULL(struct varve_apply_options, ret_skipped);
+SIZES_FULL(struct varve_chown_options, ret_skipped);
 SIZES_FULL(struct varve_changes_options, parent_gids_count);
-SIZES_FULL(struct varve_diff_options, parent_gids_count);
+SIZES_FULL(struct varve_diff_options, ret_skipped);
 SIZES_FULL(struct varve_layer_info, quota_limit);
 SIZES_FULL(struct varve_layer_usage, limit_bytes);
 SIZES_FULL(struct varve_sweep_report, quota_groups_removed);

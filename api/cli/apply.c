@@ -59,7 +59,13 @@ int apply_flags(struct cli *cli, const char *command, const struct arguments *ar
 void apply_take(struct flight_slot *slot, const struct varve_result *result) {
 	output_skipped(&slot->flight->cli->output, result);
 	if (slot->flight->cli->json)
-		slot->payload = output_archive(&slot->flight->cli->output, result);
+		slot->payload = output_archive(&slot->flight->cli->output, result, true);
+}
+
+void apply_take_skipped(struct flight_slot *slot, const struct varve_result *result) {
+	output_skipped(&slot->flight->cli->output, result);
+	if (slot->flight->cli->json && result->skipped_total > 0)
+		slot->payload = output_archive(&slot->flight->cli->output, result, false);
 }
 
 void apply_report(struct flight_slot *slot) {

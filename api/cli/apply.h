@@ -11,6 +11,9 @@ int apply_open(struct cli *cli, const char *command, const char *file);
 /** Tell, on standard error, what of the archive was not kept. A flight_job's `take`. */
 void apply_take(struct flight_slot *slot, const struct varve_result *result);
 
+/** The same of a request without an archive. A flight_job's `take`. */
+void apply_take_skipped(struct flight_slot *slot, const struct varve_result *result);
+
 /** Write an object, with what apply_take() kept, as JSON. A flight_job's `report`. */
 void apply_report(struct flight_slot *slot);
 

@@ -34,12 +34,14 @@ static int create_submit(struct flight *flight, const char *id, varve_callback *
 	return varve_layer_create(flight->cli->store, id, flight->data, callback, user_data, ret_request);
 }
 
-/** Tell what of an archive was not kept, where there is one. */
+/** Tell what of an archive was not kept, where there is one, and whose owner is in no map. */
 static void create_take(struct flight_slot *slot, const struct varve_result *result) {
 	const struct varve_create_options *options = slot->flight->data;
 
 	if (options->apply)
 		apply_take(slot, result);
+	else
+		apply_take_skipped(slot, result);
 }
 
 static const struct flight_job create_job = {

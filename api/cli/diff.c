@@ -56,7 +56,7 @@ static void diff_take(struct flight_slot *slot, const struct varve_result *resul
 	output_skipped(&slot->flight->cli->output, result);
 	job->skipped = result->skipped_total > 0;
 	if (slot->flight->cli->json)
-		slot->payload = output_archive(&slot->flight->cli->output, result);
+		slot->payload = output_archive(&slot->flight->cli->output, result, true);
 }
 
 /** Write a JSON object where the archive went elsewhere. */

@@ -317,11 +317,12 @@ static void output_set_failure(const struct output *output, json_t *object, cons
 	output_set_given(object, "detail", failure->detail);
 }
 
-char *output_archive(const struct output *output, const struct varve_result *result) {
+char *output_archive(const struct output *output, const struct varve_result *result, bool bytes) {
 	json_t *object = output_memory(json_object()), *skipped = output_memory(json_array());
 	char *text;
 
-	output_set_number(object, "bytes", result->bytes);
+	if (bytes)
+		output_set_number(object, "bytes", result->bytes);
 	for (size_t i = 0; i < result->skipped_count; i++) {
 		json_t *entry = output_memory(json_object());
 

@@ -79,8 +79,8 @@ void output_failure(struct output *output, const struct varve_failure *failure);
 /** Write a line on standard error about each entry of an archive that RESULT says was left out. */
 void output_skipped(struct output *output, const struct varve_result *result);
 
-/** Return what an object has of the archive of RESULT, bytes and what was left out, for output_set_archive(); to be freed. */
-char *output_archive(const struct output *output, const struct varve_result *result);
+/** Return what an object has of RESULT: with BYTES those of its archive, and what was left out; for output_set_archive(); to be freed. */
+char *output_archive(const struct output *output, const struct varve_result *result, bool bytes);
 
 /** Set in OBJECT what ARCHIVE, of output_archive(), has. */
 void output_set_archive(json_t *object, const char *archive);

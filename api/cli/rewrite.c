@@ -2,6 +2,7 @@
 /* rewrite.c: the commands `chown`, `freeze`, `thaw`, `rename` and `relabel`. */
 #include <errno.h>
 
+#include "apply.h"
 #include "cli.h"
 #include "flight.h"
 #include "idmap.h"
@@ -27,6 +28,8 @@ static const struct flight_job chown_job = {
 	.name = "chown",
 	.past = "shifted",
 	.submit = chown_submit,
+	.take = apply_take_skipped,
+	.report = apply_report,
 };
 
 /** Shift layers. */

@@ -162,6 +162,17 @@ struct varve_failure {
  */
 char *varve_strerror(const struct varve_failure *failure, char *buffer, size_t size);
 
+/**
+ * What was left out, or not kept as it is, while a request went on: where the options of a diff, apply, chown, or of a create with one of
+ * these, have ret_skipped, the blocking twin sets it on success. Calls with a callback do not look at it: result->skipped has the same.
+ * RECORDS is to be freed with free().
+ */
+struct varve_skipped {
+	struct varve_failure *records;	/**< The first of them; NULL: there is none. */
+	size_t count;			/**< How many records. */
+	uint64_t total;			/**< How many there were. */
+};
+
 /** How one id of a batch ended. */
 struct varve_outcome {
 	const char *id;				/**< The id, as it was given. */
@@ -219,9 +230,10 @@ struct varve_chown_options {
 	size_t uid_to_count;			/**< Its entries. */
 	const struct varve_id_map *gid_to;	/**< ... and of groups. */
 	size_t gid_to_count;			/**< Its entries. */
+	struct varve_skipped *ret_skipped;	/**< For the blocking twins: see varve_skipped. NULL: nobody wants to know. */
 };
 
-#define VARVE_CHOWN_OPTIONS_INIT { sizeof(struct varve_chown_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define VARVE_CHOWN_OPTIONS_INIT { sizeof(struct varve_chown_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 /** As VARVE_CHOWN_OPTIONS_INIT; SIZE is sizeof(*options). */
 void varve_chown_options_init(struct varve_chown_options *options, size_t size);
 
@@ -351,9 +363,10 @@ struct varve_result {
 	const struct varve_quota *quota;	/**< quota; of a gc also when error is not 0. */
 	uint64_t bytes;				/**< diff: of the archive; diff_size: of the files; apply: the sizes that the entries
 						     tell. Also of what was done before an error. */
-	const struct varve_failure *skipped;	/**< diff: the first entries that were left out, or changed while they were read. */
-	size_t skipped_count;			/**< diff: how many of these records there are. */
-	uint64_t skipped_total;			/**< diff: how many such entries there were. */
+	const struct varve_failure *skipped;	/**< The first entries that a diff left out, or that changed while it read them; that
+						     an apply did not keep as they are; whose owner became the overflow id. */
+	size_t skipped_count;			/**< How many of these records there are. */
+	uint64_t skipped_total;			/**< How many such entries there were. */
 	const struct varve_finding *findings;	/**< check: what was found, place by place. */
 	size_t findings_count;			/**< check: how many of these records there are. */
 	uint64_t findings_total;		/**< check: how many there were; records are kept of the first 10000 plain
@@ -567,7 +580,7 @@ int varve_noop(struct varve_store *store, varve_callback *callback, void *user_d
 #define VARVE_RELAXED VARVE_FLAG(1)
 /**
  * apply, chown, diff, and create with either: an owner that is in none of the maps given becomes the overflow id 65534, which
- * apply and diff tell in result->skipped. Without it such an owner is an error, -EOVERFLOW.
+ * result->skipped tells of. Without it such an owner is an error, -EOVERFLOW.
  */
 #define VARVE_OVERFLOW_IDS VARVE_FLAG(12)
 /** apply: leave out devices that the caller may not make, as in a user namespace: result->skipped. Without it they are -EPERM. */
@@ -596,9 +609,10 @@ struct varve_apply_options {
 	uint64_t force_mode;			/**< Permission bits, up to 07777, that all is given instead of its own, but symbolic
 						     links. Files and directories keep their owner and mode in the attribute
 						     user.containers.override_stat: as force_mask of containers/storage. 0: none. */
+	struct varve_skipped *ret_skipped;	/**< For the blocking twins: see varve_skipped. NULL: nobody wants to know. */
 };
 
-#define VARVE_APPLY_OPTIONS_INIT { sizeof(struct varve_apply_options), 0, 0, 0, 0, 0, 0, 0, 0 }
+#define VARVE_APPLY_OPTIONS_INIT { sizeof(struct varve_apply_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 /** As VARVE_APPLY_OPTIONS_INIT; SIZE is sizeof(*options). */
 void varve_apply_options_init(struct varve_apply_options *options, size_t size);
 
@@ -908,9 +922,10 @@ struct varve_diff_options {
 	size_t parent_uids_count;		/**< Its entries. */
 	const struct varve_id_map *parent_gids;	/**< ... and of groups. */
 	size_t parent_gids_count;		/**< Its entries. */
+	struct varve_skipped *ret_skipped;	/**< For the blocking twins: see varve_skipped. NULL: nobody wants to know. */
 };
 
-#define VARVE_DIFF_OPTIONS_INIT { sizeof(struct varve_diff_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define VARVE_DIFF_OPTIONS_INIT { sizeof(struct varve_diff_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 /** As VARVE_DIFF_OPTIONS_INIT; SIZE is sizeof(*options). */
 void varve_diff_options_init(struct varve_diff_options *options, size_t size);
 

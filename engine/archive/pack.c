@@ -111,7 +111,7 @@ static int pack_id(struct pack *pack, const struct item *item, bool group, uint3
 	}
 	*ret_id = IDRANGE_OVERFLOW_ID;
 	if (!pack->outside)
-		pack_report(pack, r, NULL, item->path, "an owner that is in no map: it is 65534");
+		pack_report(pack, r, NULL, item->path, IDRANGE_OVERFLOWED);
 	pack->outside = true;
 	return 0;
 }

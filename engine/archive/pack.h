@@ -12,10 +12,10 @@
 #ifndef VARVE_ARCHIVE_PACK_H
 #define VARVE_ARCHIVE_PACK_H
 
+#include "engine/base/skipped.h"
 #include "engine/archive/libarchive.h"
 #include "engine/archive/pieces.h"
 #include "engine/archive/prefetch.h"
-#include "engine/archive/skipped.h"
 #include "engine/archive/stream.h"
 #include "engine/base/id_map.h"
 #include "engine/base/inode_map.h"

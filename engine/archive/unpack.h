@@ -18,11 +18,11 @@
 #ifndef VARVE_ARCHIVE_UNPACK_H
 #define VARVE_ARCHIVE_UNPACK_H
 
+#include "engine/base/skipped.h"
 #include "engine/archive/brought.h"
 #include "engine/archive/inflate.h"
 #include "engine/archive/libarchive.h"
 #include "engine/archive/pax.h"
-#include "engine/archive/skipped.h"
 #include "engine/archive/stream.h"
 #include "engine/dir/spares.h"
 #include "engine/store/store.h"

@@ -34,7 +34,7 @@ int unpack_id(struct unpack *unpack, bool group, uint32_t id, uint32_t *ret_id)
 		return unpack_refuse(unpack, r, "an owner that is in no map: VARVE_OVERFLOW_IDS (--overflow-ids) makes it 65534");
 	*ret_id = IDRANGE_OVERFLOW_ID;
 	if (!unpack->outside)
-		report_add(&unpack->report, r, "apply", "UNPACK", NULL, unpack->path, "an owner that is in no map: it is 65534");
+		report_add(&unpack->report, r, "apply", "UNPACK", NULL, unpack->path, IDRANGE_OVERFLOWED);
 	unpack->outside = true;
 	return 0;
 }

@@ -10,6 +10,9 @@
 /* The id of an owner that no map has, with VARVE_OVERFLOW_IDS: what the kernel shows for such. */
 #define IDRANGE_OVERFLOW_ID 65534
 
+/* What is told of what gets it. */
+#define IDRANGE_OVERFLOWED "an owner that is in no map: it is 65534"
+
 /* What is said of an owner whom the kernel cannot name. */
 #define IDRANGE_NOT_MAPPED "an owner that has no id in the user namespace of the caller"
 

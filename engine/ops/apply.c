@@ -100,9 +100,7 @@ static void apply_result(struct request *request, struct varve_result *result)
 	const struct unpack *unpack = apply_of(request->ops)->unpack;
 
 	result->bytes = unpack->size;
-	result->skipped = unpack->report.list;
-	result->skipped_count = unpack->report.kept;
-	result->skipped_total = unpack->report.total;
+	report_tell(&unpack->report, result);
 }
 
 static void apply_close(struct op *op)

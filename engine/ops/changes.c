@@ -598,9 +598,7 @@ static void changes_result(struct request *request, struct varve_result *result)
 	if (!changes->pack)
 		return;
 	result->bytes = request->class->operation == VARVE_DIFF ? changes->stream.bytes : changes->pack->size;
-	result->skipped = changes->pack->report.list;
-	result->skipped_count = changes->pack->report.kept;
-	result->skipped_total = changes->pack->report.total;
+	report_tell(&changes->pack->report, result);
 }
 
 static void changes_close(struct op *op)

@@ -13,6 +13,8 @@ struct chown {
 	struct layer_walk layer;
 	struct shift_maps maps;
 	struct shift shift;
+	/* What has an owner now that stands for all others. */
+	struct report report;
 };
 
 static struct chown *chown_of(struct layer_walk *layer)
@@ -25,7 +27,8 @@ static int chown_prepare(struct layer_walk *layer, struct walk **ret_walk)
 {
 	struct chown *chown = chown_of(layer);
 	struct request *request = layer->op.request;
-	int r = shift_init(&chown->shift, request->store, layer->fd, layer->op.id, &chown->maps, &request->cancelled);
+	int r = shift_init(&chown->shift, request->store, layer->fd, layer->op.id, &chown->maps, "chown", &chown->report,
+			   &request->cancelled);
 
 	chown->shift.walk.hold = true;
 	*ret_walk = &chown->shift.walk;
@@ -54,8 +57,14 @@ static uint64_t chown_take(struct layer_walk *layer)
 
 static const struct layer_walk_rest chown_rest = { .inode = chown_inode, .again = chown_again, .take = chown_take };
 
+static void chown_result(struct request *request, struct varve_result *result)
+{
+	report_tell(&chown_of(layer_walk_of(request->ops))->report, result);
+}
+
 static void chown_release(struct op *op)
 {
+	report_free(&chown_of(layer_walk_of(op))->report);
 	tally_free(&layer_walk_of(op)->tally);
 	shift_free(&chown_of(layer_walk_of(op))->shift);
 }
@@ -69,6 +78,7 @@ static const struct op_class chown_class = {
 	.unwind = LAYER_WALK_LEAVE,
 	.cancel_last = LAYER_WALK_REST,
 	.close = layer_walk_close,
+	.result = chown_result,
 	.release = chown_release,
 };
 
@@ -83,6 +93,7 @@ int chown_submit(struct varve_store *store, const char *id, const struct varve_c
 	if (r)
 		return r;
 	chown = chown_of(layer_walk_of(request->ops));
+	chown->report.fault = &store->io.fault;
 	shift_maps_copy(&chown->maps, options, request->strings);
 	request->strings += maps;
 	layer_walk_setup(request->ops, request_string(request, id), chown_prepare);

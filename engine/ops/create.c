@@ -87,6 +87,8 @@ struct create {
 	int quota;
 	/* What is to be unpacked into it; NULL: nothing. */
 	struct unpack *unpack;
+	/* Of the first of the batch: what in any of them has an owner that stands for all others; not used where it is unpacked. */
+	struct report report;
 };
 
 static struct create *create_of(struct op *op)
@@ -595,13 +597,21 @@ static void create_leave(struct create *create)
 	create->admitted = false;
 }
 
+/* What was not kept as it is, of all of REQUEST. */
+static struct report *create_report(struct request *request)
+{
+	struct create *first = create_of(request->ops);
+
+	return first->unpack ? &first->unpack->report : &first->report;
+}
+
 static int create_rewrite(struct op *op)
 {
 	struct create *create = create_of(op);
 	char buffer[VARVE_ID_MAX + 1];
 
 	return rewrite_start(op, create->plan, create_staging_fd(create), create_staging_name(create, buffer),
-			     &create->rewrite);
+			     create_report(op->request), &create->rewrite);
 }
 
 static int create_rewritten(struct op *op, int result)
@@ -803,17 +813,15 @@ static void create_result(struct request *request, struct varve_result *result)
 {
 	const struct unpack *unpack = create_of(request->ops)->unpack;
 
-	if (!unpack)
-		return;
-	result->bytes = unpack->size;
-	result->skipped = unpack->report.list;
-	result->skipped_count = unpack->report.kept;
-	result->skipped_total = unpack->report.total;
+	report_tell(create_report(request), result);
+	if (unpack)
+		result->bytes = unpack->size;
 }
 
 static void create_release(struct op *op)
 {
 	unpack_free(create_of(op)->unpack);
+	report_free(&create_of(op)->report);
 }
 
 static const struct op_class create_class = {
@@ -887,6 +895,7 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 		create->op.place = LAYER_PLACE;
 		create->op.holds[0] = (struct hold){ .id = create->op.id, .exclusive = true };
 		create->index = i;
+		create->report.fault = &store->io.fault;
 		create->source = source;
 		create->source_fd = -EBADF;
 		create->flags = arguments->flags;

@@ -9,6 +9,7 @@
 struct rewrite {
 	struct op *op;
 	const struct rewrite_plan *plan;
+	struct report *report;
 	/* The subvolume: where, its name, its root. */
 	int dir_fd, fd;
 	char name[VARVE_ID_MAX + 1];
@@ -52,7 +53,8 @@ static int rewrite_open_run(struct call *call)
 		return rewrite->fd;
 	r = 0;
 	if (rewrite_shifts(plan))
-		r = shift_init(&rewrite->shift, request->store, rewrite->fd, rewrite->op->id, &plan->maps, &request->cancelled);
+		r = shift_init(&rewrite->shift, request->store, rewrite->fd, rewrite->op->id, &plan->maps, "create",
+			       rewrite->report, &request->cancelled);
 	if (!r && rewrite->labels)
 		r = label_init(&rewrite->label, request->store, rewrite->fd, rewrite->op->id, plan->label, &request->cancelled);
 	return r;
@@ -102,7 +104,7 @@ static void rewrite_opened(struct call *call)
 		rewrite_next(rewrite);
 }
 
-int rewrite_start(struct op *op, const struct rewrite_plan *plan, int dir_fd, const char *name,
+int rewrite_start(struct op *op, const struct rewrite_plan *plan, int dir_fd, const char *name, struct report *report,
 		  struct rewrite **ret_rewrite)
 {
 	struct varve_store *store = op->request->store;
@@ -114,6 +116,7 @@ int rewrite_start(struct op *op, const struct rewrite_plan *plan, int dir_fd, co
 	rewrite_free(*ret_rewrite);
 	rewrite->op = op;
 	rewrite->plan = plan;
+	rewrite->report = report;
 	rewrite->dir_fd = dir_fd;
 	rewrite->fd = -EBADF;
 	snprintf(rewrite->name, sizeof(rewrite->name), "%s", name);

@@ -20,9 +20,10 @@ bool rewrite_wanted(const struct rewrite_plan *plan);
 
 /*
  * Rewrite the subvolume NAME in DIR_FD by PLAN, which has to live on; OP, which was let in by workers_admit(), goes on with
- * the result of its step. Returns OP_WAIT and sets *RET_REWRITE, or -ENOMEM.
+ * the result of its step. REPORT, which has to live on, is told what has an owner that stands for all others. Returns OP_WAIT and
+ * sets *RET_REWRITE, or -ENOMEM.
  */
-int rewrite_start(struct op *op, const struct rewrite_plan *plan, int dir_fd, const char *name,
+int rewrite_start(struct op *op, const struct rewrite_plan *plan, int dir_fd, const char *name, struct report *report,
 		  struct rewrite **ret_rewrite);
 
 /* Free what rewrite_start() made; NULL is fine. */

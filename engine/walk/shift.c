@@ -22,6 +22,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -48,6 +49,7 @@ static bool shift_id(const struct shift_map *map, bool to_host, uint32_t *id)
 int shift_ids(const struct shift_maps *maps, uint32_t *uid, uint32_t *gid)
 {
 	uint32_t user = *uid, group = *gid;
+	bool user_known, group_known;
 
 	if (shift_id(&maps->uid_from, false, &user) && shift_id(&maps->gid_from, false, &group)) {
 		*uid = user;
@@ -57,13 +59,18 @@ int shift_ids(const struct shift_maps *maps, uint32_t *uid, uint32_t *gid)
 		return -EOVERFLOW;
 	user = *uid;
 	group = *gid;
-	if (shift_id(&maps->uid_to, true, &user) + shift_id(&maps->gid_to, true, &group) < 2 && !maps->overflow)
+	user_known = shift_id(&maps->uid_to, true, &user);
+	group_known = shift_id(&maps->gid_to, true, &group);
+	if (user_known && group_known) {
+		*uid = user;
+		*gid = group;
+		return 0;
+	}
+	if (!maps->overflow)
 		return -EOVERFLOW;
-	if (!shift_id(&maps->uid_to, true, uid))
-		*uid = IDRANGE_OVERFLOW_ID;
-	if (!shift_id(&maps->gid_to, true, gid))
-		*gid = IDRANGE_OVERFLOW_ID;
-	return 0;
+	*uid = user_known ? user : IDRANGE_OVERFLOW_ID;
+	*gid = group_known ? group : IDRANGE_OVERFLOW_ID;
+	return 1;
 }
 
 size_t shift_maps_bytes(const struct varve_chown_options *options)
@@ -121,10 +128,18 @@ static bool shift_may_hold(struct shift *shift, uint64_t subvolume, const struct
 					    holders_ask(&shift->holders, subvolume, stat->stx_ino) != HOLDERS_NO);
 }
 
-/* Map ID, a group's or a user's, by the maps at DATA. */
+/* The ids in a list, and what they are mapped by. */
+struct shift_list {
+	const struct shift_maps *maps;
+	/* One of them is the overflow id now. */
+	bool overflowed;
+};
+
+/* Map ID, a group's or a user's, by the maps of the list at DATA. */
 static int shift_acl_id(void *data, bool group, uint32_t *id)
 {
-	const struct shift_maps *maps = ((const struct shift *)data)->maps;
+	struct shift_list *list = data;
+	const struct shift_maps *maps = list->maps;
 
 	/* As an owner: 0 is taken for the container's own where the map that the tree is in does not know it. */
 	if (!shift_id(group ? &maps->gid_from : &maps->uid_from, false, id) && *id)
@@ -132,12 +147,15 @@ static int shift_acl_id(void *data, bool group, uint32_t *id)
 	if (shift_id(group ? &maps->gid_to : &maps->uid_to, true, id))
 		return 0;
 	*id = IDRANGE_OVERFLOW_ID;
+	list->overflowed = true;
 	return maps->overflow ? 0 : -EOVERFLOW;
 }
 
-/* Read what KEPT names of FD, an O_PATH descriptor, and shift it. 0 or -errno. */
+/* Read what KEPT names of FD, an O_PATH descriptor, and shift it. 0; 1 when an id is the overflow id now; or -errno. */
 static int shift_read(const struct shift *shift, int fd, struct shift_kept *kept)
 {
+	struct shift_list list = { .maps = shift->maps };
+	int r;
 	ssize_t size = opath_getxattr(fd, kept->name, NULL, 0);
 
 	if (size == -ENODATA || size == -EOPNOTSUPP)
@@ -150,12 +168,13 @@ static int shift_read(const struct shift *shift, int fd, struct shift_kept *kept
 	kept->size = opath_getxattr(fd, kept->name, kept->value, (size_t)size);
 	if (kept->size < 0)
 		return (int)kept->size;
-	return acl_is(kept->name) ? acl_map(kept->value, (size_t)kept->size, shift_acl_id, (void *)shift) : 0;
+	r = acl_is(kept->name) ? acl_map(kept->value, (size_t)kept->size, shift_acl_id, &list) : 0;
+	return r ? r : list.overflowed;
 }
 
 /*
- * Shift FD, an O_PATH descriptor or a directory in SUBVOLUME, which STAT tells of, and give back what that takes away. Lists have ids of
- * their own, also where the owner stays.
+ * Shift FD, an O_PATH descriptor or a directory in SUBVOLUME, which STAT tells of, and give back what that takes
+ * away. Lists have ids of their own, also where the owner stays. 0; 1 when an id is the overflow id now; or -errno.
  */
 static int shift_fd(struct shift *shift, uint64_t subvolume, int fd, const struct statx *stat)
 {
@@ -163,13 +182,17 @@ static int shift_fd(struct shift *shift, uint64_t subvolume, int fd, const struc
 	uint32_t uid = stat->stx_uid, gid = stat->stx_gid;
 	char list[SHIFT_LIST_BYTES];
 	int r = shift_ids(shift->maps, &uid, &gid);
-	bool owned = uid == stat->stx_uid && gid == stat->stx_gid;
+	bool owned = uid == stat->stx_uid && gid == stat->stx_gid, overflowed = r > 0;
 
-	if (r)
+	if (r < 0)
 		return r;
+	r = 0;
 	if (shift_may_hold(shift, subvolume, stat) && shift_holds(list, opath_listxattr(fd, list, sizeof(list))))
-		for (unsigned i = 0; !r && i < ARRAY_SIZE(kept); i++)
+		for (unsigned i = 0; r >= 0 && i < ARRAY_SIZE(kept); i++) {
 			r = shift_read(shift, fd, &kept[i]);
+			overflowed = overflowed || r > 0;
+		}
+	r = MIN(r, 0);
 	if (!r && !owned)
 		r = idrange_chowned(opath_chown(fd, uid, gid));
 	/* The kernel takes nothing from a directory. */
@@ -180,7 +203,7 @@ static int shift_fd(struct shift *shift, uint64_t subvolume, int fd, const struc
 			r = opath_setxattr(fd, kept[i].name, kept[i].value, (size_t)kept[i].size);
 		free(kept[i].value);
 	}
-	return r;
+	return r ? r : overflowed;
 }
 
 /* Shift NAME in DIR of a tree that is out of sight, which has special bits, a capability or a list. */
@@ -192,23 +215,45 @@ static int shift_special(struct shift *shift, const struct walk_dir *dir, const 
 	return fd < 0 ? fd : shift_fd(shift, dir->subvolume, fd, &stat);
 }
 
-/* Shift ENTRY, of a tree that is out of sight, by name. */
+/* Shift ENTRY, of a tree that is out of sight, by name. Returns as shift_fd(). */
 static int shift_name(struct shift *shift, const struct walk_entry *entry)
 {
 	const struct statx *stat = entry->stat;
 	uint32_t uid = stat->stx_uid, gid = stat->stx_gid;
 	char list[SHIFT_LIST_BYTES];
-	int r = shift_ids(shift->maps, &uid, &gid);
+	int overflowed = shift_ids(shift->maps, &uid, &gid), r;
 
-	if (r)
-		return r;
+	if (overflowed < 0)
+		return overflowed;
 	if ((!S_ISLNK(stat->stx_mode) && stat->stx_mode & (S_ISUID | S_ISGID)) ||
 	    (shift_may_hold(shift, entry->dir->subvolume, stat) &&
 	     shift_holds(list, xattr_list(entry->xattr_dir, entry->name, list, sizeof(list)))))
 		return shift_special(shift, entry->dir, entry->name);
 	if (uid == stat->stx_uid && gid == stat->stx_gid)
-		return 0;
-	return idrange_chowned(RET_NERRNO(fchownat(entry->dir->fd, entry->name, uid, gid, AT_SYMLINK_NOFOLLOW)));
+		return overflowed;
+	r = idrange_chowned(RET_NERRNO(fchownat(entry->dir->fd, entry->name, uid, gid, AT_SYMLINK_NOFOLLOW)));
+	return r ? r : overflowed;
+}
+
+/* Tell that an id of what PATH, from the layer's id on, names is the overflow id now. */
+static void shift_tell(struct shift *shift, const char *path)
+{
+	size_t length = strlen(shift->id);
+
+	if (!strncmp(path, shift->id, length) && path[length] == '/')
+		path += length + 1;
+	else if (!strcmp(path, shift->id))
+		path = "";
+	report_add_of(shift->report, -EOVERFLOW, shift->operation, "WALK", "fchownat", shift->id, path, IDRANGE_OVERFLOWED);
+}
+
+/* The same of NAME (NULL: itself) in DIR. */
+static void shift_tell_entry(struct shift *shift, const struct walk_dir *dir, const char *name)
+{
+	char path[VARVE_FAILURE_PATH_SIZE];
+
+	walk_path(dir, name, path);
+	shift_tell(shift, path);
 }
 
 /* Shift what is no directory. */
@@ -220,7 +265,10 @@ static int shift_visit(struct walk *walk, struct walk_entry *entry)
 	if (r <= 0)
 		return r;
 	atomic_fetch_add_explicit(&shift->count, 1, memory_order_relaxed);
-	return entry->fd < 0 ? shift_name(shift, entry) : shift_fd(shift, entry->dir->subvolume, entry->fd, entry->stat);
+	r = entry->fd < 0 ? shift_name(shift, entry) : shift_fd(shift, entry->dir->subvolume, entry->fd, entry->stat);
+	if (r > 0)
+		shift_tell_entry(shift, entry->dir, entry->name);
+	return MIN(r, 0);
 }
 
 /* Is an entry still to be shifted? Another name of an inode is not opened. */
@@ -243,8 +291,10 @@ static int shift_enter(struct walk *walk, struct walk_dir *dir, const struct sta
 	if (r <= 0 || stat->stx_ino == BTRFS_EMPTY_SUBVOL_DIR_OBJECTID)
 		return MIN(r, 0);
 	r = shift_fd(shift, dir->subvolume, dir->fd, stat);
-	if (r)
+	if (r < 0)
 		walk_failed(walk, dir, NULL, "fchown", r);
+	if (r > 0)
+		shift_tell_entry(shift, dir, NULL);
 	return 0;
 }
 
@@ -258,7 +308,7 @@ static const struct walk_class shift_class = {
 };
 
 int shift_init(struct shift *shift, struct varve_store *store, int root_fd, const char *id, const struct shift_maps *maps,
-	       const _Atomic bool *cancelled)
+	       const char *operation, struct report *report, const _Atomic bool *cancelled)
 {
 	int r = walk_init(&shift->walk, store, &shift_class, root_fd, id, cancelled);
 
@@ -266,6 +316,9 @@ int shift_init(struct shift *shift, struct varve_store *store, int root_fd, cons
 		return r;
 	shift->walk.data = shift;
 	shift->maps = maps;
+	shift->id = id;
+	shift->operation = operation;
+	shift->report = report;
 	inodes_init(&shift->seen, &store->io.fault);
 	holders_init(&shift->holders, store, root_fd, shift_attributes, NULL, 0, cancelled);
 	return 0;
@@ -301,7 +354,14 @@ int shift_stray(struct shift *shift, int fd, uint64_t subvolume, uint64_t inode,
 	if (r < 0)
 		return r;
 	atomic_fetch_add_explicit(&shift->count, 1, memory_order_relaxed);
-	return r ? shift_fd(shift, subvolume, inode_fd, &stat) : 0;
+	r = r ? shift_fd(shift, subvolume, inode_fd, &stat) : 0;
+	if (r > 0) {
+		char path[64];
+
+		snprintf(path, sizeof(path), "inode %" PRIu64 " of subvolume %" PRIu64, inode, subvolume);
+		shift_tell(shift, path);
+	}
+	return MIN(r, 0);
 }
 
 void shift_free(struct shift *shift)

@@ -3,6 +3,7 @@
 #ifndef VARVE_WALK_SHIFT_H
 #define VARVE_WALK_SHIFT_H
 
+#include "engine/base/skipped.h"
 #include "engine/walk/inode_set.h"
 #include "engine/walk/walk.h"
 #include "engine/walk/xattr_search.h"
@@ -27,11 +28,14 @@ struct shift {
 	struct inodes seen;
 	/* Those that have attributes which a shift takes away, or that have ids in them. */
 	struct holders holders;
+	/* Where to tell of what became the overflow id's; and what operation does that, on which layer. */
+	struct report *report;
+	const char *operation, *id;
 	/* How many that were in this round. */
 	_Atomic uint64_t count;
 };
 
-/* Map UID and GID, in place: 0, or -EOVERFLOW when a map does not know them. */
+/* Map UID and GID, in place: 0; 1 when one of them is the overflow id now; or -EOVERFLOW when a map does not know them. */
 int shift_ids(const struct shift_maps *maps, uint32_t *uid, uint32_t *gid);
 
 /* Bytes of the maps in OPTIONS, which are a multiple of what a number needs. */
@@ -40,9 +44,12 @@ size_t shift_maps_bytes(const struct varve_chown_options *options);
 /* Set *RET_MAPS from OPTIONS, their entries copied to MEMORY. */
 void shift_maps_copy(struct shift_maps *ret_maps, const struct varve_chown_options *options, void *memory);
 
-/* Prepare SHIFT of the tree at ROOT_FD, layer ID's, by MAPS, which have to live on; then as walk_init(). */
+/*
+ * Prepare SHIFT of the tree at ROOT_FD, layer ID's, by MAPS, for OPERATION, which is told in REPORT of what becomes the overflow id's. All
+ * these have to live on. Then as walk_init().
+ */
 int shift_init(struct shift *shift, struct varve_store *store, int root_fd, const char *id, const struct shift_maps *maps,
-	       const _Atomic bool *cancelled);
+	       const char *operation, struct report *report, const _Atomic bool *cancelled);
 
 /* Prepare SHIFT, whose walk is over, for one more walk, which handles what is new. */
 int shift_again(struct shift *shift, struct varve_store *store, int root_fd, const char *id, const _Atomic bool *cancelled);

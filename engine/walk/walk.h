@@ -152,6 +152,9 @@ int walk_run_here(struct walk *walk);
 /* Free what walk_init() made and was not freed at the end of the walk; harmless on zeros. */
 void walk_free(struct walk *walk);
 
+/* Write the path of NAME (NULL: itself) in DIR, from the layer's id on; of one that is too long the end is kept. Any thread. */
+void walk_path(const struct walk_dir *dir, const char *name, char path[VARVE_FAILURE_PATH_SIZE]);
+
 /* Record ERROR of CALL on NAME (NULL: itself) in DIR; the first one counts. Any thread. */
 void walk_failed(struct walk *walk, const struct walk_dir *dir, const char *name, const char *call, int error);
 

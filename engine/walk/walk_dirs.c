@@ -54,20 +54,26 @@ static size_t walk_path_part(char *path, size_t at, const char *part)
 	return at - length;
 }
 
+void walk_path(const struct walk_dir *dir, const char *name, char path[VARVE_FAILURE_PATH_SIZE])
+{
+	size_t at = VARVE_FAILURE_PATH_SIZE - 1;
+
+	path[at] = '\0';
+	if (name)
+		at = walk_path_part(path, at, name);
+	/* What does not fit is left out at the front. */
+	for (; dir && at; dir = dir->parent)
+		at = walk_path_part(path, at, dir->name);
+	memmove(path, path + at, VARVE_FAILURE_PATH_SIZE - at);
+}
+
 void walk_failed(struct walk *walk, const struct walk_dir *dir, const char *name, const char *call, int error)
 {
-	size_t at = sizeof(walk->error_path) - 1;
-
 	pthread_mutex_lock(&walk->lock);
 	if (!walk->error) {
 		walk->error = error;
 		walk->error_call = call;
-		if (name)
-			at = walk_path_part(walk->error_path, at, name);
-		/* What does not fit is left out at the front. */
-		for (; dir && at; dir = dir->parent)
-			at = walk_path_part(walk->error_path, at, dir->name);
-		memmove(walk->error_path, walk->error_path + at, sizeof(walk->error_path) - at);
+		walk_path(dir, name, walk->error_path);
 	}
 	pthread_mutex_unlock(&walk->lock);
 }

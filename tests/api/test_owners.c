@@ -117,6 +117,82 @@ START_TEST(test_outside) {
 }
 END_TEST
 
+/** SKIPPED tells of the paths WANTED of layer ID, of operation NAME, in any order; it is freed. */
+static void check_skipped(struct varve_skipped *skipped, const char *name, const char *id, const char *const *wanted, size_t count) {
+	ck_assert_uint_eq(skipped->total, count);
+	ck_assert_uint_eq(skipped->count, count);
+	for (size_t i = 0; i < count; i++) {
+		size_t at = 0;
+
+		while (at < count && strcmp(skipped->records[at].path, wanted[i]) != 0)
+			at++;
+		ck_assert_msg(at < count, "%s is not told", wanted[i]);
+		ck_assert_int_eq(skipped->records[at].error, -EOVERFLOW);
+		ck_assert_str_eq(skipped->records[at].operation, name);
+		ck_assert_str_eq(skipped->records[at].id, id);
+		ck_assert_ptr_nonnull(strstr(skipped->records[at].detail, "65534"));
+	}
+	free(skipped->records);
+	*skipped = (struct varve_skipped){ 0 };
+}
+
+/** What becomes the overflow id's is told, by the twins too: of a chown, of a create from a parent, of an apply and a diff. */
+START_TEST(test_told) {
+	static const char *const outside[] = { "dir/sub", "dir/sub/in", "", "link" };
+	char *home = test_home(), *base = test_layer(home, "base");
+	struct varve_store *store = test_open_relaxed(home);
+	struct varve_create_options create = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_chown_options shift = VARVE_CHOWN_OPTIONS_INIT;
+	struct varve_diff_options diff = VARVE_DIFF_OPTIONS_INIT;
+	struct varve_apply_options options = VARVE_APPLY_OPTIONS_INIT;
+	struct varve_failure failure = { 0 };
+	struct varve_skipped skipped = { 0 };
+	struct tar tar = owned();
+	int fd = archive_open(&tar);
+
+	test_create(store, "base", NULL);
+	test_mkdir(test_path("%s/dir", base));
+	test_mkdir(test_path("%s/dir/sub", base));
+	test_write(test_path("%s/dir/sub/in", base), "x");
+	test_write(test_path("%s/dir/kept", base), "x");
+	ck_assert_int_eq(symlink("dir", test_path("%s/link", base)), 0);
+	for (size_t i = 0; i < TEST_COUNT(outside); i++)
+		ck_assert_int_eq(lchown(test_path("%s/%s", base, outside[i]), i % 2 ? 50 : 0, 50), 0);
+	shift.uid_to = shift.gid_to = map;
+	shift.uid_to_count = shift.gid_to_count = 1;
+	shift.flags = VARVE_OVERFLOW_IDS;
+	shift.ret_skipped = &skipped;
+	create.parent = "base";
+	create.chown = &shift;
+	test_ok(varve_layer_create_wait(store, "made", &create, &failure), &failure);
+	check_skipped(&skipped, "create", "made", outside, TEST_COUNT(outside));
+	ck_assert_int_eq(look(test_path("%s/dir/sub/in", test_layer(home, "made"))).st_uid, 65534);
+	test_ok(varve_layer_chown_wait(store, "base", &shift, &failure), &failure);
+	check_skipped(&skipped, "chown", "base", outside, TEST_COUNT(outside));
+	/* Nothing to tell. */
+	test_create(store, "empty", NULL);
+	skipped.total = 1;
+	test_ok(varve_layer_chown_wait(store, "empty", &shift, &failure), &failure);
+	check_skipped(&skipped, "chown", "empty", NULL, 0);
+	options.uids = options.gids = map;
+	options.uids_count = options.gids_count = 1;
+	options.flags = VARVE_OVERFLOW_IDS;
+	options.ret_skipped = &skipped;
+	test_ok(varve_layer_apply_wait(store, "empty", &options, fd, NULL, NULL, &failure), &failure);
+	check_skipped(&skipped, "apply", "", (const char *[]){ "out" }, 1);
+	diff.uids = diff.gids = map;
+	diff.uids_count = diff.gids_count = 1;
+	diff.flags = VARVE_OVERFLOW_IDS;
+	diff.ret_skipped = &skipped;
+	test_ok(varve_layer_diff_wait(store, "empty", &diff, fd, NULL, NULL, &failure), &failure);
+	ck_assert_uint_eq(skipped.total, 1);
+	ck_assert_str_eq(skipped.records[0].detail, "an owner that is in no map: it is 65534");
+	free(skipped.records);
+	close(fd);
+	test_close(store);
+}
+END_TEST
+
 START_TEST(test_force_mode) {
 	char *home = test_home(), *layers = test_path("%s/subvolumes", home), value[64] = "";
 	struct varve_store *store = test_open_relaxed(home);
@@ -221,4 +297,4 @@ START_TEST(test_times) {
 }
 END_TEST
 
-TEST_MAIN("owners", test_outside, test_force_mode, test_nobody, test_times)
+TEST_MAIN("owners", test_outside, test_told, test_force_mode, test_nobody, test_times)

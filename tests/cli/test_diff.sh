@@ -187,3 +187,14 @@ expect 1 "" "varve: create broken: *archives take libarchive.so.13*"
 LD_LIBRARY_PATH="$scratch/broken" quietly create not-broken
 LD_LIBRARY_PATH="$scratch/broken" run diffsize base
 expect 0 10785783$'\n' ""
+
+# ---- owners that become the overflow id: told by chown and create, on standard error and in JSON ---------------------------
+
+quietly create outside
+touch "$home/subvolumes/outside/file"
+chown 50:50 "$home/subvolumes/outside/file"
+run create --parent outside --uidmap 0:100000:10 --gidmap 0:100000:10 --overflow-ids copy
+[[ "$status" == 0 && "$(cat "$scratch/err")" == *"file"*"65534"* ]] || lib_fail "create: $status, $(cat "$scratch/err")"
+run --json chown --uidmap 0:100000:10 --gidmap 0:100000:10 --overflow-ids outside
+[[ "$status" == 0 && "$(cat "$scratch/out")" == *'"skipped":[{'*'"path":"file"'*'"skipped_total":1'* ]] ||
+	lib_fail "chown: $status, $(cat "$scratch/out" "$scratch/err")"

@@ -167,6 +167,7 @@ START_TEST(test_swapped_special) {
 	struct varve_store *store = test_open(home);
 	struct walk_class class;
 	struct shift shift;
+	struct report report = { 0 };
 	struct stat now;
 	test_create(store, "layer", NULL);
 	shift_layer = test_layer(home, "layer");
@@ -176,7 +177,7 @@ START_TEST(test_swapped_special) {
 	test_mkdir(test_path("%s/other", shift_layer));
 	test_write(test_path("%s/other/file", shift_layer), "");
 	int descriptor = open(shift_layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	ck_assert_int_eq(shift_init(&shift, store, descriptor, "layer", &maps, &never), 0);
+	ck_assert_int_eq(shift_init(&shift, store, descriptor, "layer", &maps, "chown", &report, &never), 0);
 	/* As of a layer that is in use. */
 	shift.walk.hold = true;
 	shift_real = shift.walk.class;
