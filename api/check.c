@@ -20,9 +20,9 @@ int check_request(struct varve_store *store, enum varve_operation operation, var
 {
 	if (!store)
 		return -EINVAL;
-	if (!store_here(store))
+	if (!core_here(&store->core))
 		return -ECHILD;
-	return callback ? 0 : request_refuse(store, operation, -EINVAL, NULL, "no callback");
+	return callback ? 0 : request_refuse(&store->core, operation, -EINVAL, NULL, "no callback");
 }
 
 int check_id(struct varve_store *store, enum varve_operation operation, const char *id)
@@ -30,13 +30,13 @@ int check_id(struct varve_store *store, enum varve_operation operation, const ch
 	struct varve_failure failure;
 	int r = varve_id_check(id, &failure);
 
-	return r ? request_refuse(store, operation, r, id, failure.detail) : 0;
+	return r ? request_refuse(&store->core, operation, r, id, failure.detail) : 0;
 }
 
 int check_ids(struct varve_store *store, enum varve_operation operation, const char *const *ids, size_t count)
 {
 	if (!ids || !count || count > VARVE_BATCH_MAX)
-		return request_refuse(store, operation, -EINVAL, NULL, "a batch has 1 to 65536 ids");
+		return request_refuse(&store->core, operation, -EINVAL, NULL, "a batch has 1 to 65536 ids");
 	for (size_t i = 0; i < count; i++) {
 		int r = check_id(store, operation, ids[i]);
 
@@ -51,7 +51,7 @@ int check_options(struct varve_store *store, enum varve_operation operation, voi
 	int r = options_copy(ours, size, given);
 
 	if (r)
-		request_refuse(store, operation, r, NULL,
+		request_refuse(&store->core, operation, r, NULL,
 			       r == -E2BIG ? "options of a later version ask for what this one does not know" : "options without a size");
 	return r;
 }
@@ -61,9 +61,9 @@ int check_flags(struct varve_store *store, enum varve_operation operation, uint6
 	const uint64_t both = VARVE_DURABLE | VARVE_RELAXED;
 
 	if (flags & ~known)
-		return request_refuse(store, operation, -EINVAL, NULL,
+		return request_refuse(&store->core, operation, -EINVAL, NULL,
 				      flags & ~(known | CHECK_FLAGS) ? "unknown flag" : "a flag that is for other calls");
 	if ((known & both) == both && (flags & both) == both)
-		return request_refuse(store, operation, -EINVAL, NULL, "durable and relaxed at once");
+		return request_refuse(&store->core, operation, -EINVAL, NULL, "durable and relaxed at once");
 	return 0;
 }

@@ -10,32 +10,32 @@
 
 int varve_fd(const struct varve_store *store)
 {
-	return store ? store->ready_fd : -EINVAL;
+	return store ? store->core.ready_fd : -EINVAL;
 }
 
 int varve_dispatch(struct varve_store *store, unsigned max)
 {
-	return store ? ready_dispatch(store, max) : -EINVAL;
+	return store ? ready_dispatch(&store->core, max) : -EINVAL;
 }
 
 int varve_wait(struct varve_store *store, int timeout_ms)
 {
-	return store ? ready_wait(store, timeout_ms) : -EINVAL;
+	return store ? ready_wait(&store->core, timeout_ms) : -EINVAL;
 }
 
 int varve_wait_for(struct varve_store *store, varve_request request, int timeout_ms)
 {
-	return store ? ready_wait_for(store, request, timeout_ms) : -EINVAL;
+	return store ? ready_wait_for(&store->core, request, timeout_ms) : -EINVAL;
 }
 
 int varve_pending(struct varve_store *store)
 {
-	return store ? ready_pending(store) : -EINVAL;
+	return store ? ready_pending(&store->core) : -EINVAL;
 }
 
 int varve_cancel(struct varve_store *store, varve_request request)
 {
-	return store ? ready_cancel(store, request) : -EINVAL;
+	return store ? ready_cancel(&store->core, request) : -EINVAL;
 }
 
 int varve_stream_write(struct varve_store *store, varve_request request, const void *bytes, size_t size,
@@ -43,22 +43,22 @@ int varve_stream_write(struct varve_store *store, varve_request request, const v
 {
 	if (!store || (!bytes && size) || !ret_taken)
 		return -EINVAL;
-	return ready_stream_write(store, request, bytes, size, ret_taken);
+	return ready_stream_write(&store->core, request, bytes, size, ret_taken);
 }
 
 int varve_stream_end(struct varve_store *store, varve_request request, int error)
 {
-	return store ? ready_stream_end(store, request, error, NULL) : -EINVAL;
+	return store ? ready_stream_end(&store->core, request, error, NULL) : -EINVAL;
 }
 
 int varve_stream_fail(struct varve_store *store, varve_request request, int error, const char *detail)
 {
-	return store && error < 0 ? ready_stream_end(store, request, error, detail) : -EINVAL;
+	return store && error < 0 ? ready_stream_end(&store->core, request, error, detail) : -EINVAL;
 }
 
 int varve_stream_resume(struct varve_store *store, varve_request request)
 {
-	return store ? ready_stream_resume(store, request) : -EINVAL;
+	return store ? ready_stream_resume(&store->core, request) : -EINVAL;
 }
 
 int varve_progress(struct varve_store *store, varve_request request, struct varve_progress *ret_progress)
@@ -67,7 +67,7 @@ int varve_progress(struct varve_store *store, varve_request request, struct varv
 	int r = store && ret_progress ? output_check(ret_progress) : -EINVAL;
 
 	if (!r)
-		r = ready_progress(store, request, &ours);
+		r = ready_progress(&store->core, request, &ours);
 	if (!r)
 		output_copy(ret_progress, &ours, sizeof(ours));
 	return r;
@@ -76,14 +76,14 @@ int varve_progress(struct varve_store *store, varve_request request, struct varv
 int varve_progress_watch(struct varve_store *store, varve_request request, varve_progress_callback *callback,
 			 void *user_data)
 {
-	return store ? ready_watch(store, request, callback, user_data) : -EINVAL;
+	return store ? ready_watch(&store->core, request, callback, user_data) : -EINVAL;
 }
 
 int varve_refusal(struct varve_store *store, struct varve_failure *ret_failure)
 {
 	if (!store || !ret_failure)
 		return -EINVAL;
-	return store_here(store) ? request_refusal(store, ret_failure) : -ECHILD;
+	return core_here(&store->core) ? request_refusal(&store->core, ret_failure) : -ECHILD;
 }
 
 int varve_noop(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request)
@@ -131,16 +131,17 @@ int varve_statistics(struct varve_store *store, struct varve_statistics *ret_sta
 
 	if (r)
 		return r;
-	if (!store_here(store))
+	if (!core_here(&store->core))
 		return -ECHILD;
-	pthread_mutex_lock(&store->lock);
-	pthread_mutex_lock(&store->counting);
-	ours = store->statistics;
-	pthread_mutex_unlock(&store->counting);
-	ours.requests = store->requests;
-	pthread_mutex_unlock(&store->lock);
-	ours.fs_threads_peak = lane_threads_peak(&store->io.lanes[LANE_FS]);
-	ours.commit_threads_peak = lane_threads_peak(&store->io.lanes[LANE_COMMIT]);
+	pthread_mutex_lock(&store->core.lock);
+	pthread_mutex_lock(&store->core.counting);
+	ours = store->core.statistics;
+	pthread_mutex_unlock(&store->core.counting);
+	ours.quota_turned_on = store->quota_turned_on;
+	ours.requests = store->core.requests;
+	pthread_mutex_unlock(&store->core.lock);
+	ours.fs_threads_peak = lane_threads_peak(&store->core.io.lanes[LANE_FS]);
+	ours.commit_threads_peak = lane_threads_peak(&store->core.io.lanes[LANE_COMMIT]);
 	output_copy(ret_statistics, &ours, sizeof(ours));
 	return 0;
 }
@@ -158,13 +159,13 @@ int varve_operation_statistics(struct varve_store *store, enum varve_operation o
 
 	if (r)
 		return r;
-	if (!store_here(store))
+	if (!core_here(&store->core))
 		return -ECHILD;
-	pthread_mutex_lock(&store->lock);
-	pthread_mutex_lock(&store->counting);
-	ours = store->operations[operation];
-	pthread_mutex_unlock(&store->counting);
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_lock(&store->core.lock);
+	pthread_mutex_lock(&store->core.counting);
+	ours = store->core.operations[operation];
+	pthread_mutex_unlock(&store->core.counting);
+	pthread_mutex_unlock(&store->core.lock);
 	output_copy(ret_statistics, &ours, sizeof(ours));
 	return 0;
 }

@@ -24,7 +24,7 @@ static int layer_ranges(struct varve_store *store, enum varve_operation operatio
 {
 	if (count <= VARVE_ID_MAPS_MAX && (ranges || !count))
 		return 0;
-	return request_refuse(store, operation, -EINVAL, NULL, "at most 340 entries in a map of ids");
+	return request_refuse(&store->core, operation, -EINVAL, NULL, "at most 340 entries in a map of ids");
 }
 
 /* Copy how to unpack what FD gives, GIVEN, to OURS, and check it for OPERATION; KNOWN are the flags that it may have. */
@@ -34,11 +34,11 @@ static int layer_apply_options(struct varve_store *store, enum varve_operation o
 	int r = check_options(store, operation, ours, sizeof(*ours), given);
 
 	if (!r && ours->room && fd != VARVE_STREAM)
-		r = request_refuse(store, operation, -EINVAL, NULL, "room goes with VARVE_STREAM in the place of a descriptor");
+		r = request_refuse(&store->core, operation, -EINVAL, NULL, "room goes with VARVE_STREAM in the place of a descriptor");
 	if (!r)
 		r = check_flags(store, operation, ours->flags, known | LAYER_APPLY_FLAGS);
 	if (!r && ours->force_mode & ~(uint64_t)LAYER_MODE_MASK)
-		r = request_refuse(store, operation, -EINVAL, NULL, "force_mode has other bits than permissions");
+		r = request_refuse(&store->core, operation, -EINVAL, NULL, "force_mode has other bits than permissions");
 	if (!r)
 		r = layer_ranges(store, operation, ours->uids, ours->uids_count);
 	return r ? r : layer_ranges(store, operation, ours->gids, ours->gids_count);
@@ -61,7 +61,7 @@ static int layer_create_options(struct varve_store *store, const char *id, struc
 	if (r)
 		return r;
 	if (options->mode & ~LAYER_MODE_MASK)
-		return request_refuse(store, VARVE_CREATE, -EINVAL, id, "mode has other bits than permissions");
+		return request_refuse(&store->core, VARVE_CREATE, -EINVAL, id, "mode has other bits than permissions");
 	if (options->chown) {
 		r = check_chown(store, VARVE_CREATE, &ours->chown, options->chown);
 		options->chown = &ours->chown;
@@ -75,7 +75,7 @@ static int layer_create_options(struct varve_store *store, const char *id, struc
 	r = layer_apply_options(store, VARVE_CREATE, &ours->apply, options->apply, options->apply_fd, 0);
 	options->apply = &ours->apply;
 	if (!r && (options->flags & VARVE_CREATE_READ_ONLY || !id))
-		r = request_refuse(store, VARVE_CREATE, -EINVAL, id, "an archive goes into one layer, a writable one");
+		r = request_refuse(&store->core, VARVE_CREATE, -EINVAL, id, "an archive goes into one layer, a writable one");
 	return r;
 }
 
@@ -113,7 +113,7 @@ static int layer_options(struct varve_store *store, const char *id, struct layer
 		r = -ENOTSUP;
 		strcpy(reason, "a size or a group, and the store was opened with quota=off");
 	}
-	return r ? request_refuse(store, VARVE_CREATE, r, id, reason) : 0;
+	return r ? request_refuse(&store->core, VARVE_CREATE, r, id, reason) : 0;
 }
 
 int varve_layer_create_batch(struct varve_store *store, const char *const *ids, size_t count,
@@ -131,7 +131,7 @@ int varve_layer_create_batch(struct varve_store *store, const char *const *ids, 
 	if (r)
 		return r;
 	r = create_submit(store, ids, count, &arguments, &(struct submit){ callback, user_data, ret_request });
-	return r == -EBADF ? request_refuse(store, VARVE_CREATE, r, ids[0], "the descriptor cannot be read") : r;
+	return r == -EBADF ? request_refuse(&store->core, VARVE_CREATE, r, ids[0], "the descriptor cannot be read") : r;
 }
 
 int varve_layer_create(struct varve_store *store, const char *id, const struct varve_create_options *options,
@@ -167,7 +167,7 @@ int varve_layer_get(struct varve_store *store, const char *id, const char *const
 		r = check_id(store, VARVE_GET, id);
 	for (; !r && options && *options; options++)
 		if (strcmp(*options, "ro"))
-			r = request_refuse(store, VARVE_GET, -EINVAL, id, "the btrfs driver supports no mount option but \"ro\"");
+			r = request_refuse(&store->core, VARVE_GET, -EINVAL, id, "the btrfs driver supports no mount option but \"ro\"");
 	return r ? r : get_submit(store, id, &(struct submit){ callback, user_data, ret_request });
 }
 
@@ -175,7 +175,7 @@ int varve_layer_put(struct varve_store *store, const char *id)
 {
 	if (!store)
 		return -EINVAL;
-	return store_here(store) ? check_id(store, VARVE_GET, id) : -ECHILD;
+	return core_here(&store->core) ? check_id(store, VARVE_GET, id) : -ECHILD;
 }
 
 int varve_layer_exists(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
@@ -217,7 +217,7 @@ int varve_layer_usage(struct varve_store *store, const char *id, uint64_t flags,
 	if (!r)
 		r = check_flags(store, VARVE_USAGE, flags, VARVE_USAGE_WALK | VARVE_USAGE_SEARCH);
 	if (!r && flags == (VARVE_USAGE_WALK | VARVE_USAGE_SEARCH))
-		r = request_refuse(store, VARVE_USAGE, -EINVAL, id, "walk and search at once");
+		r = request_refuse(&store->core, VARVE_USAGE, -EINVAL, id, "walk and search at once");
 	return r ? r : usage_submit(store, id, flags, &(struct submit){ callback, user_data, ret_request });
 }
 
@@ -315,9 +315,10 @@ static struct varve_changes_options layer_diff_compared(const struct varve_diff_
 static int layer_sink(struct varve_store *store, const struct varve_diff_options *options, int fd)
 {
 	if (!options->sink != (fd != VARVE_STREAM))
-		return request_refuse(store, VARVE_DIFF, -EINVAL, NULL, "a sink goes with VARVE_STREAM in the place of a descriptor");
+		return request_refuse(&store->core, VARVE_DIFF, -EINVAL, NULL,
+				      "a sink goes with VARVE_STREAM in the place of a descriptor");
 	if (options->chunk_bytes > VARVE_STREAM_BYTES)
-		return request_refuse(store, VARVE_DIFF, -EINVAL, NULL, "a chunk of more than VARVE_STREAM_BYTES");
+		return request_refuse(&store->core, VARVE_DIFF, -EINVAL, NULL, "a chunk of more than VARVE_STREAM_BYTES");
 	return 0;
 }
 
@@ -339,7 +340,7 @@ int varve_layer_diff(struct varve_store *store, const char *id, const struct var
 	if (r)
 		return r;
 	r = diff_submit(store, id, &compared, &ours, fd, &(struct submit){ callback, user_data, ret_request });
-	return r == -EBADF ? request_refuse(store, VARVE_DIFF, r, id, "the descriptor cannot be written") : r;
+	return r == -EBADF ? request_refuse(&store->core, VARVE_DIFF, r, id, "the descriptor cannot be written") : r;
 }
 
 int varve_layer_apply(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
@@ -355,5 +356,5 @@ int varve_layer_apply(struct varve_store *store, const char *id, const struct va
 	if (r)
 		return r;
 	r = apply_submit(store, id, &ours, fd, &(struct submit){ callback, user_data, ret_request });
-	return r == -EBADF ? request_refuse(store, VARVE_APPLY, r, id, "the descriptor cannot be read") : r;
+	return r == -EBADF ? request_refuse(&store->core, VARVE_APPLY, r, id, "the descriptor cannot be read") : r;
 }

@@ -29,7 +29,7 @@ int varve_quota_enable(struct varve_store *store, enum varve_quota_mode mode, va
 	int r = check_request(store, VARVE_QUOTA, callback);
 
 	if (!r && mode != VARVE_QUOTA_FULL && mode != VARVE_QUOTA_SIMPLE)
-		r = request_refuse(store, VARVE_QUOTA, -EINVAL, NULL, "the mode is neither full nor simple");
+		r = request_refuse(&store->core, VARVE_QUOTA, -EINVAL, NULL, "the mode is neither full nor simple");
 	return r ? r : quota_request(store, &arguments, callback, user_data, ret_request);
 }
 
@@ -46,9 +46,9 @@ int varve_quota_limit(struct varve_store *store, const char *id, uint64_t bytes,
 	int r = check_request(store, VARVE_QUOTA, callback);
 
 	if (!r && bytes && bytes < store->settings.quota.size_min)
-		r = request_refuse(store, VARVE_QUOTA, -EINVAL, id, "the size is less than btrfs.min_space");
+		r = request_refuse(&store->core, VARVE_QUOTA, -EINVAL, id, "the size is less than btrfs.min_space");
 	if (!r && bytes && store->settings.quota.policy == QUOTA_NEVER)
-		r = request_refuse(store, VARVE_QUOTA, -ENOTSUP, id, "a size, and the store was opened with quota=off");
+		r = request_refuse(&store->core, VARVE_QUOTA, -ENOTSUP, id, "a size, and the store was opened with quota=off");
 	return r ? r : quota_request(store, &arguments, callback, user_data, ret_request);
 }
 

@@ -26,13 +26,13 @@ int check_chown(struct varve_store *store, enum varve_operation operation, struc
 		const struct varve_chown_options *given)
 {
 	int r = given ? check_options(store, operation, ours, sizeof(*ours), given) :
-			request_refuse(store, operation, -EINVAL, NULL, "no options");
+			request_refuse(&store->core, operation, -EINVAL, NULL, "no options");
 
 	if (r)
 		return r;
 	if (!rewrite_map(ours->uid_from, ours->uid_from_count) || !rewrite_map(ours->gid_from, ours->gid_from_count) ||
 	    !rewrite_map(ours->uid_to, ours->uid_to_count) || !rewrite_map(ours->gid_to, ours->gid_to_count))
-		return request_refuse(store, operation, -EINVAL, NULL, "a map of ids is empty, too large or too long");
+		return request_refuse(&store->core, operation, -EINVAL, NULL, "a map of ids is empty, too large or too long");
 	return check_flags(store, operation, ours->flags, VARVE_DURABLE | VARVE_RELAXED | VARVE_OVERFLOW_IDS);
 }
 
@@ -53,7 +53,7 @@ int check_label(struct varve_store *store, enum varve_operation operation, const
 {
 	int r = label ? relabel_check(label) : -EINVAL;
 
-	return r ? request_refuse(store, operation, r, NULL, "an SELinux label has at least three ':'") : 0;
+	return r ? request_refuse(&store->core, operation, r, NULL, "an SELinux label has at least three ':'") : 0;
 }
 
 int varve_layer_relabel(struct varve_store *store, const char *id, const char *label, uint64_t flags,
@@ -92,7 +92,7 @@ int varve_layer_rename(struct varve_store *store, const char *id, const char *ne
 	if (!r)
 		r = check_id(store, VARVE_RENAME, new_id);
 	if (!r && !strcmp(id, new_id))
-		r = request_refuse(store, VARVE_RENAME, -EINVAL, id, "the new name is the old one");
+		r = request_refuse(&store->core, VARVE_RENAME, -EINVAL, id, "the new name is the old one");
 	if (!r)
 		r = check_flags(store, VARVE_RENAME, flags, VARVE_DURABLE | VARVE_RELAXED);
 	return r ? r : rename_submit(store, id, new_id, flags, &(struct submit){ callback, user_data, ret_request });

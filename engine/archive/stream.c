@@ -27,7 +27,7 @@ int stream_init(struct stream *stream, struct varve_store *store, int fd, bool w
 	int access = write ? O_WRONLY : O_RDONLY, flags = fcntl(fd, F_GETFL), again;
 	struct stat stat;
 
-	*stream = (struct stream){ .fd = -EBADF, .wake_fd = -EBADF, .piece = STREAM_CHUNK_BYTES, .moved = &store->fds.moved };
+	*stream = (struct stream){ .fd = -EBADF, .wake_fd = -EBADF, .piece = STREAM_CHUNK_BYTES, .moved = &store->core.fds.moved };
 	if (flags < 0 || ((flags & O_ACCMODE) != access && (flags & O_ACCMODE) != O_RDWR) || flags & O_PATH)
 		return -EBADF;
 	if (fstat(fd, &stat) < 0)

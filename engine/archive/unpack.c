@@ -35,7 +35,7 @@ static int unpack_later(struct unpack *unpack, const char *path, const struct un
 {
 	/* A mode that was to be set late may have been for the same directory. */
 	bool late = (time->mode & S_IRWXU) != S_IRWXU || unpack->late_count;
-	struct fault *fault = &unpack->store->io.fault;
+	struct fault *fault = &unpack->store->core.io.fault;
 	size_t size = strlen(path) + 1;
 	int r;
 
@@ -199,7 +199,7 @@ static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int di
 /* Make NAME in DIR_FD one more name of TARGET. */
 static int unpack_link(struct unpack *unpack, const char *target, int dir_fd, const char *name)
 {
-	_cleanup_free_ char *clean = fault_calloc(&unpack->store->io.fault, 1, strlen(target) + 1);
+	_cleanup_free_ char *clean = fault_calloc(&unpack->store->core.io.fault, 1, strlen(target) + 1);
 	_cleanup_close_ int other = -EBADF;
 	struct statx stat;
 	char *slash;
@@ -403,7 +403,7 @@ static int unpack_next(struct unpack *unpack, struct archive *archive, struct ar
 	unpack->outside = false;
 	if (unpack->lib.archive_entry_size(*ret_entry) < 0)
 		return unpack_refuse(unpack, -EBADMSG, "a size that lies");
-	unpack->path = fault_hit(&unpack->store->io.fault, FAULT_ALLOCATION) ? NULL : strdup(name);
+	unpack->path = fault_hit(&unpack->store->core.io.fault, FAULT_ALLOCATION) ? NULL : strdup(name);
 	if (!unpack->path)
 		return -ENOMEM;
 	r = unpack_clean(unpack, name, unpack->path);
@@ -496,7 +496,7 @@ static int unpack_finish_modes(struct unpack *unpack)
 
 	if (!unpack->late_count)
 		return 0;
-	order = fault_calloc(&unpack->store->io.fault, unpack->late_count, sizeof(*order));
+	order = fault_calloc(&unpack->store->core.io.fault, unpack->late_count, sizeof(*order));
 	if (!order)
 		return -ENOMEM;
 	for (size_t i = 0; i < unpack->times_count; i++)
@@ -572,7 +572,7 @@ static int unpack_root(struct unpack *unpack, int root_fd)
 	if (r)
 		return r;
 	unpack->mount = stat.stx_mnt_id;
-	return unpack_check(unpack, "statx", brought_init(&unpack->brought, &unpack->store->io.fault, unpack->root_fd));
+	return unpack_check(unpack, "statx", brought_init(&unpack->brought, &unpack->store->core.io.fault, unpack->root_fd));
 }
 
 /* Unpack, with libarchive loaded. */
@@ -583,7 +583,7 @@ static int unpack_archive(struct unpack *unpack)
 
 	if (!archive)
 		r = -ENOMEM;
-	inflate_init(&unpack->inflate, &unpack->stream, &unpack->store->io.fault, unpack->cancelled);
+	inflate_init(&unpack->inflate, &unpack->stream, &unpack->store->core.io.fault, unpack->cancelled);
 	unpack->uid = geteuid();
 	unpack->gid = getegid();
 	if (!r && (unpack->lib.archive_read_support_filter_none(archive) < ARCHIVE_WARN ||
@@ -644,7 +644,7 @@ void unpack_interrupt(struct unpack *unpack, struct op *op)
 {
 	stream_interrupt(&unpack->stream);
 	/* One that waits for a thread, as all may be held up by others, needs none to end. */
-	if (io_withdraw(&op->request->store->io, &op->call))
+	if (io_withdraw(&op->request->core->io, &op->call))
 		op_done(op, -ECANCELED);
 }
 
@@ -655,13 +655,13 @@ static int unpack_source(struct unpack *unpack, struct request *request, const s
 
 	if (fd == VARVE_STREAM)
 		return stream_init_channel(&unpack->stream, request, &ends);
-	return stream_init(&unpack->stream, request->store, fd, false);
+	return stream_init(&unpack->stream, request_store(request), fd, false);
 }
 
 int unpack_new(struct request *request, const struct varve_apply_options *options, int fd, struct unpack **ret_unpack)
 {
-	struct varve_store *store = request->store;
-	struct unpack *unpack = fault_calloc(&store->io.fault, 1, sizeof(*unpack));
+	struct varve_store *store = request_store(request);
+	struct unpack *unpack = fault_calloc(&store->core.io.fault, 1, sizeof(*unpack));
 	size_t count = options->uids_count + options->gids_count;
 	int r;
 
@@ -669,13 +669,13 @@ int unpack_new(struct request *request, const struct varve_apply_options *option
 		return -ENOMEM;
 	unpack->store = store;
 	unpack->root_fd = unpack->tree_fd = unpack->dir_fd = -EBADF;
-	unpack->report.fault = &store->io.fault;
+	unpack->report.fault = &store->core.io.fault;
 	unpack->flags = options->flags;
 	unpack->force_mode = (mode_t)options->force_mode;
 	unpack->uids_count = options->uids_count;
 	unpack->gids_count = options->gids_count;
 	r = unpack_source(unpack, request, options, fd);
-	unpack->maps = fault_calloc(&store->io.fault, count + 1, sizeof(*unpack->maps));
+	unpack->maps = fault_calloc(&store->core.io.fault, count + 1, sizeof(*unpack->maps));
 	if (!r && !unpack->maps)
 		r = -ENOMEM;
 	if (r) {

@@ -161,7 +161,7 @@ static int unpack_acl_id(void *data, bool group, uint32_t *id)
 /* Set the access control list NAME of FD, with its ids mapped. */
 static int unpack_acl(struct unpack *unpack, int fd, const char *name, const void *value, size_t size)
 {
-	_cleanup_free_ char *acl = fault_calloc(&unpack->store->io.fault, 1, size + 1);
+	_cleanup_free_ char *acl = fault_calloc(&unpack->store->core.io.fault, 1, size + 1);
 	int r = acl ? 0 : -ENOMEM;
 
 	if (r)
@@ -199,8 +199,8 @@ static int unpack_acl_text(struct unpack *unpack, struct archive_entry *entry, i
 	/* Three stand for the mode. */
 	if (count <= (type == ARCHIVE_ENTRY_ACL_TYPE_ACCESS ? 3 : 0))
 		return 0;
-	entries = fault_calloc(&unpack->store->io.fault, (size_t)count, sizeof(*entries));
-	acl = fault_calloc(&unpack->store->io.fault, 1, acl_bytes((size_t)count));
+	entries = fault_calloc(&unpack->store->core.io.fault, (size_t)count, sizeof(*entries));
+	acl = fault_calloc(&unpack->store->core.io.fault, 1, acl_bytes((size_t)count));
 	if (!entries || !acl)
 		return -ENOMEM;
 	while ((r = unpack->lib.archive_entry_acl_next(entry, type, &kind, &perm, &tag, &id, &text)) == ARCHIVE_OK &&
@@ -252,7 +252,7 @@ static int unpack_xattrs(struct unpack *unpack, struct archive_entry *entry, int
 
 int unpack_strip(struct unpack *unpack, int fd)
 {
-	struct xattrs xattrs = { .fault = &unpack->store->io.fault };
+	struct xattrs xattrs = { .fault = &unpack->store->core.io.fault };
 	int r = unpack_check(unpack, "listxattr", xattrs_read(&xattrs, fd, "", xattrs_kept));
 
 	for (size_t i = 0; !r && i < xattrs.count; i++) {

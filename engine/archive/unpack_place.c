@@ -173,7 +173,7 @@ int unpack_enter(struct unpack *unpack, const char *path, bool make, const char 
 	if (unpack->dir_path && strlen(unpack->dir_path) == length && !memcmp(unpack->dir_path, path, length))
 		return unpack->dir_fd;
 	unpack_leave(unpack);
-	unpack->dir_path = fault_hit(&unpack->store->io.fault, FAULT_ALLOCATION) ? NULL : strndup(path, length);
+	unpack->dir_path = fault_hit(&unpack->store->core.io.fault, FAULT_ALLOCATION) ? NULL : strndup(path, length);
 	if (!unpack->dir_path)
 		return -ENOMEM;
 	unpack->dir_fd = unpack_open_dir(unpack, unpack->dir_path);

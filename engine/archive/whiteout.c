@@ -36,7 +36,7 @@ struct whiteout {
 static int whiteout_later(struct whiteout *old, const char *name)
 {
 	size_t size = strlen(old->path) + strlen(name) + sizeof("/");
-	int r = fault_reserve(&old->unpack->store->io.fault, &old->paths, old->size, size, &old->capacity, 1);
+	int r = fault_reserve(&old->unpack->store->core.io.fault, &old->paths, old->size, size, &old->capacity, 1);
 
 	if (r)
 		return r;

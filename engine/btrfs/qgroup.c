@@ -30,7 +30,7 @@
 /* Pass the fault point of every quota call. */
 static int quota_fault(struct varve_store *store)
 {
-	return fault_hit(&store->io.fault, FAULT_QUOTA);
+	return fault_hit(&store->core.io.fault, FAULT_QUOTA);
 }
 
 /* Make a quota ioctl on the home. */
@@ -40,7 +40,7 @@ static int quota_ioctl(struct varve_store *store, unsigned long request, const c
 
 	if (!r)
 		r = RET_NERRNO(ioctl(store->layout.home_fd, request, args));
-	trace(&store->io.trace, TRACE_BTRFS, "quota: %s: %d", name, r);
+	trace(&store->core.io.trace, TRACE_BTRFS, "quota: %s: %d", name, r);
 	return r;
 }
 
@@ -297,7 +297,7 @@ static int quota_subvol(struct varve_store *store, unsigned long request, int di
 	if (length > BTRFS_SUBVOL_NAME_MAX)
 		return -ENAMETOOLONG;
 	memcpy(args.name, name, length + 1);
-	inherit = fault_calloc(&store->io.fault, 1, sizeof(*inherit) + groups);
+	inherit = fault_calloc(&store->core.io.fault, 1, sizeof(*inherit) + groups);
 	if (!inherit)
 		return -ENOMEM;
 	if (birth->limit) {
@@ -525,7 +525,7 @@ int quota_group_has_members(struct varve_store *store, uint64_t group)
 /* Note that GROUP is stale. */
 static int quota_census_add(struct varve_store *store, struct quota_census *census, uint64_t group)
 {
-	int r = fault_reserve(&store->io.fault, &census->stale, census->stale_count, 1, &census->stale_capacity,
+	int r = fault_reserve(&store->core.io.fault, &census->stale, census->stale_count, 1, &census->stale_capacity,
 			      sizeof(*census->stale));
 
 	if (!r)

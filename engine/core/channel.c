@@ -3,14 +3,14 @@
 #include "engine/base/limits.h"
 #include "engine/core/dispatch.h"
 #include "engine/core/request.h"
-#include "engine/store/store.h"
+#include "engine/core/core.h"
 
 #include <stdio.h>
 #include <string.h>
 
 int channel_new(struct request *request, const struct channel_ends *ends)
 {
-	struct fault *fault = &request->store->io.fault;
+	struct fault *fault = &request->core->io.fault;
 	struct channel *channel = fault_calloc(fault, 1, sizeof(*channel));
 
 	if (!channel)
@@ -91,7 +91,7 @@ static void channel_announce(struct channel *channel)
 	if (channel->queued || channel->delivering || !channel_has_news(channel))
 		return;
 	channel->queued = true;
-	ready_announce(channel->request->store, &channel->event);
+	ready_announce(channel->request->core, &channel->event);
 }
 
 void channel_begin(struct channel *channel)
@@ -113,34 +113,34 @@ static void channel_sunk(struct channel *channel, size_t size, int r)
 void channel_deliver(struct channel *channel)
 {
 	struct request *request = channel->request;
-	struct varve_store *store = request->store;
+	struct core *core = request->core;
 	const struct channel_ends *ends = &channel->ends;
 	size_t size, room;
 	const char *chunk;
 	bool skip;
 	int r = 0;
 
-	pthread_mutex_lock(&store->lock);
+	pthread_mutex_lock(&core->lock);
 	/* It may have become stale: cancelled, or the room been used. */
 	skip = !channel_has_news(channel);
 	chunk = channel->ring + channel->begin;
 	size = MIN(MIN(channel->used, CHANNEL_BYTES - channel->begin), ends->chunk_bytes);
 	room = CHANNEL_BYTES - channel->used;
 	channel->wanted &= skip;
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_unlock(&core->lock);
 	if (!skip && ends->sink)
-		r = ends->sink(store, request->handle, chunk, size, ends->data);
+		r = ends->sink(core->store, request->handle, chunk, size, ends->data);
 	else if (!skip)
-		ends->room(store, request->handle, room, ends->data);
-	pthread_mutex_lock(&store->lock);
+		ends->room(core->store, request->handle, room, ends->data);
+	pthread_mutex_lock(&core->lock);
 	channel->delivering = false;
 	if (!skip && ends->sink)
 		channel_sunk(channel, size, r);
 	if (channel->over)
-		ready_announce(store, &request->event);
+		ready_announce(core, &request->event);
 	else
 		channel_announce(channel);
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_unlock(&core->lock);
 }
 
 bool channel_end(struct channel *channel)
@@ -165,13 +165,13 @@ static int channel_stop(const struct channel *channel)
 static int channel_await(struct channel *channel, size_t full)
 {
 	while (!channel_stop(channel) && channel->used >= full)
-		pthread_cond_wait(&channel->changed, &channel->request->store->lock);
+		pthread_cond_wait(&channel->changed, &channel->request->core->lock);
 	return channel_stop(channel);
 }
 
 int channel_write(struct channel *channel, const void *bytes, size_t size)
 {
-	pthread_mutex_t *lock = &channel->request->store->lock;
+	pthread_mutex_t *lock = &channel->request->core->lock;
 	const char *at = bytes;
 	int r = 0;
 
@@ -184,7 +184,7 @@ int channel_write(struct channel *channel, const void *bytes, size_t size)
 		pthread_mutex_lock(lock);
 		channel->used += length;
 		channel_announce(channel);
-		atomic_fetch_add(&channel->request->store->fds.moved, 1);
+		atomic_fetch_add(&channel->request->core->fds.moved, 1);
 		at += length;
 		size -= length;
 	}
@@ -194,7 +194,7 @@ int channel_write(struct channel *channel, const void *bytes, size_t size)
 
 int channel_flush(struct channel *channel)
 {
-	pthread_mutex_t *lock = &channel->request->store->lock;
+	pthread_mutex_t *lock = &channel->request->core->lock;
 	int r;
 
 	pthread_mutex_lock(lock);
@@ -205,7 +205,7 @@ int channel_flush(struct channel *channel)
 
 ssize_t channel_read(struct channel *channel, void *buffer, size_t size)
 {
-	pthread_mutex_t *lock = &channel->request->store->lock;
+	pthread_mutex_t *lock = &channel->request->core->lock;
 	ssize_t r;
 
 	pthread_mutex_lock(lock);
@@ -219,7 +219,7 @@ ssize_t channel_read(struct channel *channel, void *buffer, size_t size)
 		pthread_mutex_lock(lock);
 		channel_drop(channel, length);
 		channel_announce(channel);
-		atomic_fetch_add(&channel->request->store->fds.moved, 1);
+		atomic_fetch_add(&channel->request->core->fds.moved, 1);
 		r = (ssize_t)length;
 	}
 	pthread_mutex_unlock(lock);
@@ -228,7 +228,7 @@ ssize_t channel_read(struct channel *channel, void *buffer, size_t size)
 
 void channel_interrupt(struct channel *channel)
 {
-	pthread_mutex_t *lock = &channel->request->store->lock;
+	pthread_mutex_t *lock = &channel->request->core->lock;
 
 	pthread_mutex_lock(lock);
 	channel->interrupted = true;
@@ -240,7 +240,7 @@ void channel_interrupt(struct channel *channel)
 
 int channel_take(struct channel *channel, const void *bytes, size_t size, size_t *ret_taken)
 {
-	pthread_mutex_t *lock = &channel->request->store->lock;
+	pthread_mutex_t *lock = &channel->request->core->lock;
 	size_t length = MIN(size, CHANNEL_BYTES - channel->used), end = channel->begin + channel->used;
 
 	if (channel->ends.sink)
@@ -283,7 +283,7 @@ int channel_finish(struct channel *channel, int error, const char *detail)
 
 bool channel_broken(struct channel *channel, int error, char *ret_detail)
 {
-	pthread_mutex_t *lock = &channel->request->store->lock;
+	pthread_mutex_t *lock = &channel->request->core->lock;
 	bool broken;
 
 	pthread_mutex_lock(lock);
@@ -306,5 +306,5 @@ int channel_resume(struct channel *channel)
 void channel_settle(struct channel *channel)
 {
 	while (channel->writing)
-		pthread_cond_wait(&channel->changed, &channel->request->store->lock);
+		pthread_cond_wait(&channel->changed, &channel->request->core->lock);
 }

@@ -7,12 +7,12 @@
  *	source	any thread: varve_stream_write() -> ring -> lane: channel_read()
  *
  * The lane thread waits while the ring is full (or empty), the caller's threads never do. What the caller is to be told, a
- * chunk or that there is room again, is an event in store->ready like the end of a request; each event tells one chunk, and
+ * chunk or that there is room again, is an event in core->ready like the end of a request; each event tells one chunk, and
  * stands at the end of the list again when there are more. Taken off that list a channel is `delivering`, so that one thread
  * alone runs its callbacks, and the end of its request, which frees it, waits until they have returned.
  *
  * The bytes of the ring are touched without a lock, by one reader and one writer, each in its own part; all else is guarded
- * by store->lock.
+ * by core->lock.
  */
 #ifndef VARVE_CORE_CHANNEL_H
 #define VARVE_CORE_CHANNEL_H
@@ -31,7 +31,7 @@ struct channel_ends {
 };
 
 struct channel {
-	/* In store->ready, while there is something to tell. */
+	/* In core->ready, while there is something to tell. */
 	struct event event;
 	struct request *request;
 	struct channel_ends ends;
@@ -40,7 +40,7 @@ struct channel {
 	size_t begin, used;
 	/* Broadcast to the lane thread, and to who frees the request, when anything below has changed. */
 	pthread_cond_t changed;
-	/* The event is in store->ready; it was taken off, and its callback has not returned. */
+	/* The event is in core->ready; it was taken off, and its callback has not returned. */
 	bool queued, delivering;
 	/* Sink: nothing is to be told before varve_stream_resume(); that came while the callback ran. */
 	bool paused, resumed;
@@ -97,7 +97,7 @@ int channel_resume(struct channel *channel);
 /* Wait until nobody copies into it. With the lock held. */
 void channel_settle(struct channel *channel);
 
-/* Run the callback for the event of CHANNEL, which was taken off store->ready. Without the lock. */
+/* Run the callback for the event of CHANNEL, which was taken off core->ready. Without the lock. */
 void channel_deliver(struct channel *channel);
 
 #endif

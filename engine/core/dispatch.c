@@ -2,14 +2,14 @@
 #include "engine/core/dispatch.h"
 #include "engine/core/channel.h"
 #include "engine/core/request.h"
-#include "engine/store/store.h"
+#include "engine/core/core.h"
 
 #include <poll.h>
 
 /* ---- events ------------------------------------------------------------------------------------------------------ */
 
 /*
- * The descriptor and store->signalled:
+ * The descriptor and core->signalled:
  *
  *	who announces                  who takes
  *	1 puts the event there         1 reads the descriptor empty
@@ -22,95 +22,95 @@
  */
 
 /* Make the descriptor readable. */
-static void ready_write(struct varve_store *store)
+static void ready_write(struct core *core)
 {
 	static const uint64_t one = 1;
 
-	while (write(store->ready_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+	while (write(core->ready_fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
 }
 
 /* Make the descriptor readable, unless it is or is about to be. */
-static void ready_signal(struct varve_store *store)
+static void ready_signal(struct core *core)
 {
-	if (!atomic_exchange(&store->signalled, true))
-		ready_write(store);
+	if (!atomic_exchange(&core->signalled, true))
+		ready_write(core);
 }
 
 /* Make the descriptor unreadable; what is there has to be taken after that, or signalled. */
-static void ready_drain(struct varve_store *store)
+static void ready_drain(struct core *core)
 {
 	uint64_t count;
 
-	while (read(store->ready_fd, &count, sizeof(count)) < 0 && errno == EINTR)
+	while (read(core->ready_fd, &count, sizeof(count)) < 0 && errno == EINTR)
 		;
-	atomic_store(&store->signalled, false);
+	atomic_store(&core->signalled, false);
 }
 
-void ready_announce(struct varve_store *store, struct event *event)
+void ready_announce(struct core *core, struct event *event)
 {
-	list_append(&store->ready, &event->link);
+	list_append(&core->ready, &event->link);
 	if (!event->channel)
 		container_of(event, struct request, event)->ready = true;
-	if (store->waiters)
-		pthread_cond_broadcast(&store->changed);
-	ready_signal(store);
+	if (core->waiters)
+		pthread_cond_broadcast(&core->changed);
+	ready_signal(core);
 }
 
-void ready_notify(struct varve_store *store)
+void ready_notify(struct core *core)
 {
-	ready_signal(store);
-	/* Who waits has counted itself before it looked into store->ended. */
-	if (!store->waiters)
+	ready_signal(core);
+	/* Who waits has counted itself before it looked into core->ended. */
+	if (!core->waiters)
 		return;
-	pthread_mutex_lock(&store->lock);
-	pthread_cond_broadcast(&store->changed);
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_lock(&core->lock);
+	pthread_cond_broadcast(&core->changed);
+	pthread_mutex_unlock(&core->lock);
 }
 
 /* Take in what the reactor has handed over, with the lock held. */
-static void ready_collect(struct varve_store *store)
+static void ready_collect(struct core *core)
 {
-	struct inbox_node *node = inbox_empty(&store->ended) ? NULL : inbox_take(&store->ended);
+	struct inbox_node *node = inbox_empty(&core->ended) ? NULL : inbox_take(&core->ended);
 
 	while (node) {
 		struct request *request = container_of(node, struct request, node);
 
 		node = node->next;
 		request->ready = true;
-		list_append(&store->ready, &request->event.link);
+		list_append(&core->ready, &request->event.link);
 	}
 }
 
 /* Is there nothing to tell? With the lock held. */
-static bool ready_empty(struct varve_store *store)
+static bool ready_empty(struct core *core)
 {
-	ready_collect(store);
-	return list_empty(&store->ready) && list_empty(&store->progressed);
+	ready_collect(core);
+	return list_empty(&core->ready) && list_empty(&core->progressed);
 }
 
 /* Make the descriptor readable again, after it was drained, if something is left. With the lock held. */
-static void ready_resignal(struct varve_store *store)
+static void ready_resignal(struct core *core)
 {
-	if (ready_empty(store))
+	if (ready_empty(core))
 		return;
-	atomic_store(&store->signalled, true);
-	ready_write(store);
+	atomic_store(&core->signalled, true);
+	ready_write(core);
 }
 
 /* Make the descriptor unreadable when there is nothing to tell, with the lock held. */
-static void ready_unsignal(struct varve_store *store)
+static void ready_unsignal(struct core *core)
 {
-	if (!ready_empty(store))
+	if (!ready_empty(core))
 		return;
-	ready_drain(store);
-	ready_resignal(store);
+	ready_drain(core);
+	ready_resignal(core);
 }
 
 /* The watch of REQUEST, NULL for none. */
 static struct watch *ready_watch_of(const struct request *request)
 {
-	return atomic_load_explicit(&request->store->slots[(uint32_t)request->handle - 1].watch, memory_order_acquire);
+	return atomic_load_explicit(&request->core->slots[(uint32_t)request->handle - 1].watch, memory_order_acquire);
 }
 
 /* Take REQUEST, which has ended, for its callback, with the lock held: it is the last one. */
@@ -165,124 +165,124 @@ static void ready_result(struct request *request, struct varve_result *result)
 }
 
 /* Make the handle of REQUEST stale, with the lock held. */
-static void ready_retire(struct varve_store *store, struct request *request)
+static void ready_retire(struct core *core, struct request *request)
 {
 	uint32_t index = (uint32_t)request->handle - 1;
-	struct request_slot *slot = &store->slots[index];
+	struct request_slot *slot = &core->slots[index];
 
 	free(atomic_exchange(&slot->watch, NULL));
 	slot->request = NULL;
 	slot->generation++;
-	slot->next_free = store->slots_free;
-	store->slots_free = index;
-	store->requests--;
-	if (store->waiters)
-		pthread_cond_broadcast(&store->changed);
+	slot->next_free = core->slots_free;
+	core->slots_free = index;
+	core->requests--;
+	if (core->waiters)
+		pthread_cond_broadcast(&core->changed);
 }
 
 /* Run the callback of REQUEST, which was taken off the ready list, and free it. Without the lock. */
-static void ready_run(struct varve_store *store, struct request *request)
+static void ready_run(struct core *core, struct request *request)
 {
 	struct varve_result result;
 
 	ready_result(request, &result);
-	request->callback(store, &result, request->user_data);
-	pthread_mutex_lock(&store->lock);
-	ready_retire(store, request);
+	request->callback(core->store, &result, request->user_data);
+	pthread_mutex_lock(&core->lock);
+	ready_retire(core, request);
 	if (request->channel)
 		channel_settle(request->channel);
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_unlock(&core->lock);
 	request_free(request);
 }
 
 /* Run the callback of EVENT, which was claimed. Without the lock. */
-static void ready_tell(struct varve_store *store, struct event *event)
+static void ready_tell(struct core *core, struct event *event)
 {
 	if (event->channel)
 		channel_deliver(event->channel);
 	else
-		ready_run(store, container_of(event, struct request, event));
+		ready_run(core, container_of(event, struct request, event));
 }
 
 /* ---- threads that run callbacks ---------------------------------------------------------------------------------- */
 
 /* Does this thread run a callback now? With the lock held. */
-static bool ready_inside(const struct varve_store *store)
+static bool ready_inside(const struct core *core)
 {
-	list_for_each(link, &store->runners)
+	list_for_each(link, &core->runners)
 		if (pthread_equal(list_entry(link, struct runner, link)->thread, pthread_self()))
 			return true;
 	return false;
 }
 
 /* This thread begins to run callbacks, with the lock held. */
-static void ready_enter(struct varve_store *store, struct runner *runner)
+static void ready_enter(struct core *core, struct runner *runner)
 {
 	runner->thread = pthread_self();
-	list_append(&store->runners, &runner->link);
+	list_append(&core->runners, &runner->link);
 }
 
 /* Cancel all there is and refuse more, with the lock held. */
-static void ready_shut(struct varve_store *store)
+static void ready_shut(struct core *core)
 {
-	store->closing = true;
-	for (uint32_t i = 0; i < store->settings.requests_max; i++)
-		if (store->slots[i].request)
-			atomic_store(&store->slots[i].request->cancelled, true);
-	atomic_store(&store->cancels, true);
-	io_interrupt(&store->io);
+	core->closing = true;
+	for (uint32_t i = 0; i < core->requests_max; i++)
+		if (core->slots[i].request)
+			atomic_store(&core->slots[i].request->cancelled, true);
+	atomic_store(&core->cancels, true);
+	io_interrupt(&core->io);
 }
 
 /* Run what is left, end the threads, free. */
-static void ready_finish(struct varve_store *store)
+static void ready_finish(struct core *core)
 {
 	for (;;) {
 		struct event *event = NULL;
 
-		pthread_mutex_lock(&store->lock);
-		store->waiters++;
-		for (ready_collect(store); list_empty(&store->ready) && store->requests; ready_collect(store))
-			pthread_cond_wait(&store->changed, &store->lock);
-		store->waiters--;
-		if (!list_empty(&store->ready)) {
-			event = list_entry(store->ready.next, struct event, link);
+		pthread_mutex_lock(&core->lock);
+		core->waiters++;
+		for (ready_collect(core); list_empty(&core->ready) && core->requests; ready_collect(core))
+			pthread_cond_wait(&core->changed, &core->lock);
+		core->waiters--;
+		if (!list_empty(&core->ready)) {
+			event = list_entry(core->ready.next, struct event, link);
 			ready_claim(event);
 		}
-		pthread_mutex_unlock(&store->lock);
+		pthread_mutex_unlock(&core->lock);
 		if (!event)
 			break;
-		ready_tell(store, event);
+		ready_tell(core, event);
 	}
-	reactor_stop(store);
-	store_free(store);
+	reactor_stop(core);
+	core->hooks->free(core);
 }
 
 /*
  * This thread has run its callbacks, with the lock held, which is released. Returns COUNT, or -ESHUTDOWN when one of them
  * closed the store.
  */
-static int ready_leave(struct varve_store *store, struct runner *runner, int count)
+static int ready_leave(struct core *core, struct runner *runner, int count)
 {
 	bool last;
 
 	list_remove(&runner->link);
-	last = store->close_deferred && list_empty(&store->runners);
-	pthread_mutex_unlock(&store->lock);
+	last = core->close_deferred && list_empty(&core->runners);
+	pthread_mutex_unlock(&core->lock);
 	if (!last)
 		return count;
-	ready_finish(store);
+	ready_finish(core);
 	return -ESHUTDOWN;
 }
 
 /* ---- dispatch and wait ------------------------------------------------------------------------------------------- */
 
 /* Take up to MAX events off the ready list, with the lock held. */
-static int ready_take(struct varve_store *store, struct list *taken, unsigned max)
+static int ready_take(struct core *core, struct list *taken, unsigned max)
 {
 	int n = 0;
 
-	for (; (!max || (unsigned)n < max) && !list_empty(&store->ready); n++) {
-		struct event *event = list_entry(store->ready.next, struct event, link);
+	for (; (!max || (unsigned)n < max) && !list_empty(&core->ready); n++) {
+		struct event *event = list_entry(core->ready.next, struct event, link);
 
 		ready_claim(event);
 		list_append(taken, &event->link);
@@ -298,12 +298,12 @@ static struct varve_progress ready_progress_copy(const struct request *request)
 }
 
 /* Run up to MAX callbacks of progress, with the lock held, which is released meanwhile. How many there were. */
-static int ready_tell_progress(struct varve_store *store, unsigned max)
+static int ready_tell_progress(struct core *core, unsigned max)
 {
 	struct list *link;
 	int n = 0;
 
-	for (; !store->closing && (!max || (unsigned)n < max) && (link = list_pop(&store->progressed)); n++) {
+	for (; !core->closing && (!max || (unsigned)n < max) && (link = list_pop(&core->progressed)); n++) {
 		struct watch *watch = list_entry(link, struct watch, link);
 		varve_progress_callback *callback = watch->callback;
 		void *user_data = watch->user_data;
@@ -311,60 +311,60 @@ static int ready_tell_progress(struct varve_store *store, unsigned max)
 		struct varve_progress copy = ready_progress_copy(request);
 
 		/* It can end meanwhile, but not be freed. */
-		store->telling = request;
-		pthread_mutex_unlock(&store->lock);
-		callback(store, request->handle, &copy, user_data);
-		pthread_mutex_lock(&store->lock);
-		store->telling = NULL;
-		if (store->waiters)
-			pthread_cond_broadcast(&store->changed);
+		core->telling = request;
+		pthread_mutex_unlock(&core->lock);
+		callback(core->store, request->handle, &copy, user_data);
+		pthread_mutex_lock(&core->lock);
+		core->telling = NULL;
+		if (core->waiters)
+			pthread_cond_broadcast(&core->changed);
 	}
 	return n;
 }
 
-int ready_dispatch(struct varve_store *store, unsigned max)
+int ready_dispatch(struct core *core, unsigned max)
 {
 	struct list taken = LIST_INIT(taken), *link;
 	struct runner runner;
 	int n, told;
 
-	if (!store_here(store))
+	if (!core_here(core))
 		return -ECHILD;
-	if (store->signalled)
-		ready_drain(store);
-	pthread_mutex_lock(&store->lock);
-	if (store->dispatching || ready_inside(store)) {
-		ready_resignal(store);
-		pthread_mutex_unlock(&store->lock);
+	if (core->signalled)
+		ready_drain(core);
+	pthread_mutex_lock(&core->lock);
+	if (core->dispatching || ready_inside(core)) {
+		ready_resignal(core);
+		pthread_mutex_unlock(&core->lock);
 		return -EBUSY;
 	}
-	if (ready_empty(store)) {
-		ready_unsignal(store);
-		pthread_mutex_unlock(&store->lock);
+	if (ready_empty(core)) {
+		ready_unsignal(core);
+		pthread_mutex_unlock(&core->lock);
 		return 0;
 	}
-	store->dispatching = true;
-	ready_enter(store, &runner);
-	n = ready_take(store, &taken, max);
-	told = max && (unsigned)n == max ? 0 : ready_tell_progress(store, max ? max - (unsigned)n : 0);
-	ready_resignal(store);
-	pthread_mutex_unlock(&store->lock);
+	core->dispatching = true;
+	ready_enter(core, &runner);
+	n = ready_take(core, &taken, max);
+	told = max && (unsigned)n == max ? 0 : ready_tell_progress(core, max ? max - (unsigned)n : 0);
+	ready_resignal(core);
+	pthread_mutex_unlock(&core->lock);
 	while ((link = list_pop(&taken)))
-		ready_tell(store, list_entry(link, struct event, link));
-	pthread_mutex_lock(&store->lock);
-	store->dispatching = false;
-	return ready_leave(store, &runner, n + told);
+		ready_tell(core, list_entry(link, struct event, link));
+	pthread_mutex_lock(&core->lock);
+	core->dispatching = false;
+	return ready_leave(core, &runner, n + told);
 }
 
-int ready_pending(struct varve_store *store)
+int ready_pending(struct core *core)
 {
 	int pending;
 
-	if (!store_here(store))
+	if (!core_here(core))
 		return -ECHILD;
-	pthread_mutex_lock(&store->lock);
-	pending = (int)store->requests;
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_lock(&core->lock);
+	pending = (int)core->requests;
+	pthread_mutex_unlock(&core->lock);
 	return pending;
 }
 
@@ -379,27 +379,27 @@ static int ready_left_ms(uint64_t deadline_ns)
 }
 
 /* Sleep until the descriptor is readable, or up to TIMEOUT_MS. 0 or -errno. */
-static int ready_sleep(struct varve_store *store, int timeout_ms)
+static int ready_sleep(struct core *core, int timeout_ms)
 {
-	struct pollfd pollfd = { .fd = store->ready_fd, .events = POLLIN };
+	struct pollfd pollfd = { .fd = core->ready_fd, .events = POLLIN };
 	uint64_t begin = now_ns();
 	int r = RET_NERRNO(poll(&pollfd, 1, timeout_ms));
 
-	spin_slept(&store->spin, begin);
+	spin_slept(&core->spin, begin);
 	return MIN(r, 0);
 }
 
 /* Wait for something to tell without sleeping, if that pays. */
-static void ready_spin(struct varve_store *store)
+static void ready_spin(struct core *core)
 {
 	struct spin_wait wait = { 0 };
 
-	while (!atomic_load_explicit(&store->signalled, memory_order_relaxed))
-		if (!spin_again(&store->spin, &wait))
+	while (!atomic_load_explicit(&core->signalled, memory_order_relaxed))
+		if (!spin_again(&core->spin, &wait))
 			return;
 }
 
-int ready_wait(struct varve_store *store, int timeout_ms)
+int ready_wait(struct core *core, int timeout_ms)
 {
 	uint64_t deadline = timeout_ms < 0 ? 0 : now_ns() + (uint64_t)timeout_ms * NS_PER_MS + 1;
 
@@ -407,142 +407,142 @@ int ready_wait(struct varve_store *store, int timeout_ms)
 		int n, left, r;
 
 		if (timeout_ms)
-			ready_spin(store);
-		n = ready_dispatch(store, 0);
+			ready_spin(core);
+		n = ready_dispatch(core, 0);
 		left = ready_left_ms(deadline);
 		if (n || !left)
 			return n;
-		r = ready_sleep(store, left);
+		r = ready_sleep(core, left);
 		if (r)
 			return r;
 	}
 }
 
 /* The request that HANDLE names, NULL when it is stale; with the lock held. */
-static struct request *ready_find(struct varve_store *store, varve_request handle)
+static struct request *ready_find(struct core *core, varve_request handle)
 {
 	uint32_t index = (uint32_t)handle - 1;
 
-	if (index >= store->settings.requests_max || store->slots[index].generation != handle >> 32)
+	if (index >= core->requests_max || core->slots[index].generation != handle >> 32)
 		return NULL;
-	return store->slots[index].request;
+	return core->slots[index].request;
 }
 
 /* What there is to tell of REQUEST now, NULL: nothing; with the lock held. */
 static struct event *ready_event(struct request *request)
 {
 	/* Its progress may be told by another thread: that comes before its end. */
-	if (request->ready && request->store->telling != request)
+	if (request->ready && request->core->telling != request)
 		return &request->event;
 	return request->channel && request->channel->queued ? &request->channel->event : NULL;
 }
 
 /* Wait until HANDLE is stale (NULL, 0) or there is something to tell of it, until DEADLINE_NS; with the lock held. */
-static struct event *ready_await(struct varve_store *store, varve_request handle, uint64_t deadline_ns, int *ret_error)
+static struct event *ready_await(struct core *core, varve_request handle, uint64_t deadline_ns, int *ret_error)
 {
 	struct timespec ts = { .tv_sec = (time_t)(deadline_ns / 1000000000), .tv_nsec = (long)(deadline_ns % 1000000000) };
 	struct request *request;
 	struct event *event;
 	int r = 0;
 
-	store->waiters++;
+	core->waiters++;
 	for (;;) {
-		ready_collect(store);
-		request = ready_find(store, handle);
+		ready_collect(core);
+		request = ready_find(core, handle);
 		event = request ? ready_event(request) : NULL;
 		if (!request || event || r)
 			break;
-		r = deadline_ns ? pthread_cond_timedwait(&store->changed, &store->lock, &ts)
-				: pthread_cond_wait(&store->changed, &store->lock);
+		r = deadline_ns ? pthread_cond_timedwait(&core->changed, &core->lock, &ts)
+				: pthread_cond_wait(&core->changed, &core->lock);
 	}
-	store->waiters--;
+	core->waiters--;
 	*ret_error = request && !event ? -ETIME : 0;
 	return event;
 }
 
-int ready_wait_for(struct varve_store *store, varve_request handle, int timeout_ms)
+int ready_wait_for(struct core *core, varve_request handle, int timeout_ms)
 {
 	uint64_t deadline = timeout_ms < 0 ? 0 : now_ns() + (uint64_t)timeout_ms * NS_PER_MS + 1;
 	struct event *event;
 	struct runner runner;
 	int r;
 
-	if (!store_here(store))
+	if (!core_here(core))
 		return -ECHILD;
-	pthread_mutex_lock(&store->lock);
-	if (ready_inside(store)) {
-		pthread_mutex_unlock(&store->lock);
+	pthread_mutex_lock(&core->lock);
+	if (ready_inside(core)) {
+		pthread_mutex_unlock(&core->lock);
 		return -EBUSY;
 	}
 	/* The chunks of its archive are part of the request: nobody else may be there to take them. */
-	while ((event = ready_await(store, handle, deadline, &r))) {
+	while ((event = ready_await(core, handle, deadline, &r))) {
 		bool last = !event->channel;
 
 		ready_claim(event);
-		ready_unsignal(store);
-		ready_enter(store, &runner);
-		pthread_mutex_unlock(&store->lock);
-		ready_tell(store, event);
-		pthread_mutex_lock(&store->lock);
-		if (last || store->close_deferred)
-			return ready_leave(store, &runner, 0);
+		ready_unsignal(core);
+		ready_enter(core, &runner);
+		pthread_mutex_unlock(&core->lock);
+		ready_tell(core, event);
+		pthread_mutex_lock(&core->lock);
+		if (last || core->close_deferred)
+			return ready_leave(core, &runner, 0);
 		list_remove(&runner.link);
 	}
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_unlock(&core->lock);
 	return r;
 }
 
 /* ---- cancel and close -------------------------------------------------------------------------------------------- */
 
 /* Find the request HANDLE for a caller: 0, with the lock taken; or -ECHILD, -ENOENT, without it. */
-static int ready_lock_request(struct varve_store *store, varve_request handle, struct request **ret_request)
+static int ready_lock_request(struct core *core, varve_request handle, struct request **ret_request)
 {
-	if (!store_here(store))
+	if (!core_here(core))
 		return -ECHILD;
-	pthread_mutex_lock(&store->lock);
-	*ret_request = ready_find(store, handle);
+	pthread_mutex_lock(&core->lock);
+	*ret_request = ready_find(core, handle);
 	if (*ret_request)
 		return 0;
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_unlock(&core->lock);
 	return -ENOENT;
 }
 
-int ready_cancel(struct varve_store *store, varve_request handle)
+int ready_cancel(struct core *core, varve_request handle)
 {
 	struct request *request;
-	int r = ready_lock_request(store, handle, &request);
+	int r = ready_lock_request(core, handle, &request);
 
 	if (r)
 		return r;
 	atomic_store(&request->cancelled, true);
-	pthread_mutex_unlock(&store->lock);
-	atomic_store(&store->cancels, true);
-	io_interrupt(&store->io);
+	pthread_mutex_unlock(&core->lock);
+	atomic_store(&core->cancels, true);
+	io_interrupt(&core->io);
 	return 0;
 }
 
-int ready_progress(struct varve_store *store, varve_request handle, struct varve_progress *ret_progress)
+int ready_progress(struct core *core, varve_request handle, struct varve_progress *ret_progress)
 {
 	struct request *request;
-	int r = ready_lock_request(store, handle, &request);
+	int r = ready_lock_request(core, handle, &request);
 
 	if (r)
 		return r;
 	*ret_progress = ready_progress_copy(request);
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_unlock(&core->lock);
 	return 0;
 }
 
 /* Set who watches REQUEST, with the lock held. 0 or -ENOMEM. */
 static int ready_set_watch(struct request *request, varve_progress_callback *callback, void *user_data)
 {
-	struct request_slot *slot = &request->store->slots[(uint32_t)request->handle - 1];
+	struct request_slot *slot = &request->core->slots[(uint32_t)request->handle - 1];
 	struct watch *watch = slot->watch, *made = NULL;
 
 	if (!watch) {
 		if (!callback)
 			return 0;
-		watch = made = fault_calloc(&request->store->io.fault, 1, sizeof(*made));
+		watch = made = fault_calloc(&request->core->io.fault, 1, sizeof(*made));
 		if (!made)
 			return -ENOMEM;
 		list_init(&made->link);
@@ -557,104 +557,104 @@ static int ready_set_watch(struct request *request, varve_progress_callback *cal
 	return 0;
 }
 
-int ready_watch(struct varve_store *store, varve_request handle, varve_progress_callback *callback, void *user_data)
+int ready_watch(struct core *core, varve_request handle, varve_progress_callback *callback, void *user_data)
 {
 	struct request *request;
-	int r = ready_lock_request(store, handle, &request);
+	int r = ready_lock_request(core, handle, &request);
 
 	if (r)
 		return r;
 	r = ready_set_watch(request, callback, user_data);
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_unlock(&core->lock);
 	return r;
 }
 
 void ready_progressed(struct request *request)
 {
 	struct watch *watch = ready_watch_of(request);
-	struct varve_store *store = request->store;
+	struct core *core = request->core;
 	uint64_t due = watch ? atomic_load_explicit(&watch->due_ns, memory_order_relaxed) : 0, now;
 
 	if (!due || (now = now_ns()) < due)
 		return;
-	pthread_mutex_lock(&store->lock);
+	pthread_mutex_lock(&core->lock);
 	/* Another thread may have been first, or its owner have lost interest. */
 	if (atomic_compare_exchange_strong(&watch->due_ns, &due, now + PROGRESS_INTERVAL_NS)) {
 		list_remove(&watch->link);
-		list_append(&store->progressed, &watch->link);
-		ready_signal(store);
+		list_append(&core->progressed, &watch->link);
+		ready_signal(core);
 	}
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_unlock(&core->lock);
 }
 
-int ready_close(struct varve_store *store)
+int ready_close(struct core *core)
 {
 	bool inside;
 
-	if (!store_here(store)) {
-		io_abandon(&store->io);
-		store_free(store);
+	if (!core_here(core)) {
+		io_abandon(&core->io);
+		core->hooks->free(core);
 		return 0;
 	}
-	pthread_mutex_lock(&store->lock);
-	ready_shut(store);
-	inside = !list_empty(&store->runners);
-	store->close_deferred = inside;
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_lock(&core->lock);
+	ready_shut(core);
+	inside = !list_empty(&core->runners);
+	core->close_deferred = inside;
+	pthread_mutex_unlock(&core->lock);
 	if (!inside)
-		ready_finish(store);
+		ready_finish(core);
 	return 0;
 }
 
 /* ---- streams ----------------------------------------------------------------------------------------------------- */
 
 /* Find the channel of the request HANDLE: 0, with the lock taken; or -ECHILD, -ENOENT, -EINVAL, without it. */
-static int ready_lock_channel(struct varve_store *store, varve_request handle, struct channel **ret_channel)
+static int ready_lock_channel(struct core *core, varve_request handle, struct channel **ret_channel)
 {
 	struct request *request;
-	int r = ready_lock_request(store, handle, &request);
+	int r = ready_lock_request(core, handle, &request);
 
 	if (r)
 		return r;
 	*ret_channel = request->channel;
 	if (request->channel)
 		return 0;
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_unlock(&core->lock);
 	return -EINVAL;
 }
 
-int ready_stream_write(struct varve_store *store, varve_request handle, const void *bytes, size_t size, size_t *ret_taken)
+int ready_stream_write(struct core *core, varve_request handle, const void *bytes, size_t size, size_t *ret_taken)
 {
 	struct channel *channel;
-	int r = ready_lock_channel(store, handle, &channel);
+	int r = ready_lock_channel(core, handle, &channel);
 
 	if (r)
 		return r;
 	r = channel_take(channel, bytes, size, ret_taken);
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_unlock(&core->lock);
 	return r;
 }
 
-int ready_stream_end(struct varve_store *store, varve_request handle, int error, const char *detail)
+int ready_stream_end(struct core *core, varve_request handle, int error, const char *detail)
 {
 	struct channel *channel;
-	int r = ready_lock_channel(store, handle, &channel);
+	int r = ready_lock_channel(core, handle, &channel);
 
 	if (r)
 		return r;
 	r = channel_finish(channel, error, detail);
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_unlock(&core->lock);
 	return r;
 }
 
-int ready_stream_resume(struct varve_store *store, varve_request handle)
+int ready_stream_resume(struct core *core, varve_request handle)
 {
 	struct channel *channel;
-	int r = ready_lock_channel(store, handle, &channel);
+	int r = ready_lock_channel(core, handle, &channel);
 
 	if (r)
 		return r;
 	r = channel_resume(channel);
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_unlock(&core->lock);
 	return r;
 }

@@ -5,36 +5,37 @@
 
 #include "varve.h"
 
+struct core;
 struct request;
 struct event;
 
 /* Put EVENT where a dispatching thread finds it, and wake one. With the lock held. */
-void ready_announce(struct varve_store *store, struct event *event);
+void ready_announce(struct core *core, struct event *event);
 
-/* Tell the callers' threads that there is something in store->ended. Reactor, without the lock. */
-void ready_notify(struct varve_store *store);
+/* Tell the callers' threads that there is something in core->ended. Reactor, without the lock. */
+void ready_notify(struct core *core);
 
 /* See varve_dispatch(), varve_wait(), varve_wait_for(), varve_cancel(), varve_progress(), varve_close(). */
-int ready_dispatch(struct varve_store *store, unsigned max);
-int ready_wait(struct varve_store *store, int timeout_ms);
-int ready_wait_for(struct varve_store *store, varve_request handle, int timeout_ms);
-int ready_cancel(struct varve_store *store, varve_request handle);
+int ready_dispatch(struct core *core, unsigned max);
+int ready_wait(struct core *core, int timeout_ms);
+int ready_wait_for(struct core *core, varve_request handle, int timeout_ms);
+int ready_cancel(struct core *core, varve_request handle);
 
 /* See varve_pending(). */
-int ready_pending(struct varve_store *store);
-int ready_progress(struct varve_store *store, varve_request handle, struct varve_progress *ret_progress);
+int ready_pending(struct core *core);
+int ready_progress(struct core *core, varve_request handle, struct varve_progress *ret_progress);
 
 /* See varve_progress_watch(). */
-int ready_watch(struct varve_store *store, varve_request handle, varve_progress_callback *callback, void *user_data);
+int ready_watch(struct core *core, varve_request handle, varve_progress_callback *callback, void *user_data);
 
 /* Something was added to the progress of REQUEST: let its callback run, if that is due. Any thread. */
 void ready_progressed(struct request *request);
 
-int ready_close(struct varve_store *store);
+int ready_close(struct core *core);
 
 /* See varve_stream_write(), varve_stream_fail() (DETAIL may be NULL), varve_stream_resume(). */
-int ready_stream_write(struct varve_store *store, varve_request handle, const void *bytes, size_t size, size_t *ret_taken);
-int ready_stream_end(struct varve_store *store, varve_request handle, int error, const char *detail);
-int ready_stream_resume(struct varve_store *store, varve_request handle);
+int ready_stream_write(struct core *core, varve_request handle, const void *bytes, size_t size, size_t *ret_taken);
+int ready_stream_end(struct core *core, varve_request handle, int error, const char *detail);
+int ready_stream_resume(struct core *core, varve_request handle);
 
 #endif

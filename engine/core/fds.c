@@ -2,7 +2,7 @@
 #include "engine/core/fds.h"
 #include "engine/base/limits.h"
 #include "engine/core/request.h"
-#include "engine/store/store.h"
+#include "engine/core/core.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -10,7 +10,7 @@
 
 static struct fds *fds_of(struct op *op)
 {
-	return &op->request->store->fds;
+	return &op->request->core->fds;
 }
 
 /* The descriptors that this process may have, as the limit stands now; no more than anybody can count. */
@@ -111,19 +111,19 @@ static bool fds_may_enter(struct fds *fds, const struct op *op, bool before)
 }
 
 /* Begin the first operation of KIND that waits. */
-static void fds_begin(struct varve_store *store, unsigned kind)
+static void fds_begin(struct core *core, unsigned kind)
 {
-	struct op *op = list_entry(list_pop(&store->fds.queues[kind].waiting), struct op, link);
+	struct op *op = list_entry(list_pop(&core->fds.queues[kind].waiting), struct op, link);
 
-	fds_give(&store->fds, op, fds_least(op));
-	list_append(&store->holds.runnable, &op->link);
-	store->fds.turn = (kind + 1) % FDS_KINDS;
+	fds_give(&core->fds, op, fds_least(op));
+	list_append(&core->holds.runnable, &op->link);
+	core->fds.turn = (kind + 1) % FDS_KINDS;
 }
 
 /* Begin one of those that wait and may. Was there one? */
-static bool fds_admit_one(struct varve_store *store)
+static bool fds_admit_one(struct core *core)
 {
-	struct fds *fds = &store->fds;
+	struct fds *fds = &core->fds;
 	bool before = false;
 
 	for (unsigned i = 0; i < FDS_KINDS; i++) {
@@ -135,7 +135,7 @@ static bool fds_admit_one(struct varve_store *store)
 		if (fds_may_enter(fds, list_entry(waiting->next, struct op, link), before)) {
 			unsigned turn = fds->turn;
 
-			fds_begin(store, kind);
+			fds_begin(core, kind);
 			/* One that overtook another does not take its turn. */
 			if (before)
 				fds->turn = turn;
@@ -159,7 +159,7 @@ static bool fds_any_waits(const struct fds *fds)
 static void fds_withdraw(struct op *op)
 {
 	list_remove(&op->link);
-	while (fds_admit_one(op->request->store))
+	while (fds_admit_one(op->request->core))
 		;
 }
 
@@ -191,22 +191,22 @@ bool fds_extend(struct op *op, unsigned count, bool force)
 }
 
 /* Let the step of the operation that was parked first begin anew. */
-static void fds_resume_first(struct varve_store *store)
+static void fds_resume_first(struct core *core)
 {
-	struct fds *fds = &store->fds;
+	struct fds *fds = &core->fds;
 	struct op *op = list_entry(list_pop(&fds->stopped), struct op, link);
 
 	fds->parked--;
 	fds->queues[op->fds_kind].running++;
-	list_append(&store->holds.runnable, &op->link);
+	list_append(&core->holds.runnable, &op->link);
 }
 
 /* Start those that may now: first one that was parked, then those that wait. */
-static void fds_admit(struct varve_store *store)
+static void fds_admit(struct core *core)
 {
-	if (!list_empty(&store->fds.stopped))
-		fds_resume_first(store);
-	while (fds_admit_one(store))
+	if (!list_empty(&core->fds.stopped))
+		fds_resume_first(core);
+	while (fds_admit_one(core))
 		;
 }
 
@@ -218,7 +218,7 @@ void fds_shrink(struct op *op)
 		return;
 	fds_of(op)->taken -= op->fds - least;
 	op->fds = least;
-	fds_admit(op->request->store);
+	fds_admit(op->request->core);
 }
 
 void fds_leave(struct op *op)
@@ -232,7 +232,7 @@ void fds_leave(struct op *op)
 	fds->queues[op->fds_kind].running--;
 	op->fds = 0;
 	fds->last = fds->last == op ? NULL : fds->last;
-	fds_admit(op->request->store);
+	fds_admit(op->request->core);
 }
 
 /* Take OP out of those that are parked. */
@@ -288,9 +288,9 @@ bool fds_resume(struct op *op)
 }
 
 /* Are all that run archives that wait for their other ends? */
-static bool fds_all_stream(const struct varve_store *store)
+static bool fds_all_stream(const struct core *core)
 {
-	list_for_each(link, &store->in_flight) {
+	list_for_each(link, &core->in_flight) {
 		struct request *request = list_entry(link, struct request, link);
 
 		for (size_t i = 0; i < request->count; i++) {
@@ -303,9 +303,9 @@ static bool fds_all_stream(const struct varve_store *store)
 	return true;
 }
 
-int64_t fds_unstall(struct varve_store *store)
+int64_t fds_unstall(struct core *core)
 {
-	struct fds *fds = &store->fds;
+	struct fds *fds = &core->fds;
 	uint64_t now, moved;
 
 	if (fds->queues[FDS_OTHER].running || (list_empty(&fds->stopped) && !fds_any_waits(fds))) {
@@ -316,7 +316,7 @@ int64_t fds_unstall(struct varve_store *store)
 	moved = atomic_load(&fds->moved);
 	if (fds->stall_ns && moved == fds->moved_seen && now < fds->stall_ns)
 		return (int64_t)(fds->stall_ns - now);
-	if (!fds->stall_ns || moved != fds->moved_seen || !fds_all_stream(store)) {
+	if (!fds->stall_ns || moved != fds->moved_seen || !fds_all_stream(core)) {
 		fds->moved_seen = moved;
 		fds->stall_ns = now + fds->stall_after_ns;
 		return (int64_t)fds->stall_after_ns;
@@ -324,14 +324,14 @@ int64_t fds_unstall(struct varve_store *store)
 	fds->stall_ns = now + fds->stall_after_ns;
 	if (!list_empty(&fds->stopped)) {
 		fds->last = list_entry(fds->stopped.next, struct op, link);
-		fds_resume_first(store);
+		fds_resume_first(core);
 		return 0;
 	}
 	for (unsigned i = 0; i < FDS_KINDS; i++) {
 		unsigned kind = (fds->turn + i) % FDS_KINDS;
 
 		if (!list_empty(&fds->queues[kind].waiting)) {
-			fds_begin(store, kind);
+			fds_begin(core, kind);
 			break;
 		}
 	}

@@ -102,7 +102,7 @@ void fds_shrink(struct op *op);
 void fds_leave(struct op *op);
 
 /* Let one more begin where nothing but stalled archives runs: nanoseconds until it has to be called next, -1: not at all. */
-int64_t fds_unstall(struct varve_store *store);
+int64_t fds_unstall(struct core *core);
 
 /*
  * OP keeps what it has reserved, and is IDLE until another operation ends, or is so no longer. Meanwhile it counts as parked: what

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/core/id_lock.h"
-#include "engine/store/store.h"
+#include "engine/core/core.h"
 
 #include <string.h>
 
@@ -100,7 +100,7 @@ static void hold_withdraw(struct op *op)
 {
 	list_remove(&op->link);
 	for (size_t i = 0; i < op->request->class->holds; i++)
-		hold_release(&op->request->store->holds, &op->holds[i]);
+		hold_release(&op->request->core->holds, &op->holds[i]);
 }
 
 int hold_queue(struct hold_table *table, struct op *op)

@@ -4,7 +4,7 @@
 #include "engine/core/fds.h"
 #include "engine/core/id_lock.h"
 #include "engine/core/request.h"
-#include "engine/store/store.h"
+#include "engine/core/core.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -51,18 +51,16 @@ const char *op_step_name(const struct op *op)
 
 /* Trace something about OP. */
 #define op_trace(op, format, ...)                                                                       \
-	trace(&(op)->request->store->io.trace, TRACE_OP, "op%" PRIu64 " %s %s: " format,                \
+	trace(&(op)->request->core->io.trace, TRACE_OP, "op%" PRIu64 " %s %s: " format,                \
 	      (op)->request->handle, operation_name((op)->request->class->operation), (op)->id, __VA_ARGS__)
 
 /* Let FAILURE tell of what OP is about now. */
 static void op_failure_path(struct op *op, struct varve_failure *failure)
 {
-	struct varve_store *store = op->request->store;
+	struct core *core = op->request->core;
 	char home[HOME_PATH_MAX + 1], place[HOME_PATH_MAX + 64];
 
-	/* The old path is better than none. */
-	if (store_home(store, home))
-		strcpy(home, store->layout.home);
+	core->hooks->home(core, home);
 	if (op->place)
 		snprintf(place, sizeof(place), "%s/%s", home, op->place);
 	failure_path(failure, op->place ? place : home, op->subject);
@@ -71,13 +69,13 @@ static void op_failure_path(struct op *op, struct varve_failure *failure)
 /* Record ERROR of the current step, the first one only. */
 static void op_record(struct op *op, int error)
 {
-	struct varve_store *store = op->request->store;
+	struct core *core = op->request->core;
 	char detail[VARVE_FAILURE_DETAIL_SIZE];
 	struct varve_failure *failure;
 
 	op->error = error;
 	op->failure = &op_failure_unrecorded;
-	failure = fault_calloc(&store->io.fault, 1, sizeof(*failure));
+	failure = fault_calloc(&core->io.fault, 1, sizeof(*failure));
 	if (!failure)
 		return;
 	failure_set(failure, error, operation_name(op->request->class->operation), op_step_name(op),
@@ -115,13 +113,13 @@ static void op_end(struct op *op)
 {
 	assert(!op->ended);
 	op->ended = true;
-	op->request->store->counters.running[op->request->class->operation] -= op->started;
+	op->request->core->counters.running[op->request->class->operation] -= op->started;
 	op->state = op->request->class->steps_count;
 	op_trace(op, "end %d", op->error);
 	if (op->request->class->close)
 		op->request->class->close(op);
 	for (size_t i = 0; i < op->request->class->holds; i++)
-		hold_release(&op->request->store->holds, &op->holds[i]);
+		hold_release(&op->request->core->holds, &op->holds[i]);
 	fds_leave(op);
 	request_op_ended(op->request, op);
 }
@@ -180,7 +178,7 @@ void op_start(struct op *op)
 	}
 	if (!op->start_error && !fds_enter(op))
 		return;
-	op->request->store->counters.running[op->request->class->operation]++;
+	op->request->core->counters.running[op->request->class->operation]++;
 	op->started = true;
 	op_run(op, op->start_error);
 }
@@ -194,31 +192,31 @@ static void op_unlater(struct op *op)
 /* Begin the current step of OP once more in a while. */
 static void op_later(struct op *op)
 {
-	struct varve_store *store = op->request->store;
+	struct core *core = op->request->core;
 
 	op_trace(op, "%s: another process holds the lock", op_step_name(op));
-	if (list_empty(&store->later)) {
-		store->later_wait_ns = LOCK_RETRY_MIN_NS;
-		store->later_ns = now_ns() + store->later_wait_ns;
+	if (list_empty(&core->later)) {
+		core->later_wait_ns = LOCK_RETRY_MIN_NS;
+		core->later_ns = now_ns() + core->later_wait_ns;
 	}
 	op->withdraw = op_unlater;
-	list_append(&store->later, &op->link);
+	list_append(&core->later, &op->link);
 }
 
-int64_t op_again(struct varve_store *store)
+int64_t op_again(struct core *core)
 {
 	struct list ops = LIST_INIT(ops), *link;
 	uint64_t now;
 
-	if (list_empty(&store->later))
+	if (list_empty(&core->later))
 		return -1;
 	now = now_ns();
-	if (now < store->later_ns)
-		return (int64_t)(store->later_ns - now);
+	if (now < core->later_ns)
+		return (int64_t)(core->later_ns - now);
 	/* What has to wait again waits longer: the other process may be stopped. */
-	store->later_wait_ns = MIN(2 * store->later_wait_ns, LOCK_RETRY_MAX_NS);
-	store->later_ns = now + store->later_wait_ns;
-	list_splice(&ops, &store->later);
+	core->later_wait_ns = MIN(2 * core->later_wait_ns, LOCK_RETRY_MAX_NS);
+	core->later_ns = now + core->later_wait_ns;
+	list_splice(&ops, &core->later);
 	while ((link = list_pop(&ops))) {
 		struct op *op = list_entry(link, struct op, link);
 
@@ -261,7 +259,7 @@ static void op_called(struct call *call)
 int op_call(struct op *op)
 {
 	op->call.done = op_called;
-	io_submit(&op->request->store->io, &op->call);
+	io_submit(&op->request->core->io, &op->call);
 	return OP_WAIT;
 }
 

@@ -31,7 +31,7 @@
 
 struct op;
 struct request;
-struct varve_store;
+struct core;
 
 /* What start() and done() return beside a state or a negative errno. */
 #define OP_WAIT (INT_MAX - 1)
@@ -146,7 +146,7 @@ struct channel;
 
 /* Something that a dispatching thread is to tell the caller. */
 struct event {
-	/* In store->ready: guarded by store->lock. */
+	/* In core->ready: guarded by core->lock. */
 	struct list link;
 	/* What has bytes or room; NULL: a request has ended, which the event is part of. */
 	struct channel *channel;
@@ -165,14 +165,14 @@ struct request {
 		/* Then among those in flight, then among those finished in this turn (reactor). */
 		struct list link;
 		/*
-		 * Then, after it came back by its node, that it has ended (store->lock); neither of the others reaches to its
+		 * Then, after it came back by its node, that it has ended (core->lock); neither of the others reaches to its
 		 * channel, which is NULL.
 		 */
 		struct event event;
 	};
 	/* Where its bytes go, or come from, by callbacks; NULL: nowhere. */
 	struct channel *channel;
-	struct varve_store *store;
+	struct core *core;
 	const struct op_class *class;
 	varve_request handle;
 	varve_callback *callback;
@@ -185,7 +185,7 @@ struct request {
 	};
 	/* Ends early where it can; any thread sets it. */
 	_Atomic bool cancelled;
-	/* Done, and in store->ready: guarded by store->lock. */
+	/* Done, and in core->ready: guarded by core->lock. */
 	bool ready;
 	/* The callback has to survive a power cut. */
 	bool durable;
@@ -238,7 +238,7 @@ void op_done(struct op *op, int result);
  * Begin the steps once more whose call resulted in OP_LATER, and that have waited long enough. Nanoseconds until the next are
  * to be, -1: none waits. Reactor.
  */
-int64_t op_again(struct varve_store *store);
+int64_t op_again(struct core *core);
 
 /* End OP early where it can. Reactor. */
 void op_cancel(struct op *op);

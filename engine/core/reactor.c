@@ -4,22 +4,22 @@
  * done; each turn ends with what was finished being handed over in one go.
  */
 #include "engine/core/request.h"
-#include "engine/store/store.h"
+#include "engine/core/core.h"
 
 #include <signal.h>
 
 /* Nanoseconds until the timer, -1 without one; runs it when it is due. */
-static int64_t reactor_timer(struct varve_store *store)
+static int64_t reactor_timer(struct core *core)
 {
 	uint64_t now;
 
-	if (!store->timer_ns)
+	if (!core->timer_ns)
 		return -1;
 	now = now_ns();
-	if (now < store->timer_ns)
-		return (int64_t)(store->timer_ns - now);
-	store->timer_ns = 0;
-	store->timer(store);
+	if (now < core->timer_ns)
+		return (int64_t)(core->timer_ns - now);
+	core->timer_ns = 0;
+	core->timer(core);
 	return 0;
 }
 
@@ -30,50 +30,50 @@ static int64_t reactor_sooner(int64_t one, int64_t other)
 }
 
 /* How long io_turn() may sleep at most; runs what is due. */
-static int64_t reactor_due(struct varve_store *store)
+static int64_t reactor_due(struct core *core)
 {
-	return reactor_sooner(reactor_sooner(reactor_timer(store), op_again(store)), fds_unstall(store));
+	return reactor_sooner(reactor_sooner(reactor_timer(core), op_again(core)), fds_unstall(core));
 }
 
 /* Is there nothing left to do, and are we asked to end? */
-static bool reactor_over(const struct varve_store *store)
+static bool reactor_over(const struct core *core)
 {
-	return atomic_load(&store->stopping) && list_empty(&store->in_flight) && inbox_empty(&store->io.inbox) &&
-	       list_empty(&store->io.done) && !store->background && !clock_busy(&store->clock);
+	return atomic_load(&core->stopping) && list_empty(&core->in_flight) && inbox_empty(&core->io.inbox) &&
+	       list_empty(&core->io.done) && !core->background && !core->hooks->busy(core);
 }
 
 /* Tell reactor_start() how it went. */
-static void reactor_started(struct varve_store *store, int r)
+static void reactor_started(struct core *core, int r)
 {
-	pthread_mutex_lock(&store->lock);
-	store->started = r ? r : 1;
-	pthread_cond_broadcast(&store->changed);
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_lock(&core->lock);
+	core->started = r ? r : 1;
+	pthread_cond_broadcast(&core->changed);
+	pthread_mutex_unlock(&core->lock);
 }
 
 /* What the thread does. */
 static void *reactor_run(void *data)
 {
-	struct varve_store *store = data;
-	int r = io_start(&store->io, &store->settings.io);
+	struct core *core = data;
+	int r = io_start(&core->io, core->io_config);
 
-	reactor_started(store, r);
+	reactor_started(core, r);
 	if (r)
 		return NULL;
-	while (!reactor_over(store)) {
-		io_turn(&store->io, reactor_due(store));
+	while (!reactor_over(core)) {
+		io_turn(&core->io, reactor_due(core));
 		do {
-			requests_run(store);
-			requests_cancel(store);
-		} while (!list_empty(&store->holds.runnable));
-		clock_turn(&store->clock);
-		requests_flush(store);
+			requests_run(core);
+			requests_cancel(core);
+		} while (!list_empty(&core->holds.runnable));
+		core->hooks->turn(core);
+		requests_flush(core);
 	}
-	io_stop(&store->io);
+	io_stop(&core->io);
 	return NULL;
 }
 
-int reactor_start(struct varve_store *store)
+int reactor_start(struct core *core)
 {
 	sigset_t all, old;
 	int r;
@@ -81,24 +81,24 @@ int reactor_start(struct varve_store *store)
 	/* Signals are the program's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&store->reactor, NULL, reactor_run, store);
+	r = pthread_create(&core->reactor, NULL, reactor_run, core);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (r)
 		return -r;
-	pthread_setname_np(store->reactor, "varve-reactor");
-	pthread_mutex_lock(&store->lock);
-	while (!store->started)
-		pthread_cond_wait(&store->changed, &store->lock);
-	r = MIN(store->started, 0);
-	pthread_mutex_unlock(&store->lock);
+	pthread_setname_np(core->reactor, "varve-reactor");
+	pthread_mutex_lock(&core->lock);
+	while (!core->started)
+		pthread_cond_wait(&core->changed, &core->lock);
+	r = MIN(core->started, 0);
+	pthread_mutex_unlock(&core->lock);
 	if (r)
-		pthread_join(store->reactor, NULL);
+		pthread_join(core->reactor, NULL);
 	return r;
 }
 
-void reactor_stop(struct varve_store *store)
+void reactor_stop(struct core *core)
 {
-	atomic_store(&store->stopping, true);
-	io_interrupt(&store->io);
-	pthread_join(store->reactor, NULL);
+	atomic_store(&core->stopping, true);
+	io_interrupt(&core->io);
+	pthread_join(core->reactor, NULL);
 }

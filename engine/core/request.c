@@ -4,26 +4,26 @@
 #include "engine/core/channel.h"
 #include "engine/core/dispatch.h"
 #include "engine/core/id_lock.h"
-#include "engine/store/store.h"
+#include "engine/core/core.h"
 
 #include <assert.h>
 #include <string.h>
 
 /* ---- the caller's side ------------------------------------------------------------------------------------------- */
 
-int request_new(struct varve_store *store, const struct op_class *class, size_t count, size_t strings, uint64_t flags,
+int request_new(struct core *core, const struct op_class *class, size_t count, size_t strings, uint64_t flags,
 		struct request **ret_request)
 {
 	size_t each = class->size + class->holds * sizeof(struct hold) + class->outcomes * sizeof(struct varve_outcome);
-	struct request *request = fault_calloc(&store->io.fault, 1, sizeof(*request) + count * each + strings);
+	struct request *request = fault_calloc(&core->io.fault, 1, sizeof(*request) + count * each + strings);
 
 	if (!request)
 		return -ENOMEM;
-	request->store = store;
+	request->core = core;
 	request->class = class;
 	request->count = request->remaining = (uint32_t)count;
 	request->flags = flags;
-	request->durable = flags & VARVE_DURABLE || !(flags & VARVE_RELAXED || store->settings.flags & VARVE_OPEN_RELAXED);
+	request->durable = flags & VARVE_DURABLE || !(flags & VARVE_RELAXED || core->relaxed);
 	request->strings = (char *)request->ops + count * each;
 	for (size_t i = 0; i < count; i++) {
 		struct op *op = request_op(request, i);
@@ -65,61 +65,61 @@ void request_free(struct request *request)
 }
 
 /* The record of this thread's refusals, NULL for none; with the lock held. */
-static struct refusal *request_own_refusal(struct varve_store *store)
+static struct refusal *request_own_refusal(struct core *core)
 {
-	list_for_each(link, &store->refusals)
+	list_for_each(link, &core->refusals)
 		if (pthread_equal(list_entry(link, struct refusal, link)->thread, pthread_self()))
 			return list_entry(link, struct refusal, link);
 	return NULL;
 }
 
 /* A record for this thread: its own, a new one, or the oldest of another's; NULL without memory. With the lock held. */
-static struct refusal *request_take_refusal(struct varve_store *store)
+static struct refusal *request_take_refusal(struct core *core)
 {
-	struct refusal *refusal = request_own_refusal(store);
+	struct refusal *refusal = request_own_refusal(core);
 
-	if (!refusal && store->refusals_count < REFUSALS_MAX) {
-		refusal = fault_calloc(&store->io.fault, 1, sizeof(*refusal));
+	if (!refusal && core->refusals_count < REFUSALS_MAX) {
+		refusal = fault_calloc(&core->io.fault, 1, sizeof(*refusal));
 		if (refusal) {
 			list_init(&refusal->link);
-			store->refusals_count++;
+			core->refusals_count++;
 		}
 	}
-	if (!refusal && !list_empty(&store->refusals))
-		refusal = list_entry(store->refusals.next, struct refusal, link);
+	if (!refusal && !list_empty(&core->refusals))
+		refusal = list_entry(core->refusals.next, struct refusal, link);
 	if (!refusal)
 		return NULL;
 	refusal->thread = pthread_self();
 	list_remove(&refusal->link);
-	list_append(&store->refusals, &refusal->link);
+	list_append(&core->refusals, &refusal->link);
 	return refusal;
 }
 
-int request_refuse(struct varve_store *store, enum varve_operation operation, int error, const char *id,
+int request_refuse(struct core *core, enum varve_operation operation, int error, const char *id,
 		   const char *reason)
 {
 	struct refusal *refusal;
 
-	pthread_mutex_lock(&store->lock);
-	refusal = request_take_refusal(store);
+	pthread_mutex_lock(&core->lock);
+	refusal = request_take_refusal(core);
 	if (refusal) {
 		failure_set(&refusal->failure, error, operation_name(operation), "CHECK", NULL, id);
 		failure_detail(&refusal->failure, "%s", reason);
 	}
-	store->operations[operation].refused++;
-	pthread_mutex_unlock(&store->lock);
+	core->operations[operation].refused++;
+	pthread_mutex_unlock(&core->lock);
 	return error;
 }
 
-int request_refusal(struct varve_store *store, struct varve_failure *ret_failure)
+int request_refusal(struct core *core, struct varve_failure *ret_failure)
 {
 	const struct refusal *refusal;
 
-	pthread_mutex_lock(&store->lock);
-	refusal = request_own_refusal(store);
+	pthread_mutex_lock(&core->lock);
+	refusal = request_own_refusal(core);
 	if (refusal)
 		*ret_failure = refusal->failure;
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_unlock(&core->lock);
 	return refusal ? 0 : -ENOENT;
 }
 
@@ -127,37 +127,37 @@ int request_refusal(struct varve_store *store, struct varve_failure *ret_failure
 static void request_received(struct inbox_node *node)
 {
 	struct request *request = container_of(node, struct request, node);
-	struct varve_store *store = request->store;
+	struct core *core = request->core;
 
-	list_append(&store->in_flight, &request->link);
+	list_append(&core->in_flight, &request->link);
 	for (size_t i = 0; i < request->count; i++) {
 		struct op *op = request_op(request, i);
 
-		op->start_error = hold_queue(&store->holds, op);
+		op->start_error = hold_queue(&core->holds, op);
 		if (op->start_error || !op->holds_waiting)
-			list_append(&store->holds.runnable, &op->link);
+			list_append(&core->holds.runnable, &op->link);
 	}
 }
 
 /* Find a slot for REQUEST, with the lock held. */
-static int request_register(struct varve_store *store, struct request *request)
+static int request_register(struct core *core, struct request *request)
 {
 	struct request_slot *slot;
 	uint32_t index;
 
-	if (store->closing)
+	if (core->closing)
 		return -ESHUTDOWN;
-	if (store->requests == store->settings.requests_max)
+	if (core->requests == core->requests_max)
 		return -EAGAIN;
-	index = store->slots_free;
-	slot = &store->slots[index];
-	store->slots_free = slot->next_free;
+	index = core->slots_free;
+	slot = &core->slots[index];
+	core->slots_free = slot->next_free;
 	slot->request = request;
 	request->handle = (uint64_t)slot->generation << 32 | (index + 1);
-	store->requests++;
-	store->operations[request->class->operation].submitted++;
-	if (store->requests > store->statistics.requests_peak)
-		store->statistics.requests_peak = store->requests;
+	core->requests++;
+	core->operations[request->class->operation].submitted++;
+	if (core->requests > core->statistics.requests_peak)
+		core->statistics.requests_peak = core->requests;
 	if (request->channel)
 		channel_begin(request->channel);
 	return 0;
@@ -165,18 +165,18 @@ static int request_register(struct varve_store *store, struct request *request)
 
 int request_submit(struct request *request, varve_callback *callback, void *user_data, varve_request *ret_request)
 {
-	struct varve_store *store = request->store;
+	struct core *core = request->core;
 	int r;
 
 	request->callback = callback;
 	request->user_data = user_data;
 	request->submitted_ns = now_ns();
 	request->node.receive = request_received;
-	pthread_mutex_lock(&store->lock);
-	r = request_register(store, request);
-	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_lock(&core->lock);
+	r = request_register(core, request);
+	pthread_mutex_unlock(&core->lock);
 	if (r) {
-		request_refuse(store, request->class->operation, r, NULL,
+		request_refuse(core, request->class->operation, r, NULL,
 			       r == -EAGAIN ? "too many requests in flight" : "the store is being closed");
 		request_free(request);
 		return r;
@@ -184,35 +184,35 @@ int request_submit(struct request *request, varve_callback *callback, void *user
 	/* From here on it may be gone at any moment: another thread may dispatch. */
 	if (ret_request)
 		*ret_request = request->handle;
-	io_post(&store->io, &request->node);
+	io_post(&core->io, &request->node);
 	return 0;
 }
 
 /* ---- the reactor's side ------------------------------------------------------------------------------------------ */
 
-void requests_run(struct varve_store *store)
+void requests_run(struct core *core)
 {
 	struct list *link;
 
-	while ((link = list_pop(&store->holds.runnable)))
+	while ((link = list_pop(&core->holds.runnable)))
 		op_start(list_entry(link, struct op, link));
 }
 
 void request_op_ended(struct request *request, struct op *op)
 {
-	struct varve_store *store = request->store;
+	struct core *core = request->core;
 
 	assert(request->remaining);
 	if (--request->remaining)
 		return;
 	list_remove(&request->link);
-	list_append(&store->finished, &request->link);
+	list_append(&core->finished, &request->link);
 }
 
-/* Count how the operations of REQUEST ended, with store->counting held. */
-static void request_count(struct varve_store *store, struct request *request, uint64_t now)
+/* Count how the operations of REQUEST ended, with core->counting held. */
+static void request_count(struct core *core, struct request *request, uint64_t now)
 {
-	struct varve_operation_statistics *statistics = &store->operations[request->class->operation];
+	struct varve_operation_statistics *statistics = &core->operations[request->class->operation];
 
 	for (size_t i = 0; i < request->count; i++) {
 		int error = request_op(request, i)->error;
@@ -224,18 +224,17 @@ static void request_count(struct varve_store *store, struct request *request, ui
 	histogram_record(&statistics->latency, now - request->submitted_ns);
 }
 
-/* Copy what the reactor counts to where others may read it, with store->counting held. */
-static void requests_publish_counters(struct varve_store *store)
+/* Copy what the reactor counts to where others may read it, with core->counting held. */
+static void requests_publish_counters(struct core *core)
 {
-	struct varve_statistics *statistics = &store->statistics;
-	struct io *io = &store->io;
+	struct varve_statistics *statistics = &core->statistics;
+	struct io *io = &core->io;
 
-	statistics->beats = store->counters.beats;
-	statistics->snapshots = store->counters.snapshots;
-	statistics->quota_turned_on = store->quota_turned_on;
-	statistics->snapshots_direct = store->counters.snapshots_direct;
-	statistics->syncs = store->counters.syncs;
-	statistics->group_max = store->counters.group_max;
+	statistics->beats = core->counters.beats;
+	statistics->snapshots = core->counters.snapshots;
+	statistics->snapshots_direct = core->counters.snapshots_direct;
+	statistics->syncs = core->counters.syncs;
+	statistics->group_max = core->counters.group_max;
 	statistics->ring_depth_peak = io->ring.in_flight_peak;
 	statistics->ring_calls = io->ring_calls;
 	statistics->lane_calls = io->lane_calls;
@@ -244,46 +243,46 @@ static void requests_publish_counters(struct varve_store *store)
 /* Hand REQUEST, which has ended, to those that run callbacks. */
 static void request_hand_over(struct request *request)
 {
-	struct varve_store *store = request->store;
+	struct core *core = request->core;
 
 	if (!request->channel) {
-		inbox_post(&store->ended, &request->node);
+		inbox_post(&core->ended, &request->node);
 		return;
 	}
-	pthread_mutex_lock(&store->lock);
+	pthread_mutex_lock(&core->lock);
 	/* Who runs a callback of its channel tells the end, too. */
 	if (!channel_end(request->channel))
-		ready_announce(store, &request->event);
-	pthread_mutex_unlock(&store->lock);
+		ready_announce(core, &request->event);
+	pthread_mutex_unlock(&core->lock);
 }
 
 /*
  * The callers' lock is not taken for requests that have no channel: were this thread to lose its processor while it held it,
  * varve_dispatch() would wait for as long.
  */
-void requests_flush(struct varve_store *store)
+void requests_flush(struct core *core)
 {
 	struct list *link;
 	uint64_t now;
 
-	if (list_empty(&store->finished))
+	if (list_empty(&core->finished))
 		return;
 	now = now_ns();
-	pthread_mutex_lock(&store->counting);
-	requests_publish_counters(store);
-	list_for_each(at, &store->finished)
-		request_count(store, list_entry(at, struct request, link), now);
-	pthread_mutex_unlock(&store->counting);
-	while ((link = list_pop(&store->finished)))
+	pthread_mutex_lock(&core->counting);
+	requests_publish_counters(core);
+	list_for_each(at, &core->finished)
+		request_count(core, list_entry(at, struct request, link), now);
+	pthread_mutex_unlock(&core->counting);
+	while ((link = list_pop(&core->finished)))
 		request_hand_over(list_entry(link, struct request, link));
-	ready_notify(store);
+	ready_notify(core);
 }
 
-void requests_cancel(struct varve_store *store)
+void requests_cancel(struct core *core)
 {
-	if (!atomic_exchange(&store->cancels, false))
+	if (!atomic_exchange(&core->cancels, false))
 		return;
-	list_for_each_safe(link, &store->in_flight) {
+	list_for_each_safe(link, &core->in_flight) {
 		struct request *request = list_entry(link, struct request, link);
 
 		if (!atomic_load(&request->cancelled))

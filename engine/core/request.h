@@ -9,7 +9,7 @@
  * A request of CLASS with COUNT operations and room for STRINGS bytes of strings. 0 and *RET_REQUEST, or -ENOMEM. Its
  * operations are zero but for what every operation has.
  */
-int request_new(struct varve_store *store, const struct op_class *class, size_t count, size_t strings, uint64_t flags,
+int request_new(struct core *core, const struct op_class *class, size_t count, size_t strings, uint64_t flags,
 		struct request **ret_request);
 
 /* Copy TEXT (NULL gives NULL) into the request's strings. */
@@ -25,22 +25,22 @@ void request_free(struct request *request);
 int request_submit(struct request *request, varve_callback *callback, void *user_data, varve_request *ret_request);
 
 /* Record that a request for OPERATION was refused with ERROR, about ID (may be NULL), for REASON. Returns ERROR. */
-int request_refuse(struct varve_store *store, enum varve_operation operation, int error, const char *id,
+int request_refuse(struct core *core, enum varve_operation operation, int error, const char *id,
 		   const char *reason);
 
 /* Copy why this thread's latest request was refused: 0, or -ENOENT when none was. */
-int request_refusal(struct varve_store *store, struct varve_failure *ret_failure);
+int request_refusal(struct core *core, struct varve_failure *ret_failure);
 
 /* One operation of REQUEST has ended. Reactor. */
 void request_op_ended(struct request *request, struct op *op);
 
 /* Hand what was finished in this turn to the caller's threads. Reactor. */
-void requests_flush(struct varve_store *store);
+void requests_flush(struct core *core);
 
 /* Look for cancelled requests and end them. Reactor. */
-void requests_cancel(struct varve_store *store);
+void requests_cancel(struct core *core);
 
 /* Start the operations whose holds have been granted. Reactor. */
-void requests_run(struct varve_store *store);
+void requests_run(struct core *core);
 
 #endif

@@ -68,7 +68,7 @@ static struct adopt *adopt_of(struct op *op)
 /* The directory that the copy is in; STAGE has opened it. */
 static int adopt_staging_fd(struct op *op)
 {
-	return layout_slot(op->request->store, op->slot);
+	return layout_slot(op_store(op), op->slot);
 }
 
 /* Is NAME in DIR_FD the directory that is adopted? 0, -EBUSY when not, or another -errno. */
@@ -108,7 +108,7 @@ static int adopt_judge(struct op *op, int fd)
 /* Open the plain directory and lock it: a descriptor, or why it cannot be adopted. */
 static int adopt_open(struct op *op)
 {
-	int subvolumes_fd = op->request->store->layout.subvolumes_fd, r;
+	int subvolumes_fd = op_store(op)->layout.subvolumes_fd, r;
 	_cleanup_close_ int fd = -EBADF;
 
 	op->call.name = "openat2";
@@ -192,7 +192,7 @@ static int adopt_blame(struct op *op, int result)
 /* Give the copy the limit that is recorded for the layer, if one is. */
 static int adopt_limit(struct op *op)
 {
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	uint64_t bytes;
 	int r = record_find(store, op->id, &bytes);
 
@@ -207,14 +207,14 @@ static int adopt_copy_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 	struct adopt *adopt = adopt_of(op);
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	_cleanup_close_ int to = beneath_open(adopt_staging_fd(op), adopt->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 	int r;
 
 	if (to < 0)
 		return to;
 	op->begun = true;
-	adopt->job = (struct copy_job){ .from_fd = adopt->fd, .to_fd = to, .fault = &store->io.fault,
+	adopt->job = (struct copy_job){ .from_fd = adopt->fd, .to_fd = to, .fault = &store->core.io.fault,
 					.cancelled = &op->request->cancelled, .progress = &op->request->progress };
 	r = copy_run(&adopt->job);
 	return r ? adopt_blame(op, r) : adopt_limit(op);
@@ -265,7 +265,7 @@ static int adopt_looked(struct op *op, int result)
 static int adopt_exchange(struct op *op)
 {
 	op->call.name = "renameat2";
-	return RET_NERRNO(renameat2(adopt_staging_fd(op), adopt_of(op)->name, op->request->store->layout.subvolumes_fd, op->id,
+	return RET_NERRNO(renameat2(adopt_staging_fd(op), adopt_of(op)->name, op_store(op)->layout.subvolumes_fd, op->id,
 				    RENAME_EXCHANGE));
 }
 
@@ -273,7 +273,7 @@ static int adopt_exchange(struct op *op)
 static int adopt_publish_work(struct op *op)
 {
 	struct adopt *adopt = adopt_of(op);
-	int r = adopt_compare(op, op->request->store->layout.subvolumes_fd, op->id);
+	int r = adopt_compare(op, op_store(op)->layout.subvolumes_fd, op->id);
 
 	op->call.name = "fstatat";
 	if (!r) {
@@ -320,7 +320,7 @@ static int adopt_clear_run(struct call *call)
 	struct op *op = container_of(call, struct op, call);
 	struct adopt *adopt = adopt_of(op);
 	const char *detail = NULL;
-	int r = empty_remove(op->request->store, adopt_staging_fd(op), adopt->name, adopt->fd, &op->request->cancelled, adopt->failed,
+	int r = empty_remove(op_store(op), adopt_staging_fd(op), adopt->name, adopt->fd, &op->request->cancelled, adopt->failed,
 			     &detail);
 
 	if (!r)
@@ -361,7 +361,7 @@ static int adopt_undo(struct op *op)
 static int adopt_undone(struct op *op, int result)
 {
 	if (!result)
-		cleaner_destroyed(op->request->store);
+		cleaner_destroyed(op_store(op));
 	return result < 0 ? result : OP_END;
 }
 
@@ -396,7 +396,7 @@ static const struct op_class adopt_class = {
 int adopt_submit(struct varve_store *store, const char *id, uint64_t flags, const struct submit *submit)
 {
 	struct request *request;
-	int r = request_new(store, &adopt_class, 1, strlen(id) + 1, flags, &request);
+	int r = request_new(&store->core, &adopt_class, 1, strlen(id) + 1, flags, &request);
 
 	if (r)
 		return r;

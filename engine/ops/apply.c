@@ -33,7 +33,7 @@ static struct apply *apply_of(struct op *op)
 
 static int apply_open(struct op *op)
 {
-	layer_open_call(op->request->store, &op->call, op->id);
+	layer_open_call(op_store(op), &op->call, op->id);
 	return op_call(op);
 }
 
@@ -50,7 +50,7 @@ static int apply_unpack_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 	struct apply *apply = apply_of(op);
-	int r = layer_prove(op->request->store, apply->fd, op->id, NULL);
+	int r = layer_prove(op_store(op), apply->fd, op->id, NULL);
 
 	return r ? r : unpack_run(apply->unpack, op, apply->fd);
 }
@@ -133,7 +133,7 @@ int apply_submit(struct varve_store *store, const char *id, const struct varve_a
 {
 	struct request *request;
 	struct apply *apply;
-	int r = request_new(store, &apply_class, 1, strlen(id) + 1, options->flags, &request);
+	int r = request_new(&store->core, &apply_class, 1, strlen(id) + 1, options->flags, &request);
 
 	if (r)
 		return r;

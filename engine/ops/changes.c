@@ -89,7 +89,7 @@ static struct changes_op *changes_of(struct op *op)
 
 static int changes_open(struct op *op)
 {
-	layer_open_call(op->request->store, &op->call, op->id);
+	layer_open_call(op_store(op), &op->call, op->id);
 	return op_call(op);
 }
 
@@ -106,7 +106,7 @@ static int changes_open_parent(struct changes_op *changes, const uint8_t *uuid)
 {
 	static const uint8_t none[BTRFS_UUID_SIZE];
 	struct op *op = &changes->op;
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	int r;
 
 	if (!changes->parent) {
@@ -193,7 +193,7 @@ static int changes_settle(struct changes_op *changes)
 static int changes_search(struct changes_op *changes)
 {
 	struct op *op = &changes->op;
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	const char *way = "walk";
 	int r;
 
@@ -215,7 +215,7 @@ static int changes_search(struct changes_op *changes)
 	if (!r && store->layout.privileged) {
 		op->call.name = "BTRFS_IOC_TREE_SEARCH_V2";
 		changes->delta.limits = store->settings.delta;
-		changes->delta.fault = &store->io.fault;
+		changes->delta.fault = &store->core.io.fault;
 		changes->delta.cancelled = &op->request->cancelled;
 		r = delta_collect(&changes->delta, changes->fds);
 		changes->searched = r > 0;
@@ -224,7 +224,7 @@ static int changes_search(struct changes_op *changes)
 			way = "search";
 		}
 	}
-	trace(&store->io.trace, TRACE_OP, "changes %s: %s, %zu inodes", op->id, way, changes->delta.inodes_found);
+	trace(&store->core.io.trace, TRACE_OP, "changes %s: %s, %zu inodes", op->id, way, changes->delta.inodes_found);
 	return MIN(r, 0);
 }
 
@@ -270,8 +270,8 @@ static int changes_begin(struct changes_op *changes)
 	memcpy(compare->fds, changes->fds, sizeof(compare->fds));
 	memcpy(compare->maps, changes->maps, sizeof(compare->maps));
 	compare->delta = changes->searched ? &changes->delta : NULL;
-	compare->fault = &request->store->io.fault;
-	compare->job.store = request->store;
+	compare->fault = &request->core->io.fault;
+	compare->job.store = request_store(request);
 	compare->job.cancelled = &request->cancelled;
 	compare->done = changes_compare_over;
 	changes->comparing = true;
@@ -306,7 +306,7 @@ static int changes_prepare_run(struct call *call)
 	/* The step may have begun anew. */
 	changes_forget(changes);
 	delta_free(&changes->delta);
-	r = layer_prove(op->request->store, changes->fds[1], op->id, &info);
+	r = layer_prove(op_store(op), changes->fds[1], op->id, &info);
 	if (!r)
 		r = changes_open_parent(changes, info.parent_uuid);
 	if (!r)
@@ -325,15 +325,15 @@ static int changes_prepare_run(struct call *call)
 static int changes_pack(struct changes_op *changes)
 {
 	struct request *request = changes->op.request;
-	struct pack *pack = fault_calloc(&request->store->io.fault, 1, sizeof(*pack));
+	struct pack *pack = fault_calloc(&request->core->io.fault, 1, sizeof(*pack));
 
 	if (!pack)
 		return -ENOMEM;
 	pack->window.feed.root_fd = changes->fds[1];
-	pack->small_max = request->store->settings.archive_small_max;
+	pack->small_max = request_store(request)->settings.archive_small_max;
 	pack->window.feed.changes = &changes->compare.changes;
-	pack->window.feed.fault = &request->store->io.fault;
-	pack->window.search = request->store->layout.privileged && !(changes->flags & VARVE_CHANGES_WALK);
+	pack->window.feed.fault = &request->core->io.fault;
+	pack->window.search = request_store(request)->layout.privileged && !(changes->flags & VARVE_CHANGES_WALK);
 	pack->uids = changes->maps[1].uids;
 	pack->uids_count = changes->maps[1].uids_count;
 	pack->gids = changes->maps[1].gids;
@@ -342,7 +342,7 @@ static int changes_pack(struct changes_op *changes)
 	pack->stream = &changes->stream;
 	pack->file_size_max = changes->file_size_max;
 	pack->covered = &changes->compare.covered;
-	pack->fault = &request->store->io.fault;
+	pack->fault = &request->core->io.fault;
 	pack->cancelled = &request->cancelled;
 	pack_begin(pack);
 	changes->pack = pack;
@@ -401,7 +401,7 @@ static int changes_compare(struct op *op)
 {
 	struct changes_op *changes = changes_of(op);
 	/* Each may need so many descriptors, and two layers are open. */
-	unsigned threads_max = MAX(op->request->store->fds.free / FDS_COMPARE_THREAD, 2u) - 1;
+	unsigned threads_max = MAX(op->request->core->fds.free / FDS_COMPARE_THREAD, 2u) - 1;
 
 	op->call.name = "statx";
 	/* Anew: with the descriptors of one thread. */
@@ -500,7 +500,7 @@ static void changes_written(struct call *call)
 
 	window_stop(&changes->pack->window);
 	for (unsigned i = 1; i <= PACK_THREADS_MAX; i++)
-		if (changes->parts[i].op && io_withdraw(&changes->op.request->store->io, &changes->parts[i].call)) {
+		if (changes->parts[i].op && io_withdraw(&changes->op.request->core->io, &changes->parts[i].call)) {
 			changes->parts[i].op = NULL;
 			changes->working--;
 		}
@@ -525,7 +525,7 @@ static void changes_part(struct changes_op *changes, unsigned index, int (*funct
 	part->call.done = done;
 	changes->working++;
 	call_function(&part->call, LANE_STREAM, "write", function);
-	io_submit(&changes->op.request->store->io, &part->call);
+	io_submit(&changes->op.request->core->io, &part->call);
 }
 
 /* Let go of a reader that does not read. */
@@ -536,7 +536,7 @@ static void changes_interrupt(struct op *op)
 
 	stream_interrupt(&changes->stream);
 	/* One that waits for a thread, as all may be held up by others, needs none to end. */
-	if (!io_withdraw(&op->request->store->io, call))
+	if (!io_withdraw(&op->request->core->io, call))
 		return;
 	call->result = -ECANCELED;
 	changes_written(call);
@@ -671,7 +671,7 @@ static int changes_maps(struct changes_op *changes, const struct varve_changes_o
 
 	if (!count)
 		return 0;
-	changes->ranges = at = fault_calloc(&changes->op.request->store->io.fault, count, sizeof(*at));
+	changes->ranges = at = fault_calloc(&changes->op.request->core->io.fault, count, sizeof(*at));
 	if (!at)
 		return -ENOMEM;
 	layer->uids = changes_ranges(&at, options->uids, options->uids_count);
@@ -693,7 +693,7 @@ static int changes_new(struct varve_store *store, const struct op_class *class, 
 	size_t strings = strlen(id) + 1 + (parent ? strlen(parent) + 1 : 0);
 	struct changes_op *changes;
 	struct request *request;
-	int r = request_new(store, class, 1, strings, options->flags, &request);
+	int r = request_new(&store->core, class, 1, strings, options->flags, &request);
 
 	if (r)
 		return r;
@@ -744,7 +744,7 @@ static int diff_sink(struct changes_op *changes, const struct varve_diff_options
 
 	if (fd == VARVE_STREAM)
 		return stream_init_channel(&changes->stream, changes->op.request, &ends);
-	return stream_init(&changes->stream, changes->op.request->store, fd, true);
+	return stream_init(&changes->stream, op_store(&changes->op), fd, true);
 }
 
 int diff_submit(struct varve_store *store, const char *id, const struct varve_changes_options *compared,

@@ -27,7 +27,7 @@ static int chown_prepare(struct layer_walk *layer, struct walk **ret_walk)
 {
 	struct chown *chown = chown_of(layer);
 	struct request *request = layer->op.request;
-	int r = shift_init(&chown->shift, request->store, layer->fd, layer->op.id, &chown->maps, "chown", &chown->report,
+	int r = shift_init(&chown->shift, request_store(request), layer->fd, layer->op.id, &chown->maps, "chown", &chown->report,
 			   &request->cancelled);
 
 	chown->shift.walk.hold = true;
@@ -46,7 +46,7 @@ static int chown_again(struct layer_walk *layer)
 {
 	struct request *request = layer->op.request;
 
-	return shift_again(&chown_of(layer)->shift, request->store, layer->fd, layer->op.id, &request->cancelled);
+	return shift_again(&chown_of(layer)->shift, request_store(request), layer->fd, layer->op.id, &request->cancelled);
 }
 
 /* How many files were handled since this was asked. */
@@ -88,12 +88,12 @@ int chown_submit(struct varve_store *store, const char *id, const struct varve_c
 	size_t maps = shift_maps_bytes(options);
 	struct request *request;
 	struct chown *chown;
-	int r = request_new(store, &chown_class, 1, maps + strlen(id) + 1, options->flags, &request);
+	int r = request_new(&store->core, &chown_class, 1, maps + strlen(id) + 1, options->flags, &request);
 
 	if (r)
 		return r;
 	chown = chown_of(layer_walk_of(request->ops));
-	chown->report.fault = &store->io.fault;
+	chown->report.fault = &store->core.io.fault;
 	shift_maps_copy(&chown->maps, options, request->strings);
 	request->strings += maps;
 	layer_walk_setup(request->ops, request_string(request, id), chown_prepare);

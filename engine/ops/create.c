@@ -114,13 +114,13 @@ static bool create_born_read_only(const struct create *create)
 /* The directory of its worker slot, opened when that is first used. Lane thread. */
 static int create_slot_fd(struct create *create)
 {
-	return layout_slot(create->op.request->store, create->op.slot);
+	return layout_slot(op_store(&create->op), create->op.slot);
 }
 
 /* The directory it is staged in. Lane thread. */
 static int create_staging_fd(struct create *create)
 {
-	struct varve_store *store = create->op.request->store;
+	struct varve_store *store = op_store(&create->op);
 	int r;
 
 	if (!create->op.direct && !create_reserved(create))
@@ -133,7 +133,7 @@ static int create_staging_fd(struct create *create)
 /* A name that no layer can have, and no other create of any process. */
 static const char *create_reserved_name(struct create *create, char buffer[VARVE_ID_MAX + 1])
 {
-	snprintf(buffer, VARVE_ID_MAX + 1, ID_RESERVED_PREFIX ".%s.%" PRIx64 ".%zx", create->op.request->store->layout.owner,
+	snprintf(buffer, VARVE_ID_MAX + 1, ID_RESERVED_PREFIX ".%s.%" PRIx64 ".%zx", op_store(&create->op)->layout.owner,
 		 create->op.request->handle, create->index);
 	return buffer;
 }
@@ -157,14 +157,14 @@ static void create_staged(struct create *create, int dir_fd, const char *name)
 /* Go on, counted among those that are being made. */
 static int create_make_begin(struct op *op)
 {
-	cleaner_make_begin(op->request->store);
+	cleaner_make_begin(op_store(op));
 	create_of(op)->making = true;
 	return CREATE_OPEN;
 }
 
 static int create_admit(struct op *op)
 {
-	if (cleaner_may_make(op->request->store))
+	if (cleaner_may_make(op_store(op)))
 		return create_make_begin(op);
 	return create_of(op)->flags & VARVE_CREATE_NOWAIT ? cleaner_wait_look(op) : cleaner_wait_room(op);
 }
@@ -172,7 +172,7 @@ static int create_admit(struct op *op)
 static int create_admitted(struct op *op, int result)
 {
 	/* What we count may be old; who does not want to wait is refused by what the kernel has just said. */
-	if (cleaner_room(op->request->store) || !(create_of(op)->flags & VARVE_CREATE_NOWAIT))
+	if (cleaner_room(op_store(op)) || !(create_of(op)->flags & VARVE_CREATE_NOWAIT))
 		return create_make_begin(op);
 	op->detail = "too many removed layers await the kernel's cleaner";
 	return -EAGAIN;
@@ -185,7 +185,7 @@ static int create_open(struct op *op)
 	if (!create->source)
 		return CREATE_STAGE;
 	op->subject = create->source;
-	layer_open_call(op->request->store, &op->call, create->source);
+	layer_open_call(op_store(op), &op->call, create->source);
 	return op_call(op);
 }
 
@@ -203,7 +203,7 @@ static int create_opened(struct op *op, int result)
 static int create_snapshot(struct create *create, int dir_fd, const char *name, const struct quota_birth *birth)
 {
 	struct op *op = &create->op;
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	bool read_only = create_born_read_only(create);
 	int r;
 
@@ -231,7 +231,7 @@ static int create_snapshot(struct create *create, int dir_fd, const char *name, 
 /* Give the empty subvolume FD its mode, owner and flag. */
 static int create_dress(struct create *create, int fd)
 {
-	const struct settings *settings = &create->op.request->store->settings;
+	const struct settings *settings = &op_store(&create->op)->settings;
 
 	create->op.call.name = "fchmod";
 	if (fchmod(fd, create->mode) < 0)
@@ -259,7 +259,7 @@ static int create_empty(struct create *create, int dir_fd, const char *name, con
 	int r;
 
 	create->op.call.name = "BTRFS_IOC_SUBVOL_CREATE";
-	r = birth->limit || birth->groups_count ? quota_subvol_create(create->op.request->store, dir_fd, name, birth)
+	r = birth->limit || birth->groups_count ? quota_subvol_create(op_store(&create->op), dir_fd, name, birth)
 						: subvol_create(dir_fd, name);
 	if (r)
 		return r;
@@ -271,7 +271,7 @@ static int create_empty(struct create *create, int dir_fd, const char *name, con
 static int create_check_groups(struct create *create)
 {
 	struct op *op = &create->op;
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	uint64_t wanted[LAYER_GROUPS_MAX], number;
 	size_t count = create->groups_count;
 	int r = 0;
@@ -293,7 +293,7 @@ static int create_check_groups(struct create *create)
 /* Can the mode MODE of quota do what is asked for? 0, or -errno and an explanation. */
 static int create_check_mode(struct create *create, int mode)
 {
-	bool privileged = create->op.request->store->layout.privileged;
+	bool privileged = op_store(&create->op)->layout.privileged;
 
 	if (mode != VARVE_QUOTA_FULL || !create->source)
 		return 0;
@@ -308,7 +308,7 @@ static int create_check_mode(struct create *create, int mode)
 /* A layer without a size: forget a record that an earlier one of the name has left. Returns as create_prepare_quota(). */
 static int create_prepare_free(struct create *create)
 {
-	struct varve_store *store = create->op.request->store;
+	struct varve_store *store = op_store(&create->op);
 	int mode, r;
 
 	create->op.call.name = "unlinkat";
@@ -335,7 +335,7 @@ static int create_prepare_free(struct create *create)
 static int create_prepare_quota(struct create *create)
 {
 	struct op *op = &create->op;
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	char buffer[VARVE_ID_MAX + 1];
 	int mode, slot_fd, r;
 
@@ -363,7 +363,7 @@ static int create_prepare_quota(struct create *create)
 static int create_check_limit(struct create *create, int dir_fd, const char *name, int mode)
 {
 	_cleanup_close_ int fd = -EBADF;
-	struct varve_store *store = create->op.request->store;
+	struct varve_store *store = op_store(&create->op);
 	uint64_t number;
 	int r;
 
@@ -406,7 +406,7 @@ static int create_find_groups(struct create *create, bool make, uint64_t *number
 {
 	create->op.call.name = "BTRFS_IOC_QGROUP_CREATE";
 	for (size_t i = 0; i < create->groups_count; i++) {
-		int r = groups_find(create->op.request->store, create->groups[i], make, &numbers[i]);
+		int r = groups_find(op_store(&create->op), create->groups[i], make, &numbers[i]);
 
 		if (r)
 			return r;
@@ -456,7 +456,7 @@ static int create_stage_work(struct op *op)
 	/* Cheaper than a snapshot that cannot be published; the rename has the last word. */
 	op->call.name = "fstatat";
 	op->subject = op->id;
-	r = layer_vacate(op->request->store, op->id);
+	r = layer_vacate(op_store(op), op->id);
 	if (r)
 		return r;
 	op->call.name = "openat";
@@ -514,7 +514,7 @@ static int create_rewriting(const struct create *create)
 static void create_make_end(struct create *create)
 {
 	if (create->making)
-		cleaner_make_end(create->op.request->store);
+		cleaner_make_end(op_store(&create->op));
 	create->making = false;
 }
 
@@ -658,7 +658,7 @@ static int create_rename(struct create *create)
 	struct op *op = &create->op;
 	char buffer[VARVE_ID_MAX + 1];
 	const char *name = create_staging_name(create, buffer);
-	int subvolumes_fd = op->request->store->layout.subvolumes_fd, staging_fd = create_staging_fd(create), r;
+	int subvolumes_fd = op_store(op)->layout.subvolumes_fd, staging_fd = create_staging_fd(create), r;
 	struct loosened loosened = { 0 };
 
 	op->call.name = "renameat2";
@@ -680,7 +680,7 @@ static int create_rename(struct create *create)
 static int create_publish_recorded(struct create *create)
 {
 	struct op *op = &create->op;
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	_cleanup_unlock_ struct record_lock lock = { 0 };
 	char buffer[VARVE_ID_MAX + 1];
 	struct stat stat;
@@ -745,7 +745,7 @@ static int create_durable_done(struct op *op, int result)
 static int create_undo_work(struct op *op)
 {
 	struct create *create = create_of(op);
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	char buffer[VARVE_ID_MAX + 1];
 	struct undo undo = { .op = op, .number = create->number, .index = create->index };
 	int r;
@@ -778,7 +778,7 @@ static int create_undone(struct op *op, int result)
 	char detail[VARVE_FAILURE_DETAIL_SIZE];
 
 	if (!result)
-		cleaner_destroyed(op->request->store);
+		cleaner_destroyed(op_store(op));
 	if (create->fate && op->failure) {
 		snprintf(detail, sizeof(detail), "%s", op->failure->detail);
 		op_amend(op, false, "%s%s%s", detail, *detail ? "; " : "", create->fate);
@@ -878,7 +878,7 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 		strings += strlen(ids[i]) + 1;
 	for (size_t i = 0; i < arguments->storage.groups_count; i++)
 		strings += sizeof(*groups) + strlen(arguments->storage.groups[i]) + 1;
-	r = request_new(store, &create_class, count, create_plan_bytes(arguments) + strings, arguments->flags, &request);
+	r = request_new(&store->core, &create_class, count, create_plan_bytes(arguments) + strings, arguments->flags, &request);
 	if (r)
 		return r;
 	/* What is aligned comes first. */
@@ -895,7 +895,7 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 		create->op.place = LAYER_PLACE;
 		create->op.holds[0] = (struct hold){ .id = create->op.id, .exclusive = true };
 		create->index = i;
-		create->report.fault = &store->io.fault;
+		create->report.fault = &store->core.io.fault;
 		create->source = source;
 		create->source_fd = -EBADF;
 		create->flags = arguments->flags;

@@ -29,7 +29,7 @@ static struct freeze *freeze_of(struct op *op)
 
 static int freeze_open(struct op *op)
 {
-	layer_open_call(op->request->store, &op->call, op->id);
+	layer_open_call(op_store(op), &op->call, op->id);
 	return op_call(op);
 }
 
@@ -46,7 +46,7 @@ static int freeze_set_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 	bool wanted = !(op->request->flags & VARVE_FREEZE_THAW), now;
-	int r = layer_prove(op->request->store, freeze_of(op)->fd, op->id, NULL);
+	int r = layer_prove(op_store(op), freeze_of(op)->fd, op->id, NULL);
 
 	if (r) {
 		op->detail = r == -EINVAL ? "not a subvolume of this store" : NULL;
@@ -97,7 +97,7 @@ static const struct op_class freeze_class = {
 int freeze_submit(struct varve_store *store, const char *id, uint64_t flags, const struct submit *submit)
 {
 	struct request *request;
-	int r = request_new(store, &freeze_class, 1, strlen(id) + 1, flags, &request);
+	int r = request_new(&store->core, &freeze_class, 1, strlen(id) + 1, flags, &request);
 
 	if (r)
 		return r;

@@ -101,7 +101,7 @@ static int __attribute__((format(printf, 6, 7))) fsck_add(struct fsck *fsck, con
 	vsnprintf(detail, sizeof(detail), format, arguments);
 	va_end(arguments);
 	snprintf(path, sizeof(path), "%s%s%s", place, *name ? "/" : "", name);
-	item = fault_calloc(&fsck->op.request->store->io.fault, 1, sizeof(*item) + strlen(path) + strlen(detail) + 2);
+	item = fault_calloc(&fsck->op.request->core->io.fault, 1, sizeof(*item) + strlen(path) + strlen(detail) + 2);
 	if (!item)
 		return -ENOMEM;
 	item->finding.kind = kind;
@@ -125,7 +125,7 @@ static bool fsck_failure(int error)
 /* Compare the recorded size of layer ID, subvolume NUMBER, with the limit that is in force. 0 or -errno. */
 static int fsck_limit(struct fsck *fsck, const char *id, uint64_t number)
 {
-	struct varve_store *store = fsck->op.request->store;
+	struct varve_store *store = op_store(&fsck->op);
 	struct quota_numbers numbers = { 0 };
 	uint64_t bytes = 0;
 	int r = record_find(store, id, &bytes);
@@ -152,7 +152,7 @@ static int fsck_limit(struct fsck *fsck, const char *id, uint64_t number)
 /* Look at the directory that has the place of layer ID. 0 or -errno. */
 static int fsck_layer(struct fsck *fsck, const char *id)
 {
-	struct varve_store *store = fsck->op.request->store;
+	struct varve_store *store = op_store(&fsck->op);
 	struct btrfs_ioctl_get_subvol_info_args info;
 	_cleanup_close_ int fd = layer_open(store, id);
 	int r;
@@ -179,7 +179,7 @@ static int fsck_layer(struct fsck *fsck, const char *id)
  */
 static int fsck_gone(struct fsck *fsck, const char *place, const char *name, const char *owner, size_t length)
 {
-	int r = layout_owner_gone(fsck->op.request->store, owner, length);
+	int r = layout_owner_gone(op_store(&fsck->op), owner, length);
 
 	if (r >= 0 || fsck_failure(r))
 		return r;
@@ -212,7 +212,7 @@ static int fsck_subvolumes(void *data, const char *name)
 		return -ECANCELED;
 	if (!strncmp(name, ID_RESERVED_PREFIX, strlen(ID_RESERVED_PREFIX)))
 		return fsck_reserved(fsck, name);
-	if (fstatat(fsck->op.request->store->layout.subvolumes_fd, name, &stat, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
+	if (fstatat(op_store(&fsck->op)->layout.subvolumes_fd, name, &stat, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
 		return errno == ENOENT ? 0 : fsck_add(fsck, "unreadable", LAYER_PLACE, name, NULL, "%s", strerror(errno));
 	if (!S_ISDIR(stat.st_mode))
 		return fsck_add(fsck, "file", LAYER_PLACE, name, NULL, "not a directory: no layer");
@@ -228,7 +228,7 @@ static int fsck_subvolumes(void *data, const char *name)
 static int fsck_quotas(void *data, const char *name)
 {
 	struct fsck *fsck = data;
-	struct varve_store *store = fsck->op.request->store;
+	struct varve_store *store = op_store(&fsck->op);
 	_cleanup_unlock_ struct record_lock lock = { 0 };
 	struct stat stat;
 	int r;
@@ -279,7 +279,7 @@ static int fsck_staging(void *data, const char *owner)
 /* Call EACH with the names of PLACE, unless there is none. 0 or -errno. */
 static int fsck_place(struct fsck *fsck, enum layout_place place, int (*each)(void *data, const char *name))
 {
-	int fd = layout_find(fsck->op.request->store, place);
+	int fd = layout_find(op_store(&fsck->op), place);
 
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
@@ -289,7 +289,7 @@ static int fsck_place(struct fsck *fsck, enum layout_place place, int (*each)(vo
 /* Look at quota: groups of subvolumes that are gone, counts that are unreliable, sizes that nothing enforces. */
 static int fsck_quota(struct fsck *fsck)
 {
-	struct varve_store *store = fsck->op.request->store;
+	struct varve_store *store = op_store(&fsck->op);
 	struct quota_census census = { 0 };
 	int r = 0;
 
@@ -318,7 +318,7 @@ static int fsck_gather(struct fsck *fsck)
 	size_t i = 0;
 
 	free(fsck->findings);
-	fsck->findings = fault_calloc(&fsck->op.request->store->io.fault, fsck->count + 1, sizeof(*fsck->findings));
+	fsck->findings = fault_calloc(&fsck->op.request->core->io.fault, fsck->count + 1, sizeof(*fsck->findings));
 	if (!fsck->findings)
 		return -ENOMEM;
 	for (const struct fsck_item *item = fsck->first; item; item = item->next)
@@ -330,7 +330,7 @@ static int fsck_gather(struct fsck *fsck)
 static int fsck_run(struct call *call)
 {
 	struct fsck *fsck = fsck_of(container_of(call, struct op, call));
-	struct varve_store *store = fsck->op.request->store;
+	struct varve_store *store = op_store(&fsck->op);
 	int r;
 
 	/* After a wait for the lock it begins anew. */
@@ -393,7 +393,7 @@ static const struct op_class fsck_class = {
 int check_submit(struct varve_store *store, const struct submit *submit)
 {
 	struct request *request;
-	int r = request_new(store, &fsck_class, 1, 0, 0, &request);
+	int r = request_new(&store->core, &fsck_class, 1, 0, 0, &request);
 
 	return r ? r : request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

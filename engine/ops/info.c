@@ -33,7 +33,7 @@ static struct info *info_of(struct op *op)
 
 static int info_open(struct op *op)
 {
-	layer_open_call(op->request->store, &op->call, op->id);
+	layer_open_call(op_store(op), &op->call, op->id);
 	return op_call(op);
 }
 
@@ -90,7 +90,7 @@ static int info_parent_run(struct call *call)
 	struct op *op = container_of(call, struct op, call);
 	struct varve_layer_info *answer = &info_of(op)->answer;
 
-	return parent_name(op->request->store, answer->parent_uuid, answer->parent);
+	return parent_name(op_store(op), answer->parent_uuid, answer->parent);
 }
 
 /* Ask btrfs, on a lane thread, where the descriptor is closed, too. */
@@ -98,7 +98,7 @@ static int info_ask_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 	struct info *info = info_of(op);
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	struct btrfs_ioctl_get_subvol_info_args args;
 	int r = layer_prove(store, info->fd, op->id, &args);
 
@@ -126,7 +126,7 @@ static int info_asked(struct op *op, int result)
 		op->detail = "not a subvolume of this store";
 	if (result < 0)
 		return result;
-	return info_has_parent(info_of(op)) && !op->request->store->layout.privileged ? INFO_PARENT : OP_END;
+	return info_has_parent(info_of(op)) && !op_store(op)->layout.privileged ? INFO_PARENT : OP_END;
 }
 
 static int info_parent(struct op *op)
@@ -178,7 +178,7 @@ int info_submit(struct varve_store *store, const char *id, const struct submit *
 {
 	struct request *request;
 	struct op *op;
-	int r = request_new(store, &info_class, 1, strlen(id) + 1, 0, &request);
+	int r = request_new(&store->core, &info_class, 1, strlen(id) + 1, 0, &request);
 
 	if (r)
 		return r;

@@ -46,7 +46,7 @@ static struct listing *list_of(struct op *op)
 static int list_add(void *data, const char *name)
 {
 	struct listing *listing = data;
-	struct fault *fault = &listing->op.request->store->io.fault;
+	struct fault *fault = &listing->op.request->core->io.fault;
 	char *copy;
 	int r;
 
@@ -66,7 +66,7 @@ static int list_add(void *data, const char *name)
 /* Collect the names of the subvolumes in `subvolumes` by their references. */
 static int list_search(struct listing *listing)
 {
-	struct varve_store *store = listing->op.request->store;
+	struct varve_store *store = op_store(&listing->op);
 	uint64_t root = store->layout.subvolumes_root;
 	char name[VARVE_ID_MAX + 1];
 	struct search search;
@@ -89,7 +89,7 @@ static int list_compare(const void *a, const void *b)
 static int list_names_run(struct call *call)
 {
 	struct listing *listing = list_of(container_of(call, struct op, call));
-	struct varve_store *store = listing->op.request->store;
+	struct varve_store *store = op_store(&listing->op);
 	int r = store->layout.privileged ? list_search(listing) : entries_each(store->layout.subvolumes_fd, list_add, listing);
 
 	if (!r && listing->count)
@@ -99,7 +99,7 @@ static int list_names_run(struct call *call)
 
 static int list_names(struct op *op)
 {
-	bool privileged = op->request->store->layout.privileged;
+	bool privileged = op_store(op)->layout.privileged;
 
 	call_function(&op->call, LANE_LONG, privileged ? "BTRFS_IOC_TREE_SEARCH_V2" : "getdents64", list_names_run);
 	return op_call(op);
@@ -121,7 +121,7 @@ static int list_named(struct op *op, int result)
 {
 	if (result < 0)
 		return result;
-	return op->request->store->layout.privileged ? list_finish(list_of(op)) : LIST_LOOK;
+	return op_store(op)->layout.privileged ? list_finish(list_of(op)) : LIST_LOOK;
 }
 
 /* ---- LOOK -------------------------------------------------------------------------------------------------------- */
@@ -129,12 +129,12 @@ static int list_named(struct op *op, int result)
 /* Look at the next name that nobody has looked at. */
 static void list_look_next(struct listing *listing, struct look *look)
 {
-	struct varve_store *store = listing->op.request->store;
+	struct varve_store *store = op_store(&listing->op);
 
 	look->index = listing->next++;
 	listing->looking++;
 	layer_stat_call(store, &look->call, listing->names[look->index], &look->statx);
-	io_submit(&store->io, &look->call);
+	io_submit(&store->core.io, &look->call);
 }
 
 /* A look is done: keep the name or drop it, and look at another. */
@@ -142,7 +142,7 @@ static void list_looked(struct call *call)
 {
 	struct look *look = container_of(call, struct look, call);
 	struct listing *listing = look->listing;
-	int judged = call->result < 0 ? call->result : layer_judge(listing->op.request->store, &look->statx);
+	int judged = call->result < 0 ? call->result : layer_judge(op_store(&listing->op), &look->statx);
 
 	listing->looking--;
 	/* What vanished is no layer, and neither is what is no subvolume; what is mounted upon is taken for one. */
@@ -166,7 +166,7 @@ static int list_look(struct op *op)
 	op->call.name = "statx";
 	if (!looks)
 		return OP_END;
-	listing->looks = fault_calloc(&op->request->store->io.fault, looks, sizeof(*listing->looks));
+	listing->looks = fault_calloc(&op->request->core->io.fault, looks, sizeof(*listing->looks));
 	if (!listing->looks)
 		return -ENOMEM;
 	for (size_t i = 0; i < looks; i++) {
@@ -221,7 +221,7 @@ static const struct op_class list_class = {
 int list_submit(struct varve_store *store, const struct submit *submit)
 {
 	struct request *request;
-	int r = request_new(store, &list_class, 1, 0, 0, &request);
+	int r = request_new(&store->core, &list_class, 1, 0, 0, &request);
 
 	if (r)
 		return r;

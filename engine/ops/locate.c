@@ -35,7 +35,7 @@ static struct locate *locate_of(struct op *op)
 /* The layer is there. */
 static int locate_found(struct locate *locate)
 {
-	struct varve_store *store = locate->op.request->store;
+	struct varve_store *store = op_store(&locate->op);
 	char home[HOME_PATH_MAX + 1];
 	int r;
 
@@ -48,7 +48,7 @@ static int locate_found(struct locate *locate)
 		locate->op.detail = "the store's directory was moved or removed, and has no path";
 		return r;
 	}
-	if (fault_hit(&store->io.fault, FAULT_ALLOCATION) ||
+	if (fault_hit(&store->core.io.fault, FAULT_ALLOCATION) ||
 	    asprintf(&locate->path, "%s/" LAYER_PLACE "/%s", home, locate->op.id) < 0) {
 		locate->path = NULL;
 		return -ENOMEM;
@@ -69,7 +69,7 @@ static int locate_missing(struct locate *locate, int error)
 
 static int locate_look(struct op *op)
 {
-	layer_stat_call(op->request->store, &op->call, op->id, &locate_of(op)->statx);
+	layer_stat_call(op_store(op), &op->call, op->id, &locate_of(op)->statx);
 	return op_call(op);
 }
 
@@ -78,7 +78,7 @@ static int locate_looked(struct op *op, int result)
 	struct locate *locate = locate_of(op);
 
 	if (result >= 0)
-		result = layer_judge(op->request->store, &locate->statx);
+		result = layer_judge(op_store(op), &locate->statx);
 	if (result < 0)
 		return locate_missing(locate, result);
 	return result ? LOCATE_PROVE : locate_found(locate);
@@ -88,9 +88,9 @@ static int locate_looked(struct op *op, int result)
 static int locate_prove_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
-	_cleanup_close_ int fd = layer_open(op->request->store, op->id);
+	_cleanup_close_ int fd = layer_open(op_store(op), op->id);
 
-	return fd < 0 ? fd : layer_prove(op->request->store, fd, op->id, NULL);
+	return fd < 0 ? fd : layer_prove(op_store(op), fd, op->id, NULL);
 }
 
 static int locate_prove(struct op *op)
@@ -109,7 +109,7 @@ static int locate_record(struct op *op)
 {
 	op->place = RECORD_PLACE;
 	/* From the home: there may be no such directory. */
-	call_openat2(&op->call, op->request->store->layout.home_fd, locate_of(op)->record,
+	call_openat2(&op->call, op_store(op)->layout.home_fd, locate_of(op)->record,
 		     O_RDONLY | O_NOFOLLOW | O_NONBLOCK, BENEATH_RESOLVE);
 	return op_call(op);
 }
@@ -129,7 +129,7 @@ static int locate_recorded(struct op *op, int result)
 static int locate_limit_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	struct btrfs_ioctl_get_subvol_info_args info;
 	_cleanup_close_ int fd = -EBADF;
 	uint64_t bytes;
@@ -210,7 +210,7 @@ static int locate_submit(struct varve_store *store, const struct op_class *class
 	int length = snprintf(record, sizeof(record), RECORD_PLACE "/%s", id);
 	struct request *request;
 	struct op *op;
-	int r = request_new(store, class, 1, strlen(id) + 1 + (size_t)length + 1, 0, &request);
+	int r = request_new(&store->core, class, 1, strlen(id) + 1 + (size_t)length + 1, 0, &request);
 
 	if (r)
 		return r;

@@ -27,7 +27,7 @@ static struct open_layer *open_layer_of(struct op *op)
 static int open_layer_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	_cleanup_close_ int fd = layer_open(store, op->id);
 	int r;
 
@@ -86,7 +86,7 @@ static const struct op_class open_layer_class = {
 int open_layer_submit(struct varve_store *store, const char *id, const struct submit *submit)
 {
 	struct request *request;
-	int r = request_new(store, &open_layer_class, 1, strlen(id) + 1, 0, &request);
+	int r = request_new(&store->core, &open_layer_class, 1, strlen(id) + 1, 0, &request);
 
 	if (r)
 		return r;

@@ -120,7 +120,7 @@ static int quota_look(struct varve_store *store, struct varve_quota *answer)
 static int quota_status_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	struct varve_quota *answer = &quota_of(op)->answer;
 	int r = quota_mode(store);
 
@@ -144,7 +144,7 @@ static int quota_status(struct op *op)
 static int quota_enable_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
-	int r = quota_enable(op->request->store, quota_of(op)->arguments.mode);
+	int r = quota_enable(op_store(op), quota_of(op)->arguments.mode);
 
 	if (r == -EBUSY)
 		op->detail = "quota runs in the other mode; turn it off first";
@@ -162,7 +162,7 @@ static int quota_enable_start(struct op *op)
 
 static int quota_disable_run(struct call *call)
 {
-	return quota_disable(container_of(call, struct op, call)->request->store);
+	return quota_disable(op_store(container_of(call, struct op, call)));
 }
 
 static int quota_disable_start(struct op *op)
@@ -176,7 +176,7 @@ static int quota_disable_start(struct op *op)
 /* Record the new limit of the layer, or that it has none. */
 static int quota_record(struct quota *quota)
 {
-	struct varve_store *store = quota->op.request->store;
+	struct varve_store *store = op_store(&quota->op);
 	_cleanup_unlock_ struct record_lock lock = { 0 };
 	char name[sizeof(".varve.") + 20];
 	int owner_fd = -EBADF, r;
@@ -206,7 +206,7 @@ static int quota_record(struct quota *quota)
 static int quota_limit_layer(struct quota *quota, int fd)
 {
 	struct op *op = &quota->op;
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	struct btrfs_ioctl_get_subvol_info_args info;
 	int mode, r;
 
@@ -238,7 +238,7 @@ static int quota_limit_layer(struct quota *quota, int fd)
 static int quota_limit_group(struct quota *quota)
 {
 	struct op *op = &quota->op;
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	int r;
 
 	op->call.name = "BTRFS_IOC_QGROUP_LIMIT";
@@ -259,7 +259,7 @@ static int quota_limit_run(struct call *call)
 
 	if (quota_of(op)->arguments.group)
 		return quota_limit_group(quota_of(op));
-	fd = layer_open(op->request->store, op->id);
+	fd = layer_open(op_store(op), op->id);
 
 	return fd < 0 ? fd : quota_limit_layer(quota_of(op), fd);
 }
@@ -289,7 +289,7 @@ static int quota_durable(struct op *op)
 static int quota_rescan_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	int mode = quota_mode(store), r;
 
 	if (mode == VARVE_QUOTA_OFF) {
@@ -324,7 +324,7 @@ static void quota_gc_failed(struct quota *quota, int error)
 static int quota_gc_record(void *data, const char *name)
 {
 	struct quota *quota = data;
-	int r = record_drop(quota->op.request->store, name);
+	int r = record_drop(op_store(&quota->op), name);
 
 	if (r == OP_LATER)
 		quota->locked = true;
@@ -338,7 +338,7 @@ static int quota_gc_record(void *data, const char *name)
 static int quota_gc_run(struct call *call)
 {
 	struct quota *quota = quota_of(container_of(call, struct op, call));
-	struct varve_store *store = quota->op.request->store;
+	struct varve_store *store = op_store(&quota->op);
 	int r;
 
 	/* What it has found before it had to wait for the lock counts, but not what failed. */
@@ -398,7 +398,7 @@ int quota_submit(struct varve_store *store, const struct quota_arguments *argume
 	struct request *request;
 	struct op *op;
 	const char *name = arguments->id ? arguments->id : arguments->group;
-	int r = request_new(store, &quota_class, 1, name ? strlen(name) + 1 : 0, 0, &request);
+	int r = request_new(&store->core, &quota_class, 1, name ? strlen(name) + 1 : 0, 0, &request);
 
 	if (r)
 		return r;

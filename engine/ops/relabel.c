@@ -35,7 +35,7 @@ static int relabel_prepare(struct layer_walk *layer, struct walk **ret_walk)
 		layer->op.detail = "SELinux does not know this label";
 		return MIN(r, 0);
 	}
-	r = store_home(request->store, home);
+	r = store_home(request_store(request), home);
 	if (r)
 		return r;
 	snprintf(path, sizeof(path), "%s/%s/%s", home, LAYER_PLACE, layer->op.id);
@@ -44,7 +44,7 @@ static int relabel_prepare(struct layer_walk *layer, struct walk **ret_walk)
 		return -EPERM;
 	}
 	*ret_walk = &relabel->label.walk;
-	return label_init(&relabel->label, request->store, layer->fd, layer->op.id, relabel->text, &request->cancelled);
+	return label_init(&relabel->label, request_store(request), layer->fd, layer->op.id, relabel->text, &request->cancelled);
 }
 
 static void relabel_release(struct op *op)
@@ -72,7 +72,7 @@ int relabel_submit(struct varve_store *store, const char *id, const char *label,
 	int r;
 
 	label_make(label, flags & VARVE_RELABEL_SHARED, text);
-	r = request_new(store, &relabel_class, 1, strlen(id) + strlen(text) + 2, flags, &request);
+	r = request_new(&store->core, &relabel_class, 1, strlen(id) + strlen(text) + 2, flags, &request);
 	if (r)
 		return r;
 	relabel_of(layer_walk_of(request->ops))->text = request_string(request, text);

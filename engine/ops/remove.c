@@ -90,7 +90,7 @@ static struct remove *remove_of(struct op *op)
 /* The directories of the store. */
 static struct layout *remove_layout(struct remove *remove)
 {
-	return &remove->op.request->store->layout;
+	return &op_store(&remove->op)->layout;
 }
 
 /* The directory that the layer is in now, and its name there. */
@@ -148,7 +148,7 @@ static int remove_gone(struct op *op)
 /* Find the number of the layer; without it the layer stays in its groups until it is dropped, and nothing more is lost. */
 static void remove_look(struct remove *remove)
 {
-	_cleanup_close_ int fd = layer_open(remove->op.request->store, remove->op.id);
+	_cleanup_close_ int fd = layer_open(op_store(&remove->op), remove->op.id);
 
 	if (fd >= 0)
 		subvol_number(fd, &remove->number);
@@ -160,7 +160,7 @@ static void remove_look(struct remove *remove)
  */
 static void remove_forget(struct remove *remove)
 {
-	struct varve_store *store = remove->op.request->store;
+	struct varve_store *store = op_store(&remove->op);
 
 	record_drop(store, remove->op.id);
 	if (remove->number && groups_any(store))
@@ -174,7 +174,7 @@ static int remove_destroy_work(struct op *op)
 	int r;
 
 	/* Afterwards nobody can tell which number it had. */
-	if (!remove->number && groups_any(op->request->store))
+	if (!remove->number && groups_any(op_store(op)))
 		remove_look(remove);
 	r = remove_root(remove);
 	if (!r)
@@ -213,7 +213,7 @@ static int remove_destroyed(struct op *op, int result)
 		op->detail = "without privilege; or " REMOVE_HELD;
 	if (result < 0)
 		return result;
-	cleaner_destroyed(op->request->store);
+	cleaner_destroyed(op_store(op));
 	return remove_gone(op);
 }
 
@@ -224,7 +224,7 @@ static int remove_collect_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 	struct remove *remove = remove_of(op);
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	_cleanup_close_ int fd = -EBADF;
 	int r;
 
@@ -247,7 +247,7 @@ static int remove_collect_run(struct call *call)
 	if (!store->layout.privileged)
 		return 0;
 	call->name = "BTRFS_IOC_TREE_SEARCH_V2";
-	return nested_collect(&remove->nested, fd, remove->number, &store->io.fault);
+	return nested_collect(&remove->nested, fd, remove->number, &store->core.io.fault);
 }
 
 static int remove_collect(struct op *op)
@@ -268,7 +268,7 @@ static int remove_move_work(struct op *op)
 {
 	struct remove *remove = remove_of(op);
 	struct layout *layout = remove_layout(remove);
-	int trash_fd = layout_trash(op->request->store), r = trash_fd;
+	int trash_fd = layout_trash(op_store(op)), r = trash_fd;
 
 	if (trash_fd >= 0) {
 		snprintf(remove->trash, sizeof(remove->trash), "%s.%" PRIu64, layout->owner, remove->number);
@@ -316,7 +316,7 @@ static int remove_endless(struct remove *remove)
 /* Look again for what is nested. */
 static int remove_again(struct remove *remove)
 {
-	struct varve_store *store = remove->op.request->store;
+	struct varve_store *store = op_store(&remove->op);
 	int r;
 
 	if (++remove->rounds > NESTED_ROUNDS_MAX)
@@ -324,7 +324,7 @@ static int remove_again(struct remove *remove)
 	if (!store->layout.privileged)
 		return REMOVE_MORE;
 	remove->op.call.name = "BTRFS_IOC_TREE_SEARCH_V2";
-	r = nested_collect(&remove->nested, store->layout.home_fd, remove->number, &store->io.fault);
+	r = nested_collect(&remove->nested, store->layout.home_fd, remove->number, &store->core.io.fault);
 	return r ? r : REMOVE_MORE;
 }
 
@@ -367,7 +367,7 @@ static int remove_nested_some(struct remove *remove)
 /* A nested subvolume could not be destroyed: ERROR. Find out which, and why. */
 static void remove_blame(struct remove *remove, int error)
 {
-	struct varve_store *store = remove->op.request->store;
+	struct varve_store *store = op_store(&remove->op);
 	_cleanup_close_ int fd = -EBADF;
 
 	if (!store->layout.privileged || !remove->nested.failed_root)
@@ -376,7 +376,7 @@ static void remove_blame(struct remove *remove, int error)
 	if (!remove->cause && error == -EPERM)
 		remove->cause = REMOVE_HELD;
 	free(remove->blamed);
-	remove->blamed = fault_calloc(&store->io.fault, 1, VARVE_FAILURE_PATH_SIZE);
+	remove->blamed = fault_calloc(&store->core.io.fault, 1, VARVE_FAILURE_PATH_SIZE);
 	fd = remove_open(remove);
 	if (remove->blamed &&
 	    (fd < 0 || nested_failed_path(&remove->nested, store->layout.home_fd, fd, remove->blamed, VARVE_FAILURE_PATH_SIZE)))
@@ -386,14 +386,14 @@ static void remove_blame(struct remove *remove, int error)
 /* It is full up to its limit, and to destroy what is nested takes room: take the limit away, and look again. */
 static int remove_full(struct remove *remove)
 {
-	struct varve_store *store = remove->op.request->store;
+	struct varve_store *store = op_store(&remove->op);
 	int r;
 
 	/* Not a second time: what stands in the way then is no limit of ours. */
 	if (remove->lifted || !store->layout.privileged)
 		return -EDQUOT;
 	remove->op.call.name = "BTRFS_IOC_QGROUP_LIMIT";
-	remove->lifted = fault_calloc(&store->io.fault, 1, sizeof(*remove->lifted));
+	remove->lifted = fault_calloc(&store->core.io.fault, 1, sizeof(*remove->lifted));
 	if (!remove->lifted)
 		return -ENOMEM;
 	r = groups_unlimit(store, remove->number, &remove->nested, remove->lifted);
@@ -435,7 +435,7 @@ static int remove_nested_done(struct op *op, int result)
 	struct remove *remove = remove_of(op);
 
 	for (; remove->destroyed; remove->destroyed--, remove->destroyed_all++)
-		cleaner_destroyed(op->request->store);
+		cleaner_destroyed(op_store(op));
 	if (result == REMOVE_MORE)
 		return remove_nested(op);
 	/* One that is nested may be read-only. */
@@ -504,10 +504,10 @@ static int remove_empty_run(struct call *call)
 	if (r < 0)
 		return r;
 	call->name = NULL;
-	remove->empty = fault_calloc(&op->request->store->io.fault, 1, sizeof(*remove->empty));
+	remove->empty = fault_calloc(&op->request->core->io.fault, 1, sizeof(*remove->empty));
 	if (!remove->empty)
 		return -ENOMEM;
-	r = empty_init(remove->empty, op->request->store, remove->empty_fd, dir_fd, name, &op->request->cancelled);
+	r = empty_init(remove->empty, op_store(op), remove->empty_fd, dir_fd, name, &op->request->cancelled);
 	return r ? r : REMOVE_MORE;
 }
 
@@ -536,7 +536,7 @@ static int remove_forget_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 
-	record_drop(op->request->store, op->id);
+	record_drop(op_store(op), op->id);
 	return 0;
 }
 
@@ -559,7 +559,7 @@ static int remove_empty_done(struct op *op, int result)
 		return result;
 	if (!remove->gone) {
 		remove->gone = true;
-		cleaner_destroyed(op->request->store);
+		cleaner_destroyed(op_store(op));
 		call_function(&op->call, LANE_FS, "unlinkat", remove_forget_run);
 		return op_call(op);
 	}
@@ -617,7 +617,7 @@ static int remove_undo_work(struct op *op)
 	struct layout *layout = remove_layout(remove);
 	int r = 0;
 
-	if (remove->lifted && groups_relimit(op->request->store, remove->number, remove->lifted))
+	if (remove->lifted && groups_relimit(op_store(op), remove->number, remove->lifted))
 		remove->lost = "its limits and groups could not all be set again";
 	if (remove->moved) {
 		op->call.name = "renameat2";
@@ -706,7 +706,7 @@ int remove_submit(struct varve_store *store, const char *const *ids, size_t coun
 
 	for (size_t i = 0; i < count; i++)
 		strings += strlen(ids[i]) + 1;
-	r = request_new(store, &remove_class, count, strings, flags, &request);
+	r = request_new(&store->core, &remove_class, count, strings, flags, &request);
 	if (r)
 		return r;
 	for (size_t i = 0; i < count; i++) {

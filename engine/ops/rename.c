@@ -59,7 +59,7 @@ static int rename_prove(struct op *op, const char *id)
 
 	op->subject = id;
 	op->call.name = "openat2";
-	fd = beneath_open(op->request->store->layout.subvolumes_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	fd = beneath_open(op_store(op)->layout.subvolumes_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 	if (fd == -EXDEV) {
 		op->detail = "something is mounted on it: unmount it first";
 		return -EBUSY;
@@ -67,7 +67,7 @@ static int rename_prove(struct op *op, const char *id)
 	if (fd < 0)
 		return layer_open_error(fd);
 	op->call.name = "BTRFS_IOC_GET_SUBVOL_INFO";
-	r = layer_prove(op->request->store, fd, id, &info);
+	r = layer_prove(op_store(op), fd, id, &info);
 	if (r == -EINVAL)
 		op->detail = "not a subvolume of this store";
 	if (r)
@@ -81,7 +81,7 @@ static int rename_prove(struct op *op, const char *id)
 /* FROM was renamed to TO: is that the layer? If not, give it its name back. 0 or -errno. */
 static int rename_look(struct op *op, const char *from, const char *to)
 {
-	int subvolumes_fd = op->request->store->layout.subvolumes_fd;
+	int subvolumes_fd = op_store(op)->layout.subvolumes_fd;
 	uint64_t number;
 
 	/* What cannot be looked at was renamed again, or removed, by its new name. */
@@ -101,7 +101,7 @@ static int rename_look(struct op *op, const char *from, const char *to)
  */
 static int rename_move(struct op *op, const char *from, const char *to)
 {
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	int subvolumes_fd = store->layout.subvolumes_fd, r;
 	_cleanup_unlock_ struct record_lock lock = { 0 };
 
@@ -208,7 +208,7 @@ static const struct op_class rename_class = {
 int rename_submit(struct varve_store *store, const char *id, const char *new_id, uint64_t flags, const struct submit *submit)
 {
 	struct request *request;
-	int r = request_new(store, &rename_class, 1, strlen(id) + strlen(new_id) + 2, flags, &request);
+	int r = request_new(&store->core, &rename_class, 1, strlen(id) + strlen(new_id) + 2, flags, &request);
 
 	if (r)
 		return r;

@@ -109,7 +109,7 @@ static void status_add_quota(struct status *status, struct varve_store *store)
 static int status_ask_run(struct call *call)
 {
 	struct status *status = status_of(container_of(call, struct op, call));
-	struct varve_store *store = status->op.request->store;
+	struct varve_store *store = op_store(&status->op);
 	char home[HOME_PATH_MAX + 1];
 	struct utsname utsname;
 	uint64_t dead;
@@ -126,11 +126,11 @@ static int status_ask_run(struct call *call)
 	else
 		status_add(status, "home", "%s", home);
 	status_add_fsid(status, store->layout.fsid);
-	status_add_ring(status, &store->io);
+	status_add_ring(status, &store->core.io);
 	status_add(status, "privileged", "%s", store->layout.privileged ? "yes" : "no");
 	status_add(status, "durability", "%s", store->settings.flags & VARVE_OPEN_RELAXED ? "relaxed" : "durable");
 	status_add_quota(status, store);
-	status_add(status, "requests_max", "%u", store->settings.requests_max);
+	status_add(status, "requests_max", "%u", store->core.requests_max);
 	status_add(status, "fs_threads_max", "%u", store->settings.io.threads_max[LANE_FS]);
 	status_add(status, "commit_threads_max", "%u", store->settings.io.threads_max[LANE_COMMIT]);
 	status_add(status, "cleaner_backlog_max", "%u", store->settings.backlog_max);
@@ -182,7 +182,7 @@ static const struct op_class status_class = {
 int status_submit(struct varve_store *store, const struct submit *submit)
 {
 	struct request *request;
-	int r = request_new(store, &status_class, 1, 0, 0, &request);
+	int r = request_new(&store->core, &status_class, 1, 0, 0, &request);
 
 	return r ? r : request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

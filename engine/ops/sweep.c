@@ -83,7 +83,7 @@ static void sweep_failed(struct sweep *sweep, int error, const char *call, const
  */
 static bool sweep_gone(struct sweep *sweep, const char *name, const char *owner, size_t length, int *ret_fd)
 {
-	struct varve_store *store = sweep->op.request->store;
+	struct varve_store *store = op_store(&sweep->op);
 	int r = ret_fd ? layout_owner_take(store, owner, ret_fd) : layout_owner_gone(store, owner, length);
 
 	if (r < 0) {
@@ -120,7 +120,7 @@ static int sweep_destroy(struct sweep *sweep, int dir_fd, const char *name)
 /* Destroy what is nested in subvolume FD, as far as we know of it. */
 static int sweep_destroy_inner(struct sweep *sweep, int fd)
 {
-	struct varve_store *store = sweep->op.request->store;
+	struct varve_store *store = op_store(&sweep->op);
 	struct nested nested = { 0 };
 	unsigned destroyed = 0, batches = 0;
 	uint64_t number;
@@ -137,7 +137,7 @@ static int sweep_destroy_inner(struct sweep *sweep, int fd)
 	}
 	r = subvol_number(fd, &number);
 	if (!r)
-		r = nested_collect(&nested, fd, number, &store->io.fault);
+		r = nested_collect(&nested, fd, number, &store->core.io.fault);
 	if (!r)
 		r = nested_destroy(&nested, fd, UINT_MAX, &destroyed);
 	/* The layer is full up to its limit. Without one the next round gets on. */
@@ -200,7 +200,7 @@ static int sweep_empty(struct sweep *sweep, int dir_fd, const char *name)
 
 	if (r < 0)
 		return r;
-	r = empty_remove(sweep->op.request->store, fd, name, -EBADF, &sweep->op.request->cancelled, failed, &sweep->cause);
+	r = empty_remove(op_store(&sweep->op), fd, name, -EBADF, &sweep->op.request->cancelled, failed, &sweep->cause);
 	below = r ? strchr(failed, '/') : NULL;
 	if (below)
 		snprintf(sweep->blamed, sizeof(sweep->blamed), "%s", below + 1);
@@ -298,7 +298,7 @@ static int sweep_staging(void *data, const char *owner)
 		return 0;
 	sweep->dir_fd = fd;
 	r = sweep_each(sweep, fd, sweep_slot);
-	if (!r && unlinkat(sweep->op.request->store->layout.staging_fd, owner, AT_REMOVEDIR) < 0 && errno != ENOENT)
+	if (!r && unlinkat(op_store(&sweep->op)->layout.staging_fd, owner, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		sweep_failed(sweep, negative_errno(), "unlinkat", owner);
 	return r;
 }
@@ -321,7 +321,7 @@ static int sweep_reserved(void *data, const char *name)
 	struct sweep *sweep = data;
 	const char *owner = name + strlen(prefix), *dot;
 
-	if (sweep->snapshot && !layer_vacate(sweep->op.request->store, name)) {
+	if (sweep->snapshot && !layer_vacate(op_store(&sweep->op), name)) {
 		++*sweep->removed;
 		return 0;
 	}
@@ -337,7 +337,7 @@ static int sweep_reserved(void *data, const char *name)
 static int sweep_record(void *data, const char *name)
 {
 	struct sweep *sweep = data;
-	int r = record_drop(sweep->op.request->store, name);
+	int r = record_drop(op_store(&sweep->op), name);
 
 	if (r == OP_LATER)
 		sweep->locked = true;
@@ -354,7 +354,7 @@ static void sweep_groups(struct sweep *sweep)
 	int r;
 
 	sweep->place = "";
-	r = groups_sweep(sweep->op.request->store, &sweep->report.quota_groups_removed);
+	r = groups_sweep(op_store(&sweep->op), &sweep->report.quota_groups_removed);
 	if (r == OP_LATER)
 		sweep->locked = true;
 	else if (r)
@@ -391,7 +391,7 @@ static bool sweep_snapshot(struct varve_store *store)
 static int sweep_run(struct call *call)
 {
 	struct sweep *sweep = sweep_of(container_of(call, struct op, call));
-	struct varve_store *store = sweep->op.request->store;
+	struct varve_store *store = op_store(&sweep->op);
 	struct varve_sweep_report *report = &sweep->report;
 	int r;
 
@@ -426,7 +426,7 @@ static int sweep_done(struct op *op, int result)
 	struct sweep *sweep = sweep_of(op);
 
 	for (; sweep->destroyed; sweep->destroyed--)
-		cleaner_destroyed(op->request->store);
+		cleaner_destroyed(op_store(op));
 	if (!result && sweep->error) {
 		op->place = sweep->error_place;
 		op->subject = sweep->error_name;
@@ -463,7 +463,7 @@ static const struct op_class sweep_class = {
 int sweep_submit(struct varve_store *store, const struct submit *submit)
 {
 	struct request *request;
-	int r = request_new(store, &sweep_class, 1, 0, 0, &request);
+	int r = request_new(&store->core, &sweep_class, 1, 0, 0, &request);
 
 	return r ? r : request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

@@ -51,13 +51,13 @@ static int sync_committed(struct op *op, int result)
 static int sync_look_run(struct call *call)
 {
 	struct sync *sync = sync_of(container_of(call, struct op, call));
-	struct varve_store *store = sync->op.request->store;
+	struct varve_store *store = op_store(&sync->op);
 	struct fs_dead now;
 	int r;
 
 	if (!store->layout.privileged)
 		return fs_dead_count(store->layout.home_fd, &sync->left);
-	r = fs_dead_collect(store->layout.home_fd, &now, &store->io.fault);
+	r = fs_dead_collect(store->layout.home_fd, &now, &store->core.io.fault);
 	if (r)
 		return r;
 	if (sync->begun) {
@@ -125,7 +125,7 @@ static const struct op_class sync_class = {
 int sync_submit(struct varve_store *store, uint64_t flags, const struct submit *submit)
 {
 	struct request *request;
-	int r = request_new(store, &sync_class, 1, 0, flags, &request);
+	int r = request_new(&store->core, &sync_class, 1, 0, flags, &request);
 
 	return r ? r : request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

@@ -74,7 +74,7 @@ static int usage_admit(struct op *op)
 static int usage_quota(struct usage *usage, uint64_t number)
 {
 	struct quota_numbers numbers;
-	int r = quota_numbers(usage->op.request->store, QUOTA_GROUP(0, number), &numbers);
+	int r = quota_numbers(op_store(&usage->op), QUOTA_GROUP(0, number), &numbers);
 
 	if (r)
 		return quota_unseen(r) ? 0 : r;
@@ -92,7 +92,7 @@ static uint32_t usage_choose(const struct usage *usage)
 
 	if (usage->flags & methods)
 		return usage->flags & methods;
-	return usage->op.request->store->layout.privileged ? VARVE_USAGE_SEARCH : VARVE_USAGE_WALK;
+	return op_store(&usage->op)->layout.privileged ? VARVE_USAGE_SEARCH : VARVE_USAGE_WALK;
 }
 
 /* Prepare the search for subvolume NUMBER. */
@@ -106,7 +106,7 @@ static int usage_open_search(struct usage *usage, uint64_t number)
 	r = fs_flush(usage->fd);
 	op->call.name = "BTRFS_IOC_TREE_SEARCH_V2";
 	if (!r)
-		r = tally_init(&usage->tally, op->request->store, usage->fd, number, &op->request->cancelled);
+		r = tally_init(&usage->tally, op_store(op), usage->fd, number, &op->request->cancelled);
 	if (!r && !(usage->flags & VARVE_USAGE_SEARCH) && usage->tally.subvolumes.count >= NESTED_MAX)
 		usage->answer.flags ^= VARVE_USAGE_SEARCH | VARVE_USAGE_WALK;
 	return r;
@@ -117,7 +117,7 @@ static int usage_open_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 	struct usage *usage = usage_of(op);
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	struct btrfs_ioctl_get_subvol_info_args info;
 	int r;
 
@@ -238,11 +238,11 @@ static void usage_searched(struct tally *tally, int result)
 static int usage_walk(struct usage *usage)
 {
 	struct op *op = &usage->op;
-	int r = walk_init(&usage->walk, op->request->store, &usage_walk_class, usage->fd, op->id, &op->request->cancelled);
+	int r = walk_init(&usage->walk, op_store(op), &usage_walk_class, usage->fd, op->id, &op->request->cancelled);
 
 	if (r)
 		return r;
-	inodes_init(&usage->seen, &op->request->store->io.fault);
+	inodes_init(&usage->seen, &op->request->core->io.fault);
 	usage->walk.data = usage;
 	usage->walk.done = usage_walked;
 	usage->walk.mounts = !usage->cloned;
@@ -326,7 +326,7 @@ int usage_submit(struct varve_store *store, const char *id, uint64_t flags, cons
 {
 	struct request *request;
 	struct op *op;
-	int r = request_new(store, &usage_class, 1, strlen(id) + 1, 0, &request);
+	int r = request_new(&store->core, &usage_class, 1, strlen(id) + 1, 0, &request);
 
 	if (r)
 		return r;

@@ -125,9 +125,9 @@ static void cleaner_release_lookers(struct cleaner *cleaner)
 static void cleaner_ask(struct cleaner *cleaner);
 
 /* The timer: ask again. */
-static void cleaner_timer(struct varve_store *store)
+static void cleaner_timer(struct core *core)
 {
-	cleaner_ask(store->cleaner);
+	cleaner_ask(container_of(core, struct varve_store, core)->cleaner);
 }
 
 /* Ask at AT_NS, or earlier: the kernel has no event for it. */
@@ -135,10 +135,10 @@ static void cleaner_look_at(struct cleaner *cleaner, uint64_t at_ns)
 {
 	struct varve_store *store = cleaner->store;
 
-	if (cleaner->asking || (store->timer_ns && store->timer_ns <= at_ns))
+	if (cleaner->asking || (store->core.timer_ns && store->core.timer_ns <= at_ns))
 		return;
-	store->timer = cleaner_timer;
-	store->timer_ns = at_ns;
+	store->core.timer = cleaner_timer;
+	store->core.timer_ns = at_ns;
 }
 
 /* Ask again in a while, because somebody waits: a quarter of the time since it was last seen to drop one. */
@@ -172,7 +172,7 @@ static void cleaner_swept(struct call *call)
 	struct cleaner *cleaner = container_of(call, struct cleaner, sweep);
 
 	cleaner->sweeping = false;
-	cleaner->store->background--;
+	cleaner->store->core.background--;
 	cleaner->sweep_again = call->result > 0;
 	if (cleaner->sweep_again)
 		cleaner_look_at(cleaner, now_ns() + BACKLOG_SWEEP_MS * NS_PER_MS);
@@ -199,10 +199,10 @@ static void cleaner_sweep(struct cleaner *cleaner)
 	cleaner->sweeping = true;
 	cleaner->swept_ns = now;
 	cleaner->destroyed_swept = cleaner->destroyed;
-	cleaner->store->background++;
+	cleaner->store->core.background++;
 	call_function(&cleaner->sweep, LANE_LONG, "BTRFS_IOC_QGROUP_CREATE", cleaner_sweep_run);
 	cleaner->sweep.done = cleaner_swept;
-	io_submit(&cleaner->store->io, &cleaner->sweep);
+	io_submit(&cleaner->store->core.io, &cleaner->sweep);
 }
 
 /* ---- asking ------------------------------------------------------------------------------------------------------ */
@@ -215,14 +215,14 @@ static void cleaner_asked(struct call *call)
 	uint64_t before = cleaner->dead;
 
 	cleaner->asking = false;
-	store->background--;
+	store->core.background--;
 	cleaner->error = call->result;
 	/* Where we may not know there is no backlog to enforce. */
 	cleaner->dead = call->result ? 0 : cleaner->counted + cleaner->destroyed - cleaner->destroyed_asked;
-	pthread_mutex_lock(&store->counting);
-	store->statistics.cleaner_backlog = cleaner->dead;
-	pthread_mutex_unlock(&store->counting);
-	trace(&store->io.trace, TRACE_BTRFS, "cleaner: %llu dead", (unsigned long long)cleaner->dead);
+	pthread_mutex_lock(&store->core.counting);
+	store->core.statistics.cleaner_backlog = cleaner->dead;
+	pthread_mutex_unlock(&store->core.counting);
+	trace(&store->core.io.trace, TRACE_BTRFS, "cleaner: %llu dead", (unsigned long long)cleaner->dead);
 	cleaner->looked_ns = now_ns();
 	if (cleaner->dead < before) {
 		cleaner->progress_ns = cleaner->looked_ns;
@@ -262,7 +262,7 @@ static void cleaner_woken(struct call *call)
 	struct cleaner *cleaner = container_of(call, struct cleaner, wake);
 
 	cleaner->waking = false;
-	cleaner->store->background--;
+	cleaner->store->core.background--;
 	cleaner->woken_ns = now_ns();
 }
 
@@ -271,10 +271,10 @@ static void cleaner_wake(struct cleaner *cleaner)
 {
 	cleaner->waking = true;
 	cleaner->wakes++;
-	cleaner->store->background++;
+	cleaner->store->core.background++;
 	call_function(&cleaner->wake, LANE_COMMIT, "BTRFS_IOC_SYNC", cleaner_wake_run);
 	cleaner->wake.done = cleaner_woken;
-	io_submit(&cleaner->store->io, &cleaner->wake);
+	io_submit(&cleaner->store->core.io, &cleaner->wake);
 }
 
 static void cleaner_ask(struct cleaner *cleaner)
@@ -284,7 +284,7 @@ static void cleaner_ask(struct cleaner *cleaner)
 	if (cleaner->asking)
 		return;
 	cleaner->asking = true;
-	cleaner->store->background++;
+	cleaner->store->core.background++;
 	if (cleaner_pressed(cleaner) && cleaner_stuck(cleaner, now))
 		cleaner_wake(cleaner);
 	if (cleaner->destroyed == cleaner->destroyed_asked)
@@ -292,7 +292,7 @@ static void cleaner_ask(struct cleaner *cleaner)
 	cleaner->destroyed_asked = cleaner->destroyed;
 	call_function(&cleaner->call, LANE_COMMIT, "SUBVOL_SYNC_WAIT", cleaner_ask_run);
 	cleaner->call.done = cleaner_asked;
-	io_submit(&cleaner->store->io, &cleaner->call);
+	io_submit(&cleaner->store->core.io, &cleaner->call);
 }
 
 void cleaner_destroyed(struct varve_store *store)
@@ -344,10 +344,10 @@ static int cleaner_wait(struct cleaner *cleaner, struct list *list, struct op *o
 
 int cleaner_wait_room(struct op *op)
 {
-	return cleaner_wait(op->request->store->cleaner, &op->request->store->cleaner->creates, op);
+	return cleaner_wait(op_store(op)->cleaner, &op_store(op)->cleaner->creates, op);
 }
 
 int cleaner_wait_look(struct op *op)
 {
-	return cleaner_wait(op->request->store->cleaner, &op->request->store->cleaner->lookers, op);
+	return cleaner_wait(op_store(op)->cleaner, &op_store(op)->cleaner->lookers, op);
 }

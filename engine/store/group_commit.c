@@ -29,11 +29,11 @@ static void clock_look(struct clock *clock)
 {
 	uint64_t generation = clock->hooks->generation(clock->store);
 
-	pthread_mutex_lock(&clock->store->counting);
+	pthread_mutex_lock(&clock->store->core.counting);
 	if (clock->generation && generation > clock->generation)
-		clock->store->statistics.commits += generation - clock->generation;
+		clock->store->core.statistics.commits += generation - clock->generation;
 	clock->generation = MAX(clock->generation, generation);
-	pthread_mutex_unlock(&clock->store->counting);
+	pthread_mutex_unlock(&clock->store->core.counting);
 }
 
 /* Let every operation on LIST go on with RESULT. */
@@ -56,7 +56,7 @@ static void clock_ungather(struct op *op)
 
 int clock_stage(struct op *op)
 {
-	struct clock *clock = &op->request->store->clock;
+	struct clock *clock = &op_store(op)->clock;
 
 	list_append(op->alone ? &clock->alone : &clock->gather, &op->link);
 	op->withdraw = clock_ungather;
@@ -70,7 +70,7 @@ static int clock_stage_run(struct call *call)
 	int r = op->work(op);
 
 	if (op->direct)
-		clock_look(&op->request->store->clock);
+		clock_look(&op_store(op)->clock);
 	return r;
 }
 
@@ -78,14 +78,14 @@ static int clock_stage_run(struct call *call)
 static void clock_staged(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
-	struct clock *clock = &op->request->store->clock;
+	struct clock *clock = &op_store(op)->clock;
 
 	clock->slots[clock->slots_free++] = op->slot;
 	clock->staging--;
 	clock->open = false;
 	if (op->commits && call->result >= 0) {
-		clock->store->counters.snapshots++;
-		clock->store->counters.snapshots_direct += op->direct;
+		clock->store->core.counters.snapshots++;
+		clock->store->core.counters.snapshots_direct += op->direct;
 		clock_release(&clock->carried, 0);
 	}
 	/* Nobody in the group committed: whoever counted on it waits for another. */
@@ -103,7 +103,7 @@ static void clock_launch(struct clock *clock, struct op *op)
 	clock->group++;
 	call_function(&op->call, LANE_COMMIT, op->call.name, clock_stage_run);
 	op->call.done = clock_staged;
-	io_submit(&clock->store->io, &op->call);
+	io_submit(&clock->store->core.io, &op->call);
 }
 
 /* Let those that wait join, as far as there are slots. */
@@ -113,7 +113,7 @@ static void clock_admit(struct clock *clock)
 
 	while (clock->slots_free && (link = list_pop(&clock->gather)))
 		clock_launch(clock, list_entry(link, struct op, link));
-	clock->store->counters.group_max = MAX(clock->store->counters.group_max, clock->group);
+	clock->store->core.counters.group_max = MAX(clock->store->core.counters.group_max, clock->group);
 }
 
 /* Begin a group of one that no other joins. */
@@ -130,8 +130,8 @@ static void clock_begin_open(struct clock *clock)
 
 	clock->open = true;
 	/* Alone in the store: straight into place, for the price of the bare ioctl. */
-	first->direct |= first->direct_allowed && clock->store->counters.running[VARVE_CREATE] == 1;
-	trace(&clock->store->io.trace, TRACE_OP, "clock: beat%s", first->direct ? ", direct" : "");
+	first->direct |= first->direct_allowed && clock->store->core.counters.running[VARVE_CREATE] == 1;
+	trace(&clock->store->core.io.trace, TRACE_OP, "clock: beat%s", first->direct ? ", direct" : "");
 	clock_admit(clock);
 }
 
@@ -140,7 +140,7 @@ static void clock_begin(struct clock *clock)
 {
 	clock->group = 0;
 	clock->destroyed = 0;
-	clock->store->counters.beats++;
+	clock->store->core.counters.beats++;
 	list_splice(&clock->carried, &clock->durable);
 	if (list_empty(&clock->alone))
 		clock_begin_open(clock);
@@ -160,19 +160,19 @@ static bool clock_gathered(const struct clock *clock)
 static void clock_undestroy(struct op *op)
 {
 	list_remove(&op->link);
-	op->request->store->clock.destroys--;
+	op_store(op)->clock.destroys--;
 }
 
 int clock_publish(struct op *op)
 {
 	op->withdraw = NULL;
-	list_append(&op->request->store->clock.publish, &op->link);
+	list_append(&op_store(op)->clock.publish, &op->link);
 	return OP_WAIT;
 }
 
 int clock_destroy(struct op *op)
 {
-	struct clock *clock = &op->request->store->clock;
+	struct clock *clock = &op_store(op)->clock;
 
 	clock->destroys++;
 	op->withdraw = clock_undestroy;
@@ -188,7 +188,7 @@ static int clock_serial_run(struct call *call)
 	list_for_each(link, &clock->serial_ops) {
 		struct op *op = list_entry(link, struct op, link);
 
-		op->call.result = fault_hit(&clock->store->io.fault, FAULT_LANE);
+		op->call.result = fault_hit(&clock->store->core.io.fault, FAULT_LANE);
 		if (!op->call.result)
 			op->call.result = op->work(op);
 		if (op->call.result >= 0)
@@ -237,7 +237,7 @@ static void clock_serial_begin(struct clock *clock)
 	clock->serial_running = true;
 	call_function(&clock->serial, LANE_COMMIT, "boundary", clock_serial_run);
 	clock->serial.done = clock_serial_done;
-	io_submit(&clock->store->io, &clock->serial);
+	io_submit(&clock->store->core.io, &clock->serial);
 }
 
 /* ---- durability -------------------------------------------------------------------------------------------------- */
@@ -247,7 +247,7 @@ static int clock_commit(struct op *op, enum clock_cover cover)
 {
 	op->withdraw = NULL;
 	op->cover = cover;
-	list_append(&op->request->store->clock.durable, &op->link);
+	list_append(&op_store(op)->clock.durable, &op->link);
 	return OP_WAIT;
 }
 
@@ -265,7 +265,7 @@ int clock_commit_metadata(struct op *op)
 void clock_write_begin(struct op *op)
 {
 	op->writes = true;
-	op->flushes_failed = op->request->store->clock.flushes_failed;
+	op->flushes_failed = op_store(op)->clock.flushes_failed;
 }
 
 /* Take OP out of the queue of those that wait for a flush. */
@@ -277,7 +277,7 @@ static void clock_unflush(struct op *op)
 int clock_flush(struct op *op)
 {
 	op->withdraw = op->state <= op->request->class->cancel_last ? clock_unflush : NULL;
-	list_append(&op->request->store->clock.unflushed, &op->link);
+	list_append(&op_store(op)->clock.unflushed, &op->link);
 	return OP_WAIT;
 }
 
@@ -325,11 +325,11 @@ static void clock_sync_begin(struct clock_sync *sync, const char *name, void (*d
 	struct clock *clock = sync->clock;
 
 	sync->running = true;
-	clock->store->counters.syncs++;
-	trace(&clock->store->io.trace, TRACE_OP, "clock: %s", name);
+	clock->store->core.counters.syncs++;
+	trace(&clock->store->core.io.trace, TRACE_OP, "clock: %s", name);
 	call_function(&sync->call, LANE_COMMIT, name, clock_sync_run);
 	sync->call.done = done;
-	io_submit(&clock->store->io, &sync->call);
+	io_submit(&clock->store->core.io, &sync->call);
 }
 
 /* Commit for those that wait for a commit. */

@@ -76,7 +76,7 @@ struct clock {
 	struct clock_sync commit, flush;
 	/* Flushes that have failed: data may have been lost with each. */
 	unsigned flushes_failed;
-	/* Transaction seen last on a lane thread and what was counted since; serial and sync write, under store->lock. */
+	/* Transaction seen last on a lane thread and what was counted since; serial and sync write, under store->core.lock. */
 	uint64_t generation;
 };
 

@@ -70,7 +70,7 @@ static int groups_read(struct varve_store *store, uint64_t group, struct groups_
 	_cleanup_close_ int fd = -EBADF;
 	char name[GROUPS_NAME_BYTES], text[GROUP_RECORD_BYTES], *end;
 	ssize_t length;
-	int r = fault_hit(&store->io.fault, FAULT_QUOTA);
+	int r = fault_hit(&store->core.io.fault, FAULT_QUOTA);
 
 	if (!r)
 		r = layout_find(store, LAYOUT_GROUPS);
@@ -386,7 +386,7 @@ int groups_sweep_dropped(struct varve_store *store)
 	count = dead.count;
 	free(dead.ids);
 	r = groups_sweep(store, &removed);
-	trace(&store->io.trace, TRACE_BTRFS, "quota: %llu stale groups removed: %d", (unsigned long long)removed, r);
+	trace(&store->core.io.trace, TRACE_BTRFS, "quota: %llu stale groups removed: %d", (unsigned long long)removed, r);
 	return r ? r : count > 0;
 }
 
@@ -400,7 +400,7 @@ static int groups_lift(struct varve_store *store, uint64_t number, struct groups
 	if (r)
 		return r;
 	if (lifted && numbers.limit) {
-		r = fault_reserve(&store->io.fault, &lifted->limits, lifted->limits_count, 1, &lifted->limits_capacity,
+		r = fault_reserve(&store->core.io.fault, &lifted->limits, lifted->limits_count, 1, &lifted->limits_capacity,
 				  sizeof(*lifted->limits));
 		if (r)
 			return r;

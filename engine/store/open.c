@@ -399,11 +399,10 @@ static int open_settings(struct opening *opening, const struct quota_settings *q
 {
 	const struct varve_config *config = opening->config;
 	struct varve_store *store = opening->store;
-	unsigned fds = store->fds.free;
+	unsigned fds = store->core.fds.free;
 
 	store->settings = (struct settings){
 		.flags = config->flags,
-		.requests_max = config->requests_max,
 		.backlog_max = config->backlog_max,
 		.root_uid = config->root_uid,
 		.root_gid = config->root_gid,
@@ -418,13 +417,11 @@ static int open_settings(struct opening *opening, const struct quota_settings *q
 					 [LANE_STREAM] = STREAM_THREADS_MAX,
 					 [LANE_LONG] = LONG_THREADS_MAX } },
 	};
-	store->io.trace = (struct trace){ .mask = debug, .log = config->log, .log_data = config->log_data };
-	store->slots = calloc(config->requests_max, sizeof(*store->slots));
-	if (!store->slots)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < config->requests_max; i++)
-		store->slots[i].next_free = i + 1;
-	return cleaner_init(store);
+	store->core.io.trace = (struct trace){ .mask = debug, .log = config->log, .log_data = config->log_data };
+	store->core.requests_max = config->requests_max;
+	store->core.relaxed = config->flags & VARVE_OPEN_RELAXED;
+	store->core.io_config = &store->settings.io;
+	return core_make_slots(&store->core) ? -ENOMEM : cleaner_init(store);
 }
 
 /* Commit, for the clock. */
@@ -479,7 +476,7 @@ static int open_run(struct opening *opening, const struct quota_settings *quota,
 	store->sweep = store->layout.privileged ? groups_sweep_dropped : NULL;
 	clock_init(&store->clock, store, &open_hooks, store->settings.io.threads_max[LANE_COMMIT]);
 	open_step(opening, "REACTOR", "pthread_create", NULL);
-	return reactor_start(store);
+	return reactor_start(&store->core);
 }
 
 int open_store(const struct varve_config *config, const struct quota_settings *quota, unsigned debug,

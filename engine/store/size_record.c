@@ -25,7 +25,7 @@
 /* Pass the fault point of a step with a record. */
 static int record_fault(struct varve_store *store)
 {
-	return fault_hit(&store->io.fault, FAULT_QUOTA);
+	return fault_hit(&store->core.io.fault, FAULT_QUOTA);
 }
 
 int record_lock(struct varve_store *store, struct record_lock *ret_lock)
@@ -46,8 +46,8 @@ int record_lock(struct varve_store *store, struct record_lock *ret_lock)
 	r = RET_NERRNO(flock(fd, LOCK_EX | LOCK_NB));
 	if (r) {
 		pthread_mutex_unlock(&store->layout.recording);
-		if (r == -EWOULDBLOCK && store->io.trace.mask & TRACE_OP)
-			trace(&store->io.trace, TRACE_OP, "records: locked by process %d", record_holder(store));
+		if (r == -EWOULDBLOCK && store->core.io.trace.mask & TRACE_OP)
+			trace(&store->core.io.trace, TRACE_OP, "records: locked by process %d", record_holder(store));
 		return r == -EWOULDBLOCK || r == -EINTR ? OP_LATER : r;
 	}
 	*ret_lock = (struct record_lock){ .store = store, .fd = TAKE_FD(fd) };

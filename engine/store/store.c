@@ -3,50 +3,41 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
-/* Make the page by which a forked child is known. */
-static int store_mark_process(struct varve_store *store)
+/* Do what the store has to do in a turn of the reactor. */
+static void store_turn(struct core *core)
 {
-	void *page = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (page == MAP_FAILED)
-		return negative_errno();
-	store->here = page;
-	if (madvise(page, (size_t)sysconf(_SC_PAGESIZE), MADV_WIPEONFORK) < 0)
-		return negative_errno();
-	*store->here = 1;
-	return 0;
+	clock_turn(&container_of(core, struct varve_store, core)->clock);
 }
 
-/* A lock under which nobody stays long: to wait for it awake is cheaper than to sleep. */
-static void store_init_lock(pthread_mutex_t *lock)
+/* Is a call of the store under way that belongs to no operation? */
+static bool store_busy(const struct core *core)
 {
-	pthread_mutexattr_t attributes;
-
-	pthread_mutexattr_init(&attributes);
-	pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
-	pthread_mutex_init(lock, &attributes);
-	pthread_mutexattr_destroy(&attributes);
+	return clock_busy(&container_of(core, const struct varve_store, core)->clock);
 }
 
-/* Prepare the locks; waits are timed on the monotonic clock. */
-static void store_init_locks(struct varve_store *store)
+/* Where the home is; its old path is better than none. */
+static void store_find_home(const struct core *core, char *ret_path)
 {
-	pthread_condattr_t attributes;
+	const struct varve_store *store = container_of(core, const struct varve_store, core);
 
-	store_init_lock(&store->lock);
-	store_init_lock(&store->counting);
-	pthread_mutex_init(&store->layout.making, NULL);
-	pthread_mutex_init(&store->layout.recording, NULL);
-	spin_init(&store->spin);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&store->changed, &attributes);
-	pthread_condattr_destroy(&attributes);
+	if (store_home(store, ret_path))
+		strcpy(ret_path, store->layout.home);
 }
+
+/* Free the store of CORE. */
+static void store_free_core(struct core *core)
+{
+	store_free(container_of(core, struct varve_store, core));
+}
+
+static const struct core_hooks store_hooks = {
+	.turn = store_turn,
+	.busy = store_busy,
+	.home = store_find_home,
+	.free = store_free_core,
+};
 
 struct varve_store *store_new(const char **ret_call)
 {
@@ -60,27 +51,11 @@ struct varve_store *store_new(const char **ret_call)
 	layout->home_fd = layout->subvolumes_fd = layout->sysfs_fd = -EBADF;
 	layout->quotas_fd = layout->own_fd = layout->staging_fd = -EBADF;
 	layout->trash_fd = layout->groups_fd = layout->owner_fd = -EBADF;
-	store->ready_fd = store->io.wake_fd = -EBADF;
 	for (size_t i = 0; i < ARRAY_SIZE(layout->slot_fds); i++)
 		layout->slot_fds[i] = -EBADF;
-	list_init(&store->in_flight);
-	list_init(&store->finished);
-	list_init(&store->later);
-	list_init(&store->ready);
-	list_init(&store->progressed);
-	list_init(&store->runners);
-	list_init(&store->refusals);
-	store_init_locks(store);
-	hold_init(&store->holds, &store->io.fault);
-	fds_init(&store->fds);
-	*ret_call = "mmap";
-	r = store_mark_process(store);
-	if (!r) {
-		*ret_call = "eventfd";
-		r = io_init(&store->io);
-	}
-	if (!r)
-		r = store->ready_fd = RET_NERRNO(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	pthread_mutex_init(&layout->making, NULL);
+	pthread_mutex_init(&layout->recording, NULL);
+	r = core_init(&store->core, store, &store_hooks, ret_call);
 	if (r < 0) {
 		store_free(store);
 		errno = -r;
@@ -124,7 +99,7 @@ void store_free(struct varve_store *store)
 	if (!store)
 		return;
 	layout = &store->layout;
-	if (store->teardown && store_here(store))
+	if (store->teardown && core_here(&store->core))
 		store->teardown(store);
 	free(store->cleaner);
 	free(store->workers);
@@ -139,16 +114,7 @@ void store_free(struct varve_store *store)
 	fd_close(layout->quotas_fd);
 	fd_close(layout->subvolumes_fd);
 	fd_close(layout->home_fd);
-	fd_close(store->ready_fd);
-	io_free(&store->io);
-	if (store->here)
-		munmap(store->here, (size_t)sysconf(_SC_PAGESIZE));
 	free(layout->home);
-	/* In a forked child requests are still there. */
-	for (uint32_t i = 0; store->slots && i < store->settings.requests_max; i++)
-		free(store->slots[i].watch);
-	free(store->slots);
-	while (!list_empty(&store->refusals))
-		free(list_entry(list_pop(&store->refusals), struct refusal, link));
+	core_free(&store->core);
 	free(store);
 }

@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * An open store: what is fixed at open, what belongs to the reactor's thread, and what is shared with the caller's
- * threads under store->lock. See the marks below; there is no state outside of it.
- */
+/* An open store: its directories, its settings, and what runs its requests. There is no state outside of it. */
 #ifndef VARVE_STORE_STORE_H
 #define VARVE_STORE_STORE_H
 
-#include "engine/core/fds.h"
-#include "engine/core/id_lock.h"
-#include "engine/io/io.h"
+#include "engine/core/core.h"
 #include "engine/store/group_commit.h"
 
 struct cleaner;
@@ -68,7 +63,7 @@ struct delta_limits {
 /* How the store was opened, defaults filled in. Fixed at open. */
 struct settings {
 	uint64_t flags;
-	uint32_t requests_max, backlog_max, root_uid, root_gid;
+	uint32_t backlog_max, root_uid, root_gid;
 	struct io_config io;
 	/* Directories that one walk keeps open beside those in use. */
 	unsigned walk_fds_max;
@@ -78,59 +73,13 @@ struct settings {
 	struct delta_limits delta;
 };
 
-/* Counters that the reactor alone writes while it turns; copied under store->counting at the end of each turn. */
-struct counters {
-	uint64_t beats, snapshots, snapshots_direct, syncs, group_max;
-	/* Operations that have begun and not ended. */
-	unsigned running[OPERATION_COUNT];
-};
-
-/* Who is told how far a request has come: see varve_progress_watch(). */
-struct watch {
-	/* When the callback may run next; 0: not at all. Any thread. */
-	_Atomic uint64_t due_ns;
-	/* In store->progressed; the rest is guarded by the lock, too. */
-	struct list link;
-	struct request *request;
-	varve_progress_callback *callback;
-	void *user_data;
-};
-
-/* A slot of the table of requests. */
-struct request_slot {
-	/* NULL: free. */
-	struct request *request;
-	/* Who watches how far it comes; NULL: nobody. Made under the lock, and freed with the request's handle. */
-	struct watch *_Atomic watch;
-	/* Counts up each time the slot is freed. */
-	uint32_t generation;
-	/* Free slots: the next one. */
-	uint32_t next_free;
-};
-
-/* Why the latest request of a thread was refused. */
-struct refusal {
-	/* In store->refusals. */
-	struct list link;
-	pthread_t thread;
-	struct varve_failure failure;
-};
-
-/* A thread that runs callbacks; lives on its stack. */
-struct runner {
-	struct list link;
-	pthread_t thread;
-};
-
 struct varve_store {
+	/* What runs its requests. */
+	struct core core;
+
 	/* ---- fixed at open ---- */
 	struct layout layout;
 	struct settings settings;
-	/* What varve_fd() gives: readable while there is something to tell, and sometimes once after. */
-	int ready_fd;
-	/* A page that reads 0 in a forked child (MADV_WIPEONFORK), 1 here. */
-	uint32_t *here;
-	pthread_t reactor;
 	/* The mode that quota was turned on in without having been told to by name, or VARVE_QUOTA_OFF; any thread. */
 	_Atomic uint64_t quota_turned_on;
 	/* What higher layers keep for the store, and free: the cleaner's backlog. */
@@ -148,69 +97,19 @@ struct varve_store {
 	void (*teardown)(struct varve_store *store);
 
 	/* ---- the reactor's ---- */
-	struct io io;
 	struct clock clock;
-	struct hold_table holds;
-	struct fds fds;
-	struct counters counters;
-	/* Requests in flight; those done in this turn. */
-	struct list in_flight, finished;
-	/* Calls under way that belong to no request: the reactor does not end before they do. */
-	unsigned background;
-	/* Operations that begin their step once more, when they do, and how long they have waited for that: see op_again(). */
-	struct list later;
-	uint64_t later_ns, later_wait_ns;
-	/* When turn_at has to run, 0: never. */
-	uint64_t timer_ns;
-	void (*timer)(struct varve_store *store);
-
-	/* ---- any thread ---- */
-	/* A request was cancelled: the reactor looks which. */
-	_Atomic bool cancels;
-	/* Requests that have ended, on their way from the reactor to a thread that runs callbacks. */
-	struct inbox ended;
-	/* Has ready_fd been written, or is it about to be, and not been read? */
-	_Atomic bool signalled;
-	/* Threads that wait for `changed`. */
-	_Atomic unsigned waiters;
-	/* How varve_wait() waits. */
-	struct spin spin;
-	/* The reactor ends once nothing is in flight. */
-	_Atomic bool stopping;
-
-	/* ---- guarded by lock ---- */
-	pthread_mutex_t lock;
-	/* Broadcast when a request is ready or its callback has returned, while there are waiters. */
-	pthread_cond_t changed;
-	struct request_slot *slots;
-	uint32_t slots_free;
-	/* Requests accepted whose callback has not returned; events whose callback has not begun. */
-	uint32_t requests;
-	struct list ready;
-	/* Watches whose callback is to run; the request whose progress callback runs now. */
-	struct list progressed;
-	const struct request *telling;
-	/* Threads that run callbacks now; one of them in varve_dispatch() or varve_wait(). */
-	struct list runners;
-	bool dispatching;
-	/* Refuses new requests; a callback closed the store. */
-	bool closing, close_deferred;
-	/* Why requests were refused, by thread, the latest last: REFUSALS_MAX at most. */
-	struct list refusals;
-	unsigned refusals_count;
-	/* Of requests as they come; the rest of it is guarded by `counting`, which is taken inside of the lock. */
-	struct varve_statistics statistics;
-	struct varve_operation_statistics operations[OPERATION_COUNT];
-	pthread_mutex_t counting;
-	/* Reactor's start: 1 running, negative errno. */
-	int started;
 };
 
-/* Start the reactor's thread; 0 or -errno. The hooks and limits are set. */
-int reactor_start(struct varve_store *store);
+/* The store that OP, or REQUEST, is about. */
+static inline struct varve_store *request_store(const struct request *request)
+{
+	return container_of(request->core, struct varve_store, core);
+}
 
-/* End the reactor's thread; nothing may be in flight. */
-void reactor_stop(struct varve_store *store);
+static inline struct varve_store *op_store(const struct op *op)
+{
+	return request_store(op->request);
+}
 
 /* A store without directories and threads, with its locks; NULL without memory or descriptors (errno, and *RET_CALL). */
 struct varve_store *store_new(const char **ret_call);
@@ -223,11 +122,5 @@ int store_home(const struct varve_store *store, char *ret_path);
 
 /* Free STORE, whose reactor is stopped, or which is a forked child's copy. NULL is fine. */
 void store_free(struct varve_store *store);
-
-/* Is this the process that opened STORE? */
-static inline bool store_here(const struct varve_store *store)
-{
-	return __atomic_load_n(store->here, __ATOMIC_RELAXED);
-}
 
 #endif

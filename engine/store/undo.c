@@ -49,7 +49,7 @@ static int undo_destroy_looked(struct undo *undo)
 {
 	int r = -ENAMETOOLONG;
 
-	if (undo->in_sight && undo->op->request->store->layout.privileged) {
+	if (undo->in_sight && op_store(undo->op)->layout.privileged) {
 		undo->op->call.name = "BTRFS_IOC_SNAP_DESTROY_V2";
 		r = subvol_destroy_id(undo->dir_fd, undo->number);
 	}
@@ -67,7 +67,7 @@ static int undo_destroy_looked(struct undo *undo)
  */
 static int undo_discard(struct undo *undo, char name[96])
 {
-	struct varve_store *store = undo->op->request->store;
+	struct varve_store *store = op_store(undo->op);
 	struct loosened loosened = { .number = undo->number };
 	int trash_fd = layout_trash(store), r;
 	const char *detail = NULL;
@@ -98,7 +98,7 @@ static int undo_discard(struct undo *undo, char name[96])
 /* It cannot be destroyed (ERROR): leave it to a sweep, and say what becomes of it. */
 static void undo_leave_over(struct undo *undo, int error)
 {
-	struct varve_store *store = undo->op->request->store;
+	struct varve_store *store = op_store(undo->op);
 	const char *why = strerrordesc_np(-error);
 	char trash[96];
 	int r = undo_discard(undo, trash);

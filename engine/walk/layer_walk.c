@@ -49,7 +49,7 @@ static int layer_walk_open_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 	struct layer_walk *layer = layer_walk_of(op);
-	struct varve_store *store = op->request->store;
+	struct varve_store *store = op_store(op);
 	struct btrfs_ioctl_get_subvol_info_args info;
 	int r, cloned = 0;
 
@@ -159,7 +159,7 @@ static int layer_walk_search_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 	struct layer_walk *layer = layer_walk_of(op);
-	int r = tally_init(&layer->tally, op->request->store, layer->fd, layer->number, &op->request->cancelled);
+	int r = tally_init(&layer->tally, op_store(op), layer->fd, layer->number, &op->request->cancelled);
 
 	layer->tally.inode = layer_walk_inode;
 	layer->tally.data = layer;
@@ -174,7 +174,7 @@ static int layer_walk_rest(struct op *op)
 	int r;
 
 	layer->round++;
-	if (op->request->store->layout.privileged) {
+	if (op_store(op)->layout.privileged) {
 		call_function(&op->call, LANE_LONG, "BTRFS_IOC_TREE_SEARCH_V2", layer_walk_search_run);
 		return op_call(op);
 	}

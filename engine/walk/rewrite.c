@@ -53,10 +53,10 @@ static int rewrite_open_run(struct call *call)
 		return rewrite->fd;
 	r = 0;
 	if (rewrite_shifts(plan))
-		r = shift_init(&rewrite->shift, request->store, rewrite->fd, rewrite->op->id, &plan->maps, "create",
+		r = shift_init(&rewrite->shift, request_store(request), rewrite->fd, rewrite->op->id, &plan->maps, "create",
 			       rewrite->report, &request->cancelled);
 	if (!r && rewrite->labels)
-		r = label_init(&rewrite->label, request->store, rewrite->fd, rewrite->op->id, plan->label, &request->cancelled);
+		r = label_init(&rewrite->label, request_store(request), rewrite->fd, rewrite->op->id, plan->label, &request->cancelled);
 	return r;
 }
 
@@ -107,8 +107,8 @@ static void rewrite_opened(struct call *call)
 int rewrite_start(struct op *op, const struct rewrite_plan *plan, int dir_fd, const char *name, struct report *report,
 		  struct rewrite **ret_rewrite)
 {
-	struct varve_store *store = op->request->store;
-	struct rewrite *rewrite = fault_calloc(&store->io.fault, 1, sizeof(*rewrite));
+	struct varve_store *store = op_store(op);
+	struct rewrite *rewrite = fault_calloc(&store->core.io.fault, 1, sizeof(*rewrite));
 
 	if (!rewrite)
 		return -ENOMEM;
@@ -123,7 +123,7 @@ int rewrite_start(struct op *op, const struct rewrite_plan *plan, int dir_fd, co
 	call_function(&rewrite->call, LANE_FS, "openat", rewrite_open_run);
 	rewrite->call.done = rewrite_opened;
 	*ret_rewrite = rewrite;
-	io_submit(&store->io, &rewrite->call);
+	io_submit(&store->core.io, &rewrite->call);
 	return OP_WAIT;
 }
 

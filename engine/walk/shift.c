@@ -319,7 +319,7 @@ int shift_init(struct shift *shift, struct varve_store *store, int root_fd, cons
 	shift->id = id;
 	shift->operation = operation;
 	shift->report = report;
-	inodes_init(&shift->seen, &store->io.fault);
+	inodes_init(&shift->seen, &store->core.io.fault);
 	holders_init(&shift->holders, store, root_fd, shift_attributes, NULL, 0, cancelled);
 	return 0;
 }

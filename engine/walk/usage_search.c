@@ -221,7 +221,7 @@ static const struct job_class tally_job_class = {
 
 int tally_init(struct tally *tally, struct varve_store *store, int fd, uint64_t number, const _Atomic bool *cancelled)
 {
-	struct fault *fault = &store->io.fault;
+	struct fault *fault = &store->core.io.fault;
 	int r;
 
 	*tally = (struct tally){ .fd = fd, .next = BTRFS_FIRST_FREE_OBJECTID, .span = SEARCH_SPAN_SLOW };

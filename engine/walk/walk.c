@@ -208,7 +208,7 @@ static void walk_post(struct inbox_node *node)
 		else
 			call_statx(&item->call, batch->dir->fd, item->name, WALK_STAT_FLAGS, WALK_STAT_MASK, &item->stat);
 		item->call.done = walk_called;
-		io_submit(&walk->job.store->io, &item->call);
+		io_submit(&walk->job.store->core.io, &item->call);
 	}
 }
 
@@ -302,7 +302,7 @@ static struct walk_batch *walk_collect(struct walk_reading *reading, ssize_t *at
 
 	if (!walk->ring || atomic_load(&walk->batches) >= WALK_BATCHES_MAX)
 		return NULL;
-	batch = fault_calloc(&walk->job.store->io.fault, 1, sizeof(*batch));
+	batch = fault_calloc(&walk->job.store->core.io.fault, 1, sizeof(*batch));
 	if (!batch)
 		return NULL;
 	batch->walk = walk;
@@ -501,7 +501,7 @@ static bool walk_directory(struct walk *walk, struct slice *slice, struct stack 
 		/* DIR stays open, and belongs to the batch from here on. */
 		atomic_fetch_add(&walk->batches, 1);
 		batch->node.receive = walk_post;
-		io_post(&walk->job.store->io, &batch->node);
+		io_post(&walk->job.store->core.io, &batch->node);
 		return true;
 	}
 	if (result == WALK_ASIDE)
@@ -630,7 +630,7 @@ int walk_init(struct walk *walk, struct varve_store *store, const struct walk_cl
 	walk->job = (struct job){ .class = &walk_job_class, .store = store, .cancelled = cancelled };
 	walk->slow_ns = workers_slow_ns(store) * MAX(1, class->slow_factor);
 	/* Without a ring more threads do as well; where all is taken as slow, the lanes stand in for it. */
-	walk->ring = !walk->slow_ns || ring_can(&store->io.ring, class->unlink ? CALL_UNLINKAT : CALL_STATX);
+	walk->ring = !walk->slow_ns || ring_can(&store->core.io.ring, class->unlink ? CALL_UNLINKAT : CALL_STATX);
 	stacks_init(&walk->stacks);
 	list_init(&walk->ready);
 	list_init(&walk->idle);

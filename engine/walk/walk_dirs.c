@@ -25,7 +25,7 @@ int walk_dir_new(struct walk *walk, struct walk_dir *parent, const char *name, s
 
 	if (walk->records + bytes > WALK_RECORDS_BYTES_MAX)
 		return -ENOBUFS;
-	dir = fault_calloc(&walk->job.store->io.fault, 1, bytes);
+	dir = fault_calloc(&walk->job.store->core.io.fault, 1, bytes);
 	if (!dir)
 		return -ENOMEM;
 	walk->records += bytes;

@@ -128,7 +128,7 @@ static bool workers_let_in(struct workers *workers, struct op *op)
 
 int workers_admit(struct op *op)
 {
-	struct workers *workers = op->request->store->workers;
+	struct workers *workers = op_store(op)->workers;
 
 	if (list_empty(&workers->waiting) && workers_let_in(workers, op))
 		return 0;
@@ -140,7 +140,7 @@ int workers_admit(struct op *op)
 
 void workers_leave(struct op *op)
 {
-	struct workers *workers = op->request->store->workers;
+	struct workers *workers = op_store(op)->workers;
 	struct list next = LIST_INIT(next), *link;
 
 	workers->admitted--;
@@ -179,7 +179,7 @@ static int workers_slice_run(struct call *call)
 	slice_slept(slice);
 	slice->sleeps = 0;
 	slice->xattr_dir = (struct xattr_dir){ .method = slice->job->store->workers->xattr_method };
-	slice->buffer = fault_calloc(&slice->job->store->io.fault, 1, READDIR_BUFFER_BYTES);
+	slice->buffer = fault_calloc(&slice->job->store->core.io.fault, 1, READDIR_BUFFER_BYTES);
 	if (slice->buffer)
 		r = slice->job->class->slice(slice->job, slice);
 	free(slice->buffer);
@@ -256,7 +256,7 @@ static void workers_launch(struct workers *workers, struct job *job)
 	workers->running++;
 	call_function(&slice->call, LANE_WALK, job->class->name, workers_slice_run);
 	slice->call.done = workers_sliced;
-	io_submit(&workers->store->io, &slice->call);
+	io_submit(&workers->store->core.io, &slice->call);
 }
 
 /* Could JOB use one more thread, and may it have one? */
@@ -338,7 +338,7 @@ void job_more(struct job *job)
 	if (!job->started || atomic_exchange(&workers->asked, true))
 		return;
 	workers->more.receive = workers_more;
-	io_post(&job->store->io, &workers->more);
+	io_post(&job->store->core.io, &workers->more);
 }
 
 int job_run_here(struct job *job)
@@ -349,7 +349,7 @@ int job_run_here(struct job *job)
 	/* The thread's working directory is the caller's. */
 	if (slice.xattr_dir.method == XATTR_CWD)
 		slice.xattr_dir.method = XATTR_PROC;
-	slice.buffer = fault_calloc(&job->store->io.fault, 1, READDIR_BUFFER_BYTES);
+	slice.buffer = fault_calloc(&job->store->core.io.fault, 1, READDIR_BUFFER_BYTES);
 	if (!slice.buffer)
 		return -ENOMEM;
 	while (!r && !job_over(job) && job->class->wanted(job)) {

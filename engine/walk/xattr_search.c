@@ -34,7 +34,7 @@ void holders_init(struct holders *holders, struct varve_store *store, int fd, co
 	holders->ahead_ns = holders_ahead();
 	holders->begun_ns = holders_clock(CLOCK_REALTIME_COARSE);
 	pthread_mutex_init(&holders->lock, NULL);
-	inodes_init(&holders->found, &store->io.fault);
+	inodes_init(&holders->found, &store->core.io.fault);
 }
 
 /* Is NAME, of BYTES, one of the attributes? */

@@ -731,13 +731,13 @@ static void learn(const struct victim *victim, struct varve_store *store, struct
 		free(baseline->result);
 	}
 	baseline->before = store_text(store);
-	fault_arm(&store->io.fault, FAULT_SUBMISSION, LONG_MAX, -EIO, false);
+	fault_arm(&store->core.io.fault, FAULT_SUBMISSION, LONG_MAX, -EIO, false);
 	calls_arm(CALL_NAMES, 0, 0, false);
 	test_ok(run(victim, store, &baseline->result, &failure), &failure);
 	for (int i = 0; i < CALL_NAMES; i++)
 		baseline->made[i] = calls_made[i];
-	baseline->made[SUBMISSION] = atomic_load(&store->io.fault.passed[FAULT_SUBMISSION]);
-	fault_arm(&store->io.fault, FAULT_SUBMISSION, 0, 0, false);
+	baseline->made[SUBMISSION] = atomic_load(&store->core.io.fault.passed[FAULT_SUBMISSION]);
+	fault_arm(&store->core.io.fault, FAULT_SUBMISSION, 0, 0, false);
 	baseline->after = store_text(store);
 }
 
@@ -760,11 +760,11 @@ static void meet(const struct victim *victim, struct varve_store **store_of_test
 	char *result = NULL, *there;
 	int descriptors = test_descriptors();
 	if (fault->name == SUBMISSION)
-		fault_arm(&store->io.fault, FAULT_SUBMISSION, fault->nth, -fault->error, fault->persistent);
+		fault_arm(&store->core.io.fault, FAULT_SUBMISSION, fault->nth, -fault->error, fault->persistent);
 	else
 		calls_arm((enum call_name)fault->name, fault->nth, fault->error, fault->persistent);
 	int r = run(victim, store, &result, &failure);
-	fault_arm(&store->io.fault, FAULT_SUBMISSION, 0, 0, false);
+	fault_arm(&store->core.io.fault, FAULT_SUBMISSION, 0, 0, false);
 	there = store_text(store);
 	if (r)
 		check_failure(what, r, fault, &failure);

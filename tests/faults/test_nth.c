@@ -680,10 +680,10 @@ static bool fail_nth(const struct victim *victim, enum fault_point point, long n
 	int r;
 
 	victim->prepare(store);
-	fault_arm(&store->io.fault, point, nth, INJECTED, persistent);
+	fault_arm(&store->core.io.fault, point, nth, INJECTED, persistent);
 	r = victim->run(store, &failure);
-	hits = atomic_load(&store->io.fault.hits);
-	fault_arm(&store->io.fault, point, 0, 0, false);
+	hits = atomic_load(&store->core.io.fault.hits);
+	fault_arm(&store->core.io.fault, point, 0, 0, false);
 	/* An allocation that fails is no memory; other points answer what was injected. */
 	if (r)
 		ck_assert_msg(hits && r == (point == FAULT_ALLOCATION ? -ENOMEM : INJECTED), "%s: %s %ld: %s", victim->name,
@@ -724,10 +724,10 @@ static long count_passes(const struct victim *victim, enum fault_point point) {
 	long passed;
 
 	victim->prepare(store);
-	fault_arm(&store->io.fault, point, LONG_MAX, INJECTED, false);
+	fault_arm(&store->core.io.fault, point, LONG_MAX, INJECTED, false);
 	test_ok(victim->run(store, &failure), &failure);
-	passed = atomic_load(&store->io.fault.passed[point]);
-	fault_arm(&store->io.fault, point, 0, 0, false);
+	passed = atomic_load(&store->core.io.fault.passed[point]);
+	fault_arm(&store->core.io.fault, point, 0, 0, false);
 	test_close(store);
 	return passed;
 }

@@ -106,23 +106,23 @@ static struct varve_store *make_store(void) {
 	ck_assert_ptr_nonnull(store);
 	store->settings.backlog_max = BACKLOG;
 	const struct io_config config = { .no_uring = true, .threads_max = { 1, 1, 1, 1 } };
-	test_error(io_start(&store->io, &config), 0);
+	test_error(io_start(&store->core.io, &config), 0);
 	test_error(cleaner_init(store), 0);
 	return store;
 }
 
 /* Let the kernel answer what it was asked. */
 static void await_answer(struct varve_store *store) {
-	while (store->background)
-		io_turn(&store->io, -1);
+	while (store->core.background)
+		io_turn(&store->core.io, -1);
 }
 
 /* Let the time come that the cleaner waits for, if it does. */
 static bool let_time_come(struct varve_store *store) {
-	if (!store->timer_ns)
+	if (!store->core.timer_ns)
 		return false;
-	store->timer_ns = 0;
-	store->timer(store);
+	store->core.timer_ns = 0;
+	store->core.timer(&store->core);
 	await_answer(store);
 	return true;
 }
@@ -137,7 +137,7 @@ static void destroy(struct varve_store *store, unsigned count) {
 }
 
 static void free_store(struct varve_store *store) {
-	io_stop(&store->io);
+	io_stop(&store->core.io);
 	store_free(store);
 }
 
@@ -172,7 +172,7 @@ END_TEST
 START_TEST(test_waiting) {
 	sem_init(&kernel.committed, 0, 0);
 	struct varve_store *store = make_store();
-	struct request request = { .store = store };
+	struct request request = { .core = &store->core };
 	struct op op = { .request = &request };
 	list_init(&op.link);
 	destroy(store, BACKLOG);

@@ -199,10 +199,10 @@ static int create_without_space(struct varve_store *store, const char *id, long 
 	int r;
 
 	options.parent = "base";
-	fault_arm(&store->io.fault, FAULT_LANE, nth, -ENOSPC, persistent);
+	fault_arm(&store->core.io.fault, FAULT_LANE, nth, -ENOSPC, persistent);
 	r = varve_layer_create_wait(store, id, &options, NULL);
-	*ret_hits = atomic_load(&store->io.fault.hits);
-	fault_arm(&store->io.fault, FAULT_LANE, 0, 0, false);
+	*ret_hits = atomic_load(&store->core.io.fault.hits);
+	fault_arm(&store->core.io.fault, FAULT_LANE, 0, 0, false);
 	return r;
 }
 
@@ -213,7 +213,7 @@ START_TEST(test_retry_alone) {
 	long stage = strcmp(test_backend(), "threads") ? 1 : 2, hits;
 
 	test_create(store, "base", NULL);
-	if (store->io.ring_error)
+	if (store->core.io.ring_error)
 		stage = 2;
 	test_error(create_without_space(store, "once", stage, false, &hits), 0);
 	ck_assert_int_eq(hits, 1);
@@ -386,9 +386,9 @@ START_TEST(test_lost_in_anothers_flush) {
 	tar_add(&tar, &(struct tar_entry){ .name = "file", .content = test_alloc(BYTES), .size = BYTES });
 	tar_end(&tar);
 	varve_request request = unpack_begin(store, &tar, &record, &left);
-	fault_arm(&store->io.fault, FAULT_LANE, 1, -EIO, false);
+	fault_arm(&store->core.io.fault, FAULT_LANE, 1, -EIO, false);
 	test_error(varve_sync_wait(store, 0, NULL), -EIO);
-	fault_arm(&store->io.fault, FAULT_LANE, 0, 0, false);
+	fault_arm(&store->core.io.fault, FAULT_LANE, 0, 0, false);
 	unpack_end(store, request, &tar, left);
 	test_error(test_await(store, &record), -EIO);
 	ck_assert(!test_layer_exists(home, "layer"));

@@ -159,7 +159,7 @@ static void joined(bool readers_first) {
 	char *home = test_home();
 	struct varve_store *store = open_pairs(home);
 	struct test_record records[4 * PAIRS] = {0};
-	store->fds.stall_after_ns = UINT32_MAX * NS_PER_MS;
+	store->core.fds.stall_after_ns = UINT32_MAX * NS_PER_MS;
 	run_pairs(store, records, readers_first, false);
 	all_succeeded(records, TEST_COUNT(records));
 	for (unsigned i = 0; i < PAIRS; i++)
@@ -182,7 +182,7 @@ START_TEST(test_crossed) {
 	char *home = test_home();
 	struct varve_store *store = open_pairs(home);
 	struct test_record records[4 * PAIRS] = {0};
-	store->fds.stall_after_ns = 10 * NS_PER_MS;
+	store->core.fds.stall_after_ns = 10 * NS_PER_MS;
 	run_pairs(store, records, false, true);
 	for (unsigned i = 0; i < PAIRS; i++) {
 		int reader = records[i].error, writer = records[PAIRS + i].error;

@@ -67,7 +67,7 @@ static int posted_run(struct varve_store *store, struct posted *posted) {
 	ck_assert_int_eq(sem_init(&posted->over, 0, 0), 0);
 	posted->label.walk.context = posted;
 	posted->label.walk.done = posted_done;
-	io_post(&store->io, &posted->node);
+	io_post(&store->core.io, &posted->node);
 	while (sem_wait(&posted->over) < 0)
 		ck_assert_int_eq(errno, EINTR);
 	sem_destroy(&posted->over);

@@ -68,8 +68,8 @@ static unsigned count_awake(void) {
 		test_error(varve_noop(store, test_record, &record, NULL), 0);
 		while (!record.calls)
 			ck_assert_int_ge(varve_wait(store, TEST_WAIT_MS), 0);
-		awake += store->spin.pays;
-		awake += store->io.spin.pays;
+		awake += store->core.spin.pays;
+		awake += store->core.io.spin.pays;
 	}
 	test_close(store);
 	return awake;

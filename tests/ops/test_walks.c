@@ -282,7 +282,7 @@ START_TEST(test_fair_shares) {
 	ck_assert_ptr_nonnull(store);
 	ck_assert_int_eq(sem_init(&turns.begun, 0, 0), 0);
 	store->settings.io.threads_max[LANE_FS] = 1;
-	test_error(io_start(&store->io, &config), 0);
+	test_error(io_start(&store->core.io, &config), 0);
 	test_error(workers_init(store), 0);
 	for (unsigned i = 0; i <= RACERS; i++) {
 		struct contender *contender = i < RACERS ? &contenders[i] : &small;
@@ -294,7 +294,7 @@ START_TEST(test_fair_shares) {
 	}
 	sem_post(&turns.begun);
 	while (turns.over <= RACERS)
-		io_turn(&store->io, -1);
+		io_turn(&store->core.io, -1);
 	ck_assert_uint_eq(turns.count, TURNS_MAX);
 	for (unsigned at = 0; at < TURNS_MAX; at++) {
 		unsigned least = RACER_TURNS, most = 0;
@@ -307,7 +307,7 @@ START_TEST(test_fair_shares) {
 		if (turns.turns[at] == &small)
 			ck_assert_msg(at <= RACERS + 1, "the small one had its turn after %u", at);
 	}
-	io_stop(&store->io);
+	io_stop(&store->core.io);
 	store_free(store);
 }
 END_TEST

@@ -21,7 +21,7 @@ static struct varve_store *store;
 static struct holder *holder(const char *own, const char *source) {
 	struct holder *holder = test_alloc(sizeof(*holder));
 
-	holder->request.store = store;
+	holder->request.core = &store->core;
 	holder->op.request = &holder->request;
 	holder->request.class = &holder_class;
 	holder->op.holds = holder->holds;
@@ -34,7 +34,7 @@ static struct holder *holder(const char *own, const char *source) {
 
 /* Queue it; does it run? */
 static bool queue(struct holder *holder) {
-	test_error(hold_queue(&store->holds, &holder->op), 0);
+	test_error(hold_queue(&store->core.holds, &holder->op), 0);
 	holder->running = !holder->op.holds_waiting;
 	return holder->running;
 }
@@ -44,7 +44,7 @@ static int collect(void) {
 	struct list *link;
 	int n = 0;
 
-	for (; (link = list_pop(&store->holds.runnable)); n++) {
+	for (; (link = list_pop(&store->core.holds.runnable)); n++) {
 		struct op *op = list_entry(link, struct op, link);
 
 		ck_assert_uint_eq(op->holds_waiting, 0);
@@ -56,7 +56,7 @@ static int collect(void) {
 /* End it; how many may run because of that? */
 static int end(struct holder *holder) {
 	for (size_t i = 0; i < holder_class.holds; i++)
-		hold_release(&store->holds, &holder->op.holds[i]);
+		hold_release(&store->core.holds, &holder->op.holds[i]);
 	holder->running = false;
 	return collect();
 }
@@ -64,12 +64,12 @@ static int end(struct holder *holder) {
 /* Nothing is left of any id. */
 static void check_empty(void) {
 	for (size_t i = 0; i < HOLD_BUCKETS; i++)
-		ck_assert_ptr_null(store->holds.buckets[i]);
+		ck_assert_ptr_null(store->core.holds.buckets[i]);
 }
 
 static void setup_store(void) {
 	store = test_alloc(sizeof(*store));
-	hold_init(&store->holds, &store->io.fault);
+	hold_init(&store->core.holds, &store->core.io.fault);
 }
 
 START_TEST(test_order) {
@@ -136,8 +136,8 @@ START_TEST(test_no_memory) {
 	setup_store();
 	struct holder *a = holder("x", "y");
 
-	fault_arm(&store->io.fault, FAULT_ALLOCATION, 2, -ENOMEM, false);
-	test_error(hold_queue(&store->holds, &a->op), -ENOMEM);
+	fault_arm(&store->core.io.fault, FAULT_ALLOCATION, 2, -ENOMEM, false);
+	test_error(hold_queue(&store->core.holds, &a->op), -ENOMEM);
 	end(a);
 	check_empty();
 }
