@@ -24,6 +24,7 @@
 #include "engine/base/id.h"
 #include "engine/btrfs/handle.h"
 #include "engine/btrfs/qgroup.h"
+#include "engine/store/quota.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/dir/beneath.h"

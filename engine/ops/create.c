@@ -32,6 +32,7 @@
 #include "engine/base/id.h"
 #include "engine/btrfs/handle.h"
 #include "engine/btrfs/qgroup.h"
+#include "engine/store/quota.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/dir/loosen.h"
@@ -200,7 +201,7 @@ static int create_opened(struct op *op, int result)
 /* ---- STAGE ------------------------------------------------------------------------------------------------------- */
 
 /* Snapshot the source as NAME in DIR_FD, after a look whether it is a layer of ours. */
-static int create_snapshot(struct create *create, int dir_fd, const char *name, const struct quota_birth *birth)
+static int create_snapshot(struct create *create, int dir_fd, const char *name, const struct qgroup_birth *birth)
 {
 	struct op *op = &create->op;
 	struct varve_store *store = op_store(op);
@@ -215,7 +216,7 @@ static int create_snapshot(struct create *create, int dir_fd, const char *name, 
 	op->call.name = "BTRFS_IOC_SNAP_CREATE_V2";
 	op->subject = op->id;
 	if (birth->limit || birth->groups_count)
-		r = quota_subvol_snapshot(store, dir_fd, name, create->source_fd, read_only, birth);
+		r = qgroup_subvol_snapshot(&store->fs, dir_fd, name, create->source_fd, read_only, birth);
 	else
 		r = subvol_snapshot(dir_fd, name, create->source_fd, read_only);
 	if (!r)
@@ -254,12 +255,12 @@ static int create_dress_staged(struct create *create, int dir_fd, const char *na
 }
 
 /* Make an empty subvolume NAME in DIR_FD. */
-static int create_empty(struct create *create, int dir_fd, const char *name, const struct quota_birth *birth)
+static int create_empty(struct create *create, int dir_fd, const char *name, const struct qgroup_birth *birth)
 {
 	int r;
 
 	create->op.call.name = "BTRFS_IOC_SUBVOL_CREATE";
-	r = birth->limit || birth->groups_count ? quota_subvol_create(op_store(&create->op), dir_fd, name, birth)
+	r = birth->limit || birth->groups_count ? qgroup_subvol_create(&op_store(&create->op)->fs, dir_fd, name, birth)
 						: subvol_create(dir_fd, name);
 	if (r)
 		return r;
@@ -318,8 +319,8 @@ static int create_prepare_free(struct create *create)
 	if (!create->source)
 		return VARVE_QUOTA_OFF;
 	create->op.call.name = "openat";
-	mode = quota_mode(store);
-	if (mode < 0 && !quota_unseen(mode))
+	mode = qgroup_mode(&store->fs);
+	if (mode < 0 && !qgroup_unseen(mode))
 		return mode;
 	/* The groups of a caller that cannot see how quota runs are the administrator's concern. */
 	mode = MAX(mode, VARVE_QUOTA_OFF);
@@ -379,10 +380,10 @@ static int create_check_limit(struct create *create, int dir_fd, const char *nam
 	if (r)
 		return r;
 	create->op.call.name = "BTRFS_IOC_QGROUP_LIMIT";
-	if (quota_limited(store, QUOTA_GROUP(0, number), create->size) > 0)
+	if (qgroup_limited(&store->fs, QUOTA_GROUP(0, number), create->size) > 0)
 		return 0;
 	create->relimited = true;
-	r = quota_ensure_limit(store, QUOTA_GROUP(0, number), create->size);
+	r = qgroup_ensure_limit(&store->fs, QUOTA_GROUP(0, number), create->size);
 	if (r == -ENOTCONN || r == -ENOENT) {
 		create->op.detail = "quota was turned off meanwhile";
 		/* Nor is there a limit to get rid of. */
@@ -418,7 +419,7 @@ static int create_find_groups(struct create *create, bool make, uint64_t *number
 static int create_join(struct create *create, int dir_fd, const char *name)
 {
 	uint64_t numbers[LAYER_GROUPS_MAX];
-	struct quota_birth birth = { .limit = create->size, .groups = numbers, .groups_count = create->groups_count };
+	struct qgroup_birth birth = { .limit = create->size, .groups = numbers, .groups_count = create->groups_count };
 	int found = create_find_groups(create, false, numbers), r = -ENOENT;
 
 	/* The last layer of a group may take it away at any moment: then it is made again. */

@@ -126,7 +126,7 @@ static bool fsck_failure(int error)
 static int fsck_limit(struct fsck *fsck, const char *id, uint64_t number)
 {
 	struct varve_store *store = op_store(&fsck->op);
-	struct quota_numbers numbers = { 0 };
+	struct qgroup_numbers numbers = { 0 };
 	uint64_t bytes = 0;
 	int r = record_find(store, id, &bytes);
 
@@ -138,12 +138,12 @@ static int fsck_limit(struct fsck *fsck, const char *id, uint64_t number)
 		fsck->records_idle++;
 	if (fsck->quota <= VARVE_QUOTA_OFF)
 		return 0;
-	r = quota_numbers(store, QUOTA_GROUP(0, number), &numbers);
+	r = qgroup_numbers(&store->fs, QUOTA_GROUP(0, number), &numbers);
 	/* Who may not look does not know. */
 	if ((r && r != -ENOENT) || (!r && numbers.limit == bytes))
 		return 0;
 	/* The size may be changed just now: its record first, then the limit. */
-	if (record_find(store, id, &bytes) <= 0 || quota_limited(store, QUOTA_GROUP(0, number), bytes) > 0)
+	if (record_find(store, id, &bytes) <= 0 || qgroup_limited(&store->fs, QUOTA_GROUP(0, number), bytes) > 0)
 		return 0;
 	return fsck_add(fsck, "limit", LAYER_PLACE, id, NULL, "%" PRIu64 " bytes are recorded, but %" PRIu64 " in force (0: none): "
 			 "'get' sets the limit", bytes, numbers.limit);
@@ -290,7 +290,7 @@ static int fsck_place(struct fsck *fsck, enum layout_place place, int (*each)(vo
 static int fsck_quota(struct fsck *fsck)
 {
 	struct varve_store *store = op_store(&fsck->op);
-	struct quota_census census = { 0 };
+	struct qgroup_census census = { 0 };
 	int r = 0;
 
 	if (fsck->records_idle)
@@ -298,14 +298,14 @@ static int fsck_quota(struct fsck *fsck)
 			      "quota is off: %" PRIu64 " recorded sizes are not in force; 'get' turns it on", fsck->records_idle);
 	if (r || fsck->quota <= VARVE_QUOTA_OFF)
 		return r;
-	if (quota_inconsistent(store) > 0)
+	if (qgroup_inconsistent(&store->fs) > 0)
 		r = fsck_add(fsck, "quota", "", "", NULL, "quota is inconsistent: limits are not enforced until 'quota rescan' is done");
 	if (!r && store->layout.privileged)
-		r = quota_collect(store, &census);
+		r = qgroup_collect(&store->fs, &census);
 	if (!r && census.stale_count)
 		r = fsck_add(fsck, "group", "", "", "removes those that hold no space any more",
 			      "%zu quota groups of subvolumes that are gone", census.stale_count);
-	quota_census_free(&census);
+	qgroup_census_free(&census);
 	/* It was turned off meanwhile. */
 	return r == -ENOENT || r == -ENOTCONN ? 0 : r;
 }
@@ -336,7 +336,7 @@ static int fsck_run(struct call *call)
 	/* After a wait for the lock it begins anew. */
 	fsck_forget(fsck);
 	fsck->locked = false;
-	fsck->quota = quota_mode(store);
+	fsck->quota = qgroup_mode(&store->fs);
 	r = entries_each(store->layout.subvolumes_fd, fsck_subvolumes, fsck);
 	if (!r)
 		r = fsck_place(fsck, LAYOUT_QUOTAS, fsck_quotas);

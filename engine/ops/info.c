@@ -64,11 +64,11 @@ static void info_fill(struct varve_layer_info *answer, const char *id, const str
 /* Add what quota counts, where it runs and can be looked at. */
 static int info_add_quota(struct varve_store *store, struct varve_layer_info *answer)
 {
-	struct quota_numbers numbers;
-	int r = quota_numbers(store, QUOTA_GROUP(0, answer->subvolume_id), &numbers);
+	struct qgroup_numbers numbers;
+	int r = qgroup_numbers(&store->fs, QUOTA_GROUP(0, answer->subvolume_id), &numbers);
 
 	if (r)
-		return quota_unseen(r) ? 0 : r;
+		return qgroup_unseen(r) ? 0 : r;
 	answer->flags |= VARVE_LAYER_QUOTA;
 	answer->quota_referenced = numbers.referenced;
 	answer->quota_exclusive = numbers.exclusive;

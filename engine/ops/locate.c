@@ -5,6 +5,7 @@
  * nothing to undo and nothing for a crash to leave.
  */
 #include "engine/btrfs/qgroup.h"
+#include "engine/store/quota.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
 #include "engine/store/layer.h"

@@ -15,6 +15,7 @@
  *	DURABLE   after LIMIT: waits for a commit        the old or the new limit; turning it on or off commits by itself
  */
 #include "engine/btrfs/qgroup.h"
+#include "engine/store/quota.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/dir/entries.h"
@@ -95,25 +96,25 @@ static int quota_count_record(void *data, const char *name)
 /* Look at what takes quota to be on. */
 static int quota_look(struct varve_store *store, struct varve_quota *answer)
 {
-	struct quota_census census = { 0 };
-	int r = quota_inconsistent(store);
+	struct qgroup_census census = { 0 };
+	int r = qgroup_inconsistent(&store->fs);
 
 	if (r < 0)
 		return r;
 	answer->flags |= r ? VARVE_QUOTA_INCONSISTENT : 0;
 	if (!store->layout.privileged)
 		return 0;
-	r = quota_rescan_running(store, &answer->rescan_position);
+	r = qgroup_rescan_running(&store->fs, &answer->rescan_position);
 	if (r < 0)
 		return r;
 	answer->flags |= r ? VARVE_QUOTA_RESCAN_RUNNING : 0;
-	r = quota_collect(store, &census);
+	r = qgroup_collect(&store->fs, &census);
 	if (!r) {
 		answer->flags |= VARVE_QUOTA_COUNTED;
 		answer->groups = census.groups;
 		answer->groups_stale = census.stale_count;
 	}
-	quota_census_free(&census);
+	qgroup_census_free(&census);
 	return r;
 }
 
@@ -122,7 +123,7 @@ static int quota_status_run(struct call *call)
 	struct op *op = container_of(call, struct op, call);
 	struct varve_store *store = op_store(op);
 	struct varve_quota *answer = &quota_of(op)->answer;
-	int r = quota_mode(store);
+	int r = qgroup_mode(&store->fs);
 
 	if (r < 0)
 		return r;
@@ -144,7 +145,7 @@ static int quota_status(struct op *op)
 static int quota_enable_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
-	int r = quota_enable(op_store(op), quota_of(op)->arguments.mode);
+	int r = qgroup_enable(&op_store(op)->fs, quota_of(op)->arguments.mode);
 
 	if (r == -EBUSY)
 		op->detail = "quota runs in the other mode; turn it off first";
@@ -162,7 +163,7 @@ static int quota_enable_start(struct op *op)
 
 static int quota_disable_run(struct call *call)
 {
-	return quota_disable(op_store(container_of(call, struct op, call)));
+	return qgroup_disable(&op_store(container_of(call, struct op, call))->fs);
 }
 
 static int quota_disable_start(struct op *op)
@@ -217,7 +218,7 @@ static int quota_limit_layer(struct quota *quota, int fd)
 		return r;
 	}
 	op->call.name = "BTRFS_IOC_QUOTA_CTL";
-	mode = quota->arguments.bytes ? quota_provide(store, &op->detail) : quota_mode(store);
+	mode = quota->arguments.bytes ? quota_provide(store, &op->detail) : qgroup_mode(&store->fs);
 	if (mode < 0)
 		return mode;
 	/* What may not be set must not be recorded. */
@@ -229,7 +230,7 @@ static int quota_limit_layer(struct quota *quota, int fd)
 	if (r || mode == VARVE_QUOTA_OFF)
 		return r;
 	op->call.name = "BTRFS_IOC_QGROUP_LIMIT";
-	r = quota_ensure_limit(store, QUOTA_GROUP(0, info.treeid), quota->arguments.bytes);
+	r = qgroup_ensure_limit(&store->fs, QUOTA_GROUP(0, info.treeid), quota->arguments.bytes);
 	/* Turned off meanwhile: without quota there is no limit. */
 	return !quota->arguments.bytes && (r == -ENOTCONN || r == -ENOENT) ? 0 : r;
 }
@@ -290,7 +291,7 @@ static int quota_rescan_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 	struct varve_store *store = op_store(op);
-	int mode = quota_mode(store), r;
+	int mode = qgroup_mode(&store->fs), r;
 
 	if (mode == VARVE_QUOTA_OFF) {
 		op->detail = "quota is off";
@@ -298,12 +299,12 @@ static int quota_rescan_run(struct call *call)
 	}
 	if (mode < 0 || mode == VARVE_QUOTA_SIMPLE)
 		return MIN(mode, 0);
-	r = quota_rescan(store);
+	r = qgroup_rescan(&store->fs);
 	/* One that runs will do. */
 	if (r && r != -EINPROGRESS)
 		return r;
 	call->name = "BTRFS_IOC_QUOTA_RESCAN_WAIT";
-	return quota_of(op)->arguments.flags & VARVE_QUOTA_WAIT ? quota_rescan_wait(store) : 0;
+	return quota_of(op)->arguments.flags & VARVE_QUOTA_WAIT ? qgroup_rescan_wait(&store->fs) : 0;
 }
 
 static int quota_rescan_start(struct op *op)

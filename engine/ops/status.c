@@ -87,7 +87,7 @@ static void status_add_quota(struct status *status, struct varve_store *store)
 		[VARVE_QUOTA_FULL] = "full",
 		[VARVE_QUOTA_SIMPLE] = "simple",
 	};
-	int mode = quota_mode(store);
+	int mode = qgroup_mode(&store->fs);
 	uint64_t position;
 
 	if (mode < 0) {
@@ -97,9 +97,9 @@ static void status_add_quota(struct status *status, struct varve_store *store)
 	status_add(status, "quota", "%s", modes[mode]);
 	if (mode == VARVE_QUOTA_OFF)
 		return;
-	if (mode == VARVE_QUOTA_FULL && store->layout.privileged && quota_rescan_running(store, &position) > 0)
+	if (mode == VARVE_QUOTA_FULL && store->layout.privileged && qgroup_rescan_running(&store->fs, &position) > 0)
 		status_add(status, "quota_rescan", "running, at %" PRIu64, position);
-	if (quota_inconsistent(store) > 0)
+	if (qgroup_inconsistent(&store->fs) > 0)
 		status_add(status, "quota_warning", "inconsistent: limits are not enforced until a rescan is done");
 	if (mode == VARVE_QUOTA_FULL)
 		status_add(status, "quota_cost", "full quotas make creating and removing layers many times slower");

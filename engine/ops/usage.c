@@ -73,11 +73,11 @@ static int usage_admit(struct op *op)
 /* Read the quota group of subvolume NUMBER, if quota runs and we may. */
 static int usage_quota(struct usage *usage, uint64_t number)
 {
-	struct quota_numbers numbers;
-	int r = quota_numbers(op_store(&usage->op), QUOTA_GROUP(0, number), &numbers);
+	struct qgroup_numbers numbers;
+	int r = qgroup_numbers(&op_store(&usage->op)->fs, QUOTA_GROUP(0, number), &numbers);
 
 	if (r)
-		return quota_unseen(r) ? 0 : r;
+		return qgroup_unseen(r) ? 0 : r;
 	usage->answer.flags |= VARVE_USAGE_QUOTA;
 	usage->answer.referenced_bytes = numbers.referenced;
 	usage->answer.exclusive_bytes = numbers.exclusive;

@@ -137,7 +137,7 @@ static int groups_make(struct varve_store *store, uint64_t group, const struct g
 
 	if (r)
 		return r;
-	r = quota_group_create(store, group);
+	r = qgroup_create(&store->fs, group);
 	if (r == -EEXIST && recorded)
 		r = 0;
 	if (r) {
@@ -145,7 +145,7 @@ static int groups_make(struct varve_store *store, uint64_t group, const struct g
 			groups_forget(store, group);
 		return r;
 	}
-	return quota_ensure_limit(store, group, record->bytes);
+	return qgroup_ensure_limit(&store->fs, group, record->bytes);
 }
 
 int groups_find(struct varve_store *store, const char *value, bool make, uint64_t *ret_group)
@@ -161,7 +161,7 @@ int groups_find(struct varve_store *store, const char *value, bool make, uint64_
 	*ret_group = group;
 	r = groups_read(store, group, &record);
 	/* A process that made it may have died before it had set the limit; then it is made once more, as one that is gone. */
-	if (!r && !make && (!wanted.bytes || wanted.bytes == record.bytes) && quota_limited(store, group, record.bytes) > 0)
+	if (!r && !make && (!wanted.bytes || wanted.bytes == record.bytes) && qgroup_limited(&store->fs, group, record.bytes) > 0)
 		return 0;
 	r = record_lock(store, &lock);
 	if (r)
@@ -190,16 +190,16 @@ int groups_suit_snapshot(struct varve_store *store, uint64_t number, const uint6
 {
 	/* One more than matters. */
 	uint64_t groups[2];
-	struct quota_numbers numbers;
-	int found = quota_group_parents(store, QUOTA_GROUP(0, number), groups, ARRAY_SIZE(groups)), r;
+	struct qgroup_numbers numbers;
+	int found = qgroup_parents(&store->fs, QUOTA_GROUP(0, number), groups, ARRAY_SIZE(groups)), r;
 
 	if (found < 0)
 		return found;
 	if (!found && !count)
 		return 0;
-	if (found != 1 || count != 1 || groups[0] != wanted[0] || !quota_inherits_group())
+	if (found != 1 || count != 1 || groups[0] != wanted[0] || !qgroup_inherits_group())
 		return -ENOTSUP;
-	r = quota_numbers(store, wanted[0], &numbers);
+	r = qgroup_numbers(&store->fs, wanted[0], &numbers);
 	if (r)
 		return r;
 	return numbers.referenced == numbers.exclusive ? 0 : -ENOTSUP;
@@ -210,7 +210,7 @@ int groups_limit(struct varve_store *store, const char *name, uint64_t bytes)
 	_cleanup_unlock_ struct record_lock lock = { 0 };
 	struct groups_record record;
 	uint64_t group;
-	int mode = quota_mode(store), r = groups_locate(store, name, &group);
+	int mode = qgroup_mode(&store->fs), r = groups_locate(store, name, &group);
 
 	if (mode < 0)
 		return mode;
@@ -229,7 +229,7 @@ int groups_limit(struct varve_store *store, const char *name, uint64_t bytes)
 		return r;
 	record.bytes = bytes;
 	r = groups_write(store, group, &record);
-	return r ? r : quota_ensure_limit(store, group, bytes);
+	return r ? r : qgroup_ensure_limit(&store->fs, group, bytes);
 }
 
 /* ---- leaving ----------------------------------------------------------------------------------------------------- */
@@ -238,14 +238,14 @@ int groups_limit(struct varve_store *store, const char *name, uint64_t bytes)
 static int groups_retire(struct varve_store *store, uint64_t group)
 {
 	_cleanup_unlock_ struct record_lock lock = { 0 };
-	int r = quota_group_has_members(store, group);
+	int r = qgroup_has_members(&store->fs, group);
 
 	/* Mostly there is nothing to be locked for. */
 	if (r)
 		return MIN(r, 0);
 	r = record_lock(store, &lock);
 	if (!r)
-		r = quota_group_destroy(store, group);
+		r = qgroup_destroy(&store->fs, group);
 	if (r)
 		return r == -EBUSY ? 0 : r;
 	groups_forget(store, group);
@@ -259,9 +259,9 @@ static void groups_leave_noted(struct varve_store *store, uint64_t number, struc
 	struct groups_record record;
 	int count;
 
-	if (quota_mode(store) != VARVE_QUOTA_SIMPLE)
+	if (qgroup_mode(&store->fs) != VARVE_QUOTA_SIMPLE)
 		return;
-	count = quota_group_parents(store, QUOTA_GROUP(0, number), groups, LAYER_GROUPS_MAX);
+	count = qgroup_parents(&store->fs, QUOTA_GROUP(0, number), groups, LAYER_GROUPS_MAX);
 	for (int i = 0; i < count; i++) {
 		if (groups_read(store, groups[i], &record))
 			continue;
@@ -273,7 +273,7 @@ static void groups_leave_noted(struct varve_store *store, uint64_t number, struc
 			strcpy(left->name, record.name);
 		}
 		/* Whatever fails here is the sweep's. */
-		if (!quota_group_leave(store, QUOTA_GROUP(0, number), groups[i]))
+		if (!qgroup_leave(&store->fs, QUOTA_GROUP(0, number), groups[i]))
 			groups_retire(store, groups[i]);
 	}
 }
@@ -320,20 +320,20 @@ static int groups_sweep_record(void *data, const char *name)
 /* Remove GROUP, whose subvolume is gone. To do so while it still counts something makes full quotas inconsistent. */
 static int groups_sweep_group(struct varve_store *store, uint64_t group)
 {
-	struct quota_numbers numbers;
-	int r = quota_numbers(store, group, &numbers);
+	struct qgroup_numbers numbers;
+	int r = qgroup_numbers(&store->fs, group, &numbers);
 
 	if (r)
 		return r == -ENOENT ? 0 : r;
-	return numbers.referenced || numbers.exclusive ? -EBUSY : quota_group_destroy(store, group);
+	return numbers.referenced || numbers.exclusive ? -EBUSY : qgroup_destroy(&store->fs, group);
 }
 
 /* Remove the groups of subvolumes that are gone. */
 static int groups_sweep_stale(struct groups_sweeping *sweeping)
 {
 	struct varve_store *store = sweeping->store;
-	struct quota_census census = { 0 };
-	int r = quota_collect(store, &census);
+	struct qgroup_census census = { 0 };
+	int r = qgroup_collect(&store->fs, &census);
 
 	/* What a drop frees is counted when it is committed. */
 	if (!r && census.stale_count)
@@ -346,7 +346,7 @@ static int groups_sweep_stale(struct groups_sweeping *sweeping)
 		if (error && error != -EBUSY && !r)
 			r = error;
 	}
-	quota_census_free(&census);
+	qgroup_census_free(&census);
 	return r;
 }
 
@@ -357,7 +357,7 @@ int groups_sweep(struct varve_store *store, uint64_t *removed)
 
 	if (!store->layout.privileged)
 		return 0;
-	r = quota_mode(store);
+	r = qgroup_mode(&store->fs);
 	if (r > VARVE_QUOTA_OFF)
 		r = groups_sweep_stale(&sweeping);
 	if (!r && groups_any(store)) {
@@ -375,7 +375,7 @@ int groups_sweep_dropped(struct varve_store *store)
 	struct fs_dead dead;
 	uint64_t removed = 0;
 	size_t count;
-	int r = quota_mode(store);
+	int r = qgroup_mode(&store->fs);
 
 	if (r <= VARVE_QUOTA_OFF)
 		return r;
@@ -394,8 +394,8 @@ int groups_sweep_dropped(struct varve_store *store)
 static int groups_lift(struct varve_store *store, uint64_t number, struct groups_lifted *lifted)
 {
 	uint64_t group = QUOTA_GROUP(0, number);
-	struct quota_numbers numbers;
-	int r = lifted ? quota_numbers(store, group, &numbers) : 0;
+	struct qgroup_numbers numbers;
+	int r = lifted ? qgroup_numbers(&store->fs, group, &numbers) : 0;
 
 	if (r)
 		return r;
@@ -406,7 +406,7 @@ static int groups_lift(struct varve_store *store, uint64_t number, struct groups
 			return r;
 		lifted->limits[lifted->limits_count++] = (struct groups_limit){ .group = group, .bytes = numbers.limit };
 	}
-	return quota_limit(store, group, 0);
+	return qgroup_limit(&store->fs, group, 0);
 }
 
 int groups_unlimit(struct varve_store *store, uint64_t number, const struct nested *nested, struct groups_lifted *lifted)
@@ -426,7 +426,7 @@ int groups_relimit(struct varve_store *store, uint64_t number, const struct grou
 	int r = 0, error;
 
 	for (size_t i = 0; i < lifted->limits_count; i++) {
-		error = quota_limit(store, lifted->limits[i].group, lifted->limits[i].bytes);
+		error = qgroup_limit(&store->fs, lifted->limits[i].group, lifted->limits[i].bytes);
 		r = r ? r : error;
 	}
 	for (size_t i = 0; i < lifted->left_count; i++) {
@@ -443,7 +443,7 @@ int groups_relimit(struct varve_store *store, uint64_t number, const struct grou
 			snprintf(value, sizeof(value), "%s", left->name);
 		error = groups_find(store, value, true, &group);
 		if (!error)
-			error = quota_group_join(store, QUOTA_GROUP(0, number), group);
+			error = qgroup_join(&store->fs, QUOTA_GROUP(0, number), group);
 		r = r ? r : error;
 	}
 	return r;

@@ -7,6 +7,7 @@
 #include "engine/base/id.h"
 #include "engine/btrfs/fs.h"
 #include "engine/btrfs/qgroup.h"
+#include "engine/store/quota.h"
 #include "engine/btrfs/search.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/dir/mounts.h"
@@ -342,13 +343,14 @@ static int open_identify(struct opening *opening)
 
 /* ---- quota ------------------------------------------------------------------------------------------------------- */
 
-/* Open the file system's directory in sysfs; without one, other ways are taken. */
-static void open_sysfs(struct layout *layout)
+/* The file system is known: open its directory in sysfs; without one, other ways are taken. */
+static void open_sysfs(struct varve_store *store)
 {
 	char path[sizeof("/sys/fs/btrfs/") + FSID_TEXT_BYTES] = "/sys/fs/btrfs/";
 
-	fs_id_text(layout->fsid, path + strlen(path));
-	layout->sysfs_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fs_id_text(store->layout.fsid, path + strlen(path));
+	store->fs.fd = store->layout.home_fd;
+	store->fs.sysfs_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
 /* Turn quota on where the options want it. */
@@ -468,7 +470,7 @@ static int open_run(struct opening *opening, const struct quota_settings *quota,
 	if (!r)
 		r = open_identify(opening);
 	if (!r)
-		open_sysfs(&opening->store->layout);
+		open_sysfs(store);
 	if (!r)
 		r = open_quota(opening);
 	if (r)

@@ -48,7 +48,8 @@ struct varve_store *store_new(const char **ret_call)
 	if (!store)
 		return NULL;
 	layout = &store->layout;
-	layout->home_fd = layout->subvolumes_fd = layout->sysfs_fd = -EBADF;
+	layout->home_fd = layout->subvolumes_fd = -EBADF;
+	store->fs = (struct fs_handle){ .fd = -EBADF, .sysfs_fd = -EBADF, .fault = &store->core.io.fault, .trace = &store->core.io.trace };
 	layout->quotas_fd = layout->own_fd = layout->staging_fd = -EBADF;
 	layout->trash_fd = layout->groups_fd = layout->owner_fd = -EBADF;
 	for (size_t i = 0; i < ARRAY_SIZE(layout->slot_fds); i++)
@@ -105,7 +106,7 @@ void store_free(struct varve_store *store)
 	free(store->workers);
 	for (size_t i = 0; i < ARRAY_SIZE(layout->slot_fds); i++)
 		fd_close(layout->slot_fds[i]);
-	fd_close(layout->sysfs_fd);
+	fd_close(store->fs.sysfs_fd);
 	fd_close(layout->groups_fd);
 	fd_close(layout->trash_fd);
 	fd_close(layout->owner_fd);

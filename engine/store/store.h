@@ -3,6 +3,7 @@
 #ifndef VARVE_STORE_STORE_H
 #define VARVE_STORE_STORE_H
 
+#include "engine/btrfs/fs_handle.h"
 #include "engine/core/core.h"
 #include "engine/store/group_commit.h"
 
@@ -28,8 +29,6 @@ struct layout {
 	uint64_t subvolumes_root, subvolumes_inode, subvolumes_mount;
 	/* The file system's id. */
 	uint8_t fsid[16];
-	/* /sys/fs/btrfs/FSID; negative where there is no sysfs. */
-	int sysfs_fd;
 	/* We mounted the home on itself. */
 	bool mounted;
 	/* May we search trees (CAP_SYS_ADMIN)? */
@@ -79,6 +78,8 @@ struct varve_store {
 
 	/* ---- fixed at open ---- */
 	struct layout layout;
+	/* Its file system, by the descriptor of the home. */
+	struct fs_handle fs;
 	struct settings settings;
 	/* The mode that quota was turned on in without having been told to by name, or VARVE_QUOTA_OFF; any thread. */
 	_Atomic uint64_t quota_turned_on;
