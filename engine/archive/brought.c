@@ -37,7 +37,7 @@ int brought_place(struct brought *brought, int dir_fd)
 	uint64_t *first;
 	int r = brought_look(dir_fd, &stat);
 
-	if (r || idmap_find(&brought->firsts, brought_device(&stat), 0))
+	if (r || inode_map_find(&brought->firsts, brought_device(&stat), 0))
 		return r;
 	/* The number that the next inode has, or one a little lower. */
 	fd = RET_NERRNO(openat(dir_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
@@ -47,7 +47,7 @@ int brought_place(struct brought *brought, int dir_fd)
 	r = fd < 0 ? fd : brought_look(fd, &probe);
 	if (r)
 		return r;
-	first = idmap_add(&brought->firsts, brought_device(&probe), 0, NULL);
+	first = inode_map_add(&brought->firsts, brought_device(&probe), 0, NULL);
 	if (!first)
 		return -ENOMEM;
 	*first = probe.stx_ino;
@@ -56,7 +56,7 @@ int brought_place(struct brought *brought, int dir_fd)
 
 bool brought_old(const struct brought *brought, const struct statx *stat)
 {
-	const uint64_t *first = idmap_find(&brought->firsts, brought_device(stat), 0);
+	const uint64_t *first = inode_map_find(&brought->firsts, brought_device(stat), 0);
 
 	return !first || stat->stx_ino < *first;
 }
@@ -81,13 +81,13 @@ bool brought_has(const struct brought *brought, const struct statx *dir, const c
 	if (!brought_old(brought, stat))
 		return true;
 	if (S_ISDIR(stat->stx_mode))
-		return idmap_find(&brought->kept, stat->stx_ino, brought_device(stat));
-	return idmap_find(&brought->names, dir->stx_ino, brought_hash(brought_device(dir), name));
+		return inode_map_find(&brought->kept, stat->stx_ino, brought_device(stat));
+	return inode_map_find(&brought->names, dir->stx_ino, brought_hash(brought_device(dir), name));
 }
 
 int brought_kind(const struct brought *brought, const struct statx *stat)
 {
-	const uint64_t *kept = idmap_find(&brought->kept, stat->stx_ino, brought_device(stat));
+	const uint64_t *kept = inode_map_find(&brought->kept, stat->stx_ino, brought_device(stat));
 
 	return kept ? (int)(*kept % BROUGHT_KINDS) : -ENOENT;
 }
@@ -99,7 +99,7 @@ int brought_keep(struct brought *brought, const struct statx *stat)
 	/* New ones are known by their number; so this holds no more than the layer had. */
 	if (!brought_old(brought, stat))
 		return 0;
-	kept = idmap_add(&brought->kept, stat->stx_ino, brought_device(stat), NULL);
+	kept = inode_map_add(&brought->kept, stat->stx_ino, brought_device(stat), NULL);
 	if (!kept)
 		return -ENOMEM;
 	*kept |= BROUGHT_ENTRY;
@@ -108,7 +108,7 @@ int brought_keep(struct brought *brought, const struct statx *stat)
 
 int brought_empty(struct brought *brought, const struct statx *stat)
 {
-	uint64_t *kept = brought_old(brought, stat) ? idmap_add(&brought->kept, stat->stx_ino, brought_device(stat), NULL) : NULL;
+	uint64_t *kept = brought_old(brought, stat) ? inode_map_add(&brought->kept, stat->stx_ino, brought_device(stat), NULL) : NULL;
 
 	if (kept)
 		*kept |= BROUGHT_EMPTIED;
@@ -117,7 +117,7 @@ int brought_empty(struct brought *brought, const struct statx *stat)
 
 bool brought_emptied(const struct brought *brought, const struct statx *stat)
 {
-	const uint64_t *kept = idmap_find(&brought->kept, stat->stx_ino, brought_device(stat));
+	const uint64_t *kept = inode_map_find(&brought->kept, stat->stx_ino, brought_device(stat));
 
 	return !brought_old(brought, stat) || (kept && *kept & BROUGHT_EMPTIED);
 }
@@ -131,7 +131,7 @@ int brought_name(struct brought *brought, const struct statx *stat, int dir_fd, 
 		return MIN(r, 0);
 	if (brought->names.count >= BROUGHT_NAMES_MAX)
 		return -ENOBUFS;
-	return idmap_add(&brought->names, dir.stx_ino, brought_hash(brought_device(&dir), name), NULL) ? 0 : -ENOMEM;
+	return inode_map_add(&brought->names, dir.stx_ino, brought_hash(brought_device(&dir), name), NULL) ? 0 : -ENOMEM;
 }
 
 int brought_lead(struct brought *brought, int dir_fd)
@@ -149,7 +149,7 @@ int brought_lead(struct brought *brought, int dir_fd)
 		if ((stat.stx_ino == brought->root_inode && brought_device(&stat) == brought->root_device) ||
 		    !brought_old(brought, &stat))
 			return 0;
-		if (!idmap_add(&brought->kept, stat.stx_ino, brought_device(&stat), &added))
+		if (!inode_map_add(&brought->kept, stat.stx_ino, brought_device(&stat), &added))
 			return -ENOMEM;
 		if (!added)
 			return 0;
@@ -164,7 +164,7 @@ int brought_lead(struct brought *brought, int dir_fd)
 
 void brought_free(struct brought *brought)
 {
-	idmap_free(&brought->firsts);
-	idmap_free(&brought->kept);
-	idmap_free(&brought->names);
+	inode_map_free(&brought->firsts);
+	inode_map_free(&brought->kept);
+	inode_map_free(&brought->names);
 }

@@ -27,11 +27,11 @@ enum brought_kind {
 
 struct brought {
 	/* The first new inode's number, by the subvolume's device. */
-	struct idmap firsts;
+	struct inode_map firsts;
 	/* Older directories that belong to the archive, (inode, device) to enum brought_kind, maybe with BROUGHT_EMPTIED. */
-	struct idmap kept;
+	struct inode_map kept;
 	/* Names that the archive gave to older files: (inode of the directory, hash of its device and the name). */
-	struct idmap names;
+	struct inode_map names;
 	/* Who makes files. */
 	uid_t uid;
 	/* The root of the layer. */

@@ -28,7 +28,7 @@ struct feed {
 	/* ---- set by the caller that starts it ---- */
 	/* The root directory, and what changed below it, sorted. */
 	int root_fd;
-	const struct changes *changes;
+	const struct change_list *changes;
 	struct fault *fault;
 
 	/* ---- its own ---- */

@@ -26,7 +26,7 @@
 /* Note that an entry is left out, or not as it should be. */
 static void pack_report(struct pack *pack, int error, const char *call, const char *path, const char *detail)
 {
-	report_add(&pack->report, error, "diff", "STREAM", call, path, detail);
+	skipped_add(&pack->report, error, "diff", "STREAM", call, path, detail);
 }
 
 /* Hand bytes of the archive on; for libarchive. */
@@ -186,7 +186,7 @@ static int pack_link(struct pack *pack, const struct item *item, struct archive_
 
 	if (statx->stx_nlink < 2 || S_ISDIR(statx->stx_mode))
 		return 0;
-	first = idmap_add(&pack->links, statx->stx_ino, makedev(statx->stx_dev_major, statx->stx_dev_minor), &added);
+	first = inode_map_add(&pack->links, statx->stx_ino, makedev(statx->stx_dev_major, statx->stx_dev_minor), &added);
 	if (!first)
 		return -ENOMEM;
 	/* Or it was left out under the names before. */
@@ -204,7 +204,7 @@ static int pack_link(struct pack *pack, const struct item *item, struct archive_
 static void pack_unlink(struct pack *pack, const struct item *item)
 {
 	const struct statx *statx = &item->statx;
-	uint64_t *first = idmap_find(&pack->links, statx->stx_ino, makedev(statx->stx_dev_major, statx->stx_dev_minor));
+	uint64_t *first = inode_map_find(&pack->links, statx->stx_ino, makedev(statx->stx_dev_major, statx->stx_dev_minor));
 
 	if (first)
 		free((char *)(uintptr_t)TAKE(*first, 0));
@@ -245,7 +245,7 @@ static int pack_piece(struct pack *pack, struct archive *archive, const struct i
 		r = pack_data(pack, archive, item->bytes + at, (size_t)(known - at));
 		at = known;
 	}
-	while (!r && at < piece->end && item->length == WINDOW_FILE_BYTES) {
+	while (!r && at < piece->end && item->length == PREFETCH_FILE_BYTES) {
 		ssize_t length = opath_pread(item->fd, pack->buffer, (size_t)MIN(piece->end - at, (off_t)STREAM_CHUNK_BYTES), at);
 
 		if (length < 0)
@@ -368,7 +368,7 @@ static uint64_t pack_lease_ns(void)
  * A process keeps a lease on ITEM's file. The kernel has asked it to let go, and takes the lease away after a while; so try again
  * until then. Those that read ahead do not wait. 0 or -ECANCELED.
  */
-static int pack_lease(struct pack *pack, struct item *item, struct window_place *place)
+static int pack_lease(struct pack *pack, struct item *item, struct prefetch_place *place)
 {
 	const struct timespec pause = { .tv_nsec = LEASE_POLL_MS * (long)NS_PER_MS };
 	uint64_t end_ns = now_ns() + pack_lease_ns();
@@ -377,7 +377,7 @@ static int pack_lease(struct pack *pack, struct item *item, struct window_place 
 		if (atomic_load(pack->cancelled))
 			return -ECANCELED;
 		nanosleep(&pause, NULL);
-		item->error = window_entry(&pack->window, item, place);
+		item->error = prefetch_entry(&pack->prefetch, item, place);
 	}
 	return 0;
 }
@@ -412,11 +412,11 @@ static void pack_covered(struct pack *pack)
 /* Write all entries. */
 static int pack_entries(struct pack *pack, struct archive *archive, struct archive_entry *entry)
 {
-	struct window_place place = { .fd = -EBADF };
+	struct prefetch_place place = { .fd = -EBADF };
 	struct item *item;
 	int r = 0;
 
-	while (!r && (item = window_take(&pack->window, &place))) {
+	while (!r && (item = prefetch_take(&pack->prefetch, &place))) {
 		pack->lib.archive_entry_clear(entry);
 		if (item->kind == VARVE_CHANGE_DELETE)
 			r = pack_whiteout(pack, archive, entry, item->path);
@@ -424,12 +424,12 @@ static int pack_entries(struct pack *pack, struct archive *archive, struct archi
 			r = item->error == -EAGAIN ? pack_lease(pack, item, &place) : 0;
 		if (!r && item->kind != VARVE_CHANGE_DELETE)
 			r = pack_entry(pack, archive, entry, item);
-		window_release(&pack->window);
+		prefetch_release(&pack->prefetch);
 		if (!r && atomic_load(pack->cancelled))
 			r = -ECANCELED;
 	}
-	window_leave(&place);
-	return r ? r : pack->window.error;
+	prefetch_leave(&place);
+	return r ? r : pack->prefetch.error;
 }
 
 /* Let ARCHIVE write what we want of the format. */
@@ -462,7 +462,7 @@ int pack_write(struct pack *pack)
 		r = pack_entries(pack, archive, entry);
 	if (!r)
 		r = pack_result(pack, archive, pack->lib.archive_write_close(archive));
-	window_stop(&pack->window);
+	prefetch_stop(&pack->prefetch);
 	/*
 	 * A failed archive is not to be finished, its end would make it look whole. Nor may it end where an entry does, as readers
 	 * take archives without an end: it ends within a block. But it is to be closed, as libarchive 3.6 leaks the buffer of one
@@ -484,12 +484,12 @@ int pack_write(struct pack *pack)
 /* ---- measuring --------------------------------------------------------------------------------------------------- */
 
 /* Add the size of the file at PATH, once. */
-static int pack_measure_entry(struct pack *pack, struct window_place *place, const char *path)
+static int pack_measure_entry(struct pack *pack, struct prefetch_place *place, const char *path)
 {
 	struct statx statx_now;
 	const char *name;
 	bool added = true;
-	int r = window_enter(&pack->window, place, path, &name), fd;
+	int r = prefetch_enter(&pack->prefetch, place, path, &name), fd;
 
 	if (!r) {
 		r = fd = opath_open(place->fd, name, &statx_now);
@@ -500,7 +500,7 @@ static int pack_measure_entry(struct pack *pack, struct window_place *place, con
 		return opath_vanished(r) || r == -EXDEV ? 0 : r;
 	if (S_ISDIR(statx_now.stx_mode))
 		return 0;
-	if (statx_now.stx_nlink > 1 && !idmap_add(&pack->links, statx_now.stx_ino,
+	if (statx_now.stx_nlink > 1 && !inode_map_add(&pack->links, statx_now.stx_ino,
 						  makedev(statx_now.stx_dev_major, statx_now.stx_dev_minor), &added))
 		return -ENOMEM;
 	if (added)
@@ -510,18 +510,18 @@ static int pack_measure_entry(struct pack *pack, struct window_place *place, con
 
 int pack_measure(struct pack *pack)
 {
-	struct window_place place = { .fd = -EBADF };
+	struct prefetch_place place = { .fd = -EBADF };
 	struct feed_entry entry;
 	int r;
 
-	while ((r = feed_next(&pack->window.feed, &entry)) > 0) {
+	while ((r = feed_next(&pack->prefetch.feed, &entry)) > 0) {
 		r = entry.kind == VARVE_CHANGE_DELETE ? 0 : pack_measure_entry(pack, &place, entry.path);
 		if (!r && atomic_load(pack->cancelled))
 			r = -ECANCELED;
 		if (r)
 			break;
 	}
-	window_leave(&place);
+	prefetch_leave(&place);
 	return r;
 }
 
@@ -529,7 +529,7 @@ int pack_measure(struct pack *pack)
 
 void pack_begin(struct pack *pack)
 {
-	window_init(&pack->window);
+	prefetch_init(&pack->prefetch);
 	pack->links.fault = pack->report.fault = pack->pieces.fault = pack->fault;
 	pack->pieces.max = SPARSE_PIECES_MAX;
 }
@@ -540,9 +540,9 @@ void pack_end(struct pack *pack)
 	for (size_t i = 0; i < pack->links.capacity; i++)
 		if (pack->links.slots[i].key)
 			free((char *)(uintptr_t)pack->links.slots[i].value);
-	window_free(&pack->window);
-	idmap_free(&pack->links);
-	report_free(&pack->report);
+	prefetch_free(&pack->prefetch);
+	inode_map_free(&pack->links);
+	skipped_free(&pack->report);
 	pieces_free(&pack->pieces);
 	free(pack->buffer);
 	free(pack->failed);

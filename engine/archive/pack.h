@@ -39,12 +39,12 @@ struct pack {
 	/* A file of more bytes fails the archive; 0: any size. */
 	uint64_t file_size_max;
 	/* What could not be compared, sorted. */
-	const struct changes *covered;
+	const struct change_list *covered;
 	struct fault *fault;
 	const _Atomic bool *cancelled;
 
 	/* ---- the writer's ---- */
-	struct report report;
+	struct skipped report;
 	/* The stream's error. */
 	int error;
 	/* The path that a failure was about, on the heap, the call, and what a person should know beside; NULL: none. */
@@ -53,14 +53,14 @@ struct pack {
 	/* Where the data of the file at hand lies. */
 	struct pieces pieces;
 	/* (inode, device) of files with more than one name to the path of the first one, on the heap. */
-	struct idmap links;
+	struct inode_map links;
 	/* Bytes of files, each inode once. */
 	uint64_t size;
 	char *buffer;
 
 	/* ---- the writer's and those that read ahead for it ---- */
 	/* window.feed tells what to write; its root, changes and fault, and window.search, are set by the caller that starts it. */
-	struct window window;
+	struct prefetch prefetch;
 };
 
 /* Prepare; pack_end() is due whatever comes of it. */

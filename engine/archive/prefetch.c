@@ -11,7 +11,7 @@
 
 /* ---- one entry --------------------------------------------------------------------------------------------------- */
 
-int window_enter(const struct window *window, struct window_place *place, const char *path, const char **ret_name)
+int prefetch_enter(const struct prefetch *prefetch, struct prefetch_place *place, const char *path, const char **ret_name)
 {
 	const char *name = strrchr(path, '/') + 1;
 	size_t length = (size_t)(name - path);
@@ -22,16 +22,16 @@ int window_enter(const struct window *window, struct window_place *place, const 
 		return 0;
 	fd_close(TAKE_FD(place->fd));
 	free(place->path);
-	place->path = fault_hit(window->feed.fault, FAULT_ALLOCATION) ? NULL : strndup(path, length);
+	place->path = fault_hit(prefetch->feed.fault, FAULT_ALLOCATION) ? NULL : strndup(path, length);
 	place->length = length;
 	if (!place->path)
 		return -ENOMEM;
-	fd = beneath_open(window->feed.root_fd, place->path, O_PATH | O_DIRECTORY);
+	fd = beneath_open(prefetch->feed.root_fd, place->path, O_PATH | O_DIRECTORY);
 	place->fd = fd;
 	return MIN(fd, 0);
 }
 
-void window_leave(struct window_place *place)
+void prefetch_leave(struct prefetch_place *place)
 {
 	fd_close(TAKE_FD(place->fd));
 	free(TAKE_PTR(place->path));
@@ -41,7 +41,7 @@ void window_leave(struct window_place *place)
  * Open the file that FD, of O_PATH, is. It does not wait: where a process keeps a lease on it the kernel asks that to let go,
  * and says -EAGAIN.
  */
-static int window_open(struct item *item, int fd)
+static int prefetch_open(struct item *item, int fd)
 {
 	item->call = "open";
 	item->fd = opath_reopen_read(fd);
@@ -49,33 +49,33 @@ static int window_open(struct item *item, int fd)
 }
 
 /* Read the attributes of the open file. */
-static int window_attributes(const struct window *window, struct item *item)
+static int prefetch_attributes(const struct prefetch *prefetch, struct item *item)
 {
 	int r;
 
 	item->call = "flistxattr";
-	item->xattrs.fault = window->feed.fault;
+	item->xattrs.fault = prefetch->feed.fault;
 	r = xattrs_read_fd(&item->xattrs, item->fd, xattrs_kept);
 	item->state = ITEM_INODE;
 	return r;
 }
 
 /* Read the beginning of the open file; when that is all of it, see whether it was changed meanwhile, and close it. */
-static int window_content(const struct window *window, struct item *item)
+static int prefetch_content(const struct prefetch *prefetch, struct item *item)
 {
 	uint64_t size = item->statx.stx_size;
 	struct statx after;
 	ssize_t length;
-	int r = item_reserve(item, MIN(size, (uint64_t)WINDOW_FILE_BYTES), window->feed.fault);
+	int r = item_reserve(item, MIN(size, (uint64_t)PREFETCH_FILE_BYTES), prefetch->feed.fault);
 
 	if (r)
 		return r;
 	item->call = "pread";
-	length = opath_pread(item->fd, item->bytes, MIN(size, (uint64_t)WINDOW_FILE_BYTES), 0);
+	length = opath_pread(item->fd, item->bytes, MIN(size, (uint64_t)PREFETCH_FILE_BYTES), 0);
 	if (length < 0)
 		return (int)length;
 	item->length = (size_t)length;
-	if (size > WINDOW_FILE_BYTES) {
+	if (size > PREFETCH_FILE_BYTES) {
 		posix_fadvise(item->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 		return 0;
 	}
@@ -88,20 +88,20 @@ static int window_content(const struct window *window, struct item *item)
 }
 
 /* Read the file that FD, of O_PATH, is. */
-static int window_file(const struct window *window, struct item *item, int fd)
+static int prefetch_file(const struct prefetch *prefetch, struct item *item, int fd)
 {
-	int r = window_open(item, fd);
+	int r = prefetch_open(item, fd);
 
 	if (!r && item->state == ITEM_NEW)
-		r = window_attributes(window, item);
-	return r ? r : window_content(window, item);
+		r = prefetch_attributes(prefetch, item);
+	return r ? r : prefetch_content(prefetch, item);
 }
 
 /* Read the target of the link that FD, of O_PATH, is. */
-static int window_link(const struct window *window, struct item *item, int fd)
+static int prefetch_link(const struct prefetch *prefetch, struct item *item, int fd)
 {
 	ssize_t length;
-	int r = item_reserve(item, PATH_MAX + 1, window->feed.fault);
+	int r = item_reserve(item, PATH_MAX + 1, prefetch->feed.fault);
 
 	if (r)
 		return r;
@@ -114,7 +114,7 @@ static int window_link(const struct window *window, struct item *item, int fd)
 }
 
 /* Open NAME in DIR_FD by O_PATH, and see what it is, unless it is the inode that the tree told of. A descriptor, or -errno. */
-static int window_look(struct item *item, int dir_fd, const char *name)
+static int prefetch_look(struct item *item, int dir_fd, const char *name)
 {
 	struct statx statx;
 	int fd = opath_open(dir_fd, name, &statx);
@@ -127,91 +127,91 @@ static int window_look(struct item *item, int dir_fd, const char *name)
 	return fd;
 }
 
-int window_entry(const struct window *window, struct item *item, struct window_place *place)
+int prefetch_entry(const struct prefetch *prefetch, struct item *item, struct prefetch_place *place)
 {
 	_cleanup_close_ int fd = -EBADF;
 	const char *name;
-	int r = window_enter(window, place, item->path, &name);
+	int r = prefetch_enter(prefetch, place, item->path, &name);
 
 	item->call = "openat2";
 	if (r)
 		return r;
-	fd = window_look(item, place->fd, name);
+	fd = prefetch_look(item, place->fd, name);
 	if (fd < 0)
 		return fd;
 	if (S_ISREG(item->statx.stx_mode))
-		return window_file(window, item, fd);
+		return prefetch_file(prefetch, item, fd);
 	if (S_ISLNK(item->statx.stx_mode))
-		r = window_link(window, item, fd);
+		r = prefetch_link(prefetch, item, fd);
 	if (r || S_ISSOCK(item->statx.stx_mode))
 		return r;
 	item->call = "listxattr";
-	item->xattrs.fault = window->feed.fault;
+	item->xattrs.fault = prefetch->feed.fault;
 	return xattrs_read(&item->xattrs, fd, "", xattrs_kept);
 }
 
 /* May another file stay open, and its attributes be held, until its turn comes? */
-static bool window_room(struct window *window)
+static bool prefetch_room(struct prefetch *prefetch)
 {
-	return atomic_load(&window->open) < WINDOW_FDS_MAX && atomic_load(&window->held) < WINDOW_XATTRS_BYTES;
+	return atomic_load(&prefetch->open) < PREFETCH_FDS_MAX && atomic_load(&prefetch->held) < PREFETCH_XATTRS_BYTES;
 }
 
 /* Read ITEM ahead; what there is no descriptor or no room for is left to the one who takes it, when those before it are done. */
-static void window_ahead(struct window *window, struct item *item, struct window_place *place)
+static void prefetch_ahead(struct prefetch *prefetch, struct item *item, struct prefetch_place *place)
 {
 	bool was_open = item->fd >= 0;
 
-	item->error = window_room(window) ? window_entry(window, item, place) : -EMFILE;
+	item->error = prefetch_room(prefetch) ? prefetch_entry(prefetch, item, place) : -EMFILE;
 	if (item->error)
 		fd_close(TAKE_FD(item->fd));
 	if (item->fd >= 0 && !was_open)
-		atomic_fetch_add(&window->open, 1);
+		atomic_fetch_add(&prefetch->open, 1);
 	item->held = xattrs_bytes(&item->xattrs);
-	atomic_fetch_add(&window->held, item->held);
+	atomic_fetch_add(&prefetch->held, item->held);
 }
 
 /* Close the files that were read ahead, for another one; they are read anew. */
-static void window_shed(struct window *window)
+static void prefetch_shed(struct prefetch *prefetch)
 {
-	pthread_mutex_lock(&window->lock);
-	for (size_t i = 1; i < WINDOW_ITEMS; i++) {
-		struct item *item = &window->items[(window->at + i) % WINDOW_ITEMS];
+	pthread_mutex_lock(&prefetch->lock);
+	for (size_t i = 1; i < PREFETCH_ITEMS; i++) {
+		struct item *item = &prefetch->items[(prefetch->at + i) % PREFETCH_ITEMS];
 
 		if (!item->ready || item->fd < 0)
 			continue;
 		fd_close(TAKE_FD(item->fd));
-		atomic_fetch_sub(&window->open, 1);
+		atomic_fetch_sub(&prefetch->open, 1);
 		item->error = -EMFILE;
 	}
-	pthread_mutex_unlock(&window->lock);
+	pthread_mutex_unlock(&prefetch->lock);
 }
 
 /* Read ITEM, whose turn it is, if there was no descriptor for it. */
-static void window_now(struct window *window, struct item *item, struct window_place *place)
+static void prefetch_now(struct prefetch *prefetch, struct item *item, struct prefetch_place *place)
 {
 	for (int tries = 0; fds_missing(item->error) && tries < 2; tries++) {
 		if (tries)
-			window_shed(window);
+			prefetch_shed(prefetch);
 		item->length = item->xattrs.count = 0;
 		/* Its attributes are read with its inode, and only then. */
 		item->state = ITEM_NEW;
-		item->error = window_entry(window, item, place);
+		item->error = prefetch_entry(prefetch, item, place);
 		if (item->error)
 			fd_close(TAKE_FD(item->fd));
 		else if (item->fd >= 0)
-			atomic_fetch_add(&window->open, 1);
+			atomic_fetch_add(&prefetch->open, 1);
 	}
 }
 
 /* ---- claiming ---------------------------------------------------------------------------------------------------- */
 
 /* Make ITEM one of ENTRY. */
-static int window_set(struct window *window, struct item *item, const struct feed_entry *entry)
+static int prefetch_set(struct prefetch *prefetch, struct item *item, const struct feed_entry *entry)
 {
 	size_t size = strlen(entry->path) + 1;
 
 	if (size > item->path_capacity) {
-		char *path = fault_realloc(window->feed.fault, item->path, size * 2);
+		char *path = fault_realloc(prefetch->feed.fault, item->path, size * 2);
 
 		if (!path)
 			return -ENOMEM;
@@ -231,18 +231,18 @@ static int window_set(struct window *window, struct item *item, const struct fee
 }
 
 /* Prepare to search the tree, now that entries are many. */
-static int window_search(struct window *window)
+static int prefetch_search(struct prefetch *prefetch)
 {
-	int r = gather_begin(&window->gather, window->feed.root_fd, window->feed.fault);
+	int r = gather_begin(&prefetch->gather, prefetch->feed.root_fd, prefetch->feed.fault);
 
-	window->search = false;
-	window->gathering = r > 0;
+	prefetch->search = false;
+	prefetch->gathering = r > 0;
 	/* Without a search it takes longer, and is done all the same. */
 	return r == -ENOMEM ? r : 0;
 }
 
 /* Feed up to COUNT items from FIRST on, with feed_lock held: how many, or -errno at the first. */
-static int window_feed(struct window *window, size_t first, size_t count, bool *ret_ended)
+static int prefetch_feed(struct prefetch *prefetch, size_t first, size_t count, bool *ret_ended)
 {
 	size_t i = 0;
 	int r = 1;
@@ -250,165 +250,165 @@ static int window_feed(struct window *window, size_t first, size_t count, bool *
 	for (; r > 0 && i < count; i += r > 0) {
 		struct feed_entry entry;
 
-		r = feed_next(&window->feed, &entry);
+		r = feed_next(&prefetch->feed, &entry);
 		if (r > 0)
-			r = window_set(window, &window->items[(first + i) % WINDOW_ITEMS], &entry) ? -ENOMEM : 1;
+			r = prefetch_set(prefetch, &prefetch->items[(first + i) % PREFETCH_ITEMS], &entry) ? -ENOMEM : 1;
 	}
-	window->fed += i;
-	if (r > 0 && window->search && window->fed >= GATHER_MIN)
-		r = window_search(window) < 0 ? -ENOMEM : 1;
+	prefetch->fed += i;
+	if (r > 0 && prefetch->search && prefetch->fed >= GATHER_MIN)
+		r = prefetch_search(prefetch) < 0 ? -ENOMEM : 1;
 	*ret_ended = r <= 0;
-	window->error = MIN(r, 0);
+	prefetch->error = MIN(r, 0);
 	return (int)i;
 }
 
 /* Claim up to COUNT entries, the first one of which is *RET_FIRST: how many. */
-static size_t window_claim(struct window *window, struct window_place *place, size_t count, size_t *ret_first)
+static size_t prefetch_claim(struct prefetch *prefetch, struct prefetch_place *place, size_t count, size_t *ret_first)
 {
 	bool ended = false;
 
-	pthread_mutex_lock(&window->feed_lock);
-	pthread_mutex_lock(&window->lock);
-	*ret_first = window->next;
-	count = window->ended || window->over ? 0 : MIN(count, window->at + WINDOW_ITEMS - window->next);
-	pthread_mutex_unlock(&window->lock);
+	pthread_mutex_lock(&prefetch->feed_lock);
+	pthread_mutex_lock(&prefetch->lock);
+	*ret_first = prefetch->next;
+	count = prefetch->ended || prefetch->over ? 0 : MIN(count, prefetch->at + PREFETCH_ITEMS - prefetch->next);
+	pthread_mutex_unlock(&prefetch->lock);
 	if (count)
-		count = (size_t)window_feed(window, *ret_first, count, &ended);
-	place->gathering = window->gathering;
-	pthread_mutex_lock(&window->lock);
-	window->next += count;
-	window->ended |= ended;
+		count = (size_t)prefetch_feed(prefetch, *ret_first, count, &ended);
+	place->gathering = prefetch->gathering;
+	pthread_mutex_lock(&prefetch->lock);
+	prefetch->next += count;
+	prefetch->ended |= ended;
 	if (ended) {
-		pthread_cond_broadcast(&window->ready);
-		pthread_cond_broadcast(&window->room);
+		pthread_cond_broadcast(&prefetch->ready);
+		pthread_cond_broadcast(&prefetch->room);
 	}
-	pthread_mutex_unlock(&window->lock);
-	pthread_mutex_unlock(&window->feed_lock);
+	pthread_mutex_unlock(&prefetch->lock);
+	pthread_mutex_unlock(&prefetch->feed_lock);
 	return count;
 }
 
 /* Read COUNT items that were claimed, from FIRST on. */
-static void window_read(struct window *window, struct window_place *place, size_t first, size_t count)
+static void prefetch_read(struct prefetch *prefetch, struct prefetch_place *place, size_t first, size_t count)
 {
-	struct item *items[WINDOW_CLAIM] = { 0 };
+	struct item *items[PREFETCH_CLAIM] = { 0 };
 
 	for (size_t i = 0; i < count; i++)
-		items[i] = &window->items[(first + i) % WINDOW_ITEMS];
+		items[i] = &prefetch->items[(first + i) % PREFETCH_ITEMS];
 	if (place->gathering)
-		gather_items(&window->gather, items, count);
+		gather_items(&prefetch->gather, items, count);
 	for (size_t i = 0; i < count; i++)
 		if (items[i]->kind != VARVE_CHANGE_DELETE && items[i]->state != ITEM_WHOLE)
-			window_ahead(window, items[i], place);
-	pthread_mutex_lock(&window->lock);
+			prefetch_ahead(prefetch, items[i], place);
+	pthread_mutex_lock(&prefetch->lock);
 	for (size_t i = 0; i < count; i++)
 		items[i]->ready = true;
 	/* Only the one who takes waits for this. */
-	if (first <= window->at && window->at < first + count)
-		pthread_cond_signal(&window->ready);
-	pthread_mutex_unlock(&window->lock);
+	if (first <= prefetch->at && prefetch->at < first + count)
+		pthread_cond_signal(&prefetch->ready);
+	pthread_mutex_unlock(&prefetch->lock);
 }
 
 /* ---- the threads ------------------------------------------------------------------------------------------------- */
 
 /* Wait for room; false when there is nothing more to do. */
-static bool window_wait(struct window *window)
+static bool prefetch_wait(struct prefetch *prefetch)
 {
 	bool more;
 
-	pthread_mutex_lock(&window->lock);
-	while (!window->over && !window->ended && window->next >= window->at + WINDOW_ITEMS)
-		pthread_cond_wait(&window->room, &window->lock);
-	more = !window->over && !window->ended;
-	pthread_mutex_unlock(&window->lock);
+	pthread_mutex_lock(&prefetch->lock);
+	while (!prefetch->over && !prefetch->ended && prefetch->next >= prefetch->at + PREFETCH_ITEMS)
+		pthread_cond_wait(&prefetch->room, &prefetch->lock);
+	more = !prefetch->over && !prefetch->ended;
+	pthread_mutex_unlock(&prefetch->lock);
 	return more;
 }
 
-void window_work(struct window *window)
+void prefetch_work(struct prefetch *prefetch)
 {
-	struct window_place place = { .fd = -EBADF };
+	struct prefetch_place place = { .fd = -EBADF };
 
-	while (window_wait(window)) {
-		size_t first, count = window_claim(window, &place, WINDOW_CLAIM, &first);
+	while (prefetch_wait(prefetch)) {
+		size_t first, count = prefetch_claim(prefetch, &place, PREFETCH_CLAIM, &first);
 
-		window_read(window, &place, first, count);
+		prefetch_read(prefetch, &place, first, count);
 	}
-	window_leave(&place);
+	prefetch_leave(&place);
 }
 
-void window_stop(struct window *window)
+void prefetch_stop(struct prefetch *prefetch)
 {
-	pthread_mutex_lock(&window->lock);
-	window->over = true;
-	pthread_cond_broadcast(&window->room);
-	pthread_mutex_unlock(&window->lock);
+	pthread_mutex_lock(&prefetch->lock);
+	prefetch->over = true;
+	pthread_cond_broadcast(&prefetch->room);
+	pthread_mutex_unlock(&prefetch->lock);
 }
 
-struct item *window_take(struct window *window, struct window_place *place)
+struct item *prefetch_take(struct prefetch *prefetch, struct prefetch_place *place)
 {
-	struct item *item = &window->items[window->at % WINDOW_ITEMS];
+	struct item *item = &prefetch->items[prefetch->at % PREFETCH_ITEMS];
 
-	pthread_mutex_lock(&window->lock);
-	while (!item->ready && !(window->ended && window->next <= window->at)) {
+	pthread_mutex_lock(&prefetch->lock);
+	while (!item->ready && !(prefetch->ended && prefetch->next <= prefetch->at)) {
 		size_t first, count;
 
-		if (window->next > window->at) {
-			pthread_cond_wait(&window->ready, &window->lock);
+		if (prefetch->next > prefetch->at) {
+			pthread_cond_wait(&prefetch->ready, &prefetch->lock);
 			continue;
 		}
-		pthread_mutex_unlock(&window->lock);
-		count = window_claim(window, place, WINDOW_CLAIM, &first);
-		window_read(window, place, first, count);
-		pthread_mutex_lock(&window->lock);
+		pthread_mutex_unlock(&prefetch->lock);
+		count = prefetch_claim(prefetch, place, PREFETCH_CLAIM, &first);
+		prefetch_read(prefetch, place, first, count);
+		pthread_mutex_lock(&prefetch->lock);
 	}
 	if (!item->ready)
 		item = NULL;
-	pthread_mutex_unlock(&window->lock);
+	pthread_mutex_unlock(&prefetch->lock);
 	if (item)
-		window_now(window, item, place);
+		prefetch_now(prefetch, item, place);
 	return item;
 }
 
-void window_release(struct window *window)
+void prefetch_release(struct prefetch *prefetch)
 {
-	struct item *item = &window->items[window->at % WINDOW_ITEMS];
+	struct item *item = &prefetch->items[prefetch->at % PREFETCH_ITEMS];
 
 	if (item->fd >= 0)
-		atomic_fetch_sub(&window->open, 1);
+		atomic_fetch_sub(&prefetch->open, 1);
 	fd_close(TAKE_FD(item->fd));
-	atomic_fetch_sub(&window->held, TAKE(item->held, 0));
+	atomic_fetch_sub(&prefetch->held, TAKE(item->held, 0));
 	/* Many attributes are rare: the next entry at this place has none such. */
 	if (xattrs_bytes(&item->xattrs) > GATHER_XATTRS_BYTES)
 		xattrs_free(&item->xattrs);
-	pthread_mutex_lock(&window->lock);
+	pthread_mutex_lock(&prefetch->lock);
 	item->ready = false;
-	window->at++;
+	prefetch->at++;
 	/* Wake one for a few at once, not for each. */
-	if (window->at % WINDOW_CLAIM == 0)
-		pthread_cond_signal(&window->room);
-	pthread_mutex_unlock(&window->lock);
+	if (prefetch->at % PREFETCH_CLAIM == 0)
+		pthread_cond_signal(&prefetch->room);
+	pthread_mutex_unlock(&prefetch->lock);
 }
 
-void window_init(struct window *window)
+void prefetch_init(struct prefetch *prefetch)
 {
-	pthread_mutex_init(&window->feed_lock, NULL);
-	pthread_mutex_init(&window->lock, NULL);
-	pthread_cond_init(&window->ready, NULL);
-	pthread_cond_init(&window->room, NULL);
-	for (size_t i = 0; i < WINDOW_ITEMS; i++)
-		window->items[i].fd = -EBADF;
+	pthread_mutex_init(&prefetch->feed_lock, NULL);
+	pthread_mutex_init(&prefetch->lock, NULL);
+	pthread_cond_init(&prefetch->ready, NULL);
+	pthread_cond_init(&prefetch->room, NULL);
+	for (size_t i = 0; i < PREFETCH_ITEMS; i++)
+		prefetch->items[i].fd = -EBADF;
 }
 
-void window_free(struct window *window)
+void prefetch_free(struct prefetch *prefetch)
 {
-	for (size_t i = 0; i < WINDOW_ITEMS; i++) {
-		fd_close(window->items[i].fd);
-		free(window->items[i].path);
-		free(window->items[i].bytes);
-		xattrs_free(&window->items[i].xattrs);
+	for (size_t i = 0; i < PREFETCH_ITEMS; i++) {
+		fd_close(prefetch->items[i].fd);
+		free(prefetch->items[i].path);
+		free(prefetch->items[i].bytes);
+		xattrs_free(&prefetch->items[i].xattrs);
 	}
-	feed_free(&window->feed);
-	pthread_cond_destroy(&window->room);
-	pthread_cond_destroy(&window->ready);
-	pthread_mutex_destroy(&window->lock);
-	pthread_mutex_destroy(&window->feed_lock);
+	feed_free(&prefetch->feed);
+	pthread_cond_destroy(&prefetch->room);
+	pthread_cond_destroy(&prefetch->ready);
+	pthread_mutex_destroy(&prefetch->lock);
+	pthread_mutex_destroy(&prefetch->feed_lock);
 }

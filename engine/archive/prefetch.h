@@ -19,7 +19,7 @@
 
 #include <pthread.h>
 
-struct window {
+struct prefetch {
 	/* ---- set by the caller that starts it ---- */
 	/* Search the layer's tree once entries are many. */
 	bool search;
@@ -42,14 +42,14 @@ struct window {
 	/* No more will be fed, because of ERROR if that is not 0; nobody wants any more. */
 	bool ended, over;
 	int error;
-	struct item items[WINDOW_ITEMS];
+	struct item items[PREFETCH_ITEMS];
 	/* Files that stay open until their turn comes; bytes of attributes that were read ahead. Any thread. */
 	_Atomic unsigned open;
 	_Atomic size_t held;
 };
 
 /* The directory that a thread found its last entry in: the next one is mostly in the same. */
-struct window_place {
+struct prefetch_place {
 	int fd;
 	char *path;
 	size_t length;
@@ -57,34 +57,34 @@ struct window_place {
 	bool gathering;
 };
 
-/* Prepare; window_free() is due whatever comes of it. */
-void window_init(struct window *window);
+/* Prepare; prefetch_free() is due whatever comes of it. */
+void prefetch_init(struct prefetch *prefetch);
 
 /* Open the directory that holds PATH, unless PLACE is it; *RET_NAME is the name in it. 0 or -errno. */
-int window_enter(const struct window *window, struct window_place *place, const char *path, const char **ret_name);
+int prefetch_enter(const struct prefetch *prefetch, struct prefetch_place *place, const char *path, const char **ret_name);
 
 /*
  * Read all that the archive says of ITEM, found by PLACE, and is not known yet. 0 or -errno; -EAGAIN: a process keeps a lease on
  * the file, and has been asked to let go.
  */
-int window_entry(const struct window *window, struct item *item, struct window_place *place);
+int prefetch_entry(const struct prefetch *prefetch, struct item *item, struct prefetch_place *place);
 
 /* Close what PLACE holds. */
-void window_leave(struct window_place *place);
+void prefetch_leave(struct prefetch_place *place);
 
 /* Read ahead until all was taken. Any number of threads. */
-void window_work(struct window *window);
+void prefetch_work(struct prefetch *prefetch);
 
 /* Let those that read ahead end. Any thread. */
-void window_stop(struct window *window);
+void prefetch_stop(struct prefetch *prefetch);
 
 /* The next entry, read by PLACE if by nobody else; NULL at the end, or after window->error. One thread. */
-struct item *window_take(struct window *window, struct window_place *place);
+struct item *prefetch_take(struct prefetch *prefetch, struct prefetch_place *place);
 
 /* Done with the entry taken last. */
-void window_release(struct window *window);
+void prefetch_release(struct prefetch *prefetch);
 
 /* Free what is held. */
-void window_free(struct window *window);
+void prefetch_free(struct prefetch *prefetch);
 
 #endif

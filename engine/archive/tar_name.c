@@ -7,18 +7,18 @@
 #include <stdbool.h>
 #include <string.h>
 
-static bool name_is_dot(const char *part, size_t length)
+static bool tar_name_is_dot(const char *part, size_t length)
 {
 	return length == 1 && *part == '.';
 }
 
-static bool name_is_dot_dot(const char *part, size_t length)
+static bool tar_name_is_dot_dot(const char *part, size_t length)
 {
 	return length == 2 && part[0] == '.' && part[1] == '.';
 }
 
 /* Take the last part of the USED bytes at CLEAN away; how many are left. */
-static size_t name_pop(const char *clean, size_t used)
+static size_t tar_name_pop(const char *clean, size_t used)
 {
 	while (used && clean[used - 1] != '/')
 		used--;
@@ -26,7 +26,7 @@ static size_t name_pop(const char *clean, size_t used)
 }
 
 /* Add the part of LENGTH bytes at PART to the USED bytes at CLEAN; how many there are then. */
-static size_t name_push(char *clean, size_t used, const char *part, size_t length)
+static size_t tar_name_push(char *clean, size_t used, const char *part, size_t length)
 {
 	if (used)
 		clean[used++] = '/';
@@ -34,7 +34,7 @@ static size_t name_push(char *clean, size_t used, const char *part, size_t lengt
 	return used + length;
 }
 
-int name_clean(const char *name, char *clean, const char **ret_detail)
+int tar_name_clean(const char *name, char *clean, const char **ret_detail)
 {
 	size_t used = 0;
 
@@ -45,14 +45,14 @@ int name_clean(const char *name, char *clean, const char **ret_detail)
 			*ret_detail = "a name of more than 255 bytes";
 			return -ENAMETOOLONG;
 		}
-		if (name_is_dot_dot(name, length) && !used) {
+		if (tar_name_is_dot_dot(name, length) && !used) {
 			*ret_detail = "a name that leads out of the layer by \"..\"";
 			return -EINVAL;
 		}
-		if (name_is_dot_dot(name, length))
-			used = name_pop(clean, used);
-		else if (length && !name_is_dot(name, length))
-			used = name_push(clean, used, name, length);
+		if (tar_name_is_dot_dot(name, length))
+			used = tar_name_pop(clean, used);
+		else if (length && !tar_name_is_dot(name, length))
+			used = tar_name_push(clean, used, name, length);
 		name += length + (name[length] == '/');
 	}
 	clean[used] = '\0';

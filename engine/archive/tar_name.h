@@ -8,6 +8,6 @@
  * nor empty part. An absolute name begins at the layer's root, too. 0; -EINVAL when it leads out, or -ENAMETOOLONG, and
  * *RET_DETAIL, a constant, says what is wrong with it.
  */
-int name_clean(const char *name, char *clean, const char **ret_detail);
+int tar_name_clean(const char *name, char *clean, const char **ret_detail);
 
 #endif

@@ -247,7 +247,7 @@ static int unpack_node(struct unpack *unpack, struct archive_entry *entry, int d
 	int r = RET_NERRNO(mknodat(dir_fd, name, mode, rdev));
 
 	if (r == -EPERM && unpack->flags & VARVE_APPLY_SKIP_DEVICES) {
-		report_add(&unpack->report, r, "apply", "UNPACK", "mknodat", unpack->path,
+		skipped_add(&unpack->report, r, "apply", "UNPACK", "mknodat", unpack->path,
 			   "a device that the caller may not make: left out");
 		return 0;
 	}
@@ -374,7 +374,7 @@ static int unpack_ended(struct unpack *unpack, struct archive *archive)
 	if (end - start == UNPACK_BLOCK_BYTES && unpack->taken - end >= UNPACK_BLOCK_BYTES)
 		return unpack_refuse(unpack, -EBADMSG, "a lone block of zeros, with more behind it");
 	if (!unpack->taken || end == start)
-		report_add(&unpack->report, -ENODATA, "apply", "UNPACK", "read", "", "the archive has no end: it may be cut off");
+		skipped_add(&unpack->report, -ENODATA, "apply", "UNPACK", "read", "", "the archive has no end: it may be cut off");
 	return 0;
 }
 
@@ -396,7 +396,7 @@ static int unpack_next(struct unpack *unpack, struct archive *archive, struct ar
 	if (unpack->lib.memory.failed)
 		return unpack_no_memory(unpack);
 	if (r == ARCHIVE_WARN && unpack->lib.archive_errno(archive) == UNPACK_ERRNO_MISC)
-		report_add(&unpack->report, -EINVAL, "apply", "UNPACK", NULL, name ? name : "", unpack->lib.archive_error_string(archive));
+		skipped_add(&unpack->report, -EINVAL, "apply", "UNPACK", NULL, name ? name : "", unpack->lib.archive_error_string(archive));
 	if (!name || !*name)
 		return unpack_refuse(unpack, -EBADMSG, "an entry without a name");
 	unpack->header = unpack->lib.archive_read_header_position(archive);
@@ -709,6 +709,6 @@ void unpack_free(struct unpack *unpack)
 	free(unpack->names);
 	free(unpack->made_detail);
 	brought_free(&unpack->brought);
-	report_free(&unpack->report);
+	skipped_free(&unpack->report);
 	free(unpack);
 }

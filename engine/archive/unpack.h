@@ -73,7 +73,7 @@ struct unpack {
 	/* The sum of the sizes that the entries tell. */
 	uint64_t size;
 	/* What was not kept. */
-	struct report report;
+	struct skipped report;
 	/* The stream's error, whether it has ended, and the bytes that it has given. */
 	int error;
 	bool ended;

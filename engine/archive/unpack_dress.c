@@ -34,7 +34,7 @@ int unpack_id(struct unpack *unpack, bool group, uint32_t id, uint32_t *ret_id)
 		return unpack_refuse(unpack, r, "an owner that is in no map: VARVE_OVERFLOW_IDS (--overflow-ids) makes it 65534");
 	*ret_id = IDRANGE_OVERFLOW_ID;
 	if (!unpack->outside)
-		report_add(&unpack->report, r, "apply", "UNPACK", NULL, unpack->path, IDRANGE_OVERFLOWED);
+		skipped_add(&unpack->report, r, "apply", "UNPACK", NULL, unpack->path, IDRANGE_OVERFLOWED);
 	unpack->outside = true;
 	return 0;
 }
@@ -60,7 +60,7 @@ int unpack_chown(struct unpack *unpack, int fd, uid_t uid, gid_t gid)
 	if (r != -EPERM && r != -EOVERFLOW)
 		return unpack_check(unpack, "fchownat", r);
 	if (unpack->flags & VARVE_APPLY_IGNORE_OWNERS) {
-		report_add(&unpack->report, r, "apply", "UNPACK", "fchownat", unpack->path,
+		skipped_add(&unpack->report, r, "apply", "UNPACK", "fchownat", unpack->path,
 			   "an owner that the caller may not give: it is the caller's");
 		return 0;
 	}
@@ -133,7 +133,7 @@ static int unpack_xattr_left(struct unpack *unpack, int error, const char *name)
 	char detail[VARVE_FAILURE_DETAIL_SIZE];
 
 	snprintf(detail, sizeof(detail), "an attribute that is not kept: %s", name);
-	report_add(&unpack->report, error, "apply", "UNPACK", "fsetxattr", unpack->path, detail);
+	skipped_add(&unpack->report, error, "apply", "UNPACK", "fsetxattr", unpack->path, detail);
 	return 0;
 }
 
@@ -318,7 +318,7 @@ struct timespec unpack_mtime(struct unpack *unpack, struct archive_entry *entry)
 		int negative = pax_negative(&unpack->pax, unpack->header);
 
 		if (negative < 0)
-			report_add(&unpack->report, negative, "apply", "UNPACK", NULL, unpack->path,
+			skipped_add(&unpack->report, negative, "apply", "UNPACK", NULL, unpack->path,
 				   "a time within a second of 1970: it may have been one before");
 		return negative > 0 ? (struct timespec){ -1, 1000000000 - mtime.tv_nsec } : mtime;
 	}

@@ -33,7 +33,7 @@ int unpack_refuse(struct unpack *unpack, int error, const char *detail)
 int unpack_clean(struct unpack *unpack, const char *name, char *clean)
 {
 	const char *detail;
-	int r = name_clean(name, clean, &detail);
+	int r = tar_name_clean(name, clean, &detail);
 
 	return r ? unpack_refuse(unpack, r, detail) : 0;
 }
@@ -225,7 +225,7 @@ int unpack_remove_at(struct unpack *unpack, int dir_fd, const char *name, char *
 		r = RET_NERRNO(unlinkat(dir_fd, name, AT_REMOVEDIR));
 	if (r && r != -EBUSY && r != -ENOENT)
 		r = unpack_unmounted(unpack, dir_fd, name, failed) ?:
-		    empty_remove(unpack->store, dir_fd, name, -EBADF, unpack->cancelled, failed, &unpack->detail);
+		    rm_tree_remove(unpack->store, dir_fd, name, -EBADF, unpack->cancelled, failed, &unpack->detail);
 	return r == -ENOENT ? 0 : unpack_check(unpack, "unlinkat", r);
 }
 

@@ -17,7 +17,7 @@ int unpack_check(struct unpack *unpack, const char *call, int error);
 /* Refuse the entry at hand. */
 int unpack_refuse(struct unpack *unpack, int error, const char *detail);
 
-/* Write what NAME, of the entry at hand, means to CLEAN, as name_clean() does. */
+/* Write what NAME, of the entry at hand, means to CLEAN, as tar_name_clean() does. */
 int unpack_clean(struct unpack *unpack, const char *name, char *clean);
 
 /* Refuse the entry at hand: something is mounted at FAILED, which lies where the entry's name does. Returns -EBUSY. */

@@ -132,7 +132,7 @@ static int whiteout_delete(struct unpack *unpack, int dir_fd, const char *name)
 	else if (S_ISDIR(stat.stx_mode) && brought_old(&unpack->brought, &stat))
 		r = whiteout_opaque(unpack, dir_fd, name);
 	else
-		report_add(&unpack->report, -EEXIST, "apply", "UNPACK", NULL, unpack->path,
+		skipped_add(&unpack->report, -EEXIST, "apply", "UNPACK", NULL, unpack->path,
 			   "a deletion of what the archive itself brings: that stays");
 	unpack_leave(unpack);
 	return r;

@@ -7,27 +7,27 @@
 
 #include <stdint.h>
 
-struct idmap_slot {
+struct inode_map_slot {
 	/* KEY is 0 where the slot is free: no inode has that number. */
 	uint64_t key, scope;
 	/* What it is mapped to. */
 	uint64_t value;
 };
 
-struct idmap {
+struct inode_map {
 	/* A power of two of them, at most three quarters used; NULL while the map is empty. */
-	struct idmap_slot *slots;
+	struct inode_map_slot *slots;
 	size_t capacity, count;
 	struct fault *fault;
 };
 
 /* Find (KEY, SCOPE): its value, to be read or changed until the next insertion; NULL when it is not there. */
-uint64_t *idmap_find(const struct idmap *map, uint64_t key, uint64_t scope);
+uint64_t *inode_map_find(const struct inode_map *map, uint64_t key, uint64_t scope);
 
 /* Find (KEY, SCOPE), or add it with value 0. NULL without memory. *RET_ADDED (may be NULL) tells which. */
-uint64_t *idmap_add(struct idmap *map, uint64_t key, uint64_t scope, bool *ret_added);
+uint64_t *inode_map_add(struct inode_map *map, uint64_t key, uint64_t scope, bool *ret_added);
 
 /* Free what MAP holds. */
-void idmap_free(struct idmap *map);
+void inode_map_free(struct inode_map *map);
 
 #endif

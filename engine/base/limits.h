@@ -188,21 +188,21 @@
 #define PACK_THREADS_MAX 3
 
 /* Entries read ahead for one archive, and how many of them one thread takes at once. */
-#define WINDOW_ITEMS 256
-#define WINDOW_CLAIM 64
+#define PREFETCH_ITEMS 256
+#define PREFETCH_CLAIM 64
 
 /* Files that are longer, and are kept open until their turn comes. */
-#define WINDOW_FDS_MAX 8
+#define PREFETCH_FDS_MAX 8
 
 /* Bytes of attributes, names and values, of one file: readers of archives (libarchive, Go) take no longer header. */
 #define XATTRS_BYTES_MAX (1024 * 1024)
 
 /* Bytes of attributes that are read ahead; and of one entry that comes out of the tree, which so many may have at once. */
-#define WINDOW_XATTRS_BYTES (4 * 1024 * 1024)
-#define GATHER_XATTRS_BYTES (WINDOW_XATTRS_BYTES / WINDOW_ITEMS)
+#define PREFETCH_XATTRS_BYTES (4 * 1024 * 1024)
+#define GATHER_XATTRS_BYTES (PREFETCH_XATTRS_BYTES / PREFETCH_ITEMS)
 
 /* Bytes of a file that are read ahead; of a longer one the rest is read while it is written. */
-#define WINDOW_FILE_BYTES (64 * 1024)
+#define PREFETCH_FILE_BYTES (64 * 1024)
 
 /* From so many entries on the tree is searched for them: it takes three flushes. */
 #define GATHER_MIN 2048
@@ -251,7 +251,7 @@
 #define UNPACK_DIRS_MAX (4 * 1024 * 1024)
 #define UNPACK_NAMES_BYTES_MAX (256 * 1024 * 1024)
 
-/* Bytes of the paths that are held while a directory is copied (walk/copy_tree.h), and those of a file between two looks at a cancel. */
+/* Bytes of the paths that are held while a directory is copied (walk/copy.h), and those of a file between two looks at a cancel. */
 #define COPY_NAMES_BYTES_MAX ((size_t)256 << 20)
 #define COPY_STEP_BYTES ((off_t)64 << 20)
 
@@ -314,7 +314,7 @@
 #define WALK_RECORDS_BYTES_MAX (16 * 1024 * 1024)
 
 /* Threads that unlink in one tree: three sleep for each other's locks, and are slower than one. */
-#define EMPTY_THREADS_MAX 2
+#define RM_TREE_THREADS_MAX 2
 
 /* Entries in one batch for the ring, and batches of one walk under way: 90 KiB each. */
 #define WALK_BATCH 128
@@ -330,22 +330,22 @@
 #define WALK_SLOW_NS 25000
 
 /* Inodes in a page of a set of inodes: 4 KiB of bits. A set has at most so many pages (16 MiB). */
-#define INODES_PER_PAGE 32768
+#define INODE_SET_PER_PAGE 32768
 #define INODE_PAGES_MAX 4096
 
 /*
  * Inode numbers that are searched for an attribute at once (some 4 ms), after so many questions about them; spans that are
  * remembered (32 KiB): a million inodes and more.
  */
-#define HOLDERS_SPAN 4096
-#define HOLDERS_ASKS 16
-#define HOLDERS_SPANS 1024
+#define XATTR_SEARCH_SPAN 4096
+#define XATTR_SEARCH_ASKS 16
+#define XATTR_SEARCH_SPANS 1024
 
 /* Two coarse clocks, read one after the other, are apart by a tick of the kernel (100 a second at least) more or less. */
-#define HOLDERS_TICK_NS 20000000
+#define XATTR_SEARCH_TICK_NS 20000000
 
 /* Pages of a set of inodes that are found without taking its lock. */
-#define INODES_RECENT 16
+#define INODE_SET_RECENT 16
 
 /*
  * Inode numbers in one piece of a search that is split over threads. While items come from a slow disk the pieces are small,

@@ -3,7 +3,7 @@
 #include "engine/base/failure.h"
 #include "engine/base/limits.h"
 
-void report_add_of(struct report *report, int error, const char *operation, const char *step, const char *call, const char *id,
+void skipped_add_of(struct skipped *report, int error, const char *operation, const char *step, const char *call, const char *id,
 		   const char *path, const char *detail)
 {
 	struct varve_failure *failure = NULL;
@@ -24,21 +24,21 @@ void report_add_of(struct report *report, int error, const char *operation, cons
 		failure_detail(failure, "%s", detail);
 }
 
-void report_add(struct report *report, int error, const char *operation, const char *step, const char *call,
+void skipped_add(struct skipped *report, int error, const char *operation, const char *step, const char *call,
 		const char *path, const char *detail)
 {
-	report_add_of(report, error, operation, step, call, NULL, path, detail);
+	skipped_add_of(report, error, operation, step, call, NULL, path, detail);
 }
 
-void report_tell(const struct report *report, struct varve_result *result)
+void skipped_tell(const struct skipped *report, struct varve_result *result)
 {
 	result->skipped = report->list;
 	result->skipped_count = report->kept;
 	result->skipped_total = report->total;
 }
 
-void report_free(struct report *report)
+void skipped_free(struct skipped *report)
 {
 	free(report->list);
-	*report = (struct report){ .fault = report->fault };
+	*report = (struct skipped){ .fault = report->fault };
 }

@@ -10,7 +10,7 @@
 #include <pthread.h>
 
 /* Begins zeroed, but for FAULT. */
-struct report {
+struct skipped {
 	/* Of those that threads add at once. */
 	pthread_mutex_t lock;
 	/* The first REPORT_KEPT_MAX of them. */
@@ -24,17 +24,17 @@ struct report {
  * Note that CALL failed with ERROR on PATH, of layer ID (NULL: the one that the request is about), in a step called STEP of OPERATION,
  * and was passed over; DETAIL may be NULL. Any thread.
  */
-void report_add_of(struct report *report, int error, const char *operation, const char *step, const char *call, const char *id,
+void skipped_add_of(struct skipped *report, int error, const char *operation, const char *step, const char *call, const char *id,
 		   const char *path, const char *detail);
 
 /* The same of the one layer that the request is about. */
-void report_add(struct report *report, int error, const char *operation, const char *step, const char *call,
+void skipped_add(struct skipped *report, int error, const char *operation, const char *step, const char *call,
 		const char *path, const char *detail);
 
 /* Have RESULT tell of it. */
-void report_tell(const struct report *report, struct varve_result *result);
+void skipped_tell(const struct skipped *report, struct varve_result *result);
 
 /* Free what was kept. */
-void report_free(struct report *report);
+void skipped_free(struct skipped *report);
 
 #endif

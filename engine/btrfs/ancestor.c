@@ -7,7 +7,7 @@
 #include <endian.h>
 #include <string.h>
 
-int uuid_number(int fd, const uint8_t *uuid, uint64_t *ret_number)
+int ancestor_number(int fd, const uint8_t *uuid, uint64_t *ret_number)
 {
 	struct search search;
 	uint64_t half[2];
@@ -39,7 +39,7 @@ struct lineage {
 	/* The subvolume, what it is a snapshot of, and so on. */
 	uint8_t uuids[LINEAGE_MAX][BTRFS_UUID_SIZE];
 	/* The oldest of the snapshots on the way from the subvolume to the one at the same index. */
-	struct uuid_common oldest[LINEAGE_MAX];
+	struct ancestor_common oldest[LINEAGE_MAX];
 	unsigned count;
 };
 
@@ -66,7 +66,7 @@ static int lineage_read(struct lineage *lineage, int fd, uint64_t number)
 {
 	static const uint8_t none[BTRFS_UUID_SIZE];
 	struct btrfs_root_item root;
-	struct uuid_common oldest = { .generation = UINT64_MAX };
+	struct ancestor_common oldest = { .generation = UINT64_MAX };
 	int r = lineage_root(fd, number, &root);
 
 	lineage->count = 0;
@@ -76,12 +76,12 @@ static int lineage_read(struct lineage *lineage, int fd, uint64_t number)
 	}
 	while (r > 0 && lineage->count < LINEAGE_MAX && memcmp(root.parent_uuid, none, sizeof(none))) {
 		if (le64toh(root.otransid) < oldest.generation)
-			oldest = (struct uuid_common){ .generation = le64toh(root.otransid),
+			oldest = (struct ancestor_common){ .generation = le64toh(root.otransid),
 						       .time = { .tv_sec = (time_t)le64toh(root.otime.sec),
 								 .tv_nsec = le32toh(root.otime.nsec) } };
 		memcpy(lineage->uuids[lineage->count], root.parent_uuid, BTRFS_UUID_SIZE);
 		lineage->oldest[lineage->count++] = oldest;
-		r = uuid_number(fd, lineage->uuids[lineage->count - 1], &number);
+		r = ancestor_number(fd, lineage->uuids[lineage->count - 1], &number);
 		if (r > 0)
 			r = lineage_root(fd, number, &root);
 	}
@@ -89,7 +89,7 @@ static int lineage_read(struct lineage *lineage, int fd, uint64_t number)
 }
 
 /* Find the nearest subvolume that is in both: 1 and *RET_COMMON, or 0. */
-static int lineage_common(const struct lineage *a, const struct lineage *b, struct uuid_common *ret_common)
+static int lineage_common(const struct lineage *a, const struct lineage *b, struct ancestor_common *ret_common)
 {
 	for (unsigned i = 0; i < a->count; i++)
 		for (unsigned j = 0; j < b->count; j++)
@@ -102,7 +102,7 @@ static int lineage_common(const struct lineage *a, const struct lineage *b, stru
 	return 0;
 }
 
-int uuid_common(int fd, uint64_t a, uint64_t b, struct uuid_common *ret_common)
+int ancestor_common(int fd, uint64_t a, uint64_t b, struct ancestor_common *ret_common)
 {
 	struct lineage *lineages = malloc(2 * sizeof(*lineages));
 	int r;

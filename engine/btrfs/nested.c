@@ -7,7 +7,7 @@
 #include "engine/base/limits.h"
 #include "engine/base/util.h"
 #include "engine/btrfs/chattr.h"
-#include "engine/btrfs/handle.h"
+#include "engine/btrfs/file_handle.h"
 #include "engine/btrfs/search.h"
 #include "engine/btrfs/subvol.h"
 
@@ -86,7 +86,7 @@ static int nested_open_directory(int fd, uint64_t root, uint64_t inode)
 	uint32_t generation = 0;
 	int r = nested_generation(fd, root, inode, &generation);
 
-	return r ? r : handle_open(fd, root, inode, generation, O_RDONLY | O_DIRECTORY);
+	return r ? r : file_handle_open(fd, root, inode, generation, O_RDONLY | O_DIRECTORY);
 }
 
 /* Where subvolume ID lies: the subvolume and the directory, and its name there. */

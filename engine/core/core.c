@@ -60,7 +60,7 @@ int core_init(struct core *core, struct varve_store *store, const struct core_ho
 	list_init(&core->runners);
 	list_init(&core->refusals);
 	core_init_locks(core);
-	hold_init(&core->holds, &core->io.fault);
+	id_lock_init(&core->holds, &core->io.fault);
 	fds_init(&core->fds);
 	*ret_call = "mmap";
 	r = core_mark_process(core);

@@ -85,7 +85,7 @@ struct core {
 
 	/* ---- the reactor's ---- */
 	struct io io;
-	struct hold_table holds;
+	struct id_lock_table holds;
 	struct fds fds;
 	struct counters counters;
 	/* Requests in flight; those done in this turn. */

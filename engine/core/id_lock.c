@@ -17,7 +17,7 @@ struct ident {
 	char id[];
 };
 
-void hold_init(struct hold_table *table, struct fault *fault)
+void id_lock_init(struct id_lock_table *table, struct fault *fault)
 {
 	memset(table->buckets, 0, sizeof(table->buckets));
 	list_init(&table->runnable);
@@ -25,7 +25,7 @@ void hold_init(struct hold_table *table, struct fault *fault)
 }
 
 /* The bucket of ID (FNV-1a). */
-static struct ident **hold_bucket(struct hold_table *table, const char *id)
+static struct ident **id_lock_bucket(struct id_lock_table *table, const char *id)
 {
 	uint32_t hash = 2166136261u;
 
@@ -35,9 +35,9 @@ static struct ident **hold_bucket(struct hold_table *table, const char *id)
 }
 
 /* Find ID, or add it; NULL without memory. */
-static struct ident *hold_ident(struct hold_table *table, const char *id)
+static struct ident *id_lock_ident(struct id_lock_table *table, const char *id)
 {
-	struct ident **bucket = hold_bucket(table, id), *ident;
+	struct ident **bucket = id_lock_bucket(table, id), *ident;
 	size_t size = strlen(id) + 1;
 
 	for (ident = *bucket; ident; ident = ident->next)
@@ -54,9 +54,9 @@ static struct ident *hold_ident(struct hold_table *table, const char *id)
 }
 
 /* Forget IDENT, which nobody holds. */
-static void hold_forget(struct hold_table *table, struct ident *ident)
+static void id_lock_forget(struct id_lock_table *table, struct ident *ident)
 {
-	struct ident **link = hold_bucket(table, ident->id);
+	struct ident **link = id_lock_bucket(table, ident->id);
 
 	while (*link != ident)
 		link = &(*link)->next;
@@ -65,83 +65,83 @@ static void hold_forget(struct hold_table *table, struct ident *ident)
 }
 
 /* Can a hold be granted beside those that are? */
-static bool hold_fits(const struct ident *ident, bool exclusive)
+static bool id_lock_fits(const struct ident *ident, bool exclusive)
 {
 	return !ident->exclusive && !(exclusive && ident->shared);
 }
 
 /* Count HOLD as granted. */
-static void hold_take(struct hold *hold)
+static void id_lock_take(struct id_lock *id_lock)
 {
-	hold->granted = true;
-	if (hold->exclusive)
-		hold->ident->exclusive = true;
+	id_lock->granted = true;
+	if (id_lock->exclusive)
+		id_lock->ident->exclusive = true;
 	else
-		hold->ident->shared++;
+		id_lock->ident->shared++;
 }
 
 /* Grant the holds at the head of the queue that fit. Each is granted once, so that all releases together cost as much as all holds. */
-static void hold_grant(struct hold_table *table, struct ident *ident)
+static void id_lock_grant(struct id_lock_table *table, struct ident *ident)
 {
 	while (!list_empty(&ident->waiting)) {
-		struct hold *hold = list_entry(ident->waiting.next, struct hold, link);
+		struct id_lock *id_lock = list_entry(ident->waiting.next, struct id_lock, link);
 
-		if (!hold_fits(ident, hold->exclusive))
+		if (!id_lock_fits(ident, id_lock->exclusive))
 			return;
-		list_remove(&hold->link);
-		hold_take(hold);
-		if (!--hold->op->holds_waiting)
-			list_append(&table->runnable, &hold->op->link);
+		list_remove(&id_lock->link);
+		id_lock_take(id_lock);
+		if (!--id_lock->op->holds_waiting)
+			list_append(&table->runnable, &id_lock->op->link);
 	}
 }
 
 /* Leave all queues: what cancelling does to an operation that has not begun. */
-static void hold_withdraw(struct op *op)
+static void id_lock_withdraw(struct op *op)
 {
 	list_remove(&op->link);
 	for (size_t i = 0; i < op->request->class->holds; i++)
-		hold_release(&op->request->core->holds, &op->holds[i]);
+		id_lock_release(&op->request->core->holds, &op->holds[i]);
 }
 
-int hold_queue(struct hold_table *table, struct op *op)
+int id_lock_queue(struct id_lock_table *table, struct op *op)
 {
-	op->withdraw = hold_withdraw;
+	op->withdraw = id_lock_withdraw;
 	for (size_t i = 0; i < op->request->class->holds && op->holds[i].id; i++) {
-		struct hold *hold = &op->holds[i];
-		struct ident *ident = hold_ident(table, hold->id);
+		struct id_lock *id_lock = &op->holds[i];
+		struct ident *ident = id_lock_ident(table, id_lock->id);
 
 		if (!ident)
 			return -ENOMEM;
-		hold->op = op;
-		hold->ident = ident;
-		list_init(&hold->link);
-		if (list_empty(&ident->waiting) && hold_fits(ident, hold->exclusive)) {
-			hold_take(hold);
+		id_lock->op = op;
+		id_lock->ident = ident;
+		list_init(&id_lock->link);
+		if (list_empty(&ident->waiting) && id_lock_fits(ident, id_lock->exclusive)) {
+			id_lock_take(id_lock);
 		} else {
-			hold->granted = false;
-			list_append(&ident->waiting, &hold->link);
+			id_lock->granted = false;
+			list_append(&ident->waiting, &id_lock->link);
 			op->holds_waiting++;
 		}
 	}
 	return 0;
 }
 
-void hold_release(struct hold_table *table, struct hold *hold)
+void id_lock_release(struct id_lock_table *table, struct id_lock *id_lock)
 {
-	struct ident *ident = hold->ident;
+	struct ident *ident = id_lock->ident;
 
 	if (!ident)
 		return;
-	if (!hold->granted) {
-		hold->op->holds_waiting--;
-		list_remove(&hold->link);
-	} else if (hold->exclusive) {
+	if (!id_lock->granted) {
+		id_lock->op->holds_waiting--;
+		list_remove(&id_lock->link);
+	} else if (id_lock->exclusive) {
 		ident->exclusive = false;
 	} else {
 		ident->shared--;
 	}
-	hold->ident = NULL;
-	hold_grant(table, ident);
+	id_lock->ident = NULL;
+	id_lock_grant(table, ident);
 	if (!ident->exclusive && !ident->shared && list_empty(&ident->waiting))
-		hold_forget(table, ident);
+		id_lock_forget(table, ident);
 }

@@ -12,7 +12,7 @@
 /* Buckets of the table of ids; a power of two. */
 #define HOLD_BUCKETS 4096
 
-struct hold_table {
+struct id_lock_table {
 	/* The ids that are held or waited for. */
 	struct ident *buckets[HOLD_BUCKETS];
 	/* Operations whose last hold was granted, to be started: a list, not a call, so that releases do not recurse. */
@@ -21,12 +21,12 @@ struct hold_table {
 };
 
 /* Prepare an empty table. */
-void hold_init(struct hold_table *table, struct fault *fault);
+void id_lock_init(struct id_lock_table *table, struct fault *fault);
 
 /* Queue all holds of OP: op->withdraw is set and op->holds_waiting counts those that are not granted. 0 or -ENOMEM. */
-int hold_queue(struct hold_table *table, struct op *op);
+int id_lock_queue(struct id_lock_table *table, struct op *op);
 
 /* Leave the queue, or stop holding; harmless on a hold that is not in use. */
-void hold_release(struct hold_table *table, struct hold *hold);
+void id_lock_release(struct id_lock_table *table, struct id_lock *id_lock);
 
 #endif

@@ -119,7 +119,7 @@ static void op_end(struct op *op)
 	if (op->request->class->close)
 		op->request->class->close(op);
 	for (size_t i = 0; i < op->request->class->holds; i++)
-		hold_release(&op->request->core->holds, &op->holds[i]);
+		id_lock_release(&op->request->core->holds, &op->holds[i]);
 	fds_leave(op);
 	request_op_ended(op->request, op);
 }

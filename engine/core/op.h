@@ -79,7 +79,7 @@ struct op_class {
 struct ident;
 
 /* A place in the queue of an id: see hold.c. */
-struct hold {
+struct id_lock {
 	/* In ident->waiting, until it is granted. */
 	struct list link;
 	struct op *op;
@@ -119,9 +119,9 @@ struct op {
 	bool direct_allowed, direct, commits;
 	/* It is to be a group of its own. */
 	bool alone;
-	/* Its work ran at a boundary; it wrote data that a flush is to answer for: see clock_write_begin(). */
+	/* Its work ran at a boundary; it wrote data that a flush is to answer for: see commit_write_begin(). */
 	bool renamed, writes;
-	/* Flushes that had failed before it wrote; what the commit that it waits for covers (enum clock_cover). */
+	/* Flushes that had failed before it wrote; what the commit that it waits for covers (enum commit_cover). */
 	unsigned flushes_failed;
 	uint8_t cover;
 	/* Descriptors it has reserved; which operations it waits for them with (enum fds_kind); it waits to begin its step anew. */
@@ -139,7 +139,7 @@ struct op {
 	/* Why it cannot even be queued for them; 0: it is. */
 	int start_error;
 	/* The ids it holds, request->class->holds of them. */
-	struct hold *holds;
+	struct id_lock *holds;
 };
 
 struct channel;
@@ -208,9 +208,9 @@ static inline struct op *request_op(struct request *request, size_t index)
 }
 
 /* The holds of all operations of REQUEST. */
-static inline struct hold *request_holds(struct request *request)
+static inline struct id_lock *request_holds(struct request *request)
 {
-	return (struct hold *)request_op(request, request->count);
+	return (struct id_lock *)request_op(request, request->count);
 }
 
 /* What became of each operation of REQUEST, filled when it is done; not there unless class->outcomes. */

@@ -14,7 +14,7 @@
 int request_new(struct core *core, const struct op_class *class, size_t count, size_t strings, uint64_t flags,
 		struct request **ret_request)
 {
-	size_t each = class->size + class->holds * sizeof(struct hold) + class->outcomes * sizeof(struct varve_outcome);
+	size_t each = class->size + class->holds * sizeof(struct id_lock) + class->outcomes * sizeof(struct varve_outcome);
 	struct request *request = fault_calloc(&core->io.fault, 1, sizeof(*request) + count * each + strings);
 
 	if (!request)
@@ -133,7 +133,7 @@ static void request_received(struct inbox_node *node)
 	for (size_t i = 0; i < request->count; i++) {
 		struct op *op = request_op(request, i);
 
-		op->start_error = hold_queue(&core->holds, op);
+		op->start_error = id_lock_queue(&core->holds, op);
 		if (op->start_error || !op->holds_waiting)
 			list_append(&core->holds.runnable, &op->link);
 	}

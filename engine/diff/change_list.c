@@ -8,18 +8,18 @@
 #include <sys/mman.h>
 
 /* A piece of memory that holds paths. */
-struct changes_block {
-	struct changes_block *next;
+struct change_list_block {
+	struct change_list_block *next;
 	/* Bytes that are mapped; how many of those below are filled. */
 	size_t mapped, used;
 	char bytes[];
 };
 
 /* Map a block that has room for SIZE bytes. It is not the heap's, which keeps what is freed in its middle. */
-static int changes_grow(struct changes *changes, size_t size)
+static int change_list_grow(struct change_list *changes, size_t size)
 {
-	size_t bytes = MAX(size + sizeof(struct changes_block), (size_t)CHANGES_BLOCK_BYTES);
-	struct changes_block *block = MAP_FAILED;
+	size_t bytes = MAX(size + sizeof(struct change_list_block), (size_t)CHANGES_BLOCK_BYTES);
+	struct change_list_block *block = MAP_FAILED;
 
 	if (!fault_hit(changes->fault, FAULT_ALLOCATION))
 		block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -32,12 +32,12 @@ static int changes_grow(struct changes *changes, size_t size)
 }
 
 /* Room for SIZE bytes, or NULL. */
-static char *changes_room(struct changes *changes, size_t size)
+static char *change_list_room(struct change_list *changes, size_t size)
 {
-	struct changes_block *block = changes->blocks;
+	struct change_list_block *block = changes->blocks;
 
 	if (!block || size > block->mapped - sizeof(*block) - block->used) {
-		if (changes_grow(changes, size))
+		if (change_list_grow(changes, size))
 			return NULL;
 		block = changes->blocks;
 	}
@@ -46,11 +46,11 @@ static char *changes_room(struct changes *changes, size_t size)
 }
 
 /* Add the path of LENGTH bytes at the beginning of DIRECTORY, then "/NAME" unless NAME is NULL, then "/" if it is INSIDE. */
-static int changes_append(struct changes *changes, enum varve_change_kind kind, const char *directory, size_t length,
+static int change_list_append(struct change_list *changes, enum varve_change_kind kind, const char *directory, size_t length,
 			  const char *name, bool inside)
 {
 	size_t rest = name ? strlen(name) + 1 : 0;
-	char *path = changes_room(changes, 1 + length + rest + inside + 1);
+	char *path = change_list_room(changes, 1 + length + rest + inside + 1);
 
 	if (!path)
 		return -ENOMEM;
@@ -68,30 +68,30 @@ static int changes_append(struct changes *changes, enum varve_change_kind kind, 
 	return 0;
 }
 
-int changes_add(struct changes *changes, enum varve_change_kind kind, const char *directory, const char *name)
+int change_list_add(struct change_list *changes, enum varve_change_kind kind, const char *directory, const char *name)
 {
-	return changes_append(changes, kind, directory, strlen(directory), name, false);
+	return change_list_append(changes, kind, directory, strlen(directory), name, false);
 }
 
-int changes_add_inside(struct changes *changes, const char *directory, const char *name)
+int change_list_add_inside(struct change_list *changes, const char *directory, const char *name)
 {
 	changes->inside = true;
-	return changes_append(changes, VARVE_CHANGE_ADD, directory, strlen(directory), name, true);
+	return change_list_append(changes, VARVE_CHANGE_ADD, directory, strlen(directory), name, true);
 }
 
-int changes_add_ancestors(struct changes *changes, const char *directory)
+int change_list_add_ancestors(struct change_list *changes, const char *directory)
 {
 	int r = 0;
 
 	for (size_t length = strlen(directory); !r && length; length--)
 		if (!directory[length] || directory[length] == '/')
-			r = changes_append(changes, VARVE_CHANGE_MODIFY, directory, length, NULL, false);
+			r = change_list_append(changes, VARVE_CHANGE_MODIFY, directory, length, NULL, false);
 	return r;
 }
 
-void changes_take(struct changes *to, struct changes *from)
+void change_list_take(struct change_list *to, struct change_list *from)
 {
-	struct changes_block **end = &from->blocks;
+	struct change_list_block **end = &from->blocks;
 
 	while (*end)
 		end = &(*end)->next;
@@ -100,11 +100,11 @@ void changes_take(struct changes *to, struct changes *from)
 	to->count += from->count;
 	to->size += from->size;
 	to->inside |= from->inside;
-	*from = (struct changes){ .fault = from->fault };
+	*from = (struct change_list){ .fault = from->fault };
 }
 
 /* Exchange the changes A and B. */
-static void changes_swap(struct varve_change *a, struct varve_change *b)
+static void change_list_swap(struct varve_change *a, struct varve_change *b)
 {
 	struct varve_change change = *a;
 
@@ -113,7 +113,7 @@ static void changes_swap(struct varve_change *a, struct varve_change *b)
 }
 
 /* The byte of CHANGE's path at DEPTH; behind the end, where nothing follows, the kind. */
-static int changes_key(const struct varve_change *change, size_t depth)
+static int change_list_key(const struct varve_change *change, size_t depth)
 {
 	unsigned char byte = (unsigned char)change->path[depth];
 
@@ -124,37 +124,37 @@ static int changes_key(const struct varve_change *change, size_t depth)
  * Sort COUNT changes from LIST on, whose paths are the same up to DEPTH, by path, then kind: in three parts by one byte, those
  * parts likewise, the largest last and without a call. In place, as the C library's qsort() is not.
  */
-static void changes_sort_from(struct varve_change *list, size_t count, size_t depth)
+static void change_list_sort_from(struct varve_change *list, size_t count, size_t depth)
 {
 	while (count > 1) {
-		int middle = changes_key(&list[count / 2], depth);
+		int middle = change_list_key(&list[count / 2], depth);
 		size_t less = 0, at = 0, more = count;
 
 		while (at < more) {
-			int key = changes_key(&list[at], depth);
+			int key = change_list_key(&list[at], depth);
 
 			if (key < middle)
-				changes_swap(&list[less++], &list[at++]);
+				change_list_swap(&list[less++], &list[at++]);
 			else if (key > middle)
-				changes_swap(&list[at], &list[--more]);
+				change_list_swap(&list[at], &list[--more]);
 			else
 				at++;
 		}
 		/* Those in the middle are at their ends when that was a kind. */
 		at = middle > UCHAR_MAX ? more - less : 0;
 		if (at >= less && at >= count - more) {
-			changes_sort_from(list, less, depth);
-			changes_sort_from(list + more, count - more, depth);
+			change_list_sort_from(list, less, depth);
+			change_list_sort_from(list + more, count - more, depth);
 			list += less;
 			count = at;
 			depth++;
 		} else if (less >= count - more) {
-			changes_sort_from(list + less, at, depth + 1);
-			changes_sort_from(list + more, count - more, depth);
+			change_list_sort_from(list + less, at, depth + 1);
+			change_list_sort_from(list + more, count - more, depth);
 			count = less;
 		} else {
-			changes_sort_from(list + less, at, depth + 1);
-			changes_sort_from(list, less, depth);
+			change_list_sort_from(list + less, at, depth + 1);
+			change_list_sort_from(list, less, depth);
 			list += more;
 			count -= more;
 		}
@@ -162,16 +162,16 @@ static void changes_sort_from(struct varve_change *list, size_t count, size_t de
 }
 
 /* Give the first block back to the system. */
-static void changes_unmap(struct changes *changes)
+static void change_list_unmap(struct change_list *changes)
 {
-	struct changes_block *block = changes->blocks;
+	struct change_list_block *block = changes->blocks;
 
 	changes->blocks = block->next;
 	munmap(block, block->mapped);
 }
 
 /* Move what was collected behind a list of it, as it comes. */
-static int changes_settle(struct changes *changes)
+static int change_list_settle(struct change_list *changes)
 {
 	size_t bytes = (changes->count + 1) * sizeof(*changes->list), count = 0;
 	char *path;
@@ -181,25 +181,25 @@ static int changes_settle(struct changes *changes)
 		return -ENOMEM;
 	path = (char *)changes->list + bytes;
 	while (changes->blocks) {
-		const struct changes_block *block = changes->blocks;
+		const struct change_list_block *block = changes->blocks;
 
 		for (const char *at = block->bytes; at < block->bytes + block->used; at += strlen(at) + 1) {
 			changes->list[count++] = (struct varve_change){ .path = path, .kind = (unsigned char)*at };
 			path = stpcpy(path, at + 1) + 1;
 		}
-		changes_unmap(changes);
+		change_list_unmap(changes);
 	}
 	return 0;
 }
 
-int changes_sort(struct changes *changes)
+int change_list_sort(struct change_list *changes)
 {
 	size_t count = 0;
-	int r = changes_settle(changes);
+	int r = change_list_settle(changes);
 
 	if (r)
 		return r;
-	changes_sort_from(changes->list, changes->count, 0);
+	change_list_sort_from(changes->list, changes->count, 0);
 	for (size_t i = 0; i < changes->count; i++)
 		if (!count || strcmp(changes->list[count - 1].path, changes->list[i].path))
 			changes->list[count++] = changes->list[i];
@@ -207,10 +207,10 @@ int changes_sort(struct changes *changes)
 	return 0;
 }
 
-void changes_free(struct changes *changes)
+void change_list_free(struct change_list *changes)
 {
 	while (changes->blocks)
-		changes_unmap(changes);
+		change_list_unmap(changes);
 	free(changes->list);
-	*changes = (struct changes){ .fault = changes->fault };
+	*changes = (struct change_list){ .fault = changes->fault };
 }

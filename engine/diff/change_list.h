@@ -15,9 +15,9 @@
 
 #include "varve.h"
 
-struct changes_block;
+struct change_list_block;
 
-struct changes {
+struct change_list {
 	/* Sorted, one block of memory that free() takes; NULL before. */
 	struct varve_change *list;
 	/* How many there are, and the bytes of their paths, NULs included. */
@@ -25,26 +25,26 @@ struct changes {
 	/* Some stand for all that is in a directory. */
 	bool inside;
 	/* What was collected; the first has room left. */
-	struct changes_block *blocks;
+	struct change_list_block *blocks;
 	struct fault *fault;
 };
 
 /* Add a change of DIRECTORY/NAME ("/" begins DIRECTORY unless it is empty). 0 or -ENOMEM. */
-int changes_add(struct changes *changes, enum varve_change_kind kind, const char *directory, const char *name);
+int change_list_add(struct change_list *changes, enum varve_change_kind kind, const char *directory, const char *name);
 
 /* Add all that is in DIRECTORY/NAME, or, without NAME, in DIRECTORY, as one path that ends in '/'. 0 or -ENOMEM. */
-int changes_add_inside(struct changes *changes, const char *directory, const char *name);
+int change_list_add_inside(struct change_list *changes, const char *directory, const char *name);
 
 /* Add DIRECTORY ("" is none) and the directories that it is in as modified. */
-int changes_add_ancestors(struct changes *changes, const char *directory);
+int change_list_add_ancestors(struct change_list *changes, const char *directory);
 
 /* Move all of FROM, not sorted, to TO, which is not either. */
-void changes_take(struct changes *to, struct changes *from);
+void change_list_take(struct change_list *to, struct change_list *from);
 
 /* Sort by path, bytewise, and leave one of those with the same path: added goes before modified. 0 or -ENOMEM. */
-int changes_sort(struct changes *changes);
+int change_list_sort(struct change_list *changes);
 
 /* Free what was collected. */
-void changes_free(struct changes *changes);
+void change_list_free(struct change_list *changes);
 
 #endif

@@ -81,7 +81,7 @@ struct compare_worker {
 	size_t next[2];
 	struct xattrs xattrs[2];
 	struct content content;
-	struct changes changes, covered;
+	struct change_list changes, covered;
 	/* Directories in the one at hand that are to be put on the stack; NULL: none. */
 	struct compare_batch *batch;
 };
@@ -167,16 +167,16 @@ static int compare_tell(struct compare_worker *worker, enum varve_change_kind ki
 	int r = 0;
 
 	if (!worker->told && !worker->dir->added)
-		r = changes_add_ancestors(&worker->changes, worker->dir->path);
+		r = change_list_add_ancestors(&worker->changes, worker->dir->path);
 	worker->told = true;
-	return r ? r : changes_add(&worker->changes, kind, worker->dir->path, name);
+	return r ? r : change_list_add(&worker->changes, kind, worker->dir->path, name);
 }
 
 /* All that is in NAME in the directory at hand was added. */
 static int compare_inside(struct compare_worker *worker, const char *name)
 {
 	if (worker->compare->collapse)
-		return changes_add_inside(&worker->changes, worker->dir->path, name);
+		return change_list_add_inside(&worker->changes, worker->dir->path, name);
 	return compare_push(worker, name, 0, false, true);
 }
 
@@ -362,7 +362,7 @@ static int compare_pair(struct compare_worker *worker, const char *name)
 	}
 	/* What lies beneath cannot be seen, so nothing is said of it. */
 	if ((there[0] && compare_covered(worker, 0, &statx[0])) || (there[1] && compare_covered(worker, 1, &statx[1])))
-		return changes_add(&worker->covered, VARVE_CHANGE_MODIFY, worker->dir->path, name);
+		return change_list_add(&worker->covered, VARVE_CHANGE_MODIFY, worker->dir->path, name);
 	if (!there[1])
 		return there[0] ? compare_tell(worker, VARVE_CHANGE_DELETE, name) : 0;
 	if (!there[0])
@@ -745,8 +745,8 @@ static void compare_gather(struct compare *compare)
 	while ((link = list_pop(&compare->workers))) {
 		struct compare_worker *worker = list_entry(link, struct compare_worker, link);
 
-		changes_take(&compare->changes, &worker->changes);
-		changes_take(&compare->covered, &worker->covered);
+		change_list_take(&compare->changes, &worker->changes);
+		change_list_take(&compare->covered, &worker->covered);
 		compare_leave(worker);
 		for (unsigned i = 0; i < 2; i++) {
 			entries_end(&worker->entries[i]);
@@ -797,7 +797,7 @@ int compare_begin(struct compare *compare)
 		compare->mounts[i] = stat.stx_mnt_id;
 	}
 	if (compare->collapse && compare->fds[0] < 0)
-		return changes_add_inside(&compare->changes, "", NULL);
+		return change_list_add_inside(&compare->changes, "", NULL);
 	dir = fault_calloc(compare->fault, 1, sizeof(*dir) + 1);
 	if (!dir)
 		return -ENOMEM;
@@ -833,8 +833,8 @@ void compare_end(struct compare *compare)
 	while ((link = list_pop(&compare->stack)))
 		free(list_entry(link, struct compare_batch, link));
 	free(compare->root);
-	changes_free(&compare->changes);
-	changes_free(&compare->covered);
+	change_list_free(&compare->changes);
+	change_list_free(&compare->covered);
 	free(compare->failed);
 	pthread_mutex_destroy(&compare->lock);
 }

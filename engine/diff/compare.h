@@ -63,9 +63,9 @@ struct compare {
 	const char *failed_call;
 	char *failed;
 	/* What was found, not sorted; complete when all is over. */
-	struct changes changes;
+	struct change_list changes;
 	/* What could not be compared, as something is mounted there in one of them: only where a root is no clone of its mount. */
-	struct changes covered;
+	struct change_list covered;
 	/* The devices of the roots, and the mounts that they lie in. */
 	uint64_t devices[2], mounts[2];
 };

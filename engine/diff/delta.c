@@ -55,12 +55,12 @@ bool delta_changed(const struct delta *delta, uint64_t inode)
 /* Find DIRECTORY, or add it with nothing in it: 1, 0 when they are too many, or -ENOMEM. */
 static int delta_directory(struct delta *delta, uint64_t directory, uint64_t **ret_value)
 {
-	uint64_t *value = idmap_find(&delta->directories, directory, 0);
+	uint64_t *value = inode_map_find(&delta->directories, directory, 0);
 
 	if (!value) {
 		if (delta->directories.count >= delta_limit(delta->limits.directories, DELTA_DIRECTORIES_MAX))
 			return 0;
-		value = idmap_add(&delta->directories, directory, 0, NULL);
+		value = inode_map_add(&delta->directories, directory, 0, NULL);
 	}
 	if (!value)
 		return -ENOMEM;
@@ -259,7 +259,7 @@ static bool delta_before(const struct btrfs_timespec *time, const struct timespe
  * Was the inode with these ITEMS in the two trees, which are overwritten, at most read since they were the same? Items that
  * are alike do not tell where they were changed in the tick of the clock when that was, or both later in the same one.
  */
-static bool delta_read_only(const struct uuid_common *common, struct btrfs_inode_item items[2])
+static bool delta_read_only(const struct ancestor_common *common, struct btrfs_inode_item items[2])
 {
 	for (unsigned i = 0; i < 2; i++) {
 		items[i].transid = 0;
@@ -272,7 +272,7 @@ static bool delta_read_only(const struct uuid_common *common, struct btrfs_inode
 
 /* Look at COUNT inodes in both trees: those that were but read are not changed, and become 0. */
 static int delta_compare(const struct delta_side sides[2], uint64_t *inodes, size_t count,
-			 const struct uuid_common *common)
+			 const struct ancestor_common *common)
 {
 	struct search searches[2] = { { .args = NULL } };
 	struct btrfs_inode_item items[2];
@@ -299,7 +299,7 @@ static int delta_compare(const struct delta_side sides[2], uint64_t *inodes, siz
  * Pass over inodes that were only read: that writes the time of access. Whatever is compared later leaves its mark beside that:
  * content, entries and attributes in the inode's sequence number and times.
  */
-static int delta_filter(struct delta *delta, const struct delta_side sides[2], const struct uuid_common *common)
+static int delta_filter(struct delta *delta, const struct delta_side sides[2], const struct ancestor_common *common)
 {
 	size_t count = 0, length = 0;
 	int r = 0;
@@ -383,7 +383,7 @@ int delta_collect(struct delta *delta, const int fds[2])
 	if (!r)
 		r = subvol_number(fds[1], &sides[1].tree);
 	if (!r)
-		r = uuid_common(fds[0], sides[0].tree, sides[1].tree, &delta->common);
+		r = ancestor_common(fds[0], sides[0].tree, sides[1].tree, &delta->common);
 	for (unsigned i = 0; r > 0 && i < 2; i++)
 		r = delta_inodes(&sides[i], delta->common.generation);
 	if (r > 0)
@@ -395,19 +395,19 @@ int delta_collect(struct delta *delta, const int fds[2])
 
 bool delta_leads(const struct delta *delta, uint64_t directory)
 {
-	return idmap_find(&delta->directories, directory, 0);
+	return inode_map_find(&delta->directories, directory, 0);
 }
 
 bool delta_unnamed(const struct delta *delta, uint64_t directory)
 {
-	const uint64_t *value = idmap_find(&delta->directories, directory, 0);
+	const uint64_t *value = inode_map_find(&delta->directories, directory, 0);
 
 	return value && *value & DELTA_UNNAMED;
 }
 
 const struct delta_hint *delta_first(const struct delta *delta, uint64_t directory)
 {
-	const uint64_t *value = idmap_find(&delta->directories, directory, 0);
+	const uint64_t *value = inode_map_find(&delta->directories, directory, 0);
 
 	return value && (uint32_t)*value ? &delta->hints[(uint32_t)*value - 1] : NULL;
 }
@@ -419,7 +419,7 @@ const struct delta_hint *delta_next(const struct delta *delta, const struct delt
 
 void delta_free(struct delta *delta)
 {
-	idmap_free(&delta->directories);
+	inode_map_free(&delta->directories);
 	free(delta->inodes);
 	free(delta->hints);
 	free(delta->names);

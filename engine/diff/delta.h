@@ -38,7 +38,7 @@ struct delta {
 	/* How many the trees told of, with those that were only read. */
 	size_t inodes_found;
 	/* (directory, 0) to its first hint, counted from 1, and DELTA_ bits. */
-	struct idmap directories;
+	struct inode_map directories;
 	struct delta_hint *hints;
 	size_t hints_count, hints_capacity;
 	/* How many of them are forced. */
@@ -47,7 +47,7 @@ struct delta {
 	char *names;
 	size_t names_size, names_capacity;
 	/* Up to when both trees were the same. */
-	struct uuid_common common;
+	struct ancestor_common common;
 	struct fault *fault;
 	/* Ends the collection early with -ECANCELED. */
 	const _Atomic bool *cancelled;

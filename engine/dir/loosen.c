@@ -2,7 +2,7 @@
 #include "engine/dir/loosen.h"
 #include "engine/base/util.h"
 #include "engine/btrfs/chattr.h"
-#include "engine/btrfs/handle.h"
+#include "engine/btrfs/file_handle.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/dir/opath.h"
 
@@ -76,7 +76,7 @@ static bool loosen_same(int fd, struct loosened *loosened)
 {
 	uint64_t number;
 
-	if (handle_subvolume(fd, "", &number))
+	if (file_handle_subvolume(fd, "", &number))
 		return false;
 	if (!loosened->number)
 		loosened->number = number;

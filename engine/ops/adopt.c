@@ -22,7 +22,7 @@
  * before LOOK came to it fails the operation; what is changed after that is lost.
  */
 #include "engine/base/id.h"
-#include "engine/btrfs/handle.h"
+#include "engine/btrfs/file_handle.h"
 #include "engine/btrfs/qgroup.h"
 #include "engine/store/quota.h"
 #include "engine/btrfs/subvol.h"
@@ -33,7 +33,7 @@
 #include "engine/store/layer.h"
 #include "engine/store/layout.h"
 #include "engine/store/size_record.h"
-#include "engine/walk/copy_tree.h"
+#include "engine/walk/copy.h"
 #include "engine/walk/rm_tree.h"
 
 #include <fcntl.h>
@@ -158,13 +158,13 @@ static int adopt_stage_work(struct op *op)
 	adopt->staged = true;
 	adopt->fd = TAKE_FD(fd);
 	op->call.name = "name_to_handle_at";
-	return handle_subvolume(staging_fd, adopt->name, &adopt->number);
+	return file_handle_subvolume(staging_fd, adopt->name, &adopt->number);
 }
 
 static int adopt_stage(struct op *op)
 {
 	op->work = adopt_stage_work;
-	return clock_stage(op);
+	return commit_stage(op);
 }
 
 static int adopt_staged(struct op *op, int result)
@@ -195,7 +195,7 @@ static int adopt_limit(struct op *op)
 {
 	struct varve_store *store = op_store(op);
 	uint64_t bytes;
-	int r = record_find(store, op->id, &bytes);
+	int r = size_record_find(store, op->id, &bytes);
 
 	op->subject = op->id;
 	op->call.name = "BTRFS_IOC_QGROUP_LIMIT";
@@ -223,7 +223,7 @@ static int adopt_copy_run(struct call *call)
 
 static int adopt_copy(struct op *op)
 {
-	clock_write_begin(op);
+	commit_write_begin(op);
 	call_function(&op->call, LANE_STREAM, "openat2", adopt_copy_run);
 	return op_call(op);
 }
@@ -238,7 +238,7 @@ static int adopt_flush(struct op *op)
 {
 	op->subject = op->id;
 	op->call.name = "BTRFS_IOC_SYNC";
-	return clock_flush(op);
+	return commit_flush(op);
 }
 
 /* See that the directory is what was copied. Lane thread. */
@@ -298,7 +298,7 @@ static int adopt_publish(struct op *op)
 {
 	op->subject = op->id;
 	op->work = adopt_publish_work;
-	return clock_publish(op);
+	return commit_publish(op);
 }
 
 static int adopt_published(struct op *op, int result)
@@ -312,7 +312,7 @@ static int adopt_published(struct op *op, int result)
 static int adopt_durable(struct op *op)
 {
 	op->call.name = "fsync";
-	return clock_commit_names(op);
+	return commit_names(op);
 }
 
 /* Remove what was the directory. Lane thread. */
@@ -321,7 +321,7 @@ static int adopt_clear_run(struct call *call)
 	struct op *op = container_of(call, struct op, call);
 	struct adopt *adopt = adopt_of(op);
 	const char *detail = NULL;
-	int r = empty_remove(op_store(op), adopt_staging_fd(op), adopt->name, adopt->fd, &op->request->cancelled, adopt->failed,
+	int r = rm_tree_remove(op_store(op), adopt_staging_fd(op), adopt->name, adopt->fd, &op->request->cancelled, adopt->failed,
 			     &detail);
 
 	if (!r)
@@ -356,13 +356,13 @@ static int adopt_undo(struct op *op)
 	if (!adopt_of(op)->staged || adopt_of(op)->published)
 		return OP_END;
 	op->work = adopt_undo_work;
-	return clock_destroy(op);
+	return commit_destroy(op);
 }
 
 static int adopt_undone(struct op *op, int result)
 {
 	if (!result)
-		cleaner_destroyed(op_store(op));
+		backlog_destroyed(op_store(op));
 	return result < 0 ? result : OP_END;
 }
 
@@ -403,7 +403,7 @@ int adopt_submit(struct varve_store *store, const char *id, uint64_t flags, cons
 		return r;
 	request->ops->id = request->ops->subject = request_string(request, id);
 	request->ops->place = LAYER_PLACE;
-	request->ops->holds[0] = (struct hold){ .id = request->ops->id, .exclusive = true };
+	request->ops->holds[0] = (struct id_lock){ .id = request->ops->id, .exclusive = true };
 	adopt_of(request->ops)->fd = -EBADF;
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

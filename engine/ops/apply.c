@@ -65,7 +65,7 @@ static int apply_unpack(struct op *op)
 {
 	op->interrupt = apply_interrupt;
 	apply_of(op)->unpack->writeback = op->request->durable;
-	clock_write_begin(op);
+	commit_write_begin(op);
 	call_function(&op->call, LANE_STREAM, "BTRFS_IOC_GET_SUBVOL_INFO", apply_unpack_run);
 	return op_call(op);
 }
@@ -81,7 +81,7 @@ static int apply_unpacked(struct op *op, int result)
 static int apply_durable(struct op *op)
 {
 	op->call.name = "BTRFS_IOC_SYNC";
-	return clock_flush(op);
+	return commit_flush(op);
 }
 
 static int apply_durable_done(struct op *op, int result)
@@ -100,7 +100,7 @@ static void apply_result(struct request *request, struct varve_result *result)
 	const struct unpack *unpack = apply_of(request->ops)->unpack;
 
 	result->bytes = unpack->size;
-	report_tell(&unpack->report, result);
+	skipped_tell(&unpack->report, result);
 }
 
 static void apply_close(struct op *op)
@@ -142,7 +142,7 @@ int apply_submit(struct varve_store *store, const char *id, const struct varve_a
 	apply->op.fds_kind = FDS_READS;
 	apply->op.id = apply->op.subject = request_string(request, id);
 	apply->op.place = LAYER_PLACE;
-	apply->op.holds[0] = (struct hold){ .id = apply->op.id, .exclusive = true };
+	apply->op.holds[0] = (struct id_lock){ .id = apply->op.id, .exclusive = true };
 	r = unpack_new(request, options, fd, &apply->unpack);
 	if (!r)
 		return request_submit(request, submit->callback, submit->user_data, submit->ret_request);

@@ -161,7 +161,7 @@ static int changes_untouched(const struct changes_op *changes)
  * Find up to when the layer and its parent were the same, where one is a snapshot of the other, or both are of a third: then
  * whatever was changed later, in either, has no earlier time of change. That takes no privilege. 0 or -errno. Lane thread.
  */
-static int changes_settle(struct changes_op *changes)
+static int change_list_settle(struct changes_op *changes)
 {
 	static const uint8_t none[BTRFS_UUID_SIZE];
 	struct btrfs_ioctl_get_subvol_info_args infos[2];
@@ -199,7 +199,7 @@ static int changes_search(struct changes_op *changes)
 
 	if (changes->fds[0] < 0)
 		return 0;
-	r = changes_settle(changes);
+	r = change_list_settle(changes);
 	if (r || changes->flags & VARVE_CHANGES_WALK)
 		return r;
 	/* Written data that no extent has been allocated for yet has not touched its inode item either. */
@@ -248,7 +248,7 @@ static void changes_forget(struct changes_op *changes)
 	if (changes->comparing)
 		compare_end(&changes->compare);
 	else
-		changes_free(&changes->compare.changes);
+		change_list_free(&changes->compare.changes);
 	changes->comparing = false;
 	changes->compare = (struct compare){ .settled = settled };
 }
@@ -287,10 +287,10 @@ static int changes_arrange(struct changes_op *changes)
 	changes->op.call.name = "sort";
 	changes->compare.delta = NULL;
 	delta_free(&changes->delta);
-	r = changes_sort(&changes->compare.changes);
+	r = change_list_sort(&changes->compare.changes);
 	/* Where nothing was compared, nothing was covered. */
 	if (!r && changes->comparing)
-		r = changes_sort(&changes->compare.covered);
+		r = change_list_sort(&changes->compare.covered);
 	changes->compared = !r;
 	return r;
 }
@@ -329,11 +329,11 @@ static int changes_pack(struct changes_op *changes)
 
 	if (!pack)
 		return -ENOMEM;
-	pack->window.feed.root_fd = changes->fds[1];
+	pack->prefetch.feed.root_fd = changes->fds[1];
 	pack->small_max = request_store(request)->settings.archive_small_max;
-	pack->window.feed.changes = &changes->compare.changes;
-	pack->window.feed.fault = &request->core->io.fault;
-	pack->window.search = request_store(request)->layout.privileged && !(changes->flags & VARVE_CHANGES_WALK);
+	pack->prefetch.feed.changes = &changes->compare.changes;
+	pack->prefetch.feed.fault = &request->core->io.fault;
+	pack->prefetch.search = request_store(request)->layout.privileged && !(changes->flags & VARVE_CHANGES_WALK);
 	pack->uids = changes->maps[1].uids;
 	pack->uids_count = changes->maps[1].uids_count;
 	pack->gids = changes->maps[1].gids;
@@ -489,7 +489,7 @@ static int changes_write_run(struct call *call)
 /* Read ahead. Lane thread. */
 static int changes_read_run(struct call *call)
 {
-	window_work(&container_of(call, struct changes_part, call)->op->pack->window);
+	prefetch_work(&container_of(call, struct changes_part, call)->op->pack->prefetch);
 	return 0;
 }
 
@@ -498,7 +498,7 @@ static void changes_written(struct call *call)
 {
 	struct changes_op *changes = container_of(call, struct changes_part, call)->op;
 
-	window_stop(&changes->pack->window);
+	prefetch_stop(&changes->pack->prefetch);
 	for (unsigned i = 1; i <= PACK_THREADS_MAX; i++)
 		if (changes->parts[i].op && io_withdraw(&changes->op.request->core->io, &changes->parts[i].call)) {
 			changes->parts[i].op = NULL;
@@ -553,7 +553,7 @@ static int changes_stream(struct op *op)
 	op->call.name = changes->stream.kind == STREAM_CHANNEL ? NULL : "write";
 	op->place = op->subject = NULL;
 	changes_part(changes, 0, changes_write_run, changes_written);
-	for (unsigned i = 1; i <= PACK_THREADS_MAX && (many || count > i * WINDOW_CLAIM); i++)
+	for (unsigned i = 1; i <= PACK_THREADS_MAX && (many || count > i * PREFETCH_CLAIM); i++)
 		changes_part(changes, i, changes_read_run, changes_read);
 	return OP_WAIT;
 }
@@ -561,7 +561,7 @@ static int changes_stream(struct op *op)
 static int changes_streamed(struct op *op, int result)
 {
 	struct changes_op *changes = changes_of(op);
-	const struct window *window = &changes->pack->window;
+	const struct prefetch *prefetch = &changes->pack->prefetch;
 
 	if (result < 0 && changes->pack->failed) {
 		op->call.name = changes->pack->failed_call;
@@ -570,10 +570,10 @@ static int changes_streamed(struct op *op, int result)
 		changes_blame(changes, changes->pack->failed);
 		if (result == -EFBIG)
 			op->detail = "of more bytes than file_size_max allows";
-	} else if (result < 0 && window->error == result && window->feed.path) {
+	} else if (result < 0 && prefetch->error == result && prefetch->feed.path) {
 		/* A directory that cannot be listed: not the archive's descriptor that cannot be written. */
 		op->call.name = "getdents64";
-		changes_blame(changes, window->feed.path);
+		changes_blame(changes, prefetch->feed.path);
 	}
 	return result < 0 ? result : OP_END;
 }
@@ -598,7 +598,7 @@ static void changes_result(struct request *request, struct varve_result *result)
 	if (!changes->pack)
 		return;
 	result->bytes = request->class->operation == VARVE_DIFF ? changes->stream.bytes : changes->pack->size;
-	report_tell(&changes->pack->report, result);
+	skipped_tell(&changes->pack->report, result);
 }
 
 static void changes_close(struct op *op)
@@ -702,10 +702,10 @@ static int changes_new(struct varve_store *store, const struct op_class *class, 
 	changes->flags = options->flags;
 	changes->op.id = changes->op.subject = request_string(request, id);
 	changes->op.place = LAYER_PLACE;
-	changes->op.holds[0] = (struct hold){ .id = changes->op.id };
+	changes->op.holds[0] = (struct id_lock){ .id = changes->op.id };
 	changes->parent = request_string(request, parent);
 	if (parent && *parent && strcmp(parent, id))
-		changes->op.holds[1] = (struct hold){ .id = changes->parent };
+		changes->op.holds[1] = (struct id_lock){ .id = changes->parent };
 	r = changes_maps(changes, options);
 	if (r)
 		request_free(request);

@@ -14,7 +14,7 @@ struct chown {
 	struct shift_maps maps;
 	struct shift shift;
 	/* What has an owner now that stands for all others. */
-	struct report report;
+	struct skipped report;
 };
 
 static struct chown *chown_of(struct layer_walk *layer)
@@ -59,13 +59,13 @@ static const struct layer_walk_rest chown_rest = { .inode = chown_inode, .again 
 
 static void chown_result(struct request *request, struct varve_result *result)
 {
-	report_tell(&chown_of(layer_walk_of(request->ops))->report, result);
+	skipped_tell(&chown_of(layer_walk_of(request->ops))->report, result);
 }
 
 static void chown_release(struct op *op)
 {
-	report_free(&chown_of(layer_walk_of(op))->report);
-	tally_free(&layer_walk_of(op)->tally);
+	skipped_free(&chown_of(layer_walk_of(op))->report);
+	usage_search_free(&layer_walk_of(op)->usage_search);
 	shift_free(&chown_of(layer_walk_of(op))->shift);
 }
 

@@ -30,7 +30,7 @@
  */
 #include "engine/archive/unpack.h"
 #include "engine/base/id.h"
-#include "engine/btrfs/handle.h"
+#include "engine/btrfs/file_handle.h"
 #include "engine/btrfs/qgroup.h"
 #include "engine/store/quota.h"
 #include "engine/btrfs/subvol.h"
@@ -89,7 +89,7 @@ struct create {
 	/* What is to be unpacked into it; NULL: nothing. */
 	struct unpack *unpack;
 	/* Of the first of the batch: what in any of them has an owner that stands for all others; not used where it is unpacked. */
-	struct report report;
+	struct skipped report;
 };
 
 static struct create *create_of(struct op *op)
@@ -149,7 +149,7 @@ static const char *create_staging_name(struct create *create, char buffer[VARVE_
 static void create_staged(struct create *create, int dir_fd, const char *name)
 {
 	create->staged = true;
-	if (handle_subvolume(dir_fd, name, &create->number))
+	if (file_handle_subvolume(dir_fd, name, &create->number))
 		create->number = 0;
 }
 
@@ -158,22 +158,22 @@ static void create_staged(struct create *create, int dir_fd, const char *name)
 /* Go on, counted among those that are being made. */
 static int create_make_begin(struct op *op)
 {
-	cleaner_make_begin(op_store(op));
+	backlog_make_begin(op_store(op));
 	create_of(op)->making = true;
 	return CREATE_OPEN;
 }
 
 static int create_admit(struct op *op)
 {
-	if (cleaner_may_make(op_store(op)))
+	if (backlog_may_make(op_store(op)))
 		return create_make_begin(op);
-	return create_of(op)->flags & VARVE_CREATE_NOWAIT ? cleaner_wait_look(op) : cleaner_wait_room(op);
+	return create_of(op)->flags & VARVE_CREATE_NOWAIT ? backlog_wait_look(op) : backlog_wait_room(op);
 }
 
 static int create_admitted(struct op *op, int result)
 {
 	/* What we count may be old; who does not want to wait is refused by what the kernel has just said. */
-	if (cleaner_room(op_store(op)) || !(create_of(op)->flags & VARVE_CREATE_NOWAIT))
+	if (backlog_room(op_store(op)) || !(create_of(op)->flags & VARVE_CREATE_NOWAIT))
 		return create_make_begin(op);
 	op->detail = "too many removed layers await the kernel's cleaner";
 	return -EAGAIN;
@@ -313,7 +313,7 @@ static int create_prepare_free(struct create *create)
 	int mode, r;
 
 	create->op.call.name = "unlinkat";
-	r = record_drop(store, create->op.id);
+	r = size_record_drop(store, create->op.id);
 	if (r < 0)
 		return r;
 	if (!create->source)
@@ -324,7 +324,7 @@ static int create_prepare_free(struct create *create)
 		return mode;
 	/* The groups of a caller that cannot see how quota runs are the administrator's concern. */
 	mode = MAX(mode, VARVE_QUOTA_OFF);
-	cleaner_saw_quota(store, mode);
+	backlog_saw_quota(store, mode);
 	r = create_check_mode(create, mode);
 	return r ? r : mode;
 }
@@ -347,15 +347,15 @@ static int create_prepare_quota(struct create *create)
 	r = mode < 0 ? mode : create_check_mode(create, mode);
 	if (r)
 		return r;
-	cleaner_saw_quota(store, mode);
+	backlog_saw_quota(store, mode);
 	if (!create->size) {
 		op->call.name = "unlinkat";
-		r = record_drop(store, op->id);
+		r = size_record_drop(store, op->id);
 		return r < 0 ? r : mode;
 	}
 	op->call.name = "openat";
 	slot_fd = create_slot_fd(create);
-	r = slot_fd < 0 ? slot_fd : record_write(store, slot_fd, create_reserved_name(create, buffer), create->size);
+	r = slot_fd < 0 ? slot_fd : size_record_write(store, slot_fd, create_reserved_name(create, buffer), create->size);
 	create->recorded = !r;
 	return r ? r : mode;
 }
@@ -496,7 +496,7 @@ static int create_stage(struct op *op)
 	op->commits = create->source;
 	op->direct_allowed = create->source && !create->size && !create->unpack && !rewrite_wanted(create->plan);
 	op->direct = op->direct_allowed && create->flags & VARVE_CREATE_READ_ONLY;
-	return clock_stage(op);
+	return commit_stage(op);
 }
 
 /* Where to go with what is staged, filled and rewritten. */
@@ -515,7 +515,7 @@ static int create_rewriting(const struct create *create)
 static void create_make_end(struct create *create)
 {
 	if (create->making)
-		cleaner_make_end(op_store(&create->op));
+		backlog_make_end(op_store(&create->op));
 	create->making = false;
 }
 
@@ -564,7 +564,7 @@ static int create_unpack(struct op *op)
 {
 	op->interrupt = create_interrupt;
 	create_of(op)->unpack->writeback = true;
-	clock_write_begin(op);
+	commit_write_begin(op);
 	call_function(&op->call, LANE_STREAM, "openat", create_unpack_run);
 	return op_call(op);
 }
@@ -599,7 +599,7 @@ static void create_leave(struct create *create)
 }
 
 /* What was not kept as it is, of all of REQUEST. */
-static struct report *create_report(struct request *request)
+static struct skipped *create_report(struct request *request)
 {
 	struct create *first = create_of(request->ops);
 
@@ -630,7 +630,7 @@ static int create_rewritten(struct op *op, int result)
 static int create_flush(struct op *op)
 {
 	op->call.name = "BTRFS_IOC_SYNC";
-	return clock_flush(op);
+	return commit_flush(op);
 }
 
 /* Make what was rewritten read-only, where that is wanted. Lane thread. */
@@ -682,10 +682,10 @@ static int create_publish_recorded(struct create *create)
 {
 	struct op *op = &create->op;
 	struct varve_store *store = op_store(op);
-	_cleanup_unlock_ struct record_lock lock = { 0 };
+	_cleanup_unlock_ struct size_record_lock lock = { 0 };
 	char buffer[VARVE_ID_MAX + 1];
 	struct stat stat;
-	int r = record_lock(store, &lock);
+	int r = size_record_lock(store, &lock);
 
 	op->call.name = "flock";
 	if (r)
@@ -694,14 +694,14 @@ static int create_publish_recorded(struct create *create)
 	op->call.name = "renameat2";
 	if (!fstatat(store->layout.subvolumes_fd, op->id, &stat, AT_SYMLINK_NOFOLLOW))
 		return -EEXIST;
-	r = record_place(store, create_slot_fd(create), create_reserved_name(create, buffer), op->id);
+	r = size_record_place(store, create_slot_fd(create), create_reserved_name(create, buffer), op->id);
 	if (r)
 		return r;
 	create->recorded = false;
 	r = create_rename(create);
 	/* A record that stays without its layer is forgotten by the next create of that name, or by gc. */
 	if (r)
-		record_remove(store, op->id);
+		size_record_remove(store, op->id);
 	return r;
 }
 
@@ -719,7 +719,7 @@ static int create_publish_work(struct op *op)
 static int create_publish(struct op *op)
 {
 	op->work = create_publish_work;
-	return clock_publish(op);
+	return commit_publish(op);
 }
 
 static int create_publish_done(struct op *op, int result)
@@ -734,7 +734,7 @@ static int create_durable(struct op *op)
 {
 	op->call.name = "fsync";
 	/* What was made straight in its place is durable, names and all, but for a limit that was set afterwards. */
-	return op->direct ? clock_commit_metadata(op) : clock_commit_names(op);
+	return op->direct ? commit_metadata(op) : commit_names(op);
 }
 
 static int create_durable_done(struct op *op, int result)
@@ -760,7 +760,7 @@ static int create_undo_work(struct op *op)
 	create->fate = undo.fate;
 	/* A record that stays is forgotten by the next create of that name, or by gc. */
 	if (create->published && r != UNDO_ABSENT)
-		record_drop(store, op->id);
+		size_record_drop(store, op->id);
 	return r;
 }
 
@@ -770,7 +770,7 @@ static int create_undo(struct op *op)
 	if (!create_of(op)->staged)
 		return OP_END;
 	op->work = create_undo_work;
-	return clock_destroy(op);
+	return commit_destroy(op);
 }
 
 static int create_undone(struct op *op, int result)
@@ -779,7 +779,7 @@ static int create_undone(struct op *op, int result)
 	char detail[VARVE_FAILURE_DETAIL_SIZE];
 
 	if (!result)
-		cleaner_destroyed(op_store(op));
+		backlog_destroyed(op_store(op));
 	if (create->fate && op->failure) {
 		snprintf(detail, sizeof(detail), "%s", op->failure->detail);
 		op_amend(op, false, "%s%s%s", detail, *detail ? "; " : "", create->fate);
@@ -814,7 +814,7 @@ static void create_result(struct request *request, struct varve_result *result)
 {
 	const struct unpack *unpack = create_of(request->ops)->unpack;
 
-	report_tell(create_report(request), result);
+	skipped_tell(create_report(request), result);
 	if (unpack)
 		result->bytes = unpack->size;
 }
@@ -822,7 +822,7 @@ static void create_result(struct request *request, struct varve_result *result)
 static void create_release(struct op *op)
 {
 	unpack_free(create_of(op)->unpack);
-	report_free(&create_of(op)->report);
+	skipped_free(&create_of(op)->report);
 }
 
 static const struct op_class create_class = {
@@ -894,7 +894,7 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 
 		create->op.id = create->op.subject = request_string(request, ids[i]);
 		create->op.place = LAYER_PLACE;
-		create->op.holds[0] = (struct hold){ .id = create->op.id, .exclusive = true };
+		create->op.holds[0] = (struct id_lock){ .id = create->op.id, .exclusive = true };
 		create->index = i;
 		create->report.fault = &store->core.io.fault;
 		create->source = source;
@@ -907,7 +907,7 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 		create->groups_count = arguments->storage.groups_count;
 		/* An id that is to be made from itself: there is nothing to hold twice. */
 		if (source && strcmp(source, create->op.id))
-			create->op.holds[1] = (struct hold){ .id = source };
+			create->op.holds[1] = (struct id_lock){ .id = source };
 	}
 	/* One layer, as api/ has seen to. */
 	if (arguments->apply)

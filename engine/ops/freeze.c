@@ -104,6 +104,6 @@ int freeze_submit(struct varve_store *store, const char *id, uint64_t flags, con
 	freeze_of(request->ops)->fd = -EBADF;
 	request->ops->id = request->ops->subject = request_string(request, id);
 	request->ops->place = LAYER_PLACE;
-	request->ops->holds[0] = (struct hold){ .id = request->ops->id, .exclusive = true };
+	request->ops->holds[0] = (struct id_lock){ .id = request->ops->id, .exclusive = true };
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

@@ -128,7 +128,7 @@ static int fsck_limit(struct fsck *fsck, const char *id, uint64_t number)
 	struct varve_store *store = op_store(&fsck->op);
 	struct qgroup_numbers numbers = { 0 };
 	uint64_t bytes = 0;
-	int r = record_find(store, id, &bytes);
+	int r = size_record_find(store, id, &bytes);
 
 	if (r == -EINVAL)
 		return fsck_add(fsck, "record", RECORD_PLACE, id, NULL, "the recorded size does not parse");
@@ -143,7 +143,7 @@ static int fsck_limit(struct fsck *fsck, const char *id, uint64_t number)
 	if ((r && r != -ENOENT) || (!r && numbers.limit == bytes))
 		return 0;
 	/* The size may be changed just now: its record first, then the limit. */
-	if (record_find(store, id, &bytes) <= 0 || qgroup_limited(&store->fs, QUOTA_GROUP(0, number), bytes) > 0)
+	if (size_record_find(store, id, &bytes) <= 0 || qgroup_limited(&store->fs, QUOTA_GROUP(0, number), bytes) > 0)
 		return 0;
 	return fsck_add(fsck, "limit", LAYER_PLACE, id, NULL, "%" PRIu64 " bytes are recorded, but %" PRIu64 " in force (0: none): "
 			 "'get' sets the limit", bytes, numbers.limit);
@@ -229,7 +229,7 @@ static int fsck_quotas(void *data, const char *name)
 {
 	struct fsck *fsck = data;
 	struct varve_store *store = op_store(&fsck->op);
-	_cleanup_unlock_ struct record_lock lock = { 0 };
+	_cleanup_unlock_ struct size_record_lock lock = { 0 };
 	struct stat stat;
 	int r;
 
@@ -240,7 +240,7 @@ static int fsck_quotas(void *data, const char *name)
 	if (errno != ENOENT)
 		return negative_errno();
 	/* Its layer may be about to come into its place, or it may be about to go. */
-	r = record_lock_made(store, &lock);
+	r = size_record_lock_made(store, &lock);
 	if (r == OP_LATER)
 		fsck->locked = true;
 	if (r)

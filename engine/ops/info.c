@@ -186,6 +186,6 @@ int info_submit(struct varve_store *store, const char *id, const struct submit *
 	info_of(op)->fd = -EBADF;
 	op->id = op->subject = request_string(request, id);
 	op->place = LAYER_PLACE;
-	op->holds[0] = (struct hold){ .id = op->id };
+	op->holds[0] = (struct id_lock){ .id = op->id };
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

@@ -134,7 +134,7 @@ static int locate_limit_run(struct call *call)
 	struct btrfs_ioctl_get_subvol_info_args info;
 	_cleanup_close_ int fd = -EBADF;
 	uint64_t bytes;
-	int r = record_read(locate_of(op)->record_fd, &bytes);
+	int r = size_record_read(locate_of(op)->record_fd, &bytes);
 
 	/* As the reference driver: what does not parse is passed over. */
 	if (r)
@@ -220,7 +220,7 @@ static int locate_submit(struct varve_store *store, const struct op_class *class
 	op->id = op->subject = request_string(request, id);
 	locate_of(op)->record = request_string(request, record);
 	op->place = LAYER_PLACE;
-	op->holds[0] = (struct hold){ .id = op->id };
+	op->holds[0] = (struct id_lock){ .id = op->id };
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }
 

@@ -93,6 +93,6 @@ int open_layer_submit(struct varve_store *store, const char *id, const struct su
 	open_layer_of(request->ops)->fd = -EBADF;
 	request->ops->id = request->ops->subject = request_string(request, id);
 	request->ops->place = LAYER_PLACE;
-	request->ops->holds[0] = (struct hold){ .id = request->ops->id };
+	request->ops->holds[0] = (struct id_lock){ .id = request->ops->id };
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

@@ -178,7 +178,7 @@ static int quota_disable_start(struct op *op)
 static int quota_record(struct quota *quota)
 {
 	struct varve_store *store = op_store(&quota->op);
-	_cleanup_unlock_ struct record_lock lock = { 0 };
+	_cleanup_unlock_ struct size_record_lock lock = { 0 };
 	char name[sizeof(".varve.") + 20];
 	int owner_fd = -EBADF, r;
 
@@ -188,18 +188,18 @@ static int quota_record(struct quota *quota)
 		if (owner_fd < 0)
 			return layout_blame(&quota->op, owner_fd);
 		snprintf(name, sizeof(name), ".varve.%" PRIx64, quota->op.request->handle);
-		r = record_write(store, owner_fd, name, quota->arguments.bytes);
+		r = size_record_write(store, owner_fd, name, quota->arguments.bytes);
 		if (r)
 			return r;
 	}
-	r = record_lock(store, &lock);
+	r = size_record_lock(store, &lock);
 	if (quota->arguments.bytes) {
-		r = r ? r : record_place(store, owner_fd, name, quota->op.id);
+		r = r ? r : size_record_place(store, owner_fd, name, quota->op.id);
 		if (r)
 			unlinkat(owner_fd, name, 0);
 		return r;
 	}
-	r = r ? r : record_remove(store, quota->op.id);
+	r = r ? r : size_record_remove(store, quota->op.id);
 	return MIN(r, 0);
 }
 
@@ -282,7 +282,7 @@ static int quota_limit_done(struct op *op, int result)
 static int quota_durable(struct op *op)
 {
 	op->call.name = "fsync";
-	return clock_commit_metadata(op);
+	return commit_metadata(op);
 }
 
 /* ---- RESCAN, GC -------------------------------------------------------------------------------------------------- */
@@ -325,7 +325,7 @@ static void quota_gc_failed(struct quota *quota, int error)
 static int quota_gc_record(void *data, const char *name)
 {
 	struct quota *quota = data;
-	int r = record_drop(op_store(&quota->op), name);
+	int r = size_record_drop(op_store(&quota->op), name);
 
 	if (r == OP_LATER)
 		quota->locked = true;
@@ -412,7 +412,7 @@ int quota_submit(struct varve_store *store, const struct quota_arguments *argume
 	if (arguments->id) {
 		op->id = op->subject = request_string(request, arguments->id);
 		op->place = LAYER_PLACE;
-		op->holds[0] = (struct hold){ .id = op->id, .exclusive = true };
+		op->holds[0] = (struct id_lock){ .id = op->id, .exclusive = true };
 	}
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

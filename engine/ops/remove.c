@@ -78,7 +78,7 @@ struct remove {
 	/* We may not destroy it, so it is emptied; let in by workers_admit(); unlinking has begun; it is gone. */
 	bool denied, admitted, emptying, gone;
 	/* What empties it, on the heap; its root directory, and what the clone of that lives by (mounts_clone()). */
-	struct empty *empty;
+	struct rm_tree *rm_tree;
 	int empty_fd, tree_fd;
 };
 
@@ -162,7 +162,7 @@ static void remove_forget(struct remove *remove)
 {
 	struct varve_store *store = op_store(&remove->op);
 
-	record_drop(store, remove->op.id);
+	size_record_drop(store, remove->op.id);
 	if (remove->number && groups_any(store))
 		groups_leave(store, remove->number);
 }
@@ -187,7 +187,7 @@ static int remove_destroy_work(struct op *op)
 static int remove_destroy(struct op *op)
 {
 	op->work = remove_destroy_work;
-	return clock_destroy(op);
+	return commit_destroy(op);
 }
 
 /* What keeps a subvolume without flags from being destroyed with -EPERM. */
@@ -213,7 +213,7 @@ static int remove_destroyed(struct op *op, int result)
 		op->detail = "without privilege; or " REMOVE_HELD;
 	if (result < 0)
 		return result;
-	cleaner_destroyed(op_store(op));
+	backlog_destroyed(op_store(op));
 	return remove_gone(op);
 }
 
@@ -287,7 +287,7 @@ static int remove_move_work(struct op *op)
 static int remove_move(struct op *op)
 {
 	op->work = remove_move_work;
-	return clock_publish(op);
+	return commit_publish(op);
 }
 
 static int remove_moved(struct op *op, int result)
@@ -427,7 +427,7 @@ static int remove_nested_work(struct op *op)
 static int remove_nested(struct op *op)
 {
 	op->work = remove_nested_work;
-	return clock_destroy(op);
+	return commit_destroy(op);
 }
 
 static int remove_nested_done(struct op *op, int result)
@@ -435,7 +435,7 @@ static int remove_nested_done(struct op *op, int result)
 	struct remove *remove = remove_of(op);
 
 	for (; remove->destroyed; remove->destroyed--, remove->destroyed_all++)
-		cleaner_destroyed(op_store(op));
+		backlog_destroyed(op_store(op));
 	if (result == REMOVE_MORE)
 		return remove_nested(op);
 	/* One that is nested may be read-only. */
@@ -477,9 +477,9 @@ static int remove_empty_run(struct call *call)
 	bool read_only;
 
 	/* The step may have begun anew. */
-	if (remove->empty)
-		walk_free(&remove->empty->walk);
-	free(TAKE_PTR(remove->empty));
+	if (remove->rm_tree)
+		walk_free(&remove->rm_tree->walk);
+	free(TAKE_PTR(remove->rm_tree));
 	fd_close(TAKE_FD(remove->empty_fd));
 	fd_close(TAKE_FD(remove->tree_fd));
 	call->name = "openat2";
@@ -504,21 +504,21 @@ static int remove_empty_run(struct call *call)
 	if (r < 0)
 		return r;
 	call->name = NULL;
-	remove->empty = fault_calloc(&op->request->core->io.fault, 1, sizeof(*remove->empty));
-	if (!remove->empty)
+	remove->rm_tree = fault_calloc(&op->request->core->io.fault, 1, sizeof(*remove->rm_tree));
+	if (!remove->rm_tree)
 		return -ENOMEM;
-	r = empty_init(remove->empty, op_store(op), remove->empty_fd, dir_fd, name, &op->request->cancelled);
+	r = rm_tree_init(remove->rm_tree, op_store(op), remove->empty_fd, dir_fd, name, &op->request->cancelled);
 	return r ? r : REMOVE_MORE;
 }
 
 /* The walk is over. */
 static void remove_emptied(struct walk *walk, int result)
 {
-	struct empty *empty = walk->data;
+	struct rm_tree *rm_tree = walk->data;
 	struct remove *remove = remove_of(walk->owner);
 
-	if (empty->flags && result == -EPERM)
-		remove->cause = chattr_detail(empty->flags);
+	if (rm_tree->flags && result == -EPERM)
+		remove->cause = chattr_detail(rm_tree->flags);
 	if (result == -EBUSY)
 		remove->cause = "something is mounted there";
 	layer_walk_blame(walk->owner, walk, result);
@@ -536,7 +536,7 @@ static int remove_forget_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 
-	record_drop(op_store(op), op->id);
+	size_record_drop(op_store(op), op->id);
 	return 0;
 }
 
@@ -545,7 +545,7 @@ static int remove_empty_done(struct op *op, int result)
 	struct remove *remove = remove_of(op);
 
 	if (result == REMOVE_MORE) {
-		struct walk *walk = &remove->empty->walk;
+		struct walk *walk = &remove->rm_tree->walk;
 
 		remove->emptying = op->begun = true;
 		walk->owner = op;
@@ -559,7 +559,7 @@ static int remove_empty_done(struct op *op, int result)
 		return result;
 	if (!remove->gone) {
 		remove->gone = true;
-		cleaner_destroyed(op_store(op));
+		backlog_destroyed(op_store(op));
 		call_function(&op->call, LANE_FS, "unlinkat", remove_forget_run);
 		return op_call(op);
 	}
@@ -571,7 +571,7 @@ static int remove_empty_done(struct op *op, int result)
 static int remove_durable(struct op *op)
 {
 	op->call.name = "fsync";
-	return clock_commit_names(op);
+	return commit_names(op);
 }
 
 static int remove_durable_done(struct op *op, int result)
@@ -643,7 +643,7 @@ static int remove_undo(struct op *op)
 		return OP_END;
 	}
 	op->work = remove_undo_work;
-	return clock_publish(op);
+	return commit_publish(op);
 }
 
 static int remove_undone(struct op *op, int result)
@@ -677,9 +677,9 @@ static void remove_close(struct op *op)
 	free(remove->swap);
 	groups_lifted_free(remove->lifted);
 	free(remove->lifted);
-	if (remove->empty)
-		walk_free(&remove->empty->walk);
-	free(remove->empty);
+	if (remove->rm_tree)
+		walk_free(&remove->rm_tree->walk);
+	free(remove->rm_tree);
 	fd_close(remove->empty_fd);
 	fd_close(remove->tree_fd);
 }
@@ -715,7 +715,7 @@ int remove_submit(struct varve_store *store, const char *const *ids, size_t coun
 		op->id = op->subject = request_string(request, ids[i]);
 		remove_of(op)->empty_fd = remove_of(op)->tree_fd = -EBADF;
 		op->place = LAYER_PLACE;
-		op->holds[0] = (struct hold){ .id = op->id, .exclusive = true };
+		op->holds[0] = (struct id_lock){ .id = op->id, .exclusive = true };
 	}
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

@@ -12,7 +12,7 @@
  * Another process may remove the layer and make one of the same name at any moment; those that keep no record do not lock. So the layer
  * is known by btrfs's number of it: what was renamed is looked at, and goes back where it is another.
  */
-#include "engine/btrfs/handle.h"
+#include "engine/btrfs/file_handle.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/dir/beneath.h"
@@ -85,7 +85,7 @@ static int rename_look(struct op *op, const char *from, const char *to)
 	uint64_t number;
 
 	/* What cannot be looked at was renamed again, or removed, by its new name. */
-	if (handle_subvolume(subvolumes_fd, to, &number) || number == rename_of(op)->number)
+	if (file_handle_subvolume(subvolumes_fd, to, &number) || number == rename_of(op)->number)
 		return 0;
 	op->subject = from;
 	rename_replaced(op);
@@ -103,14 +103,14 @@ static int rename_move(struct op *op, const char *from, const char *to)
 {
 	struct varve_store *store = op_store(op);
 	int subvolumes_fd = store->layout.subvolumes_fd, r;
-	_cleanup_unlock_ struct record_lock lock = { 0 };
+	_cleanup_unlock_ struct size_record_lock lock = { 0 };
 
 	/* What cannot be renamed waits for no lock. */
 	r = rename_prove(op, from);
 	if (r)
 		return r;
 	op->call.name = "flock";
-	r = record_lock(store, &lock);
+	r = size_record_lock(store, &lock);
 	if (!r)
 		r = rename_prove(op, from);
 	if (r)
@@ -121,7 +121,7 @@ static int rename_move(struct op *op, const char *from, const char *to)
 	if (r)
 		return r;
 	op->call.name = "linkat";
-	r = record_copy(store, from, to);
+	r = size_record_copy(store, from, to);
 	if (r)
 		return r;
 	op->call.name = "renameat2";
@@ -132,7 +132,7 @@ static int rename_move(struct op *op, const char *from, const char *to)
 	} else
 		r = rename_look(op, from, to);
 	/* One that stays is forgotten by the next create of that name, or by gc. */
-	record_remove(store, r ? to : from);
+	size_record_remove(store, r ? to : from);
 	return r;
 }
 
@@ -146,7 +146,7 @@ static int rename_work(struct op *op)
 static int rename_start(struct op *op)
 {
 	op->work = rename_work;
-	return clock_publish(op);
+	return commit_publish(op);
 }
 
 static int rename_done(struct op *op, int result)
@@ -160,7 +160,7 @@ static int rename_done(struct op *op, int result)
 static int rename_durable(struct op *op)
 {
 	op->call.name = "fsync";
-	return clock_commit_names(op);
+	return commit_names(op);
 }
 
 static int rename_durable_done(struct op *op, int result)
@@ -179,7 +179,7 @@ static int rename_undo(struct op *op)
 	if (!rename_of(op)->renamed)
 		return OP_END;
 	op->work = rename_undo_work;
-	return clock_publish(op);
+	return commit_publish(op);
 }
 
 static int rename_undone(struct op *op, int result)
@@ -215,7 +215,7 @@ int rename_submit(struct varve_store *store, const char *id, const char *new_id,
 	request->ops->id = request->ops->subject = request_string(request, id);
 	rename_of(request->ops)->new_id = request_string(request, new_id);
 	request->ops->place = LAYER_PLACE;
-	request->ops->holds[0] = (struct hold){ .id = request->ops->id, .exclusive = true };
-	request->ops->holds[1] = (struct hold){ .id = rename_of(request->ops)->new_id, .exclusive = true };
+	request->ops->holds[0] = (struct id_lock){ .id = request->ops->id, .exclusive = true };
+	request->ops->holds[1] = (struct id_lock){ .id = rename_of(request->ops)->new_id, .exclusive = true };
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

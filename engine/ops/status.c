@@ -139,7 +139,7 @@ static int status_ask_run(struct call *call)
 		status_add(status, "cleaner_backlog", "unknown (%s)", strerrorname_np(-r));
 	else
 		status_add(status, "cleaner_backlog", "%" PRIu64, dead);
-	r = record_holder(store);
+	r = size_record_holder(store);
 	if (r < 0)
 		status_add(status, "records_lock", "unknown (%s)", strerrorname_np(-r));
 	else if (r)

@@ -200,7 +200,7 @@ static int sweep_empty(struct sweep *sweep, int dir_fd, const char *name)
 
 	if (r < 0)
 		return r;
-	r = empty_remove(op_store(&sweep->op), fd, name, -EBADF, &sweep->op.request->cancelled, failed, &sweep->cause);
+	r = rm_tree_remove(op_store(&sweep->op), fd, name, -EBADF, &sweep->op.request->cancelled, failed, &sweep->cause);
 	below = r ? strchr(failed, '/') : NULL;
 	if (below)
 		snprintf(sweep->blamed, sizeof(sweep->blamed), "%s", below + 1);
@@ -337,7 +337,7 @@ static int sweep_reserved(void *data, const char *name)
 static int sweep_record(void *data, const char *name)
 {
 	struct sweep *sweep = data;
-	int r = record_drop(op_store(&sweep->op), name);
+	int r = size_record_drop(op_store(&sweep->op), name);
 
 	if (r == OP_LATER)
 		sweep->locked = true;
@@ -426,7 +426,7 @@ static int sweep_done(struct op *op, int result)
 	struct sweep *sweep = sweep_of(op);
 
 	for (; sweep->destroyed; sweep->destroyed--)
-		cleaner_destroyed(op_store(op));
+		backlog_destroyed(op_store(op));
 	if (!result && sweep->error) {
 		op->place = sweep->error_place;
 		op->subject = sweep->error_name;

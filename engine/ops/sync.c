@@ -37,7 +37,7 @@ static struct sync *sync_of(struct op *op)
 static int sync_commit(struct op *op)
 {
 	op->call.name = "BTRFS_IOC_SYNC";
-	return clock_flush(op);
+	return commit_flush(op);
 }
 
 static int sync_committed(struct op *op, int result)
@@ -92,13 +92,13 @@ static int sync_cleaned(struct op *op, int result)
 	if (!sync->left)
 		return SYNC_FREE;
 	sync->waiting = true;
-	return cleaner_wait_look(op);
+	return backlog_wait_look(op);
 }
 
 static int sync_free(struct op *op)
 {
 	op->call.name = "BTRFS_IOC_SYNC";
-	return clock_flush(op);
+	return commit_flush(op);
 }
 
 static const struct op_step sync_steps[SYNC_STATES] = {

@@ -37,8 +37,8 @@ struct usage {
 	bool cloned;
 	struct walk walk;
 	/* Inodes with several links that were counted. */
-	struct inodes seen;
-	struct tally tally;
+	struct inode_set seen;
+	struct usage_search usage_search;
 	struct varve_layer_usage answer;
 };
 
@@ -106,8 +106,8 @@ static int usage_open_search(struct usage *usage, uint64_t number)
 	r = fs_flush(usage->fd);
 	op->call.name = "BTRFS_IOC_TREE_SEARCH_V2";
 	if (!r)
-		r = tally_init(&usage->tally, op_store(op), usage->fd, number, &op->request->cancelled);
-	if (!r && !(usage->flags & VARVE_USAGE_SEARCH) && usage->tally.subvolumes.count >= NESTED_MAX)
+		r = usage_search_init(&usage->usage_search, op_store(op), usage->fd, number, &op->request->cancelled);
+	if (!r && !(usage->flags & VARVE_USAGE_SEARCH) && usage->usage_search.subvolumes.count >= NESTED_MAX)
 		usage->answer.flags ^= VARVE_USAGE_SEARCH | VARVE_USAGE_WALK;
 	return r;
 }
@@ -173,7 +173,7 @@ static int usage_enter(struct walk *walk, struct walk_dir *dir, const struct sta
 	int r = 1;
 
 	if (stat->stx_ino == BTRFS_EMPTY_SUBVOL_DIR_OBJECTID)
-		r = inodes_add(&usage->seen, dir->subvolume, stat->stx_ino);
+		r = inode_set_add(&usage->seen, dir->subvolume, stat->stx_ino);
 	if (r > 0)
 		job_add(&walk->job, &sums);
 	return MIN(r, 0);
@@ -184,7 +184,7 @@ static int usage_visit(struct walk *walk, struct walk_entry *entry)
 {
 	struct usage *usage = walk->data;
 	const struct statx *stat = entry->stat;
-	int r = stat->stx_nlink > 1 ? inodes_add(&usage->seen, entry->dir->subvolume, stat->stx_ino) : 1;
+	int r = stat->stx_nlink > 1 ? inode_set_add(&usage->seen, entry->dir->subvolume, stat->stx_ino) : 1;
 
 	if (r > 0) {
 		entry->sums->inodes++;
@@ -226,11 +226,11 @@ static void usage_walked(struct walk *walk, int result)
 }
 
 /* The search is over. */
-static void usage_searched(struct tally *tally, int result)
+static void usage_searched(struct usage_search *usage_search, int result)
 {
-	struct usage *usage = container_of(tally, struct usage, tally);
+	struct usage *usage = container_of(usage_search, struct usage, usage_search);
 
-	usage_take(usage, &tally->job);
+	usage_take(usage, &usage_search->job);
 	op_done(&usage->op, result);
 }
 
@@ -242,7 +242,7 @@ static int usage_walk(struct usage *usage)
 
 	if (r)
 		return r;
-	inodes_init(&usage->seen, &op->request->core->io.fault);
+	inode_set_init(&usage->seen, &op->request->core->io.fault);
 	usage->walk.data = usage;
 	usage->walk.done = usage_walked;
 	usage->walk.mounts = !usage->cloned;
@@ -258,9 +258,9 @@ static int usage_count(struct op *op)
 	op->call.name = "BTRFS_IOC_TREE_SEARCH_V2";
 	if (usage->answer.flags & VARVE_USAGE_WALK)
 		return usage_walk(usage);
-	usage->tally.done = usage_searched;
-	usage->tally.job.progress = &op->request->progress;
-	job_start(&usage->tally.job);
+	usage->usage_search.done = usage_searched;
+	usage->usage_search.job.progress = &op->request->progress;
+	job_start(&usage->usage_search.job);
 	return OP_WAIT;
 }
 
@@ -305,8 +305,8 @@ static void usage_release(struct op *op)
 {
 	struct usage *usage = usage_of(op);
 
-	inodes_free(&usage->seen);
-	tally_free(&usage->tally);
+	inode_set_free(&usage->seen);
+	usage_search_free(&usage->usage_search);
 }
 
 static const struct op_class usage_class = {
@@ -335,6 +335,6 @@ int usage_submit(struct varve_store *store, const char *id, uint64_t flags, cons
 	usage_of(op)->flags = flags;
 	op->id = op->subject = request_string(request, id);
 	op->place = LAYER_PLACE;
-	op->holds[0] = (struct hold){ .id = op->id };
+	op->holds[0] = (struct id_lock){ .id = op->id };
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

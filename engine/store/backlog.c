@@ -4,7 +4,7 @@
 #include "engine/btrfs/fs.h"
 #include "engine/store/store.h"
 
-struct cleaner {
+struct backlog {
 	struct varve_store *store;
 	/* Dead subvolumes, as far as we know. */
 	uint64_t dead;
@@ -39,315 +39,315 @@ struct cleaner {
 	bool sweep_again;
 };
 
-int cleaner_init(struct varve_store *store)
+int backlog_init(struct varve_store *store)
 {
-	struct cleaner *cleaner = calloc(1, sizeof(*cleaner));
+	struct backlog *backlog = calloc(1, sizeof(*backlog));
 
-	if (!cleaner)
+	if (!backlog)
 		return -ENOMEM;
-	cleaner->store = store;
-	list_init(&cleaner->creates);
-	list_init(&cleaner->lookers);
-	store->cleaner = cleaner;
+	backlog->store = store;
+	list_init(&backlog->creates);
+	list_init(&backlog->lookers);
+	store->backlog = backlog;
 	return 0;
 }
 
 /* Ask the kernel, on a lane thread. */
-static int cleaner_ask_run(struct call *call)
+static int backlog_ask_run(struct call *call)
 {
-	struct cleaner *cleaner = container_of(call, struct cleaner, call);
+	struct backlog *backlog = container_of(call, struct backlog, call);
 
-	return fs_dead_count(cleaner->store->layout.home_fd, &cleaner->counted);
+	return fs_dead_count(backlog->store->layout.home_fd, &backlog->counted);
 }
 
 /* Wake the kernel's cleaner, on a lane thread. */
-static int cleaner_wake_run(struct call *call)
+static int backlog_wake_run(struct call *call)
 {
-	return fs_flush(container_of(call, struct cleaner, wake)->store->layout.home_fd);
+	return fs_flush(container_of(call, struct backlog, wake)->store->layout.home_fd);
 }
 
 /* ---- who may go on ----------------------------------------------------------------------------------------------- */
 
-bool cleaner_room(const struct varve_store *store)
+bool backlog_room(const struct varve_store *store)
 {
-	return store->cleaner->dead < store->settings.backlog_max;
+	return store->backlog->dead < store->settings.backlog_max;
 }
 
 /* Is this a churn under full quotas, where few may be made at a time? */
-static bool cleaner_paces(const struct cleaner *cleaner, uint64_t now)
+static bool backlog_paces(const struct backlog *backlog, uint64_t now)
 {
-	return atomic_load_explicit(&cleaner->quota, memory_order_relaxed) == VARVE_QUOTA_FULL && cleaner->destroyed &&
-	       now - cleaner->destroyed_ns < BACKLOG_FULL_QUOTA_MS * NS_PER_MS;
+	return atomic_load_explicit(&backlog->quota, memory_order_relaxed) == VARVE_QUOTA_FULL && backlog->destroyed &&
+	       now - backlog->destroyed_ns < BACKLOG_FULL_QUOTA_MS * NS_PER_MS;
 }
 
 /* Is there room for one more create now, and is it the time for it? */
-static bool cleaner_admits(const struct cleaner *cleaner)
+static bool backlog_admits(const struct backlog *backlog)
 {
 	uint64_t now = now_ns();
 
-	if (!cleaner_room(cleaner->store))
+	if (!backlog_room(backlog->store))
 		return false;
-	if (cleaner->dead + cleaner->making < BACKLOG_FULL_QUOTA || !cleaner_paces(cleaner, now))
+	if (backlog->dead + backlog->making < BACKLOG_FULL_QUOTA || !backlog_paces(backlog, now))
 		return true;
 	/* Where the cleaner is at something large, one after the other. */
-	return !cleaner->making && now - cleaner->begun_ns >= BACKLOG_FULL_QUOTA_WAIT_MS * NS_PER_MS;
+	return !backlog->making && now - backlog->begun_ns >= BACKLOG_FULL_QUOTA_WAIT_MS * NS_PER_MS;
 }
 
-bool cleaner_may_make(const struct varve_store *store)
+bool backlog_may_make(const struct varve_store *store)
 {
-	return list_empty(&store->cleaner->creates) && cleaner_admits(store->cleaner);
+	return list_empty(&store->backlog->creates) && backlog_admits(store->backlog);
 }
 
-void cleaner_make_begin(struct varve_store *store)
+void backlog_make_begin(struct varve_store *store)
 {
-	store->cleaner->making++;
-	store->cleaner->begun_ns = now_ns();
+	store->backlog->making++;
+	store->backlog->begun_ns = now_ns();
 }
 
 /* Let creates go on as far as there is room for the removals that will follow them. */
-static void cleaner_release_creates(struct cleaner *cleaner)
+static void backlog_release_creates(struct backlog *backlog)
 {
-	while (!list_empty(&cleaner->creates) && cleaner_admits(cleaner))
-		op_done(list_entry(list_pop(&cleaner->creates), struct op, link), 0);
+	while (!list_empty(&backlog->creates) && backlog_admits(backlog))
+		op_done(list_entry(list_pop(&backlog->creates), struct op, link), 0);
 }
 
 /* Let those go on who wait for a look. */
-static void cleaner_release_lookers(struct cleaner *cleaner)
+static void backlog_release_lookers(struct backlog *backlog)
 {
 	struct list ops = LIST_INIT(ops), *link;
 
-	list_splice(&ops, &cleaner->lookers);
+	list_splice(&ops, &backlog->lookers);
 	while ((link = list_pop(&ops)))
-		op_done(list_entry(link, struct op, link), cleaner->error);
+		op_done(list_entry(link, struct op, link), backlog->error);
 }
 
 /* Ask the kernel how many are dead, unless it is being asked. */
-static void cleaner_ask(struct cleaner *cleaner);
+static void backlog_ask(struct backlog *backlog);
 
 /* The timer: ask again. */
-static void cleaner_timer(struct core *core)
+static void backlog_timer(struct core *core)
 {
-	cleaner_ask(container_of(core, struct varve_store, core)->cleaner);
+	backlog_ask(container_of(core, struct varve_store, core)->backlog);
 }
 
 /* Ask at AT_NS, or earlier: the kernel has no event for it. */
-static void cleaner_look_at(struct cleaner *cleaner, uint64_t at_ns)
+static void backlog_look_at(struct backlog *backlog, uint64_t at_ns)
 {
-	struct varve_store *store = cleaner->store;
+	struct varve_store *store = backlog->store;
 
-	if (cleaner->asking || (store->core.timer_ns && store->core.timer_ns <= at_ns))
+	if (backlog->asking || (store->core.timer_ns && store->core.timer_ns <= at_ns))
 		return;
-	store->core.timer = cleaner_timer;
+	store->core.timer = backlog_timer;
 	store->core.timer_ns = at_ns;
 }
 
 /* Ask again in a while, because somebody waits: a quarter of the time since it was last seen to drop one. */
-static void cleaner_look_later(struct cleaner *cleaner)
+static void backlog_look_later(struct backlog *backlog)
 {
-	uint64_t pause = (now_ns() - cleaner->progress_ns) / 4;
+	uint64_t pause = (now_ns() - backlog->progress_ns) / 4;
 
 	pause = MIN(MAX(pause, BACKLOG_POLL_MIN_MS * NS_PER_MS), BACKLOG_POLL_MAX_MS * NS_PER_MS);
-	cleaner_look_at(cleaner, cleaner->looked_ns + pause);
+	backlog_look_at(backlog, backlog->looked_ns + pause);
 }
 
 /* Is the backlog worth waking the kernel's cleaner for, before anybody waits for it? */
-static bool cleaner_large(const struct cleaner *cleaner)
+static bool backlog_large(const struct backlog *backlog)
 {
-	return cleaner->dead * 2 >= cleaner->store->settings.backlog_max;
+	return backlog->dead * 2 >= backlog->store->settings.backlog_max;
 }
 
 /* ---- what dropped subvolumes leave behind ------------------------------------------------------------------------ */
 
 /* Sweep, on a lane thread. */
-static int cleaner_sweep_run(struct call *call)
+static int backlog_sweep_run(struct call *call)
 {
-	struct varve_store *store = container_of(call, struct cleaner, sweep)->store;
+	struct varve_store *store = container_of(call, struct backlog, sweep)->store;
 
 	return store->sweep(store);
 }
 
 /* The sweep is over. A failure is passed over: there is another sweep after the next removal. */
-static void cleaner_swept(struct call *call)
+static void backlog_swept(struct call *call)
 {
-	struct cleaner *cleaner = container_of(call, struct cleaner, sweep);
+	struct backlog *backlog = container_of(call, struct backlog, sweep);
 
-	cleaner->sweeping = false;
-	cleaner->store->core.background--;
-	cleaner->sweep_again = call->result > 0;
-	if (cleaner->sweep_again)
-		cleaner_look_at(cleaner, now_ns() + BACKLOG_SWEEP_MS * NS_PER_MS);
+	backlog->sweeping = false;
+	backlog->store->core.background--;
+	backlog->sweep_again = call->result > 0;
+	if (backlog->sweep_again)
+		backlog_look_at(backlog, now_ns() + BACKLOG_SWEEP_MS * NS_PER_MS);
 }
 
 /* Is there something that has to be looked for behind dropped subvolumes? */
-static bool cleaner_unswept(const struct cleaner *cleaner)
+static bool backlog_unswept(const struct backlog *backlog)
 {
-	return cleaner->store->sweep && (cleaner->sweep_again || cleaner->destroyed != cleaner->destroyed_swept);
+	return backlog->store->sweep && (backlog->sweep_again || backlog->destroyed != backlog->destroyed_swept);
 }
 
 /* Sweep once all is dropped, or much was; until then look again from time to time. */
-static void cleaner_sweep(struct cleaner *cleaner)
+static void backlog_sweep(struct backlog *backlog)
 {
 	uint64_t now = now_ns();
-	bool due = !cleaner->dead || cleaner->destroyed - cleaner->destroyed_swept >= BACKLOG_SWEEP_DESTROYED;
+	bool due = !backlog->dead || backlog->destroyed - backlog->destroyed_swept >= BACKLOG_SWEEP_DESTROYED;
 
-	if (!cleaner_unswept(cleaner) || cleaner->sweeping)
+	if (!backlog_unswept(backlog) || backlog->sweeping)
 		return;
-	if (!due || (cleaner->swept_ns && now - cleaner->swept_ns < BACKLOG_SWEEP_MS * NS_PER_MS)) {
-		cleaner_look_at(cleaner, now + BACKLOG_SWEEP_MS * NS_PER_MS);
+	if (!due || (backlog->swept_ns && now - backlog->swept_ns < BACKLOG_SWEEP_MS * NS_PER_MS)) {
+		backlog_look_at(backlog, now + BACKLOG_SWEEP_MS * NS_PER_MS);
 		return;
 	}
-	cleaner->sweeping = true;
-	cleaner->swept_ns = now;
-	cleaner->destroyed_swept = cleaner->destroyed;
-	cleaner->store->core.background++;
-	call_function(&cleaner->sweep, LANE_LONG, "BTRFS_IOC_QGROUP_CREATE", cleaner_sweep_run);
-	cleaner->sweep.done = cleaner_swept;
-	io_submit(&cleaner->store->core.io, &cleaner->sweep);
+	backlog->sweeping = true;
+	backlog->swept_ns = now;
+	backlog->destroyed_swept = backlog->destroyed;
+	backlog->store->core.background++;
+	call_function(&backlog->sweep, LANE_LONG, "BTRFS_IOC_QGROUP_CREATE", backlog_sweep_run);
+	backlog->sweep.done = backlog_swept;
+	io_submit(&backlog->store->core.io, &backlog->sweep);
 }
 
 /* ---- asking ------------------------------------------------------------------------------------------------------ */
 
 /* The kernel has answered. */
-static void cleaner_asked(struct call *call)
+static void backlog_asked(struct call *call)
 {
-	struct cleaner *cleaner = container_of(call, struct cleaner, call);
-	struct varve_store *store = cleaner->store;
-	uint64_t before = cleaner->dead;
+	struct backlog *backlog = container_of(call, struct backlog, call);
+	struct varve_store *store = backlog->store;
+	uint64_t before = backlog->dead;
 
-	cleaner->asking = false;
+	backlog->asking = false;
 	store->core.background--;
-	cleaner->error = call->result;
+	backlog->error = call->result;
 	/* Where we may not know there is no backlog to enforce. */
-	cleaner->dead = call->result ? 0 : cleaner->counted + cleaner->destroyed - cleaner->destroyed_asked;
+	backlog->dead = call->result ? 0 : backlog->counted + backlog->destroyed - backlog->destroyed_asked;
 	pthread_mutex_lock(&store->core.counting);
-	store->core.statistics.cleaner_backlog = cleaner->dead;
+	store->core.statistics.cleaner_backlog = backlog->dead;
 	pthread_mutex_unlock(&store->core.counting);
-	trace(&store->core.io.trace, TRACE_BTRFS, "cleaner: %llu dead", (unsigned long long)cleaner->dead);
-	cleaner->looked_ns = now_ns();
-	if (cleaner->dead < before) {
-		cleaner->progress_ns = cleaner->looked_ns;
-		cleaner->wakes = 0;
+	trace(&store->core.io.trace, TRACE_BTRFS, "cleaner: %llu dead", (unsigned long long)backlog->dead);
+	backlog->looked_ns = now_ns();
+	if (backlog->dead < before) {
+		backlog->progress_ns = backlog->looked_ns;
+		backlog->wakes = 0;
 	}
-	cleaner_release_creates(cleaner);
-	cleaner_release_lookers(cleaner);
-	if (!list_empty(&cleaner->creates))
-		cleaner_look_later(cleaner);
-	else if (cleaner_large(cleaner) && cleaner->destroyed != cleaner->destroyed_idle)
-		cleaner_look_at(cleaner, cleaner->looked_ns + BACKLOG_WAKE_MAX_MS * NS_PER_MS);
-	cleaner_sweep(cleaner);
+	backlog_release_creates(backlog);
+	backlog_release_lookers(backlog);
+	if (!list_empty(&backlog->creates))
+		backlog_look_later(backlog);
+	else if (backlog_large(backlog) && backlog->destroyed != backlog->destroyed_idle)
+		backlog_look_at(backlog, backlog->looked_ns + BACKLOG_WAKE_MAX_MS * NS_PER_MS);
+	backlog_sweep(backlog);
 }
 
 /*
  * Is it time to wake the kernel's cleaner? When somebody waits for it, at once. For a large backlog alone, when there was
  * no removal since the last look: to wake it is to commit, and that holds up a batch of removals by more than it takes.
  */
-static bool cleaner_pressed(const struct cleaner *cleaner)
+static bool backlog_pressed(const struct backlog *backlog)
 {
-	return !list_empty(&cleaner->creates) || !list_empty(&cleaner->lookers) ||
-	       (cleaner_large(cleaner) && cleaner->destroyed == cleaner->destroyed_asked);
+	return !list_empty(&backlog->creates) || !list_empty(&backlog->lookers) ||
+	       (backlog_large(backlog) && backlog->destroyed == backlog->destroyed_asked);
 }
 
 /* Has it got nowhere for so long that it may be asleep? A commit may have come before what is dead was ready for it. */
-static bool cleaner_stuck(const struct cleaner *cleaner, uint64_t now)
+static bool backlog_stuck(const struct backlog *backlog, uint64_t now)
 {
-	uint64_t pause_ms = BACKLOG_WAKE_MIN_MS << MIN(cleaner->wakes, 8u);
+	uint64_t pause_ms = BACKLOG_WAKE_MIN_MS << MIN(backlog->wakes, 8u);
 
-	return !cleaner->waking &&
-	       now - MAX(cleaner->progress_ns, cleaner->woken_ns) >= MIN(pause_ms, BACKLOG_WAKE_MAX_MS) * NS_PER_MS;
+	return !backlog->waking &&
+	       now - MAX(backlog->progress_ns, backlog->woken_ns) >= MIN(pause_ms, BACKLOG_WAKE_MAX_MS) * NS_PER_MS;
 }
 
 /* It was woken, or could not be: then it is tried again when it gets nowhere. */
-static void cleaner_woken(struct call *call)
+static void backlog_woken(struct call *call)
 {
-	struct cleaner *cleaner = container_of(call, struct cleaner, wake);
+	struct backlog *backlog = container_of(call, struct backlog, wake);
 
-	cleaner->waking = false;
-	cleaner->store->core.background--;
-	cleaner->woken_ns = now_ns();
+	backlog->waking = false;
+	backlog->store->core.background--;
+	backlog->woken_ns = now_ns();
 }
 
 /* Wake the kernel's cleaner. */
-static void cleaner_wake(struct cleaner *cleaner)
+static void backlog_wake(struct backlog *backlog)
 {
-	cleaner->waking = true;
-	cleaner->wakes++;
-	cleaner->store->core.background++;
-	call_function(&cleaner->wake, LANE_COMMIT, "BTRFS_IOC_SYNC", cleaner_wake_run);
-	cleaner->wake.done = cleaner_woken;
-	io_submit(&cleaner->store->core.io, &cleaner->wake);
+	backlog->waking = true;
+	backlog->wakes++;
+	backlog->store->core.background++;
+	call_function(&backlog->wake, LANE_COMMIT, "BTRFS_IOC_SYNC", backlog_wake_run);
+	backlog->wake.done = backlog_woken;
+	io_submit(&backlog->store->core.io, &backlog->wake);
 }
 
-static void cleaner_ask(struct cleaner *cleaner)
+static void backlog_ask(struct backlog *backlog)
 {
 	uint64_t now = now_ns();
 
-	if (cleaner->asking)
+	if (backlog->asking)
 		return;
-	cleaner->asking = true;
-	cleaner->store->core.background++;
-	if (cleaner_pressed(cleaner) && cleaner_stuck(cleaner, now))
-		cleaner_wake(cleaner);
-	if (cleaner->destroyed == cleaner->destroyed_asked)
-		cleaner->destroyed_idle = cleaner->destroyed;
-	cleaner->destroyed_asked = cleaner->destroyed;
-	call_function(&cleaner->call, LANE_COMMIT, "SUBVOL_SYNC_WAIT", cleaner_ask_run);
-	cleaner->call.done = cleaner_asked;
-	io_submit(&cleaner->store->core.io, &cleaner->call);
+	backlog->asking = true;
+	backlog->store->core.background++;
+	if (backlog_pressed(backlog) && backlog_stuck(backlog, now))
+		backlog_wake(backlog);
+	if (backlog->destroyed == backlog->destroyed_asked)
+		backlog->destroyed_idle = backlog->destroyed;
+	backlog->destroyed_asked = backlog->destroyed;
+	call_function(&backlog->call, LANE_COMMIT, "SUBVOL_SYNC_WAIT", backlog_ask_run);
+	backlog->call.done = backlog_asked;
+	io_submit(&backlog->store->core.io, &backlog->call);
 }
 
-void cleaner_destroyed(struct varve_store *store)
+void backlog_destroyed(struct varve_store *store)
 {
-	struct cleaner *cleaner = store->cleaner;
+	struct backlog *backlog = store->backlog;
 
-	cleaner->destroyed++;
-	cleaner->destroyed_ns = now_ns();
-	cleaner->dead++;
+	backlog->destroyed++;
+	backlog->destroyed_ns = now_ns();
+	backlog->dead++;
 	if (store->sweep)
-		cleaner_look_at(cleaner, now_ns() + BACKLOG_SWEEP_MS * NS_PER_MS);
+		backlog_look_at(backlog, now_ns() + BACKLOG_SWEEP_MS * NS_PER_MS);
 	/* Asked at each quarter of the bound, from the half on, not at each destroy. */
-	if (!cleaner_large(cleaner) ||
-	    cleaner->destroyed - cleaner->destroyed_asked <= store->settings.backlog_max / 4)
+	if (!backlog_large(backlog) ||
+	    backlog->destroyed - backlog->destroyed_asked <= store->settings.backlog_max / 4)
 		return;
-	cleaner_ask(cleaner);
+	backlog_ask(backlog);
 }
 
-void cleaner_make_end(struct varve_store *store)
+void backlog_make_end(struct varve_store *store)
 {
-	struct cleaner *cleaner = store->cleaner;
+	struct backlog *backlog = store->backlog;
 
-	cleaner->making--;
-	if (!list_empty(&cleaner->creates))
-		cleaner_look_at(cleaner, now_ns());
+	backlog->making--;
+	if (!list_empty(&backlog->creates))
+		backlog_look_at(backlog, now_ns());
 }
 
-void cleaner_saw_quota(struct varve_store *store, int mode)
+void backlog_saw_quota(struct varve_store *store, int mode)
 {
-	atomic_store_explicit(&store->cleaner->quota, mode, memory_order_relaxed);
+	atomic_store_explicit(&store->backlog->quota, mode, memory_order_relaxed);
 }
 
 /* ---- waiting ----------------------------------------------------------------------------------------------------- */
 
 /* Take OP out of the queue that it waits in. */
-static void cleaner_withdraw(struct op *op)
+static void backlog_withdraw(struct op *op)
 {
 	list_remove(&op->link);
 }
 
 /* Let OP wait on LIST until the kernel was asked again. */
-static int cleaner_wait(struct cleaner *cleaner, struct list *list, struct op *op)
+static int backlog_wait(struct backlog *backlog, struct list *list, struct op *op)
 {
-	op->withdraw = cleaner_withdraw;
+	op->withdraw = backlog_withdraw;
 	list_append(list, &op->link);
-	cleaner_look_later(cleaner);
+	backlog_look_later(backlog);
 	return OP_WAIT;
 }
 
-int cleaner_wait_room(struct op *op)
+int backlog_wait_room(struct op *op)
 {
-	return cleaner_wait(op_store(op)->cleaner, &op_store(op)->cleaner->creates, op);
+	return backlog_wait(op_store(op)->backlog, &op_store(op)->backlog->creates, op);
 }
 
-int cleaner_wait_look(struct op *op)
+int backlog_wait_look(struct op *op)
 {
-	return cleaner_wait(op_store(op)->cleaner, &op_store(op)->cleaner->lookers, op);
+	return backlog_wait(op_store(op)->backlog, &op_store(op)->backlog->lookers, op);
 }

@@ -12,30 +12,30 @@
 #include "engine/core/op.h"
 
 /* Give STORE a cleaner; 0 or -ENOMEM. */
-int cleaner_init(struct varve_store *store);
+int backlog_init(struct varve_store *store);
 
 /* One more subvolume is dead. Reactor. */
-void cleaner_destroyed(struct varve_store *store);
+void backlog_destroyed(struct varve_store *store);
 
 /* Is there room for one more layer that will be removed some time? Reactor. */
-bool cleaner_room(const struct varve_store *store);
+bool backlog_room(const struct varve_store *store);
 
 /* May one more layer be made at once? Reactor. */
-bool cleaner_may_make(const struct varve_store *store);
+bool backlog_may_make(const struct varve_store *store);
 
-/* A layer is being made, until cleaner_make_end(). Reactor. */
-void cleaner_make_begin(struct varve_store *store);
+/* A layer is being made, until backlog_make_end(). Reactor. */
+void backlog_make_begin(struct varve_store *store);
 
 /* It is made, or never will be. Reactor. */
-void cleaner_make_end(struct varve_store *store);
+void backlog_make_end(struct varve_store *store);
 
 /* Let the create OP wait until it may go on. Reactor. */
-int cleaner_wait_room(struct op *op);
+int backlog_wait_room(struct op *op);
 
 /* A create found that quota runs in MODE: enum varve_quota_mode. Any thread. */
-void cleaner_saw_quota(struct varve_store *store, int mode);
+void backlog_saw_quota(struct varve_store *store, int mode);
 
 /* Let OP wait until the kernel has been asked again, which wakes its cleaner where that has gone to sleep. Reactor. */
-int cleaner_wait_look(struct op *op);
+int backlog_wait_look(struct op *op);
 
 #endif

@@ -4,40 +4,40 @@
 
 #include <assert.h>
 
-void clock_init(struct clock *clock, struct varve_store *store, const struct clock_hooks *hooks, unsigned slots)
+void commit_init(struct group_commit *commits, struct varve_store *store, const struct commit_hooks *hooks, unsigned slots)
 {
-	*clock = (struct clock){ .store = store, .hooks = hooks };
-	list_init(&clock->gather);
-	list_init(&clock->alone);
-	list_init(&clock->publish);
-	list_init(&clock->destroy);
-	list_init(&clock->durable);
-	list_init(&clock->unflushed);
-	list_init(&clock->carried);
-	list_init(&clock->serial_ops);
-	clock->commit.clock = clock->flush.clock = clock;
-	list_init(&clock->commit.ops);
-	list_init(&clock->flush.ops);
-	while (clock->slots_free < slots) {
-		clock->slots[clock->slots_free] = slots - 1 - clock->slots_free;
-		clock->slots_free++;
+	*commits = (struct group_commit){ .store = store, .hooks = hooks };
+	list_init(&commits->gather);
+	list_init(&commits->alone);
+	list_init(&commits->publish);
+	list_init(&commits->destroy);
+	list_init(&commits->durable);
+	list_init(&commits->unflushed);
+	list_init(&commits->carried);
+	list_init(&commits->serial_ops);
+	commits->commit.commits = commits->flush.commits = commits;
+	list_init(&commits->commit.ops);
+	list_init(&commits->flush.ops);
+	while (commits->slots_free < slots) {
+		commits->slots[commits->slots_free] = slots - 1 - commits->slots_free;
+		commits->slots_free++;
 	}
 }
 
 /* Look which transaction the file system is at, and count those since the last look. Lane thread. */
-static void clock_look(struct clock *clock)
+static void commit_look(struct group_commit *commits)
 {
-	uint64_t generation = clock->hooks->generation(clock->store);
+	uint64_t generation = commits->hooks->generation(commits->store);
 
-	pthread_mutex_lock(&clock->store->core.counting);
-	if (clock->generation && generation > clock->generation)
-		clock->store->core.statistics.commits += generation - clock->generation;
-	clock->generation = MAX(clock->generation, generation);
-	pthread_mutex_unlock(&clock->store->core.counting);
+	pthread_mutex_lock(&commits->store->core.counting);
+	if (commits->generation && generation > commits->generation)
+		commits->store->core.statistics.commits += generation - commits->generation;
+	commits->generation = MAX(commits->generation, generation);
+	pthread_mutex_unlock(&commits->store->core.counting);
 }
 
 /* Let every operation on LIST go on with RESULT. */
-static void clock_release(struct list *list, int result)
+static void commit_release(struct list *list, int result)
 {
 	struct list ops = LIST_INIT(ops), *link;
 
@@ -49,163 +49,163 @@ static void clock_release(struct list *list, int result)
 /* ---- the group --------------------------------------------------------------------------------------------------- */
 
 /* Take OP out of the queue of those that wait to join a group. */
-static void clock_ungather(struct op *op)
+static void commit_ungather(struct op *op)
 {
 	list_remove(&op->link);
 }
 
-int clock_stage(struct op *op)
+int commit_stage(struct op *op)
 {
-	struct clock *clock = &op_store(op)->clock;
+	struct group_commit *commits = &op_store(op)->commits;
 
-	list_append(op->alone ? &clock->alone : &clock->gather, &op->link);
-	op->withdraw = clock_ungather;
+	list_append(op->alone ? &commits->alone : &commits->gather, &op->link);
+	op->withdraw = commit_ungather;
 	return OP_WAIT;
 }
 
 /* Run the work of a member, on a thread of the commit lane. */
-static int clock_stage_run(struct call *call)
+static int commit_stage_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 	int r = op->work(op);
 
 	if (op->direct)
-		clock_look(&op_store(op)->clock);
+		commit_look(&op_store(op)->commits);
 	return r;
 }
 
 /* A member's work is done. */
-static void clock_staged(struct call *call)
+static void commit_staged(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
-	struct clock *clock = &op_store(op)->clock;
+	struct group_commit *commits = &op_store(op)->commits;
 
-	clock->slots[clock->slots_free++] = op->slot;
-	clock->staging--;
-	clock->open = false;
+	commits->slots[commits->slots_free++] = op->slot;
+	commits->staging--;
+	commits->open = false;
 	if (op->commits && call->result >= 0) {
-		clock->store->core.counters.snapshots++;
-		clock->store->core.counters.snapshots_direct += op->direct;
-		clock_release(&clock->carried, 0);
+		commits->store->core.counters.snapshots++;
+		commits->store->core.counters.snapshots_direct += op->direct;
+		commit_release(&commits->carried, 0);
 	}
 	/* Nobody in the group committed: whoever counted on it waits for another. */
-	if (!clock->staging)
-		list_splice(&clock->durable, &clock->carried);
+	if (!commits->staging)
+		list_splice(&commits->durable, &commits->carried);
 	op_done(op, call->result);
 }
 
 /* Let OP join the group. */
-static void clock_launch(struct clock *clock, struct op *op)
+static void commit_launch(struct group_commit *commits, struct op *op)
 {
 	op->withdraw = NULL;
-	op->slot = clock->slots[--clock->slots_free];
-	clock->staging++;
-	clock->group++;
-	call_function(&op->call, LANE_COMMIT, op->call.name, clock_stage_run);
-	op->call.done = clock_staged;
-	io_submit(&clock->store->core.io, &op->call);
+	op->slot = commits->slots[--commits->slots_free];
+	commits->staging++;
+	commits->group++;
+	call_function(&op->call, LANE_COMMIT, op->call.name, commit_stage_run);
+	op->call.done = commit_staged;
+	io_submit(&commits->store->core.io, &op->call);
 }
 
 /* Let those that wait join, as far as there are slots. */
-static void clock_admit(struct clock *clock)
+static void commit_admit(struct group_commit *commits)
 {
 	struct list *link;
 
-	while (clock->slots_free && (link = list_pop(&clock->gather)))
-		clock_launch(clock, list_entry(link, struct op, link));
-	clock->store->core.counters.group_max = MAX(clock->store->core.counters.group_max, clock->group);
+	while (commits->slots_free && (link = list_pop(&commits->gather)))
+		commit_launch(commits, list_entry(link, struct op, link));
+	commits->store->core.counters.group_max = MAX(commits->store->core.counters.group_max, commits->group);
 }
 
 /* Begin a group of one that no other joins. */
-static void clock_begin_alone(struct clock *clock)
+static void commit_begin_alone(struct group_commit *commits)
 {
-	clock->open = false;
-	clock_launch(clock, list_entry(list_pop(&clock->alone), struct op, link));
+	commits->open = false;
+	commit_launch(commits, list_entry(list_pop(&commits->alone), struct op, link));
 }
 
 /* Begin a group of those that wait. */
-static void clock_begin_open(struct clock *clock)
+static void commit_begin_open(struct group_commit *commits)
 {
-	struct op *first = list_entry(clock->gather.next, struct op, link);
+	struct op *first = list_entry(commits->gather.next, struct op, link);
 
-	clock->open = true;
+	commits->open = true;
 	/* Alone in the store: straight into place, for the price of the bare ioctl. */
-	first->direct |= first->direct_allowed && clock->store->core.counters.running[VARVE_CREATE] == 1;
-	trace(&clock->store->core.io.trace, TRACE_OP, "clock: beat%s", first->direct ? ", direct" : "");
-	clock_admit(clock);
+	first->direct |= first->direct_allowed && commits->store->core.counters.running[VARVE_CREATE] == 1;
+	trace(&commits->store->core.io.trace, TRACE_OP, "clock: beat%s", first->direct ? ", direct" : "");
+	commit_admit(commits);
 }
 
 /* Begin a group. */
-static void clock_begin(struct clock *clock)
+static void commit_begin(struct group_commit *commits)
 {
-	clock->group = 0;
-	clock->destroyed = 0;
-	clock->store->core.counters.beats++;
-	list_splice(&clock->carried, &clock->durable);
-	if (list_empty(&clock->alone))
-		clock_begin_open(clock);
+	commits->group = 0;
+	commits->destroyed = 0;
+	commits->store->core.counters.beats++;
+	list_splice(&commits->carried, &commits->durable);
+	if (list_empty(&commits->alone))
+		commit_begin_open(commits);
 	else
-		clock_begin_alone(clock);
+		commit_begin_alone(commits);
 }
 
 /* Does anybody wait for a group? */
-static bool clock_gathered(const struct clock *clock)
+static bool commit_gathered(const struct group_commit *commits)
 {
-	return !list_empty(&clock->gather) || !list_empty(&clock->alone);
+	return !list_empty(&commits->gather) || !list_empty(&commits->alone);
 }
 
 /* ---- the boundary ------------------------------------------------------------------------------------------------ */
 
 /* Take OP out of the queue of those that wait to destroy. */
-static void clock_undestroy(struct op *op)
+static void commit_undestroy(struct op *op)
 {
 	list_remove(&op->link);
-	op_store(op)->clock.destroys--;
+	op_store(op)->commits.destroys--;
 }
 
-int clock_publish(struct op *op)
+int commit_publish(struct op *op)
 {
 	op->withdraw = NULL;
-	list_append(&op_store(op)->clock.publish, &op->link);
+	list_append(&op_store(op)->commits.publish, &op->link);
 	return OP_WAIT;
 }
 
-int clock_destroy(struct op *op)
+int commit_destroy(struct op *op)
 {
-	struct clock *clock = &op_store(op)->clock;
+	struct group_commit *commits = &op_store(op)->commits;
 
-	clock->destroys++;
-	op->withdraw = clock_undestroy;
-	list_append(&clock->destroy, &op->link);
+	commits->destroys++;
+	op->withdraw = commit_undestroy;
+	list_append(&commits->destroy, &op->link);
 	return OP_WAIT;
 }
 
 /* Run the work of all that publish and destroy, one after the other: in parallel they would only fight over locks. */
-static int clock_serial_run(struct call *call)
+static int commit_serial_run(struct call *call)
 {
-	struct clock *clock = container_of(call, struct clock, serial);
+	struct group_commit *commits = container_of(call, struct group_commit, serial);
 
-	list_for_each(link, &clock->serial_ops) {
+	list_for_each(link, &commits->serial_ops) {
 		struct op *op = list_entry(link, struct op, link);
 
-		op->call.result = fault_hit(&clock->store->core.io.fault, FAULT_LANE);
+		op->call.result = fault_hit(&commits->store->core.io.fault, FAULT_LANE);
 		if (!op->call.result)
 			op->call.result = op->work(op);
 		if (op->call.result >= 0)
 			op->renamed = true;
 	}
-	clock_look(clock);
+	commit_look(commits);
 	return 0;
 }
 
 /* The boundary's work is done, or could not be begun. */
-static void clock_serial_done(struct call *call)
+static void commit_serial_done(struct call *call)
 {
-	struct clock *clock = container_of(call, struct clock, serial);
+	struct group_commit *commits = container_of(call, struct group_commit, serial);
 	struct list ops = LIST_INIT(ops), *link;
 
-	list_splice(&ops, &clock->serial_ops);
-	clock->serial_running = false;
+	list_splice(&ops, &commits->serial_ops);
+	commits->serial_running = false;
 	while ((link = list_pop(&ops))) {
 		struct op *op = list_entry(link, struct op, link);
 
@@ -214,176 +214,176 @@ static void clock_serial_done(struct call *call)
 }
 
 /* How many may be destroyed in one call: few while creates wait. */
-static unsigned clock_destroys_max(const struct clock *clock)
+static unsigned commit_destroys_max(const struct group_commit *commits)
 {
-	if (!clock_gathered(clock))
+	if (!commit_gathered(commits))
 		return DESTROYS_PER_CALL_MAX;
-	return DESTROYS_PER_BEAT_MAX - MIN(clock->destroyed, DESTROYS_PER_BEAT_MAX);
+	return DESTROYS_PER_BEAT_MAX - MIN(commits->destroyed, DESTROYS_PER_BEAT_MAX);
 }
 
 /* Hand what waits for the boundary to a lane thread. */
-static void clock_serial_begin(struct clock *clock)
+static void commit_serial_begin(struct group_commit *commits)
 {
-	unsigned destroys_max = clock_destroys_max(clock);
+	unsigned destroys_max = commit_destroys_max(commits);
 	struct list *link;
 
-	list_splice(&clock->serial_ops, &clock->publish);
-	while (destroys_max-- && (link = list_pop(&clock->destroy))) {
+	list_splice(&commits->serial_ops, &commits->publish);
+	while (destroys_max-- && (link = list_pop(&commits->destroy))) {
 		list_entry(link, struct op, link)->withdraw = NULL;
-		clock->destroys--;
-		clock->destroyed++;
-		list_append(&clock->serial_ops, link);
+		commits->destroys--;
+		commits->destroyed++;
+		list_append(&commits->serial_ops, link);
 	}
-	clock->serial_running = true;
-	call_function(&clock->serial, LANE_COMMIT, "boundary", clock_serial_run);
-	clock->serial.done = clock_serial_done;
-	io_submit(&clock->store->core.io, &clock->serial);
+	commits->serial_running = true;
+	call_function(&commits->serial, LANE_COMMIT, "boundary", commit_serial_run);
+	commits->serial.done = commit_serial_done;
+	io_submit(&commits->store->core.io, &commits->serial);
 }
 
 /* ---- durability -------------------------------------------------------------------------------------------------- */
 
 /* Let OP wait for a commit that begins from now on and covers at least COVER. */
-static int clock_commit(struct op *op, enum clock_cover cover)
+static int commit_wait(struct op *op, enum commit_cover cover)
 {
 	op->withdraw = NULL;
 	op->cover = cover;
-	list_append(&op_store(op)->clock.durable, &op->link);
+	list_append(&op_store(op)->commits.durable, &op->link);
 	return OP_WAIT;
 }
 
-int clock_commit_names(struct op *op)
+int commit_names(struct op *op)
 {
 	assert(op->renamed);
-	return clock_commit(op, op->renamed ? CLOCK_NAMES : CLOCK_METADATA);
+	return commit_wait(op, op->renamed ? COMMIT_NAMES : COMMIT_METADATA);
 }
 
-int clock_commit_metadata(struct op *op)
+int commit_metadata(struct op *op)
 {
-	return clock_commit(op, CLOCK_METADATA);
+	return commit_wait(op, COMMIT_METADATA);
 }
 
-void clock_write_begin(struct op *op)
+void commit_write_begin(struct op *op)
 {
 	op->writes = true;
-	op->flushes_failed = op_store(op)->clock.flushes_failed;
+	op->flushes_failed = op_store(op)->commits.flushes_failed;
 }
 
 /* Take OP out of the queue of those that wait for a flush. */
-static void clock_unflush(struct op *op)
+static void commit_unflush(struct op *op)
 {
 	list_remove(&op->link);
 }
 
-int clock_flush(struct op *op)
+int commit_flush(struct op *op)
 {
-	op->withdraw = op->state <= op->request->class->cancel_last ? clock_unflush : NULL;
-	list_append(&op_store(op)->clock.unflushed, &op->link);
+	op->withdraw = op->state <= op->request->class->cancel_last ? commit_unflush : NULL;
+	list_append(&op_store(op)->commits.unflushed, &op->link);
 	return OP_WAIT;
 }
 
 /* Commit or flush, on a lane thread. */
-static int clock_sync_run(struct call *call)
+static int commit_sync_run(struct call *call)
 {
-	struct clock_sync *sync = container_of(call, struct clock_sync, call);
-	struct clock *clock = sync->clock;
-	int r = clock->hooks->commit(clock->store, sync->cover);
+	struct commit_sync *sync = container_of(call, struct commit_sync, call);
+	struct group_commit *commits = sync->commits;
+	int r = commits->hooks->commit(commits->store, sync->cover);
 
-	clock_look(clock);
+	commit_look(commits);
 	return r;
 }
 
 /* The commit is done. */
-static void clock_committed(struct call *call)
+static void commit_done(struct call *call)
 {
-	struct clock_sync *sync = container_of(call, struct clock_sync, call);
+	struct commit_sync *sync = container_of(call, struct commit_sync, call);
 
 	sync->running = false;
-	clock_release(&sync->ops, call->result);
+	commit_release(&sync->ops, call->result);
 }
 
 /* The flush is done. The kernel tells of each loss of data once; so one that came with another's flush counts, too. */
-static void clock_flushed(struct call *call)
+static void commit_flushed(struct call *call)
 {
-	struct clock_sync *sync = container_of(call, struct clock_sync, call);
-	struct clock *clock = sync->clock;
+	struct commit_sync *sync = container_of(call, struct commit_sync, call);
+	struct group_commit *commits = sync->commits;
 	struct list ops = LIST_INIT(ops), *link;
 
 	sync->running = false;
-	clock->flushes_failed += call->result < 0;
+	commits->flushes_failed += call->result < 0;
 	list_splice(&ops, &sync->ops);
 	while ((link = list_pop(&ops))) {
 		struct op *op = list_entry(link, struct op, link);
-		bool lost = op->writes && op->flushes_failed != clock->flushes_failed;
+		bool lost = op->writes && op->flushes_failed != commits->flushes_failed;
 
 		op_done(op, call->result >= 0 && lost ? -EIO : call->result);
 	}
 }
 
 /* Begin SYNC, for the operations it has been given. */
-static void clock_sync_begin(struct clock_sync *sync, const char *name, void (*done)(struct call *call))
+static void commit_sync_begin(struct commit_sync *sync, const char *name, void (*done)(struct call *call))
 {
-	struct clock *clock = sync->clock;
+	struct group_commit *commits = sync->commits;
 
 	sync->running = true;
-	clock->store->core.counters.syncs++;
-	trace(&clock->store->core.io.trace, TRACE_OP, "clock: %s", name);
-	call_function(&sync->call, LANE_COMMIT, name, clock_sync_run);
+	commits->store->core.counters.syncs++;
+	trace(&commits->store->core.io.trace, TRACE_OP, "clock: %s", name);
+	call_function(&sync->call, LANE_COMMIT, name, commit_sync_run);
 	sync->call.done = done;
-	io_submit(&clock->store->core.io, &sync->call);
+	io_submit(&commits->store->core.io, &sync->call);
 }
 
 /* Commit for those that wait for a commit. */
-static void clock_commit_begin(struct clock *clock)
+static void commit_start(struct group_commit *commits)
 {
-	struct clock_sync *sync = &clock->commit;
+	struct commit_sync *sync = &commits->commit;
 
-	list_splice(&sync->ops, &clock->durable);
-	sync->cover = CLOCK_NAMES;
+	list_splice(&sync->ops, &commits->durable);
+	sync->cover = COMMIT_NAMES;
 	list_for_each(link, &sync->ops)
 		sync->cover = MAX(sync->cover, list_entry(link, struct op, link)->cover);
-	clock_sync_begin(sync, "commit", clock_committed);
+	commit_sync_begin(sync, "commit", commit_done);
 }
 
 /* Flush for those that wait for that. */
-static void clock_flush_begin(struct clock *clock)
+static void commit_flush_begin(struct group_commit *commits)
 {
-	struct clock_sync *sync = &clock->flush;
+	struct commit_sync *sync = &commits->flush;
 
-	list_splice(&sync->ops, &clock->unflushed);
+	list_splice(&sync->ops, &commits->unflushed);
 	list_for_each(link, &sync->ops)
 		list_entry(link, struct op, link)->withdraw = NULL;
-	sync->cover = CLOCK_DATA;
-	clock_sync_begin(sync, "flush", clock_flushed);
+	sync->cover = COMMIT_DATA;
+	commit_sync_begin(sync, "flush", commit_flushed);
 }
 
 /* Has this boundary anything left to do before the next group may begin? */
-static bool clock_boundary(const struct clock *clock)
+static bool commit_boundary(const struct group_commit *commits)
 {
-	if (!list_empty(&clock->publish))
+	if (!list_empty(&commits->publish))
 		return true;
-	if (list_empty(&clock->destroy))
+	if (list_empty(&commits->destroy))
 		return false;
-	return !clock_gathered(clock) || clock->destroyed < DESTROYS_PER_BEAT_MAX;
+	return !commit_gathered(commits) || commits->destroyed < DESTROYS_PER_BEAT_MAX;
 }
 
-void clock_turn(struct clock *clock)
+void commit_turn(struct group_commit *commits)
 {
-	if (!list_empty(&clock->unflushed) && !clock->flush.running)
-		clock_flush_begin(clock);
-	if (clock->serial_running)
+	if (!list_empty(&commits->unflushed) && !commits->flush.running)
+		commit_flush_begin(commits);
+	if (commits->serial_running)
 		return;
-	if (clock->staging) {
-		if (clock->open)
-			clock_admit(clock);
-	} else if (clock_boundary(clock))
-		clock_serial_begin(clock);
-	else if (clock_gathered(clock))
-		clock_begin(clock);
-	else if (!list_empty(&clock->durable) && !clock->commit.running)
-		clock_commit_begin(clock);
+	if (commits->staging) {
+		if (commits->open)
+			commit_admit(commits);
+	} else if (commit_boundary(commits))
+		commit_serial_begin(commits);
+	else if (commit_gathered(commits))
+		commit_begin(commits);
+	else if (!list_empty(&commits->durable) && !commits->commit.running)
+		commit_start(commits);
 }
 
-bool clock_busy(const struct clock *clock)
+bool commit_busy(const struct group_commit *commits)
 {
-	return clock->serial_running || clock->commit.running || clock->flush.running;
+	return commits->serial_running || commits->commit.running || commits->flush.running;
 }

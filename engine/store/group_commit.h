@@ -16,9 +16,9 @@
  *
  * Three things can be waited for, each named for what it covers:
  *
- *	clock_commit_names()	what this operation made, renamed or destroyed in `subvolumes` at a boundary
- *	clock_commit_metadata()	all metadata: owners, modes, attributes, limits, and entries anywhere
- *	clock_flush()		all metadata, and the data of all files
+ *	commit_names()	what this operation made, renamed or destroyed in `subvolumes` at a boundary
+ *	commit_metadata()	all metadata: owners, modes, attributes, limits, and entries anywhere
+ *	commit_flush()		all metadata, and the data of all files
  *
  * The first two are served by the same commits; they differ in what is called when no snapshot comes. A flush takes as long as
  * there is data to write, anybody's data, so it has a call of its own, and nothing but other flushes waits for it.
@@ -30,29 +30,29 @@
 #include "engine/core/op.h"
 
 /* What a commit has to cover; each one covers those before it. */
-enum clock_cover { CLOCK_NAMES, CLOCK_METADATA, CLOCK_DATA };
+enum commit_cover { COMMIT_NAMES, COMMIT_METADATA, COMMIT_DATA };
 
 /* A call that commits, for operations that wait. */
-struct clock_sync {
-	struct clock *clock;
+struct commit_sync {
+	struct group_commit *commits;
 	struct call call;
-	enum clock_cover cover;
+	enum commit_cover cover;
 	/* Operations that it serves; whether it is under way. */
 	struct list ops;
 	bool running;
 };
 
 /* What the clock asks the file system for; filled in by a higher layer. Lane threads. */
-struct clock_hooks {
+struct commit_hooks {
 	/* Make durable what was done so far, as far as HOW covers it. 0 or -errno. */
-	int (*commit)(struct varve_store *store, enum clock_cover how);
+	int (*commit)(struct varve_store *store, enum commit_cover how);
 	/* The number of the transaction committed last, 0 when it cannot be told. */
 	uint64_t (*generation)(struct varve_store *store);
 };
 
-struct clock {
+struct group_commit {
 	struct varve_store *store;
-	const struct clock_hooks *hooks;
+	const struct commit_hooks *hooks;
 	/* Operations that wait: to join a group, to be one alone, to publish, to destroy, for a commit that begins from now on. */
 	struct list gather, alone, publish, destroy, durable;
 	/* Destroys that wait; run since the last group began. */
@@ -73,7 +73,7 @@ struct clock {
 	struct list serial_ops;
 	bool serial_running;
 	/* What commits for durable requests when no snapshot does; what flushes. */
-	struct clock_sync commit, flush;
+	struct commit_sync commit, flush;
 	/* Flushes that have failed: data may have been lost with each. */
 	unsigned flushes_failed;
 	/* Transaction seen last on a lane thread and what was counted since; serial and sync write, under store->core.lock. */
@@ -81,39 +81,39 @@ struct clock {
 };
 
 /* Prepare CLOCK for groups of up to SLOTS. */
-void clock_init(struct clock *clock, struct varve_store *store, const struct clock_hooks *hooks, unsigned slots);
+void commit_init(struct group_commit *commits, struct varve_store *store, const struct commit_hooks *hooks, unsigned slots);
 
 /*
  * Let op->work run as a member of a group, or as a group of its own where op->alone says so. op->commits says whether it
  * commits; op->slot and op->direct are set for it.
  */
-int clock_stage(struct op *op);
+int commit_stage(struct op *op);
 
 /* Let op->work run at the next boundary, after the group. */
-int clock_publish(struct op *op);
+int commit_publish(struct op *op);
 
 /* Let op->work run at a boundary, behind those that publish. */
-int clock_destroy(struct op *op);
+int commit_destroy(struct op *op);
 
 /*
  * Wait until what OP has made, renamed or destroyed in `subvolumes` is durable. Asserts that it has, at a boundary: an operation
  * that has not would be told that nothing had to be written.
  */
-int clock_commit_names(struct op *op);
+int commit_names(struct op *op);
 
 /* Wait until all metadata that was changed before now is durable. */
-int clock_commit_metadata(struct op *op);
+int commit_metadata(struct op *op);
 
 /* OP is about to write data that it will flush: an error that loses data of the file system from now on fails its flush. */
-void clock_write_begin(struct op *op);
+void commit_write_begin(struct op *op);
 
 /* Wait until all data of the file system, and all metadata that was changed before now, is durable. */
-int clock_flush(struct op *op);
+int commit_flush(struct op *op);
 
 /* Do what can be done now. Reactor, once a turn. */
-void clock_turn(struct clock *clock);
+void commit_turn(struct group_commit *commits);
 
 /* Is a call under way that belongs to no operation? */
-bool clock_busy(const struct clock *clock);
+bool commit_busy(const struct group_commit *commits);
 
 #endif

@@ -105,7 +105,7 @@ static int groups_write(struct varve_store *store, uint64_t group, const struct 
 	snprintf(text, sizeof(text), "%" PRIu64 " %s", record->bytes, record->name);
 	/* Of a crash before; the lock is ours. */
 	unlinkat(dir_fd, ".new", 0);
-	r = record_write_text(store, dir_fd, ".new", text);
+	r = size_record_write_text(store, dir_fd, ".new", text);
 	return r ? r : RET_NERRNO(renameat(dir_fd, ".new", dir_fd, groups_record_name(group, name)));
 }
 
@@ -151,7 +151,7 @@ static int groups_make(struct varve_store *store, uint64_t group, const struct g
 int groups_find(struct varve_store *store, const char *value, bool make, uint64_t *ret_group)
 {
 	struct groups_record wanted = { 0 }, record;
-	_cleanup_unlock_ struct record_lock lock = { 0 };
+	_cleanup_unlock_ struct size_record_lock lock = { 0 };
 	uint64_t group;
 	int r = groups_parse(value, wanted.name, &wanted.bytes);
 
@@ -163,7 +163,7 @@ int groups_find(struct varve_store *store, const char *value, bool make, uint64_
 	/* A process that made it may have died before it had set the limit; then it is made once more, as one that is gone. */
 	if (!r && !make && (!wanted.bytes || wanted.bytes == record.bytes) && qgroup_limited(&store->fs, group, record.bytes) > 0)
 		return 0;
-	r = record_lock(store, &lock);
+	r = size_record_lock(store, &lock);
 	if (r)
 		return r;
 	r = groups_read(store, group, &record);
@@ -207,7 +207,7 @@ int groups_suit_snapshot(struct varve_store *store, uint64_t number, const uint6
 
 int groups_limit(struct varve_store *store, const char *name, uint64_t bytes)
 {
-	_cleanup_unlock_ struct record_lock lock = { 0 };
+	_cleanup_unlock_ struct size_record_lock lock = { 0 };
 	struct groups_record record;
 	uint64_t group;
 	int mode = qgroup_mode(&store->fs), r = groups_locate(store, name, &group);
@@ -220,7 +220,7 @@ int groups_limit(struct varve_store *store, const char *name, uint64_t bytes)
 		return r;
 	if (mode == VARVE_QUOTA_OFF)
 		return -ENOTCONN;
-	r = record_lock(store, &lock);
+	r = size_record_lock(store, &lock);
 	if (r)
 		return r;
 	/* Its last layer may have taken it away meanwhile. */
@@ -237,13 +237,13 @@ int groups_limit(struct varve_store *store, const char *name, uint64_t bytes)
 /* Remove GROUP, which is the store's, unless it has members: 1, 0, or -errno. */
 static int groups_retire(struct varve_store *store, uint64_t group)
 {
-	_cleanup_unlock_ struct record_lock lock = { 0 };
+	_cleanup_unlock_ struct size_record_lock lock = { 0 };
 	int r = qgroup_has_members(&store->fs, group);
 
 	/* Mostly there is nothing to be locked for. */
 	if (r)
 		return MIN(r, 0);
-	r = record_lock(store, &lock);
+	r = size_record_lock(store, &lock);
 	if (!r)
 		r = qgroup_destroy(&store->fs, group);
 	if (r)
@@ -337,7 +337,7 @@ static int groups_sweep_stale(struct groups_sweeping *sweeping)
 
 	/* What a drop frees is counted when it is committed. */
 	if (!r && census.stale_count)
-		r = store->clock.hooks->commit(store, CLOCK_METADATA);
+		r = store->commits.hooks->commit(store, COMMIT_METADATA);
 	for (size_t i = 0; i < census.stale_count; i++) {
 		int error = groups_sweep_group(store, census.stale[i]);
 

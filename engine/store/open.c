@@ -423,18 +423,18 @@ static int open_settings(struct opening *opening, const struct quota_settings *q
 	store->core.requests_max = config->requests_max;
 	store->core.relaxed = config->flags & VARVE_OPEN_RELAXED;
 	store->core.io_config = &store->settings.io;
-	return core_make_slots(&store->core) ? -ENOMEM : cleaner_init(store);
+	return core_make_slots(&store->core) ? -ENOMEM : backlog_init(store);
 }
 
 /* Commit, for the clock. */
-static int open_hook_commit(struct varve_store *store, enum clock_cover how)
+static int open_hook_commit(struct varve_store *store, enum commit_cover how)
 {
 	const struct layout *layout = &store->layout;
 
 	switch (how) {
-	case CLOCK_NAMES:
+	case COMMIT_NAMES:
 		return fs_commit_directory(layout->subvolumes_fd);
-	case CLOCK_METADATA:
+	case COMMIT_METADATA:
 		return fs_commit(layout_owner(store), layout->home_fd);
 	default:
 		return fs_flush_data(layout->home_fd);
@@ -447,7 +447,7 @@ static uint64_t open_hook_generation(struct varve_store *store)
 	return fs_generation(store->layout.home_fd);
 }
 
-static const struct clock_hooks open_hooks = {
+static const struct commit_hooks open_hooks = {
 	.commit = open_hook_commit,
 	.generation = open_hook_generation,
 };
@@ -476,7 +476,7 @@ static int open_run(struct opening *opening, const struct quota_settings *quota,
 	if (r)
 		return r;
 	store->sweep = store->layout.privileged ? groups_sweep_dropped : NULL;
-	clock_init(&store->clock, store, &open_hooks, store->settings.io.threads_max[LANE_COMMIT]);
+	commit_init(&store->commits, store, &open_hooks, store->settings.io.threads_max[LANE_COMMIT]);
 	open_step(opening, "REACTOR", "pthread_create", NULL);
 	return reactor_start(&store->core);
 }

@@ -64,7 +64,7 @@ int parent_name(struct varve_store *store, const uint8_t *uuid, char *ret_name)
 		r = entries_each(store->layout.subvolumes_fd, parent_scan_entry, &scan);
 		return MIN(r, 0);
 	}
-	r = uuid_number(store->layout.home_fd, uuid, &number);
+	r = ancestor_number(store->layout.home_fd, uuid, &number);
 	if (r > 0)
 		r = parent_layer_name(store, number, ret_name);
 	return MIN(r, 0);

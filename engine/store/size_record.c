@@ -23,15 +23,15 @@
 #define RECORD_LOOK (AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT)
 
 /* Pass the fault point of a step with a record. */
-static int record_fault(struct varve_store *store)
+static int size_record_fault(struct varve_store *store)
 {
 	return fault_hit(&store->core.io.fault, FAULT_QUOTA);
 }
 
-int record_lock(struct varve_store *store, struct record_lock *ret_lock)
+int size_record_lock(struct varve_store *store, struct size_record_lock *ret_lock)
 {
 	_cleanup_close_ int fd = -EBADF;
-	int r = record_fault(store);
+	int r = size_record_fault(store);
 
 	if (r)
 		return r;
@@ -47,14 +47,14 @@ int record_lock(struct varve_store *store, struct record_lock *ret_lock)
 	if (r) {
 		pthread_mutex_unlock(&store->layout.recording);
 		if (r == -EWOULDBLOCK && store->core.io.trace.mask & TRACE_OP)
-			trace(&store->core.io.trace, TRACE_OP, "records: locked by process %d", record_holder(store));
+			trace(&store->core.io.trace, TRACE_OP, "records: locked by process %d", size_record_holder(store));
 		return r == -EWOULDBLOCK || r == -EINTR ? OP_LATER : r;
 	}
-	*ret_lock = (struct record_lock){ .store = store, .fd = TAKE_FD(fd) };
+	*ret_lock = (struct size_record_lock){ .store = store, .fd = TAKE_FD(fd) };
 	return 0;
 }
 
-int record_lock_made(struct varve_store *store, struct record_lock *ret_lock)
+int size_record_lock_made(struct varve_store *store, struct size_record_lock *ret_lock)
 {
 	int own_fd = layout_find(store, LAYOUT_OWN), r;
 	struct stat stat;
@@ -63,11 +63,11 @@ int record_lock_made(struct varve_store *store, struct record_lock *ret_lock)
 		return own_fd == -ENOENT ? 0 : own_fd;
 	if (fstatat(own_fd, RECORD_LOCK_NAME, &stat, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : negative_errno();
-	r = record_lock(store, ret_lock);
+	r = size_record_lock(store, ret_lock);
 	return r == -EROFS ? 0 : r;
 }
 
-void record_unlock(struct record_lock *lock)
+void size_record_unlock(struct size_record_lock *lock)
 {
 	if (!lock->store)
 		return;
@@ -82,7 +82,7 @@ void record_unlock(struct record_lock *lock)
  * Has process PID the file FILE open? True, too, when we may not look. What else it has open may be on a file system whose server
  * does not answer, and is not asked.
  */
-static bool record_opened_by(int pid, const struct statx *file)
+static bool size_record_opened_by(int pid, const struct statx *file)
 {
 	char path[sizeof("/proc//fd") + 20];
 	struct entries entries = { .fd = -EBADF };
@@ -106,7 +106,7 @@ static bool record_opened_by(int pid, const struct statx *file)
 	return found || r;
 }
 
-int record_holder(struct varve_store *store)
+int size_record_holder(struct varve_store *store)
 {
 	int own_fd = layout_find(store, LAYOUT_OWN);
 	char *line = NULL;
@@ -129,7 +129,7 @@ int record_holder(struct varve_store *store)
 		int pid;
 
 		if (sscanf(line, "%*s FLOCK %*s %*s %d %*x:%*x:%llu ", &pid, &inode) == 2 && inode == stat.stx_ino &&
-		    pid > 0 && record_opened_by(pid, &stat))
+		    pid > 0 && size_record_opened_by(pid, &stat))
 			holder = pid;
 	}
 	free(line);
@@ -137,11 +137,11 @@ int record_holder(struct varve_store *store)
 	return holder;
 }
 
-int record_write_text(struct varve_store *store, int dir_fd, const char *name, const char *text)
+int size_record_write_text(struct varve_store *store, int dir_fd, const char *name, const char *text)
 {
 	_cleanup_close_ int fd = -EBADF;
 	ssize_t length = (ssize_t)strlen(text);
-	int r = record_fault(store);
+	int r = size_record_fault(store);
 
 	if (r)
 		return r;
@@ -160,17 +160,17 @@ int record_write_text(struct varve_store *store, int dir_fd, const char *name, c
 	return r;
 }
 
-int record_write(struct varve_store *store, int dir_fd, const char *name, uint64_t bytes)
+int size_record_write(struct varve_store *store, int dir_fd, const char *name, uint64_t bytes)
 {
 	char text[QUOTA_FILE_BYTES];
 
 	snprintf(text, sizeof(text), "%" PRIu64, bytes);
-	return record_write_text(store, dir_fd, name, text);
+	return size_record_write_text(store, dir_fd, name, text);
 }
 
-int record_place(struct varve_store *store, int dir_fd, const char *name, const char *id)
+int size_record_place(struct varve_store *store, int dir_fd, const char *name, const char *id)
 {
-	int r = record_fault(store), quotas_fd;
+	int r = size_record_fault(store), quotas_fd;
 
 	if (r)
 		return r;
@@ -178,9 +178,9 @@ int record_place(struct varve_store *store, int dir_fd, const char *name, const 
 	return quotas_fd < 0 ? quotas_fd : RET_NERRNO(renameat(dir_fd, name, quotas_fd, id));
 }
 
-int record_remove(struct varve_store *store, const char *id)
+int size_record_remove(struct varve_store *store, const char *id)
 {
-	int r = record_fault(store), quotas_fd;
+	int r = size_record_fault(store), quotas_fd;
 
 	if (r)
 		return r;
@@ -192,10 +192,10 @@ int record_remove(struct varve_store *store, const char *id)
 	return errno == ENOENT ? 0 : negative_errno();
 }
 
-int record_copy(struct varve_store *store, const char *id, const char *new_id)
+int size_record_copy(struct varve_store *store, const char *id, const char *new_id)
 {
 	int quotas_fd = layout_find(store, LAYOUT_QUOTAS);
-	int r = record_remove(store, new_id);
+	int r = size_record_remove(store, new_id);
 
 	if (r < 0 || quotas_fd < 0)
 		return MIN(r, 0);
@@ -204,9 +204,9 @@ int record_copy(struct varve_store *store, const char *id, const char *new_id)
 	return r == -ENOENT ? 0 : r;
 }
 
-int record_drop(struct varve_store *store, const char *id)
+int size_record_drop(struct varve_store *store, const char *id)
 {
-	_cleanup_unlock_ struct record_lock lock = { 0 };
+	_cleanup_unlock_ struct size_record_lock lock = { 0 };
 	int quotas_fd = layout_find(store, LAYOUT_QUOTAS);
 	struct stat stat;
 	int r;
@@ -219,17 +219,17 @@ int record_drop(struct varve_store *store, const char *id)
 	/* Nearly always there is none, and then there is nothing to lock for. */
 	if (fstatat(quotas_fd, id, &stat, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : negative_errno();
-	r = record_lock(store, &lock);
+	r = size_record_lock(store, &lock);
 	if (r)
 		return r;
 	/* What a snapshot of a store has in the place of a layer is none. */
 	r = RET_NERRNO(fstatat(store->layout.subvolumes_fd, id, &stat, AT_SYMLINK_NOFOLLOW));
 	if (!r && stat.st_ino == ABI_STAND_IN_INODE)
 		r = -ENOENT;
-	return r == -ENOENT ? record_remove(store, id) : r;
+	return r == -ENOENT ? size_record_remove(store, id) : r;
 }
 
-int record_read(int fd, uint64_t *ret_bytes)
+int size_record_read(int fd, uint64_t *ret_bytes)
 {
 	char text[QUOTA_FILE_BYTES], *end;
 	ssize_t length = pread(fd, text, sizeof(text), 0);
@@ -252,7 +252,7 @@ int record_read(int fd, uint64_t *ret_bytes)
 	return 0;
 }
 
-int record_find(struct varve_store *store, const char *id, uint64_t *ret_bytes)
+int size_record_find(struct varve_store *store, const char *id, uint64_t *ret_bytes)
 {
 	int quotas_fd = layout_find(store, LAYOUT_QUOTAS), r;
 	_cleanup_close_ int fd = -EBADF;
@@ -262,6 +262,6 @@ int record_find(struct varve_store *store, const char *id, uint64_t *ret_bytes)
 	fd = RET_NERRNO(openat(quotas_fd, id, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
-	r = record_read(fd, ret_bytes);
+	r = size_record_read(fd, ret_bytes);
 	return r ? r : 1;
 }

@@ -20,52 +20,52 @@
 #define RECORD_PLACE "quotas"
 
 /* The lock, held. */
-struct record_lock {
+struct size_record_lock {
 	/* NULL: not held. */
 	struct varve_store *store;
 	int fd;
 };
 
 /* Take the lock: 0, OP_LATER while another process holds it, or another -errno. */
-int record_lock(struct varve_store *store, struct record_lock *ret_lock);
+int size_record_lock(struct varve_store *store, struct size_record_lock *ret_lock);
 
 /*
  * The same, and make nothing: where there is no lock yet, or the file system is read-only, nobody can hold it, and nor does
  * the caller. 0, OP_LATER or another -errno.
  */
-int record_lock_made(struct varve_store *store, struct record_lock *ret_lock);
+int size_record_lock_made(struct varve_store *store, struct size_record_lock *ret_lock);
 
 /* Give it back, if it is held. */
-void record_unlock(struct record_lock *lock);
+void size_record_unlock(struct size_record_lock *lock);
 
 /* A lock that is given back when its scope ends; initialise with { 0 }. */
-#define _cleanup_unlock_ __attribute__((cleanup(record_unlock)))
+#define _cleanup_unlock_ __attribute__((cleanup(size_record_unlock)))
 
 /* The process that holds the lock, as far as it can be told: its number, 0 when there is none, or -errno. */
-int record_holder(struct varve_store *store);
+int size_record_holder(struct varve_store *store);
 
 /* Write TEXT as the new file NAME in DIR_FD, such that the next commit makes its content durable. */
-int record_write_text(struct varve_store *store, int dir_fd, const char *name, const char *text);
+int size_record_write_text(struct varve_store *store, int dir_fd, const char *name, const char *text);
 
 /* Write a record of BYTES as the new file NAME in DIR_FD; the same. */
-int record_write(struct varve_store *store, int dir_fd, const char *name, uint64_t bytes);
+int size_record_write(struct varve_store *store, int dir_fd, const char *name, uint64_t bytes);
 
 /* Move the record NAME of DIR_FD into the place of layer ID's. The lock is held. */
-int record_place(struct varve_store *store, int dir_fd, const char *name, const char *id);
+int size_record_place(struct varve_store *store, int dir_fd, const char *name, const char *id);
 
 /* Let NEW_ID, which no layer has, have the record of layer ID, too, if there is one: 0 or -errno. The lock is held. */
-int record_copy(struct varve_store *store, const char *id, const char *new_id);
+int size_record_copy(struct varve_store *store, const char *id, const char *new_id);
 
 /* Remove the record of layer ID: 1, 0 when there was none, or -errno. The lock is held. */
-int record_remove(struct varve_store *store, const char *id);
+int size_record_remove(struct varve_store *store, const char *id);
 
 /* Remove the record of ID unless there is something in the layer's place: 1 when it was removed, 0, or -errno. */
-int record_drop(struct varve_store *store, const char *id);
+int size_record_drop(struct varve_store *store, const char *id);
 
 /* The size that is recorded for ID: 1 and *RET_BYTES, 0 when none is, -EINVAL when it does not parse, or another -errno. */
-int record_find(struct varve_store *store, const char *id, uint64_t *ret_bytes);
+int size_record_find(struct varve_store *store, const char *id, uint64_t *ret_bytes);
 
 /* The limit that the record in FD tells: 0, or -EINVAL when it does not parse, or is longer than any of ours. */
-int record_read(int fd, uint64_t *ret_bytes);
+int size_record_read(int fd, uint64_t *ret_bytes);
 
 #endif

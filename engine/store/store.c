@@ -8,13 +8,13 @@
 /* Do what the store has to do in a turn of the reactor. */
 static void store_turn(struct core *core)
 {
-	clock_turn(&container_of(core, struct varve_store, core)->clock);
+	commit_turn(&container_of(core, struct varve_store, core)->commits);
 }
 
 /* Is a call of the store under way that belongs to no operation? */
 static bool store_busy(const struct core *core)
 {
-	return clock_busy(&container_of(core, const struct varve_store, core)->clock);
+	return commit_busy(&container_of(core, const struct varve_store, core)->commits);
 }
 
 /* Where the home is; its old path is better than none. */
@@ -102,7 +102,7 @@ void store_free(struct varve_store *store)
 	layout = &store->layout;
 	if (store->teardown && core_here(&store->core))
 		store->teardown(store);
-	free(store->cleaner);
+	free(store->backlog);
 	free(store->workers);
 	for (size_t i = 0; i < ARRAY_SIZE(layout->slot_fds); i++)
 		fd_close(layout->slot_fds[i]);

@@ -7,7 +7,7 @@
 #include "engine/core/core.h"
 #include "engine/store/group_commit.h"
 
-struct cleaner;
+struct backlog;
 struct workers;
 
 /* The directories of a store, open, and what is known of the file system. Fixed at open, but for what is made when needed. */
@@ -84,7 +84,7 @@ struct varve_store {
 	/* The mode that quota was turned on in without having been told to by name, or VARVE_QUOTA_OFF; any thread. */
 	_Atomic uint64_t quota_turned_on;
 	/* What higher layers keep for the store, and free: the cleaner's backlog. */
-	struct cleaner *cleaner;
+	struct backlog *backlog;
 	/*
 	 * Removes what the drop of a subvolume leaves behind: 0, 1 when some are still being dropped, or -errno. Lane thread.
 	 * NULL: there is nothing that we may remove.
@@ -98,7 +98,7 @@ struct varve_store {
 	void (*teardown)(struct varve_store *store);
 
 	/* ---- the reactor's ---- */
-	struct clock clock;
+	struct group_commit commits;
 };
 
 /* The store that OP, or REQUEST, is about. */

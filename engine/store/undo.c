@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/store/undo.h"
-#include "engine/btrfs/handle.h"
+#include "engine/btrfs/file_handle.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/dir/loosen.h"
@@ -34,7 +34,7 @@ static int undo_look(struct undo *undo, int dir_fd, const char *name)
 	if (!undo->in_sight)
 		return 0;
 	undo->op->call.name = "name_to_handle_at";
-	r = undo->number ? handle_subvolume(dir_fd, name, &number) : -ESTALE;
+	r = undo->number ? file_handle_subvolume(dir_fd, name, &number) : -ESTALE;
 	if (r == -ENOENT)
 		return UNDO_ABSENT;
 	if (!r && number == undo->number)

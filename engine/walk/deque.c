@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/walk/deque.h"
 
-void stacks_init(struct stacks *stacks)
+void deque_init(struct deque *deque)
 {
-	*stacks = (struct stacks){ 0 };
+	*deque = (struct deque){ 0 };
 	for (unsigned i = 0; i < WALK_STACKS; i++)
-		list_init(&stacks->all[i].links);
+		list_init(&deque->all[i].links);
 }
 
-struct stack *stacks_join(struct stacks *stacks)
+struct stack *deque_join(struct deque *deque)
 {
-	struct stack *best = stacks->all;
+	struct stack *best = deque->all;
 
 	for (unsigned i = 1; i < WALK_STACKS; i++) {
-		struct stack *stack = &stacks->all[i];
+		struct stack *stack = &deque->all[i];
 
 		if (stack->threads < best->threads || (stack->threads == best->threads && stack->count > best->count))
 			best = stack;
@@ -22,7 +22,7 @@ struct stack *stacks_join(struct stacks *stacks)
 	return best;
 }
 
-void stacks_leave(struct stack *stack)
+void deque_leave(struct stack *stack)
 {
 	stack->threads--;
 }
@@ -34,25 +34,25 @@ void stack_push(struct stack *stack, struct list *link)
 }
 
 /* Move the older half of the longest of STACKS to STACK, which is empty. */
-static void stacks_steal(struct stacks *stacks, struct stack *stack)
+static void deque_steal(struct deque *deque, struct stack *stack)
 {
 	struct stack *from = stack;
 
 	for (unsigned i = 0; i < WALK_STACKS; i++)
-		if (stacks->all[i].count > from->count)
-			from = &stacks->all[i];
+		if (deque->all[i].count > from->count)
+			from = &deque->all[i];
 	for (unsigned left = (from->count + 1) / 2; left; left--) {
 		stack_push(stack, list_pop(&from->links));
 		from->count--;
 	}
 }
 
-struct list *stacks_pop(struct stacks *stacks, struct stack *stack)
+struct list *deque_pop(struct deque *deque, struct stack *stack)
 {
 	struct list *link;
 
 	if (!stack->count)
-		stacks_steal(stacks, stack);
+		deque_steal(deque, stack);
 	if (!stack->count)
 		return NULL;
 	link = stack->links.prev;

@@ -17,23 +17,23 @@ struct stack {
 	unsigned threads;
 };
 
-struct stacks {
+struct deque {
 	struct stack all[WALK_STACKS];
 };
 
 /* Prepare STACKS, empty. */
-void stacks_init(struct stacks *stacks);
+void deque_init(struct deque *deque);
 
-/* The stack that the fewest threads have, of these the longest; until stacks_leave(). */
-struct stack *stacks_join(struct stacks *stacks);
+/* The stack that the fewest threads have, of these the longest; until deque_leave(). */
+struct stack *deque_join(struct deque *deque);
 
 /* A thread gives STACK up; what is on it stays for the others. */
-void stacks_leave(struct stack *stack);
+void deque_leave(struct stack *stack);
 
 /* Put LINK on STACK. */
 void stack_push(struct stack *stack, struct list *link);
 
 /* Take the last one from STACK, one of STACKS; NULL when all are empty. */
-struct list *stacks_pop(struct stacks *stacks, struct stack *stack);
+struct list *deque_pop(struct deque *deque, struct stack *stack);
 
 #endif

@@ -5,15 +5,15 @@
 #include <string.h>
 
 /* Slots of the first table. */
-#define INODES_SLOTS_FIRST 64
+#define INODE_SET_SLOTS_FIRST 64
 
 /* INODES_PER_PAGE inodes of one subvolume. */
-struct inodes_page {
+struct inode_set_page {
 	uint64_t subvolume, number;
-	_Atomic uint64_t bits[INODES_PER_PAGE / 64];
+	_Atomic uint64_t bits[INODE_SET_PER_PAGE / 64];
 };
 
-void inodes_init(struct inodes *inodes, struct fault *fault)
+void inode_set_init(struct inode_set *inodes, struct fault *fault)
 {
 	memset(inodes, 0, sizeof(*inodes));
 	inodes->fault = fault;
@@ -21,7 +21,7 @@ void inodes_init(struct inodes *inodes, struct fault *fault)
 }
 
 /* Where the search for a page begins. */
-static unsigned inodes_hash(uint64_t subvolume, uint64_t number)
+static unsigned inode_set_hash(uint64_t subvolume, uint64_t number)
 {
 	uint64_t hash = (subvolume * 0x9e3779b97f4a7c15ull ^ number) * 0xff51afd7ed558ccdull;
 
@@ -29,9 +29,9 @@ static unsigned inodes_hash(uint64_t subvolume, uint64_t number)
 }
 
 /* The slot of a page, or the empty one where it would be. */
-static struct inodes_page **inodes_slot(struct inodes_page **pages, unsigned slots, uint64_t subvolume, uint64_t number)
+static struct inode_set_page **inode_set_slot(struct inode_set_page **pages, unsigned slots, uint64_t subvolume, uint64_t number)
 {
-	unsigned at = inodes_hash(subvolume, number) & (slots - 1);
+	unsigned at = inode_set_hash(subvolume, number) & (slots - 1);
 
 	while (pages[at] && (pages[at]->subvolume != subvolume || pages[at]->number != number))
 		at = (at + 1) & (slots - 1);
@@ -39,19 +39,19 @@ static struct inodes_page **inodes_slot(struct inodes_page **pages, unsigned slo
 }
 
 /* Make room for one more page: at most half of the slots are in use. */
-static int inodes_grow(struct inodes *inodes)
+static int inode_set_grow(struct inode_set *inodes)
 {
-	unsigned slots = inodes->slots ? inodes->slots * 2 : INODES_SLOTS_FIRST;
-	struct inodes_page **pages;
+	unsigned slots = inodes->slots ? inodes->slots * 2 : INODE_SET_SLOTS_FIRST;
+	struct inode_set_page **pages;
 
 	if (inodes->count * 2 < inodes->slots)
 		return 0;
-	pages = fault_calloc(inodes->fault, slots, sizeof(struct inodes_page *));
+	pages = fault_calloc(inodes->fault, slots, sizeof(struct inode_set_page *));
 	if (!pages)
 		return -ENOMEM;
 	for (unsigned i = 0; i < inodes->slots; i++)
 		if (inodes->pages[i])
-			*inodes_slot(pages, slots, inodes->pages[i]->subvolume, inodes->pages[i]->number) = inodes->pages[i];
+			*inode_set_slot(pages, slots, inodes->pages[i]->subvolume, inodes->pages[i]->number) = inodes->pages[i];
 	free(inodes->pages);
 	inodes->pages = pages;
 	inodes->slots = slots;
@@ -59,14 +59,14 @@ static int inodes_grow(struct inodes *inodes)
 }
 
 /* The page of NUMBER, made where there is none. */
-static int inodes_page(struct inodes *inodes, uint64_t subvolume, uint64_t number, struct inodes_page **ret_page)
+static int inode_set_page(struct inode_set *inodes, uint64_t subvolume, uint64_t number, struct inode_set_page **ret_page)
 {
-	struct inodes_page **slot;
-	int r = inodes_grow(inodes);
+	struct inode_set_page **slot;
+	int r = inode_set_grow(inodes);
 
 	if (r)
 		return r;
-	slot = inodes_slot(inodes->pages, inodes->slots, subvolume, number);
+	slot = inode_set_slot(inodes->pages, inodes->slots, subvolume, number);
 	if (!*slot) {
 		if (inodes->count == INODE_PAGES_MAX)
 			return -ENOBUFS;
@@ -82,54 +82,54 @@ static int inodes_page(struct inodes *inodes, uint64_t subvolume, uint64_t numbe
 }
 
 /* The page of NUMBER if it was used of late, else NULL. */
-static struct inodes_page *inodes_recent(struct inodes *inodes, uint64_t subvolume, uint64_t number)
+static struct inode_set_page *inode_set_recent(struct inode_set *inodes, uint64_t subvolume, uint64_t number)
 {
-	struct inodes_page *page = atomic_load_explicit(&inodes->recent[number % INODES_RECENT], memory_order_acquire);
+	struct inode_set_page *page = atomic_load_explicit(&inodes->recent[number % INODE_SET_RECENT], memory_order_acquire);
 
 	return page && page->number == number && page->subvolume == subvolume ? page : NULL;
 }
 
 /* Let PAGE be found without the lock. */
-static void inodes_remember(struct inodes *inodes, struct inodes_page *page)
+static void inode_set_remember(struct inode_set *inodes, struct inode_set_page *page)
 {
-	atomic_store_explicit(&inodes->recent[page->number % INODES_RECENT], page, memory_order_release);
+	atomic_store_explicit(&inodes->recent[page->number % INODE_SET_RECENT], page, memory_order_release);
 }
 
-int inodes_add(struct inodes *inodes, uint64_t subvolume, uint64_t inode)
+int inode_set_add(struct inode_set *inodes, uint64_t subvolume, uint64_t inode)
 {
-	uint64_t bit = 1ull << inode % 64, number = inode / INODES_PER_PAGE;
-	struct inodes_page *page = inodes_recent(inodes, subvolume, number);
+	uint64_t bit = 1ull << inode % 64, number = inode / INODE_SET_PER_PAGE;
+	struct inode_set_page *page = inode_set_recent(inodes, subvolume, number);
 	int r;
 
 	if (!page) {
 		pthread_mutex_lock(&inodes->lock);
-		r = inodes_page(inodes, subvolume, number, &page);
+		r = inode_set_page(inodes, subvolume, number, &page);
 		pthread_mutex_unlock(&inodes->lock);
 		if (r)
 			return r;
-		inodes_remember(inodes, page);
+		inode_set_remember(inodes, page);
 	}
-	return !(atomic_fetch_or_explicit(&page->bits[inode % INODES_PER_PAGE / 64], bit, memory_order_relaxed) & bit);
+	return !(atomic_fetch_or_explicit(&page->bits[inode % INODE_SET_PER_PAGE / 64], bit, memory_order_relaxed) & bit);
 }
 
-bool inodes_has(struct inodes *inodes, uint64_t subvolume, uint64_t inode)
+bool inode_set_has(struct inode_set *inodes, uint64_t subvolume, uint64_t inode)
 {
-	uint64_t number = inode / INODES_PER_PAGE;
-	struct inodes_page *page = inodes_recent(inodes, subvolume, number);
+	uint64_t number = inode / INODE_SET_PER_PAGE;
+	struct inode_set_page *page = inode_set_recent(inodes, subvolume, number);
 
 	if (!page) {
 		pthread_mutex_lock(&inodes->lock);
 		if (inodes->slots)
-			page = *inodes_slot(inodes->pages, inodes->slots, subvolume, number);
+			page = *inode_set_slot(inodes->pages, inodes->slots, subvolume, number);
 		pthread_mutex_unlock(&inodes->lock);
 		if (!page)
 			return false;
-		inodes_remember(inodes, page);
+		inode_set_remember(inodes, page);
 	}
-	return page->bits[inode % INODES_PER_PAGE / 64] & 1ull << inode % 64;
+	return page->bits[inode % INODE_SET_PER_PAGE / 64] & 1ull << inode % 64;
 }
 
-void inodes_free(struct inodes *inodes)
+void inode_set_free(struct inode_set *inodes)
 {
 	for (unsigned i = 0; i < inodes->slots; i++)
 		free(inodes->pages[i]);

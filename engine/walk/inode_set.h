@@ -15,29 +15,29 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct inodes_page;
+struct inode_set_page;
 
-struct inodes {
+struct inode_set {
 	/* Guards the rest. */
 	pthread_mutex_t lock;
 	/* Hash table of pages: slots (a power of two), those in use. */
-	struct inodes_page **pages;
+	struct inode_set_page **pages;
 	unsigned slots, count;
 	struct fault *fault;
 	/* Pages that were used last, by the end of their number; a page stays until the set is freed. */
-	struct inodes_page *_Atomic recent[INODES_RECENT];
+	struct inode_set_page *_Atomic recent[INODE_SET_RECENT];
 };
 
 /* Prepare an empty set. */
-void inodes_init(struct inodes *inodes, struct fault *fault);
+void inode_set_init(struct inode_set *inodes, struct fault *fault);
 
 /* Add INODE of SUBVOLUME: 1 when it is new, 0 when it was there, -ENOMEM, -ENOBUFS beyond INODE_PAGES_MAX. Any thread. */
-int inodes_add(struct inodes *inodes, uint64_t subvolume, uint64_t inode);
+int inode_set_add(struct inode_set *inodes, uint64_t subvolume, uint64_t inode);
 
 /* Is INODE of SUBVOLUME in the set? Any thread. */
-bool inodes_has(struct inodes *inodes, uint64_t subvolume, uint64_t inode);
+bool inode_set_has(struct inode_set *inodes, uint64_t subvolume, uint64_t inode);
 
 /* Free what the set holds; harmless on zeros. */
-void inodes_free(struct inodes *inodes);
+void inode_set_free(struct inode_set *inodes);
 
 #endif

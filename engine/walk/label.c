@@ -90,9 +90,9 @@ static bool label_has(const struct label *label, int fd)
 }
 
 /* Has INODE of SUBVOLUME the label, or has it to be asked? Where the root has not, none is asked. */
-static enum holders_answer label_ask(struct label *label, uint64_t subvolume, uint64_t inode)
+static enum xattr_search_answer label_ask(struct label *label, uint64_t subvolume, uint64_t inode)
 {
-	return label->fast ? holders_ask(&label->labelled, subvolume, inode) : HOLDERS_NO;
+	return label->fast ? xattr_search_ask(&label->labelled, subvolume, inode) : XATTR_SEARCH_NO;
 }
 
 /*
@@ -102,13 +102,13 @@ static enum holders_answer label_ask(struct label *label, uint64_t subvolume, ui
 static int label_visit(struct walk *walk, struct walk_entry *entry)
 {
 	struct label *label = walk->data;
-	enum holders_answer answer = label_ask(label, entry->dir->subvolume, entry->stat ? entry->stat->stx_ino : entry->inode);
+	enum xattr_search_answer answer = label_ask(label, entry->dir->subvolume, entry->stat ? entry->stat->stx_ino : entry->inode);
 	char old[LABEL_BYTES];
 	ssize_t size = -ENODATA;
 
-	if (answer == HOLDERS_YES)
+	if (answer == XATTR_SEARCH_YES)
 		return 0;
-	if (answer == HOLDERS_ASK)
+	if (answer == XATTR_SEARCH_ASK)
 		size = entry->fd < 0 ? xattr_get(entry->xattr_dir, entry->name, XATTR_LABEL, old, sizeof(old)) :
 				       opath_getxattr(entry->fd, XATTR_LABEL, old, sizeof(old));
 	if (label_same(label, old, size))
@@ -121,9 +121,9 @@ static int label_visit(struct walk *walk, struct walk_entry *entry)
 /* Label FD, which is DIR, unless it has the label. */
 static int label_dir(struct label *label, const struct walk_dir *dir, int fd)
 {
-	enum holders_answer answer = label_ask(label, dir->subvolume, dir->inode);
+	enum xattr_search_answer answer = label_ask(label, dir->subvolume, dir->inode);
 
-	if (answer == HOLDERS_YES || (answer == HOLDERS_ASK && label_has(label, fd)))
+	if (answer == XATTR_SEARCH_YES || (answer == XATTR_SEARCH_ASK && label_has(label, fd)))
 		return 0;
 	return RET_NERRNO(fsetxattr(fd, XATTR_LABEL, label->text, label->size, 0));
 }
@@ -153,7 +153,7 @@ static void label_release(struct walk *walk)
 {
 	struct label *label = walk->data;
 
-	holders_free(&label->labelled);
+	xattr_search_free(&label->labelled);
 }
 
 static const struct walk_class label_class = {
@@ -178,6 +178,6 @@ int label_init(struct label *label, struct varve_store *store, int root_fd, cons
 	/* The kernel keeps labels with their NUL. */
 	label->size = strlen(text) + 1;
 	label->fast = label_has(label, root_fd);
-	holders_init(&label->labelled, store, root_fd, label_attributes, label->text, label->size, cancelled);
+	xattr_search_init(&label->labelled, store, root_fd, label_attributes, label->text, label->size, cancelled);
 	return 0;
 }

@@ -14,7 +14,7 @@ struct label {
 	/* The root has it already: most files will, too. */
 	bool fast;
 	/* Files that have it. */
-	struct holders labelled;
+	struct xattr_search labelled;
 };
 
 /* Bytes of the longest label, with its NUL: what an extended attribute may have on btrfs, and then some. */

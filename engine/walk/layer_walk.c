@@ -139,17 +139,17 @@ static int layer_walk_walk(struct op *op)
 }
 
 /* The search has come to an inode. */
-static int layer_walk_inode(struct tally *tally, uint64_t subvolume, uint64_t number, uint64_t generation)
+static int layer_walk_inode(struct usage_search *usage_search, uint64_t subvolume, uint64_t number, uint64_t generation)
 {
-	struct layer_walk *layer = tally->data;
+	struct layer_walk *layer = usage_search->data;
 
 	return layer->rest->inode(layer, subvolume, number, generation);
 }
 
 /* The search is over. */
-static void layer_walk_searched(struct tally *tally, int result)
+static void layer_walk_searched(struct usage_search *usage_search, int result)
 {
-	struct layer_walk *layer = tally->data;
+	struct layer_walk *layer = usage_search->data;
 
 	op_done(&layer->op, result);
 }
@@ -159,11 +159,11 @@ static int layer_walk_search_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 	struct layer_walk *layer = layer_walk_of(op);
-	int r = tally_init(&layer->tally, op_store(op), layer->fd, layer->number, &op->request->cancelled);
+	int r = usage_search_init(&layer->usage_search, op_store(op), layer->fd, layer->number, &op->request->cancelled);
 
-	layer->tally.inode = layer_walk_inode;
-	layer->tally.data = layer;
-	layer->tally.done = layer_walk_searched;
+	layer->usage_search.inode = layer_walk_inode;
+	layer->usage_search.data = layer;
+	layer->usage_search.done = layer_walk_searched;
 	return r ? r : LAYER_WALK_MORE;
 }
 
@@ -188,10 +188,10 @@ static int layer_walk_rested(struct op *op, int result)
 	uint64_t count;
 
 	if (result == LAYER_WALK_MORE) {
-		job_start(&layer->tally.job);
+		job_start(&layer->usage_search.job);
 		return OP_WAIT;
 	}
-	tally_free(&layer->tally);
+	usage_search_free(&layer->usage_search);
 	if (result < 0)
 		return result;
 	count = layer->rest->take(layer);
@@ -208,7 +208,7 @@ static int layer_walk_rested(struct op *op, int result)
 static int layer_walk_durable(struct op *op)
 {
 	op->call.name = "fsync";
-	return clock_commit_metadata(op);
+	return commit_metadata(op);
 }
 
 static int layer_walk_durable_done(struct op *op, int result)
@@ -239,7 +239,7 @@ void layer_walk_setup(struct op *op, const char *id, int (*prepare)(struct layer
 	layer->prepare = prepare;
 	op->id = op->subject = id;
 	op->place = LAYER_PLACE;
-	op->holds[0] = (struct hold){ .id = id, .exclusive = true };
+	op->holds[0] = (struct id_lock){ .id = id, .exclusive = true };
 }
 
 void layer_walk_close(struct op *op)

@@ -47,7 +47,7 @@ struct layer_walk {
 	const struct layer_walk_rest *rest;
 	/* The layer's subvolume, and the search for the rest. */
 	uint64_t number;
-	struct tally tally;
+	struct usage_search usage_search;
 	/* For the error record. */
 	char detail[LAYER_WALK_DETAIL_BYTES];
 };

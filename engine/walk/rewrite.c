@@ -9,7 +9,7 @@
 struct rewrite {
 	struct op *op;
 	const struct rewrite_plan *plan;
-	struct report *report;
+	struct skipped *report;
 	/* The subvolume: where, its name, its root. */
 	int dir_fd, fd;
 	char name[VARVE_ID_MAX + 1];
@@ -104,7 +104,7 @@ static void rewrite_opened(struct call *call)
 		rewrite_next(rewrite);
 }
 
-int rewrite_start(struct op *op, const struct rewrite_plan *plan, int dir_fd, const char *name, struct report *report,
+int rewrite_start(struct op *op, const struct rewrite_plan *plan, int dir_fd, const char *name, struct skipped *report,
 		  struct rewrite **ret_rewrite)
 {
 	struct varve_store *store = op_store(op);

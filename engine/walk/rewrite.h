@@ -23,7 +23,7 @@ bool rewrite_wanted(const struct rewrite_plan *plan);
  * the result of its step. REPORT, which has to live on, is told what has an owner that stands for all others. Returns OP_WAIT and
  * sets *RET_REWRITE, or -ENOMEM.
  */
-int rewrite_start(struct op *op, const struct rewrite_plan *plan, int dir_fd, const char *name, struct report *report,
+int rewrite_start(struct op *op, const struct rewrite_plan *plan, int dir_fd, const char *name, struct skipped *report,
 		  struct rewrite **ret_rewrite);
 
 /* Free what rewrite_start() made; NULL is fine. */

@@ -9,7 +9,7 @@
 
 #include "engine/walk/walk.h"
 
-struct empty {
+struct rm_tree {
 	struct walk walk;
 	/* Where the tree lies, and its name. */
 	int dir_fd;
@@ -22,7 +22,7 @@ struct empty {
  * Prepare the removal of NAME in DIR_FD, a directory whose descriptor is ROOT_FD; both have to live on. Then as
  * walk_init(). What can be removed is; the first failure is reported.
  */
-int empty_init(struct empty *empty, struct varve_store *store, int root_fd, int dir_fd, const char *name,
+int rm_tree_init(struct rm_tree *rm_tree, struct varve_store *store, int root_fd, int dir_fd, const char *name,
 	       const _Atomic bool *cancelled);
 
 /*
@@ -31,7 +31,7 @@ int empty_init(struct empty *empty, struct varve_store *store, int root_fd, int 
  * (VARVE_FAILURE_PATH_SIZE bytes) begins with NAME and says at what it failed, *RET_DETAIL which flags were the cause, where that is so.
  * Nothing is unmounted: -EBUSY where something is mounted at NAME or below it.
  */
-int empty_remove(struct varve_store *store, int dir_fd, const char *name, int root_fd, const _Atomic bool *cancelled, char *failed,
+int rm_tree_remove(struct varve_store *store, int dir_fd, const char *name, int root_fd, const _Atomic bool *cancelled, char *failed,
 		 const char **ret_detail);
 
 #endif

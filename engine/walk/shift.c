@@ -14,7 +14,7 @@
 #include "engine/walk/shift.h"
 #include "engine/base/id_map.h"
 #include "engine/btrfs/abi.h"
-#include "engine/btrfs/handle.h"
+#include "engine/btrfs/file_handle.h"
 #include "engine/dir/acl.h"
 #include "engine/dir/opath.h"
 #include "engine/dir/xattr.h"
@@ -124,8 +124,8 @@ static const char *const shift_attributes[] = { XATTR_CAPABILITY, ACL_ACCESS, AC
 /* May what STAT tells of, in SUBVOLUME, have one? Then it is asked itself. */
 static bool shift_may_hold(struct shift *shift, uint64_t subvolume, const struct statx *stat)
 {
-	return !S_ISLNK(stat->stx_mode) && (!holders_settled(&shift->holders, stat) ||
-					    holders_ask(&shift->holders, subvolume, stat->stx_ino) != HOLDERS_NO);
+	return !S_ISLNK(stat->stx_mode) && (!xattr_search_settled(&shift->xattr_search, stat) ||
+					    xattr_search_ask(&shift->xattr_search, subvolume, stat->stx_ino) != XATTR_SEARCH_NO);
 }
 
 /* The ids in a list, and what they are mapped by. */
@@ -244,7 +244,7 @@ static void shift_tell(struct shift *shift, const char *path)
 		path += length + 1;
 	else if (!strcmp(path, shift->id))
 		path = "";
-	report_add_of(shift->report, -EOVERFLOW, shift->operation, "WALK", "fchownat", shift->id, path, IDRANGE_OVERFLOWED);
+	skipped_add_of(shift->report, -EOVERFLOW, shift->operation, "WALK", "fchownat", shift->id, path, IDRANGE_OVERFLOWED);
 }
 
 /* The same of NAME (NULL: itself) in DIR. */
@@ -260,7 +260,7 @@ static void shift_tell_entry(struct shift *shift, const struct walk_dir *dir, co
 static int shift_visit(struct walk *walk, struct walk_entry *entry)
 {
 	struct shift *shift = walk->data;
-	int r = inodes_add(&shift->seen, entry->dir->subvolume, entry->stat->stx_ino);
+	int r = inode_set_add(&shift->seen, entry->dir->subvolume, entry->stat->stx_ino);
 
 	if (r <= 0)
 		return r;
@@ -276,14 +276,14 @@ static bool shift_wanted(struct walk *walk, uint64_t subvolume, uint64_t inode)
 {
 	struct shift *shift = walk->data;
 
-	return !inodes_has(&shift->seen, subvolume, inode);
+	return !inode_set_has(&shift->seen, subvolume, inode);
 }
 
 /* Shift a directory; its bits stay. */
 static int shift_enter(struct walk *walk, struct walk_dir *dir, const struct statx *stat)
 {
 	struct shift *shift = walk->data;
-	int r = inodes_add(&shift->seen, dir->subvolume, stat->stx_ino);
+	int r = inode_set_add(&shift->seen, dir->subvolume, stat->stx_ino);
 
 	if (r > 0)
 		atomic_fetch_add_explicit(&shift->count, 1, memory_order_relaxed);
@@ -308,7 +308,7 @@ static const struct walk_class shift_class = {
 };
 
 int shift_init(struct shift *shift, struct varve_store *store, int root_fd, const char *id, const struct shift_maps *maps,
-	       const char *operation, struct report *report, const _Atomic bool *cancelled)
+	       const char *operation, struct skipped *report, const _Atomic bool *cancelled)
 {
 	int r = walk_init(&shift->walk, store, &shift_class, root_fd, id, cancelled);
 
@@ -319,8 +319,8 @@ int shift_init(struct shift *shift, struct varve_store *store, int root_fd, cons
 	shift->id = id;
 	shift->operation = operation;
 	shift->report = report;
-	inodes_init(&shift->seen, &store->core.io.fault);
-	holders_init(&shift->holders, store, root_fd, shift_attributes, NULL, 0, cancelled);
+	inode_set_init(&shift->seen, &store->core.io.fault);
+	xattr_search_init(&shift->xattr_search, store, root_fd, shift_attributes, NULL, 0, cancelled);
 	return 0;
 }
 
@@ -340,9 +340,9 @@ int shift_stray(struct shift *shift, int fd, uint64_t subvolume, uint64_t inode,
 	struct statx stat;
 	int r;
 
-	if (inodes_has(&shift->seen, subvolume, inode))
+	if (inode_set_has(&shift->seen, subvolume, inode))
 		return 0;
-	inode_fd = handle_open(fd, subvolume, inode, generation, O_PATH);
+	inode_fd = file_handle_open(fd, subvolume, inode, generation, O_PATH);
 	/* It is gone. */
 	if (inode_fd == -ESTALE || inode_fd == -ENOENT)
 		return 0;
@@ -350,7 +350,7 @@ int shift_stray(struct shift *shift, int fd, uint64_t subvolume, uint64_t inode,
 		return inode_fd;
 	r = RET_NERRNO(statx(inode_fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, OPATH_STAT_MASK, &stat));
 	if (!r && !look)
-		r = inodes_add(&shift->seen, subvolume, inode);
+		r = inode_set_add(&shift->seen, subvolume, inode);
 	if (r < 0)
 		return r;
 	atomic_fetch_add_explicit(&shift->count, 1, memory_order_relaxed);
@@ -367,6 +367,6 @@ int shift_stray(struct shift *shift, int fd, uint64_t subvolume, uint64_t inode,
 void shift_free(struct shift *shift)
 {
 	walk_free(&shift->walk);
-	holders_free(&shift->holders);
-	inodes_free(&shift->seen);
+	xattr_search_free(&shift->xattr_search);
+	inode_set_free(&shift->seen);
 }

@@ -25,11 +25,11 @@ struct shift {
 	struct walk walk;
 	const struct shift_maps *maps;
 	/* Inodes that were handled: each is shifted once, also when it is renamed meanwhile. */
-	struct inodes seen;
+	struct inode_set seen;
 	/* Those that have attributes which a shift takes away, or that have ids in them. */
-	struct holders holders;
+	struct xattr_search xattr_search;
 	/* Where to tell of what became the overflow id's; and what operation does that, on which layer. */
-	struct report *report;
+	struct skipped *report;
 	const char *operation, *id;
 	/* How many that were in this round. */
 	_Atomic uint64_t count;
@@ -49,7 +49,7 @@ void shift_maps_copy(struct shift_maps *ret_maps, const struct varve_chown_optio
  * these have to live on. Then as walk_init().
  */
 int shift_init(struct shift *shift, struct varve_store *store, int root_fd, const char *id, const struct shift_maps *maps,
-	       const char *operation, struct report *report, const _Atomic bool *cancelled);
+	       const char *operation, struct skipped *report, const _Atomic bool *cancelled);
 
 /* Prepare SHIFT, whose walk is over, for one more walk, which handles what is new. */
 int shift_again(struct shift *shift, struct varve_store *store, int root_fd, const char *id, const _Atomic bool *cancelled);

@@ -17,16 +17,16 @@
 #include <string.h>
 
 /* The inode number that those directories have. */
-#define TALLY_PLACEHOLDER BTRFS_EMPTY_SUBVOL_DIR_OBJECTID
+#define USAGE_SEARCH_PLACEHOLDER BTRFS_EMPTY_SUBVOL_DIR_OBJECTID
 
 /* A piece of the key space. */
-struct tally_span {
+struct usage_search_span {
 	size_t at;
 	uint64_t subvolume, first, last;
 };
 
 /* Count the inode that the current item of SEARCH is. */
-static void tally_inode(const struct tally *tally, const struct search *search, struct sums *sums)
+static void usage_search_inode(const struct usage_search *usage_search, const struct search *search, struct sums *sums)
 {
 	struct btrfs_inode_item item;
 
@@ -38,25 +38,25 @@ static void tally_inode(const struct tally *tally, const struct search *search, 
 	sums->inodes++;
 	if (!S_ISDIR(le32toh(item.mode)))
 		sums->bytes = bytes_add(sums->bytes, le64toh(item.size));
-	sums->disk_bytes += (le64toh(item.nbytes) + tally->sector - 1) / tally->sector * tally->sector;
+	sums->disk_bytes += (le64toh(item.nbytes) + usage_search->sector - 1) / usage_search->sector * usage_search->sector;
 }
 
 /* Hand the inode that the current item of SEARCH is to whom it may concern. */
-static int tally_hand(struct tally *tally, uint64_t subvolume, const struct search *search)
+static int usage_search_hand(struct usage_search *usage_search, uint64_t subvolume, const struct search *search)
 {
 	struct btrfs_inode_item item;
 
 	if (search->header.len < sizeof(item))
 		return 0;
 	memcpy(&item, search->item, sizeof(item));
-	return tally->inode(tally, subvolume, search->header.objectid, le64toh(item.generation));
+	return usage_search->inode(usage_search, subvolume, search->header.objectid, le64toh(item.generation));
 }
 
 /* Does subvolume CHILD lie in PARENT? 1, 0 or -errno. */
-static int tally_nested(struct tally *tally, uint64_t parent, uint64_t child)
+static int usage_search_nested(struct usage_search *usage_search, uint64_t parent, uint64_t child)
 {
 	struct search search;
-	int r = search_begin(&search, tally->fd, BTRFS_ROOT_TREE_OBJECTID, parent, parent, BTRFS_ROOT_REF_KEY,
+	int r = search_begin(&search, usage_search->fd, BTRFS_ROOT_TREE_OBJECTID, parent, parent, BTRFS_ROOT_REF_KEY,
 			     BTRFS_ROOT_REF_KEY, 0);
 
 	search.key.min_offset = child;
@@ -69,7 +69,7 @@ static int tally_nested(struct tally *tally, uint64_t parent, uint64_t child)
 }
 
 /* Look whether the directory entry that the current item is leads to a subvolume that is not there. */
-static int tally_entry(struct tally *tally, uint64_t subvolume, const struct search *search, struct sums *sums)
+static int usage_search_entry(struct usage_search *usage_search, uint64_t subvolume, const struct search *search, struct sums *sums)
 {
 	struct btrfs_dir_item item;
 	int r;
@@ -80,43 +80,43 @@ static int tally_entry(struct tally *tally, uint64_t subvolume, const struct sea
 	memcpy(&item, search->item, sizeof(item));
 	if (item.location.type != BTRFS_ROOT_ITEM_KEY)
 		return 0;
-	r = tally_nested(tally, subvolume, le64toh(item.location.objectid));
+	r = usage_search_nested(usage_search, subvolume, le64toh(item.location.objectid));
 	if (r)
 		return MIN(r, 0);
-	r = inodes_add(&tally->placeholders, subvolume, TALLY_PLACEHOLDER);
+	r = inode_set_add(&usage_search->placeholders, subvolume, USAGE_SEARCH_PLACEHOLDER);
 	sums->inodes += r > 0;
 	return MIN(r, 0);
 }
 
 /* Count what is in SPAN. How many items there were, or -errno. */
-static int64_t tally_count(struct tally *tally, const struct tally_span *span)
+static int64_t usage_search_count(struct usage_search *usage_search, const struct usage_search_span *span)
 {
 	struct sums sums = { 0 };
 	struct search search;
 	int64_t items = 0;
-	int r = search_begin(&search, tally->fd, span->subvolume, span->first, span->last, BTRFS_INODE_ITEM_KEY,
-			     tally->inode ? BTRFS_INODE_ITEM_KEY : BTRFS_DIR_INDEX_KEY, 0);
+	int r = search_begin(&search, usage_search->fd, span->subvolume, span->first, span->last, BTRFS_INODE_ITEM_KEY,
+			     usage_search->inode ? BTRFS_INODE_ITEM_KEY : BTRFS_DIR_INDEX_KEY, 0);
 
-	while (!r && !job_over(&tally->job) && (r = search_next(&search)) > 0) {
+	while (!r && !job_over(&usage_search->job) && (r = search_next(&search)) > 0) {
 		items++;
 		r = 0;
-		if (tally->inode)
-			r = tally_hand(tally, span->subvolume, &search);
+		if (usage_search->inode)
+			r = usage_search_hand(usage_search, span->subvolume, &search);
 		else if (search.header.type == BTRFS_INODE_ITEM_KEY)
-			tally_inode(tally, &search, &sums);
+			usage_search_inode(usage_search, &search, &sums);
 		else if (search.header.type == BTRFS_DIR_INDEX_KEY)
-			r = tally_entry(tally, span->subvolume, &search, &sums);
+			r = usage_search_entry(usage_search, span->subvolume, &search, &sums);
 	}
 	search_end(&search);
-	job_add(&tally->job, &sums);
+	job_add(&usage_search->job, &sums);
 	return r < 0 ? r : items;
 }
 
 /* The first inode behind SPAN, 0 for none; or -errno. */
-static int tally_behind(struct tally *tally, const struct tally_span *span, uint64_t *ret_inode)
+static int usage_search_behind(struct usage_search *usage_search, const struct usage_search_span *span, uint64_t *ret_inode)
 {
 	struct search search;
-	int r = search_begin(&search, tally->fd, span->subvolume, span->last + 1, BTRFS_LAST_FREE_OBJECTID,
+	int r = search_begin(&search, usage_search->fd, span->subvolume, span->last + 1, BTRFS_LAST_FREE_OBJECTID,
 			     BTRFS_INODE_ITEM_KEY, BTRFS_INODE_ITEM_KEY, 0);
 
 	*ret_inode = 0;
@@ -129,63 +129,64 @@ static int tally_behind(struct tally *tally, const struct tally_span *span, uint
 }
 
 /* Take the next span; false when there is none. */
-static bool tally_take(struct tally *tally, struct tally_span *ret_span)
+static bool usage_search_take(struct usage_search *usage_search, struct usage_search_span *ret_span)
 {
 	bool any;
 
-	pthread_mutex_lock(&tally->lock);
-	any = tally->at < tally->subvolumes.count;
+	pthread_mutex_lock(&usage_search->lock);
+	any = usage_search->at < usage_search->subvolumes.count;
 	if (any) {
-		*ret_span = (struct tally_span){ tally->at, tally->subvolumes.ids[tally->at], tally->next,
-						 tally->next + tally->span - 1 };
-		tally->next += tally->span;
+		*ret_span = (struct usage_search_span){ usage_search->at, usage_search->subvolumes.ids[usage_search->at],
+				usage_search->next,
+						 usage_search->next + usage_search->span - 1 };
+		usage_search->next += usage_search->span;
 	}
-	pthread_mutex_unlock(&tally->lock);
+	pthread_mutex_unlock(&usage_search->lock);
 	return any;
 }
 
 /* A span of so many ITEMS took TOOK_NS: choose how large the next ones are. */
-static void tally_adapt(struct tally *tally, int64_t items, uint64_t took_ns)
+static void usage_search_adapt(struct usage_search *usage_search, int64_t items, uint64_t took_ns)
 {
-	bool slow = took_ns * SEARCH_SLOW_PART >= (uint64_t)items * workers_slow_ns(tally->job.store);
+	bool slow = took_ns * SEARCH_SLOW_PART >= (uint64_t)items * workers_slow_ns(usage_search->job.store);
 
-	pthread_mutex_lock(&tally->lock);
-	tally->span = slow ? SEARCH_SPAN_SLOW : SEARCH_SPAN;
-	pthread_mutex_unlock(&tally->lock);
+	pthread_mutex_lock(&usage_search->lock);
+	usage_search->span = slow ? SEARCH_SPAN_SLOW : SEARCH_SPAN;
+	pthread_mutex_unlock(&usage_search->lock);
 }
 
 /* SPAN was empty: go on at INODE, or with the next subvolume when that is 0. */
-static void tally_skip(struct tally *tally, const struct tally_span *span, uint64_t inode)
+static void usage_search_skip(struct usage_search *usage_search, const struct usage_search_span *span, uint64_t inode)
 {
-	pthread_mutex_lock(&tally->lock);
-	if (tally->at == span->at && !inode) {
-		tally->at++;
-		tally->next = BTRFS_FIRST_FREE_OBJECTID;
-	} else if (tally->at == span->at)
-		tally->next = MAX(tally->next, inode);
-	pthread_mutex_unlock(&tally->lock);
+	pthread_mutex_lock(&usage_search->lock);
+	if (usage_search->at == span->at && !inode) {
+		usage_search->at++;
+		usage_search->next = BTRFS_FIRST_FREE_OBJECTID;
+	} else if (usage_search->at == span->at)
+		usage_search->next = MAX(usage_search->next, inode);
+	pthread_mutex_unlock(&usage_search->lock);
 }
 
 /* One thread's turn. */
-static int tally_slice(struct job *job, struct slice *slice)
+static int usage_search_slice(struct job *job, struct slice *slice)
 {
-	struct tally *tally = container_of(job, struct tally, job);
-	struct tally_span span;
+	struct usage_search *usage_search = container_of(job, struct usage_search, job);
+	struct usage_search_span span;
 	int r = 0;
 
-	while (!r && !job_over(job) && now_ns() < slice->until_ns && tally_take(tally, &span)) {
+	while (!r && !job_over(job) && now_ns() < slice->until_ns && usage_search_take(usage_search, &span)) {
 		uint64_t behind = 0, begin = now_ns();
-		int64_t items = tally_count(tally, &span);
+		int64_t items = usage_search_count(usage_search, &span);
 
 		if (items > 0)
-			tally_adapt(tally, items, now_ns() - begin);
+			usage_search_adapt(usage_search, items, now_ns() - begin);
 		if (!items)
-			r = tally_behind(tally, &span, &behind);
+			r = usage_search_behind(usage_search, &span, &behind);
 		/* A subvolume that is gone meanwhile has nothing. */
 		if (items == -ENOENT || r == -ENOENT)
 			items = r = 0;
 		if (items <= 0)
-			tally_skip(tally, &span, behind);
+			usage_search_skip(usage_search, &span, behind);
 		if (items < 0)
 			r = (int)items;
 	}
@@ -193,55 +194,55 @@ static int tally_slice(struct job *job, struct slice *slice)
 }
 
 /* How many threads would find a span. */
-static unsigned tally_wanted(struct job *job)
+static unsigned usage_search_wanted(struct job *job)
 {
-	struct tally *tally = container_of(job, struct tally, job);
+	struct usage_search *usage_search = container_of(job, struct usage_search, job);
 	bool any;
 
-	pthread_mutex_lock(&tally->lock);
-	any = tally->at < tally->subvolumes.count;
-	pthread_mutex_unlock(&tally->lock);
+	pthread_mutex_lock(&usage_search->lock);
+	any = usage_search->at < usage_search->subvolumes.count;
+	pthread_mutex_unlock(&usage_search->lock);
 	return any ? WALK_THREADS_MAX : 0;
 }
 
 /* The search is over. */
-static void tally_done(struct job *job, int result)
+static void usage_search_done(struct job *job, int result)
 {
-	struct tally *tally = container_of(job, struct tally, job);
+	struct usage_search *usage_search = container_of(job, struct usage_search, job);
 
-	tally->done(tally, result);
+	usage_search->done(usage_search, result);
 }
 
-static const struct job_class tally_job_class = {
+static const struct job_class usage_search_job_class = {
 	.name = "BTRFS_IOC_TREE_SEARCH_V2",
-	.slice = tally_slice,
-	.wanted = tally_wanted,
-	.done = tally_done,
+	.slice = usage_search_slice,
+	.wanted = usage_search_wanted,
+	.done = usage_search_done,
 };
 
-int tally_init(struct tally *tally, struct varve_store *store, int fd, uint64_t number, const _Atomic bool *cancelled)
+int usage_search_init(struct usage_search *usage_search, struct varve_store *store, int fd, uint64_t number, const _Atomic bool *cancelled)
 {
 	struct fault *fault = &store->core.io.fault;
 	int r;
 
-	*tally = (struct tally){ .fd = fd, .next = BTRFS_FIRST_FREE_OBJECTID, .span = SEARCH_SPAN_SLOW };
-	tally->job = (struct job){ .class = &tally_job_class, .store = store, .cancelled = cancelled };
-	pthread_mutex_init(&tally->lock, NULL);
-	inodes_init(&tally->placeholders, fault);
-	r = fs_sector_bytes(fd, &tally->sector);
+	*usage_search = (struct usage_search){ .fd = fd, .next = BTRFS_FIRST_FREE_OBJECTID, .span = SEARCH_SPAN_SLOW };
+	usage_search->job = (struct job){ .class = &usage_search_job_class, .store = store, .cancelled = cancelled };
+	pthread_mutex_init(&usage_search->lock, NULL);
+	inode_set_init(&usage_search->placeholders, fault);
+	r = fs_sector_bytes(fd, &usage_search->sector);
 	if (!r)
-		r = nested_add(&tally->subvolumes, number, fault);
+		r = nested_add(&usage_search->subvolumes, number, fault);
 	if (!r)
-		r = nested_collect(&tally->subvolumes, fd, number, fault);
+		r = nested_collect(&usage_search->subvolumes, fd, number, fault);
 	return r;
 }
 
-void tally_free(struct tally *tally)
+void usage_search_free(struct usage_search *usage_search)
 {
-	if (!tally->job.class)
+	if (!usage_search->job.class)
 		return;
-	nested_free(&tally->subvolumes);
-	inodes_free(&tally->placeholders);
-	pthread_mutex_destroy(&tally->lock);
-	tally->job.class = NULL;
+	nested_free(&usage_search->subvolumes);
+	inode_set_free(&usage_search->placeholders);
+	pthread_mutex_destroy(&usage_search->lock);
+	usage_search->job.class = NULL;
 }

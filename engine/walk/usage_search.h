@@ -10,20 +10,20 @@
 #include "engine/walk/inode_set.h"
 #include "engine/walk/workers.h"
 
-struct tally {
+struct usage_search {
 	/* Its counters are the result; entries are those of directories. */
 	struct job job;
 	/* Any directory of the file system. */
 	int fd;
 	/* Called with each inode, instead of counting; -errno ends the search. NULL: count. Any thread. */
-	int (*inode)(struct tally *tally, uint64_t subvolume, uint64_t number, uint64_t generation);
+	int (*inode)(struct usage_search *usage_search, uint64_t subvolume, uint64_t number, uint64_t generation);
 	void *data;
 	/* All is over. Reactor. */
-	void (*done)(struct tally *tally, int result);
+	void (*done)(struct usage_search *usage_search, int result);
 	/* Bytes of a sector. */
 	uint32_t sector;
 	/* Directories that stand for subvolumes of a snapshot's source: they share one inode number. */
-	struct inodes placeholders;
+	struct inode_set placeholders;
 
 	/* Guards what follows. */
 	pthread_mutex_t lock;
@@ -36,9 +36,9 @@ struct tally {
 };
 
 /* Prepare TALLY of subvolume NUMBER and what is nested in it; set done, and begin with job_start(). Lane thread. */
-int tally_init(struct tally *tally, struct varve_store *store, int fd, uint64_t number, const _Atomic bool *cancelled);
+int usage_search_init(struct usage_search *usage_search, struct varve_store *store, int fd, uint64_t number, const _Atomic bool *cancelled);
 
 /* Free what TALLY holds; harmless on zeros. */
-void tally_free(struct tally *tally);
+void usage_search_free(struct usage_search *usage_search);
 
 #endif

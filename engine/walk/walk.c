@@ -523,7 +523,7 @@ static bool walk_take(struct walk *walk, struct stack *stack, struct walk_batch 
 		*ret_batch = list_entry(link, struct walk_batch, link);
 		*ret_dir = (*ret_batch)->dir;
 	} else {
-		link = stacks_pop(&walk->stacks, stack);
+		link = deque_pop(&walk->deque, stack);
 		if (link)
 			*ret_dir = list_entry(link, struct walk_dir, link);
 	}
@@ -542,7 +542,7 @@ static int walk_slice(struct job *job, struct slice *slice)
 	struct stack *stack;
 
 	pthread_mutex_lock(&walk->lock);
-	stack = stacks_join(&walk->stacks);
+	stack = deque_join(&walk->deque);
 	atomic_fetch_add(&walk->threads, 1);
 	pthread_mutex_unlock(&walk->lock);
 	while (!job_over(job) && walk_take(walk, stack, &batch, &dir)) {
@@ -556,7 +556,7 @@ static int walk_slice(struct job *job, struct slice *slice)
 	}
 	pthread_mutex_lock(&walk->lock);
 	atomic_fetch_sub(&walk->threads, 1);
-	stacks_leave(stack);
+	deque_leave(stack);
 	pthread_mutex_unlock(&walk->lock);
 	return 0;
 }
@@ -586,7 +586,7 @@ void walk_free(struct walk *walk)
 
 	if (!walk->class)
 		return;
-	while (walk_take(walk, walk->stacks.all, &batch, &dir)) {
+	while (walk_take(walk, walk->deque.all, &batch, &dir)) {
 		if (batch)
 			walk_put(walk, dir);
 		free(batch);
@@ -631,7 +631,7 @@ int walk_init(struct walk *walk, struct varve_store *store, const struct walk_cl
 	walk->slow_ns = workers_slow_ns(store) * MAX(1, class->slow_factor);
 	/* Without a ring more threads do as well; where all is taken as slow, the lanes stand in for it. */
 	walk->ring = !walk->slow_ns || ring_can(&store->core.io.ring, class->unlink ? CALL_UNLINKAT : CALL_STATX);
-	stacks_init(&walk->stacks);
+	deque_init(&walk->deque);
 	list_init(&walk->ready);
 	list_init(&walk->idle);
 	r = walk_dir_new(walk, NULL, id, &root);
@@ -641,7 +641,7 @@ int walk_init(struct walk *walk, struct varve_store *store, const struct walk_cl
 	}
 	pthread_mutex_init(&walk->lock, NULL);
 	pthread_mutex_init(&walk->reopen, NULL);
-	stack_push(walk->stacks.all, &root->link);
+	stack_push(walk->deque.all, &root->link);
 	walk->pending = 1;
 	spares_hold(&walk->spares, root_fd, WALK_SPARES);
 	return 0;

@@ -113,7 +113,7 @@ struct walk {
 	/* Guards what follows. */
 	pthread_mutex_t lock;
 	/* Directories to be read. */
-	struct stacks stacks;
+	struct deque deque;
 	/* How many there are, with batches that are done. */
 	_Atomic unsigned pending;
 	/* Batches that the ring is done with; those it has or will have. */

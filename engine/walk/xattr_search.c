@@ -7,47 +7,48 @@
 #include <time.h>
 
 /* What CLOCK tells, in nanoseconds. */
-static int64_t holders_clock(clockid_t clock)
+static int64_t xattr_search_clock(clockid_t commits)
 {
 	struct timespec now;
 
-	clock_gettime(clock, &now);
+	clock_gettime(commits, &now);
 	return now.tv_sec * 1000000000ll + now.tv_nsec;
 }
 
 /* How far the clock that files get their times from is ahead of the one that nobody sets. */
-static int64_t holders_ahead(void)
+static int64_t xattr_search_ahead(void)
 {
-	return holders_clock(CLOCK_REALTIME_COARSE) - holders_clock(CLOCK_MONOTONIC_COARSE);
+	return xattr_search_clock(CLOCK_REALTIME_COARSE) - xattr_search_clock(CLOCK_MONOTONIC_COARSE);
 }
 
-void holders_init(struct holders *holders, struct varve_store *store, int fd, const char *const *attributes, const void *value,
+void xattr_search_init(struct xattr_search *xattr_search, struct varve_store *store, int fd,
+		       const char *const *attributes, const void *value,
 		  size_t size, const _Atomic bool *cancelled)
 {
-	memset(holders, 0, sizeof(*holders));
-	holders->store = store;
-	holders->fd = store->layout.privileged ? fd : -EBADF;
-	holders->attributes = attributes;
-	holders->value = value;
-	holders->size = size;
-	holders->cancelled = cancelled;
-	holders->ahead_ns = holders_ahead();
-	holders->begun_ns = holders_clock(CLOCK_REALTIME_COARSE);
-	pthread_mutex_init(&holders->lock, NULL);
-	inodes_init(&holders->found, &store->core.io.fault);
+	memset(xattr_search, 0, sizeof(*xattr_search));
+	xattr_search->store = store;
+	xattr_search->fd = store->layout.privileged ? fd : -EBADF;
+	xattr_search->attributes = attributes;
+	xattr_search->value = value;
+	xattr_search->size = size;
+	xattr_search->cancelled = cancelled;
+	xattr_search->ahead_ns = xattr_search_ahead();
+	xattr_search->begun_ns = xattr_search_clock(CLOCK_REALTIME_COARSE);
+	pthread_mutex_init(&xattr_search->lock, NULL);
+	inode_set_init(&xattr_search->found, &store->core.io.fault);
 }
 
 /* Is NAME, of BYTES, one of the attributes? */
-static bool holders_named(const struct holders *holders, const char *name, size_t bytes)
+static bool xattr_search_named(const struct xattr_search *xattr_search, const char *name, size_t bytes)
 {
-	for (const char *const *at = holders->attributes; *at; at++)
+	for (const char *const *at = xattr_search->attributes; *at; at++)
 		if (strlen(*at) == bytes && !memcmp(*at, name, bytes))
 			return true;
 	return false;
 }
 
 /* Is one of the attributes in the current item one that is looked for? Names with the same hash share an item. */
-static bool holders_item(const struct holders *holders, const struct search *search)
+static bool xattr_search_item(const struct xattr_search *xattr_search, const struct search *search)
 {
 	const char *at = search->item, *end = at + search->header.len;
 	struct btrfs_dir_item item;
@@ -61,24 +62,24 @@ static bool holders_item(const struct holders *holders, const struct search *sea
 		data = le16toh(item.data_len);
 		if (name + data > (size_t)(end - at))
 			return false;
-		if (holders_named(holders, at, name))
-			return !holders->value || (data == holders->size && !memcmp(at + name, holders->value, data));
+		if (xattr_search_named(xattr_search, at, name))
+			return !xattr_search->value || (data == xattr_search->size && !memcmp(at + name, xattr_search->value, data));
 		at += name + data;
 	}
 	return false;
 }
 
 /* Note the holders among the inodes from FIRST on. 0 or -errno. */
-static int holders_search(struct holders *holders, uint64_t subvolume, uint64_t first)
+static int xattr_search_search(struct xattr_search *xattr_search, uint64_t subvolume, uint64_t first)
 {
 	struct search search;
-	int r = search_begin(&search, holders->fd, subvolume, first, first + HOLDERS_SPAN - 1, BTRFS_XATTR_ITEM_KEY,
+	int r = search_begin(&search, xattr_search->fd, subvolume, first, first + XATTR_SEARCH_SPAN - 1, BTRFS_XATTR_ITEM_KEY,
 			     BTRFS_XATTR_ITEM_KEY, 0);
 
 	while (!r && (r = search_next(&search)) > 0) {
-		r = atomic_load_explicit(holders->cancelled, memory_order_relaxed) ? -ECANCELED : 0;
-		if (!r && holders_item(holders, &search)) {
-			r = inodes_add(&holders->found, subvolume, search.header.objectid);
+		r = atomic_load_explicit(xattr_search->cancelled, memory_order_relaxed) ? -ECANCELED : 0;
+		if (!r && xattr_search_item(xattr_search, &search)) {
+			r = inode_set_add(&xattr_search->found, subvolume, search.header.objectid);
 			r = MIN(r, 0);
 		}
 	}
@@ -87,62 +88,62 @@ static int holders_search(struct holders *holders, uint64_t subvolume, uint64_t 
 }
 
 /* Count a question about KEY in SPAN; true when the caller is to search it. */
-static bool holders_count(struct holders *holders, struct holders_span *span, uint64_t key)
+static bool xattr_search_count(struct xattr_search *xattr_search, struct xattr_search_span *span, uint64_t key)
 {
 	bool search;
 
-	pthread_mutex_lock(&holders->lock);
+	pthread_mutex_lock(&xattr_search->lock);
 	if (!span->busy && span->asked != key) {
 		span->asked = key;
 		span->asks = 0;
 	}
-	search = !span->busy && ++span->asks == HOLDERS_ASKS;
+	search = !span->busy && ++span->asks == XATTR_SEARCH_ASKS;
 	span->busy |= search;
-	pthread_mutex_unlock(&holders->lock);
+	pthread_mutex_unlock(&xattr_search->lock);
 	return search;
 }
 
 /* Search SPAN, which is KEY's now. */
-static void holders_learn(struct holders *holders, struct holders_span *span, uint64_t key, uint64_t subvolume,
+static void xattr_search_learn(struct xattr_search *xattr_search, struct xattr_search_span *span, uint64_t key, uint64_t subvolume,
 			  uint64_t inode)
 {
-	int r = holders_search(holders, subvolume, inode / HOLDERS_SPAN * HOLDERS_SPAN);
+	int r = xattr_search_search(xattr_search, subvolume, inode / XATTR_SEARCH_SPAN * XATTR_SEARCH_SPAN);
 
-	pthread_mutex_lock(&holders->lock);
+	pthread_mutex_lock(&xattr_search->lock);
 	span->busy = false;
 	if (!r)
 		atomic_store_explicit(&span->searched, key, memory_order_release);
-	pthread_mutex_unlock(&holders->lock);
+	pthread_mutex_unlock(&xattr_search->lock);
 }
 
-enum holders_answer holders_ask(struct holders *holders, uint64_t subvolume, uint64_t inode)
+enum xattr_search_answer xattr_search_ask(struct xattr_search *xattr_search, uint64_t subvolume, uint64_t inode)
 {
-	uint64_t number = inode / HOLDERS_SPAN, key = subvolume << 32 | number;
-	struct holders_span *span = &holders->spans[(number + subvolume) % HOLDERS_SPANS];
+	uint64_t number = inode / XATTR_SEARCH_SPAN, key = subvolume << 32 | number;
+	struct xattr_search_span *span = &xattr_search->spans[(number + subvolume) % XATTR_SEARCH_SPANS];
 
-	if (holders->fd < 0 || subvolume > UINT32_MAX || number > UINT32_MAX)
-		return HOLDERS_ASK;
+	if (xattr_search->fd < 0 || subvolume > UINT32_MAX || number > UINT32_MAX)
+		return XATTR_SEARCH_ASK;
 	if (atomic_load_explicit(&span->searched, memory_order_acquire) != key) {
 		/* What the caller knows of this one is older than the search, which takes its time. */
-		if (holders_count(holders, span, key))
-			holders_learn(holders, span, key, subvolume, inode);
-		return HOLDERS_ASK;
+		if (xattr_search_count(xattr_search, span, key))
+			xattr_search_learn(xattr_search, span, key, subvolume, inode);
+		return XATTR_SEARCH_ASK;
 	}
-	return inodes_has(&holders->found, subvolume, inode) ? HOLDERS_YES : HOLDERS_NO;
+	return inode_set_has(&xattr_search->found, subvolume, inode) ? XATTR_SEARCH_YES : XATTR_SEARCH_NO;
 }
 
-bool holders_settled(const struct holders *holders, const struct statx *stat)
+bool xattr_search_settled(const struct xattr_search *xattr_search, const struct statx *stat)
 {
 	int64_t changed_ns = stat->stx_ctime.tv_sec * 1000000000ll + stat->stx_ctime.tv_nsec;
 
-	return changed_ns < holders->begun_ns && holders_ahead() > holders->ahead_ns - HOLDERS_TICK_NS;
+	return changed_ns < xattr_search->begun_ns && xattr_search_ahead() > xattr_search->ahead_ns - XATTR_SEARCH_TICK_NS;
 }
 
-void holders_free(struct holders *holders)
+void xattr_search_free(struct xattr_search *xattr_search)
 {
-	if (!holders->store)
+	if (!xattr_search->store)
 		return;
-	inodes_free(&holders->found);
-	pthread_mutex_destroy(&holders->lock);
-	holders->store = NULL;
+	inode_set_free(&xattr_search->found);
+	pthread_mutex_destroy(&xattr_search->lock);
+	xattr_search->store = NULL;
 }

@@ -8,7 +8,7 @@
  * which a new one takes the place of an old one, and bitmaps of the holders.
  *
  * An attribute that is given to a file after its span was searched is not seen. Attributes are in the tree at once, so
- * nothing has to be flushed before. Where that matters, holders_settled() tells by the file's time of change, which nobody can set,
+ * nothing has to be flushed before. Where that matters, xattr_search_settled() tells by the file's time of change, which nobody can set,
  * that it was given none since the beginning; the clock that this time is from must not have been set back, so that is looked at, too.
  */
 #ifndef VARVE_WALK_XATTR_SEARCH_H
@@ -22,7 +22,7 @@
 #include <sys/types.h>
 
 /* What is known of a span. */
-struct holders_span {
+struct xattr_search_span {
 	/* Which one, while it is being asked about; questions so far; a thread searches it. */
 	uint64_t asked;
 	unsigned asks;
@@ -31,7 +31,7 @@ struct holders_span {
 	_Atomic uint64_t searched;
 };
 
-struct holders {
+struct xattr_search {
 	struct varve_store *store;
 	/* Any directory of the file system; -EBADF: searching is not for us. */
 	int fd;
@@ -44,25 +44,26 @@ struct holders {
 	/* When this began, as files are given it (coarse), and how far that clock was before the one that nobody sets. */
 	int64_t begun_ns, ahead_ns;
 	/* Those that were found. */
-	struct inodes found;
+	struct inode_set found;
 	/* Guards the spans. */
 	pthread_mutex_t lock;
-	struct holders_span spans[HOLDERS_SPANS];
+	struct xattr_search_span spans[XATTR_SEARCH_SPANS];
 };
 
-enum holders_answer { HOLDERS_NO, HOLDERS_YES, HOLDERS_ASK };
+enum xattr_search_answer { XATTR_SEARCH_NO, XATTR_SEARCH_YES, XATTR_SEARCH_ASK };
 
 /* Prepare HOLDERS of ATTRIBUTES (NULL ends them) with VALUE (SIZE bytes; NULL: any) on FD's file system; all have to live on. */
-void holders_init(struct holders *holders, struct varve_store *store, int fd, const char *const *attributes, const void *value,
+void xattr_search_init(struct xattr_search *xattr_search, struct varve_store *store, int fd,
+		const char *const *attributes, const void *value,
 		  size_t size, const _Atomic bool *cancelled);
 
 /* Does INODE of SUBVOLUME hold it, or has the file to be asked? Any thread. */
-enum holders_answer holders_ask(struct holders *holders, uint64_t subvolume, uint64_t inode);
+enum xattr_search_answer xattr_search_ask(struct xattr_search *xattr_search, uint64_t subvolume, uint64_t inode);
 
 /* Is what STAT tells of (with its time of change) as it was when HOLDERS began, so that what was found since is true of it? */
-bool holders_settled(const struct holders *holders, const struct statx *stat);
+bool xattr_search_settled(const struct xattr_search *xattr_search, const struct statx *stat);
 
 /* Free what HOLDERS holds; harmless on zeros. */
-void holders_free(struct holders *holders);
+void xattr_search_free(struct xattr_search *xattr_search);
 
 #endif

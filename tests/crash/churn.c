@@ -268,7 +268,7 @@ static int nest(struct churn *churn, struct slot *slot) {
 	if (r < 0)
 		return r;
 	slot->nested = true;
-	record_write(churn->record, record_now(), "nesting %s", slot->id);
+	size_record_write(churn->record, record_now(), "nesting %s", slot->id);
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	free(path);
 	r = fd < 0 ? -errno : make_subvolume(fd, CONTENT_NESTED, 1);
@@ -281,7 +281,7 @@ static int nest(struct churn *churn, struct slot *slot) {
 	if (fd >= 0)
 		close(fd);
 	if (!r)
-		record_write(churn->record, record_now(), "nested %s %u", slot->id, more);
+		size_record_write(churn->record, record_now(), "nested %s %u", slot->id, more);
 	return r;
 }
 
@@ -339,7 +339,7 @@ static void on_end(struct varve_store *store, const struct varve_result *result,
 	}
 	request->ended = true;
 	for (size_t i = 0; i < request->count; i++)
-		record_write(churn->record, now, "end %llu %d", (unsigned long long)request->items[i].ordinal,
+		size_record_write(churn->record, now, "end %llu %d", (unsigned long long)request->items[i].ordinal,
 			     result->outcomes[i].error);
 	for (size_t i = 0; i < request->count; i++)
 		item_end(request, &request->items[i], &result->outcomes[i]);
@@ -357,7 +357,7 @@ static void request_refused(struct request *request, const struct slot *before) 
 	for (size_t i = 0; i < request->count; i++) {
 		struct slot *slot = request->items[i].slot;
 
-		record_write(churn->record, record_now(), "refused %llu", (unsigned long long)request->items[i].ordinal);
+		size_record_write(churn->record, record_now(), "refused %llu", (unsigned long long)request->items[i].ordinal);
 		slot->present = before[i].present;
 		slot->look = before[i].look;
 		slot->pending--;
@@ -378,7 +378,7 @@ static void request_announce(struct request *request, bool durable, struct slot 
 
 		before[i] = *slot;
 		request->items[i].ordinal = churn->ordinal++;
-		record_write(churn->record, record_now(), "submit %llu %s %s %d %o %d %u %d %s",
+		size_record_write(churn->record, record_now(), "submit %llu %s %s %d %o %d %u %d %s",
 			     (unsigned long long)request->items[i].ordinal, create ? "create" : "remove", slot->id, look.base,
 			     look.mode, look.read_only, look.size_mib, durable, request->parent ? request->parent->id : "-");
 		slot->present = create;

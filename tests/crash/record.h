@@ -52,7 +52,7 @@ static inline uint64_t record_now(void) {
 
 /* Write one line, stamped NS, to FD. A record that cannot be kept makes the run worthless: exit. */
 __attribute__((format(printf, 3, 4)))
-static inline void record_write(int fd, uint64_t ns, const char *format, ...) {
+static inline void size_record_write(int fd, uint64_t ns, const char *format, ...) {
 	char line[RECORD_LINE_MAX];
 	int used = snprintf(line, sizeof(line), "%llu ", (unsigned long long)ns);
 	va_list arguments;

@@ -317,7 +317,7 @@ static void user_makes_files(void) {
 static const char *given;
 
 /** Files in it: more than are asked before a search. */
-#define GIVEN_FILES (HOLDERS_ASKS + 20)
+#define GIVEN_FILES (XATTR_SEARCH_ASKS + 20)
 
 /* Give them. */
 static void give_capabilities(void) {
@@ -433,20 +433,20 @@ START_TEST(test_settled) {
 	static const _Atomic bool cancelled;
 	char *home = test_home(), *layer = test_layer(home, "layer");
 	struct varve_store *store = test_open(home);
-	struct holders holders;
+	struct xattr_search xattr_search;
 	struct statx stat;
 	make_settled(store, layer);
 	int fd = open(layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	holders_init(&holders, store, fd, names, NULL, 0, &cancelled);
+	xattr_search_init(&xattr_search, store, fd, names, NULL, 0, &cancelled);
 	ck_assert_int_eq(statx(fd, "file-1", 0, STATX_BASIC_STATS, &stat), 0);
-	ck_assert(holders_settled(&holders, &stat));
-	holders.ahead_ns += 1000000000;
-	ck_assert(!holders_settled(&holders, &stat));
-	holders.ahead_ns -= 1000000000;
+	ck_assert(xattr_search_settled(&xattr_search, &stat));
+	xattr_search.ahead_ns += 1000000000;
+	ck_assert(!xattr_search_settled(&xattr_search, &stat));
+	xattr_search.ahead_ns -= 1000000000;
 	ck_assert_int_eq(fchmodat(fd, "file-1", 0600, 0), 0);
 	ck_assert_int_eq(statx(fd, "file-1", 0, STATX_BASIC_STATS, &stat), 0);
-	ck_assert(!holders_settled(&holders, &stat));
-	holders_free(&holders);
+	ck_assert(!xattr_search_settled(&xattr_search, &stat));
+	xattr_search_free(&xattr_search);
 	close(fd);
 	test_close(store);
 }

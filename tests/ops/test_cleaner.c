@@ -45,9 +45,9 @@ static void kernel_commits(void) {
 }
 
 /** In the place of libc's: a held clock goes on only when it is looked at, so that no time passes while the machine is busy. */
-int clock_gettime(clockid_t clock, struct timespec *time) {
-	if (!kernel.held_ns || clock != CLOCK_MONOTONIC)
-		return (int)syscall(SYS_clock_gettime, clock, time);
+int clock_gettime(clockid_t commits, struct timespec *time) {
+	if (!kernel.held_ns || commits != CLOCK_MONOTONIC)
+		return (int)syscall(SYS_clock_gettime, commits, time);
 	uint64_t now = kernel.held_ns += CLOCK_STEP_NS;
 	*time = (struct timespec){ .tv_sec = (time_t)(now / 1000000000), .tv_nsec = (long)(now % 1000000000) };
 	return 0;
@@ -107,7 +107,7 @@ static struct varve_store *make_store(void) {
 	store->settings.backlog_max = BACKLOG;
 	const struct io_config config = { .no_uring = true, .threads_max = { 1, 1, 1, 1 } };
 	test_error(io_start(&store->core.io, &config), 0);
-	test_error(cleaner_init(store), 0);
+	test_error(backlog_init(store), 0);
 	return store;
 }
 
@@ -131,7 +131,7 @@ static bool let_time_come(struct varve_store *store) {
 static void destroy(struct varve_store *store, unsigned count) {
 	for (unsigned i = 0; i < count; i++) {
 		kernel.dead++;
-		cleaner_destroyed(store);
+		backlog_destroyed(store);
 		await_answer(store);
 	}
 }
@@ -177,8 +177,8 @@ START_TEST(test_waiting) {
 	list_init(&op.link);
 	destroy(store, BACKLOG);
 	unsigned looks = kernel.looks;
-	ck_assert(!cleaner_may_make(store));
-	test_error(cleaner_wait_room(&op), OP_WAIT);
+	ck_assert(!backlog_may_make(store));
+	test_error(backlog_wait_room(&op), OP_WAIT);
 	for (unsigned commits = 1; commits < 4; commits++)
 		while (kernel.commits < commits)
 			ck_assert(let_time_come(store));
@@ -192,45 +192,45 @@ END_TEST
 START_TEST(test_full_quota) {
 	struct varve_store *store = make_store();
 	hold_clock();
-	cleaner_saw_quota(store, VARVE_QUOTA_FULL);
+	backlog_saw_quota(store, VARVE_QUOTA_FULL);
 	/* As long as none is removed there is no churn to be paced. */
 	for (unsigned i = 0; i < 2 * BACKLOG_FULL_QUOTA; i++) {
-		ck_assert(cleaner_may_make(store));
-		cleaner_make_begin(store);
+		ck_assert(backlog_may_make(store));
+		backlog_make_begin(store);
 	}
 	for (unsigned i = 0; i < 2 * BACKLOG_FULL_QUOTA; i++)
-		cleaner_make_end(store);
+		backlog_make_end(store);
 	destroy(store, 1);
 	for (unsigned i = 1; i < BACKLOG_FULL_QUOTA; i++) {
-		ck_assert(cleaner_may_make(store));
-		cleaner_make_begin(store);
+		ck_assert(backlog_may_make(store));
+		backlog_make_begin(store);
 	}
-	ck_assert(!cleaner_may_make(store));
-	cleaner_make_end(store);
-	ck_assert(cleaner_may_make(store));
+	ck_assert(!backlog_may_make(store));
+	backlog_make_end(store);
+	ck_assert(backlog_may_make(store));
 	destroy(store, BACKLOG_FULL_QUOTA);
 	for (unsigned i = 2; i < BACKLOG_FULL_QUOTA; i++) {
 		/* However long others are being made ... */
 		let_pass_ms(2 * BACKLOG_FULL_QUOTA_WAIT_MS);
-		ck_assert(!cleaner_may_make(store));
-		cleaner_make_end(store);
+		ck_assert(!backlog_may_make(store));
+		backlog_make_end(store);
 	}
 	/* ... and then one, and the next one in a while. */
-	ck_assert(cleaner_may_make(store));
-	cleaner_make_begin(store);
-	cleaner_make_end(store);
-	ck_assert(!cleaner_may_make(store));
+	ck_assert(backlog_may_make(store));
+	backlog_make_begin(store);
+	backlog_make_end(store);
+	ck_assert(!backlog_may_make(store));
 	let_pass_ms(BACKLOG_FULL_QUOTA_WAIT_MS);
-	ck_assert(cleaner_may_make(store));
+	ck_assert(backlog_may_make(store));
 	/* Once none has been removed for a while there is no churn. */
-	cleaner_make_begin(store);
-	ck_assert(!cleaner_may_make(store));
+	backlog_make_begin(store);
+	ck_assert(!backlog_may_make(store));
 	let_pass_ms(BACKLOG_FULL_QUOTA_MS);
-	ck_assert(cleaner_may_make(store));
+	ck_assert(backlog_may_make(store));
 	destroy(store, 1);
-	ck_assert(!cleaner_may_make(store));
-	cleaner_saw_quota(store, VARVE_QUOTA_SIMPLE);
-	ck_assert(cleaner_may_make(store));
+	ck_assert(!backlog_may_make(store));
+	backlog_saw_quota(store, VARVE_QUOTA_SIMPLE);
+	ck_assert(backlog_may_make(store));
 	free_store(store);
 }
 END_TEST

@@ -25,7 +25,7 @@ static char failed[VARVE_FAILURE_PATH_SIZE];
 static int empty(struct varve_store *store, const char *path, const char *name) {
 	int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const char *detail = NULL;
-	int r = empty_remove(store, descriptor, name, -EBADF, &never, failed, &detail);
+	int r = rm_tree_remove(store, descriptor, name, -EBADF, &never, failed, &detail);
 	close(descriptor);
 	return r;
 }

@@ -68,7 +68,7 @@ static void leave_free(unsigned count) {
 static void fill(const char *home, const char *id) {
 	char *path = test_layer(home, id);
 	int fd;
-	test_make_tree(path, 12, 4, WINDOW_FILE_BYTES + 1);
+	test_make_tree(path, 12, 4, PREFETCH_FILE_BYTES + 1);
 	fd = open(test_path("%s/large", path), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(write(fd, test_alloc(LAYER_BYTES), LAYER_BYTES), LAYER_BYTES);

@@ -167,7 +167,7 @@ START_TEST(test_swapped_special) {
 	struct varve_store *store = test_open(home);
 	struct walk_class class;
 	struct shift shift;
-	struct report report = { 0 };
+	struct skipped report = { 0 };
 	struct stat now;
 	test_create(store, "layer", NULL);
 	shift_layer = test_layer(home, "layer");

@@ -21,12 +21,12 @@ static int stay(void *data) {
 /* A child that the program forks while the lock is held has the descriptor, and must not keep the lock. */
 START_TEST(test_forked) {
 	struct varve_store *store = test_open(test_home());
-	struct record_lock lock = { 0 };
-	test_error(record_lock(store, &lock), 0);
+	struct size_record_lock lock = { 0 };
+	test_error(size_record_lock(store, &lock), 0);
 	int child = test_child_endless(stay, NULL);
-	record_unlock(&lock);
-	test_error(record_lock(store, &lock), 0);
-	record_unlock(&lock);
+	size_record_unlock(&lock);
+	test_error(size_record_lock(store, &lock), 0);
+	size_record_unlock(&lock);
 	test_child_kill(child);
 	test_close(store);
 }
@@ -66,7 +66,7 @@ START_TEST(test_holder_with_stalled_mount) {
 	int pid = test_child_start(hold, &holder);
 	ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
 	ck_assert_msg(WIFSTOPPED(status), "the holder has ended: %d", status);
-	ck_assert_int_eq(record_holder(store), pid);
+	ck_assert_int_eq(size_record_holder(store), pid);
 	ck_assert_int_eq(kill(pid, SIGCONT), 0);
 	ck_assert_int_eq(test_child_end(pid), 0);
 	close(fuse);
@@ -99,7 +99,7 @@ START_TEST(test_texts) {
 		uint64_t bytes = 0;
 		test_write(path, records[i].text);
 		int fd = open(path, O_RDONLY | O_CLOEXEC);
-		int error = record_read(fd, &bytes);
+		int error = size_record_read(fd, &bytes);
 		ck_assert_msg(error == records[i].error, "'%s': %s", records[i].text, test_errno_name(error));
 		ck_assert_uint_eq(bytes, records[i].bytes);
 		close(fd);

@@ -318,8 +318,8 @@ struct piece {
 	unsigned number;
 };
 
-static void expect_piece(struct stacks *stacks, struct stack *stack, unsigned number) {
-	struct list *link = stacks_pop(stacks, stack);
+static void expect_piece(struct deque *deque, struct stack *stack, unsigned number) {
+	struct list *link = deque_pop(deque, stack);
 	ck_assert_ptr_nonnull(link);
 	ck_assert_uint_eq(list_entry(link, struct piece, link)->number, number);
 }
@@ -327,32 +327,32 @@ static void expect_piece(struct stacks *stacks, struct stack *stack, unsigned nu
 /* A thread takes what it put down last; one that has nothing gets the older half of the longest stack; nothing is lost. */
 START_TEST(test_stacks) {
 	struct piece pieces[7];
-	struct stacks stacks;
-	stacks_init(&stacks);
-	struct stack *first = stacks_join(&stacks), *second = stacks_join(&stacks);
+	struct deque deque;
+	deque_init(&deque);
+	struct stack *first = deque_join(&deque), *second = deque_join(&deque);
 	ck_assert_ptr_ne(first, second);
-	ck_assert_ptr_null(stacks_pop(&stacks, second));
+	ck_assert_ptr_null(deque_pop(&deque, second));
 	for (unsigned i = 0; i < TEST_COUNT(pieces); i++) {
 		pieces[i].number = i;
 		stack_push(first, &pieces[i].link);
 	}
-	expect_piece(&stacks, first, 6);
-	expect_piece(&stacks, second, 2);
-	expect_piece(&stacks, first, 5);
-	expect_piece(&stacks, first, 4);
+	expect_piece(&deque, first, 6);
+	expect_piece(&deque, second, 2);
+	expect_piece(&deque, first, 5);
+	expect_piece(&deque, first, 4);
 	stack_push(second, &pieces[6].link);
 	/* What a thread leaves behind is the next one's who comes. */
-	stacks_leave(second);
-	ck_assert_ptr_eq(stacks_join(&stacks), second);
-	expect_piece(&stacks, second, 6);
-	expect_piece(&stacks, second, 1);
-	expect_piece(&stacks, first, 3);
-	expect_piece(&stacks, first, 0);
-	ck_assert_ptr_null(stacks_pop(&stacks, first));
+	deque_leave(second);
+	ck_assert_ptr_eq(deque_join(&deque), second);
+	expect_piece(&deque, second, 6);
+	expect_piece(&deque, second, 1);
+	expect_piece(&deque, first, 3);
+	expect_piece(&deque, first, 0);
+	ck_assert_ptr_null(deque_pop(&deque, first));
 	/* With more threads than stacks they share. */
 	for (unsigned i = 2; i < WALK_STACKS; i++)
-		ck_assert_uint_eq(stacks_join(&stacks)->threads, 1);
-	ck_assert_uint_eq(stacks_join(&stacks)->threads, 2);
+		ck_assert_uint_eq(deque_join(&deque)->threads, 1);
+	ck_assert_uint_eq(deque_join(&deque)->threads, 2);
 }
 END_TEST
 
@@ -406,7 +406,7 @@ START_TEST(test_one_directory) {
 	ck_assert_uint_eq(stat_.st_uid, 1000);
 	/* As one is removed that may not be destroyed. */
 	at = open(test_path("%s/subvolumes", home), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	test_error(empty_remove(store, at, "one", -EBADF, &never, failed, &(const char *){NULL}), 0);
+	test_error(rm_tree_remove(store, at, "one", -EBADF, &never, failed, &(const char *){NULL}), 0);
 	close(at);
 	ck_assert(!test_layer_exists(home, "one"));
 	/* The sanitizers keep what is freed. */
@@ -499,7 +499,7 @@ START_TEST(test_holders) {
 	static const char *const names[] = { "user.none", "user.held", NULL };
 	char *home = test_home(), *path = test_layer(home, "layer");
 	struct varve_store *store = test_open(home);
-	struct holders any, one;
+	struct xattr_search any, one;
 	test_create(store, "layer", NULL);
 	for (unsigned i = 0; i < FILES; i++) {
 		char *file = test_path("%s/%u", path, i);
@@ -515,27 +515,27 @@ START_TEST(test_holders) {
 	ck_assert_int_eq(fsync(descriptor), 0);
 	close(descriptor);
 	descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	holders_init(&any, store, descriptor, names, NULL, 0, &never);
-	holders_init(&one, store, descriptor, names, "one", 3, &never);
+	xattr_search_init(&any, store, descriptor, names, NULL, 0, &never);
+	xattr_search_init(&one, store, descriptor, names, "one", 3, &never);
 	uint64_t subvolume = 0;
 	ck_assert_int_eq(subvol_number(descriptor, &subvolume), 0);
 	for (unsigned round = 0; round < 2; round++) {
 		unsigned asked = 0;
 		for (unsigned i = 0; i < FILES; i++) {
 			uint64_t inode = inode_of(test_path("%s/%u", path, i));
-			enum holders_answer holds = holders_ask(&any, subvolume, inode);
-			enum holders_answer holds_one = holders_ask(&one, subvolume, inode);
-			ck_assert_int_eq(holds == HOLDERS_ASK, holds_one == HOLDERS_ASK);
-			asked += holds == HOLDERS_ASK;
-			if (holds == HOLDERS_ASK)
+			enum xattr_search_answer holds = xattr_search_ask(&any, subvolume, inode);
+			enum xattr_search_answer holds_one = xattr_search_ask(&one, subvolume, inode);
+			ck_assert_int_eq(holds == XATTR_SEARCH_ASK, holds_one == XATTR_SEARCH_ASK);
+			asked += holds == XATTR_SEARCH_ASK;
+			if (holds == XATTR_SEARCH_ASK)
 				continue;
-			ck_assert_int_eq(holds == HOLDERS_YES, i % 3 == 1);
-			ck_assert_int_eq(holds_one == HOLDERS_YES, i % 3 == 1 && i % 2);
+			ck_assert_int_eq(holds == XATTR_SEARCH_YES, i % 3 == 1);
+			ck_assert_int_eq(holds_one == XATTR_SEARCH_YES, i % 3 == 1 && i % 2);
 		}
-		ck_assert_uint_eq(asked, round ? 0 : HOLDERS_ASKS);
+		ck_assert_uint_eq(asked, round ? 0 : XATTR_SEARCH_ASKS);
 	}
-	holders_free(&any);
-	holders_free(&one);
+	xattr_search_free(&any);
+	xattr_search_free(&one);
 	close(descriptor);
 	test_close(store);
 }

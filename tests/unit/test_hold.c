@@ -11,7 +11,7 @@ static const struct op_class holder_class = { .holds = 2 };
 /* An operation that only holds. */
 struct holder {
 	struct op op;
-	struct hold holds[2];
+	struct id_lock holds[2];
 	struct request request;
 	bool running;
 };
@@ -26,15 +26,15 @@ static struct holder *holder(const char *own, const char *source) {
 	holder->request.class = &holder_class;
 	holder->op.holds = holder->holds;
 	list_init(&holder->op.link);
-	holder->op.holds[0] = (struct hold){ .id = own, .exclusive = true };
+	holder->op.holds[0] = (struct id_lock){ .id = own, .exclusive = true };
 	if (source)
-		holder->op.holds[1] = (struct hold){ .id = source };
+		holder->op.holds[1] = (struct id_lock){ .id = source };
 	return holder;
 }
 
 /* Queue it; does it run? */
 static bool queue(struct holder *holder) {
-	test_error(hold_queue(&store->core.holds, &holder->op), 0);
+	test_error(id_lock_queue(&store->core.holds, &holder->op), 0);
 	holder->running = !holder->op.holds_waiting;
 	return holder->running;
 }
@@ -56,7 +56,7 @@ static int collect(void) {
 /* End it; how many may run because of that? */
 static int end(struct holder *holder) {
 	for (size_t i = 0; i < holder_class.holds; i++)
-		hold_release(&store->core.holds, &holder->op.holds[i]);
+		id_lock_release(&store->core.holds, &holder->op.holds[i]);
 	holder->running = false;
 	return collect();
 }
@@ -69,7 +69,7 @@ static void check_empty(void) {
 
 static void setup_store(void) {
 	store = test_alloc(sizeof(*store));
-	hold_init(&store->core.holds, &store->core.io.fault);
+	id_lock_init(&store->core.holds, &store->core.io.fault);
 }
 
 START_TEST(test_order) {
@@ -137,7 +137,7 @@ START_TEST(test_no_memory) {
 	struct holder *a = holder("x", "y");
 
 	fault_arm(&store->core.io.fault, FAULT_ALLOCATION, 2, -ENOMEM, false);
-	test_error(hold_queue(&store->core.holds, &a->op), -ENOMEM);
+	test_error(id_lock_queue(&store->core.holds, &a->op), -ENOMEM);
 	end(a);
 	check_empty();
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/btrfs/handle.h"
+#include "engine/btrfs/file_handle.h"
 #include "engine/base/util.h"
 
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #define HANDLE_TYPE 0x4d
 
 /* The kernel's struct btrfs_fid as far as it goes without a parent. */
-struct handle_btrfs {
+struct file_handle_btrfs {
 	uint64_t inode, subvolume;
 	uint32_t generation;
 } __attribute__((packed));
@@ -17,13 +17,13 @@ struct handle_btrfs {
 /* A handle with room for that. */
 union handle {
 	struct file_handle handle;
-	char bytes[sizeof(struct file_handle) + sizeof(struct handle_btrfs)];
+	char bytes[sizeof(struct file_handle) + sizeof(struct file_handle_btrfs)];
 };
 
-int handle_subvolume(int dir_fd, const char *name, uint64_t *ret_subvolume)
+int file_handle_subvolume(int dir_fd, const char *name, uint64_t *ret_subvolume)
 {
-	union handle u = { .handle = { .handle_bytes = sizeof(struct handle_btrfs) } };
-	struct handle_btrfs of;
+	union handle u = { .handle = { .handle_bytes = sizeof(struct file_handle_btrfs) } };
+	struct file_handle_btrfs of;
 	int mount;
 
 	if (name_to_handle_at(dir_fd, name, &u.handle, &mount, *name ? 0 : AT_EMPTY_PATH) < 0)
@@ -35,9 +35,9 @@ int handle_subvolume(int dir_fd, const char *name, uint64_t *ret_subvolume)
 	return 0;
 }
 
-int handle_open(int fd, uint64_t subvolume, uint64_t inode, uint64_t generation, int flags)
+int file_handle_open(int fd, uint64_t subvolume, uint64_t inode, uint64_t generation, int flags)
 {
-	const struct handle_btrfs of = { .inode = inode, .subvolume = subvolume, .generation = (uint32_t)generation };
+	const struct file_handle_btrfs of = { .inode = inode, .subvolume = subvolume, .generation = (uint32_t)generation };
 	union handle u;
 
 	u.handle.handle_bytes = sizeof(of);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/walk/copy_tree.h"
+#include "engine/walk/copy.h"
 #include "engine/base/inode_map.h"
 #include "engine/base/limits.h"
 #include "engine/base/util.h"
@@ -35,7 +35,7 @@ struct copy {
 	bool look;
 	/* Directories that wait; files that have more names, and their paths by inode; bytes of both. */
 	struct copy_path *waiting, *linked;
-	struct idmap files;
+	struct inode_map files;
 	size_t bytes;
 	/* The directory at hand, in both trees, and its path. */
 	int from_fd, to_fd;
@@ -226,7 +226,7 @@ static int copy_link(struct copy *copy, const char *path, const char *name)
 /* Copy NAME, which is no directory. */
 static int copy_leaf(struct copy *copy, const char *name, int fd, const struct statx *stat)
 {
-	uint64_t *known = stat->stx_nlink > 1 ? idmap_find(&copy->files, stat->stx_ino, 0) : NULL;
+	uint64_t *known = stat->stx_nlink > 1 ? inode_map_find(&copy->files, stat->stx_ino, 0) : NULL;
 	int r;
 
 	if (known)
@@ -237,7 +237,7 @@ static int copy_leaf(struct copy *copy, const char *name, int fd, const struct s
 	r = copy_note(copy, &copy->linked, name, stat->stx_ino);
 	if (r)
 		return r;
-	known = idmap_add(&copy->files, stat->stx_ino, 0, NULL);
+	known = inode_map_add(&copy->files, stat->stx_ino, 0, NULL);
 	if (!known)
 		return -ENOMEM;
 	*known = (uintptr_t)copy->linked;
@@ -386,7 +386,7 @@ static int copy_tree(struct copy_job *job, bool look)
 	}
 	copy_forget(copy->waiting);
 	copy_forget(copy->linked);
-	idmap_free(&copy->files);
+	inode_map_free(&copy->files);
 	xattrs_free(&copy->xattrs);
 	free(copy);
 	return r;

@@ -8,8 +8,8 @@
  * setuid bit of another). So nobody may get at the copy before copy_unchanged() has looked at the whole tree a second time: every change
  * shows in a time of change, which only the kernel sets.
  */
-#ifndef VARVE_WALK_COPY_TREE_H
-#define VARVE_WALK_COPY_TREE_H
+#ifndef VARVE_WALK_COPY_H
+#define VARVE_WALK_COPY_H
 
 #include "engine/core/op.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inodes by their number, without a name. */
-#ifndef VARVE_BTRFS_HANDLE_H
-#define VARVE_BTRFS_HANDLE_H
+#ifndef VARVE_BTRFS_FILE_HANDLE_H
+#define VARVE_BTRFS_FILE_HANDLE_H
 
 #include <stdint.h>
 
@@ -9,12 +9,12 @@
  * Open INODE of SUBVOLUME, on the mount that FD is on, with FLAGS (O_NOFOLLOW and O_CLOEXEC are added), wherever it lies: a
  * descriptor; -ESTALE: there is none, or one of another GENERATION. CAP_DAC_READ_SEARCH.
  */
-int handle_open(int fd, uint64_t subvolume, uint64_t inode, uint64_t generation, int flags);
+int file_handle_open(int fd, uint64_t subvolume, uint64_t inode, uint64_t generation, int flags);
 
 /*
  * Which subvolume the directory NAME in DIR_FD ("": DIR_FD itself) is in, in one call and without opening it: *RET_SUBVOLUME is its
  * number. 0; -EINVAL: it is not on btrfs; or another -errno. Unprivileged.
  */
-int handle_subvolume(int dir_fd, const char *name, uint64_t *ret_subvolume);
+int file_handle_subvolume(int dir_fd, const char *name, uint64_t *ret_subvolume);
 
 #endif
