@@ -47,7 +47,7 @@ static void stop(void *data)
 }
 
 /* example: begin */
-/* Watch FD, level-triggered: it is told again while callbacks are left. */
+/* Watch FD, level-triggered: it stays readable while callbacks are left. */
 static void watch(int epoll_fd, int fd)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
