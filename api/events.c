@@ -3,6 +3,9 @@
 #include "api/check.h"
 #include "api/options_size.h"
 #include "engine/core/dispatch.h"
+#include "engine/core/channel.h"
+#include "engine/core/handle.h"
+#include "engine/core/progress.h"
 #include "engine/core/request.h"
 #include "engine/store/store.h"
 
@@ -15,27 +18,27 @@ int varve_fd(const struct varve_store *store)
 
 int varve_dispatch(struct varve_store *store, unsigned max)
 {
-	return store ? ready_dispatch(&store->core, max) : -EINVAL;
+	return store ? dispatch_events(&store->core, max) : -EINVAL;
 }
 
 int varve_wait(struct varve_store *store, int timeout_ms)
 {
-	return store ? ready_wait(&store->core, timeout_ms) : -EINVAL;
+	return store ? dispatch_wait(&store->core, timeout_ms) : -EINVAL;
 }
 
 int varve_wait_for(struct varve_store *store, varve_request request, int timeout_ms)
 {
-	return store ? ready_wait_for(&store->core, request, timeout_ms) : -EINVAL;
+	return store ? dispatch_wait_for(&store->core, request, timeout_ms) : -EINVAL;
 }
 
 int varve_pending(struct varve_store *store)
 {
-	return store ? ready_pending(&store->core) : -EINVAL;
+	return store ? dispatch_pending(&store->core) : -EINVAL;
 }
 
 int varve_cancel(struct varve_store *store, varve_request request)
 {
-	return store ? ready_cancel(&store->core, request) : -EINVAL;
+	return store ? handle_cancel(&store->core, request) : -EINVAL;
 }
 
 int varve_stream_write(struct varve_store *store, varve_request request, const void *bytes, size_t size,
@@ -43,22 +46,22 @@ int varve_stream_write(struct varve_store *store, varve_request request, const v
 {
 	if (!store || (!bytes && size) || !ret_taken)
 		return -EINVAL;
-	return ready_stream_write(&store->core, request, bytes, size, ret_taken);
+	return channel_stream_write(&store->core, request, bytes, size, ret_taken);
 }
 
 int varve_stream_end(struct varve_store *store, varve_request request, int error)
 {
-	return store ? ready_stream_end(&store->core, request, error, NULL) : -EINVAL;
+	return store ? channel_stream_end(&store->core, request, error, NULL) : -EINVAL;
 }
 
 int varve_stream_fail(struct varve_store *store, varve_request request, int error, const char *detail)
 {
-	return store && error < 0 ? ready_stream_end(&store->core, request, error, detail) : -EINVAL;
+	return store && error < 0 ? channel_stream_end(&store->core, request, error, detail) : -EINVAL;
 }
 
 int varve_stream_resume(struct varve_store *store, varve_request request)
 {
-	return store ? ready_stream_resume(&store->core, request) : -EINVAL;
+	return store ? channel_stream_resume(&store->core, request) : -EINVAL;
 }
 
 int varve_progress(struct varve_store *store, varve_request request, struct varve_progress *ret_progress)
@@ -67,7 +70,7 @@ int varve_progress(struct varve_store *store, varve_request request, struct varv
 	int r = store && ret_progress ? output_check(ret_progress) : -EINVAL;
 
 	if (!r)
-		r = ready_progress(&store->core, request, &ours);
+		r = progress_get(&store->core, request, &ours);
 	if (!r)
 		output_copy(ret_progress, &ours, sizeof(ours));
 	return r;
@@ -76,7 +79,7 @@ int varve_progress(struct varve_store *store, varve_request request, struct varv
 int varve_progress_watch(struct varve_store *store, varve_request request, varve_progress_callback *callback,
 			 void *user_data)
 {
-	return store ? ready_watch(&store->core, request, callback, user_data) : -EINVAL;
+	return store ? progress_watch(&store->core, request, callback, user_data) : -EINVAL;
 }
 
 int varve_refusal(struct varve_store *store, struct varve_failure *ret_failure)

@@ -98,7 +98,7 @@ int varve_open(const struct varve_config *config, struct varve_store **ret_store
 		return r;
 	r = workers_init(store);
 	if (r) {
-		ready_close(&store->core);
+		dispatch_close(&store->core);
 		failure_set(failure, r, "open", "WORKERS", "malloc", NULL);
 		return r;
 	}
@@ -112,5 +112,5 @@ int varve_open(const struct varve_config *config, struct varve_store **ret_store
 
 int varve_close(struct varve_store *store)
 {
-	return store ? ready_close(&store->core) : 0;
+	return store ? dispatch_close(&store->core) : 0;
 }

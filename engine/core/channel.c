@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/core/channel.h"
 #include "engine/base/limits.h"
-#include "engine/core/dispatch.h"
+#include "engine/core/completion.h"
+#include "engine/core/handle.h"
 #include "engine/core/request.h"
 #include "engine/core/core.h"
 
@@ -91,7 +92,7 @@ static void channel_announce(struct channel *channel)
 	if (channel->queued || channel->delivering || !channel_has_news(channel))
 		return;
 	channel->queued = true;
-	ready_announce(channel->request->core, &channel->event);
+	completion_announce(channel->request->core, &channel->event);
 }
 
 void channel_begin(struct channel *channel)
@@ -137,7 +138,7 @@ void channel_deliver(struct channel *channel)
 	if (!skip && ends->sink)
 		channel_sunk(channel, size, r);
 	if (channel->over)
-		ready_announce(core, &request->event);
+		completion_announce(core, &request->event);
 	else
 		channel_announce(channel);
 	pthread_mutex_unlock(&core->lock);
@@ -307,4 +308,57 @@ void channel_settle(struct channel *channel)
 {
 	while (channel->writing)
 		pthread_cond_wait(&channel->changed, &channel->request->core->lock);
+}
+
+/* ---- by handle -------------------------------------------------------------------------------------------------- */
+
+/* Find the channel of the request HANDLE: 0, with the lock taken; or -ECHILD, -ENOENT, -EINVAL, without it. */
+static int channel_lock(struct core *core, varve_request handle, struct channel **ret_channel)
+{
+	struct request *request;
+	int r = handle_lock(core, handle, &request);
+
+	if (r)
+		return r;
+	*ret_channel = request->channel;
+	if (request->channel)
+		return 0;
+	pthread_mutex_unlock(&core->lock);
+	return -EINVAL;
+}
+
+int channel_stream_write(struct core *core, varve_request handle, const void *bytes, size_t size, size_t *ret_taken)
+{
+	struct channel *channel;
+	int r = channel_lock(core, handle, &channel);
+
+	if (r)
+		return r;
+	r = channel_take(channel, bytes, size, ret_taken);
+	pthread_mutex_unlock(&core->lock);
+	return r;
+}
+
+int channel_stream_end(struct core *core, varve_request handle, int error, const char *detail)
+{
+	struct channel *channel;
+	int r = channel_lock(core, handle, &channel);
+
+	if (r)
+		return r;
+	r = channel_finish(channel, error, detail);
+	pthread_mutex_unlock(&core->lock);
+	return r;
+}
+
+int channel_stream_resume(struct core *core, varve_request handle)
+{
+	struct channel *channel;
+	int r = channel_lock(core, handle, &channel);
+
+	if (r)
+		return r;
+	r = channel_resume(channel);
+	pthread_mutex_unlock(&core->lock);
+	return r;
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests and operations.
- *
- * A request is what the caller submitted: it has a handle and a callback. It consists of one operation for each id (a
- * batch has many). An operation is a state machine: an ordered list of steps, which the reactor's thread runs.
+ * Operations. A request (request.h) consists of one for each id; a batch has many. An operation is a state machine: an ordered
+ * list of steps, which the reactor's thread runs.
  *
  *	            start()         done()
  *	enter(s) --+-> OP_WAIT ... result -+-> state t > s: enter(t)
@@ -141,83 +139,6 @@ struct op {
 	/* The ids it holds, request->class->holds of them. */
 	struct id_lock *holds;
 };
-
-struct channel;
-
-/* Something that a dispatching thread is to tell the caller. */
-struct event {
-	/* In core->ready: guarded by core->lock. */
-	struct list link;
-	/* What has bytes or room; NULL: a request has ended, which the event is part of. */
-	struct channel *channel;
-};
-
-/* How far a request has come; any thread counts. */
-struct progress {
-	_Atomic uint64_t entries, bytes, left;
-};
-
-/* A request: what has a handle and a callback. */
-struct request {
-	union {
-		/* To the reactor. */
-		struct inbox_node node;
-		/* Then among those in flight, then among those finished in this turn (reactor). */
-		struct list link;
-		/*
-		 * Then, after it came back by its node, that it has ended (core->lock); neither of the others reaches to its
-		 * channel, which is NULL.
-		 */
-		struct event event;
-	};
-	/* Where its bytes go, or come from, by callbacks; NULL: nowhere. */
-	struct channel *channel;
-	struct core *core;
-	const struct op_class *class;
-	varve_request handle;
-	varve_callback *callback;
-	void *user_data;
-	union {
-		/* Where the next string of the arguments goes, see request_string(). */
-		char *strings;
-		/* Then when it was submitted. */
-		uint64_t submitted_ns;
-	};
-	/* Ends early where it can; any thread sets it. */
-	_Atomic bool cancelled;
-	/* Done, and in core->ready: guarded by core->lock. */
-	bool ready;
-	/* The callback has to survive a power cut. */
-	bool durable;
-	/* VARVE_* flags. */
-	uint64_t flags;
-	/* Operations, and how many have not ended. */
-	uint32_t count, remaining;
-	/* See varve_progress(). */
-	struct progress progress;
-	/* The first of `count` operations of class->size bytes each; then all their holds, outcomes, strings. */
-	struct op ops[];
-};
-
-static_assert(sizeof(struct inbox_node) <= offsetof(struct event, channel), "a request's event is no channel's");
-
-/* The operation of REQUEST at INDEX. */
-static inline struct op *request_op(struct request *request, size_t index)
-{
-	return (struct op *)((char *)request->ops + index * request->class->size);
-}
-
-/* The holds of all operations of REQUEST. */
-static inline struct id_lock *request_holds(struct request *request)
-{
-	return (struct id_lock *)request_op(request, request->count);
-}
-
-/* What became of each operation of REQUEST, filled when it is done; not there unless class->outcomes. */
-static inline struct varve_outcome *request_outcomes(struct request *request)
-{
-	return (struct varve_outcome *)(request_holds(request) + (size_t)request->count * request->class->holds);
-}
 
 /* Begin OP: the ids it holds are granted. Reactor. */
 void op_start(struct op *op);

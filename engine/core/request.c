@@ -2,7 +2,7 @@
 #include "engine/core/request.h"
 #include "engine/base/histogram.h"
 #include "engine/core/channel.h"
-#include "engine/core/dispatch.h"
+#include "engine/core/completion.h"
 #include "engine/core/id_lock.h"
 #include "engine/core/core.h"
 
@@ -252,7 +252,7 @@ static void request_hand_over(struct request *request)
 	pthread_mutex_lock(&core->lock);
 	/* Who runs a callback of its channel tells the end, too. */
 	if (!channel_end(request->channel))
-		ready_announce(core, &request->event);
+		completion_announce(core, &request->event);
 	pthread_mutex_unlock(&core->lock);
 }
 
@@ -275,7 +275,7 @@ void requests_flush(struct core *core)
 	pthread_mutex_unlock(&core->counting);
 	while ((link = list_pop(&core->finished)))
 		request_hand_over(list_entry(link, struct request, link));
-	ready_notify(core);
+	completion_notify(core);
 }
 
 void requests_cancel(struct core *core)

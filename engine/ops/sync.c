@@ -11,7 +11,6 @@
  * and the one that the cleaner has in hand may still be there.
  */
 #include "engine/btrfs/fs.h"
-#include "engine/core/dispatch.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
 #include "engine/store/backlog.h"
@@ -88,7 +87,7 @@ static int sync_cleaned(struct op *op, int result)
 	if (sync->waiting)
 		return sync_clean(op);
 	op->request->progress.left = sync->left;
-	ready_progressed(op->request);
+	progress_made(op->request);
 	if (!sync->left)
 		return SYNC_FREE;
 	sync->waiting = true;

@@ -5,6 +5,7 @@
 
 #include "engine/btrfs/fs_handle.h"
 #include "engine/core/core.h"
+#include "engine/core/request.h"
 #include "engine/store/group_commit.h"
 
 struct backlog;

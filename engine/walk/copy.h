@@ -12,6 +12,7 @@
 #define VARVE_WALK_COPY_H
 
 #include "engine/core/op.h"
+#include "engine/core/progress.h"
 
 #include <time.h>
 

@@ -15,8 +15,9 @@
 
 #include "engine/base/limits.h"
 #include "engine/base/util.h"
-#include "engine/core/dispatch.h"
 #include "engine/core/op.h"
+#include "engine/core/progress.h"
+#include "engine/core/request.h"
 #include "engine/dir/xattr.h"
 
 struct job;
@@ -119,7 +120,7 @@ static inline void job_add(struct job *job, struct sums *sums)
 	if (job->progress) {
 		atomic_fetch_add_explicit(&job->progress->entries, sums->entries, memory_order_relaxed);
 		job_add_bytes(&job->progress->bytes, sums->bytes);
-		ready_progressed(container_of(job->progress, struct request, progress));
+		progress_made(container_of(job->progress, struct request, progress));
 	}
 	*sums = (struct sums){ 0 };
 }

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How far requests have come, and the callbacks that are told so. */
+#ifndef VARVE_CORE_PROGRESS_H
+#define VARVE_CORE_PROGRESS_H
+
+#include "varve.h"
+
+struct core;
+struct request;
+
+/* How far a request has come; any thread counts. */
+struct progress {
+	_Atomic uint64_t entries, bytes, left;
+};
+
+/* See varve_progress(), varve_progress_watch(). */
+int progress_get(struct core *core, varve_request handle, struct varve_progress *ret_progress);
+int progress_watch(struct core *core, varve_request handle, varve_progress_callback *callback, void *user_data);
+
+/* Something was added to the progress of REQUEST: let its callback run, if that is due. Any thread. */
+void progress_made(struct request *request);
+
+/* REQUEST has ended, and its callback is about to run: let no callback of its progress run any more. With the lock held. */
+void progress_forget(struct request *request);
+
+/* Run up to MAX callbacks of progress, with the lock held, which is released meanwhile. How many there were. */
+int progress_tell(struct core *core, unsigned max);
+
+#endif
