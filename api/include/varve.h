@@ -889,12 +889,13 @@ int varve_layer_rename(struct varve_store *store, const char *id, const char *ne
  * during the copy fails the request, and a change during the replacement is lost. FLAGS: VARVE_DURABLE or VARVE_RELAXED.
  *
  * Errors in the callback: -ENOENT, -ENOTDIR, -EEXIST (ID is a subvolume), -EBUSY (a subvolume is nested in the directory, something
- * is mounted on it or in it, it was changed or moved meanwhile, or another process has locked it by flock(2), as this call does),
- * -EPERM (an entry has the flag +i or +a), -EXDEV (HOME/.varve and HOME/subvolumes are in two subvolumes), -EACCES, -EROFS, -ENOSPC,
- * -EDQUOT, -ENOBUFS (the paths of directories, and of files with several names, have more than 256 MiB), -ECANCELED, -ENOMEM, -EIO.
- * After an error at the step CLEAR the layer exists, and the rest of the directory is a leftover. Privilege: to read the whole
- * directory, and to make files of its owners. A crash leaves the directory or the layer whole; the other is a leftover for
- * varve_sweep().
+ * is mounted on it or in it, it was changed or moved meanwhile, a time of change is ahead of the clock, the clock was set meanwhile,
+ * or another process has locked it by flock(2), as this call does), -EPERM (an entry has the flag +i or +a), -E2BIG (the attributes
+ * of an entry have more than 1 MiB, or their names more than 64 KiB), -EXDEV (HOME/.varve and HOME/subvolumes are in two
+ * subvolumes), -EACCES, -EROFS, -ENOSPC, -EDQUOT, -ENOBUFS (the paths of directories, and of files with several names, have more
+ * than 256 MiB), -ECANCELED, -ENOMEM, -EIO. After an error at the step CLEAR the layer exists, and the rest of the directory is a
+ * leftover. Privilege: to read the whole directory, and to make files of its owners. A crash leaves the directory or the layer
+ * whole; the other is a leftover for varve_sweep().
  */
 int varve_layer_adopt(struct varve_store *store, const char *id, uint64_t flags, varve_callback *callback, void *user_data,
 		      varve_request *ret_request);

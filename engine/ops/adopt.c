@@ -215,7 +215,7 @@ static int adopt_copy_run(struct call *call)
 	if (to < 0)
 		return to;
 	op->begun = true;
-	adopt->job = (struct copy_job){ .from_fd = adopt->fd, .to_fd = to, .fault = &store->core.io.fault,
+	adopt->job = (struct copy_job){ .from_fd = adopt->fd, .to_fd = to, .clock_fd = -EBADF, .fault = &store->core.io.fault,
 					.cancelled = &op->request->cancelled, .progress = &op->request->progress };
 	r = copy_run(&adopt->job);
 	return r ? adopt_blame(op, r) : adopt_limit(op);
@@ -270,6 +270,22 @@ static int adopt_exchange(struct op *op)
 				    RENAME_EXCHANGE));
 }
 
+/*
+ * What the exchange took out of the layer's place is not the directory: put it back. The copy may be gone, as another process has removed
+ * what had the place. 0 or -errno.
+ */
+static int adopt_put_back(struct op *op)
+{
+	struct adopt *adopt = adopt_of(op);
+	int r = adopt_exchange(op);
+
+	if (r != -ENOENT)
+		return r;
+	r = RET_NERRNO(renameat2(adopt_staging_fd(op), adopt->name, op_store(op)->layout.subvolumes_fd, op->id, RENAME_NOREPLACE));
+	adopt->staged = r < 0;
+	return r;
+}
+
 /* Exchange the two, at a boundary. */
 static int adopt_publish_work(struct op *op)
 {
@@ -287,7 +303,7 @@ static int adopt_publish_work(struct op *op)
 		if (!r)
 			return 0;
 		/* Something was put there between the look and the exchange. */
-		adopt->published = adopt_exchange(op) < 0;
+		adopt->published = adopt_put_back(op) < 0;
 	}
 	op->detail = adopt->published ? "what was put in its place meanwhile is now in staging, and the copy in its place" :
 					"it was moved, or replaced, meanwhile";
@@ -379,6 +395,7 @@ static const struct op_step adopt_steps[ADOPT_STATES] = {
 
 static void adopt_close(struct op *op)
 {
+	copy_end(&adopt_of(op)->job);
 	fd_close(TAKE_FD(adopt_of(op)->fd));
 }
 
@@ -404,6 +421,6 @@ int adopt_submit(struct varve_store *store, const char *id, uint64_t flags, cons
 	request->ops->id = request->ops->subject = request_string(request, id);
 	request->ops->place = LAYER_PLACE;
 	request->ops->holds[0] = (struct id_lock){ .id = request->ops->id, .exclusive = true };
-	adopt_of(request->ops)->fd = -EBADF;
+	adopt_of(request->ops)->fd = adopt_of(request->ops)->job.clock_fd = -EBADF;
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
+#include <sys/timerfd.h>
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
@@ -132,11 +133,16 @@ static int copy_nocow(int from, int to)
 	return RET_NERRNO(ioctl(to, FS_IOC_SETFLAGS, &to_flags));
 }
 
-/* Copy the content of the file FROM of SIZE bytes to TO, but not its holes. */
+/*
+ * Copy the content of the file FROM of SIZE bytes to TO, but not its holes. It is written first, as FICLONE does: to a page that is
+ * mapped, and was not written since, its user writes further without a new time of change.
+ */
 static int copy_bytes(struct copy *copy, int from, int to, off_t size)
 {
 	off_t at = 0, end;
 
+	if (fdatasync(from) < 0)
+		return copy_check(copy, "fdatasync", negative_errno());
 	while ((at = lseek(from, at, SEEK_DATA)) >= 0) {
 		off_t out = at;
 
@@ -256,21 +262,33 @@ static int copy_subdir(struct copy *copy, const char *name, const struct statx *
 	return r ? r : copy_note(copy, &copy->waiting, name, stat->stx_ino);
 }
 
-/* See that what STAT tells of can be copied, and removed later, and in the second look that it is as it was. */
+/* Is A later than B? */
+static bool copy_later(const struct statx_timestamp *a, const struct timespec *b)
+{
+	return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > (uint32_t)b->tv_nsec);
+}
+
+/* Refuse the entry at hand, which was changed at TIME, after the copying began. */
+static int copy_changed_at(struct copy *copy, const struct statx_timestamp *time)
+{
+	struct timespec soon;
+
+	clock_gettime(CLOCK_REALTIME, &soon);
+	soon.tv_sec++;
+	return copy_later(time, &soon) ? copy_refuse(copy, "its time of change is ahead of the clock: touch it, and try again") :
+					 copy_changed(copy);
+}
+
+/* See that what STAT tells of can be copied, and removed later, and is as it was when the copying began. */
 static int copy_allowed(struct copy *copy, const struct statx *stat)
 {
-	const struct timespec *began = &copy->job->began;
-
 	if (chattr_of(stat)) {
 		copy->job->call = "statx";
 		copy->job->detail = chattr_of(stat) & FS_IMMUTABLE_FL ? "it is immutable: take that away (chattr -i) first" :
 									"it is append-only: take that away (chattr -a) first";
 		return -EPERM;
 	}
-	if (copy->look && (stat->stx_ctime.tv_sec > began->tv_sec ||
-			   (stat->stx_ctime.tv_sec == began->tv_sec && stat->stx_ctime.tv_nsec > (uint32_t)began->tv_nsec)))
-		return copy_changed(copy);
-	return 0;
+	return copy_later(&stat->stx_ctime, &copy->job->began) ? copy_changed_at(copy, &stat->stx_ctime) : 0;
 }
 
 /* Copy the entry NAME of the directory at hand. */
@@ -392,32 +410,70 @@ static int copy_tree(struct copy_job *job, bool look)
 	return r;
 }
 
+/* See that nobody has set the clock since it is watched: 0 or -EBUSY. */
+static int copy_clock_kept(struct copy_job *job)
+{
+	uint64_t times;
+
+	if (read(job->clock_fd, &times, sizeof(times)) < 0 && errno != ECANCELED)
+		return 0;
+	job->call = "read";
+	job->detail = "the clock was set meanwhile, so times of change do not tell what was changed: try again";
+	return -EBUSY;
+}
+
+/* Watch the clock that times of change are from. */
+static int copy_clock_watch(struct copy_job *job)
+{
+	const struct itimerspec never = { .it_value.tv_sec = sizeof(time_t) == 8 ? INT64_MAX : INT32_MAX };
+
+	job->call = "timerfd_create";
+	job->clock_fd = RET_NERRNO(timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK));
+	if (job->clock_fd < 0)
+		return job->clock_fd;
+	job->call = "timerfd_settime";
+	return RET_NERRNO(timerfd_settime(job->clock_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL));
+}
+
 /*
  * Remember when the copying begins, such that each later change of an inode has a later time of change: that is the kernel's clock as it
- * was at the last tick, so wait for the next one.
+ * was at the last tick, so wait until one has come. On a machine that is not given its processors that takes more than the time of one.
  */
-static void copy_begin(struct copy_job *job)
+static int copy_begin(struct copy_job *job)
 {
-	struct timespec tick, until;
+	struct timespec tick, now;
+	int r = copy_clock_watch(job);
 
 	clock_gettime(CLOCK_REALTIME, &job->began);
 	clock_getres(CLOCK_REALTIME_COARSE, &tick);
-	until = (struct timespec){ job->began.tv_sec + tick.tv_sec, job->began.tv_nsec + tick.tv_nsec };
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	while (clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &until, NULL) == EINTR)
-		continue;
+	do {
+		if (!r)
+			r = copy_clock_kept(job);
+		if (!r && *job->cancelled)
+			r = -ECANCELED;
+		if (r)
+			return r;
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &tick, NULL);
+		clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	} while (now.tv_sec < job->began.tv_sec || (now.tv_sec == job->began.tv_sec && now.tv_nsec <= job->began.tv_nsec));
+	return 0;
 }
 
 int copy_run(struct copy_job *job)
 {
-	copy_begin(job);
-	return copy_tree(job, false);
+	int r = copy_begin(job);
+
+	return r ? r : copy_tree(job, false);
 }
 
 int copy_unchanged(struct copy_job *job)
 {
-	return copy_tree(job, true);
+	int r = copy_tree(job, true);
+
+	return r ? r : copy_clock_kept(job);
+}
+
+void copy_end(struct copy_job *job)
+{
+	fd_close(TAKE_FD(job->clock_fd));
 }

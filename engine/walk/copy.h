@@ -6,7 +6,8 @@
  *
  * The tree is hostile: what its user exchanges while it is copied may make a copy that mixes two states (the content of one file with the
  * setuid bit of another). So nobody may get at the copy before copy_unchanged() has looked at the whole tree a second time: every change
- * shows in a time of change, which only the kernel sets.
+ * shows in a time of change, which only the kernel sets, by a clock that is watched. What is seen to be changed ends the copying early,
+ * so that names that are made all the time do not keep it from its end.
  */
 #ifndef VARVE_WALK_COPY_H
 #define VARVE_WALK_COPY_H
@@ -24,8 +25,9 @@ struct copy_job {
 	const _Atomic bool *cancelled;
 	/* Counts entries. */
 	struct progress *progress;
-	/* When copy_run() began, by the clock of the times of change. */
+	/* When copy_run() began, by the clock of the times of change; tells when that is set. */
 	struct timespec began;
+	int clock_fd;
 	/* Set where it fails: the call, what a person should know (NULL: nothing more), and the path below the tree. */
 	const char *call, *detail;
 	char path[VARVE_FAILURE_PATH_SIZE];
@@ -39,5 +41,8 @@ int copy_run(struct copy_job *job);
 
 /* Is all of the tree as it was when copy_run() of JOB began? 0, -EBUSY when not, or as copy_run(); makes nothing. Lane thread. */
 int copy_unchanged(struct copy_job *job);
+
+/* Close what JOB has open; harmless where its clock_fd is -EBADF. */
+void copy_end(struct copy_job *job);
 
 #endif

@@ -13,16 +13,29 @@
 #include <stdatomic.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 static char *home, *plain, *aside;
 
-/* What another process does once: as the directory SUB was copied and before it is filled; after the flush; right before the exchange. */
+/*
+ * What another process does once: as the directory SUB was copied and before it is filled; as the content of a file was copied;
+ * after the flush; right before the exchange, and before each one after that.
+ */
 static void (*_Atomic at_subdir)(void);
+static void (*_Atomic at_content)(void);
 static void (*_Atomic at_flush)(void);
 static void (*_Atomic at_exchange)(void);
+static void (*_Atomic at_exchange_back)(void);
+
+/* The clock that files have their times from was set; the inode that has a time of change an hour from now. */
+static _Atomic bool clock_set;
+static _Atomic int clock_watch = -1;
+static _Atomic uint64_t inode_ahead;
 
 /* Do what is to be done at a moment. */
 static void act(void (*_Atomic *moment)(void)) {
@@ -40,6 +53,39 @@ __attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, 
 	int r = (int)syscall(SYS_ioctl, fd, request, argument);
 	if (request == BTRFS_IOC_SYNC)
 		act(&at_flush);
+	if (request == FICLONE && !r)
+		act(&at_content);
+	return r;
+}
+
+/* Stands for the C library's. */
+__attribute__((visibility("default"))) ssize_t copy_file_range(int from, off_t *from_at, int to, off_t *to_at, size_t size,
+							      unsigned flags) {
+	ssize_t r = syscall(SYS_copy_file_range, from, from_at, to, to_at, size, flags);
+	if (r > 0)
+		act(&at_content);
+	return r;
+}
+
+/* Stands for the C library's. */
+__attribute__((visibility("default"))) int timerfd_create(clockid_t clock, int flags) {
+	return clock_watch = (int)syscall(SYS_timerfd_create, clock, flags);
+}
+
+/* Stands for the C library's. */
+__attribute__((visibility("default"))) ssize_t read(int fd, void *bytes, size_t size) {
+	if (fd >= 0 && fd == clock_watch && clock_set) {
+		errno = ECANCELED;
+		return -1;
+	}
+	return syscall(SYS_read, fd, bytes, size);
+}
+
+/* Stands for the C library's. */
+__attribute__((visibility("default"))) int statx(int fd, const char *path, int flags, unsigned mask, struct statx *stat) {
+	int r = (int)syscall(SYS_statx, fd, path, flags, mask, stat);
+	if (!r && inode_ahead && stat->stx_ino == inode_ahead)
+		stat->stx_ctime.tv_sec += 3600;
 	return r;
 }
 
@@ -54,7 +100,7 @@ __attribute__((visibility("default"))) int mkdirat(int fd, const char *name, mod
 /* Stands for the C library's. */
 __attribute__((visibility("default"))) int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags) {
 	if (flags & RENAME_EXCHANGE)
-		act(&at_exchange);
+		act(at_exchange ? &at_exchange : &at_exchange_back);
 	return (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
 }
 
@@ -130,6 +176,72 @@ START_TEST(test_changed) {
 	ck_assert_str_eq(test_read(test_path("%s/sub/more", plain)), "new");
 } END_TEST
 
+/* What the user has mapped of the file, and has written to before. */
+static char *mapped;
+
+static void write_mapped(void) {
+	memcpy(mapped, "new", 3);
+}
+
+/* Map the file, and write to it. */
+static void map_file(void) {
+	int fd = open(test_path("%s/file", plain), O_RDWR | O_CLOEXEC);
+	mapped = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ck_assert_ptr_ne(mapped, MAP_FAILED);
+	close(fd);
+	memcpy(mapped, "old", 3);
+}
+
+/* A page that is written to further, as it is, changes no time. */
+START_TEST(test_mapped) {
+	setup();
+	map_file();
+	at_content = write_mapped;
+	refused("changed while it was copied");
+	ck_assert(!at_content);
+	ck_assert_str_eq(test_read(test_path("%s/file", plain)), "new");
+} END_TEST
+
+/* The same of a file whose content cannot be shared. */
+START_TEST(test_mapped_no_sums) {
+	setup();
+	ck_assert_int_eq(unlink(test_path("%s/file", plain)), 0);
+	ck_assert_int_eq(mount(NULL, test_mount(), NULL, MS_REMOUNT, "nodatasum"), 0);
+	test_write(test_path("%s/file", plain), "old");
+	ck_assert_int_eq(mount(NULL, test_mount(), NULL, MS_REMOUNT, "datasum"), 0);
+	ck_assert_int_eq(unlink(test_path("%s/other", plain)), 0);
+	ck_assert_int_eq(unlink(test_path("%s/sub/file", plain)), 0);
+	map_file();
+	at_content = write_mapped;
+	refused("changed while it was copied");
+	ck_assert(!at_content);
+	ck_assert_str_eq(test_read(test_path("%s/file", plain)), "new");
+} END_TEST
+
+static void set_clock(void) {
+	clock_set = true;
+}
+
+/* Times of change tell nothing any more. */
+START_TEST(test_clock_set) {
+	setup();
+	at_flush = set_clock;
+	refused("clock was set");
+	clock_set = false;
+	adopted();
+} END_TEST
+
+/* It was changed before the clock was set back. */
+START_TEST(test_ahead) {
+	struct stat stat;
+	setup();
+	ck_assert_int_eq(lstat(test_path("%s/sub/file", plain), &stat), 0);
+	inode_ahead = stat.st_ino;
+	refused("ahead of the clock");
+	inode_ahead = 0;
+	adopted();
+} END_TEST
+
 /* Put a subvolume in the place of the directory that is to be filled. */
 static void swap_subdir(void) {
 	test_subvolume_create(aside);
@@ -162,6 +274,25 @@ START_TEST(test_replaced) {
 	ck_assert(test_is_subvolume(plain));
 	ck_assert_str_eq(test_read(test_path("%s/precious", plain)), "precious");
 	ck_assert_str_eq(test_read(test_path("%s/sub/file", aside)), "old");
+} END_TEST
+
+/* Remove the copy, which has the layer's place now. */
+static void remove_copy(void) {
+	test_subvolume_destroy(plain);
+}
+
+/* The same, and the copy is gone when it is to make room for what it took the place of. */
+START_TEST(test_replaced_twice) {
+	setup();
+	struct varve_store *store = test_open(home);
+	test_create(store, "layer", NULL);
+	test_close(store);
+	test_write(test_path("%s/precious", test_layer(home, "layer")), "precious");
+	at_exchange = replace;
+	at_exchange_back = remove_copy;
+	refused("replaced");
+	ck_assert(test_is_subvolume(plain));
+	ck_assert_str_eq(test_read(test_path("%s/precious", plain)), "precious");
 } END_TEST
 
 /* The same before the exchange was even tried. */
@@ -228,4 +359,4 @@ START_TEST(test_immutable) {
 	adopted();
 } END_TEST
 
-TEST_MAIN("adopt", test_changed, test_swapped, test_replaced, test_replaced_early, test_locked, test_private, test_immutable)
+TEST_MAIN("adopt", test_changed, test_mapped, test_mapped_no_sums, test_clock_set, test_ahead, test_swapped, test_replaced, test_replaced_twice, test_replaced_early, test_locked, test_private, test_immutable)
