@@ -3,6 +3,7 @@
 #include "api/check.h"
 #include "api/options_size.h"
 #include "engine/core/dispatch.h"
+#include "engine/base/histogram.h"
 #include "engine/core/channel.h"
 #include "engine/core/handle.h"
 #include "engine/core/progress.h"
@@ -125,6 +126,11 @@ int varve_status(struct varve_store *store, varve_callback *callback, void *user
 	int r = check_request(store, VARVE_STATUS, callback);
 
 	return r ? r : status_submit(store, &(struct submit){ callback, user_data, ret_request });
+}
+
+uint64_t varve_histogram_percentile(const struct varve_histogram *histogram, double percent)
+{
+	return histogram_percentile(histogram, percent);
 }
 
 int varve_statistics(struct varve_store *store, struct varve_statistics *ret_statistics)

@@ -49,7 +49,7 @@ void histogram_record(struct varve_histogram *histogram, uint64_t latency_ns)
 	histogram->buckets[histogram_bucket(latency_ns)]++;
 }
 
-uint64_t varve_histogram_percentile(const struct varve_histogram *histogram, double percent)
+uint64_t histogram_percentile(const struct varve_histogram *histogram, double percent)
 {
 	double rank = percent / 100.0 * (double)histogram->count;
 	uint64_t seen = 0, end_ns;

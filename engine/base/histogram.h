@@ -8,4 +8,7 @@
 /* Record one latency. */
 void histogram_record(struct varve_histogram *histogram, uint64_t latency_ns);
 
+/* As varve_histogram_percentile(). */
+uint64_t histogram_percentile(const struct varve_histogram *histogram, double percent);
+
 #endif

@@ -296,7 +296,7 @@ static int adopt_publish_work(struct op *op)
 	if (!r) {
 		r = adopt_exchange(op);
 		if (r) {
-			op->detail = r == -EXDEV ? "`subvolumes` and `.varve` of the home have to be in one subvolume" : NULL;
+			op->detail = r == -EXDEV ? "the layers and the store's own directory have to be in one subvolume" : NULL;
 			return r;
 		}
 		r = adopt_compare(op, adopt_staging_fd(op), adopt->name);

@@ -14,17 +14,17 @@
 
 enum list_state { LIST_NAMES, LIST_LOOK, LIST_STATES };
 
-struct listing;
+struct list_op;
 
 /* One entry that is being looked at. */
 struct look {
 	struct call call;
-	struct listing *listing;
+	struct list_op *listing;
 	size_t index;
 	struct statx statx;
 };
 
-struct listing {
+struct list_op {
 	struct op op;
 	/* Names found so far; NULL entries are no layers. */
 	char **names;
@@ -35,9 +35,9 @@ struct listing {
 	int error;
 };
 
-static struct listing *list_of(struct op *op)
+static struct list_op *list_of(struct op *op)
 {
-	return container_of(op, struct listing, op);
+	return container_of(op, struct list_op, op);
 }
 
 /* ---- NAMES ------------------------------------------------------------------------------------------------------- */
@@ -45,7 +45,7 @@ static struct listing *list_of(struct op *op)
 /* Append a copy of NAME. */
 static int list_add(void *data, const char *name)
 {
-	struct listing *listing = data;
+	struct list_op *listing = data;
 	struct fault *fault = &listing->op.request->core->io.fault;
 	char *copy;
 	int r;
@@ -64,7 +64,7 @@ static int list_add(void *data, const char *name)
 }
 
 /* Collect the names of the subvolumes in `subvolumes` by their references. */
-static int list_search(struct listing *listing)
+static int list_search(struct list_op *listing)
 {
 	struct varve_store *store = op_store(&listing->op);
 	uint64_t root = store->layout.subvolumes_root;
@@ -88,7 +88,7 @@ static int list_compare(const void *a, const void *b)
 /* Collect the names, and sort them, on a lane thread. */
 static int list_names_run(struct call *call)
 {
-	struct listing *listing = list_of(container_of(call, struct op, call));
+	struct list_op *listing = list_of(container_of(call, struct op, call));
 	struct varve_store *store = op_store(&listing->op);
 	int r = store->layout.privileged ? list_search(listing) : entries_each(store->layout.subvolumes_fd, list_add, listing);
 
@@ -106,7 +106,7 @@ static int list_names(struct op *op)
 }
 
 /* Close the gaps. */
-static int list_finish(struct listing *listing)
+static int list_finish(struct list_op *listing)
 {
 	size_t kept = 0;
 
@@ -127,7 +127,7 @@ static int list_named(struct op *op, int result)
 /* ---- LOOK -------------------------------------------------------------------------------------------------------- */
 
 /* Look at the next name that nobody has looked at. */
-static void list_look_next(struct listing *listing, struct look *look)
+static void list_look_next(struct list_op *listing, struct look *look)
 {
 	struct varve_store *store = op_store(&listing->op);
 
@@ -141,7 +141,7 @@ static void list_look_next(struct listing *listing, struct look *look)
 static void list_looked(struct call *call)
 {
 	struct look *look = container_of(call, struct look, call);
-	struct listing *listing = look->listing;
+	struct list_op *listing = look->listing;
 	int judged = call->result < 0 ? call->result : layer_judge(op_store(&listing->op), &look->statx);
 
 	listing->looking--;
@@ -160,7 +160,7 @@ static void list_looked(struct call *call)
 
 static int list_look(struct op *op)
 {
-	struct listing *listing = list_of(op);
+	struct list_op *listing = list_of(op);
 	size_t looks = MIN(listing->count, LIST_BATCH);
 
 	op->call.name = "statx";
@@ -189,7 +189,7 @@ static const struct op_step list_steps[LIST_STATES] = {
 
 static void list_result(struct request *request, struct varve_result *result)
 {
-	struct listing *listing = list_of(request->ops);
+	struct list_op *listing = list_of(request->ops);
 
 	if (listing->op.error)
 		return;
@@ -199,7 +199,7 @@ static void list_result(struct request *request, struct varve_result *result)
 
 static void list_release(struct op *op)
 {
-	struct listing *listing = list_of(op);
+	struct list_op *listing = list_of(op);
 
 	for (size_t i = 0; i < listing->count; i++)
 		free(listing->names[i]);
@@ -209,7 +209,7 @@ static void list_release(struct op *op)
 
 static const struct op_class list_class = {
 	.operation = VARVE_LIST,
-	.size = sizeof(struct listing),
+	.size = sizeof(struct list_op),
 	.steps = list_steps,
 	.steps_count = LIST_STATES,
 	.unwind = LIST_STATES,

@@ -14,6 +14,7 @@
  *	GC        removes what is left over              less to remove
  *	DURABLE   after LIMIT: waits for a commit        the old or the new limit; turning it on or off commits by itself
  */
+#include "engine/base/id.h"
 #include "engine/btrfs/qgroup.h"
 #include "engine/store/quota.h"
 #include "engine/btrfs/subvol.h"
@@ -179,7 +180,7 @@ static int quota_record(struct quota *quota)
 {
 	struct varve_store *store = op_store(&quota->op);
 	_cleanup_unlock_ struct size_record_lock lock = { 0 };
-	char name[sizeof(".varve.") + 20];
+	char name[sizeof(ID_RESERVED_PREFIX) + 20];
 	int owner_fd = -EBADF, r;
 
 	if (quota->arguments.bytes) {
@@ -187,7 +188,7 @@ static int quota_record(struct quota *quota)
 		owner_fd = layout_owner(store);
 		if (owner_fd < 0)
 			return layout_blame(&quota->op, owner_fd);
-		snprintf(name, sizeof(name), ".varve.%" PRIx64, quota->op.request->handle);
+		snprintf(name, sizeof(name), ID_RESERVED_PREFIX ".%" PRIx64, quota->op.request->handle);
 		r = size_record_write(store, owner_fd, name, quota->arguments.bytes);
 		if (r)
 			return r;
@@ -407,7 +408,7 @@ int quota_submit(struct varve_store *store, const struct quota_arguments *argume
 	quota_of(op)->arguments = *arguments;
 	if (arguments->group) {
 		op->subject = quota_of(op)->arguments.group = request_string(request, arguments->group);
-		op->place = GROUPS_PLACE;
+		op->place = layout_name(LAYOUT_GROUPS);
 	}
 	if (arguments->id) {
 		op->id = op->subject = request_string(request, arguments->id);

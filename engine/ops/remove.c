@@ -298,7 +298,7 @@ static int remove_moved(struct op *op, int result)
 		return result;
 	if (!remove->in_place) {
 		remove->moved = true;
-		op->place = ".varve/trash";
+		op->place = layout_name(LAYOUT_TRASH);
 		op->subject = remove->trash;
 	}
 	return remove->denied ? REMOVE_TURN : REMOVE_NESTED;
@@ -599,7 +599,7 @@ static void remove_explain(struct remove *remove, bool back)
 		fate = "it is still in sight, but parts of it are gone: remove it again";
 	else if (back)
 		fate = "it was put back in its place, whole";
-	op->place = remove->moved ? ".varve/trash" : LAYER_PLACE;
+	op->place = remove->moved ? layout_name(LAYOUT_TRASH) : LAYER_PLACE;
 	op->subject = name;
 	if (remove->blamed && asprintf(&path, "%s/%s", name, remove->blamed) >= 0)
 		op->subject = path;

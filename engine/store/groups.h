@@ -14,9 +14,6 @@
 #include "engine/btrfs/nested.h"
 #include "engine/btrfs/qgroup.h"
 
-/* Where groups are recorded, below the home. */
-#define GROUPS_PLACE ".varve/groups"
-
 /*
  * Parse VALUE, NAME or NAME:SIZE: copy the name to RET_NAME (VARVE_ID_MAX + 1 bytes); *RET_BYTES is 0 without a size. 0, or
  * -EINVAL when it is not a name that an id could be, or no size.

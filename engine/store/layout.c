@@ -28,7 +28,7 @@ static const struct {
 	[LAYOUT_OWN] = { ".varve", LAYOUT_PLACES, offsetof(struct layout, own_fd) },
 	[LAYOUT_STAGING] = { ".varve/staging", LAYOUT_OWN, offsetof(struct layout, staging_fd) },
 	[LAYOUT_TRASH] = { ".varve/trash", LAYOUT_OWN, offsetof(struct layout, trash_fd) },
-	[LAYOUT_GROUPS] = { GROUPS_PLACE, LAYOUT_OWN, offsetof(struct layout, groups_fd) },
+	[LAYOUT_GROUPS] = { ".varve/groups", LAYOUT_OWN, offsetof(struct layout, groups_fd) },
 };
 
 const char *layout_name(enum layout_place place)
