@@ -24,6 +24,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "load/clock.h"
@@ -37,9 +38,16 @@
 
 #define EXIT_USAGE 2
 
+/* One part in so many of the budget is kept for jobs that need more than their share for running once. */
+#define BUDGET_RESERVE 8
+
 /* A second signal this soon is the same wish, passed on by a terminal and by make both. */
 #define SIGNAL_AGAIN_NS (2 * NS_PER_S)
 
+/* Why a run ends early. */
+enum stop { STOP_NOT, STOP_ASKED, STOP_BUDGET };
+
+/* One of them. */
 static volatile int stop;
 
 /* End the run early; when asked again, at once. */
@@ -47,11 +55,29 @@ static void on_signal(int number)
 {
 	static uint64_t first_ns;
 
-	if (!stop)
+	if (stop != STOP_ASKED)
 		first_ns = clock_ns();
 	else if (clock_ns() - first_ns > SIGNAL_AGAIN_NS)
 		_exit(128 + number);
-	stop = 1;
+	stop = STOP_ASKED;
+}
+
+/* End the run because its time is over. */
+static void on_alarm(int number)
+{
+	(void)number;
+	if (!stop)
+		stop = STOP_BUDGET;
+}
+
+/* Let the run end when NS have passed; 0: never. */
+static void bound_time(uint64_t ns)
+{
+	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+	struct itimerval timer = {.it_value = {.tv_sec = (time_t)(ns / NS_PER_S), .tv_usec = (suseconds_t)(ns % NS_PER_S / 1000)}};
+
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &timer, NULL);
 }
 
 /* Let SIGINT and SIGTERM end the run with its reports and its clean-up. */
@@ -138,14 +164,17 @@ static int write_reports(const struct command *command, const struct results *re
 static int run_jobs(const struct command *command, struct run *run)
 {
 	uint32_t repeat = command->repeat ? command->repeat : COMMAND_REPEAT_PAIR;
-	uint64_t end = clock_ns() + command->budget_ns;
+	uint64_t end = clock_ns() + command->budget_ns - command->budget_ns / BUDGET_RESERVE;
 	bool paired = false;
 	int first = 0;
 
 	for (size_t i = 0; i < command->set.count; i++)
 		paired |= command->set.jobs[i].engines != NULL;
 	if (!paired)
-		return run_all(run, command->repeat ? command->repeat : 1);
+		first = run_all(run, command->repeat ? command->repeat : 1);
+	/* What the end of the budget cuts short is no failure. */
+	if (!paired)
+		return stop == STOP_BUDGET ? 0 : first;
 	for (size_t i = 0; i < command->set.count && !stop; i++) {
 		struct job *job = &command->set.jobs[i];
 		char *alone[2] = {(char *)job->options.ioengine, NULL};
@@ -153,7 +182,7 @@ static int run_jobs(const struct command *command, struct run *run)
 		int r = run_pair(run, job, job->engines ? job->engines : alone, repeat,
 				 command->budget_ns ? left / (command->set.count - i) : UINT64_MAX);
 
-		first = first ? first : r;
+		first = first || stop == STOP_BUDGET ? first : r;
 		if (command->results)
 			fprintf(stderr, "varve-bench: %zu of %zu: %s: %.1f s\n", i + 1, command->set.count, job->name,
 				(double)job->took_ns / (double)NS_PER_S);
@@ -188,8 +217,11 @@ static int carry_out(const struct command *command)
 		config.fixtures = pool.fixtures;
 		config.pool = &pool;
 	}
+	bound_time(command->budget_ns);
 	if (run_jobs(command, &run) < 0)
 		status = complain(run.error);
+	bound_time(0);
+	results.unfinished = stop == STOP_BUDGET ? "the budget was spent" : stop ? "the run was interrupted" : NULL;
 	if (run_finish(&run) < 0)
 		status = complain(run.error);
 	if (pool_close(&pool, run.error, sizeof(run.error)) < 0)
@@ -197,7 +229,7 @@ static int carry_out(const struct command *command)
 	for (size_t i = 0; i < results.count; i++)
 		if (results.items[i].stats.error)
 			status = EXIT_FAILURE;
-	if ((results.count || results.failures_count) && write_reports(command, &results) < 0)
+	if ((results.count || results.failures_count || results.unfinished) && write_reports(command, &results) < 0)
 		status = EXIT_FAILURE;
 	results_destroy(&results);
 	tour_finish(command);

@@ -145,7 +145,7 @@ static const struct program_option program_options[] = {
 	{"results", VALUE_NEEDED, take_results, "=FILE.md", "write a table of the claims and what was measured, too"},
 	{"pool", VALUE_NEEDED, take_pool, "=FILE,SIZE", "work in a btrfs image, made when it is missing"},
 	{"repeat", VALUE_NEEDED, take_repeat, "=N", "run everything N times (pairs: 5)"},
-	{"budget", VALUE_NEEDED, take_budget, "=TIME", "repeat pairs less often where all would take longer than that"},
+	{"budget", VALUE_NEEDED, take_budget, "=TIME", "end after that; repeat pairs less often to have time for all"},
 	{"eta", VALUE_NEEDED, take_eta, "=WHEN", "live rates: always, never, auto (on a terminal)"},
 	{"no-drain", VALUE_NONE, take_no_drain, "", "do not wait for the kernel's cleaner between groups"},
 	{"tour", VALUE_NONE, take_tour, "", "the tour that runs without arguments, with keys changed"},

@@ -21,7 +21,7 @@ struct command {
 	const char *report;	/* File for the page of HTML, or NULL. */
 	const char *results;	/* File for the table of claims, or NULL. */
 	const char *pool;	/* FILE,SIZE, or NULL. */
-	uint64_t budget_ns;	/* How long all pairs may take together, about; 0: as long as they do. */
+	uint64_t budget_ns;	/* When the run ends at the latest; 0: when it is done. */
 	uint32_t repeat;	/* Repetitions; 0: COMMAND_REPEAT_PAIR of pairs, 1 of other jobs. */
 	int eta;		/* 1 always, 0 on a terminal, -1 never. */
 	bool drain;		/* Wait for the cleaner between groups. */

@@ -85,14 +85,14 @@ static bool metric_value(const struct result *result, const char *metric, double
 	return figure;
 }
 
-/* Find the result of JOB on ENGINE in repetition ROUND. */
+/* Find the result of JOB on ENGINE in repetition ROUND. One that was cut short compares with none. */
 static const struct result *find_result(const struct results *results, const struct job *job, const char *engine,
 					uint32_t round)
 {
 	for (size_t i = 0; i < results->count; i++) {
 		const struct result *result = &results->items[i];
 
-		if (result->job == job && result->round == round && !result->stats.error &&
+		if (result->job == job && result->round == round && !result->stats.error && !result->interrupted &&
 		    !strcmp(result->options.ioengine, engine))
 			return result;
 	}

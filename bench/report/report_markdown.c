@@ -78,7 +78,7 @@ static void measured_cell(FILE *file, const struct verdict *verdict)
 		format_metric(metric, spread_min(measured), b), format_metric(metric, spread_max(measured), c));
 }
 
-/* Has JOB been run, or tried at least? A run that was interrupted has not come to all. */
+/* Has JOB been run, or tried at least, or is it known why it has not? */
 static bool has_run(const struct results *results, const struct job *job)
 {
 	for (size_t i = 0; i < results->count; i++)
@@ -87,7 +87,7 @@ static bool has_run(const struct results *results, const struct job *job)
 	for (size_t i = 0; i < results->failures_count; i++)
 		if (results->failures[i].job == job)
 			return true;
-	return false;
+	return results->unfinished;
 }
 
 /* Write what the reason was that CLAIM of JOB could not be judged. */
@@ -97,6 +97,7 @@ static void reason_cell(FILE *file, const struct results *results, const struct 
 
 	if (!job->engines) {
 		reason = results_failure(results, job, own);
+		reason = reason ? reason : results->unfinished;
 		fprintf(file, "not measured: %s", reason ? reason : "the engine does not tell it");
 		return;
 	}
@@ -112,7 +113,7 @@ static void reason_cell(FILE *file, const struct results *results, const struct 
 			return;
 		}
 	}
-	fprintf(file, "not measured");
+	fprintf(file, "not measured%s%s", results->unfinished ? ": " : "", results->unfinished ? results->unfinished : "");
 }
 
 /* Write the rows of JOB's claims. */

@@ -47,6 +47,7 @@ struct results {
 	struct failure *failures;	/* In the order they came. */
 	size_t failures_count;		/* How many. */
 	time_t when;			/* When the run began. */
+	const char *unfinished;		/* Why not all jobs have run as often as they should; NULL: they have. */
 };
 
 /* How many kinds a report's three directions are. */

@@ -98,9 +98,15 @@ if command -v tar >/dev/null; then
 	grep -q '^- compared with: .*tar' r.md || fail "no versions: $(cat r.md)"
 fi
 
-# A budget cuts the repetitions, not the jobs.
-run_well --budget=1ms --repeat=9 --results=r.md --output-format=json --rw=noop --number_ios=1000 --pair=noop,libuv --name=a --name=b
-[[ "$(jq -c '[.jobs[].jobname]' out)" == '["a","a","b","b"]' ]] || fail "a budget of nothing: $(jq -c '[.jobs[].jobname]' out)"
+# A budget cuts the repetitions first: each job has its share.
+run_well --budget=4s --repeat=1000 --output-format=json --rw=noop --number_ios=2000 --pair=noop,libuv --name=a --name=b
+[[ "$(jq -c '[.jobs[].jobname] | unique' out)" == '["a","b"]' ]] || fail "a budget: $(jq -c '[.jobs[].jobname]' out)"
+(($(jq '.jobs | length' out) < 4000)) || fail "a budget cuts nothing"
+# When it is over nothing runs on: what has not come to its end is not measured, which is no failure.
+run_well --budget=1s --repeat=2 --results=r.md --rw=noop --pair=noop,libuv '--claim=iops>=1' --name=long --runtime=100000 \
+	--time_based --name=never --number_ios=1
+grep -q '^| long | .* | not measured: the budget was spent | ? |$' r.md || fail "r.md: $(cat r.md)"
+grep -q '^| never | .* | not measured: the budget was spent | ? |$' r.md || fail "r.md: $(cat r.md)"
 run_well --budget=60s --repeat=3 --output-format=json --rw=noop --number_ios=1000 --pair=noop,libuv --name=a --name=b
 (($(jq '.jobs | length' out) == 12)) || fail "a budget that is enough cuts"
 run --budget=x --name=a --rw=noop
