@@ -10,6 +10,7 @@
  *	compare.c		varve-bench compare
  *	pool.c			--pool: the image file that runs work in
  *	report_*.c, pair.c	reports, from one struct results
+ *	page.c			the page of results, a section for each machine
  *	run.c			groups of jobs: set up, measure, collect, clean up
  *	worker.c		one thread: keeps operations in flight and times them
  *	workload.c		which operation is next
@@ -151,9 +152,13 @@ static int write_reports(const struct command *command, const struct results *re
 {
 	int first = write_output(command, results), r;
 
-	r = write_page(command->results, command, results, report_markdown);
-	first = first < 0 ? first : r;
 	r = write_page(command->report, command, results, report_html);
+	first = first < 0 ? first : r;
+	/* What moved comes last. Half a run does not replace a whole one. */
+	if (command->results && stop == STOP_ASKED)
+		fprintf(stderr, "varve-bench: %s stays as it was\n", command->results);
+	else if (command->results)
+		r = report_page(command->results, stderr, &command->set, results);
 	first = first < 0 ? first : r;
 	if (first < 0)
 		fprintf(stderr, "varve-bench: the report: %s\n", strerror(-first));

@@ -142,7 +142,7 @@ static const struct program_option program_options[] = {
 	{"output", VALUE_NEEDED, take_output, "=FILE", "write the report there"},
 	{"output-format", VALUE_NEEDED, take_format, "=FORMAT", "normal, json, json+, or several joined by ','"},
 	{"report", VALUE_NEEDED, take_report, "=FILE.html", "write a page with charts, too"},
-	{"results", VALUE_NEEDED, take_results, "=FILE.md", "write a table of the claims and what was measured, too"},
+	{"results", VALUE_NEEDED, take_results, "=FILE.md", "write claims and what was measured into that page, tell what moved"},
 	{"pool", VALUE_NEEDED, take_pool, "=FILE,SIZE", "work in a btrfs image, made when it is missing"},
 	{"repeat", VALUE_NEEDED, take_repeat, "=N", "run everything N times (pairs: 5)"},
 	{"budget", VALUE_NEEDED, take_budget, "=TIME", "end after that; repeat pairs less often to have time for all"},
@@ -246,6 +246,7 @@ int command_help(FILE *file, const char *topic)
 		return options_help(file, topic);
 	fprintf(file, "usage: varve-bench [OPTION | --KEY=VALUE | JOBFILE]...\n"
 		      "       varve-bench compare A.json B.json [--fail-below=RATIO]\n"
+		      "       varve-bench compare A.md B.md\n"
 		      "Without arguments: a tour of about a minute.\n\noptions:\n");
 	for (size_t i = 0; i < PROGRAM_OPTIONS; i++) {
 		char form[64];

@@ -19,7 +19,7 @@ struct command {
 	const char *output;	/* File for the report; NULL: standard output. */
 	uint32_t formats;	/* COMMAND_NORMAL, ... */
 	const char *report;	/* File for the page of HTML, or NULL. */
-	const char *results;	/* File for the table of claims, or NULL. */
+	const char *results;	/* Page of results to put this machine's into, or NULL. */
 	const char *pool;	/* FILE,SIZE, or NULL. */
 	uint64_t budget_ns;	/* When the run ends at the latest; 0: when it is done. */
 	uint32_t repeat;	/* Repetitions; 0: COMMAND_REPEAT_PAIR of pairs, 1 of other jobs. */

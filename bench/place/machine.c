@@ -4,29 +4,52 @@
 
 #include <varve.h>
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-/* Read the model of the processor into RET. */
+/* Take the value of KEY from LINE of /proc/cpuinfo, where RET is empty still. */
+static void take_value(const char *line, const char *key, char *ret, size_t size)
+{
+	size_t length = strlen(key);
+	const char *colon = strchr(line, ':');
+
+	if (*ret || !colon || strncmp(line, key, length) || !strchr("\t:", line[length]))
+		return;
+	colon += 1 + strspn(colon + 1, " \t");
+	snprintf(ret, size, "%.*s", (int)strcspn(colon, "\n"), colon);
+}
+
+/* Describe the processor. Clouds give one name to several generations, so family and model belong to it. */
 static void describe_cpu(char *ret, size_t size)
 {
 	FILE *file = fopen("/proc/cpuinfo", "re");
-	char line[256];
+	char line[256], name[64] = "", family[16] = "", model[16] = "";
 
-	snprintf(ret, size, "unknown processor");
 	while (file && fgets(line, sizeof(line), file)) {
-		const char *colon = strchr(line, ':');
-
-		if (!colon || strncmp(line, "model name", 10))
-			continue;
-		snprintf(ret, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
-		break;
+		take_value(line, "model name", name, sizeof(name));
+		take_value(line, "cpu family", family, sizeof(family));
+		take_value(line, "model", model, sizeof(model));
+		/* ARM has numbers alone. */
+		take_value(line, "CPU implementer", family, sizeof(family));
+		take_value(line, "CPU part", model, sizeof(model));
 	}
 	if (file)
 		fclose(file);
+	snprintf(ret, size, "%s", *name ? name : "unknown processor");
+	if (*family && *model)
+		snprintf(ret + strlen(ret), size - strlen(ret), " (family %s, model %s)", family, model);
+}
+
+/* Tell how much of KERNEL, "Linux 6.18.44", is its series: "Linux 6.18". */
+static int series_length(const char *kernel)
+{
+	const char *dot = strchr(kernel, '.');
+
+	return (int)(dot ? dot + 1 + strspn(dot + 1, "0123456789") - kernel : (ptrdiff_t)strlen(kernel));
 }
 
 void machine_describe(struct machine *ret)
@@ -44,4 +67,5 @@ void machine_describe(struct machine *ret)
 		snprintf(ret->kernel, sizeof(ret->kernel), "%.32s %.*s", uts.sysname,
 			 (int)strspn(uts.release, "0123456789."), uts.release);
 	snprintf(ret->library, sizeof(ret->library), "%s", varve_version());
+	snprintf(ret->name, sizeof(ret->name), "%s, %ld cores, %.*s", ret->cpu, ret->cores, series_length(ret->kernel), ret->kernel);
 }

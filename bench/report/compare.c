@@ -3,6 +3,8 @@
  * Compare two JSON reports. Jobs are matched by name and engine; a job that was repeated has several results in each
  * file. The ratio is that of the medians; its spread is that of each result of B over the median of A. A job that A has and
  * B lacks, or where nothing was done in B, is below any ratio that is asked for.
+ *
+ * Two pages of results are compared section by section, claim by claim, and only what moved is told.
  */
 #include "report/compare.h"
 
@@ -159,10 +161,86 @@ static int parse(struct comparison *comparison, int argc, char **argv)
 			comparison->names[files++] = argv[i];
 	}
 	if (r == 0 && files != 2) {
-		fprintf(stderr, "usage: varve-bench compare A.json B.json [--fail-below=RATIO]\n");
+		fprintf(stderr, "usage: varve-bench compare A.json B.json [--fail-below=RATIO]\n"
+				"       varve-bench compare A.md B.md\n");
 		r = -EINVAL;
 	}
 	return r;
+}
+
+/* Is MEDIAN outside of what SPREAD has, and by more than figures differ that have not moved? */
+static bool is_outside(double median, const struct spread *spread)
+{
+	return (median < spread_min(spread) || median > spread_max(spread)) &&
+	       fabs(median - spread_median(spread)) > COMPARE_MOVED_LEAST * fabs(spread_median(spread));
+}
+
+/* Write the line of FIGURE, which only one side has, WHEN. */
+static void lone_line(FILE *file, const struct page_figure *figure, const char *when)
+{
+	fprintf(file, "%-24s %-36s %s: %s\n", figure->job, figure->what, when, figure->text);
+}
+
+void compare_sections(FILE *file, const struct page_section *before, const struct page_section *now)
+{
+	unsigned told = 0;
+
+	if (!before) {
+		fprintf(file, "no earlier results of %s: nothing to compare with\n", now->name);
+		return;
+	}
+	fprintf(file, "moved on %s: job, figure, before, now, ratio\n", now->name);
+	/* First, as there are many where only a few jobs have run. */
+	for (size_t i = 0; i < before->count; i++) {
+		if (page_figure(now, before->figures[i].job, before->figures[i].what))
+			continue;
+		lone_line(file, &before->figures[i], "only before");
+		told++;
+	}
+	for (size_t i = 0; i < now->count; i++) {
+		const struct page_figure *b = &now->figures[i], *a = page_figure(before, b->job, b->what);
+		double from = a ? spread_median(&a->spread) : 0, to = spread_median(&b->spread);
+
+		if (!a) {
+			lone_line(file, b, "only now");
+		} else if (is_outside(to, &a->spread) && is_outside(from, &b->spread)) {
+			fprintf(file, "%-24s %-36s %10s -> %-10s ", b->job, b->what, a->text, b->text);
+			fprintf(file, from > 0 ? "%.3f\n" : "-\n", to / from);
+		} else {
+			continue;
+		}
+		told++;
+	}
+	if (!told)
+		fprintf(file, "nothing moved by more than its spread\n");
+}
+
+/* Is NAME that of a page of results? */
+static bool is_page(const char *name)
+{
+	size_t length = strlen(name);
+
+	return length > 3 && !strcmp(name + length - 3, ".md");
+}
+
+/* Compare the sections of two pages by the names of their machines. Returns the exit status. */
+static int compare_pages(const char *const *names)
+{
+	struct page pages[2] = {0};
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < 2; i++) {
+		r = page_read(&pages[i], names[i]);
+		if (r == 0 && !pages[i].count)
+			r = -ENODATA;
+		if (r < 0)
+			fprintf(stderr, "varve-bench: %s: %s\n", names[i], r == -ENODATA ? "no results in it" : strerror(-r));
+	}
+	for (size_t i = 0; r == 0 && i < pages[1].count; i++)
+		compare_sections(stdout, page_find(&pages[0], pages[1].sections[i].name), &pages[1].sections[i]);
+	page_destroy(&pages[0]);
+	page_destroy(&pages[1]);
+	return r < 0 ? COMPARE_EXIT_UNUSABLE : EXIT_SUCCESS;
 }
 
 int compare_main(int argc, char **argv)
@@ -172,6 +250,8 @@ int compare_main(int argc, char **argv)
 
 	if (parse(&comparison, argc, argv) < 0)
 		return status;
+	if (is_page(comparison.names[0]) && is_page(comparison.names[1]) && !comparison.fail_below)
+		return compare_pages(comparison.names);
 	if (load(&comparison, 0) == 0 && load(&comparison, 1) == 0) {
 		for (int file = 0; file < 2; file++)
 			for (size_t i = 0; i < json_array_size(comparison.jobs[file]); i++)

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The page of claims: what is promised, what was measured, on what. */
+/* The page of results: what is promised, what was measured, on what. */
+#include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "load/clock.h"
 #include "engines/engines.h"
+#include "report/compare.h"
 #include "report/format.h"
+#include "report/page.h"
 #include "place/machine.h"
 #include "report/pair.h"
 #include "report/report.h"
@@ -32,21 +36,23 @@ static void peer_lines(FILE *file)
 		fprintf(file, "\n");
 }
 
-/* Write on what machine it was measured, and when. */
-static void machine_lines(FILE *file, const struct results *results)
+/* Write the heading of the section of MACHINE, and how it was measured. */
+static void machine_lines(FILE *file, const struct machine *machine, const struct results *results)
 {
-	struct machine machine;
+	uint32_t rounds = 0;
 	char date[32] = "";
 	struct tm tm;
 
-	machine_describe(&machine);
+	for (size_t i = 0; i < results->count; i++)
+		if (results->items[i].round >= rounds)
+			rounds = results->items[i].round + 1;
 	if (gmtime_r(&results->when, &tm))
 		strftime(date, sizeof(date), "%Y-%m-%d", &tm);
-	fprintf(file, "- processor: %s, %ld cores; memory: %.0f GiB\n", machine.cpu, machine.cores,
-		(double)machine.memory_mib / 1024);
-	fprintf(file, "- kernel: %s; varve %s\n", machine.kernel, machine.library);
+	fprintf(file, "## %s\n\n- processor: %s, %ld cores; memory: %.0f GiB\n", machine->name, machine->cpu, machine->cores,
+		(double)machine->memory_mib / 1024);
+	fprintf(file, "- kernel: %s; varve %s\n", machine->kernel, machine->library);
 	peer_lines(file);
-	fprintf(file, "- btrfs in an image file on a loop device, 16 KiB nodes; measured %s\n\n", date);
+	fprintf(file, "- btrfs in an image file on a loop device, 16 KiB nodes; measured %s, each job up to %u times\n\n", date, rounds);
 }
 
 /* Write VALUE of METRIC in its unit. Returns BUFFER (FORMAT_SIZE bytes). */
@@ -180,7 +186,7 @@ static void engine_row(FILE *file, const struct results *results, const struct j
 /* Write what each engine of the jobs in SET reached. */
 static void engines_table(FILE *file, const struct job_set *set, const struct results *results)
 {
-	fprintf(file, "\n## By engine\n\n"
+	fprintf(file, "\n### By engine\n\n"
 		      "Medians of the runs. Commits are those of the file system, whosoever caused them. The backlog is what the\n"
 		      "kernel's cleaner had not dropped yet at the end; drain is how long it took to. The time in seconds is that of\n"
 		      "the whole job, all engines, preparations and waits included.\n\n"
@@ -198,22 +204,61 @@ static void engines_table(FILE *file, const struct job_set *set, const struct re
 	}
 }
 
-int report_markdown(FILE *file, const struct job_set *set, const struct results *results)
+/* Write the section of MACHINE: the claims of SET, and what RESULTS say of them. */
+static void write_section(FILE *file, const struct machine *machine, const struct job_set *set, const struct results *results)
 {
-	uint32_t rounds = 0;
-
-	for (size_t i = 0; i < results->count; i++)
-		if (results->items[i].round >= rounds)
-			rounds = results->items[i].round + 1;
-	fprintf(file, "# Results\n\n`make bench` wrote this page: the jobs of bench/jobs, one for each claim, each up to %u times.\n"
-		      "The engines of a job run in turn on the same image. A ratio is the median of the ratios of the\n"
-		      "repetitions, with the smallest and the largest beside it; rates and latencies are medians.\n\n",
-		rounds);
-	machine_lines(file, results);
+	machine_lines(file, machine, results);
 	fprintf(file, "| job | what | claim | measured | kept |\n| --- | --- | --- | --- | --- |\n");
 	for (size_t i = 0; i < set->count; i++)
 		if (has_run(results, &set->jobs[i]))
 			claim_rows(file, results, &set->jobs[i]);
 	engines_table(file, set, results);
-	return 0;
+}
+
+/* Write PAGE to the file NAME: in place, as it may be a device. Returns 0 or -errno. */
+static int write_page(const struct page *page, const char *name)
+{
+	FILE *file = fopen(name, "we");
+	int failed;
+
+	if (!file)
+		return -errno;
+	fputs("# Results\n\n"
+	      "`make bench` writes this page: the jobs of bench/jobs, one for each claim, each several times. There is a section for\n"
+	      "each machine that was measured; a run replaces that of its own and leaves the others. The engines of a job run in turn on\n"
+	      "the same image. A ratio is the median of the ratios of the repetitions, with the smallest and the largest beside it; rates\n"
+	      "and latencies are medians.\n\n", file);
+	page_write(page, file);
+	failed = ferror(file);
+	return fclose(file) != 0 || failed ? -EIO : 0;
+}
+
+int report_page(const char *name, FILE *moved, const struct job_set *set, const struct results *results)
+{
+	struct page page = {0}, own = {0};
+	struct machine machine;
+	char *text = NULL;
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+	int r = file ? 0 : -ENOMEM;
+
+	machine_describe(&machine);
+	if (file) {
+		write_section(file, &machine, set, results);
+		r = fclose(file) == 0 ? 0 : -ENOMEM;
+	}
+	if (r == 0)
+		r = page_put(&own, text);
+	if (r == 0)
+		r = page_read(&page, name);
+	if (r == 0) {
+		compare_sections(moved, page_find(&page, machine.name), &own.sections[0]);
+		r = page_put(&page, text);
+	}
+	if (r == 0)
+		r = write_page(&page, name);
+	page_destroy(&page);
+	page_destroy(&own);
+	free(text);
+	return r;
 }

@@ -104,3 +104,15 @@ expect_clean() {
 	left="$(find "$mnt" -mindepth 1 -maxdepth 1)"
 	[[ -z "$left" ]] || fail "left behind: $left"
 }
+
+# Make a section of a page of results with the heading $1, of rows "JOB|FIGURE|MEASURED".
+section() {
+	local job figure measured row
+	printf '## %s\n\n| job | what | claim | measured | kept |\n| --- | --- | --- | --- | --- |\n' "$1"
+	shift
+	for row in "$@"; do
+		IFS='|' read -r job figure measured <<<"$row"
+		printf '| %s | what it does | %s at least 1.00 | %s | yes |\n' "$job" "$figure" "$measured"
+	done
+	printf '\n### By engine\n\n| job | engine | runs |\n| --- | --- | --- |\n| %s | varve | 5 |\n\n' "$job"
+}

@@ -46,6 +46,13 @@ for signal in INT TERM; do
 		fail "the second job was begun"
 	fi
 done
+# Half a run does not replace the page of a whole one.
+printf '# Results\n\n## A machine\n\nwhole\n' >"$scratch/r.md"
+cp "$scratch/r.md" "$scratch/before.md"
+interrupt INT "$made" --name=half --rw=churn --live=8 --nrfiles=5 --runtime=60 --time_based "--pair=$engine,ioctl" \
+	"--$engine.iodepth=8" "--results=$scratch/r.md"
+expect err 'r\.md stays as it was$'
+cmp "$scratch/r.md" "$scratch/before.md" || fail "an interrupted run has written the page of results"
 # One at a time, with a start delay, amid the making of a fixture.
 interrupt INT "$made" --name=slow --rw=snapshot --ioengine=ioctl --nrfiles=5 --runtime=60 --time_based
 interrupt INT 'compgen -G "$mnt/varve-bench.*/home/subvolumes/*" >/dev/null' --name=late --rw=snapshot --ioengine=ioctl \
