@@ -41,7 +41,8 @@ BENCH_OPTIONS ?=
 # Memory first: what later jobs leave behind in the process would count against it.
 BENCH_MEMORY_JOBS := bench/jobs/memory.fio bench/jobs/memory-trees.fio
 BENCH_JOBS ?= $(BENCH_MEMORY_JOBS) $(filter-out $(BENCH_MEMORY_JOBS),$(wildcard bench/jobs/*.fio))
-# The page of results, which has a section for each machine. A quick look, or a part of the jobs, has a copy of its own.
+# The page of results, which has a section for each machine, and from which README's table of claims is computed. A quick look, or a
+# part of the jobs, has a copy of its own.
 BENCH_WHOLE := $(if $(BENCH_OPTIONS)$(filter-out file,$(origin BENCH_JOBS)),,yes)
 BENCH_RESULTS ?= $(if $(BENCH_WHOLE),docs/results.md,$(B)/results.md)
 
@@ -49,6 +50,7 @@ BENCH_RESULTS ?= $(if $(BENCH_WHOLE),docs/results.md,$(B)/results.md)
 bench: $(B)/varve-bench ## run the jobs of all claims in half an hour, renew this machine in docs/results.md, print what moved (root)
 	$(if $(BENCH_WHOLE),,cp docs/results.md $(B)/results.md)
 	$(B)/varve-bench --pool=$(BENCH_POOL) --repeat=$(BENCH_REPEAT) --budget=$(BENCH_BUDGET) --results=$(BENCH_RESULTS) \
-		--report=$(B)/bench.html --output-format=json --output=$(B)/bench.json $(BENCH_OPTIONS) $(BENCH_JOBS)
+		--report=$(B)/bench.html --output-format=json --output=$(B)/bench.json $(BENCH_OPTIONS) $(BENCH_JOBS); \
+		status=$$?; $(if $(BENCH_WHOLE),$(B)/varve-bench claims $(BENCH_RESULTS) README.md --write;) exit $$status
 
 -include $(BENCH_OBJ:.o=.d)

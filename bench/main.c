@@ -8,6 +8,7 @@
  *	command.c		the command line
  *	tour.c			what runs without arguments
  *	compare.c		varve-bench compare
+ *	claims.c		varve-bench claims: README's table against the page of results
  *	pool.c			--pool: the image file that runs work in
  *	report_*.c, pair.c	reports, from one struct results
  *	page.c			the page of results, a section for each machine
@@ -30,6 +31,7 @@
 
 #include "load/clock.h"
 #include "job/command.h"
+#include "report/claims.h"
 #include "report/compare.h"
 #include "report/pair.h"
 #include "place/pool.h"
@@ -249,6 +251,8 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && !strcmp(argv[1], "compare"))
 		return compare_main(argc - 2, argv + 2);
+	if (argc > 1 && !strcmp(argv[1], "claims"))
+		return claims_main(argc - 2, argv + 2);
 	r = command_parse(&command, argc, argv, error);
 	if (r == 0 && command.tour && !command.help && !command.version)
 		r = tour_prepare(&command, error);

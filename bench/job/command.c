@@ -247,6 +247,7 @@ int command_help(FILE *file, const char *topic)
 	fprintf(file, "usage: varve-bench [OPTION | --KEY=VALUE | JOBFILE]...\n"
 		      "       varve-bench compare A.json B.json [--fail-below=RATIO]\n"
 		      "       varve-bench compare A.md B.md\n"
+		      "       varve-bench claims RESULTS.md README.md [--write]\n"
 		      "Without arguments: a tour of about a minute.\n\noptions:\n");
 	for (size_t i = 0; i < PROGRAM_OPTIONS; i++) {
 		char form[64];

@@ -61,7 +61,7 @@ static const char *format_metric(const char *metric, double value, char *buffer)
 	size_t length = strlen(metric);
 
 	if (claim_is_relative(metric))
-		snprintf(buffer, FORMAT_SIZE, value < 0.1 ? "%.4f" : "%.2f", value);
+		snprintf(buffer, FORMAT_SIZE, value < 0.01 ? "%.6f" : value < 0.1 ? "%.4f" : "%.2f", value);
 	else if (length > 3 && !strcmp(metric + length - 3, "_ns"))
 		return format_time(value, buffer);
 	else if (length > 4 && !strcmp(metric + length - 4, "_kib"))

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * varve-bench claims PAGE README: does README's table say what the page of results has?
+ *
+ * Rows of the table after "<!-- results -->" are "| claim | measured | `JOB` METRIC against ENGINE |", the last without what
+ * follows the job where the first claim of the job is meant. The measured range goes from the smallest to the largest repetition of
+ * all machines. A ratio whose range has 1 in it is faster here and slower there: that is no claim, and fails.
+ */
+#ifndef BENCH_CLAIMS_H
+#define BENCH_CLAIMS_H
+
+/* Exit status when the table does not agree with the page. */
+#define CLAIMS_EXIT_DIFFER 1
+/* Exit status when a file cannot be read or written. */
+#define CLAIMS_EXIT_UNUSABLE 2
+
+/* Carry out `claims` with the arguments after it. Returns the exit status. */
+int claims_main(int argc, char **argv);
+
+#endif
