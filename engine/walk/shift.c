@@ -109,13 +109,16 @@ struct shift_kept {
 	ssize_t size;
 };
 
-/* Is one of the names in the LIST of SIZE bytes that of such an attribute? What does not fit is looked at. */
-static bool shift_holds(const char *list, ssize_t size)
+/*
+ * Is one of the names in the LIST of SIZE bytes that of such an attribute? What does not fit is looked at. 1, 0, or -errno: what cannot
+ * be listed is not taken for an inode that has none.
+ */
+static int shift_holds(const char *list, ssize_t size)
 {
 	for (ssize_t i = 0; i < size; i += (ssize_t)strlen(list + i) + 1)
 		if (!strcmp(list + i, XATTR_CAPABILITY) || acl_is(list + i))
-			return true;
-	return size == -ERANGE;
+			return 1;
+	return size >= 0 || size == -EOPNOTSUPP ? 0 : size == -ERANGE ? 1 : (int)size;
 }
 
 /* The same, as the trees are searched for them. */
@@ -186,8 +189,8 @@ static int shift_fd(struct shift *shift, uint64_t subvolume, int fd, const struc
 
 	if (r < 0)
 		return r;
-	r = 0;
-	if (shift_may_hold(shift, subvolume, stat) && shift_holds(list, opath_listxattr(fd, list, sizeof(list))))
+	r = shift_may_hold(shift, subvolume, stat) ? shift_holds(list, opath_listxattr(fd, list, sizeof(list))) : 0;
+	if (r > 0)
 		for (unsigned i = 0; r >= 0 && i < ARRAY_SIZE(kept); i++) {
 			r = shift_read(shift, fd, &kept[i]);
 			overflowed = overflowed || r > 0;
@@ -221,14 +224,16 @@ static int shift_name(struct shift *shift, const struct walk_entry *entry)
 	const struct statx *stat = entry->stat;
 	uint32_t uid = stat->stx_uid, gid = stat->stx_gid;
 	char list[SHIFT_LIST_BYTES];
-	int overflowed = shift_ids(shift->maps, &uid, &gid), r;
+	int overflowed = shift_ids(shift->maps, &uid, &gid), r = 0;
 
 	if (overflowed < 0)
 		return overflowed;
-	if ((!S_ISLNK(stat->stx_mode) && stat->stx_mode & (S_ISUID | S_ISGID)) ||
-	    (shift_may_hold(shift, entry->dir->subvolume, stat) &&
-	     shift_holds(list, xattr_list(entry->xattr_dir, entry->name, list, sizeof(list)))))
-		return shift_special(shift, entry->dir, entry->name);
+	if (!S_ISLNK(stat->stx_mode) && stat->stx_mode & (S_ISUID | S_ISGID))
+		r = 1;
+	else if (shift_may_hold(shift, entry->dir->subvolume, stat))
+		r = shift_holds(list, xattr_list(entry->xattr_dir, entry->name, list, sizeof(list)));
+	if (r)
+		return r < 0 ? r : shift_special(shift, entry->dir, entry->name);
 	if (uid == stat->stx_uid && gid == stat->stx_gid)
 		return overflowed;
 	r = idrange_chowned(RET_NERRNO(fchownat(entry->dir->fd, entry->name, uid, gid, AT_SYMLINK_NOFOLLOW)));

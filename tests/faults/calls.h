@@ -43,8 +43,8 @@ enum { CALL_OPENS = 1, CALL_TAKES_ROOM = 2, CALL_SLEEPS = 4, CALL_DISKLESS = 8 }
 	each(read, CALL_SLEEPS) each(pread, CALL_SLEEPS) each(write, CALL_SLEEPS | CALL_TAKES_ROOM) \
 	each(pwrite, CALL_SLEEPS | CALL_TAKES_ROOM) each(ioctl, CALL_TAKES_ROOM | CALL_SLEEPS) \
 	each(poll, CALL_SLEEPS | CALL_DISKLESS) each(stat, 0) each(fstat, 0) each(fstatat, 0) each(statx, 0) each(statfs, CALL_SLEEPS) \
-	each(fstatfs, CALL_SLEEPS) each(getxattr, 0) each(lgetxattr, 0) each(fgetxattr, 0) each(llistxattr, 0) \
-	each(flistxattr, 0) each(getxattrat, 0) each(setxattrat, CALL_TAKES_ROOM) each(setxattr, CALL_TAKES_ROOM) \
+	each(fstatfs, CALL_SLEEPS) each(getxattr, 0) each(lgetxattr, 0) each(fgetxattr, 0) each(llistxattr, 0) each(listxattr, 0) \
+	each(flistxattr, 0) each(getxattrat, 0) each(listxattrat, 0) each(setxattrat, CALL_TAKES_ROOM) each(setxattr, CALL_TAKES_ROOM) \
 	each(lsetxattr, CALL_TAKES_ROOM) each(fsetxattr, CALL_TAKES_ROOM) each(mkdir, CALL_TAKES_ROOM) \
 	each(mkdirat, CALL_TAKES_ROOM) each(mknodat, CALL_TAKES_ROOM) each(symlinkat, CALL_TAKES_ROOM) \
 	each(linkat, CALL_TAKES_ROOM) each(unlinkat, CALL_TAKES_ROOM) each(renameat, CALL_TAKES_ROOM) \
@@ -156,6 +156,7 @@ CALL_IN_PLACE(ssize_t, getxattr, -1, (const char *path, const char *name, void *
 CALL_IN_PLACE(ssize_t, lgetxattr, -1, (const char *path, const char *name, void *value, size_t size), path, name, value, size)
 CALL_IN_PLACE(ssize_t, fgetxattr, -1, (int fd, const char *name, void *value, size_t size), fd, name, value, size)
 CALL_IN_PLACE(ssize_t, llistxattr, -1, (const char *path, char *names, size_t size), path, names, size)
+CALL_IN_PLACE(ssize_t, listxattr, -1, (const char *path, char *names, size_t size), path, names, size)
 CALL_IN_PLACE(ssize_t, flistxattr, -1, (int fd, char *names, size_t size), fd, names, size)
 CALL_IN_PLACE(int, setxattr, -1, (const char *path, const char *name, const void *value, size_t size, int flags), path, name,
 	      value, size, flags)
@@ -260,12 +261,13 @@ IN_PLACE int fcntl(int fd, int command, ...) {
 /* The kind of system call NUMBER; CALL_NAMES: none that fails. */
 static enum call_name call_numbered(long number) {
 	/* What older headers do not name. */
-	enum { FCHMODAT2 = 452, SETXATTRAT = 463, GETXATTRAT = 464 };
+	enum { FCHMODAT2 = 452, SETXATTRAT = 463, GETXATTRAT = 464, LISTXATTRAT = 465 };
 	switch (number) {
 	case SYS_openat2: return CALL_openat2;
 	case FCHMODAT2: return CALL_fchmodat2;
 	case SETXATTRAT: return CALL_setxattrat;
 	case GETXATTRAT: return CALL_getxattrat;
+	case LISTXATTRAT: return CALL_listxattrat;
 	default: return CALL_NAMES;
 	}
 }

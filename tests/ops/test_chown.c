@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ownership shift: every inode once, nothing lost, nothing outside, whatever the tree. */
 #include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/btrfs.h>
 #include <signal.h>
@@ -343,6 +345,37 @@ int ioctl(int fd, unsigned long request, ...) {
 	return r;
 }
 
+/** What asking for the names of attributes fails with; 0: nothing. */
+static _Atomic int list_error;
+
+/** In the place of libc's. */
+ssize_t listxattr(const char *path, char *list, size_t size) {
+	if (list_error) {
+		errno = list_error;
+		return -1;
+	}
+	return syscall(SYS_listxattr, path, list, size);
+}
+
+/** In the place of libc's. */
+long syscall(long number, ...) {
+	enum { LISTXATTRAT = 465 };
+	static long (*real)(long, ...);
+	va_list arguments;
+	long a[6];
+	va_start(arguments, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(arguments, long);
+	va_end(arguments);
+	if (list_error && number == LISTXATTRAT) {
+		errno = list_error;
+		return -1;
+	}
+	if (!real)
+		real = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
 /** In the place of libc's. */
 ssize_t getdents64(int fd, void *buffer, size_t size) {
 	ssize_t length = syscall(SYS_getdents64, fd, buffer, size);
@@ -427,6 +460,30 @@ START_TEST(test_given_meanwhile) {
 }
 END_TEST
 
+/* Where the names of a file's attributes cannot be had, it is not taken for one that has none, whose capability would be lost. */
+START_TEST(test_not_listed) {
+	char *home = test_home(), *file = test_path("%s/file", test_layer(home, "layer")), value[64];
+	struct varve_store *store = test_open(home);
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_chown_options chown_options = VARVE_CHOWN_OPTIONS_INIT;
+	struct varve_failure failure = { 0 };
+	test_create(store, "layer", NULL);
+	test_write(file, "");
+	ck_assert_int_eq(setxattr(file, "security.capability", capability, sizeof(capability), 0), 0);
+	chown_options.uid_to = map_users, chown_options.uid_to_count = TEST_COUNT(map_users);
+	options.parent = "layer", options.chown = &chown_options;
+	list_error = ENOMEM;
+	test_error(varve_layer_chown_wait(store, "layer", &chown_options, &failure), -ENOMEM);
+	test_error(varve_layer_create_wait(store, "shifted", &options, &failure), -ENOMEM);
+	list_error = 0;
+	ck_assert_int_eq(getxattr(file, "security.capability", value, sizeof(value)), sizeof(capability));
+	ck_assert(!test_layer_exists(home, "shifted"));
+	shift(store, "layer", false);
+	ck_assert_int_eq(getxattr(file, "security.capability", value, sizeof(value)), sizeof(capability));
+	test_close(store);
+}
+END_TEST
+
 /* A time of change tells that a file has not changed; not when the clock was set back meanwhile, nor of what has. */
 START_TEST(test_settled) {
 	static const char *const names[] = { "security.capability", NULL };
@@ -504,4 +561,4 @@ START_TEST(test_create_shifted) {
 END_TEST
 
 TEST_MAIN("chown", test_create_shifted, test_shift, test_shift_back, test_edges, test_attack, test_in_use,
-	  test_files_made, test_given_meanwhile, test_settled)
+	  test_files_made, test_given_meanwhile, test_not_listed, test_settled)
