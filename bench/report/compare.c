@@ -205,7 +205,10 @@ void compare_sections(FILE *file, const struct page_section *before, const struc
 			lone_line(file, b, "only now");
 		} else if (is_outside(to, &a->spread) && is_outside(from, &b->spread)) {
 			fprintf(file, "%-24s %-36s %10s -> %-10s ", b->job, b->what, a->text, b->text);
-			fprintf(file, from > 0 ? "%.3f\n" : "-\n", to / from);
+			if (from > 0)
+				fprintf(file, "%.3f\n", to / from);
+			else
+				fprintf(file, "-\n");
 		} else {
 			continue;
 		}
