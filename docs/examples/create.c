@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* example: begin */
-/* Tell how each layer ended; *USER_DATA counts those that are there. */
+/* Print the result for each layer; *USER_DATA counts those that exist. */
 static void created(struct varve_store *store, const struct varve_result *result,
 		    void *user_data)
 {

@@ -16,8 +16,8 @@ static int make_limited(struct varve_store *store, const char *id, struct varve_
 	return varve_layer_create_wait(store, id, &options, failure);
 }
 
-/* Tell how full layer ID is, and whether its limit holds. */
-static int tell(struct varve_store *store, const char *id, struct varve_failure *failure)
+/* Print how full layer ID is, and whether its limit is enforced. */
+static int print_fill(struct varve_store *store, const char *id, struct varve_failure *failure)
 {
 	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 	struct varve_quota quota = VARVE_QUOTA_INIT;
@@ -40,8 +40,8 @@ int main(int argc, char **argv)
 	struct varve_store *store = example_open(argc, argv);
 	struct varve_failure failure;
 
-	if (make_limited(store, "job", &failure) < 0 || tell(store, "job", &failure) < 0 ||
-	    varve_quota_limit_wait(store, "job", 128 << 20, &failure) < 0 || tell(store, "job", &failure) < 0 ||
+	if (make_limited(store, "job", &failure) < 0 || print_fill(store, "job", &failure) < 0 ||
+	    varve_quota_limit_wait(store, "job", 128 << 20, &failure) < 0 || print_fill(store, "job", &failure) < 0 ||
 	    varve_layer_remove_wait(store, "job", 0, &failure) < 0 ||
 	    varve_sync_wait(store, VARVE_SYNC_CLEAN, &failure) < 0 || varve_quota_gc_wait(store, NULL, &failure) < 0)
 		example_die(&failure);

@@ -80,7 +80,7 @@ static int receive(struct end *in)
 			ret = varve_stream_write(in->store, in->request,
 						 in->bytes + in->begin,
 						 in->end - in->begin, &taken);
-			if (ret == -EAGAIN) /* have_room() goes on */
+			if (ret == -EAGAIN) /* have_room() continues */
 				return 0;
 			if (ret < 0)
 				return ret;

@@ -24,7 +24,7 @@ static void measured(struct varve_store *store,
 		       result->usage->bytes, result->usage->inodes);
 }
 
-/* Measure the layer ID, and meanwhile tell how far it is. */
+/* Measure the layer ID, and print the progress. */
 static int measure(struct varve_store *store, const char *id)
 {
 	struct varve_progress progress = VARVE_PROGRESS_INIT;
