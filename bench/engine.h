@@ -73,7 +73,7 @@ struct bench_op {
 /* Flags of bench_env. */
 #define BENCH_DURABLE (1u << 0)	/* An operation has ended when it would survive a power cut. */
 
-/* What an engine is told at open; lives until close() has returned. */
+/* The environment that an engine gets at open; lives until close() has returned. */
 struct bench_env {
 	const char *home;		/* The store's directory; NULL when no job of the run needs one. */
 	const char *subvolumes;		/* HOME/subvolumes: a layer is a subvolume in it. */

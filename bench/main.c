@@ -15,7 +15,7 @@
  *	run.c			groups of jobs: set up, measure, collect, clean up
  *	worker.c		one thread: keeps operations in flight and times them
  *	workload.c		which operation is next
- *	engines/		who carries it out
+ *	engines/		the libraries and programs that are measured
  *	fixture.c		parent layers
  *	place.c, safety.c	the directory a run works in, and what it may remove
  *	log.c, eta.c		latency logs, live rates
@@ -149,7 +149,7 @@ static int write_page(const char *name, const struct command *command, const str
 	return r < 0 ? r : last;
 }
 
-/* Write the reports that COMMAND asks for. Returns the first failure, which is told, or 0. */
+/* Write the reports that COMMAND asks for. Returns the first failure, which is reported, or 0. */
 static int write_reports(const struct command *command, const struct results *results)
 {
 	int first = write_output(command, results), r;

@@ -31,7 +31,7 @@
 /* One job while it runs. */
 struct running {
 	struct job *job;			/* The section. */
-	const struct bench_engine *engine;	/* Who does it. */
+	const struct bench_engine *engine;	/* The engine that does the work. */
 	struct place *place;			/* Where; NULL when it needs none. */
 	struct worker *workers;			/* Its threads. */
 	uint32_t count;				/* How many have been set up. */

@@ -17,13 +17,13 @@ struct apply_work {
 };
 
 static const struct option_spec apply_options[] = {
-	{ .letter = 'i', .name = "input", .argument = "FILE", .help = "read there instead of from standard input" },
+	{ .letter = 'i', .name = "input", .argument = "FILE", .help = "read FILE instead of standard input" },
 	{ .name = "uidmap", .argument = "MAP", .help = "users, as CONTAINER:HOST:COUNT (repeatable)" },
 	{ .name = "gidmap", .argument = "MAP", .help = "groups, likewise" },
-	{ .name = "overflow-ids", .help = "an owner that is in no map is 65534" },
+	{ .name = "overflow-ids", .help = "an owner that is in no map becomes 65534" },
 	{ .name = "skip-devices", .help = "leave out devices that you may not make" },
-	{ .name = "ignore-owners", .help = "what has an owner that you may not give is yours" },
-	{ .name = "force-mode", .argument = "MODE", .help = "give all this mode, and keep its own in an attribute" },
+	{ .name = "ignore-owners", .help = "become the owner of files whose owner you may not set" },
+	{ .name = "force-mode", .argument = "MODE", .help = "set this mode on all files, and keep theirs in an attribute" },
 	{ 0 },
 };
 
@@ -125,7 +125,7 @@ const struct command apply_command = {
 	.name = "apply",
 	.operands = "ID",
 	.summary = "unpack a tar archive into a layer",
-	.notes = "A file .wh.NAME in the archive deletes NAME. What fails half-way leaves the archive in part; to have a\n"
+	.notes = "A file .wh.NAME in the archive deletes NAME. A failure leaves the archive unpacked in part; to have a\n"
 		 "layer whole or not at all use create --apply.\n",
 	.options = apply_options,
 	.operands_min = 1,

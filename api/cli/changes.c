@@ -70,11 +70,11 @@ static int changes_run(struct cli *cli, const struct arguments *arguments) {
 const struct command changes_command = {
 	.name = "changes",
 	.operands = "ID",
-	.summary = "tell which paths of a layer differ from its parent's",
+	.summary = "list the paths of a layer that differ from its parent's",
 	.notes = "Each line is A (added), M (modified) or D (deleted), a space, and the path. The directories above a\n"
-		 "changed path are modified; of a deleted directory only itself is told. Without --parent it is\n"
-		 "compared with the layer that it is a snapshot of, or with nothing where it is of none. Where that layer\n"
-		 "is gone the command fails: name another one, or \"\" for the whole layer.\n",
+		 "changed path are modified; a deleted directory is listed without its content. Without --parent the\n"
+		 "layer is compared with the source of the snapshot; in a layer that is no snapshot everything is new.\n"
+		 "Where the source is gone the command fails: name another layer, or \"\" for the whole layer.\n",
 	.options = changes_options,
 	.operands_min = 1,
 	.operands_max = 1,

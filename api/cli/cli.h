@@ -5,15 +5,15 @@
  * The files, low to high:
  *
  *	interrupt.c	SIGINT, SIGTERM and SIGHUP as a number and a descriptor
- *	progress.c	the line on a terminal that tells how far the work is
- *	sentence.c	failures in the words of the person who typed the command
+ *	progress.c	the line on a terminal with the progress
+ *	sentence.c	failures in the words of the command line
  *	output.c	standard output (text, escaping, JSON) and failures on standard error
  *	destination.c	the file that -o names: written beside its place, then renamed
  *	table.c		tables for people
  *	options.c	tables of options: parsing, usage text
  *	ids.c		ids from the arguments and from standard input
  *	idmap.c		maps of ids from the arguments
- *	failures.c	what failed, told in few lines
+ *	failures.c	failures, reported in few lines
  *	flight.c	many requests in flight, results in the order of the ids
  *	store.c		opens and closes the store as the global options say
  *	create.c remove.c show.c changes.c diff.c apply.c usage.c rewrite.c upkeep.c fsck.c quota.c pool.c	the commands

@@ -93,7 +93,7 @@ int destination_open(struct destination *destination, struct output *output, con
 		return 0;
 	destination->name = file;
 	destination->file = true;
-	/* Nothing is truncated here; but who may not write the file may not replace it either. */
+	/* Nothing is truncated here; but a user without write permission may not replace the file either. */
 	destination->fd = open(file, O_WRONLY | O_CLOEXEC);
 	if (destination->fd < 0 && errno != ENOENT)
 		return destination_complain(output, command, file, errno, "");

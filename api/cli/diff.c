@@ -22,9 +22,9 @@ struct diff_job {
 
 static const struct option_spec diff_options[] = {
 	COMPARE_OPTIONS,
-	{ .name = "overflow-ids", .help = "an owner that is in no map is 65534 in the archive" },
+	{ .name = "overflow-ids", .help = "an owner that is in no map becomes 65534 in the archive" },
 	{ .name = "max-file-size", .argument = "SIZE", .help = "fail when a file is larger, holes counted (for registries)" },
-	{ .letter = 'o', .name = "output", .argument = "FILE", .help = "write there instead of to standard output" },
+	{ .letter = 'o', .name = "output", .argument = "FILE", .help = "write to FILE instead of standard output" },
 	{ 0 },
 };
 
@@ -159,11 +159,11 @@ static int diff_run(struct cli *cli, const struct arguments *arguments) {
 const struct command diff_command = {
 	.name = "diff",
 	.operands = "ID",
-	.summary = "write a tar archive of what changed in a layer",
-	.notes = "The archive is sorted, and the same layer gives the same bytes. What was deleted is an empty file\n"
-		 ".wh.NAME. Entries that vanish, or may not be read, are told on standard error and left out; the exit\n"
-		 "status is 1 then, and the archive is valid. Holes take no room in it: --max-file-size is for readers\n"
-		 "that fill them, as registries' do.\n",
+	.summary = "write the changes in a layer as a tar archive",
+	.notes = "The archive is sorted, and the same layer gives the same bytes. An empty file .wh.NAME stands for a\n"
+		 "deleted NAME. Entries that vanish, or may not be read, are left out and reported on standard error;\n"
+		 "the exit status is 1 then, and the archive is valid. Holes take no room in the archive:\n"
+		 "--max-file-size is for readers that fill holes, as registries' do.\n",
 	.options = diff_options,
 	.operands_min = 1,
 	.operands_max = 1,
@@ -231,7 +231,7 @@ static int diffsize_run(struct cli *cli, const struct arguments *arguments) {
 const struct command diffsize_command = {
 	.name = "diffsize",
 	.operands = "ID",
-	.summary = "tell how many bytes of files changed in a layer",
+	.summary = "sum the sizes of the files that changed in a layer",
 	.options = diffsize_options,
 	.operands_min = 1,
 	.operands_max = 1,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* failures.c: what failed, told in few lines. */
+/* failures.c: failures, reported in few lines. */
 #include "failures.h"
 
 void failures_tell(struct failures *failures, struct output *output) {

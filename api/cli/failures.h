@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * failures.h: what failed, told in few lines: the same failure of many ids is one line with a count and the first ids.
+ * failures.h: failures, reported in few lines: the same failure of many ids is one line with a count and the first ids.
  *
  * Failures are held until failures_tell(); what is held is bounded. With --debug nothing is held: each failure is a line
  * with its step, system call and path.
@@ -13,16 +13,16 @@
 #include "output.h"
 #include "sentence.h"
 
-/** Different failures that are held; one more, and all of them are told. */
+/** Different failures that are held; one more, and all of them are reported. */
 #define FAILURES_MAX 16
 
-/** Failures that are not told yet. */
+/** Failures that are not yet reported. */
 struct failures {
 	size_t count;				/**< How many different ones. */
 	struct sentence held[FAILURES_MAX];	/**< The sentences, in the order of their first failures. */
 };
 
-/** Hold FAILURE; or tell it, where OUTPUT asks for every detail. */
+/** Hold FAILURE; or report it, where OUTPUT asks for every detail. */
 void failures_add(struct failures *failures, struct output *output, const struct varve_failure *failure);
 
 /** Write what is held on standard error, and forget it. */

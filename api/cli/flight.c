@@ -66,7 +66,7 @@ static int flight_submit(struct flight *flight, struct flight_slot *slot) {
 	if (r == -EAGAIN && flight->in_flight > 0)
 		return r;
 	varve_refusal(flight->cli->store, &failure);
-	if (!failure.id[0]) /* What was refused can be the options; but say for whom. */
+	if (!failure.id[0]) /* The options may have been refused; name the id nevertheless. */
 		snprintf(failure.id, sizeof(failure.id), "%s", slot->id);
 	failure.error = r;
 	flight_end(slot, r, &failure);

@@ -21,7 +21,7 @@
 #include "failures.h"
 #include "ids.h"
 
-/** With nothing to do but wait for ids this long, what failed is told. */
+/** After waiting for ids for this long, report failures. */
 #define FLIGHT_TELL_MS 200
 /** The most ids on their way: more than a store takes at once, so that one that is late keeps few others from starting. */
 #define FLIGHT_SLOTS 8192
@@ -70,7 +70,7 @@ struct flight {
 	size_t done;			/**< Ids that were done. */
 	size_t failed;			/**< Ids that failed. */
 	size_t cancelled;		/**< Ids whose requests were cancelled because of a signal. */
-	struct failures failures;	/**< What failed and is not told yet. */
+	struct failures failures;	/**< Failures that are not yet reported. */
 	bool full;			/**< The store took no more: the last slot is to be submitted again. */
 	bool stopped;			/**< A signal came: nothing more is submitted. */
 };

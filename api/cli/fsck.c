@@ -83,10 +83,10 @@ static int fsck_run(struct cli *cli, const struct arguments *arguments) {
 const struct command check_command = {
 	.name = "check",
 	.operands = "",
-	.summary = "look whether all in the store is as it should be",
-	.notes = "Each line is a finding: its kind, the path below the home, what is wrong, and what `gc` does about it.\n"
+	.summary = "check the store for faults",
+	.notes = "Each line is a finding: its kind, the path below the home, the fault, and what `gc` does about it.\n"
 		 "Nothing is changed.\n"
-		 "Exit status: 0 nothing was found; 1 there are findings; 2 the store could not be looked at.\n",
+		 "Exit status: 0 no finding; 1 there are findings; 2 an error.\n",
 	.open_flags = CLI_OPEN_LOOK,
 	.looks = true,
 	.answers = true,

@@ -30,10 +30,10 @@ static const struct command *const main_commands[] = { CLI_COMMANDS(MAIN_ROW) };
 
 static const char main_notes[] =
 	"\nAn ID is 1 to 255 bytes without '/'. The operand - stands for ids from standard input, one a line.\n"
-	"\nWith --json a name that is not UTF-8 has U+FFFD in place of the bytes that are not, and a second member\n"
-	"(\"id_hex\" beside \"id\") has all its bytes in hexadecimal. Failures are objects with \"ok\" false, and go to\n"
+	"\nWith --json a name that is not UTF-8 has U+FFFD in place of invalid bytes, and a second member (\"id_hex\"\n"
+	"beside \"id\") has all its bytes in hexadecimal. Failures are objects with \"ok\" false, and are reported on\n"
 	"standard error, too.\n"
-	"\nExit status: 0 all was done; 1 something failed, the rest was done; 2 usage; 128 and its number after a signal.\n";
+	"\nExit status: 0 success; 1 a part failed, the rest was done; 2 usage; 128 + N after signal N.\n";
 
 /** Return how many words of OPERANDS are the name of COMMAND: 0, 1 or 2. */
 static size_t main_match(const struct command *command, char *const *operands, size_t count) {
@@ -313,7 +313,7 @@ static int main_run(struct cli *cli, int argc, char **argv, struct arguments *ar
 	return main_unknown(cli, NULL, arguments->operands[0]);
 }
 
-/** Is --json among the arguments? It is asked before they are parsed, since mistakes in them are told in JSON, too. */
+/** Is --json among the arguments? Checked before they are parsed, since mistakes in them are reported in JSON, too. */
 static bool main_wants_json(int argc, char **argv) {
 	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
 		if (strcmp(argv[i], "--json") == 0)
@@ -322,7 +322,7 @@ static bool main_wants_json(int argc, char **argv) {
 	return false;
 }
 
-/** Write the mistake in the command line, which standard error was told last, as a JSON object. */
+/** Write the mistake in the command line, last reported on standard error, as a JSON object. */
 static void main_usage_json(struct cli *cli) {
 	const struct varve_failure failure = { .error = -EINVAL, .operation = "usage", .step = "USAGE" };
 	json_t *object = output_result(&cli->output, NULL, &failure);

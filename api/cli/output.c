@@ -44,7 +44,7 @@ static int output_wait(void) {
 		if (poll(fds, 2, -1) > 0 && fds[0].revents)
 			return 0;
 	}
-	/* What was done before the signal shall be told to a reader that is only slow. */
+	/* A slow reader still gets the results from before the signal. */
 	while (poll(fds, 1, OUTPUT_GRACE_MS) < 0 && errno == EINTR)
 		;
 	return fds[0].revents ? 0 : -EINTR;
@@ -125,7 +125,7 @@ void output_text(struct output *output, const char *format, ...) {
 
 /**
  * Write NAME with all that does not print in the user's locale as \xHH, so that no name can steer the terminal, and a
- * backslash as two, so that the name can be told back.
+ * backslash as two, so that the name can be read back.
  */
 static void output_escaped(FILE *file, const char *name) {
 	size_t left = strlen(name);

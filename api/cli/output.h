@@ -61,7 +61,7 @@ void output_pair(struct output *output, const char *key, int width, const char *
 /** Write OBJECT on a line of its own, and free it. */
 void output_json(struct output *output, json_t *object);
 
-/** Hand over what was written to whoever reads it. */
+/** Write the buffered output to its reader. */
 void output_flush(struct output *output);
 
 /** Write the end of a line. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* progress.c: the line on a terminal that tells how far the work is. */
+/* progress.c: the line on a terminal with the progress. */
 #include "progress.h"
 
 #include <inttypes.h>

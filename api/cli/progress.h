@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* progress.h: the line on a terminal that tells how far the work is. */
+/* progress.h: the line on a terminal with the progress. */
 #ifndef VARVE_CLI_PROGRESS_H
 #define VARVE_CLI_PROGRESS_H
 

@@ -104,7 +104,7 @@ static int quota_status_run(struct cli *cli, const struct arguments *arguments) 
 const struct command quota_status_command = {
 	.name = "quota status",
 	.operands = "",
-	.summary = "tell how quota runs, and whether limits are enforced",
+	.summary = "print the state of quota, and whether limits are enforced",
 	.open_flags = CLI_OPEN_LOOK,
 	.looks = true,
 	.run = quota_status_run,
@@ -142,8 +142,8 @@ const struct command quota_enable_command = {
 	.name = "quota enable",
 	.operands = "",
 	.summary = "turn quota on, for the whole file system",
-	.notes = "Without --simple these are full quotas, which make creating and removing layers many times slower.\n"
-		 "With it, kernels before 6.7 do not mount the file system any more.\n",
+	.notes = "Without --simple, full quotas are turned on: these make creating and removing layers many times slower.\n"
+		 "With --simple, kernels before 6.7 cannot mount the file system afterwards.\n",
 	.options = quota_enable_options,
 	.open_flags = CLI_OPEN_LOOK,
 	.run = quota_enable_run,
@@ -169,7 +169,7 @@ static int quota_disable_run(struct cli *cli, const struct arguments *arguments)
 const struct command quota_disable_command = {
 	.name = "quota disable",
 	.operands = "",
-	.summary = "turn quota off, for the whole file system: no limit is left",
+	.summary = "turn quota off, for the whole file system: all limits are lost",
 	.notes = "Recorded sizes stay, and `get` applies them again.\n",
 	.open_flags = CLI_OPEN_LOOK,
 	.run = quota_disable_run,
@@ -252,7 +252,7 @@ const struct command quota_limit_command = {
 /* ---- quota rescan ------------------------------------------------------------------------------------------------ */
 
 static const struct option_spec quota_rescan_options[] = {
-	{ .name = "wait", .help = "wait until it is done" },
+	{ .name = "wait", .help = "wait until the rescan has ended" },
 	{ 0 },
 };
 
@@ -280,7 +280,7 @@ static int quota_rescan_run(struct cli *cli, const struct arguments *arguments) 
 const struct command quota_rescan_command = {
 	.name = "quota rescan",
 	.operands = "",
-	.summary = "count everything anew, which ends inconsistency",
+	.summary = "count all quota groups anew, which ends an inconsistent state",
 	.options = quota_rescan_options,
 	.open_flags = CLI_OPEN_LOOK,
 	.run = quota_rescan_run,

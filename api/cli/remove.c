@@ -10,7 +10,7 @@
 
 static const struct option_spec remove_options[] = {
 	{ .letter = 'f', .name = "force", .help = "a layer that does not exist is no failure" },
-	{ .letter = 'n', .name = "dry-run", .help = "remove nothing: print which layers would be removed" },
+	{ .letter = 'n', .name = "dry-run", .help = "remove nothing: print those of the layers that exist" },
 	{ .name = "wait", .help = "wait until the space of all removed layers is free" },
 	{ 0 },
 };
@@ -101,9 +101,8 @@ const struct command remove_command = {
 	.name = "rm",
 	.operands = "ID...",
 	.summary = "remove layers",
-	.notes = "Layers that are nested in a removed one go with it. Open files and bind mounts do not keep a layer\n"
-		 "from being removed. One that fails does not keep the others from being removed.\n"
-		 "With --dry-run it looks whether the layers are there, and not whether they could be removed.\n",
+	.notes = "Nested subvolumes are removed, too, and so are layers with open files or bind mounts. A failed layer\n"
+		 "does not stop the others. --dry-run checks whether the layers exist, not whether they can be removed.\n",
 	.options = remove_options,
 	.operands_min = 1,
 	.operands_max = SIZE_MAX,

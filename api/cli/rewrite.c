@@ -12,9 +12,9 @@
 static const struct option_spec chown_options[] = {
 	{ .name = "uidmap", .argument = "MAP", .help = "users, CONTAINER:HOST:COUNT; may be repeated" },
 	{ .name = "gidmap", .argument = "MAP", .help = "groups, likewise" },
-	{ .name = "overflow-ids", .help = "an owner that is in no map is 65534" },
-	{ .name = "uidmap-from", .argument = "MAP", .help = "users as they are mapped now" },
-	{ .name = "gidmap-from", .argument = "MAP", .help = "groups as they are mapped now" },
+	{ .name = "overflow-ids", .help = "an owner that is in no map becomes 65534" },
+	{ .name = "uidmap-from", .argument = "MAP", .help = "the present map of users" },
+	{ .name = "gidmap-from", .argument = "MAP", .help = "the present map of groups" },
 	{ 0 },
 };
 
@@ -143,7 +143,7 @@ const struct command rename_command = {
 	.name = "rename",
 	.operands = "ID NEW",
 	.summary = "give a layer another name",
-	.notes = "The recorded size goes with the name; what was made of the layer still has it as its parent.\n",
+	.notes = "The recorded size is renamed as well; the layer remains the parent of its snapshots.\n",
 	.operands_min = 2,
 	.operands_max = 2,
 	.open_flags = VARVE_OPEN_EXISTING,
@@ -153,7 +153,7 @@ const struct command rename_command = {
 /* ---- relabel ----------------------------------------------------------------------------------------------------- */
 
 static const struct option_spec relabel_options[] = {
-	{ .name = "shared", .help = "several containers share it: the level is s0" },
+	{ .name = "shared", .help = "several containers share the layer: the level is s0" },
 	{ 0 },
 };
 
@@ -190,7 +190,7 @@ static int relabel_run(struct cli *cli, const struct arguments *arguments) {
 const struct command relabel_command = {
 	.name = "relabel",
 	.operands = "ID LABEL",
-	.summary = "give everything in a layer an SELinux label",
+	.summary = "set an SELinux label on everything in a layer",
 	.notes = "The label is USER:ROLE:TYPE:LEVEL. Where SELinux is off there is nothing to do.\n",
 	.options = relabel_options,
 	.operands_min = 2,

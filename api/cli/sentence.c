@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sentence.c: failures in the words of the person who typed the command. */
+/* sentence.c: failures in the words of the command line. */
 #include "sentence.h"
 
 #include <errno.h>

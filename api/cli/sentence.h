@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sentence.h: failures in the words of the person who typed the command.
+ * sentence.h: failures in the words of the command line.
  *
- * A sentence is made of a subject, the ids it is about and a reason; failures of the same reason and operation can be told
- * in one sentence. Ids and paths are escaped as by varve_strerror().
+ * A sentence is made of a subject, the ids it is about and a reason; failures of the same reason and operation can be
+ * reported in one sentence. Ids and paths are escaped as by varve_strerror().
  */
 #ifndef VARVE_CLI_SENTENCE_H
 #define VARVE_CLI_SENTENCE_H

@@ -206,7 +206,7 @@ static int info_run(struct cli *cli, const struct arguments *arguments) {
 const struct command info_command = {
 	.name = "info",
 	.operands = "ID...",
-	.summary = "tell about layers",
+	.summary = "print the properties of layers",
 	.options = info_options,
 	.operands_min = 1,
 	.operands_max = SIZE_MAX,
@@ -341,7 +341,7 @@ const struct command list_command = {
 /* ---- get --------------------------------------------------------------------------------------------------------- */
 
 static const struct option_spec get_options[] = {
-	{ .letter = 'o', .name = "mount-opt", .argument = "OPT", .help = "mount option; ro is taken (repeatable)" },
+	{ .letter = 'o', .name = "mount-opt", .argument = "OPT", .help = "mount option; ro is accepted (repeatable)" },
 	{ 0 },
 };
 
@@ -392,7 +392,7 @@ static int get_run(struct cli *cli, const struct arguments *arguments) {
 const struct command get_command = {
 	.name = "get",
 	.operands = "ID",
-	.summary = "tell the path of a layer",
+	.summary = "print the path of a layer",
 	.options = get_options,
 	.operands_min = 1,
 	.operands_max = 1,
@@ -453,8 +453,8 @@ static int exists_run(struct cli *cli, const struct arguments *arguments) {
 const struct command exists_command = {
 	.name = "exists",
 	.operands = "ID",
-	.summary = "tell by the exit status whether there is such a layer",
-	.notes = "Exit status: 0 there is; 1 there is none; 2 that could not be found out.\n",
+	.summary = "check whether a layer exists",
+	.notes = "Exit status: 0 the layer exists; 1 it does not; 2 an error.\n",
 	.operands_min = 1,
 	.operands_max = 1,
 	.open_flags = CLI_OPEN_LOOK,

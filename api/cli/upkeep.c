@@ -97,7 +97,7 @@ static int status_run(struct cli *cli, const struct arguments *arguments) {
 const struct command status_command = {
 	.name = "status",
 	.operands = "",
-	.summary = "tell versions, kernel features, privileges, limits and backlog",
+	.summary = "print versions, kernel features, privileges, limits and backlog",
 	.open_flags = CLI_OPEN_LOOK,
 	.looks = true,
 	.run = status_run,
@@ -106,7 +106,7 @@ const struct command status_command = {
 /* ---- sync -------------------------------------------------------------------------------------------------------- */
 
 static const struct option_spec sync_options[] = {
-	{ .name = "wait-clean", .help = "wait until the space of all removed layers is free, too" },
+	{ .name = "wait-clean", .help = "also wait until the space of all removed layers is free" },
 	{ 0 },
 };
 
@@ -151,7 +151,7 @@ static int sync_run(struct cli *cli, const struct arguments *arguments) {
 const struct command sync_command = {
 	.name = "sync",
 	.operands = "",
-	.summary = "make all that was done before durable",
+	.summary = "make all earlier changes durable",
 	.options = sync_options,
 	.open_flags = CLI_OPEN_LOOK,
 	.run = sync_run,
@@ -209,7 +209,7 @@ static const struct flight_job gc_job = {
 };
 
 static const struct option_spec gc_options[] = {
-	{ .name = "adopt", .help = "make layers of the plain directories that have the places of layers" },
+	{ .name = "adopt", .help = "turn plain directories in the places of layers into layers" },
 	{ 0 },
 };
 
@@ -249,7 +249,7 @@ struct gc_directories {
 	size_t count;			/**< How many. */
 };
 
-/** Find plain directories: 0, or -errno, which was told. */
+/** Find plain directories: 0, or -errno, which was reported. */
 static int gc_find(struct cli *cli, struct gc_directories *directories) {
 	static const char place[] = "subvolumes/";
 	struct varve_failure failure;
@@ -311,7 +311,7 @@ static int gc_run(struct cli *cli, const struct arguments *arguments) {
 const struct command gc_command = {
 	.name = "gc",
 	.operands = "",
-	.summary = "remove what crashed processes left behind",
+	.summary = "remove leftovers of crashed processes",
 	.options = gc_options,
 	.open_flags = CLI_OPEN_LOOK,
 	.run = gc_run,
@@ -336,7 +336,7 @@ static int version_run(struct cli *cli, const struct arguments *arguments) {
 const struct command version_command = {
 	.name = "version",
 	.operands = "",
-	.summary = "tell the version",
+	.summary = "print the version",
 	.storeless = true,
 	.run = version_run,
 };

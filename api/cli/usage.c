@@ -192,9 +192,9 @@ static int usage_run(struct cli *cli, const struct arguments *arguments) {
 const struct command usage_command = {
 	.name = "usage",
 	.operands = "ID...",
-	.summary = "tell how much layers take",
+	.summary = "measure layers",
 	.notes = "Bytes are the sizes of the files, disk bytes their space; an inode with several names counts once.\n"
-		 "A layer is searched where the user has the privilege and nothing is mounted in it; otherwise it is walked.\n",
+		 "A layer is searched where the user has CAP_SYS_ADMIN; otherwise it is walked.\n",
 	.options = usage_options,
 	.operands_min = 1,
 	.operands_max = SIZE_MAX,

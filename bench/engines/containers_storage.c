@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * containers-storage, the command, with its btrfs driver: the reference driver itself, and the price of a process. It
- * knows only layers that it has made. So at open, for each layer that is there, it is told to make one, which is then
- * replaced by a snapshot of ours: what it compares is what the other engines compare.
+ * knows only its own layers. So at open the engine lets it make one for each existing layer, and replaces that by a
+ * snapshot of ours: all engines compare the same content.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -21,7 +21,7 @@
 struct recipe {
 	enum bench_kind kind;				/* What. */
 	const char *program;				/* Which command. */
-	const char *arguments[ARGUMENTS_MAX - 1];	/* What it is told, NULL last. */
+	const char *arguments[ARGUMENTS_MAX - 1];	/* The program's arguments, NULL last. */
 	enum { PLAIN, DESTROYS, MAKES } what;		/* It removes the layer: ask first; it needs one that is empty. */
 };
 

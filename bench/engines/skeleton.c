@@ -16,7 +16,7 @@
 
 /* What one thread of a job needs: connections, descriptors, queues. Threads share nothing, so there are no locks. */
 struct skeleton {
-	const struct bench_env *env;	/* Where the layers are, how deep the queue is, whom to call. */
+	const struct bench_env *env;	/* The place of the layers, the depth of the queue, the callback. */
 	struct bench_op **queued;	/* Taken, not ended. */
 	unsigned count;			/* How many. */
 };

@@ -29,7 +29,7 @@
 /* method=walk */
 #define METHOD_WALK 1
 
-/* Those of the library's counters that are told; all of them, with their histograms, are too large to be kept. */
+/* The library's counters that are reported; all of them, with histograms, are too large to be kept. */
 struct counters {
 	uint64_t beats, commits, snapshots, snapshots_direct, syncs, ring_calls, lane_calls;	/* They count up. */
 	uint64_t group_max, requests_peak, fs_threads_peak, commit_threads_peak;		/* The most there was. */
@@ -46,7 +46,7 @@ struct adapter {
 	bool selinux;				/* The kernel has a policy. */
 	unsigned completed;			/* Ended since wait() began. */
 	uint64_t dispatches;			/* Calls of varve_dispatch() that ran callbacks. */
-	uint64_t changes;			/* Changed paths that were told. */
+	uint64_t changes;			/* Changed paths in the results. */
 	uint64_t dispatch_max_ns;		/* The longest call of varve_dispatch(). */
 	uint64_t dispatch_cpu_max_ns;		/* The one with the most processor time. */
 	bool guarded;				/* That is wanted. */

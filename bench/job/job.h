@@ -36,7 +36,7 @@ struct job {
 	char *where;		/* Where it begins; "" of the command line. */
 	bool on_line;		/* It was begun by --name: its pairs hold those of the command line already. */
 	struct job_pairs pairs;	/* What [global] held when it began, then its own keys. */
-	struct options options;	/* All applied, for the engine that job_select() was told. */
+	struct options options;	/* All applied, for the engine given to job_select(). */
 	char **engines;		/* The engines of pair=, NULL last; NULL when it has none. */
 	uint64_t took_ns;	/* How long it took in all, with what is not timed. */
 };

@@ -52,7 +52,7 @@ struct percentiles {
 	double values[OPTIONS_PERCENTILES_MAX];	/* Each 0..100, ascending. */
 };
 
-/* All that a job can be told. Times are in nanoseconds. Strings belong to whoever set them. */
+/* The options of a job. Times are in nanoseconds. Strings belong to the code that set them. */
 struct options {
 	const char *name;		/* The section. */
 	const char *description;	/* What it is for, in words. */

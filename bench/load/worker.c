@@ -119,7 +119,7 @@ static void slot_ended(struct worker *worker, struct slot *slot)
 	uint64_t now = clock_ns();
 
 	record(worker, slot, now);
-	/* Who asked for the layer writes into it; that is no part of what the layer cost. */
+	/* The writes of the layer's user are no part of the layer's cost. */
 	for (uint32_t i = 0; i < slot->op.count && fills(worker, slot); i++)
 		slot->op.error = place_layer_fill(worker->place, slot->op.ids[i], worker->options->fill);
 	if (slot->op.error)
@@ -322,7 +322,7 @@ static int env_permit(const struct bench_env *env, const char *path)
 	return worker->place ? safety_check(&worker->place->root, path) : -EPERM;
 }
 
-/* Fill in what the engine is told. */
+/* Fill in the engine's environment. */
 static void env_init(struct worker *worker)
 {
 	worker->env = (struct bench_env){

@@ -32,9 +32,9 @@ struct worker_shared {
 /* One thread. */
 struct worker {
 	const struct options *options;		/* The job. */
-	const struct bench_engine *engine;	/* Who does it. */
+	const struct bench_engine *engine;	/* The engine that does the work. */
 	void *context;				/* The engine's. */
-	struct bench_env env;			/* What the engine was told. */
+	struct bench_env env;			/* The engine's environment. */
 	char archive[PATH_MAX];			/* What env.archive points to. */
 	const struct place *place;		/* Where; NULL when the job needs none. */
 	struct worker_shared *shared;		/* What all threads share. */

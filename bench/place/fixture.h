@@ -6,7 +6,7 @@
  *
  * fixture=image: the shapes follow N. Zhao et al., "Large-Scale Analysis of the Docker Hub Dataset", IEEE CLUSTER 2019,
  * doi:10.1109/CLUSTER.2019.8891000.
- *   from it, confirmed by others who quote it: 167 TB uncompressed in 5.28 billion files, so 31.6 KB a file on average; the
+ *   from it, confirmed where it is quoted: 167 TB uncompressed in 5.28 billion files, so 31.6 KB a file on average; the
  *	median image has 1,090 files (and 94 MB), the median layer under 4 MB;
  *   from it, but not checked against its text: 90 % of the images have fewer than 64,780 files; directories lie less than 4 deep
  *	in half of the layers, less than 10 in 90 %;

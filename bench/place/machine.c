@@ -62,7 +62,7 @@ void machine_describe(struct machine *ret)
 	ret->cores = sysconf(_SC_NPROCESSORS_ONLN);
 	if (sysinfo(&info) == 0)
 		ret->memory_mib = (uint64_t)info.totalram * info.mem_unit >> 20;
-	/* The numbers of the release alone: what follows them may name who built it, and where. */
+	/* The numbers of the release alone: the rest may name a person and a place. */
 	if (uname(&uts) == 0)
 		snprintf(ret->kernel, sizeof(ret->kernel), "%.32s %.*s", uts.sysname,
 			 (int)strspn(uts.release, "0123456789."), uts.release);

@@ -114,7 +114,7 @@ static bool is_first(const struct comparison *comparison, int file, size_t index
 	return true;
 }
 
-/* Read file INDEX of COMPARISON. Returns 0 or -EINVAL, which is told. */
+/* Read file INDEX of COMPARISON. Returns 0 or -EINVAL, which is reported. */
 static int load(struct comparison *comparison, int index)
 {
 	const char *name = comparison->names[index];
@@ -133,7 +133,7 @@ static int load(struct comparison *comparison, int index)
 	return 0;
 }
 
-/* Take VALUE as the smallest ratio. Returns 0 or -EINVAL, which is told. */
+/* Take VALUE as the smallest ratio. Returns 0 or -EINVAL, which is reported. */
 static int parse_ratio(struct comparison *comparison, const char *value)
 {
 	char *end;
@@ -145,7 +145,7 @@ static int parse_ratio(struct comparison *comparison, const char *value)
 	return -EINVAL;
 }
 
-/* Take the arguments apart. Returns 0 or -EINVAL, which is told. */
+/* Take the arguments apart. Returns 0 or -EINVAL, which is reported. */
 static int parse(struct comparison *comparison, int argc, char **argv)
 {
 	int files = 0, r = 0;

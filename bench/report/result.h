@@ -12,7 +12,7 @@
 struct result {
 	const struct job *job;			/* The section. */
 	struct options options;			/* As they applied. */
-	const struct bench_engine *engine;	/* Who did it. */
+	const struct bench_engine *engine;	/* The engine that did the work. */
 	uint32_t group;				/* Jobs of one group ran at the same time. */
 	uint32_t round;				/* Which repetition, from 0. */
 	uint32_t threads;			/* How many threads are merged here. */

@@ -51,7 +51,7 @@ int main(int argc, char **argv)
 	    varve_layer_remove_wait(store, "gone", VARVE_RELAXED, &failure) < 0 || tidy(store, &failure) < 0)
 		example_die(&failure);
 	kernel = status_value(store, "kernel");
-	printf("kernel: %s\n", kernel != NULL ? kernel : "not told");
+	printf("kernel: %s\n", kernel != NULL ? kernel : "unknown");
 	varve_close(store);
 	if (kernel == NULL)
 		return 1;

@@ -27,8 +27,8 @@ expect_status 0 "$tmp/output" "$root/docs/man-check" --build "$build"
 cat "$tmp/output"
 expect_complaint prototypes varve.h 's/^int varve_wait(.*/&\nint varve_extra(int number);/' '^-int varve_extra'
 expect_complaint prototypes varve.h 's/unsigned max);/unsigned long max);/' '^-int varve_dispatch'
-expect_complaint names varve.h 's/^#define VARVE_BATCH_MAX.*/&\n#define VARVE_OTHER_MAX 3/' 'no page tells of VARVE_OTHER_MAX'
-expect_complaint names varve.h 's/^\tuint32_t requests_peak;/&\n\tuint32_t requests_other;/' 'no page tells of requests_other'
+expect_complaint names varve.h 's/^#define VARVE_BATCH_MAX.*/&\n#define VARVE_OTHER_MAX 3/' 'no page names VARVE_OTHER_MAX'
+expect_complaint names varve.h 's/^\tuint32_t requests_peak;/&\n\tuint32_t requests_other;/' 'no page names requests_other'
 expect_complaint prototypes man/varve_noop.3 's/^\.Fa "varve_request \*ret_request"/.Fa "varve_request *request"/' '^[+]int varve_noop'
 expect_complaint examples man/varve_pool_create.3 's/uint64_t size_bytes;/uint64_t bytes;/' 'an example differs'
 expect_complaint sections man/varve_noop.3 's/^\.Sh THREADS/.Sh THREAD/' 'has other sections'

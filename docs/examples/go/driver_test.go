@@ -119,7 +119,7 @@ func TestForceMask(t *testing.T) {
 	}
 }
 
-// Errors keep their errno, and say what happened; a stream that breaks is told to whoever reads it.
+// Errors keep their errno, and say what happened; a reader gets the error of a broken stream.
 func TestErrors(t *testing.T) {
 	driver := open(t)
 
