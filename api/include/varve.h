@@ -884,7 +884,7 @@ int varve_layer_rename(struct varve_store *store, const char *id, const char *ne
 
 /**
  * Turn the plain directory ID, which lies in a layer's place (varve_check() finds such directories), into a layer. Its files, with
- * all metadata and chattr's +C, are copied into a new subvolume that shares their data; the subvolume then replaces the directory,
+ * all metadata and flags (chattr), are copied into a new subvolume that shares their data; the subvolume then replaces the directory,
  * and the directory is removed. A size that is recorded for ID is put in force. Do not write to the directory meanwhile: a change
  * during the copy fails the request, and a change during the replacement is lost. FLAGS: VARVE_DURABLE or VARVE_RELAXED.
  *

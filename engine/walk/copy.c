@@ -96,6 +96,25 @@ static bool copy_any_xattr(const char *name)
 	return true;
 }
 
+/* Flags (chattr) that take nothing from what is allowed, and are set when all is in place. */
+#define COPY_FLAGS (FS_NOATIME_FL | FS_SYNC_FL | FS_DIRSYNC_FL | FS_NODUMP_FL | FS_NOCOMP_FL)
+
+/*
+ * Give TO those flags of FROM. Before its attributes: the kernel removes btrfs.compression where flags are set without FS_COMPR_FL, and
+ * changes it where they are set with it.
+ */
+static int copy_flags(int from, int to)
+{
+	unsigned from_flags, to_flags, flags;
+
+	if (ioctl(from, FS_IOC_GETFLAGS, &from_flags) < 0 || ioctl(to, FS_IOC_GETFLAGS, &to_flags) < 0)
+		return negative_errno();
+	/* A file with +C is not compressed. */
+	flags = from_flags & (to_flags & FS_NOCOW_FL ? COPY_FLAGS & ~FS_NOCOMP_FL : COPY_FLAGS);
+	flags |= to_flags & ~(COPY_FLAGS | FS_COMPR_FL);
+	return flags == to_flags ? 0 : RET_NERRNO(ioctl(to, FS_IOC_SETFLAGS, &flags));
+}
+
 /*
  * Give TO, which is open, or O_PATH where FROM is negative, what STAT and the attributes of the original tell: of FROM, which is open, or
  * of NAME, which is no file and no directory.
@@ -109,6 +128,8 @@ static int copy_dress(struct copy *copy, const char *name, int from, int to, con
 	/* After the owner: that takes setuid away. */
 	if (!r && !S_ISLNK(stat->stx_mode))
 		r = copy_check(copy, "fchmodat2", opath_chmod(to, stat->stx_mode & ALLPERMS));
+	if (!r && from >= 0)
+		r = copy_check(copy, "FS_IOC_SETFLAGS", copy_flags(from, to));
 	if (!r)
 		r = copy_check(copy, "listxattr", from >= 0 ? xattrs_read_fd(&copy->xattrs, from, copy_any_xattr) :
 							      xattrs_read(&copy->xattrs, copy->from_fd, name, copy_any_xattr));

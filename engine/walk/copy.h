@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A directory tree copied within a file system, as it is: kinds, owners, modes, attributes, times, files of several names, +C; content is
+ * A directory tree copied within a file system, as it is: kinds, owners, modes, attributes, times, files of several names, flags; content is
  * shared (FICLONE), not read. Directories are opened by their paths, one at a time, so a tree of any depth takes few descriptors. In
  * memory are the paths of directories that wait for their turn, and of files that have more names (COPY_NAMES_BYTES_MAX).
  *

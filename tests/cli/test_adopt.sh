@@ -41,6 +41,15 @@ chattr +C "$plain/nocow"
 head -c 20000 /dev/urandom >"$plain/nocow"
 chmod 4750 "$plain/a/small"
 chown -h 11:22 "$plain/c/link" "$plain/fifo" "$plain/hole"
+mkdir "$plain/flags" "$plain/flags/"{D,m,c}
+touch "$plain/flags/"{m,c}/in "$plain/flags/"file-{A,S,d,m,c,lzo}
+for flag in A S d m c; do
+	chattr "+$flag" "$plain/flags/file-$flag"
+done
+for flag in D m c; do
+	chattr "+$flag" "$plain/flags/$flag"
+done
+setfattr -n btrfs.compression -v lzo "$plain/flags/file-lzo"
 setfattr -n user.one -v 1 "$plain/a/b" "$plain"
 setfattr -n trusted.two -v 2 "$plain/hole"
 setfattr -n security.capability -v 0x0100000200200000000000000000000000000000 "$plain/a/b/large"
@@ -58,6 +67,7 @@ find "$plain" -depth ! -type l -path '*/[ac]*' -exec touch -d '1969-12-31 23:59:
 mkdir "$home/subvolumes/empty"
 
 tell "$plain" >"$scratch/before"
+lsattr -R "$plain/flags" >"$scratch/flags"
 # What a copy or an old directory is while it is neither in its place nor gone: in staging, or under a reserved name.
 staged() {
 	[[ -n "$(find "$home/subvolumes" -maxdepth 1 -name '.varve*')" || -n "$(find "$home/.varve/staging" -mindepth 3 -maxdepth 3 2>/dev/null)" ]]
@@ -76,6 +86,7 @@ grep -c '^adopted ' "$scratch/out" | grep -qx 2 || lib_fail "gc:" "$(cat "$scrat
 expect_layers empty layer plain
 tell "$plain" >"$scratch/after"
 diff "$scratch/before" "$scratch/after" || lib_fail "the layer is another tree"
+lsattr -R "$plain/flags" | diff "$scratch/flags" - || lib_fail "the layer has other flags"
 lsattr "$plain/nocow" | grep -q '^[^ ]*C' || lib_fail "nocow has lost its flag"
 extents | diff "$scratch/extents" - || lib_fail "the content was copied, not shared"
 nothing_left
