@@ -4,7 +4,6 @@
 #include "api/options_size.h"
 #include "engine/core/dispatch.h"
 #include "engine/base/histogram.h"
-#include "engine/core/channel.h"
 #include "engine/core/handle.h"
 #include "engine/core/progress.h"
 #include "engine/core/request.h"
@@ -47,22 +46,22 @@ int varve_stream_write(struct varve_store *store, varve_request request, const v
 {
 	if (!store || (!bytes && size) || !ret_taken)
 		return -EINVAL;
-	return channel_stream_write(&store->core, request, bytes, size, ret_taken);
+	return dispatch_stream_write(&store->core, request, bytes, size, ret_taken);
 }
 
 int varve_stream_end(struct varve_store *store, varve_request request, int error)
 {
-	return store ? channel_stream_end(&store->core, request, error, NULL) : -EINVAL;
+	return store ? dispatch_stream_end(&store->core, request, error, NULL) : -EINVAL;
 }
 
 int varve_stream_fail(struct varve_store *store, varve_request request, int error, const char *detail)
 {
-	return store && error < 0 ? channel_stream_end(&store->core, request, error, detail) : -EINVAL;
+	return store && error < 0 ? dispatch_stream_end(&store->core, request, error, detail) : -EINVAL;
 }
 
 int varve_stream_resume(struct varve_store *store, varve_request request)
 {
-	return store ? channel_stream_resume(&store->core, request) : -EINVAL;
+	return store ? dispatch_stream_resume(&store->core, request) : -EINVAL;
 }
 
 int varve_progress(struct varve_store *store, varve_request request, struct varve_progress *ret_progress)

@@ -10,6 +10,7 @@
  *	pipeline	parent -> a -> b -> ... -> w-th -> (all made) -> all removed; one such chain per slot
  */
 #include "load/workload.h"
+#include "load/random.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,15 +27,6 @@
 #define COMPARISONS (BENCH_BIT(BENCH_CHANGES) | BENCH_BIT(BENCH_DIFF) | BENCH_BIT(BENCH_DIFFSIZE))
 /* What makes layers. */
 #define MAKERS (BENCH_BIT(BENCH_CREATE) | BENCH_BIT(BENCH_SNAPSHOT) | BENCH_BIT(BENCH_APPLY))
-
-uint64_t random_next(uint64_t *state)
-{
-	/* xorshift64*: its period is 2^64 - 1, and it needs no table. */
-	*state ^= *state >> 12;
-	*state ^= *state << 25;
-	*state ^= *state >> 27;
-	return *state * 0x2545f4914f6cdd1dull;
-}
 
 /* Add NUMBER as the youngest. Returns 0 or -ENOMEM. */
 static int live_push(struct live *live, uint64_t number)

@@ -90,7 +90,4 @@ void workload_slot_destroy(struct slot *slot);
 /* Free what WORKLOAD holds. */
 void workload_destroy(struct workload *workload);
 
-/* Draw the next random number from *STATE. */
-uint64_t random_next(uint64_t *state);
-
 #endif

@@ -4,6 +4,7 @@
  * plan, and so does counting its bytes.
  */
 #include "place/fixture.h"
+#include "load/random.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,22 +68,6 @@ void fixture_name(const struct options *options, char *name)
 		 (unsigned long long)options->randseed, (unsigned long long)options->aged, FIXTURE_VERSION);
 }
 
-/* Draw a number in [0, 1). */
-static double draw(uint64_t *state)
-{
-	return (double)(random_next(state) >> 11) * 0x1p-53;
-}
-
-/* Draw from the normal distribution, well enough: the sum of twelve even ones. */
-static double draw_normal(uint64_t *state)
-{
-	double sum = -6;
-
-	for (int i = 0; i < 12; i++)
-		sum += draw(state);
-	return sum;
-}
-
 /* Add a directory in PARENT and go there. Returns 0 or -ENOMEM. */
 static int plan_folder(struct plan *plan, uint32_t parent, uint32_t depth)
 {
@@ -105,7 +90,7 @@ static int plan_image_folder(struct plan *plan)
 {
 	uint32_t depth = 1, parent, tries;
 
-	while (depth < FIXTURE_DEPTH_MAX && draw(&plan->random) < IMAGE_DEPTH_Q)
+	while (depth < FIXTURE_DEPTH_MAX && random_share(&plan->random) < IMAGE_DEPTH_Q)
 		depth++;
 	/* Any directory one level up will do; where none is found, make the chain down to there. */
 	for (tries = 0; tries < 32; tries++) {
@@ -142,7 +127,7 @@ static uint64_t plan_size(struct plan *plan)
 	uint64_t low = options->filesize.low, span = options->filesize.high - low + 1, size;
 
 	if (options->fixture == FIXTURE_IMAGE) {
-		double value = IMAGE_SIZE_MEDIAN * exp(IMAGE_SIZE_SIGMA * draw_normal(&plan->random));
+		double value = IMAGE_SIZE_MEDIAN * exp(IMAGE_SIZE_SIGMA * random_normal(&plan->random));
 
 		size = value < IMAGE_SIZE_MAX ? (uint64_t)value : IMAGE_SIZE_MAX;
 	} else {
@@ -163,7 +148,7 @@ static int plan_next(struct plan *plan, struct planned *ret)
 	if (plan->number == plan->options->nrfiles)
 		return 0;
 	if (plan->options->fixture == FIXTURE_IMAGE) {
-		turn = !plan->number || draw(&plan->random) * IMAGE_FILES < 1;
+		turn = !plan->number || random_share(&plan->random) * IMAGE_FILES < 1;
 		r = turn ? plan_image_folder(plan) : 0;
 	} else if (plan->number % plan->options->dirfiles == 0) {
 		r = plan_folder(plan, 0, 1);

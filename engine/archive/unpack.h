@@ -123,4 +123,23 @@ void unpack_interrupt(struct unpack *unpack, struct op *op);
 void unpack_close(struct unpack *unpack);
 void unpack_free(struct unpack *unpack);
 
+/* Mode of a directory that the archive takes for granted. */
+#define UNPACK_DIR_MODE 0755
+
+/* CALL failed with ERROR: 0 or more is fine and handed back. */
+static inline int unpack_check(struct unpack *unpack, const char *call, int error)
+{
+	if (error < 0)
+		unpack->call = call;
+	return error;
+}
+
+/* Refuse the entry at hand. */
+static inline int unpack_refuse(struct unpack *unpack, int error, const char *detail)
+{
+	unpack->call = NULL;
+	unpack->detail = detail;
+	return error;
+}
+
 #endif

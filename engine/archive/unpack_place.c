@@ -16,20 +16,6 @@
 
 /* ---- failures ---------------------------------------------------------------------------------------------------- */
 
-int unpack_check(struct unpack *unpack, const char *call, int error)
-{
-	if (error < 0)
-		unpack->call = call;
-	return error;
-}
-
-int unpack_refuse(struct unpack *unpack, int error, const char *detail)
-{
-	unpack->call = NULL;
-	unpack->detail = detail;
-	return error;
-}
-
 int unpack_clean(struct unpack *unpack, const char *name, char *clean)
 {
 	const char *detail;

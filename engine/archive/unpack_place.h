@@ -8,15 +8,6 @@
 
 #include "engine/archive/unpack.h"
 
-/* Mode of a directory that the archive takes for granted. */
-#define UNPACK_DIR_MODE 0755
-
-/* CALL failed with ERROR: 0 or more is fine and handed back. */
-int unpack_check(struct unpack *unpack, const char *call, int error);
-
-/* Refuse the entry at hand. */
-int unpack_refuse(struct unpack *unpack, int error, const char *detail);
-
 /* Write what NAME, of the entry at hand, means to CLEAN, as tar_name_clean() does. */
 int unpack_clean(struct unpack *unpack, const char *name, char *clean);
 

@@ -2,7 +2,6 @@
 #include "engine/core/channel.h"
 #include "engine/base/limits.h"
 #include "engine/core/completion.h"
-#include "engine/core/handle.h"
 #include "engine/core/request.h"
 #include "engine/core/core.h"
 
@@ -308,57 +307,4 @@ void channel_settle(struct channel *channel)
 {
 	while (channel->writing)
 		pthread_cond_wait(&channel->changed, &channel->request->core->lock);
-}
-
-/* ---- by handle -------------------------------------------------------------------------------------------------- */
-
-/* Find the channel of the request HANDLE: 0, with the lock taken; or -ECHILD, -ENOENT, -EINVAL, without it. */
-static int channel_lock(struct core *core, varve_request handle, struct channel **ret_channel)
-{
-	struct request *request;
-	int r = handle_lock(core, handle, &request);
-
-	if (r)
-		return r;
-	*ret_channel = request->channel;
-	if (request->channel)
-		return 0;
-	pthread_mutex_unlock(&core->lock);
-	return -EINVAL;
-}
-
-int channel_stream_write(struct core *core, varve_request handle, const void *bytes, size_t size, size_t *ret_taken)
-{
-	struct channel *channel;
-	int r = channel_lock(core, handle, &channel);
-
-	if (r)
-		return r;
-	r = channel_take(channel, bytes, size, ret_taken);
-	pthread_mutex_unlock(&core->lock);
-	return r;
-}
-
-int channel_stream_end(struct core *core, varve_request handle, int error, const char *detail)
-{
-	struct channel *channel;
-	int r = channel_lock(core, handle, &channel);
-
-	if (r)
-		return r;
-	r = channel_finish(channel, error, detail);
-	pthread_mutex_unlock(&core->lock);
-	return r;
-}
-
-int channel_stream_resume(struct core *core, varve_request handle)
-{
-	struct channel *channel;
-	int r = channel_lock(core, handle, &channel);
-
-	if (r)
-		return r;
-	r = channel_resume(channel);
-	pthread_mutex_unlock(&core->lock);
-	return r;
 }

@@ -100,9 +100,4 @@ void channel_settle(struct channel *channel);
 /* Run the callback for the event of CHANNEL, which was taken off core->ready. Without the lock. */
 void channel_deliver(struct channel *channel);
 
-/* See varve_stream_write(), varve_stream_end(), varve_stream_fail() (DETAIL may be NULL), varve_stream_resume(). */
-int channel_stream_write(struct core *core, varve_request handle, const void *bytes, size_t size, size_t *ret_taken);
-int channel_stream_end(struct core *core, varve_request handle, int error, const char *detail);
-int channel_stream_resume(struct core *core, varve_request handle);
-
 #endif

@@ -338,3 +338,56 @@ int dispatch_close(struct core *core)
 		dispatch_finish(core);
 	return 0;
 }
+
+/* ---- streams -------------------------------------------------------------------------------------------------- */
+
+/* Find the channel of the request HANDLE: 0, with the lock taken; or -ECHILD, -ENOENT, -EINVAL, without it. */
+static int dispatch_lock_channel(struct core *core, varve_request handle, struct channel **ret_channel)
+{
+	struct request *request;
+	int r = handle_lock(core, handle, &request);
+
+	if (r)
+		return r;
+	*ret_channel = request->channel;
+	if (request->channel)
+		return 0;
+	pthread_mutex_unlock(&core->lock);
+	return -EINVAL;
+}
+
+int dispatch_stream_write(struct core *core, varve_request handle, const void *bytes, size_t size, size_t *ret_taken)
+{
+	struct channel *channel;
+	int r = dispatch_lock_channel(core, handle, &channel);
+
+	if (r)
+		return r;
+	r = channel_take(channel, bytes, size, ret_taken);
+	pthread_mutex_unlock(&core->lock);
+	return r;
+}
+
+int dispatch_stream_end(struct core *core, varve_request handle, int error, const char *detail)
+{
+	struct channel *channel;
+	int r = dispatch_lock_channel(core, handle, &channel);
+
+	if (r)
+		return r;
+	r = channel_finish(channel, error, detail);
+	pthread_mutex_unlock(&core->lock);
+	return r;
+}
+
+int dispatch_stream_resume(struct core *core, varve_request handle)
+{
+	struct channel *channel;
+	int r = dispatch_lock_channel(core, handle, &channel);
+
+	if (r)
+		return r;
+	r = channel_resume(channel);
+	pthread_mutex_unlock(&core->lock);
+	return r;
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A directory tree copied within a file system, as it is: kinds, owners, modes, attributes, times, files of several names, flags; content is
- * shared (FICLONE), not read. Directories are opened by their paths, one at a time, so a tree of any depth takes few descriptors. In
+ * A directory tree copied within a file system, as it is: kinds, owners, modes, attributes, times, files of several names, flags; content
+ * is shared (FICLONE), not read. Directories are opened by their paths, one at a time, so a tree of any depth takes few descriptors. In
  * memory are the paths of directories that wait for their turn, and of files that have more names (COPY_NAMES_BYTES_MAX).
  *
  * The tree is hostile: what its user exchanges while it is copied may make a copy that mixes two states (the content of one file with the

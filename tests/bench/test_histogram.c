@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The histogram keeps the error bound of its header, merges without loss, and is exact where it says so. */
 /* varve-test: backend=any root=no */
+#include "load/random.h"
 #include "load/histogram.h"
 #include "load/stats.h"
 #include "test.h"

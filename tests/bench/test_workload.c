@@ -5,6 +5,7 @@
  */
 /* varve-test: backend=any root=no */
 #include "test.h"
+#include "load/random.h"
 #include "load/workload.h"
 
 #include <search.h>

@@ -359,4 +359,5 @@ START_TEST(test_immutable) {
 	adopted();
 } END_TEST
 
-TEST_MAIN("adopt", test_changed, test_mapped, test_mapped_no_sums, test_clock_set, test_ahead, test_swapped, test_replaced, test_replaced_twice, test_replaced_early, test_locked, test_private, test_immutable)
+TEST_MAIN("adopt", test_changed, test_mapped, test_mapped_no_sums, test_clock_set, test_ahead, test_swapped, test_replaced,
+	  test_replaced_twice, test_replaced_early, test_locked, test_private, test_immutable)
