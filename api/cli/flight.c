@@ -117,9 +117,9 @@ static void flight_report(struct flight *flight, struct flight_slot *slot) {
 		slot->error = 0;
 	}
 	if (slot->error == -ECANCELED && flight->stopped) {
-		flight->cancelled++; /* Told in one line for all. */
+		flight->cancelled++; /* Reported in one line for all. */
 	} else if (slot->error == -EPIPE && output->error == -EPIPE) {
-		; /* Nobody reads any more: no reason to complain. */
+		; /* The reader is gone: no reason to complain. */
 	} else if (slot->error) {
 		flight->failed++;
 		failures_add(&flight->failures, output, slot->failure);

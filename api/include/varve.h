@@ -453,7 +453,7 @@ void varve_config_init(struct varve_config *config, size_t size);
 /**
  * Open the store in CONFIG->home, create the home and HOME/subvolumes when missing, and start the store's threads.
  * HOME/quotas and HOME/.varve are created by the first request that needs them: so an existing store can be opened on a
- * full file system, on a read-only one, and by a user who may only read.
+ * full or read-only file system, and without write permission.
  *
  * Blocks for a few file-system calls and a sweep of leftovers (see varve_sweep()); a failed sweep does not fail the
  * open. Any number of processes may have the same home open, and one process may open it several times.

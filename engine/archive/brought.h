@@ -32,7 +32,7 @@ struct brought {
 	struct inode_map kept;
 	/* Names that the archive gave to older files: (inode of the directory, hash of its device and the name). */
 	struct inode_map names;
-	/* Who makes files. */
+	/* The owner of new files. */
 	uid_t uid;
 	/* The root of the layer. */
 	uint64_t root_inode, root_device;

@@ -14,7 +14,7 @@
 #define GATHER_GAP 16
 /* Items of others in a row that cost more than a search of its own. */
 #define GATHER_JUNK_MAX 48
-/* A capability of this size means the same whoever asks. */
+/* A capability of this size means the same in every user namespace. */
 #define GATHER_CAPABILITY_BYTES 20
 
 /* What the search for some items holds. */

@@ -58,7 +58,7 @@ static inline int item_reserve(struct item *item, size_t size, struct fault *fau
 	return 0;
 }
 
-/* Is the file of ITEM, now told by AFTER, another one than when it was opened? */
+/* Has the file of ITEM, now as AFTER says, changed since it was opened? */
 static inline bool item_changed(const struct item *item, const struct statx *after)
 {
 	const struct statx *before = &item->statx;

@@ -80,7 +80,7 @@
 
 /* The binary interface that the headers above are of. */
 #define LIBARCHIVE_SONAME "libarchive.so.13"
-/* What a person is told when it cannot be loaded. */
+/* The detail of the failure when libarchive cannot be loaded. */
 #define LIBARCHIVE_MISSING "archives take " LIBARCHIVE_SONAME
 
 /* The memory of one archive. */

@@ -3,7 +3,7 @@
  * Where the data of a file lies, so that its holes need not be read: in pieces, with holes between them.
  *
  * A file can say that it is of 8 EiB, and have more pieces than there is memory for. So the smallest holes count as data once
- * the pieces are too many, and what cannot be told in bounds is refused.
+ * the pieces are too many, and a file that does not fit in these bounds is refused.
  */
 #ifndef VARVE_ARCHIVE_PIECES_H
 #define VARVE_ARCHIVE_PIECES_H

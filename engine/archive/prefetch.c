@@ -113,7 +113,7 @@ static int prefetch_link(const struct prefetch *prefetch, struct item *item, int
 	return 0;
 }
 
-/* Open NAME in DIR_FD by O_PATH, and see what it is, unless it is the inode that the tree told of. A descriptor, or -errno. */
+/* Open NAME in DIR_FD by O_PATH, and look at it, unless it is the inode that the tree search found. A descriptor, or -errno. */
 static int prefetch_look(struct item *item, int dir_fd, const char *name)
 {
 	struct statx statx;
@@ -156,7 +156,7 @@ static bool prefetch_room(struct prefetch *prefetch)
 	return atomic_load(&prefetch->open) < PREFETCH_FDS_MAX && atomic_load(&prefetch->held) < PREFETCH_XATTRS_BYTES;
 }
 
-/* Read ITEM ahead; what there is no descriptor or no room for is left to the one who takes it, when those before it are done. */
+/* Read ITEM ahead; without a descriptor or room it is left to the taker, which reads it after those before it. */
 static void prefetch_ahead(struct prefetch *prefetch, struct item *item, struct prefetch_place *place)
 {
 	bool was_open = item->fd >= 0;
@@ -302,7 +302,7 @@ static void prefetch_read(struct prefetch *prefetch, struct prefetch_place *plac
 	pthread_mutex_lock(&prefetch->lock);
 	for (size_t i = 0; i < count; i++)
 		items[i]->ready = true;
-	/* Only the one who takes waits for this. */
+	/* Only the taker waits for this. */
 	if (first <= prefetch->at && prefetch->at < first + count)
 		pthread_cond_signal(&prefetch->ready);
 	pthread_mutex_unlock(&prefetch->lock);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A window of entries that threads read ahead of the one who takes them in order:
+ * A window of entries that threads read ahead of the taker, which takes them in order:
  *
  *	entries  ... done | ready ready reading ready reading free free | ...
  *	                  ^ at                   ^ next                 ^ at + WINDOW_ITEMS
  *
  * A thread claims the next few, one thread at a time (the feed lists directories meanwhile), then reads them beside the others.
- * Whatever nobody has claimed when its turn comes, the one who takes claims himself, so nothing depends on the others. Where
+ * The taker reads an entry itself that no thread has claimed when its turn comes, so nothing depends on the others. Where
  * the trees can be searched and entries are many, most are not read but gathered (gather.h).
  */
 #ifndef VARVE_ARCHIVE_PREFETCH_H

@@ -61,7 +61,7 @@ struct unpack {
 	/* The call that failed, and what a person should know beside; constants, but for what DETAIL has from MADE_DETAIL. */
 	const char *call, *detail;
 	char *made_detail;
-	/* Who makes files; who is to own the entry at hand. */
+	/* The owner of new files; the owner that the current entry gets. */
 	uid_t uid, owner_uid;
 	gid_t gid, owner_gid;
 	/* It is reported that an owner of the entry at hand is in no map. */

@@ -137,7 +137,7 @@ static int unpack_xattr_left(struct unpack *unpack, int error, const char *name)
 	return 0;
 }
 
-/* Set attribute NAME of FD, which may be an O_PATH descriptor, to SIZE bytes at VALUE. One that takes privilege is told. */
+/* Set attribute NAME of FD, which may be an O_PATH descriptor, to SIZE bytes at VALUE. Report one that takes privilege. */
 static int unpack_xattr(struct unpack *unpack, int fd, const char *name, const void *value, size_t size)
 {
 	int r = RET_NERRNO(fsetxattr(fd, name, value, size, 0));
@@ -326,7 +326,7 @@ struct timespec unpack_mtime(struct unpack *unpack, struct archive_entry *entry)
 		unpack->asked = true;
 		unpack->backwards = libarchive_counts_backwards(&unpack->lib);
 	}
-	/* -1.25 was told as -1 and .25: it is -2 and .75. */
+	/* libarchive gives -1.25 as -1 and .25: the kernel takes -2 and .75. */
 	if (unpack->backwards) {
 		mtime.tv_sec--;
 		mtime.tv_nsec = 1000000000 - mtime.tv_nsec;

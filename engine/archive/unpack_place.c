@@ -194,7 +194,7 @@ static int unpack_unmounted(struct unpack *unpack, int dir_fd, const char *name,
 	int r = !unpack->mounted ? 0 : unpack->cloned ? mounts_below(unpack->layer_fd, dir_fd, name, &point, &below) :
 							mounts_below(dir_fd, -EBADF, name, &point, &below);
 
-	/* Where it cannot be told, the removal finds out. */
+	/* Where this is not known, the removal finds out. */
 	if (r <= 0)
 		return r == -ENOMEM || fds_missing(r) ? r : 0;
 	snprintf(failed, VARVE_FAILURE_PATH_SIZE, "%s%s", name, below);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Bucket of a value v: below 16, v itself; else, with e the position of its highest bit, the 16 buckets of the power
- * 2^e are told apart by the 4 bits below that one. A bucket of power e is 2^(e-4) wide and begins at 2^e or above, so its
+ * 2^e differ in the 4 bits below that one. A bucket of power e is 2^(e-4) wide and begins at 2^e or above, so its
  * upper end exceeds any of its values by less than 1/16.
  */
 #include "engine/base/histogram.h"

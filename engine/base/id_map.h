@@ -10,10 +10,10 @@
 /* The id of an owner that no map has, with VARVE_OVERFLOW_IDS: what the kernel shows for such. */
 #define IDRANGE_OVERFLOW_ID 65534
 
-/* What is told of what gets it. */
+/* The detail of an entry that gets it. */
 #define IDRANGE_OVERFLOWED "an owner that is in no map: it is 65534"
 
-/* What is said of an owner whom the kernel cannot name. */
+/* The detail of an owner that the kernel cannot name. */
 #define IDRANGE_NOT_MAPPED "an owner that has no id in the user namespace of the caller"
 
 /* What is said of one in a walk, which may be outside of maps as well. */

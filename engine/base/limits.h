@@ -101,7 +101,7 @@
  * commit and a drop cost there grows with the number of snapshots that share their leaves; with 8 a churn is the fastest.
  */
 #define BACKLOG_FULL_QUOTA 8
-/* So long after a removal; so long one waits where the cleaner gets nowhere, and then goes alone. */
+/* So long after a removal; so long one waits while the cleaner drops nothing, and then goes alone. */
 #define BACKLOG_FULL_QUOTA_MS 5000
 #define BACKLOG_FULL_QUOTA_WAIT_MS 25
 
@@ -109,7 +109,7 @@
 #define BACKLOG_POLL_MIN_MS 2
 #define BACKLOG_POLL_MAX_MS 20
 
-/* A cleaner that gets nowhere is woken after this time, and again after twice as long: one large layer may take that long. */
+/* A cleaner that drops nothing is woken after this time, and again after twice as long: one large layer may take that long. */
 #define BACKLOG_WAKE_MIN_MS 20
 #define BACKLOG_WAKE_MAX_MS 500
 
@@ -119,7 +119,7 @@
 /* After so many removals there is a sweep although more are still to be dropped. */
 #define BACKLOG_SWEEP_DESTROYED 4096
 
-/* Destroys run at one beat boundary while creates wait: about 3 ms at 25 us each. */
+/* Destroys run at one boundary between groups while creates wait: about 3 ms at 25 us each. */
 #define DESTROYS_PER_BEAT_MAX 128
 
 /* Destroys handed to a lane in one call when no create waits: keeps the time to cancel, and to a create, near 6 ms. */
@@ -137,7 +137,7 @@
 /* How often one nested subvolume is freed of the flags and read-only subvolumes that forbid to destroy it. */
 #define NESTED_LOOSEN_MAX 8
 
-/* Nested subvolumes destroyed in one piece of work, so that a layer with thousands does not hold up a beat. */
+/* Nested subvolumes destroyed in one piece of work, so that a layer with thousands does not delay a group. */
 #define NESTED_BATCH 64
 
 /*
@@ -301,7 +301,7 @@
 /* The same of a walk that is a part of an operation, as when unpacking replaces a directory. */
 #define WALK_HERE_FDS_MAX 4
 
-/* Directories found but not entered, of one walk: beyond it whoever reads one descends first. */
+/* Directories found but not entered, of one walk: beyond it a thread that reads one descends first. */
 #define WALK_PENDING_MAX 8192
 
 /* Stacks of directories of one walk: threads that share one get in each other's way, but do no harm. */
@@ -382,7 +382,7 @@
 /* The smallest image that mkfs.btrfs takes with its defaults (measured, btrfs-progs 6.2). */
 #define POOL_BYTES_MIN 114294784
 
-/* Another process may take the loop device that we were told is free: how often to ask again. */
+/* Another process may take the loop device that the kernel named as free: how often to ask again. */
 #define POOL_LOOP_TRIES 64
 
 /* How long an image may be on its way from or to a loop device, in milliseconds, and how often that is looked at: the kernel

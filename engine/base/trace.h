@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 enum trace_subsystem {
-	TRACE_OP = 1 << 0,	/* states of operations, beats of the commit clock */
+	TRACE_OP = 1 << 0,	/* states of operations, group commits */
 	TRACE_RING = 1 << 1,	/* calls that go through io_uring */
 	TRACE_LANE = 1 << 2,	/* calls made by lane threads */
 	TRACE_BTRFS = 1 << 3,	/* ioctls */

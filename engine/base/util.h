@@ -63,7 +63,7 @@ static inline int negative_errno(void)
 		ret_ < 0 ? (__typeof__(expression))negative_errno() : ret_; \
 	})
 
-/* A and B added, as bytes are told: at most INT64_MAX, which other languages' numbers can hold. Sparse files are of any size. */
+/* A and B added, as sums of bytes are: at most INT64_MAX, which other languages' numbers can hold. Sparse files are of any size. */
 static inline uint64_t bytes_add(uint64_t a, uint64_t b)
 {
 	return a > INT64_MAX || b > INT64_MAX - a ? INT64_MAX : a + b;

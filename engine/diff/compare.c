@@ -66,7 +66,7 @@ struct compare_worker {
 	/* When the slice is over; entries that were looked at. */
 	uint64_t until_ns;
 	unsigned looked;
-	/* The directory at hand, open in both trees; NULL: none. Its ancestors are told. */
+	/* The directory at hand, open in both trees; NULL: none. `told`: its ancestors are listed. */
 	struct compare_dir *dir;
 	enum compare_stage stage;
 	int fds[2];
@@ -202,7 +202,7 @@ static bool compare_time(const struct statx_timestamp *a, const struct statx_tim
 	return a->tv_sec == b->tv_sec && (a->tv_nsec == b->tv_nsec || !a->tv_nsec || !b->tv_nsec);
 }
 
-/* Who owns an inode. */
+/* The owner of an inode. */
 struct compare_owner {
 	uint32_t uid, gid;
 	/* Those are ids of the container; else of the host, as the map does not have them. */
@@ -776,7 +776,7 @@ static const struct job_class compare_class = {
 
 /* ---- all together ------------------------------------------------------------------------------------------------ */
 
-/* Put the roots on the stack, and see that they can be told from what is mounted or nested in them. */
+/* Put the roots on the stack, and note what tells them from mounts and nested subvolumes. */
 int compare_begin(struct compare *compare)
 {
 	struct compare_dir *dir;

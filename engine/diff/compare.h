@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two trees compared, or one told as a whole: which paths were added, modified, deleted.
+ * Two trees compared, or one listed as a whole: the paths that were added, modified, deleted.
  *
  * A job of the workers. A stack of directories is shared by its threads: each takes one, lists it in both trees, compares the entries
  * by name, and puts the directories among them on the stack, in batches that have their parent's path once. Directories

@@ -9,7 +9,7 @@
  *	inodes       those that were changed in one of the two, and not only read
  *	directories  those that were not, but have something on the way to one that was: its name is a hint
  *
- * So whoever compares the two from the roots on needs to look only at hinted names in directories that are not changed
+ * So a comparison of the two from the roots on needs to look only at hinted names in directories that are not changed
  * themselves, and at the entries of those that are. Hints have a bound: beyond it a directory is to be listed. Needs
  * CAP_SYS_ADMIN.
  */
@@ -35,7 +35,7 @@ struct delta {
 	/* The numbers of changed inodes, ascending. */
 	uint64_t *inodes;
 	size_t inodes_count, inodes_capacity;
-	/* How many the trees told of, with those that were only read. */
+	/* How many the search found, with those that were only read. */
 	size_t inodes_found;
 	/* (directory, 0) to its first hint, counted from 1, and DELTA_ bits. */
 	struct inode_map directories;
@@ -54,7 +54,7 @@ struct delta {
 };
 
 /*
- * Collect what may differ between the subvolumes with the root directories FDS: 1; 0 when that cannot be told this way (no
+ * Collect what may differ between the subvolumes with the root directories FDS: 1; 0 when a search does not show it (no
  * common origin, no privilege, too many changes); or -errno. What is not in the trees yet has to be flushed before.
  */
 int delta_collect(struct delta *delta, const int fds[2]);

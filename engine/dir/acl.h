@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The attributes: who may do what; and what is made in a directory inherits. */
+/* The attributes: permissions; and those that new entries of a directory inherit. */
 #define ACL_ACCESS "system.posix_acl_access"
 #define ACL_DEFAULT "system.posix_acl_default"
 #define ACL_PREFIX "system.posix_acl_"

@@ -33,7 +33,7 @@ int entries_next(struct entries *entries)
 		}
 		entries->entry = (const struct dirent64 *)(entries->buffer + entries->at);
 		entries->at += entries->entry->d_reclen;
-		/* Each is told with the position of the next one. */
+		/* Each entry comes with the position of the next one. */
 		entries->position = entries->next;
 		entries->next = entries->entry->d_off;
 	} while (!strcmp(entries->entry->d_name, ".") || !strcmp(entries->entry->d_name, ".."));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A call: one thing that the kernel is asked for, described in memory, so that it can be made by the ring or by a lane
- * thread, and whoever waits for it cannot tell which. CALL_FUNCTION is for what the ring has no opcode for (ioctls,
+ * thread, and its owner cannot see which. CALL_FUNCTION is for what the ring has no opcode for (ioctls,
  * getdents64, fchownat): a function that runs on a lane thread.
  */
 #ifndef VARVE_IO_CALL_H
@@ -27,7 +27,7 @@ enum call_lane {
 	LANE_FS,	/* short blocking calls, about one thread a CPU: nothing that grows with a tree, a store or a list */
 	LANE_COMMIT,	/* calls that mostly sleep in a transaction commit */
 	LANE_WALK,	/* slices of walks: as many as engine/walk/workers.c lets run */
-	LANE_STREAM,	/* calls that wait for whoever reads or writes the other end of a stream */
+	LANE_STREAM,	/* calls that wait for the peer of a stream */
 	LANE_LONG,	/* calls that take as long as there is much to look at, in one piece */
 	LANES,
 };

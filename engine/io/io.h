@@ -23,7 +23,7 @@ struct io_config {
 struct io {
 	/* Posts from other threads: requests, finished lane calls. */
 	struct inbox inbox;
-	/* Is the reactor asleep, or about to be? Whoever clears it wakes it. */
+	/* Is the reactor asleep, or about to be? The thread that clears this wakes the reactor. */
 	_Atomic bool sleeping;
 	/* Look at more than the inbox before the next sleep. */
 	_Atomic bool interrupted;

@@ -157,7 +157,7 @@ void ring_turn(struct ring *ring, int64_t timeout_ns, struct list *done)
 	struct io_uring_cqe *cqe;
 
 	ring_fill(ring);
-	/* Interrupted or timed out: whoever called looks at its queues again in any case. */
+	/* Interrupted or timed out: the caller looks at its queues again in any case. */
 	if (timeout_ns)
 		io_uring_submit_and_wait_timeout(&ring->uring, &cqe, 1, timeout_ns < 0 ? NULL : &ts, NULL);
 	else if (ring->in_flight || io_uring_sq_ready(&ring->uring))

@@ -138,8 +138,8 @@ static int changes_open_parent(struct changes_op *changes, const uint8_t *uuid)
 }
 
 /*
- * Is the layer a snapshot of its parent, and has neither been written to since? 1, 0 or -errno. That takes no privilege. What
- * is nested in one of them has a life of its own, so that nothing can be said then.
+ * Is the layer a snapshot of its parent, and has neither been written to since? 1, 0 or -errno. That takes no privilege. A
+ * subvolume nested in one of them changes by itself: then the answer is 0.
  */
 static int changes_untouched(const struct changes_op *changes)
 {
@@ -493,7 +493,7 @@ static int changes_read_run(struct call *call)
 	return 0;
 }
 
-/* The archive is written, or cannot be: who reads ahead is to stop, or not to begin at all. */
+/* The archive is written, or cannot be: reading ahead stops, or does not begin at all. */
 static void changes_written(struct call *call)
 {
 	struct changes_op *changes = container_of(call, struct changes_part, call)->op;

@@ -172,7 +172,7 @@ static int create_admit(struct op *op)
 
 static int create_admitted(struct op *op, int result)
 {
-	/* What we count may be old; who does not want to wait is refused by what the kernel has just said. */
+	/* The count may be old; a create that does not wait is refused by what the kernel says now. */
 	if (backlog_room(op_store(op)) || !(create_of(op)->flags & VARVE_CREATE_NOWAIT))
 		return create_make_begin(op);
 	op->detail = "too many removed layers await the kernel's cleaner";
@@ -523,7 +523,7 @@ static int create_stage_done(struct op *op, int result)
 {
 	/*
 	 * Each snapshot in flight reserves some 2 MiB for its metadata, of which it needs a part: on a file system that is nearly
-	 * full a group can fail where each of it fits. So who fails for want of space tries once more, by itself.
+	 * full a group can fail where each of it fits. So a create that fails for want of space tries once more, alone.
 	 */
 	if (result == -ENOSPC && !create_of(op)->staged && !op->alone) {
 		op->alone = true;

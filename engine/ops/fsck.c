@@ -139,7 +139,7 @@ static int fsck_limit(struct fsck *fsck, const char *id, uint64_t number)
 	if (fsck->quota <= VARVE_QUOTA_OFF)
 		return 0;
 	r = qgroup_numbers(&store->fs, QUOTA_GROUP(0, number), &numbers);
-	/* Who may not look does not know. */
+	/* Without privilege the limit is not known. */
 	if ((r && r != -ENOENT) || (!r && numbers.limit == bytes))
 		return 0;
 	/* The size may be changed just now: its record first, then the limit. */
@@ -174,7 +174,7 @@ static int fsck_layer(struct fsck *fsck, const char *id)
 }
 
 /*
- * Is the owner of NAME in PLACE gone, whose own name is the LENGTH bytes at OWNER? 1, 0, or -errno. If that cannot be told, a finding says
+ * Is the owner of NAME in PLACE gone, whose own name is the LENGTH bytes at OWNER? 1, 0, or -errno. If that is not known, a finding says
  * so, and 0.
  */
 static int fsck_gone(struct fsck *fsck, const char *place, const char *name, const char *owner, size_t length)
@@ -183,7 +183,7 @@ static int fsck_gone(struct fsck *fsck, const char *place, const char *name, con
 
 	if (r >= 0 || fsck_failure(r))
 		return r;
-	return fsck_add(fsck, "unreadable", place, name, NULL, "whether its process is gone cannot be told: %s", strerrordesc_np(-r));
+	return fsck_add(fsck, "unreadable", place, name, NULL, "whether its process is gone is not known: %s", strerrordesc_np(-r));
 }
 
 /* Look at NAME in `subvolumes`, .varve.OWNER.* . 0 or -errno. */

@@ -117,7 +117,7 @@ static int locate_record(struct op *op)
 
 static int locate_recorded(struct op *op, int result)
 {
-	/* What is not a record is none, and who may not read records sets no limits. */
+	/* Without a record, or the permission to read it, no limit is set. */
 	if (result == -ENOENT || result == -ELOOP || result == -EACCES)
 		return OP_END;
 	if (result < 0)

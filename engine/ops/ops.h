@@ -10,7 +10,7 @@
 
 #include <limits.h>
 
-/* Who is to be told, and what the request is to be known by. */
+/* The callback of a request and its user data, and where the request's handle goes. */
 struct submit {
 	varve_callback *callback;
 	void *user_data;

@@ -155,8 +155,7 @@ static void remove_look(struct remove *remove)
 }
 
 /*
- * The layer is destroyed: forget its size, and let it leave its groups. A failure is passed over, since there is no layer any more to
- * which it could be told: a record without a layer means nothing, and is forgotten by the next create of that name, or by gc.
+ * The layer is destroyed: forget its size, and let it leave its groups. A failure is ignored, since there is no layer any more: a record without a layer means nothing, and is forgotten by the next create of that name, or by gc.
  */
 static void remove_forget(struct remove *remove)
 {
@@ -193,7 +192,7 @@ static int remove_destroy(struct op *op)
 /* What keeps a subvolume without flags from being destroyed with -EPERM. */
 #define REMOVE_HELD "it is the default subvolume, is being sent, or holds an active swap file"
 
-/* Is RESULT that of an owner who may not destroy, so that the layer has to be emptied? */
+/* Does RESULT mean that the owner may not destroy the layer, so that it has to be emptied? */
 static bool remove_denied(struct remove *remove, int result)
 {
 	remove->denied = !remove_layout(remove)->privileged && !remove->cause &&

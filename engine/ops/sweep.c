@@ -2,7 +2,7 @@
 /*
  * sweep: remove what crashed processes left.
  *
- * Each open store owns HOME/.varve/staging/OWNER and holds a lock (flock) on it. Whoever gets the lock knows that the
+ * Each open store owns HOME/.varve/staging/OWNER and holds a lock (flock) on it. A process that gets the lock knows that the
  * owner is gone, and that what bears its name is a leftover: its staging directory, HOME/.varve/trash/OWNER.*, and
  * HOME/subvolumes/.varve.OWNER.* . A file quotas/ID without a layer ID is a leftover whosoever wrote it, and so is a quota
  * group without its subvolume.
@@ -79,7 +79,7 @@ static void sweep_failed(struct sweep *sweep, int error, const char *call, const
 
 /*
  * Is the owner of NAME in the current directory gone, whose own name is the LENGTH bytes at OWNER? Then *RET_FD, if wanted, is as for
- * layout_owner_take(). If that cannot be told, NAME stays, which is a failure.
+ * layout_owner_take(). If that is not known, NAME stays, which is a failure.
  */
 static bool sweep_gone(struct sweep *sweep, const char *name, const char *owner, size_t length, int *ret_fd)
 {
@@ -174,7 +174,7 @@ static int sweep_destroy_nested(struct sweep *sweep, int dir_fd, const char *nam
 
 /*
  * Is something mounted in the leftover NAME of DIR_FD, in our own mount namespace? The kernel would unmount it as the subvolume is
- * destroyed; a sweep does not: -EBUSY. What cannot be told counts as mounted.
+ * destroyed; a sweep does not: -EBUSY. If that is not known, it counts as mounted.
  */
 static int sweep_mounted(struct sweep *sweep, int dir_fd, const char *name)
 {

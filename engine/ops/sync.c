@@ -7,8 +7,8 @@
  *	CLEAN    looks which subvolumes are dead; then, each time the cleaner was asked, which of them still are
  *	FREE     commits again: what the cleaner dropped is free space only after that
  *
- * Who may not search trees has only the length of the cleaner's queue to go by: then CLEAN waits until it was empty once,
- * and the one that the cleaner has in hand may still be there.
+ * Without the privilege to search trees only the length of the cleaner's queue is known: then CLEAN waits until the queue was
+ * empty once, and the subvolume that the cleaner drops at that moment may still be there.
  */
 #include "engine/btrfs/fs.h"
 #include "engine/core/request.h"

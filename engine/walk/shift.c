@@ -3,8 +3,8 @@
  * Access control lists have ids of users and groups in them, which are shifted, too.
  *
  * A change of owner takes setuid, setgid and file capabilities away, so those are given back. In a layer that is in sight
- * each file is held by an O_PATH descriptor, and all calls go to that very inode: by name a user of the layer, who exchanges
- * names, had a file of his own get the owner, the bits or the capability of another one, or be shifted twice. What nobody has
+ * each file is held by an O_PATH descriptor, and all calls go to that very inode: by name a user of the layer could exchange
+ * names, and have a file of his own get the owner, the bits or the capability of another one, or be shifted twice. What nobody has
  * seen yet is changed by name, which is cheaper; only what has such bits is held there, too.
  *
  * Each inode is shifted once: (subvolume, number), as btrfs gives no number twice while it is mounted. Names that are exchanged

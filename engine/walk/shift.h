@@ -45,7 +45,7 @@ size_t shift_maps_bytes(const struct varve_chown_options *options);
 void shift_maps_copy(struct shift_maps *ret_maps, const struct varve_chown_options *options, void *memory);
 
 /*
- * Prepare SHIFT of the tree at ROOT_FD, layer ID's, by MAPS, for OPERATION, which is told in REPORT of what becomes the overflow id's. All
+ * Prepare SHIFT of the tree at ROOT_FD, layer ID's, by MAPS, for OPERATION; entries that become the overflow id's are listed in REPORT. All
  * these have to live on. Then as walk_init().
  */
 int shift_init(struct shift *shift, struct varve_store *store, int root_fd, const char *id, const struct shift_maps *maps,

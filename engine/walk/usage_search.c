@@ -5,8 +5,8 @@
  * source contains has inode 2, which is in no tree: it is known by an entry that leads to a subvolume without a reference
  * back, and counted once for each subvolume, as its number is.
  *
- * Inode items are written with the transaction, and sizes with the data: whoever wants the numbers of this moment flushes
- * the file system first.
+ * Inode items are written with the transaction, and sizes with the data: for the numbers of this moment flush the
+ * file system first.
  */
 #include "engine/walk/usage_search.h"
 #include "engine/btrfs/fs.h"
@@ -41,7 +41,7 @@ static void usage_search_inode(const struct usage_search *usage_search, const st
 	sums->disk_bytes += (le64toh(item.nbytes) + usage_search->sector - 1) / usage_search->sector * usage_search->sector;
 }
 
-/* Hand the inode that the current item of SEARCH is to whom it may concern. */
+/* Pass the inode of SEARCH's current item to inode(). */
 static int usage_search_hand(struct usage_search *usage_search, uint64_t subvolume, const struct search *search)
 {
 	struct btrfs_inode_item item;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The unit of work is a directory: whoever takes one reads it with getdents64 and handles what is in it at once, because
+ * The unit of work is a directory: the thread that takes one reads it with getdents64 and handles its entries at once, because
  * an entry whose inode is cached costs 1 us that way, and no hand-over is as cheap. Its subdirectories go on the thread's own
  * stack, from which it takes the last one. A thread whose stack is empty moves the older half of the longest one to its own: so
  * each has a part of the tree, far from the others', and they seldom want the same leaf of the file system.
@@ -493,7 +493,7 @@ static bool walk_directory(struct walk *walk, struct slice *slice, struct stack 
 		return true;
 	}
 	result = walk_read(&reading, &batch);
-	/* On the stack it is another thread's, who may even end it. */
+	/* On the stack the directory is another thread's, which may even end it. */
 	if (result == WALK_ASIDE)
 		walk_put(walk, dir);
 	walk_push(&reading, result == WALK_ASIDE);

@@ -267,7 +267,7 @@ static bool workers_wants(struct job *job)
 	return room && !job_over(job) && job->class->wanted(job) > atomic_load(&job->starting);
 }
 
-/* Hand out threads, one to each job in turn; whoever got one goes behind the others. */
+/* Hand out threads, one to each job in turn; a job that got one goes behind the others. */
 static bool workers_round(struct workers *workers)
 {
 	struct list kept = LIST_INIT(kept), served = LIST_INIT(served), *link;
