@@ -11,7 +11,7 @@
 /* The flags that STAT tells of, FS_IMMUTABLE_FL and FS_APPEND_FL; statx() always asks for them. */
 unsigned chattr_of(const struct statx *stat);
 
-/* The flags of the inode of FD, which O_PATH suffices for; 0 also where they cannot be told. */
+/* The flags of the inode of FD, which O_PATH suffices for; 0 also where they are not known. */
 unsigned chattr_get(int fd);
 
 /* Clear the flags of FD: 1; 0: it has none; or -errno, -EROFS in a read-only subvolume. */

@@ -61,7 +61,7 @@ static int loop_open_unseen(int number)
 
 /*
  * Tell the image of loop device NUMBER, which cannot be opened, by its path, which /sys has: 1, 0 when it has none, or -EBUSY: it has
- * one that cannot be told.
+ * one that is not known.
  */
 static int loop_info_path(int number, struct loop_info64 *ret_info)
 {
@@ -88,7 +88,7 @@ static int loop_info_path(int number, struct loop_info64 *ret_info)
 }
 
 /*
- * Ask loop device NUMBER for its image: 1, 0 when it has none, or -errno; -EBUSY: it has one that cannot be told. *RET_BY_PATH: the
+ * Ask loop device NUMBER for its image: 1, 0 when it has none, or -errno; -EBUSY: it has one that is not known. *RET_BY_PATH: the
  * answer is that of loop_info_path().
  */
 static int loop_info(int number, struct loop_info64 *ret_info, bool *ret_by_path)

@@ -6,7 +6,7 @@
  * by flock on the descriptor that is given to LOOP_CONFIGURE. The device keeps that open file, and the lock with it, for as long as
  * it holds the image, whatever becomes of the process; so no lock is ever stale. Devices that others attach have no such lock:
  * those are found by the image's inode. A device that cannot be opened tells no more than a path: a file there that is the image
- * counts as held; any other file shows nothing, and it cannot be told what the device holds.
+ * counts as held; any other file shows nothing, and what the device holds is not known.
  */
 #ifndef VARVE_BTRFS_LOOP_H
 #define VARVE_BTRFS_LOOP_H
@@ -26,7 +26,7 @@ struct loop_holder {
 
 /*
  * Find a loop device that holds the file of STAT, other than /dev/loopEXCEPT (-1: any): 1 and *RET, 0 for none, or -errno. -EBUSY: none
- * is known to hold it, but *RET, of which only the number is set, holds a file that cannot be told.
+ * is known to hold it, but *RET, of which only the number is set, holds a file that is not known.
  */
 int loop_find(const struct stat *stat, int except, struct loop_holder *ret);
 

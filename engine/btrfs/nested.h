@@ -33,8 +33,8 @@ int nested_destroy(struct nested *nested, int fd, unsigned max, unsigned *ret_de
 
 /*
  * Destroy up to MAX of what is nested in the subvolume whose root FD is, without having collected it: 0 when none is left,
- * 1 when there is more, or -errno. *RET_DESTROYED is how many that were. For those who may not search trees: what they may
- * destroy (mount option user_subvol_rm_allowed) they may also find, one level at a time. Linux 4.18.
+ * 1 when there is more, or -errno. *RET_DESTROYED is how many that were. Without the privilege to search trees: what the caller may
+ * destroy (mount option user_subvol_rm_allowed) it may also find, one level at a time. Linux 4.18.
  */
 int nested_destroy_user(int fd, unsigned max, unsigned *ret_destroyed);
 

@@ -6,8 +6,8 @@
  *	sink	lane: channel_write() -> ring -> dispatching thread: the caller's varve_sink
  *	source	any thread: varve_stream_write() -> ring -> lane: channel_read()
  *
- * The lane thread waits while the ring is full (or empty), the caller's threads never do. What the caller is to be told, a
- * chunk or that there is room again, is an event in core->ready like the end of a request; each event tells one chunk, and
+ * The lane thread waits while the ring is full (or empty), the caller's threads never do. What the caller gets, a
+ * chunk or news of room, is an event in core->ready like the end of a request; each event has one chunk, and
  * stands at the end of the list again when there are more. Taken off that list a channel is `delivering`, so that one thread
  * alone runs its callbacks, and the end of its request, which frees it, waits until they have returned.
  *
@@ -38,13 +38,13 @@ struct channel {
 	/* The ring, of CHANNEL_BYTES; where its content begins, and how much that is. */
 	char *ring;
 	size_t begin, used;
-	/* Broadcast to the lane thread, and to who frees the request, when anything below has changed. */
+	/* Broadcast to the lane thread, and to the thread that frees the request, when anything below has changed. */
 	pthread_cond_t changed;
 	/* The event is in core->ready; it was taken off, and its callback has not returned. */
 	bool queued, delivering;
-	/* Sink: nothing is to be told before varve_stream_resume(); that came while the callback ran. */
+	/* Sink: no chunk goes out before varve_stream_resume(); that came while the callback ran. */
 	bool paused, resumed;
-	/* Source: the caller was given less room than he asked for; a thread of his copies; he has told the end. */
+	/* Source: the caller wrote more than there was room for; a thread of the caller copies; the caller has ended the stream. */
 	bool wanted, writing, ended;
 	/* The lane thread is to end: the request was cancelled. */
 	bool interrupted;
@@ -77,8 +77,8 @@ ssize_t channel_read(struct channel *channel, void *buffer, size_t size);
 void channel_interrupt(struct channel *channel);
 
 /*
- * The request has ended: its channel has nothing to tell any more. Is a callback of it under way? Then the end is to be told
- * by whoever runs that. With the lock held.
+ * The request has ended: its channel has no more events. Is a callback of the channel running? Then the thread that runs it
+ * announces the end. With the lock held.
  */
 bool channel_end(struct channel *channel);
 

@@ -8,13 +8,13 @@
 /*
  * The descriptor and core->signalled:
  *
- *	who announces                  who takes
+ *	announcer                      taker
  *	1 puts the event there         1 reads the descriptor empty
  *	2 signalled = true             2 signalled = false
  *	3 writes, if it was false      3 takes what is there
  *
  * An announcement that finds `signalled` true was put there before 2, so that 3 takes it. The reactor does all this without
- * the lock, and its write may come after the event was taken: then the descriptor is readable once in vain. Whoever leaves
+ * the lock, and its write may come after the event was taken: then the descriptor is readable once in vain. A taker that leaves
  * something there, and has read the descriptor, has to write again.
  */
 
@@ -55,7 +55,7 @@ void completion_announce(struct core *core, struct event *event)
 void completion_notify(struct core *core)
 {
 	completion_signal(core);
-	/* Who waits has counted itself before it looked into core->ended. */
+	/* A waiter increments `waiters` before it checks `ended`. */
 	if (!core->waiters)
 		return;
 	pthread_mutex_lock(&core->lock);

@@ -18,7 +18,7 @@ struct counters {
 	unsigned running[OPERATION_COUNT];
 };
 
-/* Who is told how far a request has come: see varve_progress_watch(). */
+/* The callback for a request's progress: see varve_progress_watch(). */
 struct watch {
 	/* When the callback may run next; 0: not at all. Any thread. */
 	_Atomic uint64_t due_ns;
@@ -33,7 +33,7 @@ struct watch {
 struct request_slot {
 	/* NULL: free. */
 	struct request *request;
-	/* Who watches how far it comes; NULL: nobody. Made under the lock, and freed with the request's handle. */
+	/* The watch of its progress; NULL: none. Made under the lock, and freed with the request's handle. */
 	struct watch *_Atomic watch;
 	/* Counts up each time the slot is freed. */
 	uint32_t generation;

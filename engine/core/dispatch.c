@@ -9,7 +9,7 @@
 
 #include <poll.h>
 
-/* Take EVENT off the ready list, with the lock held: whoever does runs its callback. */
+/* Take EVENT off the ready list, with the lock held: the thread that does runs its callback. */
 static void dispatch_claim(struct event *event)
 {
 	list_remove(&event->link);
@@ -257,7 +257,7 @@ int dispatch_wait(struct core *core, int timeout_ms)
 /* What there is to tell of REQUEST now, NULL: nothing; with the lock held. */
 static struct event *dispatch_event(struct request *request)
 {
-	/* Its progress may be told by another thread: that comes before its end. */
+	/* Another thread may run its progress callback: that comes before its end. */
 	if (request->ready && request->core->telling != request)
 		return &request->event;
 	return request->channel && request->channel->queued ? &request->channel->event : NULL;

@@ -11,7 +11,7 @@
  *
  * The steps before class->unwind do the work; reaching class->unwind from there ends the operation. The steps from
  * class->unwind on undo, in order, what was done; each has to look whether there is anything to undo, and their own
- * failures are traced and otherwise passed over (what is left is the sweep's). Only op.c sets a state.
+ * failures are traced and otherwise ignored (the sweep removes what is left). Only op.c sets a state.
  */
 #ifndef VARVE_CORE_OP_H
 #define VARVE_CORE_OP_H
@@ -59,7 +59,7 @@ struct op_class {
 	unsigned holds;
 	/* Descriptors that it has open at once, without a walk's: a number, or FDS_NOTHING. 0: FDS_OPERATION. */
 	unsigned fds;
-	/* Is the caller told what became of each one, beside the request? */
+	/* Does the caller get an outcome for each one, beside the request's result? */
 	bool outcomes;
 	/* Its steps, by state; how many; the first one that undoes. */
 	const struct op_step *steps;
@@ -110,9 +110,9 @@ struct op {
 	void (*withdraw)(struct op *op);
 	/* Lets a call that waits for a peer end early; it stays queued or under way. NULL: none does. */
 	void (*interrupt)(struct op *op);
-	/* What a beat of the clock has to do for it, on a lane thread. */
+	/* The operation's work in a group commit, on a lane thread. */
 	int (*work)(struct op *op);
-	/* Worker slot of the beat; whether it may, and does, work straight in place; whether its work commits. */
+	/* Worker slot of the group; whether it may, and does, work straight in place; whether its work commits. */
 	uint16_t slot;
 	bool direct_allowed, direct, commits;
 	/* It is to be a group of its own. */

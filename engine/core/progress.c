@@ -65,7 +65,7 @@ int progress_get(struct core *core, varve_request handle, struct varve_progress 
 	return 0;
 }
 
-/* Set who watches REQUEST, with the lock held. 0 or -ENOMEM. */
+/* Set the watch of REQUEST, with the lock held. 0 or -ENOMEM. */
 static int progress_set_watch(struct request *request, varve_progress_callback *callback, void *user_data)
 {
 	struct request_slot *slot = &request->core->slots[(uint32_t)request->handle - 1];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How far requests have come, and the callbacks that are told so. */
+/* The progress of requests, and the callbacks for it. */
 #ifndef VARVE_CORE_PROGRESS_H
 #define VARVE_CORE_PROGRESS_H
 

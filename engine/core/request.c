@@ -250,7 +250,7 @@ static void request_hand_over(struct request *request)
 		return;
 	}
 	pthread_mutex_lock(&core->lock);
-	/* Who runs a callback of its channel tells the end, too. */
+	/* A thread that runs a callback of its channel announces the end, too. */
 	if (!channel_end(request->channel))
 		completion_announce(core, &request->event);
 	pthread_mutex_unlock(&core->lock);

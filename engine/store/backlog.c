@@ -66,7 +66,7 @@ static int backlog_wake_run(struct call *call)
 	return fs_flush(container_of(call, struct backlog, wake)->store->layout.home_fd);
 }
 
-/* ---- who may go on ----------------------------------------------------------------------------------------------- */
+/* ---- admission -------------------------------------------------------------------------------------------------- */
 
 bool backlog_room(const struct varve_store *store)
 {
@@ -111,7 +111,7 @@ static void backlog_release_creates(struct backlog *backlog)
 		op_done(list_entry(list_pop(&backlog->creates), struct op, link), 0);
 }
 
-/* Let those go on who wait for a look. */
+/* Let those creates continue that wait for a look. */
 static void backlog_release_lookers(struct backlog *backlog)
 {
 	struct list ops = LIST_INIT(ops), *link;
@@ -256,7 +256,7 @@ static bool backlog_stuck(const struct backlog *backlog, uint64_t now)
 	       now - MAX(backlog->progress_ns, backlog->woken_ns) >= MIN(pause_ms, BACKLOG_WAKE_MAX_MS) * NS_PER_MS;
 }
 
-/* It was woken, or could not be: then it is tried again when it gets nowhere. */
+/* It was woken, or could not be: then that is tried again when the cleaner drops nothing. */
 static void backlog_woken(struct call *call)
 {
 	struct backlog *backlog = container_of(call, struct backlog, wake);

@@ -88,7 +88,7 @@ static void commit_staged(struct call *call)
 		commits->store->core.counters.snapshots_direct += op->direct;
 		commit_release(&commits->carried, 0);
 	}
-	/* Nobody in the group committed: whoever counted on it waits for another. */
+	/* No member of the group committed: an operation that counted on it waits for another group. */
 	if (!commits->staging)
 		list_splice(&commits->durable, &commits->carried);
 	op_done(op, call->result);

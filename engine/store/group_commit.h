@@ -2,16 +2,16 @@
 /*
  * The commit clock. A snapshot costs a transaction commit, and those that are in flight together share one; renames and
  * destroys in between would split the group, or wait out its commit. So work on the file system's tree of subvolumes goes
- * in beats (measurements: docs/measurements.md):
+ * in groups (measurements: docs/measurements.md):
  *
  *	 boundary        |            group                       | boundary
  *	 publish, destroy|  first snapshot commits  | the rest share| publish, destroy ...
  *	 one thread      |  others may still join   | one commit    |
  *	                 |<----- gate open -------->|<-- closed --->|
  *
- * The first snapshot of a group begins a commit at once. The kernel lets whoever arrives while that is being written join
- * the next transaction, so the gate stays open until it is done: nobody waits for a timer, and a lone snapshot waits for
- * nobody. What arrives later waits for the next beat. The first commit also makes durable what the boundary before it did,
+ * The first snapshot of a group begins a commit at once. While that is written the kernel lets other snapshots join the
+ * next transaction, so the gate stays open until it is done: no snapshot waits for a timer, and a lone one does not wait
+ * at all. Later ones wait for the next group. The first commit also makes durable what the boundary before it did,
  * so it serves the durable requests that wait. Where those wait and no snapshot comes, a commit is started instead.
  *
  * Three things can be waited for, each named for what it covers:
@@ -46,7 +46,7 @@ struct commit_sync {
 struct commit_hooks {
 	/* Make durable what was done so far, as far as HOW covers it. 0 or -errno. */
 	int (*commit)(struct varve_store *store, enum commit_cover how);
-	/* The number of the transaction committed last, 0 when it cannot be told. */
+	/* The number of the transaction committed last, 0 when it is not known. */
 	uint64_t (*generation)(struct varve_store *store);
 };
 
@@ -96,8 +96,8 @@ int commit_publish(struct op *op);
 int commit_destroy(struct op *op);
 
 /*
- * Wait until what OP has made, renamed or destroyed in `subvolumes` is durable. Asserts that it has, at a boundary: an operation
- * that has not would be told that nothing had to be written.
+ * Wait until what OP has made, renamed or destroyed in `subvolumes` is durable. Asserts that it has, at a boundary: for an
+ * operation that has not, nothing would be written.
  */
 int commit_names(struct op *op);
 

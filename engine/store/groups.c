@@ -272,7 +272,7 @@ static void groups_leave_noted(struct varve_store *store, uint64_t number, struc
 			left->bytes = record.bytes;
 			strcpy(left->name, record.name);
 		}
-		/* Whatever fails here is the sweep's. */
+		/* After a failure here the sweep removes the group. */
 		if (!qgroup_leave(&store->fs, QUOTA_GROUP(0, number), groups[i]))
 			groups_retire(store, groups[i]);
 	}
@@ -417,7 +417,7 @@ int groups_unlimit(struct varve_store *store, uint64_t number, const struct nest
 	groups_leave_noted(store, number, lifted);
 	for (size_t i = 0; i < nested->count && (!r || r == -ENOENT); i++)
 		r = groups_lift(store, nested->ids[i], lifted);
-	/* Gone already: so much the better. */
+	/* A subvolume that is gone already needs nothing. */
 	return r == -ENOENT ? 0 : r;
 }
 

@@ -4,8 +4,8 @@
  *
  * Layers of one job can share a limit: they are members of one quota group 1/N, whose N is a hash of the store and of the
  * group's name. HOME/.varve/groups/N (hexadecimal) holds "LIMIT NAME"; it is written before the group is made and removed
- * after it is, under the lock of the records (record.h), so that every group of ours has one. Who is in a group is what
- * btrfs says. A group is made by the first layer that joins it and goes with the last.
+ * after it is, under the lock of the records (record.h), so that every group of ours has one. Btrfs itself records
+ * the members. A group is made by the first layer that joins it and goes with the last.
  */
 #ifndef VARVE_STORE_GROUPS_H
 #define VARVE_STORE_GROUPS_H
@@ -48,7 +48,7 @@ bool groups_any(struct varve_store *store);
 
 /*
  * Subvolume NUMBER, a layer, is or will be destroyed: let it leave the groups of the store that it is in, and remove those that
- * have no member left. In full mode that is the sweep's, once it is dropped: leaving before makes quota inconsistent.
+ * have no member left. In full mode the sweep does this, once it is dropped: leaving before makes quota inconsistent.
  */
 void groups_leave(struct varve_store *store, uint64_t number);
 

@@ -44,11 +44,11 @@ int layout_slot(struct varve_store *store, unsigned slot);
 
 /*
  * Is OWNER, a name in staging, gone? 1: yes, and *RET_FD is its directory, locked, or -EBADF when that is gone, too. 0: it lives.
- * -errno: that cannot be told, since its directory cannot be opened. Lane thread.
+ * -errno: that is not known, since its directory cannot be opened. Lane thread.
  */
 int layout_owner_take(struct varve_store *store, const char *owner, int *ret_fd);
 
-/* Is the owner gone whose name is the LENGTH bytes at NAME? 1, 0, or -errno: that cannot be told. */
+/* Is the owner gone whose name is the LENGTH bytes at NAME? 1, 0, or -errno: that is not known. */
 int layout_owner_gone(struct varve_store *store, const char *name, size_t length);
 
 /* Let OP's failure, if RESULT of one of these is one, tell of the store's own directories. Returns RESULT. */

@@ -67,7 +67,7 @@ static void pool_drain(int fd, char *text, size_t size)
 
 /*
  * Start mkfs.btrfs on the image FILE_FD with its messages going to OUT_FD. The image is its standard input, and is not named: by the
- * time it looks, whoever may write the directory can have given the name to something else. FILE_FD is none of the standard ones.
+ * time it looks, a user that may write the directory can have given the name to something else. FILE_FD is none of the standard ones.
  */
 static int pool_mkfs_spawn(int file_fd, int out_fd, pid_t *ret_pid)
 {
@@ -123,7 +123,7 @@ static int pool_mkfs(int file_fd, const char *file, struct varve_failure *failur
 	fd_close(TAKE_FD(out));
 	pool_drain(in, text, sizeof(text));
 	while (waitpid(pid, &status, 0) < 0) {
-		/* A program that ignores SIGCHLD, or waits for any child, is told instead of us: then the image tells. */
+		/* A program that ignores SIGCHLD, or waits for any child, takes the status from us: then look at the image. */
 		if (errno == ECHILD && pool_made(file_fd))
 			return 0;
 		if (errno != EINTR)
@@ -163,7 +163,7 @@ static void pool_where(struct varve_failure *failure, const struct loop_holder *
 		failure_detail(failure, "the image is attached to %s, which is not mounted: losetup --detach %s frees it", source, source);
 }
 
-/* Fail STEP for FILE with ERROR of loop_find(), which has told of HOLDER. */
+/* Fail STEP for FILE with ERROR of loop_find(), which has named HOLDER. */
 static int pool_untold(struct varve_failure *failure, int error, const char *step, const char *file,
 		       const struct loop_holder *holder)
 {

@@ -41,7 +41,7 @@ void size_record_unlock(struct size_record_lock *lock);
 /* A lock that is given back when its scope ends; initialise with { 0 }. */
 #define _cleanup_unlock_ __attribute__((cleanup(size_record_unlock)))
 
-/* The process that holds the lock, as far as it can be told: its number, 0 when there is none, or -errno. */
+/* The process that holds the lock, as far as it is known: its number, 0 when there is none, or -errno. */
 int size_record_holder(struct varve_store *store);
 
 /* Write TEXT as the new file NAME in DIR_FD, such that the next commit makes its content durable. */

@@ -82,7 +82,7 @@ struct varve_store {
 	/* Its file system, by the descriptor of the home. */
 	struct fs_handle fs;
 	struct settings settings;
-	/* The mode that quota was turned on in without having been told to by name, or VARVE_QUOTA_OFF; any thread. */
+	/* The mode in which the store turned quota on without an option that names it, or VARVE_QUOTA_OFF; any thread. */
 	_Atomic uint64_t quota_turned_on;
 	/* What higher layers keep for the store, and free: the cleaner's backlog. */
 	struct backlog *backlog;
@@ -118,7 +118,7 @@ struct varve_store *store_new(const char **ret_call);
 
 /*
  * Where the home is now, in RET_PATH (HOME_PATH_MAX + 1 bytes): it may have been renamed since the store was opened. 0,
- * -ESTALE when the path cannot be told or the home is gone, or another -errno. Any thread; does not block.
+ * -ESTALE when the path is not known or the home is gone, or another -errno. Any thread; does not block.
  */
 int store_home(const struct varve_store *store, char *ret_path);
 
