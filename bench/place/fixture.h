@@ -6,13 +6,13 @@
  *
  * fixture=image: the shapes follow N. Zhao et al., "Large-Scale Analysis of the Docker Hub Dataset", IEEE CLUSTER 2019,
  * doi:10.1109/CLUSTER.2019.8891000.
- *   from it, confirmed where it is quoted: 167 TB uncompressed in 5.28 billion files, so 31.6 KB a file on average; the
- *	median image has 1,090 files (and 94 MB), the median layer under 4 MB;
- *   from it, but not checked against its text: 90 % of the images have fewer than 64,780 files; directories lie less than 4 deep
- *	in half of the layers, less than 10 in 90 %;
- *   our assumptions, made to meet these: sizes are lognormal with a median of 4 KiB and sigma 2.02, which makes that average; a
- *	directory's depth is geometric with q = 0.8 (59 % are at most 4 deep, 89 % at most 10); a directory has 8 files on
- *	average, geometric as well.
+ *	- From it, confirmed where it is quoted: 167 TB uncompressed in 5.28 billion files, so 31.6 KB a
+ *	  file on average; the median image has 1,090 files (and 94 MB), the median layer under 4 MB.
+ *	- From it, but not checked against its text: 90 % of the images have fewer than 64,780 files;
+ *	  directories lie less than 4 deep in half of the layers, less than 10 in 90 %.
+ *	- Our assumptions, made to meet these: sizes are lognormal with a median of 4 KiB and sigma 2.02,
+ *	  which makes that average; a directory's depth is geometric with q = 0.8 (59 % are at most 4
+ *	  deep, 89 % at most 10); a directory has 8 files on average, geometric as well.
  * How many files is the job's to say: nrfiles=1090, nrfiles=64780.
  */
 #ifndef BENCH_FIXTURE_H

@@ -34,25 +34,35 @@
 /* What a call can fail with, beside EIO: it makes a descriptor, it takes room, it may be interrupted; it has nothing to do with a disk. */
 enum { CALL_OPENS = 1, CALL_TAKES_ROOM = 2, CALL_SLEEPS = 4, CALL_DISKLESS = 8 };
 
+/* clang-format off */
 /* NAME, and what it may fail with. */
 #define CALLS(each) \
-	each(open, CALL_OPENS | CALL_SLEEPS) each(openat, CALL_OPENS | CALL_SLEEPS | CALL_TAKES_ROOM) \
+	each(open, CALL_OPENS | CALL_SLEEPS) \
+	each(openat, CALL_OPENS | CALL_SLEEPS | CALL_TAKES_ROOM) \
 	each(openat2, CALL_OPENS | CALL_SLEEPS) each(open_by_handle_at, CALL_OPENS | CALL_SLEEPS) \
-	each(open_tree, CALL_OPENS) each(opendir, CALL_OPENS) each(fopen, CALL_OPENS) each(dup, CALL_OPENS | CALL_DISKLESS) \
-	each(eventfd, CALL_OPENS | CALL_DISKLESS) each(pipe2, CALL_OPENS | CALL_DISKLESS) each(readdir, 0) each(getdents64, 0) \
-	each(read, CALL_SLEEPS) each(pread, CALL_SLEEPS) each(write, CALL_SLEEPS | CALL_TAKES_ROOM) \
-	each(pwrite, CALL_SLEEPS | CALL_TAKES_ROOM) each(ioctl, CALL_TAKES_ROOM | CALL_SLEEPS) \
-	each(poll, CALL_SLEEPS | CALL_DISKLESS) each(stat, 0) each(fstat, 0) each(fstatat, 0) each(statx, 0) each(statfs, CALL_SLEEPS) \
-	each(fstatfs, CALL_SLEEPS) each(getxattr, 0) each(lgetxattr, 0) each(fgetxattr, 0) each(llistxattr, 0) each(listxattr, 0) \
-	each(flistxattr, 0) each(getxattrat, 0) each(listxattrat, 0) each(setxattrat, CALL_TAKES_ROOM) each(setxattr, CALL_TAKES_ROOM) \
-	each(lsetxattr, CALL_TAKES_ROOM) each(fsetxattr, CALL_TAKES_ROOM) each(mkdir, CALL_TAKES_ROOM) \
-	each(mkdirat, CALL_TAKES_ROOM) each(mknodat, CALL_TAKES_ROOM) each(symlinkat, CALL_TAKES_ROOM) \
-	each(linkat, CALL_TAKES_ROOM) each(unlinkat, CALL_TAKES_ROOM) each(renameat, CALL_TAKES_ROOM) \
-	each(renameat2, CALL_TAKES_ROOM) each(fchmod, CALL_TAKES_ROOM) each(fchmodat2, CALL_TAKES_ROOM) \
-	each(fchown, CALL_TAKES_ROOM) each(fchownat, CALL_TAKES_ROOM) each(futimens, CALL_TAKES_ROOM) \
-	each(utimensat, CALL_TAKES_ROOM) each(ftruncate, CALL_TAKES_ROOM | CALL_SLEEPS) each(lseek, 0) \
-	each(fsync, CALL_TAKES_ROOM) each(syncfs, CALL_TAKES_ROOM) each(sync_file_range, CALL_TAKES_ROOM) \
-	each(readlink, 0) each(readlinkat, 0) each(mount_setattr, 0) each(getrandom, CALL_SLEEPS | CALL_DISKLESS)
+	each(open_tree, CALL_OPENS) each(opendir, CALL_OPENS) each(fopen, CALL_OPENS) \
+	each(dup, CALL_OPENS | CALL_DISKLESS) each(eventfd, CALL_OPENS | CALL_DISKLESS) \
+	each(pipe2, CALL_OPENS | CALL_DISKLESS) each(readdir, 0) each(getdents64, 0) \
+	each(read, CALL_SLEEPS) each(pread, CALL_SLEEPS) \
+	each(write, CALL_SLEEPS | CALL_TAKES_ROOM) each(pwrite, CALL_SLEEPS | CALL_TAKES_ROOM) \
+	each(ioctl, CALL_TAKES_ROOM | CALL_SLEEPS) each(poll, CALL_SLEEPS | CALL_DISKLESS) \
+	each(stat, 0) each(fstat, 0) each(fstatat, 0) each(statx, 0) each(statfs, CALL_SLEEPS) \
+	each(fstatfs, CALL_SLEEPS) each(getxattr, 0) each(lgetxattr, 0) each(fgetxattr, 0) \
+	each(llistxattr, 0) each(listxattr, 0) each(flistxattr, 0) each(getxattrat, 0) \
+	each(listxattrat, 0) each(setxattrat, CALL_TAKES_ROOM) each(setxattr, CALL_TAKES_ROOM) \
+	each(lsetxattr, CALL_TAKES_ROOM) each(fsetxattr, CALL_TAKES_ROOM) \
+	each(mkdir, CALL_TAKES_ROOM) each(mkdirat, CALL_TAKES_ROOM) \
+	each(mknodat, CALL_TAKES_ROOM) each(symlinkat, CALL_TAKES_ROOM) \
+	each(linkat, CALL_TAKES_ROOM) each(unlinkat, CALL_TAKES_ROOM) \
+	each(renameat, CALL_TAKES_ROOM) each(renameat2, CALL_TAKES_ROOM) \
+	each(fchmod, CALL_TAKES_ROOM) each(fchmodat2, CALL_TAKES_ROOM) \
+	each(fchown, CALL_TAKES_ROOM) each(fchownat, CALL_TAKES_ROOM) \
+	each(futimens, CALL_TAKES_ROOM) each(utimensat, CALL_TAKES_ROOM) \
+	each(ftruncate, CALL_TAKES_ROOM | CALL_SLEEPS) each(lseek, 0) \
+	each(fsync, CALL_TAKES_ROOM) each(syncfs, CALL_TAKES_ROOM) \
+	each(sync_file_range, CALL_TAKES_ROOM) each(readlink, 0) each(readlinkat, 0) \
+	each(mount_setattr, 0) each(getrandom, CALL_SLEEPS | CALL_DISKLESS)
+/* clang-format on */
 
 #define CALL_KIND(name, flags) CALL_##name,
 enum call_name { CALLS(CALL_KIND) CALL_NAMES };
