@@ -355,7 +355,6 @@ bool libarchive_memory_lead(void)
 	static type guard_##name parameters                                                                                \
 	{                                                                                                                  \
 		type result;                                                                                               \
-															   \
 		if (memory_now->failed || _setjmp(memory_now->jump))                                                       \
 			return failing;                                                                                    \
 		memory_now->inside = true;                                                                                 \

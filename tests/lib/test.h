@@ -348,8 +348,11 @@ bool test_child_may_start_threads(void);
 /** Start FUNCTION(DATA) in a child process; to be waited for with test_child_end(). */
 int test_child_start(int (*function)(void *data), void *data);
 
-/** Start FUNCTION(DATA) in a child process that is to be ended with test_child_kill(). What it asserts is not reported: a
- *  process that is killed while it reports leaves half a record in the file that it shares with Check, which then fails the suite. */
+/**
+ * Start FUNCTION(DATA) in a child process that is to be ended with test_child_kill(). What it asserts is not
+ * reported: a process that is killed while it reports leaves half a record in the file that it
+ * shares with Check, which then fails the suite.
+ */
 int test_child_endless(int (*function)(void *data), void *data);
 
 /** Kill the child PID, unless it has ended. Returns as test_child_end(). */
