@@ -53,9 +53,20 @@ static bool rm_tree_chattr_entry(struct walk *walk, struct walk_dir *dir, const 
 	return false;
 }
 
+/*
+ * Take DIR from its owner, who fills it again while it is emptied: a process that has it open needs permission for each name. Where that
+ * is refused, its owner removes it himself.
+ */
+static void rm_tree_seal(const struct walk_dir *dir)
+{
+	if (!fchown(dir->fd, geteuid(), getegid()))
+		fchmod(dir->fd, RM_TREE_MODE);
+}
+
 /* Get a directory ready to be emptied. */
 static int rm_tree_enter(struct walk *walk, struct walk_dir *dir, const struct statx *stat)
 {
+	const struct rm_tree *rm_tree = walk->data;
 	int r = 0;
 
 	if (stat->stx_ino == ABI_SUBVOL_ROOT_INODE && (!dir->parent || dir->device != dir->parent->device))
@@ -65,6 +76,8 @@ static int rm_tree_enter(struct walk *walk, struct walk_dir *dir, const struct s
 	/* Its owner may lack permissions, and may give them; if not, the entries tell. */
 	if (!walk->job.store->layout.privileged && (stat->stx_mode & RM_TREE_MODE) != RM_TREE_MODE)
 		fchmod(dir->fd, (stat->stx_mode | RM_TREE_MODE) & 07777);
+	if (rm_tree->seal)
+		rm_tree_seal(dir);
 	/* A plain directory may be asked, too, on a file system that is not btrfs. */
 	return r == -ENOTTY || r == -EINVAL || r == -ENOTSUP ? 0 : r;
 }
@@ -131,12 +144,16 @@ int rm_tree_init(struct rm_tree *rm_tree, struct varve_store *store, int root_fd
 	rm_tree->dir_fd = dir_fd;
 	rm_tree->name = name;
 	rm_tree->flags = 0;
+	rm_tree->seal = false;
 	return 0;
 }
 
-/* Remove the directory NAME in DIR_FD, of which FD is a descriptor, with what is in it, once; then as rm_tree_remove(). */
-static int rm_tree_once(struct varve_store *store, int dir_fd, const char *name, int fd, const _Atomic bool *cancelled, char *failed,
-		      const char **ret_detail)
+/*
+ * Remove the directory NAME in DIR_FD, of which FD is a descriptor, with what is in it, once; with SEAL each directory is taken from its
+ * owner before it is read. Then as rm_tree_remove().
+ */
+static int rm_tree_once(struct varve_store *store, int dir_fd, const char *name, int fd, bool seal, const _Atomic bool *cancelled,
+			char *failed, const char **ret_detail)
 {
 	struct rm_tree rm_tree;
 	int r;
@@ -144,6 +161,7 @@ static int rm_tree_once(struct varve_store *store, int dir_fd, const char *name,
 	if (fd < 0)
 		return fd == -ENOTDIR || fd == -ELOOP ? RET_NERRNO(unlinkat(dir_fd, name, 0)) : fd;
 	r = rm_tree_init(&rm_tree, store, fd, dir_fd, name, cancelled);
+	rm_tree.seal = seal;
 	if (!r)
 		r = walk_run_here(&rm_tree.walk);
 	if (r == -EPERM && rm_tree.flags)
@@ -171,7 +189,7 @@ int rm_tree_remove(struct varve_store *store, int dir_fd, const char *name, int 
 		int r;
 
 		snprintf(failed, VARVE_FAILURE_PATH_SIZE, "%s", name);
-		r = rm_tree_once(store, dir_fd, name, fd, cancelled, failed, ret_detail);
+		r = rm_tree_once(store, dir_fd, name, fd, rounds > 0, cancelled, failed, ret_detail);
 		if (!r || r == -ENOENT)
 			return 0;
 		if (r != -ENOTEMPTY || rounds == NESTED_ROUNDS_MAX)

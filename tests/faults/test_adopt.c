@@ -37,6 +37,10 @@ static _Atomic bool clock_set;
 static _Atomic int clock_watch = -1;
 static _Atomic uint64_t inode_ahead;
 
+/* Directories that their user has open, and makes another one in whenever one is removed; how many he has made. */
+static int refilled[2] = {-1, -1};
+static unsigned refills;
+
 /* Do what is to be done at a moment. */
 static void act(void (*_Atomic *moment)(void)) {
 	void (*what)(void) = atomic_exchange(moment, NULL);
@@ -102,6 +106,25 @@ __attribute__((visibility("default"))) int renameat2(int from_fd, const char *fr
 	if (flags & RENAME_EXCHANGE)
 		act(at_exchange ? &at_exchange : &at_exchange_back);
 	return (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
+}
+
+/* Make a directory in each that is refilled, as their user. */
+static void refill(void) {
+	char name[32];
+	/* With this the thread has no privilege left to write, either. */
+	syscall(SYS_setfsuid, TEST_NOBODY);
+	for (size_t i = 0; i < TEST_COUNT(refilled); i++) {
+		snprintf(name, sizeof(name), "more-%u", refills);
+		refills += refilled[i] >= 0 && !syscall(SYS_mkdirat, refilled[i], name, 0755);
+	}
+	syscall(SYS_setfsuid, 0);
+}
+
+/* Stands for the C library's. */
+__attribute__((visibility("default"))) int unlinkat(int fd, const char *name, int flags) {
+	if (flags & AT_REMOVEDIR && refilled[0] >= 0)
+		refill();
+	return (int)syscall(SYS_unlinkat, fd, name, flags);
 }
 
 /* Give PLAIN two files and a directory with one. */
@@ -317,6 +340,18 @@ START_TEST(test_locked) {
 	adopted();
 } END_TEST
 
+/* Whoever has what was the directory open, and makes more in it all the time, does not keep it there. */
+START_TEST(test_refilled) {
+	setup();
+	const char *paths[] = {plain, test_path("%s/sub", plain)};
+	for (size_t i = 0; i < TEST_COUNT(paths); i++) {
+		ck_assert_int_eq(chown(paths[i], TEST_NOBODY, TEST_NOBODY), 0);
+		refilled[i] = open(paths[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	adopted();
+	ck_assert_uint_gt(refills, 0);
+} END_TEST
+
 /* What another user sees of the store while the copy is there. */
 static void look_around(void) {
 	const char *staging = test_path("%s/.varve/staging", home);
@@ -360,4 +395,4 @@ START_TEST(test_immutable) {
 } END_TEST
 
 TEST_MAIN("adopt", test_changed, test_mapped, test_mapped_no_sums, test_clock_set, test_ahead, test_swapped, test_replaced,
-	  test_replaced_twice, test_replaced_early, test_locked, test_private, test_immutable)
+	  test_replaced_twice, test_replaced_early, test_locked, test_refilled, test_private, test_immutable)
