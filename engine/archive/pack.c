@@ -425,6 +425,7 @@ static int pack_entries(struct pack *pack, struct archive *archive, struct archi
 		if (!r && item->kind != VARVE_CHANGE_DELETE)
 			r = pack_entry(pack, archive, entry, item);
 		prefetch_release(&pack->prefetch);
+		yield_look(&pack->yield);
 		if (!r && atomic_load(pack->cancelled))
 			r = -ECANCELED;
 	}
@@ -515,6 +516,7 @@ int pack_measure(struct pack *pack)
 	int r;
 
 	while ((r = feed_next(&pack->prefetch.feed, &entry)) > 0) {
+		yield_look(&pack->yield);
 		r = entry.kind == VARVE_CHANGE_DELETE ? 0 : pack_measure_entry(pack, &place, entry.path);
 		if (!r && atomic_load(pack->cancelled))
 			r = -ECANCELED;

@@ -42,6 +42,8 @@ struct pack {
 	const struct change_list *covered;
 	struct fault *fault;
 	const _Atomic bool *cancelled;
+	/* How the writer hands its CPU over to what short requests wait for. */
+	struct yield yield;
 
 	/* ---- the writer's ---- */
 	struct skipped report;

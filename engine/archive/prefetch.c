@@ -326,11 +326,13 @@ static bool prefetch_wait(struct prefetch *prefetch)
 void prefetch_work(struct prefetch *prefetch)
 {
 	struct prefetch_place place = { .fd = -EBADF };
+	struct yield yield = { .wakes = prefetch->wakes };
 
 	while (prefetch_wait(prefetch)) {
 		size_t first, count = prefetch_claim(prefetch, &place, PREFETCH_CLAIM, &first);
 
 		prefetch_read(prefetch, &place, first, count);
+		yield_look(&yield);
 	}
 	prefetch_leave(&place);
 }

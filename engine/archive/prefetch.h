@@ -16,6 +16,7 @@
 #include "engine/archive/gather.h"
 #include "engine/archive/item.h"
 #include "engine/base/limits.h"
+#include "engine/base/yield.h"
 
 #include <pthread.h>
 
@@ -23,6 +24,8 @@ struct prefetch {
 	/* ---- set by the caller that starts it ---- */
 	/* Search the layer's tree once entries are many. */
 	bool search;
+	/* Looked at by the threads that read ahead. */
+	struct wakes *wakes;
 
 	/* ---- guarded by feed_lock, taken before lock ---- */
 	pthread_mutex_t feed_lock;

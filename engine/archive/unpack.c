@@ -429,6 +429,7 @@ static int unpack_entries(struct unpack *unpack, struct archive *archive)
 	int r;
 
 	while ((r = unpack_next(unpack, archive, &entry)) > 0) {
+		yield_look(&unpack->yield);
 		unpack->size += (uint64_t)unpack->lib.archive_entry_size(entry);
 		unpack->consumed = false;
 		spares_hold(&unpack->spares, unpack->root_fd, UNPACK_SPARES);
@@ -615,6 +616,7 @@ int unpack_run(struct unpack *unpack, struct op *op, int root_fd)
 	int r = libarchive_load(&unpack->lib);
 
 	unpack->cancelled = &op->request->cancelled;
+	unpack->yield.wakes = &op->request->core->io.wakes;
 	if (r) {
 		unpack->detail = LIBARCHIVE_MISSING;
 		unpack_check(unpack, "dlopen", r);

@@ -53,6 +53,8 @@ struct unpack {
 	/* Closed where descriptors are missing for an entry. */
 	struct spares spares;
 	const _Atomic bool *cancelled;
+	/* How the thread hands its CPU over to what short requests wait for. */
+	struct yield yield;
 
 	/* ---- the thread's ---- */
 	struct libarchive lib;

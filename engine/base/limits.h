@@ -26,6 +26,12 @@
  */
 #define SPIN_NS (50 * 1000)
 
+/*
+ * How often at most a thread that computes for long hands its CPU over. Each time it may forgo the rest of the kernel's slice, some 3 ms
+ * of what it may have beside other programs; and what a short request waits for is held up by this at each step.
+ */
+#define YIELD_NS (500 * 1000)
+
 /* Descriptors that anybody counts on. They are counted every FDS_COUNT_MS at most, by one call (0.4 us), before Linux 6.2 by one for each
  * number below the limit (40 ns each), and in one part of FDS_COUNT_SHARE of the time at most. */
 #define FDS_LIMIT_MAX (1024 * 1024)

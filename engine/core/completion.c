@@ -25,6 +25,7 @@ static void completion_write(struct core *core)
 
 	while (write(core->ready_fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
+	wakes_add(&core->io.wakes);
 }
 
 void completion_signal(struct core *core)

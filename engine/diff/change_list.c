@@ -124,7 +124,7 @@ static int change_list_key(const struct varve_change *change, size_t depth)
  * Sort COUNT changes from LIST on, whose paths are the same up to DEPTH, by path, then kind: in three parts by one byte, those
  * parts likewise, the largest last and without a call. In place, as the C library's qsort() is not.
  */
-static void change_list_sort_from(struct varve_change *list, size_t count, size_t depth)
+static void change_list_sort_from(struct varve_change *list, size_t count, size_t depth, struct yield *yield)
 {
 	while (count > 1) {
 		int middle = change_list_key(&list[count / 2], depth);
@@ -133,6 +133,7 @@ static void change_list_sort_from(struct varve_change *list, size_t count, size_
 		while (at < more) {
 			int key = change_list_key(&list[at], depth);
 
+			yield_look(yield);
 			if (key < middle)
 				change_list_swap(&list[less++], &list[at++]);
 			else if (key > middle)
@@ -143,18 +144,18 @@ static void change_list_sort_from(struct varve_change *list, size_t count, size_
 		/* Those in the middle are at their ends when that was a kind. */
 		at = middle > UCHAR_MAX ? more - less : 0;
 		if (at >= less && at >= count - more) {
-			change_list_sort_from(list, less, depth);
-			change_list_sort_from(list + more, count - more, depth);
+			change_list_sort_from(list, less, depth, yield);
+			change_list_sort_from(list + more, count - more, depth, yield);
 			list += less;
 			count = at;
 			depth++;
 		} else if (less >= count - more) {
-			change_list_sort_from(list + less, at, depth + 1);
-			change_list_sort_from(list + more, count - more, depth);
+			change_list_sort_from(list + less, at, depth + 1, yield);
+			change_list_sort_from(list + more, count - more, depth, yield);
 			count = less;
 		} else {
-			change_list_sort_from(list + less, at, depth + 1);
-			change_list_sort_from(list, less, depth);
+			change_list_sort_from(list + less, at, depth + 1, yield);
+			change_list_sort_from(list, less, depth, yield);
 			list += more;
 			count -= more;
 		}
@@ -171,7 +172,7 @@ static void change_list_unmap(struct change_list *changes)
 }
 
 /* Move what was collected behind a list of it, as it comes. */
-static int change_list_settle(struct change_list *changes)
+static int change_list_settle(struct change_list *changes, struct yield *yield)
 {
 	size_t bytes = (changes->count + 1) * sizeof(*changes->list), count = 0;
 	char *path;
@@ -186,23 +187,26 @@ static int change_list_settle(struct change_list *changes)
 		for (const char *at = block->bytes; at < block->bytes + block->used; at += strlen(at) + 1) {
 			changes->list[count++] = (struct varve_change){ .path = path, .kind = (unsigned char)*at };
 			path = stpcpy(path, at + 1) + 1;
+			yield_look(yield);
 		}
 		change_list_unmap(changes);
 	}
 	return 0;
 }
 
-int change_list_sort(struct change_list *changes)
+int change_list_sort(struct change_list *changes, struct yield *yield)
 {
 	size_t count = 0;
-	int r = change_list_settle(changes);
+	int r = change_list_settle(changes, yield);
 
 	if (r)
 		return r;
-	change_list_sort_from(changes->list, changes->count, 0);
-	for (size_t i = 0; i < changes->count; i++)
+	change_list_sort_from(changes->list, changes->count, 0, yield);
+	for (size_t i = 0; i < changes->count; i++) {
+		yield_look(yield);
 		if (!count || strcmp(changes->list[count - 1].path, changes->list[i].path))
 			changes->list[count++] = changes->list[i];
+	}
 	changes->count = count;
 	return 0;
 }

@@ -12,6 +12,7 @@
 #define VARVE_DIFF_CHANGE_LIST_H
 
 #include "engine/base/fault.h"
+#include "engine/base/yield.h"
 
 #include "varve.h"
 
@@ -41,8 +42,8 @@ int change_list_add_ancestors(struct change_list *changes, const char *directory
 /* Move all of FROM, not sorted, to TO, which is not either. */
 void change_list_take(struct change_list *to, struct change_list *from);
 
-/* Sort by path, bytewise, and leave one of those with the same path: added goes before modified. 0 or -ENOMEM. */
-int change_list_sort(struct change_list *changes);
+/* Sort by path, bytewise, and leave one of those with the same path: added goes before modified. Looks at YIELD. 0 or -ENOMEM. */
+int change_list_sort(struct change_list *changes, struct yield *yield);
 
 /* Free what was collected. */
 void change_list_free(struct change_list *changes);

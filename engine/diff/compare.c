@@ -66,6 +66,8 @@ struct compare_worker {
 	/* When the slice is over; entries that were looked at. */
 	uint64_t until_ns;
 	unsigned looked;
+	/* The slice\'s. */
+	struct yield *yield;
 	/* The directory at hand, open in both trees; NULL: none. `told`: its ancestors are listed. */
 	struct compare_dir *dir;
 	enum compare_stage stage;
@@ -428,6 +430,7 @@ static int compare_time_over(struct compare_worker *worker)
 {
 	if (job_over(&worker->compare->job))
 		return COMPARE_LATER;
+	yield_look(worker->yield);
 	return ++worker->looked % WALK_PROBE || now_ns() < worker->until_ns ? 0 : COMPARE_LATER;
 }
 
@@ -709,8 +712,10 @@ static int compare_slice(struct job *job, struct slice *slice)
 	struct compare_worker *worker = compare_take_worker(compare);
 	int r = worker ? 0 : -ENOMEM;
 
-	if (worker)
+	if (worker) {
 		worker->until_ns = slice->until_ns;
+		worker->yield = &slice->yield;
+	}
 	while (!r && !job_over(job) && (r = compare_next(worker)) > 0) {
 		r = compare_go_on(worker);
 		if (r < 0)
@@ -812,7 +817,8 @@ int compare_begin(struct compare *compare)
 int compare_try(struct compare *compare)
 {
 	uint64_t slice_ns = workers_slice_ns(compare->job.store);
-	struct slice slice = { .job = &compare->job, .until_ns = now_ns() + MIN(COMPARE_TRY_NS, slice_ns) };
+	struct slice slice = { .job = &compare->job, .yield.wakes = &compare->job.store->core.io.wakes,
+			       .until_ns = now_ns() + MIN(COMPARE_TRY_NS, slice_ns) };
 	int r = compare_slice(&compare->job, &slice);
 
 	if (!r && compare_wanted(&compare->job))

@@ -160,6 +160,7 @@ static int delta_names(struct delta_side *side, const uint64_t *inodes, size_t c
 	bool more = !r;
 
 	while (more && (r = search_next(&search)) > 0) {
+		yield_look(&side->delta->yield);
 		while (inodes[at] < search.header.objectid)
 			at++;
 		if (inodes[at] == search.header.objectid)
@@ -212,6 +213,7 @@ static int delta_inodes(struct delta_side *side, uint64_t generation)
 	while (more && (r = search_next(&search)) > 0) {
 		struct btrfs_inode_item item;
 
+		yield_look(&delta->yield);
 		if (atomic_load(delta->cancelled))
 			r = -ECANCELED;
 		else if (search.header.len >= sizeof(item)) {
@@ -282,6 +284,7 @@ static int delta_compare(const struct delta_side sides[2], uint64_t *inodes, siz
 		r = search_begin(&searches[i], sides[i].fd, sides[i].tree, inodes[0], inodes[count - 1], BTRFS_INODE_ITEM_KEY,
 				 BTRFS_INODE_ITEM_KEY, 0);
 	for (size_t i = 0; r >= 0 && i < count; i++) {
+		yield_look(&sides[0].delta->yield);
 		r = delta_item(&searches[0], inodes[i], &items[0]);
 		if (r > 0)
 			r = delta_item(&searches[1], inodes[i], &items[1]);
@@ -327,6 +330,7 @@ static int delta_nested(struct delta_side *side)
 	bool more = !r;
 
 	while (more && (r = search_next(&search)) > 0) {
+		yield_look(&side->delta->yield);
 		char name[VARVE_ID_MAX + 1];
 		uint64_t directory;
 
@@ -423,5 +427,6 @@ void delta_free(struct delta *delta)
 	free(delta->inodes);
 	free(delta->hints);
 	free(delta->names);
-	*delta = (struct delta){ .limits = delta->limits, .fault = delta->fault, .cancelled = delta->cancelled };
+	*delta = (struct delta){ .limits = delta->limits, .fault = delta->fault, .cancelled = delta->cancelled,
+				.yield.wakes = delta->yield.wakes };
 }

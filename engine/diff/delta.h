@@ -17,6 +17,7 @@
 #define VARVE_DIFF_DELTA_H
 
 #include "engine/base/inode_map.h"
+#include "engine/base/yield.h"
 #include "engine/btrfs/ancestor.h"
 #include "engine/store/store.h"
 
@@ -51,6 +52,8 @@ struct delta {
 	struct fault *fault;
 	/* Ends the collection early with -ECANCELED. */
 	const _Atomic bool *cancelled;
+	/* How it hands its CPU over to what short requests wait for. */
+	struct yield yield;
 };
 
 /*

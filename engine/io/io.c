@@ -27,9 +27,11 @@ static void io_wake(struct io *io)
 {
 	uint64_t one = 1;
 
-	if (atomic_load(&io->sleeping) && atomic_exchange(&io->sleeping, false))
-		while (write(io->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-			;
+	if (!atomic_load(&io->sleeping) || !atomic_exchange(&io->sleeping, false))
+		return;
+	while (write(io->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+	wakes_add(&io->wakes);
 }
 
 void io_post(struct io *io, struct inbox_node *node)
@@ -89,8 +91,12 @@ void io_submit(struct io *io, struct call *call)
 		io->ring_calls++;
 		ring_submit(&io->ring, call);
 	} else {
+		enum call_lane lane = call->kind == CALL_FUNCTION ? call->lane : LANE_FS;
+
 		io->lane_calls++;
-		lane_submit(&io->lanes[call->kind == CALL_FUNCTION ? call->lane : LANE_FS], call);
+		lane_submit(&io->lanes[lane], call);
+		if (lane == LANE_FS || lane == LANE_COMMIT)
+			wakes_add(&io->wakes);
 	}
 }
 

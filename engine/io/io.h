@@ -7,6 +7,7 @@
 #define VARVE_IO_IO_H
 
 #include "engine/base/spin.h"
+#include "engine/base/yield.h"
 #include "engine/io/lane.h"
 #include "engine/io/ring.h"
 
@@ -29,6 +30,8 @@ struct io {
 	_Atomic bool interrupted;
 	/* How it waits for the next post. */
 	struct spin spin;
+	/* Looked at by what computes for long. */
+	struct wakes wakes;
 	/* An eventfd; what a sleeping reactor waits on. */
 	int wake_fd;
 	struct ring ring;

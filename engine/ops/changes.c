@@ -217,6 +217,7 @@ static int changes_search(struct changes_op *changes)
 		changes->delta.limits = store->settings.delta;
 		changes->delta.fault = &store->core.io.fault;
 		changes->delta.cancelled = &op->request->cancelled;
+		changes->delta.yield.wakes = &op_store(op)->core.io.wakes;
 		r = delta_collect(&changes->delta, changes->fds);
 		changes->searched = r > 0;
 		if (r > 0) {
@@ -282,15 +283,16 @@ static int changes_begin(struct changes_op *changes)
 /* Sort; a million paths take a while, and memory that the delta has no use for any more. 0 or -ENOMEM. Lane thread. */
 static int changes_arrange(struct changes_op *changes)
 {
+	struct yield yield = { .wakes = &op_store(&changes->op)->core.io.wakes };
 	int r;
 
 	changes->op.call.name = "sort";
 	changes->compare.delta = NULL;
 	delta_free(&changes->delta);
-	r = change_list_sort(&changes->compare.changes);
+	r = change_list_sort(&changes->compare.changes, &yield);
 	/* Where nothing was compared, nothing was covered. */
 	if (!r && changes->comparing)
-		r = change_list_sort(&changes->compare.covered);
+		r = change_list_sort(&changes->compare.covered, &yield);
 	changes->compared = !r;
 	return r;
 }
@@ -344,6 +346,7 @@ static int changes_pack(struct changes_op *changes)
 	pack->covered = &changes->compare.covered;
 	pack->fault = &request->core->io.fault;
 	pack->cancelled = &request->cancelled;
+	pack->yield.wakes = pack->prefetch.wakes = &request->core->io.wakes;
 	pack_begin(pack);
 	changes->pack = pack;
 	return changes->op.request->class->operation == VARVE_DIFF ? CHANGES_STREAM : CHANGES_MEASURE;

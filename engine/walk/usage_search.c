@@ -88,8 +88,8 @@ static int usage_search_entry(struct usage_search *usage_search, uint64_t subvol
 	return MIN(r, 0);
 }
 
-/* Count what is in SPAN. How many items there were, or -errno. */
-static int64_t usage_search_count(struct usage_search *usage_search, const struct usage_search_span *span)
+/* Count what is in SPAN, on the thread of SLICE. How many items there were, or -errno. */
+static int64_t usage_search_count(struct usage_search *usage_search, struct slice *slice, const struct usage_search_span *span)
 {
 	struct sums sums = { 0 };
 	struct search search;
@@ -98,6 +98,7 @@ static int64_t usage_search_count(struct usage_search *usage_search, const struc
 			     usage_search->inode ? BTRFS_INODE_ITEM_KEY : BTRFS_DIR_INDEX_KEY, 0);
 
 	while (!r && !job_over(&usage_search->job) && (r = search_next(&search)) > 0) {
+		yield_look(&slice->yield);
 		items++;
 		r = 0;
 		if (usage_search->inode)
@@ -176,7 +177,7 @@ static int usage_search_slice(struct job *job, struct slice *slice)
 
 	while (!r && !job_over(job) && now_ns() < slice->until_ns && usage_search_take(usage_search, &span)) {
 		uint64_t behind = 0, begin = now_ns();
-		int64_t items = usage_search_count(usage_search, &span);
+		int64_t items = usage_search_count(usage_search, slice, &span);
 
 		if (items > 0)
 			usage_search_adapt(usage_search, items, now_ns() - begin);

@@ -291,6 +291,7 @@ static bool walk_read_entry(struct walk_reading *reading, const struct dirent64 
 	if (reading->children_count >= WALK_CHILDREN_MAX ||
 	    (reading->children_count && atomic_load(&reading->walk->pending) >= WALK_PENDING_MAX))
 		return true;
+	yield_look(&reading->slice->yield);
 	return ++reading->probe == WALK_PROBE && walk_probe(reading);
 }
 

@@ -178,6 +178,7 @@ static int workers_slice_run(struct call *call)
 	slice->until_ns = begin + slice->job->store->workers->slice_ns;
 	slice_slept(slice);
 	slice->sleeps = 0;
+	slice->yield.wakes = &slice->job->store->core.io.wakes;
 	slice->xattr_dir = (struct xattr_dir){ .method = slice->job->store->workers->xattr_method };
 	slice->buffer = fault_calloc(&slice->job->store->core.io.fault, 1, READDIR_BUFFER_BYTES);
 	if (slice->buffer)
@@ -343,7 +344,8 @@ void job_more(struct job *job)
 
 int job_run_here(struct job *job)
 {
-	struct slice slice = { .job = job, .xattr_dir.method = job->store->workers->xattr_method };
+	struct slice slice = { .job = job, .yield.wakes = &job->store->core.io.wakes,
+			       .xattr_dir.method = job->store->workers->xattr_method };
 	int r = 0;
 
 	/* The thread's working directory is the caller's. */

@@ -15,6 +15,7 @@
 
 #include "engine/base/limits.h"
 #include "engine/base/util.h"
+#include "engine/base/yield.h"
 #include "engine/core/op.h"
 #include "engine/core/progress.h"
 #include "engine/core/request.h"
@@ -38,6 +39,8 @@ struct slice {
 	uint64_t wall_ns, cpu_ns;
 	/* How often the thread had slept when it was last asked; how often in this turn. */
 	uint64_t sleeps_before, sleeps;
+	/* How it hands its CPU over to what short requests wait for. */
+	struct yield yield;
 	/* For whatever a thread reads. */
 	char *buffer;
 	/* How its thread gets at extended attributes; reset at its end. */

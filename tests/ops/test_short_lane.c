@@ -2,14 +2,18 @@
 /*
  * The lane for short calls has only short ones: with one thread for it, a question about a layer is answered while any long
  * operation stands still in the middle; and no call on it takes more than CALL_MAX_US of its own thread's time. Neither does a slice
- * of a comparison, whose threads other walks wait for.
+ * of a comparison, whose threads other walks wait for. Threads that compute for long hand their processor over to those that a short
+ * call waits for.
  *
  * varve-test: timeout=180
  */
 #include "test.h"
 
+#include "engine/store/store.h"
+
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
@@ -310,4 +314,101 @@ START_TEST(test_cpu) {
 }
 END_TEST
 
-TEST_MAIN("short_lane", test_held, test_cpu)
+/* ---- processors handed over -------------------------------------------------------------------------------------- */
+
+/** Let this process run on one of its processors only. */
+static void use_one_cpu(void) {
+	cpu_set_t all, one;
+	int cpu = 0;
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(all), &all), 0);
+	while (!CPU_ISSET(cpu, &all))
+		cpu++;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+}
+
+START_TEST(test_look) {
+	struct wakes wakes = { 0 };
+	struct yield none = { 0 }, yield = { .wakes = &wakes };
+	uint64_t begin_ns;
+	yield_look(&none);
+	yield_look(&yield);
+	ck_assert_uint_eq(wakes.yields, 0);
+	wakes_add(&wakes);
+	for (int i = 0; i < 3; i++)
+		yield_look(&yield);
+	ck_assert_uint_eq(wakes.yields, 1);
+	/* However many are woken, no more often than it may. */
+	begin_ns = now_ns();
+	for (int i = 0; i < 10000; i++) {
+		wakes_add(&wakes);
+		yield_look(&yield);
+	}
+	ck_assert_uint_le(wakes.yields, 2 + (now_ns() - begin_ns) / YIELD_NS);
+}
+END_TEST
+
+/** An archive of the whole layer, to nowhere. */
+static int start_diff(struct varve_store *store, struct test_record *record) {
+	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
+	options.parent = "";
+	return varve_layer_diff(store, "child", &options, open("/dev/null", O_WRONLY | O_CLOEXEC), test_record, record, NULL);
+}
+
+static int start_usage_walk(struct varve_store *store, struct test_record *record) {
+	return varve_layer_usage(store, "child", VARVE_USAGE_WALK, test_record, record, NULL);
+}
+
+static const struct {
+	const char *what;
+	int (*start)(struct varve_store *store, struct test_record *record);
+} long_starts[] = {
+	{ "changes by search", start_changes },
+	{ "changes by comparing all", start_changes_walk },
+	{ "diff_size", start_diff_size },
+	{ "diff", start_diff },
+	{ "usage by search", start_usage },
+	{ "usage by walk", start_usage_walk },
+};
+
+/** Ask about a layer again and again, until there were more yields than BEFORE, and wait for RECORD's operation. */
+static void ask_beside(struct varve_store *store, const struct test_record *record, unsigned before) {
+	struct pollfd pollfd = { .fd = varve_fd(store), .events = POLLIN };
+	while (!record->calls && store->core.io.wakes.yields == before) {
+		struct test_record answer = { 0 };
+		test_error(varve_layer_info(store, "alone", test_record, &answer, NULL), 0);
+		while (!answer.calls) {
+			ck_assert_int_gt(poll(&pollfd, 1, TEST_WAIT_MS), 0);
+			ck_assert_int_ge(varve_dispatch(store, 0), 0);
+		}
+		test_error(answer.error, 0);
+	}
+	test_error(test_await(store, record), 0);
+}
+
+START_TEST(test_yields) {
+	char *home = test_home();
+	struct varve_store *store;
+	use_one_cpu();
+	store = test_open(home);
+	test_create(store, "alone", NULL);
+	test_create(store, "base", NULL);
+	make_files(test_layer(home, "base"), FILES);
+	test_create(store, "child", "base");
+	change_files(test_layer(home, "child"), FILES);
+	for (size_t i = 0; i < TEST_COUNT(long_starts); i++) {
+		unsigned before = store->core.io.wakes.yields;
+		/* A machine that has much else to do may let it run whole between two questions. */
+		for (int64_t end_ms = test_now_ms() + TEST_WAIT_MS; store->core.io.wakes.yields == before;) {
+			struct test_record record = { 0 };
+			ck_assert_msg(test_now_ms() < end_ms, "%s: the processor was never handed over", long_starts[i].what);
+			test_error(long_starts[i].start(store, &record), 0);
+			ask_beside(store, &record, before);
+		}
+	}
+	test_close(store);
+}
+END_TEST
+
+TEST_MAIN("short_lane", test_held, test_cpu, test_look, test_yields)
