@@ -170,7 +170,7 @@ static int pool_untold(struct varve_failure *failure, int error, const char *ste
 	pool_fail(failure, error, step, "LOOP_GET_STATUS64", file);
 	if (error == -EBUSY && failure)
 		failure_detail(failure,
-			       "loop%d holds a file that cannot be told, and may be this image: /dev/loop%d cannot be opened, and the path "
+			       "loop%d holds a file that is not known, and may be this image: /dev/loop%d cannot be opened, and the path "
 			       "in /sys/block/loop%d/loop/backing_file may be one of another mount namespace", holder->number,
 			       holder->number, holder->number);
 	return error;

@@ -39,7 +39,7 @@ static int undo_look(struct undo *undo, int dir_fd, const char *name)
 		return UNDO_ABSENT;
 	if (!r && number == undo->number)
 		return 0;
-	undo_tell(undo, "%s", r ? "what was made stays: it cannot be told from another layer" :
+	undo_tell(undo, "%s", r ? "what was made stays: it cannot be distinguished from another layer" :
 				  "it is gone: another process has made a layer of this name meanwhile, which stays");
 	return r ? r : UNDO_ABSENT;
 }

@@ -54,8 +54,8 @@ static bool rm_tree_chattr_entry(struct walk *walk, struct walk_dir *dir, const 
 }
 
 /*
- * Take DIR from its owner, who fills it again while it is emptied: a process that has it open needs permission for each name. Where that
- * is refused, its owner removes it himself.
+ * Take DIR from its owner, which may fill it again while it is emptied: a process that has it open needs permission for each name. Where that
+ * is refused, the owner has to remove it.
  */
 static void rm_tree_seal(const struct walk_dir *dir)
 {

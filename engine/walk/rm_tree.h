@@ -16,7 +16,7 @@ struct rm_tree {
 	const char *name;
 	/* Flags (btrfs/chattr.h) that could not be cleared, of the first thing that they kept. */
 	_Atomic unsigned flags;
-	/* Take directories from their owner, who fills them again. */
+	/* Take directories from their owner, which may fill them again. */
 	bool seal;
 };
 

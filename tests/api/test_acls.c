@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Attributes go with files: access control lists in both forms that archives have them in, with their ids mapped as owners are; those
- * that take privilege; and what is not kept is told.
+ * that take privilege; and what is not kept is reported.
  *
  * varve-test: timeout=120
  */
@@ -276,7 +276,7 @@ static uint64_t applied(struct varve_store *store, const char *id, struct tar *t
 	return skipped;
 }
 
-/** A list of a header only is no list: nothing is set, and that is told; mode and owner are those of the entry. */
+/** A list of a header only is no list: nothing is set, and that is reported; mode and owner are those of the entry. */
 START_TEST(test_no_entries) {
 	static const char *const names[] = { ACCESS, DEFAULT };
 	char *home = test_home(), *path;

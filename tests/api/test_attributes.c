@@ -40,7 +40,7 @@ static uint64_t archive(struct varve_store *store, const char *parent, uint64_t 
 	return skipped;
 }
 
-/* What has too many is left out, and told, whichever way the archive is made. */
+/* What has too many is left out, and reported, whichever way the archive is made. */
 START_TEST(test_too_many) {
 	char *home = test_home(), *layer = test_layer(home, "layer");
 	struct varve_store *store = test_open_relaxed(home);

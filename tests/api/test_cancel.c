@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* varve_cancel(): who it finds, and that a cancelled request leaves nothing. */
+/* varve_cancel(): which requests it finds, and that a cancelled request leaves nothing. */
 #include "test.h"
 
 #include <fcntl.h>

@@ -77,7 +77,7 @@ START_TEST(test_some_fail) {
 END_TEST
 
 START_TEST(test_first_error_in_order) {
-	/* -ENOENT of all beats nothing: the parent is missing. */
+	/* -ENOENT of all: the parent is missing. */
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = no_options;

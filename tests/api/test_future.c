@@ -139,7 +139,7 @@ START_TEST(test_layer_open) {
 }
 END_TEST
 
-/* Whoever writes the stream says what went wrong, and why. */
+/* The writer of the stream says what went wrong, and why. */
 START_TEST(test_stream_fail) {
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;

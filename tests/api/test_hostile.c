@@ -309,7 +309,7 @@ START_TEST(test_attributes) {
 	refused(store, home, &tar, -E2BIG, "fsetxattr");
 	tar_add_pax(&tar, "SCHILY.xattr.user.big", value, 15000);
 	tar_add_file(&tar, "file", "x");
-	/* What is not kept is told, and does no harm. */
+	/* What is not kept is reported, and does no harm. */
 	tar_add_pax(&tar, "SCHILY.xattr.security.selinux", "y", 1);
 	tar_add_file(&tar, "other", "x");
 	tar_end(&tar);

@@ -37,7 +37,7 @@ static void ended(struct varve_store *store, const struct varve_result *result, 
 	++*count;
 }
 
-/* Submit REQUESTS of the kind told by CREATES, await them; the process stays below MAX_KIB. */
+/* Submit REQUESTS of the kind that CREATES says, await them; the process stays below MAX_KIB. */
 static void in_flight(bool creates, unsigned long max_kib) {
 	struct varve_config config = test_config(test_home());
 	config.requests_max = REQUESTS;

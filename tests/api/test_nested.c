@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Removal of layers that hold other subvolumes, made by whoever had the run of them. */
+/* Removal of layers that hold other subvolumes, made by their users. */
 #include "test.h"
 
 #include <fcntl.h>

@@ -185,7 +185,7 @@ static void submit_step(struct varve_store *store, struct step *step, bool *exis
 	char *name = test_path("layer-%u", id);
 	options.flags = next_random(random) % 8 ? VARVE_RELAXED : VARVE_DURABLE;
 	if (kind < 5) {
-		/* The parent is looked for before the name is found to be taken; where both fail either may be told. */
+		/* The parent is looked for before the name is found to be taken; where both fail either may be reported. */
 		bool has_parent = parent >= ORACLE_IDS || exist[parent];
 		options.parent = parent < ORACLE_IDS ? test_path("layer-%u", parent) : NULL;
 		step->error = exist[id] && has_parent ? -EEXIST : has_parent ? 0 : exist[id] ? 1 : -ENOENT;
@@ -204,7 +204,7 @@ static void submit_step(struct varve_store *store, struct step *step, bool *exis
 	}
 }
 
-/* Compare what a request told with what was expected. */
+/* Compare the result of a request with the expected one. */
 static void check_step(unsigned number, const struct step *step) {
 	const struct test_record *record = &step->record;
 	bool either = step->error == 1 && (record->error == -EEXIST || record->error == -ENOENT);

@@ -27,7 +27,7 @@ static int archive_open(struct tar *tar) {
 	return fd;
 }
 
-/** Apply TAR to the new layer ID with FLAGS, FORCE_MODE and, if MAPPED, the map; *RET_SKIPPED is how many were told. */
+/** Apply TAR to the new layer ID with FLAGS, FORCE_MODE and, if MAPPED, the map; *RET_SKIPPED is how many were reported. */
 static int apply(struct varve_store *store, const char *id, struct tar *tar, uint64_t flags, unsigned force_mode, bool mapped,
 		 uint64_t *ret_skipped, struct varve_failure *failure) {
 	struct varve_apply_options options = VARVE_APPLY_OPTIONS_INIT;
@@ -136,7 +136,7 @@ static void check_skipped(struct varve_skipped *skipped, const char *name, const
 	*skipped = (struct varve_skipped){ 0 };
 }
 
-/** What becomes the overflow id's is told, by the twins too: of a chown, of a create from a parent, of an apply and a diff. */
+/** What becomes the overflow id's is reported, by the twins too: of a chown, of a create from a parent, of an apply and a diff. */
 START_TEST(test_told) {
 	static const char *const outside[] = { "dir/sub", "dir/sub/in", "", "link" };
 	char *home = test_home(), *base = test_layer(home, "base");
@@ -219,7 +219,7 @@ static int unpack_as_nobody(void *data) {
 	struct tar tar = { 0 };
 	uint64_t skipped;
 
-	/* Directories that their owner may not write, with something in them, one of them told of twice; a file with an attribute. */
+	/* Directories that their owner may not write, with something in them, one of them reported twice; a file with an attribute. */
 	tar_add(&tar, &(struct tar_entry){ .name = "usr", .type = '5', .mode = 0555, .uid = geteuid(), .gid = getegid() });
 	tar_add(&tar, &(struct tar_entry){ .name = "usr/none", .type = '5', .mode = 01, .uid = geteuid(), .gid = getegid() });
 	tar_add(&tar, &(struct tar_entry){ .name = "usr/none/f", .mode = 0444, .uid = geteuid(), .gid = getegid() });

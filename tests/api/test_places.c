@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Assert that layer "layer" of STORE is told to be in HOME. */
+/* Assert that layer "layer" of STORE is reported to be in HOME. */
 static void assert_path(struct varve_store *store, const char *home) {
 	struct varve_failure failure;
 	char *path;

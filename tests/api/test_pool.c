@@ -229,7 +229,7 @@ START_TEST(test_unprivileged) {
 }
 END_TEST
 
-/* A program that ignores SIGCHLD is not told what mkfs.btrfs came to. */
+/* A program that ignores SIGCHLD gets no status of mkfs.btrfs. */
 START_TEST(test_children_ignored) {
 	set_up();
 	char *file = test_path("%s/image", directory), *point = test_path("%s/mnt", directory);
@@ -252,7 +252,7 @@ static void write_exchange(const char *path, const char *file, const char *moved
 	close(fd);
 }
 
-/* Somebody who may write the directory exchanges the new image for a link: the file system is made in the image all the same. */
+/* Another user that may write the directory exchanges the new image for a link: the file system is made in the image all the same. */
 START_TEST(test_image_exchanged) {
 	set_up();
 	char *file = test_path("%s/image", directory), *point = test_path("%s/mnt", directory), *path = getenv("PATH");
@@ -323,7 +323,7 @@ START_TEST(test_device_unseen) {
 		test_error(errors[i], -EBUSY);
 	ck_assert_msg(strstr(details[0], "attached to /dev/loop"), "%s", details[0]);
 	ck_assert_msg(strstr(details[1], "attached to /dev/loop"), "%s", details[1]);
-	ck_assert_msg(strstr(details[2], "cannot be told"), "%s", details[2]);
+	ck_assert_msg(strstr(details[2], "is not known"), "%s", details[2]);
 	assert_detached(image);
 	tear_down((const char *const[]){ "image", "link", "point" }, 3);
 }
@@ -355,7 +355,7 @@ START_TEST(test_device_elsewhere) {
 	ck_assert_int_eq(umount(bound), 0);
 	detach(image);
 	test_error(r, -EBUSY);
-	ck_assert_msg(strstr(failure.detail, "cannot be told"), "%s", failure.detail);
+	ck_assert_msg(strstr(failure.detail, "is not known"), "%s", failure.detail);
 	assert_detached(image);
 	ck_assert_int_eq(unlink(image), 0);
 	tear_down((const char *const[]){ "images", "bound", "point" }, 3);

@@ -65,7 +65,7 @@ START_TEST(test_own_layers) {
 }
 END_TEST
 
-/* Note in a file who has won what. */
+/* Note in a file which process has won what. */
 static void note(const struct job *job, const char *what, int i) {
 	test_write(test_path("%s/won-%s-%d-by-%d", test_mount(), what, i, job->number), "x");
 }

@@ -100,7 +100,7 @@ static char *only_group(const char *home) {
 	return name;
 }
 
-/* The limit is not in force: who made the group has died before that, or somebody took it away. Whoever joins sets it. */
+/* The limit is not in force: the process that made the group has died before that, or another took it away. A create that joins sets it. */
 START_TEST(test_group_unlimited) {
 	if (!have_simple())
 		return;

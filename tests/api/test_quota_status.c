@@ -2,7 +2,7 @@
 /*
  * varve-test: timeout=120 kernel-says=rescan.is.already.in.progress
  *
- * What is told of quota: that limits are not enforced, that a rescan runs, and what layers hold of their limits.
+ * What is reported of quota: that limits are not enforced, that a rescan runs, and what layers hold of their limits.
  */
 #include "quota.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What varve.h promises of every request alike, for each of them, from one table: how it is refused, that it has one
- * callback, what that is told, and that it ends when the store is closed.
+ * callback, what that gets, and that it ends when the store is closed.
  */
 #include "test.h"
 
@@ -281,7 +281,7 @@ START_TEST(test_closing) {
 }
 END_TEST
 
-/* What a callback may be told, beside the error: "Fields that the operation does not name are 0 or NULL". */
+/* What a callback may get, beside the error: "Fields of other operations are 0 or NULL". */
 static void check_fields(struct varve_store *store, const struct varve_result *result, void *user_data) {
 	enum varve_operation operation = result->operation;
 	bool batch = operation == VARVE_CREATE || operation == VARVE_REMOVE;

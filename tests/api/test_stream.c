@@ -545,7 +545,7 @@ START_TEST(test_refused_archive) {
 	size_t taken;
 	int r;
 
-	/* It fails while the caller writes on: he is told by -EPIPE at the latest after what the library may hold. */
+	/* It fails while the caller writes on: it gets -EPIPE at the latest after what the library may hold. */
 	memset(noise, 'x', sizeof(noise));
 	do {
 		r = varve_stream_write(store, request, noise, sizeof(noise), &taken);

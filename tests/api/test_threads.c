@@ -159,7 +159,7 @@ START_TEST(test_cancel) {
 }
 END_TEST
 
-/* Read what any thread may read, until told to stop. */
+/* Read what any thread may read, until asked to stop. */
 static void *look(void *data) {
 	struct shared *shared = data;
 	struct varve_statistics statistics = VARVE_STATISTICS_INIT;

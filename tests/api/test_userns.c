@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Root of a user namespace, who is some user of the host's, with a store of its own: what needs no privilege over the file system
+ * Root of a user namespace, some user of the host's, with a store of its own: what needs no privilege over the file system
  * succeeds, and the rest fails as it says. The namespace has one id, as `unshare --map-root-user` makes it, or many, as from
  * /etc/subuid; the file system lets users destroy subvolumes, or does not.
  */
@@ -16,7 +16,7 @@
 #include "tar.h"
 #include "test.h"
 
-/** Whom the ids of a namespace with many stand for, and how many there are. */
+/** The users for which the ids of a namespace with many stand, and how many there are. */
 #define OUTSIDE 100000
 #define COUNT 65536
 
@@ -227,7 +227,7 @@ static int live(char *home, bool many) {
 	return 0;
 }
 
-/* A layer holds what belongs to somebody whom the namespace does not know. */
+/* A layer holds what belongs to an owner outside of the namespace. */
 static int remove_others(char *home, bool many) {
 	struct varve_store *store = test_open(home);
 	struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;

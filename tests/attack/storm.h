@@ -27,7 +27,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/** Who exchanges names: root of a container with a map. */
+/** The attacker that exchanges names: root of a container with a map. */
 #define STORM_USER 100000
 
 /** What the names of the arms begin with. */

@@ -37,7 +37,7 @@ static int look(const char *path, const struct stat *stat, int type, struct FTW 
 	return 0;
 }
 
-/* Give the layer in HOME to the user, who can get there. */
+/* Give the layer in HOME to the user, and access to it. */
 static void give_layer(const char *home) {
 	ck_assert_int_eq(chmod(home, 0711), 0);
 	ck_assert_int_eq(chmod(test_path("%s/subvolumes", home), 0711), 0);

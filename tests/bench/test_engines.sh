@@ -48,7 +48,7 @@ for kind in usage walk chown relabel; do
 	done
 done
 
-# Ten edits are told, by both: the library tells the directory above them, too.
+# Ten edits are listed by both; the library also lists the directory above them.
 for name in reference "$engine"; do
 	run_well --name=diff --rw=diff "--ioengine=$name" "${common[@]}" --live=1 --edits=3 --number_ios=2
 	expect out '^  diff: IOPS=.* 2 layers'
@@ -120,7 +120,7 @@ if compgen -G '/sys/fs/btrfs/*/commit_stats' >/dev/null; then
 	((commits >= 24)) || fail "24 snapshots made $commits commits"
 fi
 
-# The engine of a failed operation is told, and the run fails.
+# The engine of a failed operation is named, and the run fails.
 mkdir "$scratch/so"
 cat >"$scratch/so/bad.c" <<'C'
 #include "engine.h"

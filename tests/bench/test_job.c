@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Job files: what they mean, and that each mistake in one is told with its file and line. */
+/* Job files: what they mean, and that each mistake in one is reported with its file and line. */
 /* varve-test: backend=any root=no */
 #include "job/job.h"
 #include "job/claim.h"

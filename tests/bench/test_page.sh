@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # varve-test: backend=any mount=no root=no
-# The page of results has a section for each machine, and what moved is told.
+# The page of results has a section for each machine, and what moved is listed.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"

@@ -82,7 +82,7 @@ grep -q '^| cannot | .* | not measured: ioctl: .*does no usage | ? |$' r.md || f
 grep -Eq '^\| cannot \| .* \| p50_ns at most 60.* s \| [0-9.]+ [mu]s \(.* to .*\) \| yes \|$' r.md || fail "r.md: $(cat r.md)"
 grep -Eq '^\| goes-on \| .* \| yes \|$' r.md || fail "r.md: $(cat r.md)"
 grep -Eq '^\| goes-on \| varve \| 2 \| .* \| [0-9.]+ \|$' r.md || fail "no row by engine: $(cat r.md)"
-# What fails is told in its row, too, and the run fails.
+# What fails is reported in its row, too, and the run fails.
 mkdir so
 printf '%s\n' '#include "engine.h"' 'static int open_(const struct bench_env *env, void **ret, char *error, size_t size) { *ret = 0; return 0; }' \
 	'static int queue(void *context, struct bench_op *op) { return -5; }' 'static void close_(void *context) { }' \

@@ -74,7 +74,7 @@ START_TEST(test_mounts)
 	test_mkdir(point);
 	ck_assert_int_eq(mount(base, point, NULL, MS_BIND, NULL), 0);
 	ck_assert_int_eq(safety_check(&root, test_path("%s/keep", point)), -EPERM);
-	/* It is left alone, and so is what is in it; that is told. */
+	/* It is left alone, and so is what is in it; that is reported. */
 	ck_assert_int_lt(safety_empty(&root, "."), 0);
 	ck_assert_str_eq(test_read(test_path("%s/keep", base)), "keep");
 	ck_assert_int_eq(umount(point), 0);

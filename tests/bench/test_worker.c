@@ -37,7 +37,7 @@ int clock_nanosleep(clockid_t clock, int flags, const struct timespec *time, str
 	return 0;
 }
 
-/* An engine that stalls once, or fails, when it is told. */
+/* An engine that stalls once, or fails, on request. */
 struct fake {
 	const struct bench_env *env;	/* What the harness said. */
 	uint64_t calls;			/* Operations so far. */

@@ -139,7 +139,7 @@ status=0
 wait "$child" || status=$?
 [[ "$status" == 143 && "$(cat "$scratch/err")" == *"1 cancelled"* ]] || lib_fail "stopped: $status $(cat "$scratch/err")"
 exec {reader}<&-
-# A file that is changed while it is read: its size is the one in its header, and it is told. It is larger than what is under way.
+# A file that is changed while it is read: its size is the one in its header, and it is reported. It is larger than what is under way.
 quietly create moving
 head -c 3000000 /dev/urandom >"$home/subvolumes/moving/file"
 cp "$home/subvolumes/moving/file" "$scratch/before"
@@ -188,7 +188,7 @@ LD_LIBRARY_PATH="$scratch/broken" quietly create not-broken
 LD_LIBRARY_PATH="$scratch/broken" run diffsize base
 expect 0 10785783$'\n' ""
 
-# ---- owners that become the overflow id: told by chown and create, on standard error and in JSON ---------------------------
+# ---- owners that become the overflow id: reported by chown and create, on standard error and in JSON ---------------------------
 
 quietly create outside
 touch "$home/subvolumes/outside/file"

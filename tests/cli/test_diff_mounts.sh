@@ -26,7 +26,7 @@ mkdir "$top/nested/volume"
 echo new >"$top/nested/file"
 echo new >"$top/nested/volume/new"
 
-# Write the archives of all ways to $scratch/$1-NAME.tar, and what else is told of the layer to $1-NAME.
+# Write the archives of all ways to $scratch/$1-NAME.tar, and what else is reported of the layer to $1-NAME.
 tell() {
 	quietly diff top -o "$scratch/$1-search.tar"
 	quietly diff --walk top -o "$scratch/$1-walk.tar"
@@ -78,7 +78,7 @@ for file in "$scratch"/before-*; do
 	cmp "$file" "$scratch/after-${file##*/before-}" || lib_fail "${file##*/before-} is another one with mounts"
 done
 
-# Without the privilege to look beneath, what is mounted upon is left out, and told; the parent's place as well.
+# Without the privilege to look beneath, what is mounted upon is left out, and reported; the parent's place as well.
 if ! setpriv --bounding-set=-sys_admin true 2>/dev/null; then
 	lib_skip "all with privilege is right; there is no setpriv to go without"
 fi
@@ -93,7 +93,7 @@ run diff --parent "" top -o "$scratch/without.tar"
 for name in "${expected[@]}"; do
 	grep -q "/$name: .*left out: something is mounted there" "$scratch/err" || lib_fail "$name: $(cat "$scratch/err")"
 done
-(($(wc -l <"$scratch/err") == ${#expected[@]})) || lib_fail "told: $(cat "$scratch/err")"
+(($(wc -l <"$scratch/err") == ${#expected[@]})) || lib_fail "reported: $(cat "$scratch/err")"
 tar -xf "$scratch/without.tar" -O | { ! grep -q outside; } || lib_fail "what is mounted is in the archive"
 [[ "$(tar -tf "$scratch/without.tar")" == $'dir/\ndir/file\nnested/\nplace/\nplace/own' ]] ||
 	lib_fail "whole, without: $(tar -tf "$scratch/without.tar")"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Archives of sparse files of any size: holes are not read, what no map tells is left out and told, and sizes do not overflow.
+# Archives of sparse files of any size: holes are not read, what no map has is left out and reported, and sizes do not overflow.
 # varve-test: backend=any timeout=120
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # varve-test: backend=either
-# freeze makes layers read-only, thaw writable; both again change nothing, and what is wrong is told.
+# freeze makes layers read-only, thaw writable; both again change nothing, and what is wrong is reported.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"

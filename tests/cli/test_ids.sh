@@ -58,7 +58,7 @@ mkfifo "$scratch/fifo"
 child=$!
 exec {writer}>"$scratch/fifo"
 printf 'early\nhal' >&"$writer"
-# The input is still open: the first one must be made, and told, now.
+# The input is still open: the first one must be made, and reported, now.
 await "the first of a stream" grep -Fxq '{"id":"early","ok":true}' "$scratch/stream"
 [[ -d "$home/subvolumes/early" ]] || lib_fail "early is not there"
 printf 'f\n' >&"$writer"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # varve-test: backend=either
-# SIGINT and SIGTERM: what is in flight is cancelled, what was done stays and is told, the status names the signal.
+# SIGINT and SIGTERM: what is in flight is cancelled, what was done stays and is reported, the status names the signal.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
@@ -40,7 +40,7 @@ done
 
 # ---- busy ----------------------------------------------------------------------------------------------------------------
 
-# What was told as done is done, what was told as cancelled has left nothing, and the sums are right. $1 is the operation and
+# What was reported as done is done, what was reported as cancelled has left nothing, and the sums are right. $1 is the operation and
 # what its layers were, $2 how many failed.
 check_busy() {
 	local word="$1" failed="$2" ok cancelled
@@ -92,7 +92,7 @@ if command -v strace >/dev/null; then
 	sort "$scratch/out" | cmp -s - "$scratch/expected" || lib_fail "the layers are not those that were told"
 fi
 
-# rm: what was not told as removed is still there.
+# rm: what was not reported as removed is still there.
 run ls
 cp "$scratch/out" "$scratch/before"
 seq -f 'more-%g' 5000 >"$scratch/more"
@@ -137,7 +137,7 @@ for command in "INT 130 ls" "TERM 143 ls -l" "HUP 129 info --json -" "INT 130 ge
 	[[ ! -s "$scratch/err" || "$(cat "$scratch/err")" == "varve: "*": stopped by SIG$signal: "* ]] || lib_fail "$(cat "$scratch/err")"
 done
 
-# ---- who wants a signal ignored -------------------------------------------------------------------------------------------
+# ---- a caller that ignores signals -----------------------------------------------------------------------------------------
 
 : >"$scratch/out"
 (

@@ -23,7 +23,7 @@ quietly create --template web-1 from-template
 quietly create --relaxed -- -dash
 expect_layers -dash base from-template frozen web-1 web-2
 
-# One that fails does not keep the others from being made, and each failure is told.
+# One that fails does not keep the others from being made, and each failure is reported.
 run create one web-1 two base
 expect 1 "" "varve: there are 2 of the layers already: web-1, base"
 run create --parent missing three four

@@ -21,7 +21,7 @@ for command in ls "ls -l" "ls --json" "info a b" "get a" "exists --json a" statu
 done
 # What was asked for is done all the same: c was made, and removed.
 expect_layers a b
-# A failure of the work is told beside that of the output.
+# A failure of the work is reported beside that of the output.
 status=0
 "$varve" "${lib_options[@]}" info a missing >/dev/full 2>"$scratch/err" || status=$?
 : >"$scratch/out"
@@ -94,7 +94,7 @@ on_terminal "$command get $'miss\e[31m\n\xff\xc2\x9b'" "$scratch/terminal" && li
 
 # ---- progress ----------------------------------------------------------------------------------------------------------
 
-# Work that lasts shows a line, which goes away when a failure is told, and at the end. It lasts as long as its input.
+# Work that lasts shows a line, which goes away when a failure is reported, and at the end. It lasts as long as its input.
 on_terminal "exec $command create - <$(printf %q "$scratch/fifo")" "$scratch/terminal" &
 child=$!
 exec {writer}>"$scratch/fifo"

@@ -120,7 +120,7 @@ quietly pool mount "$image" "$mount"
 quietly pool umount "$mount"
 flock --nonblock "$image" true || lib_fail "the image is locked, and nothing holds it"
 
-# Locked by somebody who does not go on, as one that is stopped before it attaches: refused in the end, not for ever held up.
+# Locked by a process that does not continue, as one that is stopped before it attaches: refused in the end, not for ever held up.
 exec {locked}<"$image"
 flock "$locked"
 refused "$image" "$mount" "another process has the image locked: *"

@@ -45,7 +45,7 @@ run usage base
 grep -Eq '^Bytes: +3000000$' "$scratch/out" || lib_fail "usage of one:" "$(cat "$scratch/out")"
 run usage -o id,colour base
 expect 2 "" "varve: usage: no column 'colour': *"
-# What fails is told, the rest is in the table.
+# What fails is reported, the rest is in the table.
 run usage base missing child
 [[ "$status" == 1 && "$(cat "$scratch/err")" == "varve: no layer missing" && "$(wc -l <"$scratch/out")" == 4 ]] ||
 	lib_fail "usage:" "$(cat "$scratch/out" "$scratch/err")"

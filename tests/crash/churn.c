@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * churn: the load of the crash tests. Opens a store and keeps a number of creates and removes in flight until its time is
- * over, it is told to end (SIGTERM), or it is killed. What it asks for and what it is told goes into the record
+ * over, it gets SIGTERM, or it is killed. What it asks for and the results go into the record
  * (record.h), from which verify can tell what must be there afterwards.
  *
  *	churn --prepare --home HOME			the base layers and the sentinels that must survive everything
@@ -59,9 +59,9 @@ struct slot {
 	char id[48];
 	bool present;		/* Will be there once all that was asked for has been done. */
 	struct look look;	/* ... and looks like this. */
-	bool present_now;	/* Is there, as far as callbacks told. */
+	bool present_now;	/* Is there, as far as callbacks said. */
 	struct look look_now;
-	uint64_t told;		/* Ordinal + 1 of the newest request that told so. */
+	uint64_t told;		/* Ordinal + 1 of the newest request that said so. */
 	unsigned pending;	/* Requests on it that have not ended. */
 	unsigned children;	/* Creates in flight that start from it. */
 	bool nested;		/* Subvolumes are nested in it: it is no parent any more. */
@@ -714,7 +714,7 @@ static int load(struct churn *churn, double seconds) {
 		return 2;
 	for (size_t i = 0; i < churn->slots_count; i++)
 		snprintf(churn->slots[i].id, sizeof(churn->slots[i].id), "%s%zu", churn->prefix, i);
-	/* Whoever waits for the load to be under way reads the first line. */
+	/* A process that waits for the load to be under way reads the first line. */
 	printf("churn: running\n");
 	fflush(stdout);
 	alarm(churn->limit_s);

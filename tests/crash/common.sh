@@ -25,7 +25,7 @@ declare -A children=()
 
 say() { printf '%s: %s\n' "${0##*/}" "$*"; }
 
-# Fail with the words given. The records stay, for whoever wants to know what happened.
+# Fail with the words given. The records stay, to show what happened.
 fail() {
 	local kept i
 	kept=$(mktemp -d "${TMPDIR:-/tmp}/varve-crash-records.XXXXXX")

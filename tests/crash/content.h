@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the layers of the crash tests contain. A base is a number: 0 is an empty layer, 1..CONTENT_BASES are trees that
- * follow from the number alone. So whoever finds a layer after a crash can tell whether it is whole without having seen
+ * follow from the number alone. So a program that finds a layer after a crash knows whether it is whole without having seen
  * it before: the digest of what lies there must be the digest of what the number stands for.
  *
  * A digest is the sum of the hashes of all entries (path, mode, links, size, content), so it needs no order.

@@ -45,7 +45,7 @@ struct durable {
 	const char *home, *quota, *image, *copy;
 	const char *name;	/* Of the operation under way. */
 	bool over;		/* Its callback ran. */
-	int error;		/* ... and told this. */
+	int error;		/* ... and ended with this. */
 	int archive;		/* The tree of BASE as an archive. */
 	size_t wrong;		/* Things that are not as promised. */
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The record that the load keeps of what it asked for and what it was told, outside of the file system under test. Text,
+ * The record that the load keeps of what it asked for and the results, outside of the file system under test. Text,
  * one line an event, each written by one write(2), so that a killed process loses at most the line it was writing (a
  * reader ignores a last line without its end):
  *

@@ -439,7 +439,7 @@ static void sweep_check(struct verify *verify, uint64_t staging, uint64_t record
 	if (r < 0 || report.failures)
 		wrong(verify, "%s sweep: %s (%llu failures)", which, varve_strerror(&failure, text, sizeof(text)),
 		      (unsigned long long)report.failures);
-	/* What others left and are at work on cannot be told apart from outside. */
+	/* What others left and are at work on cannot be distinguished from outside. */
 	if (!verify->ignore && (report.quota_files_removed != quotas || report.staging_removed < staging ||
 				report.staging_removed > staging + records || report.trash_removed != trash))
 		wrong(verify, "%s sweep: reports %llu staging, %llu trash, %llu quotas; expected %llu, %llu, %llu", which,

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The interface of the built library is that of the dump, or has functions more: see varve_abi(7). A member that is added at the
-# end of a struct with a size, or a value of an enum, is told, too: a person looks whether it is no more than that, and makes a
+# end of a struct with a size, or a value of an enum, is reported, too: a person looks whether it is no more than that, and makes a
 # new dump. Any other change takes a new soname as well, and before 1.0 a minor release.
 # varve-test: backend=any mount=no root=no timeout=120
 set -euo pipefail
@@ -15,7 +15,7 @@ compare() {
 	abidiff --no-added-syms "$1" "$build/libvarve.so" >"$tmp/report" 2>&1
 }
 
-# Expect a dump in which $1, a sed expression, has changed something to be told from the library.
+# Expect a dump in which $1, a sed expression, has changed something that differs from the library.
 expect_told() {
 	sed "$1" "$dump" >"$tmp/changed.abi"
 	! cmp -s "$dump" "$tmp/changed.abi" || fail "nothing in the dump is like $1"

@@ -13,5 +13,5 @@ expect_line "$tmp/output" ' rw   base +-$'
 expect_line "$tmp/output" ' rw   web-2 +base$'
 expect_line "$tmp/output" ' rw   job-100 +base$'
 lines="$(grep -c ' rw   ' "$tmp/output")"
-((lines == 103)) || fail "ls told of $lines layers, not 103"
+((lines == 103)) || fail "ls listed $lines layers, not 103"
 [[ ! -e "$tmp/pool.img" && ! -e "$tmp/pool" ]] || fail "the pool is still there"

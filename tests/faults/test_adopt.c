@@ -340,7 +340,7 @@ START_TEST(test_locked) {
 	adopted();
 } END_TEST
 
-/* Whoever has what was the directory open, and makes more in it all the time, does not keep it there. */
+/* A process that has the old directory open, and makes more in it all the time, does not keep it there. */
 START_TEST(test_refilled) {
 	setup();
 	const char *paths[] = {plain, test_path("%s/sub", plain)};

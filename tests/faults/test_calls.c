@@ -270,7 +270,7 @@ static int run_list(struct varve_store *store, FILE *file, struct varve_failure 
 	return r;
 }
 
-/* Run RUN as a caller who may not search trees. */
+/* Run RUN without the privilege to search trees. */
 static int run_as_user(int (*run)(struct varve_store *, FILE *, struct varve_failure *), struct varve_store *store, FILE *file,
 		       struct varve_failure *failure) {
 	store->layout.privileged = false;
@@ -678,7 +678,7 @@ struct fault_case {
 struct baseline {
 	/* Calls of each kind, and submissions. */
 	long made[CALL_NAMES + 1];
-	/* What is there before, and after, what it told. */
+	/* What is there before and after, and the result. */
 	char *before, *after, *result;
 	/* The store's descriptors and the process's. */
 	int descriptors;
@@ -900,7 +900,7 @@ START_TEST(test_changers) {
 }
 END_TEST
 
-/* Let what VICTIM reads of a layer fail in STORE by FAULT: all is told as without a failure, or the error is. */
+/* Let what VICTIM reads of a layer fail in STORE by FAULT: the result is that without a failure, or the error. */
 static void fail_reading(const struct victim *victim, struct varve_store *store, const struct baseline *baseline,
 			 const struct fault_case *fault) {
 	struct varve_failure failure = { 0 };

@@ -199,7 +199,7 @@ static int run_list(struct varve_store *store, struct varve_failure *failure) {
 	return r;
 }
 
-/* The way of those who may not search trees. */
+/* The way without the privilege to search trees. */
 static int run_list_walk(struct varve_store *store, struct varve_failure *failure) {
 	int r;
 

@@ -82,7 +82,7 @@ static void assert_says(const struct varve_failure *failure, const char *words) 
 	ck_assert_msg(strstr(varve_strerror(failure, text, sizeof(text)), words) != NULL, "no \"%s\" in \"%s\"", words, text);
 }
 
-/* A trash that there is no room for, or for one more name in it; by who may search trees and who may not. */
+/* A trash that there is no room for, or for one more name in it; with the privilege to search trees and without. */
 START_TEST(test_no_room_to_rename) {
 	static const int errors[] = { ENOSPC, EDQUOT };
 	char *home = test_home(), *layer = test_layer(home, "layer");
@@ -220,7 +220,7 @@ START_TEST(test_sweep) {
 }
 END_TEST
 
-/* Who may neither destroy nor clear flags: what is in the layer's content is named. */
+/* Without the privilege to destroy or to clear flags: what is in the layer's content is named. */
 static int remove_marked(void *data) {
 	char *home = data;
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -243,7 +243,7 @@ static int remove_marked(void *data) {
 	return 0;
 }
 
-/* The same who may clear them. */
+/* The same with the privilege to clear them. */
 START_TEST(test_flags_in_content) {
 	static const char *const marked[] = { "dir/a/b/file", "dir/a/b" };
 	char *home = test_home(), *layer = test_layer(home, "layer");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A callback that copies all that it is told, for a test to look at afterwards. */
+/* A callback that copies its result, for a test to look at afterwards. */
 #include "test.h"
 
 #include <stdatomic.h>

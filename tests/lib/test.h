@@ -20,7 +20,7 @@
  *	tree.c		files, directories and subvolumes
  *	system.c	freezing the file system, what is on the device, threads and descriptors
  *	store.c		stores of the wanted backend; waiting
- *	record.c	callbacks that remember what they were told
+ *	record.c	callbacks that remember their results
  *	memory.c	what a test allocates and need not free
  *	process.c	code that runs in a child, as another user
  *	tar.c		archives made entry by entry: see tar.h
@@ -281,7 +281,7 @@ const char *test_errno_name(int error);
 
 /* ---- record.c ---------------------------------------------------------------------------------------------------- */
 
-/** What a callback was told. Start from zeros. */
+/** What a callback got. Start from zeros. */
 struct test_record {
 	unsigned calls;			/**< How often the callback ran: 0 or 1, or something is wrong. */
 	unsigned turn;			/**< The how manieth callback of this process it was, from 1. */

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # varve-test: backend=any mount=no
-# The runner itself: seeded tests that pass, fail, hang, and leave each kind of thing behind must be told apart.
+# The runner itself: seeded tests that pass, fail, hang, and leave each kind of thing behind must be distinguished.
 set -euo pipefail
 
 here="$(cd "$(dirname "$0")/../.." && pwd)"

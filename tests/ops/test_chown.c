@@ -168,7 +168,7 @@ START_TEST(test_shift_back) {
 }
 END_TEST
 
-/* The first and the last id of each range, and their neighbours; and root, whom the range that it is in does not know. */
+/* The first and the last id of each range, and their neighbours; and root, which is in no range. */
 START_TEST(test_edges) {
 	static const struct {
 		uint32_t id, shifted;
@@ -196,7 +196,7 @@ START_TEST(test_edges) {
 		ck_assert_uint_eq(stat_.st_uid, edges[i].id);
 		ck_assert_int_eq(chown(paths[i], 0, 0), 0);
 	}
-	/* All is root's, whom this range does not have: it is taken for the container's own. */
+	/* All is root's, which is not in this range: it is taken for the container's own. */
 	options.uid_from = &map_users[1], options.uid_from_count = 1;
 	options.uid_to = map_users, options.uid_to_count = TEST_COUNT(map_users);
 	test_error(varve_layer_chown_wait(store, "layer", &options, NULL), 0);

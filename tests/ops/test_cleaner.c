@@ -168,7 +168,7 @@ START_TEST(test_steps) {
 }
 END_TEST
 
-/* A create that waits has the kernel's cleaner woken, and again because that gets nowhere; not at each look. */
+/* A create that waits has the kernel's cleaner woken, and again because nothing is dropped; not at each look. */
 START_TEST(test_waiting) {
 	sem_init(&kernel.committed, 0, 0);
 	struct varve_store *store = make_store();

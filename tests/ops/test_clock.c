@@ -108,7 +108,7 @@ START_TEST(test_durable_group) {
 }
 END_TEST
 
-/** What the trace has told: removals that have ended; how many of them when the create's snapshot was begun. */
+/** What the trace has shown: removals that have ended; how many of them when the create's snapshot was begun. */
 static _Atomic unsigned removed, removed_before_create;
 static _Atomic bool create_waits;
 
@@ -157,7 +157,7 @@ START_TEST(test_starvation) {
 END_TEST
 
 START_TEST(test_more_than_slots) {
-	/* More at once than there are worker slots: some wait for the next beat, all are made. */
+	/* More at once than there are worker slots: some wait for the next group, all are made. */
 	struct varve_config config = test_config(test_home());
 	struct varve_statistics statistics = VARVE_STATISTICS_INIT;
 	struct varve_store *store;
@@ -375,7 +375,7 @@ static void unpack_end(struct varve_store *store, varve_request request, const s
 }
 
 START_TEST(test_lost_in_anothers_flush) {
-	/* The kernel tells of data that it lost once. Whoever asks, all that was being written may be what was lost. */
+	/* The kernel reports lost data once. All that was being written may be what was lost. */
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct test_record record = { 0 };

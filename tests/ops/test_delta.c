@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What tree search tells of two layers: files that were only read are passed over, and too many changes are no answer.
+ * What tree search finds of two layers: files that were only read are passed over, and too many changes are no answer.
  * Whatever the bounds of what is kept of it, and wherever threads leave off, the comparison says the same.
  */
 #include <fcntl.h>
@@ -121,7 +121,7 @@ END_TEST
 
 /* ---- the whole comparison ---------------------------------------------------------------------------------------- */
 
-/* How often the library searched and walked, and how many inodes the last search told of. */
+/* How often the library searched and walked, and how many inodes the last search found. */
 struct ways {
 	unsigned searches, walks;
 	size_t inodes;

@@ -489,7 +489,7 @@ START_TEST(test_taken) {
 			varve_wait(store, 1);
 			continue;
 		}
-		/* It has ended: why is told below. */
+		/* It has ended: the reason is reported below. */
 		if (r)
 			break;
 	}

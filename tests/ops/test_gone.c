@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Another process takes a layer away between the call that opens it and the one that proves what it is, as a removal does when it
- * moves it to the trash: then there is no such layer, and nobody is told that it is none.
+ * moves it to the trash: then there is no such layer, and no request reports that it is no layer.
  */
 #include <fcntl.h>
 #include <stdarg.h>

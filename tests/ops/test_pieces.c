@@ -46,7 +46,7 @@ START_TEST(test_exact) {
 	check(&pieces, 0, 1, 3);
 	check(&pieces, 1, 7, 8);
 	check(&pieces, 2, 1000000, 1000001);
-	/* What came behind the size that is told does not count. */
+	/* What came behind the reported size does not count. */
 	test_error(pieces_find(&pieces, descriptor, (off_t)2 * SECTOR, &cancelled), 0);
 	ck_assert_uint_eq(pieces.count, 1);
 	check(&pieces, 0, 1, 2);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lock of the records: what forked children do to it, and who is told to hold it; and what a record is. */
+/* The lock of the records: what forked children do to it, and which process is named as its holder; and what a record is. */
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -48,7 +48,7 @@ static int hold(void *data) {
 	return 0;
 }
 
-/* To find out who holds the lock asks nothing of a file system whose server never answers: the test's time limit tells. */
+/* Finding the holder of the lock asks nothing of a file system whose server never answers: else the test would time out. */
 START_TEST(test_holder_with_stalled_mount) {
 	char *home = test_home();
 	struct holder holder = { test_path("%s/.varve/records", home), test_path("%s/point", home) };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * engine/base/spin: who has a single CPU does not wait awake, because what he waits for could not run. The number of CPUs
+ * engine/base/spin: on a single CPU a thread does not wait awake, because the thread that it waits for could not run. The number of CPUs
  * that are allowed counts, not that of the machine.
  */
 #include "test.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What all walks share: progress is told, a cancel is seen after a few entries, several walks get equal shares, and memory
+ * What all walks share: progress is reported, a cancel is seen after a few entries, several walks get equal shares, and memory
  * stays flat in the largest directory; and which inodes hold an attribute is found without asking them.
  *
  * varve-test: backend=either size=4G
@@ -42,7 +42,7 @@ static struct varve_store *open_large(char *home, const char *id) {
 
 /* ---- progress ---------------------------------------------------------------------------------------------------- */
 
-/** What the progress callbacks of one request were told. */
+/** What the progress callbacks of one request got. */
 struct watched {
 	varve_request request;
 	unsigned told;
@@ -58,7 +58,7 @@ static void watched_progress(struct varve_store *store, varve_request request, c
 	ck_assert_uint_eq(request, watched->request);
 	ck_assert_msg(!watched->over, "told after the end");
 	ck_assert_uint_ge(progress->entries, watched->entries);
-	/* It may have been due for long when it was told the last time, but is not due again before the interval is over. */
+	/* It may have been due for long at the last report, but is not due again before the interval is over. */
 	if (watched->told > 1)
 		ck_assert_int_ge(now - watched->told_ms, 0);
 	watched->entries = progress->entries;
@@ -82,7 +82,7 @@ START_TEST(test_progress) {
 	struct watched watched[WALKS] = { 0 };
 	unsigned told = 0, over;
 	workers_set_slow(store, 0);
-	/* Until one has been told of: when, depends on the machine. */
+	/* Until one has been reported: when, depends on the machine. */
 	while (!told) {
 		int64_t begin = test_now_ms();
 		memset(watched, 0, sizeof(watched));
@@ -101,7 +101,7 @@ START_TEST(test_progress) {
 		int64_t took = test_now_ms() - begin;
 		for (unsigned i = 0; i < WALKS; i++) {
 			told += watched[i].told;
-			/* However slow the machine, it is not told more often than that. */
+			/* However slow the machine, it is not reported more often than that. */
 			ck_assert_uint_le(watched[i].told, took / VARVE_PROGRESS_INTERVAL_MS);
 			test_error(varve_progress_watch(store, watched[i].request, watched_progress, NULL), -ENOENT);
 		}
@@ -341,7 +341,7 @@ START_TEST(test_stacks) {
 	expect_piece(&deque, first, 5);
 	expect_piece(&deque, first, 4);
 	stack_push(second, &pieces[6].link);
-	/* What a thread leaves behind is the next one's who comes. */
+	/* What a thread leaves behind is the next one's. */
 	deque_leave(second);
 	ck_assert_ptr_eq(deque_join(&deque), second);
 	expect_piece(&deque, second, 6);

@@ -73,7 +73,7 @@ END_TEST
 #define POSTERS 4
 #define POSTS 20000
 
-/* A post that knows who made it, and when. */
+/* A post that knows its thread and its number. */
 struct post {
 	struct inbox_node node;
 	int poster, number;
