@@ -22,6 +22,7 @@ void id_lock_init(struct id_lock_table *table, struct fault *fault)
 {
 	memset(table->buckets, 0, sizeof(table->buckets));
 	list_init(&table->runnable);
+	table->looks = 0;
 	table->fault = fault;
 }
 
@@ -41,7 +42,7 @@ static struct ident *id_lock_ident(struct id_lock_table *table, const char *id)
 	struct ident **bucket = id_lock_bucket(table, id), *ident;
 	size_t size = strlen(id) + 1;
 
-	for (ident = *bucket; ident; ident = ident->next)
+	for (ident = *bucket; ident; ident = ident->next, table->looks++)
 		if (!strcmp(ident->id, id))
 			return ident;
 	ident = fault_calloc(table->fault, 1, sizeof(*ident) + size);
@@ -59,7 +60,7 @@ static void id_lock_forget(struct id_lock_table *table, struct ident *ident)
 {
 	struct ident **link = id_lock_bucket(table, ident->id);
 
-	while (*link != ident)
+	for (; *link != ident; table->looks++)
 		link = &(*link)->next;
 	*link = ident->next;
 	free(ident);
@@ -87,6 +88,7 @@ static void id_lock_grant(struct id_lock_table *table, struct ident *ident)
 	while (!list_empty(&ident->waiting)) {
 		struct id_lock *id_lock = list_entry(ident->waiting.next, struct id_lock, link);
 
+		table->looks++;
 		if (!id_lock_fits(ident, id_lock->exclusive))
 			return;
 		list_remove(&id_lock->link);

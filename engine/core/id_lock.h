@@ -17,6 +17,8 @@ struct id_lock_table {
 	struct ident *buckets[HOLD_BUCKETS];
 	/* Operations whose last hold was granted, to be started: a list, not a call, so that releases do not recurse. */
 	struct list runnable;
+	/* For tests: ids and holds that were looked at, in all. */
+	uint64_t looks;
 	struct fault *fault;
 };
 
