@@ -54,12 +54,14 @@ static bool rm_tree_chattr_entry(struct walk *walk, struct walk_dir *dir, const 
 }
 
 /*
- * Take DIR from its owner, which may fill it again while it is emptied: a process that has it open needs permission for each name. Where that
- * is refused, the owner has to remove it.
+ * Take DIR, which STAT tells of, from its owner, before it is read: the owner may fill it as fast as it is emptied. A process that has
+ * it open needs permission for each name, too. Where that is refused, the owner has to remove it.
  */
-static void rm_tree_seal(const struct walk_dir *dir)
+static void rm_tree_seal(const struct walk_dir *dir, const struct statx *stat)
 {
-	if (!fchown(dir->fd, geteuid(), getegid()))
+	if (stat->stx_uid != geteuid() && fchown(dir->fd, geteuid(), getegid()) < 0)
+		return;
+	if (stat->stx_mode & (S_IWGRP | S_IWOTH))
 		fchmod(dir->fd, RM_TREE_MODE);
 }
 
@@ -77,7 +79,7 @@ static int rm_tree_enter(struct walk *walk, struct walk_dir *dir, const struct s
 	if (!walk->job.store->layout.privileged && (stat->stx_mode & RM_TREE_MODE) != RM_TREE_MODE)
 		fchmod(dir->fd, (stat->stx_mode | RM_TREE_MODE) & 07777);
 	if (rm_tree->seal)
-		rm_tree_seal(dir);
+		rm_tree_seal(dir, stat);
 	/* A plain directory may be asked, too, on a file system that is not btrfs. */
 	return r == -ENOTTY || r == -EINVAL || r == -ENOTSUP ? 0 : r;
 }
@@ -148,12 +150,9 @@ int rm_tree_init(struct rm_tree *rm_tree, struct varve_store *store, int root_fd
 	return 0;
 }
 
-/*
- * Remove the directory NAME in DIR_FD, of which FD is a descriptor, with what is in it, once; with SEAL each directory is taken from its
- * owner before it is read. Then as rm_tree_remove().
- */
-static int rm_tree_once(struct varve_store *store, int dir_fd, const char *name, int fd, bool seal, const _Atomic bool *cancelled,
-			char *failed, const char **ret_detail)
+/* Remove the directory NAME in DIR_FD, of which FD is a descriptor, with what is in it, once; then as rm_tree_remove(). */
+static int rm_tree_once(struct varve_store *store, int dir_fd, const char *name, int fd, const _Atomic bool *cancelled, char *failed,
+			const char **ret_detail)
 {
 	struct rm_tree rm_tree;
 	int r;
@@ -161,7 +160,7 @@ static int rm_tree_once(struct varve_store *store, int dir_fd, const char *name,
 	if (fd < 0)
 		return fd == -ENOTDIR || fd == -ELOOP ? RET_NERRNO(unlinkat(dir_fd, name, 0)) : fd;
 	r = rm_tree_init(&rm_tree, store, fd, dir_fd, name, cancelled);
-	rm_tree.seal = seal;
+	rm_tree.seal = true;
 	if (!r)
 		r = walk_run_here(&rm_tree.walk);
 	if (r == -EPERM && rm_tree.flags)
@@ -189,7 +188,7 @@ int rm_tree_remove(struct varve_store *store, int dir_fd, const char *name, int 
 		int r;
 
 		snprintf(failed, VARVE_FAILURE_PATH_SIZE, "%s", name);
-		r = rm_tree_once(store, dir_fd, name, fd, rounds > 0, cancelled, failed, ret_detail);
+		r = rm_tree_once(store, dir_fd, name, fd, cancelled, failed, ret_detail);
 		if (!r || r == -ENOENT)
 			return 0;
 		if (r != -ENOTEMPTY || rounds == NESTED_ROUNDS_MAX)
