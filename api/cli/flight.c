@@ -206,7 +206,7 @@ static int flight_loop(struct flight *flight) {
 	int r = 0;
 
 	while (r == 0) {
-		/* Where nobody reads any more, there is no use in looking. */
+		/* Without a reader there is no use in looking. */
 		if ((interrupt_signal() || (cli->looks && cli->output.error == -EPIPE)) && !flight->stopped)
 			flight_stop(flight);
 		if (!flight->stopped)

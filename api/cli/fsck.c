@@ -70,7 +70,7 @@ static const struct flight_job fsck_job = {
 	.report = fsck_report,
 };
 
-/** Look whether all in the store is as it should be. */
+/** Check the store for faults. */
 static int fsck_run(struct cli *cli, const struct arguments *arguments) {
 	struct fsck fsck = { 0 };
 	int status = flight_run_single(cli, &fsck_job, &fsck);

@@ -93,7 +93,7 @@ int store_open(struct cli *cli, const struct command *command) {
 	config.flags = cli->open_flags | command->open_flags;
 	config.debug = cli->debug;
 	r = varve_open(&config, &cli->store, &failure);
-	/* To look is no danger: say so, and go on. */
+	/* Looking is no danger: warn, and continue. */
 	if (r == -EPERM && command->looks && strcmp(failure.step, "TRUST") == 0) {
 		output_failure(&cli->output, &failure);
 		config.flags |= VARVE_OPEN_SHARED_HOME;

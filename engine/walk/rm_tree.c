@@ -54,8 +54,8 @@ static bool rm_tree_chattr_entry(struct walk *walk, struct walk_dir *dir, const 
 }
 
 /*
- * Take DIR, which STAT tells of, from its owner, before it is read: the owner may fill it as fast as it is emptied. A process that has
- * it open needs permission for each name, too. Where that is refused, the owner has to remove it.
+ * Take DIR, of which STAT is, from its owner before it is read: the owner may fill it as fast as it is emptied. A process that has it
+ * open needs permission for each name, too. Where that is refused, the owner has to remove it.
  */
 static void rm_tree_seal(const struct walk_dir *dir, const struct statx *stat)
 {
