@@ -42,7 +42,7 @@ struct prefetch {
 	pthread_cond_t ready, room;
 	/* The entry to be claimed next; the one that is taken next. */
 	size_t next, at;
-	/* No more will be fed, because of ERROR if that is not 0; nobody wants any more. */
+	/* No more will be fed, because of ERROR if that is not 0; no more is wanted. */
 	bool ended, over;
 	int error;
 	struct item items[PREFETCH_ITEMS];
@@ -81,7 +81,7 @@ void prefetch_work(struct prefetch *prefetch);
 /* Let those that read ahead end. Any thread. */
 void prefetch_stop(struct prefetch *prefetch);
 
-/* The next entry, read by PLACE if by nobody else; NULL at the end, or after window->error. One thread. */
+/* The next entry, read by PLACE if by no other thread; NULL at the end, or after window->error. One thread. */
 struct item *prefetch_take(struct prefetch *prefetch, struct prefetch_place *place);
 
 /* Done with the entry taken last. */

@@ -60,7 +60,7 @@ int stream_init_channel(struct stream *stream, struct request *request, const st
 	return r;
 }
 
-/* Wait until FD is ready for EVENTS, or somebody interrupts. */
+/* Wait until FD is ready for EVENTS, or another thread interrupts. */
 static int stream_wait(struct stream *stream, short events)
 {
 	struct pollfd fds[2] = { { .fd = stream->fd, .events = events }, { .fd = stream->wake_fd, .events = POLLIN } };

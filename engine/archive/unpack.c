@@ -629,7 +629,7 @@ int unpack_run(struct unpack *unpack, struct op *op, int root_fd)
 		r = unpack_archive(unpack);
 	}
 	spares_release(&unpack->spares);
-	/* The last descriptor ends the clone of the mount; nobody is to find the file system busy for it. */
+	/* The last descriptor ends the clone of the mount; the file system must not be busy because of it. */
 	unpack_leave(unpack);
 	fd_close(TAKE_FD(unpack->root_fd));
 	fd_close(TAKE_FD(unpack->tree_fd));

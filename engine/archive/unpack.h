@@ -3,17 +3,16 @@
  * A tar archive, not to be trusted, unpacked into a layer: entries replace what is there (a directory stays one), ".wh.NAME"
  * deletes, ".wh..wh..opq" empties a directory of what was there before.
  *
- * Names are taken apart here: "/" is the layer's root, and a name that leads out by ".." is refused. The directory of an entry
- * is opened by the kernel as if the layer were the root of all (RESOLVE_IN_ROOT), so that no link leads out, and what is made,
- * replaced or deleted is one name in that directory, never followed. A path is held only as long as its entry; of directories
- * their times, which are set at the end, and of those that were there before a mark: memory grows with directories, up to a
- * bound.
+ * Names are parsed here: "/" is the layer's root, and a name that leads out by ".." is refused. The kernel opens the directory
+ * of an entry with the layer as its root (RESOLVE_IN_ROOT), so that no link leads out. An entry is made, replaced or deleted as
+ * one name in that directory, which is never followed. A path is kept only during its entry. Of each directory its times are
+ * kept, which are set at the end, and a mark if it existed before: memory grows with the directories, up to a bound.
  *
- * A user of the layer may exchange any name between two calls. So nothing is dressed by its name: what was made is opened by
- * O_PATH, or as a directory, and has to be of the kind that was made, ours, and new; then owner, mode and times go to the
- * descriptor. Where it is another's the unpacking ends with -ESTALE. With CAP_SYS_ADMIN all is done in a clone of the
- * layer's mount: what is mounted in the layer is not seen, its mount points cannot be removed (-EBUSY), and the layer's own
- * content beneath them is what an entry means. Without, no mount is entered: -EBUSY as well.
+ * A user of the layer may exchange any name between two calls. So owner, mode and times are never set by name: the new entry is
+ * opened by O_PATH, or as a directory, and has to be new, ours, and of the right type; then the calls take the descriptor. An
+ * entry of another user ends the unpacking with -ESTALE. With CAP_SYS_ADMIN all calls go to a clone of the layer's mount: mounts
+ * in the layer are not seen there, mount points cannot be removed (-EBUSY), and an entry goes to the layer's own content beneath
+ * a mount. Without, no mount is entered: -EBUSY as well.
  */
 #ifndef VARVE_ARCHIVE_UNPACK_H
 #define VARVE_ARCHIVE_UNPACK_H

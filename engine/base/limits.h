@@ -32,7 +32,7 @@
  */
 #define YIELD_NS (500 * 1000)
 
-/* Descriptors that anybody counts on. They are counted every FDS_COUNT_MS at most, by one call (0.4 us), before Linux 6.2 by one for each
+/* Descriptors that operations count on. They are counted every FDS_COUNT_MS at most, by one call (0.4 us), before Linux 6.2 by one for each
  * number below the limit (40 ns each), and in one part of FDS_COUNT_SHARE of the time at most. */
 #define FDS_LIMIT_MAX (1024 * 1024)
 #define FDS_COUNTED_MAX 4096
@@ -111,7 +111,7 @@
 #define BACKLOG_FULL_QUOTA_MS 5000
 #define BACKLOG_FULL_QUOTA_WAIT_MS 25
 
-/* How often the kernel is asked how far its cleaner is, while somebody waits: the longer it has dropped none the less. */
+/* How often the kernel is asked how far its cleaner is, while a create waits: less often the longer it has dropped nothing. */
 #define BACKLOG_POLL_MIN_MS 2
 #define BACKLOG_POLL_MAX_MS 20
 

@@ -2,7 +2,7 @@
 /*
  * Waiting for another thread without sleeping, where that pays: only when the last sleep was shorter than a spin is allowed
  * to be, so that a spin in vain follows each such sleep at most once. Where a single CPU was allowed when the store was
- * opened the other thread could not run, and nobody spins.
+ * opened the other thread could not run, and no thread spins.
  */
 #ifndef VARVE_BASE_SPIN_H
 #define VARVE_BASE_SPIN_H

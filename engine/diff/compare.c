@@ -279,7 +279,7 @@ static bool compare_own(const struct compare *compare, unsigned index, const str
 	return makedev(statx->stx_dev_major, statx->stx_dev_minor) == compare->devices[index];
 }
 
-/* Are these one inode, which was not changed since the trees were one? A change sets ctime, and nobody sets that back. */
+/* Are these one inode, which was not changed since the trees were one? A change sets ctime, and no call sets that back. */
 static bool compare_settled(const struct compare *compare, const struct statx statx[2])
 {
 	const struct statx_timestamp *time = &statx[0].stx_ctime;

@@ -198,7 +198,7 @@ static int mounts_at_path(struct mounts_list *list, uint64_t number, const char 
 
 	if (r)
 		return r;
-	/* A mount of another namespace, or of none: nobody can mount in it by its path. */
+	/* A mount of another namespace, or of none: no process can mount in it by its path. */
 	here = mounts_list_find(list, number);
 	if (!here)
 		return 0;

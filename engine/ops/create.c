@@ -302,7 +302,7 @@ static int create_check_mode(struct create *create, int mode)
 		create->op.detail = "full quotas take CAP_SYS_ADMIN to limit a snapshot";
 		return -EPERM;
 	}
-	/* Where we may not look, the groups are nobody's concern but the administrator's. */
+	/* Without the privilege to look, the groups are left to the administrator. */
 	return privileged ? create_check_groups(create) : 0;
 }
 

@@ -126,7 +126,7 @@ static int list_named(struct op *op, int result)
 
 /* ---- LOOK -------------------------------------------------------------------------------------------------------- */
 
-/* Look at the next name that nobody has looked at. */
+/* Look at the next name that no thread has looked at. */
 static void list_look_next(struct list_op *listing, struct look *look)
 {
 	struct varve_store *store = op_store(&listing->op);

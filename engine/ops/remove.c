@@ -173,7 +173,7 @@ static int remove_destroy_work(struct op *op)
 	struct remove *remove = remove_of(op);
 	int r;
 
-	/* Afterwards nobody can tell which number it had. */
+	/* Afterwards the number is not known any more. */
 	if (!remove->number && groups_any(op_store(op)))
 		remove_look(remove);
 	r = remove_root(remove);

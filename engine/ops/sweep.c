@@ -411,7 +411,7 @@ static int sweep_run(struct call *call)
 		r = sweep_place(sweep, layout_find(store, LAYOUT_QUOTAS), RECORD_PLACE, &report->quota_files_removed, sweep_record);
 	if (!r)
 		sweep_groups(sweep);
-	/* Opening a store waits for nobody. */
+	/* Opening a store waits for no other process. */
 	return !r && sweep->locked && store->opened ? OP_LATER : r;
 }
 

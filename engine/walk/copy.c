@@ -431,7 +431,7 @@ static int copy_tree(struct copy_job *job, bool look)
 	return r;
 }
 
-/* See that nobody has set the clock since it is watched: 0 or -EBUSY. */
+/* Check that the clock was not set since it is watched: 0 or -EBUSY. */
 static int copy_clock_kept(struct copy_job *job)
 {
 	uint64_t times;

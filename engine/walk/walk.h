@@ -47,7 +47,7 @@ struct walk_entry {
 	uint64_t inode;
 	/* DT_*, as the directory tells. */
 	unsigned char type;
-	/* NULL where nobody asks for it; of FD, where that is open. */
+	/* NULL where no class needs it; of FD, where that is open. */
 	const struct statx *stat;
 	/* The entry itself, by O_PATH, where walk->hold is set: what is done to it, is done to what STAT tells of. Else -EBADF. */
 	int fd;
@@ -119,7 +119,7 @@ struct walk {
 	/* Batches that the ring is done with; those it has or will have. */
 	struct list ready;
 	_Atomic unsigned batches;
-	/* Open directories that nobody uses, longest first; all open ones. */
+	/* Open directories without a user, longest unused first; all open ones. */
 	struct list idle;
 	unsigned fds;
 	/* Beside those in use so many stay open: settings.walk_fds_max, and less where some were missing. */

@@ -27,7 +27,7 @@ int walk_openat(struct walk *walk, int parent_fd, const char *name);
 /* One thing less is unfinished in DIR: at the last one it is over, and its parent has one less. */
 void walk_finish(struct walk *walk, struct walk_dir *dir);
 
-/* ERROR: is it for want of a descriptor, and was a directory closed that nobody uses? Fewer are kept from then on. */
+/* ERROR: is it for want of a descriptor, and was an unused directory closed? Fewer are kept from then on. */
 bool walk_shed(struct walk *walk, int error);
 
 #endif

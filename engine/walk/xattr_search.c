@@ -15,7 +15,7 @@ static int64_t xattr_search_clock(clockid_t commits)
 	return now.tv_sec * 1000000000ll + now.tv_nsec;
 }
 
-/* How far the clock that files get their times from is ahead of the one that nobody sets. */
+/* How far the clock that files get their times from is ahead of the monotonic one. */
 static int64_t xattr_search_ahead(void)
 {
 	return xattr_search_clock(CLOCK_REALTIME_COARSE) - xattr_search_clock(CLOCK_MONOTONIC_COARSE);

@@ -8,7 +8,7 @@
  * which a new one takes the place of an old one, and bitmaps of the holders.
  *
  * An attribute that is given to a file after its span was searched is not seen. Attributes are in the tree at once, so
- * nothing has to be flushed before. Where that matters, xattr_search_settled() tells by the file's time of change, which nobody can set,
+ * nothing has to be flushed before. Where that matters, xattr_search_settled() tells by the file's time of change, which no call can set,
  * that it was given none since the beginning; the clock that this time is from must not have been set back, so that is looked at, too.
  */
 #ifndef VARVE_WALK_XATTR_SEARCH_H
@@ -41,7 +41,7 @@ struct xattr_search {
 	size_t size;
 	/* Somebody wants it to end early. */
 	const _Atomic bool *cancelled;
-	/* When this began, as files are given it (coarse), and how far that clock was before the one that nobody sets. */
+	/* When this began, as files are given it (coarse), and how far that clock was before the monotonic one. */
 	int64_t begun_ns, ahead_ns;
 	/* Those that were found. */
 	struct inode_set found;
