@@ -4,7 +4,7 @@
  * file. The ratio is that of the medians; its spread is that of each result of B over the median of A. A job that A has and
  * B lacks, or where nothing was done in B, is below any ratio that is asked for.
  *
- * Two pages of results are compared section by section, claim by claim, and only what moved is told.
+ * Two pages of results are compared section by section, claim by claim, and only figures that moved are listed.
  */
 #include "report/compare.h"
 

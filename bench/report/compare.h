@@ -10,13 +10,13 @@
 /* Exit status when the files cannot be compared. */
 #define COMPARE_EXIT_UNUSABLE 2
 
-/* What moved by less is not told: one run has no spread, and figures are written with two or three digits. */
+/* A figure that moved by less is not listed: one run has no spread, and figures are written with two or three digits. */
 #define COMPARE_MOVED_LEAST 0.05
 
 /*
  * Write to FILE what moved from BEFORE to NOW, a line for each figure: job, figure, before, now, ratio. A figure has moved when
  * each of its medians lies outside of the other's smallest to largest, and by COMPARE_MOVED_LEAST. Those that one of them lacks
- * are told, too. BEFORE is NULL where the machine was not measured before, and that is all that is told.
+ * are listed, too. BEFORE is NULL where the machine was not measured before; then the report says only that.
  */
 void compare_sections(FILE *file, const struct page_section *before, const struct page_section *now);
 

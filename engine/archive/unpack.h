@@ -9,8 +9,8 @@
  * kept, which are set at the end, and a mark if it existed before: memory grows with the directories, up to a bound.
  *
  * A user of the layer may exchange any name between two calls. So owner, mode and times are never set by name: the new entry is
- * opened by O_PATH, or as a directory, and has to be new, ours, and of the right type; then the calls take the descriptor. An
- * entry of another user ends the unpacking with -ESTALE. With CAP_SYS_ADMIN all calls go to a clone of the layer's mount: mounts
+ * opened by O_PATH, or as a directory, and has to be new, ours, and of the right type; then the calls take the descriptor. Any
+ * other entry ends the unpacking with -ESTALE. With CAP_SYS_ADMIN all calls go to a clone of the layer's mount: mounts
  * in the layer are not seen there, mount points cannot be removed (-EBUSY), and an entry goes to the layer's own content beneath
  * a mount. Without, no mount is entered: -EBUSY as well.
  */

@@ -126,7 +126,7 @@ static void check_skipped(struct varve_skipped *skipped, const char *name, const
 
 		while (at < count && strcmp(skipped->records[at].path, wanted[i]) != 0)
 			at++;
-		ck_assert_msg(at < count, "%s is not told", wanted[i]);
+		ck_assert_msg(at < count, "%s is not reported", wanted[i]);
 		ck_assert_int_eq(skipped->records[at].error, -EOVERFLOW);
 		ck_assert_str_eq(skipped->records[at].operation, name);
 		ck_assert_str_eq(skipped->records[at].id, id);

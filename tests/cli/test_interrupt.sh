@@ -63,7 +63,7 @@ interrupt INT
 wait "$feeder" || true
 check_busy "create created" 0
 run ls
-sort "$scratch/out" | cmp -s - "$scratch/done" || lib_fail "the layers are not those that were told"
+sort "$scratch/out" | cmp -s - "$scratch/done" || lib_fail "the layers are not those that were reported"
 cp "$scratch/out" "$scratch/before"
 run status
 [[ "$status" == 0 ]] || lib_fail "status: $(cat "$scratch/err")"
@@ -89,7 +89,7 @@ if command -v strace >/dev/null; then
 	grep -q '"error":"ECANCELED"' "$scratch/out" || lib_fail "nothing was cancelled"
 	sort "$scratch/done" "$scratch/before" >"$scratch/expected"
 	run ls
-	sort "$scratch/out" | cmp -s - "$scratch/expected" || lib_fail "the layers are not those that were told"
+	sort "$scratch/out" | cmp -s - "$scratch/expected" || lib_fail "the layers are not those that were reported"
 fi
 
 # rm: what was not reported as removed is still there.

@@ -46,7 +46,7 @@ reflink_make 8G
 cuts "$clones" defaults
 say "$clones power cuts: $layers layers whole; seed $seed"
 [ "$layers" -gt 0 ] || fail "no layer was ever there"
-# With sizes, in the mode of quota that btrfs check knows; and a record of a size is a small file, which btrfs is told not
+# With sizes, in the mode of quota that btrfs check knows; and a record of a size is a small file, which btrfs is set not
 # to keep in the tree, where it would be safe by luck.
 cuts $(((clones + 2) / 3)) max_inline=0 --sized full
 say "$(((clones + 2) / 3)) power cuts with sizes"
