@@ -33,6 +33,7 @@
 #include "engine/store/layer.h"
 #include "engine/store/layout.h"
 #include "engine/store/size_record.h"
+#include "engine/store/undo.h"
 #include "engine/walk/copy.h"
 #include "engine/walk/rm_tree.h"
 
@@ -53,6 +54,8 @@ struct adopt {
 	/* The name, in the directory of the worker slot, of the copy, then of what was the directory; the number of the copy. */
 	char name[sizeof(ID_RESERVED_PREFIX) + 32];
 	uint64_t number;
+	/* What became of the copy when it could not be destroyed, on the heap; NULL: nothing to tell. */
+	char *fate;
 	/* The copy is there; it has the layer's place. */
 	bool staged, published;
 	/* Remembers when copying began. */
@@ -364,7 +367,14 @@ static int adopt_cleared(struct op *op, int result)
 /* Destroy the copy, at a boundary. */
 static int adopt_undo_work(struct op *op)
 {
-	return subvol_destroy(adopt_staging_fd(op), adopt_of(op)->name);
+	struct adopt *adopt = adopt_of(op);
+	/* An exchange may have put another's layer there: the number tells. */
+	struct undo undo = { .op = op, .dir_fd = adopt_staging_fd(op), .name = adopt->name, .number = adopt->number, .in_sight = true };
+	int r = undo_destroy(&undo);
+
+	free(adopt->fate);
+	adopt->fate = undo.fate;
+	return r;
 }
 
 static int adopt_undo(struct op *op)
@@ -377,8 +387,15 @@ static int adopt_undo(struct op *op)
 
 static int adopt_undone(struct op *op, int result)
 {
+	struct adopt *adopt = adopt_of(op);
+	char detail[VARVE_FAILURE_DETAIL_SIZE];
+
 	if (!result)
 		backlog_destroyed(op_store(op));
+	if (adopt->fate && op->failure) {
+		snprintf(detail, sizeof(detail), "%s", op->failure->detail);
+		op_amend(op, false, "%s%s%s", detail, *detail ? "; " : "", adopt->fate);
+	}
 	return result < 0 ? result : OP_END;
 }
 
@@ -399,6 +416,11 @@ static void adopt_close(struct op *op)
 	fd_close(TAKE_FD(adopt_of(op)->fd));
 }
 
+static void adopt_release(struct op *op)
+{
+	free(adopt_of(op)->fate);
+}
+
 static const struct op_class adopt_class = {
 	.operation = VARVE_ADOPT,
 	.fds = FDS_APPLY,
@@ -409,6 +431,7 @@ static const struct op_class adopt_class = {
 	.unwind = ADOPT_UNDO,
 	.cancel_last = ADOPT_PUBLISH,
 	.close = adopt_close,
+	.release = adopt_release,
 };
 
 int adopt_submit(struct varve_store *store, const char *id, uint64_t flags, const struct submit *submit)
