@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The blocking twins, on the public calls alone: submit, wait for that request, hand over what its callback was given: a
- * copy, but of a list of changes, which may be most of the program's memory, the list itself.
- * The callback runs on the waiting thread, unless another one dispatches and takes it; either way it has returned before
- * varve_wait_for() does, so what it writes lives on the waiter's stack.
+ * The blocking twins, on the public calls alone: submit, wait for that request, hand over what its
+ * callback was given: a copy, but of a list of changes, which may be most of the program's memory,
+ * the list itself. The callback runs on the waiting thread, unless another one dispatches and takes
+ * it; either way it has returned before varve_wait_for() does, so what it writes lives on the
+ * waiter's stack.
  */
 #include "api/check.h"
 #include "api/options_size.h"
@@ -35,15 +36,22 @@ struct blocking {
 	struct varve_skipped *ret_records;
 };
 
-/* Where OPTIONS, of any of the families that have it, want to know what was left out; NULL: nowhere. */
-#define BLOCKING_RECORDS(options) ((options) && VARVE_HAS(options, ret_skipped) ? (options)->ret_skipped : NULL)
+/*
+ * Where OPTIONS, of any of the families that have it, want to know what was left out; NULL:
+ * nowhere.
+ */
+#define BLOCKING_RECORDS(options) \
+	((options) && VARVE_HAS(options, ret_skipped) ? (options)->ret_skipped : NULL)
 
 /* The same of OPTIONS of a create. */
 static struct varve_skipped *blocking_create_records(const struct varve_create_options *options)
 {
-	struct varve_skipped *records = options && VARVE_HAS(options, apply) ? BLOCKING_RECORDS(options->apply) : NULL;
+	struct varve_skipped *records = options && VARVE_HAS(options, apply)
+						? BLOCKING_RECORDS(options->apply)
+						: NULL;
 
-	return !records && options && VARVE_HAS(options, chown) ? BLOCKING_RECORDS(options->chown) : records;
+	return !records && options && VARVE_HAS(options, chown) ? BLOCKING_RECORDS(options->chown)
+								: records;
 }
 
 /* Copy COUNT strings into one block, behind an array of pointers to them. */
@@ -67,7 +75,8 @@ static char **blocking_copy_ids(const char *const *ids, size_t count)
 }
 
 /* Copy COUNT entries, whose keys are constants, into one block. */
-static struct varve_status_entry *blocking_copy_entries(const struct varve_status_entry *entries, size_t count)
+static struct varve_status_entry *blocking_copy_entries(const struct varve_status_entry *entries,
+							size_t count)
 {
 	size_t size = (count + 1) * sizeof(*entries);
 	struct varve_status_entry *copy;
@@ -87,7 +96,8 @@ static struct varve_status_entry *blocking_copy_entries(const struct varve_statu
 }
 
 /* Copy FINDINGS into one block. NULL: no memory. */
-static struct varve_finding *blocking_copy_findings(const struct varve_finding *findings, size_t count)
+static struct varve_finding *blocking_copy_findings(const struct varve_finding *findings,
+						    size_t count)
 {
 	size_t size = (count + 1) * sizeof(*findings);
 	struct varve_finding *copy;
@@ -112,13 +122,17 @@ static struct varve_finding *blocking_copy_findings(const struct varve_finding *
 /* Hand over what was left out. 0 or -ENOMEM. */
 static int blocking_copy_skipped(struct varve_skipped *ret, const struct varve_result *result)
 {
-	struct varve_failure *records = result->skipped_count ? calloc(result->skipped_count, sizeof(*records)) : NULL;
+	struct varve_failure *records = result->skipped_count
+						? calloc(result->skipped_count, sizeof(*records))
+						: NULL;
 
 	if (result->skipped_count && !records)
 		return -ENOMEM;
 	if (records)
 		memcpy(records, result->skipped, result->skipped_count * sizeof(*records));
-	*ret = (struct varve_skipped){ .records = records, .count = result->skipped_count, .total = result->skipped_total };
+	*ret = (struct varve_skipped){ .records = records,
+				       .count = result->skipped_count,
+				       .total = result->skipped_total };
 	return 0;
 }
 
@@ -139,7 +153,8 @@ static int blocking_copy(struct blocking *blocking, const struct varve_result *r
 		return 0;
 	}
 	if (blocking->ret_findings) {
-		*blocking->ret_findings = blocking_copy_findings(result->findings, result->findings_count);
+		*blocking->ret_findings = blocking_copy_findings(result->findings,
+								 result->findings_count);
 		if (!*blocking->ret_findings)
 			return -ENOMEM;
 		if (blocking->ret_count)
@@ -156,7 +171,8 @@ static int blocking_copy(struct blocking *blocking, const struct varve_result *r
 		return -ENOMEM;
 	if (blocking->ret_ids && !(ids = blocking_copy_ids(result->ids, result->ids_count)))
 		return -ENOMEM;
-	if (blocking->ret_entries && !(entries = blocking_copy_entries(result->status, result->status_count)))
+	if (blocking->ret_entries &&
+	    !(entries = blocking_copy_entries(result->status, result->status_count)))
 		return -ENOMEM;
 	if (path)
 		*blocking->ret_path = path;
@@ -165,7 +181,8 @@ static int blocking_copy(struct blocking *blocking, const struct varve_result *r
 	if (entries)
 		*blocking->ret_entries = entries;
 	if (blocking->ret_count)
-		*blocking->ret_count = result->operation == VARVE_LIST ? result->ids_count : result->status_count;
+		*blocking->ret_count = result->operation == VARVE_LIST ? result->ids_count
+								       : result->status_count;
 	if (blocking->ret_bytes)
 		*blocking->ret_bytes = result->bytes;
 	if (blocking->ret_skipped)
@@ -184,7 +201,8 @@ static int blocking_copy(struct blocking *blocking, const struct varve_result *r
 }
 
 /* The callback of every twin. */
-static void blocking_done(struct varve_store *store, const struct varve_result *result, void *user_data)
+static void blocking_done(struct varve_store *store, const struct varve_result *result,
+			  void *user_data)
 {
 	struct blocking *blocking = user_data;
 
@@ -200,18 +218,22 @@ static void blocking_done(struct varve_store *store, const struct varve_result *
 	if (!result->error)
 		blocking->error = blocking_copy(blocking, result);
 	if (blocking->error && blocking->ret_failure)
-		*blocking->ret_failure = result->failure ? *result->failure
-							 : (struct varve_failure){ .error = blocking->error,
-										   .operation = "varve",
-										   .step = "RESULT" };
+		*blocking->ret_failure = result->failure
+						 ? *result->failure
+						 : (struct varve_failure){ .error = blocking->error,
+									   .operation = "varve",
+									   .step = "RESULT" };
 }
 
 /* Wait for REQUEST, whose submission returned R. */
-static int blocking_wait(struct varve_store *store, struct blocking *blocking, int r, varve_request request)
+static int blocking_wait(struct varve_store *store, struct blocking *blocking, int r,
+			 varve_request request)
 {
 	if (r) {
 		if (blocking->ret_failure && varve_refusal(store, blocking->ret_failure))
-			*blocking->ret_failure = (struct varve_failure){ .error = r, .operation = "varve", .step = "CHECK" };
+			*blocking->ret_failure = (struct varve_failure){ .error = r,
+									 .operation = "varve",
+									 .step = "CHECK" };
 		return r;
 	}
 	r = varve_wait_for(store, request, -1);
@@ -230,7 +252,9 @@ static int blocking_check(const struct blocking *blocking)
 	return r ? r : output_check(blocking->ret_quota);
 }
 
-/* May this thread wait? Inside a callback it may not, and must not submit what it cannot wait for. */
+/*
+ * May this thread wait? Inside a callback it may not, and must not submit what it cannot wait for.
+ */
 static int blocking_begin(struct varve_store *store, const struct blocking *blocking)
 {
 	int r = varve_wait_for(store, 0, 0);
@@ -241,7 +265,9 @@ static int blocking_begin(struct varve_store *store, const struct blocking *bloc
 		sized = !r;
 	}
 	if (r && blocking->ret_failure) {
-		*blocking->ret_failure = (struct varve_failure){ .error = r, .operation = "varve", .step = "CHECK" };
+		*blocking->ret_failure = (struct varve_failure){ .error = r,
+								 .operation = "varve",
+								 .step = "CHECK" };
 		if (!sized)
 			strcpy(blocking->ret_failure->detail, "an output without a size");
 	}
@@ -249,18 +275,18 @@ static int blocking_begin(struct varve_store *store, const struct blocking *bloc
 }
 
 /*
- * The body of a twin: SUBMISSION, an expression that submits with blocking_done, &blocking and &request as its last three
- * arguments, and the wait for it.
+ * The body of a twin: SUBMISSION, an expression that submits with blocking_done, &blocking and
+ * &request as its last three arguments, and the wait for it.
  */
-#define BLOCKING(store, ret_failure, submission)                                   \
-	({                                                                         \
-		varve_request request = 0;                                         \
-		int r_ = blocking_begin((store), &blocking);                       \
-		if (!r_) {                                                         \
-			int submitted_ = (submission);                             \
+#define BLOCKING(store, ret_failure, submission)                                     \
+	({                                                                           \
+		varve_request request = 0;                                           \
+		int r_ = blocking_begin((store), &blocking);                         \
+		if (!r_) {                                                           \
+			int submitted_ = (submission);                               \
 			r_ = blocking_wait((store), &blocking, submitted_, request); \
-		}                                                                  \
-		r_;                                                                \
+		}                                                                    \
+		r_;                                                                  \
 	})
 
 int varve_noop_wait(struct varve_store *store, struct varve_failure *ret_failure)
@@ -270,30 +296,37 @@ int varve_noop_wait(struct varve_store *store, struct varve_failure *ret_failure
 	return BLOCKING(store, ret_failure, varve_noop(store, blocking_done, &blocking, &request));
 }
 
-int varve_layer_create_wait(struct varve_store *store, const char *id, const struct varve_create_options *options,
+int varve_layer_create_wait(struct varve_store *store, const char *id,
+			    const struct varve_create_options *options,
 			    struct varve_failure *ret_failure)
 {
 	return varve_layer_create_batch_wait(store, &id, 1, options, NULL, ret_failure);
 }
 
-int varve_layer_create_apply_wait(struct varve_store *store, const char *id, const struct varve_create_options *options,
-				  uint64_t *ret_bytes, uint64_t *ret_skipped, struct varve_failure *ret_failure)
+int varve_layer_create_apply_wait(struct varve_store *store, const char *id,
+				  const struct varve_create_options *options, uint64_t *ret_bytes,
+				  uint64_t *ret_skipped, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_bytes = ret_bytes, .ret_skipped = ret_skipped,
+	struct blocking blocking = { .ret_failure = ret_failure,
+				     .ret_bytes = ret_bytes,
+				     .ret_skipped = ret_skipped,
 				     .ret_records = blocking_create_records(options) };
 
-	return BLOCKING(store, ret_failure, varve_layer_create(store, id, options, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_layer_create(store, id, options, blocking_done, &blocking, &request));
 }
 
 int varve_layer_create_batch_wait(struct varve_store *store, const char *const *ids, size_t count,
 				  const struct varve_create_options *options, int *ret_errors,
 				  struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_errors = ret_errors,
+	struct blocking blocking = { .ret_failure = ret_failure,
+				     .ret_errors = ret_errors,
 				     .ret_records = blocking_create_records(options) };
 
 	return BLOCKING(store, ret_failure,
-			varve_layer_create_batch(store, ids, count, options, blocking_done, &blocking, &request));
+			varve_layer_create_batch(store, ids, count, options, blocking_done,
+						 &blocking, &request));
 }
 
 int varve_layer_remove_wait(struct varve_store *store, const char *id, uint64_t flags,
@@ -302,29 +335,33 @@ int varve_layer_remove_wait(struct varve_store *store, const char *id, uint64_t 
 	return varve_layer_remove_batch_wait(store, &id, 1, flags, NULL, ret_failure);
 }
 
-int varve_layer_remove_batch_wait(struct varve_store *store, const char *const *ids, size_t count, uint64_t flags,
-				  int *ret_errors, struct varve_failure *ret_failure)
+int varve_layer_remove_batch_wait(struct varve_store *store, const char *const *ids, size_t count,
+				  uint64_t flags, int *ret_errors,
+				  struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure, .ret_errors = ret_errors };
 
 	return BLOCKING(store, ret_failure,
-			varve_layer_remove_batch(store, ids, count, flags, blocking_done, &blocking, &request));
+			varve_layer_remove_batch(store, ids, count, flags, blocking_done, &blocking,
+						 &request));
 }
 
-int varve_layer_get_wait(struct varve_store *store, const char *id, const char *const *options, char **ret_path,
-			 struct varve_failure *ret_failure)
+int varve_layer_get_wait(struct varve_store *store, const char *id, const char *const *options,
+			 char **ret_path, struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure, .ret_path = ret_path };
 
-	return BLOCKING(store, ret_failure, varve_layer_get(store, id, options, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_layer_get(store, id, options, blocking_done, &blocking, &request));
 }
 
-int varve_layer_open_wait(struct varve_store *store, const char *id, uint64_t flags, int *ret_descriptor,
-			  struct varve_failure *ret_failure)
+int varve_layer_open_wait(struct varve_store *store, const char *id, uint64_t flags,
+			  int *ret_descriptor, struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure, .ret_descriptor = ret_descriptor };
 
-	return BLOCKING(store, ret_failure, varve_layer_open(store, id, flags, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_layer_open(store, id, flags, blocking_done, &blocking, &request));
 }
 
 int varve_layer_exists_wait(struct varve_store *store, const char *id, bool *ret_exists,
@@ -332,29 +369,37 @@ int varve_layer_exists_wait(struct varve_store *store, const char *id, bool *ret
 {
 	struct blocking blocking = { .ret_failure = ret_failure, .ret_exists = ret_exists };
 
-	return BLOCKING(store, ret_failure, varve_layer_exists(store, id, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_layer_exists(store, id, blocking_done, &blocking, &request));
 }
 
 int varve_layer_list_wait(struct varve_store *store, char ***ret_ids, size_t *ret_count,
 			  struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_ids = ret_ids, .ret_count = ret_count };
+	struct blocking blocking = { .ret_failure = ret_failure,
+				     .ret_ids = ret_ids,
+				     .ret_count = ret_count };
 
-	return BLOCKING(store, ret_failure, varve_layer_list(store, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_layer_list(store, blocking_done, &blocking, &request));
 }
 
-int varve_layer_info_wait(struct varve_store *store, const char *id, struct varve_layer_info *ret_info,
-			  struct varve_failure *ret_failure)
+int varve_layer_info_wait(struct varve_store *store, const char *id,
+			  struct varve_layer_info *ret_info, struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure, .ret_info = ret_info };
 
-	return BLOCKING(store, ret_failure, varve_layer_info(store, id, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_layer_info(store, id, blocking_done, &blocking, &request));
 }
 
-int varve_layer_changes_wait(struct varve_store *store, const char *id, const struct varve_changes_options *options,
-			     struct varve_change **ret_changes, size_t *ret_count, struct varve_failure *ret_failure)
+int varve_layer_changes_wait(struct varve_store *store, const char *id,
+			     const struct varve_changes_options *options,
+			     struct varve_change **ret_changes, size_t *ret_count,
+			     struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_changes = ret_changes,
+	struct blocking blocking = { .ret_failure = ret_failure,
+				     .ret_changes = ret_changes,
 				     .ret_changes_count = ret_count };
 
 	return BLOCKING(store, ret_failure,
@@ -367,81 +412,104 @@ int varve_layer_usage_wait(struct varve_store *store, const char *id, uint64_t f
 {
 	struct blocking blocking = { .ret_failure = ret_failure, .ret_usage = ret_usage };
 
-	return BLOCKING(store, ret_failure, varve_layer_usage(store, id, flags, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_layer_usage(store, id, flags, blocking_done, &blocking, &request));
 }
 
-int varve_layer_chown_wait(struct varve_store *store, const char *id, const struct varve_chown_options *options,
+int varve_layer_chown_wait(struct varve_store *store, const char *id,
+			   const struct varve_chown_options *options,
 			   struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure,
 				     .ret_records = BLOCKING_RECORDS(options) };
 
-	return BLOCKING(store, ret_failure, varve_layer_chown(store, id, options, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_layer_chown(store, id, options, blocking_done, &blocking, &request));
 }
 
-int varve_layer_freeze_wait(struct varve_store *store, const char *id, uint64_t flags, struct varve_failure *ret_failure)
-{
-	struct blocking blocking = { .ret_failure = ret_failure };
-
-	return BLOCKING(store, ret_failure, varve_layer_freeze(store, id, flags, blocking_done, &blocking, &request));
-}
-
-int varve_layer_rename_wait(struct varve_store *store, const char *id, const char *new_id, uint64_t flags,
+int varve_layer_freeze_wait(struct varve_store *store, const char *id, uint64_t flags,
 			    struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure };
 
-	return BLOCKING(store, ret_failure, varve_layer_rename(store, id, new_id, flags, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_layer_freeze(store, id, flags, blocking_done, &blocking, &request));
 }
 
-int varve_layer_adopt_wait(struct varve_store *store, const char *id, uint64_t flags, struct varve_failure *ret_failure)
-{
-	struct blocking blocking = { .ret_failure = ret_failure };
-
-	return BLOCKING(store, ret_failure, varve_layer_adopt(store, id, flags, blocking_done, &blocking, &request));
-}
-
-int varve_layer_relabel_wait(struct varve_store *store, const char *id, const char *label, uint64_t flags,
-			     struct varve_failure *ret_failure)
+int varve_layer_rename_wait(struct varve_store *store, const char *id, const char *new_id,
+			    uint64_t flags, struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure };
 
 	return BLOCKING(store, ret_failure,
-			varve_layer_relabel(store, id, label, flags, blocking_done, &blocking, &request));
+			varve_layer_rename(store, id, new_id, flags, blocking_done, &blocking,
+					   &request));
 }
 
-int varve_layer_diff_wait(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
-			  uint64_t *ret_bytes, uint64_t *ret_skipped, struct varve_failure *ret_failure)
+int varve_layer_adopt_wait(struct varve_store *store, const char *id, uint64_t flags,
+			   struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_bytes = ret_bytes, .ret_skipped = ret_skipped,
+	struct blocking blocking = { .ret_failure = ret_failure };
+
+	return BLOCKING(store, ret_failure,
+			varve_layer_adopt(store, id, flags, blocking_done, &blocking, &request));
+}
+
+int varve_layer_relabel_wait(struct varve_store *store, const char *id, const char *label,
+			     uint64_t flags, struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure };
+
+	return BLOCKING(store, ret_failure,
+			varve_layer_relabel(store, id, label, flags, blocking_done, &blocking,
+					    &request));
+}
+
+int varve_layer_diff_wait(struct varve_store *store, const char *id,
+			  const struct varve_diff_options *options, int fd, uint64_t *ret_bytes,
+			  uint64_t *ret_skipped, struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure,
+				     .ret_bytes = ret_bytes,
+				     .ret_skipped = ret_skipped,
 				     .ret_records = BLOCKING_RECORDS(options) };
 
-	return BLOCKING(store, ret_failure, varve_layer_diff(store, id, options, fd, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_layer_diff(store, id, options, fd, blocking_done, &blocking,
+					 &request));
 }
 
-int varve_layer_apply_wait(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
-			   uint64_t *ret_bytes, uint64_t *ret_skipped, struct varve_failure *ret_failure)
+int varve_layer_apply_wait(struct varve_store *store, const char *id,
+			   const struct varve_apply_options *options, int fd, uint64_t *ret_bytes,
+			   uint64_t *ret_skipped, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_bytes = ret_bytes, .ret_skipped = ret_skipped,
+	struct blocking blocking = { .ret_failure = ret_failure,
+				     .ret_bytes = ret_bytes,
+				     .ret_skipped = ret_skipped,
 				     .ret_records = BLOCKING_RECORDS(options) };
 
-	return BLOCKING(store, ret_failure, varve_layer_apply(store, id, options, fd, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_layer_apply(store, id, options, fd, blocking_done, &blocking,
+					  &request));
 }
 
-int varve_layer_diff_size_wait(struct varve_store *store, const char *id, const struct varve_changes_options *options,
-			       uint64_t *ret_bytes, struct varve_failure *ret_failure)
+int varve_layer_diff_size_wait(struct varve_store *store, const char *id,
+			       const struct varve_changes_options *options, uint64_t *ret_bytes,
+			       struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure, .ret_bytes = ret_bytes };
 
 	return BLOCKING(store, ret_failure,
-			varve_layer_diff_size(store, id, options, blocking_done, &blocking, &request));
+			varve_layer_diff_size(store, id, options, blocking_done, &blocking,
+					      &request));
 }
 
 int varve_sync_wait(struct varve_store *store, uint64_t flags, struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure };
 
-	return BLOCKING(store, ret_failure, varve_sync(store, flags, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_sync(store, flags, blocking_done, &blocking, &request));
 }
 
 int varve_sweep_wait(struct varve_store *store, struct varve_sweep_report *ret_report,
@@ -452,48 +520,60 @@ int varve_sweep_wait(struct varve_store *store, struct varve_sweep_report *ret_r
 	return BLOCKING(store, ret_failure, varve_sweep(store, blocking_done, &blocking, &request));
 }
 
-int varve_check_wait(struct varve_store *store, struct varve_finding **ret_findings, size_t *ret_count,
-		     struct varve_failure *ret_failure)
+int varve_check_wait(struct varve_store *store, struct varve_finding **ret_findings,
+		     size_t *ret_count, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_findings = ret_findings, .ret_count = ret_count };
+	struct blocking blocking = { .ret_failure = ret_failure,
+				     .ret_findings = ret_findings,
+				     .ret_count = ret_count };
 
 	return BLOCKING(store, ret_failure, varve_check(store, blocking_done, &blocking, &request));
 }
 
-int varve_status_wait(struct varve_store *store, struct varve_status_entry **ret_entries, size_t *ret_count,
-		      struct varve_failure *ret_failure)
+int varve_status_wait(struct varve_store *store, struct varve_status_entry **ret_entries,
+		      size_t *ret_count, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_entries = ret_entries, .ret_count = ret_count };
+	struct blocking blocking = { .ret_failure = ret_failure,
+				     .ret_entries = ret_entries,
+				     .ret_count = ret_count };
 
-	return BLOCKING(store, ret_failure, varve_status(store, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_status(store, blocking_done, &blocking, &request));
 }
 
-int varve_quota_status_wait(struct varve_store *store, struct varve_quota *ret_quota, struct varve_failure *ret_failure)
+int varve_quota_status_wait(struct varve_store *store, struct varve_quota *ret_quota,
+			    struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure, .ret_quota = ret_quota };
 
-	return BLOCKING(store, ret_failure, varve_quota_status(store, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_quota_status(store, blocking_done, &blocking, &request));
 }
 
-int varve_quota_enable_wait(struct varve_store *store, enum varve_quota_mode mode, struct varve_failure *ret_failure)
+int varve_quota_enable_wait(struct varve_store *store, enum varve_quota_mode mode,
+			    struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure };
 
-	return BLOCKING(store, ret_failure, varve_quota_enable(store, mode, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_quota_enable(store, mode, blocking_done, &blocking, &request));
 }
 
 int varve_quota_disable_wait(struct varve_store *store, struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure };
 
-	return BLOCKING(store, ret_failure, varve_quota_disable(store, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_quota_disable(store, blocking_done, &blocking, &request));
 }
 
-int varve_quota_limit_wait(struct varve_store *store, const char *id, uint64_t bytes, struct varve_failure *ret_failure)
+int varve_quota_limit_wait(struct varve_store *store, const char *id, uint64_t bytes,
+			   struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure };
 
-	return BLOCKING(store, ret_failure, varve_quota_limit(store, id, bytes, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_quota_limit(store, id, bytes, blocking_done, &blocking, &request));
 }
 
 int varve_quota_limit_group_wait(struct varve_store *store, const char *name, uint64_t bytes,
@@ -501,19 +581,25 @@ int varve_quota_limit_group_wait(struct varve_store *store, const char *name, ui
 {
 	struct blocking blocking = { .ret_failure = ret_failure };
 
-	return BLOCKING(store, ret_failure, varve_quota_limit_group(store, name, bytes, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_quota_limit_group(store, name, bytes, blocking_done, &blocking,
+						&request));
 }
 
-int varve_quota_rescan_wait(struct varve_store *store, uint64_t flags, struct varve_failure *ret_failure)
+int varve_quota_rescan_wait(struct varve_store *store, uint64_t flags,
+			    struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure };
 
-	return BLOCKING(store, ret_failure, varve_quota_rescan(store, flags, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_quota_rescan(store, flags, blocking_done, &blocking, &request));
 }
 
-int varve_quota_gc_wait(struct varve_store *store, struct varve_quota *ret_quota, struct varve_failure *ret_failure)
+int varve_quota_gc_wait(struct varve_store *store, struct varve_quota *ret_quota,
+			struct varve_failure *ret_failure)
 {
 	struct blocking blocking = { .ret_failure = ret_failure, .ret_quota = ret_quota };
 
-	return BLOCKING(store, ret_failure, varve_quota_gc(store, blocking_done, &blocking, &request));
+	return BLOCKING(store, ret_failure,
+			varve_quota_gc(store, blocking_done, &blocking, &request));
 }

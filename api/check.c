@@ -5,18 +5,21 @@
 #include "engine/store/store.h"
 
 /* All flags that there are: see VARVE_FLAG(). */
-#define CHECK_FLAGS                                                                                                    \
-	(VARVE_DURABLE | VARVE_RELAXED | VARVE_CREATE_READ_ONLY | VARVE_CREATE_NOWAIT | VARVE_OVERFLOW_IDS | \
-	 VARVE_APPLY_SKIP_DEVICES | VARVE_APPLY_IGNORE_OWNERS | VARVE_FREEZE_THAW | VARVE_CHANGES_WALK | VARVE_USAGE_WALK | \
-	 VARVE_USAGE_SEARCH | VARVE_RELABEL_SHARED | VARVE_SYNC_CLEAN | VARVE_QUOTA_WAIT | VARVE_OPEN_NO_URING |       \
-	 VARVE_OPEN_RELAXED | VARVE_OPEN_NO_SWEEP | VARVE_OPEN_PRIVATE_MOUNT | VARVE_OPEN_EXISTING | VARVE_LAYER_READ_ONLY |  \
-	 VARVE_LAYER_QUOTA | VARVE_USAGE_QUOTA | VARVE_QUOTA_INCONSISTENT | VARVE_QUOTA_RESCAN_RUNNING |   \
-	 VARVE_QUOTA_COUNTED | VARVE_OPEN_SHARED_HOME | VARVE_USAGE_MOUNTS)
+#define CHECK_FLAGS                                                                            \
+	(VARVE_DURABLE | VARVE_RELAXED | VARVE_CREATE_READ_ONLY | VARVE_CREATE_NOWAIT |        \
+	 VARVE_OVERFLOW_IDS | VARVE_APPLY_SKIP_DEVICES | VARVE_APPLY_IGNORE_OWNERS |           \
+	 VARVE_FREEZE_THAW | VARVE_CHANGES_WALK | VARVE_USAGE_WALK | VARVE_USAGE_SEARCH |      \
+	 VARVE_RELABEL_SHARED | VARVE_SYNC_CLEAN | VARVE_QUOTA_WAIT | VARVE_OPEN_NO_URING |    \
+	 VARVE_OPEN_RELAXED | VARVE_OPEN_NO_SWEEP | VARVE_OPEN_PRIVATE_MOUNT |                 \
+	 VARVE_OPEN_EXISTING | VARVE_LAYER_READ_ONLY | VARVE_LAYER_QUOTA | VARVE_USAGE_QUOTA | \
+	 VARVE_QUOTA_INCONSISTENT | VARVE_QUOTA_RESCAN_RUNNING | VARVE_QUOTA_COUNTED |         \
+	 VARVE_OPEN_SHARED_HOME | VARVE_USAGE_MOUNTS)
 
 /* No two have a bit in common. */
 static_assert(__builtin_popcountll(CHECK_FLAGS) == 27, "each flag has a bit of its own");
 
-int check_request(struct varve_store *store, enum varve_operation operation, varve_callback *callback)
+int check_request(struct varve_store *store, enum varve_operation operation,
+		  varve_callback *callback)
 {
 	if (!store)
 		return -EINVAL;
@@ -33,10 +36,12 @@ int check_id(struct varve_store *store, enum varve_operation operation, const ch
 	return r ? request_refuse(&store->core, operation, r, id, failure.detail) : 0;
 }
 
-int check_ids(struct varve_store *store, enum varve_operation operation, const char *const *ids, size_t count)
+int check_ids(struct varve_store *store, enum varve_operation operation, const char *const *ids,
+	      size_t count)
 {
 	if (!ids || !count || count > VARVE_BATCH_MAX)
-		return request_refuse(&store->core, operation, -EINVAL, NULL, "a batch has 1 to 65536 ids");
+		return request_refuse(&store->core, operation, -EINVAL, NULL,
+				      "a batch has 1 to 65536 ids");
 	for (size_t i = 0; i < count; i++) {
 		int r = check_id(store, operation, ids[i]);
 
@@ -46,24 +51,32 @@ int check_ids(struct varve_store *store, enum varve_operation operation, const c
 	return 0;
 }
 
-int check_options(struct varve_store *store, enum varve_operation operation, void *ours, size_t size, const void *given)
+int check_options(struct varve_store *store, enum varve_operation operation, void *ours,
+		  size_t size, const void *given)
 {
 	int r = options_copy(ours, size, given);
 
 	if (r)
-		request_refuse(&store->core, operation, r, NULL,
-			       r == -E2BIG ? "options of a later version ask for what this one does not know" : "options without a size");
+		request_refuse(
+			&store->core, operation, r, NULL,
+			r == -E2BIG
+				? "options of a later version ask for what this one does not know"
+				: "options without a size");
 	return r;
 }
 
-int check_flags(struct varve_store *store, enum varve_operation operation, uint64_t flags, uint64_t known)
+int check_flags(struct varve_store *store, enum varve_operation operation, uint64_t flags,
+		uint64_t known)
 {
 	const uint64_t both = VARVE_DURABLE | VARVE_RELAXED;
 
 	if (flags & ~known)
 		return request_refuse(&store->core, operation, -EINVAL, NULL,
-				      flags & ~(known | CHECK_FLAGS) ? "unknown flag" : "a flag that is for other calls");
+				      flags & ~(known | CHECK_FLAGS)
+					      ? "unknown flag"
+					      : "a flag that is for other calls");
 	if ((known & both) == both && (flags & both) == both)
-		return request_refuse(&store->core, operation, -EINVAL, NULL, "durable and relaxed at once");
+		return request_refuse(&store->core, operation, -EINVAL, NULL,
+				      "durable and relaxed at once");
 	return 0;
 }

@@ -6,26 +6,34 @@
 #include "engine/ops/ops.h"
 
 /* May a request for OPERATION be made of STORE with CALLBACK? 0, -EINVAL, -ECHILD. */
-int check_request(struct varve_store *store, enum varve_operation operation, varve_callback *callback);
+int check_request(struct varve_store *store, enum varve_operation operation,
+		  varve_callback *callback);
 
 /* Is ID one that a layer can have? Records the refusal where not. */
 int check_id(struct varve_store *store, enum varve_operation operation, const char *id);
 
 /* Are COUNT IDS ones that layers can have? */
-int check_ids(struct varve_store *store, enum varve_operation operation, const char *const *ids, size_t count);
+int check_ids(struct varve_store *store, enum varve_operation operation, const char *const *ids,
+	      size_t count);
 
 /* Has FLAGS no other bits than KNOWN, and not both of VARVE_DURABLE and VARVE_RELAXED? */
-int check_flags(struct varve_store *store, enum varve_operation operation, uint64_t flags, uint64_t known);
+int check_flags(struct varve_store *store, enum varve_operation operation, uint64_t flags,
+		uint64_t known);
 
 /* Copy the options GIVEN to OURS of SIZE bytes: see options_copy(). */
-int check_options(struct varve_store *store, enum varve_operation operation, void *ours, size_t size, const void *given);
+int check_options(struct varve_store *store, enum varve_operation operation, void *ours,
+		  size_t size, const void *given);
 
 /* Copy the shift of ownership GIVEN (NULL is none) to OURS; is it one? */
-int check_chown(struct varve_store *store, enum varve_operation operation, struct varve_chown_options *ours,
-		const struct varve_chown_options *given);
+int check_chown(struct varve_store *store, enum varve_operation operation,
+		struct varve_chown_options *ours, const struct varve_chown_options *given);
 
-/* varve_layer_changes(), and, if the callback is to KEEP the list of changes and free() it after success, its twin. */
-int layer_changes(struct varve_store *store, const char *id, const struct varve_changes_options *options, bool keep,
+/*
+ * varve_layer_changes(), and, if the callback is to KEEP the list of changes and free() it after
+ * success, its twin.
+ */
+int layer_changes(struct varve_store *store, const char *id,
+		  const struct varve_changes_options *options, bool keep,
 		  const struct submit *submit);
 
 /* Is LABEL an SELinux label in form? */

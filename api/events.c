@@ -41,8 +41,8 @@ int varve_cancel(struct varve_store *store, varve_request request)
 	return store ? handle_cancel(&store->core, request) : -EINVAL;
 }
 
-int varve_stream_write(struct varve_store *store, varve_request request, const void *bytes, size_t size,
-		       size_t *ret_taken)
+int varve_stream_write(struct varve_store *store, varve_request request, const void *bytes,
+		       size_t size, size_t *ret_taken)
 {
 	if (!store || (!bytes && size) || !ret_taken)
 		return -EINVAL;
@@ -54,9 +54,11 @@ int varve_stream_end(struct varve_store *store, varve_request request, int error
 	return store ? dispatch_stream_end(&store->core, request, error, NULL) : -EINVAL;
 }
 
-int varve_stream_fail(struct varve_store *store, varve_request request, int error, const char *detail)
+int varve_stream_fail(struct varve_store *store, varve_request request, int error,
+		      const char *detail)
 {
-	return store && error < 0 ? dispatch_stream_end(&store->core, request, error, detail) : -EINVAL;
+	return store && error < 0 ? dispatch_stream_end(&store->core, request, error, detail)
+				  : -EINVAL;
 }
 
 int varve_stream_resume(struct varve_store *store, varve_request request)
@@ -64,7 +66,8 @@ int varve_stream_resume(struct varve_store *store, varve_request request)
 	return store ? dispatch_stream_resume(&store->core, request) : -EINVAL;
 }
 
-int varve_progress(struct varve_store *store, varve_request request, struct varve_progress *ret_progress)
+int varve_progress(struct varve_store *store, varve_request request,
+		   struct varve_progress *ret_progress)
 {
 	struct varve_progress ours;
 	int r = store && ret_progress ? output_check(ret_progress) : -EINVAL;
@@ -76,8 +79,8 @@ int varve_progress(struct varve_store *store, varve_request request, struct varv
 	return r;
 }
 
-int varve_progress_watch(struct varve_store *store, varve_request request, varve_progress_callback *callback,
-			 void *user_data)
+int varve_progress_watch(struct varve_store *store, varve_request request,
+			 varve_progress_callback *callback, void *user_data)
 {
 	return store ? progress_watch(&store->core, request, callback, user_data) : -EINVAL;
 }
@@ -89,7 +92,8 @@ int varve_refusal(struct varve_store *store, struct varve_failure *ret_failure)
 	return core_here(&store->core) ? request_refusal(&store->core, ret_failure) : -ECHILD;
 }
 
-int varve_noop(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request)
+int varve_noop(struct varve_store *store, varve_callback *callback, void *user_data,
+	       varve_request *ret_request)
 {
 	int r = check_request(store, VARVE_NOOP, callback);
 
@@ -103,24 +107,28 @@ int varve_sync(struct varve_store *store, uint64_t flags, varve_callback *callba
 
 	if (!r)
 		r = check_flags(store, VARVE_SYNC, flags, VARVE_SYNC_CLEAN);
-	return r ? r : sync_submit(store, flags, &(struct submit){ callback, user_data, ret_request });
+	return r ? r
+		 : sync_submit(store, flags, &(struct submit){ callback, user_data, ret_request });
 }
 
-int varve_sweep(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request)
+int varve_sweep(struct varve_store *store, varve_callback *callback, void *user_data,
+		varve_request *ret_request)
 {
 	int r = check_request(store, VARVE_SWEEP, callback);
 
 	return r ? r : sweep_submit(store, &(struct submit){ callback, user_data, ret_request });
 }
 
-int varve_check(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request)
+int varve_check(struct varve_store *store, varve_callback *callback, void *user_data,
+		varve_request *ret_request)
 {
 	int r = check_request(store, VARVE_CHECK, callback);
 
 	return r ? r : check_submit(store, &(struct submit){ callback, user_data, ret_request });
 }
 
-int varve_status(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request)
+int varve_status(struct varve_store *store, varve_callback *callback, void *user_data,
+		 varve_request *ret_request)
 {
 	int r = check_request(store, VARVE_STATUS, callback);
 
@@ -163,7 +171,8 @@ int varve_operation_statistics(struct varve_store *store, enum varve_operation o
 			       struct varve_operation_statistics *ret_statistics)
 {
 	struct varve_operation_statistics ours;
-	int r = store && ret_statistics && operation_name(operation) ? output_check(ret_statistics) : -EINVAL;
+	int r = store && ret_statistics && operation_name(operation) ? output_check(ret_statistics)
+								     : -EINVAL;
 
 	if (r)
 		return r;

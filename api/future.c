@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Futures: a copy of what a callback was given, in one block of memory behind the result itself. The same function first counts
- * the bytes and then copies, so that neither can forget what the other has.
+ * Futures: a copy of what a callback was given, in one block of memory behind the result itself.
+ * The same function first counts the bytes and then copies, so that neither can forget what the
+ * other has.
  */
 #include "varve.h"
 
@@ -44,13 +45,15 @@ static char *future_text(struct future_copy *copy, const char *text)
 }
 
 /* Copy COUNT OUTCOMES with their ids and failures. */
-static struct varve_outcome *future_outcomes(struct future_copy *copy, const struct varve_outcome *outcomes, size_t count)
+static struct varve_outcome *future_outcomes(struct future_copy *copy,
+					     const struct varve_outcome *outcomes, size_t count)
 {
 	struct varve_outcome *ours = future_bytes(copy, outcomes, count * sizeof(*outcomes));
 
 	for (size_t i = 0; i < count; i++) {
 		const char *id = future_text(copy, outcomes[i].id);
-		const struct varve_failure *failure = future_bytes(copy, outcomes[i].failure, sizeof(*outcomes[i].failure));
+		const struct varve_failure *failure = future_bytes(copy, outcomes[i].failure,
+								   sizeof(*outcomes[i].failure));
 
 		if (ours)
 			ours[i] = (struct varve_outcome){ id, outcomes[i].error, failure };
@@ -73,7 +76,9 @@ static const char **future_ids(struct future_copy *copy, const char *const *ids,
 }
 
 /* Copy COUNT status ENTRIES, whose keys are constants. */
-static struct varve_status_entry *future_status(struct future_copy *copy, const struct varve_status_entry *entries, size_t count)
+static struct varve_status_entry *future_status(struct future_copy *copy,
+						const struct varve_status_entry *entries,
+						size_t count)
 {
 	struct varve_status_entry *ours = future_bytes(copy, entries, count * sizeof(*entries));
 
@@ -87,7 +92,8 @@ static struct varve_status_entry *future_status(struct future_copy *copy, const 
 }
 
 /* Copy COUNT CHANGES. */
-static struct varve_change *future_changes(struct future_copy *copy, const struct varve_change *changes, size_t count)
+static struct varve_change *future_changes(struct future_copy *copy,
+					   const struct varve_change *changes, size_t count)
 {
 	struct varve_change *ours = future_bytes(copy, changes, count * sizeof(*changes));
 
@@ -101,12 +107,14 @@ static struct varve_change *future_changes(struct future_copy *copy, const struc
 }
 
 /* Copy COUNT FINDINGS, whose other strings are constants. */
-static struct varve_finding *future_findings(struct future_copy *copy, const struct varve_finding *findings, size_t count)
+static struct varve_finding *future_findings(struct future_copy *copy,
+					     const struct varve_finding *findings, size_t count)
 {
 	struct varve_finding *ours = future_bytes(copy, findings, count * sizeof(*findings));
 
 	for (size_t i = 0; i < count; i++) {
-		const char *path = future_text(copy, findings[i].path), *detail = future_text(copy, findings[i].detail);
+		const char *path = future_text(copy, findings[i].path),
+			   *detail = future_text(copy, findings[i].detail);
 
 		if (ours) {
 			ours[i].path = path;
@@ -117,7 +125,8 @@ static struct varve_finding *future_findings(struct future_copy *copy, const str
 }
 
 /* Copy RESULT and all that it points to. The copy, NULL while bytes are counted. */
-static struct varve_result *future_result(struct future_copy *copy, const struct varve_result *result)
+static struct varve_result *future_result(struct future_copy *copy,
+					  const struct varve_result *result)
 {
 	struct varve_result *ours = future_bytes(copy, result, sizeof(*result)), members = *result;
 
@@ -131,7 +140,8 @@ static struct varve_result *future_result(struct future_copy *copy, const struct
 	members.changes = future_changes(copy, result->changes, result->changes_count);
 	members.usage = future_bytes(copy, result->usage, sizeof(*result->usage));
 	members.quota = future_bytes(copy, result->quota, sizeof(*result->quota));
-	members.skipped = future_bytes(copy, result->skipped, result->skipped_count * sizeof(*result->skipped));
+	members.skipped = future_bytes(copy, result->skipped,
+				       result->skipped_count * sizeof(*result->skipped));
 	members.findings = future_findings(copy, result->findings, result->findings_count);
 	if (ours)
 		*ours = members;
@@ -149,7 +159,8 @@ int varve_future_create(struct varve_future **ret_future)
 	return 0;
 }
 
-void varve_future_callback(struct varve_store *store, const struct varve_result *result, void *user_data)
+void varve_future_callback(struct varve_store *store, const struct varve_result *result,
+			   void *user_data)
 {
 	struct future_copy copy = { 0 };
 	struct varve_future *future = user_data;
@@ -161,8 +172,11 @@ void varve_future_callback(struct varve_store *store, const struct varve_result 
 	future->block = copy.block;
 	if (copy.block)
 		ours = future_result(&copy, result);
-	future->without_memory = (struct varve_result){ .size = sizeof(*result), .request = result->request,
-							.operation = result->operation, .error = -ENOMEM, .descriptor = -EBADF };
+	future->without_memory = (struct varve_result){ .size = sizeof(*result),
+							.request = result->request,
+							.operation = result->operation,
+							.error = -ENOMEM,
+							.descriptor = -EBADF };
 	future->descriptor = result->descriptor;
 	__atomic_store_n(&future->result, ours ? ours : &future->without_memory, __ATOMIC_RELEASE);
 }
@@ -174,7 +188,8 @@ const struct varve_result *varve_future_result(const struct varve_future *future
 
 int varve_future_take(struct varve_future *future)
 {
-	int descriptor = future ? __atomic_exchange_n(&future->descriptor, -1, __ATOMIC_ACQ_REL) : -1;
+	int descriptor = future ? __atomic_exchange_n(&future->descriptor, -1, __ATOMIC_ACQ_REL)
+				: -1;
 
 	return descriptor < 0 ? -EBADF : descriptor;
 }

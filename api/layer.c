@@ -6,8 +6,10 @@
 
 #include <string.h>
 
-#define LAYER_CREATE_FLAGS (VARVE_DURABLE | VARVE_RELAXED | VARVE_CREATE_READ_ONLY | VARVE_CREATE_NOWAIT)
-#define LAYER_APPLY_FLAGS (VARVE_OVERFLOW_IDS | VARVE_APPLY_SKIP_DEVICES | VARVE_APPLY_IGNORE_OWNERS)
+#define LAYER_CREATE_FLAGS \
+	(VARVE_DURABLE | VARVE_RELAXED | VARVE_CREATE_READ_ONLY | VARVE_CREATE_NOWAIT)
+#define LAYER_APPLY_FLAGS \
+	(VARVE_OVERFLOW_IDS | VARVE_APPLY_SKIP_DEVICES | VARVE_APPLY_IGNORE_OWNERS)
 #define LAYER_MODE_DEFAULT 0755
 #define LAYER_MODE_MASK 07777u
 
@@ -19,26 +21,33 @@ static int layer_source(struct varve_store *store, const char *id, const char **
 }
 
 /* Check the ranges of ids for OPERATION. */
-static int layer_ranges(struct varve_store *store, enum varve_operation operation, const struct varve_id_map *ranges,
-			size_t count)
+static int layer_ranges(struct varve_store *store, enum varve_operation operation,
+			const struct varve_id_map *ranges, size_t count)
 {
 	if (count <= VARVE_ID_MAPS_MAX && (ranges || !count))
 		return 0;
-	return request_refuse(&store->core, operation, -EINVAL, NULL, "at most 340 entries in a map of ids");
+	return request_refuse(&store->core, operation, -EINVAL, NULL,
+			      "at most 340 entries in a map of ids");
 }
 
-/* Copy how to unpack what FD gives, GIVEN, to OURS, and check it for OPERATION; KNOWN are the flags that it may have. */
-static int layer_apply_options(struct varve_store *store, enum varve_operation operation, struct varve_apply_options *ours,
+/*
+ * Copy how to unpack what FD gives, GIVEN, to OURS, and check it for OPERATION; KNOWN are the flags
+ * that it may have.
+ */
+static int layer_apply_options(struct varve_store *store, enum varve_operation operation,
+			       struct varve_apply_options *ours,
 			       const struct varve_apply_options *given, int fd, uint64_t known)
 {
 	int r = check_options(store, operation, ours, sizeof(*ours), given);
 
 	if (!r && ours->room && fd != VARVE_STREAM)
-		r = request_refuse(&store->core, operation, -EINVAL, NULL, "room goes with VARVE_STREAM in the place of a descriptor");
+		r = request_refuse(&store->core, operation, -EINVAL, NULL,
+				   "room goes with VARVE_STREAM in the place of a descriptor");
 	if (!r)
 		r = check_flags(store, operation, ours->flags, known | LAYER_APPLY_FLAGS);
 	if (!r && ours->force_mode & ~(uint64_t)LAYER_MODE_MASK)
-		r = request_refuse(&store->core, operation, -EINVAL, NULL, "force_mode has other bits than permissions");
+		r = request_refuse(&store->core, operation, -EINVAL, NULL,
+				   "force_mode has other bits than permissions");
 	if (!r)
 		r = layer_ranges(store, operation, ours->uids, ours->uids_count);
 	return r ? r : layer_ranges(store, operation, ours->gids, ours->gids_count);
@@ -51,9 +60,12 @@ struct layer_create {
 	struct varve_apply_options apply;
 };
 
-/* Copy the options GIVEN and what they point to, and check them one by one. ID is for the record of a refusal. */
-static int layer_create_options(struct varve_store *store, const char *id, struct layer_create *ours,
-				const struct varve_create_options *given)
+/*
+ * Copy the options GIVEN and what they point to, and check them one by one. ID is for the record of
+ * a refusal.
+ */
+static int layer_create_options(struct varve_store *store, const char *id,
+				struct layer_create *ours, const struct varve_create_options *given)
 {
 	struct varve_create_options *options = &ours->options;
 	int r = check_options(store, VARVE_CREATE, options, sizeof(*options), given);
@@ -61,7 +73,8 @@ static int layer_create_options(struct varve_store *store, const char *id, struc
 	if (r)
 		return r;
 	if (options->mode & ~LAYER_MODE_MASK)
-		return request_refuse(&store->core, VARVE_CREATE, -EINVAL, id, "mode has other bits than permissions");
+		return request_refuse(&store->core, VARVE_CREATE, -EINVAL, id,
+				      "mode has other bits than permissions");
 	if (options->chown) {
 		r = check_chown(store, VARVE_CREATE, &ours->chown, options->chown);
 		options->chown = &ours->chown;
@@ -72,22 +85,30 @@ static int layer_create_options(struct varve_store *store, const char *id, struc
 		r = check_flags(store, VARVE_CREATE, options->flags, LAYER_CREATE_FLAGS);
 	if (r || !options->apply)
 		return r;
-	r = layer_apply_options(store, VARVE_CREATE, &ours->apply, options->apply, options->apply_fd, 0);
+	r = layer_apply_options(store, VARVE_CREATE, &ours->apply, options->apply,
+				options->apply_fd, 0);
 	options->apply = &ours->apply;
 	if (!r && (options->flags & VARVE_CREATE_READ_ONLY || !id))
-		r = request_refuse(&store->core, VARVE_CREATE, -EINVAL, id, "an archive goes into one layer, a writable one");
+		r = request_refuse(&store->core, VARVE_CREATE, -EINVAL, id,
+				   "an archive goes into one layer, a writable one");
 	return r;
 }
 
-/* Check the options GIVEN (may be NULL) and parse them; OURS holds what ARGUMENTS point to. ID is for the record of a refusal. */
+/*
+ * Check the options GIVEN (may be NULL) and parse them; OURS holds what ARGUMENTS point to. ID is
+ * for the record of a refusal.
+ */
 static int layer_options(struct varve_store *store, const char *id, struct layer_create *ours,
-			 const struct varve_create_options *given, struct create_arguments *arguments)
+			 const struct varve_create_options *given,
+			 struct create_arguments *arguments)
 {
 	const struct varve_create_options *options = &ours->options;
 	char reason[VARVE_FAILURE_DETAIL_SIZE];
 	int r;
 
-	*arguments = (struct create_arguments){ .mode = LAYER_MODE_DEFAULT, .storage.size = store->settings.quota.size_default };
+	*arguments = (struct create_arguments){
+		.mode = LAYER_MODE_DEFAULT, .storage.size = store->settings.quota.size_default
+	};
 	if (!given)
 		return 0;
 	r = layer_create_options(store, id, ours, given);
@@ -108,8 +129,10 @@ static int layer_options(struct varve_store *store, const char *id, struct layer
 		r = layer_source(store, options->template_id, &arguments->template_id);
 	if (r)
 		return r;
-	r = options_parse_storage(options->storage_options, store->settings.quota.size_min, &arguments->storage, reason, sizeof(reason));
-	if (!r && (arguments->storage.size || arguments->storage.groups_count) && store->settings.quota.policy == QUOTA_NEVER) {
+	r = options_parse_storage(options->storage_options, store->settings.quota.size_min,
+				  &arguments->storage, reason, sizeof(reason));
+	if (!r && (arguments->storage.size || arguments->storage.groups_count) &&
+	    store->settings.quota.policy == QUOTA_NEVER) {
 		r = -ENOTSUP;
 		strcpy(reason, "a size or a group, and the store was opened with quota=off");
 	}
@@ -117,8 +140,8 @@ static int layer_options(struct varve_store *store, const char *id, struct layer
 }
 
 int varve_layer_create_batch(struct varve_store *store, const char *const *ids, size_t count,
-			     const struct varve_create_options *options, varve_callback *callback, void *user_data,
-			     varve_request *ret_request)
+			     const struct varve_create_options *options, varve_callback *callback,
+			     void *user_data, varve_request *ret_request)
 {
 	struct create_arguments arguments;
 	struct layer_create ours;
@@ -130,18 +153,23 @@ int varve_layer_create_batch(struct varve_store *store, const char *const *ids, 
 		r = layer_options(store, count == 1 ? ids[0] : NULL, &ours, options, &arguments);
 	if (r)
 		return r;
-	r = create_submit(store, ids, count, &arguments, &(struct submit){ callback, user_data, ret_request });
-	return r == -EBADF ? request_refuse(&store->core, VARVE_CREATE, r, ids[0], "the descriptor cannot be read") : r;
+	r = create_submit(store, ids, count, &arguments,
+			  &(struct submit){ callback, user_data, ret_request });
+	return r == -EBADF ? request_refuse(&store->core, VARVE_CREATE, r, ids[0],
+					    "the descriptor cannot be read")
+			   : r;
 }
 
-int varve_layer_create(struct varve_store *store, const char *id, const struct varve_create_options *options,
-		       varve_callback *callback, void *user_data, varve_request *ret_request)
+int varve_layer_create(struct varve_store *store, const char *id,
+		       const struct varve_create_options *options, varve_callback *callback,
+		       void *user_data, varve_request *ret_request)
 {
 	return varve_layer_create_batch(store, &id, 1, options, callback, user_data, ret_request);
 }
 
-int varve_layer_remove_batch(struct varve_store *store, const char *const *ids, size_t count, uint64_t flags,
-			     varve_callback *callback, void *user_data, varve_request *ret_request)
+int varve_layer_remove_batch(struct varve_store *store, const char *const *ids, size_t count,
+			     uint64_t flags, varve_callback *callback, void *user_data,
+			     varve_request *ret_request)
 {
 	int r = check_request(store, VARVE_REMOVE, callback);
 
@@ -149,17 +177,19 @@ int varve_layer_remove_batch(struct varve_store *store, const char *const *ids, 
 		r = check_ids(store, VARVE_REMOVE, ids, count);
 	if (!r)
 		r = check_flags(store, VARVE_REMOVE, flags, VARVE_DURABLE | VARVE_RELAXED);
-	return r ? r : remove_submit(store, ids, count, flags, &(struct submit){ callback, user_data, ret_request });
+	return r ? r
+		 : remove_submit(store, ids, count, flags,
+				 &(struct submit){ callback, user_data, ret_request });
 }
 
-int varve_layer_remove(struct varve_store *store, const char *id, uint64_t flags, varve_callback *callback,
-		       void *user_data, varve_request *ret_request)
+int varve_layer_remove(struct varve_store *store, const char *id, uint64_t flags,
+		       varve_callback *callback, void *user_data, varve_request *ret_request)
 {
 	return varve_layer_remove_batch(store, &id, 1, flags, callback, user_data, ret_request);
 }
 
-int varve_layer_get(struct varve_store *store, const char *id, const char *const *options, varve_callback *callback,
-		    void *user_data, varve_request *ret_request)
+int varve_layer_get(struct varve_store *store, const char *id, const char *const *options,
+		    varve_callback *callback, void *user_data, varve_request *ret_request)
 {
 	int r = check_request(store, VARVE_GET, callback);
 
@@ -167,7 +197,8 @@ int varve_layer_get(struct varve_store *store, const char *id, const char *const
 		r = check_id(store, VARVE_GET, id);
 	for (; !r && options && *options; options++)
 		if (strcmp(*options, "ro"))
-			r = request_refuse(&store->core, VARVE_GET, -EINVAL, id, "the btrfs driver supports no mount option but \"ro\"");
+			r = request_refuse(&store->core, VARVE_GET, -EINVAL, id,
+					   "the btrfs driver supports no mount option but \"ro\"");
 	return r ? r : get_submit(store, id, &(struct submit){ callback, user_data, ret_request });
 }
 
@@ -178,18 +209,19 @@ int varve_layer_put(struct varve_store *store, const char *id)
 	return core_here(&store->core) ? check_id(store, VARVE_GET, id) : -ECHILD;
 }
 
-int varve_layer_exists(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-		       varve_request *ret_request)
+int varve_layer_exists(struct varve_store *store, const char *id, varve_callback *callback,
+		       void *user_data, varve_request *ret_request)
 {
 	int r = check_request(store, VARVE_EXISTS, callback);
 
 	if (!r)
 		r = check_id(store, VARVE_EXISTS, id);
-	return r ? r : exists_submit(store, id, &(struct submit){ callback, user_data, ret_request });
+	return r ? r
+		 : exists_submit(store, id, &(struct submit){ callback, user_data, ret_request });
 }
 
-int varve_layer_open(struct varve_store *store, const char *id, uint64_t flags, varve_callback *callback, void *user_data,
-		     varve_request *ret_request)
+int varve_layer_open(struct varve_store *store, const char *id, uint64_t flags,
+		     varve_callback *callback, void *user_data, varve_request *ret_request)
 {
 	int r = check_request(store, VARVE_OPEN_LAYER, callback);
 
@@ -197,18 +229,21 @@ int varve_layer_open(struct varve_store *store, const char *id, uint64_t flags, 
 		r = check_id(store, VARVE_OPEN_LAYER, id);
 	if (!r)
 		r = check_flags(store, VARVE_OPEN_LAYER, flags, 0);
-	return r ? r : open_layer_submit(store, id, &(struct submit){ callback, user_data, ret_request });
+	return r ? r
+		 : open_layer_submit(store, id,
+				     &(struct submit){ callback, user_data, ret_request });
 }
 
-int varve_layer_list(struct varve_store *store, varve_callback *callback, void *user_data, varve_request *ret_request)
+int varve_layer_list(struct varve_store *store, varve_callback *callback, void *user_data,
+		     varve_request *ret_request)
 {
 	int r = check_request(store, VARVE_LIST, callback);
 
 	return r ? r : list_submit(store, &(struct submit){ callback, user_data, ret_request });
 }
 
-int varve_layer_usage(struct varve_store *store, const char *id, uint64_t flags, varve_callback *callback,
-		      void *user_data, varve_request *ret_request)
+int varve_layer_usage(struct varve_store *store, const char *id, uint64_t flags,
+		      varve_callback *callback, void *user_data, varve_request *ret_request)
 {
 	int r = check_request(store, VARVE_USAGE, callback);
 
@@ -217,12 +252,15 @@ int varve_layer_usage(struct varve_store *store, const char *id, uint64_t flags,
 	if (!r)
 		r = check_flags(store, VARVE_USAGE, flags, VARVE_USAGE_WALK | VARVE_USAGE_SEARCH);
 	if (!r && flags == (VARVE_USAGE_WALK | VARVE_USAGE_SEARCH))
-		r = request_refuse(&store->core, VARVE_USAGE, -EINVAL, id, "walk and search at once");
-	return r ? r : usage_submit(store, id, flags, &(struct submit){ callback, user_data, ret_request });
+		r = request_refuse(&store->core, VARVE_USAGE, -EINVAL, id,
+				   "walk and search at once");
+	return r ? r
+		 : usage_submit(store, id, flags,
+				&(struct submit){ callback, user_data, ret_request });
 }
 
-int varve_layer_info(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-		     varve_request *ret_request)
+int varve_layer_info(struct varve_store *store, const char *id, varve_callback *callback,
+		     void *user_data, varve_request *ret_request)
 {
 	int r = check_request(store, VARVE_INFO, callback);
 
@@ -231,7 +269,7 @@ int varve_layer_info(struct varve_store *store, const char *id, varve_callback *
 	return r ? r : info_submit(store, id, &(struct submit){ callback, user_data, ret_request });
 }
 
-/* ---- what is in a layer ------------------------------------------------------------------------------------------ */
+/* ---- what is in a layer ---------------------------------------------------------------------- */
 
 /* Check ID and the OPTIONS of a comparison, which are ours, for OPERATION. */
 static int layer_compared(struct varve_store *store, enum varve_operation operation, const char *id,
@@ -243,19 +281,25 @@ static int layer_compared(struct varve_store *store, enum varve_operation operat
 		r = check_id(store, operation, options->parent);
 	if (!r)
 		r = check_flags(store, operation, options->flags,
-				VARVE_CHANGES_WALK | (operation == VARVE_DIFF ? VARVE_OVERFLOW_IDS : 0));
+				VARVE_CHANGES_WALK |
+					(operation == VARVE_DIFF ? VARVE_OVERFLOW_IDS : 0));
 	if (!r)
 		r = layer_ranges(store, operation, options->uids, options->uids_count);
 	if (!r)
 		r = layer_ranges(store, operation, options->gids, options->gids_count);
 	if (!r)
-		r = layer_ranges(store, operation, options->parent_uids, options->parent_uids_count);
-	return r ? r : layer_ranges(store, operation, options->parent_gids, options->parent_gids_count);
+		r = layer_ranges(store, operation, options->parent_uids,
+				 options->parent_uids_count);
+	return r ? r
+		 : layer_ranges(store, operation, options->parent_gids, options->parent_gids_count);
 }
 
-/* Copy the options GIVEN (may be NULL) of a comparison of ID for OPERATION to OURS, and check them. */
-static int layer_changes_options(struct varve_store *store, enum varve_operation operation, const char *id,
-				 struct varve_changes_options *ours, const struct varve_changes_options *given)
+/*
+ * Copy the options GIVEN (may be NULL) of a comparison of ID for OPERATION to OURS, and check them.
+ */
+static int layer_changes_options(struct varve_store *store, enum varve_operation operation,
+				 const char *id, struct varve_changes_options *ours,
+				 const struct varve_changes_options *given)
 {
 	int r = 0;
 
@@ -265,7 +309,8 @@ static int layer_changes_options(struct varve_store *store, enum varve_operation
 	return r ? r : layer_compared(store, operation, id, ours);
 }
 
-int layer_changes(struct varve_store *store, const char *id, const struct varve_changes_options *options, bool keep,
+int layer_changes(struct varve_store *store, const char *id,
+		  const struct varve_changes_options *options, bool keep,
 		  const struct submit *submit)
 {
 	struct varve_changes_options ours;
@@ -276,21 +321,26 @@ int layer_changes(struct varve_store *store, const char *id, const struct varve_
 	return r ? r : changes_submit(store, id, &ours, keep, submit);
 }
 
-int varve_layer_changes(struct varve_store *store, const char *id, const struct varve_changes_options *options,
-			varve_callback *callback, void *user_data, varve_request *ret_request)
+int varve_layer_changes(struct varve_store *store, const char *id,
+			const struct varve_changes_options *options, varve_callback *callback,
+			void *user_data, varve_request *ret_request)
 {
-	return layer_changes(store, id, options, false, &(struct submit){ callback, user_data, ret_request });
+	return layer_changes(store, id, options, false,
+			     &(struct submit){ callback, user_data, ret_request });
 }
 
-int varve_layer_diff_size(struct varve_store *store, const char *id, const struct varve_changes_options *options,
-			  varve_callback *callback, void *user_data, varve_request *ret_request)
+int varve_layer_diff_size(struct varve_store *store, const char *id,
+			  const struct varve_changes_options *options, varve_callback *callback,
+			  void *user_data, varve_request *ret_request)
 {
 	struct varve_changes_options ours;
 	int r = check_request(store, VARVE_DIFF_SIZE, callback);
 
 	if (!r)
 		r = layer_changes_options(store, VARVE_DIFF_SIZE, id, &ours, options);
-	return r ? r : diff_size_submit(store, id, &ours, &(struct submit){ callback, user_data, ret_request });
+	return r ? r
+		 : diff_size_submit(store, id, &ours,
+				    &(struct submit){ callback, user_data, ret_request });
 }
 
 /* The part of OPTIONS that tells what is compared. */
@@ -318,12 +368,14 @@ static int layer_sink(struct varve_store *store, const struct varve_diff_options
 		return request_refuse(&store->core, VARVE_DIFF, -EINVAL, NULL,
 				      "a sink goes with VARVE_STREAM in the place of a descriptor");
 	if (options->chunk_bytes > VARVE_STREAM_BYTES)
-		return request_refuse(&store->core, VARVE_DIFF, -EINVAL, NULL, "a chunk of more than VARVE_STREAM_BYTES");
+		return request_refuse(&store->core, VARVE_DIFF, -EINVAL, NULL,
+				      "a chunk of more than VARVE_STREAM_BYTES");
 	return 0;
 }
 
-int varve_layer_diff(struct varve_store *store, const char *id, const struct varve_diff_options *options, int fd,
-		     varve_callback *callback, void *user_data, varve_request *ret_request)
+int varve_layer_diff(struct varve_store *store, const char *id,
+		     const struct varve_diff_options *options, int fd, varve_callback *callback,
+		     void *user_data, varve_request *ret_request)
 {
 	struct varve_diff_options ours = VARVE_DIFF_OPTIONS_INIT;
 	struct varve_changes_options compared;
@@ -339,12 +391,16 @@ int varve_layer_diff(struct varve_store *store, const char *id, const struct var
 		r = layer_sink(store, &ours, fd);
 	if (r)
 		return r;
-	r = diff_submit(store, id, &compared, &ours, fd, &(struct submit){ callback, user_data, ret_request });
-	return r == -EBADF ? request_refuse(&store->core, VARVE_DIFF, r, id, "the descriptor cannot be written") : r;
+	r = diff_submit(store, id, &compared, &ours, fd,
+			&(struct submit){ callback, user_data, ret_request });
+	return r == -EBADF ? request_refuse(&store->core, VARVE_DIFF, r, id,
+					    "the descriptor cannot be written")
+			   : r;
 }
 
-int varve_layer_apply(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
-		      varve_callback *callback, void *user_data, varve_request *ret_request)
+int varve_layer_apply(struct varve_store *store, const char *id,
+		      const struct varve_apply_options *options, int fd, varve_callback *callback,
+		      void *user_data, varve_request *ret_request)
 {
 	struct varve_apply_options none = VARVE_APPLY_OPTIONS_INIT, ours;
 	int r = check_request(store, VARVE_APPLY, callback);
@@ -352,9 +408,13 @@ int varve_layer_apply(struct varve_store *store, const char *id, const struct va
 	if (!r)
 		r = check_id(store, VARVE_APPLY, id);
 	if (!r)
-		r = layer_apply_options(store, VARVE_APPLY, &ours, options ? options : &none, fd, VARVE_DURABLE | VARVE_RELAXED);
+		r = layer_apply_options(store, VARVE_APPLY, &ours, options ? options : &none, fd,
+					VARVE_DURABLE | VARVE_RELAXED);
 	if (r)
 		return r;
-	r = apply_submit(store, id, &ours, fd, &(struct submit){ callback, user_data, ret_request });
-	return r == -EBADF ? request_refuse(&store->core, VARVE_APPLY, r, id, "the descriptor cannot be read") : r;
+	r = apply_submit(store, id, &ours, fd,
+			 &(struct submit){ callback, user_data, ret_request });
+	return r == -EBADF ? request_refuse(&store->core, VARVE_APPLY, r, id,
+					    "the descriptor cannot be read")
+			   : r;
 }

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #define STORE_HOME_DEFAULT "/var/lib/varve"
-#define STORE_FLAGS                                                                                    \
-	(VARVE_OPEN_NO_URING | VARVE_OPEN_RELAXED | VARVE_OPEN_NO_SWEEP | VARVE_OPEN_PRIVATE_MOUNT | \
-	 VARVE_OPEN_EXISTING | VARVE_OPEN_SHARED_HOME)
+#define STORE_FLAGS                                                       \
+	(VARVE_OPEN_NO_URING | VARVE_OPEN_RELAXED | VARVE_OPEN_NO_SWEEP | \
+	 VARVE_OPEN_PRIVATE_MOUNT | VARVE_OPEN_EXISTING | VARVE_OPEN_SHARED_HOME)
 
 /* Refuse to open, for REASON. */
 static int store_refuse(struct varve_failure *failure, int error, const char *reason)
@@ -23,8 +23,8 @@ static int store_refuse(struct varve_failure *failure, int error, const char *re
 }
 
 /* Set *VALUE to DEFAULT where it is 0, and check that it is in its range. */
-static int store_number(uint32_t *value, uint32_t value_default, uint32_t min, uint32_t max, const char *name,
-			struct varve_failure *failure)
+static int store_number(uint32_t *value, uint32_t value_default, uint32_t min, uint32_t max,
+			const char *name, struct varve_failure *failure)
 {
 	if (!*value)
 		*value = value_default;
@@ -47,31 +47,41 @@ static int store_defaults(struct varve_config *config, struct varve_failure *fai
 		return store_refuse(failure, -ENAMETOOLONG, "the home's path is too long");
 	if (config->flags & ~STORE_FLAGS)
 		return store_refuse(failure, -EINVAL, "unknown flag");
-	r = store_number(&config->requests_max, REQUESTS_DEFAULT, 1, VARVE_REQUESTS_MAX, "requests_max", failure);
+	r = store_number(&config->requests_max, REQUESTS_DEFAULT, 1, VARVE_REQUESTS_MAX,
+			 "requests_max", failure);
 	if (!r)
-		r = store_number(&config->ring_entries, RING_ENTRIES_DEFAULT, RING_ENTRIES_MIN, RING_ENTRIES_MAX,
-				 "ring_entries", failure);
+		r = store_number(&config->ring_entries, RING_ENTRIES_DEFAULT, RING_ENTRIES_MIN,
+				 RING_ENTRIES_MAX, "ring_entries", failure);
 	if (!r)
-		r = store_number(&config->fs_threads_max, (uint32_t)MAX(1, MIN(cpus, FS_THREADS_MAX)), 1, FS_THREADS_MAX,
+		r = store_number(&config->fs_threads_max,
+				 (uint32_t)MAX(1, MIN(cpus, FS_THREADS_MAX)), 1, FS_THREADS_MAX,
 				 "fs_threads_max", failure);
 	if (!r)
-		r = store_number(&config->commit_threads_max, COMMIT_THREADS_DEFAULT, 1, COMMIT_THREADS_MAX,
-				 "commit_threads_max", failure);
+		r = store_number(&config->commit_threads_max, COMMIT_THREADS_DEFAULT, 1,
+				 COMMIT_THREADS_MAX, "commit_threads_max", failure);
 	if (!r)
-		r = store_number(&config->backlog_max, BACKLOG_DEFAULT, 1, BACKLOG_LIMIT, "backlog_max", failure);
+		r = store_number(&config->backlog_max, BACKLOG_DEFAULT, 1, BACKLOG_LIMIT,
+				 "backlog_max", failure);
 	return r;
 }
 
-/* What to trace: as configured, else as the environment says. A wrong word in the environment traces nothing. */
-static int store_debug(const struct varve_config *config, unsigned *ret_mask, struct varve_failure *failure)
+/*
+ * What to trace: as configured, else as the environment says. A wrong word in the environment
+ * traces nothing.
+ */
+static int store_debug(const struct varve_config *config, unsigned *ret_mask,
+		       struct varve_failure *failure)
 {
 	const char *list = config->debug ? config->debug : secure_getenv("VARVE_DEBUG");
 	int r = list ? trace_parse(list, ret_mask) : 0;
 
-	return r && config->debug ? store_refuse(failure, r, "debug is a list of op, ring, lane, btrfs, all") : 0;
+	return r && config->debug
+		       ? store_refuse(failure, r, "debug is a list of op, ring, lane, btrfs, all")
+		       : 0;
 }
 
-int varve_open(const struct varve_config *config, struct varve_store **ret_store, struct varve_failure *ret_failure)
+int varve_open(const struct varve_config *config, struct varve_store **ret_store,
+	       struct varve_failure *ret_failure)
 {
 	struct varve_failure local, *failure = ret_failure ? ret_failure : &local;
 	struct varve_config full;
@@ -84,9 +94,11 @@ int varve_open(const struct varve_config *config, struct varve_store **ret_store
 		return store_refuse(failure, -EINVAL, "no configuration");
 	r = options_copy(&full, sizeof(full), config);
 	if (r)
-		return store_refuse(failure, r,
-				    r == -E2BIG ? "a configuration of a later version asks for what this one does not know" :
-						  "a configuration without a size");
+		return store_refuse(
+			failure, r,
+			r == -E2BIG
+				? "a configuration of a later version asks for what this one does not know"
+				: "a configuration without a size");
 	r = store_defaults(&full, failure);
 	if (!r)
 		r = store_debug(&full, &debug, failure);
@@ -102,7 +114,9 @@ int varve_open(const struct varve_config *config, struct varve_store **ret_store
 		failure_set(failure, r, "open", "WORKERS", "malloc", NULL);
 		return r;
 	}
-	/* What could not be swept does not keep anyone from working; varve_sweep() tells it again. */
+	/*
+	 * What could not be swept does not keep anyone from working; varve_sweep() tells it again.
+	 */
 	if (!(full.flags & VARVE_OPEN_NO_SWEEP))
 		varve_sweep_wait(store, NULL, NULL);
 	store->opened = true;

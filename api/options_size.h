@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Structs that a caller owns begin with their size, and caller and library may be of different versions. Both directions are as
- * the kernel's copy_struct_from_user(): what the smaller one lacks is zero.
+ * Structs that a caller owns begin with their size, and caller and library may be of different
+ * versions. Both directions are as the kernel's copy_struct_from_user(): what the smaller one lacks
+ * is zero.
  */
 #ifndef VARVE_API_OPTIONS_SIZE_H
 #define VARVE_API_OPTIONS_SIZE_H
@@ -20,8 +21,8 @@ static inline int options_size_check(size_t size)
 }
 
 /*
- * Copy the options at GIVEN, whose first member is their size, to OURS of SIZE bytes. 0, -EINVAL (no size), or -E2BIG (they set
- * what this version does not know).
+ * Copy the options at GIVEN, whose first member is their size, to OURS of SIZE bytes. 0, -EINVAL
+ * (no size), or -E2BIG (they set what this version does not know).
  */
 static inline int options_copy(void *ours, size_t size, const void *given)
 {
@@ -41,7 +42,10 @@ static inline int options_copy(void *ours, size_t size, const void *given)
 	return 0;
 }
 
-/* May an output be written to the struct at RET (NULL: none is wanted), whose first member is its size? 0 or -EINVAL. */
+/*
+ * May an output be written to the struct at RET (NULL: none is wanted), whose first member is its
+ * size? 0 or -EINVAL.
+ */
 static inline int output_check(const void *ret)
 {
 	size_t theirs;
@@ -52,7 +56,10 @@ static inline int output_check(const void *ret)
 	return options_size_check(theirs);
 }
 
-/* Write OURS of SIZE bytes to the struct at RET that passed output_check(): its size becomes what was filled, the rest zero. */
+/*
+ * Write OURS of SIZE bytes to the struct at RET that passed output_check(): its size becomes what
+ * was filled, the rest zero.
+ */
 static inline void output_copy(void *ret, const void *ours, size_t size)
 {
 	size_t theirs, filled;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The structs that begin with their size, made ready for callers that cannot use the macros of varve.h. */
+/*
+ * The structs that begin with their size, made ready for callers that cannot use the macros of
+ * varve.h.
+ */
 #include "varve.h"
 
 #include <assert.h>
@@ -77,11 +80,12 @@ void varve_operation_statistics_init(struct varve_operation_statistics *stats, s
 	sizes_init(stats, size);
 }
 /*
- * A member that a later version adds must not lie where this one has padding, whose bytes nobody sets: so there is none at the
- * end of these structs.
+ * A member that a later version adds must not lie where this one has padding, whose bytes nobody
+ * sets: so there is none at the end of these structs.
  */
-#define SIZES_FULL(type, last) \
-	static_assert(offsetof(type, last) + sizeof(((type *)0)->last) == sizeof(type), #type " ends with padding")
+#define SIZES_FULL(type, last)                                                          \
+	static_assert(offsetof(type, last) + sizeof(((type *)0)->last) == sizeof(type), \
+		      #type " ends with padding")
 
 SIZES_FULL(struct varve_config, log_data);
 SIZES_FULL(struct varve_create_options, apply);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What takes or gives text, and needs no store: ids, sizes, failures, the version; and pools, which are there before a store is. */
+/*
+ * What takes or gives text, and needs no store: ids, sizes, failures, the version; and pools, which
+ * are there before a store is.
+ */
 #include "engine/base/failure.h"
 #include "engine/base/id.h"
 #include "engine/base/size.h"
@@ -34,7 +37,8 @@ char *varve_strerror(const struct varve_failure *failure, char *buffer, size_t s
 	return failure_text(failure, buffer, size);
 }
 
-int varve_pool_create(const char *file, uint64_t size_bytes, const char *mount_dir, struct varve_failure *ret_failure)
+int varve_pool_create(const char *file, uint64_t size_bytes, const char *mount_dir,
+		      struct varve_failure *ret_failure)
 {
 	return pool_create(file, size_bytes, mount_dir, ret_failure);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an engine is: the thing that carries out operations on layers, so that the harness can time it. This header is
- * all that an engine sees of the harness, and the whole interface of an external one (ioengine=external:PATH);
- * engines/README.md says how to write one, engines/skeleton.c is a start.
+ * What an engine is: the thing that carries out operations on layers, so that the harness can time
+ * it. This header is all that an engine sees of the harness, and the whole interface of an external
+ * one (ioengine=external:PATH); engines/README.md says how to write one, engines/skeleton.c is a
+ * start.
  *
  *	harness                         engine
  *	open()                     ->   once for each thread of a job, before the clock runs
@@ -11,8 +12,8 @@
  *	figure()                   ->   read a number of the engine's own
  *	close()                    ->   once, after all have ended
  *
- * open, figure and close run on the main thread; queue and wait on the thread of the job. Different threads have
- * different contexts, so an engine needs no lock unless it shares something by itself.
+ * open, figure and close run on the main thread; queue and wait on the thread of the job. Different
+ * threads have different contexts, so an engine needs no lock unless it shares something by itself.
  */
 #ifndef BENCH_ENGINE_H
 #define BENCH_ENGINE_H
@@ -28,25 +29,25 @@
 
 /* What can be asked for. */
 enum bench_kind {
-	BENCH_NOOP,	/* Go the whole way and do nothing. */
-	BENCH_CREATE,	/* Make an empty layer. */
-	BENCH_SNAPSHOT,	/* Make a layer from op->parent. */
-	BENCH_REMOVE,	/* Remove a layer. */
-	BENCH_GET,	/* Find a layer's directory. */
-	BENCH_USAGE,	/* Sum up a layer's sizes and count its inodes. */
-	BENCH_WALK,	/* Visit every entry of a layer. */
-	BENCH_CHOWN,	/* Give every entry another owner. */
-	BENCH_RELABEL,	/* Give every entry a security label. */
-	BENCH_CHANGES,	/* Tell what differs from op->parent. */
-	BENCH_DIFF,	/* Write what differs from op->parent as an archive, to nowhere. */
-	BENCH_QUOTA,	/* Limit the size of a layer. */
-	BENCH_APPLY,	/* Make a layer that holds what the archive env->archive does. */
-	BENCH_DIFFSIZE,	/* Sum up the sizes of what differs from op->parent. */
-	BENCH_INFO,	/* Describe a layer. */
-	BENCH_EXISTS,	/* Tell whether a layer is there. */
-	BENCH_LIST,	/* Name all layers. */
-	BENCH_SYNC,	/* Make all that has ended durable. */
-	BENCH_KINDS,	/* How many there are; not one of them. */
+	BENCH_NOOP,     /* Go the whole way and do nothing. */
+	BENCH_CREATE,   /* Make an empty layer. */
+	BENCH_SNAPSHOT, /* Make a layer from op->parent. */
+	BENCH_REMOVE,   /* Remove a layer. */
+	BENCH_GET,      /* Find a layer's directory. */
+	BENCH_USAGE,    /* Sum up a layer's sizes and count its inodes. */
+	BENCH_WALK,     /* Visit every entry of a layer. */
+	BENCH_CHOWN,    /* Give every entry another owner. */
+	BENCH_RELABEL,  /* Give every entry a security label. */
+	BENCH_CHANGES,  /* Tell what differs from op->parent. */
+	BENCH_DIFF,     /* Write what differs from op->parent as an archive, to nowhere. */
+	BENCH_QUOTA,    /* Limit the size of a layer. */
+	BENCH_APPLY,    /* Make a layer that holds what the archive env->archive does. */
+	BENCH_DIFFSIZE, /* Sum up the sizes of what differs from op->parent. */
+	BENCH_INFO,     /* Describe a layer. */
+	BENCH_EXISTS,   /* Tell whether a layer is there. */
+	BENCH_LIST,     /* Name all layers. */
+	BENCH_SYNC,     /* Make all that has ended durable. */
+	BENCH_KINDS,    /* How many there are; not one of them. */
 };
 
 /* Turns a kind into its bit of bench_engine.kinds. */
@@ -54,72 +55,116 @@ enum bench_kind {
 
 /* What queue() returns beside a negative errno, which ends the operation with that error. */
 enum bench_queued {
-	BENCH_DONE,	/* It has ended; op->error says how. */
-	BENCH_QUEUED,	/* env->complete() will be called for it, in a wait(). */
-	BENCH_BUSY,	/* There is no room: wait(), then queue it again. */
+	BENCH_DONE,   /* It has ended; op->error says how. */
+	BENCH_QUEUED, /* env->complete() will be called for it, in a wait(). */
+	BENCH_BUSY,   /* There is no room: wait(), then queue it again. */
 };
 
 /* One operation. The harness owns it; the engine reads it from queue() until it has ended. */
 struct bench_op {
-	enum bench_kind kind;		/* What is asked for. */
-	int error;			/* Set by the engine: 0 or negative errno, of a batch the first one. */
-	uint32_t count;			/* How many layers it is about: more than 1 is a batch. */
-	const char *const *ids;		/* Their names in env->subvolumes. */
-	const char *parent;		/* snapshot: the layer to start from; changes, diff, diffsize: to compare with, ""
-					   being nothing. */
-	void *engine_data;		/* The engine's own; NULL when the slot is new, then kept from use to use. */
+	/* What is asked for. */
+	enum bench_kind kind;
+	/* Set by the engine: 0 or negative errno, of a batch the first one. */
+	int error;
+	/* How many layers it is about: more than 1 is a batch. */
+	uint32_t count;
+	/* Their names in env->subvolumes. */
+	const char *const *ids;
+	/*
+	 * snapshot: the layer to start from; changes, diff, diffsize: to compare with, "" being
+	 * nothing.
+	 */
+	const char *parent;
+	/* The engine's own; NULL when the slot is new, then kept from use to use. */
+	void *engine_data;
 };
 
 /* Flags of bench_env. */
-#define BENCH_DURABLE (1u << 0)	/* An operation has ended when it would survive a power cut. */
+#define BENCH_DURABLE (1u << 0) /* An operation has ended when it would survive a power cut. */
 
 /* The environment that an engine gets at open; lives until close() has returned. */
 struct bench_env {
-	const char *home;		/* The store's directory; NULL when no job of the run needs one. */
-	const char *subvolumes;		/* HOME/subvolumes: a layer is a subvolume in it. */
-	const char *parent;		/* The parent layer's name; NULL when the job has none. */
-	const char *archive;		/* The parent layer as a tar archive, for apply; NULL when no job of it needs one. */
-	uint32_t kinds;			/* BENCH_BIT()s of what will be asked for: refuse here (-ENOPKG) what cannot be had. */
-	uint32_t depth;			/* Most operations in flight on this context. */
-	uint32_t flags;			/* BENCH_DURABLE. */
-	/* Tell the value of an option of the job that is for engines ("ring_entries"), 0 when it is not set. */
+	/* The store's directory; NULL when no job of the run needs one. */
+	const char *home;
+	/* HOME/subvolumes: a layer is a subvolume in it. */
+	const char *subvolumes;
+	/* The parent layer's name; NULL when the job has none. */
+	const char *parent;
+	/* The parent layer as a tar archive, for apply; NULL when no job of it needs one. */
+	const char *archive;
+	/* BENCH_BIT()s of what will be asked for: refuse here (-ENOPKG) what cannot be had. */
+	uint32_t kinds;
+	/* Most operations in flight on this context. */
+	uint32_t depth;
+	/* BENCH_DURABLE. */
+	uint32_t flags;
+	/*
+	 * Tell the value of an option of the job that is for engines ("ring_entries"), 0 when it is
+	 * not set.
+	 */
 	uint64_t (*option)(const struct bench_env *env, const char *key);
 	/* Take note that OP, which was queued on THREAD, has ended. */
 	void (*complete)(void *thread, struct bench_op *op);
-	/* Keep TEXT, the first one, as the reason why an operation of THREAD failed. On the job's thread. */
+	/*
+	 * Keep TEXT, the first one, as the reason why an operation of THREAD failed. On the job's
+	 * thread.
+	 */
 	void (*explain)(void *thread, const char *text);
-	/* Refuse (-EPERM) to destroy what the run did not make; call it before a program is let loose on PATH. */
+	/*
+	 * Refuse (-EPERM) to destroy what the run did not make; call it before a program is let
+	 * loose on PATH.
+	 */
 	int (*permit)(const struct bench_env *env, const char *path);
-	void *thread;			/* To be handed to complete() and explain(). */
-	void *harness;			/* The harness's own. */
+	/* To be handed to complete() and explain(). */
+	void *thread;
+	/* The harness's own. */
+	void *harness;
 };
 
 /* A number of the engine's own, for the report. */
 struct bench_figure {
-	const char *name;	/* Lower case words joined by '_', with the unit at the end: "dispatch_max_ns". */
-	double value;		/* Its value over the measured time. */
-	bool maximum;		/* Threads are merged by the largest, not by the sum. */
+	/* Lower case words joined by '_', with the unit at the end: "dispatch_max_ns". */
+	const char *name;
+	/* Its value over the measured time. */
+	double value;
+	/* Threads are merged by the largest, not by the sum. */
+	bool maximum;
 };
 
 /* One engine. */
 struct bench_engine {
-	uint32_t version;		/* BENCH_ENGINE_VERSION. */
-	uint32_t kinds;			/* BENCH_BIT()s of what it can do. */
-	const char *name;		/* What ioengine= says. */
-	const char *description;	/* One line for --help=engines. */
-	bool homeless;			/* Works without a btrfs directory when only noop is asked for. */
-	/* Make a context in *RET_CONTEXT. Returns 0 or -errno, then with an explanation in ERROR (SIZE bytes). */
+	/* BENCH_ENGINE_VERSION. */
+	uint32_t version;
+	/* BENCH_BIT()s of what it can do. */
+	uint32_t kinds;
+	/* What ioengine= says. */
+	const char *name;
+	/* One line for --help=engines. */
+	const char *description;
+	/* Works without a btrfs directory when only noop is asked for. */
+	bool homeless;
+	/*
+	 * Make a context in *RET_CONTEXT. Returns 0 or -errno, then with an explanation in ERROR
+	 * (SIZE bytes).
+	 */
 	int (*open)(const struct bench_env *env, void **ret_context, char *error, size_t size);
 	/* Start OP: an enum bench_queued, or negative errno. */
 	int (*queue)(void *context, struct bench_op *op);
 	/*
-	 * Wait until at least MIN of the queued operations have been completed, TIMEOUT_NS are over (UINT64_MAX: never),
-	 * or a signal came. Returns 0 or -errno. NULL: the engine is synchronous, the depth is 1.
+	 * Wait until at least MIN of the queued operations have been completed, TIMEOUT_NS are over
+	 * (UINT64_MAX: never), or a signal came. Returns 0 or -errno. NULL: the engine is
+	 * synchronous, the depth is 1.
 	 */
 	int (*wait)(void *context, unsigned min, uint64_t timeout_ns);
-	/* Forget what was counted so far: the measured time begins now. On the job's thread. May be NULL. */
+	/*
+	 * Forget what was counted so far: the measured time begins now. On the job's thread. May be
+	 * NULL.
+	 */
 	void (*reset)(void *context);
-	/* Set *RET to the figure at INDEX (0, 1, ...) and return true; false after the last. May be NULL. */
+	/*
+	 * Set *RET to the figure at INDEX (0, 1, ...) and return true; false after the last. May be
+	 * NULL.
+	 */
 	bool (*figure)(void *context, unsigned index, struct bench_figure *ret);
 	/* Drop what OP's slot holds in engine_data. May be NULL. */
 	void (*forget)(void *context, struct bench_op *op);
@@ -128,8 +173,8 @@ struct bench_engine {
 };
 
 /*
- * Find the engine called NAME: "varve", "varve@anything" (the same one under a label, for pairs), "external:PATH" (loads
- * it). NULL with an explanation in ERROR (SIZE bytes).
+ * Find the engine called NAME: "varve", "varve@anything" (the same one under a label, for pairs),
+ * "external:PATH" (loads it). NULL with an explanation in ERROR (SIZE bytes).
  */
 const struct bench_engine *engine_find(const char *name, char *error, size_t size);
 

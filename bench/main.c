@@ -41,7 +41,10 @@
 
 #define EXIT_USAGE 2
 
-/* One part in so many of the budget is kept for jobs that need more than their share for running once. */
+/*
+ * One part in so many of the budget is kept for jobs that need more than their share for running
+ * once.
+ */
 #define BUDGET_RESERVE 8
 
 /* A second signal this soon is the same wish, passed on by a terminal and by make both. */
@@ -76,8 +79,9 @@ static void on_alarm(int number)
 /* Let the run end when NS have passed; 0: never. */
 static void bound_time(uint64_t ns)
 {
-	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
-	struct itimerval timer = {.it_value = {.tv_sec = (time_t)(ns / NS_PER_S), .tv_usec = (suseconds_t)(ns % NS_PER_S / 1000)}};
+	struct sigaction action = { .sa_handler = on_alarm, .sa_flags = SA_RESTART };
+	struct itimerval timer = { .it_value = { .tv_sec = (time_t)(ns / NS_PER_S),
+						 .tv_usec = (suseconds_t)(ns % NS_PER_S / 1000) } };
 
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &timer, NULL);
@@ -86,7 +90,7 @@ static void bound_time(uint64_t ns)
 /* Let SIGINT and SIGTERM end the run with its reports and its clean-up. */
 static void catch_signals(void)
 {
-	struct sigaction action = {.sa_handler = on_signal};
+	struct sigaction action = { .sa_handler = on_signal };
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
@@ -134,8 +138,10 @@ static int write_output(const struct command *command, const struct results *res
 }
 
 /* Write the page NAME by WRITE. */
-static int write_page(const char *name, const struct command *command, const struct results *results,
-		      int (*write)(FILE *file, const struct job_set *set, const struct results *results))
+static int write_page(const char *name, const struct command *command,
+		      const struct results *results,
+		      int (*write)(FILE *file, const struct job_set *set,
+				   const struct results *results))
 {
 	FILE *file = name ? output_open(name) : NULL;
 	int r, last;
@@ -184,14 +190,15 @@ static int run_jobs(const struct command *command, struct run *run)
 		return stop == STOP_BUDGET ? 0 : first;
 	for (size_t i = 0; i < command->set.count && !stop; i++) {
 		struct job *job = &command->set.jobs[i];
-		char *alone[2] = {(char *)job->options.ioengine, NULL};
+		char *alone[2] = { (char *)job->options.ioengine, NULL };
 		uint64_t now = clock_ns(), left = now < end ? end - now : 0;
 		int r = run_pair(run, job, job->engines ? job->engines : alone, repeat,
 				 command->budget_ns ? left / (command->set.count - i) : UINT64_MAX);
 
 		first = first || stop == STOP_BUDGET ? first : r;
 		if (command->results)
-			fprintf(stderr, "varve-bench: %zu of %zu: %s: %.1f s\n", i + 1, command->set.count, job->name,
+			fprintf(stderr, "varve-bench: %zu of %zu: %s: %.1f s\n", i + 1,
+				command->set.count, job->name,
 				(double)job->took_ns / (double)NS_PER_S);
 	}
 	return first;
@@ -207,11 +214,14 @@ static int complain(const char *reason)
 /* Carry out COMMAND. Returns the exit status. */
 static int carry_out(const struct command *command)
 {
-	struct results results = {.when = time(NULL)};
-	struct run_config config = {.drain = command->drain,
-				    .eta = command->eta > 0 || (command->eta == 0 && isatty(STDERR_FILENO))};
-	struct run run = {.config = &config, .set = &command->set, .results = &results, .stop = &stop};
-	struct pool pool = {0};
+	struct results results = { .when = time(NULL) };
+	struct run_config config = { .drain = command->drain,
+				     .eta = command->eta > 0 ||
+					    (command->eta == 0 && isatty(STDERR_FILENO)) };
+	struct run run = {
+		.config = &config, .set = &command->set, .results = &results, .stop = &stop
+	};
+	struct pool pool = { 0 };
 	int status = EXIT_SUCCESS;
 
 	catch_signals();
@@ -228,7 +238,9 @@ static int carry_out(const struct command *command)
 	if (run_jobs(command, &run) < 0)
 		status = complain(run.error);
 	bound_time(0);
-	results.unfinished = stop == STOP_BUDGET ? "the budget was spent" : stop ? "the run was interrupted" : NULL;
+	results.unfinished = stop == STOP_BUDGET ? "the budget was spent"
+			     : stop              ? "the run was interrupted"
+						 : NULL;
 	if (run_finish(&run) < 0)
 		status = complain(run.error);
 	if (pool_close(&pool, run.error, sizeof(run.error)) < 0)
@@ -236,7 +248,8 @@ static int carry_out(const struct command *command)
 	for (size_t i = 0; i < results.count; i++)
 		if (results.items[i].stats.error)
 			status = EXIT_FAILURE;
-	if ((results.count || results.failures_count || results.unfinished) && write_reports(command, &results) < 0)
+	if ((results.count || results.failures_count || results.unfinished) &&
+	    write_reports(command, &results) < 0)
 		status = EXIT_FAILURE;
 	results_destroy(&results);
 	tour_finish(command);

@@ -30,28 +30,29 @@
 
 /* One job while it runs. */
 struct running {
-	struct job *job;			/* The section. */
-	const struct bench_engine *engine;	/* The engine that does the work. */
-	struct place *place;			/* Where; NULL when it needs none. */
-	struct worker *workers;			/* Its threads. */
-	uint32_t count;				/* How many have been set up. */
+	struct job *job;                   /* The section. */
+	const struct bench_engine *engine; /* The engine that does the work. */
+	struct place *place;               /* Where; NULL when it needs none. */
+	struct worker *workers;            /* Its threads. */
+	uint32_t count;                    /* How many have been set up. */
 };
 
 /* A group while it runs. */
 struct running_group {
-	struct running *jobs;		/* Its jobs. */
-	size_t count;			/* How many. */
-	uint32_t threads;		/* Threads of all. */
-	struct worker_shared shared;	/* What the threads share. */
-	struct rusage before;		/* The process's usage when the clock began to run. */
-	struct rusage children;		/* ... and that of its children. */
-	uint64_t begin_ns;		/* When. */
-	uint64_t elapsed_ns;		/* How long it took. */
-	uint64_t trapped;		/* File-system calls trapped before. */
+	struct running *jobs;        /* Its jobs. */
+	size_t count;                /* How many. */
+	uint32_t threads;            /* Threads of all. */
+	struct worker_shared shared; /* What the threads share. */
+	struct rusage before;        /* The process's usage when the clock began to run. */
+	struct rusage children;      /* ... and that of its children. */
+	uint64_t begin_ns;           /* When. */
+	uint64_t elapsed_ns;         /* How long it took. */
+	uint64_t trapped;            /* File-system calls trapped before. */
 };
 
 /* Write an explanation to RUN and return R. */
-__attribute__((format(printf, 3, 4))) static int fail(struct run *run, int r, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static int fail(struct run *run, int r, const char *format,
+						      ...)
 {
 	va_list arguments;
 
@@ -112,18 +113,25 @@ static int running_find(struct run *run, struct running *running, struct job *jo
 		return -ENOENT;
 	missing = kinds & ~running->engine->kinds;
 	if (missing)
-		return fail(run, -EOPNOTSUPP, "job %.100s: engine %s does no %s", job->name, running->engine->name,
+		return fail(run, -EOPNOTSUPP, "job %.100s: engine %s does no %s", job->name,
+			    running->engine->name,
 			    engine_kind_name((enum bench_kind)__builtin_ctz(missing)));
 	if (options->quota && (!run->config->fixtures || options->directory))
-		return fail(run, -EINVAL, "job %.100s: quota belongs to a whole file system: it needs --pool", job->name);
-	if ((options->cold || options->unprivileged) && (!run->config->pool || options->directory))
-		return fail(run, -EINVAL, "job %.100s: cold and unprivileged mount a whole file system anew: they need --pool",
+		return fail(run, -EINVAL,
+			    "job %.100s: quota belongs to a whole file system: it needs --pool",
 			    job->name);
+	if ((options->cold || options->unprivileged) && (!run->config->pool || options->directory))
+		return fail(
+			run, -EINVAL,
+			"job %.100s: cold and unprivileged mount a whole file system anew: they need --pool",
+			job->name);
 	if (running->engine->homeless && (kinds == BENCH_BIT(BENCH_NOOP) || !directory))
 		return 0;
 	if (!directory)
-		return fail(run, -EINVAL, "job %.100s: no place to work: give --directory=DIR (on btrfs) or --pool=FILE,SIZE",
-			    job->name);
+		return fail(
+			run, -EINVAL,
+			"job %.100s: no place to work: give --directory=DIR (on btrfs) or --pool=FILE,SIZE",
+			job->name);
 	return run_place(run, directory, &running->place);
 }
 
@@ -149,12 +157,14 @@ static int worker_edit(const struct worker *worker, uint64_t seed)
 	for (uint64_t i = 0; r == 0 && i < worker->workload.prepared; i++) {
 		int fd;
 
-		snprintf(name, sizeof(name), "%s%llu", worker->workload.prefix, (unsigned long long)i);
+		snprintf(name, sizeof(name), "%s%llu", worker->workload.prefix,
+			 (unsigned long long)i);
 		if (worker->options->fill)
 			r = place_layer_fill(worker->place, name, worker->options->fill);
 		if (r < 0 || !(worker->options->edits || worker->options->nested))
 			continue;
-		fd = openat(worker->place->subvolumes_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		fd = openat(worker->place->subvolumes_fd, name,
+			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0)
 			return -errno;
 		r = nest(fd, worker->options->nested);
@@ -186,7 +196,10 @@ static int running_layers(const struct running *running, int fd)
 	return r;
 }
 
-/* Make the parent of RUNNING's job, turn quota on, and make the layers that must be there, so that quota counts them. */
+/*
+ * Make the parent of RUNNING's job, turn quota on, and make the layers that must be there, so that
+ * quota counts them.
+ */
 static int running_prepare(struct run *run, struct running *running)
 {
 	const struct options *options = &running->job->options;
@@ -217,7 +230,8 @@ static int running_prepare(struct run *run, struct running *running)
 }
 
 /* Set up the threads of RUNNING, which is the INDEX-th job of its group. */
-static int running_threads(struct run *run, struct running_group *group, struct running *running, size_t index)
+static int running_threads(struct run *run, struct running_group *group, struct running *running,
+			   size_t index)
 {
 	const struct options *options = &running->job->options;
 	char prefix[WORKLOAD_PREFIX_SIZE];
@@ -229,8 +243,10 @@ static int running_threads(struct run *run, struct running_group *group, struct 
 		struct worker *worker = &running->workers[i];
 		int r;
 
-		*worker = (struct worker){.options = options, .engine = running->engine, .place = running->place,
-					  .shared = &group->shared};
+		*worker = (struct worker){ .options = options,
+					   .engine = running->engine,
+					   .place = running->place,
+					   .shared = &group->shared };
 		running->count++;
 		snprintf(prefix, sizeof(prefix), "j%zu.t%u.", index, i);
 		r = worker_init(worker, prefix, options->randseed + i);
@@ -246,16 +262,20 @@ static int running_open(struct run *run, struct running *running)
 	for (uint32_t i = 0; i < running->count; i++) {
 		struct worker *worker = &running->workers[i];
 		char reason[512] = "";
-		int r = running->engine->open(&worker->env, &worker->context, reason, sizeof(reason));
+		int r = running->engine->open(&worker->env, &worker->context, reason,
+					      sizeof(reason));
 
 		if (r < 0)
-			return fail(run, r, "job %.100s: engine %s: %s", running->job->name, running->engine->name,
-				    *reason ? reason : strerror(-r));
+			return fail(run, r, "job %.100s: engine %s: %s", running->job->name,
+				    running->engine->name, *reason ? reason : strerror(-r));
 	}
 	return 0;
 }
 
-/* Let the kernel finish what was begun before, so that it does not run on the time that is measured. */
+/*
+ * Let the kernel finish what was begun before, so that it does not run on the time that is
+ * measured.
+ */
 static int group_settle(struct run *run, struct running_group *group)
 {
 	for (size_t i = 0; i < group->count; i++) {
@@ -265,8 +285,8 @@ static int group_settle(struct run *run, struct running_group *group)
 
 		if (!group->jobs[i].place)
 			continue;
-		r = run->config->drain ? place_drain(group->jobs[i].place, run->stop, &ns, &done) :
-					 place_sync(group->jobs[i].place);
+		r = run->config->drain ? place_drain(group->jobs[i].place, run->stop, &ns, &done)
+				       : place_sync(group->jobs[i].place);
 		if (r < 0)
 			return fail(run, r, "waiting for the cleaner: %s", strerror(-r));
 	}
@@ -327,9 +347,10 @@ static void group_join(struct running_group *group, uint32_t count, struct eta *
 				uint64_t wake = clock_ns() + WATCH_NS;
 
 				group_show(group, eta);
-				until = (struct timespec){(time_t)(wake / NS_PER_S), (long)(wake % NS_PER_S)};
-			} while (pthread_clockjoin_np(group->jobs[i].workers[k].thread, NULL, CLOCK_MONOTONIC,
-						      &until) == ETIMEDOUT);
+				until = (struct timespec){ (time_t)(wake / NS_PER_S),
+							   (long)(wake % NS_PER_S) };
+			} while (pthread_clockjoin_np(group->jobs[i].workers[k].thread, NULL,
+						      CLOCK_MONOTONIC, &until) == ETIMEDOUT);
 		}
 	}
 }
@@ -337,7 +358,7 @@ static void group_join(struct running_group *group, uint32_t count, struct eta *
 /* Start the threads and wait until they have ended. */
 static int group_measure(struct run *run, struct running_group *group)
 {
-	struct eta eta = {0};
+	struct eta eta = { 0 };
 	uint32_t started = 0;
 	int r = 0;
 
@@ -353,7 +374,8 @@ static int group_measure(struct run *run, struct running_group *group)
 	if (r == 0)
 		eta_begin(&eta, run->config->eta);
 	else
-		fail(run, r, "cannot start thread %u of %u: %s", started + 1, group->threads, strerror(-r));
+		fail(run, r, "cannot start thread %u of %u: %s", started + 1, group->threads,
+		     strerror(-r));
 	group->begin_ns = clock_ns();
 	worker_gate(&group->shared, r == 0 ? 1 : -1);
 	group_join(group, started, &eta);
@@ -379,13 +401,14 @@ static void collect_usage(const struct running_group *group, struct result *resu
 	getrusage(RUSAGE_SELF, &now);
 	getrusage(RUSAGE_CHILDREN, &children);
 	result->usr_cpu = 100 / elapsed *
-			  (seconds(now.ru_utime) - seconds(group->before.ru_utime) + seconds(children.ru_utime) -
-			   seconds(group->children.ru_utime));
+			  (seconds(now.ru_utime) - seconds(group->before.ru_utime) +
+			   seconds(children.ru_utime) - seconds(group->children.ru_utime));
 	result->sys_cpu = 100 / elapsed *
-			  (seconds(now.ru_stime) - seconds(group->before.ru_stime) + seconds(children.ru_stime) -
-			   seconds(group->children.ru_stime));
-	result->context_switches = (uint64_t)(now.ru_nvcsw - group->before.ru_nvcsw + now.ru_nivcsw -
-					      group->before.ru_nivcsw + children.ru_nvcsw - group->children.ru_nvcsw +
+			  (seconds(now.ru_stime) - seconds(group->before.ru_stime) +
+			   seconds(children.ru_stime) - seconds(group->children.ru_stime));
+	result->context_switches = (uint64_t)(now.ru_nvcsw - group->before.ru_nvcsw +
+					      now.ru_nivcsw - group->before.ru_nivcsw +
+					      children.ru_nvcsw - group->children.ru_nvcsw +
 					      children.ru_nivcsw - group->children.ru_nivcsw);
 	result->major_faults = (uint64_t)(now.ru_majflt - group->before.ru_majflt);
 	result->minor_faults = (uint64_t)(now.ru_minflt - group->before.ru_minflt);
@@ -397,17 +420,20 @@ static void collect_figures(const struct running_group *group, struct worker *wo
 {
 	struct bench_figure figure;
 
-	for (unsigned i = 0; worker->engine->figure && worker->engine->figure(worker->context, i, &figure); i++)
+	for (unsigned i = 0;
+	     worker->engine->figure && worker->engine->figure(worker->context, i, &figure); i++)
 		stats_figure(&worker->stats, &figure);
 	if (worker->options->guard_calls) {
-		figure = (struct bench_figure){"caller_fs_calls", (double)(guard_count() - group->trapped), true};
+		figure = (struct bench_figure){ "caller_fs_calls",
+						(double)(guard_count() - group->trapped), true };
 		stats_figure(&worker->stats, &figure);
 	}
 }
 
 /* Add one result for COUNT threads of RUNNING, from FIRST on. */
-static int collect_result(struct run *run, const struct running_group *group, const struct running *running,
-			  uint32_t first, uint32_t count, const struct result *common)
+static int collect_result(struct run *run, const struct running_group *group,
+			  const struct running *running, uint32_t first, uint32_t count,
+			  const struct result *common)
 {
 	struct result *result = results_add(run->results);
 	int r = 0;
@@ -425,7 +451,10 @@ static int collect_result(struct run *run, const struct running_group *group, co
 	return r < 0 ? fail(run, r, "out of memory") : 0;
 }
 
-/* Read the cleaner's backlog, close the engines (open files would hold it up), and time how long it takes to drain. */
+/*
+ * Read the cleaner's backlog, close the engines (open files would hold it up), and time how long it
+ * takes to drain.
+ */
 static void collect_cleaner(struct run *run, struct running_group *group, struct result *result)
 {
 	const struct place *place = group->jobs[0].place;
@@ -438,13 +467,14 @@ static void collect_cleaner(struct run *run, struct running_group *group, struct
 			worker_close(&group->jobs[i].workers[k]);
 		}
 	}
-	if (place && run->config->drain && place_drain(place, run->stop, &result->drain_ns, &result->drained) < 0)
+	if (place && run->config->drain &&
+	    place_drain(place, run->stop, &result->drain_ns, &result->drained) < 0)
 		result->has_backlog = false;
 }
 
 /* Add the results of RUNNING, and write its logs. */
-static int collect_job(struct run *run, const struct running_group *group, const struct running *running,
-		       const struct result *common)
+static int collect_job(struct run *run, const struct running_group *group,
+		       const struct running *running, const struct result *common)
 {
 	const struct options *options = &running->job->options;
 	bool merged = options->group_reporting || options->claim || running->job->engines;
@@ -461,10 +491,14 @@ static int collect_job(struct run *run, const struct running_group *group, const
 	return r;
 }
 
-/* Turn what the threads of GROUP counted into results. COMMITS is the count at the beginning, UINT64_MAX: unknown. */
-static int group_collect(struct run *run, struct running_group *group, uint64_t commits, uint32_t round)
+/*
+ * Turn what the threads of GROUP counted into results. COMMITS is the count at the beginning,
+ * UINT64_MAX: unknown.
+ */
+static int group_collect(struct run *run, struct running_group *group, uint64_t commits,
+			 uint32_t round)
 {
-	struct result common = {.group = run->groups, .round = round, .interrupted = *run->stop};
+	struct result common = { .group = run->groups, .round = round, .interrupted = *run->stop };
 	const struct place *place = group->jobs[0].place;
 	int r = 0;
 
@@ -511,7 +545,9 @@ static bool group_has(const struct running_group *group, const char *key)
 	return false;
 }
 
-/* Let the pool settle, then unmount and mount it: all places are in it, and no engine is open yet. */
+/*
+ * Let the pool settle, then unmount and mount it: all places are in it, and no engine is open yet.
+ */
 static int group_remount(struct run *run, struct running_group *group)
 {
 	int r = group_settle(run, group);
@@ -520,7 +556,8 @@ static int group_remount(struct run *run, struct running_group *group)
 		return r;
 	for (size_t i = 0; i < run->places_count; i++)
 		place_leave(&run->places[i]->place);
-	r = pool_remount(run->config->pool, group_has(group, "unprivileged"), run->error, sizeof(run->error));
+	r = pool_remount(run->config->pool, group_has(group, "unprivileged"), run->error,
+			 sizeof(run->error));
 	for (size_t i = 0; i < run->places_count; i++) {
 		int last = place_return(&run->places[i]->place, run->config->fixtures);
 
@@ -554,7 +591,7 @@ static int group_open(struct run *run, struct running_group *group, struct job *
 
 int run_group(struct run *run, struct job *const *jobs, size_t count, uint32_t round)
 {
-	struct running_group group = {.count = count, .shared.stop = run->stop};
+	struct running_group group = { .count = count, .shared.stop = run->stop };
 	uint64_t commits = UINT64_MAX;
 	int r, last;
 
@@ -587,7 +624,8 @@ static int run_engine(struct run *run, struct job *job, const char *engine, uint
 	return r == -ENOPKG || r == -EOPNOTSUPP ? 0 : r;
 }
 
-int run_pair(struct run *run, struct job *job, char *const *engines, uint32_t repeat, uint64_t share_ns)
+int run_pair(struct run *run, struct job *job, char *const *engines, uint32_t repeat,
+	     uint64_t share_ns)
 {
 	uint64_t begin = clock_ns();
 	size_t count = 0;
@@ -597,9 +635,13 @@ int run_pair(struct run *run, struct job *job, char *const *engines, uint32_t re
 		count++;
 	for (uint32_t round = 0; round < repeat && !*run->stop; round++) {
 		for (size_t i = 0; i < count && !*run->stop; i++) {
-			/* Every other round backwards, so that a drift of the machine favours none. */
+			/*
+			 * Every other round backwards, so that a drift of the machine favours none.
+			 */
 			const char *engine = engines[round & 1 ? count - 1 - i : i];
-			int r = results_failure(run->results, job, engine) ? 0 : run_engine(run, job, engine, round);
+			int r = results_failure(run->results, job, engine)
+					? 0
+					: run_engine(run, job, engine, round);
 
 			if (r == -ENOMEM)
 				return r;
@@ -607,7 +649,8 @@ int run_pair(struct run *run, struct job *job, char *const *engines, uint32_t re
 		}
 		job->took_ns = clock_ns() - begin;
 		/* Without the first engine there is nothing to compare the others with. */
-		if (job->took_ns / (round + 1) * (round + 2) > share_ns || results_failure(run->results, job, engines[0]))
+		if (job->took_ns / (round + 1) * (round + 2) > share_ns ||
+		    results_failure(run->results, job, engines[0]))
 			break;
 	}
 	return first;
@@ -655,8 +698,8 @@ int run_finish(struct run *run)
 		int r = place_remove(&run->places[i]->place);
 
 		if (r < 0 && !first)
-			first = fail(run, r, "%.500s: could not remove what the run made: %s", run->places[i]->place.root.path,
-				     strerror(-r));
+			first = fail(run, r, "%.500s: could not remove what the run made: %s",
+				     run->places[i]->place.root.path, strerror(-r));
 		run_place_free(run->places[i]);
 	}
 	run->places_count = 0;

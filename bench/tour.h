@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What runs without arguments: a minute that shows what the library does, in an image of its own. */
+/*
+ * What runs without arguments: a minute that shows what the library does, in an image of its own.
+ */
 #ifndef BENCH_TOUR_H
 #define BENCH_TOUR_H
 
 #include "job/command.h"
 
-/* Give COMMAND the tour's jobs and image. Returns 0 or -errno with an explanation in ERROR (OPTIONS_ERROR_SIZE bytes). */
+/*
+ * Give COMMAND the tour's jobs and image. Returns 0 or -errno with an explanation in ERROR
+ * (OPTIONS_ERROR_SIZE bytes).
+ */
 int tour_prepare(struct command *command, char *error);
 
 /* Remove the image that COMMAND's tour worked in. */

@@ -12,22 +12,31 @@
 
 /** What `apply` works on. */
 struct apply_work {
-	struct varve_apply_options options;	/**< What the library is asked. */
-	int fd;					/**< The archive. */
+	struct varve_apply_options options; /**< What the library is asked. */
+	int fd;                             /**< The archive. */
 };
 
 static const struct option_spec apply_options[] = {
-	{ .letter = 'i', .name = "input", .argument = "FILE", .help = "read FILE instead of standard input" },
-	{ .name = "uidmap", .argument = "MAP", .help = "users, as CONTAINER:HOST:COUNT (repeatable)" },
+	{ .letter = 'i',
+	  .name = "input",
+	  .argument = "FILE",
+	  .help = "read FILE instead of standard input" },
+	{ .name = "uidmap",
+	  .argument = "MAP",
+	  .help = "users, as CONTAINER:HOST:COUNT (repeatable)" },
 	{ .name = "gidmap", .argument = "MAP", .help = "groups, likewise" },
 	{ .name = "overflow-ids", .help = "an owner that is in no map becomes 65534" },
 	{ .name = "skip-devices", .help = "leave out devices that you may not make" },
-	{ .name = "ignore-owners", .help = "become the owner of files whose owner you may not set" },
-	{ .name = "force-mode", .argument = "MODE", .help = "set this mode on all files, and keep theirs in an attribute" },
+	{ .name = "ignore-owners",
+	  .help = "become the owner of files whose owner you may not set" },
+	{ .name = "force-mode",
+	  .argument = "MODE",
+	  .help = "set this mode on all files, and keep theirs in an attribute" },
 	{ 0 },
 };
 
-int apply_open(struct cli *cli, const char *command, const char *file) {
+int apply_open(struct cli *cli, const char *command, const char *file)
+{
 	int fd = strcmp(file, "-") == 0 ? dup(STDIN_FILENO) : open(file, O_RDONLY | O_CLOEXEC);
 
 	if (fd >= 0)
@@ -37,7 +46,9 @@ int apply_open(struct cli *cli, const char *command, const char *file) {
 	return fd;
 }
 
-int apply_flags(struct cli *cli, const char *command, const struct arguments *arguments, struct varve_apply_options *options) {
+int apply_flags(struct cli *cli, const char *command, const struct arguments *arguments,
+		struct varve_apply_options *options)
+{
 	const char *mode = options_value(arguments, "force-mode");
 	char *end = NULL;
 
@@ -52,23 +63,27 @@ int apply_flags(struct cli *cli, const char *command, const struct arguments *ar
 	options->force_mode = strtoul(mode, &end, 8);
 	if (end > mode && *end == '\0' && options->force_mode && options->force_mode <= 07777)
 		return 0;
-	output_complain(&cli->output, "%s: --force-mode is an octal number up to 7777, not '%s'", command, mode);
+	output_complain(&cli->output, "%s: --force-mode is an octal number up to 7777, not '%s'",
+			command, mode);
 	return -EINVAL;
 }
 
-void apply_take(struct flight_slot *slot, const struct varve_result *result) {
+void apply_take(struct flight_slot *slot, const struct varve_result *result)
+{
 	output_skipped(&slot->flight->cli->output, result);
 	if (slot->flight->cli->json)
 		slot->payload = output_archive(&slot->flight->cli->output, result, true);
 }
 
-void apply_take_skipped(struct flight_slot *slot, const struct varve_result *result) {
+void apply_take_skipped(struct flight_slot *slot, const struct varve_result *result)
+{
 	output_skipped(&slot->flight->cli->output, result);
 	if (slot->flight->cli->json && result->skipped_total > 0)
 		slot->payload = output_archive(&slot->flight->cli->output, result, false);
 }
 
-void apply_report(struct flight_slot *slot) {
+void apply_report(struct flight_slot *slot)
+{
 	struct cli *cli = slot->flight->cli;
 	json_t *object;
 
@@ -81,11 +96,13 @@ void apply_report(struct flight_slot *slot) {
 }
 
 /** Submit the request for ID. */
-static int apply_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-			varve_request *ret_request) {
+static int apply_submit(struct flight *flight, const char *id, varve_callback *callback,
+			void *user_data, varve_request *ret_request)
+{
 	const struct apply_work *work = flight->data;
 
-	return varve_layer_apply(flight->cli->store, id, &work->options, work->fd, callback, user_data, ret_request);
+	return varve_layer_apply(flight->cli->store, id, &work->options, work->fd, callback,
+				 user_data, ret_request);
 }
 
 static const struct flight_job apply_job = {
@@ -97,13 +114,16 @@ static const struct flight_job apply_job = {
 };
 
 /** Unpack an archive into a layer. */
-static int apply_run(struct cli *cli, const struct arguments *arguments) {
+static int apply_run(struct cli *cli, const struct arguments *arguments)
+{
 	struct apply_work work = { .options = VARVE_APPLY_OPTIONS_INIT, .fd = -EBADF };
 	const char *file = options_value(arguments, "input");
 	int status = CLI_USAGE;
 
-	if (idmap_option(cli, "apply", arguments, "uidmap", &work.options.uids, &work.options.uids_count) == 0 &&
-	    idmap_option(cli, "apply", arguments, "gidmap", &work.options.gids, &work.options.gids_count) == 0 &&
+	if (idmap_option(cli, "apply", arguments, "uidmap", &work.options.uids,
+			 &work.options.uids_count) == 0 &&
+	    idmap_option(cli, "apply", arguments, "gidmap", &work.options.gids,
+			 &work.options.gids_count) == 0 &&
 	    apply_flags(cli, "apply", arguments, &work.options) == 0) {
 		work.fd = apply_open(cli, "apply", file ? file : "-");
 		status = CLI_FAILED;
@@ -125,8 +145,9 @@ const struct command apply_command = {
 	.name = "apply",
 	.operands = "ID",
 	.summary = "unpack a tar archive into a layer",
-	.notes = "A file .wh.NAME in the archive deletes NAME. A failure leaves the archive unpacked in part; to have a\n"
-		 "layer whole or not at all use create --apply.\n",
+	.notes =
+		"A file .wh.NAME in the archive deletes NAME. A failure leaves the archive unpacked in part; to have a\n"
+		"layer whole or not at all use create --apply.\n",
 	.options = apply_options,
 	.operands_min = 1,
 	.operands_max = 1,

@@ -5,7 +5,10 @@
 
 #include "flight.h"
 
-/** Open the archive FILE ("-": standard input). Return a descriptor, or -errno after a message about COMMAND. */
+/**
+ * Open the archive FILE ("-": standard input). Return a descriptor, or -errno after a message about
+ * COMMAND.
+ */
 int apply_open(struct cli *cli, const char *command, const char *file);
 
 /** Tell, on standard error, what of the archive was not kept. A flight_job's `take`. */
@@ -17,7 +20,11 @@ void apply_take_skipped(struct flight_slot *slot, const struct varve_result *res
 /** Write an object, with what apply_take() kept, as JSON. A flight_job's `report`. */
 void apply_report(struct flight_slot *slot);
 
-/** Read what stands for VARVE_OVERFLOW_IDS, VARVE_APPLY_* and force_mode into OPTIONS. Return 0, or -EINVAL after a message. */
-int apply_flags(struct cli *cli, const char *command, const struct arguments *arguments, struct varve_apply_options *options);
+/**
+ * Read what stands for VARVE_OVERFLOW_IDS, VARVE_APPLY_* and force_mode into OPTIONS. Return 0, or
+ * -EINVAL after a message.
+ */
+int apply_flags(struct cli *cli, const char *command, const struct arguments *arguments,
+		struct varve_apply_options *options);
 
 #endif

@@ -12,13 +12,16 @@ static const struct option_spec changes_options[] = {
 };
 
 /** Submit the comparison of ID. */
-static int changes_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-			  varve_request *ret_request) {
-	return varve_layer_changes(flight->cli->store, id, flight->data, callback, user_data, ret_request);
+static int changes_submit(struct flight *flight, const char *id, varve_callback *callback,
+			  void *user_data, varve_request *ret_request)
+{
+	return varve_layer_changes(flight->cli->store, id, flight->data, callback, user_data,
+				   ret_request);
 }
 
 /** Write the changes at once: there may be a million of them, not to be kept twice. */
-static void changes_take(struct flight_slot *slot, const struct varve_result *result) {
+static void changes_take(struct flight_slot *slot, const struct varve_result *result)
+{
 	struct cli *cli = slot->flight->cli;
 
 	for (size_t i = 0; i < result->changes_count; i++) {
@@ -40,7 +43,8 @@ static void changes_take(struct flight_slot *slot, const struct varve_result *re
 }
 
 /** Leave it at what was written. */
-static void changes_report(struct flight_slot *slot) {
+static void changes_report(struct flight_slot *slot)
+{
 }
 
 static const struct flight_job changes_job = {
@@ -52,7 +56,8 @@ static const struct flight_job changes_job = {
 };
 
 /** Tell what changed in a layer. */
-static int changes_run(struct cli *cli, const struct arguments *arguments) {
+static int changes_run(struct cli *cli, const struct arguments *arguments)
+{
 	struct varve_changes_options options;
 	struct ids *ids;
 	int status;
@@ -60,7 +65,8 @@ static int changes_run(struct cli *cli, const struct arguments *arguments) {
 	if (compare_read(cli, "changes", arguments, &options) < 0)
 		return CLI_USAGE;
 	ids = output_memory(malloc(sizeof(*ids)));
-	ids_init(ids, (const char *const *)arguments->operands, arguments->operands_count, true, cli->output.end);
+	ids_init(ids, (const char *const *)arguments->operands, arguments->operands_count, true,
+		 cli->output.end);
 	status = flight_run(cli, &changes_job, ids, &options);
 	free(ids);
 	compare_free(&options);
@@ -71,10 +77,11 @@ const struct command changes_command = {
 	.name = "changes",
 	.operands = "ID",
 	.summary = "list the paths of a layer that differ from its parent's",
-	.notes = "Each line is A (added), M (modified) or D (deleted), a space, and the path. The directories above a\n"
-		 "changed path are modified; a deleted directory is listed without its content. Without --parent the\n"
-		 "layer is compared with the source of the snapshot; in a layer that is no snapshot everything is new.\n"
-		 "Where the source is gone the command fails: name another layer, or \"\" for the whole layer.\n",
+	.notes =
+		"Each line is A (added), M (modified) or D (deleted), a space, and the path. The directories above a\n"
+		"changed path are modified; a deleted directory is listed without its content. Without --parent the\n"
+		"layer is compared with the source of the snapshot; in a layer that is no snapshot everything is new.\n"
+		"Where the source is gone the command fails: name another layer, or \"\" for the whole layer.\n",
 	.options = changes_options,
 	.operands_min = 1,
 	.operands_max = 1,

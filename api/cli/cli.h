@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cli.h: what all files of the command `varve` share: the run of one command, and the table of commands.
+ * cli.h: what all files of the command `varve` share: the run of one command, and the table of
+ * commands.
  *
  * The files, low to high:
  *
@@ -19,7 +20,8 @@
  *	create.c remove.c show.c changes.c diff.c apply.c usage.c rewrite.c upkeep.c fsck.c quota.c pool.c	the commands
  *	main.c		global options; finds and runs the command
  *
- * To add a command: a file that defines `const struct command NAME_command`, and a row in CLI_COMMANDS.
+ * To add a command: a file that defines `const struct command NAME_command`, and a row in
+ * CLI_COMMANDS.
  */
 #ifndef VARVE_CLI_H
 #define VARVE_CLI_H
@@ -49,67 +51,78 @@
 
 /** One run of the command. */
 struct cli {
-	bool json;			/**< One JSON object a line instead of text. */
-	bool looks;			/**< The command changes nothing. */
-	bool answers;			/**< The exit status is an answer: see struct command. */
-	const char *home;		/**< The store's directory. */
-	const char *debug;		/**< What the library shall trace, or NULL. */
-	const char **store_options;	/**< "KEY=VALUE" strings for varve_open(), NULL last. */
-	uint64_t open_flags;		/**< VARVE_OPEN_* bits of the global options. */
-	struct varve_store *store;	/**< Open while a command that needs it runs. */
-	struct output output;		/**< Where results and failures go. */
-	struct progress progress;	/**< The progress line. */
+	bool json;                  /**< One JSON object a line instead of text. */
+	bool looks;                 /**< The command changes nothing. */
+	bool answers;               /**< The exit status is an answer: see struct command. */
+	const char *home;           /**< The store's directory. */
+	const char *debug;          /**< What the library shall trace, or NULL. */
+	const char **store_options; /**< "KEY=VALUE" strings for varve_open(), NULL last. */
+	uint64_t open_flags;        /**< VARVE_OPEN_* bits of the global options. */
+	struct varve_store *store;  /**< Open while a command that needs it runs. */
+	struct output output;       /**< Where results and failures go. */
+	struct progress progress;   /**< The progress line. */
 };
 
 /** One command, in the words of its user. */
 struct command {
-	const char *name;			/**< One word, or two: "pool create". */
-	const char *operands;			/**< Its operands in the usage line, or "". */
-	const char *summary;			/**< What it does, in one line. */
-	const char *notes;			/**< More about it for --help, or NULL. */
-	const struct option_spec *options;	/**< Its options, or NULL. */
-	size_t operands_min;			/**< Fewest operands. */
-	size_t operands_max;			/**< Most operands. */
-	bool storeless;				/**< It works without a store. */
-	uint64_t open_flags;			/**< VARVE_OPEN_* bits that it wants. */
-	bool looks;				/**< It changes nothing. */
-	bool answers;				/**< Its exit status is an answer: CLI_UNKNOWN instead of CLI_FAILED. */
+	/** One word, or two: "pool create". */
+	const char *name;
+	/** Its operands in the usage line, or "". */
+	const char *operands;
+	/** What it does, in one line. */
+	const char *summary;
+	/** More about it for --help, or NULL. */
+	const char *notes;
+	/** Its options, or NULL. */
+	const struct option_spec *options;
+	/** Fewest operands. */
+	size_t operands_min;
+	/** Most operands. */
+	size_t operands_max;
+	/** It works without a store. */
+	bool storeless;
+	/** VARVE_OPEN_* bits that it wants. */
+	uint64_t open_flags;
+	/** It changes nothing. */
+	bool looks;
+	/** Its exit status is an answer: CLI_UNKNOWN instead of CLI_FAILED. */
+	bool answers;
 	/** Does the work; returns an exit status. */
 	int (*run)(struct cli *cli, const struct arguments *arguments);
 };
 
 /** The table of commands, in the order of the usage text. */
-#define CLI_COMMANDS(ROW)                                                                                              \
-	ROW(pool_create)                                                                                               \
-	ROW(pool_mount)                                                                                                \
-	ROW(pool_umount)                                                                                               \
-	ROW(create)                                                                                                    \
-	ROW(remove)                                                                                                    \
-	ROW(list)                                                                                                      \
-	ROW(info)                                                                                                      \
-	ROW(usage)                                                                                                     \
-	ROW(chown)                                                                                                     \
-	ROW(relabel)                                                                                                   \
-	ROW(freeze)                                                                                                    \
-	ROW(thaw)                                                                                                      \
-	ROW(rename)                                                                                                    \
-	ROW(get)                                                                                                       \
-	ROW(exists)                                                                                                    \
-	ROW(changes)                                                                                                   \
-	ROW(diff)                                                                                                      \
-	ROW(diffsize)                                                                                                  \
-	ROW(apply)                                                                                                     \
-	ROW(status)                                                                                                    \
-	ROW(sync)                                                                                                      \
-	ROW(quota_status)                                                                                              \
-	ROW(quota_enable)                                                                                              \
-	ROW(quota_disable)                                                                                             \
-	ROW(quota_limit)                                                                                               \
-	ROW(quota_rescan)                                                                                              \
-	ROW(quota_gc)                                                                                                  \
-	ROW(check)                                                                                                     \
-	ROW(gc)                                                                                                        \
-	ROW(help)                                                                                                      \
+#define CLI_COMMANDS(ROW)  \
+	ROW(pool_create)   \
+	ROW(pool_mount)    \
+	ROW(pool_umount)   \
+	ROW(create)        \
+	ROW(remove)        \
+	ROW(list)          \
+	ROW(info)          \
+	ROW(usage)         \
+	ROW(chown)         \
+	ROW(relabel)       \
+	ROW(freeze)        \
+	ROW(thaw)          \
+	ROW(rename)        \
+	ROW(get)           \
+	ROW(exists)        \
+	ROW(changes)       \
+	ROW(diff)          \
+	ROW(diffsize)      \
+	ROW(apply)         \
+	ROW(status)        \
+	ROW(sync)          \
+	ROW(quota_status)  \
+	ROW(quota_enable)  \
+	ROW(quota_disable) \
+	ROW(quota_limit)   \
+	ROW(quota_rescan)  \
+	ROW(quota_gc)      \
+	ROW(check)         \
+	ROW(gc)            \
+	ROW(help)          \
 	ROW(version)
 
 #define CLI_DECLARE(name) extern const struct command name##_command;

@@ -11,31 +11,49 @@
 #include "idmap.h"
 
 static const struct option_spec create_options[] = {
-	{ .name = "parent", .argument = "ID", .help = "start from this layer instead of an empty one" },
-	{ .name = "template", .argument = "ID", .help = "start from this layer instead of from the parent" },
+	{ .name = "parent",
+	  .argument = "ID",
+	  .help = "start from this layer instead of an empty one" },
+	{ .name = "template",
+	  .argument = "ID",
+	  .help = "start from this layer instead of from the parent" },
 	{ .name = "read-only", .help = "make the layers read-only" },
-	{ .name = "uidmap", .argument = "MAP", .help = "shift users, CONTAINER:HOST:COUNT; may be repeated" },
+	{ .name = "uidmap",
+	  .argument = "MAP",
+	  .help = "shift users, CONTAINER:HOST:COUNT; may be repeated" },
 	{ .name = "gidmap", .argument = "MAP", .help = "shift groups, likewise" },
 	{ .name = "overflow-ids", .help = "an owner that is in no map becomes 65534" },
 	{ .name = "label", .argument = "LABEL", .help = "set this SELinux label on all files" },
 	{ .name = "size", .argument = "SIZE", .help = "limit of each layer: 512m, 10g, ..." },
-	{ .name = "group", .argument = "NAME", .help = "put the layers into this group: NAME, or NAME:SIZE (repeatable)" },
-	{ .name = "apply", .argument = "FILE", .help = "unpack this archive into the layer before it appears" },
+	{ .name = "group",
+	  .argument = "NAME",
+	  .help = "put the layers into this group: NAME, or NAME:SIZE (repeatable)" },
+	{ .name = "apply",
+	  .argument = "FILE",
+	  .help = "unpack this archive into the layer before it appears" },
 	{ .name = "skip-devices", .help = "leave out devices that you may not make" },
-	{ .name = "ignore-owners", .help = "become the owner of files whose owner you may not set" },
-	{ .name = "force-mode", .argument = "MODE", .help = "set this mode on all files, and keep theirs in an attribute" },
-	{ .name = "opt", .argument = "K=V", .help = "storage option of the layers, as size=10g (repeatable)" },
+	{ .name = "ignore-owners",
+	  .help = "become the owner of files whose owner you may not set" },
+	{ .name = "force-mode",
+	  .argument = "MODE",
+	  .help = "set this mode on all files, and keep theirs in an attribute" },
+	{ .name = "opt",
+	  .argument = "K=V",
+	  .help = "storage option of the layers, as size=10g (repeatable)" },
 	{ 0 },
 };
 
 /** Submit the creation of ID. */
-static int create_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-			 varve_request *ret_request) {
-	return varve_layer_create(flight->cli->store, id, flight->data, callback, user_data, ret_request);
+static int create_submit(struct flight *flight, const char *id, varve_callback *callback,
+			 void *user_data, varve_request *ret_request)
+{
+	return varve_layer_create(flight->cli->store, id, flight->data, callback, user_data,
+				  ret_request);
 }
 
 /** Tell what of an archive was not kept, where there is one, and whose owner is in no map. */
-static void create_take(struct flight_slot *slot, const struct varve_result *result) {
+static void create_take(struct flight_slot *slot, const struct varve_result *result)
+{
 	const struct varve_create_options *options = slot->flight->data;
 
 	if (options->apply)
@@ -52,21 +70,27 @@ static const struct flight_job create_job = {
 	.report = apply_report,
 };
 
-/** Return the storage options that ARGUMENTS come to, NULL last; each string and the array are to be freed. */
-static char **create_storage_options(const struct arguments *arguments) {
+/**
+ * Return the storage options that ARGUMENTS come to, NULL last; each string and the array are to be
+ * freed.
+ */
+static char **create_storage_options(const struct arguments *arguments)
+{
 	/** Options of the command, and what stands before their values as storage options. */
 	static const struct {
 		const char *option;
 		const char *key;
 	} rows[] = { { "opt", "" }, { "size", "size=" }, { "group", "group=" } };
-	char **storage_options = output_memory(calloc(arguments->given_count + 1, sizeof(*storage_options)));
+	char **storage_options = output_memory(
+		calloc(arguments->given_count + 1, sizeof(*storage_options)));
 	size_t count = 0;
 
 	for (size_t i = 0; i < arguments->given_count; i++) {
 		for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
 			if (strcmp(arguments->given[i]->name, rows[row].option) != 0)
 				continue;
-			if (asprintf(&storage_options[count], "%s%s", rows[row].key, arguments->values[i]) < 0)
+			if (asprintf(&storage_options[count], "%s%s", rows[row].key,
+				     arguments->values[i]) < 0)
 				output_memory(NULL);
 			count++;
 		}
@@ -75,14 +99,16 @@ static char **create_storage_options(const struct arguments *arguments) {
 }
 
 /** Free what create_storage_options() returned. */
-static void create_free_options(char **storage_options) {
+static void create_free_options(char **storage_options)
+{
 	for (size_t i = 0; storage_options[i]; i++)
 		free(storage_options[i]);
 	free(storage_options);
 }
 
 /** Create layers. */
-static int create_run(struct cli *cli, const struct arguments *arguments) {
+static int create_run(struct cli *cli, const struct arguments *arguments)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	char **storage_options = create_storage_options(arguments);
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
@@ -115,7 +141,8 @@ static int create_run(struct cli *cli, const struct arguments *arguments) {
 		options.apply = &apply;
 		options.apply_fd = apply_open(cli, "create", file);
 	}
-	status = options.apply_fd < 0 ? CLI_FAILED : flight_run_operands(cli, &create_job, arguments, &options);
+	status = options.apply_fd < 0 ? CLI_FAILED
+				      : flight_run_operands(cli, &create_job, arguments, &options);
 	if (file && options.apply_fd >= 0)
 		close(options.apply_fd);
 	idmap_free(&shift);
@@ -127,7 +154,8 @@ const struct command create_command = {
 	.name = "create",
 	.operands = "ID...",
 	.summary = "create layers, empty or from another layer",
-	.notes = "The store's directory is created when missing. A failed layer does not stop the others.\n",
+	.notes =
+		"The store's directory is created when missing. A failed layer does not stop the others.\n",
 	.options = create_options,
 	.operands_min = 1,
 	.operands_max = SIZE_MAX,

@@ -18,13 +18,16 @@
 #define DESTINATION_TRIES 100
 
 /** Write on standard error why FILE cannot be written. Return -ERROR. */
-static int destination_complain(struct output *output, const char *command, const char *file, int error, const char *why) {
+static int destination_complain(struct output *output, const char *command, const char *file,
+				int error, const char *why)
+{
 	output_complain(output, "%s: %s: %s%s", command, file, why, strerror(error));
 	return -error;
 }
 
 /** Make a file of an unused name in the directory of the target. Return 0 or -errno. */
-static int destination_beside(struct destination *destination) {
+static int destination_beside(struct destination *destination)
+{
 	const char *slash = strrchr(destination->target, '/');
 
 	for (int try = 0; try < DESTINATION_TRIES; try++) {
@@ -32,10 +35,11 @@ static int destination_beside(struct destination *destination) {
 
 		if (getrandom(&number, sizeof(number), 0) != sizeof(number))
 			return -EIO;
-		if (asprintf(&destination->beside, "%.*s/.varve-%016" PRIx64, (int)(slash - destination->target),
-			     destination->target, number) < 0)
+		if (asprintf(&destination->beside, "%.*s/.varve-%016" PRIx64,
+			     (int)(slash - destination->target), destination->target, number) < 0)
 			output_memory(NULL);
-		destination->fd = open(destination->beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+		destination->fd = open(destination->beside,
+				       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 		if (destination->fd >= 0)
 			return 0;
 		free(destination->beside);
@@ -47,15 +51,20 @@ static int destination_beside(struct destination *destination) {
 }
 
 /** Give the file beside the owner and the mode of the target, which STAT describes. */
-static void destination_resemble(const struct destination *destination, const struct stat *stat) {
-	/* To give a file away takes privilege; without it the new file is the user's, as any other that is made there. */
+static void destination_resemble(const struct destination *destination, const struct stat *stat)
+{
+	/*
+	 * To give a file away takes privilege; without it the new file is the user's, as any other
+	 * that is made there.
+	 */
 	bool own = fchown(destination->fd, stat->st_uid, stat->st_gid) == 0;
 
 	(void)!fchmod(destination->fd, stat->st_mode & (own ? 07777 : 0777));
 }
 
 /** Set the target to what FILE, which does not exist, will be. Return 0 or -errno. */
-static int destination_new(struct destination *destination, const char *file) {
+static int destination_new(struct destination *destination, const char *file)
+{
 	const char *slash = strrchr(file, '/');
 	const char *name = slash ? slash + 1 : file;
 	char *directory, *resolved;
@@ -69,14 +78,16 @@ static int destination_new(struct destination *destination, const char *file) {
 	free(directory);
 	if (!resolved)
 		return -errno;
-	if (asprintf(&destination->target, "%s/%s", strcmp(resolved, "/") == 0 ? "" : resolved, name) < 0)
+	if (asprintf(&destination->target, "%s/%s", strcmp(resolved, "/") == 0 ? "" : resolved,
+		     name) < 0)
 		output_memory(NULL);
 	free(resolved);
 	return 0;
 }
 
 /** Forget everything. */
-static void destination_clear(struct destination *destination) {
+static void destination_clear(struct destination *destination)
+{
 	interrupt_unlink(NULL);
 	free(destination->target);
 	free(destination->beside);
@@ -84,7 +95,9 @@ static void destination_clear(struct destination *destination) {
 	destination->fd = -EBADF;
 }
 
-int destination_open(struct destination *destination, struct output *output, const char *command, const char *file) {
+int destination_open(struct destination *destination, struct output *output, const char *command,
+		     const char *file)
+{
 	struct stat stat;
 	int r = 0;
 
@@ -93,7 +106,10 @@ int destination_open(struct destination *destination, struct output *output, con
 		return 0;
 	destination->name = file;
 	destination->file = true;
-	/* Nothing is truncated here; but a user without write permission may not replace the file either. */
+	/*
+	 * Nothing is truncated here; but a user without write permission may not replace the file
+	 * either.
+	 */
 	destination->fd = open(file, O_WRONLY | O_CLOEXEC);
 	if (destination->fd < 0 && errno != ENOENT)
 		return destination_complain(output, command, file, errno, "");
@@ -112,7 +128,8 @@ int destination_open(struct destination *destination, struct output *output, con
 		if (r == 0)
 			destination_resemble(destination, &stat);
 		else
-			destination_complain(output, command, file, -r, "no file can be written beside it: ");
+			destination_complain(output, command, file, -r,
+					     "no file can be written beside it: ");
 	}
 	if (r < 0)
 		destination_clear(destination);
@@ -121,12 +138,15 @@ int destination_open(struct destination *destination, struct output *output, con
 	return r;
 }
 
-int destination_close(struct destination *destination, struct output *output, const char *command, bool keep) {
+int destination_close(struct destination *destination, struct output *output, const char *command,
+		      bool keep)
+{
 	int r = 0;
 
 	if (destination->file && close(destination->fd) < 0)
 		r = destination_complain(output, command, destination->name, errno, "");
-	if (destination->beside && r == 0 && keep && rename(destination->beside, destination->target) < 0)
+	if (destination->beside && r == 0 && keep &&
+	    rename(destination->beside, destination->target) < 0)
 		r = destination_complain(output, command, destination->name, errno, "");
 	if (destination->beside && (r < 0 || !keep))
 		unlink(destination->beside);

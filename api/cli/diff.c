@@ -14,34 +14,51 @@
 
 /** What `diff` works on. */
 struct diff_job {
-	struct varve_diff_options options;			/**< What the library is asked. */
-	struct varve_changes_options compared;			/**< Its part that tells what is compared, and owns the maps. */
-	struct destination destination;				/**< Where to. */
-	bool skipped;						/**< Entries were left out, or changed meanwhile. */
+	/** What the library is asked. */
+	struct varve_diff_options options;
+	/** Its part that tells what is compared, and owns the maps. */
+	struct varve_changes_options compared;
+	/** Where to. */
+	struct destination destination;
+	/** Entries were left out, or changed meanwhile. */
+	bool skipped;
 };
 
 static const struct option_spec diff_options[] = {
 	COMPARE_OPTIONS,
-	{ .name = "overflow-ids", .help = "an owner that is in no map becomes 65534 in the archive" },
-	{ .name = "max-file-size", .argument = "SIZE", .help = "fail when a file is larger, holes counted (for registries)" },
-	{ .letter = 'o', .name = "output", .argument = "FILE", .help = "write to FILE instead of standard output" },
+	{ .name = "overflow-ids",
+	  .help = "an owner that is in no map becomes 65534 in the archive" },
+	{ .name = "max-file-size",
+	  .argument = "SIZE",
+	  .help = "fail when a file is larger, holes counted (for registries)" },
+	{ .letter = 'o',
+	  .name = "output",
+	  .argument = "FILE",
+	  .help = "write to FILE instead of standard output" },
 	{ 0 },
 };
 
 /** Submit the request for the archive of ID. */
-static int diff_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-		       varve_request *ret_request) {
+static int diff_submit(struct flight *flight, const char *id, varve_callback *callback,
+		       void *user_data, varve_request *ret_request)
+{
 	struct diff_job *job = flight->data;
 
-	return varve_layer_diff(flight->cli->store, id, &job->options, job->destination.fd, callback, user_data, ret_request);
+	return varve_layer_diff(flight->cli->store, id, &job->options, job->destination.fd,
+				callback, user_data, ret_request);
 }
 
-/** Name the output where the failure of SLOT is one of writing to it: the library knows no name for a descriptor. */
-static void diff_name_output(struct flight_slot *slot) {
+/**
+ * Name the output where the failure of SLOT is one of writing to it: the library knows no name for
+ * a descriptor.
+ */
+static void diff_name_output(struct flight_slot *slot)
+{
 	const struct diff_job *job = slot->flight->data;
 	struct varve_failure *failure = slot->failure;
 
-	if (!failure || strcmp(failure->step, "STREAM") != 0 || !failure->call || strcmp(failure->call, "write") != 0)
+	if (!failure || strcmp(failure->step, "STREAM") != 0 || !failure->call ||
+	    strcmp(failure->call, "write") != 0)
 		return;
 	snprintf(failure->path, sizeof(failure->path), "%s", job->destination.name);
 	if (failure->error == -EPIPE && !job->destination.file)
@@ -49,7 +66,8 @@ static void diff_name_output(struct flight_slot *slot) {
 }
 
 /** Tell which entries were left out, and keep that. */
-static void diff_take(struct flight_slot *slot, const struct varve_result *result) {
+static void diff_take(struct flight_slot *slot, const struct varve_result *result)
+{
 	struct diff_job *job = slot->flight->data;
 
 	diff_name_output(slot);
@@ -60,7 +78,8 @@ static void diff_take(struct flight_slot *slot, const struct varve_result *resul
 }
 
 /** Write a JSON object where the archive went elsewhere. */
-static void diff_report(struct flight_slot *slot) {
+static void diff_report(struct flight_slot *slot)
+{
 	struct cli *cli = slot->flight->cli;
 	json_t *object;
 
@@ -80,18 +99,22 @@ static const struct flight_job diff_job = {
 };
 
 /** Do JOB for the one operand, which is an id whatever it looks like. */
-static int diff_flight(struct cli *cli, const struct flight_job *job, const struct arguments *arguments, void *data) {
+static int diff_flight(struct cli *cli, const struct flight_job *job,
+		       const struct arguments *arguments, void *data)
+{
 	struct ids *ids = output_memory(malloc(sizeof(*ids)));
 	int status;
 
-	ids_init(ids, (const char *const *)arguments->operands, arguments->operands_count, true, cli->output.end);
+	ids_init(ids, (const char *const *)arguments->operands, arguments->operands_count, true,
+		 cli->output.end);
 	status = flight_run(cli, job, ids, data);
 	free(ids);
 	return status;
 }
 
 /** Take what is compared from ARGUMENTS. Return 0, or -EINVAL after a message. */
-static int diff_compare(struct cli *cli, const struct arguments *arguments, struct diff_job *job) {
+static int diff_compare(struct cli *cli, const struct arguments *arguments, struct diff_job *job)
+{
 	const struct varve_changes_options *compared = &job->compared;
 	int r = compare_read(cli, "diff", arguments, &job->compared);
 
@@ -111,8 +134,11 @@ static int diff_compare(struct cli *cli, const struct arguments *arguments, stru
 	return r;
 }
 
-/** Take the size of the largest file from ARGUMENTS. Return 0, or an exit status after a message. */
-static int diff_size_max(struct cli *cli, const struct arguments *arguments, struct diff_job *job) {
+/**
+ * Take the size of the largest file from ARGUMENTS. Return 0, or an exit status after a message.
+ */
+static int diff_size_max(struct cli *cli, const struct arguments *arguments, struct diff_job *job)
+{
 	const char *size = options_value(arguments, "max-file-size");
 	int r = size ? varve_size_parse(size, &job->options.file_size_max) : 0;
 
@@ -124,16 +150,19 @@ static int diff_size_max(struct cli *cli, const struct arguments *arguments, str
 }
 
 /** Open where the archive goes. Return 0, or an exit status after a message. */
-static int diff_open(struct cli *cli, const char *file, struct diff_job *job) {
+static int diff_open(struct cli *cli, const char *file, struct diff_job *job)
+{
 	if (!file && isatty(STDOUT_FILENO)) {
 		output_complain(&cli->output, "diff: will not write an archive to a terminal");
 		return CLI_USAGE;
 	}
-	return destination_open(&job->destination, &cli->output, "diff", file) < 0 ? CLI_FAILED : CLI_DONE;
+	return destination_open(&job->destination, &cli->output, "diff", file) < 0 ? CLI_FAILED
+										   : CLI_DONE;
 }
 
 /** Write an archive of what changed in a layer. */
-static int diff_run(struct cli *cli, const struct arguments *arguments) {
+static int diff_run(struct cli *cli, const struct arguments *arguments)
+{
 	struct diff_job *job = output_memory(calloc(1, sizeof(*job)));
 	const char *file = options_value(arguments, "output");
 	int status = CLI_USAGE;
@@ -148,7 +177,9 @@ static int diff_run(struct cli *cli, const struct arguments *arguments) {
 	if (status == CLI_DONE) {
 		status = diff_flight(cli, &diff_job, arguments, job);
 		/* With entries left out it is a whole archive still. */
-		if (destination_close(&job->destination, &cli->output, "diff", status == CLI_DONE) < 0 || job->skipped)
+		if (destination_close(&job->destination, &cli->output, "diff", status == CLI_DONE) <
+			    0 ||
+		    job->skipped)
 			status = CLI_FAILED;
 	}
 	compare_free(&job->compared);
@@ -160,10 +191,11 @@ const struct command diff_command = {
 	.name = "diff",
 	.operands = "ID",
 	.summary = "write the changes in a layer as a tar archive",
-	.notes = "The archive is sorted, and the same layer gives the same bytes. An empty file .wh.NAME stands for a\n"
-		 "deleted NAME. Entries that vanish, or may not be read, are left out and reported on standard error;\n"
-		 "the exit status is 1 then, and the archive is valid. Holes take no room in the archive:\n"
-		 "--max-file-size is for readers that fill holes, as registries' do.\n",
+	.notes =
+		"The archive is sorted, and the same layer gives the same bytes. An empty file .wh.NAME stands for a\n"
+		"deleted NAME. Entries that vanish, or may not be read, are left out and reported on standard error;\n"
+		"the exit status is 1 then, and the archive is valid. Holes take no room in the archive:\n"
+		"--max-file-size is for readers that fill holes, as registries' do.\n",
 	.options = diff_options,
 	.operands_min = 1,
 	.operands_max = 1,
@@ -172,7 +204,7 @@ const struct command diff_command = {
 	.run = diff_run,
 };
 
-/* ---- diffsize ------------------------------------------------------------------------------------------------------ */
+/* ---- diffsize -------------------------------------------------------------------------------- */
 
 static const struct option_spec diffsize_options[] = {
 	COMPARE_OPTIONS,
@@ -180,13 +212,16 @@ static const struct option_spec diffsize_options[] = {
 };
 
 /** Submit the question about ID. */
-static int diffsize_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-			   varve_request *ret_request) {
-	return varve_layer_diff_size(flight->cli->store, id, flight->data, callback, user_data, ret_request);
+static int diffsize_submit(struct flight *flight, const char *id, varve_callback *callback,
+			   void *user_data, varve_request *ret_request)
+{
+	return varve_layer_diff_size(flight->cli->store, id, flight->data, callback, user_data,
+				     ret_request);
 }
 
 /** Keep the answer. */
-static void diffsize_take(struct flight_slot *slot, const struct varve_result *result) {
+static void diffsize_take(struct flight_slot *slot, const struct varve_result *result)
+{
 	uint64_t *bytes = output_memory(malloc(sizeof(*bytes)));
 
 	*bytes = result->bytes;
@@ -194,7 +229,8 @@ static void diffsize_take(struct flight_slot *slot, const struct varve_result *r
 }
 
 /** Write the answer. */
-static void diffsize_report(struct flight_slot *slot) {
+static void diffsize_report(struct flight_slot *slot)
+{
 	struct cli *cli = slot->flight->cli;
 	uint64_t bytes = *(uint64_t *)slot->payload;
 	json_t *object;
@@ -217,7 +253,8 @@ static const struct flight_job diffsize_job = {
 };
 
 /** Tell how much changed in a layer. */
-static int diffsize_run(struct cli *cli, const struct arguments *arguments) {
+static int diffsize_run(struct cli *cli, const struct arguments *arguments)
+{
 	struct varve_changes_options options;
 	int status;
 

@@ -2,7 +2,8 @@
 /* failures.c: failures, reported in few lines. */
 #include "failures.h"
 
-void failures_tell(struct failures *failures, struct output *output) {
+void failures_tell(struct failures *failures, struct output *output)
+{
 	char line[SENTENCE_SIZE];
 
 	for (size_t i = 0; i < failures->count; i++)
@@ -10,7 +11,9 @@ void failures_tell(struct failures *failures, struct output *output) {
 	failures->count = 0;
 }
 
-void failures_add(struct failures *failures, struct output *output, const struct varve_failure *failure) {
+void failures_add(struct failures *failures, struct output *output,
+		  const struct varve_failure *failure)
+{
 	struct sentence more;
 
 	if (output->debug) {

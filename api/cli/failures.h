@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * failures.h: failures, reported in few lines: the same failure of many ids is one line with a count and the first ids.
+ * failures.h: failures, reported in few lines: the same failure of many ids is one line with a
+ * count and the first ids.
  *
- * Failures are held until failures_tell(); what is held is bounded. With --debug nothing is held: each failure is a line
- * with its step, system call and path.
+ * Failures are held until failures_tell(); what is held is bounded. With --debug nothing is held:
+ * each failure is a line with its step, system call and path.
  */
 #ifndef VARVE_CLI_FAILURES_H
 #define VARVE_CLI_FAILURES_H
@@ -18,12 +19,15 @@
 
 /** Failures that are not yet reported. */
 struct failures {
-	size_t count;				/**< How many different ones. */
-	struct sentence held[FAILURES_MAX];	/**< The sentences, in the order of their first failures. */
+	/** How many different ones. */
+	size_t count;
+	/** The sentences, in the order of their first failures. */
+	struct sentence held[FAILURES_MAX];
 };
 
 /** Hold FAILURE; or report it, where OUTPUT asks for every detail. */
-void failures_add(struct failures *failures, struct output *output, const struct varve_failure *failure);
+void failures_add(struct failures *failures, struct output *output,
+		  const struct varve_failure *failure);
 
 /** Write what is held on standard error, and forget it. */
 void failures_tell(struct failures *failures, struct output *output);

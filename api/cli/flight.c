@@ -12,12 +12,14 @@
 #include "interrupt.h"
 
 /** Return the slot that was filled as the NUMBERth. */
-static struct flight_slot *flight_slot(struct flight *flight, size_t number) {
+static struct flight_slot *flight_slot(struct flight *flight, size_t number)
+{
 	return &flight->slots[number % FLIGHT_SLOTS];
 }
 
 /** Note how SLOT ended. */
-static void flight_end(struct flight_slot *slot, int error, const struct varve_failure *failure) {
+static void flight_end(struct flight_slot *slot, int error, const struct varve_failure *failure)
+{
 	slot->ended = true;
 	slot->error = error;
 	if (!failure)
@@ -27,8 +29,9 @@ static void flight_end(struct flight_slot *slot, int error, const struct varve_f
 }
 
 /** Add how far a slot's request has come. */
-static void flight_progressed(struct varve_store *store, varve_request request, const struct varve_progress *seen,
-			      void *user_data) {
+static void flight_progressed(struct varve_store *store, varve_request request,
+			      const struct varve_progress *seen, void *user_data)
+{
 	struct flight_slot *slot = user_data;
 	struct progress *progress = &slot->flight->cli->progress;
 
@@ -39,7 +42,9 @@ static void flight_progressed(struct varve_store *store, varve_request request, 
 }
 
 /** Take the result of a slot's request. */
-static void flight_ended(struct varve_store *store, const struct varve_result *result, void *user_data) {
+static void flight_ended(struct varve_store *store, const struct varve_result *result,
+			 void *user_data)
+{
 	struct flight_slot *slot = user_data;
 	struct flight *flight = slot->flight;
 	struct varve_progress seen = VARVE_PROGRESS_INIT;
@@ -52,15 +57,20 @@ static void flight_ended(struct varve_store *store, const struct varve_result *r
 		flight->job->take(slot, result);
 }
 
-/** Submit the request of SLOT; where it is refused for good, that is how it ended. Return 0, or -EAGAIN. */
-static int flight_submit(struct flight *flight, struct flight_slot *slot) {
+/**
+ * Submit the request of SLOT; where it is refused for good, that is how it ended. Return 0, or
+ * -EAGAIN.
+ */
+static int flight_submit(struct flight *flight, struct flight_slot *slot)
+{
 	struct varve_failure failure = { .operation = flight->job->name, .step = "CHECK" };
 	int r = flight->job->submit(flight, slot->id, flight_ended, slot, &slot->request);
 
 	if (r == 0) {
 		flight->in_flight++;
 		if (flight->cli->progress.enabled)
-			varve_progress_watch(flight->cli->store, slot->request, flight_progressed, slot);
+			varve_progress_watch(flight->cli->store, slot->request, flight_progressed,
+					     slot);
 		return 0;
 	}
 	if (r == -EAGAIN && flight->in_flight > 0)
@@ -73,8 +83,11 @@ static int flight_submit(struct flight *flight, struct flight_slot *slot) {
 	return 0;
 }
 
-/** Put ID into the next slot and submit it. Return 0, or -EAGAIN when it must be submitted again. */
-static int flight_start(struct flight *flight, const char *id) {
+/**
+ * Put ID into the next slot and submit it. Return 0, or -EAGAIN when it must be submitted again.
+ */
+static int flight_start(struct flight *flight, const char *id)
+{
 	struct flight_slot *slot = flight_slot(flight, flight->tail++);
 	struct varve_failure failure = { 0 };
 	int r = 0;
@@ -90,13 +103,18 @@ static int flight_start(struct flight *flight, const char *id) {
 	return 0;
 }
 
-/** Submit as much as there is and as can be. Return what ids_next() found last; IDS_FOUND: there is no room for more. */
-static enum ids_found flight_fill(struct flight *flight) {
+/**
+ * Submit as much as there is and as can be. Return what ids_next() found last; IDS_FOUND: there is
+ * no room for more.
+ */
+static enum ids_found flight_fill(struct flight *flight)
+{
 	enum ids_found found = IDS_FOUND;
 	const char *id;
 
 	if (flight->full)
-		flight->full = flight_submit(flight, flight_slot(flight, flight->tail - 1)) == -EAGAIN;
+		flight->full = flight_submit(flight, flight_slot(flight, flight->tail - 1)) ==
+			       -EAGAIN;
 	while (!flight->full && flight->tail - flight->head < FLIGHT_SLOTS) {
 		found = ids_next(flight->ids, &id);
 		if (found != IDS_FOUND)
@@ -107,7 +125,8 @@ static enum ids_found flight_fill(struct flight *flight) {
 }
 
 /** Write what became of SLOT. */
-static void flight_report(struct flight *flight, struct flight_slot *slot) {
+static void flight_report(struct flight *flight, struct flight_slot *slot)
+{
 	const struct flight_job *job = flight->job;
 	struct output *output = &flight->cli->output;
 
@@ -129,11 +148,13 @@ static void flight_report(struct flight *flight, struct flight_slot *slot) {
 	if (job->report && (!slot->error || (job->report_failed && slot->payload)))
 		job->report(slot);
 	else if (flight->cli->json)
-		output_json(output, output_result(output, job->single ? NULL : slot->id, slot->failure));
+		output_json(output,
+			    output_result(output, job->single ? NULL : slot->id, slot->failure));
 }
 
 /** Report the slots that have ended, up to the first that has not. */
-static void flight_drain(struct flight *flight) {
+static void flight_drain(struct flight *flight)
+{
 	size_t before = flight->head;
 
 	while (flight->head < flight->tail) {
@@ -152,7 +173,8 @@ static void flight_drain(struct flight *flight) {
 }
 
 /** A signal came: take nothing more, and cancel what is in flight. */
-static void flight_stop(struct flight *flight) {
+static void flight_stop(struct flight *flight)
+{
 	flight->stopped = true;
 	if (flight->full) { /* It was never accepted: as if its id had not been read. */
 		free(flight_slot(flight, --flight->tail)->id);
@@ -166,8 +188,11 @@ static void flight_stop(struct flight *flight) {
 	}
 }
 
-/** Sleep until a request has ended, an id can be read (READING) or a signal has come; run callbacks. */
-static int flight_wait(struct flight *flight, bool reading) {
+/**
+ * Sleep until a request has ended, an id can be read (READING) or a signal has come; run callbacks.
+ */
+static int flight_wait(struct flight *flight, bool reading)
+{
 	struct cli *cli = flight->cli;
 	struct pollfd fds[] = {
 		{ .fd = varve_fd(cli->store), .events = POLLIN },
@@ -175,7 +200,8 @@ static int flight_wait(struct flight *flight, bool reading) {
 		{ .fd = reading ? STDIN_FILENO : -1, .events = POLLIN },
 	};
 	bool idle = flight->in_flight == 0 && flight->failures.count > 0;
-	int r = poll(fds, sizeof(fds) / sizeof(fds[0]), idle ? FLIGHT_TELL_MS : progress_timeout_ms(&cli->progress));
+	int r = poll(fds, sizeof(fds) / sizeof(fds[0]),
+		     idle ? FLIGHT_TELL_MS : progress_timeout_ms(&cli->progress));
 
 	if (r < 0 && errno != EINTR)
 		return -errno;
@@ -192,29 +218,35 @@ static int flight_wait(struct flight *flight, bool reading) {
 		r = ids_fill(flight->ids);
 		if (r < 0) {
 			failures_tell(&flight->failures, &cli->output);
-			output_complain(&cli->output, "%s: standard input: %s", flight->job->name, strerror(-r));
+			output_complain(&cli->output, "%s: standard input: %s", flight->job->name,
+					strerror(-r));
 			flight->failed++;
 		}
 	}
 	return 0;
 }
 
-/** Submit, wait and report until nothing is left. Return 0, or -errno when the loop itself failed. */
-static int flight_loop(struct flight *flight) {
+/**
+ * Submit, wait and report until nothing is left. Return 0, or -errno when the loop itself failed.
+ */
+static int flight_loop(struct flight *flight)
+{
 	struct cli *cli = flight->cli;
 	enum ids_found found = IDS_WAIT;
 	int r = 0;
 
 	while (r == 0) {
 		/* Without a reader there is no use in looking. */
-		if ((interrupt_signal() || (cli->looks && cli->output.error == -EPIPE)) && !flight->stopped)
+		if ((interrupt_signal() || (cli->looks && cli->output.error == -EPIPE)) &&
+		    !flight->stopped)
 			flight_stop(flight);
 		if (!flight->stopped)
 			found = flight_fill(flight);
 		flight_drain(flight);
 		progress_update(&cli->progress, flight->done + flight->failed, flight->failed);
 		/* Reporting made room. */
-		if (found == IDS_FOUND && !flight->stopped && !flight->full && flight->tail - flight->head < FLIGHT_SLOTS)
+		if (found == IDS_FOUND && !flight->stopped && !flight->full &&
+		    flight->tail - flight->head < FLIGHT_SLOTS)
 			continue;
 		if (flight->in_flight == 0 && (flight->stopped || found == IDS_END))
 			break;
@@ -224,18 +256,21 @@ static int flight_loop(struct flight *flight) {
 }
 
 /** Tell that a signal cut the work short, and what was done before. */
-static void flight_tell_stopped(const struct flight *flight) {
+static void flight_tell_stopped(const struct flight *flight)
+{
 	struct output *output = &flight->cli->output;
 	const char *name = sigabbrev_np(interrupt_signal());
 
 	if (!flight->job->single)
-		output_complain(output, "%s: stopped by SIG%s: %zu %s, %zu failed, %zu cancelled", flight->job->name,
-				name, flight->done, flight->job->past, flight->failed, flight->cancelled);
+		output_complain(output, "%s: stopped by SIG%s: %zu %s, %zu failed, %zu cancelled",
+				flight->job->name, name, flight->done, flight->job->past,
+				flight->failed, flight->cancelled);
 	else if (flight->cancelled)
 		output_complain(output, "%s: stopped by SIG%s", flight->job->name, name);
 }
 
-int flight_run(struct cli *cli, const struct flight_job *job, struct ids *ids, void *data) {
+int flight_run(struct cli *cli, const struct flight_job *job, struct ids *ids, void *data)
+{
 	struct flight flight = { .cli = cli, .job = job, .data = data, .ids = ids };
 	int r;
 
@@ -248,16 +283,21 @@ int flight_run(struct cli *cli, const struct flight_job *job, struct ids *ids, v
 		output_complain(&cli->output, "%s: %s", job->name, strerror(-r));
 	if (flight.stopped && interrupt_signal())
 		flight_tell_stopped(&flight);
-	/* A loop that failed leaves requests in flight, whose callbacks need the slots until the store is closed. */
+	/*
+	 * A loop that failed leaves requests in flight, whose callbacks need the slots until the
+	 * store is closed.
+	 */
 	if (flight.in_flight > 0) {
 		varve_close(cli->store);
 		cli->store = NULL;
 	}
 	free(flight.slots);
-	return r < 0 || flight.failed || (flight.stopped && interrupt_signal()) ? CLI_FAILED : CLI_DONE;
+	return r < 0 || flight.failed || (flight.stopped && interrupt_signal()) ? CLI_FAILED
+										: CLI_DONE;
 }
 
-int flight_run_single(struct cli *cli, const struct flight_job *job, void *data) {
+int flight_run_single(struct cli *cli, const struct flight_job *job, void *data)
+{
 	static const char *const nothing[] = { "" };
 	struct ids *ids = output_memory(malloc(sizeof(*ids)));
 	int status;
@@ -268,11 +308,14 @@ int flight_run_single(struct cli *cli, const struct flight_job *job, void *data)
 	return status;
 }
 
-int flight_run_operands(struct cli *cli, const struct flight_job *job, const struct arguments *arguments, void *data) {
+int flight_run_operands(struct cli *cli, const struct flight_job *job,
+			const struct arguments *arguments, void *data)
+{
 	struct ids *ids = output_memory(malloc(sizeof(*ids)));
 	int status;
 
-	ids_init(ids, (const char *const *)arguments->operands, arguments->operands_count, false, cli->output.end);
+	ids_init(ids, (const char *const *)arguments->operands, arguments->operands_count, false,
+		 cli->output.end);
 	status = flight_run(cli, job, ids, data);
 	free(ids);
 	return status;

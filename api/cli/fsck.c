@@ -9,18 +9,20 @@
 
 /** What `check` has found. */
 struct fsck {
-	uint64_t total;		/**< How many findings. */
-	uint64_t swept;		/**< ... of which `gc` does something about. */
+	uint64_t total; /**< How many findings. */
+	uint64_t swept; /**< ... of which `gc` does something about. */
 };
 
 /** Submit a check. */
-static int fsck_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-		       varve_request *ret_request) {
+static int fsck_submit(struct flight *flight, const char *id, varve_callback *callback,
+		       void *user_data, varve_request *ret_request)
+{
 	return varve_check(flight->cli->store, callback, user_data, ret_request);
 }
 
 /** Write the findings at once: there may be thousands, not to be kept twice. */
-static void fsck_take(struct flight_slot *slot, const struct varve_result *result) {
+static void fsck_take(struct flight_slot *slot, const struct varve_result *result)
+{
 	struct cli *cli = slot->flight->cli;
 	struct fsck *fsck = slot->flight->data;
 
@@ -35,7 +37,8 @@ static void fsck_take(struct flight_slot *slot, const struct varve_result *resul
 			output_name(&cli->output, *finding->path ? finding->path : "-");
 			output_text(&cli->output, ": ");
 			output_name(&cli->output, finding->detail);
-			output_text(&cli->output, "; gc %s", finding->sweep ? finding->sweep : "leaves it");
+			output_text(&cli->output, "; gc %s",
+				    finding->sweep ? finding->sweep : "leaves it");
 			output_end(&cli->output);
 			continue;
 		}
@@ -43,13 +46,15 @@ static void fsck_take(struct flight_slot *slot, const struct varve_result *resul
 		json_object_set_new(object, "kind", json_string(finding->kind));
 		output_set_name(object, "path", finding->path);
 		output_set_name(object, "detail", finding->detail);
-		json_object_set_new(object, "gc", finding->sweep ? json_string(finding->sweep) : json_null());
+		json_object_set_new(object, "gc",
+				    finding->sweep ? json_string(finding->sweep) : json_null());
 		output_json(&cli->output, object);
 	}
 }
 
 /** Write how many there are in JSON; as text nothing. */
-static void fsck_report(struct flight_slot *slot) {
+static void fsck_report(struct flight_slot *slot)
+{
 	struct cli *cli = slot->flight->cli;
 	const struct fsck *fsck = slot->flight->data;
 	json_t *object;
@@ -71,7 +76,8 @@ static const struct flight_job fsck_job = {
 };
 
 /** Check the store for faults. */
-static int fsck_run(struct cli *cli, const struct arguments *arguments) {
+static int fsck_run(struct cli *cli, const struct arguments *arguments)
+{
 	struct fsck fsck = { 0 };
 	int status = flight_run_single(cli, &fsck_job, &fsck);
 
@@ -84,9 +90,10 @@ const struct command check_command = {
 	.name = "check",
 	.operands = "",
 	.summary = "check the store for faults",
-	.notes = "Each line is a finding: its kind, the path below the home, the fault, and what `gc` does about it.\n"
-		 "Nothing is changed.\n"
-		 "Exit status: 0 no finding; 1 there are findings; 2 an error.\n",
+	.notes =
+		"Each line is a finding: its kind, the path below the home, the fault, and what `gc` does about it.\n"
+		"Nothing is changed.\n"
+		"Exit status: 0 no finding; 1 there are findings; 2 an error.\n",
 	.open_flags = CLI_OPEN_LOOK,
 	.looks = true,
 	.answers = true,

@@ -7,8 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Parse a number at *TEXT, which moves on behind it; false when there is none, or it is too large. */
-static bool idmap_number(const char **text, uint32_t *ret_number) {
+/**
+ * Parse a number at *TEXT, which moves on behind it; false when there is none, or it is too large.
+ */
+static bool idmap_number(const char **text, uint32_t *ret_number)
+{
 	char *end;
 	unsigned long long number;
 
@@ -22,13 +25,16 @@ static bool idmap_number(const char **text, uint32_t *ret_number) {
 }
 
 /** Parse TEXT, "CONTAINER:HOST:COUNT". */
-static bool idmap_parse(const char *text, struct varve_id_map *ret_map) {
-	return idmap_number(&text, &ret_map->container) && *text++ == ':' && idmap_number(&text, &ret_map->host) &&
-	       *text++ == ':' && idmap_number(&text, &ret_map->count) && *text == '\0' && ret_map->count > 0;
+static bool idmap_parse(const char *text, struct varve_id_map *ret_map)
+{
+	return idmap_number(&text, &ret_map->container) && *text++ == ':' &&
+	       idmap_number(&text, &ret_map->host) && *text++ == ':' &&
+	       idmap_number(&text, &ret_map->count) && *text == '\0' && ret_map->count > 0;
 }
 
-int idmap_option(struct cli *cli, const char *command, const struct arguments *arguments, const char *name,
-			const struct varve_id_map **ret_maps, size_t *ret_count) {
+int idmap_option(struct cli *cli, const char *command, const struct arguments *arguments,
+		 const char *name, const struct varve_id_map **ret_maps, size_t *ret_count)
+{
 	const char **values = output_memory(options_values(arguments, name));
 	struct varve_id_map *maps;
 	size_t count = 0;
@@ -40,7 +46,8 @@ int idmap_option(struct cli *cli, const char *command, const struct arguments *a
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		if (idmap_parse(values[i], &maps[i]))
 			continue;
-		output_complain(&cli->output, "%s: --%s is CONTAINER:HOST:COUNT, not '%s'", command, name, values[i]);
+		output_complain(&cli->output, "%s: --%s is CONTAINER:HOST:COUNT, not '%s'", command,
+				name, values[i]);
 		r = -EINVAL;
 	}
 	free(values);
@@ -50,16 +57,21 @@ int idmap_option(struct cli *cli, const char *command, const struct arguments *a
 }
 
 int idmap_read(struct cli *cli, const char *command, const struct arguments *arguments,
-	       struct varve_chown_options *ret_options) {
+	       struct varve_chown_options *ret_options)
+{
 	struct varve_chown_options options = VARVE_CHOWN_OPTIONS_INIT;
-	int r = idmap_option(cli, command, arguments, "uidmap", &options.uid_to, &options.uid_to_count);
+	int r = idmap_option(cli, command, arguments, "uidmap", &options.uid_to,
+			     &options.uid_to_count);
 
 	if (r == 0)
-		r = idmap_option(cli, command, arguments, "gidmap", &options.gid_to, &options.gid_to_count);
+		r = idmap_option(cli, command, arguments, "gidmap", &options.gid_to,
+				 &options.gid_to_count);
 	if (r == 0)
-		r = idmap_option(cli, command, arguments, "uidmap-from", &options.uid_from, &options.uid_from_count);
+		r = idmap_option(cli, command, arguments, "uidmap-from", &options.uid_from,
+				 &options.uid_from_count);
 	if (r == 0)
-		r = idmap_option(cli, command, arguments, "gidmap-from", &options.gid_from, &options.gid_from_count);
+		r = idmap_option(cli, command, arguments, "gidmap-from", &options.gid_from,
+				 &options.gid_from_count);
 	if (r < 0)
 		idmap_free(&options);
 	else
@@ -67,13 +79,16 @@ int idmap_read(struct cli *cli, const char *command, const struct arguments *arg
 	return r;
 }
 
-void idmap_free(struct varve_chown_options *options) {
+void idmap_free(struct varve_chown_options *options)
+{
 	free((void *)options->uid_from);
 	free((void *)options->gid_from);
 	free((void *)options->uid_to);
 	free((void *)options->gid_to);
 }
 
-bool idmap_any(const struct varve_chown_options *options) {
-	return options->uid_from_count || options->gid_from_count || options->uid_to_count || options->gid_to_count;
+bool idmap_any(const struct varve_chown_options *options)
+{
+	return options->uid_from_count || options->gid_from_count || options->uid_to_count ||
+	       options->gid_to_count;
 }

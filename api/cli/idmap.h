@@ -7,12 +7,18 @@
 
 #include "cli.h"
 
-/** Read all arguments of option NAME into a new array. Return 0, or -EINVAL after a message that begins with COMMAND. */
-int idmap_option(struct cli *cli, const char *command, const struct arguments *arguments, const char *name,
-		 const struct varve_id_map **ret_maps, size_t *ret_count);
+/**
+ * Read all arguments of option NAME into a new array. Return 0, or -EINVAL after a message that
+ * begins with COMMAND.
+ */
+int idmap_option(struct cli *cli, const char *command, const struct arguments *arguments,
+		 const char *name, const struct varve_id_map **ret_maps, size_t *ret_count);
 
-/** Read the options "uidmap", "gidmap" and, where the command has them, "uidmap-from" and "gidmap-from" into *RET_OPTIONS,
- * whose maps idmap_free() frees. Return 0, or -EINVAL after a message that begins with COMMAND. */
+/**
+ * Read the options "uidmap", "gidmap" and, where the command has them, "uidmap-from" and
+ * "gidmap-from" into *RET_OPTIONS, whose maps idmap_free() frees. Return 0, or -EINVAL after a
+ * message that begins with COMMAND.
+ */
 int idmap_read(struct cli *cli, const char *command, const struct arguments *arguments,
 	       struct varve_chown_options *ret_options);
 

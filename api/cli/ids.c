@@ -7,7 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-void ids_init(struct ids *ids, const char *const *operands, size_t count, bool literal, char end) {
+void ids_init(struct ids *ids, const char *const *operands, size_t count, bool literal, char end)
+{
 	memset(ids, 0, offsetof(struct ids, buffer));
 	ids->operands = operands;
 	ids->count = count;
@@ -16,11 +17,14 @@ void ids_init(struct ids *ids, const char *const *operands, size_t count, bool l
 }
 
 /** Does the stream stand before an operand that means standard input? */
-static bool ids_reads(const struct ids *ids) {
-	return !ids->literal && ids->next < ids->count && strcmp(ids->operands[ids->next], "-") == 0;
+static bool ids_reads(const struct ids *ids)
+{
+	return !ids->literal && ids->next < ids->count &&
+	       strcmp(ids->operands[ids->next], "-") == 0;
 }
 
-size_t ids_total(const struct ids *ids) {
+size_t ids_total(const struct ids *ids)
+{
 	for (size_t i = 0; !ids->literal && i < ids->count; i++) {
 		if (strcmp(ids->operands[i], "-") == 0)
 			return 0;
@@ -29,7 +33,8 @@ size_t ids_total(const struct ids *ids) {
 }
 
 /** Add LENGTH bytes at BYTES to the line. */
-static void ids_append(struct ids *ids, const char *bytes, size_t length) {
+static void ids_append(struct ids *ids, const char *bytes, size_t length)
+{
 	size_t room = IDS_LINE_MAX - ids->line_length;
 	size_t kept = length < room ? length : room;
 
@@ -40,7 +45,8 @@ static void ids_append(struct ids *ids, const char *bytes, size_t length) {
 }
 
 /** Take one line from what was read. Return whether there was a whole one. */
-static bool ids_line(struct ids *ids) {
+static bool ids_line(struct ids *ids)
+{
 	const char *bytes = ids->buffer + ids->begin;
 	size_t left = ids->end - ids->begin;
 	const char *newline = memchr(bytes, ids->end_byte, left);
@@ -62,7 +68,8 @@ static bool ids_line(struct ids *ids) {
 	return true;
 }
 
-enum ids_found ids_next(struct ids *ids, const char **ret_id) {
+enum ids_found ids_next(struct ids *ids, const char **ret_id)
+{
 	while (ids_reads(ids)) {
 		if (ids_line(ids)) {
 			*ret_id = ids->line;
@@ -79,7 +86,8 @@ enum ids_found ids_next(struct ids *ids, const char **ret_id) {
 	return IDS_FOUND;
 }
 
-int ids_fill(struct ids *ids) {
+int ids_fill(struct ids *ids)
+{
 	ssize_t n = read(STDIN_FILENO, ids->buffer, sizeof(ids->buffer));
 
 	ids->begin = 0;
@@ -93,7 +101,9 @@ int ids_fill(struct ids *ids) {
 	return ids->error;
 }
 
-int ids_check(const struct ids *ids, const char *id, const char *operation, struct varve_failure *ret_failure) {
+int ids_check(const struct ids *ids, const char *id, const char *operation,
+	      struct varve_failure *ret_failure)
+{
 	struct varve_failure failure = { 0 };
 	int r;
 

@@ -2,9 +2,9 @@
 /*
  * interrupt.c: SIGINT, SIGTERM and SIGHUP as a number and a descriptor.
  *
- * Handlers, not a signal mask with a signalfd: programs that the library starts (mkfs.btrfs) get the default action back
- * when they are executed, so that a Ctrl-C ends them, whereas they would inherit a mask. The handler may run on any
- * thread; the descriptor wakes the one that polls.
+ * Handlers, not a signal mask with a signalfd: programs that the library starts (mkfs.btrfs) get
+ * the default action back when they are executed, so that a Ctrl-C ends them, whereas they would
+ * inherit a mask. The handler may run on any thread; the descriptor wakes the one that polls.
  */
 #include "interrupt.h"
 
@@ -22,7 +22,8 @@ static const char *volatile interrupt_path;
 static int interrupt_event = -EBADF;
 
 /** Note signal NUMBER, and wake the poll; the second of a kind kills the process. */
-static void interrupt_handle(int number) {
+static void interrupt_handle(int number)
+{
 	int saved = errno;
 	uint64_t one = 1;
 
@@ -39,8 +40,10 @@ static void interrupt_handle(int number) {
 	errno = saved;
 }
 
-void interrupt_breaks(bool breaks) {
-	struct sigaction action = { .sa_handler = interrupt_handle, .sa_flags = breaks ? 0 : SA_RESTART };
+void interrupt_breaks(bool breaks)
+{
+	struct sigaction action = { .sa_handler = interrupt_handle,
+				    .sa_flags = breaks ? 0 : SA_RESTART };
 
 	for (size_t i = 0; i < sizeof(interrupt_numbers) / sizeof(interrupt_numbers[0]); i++) {
 		if (interrupt_caught[i])
@@ -48,28 +51,36 @@ void interrupt_breaks(bool breaks) {
 	}
 }
 
-int interrupt_catch(void) {
+int interrupt_catch(void)
+{
 	interrupt_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (interrupt_event < 0)
 		return -errno;
 	for (size_t i = 0; i < sizeof(interrupt_numbers) / sizeof(interrupt_numbers[0]); i++) {
 		struct sigaction before;
 
-		/* A program that is started with a signal ignored (nohup, a shell's background job) leaves it so. */
-		interrupt_caught[i] = sigaction(interrupt_numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN;
+		/*
+		 * A program that is started with a signal ignored (nohup, a shell's background job)
+		 * leaves it so.
+		 */
+		interrupt_caught[i] = sigaction(interrupt_numbers[i], NULL, &before) == 0 &&
+				      before.sa_handler != SIG_IGN;
 	}
 	interrupt_breaks(false);
 	return 0;
 }
 
-void interrupt_unlink(const char *path) {
+void interrupt_unlink(const char *path)
+{
 	interrupt_path = path;
 }
 
-int interrupt_signal(void) {
+int interrupt_signal(void)
+{
 	return interrupt_number;
 }
 
-int interrupt_fd(void) {
+int interrupt_fd(void)
+{
 	return interrupt_event;
 }

@@ -5,7 +5,10 @@
 
 #include <stdbool.h>
 
-/** Catch SIGINT, SIGTERM and SIGHUP from now on. The second of a kind kills the process. Return 0 or -errno. */
+/**
+ * Catch SIGINT, SIGTERM and SIGHUP from now on. The second of a kind kills the process. Return 0 or
+ * -errno.
+ */
 int interrupt_catch(void);
 
 /** Let a signal end a system call that waits, or (again) not. */

@@ -24,9 +24,11 @@ static const struct command *const main_commands[] = { CLI_COMMANDS(MAIN_ROW) };
 #undef MAIN_ROW
 
 /** Run what follows for each command. */
-#define MAIN_FOREACH(command)                                                                                          \
-	for (const struct command *const *row = main_commands, *command;                                               \
-	     row < main_commands + sizeof(main_commands) / sizeof(main_commands[0]) && (command = *row); row++)
+#define MAIN_FOREACH(command)                                                          \
+	for (const struct command *const *row = main_commands, *command;               \
+	     row < main_commands + sizeof(main_commands) / sizeof(main_commands[0]) && \
+	     (command = *row);                                                         \
+	     row++)
 
 static const char main_notes[] =
 	"\nAn ID is 1 to 255 bytes without '/'. The operand - stands for ids from standard input, one a line.\n"
@@ -36,11 +38,13 @@ static const char main_notes[] =
 	"\nExit status: 0 success; 1 a part failed, the rest was done; 2 usage; 128 + N after signal N.\n";
 
 /** Return how many words of OPERANDS are the name of COMMAND: 0, 1 or 2. */
-static size_t main_match(const struct command *command, char *const *operands, size_t count) {
+static size_t main_match(const struct command *command, char *const *operands, size_t count)
+{
 	const char *space = strchr(command->name, ' ');
 	size_t length = space ? (size_t)(space - command->name) : strlen(command->name);
 
-	if (count == 0 || strlen(operands[0]) != length || memcmp(operands[0], command->name, length) != 0)
+	if (count == 0 || strlen(operands[0]) != length ||
+	    memcmp(operands[0], command->name, length) != 0)
 		return 0;
 	if (!space)
 		return 1;
@@ -48,29 +52,36 @@ static size_t main_match(const struct command *command, char *const *operands, s
 }
 
 /** Is WORD the first of the two words of some command? */
-static bool main_is_group(const char *word) {
+static bool main_is_group(const char *word)
+{
 	MAIN_FOREACH(command) {
 		size_t length = strcspn(command->name, " ");
 
-		if (command->name[length] && strlen(word) == length && memcmp(word, command->name, length) == 0)
+		if (command->name[length] && strlen(word) == length &&
+		    memcmp(word, command->name, length) == 0)
 			return true;
 	}
 	return false;
 }
 
 /** Write one line for each command; those of GROUP only, unless that is NULL. */
-static void main_list(FILE *file, const char *group) {
+static void main_list(FILE *file, const char *group)
+{
 	MAIN_FOREACH(command) {
 		size_t length = strcspn(command->name, " ");
 
-		if (!group || (strlen(group) == length && memcmp(group, command->name, length) == 0))
-			fprintf(file, "  %-*s%s\n", MAIN_COLUMN - 2, command->name, command->summary);
+		if (!group ||
+		    (strlen(group) == length && memcmp(group, command->name, length) == 0))
+			fprintf(file, "  %-*s%s\n", MAIN_COLUMN - 2, command->name,
+				command->summary);
 	}
 }
 
 /** Write the help of the whole, or of GROUP. */
-static void main_help(FILE *file, const char *group) {
-	fprintf(file, "Usage: varve [OPTION]... %s%sCOMMAND [ARGUMENT]...\n", group ? group : "", group ? " " : "");
+static void main_help(FILE *file, const char *group)
+{
+	fprintf(file, "Usage: varve [OPTION]... %s%sCOMMAND [ARGUMENT]...\n", group ? group : "",
+		group ? " " : "");
 	fprintf(file, "%s\nCommands:\n", group ? "" : "Store container layers on btrfs.\n");
 	main_list(file, group);
 	fprintf(file, "\nOptions:\n");
@@ -80,7 +91,8 @@ static void main_help(FILE *file, const char *group) {
 }
 
 /** Write the help of COMMAND. */
-static void main_help_command(FILE *file, const struct command *command) {
+static void main_help_command(FILE *file, const struct command *command)
+{
 	fprintf(file, "Usage: varve %s", command->name);
 	options_usage(file, command->options);
 	fprintf(file, "%s%s\n", *command->operands ? " " : "", command->operands);
@@ -95,8 +107,13 @@ static void main_help_command(FILE *file, const struct command *command) {
 		fprintf(file, "\n%s", command->notes);
 }
 
-/** Complain that the command line of the command or group NAME ("": of the whole) makes no sense. Return CLI_USAGE. */
-__attribute__((format(printf, 3, 4))) static int main_usage(struct cli *cli, const char *name, const char *format, ...) {
+/**
+ * Complain that the command line of the command or group NAME ("": of the whole) makes no sense.
+ * Return CLI_USAGE.
+ */
+__attribute__((format(printf, 3, 4))) static int main_usage(struct cli *cli, const char *name,
+							    const char *format, ...)
+{
 	va_list arguments;
 	char *text;
 
@@ -111,25 +128,33 @@ __attribute__((format(printf, 3, 4))) static int main_usage(struct cli *cli, con
 }
 
 /**
- * Parse ARGV for the command or group NAME ("": for the whole), as options_parse(). Return CLI_DONE, or CLI_USAGE after a
- * message.
+ * Parse ARGV for the command or group NAME ("": for the whole), as options_parse(). Return
+ * CLI_DONE, or CLI_USAGE after a message.
  */
-static int main_parse(struct cli *cli, struct arguments *arguments, const char *name, int argc, char **argv,
-		      const struct option_spec *specs, const struct option_spec *more, bool first) {
+static int main_parse(struct cli *cli, struct arguments *arguments, const char *name, int argc,
+		      char **argv, const struct option_spec *specs, const struct option_spec *more,
+		      bool first)
+{
 	char *message = NULL;
 
 	/* It begins the message. */
 	argv[0] = (char *)name;
 	if (options_parse(arguments, argc, argv, specs, more, first, &message) == 0)
 		return CLI_DONE;
-	output_complain(&cli->output, "%s", *name || !message ? (char *)output_memory(message) : message + strlen(": "));
+	output_complain(&cli->output, "%s",
+			*name || !message ? (char *)output_memory(message)
+					  : message + strlen(": "));
 	free(message);
 	fprintf(stderr, "Try 'varve %s%s--help' for more.\n", name, *name ? " " : "");
 	return CLI_USAGE;
 }
 
-/** Return how many letters must be changed, added, left out or swapped with the next to make TO of FROM. */
-static size_t main_distance(const char *from, const char *to) {
+/**
+ * Return how many letters must be changed, added, left out or swapped with the next to make TO of
+ * FROM.
+ */
+static size_t main_distance(const char *from, const char *to)
+{
 	size_t rows[3][MAIN_NAME_SIZE], length = strlen(to);
 
 	if (strlen(from) >= MAIN_NAME_SIZE || length >= MAIN_NAME_SIZE)
@@ -146,7 +171,8 @@ static size_t main_distance(const char *from, const char *to) {
 
 			best = above[j] + 1 < best ? above[j] + 1 : best;
 			best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-			if (i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] && before[j - 2] + 1 < best)
+			if (i > 1 && j > 1 && from[i - 1] == to[j - 2] &&
+			    from[i - 2] == to[j - 1] && before[j - 2] + 1 < best)
 				best = before[j - 2] + 1;
 			row[j] = best;
 		}
@@ -154,8 +180,12 @@ static size_t main_distance(const char *from, const char *to) {
 	return rows[strlen(from) % 3][length];
 }
 
-/** Complain that there is no command WORD, of GROUP if that is not NULL; and say what may have been meant. Return CLI_USAGE. */
-static int main_unknown(struct cli *cli, const char *group, const char *word) {
+/**
+ * Complain that there is no command WORD, of GROUP if that is not NULL; and say what may have been
+ * meant. Return CLI_USAGE.
+ */
+static int main_unknown(struct cli *cli, const char *group, const char *word)
+{
 	size_t nearest = MAIN_DISTANCE_MAX + 1;
 	char meant[MAIN_NAME_SIZE] = "";
 
@@ -164,9 +194,11 @@ static int main_unknown(struct cli *cli, const char *group, const char *word) {
 		size_t first = strcspn(command->name, " "), distance;
 		char name[MAIN_NAME_SIZE];
 
-		if (group && (!space || strlen(group) != first || memcmp(group, command->name, first) != 0))
+		if (group &&
+		    (!space || strlen(group) != first || memcmp(group, command->name, first) != 0))
 			continue;
-		snprintf(name, sizeof(name), "%.*s", group ? (int)strlen(space + 1) : (int)first, group ? space + 1 : command->name);
+		snprintf(name, sizeof(name), "%.*s", group ? (int)strlen(space + 1) : (int)first,
+			 group ? space + 1 : command->name);
 		distance = main_distance(word, name);
 		/* Most letters must be right: "xx" is not meant to be "rm". */
 		if (distance < nearest && distance * 2 < strlen(name)) {
@@ -174,12 +206,13 @@ static int main_unknown(struct cli *cli, const char *group, const char *word) {
 			strcpy(meant, name);
 		}
 	}
-	return main_usage(cli, group ? group : "", "no such command: '%s'%s%s%s", word, *meant ? "; did you mean '" : "", meant,
-			  *meant ? "'?" : "");
+	return main_usage(cli, group ? group : "", "no such command: '%s'%s%s%s", word,
+			  *meant ? "; did you mean '" : "", meant, *meant ? "'?" : "");
 }
 
 /** Find the command that the operands of ARGUMENTS begin with, and in how many words. */
-static const struct command *main_find(const struct arguments *arguments, size_t *ret_words) {
+static const struct command *main_find(const struct arguments *arguments, size_t *ret_words)
+{
 	MAIN_FOREACH(command) {
 		size_t words = main_match(command, arguments->operands, arguments->operands_count);
 
@@ -192,13 +225,17 @@ static const struct command *main_find(const struct arguments *arguments, size_t
 }
 
 /** Is the command line of COMMAND complete? Return CLI_DONE, or CLI_USAGE after a message. */
-static int main_check(struct cli *cli, const struct command *command, const struct arguments *arguments) {
+static int main_check(struct cli *cli, const struct command *command,
+		      const struct arguments *arguments)
+{
 	for (const struct option_spec *spec = command->options; spec && spec->name; spec++) {
 		if (spec->required && !options_has(arguments, spec->name))
-			return main_usage(cli, command->name, "--%s %s is missing", spec->name, spec->argument);
+			return main_usage(cli, command->name, "--%s %s is missing", spec->name,
+					  spec->argument);
 	}
 	if (arguments->operands_count < command->operands_min)
-		return main_usage(cli, command->name, "operands are missing: %s", command->operands);
+		return main_usage(cli, command->name, "operands are missing: %s",
+				  command->operands);
 	if (arguments->operands_count > command->operands_max)
 		return main_usage(cli, command->name, "one operand too many: '%s'",
 				  arguments->operands[command->operands_max]);
@@ -206,7 +243,9 @@ static int main_check(struct cli *cli, const struct command *command, const stru
 }
 
 /** Open the store if COMMAND needs it, and run it. Return an exit status. */
-static int main_execute(struct cli *cli, const struct command *command, const struct arguments *arguments) {
+static int main_execute(struct cli *cli, const struct command *command,
+			const struct arguments *arguments)
+{
 	int status = command->answers ? CLI_UNKNOWN : CLI_FAILED;
 
 	cli->answers = command->answers;
@@ -218,8 +257,12 @@ static int main_execute(struct cli *cli, const struct command *command, const st
 	return status;
 }
 
-/** Show the help of the command, or the group, that the operands name; of the whole where there are none. */
-static int main_help_run(struct cli *cli, const struct arguments *arguments) {
+/**
+ * Show the help of the command, or the group, that the operands name; of the whole where there are
+ * none.
+ */
+static int main_help_run(struct cli *cli, const struct arguments *arguments)
+{
 	const struct command *command;
 	size_t words = 0;
 
@@ -235,7 +278,8 @@ static int main_help_run(struct cli *cli, const struct arguments *arguments) {
 	if (!command && !main_is_group(arguments->operands[0]))
 		return main_unknown(cli, NULL, arguments->operands[0]);
 	if (command || arguments->operands_count > 1)
-		return main_unknown(cli, arguments->operands[0], arguments->operands[arguments->operands_count - 1]);
+		return main_unknown(cli, arguments->operands[0],
+				    arguments->operands[arguments->operands_count - 1]);
 	main_help(cli->output.file, arguments->operands[0]);
 	return CLI_DONE;
 }
@@ -250,10 +294,13 @@ const struct command help_command = {
 };
 
 /** Parse what follows the name of COMMAND, and run it. Return an exit status. */
-static int main_command(struct cli *cli, const struct command *command, size_t words, struct arguments *arguments) {
+static int main_command(struct cli *cli, const struct command *command, size_t words,
+			struct arguments *arguments)
+{
 	char **argv = (char **)arguments->operands + words - 1;
 	int argc = (int)(arguments->operands_count - words + 1);
-	int status = main_parse(cli, arguments, command->name, argc, argv, command->options, store_options, false);
+	int status = main_parse(cli, arguments, command->name, argc, argv, command->options,
+				store_options, false);
 
 	if (status != CLI_DONE)
 		return status;
@@ -271,11 +318,16 @@ static int main_command(struct cli *cli, const struct command *command, size_t w
 	return main_execute(cli, command, arguments);
 }
 
-/** Show the help of a group ("pool"), or complain that what follows is not a command of it. Return an exit status. */
-static int main_group(struct cli *cli, struct arguments *arguments) {
+/**
+ * Show the help of a group ("pool"), or complain that what follows is not a command of it. Return
+ * an exit status.
+ */
+static int main_group(struct cli *cli, struct arguments *arguments)
+{
 	const char *group = arguments->operands[0];
 	char **argv = (char **)arguments->operands;
-	int status = main_parse(cli, arguments, group, (int)arguments->operands_count, argv, store_options, NULL, true);
+	int status = main_parse(cli, arguments, group, (int)arguments->operands_count, argv,
+				store_options, NULL, true);
 
 	if (status != CLI_DONE)
 		return status;
@@ -289,7 +341,8 @@ static int main_group(struct cli *cli, struct arguments *arguments) {
 }
 
 /** Parse the global options, and find and run the command. Return an exit status. */
-static int main_run(struct cli *cli, int argc, char **argv, struct arguments *arguments) {
+static int main_run(struct cli *cli, int argc, char **argv, struct arguments *arguments)
+{
 	const struct command *command;
 	size_t words;
 
@@ -307,14 +360,20 @@ static int main_run(struct cli *cli, int argc, char **argv, struct arguments *ar
 		return CLI_DONE;
 	}
 	if (options_has(arguments, "version"))
-		return store_configure(cli, arguments) < 0 ? CLI_USAGE : main_execute(cli, &version_command, arguments);
+		return store_configure(cli, arguments) < 0
+			       ? CLI_USAGE
+			       : main_execute(cli, &version_command, arguments);
 	if (arguments->operands_count == 0)
 		return main_usage(cli, "", "no command given");
 	return main_unknown(cli, NULL, arguments->operands[0]);
 }
 
-/** Is --json among the arguments? Checked before they are parsed, since mistakes in them are reported in JSON, too. */
-static bool main_wants_json(int argc, char **argv) {
+/**
+ * Is --json among the arguments? Checked before they are parsed, since mistakes in them are
+ * reported in JSON, too.
+ */
+static bool main_wants_json(int argc, char **argv)
+{
 	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
 		if (strcmp(argv[i], "--json") == 0)
 			return true;
@@ -323,15 +382,19 @@ static bool main_wants_json(int argc, char **argv) {
 }
 
 /** Write the mistake in the command line, last reported on standard error, as a JSON object. */
-static void main_usage_json(struct cli *cli) {
-	const struct varve_failure failure = { .error = -EINVAL, .operation = "usage", .step = "USAGE" };
+static void main_usage_json(struct cli *cli)
+{
+	const struct varve_failure failure = { .error = -EINVAL,
+					       .operation = "usage",
+					       .step = "USAGE" };
 	json_t *object = output_result(&cli->output, NULL, &failure);
 
 	output_set_name(object, "message", cli->output.message ? cli->output.message : "");
 	output_json(&cli->output, object);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
 	struct arguments arguments = { 0 };
 	struct cli cli = { 0 };
 	int r, status;

@@ -14,14 +14,15 @@
 
 /** The tables of one command, joined in the form that getopt_long() wants. */
 struct options_table {
-	const struct option_spec *specs[OPTIONS_MAX];	/**< The options. */
-	struct option longs[OPTIONS_MAX + 1];		/**< Their long forms. */
-	char letters[2 + 2 * OPTIONS_MAX + 1];		/**< Their short forms. */
-	size_t count;					/**< How many. */
+	const struct option_spec *specs[OPTIONS_MAX]; /**< The options. */
+	struct option longs[OPTIONS_MAX + 1];         /**< Their long forms. */
+	char letters[2 + 2 * OPTIONS_MAX + 1];        /**< Their short forms. */
+	size_t count;                                 /**< How many. */
 };
 
 /** Append SPECS to TABLE. */
-static void options_join(struct options_table *table, const struct option_spec *specs) {
+static void options_join(struct options_table *table, const struct option_spec *specs)
+{
 	size_t letters = strlen(table->letters);
 
 	for (; specs && specs->name && table->count < OPTIONS_MAX; specs++) {
@@ -41,7 +42,8 @@ static void options_join(struct options_table *table, const struct option_spec *
 }
 
 /** Find the option of TABLE for which getopt_long() returned KEY. */
-static const struct option_spec *options_find(const struct options_table *table, int key) {
+static const struct option_spec *options_find(const struct options_table *table, int key)
+{
 	if (key >= OPTIONS_KEY)
 		return table->specs[key - OPTIONS_KEY];
 	for (size_t i = 0; i < table->count; i++) {
@@ -51,14 +53,17 @@ static const struct option_spec *options_find(const struct options_table *table,
 	return NULL;
 }
 
-void options_free(struct arguments *arguments) {
+void options_free(struct arguments *arguments)
+{
 	free(arguments->given);
 	free(arguments->values);
 	memset(arguments, 0, sizeof(*arguments));
 }
 
 /** Note that SPEC was given with VALUE. Return 0 or -ENOMEM. */
-static int options_note(struct arguments *arguments, const struct option_spec *spec, const char *value) {
+static int options_note(struct arguments *arguments, const struct option_spec *spec,
+			const char *value)
+{
 	size_t count = arguments->given_count + 1;
 	const struct option_spec **given = reallocarray(arguments->given, count, sizeof(*given));
 	const char **values;
@@ -77,7 +82,9 @@ static int options_note(struct arguments *arguments, const struct option_spec *s
 }
 
 /** Parse by TABLE. Return 0 or -errno. */
-static int options_parse_table(struct arguments *arguments, int argc, char **argv, const struct options_table *table) {
+static int options_parse_table(struct arguments *arguments, int argc, char **argv,
+			       const struct options_table *table)
+{
 	int key, r;
 
 	optind = 0;
@@ -97,8 +104,10 @@ static int options_parse_table(struct arguments *arguments, int argc, char **arg
 	return 0;
 }
 
-int options_parse(struct arguments *arguments, int argc, char **argv, const struct option_spec *specs,
-		  const struct option_spec *more, bool first, char **ret_message) {
+int options_parse(struct arguments *arguments, int argc, char **argv,
+		  const struct option_spec *specs, const struct option_spec *more, bool first,
+		  char **ret_message)
+{
 	struct options_table table = { .letters = "+" };
 	FILE *kept = stderr, *stream;
 	char *message = NULL;
@@ -126,7 +135,8 @@ int options_parse(struct arguments *arguments, int argc, char **argv, const stru
 	return r;
 }
 
-bool options_has(const struct arguments *arguments, const char *name) {
+bool options_has(const struct arguments *arguments, const char *name)
+{
 	for (size_t i = 0; i < arguments->given_count; i++) {
 		if (strcmp(arguments->given[i]->name, name) == 0)
 			return true;
@@ -134,7 +144,8 @@ bool options_has(const struct arguments *arguments, const char *name) {
 	return false;
 }
 
-const char *options_value(const struct arguments *arguments, const char *name) {
+const char *options_value(const struct arguments *arguments, const char *name)
+{
 	for (size_t i = arguments->given_count; i > 0; i--) {
 		if (strcmp(arguments->given[i - 1]->name, name) == 0)
 			return arguments->values[i - 1];
@@ -142,7 +153,8 @@ const char *options_value(const struct arguments *arguments, const char *name) {
 	return NULL;
 }
 
-const char **options_values(const struct arguments *arguments, const char *name) {
+const char **options_values(const struct arguments *arguments, const char *name)
+{
 	const char **values = calloc(arguments->given_count + 1, sizeof(*values));
 	size_t count = 0;
 
@@ -153,19 +165,23 @@ const char **options_values(const struct arguments *arguments, const char *name)
 	return values;
 }
 
-void options_help(FILE *file, const struct option_spec *specs) {
+void options_help(FILE *file, const struct option_spec *specs)
+{
 	for (; specs && specs->name; specs++) {
 		int width = 0;
 
-		width += specs->letter ? fprintf(file, "  -%c, ", specs->letter) : fprintf(file, "      ");
+		width += specs->letter ? fprintf(file, "  -%c, ", specs->letter)
+				       : fprintf(file, "      ");
 		width += fprintf(file, "--%s", specs->name);
 		if (specs->argument)
 			width += fprintf(file, " %s", specs->argument);
-		fprintf(file, "%*s%s\n", width < OPTIONS_COLUMN ? OPTIONS_COLUMN - width : 1, "", specs->help);
+		fprintf(file, "%*s%s\n", width < OPTIONS_COLUMN ? OPTIONS_COLUMN - width : 1, "",
+			specs->help);
 	}
 }
 
-void options_usage(FILE *file, const struct option_spec *specs) {
+void options_usage(FILE *file, const struct option_spec *specs)
+{
 	bool optional = false;
 
 	for (const struct option_spec *spec = specs; spec && spec->name; spec++)

@@ -28,7 +28,8 @@
 /** Bytes in the longest key of a JSON member, with its NUL. */
 #define OUTPUT_KEY_SIZE 64
 
-void *output_memory(void *pointer) {
+void *output_memory(void *pointer)
+{
 	if (pointer)
 		return pointer;
 	/* Layers under way are safe: whole, or swept later. */
@@ -36,9 +37,14 @@ void *output_memory(void *pointer) {
 	_exit(1);
 }
 
-/** Wait until standard output takes bytes. Return 0, or -EINTR when it is stalled and a signal has come. */
-static int output_wait(void) {
-	struct pollfd fds[] = { { .fd = STDOUT_FILENO, .events = POLLOUT }, { .fd = interrupt_fd(), .events = POLLIN } };
+/**
+ * Wait until standard output takes bytes. Return 0, or -EINTR when it is stalled and a signal has
+ * come.
+ */
+static int output_wait(void)
+{
+	struct pollfd fds[] = { { .fd = STDOUT_FILENO, .events = POLLOUT },
+				{ .fd = interrupt_fd(), .events = POLLIN } };
 
 	while (!interrupt_signal()) {
 		if (poll(fds, 2, -1) > 0 && fds[0].revents)
@@ -51,7 +57,8 @@ static int output_wait(void) {
 }
 
 /** Write SIZE bytes of output_file; for stdio. */
-static ssize_t output_write(void *cookie, const char *bytes, size_t size) {
+static ssize_t output_write(void *cookie, const char *bytes, size_t size)
+{
 	struct output *output = cookie;
 	size_t done = 0;
 
@@ -79,13 +86,15 @@ static ssize_t output_write(void *cookie, const char *bytes, size_t size) {
 }
 
 /** Does the user's environment take colours? */
-static bool output_coloured(void) {
+static bool output_coloured(void)
+{
 	const char *term = getenv("TERM"), *refusal = getenv("NO_COLOR");
 
 	return (!refusal || !*refusal) && term && *term && strcmp(term, "dumb") != 0;
 }
 
-void output_init(struct output *output, struct progress *progress) {
+void output_init(struct output *output, struct progress *progress)
+{
 	static const cookie_io_functions_t functions = { .write = output_write };
 	struct stat stat;
 
@@ -109,12 +118,14 @@ void output_init(struct output *output, struct progress *progress) {
 }
 
 /** Make standard output ready for text: on a terminal the progress line steps aside. */
-static void output_begin(struct output *output) {
+static void output_begin(struct output *output)
+{
 	if (output->terminal)
 		progress_clear(output->progress);
 }
 
-void output_text(struct output *output, const char *format, ...) {
+void output_text(struct output *output, const char *format, ...)
+{
 	va_list arguments;
 
 	output_begin(output);
@@ -124,10 +135,11 @@ void output_text(struct output *output, const char *format, ...) {
 }
 
 /**
- * Write NAME with all that does not print in the user's locale as \xHH, so that no name can steer the terminal, and a
- * backslash as two, so that the name can be read back.
+ * Write NAME with all that does not print in the user's locale as \xHH, so that no name can steer
+ * the terminal, and a backslash as two, so that the name can be read back.
  */
-static void output_escaped(FILE *file, const char *name) {
+static void output_escaped(FILE *file, const char *name)
+{
 	size_t left = strlen(name);
 	mbstate_t state = { 0 };
 
@@ -152,7 +164,8 @@ static void output_escaped(FILE *file, const char *name) {
 	}
 }
 
-void output_name(struct output *output, const char *name) {
+void output_name(struct output *output, const char *name)
+{
 	output_begin(output);
 	if (output->terminal)
 		output_escaped(output->file, name);
@@ -160,18 +173,21 @@ void output_name(struct output *output, const char *name) {
 		fputs(name, output->file);
 }
 
-void output_pair(struct output *output, const char *key, int width, const char *value) {
+void output_pair(struct output *output, const char *key, int width, const char *value)
+{
 	output_text(output, "%-*s ", width, key);
 	output_name(output, value);
 	output_end(output);
 }
 
-void output_end(struct output *output) {
+void output_end(struct output *output)
+{
 	output_begin(output);
 	fputc(output->end, output->file);
 }
 
-void output_json(struct output *output, json_t *object) {
+void output_json(struct output *output, json_t *object)
+{
 	char *line = json_dumps(output_memory(object), JSON_COMPACT);
 
 	output_text(output, "%s\n", (char *)output_memory(line));
@@ -179,11 +195,13 @@ void output_json(struct output *output, json_t *object) {
 	json_decref(object);
 }
 
-void output_flush(struct output *output) {
+void output_flush(struct output *output)
+{
 	fflush(output->file);
 }
 
-int output_finish(struct output *output) {
+int output_finish(struct output *output)
+{
 	fclose(output->file);
 	if (close(STDOUT_FILENO) < 0 && !output->error)
 		output->error = -errno;
@@ -194,7 +212,8 @@ int output_finish(struct output *output) {
 	return output->error;
 }
 
-void output_complain(struct output *output, const char *format, ...) {
+void output_complain(struct output *output, const char *format, ...)
+{
 	char line[OUTPUT_LINE_SIZE];
 	va_list arguments;
 
@@ -207,20 +226,26 @@ void output_complain(struct output *output, const char *format, ...) {
 	output->message = output_memory(strdup(line));
 }
 
-void output_failure(struct output *output, const struct varve_failure *failure) {
+void output_failure(struct output *output, const struct varve_failure *failure)
+{
 	char line[OUTPUT_FAILURE_SIZE], words[SENTENCE_SIZE];
 	struct sentence sentence;
 
 	sentence_begin(&sentence, failure, output->source);
 	sentence_write(&sentence, words);
 	if (output->debug)
-		output_complain(output, "%s [%s]", words, varve_strerror(failure, line, sizeof(line)));
+		output_complain(output, "%s [%s]", words,
+				varve_strerror(failure, line, sizeof(line)));
 	else
 		output_complain(output, "%s", words);
 }
 
-/** Return the length of the UTF-8 character that P (of LEFT bytes) begins with, or 0 when there is none. */
-static size_t output_character(const char *p, size_t left) {
+/**
+ * Return the length of the UTF-8 character that P (of LEFT bytes) begins with, or 0 when there is
+ * none.
+ */
+static size_t output_character(const char *p, size_t left)
+{
 	for (size_t length = 1; length <= 4 && length <= left; length++) {
 		json_t *string = json_stringn(p, length);
 
@@ -233,7 +258,8 @@ static size_t output_character(const char *p, size_t left) {
 }
 
 /** Make a JSON string of NAME with U+FFFD in place of each byte that is not UTF-8. */
-static json_t *output_replaced(const char *name) {
+static json_t *output_replaced(const char *name)
+{
 	size_t left = strlen(name), used = 0;
 	char *text = output_memory(malloc(left * strlen(OUTPUT_REPLACEMENT) + 1));
 	json_t *string;
@@ -255,7 +281,8 @@ static json_t *output_replaced(const char *name) {
 }
 
 /** Make a JSON string of the bytes of NAME in hexadecimal. */
-static json_t *output_hex(const char *name) {
+static json_t *output_hex(const char *name)
+{
 	size_t length = strlen(name);
 	char *text = output_memory(malloc(2 * length + 1));
 	json_t *string;
@@ -268,7 +295,8 @@ static json_t *output_hex(const char *name) {
 	return string;
 }
 
-void output_set_name(json_t *object, const char *key, const char *name) {
+void output_set_name(json_t *object, const char *key, const char *name)
+{
 	char key_hex[OUTPUT_KEY_SIZE];
 	json_t *string = json_string(name);
 
@@ -281,18 +309,22 @@ void output_set_name(json_t *object, const char *key, const char *name) {
 	json_object_set_new(object, key_hex, output_memory(output_hex(name)));
 }
 
-void output_set_number(json_t *object, const char *key, uint64_t number) {
+void output_set_number(json_t *object, const char *key, uint64_t number)
+{
 	/* JSON readers have 63 bits, at most. */
-	json_object_set_new(object, key, json_integer(number > INT64_MAX ? INT64_MAX : (json_int_t)number));
+	json_object_set_new(object, key,
+			    json_integer(number > INT64_MAX ? INT64_MAX : (json_int_t)number));
 }
 
 /** Set member KEY of OBJECT to TEXT, unless that is NULL or empty. */
-static void output_set_given(json_t *object, const char *key, const char *text) {
+static void output_set_given(json_t *object, const char *key, const char *text)
+{
 	if (text && *text)
 		output_set_name(object, key, text);
 }
 
-void output_skipped(struct output *output, const struct varve_result *result) {
+void output_skipped(struct output *output, const struct varve_result *result)
+{
 	for (size_t i = 0; i < result->skipped_count; i++)
 		output_failure(output, &result->skipped[i]);
 	if (result->skipped_total > result->skipped_count)
@@ -301,7 +333,9 @@ void output_skipped(struct output *output, const struct varve_result *result) {
 }
 
 /** Set what FAILURE tells in OBJECT. */
-static void output_set_failure(const struct output *output, json_t *object, const struct varve_failure *failure) {
+static void output_set_failure(const struct output *output, json_t *object,
+			       const struct varve_failure *failure)
+{
 	const char *name = strerrorname_np(-failure->error);
 	char words[SENTENCE_SIZE];
 	struct sentence sentence;
@@ -317,7 +351,8 @@ static void output_set_failure(const struct output *output, json_t *object, cons
 	output_set_given(object, "detail", failure->detail);
 }
 
-char *output_archive(const struct output *output, const struct varve_result *result, bool bytes) {
+char *output_archive(const struct output *output, const struct varve_result *result, bool bytes)
+{
 	json_t *object = output_memory(json_object()), *skipped = output_memory(json_array());
 	char *text;
 
@@ -336,14 +371,17 @@ char *output_archive(const struct output *output, const struct varve_result *res
 	return text;
 }
 
-void output_set_archive(json_t *object, const char *archive) {
+void output_set_archive(json_t *object, const char *archive)
+{
 	json_t *members = output_memory(json_loads(archive, 0, NULL));
 
 	json_object_update(object, members);
 	json_decref(members);
 }
 
-json_t *output_result(const struct output *output, const char *id, const struct varve_failure *failure) {
+json_t *output_result(const struct output *output, const char *id,
+		      const struct varve_failure *failure)
+{
 	json_t *object = output_memory(json_object());
 
 	if (id)
@@ -356,29 +394,35 @@ json_t *output_result(const struct output *output, const char *id, const struct 
 	return object;
 }
 
-const char *output_time(char *buffer, int64_t seconds, uint32_t nanoseconds, int digits) {
-	static const uint32_t divisors[] = { 1000000000, 100000000, 10000000, 1000000, 100000, 10000, 1000, 100, 10, 1 };
+const char *output_time(char *buffer, int64_t seconds, uint32_t nanoseconds, int digits)
+{
+	static const uint32_t divisors[] = { 1000000000, 100000000, 10000000, 1000000, 100000,
+					     10000,      1000,      100,      10,      1 };
 	time_t time = seconds;
 	struct tm tm;
 	size_t used;
 
 	/* A time that no calendar holds goes out as seconds since the epoch. */
-	if (!gmtime_r(&time, &tm) || !(used = strftime(buffer, OUTPUT_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm)))
+	if (!gmtime_r(&time, &tm) ||
+	    !(used = strftime(buffer, OUTPUT_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm)))
 		snprintf(buffer, OUTPUT_TIME_SIZE, "@%" PRId64, seconds);
 	else if (digits > 0)
-		snprintf(buffer + used, OUTPUT_TIME_SIZE - used, ".%0*" PRIu32 "Z", digits, nanoseconds / divisors[digits]);
+		snprintf(buffer + used, OUTPUT_TIME_SIZE - used, ".%0*" PRIu32 "Z", digits,
+			 nanoseconds / divisors[digits]);
 	else
 		snprintf(buffer + used, OUTPUT_TIME_SIZE - used, "Z");
 	return buffer;
 }
 
-const char *output_uuid(char *buffer, const uint8_t uuid[16]) {
+const char *output_uuid(char *buffer, const uint8_t uuid[16])
+{
 	static const uint8_t zeros[16];
 	char *end = buffer;
 
 	if (memcmp(uuid, zeros, sizeof(zeros)) == 0)
 		return NULL;
 	for (int i = 0; i < 16; i++)
-		end += sprintf(end, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", uuid[i]);
+		end += sprintf(end, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x",
+			       uuid[i]);
 	return buffer;
 }

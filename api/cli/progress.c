@@ -14,7 +14,8 @@
 #define PROGRESS_LINE_SIZE 160
 
 /** Return the monotonic time in milliseconds. */
-static int64_t progress_now_ms(void) {
+static int64_t progress_now_ms(void)
+{
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
@@ -22,7 +23,8 @@ static int64_t progress_now_ms(void) {
 }
 
 /** Return how many columns of the terminal the line may take. */
-static size_t progress_columns(void) {
+static size_t progress_columns(void)
+{
 	struct winsize size;
 
 	/* The last column stays free: some terminals wrap when it is written. */
@@ -32,9 +34,11 @@ static size_t progress_columns(void) {
 }
 
 /** Compose the line into BUFFER, of PROGRESS_LINE_SIZE bytes. */
-static void progress_compose(const struct progress *progress, size_t done, size_t failed, int64_t elapsed_ms,
-			     char *buffer) {
-	char items[48] = "", failures[32] = "", rate[32] = "", entries[48] = "", bytes[32] = "", left[48] = "";
+static void progress_compose(const struct progress *progress, size_t done, size_t failed,
+			     int64_t elapsed_ms, char *buffer)
+{
+	char items[48] = "", failures[32] = "", rate[32] = "", entries[48] = "", bytes[32] = "",
+	     left[48] = "";
 
 	if (progress->total > 1)
 		snprintf(items, sizeof(items), " %zu of %zu,", done, progress->total);
@@ -43,25 +47,28 @@ static void progress_compose(const struct progress *progress, size_t done, size_
 	if (failed)
 		snprintf(failures, sizeof(failures), " %zu failed,", failed);
 	if (progress->total != 1)
-		snprintf(rate, sizeof(rate), " %lld/s,", (long long)done * 1000 / (long long)elapsed_ms);
+		snprintf(rate, sizeof(rate), " %lld/s,",
+			 (long long)done * 1000 / (long long)elapsed_ms);
 	if (progress->entries)
 		snprintf(entries, sizeof(entries), " %" PRIu64 " entries,", progress->entries);
 	if (progress->bytes >> 20)
 		snprintf(bytes, sizeof(bytes), " %" PRIu64 " MiB,", progress->bytes >> 20);
 	if (progress->left)
 		snprintf(left, sizeof(left), " %" PRIu64 " to be cleaned,", progress->left);
-	snprintf(buffer, PROGRESS_LINE_SIZE, "%s:%s%s%s%s%s%s %lld s", progress->label, items, failures, rate, entries, bytes, left,
-		 (long long)(elapsed_ms / 1000));
+	snprintf(buffer, PROGRESS_LINE_SIZE, "%s:%s%s%s%s%s%s %lld s", progress->label, items,
+		 failures, rate, entries, bytes, left, (long long)(elapsed_ms / 1000));
 }
 
-void progress_init(struct progress *progress) {
+void progress_init(struct progress *progress)
+{
 	const char *term = getenv("TERM");
 
 	memset(progress, 0, sizeof(*progress));
 	progress->enabled = isatty(STDERR_FILENO) && term && *term && strcmp(term, "dumb") != 0;
 }
 
-void progress_start(struct progress *progress, const char *label, size_t total) {
+void progress_start(struct progress *progress, const char *label, size_t total)
+{
 	progress->label = label;
 	progress->total = total;
 	progress->entries = progress->bytes = progress->left = 0;
@@ -69,7 +76,8 @@ void progress_start(struct progress *progress, const char *label, size_t total) 
 	progress->updated_ms = 0;
 }
 
-void progress_update(struct progress *progress, size_t done, size_t failed) {
+void progress_update(struct progress *progress, size_t done, size_t failed)
+{
 	char line[PROGRESS_LINE_SIZE];
 	int64_t now_ms, elapsed_ms;
 
@@ -87,11 +95,13 @@ void progress_update(struct progress *progress, size_t done, size_t failed) {
 	progress->shown = true;
 }
 
-int progress_timeout_ms(const struct progress *progress) {
+int progress_timeout_ms(const struct progress *progress)
+{
 	return progress->enabled && progress->label ? PROGRESS_INTERVAL_MS : -1;
 }
 
-void progress_clear(struct progress *progress) {
+void progress_clear(struct progress *progress)
+{
 	if (!progress->shown)
 		return;
 	fputs("\r\033[K", stderr);
@@ -99,7 +109,8 @@ void progress_clear(struct progress *progress) {
 	progress->updated_ms = 0;
 }
 
-void progress_finish(struct progress *progress) {
+void progress_finish(struct progress *progress)
+{
 	progress_clear(progress);
 	progress->label = NULL;
 }

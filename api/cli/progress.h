@@ -14,15 +14,24 @@
 
 /** The progress line of one piece of work after the other. */
 struct progress {
-	bool enabled;		/**< Standard error is a terminal that can erase a line. */
-	bool shown;		/**< The line stands on the terminal now. */
-	const char *label;	/**< The work, or NULL when none is under way. */
-	size_t total;		/**< How many items there will be; 0: not known. */
-	uint64_t entries;	/**< Files and directories looked at so far, where that is what takes the time. */
-	uint64_t bytes;		/**< Their bytes, where they are added up. */
-	uint64_t left;		/**< What is to be cleaned still, where that is waited for. */
-	int64_t started_ms;	/**< When the work began. */
-	int64_t updated_ms;	/**< When the line was last written. */
+	/** Standard error is a terminal that can erase a line. */
+	bool enabled;
+	/** The line stands on the terminal now. */
+	bool shown;
+	/** The work, or NULL when none is under way. */
+	const char *label;
+	/** How many items there will be; 0: not known. */
+	size_t total;
+	/** Files and directories looked at so far, where that is what takes the time. */
+	uint64_t entries;
+	/** Their bytes, where they are added up. */
+	uint64_t bytes;
+	/** What is to be cleaned still, where that is waited for. */
+	uint64_t left;
+	/** When the work began. */
+	int64_t started_ms;
+	/** When the line was last written. */
+	int64_t updated_ms;
 };
 
 /** Find out whether a progress line can be shown at all. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* quota.c: the commands `quota status`, `quota enable`, `quota disable`, `quota limit`, `quota rescan` and `quota gc`. */
+/*
+ * quota.c: the commands `quota status`, `quota enable`, `quota disable`, `quota limit`, `quota
+ * rescan` and `quota gc`.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -16,37 +19,43 @@
 
 /** What a limit that is given on the command line comes to. */
 struct quota_size {
-	uint64_t bytes;	/**< The limit; 0: none. */
+	uint64_t bytes; /**< The limit; 0: none. */
 };
 
 /** Keep the answer; a gc that failed in part has one, too. */
-static void quota_take(struct flight_slot *slot, const struct varve_result *result) {
+static void quota_take(struct flight_slot *slot, const struct varve_result *result)
+{
 	if (!result->quota)
 		return;
 	slot->payload = output_memory(malloc(sizeof(*result->quota)));
 	memcpy(slot->payload, result->quota, sizeof(*result->quota));
 }
 
-/* ---- quota status ------------------------------------------------------------------------------------------------ */
+/* ---- quota status ---------------------------------------------------------------------------- */
 
 /** Submit the question how quota runs. */
-static int quota_status_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-			       varve_request *ret_request) {
+static int quota_status_submit(struct flight *flight, const char *id, varve_callback *callback,
+			       void *user_data, varve_request *ret_request)
+{
 	return varve_quota_status(flight->cli->store, callback, user_data, ret_request);
 }
 
 /** Return the name of a mode. */
-static const char *quota_mode_name(enum varve_quota_mode mode) {
+static const char *quota_mode_name(enum varve_quota_mode mode)
+{
 	return mode == VARVE_QUOTA_FULL ? "full" : mode == VARVE_QUOTA_SIMPLE ? "simple" : "off";
 }
 
 /** Write how quota runs as a JSON object. */
-static void quota_status_json(struct output *output, const struct varve_quota *quota) {
+static void quota_status_json(struct output *output, const struct varve_quota *quota)
+{
 	json_t *object = output_result(output, NULL, NULL);
 
 	output_set_name(object, "mode", quota_mode_name(quota->mode));
-	json_object_set_new(object, "inconsistent", json_boolean(quota->flags & VARVE_QUOTA_INCONSISTENT));
-	json_object_set_new(object, "rescan_running", json_boolean(quota->flags & VARVE_QUOTA_RESCAN_RUNNING));
+	json_object_set_new(object, "inconsistent",
+			    json_boolean(quota->flags & VARVE_QUOTA_INCONSISTENT));
+	json_object_set_new(object, "rescan_running",
+			    json_boolean(quota->flags & VARVE_QUOTA_RESCAN_RUNNING));
 	if (quota->flags & VARVE_QUOTA_RESCAN_RUNNING)
 		output_set_number(object, "rescan_position", quota->rescan_position);
 	if (quota->flags & VARVE_QUOTA_COUNTED) {
@@ -58,12 +67,14 @@ static void quota_status_json(struct output *output, const struct varve_quota *q
 }
 
 /** Write a line: KEY and NUMBER. */
-static void quota_number(struct output *output, const char *key, uint64_t number) {
+static void quota_number(struct output *output, const char *key, uint64_t number)
+{
 	output_text(output, "%-*s %" PRIu64 "\n", QUOTA_KEY_WIDTH, key, number);
 }
 
 /** Write how quota runs as lines, and warnings on standard error. */
-static void quota_status_text(struct output *output, const struct varve_quota *quota) {
+static void quota_status_text(struct output *output, const struct varve_quota *quota)
+{
 	output_pair(output, "mode", QUOTA_KEY_WIDTH, quota_mode_name(quota->mode));
 	if (quota->flags & VARVE_QUOTA_RESCAN_RUNNING)
 		quota_number(output, "rescan_position", quota->rescan_position);
@@ -73,13 +84,18 @@ static void quota_status_text(struct output *output, const struct varve_quota *q
 	}
 	quota_number(output, "records", quota->records);
 	if (quota->flags & VARVE_QUOTA_INCONSISTENT)
-		output_complain(output, "warning: quota is inconsistent: limits are not enforced until a rescan is done");
+		output_complain(
+			output,
+			"warning: quota is inconsistent: limits are not enforced until a rescan is done");
 	if (quota->mode == VARVE_QUOTA_FULL)
-		output_complain(output, "note: full quotas make creating and removing layers many times slower");
+		output_complain(
+			output,
+			"note: full quotas make creating and removing layers many times slower");
 }
 
 /** Write how quota runs. */
-static void quota_status_report(struct flight_slot *slot) {
+static void quota_status_report(struct flight_slot *slot)
+{
 	struct cli *cli = slot->flight->cli;
 
 	if (cli->json)
@@ -97,7 +113,8 @@ static const struct flight_job quota_status_job = {
 };
 
 /** Tell how quota runs. */
-static int quota_status_run(struct cli *cli, const struct arguments *arguments) {
+static int quota_status_run(struct cli *cli, const struct arguments *arguments)
+{
 	return flight_run_single(cli, &quota_status_job, NULL);
 }
 
@@ -110,16 +127,18 @@ const struct command quota_status_command = {
 	.run = quota_status_run,
 };
 
-/* ---- quota enable, quota disable --------------------------------------------------------------------------------- */
+/* ---- quota enable, quota disable ------------------------------------------------------------- */
 
 static const struct option_spec quota_enable_options[] = {
-	{ .name = "simple", .help = "simple quotas: each byte counts for the layer that wrote it (Linux 6.7)" },
+	{ .name = "simple",
+	  .help = "simple quotas: each byte counts for the layer that wrote it (Linux 6.7)" },
 	{ 0 },
 };
 
 /** Submit turning quota on; the job's data are the mode. */
-static int quota_enable_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-			       varve_request *ret_request) {
+static int quota_enable_submit(struct flight *flight, const char *id, varve_callback *callback,
+			       void *user_data, varve_request *ret_request)
+{
 	const enum varve_quota_mode *mode = flight->data;
 
 	return varve_quota_enable(flight->cli->store, *mode, callback, user_data, ret_request);
@@ -132,8 +151,10 @@ static const struct flight_job quota_enable_job = {
 };
 
 /** Turn quota on. */
-static int quota_enable_run(struct cli *cli, const struct arguments *arguments) {
-	enum varve_quota_mode mode = options_has(arguments, "simple") ? VARVE_QUOTA_SIMPLE : VARVE_QUOTA_FULL;
+static int quota_enable_run(struct cli *cli, const struct arguments *arguments)
+{
+	enum varve_quota_mode mode = options_has(arguments, "simple") ? VARVE_QUOTA_SIMPLE
+								      : VARVE_QUOTA_FULL;
 
 	return flight_run_single(cli, &quota_enable_job, &mode);
 }
@@ -142,16 +163,18 @@ const struct command quota_enable_command = {
 	.name = "quota enable",
 	.operands = "",
 	.summary = "turn quota on, for the whole file system",
-	.notes = "Without --simple, full quotas are turned on: these make creating and removing layers many times slower.\n"
-		 "With --simple, kernels before 6.7 cannot mount the file system afterwards.\n",
+	.notes =
+		"Without --simple, full quotas are turned on: these make creating and removing layers many times slower.\n"
+		"With --simple, kernels before 6.7 cannot mount the file system afterwards.\n",
 	.options = quota_enable_options,
 	.open_flags = CLI_OPEN_LOOK,
 	.run = quota_enable_run,
 };
 
 /** Submit turning quota off. */
-static int quota_disable_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-				varve_request *ret_request) {
+static int quota_disable_submit(struct flight *flight, const char *id, varve_callback *callback,
+				void *user_data, varve_request *ret_request)
+{
 	return varve_quota_disable(flight->cli->store, callback, user_data, ret_request);
 }
 
@@ -162,7 +185,8 @@ static const struct flight_job quota_disable_job = {
 };
 
 /** Turn quota off. */
-static int quota_disable_run(struct cli *cli, const struct arguments *arguments) {
+static int quota_disable_run(struct cli *cli, const struct arguments *arguments)
+{
 	return flight_run_single(cli, &quota_disable_job, NULL);
 }
 
@@ -175,14 +199,16 @@ const struct command quota_disable_command = {
 	.run = quota_disable_run,
 };
 
-/* ---- quota limit ------------------------------------------------------------------------------------------------- */
+/* ---- quota limit ----------------------------------------------------------------------------- */
 
 /** Submit the limit of ID; the job's data are the size. */
-static int quota_limit_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-			      varve_request *ret_request) {
+static int quota_limit_submit(struct flight *flight, const char *id, varve_callback *callback,
+			      void *user_data, varve_request *ret_request)
+{
 	const struct quota_size *size = flight->data;
 
-	return varve_quota_limit(flight->cli->store, id, size->bytes, callback, user_data, ret_request);
+	return varve_quota_limit(flight->cli->store, id, size->bytes, callback, user_data,
+				 ret_request);
 }
 
 static const struct flight_job quota_limit_job = {
@@ -197,11 +223,14 @@ static const struct option_spec quota_limit_options[] = {
 };
 
 /** Submit the limit of the group NAME; the job's data are the size. */
-static int quota_limit_group_submit(struct flight *flight, const char *name, varve_callback *callback, void *user_data,
-				    varve_request *ret_request) {
+static int quota_limit_group_submit(struct flight *flight, const char *name,
+				    varve_callback *callback, void *user_data,
+				    varve_request *ret_request)
+{
 	const struct quota_size *size = flight->data;
 
-	return varve_quota_limit_group(flight->cli->store, name, size->bytes, callback, user_data, ret_request);
+	return varve_quota_limit_group(flight->cli->store, name, size->bytes, callback, user_data,
+				       ret_request);
 }
 
 static const struct flight_job quota_limit_group_job = {
@@ -211,7 +240,8 @@ static const struct flight_job quota_limit_group_job = {
 };
 
 /** Parse the size TEXT. Return 0, or -errno after a message. */
-static int quota_size_parse(struct cli *cli, const char *text, struct quota_size *ret_size) {
+static int quota_size_parse(struct cli *cli, const char *text, struct quota_size *ret_size)
+{
 	int r;
 
 	ret_size->bytes = 0;
@@ -222,13 +252,16 @@ static int quota_size_parse(struct cli *cli, const char *text, struct quota_size
 		r = -EINVAL;
 	if (r < 0)
 		output_complain(&cli->output, "quota limit: %s: %s", text,
-				r == -ERANGE ? "too large" : "not a size, such as 512m or 10g, nor " QUOTA_NONE);
+				r == -ERANGE ? "too large"
+					     : "not a size, such as 512m or 10g, nor " QUOTA_NONE);
 	return r;
 }
 
 /** Limit a layer or a group. */
-static int quota_limit_run(struct cli *cli, const struct arguments *arguments) {
-	const struct flight_job *job = options_has(arguments, "group") ? &quota_limit_group_job : &quota_limit_job;
+static int quota_limit_run(struct cli *cli, const struct arguments *arguments)
+{
+	const struct flight_job *job = options_has(arguments, "group") ? &quota_limit_group_job
+								       : &quota_limit_job;
 	struct arguments layer = *arguments;
 	struct quota_size size;
 
@@ -249,7 +282,7 @@ const struct command quota_limit_command = {
 	.run = quota_limit_run,
 };
 
-/* ---- quota rescan ------------------------------------------------------------------------------------------------ */
+/* ---- quota rescan ---------------------------------------------------------------------------- */
 
 static const struct option_spec quota_rescan_options[] = {
 	{ .name = "wait", .help = "wait until the rescan has ended" },
@@ -257,8 +290,9 @@ static const struct option_spec quota_rescan_options[] = {
 };
 
 /** Submit a rescan; the job's data are its flags. */
-static int quota_rescan_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-			       varve_request *ret_request) {
+static int quota_rescan_submit(struct flight *flight, const char *id, varve_callback *callback,
+			       void *user_data, varve_request *ret_request)
+{
 	const uint64_t *flags = flight->data;
 
 	return varve_quota_rescan(flight->cli->store, *flags, callback, user_data, ret_request);
@@ -271,7 +305,8 @@ static const struct flight_job quota_rescan_job = {
 };
 
 /** Count everything anew. */
-static int quota_rescan_run(struct cli *cli, const struct arguments *arguments) {
+static int quota_rescan_run(struct cli *cli, const struct arguments *arguments)
+{
 	uint64_t flags = options_has(arguments, "wait") ? VARVE_QUOTA_WAIT : 0;
 
 	return flight_run_single(cli, &quota_rescan_job, &flags);
@@ -286,16 +321,18 @@ const struct command quota_rescan_command = {
 	.run = quota_rescan_run,
 };
 
-/* ---- quota gc ---------------------------------------------------------------------------------------------------- */
+/* ---- quota gc -------------------------------------------------------------------------------- */
 
 /** Submit a gc. */
-static int quota_gc_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-			   varve_request *ret_request) {
+static int quota_gc_submit(struct flight *flight, const char *id, varve_callback *callback,
+			   void *user_data, varve_request *ret_request)
+{
 	return varve_quota_gc(flight->cli->store, callback, user_data, ret_request);
 }
 
 /** Write what was removed. */
-static void quota_gc_report(struct flight_slot *slot) {
+static void quota_gc_report(struct flight_slot *slot)
+{
 	struct cli *cli = slot->flight->cli;
 	const struct varve_quota *quota = slot->payload;
 	json_t *object;
@@ -323,7 +360,8 @@ static const struct flight_job quota_gc_job = {
 };
 
 /** Remove what is left over. */
-static int quota_gc_run(struct cli *cli, const struct arguments *arguments) {
+static int quota_gc_run(struct cli *cli, const struct arguments *arguments)
+{
 	return flight_run_single(cli, &quota_gc_job, NULL);
 }
 

@@ -10,19 +10,23 @@
 
 static const struct option_spec remove_options[] = {
 	{ .letter = 'f', .name = "force", .help = "a layer that does not exist is no failure" },
-	{ .letter = 'n', .name = "dry-run", .help = "remove nothing: print those of the layers that exist" },
+	{ .letter = 'n',
+	  .name = "dry-run",
+	  .help = "remove nothing: print those of the layers that exist" },
 	{ .name = "wait", .help = "wait until the space of all removed layers is free" },
 	{ 0 },
 };
 
 /** Submit the removal of ID. */
-static int remove_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-			 varve_request *ret_request) {
+static int remove_submit(struct flight *flight, const char *id, varve_callback *callback,
+			 void *user_data, varve_request *ret_request)
+{
 	return varve_layer_remove(flight->cli->store, id, 0, callback, user_data, ret_request);
 }
 
 /** Is it gone anyway? */
-static bool remove_forgive(const struct flight_slot *slot) {
+static bool remove_forgive(const struct flight_slot *slot)
+{
 	return slot->error == -ENOENT;
 }
 
@@ -40,13 +44,15 @@ static const struct flight_job remove_force_job = {
 };
 
 /** Submit the question whether there is a layer ID. */
-static int remove_look_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-			      varve_request *ret_request) {
+static int remove_look_submit(struct flight *flight, const char *id, varve_callback *callback,
+			      void *user_data, varve_request *ret_request)
+{
 	return varve_layer_info(flight->cli->store, id, callback, user_data, ret_request);
 }
 
 /** Write the id of a layer that would be removed. */
-static void remove_look_report(struct flight_slot *slot) {
+static void remove_look_report(struct flight_slot *slot)
+{
 	struct output *output = &slot->flight->cli->output;
 
 	if (slot->flight->cli->json) {
@@ -61,7 +67,8 @@ static void remove_look_report(struct flight_slot *slot) {
 }
 
 /** Note that there is the layer. */
-static void remove_look_take(struct flight_slot *slot, const struct varve_result *result) {
+static void remove_look_take(struct flight_slot *slot, const struct varve_result *result)
+{
 	if (result->info)
 		slot->payload = output_memory(malloc(1));
 }
@@ -84,12 +91,14 @@ static const struct flight_job remove_look_force_job = {
 };
 
 /** Remove layers. */
-static int remove_run(struct cli *cli, const struct arguments *arguments) {
+static int remove_run(struct cli *cli, const struct arguments *arguments)
+{
 	bool force = options_has(arguments, "force");
 	int status;
 
 	if (options_has(arguments, "dry-run"))
-		return flight_run_operands(cli, force ? &remove_look_force_job : &remove_look_job, arguments, NULL);
+		return flight_run_operands(cli, force ? &remove_look_force_job : &remove_look_job,
+					   arguments, NULL);
 	status = flight_run_operands(cli, force ? &remove_force_job : &remove_job, arguments, NULL);
 
 	if (options_has(arguments, "wait") && cli->store && !interrupt_signal())
@@ -101,8 +110,9 @@ const struct command remove_command = {
 	.name = "rm",
 	.operands = "ID...",
 	.summary = "remove layers",
-	.notes = "Nested subvolumes are removed, too, and so are layers with open files or bind mounts. A failed layer\n"
-		 "does not stop the others. --dry-run checks whether the layers exist, not whether they can be removed.\n",
+	.notes =
+		"Nested subvolumes are removed, too, and so are layers with open files or bind mounts. A failed layer\n"
+		"does not stop the others. --dry-run checks whether the layers exist, not whether they can be removed.\n",
 	.options = remove_options,
 	.operands_min = 1,
 	.operands_max = SIZE_MAX,

@@ -7,10 +7,12 @@
 #include "flight.h"
 #include "idmap.h"
 
-/* ---- chown ------------------------------------------------------------------------------------------------------- */
+/* ---- chown ----------------------------------------------------------------------------------- */
 
 static const struct option_spec chown_options[] = {
-	{ .name = "uidmap", .argument = "MAP", .help = "users, CONTAINER:HOST:COUNT; may be repeated" },
+	{ .name = "uidmap",
+	  .argument = "MAP",
+	  .help = "users, CONTAINER:HOST:COUNT; may be repeated" },
 	{ .name = "gidmap", .argument = "MAP", .help = "groups, likewise" },
 	{ .name = "overflow-ids", .help = "an owner that is in no map becomes 65534" },
 	{ .name = "uidmap-from", .argument = "MAP", .help = "the present map of users" },
@@ -19,9 +21,11 @@ static const struct option_spec chown_options[] = {
 };
 
 /** Submit the shift of ID. */
-static int chown_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-			varve_request *ret_request) {
-	return varve_layer_chown(flight->cli->store, id, flight->data, callback, user_data, ret_request);
+static int chown_submit(struct flight *flight, const char *id, varve_callback *callback,
+			void *user_data, varve_request *ret_request)
+{
+	return varve_layer_chown(flight->cli->store, id, flight->data, callback, user_data,
+				 ret_request);
 }
 
 static const struct flight_job chown_job = {
@@ -33,7 +37,8 @@ static const struct flight_job chown_job = {
 };
 
 /** Shift layers. */
-static int chown_run(struct cli *cli, const struct arguments *arguments) {
+static int chown_run(struct cli *cli, const struct arguments *arguments)
+{
 	struct varve_chown_options options;
 	int status = CLI_USAGE;
 
@@ -61,11 +66,12 @@ const struct command chown_command = {
 	.run = chown_run,
 };
 
-/* ---- freeze, thaw ------------------------------------------------------------------------------------------------ */
+/* ---- freeze, thaw ---------------------------------------------------------------------------- */
 
 /** Submit the freezing, or thawing, of ID; the job's data are the flags. */
-static int freeze_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-			 varve_request *ret_request) {
+static int freeze_submit(struct flight *flight, const char *id, varve_callback *callback,
+			 void *user_data, varve_request *ret_request)
+{
 	const uint64_t *flags = flight->data;
 
 	return varve_layer_freeze(flight->cli->store, id, *flags, callback, user_data, ret_request);
@@ -84,14 +90,16 @@ static const struct flight_job thaw_job = {
 };
 
 /** Make layers read-only. */
-static int freeze_run(struct cli *cli, const struct arguments *arguments) {
+static int freeze_run(struct cli *cli, const struct arguments *arguments)
+{
 	uint64_t flags = 0;
 
 	return flight_run_operands(cli, &freeze_job, arguments, &flags);
 }
 
 /** Make layers writable. */
-static int thaw_run(struct cli *cli, const struct arguments *arguments) {
+static int thaw_run(struct cli *cli, const struct arguments *arguments)
+{
 	uint64_t flags = VARVE_FREEZE_THAW;
 
 	return flight_run_operands(cli, &thaw_job, arguments, &flags);
@@ -117,12 +125,14 @@ const struct command thaw_command = {
 	.run = thaw_run,
 };
 
-/* ---- rename ------------------------------------------------------------------------------------------------------ */
+/* ---- rename ---------------------------------------------------------------------------------- */
 
 /** Submit the renaming of ID; the job's data are the new name. */
-static int rename_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-			 varve_request *ret_request) {
-	return varve_layer_rename(flight->cli->store, id, flight->data, 0, callback, user_data, ret_request);
+static int rename_submit(struct flight *flight, const char *id, varve_callback *callback,
+			 void *user_data, varve_request *ret_request)
+{
+	return varve_layer_rename(flight->cli->store, id, flight->data, 0, callback, user_data,
+				  ret_request);
 }
 
 static const struct flight_job rename_job = {
@@ -132,7 +142,8 @@ static const struct flight_job rename_job = {
 };
 
 /** Rename a layer. */
-static int rename_run(struct cli *cli, const struct arguments *arguments) {
+static int rename_run(struct cli *cli, const struct arguments *arguments)
+{
 	struct arguments first = *arguments;
 
 	first.operands_count = 1;
@@ -143,14 +154,15 @@ const struct command rename_command = {
 	.name = "rename",
 	.operands = "ID NEW",
 	.summary = "give a layer another name",
-	.notes = "The recorded size is renamed as well; the layer remains the parent of its snapshots.\n",
+	.notes =
+		"The recorded size is renamed as well; the layer remains the parent of its snapshots.\n",
 	.operands_min = 2,
 	.operands_max = 2,
 	.open_flags = VARVE_OPEN_EXISTING,
 	.run = rename_run,
 };
 
-/* ---- relabel ----------------------------------------------------------------------------------------------------- */
+/* ---- relabel --------------------------------------------------------------------------------- */
 
 static const struct option_spec relabel_options[] = {
 	{ .name = "shared", .help = "several containers share the layer: the level is s0" },
@@ -159,16 +171,18 @@ static const struct option_spec relabel_options[] = {
 
 /** What a relabelling is to be. */
 struct relabel {
-	const char *label;	/**< The label. */
-	uint64_t flags;		/**< VARVE_RELABEL_* bits. */
+	const char *label; /**< The label. */
+	uint64_t flags;    /**< VARVE_RELABEL_* bits. */
 };
 
 /** Submit the relabelling of ID. */
-static int relabel_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-			  varve_request *ret_request) {
+static int relabel_submit(struct flight *flight, const char *id, varve_callback *callback,
+			  void *user_data, varve_request *ret_request)
+{
 	const struct relabel *relabel = flight->data;
 
-	return varve_layer_relabel(flight->cli->store, id, relabel->label, relabel->flags, callback, user_data, ret_request);
+	return varve_layer_relabel(flight->cli->store, id, relabel->label, relabel->flags, callback,
+				   user_data, ret_request);
 }
 
 static const struct flight_job relabel_job = {
@@ -178,9 +192,11 @@ static const struct flight_job relabel_job = {
 };
 
 /** Relabel a layer. */
-static int relabel_run(struct cli *cli, const struct arguments *arguments) {
+static int relabel_run(struct cli *cli, const struct arguments *arguments)
+{
 	struct relabel relabel = { .label = arguments->operands[1],
-				   .flags = options_has(arguments, "shared") ? VARVE_RELABEL_SHARED : 0 };
+				   .flags = options_has(arguments, "shared") ? VARVE_RELABEL_SHARED
+									     : 0 };
 	struct arguments first = *arguments;
 
 	first.operands_count = 1;
@@ -191,7 +207,8 @@ const struct command relabel_command = {
 	.name = "relabel",
 	.operands = "ID LABEL",
 	.summary = "set an SELinux label on everything in a layer",
-	.notes = "The label is USER:ROLE:TYPE:LEVEL. Where SELinux is off there is nothing to do.\n",
+	.notes =
+		"The label is USER:ROLE:TYPE:LEVEL. Where SELinux is off there is nothing to do.\n",
 	.options = relabel_options,
 	.operands_min = 2,
 	.operands_max = 2,

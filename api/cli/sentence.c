@@ -9,29 +9,35 @@
 /** What stands before the id in the path of a layer. */
 #define SENTENCE_LAYERS "/subvolumes/"
 
-void sentence_escape(char *out, size_t size, const char *text) {
+void sentence_escape(char *out, size_t size, const char *text)
+{
 	size_t used = 0;
 
 	for (; *text && used + 5 <= size; text++) {
 		unsigned char byte = (unsigned char)*text;
 
-		used += (size_t)(byte >= ' ' && byte <= '~' ? sprintf(out + used, "%c", byte) : sprintf(out + used, "\\x%02x", byte));
+		used += (size_t)(byte >= ' ' && byte <= '~' ? sprintf(out + used, "%c", byte)
+							    : sprintf(out + used, "\\x%02x", byte));
 	}
 	out[used] = '\0';
 }
 
 /** Return the id of the layer that PATH is the path of, or NULL when it is no layer's own. */
-static const char *sentence_layer(const char *path) {
+static const char *sentence_layer(const char *path)
+{
 	const char *slash = strrchr(path, '/');
 	const size_t length = strlen(SENTENCE_LAYERS);
 
-	if (!slash || (size_t)(slash + 1 - path) < length || strncmp(slash + 1 - length, SENTENCE_LAYERS, length) != 0)
+	if (!slash || (size_t)(slash + 1 - path) < length ||
+	    strncmp(slash + 1 - length, SENTENCE_LAYERS, length) != 0)
 		return NULL;
 	return slash + 1;
 }
 
 /** Say why, where there are no words of its own for it. */
-static void sentence_explain(struct sentence *sentence, const struct varve_failure *failure, bool path) {
+static void sentence_explain(struct sentence *sentence, const struct varve_failure *failure,
+			     bool path)
+{
 	char *at = sentence->reason, *end = sentence->reason + sizeof(sentence->reason);
 	const char *text = strerrordesc_np(-failure->error);
 	char detail[4 * VARVE_FAILURE_DETAIL_SIZE + 1];
@@ -46,13 +52,16 @@ static void sentence_explain(struct sentence *sentence, const struct varve_failu
 	if (*detail && failure->step && strcmp(failure->step, "CHECK") == 0)
 		snprintf(at, (size_t)(end - at), "%s", detail);
 	else if (text)
-		snprintf(at, (size_t)(end - at), "%s%s%s%s", text, *detail ? " (" : "", detail, *detail ? ")" : "");
-	else
-		snprintf(at, (size_t)(end - at), "unknown error %d%s%s%s", -failure->error, *detail ? " (" : "", detail,
+		snprintf(at, (size_t)(end - at), "%s%s%s%s", text, *detail ? " (" : "", detail,
 			 *detail ? ")" : "");
+	else
+		snprintf(at, (size_t)(end - at), "unknown error %d%s%s%s", -failure->error,
+			 *detail ? " (" : "", detail, *detail ? ")" : "");
 }
 
-void sentence_begin(struct sentence *sentence, const struct varve_failure *failure, const char *source) {
+void sentence_begin(struct sentence *sentence, const struct varve_failure *failure,
+		    const char *source)
+{
 	const char *layer = sentence_layer(failure->path);
 	bool own = layer && strcmp(layer, failure->id) == 0;
 
@@ -64,12 +73,14 @@ void sentence_begin(struct sentence *sentence, const struct varve_failure *failu
 	sentence->kind = SENTENCE_OTHER;
 	if (failure->error == -EEXIST && own && strcmp(sentence->operation, "create") == 0) {
 		sentence->kind = SENTENCE_EXISTS;
-	} else if (failure->error == -EEXIST && layer && strcmp(sentence->operation, "rename") == 0) {
+	} else if (failure->error == -EEXIST && layer &&
+		   strcmp(sentence->operation, "rename") == 0) {
 		sentence->kind = SENTENCE_EXISTS;
 		sentence_escape(sentence->ids[0], sizeof(sentence->ids[0]), layer);
 	} else if (failure->error == -ENOENT && own && !*failure->detail) {
 		sentence->kind = SENTENCE_MISSING;
-	} else if (failure->error == -ENOENT && layer && !own && *failure->id && !*failure->detail) {
+	} else if (failure->error == -ENOENT && layer && !own && *failure->id &&
+		   !*failure->detail) {
 		sentence->kind = SENTENCE_SOURCE;
 		sentence_escape(sentence->reason, sizeof(sentence->reason), layer);
 	} else {
@@ -77,7 +88,8 @@ void sentence_begin(struct sentence *sentence, const struct varve_failure *failu
 	}
 }
 
-bool sentence_add(struct sentence *sentence, const struct sentence *more) {
+bool sentence_add(struct sentence *sentence, const struct sentence *more)
+{
 	if (sentence->kind != more->kind || strcmp(sentence->operation, more->operation) != 0 ||
 	    strcmp(sentence->reason, more->reason) != 0)
 		return false;
@@ -88,7 +100,8 @@ bool sentence_add(struct sentence *sentence, const struct sentence *more) {
 }
 
 /** Write SENTENCE, which is about one failure. */
-static void sentence_write_one(const struct sentence *sentence, char *buffer) {
+static void sentence_write_one(const struct sentence *sentence, char *buffer)
+{
 	const char *id = sentence->ids[0];
 
 	switch (sentence->kind) {
@@ -102,12 +115,14 @@ static void sentence_write_one(const struct sentence *sentence, char *buffer) {
 		snprintf(buffer, SENTENCE_SIZE, "no %s %s", sentence->source, sentence->reason);
 		break;
 	case SENTENCE_OTHER:
-		snprintf(buffer, SENTENCE_SIZE, "%s%s%s: %s", sentence->operation, *id ? " " : "", id, sentence->reason);
+		snprintf(buffer, SENTENCE_SIZE, "%s%s%s: %s", sentence->operation, *id ? " " : "",
+			 id, sentence->reason);
 		break;
 	}
 }
 
-const char *sentence_write(const struct sentence *sentence, char *buffer) {
+const char *sentence_write(const struct sentence *sentence, char *buffer)
+{
 	char ids[sizeof(sentence->ids) + sizeof(", ...") * SENTENCE_IDS_MAX];
 	size_t count = sentence->count, named = count < SENTENCE_IDS_MAX ? count : SENTENCE_IDS_MAX;
 	char *at = ids;
@@ -121,16 +136,19 @@ const char *sentence_write(const struct sentence *sentence, char *buffer) {
 	sprintf(at, "%s", count > named ? ", ..." : "");
 	switch (sentence->kind) {
 	case SENTENCE_EXISTS:
-		snprintf(buffer, SENTENCE_SIZE, "there are %zu of the layers already: %s", count, ids);
+		snprintf(buffer, SENTENCE_SIZE, "there are %zu of the layers already: %s", count,
+			 ids);
 		break;
 	case SENTENCE_MISSING:
 		snprintf(buffer, SENTENCE_SIZE, "no layer of %zu ids: %s", count, ids);
 		break;
 	case SENTENCE_SOURCE:
-		snprintf(buffer, SENTENCE_SIZE, "no %s %s, for %zu layers: %s", sentence->source, sentence->reason, count, ids);
+		snprintf(buffer, SENTENCE_SIZE, "no %s %s, for %zu layers: %s", sentence->source,
+			 sentence->reason, count, ids);
 		break;
 	case SENTENCE_OTHER:
-		snprintf(buffer, SENTENCE_SIZE, "%s of %zu layers: %s: %s", sentence->operation, count, sentence->reason, ids);
+		snprintf(buffer, SENTENCE_SIZE, "%s of %zu layers: %s: %s", sentence->operation,
+			 count, sentence->reason, ids);
 		break;
 	}
 	return buffer;

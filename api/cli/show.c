@@ -17,16 +17,18 @@
 /** Decimals of a time to the nanosecond. */
 #define SHOW_NANOSECONDS 9
 
-/* ---- info -------------------------------------------------------------------------------------------------------- */
+/* ---- info ------------------------------------------------------------------------------------ */
 
 /** Submit the question about ID. */
-static int info_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-		       varve_request *ret_request) {
+static int info_submit(struct flight *flight, const char *id, varve_callback *callback,
+		       void *user_data, varve_request *ret_request)
+{
 	return varve_layer_info(flight->cli->store, id, callback, user_data, ret_request);
 }
 
 /** Keep what is known of the layer. */
-static void info_take(struct flight_slot *slot, const struct varve_result *result) {
+static void info_take(struct flight_slot *slot, const struct varve_result *result)
+{
 	if (!result->info)
 		return;
 	slot->payload = output_memory(malloc(sizeof(*result->info)));
@@ -34,12 +36,14 @@ static void info_take(struct flight_slot *slot, const struct varve_result *resul
 }
 
 /** Set member KEY of OBJECT to TEXT, or to null when that is NULL. */
-static void info_set(json_t *object, const char *key, const char *text) {
+static void info_set(json_t *object, const char *key, const char *text)
+{
 	json_object_set_new(object, key, text ? json_string(text) : json_null());
 }
 
 /** Write INFO as a JSON object. */
-static void info_json(struct output *output, const struct varve_layer_info *info) {
+static void info_json(struct output *output, const struct varve_layer_info *info)
+{
 	char time[OUTPUT_TIME_SIZE], uuid[OUTPUT_UUID_SIZE];
 	json_t *object = output_result(output, info->id, NULL);
 
@@ -52,8 +56,10 @@ static void info_json(struct output *output, const struct varve_layer_info *info
 	info_set(object, "parent_uuid", output_uuid(uuid, info->parent_uuid));
 	output_set_number(object, "generation", info->generation);
 	output_set_number(object, "created_generation", info->created_generation);
-	info_set(object, "created", output_time(time, info->created_s, info->created_ns, SHOW_NANOSECONDS));
-	info_set(object, "changed", output_time(time, info->changed_s, info->changed_ns, SHOW_NANOSECONDS));
+	info_set(object, "created",
+		 output_time(time, info->created_s, info->created_ns, SHOW_NANOSECONDS));
+	info_set(object, "changed",
+		 output_time(time, info->changed_s, info->changed_ns, SHOW_NANOSECONDS));
 	json_object_set_new(object, "read_only", json_boolean(info->flags & VARVE_LAYER_READ_ONLY));
 	if (info->flags & VARVE_LAYER_QUOTA) {
 		output_set_number(object, "quota_referenced", info->quota_referenced);
@@ -64,12 +70,14 @@ static void info_json(struct output *output, const struct varve_layer_info *info
 }
 
 /** Write a line of a block: KEY and NUMBER. */
-static void info_number(struct output *output, const char *key, uint64_t number) {
+static void info_number(struct output *output, const char *key, uint64_t number)
+{
 	output_text(output, "%-*s %" PRIu64 "\n", INFO_KEY_WIDTH, key, number);
 }
 
 /** Write INFO as a block of lines. */
-static void info_text(struct output *output, const struct varve_layer_info *info) {
+static void info_text(struct output *output, const struct varve_layer_info *info)
+{
 	char time[OUTPUT_TIME_SIZE], uuid[OUTPUT_UUID_SIZE];
 	const char *text;
 
@@ -86,7 +94,8 @@ static void info_text(struct output *output, const struct varve_layer_info *info
 	output_pair(output, "Created:", INFO_KEY_WIDTH, text);
 	text = output_time(time, info->changed_s, info->changed_ns, SHOW_NANOSECONDS);
 	output_pair(output, "Changed:", INFO_KEY_WIDTH, text);
-	output_pair(output, "Read-only:", INFO_KEY_WIDTH, info->flags & VARVE_LAYER_READ_ONLY ? "yes" : "no");
+	output_pair(output, "Read-only:", INFO_KEY_WIDTH,
+		    info->flags & VARVE_LAYER_READ_ONLY ? "yes" : "no");
 	if (!(info->flags & VARVE_LAYER_QUOTA))
 		return;
 	info_number(output, "Referenced:", info->quota_referenced);
@@ -132,26 +141,32 @@ static const struct table_column info_columns[INFO_COLUMNS + 1] = {
 };
 
 /** Add a row about INFO to TABLE. */
-static void info_row(struct table *table, const struct varve_layer_info *info) {
-	char subvolume[TABLE_NUMBER_SIZE], generation[TABLE_NUMBER_SIZE], created_generation[TABLE_NUMBER_SIZE];
+static void info_row(struct table *table, const struct varve_layer_info *info)
+{
+	char subvolume[TABLE_NUMBER_SIZE], generation[TABLE_NUMBER_SIZE],
+		created_generation[TABLE_NUMBER_SIZE];
 	char referenced[TABLE_NUMBER_SIZE], exclusive[TABLE_NUMBER_SIZE], limit[TABLE_NUMBER_SIZE];
-	char created[OUTPUT_TIME_SIZE], changed[OUTPUT_TIME_SIZE], uuid[OUTPUT_UUID_SIZE], parent_uuid[OUTPUT_UUID_SIZE];
+	char created[OUTPUT_TIME_SIZE], changed[OUTPUT_TIME_SIZE], uuid[OUTPUT_UUID_SIZE],
+		parent_uuid[OUTPUT_UUID_SIZE];
 	const char *cells[INFO_COLUMNS] = {
 		[INFO_SUBVOLUME] = subvolume,
-		[INFO_CREATED] = output_time(created, info->created_s, info->created_ns, SHOW_SECONDS),
+		[INFO_CREATED] = output_time(created, info->created_s, info->created_ns,
+					     SHOW_SECONDS),
 		[INFO_MODE] = info->flags & VARVE_LAYER_READ_ONLY ? "ro" : "rw",
 		[INFO_UUID] = output_uuid(uuid, info->uuid),
 		[INFO_PARENT_UUID] = output_uuid(parent_uuid, info->parent_uuid),
 		[INFO_GENERATION] = generation,
 		[INFO_CREATED_GENERATION] = created_generation,
-		[INFO_CHANGED] = output_time(changed, info->changed_s, info->changed_ns, SHOW_SECONDS),
+		[INFO_CHANGED] = output_time(changed, info->changed_s, info->changed_ns,
+					     SHOW_SECONDS),
 		[INFO_ID] = info->id,
 		[INFO_PARENT] = info->parent,
 	};
 
 	snprintf(subvolume, sizeof(subvolume), "%" PRIu64, info->subvolume_id);
 	snprintf(generation, sizeof(generation), "%" PRIu64, info->generation);
-	snprintf(created_generation, sizeof(created_generation), "%" PRIu64, info->created_generation);
+	snprintf(created_generation, sizeof(created_generation), "%" PRIu64,
+		 info->created_generation);
 	if (info->flags & VARVE_LAYER_QUOTA) {
 		cells[INFO_REFERENCED] = table_size(table, referenced, info->quota_referenced);
 		cells[INFO_EXCLUSIVE] = table_size(table, exclusive, info->quota_exclusive);
@@ -166,8 +181,12 @@ static const struct option_spec info_options[] = {
 	{ 0 },
 };
 
-/** Write what is known of a layer: an object, a row of the job's table, or, where it has none, a block. */
-static void info_report(struct flight_slot *slot) {
+/**
+ * Write what is known of a layer: an object, a row of the job's table, or, where it has none, a
+ * block.
+ */
+static void info_report(struct flight_slot *slot)
+{
 	struct cli *cli = slot->flight->cli;
 
 	if (!slot->payload)
@@ -188,8 +207,12 @@ static const struct flight_job info_job = {
 	.report = info_report,
 };
 
-/** Tell about layers: about one in a block, about several, or where columns are asked for, in a table. */
-static int info_run(struct cli *cli, const struct arguments *arguments) {
+/**
+ * Tell about layers: about one in a block, about several, or where columns are asked for, in a
+ * table.
+ */
+static int info_run(struct cli *cli, const struct arguments *arguments)
+{
 	bool many = arguments->operands_count > 1 || strcmp(arguments->operands[0], "-") == 0;
 	struct table table;
 	int status;
@@ -215,28 +238,32 @@ const struct command info_command = {
 	.run = info_run,
 };
 
-/* ---- ls ---------------------------------------------------------------------------------------------------------- */
+/* ---- ls -------------------------------------------------------------------------------------- */
 
 /** A copy of the names of all layers, in one piece of memory. */
 struct list_names {
-	size_t count;		/**< How many. */
-	const char *names[];	/**< The names; their bytes follow. */
+	size_t count;        /**< How many. */
+	const char *names[]; /**< The names; their bytes follow. */
 };
 
 static const struct option_spec list_options[] = {
-	{ .letter = 'l', .name = "long", .help = "a table: subvolume, time of creation, ro or rw, id, parent" },
+	{ .letter = 'l',
+	  .name = "long",
+	  .help = "a table: subvolume, time of creation, ro or rw, id, parent" },
 	TABLE_OPTIONS,
 	{ 0 },
 };
 
 /** Submit the question for the names. */
-static int list_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-		       varve_request *ret_request) {
+static int list_submit(struct flight *flight, const char *id, varve_callback *callback,
+		       void *user_data, varve_request *ret_request)
+{
 	return varve_layer_list(flight->cli->store, callback, user_data, ret_request);
 }
 
 /** Keep the names, in the job's data. */
-static void list_take(struct flight_slot *slot, const struct varve_result *result) {
+static void list_take(struct flight_slot *slot, const struct varve_result *result)
+{
 	struct list_names **ret_names = slot->flight->data;
 	size_t size = sizeof(struct list_names) + result->ids_count * sizeof(char *);
 	struct list_names *names;
@@ -257,7 +284,8 @@ static void list_take(struct flight_slot *slot, const struct varve_result *resul
 }
 
 /** Leave the writing to list_run(). */
-static void list_report(struct flight_slot *slot) {
+static void list_report(struct flight_slot *slot)
+{
 }
 
 static const struct flight_job list_job = {
@@ -269,7 +297,8 @@ static const struct flight_job list_job = {
 };
 
 /** Was the layer removed since its name was read? */
-static bool list_forgive(const struct flight_slot *slot) {
+static bool list_forgive(const struct flight_slot *slot)
+{
 	return slot->error == -ENOENT;
 }
 
@@ -283,7 +312,8 @@ static const struct flight_job list_long_job = {
 };
 
 /** Write a name. */
-static void list_name(struct cli *cli, const char *name) {
+static void list_name(struct cli *cli, const char *name)
+{
 	json_t *object;
 
 	if (!cli->json) {
@@ -296,7 +326,8 @@ static void list_name(struct cli *cli, const char *name) {
 }
 
 /** Write a table of NAMES, TABLE. Return an exit status. */
-static int list_long(struct cli *cli, const struct list_names *names, struct table *table) {
+static int list_long(struct cli *cli, const struct list_names *names, struct table *table)
+{
 	struct ids *ids = output_memory(malloc(sizeof(*ids)));
 	int status;
 
@@ -307,7 +338,8 @@ static int list_long(struct cli *cli, const struct list_names *names, struct tab
 }
 
 /** List the layers. */
-static int list_run(struct cli *cli, const struct arguments *arguments) {
+static int list_run(struct cli *cli, const struct arguments *arguments)
+{
 	struct list_names *names = NULL;
 	struct table table;
 	int status;
@@ -338,27 +370,34 @@ const struct command list_command = {
 	.run = list_run,
 };
 
-/* ---- get --------------------------------------------------------------------------------------------------------- */
+/* ---- get ------------------------------------------------------------------------------------- */
 
 static const struct option_spec get_options[] = {
-	{ .letter = 'o', .name = "mount-opt", .argument = "OPT", .help = "mount option; ro is accepted (repeatable)" },
+	{ .letter = 'o',
+	  .name = "mount-opt",
+	  .argument = "OPT",
+	  .help = "mount option; ro is accepted (repeatable)" },
 	{ 0 },
 };
 
 /** Submit the question for the path of ID; the job's data are the mount options. */
-static int get_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-		      varve_request *ret_request) {
-	return varve_layer_get(flight->cli->store, id, flight->data, callback, user_data, ret_request);
+static int get_submit(struct flight *flight, const char *id, varve_callback *callback,
+		      void *user_data, varve_request *ret_request)
+{
+	return varve_layer_get(flight->cli->store, id, flight->data, callback, user_data,
+			       ret_request);
 }
 
 /** Keep the path. */
-static void get_take(struct flight_slot *slot, const struct varve_result *result) {
+static void get_take(struct flight_slot *slot, const struct varve_result *result)
+{
 	if (result->path)
 		slot->payload = output_memory(strdup(result->path));
 }
 
 /** Write the path. */
-static void get_report(struct flight_slot *slot) {
+static void get_report(struct flight_slot *slot)
+{
 	struct cli *cli = slot->flight->cli;
 	json_t *object;
 
@@ -381,7 +420,8 @@ static const struct flight_job get_job = {
 };
 
 /** Tell where a layer is. */
-static int get_run(struct cli *cli, const struct arguments *arguments) {
+static int get_run(struct cli *cli, const struct arguments *arguments)
+{
 	const char **options = output_memory(options_values(arguments, "mount-opt"));
 	int status = flight_run_operands(cli, &get_job, arguments, options);
 
@@ -401,16 +441,18 @@ const struct command get_command = {
 	.run = get_run,
 };
 
-/* ---- exists ------------------------------------------------------------------------------------------------------ */
+/* ---- exists ---------------------------------------------------------------------------------- */
 
 /** Submit the question whether ID exists. */
-static int exists_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-			 varve_request *ret_request) {
+static int exists_submit(struct flight *flight, const char *id, varve_callback *callback,
+			 void *user_data, varve_request *ret_request)
+{
 	return varve_layer_exists(flight->cli->store, id, callback, user_data, ret_request);
 }
 
 /** Keep the answer. */
-static void exists_take(struct flight_slot *slot, const struct varve_result *result) {
+static void exists_take(struct flight_slot *slot, const struct varve_result *result)
+{
 	bool *exists = output_memory(malloc(sizeof(*exists)));
 
 	*exists = result->exists;
@@ -418,7 +460,8 @@ static void exists_take(struct flight_slot *slot, const struct varve_result *res
 }
 
 /** Write the answer in JSON; as text the exit status is all. */
-static void exists_report(struct flight_slot *slot) {
+static void exists_report(struct flight_slot *slot)
+{
 	struct cli *cli = slot->flight->cli;
 	const bool *exists = slot->payload;
 	bool *all = slot->flight->data;
@@ -441,7 +484,8 @@ static const struct flight_job exists_job = {
 };
 
 /** Is there such a layer? */
-static int exists_run(struct cli *cli, const struct arguments *arguments) {
+static int exists_run(struct cli *cli, const struct arguments *arguments)
+{
 	bool all = true;
 	int status = flight_run_operands(cli, &exists_job, arguments, &all);
 

@@ -7,51 +7,71 @@
 #include <string.h>
 
 const struct option_spec store_options[] = {
-	{ .name = "home", .argument = "DIR", .help = "the store's directory (else $VARVE_HOME, else /var/lib/varve)" },
+	{ .name = "home",
+	  .argument = "DIR",
+	  .help = "the store's directory (else $VARVE_HOME, else /var/lib/varve)" },
 	{ .name = "json", .help = "write one JSON object a line" },
-	{ .letter = 'z', .name = "null", .help = "ids and paths, read and written, end with a NUL byte" },
+	{ .letter = 'z',
+	  .name = "null",
+	  .help = "ids and paths, read and written, end with a NUL byte" },
 	{ .name = "relaxed", .help = "do not wait until the result would survive a power cut" },
 	{ .name = "no-uring", .help = "do not use io_uring" },
-	{ .name = "allow-shared-home", .help = "use a store's directory that other users can change" },
-	{ .name = "private-mount", .help = "bind-mount the store's directory on itself, privately, meanwhile" },
-	{ .name = "store-opt", .argument = "K=V", .help = "option of the store, as btrfs.min_space=1g (repeatable)" },
+	{ .name = "allow-shared-home",
+	  .help = "use a store's directory that other users can change" },
+	{ .name = "private-mount",
+	  .help = "bind-mount the store's directory on itself, privately, meanwhile" },
+	{ .name = "store-opt",
+	  .argument = "K=V",
+	  .help = "option of the store, as btrfs.min_space=1g (repeatable)" },
 	{ .name = "keep-quota", .help = "fail rather than turn quota on for a size or a group" },
-	{ .name = "debug", .argument = "LIST", .help = "trace op,ring,lane,btrfs or all on standard error" },
+	{ .name = "debug",
+	  .argument = "LIST",
+	  .help = "trace op,ring,lane,btrfs or all on standard error" },
 	{ .letter = 'V', .name = "version", .help = "show the version" },
 	{ .letter = 'h', .name = "help", .help = "show this help, or that of the command" },
 	{ 0 },
 };
 
-/** Add the option that keeps the store from turning quota on; the last of a kind counts. Return 0. */
-static int store_keep_quota(struct cli *cli) {
+/**
+ * Add the option that keeps the store from turning quota on; the last of a kind counts. Return 0.
+ */
+static int store_keep_quota(struct cli *cli)
+{
 	size_t count = 0;
 
 	while (cli->store_options[count])
 		count++;
-	cli->store_options = output_memory(reallocarray(cli->store_options, count + 2, sizeof(*cli->store_options)));
+	cli->store_options = output_memory(
+		reallocarray(cli->store_options, count + 2, sizeof(*cli->store_options)));
 	cli->store_options[count] = "quota=keep";
 	cli->store_options[count + 1] = NULL;
 	return 0;
 }
 
 /** Say that the store has turned quota on, and what stays of that. */
-static void store_tell_quota(struct cli *cli) {
+static void store_tell_quota(struct cli *cli)
+{
 	struct varve_statistics statistics = VARVE_STATISTICS_INIT;
 
 	if (!cli->store || varve_statistics(cli->store, &statistics) < 0)
 		return;
 	if (statistics.quota_turned_on == VARVE_QUOTA_SIMPLE)
-		output_complain(&cli->output, "note: simple quotas were turned on, for the whole file system, and stay on; its feature "
-					      "flag simple_quota stays even after 'varve quota disable'. Linux before 6.7 does "
-					      "not mount such a file system, btrfs-progs before 6.7 do not check it. "
-					      "--keep-quota refuses instead");
+		output_complain(
+			&cli->output,
+			"note: simple quotas were turned on, for the whole file system, and stay on; its feature "
+			"flag simple_quota stays even after 'varve quota disable'. Linux before 6.7 does "
+			"not mount such a file system, btrfs-progs before 6.7 do not check it. "
+			"--keep-quota refuses instead");
 	else if (statistics.quota_turned_on == VARVE_QUOTA_FULL)
-		output_complain(&cli->output, "note: full quotas were turned on, for the whole file system, and stay on until 'varve "
-					      "quota disable'; they make creating and removing layers many times slower. "
-					      "--keep-quota refuses instead");
+		output_complain(
+			&cli->output,
+			"note: full quotas were turned on, for the whole file system, and stay on until 'varve "
+			"quota disable'; they make creating and removing layers many times slower. "
+			"--keep-quota refuses instead");
 }
 
-int store_configure(struct cli *cli, const struct arguments *arguments) {
+int store_configure(struct cli *cli, const struct arguments *arguments)
+{
 	static const struct {
 		const char *option;
 		uint64_t flag;
@@ -83,7 +103,8 @@ int store_configure(struct cli *cli, const struct arguments *arguments) {
 	return options_has(arguments, "keep-quota") ? store_keep_quota(cli) : 0;
 }
 
-int store_open(struct cli *cli, const struct command *command) {
+int store_open(struct cli *cli, const struct command *command)
+{
 	struct varve_config config = VARVE_CONFIG_INIT;
 	struct varve_failure failure = { 0 };
 	int r;
@@ -107,7 +128,8 @@ int store_open(struct cli *cli, const struct command *command) {
 	return r;
 }
 
-void store_close(struct cli *cli) {
+void store_close(struct cli *cli)
+{
 	store_tell_quota(cli);
 	varve_close(cli->store);
 	cli->store = NULL;

@@ -10,27 +10,37 @@
 #include <string.h>
 
 /** Find the column called by the LENGTH bytes at NAME. Return its place, or SIZE_MAX. */
-static size_t table_find(const struct table_column *columns, const char *name, size_t length) {
+static size_t table_find(const struct table_column *columns, const char *name, size_t length)
+{
 	for (size_t i = 0; columns[i].name; i++) {
-		if (strlen(columns[i].name) == length && strncasecmp(columns[i].name, name, length) == 0)
+		if (strlen(columns[i].name) == length &&
+		    strncasecmp(columns[i].name, name, length) == 0)
 			return i;
 	}
 	return SIZE_MAX;
 }
 
-/** Write which columns there are, after one that there is not: the LENGTH bytes at NAME. Return -EINVAL. */
-static int table_refuse(struct output *output, const char *command, const struct table_column *columns, const char *name,
-			size_t length) {
+/**
+ * Write which columns there are, after one that there is not: the LENGTH bytes at NAME. Return
+ * -EINVAL.
+ */
+static int table_refuse(struct output *output, const char *command,
+			const struct table_column *columns, const char *name, size_t length)
+{
 	char all[TABLE_COLUMNS_MAX * 32] = "";
 
 	for (size_t i = 0; columns[i].name; i++)
-		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? "," : "", columns[i].name);
-	output_complain(output, "%s: no column '%.*s': there are %s", command, (int)length, name, all);
+		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? "," : "",
+			 columns[i].name);
+	output_complain(output, "%s: no column '%.*s': there are %s", command, (int)length, name,
+			all);
 	return -EINVAL;
 }
 
 /** Choose the columns of LIST. Return 0, or -EINVAL after a message. */
-static int table_choose(struct table *table, const char *command, const struct table_column *columns, const char *list) {
+static int table_choose(struct table *table, const char *command,
+			const struct table_column *columns, const char *list)
+{
 	for (;; list++) {
 		size_t length = strcspn(list, ",");
 		size_t column = table_find(columns, list, length);
@@ -44,13 +54,15 @@ static int table_choose(struct table *table, const char *command, const struct t
 	}
 }
 
-int table_begin(struct table *table, struct output *output, const char *command, const struct table_column *columns,
-		const struct arguments *arguments) {
+int table_begin(struct table *table, struct output *output, const char *command,
+		const struct table_column *columns, const struct arguments *arguments)
+{
 	const char *list = options_value(arguments, "output");
 	const char *heading = output->colours ? "\033[1m" : NULL;
 	int r;
 
-	*table = (struct table){ .output = output, .headings = !options_has(arguments, "noheadings"),
+	*table = (struct table){ .output = output,
+				 .headings = !options_has(arguments, "noheadings"),
 				 .exact = options_has(arguments, "bytes") };
 	if (list) {
 		r = table_choose(table, command, columns, list);
@@ -72,7 +84,8 @@ int table_begin(struct table *table, struct output *output, const char *command,
 	for (size_t i = 0; i < table->count; i++) {
 		const struct table_column *column = &columns[table->chosen[i]];
 		struct libscols_column *made = output_memory(
-			scols_table_new_column(table->scols, column->name, 0, column->number ? SCOLS_FL_RIGHT : 0));
+			scols_table_new_column(table->scols, column->name, 0,
+					       column->number ? SCOLS_FL_RIGHT : 0));
 
 		if (heading)
 			scols_cell_set_color(scols_column_get_header(made), heading);
@@ -80,8 +93,11 @@ int table_begin(struct table *table, struct output *output, const char *command,
 	return 0;
 }
 
-void table_row(struct table *table, const char *const *cells) {
-	struct libscols_line *line = table->scols ? output_memory(scols_table_new_line(table->scols, NULL)) : NULL;
+void table_row(struct table *table, const char *const *cells)
+{
+	struct libscols_line *line = table->scols ? output_memory(scols_table_new_line(table->scols,
+										       NULL))
+						  : NULL;
 
 	table->rows++;
 	for (size_t i = 0; i < table->count; i++) {
@@ -100,7 +116,8 @@ void table_row(struct table *table, const char *const *cells) {
 		output_end(table->output);
 }
 
-void table_end(struct table *table) {
+void table_end(struct table *table)
+{
 	if (table->scols && table->rows) {
 		if (table->output->terminal)
 			progress_clear(table->output->progress);
@@ -111,7 +128,8 @@ void table_end(struct table *table) {
 	table->scols = NULL;
 }
 
-const char *table_size(const struct table *table, char *buffer, uint64_t bytes) {
+const char *table_size(const struct table *table, char *buffer, uint64_t bytes)
+{
 	static const char units[] = "KMGTPE";
 	double value = (double)bytes;
 	int unit = -1;

@@ -11,23 +11,26 @@
 #include "flight.h"
 #include "interrupt.h"
 
-/* ---- status ------------------------------------------------------------------------------------------------------ */
+/* ---- status ---------------------------------------------------------------------------------- */
 
 /** A copy of the status, in one piece of memory. */
 struct upkeep_status {
-	size_t count;				/**< How many entries. */
-	struct varve_status_entry entries[];	/**< The entries; their strings follow. */
+	size_t count;                        /**< How many entries. */
+	struct varve_status_entry entries[]; /**< The entries; their strings follow. */
 };
 
 /** Submit the question for the status. */
-static int status_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-			 varve_request *ret_request) {
+static int status_submit(struct flight *flight, const char *id, varve_callback *callback,
+			 void *user_data, varve_request *ret_request)
+{
 	return varve_status(flight->cli->store, callback, user_data, ret_request);
 }
 
 /** Keep the status. */
-static void status_take(struct flight_slot *slot, const struct varve_result *result) {
-	size_t entries_size = sizeof(struct upkeep_status) + result->status_count * sizeof(struct varve_status_entry);
+static void status_take(struct flight_slot *slot, const struct varve_result *result)
+{
+	size_t entries_size = sizeof(struct upkeep_status) +
+			      result->status_count * sizeof(struct varve_status_entry);
 	size_t strings_size = 0;
 	struct upkeep_status *status;
 	char *end;
@@ -47,20 +50,23 @@ static void status_take(struct flight_slot *slot, const struct varve_result *res
 }
 
 /** Set the member of OBJECT that ENTRY is: a number, where its value is one. */
-static void status_set(json_t *object, const struct varve_status_entry *entry) {
+static void status_set(json_t *object, const struct varve_status_entry *entry)
+{
 	char *end;
 	long long number;
 
 	errno = 0;
 	number = strtoll(entry->value, &end, 10);
-	if (*entry->value >= '0' && *entry->value <= '9' && !*end && !errno && (*entry->value != '0' || !entry->value[1]))
+	if (*entry->value >= '0' && *entry->value <= '9' && !*end && !errno &&
+	    (*entry->value != '0' || !entry->value[1]))
 		json_object_set_new(object, entry->key, json_integer(number));
 	else
 		output_set_name(object, entry->key, entry->value);
 }
 
 /** Write the status. */
-static void status_report(struct flight_slot *slot) {
+static void status_report(struct flight_slot *slot)
+{
 	struct cli *cli = slot->flight->cli;
 	const struct upkeep_status *status = slot->payload;
 	json_t *object = cli->json ? output_result(&cli->output, NULL, NULL) : NULL;
@@ -75,7 +81,8 @@ static void status_report(struct flight_slot *slot) {
 		if (cli->json)
 			status_set(object, &status->entries[i]);
 		else
-			output_pair(&cli->output, status->entries[i].key, width + 1, status->entries[i].value);
+			output_pair(&cli->output, status->entries[i].key, width + 1,
+				    status->entries[i].value);
 	}
 	if (cli->json)
 		output_json(&cli->output, object);
@@ -90,7 +97,8 @@ static const struct flight_job status_job = {
 };
 
 /** Tell the state of store, kernel and library. */
-static int status_run(struct cli *cli, const struct arguments *arguments) {
+static int status_run(struct cli *cli, const struct arguments *arguments)
+{
 	return flight_run_single(cli, &status_job, NULL);
 }
 
@@ -103,7 +111,7 @@ const struct command status_command = {
 	.run = status_run,
 };
 
-/* ---- sync -------------------------------------------------------------------------------------------------------- */
+/* ---- sync ------------------------------------------------------------------------------------ */
 
 static const struct option_spec sync_options[] = {
 	{ .name = "wait-clean", .help = "also wait until the space of all removed layers is free" },
@@ -111,15 +119,17 @@ static const struct option_spec sync_options[] = {
 };
 
 /** Submit a sync; the job's data are its flags. */
-static int sync_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-		       varve_request *ret_request) {
+static int sync_submit(struct flight *flight, const char *id, varve_callback *callback,
+		       void *user_data, varve_request *ret_request)
+{
 	const uint64_t *flags = flight->data;
 
 	return varve_sync(flight->cli->store, *flags, callback, user_data, ret_request);
 }
 
 /** Write nothing, in JSON neither. */
-static void sync_report_nothing(struct flight_slot *slot) {
+static void sync_report_nothing(struct flight_slot *slot)
+{
 }
 
 static const struct flight_job sync_job = {
@@ -135,14 +145,16 @@ static const struct flight_job sync_quiet_job = {
 	.report = sync_report_nothing,
 };
 
-int upkeep_wait_clean(struct cli *cli) {
+int upkeep_wait_clean(struct cli *cli)
+{
 	uint64_t flags = VARVE_SYNC_CLEAN;
 
 	return flight_run_single(cli, &sync_quiet_job, &flags);
 }
 
 /** Make all that was done durable. */
-static int sync_run(struct cli *cli, const struct arguments *arguments) {
+static int sync_run(struct cli *cli, const struct arguments *arguments)
+{
 	uint64_t flags = options_has(arguments, "wait-clean") ? VARVE_SYNC_CLEAN : 0;
 
 	return flight_run_single(cli, &sync_job, &flags);
@@ -157,16 +169,18 @@ const struct command sync_command = {
 	.run = sync_run,
 };
 
-/* ---- gc ---------------------------------------------------------------------------------------------------------- */
+/* ---- gc -------------------------------------------------------------------------------------- */
 
 /** Submit a sweep. */
-static int gc_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-		     varve_request *ret_request) {
+static int gc_submit(struct flight *flight, const char *id, varve_callback *callback,
+		     void *user_data, varve_request *ret_request)
+{
 	return varve_sweep(flight->cli->store, callback, user_data, ret_request);
 }
 
 /** Keep the report; a sweep that failed in part has one, too. */
-static void gc_take(struct flight_slot *slot, const struct varve_result *result) {
+static void gc_take(struct flight_slot *slot, const struct varve_result *result)
+{
 	if (!result->sweep)
 		return;
 	slot->payload = output_memory(malloc(sizeof(*result->sweep)));
@@ -174,7 +188,8 @@ static void gc_take(struct flight_slot *slot, const struct varve_result *result)
 }
 
 /** Write what the sweep did. */
-static void gc_report(struct flight_slot *slot) {
+static void gc_report(struct flight_slot *slot)
+{
 	struct cli *cli = slot->flight->cli;
 	const struct varve_sweep_report *sweep = slot->payload;
 	const struct {
@@ -193,7 +208,8 @@ static void gc_report(struct flight_slot *slot) {
 		if (cli->json)
 			output_set_number(object, rows[i].key, rows[i].value);
 		else
-			output_text(&cli->output, "%-20s %" PRIu64 "\n", rows[i].key, rows[i].value);
+			output_text(&cli->output, "%-20s %" PRIu64 "\n", rows[i].key,
+				    rows[i].value);
 	}
 	if (cli->json)
 		output_json(&cli->output, object);
@@ -214,13 +230,15 @@ static const struct option_spec gc_options[] = {
 };
 
 /** Submit the adoption of the directory ID. */
-static int adopt_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-			varve_request *ret_request) {
+static int adopt_submit(struct flight *flight, const char *id, varve_callback *callback,
+			void *user_data, varve_request *ret_request)
+{
 	return varve_layer_adopt(flight->cli->store, id, 0, callback, user_data, ret_request);
 }
 
 /** Tell that the directory is a layer now. */
-static void adopt_report(struct flight_slot *slot) {
+static void adopt_report(struct flight_slot *slot)
+{
 	struct cli *cli = slot->flight->cli;
 	json_t *object;
 
@@ -244,13 +262,14 @@ static const struct flight_job adopt_job = {
 
 /** The plain directories that a check finds; it keeps no more than a number of them. */
 struct gc_directories {
-	struct varve_finding *findings;	/**< On the heap; their strings are in it. */
-	const char **ids;		/**< On the heap. */
-	size_t count;			/**< How many. */
+	struct varve_finding *findings; /**< On the heap; their strings are in it. */
+	const char **ids;               /**< On the heap. */
+	size_t count;                   /**< How many. */
 };
 
 /** Find plain directories: 0, or -errno, which was reported. */
-static int gc_find(struct cli *cli, struct gc_directories *directories) {
+static int gc_find(struct cli *cli, struct gc_directories *directories)
+{
 	static const char place[] = "subvolumes/";
 	struct varve_failure failure;
 	size_t count = 0;
@@ -264,20 +283,26 @@ static int gc_find(struct cli *cli, struct gc_directories *directories) {
 	directories->count = 0;
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(directories->findings[i].kind, "directory") == 0)
-			directories->ids[directories->count++] = directories->findings[i].path + strlen(place);
+			directories->ids[directories->count++] = directories->findings[i].path +
+								 strlen(place);
 	}
 	return 0;
 }
 
 /** Forget what was found. */
-static void gc_forget(struct gc_directories *directories) {
+static void gc_forget(struct gc_directories *directories)
+{
 	free(directories->ids);
 	free(directories->findings);
 	*directories = (struct gc_directories){ 0 };
 }
 
-/** Adopt plain directories until a check finds none, or until one cannot be adopted: then tell how many are left. */
-static int gc_adopt(struct cli *cli) {
+/**
+ * Adopt plain directories until a check finds none, or until one cannot be adopted: then tell how
+ * many are left.
+ */
+static int gc_adopt(struct cli *cli)
+{
 	struct ids *ids = output_memory(malloc(sizeof(*ids)));
 	struct gc_directories directories = { 0 };
 	int status = CLI_DONE, r = gc_find(cli, &directories);
@@ -292,14 +317,17 @@ static int gc_adopt(struct cli *cli) {
 		r = gc_find(cli, &directories);
 	}
 	if (r == 0 && directories.count > 0)
-		output_complain(&cli->output, "plain directories in the places of layers are left: at least %zu", directories.count);
+		output_complain(&cli->output,
+				"plain directories in the places of layers are left: at least %zu",
+				directories.count);
 	gc_forget(&directories);
 	free(ids);
 	return r == 0 ? status : CLI_FAILED;
 }
 
 /** Sweep, and adopt where that is asked for. */
-static int gc_run(struct cli *cli, const struct arguments *arguments) {
+static int gc_run(struct cli *cli, const struct arguments *arguments)
+{
 	int status = flight_run_single(cli, &gc_job, NULL), adopted;
 
 	if (!options_has(arguments, "adopt") || interrupt_signal())
@@ -317,10 +345,11 @@ const struct command gc_command = {
 	.run = gc_run,
 };
 
-/* ---- version ----------------------------------------------------------------------------------------------------- */
+/* ---- version --------------------------------------------------------------------------------- */
 
 /** Tell the version. */
-static int version_run(struct cli *cli, const struct arguments *arguments) {
+static int version_run(struct cli *cli, const struct arguments *arguments)
+{
 	json_t *object;
 
 	if (!cli->json) {

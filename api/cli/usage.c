@@ -15,7 +15,9 @@
 #define USAGE_KEY_WIDTH 19
 
 static const struct option_spec usage_options[] = {
-	{ .name = "method", .argument = "METHOD", .help = "walk: look at each file; search: search the trees" },
+	{ .name = "method",
+	  .argument = "METHOD",
+	  .help = "walk: look at each file; search: search the trees" },
 	TABLE_OPTIONS,
 	{ 0 },
 };
@@ -46,22 +48,25 @@ static const struct table_column usage_columns[USAGE_COLUMNS + 1] = {
 
 /** What `usage` works on. */
 struct usage_job {
-	uint64_t flags;				/**< VARVE_USAGE_* bits. */
-	bool many;				/**< The numbers go into the table. */
-	struct table table;			/**< The table. */
-	struct varve_layer_usage total;		/**< The sums of bytes, inodes and disk bytes. */
+	uint64_t flags;                 /**< VARVE_USAGE_* bits. */
+	bool many;                      /**< The numbers go into the table. */
+	struct table table;             /**< The table. */
+	struct varve_layer_usage total; /**< The sums of bytes, inodes and disk bytes. */
 };
 
 /** Submit the question about ID. */
-static int usage_submit(struct flight *flight, const char *id, varve_callback *callback, void *user_data,
-			varve_request *ret_request) {
+static int usage_submit(struct flight *flight, const char *id, varve_callback *callback,
+			void *user_data, varve_request *ret_request)
+{
 	const struct usage_job *job = flight->data;
 
-	return varve_layer_usage(flight->cli->store, id, job->flags, callback, user_data, ret_request);
+	return varve_layer_usage(flight->cli->store, id, job->flags, callback, user_data,
+				 ret_request);
 }
 
 /** Keep the numbers. */
-static void usage_take(struct flight_slot *slot, const struct varve_result *result) {
+static void usage_take(struct flight_slot *slot, const struct varve_result *result)
+{
 	if (!result->usage)
 		return;
 	slot->payload = output_memory(malloc(sizeof(*result->usage)));
@@ -69,12 +74,14 @@ static void usage_take(struct flight_slot *slot, const struct varve_result *resu
 }
 
 /** The name of the method that was used. */
-static const char *usage_method(const struct varve_layer_usage *usage) {
+static const char *usage_method(const struct varve_layer_usage *usage)
+{
 	return usage->flags & VARVE_USAGE_SEARCH ? "search" : "walk";
 }
 
 /** Write the numbers as a JSON object. */
-static void usage_json(struct output *output, const char *id, const struct varve_layer_usage *usage) {
+static void usage_json(struct output *output, const char *id, const struct varve_layer_usage *usage)
+{
 	json_t *object = output_result(output, id, NULL);
 
 	output_set_number(object, "bytes", usage->bytes);
@@ -92,13 +99,17 @@ static void usage_json(struct output *output, const char *id, const struct varve
 }
 
 /** Write a line of a block. */
-static void usage_number(struct output *output, const char *key, uint64_t number) {
+static void usage_number(struct output *output, const char *key, uint64_t number)
+{
 	output_text(output, "%-*s %" PRIu64 "\n", USAGE_KEY_WIDTH, key, number);
 }
 
 /** Add a row to the table of JOB: USAGE of ID. The total has no METHOD, nor numbers of quota. */
-static void usage_row(struct usage_job *job, const char *id, const struct varve_layer_usage *usage, bool total) {
-	char bytes[TABLE_NUMBER_SIZE], inodes[TABLE_NUMBER_SIZE], disk[TABLE_NUMBER_SIZE], referenced[TABLE_NUMBER_SIZE];
+static void usage_row(struct usage_job *job, const char *id, const struct varve_layer_usage *usage,
+		      bool total)
+{
+	char bytes[TABLE_NUMBER_SIZE], inodes[TABLE_NUMBER_SIZE], disk[TABLE_NUMBER_SIZE],
+		referenced[TABLE_NUMBER_SIZE];
 	char exclusive[TABLE_NUMBER_SIZE], limit[TABLE_NUMBER_SIZE];
 	const char *cells[USAGE_COLUMNS] = {
 		[USAGE_BYTES] = table_size(&job->table, bytes, usage->bytes),
@@ -110,7 +121,8 @@ static void usage_row(struct usage_job *job, const char *id, const struct varve_
 
 	snprintf(inodes, sizeof(inodes), "%" PRIu64, usage->inodes);
 	if (usage->flags & VARVE_USAGE_QUOTA) {
-		cells[USAGE_REFERENCED] = table_size(&job->table, referenced, usage->referenced_bytes);
+		cells[USAGE_REFERENCED] = table_size(&job->table, referenced,
+						     usage->referenced_bytes);
 		cells[USAGE_EXCLUSIVE] = table_size(&job->table, exclusive, usage->exclusive_bytes);
 		if (usage->limit_bytes)
 			cells[USAGE_LIMIT] = table_size(&job->table, limit, usage->limit_bytes);
@@ -119,7 +131,8 @@ static void usage_row(struct usage_job *job, const char *id, const struct varve_
 }
 
 /** Write the numbers of a layer: an object, a row or a block. */
-static void usage_report(struct flight_slot *slot) {
+static void usage_report(struct flight_slot *slot)
+{
 	const struct varve_layer_usage *usage = slot->payload;
 	struct output *output = &slot->flight->cli->output;
 	struct usage_job *job = slot->flight->data;
@@ -137,7 +150,8 @@ static void usage_report(struct flight_slot *slot) {
 			char id[4 * VARVE_ID_MAX + 1];
 
 			sentence_escape(id, sizeof(id), slot->id);
-			output_complain(output, "usage %s: what lies beneath mounts is left out", id);
+			output_complain(output, "usage %s: what lies beneath mounts is left out",
+					id);
 		}
 		return;
 	}
@@ -167,13 +181,16 @@ static const struct flight_job usage_job = {
 };
 
 /** Measure layers. */
-static int usage_run(struct cli *cli, const struct arguments *arguments) {
+static int usage_run(struct cli *cli, const struct arguments *arguments)
+{
 	const char *method = options_value(arguments, "method");
-	struct usage_job job = { .many = arguments->operands_count > 1 || strcmp(arguments->operands[0], "-") == 0 };
+	struct usage_job job = { .many = arguments->operands_count > 1 ||
+					 strcmp(arguments->operands[0], "-") == 0 };
 	int status;
 
 	if (method && strcmp(method, "walk") != 0 && strcmp(method, "search") != 0) {
-		output_complain(&cli->output, "usage: --method is walk or search, not '%s'", method);
+		output_complain(&cli->output, "usage: --method is walk or search, not '%s'",
+				method);
 		return CLI_USAGE;
 	}
 	if (method)
@@ -193,8 +210,9 @@ const struct command usage_command = {
 	.name = "usage",
 	.operands = "ID...",
 	.summary = "measure layers",
-	.notes = "Bytes are the sizes of the files, disk bytes their space; an inode with several names counts once.\n"
-		 "A layer is searched where the user has CAP_SYS_ADMIN; otherwise it is walked.\n",
+	.notes =
+		"Bytes are the sizes of the files, disk bytes their space; an inode with several names counts once.\n"
+		"A layer is searched where the user has CAP_SYS_ADMIN; otherwise it is walked.\n",
 	.options = usage_options,
 	.operands_min = 1,
 	.operands_max = SIZE_MAX,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * containers-storage, the command, with its btrfs driver: the reference driver itself, and the price of a process. It
- * knows only its own layers. So at open the engine lets it make one for each existing layer, and replaces that by a
- * snapshot of ours: all engines compare the same content.
+ * containers-storage, the command, with its btrfs driver: the reference driver itself, and the
+ * price of a process. It knows only its own layers. So at open the engine lets it make one for each
+ * existing layer, and replaces that by a snapshot of ours: all engines compare the same content.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -22,19 +22,27 @@
 
 /* A context. */
 struct containers {
-	const struct bench_env *env;	/* What the harness said. */
-	char program[PATH_MAX];		/* The command. */
-	char graph[PATH_MAX];		/* Its store. */
-	char state[PATH_MAX];		/* Its directory of what runs. */
-	int ours_fd;			/* The directory of our layers. */
-	int theirs_fd;			/* The directory of its layers; negative before there is one. */
+	/* What the harness said. */
+	const struct bench_env *env;
+	/* The command. */
+	char program[PATH_MAX];
+	/* Its store. */
+	char graph[PATH_MAX];
+	/* Its directory of what runs. */
+	char state[PATH_MAX];
+	/* The directory of our layers. */
+	int ours_fd;
+	/* The directory of its layers; negative before there is one. */
+	int theirs_fd;
 };
 
 /* Run the command with up to five arguments, NULL last. */
 static int containers_run(const struct containers *containers, const char *const *words)
 {
-	const char *arguments[ARGUMENTS_MAX] = {containers->program, "--graph", containers->graph,  "--run",
-						containers->state,   "--storage-driver", "btrfs"};
+	const char *arguments[ARGUMENTS_MAX] = {
+		containers->program, "--graph", containers->graph, "--run", containers->state,
+		"--storage-driver",  "btrfs"
+	};
 	size_t count = 7;
 
 	while (*words)
@@ -43,16 +51,20 @@ static int containers_run(const struct containers *containers, const char *const
 	return program_run((char *const *)arguments);
 }
 
-/* Make its layer NAME, a child of PARENT (NULL: of none), and put a snapshot of ours in its place. */
+/*
+ * Make its layer NAME, a child of PARENT (NULL: of none), and put a snapshot of ours in its place.
+ */
 static int take_over(struct containers *containers, const char *name, const char *parent)
 {
-	int source, r = containers_run(containers, (const char *const[]){"create-layer", "-i", name, parent, NULL});
+	int source, r = containers_run(containers, (const char *const[]){ "create-layer", "-i",
+									  name, parent, NULL });
 	char path[PATH_MAX];
 
 	if (r < 0)
 		return r;
 	if (containers->theirs_fd < 0) {
-		if (snprintf(path, sizeof(path), "%s/btrfs/subvolumes", containers->graph) >= (int)sizeof(path))
+		if (snprintf(path, sizeof(path), "%s/btrfs/subvolumes", containers->graph) >=
+		    (int)sizeof(path))
 			return -ENAMETOOLONG;
 		containers->theirs_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (containers->theirs_fd < 0)
@@ -80,7 +92,8 @@ static int take_over_all(struct containers *containers)
 	if (count < 0)
 		return -errno;
 	for (int i = 0; i < count; i++) {
-		if (r == 0 && i < LAYERS_MAX && names[i]->d_name[0] != '.' && strcmp(names[i]->d_name, parent))
+		if (r == 0 && i < LAYERS_MAX && names[i]->d_name[0] != '.' &&
+		    strcmp(names[i]->d_name, parent))
 			r = take_over(containers, names[i]->d_name, parent);
 		free(names[i]);
 	}
@@ -93,9 +106,12 @@ static void containers_close(void *context)
 {
 	struct containers *containers = context;
 
-	/* Its driver has mounted its directory on itself; this undoes that. The rest is removed with the run's directory. */
+	/*
+	 * Its driver has mounted its directory on itself; this undoes that. The rest is removed
+	 * with the run's directory.
+	 */
 	if (*containers->graph)
-		containers_run(containers, (const char *const[]){"shutdown", NULL});
+		containers_run(containers, (const char *const[]){ "shutdown", NULL });
 	if (containers->theirs_fd >= 0)
 		close(containers->theirs_fd);
 	if (containers->ours_fd >= 0)
@@ -108,7 +124,8 @@ static int containers_prepare(struct containers *containers, const char *home)
 {
 	char directory[PATH_MAX];
 
-	if (snprintf(directory, sizeof(directory), "%s/" PROGRAM ".XXXXXX", home) >= (int)sizeof(directory) - 8)
+	if (snprintf(directory, sizeof(directory), "%s/" PROGRAM ".XXXXXX", home) >=
+	    (int)sizeof(directory) - 8)
 		return -ENAMETOOLONG;
 	containers->ours_fd = open(containers->env->subvolumes, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (containers->ours_fd < 0 || !mkdtemp(directory))
@@ -118,14 +135,15 @@ static int containers_prepare(struct containers *containers, const char *home)
 	return take_over_all(containers);
 }
 
-static int containers_open(const struct bench_env *env, void **ret_context, char *error, size_t size)
+static int containers_open(const struct bench_env *env, void **ret_context, char *error,
+			   size_t size)
 {
 	struct containers *containers = calloc(1, sizeof(*containers));
 	int r;
 
 	if (!containers)
 		return -ENOMEM;
-	*containers = (struct containers){.env = env, .ours_fd = -EBADF, .theirs_fd = -EBADF};
+	*containers = (struct containers){ .env = env, .ours_fd = -EBADF, .theirs_fd = -EBADF };
 	if (program_find(PROGRAM, containers->program, sizeof(containers->program)) < 0) {
 		snprintf(error, size, "the command " PROGRAM " is not there");
 		r = -ENOPKG;
@@ -145,13 +163,17 @@ static int containers_queue(void *context, struct bench_op *op)
 
 	switch (op->kind) {
 	case BENCH_CHANGES:
-		op->error = containers_run(containers, (const char *const[]){"changes", op->ids[0], NULL});
+		op->error = containers_run(containers,
+					   (const char *const[]){ "changes", op->ids[0], NULL });
 		break;
 	case BENCH_DIFF:
-		op->error = containers_run(containers, (const char *const[]){"diff", "-u", "-f", "/dev/null", op->ids[0], NULL});
+		op->error = containers_run(containers,
+					   (const char *const[]){ "diff", "-u", "-f", "/dev/null",
+								  op->ids[0], NULL });
 		break;
 	case BENCH_DIFFSIZE:
-		op->error = containers_run(containers, (const char *const[]){"diffsize", op->ids[0], NULL});
+		op->error = containers_run(containers,
+					   (const char *const[]){ "diffsize", op->ids[0], NULL });
 		break;
 	default:
 		break;
@@ -161,7 +183,8 @@ static int containers_queue(void *context, struct bench_op *op)
 
 const struct bench_engine engine_containers_storage = {
 	.version = BENCH_ENGINE_VERSION,
-	.kinds = BENCH_BIT(BENCH_NOOP) | BENCH_BIT(BENCH_CHANGES) | BENCH_BIT(BENCH_DIFF) | BENCH_BIT(BENCH_DIFFSIZE),
+	.kinds = BENCH_BIT(BENCH_NOOP) | BENCH_BIT(BENCH_CHANGES) | BENCH_BIT(BENCH_DIFF) |
+		 BENCH_BIT(BENCH_DIFFSIZE),
 	.name = "containers-storage",
 	.description = "the command containers-storage with its btrfs driver",
 	.open = containers_open,

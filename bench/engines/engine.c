@@ -36,10 +36,13 @@ static const struct bench_engine *engine_load(const char *path, char *error, siz
 	if (!engine)
 		snprintf(error, size, "external:%s: exports no symbol " BENCH_ENGINE_SYMBOL, path);
 	else if (engine->version != BENCH_ENGINE_VERSION)
-		snprintf(error, size, "external:%s: for version %u of the interface, this is version %d", path,
+		snprintf(error, size,
+			 "external:%s: for version %u of the interface, this is version %d", path,
 			 engine->version, BENCH_ENGINE_VERSION);
-	else if (!engine->name || !engine->kinds || !engine->open || !engine->queue || !engine->close)
-		snprintf(error, size, "external:%s: lacks a name, kinds, open, queue or close", path);
+	else if (!engine->name || !engine->kinds || !engine->open || !engine->queue ||
+		 !engine->close)
+		snprintf(error, size, "external:%s: lacks a name, kinds, open, queue or close",
+			 path);
 	else
 		return engine;
 	dlclose(object);

@@ -12,7 +12,10 @@
 /* Make the empty layer NAME in the directory FD. Returns 0 or -errno. */
 int layer_create(int fd, const char *name);
 
-/* Make the layer NAME in the directory FD from the subvolume that SOURCE has open. Returns 0 or -errno. */
+/*
+ * Make the layer NAME in the directory FD from the subvolume that SOURCE has open. Returns 0 or
+ * -errno.
+ */
 int layer_snapshot(int fd, const char *name, int source);
 
 /* Destroy the layer NAME in the directory FD. Returns 0 or -errno. */
@@ -24,10 +27,16 @@ int layer_commit(int fd);
 /* Find the command NAME in PATH; its path goes to RET (SIZE bytes). Returns 0 or -ENOENT. */
 int program_find(const char *name, char *ret, size_t size);
 
-/* Run the program ARGUMENTS[0] with ARGUMENTS (NULL last). Returns 0 or -errno; -EREMOTEIO: it failed. */
+/*
+ * Run the program ARGUMENTS[0] with ARGUMENTS (NULL last). Returns 0 or -errno; -EREMOTEIO: it
+ * failed.
+ */
 int program_run(char *const *arguments);
 
-/* Run ARGUMENTS, and keep the first line that it writes in RET (SIZE bytes). Returns 0 or -errno, as program_run(). */
+/*
+ * Run ARGUMENTS, and keep the first line that it writes in RET (SIZE bytes). Returns 0 or -errno,
+ * as program_run().
+ */
 int program_line(char *const *arguments, char *ret, size_t size);
 
 #endif

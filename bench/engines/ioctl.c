@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bare ioctl: one system call for each layer, on directories that are open already. The least that any program can
- * do, and so what varve is measured against. Synchronous; several at a time take as many threads (numjobs).
+ * The bare ioctl: one system call for each layer, on directories that are open already. The least
+ * that any program can do, and so what varve is measured against. Synchronous; several at a time
+ * take as many threads (numjobs).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,10 +18,10 @@
 
 /* A context. */
 struct bare {
-	const struct bench_env *env;	/* What the harness said. */
-	int fd;				/* The directory of the layers. */
-	int parent_fd;			/* The parent that was used last. */
-	char parent[PARENT_SIZE];	/* Its name. */
+	const struct bench_env *env; /* What the harness said. */
+	int fd;                      /* The directory of the layers. */
+	int parent_fd;               /* The parent that was used last. */
+	char parent[PARENT_SIZE];    /* Its name. */
 };
 
 static int bare_open(const struct bench_env *env, void **ret_context, char *error, size_t size)
@@ -49,7 +50,8 @@ static int bare_snapshot(struct bare *bare, const char *name, const char *parent
 	if (bare->parent_fd < 0 || strcmp(bare->parent, parent)) {
 		if (bare->parent_fd >= 0)
 			close(bare->parent_fd);
-		bare->parent_fd = openat(bare->fd, parent, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		bare->parent_fd = openat(bare->fd, parent,
+					 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (bare->parent_fd < 0)
 			return -errno;
 		snprintf(bare->parent, sizeof(bare->parent), "%s", parent);
@@ -79,8 +81,12 @@ static int bare_one(struct bare *bare, enum bench_kind kind, const char *name, c
 static int bare_queue(void *context, struct bench_op *op)
 {
 	struct bare *bare = context;
-	/* A snapshot is durable when its ioctl returns: it has committed. The others ride the next commit. */
-	bool commit = (bare->env->flags & BENCH_DURABLE) && (op->kind == BENCH_CREATE || op->kind == BENCH_REMOVE);
+	/*
+	 * A snapshot is durable when its ioctl returns: it has committed. The others ride the next
+	 * commit.
+	 */
+	bool commit = (bare->env->flags & BENCH_DURABLE) &&
+		      (op->kind == BENCH_CREATE || op->kind == BENCH_REMOVE);
 
 	if (op->kind == BENCH_NOOP)
 		return BENCH_DONE;
@@ -107,8 +113,8 @@ static void bare_close(void *context)
 
 const struct bench_engine engine_ioctl = {
 	.version = BENCH_ENGINE_VERSION,
-	.kinds = BENCH_BIT(BENCH_NOOP) | BENCH_BIT(BENCH_CREATE) | BENCH_BIT(BENCH_SNAPSHOT) | BENCH_BIT(BENCH_REMOVE) |
-		 BENCH_BIT(BENCH_GET),
+	.kinds = BENCH_BIT(BENCH_NOOP) | BENCH_BIT(BENCH_CREATE) | BENCH_BIT(BENCH_SNAPSHOT) |
+		 BENCH_BIT(BENCH_REMOVE) | BENCH_BIT(BENCH_GET),
 	.name = "ioctl",
 	.description = "the bare ioctls on open directories, one at a time on each thread",
 	.open = bare_open,

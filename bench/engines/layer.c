@@ -18,7 +18,7 @@ static int set_name(char *field, size_t size, const char *name)
 
 int layer_create(int fd, const char *name)
 {
-	struct btrfs_ioctl_vol_args args = {0};
+	struct btrfs_ioctl_vol_args args = { 0 };
 	int r = set_name(args.name, sizeof(args.name), name);
 
 	if (r < 0)
@@ -28,7 +28,7 @@ int layer_create(int fd, const char *name)
 
 int layer_snapshot(int fd, const char *name, int source)
 {
-	struct btrfs_ioctl_vol_args_v2 args = {.fd = source};
+	struct btrfs_ioctl_vol_args_v2 args = { .fd = source };
 	int r = set_name(args.name, sizeof(args.name), name);
 
 	if (r < 0)
@@ -38,7 +38,7 @@ int layer_snapshot(int fd, const char *name, int source)
 
 int layer_destroy(int fd, const char *name)
 {
-	struct btrfs_ioctl_vol_args args = {0};
+	struct btrfs_ioctl_vol_args args = { 0 };
 	int r = set_name(args.name, sizeof(args.name), name);
 
 	if (r < 0)
@@ -50,7 +50,8 @@ int layer_commit(int fd)
 {
 	uint64_t transid = 0;
 
-	if (ioctl(fd, BTRFS_IOC_START_SYNC, &transid) < 0 || ioctl(fd, BTRFS_IOC_WAIT_SYNC, &transid) < 0)
+	if (ioctl(fd, BTRFS_IOC_START_SYNC, &transid) < 0 ||
+	    ioctl(fd, BTRFS_IOC_WAIT_SYNC, &transid) < 0)
 		return -errno;
 	return 0;
 }

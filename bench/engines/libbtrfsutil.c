@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* libbtrfsutil, by path and one at a time on each thread: what a program gets without writing ioctls. */
+/*
+ * libbtrfsutil, by path and one at a time on each thread: what a program gets without writing
+ * ioctls.
+ */
 #include <btrfsutil.h>
 #include <errno.h>
 #include <limits.h>
@@ -21,7 +24,8 @@ static int util_error(enum btrfs_util_error e)
 }
 
 /* Do KIND to layer ID. */
-static int util_one(const struct bench_env *env, enum bench_kind kind, const char *id, const char *parent)
+static int util_one(const struct bench_env *env, enum bench_kind kind, const char *id,
+		    const char *parent)
 {
 	struct btrfs_util_subvolume_info info;
 	char path[PATH_MAX], from[PATH_MAX];
@@ -36,7 +40,8 @@ static int util_one(const struct bench_env *env, enum bench_kind kind, const cha
 			return -ENAMETOOLONG;
 		return util_error(btrfs_util_create_snapshot(from, path, 0, NULL, NULL));
 	case BENCH_REMOVE:
-		return util_error(btrfs_util_delete_subvolume(path, BTRFS_UTIL_DELETE_SUBVOLUME_RECURSIVE));
+		return util_error(
+			btrfs_util_delete_subvolume(path, BTRFS_UTIL_DELETE_SUBVOLUME_RECURSIVE));
 	case BENCH_GET:
 		return util_error(btrfs_util_subvolume_info(path, 0, &info));
 	default:
@@ -65,8 +70,8 @@ static void util_close(void *context)
 
 const struct bench_engine engine_libbtrfsutil = {
 	.version = BENCH_ENGINE_VERSION,
-	.kinds = BENCH_BIT(BENCH_NOOP) | BENCH_BIT(BENCH_CREATE) | BENCH_BIT(BENCH_SNAPSHOT) | BENCH_BIT(BENCH_REMOVE) |
-		 BENCH_BIT(BENCH_GET),
+	.kinds = BENCH_BIT(BENCH_NOOP) | BENCH_BIT(BENCH_CREATE) | BENCH_BIT(BENCH_SNAPSHOT) |
+		 BENCH_BIT(BENCH_REMOVE) | BENCH_BIT(BENCH_GET),
 	.name = "libbtrfsutil",
 	.description = "libbtrfsutil by path, one at a time on each thread",
 	.open = util_open,

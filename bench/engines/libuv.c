@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libuv's own way of doing blocking work beside a loop: uv_queue_work with an empty job. A yardstick for noop: what
- * varve's machinery costs, against what programs use today.
+ * libuv's own way of doing blocking work beside a loop: uv_queue_work with an empty job. A
+ * yardstick for noop: what varve's machinery costs, against what programs use today.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,11 +12,11 @@
 
 /* A context. */
 struct uv_context {
-	const struct bench_env *env;	/* What the harness said. */
-	uv_loop_t loop;			/* The thread's loop. */
-	uv_timer_t timer;		/* Ends a wait. */
-	unsigned completed;		/* Ended since wait() began. */
-	bool timed_out;			/* The timer has fired. */
+	const struct bench_env *env; /* What the harness said. */
+	uv_loop_t loop;              /* The thread's loop. */
+	uv_timer_t timer;            /* Ends a wait. */
+	unsigned completed;          /* Ended since wait() began. */
+	bool timed_out;              /* The timer has fired. */
 };
 
 /* The empty job, on a thread of libuv's pool. */
@@ -43,7 +43,8 @@ static void uv_timed_out(uv_timer_t *timer)
 	uv->timed_out = true;
 }
 
-static int uv_context_open(const struct bench_env *env, void **ret_context, char *error, size_t size)
+static int uv_context_open(const struct bench_env *env, void **ret_context, char *error,
+			   size_t size)
 {
 	struct uv_context *uv = calloc(1, sizeof(*uv));
 	int r;
@@ -86,7 +87,8 @@ static int uv_context_wait(void *context, unsigned min, uint64_t timeout_ns)
 	uv->completed = 0;
 	uv->timed_out = false;
 	if (timeout_ns != UINT64_MAX)
-		uv_timer_start(&uv->timer, uv_timed_out, (timeout_ns + NS_PER_MS - 1) / NS_PER_MS, 0);
+		uv_timer_start(&uv->timer, uv_timed_out, (timeout_ns + NS_PER_MS - 1) / NS_PER_MS,
+			       0);
 	while (uv->completed < min && !uv->timed_out)
 		uv_run(&uv->loop, UV_RUN_ONCE);
 	uv_timer_stop(&uv->timer);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The built-in engines, in the order that --help=engines shows them. Included several times: no guard. */
+/*
+ * The built-in engines, in the order that --help=engines shows them. Included several times: no
+ * guard.
+ */
 ENGINE(varve)
 ENGINE(varve_threads)
 ENGINE(reference)

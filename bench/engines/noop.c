@@ -7,9 +7,9 @@
 
 /* A context: the operations that wait for the next wait(). */
 struct noop {
-	const struct bench_env *env;	/* What the harness said. */
-	uint32_t count;			/* How many wait. */
-	struct bench_op *ops[];		/* env->depth places. */
+	const struct bench_env *env; /* What the harness said. */
+	uint32_t count;              /* How many wait. */
+	struct bench_op *ops[];      /* env->depth places. */
 };
 
 static int noop_open(const struct bench_env *env, void **ret_context, char *error, size_t size)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Commands as engines: btrfs (of btrfs-progs) for layers; du, rm, chown, chcon, find and cp for trees; tar for archives; bfs,
- * fd and gdu for usage: as they are found at run time. What people's scripts do, with the price of a process for each.
+ * Commands as engines: btrfs (of btrfs-progs) for layers; du, rm, chown, chcon, find and cp for
+ * trees; tar for archives; bfs, fd and gdu for usage: as they are found at run time. What people's
+ * scripts do, with the price of a process for each.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,55 +20,68 @@
 
 /* How one kind is done. @ stands for the layer's path, ^ for the parent's, % for the archive's. */
 struct recipe {
-	enum bench_kind kind;				/* What. */
-	const char *program;				/* Which command. */
-	const char *arguments[ARGUMENTS_MAX - 1];	/* The program's arguments, NULL last. */
-	enum { PLAIN, DESTROYS, MAKES } what;		/* It removes the layer: ask first; it needs one that is empty. */
+	/* What. */
+	enum bench_kind kind;
+	/* Which command. */
+	const char *program;
+	/* The program's arguments, NULL last. */
+	const char *arguments[ARGUMENTS_MAX - 1];
+	/* It removes the layer: ask first; it needs one that is empty. */
+	enum { PLAIN, DESTROYS, MAKES } what;
 };
 
 static const struct recipe btrfs_recipes[] = {
-	{BENCH_CREATE, "btrfs", {"subvolume", "create", "@"}, PLAIN},
-	{BENCH_SNAPSHOT, "btrfs", {"subvolume", "snapshot", "^", "@"}, PLAIN},
-	{BENCH_REMOVE, "btrfs", {"subvolume", "delete", "@"}, DESTROYS},
-	{BENCH_GET, "btrfs", {"subvolume", "show", "@"}, PLAIN},
+	{ BENCH_CREATE, "btrfs", { "subvolume", "create", "@" }, PLAIN },
+	{ BENCH_SNAPSHOT, "btrfs", { "subvolume", "snapshot", "^", "@" }, PLAIN },
+	{ BENCH_REMOVE, "btrfs", { "subvolume", "delete", "@" }, DESTROYS },
+	{ BENCH_GET, "btrfs", { "subvolume", "show", "@" }, PLAIN },
 };
 
 static const struct recipe coreutils_recipes[] = {
-	{BENCH_CREATE, "mkdir", {"@"}, PLAIN},
-	{BENCH_SNAPSHOT, "cp", {"-a", "--reflink=auto", "^", "@"}, PLAIN},
-	{BENCH_REMOVE, "rm", {"-rf", "--one-file-system", "@"}, DESTROYS},
-	{BENCH_GET, "stat", {"@"}, PLAIN},
-	{BENCH_USAGE, "du", {"-sb", "@"}, PLAIN},
-	{BENCH_WALK, "find", {"@", "-xdev", "-newermt", "2100-01-01"}, PLAIN},
-	{BENCH_CHOWN, "chown", {"-R", "-h", OWNER, "@"}, PLAIN},
-	{BENCH_RELABEL, "chcon", {"-R", "-h", LABEL, "@"}, PLAIN},
+	{ BENCH_CREATE, "mkdir", { "@" }, PLAIN },
+	{ BENCH_SNAPSHOT, "cp", { "-a", "--reflink=auto", "^", "@" }, PLAIN },
+	{ BENCH_REMOVE, "rm", { "-rf", "--one-file-system", "@" }, DESTROYS },
+	{ BENCH_GET, "stat", { "@" }, PLAIN },
+	{ BENCH_USAGE, "du", { "-sb", "@" }, PLAIN },
+	{ BENCH_WALK, "find", { "@", "-xdev", "-newermt", "2100-01-01" }, PLAIN },
+	{ BENCH_CHOWN, "chown", { "-R", "-h", OWNER, "@" }, PLAIN },
+	{ BENCH_RELABEL, "chcon", { "-R", "-h", LABEL, "@" }, PLAIN },
 };
 
-/* An archive of all of a layer goes to /dev/zero: of /dev/null tar knows that nobody reads it, and reads no files. */
+/*
+ * An archive of all of a layer goes to /dev/zero: of /dev/null tar knows that nobody reads it, and
+ * reads no files.
+ */
 static const struct recipe tar_recipes[] = {
-	{BENCH_DIFF, "tar", {"-c", "-f", "/dev/zero", "-C", "@", "."}, PLAIN},
-	{BENCH_APPLY, "tar", {"-x", "-p", "-f", "%", "-C", "@"}, MAKES},
+	{ BENCH_DIFF, "tar", { "-c", "-f", "/dev/zero", "-C", "@", "." }, PLAIN },
+	{ BENCH_APPLY, "tar", { "-x", "-p", "-f", "%", "-C", "@" }, MAKES },
 };
 
 /* bfs and fd look at the status of each file for a size that none has; gdu sums up. */
 static const struct recipe bfs_recipes[] = {
-	{BENCH_USAGE, "bfs", {"@", "-xdev", "-size", "+1000000G"}, PLAIN},
+	{ BENCH_USAGE, "bfs", { "@", "-xdev", "-size", "+1000000G" }, PLAIN },
 };
 
 static const struct recipe fd_recipes[] = {
-	{BENCH_USAGE, "fdfind", {"--unrestricted", "--one-file-system", "--size", "+1000000g", ".", "@"}, PLAIN},
+	{ BENCH_USAGE,
+	  "fdfind",
+	  { "--unrestricted", "--one-file-system", "--size", "+1000000g", ".", "@" },
+	  PLAIN },
 };
 
 static const struct recipe gdu_recipes[] = {
-	{BENCH_USAGE, "gdu", {"--non-interactive", "--no-progress", "--summarize", "--no-cross", "@"}, PLAIN},
+	{ BENCH_USAGE,
+	  "gdu",
+	  { "--non-interactive", "--no-progress", "--summarize", "--no-cross", "@" },
+	  PLAIN },
 };
 
 /* A context. */
 struct programs {
-	const struct bench_env *env;		/* What the harness said. */
-	int subvolumes_fd;			/* The directory of layers. */
-	const struct recipe *recipes[BENCH_KINDS];	/* By kind; NULL: not done. */
-	char paths[BENCH_KINDS][PATH_MAX];	/* Their commands; "" when not found. */
+	const struct bench_env *env;               /* What the harness said. */
+	int subvolumes_fd;                         /* The directory of layers. */
+	const struct recipe *recipes[BENCH_KINDS]; /* By kind; NULL: not done. */
+	char paths[BENCH_KINDS][PATH_MAX];         /* Their commands; "" when not found. */
 };
 
 static void programs_close(void *context)
@@ -79,9 +93,11 @@ static void programs_close(void *context)
 	free(programs);
 }
 
-/* Make a context of the COUNT recipes at RECIPES. Each command that will be needed must be there. */
-static int programs_open(const struct bench_env *env, const struct recipe *recipes, size_t count, void **ret_context,
-			 char *error, size_t size)
+/*
+ * Make a context of the COUNT recipes at RECIPES. Each command that will be needed must be there.
+ */
+static int programs_open(const struct bench_env *env, const struct recipe *recipes, size_t count,
+			 void **ret_context, char *error, size_t size)
 {
 	struct programs *programs = calloc(1, sizeof(*programs));
 	int r = 0;
@@ -89,14 +105,17 @@ static int programs_open(const struct bench_env *env, const struct recipe *recip
 	if (!programs)
 		return -ENOMEM;
 	programs->env = env;
-	programs->subvolumes_fd = env->subvolumes ? open(env->subvolumes, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EBADF;
+	programs->subvolumes_fd = env->subvolumes ? open(env->subvolumes,
+							 O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+						  : -EBADF;
 	if (env->subvolumes && programs->subvolumes_fd < 0)
 		r = -errno;
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		enum bench_kind kind = recipes[i].kind;
 
 		programs->recipes[kind] = &recipes[i];
-		if (!(env->kinds & BENCH_BIT(kind)) || program_find(recipes[i].program, programs->paths[kind], PATH_MAX) == 0)
+		if (!(env->kinds & BENCH_BIT(kind)) ||
+		    program_find(recipes[i].program, programs->paths[kind], PATH_MAX) == 0)
 			continue;
 		snprintf(error, size, "the command %s is not there", recipes[i].program);
 		r = -ENOPKG;
@@ -109,10 +128,11 @@ static int programs_open(const struct bench_env *env, const struct recipe *recip
 }
 
 /* The open() of an engine that has the recipes TABLE. */
-#define PROGRAMS_OPEN(name, table)                                                                            \
-	static int name(const struct bench_env *env, void **ret_context, char *error, size_t size)            \
-	{                                                                                                     \
-		return programs_open(env, table, sizeof(table) / sizeof(*(table)), ret_context, error, size); \
+#define PROGRAMS_OPEN(name, table)                                                                 \
+	static int name(const struct bench_env *env, void **ret_context, char *error, size_t size) \
+	{                                                                                          \
+		return programs_open(env, table, sizeof(table) / sizeof(*(table)), ret_context,    \
+				     error, size);                                                 \
 	}
 
 PROGRAMS_OPEN(btrfs_progs_open, btrfs_recipes)
@@ -125,13 +145,17 @@ PROGRAMS_OPEN(gdu_open, gdu_recipes)
 /* Write the path of layer ID into PATH. */
 static int layer_path(const struct programs *programs, const char *id, char *path)
 {
-	return snprintf(path, PATH_MAX, "%s/%s", programs->env->subvolumes, id) >= PATH_MAX ? -ENAMETOOLONG : 0;
+	return snprintf(path, PATH_MAX, "%s/%s", programs->env->subvolumes, id) >= PATH_MAX
+		       ? -ENAMETOOLONG
+		       : 0;
 }
 
 /* Do RECIPE to layer ID. */
-static int programs_one(struct programs *programs, const struct recipe *recipe, const char *id, const char *parent)
+static int programs_one(struct programs *programs, const struct recipe *recipe, const char *id,
+			const char *parent)
 {
-	char path[PATH_MAX], from[PATH_MAX], *arguments[ARGUMENTS_MAX + 1] = {programs->paths[recipe->kind]};
+	char path[PATH_MAX], from[PATH_MAX],
+		*arguments[ARGUMENTS_MAX + 1] = { programs->paths[recipe->kind] };
 	int r = layer_path(programs, id, path);
 
 	if (r == 0 && parent)
@@ -171,7 +195,8 @@ static int programs_queue(void *context, struct bench_op *op)
 	if (op->kind == BENCH_DIFF && *op->parent)
 		return -EOPNOTSUPP;
 	for (uint32_t i = 0; i < op->count; i++) {
-		int r = programs_one(programs, recipe, op->ids[i], op->kind == BENCH_SNAPSHOT ? op->parent : NULL);
+		int r = programs_one(programs, recipe, op->ids[i],
+				     op->kind == BENCH_SNAPSHOT ? op->parent : NULL);
 
 		if (r < 0 && !op->error)
 			op->error = r;
@@ -180,23 +205,26 @@ static int programs_queue(void *context, struct bench_op *op)
 }
 
 /* An engine of commands. */
-#define PROGRAMS_ENGINE(symbol, title, does, text)                   \
-	const struct bench_engine engine_##symbol = {                \
-		.version = BENCH_ENGINE_VERSION,                     \
-		.kinds = BENCH_BIT(BENCH_NOOP) | (does),             \
-		.name = title,                                       \
-		.description = text,                                 \
-		.open = symbol##_open,                               \
-		.queue = programs_queue,                             \
-		.close = programs_close,                             \
+#define PROGRAMS_ENGINE(symbol, title, does, text)       \
+	const struct bench_engine engine_##symbol = {    \
+		.version = BENCH_ENGINE_VERSION,         \
+		.kinds = BENCH_BIT(BENCH_NOOP) | (does), \
+		.name = title,                           \
+		.description = text,                     \
+		.open = symbol##_open,                   \
+		.queue = programs_queue,                 \
+		.close = programs_close,                 \
 	}
 
 PROGRAMS_ENGINE(btrfs_progs, "btrfs-progs",
-		BENCH_BIT(BENCH_CREATE) | BENCH_BIT(BENCH_SNAPSHOT) | BENCH_BIT(BENCH_REMOVE) | BENCH_BIT(BENCH_GET),
+		BENCH_BIT(BENCH_CREATE) | BENCH_BIT(BENCH_SNAPSHOT) | BENCH_BIT(BENCH_REMOVE) |
+			BENCH_BIT(BENCH_GET),
 		"the command btrfs, a process for each layer");
 PROGRAMS_ENGINE(coreutils, "coreutils", BENCH_BIT(BENCH_CHANGES) - 1,
 		"the commands cp, rm, du, find, chown and chcon on trees");
-PROGRAMS_ENGINE(tar, "tar", BENCH_BIT(BENCH_DIFF) | BENCH_BIT(BENCH_APPLY), "the command tar: diff (with full) and apply");
+PROGRAMS_ENGINE(tar, "tar", BENCH_BIT(BENCH_DIFF) | BENCH_BIT(BENCH_APPLY),
+		"the command tar: diff (with full) and apply");
 PROGRAMS_ENGINE(bfs, "bfs", BENCH_BIT(BENCH_USAGE), "the command bfs, which looks at each file");
 PROGRAMS_ENGINE(fd, "fd", BENCH_BIT(BENCH_USAGE), "the command fdfind, which looks at each file");
-PROGRAMS_ENGINE(gdu, "gdu", BENCH_BIT(BENCH_USAGE), "the command gdu, which sums up sizes on several threads");
+PROGRAMS_ENGINE(gdu, "gdu", BENCH_BIT(BENCH_USAGE),
+		"the command gdu, which sums up sizes on several threads");

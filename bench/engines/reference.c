@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reference driver's own algorithm (the btrfs driver of containers/storage), step by step and one at a time on each
- * thread: what users run today. It opens its directories by path for each call, and walks a layer with lstat, in the
- * order of names, before it destroys it. Written in C, so if anything faster than the original.
+ * The reference driver's own algorithm (the btrfs driver of containers/storage), step by step and
+ * one at a time on each thread: what users run today. It opens its directories by path for each
+ * call, and walks a layer with lstat, in the order of names, before it destroys it. Written in C,
+ * so if anything faster than the original.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -28,22 +29,32 @@
 
 /* A context. */
 struct reference {
-	const struct bench_env *env;	/* What the harness said. */
-	uint64_t entries;		/* Entries that its walks visited, since the measured time began. */
-	uint64_t bytes;			/* Bytes that usage summed up. */
-	uint64_t changes;		/* Changed entries that it found. */
-	uint64_t limit;			/* Size limit of new layers; 0: none. */
-	bool quota_enabled;		/* It has turned quota on. */
-	int null_fd;			/* Where archives go. */
-	bool archiving;			/* What has changed is read, for an archive. */
-	const char *root;		/* The layer that is being walked to be destroyed. */
+	/* What the harness said. */
+	const struct bench_env *env;
+	/* Entries that its walks visited, since the measured time began. */
+	uint64_t entries;
+	/* Bytes that usage summed up. */
+	uint64_t bytes;
+	/* Changed entries that it found. */
+	uint64_t changes;
+	/* Size limit of new layers; 0: none. */
+	uint64_t limit;
+	/* It has turned quota on. */
+	bool quota_enabled;
+	/* Where archives go. */
+	int null_fd;
+	/* What has changed is read, for an archive. */
+	bool archiving;
+	/* The layer that is being walked to be destroyed. */
+	const char *root;
 };
 
 /* What a walk does with each entry. */
 typedef int visitor(struct reference *reference, const char *path, const struct stat *st);
 
 /* Visit PATH, whose status is ST, and all below it, by name. */
-static int walk(struct reference *reference, const char *path, const struct stat *st, visitor *visit)
+static int walk(struct reference *reference, const char *path, const struct stat *st,
+		visitor *visit)
 {
 	struct dirent **entries;
 	int count, r;
@@ -60,7 +71,8 @@ static int walk(struct reference *reference, const char *path, const struct stat
 		struct stat child_st;
 
 		if (r == 0 && strcmp(entries[i]->d_name, ".") && strcmp(entries[i]->d_name, "..")) {
-			if (snprintf(child, sizeof(child), "%s/%s", path, entries[i]->d_name) >= PATH_MAX)
+			if (snprintf(child, sizeof(child), "%s/%s", path, entries[i]->d_name) >=
+			    PATH_MAX)
 				r = -ENAMETOOLONG;
 			else if (lstat(child, &child_st) < 0)
 				r = errno == ENOENT ? 0 : -errno;
@@ -103,7 +115,9 @@ static int visit_chown(struct reference *reference, const char *path, const stru
 	/* Most have none. */
 	if (lgetxattr(path, "security.capability", capability, sizeof(capability)) > 0)
 		return -EOPNOTSUPP;
-	return lchown(path, st->st_uid == OWNER ? 0 : OWNER, st->st_gid == OWNER ? 0 : OWNER) < 0 ? -errno : 0;
+	return lchown(path, st->st_uid == OWNER ? 0 : OWNER, st->st_gid == OWNER ? 0 : OWNER) < 0
+		       ? -errno
+		       : 0;
 }
 
 /* Give an entry a label. */
@@ -155,11 +169,14 @@ static int destroy(struct reference *reference, const char *directory, const cha
 
 /* The directory of both sides that is being compared. */
 struct sides {
-	const char *layer;	/* In the layer; NULL: it is not there. */
-	const char *parent;	/* In the parent; NULL: it is not there. */
+	const char *layer;  /* In the layer; NULL: it is not there. */
+	const char *parent; /* In the parent; NULL: it is not there. */
 };
 
-/* Read what the comparison looks at beside the status of PATH: attributes, as the driver does for every entry. */
+/*
+ * Read what the comparison looks at beside the status of PATH: attributes, as the driver does for
+ * every entry.
+ */
 static void read_attributes(const char *path)
 {
 	char value[256];
@@ -190,19 +207,20 @@ static int archive_file(const struct reference *reference, const char *path)
 /* Do A and B look the same? */
 static bool same_entry(const struct stat *a, const struct stat *b)
 {
-	return a->st_mode == b->st_mode && a->st_uid == b->st_uid && a->st_gid == b->st_gid && a->st_rdev == b->st_rdev &&
-	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+	return a->st_mode == b->st_mode && a->st_uid == b->st_uid && a->st_gid == b->st_gid &&
+	       a->st_rdev == b->st_rdev && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
 	       (S_ISDIR(a->st_mode) || a->st_size == b->st_size);
 }
 
 static int compare(struct reference *reference, const struct sides *sides);
 
 /* Compare the entry NAME of SIDES; IN_LAYER, IN_PARENT: on which it is. */
-static int compare_entry(struct reference *reference, const struct sides *sides, const char *name, bool in_layer,
-			 bool in_parent)
+static int compare_entry(struct reference *reference, const struct sides *sides, const char *name,
+			 bool in_layer, bool in_parent)
 {
 	char a[PATH_MAX], b[PATH_MAX];
-	struct stat sa = {0}, sb = {0};
+	struct stat sa = { 0 }, sb = { 0 };
 	bool deeper;
 
 	if (snprintf(a, sizeof(a), "%s/%s", in_layer ? sides->layer : "", name) >= PATH_MAX ||
@@ -216,7 +234,9 @@ static int compare_entry(struct reference *reference, const struct sides *sides,
 		read_attributes(b);
 	reference->entries += in_layer + in_parent;
 	if (in_layer != in_parent || !same_entry(&sa, &sb)) {
-		int r = reference->archiving && in_layer && S_ISREG(sa.st_mode) ? archive_file(reference, a) : 0;
+		int r = reference->archiving && in_layer && S_ISREG(sa.st_mode)
+				? archive_file(reference, a)
+				: 0;
 
 		if (r < 0)
 			return r;
@@ -225,8 +245,8 @@ static int compare_entry(struct reference *reference, const struct sides *sides,
 	deeper = (in_layer && S_ISDIR(sa.st_mode)) || (in_parent && S_ISDIR(sb.st_mode));
 	if (!deeper)
 		return 0;
-	return compare(reference, &(struct sides){in_layer && S_ISDIR(sa.st_mode) ? a : NULL,
-						  in_parent && S_ISDIR(sb.st_mode) ? b : NULL});
+	return compare(reference, &(struct sides){ in_layer && S_ISDIR(sa.st_mode) ? a : NULL,
+						   in_parent && S_ISDIR(sb.st_mode) ? b : NULL });
 }
 
 /* List PATH (NULL: nothing) by name without "." and "..". Returns how many, or -errno. */
@@ -249,12 +269,16 @@ static int list(const char *path, struct dirent ***ret)
 static int compare(struct reference *reference, const struct sides *sides)
 {
 	struct dirent **a = NULL, **b = NULL;
-	int na = list(sides->layer, &a), nb = list(sides->parent, &b), i = 0, k = 0, r = na < 0 ? na : nb < 0 ? nb : 0;
+	int na = list(sides->layer, &a), nb = list(sides->parent, &b), i = 0, k = 0,
+	    r = na < 0   ? na
+		: nb < 0 ? nb
+			 : 0;
 
 	while (r == 0 && (i < na || k < nb)) {
 		int order = i == na ? 1 : k == nb ? -1 : strcmp(a[i]->d_name, b[k]->d_name);
 
-		r = compare_entry(reference, sides, order <= 0 ? a[i]->d_name : b[k]->d_name, order <= 0, order >= 0);
+		r = compare_entry(reference, sides, order <= 0 ? a[i]->d_name : b[k]->d_name,
+				  order <= 0, order >= 0);
 		i += order <= 0;
 		k += order >= 0;
 	}
@@ -268,15 +292,19 @@ static int compare(struct reference *reference, const struct sides *sides)
 }
 
 /* Write HOME/FOLDER/ID into PATH. */
-static int home_path(const struct reference *reference, const char *folder, const char *id, char *path)
+static int home_path(const struct reference *reference, const char *folder, const char *id,
+		     char *path)
 {
-	return snprintf(path, PATH_MAX, "%s/%s/%s", reference->env->home, folder, id) >= PATH_MAX ? -ENAMETOOLONG : 0;
+	return snprintf(path, PATH_MAX, "%s/%s/%s", reference->env->home, folder, id) >= PATH_MAX
+		       ? -ENAMETOOLONG
+		       : 0;
 }
 
 /* Limit: one ioctl on the layer, and the file that records the size. */
 static int reference_quota(struct reference *reference, const char *id, uint64_t bytes)
 {
-	struct btrfs_ioctl_qgroup_limit_args args = {.lim.flags = BTRFS_QGROUP_LIMIT_MAX_RFER, .lim.max_rfer = bytes};
+	struct btrfs_ioctl_qgroup_limit_args args = { .lim.flags = BTRFS_QGROUP_LIMIT_MAX_RFER,
+						      .lim.max_rfer = bytes };
 	char path[PATH_MAX], text[QUOTA_SIZE];
 	int r = home_path(reference, "subvolumes", id, path), fd, length;
 
@@ -305,7 +333,7 @@ static int reference_quota(struct reference *reference, const char *id, uint64_t
 /* Turn quota on, the first time. */
 static int reference_enable(struct reference *reference)
 {
-	struct btrfs_ioctl_quota_ctl_args args = {.cmd = BTRFS_QUOTA_CTL_ENABLE};
+	struct btrfs_ioctl_quota_ctl_args args = { .cmd = BTRFS_QUOTA_CTL_ENABLE };
 	int fd, r;
 
 	if (reference->quota_enabled)
@@ -319,11 +347,14 @@ static int reference_enable(struct reference *reference)
 	return r;
 }
 
-/* Destroy the quota group of the layer at PATH. The kernel may refuse, as long as the layer lives: the driver goes on. */
+/*
+ * Destroy the quota group of the layer at PATH. The kernel may refuse, as long as the layer lives:
+ * the driver goes on.
+ */
 static void destroy_group(const char *path)
 {
-	struct btrfs_ioctl_ino_lookup_args lookup = {.objectid = SUBVOLUME_INODE};
-	struct btrfs_ioctl_qgroup_create_args args = {0};
+	struct btrfs_ioctl_ino_lookup_args lookup = { .objectid = SUBVOLUME_INODE };
+	struct btrfs_ioctl_qgroup_create_args args = { 0 };
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
@@ -379,8 +410,8 @@ static int reference_create(struct reference *reference, const char *id, const c
 }
 
 /*
- * Remove: look at the layer and its quota file, destroy its quota group, walk and destroy, make sure that it is gone, wait for
- * a rescan.
+ * Remove: look at the layer and its quota file, destroy its quota group, walk and destroy, make
+ * sure that it is gone, wait for a rescan.
  */
 static int reference_remove(struct reference *reference, const char *id)
 {
@@ -428,7 +459,8 @@ static int reference_get(struct reference *reference, const char *id)
 }
 
 /* Do KIND to layer ID. */
-static int reference_one(struct reference *reference, enum bench_kind kind, const char *id, const char *parent)
+static int reference_one(struct reference *reference, enum bench_kind kind, const char *id,
+			 const char *parent)
 {
 	static visitor *const visits[BENCH_KINDS] = {
 		[BENCH_USAGE] = visit_usage,
@@ -453,7 +485,9 @@ static int reference_one(struct reference *reference, enum bench_kind kind, cons
 		return reference_quota(reference, id, LIMIT_BYTES);
 	case BENCH_EXISTS:
 		r = home_path(reference, "subvolumes", id, path);
-		return r < 0 ? r : stat(path, &(struct stat){0}) < 0 && errno != ENOENT ? -errno : 0;
+		return r < 0                                                    ? r
+		       : stat(path, &(struct stat){ 0 }) < 0 && errno != ENOENT ? -errno
+										: 0;
 	case BENCH_LIST:
 		r = list(reference->env->subvolumes, &names);
 		for (int i = 0; i < r; i++)
@@ -463,12 +497,16 @@ static int reference_one(struct reference *reference, enum bench_kind kind, cons
 	case BENCH_CHANGES:
 	case BENCH_DIFF:
 	case BENCH_DIFFSIZE:
-		/* The size of a difference: the same comparison; what it adds up is in the status that it has. */
+		/*
+		 * The size of a difference: the same comparison; what it adds up is in the status
+		 * that it has.
+		 */
 		reference->archiving = kind == BENCH_DIFF;
 		r = home_path(reference, "subvolumes", id, path);
 		if (r == 0 && *parent)
 			r = home_path(reference, "subvolumes", parent, other);
-		return r < 0 ? r : compare(reference, &(struct sides){path, *parent ? other : NULL});
+		return r < 0 ? r
+			     : compare(reference, &(struct sides){ path, *parent ? other : NULL });
 	default:
 		r = home_path(reference, "subvolumes", id, path);
 		return r < 0 ? r : walk_layer(reference, path, visits[kind]);
@@ -519,8 +557,8 @@ static bool reference_figure(void *context, unsigned index, struct bench_figure 
 	struct reference *reference = context;
 
 	const struct bench_figure figures[] = {
-		{"entries_walked", (double)reference->entries, false},
-		{"changes_told", (double)reference->changes, false},
+		{ "entries_walked", (double)reference->entries, false },
+		{ "changes_told", (double)reference->changes, false },
 	};
 
 	if (index >= sizeof(figures) / sizeof(*figures))
@@ -539,7 +577,8 @@ static void reference_close(void *context)
 
 const struct bench_engine engine_reference = {
 	.version = BENCH_ENGINE_VERSION,
-	.kinds = (BENCH_BIT(BENCH_KINDS) - 1) & ~(BENCH_BIT(BENCH_APPLY) | BENCH_BIT(BENCH_INFO) | BENCH_BIT(BENCH_SYNC)),
+	.kinds = (BENCH_BIT(BENCH_KINDS) - 1) &
+		 ~(BENCH_BIT(BENCH_APPLY) | BENCH_BIT(BENCH_INFO) | BENCH_BIT(BENCH_SYNC)),
 	.name = "reference",
 	.description = "the reference driver's own steps, one at a time on each thread",
 	.open = reference_open,

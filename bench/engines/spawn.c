@@ -22,7 +22,8 @@ int program_find(const char *name, char *ret, size_t size)
 	while (*path) {
 		size_t length = strcspn(path, ":");
 
-		if (snprintf(ret, size, "%.*s/%s", (int)length, path, name) < (int)size && access(ret, X_OK) == 0)
+		if (snprintf(ret, size, "%.*s/%s", (int)length, path, name) < (int)size &&
+		    access(ret, X_OK) == 0)
 			return 0;
 		path += length + (path[length] == ':');
 	}

@@ -16,8 +16,10 @@
 #include "load/clock.h"
 #include "engines.h"
 
-/* Callbacks in one varve_dispatch(): keeps a loop that has other work smooth, and is more than any job has in flight
-   but the one that asks for 10,000. */
+/*
+ * Callbacks in one varve_dispatch(): keeps a loop that has other work smooth, and is more than any
+ * job has in flight but the one that asks for 10,000.
+ */
 #define DISPATCH_MAX 256
 
 /* Ids that chown shifts by. */
@@ -29,38 +31,42 @@
 /* method=walk */
 #define METHOD_WALK 1
 
-/* The library's counters that are reported; all of them, with histograms, are too large to be kept. */
+/*
+ * The library's counters that are reported; all of them, with histograms, are too large to be kept.
+ */
 struct counters {
-	uint64_t beats, commits, snapshots, snapshots_direct, syncs, ring_calls, lane_calls;	/* They count up. */
-	uint64_t group_max, requests_peak, fs_threads_peak, commit_threads_peak;		/* The most there was. */
+	/* They count up. */
+	uint64_t beats, commits, snapshots, snapshots_direct, syncs, ring_calls, lane_calls;
+	/* The most there was. */
+	uint64_t group_max, requests_peak, fs_threads_peak, commit_threads_peak;
 };
 
 /* A context. */
 struct adapter {
-	const struct bench_env *env;		/* What the harness said. */
-	struct varve_store *store;		/* The store. */
-	uint64_t method;			/* 0 auto, METHOD_WALK, or search. */
-	int null_fd;				/* Where archives go. */
-	char size[32];				/* The storage option that limits new layers. */
-	const char *storage[2];			/* That one; none when they have no limit. */
-	bool selinux;				/* The kernel has a policy. */
-	unsigned completed;			/* Ended since wait() began. */
-	uint64_t dispatches;			/* Calls of varve_dispatch() that ran callbacks. */
-	uint64_t changes;			/* Changed paths in the results. */
-	uint64_t dispatch_max_ns;		/* The longest call of varve_dispatch(). */
-	uint64_t dispatch_cpu_max_ns;		/* The one with the most processor time. */
-	bool guarded;				/* That is wanted. */
-	struct counters base;			/* The counters when the measured time began. */
-	struct counters now;			/* ... and when the figures were asked for. */
+	const struct bench_env *env;  /* What the harness said. */
+	struct varve_store *store;    /* The store. */
+	uint64_t method;              /* 0 auto, METHOD_WALK, or search. */
+	int null_fd;                  /* Where archives go. */
+	char size[32];                /* The storage option that limits new layers. */
+	const char *storage[2];       /* That one; none when they have no limit. */
+	bool selinux;                 /* The kernel has a policy. */
+	unsigned completed;           /* Ended since wait() began. */
+	uint64_t dispatches;          /* Calls of varve_dispatch() that ran callbacks. */
+	uint64_t changes;             /* Changed paths in the results. */
+	uint64_t dispatch_max_ns;     /* The longest call of varve_dispatch(). */
+	uint64_t dispatch_cpu_max_ns; /* The one with the most processor time. */
+	bool guarded;                 /* That is wanted. */
+	struct counters base;         /* The counters when the measured time began. */
+	struct counters now;          /* ... and when the figures were asked for. */
 };
 
 /*
- * Take CAP_SYS_ADMIN from this thread's effective set, or give it back. Threads that are made meanwhile go without it for
- * good. Returns 0 or -errno.
+ * Take CAP_SYS_ADMIN from this thread's effective set, or give it back. Threads that are made
+ * meanwhile go without it for good. Returns 0 or -errno.
  */
 static int set_admin(bool admin)
 {
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
 
 	if (syscall(SYS_capget, &header, data) < 0)
@@ -73,7 +79,8 @@ static int set_admin(bool admin)
 }
 
 /* Open the store of CONFIG, its threads without privilege if UNPRIVILEGED. */
-static int open_store(struct adapter *adapter, const struct varve_config *config, bool unprivileged, char *error, size_t size)
+static int open_store(struct adapter *adapter, const struct varve_config *config, bool unprivileged,
+		      char *error, size_t size)
 {
 	struct varve_failure failure;
 	int r = unprivileged ? set_admin(false) : 0;
@@ -91,7 +98,8 @@ static int open_store(struct adapter *adapter, const struct varve_config *config
 }
 
 /* Open a store with FLAGS. */
-static int adapter_open(const struct bench_env *env, uint64_t flags, void **ret_context, char *error, size_t size)
+static int adapter_open(const struct bench_env *env, uint64_t flags, void **ret_context,
+			char *error, size_t size)
 {
 	struct varve_config config = VARVE_CONFIG_INIT;
 	struct adapter *adapter = calloc(1, sizeof(*adapter));
@@ -104,7 +112,8 @@ static int adapter_open(const struct bench_env *env, uint64_t flags, void **ret_
 	adapter->guarded = env->option(env, "guard_calls");
 	adapter->selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
 	if (env->option(env, "limit")) {
-		snprintf(adapter->size, sizeof(adapter->size), "size=%llu", (unsigned long long)env->option(env, "limit"));
+		snprintf(adapter->size, sizeof(adapter->size), "size=%llu",
+			 (unsigned long long)env->option(env, "limit"));
 		adapter->storage[0] = adapter->size;
 	}
 	if (env->kinds & BENCH_BIT(BENCH_RELABEL) && !adapter->selinux) {
@@ -113,7 +122,8 @@ static int adapter_open(const struct bench_env *env, uint64_t flags, void **ret_
 		return -EOPNOTSUPP;
 	}
 	config.home = env->home;
-	config.flags = flags | VARVE_OPEN_NO_SWEEP | (env->flags & BENCH_DURABLE ? 0 : VARVE_OPEN_RELAXED);
+	config.flags = flags | VARVE_OPEN_NO_SWEEP |
+		       (env->flags & BENCH_DURABLE ? 0 : VARVE_OPEN_RELAXED);
 	config.requests_max = env->depth;
 	config.ring_entries = (uint32_t)env->option(env, "ring_entries");
 	config.fs_threads_max = (uint32_t)env->option(env, "fs_threads_max");
@@ -135,18 +145,21 @@ static int adapter_open(const struct bench_env *env, uint64_t flags, void **ret_
 	return 0;
 }
 
-static int adapter_open_ring(const struct bench_env *env, void **ret_context, char *error, size_t size)
+static int adapter_open_ring(const struct bench_env *env, void **ret_context, char *error,
+			     size_t size)
 {
 	return adapter_open(env, 0, ret_context, error, size);
 }
 
-static int adapter_open_threads(const struct bench_env *env, void **ret_context, char *error, size_t size)
+static int adapter_open_threads(const struct bench_env *env, void **ret_context, char *error,
+				size_t size)
 {
 	return adapter_open(env, VARVE_OPEN_NO_URING, ret_context, error, size);
 }
 
 /* The callback of every request. */
-static void adapter_ended(struct varve_store *store, const struct varve_result *result, void *user_data)
+static void adapter_ended(struct varve_store *store, const struct varve_result *result,
+			  void *user_data)
 {
 	struct bench_op *op = user_data;
 	struct adapter *adapter = op->engine_data;
@@ -179,9 +192,11 @@ static int adapter_make(struct adapter *adapter, struct bench_op *op)
 			return -errno;
 	}
 	if (op->count == 1)
-		r = varve_layer_create(adapter->store, op->ids[0], &options, adapter_ended, op, NULL);
+		r = varve_layer_create(adapter->store, op->ids[0], &options, adapter_ended, op,
+				       NULL);
 	else
-		r = varve_layer_create_batch(adapter->store, op->ids, op->count, &options, adapter_ended, op, NULL);
+		r = varve_layer_create_batch(adapter->store, op->ids, op->count, &options,
+					     adapter_ended, op, NULL);
 	/* The library has a descriptor of its own by now. */
 	if (op->kind == BENCH_APPLY)
 		close(options.apply_fd);
@@ -191,9 +206,12 @@ static int adapter_make(struct adapter *adapter, struct bench_op *op)
 /* Submit OP. */
 static int adapter_submit(struct adapter *adapter, struct bench_op *op)
 {
-	static const uint32_t usage_flags[] = {0, VARVE_USAGE_WALK, VARVE_USAGE_SEARCH};
-	/* Two ranges trade places, so that every call has the same to do, however often a layer comes up. */
-	static const struct varve_id_map trade[] = {{0, SHIFT, SHIFT}, {SHIFT, 0, SHIFT}};
+	static const uint32_t usage_flags[] = { 0, VARVE_USAGE_WALK, VARVE_USAGE_SEARCH };
+	/*
+	 * Two ranges trade places, so that every call has the same to do, however often a layer
+	 * comes up.
+	 */
+	static const struct varve_id_map trade[] = { { 0, SHIFT, SHIFT }, { SHIFT, 0, SHIFT } };
 	struct varve_chown_options swap = VARVE_CHOWN_OPTIONS_INIT;
 	struct varve_changes_options changes = VARVE_CHANGES_OPTIONS_INIT;
 	struct varve_diff_options diff = VARVE_DIFF_OPTIONS_INIT;
@@ -214,15 +232,18 @@ static int adapter_submit(struct adapter *adapter, struct bench_op *op)
 	case BENCH_REMOVE:
 		if (op->count == 1)
 			return varve_layer_remove(store, op->ids[0], 0, adapter_ended, op, NULL);
-		return varve_layer_remove_batch(store, op->ids, op->count, 0, adapter_ended, op, NULL);
+		return varve_layer_remove_batch(store, op->ids, op->count, 0, adapter_ended, op,
+						NULL);
 	case BENCH_CHANGES:
 		return varve_layer_changes(store, op->ids[0], &changes, adapter_ended, op, NULL);
 	case BENCH_DIFFSIZE:
 		return varve_layer_diff_size(store, op->ids[0], &changes, adapter_ended, op, NULL);
 	case BENCH_DIFF:
-		return varve_layer_diff(store, op->ids[0], &diff, adapter->null_fd, adapter_ended, op, NULL);
+		return varve_layer_diff(store, op->ids[0], &diff, adapter->null_fd, adapter_ended,
+					op, NULL);
 	case BENCH_USAGE:
-		return varve_layer_usage(store, op->ids[0], usage_flags[adapter->method], adapter_ended, op, NULL);
+		return varve_layer_usage(store, op->ids[0], usage_flags[adapter->method],
+					 adapter_ended, op, NULL);
 	case BENCH_CHOWN:
 		return varve_layer_chown(store, op->ids[0], &swap, adapter_ended, op, NULL);
 	case BENCH_RELABEL:
@@ -265,8 +286,9 @@ static uint64_t thread_cpu_ns(void)
 }
 
 /*
- * Run the callbacks that are ready, and time that. On a busy machine the thread may lose its processor meanwhile; where the
- * caller's thread is what is looked at (guard_calls), its processor time is taken, too, for a system call a dispatch.
+ * Run the callbacks that are ready, and time that. On a busy machine the thread may lose its
+ * processor meanwhile; where the caller's thread is what is looked at (guard_calls), its processor
+ * time is taken, too, for a system call a dispatch.
  */
 static int adapter_dispatch(struct adapter *adapter)
 {
@@ -286,7 +308,9 @@ static int adapter_dispatch(struct adapter *adapter)
 	return r;
 }
 
-/* Let the library wait, as a program does that has nothing else to look at, until MIN have ended. */
+/*
+ * Let the library wait, as a program does that has nothing else to look at, until MIN have ended.
+ */
 static int adapter_wait_library(struct adapter *adapter, unsigned min)
 {
 	int r;
@@ -301,8 +325,9 @@ static int adapter_wait_library(struct adapter *adapter, unsigned min)
 /* Wait by the descriptor, as an event loop does, until MIN have ended or TIMEOUT_NS are over. */
 static int adapter_wait_loop(struct adapter *adapter, unsigned min, uint64_t timeout_ns)
 {
-	struct pollfd pollfd = {.fd = varve_fd(adapter->store), .events = POLLIN};
-	struct timespec timeout = {(time_t)(timeout_ns / NS_PER_S), (long)(timeout_ns % NS_PER_S)};
+	struct pollfd pollfd = { .fd = varve_fd(adapter->store), .events = POLLIN };
+	struct timespec timeout = { (time_t)(timeout_ns / NS_PER_S),
+				    (long)(timeout_ns % NS_PER_S) };
 
 	for (;;) {
 		int r = adapter_dispatch(adapter);
@@ -370,21 +395,21 @@ static bool adapter_figure(void *context, unsigned index, struct bench_figure *r
 		adapter->now = counters_read(adapter->store);
 #define SINCE(field) (double)(now->field - base->field)
 	const struct bench_figure figures[] = {
-		{"dispatch_max_ns", (double)adapter->dispatch_max_ns, true},
-		{"dispatch_cpu_max_ns", (double)adapter->dispatch_cpu_max_ns, true},
-		{"dispatches", (double)adapter->dispatches, false},
-		{"changes_told", (double)adapter->changes, false},
-		{"beats", SINCE(beats), false},
-		{"engine_commits", SINCE(commits), false},
-		{"snapshots", SINCE(snapshots), false},
-		{"snapshots_direct", SINCE(snapshots_direct), false},
-		{"syncs", SINCE(syncs), false},
-		{"group_max", (double)now->group_max, true},
-		{"requests_peak", (double)now->requests_peak, false},
-		{"ring_calls", SINCE(ring_calls), false},
-		{"lane_calls", SINCE(lane_calls), false},
-		{"fs_threads_peak", (double)now->fs_threads_peak, false},
-		{"commit_threads_peak", (double)now->commit_threads_peak, false},
+		{ "dispatch_max_ns", (double)adapter->dispatch_max_ns, true },
+		{ "dispatch_cpu_max_ns", (double)adapter->dispatch_cpu_max_ns, true },
+		{ "dispatches", (double)adapter->dispatches, false },
+		{ "changes_told", (double)adapter->changes, false },
+		{ "beats", SINCE(beats), false },
+		{ "engine_commits", SINCE(commits), false },
+		{ "snapshots", SINCE(snapshots), false },
+		{ "snapshots_direct", SINCE(snapshots_direct), false },
+		{ "syncs", SINCE(syncs), false },
+		{ "group_max", (double)now->group_max, true },
+		{ "requests_peak", (double)now->requests_peak, false },
+		{ "ring_calls", SINCE(ring_calls), false },
+		{ "lane_calls", SINCE(lane_calls), false },
+		{ "fs_threads_peak", (double)now->fs_threads_peak, false },
+		{ "commit_threads_peak", (double)now->commit_threads_peak, false },
 	};
 #undef SINCE
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fuzz the reader of job files: whatever the bytes, it ends, without a fault or a leak, and says why when it refuses. */
+/*
+ * Fuzz the reader of job files: whatever the bytes, it ends, without a fault or a leak, and says
+ * why when it refuses.
+ */
 #include "job/job.h"
 
 #include <stdlib.h>
@@ -10,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char error[OPTIONS_ERROR_SIZE] = "";
-	struct job_set set = {0};
+	struct job_set set = { 0 };
 	int r;
 
 	/* include would read files of the machine: the fuzzer is to find faults, not files. */
@@ -22,7 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (r < 0 && !*error)
 		abort();
 	for (size_t i = 0; r == 0 && i < set.count; i++)
-		if (!set.jobs[i].options.iodepth || !set.jobs[i].options.numjobs || !set.jobs[i].options.bs)
+		if (!set.jobs[i].options.iodepth || !set.jobs[i].options.numjobs ||
+		    !set.jobs[i].options.bs)
 			abort();
 	job_set_destroy(&set);
 	return 0;

@@ -37,7 +37,8 @@ static bool kind_is_known(const char *metric)
 bool claim_is_relative(const char *metric)
 {
 	metric = claim_base(metric);
-	return !strcmp(metric, "iops") || !strcmp(metric, "sustained") || !strncmp(metric, "lat_", 4);
+	return !strcmp(metric, "iops") || !strcmp(metric, "sustained") ||
+	       !strncmp(metric, "lat_", 4);
 }
 
 /* Parse a bound at *TEXT: a number, and for latencies an optional +TIME. */
@@ -46,7 +47,7 @@ static int parse_bound(const char **text, struct claim *claim)
 	static const struct {
 		const char *suffix;
 		double ns;
-	} units[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}};
+	} units[] = { { "ns", 1 }, { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 } };
 	char *end;
 
 	claim->bound = strtod(*text, &end);
@@ -72,7 +73,7 @@ static int parse_bound(const char **text, struct claim *claim)
 
 int claim_parse(const char **text, struct claim *ret)
 {
-	struct claim claim = {0};
+	struct claim claim = { 0 };
 	size_t length = strspn(*text, "abcdefghijklmnopqrstuvwxyz0123456789_:"), engine = 0;
 	int r;
 

@@ -20,11 +20,11 @@
 
 /* One claim. */
 struct claim {
-	char metric[CLAIM_NAME_SIZE];	/* What is measured. */
-	char engine[CLAIM_NAME_SIZE];	/* What it is divided by; "": the second of the pair. */
-	bool at_least;			/* >=, otherwise <=. */
-	double bound;			/* The factor, or the number. */
-	double extra_ns;		/* On top of the factor. */
+	char metric[CLAIM_NAME_SIZE]; /* What is measured. */
+	char engine[CLAIM_NAME_SIZE]; /* What it is divided by; "": the second of the pair. */
+	bool at_least;                /* >=, otherwise <=. */
+	double bound;                 /* The factor, or the number. */
+	double extra_ns;              /* On top of the factor. */
 };
 
 /* METRIC without the KIND: before it. */

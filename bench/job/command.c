@@ -21,7 +21,7 @@ __attribute__((format(printf, 2, 3))) static int refuse(char *error, const char 
 /* Take --output-format. */
 static int take_format(struct command *command, const char *value, char *error)
 {
-	static const char *const names[] = {"normal", "json", "json+"};
+	static const char *const names[] = { "normal", "json", "json+" };
 
 	command->formats = 0;
 	for (;;) {
@@ -31,7 +31,10 @@ static int take_format(struct command *command, const char *value, char *error)
 			if (strlen(names[i]) == length && !strncmp(names[i], value, length))
 				break;
 		if (i == 3)
-			return refuse(error, "--output-format=%.100s: not normal, json or json+, joined by ','", value);
+			return refuse(
+				error,
+				"--output-format=%.100s: not normal, json or json+, joined by ','",
+				value);
 		command->formats |= 1u << i;
 		if (!value[length])
 			return 0;
@@ -45,7 +48,8 @@ static int take_repeat(struct command *command, const char *value, char *error)
 	uint64_t repeat;
 
 	if (options_parse_size(value, &repeat) < 0 || repeat < 1 || repeat > COMMAND_REPEAT_MAX)
-		return refuse(error, "--repeat=%.100s: not a number 1..%d", value, COMMAND_REPEAT_MAX);
+		return refuse(error, "--repeat=%.100s: not a number 1..%d", value,
+			      COMMAND_REPEAT_MAX);
 	command->repeat = (uint32_t)repeat;
 	return 0;
 }
@@ -62,7 +66,9 @@ static int take_budget(struct command *command, const char *value, char *error)
 static int take_eta(struct command *command, const char *value, char *error)
 {
 	command->eta = !strcmp(value, "always") ? 1 : !strcmp(value, "never") ? -1 : 0;
-	return command->eta || !strcmp(value, "auto") ? 0 : refuse(error, "--eta=%.100s: not always, never or auto", value);
+	return command->eta || !strcmp(value, "auto")
+		       ? 0
+		       : refuse(error, "--eta=%.100s: not always, never or auto", value);
 }
 
 /* Take --output. */
@@ -131,27 +137,39 @@ static int take_version(struct command *command, const char *value, char *error)
 
 /* One option of the program. */
 struct program_option {
-	const char *name;	/* After "--". */
-	enum { VALUE_NONE, VALUE_OPTIONAL, VALUE_NEEDED } value;	/* Does it take one? */
-	int (*take)(struct command *command, const char *value, char *error);	/* Takes it. */
-	const char *form;	/* How its value is shown. */
-	const char *help;	/* One line. */
+	/* After "--". */
+	const char *name;
+	/* Does it take one? */
+	enum { VALUE_NONE, VALUE_OPTIONAL, VALUE_NEEDED } value;
+	/* Takes it. */
+	int (*take)(struct command *command, const char *value, char *error);
+	/* How its value is shown. */
+	const char *form;
+	/* One line. */
+	const char *help;
 };
 
 static const struct program_option program_options[] = {
-	{"output", VALUE_NEEDED, take_output, "=FILE", "write the report there"},
-	{"output-format", VALUE_NEEDED, take_format, "=FORMAT", "normal, json, json+, or several joined by ','"},
-	{"report", VALUE_NEEDED, take_report, "=FILE.html", "write a page with charts, too"},
-	{"results", VALUE_NEEDED, take_results, "=FILE.md", "write claims and what was measured into that page, tell what moved"},
-	{"pool", VALUE_NEEDED, take_pool, "=FILE,SIZE", "work in a btrfs image, made when it is missing"},
-	{"repeat", VALUE_NEEDED, take_repeat, "=N", "run everything N times (pairs: 5)"},
-	{"budget", VALUE_NEEDED, take_budget, "=TIME", "end after that; repeat pairs less often to have time for all"},
-	{"eta", VALUE_NEEDED, take_eta, "=WHEN", "live rates: always, never, auto (on a terminal)"},
-	{"no-drain", VALUE_NONE, take_no_drain, "", "do not wait for the kernel's cleaner between groups"},
-	{"tour", VALUE_NONE, take_tour, "", "the tour that runs without arguments, with keys changed"},
-	{"parse-only", VALUE_NONE, take_parse_only, "", "check the jobs, run nothing"},
-	{"help", VALUE_OPTIONAL, take_help, "[=TOPIC]", "this; or about a key, or engines"},
-	{"version", VALUE_NONE, take_version, "", "tell the version"},
+	{ "output", VALUE_NEEDED, take_output, "=FILE", "write the report there" },
+	{ "output-format", VALUE_NEEDED, take_format, "=FORMAT",
+	  "normal, json, json+, or several joined by ','" },
+	{ "report", VALUE_NEEDED, take_report, "=FILE.html", "write a page with charts, too" },
+	{ "results", VALUE_NEEDED, take_results, "=FILE.md",
+	  "write claims and what was measured into that page, tell what moved" },
+	{ "pool", VALUE_NEEDED, take_pool, "=FILE,SIZE",
+	  "work in a btrfs image, made when it is missing" },
+	{ "repeat", VALUE_NEEDED, take_repeat, "=N", "run everything N times (pairs: 5)" },
+	{ "budget", VALUE_NEEDED, take_budget, "=TIME",
+	  "end after that; repeat pairs less often to have time for all" },
+	{ "eta", VALUE_NEEDED, take_eta, "=WHEN",
+	  "live rates: always, never, auto (on a terminal)" },
+	{ "no-drain", VALUE_NONE, take_no_drain, "",
+	  "do not wait for the kernel's cleaner between groups" },
+	{ "tour", VALUE_NONE, take_tour, "",
+	  "the tour that runs without arguments, with keys changed" },
+	{ "parse-only", VALUE_NONE, take_parse_only, "", "check the jobs, run nothing" },
+	{ "help", VALUE_OPTIONAL, take_help, "[=TOPIC]", "this; or about a key, or engines" },
+	{ "version", VALUE_NONE, take_version, "", "tell the version" },
 };
 
 #define PROGRAM_OPTIONS (sizeof(program_options) / sizeof(*program_options))
@@ -184,14 +202,16 @@ static bool takes_next(const char *name)
 {
 	const struct program_option *option = program_option(name);
 
-	return option ? option->value == VALUE_NEEDED : options_known(name) && !options_switch(name);
+	return option ? option->value == VALUE_NEEDED
+		      : options_known(name) && !options_switch(name);
 }
 
 /* Take the option at ARGV[*AT] apart and step over it. */
 static int parse_option(struct command *command, int argc, char **argv, int *at, char *error)
 {
 	char name[OPTIONS_KEY_MAX];
-	const char *argument = argv[*at] + 2, *equals = strchr(argument, '='), *value = equals ? equals + 1 : NULL;
+	const char *argument = argv[*at] + 2, *equals = strchr(argument, '='),
+		   *value = equals ? equals + 1 : NULL;
 	size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
 
 	if (!length || length >= sizeof(name))
@@ -208,7 +228,7 @@ int command_parse(struct command *command, int argc, char **argv, char *error)
 {
 	int at = 1, r = 0;
 
-	*command = (struct command){.formats = COMMAND_NORMAL, .drain = true, .tour = argc < 2};
+	*command = (struct command){ .formats = COMMAND_NORMAL, .drain = true, .tour = argc < 2 };
 	while (r == 0 && at < argc) {
 		if (!strncmp(argv[at], "--", 2) && argv[at][2])
 			r = parse_option(command, argc, argv, &at, error);
@@ -233,7 +253,8 @@ static void help_engines(FILE *file)
 				fprintf(file, " %s", engine_kind_name(kind));
 		fprintf(file, "%s\n", engine->wait ? "" : " (one at a time on each thread)");
 	}
-	fprintf(file, "  %-16s %s\n", "external:PATH", "an engine in a shared object; see varve-bench(1)");
+	fprintf(file, "  %-16s %s\n", "external:PATH",
+		"an engine in a shared object; see varve-bench(1)");
 }
 
 int command_help(FILE *file, const char *topic)
@@ -252,7 +273,8 @@ int command_help(FILE *file, const char *topic)
 	for (size_t i = 0; i < PROGRAM_OPTIONS; i++) {
 		char form[64];
 
-		snprintf(form, sizeof(form), "--%s%s", program_options[i].name, program_options[i].form);
+		snprintf(form, sizeof(form), "--%s%s", program_options[i].name,
+			 program_options[i].form);
 		fprintf(file, "  %-26s %s\n", form, program_options[i].help);
 	}
 	fprintf(file, "\nkeys of jobs (ENGINE.KEY applies to that engine only):\n");

@@ -15,28 +15,47 @@
 
 /* What the command line asked for, beside the jobs. */
 struct command {
-	struct job_set set;	/* The jobs. */
-	const char *output;	/* File for the report; NULL: standard output. */
-	uint32_t formats;	/* COMMAND_NORMAL, ... */
-	const char *report;	/* File for the page of HTML, or NULL. */
-	const char *results;	/* Page of results to put this machine's into, or NULL. */
-	const char *pool;	/* FILE,SIZE, or NULL. */
-	uint64_t budget_ns;	/* When the run ends at the latest; 0: when it is done. */
-	uint32_t repeat;	/* Repetitions; 0: COMMAND_REPEAT_PAIR of pairs, 1 of other jobs. */
-	int eta;		/* 1 always, 0 on a terminal, -1 never. */
-	bool drain;		/* Wait for the cleaner between groups. */
-	bool parse_only;	/* Check the jobs and end. */
-	bool tour;		/* It is the tour. */
-	char *pool_text;	/* What pool points to, when it was made up; to be freed. */
-	bool help;		/* Print help and end. */
-	const char *help_topic;	/* About this, or NULL. */
-	bool version;		/* Print the version and end. */
+	/* The jobs. */
+	struct job_set set;
+	/* File for the report; NULL: standard output. */
+	const char *output;
+	/* COMMAND_NORMAL, ... */
+	uint32_t formats;
+	/* File for the page of HTML, or NULL. */
+	const char *report;
+	/* Page of results to put this machine's into, or NULL. */
+	const char *results;
+	/* FILE,SIZE, or NULL. */
+	const char *pool;
+	/* When the run ends at the latest; 0: when it is done. */
+	uint64_t budget_ns;
+	/* Repetitions; 0: COMMAND_REPEAT_PAIR of pairs, 1 of other jobs. */
+	uint32_t repeat;
+	/* 1 always, 0 on a terminal, -1 never. */
+	int eta;
+	/* Wait for the cleaner between groups. */
+	bool drain;
+	/* Check the jobs and end. */
+	bool parse_only;
+	/* It is the tour. */
+	bool tour;
+	/* What pool points to, when it was made up; to be freed. */
+	char *pool_text;
+	/* Print help and end. */
+	bool help;
+	/* About this, or NULL. */
+	const char *help_topic;
+	/* Print the version and end. */
+	bool version;
 };
 
 /* Take ARGV apart. Returns 0 or -errno with an explanation in ERROR (OPTIONS_ERROR_SIZE bytes). */
 int command_parse(struct command *command, int argc, char **argv, char *error);
 
-/* Write the help to FILE; TOPIC: "engines", a key, or NULL. Returns -ENOENT when there is no such topic. */
+/*
+ * Write the help to FILE; TOPIC: "engines", a key, or NULL. Returns -ENOENT when there is no such
+ * topic.
+ */
 int command_help(FILE *file, const char *topic);
 
 /* Free what COMMAND holds. */

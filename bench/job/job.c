@@ -33,13 +33,13 @@ static void pairs_destroy(struct job_pairs *pairs)
 		free(pairs->items[i].where);
 	}
 	free(pairs->items);
-	*pairs = (struct job_pairs){0};
+	*pairs = (struct job_pairs){ 0 };
 }
 
 /* Append copies of KEY, VALUE (may be NULL) and WHERE. Returns 0 or -ENOMEM. */
 static int pairs_add(struct job_pairs *pairs, const char *key, const char *value, const char *where)
 {
-	struct job_pair pair = {strdup(key), value ? strdup(value) : NULL, strdup(where)}, *items;
+	struct job_pair pair = { strdup(key), value ? strdup(value) : NULL, strdup(where) }, *items;
 
 	items = realloc(pairs->items, (pairs->count + 1) * sizeof(*items));
 	if (items)
@@ -60,7 +60,8 @@ static int pairs_copy(struct job_pairs *pairs, const struct job_pairs *from)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < from->count; i++)
-		r = pairs_add(pairs, from->items[i].key, from->items[i].value, from->items[i].where);
+		r = pairs_add(pairs, from->items[i].key, from->items[i].value,
+			      from->items[i].where);
 	return r;
 }
 
@@ -76,10 +77,10 @@ static void job_destroy(struct job *job)
 }
 
 /* Begin a job called NAME that has the pairs of FROM. */
-static int set_begin(struct job_set *set, const char *name, const struct job_pairs *from, const char *where,
-		     char *error)
+static int set_begin(struct job_set *set, const char *name, const struct job_pairs *from,
+		     const char *where, char *error)
 {
-	struct job *jobs, job = {.on_line = from == &set->line};
+	struct job *jobs, job = { .on_line = from == &set->line };
 
 	if (set->count == JOB_SECTIONS_MAX)
 		return fail(-E2BIG, error, "%smore than %d sections", where, JOB_SECTIONS_MAX);
@@ -141,15 +142,17 @@ static int parse_section(struct job_set *set, char *line, const char *where, cha
 }
 
 /*
- * Put VALUE into RET (JOB_LINE_MAX bytes), each ${NAME} replaced by that variable of the environment, as fio does. fio takes a variable
- * that is not set for an empty one; here it is an error.
+ * Put VALUE into RET (JOB_LINE_MAX bytes), each ${NAME} replaced by that variable of the
+ * environment, as fio does. fio takes a variable that is not set for an empty one; here it is an
+ * error.
  */
 static int expand(const char *value, const char *where, char *ret, char *error)
 {
 	size_t length = 0;
 
 	while (*value) {
-		const char *end = !strncmp(value, "${", 2) ? strchr(value, '}') : NULL, *piece = value;
+		const char *end = !strncmp(value, "${", 2) ? strchr(value, '}') : NULL,
+			   *piece = value;
 		char name[JOB_LINE_MAX];
 		size_t size = 1;
 
@@ -157,12 +160,14 @@ static int expand(const char *value, const char *where, char *ret, char *error)
 			snprintf(name, sizeof(name), "%.*s", (int)(end - value - 2), value + 2);
 			piece = getenv(name);
 			if (!piece)
-				return fail(-EINVAL, error, "%s${%.100s}: not set in the environment", where, name);
+				return fail(-EINVAL, error,
+					    "%s${%.100s}: not set in the environment", where, name);
 			size = strlen(piece);
 			value = end;
 		}
 		if (length + size >= JOB_LINE_MAX)
-			return fail(-EINVAL, error, "%sthe line is longer than %d bytes", where, JOB_LINE_MAX - 1);
+			return fail(-EINVAL, error, "%sthe line is longer than %d bytes", where,
+				    JOB_LINE_MAX - 1);
 		memcpy(ret + length, piece, size);
 		length += size;
 		value++;
@@ -187,7 +192,8 @@ static int parse_key(struct job_set *set, char *line, const char *where, char *e
 	}
 	key = trim(line);
 	if (!set->in_section)
-		return fail(-EINVAL, error, "%s%.100s: no section yet; begin with [global] or [name]", where, key);
+		return fail(-EINVAL, error,
+			    "%s%.100s: no section yet; begin with [global] or [name]", where, key);
 	if (!strcmp(key, "name"))
 		return fail(-EINVAL, error, "%sname: the section has the name", where);
 	r = check_pair(key, value, where, error);
@@ -198,7 +204,8 @@ static int parse_key(struct job_set *set, char *line, const char *where, char *e
 }
 
 /* Take the line `include FILE`: a relative name is looked for beside the file NAME. */
-static int parse_include(struct job_set *set, const char *name, const char *file, const char *where, char *error)
+static int parse_include(struct job_set *set, const char *name, const char *file, const char *where,
+			 char *error)
 {
 	const char *slash = strrchr(name, '/');
 	char path[JOB_LINE_MAX], reason[OPTIONS_ERROR_SIZE];
@@ -217,7 +224,8 @@ static int parse_include(struct job_set *set, const char *name, const char *file
 }
 
 /* Take one line, which is changed. */
-static int parse_line(struct job_set *set, const char *name, char *line, const char *where, char *error)
+static int parse_line(struct job_set *set, const char *name, char *line, const char *where,
+		      char *error)
 {
 	line = trim(line);
 	if (!*line || *line == '#' || *line == ';')
@@ -229,7 +237,8 @@ static int parse_line(struct job_set *set, const char *name, char *line, const c
 	return parse_key(set, line, where, error);
 }
 
-int job_set_parse(struct job_set *set, const char *name, const char *text, size_t length, char *error)
+int job_set_parse(struct job_set *set, const char *name, const char *text, size_t length,
+		  char *error)
 {
 	const char *end = text + length;
 	unsigned number = 0;
@@ -242,11 +251,13 @@ int job_set_parse(struct job_set *set, const char *name, const char *text, size_
 
 		snprintf(where, sizeof(where), "%.200s:%u: ", name, ++number);
 		if (size >= sizeof(line))
-			return fail(-EINVAL, error, "%sthe line is longer than %d bytes", where, JOB_LINE_MAX - 1);
+			return fail(-EINVAL, error, "%sthe line is longer than %d bytes", where,
+				    JOB_LINE_MAX - 1);
 		memcpy(line, text, size);
 		line[size] = '\0';
 		for (size_t i = 0; i < size; i++)
-			if (!line[i] || (iscntrl((unsigned char)line[i]) && !isspace((unsigned char)line[i])))
+			if (!line[i] ||
+			    (iscntrl((unsigned char)line[i]) && !isspace((unsigned char)line[i])))
 				return fail(-EINVAL, error, "%snot text", where);
 		r = parse_line(set, name, line, where, error);
 		if (r < 0)
@@ -295,7 +306,8 @@ int job_set_read(struct job_set *set, const char *name, char *error)
 		if (!strcmp(set->files[i], name))
 			return fail(-ELOOP, error, "%.300s includes itself", name);
 	if (set->files_depth == JOB_INCLUDE_DEPTH_MAX)
-		return fail(-ELOOP, error, "%.300s: more than %d files include each other", name, JOB_INCLUDE_DEPTH_MAX);
+		return fail(-ELOOP, error, "%.300s: more than %d files include each other", name,
+			    JOB_INCLUDE_DEPTH_MAX);
 	if (set->files_read++ == JOB_INCLUDES_MAX)
 		return fail(-ELOOP, error, "%.300s: more than %d files", name, JOB_INCLUDES_MAX);
 	fd = standard_input ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
@@ -325,7 +337,8 @@ int job_set_argument(struct job_set *set, const char *key, const char *value, ch
 	if (r < 0)
 		return r;
 	if (!strcmp(key, "name")) {
-		if (strpbrk(value, "[]/") || !strcmp(value, "global") || strlen(value) >= OPTIONS_KEY_MAX)
+		if (strpbrk(value, "[]/") || !strcmp(value, "global") ||
+		    strlen(value) >= OPTIONS_KEY_MAX)
 			return fail(-EINVAL, error, "--name=%.100s: not a name for a job", value);
 		set->on_line = true;
 		return set_begin(set, value, &set->line, "", error);
@@ -352,8 +365,9 @@ static int job_apply(const struct job_set *set, struct job *job, const char *eng
 		char reason[OPTIONS_ERROR_SIZE];
 		int r;
 
-		if (!dot != !engine || (dot && (strncmp(pair->key, engine, (size_t)(dot - pair->key)) ||
-						engine[dot - pair->key])))
+		if (!dot != !engine ||
+		    (dot && (strncmp(pair->key, engine, (size_t)(dot - pair->key)) ||
+			     engine[dot - pair->key])))
 			continue;
 		r = options_set(&job->options, key, pair->value, reason);
 		if (r < 0)
@@ -381,7 +395,8 @@ int job_select(const struct job_set *set, struct job *job, const char *engine, c
 	if (r < 0)
 		return r;
 	r = options_check(&job->options, reason);
-	return r < 0 ? fail(r, error, "%.100sjob %.100s: %.200s", job->where, job->name, reason) : 0;
+	return r < 0 ? fail(r, error, "%.100sjob %.100s: %.200s", job->where, job->name, reason)
+		     : 0;
 }
 
 /* Split JOB's pair= into its engines. */
@@ -426,7 +441,8 @@ static int job_check_claim(const struct job *job)
 int job_set_finish(struct job_set *set, char *error)
 {
 	if (!set->count)
-		return fail(-EINVAL, error, "no job: name a job file, or begin one with --name=NAME");
+		return fail(-EINVAL, error,
+			    "no job: name a job file, or begin one with --name=NAME");
 	for (size_t i = 0; i < set->count; i++) {
 		struct job *job = &set->jobs[i];
 		int r = job_select(set, job, NULL, error);
@@ -435,12 +451,16 @@ int job_set_finish(struct job_set *set, char *error)
 			return r;
 		r = job_split(job);
 		if (r < 0)
-			return fail(r, error, "%.100sjob %.100s: pair=%.100s: not two engines or more joined by ','",
-				    job->where, job->name, job->options.pair);
+			return fail(
+				r, error,
+				"%.100sjob %.100s: pair=%.100s: not two engines or more joined by ','",
+				job->where, job->name, job->options.pair);
 		r = job_check_claim(job);
 		if (r < 0)
-			return fail(r, error, "%.100sjob %.100s: claim=%.100s: not METRIC>=NUMBER or METRIC<=NUMBER",
-				    job->where, job->name, job->options.claim);
+			return fail(
+				r, error,
+				"%.100sjob %.100s: claim=%.100s: not METRIC>=NUMBER or METRIC<=NUMBER",
+				job->where, job->name, job->options.claim);
 		for (size_t k = 0; job->engines && job->engines[k]; k++) {
 			r = job_select(set, job, job->engines[k], error);
 			if (r < 0)
@@ -457,5 +477,5 @@ void job_set_destroy(struct job_set *set)
 	free(set->jobs);
 	pairs_destroy(&set->global);
 	pairs_destroy(&set->line);
-	*set = (struct job_set){0};
+	*set = (struct job_set){ 0 };
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Read job files: sections of key=value lines in the format of fio, with [global], include and comments.
+ * Read job files: sections of key=value lines in the format of fio, with [global], include and
+ * comments.
  *
- * The files and the command line only collect keys; job_set_finish() then applies them to each job in this order, so
- * that the later one wins: defaults, [global] (what stood before the section), the section, the command line. Keys
- * written `ENGINE.KEY` come last, and only for the engine that the job runs on.
+ * The files and the command line only collect keys; job_set_finish() then applies them to each job
+ * in this order, so that the later one wins: defaults, [global] (what stood before the section),
+ * the section, the command line. Keys written `ENGINE.KEY` come last, and only for the engine that
+ * the job runs on.
  */
 #ifndef BENCH_JOB_H
 #define BENCH_JOB_H
@@ -19,47 +21,68 @@
 
 /* One key with its value, and where it stood. */
 struct job_pair {
-	char *key;		/* As written. */
-	char *value;		/* NULL: the key stood alone. */
-	char *where;		/* "FILE:LINE: ", or "" of the command line. */
+	char *key;   /* As written. */
+	char *value; /* NULL: the key stood alone. */
+	char *where; /* "FILE:LINE: ", or "" of the command line. */
 };
 
 /* A growing list of them. */
 struct job_pairs {
-	struct job_pair *items;	/* Owned, with their strings. */
-	size_t count;		/* How many. */
+	struct job_pair *items; /* Owned, with their strings. */
+	size_t count;           /* How many. */
 };
 
 /* One job: a section of a file, or --name on the command line. */
 struct job {
-	char *name;		/* Name of the section. */
-	char *where;		/* Where it begins; "" of the command line. */
-	bool on_line;		/* It was begun by --name: its pairs hold those of the command line already. */
-	struct job_pairs pairs;	/* What [global] held when it began, then its own keys. */
-	struct options options;	/* All applied, for the engine given to job_select(). */
-	char **engines;		/* The engines of pair=, NULL last; NULL when it has none. */
-	uint64_t took_ns;	/* How long it took in all, with what is not timed. */
+	/* Name of the section. */
+	char *name;
+	/* Where it begins; "" of the command line. */
+	char *where;
+	/* It was begun by --name: its pairs hold those of the command line already. */
+	bool on_line;
+	/* What [global] held when it began, then its own keys. */
+	struct job_pairs pairs;
+	/* All applied, for the engine given to job_select(). */
+	struct options options;
+	/* The engines of pair=, NULL last; NULL when it has none. */
+	char **engines;
+	/* How long it took in all, with what is not timed. */
+	uint64_t took_ns;
 };
 
 /* All jobs of a run. */
 struct job_set {
-	struct job *jobs;		/* In their order. */
-	size_t count;			/* How many. */
-	struct job_pairs global;	/* What [global] holds so far. */
-	struct job_pairs line;		/* Keys of the command line, for all jobs. */
-	bool in_global;			/* The section being read is [global]. */
-	bool in_section;		/* There is a section being read. */
-	bool on_line;			/* --name has begun a job: keys of the command line are its own. */
-	size_t files_read;		/* Files read so far, those that are read twice counted twice. */
-	size_t files_depth;		/* Files that include each other now. */
-	const char *files[JOB_INCLUDE_DEPTH_MAX];	/* Their names, for the search for cycles. */
+	/* In their order. */
+	struct job *jobs;
+	/* How many. */
+	size_t count;
+	/* What [global] holds so far. */
+	struct job_pairs global;
+	/* Keys of the command line, for all jobs. */
+	struct job_pairs line;
+	/* The section being read is [global]. */
+	bool in_global;
+	/* There is a section being read. */
+	bool in_section;
+	/* --name has begun a job: keys of the command line are its own. */
+	bool on_line;
+	/* Files read so far, those that are read twice counted twice. */
+	size_t files_read;
+	/* Files that include each other now. */
+	size_t files_depth;
+	/* Their names, for the search for cycles. */
+	const char *files[JOB_INCLUDE_DEPTH_MAX];
 };
 
-/* Read FILE (NAME in messages; "-" is standard input) into SET. Returns 0 or -errno with an explanation in ERROR. */
+/*
+ * Read FILE (NAME in messages; "-" is standard input) into SET. Returns 0 or -errno with an
+ * explanation in ERROR.
+ */
 int job_set_read(struct job_set *set, const char *name, char *error);
 
 /* Read TEXT of LENGTH bytes as if it was the file NAME. */
-int job_set_parse(struct job_set *set, const char *name, const char *text, size_t length, char *error);
+int job_set_parse(struct job_set *set, const char *name, const char *text, size_t length,
+		  char *error);
 
 /* Take KEY and VALUE (may be NULL) from the command line. */
 int job_set_argument(struct job_set *set, const char *key, const char *value, char *error);
@@ -70,7 +93,10 @@ int job_set_finish(struct job_set *set, char *error);
 /* Apply JOB's keys for the engine NAME; NULL: for the one that ioengine= says. */
 int job_select(const struct job_set *set, struct job *job, const char *engine, char *error);
 
-/* Tell the pair at INDEX as it applies to JOB: of the section first, then of the command line. NULL after the last. */
+/*
+ * Tell the pair at INDEX as it applies to JOB: of the section first, then of the command line. NULL
+ * after the last.
+ */
 const struct job_pair *job_pair_at(const struct job_set *set, const struct job *job, size_t index);
 
 /* Free what SET holds. */

@@ -16,106 +16,148 @@
 
 /* How a value is written. */
 enum option_type {
-	OPTION_STRING,		/* Any text that is not empty. */
-	OPTION_NUMBER,		/* A whole number. */
-	OPTION_SIZE,		/* A whole number with a unit. */
-	OPTION_RANGE,		/* A size, or two joined by '-'. */
-	OPTION_SECONDS,		/* A time; without a unit in seconds. */
-	OPTION_MICROSECONDS,	/* A time; without a unit in microseconds. */
-	OPTION_BOOL,		/* 0 or 1; alone it means 1. */
-	OPTION_CHOICE,		/* One of a list of words. */
-	OPTION_MIX,		/* KIND:PERCENT, joined by ','. */
-	OPTION_PERCENTILES,	/* Numbers joined by ':'. */
+	OPTION_STRING,       /* Any text that is not empty. */
+	OPTION_NUMBER,       /* A whole number. */
+	OPTION_SIZE,         /* A whole number with a unit. */
+	OPTION_RANGE,        /* A size, or two joined by '-'. */
+	OPTION_SECONDS,      /* A time; without a unit in seconds. */
+	OPTION_MICROSECONDS, /* A time; without a unit in microseconds. */
+	OPTION_BOOL,         /* 0 or 1; alone it means 1. */
+	OPTION_CHOICE,       /* One of a list of words. */
+	OPTION_MIX,          /* KIND:PERCENT, joined by ','. */
+	OPTION_PERCENTILES,  /* Numbers joined by ':'. */
 };
 
 /* One key. */
 struct option {
-	const char *key;		/* Its name. */
-	enum option_type type;		/* How its value is written. */
-	size_t offset;			/* Where in struct options it lies. */
-	uint64_t min;			/* Smallest number. */
-	uint64_t max;			/* Largest number. */
-	const char *const *choices;	/* Words of OPTION_CHOICE, NULL last. */
-	const char *help;		/* One line. */
+	const char *key;            /* Its name. */
+	enum option_type type;      /* How its value is written. */
+	size_t offset;              /* Where in struct options it lies. */
+	uint64_t min;               /* Smallest number. */
+	uint64_t max;               /* Largest number. */
+	const char *const *choices; /* Words of OPTION_CHOICE, NULL last. */
+	const char *help;           /* One line. */
 };
 
 static const char *const workload_names[] = {
-	[BENCH_NOOP] = "noop",	     [BENCH_CREATE] = "create",	  [BENCH_SNAPSHOT] = "snapshot",
-	[BENCH_REMOVE] = "remove",   [BENCH_GET] = "get",	  [BENCH_USAGE] = "usage",
-	[BENCH_WALK] = "walk",	     [BENCH_CHOWN] = "chown",	  [BENCH_RELABEL] = "relabel",
-	[BENCH_CHANGES] = "changes", [BENCH_DIFF] = "diff",	     [BENCH_QUOTA] = "quota",
+	[BENCH_NOOP] = "noop",       [BENCH_CREATE] = "create",     [BENCH_SNAPSHOT] = "snapshot",
+	[BENCH_REMOVE] = "remove",   [BENCH_GET] = "get",           [BENCH_USAGE] = "usage",
+	[BENCH_WALK] = "walk",       [BENCH_CHOWN] = "chown",       [BENCH_RELABEL] = "relabel",
+	[BENCH_CHANGES] = "changes", [BENCH_DIFF] = "diff",         [BENCH_QUOTA] = "quota",
 	[BENCH_APPLY] = "apply",     [BENCH_DIFFSIZE] = "diffsize", [BENCH_INFO] = "info",
-	[BENCH_EXISTS] = "exists",   [BENCH_LIST] = "list",	  [BENCH_SYNC] = "sync",
-	[WORKLOAD_CHURN] = "churn",  [WORKLOAD_MIX] = "mix",	  NULL,
+	[BENCH_EXISTS] = "exists",   [BENCH_LIST] = "list",         [BENCH_SYNC] = "sync",
+	[WORKLOAD_CHURN] = "churn",  [WORKLOAD_MIX] = "mix",        NULL,
 };
-static const char *const churn_names[] = {"set", "forkjoin", "pipeline", NULL};
-static const char *const fixture_names[] = {"flat", "image", NULL};
-static const char *const method_names[] = {"auto", "walk", "search", NULL};
-static const char *const quota_names[] = {"off", "full", "simple", NULL};
-static const char *const durability_names[] = {"relaxed", "durable", NULL};
+static const char *const churn_names[] = { "set", "forkjoin", "pipeline", NULL };
+static const char *const fixture_names[] = { "flat", "image", NULL };
+static const char *const method_names[] = { "auto", "walk", "search", NULL };
+static const char *const quota_names[] = { "off", "full", "simple", NULL };
+static const char *const durability_names[] = { "relaxed", "durable", NULL };
 
 #define AT(field) offsetof(struct options, field)
 
 static const struct option table[] = {
-	{"name", OPTION_STRING, AT(name), 0, 0, NULL, "name of the job; on the command line it begins one"},
-	{"description", OPTION_STRING, AT(description), 0, 0, NULL, "purpose of the job"},
-	{"rw", OPTION_CHOICE, AT(rw), 0, 0, workload_names, "operation of the job"},
-	{"rwmix", OPTION_MIX, AT(mix), 0, 100, NULL, "KIND:PERCENT,...: do these in a mix (implies rw=mix)"},
-	{"ioengine", OPTION_STRING, AT(ioengine), 0, 0, NULL, "engine that does the work: see --help=engines; external:PATH loads one"},
-	{"iodepth", OPTION_NUMBER, AT(iodepth), 1, OPTIONS_DEPTH_MAX, NULL, "operations in flight on each thread"},
-	{"numjobs", OPTION_NUMBER, AT(numjobs), 1, OPTIONS_THREADS_MAX, NULL, "threads that do the same"},
-	{"directory", OPTION_STRING, AT(directory), 0, 0, NULL, "directory on btrfs in which the run makes its own"},
-	{"runtime", OPTION_SECONDS, AT(runtime), 0, TIME_LIMIT, NULL, "stop after this time"},
-	{"time_based", OPTION_BOOL, AT(time_based), 0, 1, NULL, "continue until runtime is over"},
-	{"loops", OPTION_NUMBER, AT(loops), 1, SIZE_LIMIT, NULL, "do the work so many times"},
-	{"number_ios", OPTION_NUMBER, AT(number_ios), 1, SIZE_LIMIT, NULL, "layers (of noop: calls) a thread, in one loop"},
-	{"ramp_time", OPTION_SECONDS, AT(ramp_time), 0, TIME_LIMIT, NULL, "run so long before anything is counted"},
-	{"rate_iops", OPTION_NUMBER, AT(rate_iops), 0, 1000000000, NULL,
-	 "operations a second on each thread; latency then counts from the time an operation was due"},
-	{"thinktime", OPTION_MICROSECONDS, AT(thinktime), 0, TIME_LIMIT, NULL, "pause after each operation (us)"},
-	{"startdelay", OPTION_SECONDS, AT(startdelay), 0, TIME_LIMIT, NULL, "pause before the first operation"},
-	{"size", OPTION_SIZE, AT(size), 0, SIZE_LIMIT, NULL, "bytes in the parent layer"},
-	{"nrfiles", OPTION_NUMBER, AT(nrfiles), 0, 10000000, NULL, "files in the parent layer"},
-	{"dirfiles", OPTION_NUMBER, AT(dirfiles), 1, 10000000, NULL, "files in each directory of a flat parent layer"},
-	{"filesize", OPTION_RANGE, AT(filesize), 0, SIZE_LIMIT, NULL, "bytes in each file, or a range LOW-HIGH"},
-	{"bs", OPTION_SIZE, AT(bs), 512, 64 << 20, NULL, "bytes in each write that fills a file"},
-	{"randseed", OPTION_NUMBER, AT(randseed), 0, UINT64_MAX, NULL, "where random numbers start"},
-	{"fixture", OPTION_CHOICE, AT(fixture), 0, 0, fixture_names, "shape of the parent layer"},
-	{"aged", OPTION_NUMBER, AT(aged), 0, 1000000, NULL, "rounds of change that the parent layer goes through first"},
-	{"edits", OPTION_NUMBER, AT(edits), 0, 10000000, NULL, "files that are rewritten in each live layer first"},
-	{"nested", OPTION_NUMBER, AT(nested), 0, 10000, NULL, "subvolumes that are made in each live layer first"},
-	{"live", OPTION_NUMBER, AT(live), 0, 10000000, NULL, "layers a thread has before the clock runs"},
-	{"batch", OPTION_NUMBER, AT(batch), 1, OPTIONS_BATCH_MAX, NULL, "layers in each request"},
-	{"remove_batch", OPTION_NUMBER, AT(remove_batch), 1, OPTIONS_BATCH_MAX, NULL, "layers in each removal of a mix"},
-	{"limit", OPTION_SIZE, AT(limit), 0, SIZE_LIMIT, NULL, "bytes that each new layer may hold; needs quota"},
-	{"fill", OPTION_SIZE, AT(fill), 0, 1 << 30, NULL, "bytes that are written into each new layer"},
-	{"cold", OPTION_BOOL, AT(cold), 0, 1, NULL, "unmount and mount the pool before the clock runs; needs --pool"},
-	{"full", OPTION_BOOL, AT(full), 0, 1, NULL, "changes, diff, diffsize: against nothing, not against the parent"},
-	{"gzip", OPTION_BOOL, AT(gzip), 0, 1, NULL, "apply: the archive is compressed"},
-	{"churn", OPTION_CHOICE, AT(churn), 0, 0, churn_names, "how churn's layers depend on each other"},
-	{"width", OPTION_NUMBER, AT(width), 1, 4096, NULL, "layers of one fork, or of one pipeline"},
-	{"durability", OPTION_CHOICE, AT(durability), 0, 0, durability_names, "what the end of an operation means"},
-	{"quota", OPTION_CHOICE, AT(quota), 0, 0, quota_names, "quota of the file system meanwhile; needs --pool"},
-	{"stonewall", OPTION_BOOL, AT(stonewall), 0, 1, NULL, "begin after all jobs above have ended"},
-	{"group_reporting", OPTION_BOOL, AT(group_reporting), 0, 1, NULL, "one report for all threads of the job"},
-	{"write_lat_log", OPTION_STRING, AT(lat_log), 0, 0, NULL, "write latencies to PREFIX_{slat,clat,lat}.N.log"},
-	{"write_iops_log", OPTION_STRING, AT(iops_log), 0, 0, NULL, "write rates to PREFIX_iops.N.log"},
-	{"write_bw_log", OPTION_STRING, AT(bw_log), 0, 0, NULL, "write KiB/s (of layer content) to PREFIX_bw.N.log"},
-	{"log_avg_msec", OPTION_NUMBER, AT(log_avg_ms), 0, 3600000, NULL, "average the logs over so many ms; 0: all"},
-	{"percentile_list", OPTION_PERCENTILES, AT(percentiles), 0, 100, NULL, "percentiles to report, joined by ':'"},
-	{"pair", OPTION_STRING, AT(pair), 0, 0, NULL, "engines to run in turn, joined by ','; see --repeat"},
-	{"claim", OPTION_STRING, AT(claim), 0, 0, NULL, "what the pair must reach, such as iops>=6"},
-	{"guard_calls", OPTION_BOOL, AT(guard_calls), 0, 1, NULL, "trap file-system calls of the job's threads, count them"},
-	{"method", OPTION_CHOICE, AT(method), 0, 0, method_names, "varve: how usage and changes look at a layer"},
-	{"unprivileged", OPTION_BOOL, AT(unprivileged), 0, 1, NULL, "varve: without CAP_SYS_ADMIN, also as root"},
-	{"ring_entries", OPTION_NUMBER, AT(ring_entries), 0, 4096, NULL, "varve: depth of the io_uring"},
-	{"fs_threads_max", OPTION_NUMBER, AT(fs_threads_max), 0, 64, NULL, "varve: threads for short calls"},
-	{"commit_threads_max", OPTION_NUMBER, AT(commit_threads_max), 0, 512, NULL, "varve: snapshots in flight"},
-	{"backlog_max", OPTION_NUMBER, AT(backlog_max), 0, 1000000, NULL, "varve: removed layers that creates wait for"},
+	{ "name", OPTION_STRING, AT(name), 0, 0, NULL,
+	  "name of the job; on the command line it begins one" },
+	{ "description", OPTION_STRING, AT(description), 0, 0, NULL, "purpose of the job" },
+	{ "rw", OPTION_CHOICE, AT(rw), 0, 0, workload_names, "operation of the job" },
+	{ "rwmix", OPTION_MIX, AT(mix), 0, 100, NULL,
+	  "KIND:PERCENT,...: do these in a mix (implies rw=mix)" },
+	{ "ioengine", OPTION_STRING, AT(ioengine), 0, 0, NULL,
+	  "engine that does the work: see --help=engines; external:PATH loads one" },
+	{ "iodepth", OPTION_NUMBER, AT(iodepth), 1, OPTIONS_DEPTH_MAX, NULL,
+	  "operations in flight on each thread" },
+	{ "numjobs", OPTION_NUMBER, AT(numjobs), 1, OPTIONS_THREADS_MAX, NULL,
+	  "threads that do the same" },
+	{ "directory", OPTION_STRING, AT(directory), 0, 0, NULL,
+	  "directory on btrfs in which the run makes its own" },
+	{ "runtime", OPTION_SECONDS, AT(runtime), 0, TIME_LIMIT, NULL, "stop after this time" },
+	{ "time_based", OPTION_BOOL, AT(time_based), 0, 1, NULL, "continue until runtime is over" },
+	{ "loops", OPTION_NUMBER, AT(loops), 1, SIZE_LIMIT, NULL, "do the work so many times" },
+	{ "number_ios", OPTION_NUMBER, AT(number_ios), 1, SIZE_LIMIT, NULL,
+	  "layers (of noop: calls) a thread, in one loop" },
+	{ "ramp_time", OPTION_SECONDS, AT(ramp_time), 0, TIME_LIMIT, NULL,
+	  "run so long before anything is counted" },
+	{ "rate_iops", OPTION_NUMBER, AT(rate_iops), 0, 1000000000, NULL,
+	  "operations a second on each thread; latency then counts from the time an operation was due" },
+	{ "thinktime", OPTION_MICROSECONDS, AT(thinktime), 0, TIME_LIMIT, NULL,
+	  "pause after each operation (us)" },
+	{ "startdelay", OPTION_SECONDS, AT(startdelay), 0, TIME_LIMIT, NULL,
+	  "pause before the first operation" },
+	{ "size", OPTION_SIZE, AT(size), 0, SIZE_LIMIT, NULL, "bytes in the parent layer" },
+	{ "nrfiles", OPTION_NUMBER, AT(nrfiles), 0, 10000000, NULL, "files in the parent layer" },
+	{ "dirfiles", OPTION_NUMBER, AT(dirfiles), 1, 10000000, NULL,
+	  "files in each directory of a flat parent layer" },
+	{ "filesize", OPTION_RANGE, AT(filesize), 0, SIZE_LIMIT, NULL,
+	  "bytes in each file, or a range LOW-HIGH" },
+	{ "bs", OPTION_SIZE, AT(bs), 512, 64 << 20, NULL, "bytes in each write that fills a file" },
+	{ "randseed", OPTION_NUMBER, AT(randseed), 0, UINT64_MAX, NULL,
+	  "where random numbers start" },
+	{ "fixture", OPTION_CHOICE, AT(fixture), 0, 0, fixture_names, "shape of the parent layer" },
+	{ "aged", OPTION_NUMBER, AT(aged), 0, 1000000, NULL,
+	  "rounds of change that the parent layer goes through first" },
+	{ "edits", OPTION_NUMBER, AT(edits), 0, 10000000, NULL,
+	  "files that are rewritten in each live layer first" },
+	{ "nested", OPTION_NUMBER, AT(nested), 0, 10000, NULL,
+	  "subvolumes that are made in each live layer first" },
+	{ "live", OPTION_NUMBER, AT(live), 0, 10000000, NULL,
+	  "layers a thread has before the clock runs" },
+	{ "batch", OPTION_NUMBER, AT(batch), 1, OPTIONS_BATCH_MAX, NULL, "layers in each request" },
+	{ "remove_batch", OPTION_NUMBER, AT(remove_batch), 1, OPTIONS_BATCH_MAX, NULL,
+	  "layers in each removal of a mix" },
+	{ "limit", OPTION_SIZE, AT(limit), 0, SIZE_LIMIT, NULL,
+	  "bytes that each new layer may hold; needs quota" },
+	{ "fill", OPTION_SIZE, AT(fill), 0, 1 << 30, NULL,
+	  "bytes that are written into each new layer" },
+	{ "cold", OPTION_BOOL, AT(cold), 0, 1, NULL,
+	  "unmount and mount the pool before the clock runs; needs --pool" },
+	{ "full", OPTION_BOOL, AT(full), 0, 1, NULL,
+	  "changes, diff, diffsize: against nothing, not against the parent" },
+	{ "gzip", OPTION_BOOL, AT(gzip), 0, 1, NULL, "apply: the archive is compressed" },
+	{ "churn", OPTION_CHOICE, AT(churn), 0, 0, churn_names,
+	  "how churn's layers depend on each other" },
+	{ "width", OPTION_NUMBER, AT(width), 1, 4096, NULL,
+	  "layers of one fork, or of one pipeline" },
+	{ "durability", OPTION_CHOICE, AT(durability), 0, 0, durability_names,
+	  "what the end of an operation means" },
+	{ "quota", OPTION_CHOICE, AT(quota), 0, 0, quota_names,
+	  "quota of the file system meanwhile; needs --pool" },
+	{ "stonewall", OPTION_BOOL, AT(stonewall), 0, 1, NULL,
+	  "begin after all jobs above have ended" },
+	{ "group_reporting", OPTION_BOOL, AT(group_reporting), 0, 1, NULL,
+	  "one report for all threads of the job" },
+	{ "write_lat_log", OPTION_STRING, AT(lat_log), 0, 0, NULL,
+	  "write latencies to PREFIX_{slat,clat,lat}.N.log" },
+	{ "write_iops_log", OPTION_STRING, AT(iops_log), 0, 0, NULL,
+	  "write rates to PREFIX_iops.N.log" },
+	{ "write_bw_log", OPTION_STRING, AT(bw_log), 0, 0, NULL,
+	  "write KiB/s (of layer content) to PREFIX_bw.N.log" },
+	{ "log_avg_msec", OPTION_NUMBER, AT(log_avg_ms), 0, 3600000, NULL,
+	  "average the logs over so many ms; 0: all" },
+	{ "percentile_list", OPTION_PERCENTILES, AT(percentiles), 0, 100, NULL,
+	  "percentiles to report, joined by ':'" },
+	{ "pair", OPTION_STRING, AT(pair), 0, 0, NULL,
+	  "engines to run in turn, joined by ','; see --repeat" },
+	{ "claim", OPTION_STRING, AT(claim), 0, 0, NULL,
+	  "what the pair must reach, such as iops>=6" },
+	{ "guard_calls", OPTION_BOOL, AT(guard_calls), 0, 1, NULL,
+	  "trap file-system calls of the job's threads, count them" },
+	{ "method", OPTION_CHOICE, AT(method), 0, 0, method_names,
+	  "varve: how usage and changes look at a layer" },
+	{ "unprivileged", OPTION_BOOL, AT(unprivileged), 0, 1, NULL,
+	  "varve: without CAP_SYS_ADMIN, also as root" },
+	{ "ring_entries", OPTION_NUMBER, AT(ring_entries), 0, 4096, NULL,
+	  "varve: depth of the io_uring" },
+	{ "fs_threads_max", OPTION_NUMBER, AT(fs_threads_max), 0, 64, NULL,
+	  "varve: threads for short calls" },
+	{ "commit_threads_max", OPTION_NUMBER, AT(commit_threads_max), 0, 512, NULL,
+	  "varve: snapshots in flight" },
+	{ "backlog_max", OPTION_NUMBER, AT(backlog_max), 0, 1000000, NULL,
+	  "varve: removed layers that creates wait for" },
 };
 
-static const double percentiles_default[] = {1,	 5,  10, 20,   30,   40,   50,	  60,	70,
-					     80, 90, 95, 99, 99.5, 99.9, 99.95, 99.99};
+static const double percentiles_default[] = { 1,  5,  10, 20, 30,   40,   50,    60,   70,
+					      80, 90, 95, 99, 99.5, 99.9, 99.95, 99.99 };
 
 /* Find the line of the table for KEY, NULL when there is none. */
 static const struct option *option_find(const char *key)
@@ -126,7 +168,9 @@ static const struct option *option_find(const char *key)
 	return NULL;
 }
 
-/* Parse the digits at *TEXT into *RET and step over them. Returns 0, -EINVAL (no digit) or -ERANGE. */
+/*
+ * Parse the digits at *TEXT into *RET and step over them. Returns 0, -EINVAL (no digit) or -ERANGE.
+ */
 static int parse_digits(const char **text, uint64_t *ret)
 {
 	uint64_t value = 0;
@@ -185,9 +229,10 @@ static int parse_time(const char *text, uint64_t unit_ns, uint64_t *ret)
 	static const struct {
 		const char *suffix;
 		uint64_t ns;
-	} units[] = {{"us", NS_PER_US},	  {"usec", NS_PER_US},	   {"ms", NS_PER_MS},	     {"msec", NS_PER_MS},
-		     {"s", NS_PER_S},	  {"sec", NS_PER_S},	   {"m", 60 * NS_PER_S},     {"min", 60 * NS_PER_S},
-		     {"h", 3600 * NS_PER_S}, {"d", 86400 * NS_PER_S}};
+	} units[] = { { "us", NS_PER_US },      { "usec", NS_PER_US },    { "ms", NS_PER_MS },
+		      { "msec", NS_PER_MS },    { "s", NS_PER_S },        { "sec", NS_PER_S },
+		      { "m", 60 * NS_PER_S },   { "min", 60 * NS_PER_S }, { "h", 3600 * NS_PER_S },
+		      { "d", 86400 * NS_PER_S } };
 	uint64_t value;
 	int r = parse_digits(&text, &value);
 
@@ -245,7 +290,7 @@ static int parse_choice(const char *text, const char *const *words, uint32_t *re
 /* Parse KIND:PERCENT,... into the BENCH_KINDS percentages at RET. */
 static int parse_mix(const char *text, uint8_t *ret)
 {
-	uint8_t mix[BENCH_KINDS] = {0};
+	uint8_t mix[BENCH_KINDS] = { 0 };
 	unsigned sum = 0;
 
 	for (;;) {
@@ -255,7 +300,8 @@ static int parse_mix(const char *text, uint8_t *ret)
 		int r;
 
 		for (kind = 0; kind < BENCH_KINDS; kind++)
-			if (strlen(workload_names[kind]) == length && !strncmp(workload_names[kind], text, length))
+			if (strlen(workload_names[kind]) == length &&
+			    !strncmp(workload_names[kind], text, length))
 				break;
 		if (kind == BENCH_KINDS || text[length] != ':' || mix[kind])
 			return -EINVAL;
@@ -281,7 +327,7 @@ static int parse_mix(const char *text, uint8_t *ret)
 /* Parse ascending numbers joined by ':'. */
 static int parse_percentiles(const char *text, struct percentiles *ret)
 {
-	struct percentiles list = {0};
+	struct percentiles list = { 0 };
 
 	for (;;) {
 		char *end;
@@ -290,7 +336,8 @@ static int parse_percentiles(const char *text, struct percentiles *ret)
 		if (!isdigit((unsigned char)*text))
 			return -EINVAL;
 		value = strtod(text, &end);
-		if (!isfinite(value) || value < 0 || value > 100 || list.count == OPTIONS_PERCENTILES_MAX)
+		if (!isfinite(value) || value < 0 || value > 100 ||
+		    list.count == OPTIONS_PERCENTILES_MAX)
 			return -ERANGE;
 		if (list.count && value <= list.values[list.count - 1])
 			return -EINVAL;
@@ -380,7 +427,7 @@ void options_init(struct options *options)
 		.loops = 1,
 		.nrfiles = 64,
 		.dirfiles = 100,
-		.filesize = {4096, 4096},
+		.filesize = { 4096, 4096 },
 		.bs = 64 << 10,
 		.randseed = 1,
 		.batch = 1,
@@ -391,7 +438,10 @@ void options_init(struct options *options)
 	memcpy(options->percentiles.values, percentiles_default, sizeof(percentiles_default));
 }
 
-/* Is PREFIX (LENGTH bytes) something that `PREFIX.key` may begin with: the name of an engine, with a label or without? */
+/*
+ * Is PREFIX (LENGTH bytes) something that `PREFIX.key` may begin with: the name of an engine, with
+ * a label or without?
+ */
 static bool engine_prefix(const char *prefix, size_t length)
 {
 	const struct bench_engine *engine;
@@ -430,17 +480,21 @@ static void option_explain(const struct option *option, const char *value, int r
 {
 	switch (option->type) {
 	case OPTION_CHOICE: {
-		size_t at = (size_t)snprintf(error, OPTIONS_ERROR_SIZE, "%s=%.100s: not one of", option->key, value);
+		size_t at = (size_t)snprintf(error, OPTIONS_ERROR_SIZE, "%s=%.100s: not one of",
+					     option->key, value);
 
 		for (size_t i = 0; option->choices[i] && at < OPTIONS_ERROR_SIZE; i++)
-			at += (size_t)snprintf(error + at, OPTIONS_ERROR_SIZE - at, " %s", option->choices[i]);
+			at += (size_t)snprintf(error + at, OPTIONS_ERROR_SIZE - at, " %s",
+					       option->choices[i]);
 		break;
 	}
 	case OPTION_MIX:
-		snprintf(error, OPTIONS_ERROR_SIZE, "%s=%.100s: not KIND:PERCENT,... with a sum of 100", option->key, value);
+		snprintf(error, OPTIONS_ERROR_SIZE,
+			 "%s=%.100s: not KIND:PERCENT,... with a sum of 100", option->key, value);
 		break;
 	case OPTION_PERCENTILES:
-		snprintf(error, OPTIONS_ERROR_SIZE, "%s=%.100s: not up to %d ascending numbers 0..100 joined by ':'",
+		snprintf(error, OPTIONS_ERROR_SIZE,
+			 "%s=%.100s: not up to %d ascending numbers 0..100 joined by ':'",
 			 option->key, value, OPTIONS_PERCENTILES_MAX);
 		break;
 	case OPTION_STRING:
@@ -448,9 +502,11 @@ static void option_explain(const struct option *option, const char *value, int r
 		break;
 	default:
 		if (r == -ERANGE)
-			snprintf(error, OPTIONS_ERROR_SIZE, "%s=%.100s: out of range", option->key, value);
+			snprintf(error, OPTIONS_ERROR_SIZE, "%s=%.100s: out of range", option->key,
+				 value);
 		else
-			snprintf(error, OPTIONS_ERROR_SIZE, "%s=%.100s: does not parse", option->key, value);
+			snprintf(error, OPTIONS_ERROR_SIZE, "%s=%.100s: does not parse",
+				 option->key, value);
 	}
 }
 
@@ -484,7 +540,8 @@ int options_check(const struct options *options, char *error)
 		reason = "time_based needs a runtime";
 	else if (options->rw == WORKLOAD_MIX && !mixed)
 		reason = "rw=mix needs rwmix";
-	else if (options->rw == BENCH_REMOVE && options->time_based && !options->live && !options->number_ios)
+	else if (options->rw == BENCH_REMOVE && options->time_based && !options->live &&
+		 !options->number_ios)
 		reason = "rw=remove needs number_ios: what it removes is made before";
 	else if (options->guard_calls && options->fill)
 		reason = "guard_calls forbids the writes that fill asks for";
@@ -557,7 +614,8 @@ static void option_help_values(FILE *file, const struct option *option)
 	}
 	fprintf(file, "%s\n", forms[option->type]);
 	if (option->type == OPTION_NUMBER || option->type == OPTION_SIZE)
-		fprintf(file, "  range: %llu..%llu\n", (unsigned long long)option->min, (unsigned long long)option->max);
+		fprintf(file, "  range: %llu..%llu\n", (unsigned long long)option->min,
+			(unsigned long long)option->max);
 }
 
 int options_help(FILE *file, const char *key)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of all that can be set: one line a key, which drives job files, the command line, --help and the echo of a
- * job's options in the JSON output.
+ * The table of all that can be set: one line a key, which drives job files, the command line,
+ * --help and the echo of a job's options in the JSON output.
  */
 #ifndef BENCH_OPTIONS_H
 #define BENCH_OPTIONS_H
@@ -22,100 +22,157 @@
 
 /* Values of rw= beyond the kinds of operation. */
 enum rw {
-	WORKLOAD_CHURN = BENCH_KINDS,	/* Arrivals and removals around a set of live layers. */
-	WORKLOAD_MIX,			/* Kinds by the percentages of rwmix. */
+	WORKLOAD_CHURN = BENCH_KINDS, /* Arrivals and removals around a set of live layers. */
+	WORKLOAD_MIX,                 /* Kinds by the percentages of rwmix. */
 	WORKLOADS,
 };
 
 /* Values of churn=. */
 enum churn_shape {
-	CHURN_SET,	/* Each arrival is followed by the removal of the oldest. */
-	CHURN_FORKJOIN,	/* `width` layers from one, then all but one are removed, and that one is forked again. */
-	CHURN_PIPELINE,	/* A layer from the one before, `width` times, then all are removed. */
+	/* Each arrival is followed by the removal of the oldest. */
+	CHURN_SET,
+	/* `width` layers from one, then all but one are removed, and that one is forked again. */
+	CHURN_FORKJOIN,
+	/* A layer from the one before, `width` times, then all are removed. */
+	CHURN_PIPELINE,
 };
 
 /* Values of fixture=. */
 enum fixture_shape {
-	FIXTURE_FLAT,	/* Even directories, sizes drawn evenly from filesize. */
-	FIXTURE_IMAGE,	/* Directories, depths and sizes as in published images. */
+	FIXTURE_FLAT,  /* Even directories, sizes drawn evenly from filesize. */
+	FIXTURE_IMAGE, /* Directories, depths and sizes as in published images. */
 };
 
 /* An inclusive range. */
 struct range {
-	uint64_t low;	/* Smallest value. */
-	uint64_t high;	/* Largest value. */
+	uint64_t low;  /* Smallest value. */
+	uint64_t high; /* Largest value. */
 };
 
 /* A list of percentiles. */
 struct percentiles {
-	uint32_t count;				/* How many are set. */
-	double values[OPTIONS_PERCENTILES_MAX];	/* Each 0..100, ascending. */
+	uint32_t count;                         /* How many are set. */
+	double values[OPTIONS_PERCENTILES_MAX]; /* Each 0..100, ascending. */
 };
 
 /* The options of a job. Times are in nanoseconds. Strings belong to the code that set them. */
 struct options {
-	const char *name;		/* The section. */
-	const char *description;	/* What it is for, in words. */
-	const char *ioengine;		/* Name of the engine. */
-	const char *directory;		/* Where the run may make its own directory. */
-	const char *pair;		/* Engines to run in turn, joined by ','. */
-	const char *claim;		/* What the pair must reach: see compare.h. */
-	const char *lat_log;		/* Prefix of the latency logs. */
-	const char *iops_log;		/* Prefix of the log of rates. */
-	const char *bw_log;		/* Prefix of the log of bandwidth. */
-	uint32_t rw;			/* An enum bench_kind or enum rw. */
-	uint8_t mix[BENCH_KINDS];	/* Percentages of each kind; their sum is 100. */
-	uint64_t iodepth;		/* Operations in flight on a thread. */
-	uint64_t numjobs;		/* Threads. */
-	uint64_t runtime;		/* Longest time; 0: none. */
-	bool time_based;		/* Go on until the runtime is over. */
-	uint64_t loops;			/* How often the work is done. */
-	uint64_t number_ios;		/* Operations a thread, in one loop. */
-	uint64_t ramp_time;		/* Time before anything is counted. */
-	uint64_t rate_iops;		/* Operations a second a thread; 0: as fast as it goes. */
-	uint64_t thinktime;		/* Pause after each operation. */
-	uint64_t startdelay;		/* Pause before the first. */
-	uint64_t size;			/* Bytes in the parent layer; 0: as the files make it. */
-	uint64_t nrfiles;		/* Files in the parent layer. */
-	uint64_t dirfiles;		/* Files in each directory of a flat one. */
-	struct range filesize;		/* Bytes in each. */
-	uint64_t bs;			/* Bytes in each write that makes them. */
-	uint64_t randseed;		/* Where the random numbers start. */
-	uint32_t fixture;		/* An enum fixture_shape. */
-	uint64_t aged;			/* Rounds of churn that the parent goes through first. */
-	uint64_t edits;			/* Files that are rewritten in each of the live layers. */
-	uint64_t nested;		/* Subvolumes in each of the live layers. */
-	uint64_t live;			/* Layers there are before the clock runs, a thread. */
-	uint64_t batch;			/* Layers in each request. */
-	uint64_t limit;			/* Bytes that each new layer may hold; 0: any. */
-	uint64_t fill;			/* Bytes that are written into each new layer. */
-	bool cold;			/* Unmount and mount the pool before the clock runs. */
-	bool unprivileged;		/* For the engine: without CAP_SYS_ADMIN. */
-	bool full;			/* Compare with nothing, not with the parent. */
-	bool gzip;			/* The archive that is applied is compressed. */
-	uint64_t remove_batch;		/* Layers in each removal of a mix. */
-	uint32_t churn;			/* An enum churn_shape. */
-	uint64_t width;			/* Layers of one fork or pipeline. */
-	uint32_t durability;		/* 0 relaxed, 1 durable. */
-	uint32_t quota;			/* An enum place_quota. */
-	bool stonewall;			/* Begin after all jobs above have ended. */
-	bool group_reporting;		/* One report for all threads. */
-	uint64_t log_avg_ms;		/* Average the logs over so many milliseconds; 0: every operation. */
-	struct percentiles percentiles;	/* Which are reported. */
-	bool guard_calls;		/* Trap file-system calls of the job's threads. */
-	uint32_t method;		/* For the engine: 0 auto, 1 walk, 2 search. */
-	uint64_t ring_entries;		/* For the engine: varve_config.ring_entries. */
-	uint64_t fs_threads_max;	/* For the engine: varve_config.fs_threads_max. */
-	uint64_t commit_threads_max;	/* For the engine: varve_config.commit_threads_max. */
-	uint64_t backlog_max;		/* For the engine: varve_config.backlog_max. */
+	/* The section. */
+	const char *name;
+	/* What it is for, in words. */
+	const char *description;
+	/* Name of the engine. */
+	const char *ioengine;
+	/* Where the run may make its own directory. */
+	const char *directory;
+	/* Engines to run in turn, joined by ','. */
+	const char *pair;
+	/* What the pair must reach: see compare.h. */
+	const char *claim;
+	/* Prefix of the latency logs. */
+	const char *lat_log;
+	/* Prefix of the log of rates. */
+	const char *iops_log;
+	/* Prefix of the log of bandwidth. */
+	const char *bw_log;
+	/* An enum bench_kind or enum rw. */
+	uint32_t rw;
+	/* Percentages of each kind; their sum is 100. */
+	uint8_t mix[BENCH_KINDS];
+	/* Operations in flight on a thread. */
+	uint64_t iodepth;
+	/* Threads. */
+	uint64_t numjobs;
+	/* Longest time; 0: none. */
+	uint64_t runtime;
+	/* Go on until the runtime is over. */
+	bool time_based;
+	/* How often the work is done. */
+	uint64_t loops;
+	/* Operations a thread, in one loop. */
+	uint64_t number_ios;
+	/* Time before anything is counted. */
+	uint64_t ramp_time;
+	/* Operations a second a thread; 0: as fast as it goes. */
+	uint64_t rate_iops;
+	/* Pause after each operation. */
+	uint64_t thinktime;
+	/* Pause before the first. */
+	uint64_t startdelay;
+	/* Bytes in the parent layer; 0: as the files make it. */
+	uint64_t size;
+	/* Files in the parent layer. */
+	uint64_t nrfiles;
+	/* Files in each directory of a flat one. */
+	uint64_t dirfiles;
+	/* Bytes in each. */
+	struct range filesize;
+	/* Bytes in each write that makes them. */
+	uint64_t bs;
+	/* Where the random numbers start. */
+	uint64_t randseed;
+	/* An enum fixture_shape. */
+	uint32_t fixture;
+	/* Rounds of churn that the parent goes through first. */
+	uint64_t aged;
+	/* Files that are rewritten in each of the live layers. */
+	uint64_t edits;
+	/* Subvolumes in each of the live layers. */
+	uint64_t nested;
+	/* Layers there are before the clock runs, a thread. */
+	uint64_t live;
+	/* Layers in each request. */
+	uint64_t batch;
+	/* Bytes that each new layer may hold; 0: any. */
+	uint64_t limit;
+	/* Bytes that are written into each new layer. */
+	uint64_t fill;
+	/* Unmount and mount the pool before the clock runs. */
+	bool cold;
+	/* For the engine: without CAP_SYS_ADMIN. */
+	bool unprivileged;
+	/* Compare with nothing, not with the parent. */
+	bool full;
+	/* The archive that is applied is compressed. */
+	bool gzip;
+	/* Layers in each removal of a mix. */
+	uint64_t remove_batch;
+	/* An enum churn_shape. */
+	uint32_t churn;
+	/* Layers of one fork or pipeline. */
+	uint64_t width;
+	/* 0 relaxed, 1 durable. */
+	uint32_t durability;
+	/* An enum place_quota. */
+	uint32_t quota;
+	/* Begin after all jobs above have ended. */
+	bool stonewall;
+	/* One report for all threads. */
+	bool group_reporting;
+	/* Average the logs over so many milliseconds; 0: every operation. */
+	uint64_t log_avg_ms;
+	/* Which are reported. */
+	struct percentiles percentiles;
+	/* Trap file-system calls of the job's threads. */
+	bool guard_calls;
+	/* For the engine: 0 auto, 1 walk, 2 search. */
+	uint32_t method;
+	/* For the engine: varve_config.ring_entries. */
+	uint64_t ring_entries;
+	/* For the engine: varve_config.fs_threads_max. */
+	uint64_t fs_threads_max;
+	/* For the engine: varve_config.commit_threads_max. */
+	uint64_t commit_threads_max;
+	/* For the engine: varve_config.backlog_max. */
+	uint64_t backlog_max;
 };
 
 /* Set OPTIONS to the defaults. */
 void options_init(struct options *options);
 
 /*
- * Set KEY to VALUE (NULL: the key stands alone). VALUE is kept, not copied. Returns 0, or -EINVAL / -ERANGE / -ENOENT (no
- * such key) with an explanation in ERROR (OPTIONS_ERROR_SIZE bytes).
+ * Set KEY to VALUE (NULL: the key stands alone). VALUE is kept, not copied. Returns 0, or -EINVAL /
+ * -ERANGE / -ENOENT (no such key) with an explanation in ERROR (OPTIONS_ERROR_SIZE bytes).
  */
 int options_set(struct options *options, const char *key, const char *value, char *error);
 
@@ -131,16 +188,24 @@ int options_check(const struct options *options, char *error);
 /* Tell the number behind KEY (of a choice: which one), 0 when it is not a number of the table. */
 uint64_t options_number(const struct options *options, const char *key);
 
-/* Write the keys with their help to FILE; KEY: only that one, with its range. Returns -ENOENT when there is none. */
+/*
+ * Write the keys with their help to FILE; KEY: only that one, with its range. Returns -ENOENT when
+ * there is none.
+ */
 int options_help(FILE *file, const char *key);
 
 /* Tell the name of an rw= value. */
 const char *options_workload_name(uint32_t rw);
 
-/* Parse TEXT as a time, without a unit in seconds, into nanoseconds. Returns 0, -EINVAL or -ERANGE. */
+/*
+ * Parse TEXT as a time, without a unit in seconds, into nanoseconds. Returns 0, -EINVAL or -ERANGE.
+ */
 int options_parse_time(const char *text, uint64_t *ret_ns);
 
-/* Parse TEXT as a whole number with an optional unit (k m g t: powers of 1024). Returns 0, -EINVAL or -ERANGE. */
+/*
+ * Parse TEXT as a whole number with an optional unit (k m g t: powers of 1024). Returns 0, -EINVAL
+ * or -ERANGE.
+ */
 int options_parse_size(const char *text, uint64_t *ret);
 
 #endif

@@ -2,13 +2,15 @@
 /*
  * Count latencies in constant memory: a log-linear histogram.
  *
- * With S = HISTOGRAM_SUB_BITS, a value v below 2^S has a bucket of its own. A larger one with its highest bit at
- * position m lies in one of the 2^S buckets that divide [2^m, 2^(m+1)) evenly, each 2^(m-S) wide.
+ * With S = HISTOGRAM_SUB_BITS, a value v below 2^S has a bucket of its own. A larger one with its
+ * highest bit at position m lies in one of the 2^S buckets that divide [2^m, 2^(m+1)) evenly, each
+ * 2^(m-S) wide.
  *
- * Error bound: a value is read back as the middle of its bucket, so it is off by at most half a width, 2^(m-S) / 2.
- * Since v >= 2^m, the relative error is at most 2^(m-S-1) / 2^m = 2^-(S+1): 1/128 for S = 6, under 0.8 %. Minimum,
- * maximum, sum and the sum of squares are exact, and a percentile is clamped to [min, max], so the lowest and the
- * highest are exact too. Values from 2^HISTOGRAM_VALUE_BITS on share the last bucket (their maximum stays exact).
+ * Error bound: a value is read back as the middle of its bucket, so it is off by at most half a
+ * width, 2^(m-S) / 2. Since v >= 2^m, the relative error is at most 2^(m-S-1) / 2^m = 2^-(S+1):
+ * 1/128 for S = 6, under 0.8 %. Minimum, maximum, sum and the sum of squares are exact, and a
+ * percentile is clamped to [min, max], so the lowest and the highest are exact too. Values from
+ * 2^HISTOGRAM_VALUE_BITS on share the last bucket (their maximum stays exact).
  *
  * Histograms of several threads are added bucket by bucket: merging loses nothing.
  */
@@ -23,12 +25,12 @@
 
 /* Latencies of one kind; all zeros is an empty one. */
 struct histogram {
-	uint64_t count;				/* Values recorded: the sum of all buckets. */
-	uint64_t sum;				/* Sum of the values. */
-	unsigned __int128 sum_squares;		/* Sum of their squares. */
-	uint64_t min;				/* Smallest; 0 when empty. */
-	uint64_t max;				/* Largest; 0 when empty. */
-	uint64_t buckets[HISTOGRAM_BUCKETS];	/* How many values lie in each bucket. */
+	uint64_t count;                      /* Values recorded: the sum of all buckets. */
+	uint64_t sum;                        /* Sum of the values. */
+	unsigned __int128 sum_squares;       /* Sum of their squares. */
+	uint64_t min;                        /* Smallest; 0 when empty. */
+	uint64_t max;                        /* Largest; 0 when empty. */
+	uint64_t buckets[HISTOGRAM_BUCKETS]; /* How many values lie in each bucket. */
 };
 
 /* Tell the bucket that VALUE lies in. */

@@ -12,12 +12,13 @@
 #include "load/clock.h"
 
 /*
- * Make an empty one, NULL without memory. In pages of its own: most buckets stay empty, and what nobody writes to then
- * takes no memory, which is among what is measured.
+ * Make an empty one, NULL without memory. In pages of its own: most buckets stay empty, and what
+ * nobody writes to then takes no memory, which is among what is measured.
  */
 static struct kind_stats *kind_new(void)
 {
-	void *memory = mmap(NULL, sizeof(struct kind_stats), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *memory = mmap(NULL, sizeof(struct kind_stats), PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	return memory == MAP_FAILED ? NULL : memory;
 }
@@ -146,7 +147,8 @@ int stats_merge(struct stats *stats, const struct stats *from)
 	for (uint32_t i = 0; i < from->figures_count; i++) {
 		const struct stats_figure *figure = &from->figures[i];
 
-		stats_figure(stats, &(struct bench_figure){figure->name, figure->value, figure->maximum});
+		stats_figure(stats, &(struct bench_figure){ figure->name, figure->value,
+							    figure->maximum });
 	}
 	return 0;
 }
@@ -201,7 +203,7 @@ uint64_t stats_units(const struct stats *stats)
 
 struct stats_rate series_rate(const struct series *series, uint64_t duration_ns)
 {
-	struct stats_rate rate = {0};
+	struct stats_rate rate = { 0 };
 	uint64_t sample_ns = duration_ns >= NS_PER_S ? NS_PER_S / 2 : duration_ns / 2, per, samples;
 	double sum = 0, squares = 0;
 

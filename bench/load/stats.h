@@ -10,60 +10,85 @@
 
 #define SERIES_SLOTS 2048
 #define SERIES_WIDTH_NS (10 * 1000 * 1000ull)
-/* Depths are counted in 1, 2, 4, 8, 16, 32, 64 and more; submissions and completions in 0, 4, 8, 16, 32, 64 and more. */
+/*
+ * Depths are counted in 1, 2, 4, 8, 16, 32, 64 and more; submissions and completions in 0, 4, 8,
+ * 16, 32, 64 and more.
+ */
 #define STATS_LEVELS 7
 #define STATS_ERROR_SIZE 512
 #define STATS_FIGURES_MAX 20
 #define STATS_FIGURE_NAME_SIZE 48
 
-/* Operations over time: how many ended in each slot. When time outgrows it, pairs of slots are added together. */
+/*
+ * Operations over time: how many ended in each slot. When time outgrows it, pairs of slots are
+ * added together.
+ */
 struct series {
-	uint64_t width_ns;		/* Time of one slot; 0: nothing recorded. */
-	uint64_t end_slot;		/* One past the last slot in use. */
-	uint32_t slots[SERIES_SLOTS];	/* Operations in each. */
+	uint64_t width_ns;            /* Time of one slot; 0: nothing recorded. */
+	uint64_t end_slot;            /* One past the last slot in use. */
+	uint32_t slots[SERIES_SLOTS]; /* Operations in each. */
 };
 
 /* What is known of one kind of operation. */
 struct kind_stats {
-	struct histogram slat;	/* From submission to its acceptance; only of engines that are asynchronous. */
-	struct histogram clat;	/* From acceptance to the end. */
-	struct histogram lat;	/* From the time the operation was due to the end. */
-	struct series series;	/* Layers over time. */
-	uint64_t units;		/* Layers (of noop: calls); a request of a batch is several. */
-	uint64_t errors;	/* Requests that failed. */
+	/* From submission to its acceptance; only of engines that are asynchronous. */
+	struct histogram slat;
+	/* From acceptance to the end. */
+	struct histogram clat;
+	/* From the time the operation was due to the end. */
+	struct histogram lat;
+	/* Layers over time. */
+	struct series series;
+	/* Layers (of noop: calls); a request of a batch is several. */
+	uint64_t units;
+	/* Requests that failed. */
+	uint64_t errors;
 };
 
 /* One number of an engine, merged. */
 struct stats_figure {
-	char name[STATS_FIGURE_NAME_SIZE];	/* As in struct bench_figure. */
-	double value;				/* Sum, or largest. */
-	bool maximum;				/* Which of them. */
+	char name[STATS_FIGURE_NAME_SIZE]; /* As in struct bench_figure. */
+	double value;                      /* Sum, or largest. */
+	bool maximum;                      /* Which of them. */
 };
 
 /* Everything of one thread, or of several. */
 struct stats {
-	struct kind_stats *kinds[BENCH_KINDS];		/* NULL where the job does not do it. */
-	uint64_t depth_level[STATS_LEVELS];		/* How many were in flight when each was submitted. */
-	uint64_t submit_level[STATS_LEVELS];		/* How many were submitted at a time. */
-	uint64_t complete_level[STATS_LEVELS];		/* How many ended in one wait. */
-	uint64_t start_ns;				/* When the measured time began. */
-	uint64_t end_ns;				/* When it ended. */
-	int error;					/* The first failure, 0 of none. */
-	enum bench_kind error_kind;			/* What failed. */
-	char error_id[64];				/* On which layer. */
-	char error_text[STATS_ERROR_SIZE];		/* What the engine says of it; "" when nothing. */
-	uint64_t units_total;				/* Layers done, those of the ramp time too. */
-	struct stats_figure figures[STATS_FIGURES_MAX];	/* The engine's own. */
-	uint32_t figures_count;				/* How many. */
+	/* NULL where the job does not do it. */
+	struct kind_stats *kinds[BENCH_KINDS];
+	/* How many were in flight when each was submitted. */
+	uint64_t depth_level[STATS_LEVELS];
+	/* How many were submitted at a time. */
+	uint64_t submit_level[STATS_LEVELS];
+	/* How many ended in one wait. */
+	uint64_t complete_level[STATS_LEVELS];
+	/* When the measured time began. */
+	uint64_t start_ns;
+	/* When it ended. */
+	uint64_t end_ns;
+	/* The first failure, 0 of none. */
+	int error;
+	/* What failed. */
+	enum bench_kind error_kind;
+	/* On which layer. */
+	char error_id[64];
+	/* What the engine says of it; "" when nothing. */
+	char error_text[STATS_ERROR_SIZE];
+	/* Layers done, those of the ramp time too. */
+	uint64_t units_total;
+	/* The engine's own. */
+	struct stats_figure figures[STATS_FIGURES_MAX];
+	/* How many. */
+	uint32_t figures_count;
 };
 
 /* How a rate varied over the measured time. */
 struct stats_rate {
-	double min;		/* Slowest sample. */
-	double max;		/* Fastest. */
-	double mean;		/* Mean of the samples. */
-	double deviation;	/* Their standard deviation. */
-	uint64_t samples;	/* How many. */
+	double min;       /* Slowest sample. */
+	double max;       /* Fastest. */
+	double mean;      /* Mean of the samples. */
+	double deviation; /* Their standard deviation. */
+	uint64_t samples; /* How many. */
 };
 
 /* Make room for the kinds in the BENCH_BIT()s of KINDS. Returns 0 or -ENOMEM. */

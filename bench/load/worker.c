@@ -6,9 +6,10 @@
  *	         |--- late ------|---- slat -------|-------- clat -----------|
  *	         |------------------------- lat -----------------------------|
  *
- * Without rate_iops an operation is due when it is issued. With it, operation n is due at n / rate, whether or not the
- * ones before have ended: so a stall shows in the latency of all that it delayed, not only of those that were in
- * flight (otherwise the load would wait politely for the thing it measures). A synchronous engine has no slat.
+ * Without rate_iops an operation is due when it is issued. With it, operation n is due at n / rate,
+ * whether or not the ones before have ended: so a stall shows in the latency of all that it
+ * delayed, not only of those that were in flight (otherwise the load would wait politely for the
+ * thing it measures). A synchronous engine has no slat.
  */
 #include "load/worker.h"
 
@@ -33,7 +34,7 @@ static void sleep_until(const struct worker *worker, uint64_t when)
 
 	while (now < when && !*worker->shared->stop) {
 		uint64_t until = when - now > STOP_POLL_NS ? now + STOP_POLL_NS : when;
-		struct timespec time = {(time_t)(until / NS_PER_S), (long)(until % NS_PER_S)};
+		struct timespec time = { (time_t)(until / NS_PER_S), (long)(until % NS_PER_S) };
 
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
 		now = clock_ns();
@@ -41,8 +42,8 @@ static void sleep_until(const struct worker *worker, uint64_t when)
 }
 
 /* Append what SLOT's operation took to the log. */
-static void log_add(struct worker *worker, uint64_t now, enum bench_kind kind, uint64_t slat, uint64_t clat,
-		    uint64_t lat)
+static void log_add(struct worker *worker, uint64_t now, enum bench_kind kind, uint64_t slat,
+		    uint64_t clat, uint64_t lat)
 {
 	if (worker->log_count == worker->log_capacity) {
 		uint64_t capacity = worker->log_capacity * 2;
@@ -58,7 +59,8 @@ static void log_add(struct worker *worker, uint64_t now, enum bench_kind kind, u
 		worker->log_capacity = capacity;
 	}
 	worker->log[worker->log_count++] = (struct log_entry){
-		(uint32_t)((now - worker->stats.start_ns) / NS_PER_MS), kind, slat, clat, lat};
+		(uint32_t)((now - worker->stats.start_ns) / NS_PER_MS), kind, slat, clat, lat
+	};
 }
 
 /* Keep the first failure, and begin nothing more. */
@@ -71,7 +73,8 @@ static void record_error(struct worker *worker, const struct slot *slot)
 		return;
 	stats->error = slot->op.error;
 	stats->error_kind = slot->op.kind;
-	snprintf(stats->error_id, sizeof(stats->error_id), "%s", slot->op.ids ? slot->op.ids[0] : "");
+	snprintf(stats->error_id, sizeof(stats->error_id), "%s",
+		 slot->op.ids ? slot->op.ids[0] : "");
 }
 
 /* Count SLOT's operation, which ended at NOW. */
@@ -92,7 +95,9 @@ static void record(struct worker *worker, const struct slot *slot, uint64_t now)
 	}
 	if (slot->queued_ns) {
 		slat = slot->queued_ns - slot->issued_ns;
-		/* The engine may end it on another thread before queue() has returned to this one. */
+		/*
+		 * The engine may end it on another thread before queue() has returned to this one.
+		 */
 		clat = now > slot->queued_ns ? now - slot->queued_ns : 0;
 		histogram_add(&kind->slat, slat, 1);
 	} else {
@@ -110,7 +115,8 @@ static void record(struct worker *worker, const struct slot *slot, uint64_t now)
 static bool fills(const struct worker *worker, const struct slot *slot)
 {
 	return worker->options->fill && !slot->op.error &&
-	       (slot->op.kind == BENCH_CREATE || slot->op.kind == BENCH_SNAPSHOT || slot->op.kind == BENCH_APPLY);
+	       (slot->op.kind == BENCH_CREATE || slot->op.kind == BENCH_SNAPSHOT ||
+		slot->op.kind == BENCH_APPLY);
 }
 
 /* Take note that SLOT's operation has ended. */
@@ -121,7 +127,8 @@ static void slot_ended(struct worker *worker, struct slot *slot)
 	record(worker, slot, now);
 	/* The writes of the layer's user are no part of the layer's cost. */
 	for (uint32_t i = 0; i < slot->op.count && fills(worker, slot); i++)
-		slot->op.error = place_layer_fill(worker->place, slot->op.ids[i], worker->options->fill);
+		slot->op.error = place_layer_fill(worker->place, slot->op.ids[i],
+						  worker->options->fill);
 	if (slot->op.error)
 		record_error(worker, slot);
 	if (workload_ended(&worker->workload, slot) < 0) {
@@ -177,7 +184,10 @@ static void issue(struct worker *worker, struct slot *slot, uint64_t now)
 	slot_ended(worker, slot);
 }
 
-/* Begin all that can begin now. Returns false when nothing may begin before something in flight has ended. */
+/*
+ * Begin all that can begin now. Returns false when nothing may begin before something in flight has
+ * ended.
+ */
 static bool issue_all(struct worker *worker, uint64_t *now)
 {
 	bool paced = worker->options->rate_iops || worker->options->thinktime;
@@ -190,7 +200,8 @@ static bool issue_all(struct worker *worker, uint64_t *now)
 		if (paced && worker->due_ns > *now)
 			break;
 		next = workload_next(&worker->workload, slot);
-		if (next == WORKLOAD_END || (next == WORKLOAD_WAIT && worker->free_count == worker->depth))
+		if (next == WORKLOAD_END ||
+		    (next == WORKLOAD_WAIT && worker->free_count == worker->depth))
 			worker->ended = true;
 		if (next != WORKLOAD_OPERATION)
 			break;
@@ -369,7 +380,8 @@ int worker_init(struct worker *worker, const char *prefix, uint64_t seed)
 	}
 	if (worker->place && worker->workload.kinds & BENCH_BIT(BENCH_APPLY) &&
 	    snprintf(worker->archive, sizeof(worker->archive), "%s/%s%s", worker->place->fixtures,
-		     worker->workload.parent, FIXTURE_ARCHIVE(worker->options)) >= (int)sizeof(worker->archive))
+		     worker->workload.parent,
+		     FIXTURE_ARCHIVE(worker->options)) >= (int)sizeof(worker->archive))
 		return -ENAMETOOLONG;
 	env_init(worker);
 	return stats_init(&worker->stats, worker->workload.kinds);

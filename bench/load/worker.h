@@ -14,53 +14,78 @@
 
 /* One line of a latency log. */
 struct log_entry {
-	uint32_t time_ms;	/* When it ended, since the thread began. */
-	uint32_t kind;		/* What it was. */
-	uint64_t slat_ns;	/* As in struct kind_stats. */
-	uint64_t clat_ns;	/* ... */
-	uint64_t lat_ns;	/* ... */
+	uint32_t time_ms; /* When it ended, since the thread began. */
+	uint32_t kind;    /* What it was. */
+	uint64_t slat_ns; /* As in struct kind_stats. */
+	uint64_t clat_ns; /* ... */
+	uint64_t lat_ns;  /* ... */
 };
 
 /* What the threads that run together share. */
 struct worker_shared {
-	pthread_mutex_t mutex;		/* Protects gate. */
-	pthread_cond_t opened;		/* Tells that gate has changed. */
-	int gate;			/* 0: wait; 1: begin, all at once; -1: do not begin. */
-	const volatile int *stop;	/* Set: end early. */
+	pthread_mutex_t mutex;    /* Protects gate. */
+	pthread_cond_t opened;    /* Tells that gate has changed. */
+	int gate;                 /* 0: wait; 1: begin, all at once; -1: do not begin. */
+	const volatile int *stop; /* Set: end early. */
 };
 
 /* One thread. */
 struct worker {
-	const struct options *options;		/* The job. */
-	const struct bench_engine *engine;	/* The engine that does the work. */
-	void *context;				/* The engine's. */
-	struct bench_env env;			/* The engine's environment. */
-	char archive[PATH_MAX];			/* What env.archive points to. */
-	const struct place *place;		/* Where; NULL when the job needs none. */
-	struct worker_shared *shared;		/* What all threads share. */
-	pthread_t thread;			/* The thread. */
-	struct workload workload;		/* What is done. */
-	struct slot *slots;			/* `depth` of them. */
-	uint32_t *free_slots;			/* Indices of those not in flight. */
-	uint32_t free_count;			/* How many. */
-	uint32_t depth;				/* Most in flight. */
-	bool measuring;				/* The ramp time is over. */
-	bool ended;				/* Begin nothing more. */
-	uint64_t begin_ns;			/* When the thread began. */
-	uint64_t due_ns;			/* rate_iops, thinktime: when the next operation may begin. */
-	uint64_t completed_now;			/* Ended in the wait that is running. */
-	struct stats stats;			/* What was counted. */
-	atomic_uint_fast64_t progress;		/* Layers done so far, for the display. */
-	uint64_t work;				/* Layers to be done, for the display; UINT64_MAX: no limit. */
-	struct log_entry *log;			/* Latency log, NULL when none is asked for. */
-	uint64_t log_count;			/* Entries in it. */
-	uint64_t log_capacity;			/* Room in it. */
-	bool log_full;				/* The limit was reached, or memory ran out. */
+	/* The job. */
+	const struct options *options;
+	/* The engine that does the work. */
+	const struct bench_engine *engine;
+	/* The engine's. */
+	void *context;
+	/* The engine's environment. */
+	struct bench_env env;
+	/* What env.archive points to. */
+	char archive[PATH_MAX];
+	/* Where; NULL when the job needs none. */
+	const struct place *place;
+	/* What all threads share. */
+	struct worker_shared *shared;
+	/* The thread. */
+	pthread_t thread;
+	/* What is done. */
+	struct workload workload;
+	/* `depth` of them. */
+	struct slot *slots;
+	/* Indices of those not in flight. */
+	uint32_t *free_slots;
+	/* How many. */
+	uint32_t free_count;
+	/* Most in flight. */
+	uint32_t depth;
+	/* The ramp time is over. */
+	bool measuring;
+	/* Begin nothing more. */
+	bool ended;
+	/* When the thread began. */
+	uint64_t begin_ns;
+	/* rate_iops, thinktime: when the next operation may begin. */
+	uint64_t due_ns;
+	/* Ended in the wait that is running. */
+	uint64_t completed_now;
+	/* What was counted. */
+	struct stats stats;
+	/* Layers done so far, for the display. */
+	atomic_uint_fast64_t progress;
+	/* Layers to be done, for the display; UINT64_MAX: no limit. */
+	uint64_t work;
+	/* Latency log, NULL when none is asked for. */
+	struct log_entry *log;
+	/* Entries in it. */
+	uint64_t log_count;
+	/* Room in it. */
+	uint64_t log_capacity;
+	/* The limit was reached, or memory ran out. */
+	bool log_full;
 };
 
 /*
- * Prepare WORKER, whose options, engine, place and shared are set, as the thread whose layers begin with PREFIX. SEED
- * starts its random numbers. Returns 0 or -errno.
+ * Prepare WORKER, whose options, engine, place and shared are set, as the thread whose layers begin
+ * with PREFIX. SEED starts its random numbers. Returns 0 or -errno.
  */
 int worker_init(struct worker *worker, const char *prefix, uint64_t seed);
 

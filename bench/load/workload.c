@@ -2,8 +2,8 @@
 /*
  * Decide what a thread does next.
  *
- * Layers have numbers; a name is the thread's prefix and the number. `live` holds those that may be used and removed,
- * oldest first. The shapes of churn:
+ * Layers have numbers; a name is the thread's prefix and the number. `live` holds those that may be
+ * used and removed, oldest first. The shapes of churn:
  *
  *	set		each slot makes a layer, then removes the oldest, and so on: as many pairs in flight as slots
  *	forkjoin	parent -> w layers -> (all made) -> w - 1 removed -> the one that is left is the next parent
@@ -18,11 +18,14 @@
 #include <string.h>
 
 /* What looks into all of a tree, or changes all of it. */
-#define TREES (BENCH_BIT(BENCH_USAGE) | BENCH_BIT(BENCH_WALK) | BENCH_BIT(BENCH_CHOWN) | BENCH_BIT(BENCH_RELABEL) | \
-	       BENCH_BIT(BENCH_CHANGES) | BENCH_BIT(BENCH_DIFF) | BENCH_BIT(BENCH_DIFFSIZE))
+#define TREES                                                                          \
+	(BENCH_BIT(BENCH_USAGE) | BENCH_BIT(BENCH_WALK) | BENCH_BIT(BENCH_CHOWN) |     \
+	 BENCH_BIT(BENCH_RELABEL) | BENCH_BIT(BENCH_CHANGES) | BENCH_BIT(BENCH_DIFF) | \
+	 BENCH_BIT(BENCH_DIFFSIZE))
 /* What is done to a layer that is there and stays. */
-#define READS (TREES | BENCH_BIT(BENCH_GET) | BENCH_BIT(BENCH_QUOTA) | BENCH_BIT(BENCH_INFO) | BENCH_BIT(BENCH_EXISTS) | \
-	       BENCH_BIT(BENCH_LIST) | BENCH_BIT(BENCH_SYNC))
+#define READS                                                                            \
+	(TREES | BENCH_BIT(BENCH_GET) | BENCH_BIT(BENCH_QUOTA) | BENCH_BIT(BENCH_INFO) | \
+	 BENCH_BIT(BENCH_EXISTS) | BENCH_BIT(BENCH_LIST) | BENCH_BIT(BENCH_SYNC))
 /* What compares a layer with another one. */
 #define COMPARISONS (BENCH_BIT(BENCH_CHANGES) | BENCH_BIT(BENCH_DIFF) | BENCH_BIT(BENCH_DIFFSIZE))
 /* What makes layers. */
@@ -40,7 +43,7 @@ static int live_push(struct live *live, uint64_t number)
 		for (uint64_t i = 0; i < live->count; i++)
 			items[i] = live->items[(live->head + i) & (live->capacity - 1)];
 		free(live->items);
-		*live = (struct live){items, 0, live->count, capacity};
+		*live = (struct live){ items, 0, live->count, capacity };
 	}
 	live->items[(live->head + live->count++) & (live->capacity - 1)] = number;
 	return 0;
@@ -75,8 +78,10 @@ static uint64_t work_default(const struct options *options)
 {
 	if (options->rw == BENCH_NOOP)
 		return WORKLOAD_NOOPS_DEFAULT;
-	return options->rw < BENCH_KINDS && (BENCH_BIT(options->rw) & (TREES | BENCH_BIT(BENCH_APPLY))) ?
-		WORKLOAD_WALKS_DEFAULT : WORKLOAD_LAYERS_DEFAULT;
+	return options->rw < BENCH_KINDS &&
+			       (BENCH_BIT(options->rw) & (TREES | BENCH_BIT(BENCH_APPLY)))
+		       ? WORKLOAD_WALKS_DEFAULT
+		       : WORKLOAD_LAYERS_DEFAULT;
 }
 
 /* Set how much there is to do, and how many layers must be there for it. */
@@ -86,7 +91,8 @@ static void work_init(struct workload *workload)
 	uint64_t work = options->number_ios;
 
 	if (!work)
-		work = options->runtime && options->rw != BENCH_REMOVE ? UINT64_MAX : work_default(options);
+		work = options->runtime && options->rw != BENCH_REMOVE ? UINT64_MAX
+								       : work_default(options);
 	if (work != UINT64_MAX && __builtin_mul_overflow(work, options->loops, &work))
 		work = UINT64_MAX;
 	workload->left = options->time_based ? UINT64_MAX : work;
@@ -118,9 +124,10 @@ static int groups_init(struct workload *workload)
 	return 0;
 }
 
-int workload_init(struct workload *workload, const struct options *options, const char *prefix, uint64_t seed)
+int workload_init(struct workload *workload, const struct options *options, const char *prefix,
+		  uint64_t seed)
 {
-	*workload = (struct workload){.options = options, .kinds = workload_kinds(options)};
+	*workload = (struct workload){ .options = options, .kinds = workload_kinds(options) };
 	snprintf(workload->prefix, sizeof(workload->prefix), "%s", prefix);
 	fixture_name(options, workload->parent);
 	workload->random = (seed + 1) * 0x9e3779b97f4a7c15ull;
@@ -138,8 +145,9 @@ int workload_init(struct workload *workload, const struct options *options, cons
 /* Tell the most layers that one operation is about. */
 static uint64_t batch_max(const struct options *options)
 {
-	return options->rw == WORKLOAD_MIX && options->remove_batch > options->batch ? options->remove_batch :
-										       options->batch;
+	return options->rw == WORKLOAD_MIX && options->remove_batch > options->batch
+		       ? options->remove_batch
+		       : options->batch;
 }
 
 int workload_slot_init(const struct workload *workload, struct slot *slot)
@@ -161,14 +169,16 @@ int workload_slot_init(const struct workload *workload, struct slot *slot)
 }
 
 /* Write the name of layer NUMBER as the INDEX-th of SLOT. */
-static void slot_name(const struct workload *workload, struct slot *slot, uint64_t index, uint64_t number)
+static void slot_name(const struct workload *workload, struct slot *slot, uint64_t index,
+		      uint64_t number)
 {
 	snprintf(slot->names[index], WORKLOAD_NAME_SIZE, "%s%llu", workload->prefix,
 		 (unsigned long long)number);
 }
 
 /* Fill SLOT with a KIND of COUNT layers that are new. */
-static void fill_new(struct workload *workload, struct slot *slot, enum bench_kind kind, uint64_t count)
+static void fill_new(struct workload *workload, struct slot *slot, enum bench_kind kind,
+		     uint64_t count)
 {
 	slot->op.kind = kind;
 	slot->op.count = (uint32_t)count;
@@ -202,8 +212,8 @@ static void fill_read(struct workload *workload, struct slot *slot, enum bench_k
 }
 
 /* Fill SLOT with a KIND, if there are layers for it. */
-static enum workload_next fill_kind(struct workload *workload, struct slot *slot, enum bench_kind kind,
-				    uint64_t batch)
+static enum workload_next fill_kind(struct workload *workload, struct slot *slot,
+				    enum bench_kind kind, uint64_t batch)
 {
 	if (batch > workload->left)
 		batch = workload->left;
@@ -230,7 +240,10 @@ static enum workload_next fill_kind(struct workload *workload, struct slot *slot
 	}
 }
 
-/* Fill SLOT with a kind drawn by the percentages; with one that makes layers when there are too few for it. */
+/*
+ * Fill SLOT with a kind drawn by the percentages; with one that makes layers when there are too few
+ * for it.
+ */
 static enum workload_next next_mix(struct workload *workload, struct slot *slot)
 {
 	const struct options *options = workload->options;
@@ -240,7 +253,8 @@ static enum workload_next next_mix(struct workload *workload, struct slot *slot)
 
 	while (draw >= options->mix[kind])
 		draw -= options->mix[kind++];
-	next = fill_kind(workload, slot, kind, kind == BENCH_REMOVE ? options->remove_batch : options->batch);
+	next = fill_kind(workload, slot, kind,
+			 kind == BENCH_REMOVE ? options->remove_batch : options->batch);
 	if (next != WORKLOAD_WAIT)
 		return next;
 	kind = options->mix[BENCH_SNAPSHOT] ? BENCH_SNAPSHOT : BENCH_CREATE;
@@ -286,7 +300,8 @@ static void group_fill(struct workload *workload, struct slot *slot, struct grou
 	slot->op.parent = workload->parent;
 	slot_name(workload, slot, 0, group->first + index);
 	if (pipeline ? index > 0 : group->has_base) {
-		slot_name(workload, slot, parent, pipeline ? group->first + index - 1 : group->base);
+		slot_name(workload, slot, parent,
+			  pipeline ? group->first + index - 1 : group->base);
 		slot->op.parent = slot->names[parent];
 	}
 }
@@ -361,7 +376,8 @@ enum workload_next workload_next(struct workload *workload, struct slot *slot)
 	if (options->rw == WORKLOAD_MIX)
 		next = next_mix(workload, slot);
 	else if (options->rw == WORKLOAD_CHURN)
-		next = options->churn == CHURN_SET ? next_set(workload, slot) : next_group(workload, slot);
+		next = options->churn == CHURN_SET ? next_set(workload, slot)
+						   : next_group(workload, slot);
 	else
 		next = fill_kind(workload, slot, options->rw, options->batch);
 	if (next == WORKLOAD_WAIT && options->rw == BENCH_REMOVE)

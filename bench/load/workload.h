@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a thread does next: the sequence of operations that rw= asks for, and the layers that are alive in it. */
+/*
+ * What a thread does next: the sequence of operations that rw= asks for, and the layers that are
+ * alive in it.
+ */
 #ifndef BENCH_WORKLOAD_H
 #define BENCH_WORKLOAD_H
 
@@ -15,65 +18,77 @@
 
 /* One of the operations in flight. */
 struct slot {
-	struct bench_op op;	/* What the engine sees; must be the first. */
-	uint64_t due_ns;	/* When it was due. */
-	uint64_t issued_ns;	/* When it was handed to the engine. */
-	uint64_t queued_ns;	/* When the engine had taken it; 0: not yet. */
-	uint64_t first;		/* create, snapshot: the number of the first layer. */
-	uint32_t group;		/* forkjoin, pipeline: the group it belongs to. */
-	bool remove_next;	/* churn=set: this slot removes next. */
-	char **names;		/* Room for the names of a batch and, last, the parent's; what op.ids is. */
+	/* What the engine sees; must be the first. */
+	struct bench_op op;
+	/* When it was due. */
+	uint64_t due_ns;
+	/* When it was handed to the engine. */
+	uint64_t issued_ns;
+	/* When the engine had taken it; 0: not yet. */
+	uint64_t queued_ns;
+	/* create, snapshot: the number of the first layer. */
+	uint64_t first;
+	/* forkjoin, pipeline: the group it belongs to. */
+	uint32_t group;
+	/* churn=set: this slot removes next. */
+	bool remove_next;
+	/* Room for the names of a batch and, last, the parent's; what op.ids is. */
+	char **names;
 };
 
 /* Numbers of layers, in the order they were made. */
 struct live {
-	uint64_t *items;	/* Ring of CAPACITY. */
-	uint64_t head;		/* Index of the oldest. */
-	uint64_t count;		/* How many. */
-	uint64_t capacity;	/* A power of two, or 0. */
+	uint64_t *items;   /* Ring of CAPACITY. */
+	uint64_t head;     /* Index of the oldest. */
+	uint64_t count;    /* How many. */
+	uint64_t capacity; /* A power of two, or 0. */
 };
 
 /* One fork or pipeline. */
 struct group {
-	bool removing;		/* It is taking its layers away. */
-	bool has_base;		/* The fork is from a layer of its own. */
-	uint32_t issued;	/* Operations handed out in this phase. */
-	uint32_t done;		/* ... and ended. */
-	uint64_t base;		/* Number of that layer. */
-	uint64_t first;		/* Number of the first layer of this generation. */
-	uint64_t old_base;	/* Base of the one before, to be removed with it. */
-	bool has_old_base;	/* Whether there is one. */
+	bool removing;     /* It is taking its layers away. */
+	bool has_base;     /* The fork is from a layer of its own. */
+	uint32_t issued;   /* Operations handed out in this phase. */
+	uint32_t done;     /* ... and ended. */
+	uint64_t base;     /* Number of that layer. */
+	uint64_t first;    /* Number of the first layer of this generation. */
+	uint64_t old_base; /* Base of the one before, to be removed with it. */
+	bool has_old_base; /* Whether there is one. */
 };
 
 /* The sequence of one thread. */
 struct workload {
-	const struct options *options;		/* The job. */
-	uint32_t kinds;				/* BENCH_BIT()s of what it will do. */
-	char prefix[WORKLOAD_PREFIX_SIZE];	/* How the names of its layers begin. */
-	char parent[FIXTURE_NAME_SIZE];		/* The layer that the run prepared to start from. */
-	uint64_t random;			/* State of the random numbers, never 0. */
-	uint64_t prepared;			/* Layers that are to be there at the start. */
-	uint64_t left;				/* Layers (or calls) to go; UINT64_MAX: no limit. */
-	uint64_t number;			/* Number of the next layer. */
-	struct live live;			/* Layers that may be used and removed. */
-	struct group *groups;			/* Forks or pipelines. */
-	uint32_t *ready;			/* Those that have an operation to hand out. */
-	uint32_t ready_count;			/* How many. */
-	uint32_t groups_count;			/* How many there are in all. */
+	const struct options *options;     /* The job. */
+	uint32_t kinds;                    /* BENCH_BIT()s of what it will do. */
+	char prefix[WORKLOAD_PREFIX_SIZE]; /* How the names of its layers begin. */
+	char parent[FIXTURE_NAME_SIZE];    /* The layer that the run prepared to start from. */
+	uint64_t random;                   /* State of the random numbers, never 0. */
+	uint64_t prepared;                 /* Layers that are to be there at the start. */
+	uint64_t left;                     /* Layers (or calls) to go; UINT64_MAX: no limit. */
+	uint64_t number;                   /* Number of the next layer. */
+	struct live live;                  /* Layers that may be used and removed. */
+	struct group *groups;              /* Forks or pipelines. */
+	uint32_t *ready;                   /* Those that have an operation to hand out. */
+	uint32_t ready_count;              /* How many. */
+	uint32_t groups_count;             /* How many there are in all. */
 };
 
 /* What workload_next() found. */
 enum workload_next {
-	WORKLOAD_OPERATION,	/* The slot is filled. */
-	WORKLOAD_WAIT,		/* Nothing can be done before something in flight has ended. */
-	WORKLOAD_END,		/* All is done. */
+	WORKLOAD_OPERATION, /* The slot is filled. */
+	WORKLOAD_WAIT,      /* Nothing can be done before something in flight has ended. */
+	WORKLOAD_END,       /* All is done. */
 };
 
 /* Tell which kinds OPTIONS will do. */
 uint32_t workload_kinds(const struct options *options);
 
-/* Prepare the sequence of OPTIONS for a thread whose layers begin with PREFIX; SEED starts its random numbers. */
-int workload_init(struct workload *workload, const struct options *options, const char *prefix, uint64_t seed);
+/*
+ * Prepare the sequence of OPTIONS for a thread whose layers begin with PREFIX; SEED starts its
+ * random numbers.
+ */
+int workload_init(struct workload *workload, const struct options *options, const char *prefix,
+		  uint64_t seed);
 
 /* Make room in SLOT for what WORKLOAD may put there. Returns 0 or -ENOMEM. */
 int workload_slot_init(const struct workload *workload, struct slot *slot);

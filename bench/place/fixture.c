@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Make parent layers. A plan draws directories and sizes file by file, from the seed alone; making a layer follows the
- * plan, and so does counting its bytes.
+ * Make parent layers. A plan draws directories and sizes file by file, from the seed alone; making
+ * a layer follows the plan, and so does counting its bytes.
  */
 #include "place/fixture.h"
 #include "load/random.h"
@@ -35,37 +35,38 @@
 
 /* One directory of the tree. */
 struct folder {
-	uint32_t parent;	/* Index of the one it lies in; 0 is the root. */
-	uint32_t depth;		/* 0 is the root. */
+	uint32_t parent; /* Index of the one it lies in; 0 is the root. */
+	uint32_t depth;  /* 0 is the root. */
 };
 
 /* The drawing of a tree, file by file. */
 struct plan {
-	const struct options *options;	/* What shapes it. */
-	uint64_t random;		/* State of the random numbers. */
-	struct folder *folders;		/* Directories so far. */
-	uint32_t folders_count;		/* How many. */
-	uint32_t folders_capacity;	/* Room. */
-	uint32_t folder;		/* Where the next file lies. */
-	uint64_t number;		/* Number of the next file. */
-	uint64_t bytes;			/* Bytes of all before. */
+	const struct options *options; /* What shapes it. */
+	uint64_t random;               /* State of the random numbers. */
+	struct folder *folders;        /* Directories so far. */
+	uint32_t folders_count;        /* How many. */
+	uint32_t folders_capacity;     /* Room. */
+	uint32_t folder;               /* Where the next file lies. */
+	uint64_t number;               /* Number of the next file. */
+	uint64_t bytes;                /* Bytes of all before. */
 };
 
 /* One file. */
 struct planned {
-	uint32_t folder;	/* Where it lies. */
-	uint64_t number;	/* Its number: it is called f<number>. */
-	uint64_t size;		/* Its bytes. */
+	uint32_t folder; /* Where it lies. */
+	uint64_t number; /* Its number: it is called f<number>. */
+	uint64_t size;   /* Its bytes. */
 };
 
 void fixture_name(const struct options *options, char *name)
 {
 	snprintf(name, FIXTURE_NAME_SIZE, "parent-%s-%llu-%llu-%llu-%llu-%llu-%llu-%llu-%llu-v%d",
-		 options->fixture == FIXTURE_IMAGE ? "image" : "flat", (unsigned long long)options->nrfiles,
-		 (unsigned long long)options->dirfiles,
-		 (unsigned long long)options->filesize.low, (unsigned long long)options->filesize.high,
-		 (unsigned long long)options->size, (unsigned long long)options->bs,
-		 (unsigned long long)options->randseed, (unsigned long long)options->aged, FIXTURE_VERSION);
+		 options->fixture == FIXTURE_IMAGE ? "image" : "flat",
+		 (unsigned long long)options->nrfiles, (unsigned long long)options->dirfiles,
+		 (unsigned long long)options->filesize.low,
+		 (unsigned long long)options->filesize.high, (unsigned long long)options->size,
+		 (unsigned long long)options->bs, (unsigned long long)options->randseed,
+		 (unsigned long long)options->aged, FIXTURE_VERSION);
 }
 
 /* Add a directory in PARENT and go there. Returns 0 or -ENOMEM. */
@@ -81,7 +82,7 @@ static int plan_folder(struct plan *plan, uint32_t parent, uint32_t depth)
 		plan->folders_capacity = capacity;
 	}
 	plan->folder = plan->folders_count;
-	plan->folders[plan->folders_count++] = (struct folder){parent, depth};
+	plan->folders[plan->folders_count++] = (struct folder){ parent, depth };
 	return 0;
 }
 
@@ -114,7 +115,8 @@ static int plan_image_folder(struct plan *plan)
 /* Begin the plan of OPTIONS. Returns 0 or -ENOMEM. */
 static int plan_init(struct plan *plan, const struct options *options)
 {
-	*plan = (struct plan){.options = options, .random = (options->randseed + 1) * 0x9e3779b97f4a7c15ull};
+	*plan = (struct plan){ .options = options,
+			       .random = (options->randseed + 1) * 0x9e3779b97f4a7c15ull };
 	if (!plan->random)
 		plan->random = 1;
 	return plan_folder(plan, 0, 0);
@@ -127,7 +129,8 @@ static uint64_t plan_size(struct plan *plan)
 	uint64_t low = options->filesize.low, span = options->filesize.high - low + 1, size;
 
 	if (options->fixture == FIXTURE_IMAGE) {
-		double value = IMAGE_SIZE_MEDIAN * exp(IMAGE_SIZE_SIGMA * random_normal(&plan->random));
+		double value = IMAGE_SIZE_MEDIAN *
+			       exp(IMAGE_SIZE_SIGMA * random_normal(&plan->random));
 
 		size = value < IMAGE_SIZE_MAX ? (uint64_t)value : IMAGE_SIZE_MAX;
 	} else {
@@ -155,7 +158,7 @@ static int plan_next(struct plan *plan, struct planned *ret)
 	}
 	if (r < 0)
 		return r;
-	*ret = (struct planned){plan->folder, plan->number++, plan_size(plan)};
+	*ret = (struct planned){ plan->folder, plan->number++, plan_size(plan) };
 	plan->bytes += ret->size;
 	return 1;
 }
@@ -184,8 +187,8 @@ static void folder_path(const struct plan *plan, uint32_t folder, char *path)
 		chain[depth++] = folder;
 	strcpy(path, ".");
 	while (depth)
-		length += (size_t)snprintf(path + length, PATH_SIZE - length, "%sd%x", length ? "/" : "",
-					   chain[--depth]);
+		length += (size_t)snprintf(path + length, PATH_SIZE - length, "%sd%x",
+					   length ? "/" : "", chain[--depth]);
 }
 
 /* Write SIZE bytes of FILLER to FD in writes of BS. */
@@ -220,7 +223,8 @@ static int make_file(const struct plan *plan, int fd, const struct planned *file
 	int child, r;
 
 	folder_path(plan, file->folder, folder);
-	if (snprintf(path, sizeof(path), "%s/f%llu", folder, (unsigned long long)file->number) >= (int)sizeof(path))
+	if (snprintf(path, sizeof(path), "%s/f%llu", folder, (unsigned long long)file->number) >=
+	    (int)sizeof(path))
 		return -ENAMETOOLONG;
 	child = openat(fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (child < 0)
@@ -245,7 +249,8 @@ static int make_folders(const struct plan *plan, int fd, uint32_t *done)
 }
 
 /* Make the whole tree of PLAN below FD; FILES takes each file. */
-static int make_tree(struct plan *plan, int fd, struct planned *files, char *filler, const volatile int *stop)
+static int make_tree(struct plan *plan, int fd, struct planned *files, char *filler,
+		     const volatile int *stop)
 {
 	uint32_t done = 1;
 	int r;
@@ -265,15 +270,16 @@ static int make_tree(struct plan *plan, int fd, struct planned *files, char *fil
 /* Call the snapshot ioctl: NAME in the directory FD from SOURCE. */
 static int snapshot(int fd, const char *name, int source)
 {
-	struct btrfs_ioctl_vol_args_v2 args = {.fd = source};
+	struct btrfs_ioctl_vol_args_v2 args = { .fd = source };
 
 	snprintf(args.name, sizeof(args.name), "%s", name);
 	return ioctl(fd, BTRFS_IOC_SNAP_CREATE_V2, &args) < 0 ? -errno : 0;
 }
 
 /*
- * Age the tree below TREE, which lies in FD: in each round a snapshot is taken, one file in a hundred is written anew,
- * and the snapshot of the round before is dropped, so that extents and nodes are shared, split and moved.
+ * Age the tree below TREE, which lies in FD: in each round a snapshot is taken, one file in a
+ * hundred is written anew, and the snapshot of the round before is dropped, so that extents and
+ * nodes are shared, split and moved.
  */
 static int age_tree(struct plan *plan, int fd, int tree, const struct planned *files, char *filler,
 		    const volatile int *stop)
@@ -287,7 +293,8 @@ static int age_tree(struct plan *plan, int fd, int tree, const struct planned *f
 	for (uint64_t round = 0; r == 0 && round < plan->options->aged; round++) {
 		r = snapshot(fd, name[round & 1], tree);
 		for (uint64_t i = 0; r == 0 && i < changes; i++)
-			r = make_file(plan, tree, &files[random_next(&plan->random) % count], filler);
+			r = make_file(plan, tree, &files[random_next(&plan->random) % count],
+				      filler);
 		if (round)
 			safety_destroy(fd, name[~round & 1]);
 		if (r == 0 && *stop)
@@ -351,7 +358,7 @@ int fixture_edit(int tree, const struct options *options, uint64_t count, uint64
 int fixture_open(int fd, const struct options *options, const volatile int *stop)
 {
 	char name[FIXTURE_NAME_SIZE], making[64];
-	struct btrfs_ioctl_vol_args args = {0};
+	struct btrfs_ioctl_vol_args args = { 0 };
 	int tree, r;
 
 	fixture_name(options, name);
@@ -378,15 +385,28 @@ int fixture_open(int fd, const struct options *options, const volatile int *stop
 
 int fixture_archive(const char *directory, const struct options *options)
 {
-	char name[FIXTURE_NAME_SIZE], program[PATH_MAX], tree[PATH_MAX], making[PATH_MAX], done[PATH_MAX];
-	char *arguments[] = {program, "--create", "--file", making, "--directory", tree, "--sort=name", "--numeric-owner",
-			     "--mtime=" ARCHIVE_TIME, ".", options->gzip ? "--gzip" : NULL, NULL};
+	char name[FIXTURE_NAME_SIZE], program[PATH_MAX], tree[PATH_MAX], making[PATH_MAX],
+		done[PATH_MAX];
+	char *arguments[] = { program,
+			      "--create",
+			      "--file",
+			      making,
+			      "--directory",
+			      tree,
+			      "--sort=name",
+			      "--numeric-owner",
+			      "--mtime=" ARCHIVE_TIME,
+			      ".",
+			      options->gzip ? "--gzip" : NULL,
+			      NULL };
 	int r;
 
 	fixture_name(options, name);
-	if (snprintf(making, sizeof(making), "%s/.packing-%d", directory, (int)getpid()) >= (int)sizeof(making) ||
+	if (snprintf(making, sizeof(making), "%s/.packing-%d", directory, (int)getpid()) >=
+		    (int)sizeof(making) ||
 	    snprintf(tree, sizeof(tree), "%s/%s", directory, name) >= (int)sizeof(tree) ||
-	    snprintf(done, sizeof(done), "%s%s", tree, FIXTURE_ARCHIVE(options)) >= (int)sizeof(done))
+	    snprintf(done, sizeof(done), "%s%s", tree, FIXTURE_ARCHIVE(options)) >=
+		    (int)sizeof(done))
 		return -ENAMETOOLONG;
 	if (access(done, F_OK) == 0)
 		return 0;

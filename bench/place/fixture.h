@@ -4,15 +4,16 @@
  *
  * fixture=flat: as many files in each directory as dirfiles says, sizes drawn evenly from filesize.
  *
- * fixture=image: the shapes follow N. Zhao et al., "Large-Scale Analysis of the Docker Hub Dataset", IEEE CLUSTER 2019,
- * doi:10.1109/CLUSTER.2019.8891000.
- *	- From it, confirmed where it is quoted: 167 TB uncompressed in 5.28 billion files, so 31.6 KB a
- *	  file on average; the median image has 1,090 files (and 94 MB), the median layer under 4 MB.
- *	- From it, but not checked against its text: 90 % of the images have fewer than 64,780 files;
- *	  directories lie less than 4 deep in half of the layers, less than 10 in 90 %.
- *	- Our assumptions, made to meet these: sizes are lognormal with a median of 4 KiB and sigma 2.02,
- *	  which makes that average; a directory's depth is geometric with q = 0.8 (59 % are at most 4
- *	  deep, 89 % at most 10); a directory has 8 files on average, geometric as well.
+ * fixture=image: the shapes follow N. Zhao et al., "Large-Scale Analysis of the Docker Hub
+ * Dataset", IEEE CLUSTER 2019, doi:10.1109/CLUSTER.2019.8891000.
+ *	- From it, confirmed where it is quoted: 167 TB uncompressed in 5.28 billion files, so 31.6
+ *	  KB a file on average; the median image has 1,090 files (and 94 MB), the median layer under
+ *	  4 MB.
+ *	- From it, but not checked against its text: 90 % of the images have fewer than 64,780
+ *	  files; directories lie less than 4 deep in half of the layers, less than 10 in 90 %.
+ *	- Our assumptions, made to meet these: sizes are lognormal with a median of 4 KiB and sigma
+ *	  2.02, which makes that average; a directory's depth is geometric with q = 0.8 (59 % are at
+ *	  most 4 deep, 89 % at most 10); a directory has 8 files on average, geometric as well.
  * How many files is the job's to say: nrfiles=1090, nrfiles=64780.
  */
 #ifndef BENCH_FIXTURE_H
@@ -28,24 +29,28 @@
 #define FIXTURE_ARCHIVE(options) ((options)->gzip ? ".tar.gz" : ".tar")
 #define FIXTURE_DEPTH_MAX 24
 
-/* Write the name that stands for all that shapes the parent of OPTIONS into NAME (FIXTURE_NAME_SIZE bytes). */
+/*
+ * Write the name that stands for all that shapes the parent of OPTIONS into NAME (FIXTURE_NAME_SIZE
+ * bytes).
+ */
 void fixture_name(const struct options *options, char *name);
 
 /*
- * Open the parent of OPTIONS in the directory FD, made before when it is missing. It appears whole or not at all.
- * Returns a descriptor or -errno. STOP, when set, ends it with -EINTR.
+ * Open the parent of OPTIONS in the directory FD, made before when it is missing. It appears whole
+ * or not at all. Returns a descriptor or -errno. STOP, when set, ends it with -EINTR.
  */
 int fixture_open(int fd, const struct options *options, const volatile int *stop);
 
 /*
- * Rewrite COUNT files of TREE, which is a copy of the parent of OPTIONS, with other sizes; SEED chooses which. Returns 0 or
+ * Rewrite COUNT files of TREE, which is a copy of the parent of OPTIONS, with other sizes; SEED
+ * chooses which. Returns 0 or
  * -errno.
  */
 int fixture_edit(int tree, const struct options *options, uint64_t count, uint64_t seed);
 
 /*
- * Pack the parent of OPTIONS, which is in DIRECTORY, as a tar archive beside it, under its name with FIXTURE_ARCHIVE, unless it is
- * there. Returns 0 or -errno.
+ * Pack the parent of OPTIONS, which is in DIRECTORY, as a tar archive beside it, under its name
+ * with FIXTURE_ARCHIVE, unless it is there. Returns 0 or -errno.
  */
 int fixture_archive(const char *directory, const struct options *options);
 

@@ -23,7 +23,10 @@ static void take_value(const char *line, const char *key, char *ret, size_t size
 	snprintf(ret, size, "%.*s", (int)strcspn(colon, "\n"), colon);
 }
 
-/* Describe the processor. Clouds give one name to several generations, so family and model belong to it. */
+/*
+ * Describe the processor. Clouds give one name to several generations, so family and model belong
+ * to it.
+ */
 static void describe_cpu(char *ret, size_t size)
 {
 	FILE *file = fopen("/proc/cpuinfo", "re");
@@ -41,7 +44,8 @@ static void describe_cpu(char *ret, size_t size)
 		fclose(file);
 	snprintf(ret, size, "%s", *name ? name : "unknown processor");
 	if (*family && *model)
-		snprintf(ret + strlen(ret), size - strlen(ret), " (family %s, model %s)", family, model);
+		snprintf(ret + strlen(ret), size - strlen(ret), " (family %s, model %s)", family,
+			 model);
 }
 
 /* Tell how much of KERNEL, "Linux 6.18.44", is its series: "Linux 6.18". */
@@ -49,7 +53,8 @@ static int series_length(const char *kernel)
 {
 	const char *dot = strchr(kernel, '.');
 
-	return (int)(dot ? dot + 1 + strspn(dot + 1, "0123456789") - kernel : (ptrdiff_t)strlen(kernel));
+	return (int)(dot ? dot + 1 + strspn(dot + 1, "0123456789") - kernel
+			 : (ptrdiff_t)strlen(kernel));
 }
 
 void machine_describe(struct machine *ret)
@@ -67,5 +72,6 @@ void machine_describe(struct machine *ret)
 		snprintf(ret->kernel, sizeof(ret->kernel), "%.32s %.*s", uts.sysname,
 			 (int)strspn(uts.release, "0123456789."), uts.release);
 	snprintf(ret->library, sizeof(ret->library), "%s", varve_version());
-	snprintf(ret->name, sizeof(ret->name), "%s, %ld cores, %.*s", ret->cpu, ret->cores, series_length(ret->kernel), ret->kernel);
+	snprintf(ret->name, sizeof(ret->name), "%s, %ld cores, %.*s", ret->cpu, ret->cores,
+		 series_length(ret->kernel), ret->kernel);
 }

@@ -9,12 +9,18 @@
 
 /* What a reader of results must know. */
 struct machine {
-	char cpu[MACHINE_TEXT_SIZE];		/* Processor: its name, with family and model where the kernel tells them. */
-	long cores;				/* Processors online. */
-	uint64_t memory_mib;			/* Memory. */
-	char kernel[MACHINE_TEXT_SIZE];		/* Name and release of the kernel. */
-	char library[MACHINE_TEXT_SIZE];	/* Version of varve. */
-	char name[3 * MACHINE_TEXT_SIZE];	/* Processor, cores and series of the kernel: machines of one name are compared. */
+	/* Processor: its name, with family and model where the kernel tells them. */
+	char cpu[MACHINE_TEXT_SIZE];
+	/* Processors online. */
+	long cores;
+	/* Memory. */
+	uint64_t memory_mib;
+	/* Name and release of the kernel. */
+	char kernel[MACHINE_TEXT_SIZE];
+	/* Version of varve. */
+	char library[MACHINE_TEXT_SIZE];
+	/* Processor, cores and series of the kernel: machines of one name are compared. */
+	char name[3 * MACHINE_TEXT_SIZE];
 };
 
 /* Look. */

@@ -25,7 +25,10 @@
 /* The file that is written into a layer, and how much of it at a time. */
 #define FILL_NAME "/fill"
 #define FILL_BYTES (256 << 10)
-/* How often the length of the cleaner's queue is read: the kernels that are supported have no event for it. */
+/*
+ * How often the length of the cleaner's queue is read: the kernels that are supported have no event
+ * for it.
+ */
 #define DRAIN_POLL_NS (5 * NS_PER_MS)
 /* Somebody else may hold a removed layer open: then its end is not waited for. */
 #define DRAIN_TIME_MAX_NS (120 * NS_PER_S)
@@ -55,15 +58,17 @@ static int directory_make(int fd, const char *name)
 /* Find the file in which the kernel counts the commits of the file system that FD is on. */
 static void find_stats(int fd, char *ret, size_t size)
 {
-	struct btrfs_ioctl_fs_info_args info = {0};
+	struct btrfs_ioctl_fs_info_args info = { 0 };
 	const uint8_t *u = info.fsid;
 
 	*ret = '\0';
 	if (ioctl(fd, BTRFS_IOC_FS_INFO, &info) < 0)
 		return;
-	snprintf(ret, size,
-		 "/sys/fs/btrfs/%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x/commit_stats", u[0],
-		 u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
+	snprintf(
+		ret, size,
+		"/sys/fs/btrfs/%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x/commit_stats",
+		u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12],
+		u[13], u[14], u[15]);
 	if (access(ret, R_OK) < 0)
 		*ret = '\0';
 }
@@ -78,17 +83,22 @@ static int place_fill(struct place *place, const char *fixtures)
 	place->subvolumes_fd = directory_make(home, "subvolumes");
 	close(home);
 	place->staging_fd = directory_make(place->root.fd, "staging");
-	place->fixtures_fd = directory_make(fixtures ? AT_FDCWD : place->root.fd, fixtures ? fixtures : "fixtures");
-	r = place->subvolumes_fd < 0 ? place->subvolumes_fd : place->staging_fd < 0 ? place->staging_fd : 0;
+	place->fixtures_fd = directory_make(fixtures ? AT_FDCWD : place->root.fd,
+					    fixtures ? fixtures : "fixtures");
+	r = place->subvolumes_fd < 0 ? place->subvolumes_fd
+	    : place->staging_fd < 0  ? place->staging_fd
+				     : 0;
 	if (r < 0 || place->fixtures_fd < 0)
 		return r < 0 ? r : place->fixtures_fd;
 	if (snprintf(place->home, sizeof(place->home), "%s/home", place->root.path) >= PATH_MAX ||
-	    snprintf(place->subvolumes, sizeof(place->subvolumes), "%s/home/subvolumes", place->root.path) >= PATH_MAX)
+	    snprintf(place->subvolumes, sizeof(place->subvolumes), "%s/home/subvolumes",
+		     place->root.path) >= PATH_MAX)
 		return -ENAMETOOLONG;
 	if (fixtures)
 		r = snprintf(place->fixtures, sizeof(place->fixtures), "%s", fixtures);
 	else
-		r = snprintf(place->fixtures, sizeof(place->fixtures), "%s/fixtures", place->root.path);
+		r = snprintf(place->fixtures, sizeof(place->fixtures), "%s/fixtures",
+			     place->root.path);
 	return r >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
@@ -97,7 +107,9 @@ int place_make(struct place *place, const char *directory, const char *fixtures,
 	struct statfs sf;
 	int r;
 
-	*place = (struct place){.subvolumes_fd = -EBADF, .staging_fd = -EBADF, .fixtures_fd = -EBADF};
+	*place = (struct place){ .subvolumes_fd = -EBADF,
+				 .staging_fd = -EBADF,
+				 .fixtures_fd = -EBADF };
 	if (statfs(directory, &sf) < 0)
 		return fail(-errno, error, "%.400s: %s", directory, strerror(errno));
 	if (sf.f_type != BTRFS_SUPER_MAGIC)
@@ -151,7 +163,7 @@ int place_remove(struct place *place)
 /* Make the layer NAME in the directory FD, from FROM or empty. */
 static int layer_make(int fd, const char *name, int from)
 {
-	struct btrfs_ioctl_vol_args_v2 args = {.fd = from};
+	struct btrfs_ioctl_vol_args_v2 args = { .fd = from };
 	unsigned long request = from < 0 ? BTRFS_IOC_SUBVOL_CREATE_V2 : BTRFS_IOC_SNAP_CREATE_V2;
 
 	snprintf(args.name, sizeof(args.name), "%s", name);
@@ -165,16 +177,19 @@ int place_layer_make(const struct place *place, const char *name, int from)
 
 /* What the threads that make layers share. */
 struct making {
-	const struct place *place;	/* Where. */
-	const char *prefix;		/* How the names begin. */
-	uint64_t count;			/* How many. */
-	int from;			/* What from. */
-	atomic_uint_fast64_t next;	/* The next number to be made. */
-	atomic_uint staging;		/* The next staging directory to be taken. */
-	atomic_int error;		/* The first failure. */
+	const struct place *place; /* Where. */
+	const char *prefix;        /* How the names begin. */
+	uint64_t count;            /* How many. */
+	int from;                  /* What from. */
+	atomic_uint_fast64_t next; /* The next number to be made. */
+	atomic_uint staging;       /* The next staging directory to be taken. */
+	atomic_int error;          /* The first failure. */
 };
 
-/* Make layers in a staging directory of this thread's own, so that those of all threads share commits, and move them. */
+/*
+ * Make layers in a staging directory of this thread's own, so that those of all threads share
+ * commits, and move them.
+ */
 static void *making_thread(void *argument)
 {
 	struct making *making = argument;
@@ -204,9 +219,10 @@ static void *making_thread(void *argument)
 
 int place_layers_make(const struct place *place, const char *prefix, uint64_t count, int from)
 {
-	struct making making = {.place = place, .prefix = prefix, .count = count, .from = from};
+	struct making making = { .place = place, .prefix = prefix, .count = count, .from = from };
 	pthread_t threads[PLACE_STAGING_MAX];
-	unsigned started = 0, wanted = count < PLACE_STAGING_MAX ? (unsigned)count : PLACE_STAGING_MAX;
+	unsigned started = 0,
+		 wanted = count < PLACE_STAGING_MAX ? (unsigned)count : PLACE_STAGING_MAX;
 
 	if (from < 0)
 		wanted = wanted ? 1 : 0;
@@ -227,7 +243,8 @@ int place_layer_fill(const struct place *place, const char *name, uint64_t bytes
 
 	if (snprintf(path, sizeof(path), "%s" FILL_NAME, name) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
-	fd = openat(place->subvolumes_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	fd = openat(place->subvolumes_fd, path,
+		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;
 	while (bytes && r == 0) {
@@ -243,7 +260,8 @@ int place_layer_fill(const struct place *place, const char *name, uint64_t bytes
 
 int place_layers_remove(const struct place *place)
 {
-	int r = safety_empty(&place->root, "home/subvolumes"), last = safety_empty(&place->root, "staging");
+	int r = safety_empty(&place->root, "home/subvolumes"),
+	    last = safety_empty(&place->root, "staging");
 
 	return r < 0 ? r : last;
 }
@@ -256,12 +274,13 @@ int place_set_quota(const struct place *place, enum place_quota quota)
 		/* Linux 6.7; not in the headers of the oldest kernel that is supported. */
 		[PLACE_QUOTA_SIMPLE] = 4,
 	};
-	struct btrfs_ioctl_quota_ctl_args args = {.cmd = commands[quota]};
+	struct btrfs_ioctl_quota_ctl_args args = { .cmd = commands[quota] };
 
 	if (ioctl(place->root.fd, BTRFS_IOC_QUOTA_CTL, &args) < 0)
 		return -errno;
 	/* Full quotas begin with a rescan, which is not what is to be measured. */
-	if (quota == PLACE_QUOTA_FULL && ioctl(place->root.fd, BTRFS_IOC_QUOTA_RESCAN_WAIT, NULL) < 0)
+	if (quota == PLACE_QUOTA_FULL &&
+	    ioctl(place->root.fd, BTRFS_IOC_QUOTA_RESCAN_WAIT, NULL) < 0)
 		return -errno;
 	return 0;
 }
@@ -284,13 +303,14 @@ int place_backlog(const struct place *place, uint64_t *ret)
 	return 0;
 }
 
-int place_drain(const struct place *place, const volatile int *stop, uint64_t *ret_ns, bool *ret_done)
+int place_drain(const struct place *place, const volatile int *stop, uint64_t *ret_ns,
+		bool *ret_done)
 {
 	uint64_t begin = clock_ns(), left = 0;
 	int r = place_sync(place);
 
 	while (r == 0) {
-		struct timespec pause = {.tv_nsec = DRAIN_POLL_NS};
+		struct timespec pause = { .tv_nsec = DRAIN_POLL_NS };
 
 		r = place_backlog(place, &left);
 		if (r < 0 || !left || *stop || clock_ns() - begin > DRAIN_TIME_MAX_NS)
@@ -299,7 +319,9 @@ int place_drain(const struct place *place, const volatile int *stop, uint64_t *r
 	}
 	*ret_ns = clock_ns() - begin;
 	*ret_done = r == 0 && !left;
-	/* The drops queue work that the next commit pays: let it pay now, before somebody is timed. */
+	/*
+	 * The drops queue work that the next commit pays: let it pay now, before somebody is timed.
+	 */
 	return r < 0 ? r : place_sync(place);
 }
 

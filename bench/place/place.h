@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The place on btrfs where a run works: a directory of its own with a store's home in it, and what the kernel tells
- * about the file system around it.
+ * The place on btrfs where a run works: a directory of its own with a store's home in it, and what
+ * the kernel tells about the file system around it.
  *
  *	DIRECTORY/varve-bench.XXXXXX/home/subvolumes/	the layers of all engines
  *	DIRECTORY/varve-bench.XXXXXX/staging/		layers being prepared
@@ -23,32 +23,47 @@ enum place_quota { PLACE_QUOTA_OFF, PLACE_QUOTA_FULL, PLACE_QUOTA_SIMPLE };
 
 /* Where a run works. */
 struct place {
-	struct safety_root root;	/* The run's own directory. */
-	char home[PATH_MAX];		/* A store's home. */
-	char subvolumes[PATH_MAX];	/* HOME/subvolumes. */
-	int subvolumes_fd;		/* The same, open. */
-	int staging_fd;			/* The staging directory, open. */
-	char fixtures[PATH_MAX];	/* Where parent layers lie. */
-	int fixtures_fd;		/* The same, open. */
-	char stats[128];		/* The file that counts the commits; "" when the kernel has none. */
+	/* The run's own directory. */
+	struct safety_root root;
+	/* A store's home. */
+	char home[PATH_MAX];
+	/* HOME/subvolumes. */
+	char subvolumes[PATH_MAX];
+	/* The same, open. */
+	int subvolumes_fd;
+	/* The staging directory, open. */
+	int staging_fd;
+	/* Where parent layers lie. */
+	char fixtures[PATH_MAX];
+	/* The same, open. */
+	int fixtures_fd;
+	/* The file that counts the commits; "" when the kernel has none. */
+	char stats[128];
 };
 
 /*
- * Make a place in DIRECTORY, which must be on btrfs. FIXTURES: the directory for parent layers, made when missing and
- * kept; NULL: one that goes with the place. Returns 0 or -errno with an explanation in ERROR (PLACE_ERROR_SIZE bytes).
+ * Make a place in DIRECTORY, which must be on btrfs. FIXTURES: the directory for parent layers,
+ * made when missing and kept; NULL: one that goes with the place. Returns 0 or -errno with an
+ * explanation in ERROR (PLACE_ERROR_SIZE bytes).
  */
 int place_make(struct place *place, const char *directory, const char *fixtures, char *error);
 
 /* Close all descriptors of PLACE, so that its file system can be unmounted. */
 void place_leave(struct place *place);
 
-/* Open them again, on the same file system mounted at the same path; FIXTURES as in place_make(). Returns 0 or -errno. */
+/*
+ * Open them again, on the same file system mounted at the same path; FIXTURES as in place_make().
+ * Returns 0 or -errno.
+ */
 int place_return(struct place *place, const char *fixtures);
 
 /* Remove the place with all that is in it. Returns the first failure, or 0. */
 int place_remove(struct place *place);
 
-/* Make the layer NAME from FROM (a subvolume's descriptor; negative: an empty one). Returns 0 or -errno. */
+/*
+ * Make the layer NAME from FROM (a subvolume's descriptor; negative: an empty one). Returns 0 or
+ * -errno.
+ */
 int place_layer_make(const struct place *place, const char *name, int from);
 
 /* Make COUNT layers PREFIX0, PREFIX1, ... from FROM, many at a time. Returns 0 or -errno. */
@@ -60,7 +75,10 @@ int place_layer_fill(const struct place *place, const char *name, uint64_t bytes
 /* Remove all layers. */
 int place_layers_remove(const struct place *place);
 
-/* Turn quota on or off, for the whole file system; for images of the bench only. Returns 0 or -errno. */
+/*
+ * Turn quota on or off, for the whole file system; for images of the bench only. Returns 0 or
+ * -errno.
+ */
 int place_set_quota(const struct place *place, enum place_quota quota);
 
 /* Commit the file system and wake its cleaner. */
@@ -69,10 +87,17 @@ int place_sync(const struct place *place);
 /* Count the removed subvolumes that the cleaner has not dropped yet. */
 int place_backlog(const struct place *place, uint64_t *ret);
 
-/* Wait until there are none, or *STOP is set. *RET_NS is how long it took; *RET_DONE: there are none. */
-int place_drain(const struct place *place, const volatile int *stop, uint64_t *ret_ns, bool *ret_done);
+/*
+ * Wait until there are none, or *STOP is set. *RET_NS is how long it took; *RET_DONE: there are
+ * none.
+ */
+int place_drain(const struct place *place, const volatile int *stop, uint64_t *ret_ns,
+		bool *ret_done);
 
-/* Tell how many transactions the file system has committed since it was mounted. Returns -ENOTSUP when it does not say. */
+/*
+ * Tell how many transactions the file system has committed since it was mounted. Returns -ENOTSUP
+ * when it does not say.
+ */
 int place_commits(const struct place *place, uint64_t *ret);
 
 #endif

@@ -23,7 +23,7 @@ static int explain(const struct varve_failure *failure, char *error, size_t size
 /* Mount FILE, or make it with BYTES first. */
 static int pool_mount(struct pool *pool, const char *file, uint64_t bytes, char *error, size_t size)
 {
-	struct varve_failure failure = {0};
+	struct varve_failure failure = { 0 };
 	int r;
 
 	if (access(file, F_OK) == 0)
@@ -39,14 +39,15 @@ int pool_open(struct pool *pool, const char *text, char *error, size_t size)
 	uint64_t bytes;
 	int r;
 
-	*pool = (struct pool){0};
+	*pool = (struct pool){ 0 };
 	if (!comma || comma == text || (size_t)(comma - text) >= sizeof(pool->file) ||
 	    varve_size_parse(comma + 1, &bytes) < 0) {
 		snprintf(error, size, "--pool=%.200s: not FILE,SIZE", text);
 		return -EINVAL;
 	}
 	snprintf(pool->file, sizeof(pool->file), "%.*s", (int)(comma - text), text);
-	if (snprintf(pool->mount, sizeof(pool->mount), "%s/varve-bench-pool.XXXXXX", temporary ? temporary : "/tmp") >=
+	if (snprintf(pool->mount, sizeof(pool->mount), "%s/varve-bench-pool.XXXXXX",
+		     temporary ? temporary : "/tmp") >=
 		    (int)sizeof(pool->mount) - (int)sizeof("/fixtures") ||
 	    !mkdtemp(pool->mount)) {
 		snprintf(error, size, "%.200s: %s", pool->mount, strerror(errno));
@@ -70,8 +71,8 @@ static int mount_plain(const struct pool *pool, char *error, size_t size)
 	int r = program_find("mount", program, sizeof(program));
 
 	if (r == 0)
-		r = program_run((char *const[]){program, "-t", "btrfs", "-o", "loop,noatime", (char *)pool->file, (char *)pool->mount,
-						NULL});
+		r = program_run((char *const[]){ program, "-t", "btrfs", "-o", "loop,noatime",
+						 (char *)pool->file, (char *)pool->mount, NULL });
 	if (r < 0)
 		snprintf(error, size, "mount: %s", strerror(-r));
 	return r;
@@ -79,7 +80,7 @@ static int mount_plain(const struct pool *pool, char *error, size_t size)
 
 int pool_remount(struct pool *pool, bool plain, char *error, size_t size)
 {
-	struct varve_failure failure = {0};
+	struct varve_failure failure = { 0 };
 	int r;
 
 	if (varve_pool_umount(pool->mount, &failure) < 0)
@@ -97,7 +98,7 @@ int pool_remount(struct pool *pool, bool plain, char *error, size_t size)
 
 int pool_close(struct pool *pool, char *error, size_t size)
 {
-	struct varve_failure failure = {0};
+	struct varve_failure failure = { 0 };
 
 	if (!pool->mounted)
 		return 0;

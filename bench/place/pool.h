@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The image file that runs work in (--pool): made when it is missing, mounted for the time of the run, kept. */
+/*
+ * The image file that runs work in (--pool): made when it is missing, mounted for the time of the
+ * run, kept.
+ */
 #ifndef BENCH_POOL_H
 #define BENCH_POOL_H
 
@@ -9,22 +12,33 @@
 
 /* A mounted pool. */
 struct pool {
-	bool mounted;			/* It is. */
-	char file[PATH_MAX];		/* The image. */
-	char mount[PATH_MAX];		/* Where: a directory made for it. */
-	char fixtures[PATH_MAX];	/* The directory in it where parent layers stay from run to run. */
+	/* It is. */
+	bool mounted;
+	/* The image. */
+	char file[PATH_MAX];
+	/* Where: a directory made for it. */
+	char mount[PATH_MAX];
+	/* The directory in it where parent layers stay from run to run. */
+	char fixtures[PATH_MAX];
 };
 
-/* Mount the pool that TEXT ("FILE,SIZE") names. Returns 0 or -errno with an explanation in ERROR (SIZE bytes). */
+/*
+ * Mount the pool that TEXT ("FILE,SIZE") names. Returns 0 or -errno with an explanation in ERROR
+ * (SIZE bytes).
+ */
 int pool_open(struct pool *pool, const char *text, char *error, size_t size);
 
 /*
- * Unmount POOL and mount it again, so that nothing of it is cached. PLAIN: without the mount options that a pool has, as a
- * file system is mounted that somebody else takes care of. Returns 0 or -errno with an explanation in ERROR (SIZE bytes).
+ * Unmount POOL and mount it again, so that nothing of it is cached. PLAIN: without the mount
+ * options that a pool has, as a file system is mounted that somebody else takes care of. Returns 0
+ * or -errno with an explanation in ERROR (SIZE bytes).
  */
 int pool_remount(struct pool *pool, bool plain, char *error, size_t size);
 
-/* Unmount POOL and remove its mount point. Returns 0 or -errno with an explanation in ERROR (SIZE bytes). */
+/*
+ * Unmount POOL and remove its mount point. Returns 0 or -errno with an explanation in ERROR (SIZE
+ * bytes).
+ */
 int pool_close(struct pool *pool, char *error, size_t size);
 
 #endif

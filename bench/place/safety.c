@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Remove only what the run made: checks before a removal, and removals that cannot leave the root. */
+/*
+ * Remove only what the run made: checks before a removal, and removals that cannot leave the root.
+ */
 #include "place/safety.h"
 
 #include <dirent.h>
@@ -93,7 +95,8 @@ int safety_open(const struct safety_root *root, const char *relative, int flags)
 {
 	struct open_how how = {
 		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS |
+			   RESOLVE_NO_MAGICLINKS,
 	};
 	long fd = syscall(SYS_openat2, root->fd, relative, &how, sizeof(how));
 
@@ -133,7 +136,7 @@ bool safety_is_subvolume(int fd)
 
 int safety_destroy(int fd, const char *name)
 {
-	struct btrfs_ioctl_vol_args_v2 args = {0};
+	struct btrfs_ioctl_vol_args_v2 args = { 0 };
 
 	if (strlen(name) >= sizeof(args.name))
 		return -ENAMETOOLONG;
@@ -146,7 +149,7 @@ static int empty_directory(int fd, unsigned depth);
 /* Remove the directory NAME of FD with all that is in it. */
 static int remove_directory(int fd, const char *name, unsigned depth)
 {
-	struct safety_root parent = {.fd = fd};
+	struct safety_root parent = { .fd = fd };
 
 	bool subvolume;
 	int child, r;

@@ -17,34 +17,43 @@
 /* What a measured cell takes at most. */
 #define CELL_SIZE (2 * PAGE_NAME_SIZE)
 
-/* Smaller ratios have so few digits that what was rounded away counts: the range is that of all numbers that are written so. */
+/*
+ * Smaller ratios have so few digits that what was rounded away counts: the range is that of all
+ * numbers that are written so.
+ */
 #define ROUNDED_BELOW 0.01
 
 /* One comparison of a README with a page. */
 struct claims {
-	const char *name;	/* The README. */
-	bool write;		/* Put right what differs. */
-	struct page page;	/* The page of results. */
-	FILE *out;		/* The README as it should be. */
-	unsigned line;		/* Number of the line that is looked at. */
-	unsigned rows;		/* Claims found. */
-	unsigned differing;	/* ... that do not say what was measured. */
-	unsigned bad;		/* ... that cannot stay. */
+	const char *name;   /* The README. */
+	bool write;         /* Put right what differs. */
+	struct page page;   /* The page of results. */
+	FILE *out;          /* The README as it should be. */
+	unsigned line;      /* Number of the line that is looked at. */
+	unsigned rows;      /* Claims found. */
+	unsigned differing; /* ... that do not say what was measured. */
+	unsigned bad;       /* ... that cannot stay. */
 };
 
 /* A figure over all machines. */
 struct range {
-	const struct page_figure *min;	/* The machine that has the smallest. */
-	const struct page_figure *max;	/* ... the largest. */
+	const struct page_figure *min; /* The machine that has the smallest. */
+	const struct page_figure *max; /* ... the largest. */
 };
 
 /* Write "N times" with no more digits than N deserves: two where it is close to 1. */
 static void format_factor(double factor, char *ret)
 {
 	if (factor < 100)
-		snprintf(ret, FORMAT_SIZE, "%.*f", factor < 1.995 ? 2 : factor < 9.95 ? 1 : 0, factor);
+		snprintf(ret, FORMAT_SIZE, "%.*f",
+			 factor < 1.995  ? 2
+			 : factor < 9.95 ? 1
+					 : 0,
+			 factor);
 	else
-		snprintf(ret, FORMAT_SIZE, "%.0f", round(factor / pow(10, floor(log10(factor)) - 1)) * pow(10, floor(log10(factor)) - 1));
+		snprintf(ret, FORMAT_SIZE, "%.0f",
+			 round(factor / pow(10, floor(log10(factor)) - 1)) *
+				 pow(10, floor(log10(factor)) - 1));
 }
 
 /* Tell half of what the last digit of TEXT counts. */
@@ -55,7 +64,10 @@ static double half_unit(const char *text)
 	return pow(10, dot ? -(double)strspn(dot + 1, "0123456789") : 0) / 2;
 }
 
-/* Write the range of a ratio against ENGINE to RET: how many times as fast. Returns false when it has 1 in it. */
+/*
+ * Write the range of a ratio against ENGINE to RET: how many times as fast. Returns false when it
+ * has 1 in it.
+ */
 static bool relative_cell(const struct range *range, const char *engine, char *ret)
 {
 	double low = spread_min(&range->min->spread), high = spread_max(&range->max->spread);
@@ -76,7 +88,8 @@ static bool relative_cell(const struct range *range, const char *engine, char *r
 		return sided;
 	}
 	format_factor(high, to);
-	snprintf(ret, CELL_SIZE, "%s%s%s times as fast as %s", from, strcmp(from, to) ? " to " : "", strcmp(from, to) ? to : "", engine);
+	snprintf(ret, CELL_SIZE, "%s%s%s times as fast as %s", from, strcmp(from, to) ? " to " : "",
+		 strcmp(from, to) ? to : "", engine);
 	return sided;
 }
 
@@ -85,7 +98,8 @@ static void absolute_cell(const struct range *range, char *ret)
 {
 	const char *from = range->min->min_text, *to = range->max->max_text;
 
-	snprintf(ret, CELL_SIZE, "%s%s%s", from, strcmp(from, to) ? " to " : "", strcmp(from, to) ? to : "");
+	snprintf(ret, CELL_SIZE, "%s%s%s", from, strcmp(from, to) ? " to " : "",
+		 strcmp(from, to) ? to : "");
 }
 
 /* Tell that the row at hand is wrong. */
@@ -95,12 +109,14 @@ static void complain(struct claims *claims, const char *what, const char *why)
 }
 
 /* Find the range of WHAT of JOB over all machines. Returns whether any has it. */
-static bool find_range(const struct page *page, const char *job, const char *what, struct range *ret)
+static bool find_range(const struct page *page, const char *job, const char *what,
+		       struct range *ret)
 {
-	*ret = (struct range){0};
+	*ret = (struct range){ 0 };
 	for (size_t i = 0; i < page->count; i++) {
 		/* The first claim of the job is that of the machine that was measured first. */
-		const struct page_figure *figure = page_figure(&page->sections[i], job, ret->min ? ret->min->what : what);
+		const struct page_figure *figure = page_figure(&page->sections[i], job,
+							       ret->min ? ret->min->what : what);
 
 		if (!figure)
 			continue;
@@ -112,7 +128,10 @@ static bool find_range(const struct page *page, const char *job, const char *wha
 	return ret->min;
 }
 
-/* Compute the measured cell of the row whose last cell is KEY. Returns whether the row is a claim that can be made. */
+/*
+ * Compute the measured cell of the row whose last cell is KEY. Returns whether the row is a claim
+ * that can be made.
+ */
 static bool compute_cell(struct claims *claims, const char *key, char *ret)
 {
 	const char *tick = *key == '`' ? strchr(key + 1, '`') : NULL, *engine;
@@ -143,7 +162,8 @@ static bool compute_cell(struct claims *claims, const char *key, char *ret)
 /* Look at LINE of the table, and write it as it should be. */
 static void check_row(struct claims *claims, const char *line)
 {
-	const char *measured = strstr(line, " | "), *key = measured ? strstr(measured + 3, " | ") : NULL;
+	const char *measured = strstr(line, " | "),
+		   *key = measured ? strstr(measured + 3, " | ") : NULL;
 	const char *end = key ? strstr(key + 3, " |") : NULL;
 	char job[PAGE_NAME_SIZE], is[CELL_SIZE], should[CELL_SIZE] = "";
 
@@ -161,7 +181,8 @@ static void check_row(struct claims *claims, const char *line)
 			if (!claims->write) {
 				complain(claims, job, should);
 			}
-			fprintf(claims->out, "%.*s%s%s\n", (int)(measured + 3 - line), line, should, key);
+			fprintf(claims->out, "%.*s%s%s\n", (int)(measured + 3 - line), line, should,
+				key);
 			return;
 		}
 	}
@@ -179,7 +200,8 @@ static void check_text(struct claims *claims, char *text)
 		if (!text && !*line)
 			break;
 		inside = inside ? strncmp(line, "## ", 3) : !strcmp(line, MARK);
-		if (inside && !strncmp(line, "| ", 2) && strncmp(line, "| ---", 5) && strncmp(line, "| Claim |", 9))
+		if (inside && !strncmp(line, "| ", 2) && strncmp(line, "| ---", 5) &&
+		    strncmp(line, "| Claim |", 9))
 			check_row(claims, line);
 		else
 			fprintf(claims->out, "%s\n", line);
@@ -223,17 +245,19 @@ static int compare(struct claims *claims, const char *results)
 	if (r == 0 && claims->write && claims->differing)
 		r = write_text(claims->name, written, size);
 	if (r < 0)
-		fprintf(stderr, "varve-bench: %s: %s\n", claims->name, r == -ENODATA ? "no table after " MARK : strerror(-r));
+		fprintf(stderr, "varve-bench: %s: %s\n", claims->name,
+			r == -ENODATA ? "no table after " MARK : strerror(-r));
 	free(text);
 	free(written);
 	if (r < 0)
 		return CLAIMS_EXIT_UNUSABLE;
-	return claims->bad || (claims->differing && !claims->write) ? CLAIMS_EXIT_DIFFER : EXIT_SUCCESS;
+	return claims->bad || (claims->differing && !claims->write) ? CLAIMS_EXIT_DIFFER
+								    : EXIT_SUCCESS;
 }
 
 int claims_main(int argc, char **argv)
 {
-	struct claims claims = {.write = argc == 3 && !strcmp(argv[2], "--write")};
+	struct claims claims = { .write = argc == 3 && !strcmp(argv[2], "--write") };
 	int status;
 
 	if (argc != 2 + claims.write || argv[0][0] == '-' || argv[1][0] == '-') {

@@ -2,9 +2,10 @@
 /*
  * varve-bench claims PAGE README: does README's table say what the page of results has?
  *
- * Rows of the table after "<!-- results -->" are "| claim | measured | `JOB` METRIC against ENGINE |", the last without what
- * follows the job where the first claim of the job is meant. The measured range goes from the smallest to the largest repetition of
- * all machines. A ratio whose range has 1 in it is faster here and slower there: that is no claim, and fails.
+ * Rows of the table after "<!-- results -->" are "| claim | measured | `JOB` METRIC against ENGINE
+ * |", the last without what follows the job where the first claim of the job is meant. The measured
+ * range goes from the smallest to the largest repetition of all machines. A ratio whose range has 1
+ * in it is faster here and slower there: that is no claim, and fails.
  */
 #ifndef BENCH_CLAIMS_H
 #define BENCH_CLAIMS_H

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compare two JSON reports. Jobs are matched by name and engine; a job that was repeated has several results in each
- * file. The ratio is that of the medians; its spread is that of each result of B over the median of A. A job that A has and
- * B lacks, or where nothing was done in B, is below any ratio that is asked for.
+ * Compare two JSON reports. Jobs are matched by name and engine; a job that was repeated has
+ * several results in each file. The ratio is that of the medians; its spread is that of each result
+ * of B over the median of A. A job that A has and B lacks, or where nothing was done in B, is below
+ * any ratio that is asked for.
  *
- * Two pages of results are compared section by section, claim by claim, and only figures that moved are listed.
+ * Two pages of results are compared section by section, claim by claim, and only figures that moved
+ * are listed.
  */
 #include "report/compare.h"
 
@@ -21,32 +23,36 @@
 
 /* What was asked for. */
 struct comparison {
-	const char *names[2];	/* The files. */
-	json_t *jobs[2];	/* Their arrays of jobs. */
-	json_t *roots[2];	/* What holds those. */
-	double fail_below;	/* Smallest ratio that is accepted; 0: any. */
-	unsigned compared;	/* Jobs found in both. */
-	unsigned below;		/* Jobs below it. */
+	const char *names[2]; /* The files. */
+	json_t *jobs[2];      /* Their arrays of jobs. */
+	json_t *roots[2];     /* What holds those. */
+	double fail_below;    /* Smallest ratio that is accepted; 0: any. */
+	unsigned compared;    /* Jobs found in both. */
+	unsigned below;       /* Jobs below it. */
 };
 
 /* Tell the layers a second of JOB: of all directions. */
 static double job_iops(const json_t *job)
 {
-	static const char *const directions[] = {"read", "write", "trim"};
+	static const char *const directions[] = { "read", "write", "trim" };
 	double sum = 0;
 
 	for (size_t i = 0; i < 3; i++)
-		sum += json_number_value(json_object_get(json_object_get(job, directions[i]), "iops"));
+		sum += json_number_value(
+			json_object_get(json_object_get(job, directions[i]), "iops"));
 	return sum;
 }
 
-/* Tell the engine of JOB, "" when it does not say (a report of fio itself keeps it in the options). */
+/*
+ * Tell the engine of JOB, "" when it does not say (a report of fio itself keeps it in the options).
+ */
 static const char *job_engine(const json_t *job)
 {
 	const char *engine = json_string_value(json_object_get(job, "engine"));
 
 	if (!engine)
-		engine = json_string_value(json_object_get(json_object_get(job, "job options"), "ioengine"));
+		engine = json_string_value(
+			json_object_get(json_object_get(job, "job options"), "ioengine"));
 	return engine ? engine : "";
 }
 
@@ -68,14 +74,15 @@ static bool same_job(const json_t *a, const json_t *b)
 static void collect(const json_t *jobs, const json_t *like, struct spread *ret)
 {
 	for (size_t i = 0; i < json_array_size(jobs); i++)
-		if (same_job(json_array_get(jobs, i), like) && job_iops(json_array_get(jobs, i)) > 0)
+		if (same_job(json_array_get(jobs, i), like) &&
+		    job_iops(json_array_get(jobs, i)) > 0)
 			spread_add(ret, job_iops(json_array_get(jobs, i)));
 }
 
 /* Compare the job of JOB in both files, and write a line. */
 static void compare_job(struct comparison *comparison, const json_t *job)
 {
-	struct spread a = {0}, b = {0};
+	struct spread a = { 0 }, b = { 0 };
 	char from[FORMAT_SIZE], to[FORMAT_SIZE];
 	double base, ratio;
 	bool below;
@@ -86,17 +93,18 @@ static void compare_job(struct comparison *comparison, const json_t *job)
 	if (!a.count || !b.count) {
 		below = comparison->fail_below > 0 && a.count;
 		comparison->below += below;
-		printf("%-28s %-14s only in %s%s\n", job_name(job), job_engine(job), comparison->names[a.count ? 0 : 1],
-		       below ? "  BELOW" : "");
+		printf("%-28s %-14s only in %s%s\n", job_name(job), job_engine(job),
+		       comparison->names[a.count ? 0 : 1], below ? "  BELOW" : "");
 		return;
 	}
 	ratio = spread_median(&b) / base;
 	below = comparison->fail_below > 0 && ratio < comparison->fail_below;
 	comparison->compared++;
 	comparison->below += below;
-	printf("%-28s %-14s %8s/s -> %8s/s  %.3f (%.3f..%.3f, runs %zu and %zu)%s\n", job_name(job), job_engine(job),
-	       format_count(base, from), format_count(spread_median(&b), to), ratio, spread_min(&b) / base,
-	       spread_max(&b) / base, a.count, b.count, below ? "  BELOW" : "");
+	printf("%-28s %-14s %8s/s -> %8s/s  %.3f (%.3f..%.3f, runs %zu and %zu)%s\n", job_name(job),
+	       job_engine(job), format_count(base, from), format_count(spread_median(&b), to),
+	       ratio, spread_min(&b) / base, spread_max(&b) / base, a.count, b.count,
+	       below ? "  BELOW" : "");
 }
 
 /* Is the job at INDEX of FILE (0 or 1) the first with its name and engine in both? */
@@ -172,7 +180,8 @@ static int parse(struct comparison *comparison, int argc, char **argv)
 static bool is_outside(double median, const struct spread *spread)
 {
 	return (median < spread_min(spread) || median > spread_max(spread)) &&
-	       fabs(median - spread_median(spread)) > COMPARE_MOVED_LEAST * fabs(spread_median(spread));
+	       fabs(median - spread_median(spread)) >
+		       COMPARE_MOVED_LEAST * fabs(spread_median(spread));
 }
 
 /* Write the line of FIGURE, which only one side has, WHEN. */
@@ -198,13 +207,15 @@ void compare_sections(FILE *file, const struct page_section *before, const struc
 		told++;
 	}
 	for (size_t i = 0; i < now->count; i++) {
-		const struct page_figure *b = &now->figures[i], *a = page_figure(before, b->job, b->what);
+		const struct page_figure *b = &now->figures[i],
+					 *a = page_figure(before, b->job, b->what);
 		double from = a ? spread_median(&a->spread) : 0, to = spread_median(&b->spread);
 
 		if (!a) {
 			lone_line(file, b, "only now");
 		} else if (is_outside(to, &a->spread) && is_outside(from, &b->spread)) {
-			fprintf(file, "%-24s %-36s %10s -> %-10s ", b->job, b->what, a->text, b->text);
+			fprintf(file, "%-24s %-36s %10s -> %-10s ", b->job, b->what, a->text,
+				b->text);
 			if (from > 0)
 				fprintf(file, "%.3f\n", to / from);
 			else
@@ -229,7 +240,7 @@ static bool is_page(const char *name)
 /* Compare the sections of two pages by the names of their machines. Returns the exit status. */
 static int compare_pages(const char *const *names)
 {
-	struct page pages[2] = {0};
+	struct page pages[2] = { 0 };
 	int r = 0;
 
 	for (int i = 0; r == 0 && i < 2; i++) {
@@ -237,10 +248,12 @@ static int compare_pages(const char *const *names)
 		if (r == 0 && !pages[i].count)
 			r = -ENODATA;
 		if (r < 0)
-			fprintf(stderr, "varve-bench: %s: %s\n", names[i], r == -ENODATA ? "no results in it" : strerror(-r));
+			fprintf(stderr, "varve-bench: %s: %s\n", names[i],
+				r == -ENODATA ? "no results in it" : strerror(-r));
 	}
 	for (size_t i = 0; r == 0 && i < pages[1].count; i++)
-		compare_sections(stdout, page_find(&pages[0], pages[1].sections[i].name), &pages[1].sections[i]);
+		compare_sections(stdout, page_find(&pages[0], pages[1].sections[i].name),
+				 &pages[1].sections[i]);
 	page_destroy(&pages[0]);
 	page_destroy(&pages[1]);
 	return r < 0 ? COMPARE_EXIT_UNUSABLE : EXIT_SUCCESS;
@@ -248,7 +261,7 @@ static int compare_pages(const char *const *names)
 
 int compare_main(int argc, char **argv)
 {
-	struct comparison comparison = {0};
+	struct comparison comparison = { 0 };
 	int status = COMPARE_EXIT_UNUSABLE;
 
 	if (parse(&comparison, argc, argv) < 0)
@@ -259,7 +272,8 @@ int compare_main(int argc, char **argv)
 		for (int file = 0; file < 2; file++)
 			for (size_t i = 0; i < json_array_size(comparison.jobs[file]); i++)
 				if (is_first(&comparison, file, i))
-					compare_job(&comparison, json_array_get(comparison.jobs[file], i));
+					compare_job(&comparison,
+						    json_array_get(comparison.jobs[file], i));
 		if (!comparison.compared)
 			fprintf(stderr, "varve-bench: the files have no job in common\n");
 		else

@@ -8,7 +8,7 @@
 
 void eta_begin(struct eta *eta, bool shown)
 {
-	*eta = (struct eta){.shown = shown, .begin_ns = clock_ns()};
+	*eta = (struct eta){ .shown = shown, .begin_ns = clock_ns() };
 	eta->last_ns = eta->begin_ns;
 }
 
@@ -48,11 +48,12 @@ void eta_show(struct eta *eta)
 	double passed = (double)(now - eta->begin_ns) / (double)NS_PER_S, rate = 0;
 
 	if (now > eta->last_ns)
-		rate = (double)(eta->units - eta->last_units) * (double)NS_PER_S / (double)(now - eta->last_ns);
+		rate = (double)(eta->units - eta->last_units) * (double)NS_PER_S /
+		       (double)(now - eta->last_ns);
 	eta->last_ns = now;
 	eta->last_units = eta->units;
-	fprintf(stderr, "\r\033[K%s (%s): jobs: %u  [%3.0f%%]  %.0f/s  ", eta->name, eta->engine, eta->threads,
-		eta->done * 100, rate);
+	fprintf(stderr, "\r\033[K%s (%s): jobs: %u  [%3.0f%%]  %.0f/s  ", eta->name, eta->engine,
+		eta->threads, eta->done * 100, rate);
 	if (eta->done > 0.01)
 		fprintf(stderr, "eta %.0fs", passed / eta->done - passed);
 	fflush(stderr);

@@ -7,15 +7,15 @@
 
 /* The display. */
 struct eta {
-	bool shown;		/* There is one. */
-	uint64_t begin_ns;	/* When the group began. */
-	uint64_t last_ns;	/* When it was shown last. */
-	uint64_t last_units;	/* Layers done by then. */
-	uint64_t units;		/* Layers done now. */
-	uint32_t threads;	/* Threads there are. */
-	double done;		/* Smallest share done of any thread, 0..1. */
-	const char *name;	/* A job's name. */
-	const char *engine;	/* Its engine. */
+	bool shown;          /* There is one. */
+	uint64_t begin_ns;   /* When the group began. */
+	uint64_t last_ns;    /* When it was shown last. */
+	uint64_t last_units; /* Layers done by then. */
+	uint64_t units;      /* Layers done now. */
+	uint32_t threads;    /* Threads there are. */
+	double done;         /* Smallest share done of any thread, 0..1. */
+	const char *name;    /* A job's name. */
+	const char *engine;  /* Its engine. */
 };
 
 /* Begin a display; SHOWN: whether there is one. */

@@ -10,12 +10,12 @@
 struct time_unit format_time_unit(uint64_t min_ns, uint64_t max_ns)
 {
 	if (min_ns > 2 * NS_PER_S && max_ns > 10 * NS_PER_S)
-		return (struct time_unit){"sec", NS_PER_S};
+		return (struct time_unit){ "sec", NS_PER_S };
 	if (min_ns > 2 * NS_PER_MS && max_ns > 100 * NS_PER_MS)
-		return (struct time_unit){"msec", NS_PER_MS};
+		return (struct time_unit){ "msec", NS_PER_MS };
 	if (max_ns > 100 * NS_PER_US)
-		return (struct time_unit){"usec", NS_PER_US};
-	return (struct time_unit){"nsec", 1};
+		return (struct time_unit){ "usec", NS_PER_US };
+	return (struct time_unit){ "nsec", 1 };
 }
 
 /* Write VALUE with three digits before UNIT. */
@@ -35,7 +35,8 @@ const char *format_count(double value, char *buffer)
 		return three_digits(value / 1e6, "M", buffer);
 	if (value >= 9999.5)
 		return three_digits(value / 1e3, "k", buffer);
-	snprintf(buffer, FORMAT_SIZE, value >= 100 || value == floor(value) ? "%.0f" : "%.2f", value);
+	snprintf(buffer, FORMAT_SIZE, value >= 100 || value == floor(value) ? "%.0f" : "%.2f",
+		 value);
 	return buffer;
 }
 

@@ -10,8 +10,8 @@
 
 /* A unit of time that a group of latencies is written in. */
 struct time_unit {
-	const char *name;	/* "usec". */
-	uint64_t ns;		/* Its length. */
+	const char *name; /* "usec". */
+	uint64_t ns;      /* Its length. */
 };
 
 /* Choose the unit in which MIN_NS..MAX_NS are best written. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Write logs: one line a sample, `milliseconds, value, direction, size, offset`, where direction is 0 (read), 1 (write)
- * or 2 (trim). Latencies are in nanoseconds. With log_avg_msec a line is the mean over that time.
+ * Write logs: one line a sample, `milliseconds, value, direction, size, offset`, where direction is
+ * 0 (read), 1 (write) or 2 (trim). Latencies are in nanoseconds. With log_avg_msec a line is the
+ * mean over that time.
  */
 #include "report/log.h"
 
@@ -20,20 +21,23 @@ enum latency { LATENCY_SLAT, LATENCY_CLAT, LATENCY_LAT };
 
 /* A sum that becomes the mean of a window. */
 struct window {
-	uint64_t sum;	/* Of the values. */
-	uint64_t count;	/* How many. */
+	uint64_t sum;   /* Of the values. */
+	uint64_t count; /* How many. */
 };
 
 /* Read the latency WHICH of ENTRY. */
 static uint64_t entry_value(const struct log_entry *entry, enum latency which)
 {
-	return which == LATENCY_SLAT ? entry->slat_ns : which == LATENCY_CLAT ? entry->clat_ns : entry->lat_ns;
+	return which == LATENCY_SLAT   ? entry->slat_ns
+	       : which == LATENCY_CLAT ? entry->clat_ns
+				       : entry->lat_ns;
 }
 
 /* Write one line. */
 static void line(FILE *file, uint64_t time_ms, uint64_t value, enum direction direction)
 {
-	fprintf(file, "%llu, %llu, %d, 0, 0\n", (unsigned long long)time_ms, (unsigned long long)value, direction);
+	fprintf(file, "%llu, %llu, %d, 0, 0\n", (unsigned long long)time_ms,
+		(unsigned long long)value, direction);
 }
 
 /* Write the means of WINDOWS, which ended at TIME_MS, and empty them. */
@@ -41,8 +45,9 @@ static void windows_flush(FILE *file, struct window *windows, uint64_t time_ms)
 {
 	for (int direction = 0; direction < DIRECTIONS; direction++) {
 		if (windows[direction].count)
-			line(file, time_ms, windows[direction].sum / windows[direction].count, direction);
-		windows[direction] = (struct window){0};
+			line(file, time_ms, windows[direction].sum / windows[direction].count,
+			     direction);
+		windows[direction] = (struct window){ 0 };
 	}
 }
 
@@ -50,7 +55,7 @@ static void windows_flush(FILE *file, struct window *windows, uint64_t time_ms)
 static void write_latencies(FILE *file, const struct worker *worker, enum latency which)
 {
 	uint64_t step = worker->options->log_avg_ms, end = step;
-	struct window windows[DIRECTIONS] = {0};
+	struct window windows[DIRECTIONS] = { 0 };
 
 	for (uint64_t i = 0; i < worker->log_count; i++) {
 		const struct log_entry *entry = &worker->log[i];
@@ -87,7 +92,8 @@ static void write_rates(FILE *file, const struct worker *worker, uint64_t bytes)
 				continue;
 			width = stats->series.width_ns / NS_PER_MS;
 			/* A slot belongs to the window that it begins in. */
-			for (uint64_t i = (begin + width - 1) / width; i < stats->series.end_slot; i++) {
+			for (uint64_t i = (begin + width - 1) / width; i < stats->series.end_slot;
+			     i++) {
 				if (i * width >= begin + length)
 					break;
 				units += stats->series.slots[i];
@@ -121,7 +127,7 @@ static int log_close(FILE *file)
 
 int log_write(const struct worker *worker, uint32_t number)
 {
-	static const char *const names[] = {"slat", "clat", "lat"};
+	static const char *const names[] = { "slat", "clat", "lat" };
 	const struct options *options = worker->options;
 	FILE *file;
 	int r = 0;

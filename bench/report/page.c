@@ -16,13 +16,17 @@
 /* Columns of the table of claims. */
 enum column { COLUMN_JOB, COLUMN_WHAT, COLUMN_CLAIM, COLUMN_MEASURED, COLUMN_KEPT, COLUMNS };
 
-/* Read the number at *TEXT, in its unit, and step over both; write it as it stands to WRITTEN. Returns whether there is one. */
+/*
+ * Read the number at *TEXT, in its unit, and step over both; write it as it stands to WRITTEN.
+ * Returns whether there is one.
+ */
 static bool parse_number(const char **text, double *ret, char *written)
 {
 	static const struct {
 		const char *suffix;
 		double factor;
-	} units[] = {{" ns", 1}, {" us", 1e3}, {" ms", 1e6}, {" s", 1e9}, {" MiB", 1024}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}};
+	} units[] = { { " ns", 1 },     { " us", 1e3 }, { " ms", 1e6 }, { " s", 1e9 },
+		      { " MiB", 1024 }, { "k", 1e3 },   { "M", 1e6 },   { "G", 1e9 } };
 	char *end;
 
 	*ret = strtod(*text, &end);
@@ -31,7 +35,8 @@ static bool parse_number(const char **text, double *ret, char *written)
 	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
 		size_t length = strlen(units[i].suffix);
 
-		if (strncmp(end, units[i].suffix, length) || (end[length] && !strchr(" )", end[length])))
+		if (strncmp(end, units[i].suffix, length) ||
+		    (end[length] && !strchr(" )", end[length])))
 			continue;
 		*ret *= units[i].factor;
 		end += length;
@@ -42,7 +47,10 @@ static bool parse_number(const char **text, double *ret, char *written)
 	return true;
 }
 
-/* Read the cell TEXT, "MEDIAN (SMALLEST to LARGEST)" or "MEDIAN", into FIGURE. Returns whether it is one. */
+/*
+ * Read the cell TEXT, "MEDIAN (SMALLEST to LARGEST)" or "MEDIAN", into FIGURE. Returns whether it
+ * is one.
+ */
 static bool parse_measured(const char *text, struct page_figure *figure)
 {
 	double median, min, max;
@@ -68,7 +76,10 @@ static bool parse_measured(const char *text, struct page_figure *figure)
 	return true;
 }
 
-/* Read LINE as a row of the table of claims into FIGURE; LINE is cut up. Returns whether it is one, and was measured. */
+/*
+ * Read LINE as a row of the table of claims into FIGURE; LINE is cut up. Returns whether it is one,
+ * and was measured.
+ */
 static bool parse_row(char *line, struct page_figure *figure)
 {
 	char *cells[COLUMNS], *bound;
@@ -76,7 +87,8 @@ static bool parse_row(char *line, struct page_figure *figure)
 
 	if (strncmp(line, "| ", 2))
 		return false;
-	for (char *cell = line + 2, *end; (end = strstr(cell, " |")); cell = end + 2 + (end[2] == ' ')) {
+	for (char *cell = line + 2, *end; (end = strstr(cell, " |"));
+	     cell = end + 2 + (end[2] == ' ')) {
 		if (count == COLUMNS)
 			return false;
 		*end = '\0';
@@ -89,7 +101,7 @@ static bool parse_row(char *line, struct page_figure *figure)
 	if (!bound)
 		return false;
 	*bound = '\0';
-	*figure = (struct page_figure){0};
+	*figure = (struct page_figure){ 0 };
 	snprintf(figure->job, sizeof(figure->job), "%s", cells[COLUMN_JOB]);
 	snprintf(figure->what, sizeof(figure->what), "%s", cells[COLUMN_CLAIM]);
 	return parse_measured(cells[COLUMN_MEASURED], figure);
@@ -101,7 +113,7 @@ static void section_destroy(struct page_section *section)
 	free(section->name);
 	free(section->text);
 	free(section->figures);
-	*section = (struct page_section){0};
+	*section = (struct page_section){ 0 };
 }
 
 /* Read the rows of SECTION's text. Returns 0 or -ENOMEM. */
@@ -133,9 +145,10 @@ static int section_make(struct page_section *section, const char *text, size_t l
 {
 	int r;
 
-	*section = (struct page_section){.text = strndup(text, length)};
+	*section = (struct page_section){ .text = strndup(text, length) };
 	if (section->text)
-		section->name = strndup(section->text + strlen(HEADING), strcspn(section->text, "\n") - strlen(HEADING));
+		section->name = strndup(section->text + strlen(HEADING),
+					strcspn(section->text, "\n") - strlen(HEADING));
 	r = section->name ? parse_rows(section) : -ENOMEM;
 	if (r < 0)
 		section_destroy(section);
@@ -164,10 +177,14 @@ static int put(struct page *page, struct page_section *section)
 	return 0;
 }
 
-/* Find the next heading of a section at a line's begin, from TEXT on. Returns the end of the text when there is none. */
+/*
+ * Find the next heading of a section at a line's begin, from TEXT on. Returns the end of the text
+ * when there is none.
+ */
 static const char *next_heading(const char *text)
 {
-	const char *at = strncmp(text, HEADING, strlen(HEADING)) ? strstr(text, "\n" HEADING) : text;
+	const char *at = strncmp(text, HEADING, strlen(HEADING)) ? strstr(text, "\n" HEADING)
+								 : text;
 
 	return !at ? text + strlen(text) : at == text ? at : at + 1;
 }
@@ -222,7 +239,7 @@ int page_read(struct page *page, const char *name)
 	char *text;
 	int r = page_text(name, &text);
 
-	*page = (struct page){0};
+	*page = (struct page){ 0 };
 	if (r == 0 && text)
 		r = page_put(page, text);
 	free(text);
@@ -237,7 +254,8 @@ const struct page_section *page_find(const struct page *page, const char *name)
 	return NULL;
 }
 
-const struct page_figure *page_figure(const struct page_section *section, const char *job, const char *what)
+const struct page_figure *page_figure(const struct page_section *section, const char *job,
+				      const char *what)
 {
 	for (size_t i = 0; i < section->count; i++) {
 		const struct page_figure *figure = &section->figures[i];
@@ -266,5 +284,5 @@ void page_destroy(struct page *page)
 	for (size_t i = 0; i < page->count; i++)
 		section_destroy(&page->sections[i]);
 	free(page->sections);
-	*page = (struct page){0};
+	*page = (struct page){ 0 };
 }

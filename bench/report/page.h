@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A page of results in Markdown: what stands before the first "## ", then a section for each machine that was measured. The
- * heading of a section is the machine's name (machine.h); its first table has a row for each claim. That table is read back here,
- * by all that compares results with earlier ones or with those of other machines: there is no second record.
+ * A page of results in Markdown: what stands before the first "## ", then a section for each
+ * machine that was measured. The heading of a section is the machine's name (machine.h); its first
+ * table has a row for each claim. That table is read back here, by all that compares results with
+ * earlier ones or with those of other machines: there is no second record.
  */
 #ifndef BENCH_PAGE_H
 #define BENCH_PAGE_H
@@ -22,42 +23,56 @@
 
 /* What was measured for one claim. */
 struct page_figure {
-	char job[PAGE_NAME_SIZE];	/* The job. */
-	char what[PAGE_NAME_SIZE];	/* "iops against ioctl", "p50_ns". */
-	char text[FORMAT_SIZE];		/* The median as it is written. */
-	char min_text[FORMAT_SIZE];	/* The smallest. */
-	char max_text[FORMAT_SIZE];	/* The largest. */
-	struct spread spread;		/* The three; one where the page has no more. */
+	char job[PAGE_NAME_SIZE];   /* The job. */
+	char what[PAGE_NAME_SIZE];  /* "iops against ioctl", "p50_ns". */
+	char text[FORMAT_SIZE];     /* The median as it is written. */
+	char min_text[FORMAT_SIZE]; /* The smallest. */
+	char max_text[FORMAT_SIZE]; /* The largest. */
+	struct spread spread;       /* The three; one where the page has no more. */
 };
 
 /* What was measured on one machine. */
 struct page_section {
-	char *name;			/* The heading. */
-	char *text;			/* All of it, with the heading. */
-	struct page_figure *figures;	/* In the order of the page; claims that were not measured have none. */
-	size_t count;			/* How many. */
+	/* The heading. */
+	char *name;
+	/* All of it, with the heading. */
+	char *text;
+	/* In the order of the page; claims that were not measured have none. */
+	struct page_figure *figures;
+	/* How many. */
+	size_t count;
 };
 
 /* A page. */
 struct page {
-	struct page_section *sections;	/* In the order of the page. */
-	size_t count;			/* How many. */
+	struct page_section *sections; /* In the order of the page. */
+	size_t count;                  /* How many. */
 };
 
-/* Read the file NAME into *RET, to be freed: NULL when there is none, or it is empty or no regular file. Returns 0 or -errno. */
+/*
+ * Read the file NAME into *RET, to be freed: NULL when there is none, or it is empty or no regular
+ * file. Returns 0 or -errno.
+ */
 int page_text(const char *name, char **ret);
 
-/* Read the page NAME; PAGE is empty when there is none, or when it is no regular file. Returns 0 or -errno; free PAGE then, too. */
+/*
+ * Read the page NAME; PAGE is empty when there is none, or when it is no regular file. Returns 0 or
+ * -errno; free PAGE then, too.
+ */
 int page_read(struct page *page, const char *name);
 
-/* Put the sections of TEXT, each in the place of the one with its heading, or after the last. Returns 0 or -ENOMEM. */
+/*
+ * Put the sections of TEXT, each in the place of the one with its heading, or after the last.
+ * Returns 0 or -ENOMEM.
+ */
 int page_put(struct page *page, const char *text);
 
 /* Find the section NAME, NULL: there is none. */
 const struct page_section *page_find(const struct page *page, const char *name);
 
 /* Find the figure WHAT of JOB in SECTION; "" is the first of the job. NULL: it was not measured. */
-const struct page_figure *page_figure(const struct page_section *section, const char *job, const char *what);
+const struct page_figure *page_figure(const struct page_section *section, const char *job,
+				      const char *what);
 
 /* Write all sections to FILE. */
 void page_write(const struct page *page, FILE *file);

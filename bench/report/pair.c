@@ -21,7 +21,8 @@ static void metric_latency(const struct result *result, const char *metric, stru
 	for (uint32_t kind = 0; kind < BENCH_KINDS; kind++) {
 		const char *name = engine_kind_name(kind);
 
-		if (result->stats.kinds[kind] && strlen(name) + 1 == length && !strncmp(metric, name, length - 1))
+		if (result->stats.kinds[kind] && strlen(name) + 1 == length &&
+		    !strncmp(metric, name, length - 1))
 			histogram_merge(ret, &result->stats.kinds[kind]->lat);
 	}
 }
@@ -31,7 +32,7 @@ static bool metric_value(const struct result *result, const char *metric, double
 {
 	const struct stats_figure *figure;
 	const char *base = claim_base(metric);
-	struct histogram lat = {0};
+	struct histogram lat = { 0 };
 
 	if (!strcmp(metric, "iops") || !strcmp(metric, "rate")) {
 		*ret = result_iops(result);
@@ -42,7 +43,9 @@ static bool metric_value(const struct result *result, const char *metric, double
 		return result->rss_kib > 0;
 	}
 	if (!strcmp(metric, "ops_per_commit")) {
-		*ret = result->commits ? (double)stats_units(&result->stats) / (double)result->commits : 0;
+		*ret = result->commits
+			       ? (double)stats_units(&result->stats) / (double)result->commits
+			       : 0;
 		return result->has_commits && result->commits;
 	}
 	if (!strcmp(metric, "backlog")) {
@@ -61,7 +64,8 @@ static bool metric_value(const struct result *result, const char *metric, double
 		const struct kind_stats *removed = result->stats.kinds[BENCH_REMOVE];
 
 		*ret = removed ? (double)removed->units * (double)NS_PER_S /
-				 (double)(stats_duration(&result->stats) + result->drain_ns) : 0;
+					 (double)(stats_duration(&result->stats) + result->drain_ns)
+			       : 0;
 		return result->drained && *ret > 0;
 	}
 	if (!strncmp(base, "lat_", 4)) {
@@ -85,15 +89,17 @@ static bool metric_value(const struct result *result, const char *metric, double
 	return figure;
 }
 
-/* Find the result of JOB on ENGINE in repetition ROUND. One that was cut short compares with none. */
-static const struct result *find_result(const struct results *results, const struct job *job, const char *engine,
-					uint32_t round)
+/*
+ * Find the result of JOB on ENGINE in repetition ROUND. One that was cut short compares with none.
+ */
+static const struct result *find_result(const struct results *results, const struct job *job,
+					const char *engine, uint32_t round)
 {
 	for (size_t i = 0; i < results->count; i++) {
 		const struct result *result = &results->items[i];
 
-		if (result->job == job && result->round == round && !result->stats.error && !result->interrupted &&
-		    !strcmp(result->options.ioengine, engine))
+		if (result->job == job && result->round == round && !result->stats.error &&
+		    !result->interrupted && !strcmp(result->options.ioengine, engine))
 			return result;
 	}
 	return NULL;
@@ -110,8 +116,8 @@ static uint32_t rounds_count(const struct results *results)
 	return count;
 }
 
-void pair_collect(const struct results *results, const struct job *job, const char *engine, const char *metric,
-		  struct spread *ret)
+void pair_collect(const struct results *results, const struct job *job, const char *engine,
+		  const char *metric, struct spread *ret)
 {
 	double value;
 
@@ -123,8 +129,8 @@ void pair_collect(const struct results *results, const struct job *job, const ch
 	}
 }
 
-void pair_ratio(const struct results *results, const struct job *job, const char *metric, const char *a,
-		const char *b, struct spread *ret)
+void pair_ratio(const struct results *results, const struct job *job, const char *metric,
+		const char *a, const char *b, struct spread *ret)
 {
 	double x, y;
 
@@ -132,14 +138,19 @@ void pair_ratio(const struct results *results, const struct job *job, const char
 		const struct result *first = find_result(results, job, a, round);
 		const struct result *second = find_result(results, job, b, round);
 
-		if (first && second && metric_value(first, metric, &x) && metric_value(second, metric, &y) && y > 0)
+		if (first && second && metric_value(first, metric, &x) &&
+		    metric_value(second, metric, &y) && y > 0)
 			spread_add(ret, x / y);
 	}
 }
 
-/* Collect by how much the first engine's latency exceeds CLAIM's multiple of the other's, one a repetition. */
-static void collect_excess(const struct results *results, const struct job *job, const struct claim *claim,
-			   const char *a, const char *b, struct spread *ret)
+/*
+ * Collect by how much the first engine's latency exceeds CLAIM's multiple of the other's, one a
+ * repetition.
+ */
+static void collect_excess(const struct results *results, const struct job *job,
+			   const struct claim *claim, const char *a, const char *b,
+			   struct spread *ret)
 {
 	double x, y;
 
@@ -160,16 +171,17 @@ void claim_judge(const struct results *results, const struct job *job, const str
 	const char *second = *claim->engine ? claim->engine : job->engines ? job->engines[1] : NULL;
 	double median;
 
-	*ret = (struct verdict){.claim = *claim};
+	*ret = (struct verdict){ .claim = *claim };
 	if (!claim_is_relative(claim->metric))
 		pair_collect(results, job, first, claim->metric, &ret->measured);
 	else if (second)
 		pair_ratio(results, job, claim->metric, first, second, &ret->measured);
 	ret->measurable = ret->measured.count > 0;
 	median = spread_median(&ret->measured);
-	ret->kept = ret->measurable && (claim->at_least ? median >= claim->bound : median <= claim->bound);
+	ret->kept = ret->measurable &&
+		    (claim->at_least ? median >= claim->bound : median <= claim->bound);
 	if (ret->measurable && claim->extra_ns > 0 && second) {
-		struct spread excess = {0};
+		struct spread excess = { 0 };
 
 		collect_excess(results, job, claim, first, second, &excess);
 		ret->kept = spread_median(&excess) <= claim->extra_ns;
@@ -177,17 +189,18 @@ void claim_judge(const struct results *results, const struct job *job, const str
 }
 
 /* Write what ENGINE of JOB reached. */
-static void engine_line(FILE *file, const struct results *results, const struct job *job, const char *engine)
+static void engine_line(FILE *file, const struct results *results, const struct job *job,
+			const char *engine)
 {
-	struct spread iops = {0}, p50 = {0}, p99 = {0}, commits = {0};
+	struct spread iops = { 0 }, p50 = { 0 }, p99 = { 0 }, commits = { 0 };
 	char a[FORMAT_SIZE], b[FORMAT_SIZE], c[FORMAT_SIZE];
 
 	pair_collect(results, job, engine, "iops", &iops);
 	pair_collect(results, job, engine, "lat_p50", &p50);
 	pair_collect(results, job, engine, "lat_p99", &p99);
 	pair_collect(results, job, engine, "ops_per_commit", &commits);
-	fprintf(file, "  %-14s iops=%s, lat p50=%s, p99=%s, operations per commit=%.1f, runs=%zu\n", engine,
-		format_count(spread_median(&iops), a), format_time(spread_median(&p50), b),
+	fprintf(file, "  %-14s iops=%s, lat p50=%s, p99=%s, operations per commit=%.1f, runs=%zu\n",
+		engine, format_count(spread_median(&iops), a), format_time(spread_median(&p50), b),
 		format_time(spread_median(&p99), c), spread_median(&commits), iops.count);
 }
 
@@ -201,13 +214,16 @@ static unsigned claim_lines(FILE *file, const struct results *results, const str
 
 	while (text && claim_parse(&text, &claim) > 0) {
 		claim_judge(results, job, &claim, &verdict);
-		fprintf(file, "  claim %s%s%s %s %g", claim.metric, *claim.engine ? "/" : "", claim.engine,
-			claim.at_least ? ">=" : "<=", claim.bound);
+		fprintf(file, "  claim %s%s%s %s %g", claim.metric, *claim.engine ? "/" : "",
+			claim.engine, claim.at_least ? ">=" : "<=", claim.bound);
 		if (claim.extra_ns > 0)
 			fprintf(file, " + %g us", claim.extra_ns / 1e3);
-		fprintf(file, ": measured %.4g (%.4g..%.4g): %s\n", spread_median(&verdict.measured),
-			spread_min(&verdict.measured), spread_max(&verdict.measured),
-			verdict.kept ? "kept" : verdict.measurable ? "NOT KEPT" : "NOT MEASURED");
+		fprintf(file, ": measured %.4g (%.4g..%.4g): %s\n",
+			spread_median(&verdict.measured), spread_min(&verdict.measured),
+			spread_max(&verdict.measured),
+			verdict.kept         ? "kept"
+			: verdict.measurable ? "NOT KEPT"
+					     : "NOT MEASURED");
 		broken += !verdict.kept;
 	}
 	return broken;
@@ -226,13 +242,15 @@ unsigned pair_report(FILE *file, const struct job_set *set, const struct results
 		for (size_t k = 0; job->engines && job->engines[k]; k++)
 			engine_line(file, results, job, job->engines[k]);
 		for (size_t k = 1; job->engines && job->engines[k]; k++) {
-			struct spread iops = {0}, p50 = {0};
+			struct spread iops = { 0 }, p50 = { 0 };
 
 			pair_ratio(results, job, "iops", job->engines[0], job->engines[k], &iops);
 			pair_ratio(results, job, "lat_p50", job->engines[0], job->engines[k], &p50);
-			fprintf(file, "  %s / %s: iops %.2f (%.2f..%.2f), lat p50 %.2f (%.2f..%.2f)\n", job->engines[0],
-				job->engines[k], spread_median(&iops), spread_min(&iops), spread_max(&iops),
-				spread_median(&p50), spread_min(&p50), spread_max(&p50));
+			fprintf(file,
+				"  %s / %s: iops %.2f (%.2f..%.2f), lat p50 %.2f (%.2f..%.2f)\n",
+				job->engines[0], job->engines[k], spread_median(&iops),
+				spread_min(&iops), spread_max(&iops), spread_median(&p50),
+				spread_min(&p50), spread_max(&p50));
 		}
 		broken += claim_lines(file, results, job);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The page with charts: throughput over time, latency percentiles, scaling with depth. Inline SVG, no script, nothing
- * from elsewhere, so that the file can be mailed and opened anywhere.
+ * The page with charts: throughput over time, latency percentiles, scaling with depth. Inline SVG,
+ * no script, nothing from elsewhere, so that the file can be mailed and opened anywhere.
  */
 #include <errno.h>
 #include <math.h>
@@ -27,26 +27,27 @@
 /* Rates that lie further apart than this are drawn on a logarithmic axis. */
 #define LOG_FACTOR 30
 
-static const char *const colors[] = {"#1f5fa8", "#d1495b", "#2e8b57", "#e08e1b", "#6a4c93", "#1b998b",
-				     "#8d5524", "#7a7a7a", "#c2185b", "#00838f", "#558b2f", "#5d4037"};
+static const char *const colors[] = { "#1f5fa8", "#d1495b", "#2e8b57", "#e08e1b",
+				      "#6a4c93", "#1b998b", "#8d5524", "#7a7a7a",
+				      "#c2185b", "#00838f", "#558b2f", "#5d4037" };
 
 /* One job on one engine, all its threads and repetitions together. */
 struct entry {
-	const struct result *first;	/* The first of its results. */
-	char label[160];		/* "job (engine)". */
-	struct histogram lat;		/* Of all kinds and repetitions. */
-	struct series series;		/* Of all kinds, in the first repetition. */
-	struct spread iops;		/* Of each repetition. */
-	uint64_t depth;			/* Operations in flight in all. */
+	const struct result *first; /* The first of its results. */
+	char label[160];            /* "job (engine)". */
+	struct histogram lat;       /* Of all kinds and repetitions. */
+	struct series series;       /* Of all kinds, in the first repetition. */
+	struct spread iops;         /* Of each repetition. */
+	uint64_t depth;             /* Operations in flight in all. */
 };
 
 /* A chart's axes. */
 struct axes {
-	int height;		/* Of the whole chart: with many lines it must hold their names. */
-	double x_max;		/* Value at the right end. */
-	bool logarithmic;	/* The y axis is. */
-	double y_max;		/* Value at the top. */
-	double y_min;		/* Value at the bottom. */
+	int height;       /* Of the whole chart: with many lines it must hold their names. */
+	double x_max;     /* Value at the right end. */
+	bool logarithmic; /* The y axis is. */
+	double y_max;     /* Value at the top. */
+	double y_min;     /* Value at the bottom. */
 };
 
 /* Write TEXT with what HTML would take for markup escaped. */
@@ -78,14 +79,17 @@ static struct entry *entry_find(struct entry *entries, size_t *count, const stru
 	struct entry *entry;
 
 	for (size_t i = 0; i < *count; i++)
-		if (entries[i].first->job == result->job && is_of(&entries[i], result_engine(result)))
+		if (entries[i].first->job == result->job &&
+		    is_of(&entries[i], result_engine(result)))
 			return &entries[i];
 	if (*count == ENTRIES_MAX)
 		return NULL;
 	entry = &entries[(*count)++];
 	entry->first = result;
-	entry->depth = (result->engine->wait ? result->options.iodepth : 1) * result->options.numjobs;
-	snprintf(entry->label, sizeof(entry->label), "%.110s (%.40s)", result->options.name, result_engine(result));
+	entry->depth = (result->engine->wait ? result->options.iodepth : 1) *
+		       result->options.numjobs;
+	snprintf(entry->label, sizeof(entry->label), "%.110s (%.40s)", result->options.name,
+		 result_engine(result));
 	return entry;
 }
 
@@ -134,7 +138,8 @@ static double x_at(const struct axes *axes, double x)
 static double y_share(const struct axes *axes, double y)
 {
 	if (!axes->logarithmic)
-		return axes->y_max > axes->y_min ? (y - axes->y_min) / (axes->y_max - axes->y_min) : 0;
+		return axes->y_max > axes->y_min ? (y - axes->y_min) / (axes->y_max - axes->y_min)
+						 : 0;
 	y = fmax(y, axes->y_min);
 	return log(y / axes->y_min) / log(axes->y_max / axes->y_min);
 }
@@ -158,43 +163,46 @@ static void axes_choose(struct axes *axes, double low, double high, bool logarit
 }
 
 /* Begin a chart called ID-WHAT. */
-static void chart_begin(FILE *file, const struct axes *axes, const char *id, const char *what, const char *title,
-			const char *x_label, const char *y_label)
+static void chart_begin(FILE *file, const struct axes *axes, const char *id, const char *what,
+			const char *title, const char *x_label, const char *y_label)
 {
 	int middle = TOP + (axes->height - TOP - BOTTOM) / 2;
 
-	fprintf(file, "<svg id=\"%s-%s\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">\n", id, what, WIDTH,
-		axes->height, title);
+	fprintf(file, "<svg id=\"%s-%s\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">\n",
+		id, what, WIDTH, axes->height, title);
 	fprintf(file, "<text class=\"title\" x=\"%d\" y=\"22\">%s</text>\n", LEFT, title);
 	fprintf(file, "<text class=\"label\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
 		LEFT + (WIDTH - LEFT - RIGHT) / 2, axes->height - 10, x_label);
 	fprintf(file,
 		"<text class=\"label\" x=\"16\" y=\"%d\" text-anchor=\"middle\" transform=\"rotate(-90 16 %d)\">%s</text>\n",
 		middle, middle, y_label);
-	fprintf(file, "<rect class=\"frame\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"/>\n", LEFT, TOP,
-		WIDTH - LEFT - RIGHT, axes->height - TOP - BOTTOM);
+	fprintf(file, "<rect class=\"frame\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"/>\n",
+		LEFT, TOP, WIDTH - LEFT - RIGHT, axes->height - TOP - BOTTOM);
 }
 
 /* Write a mark TEXT on the x axis at X. */
 static void tick_x(FILE *file, const struct axes *axes, double x, const char *text)
 {
-	fprintf(file, "<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", x_at(axes, x),
-		axes->height - BOTTOM + 16, text);
+	fprintf(file, "<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
+		x_at(axes, x), axes->height - BOTTOM + 16, text);
 }
 
 /* Write a mark on the y axis at Y, with a line across. FORMAT writes its number. */
-static void tick_y(FILE *file, const struct axes *axes, double y, const char *(*format)(double value, char *buffer))
+static void tick_y(FILE *file, const struct axes *axes, double y,
+		   const char *(*format)(double value, char *buffer))
 {
 	double at = y_at(axes, y);
 	char text[FORMAT_SIZE];
 
-	fprintf(file, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>\n", LEFT, WIDTH - RIGHT, at, at);
-	fprintf(file, "<text class=\"tick\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", LEFT - 6, at + 4,
-		format(y, text));
+	fprintf(file, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>\n", LEFT,
+		WIDTH - RIGHT, at, at);
+	fprintf(file, "<text class=\"tick\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
+		LEFT - 6, at + 4, format(y, text));
 }
 
 /* Write marks on the y axis: even ones, or one a decade. */
-static void ticks_y(FILE *file, const struct axes *axes, const char *(*format)(double value, char *buffer))
+static void ticks_y(FILE *file, const struct axes *axes,
+		    const char *(*format)(double value, char *buffer))
 {
 	for (int i = 0; !axes->logarithmic && i <= TICKS; i++)
 		tick_y(file, axes, axes->y_max * i / TICKS, format);
@@ -215,8 +223,8 @@ static void legend(FILE *file, size_t index, const char *label)
 {
 	int y = TOP + 8 + (int)index * LEGEND_LINE;
 
-	fprintf(file, "<rect x=\"%d\" y=\"%d\" width=\"12\" height=\"4\" fill=\"%s\"/>", WIDTH - RIGHT + 12, y,
-		colors[index % (sizeof(colors) / sizeof(*colors))]);
+	fprintf(file, "<rect x=\"%d\" y=\"%d\" width=\"12\" height=\"4\" fill=\"%s\"/>",
+		WIDTH - RIGHT + 12, y, colors[index % (sizeof(colors) / sizeof(*colors))]);
 	fprintf(file, "<text class=\"tick\" x=\"%d\" y=\"%d\">", WIDTH - RIGHT + 30, y + 6);
 	escape(file, label);
 	fprintf(file, "</text>\n");
@@ -242,13 +250,14 @@ static double series_at(const struct series *series, uint64_t slot, uint64_t per
 /* Tell how many slots of SERIES make one point of its line. */
 static uint64_t series_step(const struct series *series)
 {
-	return series->end_slot / TIME_POINTS_MAX + 1 > 5 ? series->end_slot / TIME_POINTS_MAX + 1 : 5;
+	return series->end_slot / TIME_POINTS_MAX + 1 > 5 ? series->end_slot / TIME_POINTS_MAX + 1
+							  : 5;
 }
 
 /* Draw throughput over time. */
 static void chart_time(FILE *file, const char *what, const struct entry *entries, size_t count)
 {
-	struct axes axes = {.height = chart_height(count)};
+	struct axes axes = { .height = chart_height(count) };
 	double low = 0, high = 0;
 
 	for (size_t i = 0; i < count; i++) {
@@ -256,14 +265,16 @@ static void chart_time(FILE *file, const char *what, const struct entry *entries
 		uint64_t step = series_step(series);
 		double iops = spread_median(&entries[i].iops);
 
-		axes.x_max = fmax(axes.x_max, (double)(series->end_slot * series->width_ns) / (double)NS_PER_S);
+		axes.x_max = fmax(axes.x_max,
+				  (double)(series->end_slot * series->width_ns) / (double)NS_PER_S);
 		for (uint64_t k = 0; k + step <= series->end_slot; k += step)
 			high = fmax(high, series_at(series, k, step));
 		if (iops > 0 && (low == 0 || iops < low))
 			low = iops;
 	}
 	axes_choose(&axes, low, high, false);
-	chart_begin(file, &axes, "throughput", what, "Throughput over time", "seconds", "layers a second");
+	chart_begin(file, &axes, "throughput", what, "Throughput over time", "seconds",
+		    "layers a second");
 	ticks_y(file, &axes, format_count);
 	for (int i = 0; i <= TICKS; i++) {
 		char text[FORMAT_SIZE];
@@ -278,7 +289,8 @@ static void chart_time(FILE *file, const char *what, const struct entry *entries
 		line_begin(file, i);
 		for (uint64_t k = 0; k + step <= series->end_slot; k += step)
 			fprintf(file, "%.1f,%.1f ",
-				x_at(&axes, ((double)k + (double)step / 2) * (double)series->width_ns / (double)NS_PER_S),
+				x_at(&axes, ((double)k + (double)step / 2) *
+						    (double)series->width_ns / (double)NS_PER_S),
 				y_at(&axes, series_at(series, k, step)));
 		fprintf(file, "\"/>\n");
 		legend(file, i, entries[i].label);
@@ -289,10 +301,10 @@ static void chart_time(FILE *file, const char *what, const struct entry *entries
 /* Draw latency percentiles, on a logarithmic axis. */
 static void chart_latency(FILE *file, const char *what, const struct entry *entries, size_t count)
 {
-	static const double percents[] = {1, 25, 50, 75, 90, 99, 99.9, 100};
-	static const char *const names[] = {"1", "25", "50", "75", "90", "99", "99.9", "max"};
+	static const double percents[] = { 1, 25, 50, 75, 90, 99, 99.9, 100 };
+	static const char *const names[] = { "1", "25", "50", "75", "90", "99", "99.9", "max" };
 	const size_t points = sizeof(percents) / sizeof(*percents);
-	struct axes axes = {.height = chart_height(count), .x_max = (double)points - 1};
+	struct axes axes = { .height = chart_height(count), .x_max = (double)points - 1 };
 	double low = 0, high = 1;
 
 	for (size_t i = 0; i < count; i++) {
@@ -303,7 +315,8 @@ static void chart_latency(FILE *file, const char *what, const struct entry *entr
 			low = fmax(1, (double)entries[i].lat.min);
 	}
 	axes_choose(&axes, fmax(low, 1), high, true);
-	chart_begin(file, &axes, "latency", what, "Latency percentiles by engine", "percentile", "latency");
+	chart_begin(file, &axes, "latency", what, "Latency percentiles by engine", "percentile",
+		    "latency");
 	ticks_y(file, &axes, format_time);
 	for (size_t k = 0; k < points; k++)
 		tick_x(file, &axes, (double)k, names[k]);
@@ -311,7 +324,8 @@ static void chart_latency(FILE *file, const char *what, const struct entry *entr
 		line_begin(file, i);
 		for (size_t k = 0; entries[i].lat.count && k < points; k++)
 			fprintf(file, "%.1f,%.1f ", x_at(&axes, (double)k),
-				y_at(&axes, (double)histogram_percentile(&entries[i].lat, percents[k])));
+				y_at(&axes,
+				     (double)histogram_percentile(&entries[i].lat, percents[k])));
 		fprintf(file, "\"/>\n");
 		legend(file, i, entries[i].label);
 	}
@@ -325,14 +339,15 @@ static const struct entry *next_depth(const struct entry *entries, size_t count,
 	const struct entry *next = NULL;
 
 	for (size_t i = 0; i < count; i++)
-		if (is_of(&entries[i], engine) && entries[i].depth > last && (!next || entries[i].depth < next->depth))
+		if (is_of(&entries[i], engine) && entries[i].depth > last &&
+		    (!next || entries[i].depth < next->depth))
 			next = &entries[i];
 	return next;
 }
 
 /* Draw the line of ENGINE, by depth, as series INDEX, with a point for each of its jobs. */
-static void line_depth(FILE *file, const struct axes *axes, const struct entry *entries, size_t count,
-		       const char *engine, size_t index)
+static void line_depth(FILE *file, const struct axes *axes, const struct entry *entries,
+		       size_t count, const char *engine, size_t index)
 {
 	const struct entry *entry = NULL;
 
@@ -344,7 +359,8 @@ static void line_depth(FILE *file, const struct axes *axes, const struct entry *
 	for (size_t i = 0; i < count; i++)
 		if (is_of(&entries[i], engine))
 			fprintf(file, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"%s\"/>\n",
-				x_at(axes, log2((double)entries[i].depth)), y_at(axes, spread_median(&entries[i].iops)),
+				x_at(axes, log2((double)entries[i].depth)),
+				y_at(axes, spread_median(&entries[i].iops)),
 				colors[index % (sizeof(colors) / sizeof(*colors))]);
 	legend(file, index, engine);
 }
@@ -352,7 +368,7 @@ static void line_depth(FILE *file, const struct axes *axes, const struct entry *
 /* Draw the rate by the number of operations in flight, a line for each engine. */
 static void chart_depth(FILE *file, const char *what, const struct entry *entries, size_t count)
 {
-	struct axes axes = {.height = HEIGHT_MIN, .x_max = 1};
+	struct axes axes = { .height = HEIGHT_MIN, .x_max = 1 };
 	double low = 0, high = 0;
 	size_t lines = 0;
 
@@ -365,7 +381,8 @@ static void chart_depth(FILE *file, const char *what, const struct entry *entrie
 			low = iops;
 	}
 	axes_choose(&axes, low, high, false);
-	chart_begin(file, &axes, "scaling", what, "Scaling with depth", "operations in flight", "layers a second");
+	chart_begin(file, &axes, "scaling", what, "Scaling with depth", "operations in flight",
+		    "layers a second");
 	ticks_y(file, &axes, format_count);
 	for (double x = 0; x <= axes.x_max; x++) {
 		char text[FORMAT_SIZE];
@@ -379,7 +396,8 @@ static void chart_depth(FILE *file, const char *what, const struct entry *entrie
 		for (size_t k = 0; k < i; k++)
 			seen |= is_of(&entries[k], result_engine(entries[i].first));
 		if (!seen)
-			line_depth(file, &axes, entries, count, result_engine(entries[i].first), lines++);
+			line_depth(file, &axes, entries, count, result_engine(entries[i].first),
+				   lines++);
 	}
 	fprintf(file, "</svg>\n");
 }
@@ -387,7 +405,8 @@ static void chart_depth(FILE *file, const char *what, const struct entry *entrie
 /* Order entries by what they do, as it was in the report otherwise. */
 static int by_workload(const void *a, const void *b)
 {
-	const struct result *x = ((const struct entry *)a)->first, *y = ((const struct entry *)b)->first;
+	const struct result *x = ((const struct entry *)a)->first,
+			    *y = ((const struct entry *)b)->first;
 
 	if (x->options.rw != y->options.rw)
 		return x->options.rw < y->options.rw ? -1 : 1;
@@ -416,15 +435,17 @@ static void charts(FILE *file, struct entry *entries, size_t count)
 /* Write the figures as a table. */
 static void table(FILE *file, const struct entry *entries, size_t count)
 {
-	fprintf(file, "<table><tr><th>job</th><th>engine</th><th>in flight</th><th>layers/s</th><th>p50</th><th>p99</th>"
-		      "<th>max</th><th>runs</th></tr>\n");
+	fprintf(file,
+		"<table><tr><th>job</th><th>engine</th><th>in flight</th><th>layers/s</th><th>p50</th><th>p99</th>"
+		"<th>max</th><th>runs</th></tr>\n");
 	for (size_t i = 0; i < count; i++) {
 		const struct entry *entry = &entries[i];
 		char a[FORMAT_SIZE], b[FORMAT_SIZE], c[FORMAT_SIZE], d[FORMAT_SIZE];
 
 		fprintf(file, "<tr><td>");
 		escape(file, entry->first->options.name);
-		fprintf(file, "</td><td>%s</td><td>%llu</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%zu</td></tr>\n",
+		fprintf(file,
+			"</td><td>%s</td><td>%llu</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%zu</td></tr>\n",
 			result_engine(entry->first), (unsigned long long)entry->depth,
 			format_count(spread_median(&entry->iops), a),
 			format_time((double)histogram_percentile(&entry->lat, 50), b),
@@ -444,16 +465,17 @@ int report_html(FILE *file, const struct job_set *set, const struct results *res
 		return -ENOMEM;
 	count = entries_collect(results, entries);
 	machine_describe(&machine);
-	fprintf(file, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>varve-bench</title>\n<style>"
-		      "body{font:15px sans-serif;max-width:900px;margin:24px auto;padding:0 16px;color:#222;background:#fff}"
-		      "svg{display:block;width:100%%;margin:18px 0}.title{font-size:17px;font-weight:bold}"
-		      ".label{font-size:13px}.tick{font-size:11px;fill:#444}.frame{fill:none;stroke:#999}"
-		      ".grid{stroke:#e4e4e4}table{border-collapse:collapse}td,th{padding:4px 10px;border-bottom:1px solid "
-		      "#ddd;text-align:right}td:first-child,th:first-child,td:nth-child(2),th:nth-child(2){text-align:left}"
-		      "</style></head><body>\n<h1>varve-bench</h1>\n<p>");
+	fprintf(file,
+		"<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>varve-bench</title>\n<style>"
+		"body{font:15px sans-serif;max-width:900px;margin:24px auto;padding:0 16px;color:#222;background:#fff}"
+		"svg{display:block;width:100%%;margin:18px 0}.title{font-size:17px;font-weight:bold}"
+		".label{font-size:13px}.tick{font-size:11px;fill:#444}.frame{fill:none;stroke:#999}"
+		".grid{stroke:#e4e4e4}table{border-collapse:collapse}td,th{padding:4px 10px;border-bottom:1px solid "
+		"#ddd;text-align:right}td:first-child,th:first-child,td:nth-child(2),th:nth-child(2){text-align:left}"
+		"</style></head><body>\n<h1>varve-bench</h1>\n<p>");
 	escape(file, machine.cpu);
-	fprintf(file, ", %ld cores, %.0f GiB; %s; varve %s</p>\n", machine.cores, (double)machine.memory_mib / 1024,
-		machine.kernel, machine.library);
+	fprintf(file, ", %ld cores, %.0f GiB; %s; varve %s</p>\n", machine.cores,
+		(double)machine.memory_mib / 1024, machine.kernel, machine.library);
 	charts(file, entries, count);
 	table(file, entries, count);
 	fprintf(file, "</body></html>\n");

@@ -2,9 +2,9 @@
 /*
  * The report for programs, with the field names of fio, so that what reads fio's JSON reads this.
  *
- * fio knows three directions. What makes or changes layers is reported as write, what removes them as trim, the rest as
- * read; `operations` has each kind by its own name, beside them. An "I/O" is a layer. Bytes are those of the files in
- * the layer, which a snapshot handles without touching them.
+ * fio knows three directions. What makes or changes layers is reported as write, what removes them
+ * as trim, the rest as read; `operations` has each kind by its own name, beside them. An "I/O" is a
+ * layer. Bytes are those of the files in the layer, which a snapshot handles without touching them.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -15,7 +15,7 @@
 #include "report/pair.h"
 #include "report/report.h"
 
-static const char *const direction_names[DIRECTIONS] = {"read", "write", "trim"};
+static const char *const direction_names[DIRECTIONS] = { "read", "write", "trim" };
 
 /* Set KEY of OBJECT to a whole number. */
 static void put(json_t *object, const char *key, uint64_t value)
@@ -30,7 +30,8 @@ static void put_real(json_t *object, const char *key, double value)
 }
 
 /* Describe HISTOGRAM; LIST: the percentiles to give, NULL for none; BINS: with its buckets. */
-static json_t *latency_object(const struct histogram *histogram, const struct percentiles *list, bool bins)
+static json_t *latency_object(const struct histogram *histogram, const struct percentiles *list,
+			      bool bins)
 {
 	json_t *object = json_object(), *inner;
 	char key[32];
@@ -63,7 +64,8 @@ static json_t *latency_object(const struct histogram *histogram, const struct pe
 }
 
 /* Set fio's figures of rate variation in OBJECT. */
-static void put_rate(json_t *object, const struct series *series, uint64_t duration, uint64_t bytes_each)
+static void put_rate(json_t *object, const struct series *series, uint64_t duration,
+		     uint64_t bytes_each)
 {
 	struct stats_rate rate = series_rate(series, duration);
 	double kib = (double)bytes_each / 1024;
@@ -85,7 +87,8 @@ static void put_rate(json_t *object, const struct series *series, uint64_t durat
 static json_t *kind_object(const struct kind_stats *stats, const struct result *result, bool bins)
 {
 	const struct percentiles *list = &result->options.percentiles;
-	uint64_t duration = stats_duration(&result->stats), bytes = stats->units * result->bytes_each;
+	uint64_t duration = stats_duration(&result->stats),
+		 bytes = stats->units * result->bytes_each;
 	double seconds = (double)duration / (double)NS_PER_S;
 	json_t *object = json_object();
 
@@ -106,19 +109,23 @@ static json_t *kind_object(const struct kind_stats *stats, const struct result *
 	return object;
 }
 
-/* Add the three directions of RESULT, and each kind by its name, to OBJECT. Returns 0 or -ENOMEM. */
+/*
+ * Add the three directions of RESULT, and each kind by its name, to OBJECT. Returns 0 or -ENOMEM.
+ */
 static int put_directions(json_t *object, const struct result *result, bool bins)
 {
 	json_t *operations = json_object();
 
 	for (int direction = 0; direction < DIRECTIONS; direction++) {
-		struct stats merged = {0}, part = {0};
-		uint32_t to = direction == DIRECTION_READ ? BENCH_NOOP : direction == DIRECTION_WRITE ? BENCH_CREATE :
-												       BENCH_REMOVE;
+		struct stats merged = { 0 }, part = { 0 };
+		uint32_t to = direction == DIRECTION_READ    ? BENCH_NOOP
+			      : direction == DIRECTION_WRITE ? BENCH_CREATE
+							     : BENCH_REMOVE;
 		int r = stats_init(&merged, BENCH_BIT(to));
 
 		for (uint32_t kind = 0; r == 0 && kind < BENCH_KINDS; kind++) {
-			if (!result->stats.kinds[kind] || result_direction(kind) != (enum direction)direction)
+			if (!result->stats.kinds[kind] ||
+			    result_direction(kind) != (enum direction)direction)
 				continue;
 			part.kinds[to] = result->stats.kinds[kind];
 			r = stats_merge(&merged, &part);
@@ -154,9 +161,9 @@ static json_t *level_object(const uint64_t *levels, const char *const *names)
 /* Add how the latencies of RESULT are spread over decades. */
 static void put_distribution(json_t *object, const struct result *result)
 {
-	static const uint64_t limits[] = {2, 4, 10, 20, 50, 100, 250, 500, 750, 1000};
-	static const char *const names[] = {"latency_ns", "latency_us", "latency_ms"};
-	struct histogram lat = {0};
+	static const uint64_t limits[] = { 2, 4, 10, 20, 50, 100, 250, 500, 750, 1000 };
+	static const char *const names[] = { "latency_ns", "latency_us", "latency_ms" };
+	struct histogram lat = { 0 };
 	uint64_t low = 0, unit = 1;
 
 	result_latency(result, DIRECTIONS, &lat);
@@ -169,14 +176,22 @@ static void put_distribution(json_t *object, const struct result *result)
 
 			low = limits[i] * unit;
 			snprintf(key, sizeof(key), "%llu", (unsigned long long)limits[i]);
-			put_real(inner, key, lat.count ? 100.0 * (double)count / (double)lat.count : 0);
+			put_real(inner, key,
+				 lat.count ? 100.0 * (double)count / (double)lat.count : 0);
 		}
 		if (row == 2) {
 			put_real(inner, "2000",
-				 lat.count ? 100.0 * (double)histogram_between(&lat, low, 2 * NS_PER_S) / (double)lat.count : 0);
+				 lat.count ? 100.0 *
+						     (double)histogram_between(&lat, low,
+									       2 * NS_PER_S) /
+						     (double)lat.count
+					   : 0);
 			put_real(inner, ">=2000",
-				 lat.count ? 100.0 * (double)histogram_between(&lat, 2 * NS_PER_S, UINT64_MAX) /
-						     (double)lat.count : 0);
+				 lat.count ? 100.0 *
+						     (double)histogram_between(&lat, 2 * NS_PER_S,
+									       UINT64_MAX) /
+						     (double)lat.count
+					   : 0);
 		}
 		json_object_set_new(object, names[row], inner);
 	}
@@ -191,11 +206,14 @@ static json_t *options_object(const struct job_set *set, const struct result *re
 	json_object_set_new(object, "name", json_string(result->options.name));
 	for (size_t i = 0; (pair = job_pair_at(set, result->job, i)); i++)
 		if (strcmp(pair->key, "directory"))
-			json_object_set_new(object, pair->key, json_string(pair->value ? pair->value : "1"));
+			json_object_set_new(object, pair->key,
+					    json_string(pair->value ? pair->value : "1"));
 	json_object_set_new(object, "ioengine", json_string(result_engine(result)));
 	json_object_set_new(object, "rw", json_string(options_workload_name(result->options.rw)));
-	json_object_set_new(object, "iodepth", json_sprintf("%llu", (unsigned long long)result->options.iodepth));
-	json_object_set_new(object, "numjobs", json_sprintf("%llu", (unsigned long long)result->options.numjobs));
+	json_object_set_new(object, "iodepth",
+			    json_sprintf("%llu", (unsigned long long)result->options.iodepth));
+	json_object_set_new(object, "numjobs",
+			    json_sprintf("%llu", (unsigned long long)result->options.numjobs));
 	return object;
 }
 
@@ -228,13 +246,13 @@ static void put_extras(json_t *object, const struct result *result)
 /* Describe RESULT. NULL when memory ran out. */
 static json_t *result_object(const struct job_set *set, const struct result *result, bool bins)
 {
-	static const char *const depths[] = {"1", "2", "4", "8", "16", "32", ">=64"};
-	static const char *const bursts[] = {"0", "4", "8", "16", "32", "64", ">=64"};
+	static const char *const depths[] = { "1", "2", "4", "8", "16", "32", ">=64" };
+	static const char *const bursts[] = { "0", "4", "8", "16", "32", "64", ">=64" };
 	json_t *object = json_object();
 
 	json_object_set_new(object, "jobname", json_string(result->options.name));
 	put(object, "groupid", result->group);
-	put(object, "error", (uint64_t)-(int64_t)result->stats.error);
+	put(object, "error", (uint64_t) - (int64_t)result->stats.error);
 	put(object, "eta", 0);
 	put(object, "elapsed", stats_duration(&result->stats) / NS_PER_S + 1);
 	json_object_set_new(object, "job options", options_object(set, result));
@@ -248,9 +266,12 @@ static json_t *result_object(const struct job_set *set, const struct result *res
 	put(object, "ctx", result->context_switches);
 	put(object, "majf", result->major_faults);
 	put(object, "minf", result->minor_faults);
-	json_object_set_new(object, "iodepth_level", level_object(result->stats.depth_level, depths));
-	json_object_set_new(object, "iodepth_submit", level_object(result->stats.submit_level, bursts));
-	json_object_set_new(object, "iodepth_complete", level_object(result->stats.complete_level, bursts));
+	json_object_set_new(object, "iodepth_level",
+			    level_object(result->stats.depth_level, depths));
+	json_object_set_new(object, "iodepth_submit",
+			    level_object(result->stats.submit_level, bursts));
+	json_object_set_new(object, "iodepth_complete",
+			    level_object(result->stats.complete_level, bursts));
 	put_distribution(object, result);
 	put(object, "latency_depth", result->options.iodepth);
 	put(object, "latency_target", 0);
@@ -263,8 +284,8 @@ static json_t *result_object(const struct job_set *set, const struct result *res
 /* Describe SPREAD. */
 static json_t *spread_object(const struct spread *spread)
 {
-	return json_pack("{s:f, s:f, s:f, s:i}", "median", spread_median(spread), "min", spread_min(spread), "max",
-			 spread_max(spread), "runs", (int)spread->count);
+	return json_pack("{s:f, s:f, s:f, s:i}", "median", spread_median(spread), "min",
+			 spread_min(spread), "max", spread_max(spread), "runs", (int)spread->count);
 }
 
 /* Describe the ratios of all pairs in SET. */
@@ -276,14 +297,16 @@ static json_t *pairs_array(const struct job_set *set, const struct results *resu
 		const struct job *job = &set->jobs[i];
 
 		for (size_t k = 1; job->engines && job->engines[k]; k++) {
-			struct spread iops = {0}, p50 = {0};
+			struct spread iops = { 0 }, p50 = { 0 };
 
 			pair_ratio(results, job, "iops", job->engines[0], job->engines[k], &iops);
 			pair_ratio(results, job, "lat_p50", job->engines[0], job->engines[k], &p50);
-			json_array_append_new(array, json_pack("{s:s, s:s, s:s, s:o, s:o}", "jobname", job->name,
-							       "engine", job->engines[0], "against", job->engines[k],
-							       "iops_ratio", spread_object(&iops), "lat_p50_ratio",
-							       spread_object(&p50)));
+			json_array_append_new(array,
+					      json_pack("{s:s, s:s, s:s, s:o, s:o}", "jobname",
+							job->name, "engine", job->engines[0],
+							"against", job->engines[k], "iops_ratio",
+							spread_object(&iops), "lat_p50_ratio",
+							spread_object(&p50)));
 		}
 	}
 	return array;

@@ -17,18 +17,21 @@
 /* Write the versions of what the jobs are compared with. */
 static void peer_lines(FILE *file)
 {
-	static const char *const names[] = {"du", "tar", "bfs", "fdfind", "gdu", "btrfs"};
-	char program[PATH_MAX], line[128], *arguments[] = {program, "--version", NULL};
+	static const char *const names[] = { "du", "tar", "bfs", "fdfind", "gdu", "btrfs" };
+	char program[PATH_MAX], line[128], *arguments[] = { program, "--version", NULL };
 	const char *text;
 	bool any = false;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		if (program_find(names[i], program, sizeof(program)) < 0 || program_line(arguments, line, sizeof(line)) < 0)
+		if (program_find(names[i], program, sizeof(program)) < 0 ||
+		    program_line(arguments, line, sizeof(line)) < 0)
 			continue;
 		text = line + (strncmp(line, "Version:", 8) ? 0 : 8);
 		text += strspn(text, " \t");
 		/* gdu tells a number alone. */
-		fprintf(file, "%s%s%s", any ? "; " : "- compared with: ", text == line ? "" : names[i], text == line ? "" : " ");
+		fprintf(file, "%s%s%s",
+			any ? "; " : "- compared with: ", text == line ? "" : names[i],
+			text == line ? "" : " ");
 		fprintf(file, "%s", text);
 		any = true;
 	}
@@ -48,11 +51,13 @@ static void machine_lines(FILE *file, const struct machine *machine, const struc
 			rounds = results->items[i].round + 1;
 	if (gmtime_r(&results->when, &tm))
 		strftime(date, sizeof(date), "%Y-%m-%d", &tm);
-	fprintf(file, "## %s\n\n- processor: %s, %ld cores; memory: %.0f GiB\n", machine->name, machine->cpu, machine->cores,
-		(double)machine->memory_mib / 1024);
+	fprintf(file, "## %s\n\n- processor: %s, %ld cores; memory: %.0f GiB\n", machine->name,
+		machine->cpu, machine->cores, (double)machine->memory_mib / 1024);
 	fprintf(file, "- kernel: %s; varve %s\n", machine->kernel, machine->library);
 	peer_lines(file);
-	fprintf(file, "- btrfs in an image file on a loop device, 16 KiB nodes; measured %s, each job up to %u times\n\n", date, rounds);
+	fprintf(file,
+		"- btrfs in an image file on a loop device, 16 KiB nodes; measured %s, each job up to %u times\n\n",
+		date, rounds);
 }
 
 /* Write VALUE of METRIC in its unit. Returns BUFFER (FORMAT_SIZE bytes). */
@@ -61,7 +66,11 @@ static const char *format_metric(const char *metric, double value, char *buffer)
 	size_t length = strlen(metric);
 
 	if (claim_is_relative(metric))
-		snprintf(buffer, FORMAT_SIZE, value < 0.01 ? "%.6f" : value < 0.1 ? "%.4f" : "%.2f", value);
+		snprintf(buffer, FORMAT_SIZE,
+			 value < 0.01  ? "%.6f"
+			 : value < 0.1 ? "%.4f"
+				       : "%.2f",
+			 value);
 	else if (length > 3 && !strcmp(metric + length - 3, "_ns"))
 		return format_time(value, buffer);
 	else if (length > 4 && !strcmp(metric + length - 4, "_kib"))
@@ -81,7 +90,8 @@ static void measured_cell(FILE *file, const struct verdict *verdict)
 	char a[FORMAT_SIZE], b[FORMAT_SIZE], c[FORMAT_SIZE];
 
 	fprintf(file, "%s (%s to %s)", format_metric(metric, spread_median(measured), a),
-		format_metric(metric, spread_min(measured), b), format_metric(metric, spread_max(measured), c));
+		format_metric(metric, spread_min(measured), b),
+		format_metric(metric, spread_max(measured), c));
 }
 
 /* Has JOB been run, or tried at least, or is it known why it has not? */
@@ -97,7 +107,8 @@ static bool has_run(const struct results *results, const struct job *job)
 }
 
 /* Write what the reason was that CLAIM of JOB could not be judged. */
-static void reason_cell(FILE *file, const struct results *results, const struct job *job, const struct claim *claim)
+static void reason_cell(FILE *file, const struct results *results, const struct job *job,
+			const struct claim *claim)
 {
 	const char *own = job->options.ioengine, *reason;
 
@@ -108,7 +119,8 @@ static void reason_cell(FILE *file, const struct results *results, const struct 
 		return;
 	}
 	for (size_t i = 0; job->engines[i]; i++) {
-		bool wanted = i == 0 || (*claim->engine ? !strcmp(claim->engine, job->engines[i]) : i == 1);
+		bool wanted = i == 0 ||
+			      (*claim->engine ? !strcmp(claim->engine, job->engines[i]) : i == 1);
 
 		reason = wanted ? results_failure(results, job, job->engines[i]) : NULL;
 		if (reason) {
@@ -119,7 +131,8 @@ static void reason_cell(FILE *file, const struct results *results, const struct 
 			return;
 		}
 	}
-	fprintf(file, "not measured%s%s", results->unfinished ? ": " : "", results->unfinished ? results->unfinished : "");
+	fprintf(file, "not measured%s%s", results->unfinished ? ": " : "",
+		results->unfinished ? results->unfinished : "");
 }
 
 /* Write the rows of JOB's claims. */
@@ -131,13 +144,16 @@ static void claim_rows(FILE *file, const struct results *results, const struct j
 	struct claim claim;
 
 	while (text && claim_parse(&text, &claim) > 0) {
-		const char *other = *claim.engine ? claim.engine : job->engines ? job->engines[1] : "";
+		const char *other = *claim.engine  ? claim.engine
+				    : job->engines ? job->engines[1]
+						   : "";
 		bool relative = claim_is_relative(claim.metric);
 
 		claim_judge(results, job, &claim, &verdict);
 		fprintf(file, "| %s | %s | %s%s%s %s %s", job->name,
-			job->options.description ? job->options.description : "", claim.metric, relative ? " against " : "",
-			relative ? other : "", claim.at_least ? "at least" : "at most",
+			job->options.description ? job->options.description : "", claim.metric,
+			relative ? " against " : "", relative ? other : "",
+			claim.at_least ? "at least" : "at most",
 			format_metric(claim.metric, claim.bound, bound));
 		if (claim.extra_ns > 0)
 			fprintf(file, " + %g us", claim.extra_ns / 1e3);
@@ -146,15 +162,19 @@ static void claim_rows(FILE *file, const struct results *results, const struct j
 			measured_cell(file, &verdict);
 		else
 			reason_cell(file, results, job, &claim);
-		fprintf(file, " | %s |\n", verdict.kept ? "yes" : verdict.measurable ? "**no**" : "?");
+		fprintf(file, " | %s |\n",
+			verdict.kept         ? "yes"
+			: verdict.measurable ? "**no**"
+					     : "?");
 	}
 }
 
 /* Write the figure METRIC of ENGINE in JOB as a cell, by FORMAT (NULL: with one digit). */
-static void metric_cell(FILE *file, const struct results *results, const struct job *job, const char *engine,
-			const char *metric, const char *(*format)(double value, char *buffer))
+static void metric_cell(FILE *file, const struct results *results, const struct job *job,
+			const char *engine, const char *metric,
+			const char *(*format)(double value, char *buffer))
 {
-	struct spread spread = {0};
+	struct spread spread = { 0 };
 	char text[FORMAT_SIZE];
 
 	pair_collect(results, job, engine, metric, &spread);
@@ -167,9 +187,10 @@ static void metric_cell(FILE *file, const struct results *results, const struct 
 }
 
 /* Write the row of JOB on ENGINE. */
-static void engine_row(FILE *file, const struct results *results, const struct job *job, const char *engine, bool first)
+static void engine_row(FILE *file, const struct results *results, const struct job *job,
+		       const char *engine, bool first)
 {
-	struct spread runs = {0};
+	struct spread runs = { 0 };
 
 	pair_collect(results, job, engine, "rate", &runs);
 	fprintf(file, "| %s | %s | %zu |", first ? job->name : "", engine, runs.count);
@@ -186,12 +207,13 @@ static void engine_row(FILE *file, const struct results *results, const struct j
 /* Write what each engine of the jobs in SET reached. */
 static void engines_table(FILE *file, const struct job_set *set, const struct results *results)
 {
-	fprintf(file, "\n### By engine\n\n"
-		      "Medians of the runs. Commits are those of the file system, whosoever caused them. The backlog is what the\n"
-		      "kernel's cleaner had not dropped yet at the end; drain is how long it took to. The time in seconds is that of\n"
-		      "the whole job, all engines, preparations and waits included.\n\n"
-		      "| job | engine | runs | layers/s | p50 | p99 | commits | operations per commit | backlog | drain | time |\n"
-		      "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
+	fprintf(file,
+		"\n### By engine\n\n"
+		"Medians of the runs. Commits are those of the file system, whosoever caused them. The backlog is what the\n"
+		"kernel's cleaner had not dropped yet at the end; drain is how long it took to. The time in seconds is that of\n"
+		"the whole job, all engines, preparations and waits included.\n\n"
+		"| job | engine | runs | layers/s | p50 | p99 | commits | operations per commit | backlog | drain | time |\n"
+		"| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
 	for (size_t i = 0; i < set->count; i++) {
 		const struct job *job = &set->jobs[i];
 
@@ -205,10 +227,12 @@ static void engines_table(FILE *file, const struct job_set *set, const struct re
 }
 
 /* Write the section of MACHINE: the claims of SET, and what RESULTS say of them. */
-static void write_section(FILE *file, const struct machine *machine, const struct job_set *set, const struct results *results)
+static void write_section(FILE *file, const struct machine *machine, const struct job_set *set,
+			  const struct results *results)
 {
 	machine_lines(file, machine, results);
-	fprintf(file, "| job | what | claim | measured | kept |\n| --- | --- | --- | --- | --- |\n");
+	fprintf(file,
+		"| job | what | claim | measured | kept |\n| --- | --- | --- | --- | --- |\n");
 	for (size_t i = 0; i < set->count; i++)
 		if (has_run(results, &set->jobs[i]))
 			claim_rows(file, results, &set->jobs[i]);
@@ -227,15 +251,17 @@ static int write_page(const struct page *page, const char *name)
 	      "`make bench` writes this page: the jobs of bench/jobs, one for each claim, each several times. There is a section for\n"
 	      "each machine that was measured; a run replaces that of its own and leaves the others. The engines of a job run in turn on\n"
 	      "the same image. A ratio is the median of the ratios of the repetitions, with the smallest and the largest beside it; rates\n"
-	      "and latencies are medians.\n\n", file);
+	      "and latencies are medians.\n\n",
+	      file);
 	page_write(page, file);
 	failed = ferror(file);
 	return fclose(file) != 0 || failed ? -EIO : 0;
 }
 
-int report_page(const char *name, FILE *moved, const struct job_set *set, const struct results *results)
+int report_page(const char *name, FILE *moved, const struct job_set *set,
+		const struct results *results)
 {
-	struct page page = {0}, own = {0};
+	struct page page = { 0 }, own = { 0 };
 	struct machine machine;
 	char *text = NULL;
 	size_t size;

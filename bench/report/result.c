@@ -28,7 +28,8 @@ enum direction result_direction(enum bench_kind kind)
 
 double result_iops(const struct result *result)
 {
-	return (double)stats_units(&result->stats) * (double)NS_PER_S / (double)stats_duration(&result->stats);
+	return (double)stats_units(&result->stats) * (double)NS_PER_S /
+	       (double)stats_duration(&result->stats);
 }
 
 void result_latency(const struct result *result, enum direction direction, struct histogram *ret)
@@ -50,9 +51,11 @@ struct result *results_add(struct results *results)
 	return &items[results->count++];
 }
 
-int results_fail(struct results *results, const struct job *job, const char *engine, const char *reason)
+int results_fail(struct results *results, const struct job *job, const char *engine,
+		 const char *reason)
 {
-	struct failure *failures = realloc(results->failures, (results->failures_count + 1) * sizeof(*failures));
+	struct failure *failures = realloc(results->failures,
+					   (results->failures_count + 1) * sizeof(*failures));
 	char *copy = strdup(reason);
 
 	if (failures)
@@ -61,11 +64,12 @@ int results_fail(struct results *results, const struct job *job, const char *eng
 		free(copy);
 		return -ENOMEM;
 	}
-	failures[results->failures_count++] = (struct failure){job, engine, copy};
+	failures[results->failures_count++] = (struct failure){ job, engine, copy };
 	return 0;
 }
 
-const char *results_failure(const struct results *results, const struct job *job, const char *engine)
+const char *results_failure(const struct results *results, const struct job *job,
+			    const char *engine)
 {
 	for (size_t i = 0; i < results->failures_count; i++)
 		if (results->failures[i].job == job && !strcmp(results->failures[i].engine, engine))
@@ -73,8 +77,10 @@ const char *results_failure(const struct results *results, const struct job *job
 	for (size_t i = 0; i < results->count; i++) {
 		const struct result *result = &results->items[i];
 
-		if (result->job == job && result->stats.error && !strcmp(result->options.ioengine, engine))
-			return *result->stats.error_text ? result->stats.error_text : strerror(-result->stats.error);
+		if (result->job == job && result->stats.error &&
+		    !strcmp(result->options.ioengine, engine))
+			return *result->stats.error_text ? result->stats.error_text
+							 : strerror(-result->stats.error);
 	}
 	return NULL;
 }
@@ -95,5 +101,5 @@ void results_destroy(struct results *results)
 		free(results->failures[i].reason);
 	free(results->failures);
 	free(results->items);
-	*results = (struct results){0};
+	*results = (struct results){ 0 };
 }

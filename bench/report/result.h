@@ -10,67 +10,104 @@
 
 /* One line of the report: a job, or one thread of it. */
 struct result {
-	const struct job *job;			/* The section. */
-	struct options options;			/* As they applied. */
-	const struct bench_engine *engine;	/* The engine that did the work. */
-	uint32_t group;				/* Jobs of one group ran at the same time. */
-	uint32_t round;				/* Which repetition, from 0. */
-	uint32_t threads;			/* How many threads are merged here. */
-	uint64_t bytes_each;			/* Bytes of files in the parent layer. */
-	struct stats stats;			/* What was counted. */
-	double usr_cpu;				/* Percent of one processor in user mode: of the whole group. */
-	double sys_cpu;				/* ... and in the kernel. */
-	uint64_t context_switches;		/* ... voluntary and not. */
-	uint64_t major_faults;			/* ... page faults that read. */
-	uint64_t minor_faults;			/* ... page faults that did not. */
-	uint64_t rss_kib;			/* Largest resident memory of the process during the group. */
-	bool has_commits;			/* The kernel counts commits. */
-	uint64_t commits;			/* Transactions that the file system committed meanwhile. */
-	bool has_backlog;			/* The cleaner's queue could be read. */
-	uint64_t backlog;			/* Removed layers that awaited the cleaner at the end. */
-	bool drained;				/* It was waited for until there were none. */
-	uint64_t drain_ns;			/* Time until then. */
-	bool interrupted;			/* A signal cut it short. */
+	/* The section. */
+	const struct job *job;
+	/* As they applied. */
+	struct options options;
+	/* The engine that did the work. */
+	const struct bench_engine *engine;
+	/* Jobs of one group ran at the same time. */
+	uint32_t group;
+	/* Which repetition, from 0. */
+	uint32_t round;
+	/* How many threads are merged here. */
+	uint32_t threads;
+	/* Bytes of files in the parent layer. */
+	uint64_t bytes_each;
+	/* What was counted. */
+	struct stats stats;
+	/* Percent of one processor in user mode: of the whole group. */
+	double usr_cpu;
+	/* ... and in the kernel. */
+	double sys_cpu;
+	/* ... voluntary and not. */
+	uint64_t context_switches;
+	/* ... page faults that read. */
+	uint64_t major_faults;
+	/* ... page faults that did not. */
+	uint64_t minor_faults;
+	/* Largest resident memory of the process during the group. */
+	uint64_t rss_kib;
+	/* The kernel counts commits. */
+	bool has_commits;
+	/* Transactions that the file system committed meanwhile. */
+	uint64_t commits;
+	/* The cleaner's queue could be read. */
+	bool has_backlog;
+	/* Removed layers that awaited the cleaner at the end. */
+	uint64_t backlog;
+	/* It was waited for until there were none. */
+	bool drained;
+	/* Time until then. */
+	uint64_t drain_ns;
+	/* A signal cut it short. */
+	bool interrupted;
 };
 
 /* What could not be run at all. */
 struct failure {
-	const struct job *job;		/* The section. */
-	const char *engine;		/* On which engine, as pair= has it. */
-	char *reason;			/* Why. */
+	const struct job *job; /* The section. */
+	const char *engine;    /* On which engine, as pair= has it. */
+	char *reason;          /* Why. */
 };
 
 /* All of them. */
 struct results {
-	struct result *items;		/* In the order they ended. */
-	size_t count;			/* How many. */
-	struct failure *failures;	/* In the order they came. */
-	size_t failures_count;		/* How many. */
-	time_t when;			/* When the run began. */
-	const char *unfinished;		/* Why not all jobs have run as often as they should; NULL: they have. */
+	/* In the order they ended. */
+	struct result *items;
+	/* How many. */
+	size_t count;
+	/* In the order they came. */
+	struct failure *failures;
+	/* How many. */
+	size_t failures_count;
+	/* When the run began. */
+	time_t when;
+	/* Why not all jobs have run as often as they should; NULL: they have. */
+	const char *unfinished;
 };
 
 /* How many kinds a report's three directions are. */
 enum direction { DIRECTION_READ, DIRECTION_WRITE, DIRECTION_TRIM, DIRECTIONS };
 
-/* Tell the direction that stands for KIND where fio's tools know only three: what makes or changes writes, what removes
-   trims, the rest reads. */
+/*
+ * Tell the direction that stands for KIND where fio's tools know only three: what makes or changes
+ * writes, what removes trims, the rest reads.
+ */
 enum direction result_direction(enum bench_kind kind);
 
 /* Tell the layers a second of RESULT, all kinds together. */
 double result_iops(const struct result *result);
 
-/* Merge the latencies of all kinds (or of DIRECTION, when it is below DIRECTIONS) into RET, which must be empty. */
+/*
+ * Merge the latencies of all kinds (or of DIRECTION, when it is below DIRECTIONS) into RET, which
+ * must be empty.
+ */
 void result_latency(const struct result *result, enum direction direction, struct histogram *ret);
 
 /* Append an empty result. NULL when memory ran out. */
 struct result *results_add(struct results *results);
 
 /* Keep REASON as why JOB could not be run on ENGINE. Returns 0 or -ENOMEM. */
-int results_fail(struct results *results, const struct job *job, const char *engine, const char *reason);
+int results_fail(struct results *results, const struct job *job, const char *engine,
+		 const char *reason);
 
-/* Tell why JOB could not be run on ENGINE, or failed on it; NULL when it went well, or has not been run. */
-const char *results_failure(const struct results *results, const struct job *job, const char *engine);
+/*
+ * Tell why JOB could not be run on ENGINE, or failed on it; NULL when it went well, or has not been
+ * run.
+ */
+const char *results_failure(const struct results *results, const struct job *job,
+			    const char *engine);
 
 /* Tell the name of RESULT's engine, with its label when it has one. */
 const char *result_engine(const struct result *result);

@@ -9,8 +9,10 @@
 
 /* Repeated measurements of one thing. */
 struct spread {
-	double values[SPREAD_VALUES_MAX];	/* Each, in the order they came; those beyond the limit are dropped. */
-	size_t count;				/* How many. */
+	/* Each, in the order they came; those beyond the limit are dropped. */
+	double values[SPREAD_VALUES_MAX];
+	/* How many. */
+	size_t count;
 };
 
 /* Take one more. */

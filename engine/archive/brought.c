@@ -15,7 +15,8 @@ static uint64_t brought_device(const struct statx *stat)
 
 int brought_look(int fd, struct statx *ret_stat)
 {
-	return RET_NERRNO(statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, OPATH_STAT_MASK, ret_stat));
+	return RET_NERRNO(statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
+				OPATH_STAT_MASK, ret_stat));
 }
 
 int brought_init(struct brought *brought, struct fault *fault, int root_fd)
@@ -66,7 +67,10 @@ bool brought_made(const struct brought *brought, const struct statx *stat)
 	return !brought_old(brought, stat) && stat->stx_uid == brought->uid;
 }
 
-/* What stands for NAME in a directory of DEVICE: FNV-1a. An archive whose names collide keeps what it could keep by a link. */
+/*
+ * What stands for NAME in a directory of DEVICE: FNV-1a. An archive whose names collide keeps what
+ * it could keep by a link.
+ */
 static uint64_t brought_hash(uint64_t device, const char *name)
 {
 	uint64_t hash = 0xcbf29ce484222325ull ^ device;
@@ -76,13 +80,15 @@ static uint64_t brought_hash(uint64_t device, const char *name)
 	return hash;
 }
 
-bool brought_has(const struct brought *brought, const struct statx *dir, const char *name, const struct statx *stat)
+bool brought_has(const struct brought *brought, const struct statx *dir, const char *name,
+		 const struct statx *stat)
 {
 	if (!brought_old(brought, stat))
 		return true;
 	if (S_ISDIR(stat->stx_mode))
 		return inode_map_find(&brought->kept, stat->stx_ino, brought_device(stat));
-	return inode_map_find(&brought->names, dir->stx_ino, brought_hash(brought_device(dir), name));
+	return inode_map_find(&brought->names, dir->stx_ino,
+			      brought_hash(brought_device(dir), name));
 }
 
 int brought_kind(const struct brought *brought, const struct statx *stat)
@@ -108,7 +114,9 @@ int brought_keep(struct brought *brought, const struct statx *stat)
 
 int brought_empty(struct brought *brought, const struct statx *stat)
 {
-	uint64_t *kept = brought_old(brought, stat) ? inode_map_add(&brought->kept, stat->stx_ino, brought_device(stat), NULL) : NULL;
+	uint64_t *kept = brought_old(brought, stat) ? inode_map_add(&brought->kept, stat->stx_ino,
+								    brought_device(stat), NULL)
+						    : NULL;
 
 	if (kept)
 		*kept |= BROUGHT_EMPTIED;
@@ -131,7 +139,10 @@ int brought_name(struct brought *brought, const struct statx *stat, int dir_fd, 
 		return MIN(r, 0);
 	if (brought->names.count >= BROUGHT_NAMES_MAX)
 		return -ENOBUFS;
-	return inode_map_add(&brought->names, dir.stx_ino, brought_hash(brought_device(&dir), name), NULL) ? 0 : -ENOMEM;
+	return inode_map_add(&brought->names, dir.stx_ino, brought_hash(brought_device(&dir), name),
+			     NULL)
+		       ? 0
+		       : -ENOMEM;
 }
 
 int brought_lead(struct brought *brought, int dir_fd)
@@ -146,14 +157,18 @@ int brought_lead(struct brought *brought, int dir_fd)
 		if (r)
 			return r;
 		/* What was made or kept here was made in a directory that leads there already. */
-		if ((stat.stx_ino == brought->root_inode && brought_device(&stat) == brought->root_device) ||
+		if ((stat.stx_ino == brought->root_inode &&
+		     brought_device(&stat) == brought->root_device) ||
 		    !brought_old(brought, &stat))
 			return 0;
 		if (!inode_map_add(&brought->kept, stat.stx_ino, brought_device(&stat), &added))
 			return -ENOMEM;
 		if (!added)
 			return 0;
-		/* A user of the layer may have moved it, and at worst gets less removed than should be. */
+		/*
+		 * A user of the layer may have moved it, and at worst gets less removed than should
+		 * be.
+		 */
 		fd = RET_NERRNO(openat(dir_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
 		if (fd < 0)
 			return fd == -ENOENT ? 0 : fd;

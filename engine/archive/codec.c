@@ -9,10 +9,11 @@
 #define HEADER_CHECKSUM_BYTES 8
 
 /* Data that are known so as to be refused. */
-#define CODEC_OTHER(NAME)                                                                              \
-	{                                                                                              \
-		.name = NAME, .refused = "compressed by " NAME "; gzip, zstd, xz and bzip2 are taken", \
-		.within = CODEC_WITHIN(NAME)                                                           \
+#define CODEC_OTHER(NAME)                                                                \
+	{                                                                                \
+		.name = NAME,                                                            \
+		.refused = "compressed by " NAME "; gzip, zstd, xz and bzip2 are taken", \
+		.within = CODEC_WITHIN(NAME)                                             \
 	}
 
 static const struct codec codec_lz4 = CODEC_OTHER("lz4");
@@ -36,7 +37,10 @@ static const struct signature signatures[] = {
 	/* A frame to be skipped. */
 	{ &codec_zstd, 4, "\x50\x2a\x4d\x18", "\x0f" },
 	{ &codec_xz, 6, "\xfd\x37zXZ\0", "" },
-	/* A first block, or the end of a stream that has none; the digit between tells of the size of blocks. */
+	/*
+	 * A first block, or the end of a stream that has none; the digit between tells of the size
+	 * of blocks.
+	 */
 	{ &codec_bzip2, 10, "BZh0\x31\x41\x59\x26\x53\x59", "\0\0\0\x0f" },
 	{ &codec_bzip2, 10, "BZh0\x17\x72\x45\x38\x50\x90", "\0\0\0\x0f" },
 	{ &codec_lz4, 4, "\x04\x22\x4d\x18", "" },
@@ -73,7 +77,9 @@ const struct codec *codec_find(const uint8_t *bytes, size_t size)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(signatures); i++)
 		if (signature_fits(&signatures[i], bytes, size))
-			return size >= CODEC_HEADER_BYTES && codec_is_header(bytes) ? NULL : signatures[i].codec;
+			return size >= CODEC_HEADER_BYTES && codec_is_header(bytes)
+				       ? NULL
+				       : signatures[i].codec;
 	return NULL;
 }
 

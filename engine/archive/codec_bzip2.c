@@ -5,7 +5,8 @@
 
 #include <bzlib.h>
 
-#define BZIP2_CALLS(CALL) CALL(BZ2_bzDecompress) CALL(BZ2_bzDecompressEnd) CALL(BZ2_bzDecompressInit)
+#define BZIP2_CALLS(CALL) \
+	CALL(BZ2_bzDecompress) CALL(BZ2_bzDecompressEnd) CALL(BZ2_bzDecompressInit)
 
 struct bzip2 {
 	struct {
@@ -27,7 +28,9 @@ static void bzip2_free(void *fault, void *memory)
 /* Prepare for a member. */
 static int bzip2_init(struct decoder *decoder, struct bzip2 *bzip2)
 {
-	bzip2->stream = (bz_stream){ .bzalloc = bzip2_alloc, .bzfree = bzip2_free, .opaque = decoder->fault };
+	bzip2->stream = (bz_stream){ .bzalloc = bzip2_alloc,
+				     .bzfree = bzip2_free,
+				     .opaque = decoder->fault };
 	return bzip2->lib.BZ2_bzDecompressInit(&bzip2->stream, 0, 0) == BZ_OK ? 0 : -ENOMEM;
 }
 
@@ -35,7 +38,8 @@ static int bzip2_begin(struct decoder *decoder)
 {
 	static const char *const names[] = { BZIP2_CALLS(LIBRARY_NAME) };
 	struct bzip2 *bzip2 = fault_calloc(decoder->fault, 1, sizeof(*bzip2));
-	int r = bzip2 ? library_load("libbz2.so.1", names, ARRAY_SIZE(names), &bzip2->lib) : -ENOMEM;
+	int r = bzip2 ? library_load("libbz2.so.1", names, ARRAY_SIZE(names), &bzip2->lib)
+		      : -ENOMEM;
 
 	/* What Debian calls it. */
 	if (r == -ENOTSUP)

@@ -9,7 +9,7 @@
 #include <isa-l/igzip_lib.h>
 #endif
 
-/* ---- isa-l ------------------------------------------------------------------------------------------------------- */
+/* ---- isa-l ----------------------------------------------------------------------------------- */
 
 #ifdef GZIP_ISAL
 #define ISAL_CALLS(CALL) CALL(isal_inflate) CALL(isal_inflate_init) CALL(isal_inflate_reset)
@@ -91,7 +91,7 @@ static int gzip_begin_isal(struct decoder *decoder)
 }
 #endif
 
-/* ---- zlib -------------------------------------------------------------------------------------------------------- */
+/* ---- zlib ------------------------------------------------------------------------------------ */
 
 #define ZLIB_CALLS(CALL) CALL(inflate) CALL(inflateEnd) CALL(inflateInit2_) CALL(inflateReset)
 
@@ -126,8 +126,11 @@ static int gzip_begin(struct decoder *decoder)
 	zlib = fault_calloc(decoder->fault, 1, sizeof(*zlib));
 	r = zlib ? library_load("libz.so.1", names, ARRAY_SIZE(names), &zlib->lib) : -ENOMEM;
 	if (!r) {
-		zlib->stream = (z_stream){ .zalloc = zlib_alloc, .zfree = zlib_free, .opaque = decoder->fault };
-		r = zlib->lib.inflateInit2_(&zlib->stream, ZLIB_WINDOW_BITS, ZLIB_VERSION, (int)sizeof(z_stream));
+		zlib->stream = (z_stream){ .zalloc = zlib_alloc,
+					   .zfree = zlib_free,
+					   .opaque = decoder->fault };
+		r = zlib->lib.inflateInit2_(&zlib->stream, ZLIB_WINDOW_BITS, ZLIB_VERSION,
+					    (int)sizeof(z_stream));
 		r = r == Z_MEM_ERROR ? -ENOMEM : r ? -ENOTSUP : 0;
 	}
 	if (r)

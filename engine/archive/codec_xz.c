@@ -30,7 +30,8 @@ static void xz_free(void *fault, void *memory)
 static int xz_init(struct xz *xz)
 {
 	/* A check that this liblzma does not know is an error: else damage would not be found. */
-	lzma_ret r = xz->lib.lzma_stream_decoder(&xz->stream, XZ_MEMORY_BYTES_MAX, LZMA_TELL_UNSUPPORTED_CHECK);
+	lzma_ret r = xz->lib.lzma_stream_decoder(&xz->stream, XZ_MEMORY_BYTES_MAX,
+						 LZMA_TELL_UNSUPPORTED_CHECK);
 
 	return r == LZMA_OK ? 0 : -ENOMEM;
 }
@@ -42,7 +43,9 @@ static int xz_begin(struct decoder *decoder)
 	int r = xz ? library_load("liblzma.so.5", names, ARRAY_SIZE(names), &xz->lib) : -ENOMEM;
 
 	if (!r) {
-		xz->allocator = (lzma_allocator){ .alloc = xz_alloc, .free = xz_free, .opaque = decoder->fault };
+		xz->allocator = (lzma_allocator){ .alloc = xz_alloc,
+						  .free = xz_free,
+						  .opaque = decoder->fault };
 		xz->stream = (lzma_stream){ .allocator = &xz->allocator };
 		r = xz_init(xz);
 	}

@@ -7,12 +7,12 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-#define ZSTD_CALLS(CALL)                                                                        \
-	CALL(ZSTD_DCtx_setParameter)                                                            \
-	CALL(ZSTD_createDCtx)                                                                   \
-	CALL(ZSTD_decompressStream)                                                             \
-	CALL(ZSTD_freeDCtx)                                                                     \
-	CALL(ZSTD_getErrorCode)                                                                 \
+#define ZSTD_CALLS(CALL)             \
+	CALL(ZSTD_DCtx_setParameter) \
+	CALL(ZSTD_createDCtx)        \
+	CALL(ZSTD_decompressStream)  \
+	CALL(ZSTD_freeDCtx)          \
+	CALL(ZSTD_getErrorCode)      \
 	CALL(ZSTD_isError)
 
 struct zstd {
@@ -29,10 +29,14 @@ static int zstd_begin(struct decoder *decoder)
 	int r = zstd ? library_load("libzstd.so.1", names, ARRAY_SIZE(names), &zstd->lib) : -ENOMEM;
 
 	if (!r) {
-		zstd->context = fault_hit(decoder->fault, FAULT_ALLOCATION) ? NULL : zstd->lib.ZSTD_createDCtx();
+		zstd->context = fault_hit(decoder->fault, FAULT_ALLOCATION)
+					? NULL
+					: zstd->lib.ZSTD_createDCtx();
 		r = zstd->context ? 0 : -ENOMEM;
 	}
-	if (!r && zstd->lib.ZSTD_isError(zstd->lib.ZSTD_DCtx_setParameter(zstd->context, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG_MAX)))
+	if (!r && zstd->lib.ZSTD_isError(zstd->lib.ZSTD_DCtx_setParameter(zstd->context,
+									  ZSTD_d_windowLogMax,
+									  ZSTD_WINDOW_LOG_MAX)))
 		r = -ENOTSUP;
 	decoder->state = zstd;
 	if (r && zstd)
@@ -57,7 +61,8 @@ static int zstd_run(struct decoder *decoder)
 	case ZSTD_error_memory_allocation:
 		return -ENOMEM;
 	case ZSTD_error_frameParameter_windowTooLarge:
-		decoder->detail = "a zstd window of more than 128 MiB: compress by zstd --long=27 or less";
+		decoder->detail =
+			"a zstd window of more than 128 MiB: compress by zstd --long=27 or less";
 		return -ENOBUFS;
 	case ZSTD_error_dictionary_wrong:
 		decoder->detail = "compressed by zstd with a dictionary";

@@ -42,7 +42,8 @@ static int feed_list(struct feed *feed, int fd)
 {
 	struct feed_level *level;
 	struct stat stat;
-	int r = fault_reserve(feed->fault, &feed->levels, feed->levels_count, 1, &feed->levels_capacity, sizeof(*level));
+	int r = fault_reserve(feed->fault, &feed->levels, feed->levels_count, 1,
+			      &feed->levels_capacity, sizeof(*level));
 
 	if (r)
 		return r;
@@ -51,7 +52,8 @@ static int feed_list(struct feed *feed, int fd)
 	if (fstat(fd, &stat) < 0)
 		return negative_errno();
 	level = &feed->levels[feed->levels_count++];
-	*level = (struct feed_level){ .listing.fault = feed->fault, .length = strlen(feed->path),
+	*level = (struct feed_level){ .listing.fault = feed->fault,
+				      .length = strlen(feed->path),
 				      .own = stat.st_dev == feed->device };
 	return listing_read_paths(&level->listing, fd);
 }
@@ -91,7 +93,8 @@ static int feed_expand(struct feed *feed, struct feed_entry *ret_entry)
 		r = feed_append(feed, length + 1, entry->name);
 	if (r)
 		return r;
-	*ret_entry = (struct feed_entry){ feed->path, VARVE_CHANGE_ADD, level->own ? entry->inode : 0, entry->type };
+	*ret_entry = (struct feed_entry){ feed->path, VARVE_CHANGE_ADD,
+					  level->own ? entry->inode : 0, entry->type };
 	if (!inside)
 		return 1;
 	/* So that a chain of directories holds one listing, not one for each. */
@@ -118,7 +121,9 @@ int feed_next(struct feed *feed, struct feed_entry *ret_entry)
 		if (!r && change->path[strlen(change->path) - 1] == '/')
 			r = feed_enter(feed);
 		else if (!r) {
-			*ret_entry = (struct feed_entry){ .path = feed->path, .kind = change->kind, .type = DT_UNKNOWN };
+			*ret_entry = (struct feed_entry){ .path = feed->path,
+							  .kind = change->kind,
+							  .type = DT_UNKNOWN };
 			r = 1;
 		}
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The entries of an archive, one after the other, in the order of their paths: a list of changes where "DIR/" stands for all
- * that is in DIR. Such a directory is listed when its turn comes, so memory is that of the listings on the way down, however
- * large the tree:
+ * The entries of an archive, one after the other, in the order of their paths: a list of changes
+ * where "DIR/" stands for all that is in DIR. Such a directory is listed when its turn comes, so
+ * memory is that of the listings on the way down, however large the tree:
  *
  *	changes   /a  /a-b  /a/  /c                 what comes of it   /a  /a-b  /a/x  /a/y  /c
  */
@@ -43,7 +43,10 @@ struct feed {
 	size_t path_capacity;
 };
 
-/* Take the next entry: 1 and *RET_ENTRY, 0 at the end, or -errno; then feed->path is what it was about. */
+/*
+ * Take the next entry: 1 and *RET_ENTRY, 0 at the end, or -errno; then feed->path is what it was
+ * about.
+ */
 int feed_next(struct feed *feed, struct feed_entry *ret_entry);
 
 /* Free what is held. */

@@ -71,8 +71,10 @@ static void gather_inode(struct gather_run *run, const struct search *search)
 		.stx_gid = le32toh(inode.gid),
 		.stx_ino = item->inode,
 		.stx_size = le64toh(inode.size),
-		.stx_blocks = (le64toh(inode.nbytes) + gather->sector - 1) / gather->sector * gather->sector / 512,
-		.stx_mtime = { .tv_sec = (int64_t)le64toh(inode.mtime.sec), .tv_nsec = le32toh(inode.mtime.nsec) },
+		.stx_blocks = (le64toh(inode.nbytes) + gather->sector - 1) / gather->sector *
+			      gather->sector / 512,
+		.stx_mtime = { .tv_sec = (int64_t)le64toh(inode.mtime.sec),
+			       .tv_nsec = le32toh(inode.mtime.nsec) },
 		.stx_rdev_major = (uint32_t)(device >> 20),
 		.stx_rdev_minor = (uint32_t)(device & 0xfffff),
 		.stx_dev_major = gather->device_major,
@@ -82,7 +84,10 @@ static void gather_inode(struct gather_run *run, const struct search *search)
 		item->state = ITEM_INODE;
 }
 
-/* Take the attributes in the item that the search is at: several when their names have the same hash. */
+/*
+ * Take the attributes in the item that the search is at: several when their names have the same
+ * hash.
+ */
 static void gather_attributes(struct gather_run *run, const struct search *search)
 {
 	struct item *item = run->items[run->at];
@@ -97,8 +102,10 @@ static void gather_attributes(struct gather_run *run, const struct search *searc
 		at += sizeof(head);
 		name = le16toh(head.name_len);
 		value = le16toh(head.data_len);
-		run->refused = le64toh(head.transid) > run->gather->generation || name + value > (size_t)(end - at) ||
-			       xattrs_add(&item->xattrs, at, name, at + name, value, xattrs_kept) < 0 ||
+		run->refused = le64toh(head.transid) > run->gather->generation ||
+			       name + value > (size_t)(end - at) ||
+			       xattrs_add(&item->xattrs, at, name, at + name, value, xattrs_kept) <
+				       0 ||
 			       xattrs_bytes(&item->xattrs) > GATHER_XATTRS_BYTES;
 		at += name + value;
 	}
@@ -116,9 +123,9 @@ static void gather_content(struct gather_run *run, const struct search *search)
 		return;
 	memcpy(&extent, search->item, head);
 	run->refused |= le64toh(extent.generation) > run->gather->generation;
-	if (extent.type != BTRFS_FILE_EXTENT_INLINE || extent.compression || extent.encryption || extent.other_encoding ||
-	    search->header.offset || size != item->statx.stx_size || size != le64toh(extent.ram_bytes) ||
-	    item_reserve(item, size + 1, run->gather->fault))
+	if (extent.type != BTRFS_FILE_EXTENT_INLINE || extent.compression || extent.encryption ||
+	    extent.other_encoding || search->header.offset || size != item->statx.stx_size ||
+	    size != le64toh(extent.ram_bytes) || item_reserve(item, size + 1, run->gather->fault))
 		return;
 	memcpy(item->bytes, (const char *)search->item + head, size);
 	item->bytes[size] = '\0';
@@ -159,7 +166,8 @@ static bool gather_take(struct gather_run *run, const struct search *search)
 		gather_inode(run, search);
 	else if (search->header.type == BTRFS_XATTR_ITEM_KEY)
 		gather_attributes(run, search);
-	else if (search->header.type == BTRFS_EXTENT_DATA_KEY && run->items[run->at]->state == ITEM_INODE)
+	else if (search->header.type == BTRFS_EXTENT_DATA_KEY &&
+		 run->items[run->at]->state == ITEM_INODE)
 		gather_content(run, search);
 	/* Further extents tell nothing. */
 	return search->header.type != BTRFS_EXTENT_DATA_KEY || !search->header.offset;
@@ -170,7 +178,8 @@ static int gather_search(struct gather_run *run, size_t last)
 {
 	struct search search;
 	unsigned junk = 0;
-	int r = search_begin(&search, run->gather->fd, run->gather->tree, run->items[run->at]->inode, run->items[last]->inode,
+	int r = search_begin(&search, run->gather->fd, run->gather->tree,
+			     run->items[run->at]->inode, run->items[last]->inode,
 			     BTRFS_INODE_ITEM_KEY, BTRFS_EXTENT_DATA_KEY, 0);
 
 	while (!r && junk < GATHER_JUNK_MAX && (r = search_next(&search)) > 0) {
@@ -178,7 +187,8 @@ static int gather_search(struct gather_run *run, size_t last)
 		r = 0;
 	}
 	/* More of the one at hand tells nothing; nor is there more of any at the end. */
-	while (!r && run->at <= last && (junk < GATHER_JUNK_MAX || run->items[run->at]->inode == search.header.objectid)) {
+	while (!r && run->at <= last &&
+	       (junk < GATHER_JUNK_MAX || run->items[run->at]->inode == search.header.objectid)) {
 		gather_settle(run);
 		if (junk == GATHER_JUNK_MAX)
 			break;
@@ -197,7 +207,8 @@ static int gather_order(const void *a, const void *b)
 
 void gather_items(const struct gather *gather, struct item *const *items, size_t count)
 {
-	struct gather_run run = { .gather = gather, .items = fault_calloc(gather->fault, count + 1, sizeof(*items)) };
+	struct gather_run run = { .gather = gather,
+				  .items = fault_calloc(gather->fault, count + 1, sizeof(*items)) };
 	int r = 0;
 
 	if (!run.items)
@@ -210,7 +221,8 @@ void gather_items(const struct gather *gather, struct item *const *items, size_t
 	while (!r && run.at < run.count) {
 		size_t last = run.at;
 
-		while (last + 1 < run.count && run.items[last + 1]->inode - run.items[last]->inode <= GATHER_GAP)
+		while (last + 1 < run.count &&
+		       run.items[last + 1]->inode - run.items[last]->inode <= GATHER_GAP)
 			last++;
 		r = gather_search(&run, last);
 	}

@@ -5,15 +5,18 @@
 
 #include <string.h>
 
-void inflate_init(struct inflate *inflate, struct stream *stream, struct fault *fault, const _Atomic bool *cancelled)
+void inflate_init(struct inflate *inflate, struct stream *stream, struct fault *fault,
+		  const _Atomic bool *cancelled)
 {
-	*inflate = (struct inflate){ .stream = stream, .cancelled = cancelled, .decoder = { .fault = fault } };
+	*inflate = (struct inflate){ .stream = stream,
+				     .cancelled = cancelled,
+				     .decoder = { .fault = fault } };
 	pthread_mutex_init(&inflate->lock, NULL);
 	pthread_cond_init(&inflate->ready, NULL);
 	pthread_cond_init(&inflate->room, NULL);
 }
 
-/* ---- the thread that decompresses -------------------------------------------------------------------------------- */
+/* ---- the thread that decompresses ------------------------------------------------------------ */
 
 /* Fail with ERROR, because of DETAIL if the decoder has not said why. */
 static int inflate_refuse(struct inflate *inflate, int error, const char *detail)
@@ -23,7 +26,10 @@ static int inflate_refuse(struct inflate *inflate, int error, const char *detail
 	return error;
 }
 
-/* Read on, behind the bytes that are yet to be taken, which lie where the buffer begins: 1, 0 at the end, or -errno. */
+/*
+ * Read on, behind the bytes that are yet to be taken, which lie where the buffer begins: 1, 0 at
+ * the end, or -errno.
+ */
 static int inflate_fill(struct inflate *inflate)
 {
 	struct decoder *decoder = &inflate->decoder;
@@ -32,7 +38,8 @@ static int inflate_fill(struct inflate *inflate)
 	decoder->in = inflate->input;
 	if (inflate->input_ended)
 		return 0;
-	length = stream_read(inflate->stream, inflate->input + decoder->in_left, STREAM_CHUNK_BYTES - decoder->in_left);
+	length = stream_read(inflate->stream, inflate->input + decoder->in_left,
+			     STREAM_CHUNK_BYTES - decoder->in_left);
 	/* What callbacks say is no call that failed. */
 	if (length < 0)
 		inflate->call = inflate->stream->kind == STREAM_CHANNEL ? NULL : "read";
@@ -86,7 +93,9 @@ static int inflate_step(struct inflate *inflate)
 	if (decoder->in_left)
 		return inflate_refuse(inflate, -EBADMSG, inflate->codec->corrupt);
 	r = inflate_fill(inflate);
-	return r < 0 ? r : r ? 0 : inflate_refuse(inflate, INFLATE_CUT_OFF, inflate->codec->cut_off);
+	return r < 0 ? r
+	       : r   ? 0
+		     : inflate_refuse(inflate, INFLATE_CUT_OFF, inflate->codec->cut_off);
 }
 
 /* Decompress into PIECE until it is full, or all is: how many bytes it has, or -errno. */
@@ -146,7 +155,7 @@ static void *inflate_run(void *data)
 	return NULL;
 }
 
-/* ---- the thread that unpacks ------------------------------------------------------------------------------------- */
+/* ---- the thread that unpacks ----------------------------------------------------------------- */
 
 /* Look at the first bytes, and load what decompresses them. 0 or -errno. */
 static int inflate_begin(struct inflate *inflate)
@@ -159,13 +168,17 @@ static int inflate_begin(struct inflate *inflate)
 	inflate->input = fault_realloc(decoder->fault, NULL, STREAM_CHUNK_BYTES);
 	if (!inflate->input)
 		return -ENOMEM;
-	/* A header tells what a signature does not; what is compressed may be shorter than either. */
+	/*
+	 * A header tells what a signature does not; what is compressed may be shorter than either.
+	 */
 	while (r > 0 && decoder->in_left < CODEC_HEADER_BYTES &&
-	       (decoder->in_left < CODEC_SIGNATURE_BYTES_MAX || codec_find(decoder->in, decoder->in_left)))
+	       (decoder->in_left < CODEC_SIGNATURE_BYTES_MAX ||
+		codec_find(decoder->in, decoder->in_left)))
 		r = inflate_fill(inflate);
 	if (r < 0)
 		return r;
-	codec = decoder->codec = decoder->in_left ? codec_find(decoder->in, decoder->in_left) : NULL;
+	codec = decoder->codec = decoder->in_left ? codec_find(decoder->in, decoder->in_left)
+						  : NULL;
 	if (!codec)
 		return 0;
 	if (!codec->begin)
@@ -210,7 +223,8 @@ static ssize_t inflate_here(struct inflate *inflate, const void **ret_bytes)
 	inflate->lent = true;
 	inflate->next = 1;
 	if (piece->size == STREAM_CHUNK_BYTES && !fault_hit(inflate->decoder.fault, FAULT_LANE))
-		inflate->threaded = !thread_start("inflate", inflate_run, inflate, &inflate->thread);
+		inflate->threaded = !thread_start("inflate", inflate_run, inflate,
+						  &inflate->thread);
 	*ret_bytes = piece->bytes;
 	return length;
 }
@@ -247,7 +261,8 @@ ssize_t inflate_read(struct inflate *inflate, const void **ret_bytes)
 		return r;
 	if (inflate->threaded)
 		return inflate_take(inflate, ret_bytes);
-	return inflate->codec ? inflate_here(inflate, ret_bytes) : inflate_plain(inflate, ret_bytes);
+	return inflate->codec ? inflate_here(inflate, ret_bytes)
+			      : inflate_plain(inflate, ret_bytes);
 }
 
 int inflate_finish(struct inflate *inflate)

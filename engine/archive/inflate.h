@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bytes of an archive as tar knows them: those of a stream, decompressed if its first bytes tell that they are compressed.
+ * The bytes of an archive as tar knows them: those of a stream, decompressed if its first bytes
+ * tell that they are compressed.
  *
  *	stream -> decoder, on a thread of its own -> up to INFLATE_PIECES pieces -> the thread that unpacks
  *
- * The first piece is decompressed by the thread that unpacks; when that is not all, and for the rest of the request, a thread of
- * the stage goes on beside it. Where none can be started the one that unpacks decompresses each piece when it needs it.
+ * The first piece is decompressed by the thread that unpacks; when that is not all, and for the
+ * rest of the request, a thread of the stage goes on beside it. Where none can be started the one
+ * that unpacks decompresses each piece when it needs it.
  *
- * One codec, not nested: what is compressed twice is an error. Members of one codec may follow each other, zeros may lie between
- * and behind them (as gzip and xz have it); anything else behind them is an error, since it may be a damaged member. Data are read
- * to their end, where their checksum is, although the archive in them may end before. What is held is bounded however much comes out
+ * One codec, not nested: what is compressed twice is an error. Members of one codec may follow each
+ * other, zeros may lie between and behind them (as gzip and xz have it); anything else behind them
+ * is an error, since it may be a damaged member. Data are read to their end, where their checksum
+ * is, although the archive in them may end before. What is held is bounded however much comes out
  * of little: the pieces, and what engine/base/limits.h gives a decoder.
  */
 #ifndef VARVE_ARCHIVE_INFLATE_H
@@ -29,7 +32,9 @@ struct inflate {
 	struct stream *stream;
 	const _Atomic bool *cancelled;
 
-	/* ---- of the thread that decompresses: the one that unpacks, until another is started ---- */
+	/*
+	 * ---- of the thread that decompresses: the one that unpacks, until another is started ----
+	 */
 	/* What the first bytes tell; NULL: nothing, the archive is plain. */
 	const struct codec *codec;
 	struct decoder decoder;
@@ -63,17 +68,25 @@ struct inflate {
 	int error;
 };
 
-/* Prepare to read STREAM, until inflate_end(). CANCELLED ends it with -ECANCELED, as does stream_interrupt(). */
-void inflate_init(struct inflate *inflate, struct stream *stream, struct fault *fault, const _Atomic bool *cancelled);
+/*
+ * Prepare to read STREAM, until inflate_end(). CANCELLED ends it with -ECANCELED, as does
+ * stream_interrupt().
+ */
+void inflate_init(struct inflate *inflate, struct stream *stream, struct fault *fault,
+		  const _Atomic bool *cancelled);
 
 /*
- * The next bytes of the archive, which stay until the next call: how many, 0 at the end, or -errno, inflate->call and decoder.detail:
- * INFLATE_CUT_OFF, -EBADMSG, -ENOTSUP (no library, twice compressed, or by another codec), -ENOBUFS (a limit of memory), -ENOMEM,
+ * The next bytes of the archive, which stay until the next call: how many, 0 at the end, or -errno,
+ * inflate->call and decoder.detail: INFLATE_CUT_OFF, -EBADMSG, -ENOTSUP (no library, twice
+ * compressed, or by another codec), -ENOBUFS (a limit of memory), -ENOMEM,
  * -ECANCELED, what the stream says.
  */
 ssize_t inflate_read(struct inflate *inflate, const void **ret_bytes);
 
-/* The archive has ended: see whether what is compressed goes on as it should, and take what the writer still writes. 0 or -errno. */
+/*
+ * The archive has ended: see whether what is compressed goes on as it should, and take what the
+ * writer still writes. 0 or -errno.
+ */
 int inflate_finish(struct inflate *inflate);
 
 /* End the thread, also one that waits for the writer; free all. */

@@ -63,7 +63,8 @@ static inline bool item_changed(const struct item *item, const struct statx *aft
 {
 	const struct statx *before = &item->statx;
 
-	return after->stx_size != before->stx_size || after->stx_mtime.tv_sec != before->stx_mtime.tv_sec ||
+	return after->stx_size != before->stx_size ||
+	       after->stx_mtime.tv_sec != before->stx_mtime.tv_sec ||
 	       after->stx_mtime.tv_nsec != before->stx_mtime.tv_nsec;
 }
 

@@ -15,7 +15,13 @@ int libarchive_load(struct libarchive *lib)
 }
 
 /* Offsets in the header of a block of an archive, and how large that is. */
-enum { HEADER_SIZE = 124, HEADER_SUM = 148, HEADER_TYPE = 156, HEADER_MAGIC = 257, HEADER_BYTES = 512 };
+enum {
+	HEADER_SIZE = 124,
+	HEADER_SUM = 148,
+	HEADER_TYPE = 156,
+	HEADER_MAGIC = 257,
+	HEADER_BYTES = 512
+};
 
 /* Write the header of an entry of TYPE with SIZE bytes to BLOCK, of zeros. */
 static void libarchive_header(char *block, char type, unsigned size)
@@ -45,7 +51,8 @@ bool libarchive_counts_backwards(struct libarchive *lib)
 	libarchive_header(bytes[2], '0', 0);
 	backwards = archive && lib->archive_read_support_format_tar(archive) >= ARCHIVE_WARN &&
 		    lib->archive_read_open_memory(archive, bytes, sizeof(bytes)) == ARCHIVE_OK &&
-		    lib->archive_read_next_header(archive, &entry) == ARCHIVE_OK && lib->archive_entry_mtime(entry) == -1;
+		    lib->archive_read_next_header(archive, &entry) == ARCHIVE_OK &&
+		    lib->archive_entry_mtime(entry) == -1;
 	if (archive)
 		lib->archive_read_free(archive);
 	return backwards;

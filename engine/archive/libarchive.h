@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libarchive, loaded when the first archive is asked for: with the libraries that it needs it is most of the memory of a
- * process that has no use for archives.
+ * libarchive, loaded when the first archive is asked for: with the libraries that it needs it is
+ * most of the memory of a process that has no use for archives.
  */
 #ifndef VARVE_ARCHIVE_LIBARCHIVE_H
 #define VARVE_ARCHIVE_LIBARCHIVE_H
@@ -18,62 +18,62 @@
 #include <stdbool.h>
 
 /* What of it allocates, frees, or goes on where one that allocates was left. */
-#define LIBARCHIVE_GUARDED(CALL)                                                                                           \
-	CALL(archive_entry_acl_next)                                                                                       \
-	CALL(archive_entry_clear)                                                                                          \
-	CALL(archive_entry_free)                                                                                           \
-	CALL(archive_entry_hardlink)                                                                                       \
-	CALL(archive_entry_new)                                                                                            \
-	CALL(archive_entry_pathname)                                                                                       \
-	CALL(archive_entry_set_hardlink)                                                                                   \
-	CALL(archive_entry_set_pathname)                                                                                   \
-	CALL(archive_entry_set_symlink)                                                                                    \
-	CALL(archive_entry_sparse_add_entry)                                                                               \
-	CALL(archive_entry_symlink)                                                                                        \
-	CALL(archive_entry_xattr_add_entry)                                                                                \
-	CALL(archive_read_data_block)                                                                                      \
-	CALL(archive_read_free)                                                                                            \
-	CALL(archive_read_new)                                                                                             \
-	CALL(archive_read_next_header)                                                                                     \
-	CALL(archive_read_open)                                                                                            \
-	CALL(archive_read_open_memory)                                                                                     \
-	CALL(archive_read_support_filter_none)                                                                             \
-	CALL(archive_read_support_format_tar)                                                                              \
-	CALL(archive_write_close)                                                                                          \
-	CALL(archive_write_data)                                                                                           \
-	CALL(archive_write_free)                                                                                           \
-	CALL(archive_write_header)                                                                                         \
-	CALL(archive_write_new)                                                                                            \
-	CALL(archive_write_open)                                                                                           \
-	CALL(archive_write_set_bytes_in_last_block)                                                                        \
-	CALL(archive_write_set_bytes_per_block)                                                                            \
-	CALL(archive_write_set_format_pax)                                                                                 \
+#define LIBARCHIVE_GUARDED(CALL)                    \
+	CALL(archive_entry_acl_next)                \
+	CALL(archive_entry_clear)                   \
+	CALL(archive_entry_free)                    \
+	CALL(archive_entry_hardlink)                \
+	CALL(archive_entry_new)                     \
+	CALL(archive_entry_pathname)                \
+	CALL(archive_entry_set_hardlink)            \
+	CALL(archive_entry_set_pathname)            \
+	CALL(archive_entry_set_symlink)             \
+	CALL(archive_entry_sparse_add_entry)        \
+	CALL(archive_entry_symlink)                 \
+	CALL(archive_entry_xattr_add_entry)         \
+	CALL(archive_read_data_block)               \
+	CALL(archive_read_free)                     \
+	CALL(archive_read_new)                      \
+	CALL(archive_read_next_header)              \
+	CALL(archive_read_open)                     \
+	CALL(archive_read_open_memory)              \
+	CALL(archive_read_support_filter_none)      \
+	CALL(archive_read_support_format_tar)       \
+	CALL(archive_write_close)                   \
+	CALL(archive_write_data)                    \
+	CALL(archive_write_free)                    \
+	CALL(archive_write_header)                  \
+	CALL(archive_write_new)                     \
+	CALL(archive_write_open)                    \
+	CALL(archive_write_set_bytes_in_last_block) \
+	CALL(archive_write_set_bytes_per_block)     \
+	CALL(archive_write_set_format_pax)          \
 	CALL(archive_write_set_options)
 
 /* What else of it is called. */
-#define LIBARCHIVE_PLAIN(CALL)                                                                                             \
-	CALL(archive_entry_acl_reset)                                                                                      \
-	CALL(archive_entry_filetype)                                                                                       \
-	CALL(archive_entry_gid)                                                                                            \
-	CALL(archive_entry_mtime)                                                                                          \
-	CALL(archive_entry_mtime_nsec)                                                                                     \
-	CALL(archive_entry_perm)                                                                                           \
-	CALL(archive_entry_rdev)                                                                                           \
-	CALL(archive_entry_set_gid)                                                                                        \
-	CALL(archive_entry_set_mode)                                                                                       \
-	CALL(archive_entry_set_mtime)                                                                                      \
-	CALL(archive_entry_set_rdev)                                                                                       \
-	CALL(archive_entry_set_size)                                                                                       \
-	CALL(archive_entry_set_uid)                                                                                        \
-	CALL(archive_entry_size)                                                                                           \
-	CALL(archive_entry_sparse_count)                                                                                   \
-	CALL(archive_entry_uid)                                                                                            \
-	CALL(archive_entry_xattr_next)                                                                                     \
-	CALL(archive_entry_xattr_reset)                                                                                    \
-	CALL(archive_errno)                                                                                                \
-	CALL(archive_error_string)                                                                                         \
-	CALL(archive_filter_bytes)                                                                                         \
-	CALL(archive_read_header_position)                                                                                 \
+#define LIBARCHIVE_PLAIN(CALL)             \
+	CALL(archive_entry_acl_reset)      \
+	CALL(archive_entry_filetype)       \
+	CALL(archive_entry_gid)            \
+	CALL(archive_entry_mtime)          \
+	CALL(archive_entry_mtime_nsec)     \
+	CALL(archive_entry_perm)           \
+	CALL(archive_entry_rdev)           \
+	CALL(archive_entry_set_gid)        \
+	CALL(archive_entry_set_mode)       \
+	CALL(archive_entry_set_mtime)      \
+	CALL(archive_entry_set_rdev)       \
+	CALL(archive_entry_set_size)       \
+	CALL(archive_entry_set_uid)        \
+	CALL(archive_entry_size)           \
+	CALL(archive_entry_sparse_count)   \
+	CALL(archive_entry_uid)            \
+	CALL(archive_entry_xattr_next)     \
+	CALL(archive_entry_xattr_reset)    \
+	CALL(archive_errno)                \
+	CALL(archive_error_string)         \
+	CALL(archive_filter_bytes)         \
+	CALL(archive_read_header_position) \
 	CALL(archive_set_error)
 
 #define LIBARCHIVE_CALLS(CALL) LIBARCHIVE_GUARDED(CALL) LIBARCHIVE_PLAIN(CALL)
@@ -100,7 +100,10 @@ struct libarchive_memory {
 	/* A call of libarchive's is under way; it began at jump. */
 	bool inside;
 	jmp_buf jump;
-	/* An allocation has failed: the archive is lost, what is left to do is libarchive_end(), and -ENOMEM. */
+	/*
+	 * An allocation has failed: the archive is lost, what is left to do is libarchive_end(),
+	 * and -ENOMEM.
+	 */
 	bool failed;
 	/* It was one beyond LIBARCHIVE_BYTES_MAX. */
 	bool bounded;
@@ -119,17 +122,19 @@ struct libarchive {
 };
 
 /*
- * Fill LIB; the first time in a process that takes some ms and reads files. 0; -ENOTSUP: it is not installed, or lacks a
- * function. What is loaded stays until the process ends.
+ * Fill LIB; the first time in a process that takes some ms and reads files. 0; -ENOTSUP: it is not
+ * installed, or lacks a function. What is loaded stays until the process ends.
  */
 int libarchive_load(struct libarchive *lib);
 
 /*
- * Begin to use LIB, just loaded, on this thread: for one archive, one at a time for each thread. libarchive ends the process
- * where an allocation fails. From here to libarchive_end() the call in which one fails is left at once instead, and it and
- * each guarded call after it return ARCHIVE_FATAL or NULL; then lib->memory.failed. Names are UTF-8, or bytes: libarchive asks
- * the locale, so the thread has one of that kind meanwhile. Blocks
- * up to SMALL_MAX bytes are cut off chunks (LIBARCHIVE_SMALL_MAX at most; 0: none is). 0 or -ENOMEM; libarchive_end() is due in any case.
+ * Begin to use LIB, just loaded, on this thread: for one archive, one at a time for each thread.
+ * libarchive ends the process where an allocation fails. From here to libarchive_end() the call in
+ * which one fails is left at once instead, and it and each guarded call after it return
+ * ARCHIVE_FATAL or NULL; then lib->memory.failed. Names are UTF-8, or bytes: libarchive asks the
+ * locale, so the thread has one of that kind meanwhile. Blocks up to SMALL_MAX bytes are cut off
+ * chunks (LIBARCHIVE_SMALL_MAX at most; 0: none is). 0 or -ENOMEM; libarchive_end() is due in any
+ * case.
  */
 int libarchive_begin(struct libarchive *lib, size_t small_max);
 
@@ -137,8 +142,8 @@ int libarchive_begin(struct libarchive *lib, size_t small_max);
 void libarchive_end(struct libarchive *lib);
 
 /*
- * Does LIB, between libarchive_begin() and libarchive_end(), read the time -1.5 of a PAX header as -1 and half a second behind it?
- * False, too, where that cannot be found out.
+ * Does LIB, between libarchive_begin() and libarchive_end(), read the time -1.5 of a PAX header as
+ * -1 and half a second behind it? False, too, where that cannot be found out.
  */
 bool libarchive_counts_backwards(struct libarchive *lib);
 

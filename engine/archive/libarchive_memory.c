@@ -15,22 +15,29 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* What precedes each block; as large as keeps blocks aligned for all. The link is of large ones, and of small ones that are free. */
+/*
+ * What precedes each block; as large as keeps blocks aligned for all. The link is of large ones,
+ * and of small ones that are free.
+ */
 struct libarchive_block {
 	struct list link;
 	size_t size;
 	max_align_t bytes[];
 };
 
-/* The archive that this thread is at, or NULL: what libarchive calls is given no argument that leads to it. */
+/*
+ * The archive that this thread is at, or NULL: what libarchive calls is given no argument that
+ * leads to it.
+ */
 static __thread struct libarchive_memory *memory_now;
 
-/* ---- what libarchive calls ----------------------------------------------------------------------------------------- */
+/* ---- what libarchive calls ------------------------------------------------------------------- */
 
 /* The block that has BYTES. */
 static struct libarchive_block *memory_block(void *bytes)
 {
-	return (struct libarchive_block *)(void *)((char *)bytes - offsetof(struct libarchive_block, bytes));
+	return (struct libarchive_block *)(void *)((char *)bytes -
+						   offsetof(struct libarchive_block, bytes));
 }
 
 /* May libarchive have SIZE bytes more? */
@@ -52,7 +59,8 @@ static void *memory_refuse(struct libarchive_memory *memory)
 }
 
 /* Put BLOCK, a large one of SIZE bytes, on the list: its bytes. */
-static void *memory_enter(struct libarchive_memory *memory, struct libarchive_block *block, size_t size)
+static void *memory_enter(struct libarchive_memory *memory, struct libarchive_block *block,
+			  size_t size)
 {
 	block->size = size;
 	memory->bytes += sizeof(*block) + size;
@@ -92,7 +100,8 @@ static size_t memory_class(size_t size)
 /* A small block of SIZE bytes, one that is free or a new one of a chunk: its bytes, or NULL. */
 static void *memory_small(struct libarchive_memory *memory, size_t size)
 {
-	size_t class = memory_class(size), bytes = sizeof(struct libarchive_block) + class * LIBARCHIVE_SMALL_STEP;
+	size_t class = memory_class(size),
+	       bytes = sizeof(struct libarchive_block) + class * LIBARCHIVE_SMALL_STEP;
 	struct list *link = memory->free[class];
 	struct libarchive_block *block;
 
@@ -121,7 +130,8 @@ static void *memory_malloc(size_t size)
 
 	if (!memory)
 		return malloc(size);
-	bytes = memory_is_small(memory, size) ? memory_small(memory, size) : memory_large(memory, size);
+	bytes = memory_is_small(memory, size) ? memory_small(memory, size)
+					      : memory_large(memory, size);
 	return bytes ? bytes : memory_refuse(memory);
 }
 
@@ -165,7 +175,8 @@ static void *memory_realloc(void *bytes, size_t size)
 
 	if (!memory)
 		return realloc(bytes, size);
-	if (bytes && memory_is_small(memory, size) && memory_is_small(memory, before) && memory_class(size) == memory_class(before)) {
+	if (bytes && memory_is_small(memory, size) && memory_is_small(memory, before) &&
+	    memory_class(size) == memory_class(before)) {
 		memory_block(bytes)->size = size;
 		return bytes;
 	}
@@ -185,7 +196,10 @@ static char *memory_strdup(const char *text)
 	return copy ? memcpy(copy, text, size) : NULL;
 }
 
-/* A conversion holds memory, too; and without one for lack of memory, names would be written as they are. */
+/*
+ * A conversion holds memory, too; and without one for lack of memory, names would be written as
+ * they are.
+ */
 static iconv_t memory_iconv_open(const char *to, const char *from)
 {
 	struct libarchive_memory *memory = memory_now;
@@ -215,7 +229,7 @@ static int memory_iconv_close(iconv_t conversion)
 	return iconv_close(conversion);
 }
 
-/* ---- to lead it here ----------------------------------------------------------------------------------------------- */
+/* ---- to lead it here ------------------------------------------------------------------------- */
 
 #if __ELF_NATIVE_CLASS == 64
 #define MEMORY_SYMBOL(info) ELF64_R_SYM(info)
@@ -250,18 +264,21 @@ static int memory_relro(struct dl_phdr_info *info, size_t size, void *data)
 	for (size_t i = 0; i < info->dlpi_phnum; i++)
 		if (info->dlpi_phdr[i].p_type == PT_GNU_RELRO) {
 			relro->start = (relro->base + info->dlpi_phdr[i].p_vaddr) & ~(page - 1);
-			relro->end = (relro->base + info->dlpi_phdr[i].p_vaddr + info->dlpi_phdr[i].p_memsz) & ~(page - 1);
+			relro->end = (relro->base + info->dlpi_phdr[i].p_vaddr +
+				      info->dlpi_phdr[i].p_memsz) &
+				     ~(page - 1);
 		}
 	return 1;
 }
 
 /*
- * See whether the library of MAP is bound to what each of the COUNT FUNCTIONS is in the C library, or to ours; with CHANGE, bind it to
- * ours.
+ * See whether the library of MAP is bound to what each of the COUNT FUNCTIONS is in the C library,
+ * or to ours; with CHANGE, bind it to ours.
  */
-static bool memory_bind(const struct link_map *map, struct memory_function *functions, size_t count, bool change)
+static bool memory_bind(const struct link_map *map, struct memory_function *functions, size_t count,
+			bool change)
 {
-	const ElfW(Rela) *tables[2] = {};
+	const ElfW(Rela) * tables[2] = {};
 	const ElfW(Sym) *symbols = NULL;
 	const char *names = NULL;
 	size_t sizes[2] = {};
@@ -269,24 +286,42 @@ static bool memory_bind(const struct link_map *map, struct memory_function *func
 
 	for (const ElfW(Dyn) *dyn = map->l_ld; dyn->d_tag != DT_NULL; dyn++) {
 		/* Some loaders leave addresses relative. */
-		const void *at = (const void *)(dyn->d_un.d_ptr + (dyn->d_un.d_ptr < map->l_addr ? map->l_addr : 0));
+		const void *at = (const void *)(dyn->d_un.d_ptr +
+						(dyn->d_un.d_ptr < map->l_addr ? map->l_addr : 0));
 
 		switch (dyn->d_tag) {
-		case DT_SYMTAB: symbols = at; break;
-		case DT_STRTAB: names = at; break;
-		case DT_JMPREL: tables[0] = at; break;
-		case DT_PLTRELSZ: sizes[0] = dyn->d_un.d_val / sizeof(ElfW(Rela)); break;
-		case DT_RELA: tables[1] = at; break;
-		case DT_RELASZ: sizes[1] = dyn->d_un.d_val / sizeof(ElfW(Rela)); break;
-		case DT_PLTREL: fine &= dyn->d_un.d_val == DT_RELA; break;
-		default: break;
+		case DT_SYMTAB:
+			symbols = at;
+			break;
+		case DT_STRTAB:
+			names = at;
+			break;
+		case DT_JMPREL:
+			tables[0] = at;
+			break;
+		case DT_PLTRELSZ:
+			sizes[0] = dyn->d_un.d_val / sizeof(ElfW(Rela));
+			break;
+		case DT_RELA:
+			tables[1] = at;
+			break;
+		case DT_RELASZ:
+			sizes[1] = dyn->d_un.d_val / sizeof(ElfW(Rela));
+			break;
+		case DT_PLTREL:
+			fine &= dyn->d_un.d_val == DT_RELA;
+			break;
+		default:
+			break;
 		}
 	}
 	if (!symbols || !names)
 		return false;
 	for (size_t i = 0; fine && i < 2; i++)
-		for (const ElfW(Rela) *rela = tables[i]; rela && rela < tables[i] + sizes[i]; rela++) {
-			uintptr_t *slot = (uintptr_t *)(map->l_addr + rela->r_offset), symbol = MEMORY_SYMBOL(rela->r_info);
+		for (const ElfW(Rela) *rela = tables[i]; rela && rela < tables[i] + sizes[i];
+		     rela++) {
+			uintptr_t *slot = (uintptr_t *)(map->l_addr + rela->r_offset),
+				  symbol = MEMORY_SYMBOL(rela->r_info);
 
 			for (size_t k = 0; symbol && k < count; k++) {
 				if (strcmp(names + symbols[symbol].st_name, functions[k].name) != 0)
@@ -301,14 +336,18 @@ static bool memory_bind(const struct link_map *map, struct memory_function *func
 }
 
 /* Let the library of MAP call ours instead of the COUNT FUNCTIONS: all of them, or none. */
-static bool memory_exchange(const struct link_map *map, struct memory_function *functions, size_t count)
+static bool memory_exchange(const struct link_map *map, struct memory_function *functions,
+			    size_t count)
 {
 	struct memory_relro relro = { .base = map->l_addr };
-	bool fine = memory_bind(map, functions, count, false) && dl_iterate_phdr(memory_relro, &relro);
+	bool fine = memory_bind(map, functions, count, false) &&
+		    dl_iterate_phdr(memory_relro, &relro);
 
 	for (size_t i = 0; i < count; i++)
-		fine &= functions[i].called || !strncmp(functions[i].name, "iconv", strlen("iconv"));
-	if (!fine || mprotect((void *)relro.start, relro.end - relro.start, PROT_READ | PROT_WRITE) < 0)
+		fine &= functions[i].called ||
+			!strncmp(functions[i].name, "iconv", strlen("iconv"));
+	if (!fine ||
+	    mprotect((void *)relro.start, relro.end - relro.start, PROT_READ | PROT_WRITE) < 0)
 		return false;
 	memory_bind(map, functions, count, true);
 	mprotect((void *)relro.start, relro.end - relro.start, PROT_READ);
@@ -333,7 +372,10 @@ bool libarchive_memory_lead(void)
 
 	if (!handle)
 		return false;
-	/* Functions that libarchive calls stay loaded, too. In the program itself there is nothing to be kept. */
+	/*
+	 * Functions that libarchive calls stay loaded, too. In the program itself there is nothing
+	 * to be kept.
+	 */
 	if (dladdr((void *)memory_malloc, &info))
 		self = dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 	if (self)
@@ -348,76 +390,90 @@ bool libarchive_memory_lead(void)
 	return led;
 }
 
-/* ---- what we call -------------------------------------------------------------------------------------------------- */
+/* ---- what we call ---------------------------------------------------------------------------- */
 
 /* Call a function NAME of libarchive's that returns TYPE; FAILED where memory has. */
-#define MEMORY_GUARD(type, name, failing, parameters, ...)                                                                 \
-	static type guard_##name parameters                                                                                \
-	{                                                                                                                  \
-		type result;                                                                                               \
-		if (memory_now->failed || _setjmp(memory_now->jump))                                                       \
-			return failing;                                                                                    \
-		memory_now->inside = true;                                                                                 \
-		result = memory_now->name(__VA_ARGS__);                                                                    \
-		memory_now->inside = false;                                                                                \
-		return result;                                                                                             \
+#define MEMORY_GUARD(type, name, failing, parameters, ...)           \
+	static type guard_##name parameters                          \
+	{                                                            \
+		type result;                                         \
+		if (memory_now->failed || _setjmp(memory_now->jump)) \
+			return failing;                              \
+		memory_now->inside = true;                           \
+		result = memory_now->name(__VA_ARGS__);              \
+		memory_now->inside = false;                          \
+		return result;                                       \
 	}
 
 /* The same of one that returns nothing. */
-#define MEMORY_GUARD_VOID(name, parameters, ...)                                                                           \
-	static void guard_##name parameters                                                                                \
-	{                                                                                                                  \
-		if (memory_now->failed || _setjmp(memory_now->jump))                                                       \
-			return;                                                                                            \
-		memory_now->inside = true;                                                                                 \
-		memory_now->name(__VA_ARGS__);                                                                             \
-		memory_now->inside = false;                                                                                \
+#define MEMORY_GUARD_VOID(name, parameters, ...)                     \
+	static void guard_##name parameters                          \
+	{                                                            \
+		if (memory_now->failed || _setjmp(memory_now->jump)) \
+			return;                                      \
+		memory_now->inside = true;                           \
+		memory_now->name(__VA_ARGS__);                       \
+		memory_now->inside = false;                          \
 	}
 
 MEMORY_GUARD(int, archive_entry_acl_next, ARCHIVE_FATAL,
-	     (struct archive_entry * entry, int wanted, int *type, int *permset, int *tag, int *id, const char **name), entry, wanted,
-	     type, permset, tag, id, name)
-MEMORY_GUARD(struct archive_entry *, archive_entry_clear, NULL, (struct archive_entry * entry), entry)
+	     (struct archive_entry * entry, int wanted, int *type, int *permset, int *tag, int *id,
+	      const char **name),
+	     entry, wanted, type, permset, tag, id, name)
+MEMORY_GUARD(struct archive_entry *, archive_entry_clear, NULL, (struct archive_entry * entry),
+	     entry)
 MEMORY_GUARD_VOID(archive_entry_free, (struct archive_entry * entry), entry)
 MEMORY_GUARD(const char *, archive_entry_hardlink, NULL, (struct archive_entry * entry), entry)
 MEMORY_GUARD(struct archive_entry *, archive_entry_new, NULL, (void))
 MEMORY_GUARD(const char *, archive_entry_pathname, NULL, (struct archive_entry * entry), entry)
-MEMORY_GUARD_VOID(archive_entry_set_hardlink, (struct archive_entry * entry, const char *path), entry, path)
-MEMORY_GUARD_VOID(archive_entry_set_pathname, (struct archive_entry * entry, const char *path), entry, path)
-MEMORY_GUARD_VOID(archive_entry_set_symlink, (struct archive_entry * entry, const char *path), entry, path)
-MEMORY_GUARD_VOID(archive_entry_sparse_add_entry, (struct archive_entry * entry, la_int64_t offset, la_int64_t length), entry,
+MEMORY_GUARD_VOID(archive_entry_set_hardlink, (struct archive_entry * entry, const char *path),
+		  entry, path)
+MEMORY_GUARD_VOID(archive_entry_set_pathname, (struct archive_entry * entry, const char *path),
+		  entry, path)
+MEMORY_GUARD_VOID(archive_entry_set_symlink, (struct archive_entry * entry, const char *path),
+		  entry, path)
+MEMORY_GUARD_VOID(archive_entry_sparse_add_entry,
+		  (struct archive_entry * entry, la_int64_t offset, la_int64_t length), entry,
 		  offset, length)
 MEMORY_GUARD(const char *, archive_entry_symlink, NULL, (struct archive_entry * entry), entry)
-MEMORY_GUARD_VOID(archive_entry_xattr_add_entry, (struct archive_entry * entry, const char *name, const void *value, size_t size),
+MEMORY_GUARD_VOID(archive_entry_xattr_add_entry,
+		  (struct archive_entry * entry, const char *name, const void *value, size_t size),
 		  entry, name, value, size)
 MEMORY_GUARD(int, archive_read_data_block, ARCHIVE_FATAL,
-	     (struct archive * archive, const void **bytes, size_t *size, la_int64_t *offset), archive, bytes, size, offset)
+	     (struct archive * archive, const void **bytes, size_t *size, la_int64_t *offset),
+	     archive, bytes, size, offset)
 MEMORY_GUARD(int, archive_read_free, ARCHIVE_FATAL, (struct archive * archive), archive)
 MEMORY_GUARD(struct archive *, archive_read_new, NULL, (void))
-MEMORY_GUARD(int, archive_read_next_header, ARCHIVE_FATAL, (struct archive * archive, struct archive_entry **entry), archive,
-	     entry)
+MEMORY_GUARD(int, archive_read_next_header, ARCHIVE_FATAL,
+	     (struct archive * archive, struct archive_entry **entry), archive, entry)
 MEMORY_GUARD(int, archive_read_open, ARCHIVE_FATAL,
-	     (struct archive * archive, void *data, archive_open_callback *open, archive_read_callback *read,
-	      archive_close_callback *close),
+	     (struct archive * archive, void *data, archive_open_callback *open,
+	      archive_read_callback *read, archive_close_callback *close),
 	     archive, data, open, read, close)
-MEMORY_GUARD(int, archive_read_open_memory, ARCHIVE_FATAL, (struct archive * archive, const void *bytes, size_t size), archive,
-	     bytes, size)
-MEMORY_GUARD(int, archive_read_support_filter_none, ARCHIVE_FATAL, (struct archive * archive), archive)
-MEMORY_GUARD(int, archive_read_support_format_tar, ARCHIVE_FATAL, (struct archive * archive), archive)
+MEMORY_GUARD(int, archive_read_open_memory, ARCHIVE_FATAL,
+	     (struct archive * archive, const void *bytes, size_t size), archive, bytes, size)
+MEMORY_GUARD(int, archive_read_support_filter_none, ARCHIVE_FATAL, (struct archive * archive),
+	     archive)
+MEMORY_GUARD(int, archive_read_support_format_tar, ARCHIVE_FATAL, (struct archive * archive),
+	     archive)
 MEMORY_GUARD(int, archive_write_close, ARCHIVE_FATAL, (struct archive * archive), archive)
-MEMORY_GUARD(la_ssize_t, archive_write_data, ARCHIVE_FATAL, (struct archive * archive, const void *bytes, size_t size), archive,
-	     bytes, size)
+MEMORY_GUARD(la_ssize_t, archive_write_data, ARCHIVE_FATAL,
+	     (struct archive * archive, const void *bytes, size_t size), archive, bytes, size)
 MEMORY_GUARD(int, archive_write_free, ARCHIVE_FATAL, (struct archive * archive), archive)
-MEMORY_GUARD(int, archive_write_header, ARCHIVE_FATAL, (struct archive * archive, struct archive_entry *entry), archive, entry)
+MEMORY_GUARD(int, archive_write_header, ARCHIVE_FATAL,
+	     (struct archive * archive, struct archive_entry *entry), archive, entry)
 MEMORY_GUARD(struct archive *, archive_write_new, NULL, (void))
 MEMORY_GUARD(int, archive_write_open, ARCHIVE_FATAL,
-	     (struct archive * archive, void *data, archive_open_callback *open, archive_write_callback *write,
-	      archive_close_callback *close),
+	     (struct archive * archive, void *data, archive_open_callback *open,
+	      archive_write_callback *write, archive_close_callback *close),
 	     archive, data, open, write, close)
-MEMORY_GUARD(int, archive_write_set_bytes_in_last_block, ARCHIVE_FATAL, (struct archive * archive, int bytes), archive, bytes)
-MEMORY_GUARD(int, archive_write_set_bytes_per_block, ARCHIVE_FATAL, (struct archive * archive, int bytes), archive, bytes)
+MEMORY_GUARD(int, archive_write_set_bytes_in_last_block, ARCHIVE_FATAL,
+	     (struct archive * archive, int bytes), archive, bytes)
+MEMORY_GUARD(int, archive_write_set_bytes_per_block, ARCHIVE_FATAL,
+	     (struct archive * archive, int bytes), archive, bytes)
 MEMORY_GUARD(int, archive_write_set_format_pax, ARCHIVE_FATAL, (struct archive * archive), archive)
-MEMORY_GUARD(int, archive_write_set_options, ARCHIVE_FATAL, (struct archive * archive, const char *options), archive, options)
+MEMORY_GUARD(int, archive_write_set_options, ARCHIVE_FATAL,
+	     (struct archive * archive, const char *options), archive, options)
 
 int libarchive_begin(struct libarchive *lib, size_t small_max)
 {
@@ -441,8 +497,8 @@ int libarchive_begin(struct libarchive *lib, size_t small_max)
 	lib->before = uselocale(lib->names);
 	if (!lib->led)
 		return error;
-#define MEMORY_EXCHANGE(name)                                                                                              \
-	lib->memory.name = lib->name;                                                                                      \
+#define MEMORY_EXCHANGE(name)         \
+	lib->memory.name = lib->name; \
 	lib->name = guard_##name;
 	LIBARCHIVE_GUARDED(MEMORY_EXCHANGE)
 #undef MEMORY_EXCHANGE

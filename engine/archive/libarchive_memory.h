@@ -2,18 +2,22 @@
 /*
  * Memory for libarchive, which calls exit() where an allocation fails in it.
  *
- * libarchive calls malloc, calloc, realloc, strdup, free, iconv_open and iconv_close through the table that the loader has filled for
- * it. The table is changed once in a process, so that these calls arrive here. A thread between libarchive_begin() and libarchive_end()
- * has a list of all blocks that libarchive holds. Where one is refused, longjmp() leaves the call of libarchive; nothing of
- * that archive is touched any more, and libarchive_end() frees the blocks by the list. libarchive takes no lock and keeps
- * nothing beyond an archive, so none of that is left half done. On all other threads, and for a program's own use of
- * libarchive, the functions do what those of the C library do.
+ * libarchive calls malloc, calloc, realloc, strdup, free, iconv_open and iconv_close through the
+ * table that the loader has filled for it. The table is changed once in a process, so that these
+ * calls arrive here. A thread between libarchive_begin() and libarchive_end() has a list of all
+ * blocks that libarchive holds. Where one is refused, longjmp() leaves the call of libarchive;
+ * nothing of that archive is touched any more, and libarchive_end() frees the blocks by the list.
+ * libarchive takes no lock and keeps nothing beyond an archive, so none of that is left half done.
+ * On all other threads, and for a program's own use of libarchive, the functions do what those of
+ * the C library do.
  *
- * Small blocks are cut off chunks and used again for others of their size; the chunks are given back with the last blocks. An
- * archive of small files is a dozen small blocks a file, so that this is faster than the C library by more than what the list takes.
+ * Small blocks are cut off chunks and used again for others of their size; the chunks are given
+ * back with the last blocks. An archive of small files is a dozen small blocks a file, so that this
+ * is faster than the C library by more than what the list takes.
  *
- * The table is left alone, and a failing allocation ends the process, where it is not as expected: it was exchanged by
- * something else, has no explicit addends (32-bit x86 and Arm), or is not bound yet because the program has loaded libarchive lazily.
+ * The table is left alone, and a failing allocation ends the process, where it is not as expected:
+ * it was exchanged by something else, has no explicit addends (32-bit x86 and Arm), or is not bound
+ * yet because the program has loaded libarchive lazily.
  */
 #ifndef VARVE_ARCHIVE_LIBARCHIVE_MEMORY_H
 #define VARVE_ARCHIVE_LIBARCHIVE_MEMORY_H

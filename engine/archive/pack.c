@@ -21,16 +21,18 @@
 /* Seconds that the kernel gives the holder of a lease, where it does not tell. */
 #define PACK_LEASE_S 45
 
-/* ---- writing ----------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* Note that an entry is left out, or not as it should be. */
-static void pack_report(struct pack *pack, int error, const char *call, const char *path, const char *detail)
+static void pack_report(struct pack *pack, int error, const char *call, const char *path,
+			const char *detail)
 {
 	skipped_add(&pack->report, error, "diff", "STREAM", call, path, detail);
 }
 
 /* Hand bytes of the archive on; for libarchive. */
-static la_ssize_t pack_archive_write(struct archive *archive, void *data, const void *buffer, size_t length)
+static la_ssize_t pack_archive_write(struct archive *archive, void *data, const void *buffer,
+				     size_t length)
 {
 	struct pack *pack = data;
 
@@ -84,7 +86,8 @@ static int pack_pieces(struct pack *pack, const struct item *item)
 }
 
 /* Put a map of the data of ITEM's file into ENTRY where it has holes. */
-static void pack_sparse(const struct pack *pack, const struct item *item, struct archive_entry *entry)
+static void pack_sparse(const struct pack *pack, const struct item *item,
+			struct archive_entry *entry)
 {
 	const struct pieces *pieces = &pack->pieces;
 	off_t size = (off_t)item->statx.stx_size;
@@ -92,21 +95,28 @@ static void pack_sparse(const struct pack *pack, const struct item *item, struct
 	if (!size || (pieces->count == 1 && !pieces->list[0].at && pieces->list[0].end == size))
 		return;
 	for (size_t i = 0; i < pieces->count; i++)
-		pack->lib.archive_entry_sparse_add_entry(entry, pieces->list[i].at, pieces->list[i].end - pieces->list[i].at);
+		pack->lib.archive_entry_sparse_add_entry(entry, pieces->list[i].at,
+							 pieces->list[i].end - pieces->list[i].at);
 	/* One hole only: a map needs an end. */
 	if (!pieces->count)
 		pack->lib.archive_entry_sparse_add_entry(entry, size, 0);
 }
 
-/* Set *RET_ID to what ID, a GROUP's or a user's that ITEM has, is in the container. 0, or -errno: the archive cannot go on. */
-static int pack_id(struct pack *pack, const struct item *item, bool group, uint32_t id, uint32_t *ret_id)
+/*
+ * Set *RET_ID to what ID, a GROUP's or a user's that ITEM has, is in the container. 0, or -errno:
+ * the archive cannot go on.
+ */
+static int pack_id(struct pack *pack, const struct item *item, bool group, uint32_t id,
+		   uint32_t *ret_id)
 {
-	int r = idrange_to_container(group ? pack->gids : pack->uids, group ? pack->gids_count : pack->uids_count, id, ret_id);
+	int r = idrange_to_container(group ? pack->gids : pack->uids,
+				     group ? pack->gids_count : pack->uids_count, id, ret_id);
 
 	if (!r)
 		return 0;
 	if (!pack->overflow) {
-		pack->failed_detail = "an owner that is in no map: VARVE_OVERFLOW_IDS (--overflow-ids) makes it 65534";
+		pack->failed_detail =
+			"an owner that is in no map: VARVE_OVERFLOW_IDS (--overflow-ids) makes it 65534";
 		return pack_fail(pack, item, r, NULL);
 	}
 	*ret_id = IDRANGE_OVERFLOW_ID;
@@ -130,7 +140,10 @@ static int pack_acl_id(void *data, bool group, uint32_t *id)
 	return pack_id(acl->pack, acl->item, group, *id, id);
 }
 
-/* Add the attributes of ITEM to ENTRY. Access control lists have the container's ids. 0, or -errno: the archive cannot go on. */
+/*
+ * Add the attributes of ITEM to ENTRY. Access control lists have the container's ids. 0, or -errno:
+ * the archive cannot go on.
+ */
 static int pack_xattrs(struct pack *pack, const struct item *item, struct archive_entry *entry)
 {
 	struct pack_acl acl = { pack, item };
@@ -138,19 +151,23 @@ static int pack_xattrs(struct pack *pack, const struct item *item, struct archiv
 	for (size_t i = 0; i < item->xattrs.count; i++) {
 		const struct xattr *xattr = &item->xattrs.list[i];
 		/* It lies in memory of the item's, which is read once. */
-		int r = acl_is(xattr->name) ? acl_map((void *)xattr->value, xattr->size, pack_acl_id, &acl) : 0;
+		int r = acl_is(xattr->name)
+				? acl_map((void *)xattr->value, xattr->size, pack_acl_id, &acl)
+				: 0;
 
 		if (r == -EBADMSG)
 			return pack_fail(pack, item, r, "getxattr");
 		if (r)
 			return r;
-		pack->lib.archive_entry_xattr_add_entry(entry, xattr->name, xattr->value, xattr->size);
+		pack->lib.archive_entry_xattr_add_entry(entry, xattr->name, xattr->value,
+							xattr->size);
 	}
 	return 0;
 }
 
 /* Describe the entry at PATH, but for its content. 0, or -errno: the archive cannot go on. */
-static int pack_describe(struct pack *pack, const struct item *item, const char *path, struct archive_entry *entry)
+static int pack_describe(struct pack *pack, const struct item *item, const char *path,
+			 struct archive_entry *entry)
 {
 	const struct statx *statx = &item->statx;
 	uint32_t uid, gid;
@@ -166,17 +183,29 @@ static int pack_describe(struct pack *pack, const struct item *item, const char 
 	pack->lib.archive_entry_set_mode(entry, statx->stx_mode);
 	pack->lib.archive_entry_set_uid(entry, uid);
 	pack->lib.archive_entry_set_gid(entry, gid);
-	pack->lib.archive_entry_set_size(entry, S_ISREG(statx->stx_mode) ? (la_int64_t)statx->stx_size : 0);
-	/* Whole seconds, as every other tool of the field writes them; and what stands in for a subvolume has no time of its own. */
-	pack->lib.archive_entry_set_mtime(entry, statx->stx_ino == PACK_STAND_IN ? 0 : statx->stx_mtime.tv_sec, 0);
+	pack->lib.archive_entry_set_size(entry, S_ISREG(statx->stx_mode)
+							? (la_int64_t)statx->stx_size
+							: 0);
+	/*
+	 * Whole seconds, as every other tool of the field writes them; and what stands in for a
+	 * subvolume has no time of its own.
+	 */
+	pack->lib.archive_entry_set_mtime(entry,
+					  statx->stx_ino == PACK_STAND_IN ? 0
+									  : statx->stx_mtime.tv_sec,
+					  0);
 	if (S_ISLNK(statx->stx_mode))
 		pack->lib.archive_entry_set_symlink(entry, item->bytes);
 	if (S_ISCHR(statx->stx_mode) || S_ISBLK(statx->stx_mode))
-		pack->lib.archive_entry_set_rdev(entry, makedev(statx->stx_rdev_major, statx->stx_rdev_minor));
+		pack->lib.archive_entry_set_rdev(entry, makedev(statx->stx_rdev_major,
+								statx->stx_rdev_minor));
 	return pack_xattrs(pack, item, entry);
 }
 
-/* If the inode was in the archive before, let ENTRY be a link to that: 1, 0 when it was not, or -ENOMEM. */
+/*
+ * If the inode was in the archive before, let ENTRY be a link to that: 1, 0 when it was not, or
+ * -ENOMEM.
+ */
 static int pack_link(struct pack *pack, const struct item *item, struct archive_entry *entry)
 {
 	const struct statx *statx = &item->statx;
@@ -186,7 +215,8 @@ static int pack_link(struct pack *pack, const struct item *item, struct archive_
 
 	if (statx->stx_nlink < 2 || S_ISDIR(statx->stx_mode))
 		return 0;
-	first = inode_map_add(&pack->links, statx->stx_ino, makedev(statx->stx_dev_major, statx->stx_dev_minor), &added);
+	first = inode_map_add(&pack->links, statx->stx_ino,
+			      makedev(statx->stx_dev_major, statx->stx_dev_minor), &added);
 	if (!first)
 		return -ENOMEM;
 	/* Or it was left out under the names before. */
@@ -204,7 +234,8 @@ static int pack_link(struct pack *pack, const struct item *item, struct archive_
 static void pack_unlink(struct pack *pack, const struct item *item)
 {
 	const struct statx *statx = &item->statx;
-	uint64_t *first = inode_map_find(&pack->links, statx->stx_ino, makedev(statx->stx_dev_major, statx->stx_dev_minor));
+	uint64_t *first = inode_map_find(&pack->links, statx->stx_ino,
+					 makedev(statx->stx_dev_major, statx->stx_dev_minor));
 
 	if (first)
 		free((char *)(uintptr_t)TAKE(*first, 0));
@@ -218,13 +249,17 @@ static int pack_data(struct pack *pack, struct archive *archive, const void *byt
 	return written < 0 ? pack_result(pack, archive, ARCHIVE_FATAL) : 0;
 }
 
-/* Pass over a hole of SIZE bytes: as the map has it, libarchive counts its bytes, and looks at none. */
+/*
+ * Pass over a hole of SIZE bytes: as the map has it, libarchive counts its bytes, and looks at
+ * none.
+ */
 static int pack_hole(struct pack *pack, struct archive *archive, off_t size)
 {
 	int r = 0;
 
 	while (!r && size) {
-		la_ssize_t passed = pack->lib.archive_write_data(archive, pack->buffer, (size_t)MIN(size, (off_t)INT_MAX));
+		la_ssize_t passed = pack->lib.archive_write_data(archive, pack->buffer,
+								 (size_t)MIN(size, (off_t)INT_MAX));
 
 		if (passed <= 0)
 			r = pack_result(pack, archive, ARCHIVE_FATAL);
@@ -236,7 +271,8 @@ static int pack_hole(struct pack *pack, struct archive *archive, off_t size)
 }
 
 /* Write one PIECE of ITEM's file: 1, 0 where that ended before, or -errno. */
-static int pack_piece(struct pack *pack, struct archive *archive, const struct item *item, const struct piece *piece)
+static int pack_piece(struct pack *pack, struct archive *archive, const struct item *item,
+		      const struct piece *piece)
 {
 	off_t at = piece->at, known = MIN((off_t)item->length, piece->end);
 	int r = 0;
@@ -246,7 +282,10 @@ static int pack_piece(struct pack *pack, struct archive *archive, const struct i
 		at = known;
 	}
 	while (!r && at < piece->end && item->length == PREFETCH_FILE_BYTES) {
-		ssize_t length = opath_pread(item->fd, pack->buffer, (size_t)MIN(piece->end - at, (off_t)STREAM_CHUNK_BYTES), at);
+		ssize_t length = opath_pread(item->fd, pack->buffer,
+					     (size_t)MIN(piece->end - at,
+							 (off_t)STREAM_CHUNK_BYTES),
+					     at);
 
 		if (length < 0)
 			return pack_fail(pack, item, (int)length, "pread");
@@ -261,7 +300,8 @@ static int pack_piece(struct pack *pack, struct archive *archive, const struct i
 }
 
 /* Write the content of ITEM's file. What libarchive is not given of it are zeros. */
-static int pack_content(struct pack *pack, struct archive *archive, const struct item *item, const char *path)
+static int pack_content(struct pack *pack, struct archive *archive, const struct item *item,
+			const char *path)
 {
 	const struct pieces *pieces = &pack->pieces;
 	struct statx after;
@@ -279,13 +319,16 @@ static int pack_content(struct pack *pack, struct archive *archive, const struct
 	}
 	if (r < 0)
 		return r;
-	if (item->changed || !r || (item->fd >= 0 && statx(item->fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &after) == 0 &&
-				    item_changed(item, &after)))
+	if (item->changed || !r ||
+	    (item->fd >= 0 && statx(item->fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &after) == 0 &&
+	     item_changed(item, &after)))
 		pack_report(pack, -ESTALE, "pread", path, "it was changed while it was read");
 	return 0;
 }
 
-/* See what is in the way of the content of ITEM's file: 0, 1 when the entry is left out, or -errno. */
+/*
+ * See what is in the way of the content of ITEM's file: 0, 1 when the entry is left out, or -errno.
+ */
 static int pack_regular(struct pack *pack, const struct item *item, struct archive_entry *entry)
 {
 	int r;
@@ -294,7 +337,8 @@ static int pack_regular(struct pack *pack, const struct item *item, struct archi
 		return pack_fail(pack, item, -EFBIG, "statx");
 	r = pack_pieces(pack, item);
 	if (r == -EFBIG) {
-		pack_report(pack, r, "lseek", item->path, "left out: its holes are too large, or too many, for an archive");
+		pack_report(pack, r, "lseek", item->path,
+			    "left out: its holes are too large, or too many, for an archive");
 		return 1;
 	}
 	if (r)
@@ -304,23 +348,27 @@ static int pack_regular(struct pack *pack, const struct item *item, struct archi
 }
 
 /* Write the header of ITEM, LINKED or not, that ENTRY describes, and what comes behind it. */
-static int pack_put(struct pack *pack, struct archive *archive, struct archive_entry *entry, const struct item *item,
-		    bool linked)
+static int pack_put(struct pack *pack, struct archive *archive, struct archive_entry *entry,
+		    const struct item *item, bool linked)
 {
 	int r = pack->lib.archive_write_header(archive, entry);
 
 	if (r == ARCHIVE_FAILED && !pack->error) {
-		pack_report(pack, -EINVAL, "archive_write_header", item->path, pack->lib.archive_error_string(archive));
+		pack_report(pack, -EINVAL, "archive_write_header", item->path,
+			    pack->lib.archive_error_string(archive));
 		if (!linked)
 			pack_unlink(pack, item);
 		return 0;
 	}
 	r = pack_result(pack, archive, r);
-	return r || linked || !S_ISREG(item->statx.stx_mode) ? r : pack_content(pack, archive, item, item->path);
+	return r || linked || !S_ISREG(item->statx.stx_mode)
+		       ? r
+		       : pack_content(pack, archive, item, item->path);
 }
 
 /* Write the entry of ITEM. */
-static int pack_entry(struct pack *pack, struct archive *archive, struct archive_entry *entry, struct item *item)
+static int pack_entry(struct pack *pack, struct archive *archive, struct archive_entry *entry,
+		      struct item *item)
 {
 	const char *path = item->path;
 	int r = pack_check_name(pack, path), linked;
@@ -330,9 +378,12 @@ static int pack_entry(struct pack *pack, struct archive *archive, struct archive
 	if (item->error && !opath_left_out(item->error))
 		return pack_fail(pack, item, item->error, item->call);
 	if (item->error) {
-		pack_report(pack, item->error, item->call, path,
-			    item->error == -EXDEV ? "left out: something is mounted there" :
-			    item->error == -E2BIG ? "left out: it has more attributes than readers of archives take" : "left out");
+		pack_report(
+			pack, item->error, item->call, path,
+			item->error == -EXDEV ? "left out: something is mounted there"
+			: item->error == -E2BIG
+				? "left out: it has more attributes than readers of archives take"
+				: "left out");
 		return 0;
 	}
 	if (S_ISSOCK(item->statx.stx_mode))
@@ -360,13 +411,14 @@ static uint64_t pack_lease_ns(void)
 			seconds = PACK_LEASE_S;
 		fclose(file);
 	}
-	wait_ms = seconds && seconds < LEASE_WAIT_MAX_MS / 1000 ? seconds * 1000 + LEASE_GRACE_MS : LEASE_WAIT_MAX_MS;
+	wait_ms = seconds && seconds < LEASE_WAIT_MAX_MS / 1000 ? seconds * 1000 + LEASE_GRACE_MS
+								: LEASE_WAIT_MAX_MS;
 	return wait_ms * NS_PER_MS;
 }
 
 /*
- * A process keeps a lease on ITEM's file. The kernel has asked it to let go, and takes the lease away after a while; so try again
- * until then. Those that read ahead do not wait. 0 or -ECANCELED.
+ * A process keeps a lease on ITEM's file. The kernel has asked it to let go, and takes the lease
+ * away after a while; so try again until then. Those that read ahead do not wait. 0 or -ECANCELED.
  */
 static int pack_lease(struct pack *pack, struct item *item, struct prefetch_place *place)
 {
@@ -383,7 +435,8 @@ static int pack_lease(struct pack *pack, struct item *item, struct prefetch_plac
 }
 
 /* Write that PATH was deleted. */
-static int pack_whiteout(struct pack *pack, struct archive *archive, struct archive_entry *entry, const char *path)
+static int pack_whiteout(struct pack *pack, struct archive *archive, struct archive_entry *entry,
+			 const char *path)
 {
 	const char *name = strrchr(path, '/') + 1;
 	char *whiteout;
@@ -391,7 +444,8 @@ static int pack_whiteout(struct pack *pack, struct archive *archive, struct arch
 
 	if (r)
 		return r;
-	if (asprintf(&whiteout, "%.*s" WHITEOUT_PREFIX "%s", (int)(name - path - 1), path + 1, name) < 0)
+	if (asprintf(&whiteout, "%.*s" WHITEOUT_PREFIX "%s", (int)(name - path - 1), path + 1,
+		     name) < 0)
 		return -ENOMEM;
 	pack->lib.archive_entry_set_pathname(entry, whiteout);
 	free(whiteout);
@@ -406,7 +460,8 @@ static int pack_whiteout(struct pack *pack, struct archive *archive, struct arch
 static void pack_covered(struct pack *pack)
 {
 	for (size_t i = 0; i < pack->covered->count; i++)
-		pack_report(pack, -EXDEV, "statx", pack->covered->list[i].path, "left out: something is mounted there");
+		pack_report(pack, -EXDEV, "statx", pack->covered->list[i].path,
+			    "left out: something is mounted there");
 }
 
 /* Write all entries. */
@@ -438,10 +493,13 @@ static int pack_open(struct pack *pack, struct archive *archive)
 {
 	if (pack->lib.archive_write_set_format_pax(archive) != ARCHIVE_OK ||
 	    pack->lib.archive_write_set_options(archive, "xattrheader=SCHILY") < ARCHIVE_WARN ||
-	    pack->lib.archive_write_set_bytes_per_block(archive, STREAM_CHUNK_BYTES) != ARCHIVE_OK ||
+	    pack->lib.archive_write_set_bytes_per_block(archive, STREAM_CHUNK_BYTES) !=
+		    ARCHIVE_OK ||
 	    pack->lib.archive_write_set_bytes_in_last_block(archive, 1) != ARCHIVE_OK)
 		return -ENOMEM;
-	return pack_result(pack, archive, pack->lib.archive_write_open(archive, pack, NULL, pack_archive_write, NULL));
+	return pack_result(pack, archive,
+			   pack->lib.archive_write_open(archive, pack, NULL, pack_archive_write,
+							NULL));
 }
 
 int pack_write(struct pack *pack)
@@ -465,9 +523,10 @@ int pack_write(struct pack *pack)
 		r = pack_result(pack, archive, pack->lib.archive_write_close(archive));
 	prefetch_stop(&pack->prefetch);
 	/*
-	 * A failed archive is not to be finished, its end would make it look whole. Nor may it end where an entry does, as readers
-	 * take archives without an end: it ends within a block. But it is to be closed, as libarchive 3.6 leaks the buffer of one
-	 * that was only failed and freed.
+	 * A failed archive is not to be finished, its end would make it look whole. Nor may it end
+	 * where an entry does, as readers take archives without an end: it ends within a block. But
+	 * it is to be closed, as libarchive 3.6 leaks the buffer of one that was only failed and
+	 * freed.
 	 */
 	if (r && archive) {
 		if (!pack->error && r != -ECANCELED)
@@ -482,7 +541,7 @@ int pack_write(struct pack *pack)
 	return r;
 }
 
-/* ---- measuring --------------------------------------------------------------------------------------------------- */
+/* ---- measuring ------------------------------------------------------------------------------- */
 
 /* Add the size of the file at PATH, once. */
 static int pack_measure_entry(struct pack *pack, struct prefetch_place *place, const char *path)
@@ -501,8 +560,9 @@ static int pack_measure_entry(struct pack *pack, struct prefetch_place *place, c
 		return opath_vanished(r) || r == -EXDEV ? 0 : r;
 	if (S_ISDIR(statx_now.stx_mode))
 		return 0;
-	if (statx_now.stx_nlink > 1 && !inode_map_add(&pack->links, statx_now.stx_ino,
-						  makedev(statx_now.stx_dev_major, statx_now.stx_dev_minor), &added))
+	if (statx_now.stx_nlink > 1 &&
+	    !inode_map_add(&pack->links, statx_now.stx_ino,
+			   makedev(statx_now.stx_dev_major, statx_now.stx_dev_minor), &added))
 		return -ENOMEM;
 	if (added)
 		pack->size = bytes_add(pack->size, statx_now.stx_size);
@@ -517,7 +577,9 @@ int pack_measure(struct pack *pack)
 
 	while ((r = feed_next(&pack->prefetch.feed, &entry)) > 0) {
 		yield_look(&pack->yield);
-		r = entry.kind == VARVE_CHANGE_DELETE ? 0 : pack_measure_entry(pack, &place, entry.path);
+		r = entry.kind == VARVE_CHANGE_DELETE
+			    ? 0
+			    : pack_measure_entry(pack, &place, entry.path);
 		if (!r && atomic_load(pack->cancelled))
 			r = -ECANCELED;
 		if (r)
@@ -527,7 +589,7 @@ int pack_measure(struct pack *pack)
 	return r;
 }
 
-/* ---- both -------------------------------------------------------------------------------------------------------- */
+/* ---- both ------------------------------------------------------------------------------------ */
 
 void pack_begin(struct pack *pack)
 {

@@ -6,8 +6,9 @@
  *
  * A name that begins with ".wh." would be read as a deletion, and fails the archive.
  *
- * An entry that vanished, or is not for us to read, is reported and left out; whatever else fails ends the archive. A file
- * that shrinks while it is read is filled up with zeros, one that grows is cut: the archive stays valid. Holes are not read.
+ * An entry that vanished, or is not for us to read, is reported and left out; whatever else fails
+ * ends the archive. A file that shrinks while it is read is filled up with zeros, one that grows is
+ * cut: the archive stays valid. Holes are not read.
  */
 #ifndef VARVE_ARCHIVE_PACK_H
 #define VARVE_ARCHIVE_PACK_H
@@ -49,19 +50,28 @@ struct pack {
 	struct skipped report;
 	/* The stream's error. */
 	int error;
-	/* The path that a failure was about, on the heap, the call, and what a person should know beside; NULL: none. */
+	/*
+	 * The path that a failure was about, on the heap, the call, and what a person should know
+	 * beside; NULL: none.
+	 */
 	char *failed;
 	const char *failed_call, *failed_detail;
 	/* Where the data of the file at hand lies. */
 	struct pieces pieces;
-	/* (inode, device) of files with more than one name to the path of the first one, on the heap. */
+	/*
+	 * (inode, device) of files with more than one name to the path of the first one, on the
+	 * heap.
+	 */
 	struct inode_map links;
 	/* Bytes of files, each inode once. */
 	uint64_t size;
 	char *buffer;
 
 	/* ---- the writer's and those that read ahead for it ---- */
-	/* window.feed tells what to write; its root, changes and fault, and window.search, are set by the caller that starts it. */
+	/*
+	 * window.feed tells what to write; its root, changes and fault, and window.search, are set
+	 * by the caller that starts it.
+	 */
 	struct prefetch prefetch;
 };
 

@@ -12,7 +12,8 @@ enum { PAX_BLOCK_BYTES = 512, PAX_SIZE = 124, PAX_SIZE_BYTES = 12, PAX_TYPE = 15
 
 void pax_keep(struct pax *pax)
 {
-	size_t fresh = MIN(pax->piece_size, sizeof(pax->before)), old = MIN(pax->before_size, sizeof(pax->before) - fresh);
+	size_t fresh = MIN(pax->piece_size, sizeof(pax->before)),
+	       old = MIN(pax->before_size, sizeof(pax->before) - fresh);
 
 	if (!fresh)
 		return;
@@ -44,7 +45,10 @@ static bool pax_copy(const struct pax *pax, int64_t position, char *bytes, size_
 	return true;
 }
 
-/* Does the last "mtime" of the records TEXT, of SIZE bytes and a NUL, begin with a minus? Each is "LENGTH KEY=VALUE\n". */
+/*
+ * Does the last "mtime" of the records TEXT, of SIZE bytes and a NUL, begin with a minus? Each is
+ * "LENGTH KEY=VALUE\n".
+ */
 static bool pax_minus(const char *text, size_t size)
 {
 	static const char key[] = " mtime=";
@@ -74,7 +78,10 @@ int pax_negative(const struct pax *pax, int64_t position)
 
 		if (!pax_copy(pax, position, block, sizeof(block)))
 			return -ENODATA;
-		/* A global header, a long name or a long target may come before; the entry's own header is the last. */
+		/*
+		 * A global header, a long name or a long target may come before; the entry's own
+		 * header is the last.
+		 */
 		if (!strchr("xgLK", block[PAX_TYPE]) || !block[PAX_TYPE])
 			return minus;
 		memcpy(number, block + PAX_SIZE, PAX_SIZE_BYTES);
@@ -86,6 +93,7 @@ int pax_negative(const struct pax *pax, int64_t position)
 		text[size] = '\0';
 		if (block[PAX_TYPE] == 'x')
 			minus = pax_minus(text, size);
-		position += (int64_t)(size + PAX_BLOCK_BYTES - 1) / PAX_BLOCK_BYTES * PAX_BLOCK_BYTES;
+		position += (int64_t)(size + PAX_BLOCK_BYTES - 1) / PAX_BLOCK_BYTES *
+			    PAX_BLOCK_BYTES;
 	}
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The sign of a time in a PAX header. libarchive reads "mtime=-0.5" as 0 seconds and .5: the same as "mtime=0.5". So what it was
- * handed last is remembered, and looked at where a time is in the first second of 1970.
+ * The sign of a time in a PAX header. libarchive reads "mtime=-0.5" as 0 seconds and .5: the same
+ * as "mtime=0.5". So what it was handed last is remembered, and looked at where a time is in the
+ * first second of 1970.
  */
 #ifndef VARVE_ARCHIVE_PAX_H
 #define VARVE_ARCHIVE_PAX_H
@@ -28,7 +29,10 @@ void pax_keep(struct pax *pax);
 /* libarchive is handed PIECE, of SIZE bytes, which stays until pax_keep(). */
 void pax_take(struct pax *pax, const void *piece, size_t size);
 
-/* Has the entry whose headers begin at POSITION a time of modification with a minus? 1, 0, or -ENODATA: the headers are gone. */
+/*
+ * Has the entry whose headers begin at POSITION a time of modification with a minus? 1, 0, or
+ * -ENODATA: the headers are gone.
+ */
 int pax_negative(const struct pax *pax, int64_t position);
 
 #endif

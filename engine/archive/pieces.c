@@ -39,13 +39,16 @@ static int pieces_add(struct pieces *pieces, off_t at, off_t end)
 		pieces->list[pieces->count - 1].end = end;
 		return 0;
 	}
-	r = fault_reserve(pieces->fault, &pieces->list, pieces->count, 1, &pieces->capacity, sizeof(*pieces->list));
+	r = fault_reserve(pieces->fault, &pieces->list, pieces->count, 1, &pieces->capacity,
+			  sizeof(*pieces->list));
 	if (!r)
 		pieces->list[pieces->count++] = (struct piece){ at, end };
 	return r;
 }
 
-/* Find the data of FD from *AT on: 1 and from *RET_DATA to *AT, 0 when there is no more, or -errno. */
+/*
+ * Find the data of FD from *AT on: 1 and from *RET_DATA to *AT, 0 when there is no more, or -errno.
+ */
 static int pieces_next(int fd, off_t size, off_t *at, off_t *ret_data)
 {
 	off_t data = lseek(fd, *at, SEEK_DATA), hole;
@@ -79,7 +82,8 @@ int pieces_find(struct pieces *pieces, int fd, off_t size, const _Atomic bool *c
 	}
 	for (size_t i = 0; i < pieces->count; i++)
 		bytes += pieces->list[i].end - pieces->list[i].at;
-	if (r >= 0 && pieces->count && pieces->list[pieces->count - 1].end - bytes > SPARSE_HOLES_BYTES_MAX)
+	if (r >= 0 && pieces->count &&
+	    pieces->list[pieces->count - 1].end - bytes > SPARSE_HOLES_BYTES_MAX)
 		r = -EFBIG;
 	return MIN(r, 0);
 }

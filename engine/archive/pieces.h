@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where the data of a file lies, so that its holes need not be read: in pieces, with holes between them.
+ * Where the data of a file lies, so that its holes need not be read: in pieces, with holes between
+ * them.
  *
- * A file can say that it is of 8 EiB, and have more pieces than there is memory for. So the smallest holes count as data once
- * the pieces are too many, and a file that does not fit in these bounds is refused.
+ * A file can say that it is of 8 EiB, and have more pieces than there is memory for. So the
+ * smallest holes count as data once the pieces are too many, and a file that does not fit in these
+ * bounds is refused.
  */
 #ifndef VARVE_ARCHIVE_PIECES_H
 #define VARVE_ARCHIVE_PIECES_H
@@ -29,8 +31,8 @@ struct pieces {
 };
 
 /*
- * Find the data in the first SIZE bytes of FD. 0; -EFBIG: it has too many pieces far from each other, or data behind holes of
- * more than SPARSE_HOLES_BYTES_MAX; -ECANCELED; -errno.
+ * Find the data in the first SIZE bytes of FD. 0; -EFBIG: it has too many pieces far from each
+ * other, or data behind holes of more than SPARSE_HOLES_BYTES_MAX; -ECANCELED; -errno.
  */
 int pieces_find(struct pieces *pieces, int fd, off_t size, const _Atomic bool *cancelled);
 

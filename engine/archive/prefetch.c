@@ -9,9 +9,10 @@
 #include <fcntl.h>
 #include <string.h>
 
-/* ---- one entry --------------------------------------------------------------------------------------------------- */
+/* ---- one entry ------------------------------------------------------------------------------- */
 
-int prefetch_enter(const struct prefetch *prefetch, struct prefetch_place *place, const char *path, const char **ret_name)
+int prefetch_enter(const struct prefetch *prefetch, struct prefetch_place *place, const char *path,
+		   const char **ret_name)
 {
 	const char *name = strrchr(path, '/') + 1;
 	size_t length = (size_t)(name - path);
@@ -22,7 +23,8 @@ int prefetch_enter(const struct prefetch *prefetch, struct prefetch_place *place
 		return 0;
 	fd_close(TAKE_FD(place->fd));
 	free(place->path);
-	place->path = fault_hit(prefetch->feed.fault, FAULT_ALLOCATION) ? NULL : strndup(path, length);
+	place->path = fault_hit(prefetch->feed.fault, FAULT_ALLOCATION) ? NULL
+									: strndup(path, length);
 	place->length = length;
 	if (!place->path)
 		return -ENOMEM;
@@ -38,8 +40,8 @@ void prefetch_leave(struct prefetch_place *place)
 }
 
 /*
- * Open the file that FD, of O_PATH, is. It does not wait: where a process keeps a lease on it the kernel asks that to let go,
- * and says -EAGAIN.
+ * Open the file that FD, of O_PATH, is. It does not wait: where a process keeps a lease on it the
+ * kernel asks that to let go, and says -EAGAIN.
  */
 static int prefetch_open(struct item *item, int fd)
 {
@@ -60,7 +62,10 @@ static int prefetch_attributes(const struct prefetch *prefetch, struct item *ite
 	return r;
 }
 
-/* Read the beginning of the open file; when that is all of it, see whether it was changed meanwhile, and close it. */
+/*
+ * Read the beginning of the open file; when that is all of it, see whether it was changed
+ * meanwhile, and close it.
+ */
 static int prefetch_content(const struct prefetch *prefetch, struct item *item)
 {
 	uint64_t size = item->statx.stx_size;
@@ -113,7 +118,10 @@ static int prefetch_link(const struct prefetch *prefetch, struct item *item, int
 	return 0;
 }
 
-/* Open NAME in DIR_FD by O_PATH, and look at it, unless it is the inode that the tree search found. A descriptor, or -errno. */
+/*
+ * Open NAME in DIR_FD by O_PATH, and look at it, unless it is the inode that the tree search found.
+ * A descriptor, or -errno.
+ */
 static int prefetch_look(struct item *item, int dir_fd, const char *name)
 {
 	struct statx statx;
@@ -153,11 +161,16 @@ int prefetch_entry(const struct prefetch *prefetch, struct item *item, struct pr
 /* May another file stay open, and its attributes be held, until its turn comes? */
 static bool prefetch_room(struct prefetch *prefetch)
 {
-	return atomic_load(&prefetch->open) < PREFETCH_FDS_MAX && atomic_load(&prefetch->held) < PREFETCH_XATTRS_BYTES;
+	return atomic_load(&prefetch->open) < PREFETCH_FDS_MAX &&
+	       atomic_load(&prefetch->held) < PREFETCH_XATTRS_BYTES;
 }
 
-/* Read ITEM ahead; without a descriptor or room it is left to the taker, which reads it after those before it. */
-static void prefetch_ahead(struct prefetch *prefetch, struct item *item, struct prefetch_place *place)
+/*
+ * Read ITEM ahead; without a descriptor or room it is left to the taker, which reads it after those
+ * before it.
+ */
+static void prefetch_ahead(struct prefetch *prefetch, struct item *item,
+			   struct prefetch_place *place)
 {
 	bool was_open = item->fd >= 0;
 
@@ -203,10 +216,11 @@ static void prefetch_now(struct prefetch *prefetch, struct item *item, struct pr
 	}
 }
 
-/* ---- claiming ---------------------------------------------------------------------------------------------------- */
+/* ---- claiming -------------------------------------------------------------------------------- */
 
 /* Make ITEM one of ENTRY. */
-static int prefetch_set(struct prefetch *prefetch, struct item *item, const struct feed_entry *entry)
+static int prefetch_set(struct prefetch *prefetch, struct item *item,
+			const struct feed_entry *entry)
 {
 	size_t size = strlen(entry->path) + 1;
 
@@ -247,12 +261,15 @@ static int prefetch_feed(struct prefetch *prefetch, size_t first, size_t count, 
 	size_t i = 0;
 	int r = 1;
 
-	for (; r > 0 && i < count; i += r > 0) {
+	for (; r > 0 && i<count; i += r> 0) {
 		struct feed_entry entry;
 
 		r = feed_next(&prefetch->feed, &entry);
 		if (r > 0)
-			r = prefetch_set(prefetch, &prefetch->items[(first + i) % PREFETCH_ITEMS], &entry) ? -ENOMEM : 1;
+			r = prefetch_set(prefetch, &prefetch->items[(first + i) % PREFETCH_ITEMS],
+					 &entry)
+				    ? -ENOMEM
+				    : 1;
 	}
 	prefetch->fed += i;
 	if (r > 0 && prefetch->search && prefetch->fed >= GATHER_MIN)
@@ -263,14 +280,17 @@ static int prefetch_feed(struct prefetch *prefetch, size_t first, size_t count, 
 }
 
 /* Claim up to COUNT entries, the first one of which is *RET_FIRST: how many. */
-static size_t prefetch_claim(struct prefetch *prefetch, struct prefetch_place *place, size_t count, size_t *ret_first)
+static size_t prefetch_claim(struct prefetch *prefetch, struct prefetch_place *place, size_t count,
+			     size_t *ret_first)
 {
 	bool ended = false;
 
 	pthread_mutex_lock(&prefetch->feed_lock);
 	pthread_mutex_lock(&prefetch->lock);
 	*ret_first = prefetch->next;
-	count = prefetch->ended || prefetch->over ? 0 : MIN(count, prefetch->at + PREFETCH_ITEMS - prefetch->next);
+	count = prefetch->ended || prefetch->over
+			? 0
+			: MIN(count, prefetch->at + PREFETCH_ITEMS - prefetch->next);
 	pthread_mutex_unlock(&prefetch->lock);
 	if (count)
 		count = (size_t)prefetch_feed(prefetch, *ret_first, count, &ended);
@@ -288,7 +308,8 @@ static size_t prefetch_claim(struct prefetch *prefetch, struct prefetch_place *p
 }
 
 /* Read COUNT items that were claimed, from FIRST on. */
-static void prefetch_read(struct prefetch *prefetch, struct prefetch_place *place, size_t first, size_t count)
+static void prefetch_read(struct prefetch *prefetch, struct prefetch_place *place, size_t first,
+			  size_t count)
 {
 	struct item *items[PREFETCH_CLAIM] = { 0 };
 
@@ -308,7 +329,7 @@ static void prefetch_read(struct prefetch *prefetch, struct prefetch_place *plac
 	pthread_mutex_unlock(&prefetch->lock);
 }
 
-/* ---- the threads ------------------------------------------------------------------------------------------------- */
+/* ---- the threads ----------------------------------------------------------------------------- */
 
 /* Wait for room; false when there is nothing more to do. */
 static bool prefetch_wait(struct prefetch *prefetch)
@@ -316,7 +337,8 @@ static bool prefetch_wait(struct prefetch *prefetch)
 	bool more;
 
 	pthread_mutex_lock(&prefetch->lock);
-	while (!prefetch->over && !prefetch->ended && prefetch->next >= prefetch->at + PREFETCH_ITEMS)
+	while (!prefetch->over && !prefetch->ended &&
+	       prefetch->next >= prefetch->at + PREFETCH_ITEMS)
 		pthread_cond_wait(&prefetch->room, &prefetch->lock);
 	more = !prefetch->over && !prefetch->ended;
 	pthread_mutex_unlock(&prefetch->lock);

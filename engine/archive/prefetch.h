@@ -5,9 +5,10 @@
  *	entries  ... done | ready ready reading ready reading free free | ...
  *	                  ^ at                   ^ next                 ^ at + WINDOW_ITEMS
  *
- * A thread claims the next few, one thread at a time (the feed lists directories meanwhile), then reads them beside the others.
- * The taker reads an entry itself that no thread has claimed when its turn comes, so nothing depends on the others. Where
- * the trees can be searched and entries are many, most are not read but gathered (gather.h).
+ * A thread claims the next few, one thread at a time (the feed lists directories meanwhile), then
+ * reads them beside the others. The taker reads an entry itself that no thread has claimed when its
+ * turn comes, so nothing depends on the others. Where the trees can be searched and entries are
+ * many, most are not read but gathered (gather.h).
  */
 #ifndef VARVE_ARCHIVE_PREFETCH_H
 #define VARVE_ARCHIVE_PREFETCH_H
@@ -46,7 +47,10 @@ struct prefetch {
 	bool ended, over;
 	int error;
 	struct item items[PREFETCH_ITEMS];
-	/* Files that stay open until their turn comes; bytes of attributes that were read ahead. Any thread. */
+	/*
+	 * Files that stay open until their turn comes; bytes of attributes that were read ahead.
+	 * Any thread.
+	 */
 	_Atomic unsigned open;
 	_Atomic size_t held;
 };
@@ -63,14 +67,18 @@ struct prefetch_place {
 /* Prepare; prefetch_free() is due whatever comes of it. */
 void prefetch_init(struct prefetch *prefetch);
 
-/* Open the directory that holds PATH, unless PLACE is it; *RET_NAME is the name in it. 0 or -errno. */
-int prefetch_enter(const struct prefetch *prefetch, struct prefetch_place *place, const char *path, const char **ret_name);
+/*
+ * Open the directory that holds PATH, unless PLACE is it; *RET_NAME is the name in it. 0 or -errno.
+ */
+int prefetch_enter(const struct prefetch *prefetch, struct prefetch_place *place, const char *path,
+		   const char **ret_name);
 
 /*
- * Read all that the archive says of ITEM, found by PLACE, and is not known yet. 0 or -errno; -EAGAIN: a process keeps a lease on
- * the file, and has been asked to let go.
+ * Read all that the archive says of ITEM, found by PLACE, and is not known yet. 0 or -errno;
+ * -EAGAIN: a process keeps a lease on the file, and has been asked to let go.
  */
-int prefetch_entry(const struct prefetch *prefetch, struct item *item, struct prefetch_place *place);
+int prefetch_entry(const struct prefetch *prefetch, struct item *item,
+		   struct prefetch_place *place);
 
 /* Close what PLACE holds. */
 void prefetch_leave(struct prefetch_place *place);
@@ -81,7 +89,10 @@ void prefetch_work(struct prefetch *prefetch);
 /* Let those that read ahead end. Any thread. */
 void prefetch_stop(struct prefetch *prefetch);
 
-/* The next entry, read by PLACE if by no other thread; NULL at the end, or after window->error. One thread. */
+/*
+ * The next entry, read by PLACE if by no other thread; NULL at the end, or after window->error. One
+ * thread.
+ */
 struct item *prefetch_take(struct prefetch *prefetch, struct prefetch_place *place);
 
 /* Done with the entry taken last. */

@@ -13,7 +13,10 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-/* Open the pipe FD anew, without blocking: a description of our own, so that the caller's keeps its flags. */
+/*
+ * Open the pipe FD anew, without blocking: a description of our own, so that the caller's keeps its
+ * flags.
+ */
 static int stream_reopen(int fd, int access)
 {
 	char path[64];
@@ -27,12 +30,18 @@ int stream_init(struct stream *stream, struct varve_store *store, int fd, bool w
 	int access = write ? O_WRONLY : O_RDONLY, flags = fcntl(fd, F_GETFL), again;
 	struct stat stat;
 
-	*stream = (struct stream){ .fd = -EBADF, .wake_fd = -EBADF, .piece = STREAM_CHUNK_BYTES, .moved = &store->core.fds.moved };
-	if (flags < 0 || ((flags & O_ACCMODE) != access && (flags & O_ACCMODE) != O_RDWR) || flags & O_PATH)
+	*stream = (struct stream){ .fd = -EBADF,
+				   .wake_fd = -EBADF,
+				   .piece = STREAM_CHUNK_BYTES,
+				   .moved = &store->core.fds.moved };
+	if (flags < 0 || ((flags & O_ACCMODE) != access && (flags & O_ACCMODE) != O_RDWR) ||
+	    flags & O_PATH)
 		return -EBADF;
 	if (fstat(fd, &stat) < 0)
 		return negative_errno();
-	stream->kind = S_ISFIFO(stat.st_mode) ? STREAM_PIPE : S_ISSOCK(stat.st_mode) ? STREAM_SOCKET : STREAM_FILE;
+	stream->kind = S_ISFIFO(stat.st_mode)   ? STREAM_PIPE
+		       : S_ISSOCK(stat.st_mode) ? STREAM_SOCKET
+						: STREAM_FILE;
 	/* Of devices those that are none, as /dev/null, do not wait. */
 	if (S_ISCHR(stat.st_mode) && major(stat.st_rdev) != MEM_MAJOR)
 		stream->kind = STREAM_PIPE;
@@ -52,18 +61,22 @@ int stream_init(struct stream *stream, struct varve_store *store, int fd, bool w
 	return fd;
 }
 
-int stream_init_channel(struct stream *stream, struct request *request, const struct channel_ends *ends)
+int stream_init_channel(struct stream *stream, struct request *request,
+			const struct channel_ends *ends)
 {
 	int r = channel_new(request, ends);
 
-	*stream = (struct stream){ .fd = -EBADF, .wake_fd = -EBADF, .channel = request->channel, .kind = STREAM_CHANNEL };
+	*stream = (struct stream){
+		.fd = -EBADF, .wake_fd = -EBADF, .channel = request->channel, .kind = STREAM_CHANNEL
+	};
 	return r;
 }
 
 /* Wait until FD is ready for EVENTS, or another thread interrupts. */
 static int stream_wait(struct stream *stream, short events)
 {
-	struct pollfd fds[2] = { { .fd = stream->fd, .events = events }, { .fd = stream->wake_fd, .events = POLLIN } };
+	struct pollfd fds[2] = { { .fd = stream->fd, .events = events },
+				 { .fd = stream->wake_fd, .events = POLLIN } };
 
 	for (;;) {
 		int r = poll(fds, 2, -1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A descriptor of the caller's that an archive is written to or read from, on a thread that may wait, but not past a
- * cancel. The caller's descriptor may be blocking or not, and is not changed:
+ * A descriptor of the caller's that an archive is written to or read from, on a thread that may
+ * wait, but not past a cancel. The caller's descriptor may be blocking or not, and is not changed:
  *
  *	pipe	opened anew without blocking, where /proc is there; else moved in pieces that cannot block once poll()
  *		has said so
@@ -31,11 +31,18 @@ struct stream {
 	_Atomic uint64_t *moved;
 };
 
-/* Take a duplicate of FD, to be written (or read), for STORE. 0, -EBADF, -EMFILE, ... Any thread; does not block. */
+/*
+ * Take a duplicate of FD, to be written (or read), for STORE. 0, -EBADF, -EMFILE, ... Any thread;
+ * does not block.
+ */
 int stream_init(struct stream *stream, struct varve_store *store, int fd, bool write);
 
-/* The same for callbacks of the caller's: what REQUEST, not yet submitted, is to have. 0 or -ENOMEM. */
-int stream_init_channel(struct stream *stream, struct request *request, const struct channel_ends *ends);
+/*
+ * The same for callbacks of the caller's: what REQUEST, not yet submitted, is to have. 0 or
+ * -ENOMEM.
+ */
+int stream_init_channel(struct stream *stream, struct request *request,
+			const struct channel_ends *ends);
 
 /* Write all SIZE bytes: 0, -ECANCELED, or -errno. */
 int stream_write(struct stream *stream, const void *buffer, size_t size);
@@ -43,7 +50,10 @@ int stream_write(struct stream *stream, const void *buffer, size_t size);
 /* Read up to SIZE bytes: how many, 0 at the end, -ECANCELED, or -errno. */
 ssize_t stream_read(struct stream *stream, void *buffer, size_t size);
 
-/* All went well: wait until the reader has had all, or take what the writer still writes. 0, -ECANCELED, or -errno. */
+/*
+ * All went well: wait until the reader has had all, or take what the writer still writes. 0,
+ * -ECANCELED, or -errno.
+ */
 int stream_finish(struct stream *stream, bool write);
 
 /* Let what waits now, or ever, end with -ECANCELED. Any thread. */

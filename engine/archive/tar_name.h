@@ -4,9 +4,10 @@
 #define VARVE_ARCHIVE_TAR_NAME_H
 
 /*
- * Write what NAME means to CLEAN (as long as NAME): the way from the layer's root, with no '/' at either end, and no ".", ".."
- * nor empty part. An absolute name begins at the layer's root, too. 0; -EINVAL when it leads out, or -ENAMETOOLONG, and
- * *RET_DETAIL, a constant, says what is wrong with it.
+ * Write what NAME means to CLEAN (as long as NAME): the way from the layer's root, with no '/' at
+ * either end, and no ".", ".." nor empty part. An absolute name begins at the layer's root, too. 0;
+ * -EINVAL when it leads out, or -ENAMETOOLONG, and *RET_DETAIL, a constant, says what is wrong with
+ * it.
  */
 int tar_name_clean(const char *name, char *clean, const char **ret_detail);
 

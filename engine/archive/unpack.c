@@ -15,7 +15,10 @@
 #include <sys/stat.h>
 
 #define UNPACK_LINKS ".wh..wh.plnk"
-/* libarchive's number for a field of an entry that it could not read; those for character sets leave the field as it is. */
+/*
+ * libarchive's number for a field of an entry that it could not read; those for character sets
+ * leave the field as it is.
+ */
 #define UNPACK_ERRNO_MISC (-1)
 /* What an archive is made of. */
 #define UNPACK_BLOCK_BYTES 512
@@ -39,11 +42,14 @@ static int unpack_later(struct unpack *unpack, const char *path, const struct un
 	size_t size = strlen(path) + 1;
 	int r;
 
-	if (unpack->times_count == UNPACK_DIRS_MAX || unpack->names_size + size > UNPACK_NAMES_BYTES_MAX)
+	if (unpack->times_count == UNPACK_DIRS_MAX ||
+	    unpack->names_size + size > UNPACK_NAMES_BYTES_MAX)
 		return unpack_refuse(unpack, -ENOBUFS, "too many directories");
-	r = fault_reserve(fault, &unpack->times, unpack->times_count, 1, &unpack->times_capacity, sizeof(*unpack->times));
+	r = fault_reserve(fault, &unpack->times, unpack->times_count, 1, &unpack->times_capacity,
+			  sizeof(*unpack->times));
 	if (!r)
-		r = fault_reserve(fault, &unpack->names, unpack->names_size, size, &unpack->names_capacity, 1);
+		r = fault_reserve(fault, &unpack->names, unpack->names_size, size,
+				  &unpack->names_capacity, 1);
 	if (r)
 		return r;
 	unpack->times[unpack->times_count] = *time;
@@ -55,7 +61,7 @@ static int unpack_later(struct unpack *unpack, const char *path, const struct un
 	return 0;
 }
 
-/* ---- entries ----------------------------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 /* An allocation of libarchive's has failed. */
 static int unpack_no_memory(struct unpack *unpack)
@@ -63,7 +69,8 @@ static int unpack_no_memory(struct unpack *unpack)
 	/* The limit, in words: LIBARCHIVE_BYTES_MAX. */
 	if (!unpack->lib.memory.bounded)
 		return -ENOMEM;
-	return unpack_refuse(unpack, -ENOBUFS, "an entry of which libarchive would hold more than 256 MiB in memory");
+	return unpack_refuse(unpack, -ENOBUFS,
+			     "an entry of which libarchive would hold more than 256 MiB in memory");
 }
 
 /* What a result of libarchive's comes to where it should have been good. */
@@ -78,14 +85,17 @@ static int unpack_corrupt(struct unpack *unpack, struct archive *archive)
 	}
 	if (unpack->lib.archive_errno(archive) == ENOMEM)
 		return -ENOMEM;
-	/* libarchive asks for no more than it needs: where that is not there, the rest is missing. */
+	/*
+	 * libarchive asks for no more than it needs: where that is not there, the rest is missing.
+	 */
 	if (unpack->ended)
 		return unpack_refuse(unpack, -ENODATA, "the archive is cut off");
 	return unpack_refuse(unpack, -EBADMSG, "the archive is corrupt");
 }
 
 /* Write SIZE bytes to FD at OFFSET. */
-static int unpack_pwrite(struct unpack *unpack, int fd, const char *bytes, size_t size, off_t offset)
+static int unpack_pwrite(struct unpack *unpack, int fd, const char *bytes, size_t size,
+			 off_t offset)
 {
 	while (size) {
 		ssize_t written = pwrite(fd, bytes, size, offset);
@@ -130,21 +140,27 @@ static int unpack_content(struct unpack *unpack, struct archive *archive, int64_
 }
 
 /* Make the file NAME in DIR_FD: a descriptor, or -errno. */
-static int unpack_create(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name)
+static int unpack_create(struct unpack *unpack, struct archive_entry *entry, int dir_fd,
+			 const char *name)
 {
 	mode_t mode = 0600;
 	int fd;
 
-	/* What belongs to the caller may have its mode at once, unless that forbids him to set its attributes. */
-	if (unpack->owner_uid == unpack->uid && unpack->owner_gid == unpack->gid && !unpack->force_mode &&
-	    !unpack->lib.archive_entry_xattr_reset(entry))
+	/*
+	 * What belongs to the caller may have its mode at once, unless that forbids him to set its
+	 * attributes.
+	 */
+	if (unpack->owner_uid == unpack->uid && unpack->owner_gid == unpack->gid &&
+	    !unpack->force_mode && !unpack->lib.archive_entry_xattr_reset(entry))
 		mode = unpack_mode(unpack, entry) & ACCESSPERMS;
-	fd = RET_NERRNO(openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
+	fd = RET_NERRNO(
+		openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
 	return unpack_check(unpack, "openat", fd);
 }
 
 /* Fill and dress the file FD, which was made, and close it. */
-static int unpack_file(struct unpack *unpack, struct archive *archive, struct archive_entry *entry, int fd)
+static int unpack_file(struct unpack *unpack, struct archive *archive, struct archive_entry *entry,
+		       int fd)
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, unpack_mtime(unpack, entry) };
 	int r;
@@ -154,20 +170,24 @@ static int unpack_file(struct unpack *unpack, struct archive *archive, struct ar
 	if (!r)
 		r = unpack_shed(unpack, fd);
 	if (!r)
-		r = unpack_dress(unpack, entry, fd, unpack_perm(unpack, unpack_mode(unpack, entry)));
+		r = unpack_dress(unpack, entry, fd,
+				 unpack_perm(unpack, unpack_mode(unpack, entry)));
 	if (!r)
 		r = unpack_check(unpack, "futimens", RET_NERRNO(futimens(fd, times)));
 	/* No wait, and so no barrier; but the flush finds little left to do. */
 	if (!r && unpack->writeback)
-		r = unpack_check(unpack, "sync_file_range", RET_NERRNO(sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE)));
+		r = unpack_check(unpack, "sync_file_range",
+				 RET_NERRNO(sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE)));
 	fd_close(fd);
 	return r;
 }
 
 /* Make the directory NAME in DIR_FD, or dress the one that is there. */
-static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name, bool there)
+static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int dir_fd,
+		      const char *name, bool there)
 {
-	struct unpack_time time = { .mtime = unpack_mtime(unpack, entry), .mode = unpack_perm(unpack, unpack_mode(unpack, entry)) };
+	struct unpack_time time = { .mtime = unpack_mtime(unpack, entry),
+				    .mode = unpack_perm(unpack, unpack_mode(unpack, entry)) };
 	_cleanup_close_ int fd = -EBADF;
 	struct statx stat;
 	int r = 0;
@@ -199,7 +219,8 @@ static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int di
 /* Make NAME in DIR_FD one more name of TARGET. */
 static int unpack_link(struct unpack *unpack, const char *target, int dir_fd, const char *name)
 {
-	_cleanup_free_ char *clean = fault_calloc(&unpack->store->core.io.fault, 1, strlen(target) + 1);
+	_cleanup_free_ char *clean = fault_calloc(&unpack->store->core.io.fault, 1,
+						  strlen(target) + 1);
 	_cleanup_close_ int other = -EBADF;
 	struct statx stat;
 	char *slash;
@@ -223,11 +244,13 @@ static int unpack_link(struct unpack *unpack, const char *target, int dir_fd, co
 	if (r)
 		return r == -ENOENT ? unpack_replaced(unpack, "statx") : r;
 	r = brought_name(&unpack->brought, &stat, dir_fd, name);
-	return r == -ENOBUFS ? unpack_refuse(unpack, r, "too many links to files that were there") : r;
+	return r == -ENOBUFS ? unpack_refuse(unpack, r, "too many links to files that were there")
+			     : r;
 }
 
 /* Make the link NAME in DIR_FD. */
-static int unpack_symlink(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name)
+static int unpack_symlink(struct unpack *unpack, struct archive_entry *entry, int dir_fd,
+			  const char *name)
 {
 	const char *target = unpack->lib.archive_entry_symlink(entry);
 	int r;
@@ -236,11 +259,14 @@ static int unpack_symlink(struct unpack *unpack, struct archive_entry *entry, in
 	if (!target || !*target)
 		return unpack_refuse(unpack, -EBADMSG, "a link that leads nowhere");
 	r = unpack_check(unpack, "symlinkat", RET_NERRNO(symlinkat(target, dir_fd, name)));
-	return r ? r : unpack_dress_made(unpack, entry, unpack_open_made(unpack, dir_fd, name, S_IFLNK, 0));
+	return r ? r
+		 : unpack_dress_made(unpack, entry,
+				     unpack_open_made(unpack, dir_fd, name, S_IFLNK, 0));
 }
 
 /* Make the device or pipe NAME in DIR_FD. */
-static int unpack_node(struct unpack *unpack, struct archive_entry *entry, int dir_fd, const char *name)
+static int unpack_node(struct unpack *unpack, struct archive_entry *entry, int dir_fd,
+		       const char *name)
 {
 	mode_t mode = unpack->lib.archive_entry_filetype(entry) | 0600;
 	dev_t rdev = S_ISFIFO(mode) ? 0 : unpack->lib.archive_entry_rdev(entry);
@@ -248,19 +274,21 @@ static int unpack_node(struct unpack *unpack, struct archive_entry *entry, int d
 
 	if (r == -EPERM && unpack->flags & VARVE_APPLY_SKIP_DEVICES) {
 		skipped_add(&unpack->report, r, "apply", "UNPACK", "mknodat", unpack->path,
-			   "a device that the caller may not make: left out");
+			    "a device that the caller may not make: left out");
 		return 0;
 	}
 	if (r == -EPERM)
 		unpack->detail = "devices take CAP_MKNOD outside of user namespaces: "
 				 "VARVE_APPLY_SKIP_DEVICES (--skip-devices) leaves them out";
 	r = unpack_check(unpack, "mknodat", r);
-	return r ? r : unpack_dress_made(unpack, entry, unpack_open_made(unpack, dir_fd, name, mode, rdev));
+	return r ? r
+		 : unpack_dress_made(unpack, entry,
+				     unpack_open_made(unpack, dir_fd, name, mode, rdev));
 }
 
 /* Make what ENTRY says as NAME in DIR_FD. */
-static int unpack_make(struct unpack *unpack, struct archive *archive, struct archive_entry *entry, int dir_fd,
-		       const char *name)
+static int unpack_make(struct unpack *unpack, struct archive *archive, struct archive_entry *entry,
+		       int dir_fd, const char *name)
 {
 	const char *target = unpack->lib.archive_entry_hardlink(entry);
 	mode_t type = unpack->lib.archive_entry_filetype(entry);
@@ -285,7 +313,10 @@ static int unpack_make(struct unpack *unpack, struct archive *archive, struct ar
 	if (there && (target || type != AE_IFDIR || !dir)) {
 		if (dir)
 			unpack_leave(unpack);
-		/* It may have been the directory at hand's own ancestor only by a link: what is open stays open. */
+		/*
+		 * It may have been the directory at hand's own ancestor only by a link: what is
+		 * open stays open.
+		 */
 		r = dir ? unpack_enter(unpack, unpack->path, true, &name) : dir_fd;
 		dir_fd = r;
 		r = r < 0 ? r : unpack_remove(unpack, dir_fd, name);
@@ -314,15 +345,17 @@ static int unpack_make(struct unpack *unpack, struct archive *archive, struct ar
 	}
 }
 
-/* ---- the archive ------------------------------------------------------------------------------------------------- */
+/* ---- the archive ----------------------------------------------------------------------------- */
 
 /*
- * Does a directory in the clean PATH have a name that means a deletion? One beside what such archivers keep for themselves at the root
- * (WHITEOUT_META) would be made, and its own entry in an archive would delete something else.
+ * Does a directory in the clean PATH have a name that means a deletion? One beside what such
+ * archivers keep for themselves at the root (WHITEOUT_META) would be made, and its own entry in an
+ * archive would delete something else.
  */
 static bool unpack_in_whiteout(const char *path)
 {
-	for (const char *name = path, *end = strchr(name, '/'); end; name = end + 1, end = strchr(name, '/'))
+	for (const char *name = path, *end = strchr(name, '/'); end;
+	     name = end + 1, end = strchr(name, '/'))
 		if (!strncmp(name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)))
 			return true;
 	return false;
@@ -347,12 +380,15 @@ static int unpack_entry(struct unpack *unpack, struct archive *archive, struct a
 	/* Where links are made from; it goes in the end. */
 	if (!strncmp(unpack->path, links, strlen(links))) {
 		unpack->staged_links = true;
-		if (unpack->lib.archive_entry_filetype(entry) != AE_IFREG || unpack->lib.archive_entry_hardlink(entry))
+		if (unpack->lib.archive_entry_filetype(entry) != AE_IFREG ||
+		    unpack->lib.archive_entry_hardlink(entry))
 			return 0;
 	} else if (unpack_in_whiteout(unpack->path)) {
 		if (!strncmp(unpack->path, WHITEOUT_META, strlen(WHITEOUT_META)))
 			return 0;
-		return unpack_refuse(unpack, -EINVAL, "it is in a directory whose name begins with \".wh.\", which means a deletion");
+		return unpack_refuse(
+			unpack, -EINVAL,
+			"it is in a directory whose name begins with \".wh.\", which means a deletion");
 	}
 	dir_fd = unpack_enter(unpack, unpack->path, true, &name);
 	if (dir_fd < 0)
@@ -363,23 +399,27 @@ static int unpack_entry(struct unpack *unpack, struct archive *archive, struct a
 }
 
 /*
- * ARCHIVE has ended: by two blocks of zeros, by one, or without, as some builders leave them out; and no bytes at all are no entries.
- * 0, or -errno where entries may lie behind.
+ * ARCHIVE has ended: by two blocks of zeros, by one, or without, as some builders leave them out;
+ * and no bytes at all are no entries. 0, or -errno where entries may lie behind.
  */
 static int unpack_ended(struct unpack *unpack, struct archive *archive)
 {
-	int64_t end = unpack->lib.archive_filter_bytes(archive, 0), start = unpack->lib.archive_read_header_position(archive);
+	int64_t end = unpack->lib.archive_filter_bytes(archive, 0),
+		start = unpack->lib.archive_read_header_position(archive);
 
 	/* Were it zeros, too, libarchive would have taken it. */
 	if (end - start == UNPACK_BLOCK_BYTES && unpack->taken - end >= UNPACK_BLOCK_BYTES)
-		return unpack_refuse(unpack, -EBADMSG, "a lone block of zeros, with more behind it");
+		return unpack_refuse(unpack, -EBADMSG,
+				     "a lone block of zeros, with more behind it");
 	if (!unpack->taken || end == start)
-		skipped_add(&unpack->report, -ENODATA, "apply", "UNPACK", "read", "", "the archive has no end: it may be cut off");
+		skipped_add(&unpack->report, -ENODATA, "apply", "UNPACK", "read", "",
+			    "the archive has no end: it may be cut off");
 	return 0;
 }
 
 /* Take the next entry of ARCHIVE: 1, 0 at the end, or -errno. */
-static int unpack_next(struct unpack *unpack, struct archive *archive, struct archive_entry **ret_entry)
+static int unpack_next(struct unpack *unpack, struct archive *archive,
+		       struct archive_entry **ret_entry)
 {
 	int r = unpack->lib.archive_read_next_header(archive, ret_entry);
 	const char *name;
@@ -390,20 +430,25 @@ static int unpack_next(struct unpack *unpack, struct archive *archive, struct ar
 	if (r < ARCHIVE_WARN || r == ARCHIVE_RETRY)
 		return unpack_corrupt(unpack, archive);
 	name = unpack->lib.archive_entry_pathname(*ret_entry);
-	/* The first question converts them; later ones allocate nothing, and NULL means that there is none. */
+	/*
+	 * The first question converts them; later ones allocate nothing, and NULL means that there
+	 * is none.
+	 */
 	unpack->lib.archive_entry_hardlink(*ret_entry);
 	unpack->lib.archive_entry_symlink(*ret_entry);
 	if (unpack->lib.memory.failed)
 		return unpack_no_memory(unpack);
 	if (r == ARCHIVE_WARN && unpack->lib.archive_errno(archive) == UNPACK_ERRNO_MISC)
-		skipped_add(&unpack->report, -EINVAL, "apply", "UNPACK", NULL, name ? name : "", unpack->lib.archive_error_string(archive));
+		skipped_add(&unpack->report, -EINVAL, "apply", "UNPACK", NULL, name ? name : "",
+			    unpack->lib.archive_error_string(archive));
 	if (!name || !*name)
 		return unpack_refuse(unpack, -EBADMSG, "an entry without a name");
 	unpack->header = unpack->lib.archive_read_header_position(archive);
 	unpack->outside = false;
 	if (unpack->lib.archive_entry_size(*ret_entry) < 0)
 		return unpack_refuse(unpack, -EBADMSG, "a size that lies");
-	unpack->path = fault_hit(&unpack->store->core.io.fault, FAULT_ALLOCATION) ? NULL : strdup(name);
+	unpack->path = fault_hit(&unpack->store->core.io.fault, FAULT_ALLOCATION) ? NULL
+										  : strdup(name);
 	if (!unpack->path)
 		return -ENOMEM;
 	r = unpack_clean(unpack, name, unpack->path);
@@ -433,7 +478,8 @@ static int unpack_entries(struct unpack *unpack, struct archive *archive)
 		unpack->size += (uint64_t)unpack->lib.archive_entry_size(entry);
 		unpack->consumed = false;
 		spares_hold(&unpack->spares, unpack->root_fd, UNPACK_SPARES);
-		r = atomic_load(unpack->cancelled) ? -ECANCELED : unpack_entry(unpack, archive, entry);
+		r = atomic_load(unpack->cancelled) ? -ECANCELED
+						   : unpack_entry(unpack, archive, entry);
 		if (fds_missing(r) && !unpack->consumed && spares_release(&unpack->spares))
 			r = unpack_entry(unpack, archive, entry);
 		if (r == -EPERM && !unpack->detail)
@@ -445,8 +491,8 @@ static int unpack_entries(struct unpack *unpack, struct archive *archive)
 }
 
 /*
- * Open the directory at PATH, if it is still there: it may have been replaced, or deleted, since. Its descriptor, by O_PATH, -ENOENT,
- * or another -errno.
+ * Open the directory at PATH, if it is still there: it may have been replaced, or deleted, since.
+ * Its descriptor, by O_PATH, -ENOENT, or another -errno.
  */
 static int unpack_reopen(struct unpack *unpack, const char *path)
 {
@@ -481,7 +527,8 @@ static int unpack_finish_dir(struct unpack *unpack, const struct unpack_time *ti
 static int unpack_compare(const void *a, const void *b, void *data)
 {
 	const struct unpack *unpack = data;
-	const struct unpack_time *one = *(struct unpack_time *const *)a, *other = *(struct unpack_time *const *)b;
+	const struct unpack_time *one = *(struct unpack_time *const *)a,
+				 *other = *(struct unpack_time *const *)b;
 	int r = strcmp(unpack->names + other->path, unpack->names + one->path);
 
 	return r ? r : one < other ? 1 : -1;
@@ -508,7 +555,8 @@ static int unpack_finish_modes(struct unpack *unpack)
 		const char *path = unpack->names + order[i]->path;
 
 		if (!before || strcmp(before, path))
-			r = unpack_check(unpack, "fchmodat2", unpack_finish_dir(unpack, order[i], true));
+			r = unpack_check(unpack, "fchmodat2",
+					 unpack_finish_dir(unpack, order[i], true));
 		before = path;
 		if (!r && atomic_load(unpack->cancelled))
 			r = -ECANCELED;
@@ -524,7 +572,8 @@ static int unpack_finish(struct unpack *unpack)
 	unpack_leave(unpack);
 	/* Of several entries for one directory the last counts. */
 	for (size_t i = 0; !r && i < unpack->times_count; i++) {
-		r = unpack_check(unpack, "utimensat", unpack_finish_dir(unpack, &unpack->times[i], false));
+		r = unpack_check(unpack, "utimensat",
+				 unpack_finish_dir(unpack, &unpack->times[i], false));
 		if (!r && atomic_load(unpack->cancelled))
 			r = -ECANCELED;
 	}
@@ -554,7 +603,10 @@ static la_ssize_t unpack_read(struct archive *archive, void *data, const void **
 	return length;
 }
 
-/* See the layer whose root is ROOT_FD as it is without what is mounted in it, and what is there before. */
+/*
+ * See the layer whose root is ROOT_FD as it is without what is mounted in it, and what is there
+ * before.
+ */
 static int unpack_root(struct unpack *unpack, int root_fd)
 {
 	_cleanup_free_ char *point = NULL;
@@ -573,7 +625,9 @@ static int unpack_root(struct unpack *unpack, int root_fd)
 	if (r)
 		return r;
 	unpack->mount = stat.stx_mnt_id;
-	return unpack_check(unpack, "statx", brought_init(&unpack->brought, &unpack->store->core.io.fault, unpack->root_fd));
+	return unpack_check(unpack, "statx",
+			    brought_init(&unpack->brought, &unpack->store->core.io.fault,
+					 unpack->root_fd));
 }
 
 /* Unpack, with libarchive loaded. */
@@ -584,17 +638,20 @@ static int unpack_archive(struct unpack *unpack)
 
 	if (!archive)
 		r = -ENOMEM;
-	inflate_init(&unpack->inflate, &unpack->stream, &unpack->store->core.io.fault, unpack->cancelled);
+	inflate_init(&unpack->inflate, &unpack->stream, &unpack->store->core.io.fault,
+		     unpack->cancelled);
 	unpack->uid = geteuid();
 	unpack->gid = getegid();
 	if (!r && (unpack->lib.archive_read_support_filter_none(archive) < ARCHIVE_WARN ||
 		   unpack->lib.archive_read_support_format_tar(archive) < ARCHIVE_WARN))
 		r = -ENOMEM;
-	if (!r && unpack->lib.archive_read_open(archive, unpack, NULL, unpack_read, NULL) == ARCHIVE_OK)
+	if (!r &&
+	    unpack->lib.archive_read_open(archive, unpack, NULL, unpack_read, NULL) == ARCHIVE_OK)
 		r = unpack_entries(unpack, archive);
 	else if (!r)
 		/* It takes nothing for no archive. */
-		r = unpack->ended && !unpack->taken ? unpack_ended(unpack, archive) : unpack_corrupt(unpack, archive);
+		r = unpack->ended && !unpack->taken ? unpack_ended(unpack, archive)
+						    : unpack_corrupt(unpack, archive);
 	spares_release(&unpack->spares);
 	if (!r)
 		r = unpack_finish(unpack);
@@ -623,13 +680,17 @@ int unpack_run(struct unpack *unpack, struct op *op, int root_fd)
 	} else
 		r = unpack_root(unpack, root_fd);
 	if (!r)
-		r = unpack_check(unpack, "fcntl", spares_hold(&unpack->spares, unpack->root_fd, UNPACK_SPARES));
+		r = unpack_check(unpack, "fcntl",
+				 spares_hold(&unpack->spares, unpack->root_fd, UNPACK_SPARES));
 	if (!r) {
 		op->begun = true;
 		r = unpack_archive(unpack);
 	}
 	spares_release(&unpack->spares);
-	/* The last descriptor ends the clone of the mount; the file system must not be busy because of it. */
+	/*
+	 * The last descriptor ends the clone of the mount; the file system must not be busy because
+	 * of it.
+	 */
 	unpack_leave(unpack);
 	fd_close(TAKE_FD(unpack->root_fd));
 	fd_close(TAKE_FD(unpack->tree_fd));
@@ -651,7 +712,8 @@ void unpack_interrupt(struct unpack *unpack, struct op *op)
 }
 
 /* Open the stream of REQUEST: FD, or what the caller writes. */
-static int unpack_source(struct unpack *unpack, struct request *request, const struct varve_apply_options *options, int fd)
+static int unpack_source(struct unpack *unpack, struct request *request,
+			 const struct varve_apply_options *options, int fd)
 {
 	const struct channel_ends ends = { .room = options->room, .data = options->room_data };
 
@@ -660,7 +722,8 @@ static int unpack_source(struct unpack *unpack, struct request *request, const s
 	return stream_init(&unpack->stream, request_store(request), fd, false);
 }
 
-int unpack_new(struct request *request, const struct varve_apply_options *options, int fd, struct unpack **ret_unpack)
+int unpack_new(struct request *request, const struct varve_apply_options *options, int fd,
+	       struct unpack **ret_unpack)
 {
 	struct varve_store *store = request_store(request);
 	struct unpack *unpack = fault_calloc(&store->core.io.fault, 1, sizeof(*unpack));
@@ -685,7 +748,8 @@ int unpack_new(struct request *request, const struct varve_apply_options *option
 		return r;
 	}
 	for (size_t i = 0; i < count; i++)
-		unpack->maps[i] = i < options->uids_count ? options->uids[i] : options->gids[i - options->uids_count];
+		unpack->maps[i] = i < options->uids_count ? options->uids[i]
+							  : options->gids[i - options->uids_count];
 	*ret_unpack = unpack;
 	return 0;
 }

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A tar archive, not to be trusted, unpacked into a layer: entries replace what is there (a directory stays one), ".wh.NAME"
- * deletes, ".wh..wh..opq" empties a directory of what was there before.
+ * A tar archive, not to be trusted, unpacked into a layer: entries replace what is there (a
+ * directory stays one), ".wh.NAME" deletes, ".wh..wh..opq" empties a directory of what was there
+ * before.
  *
- * Names are parsed here: "/" is the layer's root, and a name that leads out by ".." is refused. The kernel opens the directory
- * of an entry with the layer as its root (RESOLVE_IN_ROOT), so that no link leads out. An entry is made, replaced or deleted as
- * one name in that directory, which is never followed. A path is kept only during its entry. Of each directory its times are
- * kept, which are set at the end, and a mark if it existed before: memory grows with the directories, up to a bound.
+ * Names are parsed here: "/" is the layer's root, and a name that leads out by ".." is refused. The
+ * kernel opens the directory of an entry with the layer as its root (RESOLVE_IN_ROOT), so that no
+ * link leads out. An entry is made, replaced or deleted as one name in that directory, which is
+ * never followed. A path is kept only during its entry. Of each directory its times are kept, which
+ * are set at the end, and a mark if it existed before: memory grows with the directories, up to a
+ * bound.
  *
- * A user of the layer may exchange any name between two calls. So owner, mode and times are never set by name: the new entry is
- * opened by O_PATH, or as a directory, and has to be new, ours, and of the right type; then the calls take the descriptor. Any
- * other entry ends the unpacking with -ESTALE. With CAP_SYS_ADMIN all calls go to a clone of the layer's mount: mounts
- * in the layer are not seen there, mount points cannot be removed (-EBUSY), and an entry goes to the layer's own content beneath
- * a mount. Without, no mount is entered: -EBUSY as well.
+ * A user of the layer may exchange any name between two calls. So owner, mode and times are never
+ * set by name: the new entry is opened by O_PATH, or as a directory, and has to be new, ours, and
+ * of the right type; then the calls take the descriptor. Any other entry ends the unpacking with
+ * -ESTALE. With CAP_SYS_ADMIN all calls go to a clone of the layer's mount: mounts in the layer are
+ * not seen there, mount points cannot be removed (-EBUSY), and an entry goes to the layer's own
+ * content beneath a mount. Without, no mount is entered: -EBUSY as well.
  */
 #ifndef VARVE_ARCHIVE_UNPACK_H
 #define VARVE_ARCHIVE_UNPACK_H
@@ -37,15 +41,23 @@ struct unpack {
 	/* VARVE_OVERFLOW_IDS, VARVE_APPLY_*; and the mode of all, or 0. */
 	uint64_t flags;
 	mode_t force_mode;
-	/* A flush comes after: begin to write the content of each file to disk as soon as it is there. The operation sets it. */
+	/*
+	 * A flush comes after: begin to write the content of each file to disk as soon as it is
+	 * there. The operation sets it.
+	 */
 	bool writeback;
 
 	/* ---- set by unpack_run() ---- */
-	/* The layer's root directory, ours: of a clone of its mount, where there can be one, which lives by tree_fd (mounts_clone()). */
+	/*
+	 * The layer's root directory, ours: of a clone of its mount, where there can be one, which
+	 * lives by tree_fd (mounts_clone()).
+	 */
 	int root_fd, tree_fd;
 	/* The layer in its own mount, which is the caller's. */
 	int layer_fd;
-	/* root_fd is in a clone of that mount; something was mounted in the layer at the beginning. */
+	/*
+	 * root_fd is in a clone of that mount; something was mounted in the layer at the beginning.
+	 */
 	bool cloned, mounted;
 	/* The mount that it is on. */
 	uint64_t mount;
@@ -57,9 +69,15 @@ struct unpack {
 
 	/* ---- the thread's ---- */
 	struct libarchive lib;
-	/* The entry at hand; what a failure was about, NULL: the archive itself; the same below the layer's id. */
+	/*
+	 * The entry at hand; what a failure was about, NULL: the archive itself; the same below the
+	 * layer's id.
+	 */
 	char *path, *failed, *subject;
-	/* The call that failed, and what a person should know beside; constants, but for what DETAIL has from MADE_DETAIL. */
+	/*
+	 * The call that failed, and what a person should know beside; constants, but for what
+	 * DETAIL has from MADE_DETAIL.
+	 */
 	const char *call, *detail;
 	char *made_detail;
 	/* The owner of new files; the owner that the current entry gets. */
@@ -84,13 +102,22 @@ struct unpack {
 	int64_t header;
 	/* What of the stream is compressed, decompressed. */
 	struct inflate inflate;
-	/* The directory opened last, and its path; whether it is noted that the archive has something in it. */
+	/*
+	 * The directory opened last, and its path; whether it is noted that the archive has
+	 * something in it.
+	 */
 	int dir_fd;
 	char *dir_path;
 	bool dir_leads;
-	/* What is made in it inherits an access control list; one that changes modes was set on the entry at hand. */
+	/*
+	 * What is made in it inherits an access control list; one that changes modes was set on the
+	 * entry at hand.
+	 */
 	bool dir_default, dressed;
-	/* Times of directories, to be set at the end, as are the modes of LATE_COUNT: their paths one after the other. */
+	/*
+	 * Times of directories, to be set at the end, as are the modes of LATE_COUNT: their paths
+	 * one after the other.
+	 */
 	struct unpack_time *times;
 	size_t times_count, times_capacity, late_count;
 	char *names;
@@ -106,14 +133,15 @@ struct unpack {
 };
 
 /*
- * Prepare to unpack what FD gives, which is duplicated, or what the caller writes (VARVE_STREAM), for REQUEST, not yet
- * submitted. 0 and *RET_UNPACK, or -errno (-EBADF: FD cannot be read).
+ * Prepare to unpack what FD gives, which is duplicated, or what the caller writes (VARVE_STREAM),
+ * for REQUEST, not yet submitted. 0 and *RET_UNPACK, or -errno (-EBADF: FD cannot be read).
  */
-int unpack_new(struct request *request, const struct varve_apply_options *options, int fd, struct unpack **ret_unpack);
+int unpack_new(struct request *request, const struct varve_apply_options *options, int fd,
+	       struct unpack **ret_unpack);
 
 /*
- * Unpack into the directory ROOT_FD, for the step of OP that waits for it: 0, or -errno, and OP knows which call failed on
- * what. A thread that may wait for the writer.
+ * Unpack into the directory ROOT_FD, for the step of OP that waits for it: 0, or -errno, and OP
+ * knows which call failed on what. A thread that may wait for the writer.
  */
 int unpack_run(struct unpack *unpack, struct op *op, int root_fd);
 

@@ -21,7 +21,7 @@
 /* What of an owner that could not be given is said behind the reason. */
 #define UNPACK_OWNER_HINT ": VARVE_APPLY_IGNORE_OWNERS (--ignore-owners) keeps the caller's"
 
-/* ---- owners and modes -------------------------------------------------------------------------------------------- */
+/* ---- owners and modes ------------------------------------------------------------------------ */
 
 int unpack_id(struct unpack *unpack, bool group, uint32_t id, uint32_t *ret_id)
 {
@@ -31,17 +31,21 @@ int unpack_id(struct unpack *unpack, bool group, uint32_t id, uint32_t *ret_id)
 	if (!r)
 		return 0;
 	if (!(unpack->flags & VARVE_OVERFLOW_IDS))
-		return unpack_refuse(unpack, r, "an owner that is in no map: VARVE_OVERFLOW_IDS (--overflow-ids) makes it 65534");
+		return unpack_refuse(
+			unpack, r,
+			"an owner that is in no map: VARVE_OVERFLOW_IDS (--overflow-ids) makes it 65534");
 	*ret_id = IDRANGE_OVERFLOW_ID;
 	if (!unpack->outside)
-		skipped_add(&unpack->report, r, "apply", "UNPACK", NULL, unpack->path, IDRANGE_OVERFLOWED);
+		skipped_add(&unpack->report, r, "apply", "UNPACK", NULL, unpack->path,
+			    IDRANGE_OVERFLOWED);
 	unpack->outside = true;
 	return 0;
 }
 
 int unpack_owner(struct unpack *unpack, struct archive_entry *entry)
 {
-	int64_t uid = unpack->lib.archive_entry_uid(entry), gid = unpack->lib.archive_entry_gid(entry);
+	int64_t uid = unpack->lib.archive_entry_uid(entry),
+		gid = unpack->lib.archive_entry_gid(entry);
 	int r;
 
 	if (uid < 0 || gid < 0 || uid >= UINT32_MAX || gid >= UINT32_MAX)
@@ -61,10 +65,11 @@ int unpack_chown(struct unpack *unpack, int fd, uid_t uid, gid_t gid)
 		return unpack_check(unpack, "fchownat", r);
 	if (unpack->flags & VARVE_APPLY_IGNORE_OWNERS) {
 		skipped_add(&unpack->report, r, "apply", "UNPACK", "fchownat", unpack->path,
-			   "an owner that the caller may not give: it is the caller's");
+			    "an owner that the caller may not give: it is the caller's");
 		return 0;
 	}
-	unpack->detail = r == -EPERM ? "an owner that the caller may not give" UNPACK_OWNER_HINT : IDRANGE_NOT_MAPPED UNPACK_OWNER_HINT;
+	unpack->detail = r == -EPERM ? "an owner that the caller may not give" UNPACK_OWNER_HINT
+				     : IDRANGE_NOT_MAPPED UNPACK_OWNER_HINT;
 	return unpack_check(unpack, "fchownat", r);
 }
 
@@ -80,7 +85,8 @@ mode_t unpack_mode(const struct unpack *unpack, struct archive_entry *entry)
 
 	if (unpack->lib.archive_entry_acl_reset(entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS) <= 3)
 		return mode;
-	while (unpack->lib.archive_entry_acl_next(entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, &kind, &perm, &tag, &id, &name) == ARCHIVE_OK)
+	while (unpack->lib.archive_entry_acl_next(entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, &kind,
+						  &perm, &tag, &id, &name) == ARCHIVE_OK)
 		if (tag == ARCHIVE_ENTRY_ACL_MASK)
 			mode = (mode & ~(mode_t)S_IRWXG) | (mode_t)(perm & 7) << 3;
 	return mode;
@@ -106,13 +112,19 @@ int unpack_dress_implied(struct unpack *unpack, int fd)
 		r = unpack_id(unpack, true, 0, &gid);
 	if (!r)
 		r = unpack_chown(unpack, fd, uid, gid);
-	return r ? r : unpack_check(unpack, "fchmodat2", opath_chmod(fd, unpack_perm(unpack, UNPACK_DIR_MODE)));
+	return r ? r
+		 : unpack_check(unpack, "fchmodat2",
+				opath_chmod(fd, unpack_perm(unpack, UNPACK_DIR_MODE)));
 }
 
-/* ---- attributes -------------------------------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------------------ */
 
-/* What it comes to that attribute NAME of SIZE bytes could not be set on FD: the kernel calls one that is too large a full disk. */
-static int unpack_xattr_error(struct unpack *unpack, int fd, const char *name, size_t size, int error)
+/*
+ * What it comes to that attribute NAME of SIZE bytes could not be set on FD: the kernel calls one
+ * that is too large a full disk.
+ */
+static int unpack_xattr_error(struct unpack *unpack, int fd, const char *name, size_t size,
+			      int error)
 {
 	size_t most = fs_xattr_bytes(fd);
 
@@ -120,8 +132,10 @@ static int unpack_xattr_error(struct unpack *unpack, int fd, const char *name, s
 	if ((error != -ENOSPC && error != -E2BIG) || !most || strlen(name) + size <= most)
 		return error;
 	free(unpack->made_detail);
-	if (asprintf(&unpack->made_detail, "the attribute %s has %zu bytes; its name and they may have %zu on this file system",
-		     name, size, most) < 0)
+	if (asprintf(
+		    &unpack->made_detail,
+		    "the attribute %s has %zu bytes; its name and they may have %zu on this file system",
+		    name, size, most) < 0)
 		unpack->made_detail = NULL;
 	unpack->detail = unpack->made_detail;
 	return -E2BIG;
@@ -137,8 +151,12 @@ static int unpack_xattr_left(struct unpack *unpack, int error, const char *name)
 	return 0;
 }
 
-/* Set attribute NAME of FD, which may be an O_PATH descriptor, to SIZE bytes at VALUE. Report one that takes privilege. */
-static int unpack_xattr(struct unpack *unpack, int fd, const char *name, const void *value, size_t size)
+/*
+ * Set attribute NAME of FD, which may be an O_PATH descriptor, to SIZE bytes at VALUE. Report one
+ * that takes privilege.
+ */
+static int unpack_xattr(struct unpack *unpack, int fd, const char *name, const void *value,
+			size_t size)
 {
 	int r = RET_NERRNO(fsetxattr(fd, name, value, size, 0));
 
@@ -159,7 +177,8 @@ static int unpack_acl_id(void *data, bool group, uint32_t *id)
 }
 
 /* Set the access control list NAME of FD, with its ids mapped. */
-static int unpack_acl(struct unpack *unpack, int fd, const char *name, const void *value, size_t size)
+static int unpack_acl(struct unpack *unpack, int fd, const char *name, const void *value,
+		      size_t size)
 {
 	_cleanup_free_ char *acl = fault_calloc(&unpack->store->core.io.fault, 1, size + 1);
 	int r = acl ? 0 : -ENOMEM;
@@ -170,8 +189,10 @@ static int unpack_acl(struct unpack *unpack, int fd, const char *name, const voi
 	r = acl_map(acl, size, unpack_acl_id, unpack);
 	/* To the kernel such a list is none, and takes one away. */
 	if (!r && size == acl_bytes(0))
-		return unpack_xattr_left(unpack, -ENODATA, !strcmp(name, ACL_ACCESS) ? ACL_ACCESS ", a list without entries" :
-										      ACL_DEFAULT ", a list without entries");
+		return unpack_xattr_left(unpack, -ENODATA,
+					 !strcmp(name, ACL_ACCESS)
+						 ? ACL_ACCESS ", a list without entries"
+						 : ACL_DEFAULT ", a list without entries");
 	if (!r)
 		r = unpack_xattr(unpack, fd, name, acl, size);
 	unpack->dressed = unpack->dressed || !strcmp(name, ACL_ACCESS);
@@ -182,14 +203,17 @@ static int unpack_acl(struct unpack *unpack, int fd, const char *name, const voi
 	}
 	if (r != -EBADMSG && r != -EINVAL)
 		return r;
-	return unpack_refuse(unpack, -EBADMSG,
-			     "an access control list that is none, or has an id that the user namespace of the caller has not");
+	return unpack_refuse(
+		unpack, -EBADMSG,
+		"an access control list that is none, or has an id that the user namespace of the caller has not");
 }
 
 /* Set the list NAME of FD from what libarchive has made of its text, of TYPE. */
-static int unpack_acl_text(struct unpack *unpack, struct archive_entry *entry, int fd, int type, const char *name)
+static int unpack_acl_text(struct unpack *unpack, struct archive_entry *entry, int fd, int type,
+			   const char *name)
 {
-	static const uint16_t tags[] = { ACL_USER, ACL_USER_OBJ, ACL_GROUP, ACL_GROUP_OBJ, ACL_MASK, ACL_OTHER };
+	static const uint16_t tags[] = { ACL_USER,      ACL_USER_OBJ, ACL_GROUP,
+					 ACL_GROUP_OBJ, ACL_MASK,     ACL_OTHER };
 	int count = unpack->lib.archive_entry_acl_reset(entry, type), kind, perm, tag, id, r;
 	_cleanup_free_ struct acl_entry *entries = NULL;
 	_cleanup_free_ char *acl = NULL;
@@ -203,15 +227,20 @@ static int unpack_acl_text(struct unpack *unpack, struct archive_entry *entry, i
 	acl = fault_calloc(&unpack->store->core.io.fault, 1, acl_bytes((size_t)count));
 	if (!entries || !acl)
 		return -ENOMEM;
-	while ((r = unpack->lib.archive_entry_acl_next(entry, type, &kind, &perm, &tag, &id, &text)) == ARCHIVE_OK &&
+	while ((r = unpack->lib.archive_entry_acl_next(entry, type, &kind, &perm, &tag, &id,
+						       &text)) == ARCHIVE_OK &&
 	       used < (size_t)count) {
 		bool named = tag == ARCHIVE_ENTRY_ACL_USER || tag == ARCHIVE_ENTRY_ACL_GROUP;
 
-		if (tag < ARCHIVE_ENTRY_ACL_USER || tag > ARCHIVE_ENTRY_ACL_OTHER || (named && (id < 0 || id == INT_MAX))) {
+		if (tag < ARCHIVE_ENTRY_ACL_USER || tag > ARCHIVE_ENTRY_ACL_OTHER ||
+		    (named && (id < 0 || id == INT_MAX))) {
 			unpack->group_most = unpack->lib.archive_entry_perm(entry) & S_IRWXG;
-			return unpack_xattr_left(unpack, -EINVAL, "an ACL with names that have no number, or one that is too large");
+			return unpack_xattr_left(
+				unpack, -EINVAL,
+				"an ACL with names that have no number, or one that is too large");
 		}
-		entries[used++] = (struct acl_entry){ tags[tag - ARCHIVE_ENTRY_ACL_USER], (uint16_t)(perm & 7),
+		entries[used++] = (struct acl_entry){ tags[tag - ARCHIVE_ENTRY_ACL_USER],
+						      (uint16_t)(perm & 7),
 						      named ? (uint32_t)id : UINT32_MAX };
 	}
 	if (unpack->lib.memory.failed)
@@ -239,7 +268,8 @@ static int unpack_xattrs(struct unpack *unpack, struct archive_entry *entry, int
 	if (!r && unpack->lib.archive_entry_filetype(entry) == AE_IFDIR)
 		r = unpack_acl_text(unpack, entry, fd, ARCHIVE_ENTRY_ACL_TYPE_DEFAULT, ACL_DEFAULT);
 	unpack->lib.archive_entry_xattr_reset(entry);
-	while (!r && unpack->lib.archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK) {
+	while (!r &&
+	       unpack->lib.archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK) {
 		if (!name || !xattrs_kept(name))
 			r = unpack_xattr_left(unpack, -EPERM, name ? name : "one without a name");
 		else if (acl_is(name))
@@ -258,7 +288,8 @@ int unpack_strip(struct unpack *unpack, int fd)
 	for (size_t i = 0; !r && i < xattrs.count; i++) {
 		r = unpack_check(unpack, "removexattr", opath_removexattr(fd, xattrs.list[i].name));
 		if (r == -EPERM)
-			r = unpack_xattr_left(unpack, r, "one of before, which the caller may not take away");
+			r = unpack_xattr_left(unpack, r,
+					      "one of before, which the caller may not take away");
 	}
 	xattrs_free(&xattrs);
 	return r;
@@ -281,9 +312,11 @@ static int unpack_override(struct unpack *unpack, struct archive_entry *entry, i
 
 	if (!unpack->force_mode)
 		return 0;
-	size = snprintf(value, sizeof(value), "%" PRId64 ":%" PRId64 ":0%o", (int64_t)unpack->lib.archive_entry_uid(entry),
+	size = snprintf(value, sizeof(value), "%" PRId64 ":%" PRId64 ":0%o",
+			(int64_t)unpack->lib.archive_entry_uid(entry),
 			(int64_t)unpack->lib.archive_entry_gid(entry), unpack_mode(unpack, entry));
-	return unpack_check(unpack, "fsetxattr", RET_NERRNO(fsetxattr(fd, UNPACK_OVERRIDE, value, (size_t)size, 0)));
+	return unpack_check(unpack, "fsetxattr",
+			    RET_NERRNO(fsetxattr(fd, UNPACK_OVERRIDE, value, (size_t)size, 0)));
 }
 
 int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd, mode_t mode)
@@ -302,7 +335,8 @@ int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd, mod
 	if (!r)
 		r = unpack_override(unpack, entry, fd);
 	mode = unpack_group(unpack, mode);
-	if (!r && ((stat.st_mode & ALLPERMS) != mode || unpack->dressed || (!owned && mode & (S_ISUID | S_ISGID))))
+	if (!r && ((stat.st_mode & ALLPERMS) != mode || unpack->dressed ||
+		   (!owned && mode & (S_ISUID | S_ISGID))))
 		r = unpack_check(unpack, "fchmod", RET_NERRNO(fchmod(fd, mode)));
 	return r;
 }
@@ -318,8 +352,9 @@ struct timespec unpack_mtime(struct unpack *unpack, struct archive_entry *entry)
 		int negative = pax_negative(&unpack->pax, unpack->header);
 
 		if (negative < 0)
-			skipped_add(&unpack->report, negative, "apply", "UNPACK", NULL, unpack->path,
-				   "a time within a second of 1970: it may have been one before");
+			skipped_add(&unpack->report, negative, "apply", "UNPACK", NULL,
+				    unpack->path,
+				    "a time within a second of 1970: it may have been one before");
 		return negative > 0 ? (struct timespec){ -1, 1000000000 - mtime.tv_nsec } : mtime;
 	}
 	if (!unpack->asked) {

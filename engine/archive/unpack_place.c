@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-/* ---- failures ---------------------------------------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
 int unpack_clean(struct unpack *unpack, const char *name, char *clean)
 {
@@ -45,7 +45,7 @@ int unpack_replaced(struct unpack *unpack, const char *call)
 	return -ESTALE;
 }
 
-/* ---- directories ------------------------------------------------------------------------------------------------- */
+/* ---- directories ----------------------------------------------------------------------------- */
 
 int unpack_open_dir(const struct unpack *unpack, const char *path)
 {
@@ -56,7 +56,10 @@ int unpack_open_dir(const struct unpack *unpack, const char *path)
 		return beneath_open(unpack->root_fd, path, O_PATH | O_DIRECTORY);
 	call_openat2(&call, unpack->root_fd, *path ? path : ".", O_PATH | O_DIRECTORY,
 		     RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
-	/* EAGAIN: something was renamed meanwhile, and the kernel cannot tell that a ".." of a link stayed within the layer. */
+	/*
+	 * EAGAIN: something was renamed meanwhile, and the kernel cannot tell that a ".." of a link
+	 * stayed within the layer.
+	 */
 	do
 		fd = call_run(&call);
 	while (fd == -EAGAIN && !atomic_load(unpack->cancelled));
@@ -72,7 +75,9 @@ int unpack_dir_error(struct unpack *unpack, int error)
 
 int unpack_look(struct unpack *unpack, int dir_fd, const char *name, struct statx *ret_stat)
 {
-	int r = RET_NERRNO(statx(dir_fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, OPATH_STAT_MASK, ret_stat));
+	int r = RET_NERRNO(statx(dir_fd, name,
+				 AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
+				 OPATH_STAT_MASK, ret_stat));
 
 	if (r && r != -ENOENT)
 		return unpack_check(unpack, "statx", r);
@@ -86,8 +91,10 @@ int unpack_open_made(struct unpack *unpack, int dir_fd, const char *name, mode_t
 
 	/* What is ours lies on no other mount, and is there. */
 	if (fd < 0)
-		return fd == -ENOENT || fd == -EXDEV ? unpack_replaced(unpack, "openat2") : unpack_check(unpack, "openat2", fd);
-	if ((stat.stx_mode & S_IFMT) == (mode & S_IFMT) && makedev(stat.stx_rdev_major, stat.stx_rdev_minor) == rdev &&
+		return fd == -ENOENT || fd == -EXDEV ? unpack_replaced(unpack, "openat2")
+						     : unpack_check(unpack, "openat2", fd);
+	if ((stat.stx_mode & S_IFMT) == (mode & S_IFMT) &&
+	    makedev(stat.stx_rdev_major, stat.stx_rdev_minor) == rdev &&
 	    brought_made(&unpack->brought, &stat))
 		return fd;
 	fd_close(fd);
@@ -114,8 +121,9 @@ static int unpack_make_dir(struct unpack *unpack, int dir_fd, const char *name)
 }
 
 /*
- * Make the directories of PATH that are missing, each below the descriptor of the one before: resolved from the root, a path of
- * thousands of names would be walked thousands of times. What is a link is resolved from the root.
+ * Make the directories of PATH that are missing, each below the descriptor of the one before:
+ * resolved from the root, a path of thousands of names would be walked thousands of times. What is
+ * a link is resolved from the root.
  */
 static int unpack_make_dirs(struct unpack *unpack, char *path)
 {
@@ -156,10 +164,13 @@ int unpack_enter(struct unpack *unpack, const char *path, bool make, const char 
 	int r = 0;
 
 	*ret_name = slash ? slash + 1 : path;
-	if (unpack->dir_path && strlen(unpack->dir_path) == length && !memcmp(unpack->dir_path, path, length))
+	if (unpack->dir_path && strlen(unpack->dir_path) == length &&
+	    !memcmp(unpack->dir_path, path, length))
 		return unpack->dir_fd;
 	unpack_leave(unpack);
-	unpack->dir_path = fault_hit(&unpack->store->core.io.fault, FAULT_ALLOCATION) ? NULL : strndup(path, length);
+	unpack->dir_path = fault_hit(&unpack->store->core.io.fault, FAULT_ALLOCATION)
+				   ? NULL
+				   : strndup(path, length);
 	if (!unpack->dir_path)
 		return -ENOMEM;
 	unpack->dir_fd = unpack_open_dir(unpack, unpack->dir_path);
@@ -172,7 +183,8 @@ int unpack_enter(struct unpack *unpack, const char *path, bool make, const char 
 	if (!r && make)
 		r = unpack_check(unpack, "openat", brought_place(&unpack->brought, unpack->dir_fd));
 	if (!r) {
-		unpack->dir_default = make && opath_getxattr(unpack->dir_fd, ACL_DEFAULT, NULL, 0) > 0;
+		unpack->dir_default = make &&
+				      opath_getxattr(unpack->dir_fd, ACL_DEFAULT, NULL, 0) > 0;
 		return unpack->dir_fd;
 	}
 	unpack_leave(unpack);
@@ -181,18 +193,24 @@ int unpack_enter(struct unpack *unpack, const char *path, bool make, const char 
 
 int unpack_lead(struct unpack *unpack, int dir_fd)
 {
-	int r = unpack->dir_leads ? 0 : unpack_check(unpack, "openat", brought_lead(&unpack->brought, dir_fd));
+	int r = unpack->dir_leads
+			? 0
+			: unpack_check(unpack, "openat", brought_lead(&unpack->brought, dir_fd));
 
 	unpack->dir_leads = !r;
 	return r;
 }
 
-/* See that nothing is mounted in the directory NAME of DIR_FD, lest it be removed in part: 0, -EBUSY and FAILED as below, or -errno. */
+/*
+ * See that nothing is mounted in the directory NAME of DIR_FD, lest it be removed in part: 0,
+ * -EBUSY and FAILED as below, or -errno.
+ */
 static int unpack_unmounted(struct unpack *unpack, int dir_fd, const char *name, char *failed)
 {
 	_cleanup_free_ char *point = NULL, *below = NULL;
-	int r = !unpack->mounted ? 0 : unpack->cloned ? mounts_below(unpack->layer_fd, dir_fd, name, &point, &below) :
-							mounts_below(dir_fd, -EBADF, name, &point, &below);
+	int r = !unpack->mounted ? 0
+		: unpack->cloned ? mounts_below(unpack->layer_fd, dir_fd, name, &point, &below)
+				 : mounts_below(dir_fd, -EBADF, name, &point, &below);
 
 	/* Where this is not known, the removal finds out. */
 	if (r <= 0)
@@ -210,8 +228,9 @@ int unpack_remove_at(struct unpack *unpack, int dir_fd, const char *name, char *
 	if (r == -EISDIR || r == -EPERM)
 		r = RET_NERRNO(unlinkat(dir_fd, name, AT_REMOVEDIR));
 	if (r && r != -EBUSY && r != -ENOENT)
-		r = unpack_unmounted(unpack, dir_fd, name, failed) ?:
-		    rm_tree_remove(unpack->store, dir_fd, name, -EBADF, unpack->cancelled, failed, &unpack->detail);
+		r = unpack_unmounted(unpack, dir_fd, name, failed)
+			    ?: rm_tree_remove(unpack->store, dir_fd, name, -EBADF,
+					      unpack->cancelled, failed, &unpack->detail);
 	return r == -ENOENT ? 0 : unpack_check(unpack, "unlinkat", r);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an archive is unpacked into: directories of the layer, names in them, and what failed there. The functions of the thread
- * that unpacks.
+ * What an archive is unpacked into: directories of the layer, names in them, and what failed there.
+ * The functions of the thread that unpacks.
  */
 #ifndef VARVE_ARCHIVE_UNPACK_PLACE_H
 #define VARVE_ARCHIVE_UNPACK_PLACE_H
@@ -11,7 +11,10 @@
 /* Write what NAME, of the entry at hand, means to CLEAN, as tar_name_clean() does. */
 int unpack_clean(struct unpack *unpack, const char *name, char *clean);
 
-/* Refuse the entry at hand: something is mounted at FAILED, which lies where the entry's name does. Returns -EBUSY. */
+/*
+ * Refuse the entry at hand: something is mounted at FAILED, which lies where the entry's name does.
+ * Returns -EBUSY.
+ */
 int unpack_busy(struct unpack *unpack, const char *failed);
 
 /* Another entry was given the name that one of ours was made by. */
@@ -26,21 +29,27 @@ int unpack_dir_error(struct unpack *unpack, int error);
 /* Look at NAME in DIR_FD: 0, or -errno (-EBUSY: something is mounted there). */
 int unpack_look(struct unpack *unpack, int dir_fd, const char *name, struct statx *ret_stat);
 
-/* Open NAME in DIR_FD, which was made with the type of MODE and number RDEV, by O_PATH; its descriptor, or -errno. */
+/*
+ * Open NAME in DIR_FD, which was made with the type of MODE and number RDEV, by O_PATH; its
+ * descriptor, or -errno.
+ */
 int unpack_open_made(struct unpack *unpack, int dir_fd, const char *name, mode_t mode, dev_t rdev);
 
 /* Forget the directory opened last: it, or what leads to it, may be replaced. */
 void unpack_leave(struct unpack *unpack);
 
-/* Open the directory that holds PATH, and MAKE it where it is missing; *RET_NAME is the name in it. The descriptor stays ours. */
+/*
+ * Open the directory that holds PATH, and MAKE it where it is missing; *RET_NAME is the name in it.
+ * The descriptor stays ours.
+ */
 int unpack_enter(struct unpack *unpack, const char *path, bool make, const char **ret_name);
 
 /* The archive has something in DIR_FD, the directory opened last. */
 int unpack_lead(struct unpack *unpack, int dir_fd);
 
 /*
- * Remove NAME in DIR_FD with all that is in it: 0, or -errno, and FAILED (VARVE_FAILURE_PATH_SIZE bytes) begins with NAME and
- * says at what.
+ * Remove NAME in DIR_FD with all that is in it: 0, or -errno, and FAILED (VARVE_FAILURE_PATH_SIZE
+ * bytes) begins with NAME and says at what.
  */
 int unpack_remove_at(struct unpack *unpack, int dir_fd, const char *name, char *failed);
 

@@ -12,7 +12,10 @@
 
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
 
-/* Take from the directory of the O_PATH descriptor FD what it had before an archive that has it as KIND. */
+/*
+ * Take from the directory of the O_PATH descriptor FD what it had before an archive that has it as
+ * KIND.
+ */
 static int whiteout_bare(struct unpack *unpack, int fd, int kind)
 {
 	int r = kind == BROUGHT_LEADS ? unpack_strip(unpack, fd) : 0;
@@ -27,7 +30,10 @@ struct whiteout {
 	struct statx dir;
 	/* Its path below the one that the marker is in, ending in '/', or empty. */
 	const char *path;
-	/* Such paths of directories that are yet to be looked at, as the archive has something in them, each with its NUL. */
+	/*
+	 * Such paths of directories that are yet to be looked at, as the archive has something in
+	 * them, each with its NUL.
+	 */
 	char *paths;
 	size_t size, capacity;
 };
@@ -36,7 +42,8 @@ struct whiteout {
 static int whiteout_later(struct whiteout *old, const char *name)
 {
 	size_t size = strlen(old->path) + strlen(name) + sizeof("/");
-	int r = fault_reserve(&old->unpack->store->core.io.fault, &old->paths, old->size, size, &old->capacity, 1);
+	int r = fault_reserve(&old->unpack->store->core.io.fault, &old->paths, old->size, size,
+			      &old->capacity, 1);
 
 	if (r)
 		return r;
@@ -57,7 +64,9 @@ static int whiteout_entry(void *data, const char *name)
 
 	snprintf(failed, sizeof(failed), "%s", name);
 	if (!r && brought_has(&unpack->brought, &old->dir, name, &stat))
-		return S_ISDIR(stat.stx_mode) && brought_old(&unpack->brought, &stat) ? whiteout_later(old, name) : 0;
+		return S_ISDIR(stat.stx_mode) && brought_old(&unpack->brought, &stat)
+			       ? whiteout_later(old, name)
+			       : 0;
 	if (!r)
 		r = unpack_remove_at(unpack, old->dir_fd, name, failed);
 	if (r != -EBUSY)
@@ -76,7 +85,10 @@ static char *whiteout_next(struct whiteout *old)
 	return strdup(old->paths + start);
 }
 
-/* Empty the directory FD, which OLD is about, and take from it what the archive did not give it, as if it had been missing. */
+/*
+ * Empty the directory FD, which OLD is about, and take from it what the archive did not give it, as
+ * if it had been missing.
+ */
 static int whiteout_dir(struct whiteout *old, int fd)
 {
 	struct unpack *unpack = old->unpack;
@@ -85,7 +97,10 @@ static int whiteout_dir(struct whiteout *old, int fd)
 	old->dir_fd = fd;
 	if (!r && *old->path)
 		r = whiteout_bare(unpack, fd, brought_kind(&unpack->brought, &old->dir));
-	/* Once is enough: what stayed, and what came since, is the archive's. A second look would cost as much as there is in it. */
+	/*
+	 * Once is enough: what stayed, and what came since, is the archive's. A second look would
+	 * cost as much as there is in it.
+	 */
 	if (r || brought_emptied(&unpack->brought, &old->dir))
 		return r;
 	r = entries_each(fd, whiteout_entry, old);
@@ -93,8 +108,8 @@ static int whiteout_dir(struct whiteout *old, int fd)
 }
 
 /*
- * Empty the directory DIR_FD, or, where there is one, NAME in it, of what was there before, and those in it that stay as the
- * archive has something in them.
+ * Empty the directory DIR_FD, or, where there is one, NAME in it, of what was there before, and
+ * those in it that stay as the archive has something in them.
  */
 static int whiteout_opaque(struct unpack *unpack, int dir_fd, const char *name)
 {
@@ -103,7 +118,8 @@ static int whiteout_opaque(struct unpack *unpack, int dir_fd, const char *name)
 
 	while (!r && old.size) {
 		_cleanup_free_ char *path = whiteout_next(&old);
-		_cleanup_close_ int fd = path ? beneath_open(dir_fd, path, O_PATH | O_DIRECTORY) : -ENOMEM;
+		_cleanup_close_ int fd = path ? beneath_open(dir_fd, path, O_PATH | O_DIRECTORY)
+					      : -ENOMEM;
 
 		old.path = path;
 		/* It can have gone, or been replaced. */
@@ -133,7 +149,7 @@ static int whiteout_delete(struct unpack *unpack, int dir_fd, const char *name)
 		r = whiteout_opaque(unpack, dir_fd, name);
 	else
 		skipped_add(&unpack->report, -EEXIST, "apply", "UNPACK", NULL, unpack->path,
-			   "a deletion of what the archive itself brings: that stays");
+			    "a deletion of what the archive itself brings: that stays");
 	unpack_leave(unpack);
 	return r;
 }
@@ -151,5 +167,6 @@ int whiteout_apply(struct unpack *unpack, int dir_fd, const char *name)
 	r = unpack_lead(unpack, dir_fd);
 	if (r)
 		return r;
-	return opaque ? whiteout_opaque(unpack, dir_fd, NULL) : whiteout_delete(unpack, dir_fd, name);
+	return opaque ? whiteout_opaque(unpack, dir_fd, NULL)
+		      : whiteout_delete(unpack, dir_fd, name);
 }

@@ -12,8 +12,8 @@
 #define WHITEOUT_META ".wh..wh."
 
 /*
- * NAME in DIR_FD says that something was deleted. What the archive has itself stays, wherever in it that is; and it has the directory
- * that it names.
+ * NAME in DIR_FD says that something was deleted. What the archive has itself stays, wherever in it
+ * that is; and it has the directory that it names.
  */
 int whiteout_apply(struct unpack *unpack, int dir_fd, const char *name);
 

@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-void failure_set(struct varve_failure *failure, int error, const char *operation, const char *step, const char *call,
-		 const char *id)
+void failure_set(struct varve_failure *failure, int error, const char *operation, const char *step,
+		 const char *call, const char *id)
 {
-	*failure = (struct varve_failure){ .error = error, .operation = operation, .step = step, .call = call };
+	*failure = (struct varve_failure){
+		.error = error, .operation = operation, .step = step, .call = call
+	};
 	if (id) {
 		size_t length = strnlen(id, sizeof(failure->id) - 1);
 
@@ -21,7 +23,8 @@ void failure_path(struct varve_failure *failure, const char *dir, const char *na
 {
 	const char *parts[] = { dir ? dir : "", dir && name ? "/" : "", name ? name : "" };
 	size_t total = strlen(parts[0]) + strlen(parts[1]) + strlen(parts[2]);
-	size_t skip = total < sizeof(failure->path) ? 0 : total - (sizeof(failure->path) - 1), used = 0;
+	size_t skip = total < sizeof(failure->path) ? 0 : total - (sizeof(failure->path) - 1),
+	       used = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		size_t length = strlen(parts[i]), cut = MIN(skip, length);
@@ -61,7 +64,8 @@ size_t failure_escape(char *out, size_t size, const char *text)
 
 char *failure_text(const struct varve_failure *failure, char *buffer, size_t size)
 {
-	char id[4 * sizeof(failure->id) + 1], path[4 * sizeof(failure->path) + 1], detail[4 * sizeof(failure->detail) + 1];
+	char id[4 * sizeof(failure->id) + 1], path[4 * sizeof(failure->path) + 1],
+		detail[4 * sizeof(failure->detail) + 1];
 	char unknown[32];
 	const char *text;
 
@@ -76,8 +80,9 @@ char *failure_text(const struct varve_failure *failure, char *buffer, size_t siz
 	failure_escape(detail, sizeof(detail), failure->detail);
 	text = strerrordesc_np(-failure->error);
 	snprintf(unknown, sizeof(unknown), "unknown error %d", -failure->error);
-	snprintf(buffer, size, "%s%s%s: %s: %s%s%s%s%s%s%s%s", failure->operation ? failure->operation : "varve",
-		 id[0] ? " " : "", id, failure->step ? failure->step : "?", failure->call ? failure->call : "",
+	snprintf(buffer, size, "%s%s%s: %s: %s%s%s%s%s%s%s%s",
+		 failure->operation ? failure->operation : "varve", id[0] ? " " : "", id,
+		 failure->step ? failure->step : "?", failure->call ? failure->call : "",
 		 failure->call && path[0] ? " " : "", path, failure->call || path[0] ? ": " : "",
 		 text ? text : unknown, detail[0] ? " (" : "", detail, detail[0] ? ")" : "");
 	return buffer;

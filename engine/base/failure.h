@@ -5,17 +5,24 @@
 
 #include "varve.h"
 
-/* Fill FAILURE: ERROR at STEP of OPERATION on ID (may be NULL), in CALL (may be NULL). Leaves path and detail empty. */
-void failure_set(struct varve_failure *failure, int error, const char *operation, const char *step, const char *call,
-		 const char *id);
+/*
+ * Fill FAILURE: ERROR at STEP of OPERATION on ID (may be NULL), in CALL (may be NULL). Leaves path
+ * and detail empty.
+ */
+void failure_set(struct varve_failure *failure, int error, const char *operation, const char *step,
+		 const char *call, const char *id);
 
 /* Set the path to DIR/NAME (either may be NULL); of a path that is too long the end is kept. */
 void failure_path(struct varve_failure *failure, const char *dir, const char *name);
 
 /* Set the explanation, cut where it is too long. */
-void failure_detail(struct varve_failure *failure, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void failure_detail(struct varve_failure *failure, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
-/* Write TEXT to OUT (SIZE bytes, always ended) with what does not print as \xHH; return what was used. */
+/*
+ * Write TEXT to OUT (SIZE bytes, always ended) with what does not print as \xHH; return what was
+ * used.
+ */
 size_t failure_escape(char *out, size_t size, const char *text);
 
 /* As varve_strerror(). */

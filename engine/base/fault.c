@@ -33,7 +33,8 @@ int fault_pass(struct fault *fault, enum fault_point point)
 	return atomic_load(&fault->error);
 }
 
-int fault_reserve(struct fault *fault, void *array, size_t used, size_t count, size_t *capacity, size_t size)
+int fault_reserve(struct fault *fault, void *array, size_t used, size_t count, size_t *capacity,
+		  size_t size)
 {
 	size_t grown = MAX(*capacity * 2, MAX(used + count, (size_t)RESERVE_LEAST));
 	void *memory;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Faults on purpose: fail the Nth allocation, submission or lane call. A store has one of these; no program outside the
- * tests arms it, and an unarmed point costs one load. strace and LD_PRELOAD cannot reach what happens inside the ring and
- * between threads, hence points of our own.
+ * Faults on purpose: fail the Nth allocation, submission or lane call. A store has one of these; no
+ * program outside the tests arms it, and an unarmed point costs one load. strace and LD_PRELOAD
+ * cannot reach what happens inside the ring and between threads, hence points of our own.
  */
 #ifndef VARVE_BASE_FAULT_H
 #define VARVE_BASE_FAULT_H
@@ -13,10 +13,14 @@
 #include <stdlib.h>
 
 enum fault_point {
-	FAULT_ALLOCATION,	/* memory for requests, ids, buffers */
-	FAULT_SUBMISSION,	/* a call on its way to the ring or a lane */
-	FAULT_LANE,		/* a call that a lane thread is about to make */
-	FAULT_QUOTA,		/* a look at quota, a change of it, or a step with a quotas/ID file */
+	/* memory for requests, ids, buffers */
+	FAULT_ALLOCATION,
+	/* a call on its way to the ring or a lane */
+	FAULT_SUBMISSION,
+	/* a call that a lane thread is about to make */
+	FAULT_LANE,
+	/* a look at quota, a change of it, or a step with a quotas/ID file */
+	FAULT_QUOTA,
 	FAULT_POINTS,
 };
 
@@ -35,7 +39,10 @@ struct fault {
 	_Atomic bool armed;
 };
 
-/* Let the NTH pass of POINT from now fail with ERROR (0 disarms all); with PERSISTENT those after it, too. */
+/*
+ * Let the NTH pass of POINT from now fail with ERROR (0 disarms all); with PERSISTENT those after
+ * it, too.
+ */
 void fault_arm(struct fault *fault, enum fault_point point, long nth, int error, bool persistent);
 
 /* Slow path of fault_hit(). */
@@ -44,7 +51,8 @@ int fault_pass(struct fault *fault, enum fault_point point);
 /* Pass POINT: 0, or the negative errno to fail with. Without a FAULT nothing fails. */
 static inline int fault_hit(struct fault *fault, enum fault_point point)
 {
-	if (!fault || __builtin_expect(!atomic_load_explicit(&fault->armed, memory_order_relaxed), 1))
+	if (!fault ||
+	    __builtin_expect(!atomic_load_explicit(&fault->armed, memory_order_relaxed), 1))
 		return 0;
 	return fault_pass(fault, point);
 }
@@ -62,9 +70,10 @@ static inline void *fault_realloc(struct fault *fault, void *old, size_t size)
 }
 
 /*
- * Make room for COUNT more elements of SIZE bytes in *ARRAY (a pointer to the pointer to them), which has USED of *CAPACITY.
- * 0, or -ENOMEM and all is as it was.
+ * Make room for COUNT more elements of SIZE bytes in *ARRAY (a pointer to the pointer to them),
+ * which has USED of *CAPACITY. 0, or -ENOMEM and all is as it was.
  */
-int fault_reserve(struct fault *fault, void *array, size_t used, size_t count, size_t *capacity, size_t size);
+int fault_reserve(struct fault *fault, void *array, size_t used, size_t count, size_t *capacity,
+		  size_t size);
 
 #endif

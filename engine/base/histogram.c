@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bucket of a value v: below 16, v itself; else, with e the position of its highest bit, the 16 buckets of the power
- * 2^e differ in the 4 bits below that one. A bucket of power e is 2^(e-4) wide and begins at 2^e or above, so its
- * upper end exceeds any of its values by less than 1/16.
+ * Bucket of a value v: below 16, v itself; else, with e the position of its highest bit, the 16
+ * buckets of the power 2^e differ in the 4 bits below that one. A bucket of power e is 2^(e-4) wide
+ * and begins at 2^e or above, so its upper end exceeds any of its values by less than 1/16.
  */
 #include "engine/base/histogram.h"
 #include "engine/base/util.h"
@@ -14,7 +14,8 @@
 /* Powers 4..39 have 16 buckets each; powers 0..3 share the first 16. */
 #define HISTOGRAM_POWERS 40
 
-static_assert(VARVE_HISTOGRAM_BUCKETS == HISTOGRAM_SUB * (HISTOGRAM_POWERS - HISTOGRAM_BITS + 1), "bucket count");
+static_assert(VARVE_HISTOGRAM_BUCKETS == HISTOGRAM_SUB * (HISTOGRAM_POWERS - HISTOGRAM_BITS + 1),
+	      "bucket count");
 
 /* The bucket that VALUE falls into. */
 static unsigned histogram_bucket(uint64_t value)
@@ -26,7 +27,8 @@ static unsigned histogram_bucket(uint64_t value)
 	power = 63u - (unsigned)__builtin_clzll(value);
 	if (power >= HISTOGRAM_POWERS)
 		return VARVE_HISTOGRAM_BUCKETS - 1;
-	return (power - HISTOGRAM_BITS + 1) * HISTOGRAM_SUB + (unsigned)(value >> (power - HISTOGRAM_BITS) & (HISTOGRAM_SUB - 1));
+	return (power - HISTOGRAM_BITS + 1) * HISTOGRAM_SUB +
+	       (unsigned)(value >> (power - HISTOGRAM_BITS) & (HISTOGRAM_SUB - 1));
 }
 
 /* The largest value of BUCKET. */
@@ -36,7 +38,9 @@ static uint64_t histogram_bucket_end(unsigned bucket)
 
 	if (bucket < HISTOGRAM_SUB)
 		return bucket;
-	return (((uint64_t)HISTOGRAM_SUB + bucket % HISTOGRAM_SUB + 1) << (power - HISTOGRAM_BITS)) - 1;
+	return (((uint64_t)HISTOGRAM_SUB + bucket % HISTOGRAM_SUB + 1)
+		<< (power - HISTOGRAM_BITS)) -
+	       1;
 }
 
 void histogram_record(struct varve_histogram *histogram, uint64_t latency_ns)

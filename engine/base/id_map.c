@@ -4,7 +4,8 @@
 #include <errno.h>
 
 /* Map ID from one side to the other. */
-static int idrange_map(const struct varve_id_map *ranges, size_t count, uint32_t id, bool to_host, uint32_t *ret_id)
+static int idrange_map(const struct varve_id_map *ranges, size_t count, uint32_t id, bool to_host,
+		       uint32_t *ret_id)
 {
 	if (!count)
 		*ret_id = id;
@@ -20,7 +21,8 @@ static int idrange_map(const struct varve_id_map *ranges, size_t count, uint32_t
 	return count ? -EOVERFLOW : 0;
 }
 
-int idrange_to_container(const struct varve_id_map *ranges, size_t count, uint32_t id, uint32_t *ret_id)
+int idrange_to_container(const struct varve_id_map *ranges, size_t count, uint32_t id,
+			 uint32_t *ret_id)
 {
 	return idrange_map(ranges, count, id, false, ret_id);
 }

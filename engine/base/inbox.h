@@ -5,8 +5,8 @@
  *	post:  push on a stack by compare-and-swap           head -> c -> b -> a
  *	take:  swap the whole stack for NULL, reverse it     a -> b -> c
  *
- * So the order of each producer is kept, a take costs one atomic operation however much it takes, and there is no ABA
- * problem, because nothing is popped singly.
+ * So the order of each producer is kept, a take costs one atomic operation however much it takes,
+ * and there is no ABA problem, because nothing is popped singly.
  */
 #ifndef VARVE_BASE_INBOX_H
 #define VARVE_BASE_INBOX_H
@@ -34,8 +34,8 @@ static inline bool inbox_post(struct inbox *inbox, struct inbox_node *node)
 
 	do
 		node->next = head;
-	while (!atomic_compare_exchange_weak_explicit(&inbox->head, &head, node, memory_order_seq_cst,
-						      memory_order_relaxed));
+	while (!atomic_compare_exchange_weak_explicit(&inbox->head, &head, node,
+						      memory_order_seq_cst, memory_order_relaxed));
 	return head == NULL;
 }
 
@@ -48,7 +48,8 @@ static inline bool inbox_empty(const struct inbox *inbox)
 /* Take all that was posted, in order. The taker's thread only. */
 static inline struct inbox_node *inbox_take(struct inbox *inbox)
 {
-	struct inbox_node *node = atomic_exchange_explicit(&inbox->head, NULL, memory_order_acquire);
+	struct inbox_node *node = atomic_exchange_explicit(&inbox->head, NULL,
+							   memory_order_acquire);
 	struct inbox_node *first = NULL;
 
 	while (node) {

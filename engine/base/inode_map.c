@@ -4,7 +4,10 @@
 /* Slots of the first table. */
 #define INODE_MAP_CAPACITY_MIN 64
 
-/* Mix both numbers: inode numbers come in runs, and a table of runs would be searched from end to end. */
+/*
+ * Mix both numbers: inode numbers come in runs, and a table of runs would be searched from end to
+ * end.
+ */
 static size_t inode_map_hash(uint64_t key, uint64_t scope)
 {
 	uint64_t hash = (key ^ scope << 40 ^ scope >> 24) * 0x9e3779b97f4a7c15ull;
@@ -13,7 +16,8 @@ static size_t inode_map_hash(uint64_t key, uint64_t scope)
 }
 
 /* The slot of (KEY, SCOPE), or the free one where it belongs. There is a free one. */
-static struct inode_map_slot *inode_map_slot(const struct inode_map *map, uint64_t key, uint64_t scope)
+static struct inode_map_slot *inode_map_slot(const struct inode_map *map, uint64_t key,
+					     uint64_t scope)
 {
 	size_t mask = map->capacity - 1, at = inode_map_hash(key, scope) & mask;
 
@@ -32,15 +36,18 @@ uint64_t *inode_map_find(const struct inode_map *map, uint64_t key, uint64_t sco
 /* Double the table. */
 static int inode_map_grow(struct inode_map *map)
 {
-	struct inode_map grown = { .capacity = map->capacity ? map->capacity * 2 : INODE_MAP_CAPACITY_MIN,
-			       .count = map->count, .fault = map->fault };
+	struct inode_map grown = { .capacity = map->capacity ? map->capacity * 2
+							     : INODE_MAP_CAPACITY_MIN,
+				   .count = map->count,
+				   .fault = map->fault };
 
 	grown.slots = fault_calloc(map->fault, grown.capacity, sizeof(*grown.slots));
 	if (!grown.slots)
 		return -1;
 	for (size_t i = 0; i < map->capacity; i++)
 		if (map->slots[i].key)
-			*inode_map_slot(&grown, map->slots[i].key, map->slots[i].scope) = map->slots[i];
+			*inode_map_slot(&grown, map->slots[i].key,
+					map->slots[i].scope) = map->slots[i];
 	free(map->slots);
 	*map = grown;
 	return 0;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A map from pairs of numbers (an inode and what it belongs to) to a number: open addressing, grown by doubling. */
+/*
+ * A map from pairs of numbers (an inode and what it belongs to) to a number: open addressing, grown
+ * by doubling.
+ */
 #ifndef VARVE_BASE_INODE_MAP_H
 #define VARVE_BASE_INODE_MAP_H
 
@@ -21,10 +24,16 @@ struct inode_map {
 	struct fault *fault;
 };
 
-/* Find (KEY, SCOPE): its value, to be read or changed until the next insertion; NULL when it is not there. */
+/*
+ * Find (KEY, SCOPE): its value, to be read or changed until the next insertion; NULL when it is not
+ * there.
+ */
 uint64_t *inode_map_find(const struct inode_map *map, uint64_t key, uint64_t scope);
 
-/* Find (KEY, SCOPE), or add it with value 0. NULL without memory. *RET_ADDED (may be NULL) tells which. */
+/*
+ * Find (KEY, SCOPE), or add it with value 0. NULL without memory. *RET_ADDED (may be NULL) tells
+ * which.
+ */
 uint64_t *inode_map_add(struct inode_map *map, uint64_t key, uint64_t scope, bool *ret_added);
 
 /* Free what MAP holds. */

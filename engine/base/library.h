@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A library that is loaded when it is first needed. What is called of it is a list CALLS(CALL), CALL(function) for each, which makes
- * a structure of nothing but pointers to them and an array of their names:
+ * A library that is loaded when it is first needed. What is called of it is a list CALLS(CALL),
+ * CALL(function) for each, which makes a structure of nothing but pointers to them and an array of
+ * their names:
  *
  *	struct lib { CALLS(LIBRARY_FIELD) };
  *	static const char *const names[] = { CALLS(LIBRARY_NAME) };
@@ -15,8 +16,9 @@
 #define LIBRARY_NAME(name) #name,
 
 /*
- * Fill the structure FUNCTIONS with the COUNT functions NAMES of the library SONAME; the first time in a process that takes some
- * ms and reads files. 0; -ENOTSUP: it is not installed, or lacks a function. What is loaded stays until the process ends.
+ * Fill the structure FUNCTIONS with the COUNT functions NAMES of the library SONAME; the first time
+ * in a process that takes some ms and reads files. 0; -ENOTSUP: it is not installed, or lacks a
+ * function. What is loaded stays until the process ends.
  */
 int library_load(const char *soname, const char *const *names, size_t count, void *functions);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sizes as people write them: "512m", "1.5 GiB". The grammar is that of go-units' RAMInBytes, which callers of the
- * reference driver know: digits with fractions, an optional blank, an optional binary unit. The fraction of the result is
- * cut off. Unlike there, a number too large for 64 bits is an error.
+ * Sizes as people write them: "512m", "1.5 GiB". The grammar is that of go-units' RAMInBytes, which
+ * callers of the reference driver know: digits with fractions, an optional blank, an optional
+ * binary unit. The fraction of the result is cut off. Unlike there, a number too large for 64 bits
+ * is an error.
  */
 #include "engine/base/size.h"
 #include "engine/base/util.h"
@@ -11,11 +12,15 @@
 #include <errno.h>
 #include <string.h>
 
-/* The power of two of the unit at *TEXT, which is moved past it; -EINVAL when text is left that is no unit. */
+/*
+ * The power of two of the unit at *TEXT, which is moved past it; -EINVAL when text is left that is
+ * no unit.
+ */
 static int size_unit(const char **text)
 {
 	static const char units[] = "kmgtp";
-	const char *unit = *text, *found = *unit ? strchr(units, tolower((unsigned char)*unit)) : NULL;
+	const char *unit = *text,
+		   *found = *unit ? strchr(units, tolower((unsigned char)*unit)) : NULL;
 	int shift = found ? (int)(found - units + 1) * 10 : 0;
 
 	unit += found != NULL;
@@ -33,7 +38,8 @@ static int size_whole(const char **text, uint64_t *ret_whole)
 	if (!isdigit((unsigned char)**text))
 		return -EINVAL;
 	for (; isdigit((unsigned char)**text); (*text)++)
-		if (__builtin_mul_overflow(whole, 10u, &whole) || __builtin_add_overflow(whole, (uint64_t)(**text - '0'), &whole))
+		if (__builtin_mul_overflow(whole, 10u, &whole) ||
+		    __builtin_add_overflow(whole, (uint64_t)(**text - '0'), &whole))
 			return -ERANGE;
 	*ret_whole = whole;
 	return 0;
@@ -70,7 +76,8 @@ int size_parse(const char *text, uint64_t *ret_bytes)
 	if (shift < 0)
 		return shift;
 	if (__builtin_mul_overflow(whole, 1ull << shift, &bytes) ||
-	    __builtin_add_overflow(bytes, (uint64_t)(fraction * (long double)(1ull << shift)), &bytes))
+	    __builtin_add_overflow(bytes, (uint64_t)(fraction * (long double)(1ull << shift)),
+				   &bytes))
 		return -ERANGE;
 	*ret_bytes = bytes;
 	return 0;

@@ -3,8 +3,8 @@
 #include "engine/base/failure.h"
 #include "engine/base/limits.h"
 
-void skipped_add_of(struct skipped *report, int error, const char *operation, const char *step, const char *call, const char *id,
-		   const char *path, const char *detail)
+void skipped_add_of(struct skipped *report, int error, const char *operation, const char *step,
+		    const char *call, const char *id, const char *path, const char *detail)
 {
 	struct varve_failure *failure = NULL;
 
@@ -24,8 +24,8 @@ void skipped_add_of(struct skipped *report, int error, const char *operation, co
 		failure_detail(failure, "%s", detail);
 }
 
-void skipped_add(struct skipped *report, int error, const char *operation, const char *step, const char *call,
-		const char *path, const char *detail)
+void skipped_add(struct skipped *report, int error, const char *operation, const char *step,
+		 const char *call, const char *path, const char *detail)
 {
 	skipped_add_of(report, error, operation, step, call, NULL, path, detail);
 }

@@ -21,15 +21,15 @@ struct skipped {
 };
 
 /*
- * Note that CALL failed with ERROR on PATH, of layer ID (NULL: the one that the request is about), in a step called STEP of OPERATION,
- * and was passed over; DETAIL may be NULL. Any thread.
+ * Note that CALL failed with ERROR on PATH, of layer ID (NULL: the one that the request is about),
+ * in a step called STEP of OPERATION, and was passed over; DETAIL may be NULL. Any thread.
  */
-void skipped_add_of(struct skipped *report, int error, const char *operation, const char *step, const char *call, const char *id,
-		   const char *path, const char *detail);
+void skipped_add_of(struct skipped *report, int error, const char *operation, const char *step,
+		    const char *call, const char *id, const char *path, const char *detail);
 
 /* The same of the one layer that the request is about. */
-void skipped_add(struct skipped *report, int error, const char *operation, const char *step, const char *call,
-		const char *path, const char *detail);
+void skipped_add(struct skipped *report, int error, const char *operation, const char *step,
+		 const char *call, const char *path, const char *detail);
 
 /* Have RESULT tell of it. */
 void skipped_tell(const struct skipped *report, struct varve_result *result);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Waiting for another thread without sleeping, where that pays: only when the last sleep was shorter than a spin is allowed
- * to be, so that a spin in vain follows each such sleep at most once. Where a single CPU was allowed when the store was
- * opened the other thread could not run, and no thread spins.
+ * Waiting for another thread without sleeping, where that pays: only when the last sleep was
+ * shorter than a spin is allowed to be, so that a spin in vain follows each such sleep at most
+ * once. Where a single CPU was allowed when the store was opened the other thread could not run,
+ * and no thread spins.
  */
 #ifndef VARVE_BASE_SPIN_H
 #define VARVE_BASE_SPIN_H
@@ -24,7 +25,9 @@ struct spin {
 	_Atomic bool pays;
 };
 
-/* Prepare SPIN, on the thread that opens the store: the others inherit the CPUs that it may run on. */
+/*
+ * Prepare SPIN, on the thread that opens the store: the others inherit the CPUs that it may run on.
+ */
 static inline void spin_init(struct spin *spin)
 {
 	cpu_set_t cpus;
@@ -35,7 +38,8 @@ static inline void spin_init(struct spin *spin)
 /* Note that the thread has slept from BEGIN_NS until now. */
 static inline void spin_slept(struct spin *spin, uint64_t begin_ns)
 {
-	atomic_store_explicit(&spin->pays, spin->possible && now_ns() - begin_ns < SPIN_NS, memory_order_relaxed);
+	atomic_store_explicit(&spin->pays, spin->possible && now_ns() - begin_ns < SPIN_NS,
+			      memory_order_relaxed);
 }
 
 /* One wait; begins as zeros. */

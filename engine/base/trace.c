@@ -25,7 +25,8 @@ static const struct {
 static unsigned trace_word(const char *word, size_t length)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(trace_words); i++)
-		if (strlen(trace_words[i].name) == length && !memcmp(trace_words[i].name, word, length))
+		if (strlen(trace_words[i].name) == length &&
+		    !memcmp(trace_words[i].name, word, length))
 			return trace_words[i].mask;
 	return 0;
 }
@@ -56,7 +57,8 @@ void trace_write(const struct trace *trace, const char *format, ...)
 	size_t used;
 	va_list arguments;
 
-	used = (size_t)snprintf(line, sizeof(line), "varve %llu.%06llu ", (unsigned long long)(now / 1000000000),
+	used = (size_t)snprintf(line, sizeof(line), "varve %llu.%06llu ",
+				(unsigned long long)(now / 1000000000),
 				(unsigned long long)(now / 1000 % 1000000));
 	va_start(arguments, format);
 	vsnprintf(line + used, sizeof(line) - used, format, arguments);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Small things that every file of the engine uses: array sizes, containers, scoped memory and descriptors. */
+/*
+ * Small things that every file of the engine uses: array sizes, containers, scoped memory and
+ * descriptors.
+ */
 #ifndef VARVE_BASE_UTIL_H
 #define VARVE_BASE_UTIL_H
 
@@ -17,11 +20,11 @@
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 /* Take what VAR holds and leave EMPTY in it: ownership moves on. */
-#define TAKE(var, empty)                      \
-	({                                    \
+#define TAKE(var, empty)                        \
+	({                                      \
 		__typeof__(var) taken_ = (var); \
-		(var) = (empty);              \
-		taken_;                       \
+		(var) = (empty);                \
+		taken_;                         \
 	})
 #define TAKE_FD(fd) TAKE(fd, -EBADF)
 #define TAKE_PTR(ptr) TAKE(ptr, NULL)
@@ -57,13 +60,16 @@ static inline int negative_errno(void)
 }
 
 /* RESULT of a libc call as 0.. or a negative errno. */
-#define RET_NERRNO(expression)                                      \
-	({                                                          \
-		__typeof__(expression) ret_ = (expression);           \
+#define RET_NERRNO(expression)                                              \
+	({                                                                  \
+		__typeof__(expression) ret_ = (expression);                 \
 		ret_ < 0 ? (__typeof__(expression))negative_errno() : ret_; \
 	})
 
-/* A and B added, as sums of bytes are: at most INT64_MAX, which other languages' numbers can hold. Sparse files are of any size. */
+/*
+ * A and B added, as sums of bytes are: at most INT64_MAX, which other languages' numbers can hold.
+ * Sparse files are of any size.
+ */
 static inline uint64_t bytes_add(uint64_t a, uint64_t b)
 {
 	return a > INT64_MAX || b > INT64_MAX - a ? INT64_MAX : a + b;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A thread that computes for long hands its CPU over when a thread was woken that a short request waits for. The kernel would
- * let the woken thread wait for a tick, of up to 10 ms, at each of its four or five steps from the caller and back.
+ * A thread that computes for long hands its CPU over when a thread was woken that a short request
+ * waits for. The kernel would let the woken thread wait for a tick, of up to 10 ms, at each of its
+ * four or five steps from the caller and back.
  */
 #ifndef VARVE_BASE_YIELD_H
 #define VARVE_BASE_YIELD_H
@@ -34,12 +35,15 @@ static inline void wakes_add(struct wakes *wakes)
 }
 
 /*
- * Hand the CPU over, where a thread was woken since the last time. After that the thread works for YIELD_NS, and for as long as it
- * had to wait: so it never waits for more than half of its time. Call this between two entries.
+ * Hand the CPU over, where a thread was woken since the last time. After that the thread works for
+ * YIELD_NS, and for as long as it had to wait: so it never waits for more than half of its time.
+ * Call this between two entries.
  */
 static inline void yield_look(struct yield *yield)
 {
-	unsigned count = yield->wakes ? atomic_load_explicit(&yield->wakes->count, memory_order_relaxed) : yield->seen;
+	unsigned count = yield->wakes
+				 ? atomic_load_explicit(&yield->wakes->count, memory_order_relaxed)
+				 : yield->seen;
 	uint64_t begin, end;
 
 	if (count == yield->seen)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* btrfs's user interface, with what Debian 12's kernel headers (6.1) do not have yet. Probed at run time, all of it. */
+/*
+ * btrfs's user interface, with what Debian 12's kernel headers (6.1) do not have yet. Probed at run
+ * time, all of it.
+ */
 #ifndef VARVE_BTRFS_ABI_H
 #define VARVE_BTRFS_ABI_H
 
@@ -24,10 +27,16 @@ struct abi_subvol_wait {
 /* The inode number of every subvolume's root directory. */
 #define ABI_SUBVOL_ROOT_INODE BTRFS_FIRST_FREE_OBJECTID
 
-/* Of a node's bytes those that an attribute's name and value do not get: the header, an item's, and what precedes a name. */
+/*
+ * Of a node's bytes those that an attribute's name and value do not get: the header, an item's, and
+ * what precedes a name.
+ */
 #define ABI_XATTR_REST (101 + 25 + 30)
 
-/* That of the empty directory which a snapshot has where its source has a subvolume; rmdir() works on it. */
+/*
+ * That of the empty directory which a snapshot has where its source has a subvolume; rmdir() works
+ * on it.
+ */
 #define ABI_STAND_IN_INODE BTRFS_EMPTY_SUBVOL_DIR_OBJECTID
 
 #endif

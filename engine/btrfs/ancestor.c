@@ -17,8 +17,8 @@ int ancestor_number(int fd, const uint8_t *uuid, uint64_t *ret_number)
 	memcpy(half, uuid, sizeof(half));
 	half[0] = le64toh(half[0]);
 	half[1] = le64toh(half[1]);
-	r = search_begin(&search, fd, BTRFS_UUID_TREE_OBJECTID, half[0], half[0], BTRFS_UUID_KEY_SUBVOL,
-			 BTRFS_UUID_KEY_SUBVOL, 0);
+	r = search_begin(&search, fd, BTRFS_UUID_TREE_OBJECTID, half[0], half[0],
+			 BTRFS_UUID_KEY_SUBVOL, BTRFS_UUID_KEY_SUBVOL, 0);
 	while (!r && (r = search_next(&search)) > 0) {
 		uint64_t number;
 
@@ -38,7 +38,9 @@ int ancestor_number(int fd, const uint8_t *uuid, uint64_t *ret_number)
 struct lineage {
 	/* The subvolume, what it is a snapshot of, and so on. */
 	uint8_t uuids[LINEAGE_MAX][BTRFS_UUID_SIZE];
-	/* The oldest of the snapshots on the way from the subvolume to the one at the same index. */
+	/*
+	 * The oldest of the snapshots on the way from the subvolume to the one at the same index.
+	 */
 	struct ancestor_common oldest[LINEAGE_MAX];
 	unsigned count;
 };
@@ -47,8 +49,8 @@ struct lineage {
 static int lineage_root(int fd, uint64_t number, struct btrfs_root_item *ret_root)
 {
 	struct search search;
-	int r = search_begin(&search, fd, BTRFS_ROOT_TREE_OBJECTID, number, number, BTRFS_ROOT_ITEM_KEY,
-			     BTRFS_ROOT_ITEM_KEY, 0);
+	int r = search_begin(&search, fd, BTRFS_ROOT_TREE_OBJECTID, number, number,
+			     BTRFS_ROOT_ITEM_KEY, BTRFS_ROOT_ITEM_KEY, 0);
 
 	if (!r)
 		r = search_next(&search);
@@ -74,11 +76,14 @@ static int lineage_read(struct lineage *lineage, int fd, uint64_t number)
 		memcpy(lineage->uuids[0], root.uuid, BTRFS_UUID_SIZE);
 		lineage->oldest[lineage->count++] = oldest;
 	}
-	while (r > 0 && lineage->count < LINEAGE_MAX && memcmp(root.parent_uuid, none, sizeof(none))) {
+	while (r > 0 && lineage->count < LINEAGE_MAX &&
+	       memcmp(root.parent_uuid, none, sizeof(none))) {
 		if (le64toh(root.otransid) < oldest.generation)
-			oldest = (struct ancestor_common){ .generation = le64toh(root.otransid),
-						       .time = { .tv_sec = (time_t)le64toh(root.otime.sec),
-								 .tv_nsec = le32toh(root.otime.nsec) } };
+			oldest = (struct ancestor_common){
+				.generation = le64toh(root.otransid),
+				.time = { .tv_sec = (time_t)le64toh(root.otime.sec),
+					  .tv_nsec = le32toh(root.otime.nsec) }
+			};
 		memcpy(lineage->uuids[lineage->count], root.parent_uuid, BTRFS_UUID_SIZE);
 		lineage->oldest[lineage->count++] = oldest;
 		r = ancestor_number(fd, lineage->uuids[lineage->count - 1], &number);
@@ -89,7 +94,8 @@ static int lineage_read(struct lineage *lineage, int fd, uint64_t number)
 }
 
 /* Find the nearest subvolume that is in both: 1 and *RET_COMMON, or 0. */
-static int lineage_common(const struct lineage *a, const struct lineage *b, struct ancestor_common *ret_common)
+static int lineage_common(const struct lineage *a, const struct lineage *b,
+			  struct ancestor_common *ret_common)
 {
 	for (unsigned i = 0; i < a->count; i++)
 		for (unsigned j = 0; j < b->count; j++)

@@ -16,7 +16,9 @@ unsigned chattr_get(int fd)
 {
 	struct statx stat;
 
-	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &stat) ? 0 : chattr_of(&stat);
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &stat)
+		       ? 0
+		       : chattr_of(&stat);
 }
 
 int chattr_clear(int fd)
@@ -48,7 +50,8 @@ const char *chattr_detail(unsigned flags)
 {
 	if (flags & FS_IMMUTABLE_FL)
 		return "it is immutable (chattr +i), which takes CAP_LINUX_IMMUTABLE to clear";
-	return flags ? "it is append-only (chattr +a), which takes CAP_LINUX_IMMUTABLE to clear" : NULL;
+	return flags ? "it is append-only (chattr +a), which takes CAP_LINUX_IMMUTABLE to clear"
+		     : NULL;
 }
 
 const char *chattr_detail_above(unsigned flags)

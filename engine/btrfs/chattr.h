@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The flags of an inode that forbid to unlink, rename and change it, whatever the privilege: immutable and append-only
- * (chattr +i, +a). What runs as root in a layer may set them; CAP_LINUX_IMMUTABLE clears them.
+ * The flags of an inode that forbid to unlink, rename and change it, whatever the privilege:
+ * immutable and append-only (chattr +i, +a). What runs as root in a layer may set them;
+ * CAP_LINUX_IMMUTABLE clears them.
  */
 #ifndef VARVE_BTRFS_CHATTR_H
 #define VARVE_BTRFS_CHATTR_H
@@ -20,7 +21,9 @@ int chattr_clear(int fd);
 /* Add FLAGS to those of FD. */
 int chattr_add(int fd, unsigned flags);
 
-/* What FLAGS of a thing, or of the directory that it lies in, mean for it, in words; NULL for none. */
+/*
+ * What FLAGS of a thing, or of the directory that it lies in, mean for it, in words; NULL for none.
+ */
 const char *chattr_detail(unsigned flags);
 const char *chattr_detail_above(unsigned flags);
 

@@ -37,7 +37,9 @@ int file_handle_subvolume(int dir_fd, const char *name, uint64_t *ret_subvolume)
 
 int file_handle_open(int fd, uint64_t subvolume, uint64_t inode, uint64_t generation, int flags)
 {
-	const struct file_handle_btrfs of = { .inode = inode, .subvolume = subvolume, .generation = (uint32_t)generation };
+	const struct file_handle_btrfs of = { .inode = inode,
+					      .subvolume = subvolume,
+					      .generation = (uint32_t)generation };
 	union handle u;
 
 	u.handle.handle_bytes = sizeof(of);

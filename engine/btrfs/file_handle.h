@@ -6,14 +6,16 @@
 #include <stdint.h>
 
 /*
- * Open INODE of SUBVOLUME, on the mount that FD is on, with FLAGS (O_NOFOLLOW and O_CLOEXEC are added), wherever it lies: a
- * descriptor; -ESTALE: there is none, or one of another GENERATION. CAP_DAC_READ_SEARCH.
+ * Open INODE of SUBVOLUME, on the mount that FD is on, with FLAGS (O_NOFOLLOW and O_CLOEXEC are
+ * added), wherever it lies: a descriptor; -ESTALE: there is none, or one of another GENERATION.
+ * CAP_DAC_READ_SEARCH.
  */
 int file_handle_open(int fd, uint64_t subvolume, uint64_t inode, uint64_t generation, int flags);
 
 /*
- * Which subvolume the directory NAME in DIR_FD ("": DIR_FD itself) is in, in one call and without opening it: *RET_SUBVOLUME is its
- * number. 0; -EINVAL: it is not on btrfs; or another -errno. Unprivileged.
+ * Which subvolume the directory NAME in DIR_FD ("": DIR_FD itself) is in, in one call and without
+ * opening it: *RET_SUBVOLUME is its number. 0; -EINVAL: it is not on btrfs; or another -errno.
+ * Unprivileged.
  */
 int file_handle_subvolume(int dir_fd, const char *name, uint64_t *ret_subvolume);
 

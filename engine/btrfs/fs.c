@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which call commits. START_SYNC leaves the commit to the transaction thread and waits until that has begun it; when two
- * processes ask at once the wake-up can be lost, and both sit until the 30 s timer (Linux 6.18, found by the tests with
- * several processes). fsync of the directory commits on our own thread: btrfs lets it fall back to a full commit whenever a
- * subvolume was created, renamed or destroyed in the directory (btrfs_record_new_subvolume, btrfs_record_snapshot_destroy,
- * btrfs_set_log_full_commit), and skips it when all of that is on disk already. It flushes no other file's data, as
- * BTRFS_IOC_SYNC does.
+ * Which call commits. START_SYNC leaves the commit to the transaction thread and waits until that
+ * has begun it; when two processes ask at once the wake-up can be lost, and both sit until the 30 s
+ * timer (Linux 6.18, found by the tests with several processes). fsync of the directory commits on
+ * our own thread: btrfs lets it fall back to a full commit whenever a subvolume was created,
+ * renamed or destroyed in the directory (btrfs_record_new_subvolume, btrfs_record_snapshot_destroy,
+ * btrfs_set_log_full_commit), and skips it when all of that is on disk already. It flushes no other
+ * file's data, as BTRFS_IOC_SYNC does.
  *
- * That holds for what was done in the directory. An owner, an attribute or a limit changes no directory, and then fsync finds
- * nothing to write. So fs_commit() gives it something: a file is moved out of a directory just made, and that is synced. btrfs
- * commits then, because a log of this directory alone would lose the file (btrfs_record_unlink_dir, and last_unlink_trans in
- * btrfs_log_inode). The directory is new each time, because a move out of one that the log has already forces nothing. Where
- * the transaction of the move ends in between, all that was changed before is in it, or in an earlier one.
+ * That holds for what was done in the directory. An owner, an attribute or a limit changes no
+ * directory, and then fsync finds nothing to write. So fs_commit() gives it something: a file is
+ * moved out of a directory just made, and that is synced. btrfs commits then, because a log of this
+ * directory alone would lose the file (btrfs_record_unlink_dir, and last_unlink_trans in
+ * btrfs_log_inode). The directory is new each time, because a move out of one that the log has
+ * already forces nothing. Where the transaction of the move ends in between, all that was changed
+ * before is in it, or in an earlier one.
  *
- * Which call wakes the cleaner. BTRFS_IOC_SYNC does. START_SYNC does, too, but see above. Waiting with SUBVOL_SYNC_WAIT's
- * FOR_ONE or FOR_QUEUED was tried and rejected: when the cleaner has gone to sleep with work left they sit until the 30 s
- * timer as well (32.7 s measured for 50 empty subvolumes). So we ask for the count, and wake it again.
+ * Which call wakes the cleaner. BTRFS_IOC_SYNC does. START_SYNC does, too, but see above. Waiting
+ * with SUBVOL_SYNC_WAIT's FOR_ONE or FOR_QUEUED was tried and rejected: when the cleaner has gone
+ * to sleep with work left they sit until the 30 s timer as well (32.7 s measured for 50 empty
+ * subvolumes). So we ask for the count, and wake it again.
  */
 #include "engine/btrfs/fs.h"
 #include "engine/base/util.h"
@@ -35,7 +39,10 @@ int fs_commit_directory(int fd)
 	return RET_NERRNO(fsync(fd));
 }
 
-/* Move the file FILE, in DIR_FD, out of the directory DIR, which is made; sync that. *RET_MADE: up to the sync. */
+/*
+ * Move the file FILE, in DIR_FD, out of the directory DIR, which is made; sync that. *RET_MADE: up
+ * to the sync.
+ */
 static int fs_commit_by_move(int dir_fd, const char *dir, const char *file, bool *ret_made)
 {
 	_cleanup_close_ int from_fd = -EBADF, fd = -EBADF;
@@ -82,7 +89,10 @@ int fs_flush_data(int fd)
 {
 	int r = fs_flush(fd);
 
-	/* The ioctl waits for all data, and does not tell of what was not written; this does, once for each descriptor. */
+	/*
+	 * The ioctl waits for all data, and does not tell of what was not written; this does, once
+	 * for each descriptor.
+	 */
 	return r ? r : RET_NERRNO(syncfs(fd));
 }
 
@@ -97,7 +107,8 @@ uint64_t fs_generation(int fd)
 {
 	struct btrfs_ioctl_fs_info_args args = { .flags = BTRFS_FS_INFO_FLAG_GENERATION };
 
-	if (ioctl(fd, BTRFS_IOC_FS_INFO, &args) < 0 || !(args.flags & BTRFS_FS_INFO_FLAG_GENERATION))
+	if (ioctl(fd, BTRFS_IOC_FS_INFO, &args) < 0 ||
+	    !(args.flags & BTRFS_FS_INFO_FLAG_GENERATION))
 		return 0;
 	return args.generation;
 }
@@ -145,7 +156,8 @@ void fs_id_text(const uint8_t *id, char ret_text[FSID_TEXT_BYTES])
 /* Append ID. */
 static int fs_dead_add(struct fs_dead *dead, uint64_t id, struct fault *fault)
 {
-	int r = fault_reserve(fault, &dead->ids, dead->count, 1, &dead->capacity, sizeof(*dead->ids));
+	int r = fault_reserve(fault, &dead->ids, dead->count, 1, &dead->capacity,
+			      sizeof(*dead->ids));
 
 	if (!r)
 		dead->ids[dead->count++] = id;
@@ -156,8 +168,9 @@ int fs_dead_collect(int fd, struct fs_dead *ret_dead, struct fault *fault)
 {
 	struct fs_dead dead = { 0 };
 	struct search search;
-	int r = search_begin(&search, fd, BTRFS_ROOT_TREE_OBJECTID, BTRFS_ORPHAN_OBJECTID, BTRFS_ORPHAN_OBJECTID,
-			     BTRFS_ORPHAN_ITEM_KEY, BTRFS_ORPHAN_ITEM_KEY, 0);
+	int r = search_begin(&search, fd, BTRFS_ROOT_TREE_OBJECTID, BTRFS_ORPHAN_OBJECTID,
+			     BTRFS_ORPHAN_OBJECTID, BTRFS_ORPHAN_ITEM_KEY, BTRFS_ORPHAN_ITEM_KEY,
+			     0);
 
 	/* The key of an orphan item is the number of the subvolume: they come in order. */
 	while (!r && (r = search_next(&search)) > 0)

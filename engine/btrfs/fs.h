@@ -8,25 +8,31 @@
 #include <stdint.h>
 
 /*
- * Make the entries of directory FD, subvolumes among them, durable: what was created, renamed or destroyed in it before.
- * Data of files is not flushed. Unprivileged.
+ * Make the entries of directory FD, subvolumes among them, durable: what was created, renamed or
+ * destroyed in it before. Data of files is not flushed. Unprivileged.
  */
 int fs_commit_directory(int fd);
 
 /*
- * Commit all metadata that was changed before. DIR_FD: a directory that nobody else makes files in, for two names of this
- * thread; where they cannot be made (-EBADF, no room) the whole file system FD is flushed instead. Data of files is not
- * flushed otherwise. Unprivileged.
+ * Commit all metadata that was changed before. DIR_FD: a directory that nobody else makes files in,
+ * for two names of this thread; where they cannot be made (-EBADF, no room) the whole file system
+ * FD is flushed instead. Data of files is not flushed otherwise. Unprivileged.
  */
 int fs_commit(int dir_fd, int fd);
 
 /* Flush all data of the file system, commit, and wake the cleaner. Unprivileged. */
 int fs_flush(int fd);
 
-/* As fs_flush(); fails if data of any file was lost since FD was opened, or since this last failed for FD. */
+/*
+ * As fs_flush(); fails if data of any file was lost since FD was opened, or since this last failed
+ * for FD.
+ */
 int fs_flush_data(int fd);
 
-/* Wait until the data of the file FD is where a commit makes it durable: in extents that the trees have. */
+/*
+ * Wait until the data of the file FD is where a commit makes it durable: in extents that the trees
+ * have.
+ */
 int fs_wait_written(int fd);
 
 /* The transaction committed last; 0 when the kernel does not tell. */
@@ -35,7 +41,10 @@ uint64_t fs_generation(int fd);
 /* Bytes of a sector, in which files take space. */
 int fs_sector_bytes(int fd, uint32_t *ret_bytes);
 
-/* The most bytes that the name of an attribute and its value can have together; 0 when the kernel does not tell. */
+/*
+ * The most bytes that the name of an attribute and its value can have together; 0 when the kernel
+ * does not tell.
+ */
 size_t fs_xattr_bytes(int fd);
 
 /* The file system's id, 16 bytes. */
@@ -57,8 +66,9 @@ struct fs_dead {
 };
 
 /*
- * Collect all of FD's file system: those that await the cleaner, the one that it is at, and those with open files. Exact,
- * which fs_dead_count() is not: the cleaner takes one off its queue before it drops it. CAP_SYS_ADMIN.
+ * Collect all of FD's file system: those that await the cleaner, the one that it is at, and those
+ * with open files. Exact, which fs_dead_count() is not: the cleaner takes one off its queue before
+ * it drops it. CAP_SYS_ADMIN.
  */
 int fs_dead_collect(int fd, struct fs_dead *ret_dead, struct fault *fault);
 

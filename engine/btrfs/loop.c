@@ -25,7 +25,10 @@ static int loop_number(const char *name)
 	return *end || number > INT32_MAX ? -1 : (int)number;
 }
 
-/* Is a btrfs mounted from /dev/loopNUMBER? The kernel lists the devices of all that are mounted, in whichever namespace. */
+/*
+ * Is a btrfs mounted from /dev/loopNUMBER? The kernel lists the devices of all that are mounted, in
+ * whichever namespace.
+ */
 static bool loop_mounted(int number)
 {
 	DIR *directory = opendir("/sys/fs/btrfs");
@@ -34,7 +37,8 @@ static bool loop_mounted(int number)
 	char path[NAME_MAX + 64];
 
 	while (directory && !mounted && (entry = readdir(directory))) {
-		snprintf(path, sizeof(path), "/sys/fs/btrfs/%s/devices/loop%d", entry->d_name, number);
+		snprintf(path, sizeof(path), "/sys/fs/btrfs/%s/devices/loop%d", entry->d_name,
+			 number);
 		mounted = !access(path, F_OK);
 	}
 	if (directory)
@@ -42,17 +46,22 @@ static bool loop_mounted(int number)
 	return mounted;
 }
 
-/* Open loop device NUMBER, which this /dev lacks, in a devtmpfs that is mounted nowhere. A descriptor or -errno. CAP_SYS_ADMIN. */
+/*
+ * Open loop device NUMBER, which this /dev lacks, in a devtmpfs that is mounted nowhere. A
+ * descriptor or -errno. CAP_SYS_ADMIN.
+ */
 static int loop_open_unseen(int number)
 {
-	_cleanup_close_ int context = RET_NERRNO(fsopen("devtmpfs", FSOPEN_CLOEXEC)), mount = -EBADF;
+	_cleanup_close_ int context = RET_NERRNO(fsopen("devtmpfs", FSOPEN_CLOEXEC)),
+			    mount = -EBADF;
 	char name[16];
 
 	if (context < 0)
 		return context;
 	if (fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return negative_errno();
-	mount = RET_NERRNO(fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+	mount = RET_NERRNO(
+		fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
 	if (mount < 0)
 		return mount;
 	snprintf(name, sizeof(name), "loop%d", number);
@@ -60,8 +69,8 @@ static int loop_open_unseen(int number)
 }
 
 /*
- * Tell the image of loop device NUMBER, which cannot be opened, by its path, which /sys has: 1, 0 when it has none, or -EBUSY: it has
- * one that is not known.
+ * Tell the image of loop device NUMBER, which cannot be opened, by its path, which /sys has: 1, 0
+ * when it has none, or -EBUSY: it has one that is not known.
  */
 static int loop_info_path(int number, struct loop_info64 *ret_info)
 {
@@ -88,8 +97,8 @@ static int loop_info_path(int number, struct loop_info64 *ret_info)
 }
 
 /*
- * Ask loop device NUMBER for its image: 1, 0 when it has none, or -errno; -EBUSY: it has one that is not known. *RET_BY_PATH: the
- * answer is that of loop_info_path().
+ * Ask loop device NUMBER for its image: 1, 0 when it has none, or -errno; -EBUSY: it has one that
+ * is not known. *RET_BY_PATH: the answer is that of loop_info_path().
  */
 static int loop_info(int number, struct loop_info64 *ret_info, bool *ret_by_path)
 {
@@ -119,8 +128,11 @@ int loop_state(int number, struct loop_holder *ret)
 	int r = loop_info(number, &info, &by_path);
 
 	if (r > 0)
-		*ret = (struct loop_holder){ .number = number, .autoclear = info.lo_flags & LO_FLAGS_AUTOCLEAR,
-					     .mounted = loop_mounted(number), .device = info.lo_device, .inode = info.lo_inode,
+		*ret = (struct loop_holder){ .number = number,
+					     .autoclear = info.lo_flags & LO_FLAGS_AUTOCLEAR,
+					     .mounted = loop_mounted(number),
+					     .device = info.lo_device,
+					     .inode = info.lo_inode,
 					     .by_path = by_path };
 	return r;
 }
@@ -169,7 +181,8 @@ int loop_control(void)
 int loop_attach(int file_fd, int *ret_number, const char **ret_call)
 {
 	_cleanup_close_ int control = loop_control();
-	struct loop_config config = { .fd = (uint32_t)file_fd, .info = { .lo_flags = LO_FLAGS_AUTOCLEAR } };
+	struct loop_config config = { .fd = (uint32_t)file_fd,
+				      .info = { .lo_flags = LO_FLAGS_AUTOCLEAR } };
 	int r = -EBUSY;
 
 	*ret_call = "open";

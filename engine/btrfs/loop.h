@@ -2,11 +2,13 @@
 /*
  * Loop devices and the images that they hold.
  *
- * Two loop devices on one image make two file systems of it, which destroy each other. So an image is locked before it is attached:
- * by flock on the descriptor that is given to LOOP_CONFIGURE. The device keeps that open file, and the lock with it, for as long as
- * it holds the image, whatever becomes of the process; so no lock is ever stale. Devices that others attach have no such lock:
- * those are found by the image's inode. A device that cannot be opened tells no more than a path: a file there that is the image
- * counts as held; any other file shows nothing, and what the device holds is not known.
+ * Two loop devices on one image make two file systems of it, which destroy each other. So an image
+ * is locked before it is attached: by flock on the descriptor that is given to LOOP_CONFIGURE. The
+ * device keeps that open file, and the lock with it, for as long as it holds the image, whatever
+ * becomes of the process; so no lock is ever stale. Devices that others attach have no such lock:
+ * those are found by the image's inode. A device that cannot be opened tells no more than a path: a
+ * file there that is the image counts as held; any other file shows nothing, and what the device
+ * holds is not known.
  */
 #ifndef VARVE_BTRFS_LOOP_H
 #define VARVE_BTRFS_LOOP_H
@@ -16,17 +18,27 @@
 
 /* A loop device that holds an image. */
 struct loop_holder {
-	int number;	/* N of /dev/loopN. */
-	bool autoclear; /* It detaches itself at the last close. */
-	bool mounted;	/* A btrfs is mounted from it, in whichever mount namespace. */
-	dev_t device;	/* The image's st_dev. */
-	ino_t inode;	/* The image's st_ino. */
-	bool by_path;	/* Both are those of the file at the image's path, which may be meant in another mount namespace. */
+	/* N of /dev/loopN. */
+	int number;
+	/* It detaches itself at the last close. */
+	bool autoclear;
+	/* A btrfs is mounted from it, in whichever mount namespace. */
+	bool mounted;
+	/* The image's st_dev. */
+	dev_t device;
+	/* The image's st_ino. */
+	ino_t inode;
+	/*
+	 * Both are those of the file at the image's path, which may be meant in another mount
+	 * namespace.
+	 */
+	bool by_path;
 };
 
 /*
- * Find a loop device that holds the file of STAT, other than /dev/loopEXCEPT (-1: any): 1 and *RET, 0 for none, or -errno. -EBUSY: none
- * is known to hold it, but *RET, of which only the number is set, holds a file that is not known.
+ * Find a loop device that holds the file of STAT, other than /dev/loopEXCEPT (-1: any): 1 and *RET,
+ * 0 for none, or -errno. -EBUSY: none is known to hold it, but *RET, of which only the number is
+ * set, holds a file that is not known.
  */
 int loop_find(const struct stat *stat, int except, struct loop_holder *ret);
 
@@ -34,8 +46,9 @@ int loop_find(const struct stat *stat, int except, struct loop_holder *ret);
 int loop_state(int number, struct loop_holder *ret);
 
 /*
- * Attach FILE_FD to a free loop device, which detaches itself at the last close: its descriptor, and its number in *RET_NUMBER.
- * On failure -errno, and the call that failed in *RET_CALL. -EPERM when the caller may not.
+ * Attach FILE_FD to a free loop device, which detaches itself at the last close: its descriptor,
+ * and its number in *RET_NUMBER. On failure -errno, and the call that failed in *RET_CALL. -EPERM
+ * when the caller may not.
  */
 int loop_attach(int file_fd, int *ret_number, const char **ret_call);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The root tree has an item (PARENT, ROOT_REF, CHILD) for each subvolume that lies in another. We read them breadth first:
- * the list of what was found is its own queue, and its reverse is an order in which children come before parents.
+ * The root tree has an item (PARENT, ROOT_REF, CHILD) for each subvolume that lies in another. We
+ * read them breadth first: the list of what was found is its own queue, and its reverse is an order
+ * in which children come before parents.
  */
 #include "engine/btrfs/nested.h"
 #include "engine/base/limits.h"
@@ -20,7 +21,7 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
-/* ---- with privilege ---------------------------------------------------------------------------------------------- */
+/* ---- with privilege -------------------------------------------------------------------------- */
 
 int nested_add(struct nested *nested, uint64_t id, struct fault *fault)
 {
@@ -41,8 +42,8 @@ int nested_add(struct nested *nested, uint64_t id, struct fault *fault)
 static int nested_children(struct nested *nested, int fd, uint64_t parent, struct fault *fault)
 {
 	struct search search;
-	int r = search_begin(&search, fd, BTRFS_ROOT_TREE_OBJECTID, parent, parent, BTRFS_ROOT_REF_KEY,
-			     BTRFS_ROOT_REF_KEY, 0);
+	int r = search_begin(&search, fd, BTRFS_ROOT_TREE_OBJECTID, parent, parent,
+			     BTRFS_ROOT_REF_KEY, BTRFS_ROOT_REF_KEY, 0);
 
 	while (!r && nested->count < NESTED_MAX && (r = search_next(&search)) > 0)
 		r = nested_add(nested, search.header.offset, fault);
@@ -67,7 +68,8 @@ static int nested_generation(int fd, uint64_t root, uint64_t inode, uint32_t *re
 {
 	struct btrfs_inode_item item;
 	struct search search;
-	int r = search_begin(&search, fd, root, inode, inode, BTRFS_INODE_ITEM_KEY, BTRFS_INODE_ITEM_KEY, 0);
+	int r = search_begin(&search, fd, root, inode, inode, BTRFS_INODE_ITEM_KEY,
+			     BTRFS_INODE_ITEM_KEY, 0);
 
 	if (!r)
 		r = search_next(&search);
@@ -113,7 +115,10 @@ static int nested_find(int fd, uint64_t id, struct nested_place *ret_place)
 	return r;
 }
 
-/* Destroy subvolume ID by the directory and name that it is referred to with: its path is longer than the kernel takes. */
+/*
+ * Destroy subvolume ID by the directory and name that it is referred to with: its path is longer
+ * than the kernel takes.
+ */
 static int nested_destroy_far(int fd, uint64_t id)
 {
 	_cleanup_close_ int dir_fd = -EBADF;
@@ -139,7 +144,10 @@ static int nested_write(int fd, uint64_t root)
 	return r ? r : 1;
 }
 
-/* Clear the flags of directory INODE of subvolume ROOT: 1, 0 when it has none, or -errno, and NESTED says where. */
+/*
+ * Clear the flags of directory INODE of subvolume ROOT: 1, 0 when it has none, or -errno, and
+ * NESTED says where.
+ */
 static int nested_chattr(struct nested *nested, int fd, uint64_t root, uint64_t inode)
 {
 	_cleanup_close_ int dir_fd = nested_open_directory(fd, root, inode);
@@ -155,7 +163,10 @@ static int nested_chattr(struct nested *nested, int fd, uint64_t root, uint64_t 
 	return r;
 }
 
-/* Subvolume ID cannot be destroyed: ERROR. Take away what that tells of: 1, 0 when nothing is known to help, or -errno. */
+/*
+ * Subvolume ID cannot be destroyed: ERROR. Take away what that tells of: 1, 0 when nothing is known
+ * to help, or -errno.
+ */
 static int nested_loosen(struct nested *nested, int fd, uint64_t id, int error)
 {
 	struct nested_place place;
@@ -193,7 +204,8 @@ int nested_destroy(struct nested *nested, int fd, unsigned max, unsigned *ret_de
 {
 	int r = 0;
 
-	for (*ret_destroyed = 0; !r && nested->count && *ret_destroyed < max; *ret_destroyed += !r) {
+	for (*ret_destroyed = 0; !r && nested->count && *ret_destroyed < max;
+	     *ret_destroyed += !r) {
 		uint64_t id = nested->ids[--nested->count];
 
 		nested->failed_root = 0;
@@ -237,15 +249,19 @@ int nested_failed_path(const struct nested *nested, int fd, int base_fd, char *p
 	if (length < 0 || nested_path(dir_fd, full, PATH_MAX) < 0)
 		return -ENAMETOOLONG;
 	/* It may have been moved elsewhere meanwhile. */
-	if (strncmp(full, base, (size_t)length) || full[length] != '/' || strlen(full + length + 1) >= size)
+	if (strncmp(full, base, (size_t)length) || full[length] != '/' ||
+	    strlen(full + length + 1) >= size)
 		return -EXDEV;
 	strcpy(path, full + length + 1);
 	return 0;
 }
 
-/* ---- without privilege ------------------------------------------------------------------------------------------- */
+/* ---- without privilege ----------------------------------------------------------------------- */
 
-/* Find the first subvolume in that of FD: 1, with its directory below FD's root and its name, 0 when there is none. */
+/*
+ * Find the first subvolume in that of FD: 1, with its directory below FD's root and its name, 0
+ * when there is none.
+ */
 static int nested_first(int fd, struct btrfs_ioctl_ino_lookup_user_args *lookup)
 {
 	struct btrfs_ioctl_get_subvol_rootref_args refs = { 0 };
@@ -266,12 +282,16 @@ static int nested_first(int fd, struct btrfs_ioctl_ino_lookup_user_args *lookup)
 static int nested_open_below(int fd, const char *path)
 {
 	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV };
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+					   RESOLVE_NO_XDEV };
 
 	return RET_NERRNO((int)syscall(SYS_openat2, fd, *path ? path : ".", &how, sizeof(how)));
 }
 
-/* Destroy one subvolume somewhere in that of FD that has none in itself: 1, 0 when there is none, or -errno. */
+/*
+ * Destroy one subvolume somewhere in that of FD that has none in itself: 1, 0 when there is none,
+ * or -errno.
+ */
 static int nested_destroy_leaf(int fd)
 {
 	_cleanup_free_ struct btrfs_ioctl_ino_lookup_user_args *lookup = malloc(sizeof(*lookup));
@@ -298,7 +318,10 @@ static int nested_destroy_leaf(int fd)
 	return current;
 }
 
-/* Is ERROR what it comes to when a name on the way to a subvolume was given to something else meanwhile? */
+/*
+ * Is ERROR what it comes to when a name on the way to a subvolume was given to something else
+ * meanwhile?
+ */
 static bool nested_moved(int error)
 {
 	return error == -ENOENT || error == -ENOTDIR || error == -ELOOP || error == -EINVAL;
@@ -315,7 +338,10 @@ int nested_destroy_user(int fd, unsigned max, unsigned *ret_destroyed)
 		if (nested_moved(r) && tries++ < NESTED_MOVED_MAX)
 			r = 1;
 	}
-	/* The kernel tells no path that is longer than it takes, and one may lead elsewhere each time: as where we may not go. */
+	/*
+	 * The kernel tells no path that is longer than it takes, and one may lead elsewhere each
+	 * time: as where we may not go.
+	 */
 	return r == -ENAMETOOLONG || nested_moved(r) ? -EACCES : r;
 }
 

@@ -2,14 +2,17 @@
 /*
  * What the kernel does, measured on Linux 6.18:
  *
- *	- Turning quota on while it is on answers 0 and changes nothing, not even the mode. Hence the looks before and after.
- *	- A limit given to a create or snapshot while quota is off is ignored without a word; a group that is missing gives
- *	  ENOENT.
+ *	- Turning quota on while it is on answers 0 and changes nothing, not even the mode. Hence
+ *	  the looks before and after.
+ *	- A limit given to a create or snapshot while quota is off is ignored without a word; a
+ *	  group that is missing gives ENOENT.
  *	- A snapshot's limit, in full mode, is that of its source whatever was asked for.
- *	- The group of a subvolume that was destroyed and not yet dropped is EBUSY, but can leave the groups it is in.
- *	- Full mode: a snapshot that joins a group makes all of quota INCONSISTENT until a rescan, and so does one that joins
- *	  none while its source is in one. Since Linux 6.9 there is one exception: both are in the same group, in no other, and
- *	  that group owns all its bytes alone; then the numbers are those that a rescan finds.
+ *	- The group of a subvolume that was destroyed and not yet dropped is EBUSY, but can leave
+ *	  the groups it is in.
+ *	- Full mode: a snapshot that joins a group makes all of quota INCONSISTENT until a rescan,
+ *	  and so does one that joins none while its source is in one. Since Linux 6.9 there is one
+ *	  exception: both are in the same group, in no other, and that group owns all its bytes
+ *	  alone; then the numbers are those that a rescan finds.
  */
 #include "engine/btrfs/qgroup.h"
 #include "engine/base/util.h"
@@ -26,7 +29,10 @@
 /* Bytes of a file of sysfs that we read. */
 #define QUOTA_SYSFS_BYTES 64
 
-/* Bytes of a path below the file system's directory in sysfs: "qgroups/65535_281474976710655/max_referenced". */
+/*
+ * Bytes of a path below the file system's directory in sysfs:
+ * "qgroups/65535_281474976710655/max_referenced".
+ */
 #define QUOTA_PATH_BYTES 96
 
 /* Pass the fault point of every quota call. */
@@ -36,7 +42,8 @@ static int qgroup_fault(const struct fs_handle *fs)
 }
 
 /* Make a quota ioctl on the home. */
-static int qgroup_ioctl(const struct fs_handle *fs, unsigned long request, const char *name, void *args)
+static int qgroup_ioctl(const struct fs_handle *fs, unsigned long request, const char *name,
+			void *args)
 {
 	int r = qgroup_fault(fs);
 
@@ -46,10 +53,11 @@ static int qgroup_ioctl(const struct fs_handle *fs, unsigned long request, const
 	return r;
 }
 
-/* ---- sysfs and the quota tree ------------------------------------------------------------------------------------ */
+/* ---- sysfs and the quota tree ---------------------------------------------------------------- */
 
 /* Read the first line of PATH below the file system's directory in sysfs. */
-static int qgroup_sysfs(const struct fs_handle *fs, const char *path, char ret_text[QUOTA_SYSFS_BYTES])
+static int qgroup_sysfs(const struct fs_handle *fs, const char *path,
+			char ret_text[QUOTA_SYSFS_BYTES])
 {
 	_cleanup_close_ int fd = -EBADF;
 	ssize_t length;
@@ -77,12 +85,16 @@ static int qgroup_sysfs_number(const struct fs_handle *fs, const char *path, uin
 	return r;
 }
 
-/* Copy the item (OBJECT, TYPE, OFFSET) of the quota tree, SIZE bytes of it: 1, 0 when there is none, or -errno. */
-static int qgroup_item(const struct fs_handle *fs, uint64_t object, uint32_t type, uint64_t offset, void *ret_item,
-		      size_t size)
+/*
+ * Copy the item (OBJECT, TYPE, OFFSET) of the quota tree, SIZE bytes of it: 1, 0 when there is
+ * none, or -errno.
+ */
+static int qgroup_item(const struct fs_handle *fs, uint64_t object, uint32_t type, uint64_t offset,
+		       void *ret_item, size_t size)
 {
 	struct search search;
-	int r = search_begin(&search, fs->fd, BTRFS_QUOTA_TREE_OBJECTID, object, object, type, type, 0);
+	int r = search_begin(&search, fs->fd, BTRFS_QUOTA_TREE_OBJECTID, object, object, type, type,
+			     0);
 
 	while (!r && (r = search_next(&search)) > 0) {
 		if (search.header.offset == offset && search.header.len >= size) {
@@ -100,14 +112,15 @@ static int qgroup_item(const struct fs_handle *fs, uint64_t object, uint32_t typ
 static int qgroup_status_flags(const struct fs_handle *fs, uint64_t *ret_flags)
 {
 	struct btrfs_qgroup_status_item item;
-	int r = qgroup_item(fs, 0, BTRFS_QGROUP_STATUS_KEY, 0, &item, offsetof(struct btrfs_qgroup_status_item, rescan));
+	int r = qgroup_item(fs, 0, BTRFS_QGROUP_STATUS_KEY, 0, &item,
+			    offsetof(struct btrfs_qgroup_status_item, rescan));
 
 	if (r >= 0)
 		*ret_flags = r ? le64toh(item.flags) : 0;
 	return MIN(r, 0);
 }
 
-/* ---- the mode ---------------------------------------------------------------------------------------------------- */
+/* ---- the mode -------------------------------------------------------------------------------- */
 
 /* The mode by the status item. */
 static int qgroup_mode_search(const struct fs_handle *fs)
@@ -131,7 +144,7 @@ int qgroup_mode(const struct fs_handle *fs)
 		return r;
 	r = qgroup_sysfs(fs, "qgroups/mode", text);
 	if (!r)
-		return !strcmp(text, "squota")	 ? VARVE_QUOTA_SIMPLE
+		return !strcmp(text, "squota")   ? VARVE_QUOTA_SIMPLE
 		       : !strcmp(text, "qgroup") ? VARVE_QUOTA_FULL
 						 : VARVE_QUOTA_OFF;
 	/* Before Linux 6.7 there is one mode, and no file that tells it. */
@@ -180,8 +193,9 @@ int qgroup_enable(const struct fs_handle *fs, enum varve_quota_mode mode)
 		return now;
 	if (now != VARVE_QUOTA_OFF)
 		return now == (int)mode ? 0 : -EBUSY;
-	r = mode == VARVE_QUOTA_SIMPLE ? qgroup_control(fs, ABI_QUOTA_CTL_ENABLE_SIMPLE, "enable simple")
-				       : qgroup_control(fs, BTRFS_QUOTA_CTL_ENABLE, "enable full");
+	r = mode == VARVE_QUOTA_SIMPLE
+		    ? qgroup_control(fs, ABI_QUOTA_CTL_ENABLE_SIMPLE, "enable simple")
+		    : qgroup_control(fs, BTRFS_QUOTA_CTL_ENABLE, "enable full");
 	if (r)
 		return r == -EINVAL ? -ENOTSUP : r;
 	/* Somebody else may have been faster, and with another mode. */
@@ -219,11 +233,12 @@ int qgroup_rescan_wait(const struct fs_handle *fs)
 	return qgroup_ioctl(fs, BTRFS_IOC_QUOTA_RESCAN_WAIT, "rescan wait", NULL);
 }
 
-/* ---- subvolumes with a limit ------------------------------------------------------------------------------------- */
+/* ---- subvolumes with a limit ----------------------------------------------------------------- */
 
 /* Make REQUEST (create or snapshot) of NAME in DIR_FD as BIRTH says. */
-static int qgroup_subvol(const struct fs_handle *fs, unsigned long request, int dir_fd, const char *name,
-			const struct btrfs_ioctl_vol_args_v2 *base, const struct qgroup_birth *birth)
+static int qgroup_subvol(const struct fs_handle *fs, unsigned long request, int dir_fd,
+			 const char *name, const struct btrfs_ioctl_vol_args_v2 *base,
+			 const struct qgroup_birth *birth)
 {
 	struct btrfs_ioctl_vol_args_v2 args = *base;
 	size_t groups = birth->groups_count * sizeof(uint64_t), length = strlen(name);
@@ -240,7 +255,8 @@ static int qgroup_subvol(const struct fs_handle *fs, unsigned long request, int 
 		return -ENOMEM;
 	if (birth->limit) {
 		inherit->flags = BTRFS_QGROUP_INHERIT_SET_LIMITS;
-		inherit->lim = (struct btrfs_qgroup_limit){ .flags = BTRFS_QGROUP_LIMIT_MAX_RFER, .max_rfer = birth->limit };
+		inherit->lim = (struct btrfs_qgroup_limit){ .flags = BTRFS_QGROUP_LIMIT_MAX_RFER,
+							    .max_rfer = birth->limit };
 	}
 	inherit->num_qgroups = birth->groups_count;
 	if (groups)
@@ -251,39 +267,45 @@ static int qgroup_subvol(const struct fs_handle *fs, unsigned long request, int 
 	return RET_NERRNO(ioctl(dir_fd, request, &args));
 }
 
-int qgroup_subvol_create(const struct fs_handle *fs, int dir_fd, const char *name, const struct qgroup_birth *birth)
+int qgroup_subvol_create(const struct fs_handle *fs, int dir_fd, const char *name,
+			 const struct qgroup_birth *birth)
 {
 	const struct btrfs_ioctl_vol_args_v2 args = { 0 };
 
 	return qgroup_subvol(fs, BTRFS_IOC_SUBVOL_CREATE_V2, dir_fd, name, &args, birth);
 }
 
-int qgroup_subvol_snapshot(const struct fs_handle *fs, int dir_fd, const char *name, int source_fd, bool read_only,
-			  const struct qgroup_birth *birth)
+int qgroup_subvol_snapshot(const struct fs_handle *fs, int dir_fd, const char *name, int source_fd,
+			   bool read_only, const struct qgroup_birth *birth)
 {
-	const struct btrfs_ioctl_vol_args_v2 args = { .fd = source_fd, .flags = read_only ? BTRFS_SUBVOL_RDONLY : 0 };
+	const struct btrfs_ioctl_vol_args_v2 args = { .fd = source_fd,
+						      .flags = read_only ? BTRFS_SUBVOL_RDONLY
+									 : 0 };
 
 	return qgroup_subvol(fs, BTRFS_IOC_SNAP_CREATE_V2, dir_fd, name, &args, birth);
 }
 
-/* ---- one group --------------------------------------------------------------------------------------------------- */
+/* ---- one group ------------------------------------------------------------------------------- */
 
 int qgroup_limit(const struct fs_handle *fs, uint64_t group, uint64_t bytes)
 {
 	struct btrfs_ioctl_qgroup_limit_args args = {
 		.qgroupid = group,
-		.lim = { .flags = BTRFS_QGROUP_LIMIT_MAX_RFER, .max_rfer = bytes ? bytes : UINT64_MAX },
+		.lim = { .flags = BTRFS_QGROUP_LIMIT_MAX_RFER,
+			 .max_rfer = bytes ? bytes : UINT64_MAX },
 	};
 
 	return qgroup_ioctl(fs, BTRFS_IOC_QGROUP_LIMIT, "limit", &args);
 }
 
 /* Read the number NAME of GROUP from sysfs. */
-static int qgroup_own_sysfs(const struct fs_handle *fs, uint64_t group, const char *name, uint64_t *ret_number)
+static int qgroup_own_sysfs(const struct fs_handle *fs, uint64_t group, const char *name,
+			    uint64_t *ret_number)
 {
 	char path[QUOTA_PATH_BYTES];
 
-	snprintf(path, sizeof(path), "qgroups/%u_%llu/%s", (unsigned)(group >> 48), group & QUOTA_NUMBER_MASK, name);
+	snprintf(path, sizeof(path), "qgroups/%u_%llu/%s", (unsigned)(group >> 48),
+		 group & QUOTA_NUMBER_MASK, name);
 	return qgroup_sysfs_number(fs, path, ret_number);
 }
 
@@ -301,7 +323,8 @@ static int qgroup_limit_sysfs(const struct fs_handle *fs, uint64_t group, uint64
 }
 
 /* Look at GROUP in sysfs. */
-static int qgroup_numbers_sysfs(const struct fs_handle *fs, uint64_t group, struct qgroup_numbers *ret_numbers)
+static int qgroup_numbers_sysfs(const struct fs_handle *fs, uint64_t group,
+				struct qgroup_numbers *ret_numbers)
 {
 	struct qgroup_numbers numbers;
 	int r = qgroup_own_sysfs(fs, group, "referenced", &numbers.referenced);
@@ -316,7 +339,8 @@ static int qgroup_numbers_sysfs(const struct fs_handle *fs, uint64_t group, stru
 }
 
 /* Look at GROUP in the quota tree. */
-static int qgroup_numbers_search(const struct fs_handle *fs, uint64_t group, struct qgroup_numbers *ret_numbers)
+static int qgroup_numbers_search(const struct fs_handle *fs, uint64_t group,
+				 struct qgroup_numbers *ret_numbers)
 {
 	struct btrfs_qgroup_info_item info;
 	struct btrfs_qgroup_limit_item limit;
@@ -328,7 +352,9 @@ static int qgroup_numbers_search(const struct fs_handle *fs, uint64_t group, str
 		return r ? r : -ENOENT;
 	ret_numbers->referenced = le64toh(info.rfer);
 	ret_numbers->exclusive = le64toh(info.excl);
-	ret_numbers->limit = le64toh(limit.flags) & BTRFS_QGROUP_LIMIT_MAX_RFER ? le64toh(limit.max_rfer) : 0;
+	ret_numbers->limit = le64toh(limit.flags) & BTRFS_QGROUP_LIMIT_MAX_RFER
+				     ? le64toh(limit.max_rfer)
+				     : 0;
 	return 0;
 }
 
@@ -402,8 +428,12 @@ bool qgroup_inherits_group(void)
 	struct utsname name;
 	unsigned major = 0, minor = 0;
 
-	/* Since b20fe56cd285 ("allow quick inherit if snapshot is created and added to the same parent"); nothing tells it. */
-	return !uname(&name) && sscanf(name.release, "%u.%u", &major, &minor) == 2 && (major > 6 || (major == 6 && minor >= 9));
+	/*
+	 * Since b20fe56cd285 ("allow quick inherit if snapshot is created and added to the same
+	 * parent"); nothing tells it.
+	 */
+	return !uname(&name) && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 9));
 }
 
 int qgroup_parents(const struct fs_handle *fs, uint64_t member, uint64_t *ret_groups, size_t max)
@@ -434,8 +464,8 @@ int qgroup_has_members(const struct fs_handle *fs, uint64_t group)
 
 	if (r)
 		return r;
-	r = search_begin(&search, fs->fd, BTRFS_QUOTA_TREE_OBJECTID, group, group, BTRFS_QGROUP_RELATION_KEY,
-			 BTRFS_QGROUP_RELATION_KEY, 0);
+	r = search_begin(&search, fs->fd, BTRFS_QUOTA_TREE_OBJECTID, group, group,
+			 BTRFS_QGROUP_RELATION_KEY, BTRFS_QGROUP_RELATION_KEY, 0);
 	while (!r && !found && (r = search_next(&search)) > 0) {
 		/* The relation is there in both directions. */
 		found = search.header.offset < group;
@@ -446,20 +476,24 @@ int qgroup_has_members(const struct fs_handle *fs, uint64_t group)
 	return found ? 1 : r == -ENOENT ? 0 : r;
 }
 
-/* ---- all groups -------------------------------------------------------------------------------------------------- */
+/* ---- all groups ------------------------------------------------------------------------------ */
 
 /* Note that GROUP is stale. */
-static int qgroup_census_add(const struct fs_handle *fs, struct qgroup_census *census, uint64_t group)
+static int qgroup_census_add(const struct fs_handle *fs, struct qgroup_census *census,
+			     uint64_t group)
 {
-	int r = fault_reserve(fs->fault, &census->stale, census->stale_count, 1, &census->stale_capacity,
-			      sizeof(*census->stale));
+	int r = fault_reserve(fs->fault, &census->stale, census->stale_count, 1,
+			      &census->stale_capacity, sizeof(*census->stale));
 
 	if (!r)
 		census->stale[census->stale_count++] = group;
 	return r;
 }
 
-/* Take the groups of level 0 that are among SUBVOLUMES, an ascending search of ROOT_ITEMs, out of CENSUS->stale. */
+/*
+ * Take the groups of level 0 that are among SUBVOLUMES, an ascending search of ROOT_ITEMs, out of
+ * CENSUS->stale.
+ */
 static int qgroup_census_sift(struct qgroup_census *census, struct search *subvolumes)
 {
 	size_t kept = 0;
@@ -468,7 +502,8 @@ static int qgroup_census_sift(struct qgroup_census *census, struct search *subvo
 	for (size_t i = 0; i < census->stale_count; i++) {
 		uint64_t group = census->stale[i];
 
-		while (more > 0 && (!subvolumes->header.objectid || subvolumes->header.objectid < group))
+		while (more > 0 &&
+		       (!subvolumes->header.objectid || subvolumes->header.objectid < group))
 			more = search_next(subvolumes);
 		if (more < 0)
 			return more;
@@ -479,18 +514,23 @@ static int qgroup_census_sift(struct qgroup_census *census, struct search *subvo
 	return 0;
 }
 
-/* Count all groups, and collect those of level 0 that are some subvolume's, living or not; not that of the top level. */
+/*
+ * Count all groups, and collect those of level 0 that are some subvolume's, living or not; not that
+ * of the top level.
+ */
 static int qgroup_census_groups(const struct fs_handle *fs, struct qgroup_census *census)
 {
 	struct search search;
-	int r = search_begin(&search, fs->fd, BTRFS_QUOTA_TREE_OBJECTID, 0, 0, BTRFS_QGROUP_INFO_KEY,
-			     BTRFS_QGROUP_INFO_KEY, 0);
+	int r = search_begin(&search, fs->fd, BTRFS_QUOTA_TREE_OBJECTID, 0, 0,
+			     BTRFS_QGROUP_INFO_KEY, BTRFS_QGROUP_INFO_KEY, 0);
 
 	while (!r && (r = search_next(&search)) > 0) {
 		uint64_t group = search.header.offset;
 
 		census->groups++;
-		r = group >> 48 || group < BTRFS_FIRST_FREE_OBJECTID ? 0 : qgroup_census_add(fs, census, group);
+		r = group >> 48 || group < BTRFS_FIRST_FREE_OBJECTID
+			    ? 0
+			    : qgroup_census_add(fs, census, group);
 	}
 	search_end(&search);
 	return r == -ENOENT ? 0 : r;
@@ -512,7 +552,8 @@ int qgroup_collect(const struct fs_handle *fs, struct qgroup_census *census)
 		return r;
 	}
 	r = search_begin(&subvolumes, fs->fd, BTRFS_ROOT_TREE_OBJECTID, census->stale[0],
-			 census->stale[census->stale_count - 1], BTRFS_ROOT_ITEM_KEY, BTRFS_ROOT_ITEM_KEY, 0);
+			 census->stale[census->stale_count - 1], BTRFS_ROOT_ITEM_KEY,
+			 BTRFS_ROOT_ITEM_KEY, 0);
 	if (!r)
 		r = qgroup_census_sift(census, &subvolumes);
 	search_end(&subvolumes);

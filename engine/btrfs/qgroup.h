@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Quota groups (qgroups). Group 0/ID is that of subvolume ID; groups 1/N hold several. Nothing is cached: somebody else may
- * turn quota on or off at any moment. All of it blocks; lane threads.
+ * Quota groups (qgroups). Group 0/ID is that of subvolume ID; groups 1/N hold several. Nothing is
+ * cached: somebody else may turn quota on or off at any moment. All of it blocks; lane threads.
  *
- * Read from sysfs where there is one (in memory, up to date, unprivileged), else from the quota tree (CAP_SYS_ADMIN; its
- * numbers are those of the last commit).
+ * Read from sysfs where there is one (in memory, up to date, unprivileged), else from the quota
+ * tree (CAP_SYS_ADMIN; its numbers are those of the last commit).
  */
 #ifndef VARVE_BTRFS_QGROUP_H
 #define VARVE_BTRFS_QGROUP_H
@@ -39,16 +39,28 @@ struct qgroup_birth {
 /* How quota runs: enum varve_quota_mode or -errno. */
 int qgroup_mode(const struct fs_handle *fs);
 
-/* Is what the groups count unreliable, so that limits are not enforced? 1, 0 or -errno. Quota is on. */
+/*
+ * Is what the groups count unreliable, so that limits are not enforced? 1, 0 or -errno. Quota is
+ * on.
+ */
 int qgroup_inconsistent(const struct fs_handle *fs);
 
-/* Is a rescan running? 1 and how far it is (bytes of the file system's address space), 0, or -errno. CAP_SYS_ADMIN. */
+/*
+ * Is a rescan running? 1 and how far it is (bytes of the file system's address space), 0, or
+ * -errno. CAP_SYS_ADMIN.
+ */
 int qgroup_rescan_running(const struct fs_handle *fs, uint64_t *ret_position);
 
-/* Turn quota on in MODE; -ENOTSUP where this kernel has no such mode, -EBUSY when it is on in another. CAP_SYS_ADMIN. */
+/*
+ * Turn quota on in MODE; -ENOTSUP where this kernel has no such mode, -EBUSY when it is on in
+ * another. CAP_SYS_ADMIN.
+ */
 int qgroup_enable(const struct fs_handle *fs, enum varve_quota_mode mode);
 
-/* Turn it on in the mode that suits churn best: simple where the kernel has it, else full. CAP_SYS_ADMIN. */
+/*
+ * Turn it on in the mode that suits churn best: simple where the kernel has it, else full.
+ * CAP_SYS_ADMIN.
+ */
 int qgroup_enable_best(const struct fs_handle *fs);
 
 /* Turn it off: all groups and limits of the file system are gone. CAP_SYS_ADMIN. */
@@ -61,19 +73,29 @@ int qgroup_rescan(const struct fs_handle *fs);
 int qgroup_rescan_wait(const struct fs_handle *fs);
 
 /* Create an empty subvolume NAME in DIR_FD as BIRTH says. While quota is off a limit is ignored. */
-int qgroup_subvol_create(const struct fs_handle *fs, int dir_fd, const char *name, const struct qgroup_birth *birth);
+int qgroup_subvol_create(const struct fs_handle *fs, int dir_fd, const char *name,
+			 const struct qgroup_birth *birth);
 
-/* Snapshot SOURCE_FD as NAME in DIR_FD as BIRTH says; in full mode the source's limit replaces the one of BIRTH. */
-int qgroup_subvol_snapshot(const struct fs_handle *fs, int dir_fd, const char *name, int source_fd, bool read_only,
-			  const struct qgroup_birth *birth);
+/*
+ * Snapshot SOURCE_FD as NAME in DIR_FD as BIRTH says; in full mode the source's limit replaces the
+ * one of BIRTH.
+ */
+int qgroup_subvol_snapshot(const struct fs_handle *fs, int dir_fd, const char *name, int source_fd,
+			   bool read_only, const struct qgroup_birth *birth);
 
-/* Limit GROUP to BYTES (0: no limit). -ENOTCONN while quota is off, -ENOENT: no such group. CAP_SYS_ADMIN. */
+/*
+ * Limit GROUP to BYTES (0: no limit). -ENOTCONN while quota is off, -ENOENT: no such group.
+ * CAP_SYS_ADMIN.
+ */
 int qgroup_limit(const struct fs_handle *fs, uint64_t group, uint64_t bytes);
 
 /* Look at GROUP: 0, -ENOENT (no such group, or quota is off). */
 int qgroup_numbers(const struct fs_handle *fs, uint64_t group, struct qgroup_numbers *ret_numbers);
 
-/* Does ERROR of a look at quota mean that there is nothing to be seen: it is off, there is no such group, or no privilege? */
+/*
+ * Does ERROR of a look at quota mean that there is nothing to be seen: it is off, there is no such
+ * group, or no privilege?
+ */
 static inline bool qgroup_unseen(int error)
 {
 	return error == -ENOENT || error == -ENOTSUP || error == -EPERM || error == -EACCES;
@@ -88,7 +110,10 @@ int qgroup_ensure_limit(const struct fs_handle *fs, uint64_t group, uint64_t byt
 /* Make GROUP; -EEXIST. CAP_SYS_ADMIN. */
 int qgroup_create(const struct fs_handle *fs, uint64_t group);
 
-/* Destroy GROUP: 0, also when it is gone; -EBUSY while it has members, is that of a subvolume, or holds space. */
+/*
+ * Destroy GROUP: 0, also when it is gone; -EBUSY while it has members, is that of a subvolume, or
+ * holds space.
+ */
 int qgroup_destroy(const struct fs_handle *fs, uint64_t group);
 
 /* Put group MEMBER into GROUP: 0, also when it is in it. Simple quotas. CAP_SYS_ADMIN. */
@@ -97,7 +122,10 @@ int qgroup_join(const struct fs_handle *fs, uint64_t member, uint64_t group);
 /* Take group MEMBER out of GROUP: 0, also when it is not in it. */
 int qgroup_leave(const struct fs_handle *fs, uint64_t member, uint64_t group);
 
-/* Does a snapshot join the one group of its source without making full quotas inconsistent, if that owns all its bytes? */
+/*
+ * Does a snapshot join the one group of its source without making full quotas inconsistent, if that
+ * owns all its bytes?
+ */
 bool qgroup_inherits_group(void);
 
 /* Has GROUP any members: 1, 0, or -errno. CAP_SYS_ADMIN. */
@@ -115,7 +143,10 @@ struct qgroup_census {
 	size_t stale_count, stale_capacity;
 };
 
-/* Count the groups, and collect those of subvolumes that are gone. CAP_SYS_ADMIN. CENSUS begins zeroed. */
+/*
+ * Count the groups, and collect those of subvolumes that are gone. CAP_SYS_ADMIN. CENSUS begins
+ * zeroed.
+ */
 int qgroup_collect(const struct fs_handle *fs, struct qgroup_census *census);
 
 /* Free what was collected. */

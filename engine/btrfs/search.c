@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-int search_begin(struct search *search, int fd, uint64_t tree, uint64_t object_min, uint64_t object_max,
-		 uint32_t type_min, uint32_t type_max, uint64_t transid_min)
+int search_begin(struct search *search, int fd, uint64_t tree, uint64_t object_min,
+		 uint64_t object_max, uint32_t type_min, uint32_t type_max, uint64_t transid_min)
 {
 	*search = (struct search){ .fd = fd };
 	search->box = (struct btrfs_ioctl_search_key){
@@ -44,7 +44,10 @@ static bool search_advance(struct search *search)
 {
 	struct btrfs_ioctl_search_key *key = &search->key;
 
-	/* The rest of this object, perhaps a million extents, is behind the types that are asked for. */
+	/*
+	 * The rest of this object, perhaps a million extents, is behind the types that are asked
+	 * for.
+	 */
 	if (search->header.type > search->box.max_type)
 		return search_skip(search);
 	key->min_objectid = search->header.objectid;
@@ -85,7 +88,8 @@ static bool search_wanted(const struct search *search)
 	const struct btrfs_ioctl_search_header *header = &search->header;
 
 	return header->type >= search->box.min_type && header->type <= search->box.max_type &&
-	       header->objectid >= search->box.min_objectid && header->objectid <= search->box.max_objectid;
+	       header->objectid >= search->box.min_objectid &&
+	       header->objectid <= search->box.max_objectid;
 }
 
 int search_next(struct search *search)
@@ -102,7 +106,8 @@ int search_next(struct search *search)
 		if (search->position > SEARCH_BUFFER_BYTES - sizeof(search->header))
 			return -EUCLEAN;
 		memcpy(&search->header, buffer + search->position, sizeof(search->header));
-		if (search->header.len > SEARCH_BUFFER_BYTES - sizeof(search->header) - search->position)
+		if (search->header.len >
+		    SEARCH_BUFFER_BYTES - sizeof(search->header) - search->position)
 			return -EUCLEAN;
 		search->item = buffer + search->position + sizeof(search->header);
 		search->position += sizeof(search->header) + search->header.len;

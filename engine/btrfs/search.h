@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tree search (BTRFS_IOC_TREE_SEARCH_V2, CAP_SYS_ADMIN) as an iterator. The kernel's key range is lexicographic over
- * (objectid, type, offset), so items of other types come back in between; search_next() drops what lies outside of the
- * box that was asked for.
+ * Tree search (BTRFS_IOC_TREE_SEARCH_V2, CAP_SYS_ADMIN) as an iterator. The kernel's key range is
+ * lexicographic over (objectid, type, offset), so items of other types come back in between;
+ * search_next() drops what lies outside of the box that was asked for.
  *
  *	struct search search;
  *
@@ -34,15 +34,19 @@ struct search {
 	const void *item;
 };
 
-/* Search TREE for items of objects and types in these ranges (inclusive), in leaves of transaction TRANSID_MIN or later. */
-int search_begin(struct search *search, int fd, uint64_t tree, uint64_t object_min, uint64_t object_max,
-		 uint32_t type_min, uint32_t type_max, uint64_t transid_min);
+/*
+ * Search TREE for items of objects and types in these ranges (inclusive), in leaves of transaction
+ * TRANSID_MIN or later.
+ */
+int search_begin(struct search *search, int fd, uint64_t tree, uint64_t object_min,
+		 uint64_t object_max, uint32_t type_min, uint32_t type_max, uint64_t transid_min);
 
 /* Go to the next item: 1, 0 when there is none, or -errno. */
 int search_next(struct search *search);
 
 /*
- * Take apart the current item, a ROOT_REF or ROOT_BACKREF: the directory, and the name in it (VARVE_ID_MAX + 1 bytes). 0, or
+ * Take apart the current item, a ROOT_REF or ROOT_BACKREF: the directory, and the name in it
+ * (VARVE_ID_MAX + 1 bytes). 0, or
  * -EUCLEAN when the name is not inside of the item.
  */
 int search_reference(const struct search *search, uint64_t *ret_directory, char *ret_name);

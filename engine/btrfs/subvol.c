@@ -22,7 +22,8 @@ int subvol_snapshot(int dir_fd, const char *name, int source_fd, bool read_only)
 {
 	int flags = read_only ? BTRFS_UTIL_CREATE_SNAPSHOT_READ_ONLY : 0;
 
-	return subvol_result(btrfs_util_create_snapshot_fd2(source_fd, dir_fd, name, flags, NULL, NULL));
+	return subvol_result(
+		btrfs_util_create_snapshot_fd2(source_fd, dir_fd, name, flags, NULL, NULL));
 }
 
 int subvol_destroy(int dir_fd, const char *name)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Subvolumes by directory descriptor and name. All block; negative errno on failure. By libbtrfsutil where it has a call
- * on descriptors; by raw ioctls where it has none, or walks (its info and iterator read trees, its recursive delete opens
- * paths).
+ * Subvolumes by directory descriptor and name. All block; negative errno on failure. By
+ * libbtrfsutil where it has a call on descriptors; by raw ioctls where it has none, or walks (its
+ * info and iterator read trees, its recursive delete opens paths).
  */
 #ifndef VARVE_BTRFS_SUBVOL_H
 #define VARVE_BTRFS_SUBVOL_H
@@ -20,16 +20,24 @@ int subvol_snapshot(int dir_fd, const char *name, int source_fd, bool read_only)
 /* Destroy subvolume NAME in DIR_FD; -ENOTEMPTY when others are nested in it. Commits nothing. */
 int subvol_destroy(int dir_fd, const char *name);
 
-/* Destroy the subvolume with number ID of FD's file system, wherever it is. CAP_SYS_ADMIN; Linux 5.7. */
+/*
+ * Destroy the subvolume with number ID of FD's file system, wherever it is. CAP_SYS_ADMIN; Linux
+ * 5.7.
+ */
 int subvol_destroy_id(int fd, uint64_t id);
 
 /* Tell about the subvolume whose root directory FD is. Unprivileged; Linux 4.18. */
 int subvol_info(int fd, struct btrfs_ioctl_get_subvol_info_args *ret_info);
 
-/* Clear or set the read-only flag of FD's subvolume. Commits, and stops every other change of subvolumes meanwhile. */
+/*
+ * Clear or set the read-only flag of FD's subvolume. Commits, and stops every other change of
+ * subvolumes meanwhile.
+ */
 int subvol_set_read_only(int fd, bool read_only);
 
-/* Tell whether FD's subvolume is read-only; -EINVAL when FD is not the root of one. Unprivileged. */
+/*
+ * Tell whether FD's subvolume is read-only; -EINVAL when FD is not the root of one. Unprivileged.
+ */
 int subvol_get_read_only(int fd, bool *ret_read_only);
 
 /* The number of the subvolume that FD is in. Unprivileged. */

@@ -42,7 +42,7 @@ void channel_free(struct channel *channel)
 	free(channel);
 }
 
-/* ---- the ring ---------------------------------------------------------------------------------------------------- */
+/* ---- the ring -------------------------------------------------------------------------------- */
 
 /* Copy SIZE bytes to where the free part begins, which stands still meanwhile. Without the lock. */
 static void channel_fill(struct channel *channel, size_t at, const char *bytes, size_t size)
@@ -72,7 +72,7 @@ static void channel_drop(struct channel *channel, size_t size)
 	pthread_cond_broadcast(&channel->changed);
 }
 
-/* ---- events ------------------------------------------------------------------------------------------------------ */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 /* Is there something to tell? With the lock held. */
 static bool channel_has_news(const struct channel *channel)
@@ -82,10 +82,14 @@ static bool channel_has_news(const struct channel *channel)
 	if (channel->ends.sink)
 		return channel->used && !channel->paused && !channel->error;
 	/* Not for every byte: a producer is worth waking for half a ring. */
-	return channel->ends.room && channel->wanted && !channel->ended && channel->used <= CHANNEL_BYTES / 2;
+	return channel->ends.room && channel->wanted && !channel->ended &&
+	       channel->used <= CHANNEL_BYTES / 2;
 }
 
-/* Put the event where a dispatching thread finds it, if there is something to tell. With the lock held. */
+/*
+ * Put the event where a dispatching thread finds it, if there is something to tell. With the lock
+ * held.
+ */
 static void channel_announce(struct channel *channel)
 {
 	if (channel->queued || channel->delivering || !channel_has_news(channel))
@@ -153,7 +157,7 @@ bool channel_end(struct channel *channel)
 	return channel->delivering;
 }
 
-/* ---- the lane thread's side -------------------------------------------------------------------------------------- */
+/* ---- the lane thread's side ------------------------------------------------------------------ */
 
 /* Why the lane thread is to stop; 0: it is not. With the lock held. */
 static int channel_stop(const struct channel *channel)
@@ -177,7 +181,8 @@ int channel_write(struct channel *channel, const void *bytes, size_t size)
 
 	pthread_mutex_lock(lock);
 	while (size && !(r = channel_await(channel, CHANNEL_BYTES))) {
-		size_t length = MIN(size, CHANNEL_BYTES - channel->used), end = channel->begin + channel->used;
+		size_t length = MIN(size, CHANNEL_BYTES - channel->used),
+		       end = channel->begin + channel->used;
 
 		pthread_mutex_unlock(lock);
 		channel_fill(channel, end, at, length);
@@ -236,16 +241,18 @@ void channel_interrupt(struct channel *channel)
 	pthread_mutex_unlock(lock);
 }
 
-/* ---- the caller's side ------------------------------------------------------------------------------------------- */
+/* ---- the caller's side ----------------------------------------------------------------------- */
 
 int channel_take(struct channel *channel, const void *bytes, size_t size, size_t *ret_taken)
 {
 	pthread_mutex_t *lock = &channel->request->core->lock;
-	size_t length = MIN(size, CHANNEL_BYTES - channel->used), end = channel->begin + channel->used;
+	size_t length = MIN(size, CHANNEL_BYTES - channel->used),
+	       end = channel->begin + channel->used;
 
 	if (channel->ends.sink)
 		return -EINVAL;
-	if (channel->over || channel->ended || channel_stop(channel) || atomic_load(&channel->request->cancelled))
+	if (channel->over || channel->ended || channel_stop(channel) ||
+	    atomic_load(&channel->request->cancelled))
 		return -EPIPE;
 	if (channel->writing)
 		return -EBUSY;

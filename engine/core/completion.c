@@ -13,9 +13,10 @@
  *	2 signalled = true             2 signalled = false
  *	3 writes, if it was false      3 takes what is there
  *
- * An announcement that finds `signalled` true was put there before 2, so that 3 takes it. The reactor does all this without
- * the lock, and its write may come after the event was taken: then the descriptor is readable once in vain. A taker that leaves
- * something there, and has read the descriptor, has to write again.
+ * An announcement that finds `signalled` true was put there before 2, so that 3 takes it. The
+ * reactor does all this without the lock, and its write may come after the event was taken: then
+ * the descriptor is readable once in vain. A taker that leaves something there, and has read the
+ * descriptor, has to write again.
  */
 
 /* Make the descriptor readable. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What has ended, on its way from the reactor to the caller's threads, and the descriptor that tells them of it. */
+/*
+ * What has ended, on its way from the reactor to the caller's threads, and the descriptor that
+ * tells them of it.
+ */
 #ifndef VARVE_CORE_COMPLETION_H
 #define VARVE_CORE_COMPLETION_H
 
@@ -26,7 +29,10 @@ void completion_collect(struct core *core);
 /* Is there nothing to tell? With the lock held. */
 bool completion_empty(struct core *core);
 
-/* Make the descriptor readable again, after it was drained, if something is left. With the lock held. */
+/*
+ * Make the descriptor readable again, after it was drained, if something is left. With the lock
+ * held.
+ */
 void completion_resignal(struct core *core);
 
 /* Make the descriptor unreadable when there is nothing to tell, with the lock held. */

@@ -9,7 +9,8 @@
 /* Make the page by which a forked child is known. */
 static int core_mark_process(struct core *core)
 {
-	void *page = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *page = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (page == MAP_FAILED)
 		return negative_errno();
@@ -45,7 +46,8 @@ static void core_init_locks(struct core *core)
 	pthread_condattr_destroy(&attributes);
 }
 
-int core_init(struct core *core, struct varve_store *store, const struct core_hooks *hooks, const char **ret_call)
+int core_init(struct core *core, struct varve_store *store, const struct core_hooks *hooks,
+	      const char **ret_call)
 {
 	int r;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What runs requests: the reactor's thread, the table of requests, what the caller's threads wait for. It knows no file system and no
- * store; what a store does in each turn comes in by hooks. See the marks below for which thread may touch what; there is no state
- * outside of it.
+ * What runs requests: the reactor's thread, the table of requests, what the caller's threads wait
+ * for. It knows no file system and no store; what a store does in each turn comes in by hooks. See
+ * the marks below for which thread may touch what; there is no state outside of it.
  */
 #ifndef VARVE_CORE_CORE_H
 #define VARVE_CORE_CORE_H
@@ -11,7 +11,10 @@
 #include "engine/core/id_lock.h"
 #include "engine/io/io.h"
 
-/* Counters that the reactor alone writes while it turns; copied under store->counting at the end of each turn. */
+/*
+ * Counters that the reactor alone writes while it turns; copied under store->counting at the end of
+ * each turn.
+ */
 struct counters {
 	uint64_t beats, snapshots, snapshots_direct, syncs, group_max;
 	/* Operations that have begun and not ended. */
@@ -33,7 +36,10 @@ struct watch {
 struct request_slot {
 	/* NULL: free. */
 	struct request *request;
-	/* The watch of its progress; NULL: none. Made under the lock, and freed with the request's handle. */
+	/*
+	 * The watch of its progress; NULL: none. Made under the lock, and freed with the request's
+	 * handle.
+	 */
 	struct watch *_Atomic watch;
 	/* Counts up each time the slot is freed. */
 	uint32_t generation;
@@ -63,7 +69,9 @@ struct core_hooks {
 	bool (*busy)(const struct core *core);
 	/* Where the home is now, or was, in RET_PATH (HOME_PATH_MAX + 1 bytes). Any thread. */
 	void (*home)(const struct core *core, char *ret_path);
-	/* Free the store, with its core; the reactor has ended, or this is a forked child's copy. */
+	/*
+	 * Free the store, with its core; the reactor has ended, or this is a forked child's copy.
+	 */
 	void (*free)(struct core *core);
 };
 
@@ -77,7 +85,10 @@ struct core {
 	uint32_t requests_max;
 	/* Requests that do not say are relaxed. */
 	bool relaxed;
-	/* What varve_fd() gives: readable while there is something to tell, and sometimes once after. */
+	/*
+	 * What varve_fd() gives: readable while there is something to tell, and sometimes once
+	 * after.
+	 */
 	int ready_fd;
 	/* A page that reads 0 in a forked child (MADV_WIPEONFORK), 1 here. */
 	uint32_t *here;
@@ -92,7 +103,10 @@ struct core {
 	struct list in_flight, finished;
 	/* Calls under way that belong to no request: the reactor does not end before they do. */
 	unsigned background;
-	/* Operations that begin their step once more, when they do, and how long they have waited for that: see op_again(). */
+	/*
+	 * Operations that begin their step once more, when they do, and how long they have waited
+	 * for that: see op_again().
+	 */
 	struct list later;
 	uint64_t later_ns, later_wait_ns;
 	/* When turn_at has to run, 0: never. */
@@ -102,7 +116,9 @@ struct core {
 	/* ---- any thread ---- */
 	/* A request was cancelled: the reactor looks which. */
 	_Atomic bool cancels;
-	/* Requests that have ended, on their way from the reactor to a thread that runs callbacks. */
+	/*
+	 * Requests that have ended, on their way from the reactor to a thread that runs callbacks.
+	 */
 	struct inbox ended;
 	/* Has ready_fd been written, or is it about to be, and not been read? */
 	_Atomic bool signalled;
@@ -115,11 +131,15 @@ struct core {
 
 	/* ---- guarded by lock ---- */
 	pthread_mutex_t lock;
-	/* Broadcast when a request is ready or its callback has returned, while there are waiters. */
+	/*
+	 * Broadcast when a request is ready or its callback has returned, while there are waiters.
+	 */
 	pthread_cond_t changed;
 	struct request_slot *slots;
 	uint32_t slots_free;
-	/* Requests accepted whose callback has not returned; events whose callback has not begun. */
+	/*
+	 * Requests accepted whose callback has not returned; events whose callback has not begun.
+	 */
 	uint32_t requests;
 	struct list ready;
 	/* Watches whose callback is to run; the request whose progress callback runs now. */
@@ -133,7 +153,10 @@ struct core {
 	/* Why requests were refused, by thread, the latest last: REFUSALS_MAX at most. */
 	struct list refusals;
 	unsigned refusals_count;
-	/* Of requests as they come; the rest of it is guarded by `counting`, which is taken inside of the lock. */
+	/*
+	 * Of requests as they come; the rest of it is guarded by `counting`, which is taken inside
+	 * of the lock.
+	 */
 	struct varve_statistics statistics;
 	struct varve_operation_statistics operations[OPERATION_COUNT];
 	pthread_mutex_t counting;
@@ -141,8 +164,11 @@ struct core {
 	int started;
 };
 
-/* Prepare CORE of STORE, zeroed; 0, or -errno and *RET_CALL, and core_free() frees what was made. */
-int core_init(struct core *core, struct varve_store *store, const struct core_hooks *hooks, const char **ret_call);
+/*
+ * Prepare CORE of STORE, zeroed; 0, or -errno and *RET_CALL, and core_free() frees what was made.
+ */
+int core_init(struct core *core, struct varve_store *store, const struct core_hooks *hooks,
+	      const char **ret_call);
 
 /* Make room for the requests that may be in flight at once, core->requests_max. 0 or -ENOMEM. */
 int core_make_slots(struct core *core);

@@ -21,7 +21,7 @@ static void dispatch_claim(struct event *event)
 	event->channel->delivering = true;
 }
 
-/* ---- one callback ------------------------------------------------------------------------------------------------ */
+/* ---- one callback ---------------------------------------------------------------------------- */
 
 /* Tell RESULT what REQUEST came to. */
 static void dispatch_result(struct request *request, struct varve_result *result)
@@ -34,7 +34,8 @@ static void dispatch_result(struct request *request, struct varve_result *result
 		struct op *op = request_op(request, i);
 
 		if (request->class->outcomes)
-			request_outcomes(request)[i] = (struct varve_outcome){ op->id, op->error, op->failure };
+			request_outcomes(request)[i] = (struct varve_outcome){ op->id, op->error,
+									       op->failure };
 		if (op->error) {
 			result->error = op->error;
 			result->failure = op->failure;
@@ -48,7 +49,9 @@ static void dispatch_result(struct request *request, struct varve_result *result
 		request->class->result(request, result);
 }
 
-/* Run the callback of REQUEST, which was taken off the ready list, and free it. Without the lock. */
+/*
+ * Run the callback of REQUEST, which was taken off the ready list, and free it. Without the lock.
+ */
 static void dispatch_run(struct core *core, struct request *request)
 {
 	struct varve_result result;
@@ -72,7 +75,7 @@ static void dispatch_tell(struct core *core, struct event *event)
 		dispatch_run(core, container_of(event, struct request, event));
 }
 
-/* ---- threads that run callbacks ---------------------------------------------------------------------------------- */
+/* ---- threads that run callbacks -------------------------------------------------------------- */
 
 /* Does this thread run a callback now? With the lock held. */
 static bool dispatch_inside(const struct core *core)
@@ -109,7 +112,8 @@ static void dispatch_finish(struct core *core)
 
 		pthread_mutex_lock(&core->lock);
 		core->waiters++;
-		for (completion_collect(core); list_empty(&core->ready) && core->requests; completion_collect(core))
+		for (completion_collect(core); list_empty(&core->ready) && core->requests;
+		     completion_collect(core))
 			pthread_cond_wait(&core->changed, &core->lock);
 		core->waiters--;
 		if (!list_empty(&core->ready)) {
@@ -126,8 +130,8 @@ static void dispatch_finish(struct core *core)
 }
 
 /*
- * This thread has run its callbacks, with the lock held, which is released. Returns COUNT, or -ESHUTDOWN when one of them
- * closed the store.
+ * This thread has run its callbacks, with the lock held, which is released. Returns COUNT, or
+ * -ESHUTDOWN when one of them closed the store.
  */
 static int dispatch_leave(struct core *core, struct runner *runner, int count)
 {
@@ -142,7 +146,7 @@ static int dispatch_leave(struct core *core, struct runner *runner, int count)
 	return -ESHUTDOWN;
 }
 
-/* ---- dispatch and wait ------------------------------------------------------------------------------------------- */
+/* ---- dispatch and wait ----------------------------------------------------------------------- */
 
 /* Take up to MAX events off the ready list, with the lock held. */
 static int dispatch_take(struct core *core, struct list *taken, unsigned max)
@@ -263,10 +267,15 @@ static struct event *dispatch_event(struct request *request)
 	return request->channel && request->channel->queued ? &request->channel->event : NULL;
 }
 
-/* Wait until HANDLE is stale (NULL, 0) or there is something to tell of it, until DEADLINE_NS; with the lock held. */
-static struct event *dispatch_await(struct core *core, varve_request handle, uint64_t deadline_ns, int *ret_error)
+/*
+ * Wait until HANDLE is stale (NULL, 0) or there is something to tell of it, until DEADLINE_NS; with
+ * the lock held.
+ */
+static struct event *dispatch_await(struct core *core, varve_request handle, uint64_t deadline_ns,
+				    int *ret_error)
 {
-	struct timespec ts = { .tv_sec = (time_t)(deadline_ns / 1000000000), .tv_nsec = (long)(deadline_ns % 1000000000) };
+	struct timespec ts = { .tv_sec = (time_t)(deadline_ns / 1000000000),
+			       .tv_nsec = (long)(deadline_ns % 1000000000) };
 	struct request *request;
 	struct event *event;
 	int r = 0;
@@ -300,7 +309,9 @@ int dispatch_wait_for(struct core *core, varve_request handle, int timeout_ms)
 		pthread_mutex_unlock(&core->lock);
 		return -EBUSY;
 	}
-	/* The chunks of its archive are part of the request: nobody else may be there to take them. */
+	/*
+	 * The chunks of its archive are part of the request: nobody else may be there to take them.
+	 */
 	while ((event = dispatch_await(core, handle, deadline, &r))) {
 		bool last = !event->channel;
 
@@ -318,7 +329,7 @@ int dispatch_wait_for(struct core *core, varve_request handle, int timeout_ms)
 	return r;
 }
 
-/* ---- closing ----------------------------------------------------------------------------------------------------- */
+/* ---- closing --------------------------------------------------------------------------------- */
 
 int dispatch_close(struct core *core)
 {
@@ -339,10 +350,14 @@ int dispatch_close(struct core *core)
 	return 0;
 }
 
-/* ---- streams -------------------------------------------------------------------------------------------------- */
+/* ---- streams --------------------------------------------------------------------------------- */
 
-/* Find the channel of the request HANDLE: 0, with the lock taken; or -ECHILD, -ENOENT, -EINVAL, without it. */
-static int dispatch_lock_channel(struct core *core, varve_request handle, struct channel **ret_channel)
+/*
+ * Find the channel of the request HANDLE: 0, with the lock taken; or -ECHILD, -ENOENT, -EINVAL,
+ * without it.
+ */
+static int dispatch_lock_channel(struct core *core, varve_request handle,
+				 struct channel **ret_channel)
 {
 	struct request *request;
 	int r = handle_lock(core, handle, &request);
@@ -356,7 +371,8 @@ static int dispatch_lock_channel(struct core *core, varve_request handle, struct
 	return -EINVAL;
 }
 
-int dispatch_stream_write(struct core *core, varve_request handle, const void *bytes, size_t size, size_t *ret_taken)
+int dispatch_stream_write(struct core *core, varve_request handle, const void *bytes, size_t size,
+			  size_t *ret_taken)
 {
 	struct channel *channel;
 	int r = dispatch_lock_channel(core, handle, &channel);

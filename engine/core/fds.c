@@ -13,7 +13,10 @@ static struct fds *fds_of(struct op *op)
 	return &op->request->core->fds;
 }
 
-/* The descriptors that this process may have, as the limit stands now; no more than anybody can count. */
+/*
+ * The descriptors that this process may have, as the limit stands now; no more than anybody can
+ * count.
+ */
 static unsigned fds_limit(void)
 {
 	struct rlimit limit;
@@ -23,8 +26,11 @@ static unsigned fds_limit(void)
 	return (unsigned)limit.rlim_cur;
 }
 
-/* Count the numbers that are free: what can be opened, or all that anybody counts on. Since Linux 6.2 the size of /proc/self/fd is how many
- * are open; before, or without /proc, each number is tried. */
+/*
+ * Count the numbers that are free: what can be opened, or all that anybody counts on. Since Linux
+ * 6.2 the size of /proc/self/fd is how many are open; before, or without /proc, each number is
+ * tried.
+ */
 static unsigned fds_unused(unsigned limit)
 {
 	unsigned unused = 0;
@@ -39,7 +45,8 @@ static unsigned fds_unused(unsigned limit)
 
 void fds_init(struct fds *fds)
 {
-	*fds = (struct fds){ .free = fds_unused(fds_limit()), .stall_after_ns = FDS_STALL_MS * NS_PER_MS };
+	*fds = (struct fds){ .free = fds_unused(fds_limit()),
+			     .stall_after_ns = FDS_STALL_MS * NS_PER_MS };
 	for (unsigned kind = 0; kind < FDS_KINDS; kind++)
 		list_init(&fds->queues[kind].waiting);
 	list_init(&fds->stopped);
@@ -51,7 +58,10 @@ static void fds_count(struct fds *fds, uint64_t now)
 	unsigned limit = fds_limit(), unused = fds_unused(limit);
 	uint64_t pause_ns = (now_ns() - now) * FDS_COUNT_SHARE;
 
-	/* Where counting is slow, as in a process that is traced, it must not become all that is done. */
+	/*
+	 * Where counting is slow, as in a process that is traced, it must not become all that is
+	 * done.
+	 */
 	fds->count_after_ns = MAX(FDS_COUNT_MS * NS_PER_MS, pause_ns);
 	fds->room = MAX(fds->taken, unused > FDS_RESERVE ? unused - FDS_RESERVE : 0);
 	fds->counted_ns = now;
@@ -91,7 +101,10 @@ static void fds_give(struct fds *fds, struct op *op, unsigned count)
 	op->fds += count;
 }
 
-/* May OP, the first of its kind, begin? When others come BEFORE it, only if it waits for none that ends without it. */
+/*
+ * May OP, the first of its kind, begin? When others come BEFORE it, only if it waits for none that
+ * ends without it.
+ */
 static bool fds_may_enter(struct fds *fds, const struct op *op, bool before)
 {
 	unsigned count = fds_least(op), others = fds->queues[FDS_OTHER].running;

@@ -1,34 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Descriptors are few: RLIMIT_NOFILE bounds them, and most may be the program's. EMFILE and ENFILE are back-pressure here: fewer
- * operations at a time, and an error only when one alone cannot go on. Two things see to that.
+ * Descriptors are few: RLIMIT_NOFILE bounds them, and most may be the program's. EMFILE and ENFILE
+ * are back-pressure here: fewer operations at a time, and an error only when one alone cannot go
+ * on. Two things see to that.
  *
- * The gate. An operation reserves, before its first step, as many descriptors as it has open at once at most (op_class.fds), and
- * waits, with nothing open, while they are not free; it can be cancelled. What is free is counted (fcntl on each number below the
- * limit: that needs no descriptor, and sees the program's own), but only when many are reserved or some were missing, and at
- * most every FDS_COUNT_MS. Only a walk reserves more while it runs, when it is let in (workers.c): the first one gets in at any
- * time, and where its directories do not fit it makes do with FDS_RESERVE, which no operation is given, on one thread; the others
- * wait until they fit.
+ * The gate. An operation reserves, before its first step, as many descriptors as it has open at
+ * once at most (op_class.fds), and waits, with nothing open, while they are not free; it can be
+ * cancelled. What is free is counted (fcntl on each number below the limit: that needs no
+ * descriptor, and sees the program's own), but only when many are reserved or some were missing,
+ * and at most every FDS_COUNT_MS. Only a walk reserves more while it runs, when it is let in
+ * (workers.c): the first one gets in at any time, and where its directories do not fit it makes do
+ * with FDS_RESERVE, which no operation is given, on one thread; the others wait until they fit.
  *
- * Archives. An operation that writes one waits for its reader, and one that reads one for its writer, for ever: a program may have
- * joined the two, by a pipe or by its callbacks, so that neither ends before the other has begun. All other operations end by
- * themselves. So there are three kinds, each with a queue of its own:
+ * Archives. An operation that writes one waits for its reader, and one that reads one for its
+ * writer, for ever: a program may have joined the two, by a pipe or by its callbacks, so that
+ * neither ends before the other has begun. All other operations end by themselves. So there are
+ * three kinds, each with a queue of its own:
  *
  *	FDS_OTHER   ends by itself       enters when it fits, or none of its kind runs
  *	FDS_WRITES  waits for a reader   enters when it fits, or none runs but the other kind of archive
  *	FDS_READS   waits for a writer   likewise
  *
- * An archive fits only where the other kind's first one, and a small operation, fit as well. When several fit they enter in turn,
- * and one that does not fit is not overtaken for ever: the others enter without its consent only where none of their kind runs.
- * This lets joined ones go on that were submitted in the same order. In any other order those that run may all wait for
- * one that has not begun: when nothing but archives has run for FDS_STALL_MS, and none moved a byte, the next one enters, fits or not.
- * Where descriptors are missing then, an operation fails; so those that it was joined to end, too, and nothing waits for ever.
+ * An archive fits only where the other kind's first one, and a small operation, fit as well. When
+ * several fit they enter in turn, and one that does not fit is not overtaken for ever: the others
+ * enter without its consent only where none of their kind runs. This lets joined ones go on that
+ * were submitted in the same order. In any other order those that run may all wait for one that has
+ * not begun: when nothing but archives has run for FDS_STALL_MS, and none moved a byte, the next
+ * one enters, fits or not. Where descriptors are missing then, an operation fails; so those that it
+ * was joined to end, too, and nothing waits for ever.
  *
- * The parking place. The program may take what was free when it was counted. A step marked `again` has closed, when it fails so,
- * all that it opened; then the operation waits until another one has ended, and its step begins anew. The last one that
- * runs is not parked but fails, so that those parked always wait for another; what is parked behind archives that stall fails,
- * too. Steps that cannot begin anew make do with fewer where they are: a walk closes the directories that it does not use, an archive
- * is read ahead no further, and one that is unpacked keeps some descriptors in hand.
+ * The parking place. The program may take what was free when it was counted. A step marked `again`
+ * has closed, when it fails so, all that it opened; then the operation waits until another one has
+ * ended, and its step begins anew. The last one that runs is not parked but fails, so that those
+ * parked always wait for another; what is parked behind archives that stall fails, too. Steps that
+ * cannot begin anew make do with fewer where they are: a walk closes the directories that it does
+ * not use, an archive is read ahead no further, and one that is unpacked keeps some descriptors in
+ * hand.
  *
  *	start -> fits? --no--> waiting --+
  *	          |yes  <----------------+   some other operation has ended
@@ -37,8 +44,8 @@
  *	          ^                                  |
  *	          +----------------------------------+
  *
- * Worker slots keep a directory open each, threads of a walk some: how many there are follows from what was free when
- * the store was opened (open.c). All here is the reactor's, but for `moved`.
+ * Worker slots keep a directory open each, threads of a walk some: how many there are follows from
+ * what was free when the store was opened (open.c). All here is the reactor's, but for `moved`.
  */
 #ifndef VARVE_CORE_FDS_H
 #define VARVE_CORE_FDS_H
@@ -47,9 +54,9 @@
 
 /* What operations wait for, beside descriptors. */
 enum fds_kind {
-	FDS_OTHER,	/* nothing but themselves */
-	FDS_WRITES,	/* the reader of an archive */
-	FDS_READS,	/* the writer of an archive */
+	FDS_OTHER,  /* nothing but themselves */
+	FDS_WRITES, /* the reader of an archive */
+	FDS_READS,  /* the writer of an archive */
 	FDS_KINDS
 };
 
@@ -79,10 +86,15 @@ struct fds {
 	/* Those that are parked; one that was, and is not parked again. */
 	struct list stopped;
 	const struct op *last;
-	/* Counts what archives have moved; any thread. Its value when that was last seen to change. */
+	/*
+	 * Counts what archives have moved; any thread. Its value when that was last seen to change.
+	 */
 	_Atomic uint64_t moved;
 	uint64_t moved_seen;
-	/* When archives that have not moved do not keep others from beginning, 0: nothing waits for them; how long that takes. */
+	/*
+	 * When archives that have not moved do not keep others from beginning, 0: nothing waits for
+	 * them; how long that takes.
+	 */
 	uint64_t stall_ns, stall_after_ns;
 };
 
@@ -101,12 +113,15 @@ void fds_shrink(struct op *op);
 /* OP is over, and its descriptors are closed: let others go on. */
 void fds_leave(struct op *op);
 
-/* Let one more begin where nothing but stalled archives runs: nanoseconds until it has to be called next, -1: not at all. */
+/*
+ * Let one more begin where nothing but stalled archives runs: nanoseconds until it has to be called
+ * next, -1: not at all.
+ */
 int64_t fds_unstall(struct core *core);
 
 /*
- * OP keeps what it has reserved, and is IDLE until another operation ends, or is so no longer. Meanwhile it counts as parked: what
- * it waits for must not be parked to wait for it.
+ * OP keeps what it has reserved, and is IDLE until another operation ends, or is so no longer.
+ * Meanwhile it counts as parked: what it waits for must not be parked to wait for it.
  */
 void fds_idle(struct op *op, bool idle);
 

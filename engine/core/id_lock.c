@@ -82,7 +82,10 @@ static void id_lock_take(struct id_lock *id_lock)
 		id_lock->ident->shared++;
 }
 
-/* Grant the holds at the head of the queue that fit. Each is granted once, so that all releases together cost as much as all holds. */
+/*
+ * Grant the holds at the head of the queue that fit. Each is granted once, so that all releases
+ * together cost as much as all holds.
+ */
 static void id_lock_grant(struct id_lock_table *table, struct ident *ident)
 {
 	while (!list_empty(&ident->waiting)) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Holds: operations on one id run in the order submitted, on different ids in parallel. An operation holds its own id
- * exclusively and the id it starts from shared. All holds of an operation are queued at once, in the order of
- * submission, which is the same for every id: so no two operations can wait for each other.
+ * Holds: operations on one id run in the order submitted, on different ids in parallel. An
+ * operation holds its own id exclusively and the id it starts from shared. All holds of an
+ * operation are queued at once, in the order of submission, which is the same for every id: so no
+ * two operations can wait for each other.
  */
 #ifndef VARVE_CORE_ID_LOCK_H
 #define VARVE_CORE_ID_LOCK_H
@@ -15,7 +16,10 @@
 struct id_lock_table {
 	/* The ids that are held or waited for. */
 	struct ident *buckets[HOLD_BUCKETS];
-	/* Operations whose last hold was granted, to be started: a list, not a call, so that releases do not recurse. */
+	/*
+	 * Operations whose last hold was granted, to be started: a list, not a call, so that
+	 * releases do not recurse.
+	 */
 	struct list runnable;
 	/* For tests: ids and holds that were looked at, in all. */
 	uint64_t looks;
@@ -25,7 +29,10 @@ struct id_lock_table {
 /* Prepare an empty table. */
 void id_lock_init(struct id_lock_table *table, struct fault *fault);
 
-/* Queue all holds of OP: op->withdraw is set and op->holds_waiting counts those that are not granted. 0 or -ENOMEM. */
+/*
+ * Queue all holds of OP: op->withdraw is set and op->holds_waiting counts those that are not
+ * granted. 0 or -ENOMEM.
+ */
 int id_lock_queue(struct id_lock_table *table, struct op *op);
 
 /* Leave the queue, or stop holding; harmless on a hold that is not in use. */

@@ -21,9 +21,16 @@ static const struct varve_failure op_failure_unrecorded = {
 };
 
 static const char *const operation_names[OPERATION_COUNT] = {
-	[VARVE_NOOP] = "noop",	   [VARVE_CREATE] = "create", [VARVE_REMOVE] = "remove", [VARVE_GET] = "get",
-	[VARVE_EXISTS] = "exists", [VARVE_LIST] = "list",     [VARVE_INFO] = "info",	 [VARVE_SYNC] = "sync",
-	[VARVE_SWEEP] = "sweep",   [VARVE_STATUS] = "status",
+	[VARVE_NOOP] = "noop",
+	[VARVE_CREATE] = "create",
+	[VARVE_REMOVE] = "remove",
+	[VARVE_GET] = "get",
+	[VARVE_EXISTS] = "exists",
+	[VARVE_LIST] = "list",
+	[VARVE_INFO] = "info",
+	[VARVE_SYNC] = "sync",
+	[VARVE_SWEEP] = "sweep",
+	[VARVE_STATUS] = "status",
 	[VARVE_CHANGES] = "changes",
 	[VARVE_USAGE] = "usage",
 	[VARVE_QUOTA] = "quota",
@@ -46,13 +53,16 @@ const char *operation_name(enum varve_operation operation)
 
 const char *op_step_name(const struct op *op)
 {
-	return op->state < op->request->class->steps_count ? op->request->class->steps[op->state].name : "END";
+	return op->state < op->request->class->steps_count
+		       ? op->request->class->steps[op->state].name
+		       : "END";
 }
 
 /* Trace something about OP. */
-#define op_trace(op, format, ...)                                                                       \
-	trace(&(op)->request->core->io.trace, TRACE_OP, "op%" PRIu64 " %s %s: " format,                \
-	      (op)->request->handle, operation_name((op)->request->class->operation), (op)->id, __VA_ARGS__)
+#define op_trace(op, format, ...)                                                               \
+	trace(&(op)->request->core->io.trace, TRACE_OP, "op%" PRIu64 " %s %s: " format,         \
+	      (op)->request->handle, operation_name((op)->request->class->operation), (op)->id, \
+	      __VA_ARGS__)
 
 /* Let FAILURE tell of what OP is about now. */
 static void op_failure_path(struct op *op, struct varve_failure *failure)
@@ -82,10 +92,14 @@ static void op_record(struct op *op, int error)
 		    error == -ECANCELED ? NULL : op->call.name, op->id);
 	op_failure_path(op, failure);
 	if (error == -EMFILE)
-		failure_detail(failure, "%s", "too few file descriptors for one operation alone: raise the limit (ulimit -n, "
-					      "RLIMIT_NOFILE), or close what the program has open");
+		failure_detail(
+			failure, "%s",
+			"too few file descriptors for one operation alone: raise the limit (ulimit -n, "
+			"RLIMIT_NOFILE), or close what the program has open");
 	else if (error == -ENFILE)
-		failure_detail(failure, "%s", "the system is out of open files: see /proc/sys/fs/file-nr, and raise fs.file-max");
+		failure_detail(
+			failure, "%s",
+			"the system is out of open files: see /proc/sys/fs/file-nr, and raise fs.file-max");
 	else if (op->detail)
 		failure_detail(failure, "%s", op->detail);
 	else if (op->request->channel && channel_broken(op->request->channel, error, detail))
@@ -160,7 +174,8 @@ static void op_run(struct op *op, int next)
 			op_end(op);
 			return;
 		}
-		if (!op->error && op->request->cancelled && (unsigned)next <= op->request->class->cancel_last) {
+		if (!op->error && op->request->cancelled &&
+		    (unsigned)next <= op->request->class->cancel_last) {
 			next = -ECANCELED;
 			continue;
 		}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Operations. A request (request.h) consists of one for each id; a batch has many. An operation is a state machine: an ordered
- * list of steps, which the reactor's thread runs.
+ * Operations. A request (request.h) consists of one for each id; a batch has many. An operation is
+ * a state machine: an ordered list of steps, which the reactor's thread runs.
  *
  *	            start()         done()
  *	enter(s) --+-> OP_WAIT ... result -+-> state t > s: enter(t)
@@ -9,9 +9,10 @@
  *	           +-> state t: enter(t)   +-> -errno: the failure is recorded, enter(class->unwind)
  *	           +-> -errno: likewise    +-> OP_END: the operation is over
  *
- * The steps before class->unwind do the work; reaching class->unwind from there ends the operation. The steps from
- * class->unwind on undo, in order, what was done; each has to look whether there is anything to undo, and their own
- * failures are traced and otherwise ignored (the sweep removes what is left). Only op.c sets a state.
+ * The steps before class->unwind do the work; reaching class->unwind from there ends the operation.
+ * The steps from class->unwind on undo, in order, what was done; each has to look whether there is
+ * anything to undo, and their own failures are traced and otherwise ignored (the sweep removes what
+ * is left). Only op.c sets a state.
  */
 #ifndef VARVE_CORE_OP_H
 #define VARVE_CORE_OP_H
@@ -35,7 +36,10 @@ struct core;
 #define OP_WAIT (INT_MAX - 1)
 #define OP_END INT_MAX
 
-/* What a call results in while another process holds a lock that it needs, before it has done anything: see op_again(). */
+/*
+ * What a call results in while another process holds a lock that it needs, before it has done
+ * anything: see op_again().
+ */
 #define OP_LATER (-EALREADY)
 
 /* One step of an operation. */
@@ -44,9 +48,14 @@ struct op_step {
 	const char *name;
 	/* Begin the step. */
 	int (*start)(struct op *op);
-	/* Go on with the result of what start() waited for; NULL: on success enter the next state. */
+	/*
+	 * Go on with the result of what start() waited for; NULL: on success enter the next state.
+	 */
 	int (*done)(struct op *op, int result);
-	/* When it fails for want of descriptors it has closed what it opened, and can begin anew: see fds.h. */
+	/*
+	 * When it fails for want of descriptors it has closed what it opened, and can begin anew:
+	 * see fds.h.
+	 */
 	bool again;
 };
 
@@ -57,18 +66,26 @@ struct op_class {
 	size_t size;
 	/* Most ids that one of them is about. */
 	unsigned holds;
-	/* Descriptors that it has open at once, without a walk's: a number, or FDS_NOTHING. 0: FDS_OPERATION. */
+	/*
+	 * Descriptors that it has open at once, without a walk's: a number, or FDS_NOTHING. 0:
+	 * FDS_OPERATION.
+	 */
 	unsigned fds;
 	/* Does the caller get an outcome for each one, beside the request's result? */
 	bool outcomes;
 	/* Its steps, by state; how many; the first one that undoes. */
 	const struct op_step *steps;
 	unsigned steps_count, unwind;
-	/* The last state whose beginning a cancel prevents: past it the operation cannot be undone. */
+	/*
+	 * The last state whose beginning a cancel prevents: past it the operation cannot be undone.
+	 */
 	unsigned cancel_last;
 	/* Fill in what the operation found; NULL: nothing. Dispatching thread. */
 	void (*result)(struct request *request, struct varve_result *result);
-	/* Close the descriptors that the operation has left open; NULL: none. Reactor, when it ends. */
+	/*
+	 * Close the descriptors that the operation has left open; NULL: none. Reactor, when it
+	 * ends.
+	 */
 	void (*close)(struct op *op);
 	/* Free its memory; NULL: none. Dispatching thread, where no file-system call is made. */
 	void (*release)(struct op *op);
@@ -96,9 +113,15 @@ struct op {
 	unsigned state;
 	/* 0, or the first error. */
 	int error;
-	/* What became of it; NULL while error is 0. Shared and constant when there was no memory for it. */
+	/*
+	 * What became of it; NULL while error is 0. Shared and constant when there was no memory
+	 * for it.
+	 */
 	const struct varve_failure *failure;
-	/* What the current step is about, for the error record: a directory below the home, a name in it. */
+	/*
+	 * What the current step is about, for the error record: a directory below the home, a name
+	 * in it.
+	 */
 	const char *place, *subject;
 	/* An explanation to go with the next failure; a constant. */
 	const char *detail;
@@ -108,27 +131,45 @@ struct op {
 	struct list link;
 	/* Takes the operation out of the queue that it waits in; NULL: it cannot leave. */
 	void (*withdraw)(struct op *op);
-	/* Lets a call that waits for a peer end early; it stays queued or under way. NULL: none does. */
+	/*
+	 * Lets a call that waits for a peer end early; it stays queued or under way. NULL: none
+	 * does.
+	 */
 	void (*interrupt)(struct op *op);
 	/* The operation's work in a group commit, on a lane thread. */
 	int (*work)(struct op *op);
-	/* Worker slot of the group; whether it may, and does, work straight in place; whether its work commits. */
+	/*
+	 * Worker slot of the group; whether it may, and does, work straight in place; whether its
+	 * work commits.
+	 */
 	uint16_t slot;
 	bool direct_allowed, direct, commits;
 	/* It is to be a group of its own. */
 	bool alone;
-	/* Its work ran at a boundary; it wrote data that a flush is to answer for: see commit_write_begin(). */
+	/*
+	 * Its work ran at a boundary; it wrote data that a flush is to answer for: see
+	 * commit_write_begin().
+	 */
 	bool renamed, writes;
-	/* Flushes that had failed before it wrote; what the commit that it waits for covers (enum commit_cover). */
+	/*
+	 * Flushes that had failed before it wrote; what the commit that it waits for covers (enum
+	 * commit_cover).
+	 */
 	unsigned flushes_failed;
 	uint8_t cover;
-	/* Descriptors it has reserved; which operations it waits for them with (enum fds_kind); it waits to begin its step anew. */
+	/*
+	 * Descriptors it has reserved; which operations it waits for them with (enum fds_kind); it
+	 * waits to begin its step anew.
+	 */
 	unsigned fds;
 	uint8_t fds_kind;
 	bool parked;
 	/* It holds on to what it has reserved, and waits for another operation: see fds_idle(). */
 	bool idle;
-	/* Its step has done what cannot be done again, so that it does not begin anew; a lane thread sets it. */
+	/*
+	 * Its step has done what cannot be done again, so that it does not begin anew; a lane
+	 * thread sets it.
+	 */
 	bool begun;
 	/* Began; ended (kept to assert that it ends once). */
 	bool started, ended;
@@ -147,17 +188,18 @@ void op_start(struct op *op);
 int op_call(struct op *op);
 
 /*
- * OP has failed, and its undoing steps know more than the failed one did: explain the recorded failure anew; with PATH tell
- * of op->place and op->subject as they are now, too.
+ * OP has failed, and its undoing steps know more than the failed one did: explain the recorded
+ * failure anew; with PATH tell of op->place and op->subject as they are now, too.
  */
-void op_amend(struct op *op, bool path, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void op_amend(struct op *op, bool path, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* Go on: what the current step waited for has ended with RESULT. Reactor. */
 void op_done(struct op *op, int result);
 
 /*
- * Begin the steps once more whose call resulted in OP_LATER, and that have waited long enough. Nanoseconds until the next are
- * to be, -1: none waits. Reactor.
+ * Begin the steps once more whose call resulted in OP_LATER, and that have waited long enough.
+ * Nanoseconds until the next are to be, -1: none waits. Reactor.
  */
 int64_t op_again(struct core *core);
 

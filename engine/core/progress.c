@@ -8,7 +8,8 @@
 /* The watch of REQUEST, NULL for none. */
 static struct watch *progress_watch_of(const struct request *request)
 {
-	return atomic_load_explicit(&request->core->slots[(uint32_t)request->handle - 1].watch, memory_order_acquire);
+	return atomic_load_explicit(&request->core->slots[(uint32_t)request->handle - 1].watch,
+				    memory_order_acquire);
 }
 
 void progress_forget(struct request *request)
@@ -25,8 +26,8 @@ void progress_forget(struct request *request)
 /* How far REQUEST has come. */
 static struct varve_progress progress_copy(const struct request *request)
 {
-	return (struct varve_progress){ sizeof(struct varve_progress), request->progress.entries, request->progress.bytes,
-					request->progress.left };
+	return (struct varve_progress){ sizeof(struct varve_progress), request->progress.entries,
+					request->progress.bytes, request->progress.left };
 }
 
 int progress_tell(struct core *core, unsigned max)
@@ -34,7 +35,9 @@ int progress_tell(struct core *core, unsigned max)
 	struct list *link;
 	int n = 0;
 
-	for (; !core->closing && (!max || (unsigned)n < max) && (link = list_pop(&core->progressed)); n++) {
+	for (;
+	     !core->closing && (!max || (unsigned)n < max) && (link = list_pop(&core->progressed));
+	     n++) {
 		struct watch *watch = list_entry(link, struct watch, link);
 		varve_progress_callback *callback = watch->callback;
 		void *user_data = watch->user_data;
@@ -66,7 +69,8 @@ int progress_get(struct core *core, varve_request handle, struct varve_progress 
 }
 
 /* Set the watch of REQUEST, with the lock held. 0 or -ENOMEM. */
-static int progress_set_watch(struct request *request, varve_progress_callback *callback, void *user_data)
+static int progress_set_watch(struct request *request, varve_progress_callback *callback,
+			      void *user_data)
 {
 	struct request_slot *slot = &request->core->slots[(uint32_t)request->handle - 1];
 	struct watch *watch = slot->watch, *made = NULL;
@@ -89,7 +93,8 @@ static int progress_set_watch(struct request *request, varve_progress_callback *
 	return 0;
 }
 
-int progress_watch(struct core *core, varve_request handle, varve_progress_callback *callback, void *user_data)
+int progress_watch(struct core *core, varve_request handle, varve_progress_callback *callback,
+		   void *user_data)
 {
 	struct request *request;
 	int r = handle_lock(core, handle, &request);

@@ -15,15 +15,24 @@ struct progress {
 
 /* See varve_progress(), varve_progress_watch(). */
 int progress_get(struct core *core, varve_request handle, struct varve_progress *ret_progress);
-int progress_watch(struct core *core, varve_request handle, varve_progress_callback *callback, void *user_data);
+int progress_watch(struct core *core, varve_request handle, varve_progress_callback *callback,
+		   void *user_data);
 
-/* Something was added to the progress of REQUEST: let its callback run, if that is due. Any thread. */
+/*
+ * Something was added to the progress of REQUEST: let its callback run, if that is due. Any thread.
+ */
 void progress_made(struct request *request);
 
-/* REQUEST has ended, and its callback is about to run: let no callback of its progress run any more. With the lock held. */
+/*
+ * REQUEST has ended, and its callback is about to run: let no callback of its progress run any
+ * more. With the lock held.
+ */
 void progress_forget(struct request *request);
 
-/* Run up to MAX callbacks of progress, with the lock held, which is released meanwhile. How many there were. */
+/*
+ * Run up to MAX callbacks of progress, with the lock held, which is released meanwhile. How many
+ * there were.
+ */
 int progress_tell(struct core *core, unsigned max);
 
 #endif

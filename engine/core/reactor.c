@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reactor's thread: one loop that runs every operation's steps. It never blocks but in io_turn(), when nothing can be
- * done; each turn ends with what was finished being handed over in one go.
+ * The reactor's thread: one loop that runs every operation's steps. It never blocks but in
+ * io_turn(), when nothing can be done; each turn ends with what was finished being handed over in
+ * one go.
  */
 #include "engine/core/request.h"
 #include "engine/core/core.h"
@@ -32,14 +33,16 @@ static int64_t reactor_sooner(int64_t one, int64_t other)
 /* How long io_turn() may sleep at most; runs what is due. */
 static int64_t reactor_due(struct core *core)
 {
-	return reactor_sooner(reactor_sooner(reactor_timer(core), op_again(core)), fds_unstall(core));
+	return reactor_sooner(reactor_sooner(reactor_timer(core), op_again(core)),
+			      fds_unstall(core));
 }
 
 /* Is there nothing left to do, and are we asked to end? */
 static bool reactor_over(const struct core *core)
 {
-	return atomic_load(&core->stopping) && list_empty(&core->in_flight) && inbox_empty(&core->io.inbox) &&
-	       list_empty(&core->io.done) && !core->background && !core->hooks->busy(core);
+	return atomic_load(&core->stopping) && list_empty(&core->in_flight) &&
+	       inbox_empty(&core->io.inbox) && list_empty(&core->io.done) && !core->background &&
+	       !core->hooks->busy(core);
 }
 
 /* Tell reactor_start() how it went. */

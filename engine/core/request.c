@@ -9,13 +9,15 @@
 #include <assert.h>
 #include <string.h>
 
-/* ---- the caller's side ------------------------------------------------------------------------------------------- */
+/* ---- the caller's side ----------------------------------------------------------------------- */
 
-int request_new(struct core *core, const struct op_class *class, size_t count, size_t strings, uint64_t flags,
-		struct request **ret_request)
+int request_new(struct core *core, const struct op_class *class, size_t count, size_t strings,
+		uint64_t flags, struct request **ret_request)
 {
-	size_t each = class->size + class->holds * sizeof(struct id_lock) + class->outcomes * sizeof(struct varve_outcome);
-	struct request *request = fault_calloc(&core->io.fault, 1, sizeof(*request) + count * each + strings);
+	size_t each = class->size + class->holds * sizeof(struct id_lock) +
+		      class->outcomes * sizeof(struct varve_outcome);
+	struct request *request = fault_calloc(&core->io.fault, 1,
+					       sizeof(*request) + count * each + strings);
 
 	if (!request)
 		return -ENOMEM;
@@ -57,7 +59,8 @@ void request_free(struct request *request)
 		if (request->class->release)
 			request->class->release(op);
 		/* The record for want of memory is a constant, and has no operation of ours. */
-		if (op->failure && op->failure->operation == operation_name(request->class->operation))
+		if (op->failure &&
+		    op->failure->operation == operation_name(request->class->operation))
 			free((void *)op->failure);
 	}
 	channel_free(request->channel);
@@ -73,7 +76,10 @@ static struct refusal *request_own_refusal(struct core *core)
 	return NULL;
 }
 
-/* A record for this thread: its own, a new one, or the oldest of another's; NULL without memory. With the lock held. */
+/*
+ * A record for this thread: its own, a new one, or the oldest of another's; NULL without memory.
+ * With the lock held.
+ */
 static struct refusal *request_take_refusal(struct core *core)
 {
 	struct refusal *refusal = request_own_refusal(core);
@@ -163,7 +169,8 @@ static int request_register(struct core *core, struct request *request)
 	return 0;
 }
 
-int request_submit(struct request *request, varve_callback *callback, void *user_data, varve_request *ret_request)
+int request_submit(struct request *request, varve_callback *callback, void *user_data,
+		   varve_request *ret_request)
 {
 	struct core *core = request->core;
 	int r;
@@ -177,7 +184,8 @@ int request_submit(struct request *request, varve_callback *callback, void *user
 	pthread_mutex_unlock(&core->lock);
 	if (r) {
 		request_refuse(core, request->class->operation, r, NULL,
-			       r == -EAGAIN ? "too many requests in flight" : "the store is being closed");
+			       r == -EAGAIN ? "too many requests in flight"
+					    : "the store is being closed");
 		request_free(request);
 		return r;
 	}
@@ -188,7 +196,7 @@ int request_submit(struct request *request, varve_callback *callback, void *user
 	return 0;
 }
 
-/* ---- the reactor's side ------------------------------------------------------------------------------------------ */
+/* ---- the reactor's side ---------------------------------------------------------------------- */
 
 void requests_run(struct core *core)
 {
@@ -212,7 +220,8 @@ void request_op_ended(struct request *request, struct op *op)
 /* Count how the operations of REQUEST ended, with core->counting held. */
 static void request_count(struct core *core, struct request *request, uint64_t now)
 {
-	struct varve_operation_statistics *statistics = &core->operations[request->class->operation];
+	struct varve_operation_statistics *statistics =
+		&core->operations[request->class->operation];
 
 	for (size_t i = 0; i < request->count; i++) {
 		int error = request_op(request, i)->error;
@@ -257,8 +266,8 @@ static void request_hand_over(struct request *request)
 }
 
 /*
- * The callers' lock is not taken for requests that have no channel: were this thread to lose its processor while it held it,
- * varve_dispatch() would wait for as long.
+ * The callers' lock is not taken for requests that have no channel: were this thread to lose its
+ * processor while it held it, varve_dispatch() would wait for as long.
  */
 void requests_flush(struct core *core)
 {

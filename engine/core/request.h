@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A request is what the caller submitted: it has a handle and a callback, and consists of operations (op.h). It is made or refused on the
- * caller's thread, finished on the reactor, delivered on the caller's.
+ * A request is what the caller submitted: it has a handle and a callback, and consists of
+ * operations (op.h). It is made or refused on the caller's thread, finished on the reactor,
+ * delivered on the caller's.
  */
 #ifndef VARVE_CORE_REQUEST_H
 #define VARVE_CORE_REQUEST_H
@@ -27,8 +28,8 @@ struct request {
 		/* Then among those in flight, then among those finished in this turn (reactor). */
 		struct list link;
 		/*
-		 * Then, after it came back by its node, that it has ended (core->lock); neither of the others reaches to its
-		 * channel, which is NULL.
+		 * Then, after it came back by its node, that it has ended (core->lock); neither of
+		 * the others reaches to its channel, which is NULL.
 		 */
 		struct event event;
 	};
@@ -57,11 +58,15 @@ struct request {
 	uint32_t count, remaining;
 	/* See varve_progress(). */
 	struct progress progress;
-	/* The first of `count` operations of class->size bytes each; then all their holds, outcomes, strings. */
+	/*
+	 * The first of `count` operations of class->size bytes each; then all their holds,
+	 * outcomes, strings.
+	 */
 	struct op ops[];
 };
 
-static_assert(sizeof(struct inbox_node) <= offsetof(struct event, channel), "a request's event is no channel's");
+static_assert(sizeof(struct inbox_node) <= offsetof(struct event, channel),
+	      "a request's event is no channel's");
 
 /* The operation of REQUEST at INDEX. */
 static inline struct op *request_op(struct request *request, size_t index)
@@ -75,18 +80,22 @@ static inline struct id_lock *request_holds(struct request *request)
 	return (struct id_lock *)request_op(request, request->count);
 }
 
-/* What became of each operation of REQUEST, filled when it is done; not there unless class->outcomes. */
+/*
+ * What became of each operation of REQUEST, filled when it is done; not there unless
+ * class->outcomes.
+ */
 static inline struct varve_outcome *request_outcomes(struct request *request)
 {
-	return (struct varve_outcome *)(request_holds(request) + (size_t)request->count * request->class->holds);
+	return (struct varve_outcome *)(request_holds(request) +
+					(size_t)request->count * request->class->holds);
 }
 
 /*
- * A request of CLASS with COUNT operations and room for STRINGS bytes of strings. 0 and *RET_REQUEST, or -ENOMEM. Its
- * operations are zero but for what every operation has.
+ * A request of CLASS with COUNT operations and room for STRINGS bytes of strings. 0 and
+ * *RET_REQUEST, or -ENOMEM. Its operations are zero but for what every operation has.
  */
-int request_new(struct core *core, const struct op_class *class, size_t count, size_t strings, uint64_t flags,
-		struct request **ret_request);
+int request_new(struct core *core, const struct op_class *class, size_t count, size_t strings,
+		uint64_t flags, struct request **ret_request);
 
 /* Copy TEXT (NULL gives NULL) into the request's strings. */
 const char *request_string(struct request *request, const char *text);
@@ -95,12 +104,16 @@ const char *request_string(struct request *request, const char *text);
 void request_free(struct request *request);
 
 /*
- * Give REQUEST a handle and hand it to the reactor. 0, or -EAGAIN, -ESHUTDOWN, -ECHILD: then it is freed, and the refusal
- * is recorded.
+ * Give REQUEST a handle and hand it to the reactor. 0, or -EAGAIN, -ESHUTDOWN, -ECHILD: then it is
+ * freed, and the refusal is recorded.
  */
-int request_submit(struct request *request, varve_callback *callback, void *user_data, varve_request *ret_request);
+int request_submit(struct request *request, varve_callback *callback, void *user_data,
+		   varve_request *ret_request);
 
-/* Record that a request for OPERATION was refused with ERROR, about ID (may be NULL), for REASON. Returns ERROR. */
+/*
+ * Record that a request for OPERATION was refused with ERROR, about ID (may be NULL), for REASON.
+ * Returns ERROR.
+ */
 int request_refuse(struct core *core, enum varve_operation operation, int error, const char *id,
 		   const char *reason);
 

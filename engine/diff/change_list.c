@@ -15,14 +15,18 @@ struct change_list_block {
 	char bytes[];
 };
 
-/* Map a block that has room for SIZE bytes. It is not the heap's, which keeps what is freed in its middle. */
+/*
+ * Map a block that has room for SIZE bytes. It is not the heap's, which keeps what is freed in its
+ * middle.
+ */
 static int change_list_grow(struct change_list *changes, size_t size)
 {
 	size_t bytes = MAX(size + sizeof(struct change_list_block), (size_t)CHANGES_BLOCK_BYTES);
 	struct change_list_block *block = MAP_FAILED;
 
 	if (!fault_hit(changes->fault, FAULT_ALLOCATION))
-		block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			     0);
 	if (block == MAP_FAILED)
 		return -ENOMEM;
 	block->next = changes->blocks;
@@ -45,9 +49,12 @@ static char *change_list_room(struct change_list *changes, size_t size)
 	return block->bytes + block->used - size;
 }
 
-/* Add the path of LENGTH bytes at the beginning of DIRECTORY, then "/NAME" unless NAME is NULL, then "/" if it is INSIDE. */
-static int change_list_append(struct change_list *changes, enum varve_change_kind kind, const char *directory, size_t length,
-			  const char *name, bool inside)
+/*
+ * Add the path of LENGTH bytes at the beginning of DIRECTORY, then "/NAME" unless NAME is NULL,
+ * then "/" if it is INSIDE.
+ */
+static int change_list_append(struct change_list *changes, enum varve_change_kind kind,
+			      const char *directory, size_t length, const char *name, bool inside)
 {
 	size_t rest = name ? strlen(name) + 1 : 0;
 	char *path = change_list_room(changes, 1 + length + rest + inside + 1);
@@ -68,7 +75,8 @@ static int change_list_append(struct change_list *changes, enum varve_change_kin
 	return 0;
 }
 
-int change_list_add(struct change_list *changes, enum varve_change_kind kind, const char *directory, const char *name)
+int change_list_add(struct change_list *changes, enum varve_change_kind kind, const char *directory,
+		    const char *name)
 {
 	return change_list_append(changes, kind, directory, strlen(directory), name, false);
 }
@@ -76,7 +84,8 @@ int change_list_add(struct change_list *changes, enum varve_change_kind kind, co
 int change_list_add_inside(struct change_list *changes, const char *directory, const char *name)
 {
 	changes->inside = true;
-	return change_list_append(changes, VARVE_CHANGE_ADD, directory, strlen(directory), name, true);
+	return change_list_append(changes, VARVE_CHANGE_ADD, directory, strlen(directory), name,
+				  true);
 }
 
 int change_list_add_ancestors(struct change_list *changes, const char *directory)
@@ -85,7 +94,8 @@ int change_list_add_ancestors(struct change_list *changes, const char *directory
 
 	for (size_t length = strlen(directory); !r && length; length--)
 		if (!directory[length] || directory[length] == '/')
-			r = change_list_append(changes, VARVE_CHANGE_MODIFY, directory, length, NULL, false);
+			r = change_list_append(changes, VARVE_CHANGE_MODIFY, directory, length,
+					       NULL, false);
 	return r;
 }
 
@@ -121,10 +131,12 @@ static int change_list_key(const struct varve_change *change, size_t depth)
 }
 
 /*
- * Sort COUNT changes from LIST on, whose paths are the same up to DEPTH, by path, then kind: in three parts by one byte, those
- * parts likewise, the largest last and without a call. In place, as the C library's qsort() is not.
+ * Sort COUNT changes from LIST on, whose paths are the same up to DEPTH, by path, then kind: in
+ * three parts by one byte, those parts likewise, the largest last and without a call. In place, as
+ * the C library's qsort() is not.
  */
-static void change_list_sort_from(struct varve_change *list, size_t count, size_t depth, struct yield *yield)
+static void change_list_sort_from(struct varve_change *list, size_t count, size_t depth,
+				  struct yield *yield)
 {
 	while (count > 1) {
 		int middle = change_list_key(&list[count / 2], depth);
@@ -184,8 +196,11 @@ static int change_list_settle(struct change_list *changes, struct yield *yield)
 	while (changes->blocks) {
 		const struct change_list_block *block = changes->blocks;
 
-		for (const char *at = block->bytes; at < block->bytes + block->used; at += strlen(at) + 1) {
-			changes->list[count++] = (struct varve_change){ .path = path, .kind = (unsigned char)*at };
+		for (const char *at = block->bytes; at < block->bytes + block->used;
+		     at += strlen(at) + 1) {
+			changes->list[count++] = (struct varve_change){
+				.path = path, .kind = (unsigned char)*at
+			};
 			path = stpcpy(path, at + 1) + 1;
 			yield_look(yield);
 		}

@@ -5,8 +5,8 @@
  *	collected  blocks, each of kind, path, NUL, kind, path, NUL, ...
  *	sorted     one block: the list, then the paths that it points to
  *
- * A million of them are many MiB, so nothing is held twice: blocks are given back to the system one by one as they move
- * over, and the list is sorted in place.
+ * A million of them are many MiB, so nothing is held twice: blocks are given back to the system one
+ * by one as they move over, and the list is sorted in place.
  */
 #ifndef VARVE_DIFF_CHANGE_LIST_H
 #define VARVE_DIFF_CHANGE_LIST_H
@@ -31,9 +31,13 @@ struct change_list {
 };
 
 /* Add a change of DIRECTORY/NAME ("/" begins DIRECTORY unless it is empty). 0 or -ENOMEM. */
-int change_list_add(struct change_list *changes, enum varve_change_kind kind, const char *directory, const char *name);
+int change_list_add(struct change_list *changes, enum varve_change_kind kind, const char *directory,
+		    const char *name);
 
-/* Add all that is in DIRECTORY/NAME, or, without NAME, in DIRECTORY, as one path that ends in '/'. 0 or -ENOMEM. */
+/*
+ * Add all that is in DIRECTORY/NAME, or, without NAME, in DIRECTORY, as one path that ends in '/'.
+ * 0 or -ENOMEM.
+ */
 int change_list_add_inside(struct change_list *changes, const char *directory, const char *name);
 
 /* Add DIRECTORY ("" is none) and the directories that it is in as modified. */
@@ -42,7 +46,10 @@ int change_list_add_ancestors(struct change_list *changes, const char *directory
 /* Move all of FROM, not sorted, to TO, which is not either. */
 void change_list_take(struct change_list *to, struct change_list *from);
 
-/* Sort by path, bytewise, and leave one of those with the same path: added goes before modified. Looks at YIELD. 0 or -ENOMEM. */
+/*
+ * Sort by path, bytewise, and leave one of those with the same path: added goes before modified.
+ * Looks at YIELD. 0 or -ENOMEM.
+ */
 int change_list_sort(struct change_list *changes, struct yield *yield);
 
 /* Free what was collected. */

@@ -19,7 +19,10 @@
 /* The slice is over: what is at hand goes on in the next one. */
 #define COMPARE_LATER 2
 
-/* The inode number of the empty directory that stands in for a subvolume which a snapshot did not take along. */
+/*
+ * The inode number of the empty directory that stands in for a subvolume which a snapshot did not
+ * take along.
+ */
 #define COMPARE_STAND_IN 2
 
 /* A directory to be compared. */
@@ -42,7 +45,10 @@ struct compare_child {
 /* Directories on the stack whose parent is the same. */
 struct compare_batch {
 	struct list link;
-	/* Its path, of so many bytes, stands at the beginning of bytes[], the children behind its NUL; how many those are. */
+	/*
+	 * Its path, of so many bytes, stands at the beginning of bytes[], the children behind its
+	 * NUL; how many those are.
+	 */
 	size_t length;
 	unsigned count;
 	/* How many bytes are used, and where the next child begins. */
@@ -52,13 +58,16 @@ struct compare_batch {
 
 /* How far a directory is gone through. */
 enum compare_stage {
-	COMPARE_OPEN,		/* it is to be opened */
-	COMPARE_HINTED,		/* the names that the delta hints at */
-	COMPARE_ABREAST,	/* both trees, side by side */
-	COMPARE_ASIDE,		/* what was put aside */
+	COMPARE_OPEN,    /* it is to be opened */
+	COMPARE_HINTED,  /* the names that the delta hints at */
+	COMPARE_ABREAST, /* both trees, side by side */
+	COMPARE_ASIDE,   /* what was put aside */
 };
 
-/* What one thread holds, from one slice to the next: the slice may be over in the middle of a directory, or of a file. */
+/*
+ * What one thread holds, from one slice to the next: the slice may be over in the middle of a
+ * directory, or of a file.
+ */
 struct compare_worker {
 	/* In compare->workers, while no thread has it. */
 	struct list link;
@@ -68,7 +77,9 @@ struct compare_worker {
 	unsigned looked;
 	/* The slice\'s. */
 	struct yield *yield;
-	/* The directory at hand, open in both trees; NULL: none. `told`: its ancestors are listed. */
+	/*
+	 * The directory at hand, open in both trees; NULL: none. `told`: its ancestors are listed.
+	 */
 	struct compare_dir *dir;
 	enum compare_stage stage;
 	int fds[2];
@@ -88,7 +99,7 @@ struct compare_worker {
 	struct compare_batch *batch;
 };
 
-/* ---- the stack --------------------------------------------------------------------------------------------------- */
+/* ---- the stack ------------------------------------------------------------------------------- */
 
 /* Put the worker's batch on the stack. */
 static void compare_publish(struct compare_worker *worker)
@@ -111,7 +122,8 @@ static void compare_publish(struct compare_worker *worker)
 }
 
 /* Put NAME in the directory at hand, itself a directory, on the stack. */
-static int compare_push(struct compare_worker *worker, const char *name, uint64_t inode, bool guided, bool added)
+static int compare_push(struct compare_worker *worker, const char *name, uint64_t inode,
+			bool guided, bool added)
 {
 	const struct compare_child child = { .inode = inode, .guided = guided, .added = added };
 	size_t length = strlen(worker->dir->path), size = sizeof(child) + strlen(name) + 1;
@@ -141,9 +153,11 @@ static int compare_push(struct compare_worker *worker, const char *name, uint64_
 static struct compare_dir *compare_pop(struct compare *compare)
 {
 	struct compare_batch *batch = list_entry(compare->stack.prev, struct compare_batch, link);
-	const struct compare_child *child = (const struct compare_child *)(batch->bytes + batch->at);
+	const struct compare_child *child = (const struct compare_child *)(batch->bytes +
+									   batch->at);
 	size_t size = strlen(child->name) + 1;
-	struct compare_dir *dir = fault_calloc(compare->fault, 1, sizeof(*dir) + batch->length + 1 + size);
+	struct compare_dir *dir = fault_calloc(compare->fault, 1,
+					       sizeof(*dir) + batch->length + 1 + size);
 
 	if (!dir)
 		return NULL;
@@ -161,10 +175,11 @@ static struct compare_dir *compare_pop(struct compare *compare)
 	return dir;
 }
 
-/* ---- telling ----------------------------------------------------------------------------------------------------- */
+/* ---- telling --------------------------------------------------------------------------------- */
 
 /* NAME in the directory at hand was changed. */
-static int compare_tell(struct compare_worker *worker, enum varve_change_kind kind, const char *name)
+static int compare_tell(struct compare_worker *worker, enum varve_change_kind kind,
+			const char *name)
 {
 	int r = 0;
 
@@ -190,7 +205,7 @@ static int compare_added(struct compare_worker *worker, const char *name, unsign
 	return r || type != DT_DIR ? r : compare_inside(worker, name);
 }
 
-/* ---- a pair ------------------------------------------------------------------------------------------------------ */
+/* ---- a pair ---------------------------------------------------------------------------------- */
 
 /* Is STATX a directory that has nothing of its own: a stand-in for a subvolume? */
 static bool compare_hollow(const struct statx *statx)
@@ -198,7 +213,10 @@ static bool compare_hollow(const struct statx *statx)
 	return S_ISDIR(statx->stx_mode) && statx->stx_ino == COMPARE_STAND_IN;
 }
 
-/* Are these times the same, where one that was written without nanoseconds is equal to any in its second? */
+/*
+ * Are these times the same, where one that was written without nanoseconds is equal to any in its
+ * second?
+ */
 static bool compare_time(const struct statx_timestamp *a, const struct statx_timestamp *b)
 {
 	return a->tv_sec == b->tv_sec && (a->tv_nsec == b->tv_nsec || !a->tv_nsec || !b->tv_nsec);
@@ -211,8 +229,12 @@ struct compare_owner {
 	bool mapped;
 };
 
-/* Find the owner of STATX, by MAPS. root:root is the container's where the map does not have it, as a shift has it. */
-static struct compare_owner compare_owner(const struct idrange_maps *maps, const struct statx *statx)
+/*
+ * Find the owner of STATX, by MAPS. root:root is the container's where the map does not have it, as
+ * a shift has it.
+ */
+static struct compare_owner compare_owner(const struct idrange_maps *maps,
+					  const struct statx *statx)
 {
 	struct compare_owner owner;
 
@@ -220,7 +242,8 @@ static struct compare_owner compare_owner(const struct idrange_maps *maps, const
 	    !idrange_to_container(maps->gids, maps->gids_count, statx->stx_gid, &owner.gid))
 		owner.mapped = true;
 	else
-		owner = (struct compare_owner){ statx->stx_uid, statx->stx_gid, !statx->stx_uid && !statx->stx_gid };
+		owner = (struct compare_owner){ statx->stx_uid, statx->stx_gid,
+						!statx->stx_uid && !statx->stx_gid };
 	return owner;
 }
 
@@ -236,9 +259,10 @@ static bool compare_owners(const struct compare *compare, const struct statx sta
 /* Do the inodes differ in what a tar archive holds, but for their owners? */
 static bool compare_inodes(const struct statx *a, const struct statx *b)
 {
-	return a->stx_mode != b->stx_mode ||
-	       a->stx_rdev_major != b->stx_rdev_major || a->stx_rdev_minor != b->stx_rdev_minor ||
-	       !compare_time(&a->stx_mtime, &b->stx_mtime) || (!S_ISDIR(a->stx_mode) && a->stx_size != b->stx_size);
+	return a->stx_mode != b->stx_mode || a->stx_rdev_major != b->stx_rdev_major ||
+	       a->stx_rdev_minor != b->stx_rdev_minor ||
+	       !compare_time(&a->stx_mtime, &b->stx_mtime) ||
+	       (!S_ISDIR(a->stx_mode) && a->stx_size != b->stx_size);
 }
 
 /* Do the links called NAME lead elsewhere? 1, 0, -errno. */
@@ -255,7 +279,10 @@ static int compare_links(const struct compare_worker *worker, const char *name)
 	return lengths[0] != lengths[1] || memcmp(targets[0], targets[1], (size_t)lengths[0]);
 }
 
-/* Do the attributes of the entries called NAME differ? 1, also where they are too many to compare, 0, -errno. */
+/*
+ * Do the attributes of the entries called NAME differ? 1, also where they are too many to compare,
+ * 0, -errno.
+ */
 static int compare_attributes(struct compare_worker *worker, const char *name)
 {
 	for (unsigned i = 0; i < 2; i++) {
@@ -270,27 +297,39 @@ static int compare_attributes(struct compare_worker *worker, const char *name)
 /* Is TIME before LIMIT? */
 static bool compare_before(const struct statx_timestamp *time, const struct timespec *limit)
 {
-	return time->tv_sec < limit->tv_sec || (time->tv_sec == limit->tv_sec && (long)time->tv_nsec < limit->tv_nsec);
+	return time->tv_sec < limit->tv_sec ||
+	       (time->tv_sec == limit->tv_sec && (long)time->tv_nsec < limit->tv_nsec);
 }
 
-/* Does the device of STATX, in tree INDEX, say that it lies in that tree itself, and not in a nested subvolume? */
+/*
+ * Does the device of STATX, in tree INDEX, say that it lies in that tree itself, and not in a
+ * nested subvolume?
+ */
 static bool compare_own(const struct compare *compare, unsigned index, const struct statx *statx)
 {
 	return makedev(statx->stx_dev_major, statx->stx_dev_minor) == compare->devices[index];
 }
 
-/* Are these one inode, which was not changed since the trees were one? A change sets ctime, and no call sets that back. */
+/*
+ * Are these one inode, which was not changed since the trees were one? A change sets ctime, and no
+ * call sets that back.
+ */
 static bool compare_settled(const struct compare *compare, const struct statx statx[2])
 {
 	const struct statx_timestamp *time = &statx[0].stx_ctime;
 
-	return statx[0].stx_ino == statx[1].stx_ino && compare_own(compare, 0, &statx[0]) && compare_own(compare, 1, &statx[1]) &&
-	       time->tv_sec == statx[1].stx_ctime.tv_sec && time->tv_nsec == statx[1].stx_ctime.tv_nsec &&
+	return statx[0].stx_ino == statx[1].stx_ino && compare_own(compare, 0, &statx[0]) &&
+	       compare_own(compare, 1, &statx[1]) && time->tv_sec == statx[1].stx_ctime.tv_sec &&
+	       time->tv_nsec == statx[1].stx_ctime.tv_nsec &&
 	       compare_before(time, &compare->settled);
 }
 
-/* Differs the content of the files called NAME, which are otherwise alike? 1, 0, COMPARE_LATER, -errno. */
-static int compare_content(struct compare_worker *worker, const char *name, const struct statx statx[2])
+/*
+ * Differs the content of the files called NAME, which are otherwise alike? 1, 0, COMPARE_LATER,
+ * -errno.
+ */
+static int compare_content(struct compare_worker *worker, const char *name,
+			   const struct statx statx[2])
 {
 	int r = 1;
 
@@ -306,7 +345,8 @@ static int compare_content(struct compare_worker *worker, const char *name, cons
 }
 
 /* Do the entries called NAME differ? 1, 0, COMPARE_LATER, -errno. */
-static int compare_differ(struct compare_worker *worker, const char *name, const struct statx statx[2])
+static int compare_differ(struct compare_worker *worker, const char *name,
+			  const struct statx statx[2])
 {
 	if (compare_hollow(&statx[0]) || compare_hollow(&statx[1]))
 		return !S_ISDIR(statx[0].stx_mode) || !S_ISDIR(statx[1].stx_mode);
@@ -322,7 +362,8 @@ static int compare_differ(struct compare_worker *worker, const char *name, const
 }
 
 /* Both entries called NAME are directories: go on in them, unless the delta knows better. */
-static int compare_descend(struct compare_worker *worker, const char *name, const struct statx statx[2])
+static int compare_descend(struct compare_worker *worker, const char *name,
+			   const struct statx statx[2])
 {
 	const struct compare *compare = worker->compare;
 	bool guided = worker->dir->guided;
@@ -330,7 +371,8 @@ static int compare_descend(struct compare_worker *worker, const char *name, cons
 
 	for (unsigned i = 0; i < 2; i++)
 		guided &= compare_own(compare, i, &statx[i]) && !compare_hollow(&statx[i]);
-	if (guided && inode && !delta_changed(compare->delta, inode) && !delta_leads(compare->delta, inode))
+	if (guided && inode && !delta_changed(compare->delta, inode) &&
+	    !delta_leads(compare->delta, inode))
 		return 0;
 	return compare_push(worker, name, inode, guided, false);
 }
@@ -340,18 +382,24 @@ static int compare_look(int fd, const char *name, struct statx *ret_statx)
 {
 	/* What is mounted there is not asked: a file system of a user may never answer. */
 	const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
-	int r = fd < 0 ? -ENOENT : RET_NERRNO(statx(fd, name, flags, STATX_BASIC_STATS | STATX_MNT_ID, ret_statx));
+	int r = fd < 0 ? -ENOENT
+		       : RET_NERRNO(statx(fd, name, flags, STATX_BASIC_STATS | STATX_MNT_ID,
+					  ret_statx));
 
 	return opath_vanished(r) ? 0 : r ? r : 1;
 }
 
 /* Is STATX, in tree INDEX, that of something mounted in it? */
-static bool compare_covered(const struct compare_worker *worker, unsigned index, const struct statx *statx)
+static bool compare_covered(const struct compare_worker *worker, unsigned index,
+			    const struct statx *statx)
 {
 	return statx->stx_mnt_id != worker->compare->mounts[index];
 }
 
-/* Compare the entries called NAME, which are in both trees, or were a moment ago. 0, COMPARE_LATER or -errno. */
+/*
+ * Compare the entries called NAME, which are in both trees, or were a moment ago. 0, COMPARE_LATER
+ * or -errno.
+ */
 static int compare_pair(struct compare_worker *worker, const char *name)
 {
 	struct statx statx[2];
@@ -363,8 +411,10 @@ static int compare_pair(struct compare_worker *worker, const char *name)
 			return there[i];
 	}
 	/* What lies beneath cannot be seen, so nothing is said of it. */
-	if ((there[0] && compare_covered(worker, 0, &statx[0])) || (there[1] && compare_covered(worker, 1, &statx[1])))
-		return change_list_add(&worker->covered, VARVE_CHANGE_MODIFY, worker->dir->path, name);
+	if ((there[0] && compare_covered(worker, 0, &statx[0])) ||
+	    (there[1] && compare_covered(worker, 1, &statx[1])))
+		return change_list_add(&worker->covered, VARVE_CHANGE_MODIFY, worker->dir->path,
+				       name);
 	if (!there[1])
 		return there[0] ? compare_tell(worker, VARVE_CHANGE_DELETE, name) : 0;
 	if (!there[0])
@@ -386,7 +436,7 @@ static int compare_pair(struct compare_worker *worker, const char *name)
 	return compare_descend(worker, name, statx);
 }
 
-/* ---- a directory ------------------------------------------------------------------------------------------------- */
+/* ---- a directory ----------------------------------------------------------------------------- */
 
 /* Is a subvolume nested at NAME in the directory at hand? */
 static bool compare_forced(const struct compare_worker *worker, const char *name)
@@ -402,8 +452,12 @@ static bool compare_forced(const struct compare_worker *worker, const char *name
 	return false;
 }
 
-/* Both trees have NAME, with the same INODE and TYPE unless that is 0: look closer unless the delta knows better. */
-static int compare_both(struct compare_worker *worker, const char *name, uint64_t inode, unsigned char type)
+/*
+ * Both trees have NAME, with the same INODE and TYPE unless that is 0: look closer unless the delta
+ * knows better.
+ */
+static int compare_both(struct compare_worker *worker, const char *name, uint64_t inode,
+			unsigned char type)
 {
 	const struct delta *delta = worker->compare->delta;
 
@@ -414,13 +468,19 @@ static int compare_both(struct compare_worker *worker, const char *name, uint64_
 }
 
 /* Tree INDEX alone has NAME. */
-static int compare_alone(struct compare_worker *worker, unsigned index, const char *name, unsigned char type)
+static int compare_alone(struct compare_worker *worker, unsigned index, const char *name,
+			 unsigned char type)
 {
-	return index ? compare_added(worker, name, type) : compare_tell(worker, VARVE_CHANGE_DELETE, name);
+	return index ? compare_added(worker, name, type)
+		     : compare_tell(worker, VARVE_CHANGE_DELETE, name);
 }
 
-/* The number of an entry that is INODE of TYPE in one tree and OTHER of OTHER_TYPE in the other; 0: not the same. */
-static uint64_t compare_same(uint64_t inode, unsigned char type, uint64_t other, unsigned char other_type)
+/*
+ * The number of an entry that is INODE of TYPE in one tree and OTHER of OTHER_TYPE in the other; 0:
+ * not the same.
+ */
+static uint64_t compare_same(uint64_t inode, unsigned char type, uint64_t other,
+			     unsigned char other_type)
 {
 	return inode == other && type == other_type ? inode : 0;
 }
@@ -446,7 +506,9 @@ static int compare_met(struct compare_worker *worker)
 	return r ? r : entries_next(&worker->entries[1]);
 }
 
-/* Put the entry at hand of tree INDEX aside, unless it alone can have one, and go on in that tree. */
+/*
+ * Put the entry at hand of tree INDEX aside, unless it alone can have one, and go on in that tree.
+ */
 static int compare_missed(struct compare_worker *worker, unsigned index)
 {
 	const struct dirent64 *entry = worker->entries[index].entry;
@@ -464,8 +526,9 @@ static bool compare_beside(const struct entries *old, const struct entries *new)
 }
 
 /*
- * Read both trees' directory at hand side by side, and compare what has the same name at the same position: in trees of
- * common descent all but what came and went. The rest is put aside. 0, COMPARE_LATER or -errno.
+ * Read both trees' directory at hand side by side, and compare what has the same name at the same
+ * position: in trees of common descent all but what came and went. The rest is put aside. 0,
+ * COMPARE_LATER or -errno.
  */
 static int compare_abreast(struct compare_worker *worker)
 {
@@ -479,7 +542,8 @@ static int compare_abreast(struct compare_worker *worker)
 		if (compare_beside(old, new))
 			r = compare_met(worker);
 		else
-			r = compare_missed(worker, !old->entry || (new->entry && new->position < old->position));
+			r = compare_missed(worker, !old->entry || (new->entry &&new->position <
+								   old->position));
 	}
 	if (r)
 		return r;
@@ -498,8 +562,10 @@ static int compare_aside(struct compare_worker *worker)
 	int r = 0;
 
 	while (!r && (next[0] < old->count || next[1] < new->count)) {
-		const struct listing_entry *a = next[0] < old->count ? listing_at(old, next[0]) : NULL;
-		const struct listing_entry *b = next[1] < new->count ? listing_at(new, next[1]) : NULL;
+		const struct listing_entry *a = next[0] < old->count ? listing_at(old, next[0])
+								     : NULL;
+		const struct listing_entry *b = next[1] < new->count ? listing_at(new, next[1])
+								     : NULL;
 		int order = !a ? 1 : !b ? -1 : strcmp(a->name, b->name);
 
 		r = compare_time_over(worker);
@@ -510,7 +576,9 @@ static int compare_aside(struct compare_worker *worker)
 		else if (order > 0)
 			r = compare_alone(worker, 1, b->name, b->type);
 		else
-			r = compare_both(worker, b->name, compare_same(a->inode, a->type, b->inode, b->type), b->type);
+			r = compare_both(worker, b->name,
+					 compare_same(a->inode, a->type, b->inode, b->type),
+					 b->type);
 		if (r == COMPARE_LATER)
 			return r;
 		next[0] += order <= 0;
@@ -531,12 +599,14 @@ static int compare_hints(struct compare_worker *worker)
 	const struct delta *delta = worker->compare->delta;
 	size_t count = 0, i = 0;
 
-	for (const struct delta_hint *hint = delta_first(delta, worker->dir->inode); hint; hint = delta_next(delta, hint))
+	for (const struct delta_hint *hint = delta_first(delta, worker->dir->inode); hint;
+	     hint = delta_next(delta, hint))
 		count++;
 	worker->names = fault_calloc(worker->compare->fault, count + 1, sizeof(*worker->names));
 	if (!worker->names)
 		return -ENOMEM;
-	for (const struct delta_hint *hint = delta_first(delta, worker->dir->inode); hint; hint = delta_next(delta, hint))
+	for (const struct delta_hint *hint = delta_first(delta, worker->dir->inode); hint;
+	     hint = delta_next(delta, hint))
 		worker->names[i++] = delta->names + hint->name;
 	qsort(worker->names, count, sizeof(*worker->names), compare_name_order);
 	worker->names_count = count;
@@ -566,10 +636,14 @@ static bool compare_by_hints(const struct compare_worker *worker)
 	const struct delta *delta = worker->compare->delta;
 	const struct compare_dir *dir = worker->dir;
 
-	return dir->guided && dir->inode && !delta_changed(delta, dir->inode) && !delta_unnamed(delta, dir->inode);
+	return dir->guided && dir->inode && !delta_changed(delta, dir->inode) &&
+	       !delta_unnamed(delta, dir->inode);
 }
 
-/* Open the directory at hand in tree INDEX; negative, without an error, where it vanished or is covered by a mount. */
+/*
+ * Open the directory at hand in tree INDEX; negative, without an error, where it vanished or is
+ * covered by a mount.
+ */
 static int compare_open(struct compare_worker *worker, unsigned index)
 {
 	int root = worker->compare->fds[index], fd;
@@ -630,9 +704,12 @@ static int compare_go_on(struct compare_worker *worker)
 	return r;
 }
 
-/* ---- threads ----------------------------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
-/* A worker for this thread: one with a directory at hand, else an idle one, else a new one; NULL without memory. */
+/*
+ * A worker for this thread: one with a directory at hand, else an idle one, else a new one; NULL
+ * without memory.
+ */
 static struct compare_worker *compare_take_worker(struct compare *compare)
 {
 	struct compare_worker *worker = NULL;
@@ -651,10 +728,13 @@ static struct compare_worker *compare_take_worker(struct compare *compare)
 	worker = fault_calloc(compare->fault, 1, sizeof(*worker));
 	if (!worker)
 		return NULL;
-	*worker = (struct compare_worker){
-		.compare = compare, .fds = { -EBADF, -EBADF }, .changes.fault = compare->fault, .covered.fault = compare->fault,
-		.content = { .fault = compare->fault, .cancelled = compare->job.cancelled, .fds = { -EBADF, -EBADF } }
-	};
+	*worker = (struct compare_worker){ .compare = compare,
+					   .fds = { -EBADF, -EBADF },
+					   .changes.fault = compare->fault,
+					   .covered.fault = compare->fault,
+					   .content = { .fault = compare->fault,
+							.cancelled = compare->job.cancelled,
+							.fds = { -EBADF, -EBADF } } };
 	list_init(&worker->link);
 	for (unsigned i = 0; i < 2; i++)
 		worker->listings[i].fault = worker->xattrs[i].fault = compare->fault;
@@ -779,7 +859,7 @@ static const struct job_class compare_class = {
 	.done = compare_over,
 };
 
-/* ---- all together ------------------------------------------------------------------------------------------------ */
+/* ---- all together ---------------------------------------------------------------------------- */
 
 /* Put the roots on the stack, and note what tells them from mounts and nested subvolumes. */
 int compare_begin(struct compare *compare)
@@ -796,7 +876,8 @@ int compare_begin(struct compare *compare)
 
 		if (compare->fds[i] < 0)
 			continue;
-		if (statx(compare->fds[i], "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, &stat) < 0)
+		if (statx(compare->fds[i], "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID,
+			  &stat) < 0)
 			return negative_errno();
 		compare->devices[i] = makedev(stat.stx_dev_major, stat.stx_dev_minor);
 		compare->mounts[i] = stat.stx_mnt_id;
@@ -817,7 +898,8 @@ int compare_begin(struct compare *compare)
 int compare_try(struct compare *compare)
 {
 	uint64_t slice_ns = workers_slice_ns(compare->job.store);
-	struct slice slice = { .job = &compare->job, .yield.wakes = &compare->job.store->core.io.wakes,
+	struct slice slice = { .job = &compare->job,
+			       .yield.wakes = &compare->job.store->core.io.wakes,
 			       .until_ns = now_ns() + MIN(COMPARE_TRY_NS, slice_ns) };
 	int r = compare_slice(&compare->job, &slice);
 

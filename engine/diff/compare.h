@@ -2,11 +2,13 @@
 /*
  * Two trees compared, or one listed as a whole: the paths that were added, modified, deleted.
  *
- * A job of the workers. A stack of directories is shared by its threads: each takes one, lists it in both trees, compares the entries
- * by name, and puts the directories among them on the stack, in batches that have their parent's path once. Directories
- * are opened from the roots by their paths, so depth costs neither stack nor descriptors. A slice may be over anywhere; what a thread
- * has at hand then, one directory and two files at most, stays open for the next one. So there are never more of these than threads that
- * are allowed. Where a delta tells what may differ, all else is passed over:
+ * A job of the workers. A stack of directories is shared by its threads: each takes one, lists it
+ * in both trees, compares the entries by name, and puts the directories among them on the stack, in
+ * batches that have their parent's path once. Directories are opened from the roots by their paths,
+ * so depth costs neither stack nor descriptors. A slice may be over anywhere; what a thread has at
+ * hand then, one directory and two files at most, stays open for the next one. So there are never
+ * more of these than threads that are allowed. Where a delta tells what may differ, all else is
+ * passed over:
  *
  *	directory                  what is looked at
  *	changed itself             its entries; of those with the same number and no change nothing more
@@ -43,9 +45,15 @@ struct compare {
 	struct idrange_maps maps[2];
 	/* What may differ; NULL: anything. */
 	const struct delta *delta;
-	/* An inode of both trees whose time of change is the same, and before this, is as it was when they were one. Zeros: never. */
+	/*
+	 * An inode of both trees whose time of change is the same, and before this, is as it was
+	 * when they were one. Zeros: never.
+	 */
 	struct timespec settled;
-	/* Tell "DIR/" instead of all that is in a directory which the new tree alone has (see feed.h). */
+	/*
+	 * Tell "DIR/" instead of all that is in a directory which the new tree alone has (see
+	 * feed.h).
+	 */
 	bool collapse;
 	struct fault *fault;
 
@@ -58,13 +66,19 @@ struct compare {
 	struct list workers;
 	/* Directories on the stack, the roots, and those that no thread works on. */
 	unsigned pending;
-	/* The first error, the call that failed, and the path that it was about; NULL without memory. */
+	/*
+	 * The first error, the call that failed, and the path that it was about; NULL without
+	 * memory.
+	 */
 	int error;
 	const char *failed_call;
 	char *failed;
 	/* What was found, not sorted; complete when all is over. */
 	struct change_list changes;
-	/* What could not be compared, as something is mounted there in one of them: only where a root is no clone of its mount. */
+	/*
+	 * What could not be compared, as something is mounted there in one of them: only where a
+	 * root is no clone of its mount.
+	 */
 	struct change_list covered;
 	/* The devices of the roots, and the mounts that they lie in. */
 	uint64_t devices[2], mounts[2];
@@ -74,7 +88,8 @@ struct compare {
 int compare_begin(struct compare *compare);
 
 /*
- * Compare on this thread for COMPARE_TRY_NS at most: 0 when that was all, COMPARE_MORE: the rest is for the job to be started, or
+ * Compare on this thread for COMPARE_TRY_NS at most: 0 when that was all, COMPARE_MORE: the rest is
+ * for the job to be started, or
  * -errno. Lane thread.
  */
 int compare_try(struct compare *compare);

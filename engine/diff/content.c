@@ -10,10 +10,14 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-/* Extents whose address does not tell what the file has there: compressed, inline, or not on disk yet. */
-#define CONTENT_NO_ADDRESS                                                                                              \
-	(FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_ENCODED | FIEMAP_EXTENT_DATA_ENCRYPTED |        \
-	 FIEMAP_EXTENT_NOT_ALIGNED | FIEMAP_EXTENT_DATA_INLINE | FIEMAP_EXTENT_DATA_TAIL)
+/*
+ * Extents whose address does not tell what the file has there: compressed, inline, or not on disk
+ * yet.
+ */
+#define CONTENT_NO_ADDRESS                                                                      \
+	(FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_ENCODED |               \
+	 FIEMAP_EXTENT_DATA_ENCRYPTED | FIEMAP_EXTENT_NOT_ALIGNED | FIEMAP_EXTENT_DATA_INLINE | \
+	 FIEMAP_EXTENT_DATA_TAIL)
 
 /* The extents of a file, some at a time. */
 struct content_map {
@@ -25,7 +29,8 @@ struct content_map {
 	struct fiemap_extent extents[CONTENT_EXTENTS];
 };
 
-static_assert(offsetof(struct content_map, extents) == offsetof(struct content_map, head) + sizeof(struct fiemap),
+static_assert(offsetof(struct content_map, extents) ==
+		      offsetof(struct content_map, head) + sizeof(struct fiemap),
 	      "the kernel writes the extents behind the head");
 
 /* What a file has from some offset on. */
@@ -40,9 +45,10 @@ struct content_piece {
 /* Ask for the extents from AT on, once what was written is on disk. 0 or -errno. */
 static int content_fill(struct content_map *map, uint64_t at, uint64_t size)
 {
-	map->head = (struct fiemap){
-		.fm_start = at, .fm_length = size - at, .fm_flags = FIEMAP_FLAG_SYNC, .fm_extent_count = CONTENT_EXTENTS
-	};
+	map->head = (struct fiemap){ .fm_start = at,
+				     .fm_length = size - at,
+				     .fm_flags = FIEMAP_FLAG_SYNC,
+				     .fm_extent_count = CONTENT_EXTENTS };
 	map->next = 0;
 	if (ioctl(map->fd, FS_IOC_FIEMAP, &map->head) < 0)
 		return negative_errno();
@@ -50,8 +56,12 @@ static int content_fill(struct content_map *map, uint64_t at, uint64_t size)
 	return 0;
 }
 
-/* Find what the file of MAP, of SIZE bytes, has at AT, which only grows from call to call. 0 or -errno. */
-static int content_piece(struct content_map *map, uint64_t at, uint64_t size, struct content_piece *ret_piece)
+/*
+ * Find what the file of MAP, of SIZE bytes, has at AT, which only grows from call to call. 0 or
+ * -errno.
+ */
+static int content_piece(struct content_map *map, uint64_t at, uint64_t size,
+			 struct content_piece *ret_piece)
 {
 	const struct fiemap_extent *extent = NULL;
 
@@ -72,11 +82,14 @@ static int content_piece(struct content_map *map, uint64_t at, uint64_t size, st
 		}
 	}
 	if (extent->fe_logical > at) {
-		*ret_piece = (struct content_piece){ .end = extent->fe_logical, .kind = CONTENT_ZEROS };
+		*ret_piece = (struct content_piece){ .end = extent->fe_logical,
+						     .kind = CONTENT_ZEROS };
 		return 0;
 	}
-	*ret_piece = (struct content_piece){ .end = extent->fe_logical + extent->fe_length, .kind = CONTENT_ADDRESS,
-					     .address = extent->fe_physical + (at - extent->fe_logical) };
+	*ret_piece = (struct content_piece){ .end = extent->fe_logical + extent->fe_length,
+					     .kind = CONTENT_ADDRESS,
+					     .address = extent->fe_physical +
+							(at - extent->fe_logical) };
 	if (extent->fe_flags & FIEMAP_EXTENT_UNWRITTEN)
 		ret_piece->kind = CONTENT_ZEROS;
 	else if (extent->fe_flags & CONTENT_NO_ADDRESS)
@@ -108,7 +121,9 @@ static int content_read(struct content *content, uint64_t end)
 		ssize_t lengths[2];
 
 		for (unsigned i = 0; i < 2; i++) {
-			lengths[i] = opath_pread(content->fds[i], content->bytes + i * CONTENT_CHUNK_BYTES, size, (off_t)content->at);
+			lengths[i] = opath_pread(content->fds[i],
+						 content->bytes + i * CONTENT_CHUNK_BYTES, size,
+						 (off_t)content->at);
 			if (lengths[i] < 0)
 				return (int)lengths[i];
 		}
@@ -120,7 +135,10 @@ static int content_read(struct content *content, uint64_t end)
 	return r;
 }
 
-/* Compare the files at hand, of SIZE bytes, piece by piece: 1 the same, 0, CONTENT_LATER, or -errno. */
+/*
+ * Compare the files at hand, of SIZE bytes, piece by piece: 1 the same, 0, CONTENT_LATER, or
+ * -errno.
+ */
 static int content_pieces(struct content *content, uint64_t size)
 {
 	int r = 1;
@@ -156,7 +174,8 @@ static int content_pieces(struct content *content, uint64_t size)
 }
 
 /* Open the file that NAME in DIR_FD is, which STATX tells of: a descriptor, or -errno. */
-static int content_open(struct content *content, int dir_fd, const char *name, const struct statx *statx)
+static int content_open(struct content *content, int dir_fd, const char *name,
+			const struct statx *statx)
 {
 	_cleanup_close_ int fd = -EBADF;
 	struct statx found;
@@ -170,7 +189,8 @@ static int content_open(struct content *content, int dir_fd, const char *name, c
 }
 
 /* Begin to compare NAME. 1, 0 or -errno as content_same(). */
-static int content_begin(struct content *content, const int dir_fds[2], const char *name, const struct statx statx[2])
+static int content_begin(struct content *content, const int dir_fds[2], const char *name,
+			 const struct statx statx[2])
 {
 	int r = 1;
 
@@ -184,7 +204,8 @@ static int content_begin(struct content *content, const int dir_fds[2], const ch
 	return r;
 }
 
-int content_same(struct content *content, const int dir_fds[2], const char *name, const struct statx statx[2])
+int content_same(struct content *content, const int dir_fds[2], const char *name,
+		 const struct statx statx[2])
 {
 	uint64_t size = statx[0].stx_size;
 	int r = 1;
@@ -193,10 +214,12 @@ int content_same(struct content *content, const int dir_fds[2], const char *name
 		return 1;
 	if (content->fds[1] < 0)
 		r = content_begin(content, dir_fds, name, statx);
-	else if (!opath_same(&content->statx[0], &statx[0]) || !opath_same(&content->statx[1], &statx[1]))
+	else if (!opath_same(&content->statx[0], &statx[0]) ||
+		 !opath_same(&content->statx[1], &statx[1]))
 		r = 0;
 	if (r > 0)
-		r = size < CONTENT_MAP_MIN ? content_read(content, size) : content_pieces(content, size);
+		r = size < CONTENT_MAP_MIN ? content_read(content, size)
+					   : content_pieces(content, size);
 	/* The end has come with the time. */
 	if (r == CONTENT_LATER && content->at >= size)
 		r = 1;

@@ -58,7 +58,8 @@ static int delta_directory(struct delta *delta, uint64_t directory, uint64_t **r
 	uint64_t *value = inode_map_find(&delta->directories, directory, 0);
 
 	if (!value) {
-		if (delta->directories.count >= delta_limit(delta->limits.directories, DELTA_DIRECTORIES_MAX))
+		if (delta->directories.count >=
+		    delta_limit(delta->limits.directories, DELTA_DIRECTORIES_MAX))
 			return 0;
 		value = inode_map_add(&delta->directories, directory, 0, NULL);
 	}
@@ -69,13 +70,15 @@ static int delta_directory(struct delta *delta, uint64_t directory, uint64_t **r
 }
 
 /* Keep a hint at NAME, the first in the directory with this VALUE: 1 or -ENOMEM. */
-static int delta_keep(struct delta *delta, uint64_t *value, const char *name, size_t length, bool forced)
+static int delta_keep(struct delta *delta, uint64_t *value, const char *name, size_t length,
+		      bool forced)
 {
-	int r = fault_reserve(delta->fault, &delta->hints, delta->hints_count, 1, &delta->hints_capacity,
-			      sizeof(*delta->hints));
+	int r = fault_reserve(delta->fault, &delta->hints, delta->hints_count, 1,
+			      &delta->hints_capacity, sizeof(*delta->hints));
 
 	if (!r)
-		r = fault_reserve(delta->fault, &delta->names, delta->names_size, length + 1, &delta->names_capacity, 1);
+		r = fault_reserve(delta->fault, &delta->names, delta->names_size, length + 1,
+				  &delta->names_capacity, 1);
 	if (r || delta->names_size > UINT32_MAX)
 		return -ENOMEM;
 	memcpy(delta->names + delta->names_size, name, length);
@@ -89,8 +92,12 @@ static int delta_keep(struct delta *delta, uint64_t *value, const char *name, si
 	return 1;
 }
 
-/* Hint at NAME in DIRECTORY, and let the way from there to the root of SIDE be hinted: 1, 0 for too much, or -errno. */
-static int delta_hint(struct delta_side *side, uint64_t directory, const char *name, size_t length, bool forced)
+/*
+ * Hint at NAME in DIRECTORY, and let the way from there to the root of SIDE be hinted: 1, 0 for too
+ * much, or -errno.
+ */
+static int delta_hint(struct delta_side *side, uint64_t directory, const char *name, size_t length,
+		      bool forced)
 {
 	struct delta *delta = side->delta;
 	size_t bytes = delta->hints_count * sizeof(*delta->hints) + delta->names_size;
@@ -109,18 +116,22 @@ static int delta_hint(struct delta_side *side, uint64_t directory, const char *n
 	/* The way of what was changed is looked at without being asked for. */
 	if (r < 0 || traced || delta_changed(delta, directory))
 		return r;
-	r = fault_reserve(delta->fault, &side->pending, side->pending_count, 1, &side->pending_capacity,
-			  sizeof(*side->pending));
+	r = fault_reserve(delta->fault, &side->pending, side->pending_count, 1,
+			  &side->pending_capacity, sizeof(*side->pending));
 	if (r)
 		return r;
 	side->pending[side->pending_count++] = directory;
 	return 1;
 }
 
-/* Hint at a name that an inode has, NAME in PARENT, unless all that is in PARENT will be looked at. */
-static int delta_reference(struct delta_side *side, uint64_t parent, const char *name, size_t length)
+/*
+ * Hint at a name that an inode has, NAME in PARENT, unless all that is in PARENT will be looked at.
+ */
+static int delta_reference(struct delta_side *side, uint64_t parent, const char *name,
+			   size_t length)
 {
-	return delta_changed(side->delta, parent) ? 1 : delta_hint(side, parent, name, length, false);
+	return delta_changed(side->delta, parent) ? 1
+						  : delta_hint(side, parent, name, length, false);
 }
 
 /* Hint at each name in an INODE_REF or INODE_EXTREF item: 1, 0 when it is too much, or -errno. */
@@ -136,11 +147,14 @@ static int delta_references(struct delta_side *side, const struct search *search
 		uint16_t length;
 
 		if (extended) {
-			memcpy(&parent, at + offsetof(struct btrfs_inode_extref, parent_objectid), sizeof(parent));
+			memcpy(&parent, at + offsetof(struct btrfs_inode_extref, parent_objectid),
+			       sizeof(parent));
 			parent = le64toh(parent);
-			memcpy(&length, at + offsetof(struct btrfs_inode_extref, name_len), sizeof(length));
+			memcpy(&length, at + offsetof(struct btrfs_inode_extref, name_len),
+			       sizeof(length));
 		} else
-			memcpy(&length, at + offsetof(struct btrfs_inode_ref, name_len), sizeof(length));
+			memcpy(&length, at + offsetof(struct btrfs_inode_ref, name_len),
+			       sizeof(length));
 		length = le16toh(length);
 		if (length > (size_t)(end - at) - head)
 			return -EUCLEAN;
@@ -150,13 +164,16 @@ static int delta_references(struct delta_side *side, const struct search *search
 	return r;
 }
 
-/* Hint at all names of COUNT inodes from INODES on, ascending, by one search: 1, 0 for too much, or -errno. */
+/*
+ * Hint at all names of COUNT inodes from INODES on, ascending, by one search: 1, 0 for too much, or
+ * -errno.
+ */
 static int delta_names(struct delta_side *side, const uint64_t *inodes, size_t count)
 {
 	struct search search;
 	size_t at = 0;
-	int r = search_begin(&search, side->fd, side->tree, inodes[0], inodes[count - 1], BTRFS_INODE_REF_KEY,
-			     BTRFS_INODE_EXTREF_KEY, 0);
+	int r = search_begin(&search, side->fd, side->tree, inodes[0], inodes[count - 1],
+			     BTRFS_INODE_REF_KEY, BTRFS_INODE_EXTREF_KEY, 0);
 	bool more = !r;
 
 	while (more && (r = search_next(&search)) > 0) {
@@ -181,7 +198,10 @@ static size_t delta_run(const uint64_t *inodes, size_t count)
 	return length;
 }
 
-/* Take INODE for changed, unless it is among the first COUNT, from *AT on: 1, 0 when they are too many, or -ENOMEM. */
+/*
+ * Take INODE for changed, unless it is among the first COUNT, from *AT on: 1, 0 when they are too
+ * many, or -ENOMEM.
+ */
 static int delta_mark(struct delta *delta, uint64_t inode, size_t count, size_t *at)
 {
 	int r;
@@ -192,22 +212,26 @@ static int delta_mark(struct delta *delta, uint64_t inode, size_t count, size_t 
 		return 1;
 	if (delta->inodes_count >= delta_limit(delta->limits.inodes, DELTA_INODES_MAX))
 		return 0;
-	r = fault_reserve(delta->fault, &delta->inodes, delta->inodes_count, 1, &delta->inodes_capacity,
-			  sizeof(*delta->inodes));
+	r = fault_reserve(delta->fault, &delta->inodes, delta->inodes_count, 1,
+			  &delta->inodes_capacity, sizeof(*delta->inodes));
 	if (r)
 		return r;
 	delta->inodes[delta->inodes_count++] = inode;
 	return 1;
 }
 
-/* Collect the inodes of SIDE that were changed after GENERATION: 1, 0 when they are too many, or -errno. */
+/*
+ * Collect the inodes of SIDE that were changed after GENERATION: 1, 0 when they are too many, or
+ * -errno.
+ */
 static int delta_inodes(struct delta_side *side, uint64_t generation)
 {
 	struct delta *delta = side->delta;
 	size_t others = delta->inodes_count, at = 0;
 	struct search search;
-	int r = search_begin(&search, side->fd, side->tree, ABI_SUBVOL_ROOT_INODE, BTRFS_LAST_FREE_OBJECTID,
-			     BTRFS_INODE_ITEM_KEY, BTRFS_INODE_ITEM_KEY, generation + 1);
+	int r = search_begin(&search, side->fd, side->tree, ABI_SUBVOL_ROOT_INODE,
+			     BTRFS_LAST_FREE_OBJECTID, BTRFS_INODE_ITEM_KEY, BTRFS_INODE_ITEM_KEY,
+			     generation + 1);
 	bool more = !r;
 
 	while (more && (r = search_next(&search)) > 0) {
@@ -254,12 +278,14 @@ static bool delta_before(const struct btrfs_timespec *time, const struct timespe
 {
 	time_t seconds = (time_t)le64toh(time->sec);
 
-	return seconds < limit->tv_sec || (seconds == limit->tv_sec && (long)le32toh(time->nsec) < limit->tv_nsec);
+	return seconds < limit->tv_sec ||
+	       (seconds == limit->tv_sec && (long)le32toh(time->nsec) < limit->tv_nsec);
 }
 
 /*
- * Was the inode with these ITEMS in the two trees, which are overwritten, at most read since they were the same? Items that
- * are alike do not tell where they were changed in the tick of the clock when that was, or both later in the same one.
+ * Was the inode with these ITEMS in the two trees, which are overwritten, at most read since they
+ * were the same? Items that are alike do not tell where they were changed in the tick of the clock
+ * when that was, or both later in the same one.
  */
 static bool delta_read_only(const struct ancestor_common *common, struct btrfs_inode_item items[2])
 {
@@ -281,8 +307,8 @@ static int delta_compare(const struct delta_side sides[2], uint64_t *inodes, siz
 	int r = 0;
 
 	for (unsigned i = 0; !r && i < 2; i++)
-		r = search_begin(&searches[i], sides[i].fd, sides[i].tree, inodes[0], inodes[count - 1], BTRFS_INODE_ITEM_KEY,
-				 BTRFS_INODE_ITEM_KEY, 0);
+		r = search_begin(&searches[i], sides[i].fd, sides[i].tree, inodes[0],
+				 inodes[count - 1], BTRFS_INODE_ITEM_KEY, BTRFS_INODE_ITEM_KEY, 0);
 	for (size_t i = 0; r >= 0 && i < count; i++) {
 		yield_look(&sides[0].delta->yield);
 		r = delta_item(&searches[0], inodes[i], &items[0]);
@@ -299,10 +325,12 @@ static int delta_compare(const struct delta_side sides[2], uint64_t *inodes, siz
 }
 
 /*
- * Pass over inodes that were only read: that writes the time of access. Whatever is compared later leaves its mark beside that:
- * content, entries and attributes in the inode's sequence number and times.
+ * Pass over inodes that were only read: that writes the time of access. Whatever is compared later
+ * leaves its mark beside that: content, entries and attributes in the inode's sequence number and
+ * times.
  */
-static int delta_filter(struct delta *delta, const struct delta_side sides[2], const struct ancestor_common *common)
+static int delta_filter(struct delta *delta, const struct delta_side sides[2],
+			const struct ancestor_common *common)
 {
 	size_t count = 0, length = 0;
 	int r = 0;
@@ -325,8 +353,8 @@ static int delta_filter(struct delta *delta, const struct delta_side sides[2], c
 static int delta_nested(struct delta_side *side)
 {
 	struct search search;
-	int r = search_begin(&search, side->fd, BTRFS_ROOT_TREE_OBJECTID, side->tree, side->tree, BTRFS_ROOT_REF_KEY,
-			     BTRFS_ROOT_REF_KEY, 0);
+	int r = search_begin(&search, side->fd, BTRFS_ROOT_TREE_OBJECTID, side->tree, side->tree,
+			     BTRFS_ROOT_REF_KEY, BTRFS_ROOT_REF_KEY, 0);
 	bool more = !r;
 
 	while (more && (r = search_next(&search)) > 0) {
@@ -350,14 +378,15 @@ static int delta_level(struct delta_side *side, const uint64_t *inodes, size_t c
 
 	for (size_t i = 0, length; r > 0 && i < count; i += length) {
 		length = delta_run(inodes + i, count - i);
-		r = atomic_load(side->delta->cancelled) ? -ECANCELED : delta_names(side, inodes + i, length);
+		r = atomic_load(side->delta->cancelled) ? -ECANCELED
+							: delta_names(side, inodes + i, length);
 	}
 	return r;
 }
 
 /*
- * Hint at everything on the ways from what was changed to the root of SIDE, level by level, so that what lies side by
- * side is asked for at once: 1, 0 when it is too much, or -errno.
+ * Hint at everything on the ways from what was changed to the root of SIDE, level by level, so that
+ * what lies side by side is asked for at once: 1, 0 when it is too much, or -errno.
  */
 static int delta_ways(struct delta_side *side)
 {
@@ -380,7 +409,8 @@ static int delta_ways(struct delta_side *side)
 
 int delta_collect(struct delta *delta, const int fds[2])
 {
-	struct delta_side sides[2] = { { .delta = delta, .fd = fds[0] }, { .delta = delta, .fd = fds[1], .index = 1 } };
+	struct delta_side sides[2] = { { .delta = delta, .fd = fds[0] },
+				       { .delta = delta, .fd = fds[1], .index = 1 } };
 	int r = subvol_number(fds[0], &sides[0].tree);
 
 	delta->directories.fault = delta->fault;
@@ -427,6 +457,8 @@ void delta_free(struct delta *delta)
 	free(delta->inodes);
 	free(delta->hints);
 	free(delta->names);
-	*delta = (struct delta){ .limits = delta->limits, .fault = delta->fault, .cancelled = delta->cancelled,
-				.yield.wakes = delta->yield.wakes };
+	*delta = (struct delta){ .limits = delta->limits,
+				 .fault = delta->fault,
+				 .cancelled = delta->cancelled,
+				 .yield.wakes = delta->yield.wakes };
 }

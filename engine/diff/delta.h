@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What may differ between two subvolumes of common descent, asked of their trees instead of their files.
+ * What may differ between two subvolumes of common descent, asked of their trees instead of their
+ * files.
  *
- * Up to some transaction both were the same. Every inode that was changed since, in either, has an inode item that was
- * written since, and so lies in a leaf of a later generation: tree search visits no other. A directory where an entry came
- * or went is such an inode itself. What has no changed item is the same in both, and keeps its number.
+ * Up to some transaction both were the same. Every inode that was changed since, in either, has an
+ * inode item that was written since, and so lies in a leaf of a later generation: tree search
+ * visits no other. A directory where an entry came or went is such an inode itself. What has no
+ * changed item is the same in both, and keeps its number.
  *
  *	inodes       those that were changed in one of the two, and not only read
  *	directories  those that were not, but have something on the way to one that was: its name is a hint
  *
- * So a comparison of the two from the roots on needs to look only at hinted names in directories that are not changed
- * themselves, and at the entries of those that are. Hints have a bound: beyond it a directory is to be listed. Needs
- * CAP_SYS_ADMIN.
+ * So a comparison of the two from the roots on needs to look only at hinted names in directories
+ * that are not changed themselves, and at the entries of those that are. Hints have a bound: beyond
+ * it a directory is to be listed. Needs CAP_SYS_ADMIN.
  */
 #ifndef VARVE_DIFF_DELTA_H
 #define VARVE_DIFF_DELTA_H
@@ -57,15 +59,19 @@ struct delta {
 };
 
 /*
- * Collect what may differ between the subvolumes with the root directories FDS: 1; 0 when a search does not show it (no
- * common origin, no privilege, too many changes); or -errno. What is not in the trees yet has to be flushed before.
+ * Collect what may differ between the subvolumes with the root directories FDS: 1; 0 when a search
+ * does not show it (no common origin, no privilege, too many changes); or -errno. What is not in
+ * the trees yet has to be flushed before.
  */
 int delta_collect(struct delta *delta, const int fds[2]);
 
 /* Was INODE changed? */
 bool delta_changed(const struct delta *delta, uint64_t inode);
 
-/* Is something on the way to a changed inode in DIRECTORY, or a subvolume nested? That of changed ones is not noted. */
+/*
+ * Is something on the way to a changed inode in DIRECTORY, or a subvolume nested? That of changed
+ * ones is not noted.
+ */
 bool delta_leads(const struct delta *delta, uint64_t directory);
 
 /* Are there entries in DIRECTORY to be looked at that no hint names? */

@@ -35,7 +35,9 @@ void acl_write(void *acl, struct acl_entry *entries, size_t count)
 	qsort(entries, count, sizeof(*entries), acl_compare);
 	memcpy(acl, &header, sizeof(header));
 	for (size_t i = 0; i < count; i++) {
-		const struct posix_acl_xattr_entry entry = { htole16(entries[i].tag), htole16(entries[i].perm), htole32(entries[i].id) };
+		const struct posix_acl_xattr_entry entry = { htole16(entries[i].tag),
+							     htole16(entries[i].perm),
+							     htole32(entries[i].id) };
 
 		memcpy((char *)acl + acl_bytes(i), &entry, sizeof(entry));
 	}
@@ -72,7 +74,8 @@ unsigned acl_group(const void *acl, size_t size)
 {
 	struct posix_acl_xattr_entry entry;
 
-	for (size_t at = sizeof(struct posix_acl_xattr_header); at + sizeof(entry) <= size; at += sizeof(entry)) {
+	for (size_t at = sizeof(struct posix_acl_xattr_header); at + sizeof(entry) <= size;
+	     at += sizeof(entry)) {
 		memcpy(&entry, (const char *)acl + at, sizeof(entry));
 		if (le16toh(entry.e_tag) == ACL_GROUP_OBJ)
 			return le16toh(entry.e_perm) & 7;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* POSIX access control lists as the kernel has them in attributes: their ids are those of a container, or of the host. */
+/*
+ * POSIX access control lists as the kernel has them in attributes: their ids are those of a
+ * container, or of the host.
+ */
 #ifndef VARVE_DIR_ACL_H
 #define VARVE_DIR_ACL_H
 
@@ -27,10 +30,16 @@ size_t acl_bytes(size_t count);
 /* Write COUNT ENTRIES, which are sorted by tag, to ACL. */
 void acl_write(void *acl, struct acl_entry *entries, size_t count);
 
-/* What the list of SIZE bytes at ACL, whose form acl_map() has accepted, gives the owning group: rwx bits; all where it does not say. */
+/*
+ * What the list of SIZE bytes at ACL, whose form acl_map() has accepted, gives the owning group:
+ * rwx bits; all where it does not say.
+ */
 unsigned acl_group(const void *acl, size_t size);
 
-/* Have MAP change each id, in place, in the list of SIZE bytes at ACL: 0, -EBADMSG (it is none), or what MAP returned. */
+/*
+ * Have MAP change each id, in place, in the list of SIZE bytes at ACL: 0, -EBADMSG (it is none), or
+ * what MAP returned.
+ */
 int acl_map(void *acl, size_t size, int (*map)(void *data, bool group, uint32_t *id), void *data);
 
 #endif

@@ -7,7 +7,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* A directory read entry by entry, but "." and "..". Start from zeros; one can begin again and again. */
+/*
+ * A directory read entry by entry, but "." and "..". Start from zeros; one can begin again and
+ * again.
+ */
 struct entries {
 	int fd;
 	/* READDIR_BUFFER_BYTES; how many of them are filled, and how many of those passed. */
@@ -19,7 +22,10 @@ struct entries {
 	int64_t position, next;
 };
 
-/* Read the directory FD from where that stands, up to the first entry; a negative FD has none. 0 or -errno. */
+/*
+ * Read the directory FD from where that stands, up to the first entry; a negative FD has none. 0 or
+ * -errno.
+ */
 int entries_begin(struct entries *entries, int fd);
 
 /* Go on to the next entry. 0 or -errno. */
@@ -29,14 +35,15 @@ int entries_next(struct entries *entries);
 void entries_end(struct entries *entries);
 
 /*
- * Call EACH with every entry, but "." and "..", of the directory FD, from where that stands, until it returns something
- * other than 0. Returns that, 0 at the end, or -errno.
+ * Call EACH with every entry, but "." and "..", of the directory FD, from where that stands, until
+ * it returns something other than 0. Returns that, 0 at the end, or -errno.
  */
 int entries_read(int fd, int (*each)(void *data, const struct dirent64 *entry), void *data);
 
 /*
- * Call EACH with every name in the directory DIR_FD, but "." and "..", until it returns something other than 0. Returns
- * that, 0 at the end, or -errno. DIR_FD's own position does not matter and is not moved.
+ * Call EACH with every name in the directory DIR_FD, but "." and "..", until it returns something
+ * other than 0. Returns that, 0 at the end, or -errno. DIR_FD's own position does not matter and is
+ * not moved.
  */
 int entries_each(int dir_fd, int (*each)(void *data, const char *name), void *data);
 

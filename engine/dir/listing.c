@@ -8,13 +8,16 @@
 /* Append an entry, or the key of what is INSIDE. */
 static int listing_append(struct listing *listing, const struct dirent64 *dirent, bool inside)
 {
-	const struct listing_entry entry = { .inode = dirent->d_ino, .type = dirent->d_type, .inside = inside };
+	const struct listing_entry entry = { .inode = dirent->d_ino,
+					     .type = dirent->d_type,
+					     .inside = inside };
 	size_t length = strlen(dirent->d_name), size = sizeof(entry) + length + inside + 1;
 	char *at;
 
 	if (listing->count == listing->order_capacity) {
 		size_t capacity = listing->order_capacity + listing->order_capacity / 2 + 32;
-		uint32_t *order = fault_realloc(listing->fault, listing->order, capacity * sizeof(*order));
+		uint32_t *order = fault_realloc(listing->fault, listing->order,
+						capacity * sizeof(*order));
 
 		if (!order)
 			return -ENOMEM;
@@ -23,7 +26,9 @@ static int listing_append(struct listing *listing, const struct dirent64 *dirent
 	}
 	if (listing->size + size > listing->capacity) {
 		size_t capacity = listing->capacity + listing->capacity / 2 + 1024;
-		char *bytes = capacity > UINT32_MAX ? NULL : fault_realloc(listing->fault, listing->bytes, capacity);
+		char *bytes = capacity > UINT32_MAX
+				      ? NULL
+				      : fault_realloc(listing->fault, listing->bytes, capacity);
 
 		if (!bytes)
 			return -ENOMEM;
@@ -72,7 +77,8 @@ void listing_clear(struct listing *listing)
 void listing_sort(struct listing *listing)
 {
 	if (listing->count > 1)
-		qsort_r(listing->order, listing->count, sizeof(*listing->order), listing_compare, listing);
+		qsort_r(listing->order, listing->count, sizeof(*listing->order), listing_compare,
+			listing);
 }
 
 int listing_read_paths(struct listing *listing, int fd)

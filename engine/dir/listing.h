@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Entries of a directory in order. A million of them take some 30 MiB: a number, a type and a name, one behind the
- * other, and four bytes each for the order.
+ * Entries of a directory in order. A million of them take some 30 MiB: a number, a type and a name,
+ * one behind the other, and four bytes each for the order.
  */
 #ifndef VARVE_DIR_LISTING_H
 #define VARVE_DIR_LISTING_H
@@ -42,8 +42,9 @@ int listing_add(struct listing *listing, const struct dirent64 *dirent);
 void listing_sort(struct listing *listing);
 
 /*
- * List the directory FD, sorted as whole paths are: a directory comes twice, by its name, and as "NAME/", inside, where
- * that what is in it has its place ("a", "a-b", "a/"). A negative FD has no entries. 0 or -errno.
+ * List the directory FD, sorted as whole paths are: a directory comes twice, by its name, and as
+ * "NAME/", inside, where that what is in it has its place ("a", "a-b", "a/"). A negative FD has no
+ * entries. 0 or -errno.
  */
 int listing_read_paths(struct listing *listing, int fd);
 

@@ -34,7 +34,8 @@ static int loosen_write(int fd, struct loosened *loosened, const char **ret_deta
 }
 
 /* Clear the flags of the O_PATH descriptor FD, which STAT tells of. */
-static int loosen_flags(int fd, const struct statx *stat, struct loosened *loosened, const char **ret_detail)
+static int loosen_flags(int fd, const struct statx *stat, struct loosened *loosened,
+			const char **ret_detail)
 {
 	_cleanup_close_ int root_fd = -EBADF;
 	unsigned flags = chattr_of(stat);
@@ -54,7 +55,8 @@ static int loosen_flags(int fd, const struct statx *stat, struct loosened *loose
 }
 
 /* Let the owner of the O_PATH descriptor FD, which STAT tells of, into it. */
-static int loosen_mode(int fd, const struct statx *stat, struct loosened *loosened, const char **ret_detail)
+static int loosen_mode(int fd, const struct statx *stat, struct loosened *loosened,
+		       const char **ret_detail)
 {
 	mode_t mode = stat->stx_mode & 07777;
 	int r;
@@ -83,7 +85,8 @@ static bool loosen_same(int fd, struct loosened *loosened)
 	return loosened->number == number;
 }
 
-int loosen(int dir_fd, const char *name, int error, struct loosened *loosened, const char **ret_detail)
+int loosen(int dir_fd, const char *name, int error, struct loosened *loosened,
+	   const char **ret_detail)
 {
 	_cleanup_close_ int fd = -EBADF;
 	struct statx stat;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What forbids to destroy or rename a subvolume, and can be taken away: the flags of its root (chattr +i, +a), a mode that
- * denies its owner, its being read-only. One of them at a time, as the kernel's answer tells.
+ * What forbids to destroy or rename a subvolume, and can be taken away: the flags of its root
+ * (chattr +i, +a), a mode that denies its owner, its being read-only. One of them at a time, as the
+ * kernel's answer tells.
  */
 #ifndef VARVE_DIR_LOOSEN_H
 #define VARVE_DIR_LOOSEN_H
@@ -12,7 +13,10 @@
 
 /* What was taken from the root of a subvolume. Begins zeroed, or with a number. */
 struct loosened {
-	/* btrfs's number of the subvolume: another of the same name is left alone. 0: the first that something is taken from. */
+	/*
+	 * btrfs's number of the subvolume: another of the same name is left alone. 0: the first
+	 * that something is taken from.
+	 */
 	uint64_t number;
 	/* FS_IMMUTABLE_FL, FS_APPEND_FL. */
 	unsigned flags;
@@ -22,21 +26,26 @@ struct loosened {
 };
 
 /*
- * A call on subvolume NAME in DIR_FD failed with ERROR (0 or -errno): take away what that tells of. 1: something changed, the
- * call may be tried again; 0: nothing is known to help; or why it could not be changed. *RET_DETAIL is set where a flag
- * is the reason, or a mode, and left alone otherwise. Each thing is taken away once.
+ * A call on subvolume NAME in DIR_FD failed with ERROR (0 or -errno): take away what that tells of.
+ * 1: something changed, the call may be tried again; 0: nothing is known to help; or why it could
+ * not be changed. *RET_DETAIL is set where a flag is the reason, or a mode, and left alone
+ * otherwise. Each thing is taken away once.
  */
-int loosen(int dir_fd, const char *name, int error, struct loosened *loosened, const char **ret_detail);
+int loosen(int dir_fd, const char *name, int error, struct loosened *loosened,
+	   const char **ret_detail);
 
-/* Which flags of NAME in DIR_FD, or of that directory, may be why it cannot be changed: a constant; NULL for none. */
+/*
+ * Which flags of NAME in DIR_FD, or of that directory, may be why it cannot be changed: a constant;
+ * NULL for none.
+ */
 const char *loosen_detail(int dir_fd, const char *name);
 
 /* Was anything taken? */
 bool loosened_any(const struct loosened *loosened);
 
 /*
- * Give back what was taken from NAME in DIR_FD, which stays, as far as that can be: 0, or the first -errno, -ESTALE when it
- * is another subvolume now.
+ * Give back what was taken from NAME in DIR_FD, which stays, as far as that can be: 0, or the first
+ * -errno, -ESTALE when it is another subvolume now.
  */
 int loosened_restore(int dir_fd, const char *name, const struct loosened *loosened);
 

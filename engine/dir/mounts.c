@@ -11,15 +11,21 @@
 #include <sys/stat.h>
 
 /* What a mount is that is but looked at. */
-#define MOUNTS_LOOK (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOATIME)
+#define MOUNTS_LOOK                                                                     \
+	(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | \
+	 MOUNT_ATTR_NOATIME)
 
 /* mounts_clone(), with LOOK mounts_clone_look(). */
 static int mounts_clone_with(int *fd, int *ret_tree, bool look)
 {
-	/* The clone may share its original's peers, and then gets what is mounted there; not from here on. */
+	/*
+	 * The clone may share its original's peers, and then gets what is mounted there; not from
+	 * here on.
+	 */
 	struct mount_attr attr = { .propagation = MS_PRIVATE };
 	struct mount_attr looking = { .attr_set = MOUNTS_LOOK, .attr_clr = MOUNT_ATTR__ATIME };
-	_cleanup_close_ int tree = open_tree(*fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	_cleanup_close_ int tree = open_tree(*fd, "",
+					     AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	int clone = -EBADF;
 
 	/* What is locked in a user namespace stays as it is: that is for safety's sake alone. */
@@ -63,7 +69,9 @@ void mounts_unescape(char *path)
 struct mounts_entry {
 	unsigned long long id, parent;
 	unsigned major, minor;
-	/* The directory of its file system that is its root, and where it is mounted. On the heap. */
+	/*
+	 * The directory of its file system that is its root, and where it is mounted. On the heap.
+	 */
 	char *root, *point;
 };
 
@@ -83,15 +91,15 @@ static void mounts_list_free(struct mounts_list *list)
 }
 
 /*
- * Add the mount that LINE tells of to LIST. 0 or -ENOMEM. Fields end at a blank: the kernel escapes that and tabs in names, but
- * none of the other white space that %s ends at.
+ * Add the mount that LINE tells of to LIST. 0 or -ENOMEM. Fields end at a blank: the kernel escapes
+ * that and tabs in names, but none of the other white space that %s ends at.
  */
 static int mounts_list_add(struct mounts_list *list, const char *line)
 {
 	struct mounts_entry entry = { 0 };
 
-	if (sscanf(line, "%llu %llu %u:%u %m[^ ] %m[^ ]", &entry.id, &entry.parent, &entry.major, &entry.minor, &entry.root,
-		   &entry.point) != 6) {
+	if (sscanf(line, "%llu %llu %u:%u %m[^ ] %m[^ ]", &entry.id, &entry.parent, &entry.major,
+		   &entry.minor, &entry.root, &entry.point) != 6) {
 		free(entry.root);
 		return 0;
 	}
@@ -140,44 +148,60 @@ static int mounts_list_read(struct mounts_list *list)
 }
 
 /* Find mount ID; NULL: it is none of this namespace. */
-static const struct mounts_entry *mounts_list_find(const struct mounts_list *list, unsigned long long id)
+static const struct mounts_entry *mounts_list_find(const struct mounts_list *list,
+						   unsigned long long id)
 {
 	struct mounts_entry key = { .id = id };
 
-	return list->count ? bsearch(&key, list->entries, list->count, sizeof(key), mounts_list_order) : NULL;
+	return list->count
+		       ? bsearch(&key, list->entries, list->count, sizeof(key), mounts_list_order)
+		       : NULL;
 }
 
-/* Is PATH the directory ABOVE, or below it? Whole components count. What of PATH comes after it, or NULL. */
+/*
+ * Is PATH the directory ABOVE, or below it? Whole components count. What of PATH comes after it, or
+ * NULL.
+ */
 static const char *mounts_within(const char *path, const char *above)
 {
 	size_t length = strcmp(above, "/") ? strlen(above) : 0;
 
-	return !strncmp(path, above, length) && (!path[length] || path[length] == '/') ? path + length : NULL;
+	return !strncmp(path, above, length) && (!path[length] || path[length] == '/')
+		       ? path + length
+		       : NULL;
 }
 
-/* Where PATH, in MOUNT, lies in the file system, to be freed; NULL: not in that mount, or no memory. */
+/*
+ * Where PATH, in MOUNT, lies in the file system, to be freed; NULL: not in that mount, or no
+ * memory.
+ */
 static char *mounts_position(const struct mounts_entry *mount, const char *path)
 {
 	const char *rest = mounts_within(path, mount->point);
 	char *position;
 
-	if (!rest || asprintf(&position, "%s%s", strcmp(mount->root, "/") ? mount->root : "", rest) < 0)
+	if (!rest ||
+	    asprintf(&position, "%s%s", strcmp(mount->root, "/") ? mount->root : "", rest) < 0)
 		return NULL;
 	return position;
 }
 
 /*
- * Find a mount of LIST at or below POSITION in the file system of mount HERE, whichever mount of that it is mounted in. How far below is
- * written to *RET_BELOW, unless that is NULL: it is to be freed, and "" at POSITION itself.
+ * Find a mount of LIST at or below POSITION in the file system of mount HERE, whichever mount of
+ * that it is mounted in. How far below is written to *RET_BELOW, unless that is NULL: it is to be
+ * freed, and "" at POSITION itself.
  */
-static const struct mounts_entry *mounts_list_below(const struct mounts_list *list, const struct mounts_entry *here,
+static const struct mounts_entry *mounts_list_below(const struct mounts_list *list,
+						    const struct mounts_entry *here,
 						    const char *position, char **ret_below)
 {
 	for (size_t i = 0; i < list->count; i++) {
-		const struct mounts_entry *mount = &list->entries[i], *parent = mounts_list_find(list, mount->parent);
+		const struct mounts_entry *mount = &list->entries[i],
+					  *parent = mounts_list_find(list, mount->parent);
 		_cleanup_free_ char *at = NULL;
 
-		if (!parent || parent == mount || parent->major != here->major || parent->minor != here->minor)
+		if (!parent || parent == mount || parent->major != here->major ||
+		    parent->minor != here->minor)
 			continue;
 		at = mounts_position(parent, mount->point);
 		if (!at || !mounts_within(at, position))
@@ -189,8 +213,12 @@ static const struct mounts_entry *mounts_list_below(const struct mounts_list *li
 	return NULL;
 }
 
-/* mounts_at() and mounts_below(), with the path of the directory in mount NUMBER, and LIST to be filled. */
-static int mounts_at_path(struct mounts_list *list, uint64_t number, const char *path, char **ret_point, char **ret_below)
+/*
+ * mounts_at() and mounts_below(), with the path of the directory in mount NUMBER, and LIST to be
+ * filled.
+ */
+static int mounts_at_path(struct mounts_list *list, uint64_t number, const char *path,
+			  char **ret_point, char **ret_below)
 {
 	const struct mounts_entry *here, *mount;
 	_cleanup_free_ char *position = NULL;
@@ -212,7 +240,10 @@ static int mounts_at_path(struct mounts_list *list, uint64_t number, const char 
 	return *ret_point && (!ret_below || *ret_below) ? 1 : -ENOMEM;
 }
 
-/* Add the path of FD, as the kernel tells it, to PATH (PATH_MAX bytes), which has LENGTH already: the length then, or -errno. */
+/*
+ * Add the path of FD, as the kernel tells it, to PATH (PATH_MAX bytes), which has LENGTH already:
+ * the length then, or -errno.
+ */
 static ssize_t mounts_path(int fd, char *path, size_t length)
 {
 	char link[40];
@@ -252,7 +283,8 @@ int mounts_below(int root_fd, int dir_fd, const char *name, char **ret_point, ch
 		length = mounts_path(dir_fd, path, (size_t)length);
 	if (length < 0)
 		return (int)length;
-	if (snprintf(path + length, (size_t)(PATH_MAX - length), "%s%s", *name ? "/" : "", name) >= PATH_MAX - length)
+	if (snprintf(path + length, (size_t)(PATH_MAX - length), "%s%s", *name ? "/" : "", name) >=
+	    PATH_MAX - length)
 		return -ENAMETOOLONG;
 	r = mounts_at_path(&list, stat.stx_mnt_id, path, ret_point, ret_below);
 	mounts_list_free(&list);
@@ -270,7 +302,10 @@ int mounts_upon(uint64_t number)
 	return r;
 }
 
-/* Go through mountinfo for mount NUMBER (0: any) of SOURCE (NULL: any); the last one's source and point, each to be freed. */
+/*
+ * Go through mountinfo for mount NUMBER (0: any) of SOURCE (NULL: any); the last one's source and
+ * point, each to be freed.
+ */
 static int mounts_look(uint64_t number, const char *source, char **ret_source, char **ret_point)
 {
 	FILE *file = fopen("/proc/self/mountinfo", "re");

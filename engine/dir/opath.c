@@ -10,7 +10,10 @@
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 
-/* fchmodat2() came with Linux 6.6; older headers do not have its number, which is the same everywhere. */
+/*
+ * fchmodat2() came with Linux 6.6; older headers do not have its number, which is the same
+ * everywhere.
+ */
 #ifndef SYS_fchmodat2
 #define SYS_fchmodat2 452
 #endif
@@ -34,7 +37,8 @@ int opath_open(int dir_fd, const char *name, struct statx *ret_stat)
 	fd = call_run(&call);
 	if (fd < 0 || !ret_stat)
 		return fd;
-	r = RET_NERRNO(statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, OPATH_STAT_MASK, ret_stat));
+	r = RET_NERRNO(statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
+			     OPATH_STAT_MASK, ret_stat));
 	if (!r)
 		return fd;
 	fd_close(fd);
@@ -43,7 +47,8 @@ int opath_open(int dir_fd, const char *name, struct statx *ret_stat)
 
 bool opath_same(const struct statx *a, const struct statx *b)
 {
-	return a->stx_ino == b->stx_ino && a->stx_dev_major == b->stx_dev_major && a->stx_dev_minor == b->stx_dev_minor &&
+	return a->stx_ino == b->stx_ino && a->stx_dev_major == b->stx_dev_major &&
+	       a->stx_dev_minor == b->stx_dev_minor &&
 	       (a->stx_mode & S_IFMT) == (b->stx_mode & S_IFMT);
 }
 
@@ -120,7 +125,8 @@ ssize_t opath_pread(int fd, void *buffer, size_t size, off_t offset)
 	size_t done = 0;
 
 	while (done < size) {
-		ssize_t length = pread(fd, (char *)buffer + done, size - done, offset + (off_t)done);
+		ssize_t length = pread(fd, (char *)buffer + done, size - done,
+				       offset + (off_t)done);
 
 		if (length < 0 && errno == EINTR)
 			continue;

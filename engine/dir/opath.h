@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Acting on an entry of a hostile directory: open it by O_PATH, which follows no link, wakes no device and waits for no
- * fifo; look at what was opened; then act on the descriptor, so that what is acted on is what was looked at, whatever is
- * given its name meanwhile. All return 0 (or what is said) or -errno.
+ * Acting on an entry of a hostile directory: open it by O_PATH, which follows no link, wakes no
+ * device and waits for no fifo; look at what was opened; then act on the descriptor, so that what
+ * is acted on is what was looked at, whatever is given its name meanwhile. All return 0 (or what is
+ * said) or -errno.
  */
 #ifndef VARVE_DIR_OPATH_H
 #define VARVE_DIR_OPATH_H
@@ -18,8 +19,8 @@
 #define OPATH_STAT_MASK (STATX_BASIC_STATS | STATX_MNT_ID)
 
 /*
- * Open NAME, one component, in DIR_FD by O_PATH | O_NOFOLLOW without entering a mount, and look at it (RET_STAT may be
- * NULL): a descriptor; -EXDEV: something is mounted there.
+ * Open NAME, one component, in DIR_FD by O_PATH | O_NOFOLLOW without entering a mount, and look at
+ * it (RET_STAT may be NULL): a descriptor; -EXDEV: something is mounted there.
  */
 int opath_open(int dir_fd, const char *name, struct statx *ret_stat);
 
@@ -27,12 +28,16 @@ int opath_open(int dir_fd, const char *name, struct statx *ret_stat);
 bool opath_same(const struct statx *a, const struct statx *b);
 
 /*
- * Open the inode of the O_PATH descriptor FD with FLAGS (O_CLOEXEC and O_NONBLOCK are added): a descriptor. The caller has
- * looked: opening a device acts on it. Needs /proc for what is no directory.
+ * Open the inode of the O_PATH descriptor FD with FLAGS (O_CLOEXEC and O_NONBLOCK are added): a
+ * descriptor. The caller has looked: opening a device acts on it. Needs /proc for what is no
+ * directory.
  */
 int opath_reopen(int fd, int flags);
 
-/* Open the file of the O_PATH descriptor FD for reading, without setting its time of access where we may. As opath_reopen(). */
+/*
+ * Open the file of the O_PATH descriptor FD for reading, without setting its time of access where
+ * we may. As opath_reopen().
+ */
 int opath_reopen_read(int fd);
 
 /* Read up to SIZE bytes of FD at OFFSET: how many there were, or -errno. */
@@ -41,7 +46,9 @@ ssize_t opath_pread(int fd, void *buffer, size_t size, off_t offset);
 /* Set the mode of FD; of a link -EOPNOTSUPP. Before Linux 6.6 by /proc. */
 int opath_chmod(int fd, mode_t mode);
 
-/* Set the owner of FD, of a link, too. Takes setuid, setgid and capabilities away, as chown does. */
+/*
+ * Set the owner of FD, of a link, too. Takes setuid, setgid and capabilities away, as chown does.
+ */
 int opath_chown(int fd, uid_t uid, gid_t gid);
 
 /* Set the times of FD, of a link, too. */
@@ -50,7 +57,10 @@ int opath_times(int fd, const struct timespec times[2]);
 /* Set attribute NAME of FD, of a link, too. By /proc. */
 int opath_setxattr(int fd, const char *name, const void *value, size_t size);
 
-/* List the names of its attributes, each with its NUL, to LIST (SIZE bytes): their bytes, or -ERANGE. By /proc. */
+/*
+ * List the names of its attributes, each with its NUL, to LIST (SIZE bytes): their bytes, or
+ * -ERANGE. By /proc.
+ */
 ssize_t opath_listxattr(int fd, char *list, size_t size);
 
 /* Remove it: 0, also where there is none, or -errno. */
@@ -66,14 +76,15 @@ static inline bool opath_vanished(int error)
 }
 
 /*
- * Does ERROR, of looking at an entry or opening it, leave out that entry alone? It is gone or replaced, something is mounted
- * on it, it is not for us to read, a lease is kept on it, or it has more attributes than an archive takes. All others (too few
- * descriptors, no memory, a disk that fails) tell nothing about the entry, and fail the archive.
+ * Does ERROR, of looking at an entry or opening it, leave out that entry alone? It is gone or
+ * replaced, something is mounted on it, it is not for us to read, a lease is kept on it, or it has
+ * more attributes than an archive takes. All others (too few descriptors, no memory, a disk that
+ * fails) tell nothing about the entry, and fail the archive.
  */
 static inline bool opath_left_out(int error)
 {
-	return opath_vanished(error) || error == -EXDEV || error == -EACCES || error == -EPERM || error == -EAGAIN ||
-	       error == -E2BIG;
+	return opath_vanished(error) || error == -EXDEV || error == -EACCES || error == -EPERM ||
+	       error == -EAGAIN || error == -E2BIG;
 }
 
 #endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Descriptors held in reserve by what cannot begin anew: others may take what was free when it began. */
+/*
+ * Descriptors held in reserve by what cannot begin anew: others may take what was free when it
+ * began.
+ */
 #ifndef VARVE_DIR_SPARES_H
 #define VARVE_DIR_SPARES_H
 

@@ -31,7 +31,9 @@ char *swap_detail(int dir_fd, const char *name)
 		/* Each subvolume is a device of its own. */
 		if (lstat(path, &stat) < 0 || !S_ISREG(stat.st_mode) || stat.st_dev != root.st_dev)
 			continue;
-		if (asprintf(&detail, "%s in it is an active swap file: turn it off first (swapoff)", path) < 0)
+		if (asprintf(&detail,
+			     "%s in it is an active swap file: turn it off first (swapoff)",
+			     path) < 0)
 			detail = NULL;
 	}
 	fclose(file);

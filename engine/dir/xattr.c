@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Linux 6.13 has setxattrat and getxattrat. Before that, the calls that follow no link take paths only. A thread of ours then
- * gets a working directory of its own (unshare(CLONE_FS), which takes no privilege), goes to each directory once, and gives the
- * bare name. Where that is refused (a seccomp filter, a directory without the right to search), or the thread is the
- * caller's, the way leads through /proc/self/fd/N/NAME, which the kernel resolves from our descriptor, for each file anew.
+ * Linux 6.13 has setxattrat and getxattrat. Before that, the calls that follow no link take paths
+ * only. A thread of ours then gets a working directory of its own (unshare(CLONE_FS), which takes
+ * no privilege), goes to each directory once, and gives the bare name. Where that is refused (a
+ * seccomp filter, a directory without the right to search), or the thread is the caller's, the way
+ * leads through /proc/self/fd/N/NAME, which the kernel resolves from our descriptor, for each file
+ * anew.
  */
 #include "engine/dir/xattr.h"
 #include "engine/base/util.h"
@@ -17,7 +19,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-/* System calls that Debian 12's headers do not know; the same on all architectures that number calls alike since 5.0. */
+/*
+ * System calls that Debian 12's headers do not know; the same on all architectures that number
+ * calls alike since 5.0.
+ */
 enum { XATTR_SETXATTRAT = 463, XATTR_GETXATTRAT = 464, XATTR_LISTXATTRAT = 465 };
 
 /* Bytes of such a path. */
@@ -57,7 +62,10 @@ static bool xattr_here(struct xattr_dir *dir)
 {
 	if (dir->here || dir->refused || dir->method != XATTR_CWD)
 		return dir->here;
-	/* It costs next to nothing when it is so already. There must be a way out of the directories, too. */
+	/*
+	 * It costs next to nothing when it is so already. There must be a way out of the
+	 * directories, too.
+	 */
 	if (!dir->own)
 		dir->own = !unshare(CLONE_FS) && !chdir("/");
 	dir->here = dir->own && !fchdir(dir->dir_fd);
@@ -74,7 +82,8 @@ static const char *xattr_path(struct xattr_dir *dir, const char *name, char path
 	return path;
 }
 
-int xattr_set(struct xattr_dir *dir, const char *name, const char *attribute, const void *value, size_t size)
+int xattr_set(struct xattr_dir *dir, const char *name, const char *attribute, const void *value,
+	      size_t size)
 {
 	struct xattr_args args = { .value = (uintptr_t)value, .size = (uint32_t)size };
 	char path[XATTR_PATH_BYTES];
@@ -82,15 +91,18 @@ int xattr_set(struct xattr_dir *dir, const char *name, const char *attribute, co
 
 	do
 		if (dir->method == XATTR_AT)
-			r = RET_NERRNO((int)syscall(XATTR_SETXATTRAT, dir->dir_fd, name, AT_SYMLINK_NOFOLLOW, attribute, &args,
+			r = RET_NERRNO((int)syscall(XATTR_SETXATTRAT, dir->dir_fd, name,
+						    AT_SYMLINK_NOFOLLOW, attribute, &args,
 						    sizeof(args)));
 		else
-			r = RET_NERRNO(lsetxattr(xattr_path(dir, name, path), attribute, value, size, 0));
+			r = RET_NERRNO(
+				lsetxattr(xattr_path(dir, name, path), attribute, value, size, 0));
 	while (r == -EINTR);
 	return r;
 }
 
-ssize_t xattr_get(struct xattr_dir *dir, const char *name, const char *attribute, void *value, size_t size)
+ssize_t xattr_get(struct xattr_dir *dir, const char *name, const char *attribute, void *value,
+		  size_t size)
 {
 	struct xattr_args args = { .value = (uintptr_t)value, .size = (uint32_t)size };
 	char path[XATTR_PATH_BYTES];
@@ -98,10 +110,12 @@ ssize_t xattr_get(struct xattr_dir *dir, const char *name, const char *attribute
 
 	do
 		if (dir->method == XATTR_AT)
-			r = RET_NERRNO((ssize_t)syscall(XATTR_GETXATTRAT, dir->dir_fd, name, AT_SYMLINK_NOFOLLOW, attribute, &args,
+			r = RET_NERRNO((ssize_t)syscall(XATTR_GETXATTRAT, dir->dir_fd, name,
+							AT_SYMLINK_NOFOLLOW, attribute, &args,
 							sizeof(args)));
 		else
-			r = RET_NERRNO(lgetxattr(xattr_path(dir, name, path), attribute, value, size));
+			r = RET_NERRNO(
+				lgetxattr(xattr_path(dir, name, path), attribute, value, size));
 	while (r == -EINTR);
 	return r;
 }
@@ -113,7 +127,8 @@ ssize_t xattr_list(struct xattr_dir *dir, const char *name, char *list, size_t s
 
 	do
 		if (dir->method == XATTR_AT)
-			r = RET_NERRNO((ssize_t)syscall(XATTR_LISTXATTRAT, dir->dir_fd, name, AT_SYMLINK_NOFOLLOW, list, size));
+			r = RET_NERRNO((ssize_t)syscall(XATTR_LISTXATTRAT, dir->dir_fd, name,
+							AT_SYMLINK_NOFOLLOW, list, size));
 		else
 			r = RET_NERRNO(llistxattr(xattr_path(dir, name, path), list, size));
 	while (r == -EINTR);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Extended attributes of an entry by its directory and name, no link followed, nothing opened. 0.. or -errno.
+ * Extended attributes of an entry by its directory and name, no link followed, nothing opened. 0..
+ * or -errno.
  *
- * A thread that asks for many entries has a struct xattr_dir: xattr_dir_set() for each directory, xattr_dir_leave() when it is through.
+ * A thread that asks for many entries has a struct xattr_dir: xattr_dir_set() for each directory,
+ * xattr_dir_leave() when it is through.
  */
 #ifndef VARVE_DIR_XATTR_H
 #define VARVE_DIR_XATTR_H
@@ -17,14 +19,16 @@
 
 /* What the system calls are given for an entry. */
 enum xattr_method {
-	XATTR_AT,		/* the directory's descriptor, and the name */
-	XATTR_CWD,		/* the name, with the directory as the thread's working directory */
-	XATTR_PROC,		/* /proc/self/fd/N/NAME */
+	XATTR_AT,   /* the directory's descriptor, and the name */
+	XATTR_CWD,  /* the name, with the directory as the thread's working directory */
+	XATTR_PROC, /* /proc/self/fd/N/NAME */
 };
 
 /* The directory that one thread is at, and how it names what is in it. */
 struct xattr_dir {
-	/* How it is tried; for XATTR_CWD the thread is ours, as its working directory is changed. */
+	/*
+	 * How it is tried; for XATTR_CWD the thread is ours, as its working directory is changed.
+	 */
 	enum xattr_method method;
 	/* It stays open until the next is set. */
 	int dir_fd;
@@ -42,12 +46,17 @@ void xattr_dir_set(struct xattr_dir *dir, int dir_fd);
 void xattr_dir_leave(struct xattr_dir *dir);
 
 /* Set attribute ATTRIBUTE of NAME in DIR's directory to SIZE bytes at VALUE. */
-int xattr_set(struct xattr_dir *dir, const char *name, const char *attribute, const void *value, size_t size);
+int xattr_set(struct xattr_dir *dir, const char *name, const char *attribute, const void *value,
+	      size_t size);
 
-/* List the names of the attributes of NAME in DIR's directory, each with its NUL, to LIST (SIZE bytes): their bytes; -ERANGE. */
+/*
+ * List the names of the attributes of NAME in DIR's directory, each with its NUL, to LIST (SIZE
+ * bytes): their bytes; -ERANGE.
+ */
 ssize_t xattr_list(struct xattr_dir *dir, const char *name, char *list, size_t size);
 
 /* Read it into VALUE (SIZE bytes): how many there are; -ENODATA when there is none. */
-ssize_t xattr_get(struct xattr_dir *dir, const char *name, const char *attribute, void *value, size_t size);
+ssize_t xattr_get(struct xattr_dir *dir, const char *name, const char *attribute, void *value,
+		  size_t size);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * There is no l*xattr call that takes a directory descriptor before Linux 6.13, and opening an entry for f*xattr may wake a
- * device or fail for want of permission. So the kernel's own link to the descriptor stands for the directory: it leads to
- * nothing but that, and the last component is not followed.
+ * There is no l*xattr call that takes a directory descriptor before Linux 6.13, and opening an
+ * entry for f*xattr may wake a device or fail for want of permission. So the kernel's own link to
+ * the descriptor stands for the directory: it leads to nothing but that, and the last component is
+ * not followed.
  */
 #include "engine/dir/xattrs.h"
 #include "engine/base/limits.h"
@@ -21,7 +22,8 @@
 
 bool xattrs_kept(const char *name)
 {
-	static const char *const left[] = { "security.selinux", "security.SMACK64", "security.apparmor", "security.evm", "btrfs." };
+	static const char *const left[] = { "security.selinux", "security.SMACK64",
+					    "security.apparmor", "security.evm", "btrfs." };
 
 	for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
 		if (!strncmp(name, left[i], strlen(left[i])))
@@ -45,7 +47,10 @@ static int xattrs_reserve(struct fault *fault, char **buffer, size_t *capacity, 
 	return 0;
 }
 
-/* Whose attributes: what is at PATH, which the kernel may FOLLOW where it is its own link to a descriptor; without one, open as FD. */
+/*
+ * Whose attributes: what is at PATH, which the kernel may FOLLOW where it is its own link to a
+ * descriptor; without one, open as FD.
+ */
 struct xattrs_subject {
 	const char *path;
 	bool follow;
@@ -56,11 +61,13 @@ struct xattrs_subject {
 static int xattrs_room(struct xattrs *xattrs, size_t size)
 {
 	struct xattr *list;
-	int r = xattrs_reserve(xattrs->fault, &xattrs->values, &xattrs->values_capacity, xattrs->values_size + size);
+	int r = xattrs_reserve(xattrs->fault, &xattrs->values, &xattrs->values_capacity,
+			       xattrs->values_size + size);
 
 	if (r || xattrs->count < xattrs->capacity)
 		return r;
-	list = fault_realloc(xattrs->fault, xattrs->list, (xattrs->capacity * 2 + 8) * sizeof(*list));
+	list = fault_realloc(xattrs->fault, xattrs->list,
+			     (xattrs->capacity * 2 + 8) * sizeof(*list));
 	if (!list)
 		return -ENOMEM;
 	xattrs->list = list;
@@ -69,7 +76,8 @@ static int xattrs_room(struct xattrs *xattrs, size_t size)
 }
 
 /* Read the value of NAME of SUBJECT to the end of the values. */
-static int xattrs_value(struct xattrs *xattrs, const struct xattrs_subject *subject, const char *name)
+static int xattrs_value(struct xattrs *xattrs, const struct xattrs_subject *subject,
+			const char *name)
 {
 	ssize_t size;
 	int r = xattrs_room(xattrs, XATTRS_VALUE_BYTES);
@@ -80,7 +88,8 @@ static int xattrs_value(struct xattrs *xattrs, const struct xattrs_subject *subj
 	if (!subject->path)
 		size = fgetxattr(subject->fd, name, value, XATTRS_VALUE_BYTES);
 	else
-		size = (subject->follow ? getxattr : lgetxattr)(subject->path, name, value, XATTRS_VALUE_BYTES);
+		size = (subject->follow ? getxattr : lgetxattr)(subject->path, name, value,
+								XATTRS_VALUE_BYTES);
 	/* It may have been removed meanwhile. */
 	if (size < 0)
 		return errno == ENODATA ? 0 : negative_errno();
@@ -112,11 +121,12 @@ void xattrs_settle(struct xattrs *xattrs)
 		qsort(xattrs->list, xattrs->count, sizeof(*xattrs->list), xattrs_compare);
 }
 
-int xattrs_add(struct xattrs *xattrs, const char *name, size_t length, const char *value, size_t size,
-	       bool (*wanted)(const char *name))
+int xattrs_add(struct xattrs *xattrs, const char *name, size_t length, const char *value,
+	       size_t size, bool (*wanted)(const char *name))
 {
 	char *kept;
-	int r = xattrs_reserve(xattrs->fault, &xattrs->names, &xattrs->names_capacity, XATTRS_LIST_BYTES);
+	int r = xattrs_reserve(xattrs->fault, &xattrs->names, &xattrs->names_capacity,
+			       XATTRS_LIST_BYTES);
 
 	if (!r)
 		r = xattrs_room(xattrs, size);
@@ -141,10 +151,12 @@ int xattrs_add(struct xattrs *xattrs, const char *name, size_t length, const cha
 }
 
 /* Read those attributes of SUBJECT that WANTED accepts. */
-static int xattrs_list(struct xattrs *xattrs, const struct xattrs_subject *subject, bool (*wanted)(const char *name))
+static int xattrs_list(struct xattrs *xattrs, const struct xattrs_subject *subject,
+		       bool (*wanted)(const char *name))
 {
 	ssize_t length;
-	int r = xattrs_reserve(xattrs->fault, &xattrs->names, &xattrs->names_capacity, XATTRS_LIST_BYTES);
+	int r = xattrs_reserve(xattrs->fault, &xattrs->names, &xattrs->names_capacity,
+			       XATTRS_LIST_BYTES);
 
 	xattrs->count = xattrs->values_size = 0;
 	if (r)
@@ -152,7 +164,8 @@ static int xattrs_list(struct xattrs *xattrs, const struct xattrs_subject *subje
 	if (!subject->path)
 		length = flistxattr(subject->fd, xattrs->names, XATTRS_LIST_BYTES);
 	else
-		length = (subject->follow ? listxattr : llistxattr)(subject->path, xattrs->names, XATTRS_LIST_BYTES);
+		length = (subject->follow ? listxattr : llistxattr)(subject->path, xattrs->names,
+								    XATTRS_LIST_BYTES);
 	if (length < 0)
 		return errno == EOPNOTSUPP ? 0 : negative_errno();
 	xattrs->names_size = (size_t)length;
@@ -164,14 +177,17 @@ static int xattrs_list(struct xattrs *xattrs, const struct xattrs_subject *subje
 	return r;
 }
 
-int xattrs_read(struct xattrs *xattrs, int dir_fd, const char *name, bool (*wanted)(const char *name))
+int xattrs_read(struct xattrs *xattrs, int dir_fd, const char *name,
+		bool (*wanted)(const char *name))
 {
 	char path[XATTRS_PATH_BYTES];
 
 	/* The descriptor itself may be of anything, by O_PATH. */
-	if ((size_t)snprintf(path, sizeof(path), *name ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d", dir_fd, name) >= sizeof(path))
+	if ((size_t)snprintf(path, sizeof(path), *name ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d",
+			     dir_fd, name) >= sizeof(path))
 		return -ENAMETOOLONG;
-	return xattrs_list(xattrs, &(struct xattrs_subject){ .path = path, .follow = !*name }, wanted);
+	return xattrs_list(xattrs, &(struct xattrs_subject){ .path = path, .follow = !*name },
+			   wanted);
 }
 
 int xattrs_read_fd(struct xattrs *xattrs, int fd, bool (*wanted)(const char *name))
@@ -184,8 +200,10 @@ bool xattrs_equal(const struct xattrs *a, const struct xattrs *b)
 	if (a->count != b->count)
 		return false;
 	for (size_t i = 0; i < a->count; i++)
-		if (strcmp(a->list[i].name, b->list[i].name) || a->list[i].size != b->list[i].size ||
-		    (a->list[i].size && memcmp(a->list[i].value, b->list[i].value, a->list[i].size)))
+		if (strcmp(a->list[i].name, b->list[i].name) ||
+		    a->list[i].size != b->list[i].size ||
+		    (a->list[i].size &&
+		     memcmp(a->list[i].value, b->list[i].value, a->list[i].size)))
 			return false;
 	return true;
 }

@@ -25,26 +25,28 @@ struct xattrs {
 };
 
 /*
- * Is NAME an attribute that goes with a file from layer to layer? Not so the labels of security modules, which belong to where a
- * file is, what is bound to an inode, and properties of btrfs.
+ * Is NAME an attribute that goes with a file from layer to layer? Not so the labels of security
+ * modules, which belong to where a file is, what is bound to an inode, and properties of btrfs.
  */
 bool xattrs_kept(const char *name);
 
 /*
- * Read those attributes of NAME in DIR_FD ("": DIR_FD itself) that WANTED accepts. 0 or -errno; none where there can be none. -E2BIG: they
- * have more bytes than XATTRS_BYTES_MAX, or all its names than the kernel lists (64 KiB).
+ * Read those attributes of NAME in DIR_FD ("": DIR_FD itself) that WANTED accepts. 0 or -errno;
+ * none where there can be none. -E2BIG: they have more bytes than XATTRS_BYTES_MAX, or all its
+ * names than the kernel lists (64 KiB).
  */
-int xattrs_read(struct xattrs *xattrs, int dir_fd, const char *name, bool (*wanted)(const char *name));
+int xattrs_read(struct xattrs *xattrs, int dir_fd, const char *name,
+		bool (*wanted)(const char *name));
 
 /* The same of the open file FD, which is not O_PATH: cheaper where there is one. */
 int xattrs_read_fd(struct xattrs *xattrs, int fd, bool (*wanted)(const char *name));
 
 /*
- * Add a copy of the attribute NAME of LENGTH bytes if WANTED accepts it; set xattrs->count to 0 before the first one, and call
- * xattrs_settle() after the last. 0, -E2BIG, -ENOMEM.
+ * Add a copy of the attribute NAME of LENGTH bytes if WANTED accepts it; set xattrs->count to 0
+ * before the first one, and call xattrs_settle() after the last. 0, -E2BIG, -ENOMEM.
  */
-int xattrs_add(struct xattrs *xattrs, const char *name, size_t length, const char *value, size_t size,
-	       bool (*wanted)(const char *name));
+int xattrs_add(struct xattrs *xattrs, const char *name, size_t length, const char *value,
+	       size_t size, bool (*wanted)(const char *name));
 
 /* The bytes of all names and values. */
 size_t xattrs_bytes(const struct xattrs *xattrs);

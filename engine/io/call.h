@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A call: one thing that the kernel is asked for, described in memory, so that it can be made by the ring or by a lane
- * thread, and its owner cannot see which. CALL_FUNCTION is for what the ring has no opcode for (ioctls,
- * getdents64, fchownat): a function that runs on a lane thread.
+ * A call: one thing that the kernel is asked for, described in memory, so that it can be made by
+ * the ring or by a lane thread, and its owner cannot see which. CALL_FUNCTION is for what the ring
+ * has no opcode for (ioctls, getdents64, fchownat): a function that runs on a lane thread.
  */
 #ifndef VARVE_IO_CALL_H
 #define VARVE_IO_CALL_H
@@ -24,11 +24,19 @@ enum call_kind {
 
 /* Which threads make a CALL_FUNCTION. */
 enum call_lane {
-	LANE_FS,	/* short blocking calls, about one thread a CPU: nothing that grows with a tree, a store or a list */
-	LANE_COMMIT,	/* calls that mostly sleep in a transaction commit */
-	LANE_WALK,	/* slices of walks: as many as engine/walk/workers.c lets run */
-	LANE_STREAM,	/* calls that wait for the peer of a stream */
-	LANE_LONG,	/* calls that take as long as there is much to look at, in one piece */
+	/*
+	 * short blocking calls, about one thread a CPU: nothing that grows with a tree, a store or
+	 * a list
+	 */
+	LANE_FS,
+	/* calls that mostly sleep in a transaction commit */
+	LANE_COMMIT,
+	/* slices of walks: as many as engine/walk/workers.c lets run */
+	LANE_WALK,
+	/* calls that wait for the peer of a stream */
+	LANE_STREAM,
+	/* calls that take as long as there is much to look at, in one piece */
+	LANE_LONG,
 	LANES,
 };
 
@@ -72,17 +80,22 @@ struct call {
 	};
 };
 
-/* Describe openat2(DIRFD, PATH, FLAGS | O_CLOEXEC) with RESOLVE flags. PATH has to live until it is done. */
+/*
+ * Describe openat2(DIRFD, PATH, FLAGS | O_CLOEXEC) with RESOLVE flags. PATH has to live until it is
+ * done.
+ */
 void call_openat2(struct call *call, int dirfd, const char *path, uint64_t flags, uint64_t resolve);
 
 /* Describe statx(DIRFD, PATH, FLAGS, MASK, BUFFER). */
-void call_statx(struct call *call, int dirfd, const char *path, int flags, unsigned mask, struct statx *buffer);
+void call_statx(struct call *call, int dirfd, const char *path, int flags, unsigned mask,
+		struct statx *buffer);
 
 /* Describe unlinkat(DIRFD, PATH, FLAGS). */
 void call_unlinkat(struct call *call, int dirfd, const char *path, int flags);
 
 /* Describe FUNCTION on LANE; NAME is for the error record until the function sets a better one. */
-void call_function(struct call *call, enum call_lane lane, const char *name, int (*function)(struct call *call));
+void call_function(struct call *call, enum call_lane lane, const char *name,
+		   int (*function)(struct call *call));
 
 /* Make the call on this thread. */
 int call_run(struct call *call);

@@ -65,20 +65,23 @@ static void io_lane_finished(void *data, struct call *call)
 
 int io_start(struct io *io, const struct io_config *config)
 {
-	static const char *const names[LANES] = { [LANE_FS] = "fs", [LANE_COMMIT] = "commit",
-						   [LANE_WALK] = "walk",
-						   [LANE_STREAM] = "stream",
-						   [LANE_LONG] = "long" };
+	static const char *const names[LANES] = { [LANE_FS] = "fs",
+						  [LANE_COMMIT] = "commit",
+						  [LANE_WALK] = "walk",
+						  [LANE_STREAM] = "stream",
+						  [LANE_LONG] = "long" };
 	int r = 0;
 
 	for (int i = 0; !r && i < LANES; i++)
-		r = lane_start(&io->lanes[i], names[i], config->threads_max[i], io_lane_finished, io, &io->fault, &io->trace);
+		r = lane_start(&io->lanes[i], names[i], config->threads_max[i], io_lane_finished,
+			       io, &io->fault, &io->trace);
 	if (r) {
 		io_stop(io);
 		return r;
 	}
 	io->ring_error = config->no_uring ? -ECANCELED
-					  : ring_start(&io->ring, config->ring_entries, io->wake_fd, &io->trace);
+					  : ring_start(&io->ring, config->ring_entries, io->wake_fd,
+						       &io->trace);
 	return 0;
 }
 
@@ -144,7 +147,8 @@ static bool io_finish(struct io *io)
 /* Wait for the wake descriptor without a ring. */
 static void io_poll(struct io *io, int64_t timeout_ns)
 {
-	struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+	struct timespec ts = { .tv_sec = timeout_ns / 1000000000,
+			       .tv_nsec = timeout_ns % 1000000000 };
 	struct pollfd pollfd = { .fd = io->wake_fd, .events = POLLIN };
 	uint64_t count;
 
@@ -162,14 +166,18 @@ static void io_kernel(struct io *io, int64_t timeout_ns)
 		io_poll(io, timeout_ns);
 }
 
-/* Wait for a post without sleeping, if that pays; what the ring is at would not be seen. Tell whether there is one. */
+/*
+ * Wait for a post without sleeping, if that pays; what the ring is at would not be seen. Tell
+ * whether there is one.
+ */
 static bool io_spin(struct io *io, int64_t timeout_ns)
 {
 	struct spin_wait wait = { 0 };
 
 	if (io->ring.in_flight || (timeout_ns >= 0 && timeout_ns < SPIN_NS))
 		return false;
-	while (inbox_empty(&io->inbox) && !atomic_load_explicit(&io->interrupted, memory_order_relaxed))
+	while (inbox_empty(&io->inbox) &&
+	       !atomic_load_explicit(&io->interrupted, memory_order_relaxed))
 		if (!spin_again(&io->spin, &wait))
 			return false;
 	return true;
@@ -187,7 +195,8 @@ bool io_turn(struct io *io, int64_t timeout_ns)
 		return true;
 	begin = now_ns();
 	atomic_store(&io->sleeping, true);
-	if (!inbox_empty(&io->inbox) || !list_empty(&io->done) || atomic_exchange(&io->interrupted, false))
+	if (!inbox_empty(&io->inbox) || !list_empty(&io->done) ||
+	    atomic_exchange(&io->interrupted, false))
 		timeout_ns = 0;
 	io_kernel(io, timeout_ns);
 	atomic_store(&io->sleeping, false);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Input and output of a reactor: the ring, the lanes, and the inbox through which other threads reach it. A call that is
- * submitted here is made by the ring when that has an opcode for it, else by a lane; its done() runs in io_turn().
+ * Input and output of a reactor: the ring, the lanes, and the inbox through which other threads
+ * reach it. A call that is submitted here is made by the ring when that has an opcode for it, else
+ * by a lane; its done() runs in io_turn().
  */
 #ifndef VARVE_IO_IO_H
 #define VARVE_IO_IO_H
@@ -35,7 +36,9 @@ struct io {
 	/* An eventfd; what a sleeping reactor waits on. */
 	int wake_fd;
 	struct ring ring;
-	/* Why there is no ring: 0 there is one, -ECANCELED switched off, else what the kernel said. */
+	/*
+	 * Why there is no ring: 0 there is one, -ECANCELED switched off, else what the kernel said.
+	 */
 	int ring_error;
 	struct lane lanes[LANES];
 	/* Calls that are done but whose done() has not run. */
@@ -65,8 +68,9 @@ void io_submit(struct io *io, struct call *call);
 bool io_withdraw(struct io *io, struct call *call);
 
 /*
- * Receive posts, run the done() of finished calls, submit; when there was nothing to do, sleep until there is, for at
- * most TIMEOUT_NS (negative: for ever). Returns false when it slept or could have.
+ * Receive posts, run the done() of finished calls, submit; when there was nothing to do, sleep
+ * until there is, for at most TIMEOUT_NS (negative: for ever). Returns false when it slept or could
+ * have.
  */
 bool io_turn(struct io *io, int64_t timeout_ns);
 

@@ -23,7 +23,9 @@ static struct call *lane_next(struct lane *lane)
 
 	lane->idle++;
 	while (list_empty(&lane->queue)) {
-		int r = lane->stopping ? ETIMEDOUT : pthread_cond_timedwait(&lane->wake, &lane->lock, &deadline);
+		int r = lane->stopping
+				? ETIMEDOUT
+				: pthread_cond_timedwait(&lane->wake, &lane->lock, &deadline);
 
 		if (!list_empty(&lane->queue))
 			break;
@@ -40,8 +42,9 @@ static struct call *lane_next(struct lane *lane)
 }
 
 /*
- * End this thread, with the lock held, which is released. Each thread that ends joins the one that ended before it, and
- * lane_stop() joins the last: so none is left in our code when the library is unloaded, and none has to be kept track of.
+ * End this thread, with the lock held, which is released. Each thread that ends joins the one that
+ * ended before it, and lane_stop() joins the last: so none is left in our code when the library is
+ * unloaded, and none has to be kept track of.
  */
 static void lane_leave(struct lane *lane)
 {
@@ -71,7 +74,8 @@ static void *lane_thread(void *data)
 		call->result = fault_hit(lane->fault, FAULT_LANE);
 		if (!call->result)
 			call->result = call_run(call);
-		trace(lane->trace, TRACE_LANE, "lane %s: %s = %d, %" PRIu64 " us", lane->name, call->name ? call->name : "?", call->result,
+		trace(lane->trace, TRACE_LANE, "lane %s: %s = %d, %" PRIu64 " us", lane->name,
+		      call->name ? call->name : "?", call->result,
 		      (thread_cpu_ns() - cpu_ns) / 1000);
 		lane->finished(lane->finished_data, call);
 		pthread_mutex_lock(&lane->lock);
@@ -93,14 +97,19 @@ static int lane_spawn(struct lane *lane)
 	return 0;
 }
 
-int lane_start(struct lane *lane, const char *name, unsigned threads_max, void (*finished)(void *, struct call *),
-	       void *finished_data, struct fault *fault, const struct trace *trace)
+int lane_start(struct lane *lane, const char *name, unsigned threads_max,
+	       void (*finished)(void *, struct call *), void *finished_data, struct fault *fault,
+	       const struct trace *trace)
 {
 	pthread_condattr_t attributes;
 	int r;
 
-	*lane = (struct lane){ .name = name, .threads_max = threads_max, .finished = finished,
-			       .finished_data = finished_data, .fault = fault, .trace = trace };
+	*lane = (struct lane){ .name = name,
+			       .threads_max = threads_max,
+			       .finished = finished,
+			       .finished_data = finished_data,
+			       .fault = fault,
+			       .trace = trace };
 	list_init(&lane->queue);
 	pthread_mutex_init(&lane->lock, NULL);
 	pthread_condattr_init(&attributes);

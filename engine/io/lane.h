@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A lane: a queue of calls and the threads that make them. Threads are started when a call finds none idle, up to a
- * bound, and end when they have been idle for LANE_IDLE_MS; one always stays, so that a queued call is always made.
+ * A lane: a queue of calls and the threads that make them. Threads are started when a call finds
+ * none idle, up to a bound, and end when they have been idle for LANE_IDLE_MS; one always stays, so
+ * that a queued call is always made.
  */
 #ifndef VARVE_IO_LANE_H
 #define VARVE_IO_LANE_H
@@ -43,8 +44,9 @@ struct lane {
 };
 
 /* Start LANE with its first thread. On failure nothing is left. */
-int lane_start(struct lane *lane, const char *name, unsigned threads_max, void (*finished)(void *, struct call *),
-	       void *finished_data, struct fault *fault, const struct trace *trace);
+int lane_start(struct lane *lane, const char *name, unsigned threads_max,
+	       void (*finished)(void *, struct call *), void *finished_data, struct fault *fault,
+	       const struct trace *trace);
 
 /* Queue CALL. */
 void lane_submit(struct lane *lane, struct call *call);
@@ -55,7 +57,10 @@ bool lane_withdraw(struct lane *lane, struct call *call);
 /* The most threads LANE ever had. Any thread. */
 unsigned lane_threads_peak(struct lane *lane);
 
-/* Make what is queued, end the threads and wait until they are gone. Harmless on a lane that never started. */
+/*
+ * Make what is queued, end the threads and wait until they are gone. Harmless on a lane that never
+ * started.
+ */
 void lane_stop(struct lane *lane);
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Set-up, best first: DEFER_TASKRUN runs completions only when we look, on our own thread (fastest, Linux 6.1);
- * COOP_TASKRUN does not interrupt us (5.19); plain. SQPOLL burns a CPU that the commits need (measured: slowest by far on two
- * cores), so it is not tried.
+ * Set-up, best first: DEFER_TASKRUN runs completions only when we look, on our own thread (fastest,
+ * Linux 6.1); COOP_TASKRUN does not interrupt us (5.19); plain. SQPOLL burns a CPU that the commits
+ * need (measured: slowest by far on two cores), so it is not tried.
  *
- * Opcodes are probed, never assumed. Calls beyond the ring's depth wait in a list: the completion queue can then never
- * overflow. ECANCELED, which we never ask for, is what the kernel answers when it could start no worker thread
- * (RLIMIT_NPROC): such calls are handed back with `result` -ECANCELED for the lanes to make.
+ * Opcodes are probed, never assumed. Calls beyond the ring's depth wait in a list: the completion
+ * queue can then never overflow. ECANCELED, which we never ask for, is what the kernel answers when
+ * it could start no worker thread (RLIMIT_NPROC): such calls are handed back with `result`
+ * -ECANCELED for the lanes to make.
  */
 #include "engine/io/ring.h"
 #include "engine/base/limits.h"
@@ -15,7 +16,8 @@ static const struct {
 	unsigned flags;
 	const char *name;
 } ring_setups[] = {
-	{ IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG, "single_issuer,defer_taskrun" },
+	{ IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+	  "single_issuer,defer_taskrun" },
 	{ IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, "coop_taskrun" },
 	{ 0, "plain" },
 };
@@ -42,7 +44,10 @@ static unsigned ring_probe(struct io_uring *uring)
 	return kinds;
 }
 
-/* Set up with the best flags this kernel takes, and fewer entries where the memory lock limit wants that. */
+/*
+ * Set up with the best flags this kernel takes, and fewer entries where the memory lock limit wants
+ * that.
+ */
 static int ring_setup(struct ring *ring, unsigned entries)
 {
 	int r = -ENOSYS;
@@ -50,7 +55,8 @@ static int ring_setup(struct ring *ring, unsigned entries)
 	for (; entries >= RING_ENTRIES_MIN; entries /= 2) {
 		for (size_t i = 0; i < ARRAY_SIZE(ring_setups); i++) {
 			ring->setup_flags = ring_setups[i].flags;
-			r = io_uring_queue_init(entries, &ring->uring, ring_setups[i].flags | IORING_SETUP_CLAMP);
+			r = io_uring_queue_init(entries, &ring->uring,
+						ring_setups[i].flags | IORING_SETUP_CLAMP);
 			if (r != -EINVAL)
 				break;
 		}
@@ -89,14 +95,16 @@ static void ring_prepare(struct ring *ring, struct call *call)
 
 	switch (call->kind) {
 	case CALL_OPENAT2:
-		io_uring_prep_openat2(sqe, call->openat2.dirfd, call->openat2.path, &call->openat2.how);
+		io_uring_prep_openat2(sqe, call->openat2.dirfd, call->openat2.path,
+				      &call->openat2.how);
 		break;
 	case CALL_STATX:
-		io_uring_prep_statx(sqe, call->statx.dirfd, call->statx.path, call->statx.flags, call->statx.mask,
-				    call->statx.buffer);
+		io_uring_prep_statx(sqe, call->statx.dirfd, call->statx.path, call->statx.flags,
+				    call->statx.mask, call->statx.buffer);
 		break;
 	case CALL_UNLINKAT:
-		io_uring_prep_unlinkat(sqe, call->unlinkat.dirfd, call->unlinkat.path, call->unlinkat.flags);
+		io_uring_prep_unlinkat(sqe, call->unlinkat.dirfd, call->unlinkat.path,
+				       call->unlinkat.flags);
 		break;
 	default:
 		io_uring_prep_nop(sqe);
@@ -120,7 +128,8 @@ static void ring_fill(struct ring *ring)
 	if (!ring->wake_armed && io_uring_sq_space_left(&ring->uring)) {
 		struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
 
-		io_uring_prep_read(sqe, ring->wake_fd, &ring->wake_count, sizeof(ring->wake_count), 0);
+		io_uring_prep_read(sqe, ring->wake_fd, &ring->wake_count, sizeof(ring->wake_count),
+				   0);
 		io_uring_sqe_set_data(sqe, NULL);
 		ring->wake_armed = true;
 	}
@@ -135,7 +144,8 @@ static void ring_reap(struct ring *ring, struct list *done)
 	struct io_uring_cqe *cqe;
 	unsigned head, count = 0;
 
-	io_uring_for_each_cqe(&ring->uring, head, cqe) {
+	io_uring_for_each_cqe(&ring->uring, head, cqe)
+	{
 		struct call *call = io_uring_cqe_get_data(cqe);
 
 		count++;
@@ -153,13 +163,15 @@ static void ring_reap(struct ring *ring, struct list *done)
 
 void ring_turn(struct ring *ring, int64_t timeout_ns, struct list *done)
 {
-	struct __kernel_timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+	struct __kernel_timespec ts = { .tv_sec = timeout_ns / 1000000000,
+					.tv_nsec = timeout_ns % 1000000000 };
 	struct io_uring_cqe *cqe;
 
 	ring_fill(ring);
 	/* Interrupted or timed out: the caller looks at its queues again in any case. */
 	if (timeout_ns)
-		io_uring_submit_and_wait_timeout(&ring->uring, &cqe, 1, timeout_ns < 0 ? NULL : &ts, NULL);
+		io_uring_submit_and_wait_timeout(&ring->uring, &cqe, 1, timeout_ns < 0 ? NULL : &ts,
+						 NULL);
 	else if (ring->in_flight || io_uring_sq_ready(&ring->uring))
 		io_uring_submit_and_get_events(&ring->uring);
 	ring_reap(ring, done);

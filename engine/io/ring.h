@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The io_uring: makes the calls that it has opcodes for. Belongs to the reactor's thread, which sets it up (SINGLE_ISSUER
- * binds it to that thread) and alone touches it.
+ * The io_uring: makes the calls that it has opcodes for. Belongs to the reactor's thread, which
+ * sets it up (SINGLE_ISSUER binds it to that thread) and alone touches it.
  */
 #ifndef VARVE_IO_RING_H
 #define VARVE_IO_RING_H
@@ -32,7 +32,10 @@ struct ring {
 	const struct trace *trace;
 };
 
-/* Set RING up with room for about ENTRIES calls. A negative errno means: no io_uring here; do without. */
+/*
+ * Set RING up with room for about ENTRIES calls. A negative errno means: no io_uring here; do
+ * without.
+ */
 int ring_start(struct ring *ring, unsigned entries, int wake_fd, const struct trace *trace);
 
 /* Can RING make calls of KIND? */
@@ -42,8 +45,8 @@ bool ring_can(const struct ring *ring, enum call_kind kind);
 void ring_submit(struct ring *ring, struct call *call);
 
 /*
- * Hand what was taken to the kernel, wait up to TIMEOUT_NS (0: not; negative: for ever) for a completion or the wake
- * descriptor, and append finished calls to DONE.
+ * Hand what was taken to the kernel, wait up to TIMEOUT_NS (0: not; negative: for ever) for a
+ * completion or the wake descriptor, and append finished calls to DONE.
  */
 void ring_turn(struct ring *ring, int64_t timeout_ns, struct list *done);
 

@@ -14,12 +14,14 @@
  *	                                                        of the directory, for the sweep
  *	UNDO     destroys the copy, unless it is in its place   a leftover                       a leftover
  *
- * The copy is made in a directory of the store that only its owner may enter, and that is where the exchange puts what was the
- * directory. Two things of one subvolume can be exchanged, so `.varve` and `subvolumes` have to be in one.
+ * The copy is made in a directory of the store that only its owner may enter, and that is where the
+ * exchange puts what was the directory. Two things of one subvolume can be exchanged, so `.varve`
+ * and `subvolumes` have to be in one.
  *
- * The directory's user may write all the while, and another process may adopt, rename or remove by the same names. So the directory is
- * known by its descriptor: it is what is locked (flock), copied, compared before and after the exchange, and emptied. What was changed
- * before LOOK came to it fails the operation; what is changed after that is lost.
+ * The directory's user may write all the while, and another process may adopt, rename or remove by
+ * the same names. So the directory is known by its descriptor: it is what is locked (flock),
+ * copied, compared before and after the exchange, and emptied. What was changed before LOOK came to
+ * it fails the operation; what is changed after that is lost.
  */
 #include "engine/base/id.h"
 #include "engine/btrfs/file_handle.h"
@@ -43,7 +45,17 @@
 #include <string.h>
 #include <sys/file.h>
 
-enum adopt_state { ADOPT_STAGE, ADOPT_COPY, ADOPT_FLUSH, ADOPT_LOOK, ADOPT_PUBLISH, ADOPT_DURABLE, ADOPT_CLEAR, ADOPT_UNDO, ADOPT_STATES };
+enum adopt_state {
+	ADOPT_STAGE,
+	ADOPT_COPY,
+	ADOPT_FLUSH,
+	ADOPT_LOOK,
+	ADOPT_PUBLISH,
+	ADOPT_DURABLE,
+	ADOPT_CLEAR,
+	ADOPT_UNDO,
+	ADOPT_STATES
+};
 
 struct adopt {
 	struct op op;
@@ -51,10 +63,16 @@ struct adopt {
 	int fd;
 	dev_t device;
 	ino_t inode;
-	/* The name, in the directory of the worker slot, of the copy, then of what was the directory; the number of the copy. */
+	/*
+	 * The name, in the directory of the worker slot, of the copy, then of what was the
+	 * directory; the number of the copy.
+	 */
 	char name[sizeof(ID_RESERVED_PREFIX) + 32];
 	uint64_t number;
-	/* What became of the copy when it could not be destroyed, on the heap; NULL: nothing to tell. */
+	/*
+	 * What became of the copy when it could not be destroyed, on the heap; NULL: nothing to
+	 * tell.
+	 */
 	char *fate;
 	/* The copy is there; it has the layer's place. */
 	bool staged, published;
@@ -87,7 +105,7 @@ static int adopt_compare(struct op *op, int dir_fd, const char *name)
 	return stat.st_dev == adopt->device && stat.st_ino == adopt->inode ? 0 : -EBUSY;
 }
 
-/* ---- STAGE ------------------------------------------------------------------------------------------------------- */
+/* ---- STAGE ----------------------------------------------------------------------------------- */
 
 /* Look at the directory FD: 0, or why it cannot be adopted. */
 static int adopt_judge(struct op *op, int fd)
@@ -101,7 +119,9 @@ static int adopt_judge(struct op *op, int fd)
 	if (r)
 		return r;
 	if (stat.st_ino == ABI_SUBVOL_ROOT_INODE || stat.st_ino == ABI_STAND_IN_INODE) {
-		op->detail = stat.st_ino == ABI_SUBVOL_ROOT_INODE ? "it is a subvolume already" : "it stands for a layer of another store";
+		op->detail = stat.st_ino == ABI_SUBVOL_ROOT_INODE
+				     ? "it is a subvolume already"
+				     : "it stands for a layer of another store";
 		return -EEXIST;
 	}
 	adopt->device = stat.st_dev;
@@ -153,7 +173,8 @@ static int adopt_stage_work(struct op *op)
 	staging_fd = adopt_staging_fd(op);
 	if (staging_fd < 0)
 		return layout_blame(op, staging_fd);
-	snprintf(adopt->name, sizeof(adopt->name), ID_RESERVED_PREFIX ".adopt.%" PRIx64, op->request->handle);
+	snprintf(adopt->name, sizeof(adopt->name), ID_RESERVED_PREFIX ".adopt.%" PRIx64,
+		 op->request->handle);
 	op->call.name = "BTRFS_IOC_SUBVOL_CREATE";
 	r = subvol_create(staging_fd, adopt->name);
 	if (r)
@@ -175,7 +196,7 @@ static int adopt_staged(struct op *op, int result)
 	return result < 0 ? result : ADOPT_COPY;
 }
 
-/* ---- COPY, FLUSH, LOOK ------------------------------------------------------------------------------------------- */
+/* ---- COPY, FLUSH, LOOK ----------------------------------------------------------------------- */
 
 /* The copying, or looking, came to RESULT: tell where it failed. Returns it. */
 static int adopt_blame(struct op *op, int result)
@@ -203,7 +224,9 @@ static int adopt_limit(struct op *op)
 	op->subject = op->id;
 	op->call.name = "BTRFS_IOC_QGROUP_LIMIT";
 	/* What does not parse is passed over, as by get. */
-	return r == 1 ? quota_enforce(store, adopt_of(op)->number, bytes, &op->detail) : r == -EINVAL ? 0 : r;
+	return r == 1         ? quota_enforce(store, adopt_of(op)->number, bytes, &op->detail)
+	       : r == -EINVAL ? 0
+			      : r;
 }
 
 /* Copy the directory. Lane thread. */
@@ -212,14 +235,19 @@ static int adopt_copy_run(struct call *call)
 	struct op *op = container_of(call, struct op, call);
 	struct adopt *adopt = adopt_of(op);
 	struct varve_store *store = op_store(op);
-	_cleanup_close_ int to = beneath_open(adopt_staging_fd(op), adopt->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	_cleanup_close_ int to = beneath_open(adopt_staging_fd(op), adopt->name,
+					      O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 	int r;
 
 	if (to < 0)
 		return to;
 	op->begun = true;
-	adopt->job = (struct copy_job){ .from_fd = adopt->fd, .to_fd = to, .clock_fd = -EBADF, .fault = &store->core.io.fault,
-					.cancelled = &op->request->cancelled, .progress = &op->request->progress };
+	adopt->job = (struct copy_job){ .from_fd = adopt->fd,
+					.to_fd = to,
+					.clock_fd = -EBADF,
+					.fault = &store->core.io.fault,
+					.cancelled = &op->request->cancelled,
+					.progress = &op->request->progress };
 	r = copy_run(&adopt->job);
 	return r ? adopt_blame(op, r) : adopt_limit(op);
 }
@@ -263,19 +291,19 @@ static int adopt_looked(struct op *op, int result)
 	return result < 0 ? result : ADOPT_PUBLISH;
 }
 
-/* ---- PUBLISH, DURABLE, CLEAR ------------------------------------------------------------------------------------- */
+/* ---- PUBLISH, DURABLE, CLEAR ----------------------------------------------------------------- */
 
 /* Exchange what has the layer's place and what has the staging name. */
 static int adopt_exchange(struct op *op)
 {
 	op->call.name = "renameat2";
-	return RET_NERRNO(renameat2(adopt_staging_fd(op), adopt_of(op)->name, op_store(op)->layout.subvolumes_fd, op->id,
-				    RENAME_EXCHANGE));
+	return RET_NERRNO(renameat2(adopt_staging_fd(op), adopt_of(op)->name,
+				    op_store(op)->layout.subvolumes_fd, op->id, RENAME_EXCHANGE));
 }
 
 /*
- * What the exchange took out of the layer's place is not the directory: put it back. The copy may be gone, as another process has removed
- * what had the place. 0 or -errno.
+ * What the exchange took out of the layer's place is not the directory: put it back. The copy may
+ * be gone, as another process has removed what had the place. 0 or -errno.
  */
 static int adopt_put_back(struct op *op)
 {
@@ -284,7 +312,8 @@ static int adopt_put_back(struct op *op)
 
 	if (r != -ENOENT)
 		return r;
-	r = RET_NERRNO(renameat2(adopt_staging_fd(op), adopt->name, op_store(op)->layout.subvolumes_fd, op->id, RENAME_NOREPLACE));
+	r = RET_NERRNO(renameat2(adopt_staging_fd(op), adopt->name,
+				 op_store(op)->layout.subvolumes_fd, op->id, RENAME_NOREPLACE));
 	adopt->staged = r < 0;
 	return r;
 }
@@ -299,7 +328,10 @@ static int adopt_publish_work(struct op *op)
 	if (!r) {
 		r = adopt_exchange(op);
 		if (r) {
-			op->detail = r == -EXDEV ? "the layers and the store's own directory have to be in one subvolume" : NULL;
+			op->detail =
+				r == -EXDEV
+					? "the layers and the store's own directory have to be in one subvolume"
+					: NULL;
 			return r;
 		}
 		r = adopt_compare(op, adopt_staging_fd(op), adopt->name);
@@ -308,8 +340,10 @@ static int adopt_publish_work(struct op *op)
 		/* Something was put there between the look and the exchange. */
 		adopt->published = adopt_put_back(op) < 0;
 	}
-	op->detail = adopt->published ? "what was put in its place meanwhile is now in staging, and the copy in its place" :
-					"it was moved, or replaced, meanwhile";
+	op->detail =
+		adopt->published
+			? "what was put in its place meanwhile is now in staging, and the copy in its place"
+			: "it was moved, or replaced, meanwhile";
 	return r == -ENOENT ? -EBUSY : r;
 }
 
@@ -340,14 +374,16 @@ static int adopt_clear_run(struct call *call)
 	struct op *op = container_of(call, struct op, call);
 	struct adopt *adopt = adopt_of(op);
 	const char *detail = NULL;
-	int r = rm_tree_remove(op_store(op), adopt_staging_fd(op), adopt->name, adopt->fd, &op->request->cancelled, adopt->failed,
-			     &detail);
+	int r = rm_tree_remove(op_store(op), adopt_staging_fd(op), adopt->name, adopt->fd,
+			       &op->request->cancelled, adopt->failed, &detail);
 
 	if (!r)
 		return 0;
 	op->place = layout_name(LAYOUT_STAGING);
 	op->subject = adopt->failed;
-	op->detail = detail ? detail : "the layer is there; what was the directory is a leftover, which the sweep removes";
+	op->detail =
+		detail ? detail
+		       : "the layer is there; what was the directory is a leftover, which the sweep removes";
 	return r;
 }
 
@@ -362,14 +398,18 @@ static int adopt_cleared(struct op *op, int result)
 	return result < 0 ? result : OP_END;
 }
 
-/* ---- UNDO -------------------------------------------------------------------------------------------------------- */
+/* ---- UNDO ------------------------------------------------------------------------------------ */
 
 /* Destroy the copy, at a boundary. */
 static int adopt_undo_work(struct op *op)
 {
 	struct adopt *adopt = adopt_of(op);
 	/* An exchange may have put another's layer there: the number tells. */
-	struct undo undo = { .op = op, .dir_fd = adopt_staging_fd(op), .name = adopt->name, .number = adopt->number, .in_sight = true };
+	struct undo undo = { .op = op,
+			     .dir_fd = adopt_staging_fd(op),
+			     .name = adopt->name,
+			     .number = adopt->number,
+			     .in_sight = true };
 	int r = undo_destroy(&undo);
 
 	free(adopt->fate);
@@ -434,7 +474,8 @@ static const struct op_class adopt_class = {
 	.release = adopt_release,
 };
 
-int adopt_submit(struct varve_store *store, const char *id, uint64_t flags, const struct submit *submit)
+int adopt_submit(struct varve_store *store, const char *id, uint64_t flags,
+		 const struct submit *submit)
 {
 	struct request *request;
 	int r = request_new(&store->core, &adopt_class, 1, strlen(id) + 1, flags, &request);

@@ -8,7 +8,8 @@
  *	DURABLE   waits for a flush                 the archive, perhaps not   the archive in part, or whole
  *	                                            durable
  *
- * Nothing is undone: a layer that is to be whole or absent is made by create, which unpacks out of sight.
+ * Nothing is undone: a layer that is to be whole or absent is made by create, which unpacks out of
+ * sight.
  */
 #include "engine/archive/unpack.h"
 #include "engine/core/request.h"
@@ -128,12 +129,13 @@ static const struct op_class apply_class = {
 	.release = apply_release,
 };
 
-int apply_submit(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
-		 const struct submit *submit)
+int apply_submit(struct varve_store *store, const char *id,
+		 const struct varve_apply_options *options, int fd, const struct submit *submit)
 {
 	struct request *request;
 	struct apply *apply;
-	int r = request_new(&store->core, &apply_class, 1, strlen(id) + 1, options->flags, &request);
+	int r = request_new(&store->core, &apply_class, 1, strlen(id) + 1, options->flags,
+			    &request);
 
 	if (r)
 		return r;
@@ -145,7 +147,8 @@ int apply_submit(struct varve_store *store, const char *id, const struct varve_a
 	apply->op.holds[0] = (struct id_lock){ .id = apply->op.id, .exclusive = true };
 	r = unpack_new(request, options, fd, &apply->unpack);
 	if (!r)
-		return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+		return request_submit(request, submit->callback, submit->user_data,
+				      submit->ret_request);
 	request_free(request);
 	return r;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * changes, diff_size and diff: which paths of a layer differ from those of its parent, how many bytes they are, and an
- * archive of them.
+ * changes, diff_size and diff: which paths of a layer differ from those of its parent, how many
+ * bytes they are, and an archive of them.
  *
  *	state     what it does
  *	OPEN      opens the layer, through the ring
@@ -51,7 +51,9 @@ struct changes_op {
 	/* The layer to compare with: "" none, NULL the one that btrfs says. */
 	const char *parent;
 	char found[VARVE_ID_MAX + 1];
-	/* The parent's root directory and the layer's; what their clones live by (mounts_clone()). */
+	/*
+	 * The parent's root directory and the layer's; what their clones live by (mounts_clone()).
+	 */
 	int fds[2], trees[2];
 	uint64_t flags;
 	/* The list of changes is the callback's. */
@@ -60,7 +62,10 @@ struct changes_op {
 	/* The delta tells what may differ; generations tell that nothing does. */
 	bool searched, untouched;
 	struct compare compare;
-	/* It has begun, so that it has to be ended; its job was started; all is compared and in order. */
+	/*
+	 * It has begun, so that it has to be ended; its job was started; all is compared and in
+	 * order.
+	 */
 	bool comparing, started, compared;
 	/* It failed for want of descriptors, and goes on with one thread. */
 	bool alone;
@@ -85,7 +90,7 @@ static struct changes_op *changes_of(struct op *op)
 	return container_of(op, struct changes_op, op);
 }
 
-/* ---- OPEN, PREPARE ----------------------------------------------------------------------------------------------- */
+/* ---- OPEN, PREPARE --------------------------------------------------------------------------- */
 
 static int changes_open(struct op *op)
 {
@@ -114,7 +119,8 @@ static int changes_open_parent(struct changes_op *changes, const uint8_t *uuid)
 
 		r = child ? parent_name(store, uuid, changes->found) : 0;
 		if (!r && child && !*changes->found) {
-			op->detail = "the layer that it is a snapshot of is not in the store any more: name a parent, or \"\" for all";
+			op->detail =
+				"the layer that it is a snapshot of is not in the store any more: name a parent, or \"\" for all";
 			r = -ESTALE;
 		}
 		if (r)
@@ -138,8 +144,9 @@ static int changes_open_parent(struct changes_op *changes, const uint8_t *uuid)
 }
 
 /*
- * Is the layer a snapshot of its parent, and has neither been written to since? 1, 0 or -errno. That takes no privilege. A
- * subvolume nested in one of them changes by itself: then the answer is 0.
+ * Is the layer a snapshot of its parent, and has neither been written to since? 1, 0 or -errno.
+ * That takes no privilege. A subvolume nested in one of them changes by itself: then the answer is
+ * 0.
  */
 static int changes_untouched(const struct changes_op *changes)
 {
@@ -150,16 +157,18 @@ static int changes_untouched(const struct changes_op *changes)
 
 		if (ioctl(changes->fds[i], BTRFS_IOC_GET_SUBVOL_INFO, &infos[i]) < 0)
 			return negative_errno();
-		if (ioctl(changes->fds[i], BTRFS_IOC_GET_SUBVOL_ROOTREF, &nested) < 0 || nested.num_items)
+		if (ioctl(changes->fds[i], BTRFS_IOC_GET_SUBVOL_ROOTREF, &nested) < 0 ||
+		    nested.num_items)
 			return 0;
 	}
-	return !memcmp(infos[1].parent_uuid, infos[0].uuid, BTRFS_UUID_SIZE) && infos[0].generation <= infos[1].otransid &&
-	       infos[1].generation <= infos[1].otransid;
+	return !memcmp(infos[1].parent_uuid, infos[0].uuid, BTRFS_UUID_SIZE) &&
+	       infos[0].generation <= infos[1].otransid && infos[1].generation <= infos[1].otransid;
 }
 
 /*
- * Find up to when the layer and its parent were the same, where one is a snapshot of the other, or both are of a third: then
- * whatever was changed later, in either, has no earlier time of change. That takes no privilege. 0 or -errno. Lane thread.
+ * Find up to when the layer and its parent were the same, where one is a snapshot of the other, or
+ * both are of a third: then whatever was changed later, in either, has no earlier time of change.
+ * That takes no privilege. 0 or -errno. Lane thread.
  */
 static int change_list_settle(struct changes_op *changes)
 {
@@ -173,7 +182,8 @@ static int change_list_settle(struct changes_op *changes)
 	for (unsigned i = 0; !r && i < 2; i++) {
 		r = subvol_info(changes->fds[i], &infos[i]);
 		if (!r)
-			made[i] = (struct timespec){ .tv_sec = (time_t)infos[i].otime.sec, .tv_nsec = infos[i].otime.nsec };
+			made[i] = (struct timespec){ .tv_sec = (time_t)infos[i].otime.sec,
+						     .tv_nsec = infos[i].otime.nsec };
 	}
 	if (r)
 		return r;
@@ -181,8 +191,9 @@ static int change_list_settle(struct changes_op *changes)
 		child[i] = !memcmp(infos[i].parent_uuid, infos[!i].uuid, BTRFS_UUID_SIZE);
 	siblings = memcmp(infos[0].parent_uuid, none, sizeof(none)) &&
 		   !memcmp(infos[0].parent_uuid, infos[1].parent_uuid, BTRFS_UUID_SIZE);
-	if (child[0] || (siblings && (made[0].tv_sec < made[1].tv_sec ||
-				      (made[0].tv_sec == made[1].tv_sec && made[0].tv_nsec < made[1].tv_nsec))))
+	if (child[0] ||
+	    (siblings && (made[0].tv_sec < made[1].tv_sec ||
+			  (made[0].tv_sec == made[1].tv_sec && made[0].tv_nsec < made[1].tv_nsec))))
 		changes->compare.settled = made[0];
 	else if (child[1] || siblings)
 		changes->compare.settled = made[1];
@@ -202,7 +213,10 @@ static int changes_search(struct changes_op *changes)
 	r = change_list_settle(changes);
 	if (r || changes->flags & VARVE_CHANGES_WALK)
 		return r;
-	/* Written data that no extent has been allocated for yet has not touched its inode item either. */
+	/*
+	 * Written data that no extent has been allocated for yet has not touched its inode item
+	 * either.
+	 */
 	op->call.name = "BTRFS_IOC_SYNC";
 	r = fs_flush(changes->fds[1]);
 	if (r)
@@ -225,7 +239,8 @@ static int changes_search(struct changes_op *changes)
 			way = "search";
 		}
 	}
-	trace(&store->core.io.trace, TRACE_OP, "changes %s: %s, %zu inodes", op->id, way, changes->delta.inodes_found);
+	trace(&store->core.io.trace, TRACE_OP, "changes %s: %s, %zu inodes", op->id, way,
+	      changes->delta.inodes_found);
 	return MIN(r, 0);
 }
 
@@ -280,7 +295,10 @@ static int changes_begin(struct changes_op *changes)
 	return compare_begin(compare);
 }
 
-/* Sort; a million paths take a while, and memory that the delta has no use for any more. 0 or -ENOMEM. Lane thread. */
+/*
+ * Sort; a million paths take a while, and memory that the delta has no use for any more. 0 or
+ * -ENOMEM. Lane thread.
+ */
 static int changes_arrange(struct changes_op *changes)
 {
 	struct yield yield = { .wakes = &op_store(&changes->op)->core.io.wakes };
@@ -297,7 +315,10 @@ static int changes_arrange(struct changes_op *changes)
 	return r;
 }
 
-/* Do all that has to be done before the comparison, and what that comes to where it is little. Lane thread. */
+/*
+ * Do all that has to be done before the comparison, and what that comes to where it is little. Lane
+ * thread.
+ */
 static int changes_prepare_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
@@ -335,7 +356,8 @@ static int changes_pack(struct changes_op *changes)
 	pack->small_max = request_store(request)->settings.archive_small_max;
 	pack->prefetch.feed.changes = &changes->compare.changes;
 	pack->prefetch.feed.fault = &request->core->io.fault;
-	pack->prefetch.search = request_store(request)->layout.privileged && !(changes->flags & VARVE_CHANGES_WALK);
+	pack->prefetch.search = request_store(request)->layout.privileged &&
+				!(changes->flags & VARVE_CHANGES_WALK);
 	pack->uids = changes->maps[1].uids;
 	pack->uids_count = changes->maps[1].uids_count;
 	pack->gids = changes->maps[1].gids;
@@ -349,14 +371,16 @@ static int changes_pack(struct changes_op *changes)
 	pack->yield.wakes = pack->prefetch.wakes = &request->core->io.wakes;
 	pack_begin(pack);
 	changes->pack = pack;
-	return changes->op.request->class->operation == VARVE_DIFF ? CHANGES_STREAM : CHANGES_MEASURE;
+	return changes->op.request->class->operation == VARVE_DIFF ? CHANGES_STREAM
+								   : CHANGES_MEASURE;
 }
 
 static int changes_ordered(struct op *op, int result)
 {
 	if (result < 0)
 		return result;
-	return op->request->class->operation == VARVE_CHANGES ? OP_END : changes_pack(changes_of(op));
+	return op->request->class->operation == VARVE_CHANGES ? OP_END
+							      : changes_pack(changes_of(op));
 }
 
 static int changes_prepare(struct op *op)
@@ -398,7 +422,7 @@ static int changes_prepared(struct op *op, int result)
 	return changes->compared ? changes_ordered(op, 0) : CHANGES_COMPARE;
 }
 
-/* ---- COMPARE, SORT ----------------------------------------------------------------------------------------------- */
+/* ---- COMPARE, SORT --------------------------------------------------------------------------- */
 
 static int changes_compare(struct op *op)
 {
@@ -415,7 +439,9 @@ static int changes_compare(struct op *op)
 		if (r)
 			return r;
 	}
-	changes->compare.job.width_max = changes->alone ? 1 : MIN(threads_max, (unsigned)COMPARE_THREADS_MAX);
+	changes->compare.job.width_max = changes->alone
+						 ? 1
+						 : MIN(threads_max, (unsigned)COMPARE_THREADS_MAX);
 	job_start(&changes->compare.job);
 	return OP_WAIT;
 }
@@ -443,7 +469,7 @@ static int changes_order(struct op *op)
 	return op_call(op);
 }
 
-/* ---- MEASURE, STREAM --------------------------------------------------------------------------------------------- */
+/* ---- MEASURE, STREAM ------------------------------------------------------------------------- */
 
 /* Add up the sizes. Lane thread. */
 static int changes_measure_run(struct call *call)
@@ -503,7 +529,8 @@ static void changes_written(struct call *call)
 
 	prefetch_stop(&changes->pack->prefetch);
 	for (unsigned i = 1; i <= PACK_THREADS_MAX; i++)
-		if (changes->parts[i].op && io_withdraw(&changes->op.request->core->io, &changes->parts[i].call)) {
+		if (changes->parts[i].op &&
+		    io_withdraw(&changes->op.request->core->io, &changes->parts[i].call)) {
 			changes->parts[i].op = NULL;
 			changes->working--;
 		}
@@ -519,8 +546,8 @@ static void changes_read(struct call *call)
 }
 
 /* Submit part INDEX. */
-static void changes_part(struct changes_op *changes, unsigned index, int (*function)(struct call *call),
-			 void (*done)(struct call *call))
+static void changes_part(struct changes_op *changes, unsigned index,
+			 int (*function)(struct call *call), void (*done)(struct call *call))
 {
 	struct changes_part *part = &changes->parts[index];
 
@@ -574,7 +601,10 @@ static int changes_streamed(struct op *op, int result)
 		if (result == -EFBIG)
 			op->detail = "of more bytes than file_size_max allows";
 	} else if (result < 0 && prefetch->error == result && prefetch->feed.path) {
-		/* A directory that cannot be listed: not the archive's descriptor that cannot be written. */
+		/*
+		 * A directory that cannot be listed: not the archive's descriptor that cannot be
+		 * written.
+		 */
 		op->call.name = "getdents64";
 		changes_blame(changes, prefetch->feed.path);
 	}
@@ -600,7 +630,8 @@ static void changes_result(struct request *request, struct varve_result *result)
 	}
 	if (!changes->pack)
 		return;
-	result->bytes = request->class->operation == VARVE_DIFF ? changes->stream.bytes : changes->pack->size;
+	result->bytes = request->class->operation == VARVE_DIFF ? changes->stream.bytes
+								: changes->pack->size;
 	skipped_tell(&changes->pack->report, result);
 }
 
@@ -634,19 +665,12 @@ static void changes_release(struct op *op)
 	free(changes->ranges);
 }
 
-#define CHANGES_CLASS(kind)                       \
-	{                                         \
-		.operation = kind,                \
-		.size = sizeof(struct changes_op), \
-		.holds = 2,                        \
-		.fds = FDS_CHANGES,               \
-		.steps = changes_steps,           \
-		.steps_count = CHANGES_STATES,    \
-		.unwind = CHANGES_STATES,         \
-		.cancel_last = CHANGES_STREAM,    \
-		.result = changes_result,         \
-		.close = changes_close,           \
-		.release = changes_release,       \
+#define CHANGES_CLASS(kind)                                                                        \
+	{                                                                                          \
+		.operation = kind, .size = sizeof(struct changes_op), .holds = 2,                  \
+		.fds = FDS_CHANGES, .steps = changes_steps, .steps_count = CHANGES_STATES,         \
+		.unwind = CHANGES_STATES, .cancel_last = CHANGES_STREAM, .result = changes_result, \
+		.close = changes_close, .release = changes_release,                                \
 	}
 
 static const struct op_class changes_class = CHANGES_CLASS(VARVE_CHANGES);
@@ -654,7 +678,8 @@ static const struct op_class diff_class = CHANGES_CLASS(VARVE_DIFF);
 static const struct op_class diff_size_class = CHANGES_CLASS(VARVE_DIFF_SIZE);
 
 /* Copy COUNT RANGES to *AT, which moves on: the copy. */
-static const struct varve_id_map *changes_ranges(struct varve_id_map **at, const struct varve_id_map *ranges, size_t count)
+static const struct varve_id_map *changes_ranges(struct varve_id_map **at,
+						 const struct varve_id_map *ranges, size_t count)
 {
 	struct varve_id_map *copy = *at;
 
@@ -668,13 +693,15 @@ static const struct varve_id_map *changes_ranges(struct varve_id_map **at, const
 /* Copy the maps of ids. 0 or -ENOMEM. */
 static int changes_maps(struct changes_op *changes, const struct varve_changes_options *options)
 {
-	size_t count = options->uids_count + options->gids_count + options->parent_uids_count + options->parent_gids_count;
+	size_t count = options->uids_count + options->gids_count + options->parent_uids_count +
+		       options->parent_gids_count;
 	struct idrange_maps *parent = &changes->maps[0], *layer = &changes->maps[1];
 	struct varve_id_map *at;
 
 	if (!count)
 		return 0;
-	changes->ranges = at = fault_calloc(&changes->op.request->core->io.fault, count, sizeof(*at));
+	changes->ranges = at = fault_calloc(&changes->op.request->core->io.fault, count,
+					    sizeof(*at));
 	if (!at)
 		return -ENOMEM;
 	layer->uids = changes_ranges(&at, options->uids, options->uids_count);
@@ -701,7 +728,8 @@ static int changes_new(struct varve_store *store, const struct op_class *class, 
 	if (r)
 		return r;
 	changes = changes_of(request->ops);
-	changes->fds[0] = changes->fds[1] = changes->trees[0] = changes->trees[1] = changes->stream.fd = changes->stream.wake_fd = -EBADF;
+	changes->fds[0] = changes->fds[1] = changes->trees[0] = changes->trees[1] =
+		changes->stream.fd = changes->stream.wake_fd = -EBADF;
 	changes->flags = options->flags;
 	changes->op.id = changes->op.subject = request_string(request, id);
 	changes->op.place = LAYER_PLACE;
@@ -717,7 +745,8 @@ static int changes_new(struct varve_store *store, const struct op_class *class, 
 	return r;
 }
 
-int changes_submit(struct varve_store *store, const char *id, const struct varve_changes_options *options, bool keep,
+int changes_submit(struct varve_store *store, const char *id,
+		   const struct varve_changes_options *options, bool keep,
 		   const struct submit *submit)
 {
 	struct request *request;
@@ -729,28 +758,31 @@ int changes_submit(struct varve_store *store, const char *id, const struct varve
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }
 
-int diff_size_submit(struct varve_store *store, const char *id, const struct varve_changes_options *options,
-		     const struct submit *submit)
+int diff_size_submit(struct varve_store *store, const char *id,
+		     const struct varve_changes_options *options, const struct submit *submit)
 {
 	struct request *request;
 	int r = changes_new(store, &diff_size_class, id, options, &request);
 
-	return r ? r : request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+	return r ? r
+		 : request_submit(request, submit->callback, submit->user_data,
+				  submit->ret_request);
 }
 
 /* Open where the archive goes: FD, or the caller's sink. */
 static int diff_sink(struct changes_op *changes, const struct varve_diff_options *options, int fd)
 {
-	const struct channel_ends ends = {
-		.sink = options->sink, .data = options->sink_data, .chunk_bytes = options->chunk_bytes
-	};
+	const struct channel_ends ends = { .sink = options->sink,
+					   .data = options->sink_data,
+					   .chunk_bytes = options->chunk_bytes };
 
 	if (fd == VARVE_STREAM)
 		return stream_init_channel(&changes->stream, changes->op.request, &ends);
 	return stream_init(&changes->stream, op_store(&changes->op), fd, true);
 }
 
-int diff_submit(struct varve_store *store, const char *id, const struct varve_changes_options *compared,
+int diff_submit(struct varve_store *store, const char *id,
+		const struct varve_changes_options *compared,
 		const struct varve_diff_options *options, int fd, const struct submit *submit)
 {
 	struct request *request;
@@ -762,7 +794,8 @@ int diff_submit(struct varve_store *store, const char *id, const struct varve_ch
 	changes_of(request->ops)->file_size_max = options->file_size_max;
 	r = diff_sink(changes_of(request->ops), options, fd);
 	if (!r)
-		return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+		return request_submit(request, submit->callback, submit->user_data,
+				      submit->ret_request);
 	request_free(request);
 	return r;
 }

@@ -27,8 +27,8 @@ static int chown_prepare(struct layer_walk *layer, struct walk **ret_walk)
 {
 	struct chown *chown = chown_of(layer);
 	struct request *request = layer->op.request;
-	int r = shift_init(&chown->shift, request_store(request), layer->fd, layer->op.id, &chown->maps, "chown", &chown->report,
-			   &request->cancelled);
+	int r = shift_init(&chown->shift, request_store(request), layer->fd, layer->op.id,
+			   &chown->maps, "chown", &chown->report, &request->cancelled);
 
 	chown->shift.walk.hold = true;
 	*ret_walk = &chown->shift.walk;
@@ -36,9 +36,11 @@ static int chown_prepare(struct layer_walk *layer, struct walk **ret_walk)
 }
 
 /* Shift what the walk has missed. */
-static int chown_inode(struct layer_walk *layer, uint64_t subvolume, uint64_t inode, uint64_t generation)
+static int chown_inode(struct layer_walk *layer, uint64_t subvolume, uint64_t inode,
+		       uint64_t generation)
 {
-	return shift_stray(&chown_of(layer)->shift, layer->fd, subvolume, inode, generation, layer->round > SHIFT_ROUNDS_MAX);
+	return shift_stray(&chown_of(layer)->shift, layer->fd, subvolume, inode, generation,
+			   layer->round > SHIFT_ROUNDS_MAX);
 }
 
 /* Prepare one more walk. */
@@ -46,7 +48,8 @@ static int chown_again(struct layer_walk *layer)
 {
 	struct request *request = layer->op.request;
 
-	return shift_again(&chown_of(layer)->shift, request_store(request), layer->fd, layer->op.id, &request->cancelled);
+	return shift_again(&chown_of(layer)->shift, request_store(request), layer->fd, layer->op.id,
+			   &request->cancelled);
 }
 
 /* How many files were handled since this was asked. */
@@ -55,7 +58,9 @@ static uint64_t chown_take(struct layer_walk *layer)
 	return atomic_exchange(&chown_of(layer)->shift.count, 0);
 }
 
-static const struct layer_walk_rest chown_rest = { .inode = chown_inode, .again = chown_again, .take = chown_take };
+static const struct layer_walk_rest chown_rest = { .inode = chown_inode,
+						   .again = chown_again,
+						   .take = chown_take };
 
 static void chown_result(struct request *request, struct varve_result *result)
 {
@@ -82,13 +87,14 @@ static const struct op_class chown_class = {
 	.release = chown_release,
 };
 
-int chown_submit(struct varve_store *store, const char *id, const struct varve_chown_options *options,
-		 const struct submit *submit)
+int chown_submit(struct varve_store *store, const char *id,
+		 const struct varve_chown_options *options, const struct submit *submit)
 {
 	size_t maps = shift_maps_bytes(options);
 	struct request *request;
 	struct chown *chown;
-	int r = request_new(&store->core, &chown_class, 1, maps + strlen(id) + 1, options->flags, &request);
+	int r = request_new(&store->core, &chown_class, 1, maps + strlen(id) + 1, options->flags,
+			    &request);
 
 	if (r)
 		return r;

@@ -19,14 +19,16 @@
  *
  * What UNDO cannot destroy it leaves to a sweep (store/undo.h); the failure says where it is.
  *
- * Alone in the store, a snapshot is staged straight in its place: it is atomic by itself, and durable when the ioctl
- * returns, so PUBLISH and DURABLE have nothing to do. A read-only snapshot goes that way, too, because the kernel
- * refuses to rename a read-only subvolume into another directory (EROFS). A read-only base layer is made under a reserved
- * name in `subvolumes` itself, made read-only there, and renamed within the directory.
+ * Alone in the store, a snapshot is staged straight in its place: it is atomic by itself, and
+ * durable when the ioctl returns, so PUBLISH and DURABLE have nothing to do. A read-only snapshot
+ * goes that way, too, because the kernel refuses to rename a read-only subvolume into another
+ * directory (EROFS). A read-only base layer is made under a reserved name in `subvolumes` itself,
+ * made read-only there, and renamed within the directory.
  *
- * A layer with a size is never staged in its place: its record (store/size_record.h) is written beside it, and PUBLISH moves both.
- * The limit is set by the ioctl that makes the subvolume and looked at before it is published, or set then where the
- * kernel does not keep it (a snapshot in full mode).
+ * A layer with a size is never staged in its place: its record (store/size_record.h) is written
+ * beside it, and PUBLISH moves both. The limit is set by the ioctl that makes the subvolume and
+ * looked at before it is published, or set then where the kernel does not keep it (a snapshot in
+ * full mode).
  */
 #include "engine/archive/unpack.h"
 #include "engine/base/id.h"
@@ -51,8 +53,19 @@
 #include <stdio.h>
 #include <string.h>
 
-enum create_state { CREATE_ADMIT, CREATE_OPEN, CREATE_STAGE, CREATE_UNPACK,
-		    CREATE_TURN, CREATE_REWRITE, CREATE_FLUSH, CREATE_PUBLISH, CREATE_DURABLE, CREATE_UNDO, CREATE_STATES };
+enum create_state {
+	CREATE_ADMIT,
+	CREATE_OPEN,
+	CREATE_STAGE,
+	CREATE_UNPACK,
+	CREATE_TURN,
+	CREATE_REWRITE,
+	CREATE_FLUSH,
+	CREATE_PUBLISH,
+	CREATE_DURABLE,
+	CREATE_UNDO,
+	CREATE_STATES
+};
 
 struct create {
 	struct op op;
@@ -63,7 +76,10 @@ struct create {
 	uint32_t mode;
 	/* Limit in bytes; 0: none. */
 	uint64_t size;
-	/* What is to happen to all its files, NULL: nothing; of the whole batch. Let in by workers_admit(). */
+	/*
+	 * What is to happen to all its files, NULL: nothing; of the whole batch. Let in by
+	 * workers_admit().
+	 */
 	const struct rewrite_plan *plan;
 	struct rewrite *rewrite;
 	bool admitted;
@@ -74,11 +90,17 @@ struct create {
 	size_t index;
 	/* It counts among those that the cleaner knows to be in the making. */
 	bool making;
-	/* It exists under its staging name; under its own; its record exists under its staging name. */
+	/*
+	 * It exists under its staging name; under its own; its record exists under its staging
+	 * name.
+	 */
 	bool staged, published, recorded;
 	/* btrfs's number of it; 0: not known. */
 	uint64_t number;
-	/* Which active swap file keeps its source from being snapshot, on the heap; NULL: none is known. */
+	/*
+	 * Which active swap file keeps its source from being snapshot, on the heap; NULL: none is
+	 * known.
+	 */
 	char *swap;
 	/* What became of it when it could not be destroyed, on the heap; NULL: nothing to tell. */
 	char *fate;
@@ -88,7 +110,10 @@ struct create {
 	int quota;
 	/* What is to be unpacked into it; NULL: nothing. */
 	struct unpack *unpack;
-	/* Of the first of the batch: what in any of them has an owner that stands for all others; not used where it is unpacked. */
+	/*
+	 * Of the first of the batch: what in any of them has an owner that stands for all others;
+	 * not used where it is unpacked.
+	 */
 	struct skipped report;
 };
 
@@ -97,9 +122,11 @@ static struct create *create_of(struct op *op)
 	return container_of(op, struct create, op);
 }
 
-/* ---- names and places ------------------------------------------------------------------------------------------- */
+/* ---- names and places ------------------------------------------------------------------------ */
 
-/* Is it read-only, so that it cannot come from another directory, and yet not staged in its place? */
+/*
+ * Is it read-only, so that it cannot come from another directory, and yet not staged in its place?
+ */
 static bool create_reserved(const struct create *create)
 {
 	return create->flags & VARVE_CREATE_READ_ONLY &&
@@ -134,8 +161,8 @@ static int create_staging_fd(struct create *create)
 /* A name that no layer can have, and no other create of any process. */
 static const char *create_reserved_name(struct create *create, char buffer[VARVE_ID_MAX + 1])
 {
-	snprintf(buffer, VARVE_ID_MAX + 1, ID_RESERVED_PREFIX ".%s.%" PRIx64 ".%zx", op_store(&create->op)->layout.owner,
-		 create->op.request->handle, create->index);
+	snprintf(buffer, VARVE_ID_MAX + 1, ID_RESERVED_PREFIX ".%s.%" PRIx64 ".%zx",
+		 op_store(&create->op)->layout.owner, create->op.request->handle, create->index);
 	return buffer;
 }
 
@@ -153,7 +180,7 @@ static void create_staged(struct create *create, int dir_fd, const char *name)
 		create->number = 0;
 }
 
-/* ---- ADMIT, OPEN ------------------------------------------------------------------------------------------------- */
+/* ---- ADMIT, OPEN ----------------------------------------------------------------------------- */
 
 /* Go on, counted among those that are being made. */
 static int create_make_begin(struct op *op)
@@ -167,12 +194,15 @@ static int create_admit(struct op *op)
 {
 	if (backlog_may_make(op_store(op)))
 		return create_make_begin(op);
-	return create_of(op)->flags & VARVE_CREATE_NOWAIT ? backlog_wait_look(op) : backlog_wait_room(op);
+	return create_of(op)->flags & VARVE_CREATE_NOWAIT ? backlog_wait_look(op)
+							  : backlog_wait_room(op);
 }
 
 static int create_admitted(struct op *op, int result)
 {
-	/* The count may be old; a create that does not wait is refused by what the kernel says now. */
+	/*
+	 * The count may be old; a create that does not wait is refused by what the kernel says now.
+	 */
 	if (backlog_room(op_store(op)) || !(create_of(op)->flags & VARVE_CREATE_NOWAIT))
 		return create_make_begin(op);
 	op->detail = "too many removed layers await the kernel's cleaner";
@@ -198,10 +228,11 @@ static int create_opened(struct op *op, int result)
 	return CREATE_STAGE;
 }
 
-/* ---- STAGE ------------------------------------------------------------------------------------------------------- */
+/* ---- STAGE ----------------------------------------------------------------------------------- */
 
 /* Snapshot the source as NAME in DIR_FD, after a look whether it is a layer of ours. */
-static int create_snapshot(struct create *create, int dir_fd, const char *name, const struct qgroup_birth *birth)
+static int create_snapshot(struct create *create, int dir_fd, const char *name,
+			   const struct qgroup_birth *birth)
 {
 	struct op *op = &create->op;
 	struct varve_store *store = op_store(op);
@@ -216,7 +247,8 @@ static int create_snapshot(struct create *create, int dir_fd, const char *name, 
 	op->call.name = "BTRFS_IOC_SNAP_CREATE_V2";
 	op->subject = op->id;
 	if (birth->limit || birth->groups_count)
-		r = qgroup_subvol_snapshot(&store->fs, dir_fd, name, create->source_fd, read_only, birth);
+		r = qgroup_subvol_snapshot(&store->fs, dir_fd, name, create->source_fd, read_only,
+					   birth);
 	else
 		r = subvol_snapshot(dir_fd, name, create->source_fd, read_only);
 	if (!r)
@@ -224,7 +256,10 @@ static int create_snapshot(struct create *create, int dir_fd, const char *name, 
 	if (r == -ETXTBSY) {
 		op->subject = create->source;
 		create->swap = swap_detail(create->source_fd, "");
-		op->detail = create->swap ? create->swap : "it has an active swap file: no snapshot of it can be made before swapoff";
+		op->detail =
+			create->swap
+				? create->swap
+				: "it has an active swap file: no snapshot of it can be made before swapoff";
 	}
 	return r;
 }
@@ -238,7 +273,8 @@ static int create_dress(struct create *create, int fd)
 	if (fchmod(fd, create->mode) < 0)
 		return negative_errno();
 	create->op.call.name = "fchown";
-	if ((settings->root_uid || settings->root_gid) && fchown(fd, settings->root_uid, settings->root_gid) < 0)
+	if ((settings->root_uid || settings->root_gid) &&
+	    fchown(fd, settings->root_uid, settings->root_gid) < 0)
 		return negative_errno();
 	create->op.call.name = "BTRFS_IOC_SUBVOL_SETFLAGS";
 	return create_born_read_only(create) ? subvol_set_read_only(fd, true) : 0;
@@ -255,20 +291,25 @@ static int create_dress_staged(struct create *create, int dir_fd, const char *na
 }
 
 /* Make an empty subvolume NAME in DIR_FD. */
-static int create_empty(struct create *create, int dir_fd, const char *name, const struct qgroup_birth *birth)
+static int create_empty(struct create *create, int dir_fd, const char *name,
+			const struct qgroup_birth *birth)
 {
 	int r;
 
 	create->op.call.name = "BTRFS_IOC_SUBVOL_CREATE";
-	r = birth->limit || birth->groups_count ? qgroup_subvol_create(&op_store(&create->op)->fs, dir_fd, name, birth)
-						: subvol_create(dir_fd, name);
+	r = birth->limit || birth->groups_count
+		    ? qgroup_subvol_create(&op_store(&create->op)->fs, dir_fd, name, birth)
+		    : subvol_create(dir_fd, name);
 	if (r)
 		return r;
 	create_staged(create, dir_fd, name);
 	return create_dress_staged(create, dir_fd, name);
 }
 
-/* Will full quotas stay consistent, with the groups that the snapshot joins and those that its source is in? */
+/*
+ * Will full quotas stay consistent, with the groups that the snapshot joins and those that its
+ * source is in?
+ */
 static int create_check_groups(struct create *create)
 {
 	struct op *op = &create->op;
@@ -285,9 +326,10 @@ static int create_check_groups(struct create *create)
 	if (!r)
 		r = groups_suit_snapshot(store, number, wanted, count);
 	if (r == -ENOTSUP)
-		op->detail = count ? "it would make full quotas inconsistent: the parent is not in this group alone, or shares data with "
-				     "layers outside of it; simple quotas can do it"
-				   : "it would make full quotas inconsistent: the parent is in a group, and this is not to be";
+		op->detail =
+			count ? "it would make full quotas inconsistent: the parent is not in this group alone, or shares data with "
+				"layers outside of it; simple quotas can do it"
+			      : "it would make full quotas inconsistent: the parent is in a group, and this is not to be";
 	return r;
 }
 
@@ -306,7 +348,10 @@ static int create_check_mode(struct create *create, int mode)
 	return privileged ? create_check_groups(create) : 0;
 }
 
-/* A layer without a size: forget a record that an earlier one of the name has left. Returns as create_prepare_quota(). */
+/*
+ * A layer without a size: forget a record that an earlier one of the name has left. Returns as
+ * create_prepare_quota().
+ */
 static int create_prepare_free(struct create *create)
 {
 	struct varve_store *store = op_store(&create->op);
@@ -330,8 +375,8 @@ static int create_prepare_free(struct create *create)
 }
 
 /*
- * Before anything is made: see that quota runs where a size or a group is asked for, and write the record. Returns the mode,
- * VARVE_QUOTA_OFF also where it does not matter, or -errno.
+ * Before anything is made: see that quota runs where a size or a group is asked for, and write the
+ * record. Returns the mode, VARVE_QUOTA_OFF also where it does not matter, or -errno.
  */
 static int create_prepare_quota(struct create *create)
 {
@@ -355,12 +400,17 @@ static int create_prepare_quota(struct create *create)
 	}
 	op->call.name = "openat";
 	slot_fd = create_slot_fd(create);
-	r = slot_fd < 0 ? slot_fd : size_record_write(store, slot_fd, create_reserved_name(create, buffer), create->size);
+	r = slot_fd < 0 ? slot_fd
+			: size_record_write(store, slot_fd, create_reserved_name(create, buffer),
+					    create->size);
 	create->recorded = !r;
 	return r ? r : mode;
 }
 
-/* See that the limit of the staged subvolume NAME in DIR_FD is what was asked for; MODE is how quota runs. */
+/*
+ * See that the limit of the staged subvolume NAME in DIR_FD is what was asked for; MODE is how
+ * quota runs.
+ */
 static int create_check_limit(struct create *create, int dir_fd, const char *name, int mode)
 {
 	_cleanup_close_ int fd = -EBADF;
@@ -369,7 +419,8 @@ static int create_check_limit(struct create *create, int dir_fd, const char *nam
 	int r;
 
 	/* A snapshot in full mode may have got a limit that it was not to have. */
-	if (!create->size && (mode != VARVE_QUOTA_FULL || !create->source || !store->layout.privileged))
+	if (!create->size &&
+	    (mode != VARVE_QUOTA_FULL || !create->source || !store->layout.privileged))
 		return 0;
 	create->op.call.name = "openat";
 	fd = RET_NERRNO(openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -419,12 +470,15 @@ static int create_find_groups(struct create *create, bool make, uint64_t *number
 static int create_join(struct create *create, int dir_fd, const char *name)
 {
 	uint64_t numbers[LAYER_GROUPS_MAX];
-	struct qgroup_birth birth = { .limit = create->size, .groups = numbers, .groups_count = create->groups_count };
+	struct qgroup_birth birth = { .limit = create->size,
+				      .groups = numbers,
+				      .groups_count = create->groups_count };
 	int found = create_find_groups(create, false, numbers), r = -ENOENT;
 
 	/* The last layer of a group may take it away at any moment: then it is made again. */
 	for (int tries = 0; !found && r == -ENOENT && tries < GROUP_TRIES; tries++) {
-		r = create->source ? create_snapshot(create, dir_fd, name, &birth) : create_empty(create, dir_fd, name, &birth);
+		r = create->source ? create_snapshot(create, dir_fd, name, &birth)
+				   : create_empty(create, dir_fd, name, &birth);
 		if (r != -ENOENT || !birth.groups_count)
 			return r;
 		found = create_find_groups(create, true, numbers);
@@ -494,7 +548,8 @@ static int create_stage(struct op *op)
 	}
 	op->work = create_stage_work;
 	op->commits = create->source;
-	op->direct_allowed = create->source && !create->size && !create->unpack && !rewrite_wanted(create->plan);
+	op->direct_allowed = create->source && !create->size && !create->unpack &&
+			     !rewrite_wanted(create->plan);
 	op->direct = op->direct_allowed && create->flags & VARVE_CREATE_READ_ONLY;
 	return commit_stage(op);
 }
@@ -522,8 +577,9 @@ static void create_make_end(struct create *create)
 static int create_stage_done(struct op *op, int result)
 {
 	/*
-	 * Each snapshot in flight reserves some 2 MiB for its metadata, of which it needs a part: on a file system that is nearly
-	 * full a group can fail where each of it fits. So a create that fails for want of space tries once more, alone.
+	 * Each snapshot in flight reserves some 2 MiB for its metadata, of which it needs a part:
+	 * on a file system that is nearly full a group can fail where each of it fits. So a create
+	 * that fails for want of space tries once more, alone.
 	 */
 	if (result == -ENOSPC && !create_of(op)->staged && !op->alone) {
 		op->alone = true;
@@ -538,7 +594,7 @@ static int create_stage_done(struct op *op, int result)
 	return op->request->durable && create_of(op)->relimited ? CREATE_DURABLE : OP_END;
 }
 
-/* ---- UNPACK ------------------------------------------------------------------------------------------------------ */
+/* ---- UNPACK ---------------------------------------------------------------------------------- */
 
 /* Unpack into the staged subvolume. Lane thread. */
 static int create_unpack_run(struct call *call)
@@ -546,7 +602,8 @@ static int create_unpack_run(struct call *call)
 	struct op *op = container_of(call, struct op, call);
 	struct create *create = create_of(op);
 	char buffer[VARVE_ID_MAX + 1];
-	_cleanup_close_ int fd = openat(create_staging_fd(create), create_staging_name(create, buffer),
+	_cleanup_close_ int fd = openat(create_staging_fd(create),
+					create_staging_name(create, buffer),
 					O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	if (fd < 0)
@@ -575,7 +632,7 @@ static int create_unpacked(struct op *op, int result)
 	return result < 0 ? result : create_rewriting(create_of(op));
 }
 
-/* ---- TURN, REWRITE ----------------------------------------------------------------------------------------------- */
+/* ---- TURN, REWRITE --------------------------------------------------------------------------- */
 
 static int create_turn_come(struct op *op, int result)
 {
@@ -611,8 +668,9 @@ static int create_rewrite(struct op *op)
 	struct create *create = create_of(op);
 	char buffer[VARVE_ID_MAX + 1];
 
-	return rewrite_start(op, create->plan, create_staging_fd(create), create_staging_name(create, buffer),
-			     create_report(op->request), &create->rewrite);
+	return rewrite_start(op, create->plan, create_staging_fd(create),
+			     create_staging_name(create, buffer), create_report(op->request),
+			     &create->rewrite);
 }
 
 static int create_rewritten(struct op *op, int result)
@@ -621,11 +679,12 @@ static int create_rewritten(struct op *op, int result)
 	return result < 0 ? result : create_complete(create_of(op));
 }
 
-/* ---- FLUSH ------------------------------------------------------------------------------------------------------- */
+/* ---- FLUSH ----------------------------------------------------------------------------------- */
 
 /*
- * A commit takes metadata along, and no data that is still in memory: published now, the files of an archive would be there after
- * a power cut, and empty. What was rewritten is metadata: it is in the transaction of the renaming, or in one before.
+ * A commit takes metadata along, and no data that is still in memory: published now, the files of
+ * an archive would be there after a power cut, and empty. What was rewritten is metadata: it is in
+ * the transaction of the renaming, or in one before.
  */
 static int create_flush(struct op *op)
 {
@@ -648,23 +707,26 @@ static int create_seal(struct create *create)
 	return fd < 0 ? fd : subvol_set_read_only(fd, true);
 }
 
-/* ---- PUBLISH, DURABLE, UNDO -------------------------------------------------------------------------------------- */
+/* ---- PUBLISH, DURABLE, UNDO ------------------------------------------------------------------ */
 
 /*
- * Rename it into its place. A snapshot has the flags (chattr +i, +a) and the mode of its source, which may forbid that: they
- * are taken away for the moment. A crash in between leaves the layer without them.
+ * Rename it into its place. A snapshot has the flags (chattr +i, +a) and the mode of its source,
+ * which may forbid that: they are taken away for the moment. A crash in between leaves the layer
+ * without them.
  */
 static int create_rename(struct create *create)
 {
 	struct op *op = &create->op;
 	char buffer[VARVE_ID_MAX + 1];
 	const char *name = create_staging_name(create, buffer);
-	int subvolumes_fd = op_store(op)->layout.subvolumes_fd, staging_fd = create_staging_fd(create), r;
+	int subvolumes_fd = op_store(op)->layout.subvolumes_fd,
+	    staging_fd = create_staging_fd(create), r;
 	struct loosened loosened = { 0 };
 
 	op->call.name = "renameat2";
 	do
-		r = RET_NERRNO(renameat2(staging_fd, name, subvolumes_fd, op->id, RENAME_NOREPLACE));
+		r = RET_NERRNO(
+			renameat2(staging_fd, name, subvolumes_fd, op->id, RENAME_NOREPLACE));
 	while (r && loosen(staging_fd, name, r, &loosened, &op->detail) > 0);
 	if (r)
 		return r;
@@ -672,7 +734,8 @@ static int create_rename(struct create *create)
 	/* A layer that is not as asked for is undone where it is now. */
 	if (r) {
 		create->published = true;
-		op->detail = "the flags (chattr +i, +a) or the mode of its parent could not be given to it";
+		op->detail =
+			"the flags (chattr +i, +a) or the mode of its parent could not be given to it";
 	}
 	return r;
 }
@@ -694,12 +757,16 @@ static int create_publish_recorded(struct create *create)
 	op->call.name = "renameat2";
 	if (!fstatat(store->layout.subvolumes_fd, op->id, &stat, AT_SYMLINK_NOFOLLOW))
 		return -EEXIST;
-	r = size_record_place(store, create_slot_fd(create), create_reserved_name(create, buffer), op->id);
+	r = size_record_place(store, create_slot_fd(create), create_reserved_name(create, buffer),
+			      op->id);
 	if (r)
 		return r;
 	create->recorded = false;
 	r = create_rename(create);
-	/* A record that stays without its layer is forgotten by the next create of that name, or by gc. */
+	/*
+	 * A record that stays without its layer is forgotten by the next create of that name, or by
+	 * gc.
+	 */
 	if (r)
 		size_record_remove(store, op->id);
 	return r;
@@ -733,7 +800,10 @@ static int create_publish_done(struct op *op, int result)
 static int create_durable(struct op *op)
 {
 	op->call.name = "fsync";
-	/* What was made straight in its place is durable, names and all, but for a limit that was set afterwards. */
+	/*
+	 * What was made straight in its place is durable, names and all, but for a limit that was
+	 * set afterwards.
+	 */
 	return op->direct ? commit_metadata(op) : commit_names(op);
 }
 
@@ -844,12 +914,16 @@ static size_t create_plan_bytes(const struct create_arguments *arguments)
 {
 	if (!arguments->chown && !arguments->label)
 		return 0;
-	return sizeof(struct rewrite_plan) + (arguments->chown ? shift_maps_bytes(arguments->chown) : 0) +
+	return sizeof(struct rewrite_plan) +
+	       (arguments->chown ? shift_maps_bytes(arguments->chown) : 0) +
 	       (arguments->label ? strlen(arguments->label) + 1 : 0);
 }
 
-/* Put the plan of ARGUMENTS, if they have one, before the strings of REQUEST, where it is aligned. */
-static const struct rewrite_plan *create_plan(struct request *request, const struct create_arguments *arguments)
+/*
+ * Put the plan of ARGUMENTS, if they have one, before the strings of REQUEST, where it is aligned.
+ */
+static const struct rewrite_plan *create_plan(struct request *request,
+					      const struct create_arguments *arguments)
 {
 	struct rewrite_plan *plan = (struct rewrite_plan *)request->strings;
 
@@ -879,7 +953,8 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 		strings += strlen(ids[i]) + 1;
 	for (size_t i = 0; i < arguments->storage.groups_count; i++)
 		strings += sizeof(*groups) + strlen(arguments->storage.groups[i]) + 1;
-	r = request_new(&store->core, &create_class, count, create_plan_bytes(arguments) + strings, arguments->flags, &request);
+	r = request_new(&store->core, &create_class, count, create_plan_bytes(arguments) + strings,
+			arguments->flags, &request);
 	if (r)
 		return r;
 	/* What is aligned comes first. */
@@ -912,7 +987,9 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 	/* One layer, as api/ has seen to. */
 	if (arguments->apply)
 		request->ops->fds_kind = FDS_READS;
-	r = arguments->apply ? unpack_new(request, arguments->apply, arguments->apply_fd, &create_of(request->ops)->unpack) : 0;
+	r = arguments->apply ? unpack_new(request, arguments->apply, arguments->apply_fd,
+					  &create_of(request->ops)->unpack)
+			     : 0;
 	if (r) {
 		request_free(request);
 		return r;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * freeze: make a layer read-only, or writable again. The kernel sets the flag in a transaction of its own and commits that, so
- * a request that succeeded is durable.
+ * freeze: make a layer read-only, or writable again. The kernel sets the flag in a transaction of
+ * its own and commits that, so a request that succeeded is durable.
  *
  *	state  what it does                        what a failure or a crash leaves
  *	OPEN   opens the layer and proves it       nothing
@@ -94,7 +94,8 @@ static const struct op_class freeze_class = {
 	.close = freeze_close,
 };
 
-int freeze_submit(struct varve_store *store, const char *id, uint64_t flags, const struct submit *submit)
+int freeze_submit(struct varve_store *store, const char *id, uint64_t flags,
+		  const struct submit *submit)
 {
 	struct request *request;
 	int r = request_new(&store->core, &freeze_class, 1, strlen(id) + 1, flags, &request);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fsck: the operation "check": whether all in a store is as it should be, and what a sweep would do about what is not. Changes nothing.
+ * fsck: the operation "check": whether all in a store is as it should be, and what a sweep would do
+ * about what is not. Changes nothing.
  *
  *	state  what it does                                    what a failure or a crash leaves
  *	LOOK   looks at each place in turn, on a lane thread   nothing
  *
- * Others work in the store meanwhile, so what is found is looked at such that their work is not taken for damage: what bears
- * the name of an owner that is alive (see ops/sweep.c) is passed over, a layer that is gone when it is opened was removed, and
- * whether a record has no layer is decided under the lock of the records.
+ * Others work in the store meanwhile, so what is found is looked at such that their work is not
+ * taken for damage: what bears the name of an owner that is alive (see ops/sweep.c) is passed over,
+ * a layer that is gone when it is opened was removed, and whether a record has no layer is decided
+ * under the lock of the records.
  */
 #include "engine/base/id.h"
 #include "engine/base/limits.h"
@@ -43,8 +45,10 @@ struct fsck_item {
 
 struct fsck {
 	struct op op;
-	/* The findings in order; where the next one goes; how many are kept, how many of those are plain directories, and how many there
-	   were. */
+	/*
+	 * The findings in order; where the next one goes; how many are kept, how many of those are
+	 * plain directories, and how many there were.
+	 */
 	struct fsck_item *first, **last;
 	size_t count, directories;
 	uint64_t total;
@@ -75,7 +79,10 @@ static void fsck_forget(struct fsck *fsck)
 	fsck->total = fsck->records_idle = 0;
 }
 
-/* Is there room for one more finding of KIND? What can be adopted is not crowded out by what cannot. */
+/*
+ * Is there room for one more finding of KIND? What can be adopted is not crowded out by what
+ * cannot.
+ */
 static bool fsck_room(struct fsck *fsck, const char *kind)
 {
 	if (strcmp(kind, fsck_directory))
@@ -86,9 +93,13 @@ static bool fsck_room(struct fsck *fsck, const char *kind)
 	return true;
 }
 
-/* Add a finding: NAME (may be "") in PLACE is one of KIND; a sweep does SWEEP about it, NULL: nothing. 0 or -ENOMEM. */
-static int __attribute__((format(printf, 6, 7))) fsck_add(struct fsck *fsck, const char *kind, const char *place,
-							   const char *name, const char *sweep, const char *format, ...)
+/*
+ * Add a finding: NAME (may be "") in PLACE is one of KIND; a sweep does SWEEP about it, NULL:
+ * nothing. 0 or -ENOMEM.
+ */
+static int __attribute__((format(printf, 6, 7)))
+fsck_add(struct fsck *fsck, const char *kind, const char *place, const char *name,
+	 const char *sweep, const char *format, ...)
 {
 	char path[VARVE_FAILURE_PATH_SIZE], detail[VARVE_FAILURE_DETAIL_SIZE];
 	struct fsck_item *item;
@@ -101,7 +112,8 @@ static int __attribute__((format(printf, 6, 7))) fsck_add(struct fsck *fsck, con
 	vsnprintf(detail, sizeof(detail), format, arguments);
 	va_end(arguments);
 	snprintf(path, sizeof(path), "%s%s%s", place, *name ? "/" : "", name);
-	item = fault_calloc(&fsck->op.request->core->io.fault, 1, sizeof(*item) + strlen(path) + strlen(detail) + 2);
+	item = fault_calloc(&fsck->op.request->core->io.fault, 1,
+			    sizeof(*item) + strlen(path) + strlen(detail) + 2);
 	if (!item)
 		return -ENOMEM;
 	item->finding.kind = kind;
@@ -120,9 +132,12 @@ static bool fsck_failure(int error)
 	return error == -ENOMEM || fds_missing(error);
 }
 
-/* ---- layers ------------------------------------------------------------------------------------------------------ */
+/* ---- layers ---------------------------------------------------------------------------------- */
 
-/* Compare the recorded size of layer ID, subvolume NUMBER, with the limit that is in force. 0 or -errno. */
+/*
+ * Compare the recorded size of layer ID, subvolume NUMBER, with the limit that is in force. 0 or
+ * -errno.
+ */
 static int fsck_limit(struct fsck *fsck, const char *id, uint64_t number)
 {
 	struct varve_store *store = op_store(&fsck->op);
@@ -131,7 +146,8 @@ static int fsck_limit(struct fsck *fsck, const char *id, uint64_t number)
 	int r = size_record_find(store, id, &bytes);
 
 	if (r == -EINVAL)
-		return fsck_add(fsck, "record", RECORD_PLACE, id, NULL, "the recorded size does not parse");
+		return fsck_add(fsck, "record", RECORD_PLACE, id, NULL,
+				"the recorded size does not parse");
 	if (r <= 0)
 		return r;
 	if (fsck->quota == VARVE_QUOTA_OFF)
@@ -143,10 +159,13 @@ static int fsck_limit(struct fsck *fsck, const char *id, uint64_t number)
 	if ((r && r != -ENOENT) || (!r && numbers.limit == bytes))
 		return 0;
 	/* The size may be changed just now: its record first, then the limit. */
-	if (size_record_find(store, id, &bytes) <= 0 || qgroup_limited(&store->fs, QUOTA_GROUP(0, number), bytes) > 0)
+	if (size_record_find(store, id, &bytes) <= 0 ||
+	    qgroup_limited(&store->fs, QUOTA_GROUP(0, number), bytes) > 0)
 		return 0;
-	return fsck_add(fsck, "limit", LAYER_PLACE, id, NULL, "%" PRIu64 " bytes are recorded, but %" PRIu64 " in force (0: none): "
-			 "'get' sets the limit", bytes, numbers.limit);
+	return fsck_add(fsck, "limit", LAYER_PLACE, id, NULL,
+			"%" PRIu64 " bytes are recorded, but %" PRIu64 " in force (0: none): "
+			"'get' sets the limit",
+			bytes, numbers.limit);
 }
 
 /* Look at the directory that has the place of layer ID. 0 or -errno. */
@@ -160,13 +179,17 @@ static int fsck_layer(struct fsck *fsck, const char *id)
 	if (fsck_failure(fd))
 		return fd;
 	if (fd < 0)
-		return fd == -ENOENT ? 0 : fsck_add(fsck, "unreadable", LAYER_PLACE, id, NULL, "%s", strerrordesc_np(-fd));
+		return fd == -ENOENT ? 0
+				     : fsck_add(fsck, "unreadable", LAYER_PLACE, id, NULL, "%s",
+						strerrordesc_np(-fd));
 	r = layer_prove(store, fd, id, &info);
 	if (r == -EINVAL)
-		return fsck_add(fsck, fsck_directory, LAYER_PLACE, id, NULL,
-				"a plain directory, or another store's subvolume: no layer, until 'gc --adopt' makes one of it");
+		return fsck_add(
+			fsck, fsck_directory, LAYER_PLACE, id, NULL,
+			"a plain directory, or another store's subvolume: no layer, until 'gc --adopt' makes one of it");
 	if (r == -EXDEV)
-		return fsck_add(fsck, "mount", LAYER_PLACE, id, NULL, "another file system is mounted there");
+		return fsck_add(fsck, "mount", LAYER_PLACE, id, NULL,
+				"another file system is mounted there");
 	/* It was removed meanwhile. */
 	if (r)
 		return r == -ENOENT ? 0 : r;
@@ -174,32 +197,37 @@ static int fsck_layer(struct fsck *fsck, const char *id)
 }
 
 /*
- * Is the owner of NAME in PLACE gone, whose own name is the LENGTH bytes at OWNER? 1, 0, or -errno. If that is not known, a finding says
- * so, and 0.
+ * Is the owner of NAME in PLACE gone, whose own name is the LENGTH bytes at OWNER? 1, 0, or -errno.
+ * If that is not known, a finding says so, and 0.
  */
-static int fsck_gone(struct fsck *fsck, const char *place, const char *name, const char *owner, size_t length)
+static int fsck_gone(struct fsck *fsck, const char *place, const char *name, const char *owner,
+		     size_t length)
 {
 	int r = layout_owner_gone(op_store(&fsck->op), owner, length);
 
 	if (r >= 0 || fsck_failure(r))
 		return r;
-	return fsck_add(fsck, "unreadable", place, name, NULL, "whether its process is gone is not known: %s", strerrordesc_np(-r));
+	return fsck_add(fsck, "unreadable", place, name, NULL,
+			"whether its process is gone is not known: %s", strerrordesc_np(-r));
 }
 
 /* Look at NAME in `subvolumes`, .varve.OWNER.* . 0 or -errno. */
 static int fsck_reserved(struct fsck *fsck, const char *name)
 {
 	static const char prefix[] = ID_RESERVED_PREFIX ".";
-	const char *owner = name + strlen(prefix), *dot = strncmp(name, prefix, strlen(prefix)) ? NULL : strchr(owner, '.');
+	const char *owner = name + strlen(prefix),
+		   *dot = strncmp(name, prefix, strlen(prefix)) ? NULL : strchr(owner, '.');
 
 	int r;
 
 	if (!dot)
-		return fsck_add(fsck, "reserved", LAYER_PLACE, name, NULL, "a name that no layer can have");
+		return fsck_add(fsck, "reserved", LAYER_PLACE, name, NULL,
+				"a name that no layer can have");
 	r = fsck_gone(fsck, LAYER_PLACE, name, owner, (size_t)(dot - owner));
 	if (r <= 0)
 		return r;
-	return fsck_add(fsck, "staging", LAYER_PLACE, name, fsck_removes, "a half-made layer of a process that is gone");
+	return fsck_add(fsck, "staging", LAYER_PLACE, name, fsck_removes,
+			"a half-made layer of a process that is gone");
 }
 
 /* Look at NAME in `subvolumes`. */
@@ -212,17 +240,21 @@ static int fsck_subvolumes(void *data, const char *name)
 		return -ECANCELED;
 	if (!strncmp(name, ID_RESERVED_PREFIX, strlen(ID_RESERVED_PREFIX)))
 		return fsck_reserved(fsck, name);
-	if (fstatat(op_store(&fsck->op)->layout.subvolumes_fd, name, &stat, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
-		return errno == ENOENT ? 0 : fsck_add(fsck, "unreadable", LAYER_PLACE, name, NULL, "%s", strerror(errno));
+	if (fstatat(op_store(&fsck->op)->layout.subvolumes_fd, name, &stat,
+		    AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
+		return errno == ENOENT ? 0
+				       : fsck_add(fsck, "unreadable", LAYER_PLACE, name, NULL, "%s",
+						  strerror(errno));
 	if (!S_ISDIR(stat.st_mode))
 		return fsck_add(fsck, "file", LAYER_PLACE, name, NULL, "not a directory: no layer");
 	if (stat.st_ino == ABI_STAND_IN_INODE)
-		return fsck_add(fsck, "stand-in", LAYER_PLACE, name, fsck_removes,
-				 "the store is within a snapshot, where this empty directory stands for a layer of the original");
+		return fsck_add(
+			fsck, "stand-in", LAYER_PLACE, name, fsck_removes,
+			"the store is within a snapshot, where this empty directory stands for a layer of the original");
 	return fsck_layer(fsck, name);
 }
 
-/* ---- the other places -------------------------------------------------------------------------------------------- */
+/* ---- the other places ------------------------------------------------------------------------ */
 
 /* Look at the record NAME. */
 static int fsck_quotas(void *data, const char *name)
@@ -235,7 +267,8 @@ static int fsck_quotas(void *data, const char *name)
 
 	if (fsck->op.request->cancelled)
 		return -ECANCELED;
-	if (!fstatat(store->layout.subvolumes_fd, name, &stat, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT))
+	if (!fstatat(store->layout.subvolumes_fd, name, &stat,
+		     AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT))
 		return 0;
 	if (errno != ENOENT)
 		return negative_errno();
@@ -245,10 +278,12 @@ static int fsck_quotas(void *data, const char *name)
 		fsck->locked = true;
 	if (r)
 		return r == OP_LATER ? 0 : r;
-	if (!fstatat(store->layout.subvolumes_fd, name, &stat, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) ||
+	if (!fstatat(store->layout.subvolumes_fd, name, &stat,
+		     AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) ||
 	    fstatat(layout_find(store, LAYOUT_QUOTAS), name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
-	return fsck_add(fsck, "record", RECORD_PLACE, name, fsck_removes, "the recorded size of a layer that is gone");
+	return fsck_add(fsck, "record", RECORD_PLACE, name, fsck_removes,
+			"the recorded size of a layer that is gone");
 }
 
 /* Look at NAME, OWNER.NUMBER, in the trash. */
@@ -256,12 +291,13 @@ static int fsck_trash(void *data, const char *name)
 {
 	struct fsck *fsck = data;
 	const char *dot = strrchr(name, '.');
-	int r = fsck_gone(fsck, layout_name(LAYOUT_TRASH), name, name, dot ? (size_t)(dot - name) : strlen(name));
+	int r = fsck_gone(fsck, layout_name(LAYOUT_TRASH), name, name,
+			  dot ? (size_t)(dot - name) : strlen(name));
 
 	if (r <= 0)
 		return r;
 	return fsck_add(fsck, "trash", layout_name(LAYOUT_TRASH), name, fsck_removes,
-			 "a half-destroyed layer of a process that is gone");
+			"a half-destroyed layer of a process that is gone");
 }
 
 /* Look at the staging directory of OWNER. */
@@ -273,11 +309,12 @@ static int fsck_staging(void *data, const char *owner)
 	if (r <= 0)
 		return r;
 	return fsck_add(fsck, "staging", layout_name(LAYOUT_STAGING), owner, fsck_removes,
-			 "half-made layers of a process that is gone");
+			"half-made layers of a process that is gone");
 }
 
 /* Call EACH with the names of PLACE, unless there is none. 0 or -errno. */
-static int fsck_place(struct fsck *fsck, enum layout_place place, int (*each)(void *data, const char *name))
+static int fsck_place(struct fsck *fsck, enum layout_place place,
+		      int (*each)(void *data, const char *name))
 {
 	int fd = layout_find(op_store(&fsck->op), place);
 
@@ -286,7 +323,10 @@ static int fsck_place(struct fsck *fsck, enum layout_place place, int (*each)(vo
 	return entries_each(fd, each, fsck);
 }
 
-/* Look at quota: groups of subvolumes that are gone, counts that are unreliable, sizes that nothing enforces. */
+/*
+ * Look at quota: groups of subvolumes that are gone, counts that are unreliable, sizes that nothing
+ * enforces.
+ */
 static int fsck_quota(struct fsck *fsck)
 {
 	struct varve_store *store = op_store(&fsck->op);
@@ -295,22 +335,26 @@ static int fsck_quota(struct fsck *fsck)
 
 	if (fsck->records_idle)
 		r = fsck_add(fsck, "limit", RECORD_PLACE, "", NULL,
-			      "quota is off: %" PRIu64 " recorded sizes are not in force; 'get' turns it on", fsck->records_idle);
+			     "quota is off: %" PRIu64
+			     " recorded sizes are not in force; 'get' turns it on",
+			     fsck->records_idle);
 	if (r || fsck->quota <= VARVE_QUOTA_OFF)
 		return r;
 	if (qgroup_inconsistent(&store->fs) > 0)
-		r = fsck_add(fsck, "quota", "", "", NULL, "quota is inconsistent: limits are not enforced until 'quota rescan' is done");
+		r = fsck_add(
+			fsck, "quota", "", "", NULL,
+			"quota is inconsistent: limits are not enforced until 'quota rescan' is done");
 	if (!r && store->layout.privileged)
 		r = qgroup_collect(&store->fs, &census);
 	if (!r && census.stale_count)
 		r = fsck_add(fsck, "group", "", "", "removes those that hold no space any more",
-			      "%zu quota groups of subvolumes that are gone", census.stale_count);
+			     "%zu quota groups of subvolumes that are gone", census.stale_count);
 	qgroup_census_free(&census);
 	/* It was turned off meanwhile. */
 	return r == -ENOENT || r == -ENOTCONN ? 0 : r;
 }
 
-/* ---- the operation ----------------------------------------------------------------------------------------------- */
+/* ---- the operation --------------------------------------------------------------------------- */
 
 /* Make an array of the list. 0 or -ENOMEM. */
 static int fsck_gather(struct fsck *fsck)
@@ -318,7 +362,8 @@ static int fsck_gather(struct fsck *fsck)
 	size_t i = 0;
 
 	free(fsck->findings);
-	fsck->findings = fault_calloc(&fsck->op.request->core->io.fault, fsck->count + 1, sizeof(*fsck->findings));
+	fsck->findings = fault_calloc(&fsck->op.request->core->io.fault, fsck->count + 1,
+				      sizeof(*fsck->findings));
 	if (!fsck->findings)
 		return -ENOMEM;
 	for (const struct fsck_item *item = fsck->first; item; item = item->next)
@@ -395,5 +440,7 @@ int check_submit(struct varve_store *store, const struct submit *submit)
 	struct request *request;
 	int r = request_new(&store->core, &fsck_class, 1, 0, 0, &request);
 
-	return r ? r : request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+	return r ? r
+		 : request_submit(request, submit->callback, submit->user_data,
+				  submit->ret_request);
 }

@@ -29,7 +29,7 @@ static struct info *info_of(struct op *op)
 	return container_of(op, struct info, op);
 }
 
-/* ---- the steps --------------------------------------------------------------------------------------------------- */
+/* ---- the steps ------------------------------------------------------------------------------- */
 
 static int info_open(struct op *op)
 {
@@ -46,7 +46,8 @@ static int info_opened(struct op *op, int result)
 }
 
 /* Copy what btrfs says. */
-static void info_fill(struct varve_layer_info *answer, const char *id, const struct btrfs_ioctl_get_subvol_info_args *args)
+static void info_fill(struct varve_layer_info *answer, const char *id,
+		      const struct btrfs_ioctl_get_subvol_info_args *args)
 {
 	strcpy(answer->id, id);
 	answer->subvolume_id = args->treeid;
@@ -126,7 +127,8 @@ static int info_asked(struct op *op, int result)
 		op->detail = "not a subvolume of this store";
 	if (result < 0)
 		return result;
-	return info_has_parent(info_of(op)) && !op_store(op)->layout.privileged ? INFO_PARENT : OP_END;
+	return info_has_parent(info_of(op)) && !op_store(op)->layout.privileged ? INFO_PARENT
+										: OP_END;
 }
 
 static int info_parent(struct op *op)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * list: the names of all layers, sorted. Where we may search trees, one search of the references from the subvolume that
- * holds `subvolumes`: no layer is touched, so cold ones stay cold. Elsewhere the directory is read, and each entry looked at,
- * LIST_BATCH at a time. Changes nothing; what comes and goes meanwhile may or may not be in it.
+ * list: the names of all layers, sorted. Where we may search trees, one search of the references
+ * from the subvolume that holds `subvolumes`: no layer is touched, so cold ones stay cold.
+ * Elsewhere the directory is read, and each entry looked at, LIST_BATCH at a time. Changes nothing;
+ * what comes and goes meanwhile may or may not be in it.
  */
 #include "engine/base/id.h"
 #include "engine/core/request.h"
@@ -40,7 +41,7 @@ static struct list_op *list_of(struct op *op)
 	return container_of(op, struct list_op, op);
 }
 
-/* ---- NAMES ------------------------------------------------------------------------------------------------------- */
+/* ---- NAMES ----------------------------------------------------------------------------------- */
 
 /* Append a copy of NAME. */
 static int list_add(void *data, const char *name)
@@ -52,7 +53,8 @@ static int list_add(void *data, const char *name)
 
 	if (!strncmp(name, ID_RESERVED_PREFIX, strlen(ID_RESERVED_PREFIX)))
 		return 0;
-	r = fault_reserve(fault, &listing->names, listing->count, 1, &listing->capacity, sizeof(*listing->names));
+	r = fault_reserve(fault, &listing->names, listing->count, 1, &listing->capacity,
+			  sizeof(*listing->names));
 	if (r)
 		return r;
 	copy = fault_calloc(fault, 1, strlen(name) + 1);
@@ -70,11 +72,13 @@ static int list_search(struct list_op *listing)
 	uint64_t root = store->layout.subvolumes_root;
 	char name[VARVE_ID_MAX + 1];
 	struct search search;
-	int r = search_begin(&search, store->layout.home_fd, BTRFS_ROOT_TREE_OBJECTID, root, root, BTRFS_ROOT_REF_KEY,
-			     BTRFS_ROOT_REF_KEY, 0);
+	int r = search_begin(&search, store->layout.home_fd, BTRFS_ROOT_TREE_OBJECTID, root, root,
+			     BTRFS_ROOT_REF_KEY, BTRFS_ROOT_REF_KEY, 0);
 
 	while (!r && (r = search_next(&search)) > 0)
-		r = layer_ref(store, &search, search.header.objectid, name) ? list_add(listing, name) : 0;
+		r = layer_ref(store, &search, search.header.objectid, name)
+			    ? list_add(listing, name)
+			    : 0;
 	search_end(&search);
 	return r;
 }
@@ -90,7 +94,9 @@ static int list_names_run(struct call *call)
 {
 	struct list_op *listing = list_of(container_of(call, struct op, call));
 	struct varve_store *store = op_store(&listing->op);
-	int r = store->layout.privileged ? list_search(listing) : entries_each(store->layout.subvolumes_fd, list_add, listing);
+	int r = store->layout.privileged
+			? list_search(listing)
+			: entries_each(store->layout.subvolumes_fd, list_add, listing);
 
 	if (!r && listing->count)
 		qsort(listing->names, listing->count, sizeof(*listing->names), list_compare);
@@ -101,7 +107,8 @@ static int list_names(struct op *op)
 {
 	bool privileged = op_store(op)->layout.privileged;
 
-	call_function(&op->call, LANE_LONG, privileged ? "BTRFS_IOC_TREE_SEARCH_V2" : "getdents64", list_names_run);
+	call_function(&op->call, LANE_LONG, privileged ? "BTRFS_IOC_TREE_SEARCH_V2" : "getdents64",
+		      list_names_run);
 	return op_call(op);
 }
 
@@ -124,7 +131,7 @@ static int list_named(struct op *op, int result)
 	return op_store(op)->layout.privileged ? list_finish(list_of(op)) : LIST_LOOK;
 }
 
-/* ---- LOOK -------------------------------------------------------------------------------------------------------- */
+/* ---- LOOK ------------------------------------------------------------------------------------ */
 
 /* Look at the next name that no thread has looked at. */
 static void list_look_next(struct list_op *listing, struct look *look)
@@ -142,10 +149,14 @@ static void list_looked(struct call *call)
 {
 	struct look *look = container_of(call, struct look, call);
 	struct list_op *listing = look->listing;
-	int judged = call->result < 0 ? call->result : layer_judge(op_store(&listing->op), &look->statx);
+	int judged = call->result < 0 ? call->result
+				      : layer_judge(op_store(&listing->op), &look->statx);
 
 	listing->looking--;
-	/* What vanished is no layer, and neither is what is no subvolume; what is mounted upon is taken for one. */
+	/*
+	 * What vanished is no layer, and neither is what is no subvolume; what is mounted upon is
+	 * taken for one.
+	 */
 	if (judged < 0) {
 		free(listing->names[look->index]);
 		listing->names[look->index] = NULL;
@@ -155,7 +166,8 @@ static void list_looked(struct call *call)
 	if (listing->next < listing->count && !listing->error && !listing->op.request->cancelled)
 		list_look_next(listing, look);
 	else if (!listing->looking)
-		op_done(&listing->op, listing->next < listing->count && !listing->error ? -ECANCELED : 0);
+		op_done(&listing->op,
+			listing->next < listing->count && !listing->error ? -ECANCELED : 0);
 }
 
 static int list_look(struct op *op)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * get and exists: is there a layer, and where. One statx answers; only where something is mounted on the layer's place is
- * it opened and proved. Where a size is recorded for the layer, get sets it again if another limit is in force. There is
- * nothing to undo and nothing for a crash to leave.
+ * get and exists: is there a layer, and where. One statx answers; only where something is mounted
+ * on the layer's place is it opened and proved. Where a size is recorded for the layer, get sets it
+ * again if another limit is in force. There is nothing to undo and nothing for a crash to leave.
  */
 #include "engine/btrfs/qgroup.h"
 #include "engine/store/quota.h"
@@ -186,18 +186,12 @@ static void locate_release(struct op *op)
 	free(locate_of(op)->path);
 }
 
-#define LOCATE_CLASS(kind)                         \
-	{                                          \
-		.operation = kind,                 \
-		.size = sizeof(struct locate),     \
-		.holds = 1,                        \
-		.steps = locate_steps,             \
-		.steps_count = LOCATE_STATES,      \
-		.unwind = LOCATE_STATES,           \
-		.cancel_last = LOCATE_LIMIT,       \
-		.result = locate_result,           \
-		.close = locate_close,             \
-		.release = locate_release,         \
+#define LOCATE_CLASS(kind)                                                                    \
+	{                                                                                     \
+		.operation = kind, .size = sizeof(struct locate), .holds = 1,                 \
+		.steps = locate_steps, .steps_count = LOCATE_STATES, .unwind = LOCATE_STATES, \
+		.cancel_last = LOCATE_LIMIT, .result = locate_result, .close = locate_close,  \
+		.release = locate_release,                                                    \
 	}
 
 static const struct op_class get_class = LOCATE_CLASS(VARVE_GET);
@@ -211,7 +205,8 @@ static int locate_submit(struct varve_store *store, const struct op_class *class
 	int length = snprintf(record, sizeof(record), RECORD_PLACE "/%s", id);
 	struct request *request;
 	struct op *op;
-	int r = request_new(&store->core, class, 1, strlen(id) + 1 + (size_t)length + 1, 0, &request);
+	int r = request_new(&store->core, class, 1, strlen(id) + 1 + (size_t)length + 1, 0,
+			    &request);
 
 	if (r)
 		return r;

@@ -27,5 +27,7 @@ int noop_submit(struct varve_store *store, const struct submit *submit)
 	struct request *request;
 	int r = request_new(&store->core, &noop_class, 1, 0, 0, &request);
 
-	return r ? r : request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+	return r ? r
+		 : request_submit(request, submit->callback, submit->user_data,
+				  submit->ret_request);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * open_layer: a layer as a directory descriptor, which the callback owns. There is nothing to undo and nothing for a crash to
- * leave.
+ * open_layer: a layer as a directory descriptor, which the callback owns. There is nothing to undo
+ * and nothing for a crash to leave.
  */
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The operations, as api/ calls them. Each submits a request whose arguments have been checked, and returns what
- * request_submit() returns, or -ENOMEM. One file each; none includes another.
+ * The operations, as api/ calls them. Each submits a request whose arguments have been checked, and
+ * returns what request_submit() returns, or -ENOMEM. One file each; none includes another.
  */
 #ifndef VARVE_OPS_OPS_H
 #define VARVE_OPS_OPS_H
@@ -33,7 +33,14 @@ struct create_arguments {
 };
 
 /* What a request about quota is to do. */
-enum quota_action { QUOTA_DO_STATUS, QUOTA_DO_ENABLE, QUOTA_DO_DISABLE, QUOTA_DO_LIMIT, QUOTA_DO_RESCAN, QUOTA_DO_GC };
+enum quota_action {
+	QUOTA_DO_STATUS,
+	QUOTA_DO_ENABLE,
+	QUOTA_DO_DISABLE,
+	QUOTA_DO_LIMIT,
+	QUOTA_DO_RESCAN,
+	QUOTA_DO_GC
+};
 
 /* ... and with what; each action uses some of it. */
 struct quota_arguments {
@@ -55,9 +62,10 @@ int exists_submit(struct varve_store *store, const char *id, const struct submit
 int open_layer_submit(struct varve_store *store, const char *id, const struct submit *submit);
 int list_submit(struct varve_store *store, const struct submit *submit);
 int info_submit(struct varve_store *store, const char *id, const struct submit *submit);
-int usage_submit(struct varve_store *store, const char *id, uint64_t flags, const struct submit *submit);
-int chown_submit(struct varve_store *store, const char *id, const struct varve_chown_options *options,
+int usage_submit(struct varve_store *store, const char *id, uint64_t flags,
 		 const struct submit *submit);
+int chown_submit(struct varve_store *store, const char *id,
+		 const struct varve_chown_options *options, const struct submit *submit);
 int relabel_submit(struct varve_store *store, const char *id, const char *label, uint64_t flags,
 		   const struct submit *submit);
 
@@ -65,21 +73,27 @@ int relabel_submit(struct varve_store *store, const char *id, const char *label,
 int relabel_check(const char *label);
 int sync_submit(struct varve_store *store, uint64_t flags, const struct submit *submit);
 int sweep_submit(struct varve_store *store, const struct submit *submit);
-int freeze_submit(struct varve_store *store, const char *id, uint64_t flags, const struct submit *submit);
-int rename_submit(struct varve_store *store, const char *id, const char *new_id, uint64_t flags, const struct submit *submit);
-int adopt_submit(struct varve_store *store, const char *id, uint64_t flags, const struct submit *submit);
+int freeze_submit(struct varve_store *store, const char *id, uint64_t flags,
+		  const struct submit *submit);
+int rename_submit(struct varve_store *store, const char *id, const char *new_id, uint64_t flags,
+		  const struct submit *submit);
+int adopt_submit(struct varve_store *store, const char *id, uint64_t flags,
+		 const struct submit *submit);
 int check_submit(struct varve_store *store, const struct submit *submit);
 int status_submit(struct varve_store *store, const struct submit *submit);
 
 /* With KEEP the list in the result is the callback's after success, to be freed with free(). */
-int changes_submit(struct varve_store *store, const char *id, const struct varve_changes_options *options, bool keep,
+int changes_submit(struct varve_store *store, const char *id,
+		   const struct varve_changes_options *options, bool keep,
 		   const struct submit *submit);
-int quota_submit(struct varve_store *store, const struct quota_arguments *arguments, const struct submit *submit);
-int diff_submit(struct varve_store *store, const char *id, const struct varve_changes_options *compared,
-		const struct varve_diff_options *options, int fd, const struct submit *submit);
-int apply_submit(struct varve_store *store, const char *id, const struct varve_apply_options *options, int fd,
+int quota_submit(struct varve_store *store, const struct quota_arguments *arguments,
 		 const struct submit *submit);
-int diff_size_submit(struct varve_store *store, const char *id, const struct varve_changes_options *options,
-		     const struct submit *submit);
+int diff_submit(struct varve_store *store, const char *id,
+		const struct varve_changes_options *compared,
+		const struct varve_diff_options *options, int fd, const struct submit *submit);
+int apply_submit(struct varve_store *store, const char *id,
+		 const struct varve_apply_options *options, int fd, const struct submit *submit);
+int diff_size_submit(struct varve_store *store, const char *id,
+		     const struct varve_changes_options *options, const struct submit *submit);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quota: how it runs, turning it on and off, the limit of a layer, rescans, and the groups that are left over. Each request
- * does one of these, in one call on a lane thread:
+ * quota: how it runs, turning it on and off, the limit of a layer, rescans, and the groups that are
+ * left over. Each request does one of these, in one call on a lane thread:
  *
  *	state     what it does                           what a failure or a crash leaves
  *	BEGIN     finds out which is asked for           nothing
@@ -60,8 +60,9 @@ static struct quota *quota_of(struct op *op)
 static int quota_begin(struct op *op)
 {
 	static const int states[] = {
-		[QUOTA_DO_STATUS] = QUOTA_STATUS, [QUOTA_DO_ENABLE] = QUOTA_ENABLE, [QUOTA_DO_DISABLE] = QUOTA_DISABLE,
-		[QUOTA_DO_LIMIT] = QUOTA_LIMIT,	  [QUOTA_DO_RESCAN] = QUOTA_RESCAN, [QUOTA_DO_GC] = QUOTA_GC,
+		[QUOTA_DO_STATUS] = QUOTA_STATUS,   [QUOTA_DO_ENABLE] = QUOTA_ENABLE,
+		[QUOTA_DO_DISABLE] = QUOTA_DISABLE, [QUOTA_DO_LIMIT] = QUOTA_LIMIT,
+		[QUOTA_DO_RESCAN] = QUOTA_RESCAN,   [QUOTA_DO_GC] = QUOTA_GC,
 	};
 
 	return states[quota_of(op)->arguments.action];
@@ -75,10 +76,11 @@ static int quota_done(struct op *op, int result)
 	return result < 0 ? result : OP_END;
 }
 
-/* ---- STATUS ------------------------------------------------------------------------------------------------------ */
+/* ---- STATUS ---------------------------------------------------------------------------------- */
 
 /* Call EACH with the name of each record. */
-static int quota_each_record(struct varve_store *store, int (*each)(void *data, const char *name), void *data)
+static int quota_each_record(struct varve_store *store, int (*each)(void *data, const char *name),
+			     void *data)
 {
 	int fd = layout_find(store, LAYOUT_QUOTAS);
 
@@ -141,7 +143,7 @@ static int quota_status(struct op *op)
 	return op_call(op);
 }
 
-/* ---- ENABLE, DISABLE --------------------------------------------------------------------------------------------- */
+/* ---- ENABLE, DISABLE ------------------------------------------------------------------------- */
 
 static int quota_enable_run(struct call *call)
 {
@@ -173,7 +175,7 @@ static int quota_disable_start(struct op *op)
 	return op_call(op);
 }
 
-/* ---- LIMIT ------------------------------------------------------------------------------------------------------- */
+/* ---- LIMIT ----------------------------------------------------------------------------------- */
 
 /* Record the new limit of the layer, or that it has none. */
 static int quota_record(struct quota *quota)
@@ -188,7 +190,8 @@ static int quota_record(struct quota *quota)
 		owner_fd = layout_owner(store);
 		if (owner_fd < 0)
 			return layout_blame(&quota->op, owner_fd);
-		snprintf(name, sizeof(name), ID_RESERVED_PREFIX ".%" PRIx64, quota->op.request->handle);
+		snprintf(name, sizeof(name), ID_RESERVED_PREFIX ".%" PRIx64,
+			 quota->op.request->handle);
 		r = size_record_write(store, owner_fd, name, quota->arguments.bytes);
 		if (r)
 			return r;
@@ -286,7 +289,7 @@ static int quota_durable(struct op *op)
 	return commit_metadata(op);
 }
 
-/* ---- RESCAN, GC -------------------------------------------------------------------------------------------------- */
+/* ---- RESCAN, GC ------------------------------------------------------------------------------ */
 
 static int quota_rescan_run(struct call *call)
 {
@@ -305,7 +308,8 @@ static int quota_rescan_run(struct call *call)
 	if (r && r != -EINPROGRESS)
 		return r;
 	call->name = "BTRFS_IOC_QUOTA_RESCAN_WAIT";
-	return quota_of(op)->arguments.flags & VARVE_QUOTA_WAIT ? qgroup_rescan_wait(&store->fs) : 0;
+	return quota_of(op)->arguments.flags & VARVE_QUOTA_WAIT ? qgroup_rescan_wait(&store->fs)
+								: 0;
 }
 
 static int quota_rescan_start(struct op *op)
@@ -395,19 +399,22 @@ static const struct op_class quota_class = {
 	.result = quota_result,
 };
 
-int quota_submit(struct varve_store *store, const struct quota_arguments *arguments, const struct submit *submit)
+int quota_submit(struct varve_store *store, const struct quota_arguments *arguments,
+		 const struct submit *submit)
 {
 	struct request *request;
 	struct op *op;
 	const char *name = arguments->id ? arguments->id : arguments->group;
-	int r = request_new(&store->core, &quota_class, 1, name ? strlen(name) + 1 : 0, 0, &request);
+	int r = request_new(&store->core, &quota_class, 1, name ? strlen(name) + 1 : 0, 0,
+			    &request);
 
 	if (r)
 		return r;
 	op = request->ops;
 	quota_of(op)->arguments = *arguments;
 	if (arguments->group) {
-		op->subject = quota_of(op)->arguments.group = request_string(request, arguments->group);
+		op->subject = quota_of(op)->arguments.group = request_string(request,
+									     arguments->group);
 		op->place = layout_name(LAYOUT_GROUPS);
 	}
 	if (arguments->id) {

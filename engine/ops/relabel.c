@@ -44,7 +44,8 @@ static int relabel_prepare(struct layer_walk *layer, struct walk **ret_walk)
 		return -EPERM;
 	}
 	*ret_walk = &relabel->label.walk;
-	return label_init(&relabel->label, request_store(request), layer->fd, layer->op.id, relabel->text, &request->cancelled);
+	return label_init(&relabel->label, request_store(request), layer->fd, layer->op.id,
+			  relabel->text, &request->cancelled);
 }
 
 static void relabel_release(struct op *op)
@@ -72,7 +73,8 @@ int relabel_submit(struct varve_store *store, const char *id, const char *label,
 	int r;
 
 	label_make(label, flags & VARVE_RELABEL_SHARED, text);
-	r = request_new(&store->core, &relabel_class, 1, strlen(id) + strlen(text) + 2, flags, &request);
+	r = request_new(&store->core, &relabel_class, 1, strlen(id) + strlen(text) + 2, flags,
+			&request);
 	if (r)
 		return r;
 	relabel_of(layer_walk_of(request->ops))->text = request_string(request, text);

@@ -16,10 +16,12 @@
  *	DURABLE   waits for a commit                         nothing                  the layer, or a leftover, or nothing
  *	UNDO      see above                                  a leftover in the trash  the same
  *
- * What forbids to destroy it and can be taken away is: flags (chattr +i, +a), a mode that denies its owner, its being read-only
- * (dir/loosen.h). A layer that stays whole is given that back; not by a crash.
+ * What forbids to destroy it and can be taken away is: flags (chattr +i, +a), a mode that denies
+ * its owner, its being read-only (dir/loosen.h). A layer that stays whole is given that back; not
+ * by a crash.
  *
- * What runs in a layer may make subvolumes while they are being destroyed: then there is another round, up to a bound.
+ * What runs in a layer may make subvolumes while they are being destroyed: then there is another
+ * round, up to a bound.
  */
 #include "engine/btrfs/chattr.h"
 #include "engine/btrfs/fs.h"
@@ -44,8 +46,17 @@
 #include <stdio.h>
 #include <string.h>
 
-enum remove_state { REMOVE_DESTROY, REMOVE_COLLECT, REMOVE_MOVE, REMOVE_NESTED,
-		    REMOVE_TURN, REMOVE_EMPTY, REMOVE_DURABLE, REMOVE_UNDO, REMOVE_STATES };
+enum remove_state {
+	REMOVE_DESTROY,
+	REMOVE_COLLECT,
+	REMOVE_MOVE,
+	REMOVE_NESTED,
+	REMOVE_TURN,
+	REMOVE_EMPTY,
+	REMOVE_DURABLE,
+	REMOVE_UNDO,
+	REMOVE_STATES
+};
 
 /* What nested work answers when there is more to do. */
 #define REMOVE_MORE 1
@@ -58,26 +69,41 @@ struct remove {
 	/* What is nested in it. */
 	struct nested nested;
 	/*
-	 * Times that it was looked at for what is nested; pieces of work done without looking first; subvolumes destroyed by the last
-	 * piece of work, and by all.
+	 * Times that it was looked at for what is nested; pieces of work done without looking
+	 * first; subvolumes destroyed by the last piece of work, and by all.
 	 */
 	unsigned rounds, batches, destroyed, destroyed_all;
-	/* Limits and groups that were taken from it and what is nested in it, so that it can be destroyed, on the heap; NULL: none. */
+	/*
+	 * Limits and groups that were taken from it and what is nested in it, so that it can be
+	 * destroyed, on the heap; NULL: none.
+	 */
 	struct groups_lifted *lifted;
-	/* It is in the trash; there was no room to move it there, so it is destroyed where it is; all was written out to make room. */
+	/*
+	 * It is in the trash; there was no room to move it there, so it is destroyed where it is;
+	 * all was written out to make room.
+	 */
 	bool moved, in_place, flushed;
 	/* What was taken from its root, so that it can be destroyed. */
 	struct loosened loosened;
-	/* Why it failed, where more than the error is known; on what below it (on the heap; NULL: itself). */
+	/*
+	 * Why it failed, where more than the error is known; on what below it (on the heap; NULL:
+	 * itself).
+	 */
 	const char *cause;
 	char *blamed;
 	/* Which active swap file keeps it, on the heap; NULL: none is known. */
 	char *swap;
 	/* What could not be given back to it; NULL: nothing. */
 	const char *lost;
-	/* We may not destroy it, so it is emptied; let in by workers_admit(); unlinking has begun; it is gone. */
+	/*
+	 * We may not destroy it, so it is emptied; let in by workers_admit(); unlinking has begun;
+	 * it is gone.
+	 */
 	bool denied, admitted, emptying, gone;
-	/* What empties it, on the heap; its root directory, and what the clone of that lives by (mounts_clone()). */
+	/*
+	 * What empties it, on the heap; its root directory, and what the clone of that lives by
+	 * (mounts_clone()).
+	 */
 	struct rm_tree *rm_tree;
 	int empty_fd, tree_fd;
 };
@@ -97,7 +123,8 @@ static struct layout *remove_layout(struct remove *remove)
 static int remove_place(struct remove *remove, const char **ret_name)
 {
 	*ret_name = remove->moved ? remove->trash : remove->op.id;
-	return remove->moved ? remove_layout(remove)->trash_fd : remove_layout(remove)->subvolumes_fd;
+	return remove->moved ? remove_layout(remove)->trash_fd
+			     : remove_layout(remove)->subvolumes_fd;
 }
 
 /* Write out all there is, once: a commit may free room. */
@@ -109,7 +136,10 @@ static bool remove_flush(struct remove *remove)
 	return !fs_flush(remove_layout(remove)->home_fd);
 }
 
-/* A call on the layer's root, where it is now, came to RESULT: is it worth another try, after what that tells of is put right? */
+/*
+ * A call on the layer's root, where it is now, came to RESULT: is it worth another try, after what
+ * that tells of is put right?
+ */
 static bool remove_retry(struct remove *remove, int result)
 {
 	const char *name;
@@ -143,9 +173,12 @@ static int remove_gone(struct op *op)
 	return op->request->durable ? REMOVE_DURABLE : OP_END;
 }
 
-/* ---- DESTROY ----------------------------------------------------------------------------------------------------- */
+/* ---- DESTROY --------------------------------------------------------------------------------- */
 
-/* Find the number of the layer; without it the layer stays in its groups until it is dropped, and nothing more is lost. */
+/*
+ * Find the number of the layer; without it the layer stays in its groups until it is dropped, and
+ * nothing more is lost.
+ */
 static void remove_look(struct remove *remove)
 {
 	_cleanup_close_ int fd = layer_open(op_store(&remove->op), remove->op.id);
@@ -155,8 +188,9 @@ static void remove_look(struct remove *remove)
 }
 
 /*
- * The layer is destroyed: forget its size, and let it leave its groups. A failure is ignored, since there is no layer any more:
- * a record without a layer means nothing, and is forgotten by the next create of that name, or by gc.
+ * The layer is destroyed: forget its size, and let it leave its groups. A failure is ignored, since
+ * there is no layer any more: a record without a layer means nothing, and is forgotten by the next
+ * create of that name, or by gc.
  */
 static void remove_forget(struct remove *remove)
 {
@@ -180,7 +214,8 @@ static int remove_destroy_work(struct op *op)
 	if (!r)
 		remove_forget(remove);
 	if (r == -EPERM && !remove->cause && remove_layout(remove)->privileged)
-		remove->cause = remove->swap = swap_detail(remove_layout(remove)->subvolumes_fd, op->id);
+		remove->cause = remove->swap = swap_detail(remove_layout(remove)->subvolumes_fd,
+							   op->id);
 	return r;
 }
 
@@ -217,7 +252,7 @@ static int remove_destroyed(struct op *op, int result)
 	return remove_gone(op);
 }
 
-/* ---- COLLECT, MOVE ----------------------------------------------------------------------------------------------- */
+/* ---- COLLECT, MOVE --------------------------------------------------------------------------- */
 
 /* Find what is nested in the layer, on a lane thread. */
 static int remove_collect_run(struct call *call)
@@ -271,10 +306,12 @@ static int remove_move_work(struct op *op)
 	int trash_fd = layout_trash(op_store(op)), r = trash_fd;
 
 	if (trash_fd >= 0) {
-		snprintf(remove->trash, sizeof(remove->trash), "%s.%" PRIu64, layout->owner, remove->number);
+		snprintf(remove->trash, sizeof(remove->trash), "%s.%" PRIu64, layout->owner,
+			 remove->number);
 		op->call.name = "renameat2";
 		do
-			r = RET_NERRNO(renameat2(layout->subvolumes_fd, op->id, trash_fd, remove->trash, RENAME_NOREPLACE));
+			r = RET_NERRNO(renameat2(layout->subvolumes_fd, op->id, trash_fd,
+						 remove->trash, RENAME_NOREPLACE));
 		while (r && remove_retry(remove, r));
 	}
 	/* To destroy takes no room that the file system does not keep for it. */
@@ -304,7 +341,7 @@ static int remove_moved(struct op *op, int result)
 	return remove->denied ? REMOVE_TURN : REMOVE_NESTED;
 }
 
-/* ---- NESTED ------------------------------------------------------------------------------------------------------ */
+/* ---- NESTED ---------------------------------------------------------------------------------- */
 
 /* Subvolumes were destroyed, and there are more: a bound is reached. */
 static int remove_endless(struct remove *remove)
@@ -324,7 +361,8 @@ static int remove_again(struct remove *remove)
 	if (!store->layout.privileged)
 		return REMOVE_MORE;
 	remove->op.call.name = "BTRFS_IOC_TREE_SEARCH_V2";
-	r = nested_collect(&remove->nested, store->layout.home_fd, remove->number, &store->core.io.fault);
+	r = nested_collect(&remove->nested, store->layout.home_fd, remove->number,
+			   &store->core.io.fault);
 	return r ? r : REMOVE_MORE;
 }
 
@@ -352,7 +390,8 @@ static int remove_nested_some(struct remove *remove)
 
 	if (layout->privileged) {
 		remove->op.call.name = "BTRFS_IOC_SNAP_DESTROY_V2";
-		r = nested_destroy(&remove->nested, layout->home_fd, NESTED_BATCH, &remove->destroyed);
+		r = nested_destroy(&remove->nested, layout->home_fd, NESTED_BATCH,
+				   &remove->destroyed);
 		return r ? r : remove->nested.count ? REMOVE_MORE : 0;
 	}
 	fd = remove_open(remove);
@@ -360,7 +399,10 @@ static int remove_nested_some(struct remove *remove)
 	r = fd < 0 ? fd : nested_destroy_user(fd, NESTED_BATCH, &remove->destroyed);
 	if (r > 0 && ++remove->batches >= NESTED_BATCHES_MAX)
 		return remove_endless(remove);
-	/* Something is mounted over one that is nested: what lies beside it can be removed one by one. */
+	/*
+	 * Something is mounted over one that is nested: what lies beside it can be removed one by
+	 * one.
+	 */
 	return r == -EXDEV ? -EACCES : r;
 }
 
@@ -379,11 +421,15 @@ static void remove_blame(struct remove *remove, int error)
 	remove->blamed = fault_calloc(&store->core.io.fault, 1, VARVE_FAILURE_PATH_SIZE);
 	fd = remove_open(remove);
 	if (remove->blamed &&
-	    (fd < 0 || nested_failed_path(&remove->nested, store->layout.home_fd, fd, remove->blamed, VARVE_FAILURE_PATH_SIZE)))
+	    (fd < 0 || nested_failed_path(&remove->nested, store->layout.home_fd, fd,
+					  remove->blamed, VARVE_FAILURE_PATH_SIZE)))
 		free(TAKE_PTR(remove->blamed));
 }
 
-/* It is full up to its limit, and to destroy what is nested takes room: take the limit away, and look again. */
+/*
+ * It is full up to its limit, and to destroy what is nested takes room: take the limit away, and
+ * look again.
+ */
 static int remove_full(struct remove *remove)
 {
 	struct varve_store *store = op_store(&remove->op);
@@ -444,7 +490,7 @@ static int remove_nested_done(struct op *op, int result)
 	return result < 0 ? result : remove_gone(op);
 }
 
-/* ---- TURN, EMPTY ------------------------------------------------------------------------------------------------- */
+/* ---- TURN, EMPTY ----------------------------------------------------------------------------- */
 
 static int remove_admitted(struct op *op, int result)
 {
@@ -467,7 +513,10 @@ static void remove_leave(struct remove *remove)
 	remove->admitted = false;
 }
 
-/* Make it writable, try once more to destroy it, else prepare to empty it: REMOVE_MORE. Lane thread. */
+/*
+ * Make it writable, try once more to destroy it, else prepare to empty it: REMOVE_MORE. Lane
+ * thread.
+ */
 static int remove_empty_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
@@ -498,7 +547,10 @@ static int remove_empty_run(struct call *call)
 	r = remove_root(remove);
 	if (r != -EPERM && r != -EACCES && r != -EROFS && r != -ENOTEMPTY)
 		return r;
-	/* Where that may be (a container's root in its own mount namespace), it is seen without what is mounted in it. */
+	/*
+	 * Where that may be (a container's root in its own mount namespace), it is seen without
+	 * what is mounted in it.
+	 */
 	call->name = "open_tree";
 	r = mounts_clone(&remove->empty_fd, &remove->tree_fd);
 	if (r < 0)
@@ -507,7 +559,8 @@ static int remove_empty_run(struct call *call)
 	remove->rm_tree = fault_calloc(&op->request->core->io.fault, 1, sizeof(*remove->rm_tree));
 	if (!remove->rm_tree)
 		return -ENOMEM;
-	r = rm_tree_init(remove->rm_tree, op_store(op), remove->empty_fd, dir_fd, name, &op->request->cancelled);
+	r = rm_tree_init(remove->rm_tree, op_store(op), remove->empty_fd, dir_fd, name,
+			 &op->request->cancelled);
 	return r ? r : REMOVE_MORE;
 }
 
@@ -566,7 +619,7 @@ static int remove_empty_done(struct op *op, int result)
 	return remove_gone(op);
 }
 
-/* ---- DURABLE, UNDO ----------------------------------------------------------------------------------------------- */
+/* ---- DURABLE, UNDO --------------------------------------------------------------------------- */
 
 static int remove_durable(struct op *op)
 {
@@ -605,8 +658,10 @@ static void remove_explain(struct remove *remove, bool back)
 		op->subject = path;
 	if (remove->cause || remove->blamed || remove->lost || *fate)
 		/* What the walk has recorded is a path already. */
-		op_amend(op, !remove->emptying, "%s%s%s%s%s", remove->cause ? remove->cause : "", remove->cause && *fate ? "; " : "", fate,
-			 remove->lost && (remove->cause || *fate) ? "; " : "", remove->lost ? remove->lost : "");
+		op_amend(op, !remove->emptying, "%s%s%s%s%s", remove->cause ? remove->cause : "",
+			 remove->cause && *fate ? "; " : "", fate,
+			 remove->lost && (remove->cause || *fate) ? "; " : "",
+			 remove->lost ? remove->lost : "");
 	op->subject = op->id;
 }
 
@@ -622,11 +677,13 @@ static int remove_undo_work(struct op *op)
 	if (remove->moved) {
 		op->call.name = "renameat2";
 		do
-			r = RET_NERRNO(renameat2(layout->trash_fd, remove->trash, layout->subvolumes_fd, op->id, RENAME_NOREPLACE));
+			r = RET_NERRNO(renameat2(layout->trash_fd, remove->trash,
+						 layout->subvolumes_fd, op->id, RENAME_NOREPLACE));
 		while (r == -ENOSPC && remove_flush(remove));
 	}
 	if (!r && loosened_restore(layout->subvolumes_fd, op->id, &remove->loosened))
-		remove->lost = "its flags (chattr +i, +a), its mode or its being read-only could not be set again";
+		remove->lost =
+			"its flags (chattr +i, +a), its mode or its being read-only could not be set again";
 	return r;
 }
 
@@ -638,7 +695,8 @@ static int remove_undo(struct op *op)
 	/* DURABLE has failed: it is gone. */
 	if (remove->gone)
 		return OP_END;
-	if (!remove_whole(remove) || !(remove->moved || remove->lifted || loosened_any(&remove->loosened))) {
+	if (!remove_whole(remove) ||
+	    !(remove->moved || remove->lifted || loosened_any(&remove->loosened))) {
 		remove_explain(remove, false);
 		return OP_END;
 	}

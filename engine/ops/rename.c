@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rename: give a layer another name. What is known by the name goes with it: the record of its size. Its number stays, and with
- * that its limit, its quota groups, and what are snapshots of it.
+ * rename: give a layer another name. What is known by the name goes with it: the record of its
+ * size. Its number stays, and with that its limit, its quota groups, and what are snapshots of it.
  *
  *	state    what it does                                 what a failure leaves       what a crash leaves
  *	RENAME   proves the layer, gives the new name a copy  the layer, the old name     the layer under one name, whole, with
@@ -9,8 +9,9 @@
  *	DURABLE  waits for a commit                           UNDO gives the old back     the layer under one of the names
  *	UNDO     renames it back                              the layer, the new name     as DURABLE
  *
- * Another process may remove the layer and make one of the same name at any moment; those that keep no record do not lock. So the layer
- * is known by btrfs's number of it: what was renamed is looked at, and goes back where it is another.
+ * Another process may remove the layer and make one of the same name at any moment; those that keep
+ * no record do not lock. So the layer is known by btrfs's number of it: what was renamed is looked
+ * at, and goes back where it is another.
  */
 #include "engine/btrfs/file_handle.h"
 #include "engine/btrfs/subvol.h"
@@ -59,7 +60,8 @@ static int rename_prove(struct op *op, const char *id)
 
 	op->subject = id;
 	op->call.name = "openat2";
-	fd = beneath_open(op_store(op)->layout.subvolumes_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	fd = beneath_open(op_store(op)->layout.subvolumes_fd, id,
+			  O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 	if (fd == -EXDEV) {
 		op->detail = "something is mounted on it: unmount it first";
 		return -EBUSY;
@@ -90,14 +92,16 @@ static int rename_look(struct op *op, const char *from, const char *to)
 	op->subject = from;
 	rename_replaced(op);
 	if (renameat2(subvolumes_fd, to, subvolumes_fd, from, RENAME_NOREPLACE) < 0)
-		op->detail = "another process has made a layer of this name meanwhile; that has the new name, "
-			     "and could not be given its own back";
+		op->detail =
+			"another process has made a layer of this name meanwhile; that has the new name, "
+			"and could not be given its own back";
 	return -ESTALE;
 }
 
 /*
- * Rename layer FROM to TO, with its record. The record is there under both names while the layer is renamed: so it has its record
- * whenever a crash comes, and what a crash leaves under the other name means nothing (store/size_record.h). At a boundary.
+ * Rename layer FROM to TO, with its record. The record is there under both names while the layer is
+ * renamed: so it has its record whenever a crash comes, and what a crash leaves under the other
+ * name means nothing (store/size_record.h). At a boundary.
  */
 static int rename_move(struct op *op, const char *from, const char *to)
 {
@@ -128,7 +132,9 @@ static int rename_move(struct op *op, const char *from, const char *to)
 	r = RET_NERRNO(renameat2(subvolumes_fd, from, subvolumes_fd, to, RENAME_NOREPLACE));
 	if (r) {
 		op->subject = r == -EEXIST ? to : from;
-		op->detail = r == -EPERM ? loosen_detail(subvolumes_fd, from) : r == -EBUSY ? "something is mounted on it" : NULL;
+		op->detail = r == -EPERM   ? loosen_detail(subvolumes_fd, from)
+			     : r == -EBUSY ? "something is mounted on it"
+					   : NULL;
 	} else
 		r = rename_look(op, from, to);
 	/* One that stays is forgotten by the next create of that name, or by gc. */
@@ -184,8 +190,10 @@ static int rename_undo(struct op *op)
 
 static int rename_undone(struct op *op, int result)
 {
-	op_amend(op, false, "%s", result == -ESTALE ? op->detail :
-				  result < 0 ? "the layer has the new name" : "the layer has its old name");
+	op_amend(op, false, "%s",
+		 result == -ESTALE ? op->detail
+		 : result < 0      ? "the layer has the new name"
+				   : "the layer has its old name");
 	return result < 0 ? result : OP_END;
 }
 
@@ -205,10 +213,12 @@ static const struct op_class rename_class = {
 	.cancel_last = RENAME_RENAME,
 };
 
-int rename_submit(struct varve_store *store, const char *id, const char *new_id, uint64_t flags, const struct submit *submit)
+int rename_submit(struct varve_store *store, const char *id, const char *new_id, uint64_t flags,
+		  const struct submit *submit)
 {
 	struct request *request;
-	int r = request_new(&store->core, &rename_class, 1, strlen(id) + strlen(new_id) + 2, flags, &request);
+	int r = request_new(&store->core, &rename_class, 1, strlen(id) + strlen(new_id) + 2, flags,
+			    &request);
 
 	if (r)
 		return r;
@@ -216,6 +226,7 @@ int rename_submit(struct varve_store *store, const char *id, const char *new_id,
 	rename_of(request->ops)->new_id = request_string(request, new_id);
 	request->ops->place = LAYER_PLACE;
 	request->ops->holds[0] = (struct id_lock){ .id = request->ops->id, .exclusive = true };
-	request->ops->holds[1] = (struct id_lock){ .id = rename_of(request->ops)->new_id, .exclusive = true };
+	request->ops->holds[1] = (struct id_lock){ .id = rename_of(request->ops)->new_id,
+						   .exclusive = true };
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

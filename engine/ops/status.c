@@ -35,7 +35,8 @@ static struct status *status_of(struct op *op)
 }
 
 /* Add a line. */
-static void __attribute__((format(printf, 3, 4))) status_add(struct status *status, const char *key, const char *format, ...)
+static void __attribute__((format(printf, 3, 4)))
+status_add(struct status *status, const char *key, const char *format, ...)
 {
 	size_t room = sizeof(status->text) - status->used;
 	va_list arguments;
@@ -46,7 +47,8 @@ static void __attribute__((format(printf, 3, 4))) status_add(struct status *stat
 	va_end(arguments);
 	if (length < 0 || (size_t)length >= room || status->count == STATUS_LINES)
 		return;
-	status->entries[status->count++] = (struct varve_status_entry){ key, status->text + status->used };
+	status->entries[status->count++] = (struct varve_status_entry){ key, status->text +
+										     status->used };
 	status->used += (size_t)length + 1;
 }
 
@@ -69,12 +71,14 @@ static void status_add_ring(struct status *status, const struct io *io)
 
 	if (io->ring_error)
 		status_add(status, "io_uring", "off (%s)",
-			   io->ring_error == -ECANCELED ? "by configuration" : strerrorname_np(-io->ring_error));
+			   io->ring_error == -ECANCELED ? "by configuration"
+							: strerrorname_np(-io->ring_error));
 	else
 		status_add(status, "io_uring", "%s", ring_mode(&io->ring));
 	for (int i = 0; i < CALL_KINDS; i++)
 		if (ring_can(&io->ring, i) && kinds[i])
-			snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", *text ? "," : "", kinds[i]);
+			snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s",
+				 *text ? "," : "", kinds[i]);
 	status_add(status, "io_uring_operations", "%s", *text ? text : "none");
 	status_add(status, "ring_entries", "%u", io->ring.usable ? io->ring.entries : 0);
 }
@@ -97,12 +101,15 @@ static void status_add_quota(struct status *status, struct varve_store *store)
 	status_add(status, "quota", "%s", modes[mode]);
 	if (mode == VARVE_QUOTA_OFF)
 		return;
-	if (mode == VARVE_QUOTA_FULL && store->layout.privileged && qgroup_rescan_running(&store->fs, &position) > 0)
+	if (mode == VARVE_QUOTA_FULL && store->layout.privileged &&
+	    qgroup_rescan_running(&store->fs, &position) > 0)
 		status_add(status, "quota_rescan", "running, at %" PRIu64, position);
 	if (qgroup_inconsistent(&store->fs) > 0)
-		status_add(status, "quota_warning", "inconsistent: limits are not enforced until a rescan is done");
+		status_add(status, "quota_warning",
+			   "inconsistent: limits are not enforced until a rescan is done");
 	if (mode == VARVE_QUOTA_FULL)
-		status_add(status, "quota_cost", "full quotas make creating and removing layers many times slower");
+		status_add(status, "quota_cost",
+			   "full quotas make creating and removing layers many times slower");
 }
 
 /* Collect, on a lane thread. */
@@ -117,8 +124,8 @@ static int status_ask_run(struct call *call)
 
 	uname(&utsname);
 	status_add(status, "version", "%s", VARVE_VERSION);
-	status_add(status, "libbtrfsutil", "%d.%d.%d", BTRFS_UTIL_VERSION_MAJOR, BTRFS_UTIL_VERSION_MINOR,
-		   BTRFS_UTIL_VERSION_PATCH);
+	status_add(status, "libbtrfsutil", "%d.%d.%d", BTRFS_UTIL_VERSION_MAJOR,
+		   BTRFS_UTIL_VERSION_MINOR, BTRFS_UTIL_VERSION_PATCH);
 	status_add(status, "kernel", "%s", utsname.release);
 	r = store_home(store, home);
 	if (r)
@@ -128,7 +135,8 @@ static int status_ask_run(struct call *call)
 	status_add_fsid(status, store->layout.fsid);
 	status_add_ring(status, &store->core.io);
 	status_add(status, "privileged", "%s", store->layout.privileged ? "yes" : "no");
-	status_add(status, "durability", "%s", store->settings.flags & VARVE_OPEN_RELAXED ? "relaxed" : "durable");
+	status_add(status, "durability", "%s",
+		   store->settings.flags & VARVE_OPEN_RELAXED ? "relaxed" : "durable");
 	status_add_quota(status, store);
 	status_add(status, "requests_max", "%u", store->core.requests_max);
 	status_add(status, "fs_threads_max", "%u", store->settings.io.threads_max[LANE_FS]);
@@ -184,5 +192,7 @@ int status_submit(struct varve_store *store, const struct submit *submit)
 	struct request *request;
 	int r = request_new(&store->core, &status_class, 1, 0, 0, &request);
 
-	return r ? r : request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+	return r ? r
+		 : request_submit(request, submit->callback, submit->user_data,
+				  submit->ret_request);
 }

@@ -2,12 +2,14 @@
 /*
  * sweep: remove what crashed processes left.
  *
- * Each open store owns HOME/.varve/staging/OWNER and holds a lock (flock) on it. A process that gets the lock knows that the
- * owner is gone, and that what bears its name is a leftover: its staging directory, HOME/.varve/trash/OWNER.*, and
- * HOME/subvolumes/.varve.OWNER.* . A file quotas/ID without a layer ID is a leftover whosoever wrote it, and so is a quota
- * group without its subvolume.
+ * Each open store owns HOME/.varve/staging/OWNER and holds a lock (flock) on it. A process that
+ * gets the lock knows that the owner is gone, and that what bears its name is a leftover: its
+ * staging directory, HOME/.varve/trash/OWNER.*, and HOME/subvolumes/.varve.OWNER.* . A file
+ * quotas/ID without a layer ID is a leftover whosoever wrote it, and so is a quota group without
+ * its subvolume.
  *
- * It goes on after a failure and reports the first. Everything is idempotent: a crash of the sweep leaves less to sweep.
+ * It goes on after a failure and reports the first. Everything is idempotent: a crash of the sweep
+ * leaves less to sweep.
  */
 #include "engine/base/id.h"
 #include "engine/base/limits.h"
@@ -37,7 +39,10 @@ enum sweep_state { SWEEP_RUN, SWEEP_STATES };
 struct sweep {
 	struct op op;
 	struct varve_sweep_report report;
-	/* The directory that is swept now, its name below the home, the counter of what is removed from it. */
+	/*
+	 * The directory that is swept now, its name below the home, the counter of what is removed
+	 * from it.
+	 */
 	int dir_fd;
 	const char *place;
 	uint64_t *removed;
@@ -50,7 +55,10 @@ struct sweep {
 	const char *error_place, *error_call;
 	char error_name[VARVE_FAILURE_PATH_SIZE];
 	char error_cause[VARVE_FAILURE_DETAIL_SIZE];
-	/* Why the leftover at hand cannot be removed, where more than the error is known; on what below it (else ""). */
+	/*
+	 * Why the leftover at hand cannot be removed, where more than the error is known; on what
+	 * below it (else "").
+	 */
 	const char *cause;
 	char blamed[VARVE_FAILURE_PATH_SIZE], told[VARVE_FAILURE_DETAIL_SIZE];
 	/* All was written out, to make room. */
@@ -72,23 +80,30 @@ static void sweep_failed(struct sweep *sweep, int error, const char *call, const
 	sweep->error_place = sweep->place;
 	sweep->error_call = call;
 	snprintf(sweep->error_cause, sizeof(sweep->error_cause), "%s",
-		 sweep->cause ? sweep->cause : "the sweep went on; this is the first of its failures");
-	snprintf(sweep->error_name, sizeof(sweep->error_name), "%s%s%.*s", name, *sweep->blamed ? "/" : "",
-		 (int)(sizeof(sweep->error_name) - VARVE_ID_MAX - 2), sweep->blamed);
+		 sweep->cause ? sweep->cause
+			      : "the sweep went on; this is the first of its failures");
+	snprintf(sweep->error_name, sizeof(sweep->error_name), "%s%s%.*s", name,
+		 *sweep->blamed ? "/" : "", (int)(sizeof(sweep->error_name) - VARVE_ID_MAX - 2),
+		 sweep->blamed);
 }
 
 /*
- * Is the owner of NAME in the current directory gone, whose own name is the LENGTH bytes at OWNER? Then *RET_FD, if wanted, is as for
- * layout_owner_take(). If that is not known, NAME stays, which is a failure.
+ * Is the owner of NAME in the current directory gone, whose own name is the LENGTH bytes at OWNER?
+ * Then *RET_FD, if wanted, is as for layout_owner_take(). If that is not known, NAME stays, which
+ * is a failure.
  */
-static bool sweep_gone(struct sweep *sweep, const char *name, const char *owner, size_t length, int *ret_fd)
+static bool sweep_gone(struct sweep *sweep, const char *name, const char *owner, size_t length,
+		       int *ret_fd)
 {
 	struct varve_store *store = op_store(&sweep->op);
-	int r = ret_fd ? layout_owner_take(store, owner, ret_fd) : layout_owner_gone(store, owner, length);
+	int r = ret_fd ? layout_owner_take(store, owner, ret_fd)
+		       : layout_owner_gone(store, owner, length);
 
 	if (r < 0) {
-		snprintf(sweep->told, sizeof(sweep->told), "it stays: %s/%.*s cannot be opened to see whether its process is gone",
-			 layout_name(LAYOUT_STAGING), (int)MIN(length, (size_t)VARVE_ID_MAX), owner);
+		snprintf(sweep->told, sizeof(sweep->told),
+			 "it stays: %s/%.*s cannot be opened to see whether its process is gone",
+			 layout_name(LAYOUT_STAGING), (int)MIN(length, (size_t)VARVE_ID_MAX),
+			 owner);
 		sweep->cause = sweep->told;
 		sweep_failed(sweep, r, "openat2", name);
 		sweep->cause = NULL;
@@ -96,8 +111,12 @@ static bool sweep_gone(struct sweep *sweep, const char *name, const char *owner,
 	return r > 0;
 }
 
-/* RESULT is that of a call on the leftover NAME of DIR_FD: is it worth another try, after what that tells of is put right? */
-static bool sweep_retry(struct sweep *sweep, int dir_fd, const char *name, struct loosened *loosened, int result)
+/*
+ * RESULT is that of a call on the leftover NAME of DIR_FD: is it worth another try, after what that
+ * tells of is put right?
+ */
+static bool sweep_retry(struct sweep *sweep, int dir_fd, const char *name,
+			struct loosened *loosened, int result)
 {
 	if (result != -ENOSPC)
 		return loosen(dir_fd, name, result, loosened, &sweep->cause) > 0;
@@ -132,7 +151,8 @@ static int sweep_destroy_inner(struct sweep *sweep, int fd)
 			sweep->destroyed += destroyed;
 		} while (r > 0 && ++batches < NESTED_BATCHES_MAX && !sweep->op.request->cancelled);
 		if (r > 0 && !sweep->op.request->cancelled)
-			sweep->cause = "subvolumes are made in it as they are destroyed: end what runs in it";
+			sweep->cause =
+				"subvolumes are made in it as they are destroyed: end what runs in it";
 		return r > 0 ? -EBUSY : r;
 	}
 	r = subvol_number(fd, &number);
@@ -173,8 +193,9 @@ static int sweep_destroy_nested(struct sweep *sweep, int dir_fd, const char *nam
 }
 
 /*
- * Is something mounted in the leftover NAME of DIR_FD, in our own mount namespace? The kernel would unmount it as the subvolume is
- * destroyed; a sweep does not: -EBUSY. If that is not known, it counts as mounted.
+ * Is something mounted in the leftover NAME of DIR_FD, in our own mount namespace? The kernel would
+ * unmount it as the subvolume is destroyed; a sweep does not: -EBUSY. If that is not known, it
+ * counts as mounted.
  */
 static int sweep_mounted(struct sweep *sweep, int dir_fd, const char *name)
 {
@@ -183,7 +204,8 @@ static int sweep_mounted(struct sweep *sweep, int dir_fd, const char *name)
 
 	if (r <= 0)
 		return r;
-	snprintf(sweep->told, sizeof(sweep->told), "%.*s is a mount point: unmount it, and sweep again",
+	snprintf(sweep->told, sizeof(sweep->told),
+		 "%.*s is a mount point: unmount it, and sweep again",
 		 (int)(sizeof(sweep->told) - 60), point);
 	sweep->cause = sweep->told;
 	return -EBUSY;
@@ -192,7 +214,8 @@ static int sweep_mounted(struct sweep *sweep, int dir_fd, const char *name)
 /* Remove the leftover NAME of DIR_FD entry by entry, seen without what is mounted in it. */
 static int sweep_empty(struct sweep *sweep, int dir_fd, const char *name)
 {
-	_cleanup_close_ int fd = RET_NERRNO(openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	_cleanup_close_ int fd = RET_NERRNO(
+		openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	char failed[VARVE_FAILURE_PATH_SIZE];
 	const char *below;
 	_cleanup_close_ int tree = -EBADF;
@@ -200,7 +223,8 @@ static int sweep_empty(struct sweep *sweep, int dir_fd, const char *name)
 
 	if (r < 0)
 		return r;
-	r = rm_tree_remove(op_store(&sweep->op), fd, name, -EBADF, &sweep->op.request->cancelled, failed, &sweep->cause);
+	r = rm_tree_remove(op_store(&sweep->op), fd, name, -EBADF, &sweep->op.request->cancelled,
+			   failed, &sweep->cause);
 	below = r ? strchr(failed, '/') : NULL;
 	if (below)
 		snprintf(sweep->blamed, sizeof(sweep->blamed), "%s", below + 1);
@@ -209,8 +233,12 @@ static int sweep_empty(struct sweep *sweep, int dir_fd, const char *name)
 	return r;
 }
 
-/* Destroy the leftover NAME of DIR_FD, whatever it is: 0 or -errno of *RET_CALL; *RET_COUNTS: it is one more leftover. */
-static int sweep_destroy_any(struct sweep *sweep, int dir_fd, const char *name, const char **ret_call, bool *ret_counts)
+/*
+ * Destroy the leftover NAME of DIR_FD, whatever it is: 0 or -errno of *RET_CALL; *RET_COUNTS: it is
+ * one more leftover.
+ */
+static int sweep_destroy_any(struct sweep *sweep, int dir_fd, const char *name,
+			     const char **ret_call, bool *ret_counts)
 {
 	int r = sweep_mounted(sweep, dir_fd, name);
 
@@ -225,7 +253,8 @@ static int sweep_destroy_any(struct sweep *sweep, int dir_fd, const char *name, 
 		r = sweep_destroy_nested(sweep, dir_fd, name);
 	sweep->destroyed += !r;
 	/* No subvolume, or one that we may not destroy: entry by entry. */
-	if (!sweep->cause && (r == -EINVAL || r == -ENOTDIR || r == -EPERM || r == -EACCES || r == -EROFS)) {
+	if (!sweep->cause &&
+	    (r == -EINVAL || r == -ENOTDIR || r == -EPERM || r == -EACCES || r == -EROFS)) {
 		*ret_call = "unlinkat";
 		r = sweep_empty(sweep, dir_fd, name);
 	}
@@ -248,7 +277,7 @@ static void sweep_remove(struct sweep *sweep, int dir_fd, const char *name)
 	*sweep->blamed = '\0';
 }
 
-/* ---- the places -------------------------------------------------------------------------------------------------- */
+/* ---- the places ------------------------------------------------------------------------------ */
 
 /* Call EACH with every name in the directory FD, unless another sweep has removed it. */
 static int sweep_each(struct sweep *sweep, int fd, int (*each)(void *data, const char *name))
@@ -298,7 +327,8 @@ static int sweep_staging(void *data, const char *owner)
 		return 0;
 	sweep->dir_fd = fd;
 	r = sweep_each(sweep, fd, sweep_slot);
-	if (!r && unlinkat(op_store(&sweep->op)->layout.staging_fd, owner, AT_REMOVEDIR) < 0 && errno != ENOENT)
+	if (!r && unlinkat(op_store(&sweep->op)->layout.staging_fd, owner, AT_REMOVEDIR) < 0 &&
+	    errno != ENOENT)
 		sweep_failed(sweep, negative_errno(), "unlinkat", owner);
 	return r;
 }
@@ -314,7 +344,10 @@ static int sweep_trash(void *data, const char *name)
 	return sweep->op.request->cancelled ? -ECANCELED : 0;
 }
 
-/* Destroy NAME in `subvolumes`, .varve.OWNER.*, if the owner is gone; or remove it, if it is a stand-in. */
+/*
+ * Destroy NAME in `subvolumes`, .varve.OWNER.*, if the owner is gone; or remove it, if it is a
+ * stand-in.
+ */
 static int sweep_reserved(void *data, const char *name)
 {
 	static const char prefix[] = ID_RESERVED_PREFIX ".";
@@ -384,7 +417,8 @@ static bool sweep_snapshot(struct varve_store *store)
 	static const uint8_t none[BTRFS_UUID_SIZE];
 	struct btrfs_ioctl_get_subvol_info_args info;
 
-	return subvol_info(store->layout.subvolumes_fd, &info) >= 0 && memcmp(info.parent_uuid, none, sizeof(none));
+	return subvol_info(store->layout.subvolumes_fd, &info) >= 0 &&
+	       memcmp(info.parent_uuid, none, sizeof(none));
 }
 
 /* Sweep all places, on a lane thread. */
@@ -401,14 +435,18 @@ static int sweep_run(struct call *call)
 	sweep->locked = false;
 	/* To look at each layer takes time; an open does not, and create does it for its own. */
 	sweep->snapshot = store->opened && sweep_snapshot(store);
-	r = sweep_place(sweep, layout_find(store, LAYOUT_TRASH), layout_name(LAYOUT_TRASH), &report->trash_removed, sweep_trash);
+	r = sweep_place(sweep, layout_find(store, LAYOUT_TRASH), layout_name(LAYOUT_TRASH),
+			&report->trash_removed, sweep_trash);
 	if (!r)
-		r = sweep_place(sweep, store->layout.subvolumes_fd, LAYER_PLACE, &report->staging_removed, sweep_reserved);
+		r = sweep_place(sweep, store->layout.subvolumes_fd, LAYER_PLACE,
+				&report->staging_removed, sweep_reserved);
 	if (!r)
-		r = sweep_place(sweep, layout_find(store, LAYOUT_STAGING), layout_name(LAYOUT_STAGING), &report->staging_removed,
+		r = sweep_place(sweep, layout_find(store, LAYOUT_STAGING),
+				layout_name(LAYOUT_STAGING), &report->staging_removed,
 				sweep_staging);
 	if (!r)
-		r = sweep_place(sweep, layout_find(store, LAYOUT_QUOTAS), RECORD_PLACE, &report->quota_files_removed, sweep_record);
+		r = sweep_place(sweep, layout_find(store, LAYOUT_QUOTAS), RECORD_PLACE,
+				&report->quota_files_removed, sweep_record);
 	if (!r)
 		sweep_groups(sweep);
 	/* Opening a store waits for no other process. */
@@ -465,5 +503,7 @@ int sweep_submit(struct varve_store *store, const struct submit *submit)
 	struct request *request;
 	int r = request_new(&store->core, &sweep_class, 1, 0, 0, &request);
 
-	return r ? r : request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+	return r ? r
+		 : request_submit(request, submit->callback, submit->user_data,
+				  submit->ret_request);
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sync: flush and commit the file system and, where asked, wait until what is dead by then is gone. Undoes nothing; a
- * crash loses nothing.
+ * sync: flush and commit the file system and, where asked, wait until what is dead by then is gone.
+ * Undoes nothing; a crash loses nothing.
  *
  *	COMMIT   flushes and commits
  *	CLEAN    looks which subvolumes are dead; then, each time the cleaner was asked, which of them still are
  *	FREE     commits again: what the cleaner dropped is free space only after that
  *
- * Without the privilege to search trees only the length of the cleaner's queue is known: then CLEAN waits until the queue was
- * empty once, and the subvolume that the cleaner drops at that moment may still be there.
+ * Without the privilege to search trees only the length of the cleaner's queue is known: then CLEAN
+ * waits until the queue was empty once, and the subvolume that the cleaner drops at that moment may
+ * still be there.
  */
 #include "engine/btrfs/fs.h"
 #include "engine/core/request.h"
@@ -126,5 +127,7 @@ int sync_submit(struct varve_store *store, uint64_t flags, const struct submit *
 	struct request *request;
 	int r = request_new(&store->core, &sync_class, 1, 0, flags, &request);
 
-	return r ? r : request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+	return r ? r
+		 : request_submit(request, submit->callback, submit->user_data,
+				  submit->ret_request);
 }

@@ -8,8 +8,9 @@
  *	COUNT   searches the trees of the layer, or walks it
  *	LEAVE   after a failure: lets the next one in
  *
- * The search is the faster one, but takes CAP_SYS_ADMIN. With that a walk, too, sees what a mount hides, as it goes through
- * a clone of the layer's mount; without, what lies beneath mounts is left out, and the answer says so.
+ * The search is the faster one, but takes CAP_SYS_ADMIN. With that a walk, too, sees what a mount
+ * hides, as it goes through a clone of the layer's mount; without, what lies beneath mounts is left
+ * out, and the answer says so.
  */
 #include "engine/base/limits.h"
 #include "engine/btrfs/fs.h"
@@ -55,7 +56,7 @@ static void usage_leave(struct usage *usage)
 	usage->admitted = false;
 }
 
-/* ---- ADMIT, OPEN ------------------------------------------------------------------------------------------------- */
+/* ---- ADMIT, OPEN ----------------------------------------------------------------------------- */
 
 static int usage_admitted(struct op *op, int result)
 {
@@ -106,8 +107,10 @@ static int usage_open_search(struct usage *usage, uint64_t number)
 	r = fs_flush(usage->fd);
 	op->call.name = "BTRFS_IOC_TREE_SEARCH_V2";
 	if (!r)
-		r = usage_search_init(&usage->usage_search, op_store(op), usage->fd, number, &op->request->cancelled);
-	if (!r && !(usage->flags & VARVE_USAGE_SEARCH) && usage->usage_search.subvolumes.count >= NESTED_MAX)
+		r = usage_search_init(&usage->usage_search, op_store(op), usage->fd, number,
+				      &op->request->cancelled);
+	if (!r && !(usage->flags & VARVE_USAGE_SEARCH) &&
+	    usage->usage_search.subvolumes.count >= NESTED_MAX)
 		usage->answer.flags ^= VARVE_USAGE_SEARCH | VARVE_USAGE_WALK;
 	return r;
 }
@@ -163,7 +166,7 @@ static int usage_opened(struct op *op, int result)
 	return result < 0 ? result : USAGE_COUNT;
 }
 
-/* ---- COUNT ------------------------------------------------------------------------------------------------------- */
+/* ---- COUNT ----------------------------------------------------------------------------------- */
 
 /* Count a directory: one inode; those in the place of a nested subvolume share theirs. */
 static int usage_enter(struct walk *walk, struct walk_dir *dir, const struct statx *stat)
@@ -184,7 +187,9 @@ static int usage_visit(struct walk *walk, struct walk_entry *entry)
 {
 	struct usage *usage = walk->data;
 	const struct statx *stat = entry->stat;
-	int r = stat->stx_nlink > 1 ? inode_set_add(&usage->seen, entry->dir->subvolume, stat->stx_ino) : 1;
+	int r = stat->stx_nlink > 1
+			? inode_set_add(&usage->seen, entry->dir->subvolume, stat->stx_ino)
+			: 1;
 
 	if (r > 0) {
 		entry->sums->inodes++;
@@ -238,7 +243,8 @@ static void usage_searched(struct usage_search *usage_search, int result)
 static int usage_walk(struct usage *usage)
 {
 	struct op *op = &usage->op;
-	int r = walk_init(&usage->walk, op_store(op), &usage_walk_class, usage->fd, op->id, &op->request->cancelled);
+	int r = walk_init(&usage->walk, op_store(op), &usage_walk_class, usage->fd, op->id,
+			  &op->request->cancelled);
 
 	if (r)
 		return r;
@@ -322,7 +328,8 @@ static const struct op_class usage_class = {
 	.release = usage_release,
 };
 
-int usage_submit(struct varve_store *store, const char *id, uint64_t flags, const struct submit *submit)
+int usage_submit(struct varve_store *store, const char *id, uint64_t flags,
+		 const struct submit *submit)
 {
 	struct request *request;
 	struct op *op;

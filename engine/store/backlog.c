@@ -13,7 +13,10 @@ struct backlog {
 	/* What the kernel said last, and the error it said it with. */
 	uint64_t counted;
 	int error;
-	/* Destroyed when it was asked; when it was asked and nothing had been destroyed since the time before. */
+	/*
+	 * Destroyed when it was asked; when it was asked and nothing had been destroyed since the
+	 * time before.
+	 */
 	uint64_t destroyed_asked, destroyed_idle;
 	/* Creates that wait for the number to fall; operations that wait for the next look. */
 	struct list creates, lookers;
@@ -32,7 +35,10 @@ struct backlog {
 	_Atomic int quota;
 	/* Layers being made; when the last create was let in; when a layer was destroyed last. */
 	uint64_t making, begun_ns, destroyed_ns;
-	/* The call that sweeps what was dropped; is it under way; when it began last; destroyed then; some was not dropped yet. */
+	/*
+	 * The call that sweeps what was dropped; is it under way; when it began last; destroyed
+	 * then; some was not dropped yet.
+	 */
 	struct call sweep;
 	bool sweeping;
 	uint64_t swept_ns, destroyed_swept;
@@ -66,7 +72,7 @@ static int backlog_wake_run(struct call *call)
 	return fs_flush(container_of(call, struct backlog, wake)->store->layout.home_fd);
 }
 
-/* ---- admission -------------------------------------------------------------------------------------------------- */
+/* ---- admission ------------------------------------------------------------------------------- */
 
 bool backlog_room(const struct varve_store *store)
 {
@@ -76,7 +82,8 @@ bool backlog_room(const struct varve_store *store)
 /* Is this a churn under full quotas, where few may be made at a time? */
 static bool backlog_paces(const struct backlog *backlog, uint64_t now)
 {
-	return atomic_load_explicit(&backlog->quota, memory_order_relaxed) == VARVE_QUOTA_FULL && backlog->destroyed &&
+	return atomic_load_explicit(&backlog->quota, memory_order_relaxed) == VARVE_QUOTA_FULL &&
+	       backlog->destroyed &&
 	       now - backlog->destroyed_ns < BACKLOG_FULL_QUOTA_MS * NS_PER_MS;
 }
 
@@ -90,7 +97,8 @@ static bool backlog_admits(const struct backlog *backlog)
 	if (backlog->dead + backlog->making < BACKLOG_FULL_QUOTA || !backlog_paces(backlog, now))
 		return true;
 	/* Where the cleaner is at something large, one after the other. */
-	return !backlog->making && now - backlog->begun_ns >= BACKLOG_FULL_QUOTA_WAIT_MS * NS_PER_MS;
+	return !backlog->making &&
+	       now - backlog->begun_ns >= BACKLOG_FULL_QUOTA_WAIT_MS * NS_PER_MS;
 }
 
 bool backlog_may_make(const struct varve_store *store)
@@ -141,7 +149,10 @@ static void backlog_look_at(struct backlog *backlog, uint64_t at_ns)
 	store->core.timer_ns = at_ns;
 }
 
-/* Ask again in a while, because somebody waits: a quarter of the time since it was last seen to drop one. */
+/*
+ * Ask again in a while, because somebody waits: a quarter of the time since it was last seen to
+ * drop one.
+ */
 static void backlog_look_later(struct backlog *backlog)
 {
 	uint64_t pause = (now_ns() - backlog->progress_ns) / 4;
@@ -156,7 +167,7 @@ static bool backlog_large(const struct backlog *backlog)
 	return backlog->dead * 2 >= backlog->store->settings.backlog_max;
 }
 
-/* ---- what dropped subvolumes leave behind ------------------------------------------------------------------------ */
+/* ---- what dropped subvolumes leave behind ---------------------------------------------------- */
 
 /* Sweep, on a lane thread. */
 static int backlog_sweep_run(struct call *call)
@@ -181,14 +192,16 @@ static void backlog_swept(struct call *call)
 /* Is there something that has to be looked for behind dropped subvolumes? */
 static bool backlog_unswept(const struct backlog *backlog)
 {
-	return backlog->store->sweep && (backlog->sweep_again || backlog->destroyed != backlog->destroyed_swept);
+	return backlog->store->sweep &&
+	       (backlog->sweep_again || backlog->destroyed != backlog->destroyed_swept);
 }
 
 /* Sweep once all is dropped, or much was; until then look again from time to time. */
 static void backlog_sweep(struct backlog *backlog)
 {
 	uint64_t now = now_ns();
-	bool due = !backlog->dead || backlog->destroyed - backlog->destroyed_swept >= BACKLOG_SWEEP_DESTROYED;
+	bool due = !backlog->dead ||
+		   backlog->destroyed - backlog->destroyed_swept >= BACKLOG_SWEEP_DESTROYED;
 
 	if (!backlog_unswept(backlog) || backlog->sweeping)
 		return;
@@ -205,7 +218,7 @@ static void backlog_sweep(struct backlog *backlog)
 	io_submit(&backlog->store->core.io, &backlog->sweep);
 }
 
-/* ---- asking ------------------------------------------------------------------------------------------------------ */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 /* The kernel has answered. */
 static void backlog_asked(struct call *call)
@@ -218,11 +231,14 @@ static void backlog_asked(struct call *call)
 	store->core.background--;
 	backlog->error = call->result;
 	/* Where we may not know there is no backlog to enforce. */
-	backlog->dead = call->result ? 0 : backlog->counted + backlog->destroyed - backlog->destroyed_asked;
+	backlog->dead = call->result
+				? 0
+				: backlog->counted + backlog->destroyed - backlog->destroyed_asked;
 	pthread_mutex_lock(&store->core.counting);
 	store->core.statistics.cleaner_backlog = backlog->dead;
 	pthread_mutex_unlock(&store->core.counting);
-	trace(&store->core.io.trace, TRACE_BTRFS, "cleaner: %llu dead", (unsigned long long)backlog->dead);
+	trace(&store->core.io.trace, TRACE_BTRFS, "cleaner: %llu dead",
+	      (unsigned long long)backlog->dead);
 	backlog->looked_ns = now_ns();
 	if (backlog->dead < before) {
 		backlog->progress_ns = backlog->looked_ns;
@@ -238,8 +254,9 @@ static void backlog_asked(struct call *call)
 }
 
 /*
- * Is it time to wake the kernel's cleaner? When somebody waits for it, at once. For a large backlog alone, when there was
- * no removal since the last look: to wake it is to commit, and that holds up a batch of removals by more than it takes.
+ * Is it time to wake the kernel's cleaner? When somebody waits for it, at once. For a large backlog
+ * alone, when there was no removal since the last look: to wake it is to commit, and that holds up
+ * a batch of removals by more than it takes.
  */
 static bool backlog_pressed(const struct backlog *backlog)
 {
@@ -247,13 +264,16 @@ static bool backlog_pressed(const struct backlog *backlog)
 	       (backlog_large(backlog) && backlog->destroyed == backlog->destroyed_asked);
 }
 
-/* Has it got nowhere for so long that it may be asleep? A commit may have come before what is dead was ready for it. */
+/*
+ * Has it got nowhere for so long that it may be asleep? A commit may have come before what is dead
+ * was ready for it.
+ */
 static bool backlog_stuck(const struct backlog *backlog, uint64_t now)
 {
 	uint64_t pause_ms = BACKLOG_WAKE_MIN_MS << MIN(backlog->wakes, 8u);
 
-	return !backlog->waking &&
-	       now - MAX(backlog->progress_ns, backlog->woken_ns) >= MIN(pause_ms, BACKLOG_WAKE_MAX_MS) * NS_PER_MS;
+	return !backlog->waking && now - MAX(backlog->progress_ns, backlog->woken_ns) >=
+					   MIN(pause_ms, BACKLOG_WAKE_MAX_MS) * NS_PER_MS;
 }
 
 /* It was woken, or could not be: then that is tried again when the cleaner drops nothing. */
@@ -325,7 +345,7 @@ void backlog_saw_quota(struct varve_store *store, int mode)
 	atomic_store_explicit(&store->backlog->quota, mode, memory_order_relaxed);
 }
 
-/* ---- waiting ----------------------------------------------------------------------------------------------------- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 /* Take OP out of the queue that it waits in. */
 static void backlog_withdraw(struct op *op)

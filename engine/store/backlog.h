@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Back-pressure: a bounded number of dead subvolumes may await the kernel's cleaner. Beyond it creates wait. The number is
- * counted up by each destroy and corrected by asking the kernel, which is done when the count is high or somebody waits.
+ * Back-pressure: a bounded number of dead subvolumes may await the kernel's cleaner. Beyond it
+ * creates wait. The number is counted up by each destroy and corrected by asking the kernel, which
+ * is done when the count is high or somebody waits.
  *
- * Under full quotas a commit looks for all owners of what changed, and so costs more the more snapshots share it, dead ones
- * and those about to be made included. So while layers come and go there, few are made at a time: see BACKLOG_FULL_QUOTA.
+ * Under full quotas a commit looks for all owners of what changed, and so costs more the more
+ * snapshots share it, dead ones and those about to be made included. So while layers come and go
+ * there, few are made at a time: see BACKLOG_FULL_QUOTA.
  */
 #ifndef VARVE_STORE_BACKLOG_H
 #define VARVE_STORE_BACKLOG_H
@@ -35,7 +37,10 @@ int backlog_wait_room(struct op *op);
 /* A create found that quota runs in MODE: enum varve_quota_mode. Any thread. */
 void backlog_saw_quota(struct varve_store *store, int mode);
 
-/* Let OP wait until the kernel has been asked again, which wakes its cleaner where that has gone to sleep. Reactor. */
+/*
+ * Let OP wait until the kernel has been asked again, which wakes its cleaner where that has gone to
+ * sleep. Reactor.
+ */
 int backlog_wait_look(struct op *op);
 
 #endif

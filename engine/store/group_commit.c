@@ -4,7 +4,8 @@
 
 #include <assert.h>
 
-void commit_init(struct group_commit *commits, struct varve_store *store, const struct commit_hooks *hooks, unsigned slots)
+void commit_init(struct group_commit *commits, struct varve_store *store,
+		 const struct commit_hooks *hooks, unsigned slots)
 {
 	*commits = (struct group_commit){ .store = store, .hooks = hooks };
 	list_init(&commits->gather);
@@ -24,7 +25,9 @@ void commit_init(struct group_commit *commits, struct varve_store *store, const 
 	}
 }
 
-/* Look which transaction the file system is at, and count those since the last look. Lane thread. */
+/*
+ * Look which transaction the file system is at, and count those since the last look. Lane thread.
+ */
 static void commit_look(struct group_commit *commits)
 {
 	uint64_t generation = commits->hooks->generation(commits->store);
@@ -46,7 +49,7 @@ static void commit_release(struct list *list, int result)
 		op_done(list_entry(link, struct op, link), result);
 }
 
-/* ---- the group --------------------------------------------------------------------------------------------------- */
+/* ---- the group ------------------------------------------------------------------------------- */
 
 /* Take OP out of the queue of those that wait to join a group. */
 static void commit_ungather(struct op *op)
@@ -88,7 +91,10 @@ static void commit_staged(struct call *call)
 		commits->store->core.counters.snapshots_direct += op->direct;
 		commit_release(&commits->carried, 0);
 	}
-	/* No member of the group committed: an operation that counted on it waits for another group. */
+	/*
+	 * No member of the group committed: an operation that counted on it waits for another
+	 * group.
+	 */
 	if (!commits->staging)
 		list_splice(&commits->durable, &commits->carried);
 	op_done(op, call->result);
@@ -113,7 +119,8 @@ static void commit_admit(struct group_commit *commits)
 
 	while (commits->slots_free && (link = list_pop(&commits->gather)))
 		commit_launch(commits, list_entry(link, struct op, link));
-	commits->store->core.counters.group_max = MAX(commits->store->core.counters.group_max, commits->group);
+	commits->store->core.counters.group_max = MAX(commits->store->core.counters.group_max,
+						      commits->group);
 }
 
 /* Begin a group of one that no other joins. */
@@ -130,8 +137,10 @@ static void commit_begin_open(struct group_commit *commits)
 
 	commits->open = true;
 	/* Alone in the store: straight into place, for the price of the bare ioctl. */
-	first->direct |= first->direct_allowed && commits->store->core.counters.running[VARVE_CREATE] == 1;
-	trace(&commits->store->core.io.trace, TRACE_OP, "clock: beat%s", first->direct ? ", direct" : "");
+	first->direct |= first->direct_allowed &&
+			 commits->store->core.counters.running[VARVE_CREATE] == 1;
+	trace(&commits->store->core.io.trace, TRACE_OP, "clock: beat%s",
+	      first->direct ? ", direct" : "");
 	commit_admit(commits);
 }
 
@@ -154,7 +163,7 @@ static bool commit_gathered(const struct group_commit *commits)
 	return !list_empty(&commits->gather) || !list_empty(&commits->alone);
 }
 
-/* ---- the boundary ------------------------------------------------------------------------------------------------ */
+/* ---- the boundary ---------------------------------------------------------------------------- */
 
 /* Take OP out of the queue of those that wait to destroy. */
 static void commit_undestroy(struct op *op)
@@ -180,7 +189,10 @@ int commit_destroy(struct op *op)
 	return OP_WAIT;
 }
 
-/* Run the work of all that publish and destroy, one after the other: in parallel they would only fight over locks. */
+/*
+ * Run the work of all that publish and destroy, one after the other: in parallel they would only
+ * fight over locks.
+ */
 static int commit_serial_run(struct call *call)
 {
 	struct group_commit *commits = container_of(call, struct group_commit, serial);
@@ -240,7 +252,7 @@ static void commit_serial_begin(struct group_commit *commits)
 	io_submit(&commits->store->core.io, &commits->serial);
 }
 
-/* ---- durability -------------------------------------------------------------------------------------------------- */
+/* ---- durability ------------------------------------------------------------------------------ */
 
 /* Let OP wait for a commit that begins from now on and covers at least COVER. */
 static int commit_wait(struct op *op, enum commit_cover cover)
@@ -301,7 +313,10 @@ static void commit_done(struct call *call)
 	commit_release(&sync->ops, call->result);
 }
 
-/* The flush is done. The kernel tells of each loss of data once; so one that came with another's flush counts, too. */
+/*
+ * The flush is done. The kernel tells of each loss of data once; so one that came with another's
+ * flush counts, too.
+ */
 static void commit_flushed(struct call *call)
 {
 	struct commit_sync *sync = container_of(call, struct commit_sync, call);
@@ -320,7 +335,8 @@ static void commit_flushed(struct call *call)
 }
 
 /* Begin SYNC, for the operations it has been given. */
-static void commit_sync_begin(struct commit_sync *sync, const char *name, void (*done)(struct call *call))
+static void commit_sync_begin(struct commit_sync *sync, const char *name,
+			      void (*done)(struct call *call))
 {
 	struct group_commit *commits = sync->commits;
 

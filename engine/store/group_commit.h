@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The commit clock. A snapshot costs a transaction commit, and those that are in flight together share one; renames and
- * destroys in between would split the group, or wait out its commit. So work on the file system's tree of subvolumes goes
- * in groups (measurements: docs/measurements.md):
+ * The commit clock. A snapshot costs a transaction commit, and those that are in flight together
+ * share one; renames and destroys in between would split the group, or wait out its commit. So work
+ * on the file system's tree of subvolumes goes in groups (measurements: docs/measurements.md):
  *
  *	 boundary        |            group                       | boundary
  *	 publish, destroy|  first snapshot commits  | the rest share| publish, destroy ...
  *	 one thread      |  others may still join   | one commit    |
  *	                 |<----- gate open -------->|<-- closed --->|
  *
- * The first snapshot of a group begins a commit at once. While that is written the kernel lets other snapshots join the
- * next transaction, so the gate stays open until it is done: no snapshot waits for a timer, and a lone one does not wait
- * at all. Later ones wait for the next group. The first commit also makes durable what the boundary before it did,
- * so it serves the durable requests that wait. Where those wait and no snapshot comes, a commit is started instead.
+ * The first snapshot of a group begins a commit at once. While that is written the kernel lets
+ * other snapshots join the next transaction, so the gate stays open until it is done: no snapshot
+ * waits for a timer, and a lone one does not wait at all. Later ones wait for the next group. The
+ * first commit also makes durable what the boundary before it did, so it serves the durable
+ * requests that wait. Where those wait and no snapshot comes, a commit is started instead.
  *
  * Three things can be waited for, each named for what it covers:
  *
@@ -20,8 +21,9 @@
  *	commit_metadata()	all metadata: owners, modes, attributes, limits, and entries anywhere
  *	commit_flush()		all metadata, and the data of all files
  *
- * The first two are served by the same commits; they differ in what is called when no snapshot comes. A flush takes as long as
- * there is data to write, anybody's data, so it has a call of its own, and nothing but other flushes waits for it.
+ * The first two are served by the same commits; they differ in what is called when no snapshot
+ * comes. A flush takes as long as there is data to write, anybody's data, so it has a call of its
+ * own, and nothing but other flushes waits for it.
  */
 #ifndef VARVE_STORE_GROUP_COMMIT_H
 #define VARVE_STORE_GROUP_COMMIT_H
@@ -53,7 +55,10 @@ struct commit_hooks {
 struct group_commit {
 	struct varve_store *store;
 	const struct commit_hooks *hooks;
-	/* Operations that wait: to join a group, to be one alone, to publish, to destroy, for a commit that begins from now on. */
+	/*
+	 * Operations that wait: to join a group, to be one alone, to publish, to destroy, for a
+	 * commit that begins from now on.
+	 */
 	struct list gather, alone, publish, destroy, durable;
 	/* Destroys that wait; run since the last group began. */
 	unsigned destroys, destroyed;
@@ -68,7 +73,10 @@ struct group_commit {
 	unsigned group;
 	/* Free worker slots: a stack. */
 	unsigned slots[COMMIT_THREADS_MAX], slots_free;
-	/* The call that publishes and destroys, the operations it works on, whether it is under way. */
+	/*
+	 * The call that publishes and destroys, the operations it works on, whether it is under
+	 * way.
+	 */
 	struct call serial;
 	struct list serial_ops;
 	bool serial_running;
@@ -76,16 +84,20 @@ struct group_commit {
 	struct commit_sync commit, flush;
 	/* Flushes that have failed: data may have been lost with each. */
 	unsigned flushes_failed;
-	/* Transaction seen last on a lane thread and what was counted since; serial and sync write, under store->core.lock. */
+	/*
+	 * Transaction seen last on a lane thread and what was counted since; serial and sync write,
+	 * under store->core.lock.
+	 */
 	uint64_t generation;
 };
 
 /* Prepare CLOCK for groups of up to SLOTS. */
-void commit_init(struct group_commit *commits, struct varve_store *store, const struct commit_hooks *hooks, unsigned slots);
+void commit_init(struct group_commit *commits, struct varve_store *store,
+		 const struct commit_hooks *hooks, unsigned slots);
 
 /*
- * Let op->work run as a member of a group, or as a group of its own where op->alone says so. op->commits says whether it
- * commits; op->slot and op->direct are set for it.
+ * Let op->work run as a member of a group, or as a group of its own where op->alone says so.
+ * op->commits says whether it commits; op->slot and op->direct are set for it.
  */
 int commit_stage(struct op *op);
 
@@ -96,18 +108,23 @@ int commit_publish(struct op *op);
 int commit_destroy(struct op *op);
 
 /*
- * Wait until what OP has made, renamed or destroyed in `subvolumes` is durable. Asserts that it has, at a boundary: for an
- * operation that has not, nothing would be written.
+ * Wait until what OP has made, renamed or destroyed in `subvolumes` is durable. Asserts that it
+ * has, at a boundary: for an operation that has not, nothing would be written.
  */
 int commit_names(struct op *op);
 
 /* Wait until all metadata that was changed before now is durable. */
 int commit_metadata(struct op *op);
 
-/* OP is about to write data that it will flush: an error that loses data of the file system from now on fails its flush. */
+/*
+ * OP is about to write data that it will flush: an error that loses data of the file system from
+ * now on fails its flush.
+ */
 void commit_write_begin(struct op *op);
 
-/* Wait until all data of the file system, and all metadata that was changed before now, is durable. */
+/*
+ * Wait until all data of the file system, and all metadata that was changed before now, is durable.
+ */
 int commit_flush(struct op *op);
 
 /* Do what can be done now. Reactor, once a turn. */

@@ -22,7 +22,7 @@ struct groups_record {
 	char name[VARVE_ID_MAX + 1];
 };
 
-/* ---- names and records ------------------------------------------------------------------------------------------- */
+/* ---- names and records ----------------------------------------------------------------------- */
 
 int groups_parse(const char *value, char *ret_name, uint64_t *ret_bytes)
 {
@@ -34,7 +34,8 @@ int groups_parse(const char *value, char *ret_name, uint64_t *ret_bytes)
 	memcpy(ret_name, value, length);
 	ret_name[length] = '\0';
 	*ret_bytes = 0;
-	if (id_check(ret_name, &reason) || (colon && (size_parse(colon + 1, ret_bytes) || !*ret_bytes)))
+	if (id_check(ret_name, &reason) ||
+	    (colon && (size_parse(colon + 1, ret_bytes) || !*ret_bytes)))
 		return -EINVAL;
 	return 0;
 }
@@ -51,7 +52,8 @@ static uint64_t groups_hash(uint64_t hash, const void *data, size_t size)
 static uint64_t groups_number(const struct varve_store *store, const char *name)
 {
 	const struct layout *layout = &store->layout;
-	uint64_t hash = groups_hash(14695981039346656037ull, &layout->subvolumes_root, sizeof(layout->subvolumes_root));
+	uint64_t hash = groups_hash(14695981039346656037ull, &layout->subvolumes_root,
+				    sizeof(layout->subvolumes_root));
 
 	hash = groups_hash(hash, &layout->subvolumes_inode, sizeof(layout->subvolumes_inode));
 	return QUOTA_GROUP(1, groups_hash(hash, name, strlen(name)) & QUOTA_NUMBER_MASK);
@@ -76,7 +78,8 @@ static int groups_read(struct varve_store *store, uint64_t group, struct groups_
 		r = layout_find(store, LAYOUT_GROUPS);
 	if (r < 0)
 		return r;
-	fd = RET_NERRNO(openat(r, groups_record_name(group, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+	fd = RET_NERRNO(openat(r, groups_record_name(group, name),
+			       O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
 	if (fd < 0)
 		return fd;
 	length = read(fd, text, sizeof(text));
@@ -94,8 +97,11 @@ static int groups_read(struct varve_store *store, uint64_t group, struct groups_
 	return 0;
 }
 
-/* Write the record of GROUP, such that a crash leaves the old one or the new one. The lock is held. */
-static int groups_write(struct varve_store *store, uint64_t group, const struct groups_record *record)
+/*
+ * Write the record of GROUP, such that a crash leaves the old one or the new one. The lock is held.
+ */
+static int groups_write(struct varve_store *store, uint64_t group,
+			const struct groups_record *record)
 {
 	int dir_fd = layout_need(store, LAYOUT_GROUPS), r;
 	char name[GROUPS_NAME_BYTES], text[GROUP_RECORD_BYTES];
@@ -106,7 +112,8 @@ static int groups_write(struct varve_store *store, uint64_t group, const struct 
 	/* Of a crash before; the lock is ours. */
 	unlinkat(dir_fd, ".new", 0);
 	r = size_record_write_text(store, dir_fd, ".new", text);
-	return r ? r : RET_NERRNO(renameat(dir_fd, ".new", dir_fd, groups_record_name(group, name)));
+	return r ? r
+		 : RET_NERRNO(renameat(dir_fd, ".new", dir_fd, groups_record_name(group, name)));
 }
 
 /* Remove the record of GROUP. The lock is held. */
@@ -128,10 +135,14 @@ bool groups_any(struct varve_store *store)
 	return groups_fd != -ENOENT && (fstat(groups_fd, &stat) < 0 || stat.st_size);
 }
 
-/* ---- joining ----------------------------------------------------------------------------------------------------- */
+/* ---- joining --------------------------------------------------------------------------------- */
 
-/* See that GROUP is recorded and there; RECORD is what is wanted of it, *RECORDED whether there was a record before. */
-static int groups_make(struct varve_store *store, uint64_t group, const struct groups_record *record, bool recorded)
+/*
+ * See that GROUP is recorded and there; RECORD is what is wanted of it, *RECORDED whether there was
+ * a record before.
+ */
+static int groups_make(struct varve_store *store, uint64_t group,
+		       const struct groups_record *record, bool recorded)
 {
 	int r = groups_write(store, group, record);
 
@@ -160,8 +171,12 @@ int groups_find(struct varve_store *store, const char *value, bool make, uint64_
 	group = groups_number(store, wanted.name);
 	*ret_group = group;
 	r = groups_read(store, group, &record);
-	/* A process that made it may have died before it had set the limit; then it is made once more, as one that is gone. */
-	if (!r && !make && (!wanted.bytes || wanted.bytes == record.bytes) && qgroup_limited(&store->fs, group, record.bytes) > 0)
+	/*
+	 * A process that made it may have died before it had set the limit; then it is made once
+	 * more, as one that is gone.
+	 */
+	if (!r && !make && (!wanted.bytes || wanted.bytes == record.bytes) &&
+	    qgroup_limited(&store->fs, group, record.bytes) > 0)
 		return 0;
 	r = size_record_lock(store, &lock);
 	if (r)
@@ -186,12 +201,14 @@ int groups_locate(struct varve_store *store, const char *value, uint64_t *ret_gr
 	return r;
 }
 
-int groups_suit_snapshot(struct varve_store *store, uint64_t number, const uint64_t *wanted, size_t count)
+int groups_suit_snapshot(struct varve_store *store, uint64_t number, const uint64_t *wanted,
+			 size_t count)
 {
 	/* One more than matters. */
 	uint64_t groups[2];
 	struct qgroup_numbers numbers;
-	int found = qgroup_parents(&store->fs, QUOTA_GROUP(0, number), groups, ARRAY_SIZE(groups)), r;
+	int found = qgroup_parents(&store->fs, QUOTA_GROUP(0, number), groups, ARRAY_SIZE(groups)),
+	    r;
 
 	if (found < 0)
 		return found;
@@ -232,7 +249,7 @@ int groups_limit(struct varve_store *store, const char *name, uint64_t bytes)
 	return r ? r : qgroup_ensure_limit(&store->fs, group, bytes);
 }
 
-/* ---- leaving ----------------------------------------------------------------------------------------------------- */
+/* ---- leaving --------------------------------------------------------------------------------- */
 
 /* Remove GROUP, which is the store's, unless it has members: 1, 0, or -errno. */
 static int groups_retire(struct varve_store *store, uint64_t group)
@@ -253,7 +270,8 @@ static int groups_retire(struct varve_store *store, uint64_t group)
 }
 
 /* As groups_leave(); LIFTED, unless it is NULL, gets the groups that were left. */
-static void groups_leave_noted(struct varve_store *store, uint64_t number, struct groups_lifted *lifted)
+static void groups_leave_noted(struct varve_store *store, uint64_t number,
+			       struct groups_lifted *lifted)
 {
 	uint64_t groups[LAYER_GROUPS_MAX];
 	struct groups_record record;
@@ -283,7 +301,7 @@ void groups_leave(struct varve_store *store, uint64_t number)
 	groups_leave_noted(store, number, NULL);
 }
 
-/* ---- the sweep --------------------------------------------------------------------------------------------------- */
+/* ---- the sweep ------------------------------------------------------------------------------- */
 
 /* What groups_sweep() is at. */
 struct groups_sweeping {
@@ -300,13 +318,15 @@ static int groups_sweep_record(void *data, const char *name)
 	struct varve_store *store = sweeping->store;
 	struct groups_record record;
 	char *end;
-	uint64_t number = strtoull(name, &end, 16), group = QUOTA_GROUP(1, number & QUOTA_NUMBER_MASK);
+	uint64_t number = strtoull(name, &end, 16),
+		 group = QUOTA_GROUP(1, number & QUOTA_NUMBER_MASK);
 	int r;
 
 	if (*end || end == name)
 		return 0;
 	/* In a snapshot of a store are records of groups that are that other store's. */
-	if (!groups_read(store, group, &record) && *record.name && groups_number(store, record.name) != group) {
+	if (!groups_read(store, group, &record) && *record.name &&
+	    groups_number(store, record.name) != group) {
 		groups_forget(store, group);
 		return 0;
 	}
@@ -317,7 +337,10 @@ static int groups_sweep_record(void *data, const char *name)
 	return 0;
 }
 
-/* Remove GROUP, whose subvolume is gone. To do so while it still counts something makes full quotas inconsistent. */
+/*
+ * Remove GROUP, whose subvolume is gone. To do so while it still counts something makes full quotas
+ * inconsistent.
+ */
 static int groups_sweep_group(struct varve_store *store, uint64_t group)
 {
 	struct qgroup_numbers numbers;
@@ -386,7 +409,8 @@ int groups_sweep_dropped(struct varve_store *store)
 	count = dead.count;
 	free(dead.ids);
 	r = groups_sweep(store, &removed);
-	trace(&store->core.io.trace, TRACE_BTRFS, "quota: %llu stale groups removed: %d", (unsigned long long)removed, r);
+	trace(&store->core.io.trace, TRACE_BTRFS, "quota: %llu stale groups removed: %d",
+	      (unsigned long long)removed, r);
 	return r ? r : count > 0;
 }
 
@@ -400,16 +424,19 @@ static int groups_lift(struct varve_store *store, uint64_t number, struct groups
 	if (r)
 		return r;
 	if (lifted && numbers.limit) {
-		r = fault_reserve(&store->core.io.fault, &lifted->limits, lifted->limits_count, 1, &lifted->limits_capacity,
-				  sizeof(*lifted->limits));
+		r = fault_reserve(&store->core.io.fault, &lifted->limits, lifted->limits_count, 1,
+				  &lifted->limits_capacity, sizeof(*lifted->limits));
 		if (r)
 			return r;
-		lifted->limits[lifted->limits_count++] = (struct groups_limit){ .group = group, .bytes = numbers.limit };
+		lifted->limits[lifted->limits_count++] = (struct groups_limit){
+			.group = group, .bytes = numbers.limit
+		};
 	}
 	return qgroup_limit(&store->fs, group, 0);
 }
 
-int groups_unlimit(struct varve_store *store, uint64_t number, const struct nested *nested, struct groups_lifted *lifted)
+int groups_unlimit(struct varve_store *store, uint64_t number, const struct nested *nested,
+		   struct groups_lifted *lifted)
 {
 	int r = groups_lift(store, number, lifted);
 
@@ -435,7 +462,10 @@ int groups_relimit(struct varve_store *store, uint64_t number, const struct grou
 		struct groups_record record;
 		uint64_t group;
 
-		/* Where its last layer has left, it is gone, and is made anew with the limit that it had; else it keeps what it has now. */
+		/*
+		 * Where its last layer has left, it is gone, and is made anew with the limit that
+		 * it had; else it keeps what it has now.
+		 */
 		error = groups_read(store, left->group, &record);
 		if (error == -ENOENT && left->bytes)
 			snprintf(value, sizeof(value), "%s:%" PRIu64, left->name, left->bytes);

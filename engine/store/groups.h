@@ -2,10 +2,11 @@
 /*
  * Groups of layers, and groups at the end of what they were made for.
  *
- * Layers of one job can share a limit: they are members of one quota group 1/N, whose N is a hash of the store and of the
- * group's name. HOME/.varve/groups/N (hexadecimal) holds "LIMIT NAME"; it is written before the group is made and removed
- * after it is, under the lock of the records (record.h), so that every group of ours has one. Btrfs itself records
- * the members. A group is made by the first layer that joins it and goes with the last.
+ * Layers of one job can share a limit: they are members of one quota group 1/N, whose N is a hash
+ * of the store and of the group's name. HOME/.varve/groups/N (hexadecimal) holds "LIMIT NAME"; it
+ * is written before the group is made and removed after it is, under the lock of the records
+ * (record.h), so that every group of ours has one. Btrfs itself records the members. A group is
+ * made by the first layer that joins it and goes with the last.
  */
 #ifndef VARVE_STORE_GROUPS_H
 #define VARVE_STORE_GROUPS_H
@@ -15,31 +16,34 @@
 #include "engine/btrfs/qgroup.h"
 
 /*
- * Parse VALUE, NAME or NAME:SIZE: copy the name to RET_NAME (VARVE_ID_MAX + 1 bytes); *RET_BYTES is 0 without a size. 0, or
+ * Parse VALUE, NAME or NAME:SIZE: copy the name to RET_NAME (VARVE_ID_MAX + 1 bytes); *RET_BYTES is
+ * 0 without a size. 0, or
  * -EINVAL when it is not a name that an id could be, or no size.
  */
 int groups_parse(const char *value, char *ret_name, uint64_t *ret_bytes);
 
 /*
- * Find the group that VALUE (see groups_parse()) names, with the limit it names, if any. With MAKE see that it is there in
- * quota, too; without, it may be gone since it was recorded, and joining it gives ENOENT. -EEXIST: the number is somebody
- * else's.
+ * Find the group that VALUE (see groups_parse()) names, with the limit it names, if any. With MAKE
+ * see that it is there in quota, too; without, it may be gone since it was recorded, and joining it
+ * gives ENOENT. -EEXIST: the number is somebody else's.
  */
 int groups_find(struct varve_store *store, const char *value, bool make, uint64_t *ret_group);
 
 /*
- * Can a snapshot of subvolume NUMBER join just the COUNT groups at WANTED under full quotas, and leave them consistent? Only
- * where it joins none and its source is in none, or where both are in one and the same group that owns all its bytes alone
- * (Linux 6.9). 0, -ENOTSUP or another -errno. CAP_SYS_ADMIN.
+ * Can a snapshot of subvolume NUMBER join just the COUNT groups at WANTED under full quotas, and
+ * leave them consistent? Only where it joins none and its source is in none, or where both are in
+ * one and the same group that owns all its bytes alone (Linux 6.9). 0, -ENOTSUP or another -errno.
+ * CAP_SYS_ADMIN.
  */
-int groups_suit_snapshot(struct varve_store *store, uint64_t number, const uint64_t *wanted, size_t count);
+int groups_suit_snapshot(struct varve_store *store, uint64_t number, const uint64_t *wanted,
+			 size_t count);
 
 /* The group that VALUE (see groups_parse()) names, whether it is there or not: 0 or -EINVAL. */
 int groups_locate(struct varve_store *store, const char *value, uint64_t *ret_group);
 
 /*
- * Limit the group NAME of the store to BYTES (0: none) and record that: 0, -ENOENT (the store has no such group), -EINVAL
- * (no name), -ENOTCONN while quota is off. CAP_SYS_ADMIN.
+ * Limit the group NAME of the store to BYTES (0: none) and record that: 0, -ENOENT (the store has
+ * no such group), -EINVAL (no name), -ENOTCONN while quota is off. CAP_SYS_ADMIN.
  */
 int groups_limit(struct varve_store *store, const char *name, uint64_t bytes);
 
@@ -47,14 +51,16 @@ int groups_limit(struct varve_store *store, const char *name, uint64_t bytes);
 bool groups_any(struct varve_store *store);
 
 /*
- * Subvolume NUMBER, a layer, is or will be destroyed: let it leave the groups of the store that it is in, and remove those that
- * have no member left. In full mode the sweep does this, once it is dropped: leaving before makes quota inconsistent.
+ * Subvolume NUMBER, a layer, is or will be destroyed: let it leave the groups of the store that it
+ * is in, and remove those that have no member left. In full mode the sweep does this, once it is
+ * dropped: leaving before makes quota inconsistent.
  */
 void groups_leave(struct varve_store *store, uint64_t number);
 
 /*
- * Remove the groups of subvolumes that are gone, but those that still hold space, and groups of layers without a layer;
- * count them in *REMOVED. Goes on after a failure; the first is returned. Does nothing without CAP_SYS_ADMIN.
+ * Remove the groups of subvolumes that are gone, but those that still hold space, and groups of
+ * layers without a layer; count them in *REMOVED. Goes on after a failure; the first is returned.
+ * Does nothing without CAP_SYS_ADMIN.
  */
 int groups_sweep(struct varve_store *store, uint64_t *removed);
 
@@ -72,20 +78,24 @@ struct groups_lifted {
 	/* Groups of level 0 and their limits. */
 	struct groups_limit {
 		uint64_t group, bytes;
-	} *limits;
+	} * limits;
 	size_t limits_count, limits_capacity;
 	struct groups_left left[LAYER_GROUPS_MAX];
 	size_t left_count;
 };
 
 /*
- * Let subvolume NUMBER, which is about to be destroyed, and those in NESTED have no limit any more, and leave its groups: to
- * destroy what is nested in a subvolume at its limit takes room in it (EDQUOT). LIFTED (NULL: not wanted) gets what was
- * taken, also where it fails. CAP_SYS_ADMIN.
+ * Let subvolume NUMBER, which is about to be destroyed, and those in NESTED have no limit any more,
+ * and leave its groups: to destroy what is nested in a subvolume at its limit takes room in it
+ * (EDQUOT). LIFTED (NULL: not wanted) gets what was taken, also where it fails. CAP_SYS_ADMIN.
  */
-int groups_unlimit(struct varve_store *store, uint64_t number, const struct nested *nested, struct groups_lifted *lifted);
+int groups_unlimit(struct varve_store *store, uint64_t number, const struct nested *nested,
+		   struct groups_lifted *lifted);
 
-/* Give back to subvolume NUMBER and what is nested in it what LIFTED has: 0, or the first -errno. CAP_SYS_ADMIN. */
+/*
+ * Give back to subvolume NUMBER and what is nested in it what LIFTED has: 0, or the first -errno.
+ * CAP_SYS_ADMIN.
+ */
 int groups_relimit(struct varve_store *store, uint64_t number, const struct groups_lifted *lifted);
 
 /* Free what is held; NULL is fine. */

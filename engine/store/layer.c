@@ -8,7 +8,8 @@
 
 void layer_open_call(struct varve_store *store, struct call *call, const char *id)
 {
-	call_openat2(call, store->layout.subvolumes_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, BENEATH_RESOLVE);
+	call_openat2(call, store->layout.subvolumes_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW,
+		     BENEATH_RESOLVE);
 }
 
 int layer_open(struct varve_store *store, const char *id)
@@ -26,18 +27,23 @@ int layer_open_error(int error)
 	return error == -ELOOP ? -ENOTDIR : error;
 }
 
-/* Is FD, which has been opened by the name ID, still there? Another process may have removed it, or given it another name. */
+/*
+ * Is FD, which has been opened by the name ID, still there? Another process may have removed it, or
+ * given it another name.
+ */
 static bool layer_stays(struct varve_store *store, int fd, const char *id)
 {
 	struct stat opened, there;
 
 	if (fstat(fd, &opened) < 0)
 		return true;
-	return !fstatat(store->layout.subvolumes_fd, id, &there, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) &&
+	return !fstatat(store->layout.subvolumes_fd, id, &there,
+			AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) &&
 	       there.st_dev == opened.st_dev && there.st_ino == opened.st_ino;
 }
 
-int layer_prove(struct varve_store *store, int fd, const char *id, struct btrfs_ioctl_get_subvol_info_args *ret_info)
+int layer_prove(struct varve_store *store, int fd, const char *id,
+		struct btrfs_ioctl_get_subvol_info_args *ret_info)
 {
 	struct btrfs_ioctl_get_subvol_info_args local, *info = ret_info ? ret_info : &local;
 	int r = subvol_check(fd);
@@ -47,8 +53,8 @@ int layer_prove(struct varve_store *store, int fd, const char *id, struct btrfs_
 	r = subvol_info(fd, info);
 	if (r)
 		return r;
-	if (info->parent_id == store->layout.subvolumes_root && info->dirid == store->layout.subvolumes_inode &&
-	    !strcmp(info->name, id))
+	if (info->parent_id == store->layout.subvolumes_root &&
+	    info->dirid == store->layout.subvolumes_inode && !strcmp(info->name, id))
 		return 0;
 	return layer_stays(store, fd, id) ? -EINVAL : -ENOENT;
 }
@@ -62,12 +68,16 @@ int layer_vacate(struct varve_store *store, const char *id)
 	if (!S_ISDIR(stat.st_mode) || stat.st_ino != ABI_STAND_IN_INODE)
 		return -EEXIST;
 	/* Something may be mounted on it, or another process be faster. */
-	return unlinkat(store->layout.subvolumes_fd, id, AT_REMOVEDIR) < 0 && errno != ENOENT ? negative_errno() : 0;
+	return unlinkat(store->layout.subvolumes_fd, id, AT_REMOVEDIR) < 0 && errno != ENOENT
+		       ? negative_errno()
+		       : 0;
 }
 
-void layer_stat_call(struct varve_store *store, struct call *call, const char *id, struct statx *statx)
+void layer_stat_call(struct varve_store *store, struct call *call, const char *id,
+		     struct statx *statx)
 {
-	call_statx(call, store->layout.subvolumes_fd, id, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
+	call_statx(call, store->layout.subvolumes_fd, id,
+		   AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
 		   STATX_TYPE | STATX_INO | STATX_MNT_ID, statx);
 }
 
@@ -75,18 +85,21 @@ int layer_judge(const struct varve_store *store, const struct statx *statx)
 {
 	if (!S_ISDIR(statx->stx_mode))
 		return -ENOTDIR;
-	if (!(statx->stx_mask & STATX_MNT_ID) || statx->stx_mnt_id != store->layout.subvolumes_mount)
+	if (!(statx->stx_mask & STATX_MNT_ID) ||
+	    statx->stx_mnt_id != store->layout.subvolumes_mount)
 		return 1;
 	return statx->stx_ino == ABI_SUBVOL_ROOT_INODE ? 0 : -EINVAL;
 }
 
-bool layer_ref(const struct varve_store *store, const struct search *search, uint64_t parent, char *ret_name)
+bool layer_ref(const struct varve_store *store, const struct search *search, uint64_t parent,
+	       char *ret_name)
 {
 	char name[VARVE_ID_MAX + 1];
 	uint64_t directory;
 
 	if (parent != store->layout.subvolumes_root || search_reference(search, &directory, name) ||
-	    directory != store->layout.subvolumes_inode || !strncmp(name, ID_RESERVED_PREFIX, strlen(ID_RESERVED_PREFIX)))
+	    directory != store->layout.subvolumes_inode ||
+	    !strncmp(name, ID_RESERVED_PREFIX, strlen(ID_RESERVED_PREFIX)))
 		return false;
 	strcpy(ret_name, name);
 	return true;

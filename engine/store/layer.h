@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finding a layer: from the store's open `subvolumes` directory, never through a link, and proving that what is there is
- * a subvolume of this store and nothing that was put or mounted in its place.
+ * Finding a layer: from the store's open `subvolumes` directory, never through a link, and proving
+ * that what is there is a subvolume of this store and nothing that was put or mounted in its place.
  */
 #ifndef VARVE_STORE_LAYER_H
 #define VARVE_STORE_LAYER_H
@@ -20,26 +20,39 @@ void layer_open_call(struct varve_store *store, struct call *call, const char *i
 /* Open the root directory of layer ID on this thread. */
 int layer_open(struct varve_store *store, const char *id);
 
-/* What an error of those two means to the caller: a link in the layer's place is not a directory. */
+/*
+ * What an error of those two means to the caller: a link in the layer's place is not a directory.
+ */
 int layer_open_error(int error);
 
-/* Prove that FD is layer ID of STORE: 0, -EINVAL when not, -ENOENT when it was until now, -EXDEV on another file system. RET_INFO may be
-   NULL. */
-int layer_prove(struct varve_store *store, int fd, const char *id, struct btrfs_ioctl_get_subvol_info_args *ret_info);
+/*
+ * Prove that FD is layer ID of STORE: 0, -EINVAL when not, -ENOENT when it was until now, -EXDEV on
+ * another file system. RET_INFO may be NULL.
+ */
+int layer_prove(struct varve_store *store, int fd, const char *id,
+		struct btrfs_ioctl_get_subvol_info_args *ret_info);
 
-/* Is the place of layer ID free? A stand-in (ABI_STAND_IN_INODE) is removed from it. 0, -EEXIST, or another -errno. */
+/*
+ * Is the place of layer ID free? A stand-in (ABI_STAND_IN_INODE) is removed from it. 0, -EEXIST, or
+ * another -errno.
+ */
 int layer_vacate(struct varve_store *store, const char *id);
 
 /* Describe looking at what lies at layer ID's place, without opening it. */
-void layer_stat_call(struct varve_store *store, struct call *call, const char *id, struct statx *statx);
+void layer_stat_call(struct varve_store *store, struct call *call, const char *id,
+		     struct statx *statx);
 
-/* Judge what was found: 0 a layer, 1 something is mounted there (open and prove it), -ENOTDIR, -EINVAL. */
+/*
+ * Judge what was found: 0 a layer, 1 something is mounted there (open and prove it), -ENOTDIR,
+ * -EINVAL.
+ */
 int layer_judge(const struct varve_store *store, const struct statx *statx);
 
 /*
- * Is the current item of SEARCH, a ROOT_REF or ROOT_BACKREF, about a layer of STORE that lies in the subvolume PARENT? Then
- * copy its name to RET_NAME (VARVE_ID_MAX + 1 bytes).
+ * Is the current item of SEARCH, a ROOT_REF or ROOT_BACKREF, about a layer of STORE that lies in
+ * the subvolume PARENT? Then copy its name to RET_NAME (VARVE_ID_MAX + 1 bytes).
  */
-bool layer_ref(const struct varve_store *store, const struct search *search, uint64_t parent, char *ret_name);
+bool layer_ref(const struct varve_store *store, const struct search *search, uint64_t parent,
+	       char *ret_name);
 
 #endif

@@ -42,7 +42,10 @@ static _Atomic int *layout_kept(struct layout *layout, enum layout_place place)
 	return (_Atomic int *)((char *)layout + layout_places[place].offset);
 }
 
-/* Keep FD as that of a directory, in *KEPT, unless another thread was faster. Returns the one that is kept. */
+/*
+ * Keep FD as that of a directory, in *KEPT, unless another thread was faster. Returns the one that
+ * is kept.
+ */
 static int layout_keep(_Atomic int *kept, int fd)
 {
 	int none = -EBADF;
@@ -64,12 +67,15 @@ int layout_trusted(const struct varve_store *store, int fd)
 	/* An access list that lets somebody write shows in the bits of the group. */
 	if (stat.st_mode & (S_IWGRP | S_IWOTH))
 		return -EPERM;
-	return !stat.st_uid || stat.st_uid == geteuid() || stat.st_uid == store->settings.root_uid ? 0 : -EPERM;
+	return !stat.st_uid || stat.st_uid == geteuid() || stat.st_uid == store->settings.root_uid
+		       ? 0
+		       : -EPERM;
 }
 
 int layout_find(struct varve_store *store, enum layout_place place)
 {
-	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, .resolve = BENEATH_RESOLVE };
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+				.resolve = BENEATH_RESOLVE };
 	const char *name = layout_places[place].name;
 	_Atomic int *kept = layout_kept(&store->layout, place);
 	struct stat stat;
@@ -77,7 +83,10 @@ int layout_find(struct varve_store *store, enum layout_place place)
 
 	if (fd >= 0)
 		return fd;
-	/* It is often missing, and looked for by each operation: this costs half of a failing openat2(). */
+	/*
+	 * It is often missing, and looked for by each operation: this costs half of a failing
+	 * openat2().
+	 */
 	if (fstatat(store->layout.home_fd, name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
 		return negative_errno();
 	fd = RET_NERRNO((int)syscall(SYS_openat2, store->layout.home_fd, name, &how, sizeof(how)));
@@ -121,9 +130,12 @@ int layout_need(struct varve_store *store, enum layout_place place)
 	return layout_make(store, place);
 }
 
-/* ---- the owner --------------------------------------------------------------------------------------------------- */
+/* ---- the owner ------------------------------------------------------------------------------- */
 
-/* See that the directory FD is still the one called NAME in DIR_FD: 0, -EAGAIN when it is not, or -errno. */
+/*
+ * See that the directory FD is still the one called NAME in DIR_FD: 0, -EAGAIN when it is not, or
+ * -errno.
+ */
 static int layout_linked(int dir_fd, const char *name, int fd)
 {
 	struct stat by_name, by_fd;
@@ -135,7 +147,10 @@ static int layout_linked(int dir_fd, const char *name, int fd)
 	return by_name.st_ino == by_fd.st_ino && by_name.st_dev == by_fd.st_dev ? 0 : -EAGAIN;
 }
 
-/* Make one owner's directory in STAGING_FD and lock it: its descriptor, -EAGAIN when a sweep was faster, or -errno. */
+/*
+ * Make one owner's directory in STAGING_FD and lock it: its descriptor, -EAGAIN when a sweep was
+ * faster, or -errno.
+ */
 static int layout_owner_try(struct layout *layout, int staging_fd)
 {
 	uint64_t random;
@@ -149,8 +164,12 @@ static int layout_owner_try(struct layout *layout, int staging_fd)
 	fd = openat(staging_fd, layout->owner, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? -EAGAIN : negative_errno();
-	/* A sweep may hold the lock until it has removed the directory, which it takes for a leftover. */
-	r = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -EAGAIN : layout_linked(staging_fd, layout->owner, fd);
+	/*
+	 * A sweep may hold the lock until it has removed the directory, which it takes for a
+	 * leftover.
+	 */
+	r = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -EAGAIN
+					     : layout_linked(staging_fd, layout->owner, fd);
 	if (r)
 		fd_close(fd);
 	return r ? r : fd;
@@ -196,7 +215,8 @@ int layout_slot(struct varve_store *store, unsigned slot)
 	snprintf(name, sizeof(name), "%u", slot);
 	if (mkdirat(owner_fd, name, 0700) < 0 && errno != EEXIST)
 		return negative_errno();
-	return *fd = RET_NERRNO(openat(owner_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	return *fd = RET_NERRNO(
+		       openat(owner_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
 int layout_blame(struct op *op, int result)

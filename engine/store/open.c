@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * open: find or make the home and HOME/subvolumes, prove that they are on btrfs, start the reactor. The other directories
- * are made when an operation needs them: see store/layout.h. Blocks; runs on the caller's thread. A crash leaves directories.
+ * open: find or make the home and HOME/subvolumes, prove that they are on btrfs, start the reactor.
+ * The other directories are made when an operation needs them: see store/layout.h. Blocks; runs on
+ * the caller's thread. A crash leaves directories.
  */
 #include "engine/store/open.h"
 #include "engine/base/id.h"
@@ -28,13 +29,13 @@
 #define OPEN_NO_STORE "there is no store here"
 
 /* ... and where another user can change what is there. */
-#define OPEN_NOT_SAFE                                                                                              \
+#define OPEN_NOT_SAFE                                                                                                  \
 	"it must belong to root, the caller or root_uid, and be writable by no other; else another user can exchange " \
 	"what is in it (VARVE_OPEN_SHARED_HOME or --allow-shared-home allows that)"
 
 /* ... or what is above it. */
-#define OPEN_ABOVE_NOT_SAFE                                                                                             \
-	"the home lies in it: it must belong to root, the caller or root_uid, and be writable by no other unless it is "  \
+#define OPEN_ABOVE_NOT_SAFE                                                                                              \
+	"the home lies in it: it must belong to root, the caller or root_uid, and be writable by no other unless it is " \
 	"sticky; else another user can exchange the home (VARVE_OPEN_SHARED_HOME or --allow-shared-home allows that)"
 
 /* What is being opened, and where it stands, for the error record. */
@@ -57,7 +58,7 @@ static void open_step(struct opening *opening, const char *step, const char *cal
 	opening->name = name;
 }
 
-/* ---- the home ---------------------------------------------------------------------------------------------------- */
+/* ---- the home -------------------------------------------------------------------------------- */
 
 /* Is PATH on btrfs or, unless it is EXISTING, the nearest directory above it that exists? */
 static int open_check_magic(const char *path, bool existing)
@@ -90,7 +91,8 @@ static int open_make_path(struct opening *opening, const char *path)
 		if (!mkdir(part, 0700)) {
 			const struct settings *settings = &opening->store->settings;
 
-			if ((settings->root_uid || settings->root_gid) && chown(part, settings->root_uid, settings->root_gid) < 0)
+			if ((settings->root_uid || settings->root_gid) &&
+			    chown(part, settings->root_uid, settings->root_gid) < 0)
 				return negative_errno();
 		} else if (errno != EEXIST)
 			return negative_errno();
@@ -135,7 +137,9 @@ static int open_home(struct opening *opening)
 	open_step(opening, "HOME", "statfs", NULL);
 	r = open_check_magic(layout->home, existing);
 	if (r) {
-		opening->detail = r == -ENOTSUP ? "not on a btrfs file system" : r == -ENOENT ? OPEN_NO_STORE : NULL;
+		opening->detail = r == -ENOTSUP  ? "not on a btrfs file system"
+				  : r == -ENOENT ? OPEN_NO_STORE
+						 : NULL;
 		return r;
 	}
 	open_step(opening, "HOME", "mkdir", NULL);
@@ -159,7 +163,8 @@ static int open_private_mount(struct opening *opening)
 	open_step(opening, "MOUNT", "mount", NULL);
 	if (statx(AT_FDCWD, layout->home, 0, STATX_BASIC_STATS, &statx_) < 0)
 		return negative_errno();
-	if (!(statx_.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT && statx_.stx_attributes & STATX_ATTR_MOUNT_ROOT)) {
+	if (!(statx_.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT &&
+	      statx_.stx_attributes & STATX_ATTR_MOUNT_ROOT)) {
 		if (mount(layout->home, layout->home, NULL, MS_BIND, NULL) < 0)
 			return negative_errno();
 		layout->mounted = true;
@@ -175,9 +180,11 @@ static int open_private_mount(struct opening *opening)
 	return MIN(fd, 0);
 }
 
-/* ---- the directories --------------------------------------------------------------------------------------------- */
+/* ---- the directories ------------------------------------------------------------------------- */
 
-/* See that nobody else can change the directory FD, which is NAME below the home (NULL: the home). */
+/*
+ * See that nobody else can change the directory FD, which is NAME below the home (NULL: the home).
+ */
 static int open_trust(struct opening *opening, int fd, const char *name)
 {
 	int r = layout_trusted(opening->store, fd);
@@ -193,7 +200,8 @@ static int open_trust(struct opening *opening, int fd, const char *name)
 /* Open `subvolumes`, making it when it is missing. */
 static int open_subvolumes(struct opening *opening)
 {
-	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, .resolve = BENEATH_RESOLVE };
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+				.resolve = BENEATH_RESOLVE };
 	const struct settings *settings = &opening->store->settings;
 	struct layout *layout = &opening->store->layout;
 	bool made = false;
@@ -209,22 +217,29 @@ static int open_subvolumes(struct opening *opening)
 		if (!made && errno != EEXIST)
 			return negative_errno();
 		open_step(opening, "DIRECTORIES", "openat2", LAYER_PLACE);
-		fd = RET_NERRNO((int)syscall(SYS_openat2, layout->home_fd, LAYER_PLACE, &how, sizeof(how)));
+		fd = RET_NERRNO(
+			(int)syscall(SYS_openat2, layout->home_fd, LAYER_PLACE, &how, sizeof(how)));
 	}
 	if (fd < 0)
 		return layer_open_error(fd);
 	layout->subvolumes_fd = fd;
-	if (made && (settings->root_uid || settings->root_gid) && fchown(fd, settings->root_uid, settings->root_gid) < 0)
+	if (made && (settings->root_uid || settings->root_gid) &&
+	    fchown(fd, settings->root_uid, settings->root_gid) < 0)
 		return negative_errno();
 	return open_trust(opening, fd, LAYER_PLACE);
 }
 
-/* Is USER one whose id in our user namespace none stands for, as the host's root is in a container's? */
+/*
+ * Is USER one whose id in our user namespace none stands for, as the host's root is in a
+ * container's?
+ */
 static bool open_unmapped(uid_t user)
 {
-	FILE *map = fopen("/proc/self/uid_map", "re"), *overflow = fopen("/proc/sys/kernel/overflowuid", "re");
+	FILE *map = fopen("/proc/self/uid_map", "re"),
+	     *overflow = fopen("/proc/sys/kernel/overflowuid", "re");
 	unsigned inside, outside, count, unmapped = 0;
-	bool r = map && fscanf(map, "%u %u %u", &inside, &outside, &count) == 3 && (inside || outside || count != UINT32_MAX);
+	bool r = map && fscanf(map, "%u %u %u", &inside, &outside, &count) == 3 &&
+		 (inside || outside || count != UINT32_MAX);
 
 	r = r && overflow && fscanf(overflow, "%u", &unmapped) == 1 && user == unmapped;
 	if (map)
@@ -241,10 +256,14 @@ static bool open_above_trusted(const struct opening *opening, const struct statx
 
 	if (stat->stx_mode & (S_IWGRP | S_IWOTH) && !(stat->stx_mode & S_ISVTX))
 		return false;
-	return !user || user == geteuid() || user == opening->store->settings.root_uid || open_unmapped(user);
+	return !user || user == geteuid() || user == opening->store->settings.root_uid ||
+	       open_unmapped(user);
 }
 
-/* See that nobody else can put another directory in the place of the home, by way of one that is above it. */
+/*
+ * See that nobody else can put another directory in the place of the home, by way of one that is
+ * above it.
+ */
 static int open_trust_above(struct opening *opening)
 {
 	const unsigned mask = STATX_BASIC_STATS | STATX_MNT_ID;
@@ -258,7 +277,8 @@ static int open_trust_above(struct opening *opening)
 	if (statx(opening->store->layout.home_fd, "", AT_EMPTY_PATH, mask, &stat) < 0)
 		return negative_errno();
 	for (;;) {
-		int above = openat(fd < 0 ? opening->store->layout.home_fd : fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		int above = openat(fd < 0 ? opening->store->layout.home_fd : fd, "..",
+				   O_PATH | O_DIRECTORY | O_CLOEXEC);
 		ssize_t length;
 
 		/* Of what we may not search we cannot tell, and are not root. */
@@ -298,7 +318,10 @@ static int open_directories(struct opening *opening)
 			open_step(opening, "TRUST", "fstat", layout_name(place));
 			opening->detail = OPEN_NOT_SAFE;
 		}
-		/* What is missing is made when it is needed, and what may not be looked at is refused then. */
+		/*
+		 * What is missing is made when it is needed, and what may not be looked at is
+		 * refused then.
+		 */
 		r = r == -ENOENT || r == -EACCES ? 0 : MIN(r, 0);
 	}
 	return r;
@@ -333,15 +356,18 @@ static int open_identify(struct opening *opening)
 	r = fs_id(layout->home_fd, layout->fsid);
 	if (r)
 		return r;
-	/* The probe is the thing itself: a capability may be there and not count (user namespaces). */
-	r = search_begin(&search, layout->home_fd, BTRFS_ROOT_TREE_OBJECTID, layout->subvolumes_root,
-			 layout->subvolumes_root, BTRFS_ROOT_ITEM_KEY, BTRFS_ROOT_ITEM_KEY, 0);
+	/*
+	 * The probe is the thing itself: a capability may be there and not count (user namespaces).
+	 */
+	r = search_begin(&search, layout->home_fd, BTRFS_ROOT_TREE_OBJECTID,
+			 layout->subvolumes_root, layout->subvolumes_root, BTRFS_ROOT_ITEM_KEY,
+			 BTRFS_ROOT_ITEM_KEY, 0);
 	layout->privileged = !r && search_next(&search) > 0;
 	search_end(&search);
 	return r;
 }
 
-/* ---- quota ------------------------------------------------------------------------------------------------------- */
+/* ---- quota ----------------------------------------------------------------------------------- */
 
 /* The file system is known: open its directory in sysfs; without one, other ways are taken. */
 static void open_sysfs(struct varve_store *store)
@@ -367,18 +393,20 @@ static int open_quota(struct opening *opening)
 	return MIN(r, 0);
 }
 
-/* ---- the end of a store ------------------------------------------------------------------------------------------ */
+/* ---- the end of a store ---------------------------------------------------------------------- */
 
 /*
- * Unmount the private mount of the home, unless something is mounted on it by now, or another mount in its place: what others
- * mounted would go with it.
+ * Unmount the private mount of the home, unless something is mounted on it by now, or another mount
+ * in its place: what others mounted would go with it.
  */
 static void open_unmount(const struct layout *layout)
 {
 	struct statx ours, there;
 
-	if (statx(layout->home_fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &ours) < 0 ||
-	    statx(AT_FDCWD, layout->home, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_MNT_ID, &there) < 0)
+	if (statx(layout->home_fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &ours) <
+		    0 ||
+	    statx(AT_FDCWD, layout->home, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_MNT_ID,
+		  &there) < 0)
 		return;
 	if (ours.stx_mnt_id == there.stx_mnt_id && !mounts_upon(ours.stx_mnt_id))
 		umount2(layout->home, MNT_DETACH);
@@ -394,10 +422,11 @@ static void open_teardown(struct varve_store *store)
 		open_unmount(layout);
 }
 
-/* ---- all of it --------------------------------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 /* Copy the configuration. */
-static int open_settings(struct opening *opening, const struct quota_settings *quota, unsigned debug)
+static int open_settings(struct opening *opening, const struct quota_settings *quota,
+			 unsigned debug)
 {
 	const struct varve_config *config = opening->config;
 	struct varve_store *store = opening->store;
@@ -414,12 +443,16 @@ static int open_settings(struct opening *opening, const struct quota_settings *q
 		.io = { .no_uring = config->flags & VARVE_OPEN_NO_URING,
 			.ring_entries = config->ring_entries,
 			.threads_max = { [LANE_FS] = config->fs_threads_max,
-					 [LANE_COMMIT] = MAX(1, MIN(config->commit_threads_max, fds / FDS_SLOTS_PART)),
-					 [LANE_WALK] = MAX(1, MIN(WALK_THREADS_MAX, fds / FDS_WALK_PART)),
+					 [LANE_COMMIT] = MAX(1, MIN(config->commit_threads_max,
+								    fds / FDS_SLOTS_PART)),
+					 [LANE_WALK] = MAX(1, MIN(WALK_THREADS_MAX,
+								  fds / FDS_WALK_PART)),
 					 [LANE_STREAM] = STREAM_THREADS_MAX,
 					 [LANE_LONG] = LONG_THREADS_MAX } },
 	};
-	store->core.io.trace = (struct trace){ .mask = debug, .log = config->log, .log_data = config->log_data };
+	store->core.io.trace = (struct trace){ .mask = debug,
+					       .log = config->log,
+					       .log_data = config->log_data };
 	store->core.requests_max = config->requests_max;
 	store->core.relaxed = config->flags & VARVE_OPEN_RELAXED;
 	store->core.io_config = &store->settings.io;
@@ -476,13 +509,14 @@ static int open_run(struct opening *opening, const struct quota_settings *quota,
 	if (r)
 		return r;
 	store->sweep = store->layout.privileged ? groups_sweep_dropped : NULL;
-	commit_init(&store->commits, store, &open_hooks, store->settings.io.threads_max[LANE_COMMIT]);
+	commit_init(&store->commits, store, &open_hooks,
+		    store->settings.io.threads_max[LANE_COMMIT]);
 	open_step(opening, "REACTOR", "pthread_create", NULL);
 	return reactor_start(&store->core);
 }
 
-int open_store(const struct varve_config *config, const struct quota_settings *quota, unsigned debug,
-	       struct varve_store **ret_store, struct varve_failure *failure)
+int open_store(const struct varve_config *config, const struct quota_settings *quota,
+	       unsigned debug, struct varve_store **ret_store, struct varve_failure *failure)
 {
 	struct opening opening = { .config = config, .step = "STORE" };
 	int r;
@@ -497,7 +531,10 @@ int open_store(const struct varve_config *config, const struct quota_settings *q
 	if (*opening.above)
 		failure_path(failure, opening.above, NULL);
 	else
-		failure_path(failure, opening.store && opening.store->layout.home ? opening.store->layout.home : config->home,
+		failure_path(failure,
+			     opening.store && opening.store->layout.home
+				     ? opening.store->layout.home
+				     : config->home,
 			     opening.name);
 	if (opening.detail)
 		failure_detail(failure, "%s", opening.detail);

@@ -6,10 +6,10 @@
 #include "engine/store/store.h"
 
 /*
- * Open a store: see varve_open(). CONFIG has been checked and has no defaults left. It has no threads that walk yet
- * (walk/workers.h).
+ * Open a store: see varve_open(). CONFIG has been checked and has no defaults left. It has no
+ * threads that walk yet (walk/workers.h).
  */
-int open_store(const struct varve_config *config, const struct quota_settings *quota, unsigned debug,
-	       struct varve_store **ret_store, struct varve_failure *failure);
+int open_store(const struct varve_config *config, const struct quota_settings *quota,
+	       unsigned debug, struct varve_store **ret_store, struct varve_failure *failure);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Options, "KEY=VALUE", as the reference driver takes them: keys in any case, sizes as in varve_size_parse(). Unlike there
- * a key that is not known is an error always.
+ * Options, "KEY=VALUE", as the reference driver takes them: keys in any case, sizes as in
+ * varve_size_parse(). Unlike there a key that is not known is an error always.
  */
 #include "engine/store/options.h"
 #include "engine/base/size.h"
@@ -47,7 +47,8 @@ static int options_quota(const char *value, enum quota_policy *policy)
 }
 
 /* Parse VALUE of OPTION as a size. */
-static int options_size(const char *option, const char *value, uint64_t *ret_bytes, struct varve_failure *failure)
+static int options_size(const char *option, const char *value, uint64_t *ret_bytes,
+			struct varve_failure *failure)
 {
 	if (!size_parse(value, ret_bytes))
 		return 0;
@@ -56,7 +57,8 @@ static int options_size(const char *option, const char *value, uint64_t *ret_byt
 }
 
 /* Parse one option of a store. */
-static int options_store(const char *option, struct quota_settings *quota, struct varve_failure *failure)
+static int options_store(const char *option, struct quota_settings *quota,
+			 struct varve_failure *failure)
 {
 	const char *value;
 	int r = -EINVAL;
@@ -72,7 +74,8 @@ static int options_store(const char *option, struct quota_settings *quota, struc
 	else if (options_match(option, "quota", &value)) {
 		r = options_quota(value, &quota->policy);
 		if (r)
-			failure_detail(failure, "option \"%s\": quota is full, simple, off or keep", option);
+			failure_detail(failure, "option \"%s\": quota is full, simple, off or keep",
+				       option);
 	} else
 		failure_detail(failure, "unknown option \"%s\"", option);
 	return r;
@@ -90,7 +93,8 @@ static int options_check(const struct quota_settings *quota, struct varve_failur
 	return -EINVAL;
 }
 
-int options_parse_store(const char *const *options, struct quota_settings *ret_quota, struct varve_failure *failure)
+int options_parse_store(const char *const *options, struct quota_settings *ret_quota,
+			struct varve_failure *failure)
 {
 	struct quota_settings quota = { .policy = QUOTA_ON_DEMAND };
 	char detail[VARVE_FAILURE_DETAIL_SIZE];
@@ -111,7 +115,8 @@ int options_parse_store(const char *const *options, struct quota_settings *ret_q
 }
 
 /* Parse VALUE, the size of a layer. */
-static int options_storage_size(const char *value, uint64_t min_space, uint64_t *ret_bytes, char *ret_reason, size_t size)
+static int options_storage_size(const char *value, uint64_t min_space, uint64_t *ret_bytes,
+				char *ret_reason, size_t size)
 {
 	uint64_t bytes = 0;
 
@@ -120,7 +125,8 @@ static int options_storage_size(const char *value, uint64_t min_space, uint64_t 
 		return -EINVAL;
 	}
 	if (bytes < min_space) {
-		snprintf(ret_reason, size, "storage size cannot be less than %llu", (unsigned long long)min_space);
+		snprintf(ret_reason, size, "storage size cannot be less than %llu",
+			 (unsigned long long)min_space);
 		return -EINVAL;
 	}
 	*ret_bytes = bytes;
@@ -128,7 +134,8 @@ static int options_storage_size(const char *value, uint64_t min_space, uint64_t 
 }
 
 /* Parse VALUE, a group that a layer joins. */
-static int options_storage_group(const char *value, struct storage_options *storage, char *ret_reason, size_t size)
+static int options_storage_group(const char *value, struct storage_options *storage,
+				 char *ret_reason, size_t size)
 {
 	char name[VARVE_ID_MAX + 1];
 	uint64_t bytes;
@@ -136,7 +143,8 @@ static int options_storage_group(const char *value, struct storage_options *stor
 	if (storage->groups_count == LAYER_GROUPS_MAX)
 		snprintf(ret_reason, size, "a layer can be in %d groups", LAYER_GROUPS_MAX);
 	else if (groups_parse(value, name, &bytes))
-		snprintf(ret_reason, size, "invalid group \"%s\": NAME or NAME:SIZE, the name as an id", value);
+		snprintf(ret_reason, size,
+			 "invalid group \"%s\": NAME or NAME:SIZE, the name as an id", value);
 	else {
 		storage->groups[storage->groups_count++] = value;
 		return 0;
@@ -144,8 +152,8 @@ static int options_storage_group(const char *value, struct storage_options *stor
 	return -EINVAL;
 }
 
-int options_parse_storage(const char *const *options, uint64_t min_space, struct storage_options *storage,
-			  char *ret_reason, size_t size)
+int options_parse_storage(const char *const *options, uint64_t min_space,
+			  struct storage_options *storage, char *ret_reason, size_t size)
 {
 	int r = 0;
 
@@ -153,7 +161,8 @@ int options_parse_storage(const char *const *options, uint64_t min_space, struct
 		const char *value;
 
 		if (options_match(*options, "size", &value))
-			r = options_storage_size(value, min_space, &storage->size, ret_reason, size);
+			r = options_storage_size(value, min_space, &storage->size, ret_reason,
+						 size);
 		else if (options_match(*options, "group", &value))
 			r = options_storage_group(value, storage, ret_reason, size);
 		else {

@@ -15,13 +15,14 @@ struct storage_options {
 };
 
 /* Parse the store's OPTIONS (NULL: none); the failure tells which is wrong. */
-int options_parse_store(const char *const *options, struct quota_settings *ret_quota, struct varve_failure *failure);
+int options_parse_store(const char *const *options, struct quota_settings *ret_quota,
+			struct varve_failure *failure);
 
 /*
- * Parse a layer's storage OPTIONS (NULL: none) into STORAGE, whose size is left alone where they name none; *RET_REASON
- * (SIZE bytes) tells what is wrong.
+ * Parse a layer's storage OPTIONS (NULL: none) into STORAGE, whose size is left alone where they
+ * name none; *RET_REASON (SIZE bytes) tells what is wrong.
  */
-int options_parse_storage(const char *const *options, uint64_t min_space, struct storage_options *storage, char *ret_reason,
-			  size_t size);
+int options_parse_storage(const char *const *options, uint64_t min_space,
+			  struct storage_options *storage, char *ret_reason, size_t size);
 
 #endif

@@ -11,8 +11,8 @@
 static int parent_layer_name(struct varve_store *store, uint64_t number, char *ret_name)
 {
 	struct search search;
-	int r = search_begin(&search, store->layout.home_fd, BTRFS_ROOT_TREE_OBJECTID, number, number,
-			     BTRFS_ROOT_BACKREF_KEY, BTRFS_ROOT_BACKREF_KEY, 0);
+	int r = search_begin(&search, store->layout.home_fd, BTRFS_ROOT_TREE_OBJECTID, number,
+			     number, BTRFS_ROOT_BACKREF_KEY, BTRFS_ROOT_BACKREF_KEY, 0);
 
 	while (!r && (r = search_next(&search)) > 0) {
 		if (layer_ref(store, &search, search.header.offset, ret_name))
@@ -30,11 +30,14 @@ struct parent_scan {
 	char *ret_name;
 };
 
-/* Does ERROR mean that an entry vanished, is no layer, or one that the caller may not look at? Others hide a parent. */
+/*
+ * Does ERROR mean that an entry vanished, is no layer, or one that the caller may not look at?
+ * Others hide a parent.
+ */
 static bool parent_passed_over(int error)
 {
-	return error == -ENOENT || error == -ENOTDIR || error == -ELOOP || error == -EINVAL || error == -EXDEV || error == -ESTALE ||
-	       error == -EACCES || error == -EPERM;
+	return error == -ENOENT || error == -ENOTDIR || error == -ELOOP || error == -EINVAL ||
+	       error == -EXDEV || error == -ESTALE || error == -EACCES || error == -EPERM;
 }
 
 /* Is the layer NAME the one with the uuid? */

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which layer another is a snapshot of: by the uuid tree where we may search, else by asking each layer of the store. */
+/*
+ * Which layer another is a snapshot of: by the uuid tree where we may search, else by asking each
+ * layer of the store.
+ */
 #ifndef VARVE_STORE_PARENT_H
 #define VARVE_STORE_PARENT_H
 
 #include "engine/store/store.h"
 
-/* Find the layer with UUID and put its name into RET_NAME (VARVE_ID_MAX + 1 bytes); leave that when there is none. */
+/*
+ * Find the layer with UUID and put its name into RET_NAME (VARVE_ID_MAX + 1 bytes); leave that when
+ * there is none.
+ */
 int parent_name(struct varve_store *store, const uint8_t *uuid, char *ret_name);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pool: a btrfs file system in an image file, on a loop device. The loop device is asked to detach itself (AUTOCLEAR) as soon
- * as it is attached, so neither a crash nor an unmount leaves it behind. mkfs.btrfs is the one program that the library
- * starts, directly and without a shell.
+ * pool: a btrfs file system in an image file, on a loop device. The loop device is asked to detach
+ * itself (AUTOCLEAR) as soon as it is attached, so neither a crash nor an unmount leaves it behind.
+ * mkfs.btrfs is the one program that the library starts, directly and without a shell.
  *
  * An image is on one loop device at most (see btrfs/loop.h for why). Its way onto one:
  *
@@ -37,7 +37,8 @@
 #define POOL_MAGIC_OFFSET (0x10000 + 0x40)
 
 /* Fill FAILURE (may be NULL) and return ERROR. */
-static int pool_fail(struct varve_failure *failure, int error, const char *step, const char *call, const char *path)
+static int pool_fail(struct varve_failure *failure, int error, const char *step, const char *call,
+		     const char *path)
 {
 	if (failure) {
 		failure_set(failure, error, "pool", step, call, NULL);
@@ -54,7 +55,8 @@ static void pool_drain(int fd, char *text, size_t size)
 
 	for (;;) {
 		bool full = used + 1 >= size;
-		ssize_t n = read(fd, full ? rest : text + used, full ? sizeof(rest) : size - 1 - used);
+		ssize_t n = read(fd, full ? rest : text + used,
+				 full ? sizeof(rest) : size - 1 - used);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -66,12 +68,14 @@ static void pool_drain(int fd, char *text, size_t size)
 }
 
 /*
- * Start mkfs.btrfs on the image FILE_FD with its messages going to OUT_FD. The image is its standard input, and is not named: by the
- * time it looks, a user that may write the directory can have given the name to something else. FILE_FD is none of the standard ones.
+ * Start mkfs.btrfs on the image FILE_FD with its messages going to OUT_FD. The image is its
+ * standard input, and is not named: by the time it looks, a user that may write the directory can
+ * have given the name to something else. FILE_FD is none of the standard ones.
  */
 static int pool_mkfs_spawn(int file_fd, int out_fd, pid_t *ret_pid)
 {
-	char *const arguments[] = { (char *)"mkfs.btrfs", (char *)"--quiet", (char *)"--", (char *)"/proc/self/fd/0", NULL };
+	char *const arguments[] = { (char *)"mkfs.btrfs", (char *)"--quiet", (char *)"--",
+				    (char *)"/proc/self/fd/0", NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none, defaults;
@@ -100,13 +104,16 @@ static bool pool_made(int file_fd)
 	static const char expected[] = "_BHRfS_M";
 	char magic[sizeof(expected) - 1];
 
-	return pread(file_fd, magic, sizeof(magic), POOL_MAGIC_OFFSET) == sizeof(magic) && !memcmp(magic, expected, sizeof(magic));
+	return pread(file_fd, magic, sizeof(magic), POOL_MAGIC_OFFSET) == sizeof(magic) &&
+	       !memcmp(magic, expected, sizeof(magic));
 }
 
 /* Make a file system in the image FILE_FD, which is FILE. */
 static int pool_mkfs(int file_fd, const char *file, struct varve_failure *failure)
 {
-	_cleanup_close_ int in = -EBADF, out = -EBADF, image_fd = RET_NERRNO(fcntl(file_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+	_cleanup_close_ int in = -EBADF, out = -EBADF,
+			    image_fd = RET_NERRNO(
+				    fcntl(file_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
 	char text[VARVE_FAILURE_DETAIL_SIZE];
 	int pipe_fds[2], status, r;
 	pid_t pid;
@@ -123,7 +130,10 @@ static int pool_mkfs(int file_fd, const char *file, struct varve_failure *failur
 	fd_close(TAKE_FD(out));
 	pool_drain(in, text, sizeof(text));
 	while (waitpid(pid, &status, 0) < 0) {
-		/* A program that ignores SIGCHLD, or waits for any child, takes the status from us: then look at the image. */
+		/*
+		 * A program that ignores SIGCHLD, or waits for any child, takes the status from us:
+		 * then look at the image.
+		 */
 		if (errno == ECHILD && pool_made(file_fd))
 			return 0;
 		if (errno != EINTR)
@@ -157,10 +167,15 @@ static void pool_where(struct varve_failure *failure, const struct loop_holder *
 	if (mounts_find(source, &point) > 0)
 		failure_detail(failure, "the image is mounted on %s (%s)", point, source);
 	else if (holder->mounted)
-		failure_detail(failure, "the image is attached to %s, which is mounted in another mount namespace, or just being mounted",
-			       source);
+		failure_detail(
+			failure,
+			"the image is attached to %s, which is mounted in another mount namespace, or just being mounted",
+			source);
 	else
-		failure_detail(failure, "the image is attached to %s, which is not mounted: losetup --detach %s frees it", source, source);
+		failure_detail(
+			failure,
+			"the image is attached to %s, which is not mounted: losetup --detach %s frees it",
+			source, source);
 }
 
 /* Fail STEP for FILE with ERROR of loop_find(), which has named HOLDER. */
@@ -169,15 +184,17 @@ static int pool_untold(struct varve_failure *failure, int error, const char *ste
 {
 	pool_fail(failure, error, step, "LOOP_GET_STATUS64", file);
 	if (error == -EBUSY && failure)
-		failure_detail(failure,
-			       "loop%d holds a file that is not known, and may be this image: /dev/loop%d cannot be opened, and the path "
-			       "in /sys/block/loop%d/loop/backing_file may be one of another mount namespace", holder->number,
-			       holder->number, holder->number);
+		failure_detail(
+			failure,
+			"loop%d holds a file that is not known, and may be this image: /dev/loop%d cannot be opened, and the path "
+			"in /sys/block/loop%d/loop/backing_file may be one of another mount namespace",
+			holder->number, holder->number, holder->number);
 	return error;
 }
 
 /* Refuse FILE, as HOLDER has it. */
-static int pool_refuse(struct varve_failure *failure, const char *file, const struct loop_holder *holder)
+static int pool_refuse(struct varve_failure *failure, const char *file,
+		       const struct loop_holder *holder)
 {
 	pool_fail(failure, -EBUSY, "CLAIM", "LOOP_GET_STATUS64", file);
 	pool_where(failure, holder);
@@ -185,8 +202,8 @@ static int pool_refuse(struct varve_failure *failure, const char *file, const st
 }
 
 /*
- * Lock the image FILE_FD, and see that no loop device holds it. One that is about to go, or another process that has just begun, is
- * waited for.
+ * Lock the image FILE_FD, and see that no loop device holds it. One that is about to go, or another
+ * process that has just begun, is waited for.
  */
 static int pool_claim(int file_fd, const char *file, struct varve_failure *failure)
 {
@@ -218,7 +235,9 @@ static int pool_claim(int file_fd, const char *file, struct varve_failure *failu
 		if (now_ns() > end_ns) {
 			pool_fail(failure, -EBUSY, "CLAIM", "flock", file);
 			if (failure)
-				failure_detail(failure, "another process has the image locked: /proc/locks tells which");
+				failure_detail(
+					failure,
+					"another process has the image locked: /proc/locks tells which");
 			return -EBUSY;
 		}
 		poll(NULL, 0, POOL_LOOK_MS);
@@ -226,7 +245,8 @@ static int pool_claim(int file_fd, const char *file, struct varve_failure *failu
 }
 
 /* Mount the image FILE_FD, which is claimed, on MOUNT_DIR. */
-static int pool_mount_device(int file_fd, const char *file, const char *mount_dir, struct varve_failure *failure)
+static int pool_mount_device(int file_fd, const char *file, const char *mount_dir,
+			     struct varve_failure *failure)
 {
 	_cleanup_close_ int device = -EBADF;
 	struct loop_holder other;
@@ -286,11 +306,13 @@ static void pool_discard(const char *file, int fd)
 {
 	struct stat made, there;
 
-	if (!fstat(fd, &made) && !lstat(file, &there) && made.st_dev == there.st_dev && made.st_ino == there.st_ino)
+	if (!fstat(fd, &made) && !lstat(file, &there) && made.st_dev == there.st_dev &&
+	    made.st_ino == there.st_ino)
 		unlink(file);
 }
 
-int pool_create(const char *file, uint64_t size_bytes, const char *mount_dir, struct varve_failure *ret_failure)
+int pool_create(const char *file, uint64_t size_bytes, const char *mount_dir,
+		struct varve_failure *ret_failure)
 {
 	_cleanup_close_ int fd = -EBADF;
 	int r;
@@ -300,7 +322,8 @@ int pool_create(const char *file, uint64_t size_bytes, const char *mount_dir, st
 	if (size_bytes < POOL_BYTES_MIN) {
 		pool_fail(ret_failure, -EINVAL, "CHECK", NULL, file);
 		if (ret_failure)
-			failure_detail(ret_failure, "a btrfs file system has at least %d bytes", POOL_BYTES_MIN);
+			failure_detail(ret_failure, "a btrfs file system has at least %d bytes",
+				       POOL_BYTES_MIN);
 		return -EINVAL;
 	}
 	/* Before anything is made. */
@@ -309,13 +332,15 @@ int pool_create(const char *file, uint64_t size_bytes, const char *mount_dir, st
 		return r;
 	fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return errno == EEXIST ? pool_exists(file, ret_failure)
-				       : pool_fail(ret_failure, negative_errno(), "CREATE", "open", file);
+		return errno == EEXIST
+			       ? pool_exists(file, ret_failure)
+			       : pool_fail(ret_failure, negative_errno(), "CREATE", "open", file);
 	/* Claimed before there is anything in it: nobody mounts what is half made. */
 	r = pool_claim(fd, file, ret_failure);
 	if (!r)
-		r = ftruncate(fd, (off_t)size_bytes) < 0 ? pool_fail(ret_failure, negative_errno(), "CREATE", "ftruncate", file)
-							 : pool_mkfs(fd, file, ret_failure);
+		r = ftruncate(fd, (off_t)size_bytes) < 0
+			    ? pool_fail(ret_failure, negative_errno(), "CREATE", "ftruncate", file)
+			    : pool_mkfs(fd, file, ret_failure);
 	if (!r)
 		r = pool_mount_device(fd, file, mount_dir, ret_failure);
 	if (r)
@@ -340,9 +365,11 @@ static int pool_find(const char *mount_dir, struct loop_holder *ret, struct varv
 	struct statx statx_;
 	int number, end = 0, r;
 
-	if (statfs(mount_dir, &statfs_) < 0 || statx(AT_FDCWD, mount_dir, AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &statx_) < 0)
+	if (statfs(mount_dir, &statfs_) < 0 ||
+	    statx(AT_FDCWD, mount_dir, AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &statx_) < 0)
 		return pool_fail(failure, negative_errno(), "UMOUNT", "statfs", mount_dir);
-	if ((unsigned long)statfs_.f_type != BTRFS_SUPER_MAGIC || !(statx_.stx_attributes & STATX_ATTR_MOUNT_ROOT))
+	if ((unsigned long)statfs_.f_type != BTRFS_SUPER_MAGIC ||
+	    !(statx_.stx_attributes & STATX_ATTR_MOUNT_ROOT))
 		return pool_no_pool(failure, mount_dir, "no btrfs file system is mounted there");
 	r = mounts_source(statx_.stx_mnt_id, &source);
 	if (r < 0)
@@ -355,13 +382,17 @@ static int pool_find(const char *mount_dir, struct loop_holder *ret, struct varv
 	return r ? 0 : pool_no_pool(failure, mount_dir, "what is mounted there has lost its image");
 }
 
-/* Wait until HOLDER, one mount of which has gone, has let go of its image, or something keeps it: then say in FAILURE what. */
+/*
+ * Wait until HOLDER, one mount of which has gone, has let go of its image, or something keeps it:
+ * then say in FAILURE what.
+ */
 static void pool_settle(const struct loop_holder *holder, struct varve_failure *failure)
 {
 	uint64_t end_ns = now_ns() + POOL_SETTLE_MS * NS_PER_MS;
 	struct loop_holder now;
 
-	while (loop_state(holder->number, &now) > 0 && now.device == holder->device && now.inode == holder->inode) {
+	while (loop_state(holder->number, &now) > 0 && now.device == holder->device &&
+	       now.inode == holder->inode) {
 		if (now.mounted || !now.autoclear || now_ns() > end_ns) {
 			pool_where(failure, &now);
 			return;
@@ -371,7 +402,8 @@ static void pool_settle(const struct loop_holder *holder, struct varve_failure *
 }
 
 /* Get the place where the image of STAT is mounted, to be freed. */
-static int pool_place(const char *file, const struct stat *stat_, char **ret_point, struct varve_failure *failure)
+static int pool_place(const char *file, const struct stat *stat_, char **ret_point,
+		      struct varve_failure *failure)
 {
 	struct loop_holder holder;
 	char source[32];

@@ -65,13 +65,15 @@ int quota_provide(struct varve_store *store, const char **ret_detail)
 	return r;
 }
 
-int quota_enforce(struct varve_store *store, uint64_t number, uint64_t bytes, const char **ret_detail)
+int quota_enforce(struct varve_store *store, uint64_t number, uint64_t bytes,
+		  const char **ret_detail)
 {
 	int r;
 
 	if (!bytes || bytes < store->settings.quota.size_min)
 		return 0;
-	if (store->settings.quota.policy == QUOTA_KEEP && qgroup_mode(&store->fs) == VARVE_QUOTA_OFF)
+	if (store->settings.quota.policy == QUOTA_KEEP &&
+	    qgroup_mode(&store->fs) == VARVE_QUOTA_OFF)
 		return 0;
 	r = quota_provide(store, ret_detail);
 	return r < 0 ? r : qgroup_ensure_limit(&store->fs, QUOTA_GROUP(0, number), bytes);

@@ -7,15 +7,18 @@
 #include "engine/store/store.h"
 
 /*
- * See that quota runs as the store's options want it, turning it on where they say so: its mode or, when it cannot be had,
+ * See that quota runs as the store's options want it, turning it on where they say so: its mode or,
+ * when it cannot be had,
  * -errno and *RET_DETAIL (untouched otherwise) in words.
  */
 int quota_provide(struct varve_store *store, const char **ret_detail);
 
 /*
- * Put the size BYTES that is recorded for subvolume NUMBER in force, as the reference driver's Get does: not where it is less than
- * btrfs.min_space, nor where quota is off and the store is not to turn it on. 0, or -errno and *RET_DETAIL as for quota_provide().
+ * Put the size BYTES that is recorded for subvolume NUMBER in force, as the reference driver's Get
+ * does: not where it is less than btrfs.min_space, nor where quota is off and the store is not to
+ * turn it on. 0, or -errno and *RET_DETAIL as for quota_provide().
  */
-int quota_enforce(struct varve_store *store, uint64_t number, uint64_t bytes, const char **ret_detail);
+int quota_enforce(struct varve_store *store, uint64_t number, uint64_t bytes,
+		  const char **ret_detail);
 
 #endif

@@ -38,8 +38,12 @@ int size_record_lock(struct varve_store *store, struct size_record_lock *ret_loc
 	r = layout_need(store, LAYOUT_OWN);
 	if (r < 0)
 		return r;
-	/* Opened anew each time: a lock on one descriptor would be everybody's that has a copy of it, as a forked child. */
-	fd = RET_NERRNO(openat(r, RECORD_LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+	/*
+	 * Opened anew each time: a lock on one descriptor would be everybody's that has a copy of
+	 * it, as a forked child.
+	 */
+	fd = RET_NERRNO(openat(r, RECORD_LOCK_NAME,
+			       O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
 	if (fd < 0)
 		return fd;
 	pthread_mutex_lock(&store->layout.recording);
@@ -47,7 +51,8 @@ int size_record_lock(struct varve_store *store, struct size_record_lock *ret_loc
 	if (r) {
 		pthread_mutex_unlock(&store->layout.recording);
 		if (r == -EWOULDBLOCK && store->core.io.trace.mask & TRACE_OP)
-			trace(&store->core.io.trace, TRACE_OP, "records: locked by process %d", size_record_holder(store));
+			trace(&store->core.io.trace, TRACE_OP, "records: locked by process %d",
+			      size_record_holder(store));
 		return r == -EWOULDBLOCK || r == -EINTR ? OP_LATER : r;
 	}
 	*ret_lock = (struct size_record_lock){ .store = store, .fd = TAKE_FD(fd) };
@@ -71,7 +76,10 @@ void size_record_unlock(struct size_record_lock *lock)
 {
 	if (!lock->store)
 		return;
-	/* To close it is not enough: a child that was forked meanwhile has the descriptor, too, and the lock is on both. */
+	/*
+	 * To close it is not enough: a child that was forked meanwhile has the descriptor, too, and
+	 * the lock is on both.
+	 */
 	flock(lock->fd, LOCK_UN);
 	fd_close(lock->fd);
 	pthread_mutex_unlock(&lock->store->layout.recording);
@@ -79,8 +87,8 @@ void size_record_unlock(struct size_record_lock *lock)
 }
 
 /*
- * Has process PID the file FILE open? True, too, when we may not look. What else it has open may be on a file system whose server
- * does not answer, and is not asked.
+ * Has process PID the file FILE open? True, too, when we may not look. What else it has open may be
+ * on a file system whose server does not answer, and is not asked.
  */
 static bool size_record_opened_by(int pid, const struct statx *file)
 {
@@ -98,8 +106,10 @@ static bool size_record_opened_by(int pid, const struct statx *file)
 	while (!r && entries.entry && !found) {
 		struct statx other;
 
-		found = !statx(fd, entries.entry->d_name, RECORD_LOOK, STATX_INO, &other) && other.stx_ino == file->stx_ino &&
-			other.stx_dev_major == file->stx_dev_major && other.stx_dev_minor == file->stx_dev_minor;
+		found = !statx(fd, entries.entry->d_name, RECORD_LOOK, STATX_INO, &other) &&
+			other.stx_ino == file->stx_ino &&
+			other.stx_dev_major == file->stx_dev_major &&
+			other.stx_dev_minor == file->stx_dev_minor;
 		r = entries_next(&entries);
 	}
 	entries_end(&entries);
@@ -118,18 +128,22 @@ int size_record_holder(struct varve_store *store)
 	/* What was never made is not locked. */
 	if (own_fd < 0)
 		return own_fd == -ENOENT ? 0 : own_fd;
-	if (statx(own_fd, RECORD_LOCK_NAME, RECORD_LOOK | AT_SYMLINK_NOFOLLOW, STATX_INO, &stat) < 0)
+	if (statx(own_fd, RECORD_LOCK_NAME, RECORD_LOOK | AT_SYMLINK_NOFOLLOW, STATX_INO, &stat) <
+	    0)
 		return errno == ENOENT ? 0 : negative_errno();
 	file = fopen("/proc/locks", "re");
 	if (!file)
 		return negative_errno();
-	/* A line has no more of the file than the device of its file system and its inode, which other subvolumes have, too. */
+	/*
+	 * A line has no more of the file than the device of its file system and its inode, which
+	 * other subvolumes have, too.
+	 */
 	while (!holder && getline(&line, &size, file) > 0) {
 		unsigned long long inode;
 		int pid;
 
-		if (sscanf(line, "%*s FLOCK %*s %*s %d %*x:%*x:%llu ", &pid, &inode) == 2 && inode == stat.stx_ino &&
-		    pid > 0 && size_record_opened_by(pid, &stat))
+		if (sscanf(line, "%*s FLOCK %*s %*s %d %*x:%*x:%llu ", &pid, &inode) == 2 &&
+		    inode == stat.stx_ino && pid > 0 && size_record_opened_by(pid, &stat))
 			holder = pid;
 	}
 	free(line);
@@ -137,7 +151,8 @@ int size_record_holder(struct varve_store *store)
 	return holder;
 }
 
-int size_record_write_text(struct varve_store *store, int dir_fd, const char *name, const char *text)
+int size_record_write_text(struct varve_store *store, int dir_fd, const char *name,
+			   const char *text)
 {
 	_cleanup_close_ int fd = -EBADF;
 	ssize_t length = (ssize_t)strlen(text);
@@ -145,14 +160,18 @@ int size_record_write_text(struct varve_store *store, int dir_fd, const char *na
 
 	if (r)
 		return r;
-	fd = RET_NERRNO(openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, RECORD_MODE));
+	fd = RET_NERRNO(openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			       RECORD_MODE));
 	if (fd < 0)
 		return fd;
 	/* Whatever the umask is. */
 	if (fchmod(fd, RECORD_MODE) < 0 || write(fd, text, (size_t)length) != length)
 		r = negative_errno();
-	/* A commit does not write delayed data: without this the file would be there and empty after a power cut. So small a
-	   one mostly goes into the tree itself, at once, and rides the commit. */
+	/*
+	 * A commit does not write delayed data: without this the file would be there and empty
+	 * after a power cut. So small a one mostly goes into the tree itself, at once, and rides
+	 * the commit.
+	 */
 	else
 		r = fs_wait_written(fd);
 	if (r)
@@ -241,7 +260,10 @@ int size_record_read(int fd, uint64_t *ret_bytes)
 	if (length == sizeof(text))
 		return -EINVAL;
 	text[length] = '\0';
-	/* Digits and nothing else, as the reference driver parses it: no sign, no blank, no line end. */
+	/*
+	 * Digits and nothing else, as the reference driver parses it: no sign, no blank, no line
+	 * end.
+	 */
 	if (!length || strspn(text, "0123456789") != (size_t)length)
 		return -EINVAL;
 	errno = 0;

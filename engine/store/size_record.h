@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Records: HOME/quotas/ID, the limit of layer ID in decimal, as the reference driver writes it. What is promised of them:
+ * Records: HOME/quotas/ID, the limit of layer ID in decimal, as the reference driver writes it.
+ * What is promised of them:
  *
- *	- A layer that was made with a size has its record from the moment it is visible. So the record is written out of
- *	  sight, and both are renamed into their places, the record first, under a lock.
- *	- A record without a layer means nothing: a crash between the two renames, or between a destroy and the removal of the
- *	  record, leaves one. It is removed by the sweep, by the next create of that id, or replaced by it.
+ *	- A layer that was made with a size has its record from the moment it is visible. So the
+ *	  record is written out of sight, and both are renamed into their places, the record first,
+ *	  under a lock.
+ *	- A record without a layer means nothing: a crash between the two renames, or between a
+ *	  destroy and the removal of the record, leaves one. It is removed by the sweep, by the next
+ *	  create of that id, or replaced by it.
  *
- * The lock (flock on HOME/.varve/records) keeps other processes from looking in between, and a mutex other threads. It is held
- * for a few system calls, and nothing else is waited for meanwhile. But a process that holds it can be stopped: nobody waits for
- * the lock in the kernel. What cannot have it results in OP_LATER, and its step is begun once more in a while.
+ * The lock (flock on HOME/.varve/records) keeps other processes from looking in between, and a
+ * mutex other threads. It is held for a few system calls, and nothing else is waited for meanwhile.
+ * But a process that holds it can be stopped: nobody waits for the lock in the kernel. What cannot
+ * have it results in OP_LATER, and its step is begun once more in a while.
  */
 #ifndef VARVE_STORE_SIZE_RECORD_H
 #define VARVE_STORE_SIZE_RECORD_H
@@ -30,8 +34,8 @@ struct size_record_lock {
 int size_record_lock(struct varve_store *store, struct size_record_lock *ret_lock);
 
 /*
- * The same, and make nothing: where there is no lock yet, or the file system is read-only, nobody can hold it, and nor does
- * the caller. 0, OP_LATER or another -errno.
+ * The same, and make nothing: where there is no lock yet, or the file system is read-only, nobody
+ * can hold it, and nor does the caller. 0, OP_LATER or another -errno.
  */
 int size_record_lock_made(struct varve_store *store, struct size_record_lock *ret_lock);
 
@@ -41,11 +45,17 @@ void size_record_unlock(struct size_record_lock *lock);
 /* A lock that is given back when its scope ends; initialise with { 0 }. */
 #define _cleanup_unlock_ __attribute__((cleanup(size_record_unlock)))
 
-/* The process that holds the lock, as far as it is known: its number, 0 when there is none, or -errno. */
+/*
+ * The process that holds the lock, as far as it is known: its number, 0 when there is none, or
+ * -errno.
+ */
 int size_record_holder(struct varve_store *store);
 
-/* Write TEXT as the new file NAME in DIR_FD, such that the next commit makes its content durable. */
-int size_record_write_text(struct varve_store *store, int dir_fd, const char *name, const char *text);
+/*
+ * Write TEXT as the new file NAME in DIR_FD, such that the next commit makes its content durable.
+ */
+int size_record_write_text(struct varve_store *store, int dir_fd, const char *name,
+			   const char *text);
 
 /* Write a record of BYTES as the new file NAME in DIR_FD; the same. */
 int size_record_write(struct varve_store *store, int dir_fd, const char *name, uint64_t bytes);
@@ -53,19 +63,31 @@ int size_record_write(struct varve_store *store, int dir_fd, const char *name, u
 /* Move the record NAME of DIR_FD into the place of layer ID's. The lock is held. */
 int size_record_place(struct varve_store *store, int dir_fd, const char *name, const char *id);
 
-/* Let NEW_ID, which no layer has, have the record of layer ID, too, if there is one: 0 or -errno. The lock is held. */
+/*
+ * Let NEW_ID, which no layer has, have the record of layer ID, too, if there is one: 0 or -errno.
+ * The lock is held.
+ */
 int size_record_copy(struct varve_store *store, const char *id, const char *new_id);
 
 /* Remove the record of layer ID: 1, 0 when there was none, or -errno. The lock is held. */
 int size_record_remove(struct varve_store *store, const char *id);
 
-/* Remove the record of ID unless there is something in the layer's place: 1 when it was removed, 0, or -errno. */
+/*
+ * Remove the record of ID unless there is something in the layer's place: 1 when it was removed, 0,
+ * or -errno.
+ */
 int size_record_drop(struct varve_store *store, const char *id);
 
-/* The size that is recorded for ID: 1 and *RET_BYTES, 0 when none is, -EINVAL when it does not parse, or another -errno. */
+/*
+ * The size that is recorded for ID: 1 and *RET_BYTES, 0 when none is, -EINVAL when it does not
+ * parse, or another -errno.
+ */
 int size_record_find(struct varve_store *store, const char *id, uint64_t *ret_bytes);
 
-/* The limit that the record in FD tells: 0, or -EINVAL when it does not parse, or is longer than any of ours. */
+/*
+ * The limit that the record in FD tells: 0, or -EINVAL when it does not parse, or is longer than
+ * any of ours.
+ */
 int size_record_read(int fd, uint64_t *ret_bytes);
 
 #endif

@@ -49,7 +49,10 @@ struct varve_store *store_new(const char **ret_call)
 		return NULL;
 	layout = &store->layout;
 	layout->home_fd = layout->subvolumes_fd = -EBADF;
-	store->fs = (struct fs_handle){ .fd = -EBADF, .sysfs_fd = -EBADF, .fault = &store->core.io.fault, .trace = &store->core.io.trace };
+	store->fs = (struct fs_handle){ .fd = -EBADF,
+					.sysfs_fd = -EBADF,
+					.fault = &store->core.io.fault,
+					.trace = &store->core.io.trace };
 	layout->quotas_fd = layout->own_fd = layout->staging_fd = -EBADF;
 	layout->trash_fd = layout->groups_fd = layout->owner_fd = -EBADF;
 	for (size_t i = 0; i < ARRAY_SIZE(layout->slot_fds); i++)
@@ -87,7 +90,8 @@ int store_home(const struct varve_store *store, char *ret_path)
 		return *ret_path == '/' ? 0 : -ESTALE;
 	}
 	/* Without /proc: is it where it was? */
-	if (stat(layout->home, &named) < 0 || named.st_dev != stat_.st_dev || named.st_ino != stat_.st_ino)
+	if (stat(layout->home, &named) < 0 || named.st_dev != stat_.st_dev ||
+	    named.st_ino != stat_.st_ino)
 		return -ESTALE;
 	strcpy(ret_path, layout->home);
 	return 0;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An open store: its directories, its settings, and what runs its requests. There is no state outside of it. */
+/*
+ * An open store: its directories, its settings, and what runs its requests. There is no state
+ * outside of it.
+ */
 #ifndef VARVE_STORE_STORE_H
 #define VARVE_STORE_STORE_H
 
@@ -11,18 +14,30 @@
 struct backlog;
 struct workers;
 
-/* The directories of a store, open, and what is known of the file system. Fixed at open, but for what is made when needed. */
+/*
+ * The directories of a store, open, and what is known of the file system. Fixed at open, but for
+ * what is made when needed.
+ */
 struct layout {
-	/* Absolute path of the home as it was opened, without a '/' at its end; for where it is now see store_home(). */
+	/*
+	 * Absolute path of the home as it was opened, without a '/' at its end; for where it is now
+	 * see store_home().
+	 */
 	char *home;
 	/* HOME, HOME/subvolumes. */
 	int home_fd, subvolumes_fd;
-	/* HOME/quotas, HOME/.varve, and in that staging, trash, groups; -EBADF until store/layout.c has found or made them. */
+	/*
+	 * HOME/quotas, HOME/.varve, and in that staging, trash, groups; -EBADF until store/layout.c
+	 * has found or made them.
+	 */
 	_Atomic int quotas_fd, own_fd, staging_fd, trash_fd, groups_fd;
 	/* HOME/.varve/staging/OWNER, -EBADF until it is needed, and then the name of OWNER. */
 	_Atomic int owner_fd;
 	char owner[64];
-	/* Held by a thread that makes the owner's directory; that has, or tries to get, the lock of the records. */
+	/*
+	 * Held by a thread that makes the owner's directory; that has, or tries to get, the lock of
+	 * the records.
+	 */
 	pthread_mutex_t making, recording;
 	/* One directory of OWNER for each worker slot, opened when first used by that slot. */
 	int slot_fds[COMMIT_THREADS_MAX];
@@ -38,11 +53,16 @@ struct layout {
 
 /* What a store does about quota: its option "quota". */
 enum quota_policy {
-	QUOTA_ON_DEMAND,	/* turn it on when a size is asked for, in the mode that suits best */
-	QUOTA_WANT_FULL,	/* it has to run in full mode; turned on at open */
-	QUOTA_WANT_SIMPLE,	/* it has to run in simple mode; turned on at open */
-	QUOTA_KEEP,		/* use it as it is found, never turn it on */
-	QUOTA_NEVER,		/* no sizes in this store */
+	/* turn it on when a size is asked for, in the mode that suits best */
+	QUOTA_ON_DEMAND,
+	/* it has to run in full mode; turned on at open */
+	QUOTA_WANT_FULL,
+	/* it has to run in simple mode; turned on at open */
+	QUOTA_WANT_SIMPLE,
+	/* use it as it is found, never turn it on */
+	QUOTA_KEEP,
+	/* no sizes in this store */
+	QUOTA_NEVER,
 };
 
 /* The options about quota. */
@@ -52,7 +72,10 @@ struct quota_settings {
 	uint64_t size_min, size_default;
 };
 
-/* Bounds of what is kept of what may differ between two layers; 0: those of base/limits.h. Tests lower them. */
+/*
+ * Bounds of what is kept of what may differ between two layers; 0: those of base/limits.h. Tests
+ * lower them.
+ */
 struct delta_limits {
 	/* So many changed inodes, or directories on ways to them, are too many. */
 	size_t inodes, directories;
@@ -67,7 +90,10 @@ struct settings {
 	struct io_config io;
 	/* Directories that one walk keeps open beside those in use. */
 	unsigned walk_fds_max;
-	/* Blocks up to so many bytes are cut off chunks for libarchive: LIBARCHIVE_SMALL_MAX, or 0 for a block each. */
+	/*
+	 * Blocks up to so many bytes are cut off chunks for libarchive: LIBARCHIVE_SMALL_MAX, or 0
+	 * for a block each.
+	 */
 	size_t archive_small_max;
 	struct quota_settings quota;
 	struct delta_limits delta;
@@ -82,18 +108,23 @@ struct varve_store {
 	/* Its file system, by the descriptor of the home. */
 	struct fs_handle fs;
 	struct settings settings;
-	/* The mode in which the store turned quota on without an option that names it, or VARVE_QUOTA_OFF; any thread. */
+	/*
+	 * The mode in which the store turned quota on without an option that names it, or
+	 * VARVE_QUOTA_OFF; any thread.
+	 */
 	_Atomic uint64_t quota_turned_on;
 	/* What higher layers keep for the store, and free: the cleaner's backlog. */
 	struct backlog *backlog;
 	/*
-	 * Removes what the drop of a subvolume leaves behind: 0, 1 when some are still being dropped, or -errno. Lane thread.
-	 * NULL: there is nothing that we may remove.
+	 * Removes what the drop of a subvolume leaves behind: 0, 1 when some are still being
+	 * dropped, or -errno. Lane thread. NULL: there is nothing that we may remove.
 	 */
 	int (*sweep)(struct varve_store *store);
 	/* The threads that walk trees, and what they walk. */
 	struct workers *workers;
-	/* varve_open() has returned: a sweep was asked for, and waits for locks of other processes. */
+	/*
+	 * varve_open() has returned: a sweep was asked for, and waits for locks of other processes.
+	 */
 	_Atomic bool opened;
 	/* Undoes what opening did on disk; runs in store_free(), but not in a forked child. */
 	void (*teardown)(struct varve_store *store);
@@ -113,12 +144,17 @@ static inline struct varve_store *op_store(const struct op *op)
 	return request_store(op->request);
 }
 
-/* A store without directories and threads, with its locks; NULL without memory or descriptors (errno, and *RET_CALL). */
+/*
+ * A store without directories and threads, with its locks; NULL without memory or descriptors
+ * (errno, and *RET_CALL).
+ */
 struct varve_store *store_new(const char **ret_call);
 
 /*
- * Where the home is now, in RET_PATH (HOME_PATH_MAX + 1 bytes): it may have been renamed since the store was opened. 0,
- * -ESTALE when the path is not known or the home is gone, or another -errno. Any thread; does not block.
+ * Where the home is now, in RET_PATH (HOME_PATH_MAX + 1 bytes): it may have been renamed since the
+ * store was opened. 0,
+ * -ESTALE when the path is not known or the home is gone, or another -errno. Any thread; does not
+ * block.
  */
 int store_home(const struct varve_store *store, char *ret_path);
 

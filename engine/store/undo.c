@@ -14,7 +14,8 @@
 #include <string.h>
 
 /* Say what became of it. */
-__attribute__((format(printf, 2, 3))) static void undo_tell(struct undo *undo, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void undo_tell(struct undo *undo, const char *format,
+							    ...)
 {
 	va_list arguments;
 
@@ -39,8 +40,10 @@ static int undo_look(struct undo *undo, int dir_fd, const char *name)
 		return UNDO_ABSENT;
 	if (!r && number == undo->number)
 		return 0;
-	undo_tell(undo, "%s", r ? "what was made stays: it cannot be distinguished from another layer" :
-				  "it is gone: another process has made a layer of this name meanwhile, which stays");
+	undo_tell(
+		undo, "%s",
+		r ? "what was made stays: it cannot be distinguished from another layer"
+		  : "it is gone: another process has made a layer of this name meanwhile, which stays");
 	return r ? r : UNDO_ABSENT;
 }
 
@@ -62,8 +65,9 @@ static int undo_destroy_looked(struct undo *undo)
 }
 
 /*
- * Rename it into the trash. First under the name of this store, which no sweep touches: what was renamed is looked at again, and goes
- * back where it is another layer. 0, UNDO_ABSENT, or -errno; NAME is what it is called then.
+ * Rename it into the trash. First under the name of this store, which no sweep touches: what was
+ * renamed is looked at again, and goes back where it is another layer. 0, UNDO_ABSENT, or -errno;
+ * NAME is what it is called then.
  */
 static int undo_discard(struct undo *undo, char name[96])
 {
@@ -75,17 +79,22 @@ static int undo_discard(struct undo *undo, char name[96])
 
 	if (trash_fd < 0)
 		return trash_fd;
-	snprintf(name, sizeof(left), "%s.%" PRIx64 "-%zx", store->layout.owner, undo->op->request->handle, undo->index);
+	snprintf(name, sizeof(left), "%s.%" PRIx64 "-%zx", store->layout.owner,
+		 undo->op->request->handle, undo->index);
 	do
-		r = RET_NERRNO(renameat2(undo->dir_fd, undo->name, trash_fd, name, RENAME_NOREPLACE));
+		r = RET_NERRNO(
+			renameat2(undo->dir_fd, undo->name, trash_fd, name, RENAME_NOREPLACE));
 	while (r && loosen(undo->dir_fd, undo->name, r, &loosened, &detail) > 0);
 	if (r)
 		return r;
 	r = undo_look(undo, trash_fd, name);
 	if (r) {
 		if (renameat2(trash_fd, name, undo->dir_fd, undo->name, RENAME_NOREPLACE) < 0)
-			undo_tell(undo, "another process has made a layer of this name meanwhile: it is %s/%s now, "
-				  "and could not be put back (%s)", layout_name(LAYOUT_TRASH), name, strerrordesc_np(errno));
+			undo_tell(
+				undo,
+				"another process has made a layer of this name meanwhile: it is %s/%s now, "
+				"and could not be put back (%s)",
+				layout_name(LAYOUT_TRASH), name, strerrordesc_np(errno));
 		return r;
 	}
 	snprintf(left, sizeof(left), "left-%.80s", name);
@@ -104,15 +113,20 @@ static void undo_leave_over(struct undo *undo, int error)
 	int r = undo_discard(undo, trash);
 
 	if (!r)
-		undo_tell(undo, "what was made cannot be destroyed (%s) and is %s/%s now, for a sweep", why, layout_name(LAYOUT_TRASH),
-			  trash);
+		undo_tell(undo,
+			  "what was made cannot be destroyed (%s) and is %s/%s now, for a sweep",
+			  why, layout_name(LAYOUT_TRASH), trash);
 	else if (undo->fate)
 		return;
 	else if (undo->dir_fd != store->layout.subvolumes_fd)
-		undo_tell(undo, "what was made cannot be destroyed (%s): %s/%s/%u/%s stays until the store is opened again", why,
-			  layout_name(LAYOUT_STAGING), store->layout.owner, undo->op->slot, undo->name);
+		undo_tell(
+			undo,
+			"what was made cannot be destroyed (%s): %s/%s/%u/%s stays until the store is opened again",
+			why, layout_name(LAYOUT_STAGING), store->layout.owner, undo->op->slot,
+			undo->name);
 	else
-		undo_tell(undo, "what was made cannot be destroyed (%s): " LAYER_PLACE "/%s stays", why, undo->name);
+		undo_tell(undo, "what was made cannot be destroyed (%s): " LAYER_PLACE "/%s stays",
+			  why, undo->name);
 }
 
 int undo_destroy(struct undo *undo)

@@ -2,12 +2,14 @@
 /*
  * Destroy again what an operation has made, because it has failed.
  *
- * A name in `subvolumes` may have been given to another layer by another process meanwhile. So btrfs's number is compared, and with
- * privilege the subvolume is destroyed by that number: what takes the name between the two calls stays. Without privilege it is
- * destroyed by its name, and what takes that within the one call goes with it.
+ * A name in `subvolumes` may have been given to another layer by another process meanwhile. So
+ * btrfs's number is compared, and with privilege the subvolume is destroyed by that number: what
+ * takes the name between the two calls stays. Without privilege it is destroyed by its name, and
+ * what takes that within the one call goes with it.
  *
- * What cannot be destroyed is renamed into the trash, under the name of an owner that does not exist: any sweep removes it, also one
- * of this store. What cannot be renamed either stays, in staging for the next opening of the store.
+ * What cannot be destroyed is renamed into the trash, under the name of an owner that does not
+ * exist: any sweep removes it, also one of this store. What cannot be renamed either stays, in
+ * staging for the next opening of the store.
  */
 #ifndef VARVE_STORE_UNDO_H
 #define VARVE_STORE_UNDO_H

@@ -34,7 +34,10 @@ struct copy {
 	struct copy_job *job;
 	/* Nothing is copied: only look whether something was changed. */
 	bool look;
-	/* Directories that wait; files that have more names, and their paths by inode; bytes of both. */
+	/*
+	 * Directories that wait; files that have more names, and their paths by inode; bytes of
+	 * both.
+	 */
 	struct copy_path *waiting, *linked;
 	struct inode_map files;
 	size_t bytes;
@@ -66,7 +69,8 @@ static int copy_refuse(struct copy *copy, const char *detail)
 /* Refuse the entry at hand: it is not what it was when the copying began. */
 static int copy_changed(struct copy *copy)
 {
-	return copy_refuse(copy, "it was changed while it was copied: end what writes there, and try again");
+	return copy_refuse(
+		copy, "it was changed while it was copied: end what writes there, and try again");
 }
 
 /* Put DIR/NAME before the paths in *LIST. */
@@ -78,7 +82,8 @@ static int copy_note(struct copy *copy, struct copy_path **list, const char *nam
 	copy->bytes += sizeof(*path) + size;
 	if (copy->bytes > COPY_NAMES_BYTES_MAX) {
 		copy->job->call = "malloc";
-		copy->job->detail = "the paths of its directories, and of its files of several names, take too much memory: move some out";
+		copy->job->detail =
+			"the paths of its directories, and of its files of several names, take too much memory: move some out";
 		return -ENOBUFS;
 	}
 	path = fault_calloc(copy->job->fault, 1, sizeof(*path) + size);
@@ -100,14 +105,15 @@ static bool copy_any_xattr(const char *name)
 #define COPY_FLAGS (FS_NOATIME_FL | FS_SYNC_FL | FS_DIRSYNC_FL | FS_NODUMP_FL | FS_NOCOMP_FL)
 
 /*
- * Give TO those flags of FROM. Before its attributes: the kernel removes btrfs.compression where flags are set without FS_COMPR_FL, and
- * changes it where they are set with it.
+ * Give TO those flags of FROM. Before its attributes: the kernel removes btrfs.compression where
+ * flags are set without FS_COMPR_FL, and changes it where they are set with it.
  */
 static int copy_flags(int from, int to)
 {
 	unsigned from_flags, to_flags, flags;
 
-	if (ioctl(from, FS_IOC_GETFLAGS, &from_flags) < 0 || ioctl(to, FS_IOC_GETFLAGS, &to_flags) < 0)
+	if (ioctl(from, FS_IOC_GETFLAGS, &from_flags) < 0 ||
+	    ioctl(to, FS_IOC_GETFLAGS, &to_flags) < 0)
 		return negative_errno();
 	/* A file with +C is not compressed. */
 	flags = from_flags & (to_flags & FS_NOCOW_FL ? COPY_FLAGS & ~FS_NOCOMP_FL : COPY_FLAGS);
@@ -116,10 +122,11 @@ static int copy_flags(int from, int to)
 }
 
 /*
- * Give TO, which is open, or O_PATH where FROM is negative, what STAT and the attributes of the original tell: of FROM, which is open, or
- * of NAME, which is no file and no directory.
+ * Give TO, which is open, or O_PATH where FROM is negative, what STAT and the attributes of the
+ * original tell: of FROM, which is open, or of NAME, which is no file and no directory.
  */
-static int copy_dress(struct copy *copy, const char *name, int from, int to, const struct statx *stat)
+static int copy_dress(struct copy *copy, const char *name, int from, int to,
+		      const struct statx *stat)
 {
 	const struct timespec times[2] = { { stat->stx_atime.tv_sec, stat->stx_atime.tv_nsec },
 					   { stat->stx_mtime.tv_sec, stat->stx_mtime.tv_nsec } };
@@ -131,32 +138,39 @@ static int copy_dress(struct copy *copy, const char *name, int from, int to, con
 	if (!r && from >= 0)
 		r = copy_check(copy, "FS_IOC_SETFLAGS", copy_flags(from, to));
 	if (!r)
-		r = copy_check(copy, "listxattr", from >= 0 ? xattrs_read_fd(&copy->xattrs, from, copy_any_xattr) :
-							      xattrs_read(&copy->xattrs, copy->from_fd, name, copy_any_xattr));
+		r = copy_check(copy, "listxattr",
+			       from >= 0 ? xattrs_read_fd(&copy->xattrs, from, copy_any_xattr)
+					 : xattrs_read(&copy->xattrs, copy->from_fd, name,
+						       copy_any_xattr));
 	for (size_t i = 0; !r && i < copy->xattrs.count; i++) {
 		const struct xattr *xattr = &copy->xattrs.list[i];
 
-		r = from >= 0 ? RET_NERRNO(fsetxattr(to, xattr->name, xattr->value, xattr->size, 0)) :
-				opath_setxattr(to, xattr->name, xattr->value, xattr->size);
+		r = from >= 0 ? RET_NERRNO(fsetxattr(to, xattr->name, xattr->value, xattr->size, 0))
+			      : opath_setxattr(to, xattr->name, xattr->value, xattr->size);
 		copy_check(copy, "setxattr", r);
 	}
 	return r ? r : copy_check(copy, "utimensat", opath_times(to, times));
 }
 
-/* Let TO, which is empty, be written without copying (chattr +C) if FROM is, and with if not, whatever its directory and the mount say. */
+/*
+ * Let TO, which is empty, be written without copying (chattr +C) if FROM is, and with if not,
+ * whatever its directory and the mount say.
+ */
 static int copy_nocow(int from, int to)
 {
 	unsigned from_flags, to_flags;
 
-	if (ioctl(from, FS_IOC_GETFLAGS, &from_flags) < 0 || ioctl(to, FS_IOC_GETFLAGS, &to_flags) < 0)
+	if (ioctl(from, FS_IOC_GETFLAGS, &from_flags) < 0 ||
+	    ioctl(to, FS_IOC_GETFLAGS, &to_flags) < 0)
 		return negative_errno();
 	to_flags = (to_flags & ~FS_NOCOW_FL) | (from_flags & FS_NOCOW_FL);
 	return RET_NERRNO(ioctl(to, FS_IOC_SETFLAGS, &to_flags));
 }
 
 /*
- * Copy the content of the file FROM of SIZE bytes to TO, but not its holes. It is written first, as FICLONE does: to a page that is
- * mapped, and was not written since, its user writes further without a new time of change.
+ * Copy the content of the file FROM of SIZE bytes to TO, but not its holes. It is written first, as
+ * FICLONE does: to a page that is mapped, and was not written since, its user writes further
+ * without a new time of change.
  */
 static int copy_bytes(struct copy *copy, int from, int to, off_t size)
 {
@@ -169,10 +183,12 @@ static int copy_bytes(struct copy *copy, int from, int to, off_t size)
 
 		end = lseek(from, at, SEEK_HOLE);
 		while (at < end) {
-			ssize_t length = copy_file_range(from, &at, to, &out, MIN(end - at, COPY_STEP_BYTES), 0);
+			ssize_t length = copy_file_range(from, &at, to, &out,
+							 MIN(end - at, COPY_STEP_BYTES), 0);
 
 			if (length <= 0)
-				return copy_check(copy, "copy_file_range", length ? negative_errno() : -EIO);
+				return copy_check(copy, "copy_file_range",
+						  length ? negative_errno() : -EIO);
 			if (*copy->job->cancelled)
 				return -ECANCELED;
 		}
@@ -204,7 +220,8 @@ static int copy_file(struct copy *copy, const char *name, int fd, const struct s
 
 	if (from < 0)
 		return copy_check(copy, "open", from);
-	to = RET_NERRNO(openat(copy->to_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+	to = RET_NERRNO(openat(copy->to_fd, name,
+			       O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
 	if (to < 0)
 		return copy_check(copy, "openat", to);
 	r = copy_content(copy, from, to, (off_t)stat->stx_size);
@@ -226,8 +243,10 @@ static int copy_special(struct copy *copy, const char *name, int fd, const struc
 		target[length] = '\0';
 		r = copy_check(copy, "symlinkat", RET_NERRNO(symlinkat(target, copy->to_fd, name)));
 	} else {
-		r = copy_check(copy, "mknodat", RET_NERRNO(mknodat(copy->to_fd, name, (stat->stx_mode & S_IFMT) | 0600,
-								  makedev(stat->stx_rdev_major, stat->stx_rdev_minor))));
+		r = copy_check(
+			copy, "mknodat",
+			RET_NERRNO(mknodat(copy->to_fd, name, (stat->stx_mode & S_IFMT) | 0600,
+					   makedev(stat->stx_rdev_major, stat->stx_rdev_minor))));
 	}
 	if (r)
 		return r;
@@ -253,12 +272,14 @@ static int copy_link(struct copy *copy, const char *path, const char *name)
 /* Copy NAME, which is no directory. */
 static int copy_leaf(struct copy *copy, const char *name, int fd, const struct statx *stat)
 {
-	uint64_t *known = stat->stx_nlink > 1 ? inode_map_find(&copy->files, stat->stx_ino, 0) : NULL;
+	uint64_t *known = stat->stx_nlink > 1 ? inode_map_find(&copy->files, stat->stx_ino, 0)
+					      : NULL;
 	int r;
 
 	if (known)
 		return copy_link(copy, ((struct copy_path *)(uintptr_t)*known)->path, name);
-	r = S_ISREG(stat->stx_mode) ? copy_file(copy, name, fd, stat) : copy_special(copy, name, fd, stat);
+	r = S_ISREG(stat->stx_mode) ? copy_file(copy, name, fd, stat)
+				    : copy_special(copy, name, fd, stat);
 	if (r || stat->stx_nlink == 1)
 		return r;
 	r = copy_note(copy, &copy->linked, name, stat->stx_ino);
@@ -286,7 +307,8 @@ static int copy_subdir(struct copy *copy, const char *name, const struct statx *
 /* Is A later than B? */
 static bool copy_later(const struct statx_timestamp *a, const struct timespec *b)
 {
-	return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > (uint32_t)b->tv_nsec);
+	return a->tv_sec > b->tv_sec ||
+	       (a->tv_sec == b->tv_sec && a->tv_nsec > (uint32_t)b->tv_nsec);
 }
 
 /* Refuse the entry at hand, which was changed at TIME, after the copying began. */
@@ -296,20 +318,29 @@ static int copy_changed_at(struct copy *copy, const struct statx_timestamp *time
 
 	clock_gettime(CLOCK_REALTIME, &soon);
 	soon.tv_sec++;
-	return copy_later(time, &soon) ? copy_refuse(copy, "its time of change is ahead of the clock: touch it, and try again") :
-					 copy_changed(copy);
+	return copy_later(time, &soon)
+		       ? copy_refuse(
+				 copy,
+				 "its time of change is ahead of the clock: touch it, and try again")
+		       : copy_changed(copy);
 }
 
-/* See that what STAT tells of can be copied, and removed later, and is as it was when the copying began. */
+/*
+ * See that what STAT tells of can be copied, and removed later, and is as it was when the copying
+ * began.
+ */
 static int copy_allowed(struct copy *copy, const struct statx *stat)
 {
 	if (chattr_of(stat)) {
 		copy->job->call = "statx";
-		copy->job->detail = chattr_of(stat) & FS_IMMUTABLE_FL ? "it is immutable: take that away (chattr -i) first" :
-									"it is append-only: take that away (chattr -a) first";
+		copy->job->detail = chattr_of(stat) & FS_IMMUTABLE_FL
+					    ? "it is immutable: take that away (chattr -i) first"
+					    : "it is append-only: take that away (chattr -a) first";
 		return -EPERM;
 	}
-	return copy_later(&stat->stx_ctime, &copy->job->began) ? copy_changed_at(copy, &stat->stx_ctime) : 0;
+	return copy_later(&stat->stx_ctime, &copy->job->began)
+		       ? copy_changed_at(copy, &stat->stx_ctime)
+		       : 0;
 }
 
 /* Copy the entry NAME of the directory at hand. */
@@ -322,9 +353,11 @@ static int copy_entry(void *data, const char *name)
 
 	if (*copy->job->cancelled)
 		return -ECANCELED;
-	snprintf(copy->job->path, sizeof(copy->job->path), "%s%s%s", copy->dir, *copy->dir ? "/" : "", name);
+	snprintf(copy->job->path, sizeof(copy->job->path), "%s%s%s", copy->dir,
+		 *copy->dir ? "/" : "", name);
 	fd = opath_open(copy->from_fd, name, &stat);
-	if (fd == -EXDEV || (fd >= 0 && stat.stx_mask & STATX_MNT_ID && stat.stx_mnt_id != copy->mount))
+	if (fd == -EXDEV ||
+	    (fd >= 0 && stat.stx_mask & STATX_MNT_ID && stat.stx_mnt_id != copy->mount))
 		return copy_refuse(copy, "something is mounted in it: unmount that first");
 	if (fd == -ENOENT)
 		return copy_changed(copy);
@@ -339,11 +372,16 @@ static int copy_entry(void *data, const char *name)
 	return copy->look ? 0 : copy_leaf(copy, name, fd, &stat);
 }
 
-/* Copy what is in the directory at hand, whose own path is AT, and then what it is itself: its times would not stay. */
+/*
+ * Copy what is in the directory at hand, whose own path is AT, and then what it is itself: its
+ * times would not stay.
+ */
 static int copy_directory(struct copy *copy, const struct copy_path *at)
 {
 	struct statx stat;
-	int r = copy_check(copy, "statx", RET_NERRNO(statx(copy->from_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat)));
+	int r = copy_check(copy, "statx",
+			   RET_NERRNO(statx(copy->from_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS,
+					    &stat)));
 
 	if (r)
 		return r;
@@ -358,7 +396,9 @@ static int copy_directory(struct copy *copy, const struct copy_path *at)
 	if (r)
 		return r;
 	snprintf(copy->job->path, sizeof(copy->job->path), "%s", copy->dir);
-	r = copy_check(copy, "statx", RET_NERRNO(statx(copy->from_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat)));
+	r = copy_check(copy, "statx",
+		       RET_NERRNO(
+			       statx(copy->from_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat)));
 	if (!r)
 		r = copy_allowed(copy, &stat);
 	return r || copy->look ? r : copy_dress(copy, "", copy->from_fd, copy->to_fd, &stat);
@@ -408,7 +448,9 @@ static int copy_tree(struct copy_job *job, bool look)
 	*job->path = '\0';
 	copy->look = look;
 	copy->files.fault = copy->xattrs.fault = job->fault;
-	r = copy_check(copy, "statx", RET_NERRNO(statx(job->from_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, &stat)));
+	r = copy_check(copy, "statx",
+		       RET_NERRNO(statx(job->from_fd, "", AT_EMPTY_PATH,
+					STATX_BASIC_STATS | STATX_MNT_ID, &stat)));
 	copy->mount = stat.stx_mnt_id;
 	copy->device_major = stat.stx_dev_major;
 	copy->device_minor = stat.stx_dev_minor;
@@ -439,26 +481,31 @@ static int copy_clock_kept(struct copy_job *job)
 	if (read(job->clock_fd, &times, sizeof(times)) < 0 && errno != ECANCELED)
 		return 0;
 	job->call = "read";
-	job->detail = "the clock was set meanwhile, so times of change do not tell what was changed: try again";
+	job->detail =
+		"the clock was set meanwhile, so times of change do not tell what was changed: try again";
 	return -EBUSY;
 }
 
 /* Watch the clock that times of change are from. */
 static int copy_clock_watch(struct copy_job *job)
 {
-	const struct itimerspec never = { .it_value.tv_sec = sizeof(time_t) == 8 ? INT64_MAX : INT32_MAX };
+	const struct itimerspec never = { .it_value.tv_sec = sizeof(time_t) == 8 ? INT64_MAX
+										 : INT32_MAX };
 
 	job->call = "timerfd_create";
 	job->clock_fd = RET_NERRNO(timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK));
 	if (job->clock_fd < 0)
 		return job->clock_fd;
 	job->call = "timerfd_settime";
-	return RET_NERRNO(timerfd_settime(job->clock_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL));
+	return RET_NERRNO(timerfd_settime(job->clock_fd,
+					  TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never,
+					  NULL));
 }
 
 /*
- * Remember when the copying begins, such that each later change of an inode has a later time of change: that is the kernel's clock as it
- * was at the last tick, so wait until one has come. On a machine that is not given its processors that takes more than the time of one.
+ * Remember when the copying begins, such that each later change of an inode has a later time of
+ * change: that is the kernel's clock as it was at the last tick, so wait until one has come. On a
+ * machine that is not given its processors that takes more than the time of one.
  */
 static int copy_begin(struct copy_job *job)
 {
@@ -476,7 +523,8 @@ static int copy_begin(struct copy_job *job)
 			return r;
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &tick, NULL);
 		clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	} while (now.tv_sec < job->began.tv_sec || (now.tv_sec == job->began.tv_sec && now.tv_nsec <= job->began.tv_nsec));
+	} while (now.tv_sec < job->began.tv_sec ||
+		 (now.tv_sec == job->began.tv_sec && now.tv_nsec <= job->began.tv_nsec));
 	return 0;
 }
 

@@ -15,7 +15,8 @@ struct stack *deque_join(struct deque *deque)
 	for (unsigned i = 1; i < WALK_STACKS; i++) {
 		struct stack *stack = &deque->all[i];
 
-		if (stack->threads < best->threads || (stack->threads == best->threads && stack->count > best->count))
+		if (stack->threads < best->threads ||
+		    (stack->threads == best->threads && stack->count > best->count))
 			best = stack;
 	}
 	best->threads++;

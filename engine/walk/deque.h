@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Work stealing for several threads, each of which has a stack: it takes what it put there last. One whose stack is empty takes over the
- * older half of the longest, so that each works on a part of the whole that lies far from the others'. The caller has a lock.
+ * Work stealing for several threads, each of which has a stack: it takes what it put there last.
+ * One whose stack is empty takes over the older half of the longest, so that each works on a part
+ * of the whole that lies far from the others'. The caller has a lock.
  */
 #ifndef VARVE_WALK_DEQUE_H
 #define VARVE_WALK_DEQUE_H

@@ -29,7 +29,8 @@ static unsigned inode_set_hash(uint64_t subvolume, uint64_t number)
 }
 
 /* The slot of a page, or the empty one where it would be. */
-static struct inode_set_page **inode_set_slot(struct inode_set_page **pages, unsigned slots, uint64_t subvolume, uint64_t number)
+static struct inode_set_page **inode_set_slot(struct inode_set_page **pages, unsigned slots,
+					      uint64_t subvolume, uint64_t number)
 {
 	unsigned at = inode_set_hash(subvolume, number) & (slots - 1);
 
@@ -51,7 +52,8 @@ static int inode_set_grow(struct inode_set *inodes)
 		return -ENOMEM;
 	for (unsigned i = 0; i < inodes->slots; i++)
 		if (inodes->pages[i])
-			*inode_set_slot(pages, slots, inodes->pages[i]->subvolume, inodes->pages[i]->number) = inodes->pages[i];
+			*inode_set_slot(pages, slots, inodes->pages[i]->subvolume,
+					inodes->pages[i]->number) = inodes->pages[i];
 	free(inodes->pages);
 	inodes->pages = pages;
 	inodes->slots = slots;
@@ -59,7 +61,8 @@ static int inode_set_grow(struct inode_set *inodes)
 }
 
 /* The page of NUMBER, made where there is none. */
-static int inode_set_page(struct inode_set *inodes, uint64_t subvolume, uint64_t number, struct inode_set_page **ret_page)
+static int inode_set_page(struct inode_set *inodes, uint64_t subvolume, uint64_t number,
+			  struct inode_set_page **ret_page)
 {
 	struct inode_set_page **slot;
 	int r = inode_set_grow(inodes);
@@ -82,9 +85,11 @@ static int inode_set_page(struct inode_set *inodes, uint64_t subvolume, uint64_t
 }
 
 /* The page of NUMBER if it was used of late, else NULL. */
-static struct inode_set_page *inode_set_recent(struct inode_set *inodes, uint64_t subvolume, uint64_t number)
+static struct inode_set_page *inode_set_recent(struct inode_set *inodes, uint64_t subvolume,
+					       uint64_t number)
 {
-	struct inode_set_page *page = atomic_load_explicit(&inodes->recent[number % INODE_SET_RECENT], memory_order_acquire);
+	struct inode_set_page *page = atomic_load_explicit(
+		&inodes->recent[number % INODE_SET_RECENT], memory_order_acquire);
 
 	return page && page->number == number && page->subvolume == subvolume ? page : NULL;
 }
@@ -92,7 +97,8 @@ static struct inode_set_page *inode_set_recent(struct inode_set *inodes, uint64_
 /* Let PAGE be found without the lock. */
 static void inode_set_remember(struct inode_set *inodes, struct inode_set_page *page)
 {
-	atomic_store_explicit(&inodes->recent[page->number % INODE_SET_RECENT], page, memory_order_release);
+	atomic_store_explicit(&inodes->recent[page->number % INODE_SET_RECENT], page,
+			      memory_order_release);
 }
 
 int inode_set_add(struct inode_set *inodes, uint64_t subvolume, uint64_t inode)
@@ -109,7 +115,9 @@ int inode_set_add(struct inode_set *inodes, uint64_t subvolume, uint64_t inode)
 			return r;
 		inode_set_remember(inodes, page);
 	}
-	return !(atomic_fetch_or_explicit(&page->bits[inode % INODE_SET_PER_PAGE / 64], bit, memory_order_relaxed) & bit);
+	return !(atomic_fetch_or_explicit(&page->bits[inode % INODE_SET_PER_PAGE / 64], bit,
+					  memory_order_relaxed) &
+		 bit);
 }
 
 bool inode_set_has(struct inode_set *inodes, uint64_t subvolume, uint64_t inode)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A set of inodes, (subvolume, inode number), for hard links: each inode is handled once. Bitmaps, because btrfs hands
- * inode numbers out one after the other: a million hard links take some hundred KiB. Pages used of late are found, and their
- * bits set, without a lock.
+ * A set of inodes, (subvolume, inode number), for hard links: each inode is handled once. Bitmaps,
+ * because btrfs hands inode numbers out one after the other: a million hard links take some hundred
+ * KiB. Pages used of late are found, and their bits set, without a lock.
  */
 #ifndef VARVE_WALK_INODE_SET_H
 #define VARVE_WALK_INODE_SET_H
@@ -24,14 +24,20 @@ struct inode_set {
 	struct inode_set_page **pages;
 	unsigned slots, count;
 	struct fault *fault;
-	/* Pages that were used last, by the end of their number; a page stays until the set is freed. */
+	/*
+	 * Pages that were used last, by the end of their number; a page stays until the set is
+	 * freed.
+	 */
 	struct inode_set_page *_Atomic recent[INODE_SET_RECENT];
 };
 
 /* Prepare an empty set. */
 void inode_set_init(struct inode_set *inodes, struct fault *fault);
 
-/* Add INODE of SUBVOLUME: 1 when it is new, 0 when it was there, -ENOMEM, -ENOBUFS beyond INODE_PAGES_MAX. Any thread. */
+/*
+ * Add INODE of SUBVOLUME: 1 when it is new, 0 when it was there, -ENOMEM, -ENOBUFS beyond
+ * INODE_PAGES_MAX. Any thread.
+ */
 int inode_set_add(struct inode_set *inodes, uint64_t subvolume, uint64_t inode);
 
 /* Is INODE of SUBVOLUME in the set? Any thread. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The root is labelled last, so that its label says that the rest is done. Where it has the label already, each label is
- * looked at first, which is cheaper than to write it: by a search, see holders.h.
+ * The root is labelled last, so that its label says that the rest is done. Where it has the label
+ * already, each label is looked at first, which is cheaper than to write it: by a search, see
+ * holders.h.
  */
 #include "engine/walk/label.h"
 #include "engine/btrfs/abi.h"
@@ -57,9 +58,12 @@ static bool label_is_home(const char *path, const char *home)
 
 bool label_refused(const char *path)
 {
-	static const char *const system[] = { "/", "/bin", "/boot", "/dev", "/etc", "/etc/passwd", "/etc/pki",
-		"/etc/shadow", "/home", "/lib", "/lib64", "/media", "/opt", "/proc", "/root", "/run", "/sbin", "/srv", "/sys",
-		"/tmp", "/usr", "/var", "/var/lib", "/var/log" };
+	static const char *const system[] = { "/",     "/bin",        "/boot",    "/dev",
+					      "/etc",  "/etc/passwd", "/etc/pki", "/etc/shadow",
+					      "/home", "/lib",        "/lib64",   "/media",
+					      "/opt",  "/proc",       "/root",    "/run",
+					      "/sbin", "/srv",        "/sys",     "/tmp",
+					      "/usr",  "/var",        "/var/lib", "/var/log" };
 	const char *sudo_user = getenv("SUDO_USER");
 	char buffer[LABEL_USER_BYTES];
 	struct passwd user, *found = NULL;
@@ -89,28 +93,34 @@ static bool label_has(const struct label *label, int fd)
 	return label_same(label, old, fgetxattr(fd, XATTR_LABEL, old, sizeof(old)));
 }
 
-/* Has INODE of SUBVOLUME the label, or has it to be asked? Where the root has not, none is asked. */
+/*
+ * Has INODE of SUBVOLUME the label, or has it to be asked? Where the root has not, none is asked.
+ */
 static enum xattr_search_answer label_ask(struct label *label, uint64_t subvolume, uint64_t inode)
 {
 	return label->fast ? xattr_search_ask(&label->labelled, subvolume, inode) : XATTR_SEARCH_NO;
 }
 
 /*
- * Label what is no directory, unless it has the label. All in a layer gets the same one, so whatever entry of it a name leads to
- * meanwhile may have it; where the name may lead out of the layer, to what is mounted there, the entry is open.
+ * Label what is no directory, unless it has the label. All in a layer gets the same one, so
+ * whatever entry of it a name leads to meanwhile may have it; where the name may lead out of the
+ * layer, to what is mounted there, the entry is open.
  */
 static int label_visit(struct walk *walk, struct walk_entry *entry)
 {
 	struct label *label = walk->data;
-	enum xattr_search_answer answer = label_ask(label, entry->dir->subvolume, entry->stat ? entry->stat->stx_ino : entry->inode);
+	enum xattr_search_answer answer = label_ask(label, entry->dir->subvolume,
+						    entry->stat ? entry->stat->stx_ino
+								: entry->inode);
 	char old[LABEL_BYTES];
 	ssize_t size = -ENODATA;
 
 	if (answer == XATTR_SEARCH_YES)
 		return 0;
 	if (answer == XATTR_SEARCH_ASK)
-		size = entry->fd < 0 ? xattr_get(entry->xattr_dir, entry->name, XATTR_LABEL, old, sizeof(old)) :
-				       opath_getxattr(entry->fd, XATTR_LABEL, old, sizeof(old));
+		size = entry->fd < 0 ? xattr_get(entry->xattr_dir, entry->name, XATTR_LABEL, old,
+						 sizeof(old))
+				     : opath_getxattr(entry->fd, XATTR_LABEL, old, sizeof(old));
 	if (label_same(label, old, size))
 		return 0;
 	if (entry->fd >= 0)
@@ -166,8 +176,8 @@ static const struct walk_class label_class = {
 	.release = label_release,
 };
 
-int label_init(struct label *label, struct varve_store *store, int root_fd, const char *id, const char *text,
-	       const _Atomic bool *cancelled)
+int label_init(struct label *label, struct varve_store *store, int root_fd, const char *id,
+	       const char *text, const _Atomic bool *cancelled)
 {
 	int r = walk_init(&label->walk, store, &label_class, root_fd, id, cancelled);
 
@@ -178,6 +188,7 @@ int label_init(struct label *label, struct varve_store *store, int root_fd, cons
 	/* The kernel keeps labels with their NUL. */
 	label->size = strlen(text) + 1;
 	label->fast = label_has(label, root_fd);
-	xattr_search_init(&label->labelled, store, root_fd, label_attributes, label->text, label->size, cancelled);
+	xattr_search_init(&label->labelled, store, root_fd, label_attributes, label->text,
+			  label->size, cancelled);
 	return 0;
 }

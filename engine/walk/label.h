@@ -17,7 +17,10 @@ struct label {
 	struct xattr_search labelled;
 };
 
-/* Bytes of the longest label, with its NUL: what an extended attribute may have on btrfs, and then some. */
+/*
+ * Bytes of the longest label, with its NUL: what an extended attribute may have on btrfs, and then
+ * some.
+ */
 #define LABEL_BYTES 4096
 
 /* Is TEXT a label in form: at least three ':', and not too long? 0, -EINVAL, -ENAMETOOLONG. */
@@ -26,14 +29,19 @@ int label_check(const char *text);
 /* Copy TEXT to RET_TEXT (LABEL_BYTES); where SHARED, with level s0. */
 void label_make(const char *text, bool shared, char *ret_text);
 
-/* Is there a policy, and does it know TEXT? 0, 1 (SELinux is off: nothing is to be done), -EINVAL. */
+/*
+ * Is there a policy, and does it know TEXT? 0, 1 (SELinux is off: nothing is to be done), -EINVAL.
+ */
 int label_valid(const char *text);
 
 /* May PATH, a tree's root, not be relabelled because it is part of the system? */
 bool label_refused(const char *path);
 
-/* Prepare the relabelling of the tree at ROOT_FD, layer ID's, with TEXT, which has to live on; then as walk_init(). */
-int label_init(struct label *label, struct varve_store *store, int root_fd, const char *id, const char *text,
-	       const _Atomic bool *cancelled);
+/*
+ * Prepare the relabelling of the tree at ROOT_FD, layer ID's, with TEXT, which has to live on; then
+ * as walk_init().
+ */
+int label_init(struct label *label, struct varve_store *store, int root_fd, const char *id,
+	       const char *text, const _Atomic bool *cancelled);
 
 #endif

@@ -139,7 +139,8 @@ static int layer_walk_walk(struct op *op)
 }
 
 /* The search has come to an inode. */
-static int layer_walk_inode(struct usage_search *usage_search, uint64_t subvolume, uint64_t number, uint64_t generation)
+static int layer_walk_inode(struct usage_search *usage_search, uint64_t subvolume, uint64_t number,
+			    uint64_t generation)
 {
 	struct layer_walk *layer = usage_search->data;
 
@@ -159,7 +160,8 @@ static int layer_walk_search_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 	struct layer_walk *layer = layer_walk_of(op);
-	int r = usage_search_init(&layer->usage_search, op_store(op), layer->fd, layer->number, &op->request->cancelled);
+	int r = usage_search_init(&layer->usage_search, op_store(op), layer->fd, layer->number,
+				  &op->request->cancelled);
 
 	layer->usage_search.inode = layer_walk_inode;
 	layer->usage_search.data = layer;
@@ -175,7 +177,8 @@ static int layer_walk_rest(struct op *op)
 
 	layer->round++;
 	if (op_store(op)->layout.privileged) {
-		call_function(&op->call, LANE_LONG, "BTRFS_IOC_TREE_SEARCH_V2", layer_walk_search_run);
+		call_function(&op->call, LANE_LONG, "BTRFS_IOC_TREE_SEARCH_V2",
+			      layer_walk_search_run);
 		return op_call(op);
 	}
 	r = layer->rest->again(layer);
@@ -199,7 +202,8 @@ static int layer_walk_rested(struct op *op, int result)
 		return layer_walk_over(op);
 	if (layer->round <= SHIFT_ROUNDS_MAX)
 		return layer_walk_rest(op);
-	snprintf(layer->detail, sizeof(layer->detail), "%" PRIu64 " files came or moved while it ran: stop what runs in the layer",
+	snprintf(layer->detail, sizeof(layer->detail),
+		 "%" PRIu64 " files came or moved while it ran: stop what runs in the layer",
 		 count);
 	op->detail = layer->detail;
 	return -EBUSY;
@@ -231,7 +235,8 @@ const struct op_step layer_walk_steps[LAYER_WALK_STATES] = {
 	[LAYER_WALK_LEAVE] = { "LEAVE", layer_walk_leave_step, NULL },
 };
 
-void layer_walk_setup(struct op *op, const char *id, int (*prepare)(struct layer_walk *layer, struct walk **ret_walk))
+void layer_walk_setup(struct op *op, const char *id,
+		      int (*prepare)(struct layer_walk *layer, struct walk **ret_walk))
 {
 	struct layer_walk *layer = layer_walk_of(op);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The operation that is one walk of a layer which changes it. Its states, which the operations that are such walks have as
- * they are; what a failure or a crash leaves is changed in part, and the same request again changes the rest:
+ * The operation that is one walk of a layer which changes it. Its states, which the operations that
+ * are such walks have as they are; what a failure or a crash leaves is changed in part, and the
+ * same request again changes the rest:
  *
  *	state     what it does
  *	ADMIT     waits until a walk more may be under way
@@ -37,8 +38,8 @@ struct layer_walk {
 	/* The layer's root directory, and what its clone lives by (mounts_clone()). */
 	int fd, tree_fd;
 	/*
-	 * The layer is open: begin *RET_WALK with walk_init(), and set its data; NULL: there is nothing to do. 0 or -errno. Lane
-	 * thread.
+	 * The layer is open: begin *RET_WALK with walk_init(), and set its data; NULL: there is
+	 * nothing to do. 0 or -errno. Lane thread.
 	 */
 	int (*prepare)(struct layer_walk *layer, struct walk **ret_walk);
 	struct walk *walk;
@@ -54,8 +55,12 @@ struct layer_walk {
 
 /* What the operation does in REST. */
 struct layer_walk_rest {
-	/* INODE of SUBVOLUME was found by a search: handle it if it is new; beyond the last round count it only. Any thread. */
-	int (*inode)(struct layer_walk *layer, uint64_t subvolume, uint64_t inode, uint64_t generation);
+	/*
+	 * INODE of SUBVOLUME was found by a search: handle it if it is new; beyond the last round
+	 * count it only. Any thread.
+	 */
+	int (*inode)(struct layer_walk *layer, uint64_t subvolume, uint64_t inode,
+		     uint64_t generation);
 	/* Without CAP_SYS_ADMIN, instead: prepare layer->walk for one more walk. Reactor. */
 	int (*again)(struct layer_walk *layer);
 	/* How many inodes were new in the round that is over; then from 0 on. */
@@ -71,7 +76,8 @@ static inline struct layer_walk *layer_walk_of(struct op *op)
 extern const struct op_step layer_walk_steps[LAYER_WALK_STATES];
 
 /* Set up OP, of a request just made, for layer ID, which is held exclusively. */
-void layer_walk_setup(struct op *op, const char *id, int (*prepare)(struct layer_walk *layer, struct walk **ret_walk));
+void layer_walk_setup(struct op *op, const char *id,
+		      int (*prepare)(struct layer_walk *layer, struct walk **ret_walk));
 
 /* Close what OP has open: class->close. */
 void layer_walk_close(struct op *op);

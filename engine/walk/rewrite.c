@@ -26,7 +26,8 @@ static bool rewrite_shifts(const struct rewrite_plan *plan)
 {
 	const struct shift_maps *maps = &plan->maps;
 
-	return maps->uid_from.count || maps->gid_from.count || maps->uid_to.count || maps->gid_to.count;
+	return maps->uid_from.count || maps->gid_from.count || maps->uid_to.count ||
+	       maps->gid_to.count;
 }
 
 bool rewrite_wanted(const struct rewrite_plan *plan)
@@ -48,15 +49,18 @@ static int rewrite_open_run(struct call *call)
 	}
 	rewrite->labels = !r;
 	rewrite->op->call.name = "openat";
-	rewrite->fd = RET_NERRNO(openat(rewrite->dir_fd, rewrite->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	rewrite->fd = RET_NERRNO(openat(rewrite->dir_fd, rewrite->name,
+					O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 	if (rewrite->fd < 0)
 		return rewrite->fd;
 	r = 0;
 	if (rewrite_shifts(plan))
-		r = shift_init(&rewrite->shift, request_store(request), rewrite->fd, rewrite->op->id, &plan->maps, "create",
-			       rewrite->report, &request->cancelled);
+		r = shift_init(&rewrite->shift, request_store(request), rewrite->fd,
+			       rewrite->op->id, &plan->maps, "create", rewrite->report,
+			       &request->cancelled);
 	if (!r && rewrite->labels)
-		r = label_init(&rewrite->label, request_store(request), rewrite->fd, rewrite->op->id, plan->label, &request->cancelled);
+		r = label_init(&rewrite->label, request_store(request), rewrite->fd,
+			       rewrite->op->id, plan->label, &request->cancelled);
 	return r;
 }
 
@@ -104,8 +108,8 @@ static void rewrite_opened(struct call *call)
 		rewrite_next(rewrite);
 }
 
-int rewrite_start(struct op *op, const struct rewrite_plan *plan, int dir_fd, const char *name, struct skipped *report,
-		  struct rewrite **ret_rewrite)
+int rewrite_start(struct op *op, const struct rewrite_plan *plan, int dir_fd, const char *name,
+		  struct skipped *report, struct rewrite **ret_rewrite)
 {
 	struct varve_store *store = op_store(op);
 	struct rewrite *rewrite = fault_calloc(&store->core.io.fault, 1, sizeof(*rewrite));

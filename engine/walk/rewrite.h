@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What happens to every file of a layer that is being made, before it is published: a shift of ownership, then a label. */
+/*
+ * What happens to every file of a layer that is being made, before it is published: a shift of
+ * ownership, then a label.
+ */
 #ifndef VARVE_WALK_REWRITE_H
 #define VARVE_WALK_REWRITE_H
 
@@ -19,12 +22,12 @@ struct rewrite;
 bool rewrite_wanted(const struct rewrite_plan *plan);
 
 /*
- * Rewrite the subvolume NAME in DIR_FD by PLAN, which has to live on; OP, which was let in by workers_admit(), goes on with
- * the result of its step. REPORT, which has to live on, gets the entries that become the overflow id's. Returns OP_WAIT and
- * sets *RET_REWRITE, or -ENOMEM.
+ * Rewrite the subvolume NAME in DIR_FD by PLAN, which has to live on; OP, which was let in by
+ * workers_admit(), goes on with the result of its step. REPORT, which has to live on, gets the
+ * entries that become the overflow id's. Returns OP_WAIT and sets *RET_REWRITE, or -ENOMEM.
  */
-int rewrite_start(struct op *op, const struct rewrite_plan *plan, int dir_fd, const char *name, struct skipped *report,
-		  struct rewrite **ret_rewrite);
+int rewrite_start(struct op *op, const struct rewrite_plan *plan, int dir_fd, const char *name,
+		  struct skipped *report, struct rewrite **ret_rewrite);
 
 /* Free what rewrite_start() made; NULL is fine. */
 void rewrite_free(struct rewrite *rewrite);

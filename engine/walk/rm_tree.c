@@ -36,7 +36,10 @@ static int rm_tree_chattr(struct walk *walk, struct walk_dir *dir, const struct 
 	return -EPERM;
 }
 
-/* NAME in DIR, which is no directory, could not be unlinked: clear its flags; true where that was done. */
+/*
+ * NAME in DIR, which is no directory, could not be unlinked: clear its flags; true where that was
+ * done.
+ */
 static bool rm_tree_chattr_entry(struct walk *walk, struct walk_dir *dir, const char *name)
 {
 	struct rm_tree *rm_tree = walk->data;
@@ -54,8 +57,9 @@ static bool rm_tree_chattr_entry(struct walk *walk, struct walk_dir *dir, const 
 }
 
 /*
- * Take DIR, of which STAT is, from its owner before it is read: the owner may fill it as fast as it is emptied. A process that has it
- * open needs permission for each name, too. Where that is refused, the owner has to remove it.
+ * Take DIR, of which STAT is, from its owner before it is read: the owner may fill it as fast as it
+ * is emptied. A process that has it open needs permission for each name, too. Where that is
+ * refused, the owner has to remove it.
  */
 static void rm_tree_seal(const struct walk_dir *dir, const struct statx *stat)
 {
@@ -71,7 +75,8 @@ static int rm_tree_enter(struct walk *walk, struct walk_dir *dir, const struct s
 	const struct rm_tree *rm_tree = walk->data;
 	int r = 0;
 
-	if (stat->stx_ino == ABI_SUBVOL_ROOT_INODE && (!dir->parent || dir->device != dir->parent->device))
+	if (stat->stx_ino == ABI_SUBVOL_ROOT_INODE &&
+	    (!dir->parent || dir->device != dir->parent->device))
 		r = rm_tree_unprotect(dir->fd);
 	if (rm_tree_chattr(walk, dir, stat))
 		return -EPERM;
@@ -87,7 +92,8 @@ static int rm_tree_enter(struct walk *walk, struct walk_dir *dir, const struct s
 /* Remove an entry that is no directory. */
 static int rm_tree_visit(struct walk *walk, struct walk_entry *entry)
 {
-	int r = entry->done == 1 ? RET_NERRNO(unlinkat(entry->dir->fd, entry->name, 0)) : entry->done;
+	int r = entry->done == 1 ? RET_NERRNO(unlinkat(entry->dir->fd, entry->name, 0))
+				 : entry->done;
 
 	if (r == -EPERM && rm_tree_chattr_entry(walk, entry->dir, entry->name))
 		r = RET_NERRNO(unlinkat(entry->dir->fd, entry->name, 0));
@@ -127,8 +133,8 @@ static const struct walk_class rm_tree_class = {
 	.unlock = rm_tree_unlock,
 };
 
-int rm_tree_init(struct rm_tree *rm_tree, struct varve_store *store, int root_fd, int dir_fd, const char *name,
-	       const _Atomic bool *cancelled)
+int rm_tree_init(struct rm_tree *rm_tree, struct varve_store *store, int root_fd, int dir_fd,
+		 const char *name, const _Atomic bool *cancelled)
 {
 	int r = walk_init(&rm_tree->walk, store, &rm_tree_class, root_fd, name, cancelled);
 
@@ -139,8 +145,9 @@ int rm_tree_init(struct rm_tree *rm_tree, struct varve_store *store, int root_fd
 	rm_tree->walk.mounts = false;
 	rm_tree->walk.job.width_max = RM_TREE_THREADS_MAX;
 	/*
-	 * Deleting the first item of a leaf holds the locks above, because the key there changes; so threads that go on in the
-	 * order in which all was made hold each other up (0.85 of one thread), and backwards do not (1.25).
+	 * Deleting the first item of a leaf holds the locks above, because the key there changes;
+	 * so threads that go on in the order in which all was made hold each other up (0.85 of one
+	 * thread), and backwards do not (1.25).
 	 */
 	rm_tree->walk.last_first = store->settings.io.threads_max[LANE_FS] > 1;
 	rm_tree->dir_fd = dir_fd;
@@ -150,9 +157,12 @@ int rm_tree_init(struct rm_tree *rm_tree, struct varve_store *store, int root_fd
 	return 0;
 }
 
-/* Remove the directory NAME in DIR_FD, of which FD is a descriptor, with what is in it, once; then as rm_tree_remove(). */
-static int rm_tree_once(struct varve_store *store, int dir_fd, const char *name, int fd, const _Atomic bool *cancelled, char *failed,
-			const char **ret_detail)
+/*
+ * Remove the directory NAME in DIR_FD, of which FD is a descriptor, with what is in it, once; then
+ * as rm_tree_remove().
+ */
+static int rm_tree_once(struct varve_store *store, int dir_fd, const char *name, int fd,
+			const _Atomic bool *cancelled, char *failed, const char **ret_detail)
 {
 	struct rm_tree rm_tree;
 	int r;
@@ -173,15 +183,16 @@ static int rm_tree_once(struct varve_store *store, int dir_fd, const char *name,
 /* Open what is to be emptied, as for rm_tree_remove(). */
 static int rm_tree_open(int dir_fd, const char *name, int root_fd)
 {
-	int fd = root_fd >= 0 ? beneath_open(root_fd, "", RM_TREE_OPEN_FLAGS) : beneath_open(dir_fd, name, RM_TREE_OPEN_FLAGS);
+	int fd = root_fd >= 0 ? beneath_open(root_fd, "", RM_TREE_OPEN_FLAGS)
+			      : beneath_open(dir_fd, name, RM_TREE_OPEN_FLAGS);
 
 	if (fd == -EACCES && root_fd < 0 && !rm_tree_unlock(NULL, dir_fd, name))
 		fd = beneath_open(dir_fd, name, RM_TREE_OPEN_FLAGS);
 	return fd;
 }
 
-int rm_tree_remove(struct varve_store *store, int dir_fd, const char *name, int root_fd, const _Atomic bool *cancelled, char *failed,
-		 const char **ret_detail)
+int rm_tree_remove(struct varve_store *store, int dir_fd, const char *name, int root_fd,
+		   const _Atomic bool *cancelled, char *failed, const char **ret_detail)
 {
 	for (unsigned rounds = 0;; rounds++) {
 		_cleanup_close_ int fd = rm_tree_open(dir_fd, name, root_fd);

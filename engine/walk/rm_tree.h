@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Removal entry by entry, for what the kernel does not destroy at once: plain directories, and subvolumes of an owner without the
- * privilege to destroy them. Nested subvolumes are emptied and removed with rmdir (Linux 4.18), read-only ones made writable;
- * flags (chattr +i, +a) are cleared where we may.
+ * Removal entry by entry, for what the kernel does not destroy at once: plain directories, and
+ * subvolumes of an owner without the privilege to destroy them. Nested subvolumes are emptied and
+ * removed with rmdir (Linux 4.18), read-only ones made writable; flags (chattr +i, +a) are cleared
+ * where we may.
  */
 #ifndef VARVE_WALK_RM_TREE_H
 #define VARVE_WALK_RM_TREE_H
@@ -21,19 +22,20 @@ struct rm_tree {
 };
 
 /*
- * Prepare the removal of NAME in DIR_FD, a directory whose descriptor is ROOT_FD; both have to live on. Then as
- * walk_init(). What can be removed is; the first failure is reported.
+ * Prepare the removal of NAME in DIR_FD, a directory whose descriptor is ROOT_FD; both have to live
+ * on. Then as walk_init(). What can be removed is; the first failure is reported.
  */
-int rm_tree_init(struct rm_tree *rm_tree, struct varve_store *store, int root_fd, int dir_fd, const char *name,
-	       const _Atomic bool *cancelled);
+int rm_tree_init(struct rm_tree *rm_tree, struct varve_store *store, int root_fd, int dir_fd,
+		 const char *name, const _Atomic bool *cancelled);
 
 /*
- * Remove NAME in DIR_FD on this thread, whatever it is, or with a ROOT_FD (else -EBADF) only the directory ROOT_FD, whose name that is;
- * content that comes in meanwhile does not keep it there. 0, also when it was gone; -ECANCELED; or why not, and FAILED
- * (VARVE_FAILURE_PATH_SIZE bytes) begins with NAME and says at what it failed, *RET_DETAIL which flags were the cause, where that is so.
+ * Remove NAME in DIR_FD on this thread, whatever it is, or with a ROOT_FD (else -EBADF) only the
+ * directory ROOT_FD, whose name that is; content that comes in meanwhile does not keep it there. 0,
+ * also when it was gone; -ECANCELED; or why not, and FAILED (VARVE_FAILURE_PATH_SIZE bytes) begins
+ * with NAME and says at what it failed, *RET_DETAIL which flags were the cause, where that is so.
  * Nothing is unmounted: -EBUSY where something is mounted at NAME or below it.
  */
-int rm_tree_remove(struct varve_store *store, int dir_fd, const char *name, int root_fd, const _Atomic bool *cancelled, char *failed,
-		 const char **ret_detail);
+int rm_tree_remove(struct varve_store *store, int dir_fd, const char *name, int root_fd,
+		   const _Atomic bool *cancelled, char *failed, const char **ret_detail);
 
 #endif

@@ -2,14 +2,16 @@
 /*
  * Access control lists have ids of users and groups in them, which are shifted, too.
  *
- * A change of owner takes setuid, setgid and file capabilities away, so those are given back. In a layer that is in sight
- * each file is held by an O_PATH descriptor, and all calls go to that very inode: by name a user of the layer could exchange
- * names, and have a file of his own get the owner, the bits or the capability of another one, or be shifted twice. What nobody has
- * seen yet is changed by name, which is cheaper; only what has such bits is held there, too.
+ * A change of owner takes setuid, setgid and file capabilities away, so those are given back. In a
+ * layer that is in sight each file is held by an O_PATH descriptor, and all calls go to that very
+ * inode: by name a user of the layer could exchange names, and have a file of his own get the
+ * owner, the bits or the capability of another one, or be shifted twice. What nobody has seen yet
+ * is changed by name, which is cheaper; only what has such bits is held there, too.
  *
- * Each inode is shifted once: (subvolume, number), as btrfs gives no number twice while it is mounted. Names that are exchanged
- * or moved while directories are read hide some from a walk, and files are made behind it; so after the walk of a layer in sight
- * the trees are searched for inodes that it has not seen, which are opened by their number, until there are none.
+ * Each inode is shifted once: (subvolume, number), as btrfs gives no number twice while it is
+ * mounted. Names that are exchanged or moved while directories are read hide some from a walk, and
+ * files are made behind it; so after the walk of a layer in sight the trees are searched for inodes
+ * that it has not seen, which are opened by their number, until there are none.
  */
 #include "engine/walk/shift.h"
 #include "engine/base/id_map.h"
@@ -26,10 +28,15 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Bytes of the names of an inode's attributes; where there are more, they are asked for one by one. */
+/*
+ * Bytes of the names of an inode's attributes; where there are more, they are asked for one by one.
+ */
 #define SHIFT_LIST_BYTES 512
 
-/* Map ID from host to container (or the other way when TO_HOST); false when MAP has entries, and none for it. */
+/*
+ * Map ID from host to container (or the other way when TO_HOST); false when MAP has entries, and
+ * none for it.
+ */
 static bool shift_id(const struct shift_map *map, bool to_host, uint32_t *id)
 {
 	if (!map->count)
@@ -75,8 +82,8 @@ int shift_ids(const struct shift_maps *maps, uint32_t *uid, uint32_t *gid)
 
 size_t shift_maps_bytes(const struct varve_chown_options *options)
 {
-	return sizeof(struct varve_id_map) * (options->uid_from_count + options->gid_from_count + options->uid_to_count +
-					      options->gid_to_count);
+	return sizeof(struct varve_id_map) * (options->uid_from_count + options->gid_from_count +
+					      options->uid_to_count + options->gid_to_count);
 }
 
 /* Copy COUNT ENTRIES to *AT, which moves on. */
@@ -91,7 +98,8 @@ static struct shift_map shift_map_copy(const struct varve_id_map *entries, size_
 	return map;
 }
 
-void shift_maps_copy(struct shift_maps *ret_maps, const struct varve_chown_options *options, void *memory)
+void shift_maps_copy(struct shift_maps *ret_maps, const struct varve_chown_options *options,
+		     void *memory)
 {
 	char *at = memory;
 
@@ -102,7 +110,9 @@ void shift_maps_copy(struct shift_maps *ret_maps, const struct varve_chown_optio
 	ret_maps->gid_to = shift_map_copy(options->gid_to, options->gid_to_count, &at);
 }
 
-/* What an inode has that a shift takes away, or that has ids in it: attributes that are set again. */
+/*
+ * What an inode has that a shift takes away, or that has ids in it: attributes that are set again.
+ */
 struct shift_kept {
 	const char *name;
 	char *value;
@@ -110,8 +120,8 @@ struct shift_kept {
 };
 
 /*
- * Is one of the names in the LIST of SIZE bytes that of such an attribute? What does not fit is looked at. 1, 0, or -errno: what cannot
- * be listed is not taken for an inode that has none.
+ * Is one of the names in the LIST of SIZE bytes that of such an attribute? What does not fit is
+ * looked at. 1, 0, or -errno: what cannot be listed is not taken for an inode that has none.
  */
 static int shift_holds(const char *list, ssize_t size)
 {
@@ -128,7 +138,8 @@ static const char *const shift_attributes[] = { XATTR_CAPABILITY, ACL_ACCESS, AC
 static bool shift_may_hold(struct shift *shift, uint64_t subvolume, const struct statx *stat)
 {
 	return !S_ISLNK(stat->stx_mode) && (!xattr_search_settled(&shift->xattr_search, stat) ||
-					    xattr_search_ask(&shift->xattr_search, subvolume, stat->stx_ino) != XATTR_SEARCH_NO);
+					    xattr_search_ask(&shift->xattr_search, subvolume,
+							     stat->stx_ino) != XATTR_SEARCH_NO);
 }
 
 /* The ids in a list, and what they are mapped by. */
@@ -144,7 +155,10 @@ static int shift_acl_id(void *data, bool group, uint32_t *id)
 	struct shift_list *list = data;
 	const struct shift_maps *maps = list->maps;
 
-	/* As an owner: 0 is taken for the container's own where the map that the tree is in does not know it. */
+	/*
+	 * As an owner: 0 is taken for the container's own where the map that the tree is in does
+	 * not know it.
+	 */
 	if (!shift_id(group ? &maps->gid_from : &maps->uid_from, false, id) && *id)
 		return -EOVERFLOW;
 	if (shift_id(group ? &maps->gid_to : &maps->uid_to, true, id))
@@ -154,7 +168,10 @@ static int shift_acl_id(void *data, bool group, uint32_t *id)
 	return maps->overflow ? 0 : -EOVERFLOW;
 }
 
-/* Read what KEPT names of FD, an O_PATH descriptor, and shift it. 0; 1 when an id is the overflow id now; or -errno. */
+/*
+ * Read what KEPT names of FD, an O_PATH descriptor, and shift it. 0; 1 when an id is the overflow
+ * id now; or -errno.
+ */
 static int shift_read(const struct shift *shift, int fd, struct shift_kept *kept)
 {
 	struct shift_list list = { .maps = shift->maps };
@@ -176,12 +193,15 @@ static int shift_read(const struct shift *shift, int fd, struct shift_kept *kept
 }
 
 /*
- * Shift FD, an O_PATH descriptor or a directory in SUBVOLUME, which STAT tells of, and give back what that takes
- * away. Lists have ids of their own, also where the owner stays. 0; 1 when an id is the overflow id now; or -errno.
+ * Shift FD, an O_PATH descriptor or a directory in SUBVOLUME, which STAT tells of, and give back
+ * what that takes away. Lists have ids of their own, also where the owner stays. 0; 1 when an id is
+ * the overflow id now; or -errno.
  */
 static int shift_fd(struct shift *shift, uint64_t subvolume, int fd, const struct statx *stat)
 {
-	struct shift_kept kept[] = { { .name = XATTR_CAPABILITY }, { .name = ACL_ACCESS }, { .name = ACL_DEFAULT } };
+	struct shift_kept kept[] = { { .name = XATTR_CAPABILITY },
+				     { .name = ACL_ACCESS },
+				     { .name = ACL_DEFAULT } };
 	uint32_t uid = stat->stx_uid, gid = stat->stx_gid;
 	char list[SHIFT_LIST_BYTES];
 	int r = shift_ids(shift->maps, &uid, &gid);
@@ -189,7 +209,9 @@ static int shift_fd(struct shift *shift, uint64_t subvolume, int fd, const struc
 
 	if (r < 0)
 		return r;
-	r = shift_may_hold(shift, subvolume, stat) ? shift_holds(list, opath_listxattr(fd, list, sizeof(list))) : 0;
+	r = shift_may_hold(shift, subvolume, stat)
+		    ? shift_holds(list, opath_listxattr(fd, list, sizeof(list)))
+		    : 0;
 	if (r > 0)
 		for (unsigned i = 0; r >= 0 && i < ARRAY_SIZE(kept); i++) {
 			r = shift_read(shift, fd, &kept[i]);
@@ -199,7 +221,8 @@ static int shift_fd(struct shift *shift, uint64_t subvolume, int fd, const struc
 	if (!r && !owned)
 		r = idrange_chowned(opath_chown(fd, uid, gid));
 	/* The kernel takes nothing from a directory. */
-	if (!r && !owned && !S_ISLNK(stat->stx_mode) && !S_ISDIR(stat->stx_mode) && stat->stx_mode & (S_ISUID | S_ISGID))
+	if (!r && !owned && !S_ISLNK(stat->stx_mode) && !S_ISDIR(stat->stx_mode) &&
+	    stat->stx_mode & (S_ISUID | S_ISGID))
 		r = opath_chmod(fd, stat->stx_mode & 07777);
 	for (unsigned i = 0; i < ARRAY_SIZE(kept); i++) {
 		if (!r && kept[i].size > 0)
@@ -209,7 +232,9 @@ static int shift_fd(struct shift *shift, uint64_t subvolume, int fd, const struc
 	return r ? r : overflowed;
 }
 
-/* Shift NAME in DIR of a tree that is out of sight, which has special bits, a capability or a list. */
+/*
+ * Shift NAME in DIR of a tree that is out of sight, which has special bits, a capability or a list.
+ */
 static int shift_special(struct shift *shift, const struct walk_dir *dir, const char *name)
 {
 	struct statx stat;
@@ -231,12 +256,14 @@ static int shift_name(struct shift *shift, const struct walk_entry *entry)
 	if (!S_ISLNK(stat->stx_mode) && stat->stx_mode & (S_ISUID | S_ISGID))
 		r = 1;
 	else if (shift_may_hold(shift, entry->dir->subvolume, stat))
-		r = shift_holds(list, xattr_list(entry->xattr_dir, entry->name, list, sizeof(list)));
+		r = shift_holds(list,
+				xattr_list(entry->xattr_dir, entry->name, list, sizeof(list)));
 	if (r)
 		return r < 0 ? r : shift_special(shift, entry->dir, entry->name);
 	if (uid == stat->stx_uid && gid == stat->stx_gid)
 		return overflowed;
-	r = idrange_chowned(RET_NERRNO(fchownat(entry->dir->fd, entry->name, uid, gid, AT_SYMLINK_NOFOLLOW)));
+	r = idrange_chowned(
+		RET_NERRNO(fchownat(entry->dir->fd, entry->name, uid, gid, AT_SYMLINK_NOFOLLOW)));
 	return r ? r : overflowed;
 }
 
@@ -249,7 +276,8 @@ static void shift_tell(struct shift *shift, const char *path)
 		path += length + 1;
 	else if (!strcmp(path, shift->id))
 		path = "";
-	skipped_add_of(shift->report, -EOVERFLOW, shift->operation, "WALK", "fchownat", shift->id, path, IDRANGE_OVERFLOWED);
+	skipped_add_of(shift->report, -EOVERFLOW, shift->operation, "WALK", "fchownat", shift->id,
+		       path, IDRANGE_OVERFLOWED);
 }
 
 /* The same of NAME (NULL: itself) in DIR. */
@@ -270,7 +298,8 @@ static int shift_visit(struct walk *walk, struct walk_entry *entry)
 	if (r <= 0)
 		return r;
 	atomic_fetch_add_explicit(&shift->count, 1, memory_order_relaxed);
-	r = entry->fd < 0 ? shift_name(shift, entry) : shift_fd(shift, entry->dir->subvolume, entry->fd, entry->stat);
+	r = entry->fd < 0 ? shift_name(shift, entry)
+			  : shift_fd(shift, entry->dir->subvolume, entry->fd, entry->stat);
 	if (r > 0)
 		shift_tell_entry(shift, entry->dir, entry->name);
 	return MIN(r, 0);
@@ -312,8 +341,9 @@ static const struct walk_class shift_class = {
 	.wanted = shift_wanted,
 };
 
-int shift_init(struct shift *shift, struct varve_store *store, int root_fd, const char *id, const struct shift_maps *maps,
-	       const char *operation, struct skipped *report, const _Atomic bool *cancelled)
+int shift_init(struct shift *shift, struct varve_store *store, int root_fd, const char *id,
+	       const struct shift_maps *maps, const char *operation, struct skipped *report,
+	       const _Atomic bool *cancelled)
 {
 	int r = walk_init(&shift->walk, store, &shift_class, root_fd, id, cancelled);
 
@@ -325,11 +355,13 @@ int shift_init(struct shift *shift, struct varve_store *store, int root_fd, cons
 	shift->operation = operation;
 	shift->report = report;
 	inode_set_init(&shift->seen, &store->core.io.fault);
-	xattr_search_init(&shift->xattr_search, store, root_fd, shift_attributes, NULL, 0, cancelled);
+	xattr_search_init(&shift->xattr_search, store, root_fd, shift_attributes, NULL, 0,
+			  cancelled);
 	return 0;
 }
 
-int shift_again(struct shift *shift, struct varve_store *store, int root_fd, const char *id, const _Atomic bool *cancelled)
+int shift_again(struct shift *shift, struct varve_store *store, int root_fd, const char *id,
+		const _Atomic bool *cancelled)
 {
 	int r = walk_init(&shift->walk, store, &shift_class, root_fd, id, cancelled);
 
@@ -339,7 +371,8 @@ int shift_again(struct shift *shift, struct varve_store *store, int root_fd, con
 	return r;
 }
 
-int shift_stray(struct shift *shift, int fd, uint64_t subvolume, uint64_t inode, uint64_t generation, bool look)
+int shift_stray(struct shift *shift, int fd, uint64_t subvolume, uint64_t inode,
+		uint64_t generation, bool look)
 {
 	_cleanup_close_ int inode_fd = -EBADF;
 	struct statx stat;
@@ -353,7 +386,8 @@ int shift_stray(struct shift *shift, int fd, uint64_t subvolume, uint64_t inode,
 		return 0;
 	if (inode_fd < 0)
 		return inode_fd;
-	r = RET_NERRNO(statx(inode_fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, OPATH_STAT_MASK, &stat));
+	r = RET_NERRNO(
+		statx(inode_fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, OPATH_STAT_MASK, &stat));
 	if (!r && !look)
 		r = inode_set_add(&shift->seen, subvolume, inode);
 	if (r < 0)
@@ -363,7 +397,8 @@ int shift_stray(struct shift *shift, int fd, uint64_t subvolume, uint64_t inode,
 	if (r > 0) {
 		char path[64];
 
-		snprintf(path, sizeof(path), "inode %" PRIu64 " of subvolume %" PRIu64, inode, subvolume);
+		snprintf(path, sizeof(path), "inode %" PRIu64 " of subvolume %" PRIu64, inode,
+			 subvolume);
 		shift_tell(shift, path);
 	}
 	return MIN(r, 0);

@@ -14,7 +14,10 @@ struct shift_map {
 	size_t count;
 };
 
-/* Maps of users and groups: the one that the tree is in, which leads back to the container, and the one it gets. */
+/*
+ * Maps of users and groups: the one that the tree is in, which leads back to the container, and the
+ * one it gets.
+ */
 struct shift_maps {
 	struct shift_map uid_from, gid_from, uid_to, gid_to;
 	/* Ids outside of the latter become the overflow id; without, they are errors. */
@@ -28,37 +31,47 @@ struct shift {
 	struct inode_set seen;
 	/* Those that have attributes which a shift takes away, or that have ids in them. */
 	struct xattr_search xattr_search;
-	/* Where to tell of what became the overflow id's; and what operation does that, on which layer. */
+	/*
+	 * Where to tell of what became the overflow id's; and what operation does that, on which
+	 * layer.
+	 */
 	struct skipped *report;
 	const char *operation, *id;
 	/* How many that were in this round. */
 	_Atomic uint64_t count;
 };
 
-/* Map UID and GID, in place: 0; 1 when one of them is the overflow id now; or -EOVERFLOW when a map does not know them. */
+/*
+ * Map UID and GID, in place: 0; 1 when one of them is the overflow id now; or -EOVERFLOW when a map
+ * does not know them.
+ */
 int shift_ids(const struct shift_maps *maps, uint32_t *uid, uint32_t *gid);
 
 /* Bytes of the maps in OPTIONS, which are a multiple of what a number needs. */
 size_t shift_maps_bytes(const struct varve_chown_options *options);
 
 /* Set *RET_MAPS from OPTIONS, their entries copied to MEMORY. */
-void shift_maps_copy(struct shift_maps *ret_maps, const struct varve_chown_options *options, void *memory);
+void shift_maps_copy(struct shift_maps *ret_maps, const struct varve_chown_options *options,
+		     void *memory);
 
 /*
- * Prepare SHIFT of the tree at ROOT_FD, layer ID's, by MAPS, for OPERATION; entries that become the overflow id's are listed in REPORT. All
- * these have to live on. Then as walk_init().
+ * Prepare SHIFT of the tree at ROOT_FD, layer ID's, by MAPS, for OPERATION; entries that become the
+ * overflow id's are listed in REPORT. All these have to live on. Then as walk_init().
  */
-int shift_init(struct shift *shift, struct varve_store *store, int root_fd, const char *id, const struct shift_maps *maps,
-	       const char *operation, struct skipped *report, const _Atomic bool *cancelled);
+int shift_init(struct shift *shift, struct varve_store *store, int root_fd, const char *id,
+	       const struct shift_maps *maps, const char *operation, struct skipped *report,
+	       const _Atomic bool *cancelled);
 
 /* Prepare SHIFT, whose walk is over, for one more walk, which handles what is new. */
-int shift_again(struct shift *shift, struct varve_store *store, int root_fd, const char *id, const _Atomic bool *cancelled);
+int shift_again(struct shift *shift, struct varve_store *store, int root_fd, const char *id,
+		const _Atomic bool *cancelled);
 
 /*
- * INODE of SUBVOLUME was found in the trees: shift it, unless it was handled before; with LOOK it is but counted. FD is on the
- * layer's mount. 0 or -errno. CAP_DAC_READ_SEARCH; any thread.
+ * INODE of SUBVOLUME was found in the trees: shift it, unless it was handled before; with LOOK it
+ * is but counted. FD is on the layer's mount. 0 or -errno. CAP_DAC_READ_SEARCH; any thread.
  */
-int shift_stray(struct shift *shift, int fd, uint64_t subvolume, uint64_t inode, uint64_t generation, bool look);
+int shift_stray(struct shift *shift, int fd, uint64_t subvolume, uint64_t inode,
+		uint64_t generation, bool look);
 
 /* Free what SHIFT holds; harmless on zeros. */
 void shift_free(struct shift *shift);

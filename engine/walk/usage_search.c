@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The numbers are those of a walk, because the same things are counted: an inode with no link left is in no directory; the
- * space of a file is its bytes in whole sectors, as stat() has it; a directory in the place of a subvolume that a snapshot's
- * source contains has inode 2, which is in no tree: it is known by an entry that leads to a subvolume without a reference
- * back, and counted once for each subvolume, as its number is.
+ * The numbers are those of a walk, because the same things are counted: an inode with no link left
+ * is in no directory; the space of a file is its bytes in whole sectors, as stat() has it; a
+ * directory in the place of a subvolume that a snapshot's source contains has inode 2, which is in
+ * no tree: it is known by an entry that leads to a subvolume without a reference back, and counted
+ * once for each subvolume, as its number is.
  *
- * Inode items are written with the transaction, and sizes with the data: for the numbers of this moment flush the
- * file system first.
+ * Inode items are written with the transaction, and sizes with the data: for the numbers of this
+ * moment flush the file system first.
  */
 #include "engine/walk/usage_search.h"
 #include "engine/btrfs/fs.h"
@@ -26,7 +27,8 @@ struct usage_search_span {
 };
 
 /* Count the inode that the current item of SEARCH is. */
-static void usage_search_inode(const struct usage_search *usage_search, const struct search *search, struct sums *sums)
+static void usage_search_inode(const struct usage_search *usage_search, const struct search *search,
+			       struct sums *sums)
 {
 	struct btrfs_inode_item item;
 
@@ -38,26 +40,29 @@ static void usage_search_inode(const struct usage_search *usage_search, const st
 	sums->inodes++;
 	if (!S_ISDIR(le32toh(item.mode)))
 		sums->bytes = bytes_add(sums->bytes, le64toh(item.size));
-	sums->disk_bytes += (le64toh(item.nbytes) + usage_search->sector - 1) / usage_search->sector * usage_search->sector;
+	sums->disk_bytes += (le64toh(item.nbytes) + usage_search->sector - 1) /
+			    usage_search->sector * usage_search->sector;
 }
 
 /* Pass the inode of SEARCH's current item to inode(). */
-static int usage_search_hand(struct usage_search *usage_search, uint64_t subvolume, const struct search *search)
+static int usage_search_hand(struct usage_search *usage_search, uint64_t subvolume,
+			     const struct search *search)
 {
 	struct btrfs_inode_item item;
 
 	if (search->header.len < sizeof(item))
 		return 0;
 	memcpy(&item, search->item, sizeof(item));
-	return usage_search->inode(usage_search, subvolume, search->header.objectid, le64toh(item.generation));
+	return usage_search->inode(usage_search, subvolume, search->header.objectid,
+				   le64toh(item.generation));
 }
 
 /* Does subvolume CHILD lie in PARENT? 1, 0 or -errno. */
 static int usage_search_nested(struct usage_search *usage_search, uint64_t parent, uint64_t child)
 {
 	struct search search;
-	int r = search_begin(&search, usage_search->fd, BTRFS_ROOT_TREE_OBJECTID, parent, parent, BTRFS_ROOT_REF_KEY,
-			     BTRFS_ROOT_REF_KEY, 0);
+	int r = search_begin(&search, usage_search->fd, BTRFS_ROOT_TREE_OBJECTID, parent, parent,
+			     BTRFS_ROOT_REF_KEY, BTRFS_ROOT_REF_KEY, 0);
 
 	search.key.min_offset = child;
 	if (!r)
@@ -68,8 +73,11 @@ static int usage_search_nested(struct usage_search *usage_search, uint64_t paren
 	return r;
 }
 
-/* Look whether the directory entry that the current item is leads to a subvolume that is not there. */
-static int usage_search_entry(struct usage_search *usage_search, uint64_t subvolume, const struct search *search, struct sums *sums)
+/*
+ * Look whether the directory entry that the current item is leads to a subvolume that is not there.
+ */
+static int usage_search_entry(struct usage_search *usage_search, uint64_t subvolume,
+			      const struct search *search, struct sums *sums)
 {
 	struct btrfs_dir_item item;
 	int r;
@@ -89,12 +97,14 @@ static int usage_search_entry(struct usage_search *usage_search, uint64_t subvol
 }
 
 /* Count what is in SPAN, on the thread of SLICE. How many items there were, or -errno. */
-static int64_t usage_search_count(struct usage_search *usage_search, struct slice *slice, const struct usage_search_span *span)
+static int64_t usage_search_count(struct usage_search *usage_search, struct slice *slice,
+				  const struct usage_search_span *span)
 {
 	struct sums sums = { 0 };
 	struct search search;
 	int64_t items = 0;
-	int r = search_begin(&search, usage_search->fd, span->subvolume, span->first, span->last, BTRFS_INODE_ITEM_KEY,
+	int r = search_begin(&search, usage_search->fd, span->subvolume, span->first, span->last,
+			     BTRFS_INODE_ITEM_KEY,
 			     usage_search->inode ? BTRFS_INODE_ITEM_KEY : BTRFS_DIR_INDEX_KEY, 0);
 
 	while (!r && !job_over(&usage_search->job) && (r = search_next(&search)) > 0) {
@@ -114,11 +124,13 @@ static int64_t usage_search_count(struct usage_search *usage_search, struct slic
 }
 
 /* The first inode behind SPAN, 0 for none; or -errno. */
-static int usage_search_behind(struct usage_search *usage_search, const struct usage_search_span *span, uint64_t *ret_inode)
+static int usage_search_behind(struct usage_search *usage_search,
+			       const struct usage_search_span *span, uint64_t *ret_inode)
 {
 	struct search search;
-	int r = search_begin(&search, usage_search->fd, span->subvolume, span->last + 1, BTRFS_LAST_FREE_OBJECTID,
-			     BTRFS_INODE_ITEM_KEY, BTRFS_INODE_ITEM_KEY, 0);
+	int r = search_begin(&search, usage_search->fd, span->subvolume, span->last + 1,
+			     BTRFS_LAST_FREE_OBJECTID, BTRFS_INODE_ITEM_KEY, BTRFS_INODE_ITEM_KEY,
+			     0);
 
 	*ret_inode = 0;
 	if (!r)
@@ -137,9 +149,10 @@ static bool usage_search_take(struct usage_search *usage_search, struct usage_se
 	pthread_mutex_lock(&usage_search->lock);
 	any = usage_search->at < usage_search->subvolumes.count;
 	if (any) {
-		*ret_span = (struct usage_search_span){ usage_search->at, usage_search->subvolumes.ids[usage_search->at],
-				usage_search->next,
-						 usage_search->next + usage_search->span - 1 };
+		*ret_span = (struct usage_search_span){
+			usage_search->at, usage_search->subvolumes.ids[usage_search->at],
+			usage_search->next, usage_search->next + usage_search->span - 1
+		};
 		usage_search->next += usage_search->span;
 	}
 	pthread_mutex_unlock(&usage_search->lock);
@@ -149,7 +162,8 @@ static bool usage_search_take(struct usage_search *usage_search, struct usage_se
 /* A span of so many ITEMS took TOOK_NS: choose how large the next ones are. */
 static void usage_search_adapt(struct usage_search *usage_search, int64_t items, uint64_t took_ns)
 {
-	bool slow = took_ns * SEARCH_SLOW_PART >= (uint64_t)items * workers_slow_ns(usage_search->job.store);
+	bool slow = took_ns * SEARCH_SLOW_PART >=
+		    (uint64_t)items * workers_slow_ns(usage_search->job.store);
 
 	pthread_mutex_lock(&usage_search->lock);
 	usage_search->span = slow ? SEARCH_SPAN_SLOW : SEARCH_SPAN;
@@ -157,7 +171,8 @@ static void usage_search_adapt(struct usage_search *usage_search, int64_t items,
 }
 
 /* SPAN was empty: go on at INODE, or with the next subvolume when that is 0. */
-static void usage_search_skip(struct usage_search *usage_search, const struct usage_search_span *span, uint64_t inode)
+static void usage_search_skip(struct usage_search *usage_search,
+			      const struct usage_search_span *span, uint64_t inode)
 {
 	pthread_mutex_lock(&usage_search->lock);
 	if (usage_search->at == span->at && !inode) {
@@ -175,7 +190,8 @@ static int usage_search_slice(struct job *job, struct slice *slice)
 	struct usage_search_span span;
 	int r = 0;
 
-	while (!r && !job_over(job) && now_ns() < slice->until_ns && usage_search_take(usage_search, &span)) {
+	while (!r && !job_over(job) && now_ns() < slice->until_ns &&
+	       usage_search_take(usage_search, &span)) {
 		uint64_t behind = 0, begin = now_ns();
 		int64_t items = usage_search_count(usage_search, slice, &span);
 
@@ -221,13 +237,18 @@ static const struct job_class usage_search_job_class = {
 	.done = usage_search_done,
 };
 
-int usage_search_init(struct usage_search *usage_search, struct varve_store *store, int fd, uint64_t number, const _Atomic bool *cancelled)
+int usage_search_init(struct usage_search *usage_search, struct varve_store *store, int fd,
+		      uint64_t number, const _Atomic bool *cancelled)
 {
 	struct fault *fault = &store->core.io.fault;
 	int r;
 
-	*usage_search = (struct usage_search){ .fd = fd, .next = BTRFS_FIRST_FREE_OBJECTID, .span = SEARCH_SPAN_SLOW };
-	usage_search->job = (struct job){ .class = &usage_search_job_class, .store = store, .cancelled = cancelled };
+	*usage_search = (struct usage_search){ .fd = fd,
+					       .next = BTRFS_FIRST_FREE_OBJECTID,
+					       .span = SEARCH_SPAN_SLOW };
+	usage_search->job = (struct job){ .class = &usage_search_job_class,
+					  .store = store,
+					  .cancelled = cancelled };
 	pthread_mutex_init(&usage_search->lock, NULL);
 	inode_set_init(&usage_search->placeholders, fault);
 	r = fs_sector_bytes(fd, &usage_search->sector);

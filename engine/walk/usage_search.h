@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a layer takes, by a search of its trees: all inodes, without a look at a single name. The key space is cut into
- * spans of up to SEARCH_SPAN inode numbers, which the workers take one after the other. CAP_SYS_ADMIN.
+ * What a layer takes, by a search of its trees: all inodes, without a look at a single name. The
+ * key space is cut into spans of up to SEARCH_SPAN inode numbers, which the workers take one after
+ * the other. CAP_SYS_ADMIN.
  */
 #ifndef VARVE_WALK_USAGE_SEARCH_H
 #define VARVE_WALK_USAGE_SEARCH_H
@@ -15,14 +16,21 @@ struct usage_search {
 	struct job job;
 	/* Any directory of the file system. */
 	int fd;
-	/* Called with each inode, instead of counting; -errno ends the search. NULL: count. Any thread. */
-	int (*inode)(struct usage_search *usage_search, uint64_t subvolume, uint64_t number, uint64_t generation);
+	/*
+	 * Called with each inode, instead of counting; -errno ends the search. NULL: count. Any
+	 * thread.
+	 */
+	int (*inode)(struct usage_search *usage_search, uint64_t subvolume, uint64_t number,
+		     uint64_t generation);
 	void *data;
 	/* All is over. Reactor. */
 	void (*done)(struct usage_search *usage_search, int result);
 	/* Bytes of a sector. */
 	uint32_t sector;
-	/* Directories that stand for subvolumes of a snapshot's source: they share one inode number. */
+	/*
+	 * Directories that stand for subvolumes of a snapshot's source: they share one inode
+	 * number.
+	 */
 	struct inode_set placeholders;
 
 	/* Guards what follows. */
@@ -35,8 +43,12 @@ struct usage_search {
 	uint64_t span;
 };
 
-/* Prepare TALLY of subvolume NUMBER and what is nested in it; set done, and begin with job_start(). Lane thread. */
-int usage_search_init(struct usage_search *usage_search, struct varve_store *store, int fd, uint64_t number, const _Atomic bool *cancelled);
+/*
+ * Prepare TALLY of subvolume NUMBER and what is nested in it; set done, and begin with job_start().
+ * Lane thread.
+ */
+int usage_search_init(struct usage_search *usage_search, struct varve_store *store, int fd,
+		      uint64_t number, const _Atomic bool *cancelled);
 
 /* Free what TALLY holds; harmless on zeros. */
 void usage_search_free(struct usage_search *usage_search);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The unit of work is a directory: the thread that takes one reads it with getdents64 and handles its entries at once, because
- * an entry whose inode is cached costs 1 us that way, and no hand-over is as cheap. Its subdirectories go on the thread's own
- * stack, from which it takes the last one. A thread whose stack is empty moves the older half of the longest one to its own: so
- * each has a part of the tree, far from the others', and they seldom want the same leaf of the file system.
+ * The unit of work is a directory: the thread that takes one reads it with getdents64 and handles
+ * its entries at once, because an entry whose inode is cached costs 1 us that way, and no hand-over
+ * is as cheap. Its subdirectories go on the thread's own stack, from which it takes the last one. A
+ * thread whose stack is empty moves the older half of the longest one to its own: so each has a
+ * part of the tree, far from the others', and they seldom want the same leaf of the file system.
  *
  *	           +-------------------------- set aside: too many children, or the slice is over
  *	           v                          |
@@ -11,26 +12,30 @@
  *	           ^                          |
  *	           +---- batch is done <-- ring: 128 entries at once, when they prove slow
  *
- * Slow entries. The clock is read after each WALK_PROBE entries. Where these took longer than WALK_SLOW_NS each, and the
- * thread slept meanwhile, their inodes come from a disk. Then the rest of the buffer goes to the ring in one batch of statx
- * (which the class uses, or which warms the cache for its own call) or unlinkat. The directory waits, and the threads take
- * others. The number of threads depends on the same measurement, by slices: see workers.c.
+ * Slow entries. The clock is read after each WALK_PROBE entries. Where these took longer than
+ * WALK_SLOW_NS each, and the thread slept meanwhile, their inodes come from a disk. Then the rest
+ * of the buffer goes to the ring in one batch of statx (which the class uses, or which warms the
+ * cache for its own call) or unlinkat. The directory waits, and the threads take others. The number
+ * of threads depends on the same measurement, by slices: see workers.c.
  *
- * Memory. A directory that is wholly read and whose children are opened is freed, so that a chain of directories takes no
- * memory. Taking the last one first makes the walk depth-first: only the directories beside each thread's way down wait. A
- * directory with very many subdirectories is set aside, below them, and continues from its position when they are done. The
- * records of waiting directories are bounded by WALK_RECORDS_BYTES_MAX.
+ * Memory. A directory that is wholly read and whose children are opened is freed, so that a chain
+ * of directories takes no memory. Taking the last one first makes the walk depth-first: only the
+ * directories beside each thread's way down wait. A directory with very many subdirectories is set
+ * aside, below them, and continues from its position when they are done. The records of waiting
+ * directories are bounded by WALK_RECORDS_BYTES_MAX.
  *
- * Hostile content. A directory is opened by openat2 from its parent's descriptor with RESOLVE_BENEATH, NO_SYMLINKS,
- * NO_MAGICLINKS and NO_XDEV, so that neither a link nor a mount is entered; all calls take the descriptor and a name, and do
- * not follow links. A directory that is opened again must have the same inode; one that is gone or another is ignored. A
- * call by name may meet another entry than the one that was looked at. That entry is in the same directory and of the
- * layer, as no link is followed and, in a clone of the mount, no mount is seen. Where the difference matters (an owner
- * that depends on the look), or there is no clone, each entry is opened by O_PATH (walk->hold).
+ * Hostile content. A directory is opened by openat2 from its parent's descriptor with
+ * RESOLVE_BENEATH, NO_SYMLINKS, NO_MAGICLINKS and NO_XDEV, so that neither a link nor a mount is
+ * entered; all calls take the descriptor and a name, and do not follow links. A directory that is
+ * opened again must have the same inode; one that is gone or another is ignored. A call by name may
+ * meet another entry than the one that was looked at. That entry is in the same directory and of
+ * the layer, as no link is followed and, in a clone of the mount, no mount is seen. Where the
+ * difference matters (an owner that depends on the look), or there is no clone, each entry is
+ * opened by O_PATH (walk->hold).
  *
- * Rejected: a queue of paths (unbounded, and each one resolved anew); the ring for entries that are cached (statx through
- * io-wq 139 ms for 100,000, inline 87 ms with two threads); splitting one directory among threads (getdents64 holds the
- * directory's lock, and so do unlink and create).
+ * Rejected: a queue of paths (unbounded, and each one resolved anew); the ring for entries that are
+ * cached (statx through io-wq 139 ms for 100,000, inline 87 ms with two threads); splitting one
+ * directory among threads (getdents64 holds the directory's lock, and so do unlink and create).
  */
 #include "engine/walk/walk.h"
 #include "engine/btrfs/subvol.h"
@@ -69,7 +74,7 @@ struct walk_batch {
 	struct walk_call calls[WALK_BATCH];
 };
 
-/* ---- entries ----------------------------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 /* What one thread reads. */
 struct walk_reading {
@@ -137,12 +142,19 @@ static void walk_hold(struct walk *walk, struct walk_entry *entry)
 }
 
 /* Handle an entry that is no directory, on this thread. */
-static void walk_entry(struct walk_reading *reading, const struct dirent64 *dirent, unsigned char type)
+static void walk_entry(struct walk_reading *reading, const struct dirent64 *dirent,
+		       unsigned char type)
 {
 	struct walk *walk = reading->walk;
 	struct walk_dir *dir = reading->dir;
-	struct walk_entry entry = { .dir = dir, .name = dirent->d_name, .inode = dirent->d_ino, .type = type,
-				    .sums = &reading->sums, .xattr_dir = &reading->slice->xattr_dir, .fd = -EBADF, .done = 1 };
+	struct walk_entry entry = { .dir = dir,
+				    .name = dirent->d_name,
+				    .inode = dirent->d_ino,
+				    .type = type,
+				    .sums = &reading->sums,
+				    .xattr_dir = &reading->slice->xattr_dir,
+				    .fd = -EBADF,
+				    .done = 1 };
 	struct statx stat;
 
 	if (walk->hold) {
@@ -150,7 +162,8 @@ static void walk_entry(struct walk_reading *reading, const struct dirent64 *dire
 		return;
 	}
 	if (walk->class->stat || walk->mounts) {
-		int r = RET_NERRNO(statx(dir->fd, entry.name, WALK_STAT_FLAGS, WALK_STAT_MASK, &stat));
+		int r = RET_NERRNO(
+			statx(dir->fd, entry.name, WALK_STAT_FLAGS, WALK_STAT_MASK, &stat));
 
 		if (r && !opath_vanished(r))
 			walk_failed(walk, dir, entry.name, "statx", r);
@@ -174,7 +187,7 @@ static unsigned char walk_type(struct walk_dir *dir, const struct dirent64 *dire
 	return IFTODT(stat.stx_mode);
 }
 
-/* ---- batches ----------------------------------------------------------------------------------------------------- */
+/* ---- batches --------------------------------------------------------------------------------- */
 
 /* The ring has made one call of a batch. */
 static void walk_called(struct call *call)
@@ -206,7 +219,8 @@ static void walk_post(struct inbox_node *node)
 		if (walk->class->unlink && !walk->mounts)
 			call_unlinkat(&item->call, batch->dir->fd, item->name, 0);
 		else
-			call_statx(&item->call, batch->dir->fd, item->name, WALK_STAT_FLAGS, WALK_STAT_MASK, &item->stat);
+			call_statx(&item->call, batch->dir->fd, item->name, WALK_STAT_FLAGS,
+				   WALK_STAT_MASK, &item->stat);
 		item->call.done = walk_called;
 		io_submit(&walk->job.store->core.io, &item->call);
 	}
@@ -221,12 +235,19 @@ static void walk_take_batch(struct walk *walk, struct slice *slice, struct walk_
 	xattr_dir_set(&slice->xattr_dir, batch->dir->fd);
 	for (unsigned i = 0; i < batch->count && !job_over(&walk->job); i++) {
 		struct walk_call *item = &batch->calls[i];
-		struct walk_entry entry = { .dir = batch->dir, .name = item->name, .inode = item->inode,
-					    .type = item->type, .sums = &sums, .xattr_dir = &slice->xattr_dir, .fd = -EBADF, .done = 1 };
+		struct walk_entry entry = { .dir = batch->dir,
+					    .name = item->name,
+					    .inode = item->inode,
+					    .type = item->type,
+					    .sums = &sums,
+					    .xattr_dir = &slice->xattr_dir,
+					    .fd = -EBADF,
+					    .done = 1 };
 
 		if (stats && item->call.result) {
 			if (!opath_vanished(item->call.result))
-				walk_failed(walk, batch->dir, item->name, "statx", item->call.result);
+				walk_failed(walk, batch->dir, item->name, "statx",
+					    item->call.result);
 			continue;
 		}
 		if (stats && S_ISDIR(item->stat.stx_mode))
@@ -241,7 +262,7 @@ static void walk_take_batch(struct walk *walk, struct slice *slice, struct walk_
 	job_add(&walk->job, &sums);
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* Look at the clock, after some entries: is the slice over? */
 static bool walk_probe(struct walk_reading *reading)
@@ -295,7 +316,9 @@ static bool walk_read_entry(struct walk_reading *reading, const struct dirent64 
 	return ++reading->probe == WALK_PROBE && walk_probe(reading);
 }
 
-/* Give what is left of the buffer to the ring, from *AT on; NULL when that cannot be. *AT moves on. */
+/*
+ * Give what is left of the buffer to the ring, from *AT on; NULL when that cannot be. *AT moves on.
+ */
 static struct walk_batch *walk_collect(struct walk_reading *reading, ssize_t *at, ssize_t length)
 {
 	struct walk *walk = reading->walk;
@@ -308,8 +331,9 @@ static struct walk_batch *walk_collect(struct walk_reading *reading, ssize_t *at
 		return NULL;
 	batch->walk = walk;
 	batch->dir = reading->dir;
-	for (; *at < length && batch->count < WALK_BATCH; ) {
-		const struct dirent64 *dirent = (const struct dirent64 *)(reading->slice->buffer + *at);
+	for (; *at < length && batch->count < WALK_BATCH;) {
+		const struct dirent64 *dirent = (const struct dirent64 *)(reading->slice->buffer +
+									  *at);
 		struct walk_call *item = &batch->calls[batch->count];
 
 		if (dirent->d_type == DT_DIR || dirent->d_type == DT_UNKNOWN)
@@ -332,10 +356,12 @@ static struct walk_batch *walk_collect(struct walk_reading *reading, ssize_t *at
 enum walk_read { WALK_WHOLE, WALK_ASIDE, WALK_BATCHED };
 
 /* Handle LENGTH bytes of entries; WALK_WHOLE: all of them. */
-static enum walk_read walk_read_buffer(struct walk_reading *reading, ssize_t length, struct walk_batch **ret_batch)
+static enum walk_read walk_read_buffer(struct walk_reading *reading, ssize_t length,
+				       struct walk_batch **ret_batch)
 {
 	for (ssize_t at = 0; at < length;) {
-		const struct dirent64 *dirent = (const struct dirent64 *)(reading->slice->buffer + at);
+		const struct dirent64 *dirent = (const struct dirent64 *)(reading->slice->buffer +
+									  at);
 		bool stop = walk_read_entry(reading, dirent);
 
 		reading->dir->position = dirent->d_off;
@@ -354,7 +380,10 @@ static enum walk_read walk_read(struct walk_reading *reading, struct walk_batch 
 	struct walk_dir *dir = reading->dir;
 	enum walk_read result = WALK_WHOLE;
 
-	/* The root's descriptor is the caller's, and may have been read before: by the shift, where labels come second. */
+	/*
+	 * The root's descriptor is the caller's, and may have been read before: by the shift, where
+	 * labels come second.
+	 */
 	if ((dir->position || !dir->parent) && lseek(dir->fd, dir->position, SEEK_SET) < 0)
 		walk_failed(reading->walk, dir, NULL, "lseek", negative_errno());
 	xattr_dir_set(&reading->slice->xattr_dir, dir->fd);
@@ -372,7 +401,10 @@ static enum walk_read walk_read(struct walk_reading *reading, struct walk_batch 
 	return result;
 }
 
-/* Put what was read on the stack: the directory itself if it was set aside, over it its subdirectories, the next one last. */
+/*
+ * Put what was read on the stack: the directory itself if it was set aside, over it its
+ * subdirectories, the next one last.
+ */
 static void walk_push(struct walk_reading *reading, bool aside)
 {
 	struct walk *walk = reading->walk;
@@ -384,7 +416,8 @@ static void walk_push(struct walk_reading *reading, bool aside)
 	if (aside)
 		stack_push(reading->stack, &reading->dir->link);
 	while (!list_empty(&reading->children)) {
-		struct list *next = walk->last_first ? reading->children.next : reading->children.prev;
+		struct list *next = walk->last_first ? reading->children.next
+						     : reading->children.prev;
 
 		list_remove(next);
 		stack_push(reading->stack, next);
@@ -399,7 +432,8 @@ static void walk_push(struct walk_reading *reading, bool aside)
 static int walk_look(struct walk_dir *dir, int fd, struct statx *ret_stat)
 {
 	const struct walk_dir *parent = dir->parent;
-	int r = RET_NERRNO(statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, WALK_STAT_MASK, ret_stat));
+	int r = RET_NERRNO(
+		statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, WALK_STAT_MASK, ret_stat));
 
 	if (r)
 		return r;
@@ -411,7 +445,10 @@ static int walk_look(struct walk_dir *dir, int fd, struct statx *ret_stat)
 	return subvol_number(fd, &dir->subvolume);
 }
 
-/* FD, which is taken over unless it is the root's, is DIR: let the class in. 0, or -errno to keep out of it. */
+/*
+ * FD, which is taken over unless it is the root's, is DIR: let the class in. 0, or -errno to keep
+ * out of it.
+ */
 static int walk_enter(struct walk *walk, struct walk_dir *dir, int fd)
 {
 	struct statx stat;
@@ -454,8 +491,8 @@ static int walk_begin(struct walk *walk, struct walk_dir *dir)
 }
 
 /*
- * DIR could not be opened, with ERROR: where it was for want of descriptors and other threads are at it, put DIR back, and let this
- * one end; it has nothing open. One alone goes on.
+ * DIR could not be opened, with ERROR: where it was for want of descriptors and other threads are
+ * at it, put DIR back, and let this one end; it has nothing open. One alone goes on.
  */
 static bool walk_back_out(struct walk *walk, struct stack *stack, struct walk_dir *dir, int error)
 {
@@ -475,7 +512,8 @@ static bool walk_back_out(struct walk *walk, struct stack *stack, struct walk_di
 }
 
 /* Read DIR; false when this thread is to end, and DIR is another one's. */
-static bool walk_directory(struct walk *walk, struct slice *slice, struct stack *stack, struct walk_dir *dir)
+static bool walk_directory(struct walk *walk, struct slice *slice, struct stack *stack,
+			   struct walk_dir *dir)
 {
 	struct walk_reading reading = { .walk = walk, .dir = dir, .slice = slice, .stack = stack };
 	struct walk_batch *batch = NULL;
@@ -513,7 +551,8 @@ static bool walk_directory(struct walk *walk, struct slice *slice, struct stack 
 }
 
 /* Take a batch that is done, or the directory on top of STACK; false when there is neither. */
-static bool walk_take(struct walk *walk, struct stack *stack, struct walk_batch **ret_batch, struct walk_dir **ret_dir)
+static bool walk_take(struct walk *walk, struct stack *stack, struct walk_batch **ret_batch,
+		      struct walk_dir **ret_dir)
 {
 	struct list *link;
 
@@ -620,18 +659,26 @@ static const struct job_class walk_job_class = {
 	.done = walk_done,
 };
 
-int walk_init(struct walk *walk, struct varve_store *store, const struct walk_class *class, int root_fd, const char *id,
-	      const _Atomic bool *cancelled)
+int walk_init(struct walk *walk, struct varve_store *store, const struct walk_class *class,
+	      int root_fd, const char *id, const _Atomic bool *cancelled)
 {
 	struct walk_dir *root;
 	int r;
 
-	*walk = (struct walk){ .class = class, .root_fd = root_fd, .mounts = true, .crowded = workers_tight(store) };
+	*walk = (struct walk){
+		.class = class, .root_fd = root_fd, .mounts = true, .crowded = workers_tight(store)
+	};
 	walk->fds_max = walk->crowded ? 0 : store->settings.walk_fds_max;
-	walk->job = (struct job){ .class = &walk_job_class, .store = store, .cancelled = cancelled };
+	walk->job = (struct job){ .class = &walk_job_class,
+				  .store = store,
+				  .cancelled = cancelled };
 	walk->slow_ns = workers_slow_ns(store) * MAX(1, class->slow_factor);
-	/* Without a ring more threads do as well; where all is taken as slow, the lanes stand in for it. */
-	walk->ring = !walk->slow_ns || ring_can(&store->core.io.ring, class->unlink ? CALL_UNLINKAT : CALL_STATX);
+	/*
+	 * Without a ring more threads do as well; where all is taken as slow, the lanes stand in
+	 * for it.
+	 */
+	walk->ring = !walk->slow_ns ||
+		     ring_can(&store->core.io.ring, class->unlink ? CALL_UNLINKAT : CALL_STATX);
 	deque_init(&walk->deque);
 	list_init(&walk->ready);
 	list_init(&walk->idle);

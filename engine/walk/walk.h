@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The walk: everything that has to look at each file of a layer is a struct walk_class, whose functions are called for
- * each directory and each entry, on several threads at once. How it works stands in walk.c.
+ * The walk: everything that has to look at each file of a layer is a struct walk_class, whose
+ * functions are called for each directory and each entry, on several threads at once. How it works
+ * stands in walk.c.
  */
 #ifndef VARVE_WALK_WALK_H
 #define VARVE_WALK_WALK_H
@@ -49,7 +50,10 @@ struct walk_entry {
 	unsigned char type;
 	/* NULL where no class needs it; of FD, where that is open. */
 	const struct statx *stat;
-	/* The entry itself, by O_PATH, where walk->hold is set: what is done to it, is done to what STAT tells of. Else -EBADF. */
+	/*
+	 * The entry itself, by O_PATH, where walk->hold is set: what is done to it, is done to what
+	 * STAT tells of. Else -EBADF.
+	 */
 	int fd;
 	/* Where visit() counts, and how it gets at extended attributes. */
 	struct sums *sums;
@@ -61,25 +65,39 @@ struct walk_entry {
 struct walk_class {
 	/* The system call that visit() and leave() make, for the error record. */
 	const char *call;
-	/* How many times longer than a look at an entry visit() takes when nothing is slow. 0: 1. */
+	/*
+	 * How many times longer than a look at an entry visit() takes when nothing is slow. 0: 1.
+	 */
 	unsigned slow_factor;
 	/* visit() needs entry->stat. */
 	bool stat;
-	/* With walk->hold, before it is opened: is the entry INODE, as the directory tells, to be visited? NULL: each is. */
+	/*
+	 * With walk->hold, before it is opened: is the entry INODE, as the directory tells, to be
+	 * visited? NULL: each is.
+	 */
 	bool (*wanted)(struct walk *walk, uint64_t subvolume, uint64_t inode);
 	/* What is beneath a mount may be left out: no failure, but walk->left_out. */
 	bool leaves_mounts;
 	/* Slow entries are unlinked by the ring, not looked at. */
 	bool unlink;
-	/* A directory is open (dir->fd) and has not been read: 0, or -errno to keep out of it. NULL: 0. */
+	/*
+	 * A directory is open (dir->fd) and has not been read: 0, or -errno to keep out of it.
+	 * NULL: 0.
+	 */
 	int (*enter)(struct walk *walk, struct walk_dir *dir, const struct statx *stat);
 	/* An entry. -errno is recorded, and the walk goes on; what has vanished is none. */
 	int (*visit)(struct walk *walk, struct walk_entry *entry);
-	/* All in a directory that was entered is over; what it is in is open. NULL: nothing is to be done. */
+	/*
+	 * All in a directory that was entered is over; what it is in is open. NULL: nothing is to
+	 * be done.
+	 */
 	int (*leave)(struct walk *walk, struct walk_dir *dir);
 	/* leave() wants the root only. */
 	bool leave_root;
-	/* A directory cannot be opened (-EACCES): make it so, and return 0. NULL: it cannot be helped. */
+	/*
+	 * A directory cannot be opened (-EACCES): make it so, and return 0. NULL: it cannot be
+	 * helped.
+	 */
 	int (*unlock)(struct walk *walk, int parent_fd, const char *name);
 	/* The walk is freed: free what the class has. NULL: nothing. */
 	void (*release)(struct walk *walk);
@@ -95,7 +113,10 @@ struct walk {
 	int root_fd;
 	/* Something may be mounted in the tree: look at each entry before touching it. */
 	bool mounts;
-	/* Names may be exchanged meanwhile, and it matters: visit() gets each entry open, and looked at then. */
+	/*
+	 * Names may be exchanged meanwhile, and it matters: visit() gets each entry open, and
+	 * looked at then.
+	 */
 	bool hold;
 	/* Something was mounted, and is left out. */
 	_Atomic bool left_out;
@@ -122,7 +143,10 @@ struct walk {
 	/* Open directories without a user, longest unused first; all open ones. */
 	struct list idle;
 	unsigned fds;
-	/* Beside those in use so many stay open: settings.walk_fds_max, and less where some were missing. */
+	/*
+	 * Beside those in use so many stay open: settings.walk_fds_max, and less where some were
+	 * missing.
+	 */
 	unsigned fds_max;
 	/* Closed where descriptors are missing. */
 	struct spares spares;
@@ -140,11 +164,11 @@ struct walk {
 };
 
 /*
- * Prepare WALK of the tree at ROOT_FD, layer ID's; then set data, done and mounts, and begin it with job_start() or
- * walk_run_here(). 0 or -ENOMEM.
+ * Prepare WALK of the tree at ROOT_FD, layer ID's; then set data, done and mounts, and begin it
+ * with job_start() or walk_run_here(). 0 or -ENOMEM.
  */
-int walk_init(struct walk *walk, struct varve_store *store, const struct walk_class *class, int root_fd, const char *id,
-	      const _Atomic bool *cancelled);
+int walk_init(struct walk *walk, struct varve_store *store, const struct walk_class *class,
+	      int root_fd, const char *id, const _Atomic bool *cancelled);
 
 /* Walk on this thread alone; 0, -ECANCELED or the first error. */
 int walk_run_here(struct walk *walk);
@@ -152,11 +176,15 @@ int walk_run_here(struct walk *walk);
 /* Free what walk_init() made and was not freed at the end of the walk; harmless on zeros. */
 void walk_free(struct walk *walk);
 
-/* Write the path of NAME (NULL: itself) in DIR, from the layer's id on; of one that is too long the end is kept. Any thread. */
+/*
+ * Write the path of NAME (NULL: itself) in DIR, from the layer's id on; of one that is too long the
+ * end is kept. Any thread.
+ */
 void walk_path(const struct walk_dir *dir, const char *name, char path[VARVE_FAILURE_PATH_SIZE]);
 
 /* Record ERROR of CALL on NAME (NULL: itself) in DIR; the first one counts. Any thread. */
-void walk_failed(struct walk *walk, const struct walk_dir *dir, const char *name, const char *call, int error);
+void walk_failed(struct walk *walk, const struct walk_dir *dir, const char *name, const char *call,
+		 int error);
 
 /* The descriptor of DIR, which is opened where it must, until walk_put(); or -errno. */
 int walk_get(struct walk *walk, struct walk_dir *dir);

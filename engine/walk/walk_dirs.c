@@ -10,7 +10,7 @@
 /* How a directory is opened. */
 #define WALK_OPEN_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
 
-/* ---- records ----------------------------------------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 /* The bytes that DIR takes. */
 static size_t walk_dir_bytes(const char *name)
@@ -18,7 +18,8 @@ static size_t walk_dir_bytes(const char *name)
 	return sizeof(struct walk_dir) + strlen(name) + 1;
 }
 
-int walk_dir_new(struct walk *walk, struct walk_dir *parent, const char *name, struct walk_dir **ret_dir)
+int walk_dir_new(struct walk *walk, struct walk_dir *parent, const char *name,
+		 struct walk_dir **ret_dir)
 {
 	size_t bytes = walk_dir_bytes(name);
 	struct walk_dir *dir;
@@ -41,7 +42,10 @@ int walk_dir_new(struct walk *walk, struct walk_dir *parent, const char *name, s
 	return 0;
 }
 
-/* Put "/PART" (the first one: "PART") before what stands at PATH + AT; the new AT, 0 when there is no room. */
+/*
+ * Put "/PART" (the first one: "PART") before what stands at PATH + AT; the new AT, 0 when there is
+ * no room.
+ */
 static size_t walk_path_part(char *path, size_t at, const char *part)
 {
 	size_t length = strlen(part);
@@ -67,7 +71,8 @@ void walk_path(const struct walk_dir *dir, const char *name, char path[VARVE_FAI
 	memmove(path, path + at, VARVE_FAILURE_PATH_SIZE - at);
 }
 
-void walk_failed(struct walk *walk, const struct walk_dir *dir, const char *name, const char *call, int error)
+void walk_failed(struct walk *walk, const struct walk_dir *dir, const char *name, const char *call,
+		 int error)
 {
 	pthread_mutex_lock(&walk->lock);
 	if (!walk->error) {
@@ -78,7 +83,7 @@ void walk_failed(struct walk *walk, const struct walk_dir *dir, const char *name
 	pthread_mutex_unlock(&walk->lock);
 }
 
-/* ---- descriptors ------------------------------------------------------------------------------------------------- */
+/* ---- descriptors ----------------------------------------------------------------------------- */
 
 /* Keep DIR open if it is; its descriptor, or -EBADF. */
 static int walk_pin(struct walk *walk, struct walk_dir *dir)
@@ -103,7 +108,8 @@ void walk_put(struct walk *walk, struct walk_dir *dir)
 	if (!--dir->pins && dir->parent) {
 		list_append(&walk->idle, &dir->idle);
 		if (walk->fds > walk->fds_max) {
-			struct walk_dir *oldest = list_entry(list_pop(&walk->idle), struct walk_dir, idle);
+			struct walk_dir *oldest = list_entry(list_pop(&walk->idle), struct walk_dir,
+							     idle);
 
 			fd = TAKE_FD(oldest->fd);
 			walk->fds--;
@@ -157,8 +163,8 @@ static bool walk_same(const struct walk_dir *dir, int fd)
 {
 	struct statx stat;
 
-	return !statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &stat) && stat.stx_ino == dir->inode &&
-	       walk_device(&stat) == dir->device;
+	return !statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &stat) &&
+	       stat.stx_ino == dir->inode && walk_device(&stat) == dir->device;
 }
 
 int walk_openat(struct walk *walk, int parent_fd, const char *name)
@@ -166,8 +172,12 @@ int walk_openat(struct walk *walk, int parent_fd, const char *name)
 	struct call call;
 	int r;
 
-	call_openat2(&call, parent_fd, name, WALK_OPEN_FLAGS, BENEATH_RESOLVE_NAME | RESOLVE_NO_SYMLINKS);
-	/* EAGAIN: something was renamed meanwhile, and the kernel cannot tell that we stayed beneath. */
+	call_openat2(&call, parent_fd, name, WALK_OPEN_FLAGS,
+		     BENEATH_RESOLVE_NAME | RESOLVE_NO_SYMLINKS);
+	/*
+	 * EAGAIN: something was renamed meanwhile, and the kernel cannot tell that we stayed
+	 * beneath.
+	 */
 	do
 		r = call_run(&call);
 	while ((r == -EAGAIN && !job_over(&walk->job)) || walk_shed(walk, r));
@@ -243,7 +253,7 @@ static int walk_get_parent(struct walk *walk, struct walk_dir *child)
 	return parent->fd;
 }
 
-/* ---- the end of a directory -------------------------------------------------------------------------------------- */
+/* ---- the end of a directory ------------------------------------------------------------------ */
 
 /* Open what DIR is in: by ".." where DIR is open. */
 static int walk_get_above(struct walk *walk, struct walk_dir *dir)
@@ -262,7 +272,8 @@ static void walk_leave(struct walk *walk, struct walk_dir *dir)
 {
 	int r = 0;
 
-	if (!dir->entered || !walk->class->leave || job_over(&walk->job) || (walk->class->leave_root && dir->parent))
+	if (!dir->entered || !walk->class->leave || job_over(&walk->job) ||
+	    (walk->class->leave_root && dir->parent))
 		return;
 	if (dir->parent)
 		r = walk_get_above(walk, dir);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The directories of a walk that were found and are not over: their records, their descriptors, and their end.
+ * The directories of a walk that were found and are not over: their records, their descriptors, and
+ * their end.
  *
- * Descriptors. At most walk->fds_max stay open besides those in use; the longest unused is closed, all of them where descriptors are
- * missing. One that is needed again
- * is opened by ".." of its child, where that is still open, else from its nearest open ancestor downwards. Names are single
+ * Descriptors. At most walk->fds_max stay open besides those in use; the longest unused is closed,
+ * all of them where descriptors are missing. One that is needed again is opened by ".." of its
+ * child, where that is still open, else from its nearest open ancestor downwards. Names are single
  * components always, and no path is ever built (but for the message about a failure).
  */
 #ifndef VARVE_WALK_WALK_DIRS_H
@@ -13,7 +14,8 @@
 #include "engine/walk/walk.h"
 
 /* A record for NAME in PARENT; with walk->lock held, where there is a parent. */
-int walk_dir_new(struct walk *walk, struct walk_dir *parent, const char *name, struct walk_dir **ret_dir);
+int walk_dir_new(struct walk *walk, struct walk_dir *parent, const char *name,
+		 struct walk_dir **ret_dir);
 
 /* FD is DIR, opened; keep it open. What another thread has opened meanwhile stays. */
 void walk_attach(struct walk *walk, struct walk_dir *dir, int fd);
@@ -27,7 +29,10 @@ int walk_openat(struct walk *walk, int parent_fd, const char *name);
 /* One thing less is unfinished in DIR: at the last one it is over, and its parent has one less. */
 void walk_finish(struct walk *walk, struct walk_dir *dir);
 
-/* ERROR: is it for want of a descriptor, and was an unused directory closed? Fewer are kept from then on. */
+/*
+ * ERROR: is it for want of a descriptor, and was an unused directory closed? Fewer are kept from
+ * then on.
+ */
 bool walk_shed(struct walk *walk, int error);
 
 #endif

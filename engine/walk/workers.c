@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How many threads. While they compute, one for each CPU is best: more only fight. While they sleep for the disk, more of
- * them keep more reads in flight. Each slice tells how long it took and how much CPU it used; the quotient, smoothed, is
- * what decides:
+ * How many threads. While they compute, one for each CPU is best: more only fight. While they sleep
+ * for the disk, more of them keep more reads in flight. Each slice tells how long it took and how
+ * much CPU it used; the quotient, smoothed, is what decides:
  *
  *	quotient > 2 * max(1, width / CPUs)	they sleep: twice as many
  *	quotient < 1.2 * max(1, width / CPUs)	they compute: half as many
  *
- * Threads that did not sleep once wait for a CPU that others have, and are not doubled. A width above the CPUs makes threads
- * wait for a CPU, and so the quotient larger, even where none sleeps; hence the factor width / CPUs, without which the width
- * would feed itself.
+ * Threads that did not sleep once wait for a CPU that others have, and are not doubled. A width
+ * above the CPUs makes threads wait for a CPU, and so the quotient larger, even where none sleeps;
+ * hence the factor width / CPUs, without which the width would feed itself.
  */
 #include "engine/walk/workers.h"
 #include "engine/store/store.h"
@@ -100,7 +100,7 @@ unsigned workers_width(const struct varve_store *store)
 	return store->workers->width;
 }
 
-/* ---- admission --------------------------------------------------------------------------------------------------- */
+/* ---- admission ------------------------------------------------------------------------------- */
 
 /* Take OP out of the queue of those that wait to be admitted. */
 static void workers_withdraw(struct op *op)
@@ -109,7 +109,9 @@ static void workers_withdraw(struct op *op)
 	fds_idle(op, false);
 }
 
-/* Count OP among those that walk, if one more may, with the descriptors that takes. One may always. */
+/*
+ * Count OP among those that walk, if one more may, with the descriptors that takes. One may always.
+ */
 static bool workers_let_in(struct workers *workers, struct op *op)
 {
 	unsigned fds = workers->store->settings.walk_fds_max + FDS_RESERVE;
@@ -145,7 +147,8 @@ void workers_leave(struct op *op)
 
 	workers->admitted--;
 	fds_shrink(op);
-	while (!list_empty(&workers->waiting) && workers_let_in(workers, list_entry(workers->waiting.next, struct op, link))) {
+	while (!list_empty(&workers->waiting) &&
+	       workers_let_in(workers, list_entry(workers->waiting.next, struct op, link))) {
 		link = list_pop(&workers->waiting);
 		fds_idle(list_entry(link, struct op, link), false);
 		list_append(&next, link);
@@ -154,7 +157,7 @@ void workers_leave(struct op *op)
 		op_done(list_entry(link, struct op, link), 0);
 }
 
-/* ---- slices ------------------------------------------------------------------------------------------------------ */
+/* ---- slices ---------------------------------------------------------------------------------- */
 
 bool slice_slept(struct slice *slice)
 {
@@ -222,7 +225,9 @@ static void workers_end(struct job *job)
 {
 	job->started = false;
 	list_remove(&job->link);
-	job->class->done(job, job->error ? job->error : atomic_load(job->cancelled) ? -ECANCELED : 0);
+	job->class->done(job, job->error                    ? job->error
+			      : atomic_load(job->cancelled) ? -ECANCELED
+							    : 0);
 }
 
 /* A slice has ended. */
@@ -344,7 +349,8 @@ void job_more(struct job *job)
 
 int job_run_here(struct job *job)
 {
-	struct slice slice = { .job = job, .yield.wakes = &job->store->core.io.wakes,
+	struct slice slice = { .job = job,
+			       .yield.wakes = &job->store->core.io.wakes,
 			       .xattr_dir.method = job->store->workers->xattr_method };
 	int r = 0;
 

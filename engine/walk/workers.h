@@ -2,13 +2,15 @@
 /*
  * The threads that walk trees, shared fairly by all walks and comparisons of a store.
  *
- * A job is work that can be split: a walk, a search, a comparison. It is done in slices of WALK_SLICE_NS on threads of the walk lane;
- * whenever one ends, the next goes to the job that has waited longest. So several jobs get equal shares, a small one is
- * not stuck behind a large one, and a cancel is seen soon.
+ * A job is work that can be split: a walk, a search, a comparison. It is done in slices of
+ * WALK_SLICE_NS on threads of the walk lane; whenever one ends, the next goes to the job that has
+ * waited longest. So several jobs get equal shares, a small one is not stuck behind a large one,
+ * and a cancel is seen soon.
  *
  *	op: workers_admit() -> job_start() -> slices ... -> class->done(), on the reactor -> workers_leave()
  *
- * A walk is admitted before, as it reserves descriptors then. A comparison has reserved its own when its operation began.
+ * A walk is admitted before, as it reserves descriptors then. A comparison has reserved its own
+ * when its operation began.
  */
 #ifndef VARVE_WALK_WORKERS_H
 #define VARVE_WALK_WORKERS_H
@@ -24,7 +26,10 @@
 struct job;
 struct workers;
 
-/* What one thread has counted, until it is added to the whole: counters that all threads write cost more than a look. */
+/*
+ * What one thread has counted, until it is added to the whole: counters that all threads write cost
+ * more than a look.
+ */
 struct sums {
 	uint64_t entries, inodes, bytes, disk_bytes;
 };
@@ -51,7 +56,10 @@ struct slice {
 struct job_class {
 	/* For the error record until the work sets a better one. */
 	const char *name;
-	/* Work, until slice->until_ns or nothing is left. 0, or -errno that ends the whole job. Any lane thread. */
+	/*
+	 * Work, until slice->until_ns or nothing is left. 0, or -errno that ends the whole job. Any
+	 * lane thread.
+	 */
 	int (*slice)(struct job *job, struct slice *slice);
 	/* How many more threads would find work now. Any thread. */
 	unsigned (*wanted)(struct job *job);
@@ -88,7 +96,10 @@ int workers_init(struct varve_store *store);
 /* May OP start a job? 0, or OP_WAIT: it may when its step is done. Reactor. */
 int workers_admit(struct op *op);
 
-/* Is a walk that begins to do with one thread, and no directory open that it does not need? Any thread. */
+/*
+ * Is a walk that begins to do with one thread, and no directory open that it does not need? Any
+ * thread.
+ */
 bool workers_tight(const struct varve_store *store);
 
 /* The job of OP, which was admitted, is over. Reactor. */
@@ -108,8 +119,9 @@ static inline void job_add_bytes(_Atomic uint64_t *total, uint64_t bytes)
 {
 	uint64_t now = atomic_load_explicit(total, memory_order_relaxed);
 
-	while (bytes && !atomic_compare_exchange_weak_explicit(total, &now, bytes_add(now, bytes), memory_order_relaxed,
-							       memory_order_relaxed))
+	while (bytes &&
+	       !atomic_compare_exchange_weak_explicit(total, &now, bytes_add(now, bytes),
+						      memory_order_relaxed, memory_order_relaxed))
 		;
 }
 
@@ -121,7 +133,8 @@ static inline void job_add(struct job *job, struct sums *sums)
 	job_add_bytes(&job->bytes, sums->bytes);
 	atomic_fetch_add_explicit(&job->disk_bytes, sums->disk_bytes, memory_order_relaxed);
 	if (job->progress) {
-		atomic_fetch_add_explicit(&job->progress->entries, sums->entries, memory_order_relaxed);
+		atomic_fetch_add_explicit(&job->progress->entries, sums->entries,
+					  memory_order_relaxed);
 		job_add_bytes(&job->progress->bytes, sums->bytes);
 		progress_made(container_of(job->progress, struct request, progress));
 	}
@@ -138,12 +151,15 @@ static inline bool job_over(const struct job *job)
 /* Has the thread of SLICE slept since this was last asked? Waiting for a CPU is no sleep. */
 bool slice_slept(struct slice *slice);
 
-/* Do all of JOB's work on this thread, without a ring or other threads; class->done is not called. 0 or the error. */
+/*
+ * Do all of JOB's work on this thread, without a ring or other threads; class->done is not called.
+ * 0 or the error.
+ */
 int job_run_here(struct job *job);
 
 /*
- * For tests: take an entry as slow from THRESHOLD_NS on (0: all are); how long a slice is; name entries by WAY; how many threads
- * there may be.
+ * For tests: take an entry as slow from THRESHOLD_NS on (0: all are); how long a slice is; name
+ * entries by WAY; how many threads there may be.
  */
 void workers_set_slow(struct varve_store *store, uint64_t threshold_ns);
 void workers_set_slice(struct varve_store *store, uint64_t slice_ns);

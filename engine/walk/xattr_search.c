@@ -18,12 +18,13 @@ static int64_t xattr_search_clock(clockid_t commits)
 /* How far the clock that files get their times from is ahead of the monotonic one. */
 static int64_t xattr_search_ahead(void)
 {
-	return xattr_search_clock(CLOCK_REALTIME_COARSE) - xattr_search_clock(CLOCK_MONOTONIC_COARSE);
+	return xattr_search_clock(CLOCK_REALTIME_COARSE) -
+	       xattr_search_clock(CLOCK_MONOTONIC_COARSE);
 }
 
 void xattr_search_init(struct xattr_search *xattr_search, struct varve_store *store, int fd,
-		       const char *const *attributes, const void *value,
-		  size_t size, const _Atomic bool *cancelled)
+		       const char *const *attributes, const void *value, size_t size,
+		       const _Atomic bool *cancelled)
 {
 	memset(xattr_search, 0, sizeof(*xattr_search));
 	xattr_search->store = store;
@@ -39,7 +40,8 @@ void xattr_search_init(struct xattr_search *xattr_search, struct varve_store *st
 }
 
 /* Is NAME, of BYTES, one of the attributes? */
-static bool xattr_search_named(const struct xattr_search *xattr_search, const char *name, size_t bytes)
+static bool xattr_search_named(const struct xattr_search *xattr_search, const char *name,
+			       size_t bytes)
 {
 	for (const char *const *at = xattr_search->attributes; *at; at++)
 		if (strlen(*at) == bytes && !memcmp(*at, name, bytes))
@@ -47,7 +49,10 @@ static bool xattr_search_named(const struct xattr_search *xattr_search, const ch
 	return false;
 }
 
-/* Is one of the attributes in the current item one that is looked for? Names with the same hash share an item. */
+/*
+ * Is one of the attributes in the current item one that is looked for? Names with the same hash
+ * share an item.
+ */
 static bool xattr_search_item(const struct xattr_search *xattr_search, const struct search *search)
 {
 	const char *at = search->item, *end = at + search->header.len;
@@ -63,21 +68,26 @@ static bool xattr_search_item(const struct xattr_search *xattr_search, const str
 		if (name + data > (size_t)(end - at))
 			return false;
 		if (xattr_search_named(xattr_search, at, name))
-			return !xattr_search->value || (data == xattr_search->size && !memcmp(at + name, xattr_search->value, data));
+			return !xattr_search->value ||
+			       (data == xattr_search->size &&
+				!memcmp(at + name, xattr_search->value, data));
 		at += name + data;
 	}
 	return false;
 }
 
 /* Note the holders among the inodes from FIRST on. 0 or -errno. */
-static int xattr_search_search(struct xattr_search *xattr_search, uint64_t subvolume, uint64_t first)
+static int xattr_search_search(struct xattr_search *xattr_search, uint64_t subvolume,
+			       uint64_t first)
 {
 	struct search search;
-	int r = search_begin(&search, xattr_search->fd, subvolume, first, first + XATTR_SEARCH_SPAN - 1, BTRFS_XATTR_ITEM_KEY,
+	int r = search_begin(&search, xattr_search->fd, subvolume, first,
+			     first + XATTR_SEARCH_SPAN - 1, BTRFS_XATTR_ITEM_KEY,
 			     BTRFS_XATTR_ITEM_KEY, 0);
 
 	while (!r && (r = search_next(&search)) > 0) {
-		r = atomic_load_explicit(xattr_search->cancelled, memory_order_relaxed) ? -ECANCELED : 0;
+		r = atomic_load_explicit(xattr_search->cancelled, memory_order_relaxed) ? -ECANCELED
+											: 0;
 		if (!r && xattr_search_item(xattr_search, &search)) {
 			r = inode_set_add(&xattr_search->found, subvolume, search.header.objectid);
 			r = MIN(r, 0);
@@ -88,7 +98,8 @@ static int xattr_search_search(struct xattr_search *xattr_search, uint64_t subvo
 }
 
 /* Count a question about KEY in SPAN; true when the caller is to search it. */
-static bool xattr_search_count(struct xattr_search *xattr_search, struct xattr_search_span *span, uint64_t key)
+static bool xattr_search_count(struct xattr_search *xattr_search, struct xattr_search_span *span,
+			       uint64_t key)
 {
 	bool search;
 
@@ -104,10 +115,11 @@ static bool xattr_search_count(struct xattr_search *xattr_search, struct xattr_s
 }
 
 /* Search SPAN, which is KEY's now. */
-static void xattr_search_learn(struct xattr_search *xattr_search, struct xattr_search_span *span, uint64_t key, uint64_t subvolume,
-			  uint64_t inode)
+static void xattr_search_learn(struct xattr_search *xattr_search, struct xattr_search_span *span,
+			       uint64_t key, uint64_t subvolume, uint64_t inode)
 {
-	int r = xattr_search_search(xattr_search, subvolume, inode / XATTR_SEARCH_SPAN * XATTR_SEARCH_SPAN);
+	int r = xattr_search_search(xattr_search, subvolume,
+				    inode / XATTR_SEARCH_SPAN * XATTR_SEARCH_SPAN);
 
 	pthread_mutex_lock(&xattr_search->lock);
 	span->busy = false;
@@ -116,27 +128,33 @@ static void xattr_search_learn(struct xattr_search *xattr_search, struct xattr_s
 	pthread_mutex_unlock(&xattr_search->lock);
 }
 
-enum xattr_search_answer xattr_search_ask(struct xattr_search *xattr_search, uint64_t subvolume, uint64_t inode)
+enum xattr_search_answer xattr_search_ask(struct xattr_search *xattr_search, uint64_t subvolume,
+					  uint64_t inode)
 {
 	uint64_t number = inode / XATTR_SEARCH_SPAN, key = subvolume << 32 | number;
-	struct xattr_search_span *span = &xattr_search->spans[(number + subvolume) % XATTR_SEARCH_SPANS];
+	struct xattr_search_span *span =
+		&xattr_search->spans[(number + subvolume) % XATTR_SEARCH_SPANS];
 
 	if (xattr_search->fd < 0 || subvolume > UINT32_MAX || number > UINT32_MAX)
 		return XATTR_SEARCH_ASK;
 	if (atomic_load_explicit(&span->searched, memory_order_acquire) != key) {
-		/* What the caller knows of this one is older than the search, which takes its time. */
+		/*
+		 * What the caller knows of this one is older than the search, which takes its time.
+		 */
 		if (xattr_search_count(xattr_search, span, key))
 			xattr_search_learn(xattr_search, span, key, subvolume, inode);
 		return XATTR_SEARCH_ASK;
 	}
-	return inode_set_has(&xattr_search->found, subvolume, inode) ? XATTR_SEARCH_YES : XATTR_SEARCH_NO;
+	return inode_set_has(&xattr_search->found, subvolume, inode) ? XATTR_SEARCH_YES
+								     : XATTR_SEARCH_NO;
 }
 
 bool xattr_search_settled(const struct xattr_search *xattr_search, const struct statx *stat)
 {
 	int64_t changed_ns = stat->stx_ctime.tv_sec * 1000000000ll + stat->stx_ctime.tv_nsec;
 
-	return changed_ns < xattr_search->begun_ns && xattr_search_ahead() > xattr_search->ahead_ns - XATTR_SEARCH_TICK_NS;
+	return changed_ns < xattr_search->begun_ns &&
+	       xattr_search_ahead() > xattr_search->ahead_ns - XATTR_SEARCH_TICK_NS;
 }
 
 void xattr_search_free(struct xattr_search *xattr_search)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Submits and dispatches all kinds of requests, between two marks in its system-call trace: see test_no_fs_calls.sh. */
+/*
+ * Submits and dispatches all kinds of requests, between two marks in its system-call trace: see
+ * test_no_fs_calls.sh.
+ */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,18 +14,21 @@
 #define REQUESTS 7
 
 /* Count the end of a request. */
-static void ended(struct varve_store *store, const struct varve_result *result, void *user_data) {
+static void ended(struct varve_store *store, const struct varve_result *result, void *user_data)
+{
 	++*(unsigned *)user_data;
 }
 
 /* Leave a mark in the trace: a write that fails. */
-static void mark(const char *text) {
+static void mark(const char *text)
+{
 	if (write(-1, text, strlen(text)) >= 0)
 		abort();
 }
 
 /* Submit one of each kind; return how many. */
-static unsigned submit(struct varve_store *store, unsigned *count, int round) {
+static unsigned submit(struct varve_store *store, unsigned *count, int round)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	char id[32];
 	int error = 0;
@@ -38,7 +44,8 @@ static unsigned submit(struct varve_store *store, unsigned *count, int round) {
 	return error ? 0 : REQUESTS;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
 	struct varve_config config = VARVE_CONFIG_INIT;
 	struct varve_store *store;
 	unsigned submitted = 0, count = 0;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quota_churn: what size limits cost, and what the reference driver's order of steps costs, on one file system in one run.
+ * quota_churn: what size limits cost, and what the reference driver's order of steps costs, on one
+ * file system in one run.
  *
  *	quota_churn HOME [SECONDS [BACKLOG [ROUNDS [MODE|FIGURE]...]]]
  *
- * With 64 layers in flight, snapshots of one small base, in each mode of quota (off, simple, full; all by default):
+ * With 64 layers in flight, snapshots of one small base, in each mode of quota (off, simple, full;
+ * all by default):
  *
  *	creates		layers made a second, with a limit where quota is on
  *	cleaner		what the kernel's cleaner alone sustains: dropped layers a second, of 1 MiB each, nothing else going on
@@ -12,8 +14,9 @@
  *	reference	the same, in the order of steps of the reference driver, one ioctl at a time in each of 64 threads: create,
  *			turn quota on, limit, record; destroy the group, walk, destroy, wait for a rescan
  *
- * The rounds are run one after the other, each with all modes and figures, so that what disturbs the machine disturbs all; the
- * last lines give the median of each figure and of each quotient within a round, and the least and the most of them.
+ * The rounds are run one after the other, each with all modes and figures, so that what disturbs
+ * the machine disturbs all; the last lines give the median of each figure and of each quotient
+ * within a round, and the least and the most of them.
  */
 #include <varve.h>
 
@@ -82,11 +85,13 @@ static uint64_t now_ns(void)
 }
 
 /* End the program, because of FAILURE or, without one, ERROR. */
-static void __attribute__((noreturn)) die(const char *what, const struct varve_failure *failure, int error)
+static void __attribute__((noreturn))
+die(const char *what, const struct varve_failure *failure, int error)
 {
 	char text[2048];
 
-	fprintf(stderr, "quota_churn: %s: %s\n", what, failure ? varve_strerror(failure, text, sizeof(text)) : strerror(-error));
+	fprintf(stderr, "quota_churn: %s: %s\n", what,
+		failure ? varve_strerror(failure, text, sizeof(text)) : strerror(-error));
 	exit(1);
 }
 
@@ -104,7 +109,7 @@ static void write_file(const char *home, const char *id)
 	close(fd);
 }
 
-/* ---- by the library ---------------------------------------------------------------------------------------------- */
+/* ---- by the library -------------------------------------------------------------------------- */
 
 static void begin(struct churn *churn, struct layer *layer);
 
@@ -164,7 +169,8 @@ static void *fill(void *data)
 		int r;
 
 		write_file(churn->home, layer->id);
-		r = varve_layer_remove(churn->store, layer->id, VARVE_RELAXED, removed, layer, NULL);
+		r = varve_layer_remove(churn->store, layer->id, VARVE_RELAXED, removed, layer,
+				       NULL);
 		if (r)
 			die("remove", NULL, r);
 	}
@@ -201,7 +207,10 @@ static void fly(struct churn *churn, double seconds)
 		begin(churn, &layers[i]);
 	}
 	while (churn->in_flight) {
-		/* Not varve_wait(): while all layers are being filled there is no request to wait for. */
+		/*
+		 * Not varve_wait(): while all layers are being filled there is no request to wait
+		 * for.
+		 */
 		poll(&pollfd, 1, CHURN_POLL_MS);
 		varve_dispatch(churn->store, 0);
 		varve_statistics(churn->store, &statistics);
@@ -224,14 +233,15 @@ static void remove_all(struct churn *churn, unsigned first, unsigned last)
 {
 	unsigned count = last - first;
 	const char **ids = calloc(count + 1, sizeof(*ids));
-	char (*names)[CHURN_ID_SIZE] = calloc(count + 1, sizeof(*names));
+	char(*names)[CHURN_ID_SIZE] = calloc(count + 1, sizeof(*names));
 	struct varve_failure failure;
 
 	for (unsigned i = 0; i < count; i++) {
 		snprintf(names[i], sizeof(names[i]), "layer-%u", first + i);
 		ids[i] = names[i];
 	}
-	if (count && varve_layer_remove_batch_wait(churn->store, ids, count, VARVE_RELAXED, NULL, &failure))
+	if (count &&
+	    varve_layer_remove_batch_wait(churn->store, ids, count, VARVE_RELAXED, NULL, &failure))
 		die("remove", &failure, 0);
 	free(names);
 	free(ids);
@@ -298,7 +308,7 @@ static double measure_churn(struct churn *churn, double seconds)
 	return churn->done / ((double)(now_ns() - begin_ns) / 1e9);
 }
 
-/* ---- in the reference driver's order ----------------------------------------------------------------------------- */
+/* ---- in the reference driver's order --------------------------------------------------------- */
 
 /* Make ioctl REQUEST on a descriptor of PATH. */
 static int reference_ioctl(const char *path, unsigned long request, void *args)
@@ -423,7 +433,7 @@ static double measure_reference(struct churn *churn, double seconds, bool quota)
 	return reference.done / ((double)(now_ns() - begin_ns) / 1e9);
 }
 
-/* ---- all of it --------------------------------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 /* Turn quota to MODE. */
 static void set_mode(struct churn *churn, enum varve_quota_mode mode)
@@ -434,7 +444,8 @@ static void set_mode(struct churn *churn, enum varve_quota_mode mode)
 		die("quota", &failure, 0);
 	if (mode != VARVE_QUOTA_OFF && varve_quota_enable_wait(churn->store, mode, &failure))
 		die("quota", &failure, 0);
-	if (mode == VARVE_QUOTA_FULL && varve_quota_rescan_wait(churn->store, VARVE_QUOTA_WAIT, &failure))
+	if (mode == VARVE_QUOTA_FULL &&
+	    varve_quota_rescan_wait(churn->store, VARVE_QUOTA_WAIT, &failure))
 		die("quota", &failure, 0);
 }
 
@@ -485,10 +496,13 @@ static const struct quotient quotients[] = {
 };
 
 /* Measure FIGURE in the mode of quota that runs. */
-static double measure(struct churn *churn, enum varve_quota_mode mode, enum figure figure, double seconds)
+static double measure(struct churn *churn, enum varve_quota_mode mode, enum figure figure,
+		      double seconds)
 {
 	/* As many as that cleaner drops in a second or a few. */
-	static const unsigned counts[] = { [VARVE_QUOTA_OFF] = 1000, [VARVE_QUOTA_SIMPLE] = 400, [VARVE_QUOTA_FULL] = 200 };
+	static const unsigned counts[] = {
+		[VARVE_QUOTA_OFF] = 1000, [VARVE_QUOTA_SIMPLE] = 400, [VARVE_QUOTA_FULL] = 200
+	};
 
 	switch (figure) {
 	case FIGURE_CREATES:
@@ -503,7 +517,8 @@ static double measure(struct churn *churn, enum varve_quota_mode mode, enum figu
 }
 
 /* Is NAME among the COUNT words at NAMES, or none of the words of KIND? */
-static bool wanted(const char *name, const char *const *kind, size_t kind_count, char **names, int count)
+static bool wanted(const char *name, const char *const *kind, size_t kind_count, char **names,
+		   int count)
 {
 	bool any = false;
 
@@ -517,8 +532,8 @@ static bool wanted(const char *name, const char *const *kind, size_t kind_count,
 }
 
 /* Measure what of MODE is wanted, and print its line. */
-static void measure_mode(struct churn *churn, enum varve_quota_mode mode, double seconds, struct table *table, char **names,
-			 int count)
+static void measure_mode(struct churn *churn, enum varve_quota_mode mode, double seconds,
+			 struct table *table, char **names, int count)
 {
 	static const char *const size[] = { CHURN_LIMIT, NULL };
 
@@ -547,7 +562,8 @@ static int compare_figures(const void *a, const void *b)
 static void print_spread(const char *mode, const char *name, double *values, unsigned count)
 {
 	qsort(values, count, sizeof(*values), compare_figures);
-	printf("%-8s %-16s %9.2f  (%.2f to %.2f)\n", mode, name, values[count / 2], values[0], values[count - 1]);
+	printf("%-8s %-16s %9.2f  (%.2f to %.2f)\n", mode, name, values[count / 2], values[0],
+	       values[count - 1]);
 }
 
 /* Print the medians of MODE. */
@@ -555,7 +571,8 @@ static void print_mode(struct table *table, enum varve_quota_mode mode)
 {
 	for (size_t i = 0; i < sizeof(quotients) / sizeof(quotients[0]); i++) {
 		const double *over = table->figures[mode][quotients[i].over];
-		const double *under = table->figures[quotients[i].off ? VARVE_QUOTA_OFF : mode][quotients[i].under];
+		const double *under = table->figures[quotients[i].off ? VARVE_QUOTA_OFF : mode]
+						    [quotients[i].under];
 		double values[CHURN_ROUNDS_MAX];
 
 		for (unsigned round = 0; round < table->rounds; round++)
@@ -574,12 +591,14 @@ static void print_table(struct table *table)
 	for (size_t mode = 0; mode <= VARVE_QUOTA_SIMPLE; mode++)
 		for (size_t i = 0; i < FIGURES; i++)
 			if (table->figures[mode][i][0] > 0)
-				print_spread(mode_names[mode], figure_names[i], table->figures[mode][i], table->rounds);
+				print_spread(mode_names[mode], figure_names[i],
+					     table->figures[mode][i], table->rounds);
 }
 
 int main(int argc, char **argv)
 {
-	static const enum varve_quota_mode modes[] = { VARVE_QUOTA_OFF, VARVE_QUOTA_SIMPLE, VARVE_QUOTA_FULL };
+	static const enum varve_quota_mode modes[] = { VARVE_QUOTA_OFF, VARVE_QUOTA_SIMPLE,
+						       VARVE_QUOTA_FULL };
 	static struct churn churn;
 	static struct table table;
 	struct varve_config config = VARVE_CONFIG_INIT;
@@ -588,7 +607,8 @@ int main(int argc, char **argv)
 	unsigned rounds = argc > 4 ? (unsigned)atoi(argv[4]) : 1;
 
 	if (argc < 2 || rounds < 1 || rounds > CHURN_ROUNDS_MAX) {
-		fprintf(stderr, "usage: quota_churn HOME [SECONDS [BACKLOG [ROUNDS [MODE|FIGURE]...]]]\n");
+		fprintf(stderr,
+			"usage: quota_churn HOME [SECONDS [BACKLOG [ROUNDS [MODE|FIGURE]...]]]\n");
 		return 2;
 	}
 	churn.options = (struct varve_create_options)VARVE_CREATE_OPTIONS_INIT;
@@ -601,10 +621,12 @@ int main(int argc, char **argv)
 	if (varve_open(&config, &churn.store, &failure))
 		die("open", &failure, 0);
 	make_base(&churn);
-	printf("%-8s %9s %9s %9s %9s %9s\n", "quota", "creates/s", "cleaner/s", "churn/s", "ref./s", "backlog");
+	printf("%-8s %9s %9s %9s %9s %9s\n", "quota", "creates/s", "cleaner/s", "churn/s", "ref./s",
+	       "backlog");
 	for (; table.rounds < rounds; table.rounds++)
 		for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
-			if (wanted(mode_names[modes[i]], mode_names, sizeof(mode_names) / sizeof(mode_names[0]), argv + 5, argc - 5))
+			if (wanted(mode_names[modes[i]], mode_names,
+				   sizeof(mode_names) / sizeof(mode_names[0]), argv + 5, argc - 5))
 				measure_mode(&churn, modes[i], seconds, &table, argv + 5, argc - 5);
 	print_table(&table);
 	varve_close(churn.store);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Attributes go with files: access control lists in both forms that archives have them in, with their ids mapped as owners are; those
- * that take privilege; and what is not kept is reported.
+ * Attributes go with files: access control lists in both forms that archives have them in, with
+ * their ids mapped as owners are; those that take privilege; and what is not kept is reported.
  *
  * varve-test: timeout=120
  */
@@ -23,13 +23,14 @@
 static const struct varve_id_map map[] = { { .container = 0, .host = 100000, .count = 65536 } };
 
 /** An attribute: u::rwx, u:USER:r--, g::r-x, g:GROUP:-w-, m::rwx, o::---. */
-static const char *list(uint32_t user, uint32_t group) {
+static const char *list(uint32_t user, uint32_t group)
+{
 	static char bytes[4 + 6 * 8];
 	const struct {
 		uint16_t tag, perm;
 		uint32_t id;
 	} entries[] = { { ACL_USER_OBJ, 7, ~0u }, { ACL_USER, 4, user }, { ACL_GROUP_OBJ, 5, ~0u },
-			{ ACL_GROUP, 2, group }, { ACL_MASK, 7, ~0u }, { ACL_OTHER, 0, ~0u } };
+			{ ACL_GROUP, 2, group },  { ACL_MASK, 7, ~0u },  { ACL_OTHER, 0, ~0u } };
 
 	memcpy(bytes, &(uint32_t){ htole32(2) }, 4);
 	for (unsigned i = 0; i < 6; i++) {
@@ -43,21 +44,26 @@ static const char *list(uint32_t user, uint32_t group) {
 #define LIST_BYTES (4 + 6 * 8)
 
 /** The attribute NAME at PATH is list(USER, GROUP). */
-static void check(const char *path, const char *name, uint32_t user, uint32_t group) {
+static void check(const char *path, const char *name, uint32_t user, uint32_t group)
+{
 	char value[256];
 
-	ck_assert_msg(lgetxattr(path, name, value, sizeof(value)) == LIST_BYTES, "%s has no %s", path, name);
+	ck_assert_msg(lgetxattr(path, name, value, sizeof(value)) == LIST_BYTES, "%s has no %s",
+		      path, name);
 	ck_assert_mem_eq(value, list(user, group), LIST_BYTES);
 }
 
 /** The attribute NAME is not at PATH. */
-static void check_none(const char *path, const char *name) {
+static void check_none(const char *path, const char *name)
+{
 	ck_assert_msg(lgetxattr(path, name, NULL, 0) < 0, "%s has %s", path, name);
 }
 
 /** An archive with lists in both forms. */
-static struct tar lists(void) {
-	static const char text[] = "user::rwx,user:6:r--,group::r-x,group:7:-w-,mask::rwx,other::---";
+static struct tar lists(void)
+{
+	static const char text[] =
+		"user::rwx,user:6:r--,group::r-x,group:7:-w-,mask::rwx,other::---";
 	struct tar tar = { 0 };
 
 	tar_add_pax(&tar, "SCHILY.xattr." ACCESS, list(6, 7), LIST_BYTES);
@@ -69,7 +75,8 @@ static struct tar lists(void) {
 	/* They inherit nothing. */
 	tar_add(&tar, &(struct tar_entry){ .name = "dir/file", .mode = 0640 });
 	tar_add(&tar, &(struct tar_entry){ .name = "dir/sub", .type = '5', .mode = 0750 });
-	tar_add(&tar, &(struct tar_entry){ .name = "dir/implicit/fifo", .type = '6', .mode = 0640 });
+	tar_add(&tar,
+		&(struct tar_entry){ .name = "dir/implicit/fifo", .type = '6', .mode = 0640 });
 	tar_add_pax(&tar, "SCHILY.xattr." ACCESS, list(6, 7), LIST_BYTES);
 	tar_add(&tar, &(struct tar_entry){ .name = "fifo", .type = '6', .mode = 0770 });
 	/* Nor does what lies in the root once that has a list. */
@@ -81,7 +88,9 @@ static struct tar lists(void) {
 }
 
 /** Make the layer ID from TAR, shifted if SHIFT. */
-static void create(struct varve_store *store, const char *id, const struct tar *tar, const struct varve_chown_options *shift) {
+static void create(struct varve_store *store, const char *id, const struct tar *tar,
+		   const struct varve_chown_options *shift)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
 	struct varve_failure failure;
@@ -96,7 +105,8 @@ static void create(struct varve_store *store, const char *id, const struct tar *
 }
 
 /** Lists in layer ID have the ids 6 and 7 from BASE on. */
-static void check_layer(const char *home, const char *id, uint32_t base) {
+static void check_layer(const char *home, const char *id, uint32_t base)
+{
 	const char *layer = test_layer(home, id);
 	struct stat stat_now;
 
@@ -119,7 +129,8 @@ static void check_layer(const char *home, const char *id, uint32_t base) {
 	ck_assert_int_eq(stat_now.st_mode & 07777, 0755);
 }
 
-START_TEST(test_lists) {
+START_TEST(test_lists)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open_relaxed(home);
 	struct varve_chown_options shift = VARVE_CHOWN_OPTIONS_INIT;
@@ -145,7 +156,8 @@ START_TEST(test_lists) {
 	mapped.uids = mapped.gids = map;
 	mapped.uids_count = mapped.gids_count = 1;
 	test_create(store, "again", NULL);
-	test_ok(varve_layer_apply_wait(store, "again", &mapped, fd, NULL, NULL, &failure), &failure);
+	test_ok(varve_layer_apply_wait(store, "again", &mapped, fd, NULL, NULL, &failure),
+		&failure);
 	check_layer(home, "again", 100000);
 	close(fd);
 	/* A layer in sight is shifted by the inode. */
@@ -153,8 +165,11 @@ START_TEST(test_lists) {
 	check_layer(home, "plain", 100000);
 	/* A list that changes is a change. */
 	test_create(store, "child", "plain");
-	ck_assert_int_eq(setxattr(test_path("%s/text", test_layer(home, "child")), ACCESS, list(8, 9), LIST_BYTES, 0), 0);
-	test_ok(varve_layer_changes_wait(store, "child", NULL, &changes, &count, &failure), &failure);
+	ck_assert_int_eq(setxattr(test_path("%s/text", test_layer(home, "child")), ACCESS,
+				  list(8, 9), LIST_BYTES, 0),
+			 0);
+	test_ok(varve_layer_changes_wait(store, "child", NULL, &changes, &count, &failure),
+		&failure);
 	ck_assert_uint_eq(count, 1);
 	ck_assert_str_eq(changes[0].path, "/text");
 	free(changes);
@@ -163,16 +178,20 @@ START_TEST(test_lists) {
 END_TEST
 
 /* A value for attribute NAME that kernels which measure files (IMA) take, too: a SHA-1 digest. */
-static size_t value_of(const char *name, const char **ret) {
+static size_t value_of(const char *name, const char **ret)
+{
 	static const char digest[] = "\001dddddddddddddddddddd";
 
 	*ret = strcmp(name, "security.ima") ? "y" : digest;
 	return strlen(*ret);
 }
 
-START_TEST(test_privileged) {
-	static const char *const kept[] = { "security.ima", "trusted.overlay.opaque", "user.x", "trusted.x" };
-	static const char *const left[] = { "security.selinux", "security.evm", "btrfs.compression" };
+START_TEST(test_privileged)
+{
+	static const char *const kept[] = { "security.ima", "trusted.overlay.opaque", "user.x",
+					    "trusted.x" };
+	static const char *const left[] = { "security.selinux", "security.evm",
+					    "btrfs.compression" };
 	char *home = test_home(), *path;
 	struct varve_store *store = test_open_relaxed(home);
 	struct varve_apply_options options = VARVE_APPLY_OPTIONS_INIT;
@@ -196,7 +215,8 @@ START_TEST(test_privileged) {
 	tar_add_pax(&tar, "SCHILY.xattr.trusted.x", "y", 1);
 	tar_add(&tar, &(struct tar_entry){ .name = "link", .type = '2', .link = "nowhere" });
 	/* Names in a list that no number stands for. */
-	tar_add_pax(&tar, "SCHILY.acl.access", "user::rwx,user:nobody:r--,group::r-x,mask::rwx,other::---", 56);
+	tar_add_pax(&tar, "SCHILY.acl.access",
+		    "user::rwx,user:nobody:r--,group::r-x,mask::rwx,other::---", 56);
 	tar_add(&tar, &(struct tar_entry){ .name = "named", .mode = 0600 });
 	tar_end(&tar);
 	for (unsigned round = 0; round < 2; round++) {
@@ -204,37 +224,47 @@ START_TEST(test_privileged) {
 
 		fd = memfd_create("archive", MFD_CLOEXEC);
 		if (round) {
-			test_ok(varve_layer_diff_wait(store, "first", NULL, fd, NULL, &skipped, &failure), &failure);
+			test_ok(varve_layer_diff_wait(store, "first", NULL, fd, NULL, &skipped,
+						      &failure),
+				&failure);
 			ck_assert_uint_eq(skipped, 0);
 		} else
 			ck_assert_int_eq(write(fd, tar.bytes, tar.size), (ssize_t)tar.size);
 		ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
 		test_create(store, id, NULL);
-		test_ok(varve_layer_apply_wait(store, id, &options, fd, NULL, &skipped, &failure), &failure);
+		test_ok(varve_layer_apply_wait(store, id, &options, fd, NULL, &skipped, &failure),
+			&failure);
 		ck_assert_uint_eq(skipped, round ? 0 : TEST_COUNT(left) + 1);
 		close(fd);
 		for (size_t i = 0; i < TEST_COUNT(kept); i++) {
 			path = test_path("%s/%s", test_layer(home, id), kept[i]);
 			size = value_of(kept[i], &value);
-			ck_assert_msg(getxattr(path, kept[i], NULL, 0) == (ssize_t)size, "%s is not kept", kept[i]);
+			ck_assert_msg(getxattr(path, kept[i], NULL, 0) == (ssize_t)size,
+				      "%s is not kept", kept[i]);
 		}
 		path = test_path("%s/link", test_layer(home, id));
-		ck_assert_msg(lgetxattr(path, "trusted.x", NULL, 0) == 1, "the link's attribute is not kept");
+		ck_assert_msg(lgetxattr(path, "trusted.x", NULL, 0) == 1,
+			      "the link's attribute is not kept");
 		/* A kernel with SELinux gives each file a label of its own. */
 		for (size_t i = 0; i < TEST_COUNT(left); i++) {
 			path = test_path("%s/%s", test_layer(home, id), left[i]);
-			ck_assert_msg(lgetxattr(path, left[i], &byte, 1) != 1, "%s is kept", left[i]);
+			ck_assert_msg(lgetxattr(path, left[i], &byte, 1) != 1, "%s is kept",
+				      left[i]);
 		}
 	}
 	test_close(store);
 }
 END_TEST
 
-START_TEST(test_bad) {
+START_TEST(test_bad)
+{
 	static const struct {
 		const char *bytes;
 		size_t size;
-	} bad[] = { { "", 0 }, { "\2\0\0\0\1", 5 }, { "\1\0\0\0\1\0\7\0\377\377\377\377", 12 }, { "\2\0\0\0\2\0\7\0\5\0\0\0", 12 } };
+	} bad[] = { { "", 0 },
+		    { "\2\0\0\0\1", 5 },
+		    { "\1\0\0\0\1\0\7\0\377\377\377\377", 12 },
+		    { "\2\0\0\0\2\0\7\0\5\0\0\0", 12 } };
 	char *home = test_home();
 	struct varve_store *store = test_open_relaxed(home);
 	struct varve_apply_options options = VARVE_APPLY_OPTIONS_INIT;
@@ -250,7 +280,9 @@ START_TEST(test_bad) {
 		tar_end(&tar);
 		ck_assert_int_eq(write(fd, tar.bytes, tar.size), (ssize_t)tar.size);
 		ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
-		test_error(varve_layer_apply_wait(store, "layer", &options, fd, NULL, NULL, &failure), -EBADMSG);
+		test_error(varve_layer_apply_wait(store, "layer", &options, fd, NULL, NULL,
+						  &failure),
+			   -EBADMSG);
 		ck_assert_ptr_nonnull(strstr(failure.detail, "access control list"));
 		close(fd);
 	}
@@ -259,7 +291,8 @@ START_TEST(test_bad) {
 END_TEST
 
 /** Apply TAR to layer ID; how many entries were not kept as they are. */
-static uint64_t applied(struct varve_store *store, const char *id, struct tar *tar, uint64_t flags) {
+static uint64_t applied(struct varve_store *store, const char *id, struct tar *tar, uint64_t flags)
+{
 	struct varve_apply_options options = VARVE_APPLY_OPTIONS_INIT;
 	struct varve_failure failure = { 0 };
 	uint64_t skipped = 0;
@@ -271,13 +304,18 @@ static uint64_t applied(struct varve_store *store, const char *id, struct tar *t
 	options.flags = flags;
 	options.uids = options.gids = flags & VARVE_OVERFLOW_IDS ? map : NULL;
 	options.uids_count = options.gids_count = flags & VARVE_OVERFLOW_IDS ? 1 : 0;
-	test_ok(varve_layer_apply_wait(store, id, &options, fd, NULL, &skipped, &failure), &failure);
+	test_ok(varve_layer_apply_wait(store, id, &options, fd, NULL, &skipped, &failure),
+		&failure);
 	close(fd);
 	return skipped;
 }
 
-/** A list of a header only is no list: nothing is set, and that is reported; mode and owner are those of the entry. */
-START_TEST(test_no_entries) {
+/**
+ * A list of a header only is no list: nothing is set, and that is reported; mode and owner are
+ * those of the entry.
+ */
+START_TEST(test_no_entries)
+{
 	static const char *const names[] = { ACCESS, DEFAULT };
 	char *home = test_home(), *path;
 	struct varve_store *store = test_open_relaxed(home);
@@ -300,8 +338,10 @@ START_TEST(test_no_entries) {
 END_TEST
 
 /** The entry of a directory replaces its attributes, in whatever order an opaque marker comes. */
-START_TEST(test_directories) {
-	static const char text[] = "user::rwx,user:6:r--,group::r-x,group:7:-w-,mask::rwx,other::---";
+START_TEST(test_directories)
+{
+	static const char text[] =
+		"user::rwx,user:6:r--,group::r-x,group:7:-w-,mask::rwx,other::---";
 	char *home = test_home(), *base = test_layer(home, "base"), *dir;
 	struct varve_store *store = test_open_relaxed(home);
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -326,9 +366,15 @@ START_TEST(test_directories) {
 		tar_add(&tar, &(struct tar_entry){ .name = "p/", .type = '5', .mode = 0755 });
 		if (round == 1)
 			tar_add_file(&tar, "p/.wh..wh..opq", "");
-		records = test_path("%s%s", round < 3 ? tar_pax_record("SCHILY.acl.access", text, strlen(text)) : "",
+		records = test_path("%s%s",
+				    round < 3 ? tar_pax_record("SCHILY.acl.access", text,
+							       strlen(text))
+					      : "",
 				    tar_pax_record("SCHILY.xattr.user.b", "b", 1));
-		tar_add(&tar, &(struct tar_entry){ .name = "pax", .type = 'x', .content = records, .size = strlen(records) });
+		tar_add(&tar, &(struct tar_entry){ .name = "pax",
+						   .type = 'x',
+						   .content = records,
+						   .size = strlen(records) });
 		tar_add(&tar, &(struct tar_entry){ .name = "p/d/", .type = '5', .mode = 0750 });
 		if (round == 2)
 			tar_add_file(&tar, "p/.wh..wh..opq", "");
@@ -350,9 +396,11 @@ START_TEST(test_directories) {
 END_TEST
 
 /** Where something could not be kept, nobody gets more than the archive gives. */
-START_TEST(test_no_more) {
+START_TEST(test_no_more)
+{
 	static const char named[] = "user::rw-,user:nobody:rw-,group::---,mask::rw-,other::---";
-	static const char large[] = "user::rw-,user:x:rw-:3000000000,group::r--,mask::rw-,other::---";
+	static const char large[] =
+		"user::rw-,user:x:rw-:3000000000,group::r--,mask::rw-,other::---";
 	char *home = test_home(), *layer = test_layer(home, "layer");
 	struct varve_store *store = test_open_relaxed(home);
 	struct tar tar = { 0 };
@@ -380,4 +428,5 @@ START_TEST(test_no_more) {
 }
 END_TEST
 
-TEST_MAIN("acls", test_lists, test_privileged, test_bad, test_no_entries, test_directories, test_no_more)
+TEST_MAIN("acls", test_lists, test_privileged, test_bad, test_no_entries, test_directories,
+	  test_no_more)

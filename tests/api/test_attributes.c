@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Extended attributes without end: archives hold so many of one file as their readers take, and the memory for those of many files
- * has a bound.
+ * Extended attributes without end: archives hold so many of one file as their readers take, and the
+ * memory for those of many files has a bound.
  */
 #include "test.h"
 
@@ -12,13 +12,17 @@
 /* Entries from which on an archive is taken from the tree. */
 #define MANY_ENTRIES 2100
 #define VALUE_BYTES 15000
-/* Files with so many attributes, and what the process may take for them, of the 48 MiB that they are. */
+/*
+ * Files with so many attributes, and what the process may take for them, of the 48 MiB that they
+ * are.
+ */
 #define HEAVY_FILES 56
 #define HEAVY_ATTRIBUTES 60
 #define HEAVY_KIB_MAX (28 * 1024)
 
 /* Give the new file PATH attributes. */
-static void make_file(const char *path, unsigned count, const char *name, size_t size) {
+static void make_file(const char *path, unsigned count, const char *name, size_t size)
+{
 	char *value = test_alloc(VALUE_BYTES);
 	int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
 	ck_assert_int_ge(fd, 0);
@@ -28,20 +32,24 @@ static void make_file(const char *path, unsigned count, const char *name, size_t
 }
 
 /* Archive LAYER: how many entries were left out. */
-static uint64_t archive(struct varve_store *store, const char *parent, uint64_t flags, uint64_t *ret_bytes) {
+static uint64_t archive(struct varve_store *store, const char *parent, uint64_t flags,
+			uint64_t *ret_bytes)
+{
 	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
 	struct varve_failure failure;
 	uint64_t skipped = 0;
 	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	options.parent = parent;
 	options.flags = flags;
-	test_ok(varve_layer_diff_wait(store, "layer", &options, fd, ret_bytes, &skipped, &failure), &failure);
+	test_ok(varve_layer_diff_wait(store, "layer", &options, fd, ret_bytes, &skipped, &failure),
+		&failure);
 	close(fd);
 	return skipped;
 }
 
 /* What has too many is left out, and reported, whichever way the archive is made. */
-START_TEST(test_too_many) {
+START_TEST(test_too_many)
+{
 	char *home = test_home(), *layer = test_layer(home, "layer");
 	struct varve_store *store = test_open_relaxed(home);
 	uint64_t searched, walked;
@@ -62,10 +70,12 @@ START_TEST(test_too_many) {
 	ck_assert_uint_eq(archive(store, "parent", 0, &searched), 2);
 	ck_assert_uint_eq(searched, walked);
 	test_close(store);
-} END_TEST
+}
+END_TEST
 
 /* The largest that the process was, in KiB. */
-static unsigned peak_kib(void) {
+static unsigned peak_kib(void)
+{
 	const char *line = strstr(test_read("/proc/self/status"), "VmHWM:");
 	unsigned kib = 0;
 	ck_assert_ptr_nonnull(line);
@@ -74,7 +84,8 @@ static unsigned peak_kib(void) {
 }
 
 /* Archive many files with many attributes. */
-static int archive_heavy(void *home) {
+static int archive_heavy(void *home)
+{
 	struct varve_store *store = test_open_relaxed(home);
 	uint64_t bytes;
 	unsigned before;
@@ -90,7 +101,8 @@ static int archive_heavy(void *home) {
 	return 0;
 }
 
-START_TEST(test_memory) {
+START_TEST(test_memory)
+{
 	char *home = test_home(), *layer = test_layer(home, "layer");
 	struct varve_store *store = test_open_relaxed(home);
 	test_create(store, "layer", NULL);
@@ -98,6 +110,7 @@ START_TEST(test_memory) {
 		make_file(test_path("%s/file-%d", layer, i), HEAVY_ATTRIBUTES, "a", VALUE_BYTES);
 	test_close(store);
 	test_in_child(archive_heavy, home);
-} END_TEST
+}
+END_TEST
 
 TEST_MAIN("attributes", test_too_many, test_memory)

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * backlog_max: how many removed layers may await the kernel's cleaner before creates wait for it; and how few are made at a
- * time while layers come and go under full quotas.
+ * backlog_max: how many removed layers may await the kernel's cleaner before creates wait for it;
+ * and how few are made at a time while layers come and go under full quotas.
  */
 #include "quota.h"
 
-START_TEST(test_backlog) {
-	/* However small the backlog that is allowed: creates wait and go on, or say so at once; none is lost. */
+START_TEST(test_backlog)
+{
+	/*
+	 * However small the backlog that is allowed: creates wait and go on, or say so at once;
+	 * none is lost.
+	 */
 	enum { LAYERS = 60 };
 	char *home = test_home();
 	struct varve_config config = test_config(home);
@@ -23,14 +27,19 @@ START_TEST(test_backlog) {
 		struct test_record creates[LAYERS] = { 0 }, removes[LAYERS] = { 0 };
 		for (int i = 0; i < LAYERS; i++) {
 			options.flags = i % 3 ? 0 : VARVE_CREATE_NOWAIT;
-			test_error(varve_layer_create(store, test_path("%d", i), &options, test_record, &creates[i], NULL), 0);
-			test_error(varve_layer_remove(store, test_path("%d", i), 0, test_record, &removes[i], NULL), 0);
+			test_error(varve_layer_create(store, test_path("%d", i), &options,
+						      test_record, &creates[i], NULL),
+				   0);
+			test_error(varve_layer_remove(store, test_path("%d", i), 0, test_record,
+						      &removes[i], NULL),
+				   0);
 		}
 		test_await_all(store, creates, LAYERS);
 		test_await_all(store, removes, LAYERS);
 		for (int i = 0; i < LAYERS; i++) {
 			bool may_refuse = i % 3 == 0 && creates[i].error == -EAGAIN;
-			ck_assert_msg(creates[i].error == 0 || may_refuse, "create: %s", test_errno_name(creates[i].error));
+			ck_assert_msg(creates[i].error == 0 || may_refuse, "create: %s",
+				      test_errno_name(creates[i].error));
 			test_error(removes[i].error, creates[i].error ? -ENOENT : 0);
 			refused += creates[i].error != 0;
 		}
@@ -51,21 +60,25 @@ struct passer {
 	int error;
 };
 
-static void gone(struct varve_store *store, const struct varve_result *result, void *data) {
+static void gone(struct varve_store *store, const struct varve_result *result, void *data)
+{
 	struct passer *passer = data;
 	passer->error = result->error;
 	--*passer->left;
 }
 
-static void made(struct varve_store *store, const struct varve_result *result, void *data) {
+static void made(struct varve_store *store, const struct varve_result *result, void *data)
+{
 	struct passer *passer = data;
 	passer->error = result->error ? result->error
-				      : varve_layer_remove(store, test_path("%u", passer->number), 0, gone, passer, NULL);
+				      : varve_layer_remove(store, test_path("%u", passer->number),
+							   0, gone, passer, NULL);
 	*passer->left -= passer->error != 0;
 }
 
 /* Let 64 layers come and go at once; the most that were made together, ever. */
-static uint64_t pass(struct varve_store *store) {
+static uint64_t pass(struct varve_store *store)
+{
 	enum { LAYERS = 64 };
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct passer passers[LAYERS];
@@ -74,7 +87,9 @@ static uint64_t pass(struct varve_store *store) {
 	options.parent = "base";
 	for (unsigned i = 0; i < LAYERS; i++) {
 		passers[i] = (struct passer){ .number = i, .left = &left };
-		test_error(varve_layer_create(store, test_path("%u", i), &options, made, &passers[i], NULL), 0);
+		test_error(varve_layer_create(store, test_path("%u", i), &options, made,
+					      &passers[i], NULL),
+			   0);
 	}
 	while (left)
 		ck_assert_int_gt(varve_wait(store, TEST_WAIT_MS), 0);
@@ -84,7 +99,8 @@ static uint64_t pass(struct varve_store *store) {
 	return statistics.group_max;
 }
 
-START_TEST(test_full_quotas) {
+START_TEST(test_full_quotas)
+{
 	/* BACKLOG_FULL_QUOTA in engine/base/limits.h. */
 	enum { FEW = 8 };
 	char *home = test_home();

@@ -8,7 +8,8 @@
 
 #define REQUESTS 64
 
-START_TEST(test_unknown) {
+START_TEST(test_unknown)
+{
 	struct varve_store *store = test_open(test_home());
 	struct test_record record = { 0 };
 	varve_request request;
@@ -23,22 +24,31 @@ START_TEST(test_unknown) {
 }
 END_TEST
 
-/* Assert that RECORD, of the creation of layer ID in HOME, agrees with what is on disk. Returns: was it cancelled? */
-static bool check_create(const char *home, const char *id, const struct test_record *record) {
+/*
+ * Assert that RECORD, of the creation of layer ID in HOME, agrees with what is on disk. Returns:
+ * was it cancelled?
+ */
+static bool check_create(const char *home, const char *id, const struct test_record *record)
+{
 	ck_assert_uint_eq(record->calls, 1);
-	ck_assert_msg(record->error == 0 || record->error == -ECANCELED, "%s: %s", id, test_errno_name(record->error));
-	ck_assert_msg(test_layer_exists(home, id) == (record->error == 0), "%s: %s, but on disk it is otherwise", id,
+	ck_assert_msg(record->error == 0 || record->error == -ECANCELED, "%s: %s", id,
 		      test_errno_name(record->error));
+	ck_assert_msg(test_layer_exists(home, id) == (record->error == 0),
+		      "%s: %s, but on disk it is otherwise", id, test_errno_name(record->error));
 	ck_assert_int_eq(record->has_failure, record->error != 0);
 	if (record->error)
 		test_error(record->failure.error, -ECANCELED);
 	return record->error != 0;
 }
 
-START_TEST(test_creates) {
+START_TEST(test_creates)
+{
 	char *home = test_home();
 	struct varve_config config = test_config(home);
-	/* With so few at work most of them are still waiting for their turn when they are cancelled. */
+	/*
+	 * With so few at work most of them are still waiting for their turn when they are
+	 * cancelled.
+	 */
 	config.commit_threads_max = 2;
 	struct varve_store *store = test_open_config(&config);
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -49,8 +59,9 @@ START_TEST(test_creates) {
 	options.parent = "base";
 	test_freeze();
 	for (int i = 0; i < REQUESTS; i++)
-		test_error(varve_layer_create(store, test_path("layer-%d", i), &options, test_record, &records[i],
-					      &requests[i]), 0);
+		test_error(varve_layer_create(store, test_path("layer-%d", i), &options,
+					      test_record, &records[i], &requests[i]),
+			   0);
 	for (int i = 0; i < REQUESTS; i++)
 		if (records[i].calls == 0)
 			test_error(varve_cancel(store, requests[i]), 0);
@@ -58,7 +69,9 @@ START_TEST(test_creates) {
 	test_await_all(store, records, REQUESTS);
 	for (int i = 0; i < REQUESTS; i++)
 		cancelled += check_create(home, test_path("layer-%d", i), &records[i]);
-	ck_assert_msg(cancelled > 0, "none of %d creates that waited on a frozen file system was cancelled", REQUESTS);
+	ck_assert_msg(cancelled > 0,
+		      "none of %d creates that waited on a frozen file system was cancelled",
+		      REQUESTS);
 	ck_assert_uint_eq(test_leftovers(home), 0);
 	/* What was cancelled can be done again. */
 	for (int i = 0; i < REQUESTS; i++)
@@ -69,7 +82,8 @@ START_TEST(test_creates) {
 }
 END_TEST
 
-START_TEST(test_at_any_moment) {
+START_TEST(test_at_any_moment)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -79,8 +93,9 @@ START_TEST(test_at_any_moment) {
 		struct test_record records[8] = { 0 };
 		varve_request requests[8];
 		for (int i = 0; i < 8; i++)
-			test_error(varve_layer_create(store, test_path("%d-%d", round, i), &options, test_record,
-						      &records[i], &requests[i]), 0);
+			test_error(varve_layer_create(store, test_path("%d-%d", round, i), &options,
+						      test_record, &records[i], &requests[i]),
+				   0);
 		/* A little later each time, through all the steps of a create. */
 		for (int64_t spin = 0; spin < round * 20000; spin++)
 			__asm__ volatile("");
@@ -98,7 +113,8 @@ START_TEST(test_at_any_moment) {
 }
 END_TEST
 
-START_TEST(test_removes) {
+START_TEST(test_removes)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct test_record records[REQUESTS] = { 0 };
@@ -107,15 +123,17 @@ START_TEST(test_removes) {
 		test_create(store, test_path("layer-%d", i), NULL);
 	test_freeze();
 	for (int i = 0; i < REQUESTS; i++)
-		test_error(varve_layer_remove(store, test_path("layer-%d", i), 0, test_record, &records[i],
-					      &requests[i]), 0);
+		test_error(varve_layer_remove(store, test_path("layer-%d", i), 0, test_record,
+					      &records[i], &requests[i]),
+			   0);
 	for (int i = 0; i < REQUESTS; i++)
 		varve_cancel(store, requests[i]);
 	test_thaw();
 	test_await_all(store, records, REQUESTS);
 	for (int i = 0; i < REQUESTS; i++) {
 		ck_assert(records[i].error == 0 || records[i].error == -ECANCELED);
-		ck_assert_int_eq(test_layer_exists(home, test_path("layer-%d", i)), records[i].error != 0);
+		ck_assert_int_eq(test_layer_exists(home, test_path("layer-%d", i)),
+				 records[i].error != 0);
 	}
 	ck_assert_uint_eq(test_leftovers(home), 0);
 	test_close(store);
@@ -125,34 +143,50 @@ END_TEST
 /* Requests that look into layers: one of each kind. */
 #define ARCHIVE_REQUESTS 5
 
-/* Submit one of each kind about "top" and ARCHIVE; the last one creates ID, or unpacks into "target". */
-static void submit_archives(struct varve_store *store, const char *id, bool apply_too, int archive, int null,
-			    struct test_record *records, varve_request *requests) {
+/*
+ * Submit one of each kind about "top" and ARCHIVE; the last one creates ID, or unpacks into
+ * "target".
+ */
+static void submit_archives(struct varve_store *store, const char *id, bool apply_too, int archive,
+			    int null, struct test_record *records, varve_request *requests)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
 	int i = 0;
 	options.apply = &apply;
 	options.apply_fd = archive;
-	test_error(varve_layer_changes(store, "top", NULL, test_record, &records[i], &requests[i]), 0);
+	test_error(varve_layer_changes(store, "top", NULL, test_record, &records[i], &requests[i]),
+		   0);
 	i++;
-	test_error(varve_layer_diff(store, "top", NULL, null, test_record, &records[i], &requests[i]), 0);
+	test_error(varve_layer_diff(store, "top", NULL, null, test_record, &records[i],
+				    &requests[i]),
+		   0);
 	i++;
-	test_error(varve_layer_diff_size(store, "top", TEST_CHANGES("", 0), test_record, &records[i], &requests[i]), 0);
+	test_error(varve_layer_diff_size(store, "top", TEST_CHANGES("", 0), test_record,
+					 &records[i], &requests[i]),
+		   0);
 	i++;
-	test_error(varve_layer_changes(store, "top", TEST_CHANGES("base", VARVE_CHANGES_WALK), test_record, &records[i], &requests[i]), 0);
+	test_error(varve_layer_changes(store, "top", TEST_CHANGES("base", VARVE_CHANGES_WALK),
+				       test_record, &records[i], &requests[i]),
+		   0);
 	i++;
 	ck_assert_int_eq(lseek(archive, 0, SEEK_SET), 0);
 	if (apply_too) {
-		test_error(varve_layer_apply(store, "target", &apply, archive, test_record, &records[i], &requests[i]), 0);
+		test_error(varve_layer_apply(store, "target", &apply, archive, test_record,
+					     &records[i], &requests[i]),
+			   0);
 		return;
 	}
-	test_error(varve_layer_create(store, id, &options, test_record, &records[i], &requests[i]), 0);
+	test_error(varve_layer_create(store, id, &options, test_record, &records[i], &requests[i]),
+		   0);
 }
 
-START_TEST(test_archives) {
+START_TEST(test_archives)
+{
 	char *home = test_home();
 	struct varve_config config = test_config(home);
-	int archive = memfd_create("archive", MFD_CLOEXEC), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	int archive = memfd_create("archive", MFD_CLOEXEC),
+	    null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	unsigned cancelled = 0, done = 0;
 	struct varve_failure failure;
 	config.flags |= VARVE_OPEN_RELAXED;
@@ -163,8 +197,11 @@ START_TEST(test_archives) {
 	test_create(store, "target", NULL);
 	test_mkdir(test_path("%s/new", test_layer(home, "top")));
 	test_make_tree(test_path("%s/new", test_layer(home, "top")), 3, 20, 100);
-	test_ok(varve_layer_diff_wait(store, "top", &(struct varve_diff_options){ sizeof(struct varve_diff_options), .parent = "" },
-				      archive, NULL, NULL, &failure), &failure);
+	test_ok(varve_layer_diff_wait(store, "top",
+				      &(struct varve_diff_options){
+					      sizeof(struct varve_diff_options), .parent = "" },
+				      archive, NULL, NULL, &failure),
+		&failure);
 	for (int round = 0; round < 100; round++) {
 		struct test_record records[ARCHIVE_REQUESTS] = { 0 };
 		varve_request requests[ARCHIVE_REQUESTS];
@@ -180,8 +217,8 @@ START_TEST(test_archives) {
 		test_await_all(store, records, ARCHIVE_REQUESTS);
 		for (int i = 0; i < ARCHIVE_REQUESTS; i++) {
 			ck_assert_uint_eq(records[i].calls, 1);
-			ck_assert_msg(records[i].error == 0 || records[i].error == -ECANCELED, "request %d: %s", i,
-				      test_errno_name(records[i].error));
+			ck_assert_msg(records[i].error == 0 || records[i].error == -ECANCELED,
+				      "request %d: %s", i, test_errno_name(records[i].error));
 			cancelled += records[i].error != 0;
 			done += records[i].error == 0;
 		}
@@ -200,7 +237,8 @@ START_TEST(test_archives) {
 }
 END_TEST
 
-START_TEST(test_batch) {
+START_TEST(test_batch)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -212,7 +250,9 @@ START_TEST(test_batch) {
 	for (int i = 0; i < REQUESTS; i++)
 		ids[i] = test_path("layer-%d", i);
 	test_freeze();
-	test_error(varve_layer_create_batch(store, ids, REQUESTS, &options, test_record, &record, &request), 0);
+	test_error(varve_layer_create_batch(store, ids, REQUESTS, &options, test_record, &record,
+					    &request),
+		   0);
 	test_error(varve_cancel(store, request), 0);
 	test_thaw();
 	test_await(store, &record);
@@ -226,7 +266,8 @@ START_TEST(test_batch) {
 }
 END_TEST
 
-START_TEST(test_chain) {
+START_TEST(test_chain)
+{
 	/* What waits behind a request on the same id goes on when that one is cancelled. */
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -260,13 +301,15 @@ struct target {
 };
 
 /* Cancel from a thread. */
-static void *cancel_it(void *data) {
+static void *cancel_it(void *data)
+{
 	struct target *target = data;
 	target->error = varve_cancel(target->store, target->request);
 	return NULL;
 }
 
-START_TEST(test_other_thread) {
+START_TEST(test_other_thread)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct test_record record = { 0 };
@@ -285,5 +328,5 @@ START_TEST(test_other_thread) {
 }
 END_TEST
 
-TEST_MAIN("cancel", test_unknown, test_creates, test_at_any_moment, test_removes, test_archives, test_batch, test_chain,
-	  test_other_thread)
+TEST_MAIN("cancel", test_unknown, test_creates, test_at_any_moment, test_removes, test_archives,
+	  test_batch, test_chain, test_other_thread)

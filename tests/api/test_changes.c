@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Changes: random edits in a layer and its parents, compared three ways that have to agree: the search of the trees, the
- * walk, and a walk of this file's own that knows nothing of btrfs.
+ * Changes: random edits in a layer and its parents, compared three ways that have to agree: the
+ * search of the trees, the walk, and a walk of this file's own that knows nothing of btrfs.
  *
  * varve-test: timeout=180 size=2G
  */
@@ -26,25 +26,28 @@
 #define PATH_BYTES 4096
 
 /** Names that sort in odd ways, have line ends, or are no UTF-8. */
-static const char *const names[] = { "a", "a-b", "a.b", "b", "b\nc", "\xff\xfe", "d", "e", "caf\xc3\xa9", "-f", "z z", "0" };
+static const char *const names[] = { "a", "a-b", "a.b",         "b",  "b\nc", "\xff\xfe",
+				     "d", "e",   "caf\xc3\xa9", "-f", "z z",  "0" };
 
 static unsigned long seed;
 
 /** A number below BOUND. */
-static unsigned pick(unsigned bound) {
+static unsigned pick(unsigned bound)
+{
 	seed = seed * 6364136223846793005ul + 1442695040888963407ul;
 	return (unsigned)(seed >> 33) % bound;
 }
 
 /** DIRECTORY/NAME, to be freed. */
-static char *join(const char *directory, const char *name) {
+static char *join(const char *directory, const char *name)
+{
 	char *path;
 
 	ck_assert_int_ge(asprintf(&path, "%s/%s", directory, name), 0);
 	return path;
 }
 
-/* ---- the walk that knows nothing ---------------------------------------------------------------------------------- */
+/* ---- the walk that knows nothing ------------------------------------------------------------- */
 
 struct oracle {
 	char *paths[ORACLE_MAX];
@@ -52,18 +55,21 @@ struct oracle {
 };
 
 /** Note a change. */
-static void oracle_tell(struct oracle *oracle, char kind, const char *path) {
+static void oracle_tell(struct oracle *oracle, char kind, const char *path)
+{
 	ck_assert_uint_lt(oracle->count, ORACLE_MAX);
 	ck_assert_int_ge(asprintf(&oracle->paths[oracle->count++], "%c %s", kind, path), 0);
 }
 
 /** Are the extended attributes that count the same? */
-static bool oracle_attributes_same(const char *a, const char *b) {
+static bool oracle_attributes_same(const char *a, const char *b)
+{
 	static const char *const counted[] = { "user.one", "user.two", "security.capability" };
 
 	for (size_t i = 0; i < TEST_COUNT(counted); i++) {
 		char x[256], y[256];
-		ssize_t m = lgetxattr(a, counted[i], x, sizeof(x)), n = lgetxattr(b, counted[i], y, sizeof(y));
+		ssize_t m = lgetxattr(a, counted[i], x, sizeof(x)),
+			n = lgetxattr(b, counted[i], y, sizeof(y));
 
 		if (m != n || (m > 0 && memcmp(x, y, (size_t)m)))
 			return false;
@@ -72,7 +78,8 @@ static bool oracle_attributes_same(const char *a, const char *b) {
 }
 
 /** Have the files A and B the same bytes? */
-static bool oracle_content_same(const char *a, const char *b) {
+static bool oracle_content_same(const char *a, const char *b)
+{
 	static char x[1 << 16], y[1 << 16];
 	int one = open(a, O_RDONLY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC);
 	int other = open(b, O_RDONLY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC);
@@ -90,17 +97,20 @@ static bool oracle_content_same(const char *a, const char *b) {
 }
 
 /** Does a directory stand in for a subvolume that a snapshot left out? */
-static bool oracle_hollow(const struct stat *stat) {
+static bool oracle_hollow(const struct stat *stat)
+{
 	return S_ISDIR(stat->st_mode) && stat->st_ino == 2;
 }
 
 /** Are the two inodes, at these paths, the same to a person? */
-static bool oracle_same(const char *a, const struct stat *x, const char *b, const struct stat *y) {
+static bool oracle_same(const char *a, const struct stat *x, const char *b, const struct stat *y)
+{
 	char targets[2][PATH_BYTES] = { "", "" };
 
 	if (oracle_hollow(x) || oracle_hollow(y))
 		return S_ISDIR(x->st_mode) && S_ISDIR(y->st_mode);
-	if (x->st_mode != y->st_mode || x->st_uid != y->st_uid || x->st_gid != y->st_gid || x->st_rdev != y->st_rdev)
+	if (x->st_mode != y->st_mode || x->st_uid != y->st_uid || x->st_gid != y->st_gid ||
+	    x->st_rdev != y->st_rdev)
 		return false;
 	if (x->st_mtim.tv_sec != y->st_mtim.tv_sec)
 		return false;
@@ -116,8 +126,12 @@ static bool oracle_same(const char *a, const struct stat *x, const char *b, cons
 	return oracle_attributes_same(a, b) && (!S_ISREG(x->st_mode) || oracle_content_same(a, b));
 }
 
-/** Compare the directories OLD (may be missing: NULL) and NEW (likewise), which are PATH in the layer. Were there changes? */
-static bool oracle_walk(struct oracle *oracle, const char *old, const char *new, const char *path) {
+/**
+ * Compare the directories OLD (may be missing: NULL) and NEW (likewise), which are PATH in the
+ * layer. Were there changes?
+ */
+static bool oracle_walk(struct oracle *oracle, const char *old, const char *new, const char *path)
+{
 	size_t begin = oracle->count;
 	DIR *directory = opendir(new);
 
@@ -164,14 +178,16 @@ static bool oracle_walk(struct oracle *oracle, const char *old, const char *new,
 }
 
 /** Order by path. */
-static int oracle_order(const void *a, const void *b) {
+static int oracle_order(const void *a, const void *b)
+{
 	return strcmp(*(char *const *)a + 2, *(char *const *)b + 2);
 }
 
-/* ---- random edits --------------------------------------------------------------------------------------------------- */
+/* ---- random edits ---------------------------------------------------------------------------- */
 
 /** A random path below ROOT, whose directories may or may not exist. */
-static char *edit_path(const char *root) {
+static char *edit_path(const char *root)
+{
 	char *path = strdup(root);
 
 	for (unsigned depth = 1 + pick(DEPTH_MAX); depth; depth--) {
@@ -184,15 +200,18 @@ static char *edit_path(const char *root) {
 }
 
 /** Set the modification time of PATH back, to the second now and then. */
-static void edit_time(const char *path) {
+static void edit_time(const char *path)
+{
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
-				     { .tv_sec = 1000000 + pick(3), .tv_nsec = pick(2) ? 0 : pick(1000000000) } };
+				     { .tv_sec = 1000000 + pick(3),
+				       .tv_nsec = pick(2) ? 0 : pick(1000000000) } };
 
 	utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
 }
 
 /** Write SIZE bytes at OFFSET. */
-static void edit_write(const char *path, int flags, off_t offset, unsigned size) {
+static void edit_write(const char *path, int flags, off_t offset, unsigned size)
+{
 	char bytes[10000];
 	int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | flags, 0644);
 
@@ -203,8 +222,11 @@ static void edit_write(const char *path, int flags, off_t offset, unsigned size)
 	close(fd);
 }
 
-/** Remove PATH, whatever it is, unless the way there is through a link: test_remove() follows none. */
-static void edit_remove(const char *path) {
+/**
+ * Remove PATH, whatever it is, unless the way there is through a link: test_remove() follows none.
+ */
+static void edit_remove(const char *path)
+{
 	char *parent = strdup(path), *real;
 	struct stat stat;
 
@@ -217,18 +239,24 @@ static void edit_remove(const char *path) {
 }
 
 /**
- * Exchange PATH and OTHER, but for what stands in for a nested subvolume (inode 2): Linux 6.18 aborts the transaction
- * over that ("failed to delete reference to ..., inode 2"), and the file system is read-only from then on.
+ * Exchange PATH and OTHER, but for what stands in for a nested subvolume (inode 2): Linux 6.18
+ * aborts the transaction over that ("failed to delete reference to ..., inode 2"), and the file
+ * system is read-only from then on.
  */
-static void edit_exchange(const char *path, const char *other) {
+static void edit_exchange(const char *path, const char *other)
+{
 	struct stat a, b;
 
 	if (lstat(path, &a) == 0 && lstat(other, &b) == 0 && a.st_ino != 2 && b.st_ino != 2)
 		renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE);
 }
 
-/** Share all of the file FROM's extents with the file TO, which is made or overwritten; its time may be set back. */
-static void edit_clone(const char *from, const char *to) {
+/**
+ * Share all of the file FROM's extents with the file TO, which is made or overwritten; its time may
+ * be set back.
+ */
+static void edit_clone(const char *from, const char *to)
+{
 	int source = open(from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), target = -1;
 	struct stat stat;
 
@@ -241,16 +269,22 @@ static void edit_clone(const char *from, const char *to) {
 }
 
 /** Make a hole in the file PATH, or more room at its end that is not counted. */
-static void edit_allocate(const char *path) {
+static void edit_allocate(const char *path)
+{
 	int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
 	if (fd >= 0)
-		fallocate(fd, FALLOC_FL_KEEP_SIZE | (pick(2) ? FALLOC_FL_PUNCH_HOLE : 0), pick(8000), 1 + pick(8000));
+		fallocate(fd, FALLOC_FL_KEEP_SIZE | (pick(2) ? FALLOC_FL_PUNCH_HOLE : 0),
+			  pick(8000), 1 + pick(8000));
 	close(fd);
 }
 
-/** Overwrite some bytes of the file PATH, with what is there or with others, and set its time back to what it was. */
-static void edit_back(const char *path) {
+/**
+ * Overwrite some bytes of the file PATH, with what is there or with others, and set its time back
+ * to what it was.
+ */
+static void edit_back(const char *path)
+{
 	struct stat stat;
 	int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
@@ -261,14 +295,19 @@ static void edit_back(const char *path) {
 		ck_assert_int_eq(pread(fd, &byte, 1, at), 1);
 		byte = pick(3) ? (char)pick(256) : byte;
 		if (pwrite(fd, &byte, 1, at) == 1)
-			ck_assert_int_eq(futimens(fd, (struct timespec[2]){ { .tv_nsec = UTIME_OMIT }, stat.st_mtim }), 0);
+			ck_assert_int_eq(futimens(fd,
+						  (struct timespec[2]){ { .tv_nsec = UTIME_OMIT },
+									stat.st_mtim }),
+					 0);
 	}
 	close(fd);
 }
 
 /** Write the file PATH anew elsewhere on disk, content and times as they were. */
-static void edit_defragment(const char *path) {
-	struct btrfs_ioctl_defrag_range_args range = { .len = UINT64_MAX, .extent_thresh = UINT32_MAX };
+static void edit_defragment(const char *path)
+{
+	struct btrfs_ioctl_defrag_range_args range = { .len = UINT64_MAX,
+						       .extent_thresh = UINT32_MAX };
 	int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
 	if (fd >= 0)
@@ -276,41 +315,105 @@ static void edit_defragment(const char *path) {
 	close(fd);
 }
 
-/** Make one random edit below ROOT. What cannot be done, because something is missing or in the way, is not. */
-static void edit(const char *root) {
+/**
+ * Make one random edit below ROOT. What cannot be done, because something is missing or in the way,
+ * is not.
+ */
+static void edit(const char *root)
+{
 	char *path = edit_path(root), *other = edit_path(root);
 	struct stat stat;
 
 	switch (pick(30)) {
-	case 0: case 1: edit_write(path, O_CREAT | O_EXCL, 0, pick(10000)); break;
-	case 2: edit_write(path, O_APPEND, 0, 1 + pick(5000)); break;
-	case 3: edit_write(path, 0, pick(5000), pick(5000)); break;
-	case 4: if (lstat(path, &stat) == 0 && S_ISREG(stat.st_mode)) ck_assert_int_ge(truncate(path, pick(20000)), -1); break;
-	case 5: case 6: rename(path, other); break;
-	case 7: link(path, other); break;
-	case 8: edit_remove(path); break;
-	case 9: if (lstat(path, &stat) == 0 && !S_ISLNK(stat.st_mode)) chmod(path, pick(2) ? 0700 : 0755); break;
-	case 10: lchown(path, pick(3), pick(3)); break;
-	case 11: lsetxattr(path, pick(2) ? "user.one" : "user.two", "value", pick(6), 0); break;
-	case 12: lremovexattr(path, pick(2) ? "user.one" : "user.two"); break;
-	case 13: edit_time(path); break;
-	case 14: case 15: mkdir(path, 0755); break;
-	case 16: edit_remove(path); mkdir(path, 0755); edit_write(other, O_CREAT, 0, 1); break;
-	case 17: edit_remove(path); edit_write(path, O_CREAT, 0, 1); break;
-	case 18: symlink(names[pick(3)], path); break;
-	case 19: mknod(path, pick(2) ? S_IFIFO | 0644 : S_IFCHR | 0600, makedev(pick(2), 3)); break;
-	case 22: case 23: edit_clone(path, other); break;
-	case 24: edit_allocate(path); break;
-	case 25: edit_exchange(path, other); break;
-	case 26: case 27: case 28: edit_back(path); break;
-	case 29: edit_defragment(path); break;
-	case 20: rename(path, other); edit_write(path, O_CREAT, 0, 7); edit_time(path); break;
+	case 0:
+	case 1:
+		edit_write(path, O_CREAT | O_EXCL, 0, pick(10000));
+		break;
+	case 2:
+		edit_write(path, O_APPEND, 0, 1 + pick(5000));
+		break;
+	case 3:
+		edit_write(path, 0, pick(5000), pick(5000));
+		break;
+	case 4:
+		if (lstat(path, &stat) == 0 && S_ISREG(stat.st_mode))
+			ck_assert_int_ge(truncate(path, pick(20000)), -1);
+		break;
+	case 5:
+	case 6:
+		rename(path, other);
+		break;
+	case 7:
+		link(path, other);
+		break;
+	case 8:
+		edit_remove(path);
+		break;
+	case 9:
+		if (lstat(path, &stat) == 0 && !S_ISLNK(stat.st_mode))
+			chmod(path, pick(2) ? 0700 : 0755);
+		break;
+	case 10:
+		lchown(path, pick(3), pick(3));
+		break;
+	case 11:
+		lsetxattr(path, pick(2) ? "user.one" : "user.two", "value", pick(6), 0);
+		break;
+	case 12:
+		lremovexattr(path, pick(2) ? "user.one" : "user.two");
+		break;
+	case 13:
+		edit_time(path);
+		break;
+	case 14:
+	case 15:
+		mkdir(path, 0755);
+		break;
+	case 16:
+		edit_remove(path);
+		mkdir(path, 0755);
+		edit_write(other, O_CREAT, 0, 1);
+		break;
+	case 17:
+		edit_remove(path);
+		edit_write(path, O_CREAT, 0, 1);
+		break;
+	case 18:
+		symlink(names[pick(3)], path);
+		break;
+	case 19:
+		mknod(path, pick(2) ? S_IFIFO | 0644 : S_IFCHR | 0600, makedev(pick(2), 3));
+		break;
+	case 22:
+	case 23:
+		edit_clone(path, other);
+		break;
+	case 24:
+		edit_allocate(path);
+		break;
+	case 25:
+		edit_exchange(path, other);
+		break;
+	case 26:
+	case 27:
+	case 28:
+		edit_back(path);
+		break;
+	case 29:
+		edit_defragment(path);
+		break;
+	case 20:
+		rename(path, other);
+		edit_write(path, O_CREAT, 0, 7);
+		edit_time(path);
+		break;
 	case 21:
 		if (!test_exists(path) && lstat(root, &stat) == 0 && pick(2)) {
 			char *parent = strdup(path);
 
 			*strrchr(parent, '/') = '\0';
-			if (lstat(parent, &stat) == 0 && S_ISDIR(stat.st_mode) && stat.st_ino != 2) {
+			if (lstat(parent, &stat) == 0 && S_ISDIR(stat.st_mode) &&
+			    stat.st_ino != 2) {
 				test_subvolume_create(path);
 				edit_write(other, O_CREAT, 0, 3);
 			}
@@ -322,40 +425,48 @@ static void edit(const char *root) {
 	free(other);
 }
 
-/* ---- the property ----------------------------------------------------------------------------------------------------- */
+/* ---- the property ---------------------------------------------------------------------------- */
 
 static unsigned searches, walks, prunes;
 
 /** Count which way the library went. */
-static void count_ways(void *data, const char *line) {
+static void count_ways(void *data, const char *line)
+{
 	__atomic_add_fetch(&searches, strstr(line, ": search, ") != NULL, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&prunes, strstr(line, ": generation, ") != NULL, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&walks, strstr(line, ": walk, ") != NULL, __ATOMIC_RELAXED);
 }
 
 /** Check that what the library says with FLAGS is what ORACLE says. */
-static void check_way(struct varve_store *store, const struct oracle *oracle, const char *id, const char *parent,
-		      uint64_t flags, unsigned long began) {
+static void check_way(struct varve_store *store, const struct oracle *oracle, const char *id,
+		      const char *parent, uint64_t flags, unsigned long began)
+{
 	struct varve_failure failure = { 0 };
 	struct varve_change *changes = NULL;
 	size_t count = 0;
 
-	test_ok(varve_layer_changes_wait(store, id, TEST_CHANGES(parent, flags), &changes, &count, &failure), &failure);
+	test_ok(varve_layer_changes_wait(store, id, TEST_CHANGES(parent, flags), &changes, &count,
+					 &failure),
+		&failure);
 	for (size_t i = 0; i < oracle->count || i < count; i++) {
 		const char *expected = i < oracle->count ? oracle->paths[i] : "nothing more";
 		char actual[PATH_BYTES] = "nothing more";
 
 		if (i < count)
-			snprintf(actual, sizeof(actual), "%c %s", (char)changes[i].kind, changes[i].path);
-		ck_assert_msg(!strcmp(actual, expected), "seed %lu, %s from %s, flags %lu: change %zu is \"%s\" instead of \"%s\"",
-			      began, id, parent, flags, i, actual, expected);
+			snprintf(actual, sizeof(actual), "%c %s", (char)changes[i].kind,
+				 changes[i].path);
+		ck_assert_msg(
+			!strcmp(actual, expected),
+			"seed %lu, %s from %s, flags %lu: change %zu is \"%s\" instead of \"%s\"",
+			began, id, parent, flags, i, actual, expected);
 	}
 	free(changes);
 }
 
 /** Check all ways to compare ID with PARENT. */
-static void check_pair(struct varve_store *store, const char *home, const char *id, const char *parent,
-		       unsigned long began) {
+static void check_pair(struct varve_store *store, const char *home, const char *id,
+		       const char *parent, unsigned long began)
+{
 	struct oracle oracle = { .count = 0 };
 	char *old = *parent ? test_layer(home, parent) : NULL, *new = test_layer(home, id);
 
@@ -368,7 +479,8 @@ static void check_pair(struct varve_store *store, const char *home, const char *
 }
 
 /** A configuration that counts the ways. */
-static struct varve_store *open_counting(const char *home) {
+static struct varve_store *open_counting(const char *home)
+{
 	struct varve_config config = test_config(home);
 
 	config.debug = "op";
@@ -378,7 +490,8 @@ static struct varve_store *open_counting(const char *home) {
 }
 
 /** One sequence: three generations, each edited before and after the next was made from it. */
-static void run_sequence(struct varve_store *store, const char *home, unsigned number) {
+static void run_sequence(struct varve_store *store, const char *home, unsigned number)
+{
 	unsigned long began = seed;
 	char ids[3][32];
 
@@ -405,7 +518,8 @@ static void run_sequence(struct varve_store *store, const char *home, unsigned n
 		test_remove_layer(store, ids[i]);
 }
 
-START_TEST(test_random_edits) {
+START_TEST(test_random_edits)
+{
 	const char *wanted = getenv("VARVE_TEST_SEED");
 	char *home = test_home();
 	struct varve_store *store = open_counting(home);
@@ -414,7 +528,10 @@ START_TEST(test_random_edits) {
 	seed = wanted ? strtoul(wanted, NULL, 10) : 20240607;
 	for (unsigned i = 0; i < sequences; i++)
 		run_sequence(store, home, i);
-	/* Of the five pairs four have a common origin, and are asked once with and once without the search. */
+	/*
+	 * Of the five pairs four have a common origin, and are asked once with and once without the
+	 * search.
+	 */
 	ck_assert_uint_eq(searches + prunes, 4 * sequences);
 	ck_assert_uint_gt(searches, 2 * sequences);
 	ck_assert_uint_eq(walks, 0);
@@ -422,18 +539,22 @@ START_TEST(test_random_edits) {
 }
 END_TEST
 
-/* ---- one by one --------------------------------------------------------------------------------------------------------- */
+/* ---- one by one ------------------------------------------------------------------------------ */
 
 /** Expect the changes of ID by OPTIONS, whatever their flags, to be the lines of TEXT. */
-static void expect_maps(struct varve_store *store, const char *id, struct varve_changes_options *options, const char *text) {
-	for (options->flags = 0; options->flags <= VARVE_CHANGES_WALK; options->flags += VARVE_CHANGES_WALK) {
+static void expect_maps(struct varve_store *store, const char *id,
+			struct varve_changes_options *options, const char *text)
+{
+	for (options->flags = 0; options->flags <= VARVE_CHANGES_WALK;
+	     options->flags += VARVE_CHANGES_WALK) {
 		struct varve_failure failure = { 0 };
 		struct varve_change *changes = NULL;
 		size_t count = 0, size = 0;
 		char *lines = NULL;
 		FILE *file = open_memstream(&lines, &size);
 
-		test_ok(varve_layer_changes_wait(store, id, options, &changes, &count, &failure), &failure);
+		test_ok(varve_layer_changes_wait(store, id, options, &changes, &count, &failure),
+			&failure);
 		for (size_t i = 0; i < count; i++)
 			fprintf(file, "%c %s\n", (char)changes[i].kind, changes[i].path);
 		fclose(file);
@@ -445,17 +566,20 @@ static void expect_maps(struct varve_store *store, const char *id, struct varve_
 }
 
 /** Expect the changes of ID from PARENT to be the lines of TEXT. */
-static void expect(struct varve_store *store, const char *id, const char *parent, const char *text) {
+static void expect(struct varve_store *store, const char *id, const char *parent, const char *text)
+{
 	struct varve_changes_options options = VARVE_CHANGES_OPTIONS_INIT;
 
 	options.parent = parent;
 	expect_maps(store, id, &options, text);
 }
 
-START_TEST(test_example) {
+START_TEST(test_example)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
-	char *base = test_path("%s/subvolumes/base", home), *top = test_path("%s/subvolumes/top", home);
+	char *base = test_path("%s/subvolumes/base", home),
+	     *top = test_path("%s/subvolumes/top", home);
 
 	test_create(store, "base", NULL);
 	test_mkdir(test_path("%s/d1", base));
@@ -476,7 +600,8 @@ START_TEST(test_example) {
 	/* Without a word the parent is the one that btrfs says; of a base layer there is none. */
 	expect(store, "top", NULL,
 	       "M /d1\nA /d1/newdir\nA /d1/newdir/n\nM /d3\nM /d3/e4\nM /d3/e4/f5\nM /d7\nD /d7/f9\n");
-	expect(store, "base", NULL, "A /d1\nA /d3\nA /d3/e4\nA /d3/e4/f5\nA /d7\nA /d7/f8\nA /d7/f9\n");
+	expect(store, "base", NULL,
+	       "A /d1\nA /d3\nA /d3/e4\nA /d3/e4/f5\nA /d7\nA /d7/f8\nA /d7/f9\n");
 	/* And the parent's own later life is a change of the layer. */
 	test_write(test_path("%s/late", base), "");
 	expect(store, "top", "base",
@@ -486,16 +611,20 @@ START_TEST(test_example) {
 END_TEST
 
 /** Set the modification time of PATH. */
-static void set_time(const char *path, time_t seconds, long nanoseconds) {
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = seconds, .tv_nsec = nanoseconds } };
+static void set_time(const char *path, time_t seconds, long nanoseconds)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+				     { .tv_sec = seconds, .tv_nsec = nanoseconds } };
 
 	ck_assert_int_eq(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), 0);
 }
 
-START_TEST(test_times) {
+START_TEST(test_times)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
-	char *base = test_path("%s/subvolumes/base", home), *top = test_path("%s/subvolumes/top", home);
+	char *base = test_path("%s/subvolumes/base", home),
+	     *top = test_path("%s/subvolumes/top", home);
 
 	test_create(store, "base", NULL);
 	for (unsigned i = 0; i < 4; i++) {
@@ -516,8 +645,12 @@ END_TEST
 /** Large enough to have extents; what is smaller lies in the tree. */
 #define LARGE (1024 * 1024)
 
-/** Fill SIZE bytes of the new or old file PATH with FILL, without making it shorter, and set its time to 0. */
-static void put(const char *path, char fill, size_t size) {
+/**
+ * Fill SIZE bytes of the new or old file PATH with FILL, without making it shorter, and set its
+ * time to 0.
+ */
+static void put(const char *path, char fill, size_t size)
+{
 	char *bytes = malloc(size);
 	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 
@@ -531,9 +664,13 @@ static void put(const char *path, char fill, size_t size) {
 }
 
 /** Let the file at PATH have the first LARGE bytes of it, from OFFSET on, from FROM. */
-static void put_range(const char *path, const char *from, uint64_t offset) {
-	int source = open(from, O_RDONLY | O_CLOEXEC), target = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-	struct file_clone_range range = { .src_fd = source, .src_offset = offset, .src_length = LARGE };
+static void put_range(const char *path, const char *from, uint64_t offset)
+{
+	int source = open(from, O_RDONLY | O_CLOEXEC),
+	    target = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	struct file_clone_range range = { .src_fd = source,
+					  .src_offset = offset,
+					  .src_length = LARGE };
 
 	ck_assert(source >= 0 && target >= 0);
 	ck_assert_int_eq(ioctl(target, FICLONERANGE, &range), 0);
@@ -542,12 +679,17 @@ static void put_range(const char *path, const char *from, uint64_t offset) {
 	set_time(path, 0, 0);
 }
 
-/* Times and size tell nothing of reproducible builds: the content does, wherever it lies, and nothing else. */
-START_TEST(test_content) {
+/*
+ * Times and size tell nothing of reproducible builds: the content does, wherever it lies, and
+ * nothing else.
+ */
+START_TEST(test_content)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	char *base = test_layer(home, "base"), *top = test_layer(home, "top");
-	static const char *const files[] = { "defragmented", "edited", "holes", "read", "renamed", "touched", "written" };
+	static const char *const files[] = { "defragmented", "edited",  "holes",  "read",
+					     "renamed",      "touched", "written" };
 	int fd, flags = FS_COMPR_FL;
 
 	test_create(store, "base", NULL);
@@ -555,7 +697,10 @@ START_TEST(test_content) {
 		put(test_path("%s/%s", base, files[i]), i == 2 ? 0 : 'a', LARGE);
 		put(test_path("%s/small-%s", base, files[i]), 'a', 100);
 	}
-	/* Two halves that differ, compressed, so that one extent has both and a map does not tell which. */
+	/*
+	 * Two halves that differ, compressed, so that one extent has both and a map does not tell
+	 * which.
+	 */
 	fd = open(test_path("%s/compressed", base), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(ioctl(fd, FS_IOC_SETFLAGS, &flags), 0);
@@ -581,7 +726,8 @@ START_TEST(test_content) {
 	set_time(test_path("%s/small-touched", top), 0, 0);
 	set_time(test_path("%s/read", top), 0, 0);
 	fd = open(test_path("%s/holes", top), O_WRONLY | O_CLOEXEC);
-	ck_assert_int_eq(fallocate(fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, 4096, LARGE / 2), 0);
+	ck_assert_int_eq(fallocate(fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, 4096, LARGE / 2),
+			 0);
 	ck_assert_int_eq(fallocate(fd, 0, 4096, LARGE / 4), 0);
 	close(fd);
 	set_time(test_path("%s/holes", top), 0, 0);
@@ -593,18 +739,25 @@ START_TEST(test_content) {
 	put_range(test_path("%s/half-too", top), test_path("%s/halves", base), 0);
 	fd = open(test_path("%s/compressed", top), O_WRONLY | O_CLOEXEC);
 	ck_assert_int_eq(ioctl(fd, FICLONERANGE,
-			       &(struct file_clone_range){ .src_fd = open(test_path("%s/compressed", base), O_RDONLY | O_CLOEXEC),
-							   .src_offset = 64 * 1024, .src_length = 64 * 1024 }), 0);
+			       &(struct file_clone_range){
+				       .src_fd = open(test_path("%s/compressed", base),
+						      O_RDONLY | O_CLOEXEC),
+				       .src_offset = 64 * 1024,
+				       .src_length = 64 * 1024 }),
+			 0);
 	close(fd);
 	set_time(test_path("%s/compressed", top), 0, 0);
-	expect(store, "top", "base", "M /compressed\nM /edited\nM /half-too\nM /small-edited\nM /small-renamed\n");
-	expect(store, "base", "top", "M /compressed\nM /edited\nM /half-too\nM /small-edited\nM /small-renamed\n");
+	expect(store, "top", "base",
+	       "M /compressed\nM /edited\nM /half-too\nM /small-edited\nM /small-renamed\n");
+	expect(store, "base", "top",
+	       "M /compressed\nM /edited\nM /half-too\nM /small-edited\nM /small-renamed\n");
 	test_close(store);
 }
 END_TEST
 
 /* Layers that have nothing in common, and such that are of a third one. */
-START_TEST(test_content_relatives) {
+START_TEST(test_content_relatives)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	char *one = test_layer(home, "one"), *two = test_layer(home, "two"), *three;
@@ -632,12 +785,18 @@ START_TEST(test_content_relatives) {
 }
 END_TEST
 
-/* A shift of ownership writes every inode, and is no change where the containers see the same owners. */
-START_TEST(test_maps) {
-	static const struct varve_id_map one[] = { { 0, 100000, 1000 }, { 2000, 300000, 1000 } }, other[] = { { 0, 200000, 65536 } };
+/*
+ * A shift of ownership writes every inode, and is no change where the containers see the same
+ * owners.
+ */
+START_TEST(test_maps)
+{
+	static const struct varve_id_map one[] = { { 0, 100000, 1000 }, { 2000, 300000, 1000 } },
+					 other[] = { { 0, 200000, 65536 } };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
-	char *base = test_layer(home, "base"), *top = test_layer(home, "top"), *again = test_layer(home, "again");
+	char *base = test_layer(home, "base"), *top = test_layer(home, "top"),
+	     *again = test_layer(home, "again");
 	struct varve_chown_options shift = VARVE_CHOWN_OPTIONS_INIT;
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_changes_options changes = VARVE_CHANGES_OPTIONS_INIT;
@@ -648,7 +807,9 @@ START_TEST(test_maps) {
 	test_mkdir(test_path("%s/d", base));
 	for (unsigned i = 0; i < 4; i++) {
 		put(test_path("%s/d/%u", base, i), 'a', i % 2 ? LARGE : 100);
-		ck_assert_int_eq(chown(test_path("%s/d/%u", base, i), i * 7, i < 2 ? i * 900 : 1500 + i * 300), 0);
+		ck_assert_int_eq(chown(test_path("%s/d/%u", base, i), i * 7,
+				       i < 2 ? i * 900 : 1500 + i * 300),
+				 0);
 		ck_assert_int_eq(chmod(test_path("%s/d/%u", base, i), 06755), 0);
 	}
 	ck_assert_int_eq(symlink("target", test_path("%s/link", base)), 0);
@@ -661,8 +822,12 @@ START_TEST(test_maps) {
 	options.parent = "base";
 	options.chown = &shift;
 	test_ok(varve_layer_create_wait(store, "top", &options, &failure), &failure);
-	/* As the host has them all is new; as the containers do, only what has lost its owner, and vice versa. */
-	expect_maps(store, "top", &changes, "M /d\nM /d/0\nM /d/1\nM /d/2\nM /d/3\nM /far\nM /link\n");
+	/*
+	 * As the host has them all is new; as the containers do, only what has lost its owner, and
+	 * vice versa.
+	 */
+	expect_maps(store, "top", &changes,
+		    "M /d\nM /d/0\nM /d/1\nM /d/2\nM /d/3\nM /far\nM /link\n");
 	changes.uids = changes.gids = one;
 	changes.uids_count = changes.gids_count = 2;
 	expect_maps(store, "top", &changes, "M /far\n");
@@ -699,7 +864,8 @@ START_TEST(test_maps) {
 }
 END_TEST
 
-START_TEST(test_unrelated) {
+START_TEST(test_unrelated)
+{
 	char *home = test_home();
 	struct varve_store *store = open_counting(home);
 
@@ -715,7 +881,8 @@ START_TEST(test_unrelated) {
 }
 END_TEST
 
-START_TEST(test_deep) {
+START_TEST(test_deep)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	char name[256];
@@ -742,7 +909,9 @@ START_TEST(test_deep) {
 		struct varve_change *changes;
 		size_t count;
 
-		test_ok(varve_layer_changes_wait(store, "top", TEST_CHANGES("base", flags), &changes, &count, &failure), &failure);
+		test_ok(varve_layer_changes_wait(store, "top", TEST_CHANGES("base", flags),
+						 &changes, &count, &failure),
+			&failure);
 		ck_assert_uint_eq(count, 40);
 		ck_assert_uint_eq(strlen(changes[39].path), 40 * 256);
 		free(changes);
@@ -751,26 +920,36 @@ START_TEST(test_deep) {
 }
 END_TEST
 
-START_TEST(test_errors) {
+START_TEST(test_errors)
+{
 	struct varve_store *store = test_open(test_home());
 	struct varve_failure failure = { 0 };
 	struct varve_change *changes;
 	size_t count;
 
 	test_create(store, "base", NULL);
-	test_error(varve_layer_changes_wait(store, "none", NULL, &changes, &count, &failure), -ENOENT);
+	test_error(varve_layer_changes_wait(store, "none", NULL, &changes, &count, &failure),
+		   -ENOENT);
 	ck_assert_str_eq(failure.step, "OPEN");
-	test_error(varve_layer_changes_wait(store, "base", TEST_CHANGES("none", 0), &changes, &count, &failure), -ENOENT);
+	test_error(varve_layer_changes_wait(store, "base", TEST_CHANGES("none", 0), &changes,
+					    &count, &failure),
+		   -ENOENT);
 	ck_assert_ptr_nonnull(strstr(failure.path, "/subvolumes/none"));
-	test_error(varve_layer_changes_wait(store, "base", TEST_CHANGES("../base", 0), &changes, &count, &failure), -EINVAL);
-	test_error(varve_layer_changes_wait(store, "..", NULL, &changes, &count, &failure), -EINVAL);
-	test_error(varve_layer_changes_wait(store, "base", TEST_CHANGES(NULL, 1u << 20), &changes, &count, &failure), -EINVAL);
+	test_error(varve_layer_changes_wait(store, "base", TEST_CHANGES("../base", 0), &changes,
+					    &count, &failure),
+		   -EINVAL);
+	test_error(varve_layer_changes_wait(store, "..", NULL, &changes, &count, &failure),
+		   -EINVAL);
+	test_error(varve_layer_changes_wait(store, "base", TEST_CHANGES(NULL, 1u << 20), &changes,
+					    &count, &failure),
+		   -EINVAL);
 	test_close(store);
 }
 END_TEST
 
 /** As a user without privilege: the same answer. */
-static int changes_as_nobody(void *data) {
+static int changes_as_nobody(void *data)
+{
 	struct varve_store *store = open_counting(data);
 	char *base = test_layer(data, "base"), *same = test_layer(data, "same");
 
@@ -790,7 +969,8 @@ static int changes_as_nobody(void *data) {
 	return 0;
 }
 
-START_TEST(test_unprivileged) {
+START_TEST(test_unprivileged)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 
@@ -798,7 +978,9 @@ START_TEST(test_unprivileged) {
 	test_mkdir(test_path("%s/subvolumes/base/d", home));
 	test_create(store, "top", "base");
 	test_close(store);
-	ck_assert_int_eq(test_command((const char *const[]){ "chown", "-R", "65534:65534", home, NULL }), 0);
+	ck_assert_int_eq(test_command(
+				 (const char *const[]){ "chown", "-R", "65534:65534", home, NULL }),
+			 0);
 	/* What is another user's now is used by root only where that is wanted. */
 	struct varve_config config = test_config(home);
 	config.flags |= VARVE_OPEN_SHARED_HOME;
@@ -813,4 +995,5 @@ START_TEST(test_unprivileged) {
 END_TEST
 
 TEST_MAIN("changes", test_random_edits, test_example, test_times, test_content,
-	  test_content_relatives, test_maps, test_unrelated, test_deep, test_errors, test_unprivileged)
+	  test_content_relatives, test_maps, test_unrelated, test_deep, test_errors,
+	  test_unprivileged)

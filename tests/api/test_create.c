@@ -14,7 +14,8 @@ static const struct varve_create_options no_options = VARVE_CREATE_OPTIONS_INIT;
 
 /* Assert that creating ID is accepted and fails with ERROR, tells so, and leaves nothing. */
 static void assert_create_fails(struct varve_store *store, const char *home, const char *id,
-				const struct varve_create_options *options, int error) {
+				const struct varve_create_options *options, int error)
+{
 	struct test_record record = { 0 };
 	int layers = test_layers(home);
 	test_error(varve_layer_create(store, id, options, test_record, &record, NULL), 0);
@@ -33,12 +34,14 @@ static void assert_create_fails(struct varve_store *store, const char *home, con
 
 /* Assert that creating with OPTIONS is refused with ERROR. */
 static void assert_create_refused(struct varve_store *store, const char *home,
-				  const struct varve_create_options *options, int error) {
+				  const struct varve_create_options *options, int error)
+{
 	struct test_record record = { 0 };
 	struct varve_failure failure = { 0 };
 	varve_request request = 77;
 	int layers = test_layers(home);
-	test_error(varve_layer_create(store, "refused", options, test_record, &record, &request), error);
+	test_error(varve_layer_create(store, "refused", options, test_record, &record, &request),
+		   error);
 	ck_assert_uint_eq(request, 77);
 	test_error(varve_layer_create_wait(store, "refused", options, &failure), error);
 	test_error(failure.error, error);
@@ -48,7 +51,8 @@ static void assert_create_refused(struct varve_store *store, const char *home,
 	ck_assert_uint_eq(test_leftovers(home), 0);
 }
 
-START_TEST(test_base) {
+START_TEST(test_base)
+{
 	char *home = test_home(), *path = test_layer(home, "base");
 	struct varve_store *store = test_open(home);
 	struct test_record record = { 0 };
@@ -76,7 +80,8 @@ START_TEST(test_base) {
 }
 END_TEST
 
-START_TEST(test_mode) {
+START_TEST(test_mode)
+{
 	static const uint32_t modes[] = { 0555, 0700, 01777, 02755, 07777, 0001 };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -97,8 +102,10 @@ START_TEST(test_mode) {
 }
 END_TEST
 
-START_TEST(test_snapshot) {
-	char *home = test_home(), *parent = test_layer(home, "parent"), *child = test_layer(home, "child");
+START_TEST(test_snapshot)
+{
+	char *home = test_home(), *parent = test_layer(home, "parent"),
+	     *child = test_layer(home, "child");
 	struct varve_store *store = test_open(home);
 	struct stat stat_;
 	test_create(store, "parent", NULL);
@@ -126,7 +133,8 @@ START_TEST(test_snapshot) {
 }
 END_TEST
 
-START_TEST(test_empty_parent_is_none) {
+START_TEST(test_empty_parent_is_none)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "base", "");
@@ -135,7 +143,8 @@ START_TEST(test_empty_parent_is_none) {
 }
 END_TEST
 
-START_TEST(test_read_only) {
+START_TEST(test_read_only)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = no_options;
@@ -145,7 +154,9 @@ START_TEST(test_read_only) {
 	options.parent = "parent";
 	options.flags = VARVE_CREATE_READ_ONLY;
 	test_ok(varve_layer_create_wait(store, "frozen", &options, &failure), &failure);
-	ck_assert_int_lt(open(test_path("%s/new", test_layer(home, "frozen")), O_WRONLY | O_CREAT, 0600), 0);
+	ck_assert_int_lt(open(test_path("%s/new", test_layer(home, "frozen")), O_WRONLY | O_CREAT,
+			      0600),
+			 0);
 	ck_assert_int_eq(errno, EROFS);
 	ck_assert_str_eq(test_read(test_path("%s/file", test_layer(home, "frozen"))), "x");
 	/* A snapshot of it is writable, unless it is asked to be read-only. */
@@ -161,7 +172,8 @@ START_TEST(test_read_only) {
 }
 END_TEST
 
-START_TEST(test_read_only_many) {
+START_TEST(test_read_only_many)
+{
 	/* Together, so that they are staged and published, and not made in place. */
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -172,7 +184,9 @@ START_TEST(test_read_only_many) {
 	options.parent = "parent";
 	for (size_t i = 0; i < TEST_COUNT(records); i++) {
 		options.flags = i % 2 ? VARVE_CREATE_READ_ONLY : 0;
-		test_error(varve_layer_create(store, test_path("%zu", i), &options, test_record, &records[i], NULL), 0);
+		test_error(varve_layer_create(store, test_path("%zu", i), &options, test_record,
+					      &records[i], NULL),
+			   0);
 	}
 	test_await_all(store, records, TEST_COUNT(records));
 	for (size_t i = 0; i < TEST_COUNT(records); i++) {
@@ -185,7 +199,8 @@ START_TEST(test_read_only_many) {
 }
 END_TEST
 
-START_TEST(test_bad_parents) {
+START_TEST(test_bad_parents)
+{
 	char *home = test_home(), *outside = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = no_options;
@@ -199,8 +214,8 @@ START_TEST(test_bad_parents) {
 		const char *parent;
 		int error;
 	} cases[] = {
-		{ "missing", -ENOENT },	   { "directory", -EINVAL },	   { "file", -ENOTDIR },
-		{ "link", -ENOTDIR },	   { "link-outside", -ENOTDIR },
+		{ "missing", -ENOENT }, { "directory", -EINVAL },     { "file", -ENOTDIR },
+		{ "link", -ENOTDIR },   { "link-outside", -ENOTDIR },
 	};
 	for (size_t i = 0; i < TEST_COUNT(cases); i++) {
 		options = no_options;
@@ -214,7 +229,8 @@ START_TEST(test_bad_parents) {
 }
 END_TEST
 
-START_TEST(test_parent_elsewhere) {
+START_TEST(test_parent_elsewhere)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = no_options;
@@ -227,7 +243,8 @@ START_TEST(test_parent_elsewhere) {
 }
 END_TEST
 
-START_TEST(test_exists_already) {
+START_TEST(test_exists_already)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = no_options;
@@ -252,8 +269,12 @@ START_TEST(test_exists_already) {
 }
 END_TEST
 
-START_TEST(test_exists_already_together) {
-	/* Staged creates meet what exists when they are published: an empty directory must not be replaced either. */
+START_TEST(test_exists_already_together)
+{
+	/*
+	 * Staged creates meet what exists when they are published: an empty directory must not be
+	 * replaced either.
+	 */
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct test_record records[40] = { 0 };
@@ -266,14 +287,16 @@ START_TEST(test_exists_already_together) {
 	test_await_all(store, records, 40);
 	for (int i = 0; i < 40; i++) {
 		test_error(records[i].error, i % 4 < 2 ? -EEXIST : 0);
-		ck_assert_int_eq(test_is_subvolume(test_layer(home, test_path("%d", i))), i % 4 != 1);
+		ck_assert_int_eq(test_is_subvolume(test_layer(home, test_path("%d", i))),
+				 i % 4 != 1);
 	}
 	ck_assert_uint_eq(test_leftovers(home), 0);
 	test_close(store);
 }
 END_TEST
 
-START_TEST(test_template) {
+START_TEST(test_template)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = no_options;
@@ -293,12 +316,22 @@ START_TEST(test_template) {
 }
 END_TEST
 
-START_TEST(test_storage_options) {
+START_TEST(test_storage_options)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = no_options;
 	static const char *const bad[] = {
-		"colour=red", "size", "size=", "size=abc", "size=-1", "size=1x", "size=0", "=1G", "", "size=99999999999999999999",
+		"colour=red",
+		"size",
+		"size=",
+		"size=abc",
+		"size=-1",
+		"size=1x",
+		"size=0",
+		"=1G",
+		"",
+		"size=99999999999999999999",
 		"btrfs.min_space=1G",
 	};
 	for (size_t i = 0; i < TEST_COUNT(bad); i++) {
@@ -309,12 +342,15 @@ START_TEST(test_storage_options) {
 	options.storage_options = (const char *const[]){ "colour=red", "size=1G", NULL };
 	assert_create_refused(store, home, &options, -EINVAL);
 	/* The key's case does not matter; a version without limits says so. */
-	static const char *const good[] = { "size=100M", "SIZE=100m", "Size=1.5G", "sIzE=104857600" };
+	static const char *const good[] = { "size=100M", "SIZE=100m", "Size=1.5G",
+					    "sIzE=104857600" };
 	for (size_t i = 0; i < TEST_COUNT(good); i++) {
 		struct varve_failure failure = { 0 };
 		options.storage_options = (const char *const[]){ good[i], NULL };
-		int error = varve_layer_create_wait(store, test_path("good-%zu", i), &options, &failure);
-		ck_assert_msg(error == 0 || error == -ENOTSUP, "%s: %s", good[i], test_errno_name(error));
+		int error = varve_layer_create_wait(store, test_path("good-%zu", i), &options,
+						    &failure);
+		ck_assert_msg(error == 0 || error == -ENOTSUP, "%s: %s", good[i],
+			      test_errno_name(error));
 		if (error == 0)
 			ck_assert_ptr_nonnull(test_read(test_path("%s/quotas/good-%zu", home, i)));
 		else
@@ -327,7 +363,8 @@ START_TEST(test_storage_options) {
 }
 END_TEST
 
-START_TEST(test_arguments) {
+START_TEST(test_arguments)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = no_options;
@@ -353,7 +390,8 @@ START_TEST(test_arguments) {
 }
 END_TEST
 
-START_TEST(test_arguments_are_copied) {
+START_TEST(test_arguments_are_copied)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = no_options;
@@ -364,7 +402,8 @@ START_TEST(test_arguments_are_copied) {
 		snprintf(id, sizeof(id), "layer-%d", i);
 		snprintf(parent, sizeof(parent), "parent");
 		options.parent = parent;
-		test_error(varve_layer_create(store, id, &options, test_record, &records[i], NULL), 0);
+		test_error(varve_layer_create(store, id, &options, test_record, &records[i], NULL),
+			   0);
 		memset(id, 'z', sizeof(id));
 		memset(parent, 'z', sizeof(parent));
 		memset(&options, 0, sizeof(options));
@@ -380,7 +419,8 @@ START_TEST(test_arguments_are_copied) {
 }
 END_TEST
 
-START_TEST(test_nested_in_parent) {
+START_TEST(test_nested_in_parent)
+{
 	/* A subvolume inside the parent shows up as an empty directory in its snapshot. */
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -394,7 +434,8 @@ START_TEST(test_nested_in_parent) {
 }
 END_TEST
 
-START_TEST(test_many_together) {
+START_TEST(test_many_together)
+{
 	enum { LAYERS = 500 };
 	char *home = test_home();
 	struct varve_store *store = test_open_relaxed(home);
@@ -404,7 +445,9 @@ START_TEST(test_many_together) {
 	test_write(test_path("%s/mark", test_layer(home, "base")), "here");
 	options.parent = "base";
 	for (int i = 0; i < LAYERS; i++)
-		test_error(varve_layer_create(store, test_path("layer-%d", i), &options, test_record, &records[i], NULL), 0);
+		test_error(varve_layer_create(store, test_path("layer-%d", i), &options,
+					      test_record, &records[i], NULL),
+			   0);
 	test_await_all(store, records, LAYERS);
 	for (int i = 0; i < LAYERS; i++) {
 		char *path = test_layer(home, test_path("layer-%d", i));
@@ -418,8 +461,12 @@ START_TEST(test_many_together) {
 }
 END_TEST
 
-/* What an archive came to is known to the twin, too: its bytes, and how much of it could not be kept. */
-START_TEST(test_archive) {
+/*
+ * What an archive came to is known to the twin, too: its bytes, and how much of it could not be
+ * kept.
+ */
+START_TEST(test_archive)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -438,20 +485,24 @@ START_TEST(test_archive) {
 	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
 	options.apply = &apply;
 	options.apply_fd = fd;
-	test_ok(varve_layer_create_apply_wait(store, "layer", &options, &bytes, &skipped, &failure), &failure);
+	test_ok(varve_layer_create_apply_wait(store, "layer", &options, &bytes, &skipped, &failure),
+		&failure);
 	ck_assert_uint_eq(bytes, 12);
 	ck_assert_uint_eq(skipped, 1);
 	ck_assert_str_eq(test_read(test_path("%s/foreign", test_layer(home, "layer"))), "six...\n");
 	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
-	test_ok(varve_layer_create_apply_wait(store, "other", &options, NULL, NULL, &failure), &failure);
+	test_ok(varve_layer_create_apply_wait(store, "other", &options, NULL, NULL, &failure),
+		&failure);
 	close(fd);
 	bytes = skipped = 3;
-	test_error(varve_layer_create_apply_wait(store, "layer", NULL, &bytes, &skipped, &failure), -EEXIST);
+	test_error(varve_layer_create_apply_wait(store, "layer", NULL, &bytes, &skipped, &failure),
+		   -EEXIST);
 	ck_assert(bytes == 3 && skipped == 3);
 	test_close(store);
 }
 END_TEST
 
-TEST_MAIN("create", test_base, test_mode, test_snapshot, test_empty_parent_is_none, test_read_only, test_read_only_many,
-	  test_bad_parents, test_parent_elsewhere, test_exists_already, test_exists_already_together, test_template,
-	  test_storage_options, test_arguments, test_arguments_are_copied, test_archive, test_nested_in_parent, test_many_together)
+TEST_MAIN("create", test_base, test_mode, test_snapshot, test_empty_parent_is_none, test_read_only,
+	  test_read_only_many, test_bad_parents, test_parent_elsewhere, test_exists_already,
+	  test_exists_already_together, test_template, test_storage_options, test_arguments,
+	  test_arguments_are_copied, test_archive, test_nested_in_parent, test_many_together)

@@ -7,14 +7,16 @@
 static const struct varve_create_options no_options = VARVE_CREATE_OPTIONS_INIT;
 
 /* COUNT ids PREFIX-0, PREFIX-1, ... */
-static const char **make_ids(const char *prefix, size_t count) {
+static const char **make_ids(const char *prefix, size_t count)
+{
 	const char **ids = test_alloc(count * sizeof(*ids));
 	for (size_t i = 0; i < count; i++)
 		ids[i] = test_path("%s-%zu", prefix, i);
 	return ids;
 }
 
-START_TEST(test_all_succeed) {
+START_TEST(test_all_succeed)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = no_options;
@@ -24,7 +26,9 @@ START_TEST(test_all_succeed) {
 	test_create(store, "base", NULL);
 	test_write(test_path("%s/mark", test_layer(home, "base")), "x");
 	options.parent = "base";
-	test_error(varve_layer_create_batch(store, ids, LAYERS, &options, test_record, &record, &request), 0);
+	test_error(varve_layer_create_batch(store, ids, LAYERS, &options, test_record, &record,
+					    &request),
+		   0);
 	test_error(test_await(store, &record), 0);
 	ck_assert_uint_eq(record.request, request);
 	ck_assert_int_eq(record.operation, VARVE_CREATE);
@@ -41,17 +45,21 @@ START_TEST(test_all_succeed) {
 }
 END_TEST
 
-START_TEST(test_base_layers) {
+START_TEST(test_base_layers)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure;
-	test_ok(varve_layer_create_batch_wait(store, make_ids("base", LAYERS), LAYERS, NULL, NULL, &failure), &failure);
+	test_ok(varve_layer_create_batch_wait(store, make_ids("base", LAYERS), LAYERS, NULL, NULL,
+					      &failure),
+		&failure);
 	ck_assert_int_eq(test_layers(home), LAYERS);
 	test_close(store);
 }
 END_TEST
 
-START_TEST(test_some_fail) {
+START_TEST(test_some_fail)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = no_options;
@@ -64,7 +72,8 @@ START_TEST(test_some_fail) {
 	options.parent = "base";
 	for (int i = 0; i < 50; i++)
 		errors[i] = 77;
-	test_error(varve_layer_create_batch_wait(store, ids, 50, &options, errors, &failure), -EEXIST);
+	test_error(varve_layer_create_batch_wait(store, ids, 50, &options, errors, &failure),
+		   -EEXIST);
 	ck_assert_str_eq(failure.id, "layer-7");
 	test_error(failure.error, -EEXIST);
 	for (int i = 0; i < 50; i++) {
@@ -76,14 +85,17 @@ START_TEST(test_some_fail) {
 }
 END_TEST
 
-START_TEST(test_first_error_in_order) {
+START_TEST(test_first_error_in_order)
+{
 	/* -ENOENT of all: the parent is missing. */
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = no_options;
 	struct test_record record = { 0 };
 	options.parent = "missing";
-	test_error(varve_layer_create_batch(store, make_ids("a", 10), 10, &options, test_record, &record, NULL), 0);
+	test_error(varve_layer_create_batch(store, make_ids("a", 10), 10, &options, test_record,
+					    &record, NULL),
+		   0);
 	test_error(test_await(store, &record), -ENOENT);
 	ck_assert_str_eq(record.failure.id, "a-0");
 	for (int i = 0; i < 10; i++)
@@ -93,7 +105,8 @@ START_TEST(test_first_error_in_order) {
 }
 END_TEST
 
-START_TEST(test_duplicates) {
+START_TEST(test_duplicates)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct test_record record = { 0 };
@@ -108,26 +121,34 @@ START_TEST(test_duplicates) {
 }
 END_TEST
 
-START_TEST(test_refused) {
+START_TEST(test_refused)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct test_record record = { 0 };
 	struct varve_failure failure = { 0 };
 	int errors[3] = { 77, 77, 77 };
-	const char *bad[] = { "a", "../b", "c" }, *good[] = { "a", "b", "c" }, *null[] = { "a", NULL, "c" };
-	test_error(varve_layer_create_batch(store, bad, 3, NULL, test_record, &record, NULL), -EINVAL);
+	const char *bad[] = { "a", "../b", "c" }, *good[] = { "a", "b", "c" },
+		   *null[] = { "a", NULL, "c" };
+	test_error(varve_layer_create_batch(store, bad, 3, NULL, test_record, &record, NULL),
+		   -EINVAL);
 	test_error(varve_layer_create_batch_wait(store, bad, 3, NULL, errors, &failure), -EINVAL);
 	ck_assert_int_eq(errors[0], 77);
-	test_error(varve_layer_create_batch(store, null, 3, NULL, test_record, &record, NULL), -EINVAL);
-	test_error(varve_layer_create_batch(store, good, 0, NULL, test_record, &record, NULL), -EINVAL);
-	test_error(varve_layer_create_batch(store, NULL, 3, NULL, test_record, &record, NULL), -EINVAL);
+	test_error(varve_layer_create_batch(store, null, 3, NULL, test_record, &record, NULL),
+		   -EINVAL);
+	test_error(varve_layer_create_batch(store, good, 0, NULL, test_record, &record, NULL),
+		   -EINVAL);
+	test_error(varve_layer_create_batch(store, NULL, 3, NULL, test_record, &record, NULL),
+		   -EINVAL);
 	test_error(varve_layer_create_batch(store, good, 3, NULL, NULL, &record, NULL), -EINVAL);
-	test_error(varve_layer_create_batch(NULL, good, 3, NULL, test_record, &record, NULL), -EINVAL);
+	test_error(varve_layer_create_batch(NULL, good, 3, NULL, test_record, &record, NULL),
+		   -EINVAL);
 	size_t over = VARVE_BATCH_MAX + 1;
 	const char **many = test_alloc(over * sizeof(*many));
 	for (size_t i = 0; i < over; i++)
 		many[i] = "a";
-	test_error(varve_layer_create_batch(store, many, over, NULL, test_record, &record, NULL), -EINVAL);
+	test_error(varve_layer_create_batch(store, many, over, NULL, test_record, &record, NULL),
+		   -EINVAL);
 	ck_assert_int_eq(varve_pending(store), 0);
 	ck_assert_uint_eq(record.calls, 0);
 	ck_assert_int_eq(test_layers(home), 0);
@@ -135,19 +156,22 @@ START_TEST(test_refused) {
 }
 END_TEST
 
-START_TEST(test_counts_as_one) {
+START_TEST(test_counts_as_one)
+{
 	char *home = test_home();
 	struct varve_config config = test_config(home);
 	config.requests_max = 1;
 	struct varve_store *store = test_open_config(&config);
 	struct varve_failure failure;
-	test_ok(varve_layer_create_batch_wait(store, make_ids("a", 100), 100, NULL, NULL, &failure), &failure);
+	test_ok(varve_layer_create_batch_wait(store, make_ids("a", 100), 100, NULL, NULL, &failure),
+		&failure);
 	ck_assert_int_eq(test_layers(home), 100);
 	test_close(store);
 }
 END_TEST
 
-START_TEST(test_largest) {
+START_TEST(test_largest)
+{
 	/* The largest that is accepted; of few names, so that most of them fail at once. */
 	char *home = test_home();
 	struct varve_store *store = test_open_relaxed(home);
@@ -156,7 +180,8 @@ START_TEST(test_largest) {
 	unsigned succeeded = 0;
 	for (size_t i = 0; i < VARVE_BATCH_MAX; i++)
 		ids[i] = test_path("layer-%zu", i % 64);
-	test_error(varve_layer_create_batch_wait(store, ids, VARVE_BATCH_MAX, NULL, errors, NULL), -EEXIST);
+	test_error(varve_layer_create_batch_wait(store, ids, VARVE_BATCH_MAX, NULL, errors, NULL),
+		   -EEXIST);
 	for (size_t i = 0; i < VARVE_BATCH_MAX; i++) {
 		ck_assert(errors[i] == 0 || errors[i] == -EEXIST);
 		succeeded += errors[i] == 0;
@@ -166,5 +191,6 @@ START_TEST(test_largest) {
 }
 END_TEST
 
-TEST_MAIN("create_batch", test_all_succeed, test_base_layers, test_some_fail, test_first_error_in_order, test_duplicates,
-	  test_refused, test_counts_as_one, test_largest)
+TEST_MAIN("create_batch", test_all_succeed, test_base_layers, test_some_fail,
+	  test_first_error_in_order, test_duplicates, test_refused, test_counts_as_one,
+	  test_largest)

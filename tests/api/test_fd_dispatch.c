@@ -4,7 +4,8 @@
 
 #include <unistd.h>
 
-START_TEST(test_fd_tells) {
+START_TEST(test_fd_tells)
+{
 	struct varve_store *store = test_open(test_home());
 	struct test_record record = { 0 };
 	int fd = varve_fd(store);
@@ -34,7 +35,8 @@ START_TEST(test_fd_tells) {
 }
 END_TEST
 
-START_TEST(test_dispatch_max) {
+START_TEST(test_dispatch_max)
+{
 	enum { REQUESTS = 100, MAX = 7 };
 	struct varve_store *store = test_open(test_home());
 	struct test_record records[REQUESTS] = { 0 };
@@ -57,13 +59,15 @@ START_TEST(test_dispatch_max) {
 END_TEST
 
 /* A callback that always has one more request. */
-static void again(struct varve_store *store, const struct varve_result *result, void *user_data) {
+static void again(struct varve_store *store, const struct varve_result *result, void *user_data)
+{
 	unsigned *count = user_data;
 	if (result->error == 0 && ++*count < 1000000)
 		varve_noop(store, again, count, NULL);
 }
 
-START_TEST(test_dispatch_is_bounded) {
+START_TEST(test_dispatch_is_bounded)
+{
 	struct varve_store *store = test_open(test_home());
 	unsigned count = 0;
 	test_error(varve_noop(store, again, &count, NULL), 0);
@@ -77,7 +81,8 @@ START_TEST(test_dispatch_is_bounded) {
 END_TEST
 
 /* Do in a callback what is not allowed there. */
-static void misbehave(struct varve_store *store, const struct varve_result *result, void *user_data) {
+static void misbehave(struct varve_store *store, const struct varve_result *result, void *user_data)
+{
 	struct varve_failure failure;
 	bool exists;
 	test_error(varve_dispatch(store, 0), -EBUSY);
@@ -91,7 +96,8 @@ static void misbehave(struct varve_store *store, const struct varve_result *resu
 	++*(unsigned *)user_data;
 }
 
-START_TEST(test_busy_in_callback) {
+START_TEST(test_busy_in_callback)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	unsigned count = 0;
@@ -109,7 +115,9 @@ START_TEST(test_busy_in_callback) {
 END_TEST
 
 /* Submit a create in a callback, and cancel it. */
-static void submit_and_cancel(struct varve_store *store, const struct varve_result *result, void *user_data) {
+static void submit_and_cancel(struct varve_store *store, const struct varve_result *result,
+			      void *user_data)
+{
 	struct test_record *records = user_data;
 	varve_request request;
 	test_error(varve_noop(store, test_record, &records[0], NULL), 0);
@@ -119,7 +127,8 @@ static void submit_and_cancel(struct varve_store *store, const struct varve_resu
 	test_error(varve_cancel(store, result->request + 1000000), -ENOENT);
 }
 
-START_TEST(test_submit_in_callback) {
+START_TEST(test_submit_in_callback)
+{
 	struct varve_store *store = test_open(test_home());
 	struct test_record records[2] = { 0 };
 	test_error(varve_noop(store, submit_and_cancel, records, NULL), 0);
@@ -131,7 +140,8 @@ START_TEST(test_submit_in_callback) {
 }
 END_TEST
 
-START_TEST(test_wait) {
+START_TEST(test_wait)
+{
 	struct varve_store *store = test_open(test_home());
 	struct test_record records[20] = { 0 };
 	test_error(varve_wait(store, 0), 0);
@@ -150,14 +160,16 @@ START_TEST(test_wait) {
 END_TEST
 
 /* Submit a request while the other thread waits, or is about to. */
-static void *submit_later(void *data) {
+static void *submit_later(void *data)
+{
 	struct test_record *record = data;
 	test_error(varve_noop(record->store, test_record, record, NULL), 0);
 	return NULL;
 }
 
 /* An idle store waits for its time, and for what another thread submits. */
-START_TEST(test_wait_idle) {
+START_TEST(test_wait_idle)
+{
 	struct varve_store *store = test_open(test_home());
 	struct test_record record = { .store = store };
 	int64_t begin = test_now_ms();
@@ -172,7 +184,8 @@ START_TEST(test_wait_idle) {
 }
 END_TEST
 
-START_TEST(test_wait_times_out) {
+START_TEST(test_wait_times_out)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct test_record record = { 0 };
@@ -198,7 +211,8 @@ START_TEST(test_wait_times_out) {
 }
 END_TEST
 
-START_TEST(test_wait_for_one) {
+START_TEST(test_wait_for_one)
+{
 	struct varve_store *store = test_open(test_home());
 	struct test_record records[10] = { 0 };
 	varve_request requests[10];
@@ -220,7 +234,8 @@ START_TEST(test_wait_for_one) {
 }
 END_TEST
 
-START_TEST(test_twin_runs_no_other) {
+START_TEST(test_twin_runs_no_other)
+{
 	struct varve_store *store = test_open(test_home());
 	struct test_record records[10] = { 0 };
 	for (size_t i = 0; i < 10; i++)
@@ -234,7 +249,8 @@ START_TEST(test_twin_runs_no_other) {
 }
 END_TEST
 
-START_TEST(test_null) {
+START_TEST(test_null)
+{
 	struct test_record record = { 0 };
 	test_error(varve_noop(NULL, test_record, &record, NULL), -EINVAL);
 	struct varve_store *store = test_open(test_home());
@@ -245,19 +261,23 @@ START_TEST(test_null) {
 END_TEST
 
 /* Order requests by number. */
-static int compare_requests(const void *a, const void *b) {
+static int compare_requests(const void *a, const void *b)
+{
 	varve_request left = *(const varve_request *)a, right = *(const varve_request *)b;
 	return left < right ? -1 : left > right;
 }
 
-START_TEST(test_requests_are_unique) {
+START_TEST(test_requests_are_unique)
+{
 	enum { ROUNDS = 100, BURST = 100 };
 	struct varve_store *store = test_open(test_home());
 	varve_request *seen = test_alloc(ROUNDS * BURST * sizeof(*seen));
 	struct test_record record = { 0 };
 	for (int round = 0; round < ROUNDS; round++) {
 		for (int i = 0; i < BURST; i++)
-			test_error(varve_noop(store, test_record, &record, &seen[round * BURST + i]), 0);
+			test_error(varve_noop(store, test_record, &record,
+					      &seen[round * BURST + i]),
+				   0);
 		while (record.calls < BURST) {
 			ck_assert(test_readable(varve_fd(store), TEST_WAIT_MS));
 			ck_assert_int_ge(varve_dispatch(store, 0), 0);
@@ -274,13 +294,18 @@ START_TEST(test_requests_are_unique) {
 }
 END_TEST
 
-START_TEST(test_stale) {
-	/* With room for one, each request takes the place of the one before: its handle must not be taken for the new one. */
+START_TEST(test_stale)
+{
+	/*
+	 * With room for one, each request takes the place of the one before: its handle must not be
+	 * taken for the new one.
+	 */
 	struct varve_config config = test_config(test_home());
 	config.requests_max = 1;
 	struct varve_store *store = test_open_config(&config);
 	varve_request before, request;
-	test_error(varve_noop(store, test_record, test_alloc(sizeof(struct test_record)), &before), 0);
+	test_error(varve_noop(store, test_record, test_alloc(sizeof(struct test_record)), &before),
+		   0);
 	ck_assert_int_eq(varve_wait(store, -1), 1);
 	for (int i = 0; i < 100; i++) {
 		struct test_record record = { 0 };
@@ -298,6 +323,7 @@ START_TEST(test_stale) {
 }
 END_TEST
 
-TEST_MAIN("fd_dispatch", test_fd_tells, test_dispatch_max, test_dispatch_is_bounded, test_busy_in_callback,
-	  test_submit_in_callback, test_wait, test_wait_idle, test_wait_times_out, test_wait_for_one, test_twin_runs_no_other, test_null,
+TEST_MAIN("fd_dispatch", test_fd_tells, test_dispatch_max, test_dispatch_is_bounded,
+	  test_busy_in_callback, test_submit_in_callback, test_wait, test_wait_idle,
+	  test_wait_times_out, test_wait_for_one, test_twin_runs_no_other, test_null,
 	  test_requests_are_unique, test_stale)

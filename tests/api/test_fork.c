@@ -5,7 +5,8 @@
 #include <unistd.h>
 
 /* In the child: everything is refused. */
-static int use_in_child(void *data) {
+static int use_in_child(void *data)
+{
 	struct varve_store *store = data;
 	struct test_record record = { 0 };
 	struct varve_failure failure = { 0 };
@@ -28,14 +29,16 @@ static int use_in_child(void *data) {
 }
 
 /* In the child: close, and look for threads and descriptors. */
-static int close_in_child(void *data) {
+static int close_in_child(void *data)
+{
 	int descriptors = test_descriptors();
 	test_error(varve_close(data), 0);
 	ck_assert_int_lt(test_descriptors(), descriptors);
 	return 0;
 }
 
-START_TEST(test_refused) {
+START_TEST(test_refused)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "base", NULL);
@@ -46,7 +49,8 @@ START_TEST(test_refused) {
 }
 END_TEST
 
-START_TEST(test_close_in_child) {
+START_TEST(test_close_in_child)
+{
 	if (!test_child_may_allocate())
 		return;
 	char *home = test_home();
@@ -56,7 +60,9 @@ START_TEST(test_close_in_child) {
 	test_create(store, "base", NULL);
 	options.parent = "base";
 	for (int i = 0; i < 200; i++) {
-		test_error(varve_layer_create(store, test_path("%d", i), &options, test_record, &records[i], NULL), 0);
+		test_error(varve_layer_create(store, test_path("%d", i), &options, test_record,
+					      &records[i], NULL),
+			   0);
 		if (i % 50 == 25)
 			test_in_child(close_in_child, store);
 	}
@@ -70,14 +76,16 @@ START_TEST(test_close_in_child) {
 END_TEST
 
 /* In the child of one store: open another, on the same home, and use it. */
-static int open_in_child(void *home) {
+static int open_in_child(void *home)
+{
 	struct varve_store *store = test_open(home);
 	test_create(store, "child", "base");
 	test_close(store);
 	return 0;
 }
 
-START_TEST(test_open_in_child) {
+START_TEST(test_open_in_child)
+{
 	if (!test_child_may_start_threads())
 		return;
 	char *home = test_home();
@@ -91,7 +99,8 @@ START_TEST(test_open_in_child) {
 END_TEST
 
 /* In the child: close the inherited store, open the home anew, and sweep. */
-static int close_and_sweep(void *data) {
+static int close_and_sweep(void *data)
+{
 	struct varve_store *store = *(struct varve_store **)data;
 	test_error(varve_close(store), 0);
 	char *home = ((char **)data)[1];
@@ -104,7 +113,8 @@ static int close_and_sweep(void *data) {
 	return 0;
 }
 
-START_TEST(test_lock_survives) {
+START_TEST(test_lock_survives)
+{
 	if (!test_child_may_allocate())
 		return;
 	/* What marks the parent's staging as in use is not given up by the child's close. */
@@ -121,8 +131,8 @@ START_TEST(test_lock_survives) {
 	for (int i = 0; i < 4; i++)
 		ck_assert_int_eq(test_child_end(pids[i]), 0);
 	for (int i = 0; i < 300; i++)
-		ck_assert_msg(records[i].error == 0, "%d: %s at %s", i, test_errno_name(records[i].error),
-			      records[i].failure.step);
+		ck_assert_msg(records[i].error == 0, "%d: %s at %s", i,
+			      test_errno_name(records[i].error), records[i].failure.step);
 	test_close(store);
 }
 END_TEST

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A file system whose metadata is full, so that nothing can be renamed or made: layers are removed all the same, those with
- * nested subvolumes where they are, and what a crashed process left is swept.
+ * A file system whose metadata is full, so that nothing can be renamed or made: layers are removed
+ * all the same, those with nested subvolumes where they are, and what a crashed process left is
+ * swept.
  *
- * varve-test: size=128M
- * varve-test: timeout=120
+ * varve-test: size=128M varve-test: timeout=120
  */
 #include "test.h"
 
@@ -12,14 +12,16 @@
 #include <unistd.h>
 
 /* Make LAYER with nested subvolumes. */
-static void make_nested(struct varve_store *store, const char *home, const char *layer) {
+static void make_nested(struct varve_store *store, const char *home, const char *layer)
+{
 	test_create(store, layer, NULL);
 	test_subvolume_create(test_path("%s/a", test_layer(home, layer)));
 	test_subvolume_create(test_path("%s/a/b", test_layer(home, layer)));
 	test_subvolume_create(test_path("%s/c", test_layer(home, layer)));
 }
 
-START_TEST(test_full) {
+START_TEST(test_full)
+{
 	char *home = test_home(), *left;
 	struct varve_failure failure = { 0 };
 	struct varve_store *store = test_open(home);
@@ -30,7 +32,9 @@ START_TEST(test_full) {
 	test_create(store, "plain", NULL);
 	for (int i = 0; i < 4; i++)
 		make_nested(store, home, test_path("nested-%d", i));
-	ck_assert_int_eq(test_command((const char *[]){ "btrfs", "property", "set", test_layer(home, "nested-1"), "ro", "true", NULL }),
+	ck_assert_int_eq(test_command((const char *[]){ "btrfs", "property", "set",
+							test_layer(home, "nested-1"), "ro", "true",
+							NULL }),
 			 0);
 	if (!test_exists(test_path("%s/.varve", home)))
 		test_mkdir(test_path("%s/.varve", home));
@@ -50,7 +54,9 @@ START_TEST(test_full) {
 	free(ids);
 	/* The first one meets the file system as full as it is. */
 	for (int i = 0; i < 3; i++) {
-		test_ok(varve_layer_remove_wait(store, test_path("nested-%d", i), VARVE_RELAXED, &failure), &failure);
+		test_ok(varve_layer_remove_wait(store, test_path("nested-%d", i), VARVE_RELAXED,
+						&failure),
+			&failure);
 		ck_assert(!test_layer_exists(home, test_path("nested-%d", i)));
 	}
 	test_ok(varve_sweep_wait(store, &report, &failure), &failure);

@@ -4,7 +4,8 @@
 
 #define MAX 4
 
-START_TEST(test_full) {
+START_TEST(test_full)
+{
 	struct varve_config config = test_config(test_home());
 	config.requests_max = MAX;
 	struct varve_store *store = test_open_config(&config);
@@ -18,7 +19,8 @@ START_TEST(test_full) {
 		/* They count until their callbacks have returned, ended or not. */
 		test_error(varve_noop(store, test_record, &refused, &request), -EAGAIN);
 		ck_assert(test_readable(varve_fd(store), TEST_WAIT_MS));
-		test_error(varve_layer_create(store, "a", NULL, test_record, &refused, &request), -EAGAIN);
+		test_error(varve_layer_create(store, "a", NULL, test_record, &refused, &request),
+			   -EAGAIN);
 		test_error(varve_layer_list(store, test_record, &refused, NULL), -EAGAIN);
 		ck_assert_uint_eq(request, 77);
 		test_error(varve_refusal(store, &failure), 0);
@@ -27,7 +29,9 @@ START_TEST(test_full) {
 		test_error(failure.error, -EAGAIN);
 		/* A batch of any size is one. */
 		const char *ids[] = { "a", "b" };
-		test_error(varve_layer_create_batch(store, ids, 2, NULL, test_record, &refused, NULL), -EAGAIN);
+		test_error(varve_layer_create_batch(store, ids, 2, NULL, test_record, &refused,
+						    NULL),
+			   -EAGAIN);
 		ck_assert_int_eq(varve_dispatch(store, 1), 1);
 		struct test_record more = { 0 };
 		test_error(varve_noop(store, test_record, &more, NULL), 0);
@@ -40,7 +44,8 @@ START_TEST(test_full) {
 }
 END_TEST
 
-START_TEST(test_one) {
+START_TEST(test_one)
+{
 	char *home = test_home();
 	struct varve_config config = test_config(home);
 	config.requests_max = 1;
@@ -64,7 +69,8 @@ struct refill {
 };
 
 /* Replace the request that has ended; in its callback it still counts. */
-static void refill(struct varve_store *store, const struct varve_result *result, void *user_data) {
+static void refill(struct varve_store *store, const struct varve_result *result, void *user_data)
+{
 	struct refill *state = user_data;
 	test_error(result->error, 0);
 	state->ended++;
@@ -76,14 +82,16 @@ static void refill(struct varve_store *store, const struct varve_result *result,
 	}
 }
 
-START_TEST(test_keep_full) {
+START_TEST(test_keep_full)
+{
 	struct varve_config config = test_config(test_home());
 	config.requests_max = 64;
 	struct varve_store *store = test_open_config(&config);
 	struct refill state = { .target = 20000 };
 	while (state.ended < state.target) {
 		int error = 0;
-		while (state.submitted < state.target && (error = varve_noop(store, refill, &state, NULL)) == 0)
+		while (state.submitted < state.target &&
+		       (error = varve_noop(store, refill, &state, NULL)) == 0)
 			state.submitted++;
 		ck_assert(error == 0 || error == -EAGAIN);
 		ck_assert_int_ge(varve_wait(store, TEST_WAIT_MS), 1);
@@ -93,7 +101,8 @@ START_TEST(test_keep_full) {
 }
 END_TEST
 
-START_TEST(test_largest) {
+START_TEST(test_largest)
+{
 	struct varve_config config = test_config(test_home());
 	config.requests_max = VARVE_REQUESTS_MAX;
 	struct varve_store *store = test_open_config(&config);
@@ -106,7 +115,8 @@ START_TEST(test_largest) {
 }
 END_TEST
 
-START_TEST(test_default_is_4096) {
+START_TEST(test_default_is_4096)
+{
 	struct varve_store *store = test_open(test_home());
 	struct test_record *records = test_alloc(4096 * sizeof(*records));
 	for (unsigned i = 0; i < 4096; i++)

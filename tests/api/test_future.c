@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Futures: they keep what a callback was given; a request of one is cancelled by another thread. varve_layer_open(). */
+/*
+ * Futures: they keep what a callback was given; a request of one is cancelled by another thread.
+ * varve_layer_open().
+ */
 #include "test.h"
 
 #include <fcntl.h>
@@ -12,7 +15,8 @@ static struct varve_future *future;
 static varve_request request;
 
 /* Wait for the request whose submission returned R: what it came to. */
-static const struct varve_result *wait_for(int r) {
+static const struct varve_result *wait_for(int r)
+{
 	test_error(r, 0);
 	test_error(varve_wait_for(store, request, -1), 0);
 	const struct varve_result *result = varve_future_result(future);
@@ -24,20 +28,26 @@ static const struct varve_result *wait_for(int r) {
 }
 
 /* Begin with a fresh future. */
-static void renew(void) {
+static void renew(void)
+{
 	varve_future_destroy(future);
 	test_error(varve_future_create(&future), 0);
 	ck_assert_ptr_null(varve_future_result(future));
 }
 
-/* What each operation gives is there, the same as its callback is given, after the callback has returned. */
-START_TEST(test_kept) {
+/*
+ * What each operation gives is there, the same as its callback is given, after the callback has
+ * returned.
+ */
+START_TEST(test_kept)
+{
 	const char *const ids[] = { "a", "b", "a" };
 	char *home = test_home();
 	store = test_open(home);
 	renew();
-	const struct varve_result *result =
-		wait_for(varve_layer_create_batch(store, ids, 3, NULL, varve_future_callback, future, &request));
+	const struct varve_result *result = wait_for(varve_layer_create_batch(store, ids, 3, NULL,
+									      varve_future_callback,
+									      future, &request));
 	test_error(result->error, -EEXIST);
 	ck_assert_uint_eq(result->outcomes_count, 3);
 	ck_assert_str_eq(result->outcomes[1].id, "b");
@@ -50,7 +60,8 @@ START_TEST(test_kept) {
 	ck_assert_str_eq(result->ids[0], "a");
 	ck_assert_str_eq(result->ids[1], "b");
 	renew();
-	result = wait_for(varve_layer_get(store, "a", NULL, varve_future_callback, future, &request));
+	result = wait_for(
+		varve_layer_get(store, "a", NULL, varve_future_callback, future, &request));
 	ck_assert_str_eq(result->path, test_layer(home, "a"));
 	renew();
 	result = wait_for(varve_layer_info(store, "b", varve_future_callback, future, &request));
@@ -64,7 +75,8 @@ START_TEST(test_kept) {
 	test_write(test_path("%s/one", test_layer(home, "a")), "1");
 	test_write(test_path("%s/two", test_layer(home, "a")), "2");
 	renew();
-	result = wait_for(varve_layer_changes(store, "a", TEST_CHANGES("", 0), varve_future_callback, future, &request));
+	result = wait_for(varve_layer_changes(store, "a", TEST_CHANGES("", 0),
+					      varve_future_callback, future, &request));
 	ck_assert_uint_eq(result->changes_count, 2);
 	ck_assert_str_eq(result->changes[1].path, "/two");
 	varve_future_destroy(future);
@@ -74,12 +86,14 @@ START_TEST(test_kept) {
 END_TEST
 
 /* Cancel the request that the other thread waits for. */
-static void *cancel(void *data) {
+static void *cancel(void *data)
+{
 	test_error(varve_cancel(store, request), 0);
 	return NULL;
 }
 
-START_TEST(test_cancelled_by_another) {
+START_TEST(test_cancelled_by_another)
+{
 	int fds[2];
 	pthread_t thread;
 	store = test_open(test_home());
@@ -87,7 +101,9 @@ START_TEST(test_cancelled_by_another) {
 	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
 	renew();
 	/* Nobody writes the archive that it reads. */
-	test_error(varve_layer_apply(store, "a", NULL, fds[0], varve_future_callback, future, &request), 0);
+	test_error(varve_layer_apply(store, "a", NULL, fds[0], varve_future_callback, future,
+				     &request),
+		   0);
 	ck_assert_int_eq(pthread_create(&thread, NULL, cancel, NULL), 0);
 	test_error(varve_wait_for(store, request, -1), 0);
 	test_error(varve_future_result(future)->error, -ECANCELED);
@@ -99,7 +115,8 @@ START_TEST(test_cancelled_by_another) {
 }
 END_TEST
 
-START_TEST(test_layer_open) {
+START_TEST(test_layer_open)
+{
 	struct varve_failure failure = { 0 };
 	char *home = test_home(), text[8] = "";
 	store = test_open(home);
@@ -118,14 +135,18 @@ START_TEST(test_layer_open) {
 	close(descriptor);
 	test_error(varve_layer_open_wait(store, "none", 0, &descriptor, &failure), -ENOENT);
 	ck_assert_str_eq(failure.operation, "open_layer");
-	test_error(varve_layer_open_wait(store, "a", VARVE_DURABLE, &descriptor, &failure), -EINVAL);
+	test_error(varve_layer_open_wait(store, "a", VARVE_DURABLE, &descriptor, &failure),
+		   -EINVAL);
 	test_mkdir(test_layer(home, "directory"));
 	test_error(varve_layer_open_wait(store, "directory", 0, &descriptor, &failure), -EINVAL);
 	ck_assert_int_eq(symlink("a", test_layer(home, "link")), 0);
 	test_error(varve_layer_open_wait(store, "link", 0, &descriptor, &failure), -ENOTDIR);
 	/* A future closes what nobody has taken. */
 	renew();
-	ck_assert_int_ge(wait_for(varve_layer_open(store, "a", 0, varve_future_callback, future, &request))->descriptor, 0);
+	ck_assert_int_ge(wait_for(varve_layer_open(store, "a", 0, varve_future_callback, future,
+						   &request))
+				 ->descriptor,
+			 0);
 	renew();
 	wait_for(varve_layer_open(store, "a", 0, varve_future_callback, future, &request));
 	descriptor = varve_future_take(future);
@@ -140,7 +161,8 @@ START_TEST(test_layer_open) {
 END_TEST
 
 /* The writer of the stream says what went wrong, and why. */
-START_TEST(test_stream_fail) {
+START_TEST(test_stream_fail)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
 	char *home = test_home();
@@ -148,9 +170,12 @@ START_TEST(test_stream_fail) {
 	options.apply = &apply;
 	options.apply_fd = VARVE_STREAM;
 	renew();
-	test_error(varve_layer_create(store, "a", &options, varve_future_callback, future, &request), 0);
+	test_error(varve_layer_create(store, "a", &options, varve_future_callback, future,
+				      &request),
+		   0);
 	test_error(varve_stream_fail(store, request, 0, "nothing"), -EINVAL);
-	test_error(varve_stream_fail(store, request, -EPROTO, "the registry closed the connection"), 0);
+	test_error(varve_stream_fail(store, request, -EPROTO, "the registry closed the connection"),
+		   0);
 	const struct varve_result *result = wait_for(0);
 	test_error(result->error, -EPROTO);
 	ck_assert_str_eq(result->failure->detail, "the registry closed the connection");

@@ -5,7 +5,8 @@
 #include <unistd.h>
 
 /* Assert that get of ID is accepted and fails with ERROR. */
-static void assert_get_fails(struct varve_store *store, const char *id, int error) {
+static void assert_get_fails(struct varve_store *store, const char *id, int error)
+{
 	struct test_record record = { 0 };
 	char *path = (char *)"untouched";
 	struct varve_failure failure = { 0 };
@@ -20,7 +21,8 @@ static void assert_get_fails(struct varve_store *store, const char *id, int erro
 }
 
 /* Make HOME hold a layer "layer" and all that is none. */
-static struct varve_store *open_mixed(const char *home) {
+static struct varve_store *open_mixed(const char *home)
+{
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
 	test_mkdir(test_layer(home, "directory"));
@@ -30,7 +32,8 @@ static struct varve_store *open_mixed(const char *home) {
 	return store;
 }
 
-START_TEST(test_get) {
+START_TEST(test_get)
+{
 	char *home = test_home(), *path = NULL;
 	struct varve_store *store = open_mixed(home);
 	struct test_record record = { 0 };
@@ -43,7 +46,10 @@ START_TEST(test_get) {
 	ck_assert_str_eq(path, test_layer(home, "layer"));
 	free(path);
 	test_error(varve_layer_put(store, "layer"), 0);
-	/* No mount, and it counts nothing: put does as often as one likes, and removal does not wait for it. */
+	/*
+	 * No mount, and it counts nothing: put does as often as one likes, and removal does not
+	 * wait for it.
+	 */
 	test_error(varve_layer_put(store, "layer"), 0);
 	test_error(varve_layer_put(store, "missing"), 0);
 	test_ok(varve_layer_get_wait(store, "layer", NULL, &path, &failure), &failure);
@@ -53,7 +59,8 @@ START_TEST(test_get) {
 }
 END_TEST
 
-START_TEST(test_get_errors) {
+START_TEST(test_get_errors)
+{
 	struct varve_store *store = open_mixed(test_home());
 	assert_get_fails(store, "missing", -ENOENT);
 	assert_get_fails(store, "file", -ENOTDIR);
@@ -64,11 +71,13 @@ START_TEST(test_get_errors) {
 }
 END_TEST
 
-START_TEST(test_get_options) {
+START_TEST(test_get_options)
+{
 	char *home = test_home(), *path = NULL;
 	struct varve_store *store = open_mixed(home);
 	struct varve_failure failure = { 0 };
-	static const char *const none[] = { NULL }, *const once[] = { "ro", NULL }, *const twice[] = { "ro", "ro", NULL };
+	static const char *const none[] = { NULL }, *const once[] = { "ro", NULL },
+				 *const twice[] = { "ro", "ro", NULL };
 	static const char *const *const good[] = { none, once, twice };
 	static const char *const bad[] = { "rw", "RO", "", "ro,ro", "nodev", "ro=1", "rox", "r" };
 	for (size_t i = 0; i < TEST_COUNT(good); i++) {
@@ -79,7 +88,8 @@ START_TEST(test_get_options) {
 	for (size_t i = 0; i < TEST_COUNT(bad); i++) {
 		struct test_record record = { 0 };
 		const char *const options[] = { "ro", bad[i], NULL };
-		test_error(varve_layer_get(store, "layer", options, test_record, &record, NULL), -EINVAL);
+		test_error(varve_layer_get(store, "layer", options, test_record, &record, NULL),
+			   -EINVAL);
 		test_error(varve_layer_get_wait(store, "layer", options, &path, &failure), -EINVAL);
 		ck_assert_uint_eq(record.calls, 0);
 	}
@@ -87,7 +97,8 @@ START_TEST(test_get_options) {
 }
 END_TEST
 
-START_TEST(test_relative_home) {
+START_TEST(test_relative_home)
+{
 	char *home = test_home(), *path = NULL;
 	test_mkdir(home);
 	ck_assert_int_eq(chdir(home), 0);
@@ -107,7 +118,8 @@ START_TEST(test_relative_home) {
 END_TEST
 
 /* Assert what exists says of ID. */
-static void assert_exists(struct varve_store *store, const char *id, bool expected) {
+static void assert_exists(struct varve_store *store, const char *id, bool expected)
+{
 	struct test_record record = { 0 };
 	struct varve_failure failure;
 	bool exists = !expected;
@@ -119,7 +131,8 @@ static void assert_exists(struct varve_store *store, const char *id, bool expect
 	ck_assert_int_eq(exists, expected);
 }
 
-START_TEST(test_exists_) {
+START_TEST(test_exists_)
+{
 	struct varve_store *store = open_mixed(test_home());
 	assert_exists(store, "layer", true);
 	assert_exists(store, "missing", false);
@@ -133,7 +146,8 @@ START_TEST(test_exists_) {
 }
 END_TEST
 
-START_TEST(test_reading_goes_on) {
+START_TEST(test_reading_goes_on)
+{
 	/* What only reads does not wait for what writes. */
 	char *home = test_home();
 	struct varve_store *store = open_mixed(home);
@@ -156,4 +170,5 @@ START_TEST(test_reading_goes_on) {
 }
 END_TEST
 
-TEST_MAIN("get", test_get, test_get_errors, test_get_options, test_relative_home, test_exists_, test_reading_goes_on)
+TEST_MAIN("get", test_get, test_get_errors, test_get_options, test_relative_home, test_exists_,
+	  test_reading_goes_on)

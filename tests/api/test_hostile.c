@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Archives that mean harm: each is refused with an error of its own, a create leaves nothing, and what lies outside of the
- * layer is as it was. What the command says to many of them is in tests/cli/test_apply.sh; a fuzzer looks for more in
- * tests/fuzz.
+ * Archives that mean harm: each is refused with an error of its own, a create leaves nothing, and
+ * what lies outside of the layer is as it was. What the command says to many of them is in
+ * tests/cli/test_apply.sh; a fuzzer looks for more in tests/fuzz.
  *
  * varve-test: backend=either timeout=120
  */
@@ -28,7 +28,8 @@
 #define XATTR_NAME_MAX_BYTES 255
 
 /** Put TAR into a file in memory. */
-static int archive_open(const struct tar *tar) {
+static int archive_open(const struct tar *tar)
+{
 	int fd = memfd_create("archive", MFD_CLOEXEC);
 
 	ck_assert_int_eq(write(fd, tar->bytes, tar->size), (ssize_t)tar->size);
@@ -37,7 +38,9 @@ static int archive_open(const struct tar *tar) {
 }
 
 /** Create "made" from "base" and SIZE bytes of TAR; returns the error. */
-static int create_from(struct varve_store *store, const struct tar *tar, size_t size, struct varve_failure *failure) {
+static int create_from(struct varve_store *store, const struct tar *tar, size_t size,
+		       struct varve_failure *failure)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
 	struct tar part = { tar->bytes, size, size };
@@ -52,7 +55,8 @@ static int create_from(struct varve_store *store, const struct tar *tar, size_t 
 }
 
 /** A store with a layer "base", and one "other" with a canary in it. */
-static struct varve_store *open_store(const char *home) {
+static struct varve_store *open_store(const char *home)
+{
 	struct varve_config config = test_config(home);
 	struct varve_store *store;
 
@@ -67,7 +71,8 @@ static struct varve_store *open_store(const char *home) {
 }
 
 /** Nothing of a refused archive is left, and nothing else touched. */
-static void check_outside(const char *home) {
+static void check_outside(const char *home)
+{
 	ck_assert(!test_layer_exists(home, "made"));
 	ck_assert_int_eq(test_layers(home), 2);
 	ck_assert_uint_eq(test_leftovers(home), 0);
@@ -78,7 +83,9 @@ static void check_outside(const char *home) {
 }
 
 /** The archive TAR is refused with ERROR, and a word about it that has WORDS in it. */
-static void refused(struct varve_store *store, const char *home, struct tar *tar, int error, const char *words) {
+static void refused(struct varve_store *store, const char *home, struct tar *tar, int error,
+		    const char *words)
+{
 	struct varve_failure failure = { 0 };
 	char text[2048];
 
@@ -91,9 +98,11 @@ static void refused(struct varve_store *store, const char *home, struct tar *tar
 	*tar = (struct tar){ 0 };
 }
 
-START_TEST(test_names) {
-	static const char *const bad[] = { "../other/canary", "dir/../../other/canary", "dir/../..", "..", "/../canary",
-					   "/dir/../../other" };
+START_TEST(test_names)
+{
+	static const char *const bad[] = { "../other/canary", "dir/../../other/canary",
+					   "dir/../..",       "..",
+					   "/../canary",      "/dir/../../other" };
 	char *home = test_home();
 	struct varve_store *store = open_store(home);
 	struct tar tar = { 0 };
@@ -124,7 +133,8 @@ START_TEST(test_names) {
 }
 END_TEST
 
-START_TEST(test_long_names) {
+START_TEST(test_long_names)
+{
 	char *home = test_home(), *name = test_alloc(20001);
 	struct varve_store *store = open_store(home);
 	struct tar tar = { 0 };
@@ -159,7 +169,8 @@ START_TEST(test_long_names) {
 }
 END_TEST
 
-START_TEST(test_cut_and_corrupt) {
+START_TEST(test_cut_and_corrupt)
+{
 	char *home = test_home();
 	struct varve_store *store = open_store(home);
 	struct varve_failure failure;
@@ -171,7 +182,8 @@ START_TEST(test_cut_and_corrupt) {
 	memset(content, 'c', sizeof(content));
 	tar_add(&tar, &(struct tar_entry){ .name = "d/", .type = '5', .mode = 0755 });
 	ends[1] = tar.size;
-	tar_add(&tar, &(struct tar_entry){ .name = "d/file", .content = content, .size = sizeof(content) });
+	tar_add(&tar, &(struct tar_entry){
+			      .name = "d/file", .content = content, .size = sizeof(content) });
 	ends[2] = tar.size;
 	tar_add_pax(&tar, "SCHILY.xattr.user.x", "value", 5);
 	tar_add_file(&tar, "d/other", "content");
@@ -190,7 +202,8 @@ START_TEST(test_cut_and_corrupt) {
 	tar_end(&tar);
 	/* A byte of each block turned over: a header is refused; content is content. */
 	for (size_t at = 10; at < tar.size - 2 * TAR_BLOCK_BYTES; at += TAR_BLOCK_BYTES) {
-		bool header = !memcmp(tar.bytes + at / TAR_BLOCK_BYTES * TAR_BLOCK_BYTES + 257, "ustar", 5);
+		bool header = !memcmp(tar.bytes + at / TAR_BLOCK_BYTES * TAR_BLOCK_BYTES + 257,
+				      "ustar", 5);
 		int r;
 
 		tar.bytes[at] ^= 0x20;
@@ -208,28 +221,36 @@ START_TEST(test_cut_and_corrupt) {
 END_TEST
 
 /** Add a sparse file of GNU's format 1.0, of SIZE bytes, with the map MAP and what it leads to. */
-static void add_sparse(struct tar *tar, const char *size, const char *map) {
+static void add_sparse(struct tar *tar, const char *size, const char *map)
+{
 	char content[TAR_BLOCK_BYTES + 100] = "", *records;
 
 	strcpy(content, map);
 	memset(content + TAR_BLOCK_BYTES, 'x', 100);
-	records = test_path("%s%s%s", tar_pax_record("GNU.sparse.major", "1", 1), tar_pax_record("GNU.sparse.minor", "0", 1),
+	records = test_path("%s%s%s", tar_pax_record("GNU.sparse.major", "1", 1),
+			    tar_pax_record("GNU.sparse.minor", "0", 1),
 			    tar_pax_record("GNU.sparse.realsize", size, strlen(size)));
-	tar_add(tar, &(struct tar_entry){ .name = "PaxHeaders/x", .type = 'x', .content = records, .size = strlen(records) });
-	tar_add(tar, &(struct tar_entry){ .name = "sparse", .content = content, .size = sizeof(content) });
+	tar_add(tar, &(struct tar_entry){ .name = "PaxHeaders/x",
+					  .type = 'x',
+					  .content = records,
+					  .size = strlen(records) });
+	tar_add(tar, &(struct tar_entry){
+			     .name = "sparse", .content = content, .size = sizeof(content) });
 }
 
-START_TEST(test_sizes) {
+START_TEST(test_sizes)
+{
 	static const struct {
 		const char *size, *map;
 	} lies[] = {
-		{ "100", "2\n0\n50\n25\n50\n" },		/* overlap */
-		{ "100", "2\n50\n50\n0\n50\n" },		/* backwards */
-		{ "10", "2\n0\n5\n1000\n95\n" },		/* beyond the end */
+		{ "100", "2\n0\n50\n25\n50\n" }, /* overlap */
+		{ "100", "2\n50\n50\n0\n50\n" }, /* backwards */
+		{ "10", "2\n0\n5\n1000\n95\n" }, /* beyond the end */
 		{ "100", "1\n9223372036854775807\n100\n" },
 		{ "100", "999999999\n0\n1\n" },
 	};
-	static const uint64_t claims[] = { 5000, 1ull << 33, 1ull << 40, 1ull << 62, (uint64_t)-5, 1ull << 63 };
+	static const uint64_t claims[] = { 5000,       1ull << 33,   1ull << 40,
+					   1ull << 62, (uint64_t)-5, 1ull << 63 };
 	char *home = test_home();
 	struct varve_store *store = open_store(home);
 	struct varve_failure failure = { 0 };
@@ -237,7 +258,10 @@ START_TEST(test_sizes) {
 	struct stat stat_now;
 
 	for (size_t i = 0; i < TEST_COUNT(claims); i++) {
-		tar_add(&tar, &(struct tar_entry){ .name = "file", .content = "short", .size = 5, .claim = claims[i] });
+		tar_add(&tar, &(struct tar_entry){ .name = "file",
+						   .content = "short",
+						   .size = 5,
+						   .claim = claims[i] });
 		/* What is missing is missing; less than nothing is no size. */
 		refused(store, home, &tar, claims[i] >> 63 ? -EBADMSG : -ENODATA, "");
 	}
@@ -246,7 +270,10 @@ START_TEST(test_sizes) {
 		add_sparse(&tar, lies[i].size, lies[i].map);
 		refused(store, home, &tar, -EBADMSG, "");
 	}
-	/* One that tells of more than there is, in a file that has all its bytes: it is what it says it is, and no longer. */
+	/*
+	 * One that tells of more than there is, in a file that has all its bytes: it is what it
+	 * says it is, and no longer.
+	 */
 	add_sparse(&tar, "100", "1\n0\n9223372036854775807\n");
 	tar_end(&tar);
 	test_ok(create_from(store, &tar, tar.size, &failure), &failure);
@@ -264,7 +291,8 @@ START_TEST(test_sizes) {
 }
 END_TEST
 
-START_TEST(test_attributes) {
+START_TEST(test_attributes)
+{
 	char *home = test_home(), *name = test_alloc(300), *key, value[70000];
 	struct varve_store *store = open_store(home);
 	struct varve_failure failure = { 0 };
@@ -295,7 +323,8 @@ START_TEST(test_attributes) {
 	refused(store, home, &tar, -E2BIG, "the attribute user.big has 17000 bytes");
 	/* The largest that a node of 16 KiB holds, and one byte more. */
 	for (unsigned i = 0; i < 2; i++) {
-		tar_add_pax(&tar, "SCHILY.xattr.user.big", value, 16384 - 156 - strlen("user.big") + 1 - i);
+		tar_add_pax(&tar, "SCHILY.xattr.user.big", value,
+			    16384 - 156 - strlen("user.big") + 1 - i);
 		tar_add_file(&tar, "file", "x");
 		if (!i)
 			refused(store, home, &tar, -E2BIG, "16228 on this file system");
@@ -315,13 +344,16 @@ START_TEST(test_attributes) {
 	tar_end(&tar);
 	test_ok(create_from(store, &tar, tar.size, &failure), &failure);
 	ck_assert_int_eq(getxattr(path, "user.big", value, sizeof(value)), 15000);
-	ck_assert_int_eq(getxattr(test_path("%s/other", test_layer(home, "made")), "security.selinux", value, 10), -1);
+	ck_assert_int_eq(getxattr(test_path("%s/other", test_layer(home, "made")),
+				  "security.selinux", value, 10),
+			 -1);
 	test_close(store);
 }
 END_TEST
 
 /** As a user without privilege: an archive with a device. */
-static int devices_as_nobody(void *data) {
+static int devices_as_nobody(void *data)
+{
 	struct varve_store *store = test_open(data);
 	struct varve_failure failure = { 0 };
 	struct tar tar = { 0 };
@@ -335,7 +367,8 @@ static int devices_as_nobody(void *data) {
 	return 0;
 }
 
-START_TEST(test_devices) {
+START_TEST(test_devices)
+{
 	char *home = test_home_of_nobody();
 
 	ck_assert_int_eq(chmod(test_mount(), 0755), 0);
@@ -345,19 +378,22 @@ START_TEST(test_devices) {
 END_TEST
 
 /** Note how a request ended. */
-static void ended(struct varve_store *store, const struct varve_result *result, void *data) {
+static void ended(struct varve_store *store, const struct varve_result *result, void *data)
+{
 	*(int *)data = result->error ? result->error : 1;
 }
 
 /** Bytes of memory that this process has in use. */
-static size_t memory_used(void) {
+static size_t memory_used(void)
+{
 	unsigned long pages = 0;
 
 	ck_assert_int_eq(sscanf(test_read("/proc/self/statm"), "%*u %lu", &pages), 1);
 	return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-START_TEST(test_endless) {
+START_TEST(test_endless)
+{
 	unsigned taken_max = getenv("VARVE_TEST_SOAK") ? ENTRIES_TAKEN_SOAK : ENTRIES_TAKEN;
 	char *home = test_home();
 	struct varve_store *store = open_store(home);
@@ -374,13 +410,18 @@ START_TEST(test_endless) {
 	/* Files, links and whiteouts that take the place of those before. */
 	for (unsigned i = 0; i < 250; i++) {
 		tar_add_file(&block, test_path("f%u", i % 50), "x");
-		tar_add(&block, &(struct tar_entry){ .name = test_path("l%u", i % 50), .type = '1', .link = test_path("f%u", i % 50) });
-		tar_add(&block, &(struct tar_entry){ .name = test_path("s%u", i % 50), .type = '2', .link = "f0" });
+		tar_add(&block, &(struct tar_entry){ .name = test_path("l%u", i % 50),
+						     .type = '1',
+						     .link = test_path("f%u", i % 50) });
+		tar_add(&block, &(struct tar_entry){ .name = test_path("s%u", i % 50),
+						     .type = '2',
+						     .link = "f0" });
 		tar_add_file(&block, test_path("d/.wh.f%u", i), "");
 	}
 	test_error(varve_layer_create(store, "made", &options, ended, &r, &request), 0);
 	while (n < taken_max && n < ENTRIES_CLAIMED && !r) {
-		int error = varve_stream_write(store, request, block.bytes + offset, block.size - offset, &taken);
+		int error = varve_stream_write(store, request, block.bytes + offset,
+					       block.size - offset, &taken);
 
 		if (error == -EAGAIN) {
 			varve_wait(store, 1);
@@ -397,8 +438,8 @@ START_TEST(test_endless) {
 	}
 	ck_assert_int_eq(r, 0);
 	if (!TEST_SANITIZED)
-		ck_assert_msg(memory_used() < before + ENTRIES_BYTES_MAX, "%zu bytes after %lu entries, %zu before", memory_used(), n,
-			      before);
+		ck_assert_msg(memory_used() < before + ENTRIES_BYTES_MAX,
+			      "%zu bytes after %lu entries, %zu before", memory_used(), n, before);
 	/* Nothing more is written, so that nothing but the cancel ends it. */
 	test_error(varve_cancel(store, request), 0);
 	while (!r)
@@ -409,7 +450,8 @@ START_TEST(test_endless) {
 }
 END_TEST
 
-START_TEST(test_no_space) {
+START_TEST(test_no_space)
+{
 	char *home = test_home(), *spare, *block = test_alloc(1 << 20);
 	struct varve_store *store = open_store(home);
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -448,11 +490,13 @@ START_TEST(test_no_space) {
 }
 END_TEST
 
-START_TEST(test_sockets) {
+START_TEST(test_sockets)
+{
 	char *home = test_home();
 	struct varve_store *store = open_store(home);
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), archive = memfd_create("archive", MFD_CLOEXEC);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
+	    archive = memfd_create("archive", MFD_CLOEXEC);
 	struct varve_failure failure = { 0 };
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
@@ -464,7 +508,8 @@ START_TEST(test_sockets) {
 	ck_assert_int_eq(chdir("/"), 0);
 	test_write(test_path("%s/dir/zfile", test_layer(home, "base")), "behind");
 	/* Left out, as no archive can have one; what comes behind it is there. */
-	test_ok(varve_layer_diff_wait(store, "base", NULL, archive, NULL, &skipped, &failure), &failure);
+	test_ok(varve_layer_diff_wait(store, "base", NULL, archive, NULL, &skipped, &failure),
+		&failure);
 	ck_assert_uint_eq(skipped, 0);
 	ck_assert_int_eq(lseek(archive, 0, SEEK_SET), 0);
 	options.apply = &apply;
@@ -478,8 +523,12 @@ START_TEST(test_sockets) {
 }
 END_TEST
 
-/** What is small in an archive takes neither memory nor time without a bound: a map of pieces that are four bytes each. */
-START_TEST(test_map_of_pieces) {
+/**
+ * What is small in an archive takes neither memory nor time without a bound: a map of pieces that
+ * are four bytes each.
+ */
+START_TEST(test_map_of_pieces)
+{
 	/* Each takes libarchive some 80 bytes. */
 	enum { PIECES = 5000000 };
 	char *home = test_home(), *map = test_alloc(4 * PIECES + 1024);
@@ -492,9 +541,12 @@ START_TEST(test_map_of_pieces) {
 	for (unsigned i = 0; i < PIECES; i++)
 		size += (size_t)sprintf(map + size, "0\n0\n");
 	size = (size + 511) / 512 * 512;
-	records = test_path("%s%s%s", tar_pax_record("GNU.sparse.major", "1", 1), tar_pax_record("GNU.sparse.minor", "0", 1),
+	records = test_path("%s%s%s", tar_pax_record("GNU.sparse.major", "1", 1),
+			    tar_pax_record("GNU.sparse.minor", "0", 1),
 			    tar_pax_record("GNU.sparse.realsize", "1000", 4));
-	tar_add(&tar, &(struct tar_entry){ .name = "pax", .type = 'x', .content = records, .size = strlen(records) });
+	tar_add(&tar,
+		&(struct tar_entry){
+			.name = "pax", .type = 'x', .content = records, .size = strlen(records) });
 	tar_add(&tar, &(struct tar_entry){ .name = "sparse", .content = map, .size = size });
 	tar_end(&tar);
 	test_error(create_from(store, &tar, tar.size, &failure), -ENOBUFS);
@@ -505,15 +557,20 @@ START_TEST(test_map_of_pieces) {
 END_TEST
 
 /** Seconds of processor time that this process has taken. */
-static double cpu_s(void) {
+static double cpu_s(void)
+{
 	struct timespec now;
 
 	ck_assert_int_eq(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now), 0);
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/** A path of thousands of names takes no processor time that grows with their square: it was 15 seconds for each of these. */
-START_TEST(test_deep) {
+/**
+ * A path of thousands of names takes no processor time that grows with their square: it was 15
+ * seconds for each of these.
+ */
+START_TEST(test_deep)
+{
 	enum { DEPTH = 8000 };
 	char *home = test_home(), *path = test_alloc(2 * DEPTH + 2);
 	struct varve_store *store = open_store(home);
@@ -539,5 +596,5 @@ START_TEST(test_deep) {
 }
 END_TEST
 
-TEST_MAIN("hostile", test_names, test_long_names, test_cut_and_corrupt, test_sizes, test_attributes, test_devices, test_endless,
-	  test_sockets, test_no_space, test_map_of_pieces, test_deep)
+TEST_MAIN("hostile", test_names, test_long_names, test_cut_and_corrupt, test_sizes, test_attributes,
+	  test_devices, test_endless, test_sockets, test_no_space, test_map_of_pieces, test_deep)

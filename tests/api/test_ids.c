@@ -1,27 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an id may be: 1..255 bytes, no '/', not "." or "..", not beginning with ".varve"; any other byte goes. */
+/*
+ * What an id may be: 1..255 bytes, no '/', not "." or "..", not beginning with ".varve"; any other
+ * byte goes.
+ */
 #include "test.h"
 
 #include <unistd.h>
 
 static const char *const bad[] = {
-	"", ".", "..", "/", "a/b", "/a", "a/", "../a", "./a", "a/../b", ".varve", ".varve-1", ".varvex", ".varve.", ".varve/a",
+	"",    ".",      "..",     "/",        "a/b",     "/a",      "a/",       "../a",
+	"./a", "a/../b", ".varve", ".varve-1", ".varvex", ".varve.", ".varve/a",
 };
 
 static const char *const good[] = {
-	"a", "...", "..a", ".a", ".varv", ".Varve", "varve", " .varve", "-", "-rf", "*", " ", "\n", "\t", "\\", "\x01", "\x7f",
-	"\x80", "\xff", "caf\xc3\xa9", "caf\xe9", "a b", "%s", "$(x)", "..%2f", "~", "sha256:0123", "subvolumes", "quotas",
+	"a",     "...",  "..a",         ".a",          ".varv",   ".Varve", "varve", " .varve",
+	"-",     "-rf",  "*",           " ",           "\n",      "\t",     "\\",    "\x01",
+	"\x7f",  "\x80", "\xff",        "caf\xc3\xa9", "caf\xe9", "a b",    "%s",    "$(x)",
+	"..%2f", "~",    "sha256:0123", "subvolumes",  "quotas",
 };
 
 /* An id of LENGTH bytes. */
-static char *long_id(size_t length) {
+static char *long_id(size_t length)
+{
 	char *id = test_alloc(length + 1);
 	memset(id, 'x', length);
 	return id;
 }
 
 /* Assert that varve_id_check() refuses ID with ERROR, and says so. */
-static void assert_bad(const char *id, int error) {
+static void assert_bad(const char *id, int error)
+{
 	struct varve_failure failure = { 0 };
 	test_error(varve_id_check(id, &failure), error);
 	test_error(failure.error, error);
@@ -33,7 +41,8 @@ static void assert_bad(const char *id, int error) {
 	test_error(varve_id_check(id, NULL), error);
 }
 
-START_TEST(test_check) {
+START_TEST(test_check)
+{
 	for (size_t i = 0; i < TEST_COUNT(bad); i++)
 		assert_bad(bad[i], -EINVAL);
 	assert_bad(long_id(256), -ENAMETOOLONG);
@@ -46,7 +55,8 @@ START_TEST(test_check) {
 }
 END_TEST
 
-START_TEST(test_every_byte) {
+START_TEST(test_every_byte)
+{
 	for (int byte = 1; byte < 256; byte++) {
 		char id[] = { (char)byte, 0 }, inside[] = { 'a', (char)byte, 'b', 0 };
 		test_error(varve_id_check(id, NULL), byte == '/' || byte == '.' ? -EINVAL : 0);
@@ -55,7 +65,8 @@ START_TEST(test_every_byte) {
 }
 END_TEST
 
-START_TEST(test_every_call_refuses) {
+START_TEST(test_every_call_refuses)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct test_record record = { 0 };
@@ -73,9 +84,12 @@ START_TEST(test_every_call_refuses) {
 		test_error(failure.error, error);
 		ck_assert_str_eq(failure.operation, "create");
 		ck_assert(!strncmp(failure.id, id, VARVE_ID_MAX));
-		test_error(varve_layer_create_batch(store, &id, 1, NULL, test_record, &record, NULL), error);
+		test_error(varve_layer_create_batch(store, &id, 1, NULL, test_record, &record,
+						    NULL),
+			   error);
 		test_error(varve_layer_remove(store, id, 0, test_record, &record, NULL), error);
-		test_error(varve_layer_remove_batch(store, &id, 1, 0, test_record, &record, NULL), error);
+		test_error(varve_layer_remove_batch(store, &id, 1, 0, test_record, &record, NULL),
+			   error);
 		test_error(varve_layer_get(store, id, NULL, test_record, &record, NULL), error);
 		test_error(varve_layer_put(store, id), error);
 		test_error(varve_layer_exists(store, id, test_record, &record, NULL), error);
@@ -88,7 +102,8 @@ START_TEST(test_every_call_refuses) {
 		if (!*id)
 			continue;
 		options.parent = id;
-		test_error(varve_layer_create(store, "new", &options, test_record, &record, NULL), error);
+		test_error(varve_layer_create(store, "new", &options, test_record, &record, NULL),
+			   error);
 	}
 	ck_assert_uint_eq(record.calls, 0);
 	ck_assert_int_eq(test_layers(home), 1);
@@ -96,7 +111,8 @@ START_TEST(test_every_call_refuses) {
 }
 END_TEST
 
-START_TEST(test_layers_of_such_names) {
+START_TEST(test_layers_of_such_names)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure;
@@ -116,15 +132,20 @@ START_TEST(test_layers_of_such_names) {
 	}
 	test_ok(varve_layer_list_wait(store, &ids, &count, &failure), &failure);
 	ck_assert_uint_eq(count, TEST_COUNT(good) + 1);
-	test_ok(varve_layer_remove_batch_wait(store, (const char *const *)ids, count, 0, NULL, &failure), &failure);
+	test_ok(varve_layer_remove_batch_wait(store, (const char *const *)ids, count, 0, NULL,
+					      &failure),
+		&failure);
 	free(ids);
 	ck_assert_int_eq(test_layers(home), 0);
 	test_close(store);
 }
 END_TEST
 
-START_TEST(test_staged_long_names) {
-	/* Also when they are made together with others, under whatever name they have until then. */
+START_TEST(test_staged_long_names)
+{
+	/*
+	 * Also when they are made together with others, under whatever name they have until then.
+	 */
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -146,4 +167,5 @@ START_TEST(test_staged_long_names) {
 }
 END_TEST
 
-TEST_MAIN("ids", test_check, test_every_byte, test_every_call_refuses, test_layers_of_such_names, test_staged_long_names)
+TEST_MAIN("ids", test_check, test_every_byte, test_every_call_refuses, test_layers_of_such_names,
+	  test_staged_long_names)

@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 /* Ask the kernel about the subvolume PATH. */
-static struct btrfs_ioctl_get_subvol_info_args ask_kernel(const char *path) {
+static struct btrfs_ioctl_get_subvol_info_args ask_kernel(const char *path)
+{
 	struct btrfs_ioctl_get_subvol_info_args args = { 0 };
 	int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_ge(descriptor, 0);
@@ -20,8 +21,9 @@ static struct btrfs_ioctl_get_subvol_info_args ask_kernel(const char *path) {
 }
 
 /* Get the info of layer ID of HOME, by both ways, and compare it with the kernel's. */
-static struct varve_layer_info check_info(struct varve_store *store, const char *home, const char *id,
-					  const char *parent) {
+static struct varve_layer_info check_info(struct varve_store *store, const char *home,
+					  const char *id, const char *parent)
+{
 	struct test_record record = { 0 };
 	struct varve_layer_info info = { .size = sizeof(info), .flags = 77 };
 	struct varve_failure failure;
@@ -33,7 +35,8 @@ static struct varve_layer_info check_info(struct varve_store *store, const char 
 	struct btrfs_ioctl_get_subvol_info_args truth = ask_kernel(test_layer(home, id));
 	ck_assert_str_eq(info.id, id);
 	ck_assert_str_eq(record.info.id, id);
-	ck_assert_msg(!strcmp(info.parent, parent), "parent of %s: '%s', not '%s'", id, info.parent, parent);
+	ck_assert_msg(!strcmp(info.parent, parent), "parent of %s: '%s', not '%s'", id, info.parent,
+		      parent);
 	ck_assert_str_eq(record.info.parent, parent);
 	ck_assert_uint_eq(info.subvolume_id, truth.treeid);
 	ck_assert_mem_eq(info.uuid, truth.uuid, 16);
@@ -48,7 +51,8 @@ static struct varve_layer_info check_info(struct varve_store *store, const char 
 	return info;
 }
 
-START_TEST(test_layers_) {
+START_TEST(test_layers_)
+{
 	static const uint8_t zeros[16];
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -71,7 +75,8 @@ START_TEST(test_layers_) {
 }
 END_TEST
 
-START_TEST(test_changes) {
+START_TEST(test_changes)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure;
@@ -84,7 +89,8 @@ START_TEST(test_changes) {
 }
 END_TEST
 
-START_TEST(test_parent_gone) {
+START_TEST(test_parent_gone)
+{
 	static const uint8_t zeros[16];
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -100,7 +106,8 @@ START_TEST(test_parent_gone) {
 }
 END_TEST
 
-START_TEST(test_parent_elsewhere) {
+START_TEST(test_parent_elsewhere)
+{
 	char *home = test_home(), *outside = test_home();
 	struct varve_store *store = test_open(home);
 	test_subvolume_create(outside);
@@ -109,13 +116,15 @@ START_TEST(test_parent_elsewhere) {
 	/* A subvolume nested in a layer is not a layer either. */
 	test_create(store, "layer", NULL);
 	test_subvolume_create(test_path("%s/inner", test_layer(home, "layer")));
-	test_subvolume_snapshot(test_path("%s/inner", test_layer(home, "layer")), test_layer(home, "of-inner"), false);
+	test_subvolume_snapshot(test_path("%s/inner", test_layer(home, "layer")),
+				test_layer(home, "of-inner"), false);
 	check_info(store, home, "of-inner", "");
 	test_close(store);
 }
 END_TEST
 
-START_TEST(test_parent_renamed) {
+START_TEST(test_parent_renamed)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "base", NULL);
@@ -126,7 +135,8 @@ START_TEST(test_parent_renamed) {
 }
 END_TEST
 
-START_TEST(test_odd_names) {
+START_TEST(test_odd_names)
+{
 	char *home = test_home(), longest[256] = { 0 };
 	struct varve_store *store = test_open(home);
 	memset(longest, 0xe9, 255);
@@ -138,7 +148,8 @@ START_TEST(test_odd_names) {
 }
 END_TEST
 
-START_TEST(test_errors) {
+START_TEST(test_errors)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_mkdir(test_layer(home, "directory"));
@@ -147,7 +158,10 @@ START_TEST(test_errors) {
 	static const struct {
 		const char *id;
 		int error;
-	} cases[] = { { "missing", -ENOENT }, { "directory", -EINVAL }, { "file", -ENOTDIR }, { "link", -ENOTDIR } };
+	} cases[] = { { "missing", -ENOENT },
+		      { "directory", -EINVAL },
+		      { "file", -ENOTDIR },
+		      { "link", -ENOTDIR } };
 	for (size_t i = 0; i < TEST_COUNT(cases); i++) {
 		struct test_record record = { 0 };
 		struct varve_layer_info info = { .size = sizeof(info), .flags = 77 };
@@ -156,7 +170,8 @@ START_TEST(test_errors) {
 		test_error(test_await(store, &record), cases[i].error);
 		ck_assert(!record.has_info);
 		ck_assert_str_eq(record.failure.operation, "info");
-		test_error(varve_layer_info_wait(store, cases[i].id, &info, &failure), cases[i].error);
+		test_error(varve_layer_info_wait(store, cases[i].id, &info, &failure),
+			   cases[i].error);
 		ck_assert_uint_eq(info.flags, 77);
 		ck_assert_str_eq(failure.id, cases[i].id);
 	}
@@ -165,7 +180,8 @@ START_TEST(test_errors) {
 END_TEST
 
 /* Ask without privilege. */
-static int info_unprivileged(void *data) {
+static int info_unprivileged(void *data)
+{
 	char *home = data;
 	struct varve_store *store = test_open(home);
 	test_create(store, "base", NULL);
@@ -179,10 +195,11 @@ static int info_unprivileged(void *data) {
 	return 0;
 }
 
-START_TEST(test_unprivileged) {
+START_TEST(test_unprivileged)
+{
 	test_as_nobody(info_unprivileged, test_home_of_nobody());
 }
 END_TEST
 
-TEST_MAIN("info", test_layers_, test_changes, test_parent_gone, test_parent_elsewhere, test_parent_renamed,
-	  test_odd_names, test_errors, test_unprivileged)
+TEST_MAIN("info", test_layers_, test_changes, test_parent_gone, test_parent_elsewhere,
+	  test_parent_renamed, test_odd_names, test_errors, test_unprivileged)

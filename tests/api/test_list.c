@@ -4,8 +4,13 @@
 
 #include <unistd.h>
 
-/* Assert that the layers of STORE are the COUNT names EXPECTED, both by callback and by the blocking twin. */
-static void assert_list(struct varve_store *store, const char *const *expected, size_t expected_count) {
+/*
+ * Assert that the layers of STORE are the COUNT names EXPECTED, both by callback and by the
+ * blocking twin.
+ */
+static void assert_list(struct varve_store *store, const char *const *expected,
+			size_t expected_count)
+{
 	struct test_record record = { 0 };
 	struct varve_failure failure;
 	char **ids = NULL;
@@ -23,15 +28,18 @@ static void assert_list(struct varve_store *store, const char *const *expected, 
 	free(ids);
 }
 
-START_TEST(test_empty) {
+START_TEST(test_empty)
+{
 	struct varve_store *store = test_open(test_home());
 	assert_list(store, NULL, 0);
 	test_close(store);
 }
 END_TEST
 
-START_TEST(test_sorted) {
-	static const char *const sorted[] = { "\x01", " ", "-", "10", "9", "B", "a", "a b", "aa", "\xc3\xa9", "\xff" };
+START_TEST(test_sorted)
+{
+	static const char *const sorted[] = { "\x01", " ",   "-",  "10",       "9",   "B",
+					      "a",    "a b", "aa", "\xc3\xa9", "\xff" };
 	static const unsigned order[] = { 5, 0, 10, 3, 8, 1, 9, 2, 7, 4, 6 };
 	struct varve_store *store = test_open(test_home());
 	for (size_t i = 0; i < TEST_COUNT(sorted); i++)
@@ -42,7 +50,8 @@ START_TEST(test_sorted) {
 END_TEST
 
 /* Make a home with two layers and a lot that is none. */
-static void make_mixed(const char *home) {
+static void make_mixed(const char *home)
+{
 	struct varve_store *store = test_open(home);
 	test_create(store, "base", NULL);
 	test_create(store, "layer", "base");
@@ -58,7 +67,8 @@ static void make_mixed(const char *home) {
 	test_close(store);
 }
 
-START_TEST(test_layers_only) {
+START_TEST(test_layers_only)
+{
 	static const char *const layers[] = { "base", "layer" };
 	char *home = test_home();
 	make_mixed(home);
@@ -71,7 +81,8 @@ START_TEST(test_layers_only) {
 END_TEST
 
 /* List without privilege. */
-static int list_unprivileged(void *home) {
+static int list_unprivileged(void *home)
+{
 	static const char *const layers[] = { "base", "layer" };
 	make_mixed(home);
 	struct varve_store *store = test_open(home);
@@ -80,12 +91,14 @@ static int list_unprivileged(void *home) {
 	return 0;
 }
 
-START_TEST(test_unprivileged) {
+START_TEST(test_unprivileged)
+{
 	test_as_nobody(list_unprivileged, test_home_of_nobody());
 }
 END_TEST
 
-START_TEST(test_many) {
+START_TEST(test_many)
+{
 	enum { LAYERS = 2000 };
 	struct varve_store *store = test_open_relaxed(test_home());
 	const char **ids = test_alloc(LAYERS * sizeof(*ids));
@@ -98,9 +111,11 @@ START_TEST(test_many) {
 }
 END_TEST
 
-START_TEST(test_follows_changes) {
+START_TEST(test_follows_changes)
+{
 	struct varve_store *store = test_open(test_home());
-	static const char *const one[] = { "a" }, *const two[] = { "a", "b" }, *const other[] = { "b" };
+	static const char *const one[] = { "a" }, *const two[] = { "a", "b" },
+				 *const other[] = { "b" };
 	test_create(store, "a", NULL);
 	assert_list(store, one, 1);
 	test_create(store, "b", "a");
@@ -111,8 +126,12 @@ START_TEST(test_follows_changes) {
 }
 END_TEST
 
-START_TEST(test_while_building) {
-	/* Whatever is being built or destroyed at that moment, only whole layers of the right names are listed. */
+START_TEST(test_while_building)
+{
+	/*
+	 * Whatever is being built or destroyed at that moment, only whole layers of the right names
+	 * are listed.
+	 */
 	enum { LAYERS = 300 };
 	struct varve_store *store = test_open_relaxed(test_home());
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -121,7 +140,9 @@ START_TEST(test_while_building) {
 	test_create(store, "base", NULL);
 	options.parent = "base";
 	for (int i = 0; i < LAYERS; i++)
-		test_error(varve_layer_create(store, test_path("layer-%d", i), &options, test_record, &creates[i], NULL), 0);
+		test_error(varve_layer_create(store, test_path("layer-%d", i), &options,
+					      test_record, &creates[i], NULL),
+			   0);
 	while (before < LAYERS + 1) {
 		struct test_record list = { 0 };
 		test_error(varve_layer_list(store, test_record, &list, NULL), 0);
@@ -129,12 +150,14 @@ START_TEST(test_while_building) {
 		ck_assert_uint_ge(list.ids_count, before);
 		before = list.ids_count;
 		for (size_t i = 0; i < list.ids_count; i++)
-			ck_assert_msg(!strcmp(list.ids[i], "base") || !strncmp(list.ids[i], "layer-", 6), "%s", list.ids[i]);
+			ck_assert_msg(!strcmp(list.ids[i], "base") ||
+					      !strncmp(list.ids[i], "layer-", 6),
+				      "%s", list.ids[i]);
 	}
 	test_await_all(store, creates, LAYERS);
 	test_close(store);
 }
 END_TEST
 
-TEST_MAIN("list", test_empty, test_sorted, test_layers_only, test_unprivileged, test_many, test_follows_changes,
-	  test_while_building)
+TEST_MAIN("list", test_empty, test_sorted, test_layers_only, test_unprivileged, test_many,
+	  test_follows_changes, test_while_building)

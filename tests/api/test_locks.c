@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A process that was stopped while it holds the lock of the records holds up only what needs that lock. */
+/*
+ * A process that was stopped while it holds the lock of the records holds up only what needs that
+ * lock.
+ */
 #include "quota.h"
 
 #include <fcntl.h>
@@ -14,14 +17,17 @@
 static atomic_uint waits;
 
 /* Take a line of the trace. */
-static void take_line(void *log_data, const char *line) {
+static void take_line(void *log_data, const char *line)
+{
 	if (strstr(line, "another process holds the lock"))
 		atomic_fetch_add(&waits, 1);
 }
 
 /* Lock the records of the home DATA, and stop. */
-static int lock_and_stop(void *data) {
-	int file = open(test_path("%s/.varve/records", (char *)data), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+static int lock_and_stop(void *data)
+{
+	int file = open(test_path("%s/.varve/records", (char *)data), O_RDWR | O_CREAT | O_CLOEXEC,
+			0600);
 	if (file < 0 || flock(file, LOCK_EX | LOCK_NB) < 0)
 		return 1;
 	raise(SIGSTOP);
@@ -29,7 +35,8 @@ static int lock_and_stop(void *data) {
 }
 
 /* Start a process that holds the lock of HOME and is stopped. */
-static int start_holder(const char *home) {
+static int start_holder(const char *home)
+{
 	if (!test_exists(test_path("%s/.varve", home)))
 		test_mkdir(test_path("%s/.varve", home));
 	int pid = test_child_start(lock_and_stop, (void *)home), status = 0;
@@ -39,13 +46,15 @@ static int start_holder(const char *home) {
 }
 
 /* Let the holder PID go on, and end. */
-static void end_holder(int pid) {
+static void end_holder(int pid)
+{
 	ck_assert_int_eq(kill(pid, SIGCONT), 0);
 	ck_assert_int_eq(test_child_end(pid), 0);
 }
 
 /* Open HOME such that waits are counted. */
-static struct varve_store *open_counted(const char *home) {
+static struct varve_store *open_counted(const char *home)
+{
 	struct varve_config config = test_config(home);
 	config.debug = "op";
 	config.log = take_line;
@@ -54,7 +63,8 @@ static struct varve_store *open_counted(const char *home) {
 }
 
 /* Dispatch until the request of RECORD waits for the lock. */
-static void await_wait(struct varve_store *store, const struct test_record *record) {
+static void await_wait(struct varve_store *store, const struct test_record *record)
+{
 	unsigned before = atomic_load(&waits);
 	int64_t end_ms = test_now_ms() + TEST_WAIT_MS;
 	while (atomic_load(&waits) < before + 2) {
@@ -65,7 +75,8 @@ static void await_wait(struct varve_store *store, const struct test_record *reco
 }
 
 /* Assert that the status of STORE says VALUE of the lock. */
-static void assert_lock(struct varve_store *store, const char *value) {
+static void assert_lock(struct varve_store *store, const char *value)
+{
 	struct varve_status_entry *entries;
 	struct varve_failure failure;
 	size_t count;
@@ -82,7 +93,9 @@ static void assert_lock(struct varve_store *store, const char *value) {
 }
 
 /* Submit the creation of ID with a size. */
-static varve_request submit_sized(struct varve_store *store, const char *id, struct test_record *record) {
+static varve_request submit_sized(struct varve_store *store, const char *id,
+				  struct test_record *record)
+{
 	static const char *const sizes[] = { "size=8m", NULL };
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	varve_request request;
@@ -91,7 +104,8 @@ static varve_request submit_sized(struct varve_store *store, const char *id, str
 	return request;
 }
 
-START_TEST(test_stopped_holder) {
+START_TEST(test_stopped_holder)
+{
 	char *home = test_home(), **ids;
 	struct varve_failure failure;
 	size_t count;
@@ -142,7 +156,8 @@ START_TEST(test_stopped_holder) {
 END_TEST
 
 /* Nothing to do: the lock is not even looked for. */
-START_TEST(test_no_need) {
+START_TEST(test_no_need)
+{
 	char *home = test_home();
 	test_close(test_open(home));
 	struct varve_store *store = open_counted(home);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looking at a store takes nothing: no directory is made before it is needed, a read-only file system, a full one and one of
- * somebody else can be looked at, and a full one be emptied.
+ * Looking at a store takes nothing: no directory is made before it is needed, a read-only file
+ * system, a full one and one of somebody else can be looked at, and a full one be emptied.
  * varve-test: size=128M
  */
 #include "test.h"
@@ -12,14 +12,16 @@
 #include <unistd.h>
 
 /* Open HOME as a command that only looks does; the test fails when that fails. */
-static struct varve_store *open_to_look(const char *home) {
+static struct varve_store *open_to_look(const char *home)
+{
 	struct varve_config config = test_config(home);
 	config.flags |= VARVE_OPEN_EXISTING | VARVE_OPEN_NO_SWEEP;
 	return test_open_config(&config);
 }
 
 /* Look at layer "child" of "base" in all ways. */
-static void look(struct varve_store *store, const char *home) {
+static void look(struct varve_store *store, const char *home)
+{
 	struct varve_failure failure;
 	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 	struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;
@@ -42,12 +44,14 @@ static void look(struct varve_store *store, const char *home) {
 	ck_assert(exists);
 	test_ok(varve_layer_usage_wait(store, "child", 0, &usage, &failure), &failure);
 	ck_assert_uint_eq(usage.inodes, 3);
-	test_ok(varve_layer_changes_wait(store, "child", NULL, &changes, &count, &failure), &failure);
+	test_ok(varve_layer_changes_wait(store, "child", NULL, &changes, &count, &failure),
+		&failure);
 	ck_assert_uint_eq(count, 1);
 	ck_assert_str_eq(changes[0].path, "/changed");
 	free(changes);
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	test_ok(varve_layer_diff_wait(store, "child", &options, null, &bytes, NULL, &failure), &failure);
+	test_ok(varve_layer_diff_wait(store, "child", &options, null, &bytes, NULL, &failure),
+		&failure);
 	close(null);
 	test_ok(varve_layer_diff_size_wait(store, "child", NULL, &bytes, &failure), &failure);
 	ck_assert_uint_eq(bytes, 1);
@@ -56,7 +60,8 @@ static void look(struct varve_store *store, const char *home) {
 }
 
 /* Make a store with the two layers. */
-static void make_layers(const char *home) {
+static void make_layers(const char *home)
+{
 	struct varve_store *store = test_open(home);
 	test_create(store, "base", NULL);
 	test_write(test_path("%s/kept", test_layer(home, "base")), "y");
@@ -66,12 +71,14 @@ static void make_layers(const char *home) {
 }
 
 /* Assert that HOME has nothing but its subvolumes. */
-static void assert_nothing_made(const char *home) {
+static void assert_nothing_made(const char *home)
+{
 	ck_assert_int_eq(test_entries(home), 1);
 	ck_assert(test_exists(test_path("%s/subvolumes", home)));
 }
 
-START_TEST(test_makes_nothing) {
+START_TEST(test_makes_nothing)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	assert_nothing_made(home);
@@ -97,7 +104,8 @@ START_TEST(test_makes_nothing) {
 END_TEST
 
 /* Assert that to open HOME, for looking at it, tells that there is none. */
-static void assert_no_store(const char *home) {
+static void assert_no_store(const char *home)
+{
 	struct varve_config config = test_config(home);
 	struct varve_store *store;
 	struct varve_failure failure;
@@ -106,7 +114,8 @@ static void assert_no_store(const char *home) {
 	ck_assert_str_eq(failure.detail, "there is no store here");
 }
 
-START_TEST(test_no_store) {
+START_TEST(test_no_store)
+{
 	char *home = test_home();
 	assert_no_store(home);
 	ck_assert(!test_exists(home));
@@ -118,7 +127,8 @@ START_TEST(test_no_store) {
 }
 END_TEST
 
-START_TEST(test_read_only_file_system) {
+START_TEST(test_read_only_file_system)
+{
 	char *home = test_home();
 	make_layers(home);
 	ck_assert_int_eq(mount(NULL, test_mount(), NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
@@ -137,7 +147,8 @@ START_TEST(test_read_only_file_system) {
 }
 END_TEST
 
-START_TEST(test_read_only_mount) {
+START_TEST(test_read_only_mount)
+{
 	char *home = test_home(), *point = test_home();
 	make_layers(home);
 	test_mkdir(point);
@@ -151,7 +162,8 @@ START_TEST(test_read_only_mount) {
 END_TEST
 
 /* Look at HOME, of somebody else. */
-static int look_at_others(void *data) {
+static int look_at_others(void *data)
+{
 	char *home = data;
 	struct varve_store *store = open_to_look(home);
 	look(store, home);
@@ -159,7 +171,8 @@ static int look_at_others(void *data) {
 	return 0;
 }
 
-START_TEST(test_read_permission) {
+START_TEST(test_read_permission)
+{
 	char *home = test_home();
 	make_layers(home);
 	ck_assert_int_eq(mkdir(test_path("%s/quotas", home), 0700), 0);
@@ -169,7 +182,8 @@ START_TEST(test_read_permission) {
 }
 END_TEST
 
-START_TEST(test_metadata_full) {
+START_TEST(test_metadata_full)
+{
 	char *home = test_home();
 	make_layers(home);
 	struct varve_store *store = test_open(home);
@@ -194,5 +208,5 @@ START_TEST(test_metadata_full) {
 }
 END_TEST
 
-TEST_MAIN("look", test_makes_nothing, test_no_store, test_read_only_file_system, test_read_only_mount,
-	  test_read_permission, test_metadata_full)
+TEST_MAIN("look", test_makes_nothing, test_no_store, test_read_only_file_system,
+	  test_read_only_mount, test_read_permission, test_metadata_full)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* varve-test: backend=either timeout=120 size=4G */
-/* What a process is with many requests in flight, and with many changes: resident memory, its peak. */
+/*
+ * What a process is with many requests in flight, and with many changes: resident memory, its peak.
+ */
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,16 +11,23 @@
 
 /* Memory is looked at without a sanitizer only; with one some are enough. */
 #define REQUESTS (TEST_SANITIZED ? 1000 : 10000)
-/* With requests that do nothing, and with creates: those have names, and the kernel's answers, beside. */
+/*
+ * With requests that do nothing, and with creates: those have names, and the kernel's answers,
+ * beside.
+ */
 #define NOOPS_MAX_KIB (7 * 1024)
 #define CREATES_MAX_KIB (12 * 1024)
-/* Entries of the layer whose changes are asked for; bytes for each, so that a million are less than 64 MiB. */
+/*
+ * Entries of the layer whose changes are asked for; bytes for each, so that a million are less than
+ * 64 MiB.
+ */
 #define ENTRIES (TEST_SANITIZED ? 10000 : 100000)
 #define ENTRIES_SOAK 1000000
 #define ENTRY_MAX_BYTES 64
 
 /* Tell the peak of this process's resident memory, in KiB. */
-static unsigned long resident_peak_kib(void) {
+static unsigned long resident_peak_kib(void)
+{
 	FILE *file = fopen("/proc/self/status", "re");
 	char line[256];
 	unsigned long kib = 0;
@@ -31,14 +40,16 @@ static unsigned long resident_peak_kib(void) {
 }
 
 /* Count. */
-static void ended(struct varve_store *store, const struct varve_result *result, void *user_data) {
+static void ended(struct varve_store *store, const struct varve_result *result, void *user_data)
+{
 	unsigned *count = user_data;
 	test_error(result->error, 0);
 	++*count;
 }
 
 /* Submit REQUESTS of the kind that CREATES says, await them; the process stays below MAX_KIB. */
-static void in_flight(bool creates, unsigned long max_kib) {
+static void in_flight(bool creates, unsigned long max_kib)
+{
 	struct varve_config config = test_config(test_home());
 	config.requests_max = REQUESTS;
 	struct varve_store *store = test_open_config(&config);
@@ -61,18 +72,24 @@ static void in_flight(bool creates, unsigned long max_kib) {
 		ck_assert_uint_le(resident_peak_kib(), max_kib);
 }
 
-START_TEST(test_noops) {
+START_TEST(test_noops)
+{
 	in_flight(false, NOOPS_MAX_KIB);
 }
 END_TEST
 
-START_TEST(test_creates) {
+START_TEST(test_creates)
+{
 	in_flight(true, CREATES_MAX_KIB);
 }
 END_TEST
 
-/* Ask for the changes of ID, COUNT in a tree of ENTRIES: the first that this process needs so much memory for. */
-static void changes_of(struct varve_store *store, const char *id, size_t count, unsigned entries) {
+/*
+ * Ask for the changes of ID, COUNT in a tree of ENTRIES: the first that this process needs so much
+ * memory for.
+ */
+static void changes_of(struct varve_store *store, const char *id, size_t count, unsigned entries)
+{
 	struct varve_failure failure = { 0 };
 	struct varve_change *changes = NULL;
 	size_t actual = 0;
@@ -81,16 +98,22 @@ static void changes_of(struct varve_store *store, const char *id, size_t count, 
 	ck_assert_uint_eq(actual, count);
 	free(changes);
 	if (!TEST_SANITIZED)
-		ck_assert_uint_le(resident_peak_kib() - before, (unsigned long)entries * ENTRY_MAX_BYTES / 1024);
+		ck_assert_uint_le(resident_peak_kib() - before,
+				  (unsigned long)entries * ENTRY_MAX_BYTES / 1024);
 }
 
-/* Make a store with "base", a directory of ENTRIES files, and "top", where one in three has another mode. */
-static struct varve_store *make_changes(unsigned entries) {
+/*
+ * Make a store with "base", a directory of ENTRIES files, and "top", where one in three has another
+ * mode.
+ */
+static struct varve_store *make_changes(unsigned entries)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "base", NULL);
 	test_mkdir(test_path("%s/directory", test_layer(home, "base")));
-	int at = open(test_path("%s/directory", test_layer(home, "base")), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int at = open(test_path("%s/directory", test_layer(home, "base")),
+		      O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char name[32];
 	for (unsigned i = 0; i < entries; i++) {
 		snprintf(name, sizeof(name), "%07u", i);
@@ -98,7 +121,8 @@ static struct varve_store *make_changes(unsigned entries) {
 	}
 	close(at);
 	test_create(store, "top", "base");
-	at = open(test_path("%s/directory", test_layer(home, "top")), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	at = open(test_path("%s/directory", test_layer(home, "top")),
+		  O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	for (unsigned i = 0; i < entries; i += 3) {
 		snprintf(name, sizeof(name), "%07u", i);
 		ck_assert_int_eq(fchmodat(at, name, 0600, 0), 0);
@@ -107,7 +131,8 @@ static struct varve_store *make_changes(unsigned entries) {
 	return store;
 }
 
-START_TEST(test_changes_all) {
+START_TEST(test_changes_all)
+{
 	unsigned entries = getenv("VARVE_TEST_SOAK") ? ENTRIES_SOAK : ENTRIES;
 	struct varve_store *store = make_changes(entries);
 	changes_of(store, "base", entries + 1, entries);
@@ -115,7 +140,8 @@ START_TEST(test_changes_all) {
 }
 END_TEST
 
-START_TEST(test_changes_some) {
+START_TEST(test_changes_some)
+{
 	unsigned entries = getenv("VARVE_TEST_SOAK") ? ENTRIES_SOAK : ENTRIES;
 	struct varve_store *store = make_changes(entries);
 	changes_of(store, "top", (entries + 2) / 3 + 1, entries);

@@ -7,13 +7,15 @@
 #include <unistd.h>
 
 /* Remove LAYER and assert that it, and all that was in it, is gone. */
-static void assert_removed(struct varve_store *store, const char *home, const char *layer) {
+static void assert_removed(struct varve_store *store, const char *home, const char *layer)
+{
 	test_remove_layer(store, layer);
 	ck_assert(!test_layer_exists(home, layer));
 	ck_assert_uint_eq(test_leftovers(home), 0);
 }
 
-START_TEST(test_one_level) {
+START_TEST(test_one_level)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
@@ -30,7 +32,8 @@ START_TEST(test_one_level) {
 }
 END_TEST
 
-START_TEST(test_deep) {
+START_TEST(test_deep)
+{
 	enum { DEPTH = 60 };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -48,7 +51,8 @@ START_TEST(test_deep) {
 }
 END_TEST
 
-START_TEST(test_tree) {
+START_TEST(test_tree)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
@@ -67,7 +71,8 @@ START_TEST(test_tree) {
 }
 END_TEST
 
-START_TEST(test_read_only) {
+START_TEST(test_read_only)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
@@ -81,7 +86,8 @@ START_TEST(test_read_only) {
 }
 END_TEST
 
-START_TEST(test_read_only_layer) {
+START_TEST(test_read_only_layer)
+{
 	/* Read-only, with others inside: it cannot be renamed to another directory. */
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -89,15 +95,19 @@ START_TEST(test_read_only_layer) {
 	char *layer = test_layer(home, "layer");
 	test_subvolume_create(test_path("%s/a", layer));
 	test_subvolume_create(test_path("%s/a/b", layer));
-	ck_assert_int_eq(test_command((const char *[]){ "btrfs", "property", "set", layer, "ro", "true", NULL }), 0);
+	ck_assert_int_eq(test_command((const char *[]){ "btrfs", "property", "set", layer, "ro",
+							"true", NULL }),
+			 0);
 	assert_removed(store, home, "layer");
 	test_close(store);
 }
 END_TEST
 
-START_TEST(test_hostile_names) {
+START_TEST(test_hostile_names)
+{
 	static const char *const names[] = {
-		"with blank", "new\nline", "\xff\xfe", "-rf", "*", "%s%n", "'\"$(reboot)", "...", " ", ".varve",
+		"with blank", "new\nline",    "\xff\xfe", "-rf", "*",
+		"%s%n",       "'\"$(reboot)", "...",      " ",   ".varve",
 	};
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -116,7 +126,8 @@ START_TEST(test_hostile_names) {
 END_TEST
 
 /* Move the subvolume MADE so deep into the directory PATH that no path reaches it. */
-static void move_deep(const char *path, const char *made) {
+static void move_deep(const char *path, const char *made)
+{
 	enum { LEVELS = 24 };
 	char name[201] = { 0 };
 	memset(name, 'd', 200);
@@ -132,7 +143,8 @@ static void move_deep(const char *path, const char *made) {
 	close(directory);
 }
 
-START_TEST(test_longer_than_a_path) {
+START_TEST(test_longer_than_a_path)
+{
 	char *home = test_home(), *made = test_path("%s/made-elsewhere", test_mount());
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
@@ -143,22 +155,27 @@ START_TEST(test_longer_than_a_path) {
 }
 END_TEST
 
-START_TEST(test_links_out) {
+START_TEST(test_links_out)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
 	test_create(store, "victim", NULL);
 	test_subvolume_create(test_path("%s/inner", test_layer(home, "victim")));
 	test_subvolume_create(test_path("%s/inner", test_layer(home, "layer")));
-	ck_assert_int_eq(symlink("../victim", test_path("%s/victim", test_layer(home, "layer"))), 0);
-	ck_assert_int_eq(symlink("../../victim", test_path("%s/inner/victim", test_layer(home, "layer"))), 0);
+	ck_assert_int_eq(symlink("../victim", test_path("%s/victim", test_layer(home, "layer"))),
+			 0);
+	ck_assert_int_eq(symlink("../../victim",
+				 test_path("%s/inner/victim", test_layer(home, "layer"))),
+			 0);
 	assert_removed(store, home, "layer");
 	ck_assert(test_is_subvolume(test_path("%s/inner", test_layer(home, "victim"))));
 	test_close(store);
 }
 END_TEST
 
-START_TEST(test_many_at_once) {
+START_TEST(test_many_at_once)
+{
 	enum { LAYERS = 20 };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -172,7 +189,9 @@ START_TEST(test_many_at_once) {
 		}
 	}
 	for (int i = 0; i < LAYERS; i++)
-		test_error(varve_layer_remove(store, test_path("layer-%d", i), 0, test_record, &records[i], NULL), 0);
+		test_error(varve_layer_remove(store, test_path("layer-%d", i), 0, test_record,
+					      &records[i], NULL),
+			   0);
 	test_await_all(store, records, LAYERS);
 	for (int i = 0; i < LAYERS; i++)
 		test_error(records[i].error, 0);
@@ -183,7 +202,8 @@ START_TEST(test_many_at_once) {
 END_TEST
 
 /* Remove one's own layers with nested subvolumes, where the mount allows it. */
-static int remove_unprivileged(void *home) {
+static int remove_unprivileged(void *home)
+{
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
 	test_subvolume_create(test_path("%s/a", test_layer(home, "layer")));
@@ -195,13 +215,15 @@ static int remove_unprivileged(void *home) {
 	return 0;
 }
 
-START_TEST(test_unprivileged) {
+START_TEST(test_unprivileged)
+{
 	test_as_nobody(remove_unprivileged, test_home_of_nobody());
 }
 END_TEST
 
 /* Remove one's own layer with a subvolume that the kernel cannot tell the path of. */
-static int remove_deep(void *home) {
+static int remove_deep(void *home)
+{
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
 	char *layer = test_layer(home, "layer"), *made = test_path("%s/made", layer);
@@ -213,10 +235,12 @@ static int remove_deep(void *home) {
 	return 0;
 }
 
-START_TEST(test_unprivileged_deep) {
+START_TEST(test_unprivileged_deep)
+{
 	test_as_nobody(remove_deep, test_home_of_nobody());
 }
 END_TEST
 
-TEST_MAIN("nested", test_unprivileged_deep, test_one_level, test_deep, test_tree, test_read_only, test_read_only_layer, test_hostile_names,
-	  test_longer_than_a_path, test_links_out, test_many_at_once, test_unprivileged)
+TEST_MAIN("nested", test_unprivileged_deep, test_one_level, test_deep, test_tree, test_read_only,
+	  test_read_only_layer, test_hostile_names, test_longer_than_a_path, test_links_out,
+	  test_many_at_once, test_unprivileged)

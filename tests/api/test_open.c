@@ -11,8 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Assert that opening with CONFIG fails with ERROR, that the output is untouched and the failure tells of it. */
-static void assert_open_fails(const struct varve_config *config, int error) {
+/*
+ * Assert that opening with CONFIG fails with ERROR, that the output is untouched and the failure
+ * tells of it.
+ */
+static void assert_open_fails(const struct varve_config *config, int error)
+{
 	struct varve_store *const mark = (struct varve_store *)&errno;
 	struct varve_store *store = mark;
 	struct varve_failure failure = { 0 };
@@ -26,7 +30,8 @@ static void assert_open_fails(const struct varve_config *config, int error) {
 	test_threads_are(threads);
 }
 
-START_TEST(test_makes_home) {
+START_TEST(test_makes_home)
+{
 	char *home = test_home();
 	struct stat stat_;
 	umask(0);
@@ -40,7 +45,8 @@ START_TEST(test_makes_home) {
 }
 END_TEST
 
-START_TEST(test_owner) {
+START_TEST(test_owner)
+{
 	char *home = test_home();
 	struct stat stat_;
 	struct varve_config config = test_config(home);
@@ -58,7 +64,8 @@ START_TEST(test_owner) {
 }
 END_TEST
 
-START_TEST(test_existing) {
+START_TEST(test_existing)
+{
 	char *home = test_home();
 	struct varve_config config = test_config(home);
 	config.flags |= VARVE_OPEN_EXISTING;
@@ -69,7 +76,8 @@ START_TEST(test_existing) {
 }
 END_TEST
 
-START_TEST(test_bad_arguments) {
+START_TEST(test_bad_arguments)
+{
 	char *home = test_home();
 	struct varve_store *store = NULL;
 	struct varve_config config = test_config(home);
@@ -102,11 +110,13 @@ static const struct range ranges[] = {
 };
 
 /* Set the number that RANGE tells of. */
-static void set_number(struct varve_config *config, const struct range *range, uint32_t value) {
+static void set_number(struct varve_config *config, const struct range *range, uint32_t value)
+{
 	memcpy((char *)config + range->offset, &value, sizeof(value));
 }
 
-START_TEST(test_ranges) {
+START_TEST(test_ranges)
+{
 	char *home = test_home();
 	for (size_t i = 0; i < TEST_COUNT(ranges); i++) {
 		struct varve_config config = test_config(home);
@@ -123,7 +133,8 @@ START_TEST(test_ranges) {
 }
 END_TEST
 
-START_TEST(test_range_ends_work) {
+START_TEST(test_range_ends_work)
+{
 	for (size_t i = 0; i < TEST_COUNT(ranges); i++) {
 		for (int end = 0; end < 2; end++) {
 			char *home = test_home();
@@ -139,7 +150,8 @@ START_TEST(test_range_ends_work) {
 }
 END_TEST
 
-START_TEST(test_not_btrfs) {
+START_TEST(test_not_btrfs)
+{
 	char *point = test_home();
 	test_mkdir(point);
 	ck_assert_int_eq(mount("none", point, "tmpfs", 0, NULL), 0);
@@ -152,7 +164,8 @@ START_TEST(test_not_btrfs) {
 }
 END_TEST
 
-START_TEST(test_home_is_mount_point) {
+START_TEST(test_home_is_mount_point)
+{
 	struct varve_store *store = test_open(test_mount());
 	test_create(store, "a", NULL);
 	ck_assert(test_layer_exists(test_mount(), "a"));
@@ -160,7 +173,8 @@ START_TEST(test_home_is_mount_point) {
 }
 END_TEST
 
-START_TEST(test_home_is_file) {
+START_TEST(test_home_is_file)
+{
 	char *home = test_home();
 	struct varve_config config = test_config(home);
 	test_write(home, "x");
@@ -170,7 +184,8 @@ START_TEST(test_home_is_file) {
 }
 END_TEST
 
-START_TEST(test_subvolumes_is_file) {
+START_TEST(test_subvolumes_is_file)
+{
 	char *home = test_home();
 	struct varve_config config = test_config(home);
 	test_mkdir(home);
@@ -179,7 +194,8 @@ START_TEST(test_subvolumes_is_file) {
 }
 END_TEST
 
-START_TEST(test_subvolumes_is_symlink) {
+START_TEST(test_subvolumes_is_symlink)
+{
 	char *home = test_home(), *other = test_home();
 	struct varve_config config = test_config(home);
 	test_mkdir(home);
@@ -188,19 +204,22 @@ START_TEST(test_subvolumes_is_symlink) {
 	struct varve_store *store;
 	struct varve_failure failure;
 	int error = varve_open(&config, &store, &failure);
-	ck_assert_msg(error == -ENOTDIR || error == -ELOOP, "a link in the place of subvolumes/: %s", test_errno_name(error));
+	ck_assert_msg(error == -ENOTDIR || error == -ELOOP,
+		      "a link in the place of subvolumes/: %s", test_errno_name(error));
 	ck_assert_int_eq(test_entries(other), 0);
 }
 END_TEST
 
 /* Try to open a home below the directory DATA, which is not ours. */
-static int open_denied(void *data) {
+static int open_denied(void *data)
+{
 	struct varve_config config = test_config(test_path("%s/home", (char *)data));
 	assert_open_fails(&config, -EACCES);
 	return 0;
 }
 
-START_TEST(test_access) {
+START_TEST(test_access)
+{
 	char *directory = test_home();
 	test_mkdir(directory);
 	test_as_nobody(open_denied, directory);
@@ -208,7 +227,8 @@ START_TEST(test_access) {
 }
 END_TEST
 
-START_TEST(test_read_only_file_system) {
+START_TEST(test_read_only_file_system)
+{
 	struct varve_config config = test_config(test_home());
 	ck_assert_int_eq(mount(NULL, test_mount(), NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
 	assert_open_fails(&config, -EROFS);
@@ -217,7 +237,8 @@ START_TEST(test_read_only_file_system) {
 }
 END_TEST
 
-START_TEST(test_no_descriptors) {
+START_TEST(test_no_descriptors)
+{
 	struct varve_config config = test_config(test_home());
 	int before = test_descriptors(), failed = 0, limit;
 	struct rlimit old, tight;
@@ -234,7 +255,8 @@ START_TEST(test_no_descriptors) {
 			test_close(store);
 			break;
 		}
-		ck_assert_msg(error == -EMFILE, "limit %d: %s at %s", limit, test_errno_name(error), failure.step);
+		ck_assert_msg(error == -EMFILE, "limit %d: %s at %s", limit, test_errno_name(error),
+			      failure.step);
 		ck_assert_int_eq(test_descriptors(), before);
 		failed++;
 	}
@@ -244,14 +266,20 @@ START_TEST(test_no_descriptors) {
 }
 END_TEST
 
-START_TEST(test_several) {
+START_TEST(test_several)
+{
 	char *home = test_home();
-	struct varve_store *one = test_open(home), *two = test_open(home), *other = test_open(test_home());
+	struct varve_store *one = test_open(home), *two = test_open(home),
+			   *other = test_open(test_home());
 	test_create(one, "a", NULL);
 	test_create(two, "b", "a");
 	struct varve_failure failure;
-	test_error(varve_layer_create_wait(other, "c", &(struct varve_create_options){ .size = sizeof(struct
-		varve_create_options), .parent = "a" }, &failure), -ENOENT);
+	test_error(varve_layer_create_wait(other, "c",
+					   &(struct varve_create_options){
+						   .size = sizeof(struct varve_create_options),
+						   .parent = "a" },
+					   &failure),
+		   -ENOENT);
 	test_close(one);
 	test_create(two, "d", "b");
 	test_close(two);
@@ -259,7 +287,8 @@ START_TEST(test_several) {
 }
 END_TEST
 
-START_TEST(test_leaves_nothing) {
+START_TEST(test_leaves_nothing)
+{
 	test_close(test_open(test_home()));
 	int descriptors = test_descriptors(), threads = test_threads();
 	for (int i = 0; i < 10; i++) {
@@ -275,7 +304,8 @@ START_TEST(test_leaves_nothing) {
 }
 END_TEST
 
-START_TEST(test_close_on_exec) {
+START_TEST(test_close_on_exec)
+{
 	bool before[1024] = { false };
 	for (int i = 0; i < 1024; i++)
 		before[i] = fcntl(i, F_GETFD) >= 0;
@@ -283,13 +313,15 @@ START_TEST(test_close_on_exec) {
 	test_create(store, "a", NULL);
 	for (int i = 0; i < 1024; i++) {
 		int flags = fcntl(i, F_GETFD);
-		ck_assert_msg(before[i] || flags < 0 || flags & FD_CLOEXEC, "descriptor %d survives exec", i);
+		ck_assert_msg(before[i] || flags < 0 || flags & FD_CLOEXEC,
+			      "descriptor %d survives exec", i);
 	}
 	test_close(store);
 }
 END_TEST
 
-START_TEST(test_default_home) {
+START_TEST(test_default_home)
+{
 	/* What lies at /var/lib is covered, in a namespace of this test's own. */
 	char *stand_in = test_home();
 	test_mkdir(stand_in);
@@ -304,7 +336,8 @@ START_TEST(test_default_home) {
 }
 END_TEST
 
-START_TEST(test_private_mount) {
+START_TEST(test_private_mount)
+{
 	char *home = test_home();
 	struct varve_config config = test_config(home);
 	config.flags |= VARVE_OPEN_PRIVATE_MOUNT;
@@ -321,8 +354,12 @@ START_TEST(test_private_mount) {
 }
 END_TEST
 
-/* Mount something at POINT while the store of CONFIG is open, and see that closing it leaves that alone. */
-static void assert_kept(const struct varve_config *config, const char *point) {
+/*
+ * Mount something at POINT while the store of CONFIG is open, and see that closing it leaves that
+ * alone.
+ */
+static void assert_kept(const struct varve_config *config, const char *point)
+{
 	struct varve_store *store = test_open_config(config);
 	ck_assert_int_eq(mount("none", point, "tmpfs", 0, "size=64k"), 0);
 	test_write(test_path("%s/file", point), "kept");
@@ -334,7 +371,8 @@ static void assert_kept(const struct varve_config *config, const char *point) {
 }
 
 /* What others have mounted in a private mount, or over it, is not unmounted with it. */
-START_TEST(test_private_mount_in_use) {
+START_TEST(test_private_mount_in_use)
+{
 	char *home = test_home();
 	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
 	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
@@ -350,8 +388,11 @@ START_TEST(test_private_mount_in_use) {
 }
 END_TEST
 
-/* Assert that HOME is refused because of the directory PATH, and that it can be used all the same. */
-static void assert_not_safe(const char *home, const char *path) {
+/*
+ * Assert that HOME is refused because of the directory PATH, and that it can be used all the same.
+ */
+static void assert_not_safe(const char *home, const char *path)
+{
 	struct varve_config config = test_config(home);
 	struct varve_store *store;
 	struct varve_failure failure;
@@ -364,8 +405,10 @@ static void assert_not_safe(const char *home, const char *path) {
 	test_close(test_open_config(&config));
 }
 
-START_TEST(test_not_safe) {
-	static const char *const places[] = { "", "/subvolumes", "/quotas", "/.varve", "/.varve/staging", "/.varve/trash" };
+START_TEST(test_not_safe)
+{
+	static const char *const places[] = { "",        "/subvolumes",     "/quotas",
+					      "/.varve", "/.varve/staging", "/.varve/trash" };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
@@ -393,9 +436,14 @@ START_TEST(test_not_safe) {
 }
 END_TEST
 
-/* The same for what is above the home: there the sticky bit keeps others from exchanging it, unless the directory is theirs. */
-START_TEST(test_not_safe_above) {
-	char *top = test_home(), *middle = test_path("%s/middle", top), *home = test_path("%s/home", middle);
+/*
+ * The same for what is above the home: there the sticky bit keeps others from exchanging it, unless
+ * the directory is theirs.
+ */
+START_TEST(test_not_safe_above)
+{
+	char *top = test_home(), *middle = test_path("%s/middle", top),
+	     *home = test_path("%s/home", middle);
 	static const mode_t modes[] = { 0775, 0757, 0777, 02770 };
 	const char *const above[] = { top, middle };
 	test_mkdir(top);
@@ -426,27 +474,31 @@ START_TEST(test_not_safe_above) {
 END_TEST
 
 /* Ask for a private mount without privilege. */
-static int open_private(void *home) {
+static int open_private(void *home)
+{
 	struct varve_config config = test_config(home);
 	config.flags |= VARVE_OPEN_PRIVATE_MOUNT;
 	assert_open_fails(&config, -EPERM);
 	return 0;
 }
 
-START_TEST(test_private_mount_unprivileged) {
+START_TEST(test_private_mount_unprivileged)
+{
 	test_as_nobody(open_private, test_home_of_nobody());
 }
 END_TEST
 
 /* Lines of a trace. */
-static void count_line(void *log_data, const char *line) {
+static void count_line(void *log_data, const char *line)
+{
 	atomic_uint *count = log_data;
 	ck_assert_ptr_null(strchr(line, '\n'));
 	ck_assert_uint_gt(strlen(line), 0);
 	atomic_fetch_add(count, 1);
 }
 
-START_TEST(test_log) {
+START_TEST(test_log)
+{
 	atomic_uint count = 0;
 	struct varve_config config = test_config(test_home());
 	config.debug = "all";
@@ -460,13 +512,16 @@ START_TEST(test_log) {
 }
 END_TEST
 
-START_TEST(test_version) {
+START_TEST(test_version)
+{
 	ck_assert_str_eq(varve_version(), VARVE_VERSION_STRING);
 }
 END_TEST
 
-TEST_MAIN("open", test_makes_home, test_owner, test_existing, test_bad_arguments, test_ranges, test_range_ends_work,
-	  test_not_btrfs, test_home_is_mount_point, test_home_is_file, test_subvolumes_is_file,
-	  test_subvolumes_is_symlink, test_access, test_read_only_file_system, test_no_descriptors, test_several,
-	  test_leaves_nothing, test_close_on_exec, test_default_home, test_private_mount,
-	  test_not_safe, test_not_safe_above, test_private_mount_in_use, test_private_mount_unprivileged, test_log, test_version)
+TEST_MAIN("open", test_makes_home, test_owner, test_existing, test_bad_arguments, test_ranges,
+	  test_range_ends_work, test_not_btrfs, test_home_is_mount_point, test_home_is_file,
+	  test_subvolumes_is_file, test_subvolumes_is_symlink, test_access,
+	  test_read_only_file_system, test_no_descriptors, test_several, test_leaves_nothing,
+	  test_close_on_exec, test_default_home, test_private_mount, test_not_safe,
+	  test_not_safe_above, test_private_mount_in_use, test_private_mount_unprivileged, test_log,
+	  test_version)

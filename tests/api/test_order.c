@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests on one id run in the order they were submitted, also when it is another's parent; on different ids they do
- * not wait for each other. So whatever is submitted at once has the results of a run one by one: that is the oracle.
+ * Requests on one id run in the order they were submitted, also when it is another's parent; on
+ * different ids they do not wait for each other. So whatever is submitted at once has the results
+ * of a run one by one: that is the oracle.
  */
 #include "test.h"
 
-START_TEST(test_one_id) {
+START_TEST(test_one_id)
+{
 	struct varve_store *store = test_open(test_home());
 	struct test_record records[8] = { 0 };
 	test_error(varve_layer_exists(store, "a", test_record, &records[0], NULL), 0);
@@ -26,7 +28,8 @@ START_TEST(test_one_id) {
 }
 END_TEST
 
-START_TEST(test_chain_of_parents) {
+START_TEST(test_chain_of_parents)
+{
 	enum { DEPTH = 60 };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -36,7 +39,9 @@ START_TEST(test_chain_of_parents) {
 	test_write(test_path("%s/file", test_layer(home, "layer-0")), "inherited");
 	for (int i = 1; i < DEPTH; i++) {
 		options.parent = test_path("layer-%d", i - 1);
-		test_error(varve_layer_create(store, test_path("layer-%d", i), &options, test_record, &records[i], NULL), 0);
+		test_error(varve_layer_create(store, test_path("layer-%d", i), &options,
+					      test_record, &records[i], NULL),
+			   0);
 	}
 	test_await_all(store, records + 1, DEPTH - 1);
 	for (int i = 1; i < DEPTH; i++) {
@@ -44,13 +49,16 @@ START_TEST(test_chain_of_parents) {
 		test_error(records[i].error, 0);
 		test_error(varve_layer_info_wait(store, test_path("layer-%d", i), &info, NULL), 0);
 		ck_assert_str_eq(info.parent, test_path("layer-%d", i - 1));
-		ck_assert_str_eq(test_read(test_path("%s/file", test_layer(home, test_path("layer-%d", i)))), "inherited");
+		ck_assert_str_eq(test_read(test_path("%s/file",
+						     test_layer(home, test_path("layer-%d", i)))),
+				 "inherited");
 	}
 	test_close(store);
 }
 END_TEST
 
-START_TEST(test_chain_breaks) {
+START_TEST(test_chain_breaks)
+{
 	/* When one cannot be made, neither can those that are made from it. */
 	struct varve_store *store = test_open(test_home());
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -68,7 +76,8 @@ START_TEST(test_chain_breaks) {
 }
 END_TEST
 
-START_TEST(test_parent_being_removed) {
+START_TEST(test_parent_being_removed)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -78,9 +87,12 @@ START_TEST(test_parent_being_removed) {
 		test_create(store, "parent", NULL);
 		test_write(test_path("%s/file", test_layer(home, "parent")), "whole");
 		char *child = test_path("child-%d", round);
-		test_error(varve_layer_create(store, child, &options, test_record, &before, NULL), 0);
+		test_error(varve_layer_create(store, child, &options, test_record, &before, NULL),
+			   0);
 		test_error(varve_layer_remove(store, "parent", 0, test_record, &removal, NULL), 0);
-		test_error(varve_layer_create(store, test_path("late-%d", round), &options, test_record, &after, NULL), 0);
+		test_error(varve_layer_create(store, test_path("late-%d", round), &options,
+					      test_record, &after, NULL),
+			   0);
 		test_error(varve_layer_remove(store, "parent", 0, test_record, &again, NULL), 0);
 		test_error(test_await(store, &before), 0);
 		test_error(test_await(store, &removal), 0);
@@ -94,7 +106,8 @@ START_TEST(test_parent_being_removed) {
 }
 END_TEST
 
-START_TEST(test_own_parent) {
+START_TEST(test_own_parent)
+{
 	struct varve_store *store = test_open(test_home());
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct test_record record = { 0 };
@@ -109,14 +122,20 @@ START_TEST(test_own_parent) {
 }
 END_TEST
 
-START_TEST(test_batches_in_order) {
+START_TEST(test_batches_in_order)
+{
 	struct varve_store *store = test_open(test_home());
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct test_record records[4] = { 0 };
-	const char *parents[] = { "p", "q" }, *children[] = { "c", "d", "e" }, *mixed[] = { "p", "c", "x" };
+	const char *parents[] = { "p", "q" }, *children[] = { "c", "d", "e" },
+		   *mixed[] = { "p", "c", "x" };
 	options.parent = "q";
-	test_error(varve_layer_create_batch(store, parents, 2, NULL, test_record, &records[0], NULL), 0);
-	test_error(varve_layer_create_batch(store, children, 3, &options, test_record, &records[1], NULL), 0);
+	test_error(varve_layer_create_batch(store, parents, 2, NULL, test_record, &records[0],
+					    NULL),
+		   0);
+	test_error(varve_layer_create_batch(store, children, 3, &options, test_record, &records[1],
+					    NULL),
+		   0);
 	test_error(varve_layer_remove_batch(store, mixed, 3, 0, test_record, &records[2], NULL), 0);
 	test_error(varve_layer_list(store, test_record, &records[3], NULL), 0);
 	test_await_all(store, records, 4);
@@ -138,7 +157,8 @@ START_TEST(test_batches_in_order) {
 }
 END_TEST
 
-START_TEST(test_others_do_not_wait) {
+START_TEST(test_others_do_not_wait)
+{
 	struct varve_store *store = test_open(test_home());
 	struct test_record blocked = { 0 }, behind = { 0 }, other = { 0 };
 	test_create(store, "b", NULL);
@@ -158,7 +178,7 @@ START_TEST(test_others_do_not_wait) {
 }
 END_TEST
 
-/* ---- the oracle ---- */
+/* ---- the oracle ------------------------------------------------------------------------------ */
 
 #define ORACLE_IDS 6
 #define ORACLE_STEPS 400
@@ -172,28 +192,44 @@ struct step {
 };
 
 /* A small generator of numbers, the same everywhere. */
-static unsigned next_random(uint64_t *state) {
+static unsigned next_random(uint64_t *state)
+{
 	*state = *state * 6364136223846793005ull + 1442695040888963407ull;
 	return (unsigned)(*state >> 33);
 }
 
-/* Submit one random request and set what is expected, given which ids EXIST at that point of the order. */
-static void submit_step(struct varve_store *store, struct step *step, bool *exist, uint64_t *random) {
+/*
+ * Submit one random request and set what is expected, given which ids EXIST at that point of the
+ * order.
+ */
+static void submit_step(struct varve_store *store, struct step *step, bool *exist, uint64_t *random)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
-	unsigned id = next_random(random) % ORACLE_IDS, parent = next_random(random) % (ORACLE_IDS + 2);
+	unsigned id = next_random(random) % ORACLE_IDS,
+		 parent = next_random(random) % (ORACLE_IDS + 2);
 	unsigned kind = next_random(random) % 10;
 	char *name = test_path("layer-%u", id);
 	options.flags = next_random(random) % 8 ? VARVE_RELAXED : VARVE_DURABLE;
 	if (kind < 5) {
-		/* The parent is looked for before the name is found to be taken; where both fail either may be reported. */
+		/*
+		 * The parent is looked for before the name is found to be taken; where both fail
+		 * either may be reported.
+		 */
 		bool has_parent = parent >= ORACLE_IDS || exist[parent];
 		options.parent = parent < ORACLE_IDS ? test_path("layer-%u", parent) : NULL;
-		step->error = exist[id] && has_parent ? -EEXIST : has_parent ? 0 : exist[id] ? 1 : -ENOENT;
-		test_error(varve_layer_create(store, name, &options, test_record, &step->record, NULL), 0);
+		step->error = exist[id] && has_parent ? -EEXIST
+			      : has_parent            ? 0
+			      : exist[id]             ? 1
+						      : -ENOENT;
+		test_error(varve_layer_create(store, name, &options, test_record, &step->record,
+					      NULL),
+			   0);
 		exist[id] |= has_parent;
 	} else if (kind < 8) {
 		step->error = exist[id] ? 0 : -ENOENT;
-		test_error(varve_layer_remove(store, name, options.flags, test_record, &step->record, NULL), 0);
+		test_error(varve_layer_remove(store, name, options.flags, test_record,
+					      &step->record, NULL),
+			   0);
 		exist[id] = false;
 	} else if (kind == 8) {
 		step->exists = exist[id];
@@ -205,17 +241,20 @@ static void submit_step(struct varve_store *store, struct step *step, bool *exis
 }
 
 /* Compare the result of a request with the expected one. */
-static void check_step(unsigned number, const struct step *step) {
+static void check_step(unsigned number, const struct step *step)
+{
 	const struct test_record *record = &step->record;
 	bool either = step->error == 1 && (record->error == -EEXIST || record->error == -ENOENT);
-	ck_assert_msg(either || record->error == step->error, "step %u, operation %d: expected %s, got %s at %s", number,
-		      record->operation, test_errno_name(step->error), test_errno_name(record->error),
+	ck_assert_msg(either || record->error == step->error,
+		      "step %u, operation %d: expected %s, got %s at %s", number, record->operation,
+		      test_errno_name(step->error), test_errno_name(record->error),
 		      record->has_failure ? record->failure.step : "");
-	ck_assert_msg(record->exists == step->exists, "step %u, operation %d: expected exists %d", number, record->operation,
-		      step->exists);
+	ck_assert_msg(record->exists == step->exists, "step %u, operation %d: expected exists %d",
+		      number, record->operation, step->exists);
 }
 
-START_TEST(test_oracle) {
+START_TEST(test_oracle)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	bool exist[ORACLE_IDS] = { false };
@@ -229,12 +268,14 @@ START_TEST(test_oracle) {
 			check_step(i, &steps[i]);
 		}
 		for (unsigned i = 0; i < ORACLE_IDS; i++)
-			ck_assert_int_eq(test_is_subvolume(test_layer(home, test_path("layer-%u", i))), exist[i]);
+			ck_assert_int_eq(test_is_subvolume(
+						 test_layer(home, test_path("layer-%u", i))),
+					 exist[i]);
 		ck_assert_uint_eq(test_leftovers(home), 0);
 	}
 	test_close(store);
 }
 END_TEST
 
-TEST_MAIN("order", test_one_id, test_chain_of_parents, test_chain_breaks, test_parent_being_removed, test_own_parent,
-	  test_batches_in_order, test_others_do_not_wait, test_oracle)
+TEST_MAIN("order", test_one_id, test_chain_of_parents, test_chain_breaks, test_parent_being_removed,
+	  test_own_parent, test_batches_in_order, test_others_do_not_wait, test_oracle)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owners, modes, devices and times that an archive has and the caller cannot give: one answer everywhere, and options that say what
- * else is to be done.
+ * Owners, modes, devices and times that an archive has and the caller cannot give: one answer
+ * everywhere, and options that say what else is to be done.
  *
  * varve-test: timeout=120
  */
@@ -18,7 +18,8 @@
 static const struct varve_id_map map[] = { { .container = 0, .host = 100000, .count = 10 } };
 
 /** Put TAR, ended, into a file in memory. */
-static int archive_open(struct tar *tar) {
+static int archive_open(struct tar *tar)
+{
 	int fd = memfd_create("archive", MFD_CLOEXEC);
 
 	tar_end(tar);
@@ -27,9 +28,14 @@ static int archive_open(struct tar *tar) {
 	return fd;
 }
 
-/** Apply TAR to the new layer ID with FLAGS, FORCE_MODE and, if MAPPED, the map; *RET_SKIPPED is how many were reported. */
-static int apply(struct varve_store *store, const char *id, struct tar *tar, uint64_t flags, unsigned force_mode, bool mapped,
-		 uint64_t *ret_skipped, struct varve_failure *failure) {
+/**
+ * Apply TAR to the new layer ID with FLAGS, FORCE_MODE and, if MAPPED, the map; *RET_SKIPPED is how
+ * many were reported.
+ */
+static int apply(struct varve_store *store, const char *id, struct tar *tar, uint64_t flags,
+		 unsigned force_mode, bool mapped, uint64_t *ret_skipped,
+		 struct varve_failure *failure)
+{
 	struct varve_apply_options options = VARVE_APPLY_OPTIONS_INIT;
 	int fd = archive_open(tar), r;
 
@@ -43,7 +49,8 @@ static int apply(struct varve_store *store, const char *id, struct tar *tar, uin
 	return r;
 }
 
-static struct stat look(const char *path) {
+static struct stat look(const char *path)
+{
 	struct stat stat_now;
 
 	ck_assert_int_eq(lstat(path, &stat_now), 0);
@@ -51,7 +58,8 @@ static struct stat look(const char *path) {
 }
 
 /** An archive with a file that belongs to user 5, and one that belongs to 50. */
-static struct tar owned(void) {
+static struct tar owned(void)
+{
 	struct tar tar = { 0 };
 
 	tar_add(&tar, &(struct tar_entry){ .name = "dir/in", .uid = 5 });
@@ -59,7 +67,8 @@ static struct tar owned(void) {
 	return tar;
 }
 
-START_TEST(test_outside) {
+START_TEST(test_outside)
+{
 	char *home = test_home(), *layers = test_path("%s/subvolumes", home);
 	struct varve_store *store = test_open_relaxed(home);
 	struct varve_failure failure = { 0 };
@@ -89,7 +98,8 @@ START_TEST(test_outside) {
 	for (unsigned i = 0; i < 2; i++) {
 		tar = owned();
 		create.apply_fd = archive_open(&tar);
-		test_error(varve_layer_create_wait(store, "c", &create, &failure), i ? 0 : -EOVERFLOW);
+		test_error(varve_layer_create_wait(store, "c", &create, &failure),
+			   i ? 0 : -EOVERFLOW);
 		close(create.apply_fd);
 		ck_assert(test_layer_exists(home, "c") == i);
 		chown_options.flags = VARVE_OVERFLOW_IDS;
@@ -118,7 +128,9 @@ START_TEST(test_outside) {
 END_TEST
 
 /** SKIPPED tells of the paths WANTED of layer ID, of operation NAME, in any order; it is freed. */
-static void check_skipped(struct varve_skipped *skipped, const char *name, const char *id, const char *const *wanted, size_t count) {
+static void check_skipped(struct varve_skipped *skipped, const char *name, const char *id,
+			  const char *const *wanted, size_t count)
+{
 	ck_assert_uint_eq(skipped->total, count);
 	ck_assert_uint_eq(skipped->count, count);
 	for (size_t i = 0; i < count; i++) {
@@ -136,8 +148,12 @@ static void check_skipped(struct varve_skipped *skipped, const char *name, const
 	*skipped = (struct varve_skipped){ 0 };
 }
 
-/** What becomes the overflow id's is reported, by the twins too: of a chown, of a create from a parent, of an apply and a diff. */
-START_TEST(test_told) {
+/**
+ * What becomes the overflow id's is reported, by the twins too: of a chown, of a create from a
+ * parent, of an apply and a diff.
+ */
+START_TEST(test_told)
+{
 	static const char *const outside[] = { "dir/sub", "dir/sub/in", "", "link" };
 	char *home = test_home(), *base = test_layer(home, "base");
 	struct varve_store *store = test_open_relaxed(home);
@@ -157,7 +173,8 @@ START_TEST(test_told) {
 	test_write(test_path("%s/dir/kept", base), "x");
 	ck_assert_int_eq(symlink("dir", test_path("%s/link", base)), 0);
 	for (size_t i = 0; i < TEST_COUNT(outside); i++)
-		ck_assert_int_eq(lchown(test_path("%s/%s", base, outside[i]), i % 2 ? 50 : 0, 50), 0);
+		ck_assert_int_eq(lchown(test_path("%s/%s", base, outside[i]), i % 2 ? 50 : 0, 50),
+				 0);
 	shift.uid_to = shift.gid_to = map;
 	shift.uid_to_count = shift.gid_to_count = 1;
 	shift.flags = VARVE_OVERFLOW_IDS;
@@ -178,7 +195,8 @@ START_TEST(test_told) {
 	options.uids_count = options.gids_count = 1;
 	options.flags = VARVE_OVERFLOW_IDS;
 	options.ret_skipped = &skipped;
-	test_ok(varve_layer_apply_wait(store, "empty", &options, fd, NULL, NULL, &failure), &failure);
+	test_ok(varve_layer_apply_wait(store, "empty", &options, fd, NULL, NULL, &failure),
+		&failure);
 	check_skipped(&skipped, "apply", "", (const char *[]){ "out" }, 1);
 	diff.uids = diff.gids = map;
 	diff.uids_count = diff.gids_count = 1;
@@ -193,7 +211,8 @@ START_TEST(test_told) {
 }
 END_TEST
 
-START_TEST(test_force_mode) {
+START_TEST(test_force_mode)
+{
 	char *home = test_home(), *layers = test_path("%s/subvolumes", home), value[64] = "";
 	struct varve_store *store = test_open_relaxed(home);
 	struct varve_failure failure = { 0 };
@@ -205,29 +224,59 @@ START_TEST(test_force_mode) {
 	test_ok(apply(store, "a", &tar, 0, 0755, false, &skipped, &failure), &failure);
 	ck_assert_int_eq(look(test_path("%s/a/dir", layers)).st_mode, S_IFDIR | 0755);
 	ck_assert_int_eq(look(test_path("%s/a/dir/file", layers)).st_mode, S_IFREG | 0755);
-	ck_assert_int_gt(getxattr(test_path("%s/a/dir/file", layers), "user.containers.override_stat", value, sizeof(value) - 1), 0);
+	ck_assert_int_gt(getxattr(test_path("%s/a/dir/file", layers),
+				  "user.containers.override_stat", value, sizeof(value) - 1),
+			 0);
 	ck_assert_str_eq(value, "5:6:04711");
 	test_close(store);
 }
 END_TEST
 
 /** As a user without privilege, in the store at DATA. */
-static int unpack_as_nobody(void *data) {
+static int unpack_as_nobody(void *data)
+{
 	struct varve_store *store = test_open(data);
 	char *layers = test_path("%s/subvolumes", (char *)data);
 	struct varve_failure failure = { 0 };
 	struct tar tar = { 0 };
 	uint64_t skipped;
 
-	/* Directories that their owner may not write, with something in them, one of them reported twice; a file with an attribute. */
-	tar_add(&tar, &(struct tar_entry){ .name = "usr", .type = '5', .mode = 0555, .uid = geteuid(), .gid = getegid() });
-	tar_add(&tar, &(struct tar_entry){ .name = "usr/none", .type = '5', .mode = 01, .uid = geteuid(), .gid = getegid() });
-	tar_add(&tar, &(struct tar_entry){ .name = "usr/none/f", .mode = 0444, .uid = geteuid(), .gid = getegid() });
-	tar_add(&tar, &(struct tar_entry){ .name = "twice", .type = '5', .mode = 0555, .uid = geteuid(), .gid = getegid() });
-	tar_add(&tar, &(struct tar_entry){ .name = "twice", .type = '5', .mode = 0750, .uid = geteuid(), .gid = getegid() });
+	/*
+	 * Directories that their owner may not write, with something in them, one of them reported
+	 * twice; a file with an attribute.
+	 */
+	tar_add(&tar, &(struct tar_entry){ .name = "usr",
+					   .type = '5',
+					   .mode = 0555,
+					   .uid = geteuid(),
+					   .gid = getegid() });
+	tar_add(&tar, &(struct tar_entry){ .name = "usr/none",
+					   .type = '5',
+					   .mode = 01,
+					   .uid = geteuid(),
+					   .gid = getegid() });
+	tar_add(&tar,
+		&(struct tar_entry){
+			.name = "usr/none/f", .mode = 0444, .uid = geteuid(), .gid = getegid() });
+	tar_add(&tar, &(struct tar_entry){ .name = "twice",
+					   .type = '5',
+					   .mode = 0555,
+					   .uid = geteuid(),
+					   .gid = getegid() });
+	tar_add(&tar, &(struct tar_entry){ .name = "twice",
+					   .type = '5',
+					   .mode = 0750,
+					   .uid = geteuid(),
+					   .gid = getegid() });
 	tar_add_pax(&tar, "SCHILY.xattr.user.x", "value", 5);
-	tar_add(&tar, &(struct tar_entry){ .name = "twice/f", .mode = 0444, .uid = geteuid(), .gid = getegid() });
-	tar_add(&tar, &(struct tar_entry){ .name = "/", .type = '5', .mode = 0555, .uid = geteuid(), .gid = getegid() });
+	tar_add(&tar,
+		&(struct tar_entry){
+			.name = "twice/f", .mode = 0444, .uid = geteuid(), .gid = getegid() });
+	tar_add(&tar, &(struct tar_entry){ .name = "/",
+					   .type = '5',
+					   .mode = 0555,
+					   .uid = geteuid(),
+					   .gid = getegid() });
 	test_ok(apply(store, "modes", &tar, 0, 0, false, &skipped, &failure), &failure);
 	ck_assert_int_eq(look(test_path("%s/modes", layers)).st_mode, S_IFDIR | 0555);
 	ck_assert_int_eq(look(test_path("%s/modes/usr", layers)).st_mode, S_IFDIR | 0555);
@@ -240,18 +289,28 @@ static int unpack_as_nobody(void *data) {
 	test_error(apply(store, "owners", &tar, 0, 0, false, &skipped, &failure), -EPERM);
 	ck_assert_ptr_nonnull(strstr(failure.detail, "--ignore-owners"));
 	tar = owned();
-	test_ok(apply(store, "ignored", &tar, VARVE_APPLY_IGNORE_OWNERS, 0, false, &skipped, &failure), &failure);
+	test_ok(apply(store, "ignored", &tar, VARVE_APPLY_IGNORE_OWNERS, 0, false, &skipped,
+		      &failure),
+		&failure);
 	ck_assert_uint_eq(skipped, 2);
 	ck_assert_int_eq(look(test_path("%s/ignored/out", layers)).st_uid, geteuid());
 	/* Devices. */
 	for (unsigned i = 0; i < 2; i++) {
 		tar = (struct tar){ 0 };
-		tar_add(&tar, &(struct tar_entry){ .name = "device", .type = '3', .device = 1, .uid = geteuid(), .gid = getegid() });
-		tar_add(&tar, &(struct tar_entry){ .name = "file", .uid = geteuid(), .gid = getegid() });
+		tar_add(&tar, &(struct tar_entry){ .name = "device",
+						   .type = '3',
+						   .device = 1,
+						   .uid = geteuid(),
+						   .gid = getegid() });
+		tar_add(&tar,
+			&(struct tar_entry){ .name = "file", .uid = geteuid(), .gid = getegid() });
 		if (i)
-			test_ok(apply(store, "without", &tar, VARVE_APPLY_SKIP_DEVICES, 0, false, &skipped, &failure), &failure);
+			test_ok(apply(store, "without", &tar, VARVE_APPLY_SKIP_DEVICES, 0, false,
+				      &skipped, &failure),
+				&failure);
 		else
-			test_error(apply(store, "device", &tar, 0, 0, false, &skipped, &failure), -EPERM);
+			test_error(apply(store, "device", &tar, 0, 0, false, &skipped, &failure),
+				   -EPERM);
 	}
 	ck_assert_ptr_nonnull(strstr(failure.detail, "--skip-devices"));
 	ck_assert_uint_eq(skipped, 1);
@@ -260,7 +319,8 @@ static int unpack_as_nobody(void *data) {
 	return 0;
 }
 
-START_TEST(test_nobody) {
+START_TEST(test_nobody)
+{
 	char *home = test_home_of_nobody();
 
 	ck_assert_int_eq(chmod(test_mount(), 0755), 0);
@@ -268,13 +328,19 @@ START_TEST(test_nobody) {
 }
 END_TEST
 
-START_TEST(test_times) {
+START_TEST(test_times)
+{
 	static const struct {
 		const char *text;
 		int64_t seconds;
 		long nanoseconds;
-	} times[] = { { "-1.5", -2, 500000000 }, { "-3.25", -4, 750000000 }, { "-7", -7, 0 }, { "1.5", 1, 500000000 },
-		      { "-86400.000000001", -86401, 999999999 }, { "-0.25", -1, 750000000 }, { "0.25", 0, 250000000 },
+	} times[] = { { "-1.5", -2, 500000000 },
+		      { "-3.25", -4, 750000000 },
+		      { "-7", -7, 0 },
+		      { "1.5", 1, 500000000 },
+		      { "-86400.000000001", -86401, 999999999 },
+		      { "-0.25", -1, 750000000 },
+		      { "0.25", 0, 250000000 },
 		      { "-0.000000001", -1, 999999999 } };
 	char *home = test_home();
 	struct varve_store *store = test_open_relaxed(home);
@@ -284,7 +350,9 @@ START_TEST(test_times) {
 
 	for (size_t i = 0; i < TEST_COUNT(times); i++) {
 		tar_add_pax(&tar, "mtime", times[i].text, strlen(times[i].text));
-		tar_add(&tar, &(struct tar_entry){ .name = test_path("%zu", i), .type = i ? '0' : '5', .mode = 0755 });
+		tar_add(&tar, &(struct tar_entry){ .name = test_path("%zu", i),
+						   .type = i ? '0' : '5',
+						   .mode = 0755 });
 	}
 	test_ok(apply(store, "a", &tar, 0, 0, false, &skipped, &failure), &failure);
 	for (size_t i = 0; i < TEST_COUNT(times); i++) {

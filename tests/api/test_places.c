@@ -6,7 +6,8 @@
 #include <unistd.h>
 
 /* Assert that layer "layer" of STORE is reported to be in HOME. */
-static void assert_path(struct varve_store *store, const char *home) {
+static void assert_path(struct varve_store *store, const char *home)
+{
 	struct varve_failure failure;
 	char *path;
 	test_ok(varve_layer_get_wait(store, "layer", NULL, &path, &failure), &failure);
@@ -14,7 +15,8 @@ static void assert_path(struct varve_store *store, const char *home) {
 	free(path);
 }
 
-START_TEST(test_moved) {
+START_TEST(test_moved)
+{
 	char *home = test_home(), *other = test_home(), *link = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure;
@@ -40,12 +42,15 @@ START_TEST(test_moved) {
 END_TEST
 
 /* Names in the directory DIRECTORY of HOME. */
-static int names_in(const char *home, const char *directory) {
+static int names_in(const char *home, const char *directory)
+{
 	return test_entries(test_path("%s/%s", home, directory));
 }
 
-START_TEST(test_snapshot_of_a_store) {
-	char *volume = test_home(), *copy = test_home(), **ids, *home = test_path("%s/store", volume);
+START_TEST(test_snapshot_of_a_store)
+{
+	char *volume = test_home(), *copy = test_home(), **ids,
+	     *home = test_path("%s/store", volume);
 	char *copied = test_path("%s/store", copy);
 	struct varve_failure failure;
 	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;

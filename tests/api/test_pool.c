@@ -16,11 +16,15 @@
 #define POOL_MIN 114294784ull
 #define POOL_SIZE (256ull << 20)
 
-/* A directory for images, outside the test's mount: an image there would be a file system in a file system. */
+/*
+ * A directory for images, outside the test's mount: an image there would be a file system in a file
+ * system.
+ */
 static char *directory;
 
 /* Make it. */
-static void set_up(void) {
+static void set_up(void)
+{
 	const char *temporary = getenv("TMPDIR");
 	directory = test_path("%s/varve-pool-XXXXXX", temporary ? temporary : "/tmp");
 	ck_assert_ptr_nonnull(mkdtemp(directory));
@@ -28,13 +32,15 @@ static void set_up(void) {
 }
 
 /* Is the directory PATH a mount point? */
-static bool is_mounted(const char *path) {
+static bool is_mounted(const char *path)
+{
 	char *mounts = test_read("/proc/self/mounts");
 	return strstr(mounts, test_path(" %s ", path)) != NULL;
 }
 
 /* Does a loop device hold the file PATH? */
-static bool is_attached(const char *path) {
+static bool is_attached(const char *path)
+{
 	for (int i = 0; i < 256; i++) {
 		char *backing = test_read(test_path("/sys/block/loop%d/loop/backing_file", i));
 		if (backing && !strncmp(backing, path, strlen(path)))
@@ -44,24 +50,31 @@ static bool is_attached(const char *path) {
 }
 
 /* Detach the loop devices that hold the file PATH, which may be deleted. */
-static void detach(const char *path) {
+static void detach(const char *path)
+{
 	for (int i = 0; i < 256; i++) {
 		char *backing = test_read(test_path("/sys/block/loop%d/loop/backing_file", i));
-		const char *const losetup[] = { "losetup", "--detach", test_path("/dev/loop%d", i), NULL };
+		const char *const losetup[] = { "losetup", "--detach", test_path("/dev/loop%d", i),
+						NULL };
 		if (backing && !strncmp(backing, path, strlen(path)))
 			ck_assert_int_eq(test_command(losetup), 0);
 	}
 }
 
-/* Wait until no loop device holds PATH: the kernel detaches it after the last close, in its own time. */
-static void assert_detached(const char *path) {
+/*
+ * Wait until no loop device holds PATH: the kernel detaches it after the last close, in its own
+ * time.
+ */
+static void assert_detached(const char *path)
+{
 	int64_t end_ms = test_now_ms() + TEST_WAIT_MS;
 	while (is_attached(path))
 		ck_assert_msg(test_now_ms() < end_ms, "a loop device still holds %s", path);
 }
 
 /* Remove the directory and the names given in it. */
-static void tear_down(const char *const *names, size_t count) {
+static void tear_down(const char *const *names, size_t count)
+{
 	for (size_t i = 0; i < count; i++) {
 		char *path = test_path("%s/%s", directory, names[i]);
 		if (unlink(path) < 0)
@@ -70,7 +83,8 @@ static void tear_down(const char *const *names, size_t count) {
 	ck_assert_msg(rmdir(directory) == 0, "%s: %s", directory, strerror(errno));
 }
 
-START_TEST(test_whole_life) {
+START_TEST(test_whole_life)
+{
 	set_up();
 	char *file = test_path("%s/image", directory), *point = test_path("%s/mnt", directory);
 	struct varve_failure failure;
@@ -106,7 +120,8 @@ START_TEST(test_whole_life) {
 }
 END_TEST
 
-START_TEST(test_smallest) {
+START_TEST(test_smallest)
+{
 	set_up();
 	char *file = test_path("%s/image", directory), *point = test_path("%s/mnt", directory);
 	struct varve_failure failure = { 0 };
@@ -119,7 +134,8 @@ START_TEST(test_smallest) {
 }
 END_TEST
 
-START_TEST(test_exists_already) {
+START_TEST(test_exists_already)
+{
 	set_up();
 	char *file = test_path("%s/image", directory), *point = test_path("%s/mnt", directory);
 	struct varve_failure failure = { 0 };
@@ -134,7 +150,8 @@ START_TEST(test_exists_already) {
 }
 END_TEST
 
-START_TEST(test_failures_leave_nothing) {
+START_TEST(test_failures_leave_nothing)
+{
 	set_up();
 	char *file = test_path("%s/image", directory), *point = test_path("%s/mnt", directory);
 	struct varve_failure failure = { 0 };
@@ -175,13 +192,16 @@ START_TEST(test_failures_leave_nothing) {
 	ck_assert_str_eq(test_read(file), "another\n");
 	ck_assert_int_eq(unlink(file), 0);
 	/* No such directory for the file. */
-	test_error(varve_pool_create(test_path("%s/none/image", directory), POOL_SIZE, point, &failure), -ENOENT);
+	test_error(varve_pool_create(test_path("%s/none/image", directory), POOL_SIZE, point,
+				     &failure),
+		   -ENOENT);
 	ck_assert(!is_mounted(point));
 	tear_down((const char *[]){ "mkfs.btrfs", "mnt" }, 2);
 }
 END_TEST
 
-START_TEST(test_mount_errors) {
+START_TEST(test_mount_errors)
+{
 	set_up();
 	char *file = test_path("%s/image", directory), *point = test_path("%s/mnt", directory);
 	struct varve_failure failure = { 0 };
@@ -196,7 +216,8 @@ START_TEST(test_mount_errors) {
 }
 END_TEST
 
-START_TEST(test_umount_errors) {
+START_TEST(test_umount_errors)
+{
 	set_up();
 	char *point = test_path("%s/mnt", directory);
 	struct varve_failure failure = { 0 };
@@ -213,15 +234,18 @@ START_TEST(test_umount_errors) {
 END_TEST
 
 /* Try without privilege. */
-static int create_unprivileged(void *data) {
+static int create_unprivileged(void *data)
+{
 	struct varve_failure failure = { 0 };
-	char *file = test_path("%s/image", (char *)data), *point = test_path("%s/mnt", (char *)data);
+	char *file = test_path("%s/image", (char *)data),
+	     *point = test_path("%s/mnt", (char *)data);
 	test_error(varve_pool_create(file, POOL_SIZE, point, &failure), -EPERM);
 	ck_assert(!test_exists(file));
 	return 0;
 }
 
-START_TEST(test_unprivileged) {
+START_TEST(test_unprivileged)
+{
 	set_up();
 	ck_assert_int_eq(chown(directory, TEST_NOBODY, TEST_NOBODY), 0);
 	test_as_nobody(create_unprivileged, directory);
@@ -230,7 +254,8 @@ START_TEST(test_unprivileged) {
 END_TEST
 
 /* A program that ignores SIGCHLD gets no status of mkfs.btrfs. */
-START_TEST(test_children_ignored) {
+START_TEST(test_children_ignored)
+{
 	set_up();
 	char *file = test_path("%s/image", directory), *point = test_path("%s/mnt", directory);
 	struct varve_failure failure;
@@ -243,19 +268,32 @@ START_TEST(test_children_ignored) {
 }
 END_TEST
 
-/* Write a program PATH, in a directory of ours, that exchanges FILE for a link to VICTIM, and then is the mkfs.btrfs of PROGRAMS. */
-static void write_exchange(const char *path, const char *file, const char *moved, const char *victim, const char *programs) {
+/*
+ * Write a program PATH, in a directory of ours, that exchanges FILE for a link to VICTIM, and then
+ * is the mkfs.btrfs of PROGRAMS.
+ */
+static void write_exchange(const char *path, const char *file, const char *moved,
+			   const char *victim, const char *programs)
+{
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
 	ck_assert_int_ge(fd, 0);
-	ck_assert_int_gt(dprintf(fd, "#!/bin/sh\nset -eu\nmv '%s' '%s'\nln -s '%s' '%s'\nPATH='%s'\nexec mkfs.btrfs \"$@\"\n", file, moved,
-				 victim, file, programs), 0);
+	ck_assert_int_gt(
+		dprintf(fd,
+			"#!/bin/sh\nset -eu\nmv '%s' '%s'\nln -s '%s' '%s'\nPATH='%s'\nexec mkfs.btrfs \"$@\"\n",
+			file, moved, victim, file, programs),
+		0);
 	close(fd);
 }
 
-/* Another user that may write the directory exchanges the new image for a link: the file system is made in the image all the same. */
-START_TEST(test_image_exchanged) {
+/*
+ * Another user that may write the directory exchanges the new image for a link: the file system is
+ * made in the image all the same.
+ */
+START_TEST(test_image_exchanged)
+{
 	set_up();
-	char *file = test_path("%s/image", directory), *point = test_path("%s/mnt", directory), *path = getenv("PATH");
+	char *file = test_path("%s/image", directory), *point = test_path("%s/mnt", directory),
+	     *path = getenv("PATH");
 	char *victim = test_path("%s/victim", directory), *moved = test_path("%s/moved", directory);
 	int fd = open(victim, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	struct varve_failure failure;
@@ -277,7 +315,8 @@ END_TEST
 static bool devices_hidden;
 
 /* Stands for the C library's. */
-__attribute__((visibility("default"))) int fsopen(const char *name, unsigned flags) {
+__attribute__((visibility("default"))) int fsopen(const char *name, unsigned flags)
+{
 	if (!devices_hidden)
 		return (int)syscall(SYS_fsopen, name, flags);
 	errno = EPERM;
@@ -285,18 +324,24 @@ __attribute__((visibility("default"))) int fsopen(const char *name, unsigned fla
 }
 
 /* Make an image PATH, outside of the test's mount. */
-static void write_image(const char *path) {
+static void write_image(const char *path)
+{
 	int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(ftruncate(fd, (off_t)POOL_SIZE), 0);
 	close(fd);
 }
 
-/* Another program has attached the image, by a device that this /dev does not have, as in a container. */
-START_TEST(test_device_unseen) {
+/*
+ * Another program has attached the image, by a device that this /dev does not have, as in a
+ * container.
+ */
+START_TEST(test_device_unseen)
+{
 	struct varve_failure failure;
 	set_up();
-	char *image = test_path("%s/image", directory), *link_ = test_path("%s/link", directory), *point = test_path("%s/point", directory);
+	char *image = test_path("%s/image", directory), *link_ = test_path("%s/link", directory),
+	     *point = test_path("%s/point", directory);
 	write_image(image);
 	const char *const attach[] = { "losetup", "--find", image, NULL };
 	ck_assert_int_eq(test_command(attach), 0);
@@ -330,7 +375,8 @@ START_TEST(test_device_unseen) {
 END_TEST
 
 /* The same, and the path by which it was attached is another file's in this mount namespace. */
-START_TEST(test_device_elsewhere) {
+START_TEST(test_device_elsewhere)
+{
 	struct varve_failure failure;
 	set_up();
 	char *images = test_path("%s/images", directory), *bound = test_path("%s/bound", directory);
@@ -362,13 +408,14 @@ START_TEST(test_device_elsewhere) {
 }
 END_TEST
 
-START_TEST(test_null) {
+START_TEST(test_null)
+{
 	ck_assert_int_eq(varve_pool_create(NULL, POOL_SIZE, "/nonexistent", NULL), -EINVAL);
 	ck_assert_int_eq(varve_pool_mount("/nonexistent", NULL, NULL), -EINVAL);
 	ck_assert_int_eq(varve_pool_umount(NULL, NULL), -EINVAL);
 }
 END_TEST
 
-TEST_MAIN("pool", test_whole_life, test_smallest, test_exists_already, test_failures_leave_nothing, test_mount_errors,
-	  test_umount_errors, test_children_ignored, test_image_exchanged, test_device_unseen, test_device_elsewhere,
-	  test_unprivileged, test_null)
+TEST_MAIN("pool", test_whole_life, test_smallest, test_exists_already, test_failures_leave_nothing,
+	  test_mount_errors, test_umount_errors, test_children_ignored, test_image_exchanged,
+	  test_device_unseen, test_device_elsewhere, test_unprivileged, test_null)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Several processes on one home at once: for each id there is one winner, and nobody harms another. */
+/*
+ * Several processes on one home at once: for each id there is one winner, and nobody harms another.
+ */
 #include "test.h"
 
 #include <unistd.h>
@@ -14,7 +16,8 @@ struct job {
 };
 
 /* Start all children with FUNCTION, wait for them. */
-static void run_all(const char *home, int (*function)(void *data)) {
+static void run_all(const char *home, int (*function)(void *data))
+{
 	struct job jobs[PROCESSES];
 	int pids[PROCESSES];
 	for (int i = 0; i < PROCESSES; i++) {
@@ -26,16 +29,20 @@ static void run_all(const char *home, int (*function)(void *data)) {
 }
 
 /* Create LAYERS layers of PREFIX from "base" at once, keep the results in RECORDS. */
-static void create_all(struct varve_store *store, const char *prefix, struct test_record *records) {
+static void create_all(struct varve_store *store, const char *prefix, struct test_record *records)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	options.parent = "base";
 	for (int i = 0; i < LAYERS; i++)
-		test_error(varve_layer_create(store, test_path("%s-%d", prefix, i), &options, test_record, &records[i], NULL), 0);
+		test_error(varve_layer_create(store, test_path("%s-%d", prefix, i), &options,
+					      test_record, &records[i], NULL),
+			   0);
 	test_await_all(store, records, LAYERS);
 }
 
 /* Make and remove layers of one's own. */
-static int own_layers(void *data) {
+static int own_layers(void *data)
+{
 	struct job *job = data;
 	struct varve_store *store = test_open(job->home);
 	struct test_record creates[LAYERS] = { 0 }, removes[LAYERS] = { 0 };
@@ -43,8 +50,10 @@ static int own_layers(void *data) {
 	for (int i = 0; i < LAYERS; i++) {
 		test_error(creates[i].error, 0);
 		if (i % 2)
-			test_error(varve_layer_remove(store, test_path("process-%d-%d", job->number, i), 0, test_record,
-						      &removes[i], NULL), 0);
+			test_error(varve_layer_remove(store,
+						      test_path("process-%d-%d", job->number, i), 0,
+						      test_record, &removes[i], NULL),
+				   0);
 	}
 	for (int i = 1; i < LAYERS; i += 2)
 		test_error(test_await(store, &removes[i]), 0);
@@ -52,7 +61,8 @@ static int own_layers(void *data) {
 	return 0;
 }
 
-START_TEST(test_own_layers) {
+START_TEST(test_own_layers)
+{
 	if (!test_child_may_start_threads())
 		return;
 	char *home = test_home();
@@ -66,29 +76,33 @@ START_TEST(test_own_layers) {
 END_TEST
 
 /* Note in a file which process has won what. */
-static void note(const struct job *job, const char *what, int i) {
+static void note(const struct job *job, const char *what, int i)
+{
 	test_write(test_path("%s/won-%s-%d-by-%d", test_mount(), what, i, job->number), "x");
 }
 
 /* Race for the same layers. */
-static int race(void *data) {
+static int race(void *data)
+{
 	struct job *job = data;
 	struct varve_store *store = test_open(job->home);
 	struct test_record creates[LAYERS] = { 0 }, removes[LAYERS] = { 0 };
 	create_all(store, "shared", creates);
 	for (int i = 0; i < LAYERS; i++) {
-		ck_assert_msg(creates[i].error == 0 || creates[i].error == -EEXIST, "create %d: %s", i,
-			      test_errno_name(creates[i].error));
+		ck_assert_msg(creates[i].error == 0 || creates[i].error == -EEXIST, "create %d: %s",
+			      i, test_errno_name(creates[i].error));
 		if (!creates[i].error)
 			note(job, "create", i);
 	}
 	/* Of layers that were there before all began. */
 	for (int i = 0; i < LAYERS; i++)
-		test_error(varve_layer_remove(store, test_path("old-%d", i), 0, test_record, &removes[i], NULL), 0);
+		test_error(varve_layer_remove(store, test_path("old-%d", i), 0, test_record,
+					      &removes[i], NULL),
+			   0);
 	test_await_all(store, removes, LAYERS);
 	for (int i = 0; i < LAYERS; i++) {
-		ck_assert_msg(removes[i].error == 0 || removes[i].error == -ENOENT, "remove %d: %s", i,
-			      test_errno_name(removes[i].error));
+		ck_assert_msg(removes[i].error == 0 || removes[i].error == -ENOENT, "remove %d: %s",
+			      i, test_errno_name(removes[i].error));
 		if (!removes[i].error)
 			note(job, "remove", i);
 	}
@@ -97,14 +111,17 @@ static int race(void *data) {
 }
 
 /* How many have won layer I of WHAT? */
-static int winners(const char *what, int i) {
+static int winners(const char *what, int i)
+{
 	int count = 0;
 	for (int number = 0; number < PROCESSES; number++)
-		count += test_exists(test_path("%s/won-%s-%d-by-%d", test_mount(), what, i, number));
+		count += test_exists(
+			test_path("%s/won-%s-%d-by-%d", test_mount(), what, i, number));
 	return count;
 }
 
-START_TEST(test_race) {
+START_TEST(test_race)
+{
 	if (!test_child_may_start_threads())
 		return;
 	char *home = test_home();
@@ -113,12 +130,15 @@ START_TEST(test_race) {
 	for (int i = 0; i < LAYERS; i++) {
 		test_create(store, test_path("old-%d", i), NULL);
 		if (i % 3 == 0)
-			test_subvolume_create(test_path("%s/inner", test_layer(home, test_path("old-%d", i))));
+			test_subvolume_create(
+				test_path("%s/inner", test_layer(home, test_path("old-%d", i))));
 	}
 	run_all(home, race);
 	for (int i = 0; i < LAYERS; i++) {
-		ck_assert_msg(winners("create", i) == 1, "%d processes have created layer %d", winners("create", i), i);
-		ck_assert_msg(winners("remove", i) == 1, "%d processes have removed layer %d", winners("remove", i), i);
+		ck_assert_msg(winners("create", i) == 1, "%d processes have created layer %d",
+			      winners("create", i), i);
+		ck_assert_msg(winners("remove", i) == 1, "%d processes have removed layer %d",
+			      winners("remove", i), i);
 	}
 	ck_assert_int_eq(test_layers(home), 1 + LAYERS);
 	ck_assert_uint_eq(test_leftovers(home), 0);
@@ -127,7 +147,8 @@ START_TEST(test_race) {
 END_TEST
 
 /* Open, do a little, close; again and again: the sweeps at open meet the others' work. */
-static int open_and_close(void *data) {
+static int open_and_close(void *data)
+{
 	struct job *job = data;
 	for (int i = 0; i < 15; i++) {
 		struct varve_store *store = test_open(job->home);
@@ -142,7 +163,8 @@ static int open_and_close(void *data) {
 	return 0;
 }
 
-START_TEST(test_opens) {
+START_TEST(test_opens)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "base", NULL);
@@ -154,7 +176,8 @@ START_TEST(test_opens) {
 END_TEST
 
 /* Open a home that may not exist yet. */
-static int open_first(void *data) {
+static int open_first(void *data)
+{
 	struct job *job = data;
 	struct varve_store *store = test_open(job->home);
 	test_create(store, test_path("%d", job->number), NULL);
@@ -162,7 +185,8 @@ static int open_first(void *data) {
 	return 0;
 }
 
-START_TEST(test_first_open) {
+START_TEST(test_first_open)
+{
 	for (int round = 0; round < 10; round++) {
 		char *home = test_home();
 		run_all(home, open_first);

@@ -2,8 +2,8 @@
 /*
  * varve-test: timeout=120 kernel-says=rescan.is.already.in.progress
  *
- * Size limits: they are recorded, in force, and enforced, in both modes; they come and go with their layers; and where they
- * cannot be had nothing is made.
+ * Size limits: they are recorded, in force, and enforced, in both modes; they come and go with
+ * their layers; and where they cannot be had nothing is made.
  */
 #include "quota.h"
 
@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 /* Open HOME with the option OPTION, which must fail with ERROR, or not at all (0). */
-static struct varve_store *open_option(const char *home, const char *option, int error) {
+static struct varve_store *open_option(const char *home, const char *option, int error)
+{
 	const char *const options[] = { option, NULL };
 	struct varve_config config = test_config(home);
 	struct varve_store *store = NULL;
@@ -23,13 +24,15 @@ static struct varve_store *open_option(const char *home, const char *option, int
 }
 
 /* Assert that layer ID takes LESS bytes and no more than MORE. */
-static void assert_enforced(const char *home, const char *id, size_t less, size_t more) {
+static void assert_enforced(const char *home, const char *id, size_t less, size_t more)
+{
 	char *path = test_path("%s/%s", test_layer(home, id), "less");
 	test_error(write_bytes(path, less), 0);
 	test_error(write_bytes(test_path("%s/more", test_layer(home, id)), more), -EDQUOT);
 }
 
-static void enforced(enum varve_quota_mode mode) {
+static void enforced(enum varve_quota_mode mode)
+{
 	char *home = test_home();
 	struct varve_store *store = open_in_mode(home, mode);
 	struct stat record;
@@ -46,8 +49,9 @@ static void enforced(enum varve_quota_mode mode) {
 	test_error(create_with(store, "child", "parent", "SIZE=8M", 0), 0);
 	assert_limit(store, home, "child", 8 * MIB);
 	struct varve_layer_info info = info_of(store, "child");
-	ck_assert_msg(mode == VARVE_QUOTA_FULL ? info.quota_referenced > 4 * MIB : info.quota_referenced < MIB, "%llu",
-		      (unsigned long long)info.quota_referenced);
+	ck_assert_msg(mode == VARVE_QUOTA_FULL ? info.quota_referenced > 4 * MIB
+					       : info.quota_referenced < MIB,
+		      "%llu", (unsigned long long)info.quota_referenced);
 	if (mode == VARVE_QUOTA_FULL)
 		assert_enforced(home, "child", 2 * MIB, 5 * MIB);
 	else
@@ -60,7 +64,8 @@ static void enforced(enum varve_quota_mode mode) {
 }
 TEST_BOTH(enforced)
 
-static void read_only(enum varve_quota_mode mode) {
+static void read_only(enum varve_quota_mode mode)
+{
 	char *home = test_home();
 	struct varve_store *store = open_in_mode(home, mode);
 	test_error(create_with(store, "base", NULL, "size=8m", VARVE_CREATE_READ_ONLY), 0);
@@ -76,7 +81,8 @@ static void read_only(enum varve_quota_mode mode) {
 }
 TEST_BOTH(read_only)
 
-START_TEST(test_batch) {
+START_TEST(test_batch)
+{
 	enum { COUNT = 200 };
 	char *home = test_home();
 	struct varve_store *store = open_in_mode(home, test_quota_mode());
@@ -89,7 +95,8 @@ START_TEST(test_batch) {
 		ids[i] = test_path("layer-%d", i);
 	options.parent = "base";
 	options.storage_options = size;
-	test_ok(varve_layer_create_batch_wait(store, ids, COUNT, &options, NULL, &failure), &failure);
+	test_ok(varve_layer_create_batch_wait(store, ids, COUNT, &options, NULL, &failure),
+		&failure);
 	for (int i = 0; i < COUNT; i++)
 		assert_limit(store, home, ids[i], 5 * MIB);
 	ck_assert_uint_eq(quota_of(store).records, COUNT);
@@ -98,7 +105,8 @@ START_TEST(test_batch) {
 }
 END_TEST
 
-START_TEST(test_existing_keeps_its_record) {
+START_TEST(test_existing_keeps_its_record)
+{
 	char *home = test_home();
 	struct varve_store *store = open_in_mode(home, test_quota_mode());
 	test_error(create_with(store, "layer", NULL, "size=8m", 0), 0);
@@ -114,7 +122,8 @@ START_TEST(test_existing_keeps_its_record) {
 }
 END_TEST
 
-START_TEST(test_options) {
+START_TEST(test_options)
+{
 	char *home = test_home(), *path;
 	const char *const options[] = { "btrfs.size=20m", "btrfs.min_space=10m", NULL };
 	struct varve_config config = test_config(home);
@@ -140,7 +149,8 @@ START_TEST(test_options) {
 	ck_assert(!test_layer_exists(home, "small"));
 	test_close(store);
 	test_error(!!open_option(test_home(), "quota=frob", -EINVAL), 0);
-	const char *const bad[][3] = { { "btrfs.size=1m", "btrfs.min_space=2m" }, { "btrfs.size=1m", "quota=off" } };
+	const char *const bad[][3] = { { "btrfs.size=1m", "btrfs.min_space=2m" },
+				       { "btrfs.size=1m", "quota=off" } };
 	for (size_t i = 0; i < TEST_COUNT(bad); i++) {
 		config.options = bad[i];
 		test_error(varve_open(&config, &store, NULL), -EINVAL);
@@ -148,7 +158,8 @@ START_TEST(test_options) {
 }
 END_TEST
 
-START_TEST(test_policies) {
+START_TEST(test_policies)
+{
 	char *home = test_home();
 	struct varve_store *store = open_in_mode(home, VARVE_QUOTA_OFF), *other;
 	other = open_option(home, "quota=keep", 0);
@@ -177,7 +188,8 @@ START_TEST(test_policies) {
 END_TEST
 
 /* Somebody else turns quota off and on while the store is open. */
-START_TEST(test_changed_by_others) {
+START_TEST(test_changed_by_others)
+{
 	char *home = test_home(), *path;
 	struct varve_store *store = open_in_mode(home, test_quota_mode());
 	struct varve_failure failure;
@@ -203,12 +215,19 @@ START_TEST(test_changed_by_others) {
 }
 END_TEST
 
-static void get_applies(enum varve_quota_mode mode) {
+static void get_applies(enum varve_quota_mode mode)
+{
 	char *home = test_home(), *path;
 	struct varve_store *store = open_in_mode(home, mode);
 	struct varve_failure failure;
-	static const char *const passed_over[] = { "8388608\n", "", "x", "-1", " 1", "0", "99999999999999999999",
-		"000000000000000000000000838860812345" };
+	static const char *const passed_over[] = { "8388608\n",
+						   "",
+						   "x",
+						   "-1",
+						   " 1",
+						   "0",
+						   "99999999999999999999",
+						   "000000000000000000000000838860812345" };
 	test_create(store, "layer", NULL);
 	for (size_t i = 0; i < TEST_COUNT(passed_over); i++) {
 		record_size(home, "layer", passed_over[i]);
@@ -225,7 +244,8 @@ static void get_applies(enum varve_quota_mode mode) {
 }
 TEST_BOTH(get_applies)
 
-static void limit(enum varve_quota_mode mode) {
+static void limit(enum varve_quota_mode mode)
+{
 	char *home = test_home();
 	struct varve_store *store = open_in_mode(home, mode);
 	struct varve_failure failure;
@@ -243,8 +263,12 @@ static void limit(enum varve_quota_mode mode) {
 }
 TEST_BOTH(limit)
 
-/* What is written to a subvolume inside a layer has a group of its own: documented. Removal takes it along. */
-static void nested(enum varve_quota_mode mode) {
+/*
+ * What is written to a subvolume inside a layer has a group of its own: documented. Removal takes
+ * it along.
+ */
+static void nested(enum varve_quota_mode mode)
+{
 	char *home = test_home();
 	struct varve_store *store = open_in_mode(home, mode);
 	uint64_t groups = quota_of(store).groups;
@@ -260,8 +284,12 @@ static void nested(enum varve_quota_mode mode) {
 }
 TEST_BOTH(nested)
 
-/* Leave a layer, "child", that shares space with "base", which is removed: its group is there without a subvolume. */
-static void share_group(struct varve_store *store, const char *home) {
+/*
+ * Leave a layer, "child", that shares space with "base", which is removed: its group is there
+ * without a subvolume.
+ */
+static void share_group(struct varve_store *store, const char *home)
+{
 	struct varve_failure failure;
 	test_error(create_with(store, "base", NULL, "size=8m", 0), 0);
 	test_error(write_bytes(test_path("%s/file", test_layer(home, "base")), 4 * MIB), 0);
@@ -271,7 +299,8 @@ static void share_group(struct varve_store *store, const char *home) {
 }
 
 /* Under simple quotas the group of a removed layer lives on while a snapshot shares its space. */
-START_TEST(test_shared_group) {
+START_TEST(test_shared_group)
+{
 	if (!have_simple())
 		return;
 	char *home = test_home();
@@ -293,21 +322,27 @@ START_TEST(test_shared_group) {
 }
 END_TEST
 
-/* Let somebody else remove layers so that a group without a subvolume is left, as old kernels always leave them. */
-static void leave_group(struct varve_store *store, const char *home) {
+/*
+ * Let somebody else remove layers so that a group without a subvolume is left, as old kernels
+ * always leave them.
+ */
+static void leave_group(struct varve_store *store, const char *home)
+{
 	static const char *const ids[] = { "base", "child" };
 	struct varve_failure failure;
 	test_error(create_with(store, "base", NULL, NULL, 0), 0);
 	test_error(write_bytes(test_path("%s/file", test_layer(home, "base")), 4 * MIB), 0);
 	test_create(store, "child", "base");
 	for (size_t i = 0; i < TEST_COUNT(ids); i++) {
-		test_command((const char *[]){ "btrfs", "subvolume", "delete", "-c", test_layer(home, ids[i]), NULL });
+		test_command((const char *[]){ "btrfs", "subvolume", "delete", "-c",
+					       test_layer(home, ids[i]), NULL });
 		test_ok(varve_sync_wait(store, VARVE_SYNC_CLEAN, &failure), &failure);
 	}
 }
 
 /* What is left over goes with gc and with the sweep; the living stay. */
-START_TEST(test_sweep) {
+START_TEST(test_sweep)
+{
 	if (!have_simple())
 		return;
 	char *home = test_home();
@@ -337,8 +372,12 @@ END_TEST
 #define STAYS_OPEN_LIMIT_MS TEST_WAIT_MS
 #define STAYS_OPEN_LOOK_MS 100
 
-/* A store that stays open removes the groups that the kernel leaves: here that of a layer whose space a snapshot shared. */
-START_TEST(test_stays_open) {
+/*
+ * A store that stays open removes the groups that the kernel leaves: here that of a layer whose
+ * space a snapshot shared.
+ */
+START_TEST(test_stays_open)
+{
 	if (!have_simple())
 		return;
 	char *home = test_home();
@@ -351,15 +390,20 @@ START_TEST(test_stays_open) {
 	ck_assert_uint_eq(quota_of(store).groups_stale, 1);
 	test_remove_layer(store, "child");
 	test_ok(varve_sync_wait(store, VARVE_SYNC_CLEAN, &failure), &failure);
-	for (; quota_of(store).groups != groups && waited_ms < STAYS_OPEN_LIMIT_MS; waited_ms += STAYS_OPEN_LOOK_MS)
+	for (; quota_of(store).groups != groups && waited_ms < STAYS_OPEN_LIMIT_MS;
+	     waited_ms += STAYS_OPEN_LOOK_MS)
 		poll(NULL, 0, STAYS_OPEN_LOOK_MS);
 	ck_assert_uint_eq(quota_of(store).groups, groups);
 	test_close(store);
 }
 END_TEST
 
-/* Layers with limits come and go; the groups afterwards are those of before. In the soak there are 10,000 of them. */
-static void leak(enum varve_quota_mode mode) {
+/*
+ * Layers with limits come and go; the groups afterwards are those of before. In the soak there are
+ * 10,000 of them.
+ */
+static void leak(enum varve_quota_mode mode)
+{
 	enum { ROUND = 250 };
 	char *home = test_home();
 	struct varve_store *store = open_in_mode(home, mode);
@@ -376,10 +420,13 @@ static void leak(enum varve_quota_mode mode) {
 	for (int i = 0; i < ROUND; i++)
 		ids[i] = test_path("layer-%d", i);
 	for (int round = 0; round < rounds; round++) {
-		test_ok(varve_layer_create_batch_wait(store, ids, ROUND, &options, NULL, &failure), &failure);
+		test_ok(varve_layer_create_batch_wait(store, ids, ROUND, &options, NULL, &failure),
+			&failure);
 		ck_assert_uint_eq(quota_of(store).records, ROUND);
 		test_error(write_bytes(test_path("%s/big", test_layer(home, ids[round])), MIB), 0);
-		test_ok(varve_layer_remove_batch_wait(store, ids, ROUND, VARVE_RELAXED, NULL, &failure), &failure);
+		test_ok(varve_layer_remove_batch_wait(store, ids, ROUND, VARVE_RELAXED, NULL,
+						      &failure),
+			&failure);
 	}
 	clean(store);
 	struct varve_quota quota = quota_of(store);
@@ -391,7 +438,8 @@ static void leak(enum varve_quota_mode mode) {
 TEST_BOTH(leak)
 
 /* Without privilege: an error that says so, before anything is made; layers without sizes work. */
-static int nobody_off(void *home) {
+static int nobody_off(void *home)
+{
 	struct varve_failure failure = { 0 };
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -410,7 +458,8 @@ static int nobody_off(void *home) {
 	return 0;
 }
 
-static int nobody_simple(void *home) {
+static int nobody_simple(void *home)
+{
 	struct varve_store *store = test_open(home);
 	ck_assert_int_eq(quota_of(store).mode, VARVE_QUOTA_SIMPLE);
 	test_error(create_with(store, "layer", NULL, "size=8m", 0), 0);
@@ -424,14 +473,16 @@ static int nobody_simple(void *home) {
 	return 0;
 }
 
-static int nobody_layer(void *home) {
+static int nobody_layer(void *home)
+{
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
 	test_close(store);
 	return 0;
 }
 
-static int nobody_full(void *home) {
+static int nobody_full(void *home)
+{
 	struct varve_store *store = test_open(home);
 	int layers = test_layers(home);
 	test_error(create_with(store, "snapshot", "layer", "size=8m", 0), -EPERM);
@@ -443,7 +494,8 @@ static int nobody_full(void *home) {
 	return 0;
 }
 
-START_TEST(test_unprivileged) {
+START_TEST(test_unprivileged)
+{
 	char *home = test_home(), *other = test_home();
 	test_close(open_in_mode(other, VARVE_QUOTA_OFF));
 	test_mkdir(home);
@@ -460,8 +512,9 @@ START_TEST(test_unprivileged) {
 }
 END_TEST
 
-TEST_MAIN("quota", test_enforced_simple, test_enforced_full, test_read_only_simple, test_read_only_full,
-	  test_batch, test_existing_keeps_its_record, test_options, test_policies, test_changed_by_others,
-	  test_get_applies_simple, test_get_applies_full, test_limit_simple, test_limit_full, test_nested_simple,
-	  test_nested_full, test_shared_group, test_sweep, test_stays_open,
-	  test_leak_simple, test_leak_full, test_unprivileged)
+TEST_MAIN("quota", test_enforced_simple, test_enforced_full, test_read_only_simple,
+	  test_read_only_full, test_batch, test_existing_keeps_its_record, test_options,
+	  test_policies, test_changed_by_others, test_get_applies_simple, test_get_applies_full,
+	  test_limit_simple, test_limit_full, test_nested_simple, test_nested_full,
+	  test_shared_group, test_sweep, test_stays_open, test_leak_simple, test_leak_full,
+	  test_unprivileged)

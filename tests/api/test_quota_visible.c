@@ -2,7 +2,8 @@
 /*
  * varve-test: timeout=120 kernel-says=qgroup.rescan.is.already.in.progress
  *
- * Never a moment in which a layer with a size is in sight without its limit or its record: another thread looks all the time.
+ * Never a moment in which a layer with a size is in sight without its limit or its record: another
+ * thread looks all the time.
  */
 #include "quota.h"
 
@@ -27,8 +28,12 @@ struct watcher {
 	char seen[256];
 };
 
-/* Read the first bytes of DIRECTORY/NAME/FILE (FILE may be "") into TEXT, to the end of the line; "" when there are none. */
-static void read_line(const char *directory, const char *name, const char *file, char text[32]) {
+/*
+ * Read the first bytes of DIRECTORY/NAME/FILE (FILE may be "") into TEXT, to the end of the line;
+ * "" when there are none.
+ */
+static void read_line(const char *directory, const char *name, const char *file, char text[32])
+{
 	char path[PATH_MAX];
 	snprintf(path, sizeof(path), "%s/%s%s", directory, name, file);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -40,8 +45,10 @@ static void read_line(const char *directory, const char *name, const char *file,
 }
 
 /* Look at the layer ID. What is gone by the end of the look does not count. */
-static void watch_layer(struct watcher *watcher, const char *id) {
-	int fd = openat(watcher->subvolumes_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+static void watch_layer(struct watcher *watcher, const char *id)
+{
+	int fd = openat(watcher->subvolumes_fd, id,
+			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	char limit[32], record[32], group[64];
 	struct stat opened, now;
 	uint64_t number;
@@ -51,18 +58,21 @@ static void watch_layer(struct watcher *watcher, const char *id) {
 		snprintf(group, sizeof(group), "0_%llu", (unsigned long long)number);
 		read_line(watcher->groups, group, "/max_referenced", limit);
 		read_line(watcher->quotas, id, "", record);
-		if (!fstatat(watcher->subvolumes_fd, id, &now, AT_SYMLINK_NOFOLLOW) && now.st_dev == opened.st_dev) {
+		if (!fstatat(watcher->subvolumes_fd, id, &now, AT_SYMLINK_NOFOLLOW) &&
+		    now.st_dev == opened.st_dev) {
 			watcher->looks++;
 			if (strcmp(limit, SIZE) || strcmp(record, SIZE)) {
 				watcher->bare++;
-				snprintf(watcher->seen, sizeof(watcher->seen), "%s: limit '%s', record '%s'", id, limit, record);
+				snprintf(watcher->seen, sizeof(watcher->seen),
+					 "%s: limit '%s', record '%s'", id, limit, record);
 			}
 		}
 	}
 	close(fd);
 }
 
-static void *watch(void *data) {
+static void *watch(void *data)
+{
 	struct watcher *watcher = data;
 	while (!watcher->over) {
 		DIR *directory = opendir(watcher->subvolumes);
@@ -75,7 +85,8 @@ static void *watch(void *data) {
 }
 
 /* Create layers with the size, alone and many at once, from PARENT; and remove them. */
-static void create_sized(struct varve_store *store, const char *parent) {
+static void create_sized(struct varve_store *store, const char *parent)
+{
 	enum { COUNT = 24 };
 	const char *const size[] = { SIZE_OPTION, NULL };
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -85,19 +96,23 @@ static void create_sized(struct varve_store *store, const char *parent) {
 		ids[i] = test_path("sized-%d", i);
 	options.parent = parent;
 	options.storage_options = size;
-	test_ok(varve_layer_create_batch_wait(store, ids, COUNT, &options, NULL, &failure), &failure);
+	test_ok(varve_layer_create_batch_wait(store, ids, COUNT, &options, NULL, &failure),
+		&failure);
 	test_ok(varve_layer_create_wait(store, "sized-alone", &options, &failure), &failure);
 	options.flags = VARVE_CREATE_READ_ONLY;
 	test_ok(varve_layer_create_wait(store, "sized-read-only", &options, &failure), &failure);
-	test_ok(varve_layer_remove_batch_wait(store, ids, COUNT, VARVE_RELAXED, NULL, &failure), &failure);
+	test_ok(varve_layer_remove_batch_wait(store, ids, COUNT, VARVE_RELAXED, NULL, &failure),
+		&failure);
 	test_remove_layer(store, "sized-alone");
 	test_remove_layer(store, "sized-read-only");
 }
 
-static void visible(enum varve_quota_mode mode) {
+static void visible(enum varve_quota_mode mode)
+{
 	char *home = test_home();
 	struct varve_store *store = open_in_mode(home, mode);
-	struct watcher watcher = { .subvolumes = test_path("%s/subvolumes", home), .quotas = test_path("%s/quotas", home),
+	struct watcher watcher = { .subvolumes = test_path("%s/subvolumes", home),
+				   .quotas = test_path("%s/quotas", home),
 				   .groups = groups_directory(store) };
 	int rounds = mode == VARVE_QUOTA_FULL ? 2 : 8;
 	pthread_t thread;
@@ -111,7 +126,8 @@ static void visible(enum varve_quota_mode mode) {
 	watcher.over = true;
 	pthread_join(thread, NULL);
 	close(watcher.subvolumes_fd);
-	ck_assert_msg(!watcher.bare, "%u of %u looks: %s", watcher.bare, watcher.looks, watcher.seen);
+	ck_assert_msg(!watcher.bare, "%u of %u looks: %s", watcher.bare, watcher.looks,
+		      watcher.seen);
 	ck_assert_uint_gt(watcher.looks, 10);
 	test_close(store);
 }

@@ -2,7 +2,8 @@
 /* varve_refusal(): why the most recent request was refused. */
 #include "test.h"
 
-START_TEST(test_none) {
+START_TEST(test_none)
+{
 	struct varve_store *store = test_open(test_home());
 	struct varve_failure failure;
 	test_error(varve_refusal(store, &failure), -ENOENT);
@@ -13,7 +14,8 @@ START_TEST(test_none) {
 }
 END_TEST
 
-START_TEST(test_latest) {
+START_TEST(test_latest)
+{
 	struct varve_store *store = test_open(test_home());
 	struct test_record record = { 0 };
 	struct varve_failure failure = { 0 };
@@ -47,12 +49,14 @@ START_TEST(test_latest) {
 END_TEST
 
 /* Be refused on another thread. */
-static void *be_refused(void *store) {
+static void *be_refused(void *store)
+{
 	test_error(varve_layer_exists(store, "", test_record, NULL, NULL), -EINVAL);
 	return NULL;
 }
 
-START_TEST(test_other_thread) {
+START_TEST(test_other_thread)
+{
 	struct varve_store *store = test_open(test_home());
 	struct varve_failure failure = { 0 };
 	pthread_t thread;
@@ -70,11 +74,14 @@ START_TEST(test_other_thread) {
 END_TEST
 
 /* Be refused, and see one's own refusal. */
-static void *be_refused_as(void *data) {
+static void *be_refused_as(void *data)
+{
 	struct test_record *record = data;
 	struct varve_failure failure = { 0 };
 	for (unsigned round = 0; round < 200; round++) {
-		test_error(varve_layer_remove(record->store, record->path, 0, test_record, NULL, NULL), -EINVAL);
+		test_error(varve_layer_remove(record->store, record->path, 0, test_record, NULL,
+					      NULL),
+			   -EINVAL);
 		test_error(varve_refusal(record->store, &failure), 0);
 		ck_assert_str_eq(failure.id, record->path);
 	}
@@ -82,14 +89,18 @@ static void *be_refused_as(void *data) {
 }
 
 /* More threads than are remembered one after the other, of which some are at it at once. */
-START_TEST(test_many_threads) {
+START_TEST(test_many_threads)
+{
 	struct varve_store *store = test_open(test_home());
 	for (unsigned round = 0; round < 10; round++) {
 		struct test_record records[16] = { 0 };
 		pthread_t threads[16];
 		for (unsigned i = 0; i < 16; i++) {
-			records[i] = (struct test_record){ .store = store, .path = test_path("%u/%u", round, i) };
-			ck_assert_int_eq(pthread_create(&threads[i], NULL, be_refused_as, &records[i]), 0);
+			records[i] = (struct test_record){ .store = store,
+							   .path = test_path("%u/%u", round, i) };
+			ck_assert_int_eq(pthread_create(&threads[i], NULL, be_refused_as,
+							&records[i]),
+					 0);
 		}
 		for (unsigned i = 0; i < 16; i++)
 			ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
@@ -98,7 +109,8 @@ START_TEST(test_many_threads) {
 }
 END_TEST
 
-START_TEST(test_own_store) {
+START_TEST(test_own_store)
+{
 	struct varve_store *one = test_open(test_home()), *two = test_open(test_home());
 	struct varve_failure failure;
 	test_error(varve_layer_remove_wait(one, "", 0, NULL), -EINVAL);

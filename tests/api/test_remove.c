@@ -11,7 +11,9 @@
 #include <unistd.h>
 
 /* Assert that removing ID fails with ERROR, tells so, and that nothing is gone. */
-static void assert_remove_fails(struct varve_store *store, const char *home, const char *id, int error) {
+static void assert_remove_fails(struct varve_store *store, const char *home, const char *id,
+				int error)
+{
 	struct test_record record = { 0 };
 	int layers = test_layers(home);
 	test_error(varve_layer_remove(store, id, 0, test_record, &record, NULL), 0);
@@ -25,7 +27,8 @@ static void assert_remove_fails(struct varve_store *store, const char *home, con
 	ck_assert_uint_eq(test_leftovers(home), 0);
 }
 
-START_TEST(test_one) {
+START_TEST(test_one)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct test_record record = { 0 };
@@ -50,7 +53,8 @@ START_TEST(test_one) {
 }
 END_TEST
 
-START_TEST(test_what_is_not_a_layer) {
+START_TEST(test_what_is_not_a_layer)
+{
 	char *home = test_home(), *outside = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "real", NULL);
@@ -74,7 +78,8 @@ START_TEST(test_what_is_not_a_layer) {
 }
 END_TEST
 
-START_TEST(test_read_only) {
+START_TEST(test_read_only)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -88,7 +93,8 @@ START_TEST(test_read_only) {
 }
 END_TEST
 
-START_TEST(test_parent_goes_children_stay) {
+START_TEST(test_parent_goes_children_stay)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "parent", NULL);
@@ -97,18 +103,21 @@ START_TEST(test_parent_goes_children_stay) {
 	test_create(store, "grandchild", "child");
 	test_remove_layer(store, "parent");
 	test_remove_layer(store, "child");
-	ck_assert_str_eq(test_read(test_path("%s/file", test_layer(home, "grandchild"))), "inherited");
+	ck_assert_str_eq(test_read(test_path("%s/file", test_layer(home, "grandchild"))),
+			 "inherited");
 	test_close(store);
 }
 END_TEST
 
-START_TEST(test_open_files) {
+START_TEST(test_open_files)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	char content[8] = { 0 };
 	test_create(store, "layer", NULL);
 	test_write(test_path("%s/file", test_layer(home, "layer")), "content");
-	int descriptor = open(test_path("%s/file", test_layer(home, "layer")), O_RDONLY | O_CLOEXEC);
+	int descriptor = open(test_path("%s/file", test_layer(home, "layer")),
+			      O_RDONLY | O_CLOEXEC);
 	ck_assert_int_ge(descriptor, 0);
 	test_remove_layer(store, "layer");
 	ck_assert(!test_layer_exists(home, "layer"));
@@ -119,7 +128,8 @@ START_TEST(test_open_files) {
 }
 END_TEST
 
-START_TEST(test_bind_mounted) {
+START_TEST(test_bind_mounted)
+{
 	char *home = test_home(), *point = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
@@ -133,7 +143,8 @@ START_TEST(test_bind_mounted) {
 }
 END_TEST
 
-START_TEST(test_mount_inside) {
+START_TEST(test_mount_inside)
+{
 	/* Another file system that is mounted inside a layer is never entered. */
 	char *home = test_home(), *outside = test_home();
 	struct varve_store *store = test_open(home);
@@ -155,7 +166,8 @@ START_TEST(test_mount_inside) {
 }
 END_TEST
 
-START_TEST(test_default_subvolume) {
+START_TEST(test_default_subvolume)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
@@ -169,7 +181,8 @@ START_TEST(test_default_subvolume) {
 }
 END_TEST
 
-START_TEST(test_arguments) {
+START_TEST(test_arguments)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct test_record record = { 0 };
@@ -179,18 +192,24 @@ START_TEST(test_arguments) {
 	test_error(varve_layer_remove(store, NULL, 0, test_record, &record, NULL), -EINVAL);
 	test_error(varve_layer_remove(store, "a", 0, NULL, &record, NULL), -EINVAL);
 	test_error(varve_layer_remove(store, "a", 1u << 31, test_record, &record, NULL), -EINVAL);
-	test_error(varve_layer_remove(store, "a", VARVE_CREATE_READ_ONLY, test_record, &record, NULL), -EINVAL);
+	test_error(varve_layer_remove(store, "a", VARVE_CREATE_READ_ONLY, test_record, &record,
+				      NULL),
+		   -EINVAL);
 	test_error(varve_layer_remove_batch(store, ids, 0, 0, test_record, &record, NULL), -EINVAL);
-	test_error(varve_layer_remove_batch(store, NULL, 2, 0, test_record, &record, NULL), -EINVAL);
+	test_error(varve_layer_remove_batch(store, NULL, 2, 0, test_record, &record, NULL),
+		   -EINVAL);
 	test_error(varve_layer_remove_batch(store, bad, 2, 0, test_record, &record, NULL), -EINVAL);
-	test_error(varve_layer_remove_batch(store, ids, VARVE_BATCH_MAX + 1, 0, test_record, &record, NULL), -EINVAL);
+	test_error(varve_layer_remove_batch(store, ids, VARVE_BATCH_MAX + 1, 0, test_record,
+					    &record, NULL),
+		   -EINVAL);
 	ck_assert_uint_eq(record.calls, 0);
 	ck_assert(test_layer_exists(home, "a"));
 	test_close(store);
 }
 END_TEST
 
-START_TEST(test_batch) {
+START_TEST(test_batch)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	const char *ids[100];
@@ -213,7 +232,8 @@ START_TEST(test_batch) {
 }
 END_TEST
 
-START_TEST(test_batch_duplicates) {
+START_TEST(test_batch_duplicates)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	const char *ids[] = { "a", "b", "a" };
@@ -229,7 +249,8 @@ START_TEST(test_batch_duplicates) {
 END_TEST
 
 /* Remove layers without privilege. */
-static int remove_own(void *home) {
+static int remove_own(void *home)
+{
 	struct varve_config config = test_config(home);
 	struct varve_store *store = test_open_config(&config);
 	test_create(store, "a", NULL);
@@ -242,13 +263,15 @@ static int remove_own(void *home) {
 	return 0;
 }
 
-START_TEST(test_unprivileged) {
+START_TEST(test_unprivileged)
+{
 	test_as_nobody(remove_own, test_home_of_nobody());
 }
 END_TEST
 
 /* The same where the mount does not allow it: -EPERM and untouched, or truly gone. */
-static int remove_denied(void *home) {
+static int remove_denied(void *home)
+{
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure = { 0 };
 	test_create(store, "a", NULL);
@@ -263,13 +286,15 @@ static int remove_denied(void *home) {
 	return 0;
 }
 
-START_TEST(test_unprivileged_denied) {
+START_TEST(test_unprivileged_denied)
+{
 	test_as_nobody_denied(remove_denied);
 }
 END_TEST
 
 /* Try to remove another's layer. */
-static int remove_foreign(void *home) {
+static int remove_foreign(void *home)
+{
 	struct varve_config config = test_config(home);
 	struct varve_store *store;
 	struct varve_failure failure = { 0 };
@@ -286,7 +311,8 @@ static int remove_foreign(void *home) {
 	return 0;
 }
 
-START_TEST(test_foreign) {
+START_TEST(test_foreign)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "roots", NULL);
@@ -299,6 +325,7 @@ START_TEST(test_foreign) {
 }
 END_TEST
 
-TEST_MAIN("remove", test_one, test_what_is_not_a_layer, test_read_only, test_parent_goes_children_stay, test_open_files,
-	  test_bind_mounted, test_mount_inside, test_default_subvolume, test_arguments, test_batch,
-	  test_batch_duplicates, test_unprivileged, test_unprivileged_denied, test_foreign)
+TEST_MAIN("remove", test_one, test_what_is_not_a_layer, test_read_only,
+	  test_parent_goes_children_stay, test_open_files, test_bind_mounted, test_mount_inside,
+	  test_default_subvolume, test_arguments, test_batch, test_batch_duplicates,
+	  test_unprivileged, test_unprivileged_denied, test_foreign)

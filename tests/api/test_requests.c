@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What varve.h promises of every request alike, for each of them, from one table: how it is refused, that it has one
- * callback, what that gets, and that it ends when the store is closed.
+ * What varve.h promises of every request alike, for each of them, from one table: how it is
+ * refused, that it has one callback, what that gets, and that it ends when the store is closed.
  */
 #include "test.h"
 
@@ -14,77 +14,96 @@ static int sink = -1;
 
 /* A request: its name, how it is submitted. ID is left alone by those that take none. */
 struct kind {
-	const char *name;			/* As in varve_failure.operation. */
-	enum varve_operation operation;		/* As in varve_result.operation. */
-	bool takes_id;				/* ... and fails with -ENOENT where there is no such layer. */
-	int (*submit)(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-		      varve_request *ret_request);
+	/* As in varve_failure.operation. */
+	const char *name;
+	/* As in varve_result.operation. */
+	enum varve_operation operation;
+	/* ... and fails with -ENOENT where there is no such layer. */
+	bool takes_id;
+	int (*submit)(struct varve_store *store, const char *id, varve_callback *callback,
+		      void *user_data, varve_request *ret_request);
 };
 
-static int submit_noop(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-		       varve_request *ret_request) {
+static int submit_noop(struct varve_store *store, const char *id, varve_callback *callback,
+		       void *user_data, varve_request *ret_request)
+{
 	return varve_noop(store, callback, user_data, ret_request);
 }
 
-static int submit_create(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-			 varve_request *ret_request) {
+static int submit_create(struct varve_store *store, const char *id, varve_callback *callback,
+			 void *user_data, varve_request *ret_request)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	static unsigned count;
 	options.parent = id;
-	return varve_layer_create(store, test_path("new-%u", ++count), &options, callback, user_data, ret_request);
+	return varve_layer_create(store, test_path("new-%u", ++count), &options, callback,
+				  user_data, ret_request);
 }
 
-static int submit_remove(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-			 varve_request *ret_request) {
+static int submit_remove(struct varve_store *store, const char *id, varve_callback *callback,
+			 void *user_data, varve_request *ret_request)
+{
 	return varve_layer_remove(store, id, 0, callback, user_data, ret_request);
 }
 
-static int submit_remove_batch(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-			       varve_request *ret_request) {
+static int submit_remove_batch(struct varve_store *store, const char *id, varve_callback *callback,
+			       void *user_data, varve_request *ret_request)
+{
 	return varve_layer_remove_batch(store, &id, 1, 0, callback, user_data, ret_request);
 }
 
-static int submit_get(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-		      varve_request *ret_request) {
+static int submit_get(struct varve_store *store, const char *id, varve_callback *callback,
+		      void *user_data, varve_request *ret_request)
+{
 	return varve_layer_get(store, id, NULL, callback, user_data, ret_request);
 }
 
-static int submit_changes(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-			  varve_request *ret_request) {
-	return varve_layer_changes(store, id, TEST_CHANGES("", 0), callback, user_data, ret_request);
+static int submit_changes(struct varve_store *store, const char *id, varve_callback *callback,
+			  void *user_data, varve_request *ret_request)
+{
+	return varve_layer_changes(store, id, TEST_CHANGES("", 0), callback, user_data,
+				   ret_request);
 }
 
-static int submit_usage(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-			varve_request *ret_request) {
+static int submit_usage(struct varve_store *store, const char *id, varve_callback *callback,
+			void *user_data, varve_request *ret_request)
+{
 	return varve_layer_usage(store, id, 0, callback, user_data, ret_request);
 }
 
-static int submit_chown(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-			varve_request *ret_request) {
+static int submit_chown(struct varve_store *store, const char *id, varve_callback *callback,
+			void *user_data, varve_request *ret_request)
+{
 	struct varve_chown_options options = VARVE_CHOWN_OPTIONS_INIT;
 	return varve_layer_chown(store, id, &options, callback, user_data, ret_request);
 }
 
-static int submit_relabel(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-			  varve_request *ret_request) {
-	return varve_layer_relabel(store, id, "system_u:object_r:container_file_t:s0", 0, callback, user_data, ret_request);
+static int submit_relabel(struct varve_store *store, const char *id, varve_callback *callback,
+			  void *user_data, varve_request *ret_request)
+{
+	return varve_layer_relabel(store, id, "system_u:object_r:container_file_t:s0", 0, callback,
+				   user_data, ret_request);
 }
 
-static int submit_diff(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-		       varve_request *ret_request) {
+static int submit_diff(struct varve_store *store, const char *id, varve_callback *callback,
+		       void *user_data, varve_request *ret_request)
+{
 	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
 	options.parent = "";
 	return varve_layer_diff(store, id, &options, sink, callback, user_data, ret_request);
 }
 
-static int submit_diff_size(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-			    varve_request *ret_request) {
-	return varve_layer_diff_size(store, id, TEST_CHANGES("", 0), callback, user_data, ret_request);
+static int submit_diff_size(struct varve_store *store, const char *id, varve_callback *callback,
+			    void *user_data, varve_request *ret_request)
+{
+	return varve_layer_diff_size(store, id, TEST_CHANGES("", 0), callback, user_data,
+				     ret_request);
 }
 
 /* An archive of nothing ends in two empty blocks. */
-static int submit_apply(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-			varve_request *ret_request) {
+static int submit_apply(struct varve_store *store, const char *id, varve_callback *callback,
+			void *user_data, varve_request *ret_request)
+{
 	int archive = memfd_create("archive", MFD_CLOEXEC);
 	ck_assert_int_eq(ftruncate(archive, 1024), 0);
 	int error = varve_layer_apply(store, id, NULL, archive, callback, user_data, ret_request);
@@ -92,53 +111,63 @@ static int submit_apply(struct varve_store *store, const char *id, varve_callbac
 	return error;
 }
 
-static int submit_open_layer(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-			     varve_request *ret_request) {
+static int submit_open_layer(struct varve_store *store, const char *id, varve_callback *callback,
+			     void *user_data, varve_request *ret_request)
+{
 	return varve_layer_open(store, id, 0, callback, user_data, ret_request);
 }
 
-static int submit_list(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-		       varve_request *ret_request) {
+static int submit_list(struct varve_store *store, const char *id, varve_callback *callback,
+		       void *user_data, varve_request *ret_request)
+{
 	return varve_layer_list(store, callback, user_data, ret_request);
 }
 
-static int submit_sync(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-		       varve_request *ret_request) {
+static int submit_sync(struct varve_store *store, const char *id, varve_callback *callback,
+		       void *user_data, varve_request *ret_request)
+{
 	return varve_sync(store, 0, callback, user_data, ret_request);
 }
 
-static int submit_sweep(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-			varve_request *ret_request) {
+static int submit_sweep(struct varve_store *store, const char *id, varve_callback *callback,
+			void *user_data, varve_request *ret_request)
+{
 	return varve_sweep(store, callback, user_data, ret_request);
 }
 
-static int submit_status(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-			 varve_request *ret_request) {
+static int submit_status(struct varve_store *store, const char *id, varve_callback *callback,
+			 void *user_data, varve_request *ret_request)
+{
 	return varve_status(store, callback, user_data, ret_request);
 }
 
-static int submit_freeze(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-			 varve_request *ret_request) {
+static int submit_freeze(struct varve_store *store, const char *id, varve_callback *callback,
+			 void *user_data, varve_request *ret_request)
+{
 	return varve_layer_freeze(store, id, VARVE_FREEZE_THAW, callback, user_data, ret_request);
 }
 
-static int submit_rename(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-			 varve_request *ret_request) {
+static int submit_rename(struct varve_store *store, const char *id, varve_callback *callback,
+			 void *user_data, varve_request *ret_request)
+{
 	return varve_layer_rename(store, id, "renamed", 0, callback, user_data, ret_request);
 }
 
-static int submit_adopt(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-			varve_request *ret_request) {
+static int submit_adopt(struct varve_store *store, const char *id, varve_callback *callback,
+			void *user_data, varve_request *ret_request)
+{
 	return varve_layer_adopt(store, id, 0, callback, user_data, ret_request);
 }
 
-static int submit_check(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-			varve_request *ret_request) {
+static int submit_check(struct varve_store *store, const char *id, varve_callback *callback,
+			void *user_data, varve_request *ret_request)
+{
 	return varve_check(store, callback, user_data, ret_request);
 }
 
-static int submit_quota_status(struct varve_store *store, const char *id, varve_callback *callback, void *user_data,
-			       varve_request *ret_request) {
+static int submit_quota_status(struct varve_store *store, const char *id, varve_callback *callback,
+			       void *user_data, varve_request *ret_request)
+{
 	return varve_quota_status(store, callback, user_data, ret_request);
 }
 
@@ -172,19 +201,25 @@ static const struct kind kinds[] = {
 
 #define KINDS TEST_COUNT(kinds)
 
-/* Assert that KIND is refused with ERROR, on STORE with layer ID, and leaves no trace but the refusal. */
-static void assert_refused(const struct kind *kind, struct varve_store *store, const char *id, varve_callback *callback,
-			   int error) {
+/*
+ * Assert that KIND is refused with ERROR, on STORE with layer ID, and leaves no trace but the
+ * refusal.
+ */
+static void assert_refused(const struct kind *kind, struct varve_store *store, const char *id,
+			   varve_callback *callback, int error)
+{
 	struct test_record record = { 0 };
 	varve_request request = 77;
 	int got = kind->submit(store, id, callback, &record, &request);
-	ck_assert_msg(got == error, "%s: expected %s, got %s", kind->name, test_errno_name(error), test_errno_name(got));
+	ck_assert_msg(got == error, "%s: expected %s, got %s", kind->name, test_errno_name(error),
+		      test_errno_name(got));
 	ck_assert_msg(request == 77, "%s: refused, but the request is set", kind->name);
 	ck_assert_uint_eq(record.calls, 0);
 }
 
 /* Open a fresh store with a layer "layer", and the sink. */
-static struct varve_store *open_with_layer(struct varve_config config) {
+static struct varve_store *open_with_layer(struct varve_config config)
+{
 	struct varve_store *store = test_open_config(&config);
 	test_create(store, "layer", NULL);
 	sink = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -192,18 +227,21 @@ static struct varve_store *open_with_layer(struct varve_config config) {
 	return store;
 }
 
-START_TEST(test_all_are_here) {
+START_TEST(test_all_are_here)
+{
 	unsigned operations = 0;
 	for (; varve_operation_name(operations); operations++) {
 		bool seen = false;
 		for (size_t i = 0; i < KINDS; i++)
 			seen |= kinds[i].operation == operations;
-		ck_assert_msg(seen, "%s is not in this test's table", varve_operation_name(operations));
+		ck_assert_msg(seen, "%s is not in this test's table",
+			      varve_operation_name(operations));
 	}
 }
 END_TEST
 
-START_TEST(test_null) {
+START_TEST(test_null)
+{
 	struct varve_store *store = open_with_layer(test_config(test_home()));
 	for (size_t i = 0; i < KINDS; i++) {
 		assert_refused(&kinds[i], NULL, "layer", test_record, -EINVAL);
@@ -213,7 +251,8 @@ START_TEST(test_null) {
 }
 END_TEST
 
-START_TEST(test_bad_ids) {
+START_TEST(test_bad_ids)
+{
 	struct varve_store *store = open_with_layer(test_config(test_home()));
 	char *longer = test_alloc(257);
 	memset(longer, 'x', 256);
@@ -233,7 +272,8 @@ START_TEST(test_bad_ids) {
 }
 END_TEST
 
-START_TEST(test_full) {
+START_TEST(test_full)
+{
 	struct varve_config config = test_config(test_home());
 	config.requests_max = 1;
 	struct varve_store *store = open_with_layer(config);
@@ -252,13 +292,15 @@ START_TEST(test_full) {
 END_TEST
 
 /* In a forked child. */
-static int refused_in_child(void *store) {
+static int refused_in_child(void *store)
+{
 	for (size_t i = 0; i < KINDS; i++)
 		assert_refused(&kinds[i], store, "layer", test_record, -ECHILD);
 	return 0;
 }
 
-START_TEST(test_fork) {
+START_TEST(test_fork)
+{
 	struct varve_store *store = open_with_layer(test_config(test_home()));
 	test_in_child(refused_in_child, store);
 	test_close(store);
@@ -266,13 +308,16 @@ START_TEST(test_fork) {
 END_TEST
 
 /* In a callback that runs while the store is being closed. */
-static void refused_while_closing(struct varve_store *store, const struct varve_result *result, void *user_data) {
+static void refused_while_closing(struct varve_store *store, const struct varve_result *result,
+				  void *user_data)
+{
 	for (size_t i = 0; i < KINDS; i++)
 		assert_refused(&kinds[i], store, "layer", test_record, -ESHUTDOWN);
 	++*(unsigned *)user_data;
 }
 
-START_TEST(test_closing) {
+START_TEST(test_closing)
+{
 	struct varve_store *store = open_with_layer(test_config(test_home()));
 	unsigned calls = 0;
 	test_error(varve_noop(store, refused_while_closing, &calls, NULL), 0);
@@ -282,10 +327,13 @@ START_TEST(test_closing) {
 END_TEST
 
 /* What a callback may get, beside the error: "Fields of other operations are 0 or NULL". */
-static void check_fields(struct varve_store *store, const struct varve_result *result, void *user_data) {
+static void check_fields(struct varve_store *store, const struct varve_result *result,
+			 void *user_data)
+{
 	enum varve_operation operation = result->operation;
 	bool batch = operation == VARVE_CREATE || operation == VARVE_REMOVE;
-	bool bytes = operation == VARVE_DIFF || operation == VARVE_DIFF_SIZE || operation == VARVE_APPLY;
+	bool bytes = operation == VARVE_DIFF || operation == VARVE_DIFF_SIZE ||
+		     operation == VARVE_APPLY;
 	ck_assert((result->failure != NULL) == (result->error != 0));
 	ck_assert((result->outcomes != NULL) == batch);
 	ck_assert_uint_eq(result->outcomes_count, batch);
@@ -303,7 +351,8 @@ static void check_fields(struct varve_store *store, const struct varve_result *r
 	test_record(store, result, user_data);
 }
 
-START_TEST(test_one_callback) {
+START_TEST(test_one_callback)
+{
 	struct varve_store *store = open_with_layer(test_config(test_home()));
 	for (size_t i = 0; i < KINDS; i++) {
 		struct test_record record = { 0 };
@@ -312,9 +361,10 @@ START_TEST(test_one_callback) {
 		ck_assert_uint_ne(request, 0);
 		ck_assert_uint_eq(record.calls, 0);
 		int error = test_await(store, &record);
-		bool gone = kinds[i].submit == submit_remove_batch || kinds[i].submit == submit_rename || kinds[i].submit == submit_adopt;
-		ck_assert_msg(error == (gone ? -ENOENT : 0), "%s: %s at %s",
-			      kinds[i].name, test_errno_name(error), record.failure.step);
+		bool gone = kinds[i].submit == submit_remove_batch ||
+			    kinds[i].submit == submit_rename || kinds[i].submit == submit_adopt;
+		ck_assert_msg(error == (gone ? -ENOENT : 0), "%s: %s at %s", kinds[i].name,
+			      test_errno_name(error), record.failure.step);
 		ck_assert_int_eq(record.operation, kinds[i].operation);
 		ck_assert_uint_eq(record.request, request);
 		ck_assert_ptr_eq(record.store, store);
@@ -326,7 +376,8 @@ START_TEST(test_one_callback) {
 }
 END_TEST
 
-START_TEST(test_no_handle_wanted) {
+START_TEST(test_no_handle_wanted)
+{
 	struct varve_store *store = open_with_layer(test_config(test_home()));
 	struct test_record records[KINDS] = { 0 };
 	for (size_t i = 0; i < KINDS; i++)
@@ -336,7 +387,8 @@ START_TEST(test_no_handle_wanted) {
 }
 END_TEST
 
-START_TEST(test_missing_layer) {
+START_TEST(test_missing_layer)
+{
 	struct varve_store *store = open_with_layer(test_config(test_home()));
 	for (size_t i = 0; i < KINDS; i++) {
 		struct test_record record = { 0 };
@@ -347,7 +399,8 @@ START_TEST(test_missing_layer) {
 		/* Where SELinux is off there is nothing to label. */
 		if (kinds[i].operation == VARVE_RELABEL && error == 0)
 			continue;
-		ck_assert_msg(error == -ENOENT, "%s: expected ENOENT, got %s", kinds[i].name, test_errno_name(error));
+		ck_assert_msg(error == -ENOENT, "%s: expected ENOENT, got %s", kinds[i].name,
+			      test_errno_name(error));
 		ck_assert_str_eq(record.failure.operation, kinds[i].name);
 		ck_assert_uint_gt(strlen(record.failure.id), 0);
 		ck_assert_ptr_nonnull(record.failure.step);
@@ -356,7 +409,8 @@ START_TEST(test_missing_layer) {
 }
 END_TEST
 
-START_TEST(test_close_ends_them) {
+START_TEST(test_close_ends_them)
+{
 	/* Each alone in flight, closed at once: its callback has run when close returns. */
 	for (size_t i = 0; i < KINDS; i++) {
 		struct varve_store *store = open_with_layer(test_config(test_home()));
@@ -364,32 +418,38 @@ START_TEST(test_close_ends_them) {
 		test_error(kinds[i].submit(store, "layer", test_record, &record, NULL), 0);
 		test_close(store);
 		ck_assert_msg(record.calls == 1, "%s: %u callbacks", kinds[i].name, record.calls);
-		ck_assert_msg(record.error == 0 || record.error == -ECANCELED, "%s: %s", kinds[i].name,
-			      test_errno_name(record.error));
+		ck_assert_msg(record.error == 0 || record.error == -ECANCELED, "%s: %s",
+			      kinds[i].name, test_errno_name(record.error));
 		close(sink);
 	}
 }
 END_TEST
 
-START_TEST(test_cancel_ends_them) {
+START_TEST(test_cancel_ends_them)
+{
 	struct varve_store *store = open_with_layer(test_config(test_home()));
 	for (size_t i = 0; i < KINDS; i++) {
 		struct test_record record = { 0 };
 		varve_request request;
 		test_create(store, test_path("victim-%zu", i), "layer");
-		test_error(kinds[i].submit(store, test_path("victim-%zu", i), test_record, &record, &request), 0);
+		test_error(kinds[i].submit(store, test_path("victim-%zu", i), test_record, &record,
+					   &request),
+			   0);
 		test_error(varve_cancel(store, request), 0);
 		int error = test_await(store, &record);
-		ck_assert_msg(error == 0 || error == -ECANCELED || (kinds[i].operation == VARVE_ADOPT && error == -EEXIST), "%s: %s",
-			      kinds[i].name, test_errno_name(error));
+		ck_assert_msg(error == 0 || error == -ECANCELED ||
+				      (kinds[i].operation == VARVE_ADOPT && error == -EEXIST),
+			      "%s: %s", kinds[i].name, test_errno_name(error));
 	}
 	test_close(store);
 }
 END_TEST
 
-START_TEST(test_counted) {
+START_TEST(test_counted)
+{
 	struct varve_store *store = open_with_layer(test_config(test_home()));
-	struct varve_operation_statistics was = VARVE_OPERATION_STATISTICS_INIT, is = VARVE_OPERATION_STATISTICS_INIT;
+	struct varve_operation_statistics was = VARVE_OPERATION_STATISTICS_INIT,
+					  is = VARVE_OPERATION_STATISTICS_INIT;
 	for (size_t i = 0; i < KINDS; i++) {
 		enum varve_operation operation = kinds[i].operation;
 		struct test_record record = { 0 };
@@ -408,5 +468,6 @@ START_TEST(test_counted) {
 }
 END_TEST
 
-TEST_MAIN("requests", test_all_are_here, test_null, test_bad_ids, test_full, test_fork, test_closing, test_one_callback,
-	  test_no_handle_wanted, test_missing_layer, test_close_ends_them, test_cancel_ends_them, test_counted)
+TEST_MAIN("requests", test_all_are_here, test_null, test_bad_ids, test_full, test_fork,
+	  test_closing, test_one_callback, test_no_handle_wanted, test_missing_layer,
+	  test_close_ends_them, test_cancel_ends_them, test_counted)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Signals cut varve_wait() and varve_wait_for() short and nothing else, and never run on a thread of the library. */
+/*
+ * Signals cut varve_wait() and varve_wait_for() short and nothing else, and never run on a thread
+ * of the library.
+ */
 #include "test.h"
 
 #include <signal.h>
@@ -13,14 +16,16 @@ static atomic_uint ticks, foreign;
 static pid_t main_thread;
 
 /* Count, and see where it runs. */
-static void on_tick(int signal) {
+static void on_tick(int signal)
+{
 	atomic_fetch_add(&ticks, 1);
 	if (gettid() != main_thread)
 		atomic_fetch_add(&foreign, 1);
 }
 
 /* Let the clock tick with SIGALRM, without SA_RESTART; 0 stops it. */
-static void tick(int every_us) {
+static void tick(int every_us)
+{
 	struct sigaction action = { .sa_handler = on_tick };
 	struct itimerval timer = { { 0, every_us }, { 0, every_us } };
 	main_thread = gettid();
@@ -28,7 +33,8 @@ static void tick(int every_us) {
 	ck_assert_int_eq(setitimer(ITIMER_REAL, &timer, NULL), 0);
 }
 
-START_TEST(test_wait) {
+START_TEST(test_wait)
+{
 	struct varve_store *store = test_open(test_home());
 	struct test_record record = { 0 };
 	varve_request request;
@@ -48,7 +54,8 @@ START_TEST(test_wait) {
 }
 END_TEST
 
-START_TEST(test_twins_go_on) {
+START_TEST(test_twins_go_on)
+{
 	char *home = test_home();
 	tick(TICK_US);
 	struct varve_store *store = test_open(home);
@@ -68,8 +75,12 @@ START_TEST(test_twins_go_on) {
 }
 END_TEST
 
-START_TEST(test_twin_blocked) {
-	/* A twin that waits long is not cut short: the file system is frozen until a child has seen ten ticks go by. */
+START_TEST(test_twin_blocked)
+{
+	/*
+	 * A twin that waits long is not cut short: the file system is frozen until a child has seen
+	 * ten ticks go by.
+	 */
 	struct varve_store *store = test_open(test_home());
 	struct test_record record = { 0 };
 	test_freeze();
@@ -87,7 +98,8 @@ START_TEST(test_twin_blocked) {
 }
 END_TEST
 
-START_TEST(test_library_threads_take_none) {
+START_TEST(test_library_threads_take_none)
+{
 	struct varve_store *store = test_open(test_home());
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct test_record records[100] = { 0 };
@@ -95,11 +107,16 @@ START_TEST(test_library_threads_take_none) {
 	options.parent = "base";
 	tick(TICK_US);
 	for (int i = 0; i < 100; i++) {
-		test_error(varve_layer_create(store, test_path("%d", i), &options, test_record, &records[i], NULL), 0);
+		test_error(varve_layer_create(store, test_path("%d", i), &options, test_record,
+					      &records[i], NULL),
+			   0);
 		kill(getpid(), SIGALRM);
 	}
 	test_await_all(store, records, 100);
-	/* While the main thread blocks it, a signal to the process has only the library's threads to run on. */
+	/*
+	 * While the main thread blocks it, a signal to the process has only the library's threads
+	 * to run on.
+	 */
 	sigset_t set;
 	sigemptyset(&set);
 	sigaddset(&set, SIGALRM);
@@ -119,7 +136,8 @@ START_TEST(test_library_threads_take_none) {
 }
 END_TEST
 
-START_TEST(test_dispositions) {
+START_TEST(test_dispositions)
+{
 	/* The library changes neither handlers nor the mask. */
 	struct sigaction before[32], after;
 	sigset_t mask, mask_after;
@@ -138,4 +156,5 @@ START_TEST(test_dispositions) {
 }
 END_TEST
 
-TEST_MAIN("signals", test_wait, test_twins_go_on, test_twin_blocked, test_library_threads_take_none, test_dispositions)
+TEST_MAIN("signals", test_wait, test_twins_go_on, test_twin_blocked, test_library_threads_take_none,
+	  test_dispositions)

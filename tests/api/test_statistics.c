@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* varve_statistics() counts what happened; varve_histogram_percentile() reads histograms as the header describes them. */
+/*
+ * varve_statistics() counts what happened; varve_histogram_percentile() reads histograms as the
+ * header describes them.
+ */
 #include "test.h"
 
 /* The counters of one operation of STORE. */
-static struct varve_operation_statistics counters(struct varve_store *store, enum varve_operation operation) {
+static struct varve_operation_statistics counters(struct varve_store *store,
+						  enum varve_operation operation)
+{
 	struct varve_operation_statistics statistics = VARVE_OPERATION_STATISTICS_INIT;
 	test_error(varve_operation_statistics(store, operation, &statistics), 0);
 	return statistics;
 }
 
 /* Assert that a histogram is in itself sound. */
-static void check_histogram(const struct varve_histogram *histogram) {
+static void check_histogram(const struct varve_histogram *histogram)
+{
 	uint64_t count = 0;
 	for (int i = 0; i < VARVE_HISTOGRAM_BUCKETS; i++)
 		count += histogram->buckets[i];
@@ -20,7 +26,8 @@ static void check_histogram(const struct varve_histogram *histogram) {
 	ck_assert_uint_le(histogram->sum_ns, histogram->max_ns * histogram->count);
 }
 
-START_TEST(test_counts) {
+START_TEST(test_counts)
+{
 	struct varve_store *store = test_open(test_home());
 	struct test_record record = { 0 };
 	const char *ids[] = { "a", "b", "c" };
@@ -53,7 +60,8 @@ START_TEST(test_counts) {
 }
 END_TEST
 
-START_TEST(test_in_flight) {
+START_TEST(test_in_flight)
+{
 	struct varve_store *store = test_open(test_home());
 	struct varve_statistics statistics = VARVE_STATISTICS_INIT;
 	struct test_record records[20] = { 0 };
@@ -72,7 +80,8 @@ START_TEST(test_in_flight) {
 }
 END_TEST
 
-START_TEST(test_cancelled) {
+START_TEST(test_cancelled)
+{
 	struct varve_config config = test_config(test_home());
 	config.commit_threads_max = 1;
 	struct varve_store *store = test_open_config(&config);
@@ -84,7 +93,9 @@ START_TEST(test_cancelled) {
 	options.parent = "base";
 	test_freeze();
 	for (int i = 0; i < 30; i++)
-		test_error(varve_layer_create(store, test_path("%d", i), &options, test_record, &records[i], &requests[i]), 0);
+		test_error(varve_layer_create(store, test_path("%d", i), &options, test_record,
+					      &records[i], &requests[i]),
+			   0);
 	for (int i = 0; i < 30; i++)
 		varve_cancel(store, requests[i]);
 	test_thaw();
@@ -99,7 +110,8 @@ START_TEST(test_cancelled) {
 }
 END_TEST
 
-START_TEST(test_snapshots) {
+START_TEST(test_snapshots)
+{
 	enum { LAYERS = 100 };
 	struct varve_store *store = test_open(test_home());
 	struct test_record records[LAYERS] = { 0 };
@@ -123,7 +135,8 @@ START_TEST(test_snapshots) {
 }
 END_TEST
 
-START_TEST(test_direct) {
+START_TEST(test_direct)
+{
 	/* Alone, a snapshot goes straight into its place. */
 	struct varve_store *store = test_open(test_home());
 	struct varve_statistics statistics = VARVE_STATISTICS_INIT;
@@ -137,7 +150,8 @@ START_TEST(test_direct) {
 }
 END_TEST
 
-START_TEST(test_own_store_only) {
+START_TEST(test_own_store_only)
+{
 	char *home = test_home();
 	struct varve_store *one = test_open(home), *two = test_open(home);
 	test_create(one, "a", NULL);
@@ -148,12 +162,17 @@ START_TEST(test_own_store_only) {
 }
 END_TEST
 
-/* Put VALUE into HISTOGRAM, by the layout that the header gives: exact below 16, then 16 buckets a power of two. */
-static void put(struct varve_histogram *histogram, uint64_t value) {
+/*
+ * Put VALUE into HISTOGRAM, by the layout that the header gives: exact below 16, then 16 buckets a
+ * power of two.
+ */
+static void put(struct varve_histogram *histogram, uint64_t value)
+{
 	unsigned bucket = value;
 	if (value >= 16) {
 		unsigned power = 63 - __builtin_clzll(value);
-		bucket = power >= 40 ? VARVE_HISTOGRAM_BUCKETS - 1 : 16 + (power - 4) * 16 + ((value >> (power - 4)) & 15);
+		bucket = power >= 40 ? VARVE_HISTOGRAM_BUCKETS - 1
+				     : 16 + (power - 4) * 16 + ((value >> (power - 4)) & 15);
 	}
 	histogram->buckets[bucket]++;
 	histogram->sum_ns += value;
@@ -164,7 +183,8 @@ static void put(struct varve_histogram *histogram, uint64_t value) {
 	histogram->count++;
 }
 
-START_TEST(test_percentile) {
+START_TEST(test_percentile)
+{
 	struct varve_histogram *histogram = test_alloc(sizeof(*histogram));
 	ck_assert_uint_eq(varve_histogram_percentile(histogram, 50), 0);
 	for (uint64_t i = 1; i <= 10; i++)
@@ -179,7 +199,8 @@ START_TEST(test_percentile) {
 }
 END_TEST
 
-START_TEST(test_percentile_error) {
+START_TEST(test_percentile_error)
+{
 	/* A value read back is never too small, and at most 1/16 too large. */
 	for (uint64_t value = 1; value < (1ull << 39); value += value / 5 + 1) {
 		struct varve_histogram *histogram = test_alloc(sizeof(*histogram));
@@ -187,11 +208,11 @@ START_TEST(test_percentile_error) {
 		put(histogram, value);
 		put(histogram, UINT64_C(1) << 39);
 		uint64_t read = varve_histogram_percentile(histogram, 60);
-		ck_assert_msg(read >= value && read <= value + value / 16, "%llu is read as %llu", (unsigned long long)value,
-			      (unsigned long long)read);
+		ck_assert_msg(read >= value && read <= value + value / 16, "%llu is read as %llu",
+			      (unsigned long long)value, (unsigned long long)read);
 	}
 }
 END_TEST
 
-TEST_MAIN("statistics", test_counts, test_in_flight, test_cancelled, test_snapshots, test_direct, test_own_store_only,
-	  test_percentile, test_percentile_error)
+TEST_MAIN("statistics", test_counts, test_in_flight, test_cancelled, test_snapshots, test_direct,
+	  test_own_store_only, test_percentile, test_percentile_error)

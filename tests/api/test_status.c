@@ -6,14 +6,16 @@
 #include <unistd.h>
 
 /* The value of KEY; NULL when there is no such line. */
-static const char *value_of(const struct varve_status_entry *entries, size_t count, const char *key) {
+static const char *value_of(const struct varve_status_entry *entries, size_t count, const char *key)
+{
 	for (size_t i = 0; i < count; i++)
 		if (!strcmp(entries[i].key, key))
 			return entries[i].value;
 	return NULL;
 }
 
-START_TEST(test_form) {
+START_TEST(test_form)
+{
 	struct varve_store *store = test_open(test_home());
 	struct test_record record = { 0 };
 	struct varve_status_entry *entries = NULL;
@@ -29,24 +31,28 @@ START_TEST(test_form) {
 		const char *key = entries[i].key;
 		ck_assert_str_eq(record.status_keys[i], key);
 		ck_assert_uint_gt(strlen(key), 0);
-		ck_assert_msg(strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(key), "key '%s'", key);
+		ck_assert_msg(strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(key),
+			      "key '%s'", key);
 		ck_assert_ptr_nonnull(entries[i].value);
 		ck_assert_ptr_null(strchr(entries[i].value, '\n'));
-		ck_assert_msg(value_of(entries, count, key) == entries[i].value, "key '%s' is there twice", key);
+		ck_assert_msg(value_of(entries, count, key) == entries[i].value,
+			      "key '%s' is there twice", key);
 	}
 	free(entries);
 	test_close(store);
 }
 END_TEST
 
-START_TEST(test_truth) {
+START_TEST(test_truth)
+{
 	struct varve_store *store = test_open(test_home());
 	struct varve_status_entry *entries = NULL;
 	struct utsname names;
 	size_t count = 0;
 	test_error(varve_status_wait(store, &entries, &count, NULL), 0);
 	ck_assert_int_eq(uname(&names), 0);
-	const char *kernel = value_of(entries, count, "kernel"), *backlog = value_of(entries, count, "cleaner_backlog");
+	const char *kernel = value_of(entries, count, "kernel"),
+		   *backlog = value_of(entries, count, "cleaner_backlog");
 	ck_assert_ptr_nonnull(kernel);
 	ck_assert_msg(strstr(kernel, names.release) != NULL, "kernel: %s", kernel);
 	ck_assert_ptr_nonnull(backlog);
@@ -60,7 +66,8 @@ START_TEST(test_truth) {
 END_TEST
 
 /* Ask without privilege. */
-static int status_unprivileged(void *home) {
+static int status_unprivileged(void *home)
+{
 	struct varve_store *store = test_open(home);
 	struct varve_status_entry *entries = NULL;
 	struct varve_failure failure;
@@ -72,7 +79,8 @@ static int status_unprivileged(void *home) {
 	return 0;
 }
 
-START_TEST(test_unprivileged) {
+START_TEST(test_unprivileged)
+{
 	test_as_nobody(status_unprivileged, test_home_of_nobody());
 }
 END_TEST

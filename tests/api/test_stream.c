@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Archives through callbacks: the sink of varve_layer_diff(), varve_stream_write() for apply and create; pauses, ends, errors
- * and cancels at every point, and how much memory that takes.
+ * Archives through callbacks: the sink of varve_layer_diff(), varve_stream_write() for apply and
+ * create; pauses, ends, errors and cancels at every point, and how much memory that takes.
  *
  * varve-test: backend=either timeout=120
  */
@@ -39,7 +39,9 @@ struct sunk {
 };
 
 /** The sink. */
-static int sink(struct varve_store *store, varve_request request, const void *bytes, size_t size, void *data) {
+static int sink(struct varve_store *store, varve_request request, const void *bytes, size_t size,
+		void *data)
+{
 	struct sunk *sunk = data;
 
 	ck_assert(!sunk->inside && !sunk->ended && size > 0);
@@ -64,7 +66,8 @@ static int sink(struct varve_store *store, varve_request request, const void *by
 }
 
 /** The callback. */
-static void ended(struct varve_store *store, const struct varve_result *result, void *data) {
+static void ended(struct varve_store *store, const struct varve_result *result, void *data)
+{
 	struct sunk *sunk = data;
 
 	ck_assert(!sunk->inside);
@@ -75,7 +78,9 @@ static void ended(struct varve_store *store, const struct varve_result *result, 
 }
 
 /** Begin an archive of ID into SUNK. */
-static varve_request begin_diff(struct varve_store *store, const char *id, struct sunk *sunk, size_t chunk_bytes) {
+static varve_request begin_diff(struct varve_store *store, const char *id, struct sunk *sunk,
+				size_t chunk_bytes)
+{
 	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
 	varve_request request = 0;
 
@@ -87,7 +92,9 @@ static varve_request begin_diff(struct varve_store *store, const char *id, struc
 }
 
 /** Begin to create ID from what is written. */
-static varve_request begin_create(struct varve_store *store, const char *id, varve_room *room, struct sunk *sunk) {
+static varve_request begin_create(struct varve_store *store, const char *id, varve_room *room,
+				  struct sunk *sunk)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
 	varve_request request = 0;
@@ -100,11 +107,17 @@ static varve_request begin_create(struct varve_store *store, const char *id, var
 	return request;
 }
 
-/** Write all of SIZE bytes in pieces of PIECE, dispatching where there is no room; returns the first error. */
-static int feed(struct varve_store *store, varve_request request, const char *bytes, size_t size, size_t piece) {
+/**
+ * Write all of SIZE bytes in pieces of PIECE, dispatching where there is no room; returns the first
+ * error.
+ */
+static int feed(struct varve_store *store, varve_request request, const char *bytes, size_t size,
+		size_t piece)
+{
 	while (size) {
 		size_t taken = 0;
-		int r = varve_stream_write(store, request, bytes, size < piece ? size : piece, &taken);
+		int r = varve_stream_write(store, request, bytes, size < piece ? size : piece,
+					   &taken);
 
 		ck_assert(r ? !taken : taken > 0 && taken <= piece);
 		if (r == -EAGAIN)
@@ -118,7 +131,8 @@ static int feed(struct varve_store *store, varve_request request, const char *by
 }
 
 /** A layer "base" with small files and one of SIZE bytes that are no holes. */
-static void make_base(struct varve_store *store, const char *home, size_t size) {
+static void make_base(struct varve_store *store, const char *home, size_t size)
+{
 	char *path = test_layer(home, "base"), block[65536];
 	int fd;
 
@@ -133,7 +147,8 @@ static void make_base(struct varve_store *store, const char *home, size_t size) 
 }
 
 /** The archive of ID through a descriptor, *RET_SIZE bytes. */
-static char *archive_of(struct varve_store *store, const char *id, size_t *ret_size) {
+static char *archive_of(struct varve_store *store, const char *id, size_t *ret_size)
+{
 	int fd = memfd_create("archive", MFD_CLOEXEC);
 	struct varve_failure failure;
 	uint64_t bytes;
@@ -148,7 +163,8 @@ static char *archive_of(struct varve_store *store, const char *id, size_t *ret_s
 }
 
 /** Is what was sunk ARCHIVE? */
-static void check_sunk(const struct sunk *sunk, const char *archive, size_t size) {
+static void check_sunk(const struct sunk *sunk, const char *archive, size_t size)
+{
 	test_error(sunk->error, 0);
 	ck_assert_uint_eq(sunk->ended, 1);
 	ck_assert_uint_eq(sunk->size, size);
@@ -156,7 +172,8 @@ static void check_sunk(const struct sunk *sunk, const char *archive, size_t size
 	ck_assert_int_eq(memcmp(sunk->bytes, archive, size), 0);
 }
 
-START_TEST(test_round_trip) {
+START_TEST(test_round_trip)
+{
 	static const size_t sizes[] = { 1, 511, 512, 65536, VARVE_STREAM_BYTES, 0 };
 	char *home = test_home(), *archive;
 	struct varve_store *store = test_open_relaxed(home);
@@ -203,7 +220,8 @@ START_TEST(test_round_trip) {
 END_TEST
 
 /** Bytes of memory that this process has in use. */
-static size_t memory_used(void) {
+static size_t memory_used(void)
+{
 	char *text = test_read("/proc/self/statm");
 	unsigned long pages = 0;
 
@@ -211,7 +229,8 @@ static size_t memory_used(void) {
 	return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-START_TEST(test_pause) {
+START_TEST(test_pause)
+{
 	char *home = test_home(), *archive;
 	struct varve_store *store = test_open_relaxed(home);
 	struct sunk sunk = { .answer = VARVE_PAUSE, .turn = 1 };
@@ -242,14 +261,18 @@ START_TEST(test_pause) {
 }
 END_TEST
 
-START_TEST(test_changed_meanwhile) {
+START_TEST(test_changed_meanwhile)
+{
 	char *home = test_home(), *large;
 	struct varve_store *store = test_open_relaxed(home);
 	struct sunk sunk = { .answer = VARVE_PAUSE, .turn = 1 }, in = { .answer = 0 };
 	struct stat stat_now;
 	varve_request request;
 
-	/* While its archive stands still, the file that is being read is cut, and one far behind it is gone. */
+	/*
+	 * While its archive stands still, the file that is being read is cut, and one far behind it
+	 * is gone.
+	 */
 	make_base(store, home, 8 << 20);
 	large = test_path("%s/large", test_layer(home, "base"));
 	test_mkdir(test_path("%s/many", test_layer(home, "base")));
@@ -275,7 +298,8 @@ START_TEST(test_changed_meanwhile) {
 }
 END_TEST
 
-START_TEST(test_stalled_cancel) {
+START_TEST(test_stalled_cancel)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open_relaxed(home);
 	int descriptors;
@@ -298,8 +322,10 @@ START_TEST(test_stalled_cancel) {
 }
 END_TEST
 
-START_TEST(test_stalled_close) {
-	struct sunk paused = { .answer = VARVE_PAUSE, .turn = 3 }, ready = { .answer = 0 }, in[3] = { { .answer = 0 } };
+START_TEST(test_stalled_close)
+{
+	struct sunk paused = { .answer = VARVE_PAUSE, .turn = 3 }, ready = { .answer = 0 },
+		    in[3] = { { .answer = 0 } };
 	int descriptors, threads;
 	char *home = test_home();
 	struct varve_store *store;
@@ -337,7 +363,8 @@ START_TEST(test_stalled_close) {
 }
 END_TEST
 
-START_TEST(test_sink_error) {
+START_TEST(test_sink_error)
+{
 	static const struct {
 		int answer, error;
 	} cases[] = { { -EDOM, -EDOM }, { -ECANCELED, -ECANCELED }, { 7, -EINVAL } };
@@ -359,24 +386,29 @@ START_TEST(test_sink_error) {
 END_TEST
 
 /** What a sink may do: cancel its own request. */
-static void act_cancel(struct varve_store *store, varve_request request) {
+static void act_cancel(struct varve_store *store, varve_request request)
+{
 	test_error(varve_cancel(store, request), 0);
 }
 
 /** ... go on before it has said that it pauses. */
-static void act_resume(struct varve_store *store, varve_request request) {
+static void act_resume(struct varve_store *store, varve_request request)
+{
 	test_error(varve_stream_resume(store, request), 0);
 }
 
 /** ... close the store. */
-static void act_close(struct varve_store *store, varve_request request) {
+static void act_close(struct varve_store *store, varve_request request)
+{
 	test_error(varve_close(store), 0);
 }
 
-START_TEST(test_acts) {
+START_TEST(test_acts)
+{
 	char *home = test_home(), *archive;
 	struct varve_store *store = test_open_relaxed(home);
-	struct sunk cancelled = { .turn = 2, .act = act_cancel }, closed = { .turn = 2, .act = act_close };
+	struct sunk cancelled = { .turn = 2, .act = act_cancel },
+		    closed = { .turn = 2, .act = act_close };
 	struct sunk resumed = { .answer = VARVE_PAUSE, .turn = 1, .act = act_resume };
 	size_t size;
 	int r;
@@ -411,7 +443,8 @@ struct feeder {
 	unsigned calls;
 };
 
-static void feeder_room(struct varve_store *store, varve_request request, size_t size, void *data) {
+static void feeder_room(struct varve_store *store, varve_request request, size_t size, void *data)
+{
 	struct feeder *feeder = data;
 	size_t taken;
 
@@ -426,7 +459,8 @@ static void feeder_room(struct varve_store *store, varve_request request, size_t
 		test_error(varve_stream_end(store, request, 0), 0);
 }
 
-START_TEST(test_blocking) {
+START_TEST(test_blocking)
+{
 	char *home = test_home(), *archive;
 	struct varve_store *store = test_open_relaxed(home);
 	struct varve_create_options create = VARVE_CREATE_OPTIONS_INIT;
@@ -442,7 +476,8 @@ START_TEST(test_blocking) {
 	archive = archive_of(store, "base", &size);
 	diff.sink = sink;
 	diff.sink_data = &sunk;
-	test_ok(varve_layer_diff_wait(store, "base", &diff, VARVE_STREAM, &bytes, NULL, &failure), &failure);
+	test_ok(varve_layer_diff_wait(store, "base", &diff, VARVE_STREAM, &bytes, NULL, &failure),
+		&failure);
 	ck_assert_uint_eq(bytes, size);
 	ck_assert_uint_eq(sunk.size, size);
 	ck_assert_int_eq(memcmp(sunk.bytes, archive, size), 0);
@@ -454,7 +489,8 @@ START_TEST(test_blocking) {
 	test_ok(varve_layer_create_wait(store, "copy", &create, &failure), &failure);
 	ck_assert_uint_gt(feeder.calls, 1);
 	feeder = (struct feeder){ archive, size, 0 };
-	test_ok(varve_layer_apply_wait(store, "copy", &apply, VARVE_STREAM, &bytes, NULL, &failure), &failure);
+	test_ok(varve_layer_apply_wait(store, "copy", &apply, VARVE_STREAM, &bytes, NULL, &failure),
+		&failure);
 	sunk = (struct sunk){ .answer = 0 };
 	begin_diff(store, "copy", &sunk, 0);
 	test_dispatch_until(store, &sunk.ended, 1);
@@ -464,7 +500,8 @@ START_TEST(test_blocking) {
 END_TEST
 
 /** Count that there is room. */
-static void count_room(struct varve_store *store, varve_request request, size_t size, void *data) {
+static void count_room(struct varve_store *store, varve_request request, size_t size, void *data)
+{
 	struct sunk *sunk = data;
 
 	ck_assert_uint_ge(size, VARVE_STREAM_BYTES / 2);
@@ -472,7 +509,8 @@ static void count_room(struct varve_store *store, varve_request request, size_t 
 	sunk->chunks++;
 }
 
-START_TEST(test_back_pressure) {
+START_TEST(test_back_pressure)
+{
 	char *home = test_home(), *archive;
 	struct varve_store *store = test_open_relaxed(home);
 	struct sunk sunk = { .answer = 0 };
@@ -505,7 +543,8 @@ START_TEST(test_back_pressure) {
 }
 END_TEST
 
-START_TEST(test_broken_off) {
+START_TEST(test_broken_off)
+{
 	char *home = test_home(), *archive;
 	struct varve_store *store = test_open_relaxed(home);
 	size_t size, taken;
@@ -537,7 +576,8 @@ START_TEST(test_broken_off) {
 }
 END_TEST
 
-START_TEST(test_refused_archive) {
+START_TEST(test_refused_archive)
+{
 	struct varve_store *store = test_open_relaxed(test_home());
 	struct sunk sunk = { .answer = 0 };
 	varve_request request = begin_create(store, "copy", NULL, &sunk);
@@ -545,7 +585,10 @@ START_TEST(test_refused_archive) {
 	size_t taken;
 	int r;
 
-	/* It fails while the caller writes on: it gets -EPIPE at the latest after what the library may hold. */
+	/*
+	 * It fails while the caller writes on: it gets -EPIPE at the latest after what the library
+	 * may hold.
+	 */
 	memset(noise, 'x', sizeof(noise));
 	do {
 		r = varve_stream_write(store, request, noise, sizeof(noise), &taken);
@@ -557,7 +600,8 @@ START_TEST(test_refused_archive) {
 }
 END_TEST
 
-START_TEST(test_arguments) {
+START_TEST(test_arguments)
+{
 	struct varve_store *store = test_open_relaxed(test_home());
 	struct varve_diff_options diff = VARVE_DIFF_OPTIONS_INIT;
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
@@ -566,13 +610,17 @@ START_TEST(test_arguments) {
 	size_t taken;
 
 	test_create(store, "base", NULL);
-	test_error(varve_layer_diff(store, "base", &diff, VARVE_STREAM, ended, &sunk, NULL), -EINVAL);
+	test_error(varve_layer_diff(store, "base", &diff, VARVE_STREAM, ended, &sunk, NULL),
+		   -EINVAL);
 	diff.sink = sink;
-	test_error(varve_layer_diff(store, "base", &diff, STDOUT_FILENO, ended, &sunk, NULL), -EINVAL);
+	test_error(varve_layer_diff(store, "base", &diff, STDOUT_FILENO, ended, &sunk, NULL),
+		   -EINVAL);
 	diff.chunk_bytes = VARVE_STREAM_BYTES + 1;
-	test_error(varve_layer_diff(store, "base", &diff, VARVE_STREAM, ended, &sunk, NULL), -EINVAL);
+	test_error(varve_layer_diff(store, "base", &diff, VARVE_STREAM, ended, &sunk, NULL),
+		   -EINVAL);
 	apply.room = count_room;
-	test_error(varve_layer_apply(store, "base", &apply, STDIN_FILENO, ended, &sunk, NULL), -EINVAL);
+	test_error(varve_layer_apply(store, "base", &apply, STDIN_FILENO, ended, &sunk, NULL),
+		   -EINVAL);
 	test_error(varve_noop(store, ended, &sunk, &noop), 0);
 	test_error(varve_stream_write(store, noop, "", 1, &taken), -EINVAL);
 	test_error(varve_stream_resume(store, noop), -EINVAL);
@@ -595,7 +643,8 @@ START_TEST(test_arguments) {
 }
 END_TEST
 
-START_TEST(test_many_stalled) {
+START_TEST(test_many_stalled)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open_relaxed(home);
 	struct sunk sunk[STALLED] = { { .answer = 0 } }, other = { .answer = 0 };
@@ -603,7 +652,9 @@ START_TEST(test_many_stalled) {
 
 	for (int i = 0; i < STALLED; i++)
 		requests[i] = begin_create(store, test_path("%d", i), NULL, &sunk[i]);
-	/* The last of them wait for a thread: they can be cancelled all the same, and others go on. */
+	/*
+	 * The last of them wait for a thread: they can be cancelled all the same, and others go on.
+	 */
 	for (int i = STALLED; i-- > STALLED - 20;) {
 		test_error(varve_cancel(store, requests[i]), 0);
 		test_dispatch_until(store, &sunk[i].ended, 1);
@@ -635,12 +686,14 @@ struct hand {
 	_Atomic bool over;
 };
 
-static void *hand_feed(void *data) {
+static void *hand_feed(void *data)
+{
 	struct hand *hand = data;
 	size_t at = 0, taken;
 
 	while (at < hand->size) {
-		int r = varve_stream_write(hand->store, hand->request, hand->archive + at, hand->size - at, &taken);
+		int r = varve_stream_write(hand->store, hand->request, hand->archive + at,
+					   hand->size - at, &taken);
 
 		if (r == -EAGAIN)
 			sched_yield();
@@ -652,7 +705,8 @@ static void *hand_feed(void *data) {
 	return NULL;
 }
 
-static void *hand_resume(void *data) {
+static void *hand_resume(void *data)
+{
 	struct hand *hand = data;
 
 	while (!hand->over) {
@@ -662,7 +716,8 @@ static void *hand_resume(void *data) {
 	return NULL;
 }
 
-START_TEST(test_hands) {
+START_TEST(test_hands)
+{
 	char *home = test_home(), *archive;
 	struct varve_store *store = test_open_relaxed(home);
 	struct sunk in = { .answer = 0 }, out = { .answer = VARVE_PAUSE, .turn = 1 };
@@ -687,13 +742,17 @@ START_TEST(test_hands) {
 }
 END_TEST
 
-START_TEST(test_fair) {
+START_TEST(test_fair)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open_relaxed(home);
 	struct sunk sunk = { .answer = 0 };
 	unsigned chunks = 0;
 
-	/* A stream that always has more does not keep others from their callbacks, even one at a time. */
+	/*
+	 * A stream that always has more does not keep others from their callbacks, even one at a
+	 * time.
+	 */
 	make_base(store, home, 4 << 20);
 	begin_diff(store, "base", &sunk, 512);
 	test_dispatch_until(store, &sunk.chunks, 10);
@@ -715,6 +774,7 @@ START_TEST(test_fair) {
 }
 END_TEST
 
-TEST_MAIN("stream", test_round_trip, test_pause, test_changed_meanwhile, test_stalled_cancel, test_stalled_close,
-	  test_sink_error, test_acts, test_blocking, test_back_pressure, test_broken_off, test_refused_archive, test_arguments,
-	  test_many_stalled, test_hands, test_fair)
+TEST_MAIN("stream", test_round_trip, test_pause, test_changed_meanwhile, test_stalled_cancel,
+	  test_stalled_close, test_sink_error, test_acts, test_blocking, test_back_pressure,
+	  test_broken_off, test_refused_archive, test_arguments, test_many_stalled, test_hands,
+	  test_fair)

@@ -6,23 +6,30 @@
 #include <ctype.h>
 
 /* A failure like the one of the header's example. */
-static struct varve_failure example(void) {
-	struct varve_failure failure = { .error = -EEXIST, .operation = "create", .step = "SNAPSHOT" };
+static struct varve_failure example(void)
+{
+	struct varve_failure failure = { .error = -EEXIST,
+					 .operation = "create",
+					 .step = "SNAPSHOT" };
 	failure.call = "BTRFS_IOC_SNAP_CREATE_V2";
 	strcpy(failure.id, "web-1");
 	strcpy(failure.path, "/pool/subvolumes/web-1");
 	return failure;
 }
 
-START_TEST(test_example) {
+START_TEST(test_example)
+{
 	struct varve_failure failure = example();
 	char text[512];
 	ck_assert_ptr_eq(varve_strerror(&failure, text, sizeof(text)), text);
-	ck_assert_str_eq(text, "create web-1: SNAPSHOT: BTRFS_IOC_SNAP_CREATE_V2 /pool/subvolumes/web-1: File exists");
+	ck_assert_str_eq(
+		text,
+		"create web-1: SNAPSHOT: BTRFS_IOC_SNAP_CREATE_V2 /pool/subvolumes/web-1: File exists");
 }
 END_TEST
 
-START_TEST(test_detail) {
+START_TEST(test_detail)
+{
 	struct varve_failure failure = example();
 	char text[512];
 	strcpy(failure.detail, "something that a person should know");
@@ -32,7 +39,8 @@ START_TEST(test_detail) {
 }
 END_TEST
 
-START_TEST(test_parts_missing) {
+START_TEST(test_parts_missing)
+{
 	struct varve_failure failure = example();
 	char text[512];
 	failure.call = NULL;
@@ -51,7 +59,8 @@ START_TEST(test_parts_missing) {
 }
 END_TEST
 
-START_TEST(test_not_printable) {
+START_TEST(test_not_printable)
+{
 	struct varve_failure failure = example();
 	char text[4096];
 	strcpy(failure.id, "a\nb\xff\x1b[31m");
@@ -60,11 +69,13 @@ START_TEST(test_not_printable) {
 	ck_assert_ptr_nonnull(strstr(text, "a\\x0ab\\xff\\x1b[31m"));
 	ck_assert_ptr_nonnull(strstr(text, "/pool/\\x01\\x7f/caf\\xc3\\xa9"));
 	for (size_t i = 0; text[i]; i++)
-		ck_assert_msg(isprint((unsigned char)text[i]), "byte 0x%02x", (unsigned char)text[i]);
+		ck_assert_msg(isprint((unsigned char)text[i]), "byte 0x%02x",
+			      (unsigned char)text[i]);
 }
 END_TEST
 
-START_TEST(test_every_size) {
+START_TEST(test_every_size)
+{
 	struct varve_failure failure = example();
 	char whole[4096];
 	strcpy(failure.detail, "more");
@@ -87,7 +98,8 @@ START_TEST(test_every_size) {
 }
 END_TEST
 
-START_TEST(test_unknown_error) {
+START_TEST(test_unknown_error)
+{
 	struct varve_failure failure = example();
 	char text[512];
 	failure.error = -99999;
@@ -96,5 +108,5 @@ START_TEST(test_unknown_error) {
 }
 END_TEST
 
-TEST_MAIN_UNIT("strerror", test_example, test_detail, test_parts_missing, test_not_printable, test_every_size,
-	       test_unknown_error)
+TEST_MAIN_UNIT("strerror", test_example, test_detail, test_parts_missing, test_not_printable,
+	       test_every_size, test_unknown_error)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Layers that something keeps from being destroyed: flags (chattr +i, +a), modes that deny their owner, read-only subvolumes,
- * active swap files. What can be taken away is; else the error names it, says where it is, and what became of the layer.
+ * Layers that something keeps from being destroyed: flags (chattr +i, +a), modes that deny their
+ * owner, read-only subvolumes, active swap files. What can be taken away is; else the error names
+ * it, says where it is, and what became of the layer.
  *
- * varve-test: timeout=120
- * varve-test: kernel-says=active.swapfile|deleting.default.subvolume
+ * varve-test: timeout=120 varve-test: kernel-says=active.swapfile|deleting.default.subvolume
  */
 #include "tar.h"
 #include "test.h"
@@ -25,17 +25,20 @@
 #define SWAP_LABEL "SWAPSPACE2"
 
 /* Add FLAGS to those of PATH. */
-static void add_flags(const char *path, int flags) {
+static void add_flags(const char *path, int flags)
+{
 	int descriptor = open(path, O_RDONLY | O_CLOEXEC), now = 0;
 	ck_assert_msg(descriptor >= 0, "%s: %s", path, strerror(errno));
 	ck_assert_int_eq(ioctl(descriptor, FS_IOC_GETFLAGS, &now), 0);
 	now |= flags;
-	ck_assert_msg(ioctl(descriptor, FS_IOC_SETFLAGS, &now) == 0, "%s: %s", path, strerror(errno));
+	ck_assert_msg(ioctl(descriptor, FS_IOC_SETFLAGS, &now) == 0, "%s: %s", path,
+		      strerror(errno));
 	close(descriptor);
 }
 
 /* The flags +i and +a of PATH. */
-static int flags_of(const char *path) {
+static int flags_of(const char *path)
+{
 	int descriptor = open(path, O_RDONLY | O_CLOEXEC), now = 0;
 	ck_assert_msg(descriptor >= 0, "%s: %s", path, strerror(errno));
 	ck_assert_int_eq(ioctl(descriptor, FS_IOC_GETFLAGS, &now), 0);
@@ -44,12 +47,16 @@ static int flags_of(const char *path) {
 }
 
 /* Make the subvolume PATH read-only, or not. */
-static void set_read_only(const char *path, const char *value) {
-	ck_assert_int_eq(test_command((const char *[]){ "btrfs", "property", "set", path, "ro", value, NULL }), 0);
+static void set_read_only(const char *path, const char *value)
+{
+	ck_assert_int_eq(test_command((const char *[]){ "btrfs", "property", "set", path, "ro",
+							value, NULL }),
+			 0);
 }
 
 /* Is it? */
-static bool is_read_only(const char *path) {
+static bool is_read_only(const char *path)
+{
 	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
 	uint64_t flags = 0;
 	ck_assert_int_ge(descriptor, 0);
@@ -59,14 +66,16 @@ static bool is_read_only(const char *path) {
 }
 
 /* Make the file PATH, on whatever file system it is. */
-static void make_file(const char *path) {
+static void make_file(const char *path)
+{
 	int descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	ck_assert_msg(descriptor >= 0, "%s: %s", path, strerror(errno));
 	close(descriptor);
 }
 
 /* Remove LAYER and assert that it, and all that was in it, is gone. */
-static void assert_removed(struct varve_store *store, const char *home, const char *layer) {
+static void assert_removed(struct varve_store *store, const char *home, const char *layer)
+{
 	struct varve_failure failure;
 	test_ok(varve_layer_remove_wait(store, layer, 0, &failure), &failure);
 	ck_assert(!test_layer_exists(home, layer));
@@ -74,15 +83,19 @@ static void assert_removed(struct varve_store *store, const char *home, const ch
 }
 
 /* Assert that what FAILURE says has WORDS in it. */
-static void assert_says(const struct varve_failure *failure, const char *words) {
+static void assert_says(const struct varve_failure *failure, const char *words)
+{
 	char text[2048];
-	ck_assert_msg(strstr(varve_strerror(failure, text, sizeof(text)), words) != NULL, "no \"%s\" in \"%s\"", words, text);
+	ck_assert_msg(strstr(varve_strerror(failure, text, sizeof(text)), words) != NULL,
+		      "no \"%s\" in \"%s\"", words, text);
 }
 
-/* ---- flags ------------------------------------------------------------------------------------------------------- */
+/* ---- flags ----------------------------------------------------------------------------------- */
 
-START_TEST(test_root_with_flags) {
-	static const int flags[] = { FS_IMMUTABLE_FL, FS_APPEND_FL, FS_IMMUTABLE_FL | FS_APPEND_FL };
+START_TEST(test_root_with_flags)
+{
+	static const int flags[] = { FS_IMMUTABLE_FL, FS_APPEND_FL,
+				     FS_IMMUTABLE_FL | FS_APPEND_FL };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -102,8 +115,12 @@ START_TEST(test_root_with_flags) {
 }
 END_TEST
 
-/* Snapshots of such a layer that share a commit are renamed into their places, and have its flags there. */
-START_TEST(test_snapshots_with_flags) {
+/*
+ * Snapshots of such a layer that share a commit are renamed into their places, and have its flags
+ * there.
+ */
+START_TEST(test_snapshots_with_flags)
+{
 	enum { LAYERS = 12 };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -123,7 +140,8 @@ START_TEST(test_snapshots_with_flags) {
 END_TEST
 
 /* Nested subvolumes, so that it has to be renamed. */
-START_TEST(test_root_with_flags_and_nested) {
+START_TEST(test_root_with_flags_and_nested)
+{
 	char *home = test_home(), *layer = test_layer(home, "layer");
 	struct varve_store *store = test_open(home);
 	for (int read_only = 0; read_only < 2; read_only++) {
@@ -138,7 +156,8 @@ START_TEST(test_root_with_flags_and_nested) {
 }
 END_TEST
 
-START_TEST(test_nested_with_flags) {
+START_TEST(test_nested_with_flags)
+{
 	static const char *const orders[][2] = { { "aa", "sub" }, { "sub", "aa" } };
 	char *home = test_home(), *layer = test_layer(home, "layer");
 	struct varve_store *store = test_open(home);
@@ -154,7 +173,8 @@ START_TEST(test_nested_with_flags) {
 END_TEST
 
 /* The directory that a nested subvolume lies in has the flag, or is in a read-only subvolume. */
-START_TEST(test_directories_of_nested) {
+START_TEST(test_directories_of_nested)
+{
 	char *home = test_home(), *layer = test_layer(home, "layer");
 	struct varve_store *store = test_open(home);
 	for (int read_only = 0; read_only < 2; read_only++) {
@@ -177,7 +197,8 @@ START_TEST(test_directories_of_nested) {
 END_TEST
 
 /* What a crashed process left, with flags: in the trash, and entry by entry in staging. */
-START_TEST(test_sweep_with_flags) {
+START_TEST(test_sweep_with_flags)
+{
 	char *home = test_home();
 	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 	struct varve_config config = test_config(home);
@@ -216,7 +237,8 @@ START_TEST(test_sweep_with_flags) {
 END_TEST
 
 /* Give up the capability that flags take. */
-static void drop_immutable(void) {
+static void drop_immutable(void)
+{
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2];
 	ck_assert_int_eq(syscall(SYS_capget, &header, data), 0);
@@ -226,7 +248,8 @@ static void drop_immutable(void) {
 }
 
 /* Layers with flags that may not be cleared, in HOME. */
-static int remove_without_capability(void *data) {
+static int remove_without_capability(void *data)
+{
 	char *home = data;
 	struct varve_failure failure;
 	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
@@ -265,7 +288,8 @@ static int remove_without_capability(void *data) {
 	return 0;
 }
 
-START_TEST(test_without_capability) {
+START_TEST(test_without_capability)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure;
@@ -274,7 +298,8 @@ START_TEST(test_without_capability) {
 	static const struct {
 		const char *layer, *order[2];
 		int flags;
-	} nested[] = { { "first", { "zz", "sub" }, FS_APPEND_FL }, { "second", { "sub", "zz" }, FS_IMMUTABLE_FL } };
+	} nested[] = { { "first", { "zz", "sub" }, FS_APPEND_FL },
+		       { "second", { "sub", "zz" }, FS_IMMUTABLE_FL } };
 	for (size_t i = 0; i < TEST_COUNT(nested); i++) {
 		test_create(store, nested[i].layer, NULL);
 		char *directory = test_path("%s/dir", test_layer(home, nested[i].layer));
@@ -297,11 +322,13 @@ START_TEST(test_without_capability) {
 }
 END_TEST
 
-/* ---- swap files -------------------------------------------------------------------------------------------------- */
+/* ---- swap files ------------------------------------------------------------------------------ */
 
 /* Make a swap file at PATH and turn it on; false where this cannot be. */
-static bool swap_on(const char *path) {
-	int descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600), flags = FS_NOCOW_FL;
+static bool swap_on(const char *path)
+{
+	int descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600),
+	    flags = FS_NOCOW_FL;
 	char *block = test_alloc(SWAP_BYTES);
 	uint32_t *header = (uint32_t *)(block + 1024);
 	long page = sysconf(_SC_PAGESIZE);
@@ -317,8 +344,10 @@ static bool swap_on(const char *path) {
 	return swapon(path, 0) == 0;
 }
 
-START_TEST(test_swap) {
-	char *home = test_home(), *layer = test_layer(home, "layer"), *outer = test_layer(home, "outer");
+START_TEST(test_swap)
+{
+	char *home = test_home(), *layer = test_layer(home, "layer"),
+	     *outer = test_layer(home, "outer");
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_failure made = { 0 }, removed = { 0 }, nested = { 0 };
@@ -363,7 +392,8 @@ START_TEST(test_swap) {
 END_TEST
 
 /* A layer that cannot be destroyed after all keeps its flags. */
-START_TEST(test_flags_stay) {
+START_TEST(test_flags_stay)
+{
 	char *home = test_home(), *layer = test_layer(home, "layer");
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure = { 0 };
@@ -381,22 +411,27 @@ START_TEST(test_flags_stay) {
 }
 END_TEST
 
-/* ---- modes ------------------------------------------------------------------------------------------------------- */
+/* ---- modes ----------------------------------------------------------------------------------- */
 
 static const mode_t modes[] = { 0555, 0000, 0311, 0444, 0200 };
 
 /* Make the directory PATH, on whatever file system it is. */
-static void make_directory(const char *path) {
+static void make_directory(const char *path)
+{
 	ck_assert_msg(mkdir(path, 0755) == 0, "%s: %s", path, strerror(errno));
 }
 
 /* Make the subvolume PATH, on whatever file system it is. */
-static void make_subvolume(const char *path) {
-	ck_assert_int_eq(test_command((const char *[]){ "btrfs", "-q", "subvolume", "create", path, NULL }), 0);
+static void make_subvolume(const char *path)
+{
+	ck_assert_int_eq(test_command((const char *[]){ "btrfs", "-q", "subvolume", "create", path,
+							NULL }),
+			 0);
 }
 
 /* Make a layer with directories, files and nested subvolumes, all of them of MODE, and it. */
-static void make_denied(struct varve_store *store, const char *home, const char *layer, mode_t mode) {
+static void make_denied(struct varve_store *store, const char *home, const char *layer, mode_t mode)
+{
 	char *path = test_layer(home, layer);
 	static const char *const subvolumes[] = { "a", "dir/b", "a/c" };
 	test_create(store, layer, NULL);
@@ -413,7 +448,8 @@ static void make_denied(struct varve_store *store, const char *home, const char 
 }
 
 /* Remove one's own layers of modes that deny it. */
-static int remove_denied(void *data) {
+static int remove_denied(void *data)
+{
 	char *home = data;
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure = { 0 };
@@ -479,18 +515,21 @@ static int remove_denied(void *data) {
 	return 0;
 }
 
-START_TEST(test_modes) {
+START_TEST(test_modes)
+{
 	test_as_nobody(remove_denied, test_home_of_nobody());
 }
 END_TEST
 
-START_TEST(test_modes_denied) {
+START_TEST(test_modes_denied)
+{
 	test_as_nobody_denied(remove_denied);
 }
 END_TEST
 
 /* Make layers for root to set flags in. */
-static int make_marked(void *data) {
+static int make_marked(void *data)
+{
 	char *home = data;
 	struct varve_store *store = test_open(home);
 	test_create(store, "root", NULL);
@@ -502,7 +541,8 @@ static int make_marked(void *data) {
 }
 
 /* Remove them: it may be that one can be destroyed with all that is in it. */
-static int remove_marked(void *data) {
+static int remove_marked(void *data)
+{
 	char *home = data;
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure = { 0 };
@@ -523,12 +563,14 @@ static int remove_marked(void *data) {
 }
 
 /* Set flags in what nobody has made in HOME. */
-static void mark(const char *home) {
+static void mark(const char *home)
+{
 	add_flags(test_layer(home, "root"), FS_IMMUTABLE_FL);
 	add_flags(test_path("%s/dir", test_layer(home, "content")), FS_APPEND_FL);
 }
 
-START_TEST(test_marked_by_root) {
+START_TEST(test_marked_by_root)
+{
 	char *home = test_home_of_nobody();
 	test_as_nobody(make_marked, home);
 	mark(home);
@@ -542,7 +584,8 @@ START_TEST(test_marked_by_root) {
 END_TEST
 
 /* Apply an archive of one file NAME to "layer": the error says WORDS. */
-static void apply_refused(struct varve_store *store, const char *name, const char *words) {
+static void apply_refused(struct varve_store *store, const char *name, const char *words)
+{
 	struct tar tar = { 0 };
 	struct varve_failure failure = { 0 };
 	int fd = memfd_create("archive", MFD_CLOEXEC);
@@ -555,7 +598,8 @@ static void apply_refused(struct varve_store *store, const char *name, const cha
 }
 
 /* What an archive cannot replace. */
-static int apply_without_capability(void *data) {
+static int apply_without_capability(void *data)
+{
 	drop_immutable();
 	struct varve_store *store = test_open(data);
 	apply_refused(store, "dir/new", "the directory that it lies in is immutable (chattr +i)");
@@ -569,14 +613,17 @@ static int apply_without_capability(void *data) {
 	return 0;
 }
 
-START_TEST(test_apply_to_flags) {
+START_TEST(test_apply_to_flags)
+{
 	char *home = test_home(), *layer = test_layer(home, "layer");
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
 	for (int i = 0; i < 3; i++)
-		make_directory(test_path("%s/%s", layer, (const char *[]){ "dir", "outer", "outer/inner" }[i]));
+		make_directory(test_path("%s/%s", layer,
+					 (const char *[]){ "dir", "outer", "outer/inner" }[i]));
 	for (int i = 0; i < 3; i++)
-		make_file(test_path("%s/%s", layer, (const char *[]){ "file", "dir/file", "outer/inner/file" }[i]));
+		make_file(test_path("%s/%s", layer,
+				    (const char *[]){ "file", "dir/file", "outer/inner/file" }[i]));
 	add_flags(test_path("%s/dir", layer), FS_IMMUTABLE_FL);
 	add_flags(test_path("%s/file", layer), FS_APPEND_FL);
 	add_flags(test_path("%s/outer/inner", layer), FS_IMMUTABLE_FL);
@@ -589,7 +636,8 @@ START_TEST(test_apply_to_flags) {
 END_TEST
 
 /* A plain leftover with flags in it that may not be cleared. */
-static int sweep_without_capability(void *data) {
+static int sweep_without_capability(void *data)
+{
 	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 	struct varve_failure failure;
 	struct varve_config config = test_config(data);
@@ -603,13 +651,15 @@ static int sweep_without_capability(void *data) {
 	return 0;
 }
 
-START_TEST(test_sweep_of_flags_in_plain) {
+START_TEST(test_sweep_of_flags_in_plain)
+{
 	char *home = test_home(), *path = test_path("%s/.varve", home);
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
 	test_close(store);
 	for (int i = 0; i < 5; i++) {
-		static const char *const names[] = { "staging", "1-0123456789abcdef", "0", "plain", "dir" };
+		static const char *const names[] = { "staging", "1-0123456789abcdef", "0", "plain",
+						     "dir" };
 		path = test_path("%s/%s", path, names[i]);
 		if (!test_exists(path))
 			test_mkdir(path);
@@ -622,6 +672,7 @@ START_TEST(test_sweep_of_flags_in_plain) {
 }
 END_TEST
 
-TEST_MAIN("stuck", test_root_with_flags, test_snapshots_with_flags, test_root_with_flags_and_nested, test_nested_with_flags,
-	  test_directories_of_nested, test_sweep_with_flags, test_without_capability, test_swap, test_flags_stay,
-	  test_modes, test_modes_denied, test_marked_by_root, test_apply_to_flags, test_sweep_of_flags_in_plain)
+TEST_MAIN("stuck", test_root_with_flags, test_snapshots_with_flags, test_root_with_flags_and_nested,
+	  test_nested_with_flags, test_directories_of_nested, test_sweep_with_flags,
+	  test_without_capability, test_swap, test_flags_stay, test_modes, test_modes_denied,
+	  test_marked_by_root, test_apply_to_flags, test_sweep_of_flags_in_plain)

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* varve-test: backend=either kernel-says=deleting.default.subvolume */
-/* varve_sweep(), and the sweep at open: what crashed processes left goes, what living ones work on stays. */
+/*
+ * varve_sweep(), and the sweep at open: what crashed processes left goes, what living ones work on
+ * stays.
+ */
 #include "test.h"
 
 #include <fcntl.h>
@@ -14,7 +17,8 @@
 #include <unistd.h>
 
 /* Put a subvolume with another one inside into the trash of HOME. */
-static void litter(const char *home, const char *name) {
+static void litter(const char *home, const char *name)
+{
 	char *trash = test_path("%s/.varve/trash", home);
 	mkdir(test_path("%s/.varve", home), 0700);
 	mkdir(trash, 0700);
@@ -24,13 +28,15 @@ static void litter(const char *home, const char *name) {
 }
 
 /* Record a size limit for a layer. */
-static void write_quota(const char *home, const char *id) {
+static void write_quota(const char *home, const char *id)
+{
 	mkdir(test_path("%s/quotas", home), 0700);
 	test_write(test_path("%s/quotas/%s", home, id), "1048576");
 }
 
 /* Sweep, and assert what it reports. */
-static void assert_sweep(struct varve_store *store, uint64_t trash, uint64_t quota_files) {
+static void assert_sweep(struct varve_store *store, uint64_t trash, uint64_t quota_files)
+{
 	struct varve_sweep_report report = { sizeof(report), 77, 77, 77, 77, 77 };
 	struct varve_failure failure;
 	test_ok(varve_sweep_wait(store, &report, &failure), &failure);
@@ -40,7 +46,8 @@ static void assert_sweep(struct varve_store *store, uint64_t trash, uint64_t quo
 	ck_assert_uint_eq(report.quota_groups_removed, 0);
 }
 
-START_TEST(test_nothing) {
+START_TEST(test_nothing)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct test_record record = { 0 };
@@ -58,7 +65,8 @@ START_TEST(test_nothing) {
 }
 END_TEST
 
-START_TEST(test_trash_and_quotas) {
+START_TEST(test_trash_and_quotas)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
@@ -78,7 +86,8 @@ START_TEST(test_trash_and_quotas) {
 }
 END_TEST
 
-START_TEST(test_at_open) {
+START_TEST(test_at_open)
+{
 	char *home = test_home();
 	struct varve_config config = test_config(home);
 	test_close(test_open(home));
@@ -94,7 +103,8 @@ START_TEST(test_at_open) {
 }
 END_TEST
 
-START_TEST(test_goes_on_after_failure) {
+START_TEST(test_goes_on_after_failure)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct test_record record = { 0 };
@@ -123,8 +133,12 @@ START_TEST(test_goes_on_after_failure) {
 }
 END_TEST
 
-/* Sweep a home in which the owner of some leftovers cannot be looked at: they stay, and the failure names the first. */
-static int sweep_unseen(void *home) {
+/*
+ * Sweep a home in which the owner of some leftovers cannot be looked at: they stay, and the failure
+ * names the first.
+ */
+static int sweep_unseen(void *home)
+{
 	struct varve_config config = test_config(home);
 	config.flags |= VARVE_OPEN_NO_SWEEP;
 	struct varve_store *store = test_open_config(&config);
@@ -133,8 +147,10 @@ static int sweep_unseen(void *home) {
 	litter(home, "1-0123456789abcdef.7");
 	litter(home, "gone.7");
 	test_error(varve_sweep_wait(store, &report, &failure), -EACCES);
-	ck_assert_str_eq(failure.path, test_path("%s/.varve/trash/1-0123456789abcdef.7", (char *)home));
-	ck_assert_msg(strstr(failure.detail, ".varve/staging/1-0123456789abcdef"), "%s", failure.detail);
+	ck_assert_str_eq(failure.path,
+			 test_path("%s/.varve/trash/1-0123456789abcdef.7", (char *)home));
+	ck_assert_msg(strstr(failure.detail, ".varve/staging/1-0123456789abcdef"), "%s",
+		      failure.detail);
 	ck_assert_uint_eq(report.trash_removed, 1);
 	/* The one in the trash, and the directory in staging. */
 	ck_assert_uint_eq(report.failures, 2);
@@ -150,7 +166,8 @@ static int sweep_unseen(void *home) {
 	return 0;
 }
 
-START_TEST(test_unseen_owner) {
+START_TEST(test_unseen_owner)
+{
 	char *home = test_home_of_nobody();
 	struct varve_config config = test_config(home);
 	config.flags |= VARVE_OPEN_SHARED_HOME;
@@ -166,8 +183,12 @@ START_TEST(test_unseen_owner) {
 }
 END_TEST
 
-/* Mount the directory OTHER at POINT, and see that a sweep of STORE fails for it and unmounts nothing. */
-static void assert_mounted(struct varve_store *store, const char *other, const char *point) {
+/*
+ * Mount the directory OTHER at POINT, and see that a sweep of STORE fails for it and unmounts
+ * nothing.
+ */
+static void assert_mounted(struct varve_store *store, const char *other, const char *point)
+{
 	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 	struct varve_failure failure = { 0 };
 	ck_assert_int_eq(mount(other, point, NULL, MS_BIND, NULL), 0);
@@ -179,14 +200,19 @@ static void assert_mounted(struct varve_store *store, const char *other, const c
 	ck_assert(test_exists(test_path("%s/file", other)));
 }
 
-/* What is mounted in a leftover keeps it, is named, and stays mounted: in whichever mount of the file system that is. */
-START_TEST(test_mounted) {
+/*
+ * What is mounted in a leftover keeps it, is named, and stays mounted: in whichever mount of the
+ * file system that is.
+ */
+START_TEST(test_mounted)
+{
 	char *home = test_home(), *other = test_home(), *elsewhere = test_home();
 	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
 	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
 	struct varve_store *store = test_open(home);
 	char *left = test_path("%s/.varve/trash/left", home);
-	char *plain = test_path("%s/.varve/staging/1-0123456789abcdef", home), *odd = test_path("%s/o\rd\fd", other);
+	char *plain = test_path("%s/.varve/staging/1-0123456789abcdef", home),
+	     *odd = test_path("%s/o\rd\fd", other);
 	litter(home, "left");
 	test_mkdir(test_path("%s/inner/in side", left));
 	test_mkdir(other);
@@ -219,15 +245,18 @@ START_TEST(test_mounted) {
 END_TEST
 
 /* Create and remove layers of HOME for ever. */
-static int churn(void *home) {
+static int churn(void *home)
+{
 	struct varve_store *store = test_open_relaxed(home);
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	options.parent = "base";
 	for (unsigned round = 0;; round++) {
 		struct test_record *records = test_alloc(32 * sizeof(*records));
 		for (int i = 0; i < 32; i++)
-			test_error(varve_layer_create(store, test_path("%d-%u-%d", getpid(), round, i), &options, test_record,
-						      &records[i], NULL), 0);
+			test_error(varve_layer_create(store,
+						      test_path("%d-%u-%d", getpid(), round, i),
+						      &options, test_record, &records[i], NULL),
+				   0);
 		test_await_all(store, records, 32);
 		for (int i = 0; i < 32; i++)
 			if (records[i].error)
@@ -235,7 +264,8 @@ static int churn(void *home) {
 	}
 }
 
-START_TEST(test_after_kill) {
+START_TEST(test_after_kill)
+{
 	/* Killed at random moments: whole layers and sweepable leftovers, nothing else. */
 	char *home = test_home();
 	struct varve_config config = test_config(home);
@@ -256,7 +286,8 @@ START_TEST(test_after_kill) {
 		size_t count;
 		test_error(varve_layer_list_wait(store, &ids, &count, NULL), 0);
 		for (size_t i = 0; i < count; i++)
-			ck_assert_str_eq(test_read(test_path("%s/mark", test_layer(home, ids[i]))), "whole");
+			ck_assert_str_eq(test_read(test_path("%s/mark", test_layer(home, ids[i]))),
+					 "whole");
 		free(ids);
 		struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 		struct varve_failure failure;
@@ -273,7 +304,8 @@ START_TEST(test_after_kill) {
 }
 END_TEST
 
-START_TEST(test_living_are_left_alone) {
+START_TEST(test_living_are_left_alone)
+{
 	if (!test_child_may_start_threads())
 		return;
 	char *home = test_home();
@@ -293,7 +325,8 @@ START_TEST(test_living_are_left_alone) {
 }
 END_TEST
 
-START_TEST(test_own_are_left_alone) {
+START_TEST(test_own_are_left_alone)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -301,7 +334,9 @@ START_TEST(test_own_are_left_alone) {
 	test_create(store, "base", NULL);
 	options.parent = "base";
 	for (int i = 0; i < 200; i++) {
-		test_error(varve_layer_create(store, test_path("%d", i), &options, test_record, &records[i], NULL), 0);
+		test_error(varve_layer_create(store, test_path("%d", i), &options, test_record,
+					      &records[i], NULL),
+			   0);
 		if (i % 20 == 0)
 			test_error(varve_sweep(store, test_record, &sweeps[i], NULL), 0);
 	}
@@ -316,7 +351,8 @@ START_TEST(test_own_are_left_alone) {
 }
 END_TEST
 
-START_TEST(test_hostile_trash) {
+START_TEST(test_hostile_trash)
+{
 	/* Plain files, directories and links in the trash lead nowhere. */
 	char *home = test_home(), *outside = test_home();
 	struct varve_store *store = test_open(home);
@@ -335,5 +371,6 @@ START_TEST(test_hostile_trash) {
 }
 END_TEST
 
-TEST_MAIN("sweep", test_nothing, test_trash_and_quotas, test_mounted, test_at_open, test_goes_on_after_failure, test_unseen_owner,
-	  test_after_kill, test_living_are_left_alone, test_own_are_left_alone, test_hostile_trash)
+TEST_MAIN("sweep", test_nothing, test_trash_and_quotas, test_mounted, test_at_open,
+	  test_goes_on_after_failure, test_unseen_owner, test_after_kill,
+	  test_living_are_left_alone, test_own_are_left_alone, test_hostile_trash)

@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 /* Number of subvolumes of the file system that are removed and not yet cleaned. */
-static size_t dead_subvolumes(void) {
+static size_t dead_subvolumes(void)
+{
 	uint64_t *ids = NULL;
 	size_t count = 0;
 	ck_assert_int_eq(btrfs_util_deleted_subvolumes(test_mount(), &ids, &count), BTRFS_UTIL_OK);
@@ -16,7 +17,8 @@ static size_t dead_subvolumes(void) {
 	return count;
 }
 
-START_TEST(test_makes_durable) {
+START_TEST(test_makes_durable)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open_relaxed(home);
 	struct test_record record = { 0 };
@@ -35,7 +37,8 @@ START_TEST(test_makes_durable) {
 }
 END_TEST
 
-START_TEST(test_nothing_to_do) {
+START_TEST(test_nothing_to_do)
+{
 	struct varve_store *store = test_open(test_home());
 	struct varve_failure failure;
 	for (int i = 0; i < 5; i++) {
@@ -46,7 +49,8 @@ START_TEST(test_nothing_to_do) {
 }
 END_TEST
 
-START_TEST(test_clean) {
+START_TEST(test_clean)
+{
 	enum { LAYERS = 50 };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -58,15 +62,18 @@ START_TEST(test_clean) {
 		ids[i] = test_path("%d", i);
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	options.parent = "base";
-	test_ok(varve_layer_create_batch_wait(store, ids, LAYERS, &options, NULL, &failure), &failure);
-	test_ok(varve_layer_remove_batch_wait(store, ids, LAYERS, VARVE_RELAXED, NULL, &failure), &failure);
+	test_ok(varve_layer_create_batch_wait(store, ids, LAYERS, &options, NULL, &failure),
+		&failure);
+	test_ok(varve_layer_remove_batch_wait(store, ids, LAYERS, VARVE_RELAXED, NULL, &failure),
+		&failure);
 	test_ok(varve_sync_wait(store, VARVE_SYNC_CLEAN, &failure), &failure);
 	ck_assert_uint_eq(dead_subvolumes(), 0);
 	test_close(store);
 }
 END_TEST
 
-START_TEST(test_clean_frees_space) {
+START_TEST(test_clean_frees_space)
+{
 	enum { SIZE_MB = 64 };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -89,15 +96,17 @@ START_TEST(test_clean_frees_space) {
 	test_remove_layer(store, "layer");
 	test_ok(varve_sync_wait(store, VARVE_SYNC_CLEAN, &failure), &failure);
 	ck_assert_int_eq(statvfs(test_mount(), &after), 0);
-	uint64_t used = (before.f_bfree - full.f_bfree) * before.f_bsize, back = (after.f_bfree - full.f_bfree) * after.f_bsize;
+	uint64_t used = (before.f_bfree - full.f_bfree) * before.f_bsize,
+		 back = (after.f_bfree - full.f_bfree) * after.f_bsize;
 	ck_assert_uint_ge(used, (uint64_t)SIZE_MB << 20);
-	ck_assert_msg(back >= used - (8u << 20), "of %llu bytes %llu came back", (unsigned long long)used,
-		      (unsigned long long)back);
+	ck_assert_msg(back >= used - (8u << 20), "of %llu bytes %llu came back",
+		      (unsigned long long)used, (unsigned long long)back);
 	test_close(store);
 }
 END_TEST
 
-START_TEST(test_many_together) {
+START_TEST(test_many_together)
+{
 	struct varve_store *store = test_open(test_home());
 	struct test_record records[50] = { 0 };
 	for (int i = 0; i < 50; i++)
@@ -109,7 +118,8 @@ START_TEST(test_many_together) {
 }
 END_TEST
 
-START_TEST(test_flags) {
+START_TEST(test_flags)
+{
 	struct varve_store *store = test_open(test_home());
 	struct test_record record = { 0 };
 	test_error(varve_sync(store, 1u << 31, test_record, &record, NULL), -EINVAL);
@@ -120,7 +130,8 @@ START_TEST(test_flags) {
 END_TEST
 
 /* Sync without privilege. */
-static int sync_unprivileged(void *home) {
+static int sync_unprivileged(void *home)
+{
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure = { 0 };
 	struct utsname names;
@@ -136,10 +147,11 @@ static int sync_unprivileged(void *home) {
 	return 0;
 }
 
-START_TEST(test_unprivileged) {
+START_TEST(test_unprivileged)
+{
 	test_as_nobody(sync_unprivileged, test_home_of_nobody());
 }
 END_TEST
 
-TEST_MAIN("sync", test_makes_durable, test_nothing_to_do, test_clean, test_clean_frees_space, test_many_together,
-	  test_flags, test_unprivileged)
+TEST_MAIN("sync", test_makes_durable, test_nothing_to_do, test_clean, test_clean_frees_space,
+	  test_many_together, test_flags, test_unprivileged)

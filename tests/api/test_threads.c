@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Submitting, cancelling and waiting from many threads; callbacks stay on the thread that dispatches. */
+/*
+ * Submitting, cancelling and waiting from many threads; callbacks stay on the thread that
+ * dispatches.
+ */
 #include "test.h"
 
 #include <stdatomic.h>
@@ -11,24 +14,27 @@
 struct shared {
 	struct varve_store *store;
 	const char *home;
-	atomic_uint numbers;	/* The next thread's number. */
-	atomic_uint done;	/* Threads that have ended. */
+	atomic_uint numbers; /* The next thread's number. */
+	atomic_uint done;    /* Threads that have ended. */
 };
 
 /* Start THREADS threads with FUNCTION. */
-static void start_all(pthread_t *threads, struct shared *shared, void *(*function)(void *data)) {
+static void start_all(pthread_t *threads, struct shared *shared, void *(*function)(void *data))
+{
 	for (int i = 0; i < THREADS; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, function, shared), 0);
 }
 
 /* Wait for them. */
-static void join_all(pthread_t *threads) {
+static void join_all(pthread_t *threads)
+{
 	for (int i = 0; i < THREADS; i++)
 		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
 }
 
 /* Run FUNCTION in all threads on a store of its own. */
-static void run_all(void *(*function)(void *data)) {
+static void run_all(void *(*function)(void *data))
+{
 	char *home = test_home();
 	struct shared shared = { .store = test_open(home), .home = home };
 	pthread_t threads[THREADS];
@@ -43,13 +49,15 @@ static struct test_record submitted[THREADS][EACH];
 static unsigned callbacks;
 
 /* Count, beside recording. */
-static void count(struct varve_store *store, const struct varve_result *result, void *user_data) {
+static void count(struct varve_store *store, const struct varve_result *result, void *user_data)
+{
 	test_record(store, result, user_data);
 	callbacks++;
 }
 
 /* Submit a mix. */
-static void *submit(void *data) {
+static void *submit(void *data)
+{
 	struct shared *shared = data;
 	unsigned number = atomic_fetch_add(&shared->numbers, 1);
 	for (int i = 0; i < EACH; i++) {
@@ -57,8 +65,9 @@ static void *submit(void *data) {
 		int error;
 		do {
 			if (i % 50 == 0)
-				error = varve_layer_create(shared->store, test_path("%u-%d", number, i), NULL, count, record,
-							   NULL);
+				error = varve_layer_create(shared->store,
+							   test_path("%u-%d", number, i), NULL,
+							   count, record, NULL);
 			else if (i % 50 == 1)
 				error = varve_layer_list(shared->store, count, record, NULL);
 			else
@@ -69,7 +78,8 @@ static void *submit(void *data) {
 	return NULL;
 }
 
-START_TEST(test_submit) {
+START_TEST(test_submit)
+{
 	char *home = test_home();
 	struct varve_config config = test_config(home);
 	config.requests_max = 256;
@@ -91,7 +101,8 @@ START_TEST(test_submit) {
 END_TEST
 
 /* Use the blocking twins. */
-static void *use_twins(void *data) {
+static void *use_twins(void *data)
+{
 	struct shared *shared = data;
 	unsigned number = atomic_fetch_add(&shared->numbers, 1);
 	for (int i = 0; i < 10; i++) {
@@ -102,7 +113,8 @@ static void *use_twins(void *data) {
 		test_create(shared->store, child, id);
 		test_ok(varve_layer_exists_wait(shared->store, child, &exists, &failure), &failure);
 		ck_assert(exists);
-		test_ok(varve_layer_get_wait(shared->store, child, NULL, &path, &failure), &failure);
+		test_ok(varve_layer_get_wait(shared->store, child, NULL, &path, &failure),
+			&failure);
 		ck_assert_str_eq(path, test_layer(shared->home, child));
 		free(path);
 		test_remove_layer(shared->store, id);
@@ -113,13 +125,15 @@ static void *use_twins(void *data) {
 	return NULL;
 }
 
-START_TEST(test_twins) {
+START_TEST(test_twins)
+{
 	run_all(use_twins);
 }
 END_TEST
 
 /* Submit, and wait for one's own. */
-static void *wait_for_own(void *data) {
+static void *wait_for_own(void *data)
+{
 	struct shared *shared = data;
 	for (int i = 0; i < EACH; i++) {
 		struct test_record record = { 0 };
@@ -132,20 +146,24 @@ static void *wait_for_own(void *data) {
 	return NULL;
 }
 
-START_TEST(test_wait_for) {
+START_TEST(test_wait_for)
+{
 	run_all(wait_for_own);
 }
 END_TEST
 
 /* Submit and cancel at once, wait. */
-static void *cancel_own(void *data) {
+static void *cancel_own(void *data)
+{
 	struct shared *shared = data;
 	unsigned number = atomic_fetch_add(&shared->numbers, 1);
 	for (int i = 0; i < 30; i++) {
 		struct test_record record = { 0 };
 		varve_request request;
 		char *id = test_path("%u-%d", number, i);
-		test_error(varve_layer_create(shared->store, id, NULL, test_record, &record, &request), 0);
+		test_error(varve_layer_create(shared->store, id, NULL, test_record, &record,
+					      &request),
+			   0);
 		test_error(varve_cancel(shared->store, request), 0);
 		test_error(varve_wait_for(shared->store, request, -1), 0);
 		ck_assert(record.error == 0 || record.error == -ECANCELED);
@@ -154,13 +172,15 @@ static void *cancel_own(void *data) {
 	return NULL;
 }
 
-START_TEST(test_cancel) {
+START_TEST(test_cancel)
+{
 	run_all(cancel_own);
 }
 END_TEST
 
 /* Read what any thread may read, until asked to stop. */
-static void *look(void *data) {
+static void *look(void *data)
+{
 	struct shared *shared = data;
 	struct varve_statistics statistics = VARVE_STATISTICS_INIT;
 	while (!atomic_load(&shared->done)) {
@@ -175,7 +195,8 @@ static void *look(void *data) {
 	return NULL;
 }
 
-START_TEST(test_look) {
+START_TEST(test_look)
+{
 	struct shared shared = { .store = test_open(test_home()) };
 	pthread_t threads[THREADS];
 	start_all(threads, &shared, look);
@@ -193,19 +214,22 @@ END_TEST
 /* Hold a callback until another thread has tried to dispatch. */
 static atomic_int other_result = 1;
 
-static void *dispatch_too(void *data) {
+static void *dispatch_too(void *data)
+{
 	atomic_store(&other_result, varve_dispatch(data, 0));
 	return NULL;
 }
 
-static void hold(struct varve_store *store, const struct varve_result *result, void *user_data) {
+static void hold(struct varve_store *store, const struct varve_result *result, void *user_data)
+{
 	pthread_t thread;
 	ck_assert_int_eq(pthread_create(&thread, NULL, dispatch_too, store), 0);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	++*(unsigned *)user_data;
 }
 
-START_TEST(test_two_dispatchers) {
+START_TEST(test_two_dispatchers)
+{
 	struct varve_store *store = test_open(test_home());
 	unsigned calls = 0;
 	test_error(varve_noop(store, hold, &calls, NULL), 0);
@@ -215,4 +239,5 @@ START_TEST(test_two_dispatchers) {
 }
 END_TEST
 
-TEST_MAIN("threads", test_submit, test_twins, test_wait_for, test_cancel, test_look, test_two_dispatchers)
+TEST_MAIN("threads", test_submit, test_twins, test_wait_for, test_cancel, test_look,
+	  test_two_dispatchers)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Root of a user namespace, some user of the host's, with a store of its own: what needs no privilege over the file system
- * succeeds, and the rest fails as it says. The namespace has one id, as `unshare --map-root-user` makes it, or many, as from
- * /etc/subuid; the file system lets users destroy subvolumes, or does not.
+ * Root of a user namespace, some user of the host's, with a store of its own: what needs no
+ * privilege over the file system succeeds, and the rest fails as it says. The namespace has one id,
+ * as `unshare --map-root-user` makes it, or many, as from /etc/subuid; the file system lets users
+ * destroy subvolumes, or does not.
  */
 #include <btrfsutil.h>
 #include <fcntl.h>
@@ -23,10 +24,11 @@
 /** A user that a namespace with many ids has, and one with one id has not. */
 #define USER 1000
 
-static const struct varve_id_map map_users[] = {{0, USER, 100}};
+static const struct varve_id_map map_users[] = { { 0, USER, 100 } };
 
 /* Write TEXT to the file PATH, which may be in /proc, or in a file system of this test's. */
-static void tell(const char *path, const char *text) {
+static void tell(const char *path, const char *text)
+{
 	int descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 	ck_assert_int_ge(descriptor, 0);
 	ck_assert_int_eq(write(descriptor, text, strlen(text)), strlen(text));
@@ -41,8 +43,12 @@ struct inside {
 	int made[2], mapped[2];
 };
 
-/* Become root of a namespace whose ids the parent writes, or as nobody of one with that id alone; then run it. */
-static int enter(void *data) {
+/*
+ * Become root of a namespace whose ids the parent writes, or as nobody of one with that id alone;
+ * then run it.
+ */
+static int enter(void *data)
+{
 	struct inside *inside = data;
 	char byte = 0;
 	if (unshare(CLONE_NEWUSER) < 0)
@@ -54,9 +60,13 @@ static int enter(void *data) {
 	return inside->function(inside->home, true);
 }
 
-/* Run FUNCTION on HOME in a namespace with many ids; HOME, if it is not there, is made for its root. */
-static void run_many(int (*function)(char *home, bool many), char *home) {
-	struct inside inside = {.function = function, .home = home};
+/*
+ * Run FUNCTION on HOME in a namespace with many ids; HOME, if it is not there, is made for its
+ * root.
+ */
+static void run_many(int (*function)(char *home, bool many), char *home)
+{
+	struct inside inside = { .function = function, .home = home };
 	char byte = 0;
 	if (mkdir(home, 0700) == 0)
 		ck_assert_int_eq(chown(home, OUTSIDE, OUTSIDE), 0);
@@ -75,7 +85,8 @@ static void run_many(int (*function)(char *home, bool many), char *home) {
 }
 
 /* As nobody: become root of a namespace with that id alone. */
-static int enter_one(void) {
+static int enter_one(void)
+{
 	/* A process that has changed its user may not write to its own /proc, else. */
 	if (prctl(PR_SET_DUMPABLE, 1) < 0 || unshare(CLONE_NEWUSER) < 0)
 		return 126;
@@ -86,38 +97,55 @@ static int enter_one(void) {
 }
 
 /* An archive of one entry of OWNER's; a device where there is a MAJOR number. */
-static int make_archive(unsigned owner, unsigned major_) {
-	struct tar tar = {0};
+static int make_archive(unsigned owner, unsigned major_)
+{
+	struct tar tar = { 0 };
 	int descriptor = memfd_create("archive", MFD_CLOEXEC);
-	tar_add(&tar, &(struct tar_entry){.name = "entry", .type = major_ ? '3' : '0', .device = major_, .uid = owner, .gid = owner});
+	tar_add(&tar, &(struct tar_entry){ .name = "entry",
+					   .type = major_ ? '3' : '0',
+					   .device = major_,
+					   .uid = owner,
+					   .gid = owner });
 	tar_end(&tar);
 	ck_assert_int_eq(write(descriptor, tar.bytes, tar.size), tar.size);
 	ck_assert_int_eq(lseek(descriptor, 0, SEEK_SET), 0);
 	return descriptor;
 }
 
-/* The blocking call that was given FAILURE ended with ERROR, as EXPECTED, and says something of it that has PART in it. */
-static void expect_failure(int error, int expected, const struct varve_failure *failure, const char *part) {
-	ck_assert_msg(error == expected, "%s, not %s: %s", test_errno_name(error), test_errno_name(expected), failure->detail);
-	ck_assert_msg(strstr(failure->detail, part) != NULL, "'%s' is not in '%s'", part, failure->detail);
+/*
+ * The blocking call that was given FAILURE ended with ERROR, as EXPECTED, and says something of it
+ * that has PART in it.
+ */
+static void expect_failure(int error, int expected, const struct varve_failure *failure,
+			   const char *part)
+{
+	ck_assert_msg(error == expected, "%s, not %s: %s", test_errno_name(error),
+		      test_errno_name(expected), failure->detail);
+	ck_assert_msg(strstr(failure->detail, part) != NULL, "'%s' is not in '%s'", part,
+		      failure->detail);
 }
 
 /* Archives, into a layer and as a layer. */
-static void try_archives(struct varve_store *store, const char *home, bool many) {
+static void try_archives(struct varve_store *store, const char *home, bool many)
+{
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
-	struct varve_failure failure = {0};
+	struct varve_failure failure = { 0 };
 	uint64_t bytes;
-	int archive = memfd_create("archive", MFD_CLOEXEC), owned = make_archive(USER, 0), device = make_archive(0, 1);
-	test_ok(varve_layer_diff_wait(store, "kid", NULL, archive, &bytes, NULL, &failure), &failure);
+	int archive = memfd_create("archive", MFD_CLOEXEC), owned = make_archive(USER, 0),
+	    device = make_archive(0, 1);
+	test_ok(varve_layer_diff_wait(store, "kid", NULL, archive, &bytes, NULL, &failure),
+		&failure);
 	ck_assert_uint_gt(bytes, 0);
 	ck_assert_int_eq(lseek(archive, 0, SEEK_SET), 0);
-	test_ok(varve_layer_apply_wait(store, "kid", NULL, archive, NULL, NULL, &failure), &failure);
+	test_ok(varve_layer_apply_wait(store, "kid", NULL, archive, NULL, NULL, &failure),
+		&failure);
 	options.apply = &apply;
 	options.parent = "base";
 	options.apply_fd = archive;
 	ck_assert_int_eq(lseek(archive, 0, SEEK_SET), 0);
-	test_ok(varve_layer_create_apply_wait(store, "unpacked", &options, NULL, NULL, &failure), &failure);
+	test_ok(varve_layer_create_apply_wait(store, "unpacked", &options, NULL, NULL, &failure),
+		&failure);
 	ck_assert(!test_exists(test_path("%s/file", test_layer(home, "unpacked"))));
 	test_remove_layer(store, "unpacked");
 	/* An owner that the namespace has, or has not. */
@@ -131,7 +159,9 @@ static void try_archives(struct varve_store *store, const char *home, bool many)
 	}
 	ck_assert(!test_layer_exists(home, "unpacked"));
 	options.apply_fd = device;
-	expect_failure(varve_layer_create_apply_wait(store, "device", &options, NULL, NULL, &failure), -EPERM, &failure, "CAP_MKNOD");
+	expect_failure(varve_layer_create_apply_wait(store, "device", &options, NULL, NULL,
+						     &failure),
+		       -EPERM, &failure, "CAP_MKNOD");
 	ck_assert(!test_layer_exists(home, "device"));
 	close(archive);
 	close(owned);
@@ -139,10 +169,11 @@ static void try_archives(struct varve_store *store, const char *home, bool many)
 }
 
 /* Owners: to ids that the namespace has, and has not. */
-static void try_owners(struct varve_store *store, const char *home, bool many) {
+static void try_owners(struct varve_store *store, const char *home, bool many)
+{
 	struct varve_chown_options shift = VARVE_CHOWN_OPTIONS_INIT;
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
-	struct varve_failure failure = {0};
+	struct varve_failure failure = { 0 };
 	struct stat stat_;
 	shift.uid_to = shift.gid_to = map_users, shift.uid_to_count = shift.gid_to_count = 1;
 	options.chown = &shift;
@@ -150,7 +181,8 @@ static void try_owners(struct varve_store *store, const char *home, bool many) {
 	int r = varve_layer_create_wait(store, "shifted", &options, &failure);
 	if (many) {
 		test_ok(r, &failure);
-		ck_assert_int_eq(stat(test_path("%s/file", test_layer(home, "shifted")), &stat_), 0);
+		ck_assert_int_eq(stat(test_path("%s/file", test_layer(home, "shifted")), &stat_),
+				 0);
 		ck_assert_uint_eq(stat_.st_uid, USER);
 		test_remove_layer(store, "shifted");
 	} else {
@@ -168,15 +200,16 @@ static void try_owners(struct varve_store *store, const char *home, bool many) {
 }
 
 /* All that a store can do, but for what a host's root has left in it. */
-static int live(char *home, bool many) {
+static int live(char *home, bool many)
+{
 	struct varve_store *store = test_open(home);
-	struct varve_failure failure = {0};
+	struct varve_failure failure = { 0 };
 	struct varve_change *changes;
 	struct varve_finding *findings;
 	struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;
 	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
-	const char *const size[] = {"size=8M", NULL};
+	const char *const size[] = { "size=8M", NULL };
 	size_t count;
 	test_create(store, "base", NULL);
 	tell(test_path("%s/file", test_layer(home, "base")), "content");
@@ -190,15 +223,19 @@ static int live(char *home, bool many) {
 	free(changes);
 	test_ok(varve_layer_usage_wait(store, "kid", 0, &usage, &failure), &failure);
 	ck_assert_uint_eq(usage.inodes, 4);
-	expect_failure(varve_layer_usage_wait(store, "kid", VARVE_USAGE_SEARCH, &usage, &failure), -EPERM, &failure, "");
+	expect_failure(varve_layer_usage_wait(store, "kid", VARVE_USAGE_SEARCH, &usage, &failure),
+		       -EPERM, &failure, "");
 	test_ok(varve_layer_info_wait(store, "kid", &info, &failure), &failure);
 	try_archives(store, home, many);
 	try_owners(store, home, many);
 	/* Without SELinux there is nothing to be done, and with it the policy decides. */
-	int r = varve_layer_relabel_wait(store, "kid", "system_u:object_r:container_file_t:s0", 0, &failure);
-	ck_assert_msg(r == 0 || r == -EPERM || r == -EACCES, "%s: %s", test_errno_name(r), failure.detail);
+	int r = varve_layer_relabel_wait(store, "kid", "system_u:object_r:container_file_t:s0", 0,
+					 &failure);
+	ck_assert_msg(r == 0 || r == -EPERM || r == -EACCES, "%s: %s", test_errno_name(r),
+		      failure.detail);
 	options.storage_options = size;
-	expect_failure(varve_layer_create_wait(store, "sized", &options, &failure), -EPERM, &failure, "CAP_SYS_ADMIN");
+	expect_failure(varve_layer_create_wait(store, "sized", &options, &failure), -EPERM,
+		       &failure, "CAP_SYS_ADMIN");
 	ck_assert(!test_layer_exists(home, "sized"));
 	test_error(varve_quota_enable_wait(store, test_quota_mode(), &failure), -EPERM);
 	options.storage_options = NULL;
@@ -206,7 +243,10 @@ static int live(char *home, bool many) {
 	options.flags = VARVE_CREATE_READ_ONLY;
 	test_ok(varve_layer_create_wait(store, "read-only", &options, &failure), &failure);
 	test_ok(varve_layer_freeze_wait(store, "base", 0, &failure), &failure);
-	ck_assert_int_eq(btrfs_util_create_subvolume(test_path("%s/nested", test_layer(home, "kid")), 0, NULL, NULL), BTRFS_UTIL_OK);
+	ck_assert_int_eq(btrfs_util_create_subvolume(test_path("%s/nested",
+							       test_layer(home, "kid")),
+						     0, NULL, NULL),
+			 BTRFS_UTIL_OK);
 	tell(test_path("%s/nested/file", test_layer(home, "kid")), "");
 	test_ok(varve_sync_wait(store, 0, &failure), &failure);
 	test_ok(varve_sweep_wait(store, NULL, &failure), &failure);
@@ -228,10 +268,11 @@ static int live(char *home, bool many) {
 }
 
 /* A layer holds what belongs to an owner outside of the namespace. */
-static int remove_others(char *home, bool many) {
+static int remove_others(char *home, bool many)
+{
 	struct varve_store *store = test_open(home);
 	struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;
-	struct varve_failure failure = {0};
+	struct varve_failure failure = { 0 };
 	(void)many;
 	test_ok(varve_layer_usage_wait(store, "stays", 0, &usage, &failure), &failure);
 	ck_assert_uint_eq(usage.inodes, 3);
@@ -242,25 +283,30 @@ static int remove_others(char *home, bool many) {
 }
 
 /* Put a directory with a file, which are another user's, into the layer that was left in HOME. */
-static void add_others(const char *home) {
-	char *directory = test_path("%s/others", test_layer(home, "stays")), *file = test_path("%s/file", directory);
+static void add_others(const char *home)
+{
+	char *directory = test_path("%s/others", test_layer(home, "stays")),
+	     *file = test_path("%s/file", directory);
 	test_mkdir(directory);
 	test_write(file, "");
 	ck_assert_int_eq(chown(file, 5, 5), 0);
 	ck_assert_int_eq(chown(directory, 5, 5), 0);
 }
 
-static int live_one(void *home) {
+static int live_one(void *home)
+{
 	int r = enter_one();
 	return r ? r : live(home, false);
 }
 
-static int remove_others_one(void *home) {
+static int remove_others_one(void *home)
+{
 	int r = enter_one();
 	return r ? r : remove_others(home, false);
 }
 
-START_TEST(test_many_ids) {
+START_TEST(test_many_ids)
+{
 	if (!test_child_may_start_threads())
 		return;
 	char *home = test_home();
@@ -270,7 +316,8 @@ START_TEST(test_many_ids) {
 }
 END_TEST
 
-START_TEST(test_one_id) {
+START_TEST(test_one_id)
+{
 	if (!test_child_may_start_threads())
 		return;
 	char *home = test_home_of_nobody();
@@ -281,7 +328,8 @@ START_TEST(test_one_id) {
 END_TEST
 
 /* Where the file system lets no user destroy a subvolume a layer goes entry by entry. */
-START_TEST(test_one_id_denied) {
+START_TEST(test_one_id_denied)
+{
 	if (test_child_may_start_threads())
 		test_as_nobody_denied(live_one);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whiteouts do not depend on where in an archive they stand: what the archive brings stays, what was there before it goes. And a
- * name that would be read as one is not archived.
+ * Whiteouts do not depend on where in an archive they stand: what the archive brings stays, what
+ * was there before it goes. And a name that would be read as one is not archived.
  *
  * varve-test: timeout=120
  */
@@ -26,22 +26,26 @@ static char *lines[LINES_MAX];
 static size_t lines_count, root_length;
 
 /** Note PATH, its mode and owner, and the names that its inode has. */
-static int found(const char *path, const struct stat *stat_found, int type, struct FTW *ftw) {
+static int found(const char *path, const struct stat *stat_found, int type, struct FTW *ftw)
+{
 	bool dir = S_ISDIR(stat_found->st_mode);
 
 	ck_assert_uint_lt(lines_count, LINES_MAX);
-	lines[lines_count++] = test_path("%s %o %u %u%s", path + root_length, stat_found->st_mode, stat_found->st_uid,
+	lines[lines_count++] = test_path("%s %o %u %u%s", path + root_length, stat_found->st_mode,
+					 stat_found->st_uid,
 					 dir ? 0 : (unsigned)stat_found->st_nlink,
 					 lgetxattr(path, "user.old", NULL, 0) >= 0 ? " old" : "");
 	return 0;
 }
 
-static int by_text(const void *a, const void *b) {
+static int by_text(const void *a, const void *b)
+{
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 /** All that is below PATH, a line each. */
-static char *tree(const char *path) {
+static char *tree(const char *path)
+{
 	char *text = test_path("%s", "");
 
 	lines_count = 0;
@@ -54,7 +58,8 @@ static char *tree(const char *path) {
 }
 
 /** Make the layer "made" from "base" and TAR: 0, or -errno and FAILURE. */
-static int try_apply(struct varve_store *store, struct tar *tar, struct varve_failure *failure) {
+static int try_apply(struct varve_store *store, struct tar *tar, struct varve_failure *failure)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_apply_options apply_options = VARVE_APPLY_OPTIONS_INIT;
 	int r;
@@ -71,7 +76,8 @@ static int try_apply(struct varve_store *store, struct tar *tar, struct varve_fa
 }
 
 /** Make the layer "made" from "base" and TAR; its tree. */
-static char *apply(struct varve_store *store, const char *home, struct tar *tar) {
+static char *apply(struct varve_store *store, const char *home, struct tar *tar)
+{
 	struct varve_failure failure;
 	char *text;
 
@@ -82,9 +88,11 @@ static char *apply(struct varve_store *store, const char *home, struct tar *tar)
 }
 
 /** A store with a layer "base" that has something to be deleted. */
-static struct varve_store *open_store(const char *home) {
+static struct varve_store *open_store(const char *home)
+{
 	static const char *const dirs[] = { "a", "a/b", "a/b/c", "a/gone", "d" };
-	static const char *const files[] = { "a/old", "a/b/bar", "a/b/c/baz", "a/gone/x", "d/kept", "top" };
+	static const char *const files[] = { "a/old",    "a/b/bar", "a/b/c/baz",
+					     "a/gone/x", "d/kept",  "top" };
 	struct varve_store *store = test_open_relaxed(home);
 
 	test_create(store, "base", NULL);
@@ -101,8 +109,13 @@ static struct varve_store *open_store(const char *home) {
 	return store;
 }
 
-/** The entries, with those that delete (their number is set in DELETES) at each place among the others, give one tree: WANTED. */
-static void every_order(const struct tar_entry *entries, size_t count, unsigned deletes, const char *wanted) {
+/**
+ * The entries, with those that delete (their number is set in DELETES) at each place among the
+ * others, give one tree: WANTED.
+ */
+static void every_order(const struct tar_entry *entries, size_t count, unsigned deletes,
+			const char *wanted)
+{
 	char *home = test_home();
 	struct varve_store *store = open_store(home);
 
@@ -121,7 +134,8 @@ static void every_order(const struct tar_entry *entries, size_t count, unsigned 
 	test_close(store);
 }
 
-START_TEST(test_opaque) {
+START_TEST(test_opaque)
+{
 	static const struct tar_entry entries[] = {
 		{ .name = "a/.wh..wh..opq" },
 		{ .name = "a/", .type = '5', .mode = 0755 },
@@ -130,27 +144,34 @@ START_TEST(test_opaque) {
 		{ .name = "a/b/c/foo", .mode = 0600 },
 	};
 
-	/* The attributes of a directory with an entry of its own are those that it had, as where nothing is opaque. */
-	every_order(entries, TEST_COUNT(entries), 1,
-		    " 40755 0 0\n/a 40755 0 0\n/a/b 40750 0 0\n/a/b/c 40750 0 0\n/a/b/c/foo 100600 0 1\n"
-		    "/d 40700 7 0 old\n/d/kept 100644 0 1\n/top 100644 0 1\n");
+	/*
+	 * The attributes of a directory with an entry of its own are those that it had, as where
+	 * nothing is opaque.
+	 */
+	every_order(
+		entries, TEST_COUNT(entries), 1,
+		" 40755 0 0\n/a 40755 0 0\n/a/b 40750 0 0\n/a/b/c 40750 0 0\n/a/b/c/foo 100600 0 1\n"
+		"/d 40700 7 0 old\n/d/kept 100644 0 1\n/top 100644 0 1\n");
 }
 END_TEST
 
-START_TEST(test_opaque_implicit) {
+START_TEST(test_opaque_implicit)
+{
 	static const struct tar_entry entries[] = {
 		{ .name = "a/.wh..wh..opq" },
 		{ .name = "a/b/c/foo", .mode = 0600 },
 		{ .name = "top", .mode = 0600 },
 	};
 
-	every_order(entries, TEST_COUNT(entries), 1,
-		    " 40755 0 0\n/a 40700 7 0 old\n/a/b 40755 0 0\n/a/b/c 40755 0 0\n/a/b/c/foo 100600 0 1\n"
-		    "/d 40700 7 0 old\n/d/kept 100644 0 1\n/top 100600 0 1\n");
+	every_order(
+		entries, TEST_COUNT(entries), 1,
+		" 40755 0 0\n/a 40700 7 0 old\n/a/b 40755 0 0\n/a/b/c 40755 0 0\n/a/b/c/foo 100600 0 1\n"
+		"/d 40700 7 0 old\n/d/kept 100644 0 1\n/top 100600 0 1\n");
 }
 END_TEST
 
-START_TEST(test_opaque_links) {
+START_TEST(test_opaque_links)
+{
 	static const struct tar_entry entries[] = {
 		{ .name = "a/.wh..wh..opq" },
 		{ .name = "a/.wh.link" },
@@ -159,14 +180,19 @@ START_TEST(test_opaque_links) {
 		{ .name = "d/second", .type = '1', .link = "d/kept" },
 	};
 
-	every_order(entries, TEST_COUNT(entries), 7,
-		    " 40755 0 0\n/a 40700 7 0 old\n/a/link 100644 0 3\n/d 40700 7 0 old\n/d/kept 100644 0 3\n/d/second 100644 0 3\n"
-		    "/top 100644 0 1\n");
+	every_order(
+		entries, TEST_COUNT(entries), 7,
+		" 40755 0 0\n/a 40700 7 0 old\n/a/link 100644 0 3\n/d 40700 7 0 old\n/d/kept 100644 0 3\n/d/second 100644 0 3\n"
+		"/top 100644 0 1\n");
 }
 END_TEST
 
-/** A link to a file that the archive deletes under its old name: the old name goes, the new one stays. */
-START_TEST(test_link_to_deleted) {
+/**
+ * A link to a file that the archive deletes under its old name: the old name goes, the new one
+ * stays.
+ */
+START_TEST(test_link_to_deleted)
+{
 	char *home = test_home();
 	struct varve_store *store = open_store(home);
 	struct tar tar = { 0 };
@@ -175,13 +201,15 @@ START_TEST(test_link_to_deleted) {
 	tar_add(&tar, &(struct tar_entry){ .name = "d/newer", .type = '1', .link = "top" });
 	tar_add(&tar, &(struct tar_entry){ .name = "a/.wh..wh..opq" });
 	tar_add(&tar, &(struct tar_entry){ .name = ".wh.top" });
-	ck_assert_str_eq(apply(store, home, &tar), " 40755 0 0\n/a 40700 7 0 old\n/d 40700 7 0 old\n/d/kept 100644 0 1\n"
-						    "/d/new 100644 0 1\n/d/newer 100644 0 1\n");
+	ck_assert_str_eq(apply(store, home, &tar),
+			 " 40755 0 0\n/a 40700 7 0 old\n/d 40700 7 0 old\n/d/kept 100644 0 1\n"
+			 "/d/new 100644 0 1\n/d/newer 100644 0 1\n");
 	test_close(store);
 }
 END_TEST
 
-START_TEST(test_deletes) {
+START_TEST(test_deletes)
+{
 	static const struct tar_entry entries[] = {
 		{ .name = ".wh.top" },
 		{ .name = ".wh.a" },
@@ -193,9 +221,10 @@ START_TEST(test_deletes) {
 		{ .name = "d/kept", .type = '5', .mode = 0755 },
 	};
 
-	every_order(entries, TEST_COUNT(entries), 15,
-		    " 40755 0 0\n/a 40755 0 0\n/a/b 40755 0 0\n/a/b/foo 100600 0 1\n/a/old 100600 0 1\n"
-		    "/d 40700 7 0 old\n/d/kept 40755 0 0\n/top 100600 0 1\n");
+	every_order(
+		entries, TEST_COUNT(entries), 15,
+		" 40755 0 0\n/a 40755 0 0\n/a/b 40755 0 0\n/a/b/foo 100600 0 1\n/a/old 100600 0 1\n"
+		"/d 40700 7 0 old\n/d/kept 40755 0 0\n/top 100600 0 1\n");
 }
 END_TEST
 
@@ -203,7 +232,9 @@ END_TEST
 static _Atomic unsigned looks;
 
 /** Stands for the C library's. */
-__attribute__((visibility("default"))) int statx(int fd, const char *path, int flags, unsigned mask, struct statx *stat) {
+__attribute__((visibility("default"))) int statx(int fd, const char *path, int flags, unsigned mask,
+						 struct statx *stat)
+{
 	looks++;
 	return (int)syscall(SYS_statx, fd, path, flags, mask, stat);
 }
@@ -211,8 +242,13 @@ __attribute__((visibility("default"))) int statx(int fd, const char *path, int f
 #define MARKERS 50
 #define BROUGHT 200
 
-/** How often is looked when an archive with BROUGHT entries in "DIR/" has COUNT opaque markers of "DIR/" behind them? */
-static unsigned looks_of(struct varve_store *store, const char *home, const char *dir, unsigned count) {
+/**
+ * How often is looked when an archive with BROUGHT entries in "DIR/" has COUNT opaque markers of
+ * "DIR/" behind them?
+ */
+static unsigned looks_of(struct varve_store *store, const char *home, const char *dir,
+			 unsigned count)
+{
 	struct varve_failure failure;
 	struct tar tar = { 0 };
 
@@ -222,42 +258,52 @@ static unsigned looks_of(struct varve_store *store, const char *home, const char
 		tar_add(&tar, &(struct tar_entry){ .name = test_path("%s/.wh..wh..opq", dir) });
 	looks = 0;
 	test_ok(try_apply(store, &tar, &failure), &failure);
-	ck_assert(!test_exists(test_path("%s/a/old", test_layer(home, "made"))) || strcmp(dir, "a") != 0);
+	ck_assert(!test_exists(test_path("%s/a/old", test_layer(home, "made"))) ||
+		  strcmp(dir, "a") != 0);
 	ck_assert(test_exists(test_path("%s/%s/0", test_layer(home, "made"), dir)));
 	test_remove_layer(store, "made");
 	return looks;
 }
 
-/** A second opaque marker of a directory costs no look at what is in it: neither of an old one, nor of the root, nor of a new one. */
-START_TEST(test_many_markers) {
+/**
+ * A second opaque marker of a directory costs no look at what is in it: neither of an old one, nor
+ * of the root, nor of a new one.
+ */
+START_TEST(test_many_markers)
+{
 	static const char *const dirs[] = { "a", ".", "new", "a/b/c" };
 	char *home = test_home();
 	struct varve_store *store = open_store(home);
 
 	for (size_t i = 0; i < TEST_COUNT(dirs); i++) {
-		unsigned one = looks_of(store, home, dirs[i], 1), many = looks_of(store, home, dirs[i], MARKERS);
+		unsigned one = looks_of(store, home, dirs[i], 1),
+			 many = looks_of(store, home, dirs[i], MARKERS);
 
-		ck_assert_msg(many < one + 10 * MARKERS, "%s: %u looks, with one marker %u", dirs[i], many, one);
+		ck_assert_msg(many < one + 10 * MARKERS, "%s: %u looks, with one marker %u",
+			      dirs[i], many, one);
 	}
 	test_close(store);
 }
 END_TEST
 
 /** A diff of "made" fails for the name NAME. */
-static void refused(struct varve_store *store, const char *name) {
+static void refused(struct varve_store *store, const char *name)
+{
 	struct varve_failure failure = { 0 };
 	int fd = memfd_create("archive", MFD_CLOEXEC);
 	int r = varve_layer_diff_wait(store, "made", NULL, fd, NULL, NULL, &failure);
 
 	test_error(r, -EINVAL);
-	ck_assert_str_eq(failure.detail, "a name that begins with \".wh.\" means a deletion in an archive");
+	ck_assert_str_eq(failure.detail,
+			 "a name that begins with \".wh.\" means a deletion in an archive");
 	ck_assert_str_eq(failure.path + strlen(failure.path) - strlen(name), name);
 	/* Cut off within a block, it passes for whole nowhere. */
 	ck_assert_int_ne(lseek(fd, 0, SEEK_END) % TAR_BLOCK_BYTES, 0);
 	close(fd);
 }
 
-START_TEST(test_names) {
+START_TEST(test_names)
+{
 	char *home = test_home();
 	struct varve_store *store = open_store(home);
 	const char *made;
@@ -280,11 +326,17 @@ START_TEST(test_names) {
 }
 END_TEST
 
-/** What no archive could hold afterwards is refused, and an archiver's own directory at the root is passed over. */
-START_TEST(test_inner_names) {
-	static const char *const refused_names[] = { ".wh.x/y", "a/.wh.x/y", "a/.wh.x/b/y", "a/.wh..wh..opq/y", ".wh.x/.wh.y",
-						      "a/.wh..wh.x/y" };
-	static const char *const passed[] = { ".wh..wh.x/y", ".wh..wh..opq/y", ".wh..wh.x/.wh.y", ".wh..wh.aufs" };
+/**
+ * What no archive could hold afterwards is refused, and an archiver's own directory at the root is
+ * passed over.
+ */
+START_TEST(test_inner_names)
+{
+	static const char *const refused_names[] = { ".wh.x/y",     "a/.wh.x/y",
+						     "a/.wh.x/b/y", "a/.wh..wh..opq/y",
+						     ".wh.x/.wh.y", "a/.wh..wh.x/y" };
+	static const char *const passed[] = { ".wh..wh.x/y", ".wh..wh..opq/y", ".wh..wh.x/.wh.y",
+					      ".wh..wh.aufs" };
 	char *home = test_home(), *before;
 	struct varve_store *store = open_store(home);
 	struct varve_failure failure;
@@ -309,5 +361,5 @@ START_TEST(test_inner_names) {
 }
 END_TEST
 
-TEST_MAIN("whiteouts", test_opaque, test_opaque_implicit, test_opaque_links, test_link_to_deleted, test_deletes,
-	  test_many_markers, test_names, test_inner_names)
+TEST_MAIN("whiteouts", test_opaque, test_opaque_implicit, test_opaque_links, test_link_to_deleted,
+	  test_deletes, test_many_markers, test_names, test_inner_names)

@@ -25,7 +25,10 @@
 #define MOUNTS_MAX 64
 #define GUARDS 2
 #define SOAK_FACTOR 100
-/* Tries after which the attacker looks for its places anew, as the operation may have replaced them. */
+/*
+ * Tries after which the attacker looks for its places anew, as the operation may have replaced
+ * them.
+ */
 #define TRIES_PER_LOOK 256
 
 /* What both processes see. */
@@ -62,16 +65,18 @@ struct storm {
 	int pid, inotify;
 };
 
-uint64_t storm_scaled(uint64_t count) {
+uint64_t storm_scaled(uint64_t count)
+{
 	return getenv("VARVE_TEST_SOAK") ? SOAK_FACTOR * count : count;
 }
 
-/* ---- the guarded trees -------------------------------------------------------------------------------------------- */
+/* ---- the guarded trees ----------------------------------------------------------------------- */
 
 static void describe_directory(FILE *file, const char *path);
 
 /* Print the attributes of PATH to FILE. */
-static void describe_attributes(FILE *file, const char *path) {
+static void describe_attributes(FILE *file, const char *path)
+{
 	char names[1024], value[1024];
 	ssize_t length = llistxattr(path, names, sizeof(names));
 	for (char *name = names; length > 0 && name < names + length; name += strlen(name) + 1) {
@@ -81,15 +86,19 @@ static void describe_attributes(FILE *file, const char *path) {
 }
 
 /* Print all that PATH is to FILE, and what is below it. */
-static void describe(FILE *file, const char *path) {
+static void describe(FILE *file, const char *path)
+{
 	struct stat stat;
 	if (lstat(path, &stat) < 0) {
 		fprintf(file, "%s: %s\n", path, strerror(errno));
 		return;
 	}
-	fprintf(file, "%s: %o %u:%u links=%u size=%lld rdev=%u:%u mtime=%lld.%09ld ctime=%lld.%09ld", path, stat.st_mode, stat.st_uid,
-		stat.st_gid, (unsigned)stat.st_nlink, (long long)stat.st_size, major(stat.st_rdev), minor(stat.st_rdev),
-		(long long)stat.st_mtime, stat.st_mtim.tv_nsec, (long long)stat.st_ctime, stat.st_ctim.tv_nsec);
+	fprintf(file,
+		"%s: %o %u:%u links=%u size=%lld rdev=%u:%u mtime=%lld.%09ld ctime=%lld.%09ld",
+		path, stat.st_mode, stat.st_uid, stat.st_gid, (unsigned)stat.st_nlink,
+		(long long)stat.st_size, major(stat.st_rdev), minor(stat.st_rdev),
+		(long long)stat.st_mtime, stat.st_mtim.tv_nsec, (long long)stat.st_ctime,
+		stat.st_ctim.tv_nsec);
 	describe_attributes(file, path);
 	if (S_ISREG(stat.st_mode)) {
 		char *text = test_read(path);
@@ -101,7 +110,8 @@ static void describe(FILE *file, const char *path) {
 }
 
 /* Describe what is in the directory PATH, in the order of the names. */
-static void describe_directory(FILE *file, const char *path) {
+static void describe_directory(FILE *file, const char *path)
+{
 	struct dirent **entries;
 	int count = scandir(path, &entries, NULL, alphasort);
 	for (int i = 0; i < count; i++) {
@@ -114,7 +124,8 @@ static void describe_directory(FILE *file, const char *path) {
 }
 
 /* All of the tree PATH as a text, to be freed. */
-static char *describe_tree(const char *path) {
+static char *describe_tree(const char *path)
+{
 	size_t size;
 	char *text;
 	FILE *file = open_memstream(&text, &size);
@@ -124,8 +135,11 @@ static char *describe_tree(const char *path) {
 	return text;
 }
 
-/* Make the file PATH, which may lie on another file system than the test's, with the content TEXT. */
-static void make_file(const char *path, const char *text) {
+/*
+ * Make the file PATH, which may lie on another file system than the test's, with the content TEXT.
+ */
+static void make_file(const char *path, const char *text)
+{
 	int descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	ck_assert_int_ge(descriptor, 0);
 	ck_assert_int_eq(write(descriptor, text, strlen(text)), strlen(text));
@@ -133,8 +147,9 @@ static void make_file(const char *path, const char *text) {
 }
 
 /* Give PATH, of a guarded tree, MODE and all that an operation might change. */
-static void dress(const struct storm *storm, const char *path, mode_t mode) {
-	const struct timespec times[2] = {{.tv_sec = 1000000}, {.tv_sec = 1000000}};
+static void dress(const struct storm *storm, const char *path, mode_t mode)
+{
+	const struct timespec times[2] = { { .tv_sec = 1000000 }, { .tv_sec = 1000000 } };
 	ck_assert_int_eq(lchown(path, storm->owner, storm->owner), 0);
 	if (mode)
 		ck_assert_int_eq(chmod(path, mode), 0);
@@ -143,9 +158,12 @@ static void dress(const struct storm *storm, const char *path, mode_t mode) {
 }
 
 /* Make the guarded tree ROOT, what is deepest first. */
-static void make_guard(struct storm *storm, const char *root) {
-	char *directory = test_path("%s/directory", root), *below = test_path("%s/below", directory);
-	char *null = test_path("%s/null", root), *fifo = test_path("%s/fifo", root), *link = test_path("%s/link", root);
+static void make_guard(struct storm *storm, const char *root)
+{
+	char *directory = test_path("%s/directory", root),
+	     *below = test_path("%s/below", directory);
+	char *null = test_path("%s/null", root), *fifo = test_path("%s/fifo", root),
+	     *link = test_path("%s/link", root);
 	test_mkdir(directory);
 	test_mkdir(below);
 	for (unsigned i = 0; i < 3; i++) {
@@ -167,10 +185,12 @@ static void make_guard(struct storm *storm, const char *root) {
 	dress(storm, root, 0755);
 }
 
-char *storm_changes(const struct storm *storm) {
+char *storm_changes(const struct storm *storm)
+{
 	for (unsigned i = 0; i < GUARDS; i++) {
 		char *after = describe_tree(storm->guards[i]), *text = NULL;
-		if (strcmp(after, storm->before[i]) && asprintf(&text, "before:\n%safter:\n%s", storm->before[i], after) < 0)
+		if (strcmp(after, storm->before[i]) &&
+		    asprintf(&text, "before:\n%safter:\n%s", storm->before[i], after) < 0)
 			text = NULL;
 		free(after);
 		if (text)
@@ -179,18 +199,21 @@ char *storm_changes(const struct storm *storm) {
 	return NULL;
 }
 
-void storm_check(const struct storm *storm) {
+void storm_check(const struct storm *storm)
+{
 	char *changes = storm_changes(storm);
-	ck_assert_msg(!changes, "what is outside of the layer was changed\n%s", changes ? changes : "");
+	ck_assert_msg(!changes, "what is outside of the layer was changed\n%s",
+		      changes ? changes : "");
 	free(changes);
 }
 
-unsigned storm_opens(struct storm *storm) {
+unsigned storm_opens(struct storm *storm)
+{
 	char buffer[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
 	unsigned count = 0;
 	ssize_t length;
 	while ((length = read(storm->inotify, buffer, sizeof(buffer))) > 0)
-		for (char *at = buffer; at < buffer + length; ) {
+		for (char *at = buffer; at < buffer + length;) {
 			const struct inotify_event *event = (const struct inotify_event *)at;
 			count += event->mask & IN_OPEN ? 1 : 0;
 			at += sizeof(*event) + event->len;
@@ -198,13 +221,15 @@ unsigned storm_opens(struct storm *storm) {
 	return count;
 }
 
-struct storm *storm_new(uid_t user, uid_t owner) {
+struct storm *storm_new(uid_t user, uid_t owner)
+{
 	struct storm *storm = test_alloc(sizeof(*storm));
 	storm->user = user;
 	storm->owner = owner;
 	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
 	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-	storm->shared = mmap(NULL, sizeof(*storm->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	storm->shared = mmap(NULL, sizeof(*storm->shared), PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(storm->shared, MAP_FAILED);
 	storm->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	ck_assert_int_ge(storm->inotify, 0);
@@ -219,10 +244,11 @@ struct storm *storm_new(uid_t user, uid_t owner) {
 	return storm;
 }
 
-/* ---- the arms ----------------------------------------------------------------------------------------------------- */
+/* ---- the arms -------------------------------------------------------------------------------- */
 
 /* Where the next arm of PLACE goes, by the name KIND. */
-static char *next_arm(struct place *place, const char *kind) {
+static char *next_arm(struct place *place, const char *kind)
+{
 	ck_assert_uint_lt(place->arms_count, ARMS_MAX);
 	const char *name = test_path(STORM_PREFIX "%s-%u", kind, place->arms_count + 1);
 	place->arms[place->arms_count++] = name;
@@ -230,19 +256,27 @@ static char *next_arm(struct place *place, const char *kind) {
 }
 
 /* Add links to what is in the guarded tree GUARD. */
-static void arm_links(struct storm *storm, struct place *place, const char *guard) {
-	static const char *const names[] = {"/file-0", "/setuid", "/directory", "/null", "/fifo"};
+static void arm_links(struct storm *storm, struct place *place, const char *guard)
+{
+	static const char *const names[] = { "/file-0", "/setuid", "/directory", "/null", "/fifo" };
 	char up[PATH_MAX] = "..";
 	for (unsigned i = 0; i < TEST_COUNT(names); i++)
-		ck_assert_int_eq(symlink(test_path("%s%s", guard, names[i]), next_arm(place, "link")), 0);
-	for (const char *slash = strchr(place->path + 1, '/'); slash; slash = strchr(slash + 1, '/'))
+		ck_assert_int_eq(symlink(test_path("%s%s", guard, names[i]),
+					 next_arm(place, "link")),
+				 0);
+	for (const char *slash = strchr(place->path + 1, '/'); slash;
+	     slash = strchr(slash + 1, '/'))
 		strcat(up, "/..");
-	ck_assert_int_eq(symlink(test_path("%s%s/file-0", up, guard), next_arm(place, "relative")), 0);
-	ck_assert_int_eq(symlink(test_path("/proc/self/root%s/directory", guard), next_arm(place, "magic")), 0);
+	ck_assert_int_eq(symlink(test_path("%s%s/file-0", up, guard), next_arm(place, "relative")),
+			 0);
+	ck_assert_int_eq(symlink(test_path("/proc/self/root%s/directory", guard),
+				 next_arm(place, "magic")),
+			 0);
 }
 
 /* Mount SOURCE in PLACE. */
-static void arm_mount(struct place *place, const char *source, bool directory) {
+static void arm_mount(struct place *place, const char *source, bool directory)
+{
 	char *path = next_arm(place, "mount");
 	if (directory)
 		test_mkdir(path);
@@ -251,10 +285,11 @@ static void arm_mount(struct place *place, const char *source, bool directory) {
 	ck_assert_int_eq(mount(source, path, NULL, MS_BIND, NULL), 0);
 }
 
-void storm_arm(struct storm *storm, const char *directory, unsigned arms) {
+void storm_arm(struct storm *storm, const char *directory, unsigned arms)
+{
 	ck_assert_uint_lt(storm->places_count, PLACES_MAX);
 	struct place *place = &storm->places[storm->places_count++];
-	*place = (struct place){.path = test_strdup(directory)};
+	*place = (struct place){ .path = test_strdup(directory) };
 	ck_assert_int_eq(chown(directory, storm->user, storm->user), 0);
 	for (unsigned i = 0; i < GUARDS && arms & STORM_LINKS; i++)
 		arm_links(storm, place, storm->guards[i]);
@@ -286,7 +321,8 @@ void storm_arm(struct storm *storm, const char *directory, unsigned arms) {
 }
 
 /* Find what is mounted in the places now. */
-static void find_mounts(struct storm *storm) {
+static void find_mounts(struct storm *storm)
+{
 	FILE *file = fopen("/proc/self/mountinfo", "re");
 	char *line = NULL;
 	size_t size = 0;
@@ -299,7 +335,8 @@ static void find_mounts(struct storm *storm) {
 			continue;
 		for (unsigned i = 0; i < storm->places_count; i++) {
 			size_t length = strlen(storm->places[i].path);
-			ours |= !strncmp(point, storm->places[i].path, length) && point[length] == '/';
+			ours |= !strncmp(point, storm->places[i].path, length) &&
+				point[length] == '/';
 		}
 		if (!ours)
 			continue;
@@ -310,24 +347,32 @@ static void find_mounts(struct storm *storm) {
 	fclose(file);
 }
 
-void storm_disarm(struct storm *storm) {
+void storm_disarm(struct storm *storm)
+{
 	find_mounts(storm);
 	while (storm->mounts_count)
-		ck_assert_int_eq(umount2(storm->mounts[--storm->mounts_count], MNT_DETACH | UMOUNT_NOFOLLOW), 0);
+		ck_assert_int_eq(umount2(storm->mounts[--storm->mounts_count],
+					 MNT_DETACH | UMOUNT_NOFOLLOW),
+				 0);
 	storm->places_count = storm->targets_count = 0;
 }
 
-/* ---- the attacker ------------------------------------------------------------------------------------------------- */
+/* ---- the attacker ---------------------------------------------------------------------------- */
 
 /* The next random number of *STATE. */
-static uint64_t next_random(uint64_t *state) {
+static uint64_t next_random(uint64_t *state)
+{
 	*state ^= *state << 13;
 	*state ^= *state >> 7;
 	return *state ^= *state << 17;
 }
 
-/* Become the user, in a mount namespace where nothing is mounted in the places: there they can be renamed. */
-static bool become_user(const struct storm *storm) {
+/*
+ * Become the user, in a mount namespace where nothing is mounted in the places: there they can be
+ * renamed.
+ */
+static bool become_user(const struct storm *storm)
+{
 	if (unshare(CLONE_NEWNS) < 0)
 		return false;
 	for (unsigned i = storm->mounts_count; i--;)
@@ -342,8 +387,10 @@ static bool become_user(const struct storm *storm) {
 }
 
 /* The place that holds PLACE, from which the user reaches it; NULL where there is none. */
-static const struct place *above(const struct storm *storm, const struct place *place) {
-	for (const struct place *other = storm->places; other < storm->places + storm->places_count; other++) {
+static const struct place *above(const struct storm *storm, const struct place *place)
+{
+	for (const struct place *other = storm->places; other < storm->places + storm->places_count;
+	     other++) {
 		size_t length = strlen(other->path);
 		if (!strncmp(place->path, other->path, length) && place->path[length] == '/')
 			return other;
@@ -351,38 +398,48 @@ static const struct place *above(const struct storm *storm, const struct place *
 	return NULL;
 }
 
-/* Open the places anew that lie in others. The user can go to no layer by its path, as its container is in it. */
-static void look(const struct storm *storm, int *places) {
+/*
+ * Open the places anew that lie in others. The user can go to no layer by its path, as its
+ * container is in it.
+ */
+static void look(const struct storm *storm, int *places)
+{
 	for (unsigned i = 0; i < storm->places_count; i++) {
 		const struct place *other = above(storm, &storm->places[i]);
 		if (!other)
 			continue;
 		if (places[i] >= 0)
 			close(places[i]);
-		places[i] = openat(places[other - storm->places], storm->places[i].path + strlen(other->path) + 1,
+		places[i] = openat(places[other - storm->places],
+				   storm->places[i].path + strlen(other->path) + 1,
 				   O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	}
 }
 
 /* Exchange one name of a target for an arm, and mostly back. */
-static void exchange(const struct storm *storm, const struct target *target, int place, uint64_t *random) {
+static void exchange(const struct storm *storm, const struct target *target, int place,
+		     uint64_t *random)
+{
 	const char *arm = target->place->arms[next_random(random) % target->place->arms_count];
 	if (renameat2(place, target->name, place, arm, RENAME_EXCHANGE) < 0)
 		return;
 	storm->shared->count++;
 	for (unsigned turns = next_random(random) % 4; turns; turns--)
 		sched_yield();
-	if (next_random(random) % 8 && renameat2(place, target->name, place, arm, RENAME_EXCHANGE) == 0)
+	if (next_random(random) % 8 &&
+	    renameat2(place, target->name, place, arm, RENAME_EXCHANGE) == 0)
 		storm->shared->count++;
 }
 
 /* What the attacker does. Allocates nothing: the process that it was forked from has threads. */
-static int attack(void *data) {
+static int attack(void *data)
+{
 	const struct storm *storm = data;
 	uint64_t random = 88172645463325252u + (uint64_t)getpid();
 	int places[PLACES_MAX];
 	for (unsigned i = 0; i < storm->places_count; i++)
-		places[i] = open(storm->places[i].path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		places[i] = open(storm->places[i].path,
+				 O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	bool ready = become_user(storm);
 	storm->shared->ready = true;
 	for (unsigned long tries = 0; ready && !storm->shared->stop; tries++) {
@@ -394,13 +451,14 @@ static int attack(void *data) {
 	return ready ? 0 : 1;
 }
 
-void storm_start(struct storm *storm, const char *const *paths) {
+void storm_start(struct storm *storm, const char *const *paths)
+{
 	storm->targets_count = 0;
 	for (; *paths; paths++) {
 		const char *slash = strrchr(*paths, '/');
 		struct target *target = &storm->targets[storm->targets_count++];
 		ck_assert_uint_le(storm->targets_count, TARGETS_MAX);
-		*target = (struct target){.name = test_strdup(slash + 1)};
+		*target = (struct target){ .name = test_strdup(slash + 1) };
 		for (unsigned i = 0; i < storm->places_count; i++)
 			if (strlen(storm->places[i].path) == (size_t)(slash - *paths) &&
 			    !strncmp(storm->places[i].path, *paths, (size_t)(slash - *paths)))
@@ -414,23 +472,27 @@ void storm_start(struct storm *storm, const char *const *paths) {
 		sched_yield();
 }
 
-uint64_t storm_count(const struct storm *storm) {
+uint64_t storm_count(const struct storm *storm)
+{
 	return storm->shared->count;
 }
 
-void storm_wait(const struct storm *storm, uint64_t count) {
-	for (uint64_t end = storm->shared->count + count; storm->shared->count < end; )
+void storm_wait(const struct storm *storm, uint64_t count)
+{
+	for (uint64_t end = storm->shared->count + count; storm->shared->count < end;)
 		sched_yield();
 }
 
-void storm_stop(struct storm *storm) {
+void storm_stop(struct storm *storm)
+{
 	storm->shared->stop = true;
 	ck_assert_int_eq(test_child_end(storm->pid), 0);
 }
 
-/* ---- the rest ----------------------------------------------------------------------------------------------------- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
-void storm_check_privileged(const char *directory) {
+void storm_check_privileged(const char *directory)
+{
 	struct dirent **entries;
 	int count = scandir(directory, &entries, NULL, alphasort);
 	for (int i = 0; i < count; i++) {
@@ -439,10 +501,12 @@ void storm_check_privileged(const char *directory) {
 		if (strcmp(name, ".") && strcmp(name, "..") && lstat(path, &stat) == 0) {
 			if (S_ISDIR(stat.st_mode))
 				storm_check_privileged(path);
-			bool privileged = (stat.st_uid == 0 && stat.st_mode & S_ISUID) || (stat.st_gid == 0 && stat.st_mode & S_ISGID) ||
+			bool privileged = (stat.st_uid == 0 && stat.st_mode & S_ISUID) ||
+					  (stat.st_gid == 0 && stat.st_mode & S_ISGID) ||
 					  lgetxattr(path, "security.capability", NULL, 0) > 0;
 			char *text = privileged && S_ISREG(stat.st_mode) ? test_read(path) : NULL;
-			ck_assert_msg(!text || strcmp(text, STORM_TEXT), "%s: privileged, mode %o", path, stat.st_mode);
+			ck_assert_msg(!text || strcmp(text, STORM_TEXT), "%s: privileged, mode %o",
+				      path, stat.st_mode);
 		}
 		free(entries[i]);
 	}
@@ -450,7 +514,8 @@ void storm_check_privileged(const char *directory) {
 		free(entries);
 }
 
-void storm_end(struct storm *storm) {
+void storm_end(struct storm *storm)
+{
 	storm_disarm(storm);
 	ck_assert_int_eq(umount2(storm->guards[1], MNT_DETACH), 0);
 	for (unsigned i = 0; i < GUARDS; i++) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * apply to a layer whose user exchanges names while it runs, for links, directories, fifos, nodes, files and mount points:
- * nothing outside changes, no device is opened, no file of the user's gets privileges. What the request answers does not
- * matter. Each kind of entry has archives of its own, since the first failure ends one.
+ * apply to a layer whose user exchanges names while it runs, for links, directories, fifos, nodes,
+ * files and mount points: nothing outside changes, no device is opened, no file of the user's gets
+ * privileges. What the request answers does not matter. Each kind of entry has archives of its own,
+ * since the first failure ends one.
  *
  * varve-test: backend=either timeout=240
  */
@@ -31,8 +32,9 @@
 typedef void adder(struct tar *tar, const char *name);
 
 /* An archive of all that ADD makes of the names in the root and in "a". */
-static int archive(adder *add) {
-	struct tar tar = {0};
+static int archive(adder *add)
+{
+	struct tar tar = { 0 };
 	int descriptor = memfd_create("archive", MFD_CLOEXEC);
 	for (unsigned i = 0; i < REPEATS * NAMES; i++) {
 		add(&tar, test_path("name-%u", i % NAMES));
@@ -43,13 +45,18 @@ static int archive(adder *add) {
 	return descriptor;
 }
 
-/* Unpack what ADD makes into fresh layers, while names in them are exchanged for ARMS, with the owners mapped or not. */
-static void attack(adder *add, unsigned arms, bool mapped) {
+/*
+ * Unpack what ADD makes into fresh layers, while names in them are exchanged for ARMS, with the
+ * owners mapped or not.
+ */
+static void attack(adder *add, unsigned arms, bool mapped)
+{
 	struct storm *storm = storm_new(STORM_USER, 0);
-	struct varve_id_map map = {.container = 0, .host = STORM_USER, .count = 65536};
+	struct varve_id_map map = { .container = 0, .host = STORM_USER, .count = 65536 };
 	struct varve_apply_options options = VARVE_APPLY_OPTIONS_INIT;
-	const char *targets[2 * NAMES + 2] = {NULL};
-	char *home = test_home(), *layer = test_layer(home, "layer"), *below = test_path("%s/a", layer);
+	const char *targets[2 * NAMES + 2] = { NULL };
+	char *home = test_home(), *layer = test_layer(home, "layer"),
+	     *below = test_path("%s/a", layer);
 	struct varve_store *store = test_open_relaxed(home);
 	int descriptor = archive(add);
 	unsigned rounds = 0;
@@ -85,41 +92,57 @@ static void attack(adder *add, unsigned arms, bool mapped) {
 	storm_end(storm);
 }
 
-/* ---- what is in the archives --------------------------------------------------------------------------------------- */
+/* ---- what is in the archives ----------------------------------------------------------------- */
 
-static void add_directory(struct tar *tar, const char *name) {
-	tar_add(tar, &(struct tar_entry){.name = name, .type = '5', .mode = 04777});
+static void add_directory(struct tar *tar, const char *name)
+{
+	tar_add(tar, &(struct tar_entry){ .name = name, .type = '5', .mode = 04777 });
 }
 
 /* The directory itself is left out. */
-static void add_implicit(struct tar *tar, const char *name) {
-	tar_add(tar, &(struct tar_entry){.name = test_path("%s/below/fifo", name), .type = '6', .mode = 04777});
+static void add_implicit(struct tar *tar, const char *name)
+{
+	tar_add(tar, &(struct tar_entry){ .name = test_path("%s/below/fifo", name),
+					  .type = '6',
+					  .mode = 04777 });
 }
 
-static void add_fifo(struct tar *tar, const char *name) {
-	tar_add(tar, &(struct tar_entry){.name = name, .type = '6', .mode = 04777});
+static void add_fifo(struct tar *tar, const char *name)
+{
+	tar_add(tar, &(struct tar_entry){ .name = name, .type = '6', .mode = 04777 });
 }
 
-static void add_device(struct tar *tar, const char *name) {
-	tar_add(tar, &(struct tar_entry){.name = name, .type = '3', .mode = 04777, .device = 1});
+static void add_device(struct tar *tar, const char *name)
+{
+	tar_add(tar, &(struct tar_entry){ .name = name, .type = '3', .mode = 04777, .device = 1 });
 }
 
-static void add_link(struct tar *tar, const char *name) {
-	tar_add(tar, &(struct tar_entry){.name = name, .type = '2', .link = "elsewhere", .mode = 04777});
+static void add_link(struct tar *tar, const char *name)
+{
+	tar_add(tar, &(struct tar_entry){
+			     .name = name, .type = '2', .link = "elsewhere", .mode = 04777 });
 }
 
-static void add_setuid(struct tar *tar, const char *name) {
+static void add_setuid(struct tar *tar, const char *name)
+{
 	tar_add_pax(tar, "SCHILY.xattr.user.some", "value", 5);
-	tar_add(tar, &(struct tar_entry){.name = name, .content = "content", .size = 7, .mode = 04777});
+	tar_add(tar, &(struct tar_entry){
+			     .name = name, .content = "content", .size = 7, .mode = 04777 });
 }
 
-static void add_hardlink(struct tar *tar, const char *name) {
-	tar_add(tar, &(struct tar_entry){.name = name, .content = "content", .size = 7, .mode = 0600});
-	tar_add(tar, &(struct tar_entry){.name = test_path("%s-again", name), .type = '1', .link = name, .mode = 04777});
+static void add_hardlink(struct tar *tar, const char *name)
+{
+	tar_add(tar,
+		&(struct tar_entry){ .name = name, .content = "content", .size = 7, .mode = 0600 });
+	tar_add(tar, &(struct tar_entry){ .name = test_path("%s-again", name),
+					  .type = '1',
+					  .link = name,
+					  .mode = 04777 });
 }
 
 /* Something in a directory that is there then, a whiteout of it, and the directory emptied. */
-static void add_whiteout(struct tar *tar, const char *name) {
+static void add_whiteout(struct tar *tar, const char *name)
+{
 	const char *slash = strrchr(name, '/');
 	int length = slash ? (int)(slash - name) + 1 : 0;
 	tar_add_file(tar, test_path("%s/file", name), "new");
@@ -127,51 +150,60 @@ static void add_whiteout(struct tar *tar, const char *name) {
 	tar_add_file(tar, test_path("%.*s.wh.%s", length, name, name + length), "");
 }
 
-/* ---- the storms ---------------------------------------------------------------------------------------------------- */
+/* ---- the storms ------------------------------------------------------------------------------ */
 
-START_TEST(test_directories) {
+START_TEST(test_directories)
+{
 	attack(add_directory, STORM_ALL, false);
 }
 END_TEST
 
-START_TEST(test_implicit) {
+START_TEST(test_implicit)
+{
 	attack(add_implicit, STORM_LINKS, false);
 	attack(add_implicit, STORM_ALL, true);
 }
 END_TEST
 
-START_TEST(test_fifos) {
+START_TEST(test_fifos)
+{
 	attack(add_fifo, STORM_LINKS, false);
 	attack(add_fifo, STORM_FILES, false);
 }
 END_TEST
 
-START_TEST(test_devices) {
+START_TEST(test_devices)
+{
 	attack(add_device, STORM_LINKS, false);
 	attack(add_device, STORM_ALL, false);
 }
 END_TEST
 
-START_TEST(test_links) {
+START_TEST(test_links)
+{
 	attack(add_link, STORM_ALL, true);
 }
 END_TEST
 
-START_TEST(test_setuid) {
+START_TEST(test_setuid)
+{
 	attack(add_setuid, STORM_ALL, false);
 	attack(add_setuid, STORM_FILES, true);
 }
 END_TEST
 
-START_TEST(test_hardlinks) {
+START_TEST(test_hardlinks)
+{
 	attack(add_hardlink, STORM_ALL, false);
 }
 END_TEST
 
-START_TEST(test_whiteouts) {
+START_TEST(test_whiteouts)
+{
 	attack(add_whiteout, STORM_ALL, false);
 	attack(add_whiteout, STORM_MOUNTS, false);
 }
 END_TEST
 
-TEST_MAIN("apply", test_directories, test_implicit, test_fifos, test_devices, test_links, test_setuid, test_hardlinks, test_whiteouts)
+TEST_MAIN("apply", test_directories, test_implicit, test_fifos, test_devices, test_links,
+	  test_setuid, test_hardlinks, test_whiteouts)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * changes, diff and diff_size of a layer in use: whatever takes a name's place meanwhile, nothing outside of the layer is
- * read, no device or fifo is opened, and the archive is whole. What keeps a file from being read is waited for, or fails it.
+ * changes, diff and diff_size of a layer in use: whatever takes a name's place meanwhile, nothing
+ * outside of the layer is read, no device or fifo is opened, and the archive is whole. What keeps a
+ * file from being read is waited for, or fails it.
  *
  * varve-test: backend=either timeout=240
  */
@@ -26,10 +27,11 @@
 /* How often all is asked at least. */
 #define ROUNDS 3
 
-/* ---- a storm ------------------------------------------------------------------------------------------------------ */
+/* ---- a storm --------------------------------------------------------------------------------- */
 
 /* Watch what fits PATTERN for being opened. */
-static void watch(int inotify, const char *pattern) {
+static void watch(int inotify, const char *pattern)
+{
 	glob_t found;
 
 	ck_assert_int_eq(glob(pattern, 0, NULL, &found), 0);
@@ -39,20 +41,26 @@ static void watch(int inotify, const char *pattern) {
 }
 
 /* Write an archive of "top", compared with PARENT, to a file without a name. */
-static int archive(struct varve_store *store, const char *parent, uint64_t flags) {
+static int archive(struct varve_store *store, const char *parent, uint64_t flags)
+{
 	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
 	int file = open(test_mount(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	struct varve_failure failure = {0};
+	struct varve_failure failure = { 0 };
 
 	ck_assert_int_ge(file, 0);
 	options.parent = parent;
 	options.flags = flags;
-	test_ok(varve_layer_diff_wait(store, "top", &options, file, NULL, NULL, &failure), &failure);
+	test_ok(varve_layer_diff_wait(store, "top", &options, file, NULL, NULL, &failure),
+		&failure);
 	return file;
 }
 
-/* Fail the test when something of the guarded trees is in the archive FILE, or tar does not take it. */
-static void check_archive(int file) {
+/*
+ * Fail the test when something of the guarded trees is in the archive FILE, or tar does not take
+ * it.
+ */
+static void check_archive(int file)
+{
 	off_t size = lseek(file, 0, SEEK_END);
 	const char *bytes = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, file, 0);
 	const char *path = test_path("/proc/%d/fd/%d", (int)getpid(), file);
@@ -61,30 +69,40 @@ static void check_archive(int file) {
 	ck_assert_ptr_null(memmem(bytes, (size_t)size, "guarded", 7));
 	ck_assert_ptr_null(memmem(bytes, (size_t)size, "privileged", 10));
 	munmap((void *)bytes, (size_t)size);
-	ck_assert_int_eq(test_command((const char *const[]){"tar", "--list", "--index-file=/dev/null", "--file", path, NULL}), 0);
+	ck_assert_int_eq(test_command((const char *const[]){
+				 "tar", "--list", "--index-file=/dev/null", "--file", path, NULL }),
+			 0);
 	close(file);
 }
 
 /* Ask all that can be asked of "top". */
-static void ask(struct varve_store *store, uint64_t flags) {
-	struct varve_failure failure = {0};
+static void ask(struct varve_store *store, uint64_t flags)
+{
+	struct varve_failure failure = { 0 };
 	struct varve_change *changes;
 	size_t count;
 	uint64_t bytes;
 
-	test_ok(varve_layer_changes_wait(store, "top", TEST_CHANGES(NULL, flags), &changes, &count, &failure), &failure);
+	test_ok(varve_layer_changes_wait(store, "top", TEST_CHANGES(NULL, flags), &changes, &count,
+					 &failure),
+		&failure);
 	free(changes);
-	test_ok(varve_layer_diff_size_wait(store, "top", TEST_CHANGES(NULL, flags), &bytes, &failure), &failure);
-	test_ok(varve_layer_diff_size_wait(store, "top", TEST_CHANGES("", flags), &bytes, &failure), &failure);
+	test_ok(varve_layer_diff_size_wait(store, "top", TEST_CHANGES(NULL, flags), &bytes,
+					   &failure),
+		&failure);
+	test_ok(varve_layer_diff_size_wait(store, "top", TEST_CHANGES("", flags), &bytes, &failure),
+		&failure);
 	check_archive(archive(store, NULL, flags));
 	check_archive(archive(store, "", flags));
 }
 
-START_TEST(test_storm) {
-	char *home = test_home(), *place = test_path("%s/place", test_layer(home, "top")), buffer[4096];
+START_TEST(test_storm)
+{
+	char *home = test_home(), *place = test_path("%s/place", test_layer(home, "top")),
+	     buffer[4096];
 	struct storm *storm = storm_new(STORM_USER, 0);
 	struct varve_store *store = test_open_relaxed(home);
-	const char *names[FILES + 1] = {NULL};
+	const char *names[FILES + 1] = { NULL };
 	int inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 
 	ck_assert_int_ge(inotify, 0);
@@ -113,14 +131,15 @@ START_TEST(test_storm) {
 	storm_stop(storm);
 	storm_check(storm);
 	ck_assert_uint_eq(storm_opens(storm), 0);
-	ck_assert_msg(read(inotify, buffer, sizeof(buffer)) < 0 && errno == EAGAIN, "a device or fifo was opened");
+	ck_assert_msg(read(inotify, buffer, sizeof(buffer)) < 0 && errno == EAGAIN,
+		      "a device or fifo was opened");
 	storm_end(storm);
 	close(inotify);
 	test_close(store);
 }
 END_TEST
 
-/* ---- a lease ------------------------------------------------------------------------------------------------------ */
+/* ---- a lease --------------------------------------------------------------------------------- */
 
 /* A process that keeps a lease on a file. */
 struct keeper {
@@ -131,7 +150,8 @@ struct keeper {
 };
 
 /* Keep a lease until it is asked for, or longer. */
-static int keep(void *data) {
+static int keep(void *data)
+{
 	struct keeper *keeper = data;
 	int descriptor = open(keeper->path, O_RDWR | O_CLOEXEC);
 	sigset_t set;
@@ -139,7 +159,8 @@ static int keep(void *data) {
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGIO);
-	if (descriptor < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0 || fcntl(descriptor, F_SETLEASE, F_WRLCK) < 0)
+	if (descriptor < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0 ||
+	    fcntl(descriptor, F_SETLEASE, F_WRLCK) < 0)
 		return 1;
 	keeper->has = true;
 	if (sigwait(&set, &number))
@@ -151,8 +172,10 @@ static int keep(void *data) {
 }
 
 /* Start a keeper of a lease on PATH. */
-static struct keeper *keeper_start(const char *path, bool gives, int *ret_pid) {
-	struct keeper *keeper = mmap(NULL, sizeof(*keeper), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+static struct keeper *keeper_start(const char *path, bool gives, int *ret_pid)
+{
+	struct keeper *keeper = mmap(NULL, sizeof(*keeper), PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	ck_assert_ptr_ne(keeper, MAP_FAILED);
 	keeper->path = path;
@@ -164,10 +187,11 @@ static struct keeper *keeper_start(const char *path, bool gives, int *ret_pid) {
 }
 
 /* A file that a process keeps a lease on is in the archive, once that has let go. */
-START_TEST(test_lease) {
+START_TEST(test_lease)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open_relaxed(home);
-	struct varve_failure failure = {0};
+	struct varve_failure failure = { 0 };
 	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
 	uint64_t skipped = 1;
 	int pid, file = open(test_mount(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -176,7 +200,8 @@ START_TEST(test_lease) {
 	test_create(store, "layer", NULL);
 	test_write(path, "the leased content");
 	keeper_start(path, true, &pid);
-	test_ok(varve_layer_diff_wait(store, "layer", &options, file, NULL, &skipped, &failure), &failure);
+	test_ok(varve_layer_diff_wait(store, "layer", &options, file, NULL, &skipped, &failure),
+		&failure);
 	ck_assert_int_eq(test_child_end(pid), 0);
 	ck_assert_uint_eq(skipped, 0);
 	off_t size = lseek(file, 0, SEEK_END);
@@ -189,12 +214,13 @@ START_TEST(test_lease) {
 END_TEST
 
 /* One that is kept can be cancelled, and holds up no other archive. */
-START_TEST(test_lease_kept) {
+START_TEST(test_lease_kept)
+{
 	char *home = test_home(), *path = test_path("%s/leased", test_layer(home, "layer"));
 	struct varve_store *store = test_open_relaxed(home);
-	struct varve_failure failure = {0};
+	struct varve_failure failure = { 0 };
 	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
-	struct test_record record = {0};
+	struct test_record record = { 0 };
 	varve_request request;
 	int pid, file = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
@@ -203,10 +229,12 @@ START_TEST(test_lease_kept) {
 	test_write(path, "the leased content");
 	test_write(test_path("%s/file", test_layer(home, "other")), "text");
 	struct keeper *keeper = keeper_start(path, false, &pid);
-	test_error(varve_layer_diff(store, "layer", &options, file, test_record, &record, &request), 0);
+	test_error(varve_layer_diff(store, "layer", &options, file, test_record, &record, &request),
+		   0);
 	while (!keeper->asked)
 		sched_yield();
-	test_ok(varve_layer_diff_wait(store, "other", &options, file, NULL, NULL, &failure), &failure);
+	test_ok(varve_layer_diff_wait(store, "other", &options, file, NULL, NULL, &failure),
+		&failure);
 	ck_assert_uint_eq(record.calls, 0);
 	test_error(varve_cancel(store, request), 0);
 	test_error(test_await(store, &record), -ECANCELED);
@@ -217,24 +245,27 @@ START_TEST(test_lease_kept) {
 }
 END_TEST
 
-/* ---- too few descriptors ------------------------------------------------------------------------------------------ */
+/* ---- too few descriptors --------------------------------------------------------------------- */
 
 /* Take all descriptors away when the archive has begun. */
-static int starve(struct varve_store *store, varve_request request, const void *bytes, size_t size, void *data) {
+static int starve(struct varve_store *store, varve_request request, const void *bytes, size_t size,
+		  void *data)
+{
 	struct rlimit *limit = data;
 
 	if (limit->rlim_max) {
-		struct rlimit none = {.rlim_cur = 0, .rlim_max = limit->rlim_max};
+		struct rlimit none = { .rlim_cur = 0, .rlim_max = limit->rlim_max };
 		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
 	}
 	return 0;
 }
 
 /* Without a descriptor nothing is left out: it fails. */
-START_TEST(test_starved) {
+START_TEST(test_starved)
+{
 	char *home = test_home(), *layer = test_layer(home, "layer");
 	struct varve_store *store = test_open_relaxed(home);
-	struct varve_failure failure = {0};
+	struct varve_failure failure = { 0 };
 	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
 	struct rlimit limit;
 	uint64_t skipped = 0;
@@ -248,7 +279,8 @@ START_TEST(test_starved) {
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	options.sink = starve;
 	options.sink_data = &limit;
-	int error = varve_layer_diff_wait(store, "layer", &options, VARVE_STREAM, NULL, &skipped, &failure);
+	int error = varve_layer_diff_wait(store, "layer", &options, VARVE_STREAM, NULL, &skipped,
+					  &failure);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	ck_assert_uint_eq(skipped, 0);
 	test_error(error, -EMFILE);

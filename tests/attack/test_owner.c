@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A process of a layer exchanges names while its owner, without privilege, or root removes it: nothing outside of it changes. */
+/*
+ * A process of a layer exchanges names while its owner, without privilege, or root removes it:
+ * nothing outside of it changes.
+ */
 #include <limits.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -13,7 +16,8 @@
 #define SUBVOLUMES 150
 
 /* Make a layer of HOME, with what is exchanged in a directory of it. */
-static int make_layer(void *home) {
+static int make_layer(void *home)
+{
 	struct varve_store *store = test_open_relaxed(home);
 	test_create(store, "layer", NULL);
 	char *place = test_path("%s/place", test_layer(home, "layer"));
@@ -29,20 +33,26 @@ static int make_layer(void *home) {
 	return 0;
 }
 
-/* Remove the layer of HOME while names are exchanged: where it cannot be emptied, all that is left is for the sweep. */
-static int remove_in_storm(void *home) {
+/*
+ * Remove the layer of HOME while names are exchanged: where it cannot be emptied, all that is left
+ * is for the sweep.
+ */
+static int remove_in_storm(void *home)
+{
 	struct varve_store *store = test_open_relaxed(home);
-	struct varve_failure failure = {0};
+	struct varve_failure failure = { 0 };
 	char text[1024];
 	int r = varve_layer_remove_wait(store, "layer", 0, &failure);
-	ck_assert_msg(r == 0 || r == -ENOTEMPTY || r == -EBUSY, "%s", varve_strerror(&failure, text, sizeof(text)));
+	ck_assert_msg(r == 0 || r == -ENOTEMPTY || r == -EBUSY, "%s",
+		      varve_strerror(&failure, text, sizeof(text)));
 	ck_assert(!test_layer_exists(home, "layer"));
 	test_close(store);
 	return 0;
 }
 
 /* Sweep HOME: nothing is left. */
-static int sweep(void *home) {
+static int sweep(void *home)
+{
 	struct varve_store *store = test_open_relaxed(home);
 	test_error(varve_sweep_wait(store, NULL, NULL), 0);
 	ck_assert_uint_eq(test_leftovers(home), 0);
@@ -54,19 +64,22 @@ static int sweep(void *home) {
 }
 
 /* Unmount what is mounted below HOME: the layer was moved, and what is mounted in it with it. */
-static void unmount_below(const char *home) {
+static void unmount_below(const char *home)
+{
 	char line[4 * PATH_MAX], point[PATH_MAX];
 	FILE *file = fopen("/proc/self/mountinfo", "re");
 	size_t length = strlen(home);
 	ck_assert_ptr_nonnull(file);
 	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "%*u %*u %*s %*s %4095s", point) == 1 && !strncmp(point, home, length) && point[length] == '/')
+		if (sscanf(line, "%*u %*u %*s %*s %4095s", point) == 1 &&
+		    !strncmp(point, home, length) && point[length] == '/')
 			ck_assert_int_eq(umount2(point, MNT_DETACH | UMOUNT_NOFOLLOW), 0);
 	fclose(file);
 }
 
 /* Run FUNCTION on HOME, as its owner or as ROOT. */
-static void run(int (*function)(void *home), char *home, bool root) {
+static void run(int (*function)(void *home), char *home, bool root)
+{
 	if (root)
 		test_in_child(function, home);
 	else
@@ -74,10 +87,12 @@ static void run(int (*function)(void *home), char *home, bool root) {
 }
 
 /* Make and remove layers of a home that is root's, or nobody's, whose user is another one. */
-static void remove_layers(bool root) {
-	char *home = root ? test_home() : test_home_of_nobody(), *place = test_path("%s/place", test_layer(home, "layer"));
+static void remove_layers(bool root)
+{
+	char *home = root ? test_home() : test_home_of_nobody(),
+	     *place = test_path("%s/place", test_layer(home, "layer"));
 	struct storm *storm = root ? storm_new(STORM_USER, 0) : storm_new(TEST_NOBODY, TEST_NOBODY);
-	char *names[DIRECTORIES + 1] = {0};
+	char *names[DIRECTORIES + 1] = { 0 };
 	unsigned turns = 0;
 	for (unsigned i = 0; i < DIRECTORIES; i++)
 		names[i] = test_path("%s/directory-%u", place, i);
@@ -101,13 +116,15 @@ static void remove_layers(bool root) {
 	storm_end(storm);
 }
 
-START_TEST(test_remove_in_storm) {
+START_TEST(test_remove_in_storm)
+{
 	remove_layers(false);
 }
 END_TEST
 
 /* Root looks at no file, but destroys subvolumes in directories whose names are exchanged. */
-START_TEST(test_root_in_storm) {
+START_TEST(test_root_in_storm)
+{
 	if (test_child_may_start_threads())
 		remove_layers(true);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The storm itself: its attacker exchanges names, mount points too; its guard sees what is changed outside of a layer.
+ * The storm itself: its attacker exchanges names, mount points too; its guard sees what is changed
+ * outside of a layer.
  *
  * varve-test: backend=any
  */
@@ -11,8 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The attacker exchanges a name that is there, nothing outside changes, and each kind of arm takes the name's place. */
-START_TEST(test_attacker) {
+/*
+ * The attacker exchanges a name that is there, nothing outside changes, and each kind of arm takes
+ * the name's place.
+ */
+START_TEST(test_attacker)
+{
 	char *directory = test_home(), *name = test_path("%s/name", directory);
 	struct storm *storm = storm_new(STORM_USER, 0);
 	bool link = false, node = false, mounted = false;
@@ -21,7 +26,7 @@ START_TEST(test_attacker) {
 	test_write(name, "text");
 	storm_arm(storm, directory, STORM_ALL);
 	ck_assert_int_eq(lstat(directory, &own), 0);
-	storm_start(storm, (const char *const[]){name, NULL});
+	storm_start(storm, (const char *const[]){ name, NULL });
 	storm_wait(storm, 100);
 	while (!link || !node || !mounted) {
 		ck_assert_int_eq(lstat(name, &stat), 0);
@@ -39,7 +44,8 @@ START_TEST(test_attacker) {
 END_TEST
 
 /* The guard sees a mode, and a device that is opened. */
-START_TEST(test_guard_sees) {
+START_TEST(test_guard_sees)
+{
 	char *directory = test_home(), target[4096];
 	struct storm *storm = storm_new(STORM_USER, 0);
 	test_mkdir(directory);
@@ -54,7 +60,8 @@ START_TEST(test_guard_sees) {
 	ck_assert_ptr_nonnull(strstr(changes, "104777"));
 	free(changes);
 	/* The link to the guarded node is the fourth. */
-	int descriptor = open(test_path("%s/" STORM_PREFIX "link-4", directory), O_RDONLY | O_CLOEXEC);
+	int descriptor = open(test_path("%s/" STORM_PREFIX "link-4", directory),
+			      O_RDONLY | O_CLOEXEC);
 	ck_assert_int_ge(descriptor, 0);
 	close(descriptor);
 	ck_assert_uint_eq(storm_opens(storm), 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A user of a layer exchanges names while it is labelled, and while what is left of it is swept: nothing outside of it changes.
- * And a file system in it that never answers holds up nothing.
+ * A user of a layer exchanges names while it is labelled, and while what is left of it is swept:
+ * nothing outside of it changes. And a file system in it that never answers holds up nothing.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -30,7 +30,8 @@ static const char container[] = "system_u:object_r:container_file_t:s0";
 static bool may_clone = true;
 
 /** In the place of libc's. */
-int open_tree(int fd, const char *path, unsigned flags) {
+int open_tree(int fd, const char *path, unsigned flags)
+{
 	if (!may_clone) {
 		errno = EPERM;
 		return -1;
@@ -39,30 +40,36 @@ int open_tree(int fd, const char *path, unsigned flags) {
 }
 
 /** In the place of libselinux's: it is on, and knows every label. */
-int is_selinux_enabled(void) {
+int is_selinux_enabled(void)
+{
 	return 1;
 }
 
 /** In the place of libselinux's. */
-int security_check_context(const char *context) {
+int security_check_context(const char *context)
+{
 	(void)context;
 	return 0;
 }
 
 /* Has PATH the label? */
-static bool has_label(const char *path) {
+static bool has_label(const char *path)
+{
 	char value[256];
-	return lgetxattr(path, "security.selinux", value, sizeof(value)) == sizeof(container) && !strcmp(value, container);
+	return lgetxattr(path, "security.selinux", value, sizeof(value)) == sizeof(container) &&
+	       !strcmp(value, container);
 }
 
 /* Let the user get to the directories of HOME. */
-static void let_in(const char *home) {
+static void let_in(const char *home)
+{
 	ck_assert_int_eq(chmod(home, 0711), 0);
 	ck_assert_int_eq(chmod(test_path("%s/subvolumes", home), 0711), 0);
 }
 
 /* Make the directory PLACE with ARMS in it, and files whose names are written to NAMES. */
-static void make_place(struct storm *storm, char *place, unsigned arms, char **names) {
+static void make_place(struct storm *storm, char *place, unsigned arms, char **names)
+{
 	test_mkdir(place);
 	storm_arm(storm, place, arms);
 	for (unsigned i = 0; i < FILES; i++) {
@@ -73,8 +80,9 @@ static void make_place(struct storm *storm, char *place, unsigned arms, char **n
 }
 
 /* Label a layer, as relabel does where there is SELinux. */
-START_TEST(test_relabel) {
-	char *home = test_home(), *layer = test_layer(home, "layer"), *names[FILES + 1] = {0};
+START_TEST(test_relabel)
+{
+	char *home = test_home(), *layer = test_layer(home, "layer"), *names[FILES + 1] = { 0 };
 	struct storm *storm = storm_new(STORM_USER, 0);
 	struct varve_store *store = test_open_relaxed(home);
 	unsigned turns = 0;
@@ -89,7 +97,9 @@ START_TEST(test_relabel) {
 		int descriptor = open(layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC), tree = -EBADF;
 		int cloned = mounts_clone(&descriptor, &tree);
 		ck_assert_int_ge(cloned, 0);
-		ck_assert_int_eq(label_init(&label, store, descriptor, "layer", turns % 2 ? container : "another", &never), 0);
+		ck_assert_int_eq(label_init(&label, store, descriptor, "layer",
+					    turns % 2 ? container : "another", &never),
+				 0);
 		label.walk.mounts = false;
 		/* Every other turn as without the privilege to clone. */
 		label.walk.hold = !cloned || turns / 2 % 2;
@@ -108,9 +118,11 @@ START_TEST(test_relabel) {
 END_TEST
 
 /* Sweep plain leftovers that a user still has hold of. */
-START_TEST(test_sweep) {
-	char *home = test_home(), *varve = test_path("%s/.varve", home), *names[FILES + 1] = {0};
-	char *staging = test_path("%s/staging", varve), *owner = test_path("%s/1-0123456789abcdef", staging);
+START_TEST(test_sweep)
+{
+	char *home = test_home(), *varve = test_path("%s/.varve", home), *names[FILES + 1] = { 0 };
+	char *staging = test_path("%s/staging", varve),
+	     *owner = test_path("%s/1-0123456789abcdef", staging);
 	struct storm *storm = storm_new(STORM_USER, 0);
 	struct varve_config config = test_config(home);
 	config.flags |= VARVE_OPEN_NO_SWEEP;
@@ -129,7 +141,8 @@ START_TEST(test_sweep) {
 		test_mkdir(test_path("%s/0", owner));
 		ck_assert_int_eq(chmod(owner, 0711), 0);
 		ck_assert_int_eq(chmod(test_path("%s/0", owner), 0711), 0);
-		make_place(storm, test_path("%s/0/left", owner), mounts ? STORM_ALL : STORM_ALL & ~STORM_MOUNTS, names);
+		make_place(storm, test_path("%s/0/left", owner),
+			   mounts ? STORM_ALL : STORM_ALL & ~STORM_MOUNTS, names);
 		storm_start(storm, (const char *const *)names);
 		storm_wait(storm, 20);
 		r = varve_sweep_wait(store, NULL, NULL);
@@ -149,13 +162,18 @@ START_TEST(test_sweep) {
 }
 END_TEST
 
-/* Nothing waits for a file system in a layer whose server never answers: the test's time limit tells. */
-START_TEST(test_stalled) {
-	static const struct varve_id_map map = {0, 100000, 65536};
-	char *home = test_home(), *layer = test_layer(home, "layer"), *point = test_path("%s/dir/volume", layer);
+/*
+ * Nothing waits for a file system in a layer whose server never answers: the test's time limit
+ * tells.
+ */
+START_TEST(test_stalled)
+{
+	static const struct varve_id_map map = { 0, 100000, 65536 };
+	char *home = test_home(), *layer = test_layer(home, "layer"),
+	     *point = test_path("%s/dir/volume", layer);
 	struct varve_chown_options shift = VARVE_CHOWN_OPTIONS_INIT;
 	struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;
-	struct test_record record = {0};
+	struct test_record record = { 0 };
 	int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
 	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
@@ -164,7 +182,8 @@ START_TEST(test_stalled) {
 	test_mkdir(test_path("%s/dir", layer));
 	test_mkdir(point);
 	test_write(test_path("%s/beneath", point), "");
-	if (fuse < 0 || mount("none", point, "fuse", 0, test_path("fd=%d,rootmode=40000,user_id=0,group_id=0", fuse)) < 0) {
+	if (fuse < 0 || mount("none", point, "fuse", 0,
+			      test_path("fd=%d,rootmode=40000,user_id=0,group_id=0", fuse)) < 0) {
 		test_skip("needs FUSE");
 		test_close(store);
 		return;
@@ -178,10 +197,10 @@ START_TEST(test_stalled) {
 	test_error(varve_layer_relabel_wait(store, "layer", container, 0, NULL), 0);
 	test_error(varve_layer_list(store, test_record, &record, NULL), 0);
 	test_error(test_await(store, &record), 0);
-	record = (struct test_record){0};
+	record = (struct test_record){ 0 };
 	test_error(varve_layer_info(store, "layer", test_record, &record, NULL), 0);
 	test_error(test_await(store, &record), 0);
-	record = (struct test_record){0};
+	record = (struct test_record){ 0 };
 	test_error(varve_layer_get(store, "layer", NULL, test_record, &record, NULL), 0);
 	test_error(test_await(store, &record), 0);
 	test_error(varve_sweep_wait(store, NULL, NULL), 0);
@@ -193,13 +212,19 @@ START_TEST(test_stalled) {
 }
 END_TEST
 
-/* Label a layer in which the directory, or the file, NAME is mounted on; without the privilege to leave mounts out if not CLONED. */
-static void label_covered(const char *name, bool cloned) {
-	char *home = test_home(), *layer = test_layer(home, "layer"), *volume = test_path("%s-volume", home);
-	char *point = test_path("%s/dir/%s", layer, name), *beneath = test_path("%s/beneath", point);
+/*
+ * Label a layer in which the directory, or the file, NAME is mounted on; without the privilege to
+ * leave mounts out if not CLONED.
+ */
+static void label_covered(const char *name, bool cloned)
+{
+	char *home = test_home(), *layer = test_layer(home, "layer"),
+	     *volume = test_path("%s-volume", home);
+	char *point = test_path("%s/dir/%s", layer, name),
+	     *beneath = test_path("%s/beneath", point);
 	bool directory = !strcmp(name, "volume");
 	struct varve_store *store = test_open_relaxed(home);
-	struct varve_failure failure = {0};
+	struct varve_failure failure = { 0 };
 	test_create(store, "layer", NULL);
 	test_make_tree(layer, 3, 3, 10);
 	test_mkdir(test_path("%s/dir", layer));
@@ -221,7 +246,8 @@ static void label_covered(const char *name, bool cloned) {
 	ck_assert(!has_label(point));
 	ck_assert_int_eq(umount(point), 0);
 	/* All else has it; but for the root, whose label says that all have. */
-	ck_assert(has_label(test_path("%s/dir", layer)) && has_label(test_path("%s/dir-2/file-2", layer)));
+	ck_assert(has_label(test_path("%s/dir", layer)) &&
+		  has_label(test_path("%s/dir-2/file-2", layer)));
 	ck_assert_int_eq(has_label(layer), cloned);
 	ck_assert_int_eq(has_label(directory ? beneath : point), cloned);
 	if (cloned) {
@@ -234,8 +260,12 @@ static void label_covered(const char *name, bool cloned) {
 	test_close(store);
 }
 
-/* What is mounted in a layer is not labelled; what lies beneath is, or the call fails and names the mount point. */
-START_TEST(test_covered) {
+/*
+ * What is mounted in a layer is not labelled; what lies beneath is, or the call fails and names the
+ * mount point.
+ */
+START_TEST(test_covered)
+{
 	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
 	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
 	for (unsigned i = 0; i < 4; i++)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The histogram keeps the error bound of its header, merges without loss, and is exact where it says so. */
+/*
+ * The histogram keeps the error bound of its header, merges without loss, and is exact where it
+ * says so.
+ */
 /* varve-test: backend=any root=no */
 #include "load/random.h"
 #include "load/histogram.h"
@@ -31,10 +34,13 @@ START_TEST(test_buckets)
 		for (int64_t off = -3; off <= 3; off++) {
 			uint64_t value = (1ull << bit) + (uint64_t)off;
 
-			ck_assert_msg(is_close(value, histogram_value(histogram_index(value))), "2^%d%+d", bit, (int)off);
+			ck_assert_msg(is_close(value, histogram_value(histogram_index(value))),
+				      "2^%d%+d", bit, (int)off);
 		}
 	}
-	/* The bound is tight: some value comes near to it, so a coarser histogram would fail above. */
+	/*
+	 * The bound is tight: some value comes near to it, so a coarser histogram would fail above.
+	 */
 	ck_assert(!is_close(1ull << 20, histogram_value(histogram_index(1ull << 20)) * 101 / 100));
 }
 END_TEST
@@ -65,7 +71,7 @@ static int by_value(const void *a, const void *b)
 
 START_TEST(test_percentiles)
 {
-	static const double percents[] = {0, 0.01, 1, 10, 50, 90, 99, 99.9, 99.99, 100};
+	static const double percents[] = { 0, 0.01, 1, 10, 50, 90, 99, 99.9, 99.99, 100 };
 	uint64_t *values = test_alloc(VALUES * sizeof(*values)), random = 3;
 	struct histogram *histogram = test_alloc(sizeof(*histogram));
 
@@ -79,8 +85,8 @@ START_TEST(test_percentiles)
 		uint64_t exact = values[rank ? rank - 1 : 0];
 		uint64_t read = histogram_percentile(histogram, percents[i]);
 
-		ck_assert_msg(is_close(exact, read), "p%g: %llu, read %llu", percents[i], (unsigned long long)exact,
-			      (unsigned long long)read);
+		ck_assert_msg(is_close(exact, read), "p%g: %llu, read %llu", percents[i],
+			      (unsigned long long)exact, (unsigned long long)read);
 	}
 	ck_assert_uint_eq(histogram_percentile(histogram, 0), values[0]);
 	ck_assert_uint_eq(histogram_percentile(histogram, 100), values[VALUES - 1]);
@@ -149,10 +155,10 @@ END_TEST
 
 START_TEST(test_levels)
 {
-	static const uint64_t depths[] = {1, 2, 3, 4, 8, 63, 64, 1000};
-	static const uint32_t depth_slots[] = {0, 1, 1, 2, 3, 5, 6, 6};
-	static const uint64_t bursts[] = {0, 1, 4, 5, 8, 9, 64, 65};
-	static const uint32_t burst_slots[] = {0, 1, 1, 2, 2, 3, 5, 6};
+	static const uint64_t depths[] = { 1, 2, 3, 4, 8, 63, 64, 1000 };
+	static const uint32_t depth_slots[] = { 0, 1, 1, 2, 3, 5, 6, 6 };
+	static const uint64_t bursts[] = { 0, 1, 4, 5, 8, 9, 64, 65 };
+	static const uint32_t burst_slots[] = { 0, 1, 1, 2, 2, 3, 5, 6 };
 
 	for (size_t i = 0; i < TEST_COUNT(depths); i++) {
 		ck_assert_uint_eq(stats_depth_slot(depths[i]), depth_slots[i]);
@@ -161,4 +167,5 @@ START_TEST(test_levels)
 }
 END_TEST
 
-TEST_MAIN_UNIT("histogram", test_buckets, test_order, test_percentiles, test_merge, test_moments, test_series, test_levels)
+TEST_MAIN_UNIT("histogram", test_buckets, test_order, test_percentiles, test_merge, test_moments,
+	       test_series, test_levels)

@@ -21,7 +21,7 @@ static int parse_bytes(struct job_set *set, const char *text, size_t length)
 /* Expect TEXT to be refused with MESSAGE in the explanation. */
 static void refused(const char *text, const char *message)
 {
-	struct job_set set = {0};
+	struct job_set set = { 0 };
 
 	*error = '\0';
 	ck_assert_msg(parse_bytes(&set, text, 0) < 0, "taken: %s", text);
@@ -31,16 +31,18 @@ static void refused(const char *text, const char *message)
 
 START_TEST(test_meaning)
 {
-	struct job_set set = {0};
+	struct job_set set = { 0 };
 	const struct options *a, *b;
 
-	ck_assert_int_eq(parse_bytes(&set,
-				     "; a comment\n# another\n[global]\niodepth=8\nruntime=2m\nfilesize=4k-1m\n"
-				     "[a]\n\trw = churn \r\nnumjobs=3\ntime_based\nrate_iops=100\nthinktime=5\n"
-				     "[global]\niodepth=16\n[b]\nstonewall\nrwmix=create:60,remove:40\n"
-				     "percentile_list=50:99.9\nramp_time=500ms\nioengine=ioctl\nioctl.numjobs=7\nvarve.loops=3\n",
-				     0),
-			 0);
+	ck_assert_int_eq(
+		parse_bytes(
+			&set,
+			"; a comment\n# another\n[global]\niodepth=8\nruntime=2m\nfilesize=4k-1m\n"
+			"[a]\n\trw = churn \r\nnumjobs=3\ntime_based\nrate_iops=100\nthinktime=5\n"
+			"[global]\niodepth=16\n[b]\nstonewall\nrwmix=create:60,remove:40\n"
+			"percentile_list=50:99.9\nramp_time=500ms\nioengine=ioctl\nioctl.numjobs=7\nvarve.loops=3\n",
+			0),
+		0);
 	ck_assert_uint_eq(set.count, 2);
 	a = &set.jobs[0].options;
 	b = &set.jobs[1].options;
@@ -68,30 +70,34 @@ END_TEST
 /* Variables of the environment stand for their values, anywhere behind the "=". */
 START_TEST(test_variables)
 {
-	struct job_set set = {0};
+	struct job_set set = { 0 };
 
 	ck_assert_int_eq(setenv("VARVE_N", "12", 1), 0);
 	ck_assert_int_eq(setenv("VARVE_EMPTY", "", 1), 0);
 	ck_assert_int_eq(unsetenv("VARVE_UNSET"), 0);
-	ck_assert_int_eq(parse_bytes(&set,
-				     "[a]\nnumber_ios=${VARVE_N}\niodepth= ${VARVE_EMPTY}3${VARVE_N} \n"
-				     "description=$VARVE_N ${open\n",
-				     0),
-			 0);
+	ck_assert_int_eq(
+		parse_bytes(&set,
+			    "[a]\nnumber_ios=${VARVE_N}\niodepth= ${VARVE_EMPTY}3${VARVE_N} \n"
+			    "description=$VARVE_N ${open\n",
+			    0),
+		0);
 	ck_assert_uint_eq(set.jobs[0].options.number_ios, 12);
 	ck_assert_uint_eq(set.jobs[0].options.iodepth, 312);
 	ck_assert_str_eq(set.jobs[0].options.description, "$VARVE_N ${open");
 	job_set_destroy(&set);
-	refused("[a]\nnumber_ios=${VARVE_UNSET}\n", "t:2: ${VARVE_UNSET}: not set in the environment");
+	refused("[a]\nnumber_ios=${VARVE_UNSET}\n",
+		"t:2: ${VARVE_UNSET}: not set in the environment");
 	refused("[a]\nnumber_ios=${VARVE_EMPTY}\n", "t:2: number_ios");
 }
 END_TEST
 
 START_TEST(test_command_line)
 {
-	struct job_set set = {0};
+	struct job_set set = { 0 };
 
-	/* For jobs of files it wins; before --name it is for all of those, after it for that one. */
+	/*
+	 * For jobs of files it wins; before --name it is for all of those, after it for that one.
+	 */
 	ck_assert_int_eq(job_set_argument(&set, "iodepth", "5", error), 0);
 	ck_assert_int_eq(job_set_parse(&set, "t", "[f]\niodepth=9\nloops=2\n", 22, error), 0);
 	ck_assert_int_eq(job_set_argument(&set, "name", "x", error), 0);
@@ -114,11 +120,16 @@ END_TEST
 
 START_TEST(test_pairs)
 {
-	struct job_set set = {0};
+	struct job_set set = { 0 };
 	struct job *job;
 
-	ck_assert_int_eq(parse_bytes(&set, "[a]\npair=varve,ioctl,reference\niodepth=4\nioctl.iodepth=1\nioctl.numjobs=64\n"
-					   "claim=iops>=2.5,lat_p50/reference<=1.3+100us\n", 0), 0);
+	ck_assert_int_eq(
+		parse_bytes(
+			&set,
+			"[a]\npair=varve,ioctl,reference\niodepth=4\nioctl.iodepth=1\nioctl.numjobs=64\n"
+			"claim=iops>=2.5,lat_p50/reference<=1.3+100us\n",
+			0),
+		0);
 	job = &set.jobs[0];
 	ck_assert_str_eq(job->engines[2], "reference");
 	ck_assert_ptr_null(job->engines[3]);
@@ -134,7 +145,8 @@ END_TEST
 
 START_TEST(test_claims)
 {
-	const char *text = "iops>=2.5,lat_p50/reference<=1.3+100us,rss_kib<=8192,info:p99_ns<=5e6,snapshot:lat_p99<=1.5";
+	const char *text =
+		"iops>=2.5,lat_p50/reference<=1.3+100us,rss_kib<=8192,info:p99_ns<=5e6,snapshot:lat_p99<=1.5";
 	struct claim claim;
 
 	ck_assert_int_eq(claim_parse(&text, &claim), 1);
@@ -200,10 +212,14 @@ END_TEST
 
 START_TEST(test_bytes)
 {
-	struct job_set set = {0};
+	struct job_set set = { 0 };
 	char *big = test_alloc(JOB_LINE_MAX + 16);
 
-	ck_assert_int_lt(parse_bytes(&set, "[a]\niodepth=1\0" "2\n", 17), 0);
+	ck_assert_int_lt(parse_bytes(&set,
+				     "[a]\niodepth=1\0"
+				     "2\n",
+				     17),
+			 0);
 	ck_assert_ptr_nonnull(strstr(error, "t:2: not text"));
 	job_set_destroy(&set);
 	ck_assert_int_lt(parse_bytes(&set, "\177ELF\2\1\1", 7), 0);
@@ -227,8 +243,9 @@ static char *file_in(const char *dir, const char *name, const char *text)
 
 START_TEST(test_include)
 {
-	char *dir = test_path("%s/bench-job-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp"), *a, *b, *c;
-	struct job_set set = {0};
+	char *dir = test_path("%s/bench-job-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp"),
+	     *a, *b, *c;
+	struct job_set set = { 0 };
 
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	a = file_in(dir, "a", "[global]\ninclude b\n[x]\n");
@@ -262,4 +279,5 @@ START_TEST(test_include)
 }
 END_TEST
 
-TEST_MAIN_UNIT("job", test_meaning, test_variables, test_command_line, test_pairs, test_claims, test_refusals, test_bytes, test_include)
+TEST_MAIN_UNIT("job", test_meaning, test_variables, test_command_line, test_pairs, test_claims,
+	       test_refusals, test_bytes, test_include)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The timing of a thread, on an engine whose behaviour is known: coordinated omission, queue depth, ramp time, failures. The clock
- * is the test's own: it goes on by sleeps, and a little at each look, however busy the machine is.
+ * The timing of a thread, on an engine whose behaviour is known: coordinated omission, queue depth,
+ * ramp time, failures. The clock is the test's own: it goes on by sleeps, and a little at each
+ * look, however busy the machine is.
  */
 /* varve-test: backend=any root=no */
 #include "load/clock.h"
@@ -22,7 +23,7 @@ int clock_gettime(clockid_t clock, struct timespec *time)
 {
 	uint64_t now = time_ns += LOOK_NS;
 
-	*time = (struct timespec){(time_t)(now / NS_PER_S), (long)(now % NS_PER_S)};
+	*time = (struct timespec){ (time_t)(now / NS_PER_S), (long)(now % NS_PER_S) };
 	return 0;
 }
 
@@ -39,11 +40,11 @@ int clock_nanosleep(clockid_t clock, int flags, const struct timespec *time, str
 
 /* An engine that stalls once, or fails, on request. */
 struct fake {
-	const struct bench_env *env;	/* What the harness said. */
-	uint64_t calls;			/* Operations so far. */
-	struct bench_op *ops[64];	/* Those in flight. */
-	unsigned count;			/* How many. */
-	unsigned most;			/* Most there were. */
+	const struct bench_env *env; /* What the harness said. */
+	uint64_t calls;              /* Operations so far. */
+	struct bench_op *ops[64];    /* Those in flight. */
+	unsigned count;              /* How many. */
+	unsigned most;               /* Most there were. */
 };
 
 static uint64_t stall_at, fail_at;
@@ -95,13 +96,24 @@ static void fake_close(void *context)
 }
 
 static const struct bench_engine fake_engine = {
-	.version = BENCH_ENGINE_VERSION, .kinds = BENCH_BIT(BENCH_NOOP), .name = "fake", .homeless = true,
-	.open = fake_open, .queue = fake_queue, .close = fake_close,
+	.version = BENCH_ENGINE_VERSION,
+	.kinds = BENCH_BIT(BENCH_NOOP),
+	.name = "fake",
+	.homeless = true,
+	.open = fake_open,
+	.queue = fake_queue,
+	.close = fake_close,
 };
 
 static const struct bench_engine deep_engine = {
-	.version = BENCH_ENGINE_VERSION, .kinds = BENCH_BIT(BENCH_NOOP), .name = "deep", .homeless = true,
-	.open = fake_open, .queue = fake_queue_deep, .wait = fake_wait, .close = fake_close,
+	.version = BENCH_ENGINE_VERSION,
+	.kinds = BENCH_BIT(BENCH_NOOP),
+	.name = "deep",
+	.homeless = true,
+	.open = fake_open,
+	.queue = fake_queue_deep,
+	.wait = fake_wait,
+	.close = fake_close,
 };
 
 /* Run OPTIONS on ENGINE to the end; the worker's statistics stay. */
@@ -112,7 +124,8 @@ static struct worker *run_worker(const struct options *options, const struct ben
 	struct worker_shared *shared = test_alloc(sizeof(*shared));
 	char text[64];
 
-	*shared = (struct worker_shared){PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, &never};
+	*shared = (struct worker_shared){ PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0,
+					  &never };
 	worker->options = options;
 	worker->engine = engine;
 	worker->shared = shared;
@@ -138,7 +151,10 @@ START_TEST(test_coordinated_omission)
 	worker = run_worker(&options, &fake_engine);
 	lat = &worker->stats.kinds[BENCH_NOOP]->lat;
 	clat = &worker->stats.kinds[BENCH_NOOP]->clat;
-	/* One call stalled; but the 200 that were due meanwhile were late, on average by half of the stall. */
+	/*
+	 * One call stalled; but the 200 that were due meanwhile were late, on average by half of
+	 * the stall.
+	 */
 	ck_assert_uint_eq(lat->count, 500);
 	ck_assert_uint_eq(histogram_between(clat, STALL_NS / 2, UINT64_MAX), 1);
 	ck_assert_uint_ge(histogram_between(lat, STALL_NS / 2, UINT64_MAX), 99);
@@ -148,7 +164,9 @@ START_TEST(test_coordinated_omission)
 	/* Without a rate nothing is due while it waits. */
 	options.rate_iops = 0;
 	worker = run_worker(&options, &fake_engine);
-	ck_assert_uint_eq(histogram_between(&worker->stats.kinds[BENCH_NOOP]->lat, STALL_NS / 2, UINT64_MAX), 1);
+	ck_assert_uint_eq(histogram_between(&worker->stats.kinds[BENCH_NOOP]->lat, STALL_NS / 2,
+					    UINT64_MAX),
+			  1);
 	worker_destroy(worker);
 }
 END_TEST

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The sequences of operations, played against a model of which layers are there: nothing is made twice, used before it is
- * there or removed twice; the work is done to the last layer.
+ * The sequences of operations, played against a model of which layers are there: nothing is made
+ * twice, used before it is there or removed twice; the work is done to the last layer.
  */
 /* varve-test: backend=any root=no */
 #include "test.h"
@@ -14,9 +14,9 @@
 
 /* The layers that are there, by name. */
 struct model {
-	void *names;	/* Tree of strings. */
-	size_t count;	/* How many. */
-	size_t most;	/* Most there were. */
+	void *names;  /* Tree of strings. */
+	size_t count; /* How many. */
+	size_t most;  /* Most there were. */
 };
 
 /* Order two names. */
@@ -50,7 +50,7 @@ static void keep(void *name)
 static void model_clear(struct model *model)
 {
 	tdestroy(model->names, keep);
-	*model = (struct model){0};
+	*model = (struct model){ 0 };
 }
 
 /* Is there a layer NAME? */
@@ -60,7 +60,8 @@ static bool model_has(struct model *model, const char *name)
 }
 
 /* See that what SLOT asks for can be done, when it begins. */
-static void check_begin(struct model *model, const struct workload *workload, const struct slot *slot)
+static void check_begin(struct model *model, const struct workload *workload,
+			const struct slot *slot)
 {
 	const struct bench_op *op = &slot->op;
 
@@ -69,16 +70,21 @@ static void check_begin(struct model *model, const struct workload *workload, co
 	for (uint32_t i = 0; i < op->count; i++) {
 		if (op->kind == BENCH_REMOVE)
 			model_remove(model, op->ids[i]);
-		else if (op->kind != BENCH_SNAPSHOT && op->kind != BENCH_CREATE && op->kind != BENCH_NOOP)
-			ck_assert_msg(model_has(model, op->ids[i]), "%s is used but not there", op->ids[i]);
+		else if (op->kind != BENCH_SNAPSHOT && op->kind != BENCH_CREATE &&
+			 op->kind != BENCH_NOOP)
+			ck_assert_msg(model_has(model, op->ids[i]), "%s is used but not there",
+				      op->ids[i]);
 	}
 }
 
-/* Play OPTIONS with SLOTS operations in flight that end in random order. Counts the kinds in KINDS. Returns the total. */
+/*
+ * Play OPTIONS with SLOTS operations in flight that end in random order. Counts the kinds in KINDS.
+ * Returns the total.
+ */
 static uint64_t play(const struct options *options, struct model *model, uint64_t *kinds)
 {
 	struct workload workload;
-	struct slot slots[SLOTS] = {0}, *busy[SLOTS], *spare[SLOTS];
+	struct slot slots[SLOTS] = { 0 }, *busy[SLOTS], *spare[SLOTS];
 	uint64_t random = 5, total = 0;
 	size_t busy_count = 0, spare_count = SLOTS;
 	bool ended = false;
@@ -107,7 +113,8 @@ static uint64_t play(const struct options *options, struct model *model, uint64_
 			break;
 		pick = random_next(&random) % busy_count;
 		for (uint32_t i = 0; i < busy[pick]->op.count; i++)
-			if (busy[pick]->op.kind == BENCH_SNAPSHOT || busy[pick]->op.kind == BENCH_CREATE)
+			if (busy[pick]->op.kind == BENCH_SNAPSHOT ||
+			    busy[pick]->op.kind == BENCH_CREATE)
 				model_add(model, busy[pick]->op.ids[i]);
 		kinds[busy[pick]->op.kind] += busy[pick]->op.count;
 		total += busy[pick]->op.count;
@@ -124,8 +131,8 @@ static uint64_t play(const struct options *options, struct model *model, uint64_
 START_TEST(test_create_and_remove)
 {
 	struct options options;
-	struct model model = {0};
-	uint64_t kinds[BENCH_KINDS] = {0};
+	struct model model = { 0 };
+	uint64_t kinds[BENCH_KINDS] = { 0 };
 
 	options_init(&options);
 	options.rw = BENCH_CREATE;
@@ -145,8 +152,8 @@ END_TEST
 START_TEST(test_churn_set)
 {
 	struct options options;
-	struct model model = {0};
-	uint64_t kinds[BENCH_KINDS] = {0};
+	struct model model = { 0 };
+	uint64_t kinds[BENCH_KINDS] = { 0 };
 
 	options_init(&options);
 	options.rw = WORKLOAD_CHURN;
@@ -165,8 +172,8 @@ END_TEST
 START_TEST(test_forkjoin)
 {
 	struct options options;
-	struct model model = {0};
-	uint64_t kinds[BENCH_KINDS] = {0};
+	struct model model = { 0 };
+	uint64_t kinds[BENCH_KINDS] = { 0 };
 
 	options_init(&options);
 	options.rw = WORKLOAD_CHURN;
@@ -185,8 +192,8 @@ END_TEST
 START_TEST(test_pipeline)
 {
 	struct options options;
-	struct model model = {0};
-	uint64_t kinds[BENCH_KINDS] = {0};
+	struct model model = { 0 };
+	uint64_t kinds[BENCH_KINDS] = { 0 };
 
 	options_init(&options);
 	options.rw = WORKLOAD_CHURN;
@@ -209,8 +216,8 @@ END_TEST
 START_TEST(test_mix)
 {
 	struct options options;
-	struct model model = {0};
-	uint64_t kinds[BENCH_KINDS] = {0};
+	struct model model = { 0 };
+	uint64_t kinds[BENCH_KINDS] = { 0 };
 
 	options_init(&options);
 	options.rw = WORKLOAD_MIX;
@@ -224,7 +231,10 @@ START_TEST(test_mix)
 	ck_assert_uint_le(kinds[BENCH_SNAPSHOT], 10400);
 	ck_assert_uint_ge(kinds[BENCH_GET], 5700);
 	ck_assert_uint_le(kinds[BENCH_GET], 6300);
-	/* With batches of removals that are larger than what is there, layers are made until there are enough. */
+	/*
+	 * With batches of removals that are larger than what is there, layers are made until there
+	 * are enough.
+	 */
 	model_clear(&model);
 	memset(kinds, 0, sizeof(kinds));
 	options.mix[BENCH_SNAPSHOT] = 90;
@@ -240,8 +250,8 @@ END_TEST
 START_TEST(test_reads)
 {
 	struct options options;
-	struct model model = {0};
-	uint64_t kinds[BENCH_KINDS] = {0};
+	struct model model = { 0 };
+	uint64_t kinds[BENCH_KINDS] = { 0 };
 
 	options_init(&options);
 	options.rw = BENCH_USAGE;
@@ -251,4 +261,5 @@ START_TEST(test_reads)
 }
 END_TEST
 
-TEST_MAIN_UNIT("workload", test_create_and_remove, test_churn_set, test_forkjoin, test_pipeline, test_mix, test_reads)
+TEST_MAIN_UNIT("workload", test_create_and_remove, test_churn_set, test_forkjoin, test_pipeline,
+	       test_mix, test_reads)

@@ -1,24 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * churn: the load of the crash tests. Opens a store and keeps a number of creates and removes in flight until its time is
- * over, it gets SIGTERM, or it is killed. What it asks for and the results go into the record
- * (record.h), from which verify can tell what must be there afterwards.
+ * churn: the load of the crash tests. Opens a store and keeps a number of creates and removes in
+ * flight until its time is over, it gets SIGTERM, or it is killed. What it asks for and the results
+ * go into the record (record.h), from which verify can tell what must be there afterwards.
  *
  *	churn --prepare --home HOME			the base layers and the sentinels that must survive everything
  *	churn --home HOME --record FILE [--seed N] ...	the load
  *
- * The load, all of it drawn from the seed: empty layers of several modes, snapshots of the bases and of other layers
- * (also of ones whose own create is still in flight), layers unpacked from the archive of a base, read-only ones, batches,
- * two requests queued on one id, durable and relaxed mixed, nested subvolumes made in some layers before they are removed,
- * some requests cancelled; with --sized MODE (of quota: full, or default for what the kernel has best) some layers have a size;
- * with --grouped each second id joins a group of layers (slot_group()), of which there are GROUPS, whenever it is created.
+ * The load, all of it drawn from the seed: empty layers of several modes, snapshots of the bases
+ * and of other layers (also of ones whose own create is still in flight), layers unpacked from the
+ * archive of a base, read-only ones, batches, two requests queued on one id, durable and relaxed
+ * mixed, nested subvolumes made in some layers before they are removed, some requests cancelled;
+ * with --sized MODE (of quota: full, or default for what the kernel has best) some layers have a
+ * size; with --grouped each second id joins a group of layers (slot_group()), of which there are
+ * GROUPS, whenever it is created.
  *
- * --die: the load kills itself a moment after it has asked for the removal of a layer with many nested subvolumes, which is
- * the longest way that a layer can be on; a kill from outside seldom meets it.
+ * --die: the load kills itself a moment after it has asked for the removal of a layer with many
+ * nested subvolumes, which is the longest way that a layer can be on; a kill from outside seldom
+ * meets it.
  *
- * Every request must have exactly one callback, each within --limit seconds of the one before. Exit status: 0 all was as
- * promised; 1 a request ended as it should not have; 2 it could not run; 3 no callback came, or close hung; 4 the record
- * could not be written.
+ * Every request must have exactly one callback, each within --limit seconds of the one before. Exit
+ * status: 0 all was as promised; 1 a request ended as it should not have; 2 it could not run; 3 no
+ * callback came, or close hung; 4 the record could not be written.
  */
 #include "content.h"
 #include "record.h"
@@ -38,7 +41,10 @@
 /* Requests that are queued on one id at most. */
 #define PENDING_MAX 2
 
-/* Subvolumes that are nested in a layer beside a pair: so many that they are not destroyed in one go. */
+/*
+ * Subvolumes that are nested in a layer beside a pair: so many that they are not destroyed in one
+ * go.
+ */
 #define NESTED_MORE 150
 
 /* Groups of layers, and the limit that they share, in MiB. */
@@ -57,19 +63,19 @@
 /* One id, and what the load believes of it. */
 struct slot {
 	char id[48];
-	bool present;		/* Will be there once all that was asked for has been done. */
-	struct look look;	/* ... and looks like this. */
-	bool present_now;	/* Is there, as far as callbacks said. */
+	bool present;     /* Will be there once all that was asked for has been done. */
+	struct look look; /* ... and looks like this. */
+	bool present_now; /* Is there, as far as callbacks said. */
 	struct look look_now;
-	uint64_t told;		/* Ordinal + 1 of the newest request that said so. */
-	unsigned pending;	/* Requests on it that have not ended. */
-	unsigned children;	/* Creates in flight that start from it. */
-	bool nested;		/* Subvolumes are nested in it: it is no parent any more. */
+	uint64_t told;     /* Ordinal + 1 of the newest request that said so. */
+	unsigned pending;  /* Requests on it that have not ended. */
+	unsigned children; /* Creates in flight that start from it. */
+	bool nested;       /* Subvolumes are nested in it: it is no parent any more. */
 };
 
 /* One id of a request. */
 struct item {
-	uint64_t ordinal;	/* Its number in the record. */
+	uint64_t ordinal; /* Its number in the record. */
 	struct slot *slot;
 };
 
@@ -80,67 +86,93 @@ struct request {
 	struct churn *churn;
 	varve_request handle;
 	enum varve_operation operation;
-	struct look look;		/* create: what the layers will look like. */
-	struct slot *parent;		/* create: the slot that it starts from, or NULL. */
-	bool applied;			/* create: the content comes from an archive. */
-	bool ended;			/* Its callback ran. */
-	size_t count;			/* Of items. */
+	struct look look;    /* create: what the layers will look like. */
+	struct slot *parent; /* create: the slot that it starts from, or NULL. */
+	bool applied;        /* create: the content comes from an archive. */
+	bool ended;          /* Its callback ran. */
+	size_t count;        /* Of items. */
 	struct item items[BATCH_MAX];
-	struct request *next;		/* In the list of all. */
+	struct request *next; /* In the list of all. */
 };
 
 /* The load. */
 struct churn {
 	struct varve_store *store;
 	const char *home;
-	const char *prefix;		/* Of every id. */
-	int record;			/* Descriptor of the record. */
-	uint64_t random;		/* State of the generator; never 0. */
+	/* Of every id. */
+	const char *prefix;
+	/* Descriptor of the record. */
+	int record;
+	/* State of the generator; never 0. */
+	uint64_t random;
 	unsigned relaxed_percent;
-	unsigned limit_s;		/* Longest time without a callback. */
-	bool failing;			/* The file system will fail: errors are expected. */
-	bool close_busy;		/* End by closing with requests in flight. */
-	bool die;			/* End by killing itself: see above. */
-	unsigned nested_more;		/* Subvolumes beside the pair in the layer nested into last. */
-	bool sized;			/* Some layers have a size. */
-	bool grouped;			/* Some layers join groups. */
-	int archives[CONTENT_BASES + 1];/* The bases as archives, in memory. */
-	const char *quota;		/* Option that says which mode of quota they need, or NULL. */
+	/* Longest time without a callback. */
+	unsigned limit_s;
+	/* The file system will fail: errors are expected. */
+	bool failing;
+	/* End by closing with requests in flight. */
+	bool close_busy;
+	/* End by killing itself: see above. */
+	bool die;
+	/* Subvolumes beside the pair in the layer nested into last. */
+	unsigned nested_more;
+	/* Some layers have a size. */
+	bool sized;
+	/* Some layers join groups. */
+	bool grouped;
+	/* The bases as archives, in memory. */
+	int archives[CONTENT_BASES + 1];
+	/* Option that says which mode of quota they need, or NULL. */
+	const char *quota;
 	struct slot *slots;
 	size_t slots_count;
-	struct request *requests;	/* All that were made, newest first. */
-	unsigned depth;			/* Requests to keep in flight. */
+	/* All that were made, newest first. */
+	struct request *requests;
+	/* Requests to keep in flight. */
+	unsigned depth;
 	unsigned in_flight;
-	uint64_t ordinal;		/* Of the next item. */
-	uint64_t submitted, ended, failed, applied, cancels, unexpected;	/* Items; `cancels` counts requests. */
-	unsigned after_failure;		/* Requests made since the first failure. */
+	/* Of the next item. */
+	uint64_t ordinal;
+	/* Items; `cancels` counts requests. */
+	uint64_t submitted, ended, failed, applied, cancels, unexpected;
+	/* Requests made since the first failure. */
+	unsigned after_failure;
 };
 
 /* Set by SIGTERM. */
 static volatile sig_atomic_t stop;
 
 /* Ask the load to end. */
-static void on_term(int signal) {
+static void on_term(int signal)
+{
 	stop = 1;
 }
 
 /* The load of this process, for on_alarm(). */
 static const struct churn *watched;
 
-/* Give up: nothing was called back for too long. The process is at its end, so it may say in plain words what is missing. */
-static void on_alarm(int signal) {
-	dprintf(STDERR_FILENO, "churn: HANG: a callback or varve_close() is overdue; %u requests in flight:\n",
+/*
+ * Give up: nothing was called back for too long. The process is at its end, so it may say in plain
+ * words what is missing.
+ */
+static void on_alarm(int signal)
+{
+	dprintf(STDERR_FILENO,
+		"churn: HANG: a callback or varve_close() is overdue; %u requests in flight:\n",
 		watched->in_flight);
 	for (const struct request *request = watched->requests; request; request = request->next)
 		for (size_t i = 0; !request->ended && i < request->count; i++)
 			dprintf(STDERR_FILENO, "churn: %s %s, ordinal %llu, parent %s\n",
-				request->operation == VARVE_CREATE ? "create" : "remove", request->items[i].slot->id,
-				(unsigned long long)request->items[i].ordinal, request->parent ? request->parent->id : "-");
+				request->operation == VARVE_CREATE ? "create" : "remove",
+				request->items[i].slot->id,
+				(unsigned long long)request->items[i].ordinal,
+				request->parent ? request->parent->id : "-");
 	_exit(3);
 }
 
 /* Draw a number below BOUND. */
-static unsigned draw(struct churn *churn, unsigned bound) {
+static unsigned draw(struct churn *churn, unsigned bound)
+{
 	churn->random ^= churn->random << 13;
 	churn->random ^= churn->random >> 7;
 	churn->random ^= churn->random << 17;
@@ -148,14 +180,16 @@ static unsigned draw(struct churn *churn, unsigned bound) {
 }
 
 /* True in PERCENT of the cases. */
-static bool chance(struct churn *churn, unsigned percent) {
+static bool chance(struct churn *churn, unsigned percent)
+{
 	return draw(churn, 100) < percent;
 }
 
-/* ---- preparation ------------------------------------------------------------------------------------------------- */
+/* ---- preparation ----------------------------------------------------------------------------- */
 
 /* Make the file NAME below DIRECTORY with TEXT in it. */
-static int make_file(int directory, const char *name, const char *text) {
+static int make_file(int directory, const char *name, const char *text)
+{
 	int fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640), r = 0;
 
 	if (fd < 0)
@@ -167,7 +201,8 @@ static int make_file(int directory, const char *name, const char *text) {
 }
 
 /* Make the subvolume PATH below DIRECTORY, and fill it with the tree of BASE. */
-static int make_subvolume(int directory, const char *path, int base) {
+static int make_subvolume(int directory, const char *path, int base)
+{
 	struct btrfs_ioctl_vol_args arguments = { 0 };
 	const char *slash = strrchr(path, '/');
 	char above[PATH_MAX];
@@ -189,8 +224,12 @@ static int make_subvolume(int directory, const char *path, int base) {
 	return r;
 }
 
-/* Put what is none of the store's business into the home and beside it (verify.c, sentinels_check()). */
-static int prepare_sentinels(const char *home) {
+/*
+ * Put what is none of the store's business into the home and beside it (verify.c,
+ * sentinels_check()).
+ */
+static int prepare_sentinels(const char *home)
+{
 	int fd = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
 
 	if (fd < 0)
@@ -219,7 +258,8 @@ static int prepare_sentinels(const char *home) {
 }
 
 /* Create the base layers and fill them. */
-static int prepare_bases(struct churn *churn) {
+static int prepare_bases(struct churn *churn)
+{
 	for (int base = 1; base <= CONTENT_BASES; base++) {
 		char id[32], *path;
 		int fd, r;
@@ -242,7 +282,8 @@ static int prepare_bases(struct churn *churn) {
 }
 
 /* Pack the base layers. */
-static int pack_bases(struct churn *churn) {
+static int pack_bases(struct churn *churn)
+{
 	int r = 0;
 
 	for (int base = 1; r >= 0 && base <= CONTENT_BASES; base++) {
@@ -250,17 +291,20 @@ static int pack_bases(struct churn *churn) {
 
 		snprintf(id, sizeof(id), "base-%d", base);
 		churn->archives[base] = memfd_create(id, MFD_CLOEXEC);
-		r = churn->archives[base] < 0 ? -errno :
-						varve_layer_diff_wait(churn->store, id, NULL, churn->archives[base], NULL, NULL, NULL);
+		r = churn->archives[base] < 0
+			    ? -errno
+			    : varve_layer_diff_wait(churn->store, id, NULL, churn->archives[base],
+						    NULL, NULL, NULL);
 	}
 	return r;
 }
 
 /*
- * Make subvolumes nested two deep in SLOT's layer; in one of two cases a directory lies between, in one of three there are
- * many more beside.
+ * Make subvolumes nested two deep in SLOT's layer; in one of two cases a directory lies between, in
+ * one of three there are many more beside.
  */
-static int nest(struct churn *churn, struct slot *slot) {
+static int nest(struct churn *churn, struct slot *slot)
+{
 	unsigned more = churn->nested_more = chance(churn, 33) ? NESTED_MORE : 0;
 	char *path, name[sizeof(CONTENT_NESTED) + 16];
 	int fd = -1, r = varve_layer_get_wait(churn->store, slot->id, NULL, &path, NULL);
@@ -273,7 +317,10 @@ static int nest(struct churn *churn, struct slot *slot) {
 	free(path);
 	r = fd < 0 ? -errno : make_subvolume(fd, CONTENT_NESTED, 1);
 	if (!r)
-		r = make_subvolume(fd, chance(churn, 50) ? CONTENT_NESTED "/deeper" : CONTENT_NESTED "/d00/deeper", 0);
+		r = make_subvolume(fd,
+				   chance(churn, 50) ? CONTENT_NESTED "/deeper"
+						     : CONTENT_NESTED "/d00/deeper",
+				   0);
 	for (unsigned i = 0; !r && i < more; i++) {
 		snprintf(name, sizeof(name), CONTENT_NESTED "/more-%u", i);
 		r = make_subvolume(fd, name, 0);
@@ -285,10 +332,14 @@ static int nest(struct churn *churn, struct slot *slot) {
 	return r;
 }
 
-/* ---- ends -------------------------------------------------------------------------------------------------------- */
+/* ---- ends ------------------------------------------------------------------------------------ */
 
-/* Is ERROR one that REQUEST may end with? A cancelled parent or predecessor explains an id that is missing or there. */
-static bool error_expected(const struct request *request, int error) {
+/*
+ * Is ERROR one that REQUEST may end with? A cancelled parent or predecessor explains an id that is
+ * missing or there.
+ */
+static bool error_expected(const struct request *request, int error)
+{
 	if (error == 0 || request->churn->failing)
 		return true;
 	if (error == -ECANCELED || error == -ENOENT || error == -EEXIST)
@@ -297,7 +348,9 @@ static bool error_expected(const struct request *request, int error) {
 }
 
 /* Take note of how ITEM of REQUEST ended. */
-static void item_end(struct request *request, struct item *item, const struct varve_outcome *outcome) {
+static void item_end(struct request *request, struct item *item,
+		     const struct varve_outcome *outcome)
+{
 	struct churn *churn = request->churn;
 	struct slot *slot = item->slot;
 	char text[2048];
@@ -305,8 +358,10 @@ static void item_end(struct request *request, struct item *item, const struct va
 	churn->ended++;
 	if (strcmp(outcome->id, slot->id) != 0 || !error_expected(request, outcome->error)) {
 		churn->unexpected++;
-		fprintf(stderr, "churn: unexpected end of %s (asked for %s): %s\n", outcome->id, slot->id,
-			outcome->failure ? varve_strerror(outcome->failure, text, sizeof(text)) : "no failure");
+		fprintf(stderr, "churn: unexpected end of %s (asked for %s): %s\n", outcome->id,
+			slot->id,
+			outcome->failure ? varve_strerror(outcome->failure, text, sizeof(text))
+					 : "no failure");
 	}
 	churn->applied += request->applied && !outcome->error;
 	if (outcome->error < 0) {
@@ -325,22 +380,27 @@ static void item_end(struct request *request, struct item *item, const struct va
 }
 
 /* The callback of every request. */
-static void on_end(struct varve_store *store, const struct varve_result *result, void *user_data) {
+static void on_end(struct varve_store *store, const struct varve_result *result, void *user_data)
+{
 	uint64_t now = record_now();
 	struct request *request = user_data;
 	struct churn *churn = request->churn;
 
 	alarm(churn->limit_s);
-	if (request->ended || result->operation != request->operation || result->outcomes_count != request->count) {
-		fprintf(stderr, "churn: a callback that makes no sense: ended=%d operation=%d outcomes=%zu of %zu\n",
-			request->ended, (int)result->operation, result->outcomes_count, request->count);
+	if (request->ended || result->operation != request->operation ||
+	    result->outcomes_count != request->count) {
+		fprintf(stderr,
+			"churn: a callback that makes no sense: ended=%d operation=%d outcomes=%zu of %zu\n",
+			request->ended, (int)result->operation, result->outcomes_count,
+			request->count);
 		churn->unexpected++;
 		return;
 	}
 	request->ended = true;
 	for (size_t i = 0; i < request->count; i++)
-		size_record_write(churn->record, now, "end %llu %d", (unsigned long long)request->items[i].ordinal,
-			     result->outcomes[i].error);
+		size_record_write(churn->record, now, "end %llu %d",
+				  (unsigned long long)request->items[i].ordinal,
+				  result->outcomes[i].error);
 	for (size_t i = 0; i < request->count; i++)
 		item_end(request, &request->items[i], &result->outcomes[i]);
 	if (request->parent)
@@ -348,16 +408,18 @@ static void on_end(struct varve_store *store, const struct varve_result *result,
 	churn->in_flight--;
 }
 
-/* ---- submissions ------------------------------------------------------------------------------------------------- */
+/* ---- submissions ----------------------------------------------------------------------------- */
 
 /* Take back what REQUEST, which was refused, had announced. */
-static void request_refused(struct request *request, const struct slot *before) {
+static void request_refused(struct request *request, const struct slot *before)
+{
 	struct churn *churn = request->churn;
 
 	for (size_t i = 0; i < request->count; i++) {
 		struct slot *slot = request->items[i].slot;
 
-		size_record_write(churn->record, record_now(), "refused %llu", (unsigned long long)request->items[i].ordinal);
+		size_record_write(churn->record, record_now(), "refused %llu",
+				  (unsigned long long)request->items[i].ordinal);
 		slot->present = before[i].present;
 		slot->look = before[i].look;
 		slot->pending--;
@@ -367,8 +429,12 @@ static void request_refused(struct request *request, const struct slot *before) 
 	request->ended = true;
 }
 
-/* Write the announcements of REQUEST, and foresee what it does to its slots; *BEFORE keeps what they were. */
-static void request_announce(struct request *request, bool durable, struct slot *before) {
+/*
+ * Write the announcements of REQUEST, and foresee what it does to its slots; *BEFORE keeps what
+ * they were.
+ */
+static void request_announce(struct request *request, bool durable, struct slot *before)
+{
 	struct churn *churn = request->churn;
 	bool create = request->operation == VARVE_CREATE;
 
@@ -378,9 +444,12 @@ static void request_announce(struct request *request, bool durable, struct slot 
 
 		before[i] = *slot;
 		request->items[i].ordinal = churn->ordinal++;
-		size_record_write(churn->record, record_now(), "submit %llu %s %s %d %o %d %u %d %s",
-			     (unsigned long long)request->items[i].ordinal, create ? "create" : "remove", slot->id, look.base,
-			     look.mode, look.read_only, look.size_mib, durable, request->parent ? request->parent->id : "-");
+		size_record_write(churn->record, record_now(),
+				  "submit %llu %s %s %d %o %d %u %d %s",
+				  (unsigned long long)request->items[i].ordinal,
+				  create ? "create" : "remove", slot->id, look.base, look.mode,
+				  look.read_only, look.size_mib, durable,
+				  request->parent ? request->parent->id : "-");
 		slot->present = create;
 		if (create)
 			slot->look = look;
@@ -391,14 +460,19 @@ static void request_announce(struct request *request, bool durable, struct slot 
 }
 
 /* The group that SLOT's layers join: "job-0" and on, which follows from its id; -1: none. */
-static int slot_group(const struct churn *churn, const struct slot *slot) {
+static int slot_group(const struct churn *churn, const struct slot *slot)
+{
 	size_t number = (size_t)(slot - churn->slots);
 
 	return churn->grouped && number % 2 == 0 ? (int)(number / 2 % GROUPS) : -1;
 }
 
-/* Hand REQUEST, whose layer OPTIONS describe, to the library: it is unpacked from the archive of its base. */
-static int request_call_applied(struct request *request, struct varve_create_options *options) {
+/*
+ * Hand REQUEST, whose layer OPTIONS describe, to the library: it is unpacked from the archive of
+ * its base.
+ */
+static int request_call_applied(struct request *request, struct varve_create_options *options)
+{
 	struct churn *churn = request->churn;
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
 	char path[64];
@@ -408,13 +482,15 @@ static int request_call_applied(struct request *request, struct varve_create_opt
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", churn->archives[request->look.base]);
 	options->apply = &apply;
 	options->apply_fd = open(path, O_RDONLY | O_CLOEXEC);
-	r = varve_layer_create(churn->store, request->items[0].slot->id, options, on_end, request, &request->handle);
+	r = varve_layer_create(churn->store, request->items[0].slot->id, options, on_end, request,
+			       &request->handle);
 	close(options->apply_fd);
 	return r;
 }
 
 /* Hand REQUEST to the library. */
-static int request_call(struct request *request, uint64_t flags) {
+static int request_call(struct request *request, uint64_t flags)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_store *store = request->churn->store;
 	const char *ids[BATCH_MAX], *storage_options[3] = { NULL, NULL, NULL };
@@ -424,9 +500,11 @@ static int request_call(struct request *request, uint64_t flags) {
 	for (size_t i = 0; i < request->count; i++)
 		ids[i] = request->items[i].slot->id;
 	if (request->operation == VARVE_REMOVE)
-		return request->count > 1 ? varve_layer_remove_batch(store, ids, request->count, flags, on_end, request,
-								     &request->handle) :
-					    varve_layer_remove(store, ids[0], flags, on_end, request, &request->handle);
+		return request->count > 1
+			       ? varve_layer_remove_batch(store, ids, request->count, flags, on_end,
+							  request, &request->handle)
+			       : varve_layer_remove(store, ids[0], flags, on_end, request,
+						    &request->handle);
 	options.flags = flags | (request->look.read_only ? VARVE_CREATE_READ_ONLY : 0);
 	if (request->look.size_mib) {
 		snprintf(size, sizeof(size), "size=%uM", request->look.size_mib);
@@ -448,13 +526,15 @@ static int request_call(struct request *request, uint64_t flags) {
 	} else {
 		options.mode = request->look.mode;
 	}
-	return request->count > 1 ? varve_layer_create_batch(store, ids, request->count, &options, on_end, request,
-							     &request->handle) :
-				    varve_layer_create(store, ids[0], &options, on_end, request, &request->handle);
+	return request->count > 1 ? varve_layer_create_batch(store, ids, request->count, &options,
+							     on_end, request, &request->handle)
+				  : varve_layer_create(store, ids[0], &options, on_end, request,
+						       &request->handle);
 }
 
 /* Announce and submit REQUEST. A full queue is no error: the caller dispatches and goes on. */
-static int request_submit(struct request *request) {
+static int request_submit(struct request *request)
+{
 	struct churn *churn = request->churn;
 	bool durable = !chance(churn, churn->relaxed_percent);
 	struct slot before[BATCH_MAX];
@@ -478,21 +558,25 @@ static int request_submit(struct request *request) {
 }
 
 /*
- * Can SLOT be a parent whose look is known? Not if it is queued for more than its own create: should one of several
- * requests be cancelled, the layer is another one than foreseen.
+ * Can SLOT be a parent whose look is known? Not if it is queued for more than its own create:
+ * should one of several requests be cancelled, the layer is another one than foreseen.
  */
-static bool slot_is_parent(const struct slot *slot) {
-	return slot->present && !slot->nested && (slot->pending == 0 || (slot->pending == 1 && !slot->present_now));
+static bool slot_is_parent(const struct slot *slot)
+{
+	return slot->present && !slot->nested &&
+	       (slot->pending == 0 || (slot->pending == 1 && !slot->present_now));
 }
 
 /* Draw what the layers of REQUEST, a create, start from and look like. */
-static void draw_look(struct churn *churn, struct request *request) {
+static void draw_look(struct churn *churn, struct request *request)
+{
 	static const unsigned modes[] = { 0755, 0555, 0700, 01777 };
 	unsigned kind = draw(churn, 8);
 	struct slot *parent = &churn->slots[draw(churn, (unsigned)churn->slots_count)];
 
 	if (kind < 2) {
-		request->look = (struct look){ .mode = modes[draw(churn, 4)], .read_only = chance(churn, 20) };
+		request->look = (struct look){ .mode = modes[draw(churn, 4)],
+					       .read_only = chance(churn, 20) };
 	} else {
 		request->look.base = 1 + (int)draw(churn, CONTENT_BASES);
 		request->look.mode = 0755;
@@ -509,8 +593,12 @@ static void draw_look(struct churn *churn, struct request *request) {
 	}
 }
 
-/* May SLOT go into REQUEST? Only idle ids go into a batch, so that what they are is known; all with the same options. */
-static bool slot_fits(const struct request *request, const struct slot *slot, bool batch) {
+/*
+ * May SLOT go into REQUEST? Only idle ids go into a batch, so that what they are is known; all with
+ * the same options.
+ */
+static bool slot_fits(const struct request *request, const struct slot *slot, bool batch)
+{
 	const struct churn *churn = request->churn;
 
 	if (slot_group(churn, slot) != slot_group(churn, request->items[0].slot))
@@ -518,11 +606,13 @@ static bool slot_fits(const struct request *request, const struct slot *slot, bo
 	for (size_t i = 0; i < request->count; i++)
 		if (request->items[i].slot == slot)
 			return false;
-	return slot->pending < (batch ? 1 : PENDING_MAX) && slot->present == (request->operation == VARVE_REMOVE);
+	return slot->pending < (batch ? 1 : PENDING_MAX) &&
+	       slot->present == (request->operation == VARVE_REMOVE);
 }
 
 /* Draw the ids of REQUEST, whose first one is there. */
-static void draw_batch(struct churn *churn, struct request *request) {
+static void draw_batch(struct churn *churn, struct request *request)
+{
 	size_t wanted = 2 + draw(churn, BATCH_MAX - 1);
 
 	for (size_t i = 0; i < 3 * wanted && request->count < wanted; i++) {
@@ -534,7 +624,8 @@ static void draw_batch(struct churn *churn, struct request *request) {
 }
 
 /* Kill this process, a random moment from now. */
-static void die(struct churn *churn) {
+static void die(struct churn *churn)
+{
 	struct timespec moment = { 0, 1000L * (1 + draw(churn, DIE_US_MAX)) };
 
 	nanosleep(&moment, NULL);
@@ -542,7 +633,8 @@ static void die(struct churn *churn) {
 }
 
 /* Draw one request and submit it. Returns 0, also when the draw fell on an id that is busy. */
-static int churn_once(struct churn *churn) {
+static int churn_once(struct churn *churn)
+{
 	struct slot *slot = &churn->slots[draw(churn, (unsigned)churn->slots_count)];
 	struct request *request;
 	int r;
@@ -578,17 +670,19 @@ static int churn_once(struct churn *churn) {
 	return r;
 }
 
-/* ---- the run ----------------------------------------------------------------------------------------------------- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 /* Is the load to go on at the time NOW? */
-static bool churn_goes_on(struct churn *churn, uint64_t now, uint64_t until) {
+static bool churn_goes_on(struct churn *churn, uint64_t now, uint64_t until)
+{
 	if (stop || churn->unexpected || now >= until)
 		return false;
 	return !churn->failing || churn->failed == 0 || churn->after_failure++ < AFTER_FAILURE;
 }
 
 /* Run callbacks until fewer than DEPTH requests are in flight. */
-static int churn_wait(struct churn *churn, unsigned depth) {
+static int churn_wait(struct churn *churn, unsigned depth)
+{
 	while (churn->in_flight > depth) {
 		int r = varve_wait(churn->store, 1000);
 
@@ -601,28 +695,35 @@ static int churn_wait(struct churn *churn, unsigned depth) {
 }
 
 /*
- * Do nothing for a moment. While requests follow each other, the commit that one causes makes the one before durable; a
- * promise that was given too early shows only when nothing follows.
+ * Do nothing for a moment. While requests follow each other, the commit that one causes makes the
+ * one before durable; a promise that was given too early shows only when nothing follows.
  */
-static void churn_lull(struct churn *churn) {
+static void churn_lull(struct churn *churn)
+{
 	struct timespec pause = { 0, 1000000L * (1 + draw(churn, LULL_MS_MAX)) };
 
 	nanosleep(&pause, NULL);
 }
 
 /* Keep the load up until UNTIL (record_now()). */
-static int churn_run(struct churn *churn, uint64_t until) {
+static int churn_run(struct churn *churn, uint64_t until)
+{
 	int r = 0;
 
 	while (r >= 0 && churn_goes_on(churn, record_now(), until)) {
-		/* One at a time, bursts, and lulls: groups of every size, and creates that go straight into place. */
+		/*
+		 * One at a time, bursts, and lulls: groups of every size, and creates that go
+		 * straight into place.
+		 */
 		bool alone = chance(churn, 30), drain = alone || chance(churn, 20);
 		unsigned burst = alone ? 1 : 1 + draw(churn, churn->depth);
 
 		for (unsigned i = 0; r >= 0 && i < burst && churn->in_flight < churn->depth; i++)
 			r = churn_once(churn);
 		if (r >= 0)
-			r = churn_wait(churn, drain ? 0 : churn->depth - 1 - draw(churn, churn->depth / 2 + 1));
+			r = churn_wait(churn, drain ? 0
+						    : churn->depth - 1 -
+							      draw(churn, churn->depth / 2 + 1));
 		if (r >= 0 && drain && chance(churn, 30))
 			churn_lull(churn);
 	}
@@ -630,7 +731,8 @@ static int churn_run(struct churn *churn, uint64_t until) {
 }
 
 /* Count the requests that were accepted and have had no callback. */
-static uint64_t churn_unanswered(const struct churn *churn) {
+static uint64_t churn_unanswered(const struct churn *churn)
+{
 	uint64_t count = 0;
 
 	for (const struct request *request = churn->requests; request; request = request->next)
@@ -639,7 +741,8 @@ static uint64_t churn_unanswered(const struct churn *churn) {
 }
 
 /* End the load: let it drain, or close over it; say how it went. Returns the exit status. */
-static int churn_finish(struct churn *churn, int error) {
+static int churn_finish(struct churn *churn, int error)
+{
 	uint64_t unanswered;
 
 	alarm(churn->limit_s);
@@ -652,8 +755,9 @@ static int churn_finish(struct churn *churn, int error) {
 	alarm(0);
 	unanswered = churn_unanswered(churn);
 	printf("churn: %llu submitted, %llu ended, %llu failed, %llu applied, %llu cancelled, %llu unexpected, %llu unanswered\n",
-	       (unsigned long long)churn->submitted, (unsigned long long)churn->ended, (unsigned long long)churn->failed,
-	       (unsigned long long)churn->applied, (unsigned long long)churn->cancels, (unsigned long long)churn->unexpected,
+	       (unsigned long long)churn->submitted, (unsigned long long)churn->ended,
+	       (unsigned long long)churn->failed, (unsigned long long)churn->applied,
+	       (unsigned long long)churn->cancels, (unsigned long long)churn->unexpected,
 	       (unsigned long long)unanswered);
 	if (error < 0)
 		fprintf(stderr, "churn: refused: %s\n", strerror(-error));
@@ -661,7 +765,8 @@ static int churn_finish(struct churn *churn, int error) {
 }
 
 /* Free all that CHURN holds beside the store. */
-static void churn_free(struct churn *churn) {
+static void churn_free(struct churn *churn)
+{
 	while (churn->requests) {
 		struct request *next = churn->requests->next;
 
@@ -672,7 +777,8 @@ static void churn_free(struct churn *churn) {
 }
 
 /* Open the store as VARVE_TEST_BACKEND says. */
-static int churn_open(struct churn *churn) {
+static int churn_open(struct churn *churn)
+{
 	struct varve_config config = VARVE_CONFIG_INIT;
 	const char *backend = getenv("VARVE_TEST_BACKEND");
 	const char *options[] = { churn->quota, NULL };
@@ -691,7 +797,8 @@ static int churn_open(struct churn *churn) {
 }
 
 /* Prepare a home; returns the exit status. */
-static int prepare(struct churn *churn) {
+static int prepare(struct churn *churn)
+{
 	int r = churn_open(churn);
 
 	if (r < 0)
@@ -706,7 +813,8 @@ static int prepare(struct churn *churn) {
 }
 
 /* Set the slots up, open the store, run the load for SECONDS; returns the exit status. */
-static int load(struct churn *churn, double seconds) {
+static int load(struct churn *churn, double seconds)
+{
 	int r;
 
 	churn->slots = calloc(churn->slots_count, sizeof(*churn->slots));
@@ -722,18 +830,40 @@ static int load(struct churn *churn, double seconds) {
 	return churn_finish(churn, r);
 }
 
-int main(int argc, char **argv) {
-	enum { PREPARE = 256, HOME, RECORD, SEED, PREFIX, SLOTS, DEPTH, SECONDS, RELAXED, LIMIT, FAILING, CLOSE_BUSY, SIZED,
-	       GROUPED, DIE };
-	static const struct option options[] = {
-		{ "prepare", 0, NULL, PREPARE },     { "home", 1, NULL, HOME },	      { "record", 1, NULL, RECORD },
-		{ "seed", 1, NULL, SEED },	     { "prefix", 1, NULL, PREFIX },   { "slots", 1, NULL, SLOTS },
-		{ "depth", 1, NULL, DEPTH },	     { "seconds", 1, NULL, SECONDS }, { "relaxed", 1, NULL, RELAXED },
-		{ "limit", 1, NULL, LIMIT },	     { "failing", 0, NULL, FAILING }, { "close-busy", 0, NULL, CLOSE_BUSY },
-		{ "sized", 1, NULL, SIZED },	     { "die", 0, NULL, DIE },	      { "grouped", 0, NULL, GROUPED },
-		{ NULL, 0, NULL, 0 },
+int main(int argc, char **argv)
+{
+	enum {
+		PREPARE = 256,
+		HOME,
+		RECORD,
+		SEED,
+		PREFIX,
+		SLOTS,
+		DEPTH,
+		SECONDS,
+		RELAXED,
+		LIMIT,
+		FAILING,
+		CLOSE_BUSY,
+		SIZED,
+		GROUPED,
+		DIE
 	};
-	struct churn churn = { .prefix = "layer-", .record = -1, .slots_count = 48, .depth = 24, .relaxed_percent = 50,
+	static const struct option options[] = {
+		{ "prepare", 0, NULL, PREPARE }, { "home", 1, NULL, HOME },
+		{ "record", 1, NULL, RECORD },   { "seed", 1, NULL, SEED },
+		{ "prefix", 1, NULL, PREFIX },   { "slots", 1, NULL, SLOTS },
+		{ "depth", 1, NULL, DEPTH },     { "seconds", 1, NULL, SECONDS },
+		{ "relaxed", 1, NULL, RELAXED }, { "limit", 1, NULL, LIMIT },
+		{ "failing", 0, NULL, FAILING }, { "close-busy", 0, NULL, CLOSE_BUSY },
+		{ "sized", 1, NULL, SIZED },     { "die", 0, NULL, DIE },
+		{ "grouped", 0, NULL, GROUPED }, { NULL, 0, NULL, 0 },
+	};
+	struct churn churn = { .prefix = "layer-",
+			       .record = -1,
+			       .slots_count = 48,
+			       .depth = 24,
+			       .relaxed_percent = 50,
 			       .limit_s = 20 };
 	const char *record = NULL;
 	bool preparing = false;
@@ -743,26 +873,60 @@ int main(int argc, char **argv) {
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
 		switch (option) {
-		case PREPARE: preparing = true; break;
-		case HOME: churn.home = optarg; break;
-		case RECORD: record = optarg; break;
-		case SEED: seed = strtoull(optarg, NULL, 0); break;
-		case PREFIX: churn.prefix = optarg; break;
-		case SLOTS: churn.slots_count = strtoul(optarg, NULL, 0); break;
-		case DEPTH: churn.depth = (unsigned)strtoul(optarg, NULL, 0); break;
-		case SECONDS: seconds = strtod(optarg, NULL); break;
-		case RELAXED: churn.relaxed_percent = (unsigned)strtoul(optarg, NULL, 0); break;
-		case LIMIT: churn.limit_s = (unsigned)strtoul(optarg, NULL, 0); break;
-		case FAILING: churn.failing = true; break;
-		case CLOSE_BUSY: churn.close_busy = true; break;
-		case DIE: churn.die = true; break;
-		case GROUPED: churn.grouped = true; break;
-		case SIZED: churn.sized = true; churn.quota = strcmp(optarg, "full") == 0 ? "quota=full" : NULL; break;
-		default: return 2;
+		case PREPARE:
+			preparing = true;
+			break;
+		case HOME:
+			churn.home = optarg;
+			break;
+		case RECORD:
+			record = optarg;
+			break;
+		case SEED:
+			seed = strtoull(optarg, NULL, 0);
+			break;
+		case PREFIX:
+			churn.prefix = optarg;
+			break;
+		case SLOTS:
+			churn.slots_count = strtoul(optarg, NULL, 0);
+			break;
+		case DEPTH:
+			churn.depth = (unsigned)strtoul(optarg, NULL, 0);
+			break;
+		case SECONDS:
+			seconds = strtod(optarg, NULL);
+			break;
+		case RELAXED:
+			churn.relaxed_percent = (unsigned)strtoul(optarg, NULL, 0);
+			break;
+		case LIMIT:
+			churn.limit_s = (unsigned)strtoul(optarg, NULL, 0);
+			break;
+		case FAILING:
+			churn.failing = true;
+			break;
+		case CLOSE_BUSY:
+			churn.close_busy = true;
+			break;
+		case DIE:
+			churn.die = true;
+			break;
+		case GROUPED:
+			churn.grouped = true;
+			break;
+		case SIZED:
+			churn.sized = true;
+			churn.quota = strcmp(optarg, "full") == 0 ? "quota=full" : NULL;
+			break;
+		default:
+			return 2;
 		}
 	}
-	if (!churn.home || (!preparing && !record) || !churn.slots_count || !churn.depth || strlen(churn.prefix) > 16) {
-		fprintf(stderr, "usage: churn --home HOME --prepare | --record FILE [--seed N] [--seconds S] ...\n");
+	if (!churn.home || (!preparing && !record) || !churn.slots_count || !churn.depth ||
+	    strlen(churn.prefix) > 16) {
+		fprintf(stderr,
+			"usage: churn --home HOME --prepare | --record FILE [--seed N] [--seconds S] ...\n");
 		return 2;
 	}
 	if (preparing)

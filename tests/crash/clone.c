@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * clone SOURCE TARGET: copies a disk image as it is at one moment (FICLONE: writers are held off while the extents are
- * shared), and prints two times of the record's clock (record.h) between which that moment lies: "BEFORE AFTER".
- * Exit status 77 when the file system has no reflinks.
+ * clone SOURCE TARGET: copies a disk image as it is at one moment (FICLONE: writers are held off
+ * while the extents are shared), and prints two times of the record's clock (record.h) between
+ * which that moment lies: "BEFORE AFTER". Exit status 77 when the file system has no reflinks.
  */
 #include "record.h"
 
@@ -10,7 +10,8 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
 	int source, target;
 	uint64_t before;
 

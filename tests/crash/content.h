@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the layers of the crash tests contain. A base is a number: 0 is an empty layer, 1..CONTENT_BASES are trees that
- * follow from the number alone. So a program that finds a layer after a crash knows whether it is whole without having seen
- * it before: the digest of what lies there must be the digest of what the number stands for.
+ * What the layers of the crash tests contain. A base is a number: 0 is an empty layer,
+ * 1..CONTENT_BASES are trees that follow from the number alone. So a program that finds a layer
+ * after a crash knows whether it is whole without having seen it before: the digest of what lies
+ * there must be the digest of what the number stands for.
  *
- * A digest is the sum of the hashes of all entries (path, mode, links, size, content), so it needs no order.
+ * A digest is the sum of the hashes of all entries (path, mode, links, size, content), so it needs
+ * no order.
  */
 #ifndef VARVE_TESTS_CRASH_CONTENT_H
 #define VARVE_TESTS_CRASH_CONTENT_H
@@ -31,12 +33,12 @@
 
 /* One entry of a tree. */
 struct content_entry {
-	char path[64];		/* Relative to the root. */
-	mode_t mode;		/* Type and permission bits. */
-	uint32_t links;		/* Hard links; 1 for all but files. */
-	const void *data;	/* A file's content, a symbolic link's target. */
-	size_t size;		/* Its bytes. */
-	const char *same_as;	/* An earlier path that this is a hard link to, or NULL. */
+	char path[64];       /* Relative to the root. */
+	mode_t mode;         /* Type and permission bits. */
+	uint32_t links;      /* Hard links; 1 for all but files. */
+	const void *data;    /* A file's content, a symbolic link's target. */
+	size_t size;         /* Its bytes. */
+	const char *same_as; /* An earlier path that this is a hard link to, or NULL. */
 };
 
 /* Take one entry; a negative errno ends the visit. */
@@ -44,12 +46,13 @@ typedef int content_visitor(const struct content_entry *entry, void *data);
 
 /* The sum of the entries of a tree. */
 struct content_digest {
-	uint64_t sum;		/* Of the entries' hashes, modulo 2^64. */
-	uint64_t entries;	/* How many. */
+	uint64_t sum;     /* Of the entries' hashes, modulo 2^64. */
+	uint64_t entries; /* How many. */
 };
 
 /* Fold SIZE bytes into HASH (FNV-1a). */
-static inline uint64_t content_hash(uint64_t hash, const void *data, size_t size) {
+static inline uint64_t content_hash(uint64_t hash, const void *data, size_t size)
+{
 	const unsigned char *p = data;
 
 	for (size_t i = 0; i < size; i++)
@@ -58,7 +61,9 @@ static inline uint64_t content_hash(uint64_t hash, const void *data, size_t size
 }
 
 /* Begin the hash of an entry with all but its content. */
-static inline uint64_t content_hash_start(const char *path, mode_t mode, uint32_t links, uint64_t size) {
+static inline uint64_t content_hash_start(const char *path, mode_t mode, uint32_t links,
+					  uint64_t size)
+{
 	uint64_t numbers[3] = { mode, links, size };
 	uint64_t hash = content_hash(0xcbf29ce484222325ULL, path, strlen(path) + 1);
 
@@ -66,15 +71,18 @@ static inline uint64_t content_hash_start(const char *path, mode_t mode, uint32_
 }
 
 /* Add a finished HASH to DIGEST. */
-static inline void content_digest_add(struct content_digest *digest, uint64_t hash) {
+static inline void content_digest_add(struct content_digest *digest, uint64_t hash)
+{
 	digest->sum += hash;
 	digest->entries++;
 }
 
 /* Fill BUFFER with what file NUMBER of BASE contains, and return how many bytes that is. */
-static inline size_t content_file(int base, int number, unsigned char *buffer) {
+static inline size_t content_file(int base, int number, unsigned char *buffer)
+{
 	uint64_t x = 0x9e3779b97f4a7c15ULL * (uint64_t)(base * 1000 + number + 1);
-	size_t size = number % 16 == 5 ? CONTENT_FILE_MAX - (size_t)number : (size_t)(x >> 40) % 2000;
+	size_t size = number % 16 == 5 ? CONTENT_FILE_MAX - (size_t)number
+				       : (size_t)(x >> 40) % 2000;
 
 	for (size_t i = 0; i < size; i++) {
 		x ^= x << 13;
@@ -86,7 +94,8 @@ static inline size_t content_file(int base, int number, unsigned char *buffer) {
 }
 
 /* Show VISIT every entry of BASE below its root, directories before what is in them. */
-static inline int content_visit(int base, content_visitor *visit, void *data) {
+static inline int content_visit(int base, content_visitor *visit, void *data)
+{
 	static const int directories[CONTENT_BASES + 1] = { 0, 2, 6, 10 };
 	static const int files[CONTENT_BASES + 1] = { 0, 6, 40, 120 };
 	static unsigned char buffer[CONTENT_FILE_MAX];
@@ -94,14 +103,17 @@ static inline int content_visit(int base, content_visitor *visit, void *data) {
 	int r;
 
 	for (int i = 0; i < directories[base]; i++) {
-		entry = (struct content_entry){ .mode = S_IFDIR | (i % 2 ? 0750 : 0755), .links = 1 };
+		entry = (struct content_entry){ .mode = S_IFDIR | (i % 2 ? 0750 : 0755),
+						.links = 1 };
 		snprintf(entry.path, sizeof(entry.path), "d%02d", i);
 		if ((r = visit(&entry, data)) < 0)
 			return r;
 	}
 	for (int i = 0; i < files[base]; i++) {
-		entry = (struct content_entry){ .mode = S_IFREG | (i % 3 ? 0644 : 0755), .links = i == 0 ? 2 : 1,
-						.data = buffer, .size = content_file(base, i, buffer) };
+		entry = (struct content_entry){ .mode = S_IFREG | (i % 3 ? 0644 : 0755),
+						.links = i == 0 ? 2 : 1,
+						.data = buffer,
+						.size = content_file(base, i, buffer) };
 		snprintf(entry.path, sizeof(entry.path), "d%02d/f%03d", i % directories[base], i);
 		if ((r = visit(&entry, data)) < 0)
 			return r;
@@ -111,8 +123,11 @@ static inline int content_visit(int base, content_visitor *visit, void *data) {
 		strcpy(entry.path, "d01/hard");
 		if ((r = visit(&entry, data)) < 0)
 			return r;
-		entry = (struct content_entry){ .path = "d01/link", .mode = S_IFLNK | 0777, .links = 1,
-						.data = "../d00/f000", .size = 11 };
+		entry = (struct content_entry){ .path = "d01/link",
+						.mode = S_IFLNK | 0777,
+						.links = 1,
+						.data = "../d00/f000",
+						.size = 11 };
 		if ((r = visit(&entry, data)) < 0)
 			return r;
 	}
@@ -120,7 +135,8 @@ static inline int content_visit(int base, content_visitor *visit, void *data) {
 }
 
 /* Add ENTRY to the struct content_digest DATA: a content_visitor. */
-static inline int content_visit_digest(const struct content_entry *entry, void *data) {
+static inline int content_visit_digest(const struct content_entry *entry, void *data)
+{
 	uint64_t hash = content_hash_start(entry->path, entry->mode, entry->links, entry->size);
 
 	content_digest_add(data, content_hash(hash, entry->data, entry->size));
@@ -128,12 +144,15 @@ static inline int content_visit_digest(const struct content_entry *entry, void *
 }
 
 /* Make ENTRY below the directory whose descriptor DATA points to: a content_visitor. */
-static inline int content_visit_write(const struct content_entry *entry, void *data) {
+static inline int content_visit_write(const struct content_entry *entry, void *data)
+{
 	int root = *(int *)data, fd, r = 0;
 
 	if (S_ISDIR(entry->mode))
-		return mkdirat(root, entry->path, 0700) < 0 || fchmodat(root, entry->path, entry->mode & 07777, 0) < 0 ?
-			       -errno : 0;
+		return mkdirat(root, entry->path, 0700) < 0 ||
+				       fchmodat(root, entry->path, entry->mode & 07777, 0) < 0
+			       ? -errno
+			       : 0;
 	if (entry->same_as)
 		return linkat(root, entry->same_as, root, entry->path, 0) < 0 ? -errno : 0;
 	if (S_ISLNK(entry->mode))
@@ -141,19 +160,22 @@ static inline int content_visit_write(const struct content_entry *entry, void *d
 	fd = openat(root, entry->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	if (write(fd, entry->data, entry->size) != (ssize_t)entry->size || fchmod(fd, entry->mode & 07777) < 0)
+	if (write(fd, entry->data, entry->size) != (ssize_t)entry->size ||
+	    fchmod(fd, entry->mode & 07777) < 0)
 		r = errno ? -errno : -EIO;
 	close(fd);
 	return r;
 }
 
 /* Write the tree of BASE into the empty directory ROOT. */
-static inline int content_write(int root, int base) {
+static inline int content_write(int root, int base)
+{
 	return content_visit(base, content_visit_write, &root);
 }
 
 /* Work out the digest that BASE must have. */
-static inline struct content_digest content_expected(int base) {
+static inline struct content_digest content_expected(int base)
+{
 	struct content_digest digest = { 0, 0 };
 
 	content_visit(base, content_visit_digest, &digest);
@@ -161,7 +183,8 @@ static inline struct content_digest content_expected(int base) {
 }
 
 /* Fold the content of the file NAME in DIRECTORY into *HASH. */
-static inline int content_read_file(int directory, const char *name, uint64_t *hash) {
+static inline int content_read_file(int directory, const char *name, uint64_t *hash)
+{
 	unsigned char buffer[16384];
 	int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	ssize_t n;
@@ -177,10 +200,13 @@ static inline int content_read_file(int directory, const char *name, uint64_t *h
 }
 
 /*
- * Add everything below DIRECTORY (its path relative to the root being PREFIX, "" or ending in '/') to *DIGEST. An entry
- * CONTENT_NESTED of the root is left out; *RET_NESTED tells whether there is one.
+ * Add everything below DIRECTORY (its path relative to the root being PREFIX, "" or ending in '/')
+ * to *DIGEST. An entry CONTENT_NESTED of the root is left out; *RET_NESTED tells whether there is
+ * one.
  */
-static inline int content_read(int directory, const char *prefix, struct content_digest *digest, bool *ret_nested) {
+static inline int content_read(int directory, const char *prefix, struct content_digest *digest,
+			       bool *ret_nested)
+{
 	int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
 	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *item;
@@ -205,7 +231,8 @@ static inline int content_read(int directory, const char *prefix, struct content
 			r = -errno;
 			break;
 		}
-		hash = content_hash_start(path, st.st_mode, S_ISREG(st.st_mode) ? (uint32_t)st.st_nlink : 1,
+		hash = content_hash_start(path, st.st_mode,
+					  S_ISREG(st.st_mode) ? (uint32_t)st.st_nlink : 1,
 					  S_ISDIR(st.st_mode) ? 0 : (uint64_t)st.st_size);
 		if (S_ISLNK(st.st_mode)) {
 			length = readlinkat(fd, item->d_name, target, sizeof(target));
@@ -216,7 +243,8 @@ static inline int content_read(int directory, const char *prefix, struct content
 		content_digest_add(digest, hash);
 		if (r == 0 && S_ISDIR(st.st_mode)) {
 			strncat(path, "/", sizeof(path) - strlen(path) - 1);
-			child = openat(fd, item->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			child = openat(fd, item->d_name,
+				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			r = child < 0 ? -errno : content_read(child, path, digest, ret_nested);
 			if (child >= 0)
 				close(child);

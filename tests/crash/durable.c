@@ -7,10 +7,12 @@
  *	durable --home HOME --image FILE --copy PREFIX	do them; in each callback copy the image FILE to PREFIX.NAME (FICLONE)
  *	durable --home HOME --check NAME		in a mounted copy: is all there that NAME promised?
  *
- * What is relaxed and has to be whole or absent is here, too: then the copy is taken when something else has committed, which makes
- * the renaming durable, and the layer must be there with all its content.
+ * What is relaxed and has to be whole or absent is here, too: then the copy is taken when something
+ * else has committed, which makes the renaming durable, and the layer must be there with all its
+ * content.
  *
- * Exit status: 0 all was as promised, 1 it was not, 2 it could not run, 77 the image's file system has no reflinks.
+ * Exit status: 0 all was as promised, 1 it was not, 2 it could not run, 77 the image's file system
+ * has no reflinks.
  */
 #include "content.h"
 
@@ -43,11 +45,11 @@ static const char label[] = "system_u:object_r:container_file_t:s0:c1,c2";
 struct durable {
 	struct varve_store *store;
 	const char *home, *quota, *image, *copy;
-	const char *name;	/* Of the operation under way. */
-	bool over;		/* Its callback ran. */
-	int error;		/* ... and ended with this. */
-	int archive;		/* The tree of BASE as an archive. */
-	size_t wrong;		/* Things that are not as promised. */
+	const char *name; /* Of the operation under way. */
+	bool over;        /* Its callback ran. */
+	int error;        /* ... and ended with this. */
+	int archive;      /* The tree of BASE as an archive. */
+	size_t wrong;     /* Things that are not as promised. */
 };
 
 /* One operation: how it is begun, and what must be in the copy. */
@@ -55,22 +57,27 @@ struct action {
 	const char *name;
 	int (*begin)(struct durable *durable, struct varve_store *store);
 	void (*check)(struct durable *durable);
-	bool full;		/* It makes a difference under full quotas. */
+	bool full; /* It makes a difference under full quotas. */
 };
 
-/* Here SELinux is on, and knows every label: what the library links is found in this program first. */
-int is_selinux_enabled(void) {
+/*
+ * Here SELinux is on, and knows every label: what the library links is found in this program first.
+ */
+int is_selinux_enabled(void)
+{
 	return 1;
 }
 
-int security_check_context(const char *context) {
+int security_check_context(const char *context)
+{
 	return 0;
 }
 
-/* ---- what happens ------------------------------------------------------------------------------------------------ */
+/* ---- what happens ---------------------------------------------------------------------------- */
 
 /* Copy the image as it is now. */
-static int image_copy(const struct durable *durable) {
+static int image_copy(const struct durable *durable)
+{
 	int source = open(durable->image, O_RDONLY | O_CLOEXEC), target, r;
 	char path[PATH_MAX];
 
@@ -85,7 +92,8 @@ static int image_copy(const struct durable *durable) {
 }
 
 /* The callback of an operation: the power fails now. */
-static void on_end(struct varve_store *store, const struct varve_result *result, void *user_data) {
+static void on_end(struct varve_store *store, const struct varve_result *result, void *user_data)
+{
 	struct durable *durable = user_data;
 	char text[2048];
 
@@ -93,11 +101,13 @@ static void on_end(struct varve_store *store, const struct varve_result *result,
 	durable->over = true;
 	if (result->error)
 		fprintf(stderr, "durable: %s: %s\n", durable->name,
-			result->failure ? varve_strerror(result->failure, text, sizeof(text)) : strerror(-result->error));
+			result->failure ? varve_strerror(result->failure, text, sizeof(text))
+					: strerror(-result->error));
 }
 
 /* The archive, from its beginning. */
-static int archive_open(const struct durable *durable) {
+static int archive_open(const struct durable *durable)
+{
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", durable->archive);
@@ -105,7 +115,8 @@ static int archive_open(const struct durable *durable) {
 }
 
 /* How owners are shifted. */
-static const struct varve_chown_options *shift(uint64_t flags) {
+static const struct varve_chown_options *shift(uint64_t flags)
+{
 	static const struct varve_id_map map = { 0, HOST_ID, 65536 };
 	static struct varve_chown_options options = VARVE_CHOWN_OPTIONS_INIT;
 
@@ -115,15 +126,18 @@ static const struct varve_chown_options *shift(uint64_t flags) {
 	return &options;
 }
 
-static int chown_begin(struct durable *durable, struct varve_store *store) {
+static int chown_begin(struct durable *durable, struct varve_store *store)
+{
 	return varve_layer_chown(store, "chown", shift(VARVE_DURABLE), on_end, durable, NULL);
 }
 
-static int relabel_begin(struct durable *durable, struct varve_store *store) {
+static int relabel_begin(struct durable *durable, struct varve_store *store)
+{
 	return varve_layer_relabel(store, "relabel", label, VARVE_DURABLE, on_end, durable, NULL);
 }
 
-static int apply_begin(struct durable *durable, struct varve_store *store) {
+static int apply_begin(struct durable *durable, struct varve_store *store)
+{
 	struct varve_apply_options options = VARVE_APPLY_OPTIONS_INIT;
 	int fd = archive_open(durable), r;
 
@@ -133,64 +147,82 @@ static int apply_begin(struct durable *durable, struct varve_store *store) {
 	return r;
 }
 
-static int rename_begin(struct durable *durable, struct varve_store *store) {
+static int rename_begin(struct durable *durable, struct varve_store *store)
+{
 	return varve_layer_rename(store, "rename", "renamed", VARVE_DURABLE, on_end, durable, NULL);
 }
 
-static int limit_begin(struct durable *durable, struct varve_store *store) {
+static int limit_begin(struct durable *durable, struct varve_store *store)
+{
 	return varve_quota_limit(store, "limit", LIMIT, on_end, durable, NULL);
 }
 
-static int unlimit_begin(struct durable *durable, struct varve_store *store) {
+static int unlimit_begin(struct durable *durable, struct varve_store *store)
+{
 	return varve_quota_limit(store, "unlimit", 0, on_end, durable, NULL);
 }
 
-static int group_begin(struct durable *durable, struct varve_store *store) {
+static int group_begin(struct durable *durable, struct varve_store *store)
+{
 	return varve_quota_limit_group(store, "job", LIMIT, on_end, durable, NULL);
 }
 
-static int remove_begin(struct durable *durable, struct varve_store *store) {
+static int remove_begin(struct durable *durable, struct varve_store *store)
+{
 	return varve_layer_remove(store, "remove", VARVE_DURABLE, on_end, durable, NULL);
 }
 
-static int remove_nested_begin(struct durable *durable, struct varve_store *store) {
+static int remove_nested_begin(struct durable *durable, struct varve_store *store)
+{
 	return varve_layer_remove(store, "remove-nested", VARVE_DURABLE, on_end, durable, NULL);
 }
 
 /* Create ID from PARENT with OPTIONS. */
-static int create(struct durable *durable, const char *id, const char *parent, struct varve_create_options options) {
+static int create(struct durable *durable, const char *id, const char *parent,
+		  struct varve_create_options options)
+{
 	options.size = sizeof(options);
 	options.flags = VARVE_DURABLE;
 	options.parent = parent;
 	return varve_layer_create(durable->store, id, &options, on_end, durable, NULL);
 }
 
-static int create_begin(struct durable *durable, struct varve_store *store) {
+static int create_begin(struct durable *durable, struct varve_store *store)
+{
 	return create(durable, "create", NULL, (struct varve_create_options){ .mode = 0711 });
 }
 
-static int create_snapshot_begin(struct durable *durable, struct varve_store *store) {
+static int create_snapshot_begin(struct durable *durable, struct varve_store *store)
+{
 	return create(durable, "create-snapshot", "source", (struct varve_create_options){ 0 });
 }
 
-static int create_sized_begin(struct durable *durable, struct varve_store *store) {
+static int create_sized_begin(struct durable *durable, struct varve_store *store)
+{
 	const char *options[] = { "size=96M", NULL };
 
-	return create(durable, "create-sized", "source", (struct varve_create_options){ .storage_options = options });
+	return create(durable, "create-sized", "source",
+		      (struct varve_create_options){ .storage_options = options });
 }
 
-static int create_unsized_begin(struct durable *durable, struct varve_store *store) {
+static int create_unsized_begin(struct durable *durable, struct varve_store *store)
+{
 	return create(durable, "create-unsized", "sized", (struct varve_create_options){ 0 });
 }
 
-static int create_shifted_begin(struct durable *durable, struct varve_store *store) {
-	return create(durable, "create-shifted", "source", (struct varve_create_options){ .chown = shift(0), .label = label });
+static int create_shifted_begin(struct durable *durable, struct varve_store *store)
+{
+	return create(durable, "create-shifted", "source",
+		      (struct varve_create_options){ .chown = shift(0), .label = label });
 }
 
 /* Create ID from the archive, shifted and labelled if SHIFTED. */
-static int create_applied(struct durable *durable, const char *id, bool shifted) {
+static int create_applied(struct durable *durable, const char *id, bool shifted)
+{
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
-	struct varve_create_options options = { .apply = &apply, .apply_fd = archive_open(durable), .mode = 0755 };
+	struct varve_create_options options = { .apply = &apply,
+						.apply_fd = archive_open(durable),
+						.mode = 0755 };
 	int r;
 
 	if (shifted) {
@@ -202,15 +234,18 @@ static int create_applied(struct durable *durable, const char *id, bool shifted)
 	return r;
 }
 
-static int create_applied_begin(struct durable *durable, struct varve_store *store) {
+static int create_applied_begin(struct durable *durable, struct varve_store *store)
+{
 	return create_applied(durable, "create-applied", false);
 }
 
-static int create_all_begin(struct durable *durable, struct varve_store *store) {
+static int create_all_begin(struct durable *durable, struct varve_store *store)
+{
 	return create_applied(durable, "create-all", true);
 }
 
-static int create_relaxed_begin(struct durable *durable, struct varve_store *store) {
+static int create_relaxed_begin(struct durable *durable, struct varve_store *store)
+{
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	int r;
@@ -223,11 +258,12 @@ static int create_relaxed_begin(struct durable *durable, struct varve_store *sto
 	return r ? r : create(durable, "other", NULL, (struct varve_create_options){ 0 });
 }
 
-/* ---- what must be there ------------------------------------------------------------------------------------------ */
+/* ---- what must be there ---------------------------------------------------------------------- */
 
 /* Report something that is not as promised. */
-__attribute__((format(printf, 2, 3)))
-static void wrong(struct durable *durable, const char *format, ...) {
+__attribute__((format(printf, 2, 3))) static void wrong(struct durable *durable, const char *format,
+							...)
+{
 	va_list arguments;
 
 	durable->wrong++;
@@ -239,7 +275,8 @@ static void wrong(struct durable *durable, const char *format, ...) {
 }
 
 /* Open the layer ID in the home; negative when it is not there. */
-static int layer_open(const struct durable *durable, const char *id) {
+static int layer_open(const struct durable *durable, const char *id)
+{
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/subvolumes/%s", durable->home, id);
@@ -247,10 +284,11 @@ static int layer_open(const struct durable *durable, const char *id) {
 }
 
 /*
- * Count the entries below DIRECTORY, itself included, that are not owned by UID or (LABELLED) have no label; add all of them to
- * *ENTRIES.
+ * Count the entries below DIRECTORY, itself included, that are not owned by UID or (LABELLED) have
+ * no label; add all of them to *ENTRIES.
  */
-static size_t tree_count(int directory, uid_t uid, bool labelled, size_t *entries) {
+static size_t tree_count(int directory, uid_t uid, bool labelled, size_t *entries)
+{
 	DIR *stream = fdopendir(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	struct dirent *item;
 	size_t count = 0;
@@ -261,10 +299,12 @@ static size_t tree_count(int directory, uid_t uid, bool labelled, size_t *entrie
 		struct stat st;
 		int child;
 
-		if (strcmp(item->d_name, "..") == 0 || fstatat(dirfd(stream), item->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (strcmp(item->d_name, "..") == 0 ||
+		    fstatat(dirfd(stream), item->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		if (S_ISDIR(st.st_mode) && !self) {
-			child = openat(dirfd(stream), item->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			child = openat(dirfd(stream), item->d_name,
+				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			count += tree_count(child, uid, labelled, entries);
 			close(child);
 			continue;
@@ -272,7 +312,8 @@ static size_t tree_count(int directory, uid_t uid, bool labelled, size_t *entrie
 		snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd(stream), item->d_name);
 		++*entries;
 		count += st.st_uid != uid || st.st_gid != uid ||
-			 (labelled && (lgetxattr(path, "security.selinux", value, sizeof(value)) != sizeof(label) ||
+			 (labelled && (lgetxattr(path, "security.selinux", value, sizeof(value)) !=
+					       sizeof(label) ||
 				       memcmp(value, label, sizeof(label)) != 0));
 	}
 	if (stream)
@@ -281,7 +322,8 @@ static size_t tree_count(int directory, uid_t uid, bool labelled, size_t *entrie
 }
 
 /* Check that layer ID is there with the content of a number: BASE or 0; owned by UID; LABELLED. */
-static void tree_check(struct durable *durable, const char *id, int base, uid_t uid, bool labelled) {
+static void tree_check(struct durable *durable, const char *id, int base, uid_t uid, bool labelled)
+{
 	struct content_digest digest = { 0, 0 }, expected = content_expected(base);
 	int fd = layer_open(durable, id);
 	size_t entries = 0, others;
@@ -291,16 +333,20 @@ static void tree_check(struct durable *durable, const char *id, int base, uid_t 
 		wrong(durable, "the layer %s is not there", id);
 		return;
 	}
-	if (content_read(fd, "", &digest, &nested) < 0 || digest.sum != expected.sum || digest.entries != expected.entries)
-		wrong(durable, "the layer %s has other content, in %llu entries", id, (unsigned long long)digest.entries);
+	if (content_read(fd, "", &digest, &nested) < 0 || digest.sum != expected.sum ||
+	    digest.entries != expected.entries)
+		wrong(durable, "the layer %s has other content, in %llu entries", id,
+		      (unsigned long long)digest.entries);
 	others = tree_count(fd, uid, labelled, &entries);
 	if (others)
-		wrong(durable, "the layer %s: %zu of %zu entries have another owner or label", id, others, entries);
+		wrong(durable, "the layer %s: %zu of %zu entries have another owner or label", id,
+		      others, entries);
 	close(fd);
 }
 
 /* Check that layer ID has the limit BYTES (0: none), in force and recorded. */
-static void limit_check(struct durable *durable, const char *id, uint64_t bytes) {
+static void limit_check(struct durable *durable, const char *id, uint64_t bytes)
+{
 	char path[PATH_MAX], text[32] = "", expected[32] = "";
 	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 	int r = varve_layer_info_wait(durable->store, id, &info, NULL), fd;
@@ -319,27 +365,33 @@ static void limit_check(struct durable *durable, const char *id, uint64_t bytes)
 		      (unsigned long long)info.quota_limit, text, r);
 }
 
-static void chown_check(struct durable *durable) {
+static void chown_check(struct durable *durable)
+{
 	tree_check(durable, "chown", BASE, HOST_ID, false);
 }
 
-static void relabel_check(struct durable *durable) {
+static void relabel_check(struct durable *durable)
+{
 	tree_check(durable, "relabel", BASE, 0, true);
 }
 
-static void apply_check(struct durable *durable) {
+static void apply_check(struct durable *durable)
+{
 	tree_check(durable, "apply", BASE, 0, false);
 }
 
-static void limited_check(struct durable *durable) {
+static void limited_check(struct durable *durable)
+{
 	limit_check(durable, "limit", LIMIT);
 }
 
-static void unlimited_check(struct durable *durable) {
+static void unlimited_check(struct durable *durable)
+{
 	limit_check(durable, "unlimit", 0);
 }
 
-static void group_check(struct durable *durable) {
+static void group_check(struct durable *durable)
+{
 	int fd = open(durable->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct btrfs_ioctl_search_args search = { 0 };
 	struct btrfs_ioctl_search_header header;
@@ -347,8 +399,13 @@ static void group_check(struct durable *durable) {
 
 	/* The group of the store is the only one above those of subvolumes. */
 	search.key = (struct btrfs_ioctl_search_key){
-		.tree_id = BTRFS_QUOTA_TREE_OBJECTID, .min_type = BTRFS_QGROUP_LIMIT_KEY, .max_type = BTRFS_QGROUP_LIMIT_KEY,
-		.min_offset = 1ull << BTRFS_QGROUP_LEVEL_SHIFT, .max_offset = UINT64_MAX, .max_transid = UINT64_MAX, .nr_items = 1,
+		.tree_id = BTRFS_QUOTA_TREE_OBJECTID,
+		.min_type = BTRFS_QGROUP_LIMIT_KEY,
+		.max_type = BTRFS_QGROUP_LIMIT_KEY,
+		.min_offset = 1ull << BTRFS_QGROUP_LEVEL_SHIFT,
+		.max_offset = UINT64_MAX,
+		.max_transid = UINT64_MAX,
+		.nr_items = 1,
 	};
 	if (ioctl(fd, BTRFS_IOC_TREE_SEARCH, &search) < 0 || search.key.nr_items == 0) {
 		wrong(durable, "there is no group with a limit");
@@ -356,13 +413,15 @@ static void group_check(struct durable *durable) {
 		memcpy(&header, search.buf, sizeof(header));
 		memcpy(&item, search.buf + sizeof(header), sizeof(item));
 		if (le64toh(item.max_rfer) != LIMIT)
-			wrong(durable, "the group has the limit %llu", (unsigned long long)le64toh(item.max_rfer));
+			wrong(durable, "the group has the limit %llu",
+			      (unsigned long long)le64toh(item.max_rfer));
 	}
 	close(fd);
 }
 
 /* Check that nothing is called ID. */
-static void absent_check(struct durable *durable, const char *id) {
+static void absent_check(struct durable *durable, const char *id)
+{
 	int fd = layer_open(durable, id);
 
 	if (fd >= 0 || errno != ENOENT)
@@ -371,21 +430,25 @@ static void absent_check(struct durable *durable, const char *id) {
 		close(fd);
 }
 
-static void rename_check(struct durable *durable) {
+static void rename_check(struct durable *durable)
+{
 	absent_check(durable, "rename");
 	tree_check(durable, "renamed", BASE, 0, false);
 	limit_check(durable, "renamed", 64ull << 20);
 }
 
-static void remove_check(struct durable *durable) {
+static void remove_check(struct durable *durable)
+{
 	absent_check(durable, "remove");
 }
 
-static void remove_nested_check(struct durable *durable) {
+static void remove_nested_check(struct durable *durable)
+{
 	absent_check(durable, "remove-nested");
 }
 
-static void create_check(struct durable *durable) {
+static void create_check(struct durable *durable)
+{
 	int fd = layer_open(durable, "create");
 	struct stat st;
 
@@ -396,33 +459,40 @@ static void create_check(struct durable *durable) {
 		close(fd);
 }
 
-static void create_snapshot_check(struct durable *durable) {
+static void create_snapshot_check(struct durable *durable)
+{
 	tree_check(durable, "create-snapshot", BASE, 0, false);
 }
 
-static void create_sized_check(struct durable *durable) {
+static void create_sized_check(struct durable *durable)
+{
 	tree_check(durable, "create-sized", BASE, 0, false);
 	limit_check(durable, "create-sized", LIMIT);
 }
 
-static void create_unsized_check(struct durable *durable) {
+static void create_unsized_check(struct durable *durable)
+{
 	tree_check(durable, "create-unsized", BASE, 0, false);
 	limit_check(durable, "create-unsized", 0);
 }
 
-static void create_shifted_check(struct durable *durable) {
+static void create_shifted_check(struct durable *durable)
+{
 	tree_check(durable, "create-shifted", BASE, HOST_ID, true);
 }
 
-static void create_applied_check(struct durable *durable) {
+static void create_applied_check(struct durable *durable)
+{
 	tree_check(durable, "create-applied", BASE, 0, false);
 }
 
-static void create_all_check(struct durable *durable) {
+static void create_all_check(struct durable *durable)
+{
 	tree_check(durable, "create-all", BASE, HOST_ID, true);
 }
 
-static void create_relaxed_check(struct durable *durable) {
+static void create_relaxed_check(struct durable *durable)
+{
 	tree_check(durable, "create-relaxed", BASE, 0, false);
 	tree_check(durable, "other", 0, 0, false);
 }
@@ -447,10 +517,11 @@ static const struct action actions[] = {
 	{ "create-relaxed", create_relaxed_begin, create_relaxed_check, false },
 };
 
-/* ---- the run ----------------------------------------------------------------------------------------------------- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 /* Make the layer ID with the storage option OPTION (may be NULL) and the tree of BASE. */
-static int prepare_layer(struct durable *durable, const char *id, const char *option, int base) {
+static int prepare_layer(struct durable *durable, const char *id, const char *option, int base)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	const char *list[] = { option, NULL };
 	struct varve_failure failure;
@@ -471,7 +542,8 @@ static int prepare_layer(struct durable *durable, const char *id, const char *op
 }
 
 /* Nest a subvolume in the layer remove-nested. */
-static int prepare_nested(const struct durable *durable) {
+static int prepare_nested(const struct durable *durable)
+{
 	struct btrfs_ioctl_vol_args arguments = { .name = CONTENT_NESTED };
 	int fd = layer_open(durable, "remove-nested"), r;
 
@@ -482,14 +554,23 @@ static int prepare_nested(const struct durable *durable) {
 }
 
 /* Make all that the operations work on. */
-static int prepare(struct durable *durable) {
+static int prepare(struct durable *durable)
+{
 	static const struct {
 		const char *id, *option;
 		int base;
 	} layers[] = {
-		{ "source", NULL, BASE }, { "chown", NULL, BASE },  { "relabel", NULL, BASE },	    { "apply", NULL, 0 },
-		{ "limit", NULL, 0 },	  { "sized", "size=64M", BASE }, { "unlimit", "size=64M", 0 }, { "grouped", "group=job:64M", 0 },
-		{ "rename", "size=64M", BASE }, { "remove", NULL, BASE }, { "remove-nested", NULL, BASE },
+		{ "source", NULL, BASE },
+		{ "chown", NULL, BASE },
+		{ "relabel", NULL, BASE },
+		{ "apply", NULL, 0 },
+		{ "limit", NULL, 0 },
+		{ "sized", "size=64M", BASE },
+		{ "unlimit", "size=64M", 0 },
+		{ "grouped", "group=job:64M", 0 },
+		{ "rename", "size=64M", BASE },
+		{ "remove", NULL, BASE },
+		{ "remove-nested", NULL, BASE },
 	};
 	int r = 0;
 
@@ -501,7 +582,8 @@ static int prepare(struct durable *durable) {
 }
 
 /* Do one operation; its callback copies the image. */
-static int perform(struct durable *durable, const struct action *action) {
+static int perform(struct durable *durable, const struct action *action)
+{
 	int r;
 
 	durable->name = action->name;
@@ -513,8 +595,10 @@ static int perform(struct durable *durable, const struct action *action) {
 }
 
 /* Do all operations. */
-static int perform_all(struct durable *durable) {
-	int r = varve_layer_diff_wait(durable->store, "source", NULL, durable->archive, NULL, NULL, NULL);
+static int perform_all(struct durable *durable)
+{
+	int r = varve_layer_diff_wait(durable->store, "source", NULL, durable->archive, NULL, NULL,
+				      NULL);
 
 	for (size_t i = 0; r >= 0 && i < sizeof(actions) / sizeof(*actions); i++)
 		if (actions[i].full || strcmp(durable->quota, "full") != 0)
@@ -523,7 +607,8 @@ static int perform_all(struct durable *durable) {
 }
 
 /* Check the copy after NAME. */
-static void check(struct durable *durable, const char *name) {
+static void check(struct durable *durable, const char *name)
+{
 	durable->name = name;
 	for (size_t i = 0; i < sizeof(actions) / sizeof(*actions); i++)
 		if (strcmp(actions[i].name, name) == 0) {
@@ -534,7 +619,8 @@ static void check(struct durable *durable, const char *name) {
 }
 
 /* Open the store. */
-static int store_open(struct durable *durable) {
+static int store_open(struct durable *durable)
+{
 	struct varve_config config = VARVE_CONFIG_INIT;
 	const char *backend = getenv("VARVE_TEST_BACKEND");
 	char quota[32], text[2048];
@@ -553,27 +639,46 @@ static int store_open(struct durable *durable) {
 	return r;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
 	enum { PREPARE = 256, HOME, QUOTA, IMAGE, COPY, CHECK, LIST };
 	static const struct option options[] = {
-		{ "prepare", 0, NULL, PREPARE }, { "home", 1, NULL, HOME },   { "quota", 1, NULL, QUOTA }, { "image", 1, NULL, IMAGE },
-		{ "copy", 1, NULL, COPY },	 { "check", 1, NULL, CHECK }, { "list", 0, NULL, LIST },   { NULL, 0, NULL, 0 },
+		{ "prepare", 0, NULL, PREPARE }, { "home", 1, NULL, HOME },
+		{ "quota", 1, NULL, QUOTA },     { "image", 1, NULL, IMAGE },
+		{ "copy", 1, NULL, COPY },       { "check", 1, NULL, CHECK },
+		{ "list", 0, NULL, LIST },       { NULL, 0, NULL, 0 },
 	};
-	struct durable durable = { .quota = "simple", .archive = memfd_create("archive", MFD_CLOEXEC) };
+	struct durable durable = { .quota = "simple",
+				   .archive = memfd_create("archive", MFD_CLOEXEC) };
 	bool preparing = false, listing = false;
 	const char *checked = NULL;
 	int option, r = 0;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
 		switch (option) {
-		case PREPARE: preparing = true; break;
-		case HOME: durable.home = optarg; break;
-		case QUOTA: durable.quota = optarg; break;
-		case IMAGE: durable.image = optarg; break;
-		case COPY: durable.copy = optarg; break;
-		case CHECK: checked = optarg; break;
-		case LIST: listing = true; break;
-		default: return 2;
+		case PREPARE:
+			preparing = true;
+			break;
+		case HOME:
+			durable.home = optarg;
+			break;
+		case QUOTA:
+			durable.quota = optarg;
+			break;
+		case IMAGE:
+			durable.image = optarg;
+			break;
+		case COPY:
+			durable.copy = optarg;
+			break;
+		case CHECK:
+			checked = optarg;
+			break;
+		case LIST:
+			listing = true;
+			break;
+		default:
+			return 2;
 		}
 	}
 	for (size_t i = 0; listing && i < sizeof(actions) / sizeof(*actions); i++)
@@ -582,7 +687,8 @@ int main(int argc, char **argv) {
 	if (listing)
 		return 0;
 	if (!durable.home || (!preparing && !checked && (!durable.image || !durable.copy))) {
-		fprintf(stderr, "usage: durable --home HOME --prepare | --image FILE --copy PREFIX | --check NAME\n");
+		fprintf(stderr,
+			"usage: durable --home HOME --prepare | --image FILE --copy PREFIX | --check NAME\n");
 		return 2;
 	}
 	if (store_open(&durable) < 0)
@@ -595,7 +701,8 @@ int main(int argc, char **argv) {
 		r = perform_all(&durable);
 	varve_close(durable.store);
 	if (r < 0)
-		fprintf(stderr, "durable: %s: %s\n", durable.name ? durable.name : "prepare", strerror(-r));
+		fprintf(stderr, "durable: %s: %s\n", durable.name ? durable.name : "prepare",
+			strerror(-r));
 	if (r == -EOPNOTSUPP || r == -ENOTTY || r == -EXDEV)
 		return 77;
 	return r < 0 ? 2 : durable.wrong > 0;

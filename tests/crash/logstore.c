@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * logstore: serves a disk image as a file for a loop device, and decides what becomes of the writes.
+ * logstore: serves a disk image as a file for a loop device, and decides what becomes of the
+ * writes.
  *
  *	logstore --image IMAGE --mount FILE [--log LOG]
  *
- * FILE, an empty file, is covered by a FUSE mount whose root is a regular file: there is nothing to look up. Requests are
- * served one after the other, so the log (writelog.h) has them in an order that the disk could have seen. Nothing is
- * cached: a write is answered when it is in IMAGE and in LOG.
+ * FILE, an empty file, is covered by a FUSE mount whose root is a regular file: there is nothing to
+ * look up. Requests are served one after the other, so the log (writelog.h) has them in an order
+ * that the disk could have seen. Nothing is cached: a write is answered when it is in IMAGE and in
+ * LOG.
  *
- * SIGUSR1: from now on writes, flushes and discards fail with EIO. SIGUSR2: reads do, too. It speaks the kernel's protocol
- * itself (linux/fuse.h), so that it needs no library, prints "logstore: serving" once FILE can be opened, and ends when
- * FILE is unmounted.
+ * SIGUSR1: from now on writes, flushes and discards fail with EIO. SIGUSR2: reads do, too. It
+ * speaks the kernel's protocol itself (linux/fuse.h), so that it needs no library, prints
+ * "logstore: serving" once FILE can be opened, and ends when FILE is unmounted.
  */
 #include "record.h"
 #include "writelog.h"
@@ -33,22 +35,25 @@
 
 /* The disk. */
 struct logstore {
-	int fuse;	/* /dev/fuse */
+	int fuse; /* /dev/fuse */
 	int image;
-	int log;	/* -1: none. */
+	int log; /* -1: none. */
 };
 
 /* Set by signals: what fails. */
 static volatile sig_atomic_t writes_fail, reads_fail;
 
 /* Let writes fail; let everything fail. */
-static void on_signal(int signal) {
+static void on_signal(int signal)
+{
 	writes_fail = 1;
 	reads_fail = signal == SIGUSR2;
 }
 
 /* Answer the request UNIQUE with ERROR (0 or negative errno) and SIZE bytes of DATA. */
-static void answer(struct logstore *logstore, uint64_t unique, int error, const void *data, size_t size) {
+static void answer(struct logstore *logstore, uint64_t unique, int error, const void *data,
+		   size_t size)
+{
 	struct fuse_out_header header = { .unique = unique, .error = error };
 	struct iovec parts[2] = { { &header, sizeof(header) }, { (void *)data, error ? 0 : size } };
 
@@ -59,10 +64,12 @@ static void answer(struct logstore *logstore, uint64_t unique, int error, const 
 }
 
 /* Append a record and, of a write, its DATA to the log. */
-static int log_append(struct logstore *logstore, enum writelog_type type, uint64_t offset, uint64_t length,
-		      const void *data) {
+static int log_append(struct logstore *logstore, enum writelog_type type, uint64_t offset,
+		      uint64_t length, const void *data)
+{
 	struct writelog_record record = { WRITELOG_MAGIC, type, record_now(), offset, length };
-	struct iovec parts[2] = { { &record, sizeof(record) }, { (void *)data, data ? length : 0 } };
+	struct iovec parts[2] = { { &record, sizeof(record) },
+				  { (void *)data, data ? length : 0 } };
 	ssize_t size = (ssize_t)(sizeof(record) + parts[1].iov_len);
 
 	if (logstore->log < 0)
@@ -71,7 +78,8 @@ static int log_append(struct logstore *logstore, enum writelog_type type, uint64
 }
 
 /* Fill *ATTRIBUTES with what the file looks like. */
-static int attributes_get(struct logstore *logstore, struct fuse_attr *attributes) {
+static int attributes_get(struct logstore *logstore, struct fuse_attr *attributes)
+{
 	struct stat st;
 
 	if (fstat(logstore->image, &st) < 0)
@@ -87,8 +95,10 @@ static int attributes_get(struct logstore *logstore, struct fuse_attr *attribute
 }
 
 /* Serve FUSE_INIT. */
-static void serve_init(struct logstore *logstore, uint64_t unique, const struct fuse_init_in *in) {
-	struct fuse_init_out out = { .major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION };
+static void serve_init(struct logstore *logstore, uint64_t unique, const struct fuse_init_in *in)
+{
+	struct fuse_init_out out = { .major = FUSE_KERNEL_VERSION,
+				     .minor = FUSE_KERNEL_MINOR_VERSION };
 
 	out.max_readahead = in->max_readahead;
 	out.flags = in->flags & (FUSE_BIG_WRITES | FUSE_MAX_PAGES);
@@ -101,9 +111,12 @@ static void serve_init(struct logstore *logstore, uint64_t unique, const struct 
 }
 
 /* Serve FUSE_READ. */
-static void serve_read(struct logstore *logstore, uint64_t unique, const struct fuse_read_in *in) {
+static void serve_read(struct logstore *logstore, uint64_t unique, const struct fuse_read_in *in)
+{
 	static char buffer[WRITE_MAX];
-	ssize_t n = in->size > sizeof(buffer) ? -1 : pread(logstore->image, buffer, in->size, (off_t)in->offset);
+	ssize_t n = in->size > sizeof(buffer)
+			    ? -1
+			    : pread(logstore->image, buffer, in->size, (off_t)in->offset);
 
 	if (reads_fail || n < 0)
 		answer(logstore, unique, -EIO, NULL, 0);
@@ -112,7 +125,8 @@ static void serve_read(struct logstore *logstore, uint64_t unique, const struct 
 }
 
 /* Serve FUSE_WRITE. */
-static void serve_write(struct logstore *logstore, uint64_t unique, const struct fuse_write_in *in) {
+static void serve_write(struct logstore *logstore, uint64_t unique, const struct fuse_write_in *in)
+{
 	struct fuse_write_out out = { .size = in->size };
 	const void *data = in + 1;
 
@@ -124,21 +138,25 @@ static void serve_write(struct logstore *logstore, uint64_t unique, const struct
 }
 
 /* Serve FUSE_FALLOCATE: a loop device discards and zeroes with it. */
-static void serve_fallocate(struct logstore *logstore, uint64_t unique, const struct fuse_fallocate_in *in) {
+static void serve_fallocate(struct logstore *logstore, uint64_t unique,
+			    const struct fuse_fallocate_in *in)
+{
 	int r = 0;
 
 	if (!(in->mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)))
 		r = -EOPNOTSUPP;
-	else if (writes_fail || log_append(logstore, WRITELOG_DISCARD, in->offset, in->length, NULL) < 0)
+	else if (writes_fail ||
+		 log_append(logstore, WRITELOG_DISCARD, in->offset, in->length, NULL) < 0)
 		r = -EIO;
-	else if (fallocate(logstore->image, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)in->offset,
-			   (off_t)in->length) < 0)
+	else if (fallocate(logstore->image, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			   (off_t)in->offset, (off_t)in->length) < 0)
 		r = -errno;
 	answer(logstore, unique, r, NULL, 0);
 }
 
 /* Serve one request. Returns false when it was the last. */
-static bool serve(struct logstore *logstore, const struct fuse_in_header *header) {
+static bool serve(struct logstore *logstore, const struct fuse_in_header *header)
+{
 	struct fuse_open_out opened = { .open_flags = FOPEN_DIRECT_IO };
 	struct fuse_attr_out attributes = { 0 };
 	const void *in = header + 1;
@@ -186,7 +204,8 @@ static bool serve(struct logstore *logstore, const struct fuse_in_header *header
 }
 
 /* Serve requests until the mount is gone. Returns the exit status. */
-static int serve_all(struct logstore *logstore) {
+static int serve_all(struct logstore *logstore)
+{
 	static union {
 		struct fuse_in_header header;
 		char bytes[REQUEST_MAX];
@@ -214,19 +233,25 @@ static int serve_all(struct logstore *logstore) {
 }
 
 /* Cover FILE with the mount. */
-static int mount_on(struct logstore *logstore, const char *file) {
+static int mount_on(struct logstore *logstore, const char *file)
+{
 	char options[128];
 
 	logstore->fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (logstore->fuse < 0)
 		return -errno;
-	snprintf(options, sizeof(options), "fd=%d,rootmode=%o,user_id=0,group_id=0", logstore->fuse, S_IFREG);
+	snprintf(options, sizeof(options), "fd=%d,rootmode=%o,user_id=0,group_id=0", logstore->fuse,
+		 S_IFREG);
 	return mount("logstore", file, "fuse", MS_NOSUID | MS_NODEV, options) < 0 ? -errno : 0;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
 	static const struct option options[] = {
-		{ "image", 1, NULL, 'i' }, { "mount", 1, NULL, 'm' }, { "log", 1, NULL, 'l' }, { NULL, 0, NULL, 0 },
+		{ "image", 1, NULL, 'i' },
+		{ "mount", 1, NULL, 'm' },
+		{ "log", 1, NULL, 'l' },
+		{ NULL, 0, NULL, 0 },
 	};
 	struct logstore logstore = { -1, -1, -1 };
 	const char *image = NULL, *file = NULL, *log = NULL;
@@ -234,10 +259,17 @@ int main(int argc, char **argv) {
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
 		switch (option) {
-		case 'i': image = optarg; break;
-		case 'm': file = optarg; break;
-		case 'l': log = optarg; break;
-		default: return 2;
+		case 'i':
+			image = optarg;
+			break;
+		case 'm':
+			file = optarg;
+			break;
+		case 'l':
+			log = optarg;
+			break;
+		default:
+			return 2;
 		}
 	}
 	if (!image || !file) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The record that the load keeps of what it asked for and the results, outside of the file system under test. Text,
- * one line an event, each written by one write(2), so that a killed process loses at most the line it was writing (a
- * reader ignores a last line without its end):
+ * The record that the load keeps of what it asked for and the results, outside of the file system
+ * under test. Text, one line an event, each written by one write(2), so that a killed process loses
+ * at most the line it was writing (a reader ignores a last line without its end):
  *
  *	NS submit ORDINAL create ID BASE MODE READ_ONLY SIZE_MIB DURABLE PARENT	(SIZE_MIB 0: no limit; PARENT "-": BASE, or none)
  *	NS submit ORDINAL remove ID 0 0 0 0 DURABLE -
@@ -12,11 +12,13 @@
  *	NS nested ID MORE		... and are there: a pair, one in the other, and MORE empty ones beside
  *
  * NS is CLOCK_MONOTONIC. Order, which is what makes the record worth something:
- * - "submit" is stamped and written BEFORE the call, so nothing can have happened of a request that has no such line, nor
- *   before its time;
- * - "end" is stamped first thing in the callback, so a promise that the callback stands for was kept before that time;
+ * - "submit" is stamped and written BEFORE the call, so nothing can have happened of a request that
+ *   has no such line, nor before its time;
+ * - "end" is stamped first thing in the callback, so a promise that the callback stands for was
+ *   kept before that time;
  * - ordinals grow in the order of the calls, also within a batch.
- * So of a disk as it was at a moment T: what ended before T must show, what was submitted after T must not.
+ * So of a disk as it was at a moment T: what ended before T must show, what was submitted after T
+ * must not.
  */
 #ifndef VARVE_TESTS_CRASH_RECORD_H
 #define VARVE_TESTS_CRASH_RECORD_H
@@ -36,14 +38,15 @@
 
 /* What a layer looks like from outside. */
 struct look {
-	int base;		/* Whose content it has; 0: empty. */
-	unsigned mode;		/* Of its root. */
+	int base;      /* Whose content it has; 0: empty. */
+	unsigned mode; /* Of its root. */
 	bool read_only;
-	unsigned size_mib;	/* Its limit; 0: none. */
+	unsigned size_mib; /* Its limit; 0: none. */
 };
 
 /* The time now, in nanoseconds of CLOCK_MONOTONIC. */
-static inline uint64_t record_now(void) {
+static inline uint64_t record_now(void)
+{
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
@@ -51,8 +54,9 @@ static inline uint64_t record_now(void) {
 }
 
 /* Write one line, stamped NS, to FD. A record that cannot be kept makes the run worthless: exit. */
-__attribute__((format(printf, 3, 4)))
-static inline void size_record_write(int fd, uint64_t ns, const char *format, ...) {
+__attribute__((format(printf, 3, 4))) static inline void size_record_write(int fd, uint64_t ns,
+									   const char *format, ...)
+{
 	char line[RECORD_LINE_MAX];
 	int used = snprintf(line, sizeof(line), "%llu ", (unsigned long long)ns);
 	va_list arguments;

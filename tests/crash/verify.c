@@ -6,19 +6,22 @@
  *
  * From the records it knows the set of states that each id may be in (model.h). It is checked that
  *
- * - what is visible is in that set, and whole: content, mode, read-only flag, nested subvolumes, the recorded size and the
- *   limit in force;
+ * - what is visible is in that set, and whole: content, mode, read-only flag, nested subvolumes,
+ *   the recorded size and the limit in force;
  * - the store's list is what lies in subvolumes/, and nothing is there that no record asked for;
- * - a sweep removes as many leftovers as were there, leaves nothing of a dead process, and finds nothing the second time;
+ * - a sweep removes as many leftovers as were there, leaves nothing of a dead process, and finds
+ *   nothing the second time;
  * - the sweep changed nothing that is visible, and sentinels and bases are as they were prepared;
  * - the store works: a layer can be created and removed.
  *
- * Of an image copied between two moments: --before says what had ended by then must show, --after what was submitted
- * later must not. --ignore PREFIX: another process is at work on ids that begin so; what lies in staging is then its own.
- * --purge removes all but the bases at the end. --unswept: the store is opened without a sweep and one is asked for;
- * otherwise it is the sweep at open that has to clean up.
+ * Of an image copied between two moments: --before says what had ended by then must show, --after
+ * what was submitted later must not. --ignore PREFIX: another process is at work on ids that begin
+ * so; what lies in staging is then its own.
+ * --purge removes all but the bases at the end. --unswept: the store is opened without a sweep and
+ * one is asked for; otherwise it is the sweep at open that has to clean up.
  *
- * Exit status: 0 all holds, 1 something does not (each on a line of standard error), 2 it could not run.
+ * Exit status: 0 all holds, 1 something does not (each on a line of standard error), 2 it could not
+ * run.
  */
 #include "content.h"
 #include "model.h"
@@ -45,18 +48,19 @@ struct verify {
 	struct varve_store *store;
 	const char *records[RECORDS_MAX];
 	size_t records_count;
-	struct model model;		/* What must be there. */
-	const char *ignore;		/* Prefix of ids that others are at work on, or NULL. */
+	struct model model; /* What must be there. */
+	const char *ignore; /* Prefix of ids that others are at work on, or NULL. */
 	bool purge;
 	bool unswept;
 	size_t layers, failures;
-	uint64_t staging, trash, quotas;/* Leftovers seen before the store was opened; */
-	uint64_t records_staged;	/* ... and of those in staging the recorded sizes. */
+	uint64_t staging, trash, quotas; /* Leftovers seen before the store was opened; */
+	uint64_t records_staged;         /* ... and of those in staging the recorded sizes. */
 };
 
 /* Report something that does not hold. */
-__attribute__((format(printf, 2, 3)))
-static void wrong(struct verify *verify, const char *format, ...) {
+__attribute__((format(printf, 2, 3))) static void wrong(struct verify *verify, const char *format,
+							...)
+{
 	va_list arguments;
 
 	verify->failures++;
@@ -67,10 +71,11 @@ static void wrong(struct verify *verify, const char *format, ...) {
 	fputc('\n', stderr);
 }
 
-/* ---- what lies there --------------------------------------------------------------------------------------------- */
+/* ---- what lies there ------------------------------------------------------------------------- */
 
 /* Is the entry NAME of DIRECTORY a subvolume? */
-static bool is_subvolume(int directory, const char *name) {
+static bool is_subvolume(int directory, const char *name)
+{
 	struct stat st;
 
 	return fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) &&
@@ -78,19 +83,22 @@ static bool is_subvolume(int directory, const char *name) {
 }
 
 /* Is NAME in subvolumes/ one of the store's own, for what cannot be built anywhere else? */
-static bool is_reserved(const char *name) {
+static bool is_reserved(const char *name)
+{
 	return strncmp(name, ".varve", 6) == 0;
 }
 
 /* Open the directory NAME in DIRECTORY for reading its entries; NULL when it cannot be. */
-static DIR *directory_open(int directory, const char *name) {
+static DIR *directory_open(int directory, const char *name)
+{
 	int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	return fd < 0 ? NULL : fdopendir(fd);
 }
 
 /* The next entry of STREAM beside "." and "..", or NULL. */
-static struct dirent *directory_next(DIR *stream) {
+static struct dirent *directory_next(DIR *stream)
+{
 	struct dirent *item;
 
 	while ((item = readdir(stream)))
@@ -99,8 +107,12 @@ static struct dirent *directory_next(DIR *stream) {
 	return item;
 }
 
-/* Count the subvolumes in the directory NAME of DIRECTORY and the plain directories below it; add the files to *FILES. */
-static uint64_t subvolumes_count(int directory, const char *name, uint64_t *files) {
+/*
+ * Count the subvolumes in the directory NAME of DIRECTORY and the plain directories below it; add
+ * the files to *FILES.
+ */
+static uint64_t subvolumes_count(int directory, const char *name, uint64_t *files)
+{
 	DIR *stream = directory_open(directory, name);
 	uint64_t count = 0;
 	struct dirent *item;
@@ -120,7 +132,8 @@ static uint64_t subvolumes_count(int directory, const char *name, uint64_t *file
 }
 
 /* Count the half-made layers of the store; *RET_RECORDS: the sizes recorded for some of them. */
-static uint64_t staging_count(const struct verify *verify, uint64_t *ret_records) {
+static uint64_t staging_count(const struct verify *verify, uint64_t *ret_records)
+{
 	uint64_t files = 0, count = subvolumes_count(verify->home_fd, ".varve/staging", &files);
 	DIR *stream = directory_open(verify->home_fd, "subvolumes");
 	struct dirent *item;
@@ -134,14 +147,16 @@ static uint64_t staging_count(const struct verify *verify, uint64_t *ret_records
 }
 
 /* Is the subvolume open as FD read-only? */
-static bool is_read_only(int fd) {
+static bool is_read_only(int fd)
+{
 	uint64_t flags = 0;
 
 	return ioctl(fd, BTRFS_IOC_SUBVOL_GETFLAGS, &flags) == 0 && (flags & BTRFS_SUBVOL_RDONLY);
 }
 
 /* Read the limit in force for the subvolume open as FD, in bytes; 0: none, or no quota at all. */
-static uint64_t limit_in_force(int fd) {
+static uint64_t limit_in_force(int fd)
+{
 	struct btrfs_ioctl_ino_lookup_args lookup = { .objectid = BTRFS_FIRST_FREE_OBJECTID };
 	struct btrfs_ioctl_search_args search = { 0 };
 	struct btrfs_ioctl_search_header header;
@@ -150,8 +165,13 @@ static uint64_t limit_in_force(int fd) {
 	if (ioctl(fd, BTRFS_IOC_INO_LOOKUP, &lookup) < 0)
 		return 0;
 	search.key = (struct btrfs_ioctl_search_key){
-		.tree_id = BTRFS_QUOTA_TREE_OBJECTID, .min_type = BTRFS_QGROUP_LIMIT_KEY, .max_type = BTRFS_QGROUP_LIMIT_KEY,
-		.min_offset = lookup.treeid, .max_offset = lookup.treeid, .max_transid = UINT64_MAX, .nr_items = 1,
+		.tree_id = BTRFS_QUOTA_TREE_OBJECTID,
+		.min_type = BTRFS_QGROUP_LIMIT_KEY,
+		.max_type = BTRFS_QGROUP_LIMIT_KEY,
+		.min_offset = lookup.treeid,
+		.max_offset = lookup.treeid,
+		.max_transid = UINT64_MAX,
+		.nr_items = 1,
 	};
 	if (ioctl(fd, BTRFS_IOC_TREE_SEARCH, &search) < 0 || search.key.nr_items == 0)
 		return 0;
@@ -161,13 +181,16 @@ static uint64_t limit_in_force(int fd) {
 }
 
 /* The size that is recorded for layer ID, as text; "" of none. */
-static const char *size_recorded(const struct verify *verify, const char *id, char *buffer, size_t size) {
+static const char *size_recorded(const struct verify *verify, const char *id, char *buffer,
+				 size_t size)
+{
 	int quotas = openat(verify->home_fd, "quotas", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int fd = openat(quotas, id, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	ssize_t n = fd < 0 ? 0 : read(fd, buffer, size - 1);
 
 	/* A record that is empty is none that a program could have written. */
-	snprintf(buffer + (n > 0 ? n : 0), size - (size_t)(n > 0 ? n : 0), "%s", fd >= 0 && n <= 0 ? "empty" : "");
+	snprintf(buffer + (n > 0 ? n : 0), size - (size_t)(n > 0 ? n : 0), "%s",
+		 fd >= 0 && n <= 0 ? "empty" : "");
 	if (fd >= 0)
 		close(fd);
 	close(quotas);
@@ -175,19 +198,27 @@ static const char *size_recorded(const struct verify *verify, const char *id, ch
 }
 
 /* Check that layer ID, open as FD, has the size MIB, in the record and in force. */
-static bool size_fits(const struct verify *verify, const char *id, int fd, unsigned mib) {
+static bool size_fits(const struct verify *verify, const char *id, int fd, unsigned mib)
+{
 	uint64_t bytes = (uint64_t)mib << 20;
 	char recorded[64], expected[64];
 
 	snprintf(expected, sizeof(expected), "%llu", (unsigned long long)bytes);
 	if (strcmp(size_recorded(verify, id, recorded, sizeof(recorded)), mib ? expected : "") != 0)
 		return false;
-	/* In full mode a snapshot inherits the limit of its source, so nothing is known of one without a size. */
+	/*
+	 * In full mode a snapshot inherits the limit of its source, so nothing is known of one
+	 * without a size.
+	 */
 	return !mib || limit_in_force(fd) == bytes;
 }
 
-/* Does the tree in DIRECTORY have the content of BASE? *RET_SUM is its digest, *RET_NESTED whether something is nested. */
-static bool tree_is(int directory, int base, uint64_t *ret_sum, bool *ret_nested) {
+/*
+ * Does the tree in DIRECTORY have the content of BASE? *RET_SUM is its digest, *RET_NESTED whether
+ * something is nested.
+ */
+static bool tree_is(int directory, int base, uint64_t *ret_sum, bool *ret_nested)
+{
 	static struct content_digest expected[CONTENT_BASES + 1];
 	struct content_digest digest = { 0, 0 };
 
@@ -200,9 +231,14 @@ static bool tree_is(int directory, int base, uint64_t *ret_sum, bool *ret_nested
 	return digest.sum == expected[base].sum && digest.entries == expected[base].entries;
 }
 
-/* Are the subvolumes that churn.c nests, with MORE beside the pair, all there in the layer open as FD? */
-static bool nested_is_whole(int fd, unsigned more) {
-	int nested = openat(fd, CONTENT_NESTED, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), inner;
+/*
+ * Are the subvolumes that churn.c nests, with MORE beside the pair, all there in the layer open as
+ * FD?
+ */
+static bool nested_is_whole(int fd, unsigned more)
+{
+	int nested = openat(fd, CONTENT_NESTED, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
+	    inner;
 	bool whole = nested >= 0 && is_subvolume(fd, CONTENT_NESTED);
 	struct content_digest digest = { 0, 0 }, expected = content_expected(1);
 	char name[32];
@@ -224,24 +260,31 @@ static bool nested_is_whole(int fd, unsigned more) {
 		whole = whole && is_subvolume(nested, name);
 		digest.sum -= content_hash_start(name, S_IFDIR | 0755, 1, 0);
 	}
-	whole = whole && digest.sum == expected.sum && digest.entries == expected.entries + 1 + more;
+	whole = whole && digest.sum == expected.sum &&
+		digest.entries == expected.entries + 1 + more;
 	close(nested);
 	return whole;
 }
 
 /* Does the layer open as FD, with ROOT's mode, fit STATE? */
-static bool layer_fits(int fd, mode_t root, const struct state *state, uint64_t *ret_sum) {
+static bool layer_fits(int fd, mode_t root, const struct state *state, uint64_t *ret_sum)
+{
 	bool nested;
 
-	if (!state->present || (root & 07777) != state->look.mode || is_read_only(fd) != state->look.read_only)
+	if (!state->present || (root & 07777) != state->look.mode ||
+	    is_read_only(fd) != state->look.read_only)
 		return false;
 	if (!tree_is(fd, state->look.base, ret_sum, &nested) || (nested && !state->nesting))
 		return false;
 	return !state->nested || nested_is_whole(fd, state->more);
 }
 
-/* Check the visible layer ID against what is known of it; AGAIN: it has been checked before, and must not have changed. */
-static void layer_check(struct verify *verify, int subvolumes, const char *id, bool again) {
+/*
+ * Check the visible layer ID against what is known of it; AGAIN: it has been checked before, and
+ * must not have changed.
+ */
+static void layer_check(struct verify *verify, int subvolumes, const char *id, bool again)
+{
 	struct subject *subject = model_subject(&verify->model, id, false);
 	int fd = openat(subvolumes, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	bool fits = false, nested = false;
@@ -250,7 +293,10 @@ static void layer_check(struct verify *verify, int subvolumes, const char *id, b
 	struct stat st;
 
 	if (!subject || fd < 0 || fstat(fd, &st) < 0) {
-		wrong(verify, subject ? "%s: visible, but cannot be opened" : "%s: visible, but nobody asked for it", id);
+		wrong(verify,
+		      subject ? "%s: visible, but cannot be opened"
+			      : "%s: visible, but nobody asked for it",
+		      id);
 		goto out;
 	}
 	for (size_t i = 0; i < subject->states_count && !fits; i++)
@@ -260,9 +306,11 @@ static void layer_check(struct verify *verify, int subvolumes, const char *id, b
 		struct content_digest digest = { 0, 0 };
 		int r = content_read(fd, "", &digest, &nested);
 
-		wrong(verify, "%s: expected %s; it has mode %o, %s, %llu entries, size \"%s\" and limit %llu%s%s", id,
-		      states_describe(subject, text, sizeof(text)), st.st_mode & 07777, is_read_only(fd) ? "ro" : "rw",
-		      (unsigned long long)digest.entries, size_recorded(verify, id, recorded, sizeof(recorded)),
+		wrong(verify,
+		      "%s: expected %s; it has mode %o, %s, %llu entries, size \"%s\" and limit %llu%s%s",
+		      id, states_describe(subject, text, sizeof(text)), st.st_mode & 07777,
+		      is_read_only(fd) ? "ro" : "rw", (unsigned long long)digest.entries,
+		      size_recorded(verify, id, recorded, sizeof(recorded)),
 		      (unsigned long long)limit_in_force(fd), nested ? ", nested subvolumes" : "",
 		      r < 0 ? " (cannot be read)" : "");
 	}
@@ -276,13 +324,15 @@ out:
 }
 
 /* Is ID one that is checked here: no base, and none of a process that is at work? */
-static bool id_counts(const struct verify *verify, const char *id) {
+static bool id_counts(const struct verify *verify, const char *id)
+{
 	return strncmp(id, "base-", 5) != 0 && !is_reserved(id) &&
 	       (!verify->ignore || strncmp(id, verify->ignore, strlen(verify->ignore)) != 0);
 }
 
 /* Check every layer in subvolumes/ and every id of the records. Returns how many are visible. */
-static size_t layers_check(struct verify *verify, bool again) {
+static size_t layers_check(struct verify *verify, bool again)
+{
 	DIR *stream = directory_open(verify->home_fd, "subvolumes");
 	size_t visible = 0, seen = 0;
 	struct dirent *item;
@@ -299,14 +349,16 @@ static size_t layers_check(struct verify *verify, bool again) {
 		layer_check(verify, dirfd(stream), item->d_name, again);
 	}
 	for (size_t i = 0; i < SUBJECTS_BUCKETS; i++) {
-		for (struct subject *subject = verify->model.buckets[i]; subject; subject = subject->next) {
+		for (struct subject *subject = verify->model.buckets[i]; subject;
+		     subject = subject->next) {
 			bool absent = false, gone = !is_subvolume(dirfd(stream), subject->id);
 
 			seen += subject->visible;
 			for (size_t j = 0; j < subject->states_count; j++)
 				absent |= !subject->states[j].present;
 			if (gone && subject->visible)
-				wrong(verify, "%s: was visible, and is gone after the sweep", subject->id);
+				wrong(verify, "%s: was visible, and is gone after the sweep",
+				      subject->id);
 			else if (gone && !absent)
 				wrong(verify, "%s: absent; expected %s", subject->id,
 				      states_describe(subject, text, sizeof(text)));
@@ -318,10 +370,11 @@ static size_t layers_check(struct verify *verify, bool again) {
 	return visible;
 }
 
-/* ---- sentinels --------------------------------------------------------------------------------------------------- */
+/* ---- sentinels ------------------------------------------------------------------------------- */
 
 /* Check that the file PATH below the home contains TEXT. */
-static void sentinel_file(struct verify *verify, const char *path, const char *text) {
+static void sentinel_file(struct verify *verify, const char *path, const char *text)
+{
 	int fd = openat(verify->home_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	char buffer[64];
 	ssize_t n = fd < 0 ? -1 : read(fd, buffer, sizeof(buffer));
@@ -333,20 +386,22 @@ static void sentinel_file(struct verify *verify, const char *path, const char *t
 }
 
 /* Check that the subvolume PATH below the home is a tree of BASE. */
-static void sentinel_subvolume(struct verify *verify, const char *path, int base) {
+static void sentinel_subvolume(struct verify *verify, const char *path, int base)
+{
 	int fd = openat(verify->home_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	bool nested;
 	uint64_t sum;
 
-	if (fd < 0 || !is_subvolume(verify->home_fd, path) || !tree_is(fd, base, &sum, &nested) || nested ||
-	    is_read_only(fd))
+	if (fd < 0 || !is_subvolume(verify->home_fd, path) || !tree_is(fd, base, &sum, &nested) ||
+	    nested || is_read_only(fd))
 		wrong(verify, "%s: not as it was prepared", path);
 	if (fd >= 0)
 		close(fd);
 }
 
 /* Check what churn.c prepared: bases, and things that are none of the store's business. */
-static void sentinels_check(struct verify *verify) {
+static void sentinels_check(struct verify *verify)
+{
 	sentinel_file(verify, "foreign.txt", "foreign\n");
 	sentinel_file(verify, "subvolumes/plain-file", "no layer\n");
 	sentinel_file(verify, "subvolumes/plain-directory/file", "no layer either\n");
@@ -362,10 +417,11 @@ static void sentinels_check(struct verify *verify) {
 	}
 }
 
-/* ---- the store --------------------------------------------------------------------------------------------------- */
+/* ---- the store ------------------------------------------------------------------------------- */
 
 /* Check that the store lists just the subvolumes of subvolumes/. */
-static void list_check(struct verify *verify) {
+static void list_check(struct verify *verify)
+{
 	int subvolumes = openat(verify->home_fd, "subvolumes", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	size_t count = 0, counted = 0;
 	char **ids = NULL;
@@ -387,7 +443,8 @@ static void list_check(struct verify *verify) {
 }
 
 /* Count the recorded sizes that have no layer. */
-static uint64_t quotas_count(const struct verify *verify) {
+static uint64_t quotas_count(const struct verify *verify)
+{
 	int subvolumes = openat(verify->home_fd, "subvolumes", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *stream = directory_open(verify->home_fd, "quotas");
 	struct dirent *item;
@@ -402,8 +459,10 @@ static uint64_t quotas_count(const struct verify *verify) {
 }
 
 /* Leave a limit without a layer behind, for the sweep to find. */
-static void plant_quota(struct verify *verify) {
-	int fd = openat(verify->home_fd, "quotas/no-such-layer", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+static void plant_quota(struct verify *verify)
+{
+	int fd = openat(verify->home_fd, "quotas/no-such-layer", O_WRONLY | O_CREAT | O_CLOEXEC,
+			0644);
 
 	if (fd < 0 || write(fd, "4096\n", 5) != 5)
 		wrong(verify, "quotas/no-such-layer: cannot be made");
@@ -412,44 +471,53 @@ static void plant_quota(struct verify *verify) {
 }
 
 /* Check that nothing is left of any process; while others are at work nothing can be said. */
-static void leftovers_check(struct verify *verify, const char *when) {
+static void leftovers_check(struct verify *verify, const char *when)
+{
 	uint64_t records = 0, staging = staging_count(verify, &records);
 	uint64_t trash = subvolumes_count(verify->home_fd, ".varve/trash", &records);
 
 	if (verify->ignore)
 		return;
 	if (quotas_count(verify))
-		wrong(verify, "%s: %llu recorded sizes without a layer", when, (unsigned long long)quotas_count(verify));
+		wrong(verify, "%s: %llu recorded sizes without a layer", when,
+		      (unsigned long long)quotas_count(verify));
 	if (staging || trash || records)
-		wrong(verify, "%s: %llu layers in staging, %llu in trash, %llu files", when, (unsigned long long)staging,
-		      (unsigned long long)trash, (unsigned long long)records);
+		wrong(verify, "%s: %llu layers in staging, %llu in trash, %llu files", when,
+		      (unsigned long long)staging, (unsigned long long)trash,
+		      (unsigned long long)records);
 }
 
 /*
- * Sweep, and check the report against STAGING, TRASH and QUOTAS (what must have been found). Of a layer with a size two
- * things may lie in staging, so up to RECORDS more may be reported.
+ * Sweep, and check the report against STAGING, TRASH and QUOTAS (what must have been found). Of a
+ * layer with a size two things may lie in staging, so up to RECORDS more may be reported.
  */
-static void sweep_check(struct verify *verify, uint64_t staging, uint64_t records, uint64_t trash, uint64_t quotas,
-			const char *which) {
+static void sweep_check(struct verify *verify, uint64_t staging, uint64_t records, uint64_t trash,
+			uint64_t quotas, const char *which)
+{
 	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 	struct varve_failure failure;
 	char text[2048];
 	int r = varve_sweep_wait(verify->store, &report, &failure);
 
 	if (r < 0 || report.failures)
-		wrong(verify, "%s sweep: %s (%llu failures)", which, varve_strerror(&failure, text, sizeof(text)),
+		wrong(verify, "%s sweep: %s (%llu failures)", which,
+		      varve_strerror(&failure, text, sizeof(text)),
 		      (unsigned long long)report.failures);
 	/* What others left and are at work on cannot be distinguished from outside. */
-	if (!verify->ignore && (report.quota_files_removed != quotas || report.staging_removed < staging ||
-				report.staging_removed > staging + records || report.trash_removed != trash))
-		wrong(verify, "%s sweep: reports %llu staging, %llu trash, %llu quotas; expected %llu, %llu, %llu", which,
-		      (unsigned long long)report.staging_removed, (unsigned long long)report.trash_removed,
+	if (!verify->ignore &&
+	    (report.quota_files_removed != quotas || report.staging_removed < staging ||
+	     report.staging_removed > staging + records || report.trash_removed != trash))
+		wrong(verify,
+		      "%s sweep: reports %llu staging, %llu trash, %llu quotas; expected %llu, %llu, %llu",
+		      which, (unsigned long long)report.staging_removed,
+		      (unsigned long long)report.trash_removed,
 		      (unsigned long long)report.quota_files_removed, (unsigned long long)staging,
 		      (unsigned long long)trash, (unsigned long long)quotas);
 }
 
 /* Check that the store can still do its work. */
-static void works_check(struct verify *verify) {
+static void works_check(struct verify *verify)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 	bool exists = true;
@@ -466,18 +534,22 @@ static void works_check(struct verify *verify) {
 	if (r == 0)
 		r = varve_layer_exists_wait(verify->store, "after-the-crash", &exists, NULL);
 	if (r < 0 || exists)
-		wrong(verify, "a layer cannot be created and removed: %s", r < 0 ? strerror(-r) : "it is still there");
+		wrong(verify, "a layer cannot be created and removed: %s",
+		      r < 0 ? strerror(-r) : "it is still there");
 }
 
 /* Remove all layers but the bases. */
-static void purge(struct verify *verify) {
+static void purge(struct verify *verify)
+{
 	size_t count = 0;
 	char **ids = NULL;
 
 	if (varve_layer_list_wait(verify->store, &ids, &count, NULL) < 0)
 		count = 0;
 	for (size_t i = 0; i < count; i++) {
-		int r = id_counts(verify, ids[i]) ? varve_layer_remove_wait(verify->store, ids[i], VARVE_RELAXED, NULL) : 0;
+		int r = id_counts(verify, ids[i]) ? varve_layer_remove_wait(verify->store, ids[i],
+									    VARVE_RELAXED, NULL)
+						  : 0;
 
 		if (r < 0)
 			wrong(verify, "purge: %s: %s", ids[i], strerror(-r));
@@ -486,7 +558,8 @@ static void purge(struct verify *verify) {
 }
 
 /* Open the store as VARVE_TEST_BACKEND says. */
-static bool store_open(struct verify *verify) {
+static bool store_open(struct verify *verify)
+{
 	struct varve_config config = VARVE_CONFIG_INIT;
 	const char *backend = getenv("VARVE_TEST_BACKEND");
 	struct varve_failure failure;
@@ -503,7 +576,8 @@ static bool store_open(struct verify *verify) {
 }
 
 /* Check the store: before the sweep, the sweep, after it, and once it is closed. */
-static void store_check(struct verify *verify) {
+static void store_check(struct verify *verify)
+{
 	uint64_t ignored = 0;
 
 	verify->staging = staging_count(verify, &verify->records_staged);
@@ -514,7 +588,8 @@ static void store_check(struct verify *verify) {
 	if (!store_open(verify))
 		return;
 	if (verify->unswept)
-		sweep_check(verify, verify->staging, verify->records_staged, verify->trash, verify->quotas, "the first");
+		sweep_check(verify, verify->staging, verify->records_staged, verify->trash,
+			    verify->quotas, "the first");
 	leftovers_check(verify, "after the first sweep");
 	sweep_check(verify, 0, 0, 0, 0, "the second");
 	verify->layers = layers_check(verify, true);
@@ -528,18 +603,23 @@ static void store_check(struct verify *verify) {
 }
 
 /* Read the command line; returns false when it cannot be understood. */
-static bool arguments_read(struct verify *verify, int argc, char **argv) {
+static bool arguments_read(struct verify *verify, int argc, char **argv)
+{
 	enum { HOME = 256, RECORD, MODEL, BEFORE, AFTER, IGNORE, PURGE, UNSWEPT };
 	static const struct option options[] = {
-		{ "home", 1, NULL, HOME },     { "record", 1, NULL, RECORD }, { "model", 1, NULL, MODEL },
-		{ "before", 1, NULL, BEFORE }, { "after", 1, NULL, AFTER },   { "ignore", 1, NULL, IGNORE },
-		{ "purge", 0, NULL, PURGE },   { "unswept", 0, NULL, UNSWEPT }, { NULL, 0, NULL, 0 },
+		{ "home", 1, NULL, HOME },   { "record", 1, NULL, RECORD },
+		{ "model", 1, NULL, MODEL }, { "before", 1, NULL, BEFORE },
+		{ "after", 1, NULL, AFTER }, { "ignore", 1, NULL, IGNORE },
+		{ "purge", 0, NULL, PURGE }, { "unswept", 0, NULL, UNSWEPT },
+		{ NULL, 0, NULL, 0 },
 	};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
 		switch (option) {
-		case HOME: verify->home = optarg; break;
+		case HOME:
+			verify->home = optarg;
+			break;
 		case RECORD:
 			if (verify->records_count == RECORDS_MAX)
 				return false;
@@ -550,23 +630,37 @@ static bool arguments_read(struct verify *verify, int argc, char **argv) {
 			if (!verify->model.cut && strcmp(optarg, "kill") != 0)
 				return false;
 			break;
-		case BEFORE: verify->model.before = strtoull(optarg, NULL, 0); break;
-		case AFTER: verify->model.after = strtoull(optarg, NULL, 0); break;
-		case IGNORE: verify->ignore = optarg; break;
-		case PURGE: verify->purge = true; break;
-		case UNSWEPT: verify->unswept = true; break;
-		default: return false;
+		case BEFORE:
+			verify->model.before = strtoull(optarg, NULL, 0);
+			break;
+		case AFTER:
+			verify->model.after = strtoull(optarg, NULL, 0);
+			break;
+		case IGNORE:
+			verify->ignore = optarg;
+			break;
+		case PURGE:
+			verify->purge = true;
+			break;
+		case UNSWEPT:
+			verify->unswept = true;
+			break;
+		default:
+			return false;
 		}
 	}
 	return verify->home && optind == argc;
 }
 
-int main(int argc, char **argv) {
-	static struct verify verify = { .home_fd = -1, .model = { .before = UINT64_MAX, .after = UINT64_MAX } };
+int main(int argc, char **argv)
+{
+	static struct verify verify = { .home_fd = -1,
+					.model = { .before = UINT64_MAX, .after = UINT64_MAX } };
 
 	if (!arguments_read(&verify, argc, argv)) {
-		fprintf(stderr, "usage: verify --home HOME --record FILE ... [--model kill|cut] [--before NS] [--after NS] "
-				"[--ignore PREFIX] [--purge] [--unswept]\n");
+		fprintf(stderr,
+			"usage: verify --home HOME --record FILE ... [--model kill|cut] [--before NS] [--after NS] "
+			"[--ignore PREFIX] [--purge] [--unswept]\n");
 		return 2;
 	}
 	for (size_t i = 0; i < verify.records_count; i++)
@@ -577,12 +671,15 @@ int main(int argc, char **argv) {
 		perror(verify.home);
 		return 2;
 	}
-	/* A limit is in force at once, and in the tree, where it is read from, with the next commit. */
+	/*
+	 * A limit is in force at once, and in the tree, where it is read from, with the next
+	 * commit.
+	 */
 	syncfs(verify.home_fd);
 	store_check(&verify);
 	printf("verify: %zu layers of %zu ids, %llu in staging and %llu in trash before the sweep: %zu wrong\n",
-	       verify.layers, verify.model.subjects, (unsigned long long)verify.staging, (unsigned long long)verify.trash,
-	       verify.failures);
+	       verify.layers, verify.model.subjects, (unsigned long long)verify.staging,
+	       (unsigned long long)verify.trash, verify.failures);
 	close(verify.home_fd);
 	return verify.failures ? 1 : 0;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The C library's system calls, in its place: each counts, and the Nth of a kind can be made to fail with an errno, instead of
- * being made. Only those of other threads than the test's own count, unless calls_own() says otherwise. For one program: it is
- * all static. What the ring is to do is failed by engine/base/fault.h.
+ * The C library's system calls, in its place: each counts, and the Nth of a kind can be made to
+ * fail with an errno, instead of being made. Only those of other threads than the test's own count,
+ * unless calls_own() says otherwise. For one program: it is all static. What the ring is to do is
+ * failed by engine/base/fault.h.
  */
 #ifndef FAULTS_CALLS_H
 #define FAULTS_CALLS_H
@@ -31,7 +32,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-/* What a call can fail with, beside EIO: it makes a descriptor, it takes room, it may be interrupted; it has nothing to do with a disk. */
+/*
+ * What a call can fail with, beside EIO: it makes a descriptor, it takes room, it may be
+ * interrupted; it has nothing to do with a disk.
+ */
 enum { CALL_OPENS = 1, CALL_TAKES_ROOM = 2, CALL_SLEEPS = 4, CALL_DISKLESS = 8 };
 
 /* clang-format off */
@@ -79,7 +83,10 @@ static const int call_flags[CALL_NAMES] = { CALLS(CALL_FLAG) };
 /* How often each was called since calls_arm(); how many of them failed. */
 static _Atomic long calls_made[CALL_NAMES], calls_failed;
 
-/* What fails: CALL_NAMES, nothing; from which one on, that one alone or all after it, with which errno. */
+/*
+ * What fails: CALL_NAMES, nothing; from which one on, that one alone or all after it, with which
+ * errno.
+ */
 static _Atomic int calls_victim = CALL_NAMES, calls_errno;
 static _Atomic long calls_nth;
 static _Atomic bool calls_persistent, calls_counting;
@@ -88,12 +95,17 @@ static _Atomic bool calls_persistent, calls_counting;
 static _Thread_local bool calls_exempt;
 
 /* Let the calls of this thread count, or not. */
-static void calls_own(bool count) {
+static void calls_own(bool count)
+{
 	calls_exempt = !count;
 }
 
-/* Count anew, and fail the NTH call of NAME with ERROR, those after it likewise if PERSISTENT. CALL_NAMES: count only. */
-static void calls_arm(enum call_name name, long nth, int error, bool persistent) {
+/*
+ * Count anew, and fail the NTH call of NAME with ERROR, those after it likewise if PERSISTENT.
+ * CALL_NAMES: count only.
+ */
+static void calls_arm(enum call_name name, long nth, int error, bool persistent)
+{
 	for (int i = 0; i < CALL_NAMES; i++)
 		calls_made[i] = 0;
 	calls_failed = 0;
@@ -105,17 +117,20 @@ static void calls_arm(enum call_name name, long nth, int error, bool persistent)
 }
 
 /* Fail and count nothing any more. */
-static void calls_disarm(void) {
+static void calls_disarm(void)
+{
 	calls_counting = false;
 	calls_victim = CALL_NAMES;
 }
 
 /* Is this call of NAME to fail? errno is set. */
-static bool call_fails(enum call_name name) {
+static bool call_fails(enum call_name name)
+{
 	if (calls_exempt || !calls_counting)
 		return false;
 	long made = ++calls_made[name];
-	if ((int)name != calls_victim || made < calls_nth || (made > calls_nth && !calls_persistent))
+	if ((int)name != calls_victim || made < calls_nth ||
+	    (made > calls_nth && !calls_persistent))
 		return false;
 	calls_failed++;
 	errno = calls_errno;
@@ -123,7 +138,8 @@ static bool call_fails(enum call_name name) {
 }
 
 /* Find the C library's function. */
-static void *call_real(const char *name) {
+static void *call_real(const char *name)
+{
 	void *function = dlsym(RTLD_NEXT, name);
 	if (!function)
 		abort();
@@ -133,18 +149,23 @@ static void *call_real(const char *name) {
 /* In place of the C library's, for the libraries that we use, too. */
 #define IN_PLACE __attribute__((visibility("default")))
 
-/* Define NAME, which has PARAMETERS and is called with the rest, and FAILED is what it returns when it fails. */
-#define CALL_IN_PLACE(type, name, failed, parameters, ...) \
-	IN_PLACE type name parameters { \
-		static type (*_Atomic real) parameters; \
-		if (call_fails(CALL_##name)) \
-			return failed; \
-		if (!real) \
+/*
+ * Define NAME, which has PARAMETERS and is called with the rest, and FAILED is what it returns when
+ * it fails.
+ */
+#define CALL_IN_PLACE(type, name, failed, parameters, ...)           \
+	IN_PLACE type name parameters                                \
+	{                                                            \
+		static type(*_Atomic real) parameters;               \
+		if (call_fails(CALL_##name))                         \
+			return failed;                               \
+		if (!real)                                           \
 			real = (type(*) parameters)call_real(#name); \
-		return real(__VA_ARGS__); \
+		return real(__VA_ARGS__);                            \
 	}
 
-CALL_IN_PLACE(int, open_by_handle_at, -1, (int fd, struct file_handle *handle, int flags), fd, handle, flags)
+CALL_IN_PLACE(int, open_by_handle_at, -1, (int fd, struct file_handle *handle, int flags), fd,
+	      handle, flags)
 CALL_IN_PLACE(int, open_tree, -1, (int fd, const char *path, unsigned flags), fd, path, flags)
 CALL_IN_PLACE(DIR *, opendir, NULL, (const char *path), path)
 CALL_IN_PLACE(FILE *, fopen, NULL, (const char *path, const char *mode), path, mode)
@@ -152,88 +173,126 @@ CALL_IN_PLACE(int, eventfd, -1, (unsigned count, int flags), count, flags)
 CALL_IN_PLACE(int, pipe2, -1, (int fds[2], int flags), fds, flags)
 CALL_IN_PLACE(struct dirent *, readdir, NULL, (DIR * directory), directory)
 CALL_IN_PLACE(ssize_t, getdents64, -1, (int fd, void *buffer, size_t size), fd, buffer, size)
-CALL_IN_PLACE(ssize_t, pread, -1, (int fd, void *buffer, size_t size, off_t at), fd, buffer, size, at)
-CALL_IN_PLACE(ssize_t, pwrite, -1, (int fd, const void *buffer, size_t size, off_t at), fd, buffer, size, at)
-CALL_IN_PLACE(int, poll, -1, (struct pollfd * fds, nfds_t count, int timeout_ms), fds, count, timeout_ms)
+CALL_IN_PLACE(ssize_t, pread, -1, (int fd, void *buffer, size_t size, off_t at), fd, buffer, size,
+	      at)
+CALL_IN_PLACE(ssize_t, pwrite, -1, (int fd, const void *buffer, size_t size, off_t at), fd, buffer,
+	      size, at)
+CALL_IN_PLACE(int, poll, -1, (struct pollfd * fds, nfds_t count, int timeout_ms), fds, count,
+	      timeout_ms)
 CALL_IN_PLACE(int, stat, -1, (const char *path, struct stat *buffer), path, buffer)
 CALL_IN_PLACE(int, fstat, -1, (int fd, struct stat *buffer), fd, buffer)
-CALL_IN_PLACE(int, fstatat, -1, (int fd, const char *path, struct stat *buffer, int flags), fd, path, buffer, flags)
-CALL_IN_PLACE(int, statx, -1, (int fd, const char *path, int flags, unsigned mask, struct statx *buffer), fd, path, flags, mask,
-	      buffer)
+CALL_IN_PLACE(int, fstatat, -1, (int fd, const char *path, struct stat *buffer, int flags), fd,
+	      path, buffer, flags)
+CALL_IN_PLACE(int, statx, -1,
+	      (int fd, const char *path, int flags, unsigned mask, struct statx *buffer), fd, path,
+	      flags, mask, buffer)
 CALL_IN_PLACE(int, statfs, -1, (const char *path, struct statfs *buffer), path, buffer)
 CALL_IN_PLACE(int, fstatfs, -1, (int fd, struct statfs *buffer), fd, buffer)
-CALL_IN_PLACE(ssize_t, getxattr, -1, (const char *path, const char *name, void *value, size_t size), path, name, value, size)
-CALL_IN_PLACE(ssize_t, lgetxattr, -1, (const char *path, const char *name, void *value, size_t size), path, name, value, size)
-CALL_IN_PLACE(ssize_t, fgetxattr, -1, (int fd, const char *name, void *value, size_t size), fd, name, value, size)
-CALL_IN_PLACE(ssize_t, llistxattr, -1, (const char *path, char *names, size_t size), path, names, size)
-CALL_IN_PLACE(ssize_t, listxattr, -1, (const char *path, char *names, size_t size), path, names, size)
+CALL_IN_PLACE(ssize_t, getxattr, -1, (const char *path, const char *name, void *value, size_t size),
+	      path, name, value, size)
+CALL_IN_PLACE(ssize_t, lgetxattr, -1,
+	      (const char *path, const char *name, void *value, size_t size), path, name, value,
+	      size)
+CALL_IN_PLACE(ssize_t, fgetxattr, -1, (int fd, const char *name, void *value, size_t size), fd,
+	      name, value, size)
+CALL_IN_PLACE(ssize_t, llistxattr, -1, (const char *path, char *names, size_t size), path, names,
+	      size)
+CALL_IN_PLACE(ssize_t, listxattr, -1, (const char *path, char *names, size_t size), path, names,
+	      size)
 CALL_IN_PLACE(ssize_t, flistxattr, -1, (int fd, char *names, size_t size), fd, names, size)
-CALL_IN_PLACE(int, setxattr, -1, (const char *path, const char *name, const void *value, size_t size, int flags), path, name,
+CALL_IN_PLACE(int, setxattr, -1,
+	      (const char *path, const char *name, const void *value, size_t size, int flags), path,
+	      name, value, size, flags)
+CALL_IN_PLACE(int, lsetxattr, -1,
+	      (const char *path, const char *name, const void *value, size_t size, int flags), path,
+	      name, value, size, flags)
+CALL_IN_PLACE(int, fsetxattr, -1,
+	      (int fd, const char *name, const void *value, size_t size, int flags), fd, name,
 	      value, size, flags)
-CALL_IN_PLACE(int, lsetxattr, -1, (const char *path, const char *name, const void *value, size_t size, int flags), path, name,
-	      value, size, flags)
-CALL_IN_PLACE(int, fsetxattr, -1, (int fd, const char *name, const void *value, size_t size, int flags), fd, name, value, size,
-	      flags)
 CALL_IN_PLACE(int, mkdir, -1, (const char *path, mode_t mode), path, mode)
 CALL_IN_PLACE(int, mkdirat, -1, (int fd, const char *path, mode_t mode), fd, path, mode)
-CALL_IN_PLACE(int, mknodat, -1, (int fd, const char *path, mode_t mode, dev_t device), fd, path, mode, device)
+CALL_IN_PLACE(int, mknodat, -1, (int fd, const char *path, mode_t mode, dev_t device), fd, path,
+	      mode, device)
 CALL_IN_PLACE(int, symlinkat, -1, (const char *target, int fd, const char *path), target, fd, path)
-CALL_IN_PLACE(int, linkat, -1, (int old_fd, const char *old_path, int fd, const char *path, int flags), old_fd, old_path, fd, path,
-	      flags)
+CALL_IN_PLACE(int, linkat, -1,
+	      (int old_fd, const char *old_path, int fd, const char *path, int flags), old_fd,
+	      old_path, fd, path, flags)
 CALL_IN_PLACE(int, unlinkat, -1, (int fd, const char *path, int flags), fd, path, flags)
-CALL_IN_PLACE(int, renameat, -1, (int old_fd, const char *old_path, int fd, const char *path), old_fd, old_path, fd, path)
-CALL_IN_PLACE(int, renameat2, -1, (int old_fd, const char *old_path, int fd, const char *path, unsigned flags), old_fd, old_path,
-	      fd, path, flags)
+CALL_IN_PLACE(int, renameat, -1, (int old_fd, const char *old_path, int fd, const char *path),
+	      old_fd, old_path, fd, path)
+CALL_IN_PLACE(int, renameat2, -1,
+	      (int old_fd, const char *old_path, int fd, const char *path, unsigned flags), old_fd,
+	      old_path, fd, path, flags)
 CALL_IN_PLACE(int, fchmod, -1, (int fd, mode_t mode), fd, mode)
 CALL_IN_PLACE(int, fchown, -1, (int fd, uid_t uid, gid_t gid), fd, uid, gid)
-CALL_IN_PLACE(int, fchownat, -1, (int fd, const char *path, uid_t uid, gid_t gid, int flags), fd, path, uid, gid, flags)
+CALL_IN_PLACE(int, fchownat, -1, (int fd, const char *path, uid_t uid, gid_t gid, int flags), fd,
+	      path, uid, gid, flags)
 CALL_IN_PLACE(int, futimens, -1, (int fd, const struct timespec times[2]), fd, times)
-CALL_IN_PLACE(int, utimensat, -1, (int fd, const char *path, const struct timespec times[2], int flags), fd, path, times, flags)
+CALL_IN_PLACE(int, utimensat, -1,
+	      (int fd, const char *path, const struct timespec times[2], int flags), fd, path,
+	      times, flags)
 CALL_IN_PLACE(int, ftruncate, -1, (int fd, off_t size), fd, size)
 CALL_IN_PLACE(off_t, lseek, -1, (int fd, off_t at, int whence), fd, at, whence)
 CALL_IN_PLACE(int, fsync, -1, (int fd), fd)
 CALL_IN_PLACE(int, syncfs, -1, (int fd), fd)
-CALL_IN_PLACE(int, sync_file_range, -1, (int fd, off_t at, off_t size, unsigned flags), fd, at, size, flags)
-CALL_IN_PLACE(ssize_t, readlink, -1, (const char *path, char *target, size_t size), path, target, size)
-CALL_IN_PLACE(ssize_t, readlinkat, -1, (int fd, const char *path, char *target, size_t size), fd, path, target, size)
-CALL_IN_PLACE(int, mount_setattr, -1, (int fd, const char *path, unsigned flags, struct mount_attr *attributes, size_t size), fd,
-	      path, flags, attributes, size)
-CALL_IN_PLACE(ssize_t, getrandom, -1, (void *buffer, size_t size, unsigned flags), buffer, size, flags)
+CALL_IN_PLACE(int, sync_file_range, -1, (int fd, off_t at, off_t size, unsigned flags), fd, at,
+	      size, flags)
+CALL_IN_PLACE(ssize_t, readlink, -1, (const char *path, char *target, size_t size), path, target,
+	      size)
+CALL_IN_PLACE(ssize_t, readlinkat, -1, (int fd, const char *path, char *target, size_t size), fd,
+	      path, target, size)
+CALL_IN_PLACE(int, mount_setattr, -1,
+	      (int fd, const char *path, unsigned flags, struct mount_attr *attributes,
+	       size_t size),
+	      fd, path, flags, attributes, size)
+CALL_IN_PLACE(ssize_t, getrandom, -1, (void *buffer, size_t size, unsigned flags), buffer, size,
+	      flags)
 
 /* Those whose arguments vary. */
 
-IN_PLACE int open(const char *path, int flags, ...) {
+IN_PLACE int open(const char *path, int flags, ...)
+{
 	va_list arguments;
 	va_start(arguments, flags);
 	mode_t mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
 	va_end(arguments);
-	return call_fails(CALL_open) ? -1 : (int)((long (*)(long, ...))call_real("syscall"))(SYS_openat, AT_FDCWD, path, flags, mode);
+	return call_fails(CALL_open)
+		       ? -1
+		       : (int)((long (*)(long, ...))call_real("syscall"))(SYS_openat, AT_FDCWD,
+									  path, flags, mode);
 }
 
-IN_PLACE int openat(int fd, const char *path, int flags, ...) {
+IN_PLACE int openat(int fd, const char *path, int flags, ...)
+{
 	va_list arguments;
 	va_start(arguments, flags);
 	mode_t mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
 	va_end(arguments);
-	return call_fails(CALL_openat) ? -1 : (int)((long (*)(long, ...))call_real("syscall"))(SYS_openat, fd, path, flags, mode);
+	return call_fails(CALL_openat)
+		       ? -1
+		       : (int)((long (*)(long, ...))call_real("syscall"))(SYS_openat, fd, path,
+									  flags, mode);
 }
 
 /* Is FD one that wakes a thread? It fails in no way that these tests are about. */
-static bool call_wakes(int fd) {
+static bool call_wakes(int fd)
+{
 	char path[32], target[32] = "";
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	((long (*)(long, ...))call_real("syscall"))(SYS_readlink, path, target, sizeof(target) - 1);
 	return !strcmp(target, "anon_inode:[eventfd]");
 }
 
-IN_PLACE ssize_t read(int fd, void *buffer, size_t size) {
+IN_PLACE ssize_t read(int fd, void *buffer, size_t size)
+{
 	if (size != sizeof(uint64_t) || !call_wakes(fd))
 		if (call_fails(CALL_read))
 			return -1;
 	return ((long (*)(long, ...))call_real("syscall"))(SYS_read, fd, buffer, size);
 }
 
-IN_PLACE ssize_t write(int fd, const void *buffer, size_t size) {
+IN_PLACE ssize_t write(int fd, const void *buffer, size_t size)
+{
 	if (size != sizeof(uint64_t) || !call_wakes(fd))
 		if (call_fails(CALL_write))
 			return -1;
@@ -243,21 +302,27 @@ IN_PLACE ssize_t write(int fd, const void *buffer, size_t size) {
 /* How often something was closed that is not open: its number may be another thread's by then. */
 static _Atomic long calls_closed_wrong;
 
-IN_PLACE int close(int fd) {
+IN_PLACE int close(int fd)
+{
 	int r = (int)((long (*)(long, ...))call_real("syscall"))(SYS_close, fd);
 	calls_closed_wrong += r < 0 && errno == EBADF && fd >= 0;
 	return r;
 }
 
-IN_PLACE int ioctl(int fd, unsigned long request, ...) {
+IN_PLACE int ioctl(int fd, unsigned long request, ...)
+{
 	va_list arguments;
 	va_start(arguments, request);
 	void *argument = va_arg(arguments, void *);
 	va_end(arguments);
-	return call_fails(CALL_ioctl) ? -1 : (int)((long (*)(long, ...))call_real("syscall"))(SYS_ioctl, fd, request, argument);
+	return call_fails(CALL_ioctl)
+		       ? -1
+		       : (int)((long (*)(long, ...))call_real("syscall"))(SYS_ioctl, fd, request,
+									  argument);
 }
 
-IN_PLACE int fcntl(int fd, int command, ...) {
+IN_PLACE int fcntl(int fd, int command, ...)
+{
 	va_list arguments;
 	va_start(arguments, command);
 	long argument = va_arg(arguments, long);
@@ -269,20 +334,28 @@ IN_PLACE int fcntl(int fd, int command, ...) {
 }
 
 /* The kind of system call NUMBER; CALL_NAMES: none that fails. */
-static enum call_name call_numbered(long number) {
+static enum call_name call_numbered(long number)
+{
 	/* What older headers do not name. */
 	enum { FCHMODAT2 = 452, SETXATTRAT = 463, GETXATTRAT = 464, LISTXATTRAT = 465 };
 	switch (number) {
-	case SYS_openat2: return CALL_openat2;
-	case FCHMODAT2: return CALL_fchmodat2;
-	case SETXATTRAT: return CALL_setxattrat;
-	case GETXATTRAT: return CALL_getxattrat;
-	case LISTXATTRAT: return CALL_listxattrat;
-	default: return CALL_NAMES;
+	case SYS_openat2:
+		return CALL_openat2;
+	case FCHMODAT2:
+		return CALL_fchmodat2;
+	case SETXATTRAT:
+		return CALL_setxattrat;
+	case GETXATTRAT:
+		return CALL_getxattrat;
+	case LISTXATTRAT:
+		return CALL_listxattrat;
+	default:
+		return CALL_NAMES;
 	}
 }
 
-IN_PLACE long syscall(long number, ...) {
+IN_PLACE long syscall(long number, ...)
+{
 	va_list arguments;
 	va_start(arguments, number);
 	long a[6];
@@ -292,7 +365,8 @@ IN_PLACE long syscall(long number, ...) {
 	enum call_name name = call_numbered(number);
 	if (name != CALL_NAMES && call_fails(name))
 		return -1;
-	return ((long (*)(long, ...))call_real("syscall"))(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	return ((long (*)(long, ...))call_real("syscall"))(number, a[0], a[1], a[2], a[3], a[4],
+							   a[5]);
 }
 
 #endif

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The Nth system call of a kind fails, in each operation: with EIO, and where it can be with EMFILE, ENFILE, ENOSPC or EINTR, alone
- * or with all after it. Either the operation succeeds, and then its result and what is there afterwards are exactly those of a
- * run in which nothing failed; or it tells the error with its step, and then what it undoes is undone. No descriptor is left, and
- * the same store goes on to do the same without a failure. A seed chooses some failures of each operation, others in each run; all of
- * them take far longer, and are for VARVE_TEST_SOAK.
+ * The Nth system call of a kind fails, in each operation: with EIO, and where it can be with
+ * EMFILE, ENFILE, ENOSPC or EINTR, alone or with all after it. Either the operation succeeds, and
+ * then its result and what is there afterwards are exactly those of a run in which nothing failed;
+ * or it tells the error with its step, and then what it undoes is undone. No descriptor is left,
+ * and the same store goes on to do the same without a failure. A seed chooses some failures of each
+ * operation, others in each run; all of them take far longer, and are for VARVE_TEST_SOAK.
  *
  * varve-test: timeout=300 options=nobarrier
  */
@@ -18,7 +19,10 @@
 #include <selinux/selinux.h>
 #include <sys/sysmacros.h>
 
-/* Failures of each operation, without VARVE_TEST_SOAK; and with it at most of each kind of call and errno. */
+/*
+ * Failures of each operation, without VARVE_TEST_SOAK; and with it at most of each kind of call and
+ * errno.
+ */
 #define SAMPLES 4
 #define SOAK_NTHS 40
 
@@ -30,9 +34,9 @@
 
 /* What holds of an operation. */
 enum {
-	KEEPS = 1,	/* it changes nothing */
-	ATOMIC = 2,	/* after a failure all is as before */
-	REPEATS = 4,	/* after a failure it can be done again */
+	KEEPS = 1,   /* it changes nothing */
+	ATOMIC = 2,  /* after a failure all is as before */
+	REPEATS = 4, /* after a failure it can be done again */
 };
 
 struct victim {
@@ -49,25 +53,29 @@ static int archive_fd = -1;
 static char *home;
 
 /* Where SELinux is off: here it is on, and knows every label. */
-int is_selinux_enabled(void) {
+int is_selinux_enabled(void)
+{
 	return 1;
 }
 
-int security_check_context(const char *context) {
+int security_check_context(const char *context)
+{
 	return 0;
 }
 
-/* ---- what is there ------------------------------------------------------------------------------------------------ */
+/* ---- what is there --------------------------------------------------------------------------- */
 
 /* Go on with the number SUM, which differs where BYTES do. */
-static uint64_t digest(uint64_t sum, const void *bytes, size_t size) {
+static uint64_t digest(uint64_t sum, const void *bytes, size_t size)
+{
 	for (size_t i = 0; i < size; i++)
 		sum = sum * 0x100000001b3 + ((const unsigned char *)bytes)[i];
 	return sum;
 }
 
 /* Print the content of the file PATH, as a number. */
-static void print_content(FILE *file, const char *path) {
+static void print_content(FILE *file, const char *path)
+{
 	static char block[65536];
 	uint64_t sum = 0;
 	ssize_t length;
@@ -78,20 +86,24 @@ static void print_content(FILE *file, const char *path) {
 	close(fd);
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b) {
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
 /* Print all that PATH is to FILE, and what is below it; but for times and numbers. */
-static void print_tree(FILE *file, const char *path, const char *name) {
+static void print_tree(FILE *file, const char *path, const char *name)
+{
 	struct dirent **entries;
 	char names[512], value[512];
 	struct stat stat;
 	ck_assert_msg(lstat(path, &stat) == 0, "%s: %s", path, strerror(errno));
-	fprintf(file, "%s %o %u:%u %u", name, stat.st_mode, stat.st_uid, stat.st_gid, S_ISDIR(stat.st_mode) ? 0 : (unsigned)stat.st_nlink);
+	fprintf(file, "%s %o %u:%u %u", name, stat.st_mode, stat.st_uid, stat.st_gid,
+		S_ISDIR(stat.st_mode) ? 0 : (unsigned)stat.st_nlink);
 	ssize_t length = llistxattr(path, names, sizeof(names));
 	for (char *key = names; length > 0 && key < names + length; key += strlen(key) + 1)
-		fprintf(file, " %s=%.*s", key, (int)lgetxattr(path, key, value, sizeof(value)), value);
+		fprintf(file, " %s=%.*s", key, (int)lgetxattr(path, key, value, sizeof(value)),
+			value);
 	if (S_ISREG(stat.st_mode)) {
 		fprintf(file, " size=%lld", (long long)stat.st_size);
 		print_content(file, path);
@@ -104,7 +116,8 @@ static void print_tree(FILE *file, const char *path, const char *name) {
 		if (strcmp(entries[i]->d_name, ".") && strcmp(entries[i]->d_name, "..")) {
 			char *below = NULL, *below_name = NULL;
 			ck_assert_int_gt(asprintf(&below, "%s/%s", path, entries[i]->d_name), 0);
-			ck_assert_int_gt(asprintf(&below_name, "%s/%s", name, entries[i]->d_name), 0);
+			ck_assert_int_gt(asprintf(&below_name, "%s/%s", name, entries[i]->d_name),
+					 0);
 			print_tree(file, below, below_name);
 			free(below);
 			free(below_name);
@@ -114,22 +127,28 @@ static void print_tree(FILE *file, const char *path, const char *name) {
 	free(entries);
 }
 
-/* Print what the store has: layers, and the records of the victim and its group. Those of a layer that is gone are left to gc. */
-static void print_store(FILE *file, struct varve_store *store) {
+/*
+ * Print what the store has: layers, and the records of the victim and its group. Those of a layer
+ * that is gone are left to gc.
+ */
+static void print_store(FILE *file, struct varve_store *store)
+{
 	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
-	char *record = test_path("%s/quotas/victim", home), *groups = test_path("%s/.varve/groups", home);
+	char *record = test_path("%s/quotas/victim", home),
+	     *groups = test_path("%s/.varve/groups", home);
 	print_tree(file, test_path("%s/subvolumes", home), "subvolumes");
 	if (test_layer_exists(home, "victim") && test_exists(record))
 		print_tree(file, record, "record");
 	if (test_layer_exists(home, "victim") && test_entries(groups) > 0)
 		print_tree(file, groups, "groups");
 	if (!varve_layer_info_wait(store, "victim", &info, NULL))
-		fprintf(file, "parent=%s flags=%llx limit=%llu\n", info.parent, (unsigned long long)info.flags,
-			(unsigned long long)info.quota_limit);
+		fprintf(file, "parent=%s flags=%llx limit=%llu\n", info.parent,
+			(unsigned long long)info.flags, (unsigned long long)info.quota_limit);
 }
 
 /* The same as a text, to be freed. */
-static char *store_text(struct varve_store *store) {
+static char *store_text(struct varve_store *store)
+{
 	char *text = NULL;
 	size_t size = 0;
 	FILE *file = open_memstream(&text, &size);
@@ -138,17 +157,19 @@ static char *store_text(struct varve_store *store) {
 	return text;
 }
 
-/* ---- what is prepared --------------------------------------------------------------------------------------------- */
+/* ---- what is prepared ------------------------------------------------------------------------ */
 
 static const char *const size_option[] = { "size=8m", NULL };
 static const char *const group_option[] = { "group=job:64m", NULL };
 static const struct varve_id_map map = { 0, 100000, 65536 };
 
-static void prepare_nothing(struct varve_store *store) {
+static void prepare_nothing(struct varve_store *store)
+{
 }
 
 /* Fill "parent" and change some of it in "victim". */
-static void prepare_changed(struct varve_store *store) {
+static void prepare_changed(struct varve_store *store)
+{
 	static char block[8192] = "content";
 	char *path = test_layer(home, "parent");
 	test_create(store, "parent", NULL);
@@ -177,7 +198,8 @@ static void prepare_changed(struct varve_store *store) {
 }
 
 /* A directory that an archive takes from the tree. */
-static void prepare_many(struct varve_store *store) {
+static void prepare_many(struct varve_store *store)
+{
 	prepare_changed(store);
 	char *path = test_path("%s/many", test_layer(home, "victim"));
 	test_mkdir(path);
@@ -192,12 +214,14 @@ static void prepare_many(struct varve_store *store) {
 	close(directory);
 }
 
-static void prepare_parent(struct varve_store *store) {
+static void prepare_parent(struct varve_store *store)
+{
 	prepare_changed(store);
 	test_remove_layer(store, "victim");
 }
 
-static void prepare_nested(struct varve_store *store) {
+static void prepare_nested(struct varve_store *store)
+{
 	char *path = test_layer(home, "victim");
 	test_create(store, "victim", NULL);
 	test_subvolume_create(test_path("%s/a", path));
@@ -207,12 +231,14 @@ static void prepare_nested(struct varve_store *store) {
 }
 
 /* Quota runs. */
-static void prepare_quota(struct varve_store *store) {
+static void prepare_quota(struct varve_store *store)
+{
 	test_error(varve_quota_enable_wait(store, test_quota_mode(), NULL), 0);
 	prepare_parent(store);
 }
 
-static void prepare_limited(struct varve_store *store) {
+static void prepare_limited(struct varve_store *store)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_failure failure = { 0 };
 	prepare_quota(store);
@@ -220,7 +246,8 @@ static void prepare_limited(struct varve_store *store) {
 	test_ok(varve_layer_create_wait(store, "victim", &options, &failure), &failure);
 }
 
-static void prepare_grouped(struct varve_store *store) {
+static void prepare_grouped(struct varve_store *store)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_failure failure = { 0 };
 	prepare_quota(store);
@@ -229,13 +256,15 @@ static void prepare_grouped(struct varve_store *store) {
 }
 
 /* Make the directory NAME of the store, unless it is there. */
-static void make_place(const char *name) {
+static void make_place(const char *name)
+{
 	if (!test_exists(test_path("%s/%s", home, name)))
 		test_mkdir(test_path("%s/%s", home, name));
 }
 
 /* A record of a layer that is not there. */
-static void prepare_gc(struct varve_store *store) {
+static void prepare_gc(struct varve_store *store)
+{
 	prepare_grouped(store);
 	test_subvolume_destroy(test_layer(home, "victim"));
 	make_place("quotas");
@@ -243,7 +272,8 @@ static void prepare_gc(struct varve_store *store) {
 }
 
 /* What crashed processes leave. */
-static void prepare_leftovers(struct varve_store *store) {
+static void prepare_leftovers(struct varve_store *store)
+{
 	test_create(store, "parent", NULL);
 	make_place(".varve");
 	make_place(".varve/staging");
@@ -254,13 +284,15 @@ static void prepare_leftovers(struct varve_store *store) {
 	test_subvolume_create(test_path("%s/.varve/trash/y/z", home));
 }
 
-/* ---- what is run -------------------------------------------------------------------------------------------------- */
+/* ---- what is run ----------------------------------------------------------------------------- */
 
-static int run_noop(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_noop(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	return varve_noop_wait(store, failure);
 }
 
-static int run_list(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_list(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	char **ids = NULL;
 	size_t count = 0;
 	int r = varve_layer_list_wait(store, &ids, &count, failure);
@@ -271,19 +303,22 @@ static int run_list(struct varve_store *store, FILE *file, struct varve_failure 
 }
 
 /* Run RUN without the privilege to search trees. */
-static int run_as_user(int (*run)(struct varve_store *, FILE *, struct varve_failure *), struct varve_store *store, FILE *file,
-		       struct varve_failure *failure) {
+static int run_as_user(int (*run)(struct varve_store *, FILE *, struct varve_failure *),
+		       struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	store->layout.privileged = false;
 	int r = run(store, file, failure);
 	store->layout.privileged = true;
 	return r;
 }
 
-static int run_list_user(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_list_user(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	return run_as_user(run_list, store, file, failure);
 }
 
-static int run_get(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_get(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	char *path = NULL;
 	int r = varve_layer_get_wait(store, "victim", NULL, &path, failure);
 	fprintf(file, "%s\n", path ? path : "");
@@ -291,7 +326,8 @@ static int run_get(struct varve_store *store, FILE *file, struct varve_failure *
 	return r;
 }
 
-static int run_exists(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_exists(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	bool exists = false, other = true;
 	int r = varve_layer_exists_wait(store, "victim", &exists, failure);
 	if (!r)
@@ -300,7 +336,8 @@ static int run_exists(struct varve_store *store, FILE *file, struct varve_failur
 	return r;
 }
 
-static int run_open_layer(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_open_layer(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	int fd = -1, r = varve_layer_open_wait(store, "victim", 0, &fd, failure);
 	fprintf(file, "%d\n", fd >= 0);
 	if (fd >= 0)
@@ -308,15 +345,18 @@ static int run_open_layer(struct varve_store *store, FILE *file, struct varve_fa
 	return r;
 }
 
-static int run_info(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_info(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 	int r = varve_layer_info_wait(store, "victim", &info, failure);
-	fprintf(file, "%s %s %llu %llu %llx %llu\n", info.id, info.parent, (unsigned long long)info.subvolume_id,
-		(unsigned long long)info.generation, (unsigned long long)info.flags, (unsigned long long)info.quota_limit);
+	fprintf(file, "%s %s %llu %llu %llx %llu\n", info.id, info.parent,
+		(unsigned long long)info.subvolume_id, (unsigned long long)info.generation,
+		(unsigned long long)info.flags, (unsigned long long)info.quota_limit);
 	return r;
 }
 
-static int run_status(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_status(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	struct varve_status_entry *entries = NULL;
 	size_t count = 0;
 	int r = varve_status_wait(store, &entries, &count, failure);
@@ -326,46 +366,57 @@ static int run_status(struct varve_store *store, FILE *file, struct varve_failur
 	return r;
 }
 
-static int run_usage(struct varve_store *store, uint64_t flags, FILE *file, struct varve_failure *failure) {
+static int run_usage(struct varve_store *store, uint64_t flags, FILE *file,
+		     struct varve_failure *failure)
+{
 	struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;
 	workers_set_slow(store, 0);
 	int r = varve_layer_usage_wait(store, "victim", flags, &usage, failure);
-	fprintf(file, "%llu %llu %llx\n", (unsigned long long)usage.bytes, (unsigned long long)usage.inodes,
-		(unsigned long long)usage.flags);
+	fprintf(file, "%llu %llu %llx\n", (unsigned long long)usage.bytes,
+		(unsigned long long)usage.inodes, (unsigned long long)usage.flags);
 	return r;
 }
 
-static int run_usage_walk(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_usage_walk(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	return run_usage(store, VARVE_USAGE_WALK, file, failure);
 }
 
-static int run_usage_search(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_usage_search(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	return run_usage(store, VARVE_USAGE_SEARCH, file, failure);
 }
 
-static int run_changes_with(struct varve_store *store, const char *parent, uint64_t flags, FILE *file, struct varve_failure *failure) {
+static int run_changes_with(struct varve_store *store, const char *parent, uint64_t flags,
+			    FILE *file, struct varve_failure *failure)
+{
 	struct varve_change *changes = NULL;
 	size_t count = 0;
-	int r = varve_layer_changes_wait(store, "victim", TEST_CHANGES(parent, flags), &changes, &count, failure);
+	int r = varve_layer_changes_wait(store, "victim", TEST_CHANGES(parent, flags), &changes,
+					 &count, failure);
 	for (size_t i = 0; i < count; i++)
 		fprintf(file, "%d %s\n", (int)changes[i].kind, changes[i].path);
 	free(changes);
 	return r;
 }
 
-static int run_changes(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_changes(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	return run_changes_with(store, NULL, 0, file, failure);
 }
 
-static int run_changes_walk(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_changes_walk(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	return run_changes_with(store, NULL, VARVE_CHANGES_WALK, file, failure);
 }
 
-static int run_changes_user(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_changes_user(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	return run_as_user(run_changes, store, file, failure);
 }
 
-static int run_diff_size(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_diff_size(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	uint64_t bytes = 0;
 	int r = varve_layer_diff_size_wait(store, "victim", NULL, &bytes, failure);
 	fprintf(file, "%llu\n", (unsigned long long)bytes);
@@ -373,15 +424,18 @@ static int run_diff_size(struct varve_store *store, FILE *file, struct varve_fai
 }
 
 /* Write the victim's archive to FD. */
-static int diff_to(struct varve_store *store, int fd, const char *parent, uint64_t flags, uint64_t *ret_skipped,
-		   struct varve_failure *failure) {
+static int diff_to(struct varve_store *store, int fd, const char *parent, uint64_t flags,
+		   uint64_t *ret_skipped, struct varve_failure *failure)
+{
 	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
 	options.parent = parent;
 	options.flags = flags;
 	return varve_layer_diff_wait(store, "victim", &options, fd, NULL, ret_skipped, failure);
 }
 
-static int run_diff_with(struct varve_store *store, const char *parent, uint64_t flags, FILE *file, struct varve_failure *failure) {
+static int run_diff_with(struct varve_store *store, const char *parent, uint64_t flags, FILE *file,
+			 struct varve_failure *failure)
+{
 	uint64_t skipped = 0;
 	int fd = memfd_create("archive", MFD_CLOEXEC);
 	int r = diff_to(store, fd, parent, flags, &skipped, failure);
@@ -391,76 +445,95 @@ static int run_diff_with(struct varve_store *store, const char *parent, uint64_t
 	return r;
 }
 
-static int run_diff(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_diff(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	return run_diff_with(store, NULL, 0, file, failure);
 }
 
-static int run_diff_walk(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_diff_walk(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	return run_diff_with(store, NULL, VARVE_CHANGES_WALK, file, failure);
 }
 
-static int run_diff_whole(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_diff_whole(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	return run_diff_with(store, "", 0, file, failure);
 }
 
-static int run_diff_whole_walk(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_diff_whole_walk(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	return run_diff_with(store, "", VARVE_CHANGES_WALK, file, failure);
 }
 
-static int take(struct varve_store *store, varve_request request, const void *bytes, size_t size, void *data) {
+static int take(struct varve_store *store, varve_request request, const void *bytes, size_t size,
+		void *data)
+{
 	*(uint64_t *)data = *(uint64_t *)data * 31 + size;
 	return 0;
 }
 
-static int run_diff_sink(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_diff_sink(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
 	uint64_t sum = 0, bytes = 0, skipped = 0;
 	options.sink = take;
 	options.sink_data = &sum;
-	int r = varve_layer_diff_wait(store, "victim", &options, VARVE_STREAM, &bytes, &skipped, failure);
+	int r = varve_layer_diff_wait(store, "victim", &options, VARVE_STREAM, &bytes, &skipped,
+				      failure);
 	fprintf(file, "%llu %llu\n", (unsigned long long)bytes, (unsigned long long)skipped);
 	return r;
 }
 
-static int run_sync(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_sync(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	return varve_sync_wait(store, VARVE_SYNC_CLEAN, failure);
 }
 
-static int run_sweep(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_sweep(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
-	/* How much is left is not compared: a leftover whose owner cannot be looked at is, so far, passed over without a word. */
+	/*
+	 * How much is left is not compared: a leftover whose owner cannot be looked at is, so far,
+	 * passed over without a word.
+	 */
 	return varve_sweep_wait(store, &report, failure);
 }
 
-static int run_quota_status(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_quota_status(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	struct varve_quota quota = VARVE_QUOTA_INIT;
 	int r = varve_quota_status_wait(store, &quota, failure);
 	fprintf(file, "%d\n", (int)quota.mode);
 	return r;
 }
 
-static int run_quota_gc(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_quota_gc(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	return varve_quota_gc_wait(store, NULL, failure);
 }
 
 /* Create the victim from PARENT with OPTIONS. */
-static int run_create_with(struct varve_store *store, const char *parent, struct varve_create_options *options,
-			   struct varve_failure *failure) {
+static int run_create_with(struct varve_store *store, const char *parent,
+			   struct varve_create_options *options, struct varve_failure *failure)
+{
 	options->parent = parent;
 	return varve_layer_create_wait(store, "victim", options, failure);
 }
 
-static int run_create(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_create(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	return run_create_with(store, NULL, &options, failure);
 }
 
-static int run_snapshot(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_snapshot(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	return run_create_with(store, "parent", &options, failure);
 }
 
-static int run_batch(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_batch(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	const char *const ids[] = { "victim", "victim-2", "victim-3" };
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	options.parent = "parent";
@@ -471,13 +544,15 @@ static int run_batch(struct varve_store *store, FILE *file, struct varve_failure
 	return r;
 }
 
-static int run_read_only(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_read_only(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	options.flags = VARVE_CREATE_READ_ONLY;
 	return run_create_with(store, NULL, &options, failure);
 }
 
-static int run_shifted(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_shifted(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_chown_options shift = VARVE_CHOWN_OPTIONS_INIT;
 	shift.uid_to = &map;
@@ -486,26 +561,30 @@ static int run_shifted(struct varve_store *store, FILE *file, struct varve_failu
 	return run_create_with(store, "parent", &options, failure);
 }
 
-static int run_labelled(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_labelled(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	options.label = "u:r:t:s0";
 	return run_create_with(store, "parent", &options, failure);
 }
 
-static int run_limited(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_limited(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	options.storage_options = size_option;
 	return run_create_with(store, "parent", &options, failure);
 }
 
-static int run_grouped(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_grouped(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	options.storage_options = group_option;
 	return run_create_with(store, "parent", &options, failure);
 }
 
 /* An archive of the victim, which is then removed. */
-static void prepare_archive(struct varve_store *store) {
+static void prepare_archive(struct varve_store *store)
+{
 	struct varve_failure failure = { 0 };
 	uint64_t skipped;
 	prepare_changed(store);
@@ -516,20 +595,24 @@ static void prepare_archive(struct varve_store *store) {
 	test_remove_layer(store, "victim");
 }
 
-static void prepare_apply(struct varve_store *store) {
+static void prepare_apply(struct varve_store *store)
+{
 	prepare_archive(store);
 	test_create(store, "victim", "parent");
 }
 
-static int run_apply(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_apply(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	uint64_t bytes = 0, skipped = 0;
 	ck_assert_int_eq(lseek(archive_fd, 0, SEEK_SET), 0);
-	int r = varve_layer_apply_wait(store, "victim", NULL, archive_fd, &bytes, &skipped, failure);
+	int r = varve_layer_apply_wait(store, "victim", NULL, archive_fd, &bytes, &skipped,
+				       failure);
 	fprintf(file, "%llu %llu\n", (unsigned long long)bytes, (unsigned long long)skipped);
 	return r;
 }
 
-static int run_create_apply(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_create_apply(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
 	ck_assert_int_eq(lseek(archive_fd, 0, SEEK_SET), 0);
@@ -538,35 +621,42 @@ static int run_create_apply(struct varve_store *store, FILE *file, struct varve_
 	return run_create_with(store, "parent", &options, failure);
 }
 
-static int run_remove(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_remove(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	return varve_layer_remove_wait(store, "victim", 0, failure);
 }
 
-static int run_remove_user(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_remove_user(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	return run_as_user(run_remove, store, file, failure);
 }
 
-static int run_chown(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_chown(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	struct varve_chown_options options = VARVE_CHOWN_OPTIONS_INIT;
 	options.uid_to = &map;
 	options.uid_to_count = 1;
 	return varve_layer_chown_wait(store, "victim", &options, failure);
 }
 
-static int run_relabel(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_relabel(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	return varve_layer_relabel_wait(store, "victim", "u:r:t:s0", 0, failure);
 }
 
-static int run_limit(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_limit(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	return varve_quota_limit_wait(store, "victim", 16 << 20, failure);
 }
 
-static int run_limit_group(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_limit_group(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	return varve_quota_limit_group_wait(store, "job", 16 << 20, failure);
 }
 
 /* Open a second store there, whose opening and closing is what fails. */
-static int run_open(struct varve_store *store, FILE *file, struct varve_failure *failure) {
+static int run_open(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
 	struct varve_config config = test_config(home);
 	struct varve_store *other = NULL;
 	bool exists = false;
@@ -638,32 +728,35 @@ static const struct victim changers[] = {
 	{ "sweep", REPEATS, prepare_leftovers, run_sweep },
 };
 
-/* ---- the loop ----------------------------------------------------------------------------------------------------- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 /* Things that were not as they should be. */
 static unsigned wrong;
 
 /* Tell what is wrong, unless CONDITION holds, and go on. */
-#define expect(condition, ...)                  \
-	do {                                    \
-		if (!(condition)) {             \
-			wrong++;                \
+#define expect(condition, ...)                         \
+	do {                                           \
+		if (!(condition)) {                    \
+			wrong++;                       \
 			printf("WRONG: " __VA_ARGS__); \
-			putchar('\n');          \
-		}                               \
+			putchar('\n');                 \
+		}                                      \
 	} while (0)
 
 /* The first lines of THERE and WANTED that differ. */
-static const char *difference(const char *there, const char *wanted) {
+static const char *difference(const char *there, const char *wanted)
+{
 	static char text[1024];
 	while (*there && *there == *wanted) {
 		size_t length = strcspn(there, "\n"), other = strcspn(wanted, "\n");
-		if (length != other || memcmp(there, wanted, length) || !there[length] || !wanted[length])
+		if (length != other || memcmp(there, wanted, length) || !there[length] ||
+		    !wanted[length])
 			break;
 		there += length + 1;
 		wanted += length + 1;
 	}
-	snprintf(text, sizeof(text), "'%.*s' instead of '%.*s'", (int)strcspn(there, "\n"), there, (int)strcspn(wanted, "\n"), wanted);
+	snprintf(text, sizeof(text), "'%.*s' instead of '%.*s'", (int)strcspn(there, "\n"), there,
+		 (int)strcspn(wanted, "\n"), wanted);
 	return text;
 }
 
@@ -687,15 +780,19 @@ struct baseline {
 static const int errors[] = { EIO, EMFILE, ENFILE, ENOSPC, EINTR };
 
 /* Can a call of the kind NAME fail with ERROR? */
-static bool can_fail(int name, int error) {
+static bool can_fail(int name, int error)
+{
 	int flags = name == SUBMISSION ? CALL_OPENS | CALL_TAKES_ROOM : call_flags[name];
 	if (error == EIO)
 		return !(flags & CALL_DISKLESS);
-	return (error == ENOSPC ? flags & CALL_TAKES_ROOM : error == EINTR ? flags & CALL_SLEEPS : flags & CALL_OPENS) != 0;
+	return (error == ENOSPC  ? flags & CALL_TAKES_ROOM
+		: error == EINTR ? flags & CALL_SLEEPS
+				 : flags & CALL_OPENS) != 0;
 }
 
 /* Remove all layers of STORE, its records and groups. */
-static void clear(struct varve_store *store) {
+static void clear(struct varve_store *store)
+{
 	char **ids;
 	size_t count;
 	test_error(varve_layer_list_wait(store, &ids, &count, NULL), 0);
@@ -712,7 +809,9 @@ static void clear(struct varve_store *store) {
 }
 
 /* Run VICTIM in STORE with what is armed; what it tells goes to *RET_RESULT, to be freed. */
-static int run(const struct victim *victim, struct varve_store *store, char **ret_result, struct varve_failure *failure) {
+static int run(const struct victim *victim, struct varve_store *store, char **ret_result,
+	       struct varve_failure *failure)
+{
 	size_t size = 0;
 	FILE *file = open_memstream(ret_result, &size);
 	int r = victim->run(store, file, failure);
@@ -722,7 +821,8 @@ static int run(const struct victim *victim, struct varve_store *store, char **re
 }
 
 /* Learn what VICTIM does in STORE. */
-static void learn(const struct victim *victim, struct varve_store *store, struct baseline *baseline) {
+static void learn(const struct victim *victim, struct varve_store *store, struct baseline *baseline)
+{
 	struct varve_failure failure = { 0 };
 	victim->prepare(store);
 	/* What is made when it is first needed, is. */
@@ -742,25 +842,33 @@ static void learn(const struct victim *victim, struct varve_store *store, struct
 }
 
 /* Check what FAILURE tells of the error R of VICTIM, where FAULT was armed. */
-static void check_failure(const char *what, int r, const struct fault_case *fault, const struct varve_failure *failure) {
+static void check_failure(const char *what, int r, const struct fault_case *fault,
+			  const struct varve_failure *failure)
+{
 	char text[2048];
-	expect(r == -fault->error, "%s: %s: %s", what, test_errno_name(r), varve_strerror(failure, text, sizeof(text)));
-	expect(failure->error == r && failure->operation && failure->step, "%s: %s", what,
-		      varve_strerror(failure, text, sizeof(text)));
-	/* What is handed to a lane need not be a call. */
-	expect((failure->call || fault->name == SUBMISSION) && *failure->path, "%s: no call or path: %s", what,
+	expect(r == -fault->error, "%s: %s: %s", what, test_errno_name(r),
 	       varve_strerror(failure, text, sizeof(text)));
+	expect(failure->error == r && failure->operation && failure->step, "%s: %s", what,
+	       varve_strerror(failure, text, sizeof(text)));
+	/* What is handed to a lane need not be a call. */
+	expect((failure->call || fault->name == SUBMISSION) && *failure->path,
+	       "%s: no call or path: %s", what, varve_strerror(failure, text, sizeof(text)));
 }
 
-/* Let VICTIM, which has done BASELINE, meet FAULT in the store of *STORE_OF_TEST, which may be opened anew. */
-static void meet(const struct victim *victim, struct varve_store **store_of_test, const struct baseline *baseline,
-		 const struct fault_case *fault, const char *what) {
+/*
+ * Let VICTIM, which has done BASELINE, meet FAULT in the store of *STORE_OF_TEST, which may be
+ * opened anew.
+ */
+static void meet(const struct victim *victim, struct varve_store **store_of_test,
+		 const struct baseline *baseline, const struct fault_case *fault, const char *what)
+{
 	struct varve_store *store = *store_of_test;
 	struct varve_failure failure = { 0 };
 	char *result = NULL, *there;
 	int descriptors = test_descriptors();
 	if (fault->name == SUBMISSION)
-		fault_arm(&store->core.io.fault, FAULT_SUBMISSION, fault->nth, -fault->error, fault->persistent);
+		fault_arm(&store->core.io.fault, FAULT_SUBMISSION, fault->nth, -fault->error,
+			  fault->persistent);
 	else
 		calls_arm((enum call_name)fault->name, fault->nth, fault->error, fault->persistent);
 	int r = run(victim, store, &result, &failure);
@@ -769,17 +877,20 @@ static void meet(const struct victim *victim, struct varve_store **store_of_test
 	if (r)
 		check_failure(what, r, fault, &failure);
 	else
-		expect(!strcmp(result, baseline->result), "%s: told %s", what, difference(result, baseline->result));
+		expect(!strcmp(result, baseline->result), "%s: told %s", what,
+		       difference(result, baseline->result));
 	/* Where all fails from then on, so does what undoes; that is left to the sweep. */
 	bool atomic = victim->holds & KEEPS || (victim->holds & ATOMIC && !fault->persistent);
 	if (!r || atomic) {
 		const char *wanted = r ? baseline->before : baseline->after;
-		expect(!strcmp(there, wanted), "%s (%s): there is %s", what, test_errno_name(r), difference(there, wanted));
+		expect(!strcmp(there, wanted), "%s (%s): there is %s", what, test_errno_name(r),
+		       difference(there, wanted));
 	}
 	if (r && atomic)
 		expect(!test_leftovers(home), "%s: leftovers", what);
 	if (victim->holds & KEEPS)
-		expect(test_descriptors() == descriptors, "%s: %d descriptors, %d before", what, test_descriptors(), descriptors);
+		expect(test_descriptors() == descriptors, "%s: %d descriptors, %d before", what,
+		       test_descriptors(), descriptors);
 	free(there);
 	free(result);
 	/* Leftovers of what could not be undone are swept when the store is opened. */
@@ -796,17 +907,21 @@ static void meet(const struct victim *victim, struct varve_store **store_of_test
 	r = run(victim, store, &result, &failure);
 	expect(!r, "%s: fails afterwards with %s at %s", what, test_errno_name(r), failure.step);
 	there = store_text(store);
-	expect(!strcmp(there, baseline->after), "%s, afterwards: there is %s", what, difference(there, baseline->after));
+	expect(!strcmp(there, baseline->after), "%s, afterwards: there is %s", what,
+	       difference(there, baseline->after));
 	free(there);
 	free(result);
 }
 
 /* Prepare VICTIM anew, if need be, open a store and let it meet FAULT. */
-static void fail_one(const struct victim *victim, const struct baseline *baseline, const struct fault_case *fault) {
+static void fail_one(const struct victim *victim, const struct baseline *baseline,
+		     const struct fault_case *fault)
+{
 	char what[256];
 	snprintf(what, sizeof(what), "%s: %s %ld%s of %ld: %s", victim->name,
-		 fault->name == SUBMISSION ? "submission" : call_names[fault->name],
-		 fault->nth, fault->persistent ? " and all after it" : "", baseline->made[fault->name], test_errno_name(fault->error));
+		 fault->name == SUBMISSION ? "submission" : call_names[fault->name], fault->nth,
+		 fault->persistent ? " and all after it" : "", baseline->made[fault->name],
+		 test_errno_name(fault->error));
 	printf("%s\n", what);
 	int descriptors = test_descriptors();
 	/* Whatever the one before has left is swept away. */
@@ -818,13 +933,16 @@ static void fail_one(const struct victim *victim, const struct baseline *baselin
 	}
 	meet(victim, &store, baseline, fault, what);
 	test_close(store);
-	expect(!calls_closed_wrong, "%s: what is not open was closed %ld times", what, calls_closed_wrong);
+	expect(!calls_closed_wrong, "%s: what is not open was closed %ld times", what,
+	       calls_closed_wrong);
 	calls_closed_wrong = 0;
-	expect(test_descriptors() == descriptors, "%s: %d descriptors, %d before", what, test_descriptors(), descriptors);
+	expect(test_descriptors() == descriptors, "%s: %d descriptors, %d before", what,
+	       test_descriptors(), descriptors);
 }
 
 /* Let VICTIM meet what the seed chooses. */
-static void fail_some(const struct victim *victim, const struct baseline *baseline) {
+static void fail_some(const struct victim *victim, const struct baseline *baseline)
+{
 	uint64_t state = digest(test_seed(), victim->name, strlen(victim->name));
 	int kinds[CALL_NAMES + 1], count = 0;
 	for (int i = 0; i <= SUBMISSION; i++)
@@ -842,12 +960,16 @@ static void fail_some(const struct victim *victim, const struct baseline *baseli
 }
 
 /* Let VICTIM meet everything. */
-static void fail_each(const struct victim *victim, const struct baseline *baseline) {
+static void fail_each(const struct victim *victim, const struct baseline *baseline)
+{
 	for (int name = 0; name <= SUBMISSION; name++) {
 		long step = 1 + baseline->made[name] / SOAK_NTHS;
 		for (size_t i = 0; i < TEST_COUNT(errors); i++) {
-			for (long nth = 1; can_fail(name, errors[i]) && nth <= baseline->made[name]; nth += step) {
-				struct fault_case fault = { .name = name, .error = errors[i], .nth = nth };
+			for (long nth = 1; can_fail(name, errors[i]) && nth <= baseline->made[name];
+			     nth += step) {
+				struct fault_case fault = { .name = name,
+							    .error = errors[i],
+							    .nth = nth };
 				fail_one(victim, baseline, &fault);
 				fault.persistent = true;
 				if (errors[i] != EINTR)
@@ -858,7 +980,8 @@ static void fail_each(const struct victim *victim, const struct baseline *baseli
 }
 
 /* Let the VICTIMS, COUNT of them, fail. */
-static void fail_all(const struct victim *victims, size_t count) {
+static void fail_all(const struct victim *victims, size_t count)
+{
 	const char *only = getenv("VARVE_TEST_VICTIM");
 	calls_own(false);
 	for (size_t i = 0; i < count; i++) {
@@ -880,47 +1003,59 @@ static void fail_all(const struct victim *victims, size_t count) {
 	ck_assert_msg(!wrong, "%u things are wrong: see above", wrong);
 }
 
-START_TEST(test_readers) {
+START_TEST(test_readers)
+{
 	fail_all(readers, TEST_COUNT(readers));
 }
 END_TEST
 
-START_TEST(test_archivers) {
+START_TEST(test_archivers)
+{
 	fail_all(archivers, TEST_COUNT(archivers));
 }
 END_TEST
 
-START_TEST(test_creators) {
+START_TEST(test_creators)
+{
 	fail_all(creators, TEST_COUNT(creators));
 }
 END_TEST
 
-START_TEST(test_changers) {
+START_TEST(test_changers)
+{
 	fail_all(changers, TEST_COUNT(changers));
 }
 END_TEST
 
-/* Let what VICTIM reads of a layer fail in STORE by FAULT: the result is that without a failure, or the error. */
-static void fail_reading(const struct victim *victim, struct varve_store *store, const struct baseline *baseline,
-			 const struct fault_case *fault) {
+/*
+ * Let what VICTIM reads of a layer fail in STORE by FAULT: the result is that without a failure, or
+ * the error.
+ */
+static void fail_reading(const struct victim *victim, struct varve_store *store,
+			 const struct baseline *baseline, const struct fault_case *fault)
+{
 	struct varve_failure failure = { 0 };
 	char *result = NULL, what[256];
-	snprintf(what, sizeof(what), "%s: %s %ld%s of %ld: %s", victim->name, call_names[fault->name], fault->nth,
-		 fault->persistent ? " and all after it" : "", baseline->made[fault->name], test_errno_name(fault->error));
+	snprintf(what, sizeof(what), "%s: %s %ld%s of %ld: %s", victim->name,
+		 call_names[fault->name], fault->nth, fault->persistent ? " and all after it" : "",
+		 baseline->made[fault->name], test_errno_name(fault->error));
 	calls_arm((enum call_name)fault->name, fault->nth, fault->error, fault->persistent);
 	int r = run(victim, store, &result, &failure);
 	if (r)
 		check_failure(what, r, fault, &failure);
 	else
-		expect(!strcmp(result, baseline->result), "%s: told %s", what, difference(result, baseline->result));
+		expect(!strcmp(result, baseline->result), "%s: told %s", what,
+		       difference(result, baseline->result));
 	free(result);
 }
 
 /*
- * No failure of the machine leaves a file out of an archive or a list: too few descriptors, no memory, a disk that fails, at the first
- * call of each kind, with all after it, and at another one alone.
+ * No failure of the machine leaves a file out of an archive or a list: too few descriptors, no
+ * memory, a disk that fails, at the first call of each kind, with all after it, and at another one
+ * alone.
  */
-START_TEST(test_nothing_left_out) {
+START_TEST(test_nothing_left_out)
+{
 	static const int machine_errors[] = { EIO, ENOMEM, EMFILE, ENFILE };
 	uint64_t state = test_seed();
 	calls_own(false);
@@ -931,13 +1066,17 @@ START_TEST(test_nothing_left_out) {
 		struct varve_store *store = test_open(home);
 		learn(victim, store, &baseline);
 		for (int name = 0; name < CALL_NAMES; name++) {
-			for (size_t e = 0; baseline.made[name] && e < TEST_COUNT(machine_errors); e++) {
+			for (size_t e = 0; baseline.made[name] && e < TEST_COUNT(machine_errors);
+			     e++) {
 				const int error = machine_errors[e];
 				if (error != ENOMEM && !can_fail(name, error))
 					continue;
-				struct fault_case fault = { .name = name, .error = error, .nth = 1, .persistent = true };
+				struct fault_case fault = {
+					.name = name, .error = error, .nth = 1, .persistent = true
+				};
 				fail_reading(victim, store, &baseline, &fault);
-				fault.nth += (long)(test_random(&state) % (uint64_t)baseline.made[name]);
+				fault.nth += (long)(test_random(&state) %
+						    (uint64_t)baseline.made[name]);
 				fault.persistent = false;
 				fail_reading(victim, store, &baseline, &fault);
 			}
@@ -951,4 +1090,5 @@ START_TEST(test_nothing_left_out) {
 }
 END_TEST
 
-TEST_MAIN("calls", test_readers, test_archivers, test_creators, test_changers, test_nothing_left_out)
+TEST_MAIN("calls", test_readers, test_archivers, test_creators, test_changers,
+	  test_nothing_left_out)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Let the Nth allocation fail, and in another pass it and all after it, on the threads that pack, unpack and decompress an
- * archive, N = 1, 2, ... until a run has fewer; libarchive's allocations are among them. The process goes on, the request ends with
+ * Let the Nth allocation fail, and in another pass it and all after it, on the threads that pack,
+ * unpack and decompress an archive, N = 1, 2, ... until a run has fewer; libarchive's allocations
+ * are among them. The process goes on, the request ends with
  * -ENOMEM, nothing is left of it, and nothing leaks. VARVE_TEST_SOAK: each N; without, a sample.
  *
  * varve-test: backend=either timeout=600
@@ -26,7 +27,10 @@
 /* A sample takes one N of so many, beyond the first ones. */
 #define SAMPLE_FIRST 60
 #define SAMPLE_OF 13
-/* So many of them at least fail the request: the test would show nothing if allocations were passed over. */
+/*
+ * So many of them at least fail the request: the test would show nothing if allocations were passed
+ * over.
+ */
 #define FAILED_MIN 10
 /* Blocks that a process may hold more of in the end, whatever the number of runs. */
 #define LIVE_MORE_MAX 24
@@ -36,14 +40,18 @@ extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *block, size_t size);
 extern void __libc_free(void *block);
 
-/* What is to fail: the allocation of this number; 0: none. How many there were. Whether all after it fail, too. */
+/*
+ * What is to fail: the allocation of this number; 0: none. How many there were. Whether all after
+ * it fail, too.
+ */
 static _Atomic unsigned nth, counted;
 static _Atomic bool persistent;
 /* Blocks of the process. */
 static _Atomic long live;
 
 /* Is this one to fail? */
-static bool refused(void) {
+static bool refused(void)
+{
 	char name[16];
 	unsigned number;
 
@@ -51,11 +59,13 @@ static bool refused(void) {
 	    (strcmp(name, "varve-stream") != 0 && strcmp(name, "varve-inflate") != 0))
 		return false;
 	number = atomic_fetch_add(&counted, 1) + 1;
-	return number == atomic_load(&nth) || (atomic_load(&persistent) && number > atomic_load(&nth));
+	return number == atomic_load(&nth) ||
+	       (atomic_load(&persistent) && number > atomic_load(&nth));
 }
 
 /* Count BLOCK. */
-static void *counted_block(void *block) {
+static void *counted_block(void *block)
+{
 	if (block)
 		atomic_fetch_add(&live, 1);
 	else
@@ -63,15 +73,18 @@ static void *counted_block(void *block) {
 	return block;
 }
 
-__attribute__((visibility("default"))) void *malloc(size_t size) {
+__attribute__((visibility("default"))) void *malloc(size_t size)
+{
 	return counted_block(refused() ? NULL : __libc_malloc(size));
 }
 
-__attribute__((visibility("default"))) void *calloc(size_t count, size_t size) {
+__attribute__((visibility("default"))) void *calloc(size_t count, size_t size)
+{
 	return counted_block(refused() ? NULL : __libc_calloc(count, size));
 }
 
-__attribute__((visibility("default"))) void *realloc(void *block, size_t size) {
+__attribute__((visibility("default"))) void *realloc(void *block, size_t size)
+{
 	if (!block)
 		return malloc(size);
 	if (refused()) {
@@ -81,14 +94,19 @@ __attribute__((visibility("default"))) void *realloc(void *block, size_t size) {
 	return __libc_realloc(block, size);
 }
 
-__attribute__((visibility("default"))) void free(void *block) {
+__attribute__((visibility("default"))) void free(void *block)
+{
 	if (block)
 		atomic_fetch_sub(&live, 1);
 	__libc_free(block);
 }
 
-/* Run FUNCTION with each allocation failing in turn: it hands back the error of the request, and has checked what is left. */
-static void each_fails(struct varve_store *store, int (*function)(struct varve_store *store)) {
+/*
+ * Run FUNCTION with each allocation failing in turn: it hands back the error of the request, and
+ * has checked what is left.
+ */
+static void each_fails(struct varve_store *store, int (*function)(struct varve_store *store))
+{
 	bool all = getenv("VARVE_TEST_SOAK");
 
 	/* What is made once. */
@@ -109,8 +127,8 @@ static void each_fails(struct varve_store *store, int (*function)(struct varve_s
 			if (error)
 				failed++;
 			/* Without memory it may not even be found that libarchive is there. */
-			ck_assert_msg(!error || error == -ENOMEM || error == -ENOTSUP, "allocation %u: %s", number,
-				      test_errno_name(error));
+			ck_assert_msg(!error || error == -ENOMEM || error == -ENOTSUP,
+				      "allocation %u: %s", number, test_errno_name(error));
 		} while (atomic_load(&counted) >= number);
 		printf("%u allocations, %u failures\n", atomic_load(&counted), failed);
 		ck_assert_uint_ge(failed, FAILED_MIN);
@@ -121,7 +139,8 @@ static void each_fails(struct varve_store *store, int (*function)(struct varve_s
 static int archive_fd;
 
 /* Make a layer of the archive. */
-static int unpack(struct varve_store *store) {
+static int unpack(struct varve_store *store)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
 	int r;
@@ -137,7 +156,8 @@ static int unpack(struct varve_store *store) {
 }
 
 /* Pack the layer "packed". */
-static int pack(struct varve_store *store) {
+static int pack(struct varve_store *store)
+{
 	int fd = memfd_create("archive", MFD_CLOEXEC), r;
 
 	ck_assert_int_ge(fd, 0);
@@ -148,7 +168,8 @@ static int pack(struct varve_store *store) {
 }
 
 /* A path of long names. */
-static const char *long_path(const char *root, int depth) {
+static const char *long_path(const char *root, int depth)
+{
 	char name[201] = {};
 	const char *path = root;
 
@@ -159,7 +180,8 @@ static const char *long_path(const char *root, int depth) {
 }
 
 /* Make entries below PATH that libarchive has to allocate all kinds of memory for. */
-static void make_tree(const char *path) {
+static void make_tree(const char *path)
+{
 	char value[2000];
 	const char *file;
 	int fd;
@@ -170,19 +192,22 @@ static void make_tree(const char *path) {
 	file = test_path("%s/file", long_path(path, 3));
 	test_write(file, "content");
 	for (int i = 0; i < 4; i++)
-		ck_assert_int_eq(setxattr(file, test_path("user.a%d", i), value, sizeof(value), 0), 0);
+		ck_assert_int_eq(setxattr(file, test_path("user.a%d", i), value, sizeof(value), 0),
+				 0);
 	ck_assert_int_eq(link(file, test_path("%s/link", long_path(path, 2))), 0);
 	ck_assert_int_eq(symlink(long_path("", 3), test_path("%s/symlink", long_path(path, 2))), 0);
 	fd = open(test_path("%s/sparse", path), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	ck_assert_int_ge(fd, 0);
 	for (int i = 0; i < 40; i++)
-		ck_assert_int_eq(pwrite(fd, value, sizeof(value), (off_t)i << 20), (ssize_t)sizeof(value));
+		ck_assert_int_eq(pwrite(fd, value, sizeof(value), (off_t)i << 20),
+				 (ssize_t)sizeof(value));
 	close(fd);
 	test_write(test_path("%s/\xc3\xbc\xff", path), "neither UTF-8 nor ASCII");
 }
 
 /* Compress the archive to a file below HOME, by gzip, and unpack that from now on. */
-static void compress_archive(const char *home) {
+static void compress_archive(const char *home)
+{
 	const char *tar = test_path("%s/archive.tar", home);
 	const char *const gzip[] = { "gzip", tar, NULL };
 	int fd = open(tar, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
@@ -198,7 +223,8 @@ static void compress_archive(const char *home) {
 }
 
 /* Both, each from the other. */
-START_TEST(test_memory_ends) {
+START_TEST(test_memory_ends)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 
@@ -218,13 +244,16 @@ START_TEST(test_memory_ends) {
 	close(archive_fd);
 	test_close(store);
 	ck_assert_uint_eq(test_leftovers(home), 0);
-} END_TEST
+}
+END_TEST
 
 #else
 
-START_TEST(test_memory_ends) {
+START_TEST(test_memory_ends)
+{
 	test_skip("the sanitizers have an allocator of their own");
-} END_TEST
+}
+END_TEST
 
 #endif
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fail the Nth allocation, submission and lane call of each operation, N = 1, 2, ... until a run passes them all. Each time
- * the operation reports the failure, undoes its steps, and the next one works. See engine/base/fault.h. All of them take
- * minutes: that is for VARVE_TEST_SOAK; otherwise a seed chooses some of each operation, others each time.
+ * Fail the Nth allocation, submission and lane call of each operation, N = 1, 2, ... until a run
+ * passes them all. Each time the operation reports the failure, undoes its steps, and the next one
+ * works. See engine/base/fault.h. All of them take minutes: that is for VARVE_TEST_SOAK; otherwise
+ * a seed chooses some of each operation, others each time.
  *
  * varve-test: timeout=300 options=nobarrier
  */
@@ -23,7 +24,10 @@
 /* More failures than any operation has calls: the loop would not end. */
 #define NTH_MAX 500
 
-/* Without VARVE_TEST_SOAK, of so many places one is failed, and at least one of each kind and operation. */
+/*
+ * Without VARVE_TEST_SOAK, of so many places one is failed, and at least one of each kind and
+ * operation.
+ */
 #define SAMPLED_OF 8
 
 /* An operation to be failed. */
@@ -37,28 +41,33 @@ struct victim {
 	void (*check)(struct varve_store *store, const char *home, int error);
 };
 
-static const char *const point_names[FAULT_POINTS] = { "allocation", "submission", "lane call", "quota step" };
+static const char *const point_names[FAULT_POINTS] = { "allocation", "submission", "lane call",
+						       "quota step" };
 
 /* The size of a layer that has one. */
 static const char *const victim_size[] = { "size=8m", NULL };
 static const char *const victim_group[] = { "group=job:64m", NULL };
 #define VICTIM_BYTES (8ull << 20)
 
-/* ---- what is prepared --------------------------------------------------------------------------------------------- */
+/* ---- what is prepared ------------------------------------------------------------------------ */
 
-static void prepare_nothing(struct varve_store *store) {
+static void prepare_nothing(struct varve_store *store)
+{
 }
 
-static void prepare_parent(struct varve_store *store) {
+static void prepare_parent(struct varve_store *store)
+{
 	test_create(store, "parent", NULL);
 }
 
-static void prepare_layer(struct varve_store *store) {
+static void prepare_layer(struct varve_store *store)
+{
 	test_create(store, "parent", NULL);
 	test_create(store, "victim", "parent");
 }
 
-static void prepare_nested(struct varve_store *store) {
+static void prepare_nested(struct varve_store *store)
+{
 	char *path;
 
 	prepare_layer(store);
@@ -70,29 +79,34 @@ static void prepare_nested(struct varve_store *store) {
 }
 
 /* Let quota run in MODE, whatever ran before. */
-static void prepare_mode(struct varve_store *store, enum varve_quota_mode mode) {
+static void prepare_mode(struct varve_store *store, enum varve_quota_mode mode)
+{
 	test_error(varve_quota_disable_wait(store, NULL), 0);
 	if (mode != VARVE_QUOTA_OFF)
 		test_error(varve_quota_enable_wait(store, mode, NULL), 0);
 }
 
-static void prepare_off(struct varve_store *store) {
+static void prepare_off(struct varve_store *store)
+{
 	prepare_mode(store, VARVE_QUOTA_OFF);
 	test_create(store, "parent", NULL);
 }
 
-static void prepare_simple(struct varve_store *store) {
+static void prepare_simple(struct varve_store *store)
+{
 	prepare_mode(store, test_quota_mode());
 	test_create(store, "parent", NULL);
 }
 
-static void prepare_full(struct varve_store *store) {
+static void prepare_full(struct varve_store *store)
+{
 	prepare_mode(store, VARVE_QUOTA_FULL);
 	test_create(store, "parent", NULL);
 }
 
 /* A layer in a group. */
-static void prepare_grouped(struct varve_store *store) {
+static void prepare_grouped(struct varve_store *store)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 
 	prepare_simple(store);
@@ -101,7 +115,8 @@ static void prepare_grouped(struct varve_store *store) {
 }
 
 /* A layer with a record, and quota turned off and on since. */
-static void prepare_unlimited(struct varve_store *store) {
+static void prepare_unlimited(struct varve_store *store)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 
 	prepare_simple(store);
@@ -110,7 +125,8 @@ static void prepare_unlimited(struct varve_store *store) {
 	prepare_mode(store, test_quota_mode());
 }
 
-static void prepare_files(struct varve_store *store) {
+static void prepare_files(struct varve_store *store)
+{
 	char *path;
 
 	prepare_layer(store);
@@ -119,27 +135,31 @@ static void prepare_files(struct varve_store *store) {
 	free(path);
 }
 
-/* ---- what is run -------------------------------------------------------------------------------------------------- */
+/* ---- what is run ----------------------------------------------------------------------------- */
 
-static int run_create(struct varve_store *store, struct varve_failure *failure) {
+static int run_create(struct varve_store *store, struct varve_failure *failure)
+{
 	return varve_layer_create_wait(store, "victim", NULL, failure);
 }
 
-static int run_snapshot(struct varve_store *store, struct varve_failure *failure) {
+static int run_snapshot(struct varve_store *store, struct varve_failure *failure)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 
 	options.parent = "parent";
 	return varve_layer_create_wait(store, "victim", &options, failure);
 }
 
-static int run_read_only(struct varve_store *store, struct varve_failure *failure) {
+static int run_read_only(struct varve_store *store, struct varve_failure *failure)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 
 	options.flags = VARVE_CREATE_READ_ONLY;
 	return varve_layer_create_wait(store, "victim", &options, failure);
 }
 
-static int run_batch(struct varve_store *store, struct varve_failure *failure) {
+static int run_batch(struct varve_store *store, struct varve_failure *failure)
+{
 	const char *const ids[] = { "victim", "victim-2", "victim-3" };
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 
@@ -147,12 +167,14 @@ static int run_batch(struct varve_store *store, struct varve_failure *failure) {
 	return varve_layer_create_batch_wait(store, ids, TEST_COUNT(ids), &options, NULL, failure);
 }
 
-static int run_rename(struct varve_store *store, struct varve_failure *failure) {
+static int run_rename(struct varve_store *store, struct varve_failure *failure)
+{
 	return varve_layer_rename_wait(store, "victim", "renamed", 0, failure);
 }
 
 /* A plain directory in a layer's place. */
-static void prepare_plain(struct varve_store *store) {
+static void prepare_plain(struct varve_store *store)
+{
 	char *plain = test_path("%s/subvolumes/victim", store->layout.home);
 
 	test_create(store, "parent", NULL);
@@ -163,15 +185,18 @@ static void prepare_plain(struct varve_store *store) {
 	test_make_tree(plain, 2, 3, 1);
 }
 
-static int run_adopt(struct varve_store *store, struct varve_failure *failure) {
+static int run_adopt(struct varve_store *store, struct varve_failure *failure)
+{
 	return varve_layer_adopt_wait(store, "victim", 0, failure);
 }
 
-static int run_remove(struct varve_store *store, struct varve_failure *failure) {
+static int run_remove(struct varve_store *store, struct varve_failure *failure)
+{
 	return varve_layer_remove_wait(store, "victim", 0, failure);
 }
 
-static int run_get(struct varve_store *store, struct varve_failure *failure) {
+static int run_get(struct varve_store *store, struct varve_failure *failure)
+{
 	char *path = NULL;
 	int r = varve_layer_get_wait(store, "victim", NULL, &path, failure);
 
@@ -179,7 +204,8 @@ static int run_get(struct varve_store *store, struct varve_failure *failure) {
 	return r;
 }
 
-static int run_exists(struct varve_store *store, struct varve_failure *failure) {
+static int run_exists(struct varve_store *store, struct varve_failure *failure)
+{
 	bool exists = false;
 	int r = varve_layer_exists_wait(store, "victim", &exists, failure);
 
@@ -188,7 +214,8 @@ static int run_exists(struct varve_store *store, struct varve_failure *failure) 
 	return r;
 }
 
-static int run_list(struct varve_store *store, struct varve_failure *failure) {
+static int run_list(struct varve_store *store, struct varve_failure *failure)
+{
 	char **ids = NULL;
 	size_t count = 0;
 	int r = varve_layer_list_wait(store, &ids, &count, failure);
@@ -200,7 +227,8 @@ static int run_list(struct varve_store *store, struct varve_failure *failure) {
 }
 
 /* The way without the privilege to search trees. */
-static int run_list_walk(struct varve_store *store, struct varve_failure *failure) {
+static int run_list_walk(struct varve_store *store, struct varve_failure *failure)
+{
 	int r;
 
 	store->layout.privileged = false;
@@ -209,7 +237,8 @@ static int run_list_walk(struct varve_store *store, struct varve_failure *failur
 	return r;
 }
 
-static int run_remove_user(struct varve_store *store, struct varve_failure *failure) {
+static int run_remove_user(struct varve_store *store, struct varve_failure *failure)
+{
 	int r;
 
 	store->layout.privileged = false;
@@ -218,7 +247,8 @@ static int run_remove_user(struct varve_store *store, struct varve_failure *fail
 	return r;
 }
 
-static int run_info(struct varve_store *store, struct varve_failure *failure) {
+static int run_info(struct varve_store *store, struct varve_failure *failure)
+{
 	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 	int r = varve_layer_info_wait(store, "victim", &info, failure);
 
@@ -227,17 +257,20 @@ static int run_info(struct varve_store *store, struct varve_failure *failure) {
 	return r;
 }
 
-static int run_sync(struct varve_store *store, struct varve_failure *failure) {
+static int run_sync(struct varve_store *store, struct varve_failure *failure)
+{
 	return varve_sync_wait(store, VARVE_SYNC_CLEAN, failure);
 }
 
-static int run_sweep(struct varve_store *store, struct varve_failure *failure) {
+static int run_sweep(struct varve_store *store, struct varve_failure *failure)
+{
 	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 
 	return varve_sweep_wait(store, &report, failure);
 }
 
-static int run_status(struct varve_store *store, struct varve_failure *failure) {
+static int run_status(struct varve_store *store, struct varve_failure *failure)
+{
 	struct varve_status_entry *entries = NULL;
 	size_t count = 0;
 	int r = varve_status_wait(store, &entries, &count, failure);
@@ -246,7 +279,8 @@ static int run_status(struct varve_store *store, struct varve_failure *failure) 
 	return r;
 }
 
-static int run_check(struct varve_store *store, struct varve_failure *failure) {
+static int run_check(struct varve_store *store, struct varve_failure *failure)
+{
 	struct varve_finding *findings = NULL;
 	size_t count = 0;
 	int r = varve_check_wait(store, &findings, &count, failure);
@@ -255,12 +289,15 @@ static int run_check(struct varve_store *store, struct varve_failure *failure) {
 	return r;
 }
 
-static int run_noop(struct varve_store *store, struct varve_failure *failure) {
+static int run_noop(struct varve_store *store, struct varve_failure *failure)
+{
 	return varve_noop_wait(store, failure);
 }
 
 /* Create the victim with a size, from PARENT. */
-static int run_limited(struct varve_store *store, const char *parent, uint64_t flags, struct varve_failure *failure) {
+static int run_limited(struct varve_store *store, const char *parent, uint64_t flags,
+		       struct varve_failure *failure)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 
 	options.parent = parent;
@@ -269,24 +306,29 @@ static int run_limited(struct varve_store *store, const char *parent, uint64_t f
 	return varve_layer_create_wait(store, "victim", &options, failure);
 }
 
-static int run_limited_base(struct varve_store *store, struct varve_failure *failure) {
+static int run_limited_base(struct varve_store *store, struct varve_failure *failure)
+{
 	return run_limited(store, NULL, 0, failure);
 }
 
-static int run_limited_snapshot(struct varve_store *store, struct varve_failure *failure) {
+static int run_limited_snapshot(struct varve_store *store, struct varve_failure *failure)
+{
 	return run_limited(store, "parent", 0, failure);
 }
 
-static int run_limited_read_only(struct varve_store *store, struct varve_failure *failure) {
+static int run_limited_read_only(struct varve_store *store, struct varve_failure *failure)
+{
 	return run_limited(store, "parent", VARVE_CREATE_READ_ONLY, failure);
 }
 
-static int run_limit(struct varve_store *store, struct varve_failure *failure) {
+static int run_limit(struct varve_store *store, struct varve_failure *failure)
+{
 	return varve_quota_limit_wait(store, "parent", VICTIM_BYTES, failure);
 }
 
 /* Create the victim as a member of a group. */
-static int run_grouped(struct varve_store *store, struct varve_failure *failure) {
+static int run_grouped(struct varve_store *store, struct varve_failure *failure)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 
 	options.parent = "parent";
@@ -294,51 +336,61 @@ static int run_grouped(struct varve_store *store, struct varve_failure *failure)
 	return varve_layer_create_wait(store, "victim", &options, failure);
 }
 
-static int run_limit_group(struct varve_store *store, struct varve_failure *failure) {
+static int run_limit_group(struct varve_store *store, struct varve_failure *failure)
+{
 	return varve_quota_limit_group_wait(store, "job", VICTIM_BYTES, failure);
 }
 
-static int run_quota_status(struct varve_store *store, struct varve_failure *failure) {
+static int run_quota_status(struct varve_store *store, struct varve_failure *failure)
+{
 	struct varve_quota quota = VARVE_QUOTA_INIT;
 
 	return varve_quota_status_wait(store, &quota, failure);
 }
 
-static int run_quota_gc(struct varve_store *store, struct varve_failure *failure) {
+static int run_quota_gc(struct varve_store *store, struct varve_failure *failure)
+{
 	return varve_quota_gc_wait(store, NULL, failure);
 }
 
-static int run_enable(struct varve_store *store, struct varve_failure *failure) {
+static int run_enable(struct varve_store *store, struct varve_failure *failure)
+{
 	return varve_quota_enable_wait(store, test_quota_mode(), failure);
 }
 
-static int run_disable(struct varve_store *store, struct varve_failure *failure) {
+static int run_disable(struct varve_store *store, struct varve_failure *failure)
+{
 	return varve_quota_disable_wait(store, failure);
 }
 
-static int run_rescan(struct varve_store *store, struct varve_failure *failure) {
+static int run_rescan(struct varve_store *store, struct varve_failure *failure)
+{
 	return varve_quota_rescan_wait(store, VARVE_QUOTA_WAIT, failure);
 }
 
 /* Measure as if all came from a disk, or by a search. */
-static int run_usage(struct varve_store *store, uint64_t flags, struct varve_failure *failure) {
+static int run_usage(struct varve_store *store, uint64_t flags, struct varve_failure *failure)
+{
 	struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;
 
 	workers_set_slow(store, 0);
 	return varve_layer_usage_wait(store, "victim", flags, &usage, failure);
 }
 
-static int run_usage_walk(struct varve_store *store, struct varve_failure *failure) {
+static int run_usage_walk(struct varve_store *store, struct varve_failure *failure)
+{
 	return run_usage(store, VARVE_USAGE_WALK, failure);
 }
 
-static int run_usage_search(struct varve_store *store, struct varve_failure *failure) {
+static int run_usage_search(struct varve_store *store, struct varve_failure *failure)
+{
 	return run_usage(store, VARVE_USAGE_SEARCH, failure);
 }
 
 static const struct varve_id_map run_map = { 0, 100000, 65536 };
 
-static int run_chown(struct varve_store *store, struct varve_failure *failure) {
+static int run_chown(struct varve_store *store, struct varve_failure *failure)
+{
 	struct varve_chown_options options = VARVE_CHOWN_OPTIONS_INIT;
 
 	options.uid_to = &run_map;
@@ -346,7 +398,8 @@ static int run_chown(struct varve_store *store, struct varve_failure *failure) {
 	return varve_layer_chown_wait(store, "victim", &options, failure);
 }
 
-static int run_shifted(struct varve_store *store, struct varve_failure *failure) {
+static int run_shifted(struct varve_store *store, struct varve_failure *failure)
+{
 	struct varve_chown_options shift = VARVE_CHOWN_OPTIONS_INIT;
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 
@@ -358,7 +411,8 @@ static int run_shifted(struct varve_store *store, struct varve_failure *failure)
 }
 
 /* The victim differs from its parent. */
-static void prepare_changed(struct varve_store *store) {
+static void prepare_changed(struct varve_store *store)
+{
 	char *path;
 
 	prepare_layer(store);
@@ -367,10 +421,12 @@ static void prepare_changed(struct varve_store *store) {
 	free(path);
 }
 
-static int run_changes(struct varve_store *store, uint64_t flags, struct varve_failure *failure) {
+static int run_changes(struct varve_store *store, uint64_t flags, struct varve_failure *failure)
+{
 	struct varve_change *changes = NULL;
 	size_t count = 0;
-	int r = varve_layer_changes_wait(store, "victim", TEST_CHANGES(NULL, flags), &changes, &count, failure);
+	int r = varve_layer_changes_wait(store, "victim", TEST_CHANGES(NULL, flags), &changes,
+					 &count, failure);
 
 	if (!r)
 		ck_assert_uint_eq(count, 4);
@@ -378,15 +434,18 @@ static int run_changes(struct varve_store *store, uint64_t flags, struct varve_f
 	return r;
 }
 
-static int run_changes_search(struct varve_store *store, struct varve_failure *failure) {
+static int run_changes_search(struct varve_store *store, struct varve_failure *failure)
+{
 	return run_changes(store, 0, failure);
 }
 
-static int run_changes_walk(struct varve_store *store, struct varve_failure *failure) {
+static int run_changes_walk(struct varve_store *store, struct varve_failure *failure)
+{
 	return run_changes(store, VARVE_CHANGES_WALK, failure);
 }
 
-static int run_diff_size(struct varve_store *store, struct varve_failure *failure) {
+static int run_diff_size(struct varve_store *store, struct varve_failure *failure)
+{
 	uint64_t bytes = 0;
 	int r = varve_layer_diff_size_wait(store, "victim", NULL, &bytes, failure);
 
@@ -396,7 +455,8 @@ static int run_diff_size(struct varve_store *store, struct varve_failure *failur
 }
 
 /* Write the victim's archive into a file of its own, which is to be closed. */
-static int run_diff_to(struct varve_store *store, struct varve_failure *failure, int *ret_fd) {
+static int run_diff_to(struct varve_store *store, struct varve_failure *failure, int *ret_fd)
+{
 	uint64_t skipped = 0;
 	int fd = memfd_create("archive", MFD_CLOEXEC), r;
 
@@ -407,7 +467,8 @@ static int run_diff_to(struct varve_store *store, struct varve_failure *failure,
 	return r;
 }
 
-static int run_diff(struct varve_store *store, struct varve_failure *failure) {
+static int run_diff(struct varve_store *store, struct varve_failure *failure)
+{
 	int fd, r = run_diff_to(store, failure, &fd);
 
 	close(fd);
@@ -415,11 +476,14 @@ static int run_diff(struct varve_store *store, struct varve_failure *failure) {
 }
 
 /* A sink that takes all. */
-static int take_all(struct varve_store *store, varve_request request, const void *bytes, size_t size, void *data) {
+static int take_all(struct varve_store *store, varve_request request, const void *bytes,
+		    size_t size, void *data)
+{
 	return 0;
 }
 
-static int run_diff_sink(struct varve_store *store, struct varve_failure *failure) {
+static int run_diff_sink(struct varve_store *store, struct varve_failure *failure)
+{
 	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
 
 	options.sink = take_all;
@@ -429,7 +493,8 @@ static int run_diff_sink(struct varve_store *store, struct varve_failure *failur
 /* An archive of the victim, which is then removed. */
 static int archive_fd = -1;
 
-static void prepare_archive(struct varve_store *store) {
+static void prepare_archive(struct varve_store *store)
+{
 	struct varve_failure failure;
 
 	close(archive_fd);
@@ -439,7 +504,8 @@ static void prepare_archive(struct varve_store *store) {
 }
 
 /* The same archive, larger than what is decompressed at once, by gzip. */
-static void prepare_compressed(struct varve_store *store) {
+static void prepare_compressed(struct varve_store *store)
+{
 	struct varve_failure failure;
 	char *tar = test_path("%s.tar", test_home()), *path;
 	const char *const gzip[] = { "gzip", tar, NULL };
@@ -458,17 +524,20 @@ static void prepare_compressed(struct varve_store *store) {
 	test_remove_layer(store, "victim");
 }
 
-static void prepare_apply(struct varve_store *store) {
+static void prepare_apply(struct varve_store *store)
+{
 	prepare_archive(store);
 	test_create(store, "victim", "parent");
 }
 
-static int run_apply(struct varve_store *store, struct varve_failure *failure) {
+static int run_apply(struct varve_store *store, struct varve_failure *failure)
+{
 	ck_assert_int_eq(lseek(archive_fd, 0, SEEK_SET), 0);
 	return varve_layer_apply_wait(store, "victim", NULL, archive_fd, NULL, NULL, failure);
 }
 
-static int run_create_apply(struct varve_store *store, struct varve_failure *failure) {
+static int run_create_apply(struct varve_store *store, struct varve_failure *failure)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
 
@@ -480,18 +549,21 @@ static int run_create_apply(struct varve_store *store, struct varve_failure *fai
 }
 
 /* Write what is left of the archive; a request that has failed wants no more. */
-static void write_archive(struct varve_store *store, varve_request request, size_t room, void *data) {
+static void write_archive(struct varve_store *store, varve_request request, size_t room, void *data)
+{
 	char bytes[4096];
 	ssize_t length;
 	size_t taken;
 
 	while ((length = read(archive_fd, bytes, sizeof(bytes))) > 0)
-		if (varve_stream_write(store, request, bytes, (size_t)length, &taken) || taken != (size_t)length)
+		if (varve_stream_write(store, request, bytes, (size_t)length, &taken) ||
+		    taken != (size_t)length)
 			return;
 	varve_stream_end(store, request, 0);
 }
 
-static int run_create_written(struct varve_store *store, struct varve_failure *failure) {
+static int run_create_written(struct varve_store *store, struct varve_failure *failure)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
 
@@ -503,38 +575,47 @@ static int run_create_written(struct varve_store *store, struct varve_failure *f
 	return varve_layer_create_wait(store, "victim", &options, failure);
 }
 
-/* ---- what is checked ---------------------------------------------------------------------------------------------- */
+/* ---- what is checked ------------------------------------------------------------------------- */
 
 /* A create leaves the layer or nothing. */
-static void check_create(struct varve_store *store, const char *home, int error) {
+static void check_create(struct varve_store *store, const char *home, int error)
+{
 	ck_assert(test_layer_exists(home, "victim") == !error);
 	ck_assert_uint_eq(test_leftovers(home), 0);
 }
 
 /* Of a batch each is there or not; nothing is left besides. */
-static void check_batch(struct varve_store *store, const char *home, int error) {
+static void check_batch(struct varve_store *store, const char *home, int error)
+{
 	if (!error)
 		ck_assert_int_eq(test_layers(home), 4);
 	ck_assert_uint_eq(test_leftovers(home), 0);
 }
 
 /* A remove of one subvolume leaves the layer, or nothing. */
-static void check_remove(struct varve_store *store, const char *home, int error) {
+static void check_remove(struct varve_store *store, const char *home, int error)
+{
 	if (!error)
 		ck_assert(!test_layer_exists(home, "victim"));
 	ck_assert_uint_eq(test_leftovers(home), 0);
 }
 
 /* A remove of several leaves the layer, or a leftover that is out of sight. */
-static void check_nested(struct varve_store *store, const char *home, int error) {
+static void check_nested(struct varve_store *store, const char *home, int error)
+{
 	if (!error)
 		check_remove(store, home, 0);
 	else
-		ck_assert_int_le(test_layer_exists(home, "victim") + (test_leftovers(home) != 0), 1);
+		ck_assert_int_le(test_layer_exists(home, "victim") + (test_leftovers(home) != 0),
+				 1);
 }
 
-/* A layer with a size has its record and its limit, or is not there; and then its record is not, either. */
-static void check_limited(struct varve_store *store, const char *home, int error) {
+/*
+ * A layer with a size has its record and its limit, or is not there; and then its record is not,
+ * either.
+ */
+static void check_limited(struct varve_store *store, const char *home, int error)
+{
 	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 
 	check_create(store, home, error);
@@ -546,13 +627,17 @@ static void check_limited(struct varve_store *store, const char *home, int error
 }
 
 /* A get that succeeds has seen to the limit. */
-static void check_get_limited(struct varve_store *store, const char *home, int error) {
+static void check_get_limited(struct varve_store *store, const char *home, int error)
+{
 	if (!error)
 		check_limited(store, home, 0);
 }
 
-/* The directory is a layer, or as it was; only where that failed which removes it is anything left. */
-static void check_adopt(struct varve_store *store, const char *home, int error) {
+/*
+ * The directory is a layer, or as it was; only where that failed which removes it is anything left.
+ */
+static void check_adopt(struct varve_store *store, const char *home, int error)
+{
 	char *path = test_path("%s/subvolumes/victim", home);
 	struct stat stat;
 
@@ -561,11 +646,13 @@ static void check_adopt(struct varve_store *store, const char *home, int error) 
 	ck_assert_int_eq(lstat(path, &stat), 0);
 	if (!error)
 		ck_assert_uint_eq(stat.st_ino, BTRFS_FIRST_FREE_OBJECTID);
-	ck_assert_int_le(test_layers(home), 2 + (error && stat.st_ino == BTRFS_FIRST_FREE_OBJECTID));
+	ck_assert_int_le(test_layers(home),
+			 2 + (error && stat.st_ino == BTRFS_FIRST_FREE_OBJECTID));
 }
 
 /* A layer has one of the names, and its record the same. */
-static void check_rename(struct varve_store *store, const char *home, int error) {
+static void check_rename(struct varve_store *store, const char *home, int error)
+{
 	const char *there = error ? "victim" : "renamed", *gone = error ? "renamed" : "victim";
 
 	ck_assert(test_layer_exists(home, there));
@@ -578,7 +665,8 @@ static void check_rename(struct varve_store *store, const char *home, int error)
 }
 
 /* The others change nothing. */
-static void check_same(struct varve_store *store, const char *home, int error) {
+static void check_same(struct varve_store *store, const char *home, int error)
+{
 	ck_assert_uint_eq(test_leftovers(home), 0);
 }
 
@@ -620,16 +708,22 @@ static const struct victim content_victims[] = {
 	{ "create from what is written", prepare_archive, run_create_written, check_create },
 };
 
-/* A group is there as long as it has a layer, at the latest after what was destroyed is dropped, and gc. */
-static void check_group(struct varve_store *store, const char *home, int error) {
+/*
+ * A group is there as long as it has a layer, at the latest after what was destroyed is dropped,
+ * and gc.
+ */
+static void check_group(struct varve_store *store, const char *home, int error)
+{
 	test_error(varve_sync_wait(store, VARVE_SYNC_CLEAN, NULL), 0);
 	test_error(varve_quota_gc_wait(store, NULL, NULL), 0);
 	/* Before the first one there is no such directory. */
-	ck_assert_int_eq(test_entries(test_path("%s/.varve/groups", home)) > 0, test_layer_exists(home, "victim"));
+	ck_assert_int_eq(test_entries(test_path("%s/.varve/groups", home)) > 0,
+			 test_layer_exists(home, "victim"));
 }
 
 /* A layer that was to join a group is there or not. */
-static void check_grouped(struct varve_store *store, const char *home, int error) {
+static void check_grouped(struct varve_store *store, const char *home, int error)
+{
 	check_create(store, home, error);
 	check_group(store, home, error);
 }
@@ -637,12 +731,16 @@ static void check_grouped(struct varve_store *store, const char *home, int error
 /* How many of the next are creates. */
 #define QUOTA_CREATES 6
 
-/* Those that are about quota: turning it on and off takes commits, so only what is theirs is failed. */
+/*
+ * Those that are about quota: turning it on and off takes commits, so only what is theirs is
+ * failed.
+ */
 static const struct victim quota_victims[] = {
 	{ "create limited, quota off", prepare_off, run_limited_base, check_limited },
 	{ "create limited, simple", prepare_simple, run_limited_base, check_limited },
 	{ "create limited snapshot, simple", prepare_simple, run_limited_snapshot, check_limited },
-	{ "create limited snapshot, read-only", prepare_simple, run_limited_read_only, check_limited },
+	{ "create limited snapshot, read-only", prepare_simple, run_limited_read_only,
+	  check_limited },
 	{ "create limited snapshot, full", prepare_full, run_limited_snapshot, check_limited },
 	{ "create in a group, simple", prepare_simple, run_grouped, check_grouped },
 	{ "get limited", prepare_unlimited, run_get, check_get_limited },
@@ -658,10 +756,11 @@ static const struct victim quota_victims[] = {
 	{ "quota rescan", prepare_full, run_rescan, check_same },
 };
 
-/* ---- the loop ----------------------------------------------------------------------------------------------------- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 /* Remove all layers of STORE. */
-static void clear(struct varve_store *store) {
+static void clear(struct varve_store *store)
+{
 	char **ids;
 	size_t count;
 
@@ -672,7 +771,8 @@ static void clear(struct varve_store *store) {
 }
 
 /* Run VICTIM with its NTH pass of POINT failing; tell whether there was one. */
-static bool fail_nth(const struct victim *victim, enum fault_point point, long nth, bool persistent) {
+static bool fail_nth(const struct victim *victim, enum fault_point point, long nth, bool persistent)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure = { 0 };
@@ -686,8 +786,9 @@ static bool fail_nth(const struct victim *victim, enum fault_point point, long n
 	fault_arm(&store->core.io.fault, point, 0, 0, false);
 	/* An allocation that fails is no memory; other points answer what was injected. */
 	if (r)
-		ck_assert_msg(hits && r == (point == FAULT_ALLOCATION ? -ENOMEM : INJECTED), "%s: %s %ld: %s", victim->name,
-			      point_names[point], nth, test_errno_name(r));
+		ck_assert_msg(hits && r == (point == FAULT_ALLOCATION ? -ENOMEM : INJECTED),
+			      "%s: %s %ld: %s", victim->name, point_names[point], nth,
+			      test_errno_name(r));
 	if (r && failure.error)
 		ck_assert_ptr_nonnull(failure.step);
 	if (!persistent)
@@ -705,19 +806,23 @@ static bool fail_nth(const struct victim *victim, enum fault_point point, long n
 }
 
 /* Fail every pass of POINT in VICTIM, one run each. */
-static void fail_each(const struct victim *victim, enum fault_point point) {
+static void fail_each(const struct victim *victim, enum fault_point point)
+{
 	long nth = 1;
 
 	while (fail_nth(victim, point, nth, false))
-		ck_assert_msg(++nth < NTH_MAX, "%s: no end of %ss", victim->name, point_names[point]);
+		ck_assert_msg(++nth < NTH_MAX, "%s: no end of %ss", victim->name,
+			      point_names[point]);
 	/* Whatever an operation does, there is a request to allocate. */
-	ck_assert_msg(nth > 1 || point != FAULT_ALLOCATION, "%s: no %s to fail", victim->name, point_names[point]);
+	ck_assert_msg(nth > 1 || point != FAULT_ALLOCATION, "%s: no %s to fail", victim->name,
+		      point_names[point]);
 	for (long first = 1; first < nth; first++)
 		fail_nth(victim, point, first, true);
 }
 
 /* Count the passes of POINT in a run of VICTIM in which nothing fails. */
-static long count_passes(const struct victim *victim, enum fault_point point) {
+static long count_passes(const struct victim *victim, enum fault_point point)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure = { 0 };
@@ -733,19 +838,23 @@ static long count_passes(const struct victim *victim, enum fault_point point) {
 }
 
 /* Fail some passes of POINT in VICTIM: which ones, the seed decides. */
-static void fail_some(const struct victim *victim, enum fault_point point) {
+static void fail_some(const struct victim *victim, enum fault_point point)
+{
 	uint64_t state = test_seed() ^ (uint64_t)point << 56;
 	long count = count_passes(victim, point);
 
 	for (const char *letter = victim->name; *letter; letter++)
 		state = state * 31 + (unsigned char)*letter;
-	ck_assert_msg(count || point != FAULT_ALLOCATION, "%s: no %s to fail", victim->name, point_names[point]);
+	ck_assert_msg(count || point != FAULT_ALLOCATION, "%s: no %s to fail", victim->name,
+		      point_names[point]);
 	for (long i = 0; i < (count + SAMPLED_OF - 1) / SAMPLED_OF; i++)
-		fail_nth(victim, point, 1 + (long)(test_random(&state) % (uint64_t)count), test_random(&state) & 1);
+		fail_nth(victim, point, 1 + (long)(test_random(&state) % (uint64_t)count),
+			 test_random(&state) & 1);
 }
 
 /* Fail passes of POINT in VICTIM. */
-static void fail_all(const struct victim *victim, enum fault_point point) {
+static void fail_all(const struct victim *victim, enum fault_point point)
+{
 	if (getenv("VARVE_TEST_SOAK"))
 		fail_each(victim, point);
 	else
@@ -753,67 +862,83 @@ static void fail_all(const struct victim *victim, enum fault_point point) {
 }
 
 /* Fail passes of POINT in every operation. */
-static void fail_everywhere(enum fault_point point) {
+static void fail_everywhere(enum fault_point point)
+{
 	for (size_t i = 0; i < TEST_COUNT(victims); i++)
 		fail_all(&victims[i], point);
 }
 
-/* Fail passes of POINT in every operation that is about quota, from the one at FIRST to that before LAST. */
-static void fail_quota(enum fault_point point, size_t first, size_t last) {
+/*
+ * Fail passes of POINT in every operation that is about quota, from the one at FIRST to that before
+ * LAST.
+ */
+static void fail_quota(enum fault_point point, size_t first, size_t last)
+{
 	for (size_t i = first; i < last; i++)
 		fail_all(&quota_victims[i], point);
 }
 
 /* Fail passes of POINT in the operations that look into layers. */
-static void fail_content(enum fault_point point) {
+static void fail_content(enum fault_point point)
+{
 	for (size_t i = 0; i < TEST_COUNT(content_victims); i++)
 		fail_all(&content_victims[i], point);
 }
 
-START_TEST(test_content_allocations) {
+START_TEST(test_content_allocations)
+{
 	fail_content(FAULT_ALLOCATION);
 }
 END_TEST
 
-START_TEST(test_content_submissions) {
+START_TEST(test_content_submissions)
+{
 	fail_content(FAULT_SUBMISSION);
 }
 END_TEST
 
-START_TEST(test_content_lane_calls) {
+START_TEST(test_content_lane_calls)
+{
 	fail_content(FAULT_LANE);
 }
 END_TEST
 
-START_TEST(test_allocations) {
+START_TEST(test_allocations)
+{
 	fail_everywhere(FAULT_ALLOCATION);
 }
 END_TEST
 
-START_TEST(test_submissions) {
+START_TEST(test_submissions)
+{
 	fail_everywhere(FAULT_SUBMISSION);
 }
 END_TEST
 
-START_TEST(test_lane_calls) {
+START_TEST(test_lane_calls)
+{
 	fail_everywhere(FAULT_LANE);
 }
 END_TEST
 
-START_TEST(test_quota_creates) {
+START_TEST(test_quota_creates)
+{
 	fail_quota(FAULT_QUOTA, 0, QUOTA_CREATES);
 }
 END_TEST
 
-START_TEST(test_quota_others) {
+START_TEST(test_quota_others)
+{
 	fail_quota(FAULT_QUOTA, QUOTA_CREATES, TEST_COUNT(quota_victims));
 }
 END_TEST
 
-START_TEST(test_quota_submissions) {
+START_TEST(test_quota_submissions)
+{
 	fail_quota(FAULT_SUBMISSION, 0, QUOTA_CREATES);
 }
 END_TEST
 
-TEST_MAIN("nth", test_allocations, test_content_allocations, test_content_submissions, test_content_lane_calls, test_submissions,
-	  test_lane_calls, test_quota_creates, test_quota_others, test_quota_submissions)
+TEST_MAIN("nth", test_allocations, test_content_allocations, test_content_submissions,
+	  test_content_lane_calls, test_submissions, test_lane_calls, test_quota_creates,
+	  test_quota_others, test_quota_submissions)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A durable create whose commit fails is undone; but another process has removed the layer while it was in sight, and has made
- * one of the same name. That one stays, whenever the other process does that: during the commit, right after the layer was looked at
- * to be destroyed, or right after that has failed. And a caller that may not destroy what it has made: a sweep does, the caller's as
+ * A durable create whose commit fails is undone; but another process has removed the layer while it
+ * was in sight, and has made one of the same name. That one stays, whenever the other process does
+ * that: during the commit, right after the layer was looked at to be destroyed, or right after that
+ * has failed. And a caller that may not destroy what it has made: a sweep does, the caller's as
  * root's.
  */
 #include "test.h"
@@ -25,7 +26,8 @@ static _Atomic int armed, after_look, after_failure;
 static _Atomic int denied;
 
 /* What the other process does. */
-static void replace(void) {
+static void replace(void)
+{
 	char *layer = test_layer(home, "layer");
 	test_subvolume_destroy(layer);
 	test_subvolume_create(layer);
@@ -33,7 +35,8 @@ static void replace(void) {
 }
 
 /* These stand for the C library's. */
-__attribute__((visibility("default"))) int fsync(int fd) {
+__attribute__((visibility("default"))) int fsync(int fd)
+{
 	int what = atomic_exchange(&armed, NEVER);
 	if (what == NEVER)
 		return (int)syscall(SYS_fsync, fd);
@@ -45,15 +48,18 @@ __attribute__((visibility("default"))) int fsync(int fd) {
 	return -1;
 }
 
-__attribute__((visibility("default"))) int name_to_handle_at(int fd, const char *name, struct file_handle *handle, int *mount,
-							      int flags) {
+__attribute__((visibility("default"))) int name_to_handle_at(int fd, const char *name,
+							     struct file_handle *handle, int *mount,
+							     int flags)
+{
 	int r = (int)syscall(SYS_name_to_handle_at, fd, name, handle, mount, flags);
 	if (!r && atomic_exchange(&after_look, 0))
 		replace();
 	return r;
 }
 
-__attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, ...) {
+__attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, ...)
+{
 	va_list arguments;
 	va_start(arguments, request);
 	void *argument = va_arg(arguments, void *);
@@ -62,7 +68,8 @@ __attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, 
 		errno = EPERM;
 		return -1;
 	}
-	if ((request == BTRFS_IOC_SNAP_DESTROY_V2 || request == BTRFS_IOC_SNAP_DESTROY) && atomic_exchange(&after_failure, 0)) {
+	if ((request == BTRFS_IOC_SNAP_DESTROY_V2 || request == BTRFS_IOC_SNAP_DESTROY) &&
+	    atomic_exchange(&after_failure, 0)) {
 		replace();
 		errno = EBUSY;
 		return -1;
@@ -70,7 +77,8 @@ __attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, 
 	return (int)syscall(SYS_ioctl, fd, request, argument);
 }
 
-START_TEST(test_replaced) {
+START_TEST(test_replaced)
+{
 	home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure = { 0 };
@@ -80,17 +88,23 @@ START_TEST(test_replaced) {
 	for (int when = BEFORE_UNDO; when <= AFTER_FAILURE; when++) {
 		armed = when;
 		test_error(varve_layer_create_wait(store, "layer", NULL, &failure), -EIO);
-		ck_assert_msg(strstr(failure.detail, "another process"), "%d: %s", when, failure.detail);
-		ck_assert_msg(test_exists(test_path("%s/other", test_layer(home, "layer"))), "%d", when);
+		ck_assert_msg(strstr(failure.detail, "another process"), "%d: %s", when,
+			      failure.detail);
+		ck_assert_msg(test_exists(test_path("%s/other", test_layer(home, "layer"))), "%d",
+			      when);
 		ck_assert_uint_eq(test_leftovers(home), 0);
 		test_remove_layer(store, "layer");
 	}
 	test_close(store);
 	ck_assert_uint_eq(test_leftovers(home), 0);
-} END_TEST
+}
+END_TEST
 
-/* A create in the home DATA fails, and what it has made is left in the trash, as the failure tells. */
-static int leave(void *data) {
+/*
+ * A create in the home DATA fails, and what it has made is left in the trash, as the failure tells.
+ */
+static int leave(void *data)
+{
 	home = data;
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure = { 0 };
@@ -112,7 +126,8 @@ static int leave(void *data) {
 }
 
 /* The same where btrfs refuses, and the owner's next store. */
-static int leave_and_sweep(void *data) {
+static int leave_and_sweep(void *data)
+{
 	struct varve_failure failure;
 	leave(data);
 	struct varve_store *store = test_open(home);
@@ -123,7 +138,8 @@ static int leave_and_sweep(void *data) {
 	return 0;
 }
 
-START_TEST(test_denied) {
+START_TEST(test_denied)
+{
 	struct varve_failure failure;
 	test_as_nobody_denied(leave_and_sweep);
 	home = test_home_of_nobody();
@@ -137,6 +153,7 @@ START_TEST(test_denied) {
 	ck_assert_uint_eq(test_leftovers(home), 0);
 	ck_assert(test_layer_exists(home, "layer"));
 	test_close(store);
-} END_TEST
+}
+END_TEST
 
 TEST_MAIN("replaced", test_replaced, test_denied)

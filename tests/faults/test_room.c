@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A removal that finds no room: a layer with nested subvolumes is destroyed where it is when it cannot be renamed, and what
- * is said of it afterwards is true. The kernel's answers are made up here, in place of the C library's calls; a file
- * system that is really full is in api/test_look and api/test_full.
+ * A removal that finds no room: a layer with nested subvolumes is destroyed where it is when it
+ * cannot be renamed, and what is said of it afterwards is true. The kernel's answers are made up
+ * here, in place of the C library's calls; a file system that is really full is in api/test_look
+ * and api/test_full.
  *
  * varve-test: timeout=120
  */
@@ -20,7 +21,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What renameat2() answers, 0: what the kernel does; what destroying a subvolume answers, how many times after how many. */
+/*
+ * What renameat2() answers, 0: what the kernel does; what destroying a subvolume answers, how many
+ * times after how many.
+ */
 static _Atomic int rename_error, destroy_error, destroy_count, destroy_after;
 
 /* Calls of BTRFS_IOC_SYNC. */
@@ -29,7 +33,9 @@ static _Atomic unsigned flushes;
 /* In place of the C library's, for libbtrfsutil, too. */
 #define IN_PLACE __attribute__((visibility("default")))
 
-IN_PLACE int renameat2(int old_fd, const char *old_name, int new_fd, const char *new_name, unsigned int flags) {
+IN_PLACE int renameat2(int old_fd, const char *old_name, int new_fd, const char *new_name,
+		       unsigned int flags)
+{
 	if (rename_error) {
 		errno = rename_error;
 		return -1;
@@ -37,14 +43,15 @@ IN_PLACE int renameat2(int old_fd, const char *old_name, int new_fd, const char 
 	return (int)syscall(SYS_renameat2, old_fd, old_name, new_fd, new_name, flags);
 }
 
-IN_PLACE int ioctl(int descriptor, unsigned long request, ...) {
+IN_PLACE int ioctl(int descriptor, unsigned long request, ...)
+{
 	va_list arguments;
 	va_start(arguments, request);
 	void *argument = va_arg(arguments, void *);
 	va_end(arguments);
 	flushes += request == BTRFS_IOC_SYNC;
-	if ((request == BTRFS_IOC_SNAP_DESTROY || request == BTRFS_IOC_SNAP_DESTROY_V2) && destroy_count &&
-	    --destroy_after < 0) {
+	if ((request == BTRFS_IOC_SNAP_DESTROY || request == BTRFS_IOC_SNAP_DESTROY_V2) &&
+	    destroy_count && --destroy_after < 0) {
 		destroy_count--;
 		errno = destroy_error;
 		return -1;
@@ -53,14 +60,16 @@ IN_PLACE int ioctl(int descriptor, unsigned long request, ...) {
 }
 
 /* Let destroying fail with ERROR, COUNT times after the first AFTER. */
-static void fail_destroy(int error, int after, int count) {
+static void fail_destroy(int error, int after, int count)
+{
 	destroy_error = error;
 	destroy_after = after;
 	destroy_count = count;
 }
 
 /* Make "layer" with nested subvolumes. */
-static void make_nested(struct varve_store *store, const char *home) {
+static void make_nested(struct varve_store *store, const char *home)
+{
 	char *layer = test_layer(home, "layer");
 	test_create(store, "layer", NULL);
 	test_mkdir(test_path("%s/dir", layer));
@@ -71,19 +80,26 @@ static void make_nested(struct varve_store *store, const char *home) {
 }
 
 /* Assert that it is gone, and nothing left. */
-static void assert_gone(const char *home) {
+static void assert_gone(const char *home)
+{
 	ck_assert(!test_layer_exists(home, "layer"));
 	ck_assert_uint_eq(test_leftovers(home), 0);
 }
 
 /* Assert that what FAILURE says has WORDS in it. */
-static void assert_says(const struct varve_failure *failure, const char *words) {
+static void assert_says(const struct varve_failure *failure, const char *words)
+{
 	char text[2048];
-	ck_assert_msg(strstr(varve_strerror(failure, text, sizeof(text)), words) != NULL, "no \"%s\" in \"%s\"", words, text);
+	ck_assert_msg(strstr(varve_strerror(failure, text, sizeof(text)), words) != NULL,
+		      "no \"%s\" in \"%s\"", words, text);
 }
 
-/* A trash that there is no room for, or for one more name in it; with the privilege to search trees and without. */
-START_TEST(test_no_room_to_rename) {
+/*
+ * A trash that there is no room for, or for one more name in it; with the privilege to search trees
+ * and without.
+ */
+START_TEST(test_no_room_to_rename)
+{
 	static const int errors[] = { ENOSPC, EDQUOT };
 	char *home = test_home(), *layer = test_layer(home, "layer");
 	struct varve_store *store = test_open(home);
@@ -91,7 +107,10 @@ START_TEST(test_no_room_to_rename) {
 	for (int i = 0; i < 8; i++) {
 		make_nested(store, home);
 		if (i / 4)
-			ck_assert_int_eq(test_command((const char *[]){ "btrfs", "property", "set", layer, "ro", "true", NULL }), 0);
+			ck_assert_int_eq(test_command((const char *[]){ "btrfs", "property", "set",
+									layer, "ro", "true",
+									NULL }),
+					 0);
 		store->layout.privileged = i / 2 % 2;
 		rename_error = errors[i % 2];
 		int error = varve_layer_remove_wait(store, "layer", 0, &failure);
@@ -105,7 +124,8 @@ START_TEST(test_no_room_to_rename) {
 END_TEST
 
 /* It cannot be destroyed, either, so it is emptied where it is. */
-START_TEST(test_no_room_and_denied) {
+START_TEST(test_no_room_and_denied)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure = { 0 };
@@ -124,7 +144,8 @@ START_TEST(test_no_room_and_denied) {
 END_TEST
 
 /* Destroying finds no room, once: all is written out, and it is tried again. */
-START_TEST(test_no_room_to_destroy) {
+START_TEST(test_no_room_to_destroy)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure = { 0 };
@@ -145,7 +166,8 @@ START_TEST(test_no_room_to_destroy) {
 END_TEST
 
 /* Where there is none after that, either, what is said is true. */
-START_TEST(test_what_is_said) {
+START_TEST(test_what_is_said)
+{
 	static const struct {
 		int rename_error, after;
 		const char *path, *says;
@@ -155,7 +177,8 @@ START_TEST(test_what_is_said) {
 		{ 0, 2, ".varve/trash/", "it is out of sight" },
 		{ ENOSPC, 0, "subvolumes/layer", NULL },
 		{ ENOSPC, 1, "subvolumes/layer/", NULL },
-		{ ENOSPC, 2, "subvolumes/layer/", "it is still in sight, but parts of it are gone" },
+		{ ENOSPC, 2, "subvolumes/layer/",
+		  "it is still in sight, but parts of it are gone" },
 	};
 	char *home = test_home(), *layer = test_layer(home, "layer");
 	struct varve_store *store = test_open(home);
@@ -193,7 +216,8 @@ START_TEST(test_what_is_said) {
 END_TEST
 
 /* A sweep that finds no room, once. */
-START_TEST(test_sweep) {
+START_TEST(test_sweep)
+{
 	char *home = test_home();
 	struct varve_config config = test_config(home);
 	struct varve_failure failure = { 0 };
@@ -221,7 +245,8 @@ START_TEST(test_sweep) {
 END_TEST
 
 /* Without the privilege to destroy or to clear flags: what is in the layer's content is named. */
-static int remove_marked(void *data) {
+static int remove_marked(void *data)
+{
 	char *home = data;
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct capabilities[2];
@@ -244,7 +269,8 @@ static int remove_marked(void *data) {
 }
 
 /* The same with the privilege to clear them. */
-START_TEST(test_flags_in_content) {
+START_TEST(test_flags_in_content)
+{
 	static const char *const marked[] = { "dir/a/b/file", "dir/a/b" };
 	char *home = test_home(), *layer = test_layer(home, "layer");
 	struct varve_failure failure = { 0 };
@@ -252,7 +278,8 @@ START_TEST(test_flags_in_content) {
 		struct varve_store *store = test_open(home);
 		int flags = FS_IMMUTABLE_FL;
 		make_nested(store, home);
-		int descriptor = open(test_path("%s/%s", layer, marked[i % 2]), O_RDONLY | O_CLOEXEC);
+		int descriptor = open(test_path("%s/%s", layer, marked[i % 2]),
+				      O_RDONLY | O_CLOEXEC);
 		ck_assert_int_ge(descriptor, 0);
 		ck_assert_int_eq(ioctl(descriptor, FS_IOC_SETFLAGS, &flags), 0);
 		close(descriptor);
@@ -273,5 +300,5 @@ START_TEST(test_flags_in_content) {
 }
 END_TEST
 
-TEST_MAIN("room", test_no_room_to_rename, test_no_room_and_denied, test_no_room_to_destroy, test_what_is_said, test_sweep,
-	  test_flags_in_content)
+TEST_MAIN("room", test_no_room_to_rename, test_no_room_and_denied, test_no_room_to_destroy,
+	  test_what_is_said, test_sweep, test_flags_in_content)

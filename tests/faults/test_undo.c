@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What was taken from a layer, so that it can be destroyed or renamed, and is given back when that fails after all: limits, groups,
- * flags. And a removal without privilege of a layer in which subvolumes are made as fast as they are destroyed.
+ * What was taken from a layer, so that it can be destroyed or renamed, and is given back when that
+ * fails after all: limits, groups, flags. And a removal without privilege of a layer in which
+ * subvolumes are made as fast as they are destroyed.
  *
  * varve-test: timeout=120
  */
@@ -19,7 +20,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What the next subvolumes that are destroyed by their number fail with: the first one, and all after it. 0: they do not. */
+/*
+ * What the next subvolumes that are destroyed by their number fail with: the first one, and all
+ * after it. 0: they do not.
+ */
 static _Atomic int first_error, later_error;
 
 /* Flags that are set fail. */
@@ -29,12 +33,14 @@ static _Atomic bool flags_fail;
 static _Atomic unsigned again;
 
 /* Stands for the C library's. */
-__attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, ...) {
+__attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, ...)
+{
 	va_list arguments;
 	va_start(arguments, request);
 	void *argument = va_arg(arguments, void *);
 	va_end(arguments);
-	if (request == BTRFS_IOC_SNAP_DESTROY_V2 && ((struct btrfs_ioctl_vol_args_v2 *)argument)->flags & BTRFS_SUBVOL_SPEC_BY_ID) {
+	if (request == BTRFS_IOC_SNAP_DESTROY_V2 &&
+	    ((struct btrfs_ioctl_vol_args_v2 *)argument)->flags & BTRFS_SUBVOL_SPEC_BY_ID) {
 		int error = atomic_exchange(&first_error, 0);
 		if (!error)
 			error = later_error;
@@ -48,7 +54,8 @@ __attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, 
 		return -1;
 	}
 	int r = (int)syscall(SYS_ioctl, fd, request, argument);
-	if (!r && request == BTRFS_IOC_SNAP_DESTROY && again && !strcmp(((struct btrfs_ioctl_vol_args *)argument)->name, "inner")) {
+	if (!r && request == BTRFS_IOC_SNAP_DESTROY && again &&
+	    !strcmp(((struct btrfs_ioctl_vol_args *)argument)->name, "inner")) {
 		again--;
 		syscall(SYS_ioctl, fd, BTRFS_IOC_SUBVOL_CREATE, argument);
 	}
@@ -56,20 +63,24 @@ __attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, 
 }
 
 /* The limit in force of the subvolume PATH. */
-static uint64_t limit_of(struct varve_store *store, const char *path) {
+static uint64_t limit_of(struct varve_store *store, const char *path)
+{
 	struct btrfs_ioctl_ino_lookup_args lookup = { .objectid = BTRFS_FIRST_FREE_OBJECTID };
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_eq(ioctl(fd, BTRFS_IOC_INO_LOOKUP, &lookup), 0);
 	close(fd);
-	char *text = test_read(test_path("%s/0_%llu/max_referenced", groups_directory(store), (unsigned long long)lookup.treeid));
+	char *text = test_read(test_path("%s/0_%llu/max_referenced", groups_directory(store),
+					 (unsigned long long)lookup.treeid));
 	return text ? strtoull(text, NULL, 10) : 0;
 }
 
 /* A removal takes the limits away, and then cannot destroy a thing. */
-START_TEST(test_limits_again) {
+START_TEST(test_limits_again)
+{
 	if (!have_simple())
 		return;
-	char *home = test_home(), *layer = test_layer(home, "layer"), *inner = test_path("%s/inner", layer);
+	char *home = test_home(), *layer = test_layer(home, "layer"),
+	     *inner = test_path("%s/inner", layer);
 	struct varve_store *store = open_in_mode(home, VARVE_QUOTA_SIMPLE);
 	const char *const storage[] = { "size=4m", "group=job:16m", NULL };
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -99,10 +110,14 @@ START_TEST(test_limits_again) {
 	test_ok(varve_quota_gc_wait(store, NULL, &failure), &failure);
 	ck_assert_uint_eq(groups_of_level_1(store), 0);
 	test_close(store);
-} END_TEST
+}
+END_TEST
 
-/* A layer is made whose parent has a flag that forbids to rename it: with the flag, or not at all. */
-START_TEST(test_flags_of_new) {
+/*
+ * A layer is made whose parent has a flag that forbids to rename it: with the flag, or not at all.
+ */
+START_TEST(test_flags_of_new)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	const char *const ids[] = { "a", "b", "c", "d" };
@@ -125,10 +140,12 @@ START_TEST(test_flags_of_new) {
 	ck_assert_msg(strstr(failure.detail, "chattr"), "%s", failure.detail);
 	ck_assert_uint_eq(test_leftovers(home), 0);
 	test_close(store);
-} END_TEST
+}
+END_TEST
 
 /* A removal clears a flag, and cannot set it again when it fails: it says so. */
-START_TEST(test_flags_lost) {
+START_TEST(test_flags_lost)
+{
 	char *home = test_home(), *layer = test_layer(home, "layer");
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure;
@@ -145,10 +162,12 @@ START_TEST(test_flags_lost) {
 	ck_assert(test_is_subvolume(test_path("%s/inner", layer)));
 	test_remove_layer(store, "layer");
 	test_close(store);
-} END_TEST
+}
+END_TEST
 
 /* Remove a layer in which a subvolume comes again and again: for long, but not for ever. */
-static int remove_endless(void *home) {
+static int remove_endless(void *home)
+{
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure;
 	test_create(store, "layer", NULL);
@@ -163,8 +182,10 @@ static int remove_endless(void *home) {
 	return 0;
 }
 
-START_TEST(test_endless) {
+START_TEST(test_endless)
+{
 	test_as_nobody(remove_endless, test_home_of_nobody());
-} END_TEST
+}
+END_TEST
 
 TEST_MAIN("undo", test_limits_again, test_flags_of_new, test_flags_lost, test_endless)

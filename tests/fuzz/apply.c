@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A fuzz target: archives that mean harm, unpacked into a layer. Whatever they say, nothing outside of the layer may change,
- * the request has to end, and the process to live.
+ * A fuzz target: archives that mean harm, unpacked into a layer. Whatever they say, nothing outside
+ * of the layer may change, the request has to end, and the process to live.
  *
- * It works in a chroot(2) of the btrfs that VARVE_TEST_MOUNT names, so that even what got out of a layer would not get at the
- * machine. Beside the layer lie canaries: a file above the store, one in another layer.
+ * It works in a chroot(2) of the btrfs that VARVE_TEST_MOUNT names, so that even what got out of a
+ * layer would not get at the machine. Beside the layer lie canaries: a file above the store, one in
+ * another layer.
  *
  *	input	byte 0		bit 0: leave the checksums of headers alone (else they are made to fit, so that a change of
  *				a header is no mere change of a checksum); bit 1: leave out the zeros that end an archive;
@@ -36,7 +37,14 @@
 #define HEADER_CHECKSUM 148
 #define HEADER_CHECKSUM_BYTES 8
 
-enum { RAW = 1 << 0, ENDLESS = 1 << 1, PIECE_SHIFT = 2, PIECE_MASK = 15, CREATE = 1 << 6, MAPPED = 1 << 7 };
+enum {
+	RAW = 1 << 0,
+	ENDLESS = 1 << 1,
+	PIECE_SHIFT = 2,
+	PIECE_MASK = 15,
+	CREATE = 1 << 6,
+	MAPPED = 1 << 7
+};
 
 static struct varve_store *store;
 static unsigned inputs;
@@ -50,25 +58,28 @@ struct feed {
 };
 
 /** Something is wrong: tell, and let the fuzzer keep the input. */
-static void die(const char *what, int error) {
+static void die(const char *what, int error)
+{
 	fprintf(stderr, "apply: %s: %s\n", what, strerror(error < 0 ? -error : error));
 	abort();
 }
 
 /** Print why FAILURE came, and end. */
-static void die_of(const struct varve_failure *failure) {
+static void die_of(const struct varve_failure *failure)
+{
 	char text[2048];
 
 	fprintf(stderr, "apply: %s\n", varve_strerror(failure, text, sizeof(text)));
 	abort();
 }
 
-/* ---- the place ------------------------------------------------------------------------------------------------------- */
+/* ---- the place ------------------------------------------------------------------------------- */
 
 static const char *const canaries[] = { "/canary", "/home/subvolumes/other/canary" };
 
 /** Write a canary. */
-static void canary_make(const char *path) {
+static void canary_make(const char *path)
+{
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 
 	if (fd < 0 || write(fd, path, strlen(path)) != (ssize_t)strlen(path) || close(fd) < 0)
@@ -76,7 +87,8 @@ static void canary_make(const char *path) {
 }
 
 /** Is the canary as it was, but for its atime? */
-static void canary_check(const char *path) {
+static void canary_check(const char *path)
+{
 	static struct stat before[2];
 	struct stat *first = &before[path != canaries[0]], now;
 	char text[64] = "";
@@ -86,13 +98,16 @@ static void canary_check(const char *path) {
 		die(path, errno);
 	if (!first->st_ino)
 		*first = now;
-	if (strcmp(text, path) || now.st_ino != first->st_ino || now.st_mode != first->st_mode || now.st_uid != first->st_uid ||
-	    now.st_nlink != 1 || now.st_ctim.tv_sec != first->st_ctim.tv_sec || now.st_ctim.tv_nsec != first->st_ctim.tv_nsec)
+	if (strcmp(text, path) || now.st_ino != first->st_ino || now.st_mode != first->st_mode ||
+	    now.st_uid != first->st_uid || now.st_nlink != 1 ||
+	    now.st_ctim.tv_sec != first->st_ctim.tv_sec ||
+	    now.st_ctim.tv_nsec != first->st_ctim.tv_nsec)
 		die("a canary has changed", EINVAL);
 }
 
 /** Is there nothing in the root but what we made? */
-static void root_check(void) {
+static void root_check(void)
+{
 	struct stat root, subvolumes;
 
 	if (stat("/", &root) < 0 || stat("/home/subvolumes", &subvolumes) < 0)
@@ -105,7 +120,8 @@ static void root_check(void) {
 }
 
 /** Move into the btrfs of the test, for good. */
-static void enter(void) {
+static void enter(void)
+{
 	const char *mount = getenv("VARVE_TEST_MOUNT");
 	struct statfs fs;
 	struct stat root, above;
@@ -122,9 +138,14 @@ static void enter(void) {
 		die("VARVE_TEST_MOUNT is not fresh", EEXIST);
 }
 
-/** Have the libraries in memory that the store loads with the first archive that needs them: there is no /usr any more. */
-static void load(void) {
-	static const char *const names[] = { "libarchive.so.13", "libz.so.1", "libzstd.so.1", "liblzma.so.5", "libbz2.so.1" };
+/**
+ * Have the libraries in memory that the store loads with the first archive that needs them: there
+ * is no /usr any more.
+ */
+static void load(void)
+{
+	static const char *const names[] = { "libarchive.so.13", "libz.so.1", "libzstd.so.1",
+					     "liblzma.so.5", "libbz2.so.1" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!dlopen(names[i], RTLD_NOW | RTLD_NODELETE))
@@ -134,7 +155,8 @@ static void load(void) {
 }
 
 /** Replace the layer that inputs go to. */
-static void renew(void) {
+static void renew(void)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_failure failure;
 
@@ -146,7 +168,8 @@ static void renew(void) {
 }
 
 /** Open the store, and make what lies in it. */
-static void begin(void) {
+static void begin(void)
+{
 	struct varve_config config = VARVE_CONFIG_INIT;
 	struct varve_failure failure;
 	struct stat fs_root;
@@ -155,14 +178,17 @@ static void begin(void) {
 	enter();
 	config.home = "/home";
 	config.flags = VARVE_OPEN_RELAXED;
-	if (varve_open(&config, &store, &failure) || varve_layer_create_wait(store, "base", NULL, &failure) ||
+	if (varve_open(&config, &store, &failure) ||
+	    varve_layer_create_wait(store, "base", NULL, &failure) ||
 	    varve_layer_create_wait(store, "other", NULL, &failure))
 		die_of(&failure);
 	for (size_t i = 0; i < sizeof(canaries) / sizeof(canaries[0]); i++)
 		canary_make(canaries[i]);
 	/* Ways out that were there before. */
-	if (mkdir("/home/subvolumes/base/dir", 0755) < 0 || symlink("../../other", "/home/subvolumes/base/sibling") < 0 ||
-	    symlink("/", "/home/subvolumes/base/root") < 0 || symlink("/home/subvolumes/other", "/home/subvolumes/base/abs") < 0 ||
+	if (mkdir("/home/subvolumes/base/dir", 0755) < 0 ||
+	    symlink("../../other", "/home/subvolumes/base/sibling") < 0 ||
+	    symlink("/", "/home/subvolumes/base/root") < 0 ||
+	    symlink("/home/subvolumes/other", "/home/subvolumes/base/abs") < 0 ||
 	    symlink("../../../../..", "/home/subvolumes/base/dir/up") < 0)
 		die("the base layer", errno);
 	renew();
@@ -171,10 +197,13 @@ static void begin(void) {
 	root_size = fs_root.st_size;
 }
 
-/* ---- an input -------------------------------------------------------------------------------------------------------- */
+/* ---- an input -------------------------------------------------------------------------------- */
 
-/** Bytes of content that the header at BLOCK tells of; what is no octal number is taken for none. */
-static uint64_t header_size(const uint8_t *block) {
+/**
+ * Bytes of content that the header at BLOCK tells of; what is no octal number is taken for none.
+ */
+static uint64_t header_size(const uint8_t *block)
+{
 	uint64_t size = 0;
 
 	for (unsigned i = 0; i < HEADER_SIZE_BYTES - 1; i++) {
@@ -188,7 +217,8 @@ static uint64_t header_size(const uint8_t *block) {
 }
 
 /** Make the checksum of the header at BLOCK fit. */
-static void header_sign(uint8_t *block) {
+static void header_sign(uint8_t *block)
+{
 	char text[HEADER_CHECKSUM_BYTES];
 	unsigned sum = 0;
 
@@ -200,7 +230,8 @@ static void header_sign(uint8_t *block) {
 }
 
 /** Sign all headers of an archive that is to be taken for one. */
-static void archive_sign(uint8_t *bytes, size_t size) {
+static void archive_sign(uint8_t *bytes, size_t size)
+{
 	static const uint8_t zeros[BLOCK_BYTES];
 
 	for (uint64_t at = 0; at + BLOCK_BYTES <= size;) {
@@ -213,12 +244,15 @@ static void archive_sign(uint8_t *bytes, size_t size) {
 }
 
 /** Write the next pieces. */
-static void feed_room(struct varve_store *of, varve_request request, size_t room, void *data) {
+static void feed_room(struct varve_store *of, varve_request request, size_t room, void *data)
+{
 	struct feed *feed = data;
 	size_t taken;
 
 	while (feed->size) {
-		int r = varve_stream_write(of, request, feed->bytes, feed->size < feed->piece ? feed->size : feed->piece, &taken);
+		int r = varve_stream_write(of, request, feed->bytes,
+					   feed->size < feed->piece ? feed->size : feed->piece,
+					   &taken);
 
 		if (r)
 			return;
@@ -229,7 +263,8 @@ static void feed_room(struct varve_store *of, varve_request request, size_t room
 }
 
 /** Unpack BYTES as FLAGS say. */
-static void unpack(const uint8_t *bytes, size_t size, unsigned flags) {
+static void unpack(const uint8_t *bytes, size_t size, unsigned flags)
+{
 	const struct varve_id_map map = { 0, 100000, 65536 };
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
 	struct varve_create_options create = VARVE_CREATE_OPTIONS_INIT;
@@ -244,7 +279,8 @@ static void unpack(const uint8_t *bytes, size_t size, unsigned flags) {
 		apply.uids_count = apply.gids_count = 1;
 	}
 	if (!(flags & CREATE)) {
-		r = varve_layer_apply_wait(store, "victim", &apply, VARVE_STREAM, NULL, NULL, &failure);
+		r = varve_layer_apply_wait(store, "victim", &apply, VARVE_STREAM, NULL, NULL,
+					   &failure);
 		if (r == -ENOTSUP && failure.call && !strcmp(failure.call, "dlopen"))
 			die_of(&failure);
 		return;
@@ -260,7 +296,8 @@ static void unpack(const uint8_t *bytes, size_t size, unsigned flags) {
 		die_of(&failure);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
 	unsigned flags = size ? data[0] : 0;
 	size_t length = size ? size - 1 : 0;
 	uint8_t *bytes;
@@ -283,7 +320,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	return 0;
 }
 
-void apply_end(void) {
+void apply_end(void)
+{
 	if (store)
 		varve_close(store);
 	store = NULL;

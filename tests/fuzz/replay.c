@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs the fuzz target of apply.c without libFuzzer: `replay [--cut] FILE...` gives it each file once; with --cut also what is
- * left of it when it ends, or has a byte turned over, in each block of 512 bytes.
+ * Runs the fuzz target of apply.c without libFuzzer: `replay [--cut] FILE...` gives it each file
+ * once; with --cut also what is left of it when it ends, or has a byte turned over, in each block
+ * of 512 bytes.
  */
 #include <fcntl.h>
 #include <stdbool.h>
@@ -22,12 +23,14 @@ struct input {
 };
 
 /** Read FILE; exits when that fails. */
-static struct input input_read(const char *file) {
+static struct input input_read(const char *file)
+{
 	struct input input = { malloc(INPUT_BYTES_MAX), 0 };
 	int fd = open(file, O_RDONLY | O_CLOEXEC);
 	ssize_t length = 0;
 
-	while (fd >= 0 && input.bytes && (length = read(fd, input.bytes + input.size, INPUT_BYTES_MAX - input.size)) > 0)
+	while (fd >= 0 && input.bytes &&
+	       (length = read(fd, input.bytes + input.size, INPUT_BYTES_MAX - input.size)) > 0)
 		input.size += (size_t)length;
 	if (fd < 0 || !input.bytes || length < 0 || close(fd) < 0) {
 		perror(file);
@@ -37,7 +40,8 @@ static struct input input_read(const char *file) {
 }
 
 /** Run INPUT with what flags it has but for CLEAR, and SET. */
-static unsigned run(const struct input *input, size_t size, uint8_t clear, uint8_t set) {
+static unsigned run(const struct input *input, size_t size, uint8_t clear, uint8_t set)
+{
 	uint8_t *copy = malloc(size + 1);
 
 	if (!copy)
@@ -50,15 +54,20 @@ static unsigned run(const struct input *input, size_t size, uint8_t clear, uint8
 	return 1;
 }
 
-/** Run INPUT cut off at and within each block, with and without the zeros of an end, and damaged in each. */
-static unsigned run_cut(struct input *input) {
+/**
+ * Run INPUT cut off at and within each block, with and without the zeros of an end, and damaged in
+ * each.
+ */
+static unsigned run_cut(struct input *input)
+{
 	unsigned count = 0;
 
 	for (size_t at = 1; at < input->size; at += BLOCK_BYTES) {
 		size_t byte = at + at / BLOCK_BYTES * 37 % BLOCK_BYTES;
 
 		count += run(input, at, 0, 0) + run(input, at, 0, 3);
-		count += run(input, at + BLOCK_BYTES / 3 < input->size ? at + BLOCK_BYTES / 3 : at, 0, 3);
+		count += run(input, at + BLOCK_BYTES / 3 < input->size ? at + BLOCK_BYTES / 3 : at,
+			     0, 3);
 		if (byte >= input->size)
 			continue;
 		input->bytes[byte] ^= 0x40;
@@ -68,7 +77,8 @@ static unsigned run_cut(struct input *input) {
 	return count;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
 	bool cut = argc > 1 && !strcmp(argv[1], "--cut");
 	struct input *inputs = calloc((size_t)argc, sizeof(*inputs));
 	unsigned count = 0;

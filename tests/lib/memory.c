@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory that a test need not free. It stays reachable from one list, so that a leak checker sees the library's only. */
+/*
+ * Memory that a test need not free. It stays reachable from one list, so that a leak checker sees
+ * the library's only.
+ */
 #include "test.h"
 
 #include <stdarg.h>
@@ -13,7 +16,8 @@ struct piece {
 
 static struct piece *_Atomic newest;
 
-void *test_alloc(size_t size) {
+void *test_alloc(size_t size)
+{
 	struct piece *piece = calloc(1, sizeof(*piece) + size);
 	if (!piece)
 		abort();
@@ -23,12 +27,14 @@ void *test_alloc(size_t size) {
 	return piece->memory;
 }
 
-char *test_strdup(const char *text) {
+char *test_strdup(const char *text)
+{
 	size_t size = strlen(text) + 1;
 	return memcpy(test_alloc(size), text, size);
 }
 
-char *test_path(const char *format, ...) {
+char *test_path(const char *format, ...)
+{
 	va_list arguments, again;
 	va_start(arguments, format);
 	va_copy(again, arguments);

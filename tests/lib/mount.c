@@ -2,13 +2,14 @@
 /*
  * The file system of a test, and the guard.
  *
- * Under tests/run the mount is given. By hand, as root, the program makes an image in a new directory, deletes it as
- * soon as it is mounted, and does this in a mount namespace of its own: whatever happens, the kernel cleans up, and only
- * an empty directory can stay behind.
+ * Under tests/run the mount is given. By hand, as root, the program makes an image in a new
+ * directory, deletes it as soon as it is mounted, and does this in a mount namespace of its own:
+ * whatever happens, the kernel cleans up, and only an empty directory can stay behind.
  *
- * The guard does not trust prefixes alone. It walks from the mount's root with openat2(RESOLVE_BENEATH | RESOLVE_NO_XDEV
- * | RESOLVE_NO_SYMLINKS), so neither "..", nor a link, nor a bind mount leads out; and it compares the file system's id,
- * which all subvolumes share (their st_dev differs), and checks that the root is no other file system's.
+ * The guard does not trust prefixes alone. It walks from the mount's root with
+ * openat2(RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS), so neither "..", nor a link,
+ * nor a bind mount leads out; and it compares the file system's id, which all subvolumes share
+ * (their st_dev differs), and checks that the root is no other file system's.
  */
 #include "test.h"
 
@@ -30,32 +31,37 @@
 #define EXIT_SKIPPED 77
 
 static struct {
-	char *path;			/* Mount point; NULL before the set-up. */
-	char *directory;		/* What holds it, if we made it. */
-	int root;			/* Open root directory of the mount. */
-	dev_t device;			/* st_dev of that root. */
-	uint8_t fsid[BTRFS_FSID_SIZE];	/* The file system's id. */
+	char *path;                    /* Mount point; NULL before the set-up. */
+	char *directory;               /* What holds it, if we made it. */
+	int root;                      /* Open root directory of the mount. */
+	dev_t device;                  /* st_dev of that root. */
+	uint8_t fsid[BTRFS_FSID_SIZE]; /* The file system's id. */
 } mount_of_test = { .root = -1 };
 
 /* Print why and end the process: the test has a bug that could cost data. */
-static void __attribute__((noreturn)) refuse(const char *path, const char *why) {
+static void __attribute__((noreturn)) refuse(const char *path, const char *why)
+{
 	fprintf(stderr, "guard: %s: %s\n", path, why);
 	fflush(stderr);
 	abort();
 }
 
-const char *test_mount(void) {
+const char *test_mount(void)
+{
 	if (!mount_of_test.path)
-		refuse("", "this program has no mount: TEST_MAIN makes one, TEST_MAIN_UNIT does not");
+		refuse("",
+		       "this program has no mount: TEST_MAIN makes one, TEST_MAIN_UNIT does not");
 	return mount_of_test.path;
 }
 
-char *test_home(void) {
+char *test_home(void)
+{
 	static unsigned count;
 	return test_path("%s/home-%d-%u", test_mount(), (int)getpid(), ++count);
 }
 
-char *test_home_of_nobody(void) {
+char *test_home_of_nobody(void)
+{
 	char *home = test_home();
 	if (mkdir(home, 0700) < 0 || chown(home, TEST_NOBODY, TEST_NOBODY) < 0)
 		refuse(home, strerror(errno));
@@ -63,7 +69,8 @@ char *test_home_of_nobody(void) {
 }
 
 /* Get the id of the btrfs that DESCRIPTOR is on. */
-static int get_fsid(int descriptor, uint8_t *ret_fsid) {
+static int get_fsid(int descriptor, uint8_t *ret_fsid)
+{
 	struct btrfs_ioctl_fs_info_args info = { 0 };
 	struct statfs statfs;
 	if (fstatfs(descriptor, &statfs) < 0)
@@ -77,15 +84,18 @@ static int get_fsid(int descriptor, uint8_t *ret_fsid) {
 }
 
 /* Open the directory PATH, relative to the mount's root, without leaving that mount. */
-static int open_beneath(const char *path) {
+static int open_beneath(const char *path)
+{
 	struct open_how how = {
 		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS |
+			   RESOLVE_NO_MAGICLINKS,
 	};
 	return syscall(SYS_openat2, mount_of_test.root, *path ? path : ".", &how, sizeof(how));
 }
 
-int test_guard(const char *path) {
+int test_guard(const char *path)
+{
 	size_t length = strlen(test_mount());
 	uint8_t fsid[BTRFS_FSID_SIZE];
 	struct stat stat;
@@ -108,11 +118,15 @@ int test_guard(const char *path) {
 	return directory;
 }
 
-/* Remember the mount at PATH; end the program if it is no btrfs or the machine's root file system. */
-static void adopt(char *path) {
+/*
+ * Remember the mount at PATH; end the program if it is no btrfs or the machine's root file system.
+ */
+static void adopt(char *path)
+{
 	struct stat stat, outside;
 	int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (descriptor < 0 || fstat(descriptor, &stat) < 0 || lstat(test_path("%s/..", path), &outside) < 0)
+	if (descriptor < 0 || fstat(descriptor, &stat) < 0 ||
+	    lstat(test_path("%s/..", path), &outside) < 0)
 		refuse(path, strerror(errno));
 	if (stat.st_dev == outside.st_dev || stat.st_ino != BTRFS_FIRST_FREE_OBJECTID)
 		refuse(path, "is not a mount point of a btrfs");
@@ -124,13 +138,15 @@ static void adopt(char *path) {
 }
 
 /* Skip the program. */
-static void __attribute__((noreturn)) skip(const char *reason) {
+static void __attribute__((noreturn)) skip(const char *reason)
+{
 	printf("%s\n", reason);
 	exit(EXIT_SKIPPED);
 }
 
 /* Make and mount a file system of our own. */
-static char *make_own(void) {
+static char *make_own(void)
+{
 	if (geteuid() != 0)
 		skip("needs root, to mount an image");
 	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -145,8 +161,9 @@ static char *make_own(void) {
 	if (descriptor < 0 || ftruncate(descriptor, OWN_IMAGE_SIZE) < 0 || mkdir(path, 0755) < 0)
 		refuse(image, strerror(errno));
 	close(descriptor);
-	bool made = test_command((const char *[]){"mkfs.btrfs", "-q", image, NULL}) == 0 &&
-		    test_command((const char *[]){"mount", "-o", "loop,user_subvol_rm_allowed", image, path, NULL}) == 0;
+	bool made = test_command((const char *[]){ "mkfs.btrfs", "-q", image, NULL }) == 0 &&
+		    test_command((const char *[]){ "mount", "-o", "loop,user_subvol_rm_allowed",
+						   image, path, NULL }) == 0;
 	unlink(image);
 	if (!made) {
 		rmdir(path);
@@ -156,7 +173,8 @@ static char *make_own(void) {
 	return path;
 }
 
-void test_mount_setup(void) {
+void test_mount_setup(void)
+{
 	const char *given = getenv("VARVE_TEST_MOUNT");
 	char resolved[PATH_MAX];
 	if (!given || !*given)
@@ -167,7 +185,8 @@ void test_mount_setup(void) {
 		refuse(given, strerror(errno));
 }
 
-void test_mount_teardown(void) {
+void test_mount_teardown(void)
+{
 	close(mount_of_test.root);
 	mount_of_test.root = -1;
 	if (!mount_of_test.directory)

@@ -16,7 +16,8 @@
 
 extern char **environ;
 
-int test_child_start(int (*function)(void *data), void *data) {
+int test_child_start(int (*function)(void *data), void *data)
+{
 	fflush(NULL);
 	pid_t pid = fork();
 	ck_assert_msg(pid >= 0, "fork: %s", strerror(errno));
@@ -31,7 +32,8 @@ int test_child_start(int (*function)(void *data), void *data) {
 }
 
 /* Send to nowhere what Check records of this process. */
-static void record_nothing(void) {
+static void record_nothing(void)
+{
 	struct dirent *entry;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	DIR *descriptors = opendir("/proc/self/fd");
@@ -55,30 +57,35 @@ struct endless {
 };
 
 /* Run it. */
-static int run_endless(void *data) {
+static int run_endless(void *data)
+{
 	struct endless *endless = data;
 	record_nothing();
 	return endless->function(endless->data);
 }
 
-int test_child_endless(int (*function)(void *data), void *data) {
+int test_child_endless(int (*function)(void *data), void *data)
+{
 	struct endless endless = { function, data };
 	return test_child_start(run_endless, &endless);
 }
 
-int test_child_kill(int pid) {
+int test_child_kill(int pid)
+{
 	kill(pid, SIGKILL);
 	return test_child_end(pid);
 }
 
-int test_child_end(int pid) {
+int test_child_end(int pid)
+{
 	int status;
 	while (waitpid(pid, &status, 0) < 0)
 		ck_assert_int_eq(errno, EINTR);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-void test_in_child(int (*function)(void *data), void *data) {
+void test_in_child(int (*function)(void *data), void *data)
+{
 	int status = test_child_end(test_child_start(function, data));
 	ck_assert_msg(status == 0, "the child ended with status %d", status);
 }
@@ -90,7 +97,8 @@ struct nobody {
 };
 
 /* Become nobody, then go on. */
-static int run_as_nobody(void *data) {
+static int run_as_nobody(void *data)
+{
 	struct nobody *nobody = data;
 	if (setgroups(0, NULL) < 0 || setresgid(TEST_NOBODY, TEST_NOBODY, TEST_NOBODY) < 0 ||
 	    setresuid(TEST_NOBODY, TEST_NOBODY, TEST_NOBODY) < 0)
@@ -98,7 +106,8 @@ static int run_as_nobody(void *data) {
 	return nobody->function(nobody->data);
 }
 
-void test_as_nobody(int (*function)(void *data), void *data) {
+void test_as_nobody(int (*function)(void *data), void *data)
+{
 	struct nobody nobody = { function, data };
 	test_in_child(run_as_nobody, &nobody);
 }
@@ -110,13 +119,15 @@ struct denied {
 };
 
 /* Run it, in a child whose failure does not keep the file system from being unmounted. */
-static int run_denied(void *data) {
+static int run_denied(void *data)
+{
 	struct denied *denied = data;
 	test_as_nobody(denied->function, denied->home);
 	return 0;
 }
 
-void test_as_nobody_denied(int (*function)(void *home)) {
+void test_as_nobody_denied(int (*function)(void *home))
+{
 	char *image = test_path("%s-image", test_home()), *point = test_home();
 	struct denied denied = { function, test_path("%s/home", point) };
 	const char *const mkfs[] = { "mkfs.btrfs", "-q", image, NULL };
@@ -133,19 +144,24 @@ void test_as_nobody_denied(int (*function)(void *home)) {
 	ck_assert_int_eq(status, 0);
 }
 
-bool test_child_may_allocate(void) {
+bool test_child_may_allocate(void)
+{
 	if (TEST_SANITIZED)
-		test_skip("forks while threads allocate, which the sanitizer's allocator does not survive");
+		test_skip(
+			"forks while threads allocate, which the sanitizer's allocator does not survive");
 	return !TEST_SANITIZED;
 }
 
-bool test_child_may_start_threads(void) {
+bool test_child_may_start_threads(void)
+{
 	if (TEST_SANITIZED_THREADS)
-		test_skip("starts threads in children of a threaded process, which the thread sanitizer cannot follow");
+		test_skip(
+			"starts threads in children of a threaded process, which the thread sanitizer cannot follow");
 	return !TEST_SANITIZED_THREADS;
 }
 
-int test_command(const char *const *argv) {
+int test_command(const char *const *argv)
+{
 	pid_t pid;
 	fflush(NULL);
 	int error = posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ);

@@ -6,8 +6,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* Open HOME on a file system whose quota runs in MODE; what an earlier test has left is forgotten. */
-struct varve_store *open_in_mode(const char *home, enum varve_quota_mode mode) {
+/*
+ * Open HOME on a file system whose quota runs in MODE; what an earlier test has left is forgotten.
+ */
+struct varve_store *open_in_mode(const char *home, enum varve_quota_mode mode)
+{
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure;
 	test_ok(varve_sync_wait(store, VARVE_SYNC_CLEAN, &failure), &failure);
@@ -19,8 +22,12 @@ struct varve_store *open_in_mode(const char *home, enum varve_quota_mode mode) {
 	return store;
 }
 
-/* Create ID from PARENT with the storage option OPTION (may be NULL) and FLAGS; returns the error. */
-int create_with(struct varve_store *store, const char *id, const char *parent, const char *option, uint64_t flags) {
+/*
+ * Create ID from PARENT with the storage option OPTION (may be NULL) and FLAGS; returns the error.
+ */
+int create_with(struct varve_store *store, const char *id, const char *parent, const char *option,
+		uint64_t flags)
+{
 	const char *const options_list[] = { option, NULL };
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	options.parent = parent;
@@ -29,22 +36,27 @@ int create_with(struct varve_store *store, const char *id, const char *parent, c
 	return varve_layer_create_wait(store, id, &options, NULL);
 }
 
-struct varve_layer_info info_of(struct varve_store *store, const char *id) {
+struct varve_layer_info info_of(struct varve_store *store, const char *id)
+{
 	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 	struct varve_failure failure;
 	test_ok(varve_layer_info_wait(store, id, &info, &failure), &failure);
 	return info;
 }
 
-struct varve_quota quota_of(struct varve_store *store) {
+struct varve_quota quota_of(struct varve_store *store)
+{
 	struct varve_quota quota = VARVE_QUOTA_INIT;
 	struct varve_failure failure;
 	test_ok(varve_quota_status_wait(store, &quota, &failure), &failure);
 	return quota;
 }
 
-/* Assert that the limit in force of ID is BYTES, and that it is recorded (or, 0, that nothing is). */
-void assert_limit(struct varve_store *store, const char *home, const char *id, uint64_t bytes) {
+/*
+ * Assert that the limit in force of ID is BYTES, and that it is recorded (or, 0, that nothing is).
+ */
+void assert_limit(struct varve_store *store, const char *home, const char *id, uint64_t bytes)
+{
 	struct varve_layer_info info = info_of(store, id);
 	char *record = test_read(test_path("%s/quotas/%s", home, id));
 	ck_assert(info.flags & VARVE_LAYER_QUOTA);
@@ -55,8 +67,12 @@ void assert_limit(struct varve_store *store, const char *home, const char *id, u
 		ck_assert_ptr_null(record);
 }
 
-/* Has this kernel simple quotas? Where it has not, they are refused, nothing is changed, and the test is skipped. */
-bool have_simple(void) {
+/*
+ * Has this kernel simple quotas? Where it has not, they are refused, nothing is changed, and the
+ * test is skipped.
+ */
+bool have_simple(void)
+{
 	if (test_quota_mode() == VARVE_QUOTA_SIMPLE)
 		return true;
 	char *home = test_home();
@@ -74,14 +90,16 @@ bool have_simple(void) {
 }
 
 /* Record TEXT as the size of ID, as another program may have done. */
-void record_size(const char *home, const char *id, const char *text) {
+void record_size(const char *home, const char *id, const char *text)
+{
 	if (!test_exists(test_path("%s/quotas", home)))
 		test_mkdir(test_path("%s/quotas", home));
 	test_write(test_path("%s/quotas/%s", home, id), text);
 }
 
 /* Write into the new file PATH until SIZE bytes are there; returns 0 or what stopped it. */
-int write_bytes(const char *path, size_t size) {
+int write_bytes(const char *path, size_t size)
+{
 	static const char block[MIB];
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644), error = 0;
 	if (fd < 0)
@@ -95,14 +113,16 @@ int write_bytes(const char *path, size_t size) {
 }
 
 /* Wait until all removed layers are dropped. */
-void clean(struct varve_store *store) {
+void clean(struct varve_store *store)
+{
 	struct varve_failure failure;
 	test_ok(varve_sync_wait(store, VARVE_SYNC_CLEAN, &failure), &failure);
 	/* The kernel removes the group after the drop, in a commit of its own. */
 	test_ok(varve_quota_gc_wait(store, NULL, &failure), &failure);
 }
 
-char *groups_directory(struct varve_store *store) {
+char *groups_directory(struct varve_store *store)
+{
 	struct varve_status_entry *entries;
 	char *path = NULL;
 	size_t count;
@@ -116,7 +136,8 @@ char *groups_directory(struct varve_store *store) {
 }
 
 /* How many groups of level 1 the file system has, by its directory in sysfs. */
-unsigned groups_of_level_1(struct varve_store *store) {
+unsigned groups_of_level_1(struct varve_store *store)
+{
 	DIR *directory = opendir(groups_directory(store));
 	struct dirent *entry;
 	unsigned found = 0;

@@ -8,25 +8,35 @@
 #define MIB (1024 * 1024)
 
 /** Make two tests of the function NAME: one for each mode. */
-#define TEST_BOTH(name)                                                                                                \
-	START_TEST(test_##name##_simple) {                                                                             \
-		if (have_simple())                                                                                     \
-			name(VARVE_QUOTA_SIMPLE);                                                                      \
-	}                                                                                                              \
-	END_TEST                                                                                                       \
-	START_TEST(test_##name##_full) {                                                                               \
-		name(VARVE_QUOTA_FULL);                                                                                \
-	}                                                                                                              \
+#define TEST_BOTH(name)                           \
+	START_TEST(test_##name##_simple)          \
+	{                                         \
+		if (have_simple())                \
+			name(VARVE_QUOTA_SIMPLE); \
+	}                                         \
+	END_TEST                                  \
+	START_TEST(test_##name##_full)            \
+	{                                         \
+		name(VARVE_QUOTA_FULL);           \
+	}                                         \
 	END_TEST
 
-/** Open HOME on a file system whose quota runs in MODE; what an earlier test has left is forgotten. */
+/**
+ * Open HOME on a file system whose quota runs in MODE; what an earlier test has left is forgotten.
+ */
 struct varve_store *open_in_mode(const char *home, enum varve_quota_mode mode);
 
-/** Has this kernel simple quotas? Where it has not, they are refused, nothing is changed, and the test is skipped. */
+/**
+ * Has this kernel simple quotas? Where it has not, they are refused, nothing is changed, and the
+ * test is skipped.
+ */
 bool have_simple(void);
 
-/** Create ID from PARENT with the storage option OPTION (may be NULL) and FLAGS; returns the error. */
-int create_with(struct varve_store *store, const char *id, const char *parent, const char *option, uint64_t flags);
+/**
+ * Create ID from PARENT with the storage option OPTION (may be NULL) and FLAGS; returns the error.
+ */
+int create_with(struct varve_store *store, const char *id, const char *parent, const char *option,
+		uint64_t flags);
 
 /** Tell what is known of layer ID. */
 struct varve_layer_info info_of(struct varve_store *store, const char *id);
@@ -34,7 +44,9 @@ struct varve_layer_info info_of(struct varve_store *store, const char *id);
 /** Tell how quota runs. */
 struct varve_quota quota_of(struct varve_store *store);
 
-/** Assert that the limit in force of ID is BYTES, and that it is recorded (or, 0, that nothing is). */
+/**
+ * Assert that the limit in force of ID is BYTES, and that it is recorded (or, 0, that nothing is).
+ */
 void assert_limit(struct varve_store *store, const char *home, const char *id, uint64_t bytes);
 
 /** Record TEXT as the size of ID, as another program may have done. */

@@ -8,7 +8,8 @@
 static atomic_uint turns;
 
 /* Copy COUNT strings. */
-static char **copy_strings(const char *const *strings, size_t count) {
+static char **copy_strings(const char *const *strings, size_t count)
+{
 	char **copy = test_alloc((count + 1) * sizeof(*copy));
 	for (size_t i = 0; i < count; i++)
 		copy[i] = test_strdup(strings[i]);
@@ -16,12 +17,14 @@ static char **copy_strings(const char *const *strings, size_t count) {
 }
 
 /* Copy the outcomes of a batch. */
-static void record_outcomes(struct test_record *record, const struct varve_result *result) {
+static void record_outcomes(struct test_record *record, const struct varve_result *result)
+{
 	size_t count = result->outcomes_count;
 	record->outcomes_count = count;
 	record->outcome_ids = test_alloc((count + 1) * sizeof(*record->outcome_ids));
 	record->outcome_errors = test_alloc((count + 1) * sizeof(*record->outcome_errors));
-	record->outcome_has_failure = test_alloc((count + 1) * sizeof(*record->outcome_has_failure));
+	record->outcome_has_failure = test_alloc((count + 1) *
+						 sizeof(*record->outcome_has_failure));
 	for (size_t i = 0; i < count; i++) {
 		record->outcome_ids[i] = test_strdup(result->outcomes[i].id);
 		record->outcome_errors[i] = result->outcomes[i].error;
@@ -30,7 +33,8 @@ static void record_outcomes(struct test_record *record, const struct varve_resul
 }
 
 /* Copy the lines of a status. */
-static void record_status(struct test_record *record, const struct varve_result *result) {
+static void record_status(struct test_record *record, const struct varve_result *result)
+{
 	size_t count = result->status_count;
 	record->status_count = count;
 	record->status_keys = test_alloc((count + 1) * sizeof(*record->status_keys));
@@ -41,7 +45,8 @@ static void record_status(struct test_record *record, const struct varve_result 
 	}
 }
 
-void test_record(struct varve_store *store, const struct varve_result *result, void *user_data) {
+void test_record(struct varve_store *store, const struct varve_result *result, void *user_data)
+{
 	struct test_record *record = user_data;
 	record->turn = atomic_fetch_add(&turns, 1) + 1;
 	record->thread = pthread_self();
@@ -68,20 +73,26 @@ void test_record(struct varve_store *store, const struct varve_result *result, v
 	record->calls++;
 }
 
-void test_submit_creates(struct varve_store *store, const char *parent, struct test_record *records, size_t count) {
+void test_submit_creates(struct varve_store *store, const char *parent, struct test_record *records,
+			 size_t count)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	options.parent = parent;
 	for (size_t i = 0; i < count; i++)
-		test_error(varve_layer_create(store, test_path("%zu", i), &options, test_record, &records[i], NULL), 0);
+		test_error(varve_layer_create(store, test_path("%zu", i), &options, test_record,
+					      &records[i], NULL),
+			   0);
 }
 
-int test_await(struct varve_store *store, const struct test_record *record) {
+int test_await(struct varve_store *store, const struct test_record *record)
+{
 	test_dispatch_until(store, &record->calls, 1);
 	ck_assert_uint_eq(record->calls, 1);
 	return record->error;
 }
 
-void test_await_all(struct varve_store *store, const struct test_record *records, size_t count) {
+void test_await_all(struct varve_store *store, const struct test_record *records, size_t count)
+{
 	for (size_t i = 0; i < count; i++)
 		test_await(store, &records[i]);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stores of the backend that this run is for, and the small steps that most tests take with them. */
+/*
+ * Stores of the backend that this run is for, and the small steps that most tests take with them.
+ */
 #include "test.h"
 
 #include <poll.h>
@@ -7,12 +9,14 @@
 
 #define POLL_SLICE_MS 1000
 
-const char *test_backend(void) {
+const char *test_backend(void)
+{
 	const char *backend = getenv("VARVE_TEST_BACKEND");
 	return backend && *backend ? backend : "uring";
 }
 
-struct varve_config test_config(const char *home) {
+struct varve_config test_config(const char *home)
+{
 	struct varve_config config = VARVE_CONFIG_INIT;
 	config.home = home;
 	if (!strcmp(test_backend(), "threads"))
@@ -20,7 +24,8 @@ struct varve_config test_config(const char *home) {
 	return config;
 }
 
-struct varve_store *test_open_config(const struct varve_config *config) {
+struct varve_store *test_open_config(const struct varve_config *config)
+{
 	struct varve_store *store = NULL;
 	struct varve_failure failure = { 0 };
 	test_ok(varve_open(config, &store, &failure), &failure);
@@ -28,62 +33,74 @@ struct varve_store *test_open_config(const struct varve_config *config) {
 	return store;
 }
 
-struct varve_store *test_open(const char *home) {
+struct varve_store *test_open(const char *home)
+{
 	struct varve_config config = test_config(home);
 	return test_open_config(&config);
 }
 
-struct varve_store *test_open_relaxed(const char *home) {
+struct varve_store *test_open_relaxed(const char *home)
+{
 	struct varve_config config = test_config(home);
 	config.flags |= VARVE_OPEN_RELAXED;
 	return test_open_config(&config);
 }
 
-void test_close(struct varve_store *store) {
+void test_close(struct varve_store *store)
+{
 	test_error(varve_close(store), 0);
 }
 
-void test_create(struct varve_store *store, const char *id, const char *parent) {
+void test_create(struct varve_store *store, const char *id, const char *parent)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_failure failure = { 0 };
 	options.parent = parent;
 	test_ok(varve_layer_create_wait(store, id, &options, &failure), &failure);
 }
 
-void test_remove_layer(struct varve_store *store, const char *id) {
+void test_remove_layer(struct varve_store *store, const char *id)
+{
 	struct varve_failure failure = { 0 };
 	test_ok(varve_layer_remove_wait(store, id, 0, &failure), &failure);
 }
 
-char *test_layer(const char *home, const char *id) {
+char *test_layer(const char *home, const char *id)
+{
 	return test_path("%s/subvolumes/%s", home, id);
 }
 
-bool test_layer_exists(const char *home, const char *id) {
+bool test_layer_exists(const char *home, const char *id)
+{
 	return test_exists(test_layer(home, id));
 }
 
-int test_layers(const char *home) {
+int test_layers(const char *home)
+{
 	return test_entries(test_path("%s/subvolumes", home));
 }
 
-unsigned test_leftovers(const char *home) {
+unsigned test_leftovers(const char *home)
+{
 	return test_subvolumes_below(test_path("%s/.varve", home));
 }
 
-int64_t test_now_ms(void) {
+int64_t test_now_ms(void)
+{
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-int test_scaled_ms(int time_ms) {
+int test_scaled_ms(int time_ms)
+{
 	const char *scale = getenv("CK_TIMEOUT_MULTIPLIER");
 	int factor = scale ? atoi(scale) : 1;
 	return factor > 1 ? time_ms * factor : time_ms;
 }
 
-bool test_readable(int descriptor, int timeout_ms) {
+bool test_readable(int descriptor, int timeout_ms)
+{
 	struct pollfd pollfd = { .fd = descriptor, .events = POLLIN };
 	int64_t end_ms = test_now_ms() + timeout_ms;
 	for (;;) {
@@ -95,17 +112,20 @@ bool test_readable(int descriptor, int timeout_ms) {
 	}
 }
 
-void test_dispatch_until(struct varve_store *store, const unsigned *value, unsigned target) {
+void test_dispatch_until(struct varve_store *store, const unsigned *value, unsigned target)
+{
 	int64_t end_ms = test_now_ms() + TEST_WAIT_MS;
 	while (*value < target) {
-		ck_assert_msg(test_now_ms() < end_ms, "%u of %u callbacks came in %d ms", *value, target, TEST_WAIT_MS);
+		ck_assert_msg(test_now_ms() < end_ms, "%u of %u callbacks came in %d ms", *value,
+			      target, TEST_WAIT_MS);
 		test_readable(varve_fd(store), POLL_SLICE_MS);
 		int ran = varve_dispatch(store, 0);
 		ck_assert_msg(ran >= 0, "varve_dispatch: %s", test_errno_name(ran));
 	}
 }
 
-const char *test_errno_name(int error) {
+const char *test_errno_name(int error)
+{
 	const char *name = error ? strerrorname_np(error < 0 ? -error : error) : "0";
 	return name ? name : "no errno";
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The main() of every Check program: one suite of one case list, forked tests, and an exit status that tells skipped. */
+/*
+ * The main() of every Check program: one suite of one case list, forked tests, and an exit status
+ * that tells skipped.
+ */
 #include "test.h"
 
 #include <stdatomic.h>
@@ -15,7 +18,8 @@
 /* Tests that have skipped themselves; in memory that the forked tests share. */
 static atomic_uint *skipped;
 
-void test_skip(const char *reason) {
+void test_skip(const char *reason)
+{
 	printf("skipped: %s\n", reason);
 	fflush(stdout);
 	if (skipped)
@@ -25,7 +29,8 @@ void test_skip(const char *reason) {
 /* What test_seed() returns; the forked tests have the same one. */
 static uint64_t seed;
 
-uint64_t test_seed(void) {
+uint64_t test_seed(void)
+{
 	static bool printed;
 	if (!printed)
 		printf("VARVE_TEST_SEED=%llu\n", (unsigned long long)seed);
@@ -33,7 +38,8 @@ uint64_t test_seed(void) {
 	return seed;
 }
 
-uint64_t test_random(uint64_t *state) {
+uint64_t test_random(uint64_t *state)
+{
 	uint64_t z = *state += 0x9e3779b97f4a7c15;
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
 	z = (z ^ z >> 27) * 0x94d049bb133111eb;
@@ -41,15 +47,19 @@ uint64_t test_random(uint64_t *state) {
 }
 
 /* Choose the seed. */
-static void seed_init(void) {
+static void seed_init(void)
+{
 	const char *wanted = getenv("VARVE_TEST_SEED");
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
-	seed = wanted ? strtoull(wanted, NULL, 10) : ((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000) % 1000000000;
+	seed = wanted ? strtoull(wanted, NULL, 10)
+		      : ((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000) %
+				1000000000;
 }
 
 /* Run the suite; return the number of tests that failed. */
-static int run(const char *name, const TTest *const *tests, size_t count) {
+static int run(const char *name, const TTest *const *tests, size_t count)
+{
 	Suite *suite = suite_create(name);
 	TCase *tcase = tcase_create(test_backend());
 	suite_add_tcase(suite, tcase);
@@ -62,11 +72,13 @@ static int run(const char *name, const TTest *const *tests, size_t count) {
 	return failed;
 }
 
-int test_main(const char *name, const TTest *const *tests, size_t count, bool mount) {
+int test_main(const char *name, const TTest *const *tests, size_t count, bool mount)
+{
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	setenv("CK_DEFAULT_TIMEOUT", CASE_TIMEOUT_S, 0);
 	seed_init();
-	skipped = mmap(NULL, sizeof(*skipped), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	skipped = mmap(NULL, sizeof(*skipped), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		       -1, 0);
 	if (skipped == MAP_FAILED)
 		abort();
 	if (mount)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Freezing the file system of a test, looking at what is on its device, counting threads and descriptors. */
+/*
+ * Freezing the file system of a test, looking at what is on its device, counting threads and
+ * descriptors.
+ */
 #include "test.h"
 
 #include <fcntl.h>
@@ -22,7 +25,8 @@ static pid_t guardian = -1;
 static int guardian_pipe = -1;
 
 /* Wait until the other end of the pipe closes, or too long, then thaw. */
-static void __attribute__((noreturn)) guard_frozen(int root, int pipe) {
+static void __attribute__((noreturn)) guard_frozen(int root, int pipe)
+{
 	struct pollfd pollfd = { .fd = pipe };
 	poll(&pollfd, 1, TEST_WAIT_MS);
 	ioctl(root, FITHAW, 0);
@@ -30,13 +34,15 @@ static void __attribute__((noreturn)) guard_frozen(int root, int pipe) {
 }
 
 /* Open the root of the mount. */
-static int open_root(void) {
+static int open_root(void)
+{
 	int root = open(test_mount(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_ge(root, 0);
 	return root;
 }
 
-void test_freeze(void) {
+void test_freeze(void)
+{
 	int root = open_root(), pipes[2];
 	ck_assert_int_lt(guardian, 0);
 	ck_assert_int_eq(pipe2(pipes, O_CLOEXEC), 0);
@@ -52,7 +58,8 @@ void test_freeze(void) {
 	close(root);
 }
 
-void test_thaw(void) {
+void test_thaw(void)
+{
 	int root = open_root();
 	ck_assert_msg(ioctl(root, FITHAW, 0) == 0, "FITHAW: %s", strerror(errno));
 	close(root);
@@ -64,14 +71,16 @@ void test_thaw(void) {
 }
 
 /* The device that is mounted on the test's mount. */
-static char *find_device(void) {
+static char *find_device(void)
+{
 	char *line = NULL, *device = NULL;
 	size_t size = 0;
 	FILE *mounts = fopen("/proc/self/mounts", "re");
 	ck_assert_ptr_nonnull(mounts);
 	while (getline(&line, &size, mounts) > 0) {
 		char source[256], target[1024];
-		if (sscanf(line, "%255s %1023s", source, target) == 2 && !strcmp(target, test_mount()))
+		if (sscanf(line, "%255s %1023s", source, target) == 2 &&
+		    !strcmp(target, test_mount()))
 			device = test_path("%s", source);
 	}
 	fclose(mounts);
@@ -80,7 +89,8 @@ static char *find_device(void) {
 	return device;
 }
 
-uint64_t test_committed_generation(void) {
+uint64_t test_committed_generation(void)
+{
 	char *device = find_device();
 	uint64_t generation;
 	void *block;
@@ -88,14 +98,16 @@ uint64_t test_committed_generation(void) {
 	int descriptor = open(device, O_RDONLY | O_CLOEXEC | O_DIRECT);
 	ck_assert_msg(descriptor >= 0, "%s: %s", device, strerror(errno));
 	ck_assert_int_eq(posix_memalign(&block, SUPERBLOCK_SIZE, SUPERBLOCK_SIZE), 0);
-	ck_assert_int_eq(pread(descriptor, block, SUPERBLOCK_SIZE, SUPERBLOCK_OFFSET), SUPERBLOCK_SIZE);
+	ck_assert_int_eq(pread(descriptor, block, SUPERBLOCK_SIZE, SUPERBLOCK_OFFSET),
+			 SUPERBLOCK_SIZE);
 	memcpy(&generation, (char *)block + SUPERBLOCK_GENERATION_OFFSET, sizeof(generation));
 	close(descriptor);
 	free(block);
 	return generation;
 }
 
-bool test_kernel_since(int major, int minor) {
+bool test_kernel_since(int major, int minor)
+{
 	struct utsname name;
 	int is_major = 0, is_minor = 0;
 	ck_assert_int_eq(uname(&name), 0);
@@ -103,22 +115,27 @@ bool test_kernel_since(int major, int minor) {
 	return is_major > major || (is_major == major && is_minor >= minor);
 }
 
-enum varve_quota_mode test_quota_mode(void) {
+enum varve_quota_mode test_quota_mode(void)
+{
 	return test_kernel_since(6, 7) ? VARVE_QUOTA_SIMPLE : VARVE_QUOTA_FULL;
 }
 
-int test_threads(void) {
+int test_threads(void)
+{
 	return test_entries("/proc/self/task");
 }
 
-void test_threads_are(int threads) {
+void test_threads_are(int threads)
+{
 	int64_t end_ms = test_now_ms() + TEST_WAIT_MS;
 	while (test_threads() > threads) {
-		ck_assert_msg(test_now_ms() < end_ms, "%d threads, not %d", test_threads(), threads);
+		ck_assert_msg(test_now_ms() < end_ms, "%d threads, not %d", test_threads(),
+			      threads);
 		sched_yield();
 	}
 }
 
-int test_descriptors(void) {
+int test_descriptors(void)
+{
 	return test_entries("/proc/self/fd");
 }

@@ -5,11 +5,23 @@
 
 /* Offsets and lengths in a header. */
 enum {
-	NAME = 0, NAME_BYTES = 100, MODE = 100, UID = 108, GID = 116, SIZE = 124, MTIME = 136, SUM = 148, TYPE = 156, LINK = 157,
-	MAGIC = 257, MAJOR = 329, MINOR = 337,
+	NAME = 0,
+	NAME_BYTES = 100,
+	MODE = 100,
+	UID = 108,
+	GID = 116,
+	SIZE = 124,
+	MTIME = 136,
+	SUM = 148,
+	TYPE = 156,
+	LINK = 157,
+	MAGIC = 257,
+	MAJOR = 329,
+	MINOR = 337,
 };
 
-void tar_add_bytes(struct tar *tar, const void *bytes, size_t size) {
+void tar_add_bytes(struct tar *tar, const void *bytes, size_t size)
+{
 	size_t padded = (size + TAR_BLOCK_BYTES - 1) / TAR_BLOCK_BYTES * TAR_BLOCK_BYTES;
 
 	if (tar->size + padded > tar->capacity) {
@@ -26,7 +38,8 @@ void tar_add_bytes(struct tar *tar, const void *bytes, size_t size) {
 }
 
 /* The record, and how long it is. */
-static char *pax_record(const char *key, const void *value, size_t size, size_t *ret_length) {
+static char *pax_record(const char *key, const void *value, size_t size, size_t *ret_length)
+{
 	size_t rest = strlen(key) + size + 3, length = rest + 1;
 	char *record, digits[32];
 
@@ -39,20 +52,25 @@ static char *pax_record(const char *key, const void *value, size_t size, size_t 
 	return record;
 }
 
-char *tar_pax_record(const char *key, const void *value, size_t size) {
+char *tar_pax_record(const char *key, const void *value, size_t size)
+{
 	size_t length;
 
 	return pax_record(key, value, size, &length);
 }
 
-void tar_add_pax(struct tar *tar, const char *key, const void *value, size_t size) {
+void tar_add_pax(struct tar *tar, const char *key, const void *value, size_t size)
+{
 	size_t length;
 	char *record = pax_record(key, value, size, &length);
 
-	tar_add(tar, &(struct tar_entry){ .name = "PaxHeaders/x", .type = 'x', .content = record, .size = length });
+	tar_add(tar,
+		&(struct tar_entry){
+			.name = "PaxHeaders/x", .type = 'x', .content = record, .size = length });
 }
 
-void tar_add(struct tar *tar, const struct tar_entry *entry) {
+void tar_add(struct tar *tar, const struct tar_entry *entry)
+{
 	char header[TAR_BLOCK_BYTES + 1] = "";
 	uint64_t size = entry->claim ? entry->claim : entry->size;
 	unsigned sum = 0;
@@ -70,7 +88,10 @@ void tar_add(struct tar *tar, const struct tar_entry *entry) {
 		sprintf(header + SIZE, "%011llo", (unsigned long long)size);
 	else
 		for (unsigned i = 0; i < 12; i++)
-			header[SIZE + 11 - i] = (char)(i < 8 ? size >> 8 * i : size >> 63 ? 0xff : i == 11 ? 0x80 : 0);
+			header[SIZE + 11 - i] = (char)(i < 8        ? size >> 8 * i
+						       : size >> 63 ? 0xff
+						       : i == 11    ? 0x80
+								    : 0);
 	sprintf(header + MTIME, "%011o", 1000000);
 	header[TYPE] = entry->type ? entry->type : '0';
 	if (entry->link)
@@ -87,11 +108,13 @@ void tar_add(struct tar *tar, const struct tar_entry *entry) {
 		tar_add_bytes(tar, entry->content, entry->size);
 }
 
-void tar_add_file(struct tar *tar, const char *name, const char *text) {
+void tar_add_file(struct tar *tar, const char *name, const char *text)
+{
 	tar_add(tar, &(struct tar_entry){ .name = name, .content = text, .size = strlen(text) });
 }
 
-void tar_end(struct tar *tar) {
+void tar_end(struct tar *tar)
+{
 	static const char zeros[2 * TAR_BLOCK_BYTES];
 
 	tar_add_bytes(tar, zeros, sizeof(zeros));

@@ -16,15 +16,15 @@ struct tar {
 
 /** What an entry is; fields that are 0 or NULL stand for nothing. */
 struct tar_entry {
-	const char *name;	/**< Up to 100 bytes; longer ones go into a PAX header. */
-	char type;		/**< Of ustar; 0: '0'. */
-	const char *link;	/**< Target. */
-	const void *content;	/**< Of `size` bytes. */
+	const char *name;    /**< Up to 100 bytes; longer ones go into a PAX header. */
+	char type;           /**< Of ustar; 0: '0'. */
+	const char *link;    /**< Target. */
+	const void *content; /**< Of `size` bytes. */
 	size_t size;
-	uint64_t claim;		/**< The size that the header claims, if not `size`. */
-	unsigned mode;		/**< 0: 0644. */
-	unsigned device;	/**< Major number. */
-	unsigned uid, gid;	/**< Owner. */
+	uint64_t claim;    /**< The size that the header claims, if not `size`. */
+	unsigned mode;     /**< 0: 0644. */
+	unsigned device;   /**< Major number. */
+	unsigned uid, gid; /**< Owner. */
 };
 
 /** Add an entry. */

@@ -13,8 +13,9 @@
  *
  *	TEST_MAIN("open", test_something)
  *
- * It is run by tests/run, which gives it a fresh btrfs; or by hand as root, and then makes one in an image of its own, in
- * a mount namespace of its own. Each START_TEST runs in a process of its own. Map of the files:
+ * It is run by tests/run, which gives it a fresh btrfs; or by hand as root, and then makes one in
+ * an image of its own, in a mount namespace of its own. Each START_TEST runs in a process of its
+ * own. Map of the files:
  *
  *	mount.c		the file system, fresh homes, and the guard over every path that a test removes
  *	tree.c		files, directories and subvolumes
@@ -56,23 +57,32 @@
 #define TEST_SANITIZED_THREADS false
 #endif
 
-/** How long a test waits for what must come, in milliseconds. Not a performance limit: only a hang reaches it. */
+/**
+ * How long a test waits for what must come, in milliseconds. Not a performance limit: only a hang
+ * reaches it.
+ */
 #define TEST_WAIT_MS test_scaled_ms(120000)
 
 /** A user and group without privilege. */
 #define TEST_NOBODY 65534
 
-/* ---- suite.c ----------------------------------------------------------------------------------------------------- */
+/* ---- suite.c --------------------------------------------------------------------------------- */
 
-/** Run the TESTS, COUNT of them, as suite NAME; return the exit status. With MOUNT they have a btrfs to work on. */
+/**
+ * Run the TESTS, COUNT of them, as suite NAME; return the exit status. With MOUNT they have a btrfs
+ * to work on.
+ */
 int test_main(const char *name, const TTest *const *tests, size_t count, bool mount);
 
-/** Say that this test (one START_TEST) cannot run here; it counts as passed, but a program of such only is skipped. */
+/**
+ * Say that this test (one START_TEST) cannot run here; it counts as passed, but a program of such
+ * only is skipped.
+ */
 void test_skip(const char *reason);
 
 /**
- * What this run chooses by: VARVE_TEST_SEED, or a number that is another one in each run. It is printed, so that a run that failed
- * can be repeated.
+ * What this run chooses by: VARVE_TEST_SEED, or a number that is another one in each run. It is
+ * printed, so that a run that failed can be repeated.
  */
 uint64_t test_seed(void);
 
@@ -84,15 +94,18 @@ uint64_t test_random(uint64_t *state);
 /** A program that needs no file system. */
 #define TEST_MAIN_UNIT(name, ...) TEST_MAIN_(name, false, __VA_ARGS__)
 
-#define TEST_MAIN_(name, mount, ...)                                         \
-	int main(void) {                                                     \
-		const TTest *const tests[] = {__VA_ARGS__};                  \
-		return test_main(name, tests, TEST_COUNT(tests), mount);     \
+#define TEST_MAIN_(name, mount, ...)                                     \
+	int main(void)                                                   \
+	{                                                                \
+		const TTest *const tests[] = { __VA_ARGS__ };            \
+		return test_main(name, tests, TEST_COUNT(tests), mount); \
 	}
 
-/* ---- memory.c ---------------------------------------------------------------------------------------------------- */
+/* ---- memory.c -------------------------------------------------------------------------------- */
 
-/** SIZE zeroed bytes that live as long as the process: never freed, and no leak either. Any thread. */
+/**
+ * SIZE zeroed bytes that live as long as the process: never freed, and no leak either. Any thread.
+ */
 void *test_alloc(size_t size);
 
 /** A copy of TEXT from test_alloc(). */
@@ -101,7 +114,7 @@ char *test_strdup(const char *text);
 /** Print into a string from test_alloc(). */
 char *test_path(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---- mount.c ----------------------------------------------------------------------------------------------------- */
+/* ---- mount.c --------------------------------------------------------------------------------- */
 
 /** The mount point of the btrfs that this program may do with as it likes. */
 const char *test_mount(void);
@@ -112,20 +125,23 @@ void test_mount_setup(void);
 /** Unmount the btrfs, if it is our own. */
 void test_mount_teardown(void);
 
-/** A path below the mount that does not exist yet, for a store's home. Lives as long as the process. */
+/**
+ * A path below the mount that does not exist yet, for a store's home. Lives as long as the process.
+ */
 char *test_home(void);
 
 /** The same, made and owned by TEST_NOBODY. */
 char *test_home_of_nobody(void);
 
 /**
- * Abort unless PATH lies below the test's mount: on that very mount (by its number and by its device), reached from its
- * root without "..", symbolic link or other mount. Everything that removes or overwrites goes through here. The root
- * itself is refused, too. Returns an O_PATH descriptor of the directory that holds PATH, to be closed by the caller.
+ * Abort unless PATH lies below the test's mount: on that very mount (by its number and by its
+ * device), reached from its root without "..", symbolic link or other mount. Everything that
+ * removes or overwrites goes through here. The root itself is refused, too. Returns an O_PATH
+ * descriptor of the directory that holds PATH, to be closed by the caller.
  */
 int test_guard(const char *path);
 
-/* ---- tree.c ------------------------------------------------------------------------------------------------------ */
+/* ---- tree.c ---------------------------------------------------------------------------------- */
 
 /** Does PATH exist (a symbolic link is not followed)? */
 bool test_exists(const char *path);
@@ -160,7 +176,10 @@ void test_subvolume_snapshot(const char *source, const char *path, bool read_onl
 /** Destroy the subvolume PATH, which must hold no other. */
 void test_subvolume_destroy(const char *path);
 
-/** Make the subvolume PATH, or the mount's root, the file system's default one, which cannot be destroyed. */
+/**
+ * Make the subvolume PATH, or the mount's root, the file system's default one, which cannot be
+ * destroyed.
+ */
 void test_subvolume_set_default(const char *path);
 
 /** Remove PATH and all below it, nested subvolumes included; guarded. */
@@ -170,14 +189,15 @@ void test_remove(const char *path);
 void test_fill(const char *path);
 
 /**
- * Fill the metadata of the file system of the test with what goes into the directory PATH, until a directory cannot be made.
- * It is quick on a small one: `varve-test: size=128M`.
+ * Fill the metadata of the file system of the test with what goes into the directory PATH, until a
+ * directory cannot be made. It is quick on a small one: `varve-test: size=128M`.
  */
 void test_fill_metadata(const char *path);
 
 /**
- * Freeze the file system of the test: whatever writes to it waits, what reads goes on. A child process thaws it when this
- * process ends, or after TEST_WAIT_MS, so that a failing test cannot hang.
+ * Freeze the file system of the test: whatever writes to it waits, what reads goes on. A child
+ * process thaws it when this process ends, or after TEST_WAIT_MS, so that a failing test cannot
+ * hang.
  */
 void test_freeze(void);
 
@@ -190,22 +210,25 @@ uint64_t test_committed_generation(void);
 /** Is this Linux MAJOR.MINOR, or later? Only for what the kernel gives no other way to ask. */
 bool test_kernel_since(int major, int minor);
 
-/** Of the modes of quota that this kernel has, the one that suits churn: simple, or before Linux 6.7 full. */
+/**
+ * Of the modes of quota that this kernel has, the one that suits churn: simple, or before Linux 6.7
+ * full.
+ */
 enum varve_quota_mode test_quota_mode(void);
 
 /** Number of threads of this process. */
 int test_threads(void);
 
 /**
- * Fail the test unless this process has THREADS threads again, or fewer; one that was joined takes a moment to vanish, and
- * so can one that was counted in THREADS.
+ * Fail the test unless this process has THREADS threads again, or fewer; one that was joined takes
+ * a moment to vanish, and so can one that was counted in THREADS.
  */
 void test_threads_are(int threads);
 
 /** Number of open descriptors of this process. */
 int test_descriptors(void);
 
-/* ---- store.c ----------------------------------------------------------------------------------------------------- */
+/* ---- store.c --------------------------------------------------------------------------------- */
 
 /** "uring" or "threads". */
 const char *test_backend(void);
@@ -219,7 +242,10 @@ struct varve_store *test_open(const char *home);
 /** Open with CONFIG; the test fails when that fails. */
 struct varve_store *test_open_config(const struct varve_config *config);
 
-/** Open HOME, whose requests do not wait for the disk unless they say so; the test fails when that fails. */
+/**
+ * Open HOME, whose requests do not wait for the disk unless they say so; the test fails when that
+ * fails.
+ */
 struct varve_store *test_open_relaxed(const char *home);
 
 /** Close; the test fails when that fails. */
@@ -238,8 +264,10 @@ char *test_layer(const char *home, const char *id);
 bool test_layer_exists(const char *home, const char *id);
 
 /** Options of a comparison with PARENT, by FLAGS; they live as long as the block. */
-#define TEST_CHANGES(parent_, flags_)                                                                                  \
-	(&(struct varve_changes_options){ .size = sizeof(struct varve_changes_options), .parent = (parent_), .flags = (flags_) })
+#define TEST_CHANGES(parent_, flags_)                                                   \
+	(&(struct varve_changes_options){ .size = sizeof(struct varve_changes_options), \
+					  .parent = (parent_),                          \
+					  .flags = (flags_) })
 
 /** Number of layers and other entries in HOME/subvolumes. */
 int test_layers(const char *home);
@@ -253,7 +281,10 @@ void test_dispatch_until(struct varve_store *store, const unsigned *value, unsig
 /** Milliseconds of a clock that only goes forward. */
 int64_t test_now_ms(void);
 
-/** TIME_MS on a machine and a build of usual speed; more where tests/run was given a --timeout-scale. */
+/**
+ * TIME_MS on a machine and a build of usual speed; more where tests/run was given a
+ * --timeout-scale.
+ */
 int test_scaled_ms(int time_ms);
 
 /** Is DESCRIPTOR readable within TIMEOUT_MS? */
@@ -263,42 +294,50 @@ bool test_readable(int descriptor, int timeout_ms);
 const char *test_errno_name(int error);
 
 /** Fail the test unless ACTUAL is EXPECTED (both 0 or negative errno). */
-#define test_error(actual, expected)                                                                                   \
-	do {                                                                                                           \
-		int test_actual_ = (actual), test_expected_ = (expected);                                              \
-		ck_assert_msg(test_actual_ == test_expected_, "%s: expected %s, got %s (%d)", #actual,                 \
-			      test_errno_name(test_expected_), test_errno_name(test_actual_), test_actual_);           \
+#define test_error(actual, expected)                                                          \
+	do {                                                                                  \
+		int test_actual_ = (actual), test_expected_ = (expected);                     \
+		ck_assert_msg(test_actual_ == test_expected_, "%s: expected %s, got %s (%d)", \
+			      #actual, test_errno_name(test_expected_),                       \
+			      test_errno_name(test_actual_), test_actual_);                   \
 	} while (0)
 
 /** Fail the test unless ACTUAL, a blocking call that was given &FAILURE, is 0. */
-#define test_ok(actual, failure)                                                                                       \
-	do {                                                                                                           \
-		int test_ok_ = (actual);                                                                               \
-		char test_text_[2048];                                                                                 \
-		ck_assert_msg(test_ok_ == 0, "%s: %s: %s", #actual, test_errno_name(test_ok_),                         \
-			      varve_strerror((failure), test_text_, sizeof(test_text_)));                              \
+#define test_ok(actual, failure)                                                               \
+	do {                                                                                   \
+		int test_ok_ = (actual);                                                       \
+		char test_text_[2048];                                                         \
+		ck_assert_msg(test_ok_ == 0, "%s: %s: %s", #actual, test_errno_name(test_ok_), \
+			      varve_strerror((failure), test_text_, sizeof(test_text_)));      \
 	} while (0)
 
-/* ---- record.c ---------------------------------------------------------------------------------------------------- */
+/* ---- record.c -------------------------------------------------------------------------------- */
 
 /** What a callback got. Start from zeros. */
 struct test_record {
-	unsigned calls;			/**< How often the callback ran: 0 or 1, or something is wrong. */
-	unsigned turn;			/**< The how manieth callback of this process it was, from 1. */
-	pthread_t thread;		/**< Where it ran. */
-	struct varve_store *store;	/**< What it was given ... */
+	/** How often the callback ran: 0 or 1, or something is wrong. */
+	unsigned calls;
+	/** The how manieth callback of this process it was, from 1. */
+	unsigned turn;
+	/** Where it ran. */
+	pthread_t thread;
+	/** What it was given ... */
+	struct varve_store *store;
 	varve_request request;
 	enum varve_operation operation;
 	int error;
 	bool has_failure;
-	struct varve_failure failure;	/**< ... copied. */
+	/** ... copied. */
+	struct varve_failure failure;
 	size_t outcomes_count;
 	char **outcome_ids;
 	int *outcome_errors;
 	bool *outcome_has_failure;
-	char *path;			/**< NULL for none. */
+	/** NULL for none. */
+	char *path;
 	bool exists;
-	int descriptor;			/**< Of open_layer: the test's to close; negative for none. */
+	/** Of open_layer: the test's to close; negative for none. */
+	int descriptor;
 	char **ids;
 	size_t ids_count;
 	bool has_info;
@@ -313,20 +352,24 @@ struct test_record {
 /** The callback: USER_DATA is a struct test_record. */
 void test_record(struct varve_store *store, const struct varve_result *result, void *user_data);
 
-/** Dispatch until the record's callback has run; the test fails when that takes too long. Returns its error. */
+/**
+ * Dispatch until the record's callback has run; the test fails when that takes too long. Returns
+ * its error.
+ */
 int test_await(struct varve_store *store, const struct test_record *record);
 
 /** Submit the creation of COUNT layers "0", "1", ... from PARENT (may be NULL), with RECORDS. */
-void test_submit_creates(struct varve_store *store, const char *parent, struct test_record *records, size_t count);
+void test_submit_creates(struct varve_store *store, const char *parent, struct test_record *records,
+			 size_t count);
 
 /** Dispatch until COUNT records have been called back. */
 void test_await_all(struct varve_store *store, const struct test_record *records, size_t count);
 
-/* ---- process.c --------------------------------------------------------------------------------------------------- */
+/* ---- process.c ------------------------------------------------------------------------------- */
 
 /**
- * Run FUNCTION(DATA) in a child process and wait for it. The test fails when it does not return 0; checks that fail in
- * the child fail the test.
+ * Run FUNCTION(DATA) in a child process and wait for it. The test fails when it does not return 0;
+ * checks that fail in the child fail the test.
  */
 void test_in_child(int (*function)(void *data), void *data);
 
@@ -334,24 +377,30 @@ void test_in_child(int (*function)(void *data), void *data);
 void test_as_nobody(int (*function)(void *data), void *data);
 
 /**
- * The same, on a home of TEST_NOBODY, which FUNCTION is given, on another file system that, unlike the test's, does not let
- * users destroy subvolumes.
+ * The same, on a home of TEST_NOBODY, which FUNCTION is given, on another file system that, unlike
+ * the test's, does not let users destroy subvolumes.
  */
 void test_as_nobody_denied(int (*function)(void *home));
 
-/** May a child that is forked while other threads allocate do so, too? If not, in a sanitized build, the test is skipped. */
+/**
+ * May a child that is forked while other threads allocate do so, too? If not, in a sanitized build,
+ * the test is skipped.
+ */
 bool test_child_may_allocate(void);
 
-/** May a child of a threaded process start threads? If not, under the thread sanitizer, the test is skipped. */
+/**
+ * May a child of a threaded process start threads? If not, under the thread sanitizer, the test is
+ * skipped.
+ */
 bool test_child_may_start_threads(void);
 
 /** Start FUNCTION(DATA) in a child process; to be waited for with test_child_end(). */
 int test_child_start(int (*function)(void *data), void *data);
 
 /**
- * Start FUNCTION(DATA) in a child process that is to be ended with test_child_kill(). What it asserts is not
- * reported: a process that is killed while it reports leaves half a record in the file that it
- * shares with Check, which then fails the suite.
+ * Start FUNCTION(DATA) in a child process that is to be ended with test_child_kill(). What it
+ * asserts is not reported: a process that is killed while it reports leaves half a record in the
+ * file that it shares with Check, which then fails the suite.
  */
 int test_child_endless(int (*function)(void *data), void *data);
 
@@ -361,7 +410,10 @@ int test_child_kill(int pid);
 /** Wait for the child PID. Returns its exit status, or 128 + the signal that ended it. */
 int test_child_end(int pid);
 
-/** Run a program by its name (no shell); returns its exit status. What it prints goes to standard output. */
+/**
+ * Run a program by its name (no shell); returns its exit status. What it prints goes to standard
+ * output.
+ */
 int test_command(const char *const *argv);
 
 #endif

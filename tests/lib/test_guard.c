@@ -2,8 +2,8 @@
 /*
  * varve-test: backend=any
  *
- * The guard over what tests remove: each of these paths leads outside, and a child that tries is aborted before anything
- * has happened to what lies there.
+ * The guard over what tests remove: each of these paths leads outside, and a child that tries is
+ * aborted before anything has happened to what lies there.
  */
 #include "test.h"
 
@@ -13,32 +13,38 @@
 #include <unistd.h>
 
 /* Call the guard's users on a path. */
-static int try_remove(void *path) {
+static int try_remove(void *path)
+{
 	test_remove(path);
 	return 0;
 }
 
-static int try_write(void *path) {
+static int try_write(void *path)
+{
 	test_write(path, "overwritten");
 	return 0;
 }
 
-static int try_destroy(void *path) {
+static int try_destroy(void *path)
+{
 	test_subvolume_destroy(path);
 	return 0;
 }
 
 /* Assert that all of them abort on PATH. */
-static void assert_refused(const char *path) {
+static void assert_refused(const char *path)
+{
 	int (*const functions[])(void *) = { try_remove, try_write, try_destroy };
 	for (size_t i = 0; i < TEST_COUNT(functions); i++) {
 		int status = test_child_end(test_child_start(functions[i], (void *)path));
-		ck_assert_msg(status == 128 + SIGABRT, "function %zu on %s: status %d", i, path, status);
+		ck_assert_msg(status == 128 + SIGABRT, "function %zu on %s: status %d", i, path,
+			      status);
 	}
 }
 
 /* Make a file outside the mount, in the directory for temporary files. */
-static char *make_outside(void) {
+static char *make_outside(void)
+{
 	const char *temporary = getenv("TMPDIR");
 	char *path = test_path("%s/varve-outside-XXXXXX", temporary ? temporary : "/tmp");
 	ck_assert_ptr_nonnull(mkdtemp(path));
@@ -51,14 +57,16 @@ static char *make_outside(void) {
 }
 
 /* Assert that the file outside is what it was, and remove it. */
-static void assert_untouched(char *outside) {
+static void assert_untouched(char *outside)
+{
 	char *file = test_path("%s/precious", outside);
 	ck_assert_str_eq(test_read(file), "precious");
 	ck_assert_int_eq(unlink(file), 0);
 	ck_assert_int_eq(rmdir(outside), 0);
 }
 
-START_TEST(test_outside) {
+START_TEST(test_outside)
+{
 	char *outside = make_outside();
 	assert_refused(test_path("%s/precious", outside));
 	assert_refused("/");
@@ -69,7 +77,8 @@ START_TEST(test_outside) {
 }
 END_TEST
 
-START_TEST(test_mount_itself) {
+START_TEST(test_mount_itself)
+{
 	assert_refused(test_mount());
 	assert_refused(test_path("%s/", test_mount()));
 	assert_refused(test_path("%s/.", test_mount()));
@@ -78,7 +87,8 @@ START_TEST(test_mount_itself) {
 }
 END_TEST
 
-START_TEST(test_dots) {
+START_TEST(test_dots)
+{
 	char *outside = make_outside();
 	char *inside = test_home();
 	test_mkdir(inside);
@@ -88,7 +98,8 @@ START_TEST(test_dots) {
 }
 END_TEST
 
-START_TEST(test_symlink) {
+START_TEST(test_symlink)
+{
 	char *outside = make_outside();
 	char *link = test_home();
 	ck_assert_int_eq(symlink(outside, link), 0);
@@ -99,7 +110,8 @@ START_TEST(test_symlink) {
 }
 END_TEST
 
-START_TEST(test_bind_mount) {
+START_TEST(test_bind_mount)
+{
 	char *outside = make_outside();
 	char *point = test_home();
 	test_mkdir(point);
@@ -110,13 +122,15 @@ START_TEST(test_bind_mount) {
 }
 END_TEST
 
-START_TEST(test_inside) {
+START_TEST(test_inside)
+{
 	char *path = test_home();
 	test_mkdir(path);
 	test_make_tree(path, 2, 3, 100);
 	test_subvolume_create(test_path("%s/subvolume", path));
 	test_write(test_path("%s/subvolume/file", path), "x");
-	test_subvolume_snapshot(test_path("%s/subvolume", path), test_path("%s/snapshot", path), true);
+	test_subvolume_snapshot(test_path("%s/subvolume", path), test_path("%s/snapshot", path),
+				true);
 	ck_assert_uint_eq(test_subvolumes_below(path), 2);
 	test_subvolume_destroy(test_path("%s/snapshot", path));
 	test_remove(path);
@@ -124,4 +138,5 @@ START_TEST(test_inside) {
 }
 END_TEST
 
-TEST_MAIN("guard", test_outside, test_mount_itself, test_dots, test_symlink, test_bind_mount, test_inside)
+TEST_MAIN("guard", test_outside, test_mount_itself, test_dots, test_symlink, test_bind_mount,
+	  test_inside)

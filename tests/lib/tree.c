@@ -15,28 +15,36 @@
 #define BTRFS_MAGIC 0x9123683E
 #define FILL_BLOCK (1u << 20)
 #define FILL_BLOCK_MIN 4096u
-/* ... and the metadata: the first piece of space taken for data, the bytes of an attribute, files between two syncs. */
+/*
+ * ... and the metadata: the first piece of space taken for data, the bytes of an attribute, files
+ * between two syncs.
+ */
 #define FILL_SPACE (1 << 26)
 #define FILL_VALUE 15000
 #define FILL_SYNC 100
 
-bool test_exists(const char *path) {
+bool test_exists(const char *path)
+{
 	struct stat stat;
 	return lstat(path, &stat) == 0;
 }
 
-bool test_is_subvolume(const char *path) {
+bool test_is_subvolume(const char *path)
+{
 	struct stat stat;
 	struct statfs statfs_;
-	return lstat(path, &stat) == 0 && S_ISDIR(stat.st_mode) && stat.st_ino == BTRFS_FIRST_FREE_OBJECTID &&
-	       statfs(path, &statfs_) == 0 && statfs_.f_type == BTRFS_MAGIC;
+	return lstat(path, &stat) == 0 && S_ISDIR(stat.st_mode) &&
+	       stat.st_ino == BTRFS_FIRST_FREE_OBJECTID && statfs(path, &statfs_) == 0 &&
+	       statfs_.f_type == BTRFS_MAGIC;
 }
 
-void test_mkdir(const char *path) {
+void test_mkdir(const char *path)
+{
 	ck_assert_msg(mkdir(path, 0755) == 0, "mkdir %s: %s", path, strerror(errno));
 }
 
-void test_write(const char *path, const char *text) {
+void test_write(const char *path, const char *text)
+{
 	close(test_guard(path));
 	FILE *file = fopen(path, "we");
 	ck_assert_msg(file != NULL, "%s: %s", path, strerror(errno));
@@ -44,7 +52,8 @@ void test_write(const char *path, const char *text) {
 	ck_assert_int_eq(fclose(file), 0);
 }
 
-char *test_read(const char *path) {
+char *test_read(const char *path)
+{
 	char *text = NULL, *copy;
 	size_t size = 0;
 	FILE *file = fopen(path, "re");
@@ -56,7 +65,8 @@ char *test_read(const char *path) {
 	return copy;
 }
 
-void test_make_tree(const char *path, unsigned dirs, unsigned files, size_t size) {
+void test_make_tree(const char *path, unsigned dirs, unsigned files, size_t size)
+{
 	close(test_guard(path));
 	char *content = test_alloc(size + 1);
 	memset(content, 'v', size);
@@ -70,7 +80,8 @@ void test_make_tree(const char *path, unsigned dirs, unsigned files, size_t size
 	}
 }
 
-int test_entries(const char *path) {
+int test_entries(const char *path)
+{
 	int count = 0;
 	DIR *directory = opendir(path);
 	if (!directory)
@@ -81,13 +92,15 @@ int test_entries(const char *path) {
 	return count;
 }
 
-unsigned test_subvolumes_below(const char *path) {
+unsigned test_subvolumes_below(const char *path)
+{
 	unsigned count = 0;
 	DIR *directory = opendir(path);
 	if (!directory)
 		return 0;
 	for (struct dirent *entry; (entry = readdir(directory));) {
-		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") || entry->d_type != DT_DIR)
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
+		    entry->d_type != DT_DIR)
 			continue;
 		char *below = test_path("%s/%s", path, entry->d_name);
 		count += test_is_subvolume(below) + test_subvolumes_below(below);
@@ -97,50 +110,60 @@ unsigned test_subvolumes_below(const char *path) {
 }
 
 /* The last component of PATH. */
-static const char *name_of(const char *path) {
+static const char *name_of(const char *path)
+{
 	return strrchr(path, '/') + 1;
 }
 
 /* Put NAME into the name field, of SIZE bytes, of an ioctl's argument. */
-static void copy_name(char *field, size_t size, const char *name) {
+static void copy_name(char *field, size_t size, const char *name)
+{
 	ck_assert_uint_lt(strlen(name), size);
 	memcpy(field, name, strlen(name) + 1);
 }
 
-void test_subvolume_create(const char *path) {
+void test_subvolume_create(const char *path)
+{
 	int parent = test_guard(path);
 	struct btrfs_ioctl_vol_args_v2 args = { 0 };
 	copy_name(args.name, sizeof(args.name), name_of(path));
-	ck_assert_msg(ioctl(parent, BTRFS_IOC_SUBVOL_CREATE_V2, &args) == 0, "subvolume %s: %s", path, strerror(errno));
+	ck_assert_msg(ioctl(parent, BTRFS_IOC_SUBVOL_CREATE_V2, &args) == 0, "subvolume %s: %s",
+		      path, strerror(errno));
 	close(parent);
 }
 
-void test_subvolume_snapshot(const char *source, const char *path, bool read_only) {
+void test_subvolume_snapshot(const char *source, const char *path, bool read_only)
+{
 	int parent = test_guard(path);
 	int descriptor = open(source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct btrfs_ioctl_vol_args_v2 args = { .fd = descriptor, .flags = read_only ? BTRFS_SUBVOL_RDONLY : 0 };
+	struct btrfs_ioctl_vol_args_v2 args = { .fd = descriptor,
+						.flags = read_only ? BTRFS_SUBVOL_RDONLY : 0 };
 	ck_assert_msg(descriptor >= 0, "%s: %s", source, strerror(errno));
 	copy_name(args.name, sizeof(args.name), name_of(path));
-	ck_assert_msg(ioctl(parent, BTRFS_IOC_SNAP_CREATE_V2, &args) == 0, "snapshot %s: %s", path, strerror(errno));
+	ck_assert_msg(ioctl(parent, BTRFS_IOC_SNAP_CREATE_V2, &args) == 0, "snapshot %s: %s", path,
+		      strerror(errno));
 	close(descriptor);
 	close(parent);
 }
 
 /* Destroy the subvolume NAME in the directory PARENT. Returns 0 or -errno. */
-static int destroy_at(int parent, const char *name) {
+static int destroy_at(int parent, const char *name)
+{
 	struct btrfs_ioctl_vol_args args = { 0 };
 	copy_name(args.name, sizeof(args.name), name);
 	return ioctl(parent, BTRFS_IOC_SNAP_DESTROY, &args) == 0 ? 0 : -errno;
 }
 
-void test_subvolume_destroy(const char *path) {
+void test_subvolume_destroy(const char *path)
+{
 	int parent = test_guard(path);
 	int error = destroy_at(parent, name_of(path));
 	ck_assert_msg(error == 0, "destroy %s: %s", path, strerror(-error));
 	close(parent);
 }
 
-void test_subvolume_set_default(const char *path) {
+void test_subvolume_set_default(const char *path)
+{
 	struct btrfs_ioctl_ino_lookup_args args = { .objectid = BTRFS_FIRST_FREE_OBJECTID };
 	int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_msg(descriptor >= 0, "%s: %s", path, strerror(errno));
@@ -151,7 +174,8 @@ void test_subvolume_set_default(const char *path) {
 }
 
 /* Remove NAME in the directory PARENT, which the guard has let pass. */
-static void remove_at(int parent, const char *name) {
+static void remove_at(int parent, const char *name)
+{
 	if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
 		return;
 	ck_assert_msg(errno == EISDIR, "%s: %s", name, strerror(errno));
@@ -169,13 +193,15 @@ static void remove_at(int parent, const char *name) {
 		test_error(destroy_at(parent, name), 0);
 }
 
-void test_remove(const char *path) {
+void test_remove(const char *path)
+{
 	int parent = test_guard(path);
 	remove_at(parent, name_of(path));
 	close(parent);
 }
 
-void test_fill(const char *path) {
+void test_fill(const char *path)
+{
 	close(test_guard(path));
 	char *block = malloc(FILL_BLOCK);
 	ck_assert_ptr_nonnull(block);
@@ -193,8 +219,12 @@ void test_fill(const char *path) {
 	free(block);
 }
 
-/* Allocate all that is left of the file system for data, in the new file PATH, so that metadata gets no more of it. */
-static void take_space(const char *path) {
+/*
+ * Allocate all that is left of the file system for data, in the new file PATH, so that metadata
+ * gets no more of it.
+ */
+static void take_space(const char *path)
+{
 	int descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	off_t end = 0;
 	ck_assert_msg(descriptor >= 0, "%s: %s", path, strerror(errno));
@@ -206,22 +236,27 @@ static void take_space(const char *path) {
 }
 
 /* Write out what the file system of PATH has in memory; 0 or -1. */
-static int sync_file_system(const char *path) {
-	int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = descriptor < 0 ? -1 : syncfs(descriptor);
+static int sync_file_system(const char *path)
+{
+	int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+	    r = descriptor < 0 ? -1 : syncfs(descriptor);
 	if (descriptor >= 0)
 		close(descriptor);
 	return r;
 }
 
-void test_fill_metadata(const char *path) {
+void test_fill_metadata(const char *path)
+{
 	static const char value[FILL_VALUE];
 	int error = 0;
 	close(test_guard(test_path("%s/space", path)));
 	take_space(test_path("%s/space", path));
 	/* Attributes that fill a leaf each, on files of their own. */
 	for (unsigned i = 0; !error; i++) {
-		int descriptor = open(test_path("%s/fill-%u", path, i), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		if (descriptor < 0 || fsetxattr(descriptor, "user.fill", value, sizeof(value), 0) < 0)
+		int descriptor = open(test_path("%s/fill-%u", path, i),
+				      O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (descriptor < 0 ||
+		    fsetxattr(descriptor, "user.fill", value, sizeof(value), 0) < 0)
 			error = errno;
 		if (descriptor >= 0)
 			close(descriptor);
@@ -230,5 +265,6 @@ void test_fill_metadata(const char *path) {
 			error = errno;
 	}
 	ck_assert_msg(error == ENOSPC, "%s: %s", path, strerror(error));
-	ck_assert_msg(mkdir(test_path("%s/directory", path), 0700) < 0 && errno == ENOSPC, "%s: there is room for a directory", path);
+	ck_assert_msg(mkdir(test_path("%s/directory", path), 0700) < 0 && errno == ENOSPC,
+		      "%s: there is room for a directory", path);
 }

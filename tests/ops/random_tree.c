@@ -28,22 +28,26 @@ struct maker {
 	char nest[PATH_BYTES]; /* The last subvolume. */
 };
 
-static unsigned pick(struct maker *maker, unsigned below) {
+static unsigned pick(struct maker *maker, unsigned below)
+{
 	maker->seed = maker->seed * 1103515245u + 12345u;
 	return (maker->seed >> 8) % below;
 }
 
 /* Write a new name of N into NAME. */
-static void make_name(struct maker *maker, unsigned n, char name[NAME_MAX + 1]) {
+static void make_name(struct maker *maker, unsigned n, char name[NAME_MAX + 1])
+{
 	static const char odd[] = "\n\t \\\"'*?\x01\x7f\xff\xc3\x28;|&$`<>#%{}[]~";
 	int length = snprintf(name, NAME_MAX + 1, "%u-", n);
 	unsigned more = pick(maker, 16) ? pick(maker, 20) : (unsigned)(NAME_MAX - length);
 	for (unsigned i = 0; i < more; i++)
-		name[length++] = pick(maker, 3) ? (char)('a' + pick(maker, 26)) : odd[pick(maker, sizeof(odd) - 1)];
+		name[length++] = pick(maker, 3) ? (char)('a' + pick(maker, 26))
+						: odd[pick(maker, sizeof(odd) - 1)];
 	name[length] = '\0';
 }
 
-static void make_file(struct maker *maker, const char *path) {
+static void make_file(struct maker *maker, const char *path)
+{
 	int descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	char block[9000];
 	ck_assert_msg(descriptor >= 0, "%s: %s", path, strerror(errno));
@@ -56,7 +60,8 @@ static void make_file(struct maker *maker, const char *path) {
 	snprintf(maker->file, sizeof(maker->file), "%s", path);
 }
 
-static void make_socket(const char *path) {
+static void make_socket(const char *path)
+{
 	int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	ck_assert_int_ge(descriptor, 0);
@@ -65,7 +70,8 @@ static void make_socket(const char *path) {
 	*name++ = '\0';
 	if (strlen(name) < sizeof(address.sun_path) && chdir(directory) == 0) {
 		strcpy(address.sun_path, name);
-		ck_assert_msg(bind(descriptor, (struct sockaddr *)&address, sizeof(address)) == 0, "%s", strerror(errno));
+		ck_assert_msg(bind(descriptor, (struct sockaddr *)&address, sizeof(address)) == 0,
+			      "%s", strerror(errno));
 		ck_assert_int_eq(fchdir(cwd), 0);
 	}
 	free(directory);
@@ -73,7 +79,8 @@ static void make_socket(const char *path) {
 	close(descriptor);
 }
 
-static void make_entry(struct maker *maker, unsigned n) {
+static void make_entry(struct maker *maker, unsigned n)
+{
 	char path[PATH_BYTES], name[NAME_MAX + 1];
 	make_name(maker, n, name);
 	const char *directory = maker->dirs[pick(maker, maker->dirs_count)];
@@ -82,7 +89,8 @@ static void make_entry(struct maker *maker, unsigned n) {
 	ck_assert_int_lt(snprintf(path, sizeof(path), "%s/%s", directory, name), PATH_BYTES);
 	switch (pick(maker, 20)) {
 	case 0:
-		ck_assert_msg(symlink(pick(maker, 2) ? "/etc/passwd" : "..", path) == 0, "%s", strerror(errno));
+		ck_assert_msg(symlink(pick(maker, 2) ? "/etc/passwd" : "..", path) == 0, "%s",
+			      strerror(errno));
 		break;
 	case 1:
 		make_socket(path);
@@ -120,7 +128,8 @@ static void make_entry(struct maker *maker, unsigned n) {
 	}
 }
 
-void random_tree_make(const char *path, unsigned seed, unsigned entries) {
+void random_tree_make(const char *path, unsigned seed, unsigned entries)
+{
 	struct maker *maker = calloc(1, sizeof(*maker));
 	ck_assert_ptr_nonnull(maker);
 	close(test_guard(path));
@@ -133,7 +142,8 @@ void random_tree_make(const char *path, unsigned seed, unsigned entries) {
 	free(maker);
 }
 
-void random_tree_chain(const char *path, const char *name, unsigned depth, bool with_files) {
+void random_tree_chain(const char *path, const char *name, unsigned depth, bool with_files)
+{
 	close(test_guard(path));
 	int at = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_ge(at, 0);
@@ -149,28 +159,32 @@ void random_tree_chain(const char *path, const char *name, unsigned depth, bool 
 	close(at);
 }
 
-/* ---- the plain walk ---------------------------------------------------------------------------------------------- */
+/* ---- the plain walk -------------------------------------------------------------------------- */
 
 /* Is something mounted on NAME in PARENT? */
-static bool is_mount(int parent, const char *name) {
+static bool is_mount(int parent, const char *name)
+{
 	struct statx stat;
 	return statx(parent, name, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &stat) == 0 &&
 	       (stat.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
 /* Visit what is in the directory DESCRIPTOR, which is closed. */
-static void each_in(int descriptor, const char *path, random_tree_callback *callback, void *data) {
+static void each_in(int descriptor, const char *path, random_tree_callback *callback, void *data)
+{
 	DIR *directory = fdopendir(descriptor);
 	ck_assert_ptr_nonnull(directory);
 	for (struct dirent *entry; (entry = readdir(directory));) {
 		struct stat stat;
-		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") || is_mount(descriptor, entry->d_name))
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
+		    is_mount(descriptor, entry->d_name))
 			continue;
 		ck_assert_int_eq(fstatat(descriptor, entry->d_name, &stat, AT_SYMLINK_NOFOLLOW), 0);
 		char *below;
 		ck_assert_int_ge(asprintf(&below, "%s/%s", path, entry->d_name), 0);
 		if (S_ISDIR(stat.st_mode)) {
-			int next = openat(descriptor, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			int next = openat(descriptor, entry->d_name,
+					  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			ck_assert_msg(next >= 0, "%s: %s", below, strerror(errno));
 			each_in(next, below, callback, data);
 		}
@@ -180,10 +194,12 @@ static void each_in(int descriptor, const char *path, random_tree_callback *call
 	closedir(directory);
 }
 
-void random_tree_each(const char *path, random_tree_callback *callback, void *data) {
+void random_tree_each(const char *path, random_tree_callback *callback, void *data)
+{
 	struct stat stat;
 	int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	ck_assert_msg(descriptor >= 0 && fstat(descriptor, &stat) == 0, "%s: %s", path, strerror(errno));
+	ck_assert_msg(descriptor >= 0 && fstat(descriptor, &stat) == 0, "%s: %s", path,
+		      strerror(errno));
 	each_in(dup(descriptor), path, callback, data);
 	callback(data, descriptor, ".", path, &stat);
 	close(descriptor);
@@ -195,17 +211,19 @@ struct adder {
 	struct seen {
 		dev_t device;
 		ino_t inode;
-	} *seen;
+	} * seen;
 	size_t seen_count;
 };
 
-static void add(void *data, int parent, const char *name, const char *path, const struct stat *stat) {
+static void add(void *data, int parent, const char *name, const char *path, const struct stat *stat)
+{
 	struct adder *adder = data;
 	(void)parent, (void)name, (void)path;
 	/* Directories in the place of subvolumes that a snapshot left out share an inode, too. */
 	if (stat->st_nlink > 1 || stat->st_ino == 2) {
 		for (size_t i = 0; i < adder->seen_count; i++)
-			if (adder->seen[i].device == stat->st_dev && adder->seen[i].inode == stat->st_ino)
+			if (adder->seen[i].device == stat->st_dev &&
+			    adder->seen[i].inode == stat->st_ino)
 				return;
 		adder->seen = realloc(adder->seen, (adder->seen_count + 1) * sizeof(*adder->seen));
 		adder->seen[adder->seen_count++] = (struct seen){ stat->st_dev, stat->st_ino };
@@ -215,14 +233,17 @@ static void add(void *data, int parent, const char *name, const char *path, cons
 	adder->sum.disk_bytes += (uint64_t)stat->st_blocks * 512;
 }
 
-struct random_tree_sum random_tree_sum(const char *path) {
+struct random_tree_sum random_tree_sum(const char *path)
+{
 	struct adder adder = { 0 };
 	random_tree_each(path, add, &adder);
 	free(adder.seen);
 	return adder.sum;
 }
 
-static void make_writable(void *data, int parent, const char *name, const char *path, const struct stat *stat) {
+static void make_writable(void *data, int parent, const char *name, const char *path,
+			  const struct stat *stat)
+{
 	(void)data, (void)path;
 	if (!S_ISDIR(stat->st_mode) || stat->st_ino != BTRFS_FIRST_FREE_OBJECTID)
 		return;
@@ -232,12 +253,15 @@ static void make_writable(void *data, int parent, const char *name, const char *
 	close(descriptor);
 }
 
-void random_tree_writable(const char *path) {
+void random_tree_writable(const char *path)
+{
 	random_tree_each(path, make_writable, NULL);
 }
 
-int random_tree_swap(void *directory) {
-	char *one = test_path("%s/swap", (const char *)directory), *other = test_path("%s/link", (const char *)directory);
+int random_tree_swap(void *directory)
+{
+	char *one = test_path("%s/swap", (const char *)directory),
+	     *other = test_path("%s/link", (const char *)directory);
 	int r = 0;
 	while (r == 0)
 		r = renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE);

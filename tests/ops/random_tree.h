@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Trees of everything that a directory can hold, made from a seed, and what a plain walk finds in a tree. */
+/*
+ * Trees of everything that a directory can hold, made from a seed, and what a plain walk finds in a
+ * tree.
+ */
 #ifndef RANDOM_TREE_H
 #define RANDOM_TREE_H
 
@@ -8,11 +11,16 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-/** Make entries below PATH until there are ENTRIES: files with holes, hard links, symbolic links, sockets, fifos, devices,
- * odd and long names, directories, subvolumes, snapshots with a place for a nested subvolume. Everything follows SEED. */
+/**
+ * Make entries below PATH until there are ENTRIES: files with holes, hard links, symbolic links,
+ * sockets, fifos, devices, odd and long names, directories, subvolumes, snapshots with a place for
+ * a nested subvolume. Everything follows SEED.
+ */
 void random_tree_make(const char *path, unsigned seed, unsigned entries);
 
-/** Make a chain of DEPTH directories called NAME below PATH, with a file beside each if WITH_FILES. */
+/**
+ * Make a chain of DEPTH directories called NAME below PATH, with a file beside each if WITH_FILES.
+ */
 void random_tree_chain(const char *path, const char *name, unsigned depth, bool with_files);
 
 /** What a plain, recursive walk adds up; mounts are left out. */
@@ -24,9 +32,13 @@ struct random_tree_sum {
 struct random_tree_sum random_tree_sum(const char *path);
 
 /** Called for each entry below a path, and for that itself: what it is, and its path. */
-typedef void random_tree_callback(void *data, int parent, const char *name, const char *path, const struct stat *stat);
+typedef void random_tree_callback(void *data, int parent, const char *name, const char *path,
+				  const struct stat *stat);
 
-/** Call CALLBACK for everything below PATH, PATH itself included (name "."), in no order; mounts are left out. */
+/**
+ * Call CALLBACK for everything below PATH, PATH itself included (name "."), in no order; mounts are
+ * left out.
+ */
 void random_tree_each(const char *path, random_tree_callback *callback, void *data);
 
 /** Make the subvolumes below PATH writable. */

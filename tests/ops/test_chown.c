@@ -23,14 +23,16 @@
 #include "test.h"
 
 /** A version 2 file capability: cap_net_raw+ep. */
-static const unsigned char capability[] = { 1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+static const unsigned char capability[] = { 1, 0, 0, 2, 0, 32, 0, 0, 0, 0,
+					    0, 0, 0, 0, 0, 0,  0, 0, 0, 0 };
 
 /** What the trees are shifted by. */
 static const struct varve_id_map map_users[] = { { 0, 100000, 1000 }, { 1000, 300000, 10 } };
 static const struct varve_id_map map_groups[] = { { 0, 200000, 65536 } };
 
 /* Where ID comes out of the COUNT entries of MAPS. */
-static uint32_t mapped(const struct varve_id_map *maps, size_t count, uint32_t id) {
+static uint32_t mapped(const struct varve_id_map *maps, size_t count, uint32_t id)
+{
 	for (size_t i = 0; i < count; i++)
 		if (id >= maps[i].container && id < maps[i].container + maps[i].count)
 			return maps[i].host + id - maps[i].container;
@@ -50,22 +52,30 @@ struct list_of {
 };
 
 /* Give everything an owner that follows from its inode, some special bits and capabilities. */
-static void dress(void *data, int parent, const char *name, const char *path, const struct stat *stat) {
-	uint32_t uid = (uint32_t)(stat->st_ino * 7 % 1200), gid = (uint32_t)(stat->st_ino * 3 % 900);
+static void dress(void *data, int parent, const char *name, const char *path,
+		  const struct stat *stat)
+{
+	uint32_t uid = (uint32_t)(stat->st_ino * 7 % 1200),
+		 gid = (uint32_t)(stat->st_ino * 3 % 900);
 	(void)path, (void)data;
 	/* A read-only subvolume, or the place of a nested one. */
 	if (fchownat(parent, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return;
 	if (!S_ISLNK(stat->st_mode) && stat->st_ino % 3 == 0)
-		fchmodat(parent, name, (stat->st_mode & 0777) | (stat->st_ino % 2 ? S_ISUID : S_ISGID), 0);
+		fchmodat(parent, name,
+			 (stat->st_mode & 0777) | (stat->st_ino % 2 ? S_ISUID : S_ISGID), 0);
 	if (S_ISREG(stat->st_mode) && stat->st_ino % 5 == 0) {
 		int descriptor = openat(parent, name, O_RDONLY | O_CLOEXEC);
-		ck_assert_int_eq(fsetxattr(descriptor, "security.capability", capability, sizeof(capability), 0), 0);
+		ck_assert_int_eq(fsetxattr(descriptor, "security.capability", capability,
+					   sizeof(capability), 0),
+				 0);
 		close(descriptor);
 	}
 }
 
-static void note(void *data, int parent, const char *name, const char *path, const struct stat *stat) {
+static void note(void *data, int parent, const char *name, const char *path,
+		 const struct stat *stat)
+{
 	struct list_of *list = data;
 	char value[64], *dot = strdup(path);
 	list->known = realloc(list->known, (list->count + 1) * sizeof(*list->known));
@@ -76,19 +86,22 @@ static void note(void *data, int parent, const char *name, const char *path, con
 }
 
 /* Note the whole tree. */
-static struct list_of list_tree(const char *path) {
+static struct list_of list_tree(const char *path)
+{
 	struct list_of list = { 0 };
 	random_tree_each(path, note, &list);
 	return list;
 }
 
-static void list_free(struct list_of *list) {
+static void list_free(struct list_of *list)
+{
 	for (size_t i = 0; i < list->count; i++)
 		free(list->known[i].path);
 	free(list->known);
 }
 
-static void shift(struct varve_store *store, const char *id, bool back) {
+static void shift(struct varve_store *store, const char *id, bool back)
+{
 	struct varve_chown_options options = VARVE_CHOWN_OPTIONS_INIT;
 	struct varve_failure failure = { 0 };
 	options.flags = VARVE_OVERFLOW_IDS;
@@ -102,7 +115,8 @@ static void shift(struct varve_store *store, const char *id, bool back) {
 	test_ok(varve_layer_chown_wait(store, id, &options, &failure), &failure);
 }
 
-START_TEST(test_shift) {
+START_TEST(test_shift)
+{
 	static const uint64_t slow[] = { WALK_SLOW_NS, 0, WALK_SLOW_NS, 0 };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -124,12 +138,16 @@ START_TEST(test_shift) {
 			ck_assert_str_eq(old->path, new->path);
 			ck_assert_uint_eq(old->stat.st_mode, new->stat.st_mode);
 			ck_assert_int_eq(old->capability, new->capability);
-			special += !!(new->stat.st_mode & (S_ISUID | S_ISGID)) && S_ISREG(new->stat.st_mode);
+			special += !!(new->stat.st_mode &(S_ISUID | S_ISGID)) &&
+				   S_ISREG(new->stat.st_mode);
 			capable += new->capability > 0;
 			if (old->stat.st_ino == 2)
 				continue;
-			ck_assert_uint_eq(new->stat.st_uid, mapped(map_users, TEST_COUNT(map_users), old->stat.st_uid));
-			ck_assert_uint_eq(new->stat.st_gid, mapped(map_groups, TEST_COUNT(map_groups), old->stat.st_gid));
+			ck_assert_uint_eq(new->stat.st_uid, mapped(map_users, TEST_COUNT(map_users),
+								   old->stat.st_uid));
+			ck_assert_uint_eq(new->stat.st_gid,
+					  mapped(map_groups, TEST_COUNT(map_groups),
+						 old->stat.st_gid));
 		}
 		list_free(&before);
 		list_free(&after);
@@ -141,7 +159,8 @@ START_TEST(test_shift) {
 END_TEST
 
 /* There and back again; and ids that the map they are in does not know. */
-START_TEST(test_shift_back) {
+START_TEST(test_shift_back)
+{
 	char *home = test_home(), *path;
 	struct varve_store *store = test_open(home);
 	struct varve_chown_options options = VARVE_CHOWN_OPTIONS_INIT;
@@ -169,10 +188,13 @@ START_TEST(test_shift_back) {
 END_TEST
 
 /* The first and the last id of each range, and their neighbours; and root, which is in no range. */
-START_TEST(test_edges) {
+START_TEST(test_edges)
+{
 	static const struct {
 		uint32_t id, shifted;
-	} edges[] = { { 0, 100000 }, { 999, 100999 }, { 1000, 300000 }, { 1009, 300009 }, { 1010, 65534 } };
+	} edges[] = {
+		{ 0, 100000 }, { 999, 100999 }, { 1000, 300000 }, { 1009, 300009 }, { 1010, 65534 }
+	};
 	char *home = test_home(), *paths[TEST_COUNT(edges)];
 	struct varve_store *store = test_open(home);
 	struct varve_chown_options options = VARVE_CHOWN_OPTIONS_INIT;
@@ -209,11 +231,15 @@ START_TEST(test_edges) {
 }
 END_TEST
 
-START_TEST(test_attack) {
+START_TEST(test_attack)
+{
 	char *home = test_home(), *outside = test_path("%s-outside", home), *layer;
 	struct varve_store *store = test_open(home);
 	test_mkdir(outside);
-	/* Inode numbers that the layer does not have: an inode that was seen is not shifted again, and that would hide it. */
+	/*
+	 * Inode numbers that the layer does not have: an inode that was seen is not shifted again,
+	 * and that would hide it.
+	 */
 	for (int i = 0; i < 2000; i++) {
 		test_write(test_path("%s/burnt", outside), "");
 		ck_assert_int_eq(unlink(test_path("%s/burnt", outside)), 0);
@@ -230,13 +256,17 @@ START_TEST(test_attack) {
 	for (int i = 0; i < 30; i++) {
 		workers_set_slow(store, i % 2 ? 0 : WALK_SLOW_NS);
 		workers_set_xattr_method(store, i % 3 ? XATTR_CWD : xattr_probe());
-		/* What is renamed meanwhile may be missed or found twice: then its owner is in no map. */
+		/*
+		 * What is renamed meanwhile may be missed or found twice: then its owner is in no
+		 * map.
+		 */
 		shift(store, "layer", false);
 	}
 	test_child_kill(child);
 	struct list_of list = list_tree(outside);
 	for (size_t i = 0; i < list.count; i++)
-		ck_assert_msg(list.known[i].stat.st_uid == 0 && list.known[i].stat.st_gid == 0, "%s", list.known[i].path);
+		ck_assert_msg(list.known[i].stat.st_uid == 0 && list.known[i].stat.st_gid == 0,
+			      "%s", list.known[i].path);
 	list_free(&list);
 	test_close(store);
 }
@@ -246,19 +276,26 @@ END_TEST
 #define BUSY_FILES 1200
 
 /* Move every file of a layer to and fro between its two directories, for ever. */
-static int stir(void *layer) {
+static int stir(void *layer)
+{
 	for (unsigned turn = 0;; turn++)
 		for (unsigned i = 0; i < BUSY_FILES; i++) {
 			char from[4096], to[4096];
-			snprintf(from, sizeof(from), "%s/dir-%u/file-%u", (const char *)layer, turn % 2, i);
-			snprintf(to, sizeof(to), "%s/dir-%u/file-%u", (const char *)layer, !(turn % 2), i);
+			snprintf(from, sizeof(from), "%s/dir-%u/file-%u", (const char *)layer,
+				 turn % 2, i);
+			snprintf(to, sizeof(to), "%s/dir-%u/file-%u", (const char *)layer,
+				 !(turn % 2), i);
 			rename(from, to);
 		}
 	return 0;
 }
 
-/* A layer in use: what moves while it is shifted is shifted, too, once, or the call says that something is not. */
-START_TEST(test_in_use) {
+/*
+ * A layer in use: what moves while it is shifted is shifted, too, once, or the call says that
+ * something is not.
+ */
+START_TEST(test_in_use)
+{
 	char *home = test_home(), *layer = test_layer(home, "layer");
 	struct varve_store *store = test_open(home);
 	struct varve_chown_options options = VARVE_CHOWN_OPTIONS_INIT;
@@ -283,7 +320,8 @@ START_TEST(test_in_use) {
 	struct list_of list = list_tree(layer);
 	ck_assert_uint_eq(list.count, BUSY_FILES + 3);
 	for (size_t i = 0; i < list.count; i++)
-		ck_assert_msg(list.known[i].stat.st_uid == 800000, "%s: %u", list.known[i].path, list.known[i].stat.st_uid);
+		ck_assert_msg(list.known[i].stat.st_uid == 800000, "%s: %u", list.known[i].path,
+			      list.known[i].stat.st_uid);
 	list_free(&list);
 	test_close(store);
 }
@@ -292,7 +330,10 @@ END_TEST
 /** Files that come each time. */
 #define NEW_FILES 3
 
-/** What a layer's user makes in it, in each round of a shift: by a search it begins with that ioctl, by a walk it ends so. */
+/**
+ * What a layer's user makes in it, in each round of a shift: by a search it begins with that ioctl,
+ * by a walk it ends so.
+ */
 static struct {
 	const char *layer;
 	/* How many more times; how many files there are. */
@@ -302,7 +343,8 @@ static struct {
 } user;
 
 /* Make files, unless that was often enough. */
-static void user_makes_files(void) {
+static void user_makes_files(void)
+{
 	char path[4096];
 	if (!user.times)
 		return;
@@ -315,24 +357,31 @@ static void user_makes_files(void) {
 	}
 }
 
-/** A layer whose files are given capabilities when the trees have been searched for the first time; NULL: not, or no more. */
+/**
+ * A layer whose files are given capabilities when the trees have been searched for the first time;
+ * NULL: not, or no more.
+ */
 static const char *given;
 
 /** Files in it: more than are asked before a search. */
 #define GIVEN_FILES (XATTR_SEARCH_ASKS + 20)
 
 /* Give them. */
-static void give_capabilities(void) {
+static void give_capabilities(void)
+{
 	char path[4096];
 	for (unsigned i = 0; i < GIVEN_FILES; i++) {
 		snprintf(path, sizeof(path), "%s/file-%u", given, i);
-		ck_assert_int_eq(setxattr(path, "security.capability", capability, sizeof(capability), 0), 0);
+		ck_assert_int_eq(setxattr(path, "security.capability", capability,
+					  sizeof(capability), 0),
+				 0);
 	}
 	given = NULL;
 }
 
 /** In the place of libc's. */
-int ioctl(int fd, unsigned long request, ...) {
+int ioctl(int fd, unsigned long request, ...)
+{
 	va_list arguments;
 	va_start(arguments, request);
 	void *argument = va_arg(arguments, void *);
@@ -349,7 +398,8 @@ int ioctl(int fd, unsigned long request, ...) {
 static _Atomic int list_error;
 
 /** In the place of libc's. */
-ssize_t listxattr(const char *path, char *list, size_t size) {
+ssize_t listxattr(const char *path, char *list, size_t size)
+{
 	if (list_error) {
 		errno = list_error;
 		return -1;
@@ -358,7 +408,8 @@ ssize_t listxattr(const char *path, char *list, size_t size) {
 }
 
 /** In the place of libc's. */
-long syscall(long number, ...) {
+long syscall(long number, ...)
+{
 	enum { LISTXATTRAT = 465 };
 	static long (*real)(long, ...);
 	va_list arguments;
@@ -377,15 +428,20 @@ long syscall(long number, ...) {
 }
 
 /** In the place of libc's. */
-ssize_t getdents64(int fd, void *buffer, size_t size) {
+ssize_t getdents64(int fd, void *buffer, size_t size)
+{
 	ssize_t length = syscall(SYS_getdents64, fd, buffer, size);
 	if (!length && user.walked)
 		user_makes_files();
 	return length;
 }
 
-/* Shift a layer whose user makes files in TIMES rounds; once more than there are rounds, and some are left. */
-static void shift_while_made(bool privileged, unsigned times) {
+/*
+ * Shift a layer whose user makes files in TIMES rounds; once more than there are rounds, and some
+ * are left.
+ */
+static void shift_while_made(bool privileged, unsigned times)
+{
 	char *home = test_home(), *layer = test_layer(home, "layer");
 	struct varve_store *store = test_open(home);
 	struct varve_chown_options options = VARVE_CHOWN_OPTIONS_INIT;
@@ -404,7 +460,9 @@ static void shift_while_made(bool privileged, unsigned times) {
 	ck_assert_uint_eq(user.files, times * NEW_FILES);
 	if (times > SHIFT_ROUNDS_MAX) {
 		test_error(r, -EBUSY);
-		ck_assert_msg(strstr(failure.detail, test_path("%u files", NEW_FILES)) == failure.detail, "%s", failure.detail);
+		ck_assert_msg(strstr(failure.detail, test_path("%u files", NEW_FILES)) ==
+				      failure.detail,
+			      "%s", failure.detail);
 	} else {
 		test_ok(r, &failure);
 	}
@@ -412,23 +470,34 @@ static void shift_while_made(bool privileged, unsigned times) {
 	ck_assert_uint_eq(list.count, times * NEW_FILES + 1);
 	for (size_t i = 0; i < list.count; i++) {
 		unshifted += !list.known[i].stat.st_uid;
-		ck_assert_uint_eq(list.known[i].stat.st_uid, list.known[i].stat.st_uid ? 100000 : 0);
+		ck_assert_uint_eq(list.known[i].stat.st_uid,
+				  list.known[i].stat.st_uid ? 100000 : 0);
 	}
-	/* A search that finds some after the last round only counts them; a walk shifts what it comes to. */
+	/*
+	 * A search that finds some after the last round only counts them; a walk shifts what it
+	 * comes to.
+	 */
 	ck_assert_uint_eq(unshifted, times > SHIFT_ROUNDS_MAX && privileged ? NEW_FILES : 0);
 	list_free(&list);
 	test_close(store);
 }
 
-/* Files that are made in each round end it, with their number; one round less, and all is shifted. */
-START_TEST(test_files_made) {
+/*
+ * Files that are made in each round end it, with their number; one round less, and all is shifted.
+ */
+START_TEST(test_files_made)
+{
 	for (unsigned i = 0; i < 4; i++)
 		shift_while_made(i % 2, SHIFT_ROUNDS_MAX + i / 2);
 }
 END_TEST
 
-/* Make a layer of empty files in one directory, which one thread walks, and wait until a change of them has a later time. */
-static void make_settled(struct varve_store *store, const char *layer) {
+/*
+ * Make a layer of empty files in one directory, which one thread walks, and wait until a change of
+ * them has a later time.
+ */
+static void make_settled(struct varve_store *store, const char *layer)
+{
 	struct timespec now;
 	struct stat stat;
 	test_create(store, "layer", NULL);
@@ -438,11 +507,13 @@ static void make_settled(struct varve_store *store, const char *layer) {
 	do {
 		sched_yield();
 		clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	} while (now.tv_sec == stat.st_ctim.tv_sec ? now.tv_nsec <= stat.st_ctim.tv_nsec : now.tv_sec < stat.st_ctim.tv_sec);
+	} while (now.tv_sec == stat.st_ctim.tv_sec ? now.tv_nsec <= stat.st_ctim.tv_nsec
+						   : now.tv_sec < stat.st_ctim.tv_sec);
 }
 
 /* What files are given after the trees were searched for it is kept. */
-START_TEST(test_given_meanwhile) {
+START_TEST(test_given_meanwhile)
+{
 	char *home = test_home(), *layer = test_layer(home, "layer"), value[64];
 	struct varve_store *store = test_open(home);
 	make_settled(store, layer);
@@ -454,38 +525,52 @@ START_TEST(test_given_meanwhile) {
 		const char *path = test_path("%s/file-%u", layer, i);
 		ck_assert_int_eq(lstat(path, &stat), 0);
 		ck_assert_uint_eq(stat.st_uid, 100000);
-		ck_assert_msg(getxattr(path, "security.capability", value, sizeof(value)) == sizeof(capability), "%s", path);
+		ck_assert_msg(getxattr(path, "security.capability", value, sizeof(value)) ==
+				      sizeof(capability),
+			      "%s", path);
 	}
 	test_close(store);
 }
 END_TEST
 
-/* Where the names of a file's attributes cannot be had, it is not taken for one that has none, whose capability would be lost. */
-START_TEST(test_not_listed) {
-	char *home = test_home(), *file = test_path("%s/file", test_layer(home, "layer")), value[64];
+/*
+ * Where the names of a file's attributes cannot be had, it is not taken for one that has none,
+ * whose capability would be lost.
+ */
+START_TEST(test_not_listed)
+{
+	char *home = test_home(), *file = test_path("%s/file", test_layer(home, "layer")),
+	     value[64];
 	struct varve_store *store = test_open(home);
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_chown_options chown_options = VARVE_CHOWN_OPTIONS_INIT;
 	struct varve_failure failure = { 0 };
 	test_create(store, "layer", NULL);
 	test_write(file, "");
-	ck_assert_int_eq(setxattr(file, "security.capability", capability, sizeof(capability), 0), 0);
+	ck_assert_int_eq(setxattr(file, "security.capability", capability, sizeof(capability), 0),
+			 0);
 	chown_options.uid_to = map_users, chown_options.uid_to_count = TEST_COUNT(map_users);
 	options.parent = "layer", options.chown = &chown_options;
 	list_error = ENOMEM;
 	test_error(varve_layer_chown_wait(store, "layer", &chown_options, &failure), -ENOMEM);
 	test_error(varve_layer_create_wait(store, "shifted", &options, &failure), -ENOMEM);
 	list_error = 0;
-	ck_assert_int_eq(getxattr(file, "security.capability", value, sizeof(value)), sizeof(capability));
+	ck_assert_int_eq(getxattr(file, "security.capability", value, sizeof(value)),
+			 sizeof(capability));
 	ck_assert(!test_layer_exists(home, "shifted"));
 	shift(store, "layer", false);
-	ck_assert_int_eq(getxattr(file, "security.capability", value, sizeof(value)), sizeof(capability));
+	ck_assert_int_eq(getxattr(file, "security.capability", value, sizeof(value)),
+			 sizeof(capability));
 	test_close(store);
 }
 END_TEST
 
-/* A time of change tells that a file has not changed; not when the clock was set back meanwhile, nor of what has. */
-START_TEST(test_settled) {
+/*
+ * A time of change tells that a file has not changed; not when the clock was set back meanwhile,
+ * nor of what has.
+ */
+START_TEST(test_settled)
+{
 	static const char *const names[] = { "security.capability", NULL };
 	static const _Atomic bool cancelled;
 	char *home = test_home(), *layer = test_layer(home, "layer");
@@ -509,8 +594,12 @@ START_TEST(test_settled) {
 }
 END_TEST
 
-/* As an option of create: the layer appears shifted, its source stays as it is; read-only ones, too; and none by failure. */
-START_TEST(test_create_shifted) {
+/*
+ * As an option of create: the layer appears shifted, its source stays as it is; read-only ones,
+ * too; and none by failure.
+ */
+START_TEST(test_create_shifted)
+{
 	char *home = test_home(), *source = test_layer(home, "source");
 	struct varve_store *store = test_open(home);
 	struct varve_chown_options shift_ = VARVE_CHOWN_OPTIONS_INIT;
@@ -542,7 +631,9 @@ START_TEST(test_create_shifted) {
 	/* More than may walk at once, in one batch. */
 	options.parent = "source";
 	options.flags = 0;
-	test_ok(varve_layer_create_batch_wait(store, ids, TEST_COUNT(ids), &options, NULL, &failure), &failure);
+	test_ok(varve_layer_create_batch_wait(store, ids, TEST_COUNT(ids), &options, NULL,
+					      &failure),
+		&failure);
 	struct list_of list = list_tree(source);
 	for (size_t n = 0; n < list.count; n++)
 		ck_assert_uint_eq(list.known[n].stat.st_uid, 0);
@@ -560,5 +651,5 @@ START_TEST(test_create_shifted) {
 }
 END_TEST
 
-TEST_MAIN("chown", test_create_shifted, test_shift, test_shift_back, test_edges, test_attack, test_in_use,
-	  test_files_made, test_given_meanwhile, test_not_listed, test_settled)
+TEST_MAIN("chown", test_create_shifted, test_shift, test_shift_back, test_edges, test_attack,
+	  test_in_use, test_files_made, test_given_meanwhile, test_not_listed, test_settled)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When engine/btrfs/cleaner wakes the kernel's cleaner: for a large backlog that nobody waits for never while removals go
- * on, because that commits, and once they rest; for a create that waits at once, and again. And how many layers it lets be
- * made under full quotas. The kernel is asked here: it has dropped nothing, however often it is woken.
+ * When engine/btrfs/cleaner wakes the kernel's cleaner: for a large backlog that nobody waits for
+ * never while removals go on, because that commits, and once they rest; for a create that waits at
+ * once, and again. And how many layers it lets be made under full quotas. The kernel is asked here:
+ * it has dropped nothing, however often it is woken.
  */
 #include "test.h"
 
@@ -39,69 +40,87 @@ static struct {
 } kernel;
 
 /* Note a commit. */
-static void kernel_commits(void) {
+static void kernel_commits(void)
+{
 	kernel.commits++;
 	sem_post(&kernel.committed);
 }
 
-/** In the place of libc's: a held clock goes on only when it is looked at, so that no time passes while the machine is busy. */
-int clock_gettime(clockid_t commits, struct timespec *time) {
+/**
+ * In the place of libc's: a held clock goes on only when it is looked at, so that no time passes
+ * while the machine is busy.
+ */
+int clock_gettime(clockid_t commits, struct timespec *time)
+{
 	if (!kernel.held_ns || commits != CLOCK_MONOTONIC)
 		return (int)syscall(SYS_clock_gettime, commits, time);
 	uint64_t now = kernel.held_ns += CLOCK_STEP_NS;
-	*time = (struct timespec){ .tv_sec = (time_t)(now / 1000000000), .tv_nsec = (long)(now % 1000000000) };
+	*time = (struct timespec){ .tv_sec = (time_t)(now / 1000000000),
+				   .tv_nsec = (long)(now % 1000000000) };
 	return 0;
 }
 
 /* Hold the clock. */
-static void hold_clock(void) {
+static void hold_clock(void)
+{
 	kernel.held_ns = now_ns();
 }
 
 /* Let MS pass on the held clock. */
-static void let_pass_ms(unsigned ms) {
+static void let_pass_ms(unsigned ms)
+{
 	kernel.held_ns += ms * NS_PER_MS;
 }
 
 /** In the place of libc's. */
-int ioctl(int fd, unsigned long request, ...) {
+int ioctl(int fd, unsigned long request, ...)
+{
 	va_list arguments;
 	va_start(arguments, request);
 	void *argument = va_arg(arguments, void *);
 	va_end(arguments);
 	if (request == ABI_SUBVOL_SYNC_WAIT) {
-		/* Others remove, too: it is more each time than the library can expect, so that nothing seems to be dropped. */
-		((struct abi_subvol_wait *)argument)->count = kernel.dead + ++kernel.looks * REMOVALS;
+		/*
+		 * Others remove, too: it is more each time than the library can expect, so that
+		 * nothing seems to be dropped.
+		 */
+		((struct abi_subvol_wait *)argument)->count = kernel.dead +
+							      ++kernel.looks * REMOVALS;
 		return 0;
 	}
 	return (int)syscall(SYS_ioctl, fd, request, argument);
 }
 
 /** In the place of libc's. */
-int fsync(int fd) {
+int fsync(int fd)
+{
 	kernel_commits();
 	return (int)syscall(SYS_fsync, fd);
 }
 
 /** In the place of libbtrfsutil's: commits, and wakes the kernel's cleaner. */
-enum btrfs_util_error btrfs_util_sync_fd(int fd) {
+enum btrfs_util_error btrfs_util_sync_fd(int fd)
+{
 	kernel_commits();
 	return BTRFS_UTIL_OK;
 }
 
 /** In the place of libbtrfsutil's. */
-enum btrfs_util_error btrfs_util_delete_subvolume_fd(int fd, const char *name, int flags) {
+enum btrfs_util_error btrfs_util_delete_subvolume_fd(int fd, const char *name, int flags)
+{
 	enum btrfs_util_error (*destroy)(int fd, const char *name, int flags) =
-		(enum btrfs_util_error(*)(int, const char *, int))dlsym(RTLD_NEXT, "btrfs_util_delete_subvolume_fd");
+		(enum btrfs_util_error(*)(int, const char *,
+					  int))dlsym(RTLD_NEXT, "btrfs_util_delete_subvolume_fd");
 	enum btrfs_util_error error = destroy(fd, name, flags);
 	kernel.dead += error == BTRFS_UTIL_OK;
 	return error;
 }
 
-/* ---- step by step ------------------------------------------------------------------------------------------------ */
+/* ---- step by step ---------------------------------------------------------------------------- */
 
 /* A store whose reactor is this thread, so that its timer runs when the test says so. */
-static struct varve_store *make_store(void) {
+static struct varve_store *make_store(void)
+{
 	struct varve_store *store = store_new(&(const char *){ NULL });
 	ck_assert_ptr_nonnull(store);
 	store->settings.backlog_max = BACKLOG;
@@ -112,13 +131,15 @@ static struct varve_store *make_store(void) {
 }
 
 /* Let the kernel answer what it was asked. */
-static void await_answer(struct varve_store *store) {
+static void await_answer(struct varve_store *store)
+{
 	while (store->core.background)
 		io_turn(&store->core.io, -1);
 }
 
 /* Let the time come that the cleaner waits for, if it does. */
-static bool let_time_come(struct varve_store *store) {
+static bool let_time_come(struct varve_store *store)
+{
 	if (!store->core.timer_ns)
 		return false;
 	store->core.timer_ns = 0;
@@ -128,7 +149,8 @@ static bool let_time_come(struct varve_store *store) {
 }
 
 /* Destroy COUNT. */
-static void destroy(struct varve_store *store, unsigned count) {
+static void destroy(struct varve_store *store, unsigned count)
+{
 	for (unsigned i = 0; i < count; i++) {
 		kernel.dead++;
 		backlog_destroyed(store);
@@ -136,12 +158,14 @@ static void destroy(struct varve_store *store, unsigned count) {
 	}
 }
 
-static void free_store(struct varve_store *store) {
+static void free_store(struct varve_store *store)
+{
 	io_stop(&store->core.io);
 	store_free(store);
 }
 
-START_TEST(test_steps) {
+START_TEST(test_steps)
+{
 	sem_init(&kernel.committed, 0, 0);
 	struct varve_store *store = make_store();
 	/* A small one is nobody's business. */
@@ -168,8 +192,12 @@ START_TEST(test_steps) {
 }
 END_TEST
 
-/* A create that waits has the kernel's cleaner woken, and again because nothing is dropped; not at each look. */
-START_TEST(test_waiting) {
+/*
+ * A create that waits has the kernel's cleaner woken, and again because nothing is dropped; not at
+ * each look.
+ */
+START_TEST(test_waiting)
+{
 	sem_init(&kernel.committed, 0, 0);
 	struct varve_store *store = make_store();
 	struct request request = { .core = &store->core };
@@ -188,8 +216,12 @@ START_TEST(test_waiting) {
 }
 END_TEST
 
-/* Under full quotas those that are dead and those that are being made are few; one alone passes what is stuck. */
-START_TEST(test_full_quota) {
+/*
+ * Under full quotas those that are dead and those that are being made are few; one alone passes
+ * what is stuck.
+ */
+START_TEST(test_full_quota)
+{
 	struct varve_store *store = make_store();
 	hold_clock();
 	backlog_saw_quota(store, VARVE_QUOTA_FULL);
@@ -235,10 +267,11 @@ START_TEST(test_full_quota) {
 }
 END_TEST
 
-/* ---- a batch ----------------------------------------------------------------------------------------------------- */
+/* ---- a batch --------------------------------------------------------------------------------- */
 
 /* Wait for a commit. */
-static void await_commit(void) {
+static void await_commit(void)
+{
 	struct timespec until;
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += TEST_WAIT_MS / 1000;
@@ -246,7 +279,8 @@ static void await_commit(void) {
 		ck_assert_int_eq(errno, EINTR);
 }
 
-START_TEST(test_batch) {
+START_TEST(test_batch)
+{
 	struct varve_config config = test_config(test_home());
 	config.backlog_max = BACKLOG;
 	config.flags |= VARVE_OPEN_RELAXED | VARVE_OPEN_NO_SWEEP;
@@ -258,15 +292,20 @@ START_TEST(test_batch) {
 	struct test_record made = { 0 }, removed = { 0 };
 	for (int i = 0; i < REMOVALS; i++)
 		ids[i] = test_path("%d", i);
-	test_error(varve_layer_create_batch(store, ids, REMOVALS, NULL, test_record, &made, NULL), 0);
+	test_error(varve_layer_create_batch(store, ids, REMOVALS, NULL, test_record, &made, NULL),
+		   0);
 	test_await_all(store, &made, 1);
 	test_error(made.error, 0);
 	while (!sem_trywait(&kernel.committed))
 		;
 	unsigned commits = kernel.commits;
-	/* The time at which the cleaner is woken does not come meanwhile, however long the batch takes. */
+	/*
+	 * The time at which the cleaner is woken does not come meanwhile, however long the batch
+	 * takes.
+	 */
 	hold_clock();
-	test_error(varve_layer_remove_batch(store, ids, REMOVALS, 0, test_record, &removed, NULL), 0);
+	test_error(varve_layer_remove_batch(store, ids, REMOVALS, 0, test_record, &removed, NULL),
+		   0);
 	test_await_all(store, &removed, 1);
 	ck_assert_uint_eq(kernel.commits, commits);
 	kernel.held_ns = 0;

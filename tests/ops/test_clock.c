@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* engine/core/clock on a real file system: groups share commits, one alone needs none of that, durability is what it says. */
+/*
+ * engine/core/clock on a real file system: groups share commits, one alone needs none of that,
+ * durability is what it says.
+ */
 #include "tar.h"
 #include "test.h"
 
@@ -20,21 +23,25 @@
 #define GROUP 64
 
 /* Create GROUP layers from "base" at once, named with PREFIX. */
-static void create_group(struct varve_store *store, const char *prefix, uint64_t flags) {
+static void create_group(struct varve_store *store, const char *prefix, uint64_t flags)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct test_record *records = test_alloc(GROUP * sizeof(*records));
 
 	options.parent = "base";
 	options.flags = flags;
 	for (int i = 0; i < GROUP; i++)
-		test_error(varve_layer_create(store, test_path("%s%d", prefix, i), &options, test_record, &records[i], NULL), 0);
+		test_error(varve_layer_create(store, test_path("%s%d", prefix, i), &options,
+					      test_record, &records[i], NULL),
+			   0);
 	test_await_all(store, records, GROUP);
 	for (int i = 0; i < GROUP; i++)
 		test_error(records[i].error, 0);
 }
 
 /* Does this kernel let others join a commit whose first member waits (COMMIT_PREP, Linux 6.6)? */
-static bool groups_form(void) {
+static bool groups_form(void)
+{
 	struct utsname name;
 	int major = 0, minor = 0;
 
@@ -43,7 +50,8 @@ static bool groups_form(void) {
 	return major > 6 || (major == 6 && minor >= 6);
 }
 
-START_TEST(test_group) {
+START_TEST(test_group)
+{
 	struct varve_store *store = test_open(test_home());
 	struct varve_statistics before = VARVE_STATISTICS_INIT, after = VARVE_STATISTICS_INIT;
 
@@ -53,7 +61,10 @@ START_TEST(test_group) {
 	create_group(store, "group", VARVE_RELAXED);
 	test_error(varve_statistics(store, &after), 0);
 	ck_assert_uint_eq(after.snapshots - before.snapshots, GROUP);
-	/* Two commits a group is the rule; how many groups they fall into is the scheduler's. One each would be 64. */
+	/*
+	 * Two commits a group is the rule; how many groups they fall into is the scheduler's. One
+	 * each would be 64.
+	 */
 	if (groups_form())
 		ck_assert_uint_le(after.commits - before.commits, GROUP / 4);
 	ck_assert_uint_ge(after.group_max, GROUP / 4);
@@ -61,7 +72,8 @@ START_TEST(test_group) {
 }
 END_TEST
 
-START_TEST(test_alone) {
+START_TEST(test_alone)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_statistics before = VARVE_STATISTICS_INIT, after = VARVE_STATISTICS_INIT;
@@ -79,8 +91,11 @@ START_TEST(test_alone) {
 }
 END_TEST
 
-START_TEST(test_durable_alone) {
-	/* A durable create that commits nothing by itself is on the device when its callback runs. */
+START_TEST(test_durable_alone)
+{
+	/*
+	 * A durable create that commits nothing by itself is on the device when its callback runs.
+	 */
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
@@ -94,7 +109,8 @@ START_TEST(test_durable_alone) {
 }
 END_TEST
 
-START_TEST(test_durable_group) {
+START_TEST(test_durable_group)
+{
 	struct varve_store *store = test_open(test_home());
 	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 
@@ -108,12 +124,16 @@ START_TEST(test_durable_group) {
 }
 END_TEST
 
-/** What the trace has shown: removals that have ended; how many of them when the create's snapshot was begun. */
+/**
+ * What the trace has shown: removals that have ended; how many of them when the create's snapshot
+ * was begun.
+ */
 static _Atomic unsigned removed, removed_before_create;
 static _Atomic bool create_waits;
 
 /* Take a line of the trace. */
-static void watch_starvation(void *data, const char *line) {
+static void watch_starvation(void *data, const char *line)
+{
 	if (strstr(line, " remove ") && strstr(line, ": end 0"))
 		removed++;
 	else if (strstr(line, " create new: STAGE"))
@@ -122,16 +142,22 @@ static void watch_starvation(void *data, const char *line) {
 		removed_before_create = removed;
 }
 
-START_TEST(test_starvation) {
-	/* Many destroys ahead of a create do not keep it from being begun in between. When it ends is the kernel's: before Linux 6.6 one
-	 * commit may take longer than all of them. */
+START_TEST(test_starvation)
+{
+	/*
+	 * Many destroys ahead of a create do not keep it from being begun in between. When it ends
+	 * is the kernel's: before Linux 6.6 one commit may take longer than all of them.
+	 */
 	struct varve_config config = test_config(test_home());
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	enum { MANY = 4 * DESTROYS_PER_CALL_MAX };
 	const char **ids = test_alloc(MANY * sizeof(*ids));
 	struct test_record removal = { 0 }, create = { 0 };
 
-	/* What most processes have. The removals reserve few descriptors, so that the create does not wait for theirs. */
+	/*
+	 * What most processes have. The removals reserve few descriptors, so that the create does
+	 * not wait for theirs.
+	 */
 	struct rlimit limit;
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	limit.rlim_cur = MIN(limit.rlim_max, 1024);
@@ -146,7 +172,9 @@ START_TEST(test_starvation) {
 	test_create(store, "base", NULL);
 	options.parent = "base";
 	removed_before_create = MANY;
-	test_error(varve_layer_remove_batch(store, ids, MANY, VARVE_RELAXED, test_record, &removal, NULL), 0);
+	test_error(varve_layer_remove_batch(store, ids, MANY, VARVE_RELAXED, test_record, &removal,
+					    NULL),
+		   0);
 	test_error(varve_layer_create(store, "new", &options, test_record, &create, NULL), 0);
 	test_error(test_await(store, &removal), 0);
 	test_error(test_await(store, &create), 0);
@@ -156,7 +184,8 @@ START_TEST(test_starvation) {
 }
 END_TEST
 
-START_TEST(test_more_than_slots) {
+START_TEST(test_more_than_slots)
+{
 	/* More at once than there are worker slots: some wait for the next group, all are made. */
 	struct varve_config config = test_config(test_home());
 	struct varve_statistics statistics = VARVE_STATISTICS_INIT;
@@ -173,8 +202,11 @@ START_TEST(test_more_than_slots) {
 }
 END_TEST
 
-START_TEST(test_no_commit_counts_for_others) {
-	/* The first of a group fails: the durable requests that counted on its commit get another. */
+START_TEST(test_no_commit_counts_for_others)
+{
+	/*
+	 * The first of a group fails: the durable requests that counted on its commit get another.
+	 */
 	struct varve_store *store = test_open(test_home());
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct test_record first = { 0 }, second = { 0 };
@@ -194,7 +226,9 @@ START_TEST(test_no_commit_counts_for_others) {
 END_TEST
 
 /* Fail the NTH lane call of a create, or all from there, for want of space; how does it end? */
-static int create_without_space(struct varve_store *store, const char *id, long nth, bool persistent, long *ret_hits) {
+static int create_without_space(struct varve_store *store, const char *id, long nth,
+				bool persistent, long *ret_hits)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	int r;
 
@@ -206,7 +240,8 @@ static int create_without_space(struct varve_store *store, const char *id, long 
 	return r;
 }
 
-START_TEST(test_retry_alone) {
+START_TEST(test_retry_alone)
+{
 	/* What fails for want of space in a group is tried once more by itself, and once only. */
 	struct varve_store *store = test_open(test_home());
 	/* Without a ring the source is opened by a lane, too. */
@@ -224,7 +259,8 @@ START_TEST(test_retry_alone) {
 END_TEST
 
 /* Commit again and again, from another thread, until *DATA. */
-static void *commit_often(void *data) {
+static void *commit_often(void *data)
+{
 	_Atomic bool *ended = data;
 	int fd = open(test_mount(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -234,8 +270,12 @@ static void *commit_often(void *data) {
 	return NULL;
 }
 
-/* Change the owner of the file FD, which no directory tells of, and commit by DIR_FD or by FS_FD: it is on the device. */
-static void commit_owner(int fd, int dir_fd, int fs_fd) {
+/*
+ * Change the owner of the file FD, which no directory tells of, and commit by DIR_FD or by FS_FD:
+ * it is on the device.
+ */
+static void commit_owner(int fd, int dir_fd, int fs_fd)
+{
 	static uid_t uid;
 	uint64_t generation;
 
@@ -245,8 +285,10 @@ static void commit_owner(int fd, int dir_fd, int fs_fd) {
 	ck_assert_uint_ge(test_committed_generation(), generation);
 }
 
-START_TEST(test_commit_metadata) {
-	char *directory = test_path("%s/commit", test_mount()), *file = test_path("%s/file", test_mount());
+START_TEST(test_commit_metadata)
+{
+	char *directory = test_path("%s/commit", test_mount()),
+	     *file = test_path("%s/file", test_mount());
 	_Atomic bool ended = false;
 	pthread_t thread;
 	int dir_fd, fd, fs_fd;
@@ -280,17 +322,20 @@ START_TEST(test_commit_metadata) {
 END_TEST
 
 /* Bytes of files' data that the tree of the layer at PATH has. */
-static uint64_t bytes_in_tree(const char *path) {
+static uint64_t bytes_in_tree(const char *path)
+{
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
 	struct btrfs_file_extent_item extent;
 	struct search search;
 	uint64_t number, bytes = 0;
 
 	test_error(subvol_number(fd, &number), 0);
-	r = search_begin(&search, fd, number, 0, UINT64_MAX, BTRFS_EXTENT_DATA_KEY, BTRFS_EXTENT_DATA_KEY, 0);
+	r = search_begin(&search, fd, number, 0, UINT64_MAX, BTRFS_EXTENT_DATA_KEY,
+			 BTRFS_EXTENT_DATA_KEY, 0);
 	while (!r && (r = search_next(&search)) > 0) {
 		memcpy(&extent, search.item, MIN(search.header.len, sizeof(extent)));
-		bytes += extent.type == BTRFS_FILE_EXTENT_INLINE ? le64toh(extent.ram_bytes) : le64toh(extent.num_bytes);
+		bytes += extent.type == BTRFS_FILE_EXTENT_INLINE ? le64toh(extent.ram_bytes)
+								 : le64toh(extent.num_bytes);
 		r = 0;
 	}
 	test_error(r, 0);
@@ -299,8 +344,12 @@ static uint64_t bytes_in_tree(const char *path) {
 	return bytes;
 }
 
-START_TEST(test_unpacked_is_written) {
-	/* What was unpacked before a layer is seen, or for a durable apply, is in extents when the callback runs. */
+START_TEST(test_unpacked_is_written)
+{
+	/*
+	 * What was unpacked before a layer is seen, or for a durable apply, is in extents when the
+	 * callback runs.
+	 */
 	enum { DIRS = 20, FILES = 40, BYTES = 20480, TINY = 1000 };
 	const uint64_t expected = DIRS * FILES * (BYTES + TINY);
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -319,8 +368,11 @@ START_TEST(test_unpacked_is_written) {
 	for (int relaxed = 0; relaxed < 2; relaxed++) {
 		ck_assert_int_eq(lseek(archive, 0, SEEK_SET), 0);
 		options.flags = relaxed ? VARVE_RELAXED : VARVE_DURABLE;
-		test_error(varve_layer_create_wait(store, relaxed ? "relaxed" : "durable", &options, NULL), 0);
-		ck_assert_uint_eq(bytes_in_tree(test_layer(home, relaxed ? "relaxed" : "durable")), expected);
+		test_error(varve_layer_create_wait(store, relaxed ? "relaxed" : "durable", &options,
+						   NULL),
+			   0);
+		ck_assert_uint_eq(bytes_in_tree(test_layer(home, relaxed ? "relaxed" : "durable")),
+				  expected);
 	}
 	ck_assert_int_eq(lseek(archive, 0, SEEK_SET), 0);
 	test_create(store, "there", NULL);
@@ -332,12 +384,18 @@ START_TEST(test_unpacked_is_written) {
 END_TEST
 
 /* The library tells that it wants bytes: count in *DATA. */
-static void count_room(struct varve_store *store, varve_request request, size_t size, void *data) {
+static void count_room(struct varve_store *store, varve_request request, size_t size, void *data)
+{
 	++*(unsigned *)data;
 }
 
-/* Begin the create "layer" from what is written to it, and write until it is under way: *RET_LEFT bytes of TAR are left. */
-static varve_request unpack_begin(struct varve_store *store, const struct tar *tar, struct test_record *record, size_t *ret_left) {
+/*
+ * Begin the create "layer" from what is written to it, and write until it is under way: *RET_LEFT
+ * bytes of TAR are left.
+ */
+static varve_request unpack_begin(struct varve_store *store, const struct tar *tar,
+				  struct test_record *record, size_t *ret_left)
+{
 	static unsigned rooms;
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
@@ -360,10 +418,13 @@ static varve_request unpack_begin(struct varve_store *store, const struct tar *t
 }
 
 /* Write the last LEFT bytes of TAR, and its end. */
-static void unpack_end(struct varve_store *store, varve_request request, const struct tar *tar, size_t left) {
+static void unpack_end(struct varve_store *store, varve_request request, const struct tar *tar,
+		       size_t left)
+{
 	while (left) {
 		size_t taken = 0;
-		int r = varve_stream_write(store, request, tar->bytes + tar->size - left, left, &taken);
+		int r = varve_stream_write(store, request, tar->bytes + tar->size - left, left,
+					   &taken);
 
 		if (r != -EAGAIN)
 			test_error(r, 0);
@@ -374,7 +435,8 @@ static void unpack_end(struct varve_store *store, varve_request request, const s
 	test_error(varve_stream_end(store, request, 0), 0);
 }
 
-START_TEST(test_lost_in_anothers_flush) {
+START_TEST(test_lost_in_anothers_flush)
+{
 	/* The kernel reports lost data once. All that was being written may be what was lost. */
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -383,7 +445,8 @@ START_TEST(test_lost_in_anothers_flush) {
 	struct tar tar = { 0 };
 	size_t left;
 
-	tar_add(&tar, &(struct tar_entry){ .name = "file", .content = test_alloc(BYTES), .size = BYTES });
+	tar_add(&tar,
+		&(struct tar_entry){ .name = "file", .content = test_alloc(BYTES), .size = BYTES });
 	tar_end(&tar);
 	varve_request request = unpack_begin(store, &tar, &record, &left);
 	fault_arm(&store->core.io.fault, FAULT_LANE, 1, -EIO, false);
@@ -401,5 +464,6 @@ START_TEST(test_lost_in_anothers_flush) {
 }
 END_TEST
 
-TEST_MAIN("clock", test_group, test_alone, test_durable_alone, test_durable_group, test_starvation, test_more_than_slots,
-	  test_no_commit_counts_for_others, test_retry_alone, test_commit_metadata, test_unpacked_is_written, test_lost_in_anothers_flush)
+TEST_MAIN("clock", test_group, test_alone, test_durable_alone, test_durable_group, test_starvation,
+	  test_more_than_slots, test_no_commit_counts_for_others, test_retry_alone,
+	  test_commit_metadata, test_unpacked_is_written, test_lost_in_anothers_flush)

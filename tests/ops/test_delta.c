@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What tree search finds of two layers: files that were only read are passed over, and too many changes are no answer.
- * Whatever the bounds of what is kept of it, and wherever threads leave off, the comparison says the same.
+ * What tree search finds of two layers: files that were only read are passed over, and too many
+ * changes are no answer. Whatever the bounds of what is kept of it, and wherever threads leave off,
+ * the comparison says the same.
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -21,16 +22,23 @@
 static _Atomic bool never;
 
 /* The inode number of FILE of the layer at PATH. */
-static uint64_t number(const char *path, unsigned file) {
+static uint64_t number(const char *path, unsigned file)
+{
 	struct stat stat;
 
 	ck_assert_int_eq(lstat(test_path("%s/%u", path, file), &stat), 0);
 	return stat.st_ino;
 }
 
-/* Collect what differs between the layers at BASE and TOP, flushed, with at most INODES_MAX changed ones. */
-static int collect(struct delta *delta, const char *base, const char *top, size_t inodes_max) {
-	int fds[2] = { open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC), open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }, r;
+/*
+ * Collect what differs between the layers at BASE and TOP, flushed, with at most INODES_MAX changed
+ * ones.
+ */
+static int collect(struct delta *delta, const char *base, const char *top, size_t inodes_max)
+{
+	int fds[2] = { open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+		       open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC) },
+	    r;
 
 	ck_assert(fds[0] >= 0 && fds[1] >= 0);
 	ck_assert_int_eq(fs_flush(fds[0]), 0);
@@ -41,19 +49,25 @@ static int collect(struct delta *delta, const char *base, const char *top, size_
 	return r;
 }
 
-/* Set the time of access of FILE of the layer at PATH by reading it, as a mount with relatime does once a day. */
-static bool access_file(const char *path, unsigned file) {
+/*
+ * Set the time of access of FILE of the layer at PATH by reading it, as a mount with relatime does
+ * once a day.
+ */
+static bool access_file(const char *path, unsigned file)
+{
 	char *name = test_path("%s/%u", path, file);
 	struct stat before, after;
 
 	ck_assert_int_eq(stat(name, &before), 0);
 	test_read(name);
 	ck_assert_int_eq(stat(name, &after), 0);
-	return before.st_atim.tv_sec != after.st_atim.tv_sec || before.st_atim.tv_nsec != after.st_atim.tv_nsec;
+	return before.st_atim.tv_sec != after.st_atim.tv_sec ||
+	       before.st_atim.tv_nsec != after.st_atim.tv_nsec;
 }
 
 /* Let the clock go on, many ticks beyond the time of change of PATH: what is made then is later. */
-static void let_pass(const char *path) {
+static void let_pass(const char *path)
+{
 	struct stat last, now;
 	long passed_ns;
 
@@ -66,7 +80,8 @@ static void let_pass(const char *path) {
 	} while (passed_ns < 20000000);
 }
 
-START_TEST(test_read_only) {
+START_TEST(test_read_only)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	char *base = test_layer(home, "base"), *top = test_layer(home, "top");
@@ -94,13 +109,15 @@ START_TEST(test_read_only) {
 	/* The tree did tell of them. */
 	ck_assert_uint_ge(delta.inodes_found, FILES);
 	for (unsigned i = 0; i < FILES; i++)
-		ck_assert_msg(delta_changed(&delta, number(top, i)) == (i == 7 || i == 8), "file %u", i);
+		ck_assert_msg(delta_changed(&delta, number(top, i)) == (i == 7 || i == 8),
+			      "file %u", i);
 	delta_free(&delta);
 	test_close(store);
 }
 END_TEST
 
-START_TEST(test_too_many) {
+START_TEST(test_too_many)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	char *base = test_layer(home, "base"), *top = test_layer(home, "top");
@@ -119,7 +136,7 @@ START_TEST(test_too_many) {
 }
 END_TEST
 
-/* ---- the whole comparison ---------------------------------------------------------------------------------------- */
+/* ---- the whole comparison -------------------------------------------------------------------- */
 
 /* How often the library searched and walked, and how many inodes the last search found. */
 struct ways {
@@ -128,7 +145,8 @@ struct ways {
 };
 
 /* Note which way the library goes. */
-static void count_ways(void *data, const char *line) {
+static void count_ways(void *data, const char *line)
+{
 	struct ways *ways = data;
 	const char *search = strstr(line, ": search, ");
 
@@ -138,15 +156,21 @@ static void count_ways(void *data, const char *line) {
 	ways->walks += strstr(line, ": walk, ") != NULL;
 }
 
-/* What the comparison of "top" with PARENT (NULL: its own) says with FLAGS, a line each, to be freed. */
-static char *tell_from(struct varve_store *store, const char *parent, uint64_t flags) {
+/*
+ * What the comparison of "top" with PARENT (NULL: its own) says with FLAGS, a line each, to be
+ * freed.
+ */
+static char *tell_from(struct varve_store *store, const char *parent, uint64_t flags)
+{
 	struct varve_failure failure = { 0 };
 	struct varve_change *changes = NULL;
 	size_t count = 0, size = 0;
 	char *lines = NULL;
 	FILE *file = open_memstream(&lines, &size);
 
-	test_ok(varve_layer_changes_wait(store, "top", TEST_CHANGES(parent, flags), &changes, &count, &failure), &failure);
+	test_ok(varve_layer_changes_wait(store, "top", TEST_CHANGES(parent, flags), &changes,
+					 &count, &failure),
+		&failure);
 	for (size_t i = 0; i < count; i++)
 		fprintf(file, "%c %s\n", (char)changes[i].kind, changes[i].path);
 	fclose(file);
@@ -155,12 +179,17 @@ static char *tell_from(struct varve_store *store, const char *parent, uint64_t f
 }
 
 /* The same with its parent. */
-static char *tell(struct varve_store *store, uint64_t flags) {
+static char *tell(struct varve_store *store, uint64_t flags)
+{
 	return tell_from(store, NULL, flags);
 }
 
-/* Change modes in directories that stay as they are, come and go in others, and move one; BASE has a later life, too. */
-static void edit(const char *base, const char *top) {
+/*
+ * Change modes in directories that stay as they are, come and go in others, and move one; BASE has
+ * a later life, too.
+ */
+static void edit(const char *base, const char *top)
+{
 	for (unsigned i = 0; i < DIRS; i++)
 		for (unsigned j = 0; j < FILES; j += 1 + i * 3)
 			ck_assert_int_eq(chmod(test_path("%s/%u/in/%u", top, i, j), 0600), 0);
@@ -177,17 +206,21 @@ static void edit(const char *base, const char *top) {
 	ck_assert_int_eq(chmod(test_path("%s/0/in/1", base), 0640), 0);
 }
 
-START_TEST(test_bounds) {
+START_TEST(test_bounds)
+{
 	static const struct {
 		struct delta_limits limits;
 		/* That much is not too much. */
 		bool searched;
 	} cases[] = {
-		{ { .inodes = 0 }, true },	  { { .inodes = 1 }, false },	    { { .inodes = FILES }, false },
-		{ { .directories = 1 }, false },  { { .directories = 2 }, false },  { { .directories = 1000 }, true },
-		{ { .hints_bytes = 1 }, true },	  { { .hints_bytes = 100 }, true }, { { .hints_bytes = 500 }, true },
+		{ { .inodes = 0 }, true },        { { .inodes = 1 }, false },
+		{ { .inodes = FILES }, false },   { { .directories = 1 }, false },
+		{ { .directories = 2 }, false },  { { .directories = 1000 }, true },
+		{ { .hints_bytes = 1 }, true },   { { .hints_bytes = 100 }, true },
+		{ { .hints_bytes = 500 }, true },
 	};
-	char *home = test_home(), *base = test_layer(home, "base"), *top = test_layer(home, "top"), *expected;
+	char *home = test_home(), *base = test_layer(home, "base"), *top = test_layer(home, "top"),
+	     *expected;
 	struct ways ways = { .searches = 0 };
 	struct varve_config config = test_config(home);
 	struct varve_store *store;
@@ -216,7 +249,8 @@ START_TEST(test_bounds) {
 		store->settings.delta = cases[i].limits;
 		actual = tell(store, 0);
 		ck_assert_str_eq(actual, expected);
-		ck_assert_msg(ways.searches - searches == cases[i].searched && ways.walks - walks == !cases[i].searched,
+		ck_assert_msg(ways.searches - searches == cases[i].searched &&
+				      ways.walks - walks == !cases[i].searched,
 			      "case %u", i);
 		free(actual);
 	}
@@ -237,9 +271,14 @@ START_TEST(test_bounds) {
 }
 END_TEST
 
-/* What both trees change in the same tick of the clock, alike in number and size, is a change all the same. */
-START_TEST(test_same_tick) {
-	char *home = test_home(), *base = test_layer(home, "base"), *top = test_layer(home, "top"), *expected, *actual;
+/*
+ * What both trees change in the same tick of the clock, alike in number and size, is a change all
+ * the same.
+ */
+START_TEST(test_same_tick)
+{
+	char *home = test_home(), *base = test_layer(home, "base"), *top = test_layer(home, "top"),
+	     *expected, *actual;
 	struct varve_store *store = test_open(home);
 
 	test_create(store, "base", NULL);
@@ -261,19 +300,23 @@ START_TEST(test_same_tick) {
 }
 END_TEST
 
-/* ---- slices ------------------------------------------------------------------------------------------------------ */
+/* ---- slices ---------------------------------------------------------------------------------- */
 
 /* Bytes of files whose content is compared in several slices. */
 #define LARGE_BYTES (1 << 20)
 
-/* Slices of comparisons that are over; after how many a thread is to wait (0: none does), and one does. */
+/*
+ * Slices of comparisons that are over; after how many a thread is to wait (0: none does), and one
+ * does.
+ */
 static pthread_mutex_t slices_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t slices_changed = PTHREAD_COND_INITIALIZER;
 static unsigned slices, slices_hold;
 static bool slices_held;
 
 /* Count slices. */
-static void count_slices(void *data, const char *line) {
+static void count_slices(void *data, const char *line)
+{
 	(void)data;
 	if (!strstr(line, "lane walk: compare = "))
 		return;
@@ -287,7 +330,8 @@ static void count_slices(void *data, const char *line) {
 }
 
 /* Begin to count anew, and let a thread wait after COUNT slices. */
-static void hold_after(unsigned count) {
+static void hold_after(unsigned count)
+{
 	pthread_mutex_lock(&slices_lock);
 	slices = 0;
 	slices_hold = count;
@@ -295,7 +339,8 @@ static void hold_after(unsigned count) {
 }
 
 /* Wait until a thread does, cancel REQUEST, and let the thread go on. */
-static void cancel_held(struct varve_store *store, varve_request request) {
+static void cancel_held(struct varve_store *store, varve_request request)
+{
 	pthread_mutex_lock(&slices_lock);
 	while (!slices_held)
 		pthread_cond_wait(&slices_changed, &slices_lock);
@@ -306,7 +351,8 @@ static void cancel_held(struct varve_store *store, varve_request request) {
 }
 
 /* Write LARGE_BYTES to PATH, anew, of which one differs where CHANGE is; the time stays. */
-static void write_large(const char *path, bool change) {
+static void write_large(const char *path, bool change)
+{
 	static const struct timespec times[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
 	char *bytes = test_alloc(LARGE_BYTES);
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -319,9 +365,14 @@ static void write_large(const char *path, bool change) {
 	close(fd);
 }
 
-/* A store with "base", "top", which was made from it, and "other", whose directories have the same names in another order. */
-static struct varve_store *open_three(char *home) {
-	char *base = test_layer(home, "base"), *top = test_layer(home, "top"), *other = test_layer(home, "other");
+/*
+ * A store with "base", "top", which was made from it, and "other", whose directories have the same
+ * names in another order.
+ */
+static struct varve_store *open_three(char *home)
+{
+	char *base = test_layer(home, "base"), *top = test_layer(home, "top"),
+	     *other = test_layer(home, "other");
 	struct varve_config config = test_config(home);
 	struct varve_store *store;
 
@@ -335,7 +386,8 @@ static struct varve_store *open_three(char *home) {
 	test_mkdir(test_path("%s/many", other));
 	for (unsigned i = 0; i < 20 * FILES; i++) {
 		test_write(test_path("%s/many/%u", base, i), "text");
-		test_write(test_path("%s/many/%u", other, 20 * FILES - i), i % 3 ? "text" : "longer");
+		test_write(test_path("%s/many/%u", other, 20 * FILES - i),
+			   i % 3 ? "text" : "longer");
 	}
 	write_large(test_path("%s/same", base), false);
 	write_large(test_path("%s/changed", base), false);
@@ -349,11 +401,15 @@ static struct varve_store *open_three(char *home) {
 	return store;
 }
 
-START_TEST(test_slices) {
+START_TEST(test_slices)
+{
 	static const struct {
 		const char *parent;
 		uint64_t flags;
-	} cases[] = { { NULL, 0 }, { NULL, VARVE_CHANGES_WALK }, { "", 0 }, { "other", VARVE_CHANGES_WALK } };
+	} cases[] = { { NULL, 0 },
+		      { NULL, VARVE_CHANGES_WALK },
+		      { "", 0 },
+		      { "other", VARVE_CHANGES_WALK } };
 	char *home = test_home();
 	struct varve_store *store = open_three(home);
 
@@ -368,7 +424,8 @@ START_TEST(test_slices) {
 		ck_assert_str_eq(actual, expected);
 		ck_assert_msg(slices >= 20, "case %u: %u slices", i, slices);
 		if (i < 2)
-			ck_assert(strstr(expected, "M /changed\n") && !strstr(expected, "M /same\n"));
+			ck_assert(strstr(expected, "M /changed\n") &&
+				  !strstr(expected, "M /same\n"));
 		if (i == 3)
 			ck_assert_ptr_nonnull(strstr(expected, "M /same\n"));
 		free(actual);
@@ -379,7 +436,8 @@ START_TEST(test_slices) {
 END_TEST
 
 /* What stands still in the middle of a directory is closed, whatever ends the request there. */
-START_TEST(test_slices_cancelled) {
+START_TEST(test_slices_cancelled)
+{
 	char *home = test_home();
 	struct varve_store *store = open_three(home);
 	int descriptors = test_descriptors();
@@ -390,7 +448,9 @@ START_TEST(test_slices_cancelled) {
 		varve_request request;
 
 		hold_after(i);
-		test_error(varve_layer_changes(store, "top", TEST_CHANGES(NULL, VARVE_CHANGES_WALK), test_record, &record, &request), 0);
+		test_error(varve_layer_changes(store, "top", TEST_CHANGES(NULL, VARVE_CHANGES_WALK),
+					       test_record, &record, &request),
+			   0);
 		cancel_held(store, request);
 		test_error(test_await(store, &record), -ECANCELED);
 		ck_assert_int_eq(test_descriptors(), descriptors);
@@ -399,4 +459,5 @@ START_TEST(test_slices_cancelled) {
 }
 END_TEST
 
-TEST_MAIN("delta", test_read_only, test_too_many, test_bounds, test_same_tick, test_slices, test_slices_cancelled)
+TEST_MAIN("delta", test_read_only, test_too_many, test_bounds, test_same_tick, test_slices,
+	  test_slices_cancelled)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Removal entry by entry: by an owner without privilege, of plain leftovers, below mounts, against an attacker. */
+/*
+ * Removal entry by entry: by an owner without privilege, of plain leftovers, below mounts, against
+ * an attacker.
+ */
 #include <fcntl.h>
 #include <linux/btrfs.h>
 #include <sched.h>
@@ -22,7 +25,8 @@ static _Atomic bool never;
 static char failed[VARVE_FAILURE_PATH_SIZE];
 
 /* Remove NAME in the directory PATH. */
-static int empty(struct varve_store *store, const char *path, const char *name) {
+static int empty(struct varve_store *store, const char *path, const char *name)
+{
 	int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const char *detail = NULL;
 	int r = rm_tree_remove(store, descriptor, name, -EBADF, &never, failed, &detail);
@@ -30,7 +34,8 @@ static int empty(struct varve_store *store, const char *path, const char *name) 
 	return r;
 }
 
-START_TEST(test_plain_trees) {
+START_TEST(test_plain_trees)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	workers_set_slow(store, 0);
@@ -53,12 +58,14 @@ START_TEST(test_plain_trees) {
 END_TEST
 
 /* What is mounted at the path or below it stays as it is, and is named. */
-START_TEST(test_mounts) {
+START_TEST(test_mounts)
+{
 	char *home = test_home();
 	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
 	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
 	struct varve_store *store = test_open(home);
-	char *abc = test_path("%s/abc", home), *abcd = test_path("%s/abcd", home), *inside = test_path("%s/in side", abc);
+	char *abc = test_path("%s/abc", home), *abcd = test_path("%s/abcd", home),
+	     *inside = test_path("%s/in side", abc);
 	char *other = test_path("%s/other", home), *file = test_path("%s/file", abcd);
 	test_mkdir(abc);
 	test_mkdir(abcd);
@@ -88,17 +95,22 @@ START_TEST(test_mounts) {
 }
 END_TEST
 
-/** Files in a directory, which are unlinked in one slice; those that come meanwhile: btrfs does not list them before the next. */
+/**
+ * Files in a directory, which are unlinked in one slice; those that come meanwhile: btrfs does not
+ * list them before the next.
+ */
 #define REFILL_AMONG 60
 #define REFILL_FILES 40
 
 /* Make files in the directory PATH as soon as "dir-0/file-0" in it is gone. */
-static int refill(void *path) {
+static int refill(void *path)
+{
 	const char *watched = test_path("%s/dir-0/file-0", (const char *)path);
 	while (test_exists(watched))
 		;
 	for (unsigned i = 0; i < REFILL_FILES; i++) {
-		int descriptor = open(test_path("%s/dir-0/new-%u", (const char *)path, i), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		int descriptor = open(test_path("%s/dir-0/new-%u", (const char *)path, i),
+				      O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 		if (descriptor < 0)
 			return 0;
 		close(descriptor);
@@ -107,7 +119,8 @@ static int refill(void *path) {
 }
 
 /* Content that comes while a tree is removed goes, too. */
-START_TEST(test_new_content) {
+START_TEST(test_new_content)
+{
 	char *home = test_home(), *tree = test_path("%s/tree", home);
 	struct varve_store *store = test_open(home);
 	for (int i = 0; i < 5; i++) {
@@ -122,8 +135,10 @@ START_TEST(test_new_content) {
 }
 END_TEST
 
-START_TEST(test_attack) {
-	char *home = test_home(), *outside = test_path("%s-outside", home), *tree = test_path("%s/tree", home);
+START_TEST(test_attack)
+{
+	char *home = test_home(), *outside = test_path("%s-outside", home),
+	     *tree = test_path("%s/tree", home);
 	struct varve_store *store = test_open(home);
 	test_mkdir(outside);
 	test_make_tree(outside, 4, 30, 10);
@@ -148,7 +163,8 @@ START_TEST(test_attack) {
 END_TEST
 
 /* What a sweep finds of a crashed process, plain directories with content. */
-START_TEST(test_sweep) {
+START_TEST(test_sweep)
+{
 	char *home = test_home();
 	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 	test_close(test_open(home));
@@ -169,13 +185,18 @@ START_TEST(test_sweep) {
 }
 END_TEST
 
-/* Make DIRS directories with FILES files in each below PATH: the guarded helpers refuse another file system. */
-static void fill(const char *path, unsigned dirs, unsigned files) {
+/*
+ * Make DIRS directories with FILES files in each below PATH: the guarded helpers refuse another
+ * file system.
+ */
+static void fill(const char *path, unsigned dirs, unsigned files)
+{
 	for (unsigned d = 0; d < dirs; d++) {
 		char *directory = test_path("%s/dir-%u", path, d);
 		test_mkdir(directory);
 		for (unsigned f = 0; f < files; f++) {
-			int descriptor = open(test_path("%s/file-%u", directory, f), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+			int descriptor = open(test_path("%s/file-%u", directory, f),
+					      O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 			ck_assert_int_ge(descriptor, 0);
 			close(descriptor);
 		}
@@ -183,7 +204,8 @@ static void fill(const char *path, unsigned dirs, unsigned files) {
 }
 
 /* Make the subvolume NAME in PATH, empty or a read-only snapshot of SOURCE. */
-static void subvolume(const char *path, const char *name, const char *source) {
+static void subvolume(const char *path, const char *name, const char *source)
+{
 	struct btrfs_ioctl_vol_args_v2 args = { 0 };
 	int parent = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	strcpy(args.name, name);
@@ -198,8 +220,12 @@ static void subvolume(const char *path, const char *name, const char *source) {
 	close(parent);
 }
 
-/* As an owner without privilege: with content, nested and read-only subvolumes, directories without permissions. */
-static int remove_as_owner(void *data) {
+/*
+ * As an owner without privilege: with content, nested and read-only subvolumes, directories without
+ * permissions.
+ */
+static int remove_as_owner(void *data)
+{
 	const char *home = data;
 	struct varve_store *store = test_open(home);
 	struct varve_failure failure = { 0 };
@@ -227,15 +253,17 @@ static int remove_as_owner(void *data) {
 }
 
 /* The test's mount allows removal to all, but of writable subvolumes only. */
-START_TEST(test_owner_allowed) {
+START_TEST(test_owner_allowed)
+{
 	test_as_nobody(remove_as_owner, test_home_of_nobody());
 }
 END_TEST
 
-START_TEST(test_owner_not_allowed) {
+START_TEST(test_owner_not_allowed)
+{
 	test_as_nobody_denied(remove_as_owner);
 }
 END_TEST
 
-TEST_MAIN("empty", test_plain_trees, test_mounts, test_new_content, test_attack, test_sweep, test_owner_allowed,
-	  test_owner_not_allowed)
+TEST_MAIN("empty", test_plain_trees, test_mounts, test_new_content, test_attack, test_sweep,
+	  test_owner_allowed, test_owner_not_allowed)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Another process takes a layer away between the call that opens it and the one that proves what it is, as a removal does when it
- * moves it to the trash: then there is no such layer, and no request reports that it is no layer.
+ * Another process takes a layer away between the call that opens it and the one that proves what it
+ * is, as a removal does when it moves it to the trash: then there is no such layer, and no request
+ * reports that it is no layer.
  */
 #include <fcntl.h>
 #include <stdarg.h>
@@ -19,23 +20,27 @@ static _Atomic(const char *) from;
 static const char *to;
 
 /** In the place of libc's. */
-int ioctl(int fd, unsigned long request, ...) {
+int ioctl(int fd, unsigned long request, ...)
+{
 	va_list arguments;
 	va_start(arguments, request);
 	void *argument = va_arg(arguments, void *);
 	va_end(arguments);
-	const char *layer = request == BTRFS_IOC_GET_SUBVOL_INFO ? atomic_exchange(&from, NULL) : NULL;
+	const char *layer = request == BTRFS_IOC_GET_SUBVOL_INFO ? atomic_exchange(&from, NULL)
+								 : NULL;
 	if (layer)
 		ck_assert_int_eq(rename(layer, to), 0);
 	return (int)syscall(SYS_ioctl, fd, request, argument);
 }
 
-static int run_usage(struct varve_store *store, struct varve_failure *failure) {
+static int run_usage(struct varve_store *store, struct varve_failure *failure)
+{
 	struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;
 	return varve_layer_usage_wait(store, "layer", 0, &usage, failure);
 }
 
-static int run_chown(struct varve_store *store, struct varve_failure *failure) {
+static int run_chown(struct varve_store *store, struct varve_failure *failure)
+{
 	static const struct varve_id_map map = { 0, 100000, 65536 };
 	struct varve_chown_options options = VARVE_CHOWN_OPTIONS_INIT;
 	options.uid_to = &map;
@@ -43,19 +48,22 @@ static int run_chown(struct varve_store *store, struct varve_failure *failure) {
 	return varve_layer_chown_wait(store, "layer", &options, failure);
 }
 
-static int run_open(struct varve_store *store, struct varve_failure *failure) {
+static int run_open(struct varve_store *store, struct varve_failure *failure)
+{
 	int fd = -1, r = varve_layer_open_wait(store, "layer", 0, &fd, failure);
 	if (!r)
 		close(fd);
 	return r;
 }
 
-static int run_info(struct varve_store *store, struct varve_failure *failure) {
+static int run_info(struct varve_store *store, struct varve_failure *failure)
+{
 	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 	return varve_layer_info_wait(store, "layer", &info, failure);
 }
 
-static int run_changes(struct varve_store *store, struct varve_failure *failure) {
+static int run_changes(struct varve_store *store, struct varve_failure *failure)
+{
 	struct varve_change *changes = NULL;
 	size_t count;
 	int r = varve_layer_changes_wait(store, "layer", NULL, &changes, &count, failure);
@@ -63,30 +71,37 @@ static int run_changes(struct varve_store *store, struct varve_failure *failure)
 	return r;
 }
 
-static int run_diff(struct varve_store *store, struct varve_failure *failure) {
-	int fd = memfd_create("archive", MFD_CLOEXEC), r = varve_layer_diff_wait(store, "layer", NULL, fd, NULL, NULL, failure);
+static int run_diff(struct varve_store *store, struct varve_failure *failure)
+{
+	int fd = memfd_create("archive", MFD_CLOEXEC),
+	    r = varve_layer_diff_wait(store, "layer", NULL, fd, NULL, NULL, failure);
 	close(fd);
 	return r;
 }
 
-static int run_apply(struct varve_store *store, struct varve_failure *failure) {
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC), r = varve_layer_apply_wait(store, "layer", NULL, fd, NULL, NULL, failure);
+static int run_apply(struct varve_store *store, struct varve_failure *failure)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
+	    r = varve_layer_apply_wait(store, "layer", NULL, fd, NULL, NULL, failure);
 	close(fd);
 	return r;
 }
 
-static int run_snapshot(struct varve_store *store, struct varve_failure *failure) {
+static int run_snapshot(struct varve_store *store, struct varve_failure *failure)
+{
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	options.parent = "layer";
 	return varve_layer_create_wait(store, "other", &options, failure);
 }
 
-static int run_freeze(struct varve_store *store, struct varve_failure *failure) {
+static int run_freeze(struct varve_store *store, struct varve_failure *failure)
+{
 	return varve_layer_freeze_wait(store, "layer", 0, failure);
 }
 
 /* It has something nested, and so is opened. */
-static int run_remove(struct varve_store *store, struct varve_failure *failure) {
+static int run_remove(struct varve_store *store, struct varve_failure *failure)
+{
 	return varve_layer_remove_wait(store, "layer", 0, failure);
 }
 
@@ -94,12 +109,15 @@ static const struct {
 	const char *name;
 	int (*run)(struct varve_store *store, struct varve_failure *failure);
 } operations[] = {
-	{ "usage", run_usage }, { "chown", run_chown }, { "open", run_open }, { "info", run_info }, { "changes", run_changes },
-	{ "diff", run_diff }, { "apply", run_apply }, { "create from it", run_snapshot }, { "freeze", run_freeze },
-	{ "remove", run_remove },
+	{ "usage", run_usage },     { "chown", run_chown },
+	{ "open", run_open },       { "info", run_info },
+	{ "changes", run_changes }, { "diff", run_diff },
+	{ "apply", run_apply },     { "create from it", run_snapshot },
+	{ "freeze", run_freeze },   { "remove", run_remove },
 };
 
-START_TEST(test_taken_away) {
+START_TEST(test_taken_away)
+{
 	char *home = test_home(), *layer = test_layer(home, "layer"), text[1024];
 	struct varve_store *store = test_open(home);
 	to = test_path("%s/elsewhere", home);

@@ -28,7 +28,8 @@ struct mover {
 	unsigned visits, wrong, left;
 };
 
-static int mover_visit(struct walk *walk, struct walk_entry *entry) {
+static int mover_visit(struct walk *walk, struct walk_entry *entry)
+{
 	struct mover *mover = walk->data;
 	mover->visits++;
 	mover->wrong += !strcmp(entry->name, "wrong");
@@ -40,7 +41,8 @@ static int mover_visit(struct walk *walk, struct walk_entry *entry) {
 }
 
 /** What a directory lies in is the one that it was found in. */
-static int mover_leave(struct walk *walk, struct walk_dir *dir) {
+static int mover_leave(struct walk *walk, struct walk_dir *dir)
+{
 	struct mover *mover = walk->data;
 	struct stat stat;
 	mover->left++;
@@ -52,7 +54,9 @@ static int mover_leave(struct walk *walk, struct walk_dir *dir) {
 }
 
 /* Walk the layer of MOVER with CLASS on this thread, which is no failure. */
-static void mover_walk(struct varve_store *store, struct mover *mover, const struct walk_class *class) {
+static void mover_walk(struct varve_store *store, struct mover *mover,
+		       const struct walk_class *class)
+{
 	int descriptor = open(mover->layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct walk walk;
 	ck_assert_int_eq(walk_init(&walk, store, class, descriptor, "layer", &never), 0);
@@ -63,23 +67,35 @@ static void mover_walk(struct varve_store *store, struct mover *mover, const str
 }
 
 /* Path of the directory LEVEL of the chain in DIRECTORY. */
-static char *chain_path(const char *directory, unsigned level) {
+static char *chain_path(const char *directory, unsigned level)
+{
 	char *path = test_path("%s", directory);
 	for (unsigned i = 0; i < level; i++)
 		path = test_path("%s/down", path);
 	return path;
 }
 
-static void move_out(struct mover *mover) {
-	ck_assert_int_eq(rename(chain_path(mover->layer, MOVES_AT), test_path("%s/moved", mover->outside)), 0);
+static void move_out(struct mover *mover)
+{
+	ck_assert_int_eq(rename(chain_path(mover->layer, MOVES_AT),
+				test_path("%s/moved", mover->outside)),
+			 0);
 }
 
-/* A directory leaves the tree while what is below it is walked: the way up, by "..", is not followed to where it is now. */
-START_TEST(test_moved_out) {
-	static const struct walk_class class = { .call = "none", .visit = mover_visit, .leave = mover_leave };
+/*
+ * A directory leaves the tree while what is below it is walked: the way up, by "..", is not
+ * followed to where it is now.
+ */
+START_TEST(test_moved_out)
+{
+	static const struct walk_class class = { .call = "none",
+						 .visit = mover_visit,
+						 .leave = mover_leave };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
-	struct mover mover = { .name = "last", .move = move_out, .layer = test_path("%s/inside", test_layer(home, "layer")),
+	struct mover mover = { .name = "last",
+			       .move = move_out,
+			       .layer = test_path("%s/inside", test_layer(home, "layer")),
 			       .outside = test_path("%s/outside", test_layer(home, "layer")) };
 	test_create(store, "layer", NULL);
 	/* A directory cannot leave its subvolume: what is walked is a part of it. */
@@ -94,7 +110,8 @@ START_TEST(test_moved_out) {
 }
 END_TEST
 
-static void replace(struct mover *mover) {
+static void replace(struct mover *mover)
+{
 	char *path = test_path("%s/parent", mover->layer);
 	ck_assert_int_eq(rename(path, test_path("%s/old", mover->layer)), 0);
 	test_mkdir(path);
@@ -102,12 +119,18 @@ static void replace(struct mover *mover) {
 	test_write(test_path("%s/second/wrong", path), "");
 }
 
-/* Another directory takes the name of one that was closed meanwhile: it is not entered in its place. */
-START_TEST(test_replaced) {
+/*
+ * Another directory takes the name of one that was closed meanwhile: it is not entered in its
+ * place.
+ */
+START_TEST(test_replaced)
+{
 	static const struct walk_class class = { .call = "none", .visit = mover_visit };
 	char *home = test_home(), *parent;
 	struct varve_store *store = test_open(home);
-	struct mover mover = { .name = "last", .move = replace, .layer = test_layer(home, "layer") };
+	struct mover mover = { .name = "last",
+			       .move = replace,
+			       .layer = test_layer(home, "layer") };
 	test_create(store, "layer", NULL);
 	parent = test_path("%s/parent", mover.layer);
 	test_mkdir(parent);
@@ -122,7 +145,8 @@ START_TEST(test_replaced) {
 }
 END_TEST
 
-static void swap_kinds(struct mover *mover) {
+static void swap_kinds(struct mover *mover)
+{
 	char *file = test_path("%s/2", mover->layer);
 	ck_assert_int_eq(unlink(file), 0);
 	test_mkdir(file);
@@ -131,12 +155,20 @@ static void swap_kinds(struct mover *mover) {
 	test_write(test_path("%s/directory", mover->layer), "");
 }
 
-/* What has been read of a directory is no longer so: a file is a directory now, one is gone, a directory is a file. */
-START_TEST(test_changed_kind) {
-	static const struct walk_class class = { .call = "none", .stat = true, .visit = mover_visit };
+/*
+ * What has been read of a directory is no longer so: a file is a directory now, one is gone, a
+ * directory is a file.
+ */
+START_TEST(test_changed_kind)
+{
+	static const struct walk_class class = { .call = "none",
+						 .stat = true,
+						 .visit = mover_visit };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
-	struct mover mover = { .name = "1", .move = swap_kinds, .layer = test_layer(home, "layer") };
+	struct mover mover = { .name = "1",
+			       .move = swap_kinds,
+			       .layer = test_layer(home, "layer") };
 	test_create(store, "layer", NULL);
 	for (unsigned i = 1; i <= 4; i++)
 		test_write(test_path("%s/%u", mover.layer, i), "");
@@ -153,14 +185,21 @@ static const struct walk_class *shift_real;
 static const char *shift_layer;
 
 /* Shift an entry; right before "special" is, another file comes in its place. */
-static int shift_swapped(struct walk *walk, struct walk_entry *entry) {
+static int shift_swapped(struct walk *walk, struct walk_entry *entry)
+{
 	if (!strcmp(entry->name, "special"))
-		ck_assert_int_eq(rename(test_path("%s/other/file", shift_layer), test_path("%s/special", shift_layer)), 0);
+		ck_assert_int_eq(rename(test_path("%s/other/file", shift_layer),
+					test_path("%s/special", shift_layer)),
+				 0);
 	return shift_real->visit(walk, entry);
 }
 
-/* A file that has taken the name of one that was opened and looked at is left alone: nobody has looked at that one. */
-START_TEST(test_swapped_special) {
+/*
+ * A file that has taken the name of one that was opened and looked at is left alone: nobody has
+ * looked at that one.
+ */
+START_TEST(test_swapped_special)
+{
 	static const struct varve_id_map map = { 0, 1000, 10 };
 	const struct shift_maps maps = { .uid_to = { &map, 1 }, .gid_to = { &map, 1 } };
 	char *home = test_home(), *special;
@@ -177,7 +216,9 @@ START_TEST(test_swapped_special) {
 	test_mkdir(test_path("%s/other", shift_layer));
 	test_write(test_path("%s/other/file", shift_layer), "");
 	int descriptor = open(shift_layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	ck_assert_int_eq(shift_init(&shift, store, descriptor, "layer", &maps, "chown", &report, &never), 0);
+	ck_assert_int_eq(shift_init(&shift, store, descriptor, "layer", &maps, "chown", &report,
+				    &never),
+			 0);
 	/* As of a layer that is in use. */
 	shift.walk.hold = true;
 	shift_real = shift.walk.class;

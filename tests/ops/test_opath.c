@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Acting on what was opened and looked at: links and mounts in the place of an entry; a clone of a mount without mounts. */
+/*
+ * Acting on what was opened and looked at: links and mounts in the place of an entry; a clone of a
+ * mount without mounts.
+ */
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -12,14 +15,16 @@
 #include "test.h"
 
 /* Open the directory PATH. */
-static int open_dir(const char *path) {
+static int open_dir(const char *path)
+{
 	int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_ge(descriptor, 0);
 	return descriptor;
 }
 
 /* Fail the test unless PATH has MODE, OWNER and TIME. */
-static void check(const char *path, mode_t mode, uid_t owner, time_t time) {
+static void check(const char *path, mode_t mode, uid_t owner, time_t time)
+{
 	struct stat stat;
 	ck_assert_int_eq(lstat(path, &stat), 0);
 	ck_assert_int_eq(stat.st_mode & 07777, mode);
@@ -28,9 +33,12 @@ static void check(const char *path, mode_t mode, uid_t owner, time_t time) {
 }
 
 /* All goes to what was opened, although a link to something outside has taken its name. */
-START_TEST(test_exchanged) {
-	const struct timespec times[2] = {{.tv_sec = 7}, {.tv_sec = 7}}, other[2] = {{.tv_sec = 9}, {.tv_sec = 9}};
-	char *home = test_home(), *outside = test_path("%s/outside", home), *name = test_path("%s/name", home);
+START_TEST(test_exchanged)
+{
+	const struct timespec times[2] = { { .tv_sec = 7 }, { .tv_sec = 7 } },
+			      other[2] = { { .tv_sec = 9 }, { .tv_sec = 9 } };
+	char *home = test_home(), *outside = test_path("%s/outside", home),
+	     *name = test_path("%s/name", home);
 	char *moved = test_path("%s/moved", home), value[8];
 	struct statx before, after;
 	test_mkdir(home);
@@ -67,9 +75,14 @@ START_TEST(test_exchanged) {
 }
 END_TEST
 
-/* A clone shows what lies beneath a mount, as long as any descriptor of it is open, and its mount points cannot be removed. */
-START_TEST(test_clone) {
-	char *home = test_home(), *place = test_path("%s/place", home), *file = test_path("%s/file", home);
+/*
+ * A clone shows what lies beneath a mount, as long as any descriptor of it is open, and its mount
+ * points cannot be removed.
+ */
+START_TEST(test_clone)
+{
+	char *home = test_home(), *place = test_path("%s/place", home),
+	     *file = test_path("%s/file", home);
 	struct statx stat;
 	char text[8] = "";
 	test_mkdir(home);
@@ -100,7 +113,8 @@ START_TEST(test_clone) {
 END_TEST
 
 /* Without privilege the directory stays as it is. */
-static int clone_as_nobody(void *home) {
+static int clone_as_nobody(void *home)
+{
 	int directory = open_dir(home), same = directory, tree = -EBADF;
 	ck_assert_int_eq(mounts_clone(&directory, &tree), 0);
 	ck_assert_int_eq(directory, same);
@@ -108,7 +122,8 @@ static int clone_as_nobody(void *home) {
 	return 0;
 }
 
-START_TEST(test_clone_unprivileged) {
+START_TEST(test_clone_unprivileged)
+{
 	test_as_nobody(clone_as_nobody, test_home_of_nobody());
 }
 END_TEST

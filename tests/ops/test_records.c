@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lock of the records: what forked children do to it, and which process is named as its holder; and what a record is. */
+/*
+ * The lock of the records: what forked children do to it, and which process is named as its holder;
+ * and what a record is.
+ */
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -12,14 +15,19 @@
 #include "test.h"
 
 /* Be there, with all descriptors of the parent. */
-static int stay(void *data) {
+static int stay(void *data)
+{
 	(void)data;
 	pause();
 	return 0;
 }
 
-/* A child that the program forks while the lock is held has the descriptor, and must not keep the lock. */
-START_TEST(test_forked) {
+/*
+ * A child that the program forks while the lock is held has the descriptor, and must not keep the
+ * lock.
+ */
+START_TEST(test_forked)
+{
 	struct varve_store *store = test_open(test_home());
 	struct size_record_lock lock = { 0 };
 	test_error(size_record_lock(store, &lock), 0);
@@ -38,7 +46,8 @@ struct holder {
 };
 
 /* Open what is mounted at the point, hold the lock, and stop. */
-static int hold(void *data) {
+static int hold(void *data)
+{
 	const struct holder *holder = data;
 	int stalled = open(holder->point, O_PATH | O_CLOEXEC);
 	int file = open(holder->records, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -48,17 +57,23 @@ static int hold(void *data) {
 	return 0;
 }
 
-/* Finding the holder of the lock asks nothing of a file system whose server never answers: else the test would time out. */
-START_TEST(test_holder_with_stalled_mount) {
+/*
+ * Finding the holder of the lock asks nothing of a file system whose server never answers: else the
+ * test would time out.
+ */
+START_TEST(test_holder_with_stalled_mount)
+{
 	char *home = test_home();
-	struct holder holder = { test_path("%s/.varve/records", home), test_path("%s/point", home) };
+	struct holder holder = { test_path("%s/.varve/records", home),
+				 test_path("%s/point", home) };
 	int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC), status = 0;
 	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
 	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
 	struct varve_store *store = test_open(home);
 	test_mkdir(test_path("%s/.varve", home));
 	test_mkdir(holder.point);
-	if (fuse < 0 || mount("none", holder.point, "fuse", 0, test_path("fd=%d,rootmode=40000,user_id=0,group_id=0", fuse)) < 0) {
+	if (fuse < 0 || mount("none", holder.point, "fuse", 0,
+			      test_path("fd=%d,rootmode=40000,user_id=0,group_id=0", fuse)) < 0) {
 		test_skip("needs FUSE");
 		test_close(store);
 		return;
@@ -76,7 +91,8 @@ START_TEST(test_holder_with_stalled_mount) {
 END_TEST
 
 /* A record is a number in digits, all of it: no part of a longer one is taken for it. */
-START_TEST(test_texts) {
+START_TEST(test_texts)
+{
 	static const struct {
 		const char *text;
 		int error;
@@ -100,7 +116,8 @@ START_TEST(test_texts) {
 		test_write(path, records[i].text);
 		int fd = open(path, O_RDONLY | O_CLOEXEC);
 		int error = size_record_read(fd, &bytes);
-		ck_assert_msg(error == records[i].error, "'%s': %s", records[i].text, test_errno_name(error));
+		ck_assert_msg(error == records[i].error, "'%s': %s", records[i].text,
+			      test_errno_name(error));
 		ck_assert_uint_eq(bytes, records[i].bytes);
 		close(fd);
 	}

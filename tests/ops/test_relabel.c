@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Relabelling: every entry has the attribute afterwards, the root last; with SELinux on or off, because the engine's walk is
- * called itself here, which asks no policy. What depends on a policy is tested where there is one.
+ * Relabelling: every entry has the attribute afterwards, the root last; with SELinux on or off,
+ * because the engine's walk is called itself here, which asks no policy. What depends on a policy
+ * is tested where there is one.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -27,15 +28,20 @@ static const char label_two[] = "system_u:object_r:container_file_t:s0";
 
 static _Atomic bool never;
 
-/* Is PATH itself labelled with TEXT? What has no label of its own gets one from the kernel where there is a policy. */
-static bool has_label(const char *path, const char *text) {
+/*
+ * Is PATH itself labelled with TEXT? What has no label of its own gets one from the kernel where
+ * there is a policy.
+ */
+static bool has_label(const char *path, const char *text)
+{
 	char value[256];
 	ssize_t size = lgetxattr(path, "security.selinux", value, sizeof(value));
 	return size == (ssize_t)strlen(text) + 1 && !memcmp(value, text, (size_t)size);
 }
 
 /* Relabel the layer ID with TEXT on this thread. */
-static int relabel(struct varve_store *store, const char *home, const char *id, const char *text) {
+static int relabel(struct varve_store *store, const char *home, const char *id, const char *text)
+{
 	struct label label;
 	int descriptor = open(test_layer(home, id), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_eq(label_init(&label, store, descriptor, id, text, &never), 0);
@@ -52,18 +58,21 @@ struct posted {
 	int result;
 };
 
-static void posted_done(struct walk *walk, int result) {
+static void posted_done(struct walk *walk, int result)
+{
 	struct posted *posted = walk->context;
 	posted->result = result;
 	sem_post(&posted->over);
 }
 
-static void posted_receive(struct inbox_node *node) {
+static void posted_receive(struct inbox_node *node)
+{
 	job_start(&container_of(node, struct posted, node)->label.walk.job);
 }
 
 /* Let the threads of STORE do what is prepared in POSTED. */
-static int posted_run(struct varve_store *store, struct posted *posted) {
+static int posted_run(struct varve_store *store, struct posted *posted)
+{
 	ck_assert_int_eq(sem_init(&posted->over, 0, 0), 0);
 	posted->label.walk.context = posted;
 	posted->label.walk.done = posted_done;
@@ -75,8 +84,9 @@ static int posted_run(struct varve_store *store, struct posted *posted) {
 }
 
 /* As relabel(), by the threads of STORE, which name entries by WAY. */
-static int relabel_threads(struct varve_store *store, const char *home, const char *id, const char *text,
-			   enum xattr_method method) {
+static int relabel_threads(struct varve_store *store, const char *home, const char *id,
+			   const char *text, enum xattr_method method)
+{
 	struct posted posted = { .node.receive = posted_receive };
 	int descriptor = open(test_layer(home, id), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	workers_set_xattr_method(store, method);
@@ -86,13 +96,16 @@ static int relabel_threads(struct varve_store *store, const char *home, const ch
 	return r;
 }
 
-static void expect_label(void *data, int parent, const char *name, const char *path, const struct stat *stat) {
+static void expect_label(void *data, int parent, const char *name, const char *path,
+			 const struct stat *stat)
+{
 	(void)parent, (void)name;
 	if (stat->st_ino != 2)
 		ck_assert_msg(has_label(path, data), "%s", path);
 }
 
-START_TEST(test_all_entries) {
+START_TEST(test_all_entries)
+{
 	char *home = test_home(), *path = test_layer(home, "layer");
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
@@ -107,15 +120,20 @@ START_TEST(test_all_entries) {
 	random_tree_each(path, expect_label, (char *)label_two);
 	char *directory = test_path("%s/changed", path);
 	test_mkdir(directory);
-	ck_assert_int_eq(lsetxattr(directory, "security.selinux", label_one, sizeof(label_one), 0), 0);
+	ck_assert_int_eq(lsetxattr(directory, "security.selinux", label_one, sizeof(label_one), 0),
+			 0);
 	test_error(relabel(store, home, "layer", label_two), 0);
 	random_tree_each(path, expect_label, (char *)label_two);
 	test_close(store);
 }
 END_TEST
 
-/* A create shifts and then labels, two walks of one descriptor: the second one finds all that the first has read. */
-START_TEST(test_descriptor_read_before) {
+/*
+ * A create shifts and then labels, two walks of one descriptor: the second one finds all that the
+ * first has read.
+ */
+START_TEST(test_descriptor_read_before)
+{
 	char *home = test_home(), *path = test_layer(home, "layer");
 	struct varve_store *store = test_open(home);
 	struct label label;
@@ -124,7 +142,9 @@ START_TEST(test_descriptor_read_before) {
 	random_tree_writable(path);
 	int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	for (int i = 0; i < 2; i++) {
-		ck_assert_int_eq(label_init(&label, store, descriptor, "layer", i ? label_two : label_one, &never), 0);
+		ck_assert_int_eq(label_init(&label, store, descriptor, "layer",
+					    i ? label_two : label_one, &never),
+				 0);
 		test_error(walk_run_here(&label.walk), 0);
 		random_tree_each(path, expect_label, (char *)(i ? label_two : label_one));
 	}
@@ -134,12 +154,16 @@ START_TEST(test_descriptor_read_before) {
 END_TEST
 
 /* The second time nothing is written: no inode changes. */
-static void add_ctime(void *data, int parent, const char *name, const char *path, const struct stat *stat) {
+static void add_ctime(void *data, int parent, const char *name, const char *path,
+		      const struct stat *stat)
+{
 	(void)parent, (void)name, (void)path;
-	*(uint64_t *)data += (uint64_t)stat->st_ctim.tv_sec * 1000000000 + (uint64_t)stat->st_ctim.tv_nsec;
+	*(uint64_t *)data += (uint64_t)stat->st_ctim.tv_sec * 1000000000 +
+			     (uint64_t)stat->st_ctim.tv_nsec;
 }
 
-START_TEST(test_fast_mode) {
+START_TEST(test_fast_mode)
+{
 	char *home = test_home(), *path = test_layer(home, "layer");
 	struct varve_store *store = test_open(home);
 	uint64_t before = 0, after = 0;
@@ -155,12 +179,14 @@ START_TEST(test_fast_mode) {
 END_TEST
 
 /* What fails below keeps the root from saying that all is done. */
-START_TEST(test_root_last) {
+START_TEST(test_root_last)
+{
 	char *home = test_home(), *path = test_layer(home, "layer");
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
 	test_subvolume_create(test_path("%s/nested", path));
-	test_subvolume_snapshot(test_path("%s/nested", path), test_path("%s/read-only", path), true);
+	test_subvolume_snapshot(test_path("%s/nested", path), test_path("%s/read-only", path),
+				true);
 	test_error(relabel(store, home, "layer", label_one), -EROFS);
 	ck_assert(!has_label(path, label_one));
 	ck_assert(has_label(test_path("%s/nested", path), label_one));
@@ -168,13 +194,17 @@ START_TEST(test_root_last) {
 }
 END_TEST
 
-/* ---- how entries are named ---------------------------------------------------------------------------------------- */
+/* ---- how entries are named ------------------------------------------------------------------- */
 
-/** The class of a relabelling; entries that were named from the thread's working directory, and others. */
+/**
+ * The class of a relabelling; entries that were named from the thread's working directory, and
+ * others.
+ */
 static const struct walk_class *label_real;
 static _Atomic unsigned named_here, named_else;
 
-static int visit_named(struct walk *walk, struct walk_entry *entry) {
+static int visit_named(struct walk *walk, struct walk_entry *entry)
+{
 	struct stat dir, here;
 	int r = label_real->visit(walk, entry);
 	if (entry->xattr_dir->here) {
@@ -188,13 +218,18 @@ static int visit_named(struct walk *walk, struct walk_entry *entry) {
 	return r;
 }
 
-/* No thread of this process has its working directory in HOME, where it would keep the file system busy. */
-static void expect_nobody_in(const char *home) {
+/*
+ * No thread of this process has its working directory in HOME, where it would keep the file system
+ * busy.
+ */
+static void expect_nobody_in(const char *home)
+{
 	struct dirent *dirent;
 	DIR *tasks = opendir("/proc/self/task");
 	while ((dirent = readdir(tasks))) {
 		char cwd[PATH_MAX];
-		ssize_t length = readlink(test_path("/proc/self/task/%s/cwd", dirent->d_name), cwd, sizeof(cwd) - 1);
+		ssize_t length = readlink(test_path("/proc/self/task/%s/cwd", dirent->d_name), cwd,
+					  sizeof(cwd) - 1);
 		/* A thread that has ended has none. */
 		cwd[length < 0 ? 0 : length] = '\0';
 		ck_assert_msg(strncmp(cwd, home, strlen(home)) != 0, "a thread is in %s", cwd);
@@ -202,8 +237,13 @@ static void expect_nobody_in(const char *home) {
 	closedir(tasks);
 }
 
-/* Relabel with TEXT by WAY on the threads of STORE; all entries have it, nobody stays there, the program stays where it was. */
-static void relabel_by(struct varve_store *store, const char *home, enum xattr_method method, const char *text) {
+/*
+ * Relabel with TEXT by WAY on the threads of STORE; all entries have it, nobody stays there, the
+ * program stays where it was.
+ */
+static void relabel_by(struct varve_store *store, const char *home, enum xattr_method method,
+		       const char *text)
+{
 	char before[PATH_MAX], after[PATH_MAX];
 	struct walk_class class;
 	struct posted posted = { .node.receive = posted_receive };
@@ -225,7 +265,8 @@ static void relabel_by(struct varve_store *store, const char *home, enum xattr_m
 }
 
 /* A layer whose entries are named in three ways; slow ones, which the ring has looked at, too. */
-static struct varve_store *open_ways(char *home) {
+static struct varve_store *open_ways(char *home)
+{
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
 	random_tree_make(test_layer(home, "layer"), 78, 400);
@@ -233,7 +274,8 @@ static struct varve_store *open_ways(char *home) {
 	return store;
 }
 
-START_TEST(test_ways) {
+START_TEST(test_ways)
+{
 	char *home = test_home();
 	struct varve_store *store = open_ways(home);
 	enum xattr_method best = xattr_probe();
@@ -246,7 +288,8 @@ START_TEST(test_ways) {
 		if (i % 3 == XATTR_AT && best != XATTR_AT)
 			continue;
 		relabel_by(store, home, i % 3, labels[count++ % 2]);
-		ck_assert_msg((i % 3 == XATTR_CWD ? named_else : named_here) == 0, "%d: %u, %u", i, named_here, named_else);
+		ck_assert_msg((i % 3 == XATTR_CWD ? named_else : named_here) == 0, "%d: %u, %u", i,
+			      named_here, named_else);
 		ck_assert_uint_gt(named_here + named_else, 0);
 	}
 	/* A thread of the program's keeps its working directory. */
@@ -261,7 +304,8 @@ START_TEST(test_ways) {
 END_TEST
 
 /* Refuse the system call NUMBER to this process with EPERM, as a container engine's filter does. */
-static void refuse_call(unsigned number) {
+static void refuse_call(unsigned number)
+{
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
@@ -273,8 +317,12 @@ static void refuse_call(unsigned number) {
 	ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
 }
 
-/* Where a thread may not have a working directory of its own, and where it may not go into a directory. */
-static void ways_refused(unsigned number) {
+/*
+ * Where a thread may not have a working directory of its own, and where it may not go into a
+ * directory.
+ */
+static void ways_refused(unsigned number)
+{
 	char *home = test_home();
 	test_close(open_ways(home));
 	refuse_call(number);
@@ -285,17 +333,20 @@ static void ways_refused(unsigned number) {
 	test_close(store);
 }
 
-START_TEST(test_unshare_refused) {
+START_TEST(test_unshare_refused)
+{
 	ways_refused(SYS_unshare);
 }
 END_TEST
 
-START_TEST(test_fchdir_refused) {
+START_TEST(test_fchdir_refused)
+{
 	ways_refused(SYS_fchdir);
 }
 END_TEST
 
-START_TEST(test_refusals) {
+START_TEST(test_refusals)
+{
 	char *home = test_home(), text[LABEL_BYTES];
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
@@ -312,13 +363,17 @@ START_TEST(test_refusals) {
 }
 END_TEST
 
-static void expect_none(void *data, int parent, const char *name, const char *path, const struct stat *stat) {
+static void expect_none(void *data, int parent, const char *name, const char *path,
+			const struct stat *stat)
+{
 	(void)parent, (void)name, (void)data, (void)stat;
 	ck_assert_msg(!has_label(path, label_one) && !has_label(path, label_two), "%s", path);
 }
 
-START_TEST(test_attack) {
-	char *home = test_home(), *outside = test_path("%s-outside", home), *layer = test_layer(home, "layer");
+START_TEST(test_attack)
+{
+	char *home = test_home(), *outside = test_path("%s-outside", home),
+	     *layer = test_layer(home, "layer");
 	struct varve_store *store = test_open(home);
 	test_mkdir(outside);
 	test_make_tree(outside, 3, 20, 10);
@@ -331,7 +386,9 @@ START_TEST(test_attack) {
 	for (int i = 0; i < 30; i++) {
 		const char *text = i % 2 ? label_one : label_two;
 		if (i % 3)
-			test_error(relabel_threads(store, home, "layer", text, i % 3 == 1 ? XATTR_CWD : XATTR_PROC), 0);
+			test_error(relabel_threads(store, home, "layer", text,
+						   i % 3 == 1 ? XATTR_CWD : XATTR_PROC),
+				   0);
 		else
 			test_error(relabel(store, home, "layer", text), 0);
 	}
@@ -341,5 +398,5 @@ START_TEST(test_attack) {
 }
 END_TEST
 
-TEST_MAIN("relabel", test_all_entries, test_descriptor_read_before, test_fast_mode, test_root_last, test_ways,
-	  test_unshare_refused, test_fchdir_refused, test_refusals, test_attack)
+TEST_MAIN("relabel", test_all_entries, test_descriptor_read_before, test_fast_mode, test_root_last,
+	  test_ways, test_unshare_refused, test_fchdir_refused, test_refusals, test_attack)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The lane for short calls has only short ones: with one thread for it, a question about a layer is answered while any long
- * operation stands still in the middle; and no call on it takes more than CALL_MAX_US of its own thread's time. Neither does a slice
- * of a comparison, whose threads other walks wait for. Threads that compute for long hand their processor over to those that a short
+ * The lane for short calls has only short ones: with one thread for it, a question about a layer is
+ * answered while any long operation stands still in the middle; and no call on it takes more than
+ * CALL_MAX_US of its own thread's time. Neither does a slice of a comparison, whose threads other
+ * walks wait for. Threads that compute for long hand their processor over to those that a short
  * call waits for.
  *
  * varve-test: timeout=180
@@ -19,18 +20,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/** What a call on the short lane, and a slice, may take of its thread's processor time, in microseconds; more under a sanitizer. */
+/**
+ * What a call on the short lane, and a slice, may take of its thread's processor time, in
+ * microseconds; more under a sanitizer.
+ */
 #define CALL_MAX_US (TEST_SANITIZED ? 500000 : 50000)
 
 /** Files of a layer whose comparison, search, sort and archive each take more than that. */
 #define FILES 12000
 /** Leftovers whose removal takes more than that. */
 #define LEFTOVERS 3000
-/** Characters of each of the directories, one in the other, that the files are in: paths of some length take long to sort. */
+/**
+ * Characters of each of the directories, one in the other, that the files are in: paths of some
+ * length take long to sort.
+ */
 #define NAME_LENGTH 250
 #define NAMES 3
 
-/* ---- one thread is held up --------------------------------------------------------------------------------------- */
+/* ---- one thread is held up ------------------------------------------------------------------- */
 
 /** Holds up threads of lanes, one at a time, at the end of their calls. */
 struct gate {
@@ -44,8 +51,11 @@ struct gate {
 	char line[256];
 };
 
-/** Take a line of the trace: hold its thread up, unless it has made a call of varve_layer_info(). */
-static void hold_up(void *data, const char *line) {
+/**
+ * Take a line of the trace: hold its thread up, unless it has made a call of varve_layer_info().
+ */
+static void hold_up(void *data, const char *line)
+{
 	struct gate *gate = data;
 	pthread_mutex_lock(&gate->lock);
 	if (gate->armed && !strstr(line, ": openat2 = ") && !strstr(line, ": openat = ")) {
@@ -60,7 +70,8 @@ static void hold_up(void *data, const char *line) {
 }
 
 /** Hold the next thread up, or let go of the one that is, and hold no other. */
-static void set_gate(struct gate *gate, bool armed) {
+static void set_gate(struct gate *gate, bool armed)
+{
 	pthread_mutex_lock(&gate->lock);
 	gate->armed = armed;
 	gate->holding = false;
@@ -69,13 +80,15 @@ static void set_gate(struct gate *gate, bool armed) {
 }
 
 /** Ask about a layer while a thread is held up: the answer has to come. */
-static void ask(struct varve_store *store, const struct gate *gate, const char *what) {
+static void ask(struct varve_store *store, const struct gate *gate, const char *what)
+{
 	struct test_record record = { 0 };
 	struct pollfd pollfd = { .fd = varve_fd(store), .events = POLLIN };
 	int64_t end_ms = test_now_ms() + TEST_WAIT_MS;
 	test_error(varve_layer_info(store, "alone", test_record, &record, NULL), 0);
 	while (!record.calls) {
-		ck_assert_msg(test_now_ms() < end_ms, "%s: no answer while a thread is at \"%s\"", what, gate->line);
+		ck_assert_msg(test_now_ms() < end_ms, "%s: no answer while a thread is at \"%s\"",
+			      what, gate->line);
 		poll(&pollfd, 1, 1000);
 		ck_assert_int_ge(varve_dispatch(store, 0), 0);
 	}
@@ -83,8 +96,11 @@ static void ask(struct varve_store *store, const struct gate *gate, const char *
 }
 
 /** Let RECORD's operation, WHAT, go on from one call to the next, and ask at the end of each. */
-static void step_through(struct varve_store *store, struct gate *gate, const struct test_record *record, const char *what) {
-	struct pollfd pollfds[2] = { { .fd = varve_fd(store), .events = POLLIN }, { .fd = gate->event, .events = POLLIN } };
+static void step_through(struct varve_store *store, struct gate *gate,
+			 const struct test_record *record, const char *what)
+{
+	struct pollfd pollfds[2] = { { .fd = varve_fd(store), .events = POLLIN },
+				     { .fd = gate->event, .events = POLLIN } };
 	unsigned held = 0;
 	eventfd_t count;
 	while (!record->calls) {
@@ -102,47 +118,61 @@ static void step_through(struct varve_store *store, struct gate *gate, const str
 	ck_assert_msg(held, "%s: no call was seen", what);
 }
 
-static int start_changes(struct varve_store *store, struct test_record *record) {
-	return varve_layer_changes(store, "child", TEST_CHANGES(NULL, 0), test_record, record, NULL);
+static int start_changes(struct varve_store *store, struct test_record *record)
+{
+	return varve_layer_changes(store, "child", TEST_CHANGES(NULL, 0), test_record, record,
+				   NULL);
 }
 
-static int start_changes_walk(struct varve_store *store, struct test_record *record) {
-	return varve_layer_changes(store, "child", TEST_CHANGES(NULL, VARVE_CHANGES_WALK), test_record, record, NULL);
+static int start_changes_walk(struct varve_store *store, struct test_record *record)
+{
+	return varve_layer_changes(store, "child", TEST_CHANGES(NULL, VARVE_CHANGES_WALK),
+				   test_record, record, NULL);
 }
 
-static int start_diff_size(struct varve_store *store, struct test_record *record) {
-	return varve_layer_diff_size(store, "child", TEST_CHANGES("", 0), test_record, record, NULL);
+static int start_diff_size(struct varve_store *store, struct test_record *record)
+{
+	return varve_layer_diff_size(store, "child", TEST_CHANGES("", 0), test_record, record,
+				     NULL);
 }
 
-static int start_list(struct varve_store *store, struct test_record *record) {
+static int start_list(struct varve_store *store, struct test_record *record)
+{
 	return varve_layer_list(store, test_record, record, NULL);
 }
 
-static int start_sweep(struct varve_store *store, struct test_record *record) {
+static int start_sweep(struct varve_store *store, struct test_record *record)
+{
 	return varve_sweep(store, test_record, record, NULL);
 }
 
-static int start_check(struct varve_store *store, struct test_record *record) {
+static int start_check(struct varve_store *store, struct test_record *record)
+{
 	return varve_check(store, test_record, record, NULL);
 }
 
-static int start_status(struct varve_store *store, struct test_record *record) {
+static int start_status(struct varve_store *store, struct test_record *record)
+{
 	return varve_status(store, test_record, record, NULL);
 }
 
-static int start_quota_status(struct varve_store *store, struct test_record *record) {
+static int start_quota_status(struct varve_store *store, struct test_record *record)
+{
 	return varve_quota_status(store, test_record, record, NULL);
 }
 
-static int start_quota_gc(struct varve_store *store, struct test_record *record) {
+static int start_quota_gc(struct varve_store *store, struct test_record *record)
+{
 	return varve_quota_gc(store, test_record, record, NULL);
 }
 
-static int start_sync(struct varve_store *store, struct test_record *record) {
+static int start_sync(struct varve_store *store, struct test_record *record)
+{
 	return varve_sync(store, VARVE_SYNC_CLEAN, test_record, record, NULL);
 }
 
-static int start_usage(struct varve_store *store, struct test_record *record) {
+static int start_usage(struct varve_store *store, struct test_record *record)
+{
 	return varve_layer_usage(store, "child", VARVE_USAGE_SEARCH, test_record, record, NULL);
 }
 
@@ -164,7 +194,8 @@ static const struct {
 };
 
 /** Make "alone", which is a snapshot of nothing, and "child", which differs from its parent. */
-static void make_layers(struct varve_store *store, const char *home) {
+static void make_layers(struct varve_store *store, const char *home)
+{
 	test_create(store, "alone", NULL);
 	test_create(store, "base", NULL);
 	test_make_tree(test_layer(home, "base"), 3, 3, 10);
@@ -172,8 +203,10 @@ static void make_layers(struct varve_store *store, const char *home) {
 	test_write(test_path("%s/new", test_layer(home, "child")), "text");
 }
 
-START_TEST(test_held) {
-	static struct gate gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+START_TEST(test_held)
+{
+	static struct gate gate = { .lock = PTHREAD_MUTEX_INITIALIZER,
+				    .changed = PTHREAD_COND_INITIALIZER };
 	char *home = test_home();
 	struct varve_config config = test_config(home);
 	gate.event = eventfd(0, EFD_CLOEXEC);
@@ -195,15 +228,18 @@ START_TEST(test_held) {
 }
 END_TEST
 
-/* ---- processor time ---------------------------------------------------------------------------------------------- */
+/* ---- processor time -------------------------------------------------------------------------- */
 
-/** The longest call on the short lane, or slice, and what the trace said of it; guarded by the lock. */
+/**
+ * The longest call on the short lane, or slice, and what the trace said of it; guarded by the lock.
+ */
 static pthread_mutex_t longest_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned long longest_us, calls;
 static char longest_line[256];
 
 /** Take a line of the trace. */
-static void take_time(void *data, const char *line) {
+static void take_time(void *data, const char *line)
+{
 	bool fs = strstr(line, "lane fs: ") != NULL;
 	const char *time = strrchr(line, ',');
 	unsigned long took_us;
@@ -221,7 +257,8 @@ static void take_time(void *data, const char *line) {
 }
 
 /** Assert that none was long while WHAT was done. */
-static void assert_short(const char *what) {
+static void assert_short(const char *what)
+{
 	pthread_mutex_lock(&longest_lock);
 	ck_assert_msg(longest_us <= CALL_MAX_US, "%s: %s", what, longest_line);
 	longest_us = 0;
@@ -229,7 +266,8 @@ static void assert_short(const char *what) {
 }
 
 /** Make COUNT empty files in DIRECTORY. */
-static void make_files(const char *directory, unsigned count) {
+static void make_files(const char *directory, unsigned count)
+{
 	int directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char name[16];
 	ck_assert_int_ge(directory_fd, 0);
@@ -241,7 +279,8 @@ static void make_files(const char *directory, unsigned count) {
 }
 
 /** Change the modes of the COUNT files in DIRECTORY. */
-static void change_files(const char *directory, unsigned count) {
+static void change_files(const char *directory, unsigned count)
+{
 	int directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char name[16];
 	ck_assert_int_ge(directory_fd, 0);
@@ -252,8 +291,12 @@ static void change_files(const char *directory, unsigned count) {
 	close(directory_fd);
 }
 
-/** Make directories in PATH, one in the other, whose path is long, and open the last one by a short name, which is returned. */
-static char *make_deep(const char *path) {
+/**
+ * Make directories in PATH, one in the other, whose path is long, and open the last one by a short
+ * name, which is returned.
+ */
+static char *make_deep(const char *path)
+{
 	int directory_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char name[NAME_LENGTH + 1];
 	ck_assert_int_ge(directory_fd, 0);
@@ -271,17 +314,21 @@ static char *make_deep(const char *path) {
 	return test_path("/proc/self/fd/%d", directory_fd);
 }
 
-static void compare(struct varve_store *store, const char *parent, uint64_t flags, const char *what) {
+static void compare(struct varve_store *store, const char *parent, uint64_t flags, const char *what)
+{
 	struct varve_change *changes = NULL;
 	struct varve_failure failure = { 0 };
 	size_t count = 0;
-	test_ok(varve_layer_changes_wait(store, "child", TEST_CHANGES(parent, flags), &changes, &count, &failure), &failure);
+	test_ok(varve_layer_changes_wait(store, "child", TEST_CHANGES(parent, flags), &changes,
+					 &count, &failure),
+		&failure);
 	ck_assert_uint_ge(count, FILES);
 	free(changes);
 	assert_short(what);
 }
 
-START_TEST(test_cpu) {
+START_TEST(test_cpu)
+{
 	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
 	struct varve_layer_info info = VARVE_LAYER_INFO_INIT;
 	char *home = test_home();
@@ -298,7 +345,8 @@ START_TEST(test_cpu) {
 	compare(store, NULL, 0, "changes by search");
 	compare(store, NULL, VARVE_CHANGES_WALK, "changes by comparing all");
 	compare(store, "", 0, "all that is in a layer");
-	test_ok(varve_layer_diff_size_wait(store, "child", TEST_CHANGES("", 0), &bytes, &failure), &failure);
+	test_ok(varve_layer_diff_size_wait(store, "child", TEST_CHANGES("", 0), &bytes, &failure),
+		&failure);
 	assert_short("diff_size");
 	test_mkdir(test_path("%s/.varve/trash", home));
 	test_mkdir(test_path("%s/.varve/trash/gone.1", home));
@@ -314,10 +362,11 @@ START_TEST(test_cpu) {
 }
 END_TEST
 
-/* ---- processors handed over -------------------------------------------------------------------------------------- */
+/* ---- processors handed over ------------------------------------------------------------------ */
 
 /** Let this process run on one of its processors only. */
-static void use_one_cpu(void) {
+static void use_one_cpu(void)
+{
 	cpu_set_t all, one;
 	int cpu = 0;
 	ck_assert_int_eq(sched_getaffinity(0, sizeof(all), &all), 0);
@@ -328,7 +377,8 @@ static void use_one_cpu(void) {
 	ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
 }
 
-START_TEST(test_look) {
+START_TEST(test_look)
+{
 	struct wakes wakes = { 0 };
 	struct yield none = { 0 }, yield = { .wakes = &wakes };
 	uint64_t begin_ns;
@@ -350,13 +400,16 @@ START_TEST(test_look) {
 END_TEST
 
 /** An archive of the whole layer, to nowhere. */
-static int start_diff(struct varve_store *store, struct test_record *record) {
+static int start_diff(struct varve_store *store, struct test_record *record)
+{
 	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
 	options.parent = "";
-	return varve_layer_diff(store, "child", &options, open("/dev/null", O_WRONLY | O_CLOEXEC), test_record, record, NULL);
+	return varve_layer_diff(store, "child", &options, open("/dev/null", O_WRONLY | O_CLOEXEC),
+				test_record, record, NULL);
 }
 
-static int start_usage_walk(struct varve_store *store, struct test_record *record) {
+static int start_usage_walk(struct varve_store *store, struct test_record *record)
+{
 	return varve_layer_usage(store, "child", VARVE_USAGE_WALK, test_record, record, NULL);
 }
 
@@ -364,16 +417,17 @@ static const struct {
 	const char *what;
 	int (*start)(struct varve_store *store, struct test_record *record);
 } long_starts[] = {
-	{ "changes by search", start_changes },
-	{ "changes by comparing all", start_changes_walk },
-	{ "diff_size", start_diff_size },
-	{ "diff", start_diff },
-	{ "usage by search", start_usage },
-	{ "usage by walk", start_usage_walk },
+	{ "changes by search", start_changes }, { "changes by comparing all", start_changes_walk },
+	{ "diff_size", start_diff_size },       { "diff", start_diff },
+	{ "usage by search", start_usage },     { "usage by walk", start_usage_walk },
 };
 
-/** Ask about a layer again and again, until there were more yields than BEFORE, and wait for RECORD's operation. */
-static void ask_beside(struct varve_store *store, const struct test_record *record, unsigned before) {
+/**
+ * Ask about a layer again and again, until there were more yields than BEFORE, and wait for
+ * RECORD's operation.
+ */
+static void ask_beside(struct varve_store *store, const struct test_record *record, unsigned before)
+{
 	struct pollfd pollfd = { .fd = varve_fd(store), .events = POLLIN };
 	while (!record->calls && store->core.io.wakes.yields == before) {
 		struct test_record answer = { 0 };
@@ -387,7 +441,8 @@ static void ask_beside(struct varve_store *store, const struct test_record *reco
 	test_error(test_await(store, record), 0);
 }
 
-START_TEST(test_yields) {
+START_TEST(test_yields)
+{
 	char *home = test_home();
 	struct varve_store *store;
 	use_one_cpu();
@@ -400,9 +455,12 @@ START_TEST(test_yields) {
 	for (size_t i = 0; i < TEST_COUNT(long_starts); i++) {
 		unsigned before = store->core.io.wakes.yields;
 		/* A machine that has much else to do may let it run whole between two questions. */
-		for (int64_t end_ms = test_now_ms() + TEST_WAIT_MS; store->core.io.wakes.yields == before;) {
+		for (int64_t end_ms = test_now_ms() + TEST_WAIT_MS;
+		     store->core.io.wakes.yields == before;) {
 			struct test_record record = { 0 };
-			ck_assert_msg(test_now_ms() < end_ms, "%s: the processor was never handed over", long_starts[i].what);
+			ck_assert_msg(test_now_ms() < end_ms,
+				      "%s: the processor was never handed over",
+				      long_starts[i].what);
 			test_error(long_starts[i].start(store, &record), 0);
 			ask_beside(store, &record, before);
 		}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * engine/base/spin: on a single CPU a thread does not wait awake, because the thread that it waits for could not run. The number of CPUs
- * that are allowed counts, not that of the machine.
+ * engine/base/spin: on a single CPU a thread does not wait awake, because the thread that it waits
+ * for could not run. The number of CPUs that are allowed counts, not that of the machine.
  */
 #include "test.h"
 
@@ -9,11 +9,15 @@
 
 #include <sched.h>
 
-/* Requests, one after the other: each a sleep of the reactor and one of varve_wait(), most of them short. */
+/*
+ * Requests, one after the other: each a sleep of the reactor and one of varve_wait(), most of them
+ * short.
+ */
 #define ROUNDS 2000
 
 /* Let this process run on one CPU only, of those that it may run on. */
-static void use_one_cpu(void) {
+static void use_one_cpu(void)
+{
 	cpu_set_t all, one;
 	ck_assert_int_eq(sched_getaffinity(0, sizeof(all), &all), 0);
 	int cpu = 0;
@@ -25,13 +29,15 @@ static void use_one_cpu(void) {
 }
 
 /* Would SPIN, whose last sleep was as short as they get, look again? */
-static bool looks_again(struct spin *spin) {
+static bool looks_again(struct spin *spin)
+{
 	struct spin_wait wait = { 0 };
 	spin_slept(spin, now_ns());
 	return spin_again(spin, &wait);
 }
 
-START_TEST(test_one) {
+START_TEST(test_one)
+{
 	struct spin spin = { 0 };
 	use_one_cpu();
 	spin_init(&spin);
@@ -40,7 +46,8 @@ START_TEST(test_one) {
 }
 END_TEST
 
-START_TEST(test_two) {
+START_TEST(test_two)
+{
 	struct spin spin = { 0 };
 	cpu_set_t cpus;
 	ck_assert_int_eq(sched_getaffinity(0, sizeof(cpus), &cpus), 0);
@@ -59,8 +66,12 @@ START_TEST(test_two) {
 }
 END_TEST
 
-/* Make requests one after the other; how often was the reactor, or varve_wait(), about to wait awake? */
-static unsigned count_awake(void) {
+/*
+ * Make requests one after the other; how often was the reactor, or varve_wait(), about to wait
+ * awake?
+ */
+static unsigned count_awake(void)
+{
 	struct varve_store *store = test_open(test_home());
 	unsigned awake = 0;
 	for (int i = 0; i < ROUNDS; i++) {
@@ -75,7 +86,8 @@ static unsigned count_awake(void) {
 	return awake;
 }
 
-START_TEST(test_store) {
+START_TEST(test_store)
+{
 	use_one_cpu();
 	ck_assert_uint_eq(count_awake(), 0);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Usage: by search and by walk the numbers of a plain walk, on every kind of tree, hot and as if all came from a disk. */
+/*
+ * Usage: by search and by walk the numbers of a plain walk, on every kind of tree, hot and as if
+ * all came from a disk.
+ */
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -16,7 +19,9 @@
 static const uint64_t slow_thresholds[] = { WALK_SLOW_NS, 0 };
 
 /* Measure by FLAGS and compare with SUM. */
-static void compare(struct varve_store *store, const char *id, uint64_t flags, const struct random_tree_sum *sum) {
+static void compare(struct varve_store *store, const char *id, uint64_t flags,
+		    const struct random_tree_sum *sum)
+{
 	struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;
 	struct varve_failure failure = { 0 };
 	test_ok(varve_layer_usage_wait(store, id, flags, &usage, &failure), &failure);
@@ -28,19 +33,24 @@ static void compare(struct varve_store *store, const char *id, uint64_t flags, c
 }
 
 /* Measure in each way. */
-static void compare_all(struct varve_store *store, const char *id, const char *path) {
+static void compare_all(struct varve_store *store, const char *id, const char *path)
+{
 	struct random_tree_sum sum = random_tree_sum(path);
 	for (size_t i = 0; i < TEST_COUNT(slow_thresholds); i++) {
 		workers_set_slow(store, slow_thresholds[i]);
 		compare(store, id, VARVE_USAGE_WALK, &sum);
 	}
 	compare(store, id, 0, &sum);
-	/* Sizes are only in the trees once the data is on the disk, and that is when its space is known. */
+	/*
+	 * Sizes are only in the trees once the data is on the disk, and that is when its space is
+	 * known.
+	 */
 	sum = random_tree_sum(path);
 	compare(store, id, VARVE_USAGE_SEARCH, &sum);
 }
 
-START_TEST(test_random_trees) {
+START_TEST(test_random_trees)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	for (unsigned seed = 1; seed <= 6; seed++) {
@@ -56,7 +66,8 @@ START_TEST(test_random_trees) {
 }
 END_TEST
 
-START_TEST(test_empty) {
+START_TEST(test_empty)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct random_tree_sum sum = { .inodes = 1 };
@@ -64,13 +75,16 @@ START_TEST(test_empty) {
 	compare(store, "empty", VARVE_USAGE_WALK, &sum);
 	compare(store, "empty", VARVE_USAGE_SEARCH, &sum);
 	test_error(varve_layer_usage_wait(store, "none", 0, NULL, NULL), -ENOENT);
-	test_error(varve_layer_usage_wait(store, "empty", VARVE_USAGE_WALK | VARVE_USAGE_SEARCH, NULL, NULL), -EINVAL);
+	test_error(varve_layer_usage_wait(store, "empty", VARVE_USAGE_WALK | VARVE_USAGE_SEARCH,
+					  NULL, NULL),
+		   -EINVAL);
 	test_close(store);
 }
 END_TEST
 
 /* A file that is deleted but open is in no directory. */
-START_TEST(test_deleted_open_file) {
+START_TEST(test_deleted_open_file)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	test_create(store, "layer", NULL);
@@ -86,7 +100,8 @@ START_TEST(test_deleted_open_file) {
 END_TEST
 
 /* Deeper than there may be open files or bytes in a path. */
-START_TEST(test_deep_chain) {
+START_TEST(test_deep_chain)
+{
 	enum { DEPTH = 10000 };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -102,8 +117,12 @@ START_TEST(test_deep_chain) {
 }
 END_TEST
 
-/* A chain in which each directory has two: what waits lies all along the way down, most of it closed meanwhile. */
-START_TEST(test_deep_comb) {
+/*
+ * A chain in which each directory has two: what waits lies all along the way down, most of it
+ * closed meanwhile.
+ */
+START_TEST(test_deep_comb)
+{
 	enum { DEPTH = 1500 };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -128,7 +147,8 @@ START_TEST(test_deep_comb) {
 END_TEST
 
 /* More subdirectories than are remembered, more files than fit a buffer. */
-START_TEST(test_wide) {
+START_TEST(test_wide)
+{
 	enum { WIDE = WALK_PENDING_MAX + WALK_CHILDREN_MAX + 5 };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -148,7 +168,8 @@ START_TEST(test_wide) {
 END_TEST
 
 /* What is mounted is neither entered nor counted, and what lies beneath is, by both ways. */
-START_TEST(test_mounts_inside) {
+START_TEST(test_mounts_inside)
+{
 	char *home = test_home();
 	struct varve_layer_usage usage = VARVE_LAYER_USAGE_INIT;
 	/* Before the store has threads, which would stay outside. */
@@ -180,8 +201,12 @@ START_TEST(test_mounts_inside) {
 }
 END_TEST
 
-/* A cancel is seen (after how many entries, ops/test_walks counts), and leaves nothing behind; progress counts up until then. */
-START_TEST(test_cancel) {
+/*
+ * A cancel is seen (after how many entries, ops/test_walks counts), and leaves nothing behind;
+ * progress counts up until then.
+ */
+START_TEST(test_cancel)
+{
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
 	struct test_record record = { 0 };
@@ -191,8 +216,11 @@ START_TEST(test_cancel) {
 	test_make_tree(test_layer(home, "large"), 20, 500, 0);
 	workers_set_slow(store, 0);
 	for (int i = 0; i < 20; i++) {
-		test_error(varve_layer_usage(store, "large", VARVE_USAGE_WALK, test_record, &record, &request), 0);
-		while (!progress.entries && varve_progress(store, request, &progress) == 0 && !record.calls)
+		test_error(varve_layer_usage(store, "large", VARVE_USAGE_WALK, test_record, &record,
+					     &request),
+			   0);
+		while (!progress.entries && varve_progress(store, request, &progress) == 0 &&
+		       !record.calls)
 			varve_dispatch(store, 0);
 		varve_cancel(store, request);
 		int error = test_await(store, &record);
@@ -205,8 +233,12 @@ START_TEST(test_cancel) {
 }
 END_TEST
 
-/* Many at once, more than may walk together, some cancelled while they wait; then the store closes amid others. */
-START_TEST(test_many_at_once) {
+/*
+ * Many at once, more than may walk together, some cancelled while they wait; then the store closes
+ * amid others.
+ */
+START_TEST(test_many_at_once)
+{
 	enum { MANY = 40 };
 	char *home = test_home();
 	struct varve_store *store = test_open(home);
@@ -215,8 +247,9 @@ START_TEST(test_many_at_once) {
 	test_create(store, "layer", NULL);
 	random_tree_make(test_layer(home, "layer"), 7, 300);
 	for (unsigned i = 0; i < MANY; i++)
-		test_error(varve_layer_usage(store, "layer", i % 3 ? VARVE_USAGE_WALK : 0, test_record, &records[i],
-					     &requests[i]), 0);
+		test_error(varve_layer_usage(store, "layer", i % 3 ? VARVE_USAGE_WALK : 0,
+					     test_record, &records[i], &requests[i]),
+			   0);
 	for (unsigned i = 0; i < MANY; i += 5)
 		varve_cancel(store, requests[i]);
 	test_await_all(store, records, MANY);
@@ -226,7 +259,9 @@ START_TEST(test_many_at_once) {
 		memset(&records[i], 0, sizeof(struct test_record));
 	}
 	for (unsigned i = 0; i < MANY; i++)
-		test_error(varve_layer_usage(store, "layer", VARVE_USAGE_WALK, test_record, &records[i], NULL), 0);
+		test_error(varve_layer_usage(store, "layer", VARVE_USAGE_WALK, test_record,
+					     &records[i], NULL),
+			   0);
 	test_close(store);
 	for (unsigned i = 0; i < MANY; i++) {
 		ck_assert_uint_eq(records[i].calls, 1);
@@ -235,5 +270,5 @@ START_TEST(test_many_at_once) {
 }
 END_TEST
 
-TEST_MAIN("usage", test_random_trees, test_empty, test_deleted_open_file, test_deep_chain, test_deep_comb, test_wide,
-	  test_mounts_inside, test_cancel, test_many_at_once)
+TEST_MAIN("usage", test_random_trees, test_empty, test_deleted_open_file, test_deep_chain,
+	  test_deep_comb, test_wide, test_mounts_inside, test_cancel, test_many_at_once)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What all walks share: progress is reported, a cancel is seen after a few entries, several walks get equal shares, and memory
- * stays flat in the largest directory; and which inodes hold an attribute is found without asking them.
+ * What all walks share: progress is reported, a cancel is seen after a few entries, several walks
+ * get equal shares, and memory stays flat in the largest directory; and which inodes hold an
+ * attribute is found without asking them.
  *
  * varve-test: backend=either size=4G
  */
@@ -27,20 +28,24 @@
 #define RACERS 4
 #define RACER_TURNS 200
 #define TURNS_MAX (RACERS * RACER_TURNS + 1)
-/** Entries that a cancelled walk may still handle: what every thread does between two looks, and what the ring has. */
+/**
+ * Entries that a cancelled walk may still handle: what every thread does between two looks, and
+ * what the ring has.
+ */
 #define CANCEL_ENTRIES_MAX (WALK_THREADS_MAX * WALK_PROBE + WALK_BATCHES_MAX * WALK_BATCH)
 
 static _Atomic bool never;
 
 /* A store with a layer ID of LARGE_ENTRIES. */
-static struct varve_store *open_large(char *home, const char *id) {
+static struct varve_store *open_large(char *home, const char *id)
+{
 	struct varve_store *store = test_open(home);
 	test_create(store, id, NULL);
 	test_make_tree(test_layer(home, id), LARGE_DIRS, LARGE_FILES, 0);
 	return store;
 }
 
-/* ---- progress ---------------------------------------------------------------------------------------------------- */
+/* ---- progress -------------------------------------------------------------------------------- */
 
 /** What the progress callbacks of one request got. */
 struct watched {
@@ -51,14 +56,18 @@ struct watched {
 	bool over;
 };
 
-static void watched_progress(struct varve_store *store, varve_request request, const struct varve_progress *progress,
-			     void *user_data) {
+static void watched_progress(struct varve_store *store, varve_request request,
+			     const struct varve_progress *progress, void *user_data)
+{
 	struct watched *watched = user_data;
 	int64_t now = test_now_ms();
 	ck_assert_uint_eq(request, watched->request);
 	ck_assert_msg(!watched->over, "told after the end");
 	ck_assert_uint_ge(progress->entries, watched->entries);
-	/* It may have been due for long at the last report, but is not due again before the interval is over. */
+	/*
+	 * It may have been due for long at the last report, but is not due again before the
+	 * interval is over.
+	 */
 	if (watched->told > 1)
 		ck_assert_int_ge(now - watched->told_ms, 0);
 	watched->entries = progress->entries;
@@ -68,14 +77,20 @@ static void watched_progress(struct varve_store *store, varve_request request, c
 	test_error(varve_dispatch(store, 0), -EBUSY);
 }
 
-static void watched_end(struct varve_store *store, const struct varve_result *result, void *user_data) {
+static void watched_end(struct varve_store *store, const struct varve_result *result,
+			void *user_data)
+{
 	struct watched *watched = user_data;
 	test_error(result->error, 0);
 	watched->over = true;
 }
 
-/* Progress comes in dispatch, announced by the descriptor, no more often than it may, and never after the end. */
-START_TEST(test_progress) {
+/*
+ * Progress comes in dispatch, announced by the descriptor, no more often than it may, and never
+ * after the end.
+ */
+START_TEST(test_progress)
+{
 	enum { WALKS = 24 };
 	char *home = test_home();
 	struct varve_store *store = open_large(home, "large");
@@ -87,13 +102,18 @@ START_TEST(test_progress) {
 		int64_t begin = test_now_ms();
 		memset(watched, 0, sizeof(watched));
 		for (unsigned i = 0; i < WALKS; i++) {
-			test_error(varve_layer_usage(store, "large", VARVE_USAGE_WALK, watched_end, &watched[i], &watched[i].request), 0);
-			test_error(varve_progress_watch(store, watched[i].request, watched_progress, &watched[i]), 0);
+			test_error(varve_layer_usage(store, "large", VARVE_USAGE_WALK, watched_end,
+						     &watched[i], &watched[i].request),
+				   0);
+			test_error(varve_progress_watch(store, watched[i].request, watched_progress,
+							&watched[i]),
+				   0);
 		}
 		/* Nobody cares for the first one any more. */
 		test_error(varve_progress_watch(store, watched[0].request, NULL, NULL), 0);
 		for (over = 0; over < WALKS;) {
-			ck_assert_msg(test_readable(varve_fd(store), TEST_WAIT_MS), "neither progress nor an end");
+			ck_assert_msg(test_readable(varve_fd(store), TEST_WAIT_MS),
+				      "neither progress nor an end");
 			ck_assert_int_ge(varve_dispatch(store, 0), 0);
 			for (unsigned i = over = 0; i < WALKS; i++)
 				over += watched[i].over;
@@ -103,7 +123,9 @@ START_TEST(test_progress) {
 			told += watched[i].told;
 			/* However slow the machine, it is not reported more often than that. */
 			ck_assert_uint_le(watched[i].told, took / VARVE_PROGRESS_INTERVAL_MS);
-			test_error(varve_progress_watch(store, watched[i].request, watched_progress, NULL), -ENOENT);
+			test_error(varve_progress_watch(store, watched[i].request, watched_progress,
+							NULL),
+				   -ENOENT);
 		}
 		ck_assert_uint_eq(watched[0].told, 0);
 	}
@@ -112,14 +134,16 @@ START_TEST(test_progress) {
 }
 END_TEST
 
-static void close_store(struct varve_store *store, varve_request request, const struct varve_progress *progress,
-			void *user_data) {
+static void close_store(struct varve_store *store, varve_request request,
+			const struct varve_progress *progress, void *user_data)
+{
 	*(bool *)user_data = true;
 	varve_close(store);
 }
 
 /* A callback of progress may close the store: all else ends first. */
-START_TEST(test_progress_closes) {
+START_TEST(test_progress_closes)
+{
 	enum { WALKS = 24 };
 	char *home = test_home();
 	struct varve_store *store = open_large(home, "large");
@@ -130,7 +154,9 @@ START_TEST(test_progress_closes) {
 	int r = 0;
 	workers_set_slow(store, 0);
 	for (unsigned i = 0; i < WALKS; i++) {
-		test_error(varve_layer_usage(store, "large", VARVE_USAGE_WALK, test_record, &records[i], &request), 0);
+		test_error(varve_layer_usage(store, "large", VARVE_USAGE_WALK, test_record,
+					     &records[i], &request),
+			   0);
 		varve_progress_watch(store, request, close_store, &closed);
 	}
 	while (!closed && ended < WALKS) {
@@ -147,7 +173,7 @@ START_TEST(test_progress_closes) {
 }
 END_TEST
 
-/* ---- cancel ------------------------------------------------------------------------------------------------------ */
+/* ---- cancel ---------------------------------------------------------------------------------- */
 
 /** A walk that is cancelled at an entry. */
 struct stopper {
@@ -155,7 +181,8 @@ struct stopper {
 	unsigned visits, cancel_at;
 };
 
-static int stopper_visit(struct walk *walk, struct walk_entry *entry) {
+static int stopper_visit(struct walk *walk, struct walk_entry *entry)
+{
 	struct stopper *stopper = walk->data;
 	if (++stopper->visits == stopper->cancel_at)
 		stopper->cancelled = true;
@@ -165,14 +192,18 @@ static int stopper_visit(struct walk *walk, struct walk_entry *entry) {
 static const struct walk_class stopper_class = { .call = "none", .visit = stopper_visit };
 
 /* One thread looks for a cancel every few entries, wherever in a directory it is. */
-START_TEST(test_cancel_entries) {
+START_TEST(test_cancel_entries)
+{
 	char *home = test_home();
 	struct varve_store *store = open_large(home, "large");
 	for (unsigned at = 1; at < LARGE_DIRS * LARGE_FILES; at += 977) {
-		int descriptor = open(test_layer(home, "large"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		int descriptor = open(test_layer(home, "large"),
+				      O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		struct stopper stopper = { .cancel_at = at };
 		struct walk walk;
-		ck_assert_int_eq(walk_init(&walk, store, &stopper_class, descriptor, "large", &stopper.cancelled), 0);
+		ck_assert_int_eq(walk_init(&walk, store, &stopper_class, descriptor, "large",
+					   &stopper.cancelled),
+				 0);
 		walk.data = &stopper;
 		test_error(walk_run_here(&walk), -ECANCELED);
 		ck_assert_uint_lt(stopper.visits, at + WALK_PROBE);
@@ -190,7 +221,8 @@ struct racer {
 	uint64_t entries;
 };
 
-static void racer_end(struct varve_store *store, const struct varve_result *result, void *user_data) {
+static void racer_end(struct varve_store *store, const struct varve_result *result, void *user_data)
+{
 	struct racer *racer = user_data;
 	struct varve_progress progress = VARVE_PROGRESS_INIT;
 	test_error(varve_progress(store, result->request, &progress), 0);
@@ -199,13 +231,17 @@ static void racer_end(struct varve_store *store, const struct varve_result *resu
 	racer->over = true;
 }
 
-static void racer_start(struct varve_store *store, const char *id, struct racer *racer) {
+static void racer_start(struct varve_store *store, const char *id, struct racer *racer)
+{
 	*racer = (struct racer){ 0 };
-	test_error(varve_layer_usage(store, id, VARVE_USAGE_WALK, racer_end, racer, &racer->request), 0);
+	test_error(varve_layer_usage(store, id, VARVE_USAGE_WALK, racer_end, racer,
+				     &racer->request),
+		   0);
 }
 
 /* So do all threads together, and the ring. */
-START_TEST(test_cancel_threads) {
+START_TEST(test_cancel_threads)
+{
 	char *home = test_home();
 	struct varve_store *store = open_large(home, "large");
 	unsigned cancelled = 0;
@@ -214,10 +250,13 @@ START_TEST(test_cancel_threads) {
 		struct varve_progress progress = VARVE_PROGRESS_INIT;
 		workers_set_slow(store, i % 2 ? 0 : WALK_SLOW_NS);
 		racer_start(store, "large", &racer);
-		while (!progress.entries && varve_progress(store, racer.request, &progress) == 0 && !racer.over)
+		while (!progress.entries && varve_progress(store, racer.request, &progress) == 0 &&
+		       !racer.over)
 			varve_dispatch(store, 0);
 		int r = varve_cancel(store, racer.request);
-		uint64_t at = varve_progress(store, racer.request, &progress) == 0 ? progress.entries : LARGE_ENTRIES;
+		uint64_t at = varve_progress(store, racer.request, &progress) == 0
+				      ? progress.entries
+				      : LARGE_ENTRIES;
 		while (!racer.over)
 			ck_assert_int_ge(varve_wait(store, TEST_WAIT_MS), 0);
 		if (r == 0 && racer.error == -ECANCELED) {
@@ -230,7 +269,7 @@ START_TEST(test_cancel_threads) {
 }
 END_TEST
 
-/* ---- shares ------------------------------------------------------------------------------------------------------ */
+/* ---- shares ---------------------------------------------------------------------------------- */
 
 /** A job of so many pieces, of which a turn does one. */
 struct contender {
@@ -239,7 +278,10 @@ struct contender {
 	unsigned turns, over_at;
 };
 
-/** The order of turns: one thread has them all, so that they run in the order in which they were given. */
+/**
+ * The order of turns: one thread has them all, so that they run in the order in which they were
+ * given.
+ */
 static struct {
 	struct contender *turns[TURNS_MAX];
 	_Atomic unsigned count;
@@ -248,7 +290,8 @@ static struct {
 	sem_t begun;
 } turns;
 
-static int contender_slice(struct job *job, struct slice *slice) {
+static int contender_slice(struct job *job, struct slice *slice)
+{
 	struct contender *contender = container_of(job, struct contender, job);
 	if (!turns.count)
 		while (sem_wait(&turns.begun) < 0)
@@ -258,11 +301,13 @@ static int contender_slice(struct job *job, struct slice *slice) {
 	return 0;
 }
 
-static unsigned contender_wanted(struct job *job) {
+static unsigned contender_wanted(struct job *job)
+{
 	return container_of(job, struct contender, job)->left;
 }
 
-static void contender_done(struct job *job, int result) {
+static void contender_done(struct job *job, int result)
+{
 	struct contender *contender = container_of(job, struct contender, job);
 	test_error(result, 0);
 	contender->over_at = turns.count;
@@ -270,11 +315,18 @@ static void contender_done(struct job *job, int result) {
 }
 
 static const struct job_class contender_class = {
-	.name = "contender", .slice = contender_slice, .wanted = contender_wanted, .done = contender_done,
+	.name = "contender",
+	.slice = contender_slice,
+	.wanted = contender_wanted,
+	.done = contender_done,
 };
 
-/* Of several equal jobs none gets two turns more than another; and a small one that comes last does not wait for them. */
-START_TEST(test_fair_shares) {
+/*
+ * Of several equal jobs none gets two turns more than another; and a small one that comes last does
+ * not wait for them.
+ */
+START_TEST(test_fair_shares)
+{
 	struct varve_store *store = store_new(&(const char *){ NULL });
 	const struct io_config config = { .no_uring = true, .threads_max = { 1, 1, 1, 1 } };
 	struct contender contenders[RACERS] = { 0 }, small = { .left = 1 };
@@ -289,7 +341,10 @@ START_TEST(test_fair_shares) {
 		if (i < RACERS)
 			contender->left = RACER_TURNS;
 		/* One turn of each at a time, so that there is nothing but the order. */
-		contender->job = (struct job){ .class = &contender_class, .store = store, .cancelled = &cancelled, .width_max = 1 };
+		contender->job = (struct job){ .class = &contender_class,
+					       .store = store,
+					       .cancelled = &cancelled,
+					       .width_max = 1 };
 		job_start(&contender->job);
 	}
 	sem_post(&turns.begun);
@@ -303,7 +358,8 @@ START_TEST(test_fair_shares) {
 			least = contenders[i].turns < least ? contenders[i].turns : least;
 			most = contenders[i].turns > most ? contenders[i].turns : most;
 		}
-		ck_assert_msg(most <= least + 2, "after %u turns one has had %u, another %u", at + 1, most, least);
+		ck_assert_msg(most <= least + 2, "after %u turns one has had %u, another %u",
+			      at + 1, most, least);
 		if (turns.turns[at] == &small)
 			ck_assert_msg(at <= RACERS + 1, "the small one had its turn after %u", at);
 	}
@@ -318,14 +374,19 @@ struct piece {
 	unsigned number;
 };
 
-static void expect_piece(struct deque *deque, struct stack *stack, unsigned number) {
+static void expect_piece(struct deque *deque, struct stack *stack, unsigned number)
+{
 	struct list *link = deque_pop(deque, stack);
 	ck_assert_ptr_nonnull(link);
 	ck_assert_uint_eq(list_entry(link, struct piece, link)->number, number);
 }
 
-/* A thread takes what it put down last; one that has nothing gets the older half of the longest stack; nothing is lost. */
-START_TEST(test_stacks) {
+/*
+ * A thread takes what it put down last; one that has nothing gets the older half of the longest
+ * stack; nothing is lost.
+ */
+START_TEST(test_stacks)
+{
 	struct piece pieces[7];
 	struct deque deque;
 	deque_init(&deque);
@@ -356,23 +417,26 @@ START_TEST(test_stacks) {
 }
 END_TEST
 
-/* ---- memory ------------------------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /* KiB of memory that this process has had at most since peak_reset(). */
-static long peak_kib(void) {
+static long peak_kib(void)
+{
 	char *status = test_read("/proc/self/status"), *at = strstr(status, "VmHWM:");
 	ck_assert_ptr_nonnull(at);
 	return strtol(at + strlen("VmHWM:"), NULL, 10);
 }
 
-static void peak_reset(void) {
+static void peak_reset(void)
+{
 	int descriptor = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
 	ck_assert_int_eq(write(descriptor, "5", 1), 1);
 	close(descriptor);
 }
 
 /* One directory with more files than anybody has: a million in the soak. */
-START_TEST(test_one_directory) {
+START_TEST(test_one_directory)
+{
 	enum { MEMORY_KIB_MAX = 32 * 1024 };
 	unsigned files = getenv("VARVE_TEST_SOAK") ? 1000000 : 30000;
 	char *home = test_home();
@@ -406,7 +470,9 @@ START_TEST(test_one_directory) {
 	ck_assert_uint_eq(stat_.st_uid, 1000);
 	/* As one is removed that may not be destroyed. */
 	at = open(test_path("%s/subvolumes", home), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	test_error(rm_tree_remove(store, at, "one", -EBADF, &never, failed, &(const char *){NULL}), 0);
+	test_error(rm_tree_remove(store, at, "one", -EBADF, &never, failed,
+				  &(const char *){ NULL }),
+		   0);
 	close(at);
 	ck_assert(!test_layer_exists(home, "one"));
 	/* The sanitizers keep what is freed. */
@@ -422,7 +488,8 @@ struct held {
 	unsigned pending, fds, dirs;
 };
 
-static int held_enter(struct walk *walk, struct walk_dir *dir, const struct statx *stat) {
+static int held_enter(struct walk *walk, struct walk_dir *dir, const struct statx *stat)
+{
 	struct held *held = walk->data;
 	held->records = walk->records > held->records ? walk->records : held->records;
 	held->pending = walk->pending > held->pending ? walk->pending : held->pending;
@@ -431,13 +498,18 @@ static int held_enter(struct walk *walk, struct walk_dir *dir, const struct stat
 	return 0;
 }
 
-static int held_visit(struct walk *walk, struct walk_entry *entry) {
+static int held_visit(struct walk *walk, struct walk_entry *entry)
+{
 	return 0;
 }
 
 /* Walk the layer ID on this thread; *RET_HELD is what that held. */
-static void held_walk(struct varve_store *store, const char *home, const char *id, struct held *ret_held) {
-	static const struct walk_class class = { .call = "none", .enter = held_enter, .visit = held_visit };
+static void held_walk(struct varve_store *store, const char *home, const char *id,
+		      struct held *ret_held)
+{
+	static const struct walk_class class = { .call = "none",
+						 .enter = held_enter,
+						 .visit = held_visit };
 	int descriptor = open(test_layer(home, id), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct walk walk;
 	*ret_held = (struct held){ 0 };
@@ -448,7 +520,8 @@ static void held_walk(struct varve_store *store, const char *home, const char *i
 }
 
 /* Make COUNT directories in PATH, called 0 and on. */
-static void make_dirs(const char *path, unsigned count) {
+static void make_dirs(const char *path, unsigned count)
+{
 	int at = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	for (unsigned i = 0; i < count; i++) {
 		char name[32];
@@ -458,9 +531,17 @@ static void make_dirs(const char *path, unsigned count) {
 	close(at);
 }
 
-/* Records, descriptors and what waits are bounded, in a directory of very many and where each one on the way down has many. */
-START_TEST(test_bounds) {
-	enum { WIDE = 4 * WALK_CHILDREN_MAX, EACH = WALK_CHILDREN_MAX - 1, LEVELS = WALK_PENDING_MAX / EACH + 4 };
+/*
+ * Records, descriptors and what waits are bounded, in a directory of very many and where each one
+ * on the way down has many.
+ */
+START_TEST(test_bounds)
+{
+	enum {
+		WIDE = 4 * WALK_CHILDREN_MAX,
+		EACH = WALK_CHILDREN_MAX - 1,
+		LEVELS = WALK_PENDING_MAX / EACH + 4
+	};
 	const size_t record = sizeof(struct walk_dir) + sizeof("4294967295");
 	char *home = test_home(), *path = test_layer(home, "deep");
 	struct varve_store *store = test_open(home);
@@ -484,16 +565,21 @@ START_TEST(test_bounds) {
 }
 END_TEST
 
-/* ---- holders ----------------------------------------------------------------------------------------------------- */
+/* ---- holders --------------------------------------------------------------------------------- */
 
-static uint64_t inode_of(const char *path) {
+static uint64_t inode_of(const char *path)
+{
 	struct stat stat;
 	ck_assert_int_eq(lstat(path, &stat), 0);
 	return stat.st_ino;
 }
 
-/* After some questions the tree is searched, and tells of each inode; with a value, only of those that have that one. */
-START_TEST(test_holders) {
+/*
+ * After some questions the tree is searched, and tells of each inode; with a value, only of those
+ * that have that one.
+ */
+START_TEST(test_holders)
+{
 	enum { FILES = 100 };
 	/* No file has the first one. */
 	static const char *const names[] = { "user.none", "user.held", NULL };
@@ -505,7 +591,9 @@ START_TEST(test_holders) {
 		char *file = test_path("%s/%u", path, i);
 		test_write(file, "");
 		if (i % 3 == 1)
-			ck_assert_int_eq(setxattr(file, "user.held", i % 2 ? "one" : "other", i % 2 ? 3 : 5, 0), 0);
+			ck_assert_int_eq(setxattr(file, "user.held", i % 2 ? "one" : "other",
+						  i % 2 ? 3 : 5, 0),
+					 0);
 		ck_assert_int_eq(setxattr(file, "user.holds", "one", 3, 0), 0);
 	}
 	/* What lies behind the attributes of a file is passed over. */
@@ -524,7 +612,8 @@ START_TEST(test_holders) {
 		for (unsigned i = 0; i < FILES; i++) {
 			uint64_t inode = inode_of(test_path("%s/%u", path, i));
 			enum xattr_search_answer holds = xattr_search_ask(&any, subvolume, inode);
-			enum xattr_search_answer holds_one = xattr_search_ask(&one, subvolume, inode);
+			enum xattr_search_answer holds_one = xattr_search_ask(&one, subvolume,
+									      inode);
 			ck_assert_int_eq(holds == XATTR_SEARCH_ASK, holds_one == XATTR_SEARCH_ASK);
 			asked += holds == XATTR_SEARCH_ASK;
 			if (holds == XATTR_SEARCH_ASK)
@@ -541,5 +630,5 @@ START_TEST(test_holders) {
 }
 END_TEST
 
-TEST_MAIN("walks", test_progress, test_progress_closes, test_cancel_entries, test_cancel_threads, test_fair_shares, test_stacks,
-	  test_one_directory, test_bounds, test_holders)
+TEST_MAIN("walks", test_progress, test_progress_closes, test_cancel_entries, test_cancel_threads,
+	  test_fair_shares, test_stacks, test_one_directory, test_bounds, test_holders)

@@ -11,10 +11,11 @@
 
 #include <pthread.h>
 
-/* ---- histogram ---------------------------------------------------------------------------------------------------- */
+/* ---- histogram ------------------------------------------------------------------------------- */
 
 /* Record VALUE alone and read it back. */
-static uint64_t read_back(uint64_t value) {
+static uint64_t read_back(uint64_t value)
+{
 	struct varve_histogram *histogram = test_alloc(sizeof(*histogram));
 
 	histogram_record(histogram, value);
@@ -23,25 +24,34 @@ static uint64_t read_back(uint64_t value) {
 	return varve_histogram_percentile(histogram, 50);
 }
 
-START_TEST(test_histogram_bound) {
-	/* Every power of two, its neighbours, and what lies between: never too small, at most 1/16 too large. */
+START_TEST(test_histogram_bound)
+{
+	/*
+	 * Every power of two, its neighbours, and what lies between: never too small, at most 1/16
+	 * too large.
+	 */
 	for (unsigned power = 0; power < 40; power++)
 		for (int step = -1; step < 16; step++) {
-			uint64_t value = (1ull << power) + (step < 0 ? -1ull : ((1ull << power) * (unsigned)step) / 16), got;
+			uint64_t value = (1ull << power) +
+					 (step < 0 ? -1ull
+						   : ((1ull << power) * (unsigned)step) / 16),
+				 got;
 
 			/* The last bucket also takes all that is too large. */
 			if (value >= 31ull << 35)
 				continue;
 			got = read_back(value);
-			ck_assert_msg(got >= value && got - value <= value / 16, "%llu came back as %llu",
-				      (unsigned long long)value, (unsigned long long)got);
+			ck_assert_msg(got >= value && got - value <= value / 16,
+				      "%llu came back as %llu", (unsigned long long)value,
+				      (unsigned long long)got);
 			if (value < 16)
 				ck_assert_uint_eq(got, value);
 		}
 }
 END_TEST
 
-START_TEST(test_histogram_percentiles) {
+START_TEST(test_histogram_percentiles)
+{
 	struct varve_histogram *histogram = test_alloc(sizeof(*histogram));
 
 	ck_assert_uint_eq(varve_histogram_percentile(histogram, 50), 0);
@@ -58,7 +68,8 @@ START_TEST(test_histogram_percentiles) {
 }
 END_TEST
 
-START_TEST(test_histogram_large) {
+START_TEST(test_histogram_large)
+{
 	struct varve_histogram *histogram = test_alloc(sizeof(*histogram));
 
 	histogram_record(histogram, 1ull << 40);
@@ -68,7 +79,7 @@ START_TEST(test_histogram_large) {
 }
 END_TEST
 
-/* ---- inbox -------------------------------------------------------------------------------------------------------- */
+/* ---- inbox ----------------------------------------------------------------------------------- */
 
 #define POSTERS 4
 #define POSTS 20000
@@ -86,7 +97,8 @@ struct poster {
 	int number;
 };
 
-static void *post_all(void *data) {
+static void *post_all(void *data)
+{
 	struct poster *poster = data;
 
 	for (int i = 0; i < POSTS; i++) {
@@ -96,7 +108,8 @@ static void *post_all(void *data) {
 	return NULL;
 }
 
-START_TEST(test_inbox_order) {
+START_TEST(test_inbox_order)
+{
 	struct inbox inbox = { 0 };
 	struct poster posters[POSTERS];
 	pthread_t threads[POSTERS];
@@ -124,7 +137,8 @@ START_TEST(test_inbox_order) {
 }
 END_TEST
 
-START_TEST(test_inbox_was_empty) {
+START_TEST(test_inbox_was_empty)
+{
 	struct inbox inbox = { 0 };
 	struct inbox_node a, b;
 
@@ -136,9 +150,10 @@ START_TEST(test_inbox_was_empty) {
 }
 END_TEST
 
-/* ---- list --------------------------------------------------------------------------------------------------------- */
+/* ---- list ------------------------------------------------------------------------------------ */
 
-START_TEST(test_list) {
+START_TEST(test_list)
+{
 	struct list head = LIST_INIT(head), other = LIST_INIT(other), links[4];
 	int n = 0;
 
@@ -163,14 +178,16 @@ START_TEST(test_list) {
 }
 END_TEST
 
-/* ---- trace -------------------------------------------------------------------------------------------------------- */
+/* ---- trace ----------------------------------------------------------------------------------- */
 
-static void keep_line(void *data, const char *line) {
+static void keep_line(void *data, const char *line)
+{
 	*(char **)data = test_strdup(line);
 	errno = EIO;
 }
 
-START_TEST(test_trace) {
+START_TEST(test_trace)
+{
 	static const struct {
 		const char *list;
 		int error;
@@ -203,9 +220,10 @@ START_TEST(test_trace) {
 }
 END_TEST
 
-/* ---- fault -------------------------------------------------------------------------------------------------------- */
+/* ---- fault ----------------------------------------------------------------------------------- */
 
-START_TEST(test_fault) {
+START_TEST(test_fault)
+{
 	struct fault fault = { 0 };
 
 	test_error(fault_hit(NULL, FAULT_LANE), 0);
@@ -223,9 +241,10 @@ START_TEST(test_fault) {
 }
 END_TEST
 
-/* ---- failure ------------------------------------------------------------------------------------------------------ */
+/* ---- failure --------------------------------------------------------------------------------- */
 
-START_TEST(test_failure_path) {
+START_TEST(test_failure_path)
+{
 	struct varve_failure failure;
 	char dir[3 * VARVE_FAILURE_PATH_SIZE];
 
@@ -241,9 +260,11 @@ START_TEST(test_failure_path) {
 	dir[sizeof(dir) - 1] = '\0';
 	failure_path(&failure, dir, "name");
 	ck_assert_uint_eq(strlen(failure.path), VARVE_FAILURE_PATH_SIZE - 1);
-	ck_assert_str_eq(failure.path + VARVE_FAILURE_PATH_SIZE - 1 - strlen("ddd/name"), "ddd/name");
+	ck_assert_str_eq(failure.path + VARVE_FAILURE_PATH_SIZE - 1 - strlen("ddd/name"),
+			 "ddd/name");
 }
 END_TEST
 
-TEST_MAIN_UNIT("base", test_histogram_bound, test_histogram_percentiles, test_histogram_large, test_inbox_order,
-	       test_inbox_was_empty, test_list, test_trace, test_fault, test_failure_path)
+TEST_MAIN_UNIT("base", test_histogram_bound, test_histogram_percentiles, test_histogram_large,
+	       test_inbox_order, test_inbox_was_empty, test_list, test_trace, test_fault,
+	       test_failure_path)

@@ -18,7 +18,8 @@ struct holder {
 
 static struct varve_store *store;
 
-static struct holder *holder(const char *own, const char *source) {
+static struct holder *holder(const char *own, const char *source)
+{
 	struct holder *holder = test_alloc(sizeof(*holder));
 
 	holder->request.core = &store->core;
@@ -33,14 +34,16 @@ static struct holder *holder(const char *own, const char *source) {
 }
 
 /* Queue it; does it run? */
-static bool queue(struct holder *holder) {
+static bool queue(struct holder *holder)
+{
 	test_error(id_lock_queue(&store->core.holds, &holder->op), 0);
 	holder->running = !holder->op.holds_waiting;
 	return holder->running;
 }
 
 /* Collect those that may run now. */
-static int collect(void) {
+static int collect(void)
+{
 	struct list *link;
 	int n = 0;
 
@@ -54,7 +57,8 @@ static int collect(void) {
 }
 
 /* End it; how many may run because of that? */
-static int end(struct holder *holder) {
+static int end(struct holder *holder)
+{
 	for (size_t i = 0; i < holder_class.holds; i++)
 		id_lock_release(&store->core.holds, &holder->op.holds[i]);
 	holder->running = false;
@@ -62,19 +66,23 @@ static int end(struct holder *holder) {
 }
 
 /* Nothing is left of any id. */
-static void check_empty(void) {
+static void check_empty(void)
+{
 	for (size_t i = 0; i < HOLD_BUCKETS; i++)
 		ck_assert_ptr_null(store->core.holds.buckets[i]);
 }
 
-static void setup_store(void) {
+static void setup_store(void)
+{
 	store = test_alloc(sizeof(*store));
 	id_lock_init(&store->core.holds, &store->core.io.fault);
 }
 
-START_TEST(test_order) {
+START_TEST(test_order)
+{
 	setup_store();
-	struct holder *a = holder("x", NULL), *b = holder("x", NULL), *c = holder("x", NULL), *other = holder("y", NULL);
+	struct holder *a = holder("x", NULL), *b = holder("x", NULL), *c = holder("x", NULL),
+		      *other = holder("y", NULL);
 
 	ck_assert(queue(a) && !queue(b) && !queue(c) && queue(other));
 	ck_assert_int_eq(end(a), 1);
@@ -86,11 +94,15 @@ START_TEST(test_order) {
 }
 END_TEST
 
-START_TEST(test_shared) {
-	/* Children of one parent run together; its removal waits for them, and children after it wait for that. */
+START_TEST(test_shared)
+{
+	/*
+	 * Children of one parent run together; its removal waits for them, and children after it
+	 * wait for that.
+	 */
 	setup_store();
-	struct holder *parent = holder("p", NULL), *a = holder("a", "p"), *b = holder("b", "p"), *gone = holder("p", NULL),
-		      *late = holder("c", "p");
+	struct holder *parent = holder("p", NULL), *a = holder("a", "p"), *b = holder("b", "p"),
+		      *gone = holder("p", NULL), *late = holder("c", "p");
 
 	ck_assert(queue(parent) && !queue(a) && !queue(b) && !queue(gone) && !queue(late));
 	ck_assert_int_eq(end(parent), 2);
@@ -105,7 +117,8 @@ START_TEST(test_shared) {
 }
 END_TEST
 
-START_TEST(test_crossed) {
+START_TEST(test_crossed)
+{
 	/* x from y while y is made from x: no deadlock, because both queue for both at once. */
 	setup_store();
 	struct holder *a = holder("x", "y"), *b = holder("y", "x");
@@ -118,7 +131,8 @@ START_TEST(test_crossed) {
 }
 END_TEST
 
-START_TEST(test_withdraw) {
+START_TEST(test_withdraw)
+{
 	setup_store();
 	struct holder *a = holder("x", NULL), *b = holder("x", "z"), *c = holder("x", NULL);
 
@@ -132,7 +146,8 @@ START_TEST(test_withdraw) {
 }
 END_TEST
 
-START_TEST(test_no_memory) {
+START_TEST(test_no_memory)
+{
 	setup_store();
 	struct holder *a = holder("x", "y");
 
@@ -143,12 +158,19 @@ START_TEST(test_no_memory) {
 }
 END_TEST
 
-/** As many as can be in flight, and what one of them may look at: the ids of its bucket when it comes and when it goes, and its parent's. */
+/**
+ * As many as can be in flight, and what one of them may look at: the ids of its bucket when it
+ * comes and when it goes, and its parent's.
+ */
 #define MANY VARVE_REQUESTS_MAX
 #define LOOKS (4 * (MANY / HOLD_BUCKETS))
 
-START_TEST(test_many) {
-	/* A burst of children of one parent, with a removal of the parent in the middle, that end in another order than they began in. */
+START_TEST(test_many)
+{
+	/*
+	 * A burst of children of one parent, with a removal of the parent in the middle, that end
+	 * in another order than they began in.
+	 */
 	setup_store();
 	struct holder **children = test_alloc(MANY * sizeof(*children)), *gone = NULL;
 	int runnable = 0;
@@ -165,7 +187,7 @@ START_TEST(test_many) {
 	}
 	ck_assert(gone->running && runnable == 1);
 	ck_assert_int_eq(end(gone), MANY / 2);
-	for (unsigned i = MANY; i-- > MANY / 2; )
+	for (unsigned i = MANY; i-- > MANY / 2;)
 		ck_assert_int_eq(end(children[i]), 0);
 	check_empty();
 	/* What each costs does not depend on how many there are beside it. */
@@ -173,4 +195,5 @@ START_TEST(test_many) {
 }
 END_TEST
 
-TEST_MAIN_UNIT("hold", test_order, test_shared, test_crossed, test_withdraw, test_no_memory, test_many)
+TEST_MAIN_UNIT("hold", test_order, test_shared, test_crossed, test_withdraw, test_no_memory,
+	       test_many)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compressed archives, decompressed beside the thread that unpacks: every format, cut off and damaged at each byte, members, limits of
- * memory, bombs, libraries that are missing, and what fails on the way.
+ * Compressed archives, decompressed beside the thread that unpacks: every format, cut off and
+ * damaged at each byte, members, limits of memory, bombs, libraries that are missing, and what
+ * fails on the way.
  *
  * varve-test: backend=any timeout=120
  */
@@ -40,13 +41,14 @@ struct bytes {
 	size_t size;
 };
 
-/* ---- libraries that are missing ---------------------------------------------------------------------------------- */
+/* ---- libraries that are missing -------------------------------------------------------------- */
 
 /* Files that are taken for missing, as long as they are named here. */
 static const char *missing[2];
 
 /* What library_load() calls in this program. */
-void *dlopen(const char *name, int flags) {
+void *dlopen(const char *name, int flags)
+{
 	void *(*real)(const char *, int);
 	void *symbol = dlsym(RTLD_NEXT, "dlopen");
 
@@ -57,7 +59,7 @@ void *dlopen(const char *name, int flags) {
 	return real(name, flags);
 }
 
-/* ---- archives ---------------------------------------------------------------------------------------------------- */
+/* ---- archives -------------------------------------------------------------------------------- */
 
 /* A format, and the command that makes it. */
 static const struct format {
@@ -65,15 +67,14 @@ static const struct format {
 	/* Do not load this. */
 	const char *without;
 } formats[] = {
-	{ "gzip", "gzip", "-1", "libz", NULL },
-	{ "gzip", "gzip", "-9", "libz", "libisal" },
-	{ "zstd", "zstd", "-1", "libzstd", NULL },
-	{ "xz", "xz", "-0", "liblzma", NULL },
+	{ "gzip", "gzip", "-1", "libz", NULL },     { "gzip", "gzip", "-9", "libz", "libisal" },
+	{ "zstd", "zstd", "-1", "libzstd", NULL },  { "xz", "xz", "-0", "liblzma", NULL },
 	{ "bzip2", "bzip2", "-1", "libbz2", NULL },
 };
 
 /* A file in memory that holds BYTES. */
-static int file_of(struct bytes bytes) {
+static int file_of(struct bytes bytes)
+{
 	int fd = memfd_create("bytes", MFD_CLOEXEC);
 
 	ck_assert_int_ge(fd, 0);
@@ -89,17 +90,23 @@ struct filter {
 };
 
 /* Become the command. */
-static int filter_run(void *data) {
+static int filter_run(void *data)
+{
 	const struct filter *filter = data;
 
 	dup2(filter->in, STDIN_FILENO);
 	dup2(filter->out, STDOUT_FILENO);
-	execlp(filter->format->command, filter->format->command, filter->format->level, "-c", (char *)NULL);
+	execlp(filter->format->command, filter->format->command, filter->format->level, "-c",
+	       (char *)NULL);
 	return 127;
 }
 
-/* BYTES, compressed by FORMAT's command; a command that is not there skips the test, and comes to nothing. */
-static struct bytes compressed(const struct format *format, struct bytes bytes) {
+/*
+ * BYTES, compressed by FORMAT's command; a command that is not there skips the test, and comes to
+ * nothing.
+ */
+static struct bytes compressed(const struct format *format, struct bytes bytes)
+{
 	struct filter filter = { format, file_of(bytes), memfd_create("compressed", MFD_CLOEXEC) };
 	int status = test_child_end(test_child_start(filter_run, &filter));
 	struct bytes result = { NULL, (size_t)lseek(filter.out, 0, SEEK_END) };
@@ -115,7 +122,8 @@ static struct bytes compressed(const struct format *format, struct bytes bytes) 
 }
 
 /* An archive of one file, of SIZE bytes that do not repeat. */
-static struct bytes archive(size_t size) {
+static struct bytes archive(size_t size)
+{
 	struct tar tar = { 0 };
 	char *content = test_alloc(size);
 	uint32_t random = 1;
@@ -127,7 +135,8 @@ static struct bytes archive(size_t size) {
 }
 
 /* PARTS, COUNT of them, one after the other. */
-static struct bytes joined(const struct bytes *parts, size_t count) {
+static struct bytes joined(const struct bytes *parts, size_t count)
+{
 	struct bytes result = { NULL, 0 };
 
 	for (size_t i = 0; i < count; i++)
@@ -140,9 +149,11 @@ static struct bytes joined(const struct bytes *parts, size_t count) {
 	}
 	return result;
 }
-#define JOINED(...) joined((const struct bytes[]){ __VA_ARGS__ }, TEST_COUNT(((const struct bytes[]){ __VA_ARGS__ })))
+#define JOINED(...)                                   \
+	joined((const struct bytes[]){ __VA_ARGS__ }, \
+	       TEST_COUNT(((const struct bytes[]){ __VA_ARGS__ })))
 
-/* ---- reading ----------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* How a read went. */
 struct outcome {
@@ -154,7 +165,8 @@ struct outcome {
 };
 
 /* Read all that FD, to be closed, gives, failing as FAULT says; compare with EXPECTED. */
-static struct outcome read_fd(int fd, struct bytes expected, struct fault *fault) {
+static struct outcome read_fd(int fd, struct bytes expected, struct fault *fault)
+{
 	_Atomic bool cancelled = false;
 	struct outcome outcome = { .same = true };
 	struct inflate inflate;
@@ -184,31 +196,39 @@ static struct outcome read_fd(int fd, struct bytes expected, struct fault *fault
 }
 
 /* Read all of BYTES. */
-static struct outcome read_bytes(struct bytes bytes, struct bytes expected) {
+static struct outcome read_bytes(struct bytes bytes, struct bytes expected)
+{
 	return read_fd(file_of(bytes), expected, NULL);
 }
 
 /* BYTES are EXPECTED, decompressed. */
-static void good(struct bytes bytes, struct bytes expected) {
+static void good(struct bytes bytes, struct bytes expected)
+{
 	struct outcome outcome = read_bytes(bytes, expected);
 
-	ck_assert_msg(!outcome.error && outcome.same && !outcome.plain, "%s: %s", test_errno_name(outcome.error), outcome.detail);
+	ck_assert_msg(!outcome.error && outcome.same && !outcome.plain, "%s: %s",
+		      test_errno_name(outcome.error), outcome.detail);
 }
 
 /* BYTES end with ERROR, and a word about it that has WORDS in it. */
-static void bad(struct bytes bytes, int error, const char *words) {
+static void bad(struct bytes bytes, int error, const char *words)
+{
 	struct outcome outcome = read_bytes(bytes, (struct bytes){ NULL, 0 });
 
 	test_error(outcome.error, error);
-	ck_assert_msg(outcome.detail && strstr(outcome.detail, words), "\"%s\" is not in \"%s\"", words, outcome.detail);
+	ck_assert_msg(outcome.detail && strstr(outcome.detail, words), "\"%s\" is not in \"%s\"",
+		      words, outcome.detail);
 }
 
-/* ---- the tests --------------------------------------------------------------------------------------------------- */
+/* ---- the tests ------------------------------------------------------------------------------- */
 
-START_TEST(test_formats) {
+START_TEST(test_formats)
+{
 	const struct bytes sizes[] = { archive(0), archive(SMALL_BYTES), archive(LARGE_BYTES),
 				       /* As much as one piece, and a block more or less. */
-				       archive(STREAM_CHUNK_BYTES - 1024), archive(STREAM_CHUNK_BYTES - 512), archive(STREAM_CHUNK_BYTES) };
+				       archive(STREAM_CHUNK_BYTES - 1024),
+				       archive(STREAM_CHUNK_BYTES - 512),
+				       archive(STREAM_CHUNK_BYTES) };
 
 	for (size_t i = 0; i < TEST_COUNT(formats); i++) {
 		missing[0] = formats[i].without;
@@ -219,7 +239,8 @@ START_TEST(test_formats) {
 			if (!bytes.size)
 				break;
 			outcome = read_bytes(bytes, sizes[j]);
-			ck_assert_msg(!outcome.error && outcome.same && !outcome.plain, "%s: %s", formats[i].name, outcome.detail);
+			ck_assert_msg(!outcome.error && outcome.same && !outcome.plain, "%s: %s",
+				      formats[i].name, outcome.detail);
 			/* Another thread goes on when the first piece is full. */
 			ck_assert(outcome.threaded == (sizes[j].size >= STREAM_CHUNK_BYTES));
 		}
@@ -239,7 +260,8 @@ struct sender {
 };
 
 /* Send each byte for itself. */
-static void *send_all(void *data) {
+static void *send_all(void *data)
+{
 	const struct sender *sender = data;
 
 	for (size_t i = 0; i < sender->bytes.size; i++)
@@ -248,11 +270,13 @@ static void *send_all(void *data) {
 	return NULL;
 }
 
-START_TEST(test_tiny_reads) {
+START_TEST(test_tiny_reads)
+{
 	struct bytes plain = archive(SMALL_BYTES);
 
 	for (size_t i = 0; i <= TEST_COUNT(formats); i++) {
-		struct bytes bytes = i < TEST_COUNT(formats) ? compressed(&formats[i], plain) : plain;
+		struct bytes bytes = i < TEST_COUNT(formats) ? compressed(&formats[i], plain)
+							     : plain;
 		struct outcome outcome;
 		struct sender sender = { -1, bytes };
 		pthread_t thread;
@@ -264,14 +288,19 @@ START_TEST(test_tiny_reads) {
 		ck_assert_int_eq(pthread_create(&thread, NULL, send_all, &sender), 0);
 		outcome = read_fd(ends[1], plain, NULL);
 		pthread_join(thread, NULL);
-		ck_assert_msg(!outcome.error && (outcome.same || !bytes.size), "%zu: %s", i, outcome.detail);
+		ck_assert_msg(!outcome.error && (outcome.same || !bytes.size), "%zu: %s", i,
+			      outcome.detail);
 	}
 }
 END_TEST
 
-START_TEST(test_cut_off) {
+START_TEST(test_cut_off)
+{
 	struct bytes plain = archive(SMALL_BYTES);
-	/* Each byte once in `make check`: without a sanitizer. The last ones, a checksum in pieces, with one, too. */
+	/*
+	 * Each byte once in `make check`: without a sanitizer. The last ones, a checksum in pieces,
+	 * with one, too.
+	 */
 	size_t step = TEST_SANITIZED && !getenv("VARVE_TEST_SOAK") ? 13 : 1;
 
 	for (size_t i = 0; i < TEST_COUNT(formats); i++) {
@@ -282,12 +311,14 @@ START_TEST(test_cut_off) {
 			bad((struct bytes){ bytes.data, at }, INFLATE_CUT_OFF, "cut off");
 		/* So may a member behind a whole one. */
 		if (bytes.size)
-			bad(JOINED(bytes, { bytes.data, bytes.size / 2 }), INFLATE_CUT_OFF, formats[i].name);
+			bad(JOINED(bytes, { bytes.data, bytes.size / 2 }), INFLATE_CUT_OFF,
+			    formats[i].name);
 	}
 }
 END_TEST
 
-START_TEST(test_bit_flips) {
+START_TEST(test_bit_flips)
+{
 	struct bytes plain = archive(SMALL_BYTES);
 	/* Both are primes, so that each bit of a byte is flipped somewhere. */
 	unsigned step = getenv("VARVE_TEST_SOAK") ? 1 : TEST_SANITIZED ? 47 : 11;
@@ -304,7 +335,8 @@ START_TEST(test_bit_flips) {
 			outcome = read_bytes(bytes, plain);
 			bytes.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
 			/* What is damaged is found, or means nothing, as a time in the header. */
-			ck_assert_msg(outcome.error || outcome.same || outcome.plain, "%s: bit %zu", formats[i].name, bit);
+			ck_assert_msg(outcome.error || outcome.same || outcome.plain, "%s: bit %zu",
+				      formats[i].name, bit);
 			if (outcome.error)
 				ck_assert_ptr_nonnull(outcome.detail);
 			found[i] += outcome.error == -EBADMSG;
@@ -314,14 +346,18 @@ START_TEST(test_bit_flips) {
 }
 END_TEST
 
-START_TEST(test_members) {
+START_TEST(test_members)
+{
 	/* Bytes of a frame of zstd that is to be passed over: 5 of them. */
 	const struct bytes frame = { (uint8_t *)"\x5a\x2a\x4d\x18\x05\0\0\0frame", 13 };
-	struct bytes plain = archive(LARGE_BYTES), none = { NULL, 0 }, zeros = { test_alloc(1000), 1000 };
-	struct bytes halves[] = { { plain.data, plain.size / 2 }, { plain.data + plain.size / 2, plain.size - plain.size / 2 } };
+	struct bytes plain = archive(LARGE_BYTES), none = { NULL, 0 },
+		     zeros = { test_alloc(1000), 1000 };
+	struct bytes halves[] = { { plain.data, plain.size / 2 },
+				  { plain.data + plain.size / 2, plain.size - plain.size / 2 } };
 
 	for (size_t i = 0; i < TEST_COUNT(formats); i++) {
-		struct bytes a = compressed(&formats[i], halves[0]), b = compressed(&formats[i], halves[1]);
+		struct bytes a = compressed(&formats[i], halves[0]),
+			     b = compressed(&formats[i], halves[1]);
 		struct bytes empty = compressed(&formats[i], none);
 
 		if (!a.size)
@@ -343,7 +379,8 @@ START_TEST(test_members) {
 }
 END_TEST
 
-START_TEST(test_nested) {
+START_TEST(test_nested)
+{
 	struct bytes plain = archive(SMALL_BYTES);
 
 	for (size_t i = 0; i < TEST_COUNT(formats); i++) {
@@ -353,7 +390,8 @@ START_TEST(test_nested) {
 			continue;
 		twice = compressed(&formats[(i + 1) % TEST_COUNT(formats)], once);
 		if (twice.size)
-			bad(twice, -ENOTSUP, test_path("twice, the second time by %s;", formats[i].name));
+			bad(twice, -ENOTSUP,
+			    test_path("twice, the second time by %s;", formats[i].name));
 	}
 }
 END_TEST
@@ -363,13 +401,18 @@ static const struct {
 	const char *name, *bytes;
 	size_t size;
 } signatures[] = {
-	{ "lz4", "\x04\x22\x4d\x18", 4 }, { "compress", "\x1f\x9d\x90", 3 },
-	{ "lzip", "LZIP\1", 5 },	  { "lzop", "\x89LZO\0\r\n", 7 },
-	{ "zip", "PK\3\4", 4 },		  { "gzip", "\x1f\x8b\x08", 3 },
-	{ "zstd", "\x28\xb5\x2f\xfd", 4 }, { "bzip2", "BZh9\x31\x41\x59\x26\x53\x59", 10 },
+	{ "lz4", "\x04\x22\x4d\x18", 4 },
+	{ "compress", "\x1f\x9d\x90", 3 },
+	{ "lzip", "LZIP\1", 5 },
+	{ "lzop", "\x89LZO\0\r\n", 7 },
+	{ "zip", "PK\3\4", 4 },
+	{ "gzip", "\x1f\x8b\x08", 3 },
+	{ "zstd", "\x28\xb5\x2f\xfd", 4 },
+	{ "bzip2", "BZh9\x31\x41\x59\x26\x53\x59", 10 },
 };
 
-START_TEST(test_signatures) {
+START_TEST(test_signatures)
+{
 	for (size_t i = 0; i < TEST_COUNT(signatures); i++) {
 		struct bytes bytes = { (uint8_t *)signatures[i].bytes, signatures[i].size };
 		struct tar tar = { 0 };
@@ -383,17 +426,24 @@ START_TEST(test_signatures) {
 		tar_add_file(&tar, name, "content");
 		bytes = (struct bytes){ (uint8_t *)tar.bytes, tar.size };
 		outcome = read_bytes(bytes, bytes);
-		ck_assert_msg(!outcome.error && outcome.same && outcome.plain, "%s: %s", signatures[i].name, outcome.detail);
+		ck_assert_msg(!outcome.error && outcome.same && outcome.plain, "%s: %s",
+			      signatures[i].name, outcome.detail);
 	}
 }
 END_TEST
 
-/* A frame of zstd with a window that DESCRIPTOR tells of, made of BLOCKS, each of ZSTD_BLOCK_BYTES zeros, and the block LAST. */
-static struct bytes zstd_frame(uint8_t descriptor, size_t blocks, const char *last, size_t last_size) {
+/*
+ * A frame of zstd with a window that DESCRIPTOR tells of, made of BLOCKS, each of ZSTD_BLOCK_BYTES
+ * zeros, and the block LAST.
+ */
+static struct bytes zstd_frame(uint8_t descriptor, size_t blocks, const char *last,
+			       size_t last_size)
+{
 	const uint8_t begin[] = { 0x28, 0xb5, 0x2f, 0xfd, 0, descriptor };
 	/* Not the last one, one byte repeated. */
 	const uint32_t block = 1 << 1 | ZSTD_BLOCK_BYTES << 3;
-	struct bytes result = { test_alloc(sizeof(begin) + blocks * 4 + 3 + last_size), sizeof(begin) };
+	struct bytes result = { test_alloc(sizeof(begin) + blocks * 4 + 3 + last_size),
+				sizeof(begin) };
 
 	memcpy(result.data, begin, sizeof(begin));
 	for (size_t i = 0; i < blocks; i++, result.size += 4)
@@ -405,7 +455,8 @@ static struct bytes zstd_frame(uint8_t descriptor, size_t blocks, const char *la
 }
 
 /* The checksum that xz has of its headers. */
-static uint32_t crc32_of(const uint8_t *bytes, size_t size) {
+static uint32_t crc32_of(const uint8_t *bytes, size_t size)
+{
 	uint32_t crc = ~0u;
 
 	for (size_t i = 0; i < size; i++) {
@@ -416,8 +467,12 @@ static uint32_t crc32_of(const uint8_t *bytes, size_t size) {
 	return ~crc;
 }
 
-/* Let the first block of the xz stream BYTES tell of a dictionary of SIZE, as its format codes that. */
-static void xz_dictionary(struct bytes bytes, uint8_t size) {
+/*
+ * Let the first block of the xz stream BYTES tell of a dictionary of SIZE, as its format codes
+ * that.
+ */
+static void xz_dictionary(struct bytes bytes, uint8_t size)
+{
 	uint8_t *header = bytes.data + 12;
 	size_t length = (header[0] + 1u) * 4;
 	uint32_t crc;
@@ -429,7 +484,8 @@ static void xz_dictionary(struct bytes bytes, uint8_t size) {
 	memcpy(header + length - 4, &crc, 4);
 }
 
-START_TEST(test_limits) {
+START_TEST(test_limits)
+{
 	const struct format *xz = &formats[3];
 	struct bytes content = { (uint8_t *)"content", 7 }, bytes;
 
@@ -447,7 +503,8 @@ START_TEST(test_limits) {
 }
 END_TEST
 
-START_TEST(test_missing) {
+START_TEST(test_missing)
+{
 	struct bytes plain = archive(SMALL_BYTES);
 
 	for (size_t i = 0; i < TEST_COUNT(formats); i++) {
@@ -464,14 +521,17 @@ START_TEST(test_missing) {
 END_TEST
 
 /* Tell the peak of this process's resident memory, in KiB. */
-static unsigned long resident_peak_kib(void) {
-	const char *status = test_read("/proc/self/status"), *line = status ? strstr(status, "VmHWM:") : NULL;
+static unsigned long resident_peak_kib(void)
+{
+	const char *status = test_read("/proc/self/status"),
+		   *line = status ? strstr(status, "VmHWM:") : NULL;
 
 	return line ? strtoul(line + strlen("VmHWM:"), NULL, 10) : 0;
 }
 
 /* Read BYTES, a bomb, and cancel that; nothing has grown. */
-static void bomb(struct bytes bytes) {
+static void bomb(struct bytes bytes)
+{
 	unsigned long before = resident_peak_kib();
 	_Atomic bool cancelled = false;
 	struct inflate inflate;
@@ -498,8 +558,10 @@ static void bomb(struct bytes bytes) {
 		ck_assert_uint_le(resident_peak_kib() - before, BOMB_KIB_MAX + bytes.size / 1024);
 }
 
-START_TEST(test_bombs) {
-	struct bytes zeros = { test_alloc(1 << 20), 1 << 20 }, megabyte, *members = test_alloc((BOMB_BYTES >> 20) * sizeof(*members));
+START_TEST(test_bombs)
+{
+	struct bytes zeros = { test_alloc(1 << 20), 1 << 20 }, megabyte,
+		     *members = test_alloc((BOMB_BYTES >> 20) * sizeof(*members));
 
 	/* Its window, 1 MiB, is held, too. */
 	bomb(zstd_frame((20 - 10) << 3, BOMB_BYTES / ZSTD_BLOCK_BYTES, "", 0));
@@ -513,9 +575,10 @@ START_TEST(test_bombs) {
 }
 END_TEST
 
-/* ---- what fails -------------------------------------------------------------------------------------------------- */
+/* ---- what fails ------------------------------------------------------------------------------ */
 
-START_TEST(test_allocations) {
+START_TEST(test_allocations)
+{
 	struct bytes plain = archive(LARGE_BYTES);
 
 	for (size_t i = 0; i < TEST_COUNT(formats); i++) {
@@ -539,7 +602,8 @@ START_TEST(test_allocations) {
 }
 END_TEST
 
-START_TEST(test_no_thread) {
+START_TEST(test_no_thread)
+{
 	struct bytes plain = archive(LARGE_BYTES);
 
 	for (size_t i = 0; i < TEST_COUNT(formats); i++) {
@@ -552,15 +616,18 @@ START_TEST(test_no_thread) {
 		missing[0] = formats[i].without;
 		fault_arm(&fault, FAULT_LANE, 1, -EAGAIN, false);
 		outcome = read_fd(file_of(bytes), plain, &fault);
-		ck_assert(atomic_load(&fault.hits) && !outcome.error && outcome.same && !outcome.threaded);
-		outcome = read_fd(file_of((struct bytes){ bytes.data, bytes.size - 1 }), plain, &fault);
+		ck_assert(atomic_load(&fault.hits) && !outcome.error && outcome.same &&
+			  !outcome.threaded);
+		outcome = read_fd(file_of((struct bytes){ bytes.data, bytes.size - 1 }), plain,
+				  &fault);
 		test_error(outcome.error, INFLATE_CUT_OFF);
 	}
 }
 END_TEST
 
 /* Let BYTES into a pipe that stays open, take PIECES, and want no more. */
-static void left(struct bytes bytes, unsigned pieces) {
+static void left(struct bytes bytes, unsigned pieces)
+{
 	_Atomic bool cancelled = false;
 	struct inflate inflate;
 	struct stream stream;
@@ -580,7 +647,8 @@ static void left(struct bytes bytes, unsigned pieces) {
 	close(ends[1]);
 }
 
-START_TEST(test_left) {
+START_TEST(test_left)
+{
 	/* A hundred pieces, and no end. */
 	struct bytes bytes = zstd_frame((27 - 10) << 3, 200, "", 0);
 
@@ -593,5 +661,6 @@ START_TEST(test_left) {
 }
 END_TEST
 
-TEST_MAIN_UNIT("inflate", test_formats, test_tiny_reads, test_cut_off, test_bit_flips, test_members, test_nested, test_signatures,
-	       test_limits, test_missing, test_bombs, test_allocations, test_no_thread, test_left)
+TEST_MAIN_UNIT("inflate", test_formats, test_tiny_reads, test_cut_off, test_bit_flips, test_members,
+	       test_nested, test_signatures, test_limits, test_missing, test_bombs,
+	       test_allocations, test_no_thread, test_left)

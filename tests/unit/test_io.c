@@ -16,7 +16,8 @@ struct asked {
 	pthread_barrier_t *barrier;
 };
 
-static void done(struct call *call) {
+static void done(struct call *call)
+{
 	struct asked *asked = container_of(call, struct asked, call);
 
 	asked->calls++;
@@ -26,7 +27,8 @@ static void done(struct call *call) {
 static struct io_config config = { .ring_entries = 8, .threads_max = { 2, 4 } };
 
 /* An io that runs on this thread. */
-static struct io *start(bool no_uring) {
+static struct io *start(bool no_uring)
+{
 	struct io *io = test_alloc(sizeof(*io));
 
 	config.no_uring = no_uring;
@@ -35,13 +37,15 @@ static struct io *start(bool no_uring) {
 	return io;
 }
 
-static void stop(struct io *io) {
+static void stop(struct io *io)
+{
 	io_stop(io);
 	io_free(io);
 }
 
 /* Turn until COUNT of ASKED are done. */
-static void turn_until(struct io *io, struct asked *asked, int count) {
+static void turn_until(struct io *io, struct asked *asked, int count)
+{
 	for (int ready = 0; ready < count;) {
 		io_turn(io, -1);
 		ready = 0;
@@ -53,7 +57,8 @@ static void turn_until(struct io *io, struct asked *asked, int count) {
 }
 
 /* Make each kind of call through IO, more of them than the ring has room for. */
-static void each_kind(struct io *io) {
+static void each_kind(struct io *io)
+{
 	enum { COUNT = 60 };
 	static struct asked asked[COUNT];
 	static struct statx statx[COUNT];
@@ -65,7 +70,8 @@ static void each_kind(struct io *io) {
 		if (i % 3 == 0)
 			call_openat2(&asked[i].call, AT_FDCWD, "/", O_RDONLY | O_DIRECTORY, 0);
 		else if (i % 3 == 1)
-			call_statx(&asked[i].call, AT_FDCWD, i % 2 ? "/" : "/none", 0, STATX_TYPE, &statx[i]);
+			call_statx(&asked[i].call, AT_FDCWD, i % 2 ? "/" : "/none", 0, STATX_TYPE,
+				   &statx[i]);
 		else
 			call_unlinkat(&asked[i].call, AT_FDCWD, "/none/none", 0);
 		io_submit(io, &asked[i].call);
@@ -85,7 +91,8 @@ static void each_kind(struct io *io) {
 	ck_assert_int_le(test_descriptors(), fds + 1);
 }
 
-START_TEST(test_ring) {
+START_TEST(test_ring)
+{
 	struct io *io = start(false);
 
 	if (io->ring_error)
@@ -101,7 +108,8 @@ START_TEST(test_ring) {
 }
 END_TEST
 
-START_TEST(test_lanes_only) {
+START_TEST(test_lanes_only)
+{
 	struct io *io = start(true);
 
 	test_error(io->ring_error, -ECANCELED);
@@ -111,7 +119,8 @@ START_TEST(test_lanes_only) {
 }
 END_TEST
 
-START_TEST(test_ring_without_opcodes) {
+START_TEST(test_ring_without_opcodes)
+{
 	/* An opcode that the kernel has not: a lane makes the call. */
 	struct io *io = start(false);
 
@@ -122,7 +131,8 @@ START_TEST(test_ring_without_opcodes) {
 }
 END_TEST
 
-START_TEST(test_no_memory_for_ring) {
+START_TEST(test_no_memory_for_ring)
+{
 	/* No descriptor left for a ring: it does without, and says why. */
 	struct rlimit limit, none;
 	struct io *io = test_alloc(sizeof(*io));
@@ -141,13 +151,17 @@ START_TEST(test_no_memory_for_ring) {
 }
 END_TEST
 
-static int meet(struct call *call) {
+static int meet(struct call *call)
+{
 	pthread_barrier_wait(container_of(call, struct asked, call)->barrier);
 	return 7;
 }
 
-START_TEST(test_lane_width) {
-	/* As many threads at once as the lane may have: they all have to be there for any to go on. */
+START_TEST(test_lane_width)
+{
+	/*
+	 * As many threads at once as the lane may have: they all have to be there for any to go on.
+	 */
 	struct io *io = start(true);
 	struct asked asked[4] = { 0 };
 	pthread_barrier_t barrier;
@@ -167,7 +181,8 @@ START_TEST(test_lane_width) {
 }
 END_TEST
 
-START_TEST(test_submission_fails) {
+START_TEST(test_submission_fails)
+{
 	struct io *io = start(true);
 	struct asked asked = { .call.done = done };
 
@@ -181,17 +196,19 @@ START_TEST(test_submission_fails) {
 }
 END_TEST
 
-/* ---- waking ------------------------------------------------------------------------------------------------------- */
+/* ---- waking ---------------------------------------------------------------------------------- */
 
 #define POSTS 20000
 
 static int received;
 
-static void receive(struct inbox_node *node) {
+static void receive(struct inbox_node *node)
+{
 	received++;
 }
 
-static void *post_all(void *data) {
+static void *post_all(void *data)
+{
 	struct inbox_node *nodes = test_alloc(POSTS * sizeof(*nodes));
 
 	for (int i = 0; i < POSTS; i++) {
@@ -205,7 +222,8 @@ static void *post_all(void *data) {
 }
 
 /* No post is lost, however often IO goes to sleep between them: a lost one would hang here. */
-static void wake(bool no_uring) {
+static void wake(bool no_uring)
+{
 	struct io *io = start(no_uring);
 	pthread_t thread;
 
@@ -217,22 +235,26 @@ static void wake(bool no_uring) {
 	stop(io);
 }
 
-START_TEST(test_wake_ring) {
+START_TEST(test_wake_ring)
+{
 	wake(false);
 }
 END_TEST
 
-START_TEST(test_wake_lanes) {
+START_TEST(test_wake_lanes)
+{
 	wake(true);
 }
 END_TEST
 
-static void *interrupt(void *data) {
+static void *interrupt(void *data)
+{
 	io_interrupt(data);
 	return NULL;
 }
 
-START_TEST(test_interrupt) {
+START_TEST(test_interrupt)
+{
 	/* An interrupt before the sleep is not lost, and one during it ends it. */
 	for (int i = 0; i < 2; i++) {
 		struct io *io = start(i);
@@ -248,7 +270,8 @@ START_TEST(test_interrupt) {
 }
 END_TEST
 
-START_TEST(test_timeout) {
+START_TEST(test_timeout)
+{
 	for (int i = 0; i < 2; i++) {
 		struct io *io = start(i);
 		int64_t before = test_now_ms();
@@ -260,5 +283,6 @@ START_TEST(test_timeout) {
 }
 END_TEST
 
-TEST_MAIN_UNIT("io", test_ring, test_lanes_only, test_ring_without_opcodes, test_no_memory_for_ring, test_lane_width,
-	       test_submission_fails, test_wake_ring, test_wake_lanes, test_interrupt, test_timeout)
+TEST_MAIN_UNIT("io", test_ring, test_lanes_only, test_ring_without_opcodes, test_no_memory_for_ring,
+	       test_lane_width, test_submission_fails, test_wake_ring, test_wake_lanes,
+	       test_interrupt, test_timeout)

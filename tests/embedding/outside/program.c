@@ -7,12 +7,13 @@
 
 /* What the callbacks have seen. */
 struct seen {
-	int ended;	/* Requests that ended well. */
-	int listed;	/* Layers that were named. */
+	int ended;  /* Requests that ended well. */
+	int listed; /* Layers that were named. */
 };
 
 /* Note how a request ended. */
-static void ended(struct varve_store *store, const struct varve_result *result, void *user_data) {
+static void ended(struct varve_store *store, const struct varve_result *result, void *user_data)
+{
 	struct seen *seen = user_data;
 	char line[2048];
 
@@ -27,7 +28,8 @@ static void ended(struct varve_store *store, const struct varve_result *result, 
 }
 
 /* Run callbacks until COUNT have seen a good end, or nothing is in flight any more. */
-static int run_until(struct varve_store *store, const struct seen *seen, int count) {
+static int run_until(struct varve_store *store, const struct seen *seen, int count)
+{
 	int ret;
 
 	while (seen->ended < count) {
@@ -38,19 +40,24 @@ static int run_until(struct varve_store *store, const struct seen *seen, int cou
 	return 0;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
 	struct varve_config config = VARVE_CONFIG_INIT;
 	struct varve_store *store = NULL;
 	struct seen seen = { 0, 0 };
 	int bad;
 
 	config.home = argc > 1 ? argv[1] : NULL;
-	if (strcmp(varve_version(), VARVE_VERSION_STRING) != 0 || varve_open(&config, &store, NULL) < 0)
+	if (strcmp(varve_version(), VARVE_VERSION_STRING) != 0 ||
+	    varve_open(&config, &store, NULL) < 0)
 		return 1;
-	bad = varve_layer_create(store, "c", NULL, ended, &seen, NULL) < 0 || run_until(store, &seen, 1);
+	bad = varve_layer_create(store, "c", NULL, ended, &seen, NULL) < 0 ||
+	      run_until(store, &seen, 1);
 	bad |= varve_layer_list(store, ended, &seen, NULL) < 0 || run_until(store, &seen, 2);
-	bad |= varve_layer_remove(store, "c", VARVE_RELAXED, ended, &seen, NULL) < 0 || run_until(store, &seen, 3);
+	bad |= varve_layer_remove(store, "c", VARVE_RELAXED, ended, &seen, NULL) < 0 ||
+	       run_until(store, &seen, 3);
 	varve_close(store);
-	printf("varve %s: %d requests ended well, %d layer listed\n", varve_version(), seen.ended, seen.listed);
+	printf("varve %s: %d requests ended well, %d layer listed\n", varve_version(), seen.ended,
+	       seen.listed);
 	return bad || seen.listed != 1;
 }
