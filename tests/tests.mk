@@ -127,6 +127,10 @@ crash-cuts: check-programs ## CRASH_CUTS (1000) power cuts, each of a new file s
 lint: lib ## check what the compiler does not: includes, sizes, globals, names
 	@tests/lint --build $(B)
 
+.PHONY: format
+format: ## write all C as .clang-format says (clang-format 14)
+	@clang-format-14 -i $$(git ls-files '*.c' '*.h' | grep -v '^docs/')
+
 .PHONY: distcheck
 distcheck: test-deps ## build, test and install a clean copy of what is committed
 	@CC='$(CC)' CXX='$(CXX)' tests/lib/distcheck
