@@ -8,7 +8,7 @@ set -euo pipefail
 bench_start
 command -v clang >/dev/null || skip "clang is missing"
 
-sources=("$bench_repository"/bench/fuzz/job.c "$bench_repository"/bench/{job,options,claim}.c
+sources=("$bench_repository"/bench/fuzz/job.c "$bench_repository"/bench/job/{job,options,claim}.c
 	"$bench_repository"/bench/engines/engine.c)
 # The table of engines alone, without what they need: one that has a name.
 mkdir "$scratch/engines"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * engine/core/clock on a real file system: groups share commits, one alone needs none of that,
+ * engine/store/group_commit on a real file system: groups share commits, one alone needs none of that,
  * durability is what it says.
  */
 #include "tar.h"

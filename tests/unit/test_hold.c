@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* engine/core/hold: one id at a time, in order; shared holds together; nobody waits for ever. */
+/* engine/core/id_lock: one id at a time, in order; shared holds together; nobody waits for ever. */
 #include "test.h"
 
 #include "engine/core/id_lock.h"
