@@ -2,7 +2,7 @@
 /*
  * A layer's changes as a tar archive (PAX), or how many bytes of files they are.
  *
- * One thread writes the archive, in the order of the changes; some others read ahead (window.h).
+ * One thread writes the archive, in the order of the changes; some others read ahead (prefetch.h).
  *
  * A name that begins with ".wh." would be read as a deletion, and fails the archive.
  *

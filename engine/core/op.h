@@ -93,7 +93,7 @@ struct op_class {
 
 struct ident;
 
-/* A place in the queue of an id: see hold.c. */
+/* A place in the queue of an id: see id_lock.c. */
 struct id_lock {
 	/* In ident->waiting, until it is granted. */
 	struct list link;

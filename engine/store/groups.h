@@ -5,8 +5,8 @@
  * Layers of one job can share a limit: they are members of one quota group 1/N, whose N is a hash
  * of the store and of the group's name. HOME/.varve/groups/N (hexadecimal) holds "LIMIT NAME"; it
  * is written before the group is made and removed after it is, under the lock of the records
- * (record.h), so that every group of ours has one. Btrfs itself records the members. A group is
- * made by the first layer that joins it and goes with the last.
+ * (size_record.h), so that every group of ours has one. Btrfs itself records the members. A group
+ * is made by the first layer that joins it and goes with the last.
  */
 #ifndef VARVE_STORE_GROUPS_H
 #define VARVE_STORE_GROUPS_H

@@ -2,7 +2,7 @@
 /*
  * The root is labelled last, so that its label says that the rest is done. Where it has the label
  * already, each label is looked at first, which is cheaper than to write it: by a search, see
- * holders.h.
+ * xattr_search.h.
  */
 #include "engine/walk/label.h"
 #include "engine/btrfs/abi.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * engine/store/group_commit on a real file system: groups share commits, one alone needs none of that,
- * durability is what it says.
+ * engine/store/group_commit on a real file system: groups share commits, one alone needs none of
+ * that, durability is what it says.
  */
 #include "tar.h"
 #include "test.h"
