@@ -209,7 +209,7 @@ static void engines_table(FILE *file, const struct job_set *set, const struct re
 {
 	fprintf(file,
 		"\n### By engine\n\n"
-		"Medians of the runs. Commits are those of the file system, whosoever caused them. The backlog is what the\n"
+		"Medians of the runs. Commits are those of the whole file system, other programs included. The backlog is what the\n"
 		"kernel's cleaner had not dropped yet at the end; drain is how long it took to. The time in seconds is that of\n"
 		"the whole job, all engines, preparations and waits included.\n\n"
 		"| job | engine | runs | layers/s | p50 | p99 | commits | operations per commit | backlog | drain | time |\n"

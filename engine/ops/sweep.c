@@ -5,7 +5,7 @@
  * Each open store owns HOME/.varve/staging/OWNER and holds a lock (flock) on it. A process that
  * gets the lock knows that the owner is gone, and that what bears its name is a leftover: its
  * staging directory, HOME/.varve/trash/OWNER.*, and HOME/subvolumes/.varve.OWNER.* . A file
- * quotas/ID without a layer ID is a leftover whosoever wrote it, and so is a quota group without
+ * quotas/ID without a layer ID is a leftover of any writer, and so is a quota group without
  * its subvolume.
  *
  * It goes on after a failure and reports the first. Everything is idempotent: a crash of the sweep

@@ -139,7 +139,7 @@ static void commit_begin_open(struct group_commit *commits)
 	/* Alone in the store: straight into place, for the price of the bare ioctl. */
 	first->direct |= first->direct_allowed &&
 			 commits->store->core.counters.running[VARVE_CREATE] == 1;
-	trace(&commits->store->core.io.trace, TRACE_OP, "clock: beat%s",
+	trace(&commits->store->core.io.trace, TRACE_OP, "commit: a group begins%s",
 	      first->direct ? ", direct" : "");
 	commit_admit(commits);
 }
@@ -342,7 +342,7 @@ static void commit_sync_begin(struct commit_sync *sync, const char *name,
 
 	sync->running = true;
 	commits->store->core.counters.syncs++;
-	trace(&commits->store->core.io.trace, TRACE_OP, "clock: %s", name);
+	trace(&commits->store->core.io.trace, TRACE_OP, "commit: %s", name);
 	call_function(&sync->call, LANE_COMMIT, name, commit_sync_run);
 	sync->call.done = done;
 	io_submit(&commits->store->core.io, &sync->call);

@@ -12,13 +12,13 @@ run create --debug op a
 [[ "$status" == 0 && ! -s "$scratch/out" ]] || lib_fail "create --debug op: $status, $(cat "$scratch/out")"
 grep -q ' create a: STAGE' "$scratch/err" || lib_fail "no trace:" "$(cat "$scratch/err")"
 # Alone and durable, an empty layer needs a commit of its own ...
-grep -q 'clock: commit' "$scratch/err" || lib_fail "a durable create committed nothing:" "$(cat "$scratch/err")"
+grep -q 'commit: commit' "$scratch/err" || lib_fail "a durable create committed nothing:" "$(cat "$scratch/err")"
 # ... and relaxed it does not.
 for side in "--relaxed create b" "create c --relaxed"; do
 	# shellcheck disable=SC2086 # Words.
 	run --debug op $side
 	grep -q ' create [bc]: STAGE' "$scratch/err" || lib_fail "no trace:" "$(cat "$scratch/err")"
-	! grep -q 'clock: commit' "$scratch/err" || lib_fail "--relaxed is lost in $side"
+	! grep -q 'commit: commit' "$scratch/err" || lib_fail "--relaxed is lost in $side"
 done
 run --debug frobnicate ls
 expect 1 "" "varve: open: *debug*"

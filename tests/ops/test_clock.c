@@ -138,7 +138,7 @@ static void watch_starvation(void *data, const char *line)
 		removed++;
 	else if (strstr(line, " create new: STAGE"))
 		create_waits = true;
-	else if (strstr(line, "clock: beat") && create_waits)
+	else if (strstr(line, "commit: a group begins") && create_waits)
 		removed_before_create = removed;
 }
 
