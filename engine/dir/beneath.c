@@ -8,13 +8,25 @@
 /* Bytes of a path that are resolved in one go: whole names only, and less than PATH_MAX. */
 #define BENEATH_PIECE_BYTES 4000
 
+/*
+ * Times that a path of several names is looked for. -EXDEV also means that it was renamed out of
+ * the directory meanwhile: the next look then finds another answer, and a mount stays.
+ */
+#define BENEATH_TRIES 3
+
 /* Open PATH, which is short enough, below DIR_FD. */
 static int beneath_piece(int dir_fd, const char *path, uint64_t flags)
 {
+	bool one = *path && *path != '.' && !strchr(path, '/');
 	struct call call;
+	int fd, tries = one ? 1 : BENEATH_TRIES;
 
-	call_openat2(&call, dir_fd, *path ? path : ".", flags, BENEATH_RESOLVE | RESOLVE_NO_XDEV);
-	return call_run(&call);
+	do {
+		call_openat2(&call, dir_fd, *path ? path : ".", flags,
+			     (one ? BENEATH_RESOLVE_ONE : BENEATH_RESOLVE) | RESOLVE_NO_XDEV);
+		fd = call_run(&call);
+	} while (fd == -EXDEV && --tries);
+	return fd;
 }
 
 int beneath_open(int root_fd, const char *path, uint64_t flags)

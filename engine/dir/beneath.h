@@ -7,19 +7,29 @@
 
 #include <stdint.h>
 
-/* Resolution flags for every path below a directory that we hold open. */
-#define BENEATH_RESOLVE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
+/*
+ * Resolution flags for every path of several names below a directory that we hold open. What is
+ * renamed out of the directory at that moment the kernel answers -EXDEV, as if something were
+ * mounted there.
+ */
+#define BENEATH_RESOLVE (RESOLVE_BENEATH | BENEATH_RESOLVE_ONE)
 
 /*
- * The same for one name in a directory that we hold open, where no mount is entered. A link is
- * opened as itself (O_PATH | O_NOFOLLOW). Not RESOLVE_BENEATH: the kernel calls a name that is
- * renamed out of the directory meanwhile -EXDEV then, as if something were mounted there.
+ * The same for one name that is neither "." nor "..": it cannot lead out of the directory, so
+ * RESOLVE_BENEATH is left out, and what is renamed away is -ENOENT, as what is removed.
+ */
+#define BENEATH_RESOLVE_ONE (RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
+
+/*
+ * The same for one name where no mount is entered. A link is opened as itself
+ * (O_PATH | O_NOFOLLOW).
  */
 #define BENEATH_RESOLVE_NAME (RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV)
 
 /*
  * Open PATH ("" is ROOT_FD's directory itself; a '/' at its beginning does no harm) below ROOT_FD
- * with FLAGS: a descriptor, or -errno (-EXDEV: a mount is in the way, -ELOOP: a link).
+ * with FLAGS: a descriptor, or -errno (-EXDEV: a mount is in the way, or it was renamed away at
+ * each try; -ELOOP: a link).
  */
 int beneath_open(int root_fd, const char *path, uint64_t flags);
 

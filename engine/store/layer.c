@@ -9,7 +9,7 @@
 void layer_open_call(struct varve_store *store, struct call *call, const char *id)
 {
 	call_openat2(call, store->layout.subvolumes_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW,
-		     BENEATH_RESOLVE);
+		     BENEATH_RESOLVE_ONE);
 }
 
 int layer_open(struct varve_store *store, const char *id)
