@@ -107,13 +107,22 @@ static int adopt_compare(struct op *op, int dir_fd, const char *name)
 
 /* ---- STAGE ----------------------------------------------------------------------------------- */
 
-/* Look at the directory FD: 0, or why it cannot be adopted. */
-static int adopt_judge(struct op *op, int fd)
+/* Open the plain directory and lock it: a descriptor, or why it cannot be adopted. */
+static int adopt_open(struct op *op)
 {
 	struct adopt *adopt = adopt_of(op);
+	int subvolumes_fd = op_store(op)->layout.subvolumes_fd, r;
+	_cleanup_close_ int fd = -EBADF;
 	struct stat stat;
-	int r;
 
+	op->call.name = "openat2";
+	fd = beneath_open(subvolumes_fd, op->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	if (fd == -EXDEV) {
+		op->detail = "something is mounted on it: unmount it first";
+		return -EBUSY;
+	}
+	if (fd < 0)
+		return layer_open_error(fd);
 	op->call.name = "fstat";
 	r = RET_NERRNO(fstat(fd, &stat));
 	if (r)
@@ -126,26 +135,6 @@ static int adopt_judge(struct op *op, int fd)
 	}
 	adopt->device = stat.st_dev;
 	adopt->inode = stat.st_ino;
-	return 0;
-}
-
-/* Open the plain directory and lock it: a descriptor, or why it cannot be adopted. */
-static int adopt_open(struct op *op)
-{
-	int subvolumes_fd = op_store(op)->layout.subvolumes_fd, r;
-	_cleanup_close_ int fd = -EBADF;
-
-	op->call.name = "openat2";
-	fd = beneath_open(subvolumes_fd, op->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-	if (fd == -EXDEV) {
-		op->detail = "something is mounted on it: unmount it first";
-		return -EBUSY;
-	}
-	if (fd < 0)
-		return layer_open_error(fd);
-	r = adopt_judge(op, fd);
-	if (r)
-		return r;
 	op->call.name = "flock";
 	r = RET_NERRNO(flock(fd, LOCK_EX | LOCK_NB));
 	if (r == -EWOULDBLOCK) {
@@ -214,21 +203,6 @@ static int adopt_blame(struct op *op, int result)
 	return result;
 }
 
-/* Give the copy the limit that is recorded for the layer, if one is. */
-static int adopt_limit(struct op *op)
-{
-	struct varve_store *store = op_store(op);
-	uint64_t bytes;
-	int r = size_record_find(store, op->id, &bytes);
-
-	op->subject = op->id;
-	op->call.name = "BTRFS_IOC_QGROUP_LIMIT";
-	/* What does not parse is passed over, as by get. */
-	return r == 1         ? quota_enforce(store, adopt_of(op)->number, bytes, &op->detail)
-	       : r == -EINVAL ? 0
-			      : r;
-}
-
 /* Copy the directory. Lane thread. */
 static int adopt_copy_run(struct call *call)
 {
@@ -237,6 +211,7 @@ static int adopt_copy_run(struct call *call)
 	struct varve_store *store = op_store(op);
 	_cleanup_close_ int to = beneath_open(adopt_staging_fd(op), adopt->name,
 					      O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	uint64_t bytes;
 	int r;
 
 	if (to < 0)
@@ -249,7 +224,16 @@ static int adopt_copy_run(struct call *call)
 					.cancelled = &op->request->cancelled,
 					.progress = &op->request->progress };
 	r = copy_run(&adopt->job);
-	return r ? adopt_blame(op, r) : adopt_limit(op);
+	if (r)
+		return adopt_blame(op, r);
+	/* Give the copy the limit that is recorded for the layer, if one is. */
+	r = size_record_find(store, op->id, &bytes);
+	op->subject = op->id;
+	op->call.name = "BTRFS_IOC_QGROUP_LIMIT";
+	if (r == 1)
+		return quota_enforce(store, adopt->number, bytes, &op->detail);
+	/* What does not parse is passed over, as by get. */
+	return r == -EINVAL ? 0 : r;
 }
 
 static int adopt_copy(struct op *op)

@@ -244,18 +244,6 @@ static int changes_search(struct changes_op *changes)
 	return MIN(r, 0);
 }
 
-/* Where we may, see what the layers hold beneath whatever is mounted in them. Lane thread. */
-static int changes_clone(struct changes_op *changes)
-{
-	int r = 0;
-
-	changes->op.call.name = "open_tree";
-	for (unsigned i = 0; r >= 0 && i < 2; i++)
-		if (changes->fds[i] >= 0 && changes->trees[i] < 0)
-			r = mounts_clone_look(&changes->fds[i], &changes->trees[i]);
-	return MIN(r, 0);
-}
-
 /* Forget what was compared. */
 static void changes_forget(struct changes_op *changes)
 {
@@ -332,9 +320,14 @@ static int changes_prepare_run(struct call *call)
 	r = layer_prove(op_store(op), changes->fds[1], op->id, &info);
 	if (!r)
 		r = changes_open_parent(changes, info.parent_uuid);
-	if (!r)
-		r = changes_clone(changes);
-	if (!r)
+	if (r)
+		return MIN(r, 0);
+	/* Where we may, see what the layers hold beneath whatever is mounted in them. */
+	call->name = "open_tree";
+	for (unsigned i = 0; r >= 0 && i < 2; i++)
+		if (changes->fds[i] >= 0 && changes->trees[i] < 0)
+			r = mounts_clone_look(&changes->fds[i], &changes->trees[i]);
+	if (r >= 0)
 		r = changes_search(changes);
 	if (!r && !changes->untouched) {
 		r = changes_begin(changes);
@@ -344,12 +337,17 @@ static int changes_prepare_run(struct call *call)
 	return r ? MIN(r, 0) : changes_arrange(changes);
 }
 
-/* Prepare to pack what was found. */
-static int changes_pack(struct changes_op *changes)
+static int changes_ordered(struct op *op, int result)
 {
-	struct request *request = changes->op.request;
-	struct pack *pack = fault_calloc(&request->core->io.fault, 1, sizeof(*pack));
+	struct changes_op *changes = changes_of(op);
+	struct request *request = op->request;
+	struct pack *pack;
 
+	if (result < 0)
+		return result;
+	if (request->class->operation == VARVE_CHANGES)
+		return OP_END;
+	pack = fault_calloc(&request->core->io.fault, 1, sizeof(*pack));
 	if (!pack)
 		return -ENOMEM;
 	pack->prefetch.feed.root_fd = changes->fds[1];
@@ -371,16 +369,7 @@ static int changes_pack(struct changes_op *changes)
 	pack->yield.wakes = pack->prefetch.wakes = &request->core->io.wakes;
 	pack_begin(pack);
 	changes->pack = pack;
-	return changes->op.request->class->operation == VARVE_DIFF ? CHANGES_STREAM
-								   : CHANGES_MEASURE;
-}
-
-static int changes_ordered(struct op *op, int result)
-{
-	if (result < 0)
-		return result;
-	return op->request->class->operation == VARVE_CHANGES ? OP_END
-							      : changes_pack(changes_of(op));
+	return request->class->operation == VARVE_DIFF ? CHANGES_STREAM : CHANGES_MEASURE;
 }
 
 static int changes_prepare(struct op *op)
@@ -769,30 +758,24 @@ int diff_size_submit(struct varve_store *store, const char *id,
 				  submit->ret_request);
 }
 
-/* Open where the archive goes: FD, or the caller's sink. */
-static int diff_sink(struct changes_op *changes, const struct varve_diff_options *options, int fd)
-{
-	const struct channel_ends ends = { .sink = options->sink,
-					   .data = options->sink_data,
-					   .chunk_bytes = options->chunk_bytes };
-
-	if (fd == VARVE_STREAM)
-		return stream_init_channel(&changes->stream, changes->op.request, &ends);
-	return stream_init(&changes->stream, op_store(&changes->op), fd, true);
-}
-
 int diff_submit(struct varve_store *store, const char *id,
 		const struct varve_changes_options *compared,
 		const struct varve_diff_options *options, int fd, const struct submit *submit)
 {
+	const struct channel_ends ends = { .sink = options->sink,
+					   .data = options->sink_data,
+					   .chunk_bytes = options->chunk_bytes };
+	struct changes_op *changes;
 	struct request *request;
 	int r = changes_new(store, &diff_class, id, compared, &request);
 
 	if (r)
 		return r;
 	request->ops->fds_kind = FDS_WRITES;
-	changes_of(request->ops)->file_size_max = options->file_size_max;
-	r = diff_sink(changes_of(request->ops), options, fd);
+	changes = changes_of(request->ops);
+	changes->file_size_max = options->file_size_max;
+	r = fd == VARVE_STREAM ? stream_init_channel(&changes->stream, request, &ends)
+			       : stream_init(&changes->stream, store, fd, true);
 	if (!r)
 		return request_submit(request, submit->callback, submit->user_data,
 				      submit->ret_request);

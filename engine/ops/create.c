@@ -264,11 +264,16 @@ static int create_snapshot(struct create *create, int dir_fd, const char *name,
 	return r;
 }
 
-/* Give the empty subvolume FD its mode, owner and flag. */
-static int create_dress(struct create *create, int fd)
+/* Give the empty subvolume NAME in DIR_FD its mode, owner and flag. */
+static int create_dress_staged(struct create *create, int dir_fd, const char *name)
 {
 	const struct settings *settings = &op_store(&create->op)->settings;
+	_cleanup_close_ int fd = -EBADF;
 
+	create->op.call.name = "openat";
+	fd = RET_NERRNO(openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	if (fd < 0)
+		return fd;
 	create->op.call.name = "fchmod";
 	if (fchmod(fd, create->mode) < 0)
 		return negative_errno();
@@ -278,16 +283,6 @@ static int create_dress(struct create *create, int fd)
 		return negative_errno();
 	create->op.call.name = "BTRFS_IOC_SUBVOL_SETFLAGS";
 	return create_born_read_only(create) ? subvol_set_read_only(fd, true) : 0;
-}
-
-/* Give the empty subvolume NAME in DIR_FD what it is to have. */
-static int create_dress_staged(struct create *create, int dir_fd, const char *name)
-{
-	_cleanup_close_ int fd = -EBADF;
-
-	create->op.call.name = "openat";
-	fd = RET_NERRNO(openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-	return fd < 0 ? fd : create_dress(create, fd);
 }
 
 /* Make an empty subvolume NAME in DIR_FD. */
@@ -306,11 +301,8 @@ static int create_empty(struct create *create, int dir_fd, const char *name,
 	return create_dress_staged(create, dir_fd, name);
 }
 
-/*
- * Will full quotas stay consistent, with the groups that the snapshot joins and those that its
- * source is in?
- */
-static int create_check_groups(struct create *create)
+/* Can the mode MODE of quota do what is asked for? 0, or -errno and an explanation. */
+static int create_check_mode(struct create *create, int mode)
 {
 	struct op *op = &create->op;
 	struct varve_store *store = op_store(op);
@@ -318,6 +310,19 @@ static int create_check_groups(struct create *create)
 	size_t count = create->groups_count;
 	int r = 0;
 
+	if (mode != VARVE_QUOTA_FULL || !create->source)
+		return 0;
+	if (!store->layout.privileged) {
+		/* Without the privilege to look, the groups are left to the administrator. */
+		if (!create->size && !count)
+			return 0;
+		op->detail = "full quotas take CAP_SYS_ADMIN to limit a snapshot";
+		return -EPERM;
+	}
+	/*
+	 * Full quotas stay consistent only with some of the groups that the snapshot joins and that
+	 * its source is in.
+	 */
 	op->call.name = "BTRFS_IOC_TREE_SEARCH_V2";
 	for (size_t i = 0; i < count && !r; i++)
 		r = groups_locate(store, create->groups[i], &wanted[i]);
@@ -331,21 +336,6 @@ static int create_check_groups(struct create *create)
 				"layers outside of it; simple quotas can do it"
 			      : "it would make full quotas inconsistent: the parent is in a group, and this is not to be";
 	return r;
-}
-
-/* Can the mode MODE of quota do what is asked for? 0, or -errno and an explanation. */
-static int create_check_mode(struct create *create, int mode)
-{
-	bool privileged = op_store(&create->op)->layout.privileged;
-
-	if (mode != VARVE_QUOTA_FULL || !create->source)
-		return 0;
-	if (!privileged && (create->size || create->groups_count)) {
-		create->op.detail = "full quotas take CAP_SYS_ADMIN to limit a snapshot";
-		return -EPERM;
-	}
-	/* Without the privilege to look, the groups are left to the administrator. */
-	return privileged ? create_check_groups(create) : 0;
 }
 
 /*
@@ -486,26 +476,12 @@ static int create_join(struct create *create, int dir_fd, const char *name)
 	return found ? found : r;
 }
 
-/* Make the subvolume NAME in DIR_FD, with its limit. */
-static int create_make(struct create *create, int dir_fd, const char *name)
-{
-	int r;
-
-	create->quota = create_prepare_quota(create);
-	if (create->quota < 0)
-		return create->quota;
-	r = create_join(create, dir_fd, name);
-	if (r)
-		return r;
-	fd_close(TAKE_FD(create->source_fd));
-	return create_check_limit(create, dir_fd, name, create->quota);
-}
-
 /* Make the subvolume, on a thread of the commit lane. */
 static int create_stage_work(struct op *op)
 {
 	struct create *create = create_of(op);
 	char buffer[VARVE_ID_MAX + 1];
+	const char *name;
 	int dir_fd, r;
 
 	/* Cheaper than a snapshot that cannot be published; the rename has the last word. */
@@ -518,7 +494,13 @@ static int create_stage_work(struct op *op)
 	dir_fd = create_staging_fd(create);
 	if (dir_fd < 0)
 		return layout_blame(op, dir_fd);
-	r = create_make(create, dir_fd, create_staging_name(create, buffer));
+	name = create_staging_name(create, buffer);
+	create->quota = create_prepare_quota(create);
+	r = create->quota < 0 ? create->quota : create_join(create, dir_fd, name);
+	if (!r) {
+		fd_close(TAKE_FD(create->source_fd));
+		r = create_check_limit(create, dir_fd, name, create->quota);
+	}
 	if (r && !create->staged)
 		create_forget_record(create);
 	return r;

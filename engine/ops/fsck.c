@@ -168,34 +168,6 @@ static int fsck_limit(struct fsck *fsck, const char *id, uint64_t number)
 			bytes, numbers.limit);
 }
 
-/* Look at the directory that has the place of layer ID. 0 or -errno. */
-static int fsck_layer(struct fsck *fsck, const char *id)
-{
-	struct varve_store *store = op_store(&fsck->op);
-	struct btrfs_ioctl_get_subvol_info_args info;
-	_cleanup_close_ int fd = layer_open(store, id);
-	int r;
-
-	if (fsck_failure(fd))
-		return fd;
-	if (fd < 0)
-		return fd == -ENOENT ? 0
-				     : fsck_add(fsck, "unreadable", LAYER_PLACE, id, NULL, "%s",
-						strerrordesc_np(-fd));
-	r = layer_prove(store, fd, id, &info);
-	if (r == -EINVAL)
-		return fsck_add(
-			fsck, fsck_directory, LAYER_PLACE, id, NULL,
-			"a plain directory, or another store's subvolume: no layer, until 'gc --adopt' makes one of it");
-	if (r == -EXDEV)
-		return fsck_add(fsck, "mount", LAYER_PLACE, id, NULL,
-				"another file system is mounted there");
-	/* It was removed meanwhile. */
-	if (r)
-		return r == -ENOENT ? 0 : r;
-	return fsck_limit(fsck, id, info.treeid);
-}
-
 /*
  * Is the owner of NAME in PLACE gone, whose own name is the LENGTH bytes at OWNER? 1, 0, or -errno.
  * If that is not known, a finding says so, and 0.
@@ -234,13 +206,17 @@ static int fsck_reserved(struct fsck *fsck, const char *name)
 static int fsck_subvolumes(void *data, const char *name)
 {
 	struct fsck *fsck = data;
+	struct varve_store *store = op_store(&fsck->op);
+	struct btrfs_ioctl_get_subvol_info_args info;
+	_cleanup_close_ int fd = -EBADF;
 	struct stat stat;
+	int r;
 
 	if (fsck->op.request->cancelled)
 		return -ECANCELED;
 	if (!strncmp(name, ID_RESERVED_PREFIX, strlen(ID_RESERVED_PREFIX)))
 		return fsck_reserved(fsck, name);
-	if (fstatat(op_store(&fsck->op)->layout.subvolumes_fd, name, &stat,
+	if (fstatat(store->layout.subvolumes_fd, name, &stat,
 		    AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
 		return errno == ENOENT ? 0
 				       : fsck_add(fsck, "unreadable", LAYER_PLACE, name, NULL, "%s",
@@ -251,7 +227,25 @@ static int fsck_subvolumes(void *data, const char *name)
 		return fsck_add(
 			fsck, "stand-in", LAYER_PLACE, name, fsck_removes,
 			"the store is within a snapshot, where this empty directory stands for a layer of the original");
-	return fsck_layer(fsck, name);
+	fd = layer_open(store, name);
+	if (fsck_failure(fd))
+		return fd;
+	if (fd < 0)
+		return fd == -ENOENT ? 0
+				     : fsck_add(fsck, "unreadable", LAYER_PLACE, name, NULL, "%s",
+						strerrordesc_np(-fd));
+	r = layer_prove(store, fd, name, &info);
+	if (r == -EINVAL)
+		return fsck_add(
+			fsck, fsck_directory, LAYER_PLACE, name, NULL,
+			"a plain directory, or another store's subvolume: no layer, until 'gc --adopt' makes one of it");
+	if (r == -EXDEV)
+		return fsck_add(fsck, "mount", LAYER_PLACE, name, NULL,
+				"another file system is mounted there");
+	/* It was removed meanwhile. */
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	return fsck_limit(fsck, name, info.treeid);
 }
 
 /* ---- the other places ------------------------------------------------------------------------ */
@@ -356,26 +350,12 @@ static int fsck_quota(struct fsck *fsck)
 
 /* ---- the operation --------------------------------------------------------------------------- */
 
-/* Make an array of the list. 0 or -ENOMEM. */
-static int fsck_gather(struct fsck *fsck)
-{
-	size_t i = 0;
-
-	free(fsck->findings);
-	fsck->findings = fault_calloc(&fsck->op.request->core->io.fault, fsck->count + 1,
-				      sizeof(*fsck->findings));
-	if (!fsck->findings)
-		return -ENOMEM;
-	for (const struct fsck_item *item = fsck->first; item; item = item->next)
-		fsck->findings[i++] = item->finding;
-	return 0;
-}
-
 /* Look at all places. Lane thread. */
 static int fsck_run(struct call *call)
 {
 	struct fsck *fsck = fsck_of(container_of(call, struct op, call));
 	struct varve_store *store = op_store(&fsck->op);
+	size_t i = 0;
 	int r;
 
 	/* After a wait for the lock it begins anew. */
@@ -391,9 +371,16 @@ static int fsck_run(struct call *call)
 		r = fsck_place(fsck, LAYOUT_STAGING, fsck_staging);
 	if (!r)
 		r = fsck_quota(fsck);
-	if (!r)
-		r = fsck_gather(fsck);
-	return !r && fsck->locked ? OP_LATER : r;
+	if (r)
+		return r;
+	free(fsck->findings);
+	fsck->findings = fault_calloc(&store->core.io.fault, fsck->count + 1,
+				      sizeof(*fsck->findings));
+	if (!fsck->findings)
+		return -ENOMEM;
+	for (const struct fsck_item *item = fsck->first; item; item = item->next)
+		fsck->findings[i++] = item->finding;
+	return fsck->locked ? OP_LATER : 0;
 }
 
 static int fsck_look(struct op *op)

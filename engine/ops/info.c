@@ -45,38 +45,6 @@ static int info_opened(struct op *op, int result)
 	return INFO_ASK;
 }
 
-/* Copy what btrfs says. */
-static void info_fill(struct varve_layer_info *answer, const char *id,
-		      const struct btrfs_ioctl_get_subvol_info_args *args)
-{
-	strcpy(answer->id, id);
-	answer->subvolume_id = args->treeid;
-	memcpy(answer->uuid, args->uuid, sizeof(answer->uuid));
-	memcpy(answer->parent_uuid, args->parent_uuid, sizeof(answer->parent_uuid));
-	answer->generation = args->generation;
-	answer->created_generation = args->otransid;
-	answer->created_s = (int64_t)args->otime.sec;
-	answer->created_ns = args->otime.nsec;
-	answer->changed_s = (int64_t)args->ctime.sec;
-	answer->changed_ns = args->ctime.nsec;
-	answer->flags = args->flags & BTRFS_ROOT_SUBVOL_RDONLY ? VARVE_LAYER_READ_ONLY : 0;
-}
-
-/* Add what quota counts, where it runs and can be looked at. */
-static int info_add_quota(struct varve_store *store, struct varve_layer_info *answer)
-{
-	struct qgroup_numbers numbers;
-	int r = qgroup_numbers(&store->fs, QUOTA_GROUP(0, answer->subvolume_id), &numbers);
-
-	if (r)
-		return qgroup_unseen(r) ? 0 : r;
-	answer->flags |= VARVE_LAYER_QUOTA;
-	answer->quota_referenced = numbers.referenced;
-	answer->quota_exclusive = numbers.exclusive;
-	answer->quota_limit = numbers.limit;
-	return 0;
-}
-
 /* Is it a snapshot? */
 static bool info_has_parent(const struct info *info)
 {
@@ -100,17 +68,35 @@ static int info_ask_run(struct call *call)
 	struct op *op = container_of(call, struct op, call);
 	struct info *info = info_of(op);
 	struct varve_store *store = op_store(op);
+	struct varve_layer_info *answer = &info->answer;
 	struct btrfs_ioctl_get_subvol_info_args args;
+	struct qgroup_numbers numbers;
 	int r = layer_prove(store, info->fd, op->id, &args);
 
 	fd_close(TAKE_FD(info->fd));
 	if (r)
 		return r;
-	info_fill(&info->answer, op->id, &args);
+	strcpy(answer->id, op->id);
+	answer->subvolume_id = args.treeid;
+	memcpy(answer->uuid, args.uuid, sizeof(answer->uuid));
+	memcpy(answer->parent_uuid, args.parent_uuid, sizeof(answer->parent_uuid));
+	answer->generation = args.generation;
+	answer->created_generation = args.otransid;
+	answer->created_s = (int64_t)args.otime.sec;
+	answer->created_ns = args.otime.nsec;
+	answer->changed_s = (int64_t)args.ctime.sec;
+	answer->changed_ns = args.ctime.nsec;
+	answer->flags = args.flags & BTRFS_ROOT_SUBVOL_RDONLY ? VARVE_LAYER_READ_ONLY : 0;
 	call->name = "openat";
-	r = info_add_quota(store, &info->answer);
-	if (r)
+	r = qgroup_numbers(&store->fs, QUOTA_GROUP(0, args.treeid), &numbers);
+	if (r && !qgroup_unseen(r))
 		return r;
+	if (!r) {
+		answer->flags |= VARVE_LAYER_QUOTA;
+		answer->quota_referenced = numbers.referenced;
+		answer->quota_exclusive = numbers.exclusive;
+		answer->quota_limit = numbers.limit;
+	}
 	call->name = "BTRFS_IOC_TREE_SEARCH_V2";
 	return info_has_parent(info) && store->layout.privileged ? info_parent_run(call) : 0;
 }

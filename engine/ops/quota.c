@@ -207,38 +207,6 @@ static int quota_record(struct quota *quota)
 	return MIN(r, 0);
 }
 
-/* Set the limit of the layer that FD is the root of. */
-static int quota_limit_layer(struct quota *quota, int fd)
-{
-	struct op *op = &quota->op;
-	struct varve_store *store = op_store(op);
-	struct btrfs_ioctl_get_subvol_info_args info;
-	int mode, r;
-
-	op->call.name = "BTRFS_IOC_GET_SUBVOL_INFO";
-	r = layer_prove(store, fd, op->id, &info);
-	if (r) {
-		op->detail = "not a subvolume of this store";
-		return r;
-	}
-	op->call.name = "BTRFS_IOC_QUOTA_CTL";
-	mode = quota->arguments.bytes ? quota_provide(store, &op->detail) : qgroup_mode(&store->fs);
-	if (mode < 0)
-		return mode;
-	/* What may not be set must not be recorded. */
-	op->call.name = "BTRFS_IOC_QGROUP_LIMIT";
-	if (mode != VARVE_QUOTA_OFF && !store->layout.privileged)
-		return -EPERM;
-	op->call.name = "renameat";
-	r = quota_record(quota);
-	if (r || mode == VARVE_QUOTA_OFF)
-		return r;
-	op->call.name = "BTRFS_IOC_QGROUP_LIMIT";
-	r = qgroup_ensure_limit(&store->fs, QUOTA_GROUP(0, info.treeid), quota->arguments.bytes);
-	/* Turned off meanwhile: without quota there is no limit. */
-	return !quota->arguments.bytes && (r == -ENOTCONN || r == -ENOENT) ? 0 : r;
-}
-
 /* Set the limit of a group of layers. */
 static int quota_limit_group(struct quota *quota)
 {
@@ -260,13 +228,39 @@ static int quota_limit_group(struct quota *quota)
 static int quota_limit_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
+	struct quota *quota = quota_of(op);
+	struct varve_store *store = op_store(op);
+	struct btrfs_ioctl_get_subvol_info_args info;
 	_cleanup_close_ int fd = -EBADF;
+	int mode, r;
 
-	if (quota_of(op)->arguments.group)
-		return quota_limit_group(quota_of(op));
-	fd = layer_open(op_store(op), op->id);
-
-	return fd < 0 ? fd : quota_limit_layer(quota_of(op), fd);
+	if (quota->arguments.group)
+		return quota_limit_group(quota);
+	fd = layer_open(store, op->id);
+	if (fd < 0)
+		return fd;
+	call->name = "BTRFS_IOC_GET_SUBVOL_INFO";
+	r = layer_prove(store, fd, op->id, &info);
+	if (r) {
+		op->detail = "not a subvolume of this store";
+		return r;
+	}
+	call->name = "BTRFS_IOC_QUOTA_CTL";
+	mode = quota->arguments.bytes ? quota_provide(store, &op->detail) : qgroup_mode(&store->fs);
+	if (mode < 0)
+		return mode;
+	/* What may not be set must not be recorded. */
+	call->name = "BTRFS_IOC_QGROUP_LIMIT";
+	if (mode != VARVE_QUOTA_OFF && !store->layout.privileged)
+		return -EPERM;
+	call->name = "renameat";
+	r = quota_record(quota);
+	if (r || mode == VARVE_QUOTA_OFF)
+		return r;
+	call->name = "BTRFS_IOC_QGROUP_LIMIT";
+	r = qgroup_ensure_limit(&store->fs, QUOTA_GROUP(0, info.treeid), quota->arguments.bytes);
+	/* Turned off meanwhile: without quota there is no limit. */
+	return !quota->arguments.bytes && (r == -ENOTCONN || r == -ENOENT) ? 0 : r;
 }
 
 static int quota_limit_start(struct op *op)

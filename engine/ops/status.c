@@ -52,15 +52,6 @@ status_add(struct status *status, const char *key, const char *format, ...)
 	status->used += (size_t)length + 1;
 }
 
-/* Add the file system's id in its usual form. */
-static void status_add_fsid(struct status *status, const uint8_t *id)
-{
-	char text[FSID_TEXT_BYTES];
-
-	fs_id_text(id, text);
-	status_add(status, "filesystem", "%s", text);
-}
-
 /* Add what is known of the ring. */
 static void status_add_ring(struct status *status, const struct io *io)
 {
@@ -117,7 +108,7 @@ static int status_ask_run(struct call *call)
 {
 	struct status *status = status_of(container_of(call, struct op, call));
 	struct varve_store *store = op_store(&status->op);
-	char home[HOME_PATH_MAX + 1];
+	char home[HOME_PATH_MAX + 1], fsid[FSID_TEXT_BYTES];
 	struct utsname utsname;
 	uint64_t dead;
 	int r;
@@ -132,7 +123,8 @@ static int status_ask_run(struct call *call)
 		status_add(status, "home", "unknown (%s)", strerrorname_np(-r));
 	else
 		status_add(status, "home", "%s", home);
-	status_add_fsid(status, store->layout.fsid);
+	fs_id_text(store->layout.fsid, fsid);
+	status_add(status, "filesystem", "%s", fsid);
 	status_add_ring(status, &store->core.io);
 	status_add(status, "privileged", "%s", store->layout.privileged ? "yes" : "no");
 	status_add(status, "durability", "%s",

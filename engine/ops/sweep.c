@@ -233,41 +233,28 @@ static int sweep_empty(struct sweep *sweep, int dir_fd, const char *name)
 	return r;
 }
 
-/*
- * Destroy the leftover NAME of DIR_FD, whatever it is: 0 or -errno of *RET_CALL; *RET_COUNTS: it is
- * one more leftover.
- */
-static int sweep_destroy_any(struct sweep *sweep, int dir_fd, const char *name,
-			     const char **ret_call, bool *ret_counts)
-{
-	int r = sweep_mounted(sweep, dir_fd, name);
-
-	*ret_call = "/proc/self/mountinfo";
-	if (r)
-		return r;
-	*ret_call = "BTRFS_IOC_SNAP_DESTROY";
-	r = sweep_destroy(sweep, dir_fd, name);
-	/* A file is the record of a layer, not one more leftover. */
-	*ret_counts = r != -ENOTDIR;
-	if (r == -ENOTEMPTY)
-		r = sweep_destroy_nested(sweep, dir_fd, name);
-	sweep->destroyed += !r;
-	/* No subvolume, or one that we may not destroy: entry by entry. */
-	if (!sweep->cause &&
-	    (r == -EINVAL || r == -ENOTDIR || r == -EPERM || r == -EACCES || r == -EROFS)) {
-		*ret_call = "unlinkat";
-		r = sweep_empty(sweep, dir_fd, name);
-	}
-	return r;
-}
-
 /* Remove the leftover NAME of DIR_FD, whatever it is. */
 static void sweep_remove(struct sweep *sweep, int dir_fd, const char *name)
 {
-	const char *call;
+	const char *call = "/proc/self/mountinfo";
 	bool counts = true;
-	int r = sweep_destroy_any(sweep, dir_fd, name, &call, &counts);
+	int r = sweep_mounted(sweep, dir_fd, name);
 
+	if (!r) {
+		call = "BTRFS_IOC_SNAP_DESTROY";
+		r = sweep_destroy(sweep, dir_fd, name);
+		/* A file is the record of a layer, not one more leftover. */
+		counts = r != -ENOTDIR;
+		if (r == -ENOTEMPTY)
+			r = sweep_destroy_nested(sweep, dir_fd, name);
+		sweep->destroyed += !r;
+		/* No subvolume, or one that we may not destroy: entry by entry. */
+		if (!sweep->cause &&
+		    (r == -EINVAL || r == -ENOTDIR || r == -EPERM || r == -EACCES || r == -EROFS)) {
+			call = "unlinkat";
+			r = sweep_empty(sweep, dir_fd, name);
+		}
+	}
 	/* Another sweep was faster. */
 	if (r && r != -ENOENT)
 		sweep_failed(sweep, r, call, name);

@@ -71,31 +71,6 @@ static int usage_admit(struct op *op)
 	return r ? r : usage_admitted(op, 0);
 }
 
-/* Read the quota group of subvolume NUMBER, if quota runs and we may. */
-static int usage_quota(struct usage *usage, uint64_t number)
-{
-	struct qgroup_numbers numbers;
-	int r = qgroup_numbers(&op_store(&usage->op)->fs, QUOTA_GROUP(0, number), &numbers);
-
-	if (r)
-		return qgroup_unseen(r) ? 0 : r;
-	usage->answer.flags |= VARVE_USAGE_QUOTA;
-	usage->answer.referenced_bytes = numbers.referenced;
-	usage->answer.exclusive_bytes = numbers.exclusive;
-	usage->answer.limit_bytes = numbers.limit;
-	return 0;
-}
-
-/* Choose how to count. */
-static uint32_t usage_choose(const struct usage *usage)
-{
-	const uint32_t methods = VARVE_USAGE_WALK | VARVE_USAGE_SEARCH;
-
-	if (usage->flags & methods)
-		return usage->flags & methods;
-	return op_store(&usage->op)->layout.privileged ? VARVE_USAGE_SEARCH : VARVE_USAGE_WALK;
-}
-
 /* Prepare the search for subvolume NUMBER. */
 static int usage_open_search(struct usage *usage, uint64_t number)
 {
@@ -122,6 +97,7 @@ static int usage_open_run(struct call *call)
 	struct usage *usage = usage_of(op);
 	struct varve_store *store = op_store(op);
 	struct btrfs_ioctl_get_subvol_info_args info;
+	struct qgroup_numbers numbers;
 	int r;
 
 	/* The step may have begun anew. */
@@ -140,14 +116,24 @@ static int usage_open_run(struct call *call)
 		return r;
 	usage->cloned = r;
 	r = 0;
-	usage->answer.flags = usage_choose(usage);
+	usage->answer.flags = usage->flags & (VARVE_USAGE_WALK | VARVE_USAGE_SEARCH);
+	if (!usage->answer.flags)
+		usage->answer.flags = store->layout.privileged ? VARVE_USAGE_SEARCH
+							       : VARVE_USAGE_WALK;
 	if (usage->answer.flags & VARVE_USAGE_SEARCH)
 		r = usage_open_search(usage, info.treeid);
 	if (r)
 		return r;
 	call->name = "read";
 	/* Last: what a search flushes is counted then. */
-	return usage_quota(usage, info.treeid);
+	r = qgroup_numbers(&store->fs, QUOTA_GROUP(0, info.treeid), &numbers);
+	if (r)
+		return qgroup_unseen(r) ? 0 : r;
+	usage->answer.flags |= VARVE_USAGE_QUOTA;
+	usage->answer.referenced_bytes = numbers.referenced;
+	usage->answer.exclusive_bytes = numbers.exclusive;
+	usage->answer.limit_bytes = numbers.limit;
+	return 0;
 }
 
 static int usage_open(struct op *op)
@@ -239,13 +225,20 @@ static void usage_searched(struct usage_search *usage_search, int result)
 	op_done(&usage->op, result);
 }
 
-/* Begin the walk. */
-static int usage_walk(struct usage *usage)
+static int usage_count(struct op *op)
 {
-	struct op *op = &usage->op;
-	int r = walk_init(&usage->walk, op_store(op), &usage_walk_class, usage->fd, op->id,
-			  &op->request->cancelled);
+	struct usage *usage = usage_of(op);
+	int r;
 
+	op->call.name = "BTRFS_IOC_TREE_SEARCH_V2";
+	if (!(usage->answer.flags & VARVE_USAGE_WALK)) {
+		usage->usage_search.done = usage_searched;
+		usage->usage_search.job.progress = &op->request->progress;
+		job_start(&usage->usage_search.job);
+		return OP_WAIT;
+	}
+	r = walk_init(&usage->walk, op_store(op), &usage_walk_class, usage->fd, op->id,
+		      &op->request->cancelled);
 	if (r)
 		return r;
 	inode_set_init(&usage->seen, &op->request->core->io.fault);
@@ -254,19 +247,6 @@ static int usage_walk(struct usage *usage)
 	usage->walk.mounts = !usage->cloned;
 	usage->walk.job.progress = &op->request->progress;
 	job_start(&usage->walk.job);
-	return OP_WAIT;
-}
-
-static int usage_count(struct op *op)
-{
-	struct usage *usage = usage_of(op);
-
-	op->call.name = "BTRFS_IOC_TREE_SEARCH_V2";
-	if (usage->answer.flags & VARVE_USAGE_WALK)
-		return usage_walk(usage);
-	usage->usage_search.done = usage_searched;
-	usage->usage_search.job.progress = &op->request->progress;
-	job_start(&usage->usage_search.job);
 	return OP_WAIT;
 }
 
