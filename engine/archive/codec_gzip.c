@@ -23,24 +23,6 @@ struct isal {
 	struct inflate_state stream;
 };
 
-static int isal_begin(struct decoder *decoder)
-{
-	static const char *const names[] = { ISAL_CALLS(LIBRARY_NAME) };
-	struct isal_lib lib;
-	struct isal *isal;
-	int r = library_load("libisal.so.2", names, ARRAY_SIZE(names), &lib);
-
-	if (r)
-		return r;
-	isal = decoder->state = fault_calloc(decoder->fault, 1, sizeof(*isal));
-	if (!isal)
-		return -ENOMEM;
-	isal->lib = lib;
-	lib.isal_inflate_init(&isal->stream);
-	isal->stream.crc_flag = ISAL_GZIP;
-	return 0;
-}
-
 static int isal_run(struct decoder *decoder)
 {
 	struct isal *isal = decoder->state;
@@ -78,11 +60,21 @@ static const struct codec gzip_isal = {
 /* Let isa-l decompress: 0, -ENOTSUP (it is not there), -ENOMEM. */
 static int gzip_begin_isal(struct decoder *decoder)
 {
-	int r = isal_begin(decoder);
+	static const char *const names[] = { ISAL_CALLS(LIBRARY_NAME) };
+	struct isal_lib lib;
+	struct isal *isal;
+	int r = library_load("libisal.so.2", names, ARRAY_SIZE(names), &lib);
 
-	if (!r)
-		decoder->codec = &gzip_isal;
-	return r;
+	if (r)
+		return r;
+	isal = decoder->state = fault_calloc(decoder->fault, 1, sizeof(*isal));
+	if (!isal)
+		return -ENOMEM;
+	isal->lib = lib;
+	lib.isal_inflate_init(&isal->stream);
+	isal->stream.crc_flag = ISAL_GZIP;
+	decoder->codec = &gzip_isal;
+	return 0;
 }
 #else
 static int gzip_begin_isal(struct decoder *decoder)

@@ -37,14 +37,23 @@ static void feed_pop(struct feed *feed)
 	listing_free(&feed->levels[--feed->levels_count].listing);
 }
 
-/* List what is in FD, the directory feed->path. */
-static int feed_list(struct feed *feed, int fd)
+/* Go into "DIR/", which the path is. */
+static int feed_enter(struct feed *feed)
 {
+	_cleanup_close_ int fd = -EBADF;
 	struct feed_level *level;
 	struct stat stat;
-	int r = fault_reserve(feed->fault, &feed->levels, feed->levels_count, 1,
-			      &feed->levels_capacity, sizeof(*level));
+	int r;
 
+	feed->path[strlen(feed->path) - 1] = '\0';
+	fd = beneath_open_list(feed->root_fd, feed->path);
+	/* It vanished, or is covered by a mount. */
+	if (opath_vanished(fd) || fd == -EXDEV)
+		return 0;
+	if (fd < 0)
+		return fd;
+	r = fault_reserve(feed->fault, &feed->levels, feed->levels_count, 1, &feed->levels_capacity,
+			  sizeof(*level));
 	if (r)
 		return r;
 	if (!feed->device && fstat(feed->root_fd, &stat) == 0)
@@ -56,21 +65,6 @@ static int feed_list(struct feed *feed, int fd)
 				      .length = strlen(feed->path),
 				      .own = stat.st_dev == feed->device };
 	return listing_read_paths(&level->listing, fd);
-}
-
-/* Go into "DIR/", which the path is. */
-static int feed_enter(struct feed *feed)
-{
-	int fd, r;
-
-	feed->path[strlen(feed->path) - 1] = '\0';
-	fd = beneath_open_list(feed->root_fd, feed->path);
-	/* It vanished, or is covered by a mount. */
-	if (opath_vanished(fd) || fd == -EXDEV)
-		return 0;
-	r = fd < 0 ? fd : feed_list(feed, fd);
-	fd_close(fd);
-	return r;
 }
 
 /* Take the next entry of the deepest level; 0 when it was not one to be handed out. */

@@ -116,42 +116,29 @@ static ssize_t inflate_piece(struct inflate *inflate, struct inflate_piece *piec
 	return r < 0 ? r : (ssize_t)piece->size;
 }
 
-/* Wait for room for a piece; false when none is wanted. */
-static bool inflate_wait(struct inflate *inflate)
-{
-	bool wanted;
-
-	pthread_mutex_lock(&inflate->lock);
-	while (!inflate->over && inflate->next - inflate->at >= INFLATE_PIECES)
-		pthread_cond_wait(&inflate->room, &inflate->lock);
-	wanted = !inflate->over;
-	pthread_mutex_unlock(&inflate->lock);
-	return wanted;
-}
-
-/* Hand a piece of LENGTH bytes over; 0 or -errno: there is none any more. */
-static void inflate_hand_over(struct inflate *inflate, ssize_t length)
-{
-	pthread_mutex_lock(&inflate->lock);
-	if (length > 0)
-		inflate->next++;
-	else
-		inflate->ended = true;
-	inflate->error = (int)MIN(length, 0);
-	pthread_cond_signal(&inflate->ready);
-	pthread_mutex_unlock(&inflate->lock);
-}
-
 /* What the thread of the stage does. */
 static void *inflate_run(void *data)
 {
 	struct inflate *inflate = data;
 	ssize_t length = 1;
 
-	while (length > 0 && inflate_wait(inflate)) {
+	pthread_mutex_lock(&inflate->lock);
+	while (length > 0) {
+		while (!inflate->over && inflate->next - inflate->at >= INFLATE_PIECES)
+			pthread_cond_wait(&inflate->room, &inflate->lock);
+		if (inflate->over)
+			break;
+		pthread_mutex_unlock(&inflate->lock);
 		length = inflate_piece(inflate, &inflate->pieces[inflate->next % INFLATE_PIECES]);
-		inflate_hand_over(inflate, length);
+		pthread_mutex_lock(&inflate->lock);
+		if (length > 0)
+			inflate->next++;
+		else
+			inflate->ended = true;
+		inflate->error = (int)MIN(length, 0);
+		pthread_cond_signal(&inflate->ready);
 	}
+	pthread_mutex_unlock(&inflate->lock);
 	return NULL;
 }
 
@@ -191,18 +178,6 @@ static int inflate_begin(struct inflate *inflate)
 		inflate_refuse(inflate, r, codec->missing);
 	}
 	return r;
-}
-
-/* The next bytes of a plain archive. */
-static ssize_t inflate_plain(struct inflate *inflate, const void **ret_bytes)
-{
-	struct decoder *decoder = &inflate->decoder;
-	int r = decoder->in_left ? 1 : inflate_fill(inflate);
-
-	if (r <= 0)
-		return r;
-	*ret_bytes = decoder->in;
-	return (ssize_t)TAKE(decoder->in_left, 0);
 }
 
 /* Decompress the next piece here; after the first one another thread goes on. */
@@ -255,14 +230,20 @@ static ssize_t inflate_take(struct inflate *inflate, const void **ret_bytes)
 
 ssize_t inflate_read(struct inflate *inflate, const void **ret_bytes)
 {
+	struct decoder *decoder = &inflate->decoder;
 	int r = inflate->begun ? 0 : inflate_begin(inflate);
 
 	if (r)
 		return r;
 	if (inflate->threaded)
 		return inflate_take(inflate, ret_bytes);
-	return inflate->codec ? inflate_here(inflate, ret_bytes)
-			      : inflate_plain(inflate, ret_bytes);
+	if (inflate->codec)
+		return inflate_here(inflate, ret_bytes);
+	r = decoder->in_left ? 1 : inflate_fill(inflate);
+	if (r <= 0)
+		return r;
+	*ret_bytes = decoder->in;
+	return (ssize_t)TAKE(decoder->in_left, 0);
 }
 
 int inflate_finish(struct inflate *inflate)

@@ -40,13 +40,6 @@ static struct libarchive_block *memory_block(void *bytes)
 						   offsetof(struct libarchive_block, bytes));
 }
 
-/* May libarchive have SIZE bytes more? */
-static bool memory_may(struct libarchive_memory *memory, size_t size)
-{
-	memory->bounded = memory->bounded || size >= LIBARCHIVE_BYTES_MAX - memory->bytes;
-	return !memory->bounded;
-}
-
 /* There is no memory: leave libarchive, if that is where we are. */
 static void *memory_refuse(struct libarchive_memory *memory)
 {
@@ -58,31 +51,21 @@ static void *memory_refuse(struct libarchive_memory *memory)
 	return NULL;
 }
 
-/* Put BLOCK, a large one of SIZE bytes, on the list: its bytes. */
-static void *memory_enter(struct libarchive_memory *memory, struct libarchive_block *block,
-			  size_t size)
+/* A large block of SIZE bytes: its bytes, or NULL. */
+static void *memory_large(struct libarchive_memory *memory, size_t size)
 {
+	struct libarchive_block *block;
+
+	if (size >= PTRDIFF_MAX)
+		return NULL;
+	memory->bounded |= sizeof(*block) + size >= LIBARCHIVE_BYTES_MAX - memory->bytes;
+	block = memory->bounded ? NULL : malloc(sizeof(*block) + size);
+	if (!block)
+		return NULL;
 	block->size = size;
 	memory->bytes += sizeof(*block) + size;
 	list_append(&memory->blocks, &block->link);
 	return block->bytes;
-}
-
-/* Take BLOCK, a large one, off the list. */
-static void memory_leave(struct libarchive_memory *memory, struct libarchive_block *block)
-{
-	list_remove(&block->link);
-	memory->bytes -= sizeof(*block) + block->size;
-}
-
-/* A large block of SIZE bytes: its bytes, or NULL. */
-static void *memory_large(struct libarchive_memory *memory, size_t size)
-{
-	struct libarchive_block *block = NULL;
-
-	if (size < PTRDIFF_MAX && memory_may(memory, sizeof(*block) + size))
-		block = malloc(sizeof(*block) + size);
-	return block ? memory_enter(memory, block, size) : NULL;
 }
 
 /* Is a block of SIZE bytes a small one? */
@@ -163,7 +146,8 @@ static void memory_free(void *bytes)
 		memory->free[class] = &block->link;
 		return;
 	}
-	memory_leave(memory, block);
+	list_remove(&block->link);
+	memory->bytes -= sizeof(*block) + block->size;
 	free(block);
 }
 

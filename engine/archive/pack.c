@@ -75,16 +75,6 @@ static int pack_check_name(struct pack *pack, const char *path)
 	return -EINVAL;
 }
 
-/* Find where the data of ITEM's file lies. 0; -EFBIG: in a way that no map tells; or -errno. */
-static int pack_pieces(struct pack *pack, const struct item *item)
-{
-	off_t size = (off_t)item->statx.stx_size;
-
-	if (item->fd < 0 || item->statx.stx_blocks * 512 + PACK_SPARSE_MIN > item->statx.stx_size)
-		return pieces_whole(&pack->pieces, size);
-	return pieces_find(&pack->pieces, item->fd, size, pack->cancelled);
-}
-
 /* Put a map of the data of ITEM's file into ENTRY where it has holes. */
 static void pack_sparse(const struct pack *pack, const struct item *item,
 			struct archive_entry *entry)
@@ -331,11 +321,15 @@ static int pack_content(struct pack *pack, struct archive *archive, const struct
  */
 static int pack_regular(struct pack *pack, const struct item *item, struct archive_entry *entry)
 {
+	off_t size = (off_t)item->statx.stx_size;
 	int r;
 
 	if (pack->file_size_max && item->statx.stx_size > pack->file_size_max)
 		return pack_fail(pack, item, -EFBIG, "statx");
-	r = pack_pieces(pack, item);
+	if (item->fd < 0 || item->statx.stx_blocks * 512 + PACK_SPARSE_MIN > item->statx.stx_size)
+		r = pieces_whole(&pack->pieces, size);
+	else
+		r = pieces_find(&pack->pieces, item->fd, size, pack->cancelled);
 	if (r == -EFBIG) {
 		pack_report(pack, r, "lseek", item->path,
 			    "left out: its holes are too large, or too many, for an archive");
@@ -456,14 +450,6 @@ static int pack_whiteout(struct pack *pack, struct archive *archive, struct arch
 	return pack_result(pack, archive, r);
 }
 
-/* Note what could not be compared. */
-static void pack_covered(struct pack *pack)
-{
-	for (size_t i = 0; i < pack->covered->count; i++)
-		pack_report(pack, -EXDEV, "statx", pack->covered->list[i].path,
-			    "left out: something is mounted there");
-}
-
 /* Write all entries. */
 static int pack_entries(struct pack *pack, struct archive *archive, struct archive_entry *entry)
 {
@@ -515,8 +501,9 @@ int pack_write(struct pack *pack)
 		r = -ENOMEM;
 	if (!r)
 		r = pack_open(pack, archive);
-	if (!r)
-		pack_covered(pack);
+	for (size_t i = 0; !r && i < pack->covered->count; i++)
+		pack_report(pack, -EXDEV, "statx", pack->covered->list[i].path,
+			    "left out: something is mounted there");
 	if (!r)
 		r = pack_entries(pack, archive, entry);
 	if (!r)

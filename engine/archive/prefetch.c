@@ -40,29 +40,6 @@ void prefetch_leave(struct prefetch_place *place)
 }
 
 /*
- * Open the file that FD, of O_PATH, is. It does not wait: where a process keeps a lease on it the
- * kernel asks that to let go, and says -EAGAIN.
- */
-static int prefetch_open(struct item *item, int fd)
-{
-	item->call = "open";
-	item->fd = opath_reopen_read(fd);
-	return MIN(item->fd, 0);
-}
-
-/* Read the attributes of the open file. */
-static int prefetch_attributes(const struct prefetch *prefetch, struct item *item)
-{
-	int r;
-
-	item->call = "flistxattr";
-	item->xattrs.fault = prefetch->feed.fault;
-	r = xattrs_read_fd(&item->xattrs, item->fd, xattrs_kept);
-	item->state = ITEM_INODE;
-	return r;
-}
-
-/*
  * Read the beginning of the open file; when that is all of it, see whether it was changed
  * meanwhile, and close it.
  */
@@ -95,10 +72,19 @@ static int prefetch_content(const struct prefetch *prefetch, struct item *item)
 /* Read the file that FD, of O_PATH, is. */
 static int prefetch_file(const struct prefetch *prefetch, struct item *item, int fd)
 {
-	int r = prefetch_open(item, fd);
+	int r = 0;
 
-	if (!r && item->state == ITEM_NEW)
-		r = prefetch_attributes(prefetch, item);
+	/* Where a process keeps a lease on it the kernel asks that to let go, and says -EAGAIN. */
+	item->call = "open";
+	item->fd = opath_reopen_read(fd);
+	if (item->fd < 0)
+		return item->fd;
+	if (item->state == ITEM_NEW) {
+		item->call = "flistxattr";
+		item->xattrs.fault = prefetch->feed.fault;
+		r = xattrs_read_fd(&item->xattrs, item->fd, xattrs_kept);
+		item->state = ITEM_INODE;
+	}
 	return r ? r : prefetch_content(prefetch, item);
 }
 
@@ -118,35 +104,25 @@ static int prefetch_link(const struct prefetch *prefetch, struct item *item, int
 	return 0;
 }
 
-/*
- * Open NAME in DIR_FD by O_PATH, and look at it, unless it is the inode that the tree search found.
- * A descriptor, or -errno.
- */
-static int prefetch_look(struct item *item, int dir_fd, const char *name)
-{
-	struct statx statx;
-	int fd = opath_open(dir_fd, name, &statx);
-
-	if (fd < 0 || (item->state == ITEM_INODE && opath_same(&statx, &item->statx)))
-		return fd;
-	item->statx = statx;
-	item->state = ITEM_NEW;
-	item->xattrs.count = 0;
-	return fd;
-}
-
 int prefetch_entry(const struct prefetch *prefetch, struct item *item, struct prefetch_place *place)
 {
 	_cleanup_close_ int fd = -EBADF;
+	struct statx statx;
 	const char *name;
 	int r = prefetch_enter(prefetch, place, item->path, &name);
 
 	item->call = "openat2";
 	if (r)
 		return r;
-	fd = prefetch_look(item, place->fd, name);
+	fd = opath_open(place->fd, name, &statx);
 	if (fd < 0)
 		return fd;
+	/* Nothing is left to do for the inode that the tree search found. */
+	if (item->state != ITEM_INODE || !opath_same(&statx, &item->statx)) {
+		item->statx = statx;
+		item->state = ITEM_NEW;
+		item->xattrs.count = 0;
+	}
 	if (S_ISREG(item->statx.stx_mode))
 		return prefetch_file(prefetch, item, fd);
 	if (S_ISLNK(item->statx.stx_mode))
@@ -163,24 +139,6 @@ static bool prefetch_room(struct prefetch *prefetch)
 {
 	return atomic_load(&prefetch->open) < PREFETCH_FDS_MAX &&
 	       atomic_load(&prefetch->held) < PREFETCH_XATTRS_BYTES;
-}
-
-/*
- * Read ITEM ahead; without a descriptor or room it is left to the taker, which reads it after those
- * before it.
- */
-static void prefetch_ahead(struct prefetch *prefetch, struct item *item,
-			   struct prefetch_place *place)
-{
-	bool was_open = item->fd >= 0;
-
-	item->error = prefetch_room(prefetch) ? prefetch_entry(prefetch, item, place) : -EMFILE;
-	if (item->error)
-		fd_close(TAKE_FD(item->fd));
-	if (item->fd >= 0 && !was_open)
-		atomic_fetch_add(&prefetch->open, 1);
-	item->held = xattrs_bytes(&item->xattrs);
-	atomic_fetch_add(&prefetch->held, item->held);
 }
 
 /* Close the files that were read ahead, for another one; they are read anew. */
@@ -244,17 +202,6 @@ static int prefetch_set(struct prefetch *prefetch, struct item *item,
 	return 0;
 }
 
-/* Prepare to search the tree, now that entries are many. */
-static int prefetch_search(struct prefetch *prefetch)
-{
-	int r = gather_begin(&prefetch->gather, prefetch->feed.root_fd, prefetch->feed.fault);
-
-	prefetch->search = false;
-	prefetch->gathering = r > 0;
-	/* Without a search it takes longer, and is done all the same. */
-	return r == -ENOMEM ? r : 0;
-}
-
 /* Feed up to COUNT items from FIRST on, with feed_lock held: how many, or -errno at the first. */
 static int prefetch_feed(struct prefetch *prefetch, size_t first, size_t count, bool *ret_ended)
 {
@@ -272,8 +219,13 @@ static int prefetch_feed(struct prefetch *prefetch, size_t first, size_t count, 
 				    : 1;
 	}
 	prefetch->fed += i;
-	if (r > 0 && prefetch->search && prefetch->fed >= GATHER_MIN)
-		r = prefetch_search(prefetch) < 0 ? -ENOMEM : 1;
+	/* Entries are many now: search the tree. Without a search it takes longer, but is done. */
+	if (r > 0 && prefetch->search && prefetch->fed >= GATHER_MIN) {
+		r = gather_begin(&prefetch->gather, prefetch->feed.root_fd, prefetch->feed.fault);
+		prefetch->search = false;
+		prefetch->gathering = r > 0;
+		r = r == -ENOMEM ? r : 1;
+	}
 	*ret_ended = r <= 0;
 	prefetch->error = MIN(r, 0);
 	return (int)i;
@@ -317,9 +269,25 @@ static void prefetch_read(struct prefetch *prefetch, struct prefetch_place *plac
 		items[i] = &prefetch->items[(first + i) % PREFETCH_ITEMS];
 	if (place->gathering)
 		gather_items(&prefetch->gather, items, count);
-	for (size_t i = 0; i < count; i++)
-		if (items[i]->kind != VARVE_CHANGE_DELETE && items[i]->state != ITEM_WHOLE)
-			prefetch_ahead(prefetch, items[i], place);
+	for (size_t i = 0; i < count; i++) {
+		struct item *item = items[i];
+		bool was_open = item->fd >= 0;
+
+		if (item->kind == VARVE_CHANGE_DELETE || item->state == ITEM_WHOLE)
+			continue;
+		/*
+		 * Without a descriptor or room it is left to the taker, which reads it after those
+		 * before it.
+		 */
+		item->error = prefetch_room(prefetch) ? prefetch_entry(prefetch, item, place)
+						      : -EMFILE;
+		if (item->error)
+			fd_close(TAKE_FD(item->fd));
+		if (item->fd >= 0 && !was_open)
+			atomic_fetch_add(&prefetch->open, 1);
+		item->held = xattrs_bytes(&item->xattrs);
+		atomic_fetch_add(&prefetch->held, item->held);
+	}
 	pthread_mutex_lock(&prefetch->lock);
 	for (size_t i = 0; i < count; i++)
 		items[i]->ready = true;

@@ -13,21 +13,10 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-/*
- * Open the pipe FD anew, without blocking: a description of our own, so that the caller's keeps its
- * flags.
- */
-static int stream_reopen(int fd, int access)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return RET_NERRNO(open(path, access | O_NONBLOCK | O_CLOEXEC));
-}
-
 int stream_init(struct stream *stream, struct varve_store *store, int fd, bool write)
 {
-	int access = write ? O_WRONLY : O_RDONLY, flags = fcntl(fd, F_GETFL), again;
+	int access = write ? O_WRONLY : O_RDONLY, flags = fcntl(fd, F_GETFL);
+	char path[64];
 	struct stat stat;
 
 	*stream = (struct stream){ .fd = -EBADF,
@@ -46,9 +35,11 @@ int stream_init(struct stream *stream, struct varve_store *store, int fd, bool w
 	if (S_ISCHR(stat.st_mode) && major(stat.st_rdev) != MEM_MAJOR)
 		stream->kind = STREAM_PIPE;
 	if (stream->kind == STREAM_PIPE) {
-		again = S_ISFIFO(stat.st_mode) ? stream_reopen(fd, access) : -ENXIO;
-		stream->fd = again;
-		if (again < 0 && !(flags & O_NONBLOCK))
+		/* Without blocking: a description of our own, so that the caller's keeps its flags. */
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		stream->fd = S_ISFIFO(stat.st_mode) ? open(path, access | O_NONBLOCK | O_CLOEXEC)
+						    : -EBADF;
+		if (stream->fd < 0 && !(flags & O_NONBLOCK))
 			stream->piece = PIPE_BUF;
 	}
 	if (stream->fd < 0)
@@ -88,14 +79,6 @@ static int stream_wait(struct stream *stream, short events)
 	}
 }
 
-/* One try to write. */
-static ssize_t stream_write_some(struct stream *stream, const void *buffer, size_t size)
-{
-	if (stream->kind == STREAM_SOCKET)
-		return RET_NERRNO(send(stream->fd, buffer, size, MSG_DONTWAIT | MSG_NOSIGNAL));
-	return RET_NERRNO(write(stream->fd, buffer, size));
-}
-
 int stream_write(struct stream *stream, const void *buffer, size_t size)
 {
 	const char *at = buffer;
@@ -107,9 +90,14 @@ int stream_write(struct stream *stream, const void *buffer, size_t size)
 		return r;
 	}
 	while (size) {
-		int r = stream_wait(stream, POLLOUT);
-		ssize_t written = r ? r : stream_write_some(stream, at, MIN(size, stream->piece));
+		size_t piece = MIN(size, stream->piece);
+		ssize_t written = stream_wait(stream, POLLOUT);
 
+		if (!written && stream->kind == STREAM_SOCKET)
+			written = RET_NERRNO(
+				send(stream->fd, at, piece, MSG_DONTWAIT | MSG_NOSIGNAL));
+		else if (!written)
+			written = RET_NERRNO(write(stream->fd, at, piece));
 		if (written == -EAGAIN || written == -EINTR)
 			continue;
 		if (written < 0)

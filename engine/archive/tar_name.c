@@ -7,31 +7,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-static bool tar_name_is_dot(const char *part, size_t length)
-{
-	return length == 1 && *part == '.';
-}
-
 static bool tar_name_is_dot_dot(const char *part, size_t length)
 {
 	return length == 2 && part[0] == '.' && part[1] == '.';
-}
-
-/* Take the last part of the USED bytes at CLEAN away; how many are left. */
-static size_t tar_name_pop(const char *clean, size_t used)
-{
-	while (used && clean[used - 1] != '/')
-		used--;
-	return used ? used - 1 : 0;
-}
-
-/* Add the part of LENGTH bytes at PART to the USED bytes at CLEAN; how many there are then. */
-static size_t tar_name_push(char *clean, size_t used, const char *part, size_t length)
-{
-	if (used)
-		clean[used++] = '/';
-	memcpy(clean + used, part, length);
-	return used + length;
 }
 
 int tar_name_clean(const char *name, char *clean, const char **ret_detail)
@@ -49,10 +27,17 @@ int tar_name_clean(const char *name, char *clean, const char **ret_detail)
 			*ret_detail = "a name that leads out of the layer by \"..\"";
 			return -EINVAL;
 		}
-		if (tar_name_is_dot_dot(name, length))
-			used = tar_name_pop(clean, used);
-		else if (length && !tar_name_is_dot(name, length))
-			used = tar_name_push(clean, used, name, length);
+		if (tar_name_is_dot_dot(name, length)) {
+			/* Take the last part away, and the slash before it. */
+			while (used && clean[used - 1] != '/')
+				used--;
+			used -= used > 0;
+		} else if (length && !(length == 1 && *name == '.')) {
+			if (used)
+				clean[used++] = '/';
+			memcpy(clean + used, name, length);
+			used += length;
+		}
 		name += length + (name[length] == '/');
 	}
 	clean[used] = '\0';

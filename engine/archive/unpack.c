@@ -490,36 +490,26 @@ static int unpack_entries(struct unpack *unpack, struct archive *archive)
 	return r;
 }
 
-/*
- * Open the directory at PATH, if it is still there: it may have been replaced, or deleted, since.
- * Its descriptor, by O_PATH, -ENOENT, or another -errno.
- */
-static int unpack_reopen(struct unpack *unpack, const char *path)
-{
-	struct statx stat;
-	const char *name;
-	int dir_fd, fd;
-
-	if (!*path)
-		return RET_NERRNO(fcntl(unpack->root_fd, F_DUPFD_CLOEXEC, 0));
-	dir_fd = unpack_enter(unpack, path, false, &name);
-	fd = dir_fd < 0 ? dir_fd : opath_open(dir_fd, name, &stat);
-	if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP || fd == -EXDEV || fd == -EBUSY)
-		return -ENOENT;
-	if (fd < 0 || (S_ISDIR(stat.stx_mode) && brought_has(&unpack->brought, NULL, NULL, &stat)))
-		return fd;
-	fd_close(fd);
-	return -ENOENT;
-}
-
 /* Set the time, or with MODE the mode, of the directory that TIME tells of. */
 static int unpack_finish_dir(struct unpack *unpack, const struct unpack_time *time, bool mode)
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, time->mtime };
-	_cleanup_close_ int fd = unpack_reopen(unpack, unpack->names + time->path);
+	const char *path = unpack->names + time->path, *name;
+	_cleanup_close_ int fd = -EBADF;
+	struct statx stat;
 
+	if (*path) {
+		fd = unpack_enter(unpack, path, false, &name);
+		fd = fd < 0 ? fd : opath_open(fd, name, &stat);
+	} else
+		fd = RET_NERRNO(fcntl(unpack->root_fd, F_DUPFD_CLOEXEC, 0));
+	/* It may have been replaced, or deleted, since. */
+	if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP || fd == -EXDEV || fd == -EBUSY)
+		return 0;
 	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
+		return fd;
+	if (*path && !(S_ISDIR(stat.stx_mode) && brought_has(&unpack->brought, NULL, NULL, &stat)))
+		return 0;
 	return mode ? opath_chmod(fd, time->mode) : opath_times(fd, times);
 }
 
@@ -711,22 +701,12 @@ void unpack_interrupt(struct unpack *unpack, struct op *op)
 		op_done(op, -ECANCELED);
 }
 
-/* Open the stream of REQUEST: FD, or what the caller writes. */
-static int unpack_source(struct unpack *unpack, struct request *request,
-			 const struct varve_apply_options *options, int fd)
-{
-	const struct channel_ends ends = { .room = options->room, .data = options->room_data };
-
-	if (fd == VARVE_STREAM)
-		return stream_init_channel(&unpack->stream, request, &ends);
-	return stream_init(&unpack->stream, request_store(request), fd, false);
-}
-
 int unpack_new(struct request *request, const struct varve_apply_options *options, int fd,
 	       struct unpack **ret_unpack)
 {
 	struct varve_store *store = request_store(request);
 	struct unpack *unpack = fault_calloc(&store->core.io.fault, 1, sizeof(*unpack));
+	const struct channel_ends ends = { .room = options->room, .data = options->room_data };
 	size_t count = options->uids_count + options->gids_count;
 	int r;
 
@@ -739,7 +719,8 @@ int unpack_new(struct request *request, const struct varve_apply_options *option
 	unpack->force_mode = (mode_t)options->force_mode;
 	unpack->uids_count = options->uids_count;
 	unpack->gids_count = options->gids_count;
-	r = unpack_source(unpack, request, options, fd);
+	r = fd == VARVE_STREAM ? stream_init_channel(&unpack->stream, request, &ends)
+			       : stream_init(&unpack->stream, store, fd, false);
 	unpack->maps = fault_calloc(&store->core.io.fault, count + 1, sizeof(*unpack->maps));
 	if (!r && !unpack->maps)
 		r = -ENOMEM;

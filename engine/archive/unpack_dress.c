@@ -304,26 +304,12 @@ int unpack_shed(struct unpack *unpack, int fd)
 	return unpack_check(unpack, "removexattr", r);
 }
 
-/* Where all modes are the same, keep owner and mode of ENTRY in an attribute of FD. */
-static int unpack_override(struct unpack *unpack, struct archive_entry *entry, int fd)
-{
-	char value[UNPACK_OVERRIDE_BYTES];
-	int size;
-
-	if (!unpack->force_mode)
-		return 0;
-	size = snprintf(value, sizeof(value), "%" PRId64 ":%" PRId64 ":0%o",
-			(int64_t)unpack->lib.archive_entry_uid(entry),
-			(int64_t)unpack->lib.archive_entry_gid(entry), unpack_mode(unpack, entry));
-	return unpack_check(unpack, "fsetxattr",
-			    RET_NERRNO(fsetxattr(fd, UNPACK_OVERRIDE, value, (size_t)size, 0)));
-}
-
 int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd, mode_t mode)
 {
+	char value[UNPACK_OVERRIDE_BYTES];
 	struct stat stat;
 	bool owned;
-	int r = unpack_check(unpack, "fstat", RET_NERRNO(fstat(fd, &stat)));
+	int r = unpack_check(unpack, "fstat", RET_NERRNO(fstat(fd, &stat))), size;
 
 	if (r)
 		return r;
@@ -332,8 +318,16 @@ int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd, mod
 		r = unpack_chown(unpack, fd, unpack->owner_uid, unpack->owner_gid);
 	if (!r)
 		r = unpack_xattrs(unpack, entry, fd);
-	if (!r)
-		r = unpack_override(unpack, entry, fd);
+	/* Where all modes are the same, keep owner and mode in an attribute. */
+	if (!r && unpack->force_mode) {
+		size = snprintf(value, sizeof(value), "%" PRId64 ":%" PRId64 ":0%o",
+				(int64_t)unpack->lib.archive_entry_uid(entry),
+				(int64_t)unpack->lib.archive_entry_gid(entry),
+				unpack_mode(unpack, entry));
+		r = unpack_check(unpack, "fsetxattr",
+				 RET_NERRNO(
+					 fsetxattr(fd, UNPACK_OVERRIDE, value, (size_t)size, 0)));
+	}
 	mode = unpack_group(unpack, mode);
 	if (!r && ((stat.st_mode & ALLPERMS) != mode || unpack->dressed ||
 		   (!owned && mode & (S_ISUID | S_ISGID))))

@@ -12,17 +12,6 @@
 
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
 
-/*
- * Take from the directory of the O_PATH descriptor FD what it had before an archive that has it as
- * KIND.
- */
-static int whiteout_bare(struct unpack *unpack, int fd, int kind)
-{
-	int r = kind == BROUGHT_LEADS ? unpack_strip(unpack, fd) : 0;
-
-	return r || kind != BROUGHT_LEADS ? r : unpack_dress_implied(unpack, fd);
-}
-
 /* A directory that is emptied of what was there before. */
 struct whiteout {
 	struct unpack *unpack;
@@ -74,17 +63,6 @@ static int whiteout_entry(void *data, const char *name)
 	return asprintf(&path, "%s%s", old->path, failed) < 0 ? -ENOMEM : unpack_busy(unpack, path);
 }
 
-/* Take the last path off the list; it is the caller's. */
-static char *whiteout_next(struct whiteout *old)
-{
-	size_t start = old->size - 1;
-
-	while (start && old->paths[start - 1])
-		start--;
-	old->size = start;
-	return strdup(old->paths + start);
-}
-
 /*
  * Empty the directory FD, which OLD is about, and take from it what the archive did not give it, as
  * if it had been missing.
@@ -95,8 +73,12 @@ static int whiteout_dir(struct whiteout *old, int fd)
 	int r = unpack_check(unpack, "statx", brought_look(fd, &old->dir));
 
 	old->dir_fd = fd;
-	if (!r && *old->path)
-		r = whiteout_bare(unpack, fd, brought_kind(&unpack->brought, &old->dir));
+	/* It was there, and led to entries: what it had before the archive is taken from it. */
+	if (!r && *old->path && brought_kind(&unpack->brought, &old->dir) == BROUGHT_LEADS) {
+		r = unpack_strip(unpack, fd);
+		if (!r)
+			r = unpack_dress_implied(unpack, fd);
+	}
 	/*
 	 * Once is enough: what stayed, and what came since, is the archive's. A second look would
 	 * cost as much as there is in it.
@@ -117,11 +99,15 @@ static int whiteout_opaque(struct unpack *unpack, int dir_fd, const char *name)
 	int r = name ? whiteout_later(&old, name) : whiteout_dir(&old, dir_fd);
 
 	while (!r && old.size) {
-		_cleanup_free_ char *path = whiteout_next(&old);
-		_cleanup_close_ int fd = path ? beneath_open(dir_fd, path, O_PATH | O_DIRECTORY)
-					      : -ENOMEM;
+		_cleanup_free_ char *path = NULL;
+		_cleanup_close_ int fd = -EBADF;
 
-		old.path = path;
+		/* Take the last path off the list. */
+		old.size--;
+		while (old.size && old.paths[old.size - 1])
+			old.size--;
+		old.path = path = strdup(old.paths + old.size);
+		fd = path ? beneath_open(dir_fd, path, O_PATH | O_DIRECTORY) : -ENOMEM;
 		/* It can have gone, or been replaced. */
 		if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP)
 			continue;
