@@ -198,20 +198,6 @@ static int copy_bytes(struct copy *copy, int from, int to, off_t size)
 	return copy_check(copy, "ftruncate", RET_NERRNO(ftruncate(to, size)));
 }
 
-/* Let the file TO, which is new, share the content of FROM. */
-static int copy_content(struct copy *copy, int from, int to, off_t size)
-{
-	int r = RET_NERRNO(ioctl(to, FICLONE, from));
-
-	/* Both have to have checksums, or neither. */
-	if (r == -EINVAL && !copy_nocow(from, to))
-		r = RET_NERRNO(ioctl(to, FICLONE, from));
-	/* FROM was made while the file system was mounted with nodatasum: no flag tells. */
-	if (r == -EINVAL)
-		return copy_bytes(copy, from, to, size);
-	return copy_check(copy, "FICLONE", r);
-}
-
 /* Copy the file NAME, whose O_PATH descriptor is FD. */
 static int copy_file(struct copy *copy, const char *name, int fd, const struct statx *stat)
 {
@@ -224,7 +210,16 @@ static int copy_file(struct copy *copy, const char *name, int fd, const struct s
 			       O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
 	if (to < 0)
 		return copy_check(copy, "openat", to);
-	r = copy_content(copy, from, to, (off_t)stat->stx_size);
+	/* Let it share the content. */
+	r = RET_NERRNO(ioctl(to, FICLONE, from));
+	/* Both have to have checksums, or neither. */
+	if (r == -EINVAL && !copy_nocow(from, to))
+		r = RET_NERRNO(ioctl(to, FICLONE, from));
+	/* FROM was made while the file system was mounted with nodatasum: no flag tells. */
+	if (r == -EINVAL)
+		r = copy_bytes(copy, from, to, (off_t)stat->stx_size);
+	else
+		r = copy_check(copy, "FICLONE", r);
 	return r ? r : copy_dress(copy, name, from, to, stat);
 }
 
@@ -292,37 +287,11 @@ static int copy_leaf(struct copy *copy, const char *name, int fd, const struct s
 	return 0;
 }
 
-/* Make a copy of the directory NAME, to be filled later. */
-static int copy_subdir(struct copy *copy, const char *name, const struct statx *stat)
-{
-	int r = 0;
-
-	if (stat->stx_ino == ABI_SUBVOL_ROOT_INODE || stat->stx_ino == ABI_STAND_IN_INODE)
-		return copy_refuse(copy, "a subvolume is nested in it: move that out first");
-	if (!copy->look)
-		r = copy_check(copy, "mkdirat", RET_NERRNO(mkdirat(copy->to_fd, name, 0700)));
-	return r ? r : copy_note(copy, &copy->waiting, name, stat->stx_ino);
-}
-
 /* Is A later than B? */
 static bool copy_later(const struct statx_timestamp *a, const struct timespec *b)
 {
 	return a->tv_sec > b->tv_sec ||
 	       (a->tv_sec == b->tv_sec && a->tv_nsec > (uint32_t)b->tv_nsec);
-}
-
-/* Refuse the entry at hand, which was changed at TIME, after the copying began. */
-static int copy_changed_at(struct copy *copy, const struct statx_timestamp *time)
-{
-	struct timespec soon;
-
-	clock_gettime(CLOCK_REALTIME, &soon);
-	soon.tv_sec++;
-	return copy_later(time, &soon)
-		       ? copy_refuse(
-				 copy,
-				 "its time of change is ahead of the clock: touch it, and try again")
-		       : copy_changed(copy);
 }
 
 /*
@@ -331,6 +300,8 @@ static int copy_changed_at(struct copy *copy, const struct statx_timestamp *time
  */
 static int copy_allowed(struct copy *copy, const struct statx *stat)
 {
+	struct timespec soon;
+
 	if (chattr_of(stat)) {
 		copy->job->call = "statx";
 		copy->job->detail = chattr_of(stat) & FS_IMMUTABLE_FL
@@ -338,9 +309,14 @@ static int copy_allowed(struct copy *copy, const struct statx *stat)
 					    : "it is append-only: take that away (chattr -a) first";
 		return -EPERM;
 	}
-	return copy_later(&stat->stx_ctime, &copy->job->began)
-		       ? copy_changed_at(copy, &stat->stx_ctime)
-		       : 0;
+	if (!copy_later(&stat->stx_ctime, &copy->job->began))
+		return 0;
+	clock_gettime(CLOCK_REALTIME, &soon);
+	soon.tv_sec++;
+	if (copy_later(&stat->stx_ctime, &soon))
+		return copy_refuse(
+			copy, "its time of change is ahead of the clock: touch it, and try again");
+	return copy_changed(copy);
 }
 
 /* Copy the entry NAME of the directory at hand. */
@@ -367,9 +343,14 @@ static int copy_entry(void *data, const char *name)
 	if (r)
 		return r;
 	atomic_fetch_add_explicit(&copy->job->progress->entries, 1, memory_order_relaxed);
-	if (S_ISDIR(stat.stx_mode))
-		return copy_subdir(copy, name, &stat);
-	return copy->look ? 0 : copy_leaf(copy, name, fd, &stat);
+	if (!S_ISDIR(stat.stx_mode))
+		return copy->look ? 0 : copy_leaf(copy, name, fd, &stat);
+	if (stat.stx_ino == ABI_SUBVOL_ROOT_INODE || stat.stx_ino == ABI_STAND_IN_INODE)
+		return copy_refuse(copy, "a subvolume is nested in it: move that out first");
+	/* The copy of a directory is filled later. */
+	if (!copy->look)
+		r = copy_check(copy, "mkdirat", RET_NERRNO(mkdirat(copy->to_fd, name, 0700)));
+	return r ? r : copy_note(copy, &copy->waiting, name, stat.stx_ino);
 }
 
 /*
@@ -502,16 +483,17 @@ static int copy_clock_watch(struct copy_job *job)
 					  NULL));
 }
 
-/*
- * Remember when the copying begins, such that each later change of an inode has a later time of
- * change: that is the kernel's clock as it was at the last tick, so wait until one has come. On a
- * machine that is not given its processors that takes more than the time of one.
- */
-static int copy_begin(struct copy_job *job)
+int copy_run(struct copy_job *job)
 {
 	struct timespec tick, now;
 	int r = copy_clock_watch(job);
 
+	/*
+	 * Remember when the copying begins, such that each later change of an inode has a later
+	 * time of change: that is the kernel's clock as it was at the last tick, so wait until one
+	 * has come. On a machine that is not given its processors that takes more than the time of
+	 * one.
+	 */
 	clock_gettime(CLOCK_REALTIME, &job->began);
 	clock_getres(CLOCK_REALTIME_COARSE, &tick);
 	do {
@@ -525,14 +507,7 @@ static int copy_begin(struct copy_job *job)
 		clock_gettime(CLOCK_REALTIME_COARSE, &now);
 	} while (now.tv_sec < job->began.tv_sec ||
 		 (now.tv_sec == job->began.tv_sec && now.tv_nsec <= job->began.tv_nsec));
-	return 0;
-}
-
-int copy_run(struct copy_job *job)
-{
-	int r = copy_begin(job);
-
-	return r ? r : copy_tree(job, false);
+	return copy_tree(job, false);
 }
 
 int copy_unchanged(struct copy_job *job)

@@ -34,26 +34,21 @@ void stack_push(struct stack *stack, struct list *link)
 	stack->count++;
 }
 
-/* Move the older half of the longest of STACKS to STACK, which is empty. */
-static void deque_steal(struct deque *deque, struct stack *stack)
-{
-	struct stack *from = stack;
-
-	for (unsigned i = 0; i < WALK_STACKS; i++)
-		if (deque->all[i].count > from->count)
-			from = &deque->all[i];
-	for (unsigned left = (from->count + 1) / 2; left; left--) {
-		stack_push(stack, list_pop(&from->links));
-		from->count--;
-	}
-}
-
 struct list *deque_pop(struct deque *deque, struct stack *stack)
 {
+	struct stack *from = stack;
 	struct list *link;
 
-	if (!stack->count)
-		deque_steal(deque, stack);
+	/* An empty stack gets the older half of the longest one. */
+	if (!stack->count) {
+		for (unsigned i = 0; i < WALK_STACKS; i++)
+			if (deque->all[i].count > from->count)
+				from = &deque->all[i];
+		for (unsigned left = (from->count + 1) / 2; left; left--) {
+			stack_push(stack, list_pop(&from->links));
+			from->count--;
+		}
+	}
 	if (!stack->count)
 		return NULL;
 	link = stack->links.prev;

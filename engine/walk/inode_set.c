@@ -20,19 +20,12 @@ void inode_set_init(struct inode_set *inodes, struct fault *fault)
 	pthread_mutex_init(&inodes->lock, NULL);
 }
 
-/* Where the search for a page begins. */
-static unsigned inode_set_hash(uint64_t subvolume, uint64_t number)
-{
-	uint64_t hash = (subvolume * 0x9e3779b97f4a7c15ull ^ number) * 0xff51afd7ed558ccdull;
-
-	return (unsigned)(hash >> 32);
-}
-
 /* The slot of a page, or the empty one where it would be. */
 static struct inode_set_page **inode_set_slot(struct inode_set_page **pages, unsigned slots,
 					      uint64_t subvolume, uint64_t number)
 {
-	unsigned at = inode_set_hash(subvolume, number) & (slots - 1);
+	uint64_t hash = (subvolume * 0x9e3779b97f4a7c15ull ^ number) * 0xff51afd7ed558ccdull;
+	unsigned at = (unsigned)(hash >> 32) & (slots - 1);
 
 	while (pages[at] && (pages[at]->subvolume != subvolume || pages[at]->number != number))
 		at = (at + 1) & (slots - 1);

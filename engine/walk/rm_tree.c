@@ -15,27 +15,6 @@
 /* Permissions that an owner needs to empty a directory. */
 #define RM_TREE_MODE 0700
 
-/* Make subvolume FD writable, if it is not. */
-static int rm_tree_unprotect(int fd)
-{
-	bool read_only;
-	int r = subvol_get_read_only(fd, &read_only);
-
-	return !r && read_only ? subvol_set_read_only(fd, false) : r;
-}
-
-/* Clear the flags of DIR, which STAT tells of: without that nothing in it can be unlinked. */
-static int rm_tree_chattr(struct walk *walk, struct walk_dir *dir, const struct statx *stat)
-{
-	struct rm_tree *rm_tree = walk->data;
-
-	if (!chattr_of(stat) || chattr_clear(dir->fd) >= 0)
-		return 0;
-	rm_tree->flags = chattr_of(stat);
-	walk_failed(walk, dir, NULL, "FS_IOC_SETFLAGS", -EPERM);
-	return -EPERM;
-}
-
 /*
  * NAME in DIR, which is no directory, could not be unlinked: clear its flags; true where that was
  * done.
@@ -72,14 +51,21 @@ static void rm_tree_seal(const struct walk_dir *dir, const struct statx *stat)
 /* Get a directory ready to be emptied. */
 static int rm_tree_enter(struct walk *walk, struct walk_dir *dir, const struct statx *stat)
 {
-	const struct rm_tree *rm_tree = walk->data;
+	struct rm_tree *rm_tree = walk->data;
+	bool read_only = false;
 	int r = 0;
 
 	if (stat->stx_ino == ABI_SUBVOL_ROOT_INODE &&
 	    (!dir->parent || dir->device != dir->parent->device))
-		r = rm_tree_unprotect(dir->fd);
-	if (rm_tree_chattr(walk, dir, stat))
+		r = subvol_get_read_only(dir->fd, &read_only);
+	if (!r && read_only)
+		r = subvol_set_read_only(dir->fd, false);
+	/* Without its flags cleared nothing in it can be unlinked. */
+	if (chattr_of(stat) && chattr_clear(dir->fd) < 0) {
+		rm_tree->flags = chattr_of(stat);
+		walk_failed(walk, dir, NULL, "FS_IOC_SETFLAGS", -EPERM);
 		return -EPERM;
+	}
 	/* Its owner may lack permissions, and may give them; if not, the entries tell. */
 	if (!walk->job.store->layout.privileged && (stat->stx_mode & RM_TREE_MODE) != RM_TREE_MODE)
 		fchmod(dir->fd, (stat->stx_mode | RM_TREE_MODE) & 07777);
@@ -180,24 +166,17 @@ static int rm_tree_once(struct varve_store *store, int dir_fd, const char *name,
 	return r;
 }
 
-/* Open what is to be emptied, as for rm_tree_remove(). */
-static int rm_tree_open(int dir_fd, const char *name, int root_fd)
-{
-	int fd = root_fd >= 0 ? beneath_open(root_fd, "", RM_TREE_OPEN_FLAGS)
-			      : beneath_open(dir_fd, name, RM_TREE_OPEN_FLAGS);
-
-	if (fd == -EACCES && root_fd < 0 && !rm_tree_unlock(NULL, dir_fd, name))
-		fd = beneath_open(dir_fd, name, RM_TREE_OPEN_FLAGS);
-	return fd;
-}
-
 int rm_tree_remove(struct varve_store *store, int dir_fd, const char *name, int root_fd,
 		   const _Atomic bool *cancelled, char *failed, const char **ret_detail)
 {
 	for (unsigned rounds = 0;; rounds++) {
-		_cleanup_close_ int fd = rm_tree_open(dir_fd, name, root_fd);
+		_cleanup_close_ int fd = root_fd >= 0
+						 ? beneath_open(root_fd, "", RM_TREE_OPEN_FLAGS)
+						 : beneath_open(dir_fd, name, RM_TREE_OPEN_FLAGS);
 		int r;
 
+		if (fd == -EACCES && root_fd < 0 && !rm_tree_unlock(NULL, dir_fd, name))
+			fd = beneath_open(dir_fd, name, RM_TREE_OPEN_FLAGS);
 		snprintf(failed, VARVE_FAILURE_PATH_SIZE, "%s", name);
 		r = rm_tree_once(store, dir_fd, name, fd, cancelled, failed, ret_detail);
 		if (!r || r == -ENOENT)

@@ -467,27 +467,23 @@ static int walk_enter(struct walk *walk, struct walk_dir *dir, int fd)
 	return r;
 }
 
-/* Open DIR for the first time. */
-static int walk_open(struct walk *walk, struct walk_dir *dir)
-{
-	int r = walk_get(walk, dir->parent), fd;
-
-	if (r < 0)
-		return r;
-	fd = walk_openat(walk, dir->parent->fd, dir->name);
-	walk_put(walk, dir->parent);
-	return fd < 0 ? fd : walk_enter(walk, dir, fd);
-}
-
 /* Open DIR, again or for the first time. */
 static int walk_begin(struct walk *walk, struct walk_dir *dir)
 {
-	if (dir->entered) {
-		int fd = walk_get(walk, dir);
+	int fd;
 
+	if (dir->entered) {
+		fd = walk_get(walk, dir);
 		return MIN(fd, 0);
 	}
-	return dir->parent ? walk_open(walk, dir) : walk_enter(walk, dir, walk->root_fd);
+	if (!dir->parent)
+		return walk_enter(walk, dir, walk->root_fd);
+	fd = walk_get(walk, dir->parent);
+	if (fd < 0)
+		return fd;
+	fd = walk_openat(walk, dir->parent->fd, dir->name);
+	walk_put(walk, dir->parent);
+	return fd < 0 ? fd : walk_enter(walk, dir, fd);
 }
 
 /*

@@ -201,12 +201,14 @@ static int walk_open_again(struct walk *walk, struct walk_dir *dir)
 	return 0;
 }
 
-/* Open DIR and what is closed above it, from the nearest ancestor that is open. */
-static int walk_descend(struct walk *walk, struct walk_dir *dir)
+int walk_get(struct walk *walk, struct walk_dir *dir)
 {
 	struct walk_dir *at = dir, *down = NULL;
 	int r = 0;
 
+	if (walk_pin(walk, dir) >= 0)
+		return dir->fd;
+	/* Open what is closed from the nearest ancestor that is open. */
 	pthread_mutex_lock(&walk->reopen);
 	while (walk_pin(walk, at) < 0) {
 		at->down = down;
@@ -221,16 +223,6 @@ static int walk_descend(struct walk *walk, struct walk_dir *dir)
 		at = down;
 	}
 	pthread_mutex_unlock(&walk->reopen);
-	return r;
-}
-
-int walk_get(struct walk *walk, struct walk_dir *dir)
-{
-	int r;
-
-	if (walk_pin(walk, dir) >= 0)
-		return dir->fd;
-	r = walk_descend(walk, dir);
 	return r ? r : dir->fd;
 }
 
@@ -286,26 +278,12 @@ static void walk_leave(struct walk *walk, struct walk_dir *dir)
 		walk_failed(walk, dir, NULL, walk->class->call, r);
 }
 
-/* Forget DIR. */
-static void walk_forget(struct walk *walk, struct walk_dir *dir)
-{
-	int fd;
-
-	pthread_mutex_lock(&walk->lock);
-	fd = dir->parent ? dir->fd : -EBADF;
-	walk->fds -= fd >= 0;
-	walk->records -= walk_dir_bytes(dir->name);
-	list_remove(&dir->idle);
-	pthread_mutex_unlock(&walk->lock);
-	fd_close(fd);
-	free(dir);
-}
-
 void walk_finish(struct walk *walk, struct walk_dir *dir)
 {
 	while (dir) {
 		struct walk_dir *parent = dir->parent;
 		bool over;
+		int fd;
 
 		pthread_mutex_lock(&walk->lock);
 		over = !--dir->unfinished;
@@ -313,7 +291,14 @@ void walk_finish(struct walk *walk, struct walk_dir *dir)
 		if (!over)
 			return;
 		walk_leave(walk, dir);
-		walk_forget(walk, dir);
+		pthread_mutex_lock(&walk->lock);
+		fd = parent ? dir->fd : -EBADF;
+		walk->fds -= fd >= 0;
+		walk->records -= walk_dir_bytes(dir->name);
+		list_remove(&dir->idle);
+		pthread_mutex_unlock(&walk->lock);
+		fd_close(fd);
+		free(dir);
 		dir = parent;
 	}
 }

@@ -220,16 +220,6 @@ static bool workers_idle(struct job *job)
 	return !job->running && !(job->class->busy && job->class->busy(job));
 }
 
-/* End JOB. */
-static void workers_end(struct job *job)
-{
-	job->started = false;
-	list_remove(&job->link);
-	job->class->done(job, job->error                    ? job->error
-			      : atomic_load(job->cancelled) ? -ECANCELED
-							    : 0);
-}
-
 /* A slice has ended. */
 static void workers_sliced(struct call *call)
 {
@@ -309,8 +299,15 @@ static void workers_turn(struct workers *workers)
 		}
 	}
 	/* What ends one may start another. */
-	while ((link = list_pop(&over)))
-		workers_end(list_entry(link, struct job, link));
+	while ((link = list_pop(&over))) {
+		struct job *job = list_entry(link, struct job, link);
+
+		job->started = false;
+		list_remove(&job->link);
+		job->class->done(job, job->error                    ? job->error
+				      : atomic_load(job->cancelled) ? -ECANCELED
+								    : 0);
+	}
 }
 
 void job_start(struct job *job)

@@ -114,26 +114,13 @@ static bool xattr_search_count(struct xattr_search *xattr_search, struct xattr_s
 	return search;
 }
 
-/* Search SPAN, which is KEY's now. */
-static void xattr_search_learn(struct xattr_search *xattr_search, struct xattr_search_span *span,
-			       uint64_t key, uint64_t subvolume, uint64_t inode)
-{
-	int r = xattr_search_search(xattr_search, subvolume,
-				    inode / XATTR_SEARCH_SPAN * XATTR_SEARCH_SPAN);
-
-	pthread_mutex_lock(&xattr_search->lock);
-	span->busy = false;
-	if (!r)
-		atomic_store_explicit(&span->searched, key, memory_order_release);
-	pthread_mutex_unlock(&xattr_search->lock);
-}
-
 enum xattr_search_answer xattr_search_ask(struct xattr_search *xattr_search, uint64_t subvolume,
 					  uint64_t inode)
 {
 	uint64_t number = inode / XATTR_SEARCH_SPAN, key = subvolume << 32 | number;
 	struct xattr_search_span *span =
 		&xattr_search->spans[(number + subvolume) % XATTR_SEARCH_SPANS];
+	int r;
 
 	if (xattr_search->fd < 0 || subvolume > UINT32_MAX || number > UINT32_MAX)
 		return XATTR_SEARCH_ASK;
@@ -141,8 +128,14 @@ enum xattr_search_answer xattr_search_ask(struct xattr_search *xattr_search, uin
 		/*
 		 * What the caller knows of this one is older than the search, which takes its time.
 		 */
-		if (xattr_search_count(xattr_search, span, key))
-			xattr_search_learn(xattr_search, span, key, subvolume, inode);
+		if (!xattr_search_count(xattr_search, span, key))
+			return XATTR_SEARCH_ASK;
+		r = xattr_search_search(xattr_search, subvolume, number * XATTR_SEARCH_SPAN);
+		pthread_mutex_lock(&xattr_search->lock);
+		span->busy = false;
+		if (!r)
+			atomic_store_explicit(&span->searched, key, memory_order_release);
+		pthread_mutex_unlock(&xattr_search->lock);
 		return XATTR_SEARCH_ASK;
 	}
 	return inode_set_has(&xattr_search->found, subvolume, inode) ? XATTR_SEARCH_YES
