@@ -77,6 +77,17 @@ static int commit_stage_run(struct call *call)
 	return r;
 }
 
+/*
+ * There was no room for an operation although nothing else was under way: there is none for those
+ * either that wait for a group of their own.
+ */
+static void commit_no_room(struct group_commit *commits)
+{
+	list_for_each(link, &commits->alone)
+		list_entry(link, struct op, link)->withdraw = NULL;
+	commit_release(&commits->alone, -ENOSPC);
+}
+
 /* A member's work is done. */
 static void commit_staged(struct call *call)
 {
@@ -97,6 +108,8 @@ static void commit_staged(struct call *call)
 	 */
 	if (!commits->staging)
 		list_splice(&commits->durable, &commits->carried);
+	if (call->result == -ENOSPC && op->alone)
+		commit_no_room(commits);
 	op_done(op, call->result);
 }
 
@@ -220,8 +233,11 @@ static void commit_serial_done(struct call *call)
 	commits->serial_running = false;
 	while ((link = list_pop(&ops))) {
 		struct op *op = list_entry(link, struct op, link);
+		int r = call->result < 0 ? call->result : op->call.result;
 
-		op_done(op, call->result < 0 ? call->result : op->call.result);
+		if (r == -ENOSPC)
+			commit_no_room(commits);
+		op_done(op, r);
 	}
 }
 

@@ -97,7 +97,8 @@ void commit_init(struct group_commit *commits, struct varve_store *store,
 
 /*
  * Let op->work run as a member of a group, or as a group of its own where op->alone says so.
- * op->commits says whether it commits; op->slot and op->direct are set for it.
+ * op->commits says whether it commits; op->slot and op->direct are set for it. When there was no
+ * room for one that was alone, or for what was published, those that wait to be alone get -ENOSPC.
  */
 int commit_stage(struct op *op);
 

@@ -2,7 +2,7 @@
 /*
  * A file system whose metadata is full, so that nothing can be renamed or made: layers are removed
  * all the same, those with nested subvolumes where they are, and what a crashed process left is
- * swept.
+ * swept. A batch of creates fails group by group, not layer by layer.
  *
  * varve-test: size=128M varve-test: timeout=120
  */
@@ -67,8 +67,43 @@ START_TEST(test_full)
 	ck_assert_uint_eq(test_leftovers(home), 0);
 	ck_assert_int_eq(test_layers(home), 1);
 	test_ok(varve_layer_remove_wait(store, "filler", VARVE_DURABLE, &failure), &failure);
+	test_ok(varve_sync_wait(store, VARVE_SYNC_CLEAN, &failure), &failure);
 	test_close(store);
 }
 END_TEST
 
-TEST_MAIN("full", test_full)
+/* Layers in a batch that finds no room: several groups. */
+#define BATCH 600
+
+START_TEST(test_batch_on_full)
+{
+	char *home = test_home();
+	struct varve_failure failure = { 0 };
+	struct varve_store *store = test_open(home);
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_statistics before = VARVE_STATISTICS_INIT, after = VARVE_STATISTICS_INIT;
+	const char *ids[BATCH];
+	int errors[BATCH], made = 0;
+	test_create(store, "filler", NULL);
+	test_create(store, "base", NULL);
+	test_fill_metadata(test_layer(home, "filler"));
+	for (int i = 0; i < BATCH; i++)
+		ids[i] = test_path("layer-%d", i);
+	options.parent = "base";
+	varve_statistics(store, &before);
+	test_error(varve_layer_create_batch_wait(store, ids, BATCH, &options, errors, &failure),
+		   -ENOSPC);
+	varve_statistics(store, &after);
+	for (int i = 0; i < BATCH; i++) {
+		made += !errors[i];
+		ck_assert_msg(!errors[i] || errors[i] == -ENOSPC, "%s: %s", ids[i],
+			      test_errno_name(errors[i]));
+	}
+	/* Of each group one tries again, alone. */
+	ck_assert_uint_le(after.beats - before.beats, BATCH / 4);
+	ck_assert_int_eq(test_layers(home), 2 + made);
+	test_close(store);
+}
+END_TEST
+
+TEST_MAIN("full", test_full, test_batch_on_full)
