@@ -15,35 +15,24 @@ struct change_list_block {
 	char bytes[];
 };
 
-/*
- * Map a block that has room for SIZE bytes. It is not the heap's, which keeps what is freed in its
- * middle.
- */
-static int change_list_grow(struct change_list *changes, size_t size)
-{
-	size_t bytes = MAX(size + sizeof(struct change_list_block), (size_t)CHANGES_BLOCK_BYTES);
-	struct change_list_block *block = MAP_FAILED;
-
-	if (!fault_hit(changes->fault, FAULT_ALLOCATION))
-		block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			     0);
-	if (block == MAP_FAILED)
-		return -ENOMEM;
-	block->next = changes->blocks;
-	block->mapped = bytes;
-	changes->blocks = block;
-	return 0;
-}
-
 /* Room for SIZE bytes, or NULL. */
 static char *change_list_room(struct change_list *changes, size_t size)
 {
 	struct change_list_block *block = changes->blocks;
 
 	if (!block || size > block->mapped - sizeof(*block) - block->used) {
-		if (change_list_grow(changes, size))
+		size_t bytes = MAX(size + sizeof(*block), (size_t)CHANGES_BLOCK_BYTES);
+
+		/* Not the heap's, which keeps what is freed in its middle. */
+		block = fault_hit(changes->fault, FAULT_ALLOCATION)
+				? MAP_FAILED
+				: mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (block == MAP_FAILED)
 			return NULL;
-		block = changes->blocks;
+		block->next = changes->blocks;
+		block->mapped = bytes;
+		changes->blocks = block;
 	}
 	block->used += size;
 	return block->bytes + block->used - size;

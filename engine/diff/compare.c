@@ -324,30 +324,12 @@ static bool compare_settled(const struct compare *compare, const struct statx st
 	       compare_before(time, &compare->settled);
 }
 
-/*
- * Differs the content of the files called NAME, which are otherwise alike? 1, 0, COMPARE_LATER,
- * -errno.
- */
-static int compare_content(struct compare_worker *worker, const char *name,
-			   const struct statx statx[2])
-{
-	int r = 1;
-
-	worker->content.until_ns = worker->until_ns;
-	if (!compare_settled(worker->compare, statx))
-		r = content_same(&worker->content, worker->fds, name, statx);
-	if (r < 0)
-		return r;
-	if (r == CONTENT_LATER)
-		return COMPARE_LATER;
-	worker->content.call = "statx";
-	return !r;
-}
-
 /* Do the entries called NAME differ? 1, 0, COMPARE_LATER, -errno. */
 static int compare_differ(struct compare_worker *worker, const char *name,
 			  const struct statx statx[2])
 {
+	int r;
+
 	if (compare_hollow(&statx[0]) || compare_hollow(&statx[1]))
 		return !S_ISDIR(statx[0].stx_mode) || !S_ISDIR(statx[1].stx_mode);
 	if (compare_inodes(&statx[0], &statx[1]) || compare_owners(worker->compare, statx))
@@ -358,7 +340,17 @@ static int compare_differ(struct compare_worker *worker, const char *name,
 		return compare_attributes(worker, name);
 	if (!S_ISREG(statx[0].stx_mode))
 		return 0;
-	return compare_attributes(worker, name) ?: compare_content(worker, name, statx);
+	r = compare_attributes(worker, name);
+	if (r || compare_settled(worker->compare, statx))
+		return r;
+	worker->content.until_ns = worker->until_ns;
+	r = content_same(&worker->content, worker->fds, name, statx);
+	if (r < 0)
+		return r;
+	if (r == CONTENT_LATER)
+		return COMPARE_LATER;
+	worker->content.call = "statx";
+	return !r;
 }
 
 /* Both entries called NAME are directories: go on in them, unless the delta knows better. */

@@ -188,22 +188,6 @@ static int content_open(struct content *content, int dir_fd, const char *name,
 	return opath_same(statx, &found) ? opath_reopen_read(fd) : -ESTALE;
 }
 
-/* Begin to compare NAME. 1, 0 or -errno as content_same(). */
-static int content_begin(struct content *content, const int dir_fds[2], const char *name,
-			 const struct statx statx[2])
-{
-	int r = 1;
-
-	content->at = 0;
-	for (unsigned i = 0; r > 0 && i < 2; i++) {
-		content->statx[i] = statx[i];
-		content->fds[i] = content_open(content, dir_fds[i], name, &statx[i]);
-		if (content->fds[i] < 0)
-			r = opath_left_out(content->fds[i]) ? 0 : content->fds[i];
-	}
-	return r;
-}
-
 int content_same(struct content *content, const int dir_fds[2], const char *name,
 		 const struct statx statx[2])
 {
@@ -212,10 +196,16 @@ int content_same(struct content *content, const int dir_fds[2], const char *name
 
 	if (!size)
 		return 1;
-	if (content->fds[1] < 0)
-		r = content_begin(content, dir_fds, name, statx);
-	else if (!opath_same(&content->statx[0], &statx[0]) ||
-		 !opath_same(&content->statx[1], &statx[1]))
+	if (content->fds[1] < 0) {
+		content->at = 0;
+		for (unsigned i = 0; r > 0 && i < 2; i++) {
+			content->statx[i] = statx[i];
+			content->fds[i] = content_open(content, dir_fds[i], name, &statx[i]);
+			if (content->fds[i] < 0)
+				r = opath_left_out(content->fds[i]) ? 0 : content->fds[i];
+		}
+	} else if (!opath_same(&content->statx[0], &statx[0]) ||
+		   !opath_same(&content->statx[1], &statx[1]))
 		r = 0;
 	if (r > 0)
 		r = size < CONTENT_MAP_MIN ? content_read(content, size)

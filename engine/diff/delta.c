@@ -124,16 +124,6 @@ static int delta_hint(struct delta_side *side, uint64_t directory, const char *n
 	return 1;
 }
 
-/*
- * Hint at a name that an inode has, NAME in PARENT, unless all that is in PARENT will be looked at.
- */
-static int delta_reference(struct delta_side *side, uint64_t parent, const char *name,
-			   size_t length)
-{
-	return delta_changed(side->delta, parent) ? 1
-						  : delta_hint(side, parent, name, length, false);
-}
-
 /* Hint at each name in an INODE_REF or INODE_EXTREF item: 1, 0 when it is too much, or -errno. */
 static int delta_references(struct delta_side *side, const struct search *search)
 {
@@ -158,7 +148,9 @@ static int delta_references(struct delta_side *side, const struct search *search
 		length = le16toh(length);
 		if (length > (size_t)(end - at) - head)
 			return -EUCLEAN;
-		r = delta_reference(side, parent, at + head, length);
+		/* Or all that is in the parent will be looked at. */
+		if (!delta_changed(side->delta, parent))
+			r = delta_hint(side, parent, at + head, length, false);
 		at += head + length;
 	}
 	return r;
