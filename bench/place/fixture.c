@@ -20,7 +20,6 @@
 
 #include "engines/engines.h"
 #include "place/safety.h"
-#include "load/workload.h"
 
 /* Counted up when the same options make another tree. */
 #define FIXTURE_VERSION 1
