@@ -3,9 +3,7 @@
 #include "engine/core/request.h"
 #include "engine/dir/beneath.h"
 #include "engine/dir/entries.h"
-#include "engine/store/groups.h"
 #include "engine/store/layer.h"
-#include "engine/store/size_record.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

@@ -17,6 +17,9 @@
 
 #include "engine/store/store.h"
 
+/* Where the records of sizes are, below the home. */
+#define RECORD_PLACE "quotas"
+
 enum layout_place {
 	LAYOUT_QUOTAS,
 	LAYOUT_OWN,

@@ -5,7 +5,6 @@
 #include "engine/btrfs/fs.h"
 #include "engine/core/op.h"
 #include "engine/dir/entries.h"
-#include "engine/store/layout.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

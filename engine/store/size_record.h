@@ -18,10 +18,7 @@
 #ifndef VARVE_STORE_SIZE_RECORD_H
 #define VARVE_STORE_SIZE_RECORD_H
 
-#include "engine/store/store.h"
-
-/* Where records are, below the home. */
-#define RECORD_PLACE "quotas"
+#include "engine/store/layout.h"
 
 /* The lock, held. */
 struct size_record_lock {
