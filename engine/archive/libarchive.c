@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/archive/libarchive.h"
-#include "engine/archive/libarchive_memory.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -8,10 +7,8 @@
 int libarchive_load(struct libarchive *lib)
 {
 	static const char *const names[] = { LIBARCHIVE_CALLS(LIBRARY_NAME) };
-	int r = library_load(LIBARCHIVE_SONAME, names, ARRAY_SIZE(names), lib);
 
-	lib->led = !r && libarchive_memory_lead();
-	return r;
+	return library_load(LIBARCHIVE_SONAME, names, ARRAY_SIZE(names), lib);
 }
 
 /* Offsets in the header of a block of an archive, and how large that is. */

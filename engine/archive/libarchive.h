@@ -114,8 +114,6 @@ struct libarchive_memory {
 struct libarchive {
 	/* Its functions, by their own names; library_load() fills them. */
 	LIBARCHIVE_CALLS(LIBRARY_FIELD)
-	/* Its allocations come to us. */
-	bool led;
 	struct libarchive_memory memory;
 	/* The locale for names, and the thread's own. */
 	locale_t names, before;
@@ -126,20 +124,6 @@ struct libarchive {
  * installed, or lacks a function. What is loaded stays until the process ends.
  */
 int libarchive_load(struct libarchive *lib);
-
-/*
- * Begin to use LIB, just loaded, on this thread: for one archive, one at a time for each thread.
- * libarchive ends the process where an allocation fails. From here to libarchive_end() the call in
- * which one fails is left at once instead, and it and each guarded call after it return
- * ARCHIVE_FATAL or NULL; then lib->memory.failed. Names are UTF-8, or bytes: libarchive asks the
- * locale, so the thread has one of that kind meanwhile. Blocks up to SMALL_MAX bytes are cut off
- * chunks (LIBARCHIVE_SMALL_MAX at most; 0: none is). 0 or -ENOMEM; libarchive_end() is due in any
- * case.
- */
-int libarchive_begin(struct libarchive *lib, size_t small_max);
-
-/* Free what libarchive holds of this archive. On the thread of libarchive_begin(). */
-void libarchive_end(struct libarchive *lib);
 
 /*
  * Does LIB, between libarchive_begin() and libarchive_end(), read the time -1.5 of a PAX header as

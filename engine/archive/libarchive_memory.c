@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/archive/libarchive_memory.h"
-#include "engine/archive/libarchive.h"
 #include "engine/base/list.h"
 
 #include <dlfcn.h>
@@ -338,7 +337,8 @@ static bool memory_exchange(const struct link_map *map, struct memory_function *
 	return true;
 }
 
-bool libarchive_memory_lead(void)
+/* Lead the allocations of libarchive, which is loaded, here; once is enough. Are they? */
+static bool memory_lead(void)
 {
 	struct memory_function functions[] = {
 		{ .name = "malloc", .ours = (uintptr_t)memory_malloc },
@@ -479,7 +479,7 @@ int libarchive_begin(struct libarchive *lib, size_t small_max)
 	/* Where there is no such locale, names are bytes. */
 	error = lib->names || errno != ENOMEM ? 0 : -ENOMEM;
 	lib->before = uselocale(lib->names);
-	if (!lib->led)
+	if (!memory_lead())
 		return error;
 #define MEMORY_EXCHANGE(name)         \
 	lib->memory.name = lib->name; \

@@ -22,9 +22,20 @@
 #ifndef VARVE_ARCHIVE_LIBARCHIVE_MEMORY_H
 #define VARVE_ARCHIVE_LIBARCHIVE_MEMORY_H
 
-#include <stdbool.h>
+#include "engine/archive/libarchive.h"
 
-/* Lead the allocations of libarchive, which is loaded, here; once is enough. Are they? */
-bool libarchive_memory_lead(void);
+/*
+ * Begin to use LIB, just loaded, on this thread: for one archive, one at a time for each thread.
+ * libarchive ends the process where an allocation fails. From here to libarchive_end() the call in
+ * which one fails is left at once instead, and it and each guarded call after it return
+ * ARCHIVE_FATAL or NULL; then lib->memory.failed. Names are UTF-8, or bytes: libarchive asks the
+ * locale, so the thread has one of that kind meanwhile. Blocks up to SMALL_MAX bytes are cut off
+ * chunks (LIBARCHIVE_SMALL_MAX at most; 0: none is). 0 or -ENOMEM; libarchive_end() is due in any
+ * case.
+ */
+int libarchive_begin(struct libarchive *lib, size_t small_max);
+
+/* Free what libarchive holds of this archive. On the thread of libarchive_begin(). */
+void libarchive_end(struct libarchive *lib);
 
 #endif

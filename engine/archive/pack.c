@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/archive/pack.h"
+#include "engine/archive/libarchive_memory.h"
 #include "engine/archive/whiteout.h"
 #include "engine/base/list.h"
 #include "engine/dir/acl.h"

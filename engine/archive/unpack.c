@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/archive/unpack.h"
+#include "engine/archive/libarchive_memory.h"
 #include "engine/archive/unpack_dress.h"
 #include "engine/archive/unpack_place.h"
 #include "engine/archive/whiteout.h"
