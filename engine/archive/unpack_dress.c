@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/archive/unpack_dress.h"
-#include "engine/archive/unpack_place.h"
 #include "engine/base/id_map.h"
 #include "engine/btrfs/fs.h"
 #include "engine/dir/acl.h"

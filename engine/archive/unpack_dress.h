@@ -6,7 +6,7 @@
 #ifndef VARVE_ARCHIVE_UNPACK_DRESS_H
 #define VARVE_ARCHIVE_UNPACK_DRESS_H
 
-#include "engine/archive/unpack.h"
+#include "engine/archive/unpack_state.h"
 
 /* Set *RET_ID to what ID, a GROUP's or a user's, of the container is on the host: 0 or -errno. */
 int unpack_id(struct unpack *unpack, bool group, uint32_t id, uint32_t *ret_id);

@@ -6,7 +6,7 @@
 #ifndef VARVE_ARCHIVE_UNPACK_PLACE_H
 #define VARVE_ARCHIVE_UNPACK_PLACE_H
 
-#include "engine/archive/unpack.h"
+#include "engine/archive/unpack_state.h"
 
 /* Write what NAME, of the entry at hand, means to CLEAN, as tar_name_clean() does. */
 int unpack_clean(struct unpack *unpack, const char *name, char *clean);

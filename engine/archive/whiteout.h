@@ -3,7 +3,7 @@
 #ifndef VARVE_ARCHIVE_WHITEOUT_H
 #define VARVE_ARCHIVE_WHITEOUT_H
 
-#include "engine/archive/unpack.h"
+#include "engine/archive/unpack_state.h"
 
 /* ".wh.NAME" says that NAME was deleted. */
 #define WHITEOUT_PREFIX ".wh."

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the functions that unpack an archive share: the archive, where it goes to, the entry at
+ * hand, what has failed. How it is unpacked stands in unpack.h.
+ */
+#ifndef VARVE_ARCHIVE_UNPACK_STATE_H
+#define VARVE_ARCHIVE_UNPACK_STATE_H
+
+#include "engine/base/skipped.h"
+#include "engine/archive/brought.h"
+#include "engine/archive/inflate.h"
+#include "engine/archive/libarchive.h"
+#include "engine/archive/pax.h"
+#include "engine/archive/stream.h"
+#include "engine/dir/spares.h"
+#include "engine/store/store.h"
+
+struct unpack {
+	/* ---- set by unpack_new() ---- */
+	struct varve_store *store;
+	/* Where the archive comes from. */
+	struct stream stream;
+	/* How its ids are mapped to the host's: users, then groups. */
+	struct varve_id_map *maps;
+	size_t uids_count, gids_count;
+	/* VARVE_OVERFLOW_IDS, VARVE_APPLY_*; and the mode of all, or 0. */
+	uint64_t flags;
+	mode_t force_mode;
+	/*
+	 * A flush comes after: begin to write the content of each file to disk as soon as it is
+	 * there. The operation sets it.
+	 */
+	bool writeback;
+
+	/* ---- set by unpack_run() ---- */
+	/*
+	 * The layer's root directory, ours: of a clone of its mount, where there can be one, which
+	 * lives by tree_fd (mounts_clone()).
+	 */
+	int root_fd, tree_fd;
+	/* The layer in its own mount, which is the caller's. */
+	int layer_fd;
+	/*
+	 * root_fd is in a clone of that mount; something was mounted in the layer at the beginning.
+	 */
+	bool cloned, mounted;
+	/* The mount that it is on. */
+	uint64_t mount;
+	/* Closed where descriptors are missing for an entry. */
+	struct spares spares;
+	const _Atomic bool *cancelled;
+	/* How the thread hands its CPU over to what short requests wait for. */
+	struct yield yield;
+
+	/* ---- the thread's ---- */
+	struct libarchive lib;
+	/*
+	 * The entry at hand; what a failure was about, NULL: the archive itself; the same below the
+	 * layer's id.
+	 */
+	char *path, *failed, *subject;
+	/*
+	 * The call that failed, and what a person should know beside; constants, but for what
+	 * DETAIL has from MADE_DETAIL.
+	 */
+	const char *call, *detail;
+	char *made_detail;
+	/* The owner of new files; the owner that the current entry gets. */
+	uid_t uid, owner_uid;
+	gid_t gid, owner_gid;
+	/* It is reported that an owner of the entry at hand is in no map. */
+	bool outside;
+	/* Owner or group of the entry at hand is the id that stands for all others. */
+	bool overflowed;
+	/* What its group may have: S_IRWXG, or what a list that could not be kept gives it. */
+	mode_t group_most;
+	/* The sum of the sizes that the entries tell. */
+	uint64_t size;
+	/* What was not kept. */
+	struct skipped report;
+	/* The stream's error, whether it has ended, and the bytes that it has given. */
+	int error;
+	bool ended;
+	int64_t taken;
+	/* Its last bytes, and where in it the headers of the entry at hand begin. */
+	struct pax pax;
+	int64_t header;
+	/* What of the stream is compressed, decompressed. */
+	struct inflate inflate;
+	/*
+	 * The directory opened last, and its path; whether it is noted that the archive has
+	 * something in it.
+	 */
+	int dir_fd;
+	char *dir_path;
+	bool dir_leads;
+	/*
+	 * What is made in it inherits an access control list; one that changes modes was set on the
+	 * entry at hand.
+	 */
+	bool dir_default, dressed;
+	/*
+	 * Times of directories, to be set at the end, as are the modes of LATE_COUNT: their paths
+	 * one after the other.
+	 */
+	struct unpack_time *times;
+	size_t times_count, times_capacity, late_count;
+	char *names;
+	size_t names_size, names_capacity;
+	/* What the archive has, for opaque markers; and what was made here. */
+	struct brought brought;
+	/* Content of the entry at hand was taken from the archive. */
+	bool consumed;
+	/* A directory for links to be made from is there. */
+	bool staged_links;
+	/* libarchive was asked how it counts before 1970; the wrong way. */
+	bool asked, backwards;
+};
+
+/* Mode of a directory that the archive takes for granted. */
+#define UNPACK_DIR_MODE 0755
+
+/* CALL failed with ERROR: 0 or more is fine and handed back. */
+static inline int unpack_check(struct unpack *unpack, const char *call, int error)
+{
+	if (error < 0)
+		unpack->call = call;
+	return error;
+}
+
+/* Refuse the entry at hand. */
+static inline int unpack_refuse(struct unpack *unpack, int error, const char *detail)
+{
+	unpack->call = NULL;
+	unpack->detail = detail;
+	return error;
+}
+
+#endif
