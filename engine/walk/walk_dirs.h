@@ -11,7 +11,7 @@
 #ifndef VARVE_WALK_WALK_DIRS_H
 #define VARVE_WALK_WALK_DIRS_H
 
-#include "engine/walk/walk.h"
+#include "engine/walk/walk_class.h"
 
 /* A record for NAME in PARENT; with walk->lock held, where there is a parent. */
 int walk_dir_new(struct walk *walk, struct walk_dir *parent, const char *name,

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a class of walk is, what its functions are given, and what they may call (walk_dirs.c).
+ */
+#ifndef VARVE_WALK_WALK_CLASS_H
+#define VARVE_WALK_WALK_CLASS_H
+
+#include "engine/dir/spares.h"
+#include "engine/walk/deque.h"
+#include "engine/walk/workers.h"
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+struct walk;
+
+/* A directory that was found and is not over. */
+struct walk_dir {
+	/* The directory that it is in; NULL: it is the root. */
+	struct walk_dir *parent;
+	/* The next one on the way down, while closed directories are opened again. */
+	struct walk_dir *down;
+	/* On the stack of those that have to be read. */
+	struct list link;
+	/* Among those that are open and not in use. */
+	struct list idle;
+	/* -EBADF while it is closed; how many use it: then it stays open. */
+	int fd;
+	unsigned pins;
+	/* Directories in it that are not over, and one for itself while it is not wholly read. */
+	unsigned unfinished;
+	/* Where reading goes on. */
+	int64_t position;
+	/* Its inode (0: not seen yet), device and subvolume. */
+	uint64_t inode, device, subvolume;
+	/* class->enter() has let us in. */
+	bool entered;
+	/* Of the root: the layer's id. */
+	char name[];
+};
+
+/* An entry that is no directory. */
+struct walk_entry {
+	struct walk_dir *dir;
+	const char *name;
+	uint64_t inode;
+	/* DT_*, as the directory tells. */
+	unsigned char type;
+	/* NULL where no class needs it; of FD, where that is open. */
+	const struct statx *stat;
+	/*
+	 * The entry itself, by O_PATH, where walk->hold is set: what is done to it, is done to what
+	 * STAT tells of. Else -EBADF.
+	 */
+	int fd;
+	/* Where visit() counts, and how it gets at extended attributes. */
+	struct sums *sums;
+	struct xattr_dir *xattr_dir;
+	/* What the ring has done with it already: 0, -errno; 1: nothing. */
+	int done;
+};
+
+struct walk_class {
+	/* The system call that visit() and leave() make, for the error record. */
+	const char *call;
+	/*
+	 * How many times longer than a look at an entry visit() takes when nothing is slow. 0: 1.
+	 */
+	unsigned slow_factor;
+	/* visit() needs entry->stat. */
+	bool stat;
+	/*
+	 * With walk->hold, before it is opened: is the entry INODE, as the directory tells, to be
+	 * visited? NULL: each is.
+	 */
+	bool (*wanted)(struct walk *walk, uint64_t subvolume, uint64_t inode);
+	/* What is beneath a mount may be left out: no failure, but walk->left_out. */
+	bool leaves_mounts;
+	/* Slow entries are unlinked by the ring, not looked at. */
+	bool unlink;
+	/*
+	 * A directory is open (dir->fd) and has not been read: 0, or -errno to keep out of it.
+	 * NULL: 0.
+	 */
+	int (*enter)(struct walk *walk, struct walk_dir *dir, const struct statx *stat);
+	/* An entry. -errno is recorded, and the walk goes on; what has vanished is none. */
+	int (*visit)(struct walk *walk, struct walk_entry *entry);
+	/*
+	 * All in a directory that was entered is over; what it is in is open. NULL: nothing is to
+	 * be done.
+	 */
+	int (*leave)(struct walk *walk, struct walk_dir *dir);
+	/* leave() wants the root only. */
+	bool leave_root;
+	/*
+	 * A directory cannot be opened (-EACCES): make it so, and return 0. NULL: it cannot be
+	 * helped.
+	 */
+	int (*unlock)(struct walk *walk, int parent_fd, const char *name);
+	/* The walk is freed: free what the class has. NULL: nothing. */
+	void (*release)(struct walk *walk);
+};
+
+struct walk {
+	/* Its counters: entries seen, directories included; the others as the class counts. */
+	struct job job;
+	const struct walk_class *class;
+	/* The class's own. */
+	void *data;
+	/* The layer's root directory; owned by the caller. */
+	int root_fd;
+	/* Something may be mounted in the tree: look at each entry before touching it. */
+	bool mounts;
+	/*
+	 * Names may be exchanged meanwhile, and it matters: visit() gets each entry open, and
+	 * looked at then.
+	 */
+	bool hold;
+	/* Something was mounted, and is left out. */
+	_Atomic bool left_out;
+	/* All is over. Reactor. */
+	void (*done)(struct walk *walk, int result);
+	/* Whose walk it is: the operation, or what stands between. */
+	struct op *owner;
+	void *context;
+	/* Of the subdirectories of one the last is taken first. */
+	bool last_first;
+	/* What the ring may be asked; an entry is slow from this time on. */
+	bool ring;
+	uint64_t slow_ns;
+
+	/* Guards what follows. */
+	pthread_mutex_t lock;
+	/* Directories to be read. */
+	struct deque deque;
+	/* How many there are, with batches that are done. */
+	_Atomic unsigned pending;
+	/* Batches that the ring is done with; those it has or will have. */
+	struct list ready;
+	_Atomic unsigned batches;
+	/* Open directories without a user, longest unused first; all open ones. */
+	struct list idle;
+	unsigned fds;
+	/*
+	 * Beside those in use so many stay open: settings.walk_fds_max, and less where some were
+	 * missing.
+	 */
+	unsigned fds_max;
+	/* Closed where descriptors are missing. */
+	struct spares spares;
+	/* Threads at it. Descriptors were missing for so many: one goes on alone. */
+	_Atomic unsigned threads;
+	_Atomic bool crowded;
+	/* Bytes of struct walk_dir. */
+	size_t records;
+	/* One thread at a time opens what was closed. */
+	pthread_mutex_t reopen;
+	/* The first failure: what, in which call, on ID/PATH. */
+	int error;
+	const char *error_call;
+	char error_path[VARVE_FAILURE_PATH_SIZE];
+};
+
+/*
+ * Write the path of NAME (NULL: itself) in DIR, from the layer's id on; of one that is too long the
+ * end is kept. Any thread.
+ */
+void walk_path(const struct walk_dir *dir, const char *name, char path[VARVE_FAILURE_PATH_SIZE]);
+
+/* Record ERROR of CALL on NAME (NULL: itself) in DIR; the first one counts. Any thread. */
+void walk_failed(struct walk *walk, const struct walk_dir *dir, const char *name, const char *call,
+		 int error);
+
+/* The descriptor of DIR, which is opened where it must, until walk_put(); or -errno. */
+int walk_get(struct walk *walk, struct walk_dir *dir);
+void walk_put(struct walk *walk, struct walk_dir *dir);
+
+#endif
