@@ -80,6 +80,8 @@ struct core {
 	const struct core_hooks *hooks;
 	/* What callbacks are handed. */
 	struct varve_store *store;
+	/* What commits for the operations; the core hands it on, and does not look into it. */
+	struct group_commit *commits;
 	/* Of the store's configuration. */
 	const struct io_config *io_config;
 	uint32_t requests_max;

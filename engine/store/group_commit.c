@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/store/group_commit.h"
-#include "engine/store/store.h"
+#include "engine/core/core.h"
+#include "engine/core/request.h"
 
 #include <assert.h>
 
-void commit_init(struct group_commit *commits, struct varve_store *store,
-		 const struct commit_hooks *hooks, unsigned slots)
+/* What commits for OP. */
+static struct group_commit *commits_of(const struct op *op)
 {
-	*commits = (struct group_commit){ .store = store, .hooks = hooks };
+	return op->request->core->commits;
+}
+
+void commit_init(struct group_commit *commits, struct core *core, const struct commit_hooks *hooks,
+		 unsigned slots)
+{
+	*commits = (struct group_commit){ .core = core, .hooks = hooks };
+	core->commits = commits;
 	list_init(&commits->gather);
 	list_init(&commits->alone);
 	list_init(&commits->publish);
@@ -30,13 +38,13 @@ void commit_init(struct group_commit *commits, struct varve_store *store,
  */
 static void commit_look(struct group_commit *commits)
 {
-	uint64_t generation = commits->hooks->generation(commits->store);
+	uint64_t generation = commits->hooks->generation(commits->core->store);
 
-	pthread_mutex_lock(&commits->store->core.counting);
+	pthread_mutex_lock(&commits->core->counting);
 	if (commits->generation && generation > commits->generation)
-		commits->store->core.statistics.commits += generation - commits->generation;
+		commits->core->statistics.commits += generation - commits->generation;
 	commits->generation = MAX(commits->generation, generation);
-	pthread_mutex_unlock(&commits->store->core.counting);
+	pthread_mutex_unlock(&commits->core->counting);
 }
 
 /* Let every operation on LIST go on with RESULT. */
@@ -59,7 +67,7 @@ static void commit_ungather(struct op *op)
 
 int commit_stage(struct op *op)
 {
-	struct group_commit *commits = &op_store(op)->commits;
+	struct group_commit *commits = commits_of(op);
 
 	list_append(op->alone ? &commits->alone : &commits->gather, &op->link);
 	op->withdraw = commit_ungather;
@@ -73,7 +81,7 @@ static int commit_stage_run(struct call *call)
 	int r = op->work(op);
 
 	if (op->direct)
-		commit_look(&op_store(op)->commits);
+		commit_look(commits_of(op));
 	return r;
 }
 
@@ -92,14 +100,14 @@ static void commit_no_room(struct group_commit *commits)
 static void commit_staged(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
-	struct group_commit *commits = &op_store(op)->commits;
+	struct group_commit *commits = commits_of(op);
 
 	commits->slots[commits->slots_free++] = op->slot;
 	commits->staging--;
 	commits->open = false;
 	if (op->commits && call->result >= 0) {
-		commits->store->core.counters.snapshots++;
-		commits->store->core.counters.snapshots_direct += op->direct;
+		commits->core->counters.snapshots++;
+		commits->core->counters.snapshots_direct += op->direct;
 		commit_release(&commits->carried, 0);
 	}
 	/*
@@ -122,7 +130,7 @@ static void commit_launch(struct group_commit *commits, struct op *op)
 	commits->group++;
 	call_function(&op->call, LANE_COMMIT, op->call.name, commit_stage_run);
 	op->call.done = commit_staged;
-	io_submit(&commits->store->core.io, &op->call);
+	io_submit(&commits->core->io, &op->call);
 }
 
 /* Let those that wait join, as far as there are slots. */
@@ -132,8 +140,7 @@ static void commit_admit(struct group_commit *commits)
 
 	while (commits->slots_free && (link = list_pop(&commits->gather)))
 		commit_launch(commits, list_entry(link, struct op, link));
-	commits->store->core.counters.group_max = MAX(commits->store->core.counters.group_max,
-						      commits->group);
+	commits->core->counters.group_max = MAX(commits->core->counters.group_max, commits->group);
 }
 
 /* Begin a group of one that no other joins. */
@@ -151,8 +158,8 @@ static void commit_begin_open(struct group_commit *commits)
 	commits->open = true;
 	/* Alone in the store: straight into place, for the price of the bare ioctl. */
 	first->direct |= first->direct_allowed &&
-			 commits->store->core.counters.running[VARVE_CREATE] == 1;
-	trace(&commits->store->core.io.trace, TRACE_OP, "commit: a group begins%s",
+			 commits->core->counters.running[VARVE_CREATE] == 1;
+	trace(&commits->core->io.trace, TRACE_OP, "commit: a group begins%s",
 	      first->direct ? ", direct" : "");
 	commit_admit(commits);
 }
@@ -162,7 +169,7 @@ static void commit_begin(struct group_commit *commits)
 {
 	commits->group = 0;
 	commits->destroyed = 0;
-	commits->store->core.counters.beats++;
+	commits->core->counters.beats++;
 	list_splice(&commits->carried, &commits->durable);
 	if (list_empty(&commits->alone))
 		commit_begin_open(commits);
@@ -182,19 +189,19 @@ static bool commit_gathered(const struct group_commit *commits)
 static void commit_undestroy(struct op *op)
 {
 	list_remove(&op->link);
-	op_store(op)->commits.destroys--;
+	commits_of(op)->destroys--;
 }
 
 int commit_publish(struct op *op)
 {
 	op->withdraw = NULL;
-	list_append(&op_store(op)->commits.publish, &op->link);
+	list_append(&commits_of(op)->publish, &op->link);
 	return OP_WAIT;
 }
 
 int commit_destroy(struct op *op)
 {
-	struct group_commit *commits = &op_store(op)->commits;
+	struct group_commit *commits = commits_of(op);
 
 	commits->destroys++;
 	op->withdraw = commit_undestroy;
@@ -213,7 +220,7 @@ static int commit_serial_run(struct call *call)
 	list_for_each(link, &commits->serial_ops) {
 		struct op *op = list_entry(link, struct op, link);
 
-		op->call.result = fault_hit(&commits->store->core.io.fault, FAULT_LANE);
+		op->call.result = fault_hit(&commits->core->io.fault, FAULT_LANE);
 		if (!op->call.result)
 			op->call.result = op->work(op);
 		if (op->call.result >= 0)
@@ -265,7 +272,7 @@ static void commit_serial_begin(struct group_commit *commits)
 	commits->serial_running = true;
 	call_function(&commits->serial, LANE_COMMIT, "boundary", commit_serial_run);
 	commits->serial.done = commit_serial_done;
-	io_submit(&commits->store->core.io, &commits->serial);
+	io_submit(&commits->core->io, &commits->serial);
 }
 
 /* ---- durability ------------------------------------------------------------------------------ */
@@ -275,7 +282,7 @@ static int commit_wait(struct op *op, enum commit_cover cover)
 {
 	op->withdraw = NULL;
 	op->cover = cover;
-	list_append(&op_store(op)->commits.durable, &op->link);
+	list_append(&commits_of(op)->durable, &op->link);
 	return OP_WAIT;
 }
 
@@ -293,7 +300,7 @@ int commit_metadata(struct op *op)
 void commit_write_begin(struct op *op)
 {
 	op->writes = true;
-	op->flushes_failed = op_store(op)->commits.flushes_failed;
+	op->flushes_failed = commits_of(op)->flushes_failed;
 }
 
 /* Take OP out of the queue of those that wait for a flush. */
@@ -305,7 +312,7 @@ static void commit_unflush(struct op *op)
 int commit_flush(struct op *op)
 {
 	op->withdraw = op->state <= op->request->class->cancel_last ? commit_unflush : NULL;
-	list_append(&op_store(op)->commits.unflushed, &op->link);
+	list_append(&commits_of(op)->unflushed, &op->link);
 	return OP_WAIT;
 }
 
@@ -314,7 +321,7 @@ static int commit_sync_run(struct call *call)
 {
 	struct commit_sync *sync = container_of(call, struct commit_sync, call);
 	struct group_commit *commits = sync->commits;
-	int r = commits->hooks->commit(commits->store, sync->cover);
+	int r = commits->hooks->commit(commits->core->store, sync->cover);
 
 	commit_look(commits);
 	return r;
@@ -357,11 +364,11 @@ static void commit_sync_begin(struct commit_sync *sync, const char *name,
 	struct group_commit *commits = sync->commits;
 
 	sync->running = true;
-	commits->store->core.counters.syncs++;
-	trace(&commits->store->core.io.trace, TRACE_OP, "commit: %s", name);
+	commits->core->counters.syncs++;
+	trace(&commits->core->io.trace, TRACE_OP, "commit: %s", name);
 	call_function(&sync->call, LANE_COMMIT, name, commit_sync_run);
 	sync->call.done = done;
-	io_submit(&commits->store->core.io, &sync->call);
+	io_submit(&commits->core->io, &sync->call);
 }
 
 /* Commit for those that wait for a commit. */

@@ -53,7 +53,7 @@ struct commit_hooks {
 };
 
 struct group_commit {
-	struct varve_store *store;
+	struct core *core;
 	const struct commit_hooks *hooks;
 	/*
 	 * Operations that wait: to join a group, to be one alone, to publish, to destroy, for a
@@ -91,9 +91,9 @@ struct group_commit {
 	uint64_t generation;
 };
 
-/* Prepare CLOCK for groups of up to SLOTS. */
-void commit_init(struct group_commit *commits, struct varve_store *store,
-		 const struct commit_hooks *hooks, unsigned slots);
+/* Prepare COMMITS, for the operations of CORE, for groups of up to SLOTS. */
+void commit_init(struct group_commit *commits, struct core *core, const struct commit_hooks *hooks,
+		 unsigned slots);
 
 /*
  * Let op->work run as a member of a group, or as a group of its own where op->alone says so.

@@ -509,7 +509,7 @@ static int open_run(struct opening *opening, const struct quota_settings *quota,
 	if (r)
 		return r;
 	store->sweep = store->layout.privileged ? groups_sweep_dropped : NULL;
-	commit_init(&store->commits, store, &open_hooks,
+	commit_init(&store->commits, &store->core, &open_hooks,
 		    store->settings.io.threads_max[LANE_COMMIT]);
 	open_step(opening, "REACTOR", "pthread_create", NULL);
 	return reactor_start(&store->core);
