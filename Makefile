@@ -52,7 +52,7 @@ endif
 
 LIB_PACKAGES := liburing libbtrfsutil libselinux
 # Loaded at run time, by the first archive that needs them: their headers only. Without libisal zlib takes its place; libbz2 has no .pc.
-LOADED_PACKAGES := libarchive libisal liblzma libzstd zlib
+LOADED_PACKAGES := libarchive libcrypto libisal liblzma libzstd zlib
 CLI_PACKAGES := jansson smartcols
 TEST_PACKAGES := check
 
@@ -89,6 +89,7 @@ liburing liburing-dev liburing-devel liburing-dev
 libbtrfsutil libbtrfsutil-dev libbtrfsutil-devel btrfs-progs-dev
 libselinux libselinux1-dev libselinux-devel libselinux-dev
 libarchive libarchive-dev libarchive-devel libarchive-dev
+libcrypto libssl-dev openssl-devel openssl-dev
 liblzma liblzma-dev xz-devel xz-dev
 libzstd libzstd-dev libzstd-devel zstd-dev
 zlib zlib1g-dev zlib-devel zlib-dev

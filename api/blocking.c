@@ -34,6 +34,7 @@ struct blocking {
 	struct varve_quota *ret_quota;
 	uint64_t *ret_bytes, *ret_skipped;
 	struct varve_skipped *ret_records;
+	struct varve_digests *ret_digests;
 };
 
 /*
@@ -43,7 +44,17 @@ struct blocking {
 #define BLOCKING_RECORDS(options) \
 	((options) && VARVE_HAS(options, ret_skipped) ? (options)->ret_skipped : NULL)
 
+/* Where OPTIONS of an apply or a diff want the digests; NULL: nowhere. */
+#define BLOCKING_DIGESTS(options) \
+	((options) && VARVE_HAS(options, ret_digests) ? (options)->ret_digests : NULL)
+
 /* The same of OPTIONS of a create. */
+static struct varve_digests *blocking_create_digests(const struct varve_create_options *options)
+{
+	return options && VARVE_HAS(options, apply) ? BLOCKING_DIGESTS(options->apply) : NULL;
+}
+
+/* Where OPTIONS of a create want to know what was left out; NULL: nowhere. */
 static struct varve_skipped *blocking_create_records(const struct varve_create_options *options)
 {
 	struct varve_skipped *records = options && VARVE_HAS(options, apply)
@@ -195,6 +206,8 @@ static int blocking_copy(struct blocking *blocking, const struct varve_result *r
 		close(result->descriptor);
 	if (blocking->ret_info)
 		output_copy(blocking->ret_info, result->info, sizeof(*result->info));
+	if (blocking->ret_digests && result->digests)
+		output_copy(blocking->ret_digests, result->digests, sizeof(*result->digests));
 	if (blocking->ret_usage)
 		output_copy(blocking->ret_usage, result->usage, sizeof(*result->usage));
 	return 0;
@@ -249,6 +262,8 @@ static int blocking_check(const struct blocking *blocking)
 		r = output_check(blocking->ret_usage);
 	if (!r)
 		r = output_check(blocking->ret_report);
+	if (!r)
+		r = output_check(blocking->ret_digests);
 	return r ? r : output_check(blocking->ret_quota);
 }
 
@@ -310,7 +325,8 @@ int varve_layer_create_apply_wait(struct varve_store *store, const char *id,
 	struct blocking blocking = { .ret_failure = ret_failure,
 				     .ret_bytes = ret_bytes,
 				     .ret_skipped = ret_skipped,
-				     .ret_records = blocking_create_records(options) };
+				     .ret_records = blocking_create_records(options),
+				     .ret_digests = blocking_create_digests(options) };
 
 	return BLOCKING(store, ret_failure,
 			varve_layer_create(store, id, options, blocking_done, &blocking, &request));
@@ -322,7 +338,8 @@ int varve_layer_create_batch_wait(struct varve_store *store, const char *const *
 {
 	struct blocking blocking = { .ret_failure = ret_failure,
 				     .ret_errors = ret_errors,
-				     .ret_records = blocking_create_records(options) };
+				     .ret_records = blocking_create_records(options),
+				     .ret_digests = blocking_create_digests(options) };
 
 	return BLOCKING(store, ret_failure,
 			varve_layer_create_batch(store, ids, count, options, blocking_done,
@@ -472,7 +489,8 @@ int varve_layer_diff_wait(struct varve_store *store, const char *id,
 	struct blocking blocking = { .ret_failure = ret_failure,
 				     .ret_bytes = ret_bytes,
 				     .ret_skipped = ret_skipped,
-				     .ret_records = BLOCKING_RECORDS(options) };
+				     .ret_records = BLOCKING_RECORDS(options),
+				     .ret_digests = BLOCKING_DIGESTS(options) };
 
 	return BLOCKING(store, ret_failure,
 			varve_layer_diff(store, id, options, fd, blocking_done, &blocking,
@@ -486,7 +504,8 @@ int varve_layer_apply_wait(struct varve_store *store, const char *id,
 	struct blocking blocking = { .ret_failure = ret_failure,
 				     .ret_bytes = ret_bytes,
 				     .ret_skipped = ret_skipped,
-				     .ret_records = BLOCKING_RECORDS(options) };
+				     .ret_records = BLOCKING_RECORDS(options),
+				     .ret_digests = BLOCKING_DIGESTS(options) };
 
 	return BLOCKING(store, ret_failure,
 			varve_layer_apply(store, id, options, fd, blocking_done, &blocking,

@@ -13,10 +13,10 @@
 	 VARVE_OPEN_RELAXED | VARVE_OPEN_NO_SWEEP | VARVE_OPEN_PRIVATE_MOUNT |                 \
 	 VARVE_OPEN_EXISTING | VARVE_LAYER_READ_ONLY | VARVE_LAYER_QUOTA | VARVE_USAGE_QUOTA | \
 	 VARVE_QUOTA_INCONSISTENT | VARVE_QUOTA_RESCAN_RUNNING | VARVE_QUOTA_COUNTED |         \
-	 VARVE_OPEN_SHARED_HOME | VARVE_USAGE_MOUNTS)
+	 VARVE_OPEN_SHARED_HOME | VARVE_USAGE_MOUNTS | VARVE_DIGESTS)
 
 /* No two have a bit in common. */
-static_assert(__builtin_popcountll(CHECK_FLAGS) == 27, "each flag has a bit of its own");
+static_assert(__builtin_popcountll(CHECK_FLAGS) == 28, "each flag has a bit of its own");
 
 int check_request(struct varve_store *store, enum varve_operation operation,
 		  varve_callback *callback)

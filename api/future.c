@@ -143,6 +143,7 @@ static struct varve_result *future_result(struct future_copy *copy,
 	members.skipped = future_bytes(copy, result->skipped,
 				       result->skipped_count * sizeof(*result->skipped));
 	members.findings = future_findings(copy, result->findings, result->findings_count);
+	members.digests = future_bytes(copy, result->digests, sizeof(*result->digests));
 	if (ours)
 		*ours = members;
 	return ours;

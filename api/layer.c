@@ -9,7 +9,7 @@
 #define LAYER_CREATE_FLAGS \
 	(VARVE_DURABLE | VARVE_RELAXED | VARVE_CREATE_READ_ONLY | VARVE_CREATE_NOWAIT)
 #define LAYER_APPLY_FLAGS \
-	(VARVE_OVERFLOW_IDS | VARVE_APPLY_SKIP_DEVICES | VARVE_APPLY_IGNORE_OWNERS)
+	(VARVE_OVERFLOW_IDS | VARVE_APPLY_SKIP_DEVICES | VARVE_APPLY_IGNORE_OWNERS | VARVE_DIGESTS)
 #define LAYER_MODE_DEFAULT 0755
 #define LAYER_MODE_MASK 07777u
 
@@ -30,6 +30,19 @@ static int layer_ranges(struct varve_store *store, enum varve_operation operatio
 			      "at most 340 entries in a map of ids");
 }
 
+/* Check the text of a DIGEST (may be NULL) for OPERATION. */
+static int layer_digest(struct varve_store *store, enum varve_operation operation,
+			const char *digest)
+{
+	size_t length = digest ? strnlen(digest, VARVE_DIGEST_SIZE) : 0;
+
+	if (!digest || (length == VARVE_DIGEST_SIZE - 1 && !strncmp(digest, "sha256:", 7) &&
+			strspn(digest + 7, "0123456789abcdef") == length - 7))
+		return 0;
+	return request_refuse(&store->core, operation, -EINVAL, NULL,
+			      "a digest is \"sha256:\" and 64 hexadecimal digits, in lower case");
+}
+
 /*
  * Copy how to unpack what FD gives, GIVEN, to OURS, and check it for OPERATION; KNOWN are the flags
  * that it may have.
@@ -48,6 +61,10 @@ static int layer_apply_options(struct varve_store *store, enum varve_operation o
 	if (!r && ours->force_mode & ~(uint64_t)LAYER_MODE_MASK)
 		r = request_refuse(&store->core, operation, -EINVAL, NULL,
 				   "force_mode has other bits than permissions");
+	if (!r)
+		r = layer_digest(store, operation, ours->expect);
+	if (!r)
+		r = layer_digest(store, operation, ours->expect_diff_id);
 	if (!r)
 		r = layer_ranges(store, operation, ours->uids, ours->uids_count);
 	return r ? r : layer_ranges(store, operation, ours->gids, ours->gids_count);
@@ -281,8 +298,9 @@ static int layer_compared(struct varve_store *store, enum varve_operation operat
 		r = check_id(store, operation, options->parent);
 	if (!r)
 		r = check_flags(store, operation, options->flags,
-				VARVE_CHANGES_WALK |
-					(operation == VARVE_DIFF ? VARVE_OVERFLOW_IDS : 0));
+				VARVE_CHANGES_WALK | (operation == VARVE_DIFF
+							      ? VARVE_OVERFLOW_IDS | VARVE_DIGESTS
+							      : 0));
 	if (!r)
 		r = layer_ranges(store, operation, options->uids, options->uids_count);
 	if (!r)

@@ -70,6 +70,11 @@ void varve_progress_init(struct varve_progress *progress, size_t size)
 	sizes_init(progress, size);
 }
 
+void varve_digests_init(struct varve_digests *digests, size_t size)
+{
+	sizes_init(digests, size);
+}
+
 void varve_statistics_init(struct varve_statistics *statistics, size_t size)
 {
 	sizes_init(statistics, size);
@@ -89,10 +94,10 @@ void varve_operation_statistics_init(struct varve_operation_statistics *stats, s
 
 SIZES_FULL(struct varve_config, log_data);
 SIZES_FULL(struct varve_create_options, apply);
-SIZES_FULL(struct varve_apply_options, ret_skipped);
+SIZES_FULL(struct varve_apply_options, ret_digests);
 SIZES_FULL(struct varve_chown_options, ret_skipped);
 SIZES_FULL(struct varve_changes_options, parent_gids_count);
-SIZES_FULL(struct varve_diff_options, ret_skipped);
+SIZES_FULL(struct varve_diff_options, ret_digests);
 SIZES_FULL(struct varve_layer_info, quota_limit);
 SIZES_FULL(struct varve_layer_usage, limit_bytes);
 SIZES_FULL(struct varve_sweep_report, quota_groups_removed);
@@ -100,4 +105,5 @@ SIZES_FULL(struct varve_quota, failures);
 SIZES_FULL(struct varve_progress, left);
 SIZES_FULL(struct varve_statistics, quota_turned_on);
 SIZES_FULL(struct varve_operation_statistics, latency);
-SIZES_FULL(struct varve_result, findings_total);
+SIZES_FULL(struct varve_digests, plain_bytes);
+SIZES_FULL(struct varve_result, digests);

@@ -32,6 +32,7 @@ static const struct option_spec apply_options[] = {
 	{ .name = "force-mode",
 	  .argument = "MODE",
 	  .help = "set this mode on all files, and keep theirs in an attribute" },
+	APPLY_DIGESTS,
 	{ 0 },
 };
 
@@ -58,6 +59,10 @@ int apply_flags(struct cli *cli, const char *command, const struct arguments *ar
 		options->flags |= VARVE_APPLY_SKIP_DEVICES;
 	if (options_has(arguments, "ignore-owners"))
 		options->flags |= VARVE_APPLY_IGNORE_OWNERS;
+	if (options_has(arguments, "digests"))
+		options->flags |= VARVE_DIGESTS;
+	options->expect = options_value(arguments, "expect");
+	options->expect_diff_id = options_value(arguments, "expect-diff-id");
 	if (!mode)
 		return 0;
 	options->force_mode = strtoul(mode, &end, 8);
@@ -70,9 +75,13 @@ int apply_flags(struct cli *cli, const char *command, const struct arguments *ar
 
 void apply_take(struct flight_slot *slot, const struct varve_result *result)
 {
-	output_skipped(&slot->flight->cli->output, result);
-	if (slot->flight->cli->json)
-		slot->payload = output_archive(&slot->flight->cli->output, result, true);
+	struct cli *cli = slot->flight->cli;
+
+	output_skipped(&cli->output, result);
+	if (cli->json)
+		slot->payload = output_archive(&cli->output, result, true);
+	else if (result->digests && result->error == 0)
+		slot->payload = output_digests(result->digests);
 }
 
 void apply_take_skipped(struct flight_slot *slot, const struct varve_result *result)
@@ -87,6 +96,8 @@ void apply_report(struct flight_slot *slot)
 	struct cli *cli = slot->flight->cli;
 	json_t *object;
 
+	if (!cli->json && slot->payload)
+		output_text(&cli->output, "%s", (char *)slot->payload);
 	if (!cli->json)
 		return;
 	object = output_result(&cli->output, slot->id, NULL);

@@ -17,7 +17,20 @@ void apply_take(struct flight_slot *slot, const struct varve_result *result);
 /** The same of a request without an archive. A flight_job's `take`. */
 void apply_take_skipped(struct flight_slot *slot, const struct varve_result *result);
 
-/** Write an object, with what apply_take() kept, as JSON. A flight_job's `report`. */
+/** The options of digests, for the table of a command that unpacks. */
+#define APPLY_DIGESTS                                                                 \
+	{ .name = "digests", .help = "write the digest, the diff id and the sizes" }, \
+		{ .name = "expect",                                                   \
+		  .argument = "DIGEST",                                               \
+		  .help = "fail unless the stream has this digest: sha256:..." },     \
+	{                                                                             \
+		.name = "expect-diff-id", .argument = "DIGEST",                       \
+		.help = "fail unless the archive has this one without compression"    \
+	}
+
+/**
+ * Write what apply_take() kept: as JSON an object, as text the digests. A flight_job's `report`.
+ */
 void apply_report(struct flight_slot *slot);
 
 /**

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* create.c: the command `create`. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,7 @@ static const struct option_spec create_options[] = {
 	{ .name = "force-mode",
 	  .argument = "MODE",
 	  .help = "set this mode on all files, and keep theirs in an attribute" },
+	APPLY_DIGESTS,
 	{ .name = "opt",
 	  .argument = "K=V",
 	  .help = "storage option of the layers, as size=10g (repeatable)" },
@@ -106,6 +108,19 @@ static void create_free_options(char **storage_options)
 	free(storage_options);
 }
 
+/**
+ * See that APPLY asks for no digests where there is no FILE. Return 0, or -EINVAL after a message.
+ */
+static int create_digests(struct cli *cli, const char *file,
+			  const struct varve_apply_options *apply)
+{
+	if (file || (!apply->expect && !apply->expect_diff_id && !(apply->flags & VARVE_DIGESTS)))
+		return 0;
+	output_complain(&cli->output,
+			"create: digests are those of an archive: give one by --apply");
+	return -EINVAL;
+}
+
 /** Create layers. */
 static int create_run(struct cli *cli, const struct arguments *arguments)
 {
@@ -120,7 +135,8 @@ static int create_run(struct cli *cli, const struct arguments *arguments)
 		create_free_options(storage_options);
 		return CLI_USAGE;
 	}
-	if (apply_flags(cli, "create", arguments, &apply) < 0) {
+	if (apply_flags(cli, "create", arguments, &apply) < 0 ||
+	    create_digests(cli, file, &apply) < 0) {
 		idmap_free(&shift);
 		create_free_options(storage_options);
 		return CLI_USAGE;

@@ -31,6 +31,8 @@ static const struct option_spec diff_options[] = {
 	{ .name = "max-file-size",
 	  .argument = "SIZE",
 	  .help = "fail when a file is larger, holes counted (for registries)" },
+	{ .name = "digests",
+	  .help = "write the digest, the diff id and the sizes (takes --output)" },
 	{ .letter = 'o',
 	  .name = "output",
 	  .argument = "FILE",
@@ -75,15 +77,21 @@ static void diff_take(struct flight_slot *slot, const struct varve_result *resul
 	job->skipped = result->skipped_total > 0;
 	if (slot->flight->cli->json)
 		slot->payload = output_archive(&slot->flight->cli->output, result, true);
+	else if (result->digests && result->error == 0)
+		slot->payload = output_digests(result->digests);
 }
 
-/** Write a JSON object where the archive went elsewhere. */
+/** Write a JSON object, or the digests, where the archive went elsewhere. */
 static void diff_report(struct flight_slot *slot)
 {
 	struct cli *cli = slot->flight->cli;
 	json_t *object;
 
-	if (!cli->json || !((struct diff_job *)slot->flight->data)->destination.file)
+	if (!((struct diff_job *)slot->flight->data)->destination.file)
+		return;
+	if (!cli->json && slot->payload)
+		output_text(&cli->output, "%s", (char *)slot->payload);
+	if (!cli->json)
 		return;
 	object = output_result(&cli->output, slot->id, NULL);
 	output_set_archive(object, slot->payload);
@@ -149,6 +157,21 @@ static int diff_size_max(struct cli *cli, const struct arguments *arguments, str
 	return CLI_USAGE;
 }
 
+/** Take whether digests are asked for. Return 0, or an exit status after a message. */
+static int diff_digests(struct cli *cli, const struct arguments *arguments, struct diff_job *job)
+{
+	const char *file = options_value(arguments, "output");
+
+	if (!options_has(arguments, "digests"))
+		return CLI_DONE;
+	job->options.flags |= VARVE_DIGESTS;
+	if (file && strcmp(file, "-") != 0)
+		return CLI_DONE;
+	output_complain(&cli->output,
+			"diff: --digests takes --output: standard output has the archive");
+	return CLI_USAGE;
+}
+
 /** Open where the archive goes. Return 0, or an exit status after a message. */
 static int diff_open(struct cli *cli, const char *file, struct diff_job *job)
 {
@@ -172,6 +195,8 @@ static int diff_run(struct cli *cli, const struct arguments *arguments)
 			job->options.flags |= VARVE_OVERFLOW_IDS;
 		status = diff_size_max(cli, arguments, job);
 	}
+	if (status == CLI_DONE)
+		status = diff_digests(cli, arguments, job);
 	if (status == CLI_DONE)
 		status = diff_open(cli, file, job);
 	if (status == CLI_DONE) {

@@ -358,6 +358,12 @@ char *output_archive(const struct output *output, const struct varve_result *res
 
 	if (bytes)
 		output_set_number(object, "bytes", result->bytes);
+	if (result->digests) {
+		output_set_name(object, "digest", result->digests->digest);
+		output_set_name(object, "diff_id", result->digests->diff_id);
+		output_set_number(object, "size", result->digests->stream_bytes);
+		output_set_number(object, "plain_size", result->digests->plain_bytes);
+	}
 	for (size_t i = 0; i < result->skipped_count; i++) {
 		json_t *entry = output_memory(json_object());
 
@@ -369,6 +375,17 @@ char *output_archive(const struct output *output, const struct varve_result *res
 	text = output_memory(json_dumps(object, JSON_COMPACT));
 	json_decref(object);
 	return text;
+}
+
+char *output_digests(const struct varve_digests *digests)
+{
+	char *text;
+
+	if (asprintf(&text, "digest %s\ndiff_id %s\nsize %" PRIu64 "\nplain_size %" PRIu64 "\n",
+		     digests->digest, digests->diff_id, digests->stream_bytes,
+		     digests->plain_bytes) < 0)
+		text = NULL;
+	return output_memory(text);
 }
 
 void output_set_archive(json_t *object, const char *archive)

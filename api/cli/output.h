@@ -100,6 +100,9 @@ void output_skipped(struct output *output, const struct varve_result *result);
  */
 char *output_archive(const struct output *output, const struct varve_result *result, bool bytes);
 
+/** Return DIGESTS as lines of text; to be freed. */
+char *output_digests(const struct varve_digests *digests);
+
 /** Set in OBJECT what ARCHIVE, of output_archive(), has. */
 void output_set_archive(json_t *object, const char *archive);
 

@@ -80,6 +80,9 @@ extern "C" {
 /** Bytes of the explanation in a failure, with its NUL. */
 #define VARVE_FAILURE_DETAIL_SIZE 256
 
+/** Bytes of a digest as text, "sha256:" and 64 hexadecimal digits, with its NUL. */
+#define VARVE_DIGEST_SIZE 72
+
 /** The most requests that `requests_max` can ask for. */
 #define VARVE_REQUESTS_MAX 65536
 
@@ -466,6 +469,30 @@ struct varve_change {
 	enum varve_change_kind kind;
 };
 
+/**
+ * The digests of an archive. The blocking twins of apply, diff, and create with an apply, set
+ * options->ret_digests on success; calls with a callback ignore it.
+ */
+struct varve_digests {
+	/** sizeof(struct varve_digests). */
+	size_t size;
+	/** The sha-256 of the stream as it was given or written: the digest of an OCI blob. */
+	char digest[VARVE_DIGEST_SIZE];
+	/** The sha-256 of the archive without compression: the diff id of OCI. */
+	char diff_id[VARVE_DIGEST_SIZE];
+	/** The bytes of the stream: the size of the OCI blob. */
+	uint64_t stream_bytes;
+	/** The bytes of the archive without compression. */
+	uint64_t plain_bytes;
+};
+
+#define VARVE_DIGESTS_INIT                                       \
+	{                                                        \
+		sizeof(struct varve_digests), { 0 }, { 0 }, 0, 0 \
+	}
+/** As VARVE_DIGESTS_INIT; SIZE is sizeof(*digests). */
+void varve_digests_init(struct varve_digests *digests, size_t size);
+
 /** The result of a request, for its callback. Fields of other operations are 0 or NULL. */
 struct varve_result {
 	/** sizeof(struct varve_result) of the library: see VARVE_HAS(). */
@@ -531,6 +558,11 @@ struct varve_result {
 	 * of the first 10000 others.
 	 */
 	uint64_t findings_total;
+	/**
+	 * apply, diff, and create with an apply, where digests were asked for and the stream was
+	 * read or written to its end; also where they are not those that were expected.
+	 */
+	const struct varve_digests *digests;
 };
 
 /**
@@ -816,6 +848,12 @@ int varve_noop(struct varve_store *store, varve_callback *callback, void *user_d
  * in no map of a user namespace. As ignore_chown_errors of containers/storage.
  */
 #define VARVE_APPLY_IGNORE_OWNERS VARVE_FLAG(14)
+/**
+ * apply, diff, and create with an apply: take the digests of the archive, result->digests, on
+ * threads beside the one that reads or writes it. Takes libcrypto.so.3, which is loaded when first
+ * needed; without it the request fails with -ENOTSUP.
+ */
+#define VARVE_DIGESTS VARVE_FLAG(20)
 /** create: make the layer read-only. */
 #define VARVE_CREATE_READ_ONLY VARVE_FLAG(2)
 /** create: fail with -EAGAIN where the create would have to wait for the cleaner's backlog. */
@@ -826,8 +864,8 @@ struct varve_apply_options {
 	/** sizeof(struct varve_apply_options). */
 	size_t size;
 	/**
-	 * VARVE_OVERFLOW_IDS, VARVE_APPLY_*; VARVE_DURABLE or VARVE_RELAXED, but not within a
-	 * create.
+	 * VARVE_OVERFLOW_IDS, VARVE_APPLY_*, VARVE_DIGESTS; VARVE_DURABLE or VARVE_RELAXED, but not
+	 * within a create.
 	 */
 	uint64_t flags;
 	/** The map of users: the archive has the container's. NULL: none. */
@@ -850,11 +888,20 @@ struct varve_apply_options {
 	uint64_t force_mode;
 	/** Output of the blocking twins: see varve_skipped. NULL: none. */
 	struct varve_skipped *ret_skipped;
+	/**
+	 * The digest that the stream must have, "sha256:" and 64 lower-case hexadecimal digits;
+	 * another one fails the request with -EBADMSG. NULL: any.
+	 */
+	const char *expect;
+	/** The digest that the archive must have without its compression. NULL: any. */
+	const char *expect_diff_id;
+	/** Output of the blocking twins, with VARVE_DIGESTS or a digest to expect. NULL: none. */
+	struct varve_digests *ret_digests;
 };
 
-#define VARVE_APPLY_OPTIONS_INIT                                              \
-	{                                                                     \
-		sizeof(struct varve_apply_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 \
+#define VARVE_APPLY_OPTIONS_INIT                                                       \
+	{                                                                              \
+		sizeof(struct varve_apply_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
 	}
 /** As VARVE_APPLY_OPTIONS_INIT; SIZE is sizeof(*options). */
 void varve_apply_options_init(struct varve_apply_options *options, size_t size);
@@ -1259,7 +1306,7 @@ struct varve_diff_options {
 	size_t size;
 	/** As in varve_changes_options. */
 	const char *parent;
-	/** VARVE_CHANGES_WALK, VARVE_OVERFLOW_IDS. */
+	/** VARVE_CHANGES_WALK, VARVE_OVERFLOW_IDS, VARVE_DIGESTS. */
 	uint64_t flags;
 	/** The map of users: the archive has the container's. NULL: none. */
 	const struct varve_id_map *uids;
@@ -1287,11 +1334,13 @@ struct varve_diff_options {
 	size_t parent_gids_count;
 	/** Output of the blocking twins: see varve_skipped. NULL: none. */
 	struct varve_skipped *ret_skipped;
+	/** Output of the blocking twins, with VARVE_DIGESTS. NULL: none. */
+	struct varve_digests *ret_digests;
 };
 
-#define VARVE_DIFF_OPTIONS_INIT                                                                \
-	{                                                                                      \
-		sizeof(struct varve_diff_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
+#define VARVE_DIFF_OPTIONS_INIT                                                                   \
+	{                                                                                         \
+		sizeof(struct varve_diff_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
 	}
 /** As VARVE_DIFF_OPTIONS_INIT; SIZE is sizeof(*options). */
 void varve_diff_options_init(struct varve_diff_options *options, size_t size);
@@ -1380,7 +1429,8 @@ int varve_layer_diff_size(struct varve_store *store, const char *id,
  *
  * An archive may end with one block of zeros instead of two, or with none, which result->skipped
  * reports with -ENODATA; an empty input is an archive without entries. Bytes behind the end are
- * ignored. FD is duplicated, and a thread reads from it and may wait, as in varve_layer_diff().
+ * ignored, but where digests are taken FD is read to its end, and all of its bytes belong to them.
+ * FD is duplicated, and a thread reads from it and may wait, as in varve_layer_diff().
  * With VARVE_STREAM as FD the archive comes from varve_stream_write().
  *
  * An archive compressed by gzip, zstd, xz or bzip2 is recognised by its first bytes and
@@ -1389,6 +1439,11 @@ int varve_layer_diff_size(struct varve_store *store, const char *id,
  * its checksum is. The libraries (libz.so.1, or libisal.so.2, which is faster; libzstd.so.1;
  * liblzma.so.5; libbz2.so.1) are loaded when first needed. A zstd window may have 128 MiB, an xz
  * dictionary 64 MiB; a request needs no more memory, whatever the size of the archive.
+ *
+ * With VARVE_DIGESTS result->digests has the digests of the stream and of the archive in it. A
+ * stream whose digest is not options->expect (or expect_diff_id) is -EBADMSG, with both in the
+ * detail. That is known at the end: a create leaves nothing then, and a layer that existed has the
+ * archive unpacked.
  *
  * Errors in the callback: -EINVAL (a name, or the target of a hard link, that leads out by "..", a
  * whiteout of "..", something in a directory ".wh.*"),
@@ -1404,7 +1459,7 @@ int varve_layer_diff_size(struct varve_store *store, const char *id,
  * -ECANCELED, -EIO (also, durable or within a create: data of any file of the file system was lost
  * meanwhile). After an error, a cancel or a crash the archive is unpacked in part. Refused with
  * -EBADF: FD cannot be read. With -EINVAL: room and a descriptor; a force_mode with other bits than
- * permissions.
+ * permissions; a text that is no digest.
  */
 int varve_layer_apply(struct varve_store *store, const char *id,
 		      const struct varve_apply_options *options, int fd, varve_callback *callback,

@@ -46,6 +46,9 @@ static int inflate_fill(struct inflate *inflate)
 	if (length < 0)
 		return (int)length;
 	inflate->input_ended = !length;
+	if (inflate->digests && digest_add(&inflate->digests->stream,
+					   inflate->input + decoder->in_left, (size_t)length))
+		return -ENOMEM;
 	decoder->in_left += (size_t)length;
 	return length > 0;
 }
@@ -113,6 +116,8 @@ static ssize_t inflate_piece(struct inflate *inflate, struct inflate_piece *piec
 	while (!r && decoder->out_left)
 		r = inflate_step(inflate);
 	piece->size = STREAM_CHUNK_BYTES - decoder->out_left;
+	if (r >= 0 && inflate->digests)
+		r = digest_add(&inflate->digests->plain, piece->bytes, piece->size);
 	return r < 0 ? r : (ssize_t)piece->size;
 }
 
@@ -251,7 +256,7 @@ int inflate_finish(struct inflate *inflate)
 	ssize_t length = 1;
 	const void *bytes;
 
-	if (!inflate->codec)
+	if (!inflate->codec && !inflate->digests)
 		return stream_finish(inflate->stream, false);
 	while (length > 0)
 		length = inflate_read(inflate, &bytes);

@@ -14,11 +14,15 @@
  * is an error, since it may be a damaged member. Data are read to their end, where their checksum
  * is, although the archive in them may end before. What is held is bounded however much comes out
  * of little: the pieces, and what engine/base/limits.h gives a decoder.
+ *
+ * Where digests are taken the stream is read to its end, also one that is not compressed: what lies
+ * behind the archive belongs to both digests then.
  */
 #ifndef VARVE_ARCHIVE_INFLATE_H
 #define VARVE_ARCHIVE_INFLATE_H
 
 #include "engine/archive/codec.h"
+#include "engine/archive/digest.h"
 #include "engine/archive/stream.h"
 #include "engine/base/limits.h"
 
@@ -31,6 +35,11 @@ struct inflate {
 	/* ---- set by inflate_init() ---- */
 	struct stream *stream;
 	const _Atomic bool *cancelled;
+	/*
+	 * Set by the caller behind that: what takes the digests; NULL: nothing. A plain stream is
+	 * added to `stream` alone.
+	 */
+	struct digests *digests;
 
 	/*
 	 * ---- of the thread that decompresses: the one that unpacks, until another is started ----

@@ -38,6 +38,8 @@ static la_ssize_t pack_archive_write(struct archive *archive, void *data, const 
 	struct pack *pack = data;
 
 	if (!pack->error)
+		pack->error = digest_add(&pack->digests.stream, buffer, length);
+	if (!pack->error)
 		pack->error = stream_write(pack->stream, buffer, length);
 	if (!pack->error)
 		return (la_ssize_t)length;

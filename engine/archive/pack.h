@@ -14,6 +14,7 @@
 #define VARVE_ARCHIVE_PACK_H
 
 #include "engine/base/skipped.h"
+#include "engine/archive/digest.h"
 #include "engine/archive/libarchive.h"
 #include "engine/archive/pieces.h"
 #include "engine/archive/prefetch.h"
@@ -37,6 +38,8 @@ struct pack {
 	bool outside;
 	/* Where the archive goes. */
 	struct stream *stream;
+	/* What the caller wants to know of it. */
+	struct digests digests;
 	/* A file of more bytes fails the archive; 0: any size. */
 	uint64_t file_size_max;
 	/* What could not be compared, sorted. */

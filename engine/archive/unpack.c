@@ -621,6 +621,37 @@ static int unpack_root(struct unpack *unpack, int root_fd)
 					 unpack->root_fd));
 }
 
+/* Begin to take digests, where they are asked for. */
+static int unpack_digests_begin(struct unpack *unpack)
+{
+	int r = digests_begin(&unpack->digests, &unpack->store->core.io.fault);
+
+	unpack->inflate.digests = unpack->digests.wanted && !r ? &unpack->digests : NULL;
+	if (r == -ENOTSUP)
+		unpack->detail = DIGEST_MISSING;
+	return unpack_check(unpack, "dlopen", r);
+}
+
+/* The stream has ended: see whether its digests are those that the caller expects. */
+static int unpack_digests(struct unpack *unpack)
+{
+	const struct varve_digests *result = &unpack->digests.result;
+	const char *const is[] = { result->digest, result->diff_id };
+	static const char *const names[] = { "digest", "diff id" };
+
+	digests_finish(&unpack->digests, !unpack->inflate.codec);
+	for (size_t i = 0; i < ARRAY_SIZE(is); i++) {
+		if (!*unpack->expected[i] || !strcmp(unpack->expected[i], is[i]))
+			continue;
+		free(TAKE_PTR(unpack->made_detail));
+		if (asprintf(&unpack->made_detail, "the %s is %s, and %s was expected", names[i],
+			     is[i], unpack->expected[i]) < 0)
+			unpack->made_detail = NULL;
+		return unpack_refuse(unpack, -EBADMSG, unpack->made_detail);
+	}
+	return 0;
+}
+
 /* Unpack, with libarchive loaded. */
 static int unpack_archive(struct unpack *unpack)
 {
@@ -633,6 +664,8 @@ static int unpack_archive(struct unpack *unpack)
 		     unpack->cancelled);
 	unpack->uid = geteuid();
 	unpack->gid = getegid();
+	if (!r)
+		r = unpack_digests_begin(unpack);
 	if (!r && (unpack->lib.archive_read_support_filter_none(archive) < ARCHIVE_WARN ||
 		   unpack->lib.archive_read_support_format_tar(archive) < ARCHIVE_WARN))
 		r = -ENOMEM;
@@ -650,12 +683,15 @@ static int unpack_archive(struct unpack *unpack)
 		unpack->error = inflate_finish(&unpack->inflate);
 		r = unpack->error ? unpack_corrupt(unpack, archive) : 0;
 	}
+	if (!r)
+		r = unpack_digests(unpack);
 	if (r)
 		unpack->failed = TAKE_PTR(unpack->path);
 	if (archive)
 		unpack->lib.archive_read_free(archive);
 	libarchive_end(&unpack->lib);
 	inflate_end(&unpack->inflate);
+	digests_end(&unpack->digests);
 	return r;
 }
 
@@ -718,6 +754,13 @@ int unpack_new(struct request *request, const struct varve_apply_options *option
 	unpack->report.fault = &store->core.io.fault;
 	unpack->flags = options->flags;
 	unpack->force_mode = (mode_t)options->force_mode;
+	/* Of texts that api/ has checked. */
+	if (options->expect)
+		strcpy(unpack->expected[0], options->expect);
+	if (options->expect_diff_id)
+		strcpy(unpack->expected[1], options->expect_diff_id);
+	unpack->digests.wanted = options->flags & VARVE_DIGESTS || options->expect ||
+				 options->expect_diff_id;
 	unpack->uids_count = options->uids_count;
 	unpack->gids_count = options->gids_count;
 	r = fd == VARVE_STREAM ? stream_init_channel(&unpack->stream, request, &ends)

@@ -27,6 +27,12 @@ struct unpack {
 	uint64_t flags;
 	mode_t force_mode;
 	/*
+	 * The digests that are asked for; those of the stream and of the plain archive that the
+	 * caller expects, or "".
+	 */
+	struct digests digests;
+	char expected[2][VARVE_DIGEST_SIZE];
+	/*
 	 * A flush comes after: begin to write the content of each file to disk as soon as it is
 	 * there. The operation sets it.
 	 */

@@ -371,6 +371,9 @@
 /* Pieces of STREAM_CHUNK_BYTES that are decompressed ahead of the thread that unpacks. */
 #define INFLATE_PIECES 4
 
+/* Pieces of STREAM_CHUNK_BYTES of one stream that await the thread that takes its digest. */
+#define DIGEST_PIECES 4
+
 /*
  * Links of one archive to files that were there before it, whose names are held (some 40 bytes
  * each).

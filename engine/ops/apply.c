@@ -101,6 +101,7 @@ static void apply_result(struct request *request, struct varve_result *result)
 	const struct unpack *unpack = apply_of(request->ops)->unpack;
 
 	result->bytes = unpack->size;
+	result->digests = digests_result(&unpack->digests);
 	skipped_tell(&unpack->report, result);
 }
 

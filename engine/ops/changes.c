@@ -79,6 +79,7 @@ struct changes_op {
 	struct pack *pack;
 	/* diff: the largest file, and where to. */
 	uint64_t file_size_max;
+	bool digests;
 	struct stream stream;
 	/* The maps of ids of the parent and the layer, whose entries are all in `ranges`. */
 	struct idrange_maps maps[2];
@@ -363,6 +364,7 @@ static int changes_ordered(struct op *op, int result)
 	pack->overflow = changes->flags & VARVE_OVERFLOW_IDS;
 	pack->stream = &changes->stream;
 	pack->file_size_max = changes->file_size_max;
+	pack->digests.wanted = changes->digests;
 	pack->covered = &changes->compare.covered;
 	pack->fault = &request->core->io.fault;
 	pack->cancelled = &request->cancelled;
@@ -500,7 +502,16 @@ static int changes_write_run(struct call *call)
 		changes->op.detail = LIBARCHIVE_MISSING;
 		return -ENOTSUP;
 	}
-	r = pack_write(changes->pack);
+	r = digests_begin(&changes->pack->digests, changes->pack->fault);
+	if (r == -ENOTSUP) {
+		changes->op.call.name = "dlopen";
+		changes->op.detail = DIGEST_MISSING;
+	}
+	if (!r)
+		r = pack_write(changes->pack);
+	if (!r)
+		digests_finish(&changes->pack->digests, true);
+	digests_end(&changes->pack->digests);
 	return r ? r : stream_finish(&changes->stream, true);
 }
 
@@ -621,6 +632,7 @@ static void changes_result(struct request *request, struct varve_result *result)
 		return;
 	result->bytes = request->class->operation == VARVE_DIFF ? changes->stream.bytes
 								: changes->pack->size;
+	result->digests = digests_result(&changes->pack->digests);
 	skipped_tell(&changes->pack->report, result);
 }
 
@@ -774,6 +786,7 @@ int diff_submit(struct varve_store *store, const char *id,
 	request->ops->fds_kind = FDS_WRITES;
 	changes = changes_of(request->ops);
 	changes->file_size_max = options->file_size_max;
+	changes->digests = options->flags & VARVE_DIGESTS;
 	r = fd == VARVE_STREAM ? stream_init_channel(&changes->stream, request, &ends)
 			       : stream_init(&changes->stream, store, fd, true);
 	if (!r)

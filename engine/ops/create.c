@@ -867,8 +867,10 @@ static void create_result(struct request *request, struct varve_result *result)
 	const struct unpack *unpack = create_of(request->ops)->unpack;
 
 	skipped_tell(create_report(request), result);
-	if (unpack)
-		result->bytes = unpack->size;
+	if (!unpack)
+		return;
+	result->bytes = unpack->size;
+	result->digests = digests_result(&unpack->digests);
 }
 
 static void create_release(struct op *op)

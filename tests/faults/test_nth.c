@@ -486,6 +486,7 @@ static int run_diff_sink(struct varve_store *store, struct varve_failure *failur
 {
 	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
 
+	options.flags = VARVE_DIGESTS;
 	options.sink = take_all;
 	return varve_layer_diff_wait(store, "victim", &options, VARVE_STREAM, NULL, NULL, failure);
 }
@@ -545,6 +546,7 @@ static int run_create_apply(struct varve_store *store, struct varve_failure *fai
 	options.parent = "parent";
 	options.apply = &apply;
 	options.apply_fd = archive_fd;
+	apply.flags = VARVE_DIGESTS;
 	return varve_layer_create_wait(store, "victim", &options, failure);
 }
 

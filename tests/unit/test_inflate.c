@@ -18,6 +18,7 @@
 #include "engine/base/util.h"
 #include "engine/store/store.h"
 #include "tar.h"
+#include "varve.h"
 
 /* A size that takes several pieces, more than are held at once, and does not end with one. */
 #define LARGE_BYTES ((INFLATE_PIECES + 3) * STREAM_CHUNK_BYTES + 1234)
@@ -152,6 +153,30 @@ static struct bytes joined(const struct bytes *parts, size_t count)
 #define JOINED(...)                                   \
 	joined((const struct bytes[]){ __VA_ARGS__ }, \
 	       TEST_COUNT(((const struct bytes[]){ __VA_ARGS__ })))
+
+/* Become sha256sum. */
+static int sha256sum_run(void *data)
+{
+	const struct filter *filter = data;
+
+	dup2(filter->in, STDIN_FILENO);
+	dup2(filter->out, STDOUT_FILENO);
+	execlp("sha256sum", "sha256sum", (char *)NULL);
+	return 127;
+}
+
+/* Write the digest of BYTES, as sha256sum gives it, to TEXT of VARVE_DIGEST_SIZE bytes. */
+static void sha256sum(struct bytes bytes, char *text)
+{
+	struct filter filter = { NULL, file_of(bytes), memfd_create("sum", MFD_CLOEXEC) };
+
+	ck_assert_int_eq(test_child_end(test_child_start(sha256sum_run, &filter)), 0);
+	text = stpcpy(text, "sha256:");
+	ck_assert_int_eq(pread(filter.out, text, 64, 0), 64);
+	text[64] = '\0';
+	close(filter.in);
+	close(filter.out);
+}
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
@@ -625,6 +650,84 @@ START_TEST(test_no_thread)
 }
 END_TEST
 
+/* The digests of what comes of BYTES, where FAULT fails something; -errno where one fails. */
+static int digests_of(struct bytes bytes, struct fault *fault, struct digests *digests)
+{
+	_Atomic bool cancelled = false;
+	struct inflate inflate;
+	struct stream stream;
+	int fd = file_of(bytes), r;
+	const void *piece;
+	ssize_t length;
+
+	*digests = (struct digests){ .wanted = true };
+	test_error(stream_init(&stream, &no_store, fd, false), 0);
+	inflate_init(&inflate, &stream, fault, &cancelled);
+	inflate.digests = digests;
+	r = digests_begin(digests, fault);
+	if (!r) {
+		length = inflate_read(&inflate, &piece);
+		r = length < 0 ? (int)length : inflate_finish(&inflate);
+	}
+	if (!r)
+		digests_finish(digests, !inflate.codec);
+	inflate_end(&inflate);
+	digests_end(digests);
+	stream_close(&stream);
+	close(fd);
+	return r;
+}
+
+/* Both digests of BYTES, which are PLAIN without compression, are right, where FAULT fails. */
+static void digests_are(struct bytes bytes, struct bytes plain, struct fault *fault)
+{
+	char stream[VARVE_DIGEST_SIZE], diff_id[VARVE_DIGEST_SIZE];
+	struct digests digests;
+
+	sha256sum(bytes, stream);
+	sha256sum(plain, diff_id);
+	test_error(digests_of(bytes, fault, &digests), 0);
+	ck_assert_str_eq(digests.result.digest, stream);
+	ck_assert_str_eq(digests.result.diff_id, diff_id);
+	ck_assert_uint_eq(digests.result.stream_bytes, bytes.size);
+	ck_assert_uint_eq(digests.result.plain_bytes, plain.size);
+}
+
+START_TEST(test_digests)
+{
+	const struct bytes sizes[] = { archive(0), archive(LARGE_BYTES),
+				       /* As much as one piece, and as all of them. */
+				       archive(STREAM_CHUNK_BYTES - 512),
+				       archive(DIGEST_PIECES * STREAM_CHUNK_BYTES - 512) };
+	struct fault fault = { 0 };
+	struct digests digests;
+
+	for (size_t j = 0; j < TEST_COUNT(sizes); j++) {
+		digests_are(sizes[j], sizes[j], NULL);
+		for (size_t i = 0; i < TEST_COUNT(formats); i++) {
+			struct bytes bytes = compressed(&formats[i], sizes[j]);
+
+			if (bytes.size)
+				digests_are(bytes, sizes[j], NULL);
+		}
+	}
+	/* Without a thread to be had. */
+	fault_arm(&fault, FAULT_LANE, 1, -EAGAIN, true);
+	digests_are(sizes[1], sizes[1], &fault);
+	ck_assert(atomic_load(&fault.hits));
+	fault_arm(&fault, FAULT_LANE, 0, 0, false);
+	for (long nth = 1;; nth++) {
+		ck_assert_int_lt(nth, NTH_MAX);
+		fault_arm(&fault, FAULT_ALLOCATION, nth, -ENOTRECOVERABLE, false);
+		if (!digests_of(sizes[1], &fault, &digests))
+			break;
+		ck_assert_ptr_null(digests_result(&digests));
+	}
+	missing[0] = "libcrypto";
+	test_error(digests_of(sizes[0], NULL, &digests), -ENOTSUP);
+}
+END_TEST
+
 /* Let BYTES into a pipe that stays open, take PIECES, and want no more. */
 static void left(struct bytes bytes, unsigned pieces)
 {
@@ -663,4 +766,4 @@ END_TEST
 
 TEST_MAIN_UNIT("inflate", test_formats, test_tiny_reads, test_cut_off, test_bit_flips, test_members,
 	       test_nested, test_signatures, test_limits, test_missing, test_bombs,
-	       test_allocations, test_no_thread, test_left)
+	       test_allocations, test_no_thread, test_digests, test_left)
