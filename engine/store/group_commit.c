@@ -169,6 +169,7 @@ static void commit_begin(struct group_commit *commits)
 {
 	commits->group = 0;
 	commits->destroyed = 0;
+	commits->destroyed_ns = 0;
 	commits->core->counters.beats++;
 	list_splice(&commits->carried, &commits->durable);
 	if (list_empty(&commits->alone))
@@ -209,35 +210,73 @@ int commit_destroy(struct op *op)
 	return OP_WAIT;
 }
 
+/* Run the work of OP at the boundary, on a lane thread. */
+static void commit_serial_work(struct group_commit *commits, struct op *op)
+{
+	op->call.result = fault_hit(&commits->core->io.fault, FAULT_LANE);
+	if (!op->call.result)
+		op->call.result = op->work(op);
+	if (op->call.result >= 0)
+		op->renamed = true;
+}
+
 /*
- * Run the work of all that publish and destroy, one after the other: in parallel they would only
- * fight over locks.
+ * Run the work of all that publish, and of those that destroy until their time is over, one after
+ * the other: in parallel they would only fight over locks.
  */
 static int commit_serial_run(struct call *call)
 {
 	struct group_commit *commits = container_of(call, struct group_commit, serial);
+	unsigned publishes = commits->publishes, left = commits->destroying;
+	uint64_t begin = 0;
 
 	list_for_each(link, &commits->serial_ops) {
-		struct op *op = list_entry(link, struct op, link);
-
-		op->call.result = fault_hit(&commits->core->io.fault, FAULT_LANE);
-		if (!op->call.result)
-			op->call.result = op->work(op);
-		if (op->call.result >= 0)
-			op->renamed = true;
+		if (publishes)
+			publishes--;
+		else if (!begin) {
+			begin = now_ns();
+			left--;
+		} else if (now_ns() - begin < commits->slice_ns)
+			left--;
+		else
+			break;
+		commit_serial_work(commits, list_entry(link, struct op, link));
 	}
+	commits->left = left;
+	commits->destroyed_ns += begin ? now_ns() - begin : 0;
 	commit_look(commits);
 	return 0;
+}
+
+/* Let those wait for the next boundary, as the first, whose turn to destroy did not come. */
+static void commit_return(struct group_commit *commits, struct list *left)
+{
+	list_for_each_safe(link, left) {
+		struct op *op = list_entry(link, struct op, link);
+
+		op->withdraw = commit_undestroy;
+		commits->destroys++;
+		commits->destroyed--;
+		/* On its way to be destroyed a cancel has passed it by. */
+		if (atomic_load(&op->request->cancelled))
+			op_cancel(op);
+	}
+	list_splice(left, &commits->destroy);
+	list_splice(&commits->destroy, left);
 }
 
 /* The boundary's work is done, or could not be begun. */
 static void commit_serial_done(struct call *call)
 {
 	struct group_commit *commits = container_of(call, struct group_commit, serial);
-	struct list ops = LIST_INIT(ops), *link;
+	unsigned run = commits->publishes + commits->destroying - commits->left;
+	struct list ops = LIST_INIT(ops), left = LIST_INIT(left), *link;
 
-	list_splice(&ops, &commits->serial_ops);
+	while (run--)
+		list_append(&ops, list_pop(&commits->serial_ops));
+	list_splice(&left, &commits->serial_ops);
 	commits->serial_running = false;
+	commit_return(commits, &left);
 	while ((link = list_pop(&ops))) {
 		struct op *op = list_entry(link, struct op, link);
 		int r = call->result < 0 ? call->result : op->call.result;
@@ -262,13 +301,19 @@ static void commit_serial_begin(struct group_commit *commits)
 	unsigned destroys_max = commit_destroys_max(commits);
 	struct list *link;
 
-	list_splice(&commits->serial_ops, &commits->publish);
+	commits->publishes = commits->destroying = commits->left = 0;
+	while ((link = list_pop(&commits->publish))) {
+		commits->publishes++;
+		list_append(&commits->serial_ops, link);
+	}
 	while (destroys_max-- && (link = list_pop(&commits->destroy))) {
 		list_entry(link, struct op, link)->withdraw = NULL;
 		commits->destroys--;
 		commits->destroyed++;
+		commits->destroying++;
 		list_append(&commits->serial_ops, link);
 	}
+	commits->slice_ns = DESTROY_SLICE_NS;
 	commits->serial_running = true;
 	call_function(&commits->serial, LANE_COMMIT, "boundary", commit_serial_run);
 	commits->serial.done = commit_serial_done;
@@ -402,7 +447,7 @@ static bool commit_boundary(const struct group_commit *commits)
 		return true;
 	if (list_empty(&commits->destroy))
 		return false;
-	return !commit_gathered(commits) || commits->destroyed < DESTROYS_PER_BEAT_MAX;
+	return !commit_gathered(commits) || commits->destroyed_ns < DESTROY_SLICE_NS;
 }
 
 void commit_turn(struct group_commit *commits)

@@ -60,8 +60,9 @@ struct group_commit {
 	 * commit that begins from now on.
 	 */
 	struct list gather, alone, publish, destroy, durable;
-	/* Destroys that wait; run since the last group began. */
+	/* Destroys that wait; run since the last group began, and how long they took. */
 	unsigned destroys, destroyed;
+	uint64_t destroyed_ns;
 	/* Operations that wait for a flush that begins from now on. */
 	struct list unflushed;
 	/* Operations that the first commit of this group makes durable. */
@@ -80,6 +81,12 @@ struct group_commit {
 	struct call serial;
 	struct list serial_ops;
 	bool serial_running;
+	/*
+	 * Of those operations: how many publish, how many destroy, whose turn to destroy did not
+	 * come; how long destroys may take.
+	 */
+	unsigned publishes, destroying, left;
+	uint64_t slice_ns;
 	/* What commits for durable requests when no snapshot does; what flushes. */
 	struct commit_sync commit, flush;
 	/* Flushes that have failed: data may have been lost with each. */
