@@ -47,6 +47,7 @@ enum bench_kind {
 	BENCH_EXISTS,   /* Tell whether a layer is there. */
 	BENCH_LIST,     /* Name all layers. */
 	BENCH_SYNC,     /* Make all that has ended durable. */
+	BENCH_SWEEP,    /* Look for what dead processes left. */
 	BENCH_KINDS,    /* How many there are; not one of them. */
 };
 

@@ -258,6 +258,8 @@ static int adapter_submit(struct adapter *adapter, struct bench_op *op)
 		return varve_layer_list(store, adapter_ended, op, NULL);
 	case BENCH_SYNC:
 		return varve_sync(store, 0, adapter_ended, op, NULL);
+	case BENCH_SWEEP:
+		return varve_sweep(store, adapter_ended, op, NULL);
 	case BENCH_GET:
 		return varve_layer_get(store, op->ids[0], NULL, adapter_ended, op, NULL);
 	default:

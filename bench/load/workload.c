@@ -25,7 +25,8 @@
 /* What is done to a layer that is there and stays. */
 #define READS                                                                            \
 	(TREES | BENCH_BIT(BENCH_GET) | BENCH_BIT(BENCH_QUOTA) | BENCH_BIT(BENCH_INFO) | \
-	 BENCH_BIT(BENCH_EXISTS) | BENCH_BIT(BENCH_LIST) | BENCH_BIT(BENCH_SYNC))
+	 BENCH_BIT(BENCH_EXISTS) | BENCH_BIT(BENCH_LIST) | BENCH_BIT(BENCH_SYNC) |       \
+	 BENCH_BIT(BENCH_SWEEP))
 /* What compares a layer with another one. */
 #define COMPARISONS (BENCH_BIT(BENCH_CHANGES) | BENCH_BIT(BENCH_DIFF) | BENCH_BIT(BENCH_DIFFSIZE))
 /* What makes layers. */

@@ -20,6 +20,7 @@ enum direction result_direction(enum bench_kind kind)
 	case BENCH_SYNC:
 		return DIRECTION_WRITE;
 	case BENCH_REMOVE:
+	case BENCH_SWEEP:
 		return DIRECTION_TRIM;
 	default:
 		return DIRECTION_READ;

@@ -65,7 +65,7 @@ for name in tar "$engine"; do
 	expect out '^  diff: IOPS=.* 2 layers'
 	expect_clean
 done
-for kind in info exists list sync diffsize; do
+for kind in info exists list sync sweep diffsize; do
 	run_well --name=ask "--rw=$kind" "--ioengine=$engine" "${common[@]}" --number_ios=5 --iodepth=2
 	expect out "^  $kind: IOPS=.* 5 layers"
 done
