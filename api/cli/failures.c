@@ -2,7 +2,7 @@
 /* failures.c: failures, reported in few lines. */
 #include "failures.h"
 
-void failures_tell(struct failures *failures, struct output *output)
+void failures_report(struct failures *failures, struct output *output)
 {
 	char line[SENTENCE_SIZE];
 
@@ -26,6 +26,6 @@ void failures_add(struct failures *failures, struct output *output,
 			return;
 	}
 	if (failures->count == FAILURES_MAX)
-		failures_tell(failures, output);
+		failures_report(failures, output);
 	failures->held[failures->count++] = more;
 }

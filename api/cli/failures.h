@@ -3,7 +3,7 @@
  * failures.h: failures, reported in few lines: the same failure of many ids is one line with a
  * count and the first ids.
  *
- * Failures are held until failures_tell(); what is held is bounded. With --debug nothing is held:
+ * Failures are held until failures_report(); what is held is bounded. With --debug nothing is held:
  * each failure is a line with its step, system call and path.
  */
 #ifndef VARVE_CLI_FAILURES_H
@@ -30,6 +30,6 @@ void failures_add(struct failures *failures, struct output *output,
 		  const struct varve_failure *failure);
 
 /** Write what is held on standard error, and forget it. */
-void failures_tell(struct failures *failures, struct output *output);
+void failures_report(struct failures *failures, struct output *output);
 
 #endif

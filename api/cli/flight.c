@@ -206,7 +206,7 @@ static int flight_wait(struct flight *flight, bool reading)
 	if (r < 0 && errno != EINTR)
 		return -errno;
 	if (r == 0 && idle)
-		failures_tell(&flight->failures, &cli->output);
+		failures_report(&flight->failures, &cli->output);
 	if (r <= 0)
 		return 0;
 	if (fds[0].revents) {
@@ -217,7 +217,7 @@ static int flight_wait(struct flight *flight, bool reading)
 	if (fds[2].revents) {
 		r = ids_fill(flight->ids);
 		if (r < 0) {
-			failures_tell(&flight->failures, &cli->output);
+			failures_report(&flight->failures, &cli->output);
 			output_complain(&cli->output, "%s: standard input: %s", flight->job->name,
 					strerror(-r));
 			flight->failed++;
@@ -256,7 +256,7 @@ static int flight_loop(struct flight *flight)
 }
 
 /** Tell that a signal cut the work short, and what was done before. */
-static void flight_tell_stopped(const struct flight *flight)
+static void flight_report_stopped(const struct flight *flight)
 {
 	struct output *output = &flight->cli->output;
 	const char *name = sigabbrev_np(interrupt_signal());
@@ -278,11 +278,11 @@ int flight_run(struct cli *cli, const struct flight_job *job, struct ids *ids, v
 	progress_start(&cli->progress, job->name, job->single ? 1 : ids_total(ids));
 	r = flight_loop(&flight);
 	progress_finish(&cli->progress);
-	failures_tell(&flight.failures, &cli->output);
+	failures_report(&flight.failures, &cli->output);
 	if (r < 0)
 		output_complain(&cli->output, "%s: %s", job->name, strerror(-r));
 	if (flight.stopped && interrupt_signal())
-		flight_tell_stopped(&flight);
+		flight_report_stopped(&flight);
 	/*
 	 * A loop that failed leaves requests in flight, whose callbacks need the slots until the
 	 * store is closed.

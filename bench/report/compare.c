@@ -192,7 +192,7 @@ static void lone_line(FILE *file, const struct page_figure *figure, const char *
 
 void compare_sections(FILE *file, const struct page_section *before, const struct page_section *now)
 {
-	unsigned told = 0;
+	unsigned printed = 0;
 
 	if (!before) {
 		fprintf(file, "no earlier results of %s: nothing to compare with\n", now->name);
@@ -204,7 +204,7 @@ void compare_sections(FILE *file, const struct page_section *before, const struc
 		if (page_figure(now, before->figures[i].job, before->figures[i].what))
 			continue;
 		lone_line(file, &before->figures[i], "only before");
-		told++;
+		printed++;
 	}
 	for (size_t i = 0; i < now->count; i++) {
 		const struct page_figure *b = &now->figures[i],
@@ -223,9 +223,9 @@ void compare_sections(FILE *file, const struct page_section *before, const struc
 		} else {
 			continue;
 		}
-		told++;
+		printed++;
 	}
-	if (!told)
+	if (!printed)
 		fprintf(file, "nothing moved by more than its spread\n");
 }
 

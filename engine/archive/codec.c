@@ -63,14 +63,14 @@ static bool signature_fits(const struct signature *signature, const uint8_t *byt
 static bool codec_is_header(const uint8_t *block)
 {
 	char text[HEADER_CHECKSUM_BYTES + 1] = "", *end;
-	unsigned long sum = HEADER_CHECKSUM_BYTES * ' ', told;
+	unsigned long sum = HEADER_CHECKSUM_BYTES * ' ', stated;
 
 	for (size_t i = 0; i < CODEC_HEADER_BYTES; i++)
 		if (i < HEADER_CHECKSUM || i >= HEADER_CHECKSUM + HEADER_CHECKSUM_BYTES)
 			sum += block[i];
 	memcpy(text, block + HEADER_CHECKSUM, HEADER_CHECKSUM_BYTES);
-	told = strtoul(text, &end, 8);
-	return end != text && told == sum;
+	stated = strtoul(text, &end, 8);
+	return end != text && stated == sum;
 }
 
 const struct codec *codec_find(const uint8_t *bytes, size_t size)

@@ -30,7 +30,7 @@ void skipped_add(struct skipped *report, int error, const char *operation, const
 	skipped_add_of(report, error, operation, step, call, NULL, path, detail);
 }
 
-void skipped_tell(const struct skipped *report, struct varve_result *result)
+void skipped_report(const struct skipped *report, struct varve_result *result)
 {
 	result->skipped = report->list;
 	result->skipped_count = report->kept;

@@ -32,7 +32,7 @@ void skipped_add(struct skipped *report, int error, const char *operation, const
 		 const char *call, const char *path, const char *detail);
 
 /* Have RESULT tell of it. */
-void skipped_tell(const struct skipped *report, struct varve_result *result);
+void skipped_report(const struct skipped *report, struct varve_result *result);
 
 /* Free what was kept. */
 void skipped_free(struct skipped *report);

@@ -146,7 +146,7 @@ struct core {
 	struct list ready;
 	/* Watches whose callback is to run; the request whose progress callback runs now. */
 	struct list progressed;
-	const struct request *telling;
+	const struct request *reporting;
 	/* Threads that run callbacks now; one of them in varve_dispatch() or varve_wait(). */
 	struct list runners;
 	bool dispatching;

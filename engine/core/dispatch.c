@@ -67,7 +67,7 @@ static void dispatch_run(struct core *core, struct request *request)
 }
 
 /* Run the callback of EVENT, which was claimed. Without the lock. */
-static void dispatch_tell(struct core *core, struct event *event)
+static void dispatch_deliver(struct core *core, struct event *event)
 {
 	if (event->channel)
 		channel_deliver(event->channel);
@@ -123,7 +123,7 @@ static void dispatch_finish(struct core *core)
 		pthread_mutex_unlock(&core->lock);
 		if (!event)
 			break;
-		dispatch_tell(core, event);
+		dispatch_deliver(core, event);
 	}
 	reactor_stop(core);
 	core->hooks->free(core);
@@ -166,7 +166,7 @@ int dispatch_events(struct core *core, unsigned max)
 {
 	struct list taken = LIST_INIT(taken), *link;
 	struct runner runner;
-	int n, told;
+	int n, reported;
 
 	if (!core_here(core))
 		return -ECHILD;
@@ -186,14 +186,15 @@ int dispatch_events(struct core *core, unsigned max)
 	core->dispatching = true;
 	dispatch_enter(core, &runner);
 	n = dispatch_take(core, &taken, max);
-	told = max && (unsigned)n == max ? 0 : progress_tell(core, max ? max - (unsigned)n : 0);
+	reported = max && (unsigned)n == max ? 0
+					     : progress_deliver(core, max ? max - (unsigned)n : 0);
 	completion_resignal(core);
 	pthread_mutex_unlock(&core->lock);
 	while ((link = list_pop(&taken)))
-		dispatch_tell(core, list_entry(link, struct event, link));
+		dispatch_deliver(core, list_entry(link, struct event, link));
 	pthread_mutex_lock(&core->lock);
 	core->dispatching = false;
-	return dispatch_leave(core, &runner, n + told);
+	return dispatch_leave(core, &runner, n + reported);
 }
 
 int dispatch_pending(struct core *core)
@@ -262,7 +263,7 @@ int dispatch_wait(struct core *core, int timeout_ms)
 static struct event *dispatch_event(struct request *request)
 {
 	/* Another thread may run its progress callback: that comes before its end. */
-	if (request->ready && request->core->telling != request)
+	if (request->ready && request->core->reporting != request)
 		return &request->event;
 	return request->channel && request->channel->queued ? &request->channel->event : NULL;
 }
@@ -319,7 +320,7 @@ int dispatch_wait_for(struct core *core, varve_request handle, int timeout_ms)
 		completion_unsignal(core);
 		dispatch_enter(core, &runner);
 		pthread_mutex_unlock(&core->lock);
-		dispatch_tell(core, event);
+		dispatch_deliver(core, event);
 		pthread_mutex_lock(&core->lock);
 		if (last || core->close_deferred)
 			return dispatch_leave(core, &runner, 0);

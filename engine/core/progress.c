@@ -30,7 +30,7 @@ static struct varve_progress progress_copy(const struct request *request)
 					request->progress.bytes, request->progress.left };
 }
 
-int progress_tell(struct core *core, unsigned max)
+int progress_deliver(struct core *core, unsigned max)
 {
 	struct list *link;
 	int n = 0;
@@ -45,11 +45,11 @@ int progress_tell(struct core *core, unsigned max)
 		struct varve_progress copy = progress_copy(request);
 
 		/* It can end meanwhile, but not be freed. */
-		core->telling = request;
+		core->reporting = request;
 		pthread_mutex_unlock(&core->lock);
 		callback(core->store, request->handle, &copy, user_data);
 		pthread_mutex_lock(&core->lock);
-		core->telling = NULL;
+		core->reporting = NULL;
 		if (core->waiters)
 			pthread_cond_broadcast(&core->changed);
 	}

@@ -33,6 +33,6 @@ void progress_forget(struct request *request);
  * Run up to MAX callbacks of progress, with the lock held, which is released meanwhile. How many
  * there were.
  */
-int progress_tell(struct core *core, unsigned max);
+int progress_deliver(struct core *core, unsigned max);
 
 #endif

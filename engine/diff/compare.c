@@ -78,12 +78,12 @@ struct compare_worker {
 	/* The slice\'s. */
 	struct yield *yield;
 	/*
-	 * The directory at hand, open in both trees; NULL: none. `told`: its ancestors are listed.
+	 * The directory at hand, open in both trees; NULL: none. `listed`: its ancestors are listed.
 	 */
 	struct compare_dir *dir;
 	enum compare_stage stage;
 	int fds[2];
-	bool told;
+	bool listed;
 	struct entries entries[2];
 	/* Hinted names, and how many. */
 	const char **names;
@@ -175,17 +175,17 @@ static struct compare_dir *compare_pop(struct compare *compare)
 	return dir;
 }
 
-/* ---- telling --------------------------------------------------------------------------------- */
+/* ---- listing --------------------------------------------------------------------------------- */
 
 /* NAME in the directory at hand was changed. */
-static int compare_tell(struct compare_worker *worker, enum varve_change_kind kind,
+static int compare_list(struct compare_worker *worker, enum varve_change_kind kind,
 			const char *name)
 {
 	int r = 0;
 
-	if (!worker->told && !worker->dir->added)
+	if (!worker->listed && !worker->dir->added)
 		r = change_list_add_ancestors(&worker->changes, worker->dir->path);
-	worker->told = true;
+	worker->listed = true;
 	return r ? r : change_list_add(&worker->changes, kind, worker->dir->path, name);
 }
 
@@ -200,7 +200,7 @@ static int compare_inside(struct compare_worker *worker, const char *name)
 /* NAME is in the new tree alone; TYPE is a DT_ value. */
 static int compare_added(struct compare_worker *worker, const char *name, unsigned char type)
 {
-	int r = compare_tell(worker, VARVE_CHANGE_ADD, name);
+	int r = compare_list(worker, VARVE_CHANGE_ADD, name);
 
 	return r || type != DT_DIR ? r : compare_inside(worker, name);
 }
@@ -408,7 +408,7 @@ static int compare_pair(struct compare_worker *worker, const char *name)
 		return change_list_add(&worker->covered, VARVE_CHANGE_MODIFY, worker->dir->path,
 				       name);
 	if (!there[1])
-		return there[0] ? compare_tell(worker, VARVE_CHANGE_DELETE, name) : 0;
+		return there[0] ? compare_list(worker, VARVE_CHANGE_DELETE, name) : 0;
 	if (!there[0])
 		return compare_added(worker, name, S_ISDIR(statx[1].stx_mode) ? DT_DIR : DT_REG);
 	r = compare_differ(worker, name, statx);
@@ -420,7 +420,7 @@ static int compare_pair(struct compare_worker *worker, const char *name)
 	if (opath_vanished(r) || r == -EINVAL)
 		r = 1;
 	if (r > 0)
-		r = compare_tell(worker, VARVE_CHANGE_MODIFY, name);
+		r = compare_list(worker, VARVE_CHANGE_MODIFY, name);
 	if (r || !S_ISDIR(statx[1].stx_mode))
 		return r;
 	if (!S_ISDIR(statx[0].stx_mode))
@@ -464,7 +464,7 @@ static int compare_alone(struct compare_worker *worker, unsigned index, const ch
 			 unsigned char type)
 {
 	return index ? compare_added(worker, name, type)
-		     : compare_tell(worker, VARVE_CHANGE_DELETE, name);
+		     : compare_list(worker, VARVE_CHANGE_DELETE, name);
 }
 
 /*
@@ -665,7 +665,7 @@ static int compare_enter(struct compare_worker *worker)
 {
 	int r = compare_open(worker, 0);
 
-	worker->told = false;
+	worker->listed = false;
 	worker->content.call = "statx";
 	if (!r)
 		r = compare_open(worker, 1);

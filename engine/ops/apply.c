@@ -102,7 +102,7 @@ static void apply_result(struct request *request, struct varve_result *result)
 
 	result->bytes = unpack->size;
 	result->digests = digests_result(&unpack->digests);
-	skipped_tell(&unpack->report, result);
+	skipped_report(&unpack->report, result);
 }
 
 static void apply_close(struct op *op)

@@ -633,7 +633,7 @@ static void changes_result(struct request *request, struct varve_result *result)
 	result->bytes = request->class->operation == VARVE_DIFF ? changes->stream.bytes
 								: changes->pack->size;
 	result->digests = digests_result(&changes->pack->digests);
-	skipped_tell(&changes->pack->report, result);
+	skipped_report(&changes->pack->report, result);
 }
 
 static void changes_close(struct op *op)

@@ -64,7 +64,7 @@ static const struct layer_walk_rest chown_rest = { .inode = chown_inode,
 
 static void chown_result(struct request *request, struct varve_result *result)
 {
-	skipped_tell(&chown_of(layer_walk_of(request->ops))->report, result);
+	skipped_report(&chown_of(layer_walk_of(request->ops))->report, result);
 }
 
 static void chown_release(struct op *op)

@@ -866,7 +866,7 @@ static void create_result(struct request *request, struct varve_result *result)
 {
 	const struct unpack *unpack = create_of(request->ops)->unpack;
 
-	skipped_tell(create_report(request), result);
+	skipped_report(create_report(request), result);
 	if (!unpack)
 		return;
 	result->bytes = unpack->size;

@@ -60,7 +60,7 @@ struct sweep {
 	 * below it (else "").
 	 */
 	const char *cause;
-	char blamed[VARVE_FAILURE_PATH_SIZE], told[VARVE_FAILURE_DETAIL_SIZE];
+	char blamed[VARVE_FAILURE_PATH_SIZE], cause_text[VARVE_FAILURE_DETAIL_SIZE];
 	/* All was written out, to make room. */
 	bool flushed;
 };
@@ -100,11 +100,11 @@ static bool sweep_gone(struct sweep *sweep, const char *name, const char *owner,
 		       : layout_owner_gone(store, owner, length);
 
 	if (r < 0) {
-		snprintf(sweep->told, sizeof(sweep->told),
+		snprintf(sweep->cause_text, sizeof(sweep->cause_text),
 			 "it stays: %s/%.*s cannot be opened to see whether its process is gone",
 			 layout_name(LAYOUT_STAGING), (int)MIN(length, (size_t)VARVE_ID_MAX),
 			 owner);
-		sweep->cause = sweep->told;
+		sweep->cause = sweep->cause_text;
 		sweep_failed(sweep, r, "openat2", name);
 		sweep->cause = NULL;
 	}
@@ -204,10 +204,10 @@ static int sweep_mounted(struct sweep *sweep, int dir_fd, const char *name)
 
 	if (r <= 0)
 		return r;
-	snprintf(sweep->told, sizeof(sweep->told),
+	snprintf(sweep->cause_text, sizeof(sweep->cause_text),
 		 "%.*s is a mount point: unmount it, and sweep again",
-		 (int)(sizeof(sweep->told) - 60), point);
-	sweep->cause = sweep->told;
+		 (int)(sizeof(sweep->cause_text) - 60), point);
+	sweep->cause = sweep->cause_text;
 	return -EBUSY;
 }
 

@@ -14,8 +14,8 @@
 #include <string.h>
 
 /* Say what became of it. */
-__attribute__((format(printf, 2, 3))) static void undo_tell(struct undo *undo, const char *format,
-							    ...)
+__attribute__((format(printf, 2, 3))) static void undo_explain(struct undo *undo,
+							       const char *format, ...)
 {
 	va_list arguments;
 
@@ -40,7 +40,7 @@ static int undo_look(struct undo *undo, int dir_fd, const char *name)
 		return UNDO_ABSENT;
 	if (!r && number == undo->number)
 		return 0;
-	undo_tell(
+	undo_explain(
 		undo, "%s",
 		r ? "what was made stays: it cannot be distinguished from another layer"
 		  : "it is gone: another process has made a layer of this name meanwhile, which stays");
@@ -90,7 +90,7 @@ static int undo_discard(struct undo *undo, char name[96])
 	r = undo_look(undo, trash_fd, name);
 	if (r) {
 		if (renameat2(trash_fd, name, undo->dir_fd, undo->name, RENAME_NOREPLACE) < 0)
-			undo_tell(
+			undo_explain(
 				undo,
 				"another process has made a layer of this name meanwhile: it is %s/%s now, "
 				"and could not be put back (%s)",
@@ -113,20 +113,21 @@ static void undo_leave_over(struct undo *undo, int error)
 	int r = undo_discard(undo, trash);
 
 	if (!r)
-		undo_tell(undo,
-			  "what was made cannot be destroyed (%s) and is %s/%s now, for a sweep",
-			  why, layout_name(LAYOUT_TRASH), trash);
+		undo_explain(undo,
+			     "what was made cannot be destroyed (%s) and is %s/%s now, for a sweep",
+			     why, layout_name(LAYOUT_TRASH), trash);
 	else if (undo->fate)
 		return;
 	else if (undo->dir_fd != store->layout.subvolumes_fd)
-		undo_tell(
+		undo_explain(
 			undo,
 			"what was made cannot be destroyed (%s): %s/%s/%u/%s stays until the store is opened again",
 			why, layout_name(LAYOUT_STAGING), store->layout.owner, undo->op->slot,
 			undo->name);
 	else
-		undo_tell(undo, "what was made cannot be destroyed (%s): " LAYER_PLACE "/%s stays",
-			  why, undo->name);
+		undo_explain(undo,
+			     "what was made cannot be destroyed (%s): " LAYER_PLACE "/%s stays",
+			     why, undo->name);
 }
 
 int undo_destroy(struct undo *undo)

@@ -268,7 +268,7 @@ static int shift_name(struct shift *shift, const struct walk_entry *entry)
 }
 
 /* Tell that an id of what PATH, from the layer's id on, names is the overflow id now. */
-static void shift_tell(struct shift *shift, const char *path)
+static void shift_report(struct shift *shift, const char *path)
 {
 	size_t length = strlen(shift->id);
 
@@ -281,12 +281,12 @@ static void shift_tell(struct shift *shift, const char *path)
 }
 
 /* The same of NAME (NULL: itself) in DIR. */
-static void shift_tell_entry(struct shift *shift, const struct walk_dir *dir, const char *name)
+static void shift_report_entry(struct shift *shift, const struct walk_dir *dir, const char *name)
 {
 	char path[VARVE_FAILURE_PATH_SIZE];
 
 	walk_path(dir, name, path);
-	shift_tell(shift, path);
+	shift_report(shift, path);
 }
 
 /* Shift what is no directory. */
@@ -301,7 +301,7 @@ static int shift_visit(struct walk *walk, struct walk_entry *entry)
 	r = entry->fd < 0 ? shift_name(shift, entry)
 			  : shift_fd(shift, entry->dir->subvolume, entry->fd, entry->stat);
 	if (r > 0)
-		shift_tell_entry(shift, entry->dir, entry->name);
+		shift_report_entry(shift, entry->dir, entry->name);
 	return MIN(r, 0);
 }
 
@@ -328,7 +328,7 @@ static int shift_enter(struct walk *walk, struct walk_dir *dir, const struct sta
 	if (r < 0)
 		walk_failed(walk, dir, NULL, "fchown", r);
 	if (r > 0)
-		shift_tell_entry(shift, dir, NULL);
+		shift_report_entry(shift, dir, NULL);
 	return 0;
 }
 
@@ -399,7 +399,7 @@ int shift_stray(struct shift *shift, int fd, uint64_t subvolume, uint64_t inode,
 
 		snprintf(path, sizeof(path), "inode %" PRIu64 " of subvolume %" PRIu64, inode,
 			 subvolume);
-		shift_tell(shift, path);
+		shift_report(shift, path);
 	}
 	return MIN(r, 0);
 }
