@@ -32,6 +32,10 @@
  *   then try again), -ENOMEM, -ESHUTDOWN (the store is being closed), -ECHILD (called in a forked
  *   child of the process that opened the store), -EINVAL (a NULL store or callback, an unknown
  *   flag). varve_refusal() returns the reason in words.
+ * - Errors that every callback can have: -ECANCELED (varve_cancel(), varve_close()), -EACCES (the
+ *   home may not be searched), -EMFILE, -ENOMEM, -EIO.
+ * - Privilege, where a comment names none: search access to the home. A crash in a request that
+ *   only reads leaves nothing.
  * - Signals: only varve_wait() is interrupted by a signal, and returns -EINTR.
  * - Sizes: a struct that a caller owns (options, outputs) begins with its size. Start from its
  *   VARVE_..._INIT; a program that cannot use the macro calls the varve_..._init() of the same
@@ -690,13 +694,13 @@ void varve_config_init(struct varve_config *config, size_t size);
  * unchanged, and *RET_FAILURE (if not NULL) has the reason.
  *
  * Errors: -EINVAL (a number out of its range, an option that is unknown or does not parse, an
- * unknown flag),
- * -ENAMETOOLONG (the home's path leaves no room for an id), -ENOENT (VARVE_OPEN_EXISTING and no
- * store), -ENOTSUP (the home is not on btrfs; an option that this version or kernel does not
- * support), -ENOTDIR, -EACCES, -EROFS, -EMFILE,
- * -ENOMEM, -EPERM (VARVE_OPEN_PRIVATE_MOUNT without privilege; or, in the step "TRUST", another
- * user can change the home: see VARVE_OPEN_SHARED_HOME). Privilege: write access to the home, where
- * something has to be created in it. A crash leaves at most empty directories.
+ * unknown flag), -ENAMETOOLONG (the home's path leaves no room for an id), -ENOENT
+ * (VARVE_OPEN_EXISTING and no store), -ENOTSUP (the home is not on btrfs; an option that this
+ * version or kernel does not support), -ENOTDIR, -EACCES, -EROFS, -EMFILE, -ENOMEM, -EPERM
+ * (VARVE_OPEN_PRIVATE_MOUNT without privilege; or, in the step "TRUST", another user can change the
+ * home: see VARVE_OPEN_SHARED_HOME). Privilege: write access to the home, where something has to be
+ * created in it. A crash leaves at most empty directories. -EBUSY: quota runs in another mode than
+ * the option "quota" requires. -E2BIG: a member of CONFIG that this version does not know is not 0.
  */
 int varve_open(const struct varve_config *config, struct varve_store **ret_store,
 	       struct varve_failure *ret_failure);
@@ -716,16 +720,15 @@ const char *varve_version(void);
 
 /**
  * Copy into *RET_FAILURE the reason of the last refusal, by STORE, of a request of the calling
- * thread. Returns 0, or
- * -ENOENT when there is none. The refusals of the last 64 threads are kept. Any thread.
+ * thread. Returns 0, or -ENOENT when there is none. The refusals of the last 64 threads are kept.
+ * Any thread.
  */
 int varve_refusal(struct varve_store *store, struct varve_failure *ret_failure);
 
 /**
  * Check that ID is valid: 1..255 bytes, no '/', not "." or "..", not beginning with ".varve".
- * Returns 0, -EINVAL or
- * -ENAMETOOLONG; on an error *RET_FAILURE (if not NULL) has the reason. Any thread; accesses no
- * file.
+ * Returns 0, -EINVAL or -ENAMETOOLONG; on an error *RET_FAILURE (if not NULL) has the reason. Any
+ * thread; accesses no file.
  */
 int varve_id_check(const char *id, struct varve_failure *ret_failure);
 
@@ -742,8 +745,7 @@ int varve_fd(const struct varve_store *store);
  * Run up to MAX callbacks (0: all that were ready when the call began). A chunk for a sink counts
  * as one, and each call runs a sink once at most. Returns the number of callbacks that ran. Never
  * blocks and makes no file-system call. Errors: -EBUSY (inside a callback, or while another thread
- * dispatches),
- * -ECHILD; -ESHUTDOWN when a callback closed the store, which is then gone.
+ * dispatches), -ECHILD; -ESHUTDOWN when a callback closed the store, which is then gone.
  */
 int varve_dispatch(struct varve_store *store, unsigned max);
 
@@ -773,9 +775,8 @@ int varve_wait_for(struct varve_store *store, varve_request request, int timeout
 
 /**
  * Cancel REQUEST. Best effort: the request either ends as without a cancel, or undoes its steps and
- * ends with
- * -ECANCELED. Its sink is not called any more; a call that runs on another thread may still finish.
- * Returns 0 when REQUEST was in flight, -ENOENT when not. Any thread.
+ * ends with -ECANCELED. Its sink is not called any more; a call that runs on another thread may
+ * still finish. Returns 0 when REQUEST was in flight, -ENOENT when not. Any thread.
  */
 int varve_cancel(struct varve_store *store, varve_request request);
 
@@ -952,10 +953,9 @@ void varve_create_options_init(struct varve_create_options *options, size_t size
  * the file system.
  *
  * Errors in the callback: -EEXIST (the id exists), -ENOENT (no such parent), -ENOTDIR (the parent
- * is not a directory),
- * -EINVAL (the parent is not a subvolume of this store), -EXDEV (the parent is on another file
- * system), -ETXTBSY (the parent has an active swap file), -ENOSPC, -EDQUOT, -EROFS, -EMFILE,
- * -EAGAIN (VARVE_CREATE_NOWAIT), -ECANCELED, -EIO; with a shift or a label those of
+ * is not a directory), -EINVAL (the parent is not a subvolume of this store), -EXDEV (the parent is
+ * on another file system), -ETXTBSY (the parent has an active swap file), -ENOSPC, -EDQUOT, -EROFS,
+ * -EMFILE, -EAGAIN (VARVE_CREATE_NOWAIT), -ECANCELED, -EIO; with a shift or a label those of
  * varve_layer_chown() and varve_layer_relabel(). A failed create leaves nothing; where the new
  * subvolume cannot be destroyed (an owner without the mount option user_subvol_rm_allowed), the
  * create moves it to the trash for varve_sweep(), and says so in the detail.
@@ -1051,8 +1051,7 @@ int varve_layer_put(struct varve_store *store, const char *id);
  * is removed or renamed; a removal does not wait for it to be closed, but the kernel's cleaner
  * does. Do not trust the layer's content: resolve paths by openat2() with RESOLVE_IN_ROOT or
  * RESOLVE_BENEATH. Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume of this
- * store),
- * -EACCES, -EMFILE. Nothing is changed.
+ * store), -EACCES, -EMFILE. Nothing is changed.
  */
 int varve_layer_open(struct varve_store *store, const char *id, uint64_t flags,
 		     varve_callback *callback, void *user_data, varve_request *ret_request);
@@ -1184,12 +1183,10 @@ int varve_layer_changes(struct varve_store *store, const char *id,
  * (VARVE_USAGE_MOUNTS). Files that vanish meanwhile are ignored. varve_progress() has the progress.
  *
  * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume), -EPERM (VARVE_USAGE_SEARCH
- * without privilege),
- * -EACCES (a directory that the caller may not read; the rest is walked, but there is no result),
- * -ENOBUFS (hard links over more than 134 million inode numbers, or directories nested tens of
- * thousands deep, beyond the memory of a walk),
- * -ECANCELED, -EIO. Quota numbers are given where sysfs is mounted, else to privileged callers. A
- * crash leaves nothing.
+ * without privilege), -EACCES (a directory that the caller may not read; the rest is walked, but
+ * there is no result), -ENOBUFS (hard links over more than 134 million inode numbers, or
+ * directories nested tens of thousands deep, beyond the memory of a walk), -ECANCELED, -EIO. Quota
+ * numbers are given where sysfs is mounted, else to privileged callers. A crash leaves nothing.
  */
 int varve_layer_usage(struct varve_store *store, const char *id, uint64_t flags,
 		      varve_callback *callback, void *user_data, varve_request *ret_request);
@@ -1290,11 +1287,10 @@ int varve_layer_adopt(struct varve_store *store, const char *id, uint64_t flags,
  *
  * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume; a label that the policy does
  * not know), -EXDEV (without CAP_SYS_ADMIN: content beneath a mount was left out), -EPERM (the
- * layer is the home directory of the user),
- * -EACCES (the policy forbids it), -EROFS, -ENOSPC, -ECANCELED, -EIO. Refused: -EINVAL (a label
- * with fewer than three ':'), -ENAMETOOLONG. Privilege: CAP_SYS_ADMIN, or as the policy says. A
- * failure, a cancel or a crash leaves the layer labelled in part; the same request again labels the
- * rest.
+ * layer is the home directory of the user), -EACCES (the policy forbids it), -EROFS, -ENOSPC,
+ * -ECANCELED, -EIO. Refused: -EINVAL (a label with fewer than three ':'), -ENAMETOOLONG. Privilege:
+ * CAP_SYS_ADMIN, or as the policy says. A failure, a cancel or a crash leaves the layer labelled in
+ * part; the same request again labels the rest.
  */
 int varve_layer_relabel(struct varve_store *store, const char *id, const char *label,
 			uint64_t flags, varve_callback *callback, void *user_data,
@@ -1366,9 +1362,8 @@ void varve_diff_options_init(struct varve_diff_options *options, size_t size);
  * Holes are not read, and take no room in the archive: `truncate -s 1P` in a container makes a file
  * of 1 PiB in an archive of some KiB. GNU tar and varve_layer_apply() make the file sparse again.
  * Other readers may fill a disk: those written in Go expand holes, and OCI advises against sparse
- * files. For such readers set file_size_max: the request then fails with
- * -EFBIG and the path. A file with more than a million pieces is archived with its holes of up to 1
- * MiB as zeros.
+ * files. For such readers set file_size_max: the request then fails with -EFBIG and the path. A
+ * file with more than a million pieces is archived with its holes of up to 1 MiB as zeros.
  *
  * FD may be a file, a pipe or a socket, blocking or not; it is duplicated, and may be closed at
  * once. A thread writes to FD and may wait for the reader: the request stays in flight until the
@@ -1430,8 +1425,8 @@ int varve_layer_diff_size(struct varve_store *store, const char *id,
  * An archive may end with one block of zeros instead of two, or with none, which result->skipped
  * reports with -ENODATA; an empty input is an archive without entries. Bytes behind the end are
  * ignored, but where digests are taken FD is read to its end, and all of its bytes belong to them.
- * FD is duplicated, and a thread reads from it and may wait, as in varve_layer_diff().
- * With VARVE_STREAM as FD the archive comes from varve_stream_write().
+ * FD is duplicated, and a thread reads from it and may wait, as in varve_layer_diff(). With
+ * VARVE_STREAM as FD the archive comes from varve_stream_write().
  *
  * An archive compressed by gzip, zstd, xz or bzip2 is recognised by its first bytes and
  * decompressed by a thread of its own. Several gzip members, zstd frames, xz or bzip2 streams may
@@ -1446,20 +1441,19 @@ int varve_layer_diff_size(struct varve_store *store, const char *id,
  * archive unpacked.
  *
  * Errors in the callback: -EINVAL (a name, or the target of a hard link, that leads out by "..", a
- * whiteout of "..", something in a directory ".wh.*"),
- * -ENAMETOOLONG, -ENODATA (the archive or its compressed form is cut off), -EBADMSG (corrupt, wrong
- * sizes, an entry without a name, a lone block of zeros before entries), -ENOTSUP (compressed
- * twice, or otherwise than above, or the library is missing: see the detail), -EPERM (a device
- * without CAP_MKNOD, an owner without CAP_CHOWN: see VARVE_APPLY_*), -EOVERFLOW (an owner that is
- * in no map: see VARVE_OVERFLOW_IDS; or has no id in the caller's user namespace: see
- * VARVE_APPLY_IGNORE_OWNERS), -ENOENT (no such layer; a link to nothing), -E2BIG (an attribute
- * larger than a node of the file system; the limit is in the detail), -EBUSY and -ESTALE (see
- * above), -EROFS,
- * -ENOSPC, -EDQUOT, -ENOBUFS (too many directories, or a larger window or dictionary), -ENOMEM,
- * -ECANCELED, -EIO (also, durable or within a create: data of any file of the file system was lost
- * meanwhile). After an error, a cancel or a crash the archive is unpacked in part. Refused with
- * -EBADF: FD cannot be read. With -EINVAL: room and a descriptor; a force_mode with other bits than
- * permissions; a text that is no digest.
+ * whiteout of "..", something in a directory ".wh.*"), -ENAMETOOLONG, -ENODATA (the archive or its
+ * compressed form is cut off), -EBADMSG (corrupt, wrong sizes, an entry without a name, a lone
+ * block of zeros before entries), -ENOTSUP (compressed twice, or otherwise than above, or the
+ * library is missing: see the detail), -EPERM (a device without CAP_MKNOD, an owner without
+ * CAP_CHOWN: see VARVE_APPLY_*), -EOVERFLOW (an owner that is in no map: see VARVE_OVERFLOW_IDS; or
+ * has no id in the caller's user namespace: see VARVE_APPLY_IGNORE_OWNERS), -ENOENT (no such layer;
+ * a link to nothing), -E2BIG (an attribute larger than a node of the file system; the limit is in
+ * the detail), -EBUSY and -ESTALE (see above), -EROFS, -ENOSPC, -EDQUOT, -ENOBUFS (too many
+ * directories, or a larger window or dictionary), -ENOMEM, -ECANCELED, -EIO (also, durable or
+ * within a create: data of any file of the file system was lost meanwhile). After an error, a
+ * cancel or a crash the archive is unpacked in part. Refused with -EBADF: FD cannot be read. With
+ * -EINVAL: room and a descriptor; a force_mode with other bits than permissions; a text that is no
+ * digest.
  */
 int varve_layer_apply(struct varve_store *store, const char *id,
 		      const struct varve_apply_options *options, int fd, varve_callback *callback,
@@ -1596,10 +1590,9 @@ int varve_quota_status(struct varve_store *store, varve_callback *callback, void
 
 /**
  * Turn quota on in MODE, for the whole file system; do nothing where quota runs in that mode.
- * Errors in the callback:
- * -EBUSY (quota runs in the other mode), -ENOTSUP (the kernel has no such mode), -EPERM. Refused
- * with -EINVAL: a MODE other than full and simple. Full mode begins with a rescan, after which
- * limits are enforced. Needs CAP_SYS_ADMIN.
+ * Errors in the callback: -EBUSY (quota runs in the other mode), -ENOTSUP (the kernel has no such
+ * mode), -EPERM. Refused with -EINVAL: a MODE other than full and simple. Full mode begins with a
+ * rescan, after which limits are enforced. Needs CAP_SYS_ADMIN.
  */
 int varve_quota_enable(struct varve_store *store, enum varve_quota_mode mode,
 		       varve_callback *callback, void *user_data, varve_request *ret_request);
@@ -1615,10 +1608,9 @@ int varve_quota_disable(struct varve_store *store, varve_callback *callback, voi
  * Limit layer ID to BYTES, or remove its limit (0), and record the size. Where the layer holds more
  * than BYTES, writes fail until it holds less. Durable when the callback runs, unless the store was
  * opened with VARVE_OPEN_RELAXED. Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a
- * subvolume), and as varve_layer_create() with a size. Refused with
- * -EINVAL: less than btrfs.min_space. Needs CAP_SYS_ADMIN. A crash before the callback leaves the
- * old or the new limit; where the record is new and the limit old, varve_layer_get() applies the
- * record.
+ * subvolume), and as varve_layer_create() with a size. Refused with -EINVAL: less than
+ * btrfs.min_space. Needs CAP_SYS_ADMIN. A crash before the callback leaves the old or the new
+ * limit; where the record is new and the limit old, varve_layer_get() applies the record.
  */
 int varve_quota_limit(struct varve_store *store, const char *id, uint64_t bytes,
 		      varve_callback *callback, void *user_data, varve_request *ret_request);
@@ -1626,10 +1618,10 @@ int varve_quota_limit(struct varve_store *store, const char *id, uint64_t bytes,
 /**
  * Limit the group of layers NAME (storage option "group=NAME") to BYTES, or remove its limit (0),
  * and record the size. Durable as varve_quota_limit(). Errors in the callback: -ENOENT (the store
- * has no such group), -ENOTCONN (quota is off),
- * -EPERM. Refused with -EINVAL: a bad NAME. Needs CAP_SYS_ADMIN. A crash before the callback leaves
- * the old or the new limit; where the record is new and the limit old, the next layer that joins
- * the group with a size, or the next call for the group, applies the record.
+ * has no such group), -ENOTCONN (quota is off), -EPERM. Refused with -EINVAL: a bad NAME. Needs
+ * CAP_SYS_ADMIN. A crash before the callback leaves the old or the new limit; where the record is
+ * new and the limit old, the next layer that joins the group with a size, or the next call for the
+ * group, applies the record.
  */
 int varve_quota_limit_group(struct varve_store *store, const char *name, uint64_t bytes,
 			    varve_callback *callback, void *user_data, varve_request *ret_request);

@@ -40,8 +40,7 @@ int safety_root_return(struct safety_root *root);
 
 /*
  * Is PATH, absolute, strictly below ROOT, on its mount, reached through no link? Returns 0, or
- * -EPERM when not, or the
- * -errno of looking.
+ * -EPERM when not, or the -errno of looking.
  */
 int safety_check(const struct safety_root *root, const char *path);
 

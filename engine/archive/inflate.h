@@ -87,8 +87,8 @@ void inflate_init(struct inflate *inflate, struct stream *stream, struct fault *
 /*
  * The next bytes of the archive, which stay until the next call: how many, 0 at the end, or -errno,
  * inflate->call and decoder.detail: INFLATE_CUT_OFF, -EBADMSG, -ENOTSUP (no library, twice
- * compressed, or by another codec), -ENOBUFS (a limit of memory), -ENOMEM,
- * -ECANCELED, what the stream says.
+ * compressed, or by another codec), -ENOBUFS (a limit of memory), -ENOMEM, -ECANCELED, what the
+ * stream says.
  */
 ssize_t inflate_read(struct inflate *inflate, const void **ret_bytes);
 

@@ -46,8 +46,7 @@ int search_next(struct search *search);
 
 /*
  * Take apart the current item, a ROOT_REF or ROOT_BACKREF: the directory, and the name in it
- * (VARVE_ID_MAX + 1 bytes). 0, or
- * -EUCLEAN when the name is not inside of the item.
+ * (VARVE_ID_MAX + 1 bytes). 0, or -EUCLEAN when the name is not inside of the item.
  */
 int search_reference(const struct search *search, uint64_t *ret_directory, char *ret_name);
 

@@ -17,8 +17,7 @@
 
 /*
  * Parse VALUE, NAME or NAME:SIZE: copy the name to RET_NAME (VARVE_ID_MAX + 1 bytes); *RET_BYTES is
- * 0 without a size. 0, or
- * -EINVAL when it is not a name that an id could be, or no size.
+ * 0 without a size. 0, or -EINVAL when it is not a name that an id could be, or no size.
  */
 int groups_parse(const char *value, char *ret_name, uint64_t *ret_bytes);
 

@@ -152,9 +152,8 @@ struct varve_store *store_new(const char **ret_call);
 
 /*
  * Where the home is now, in RET_PATH (HOME_PATH_MAX + 1 bytes): it may have been renamed since the
- * store was opened. 0,
- * -ESTALE when the path is not known or the home is gone, or another -errno. Any thread; does not
- * block.
+ * store was opened. 0, -ESTALE when the path is not known or the home is gone, or another -errno.
+ * Any thread; does not block.
  */
 int store_home(const struct varve_store *store, char *ret_path);
 

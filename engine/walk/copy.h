@@ -44,8 +44,7 @@ struct copy_job {
 
 /*
  * Do JOB: 0; -EBUSY (a subvolume is nested in it, something is mounted in it, or it is being
- * changed), -EPERM (chattr +i or +a), -ENOBUFS,
- * -ECANCELED, or another -errno. Lane thread.
+ * changed), -EPERM (chattr +i or +a), -ENOBUFS, -ECANCELED, or another -errno. Lane thread.
  */
 int copy_run(struct copy_job *job);
 
