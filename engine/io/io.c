@@ -176,10 +176,13 @@ static bool io_spin(struct io *io, int64_t timeout_ns)
 
 	if (io->ring.in_flight || (timeout_ns >= 0 && timeout_ns < SPIN_NS))
 		return false;
-	while (inbox_empty(&io->inbox) &&
-	       !atomic_load_explicit(&io->interrupted, memory_order_relaxed))
+	while (inbox_empty(&io->inbox)) {
+		/* An interrupt is for one turn: left set, it would keep each later turn awake. */
+		if (atomic_load_explicit(&io->interrupted, memory_order_relaxed))
+			return atomic_exchange(&io->interrupted, false);
 		if (!spin_again(&io->spin, &wait))
 			return false;
+	}
 	return true;
 }
 

@@ -270,6 +270,20 @@ START_TEST(test_interrupt)
 }
 END_TEST
 
+/* An interrupt ends one wait: the next turn sleeps again. */
+START_TEST(test_interrupt_once)
+{
+	for (int i = 0; i < 2; i++) {
+		struct io *io = start(i);
+
+		io_interrupt(io);
+		io_turn(io, -1);
+		ck_assert(!io_turn(io, 5000000));
+		stop(io);
+	}
+}
+END_TEST
+
 START_TEST(test_timeout)
 {
 	for (int i = 0; i < 2; i++) {
@@ -285,4 +299,4 @@ END_TEST
 
 TEST_MAIN_UNIT("io", test_ring, test_lanes_only, test_ring_without_opcodes, test_no_memory_for_ring,
 	       test_lane_width, test_submission_fails, test_wake_ring, test_wake_lanes,
-	       test_interrupt, test_timeout)
+	       test_interrupt, test_interrupt_once, test_timeout)
