@@ -109,8 +109,7 @@ static int groups_write(struct varve_store *store, uint64_t group,
 	if (dir_fd < 0)
 		return dir_fd;
 	snprintf(text, sizeof(text), "%" PRIu64 " %s", record->bytes, record->name);
-	/* Of a crash before; the lock is ours. */
-	unlinkat(dir_fd, ".new", 0);
+	/* One of a crash before is replaced; the lock is ours. */
 	r = size_record_write_text(store, dir_fd, ".new", text);
 	return r ? r
 		 : RET_NERRNO(renameat(dir_fd, ".new", dir_fd, groups_record_name(group, name)));

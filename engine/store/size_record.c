@@ -150,6 +150,14 @@ int size_record_holder(struct varve_store *store)
 	return holder;
 }
 
+/* Make the file NAME in DIR_FD. */
+static int size_record_new(int dir_fd, const char *name)
+{
+	return RET_NERRNO(openat(dir_fd, name,
+				 O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+				 RECORD_MODE));
+}
+
 int size_record_write_text(struct varve_store *store, int dir_fd, const char *name,
 			   const char *text)
 {
@@ -159,8 +167,11 @@ int size_record_write_text(struct varve_store *store, int dir_fd, const char *na
 
 	if (r)
 		return r;
-	fd = RET_NERRNO(openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-			       RECORD_MODE));
+	fd = size_record_new(dir_fd, name);
+	/* What is there is of a try, or a process, that could not take it away. */
+	if (fd == -EEXIST)
+		fd = unlinkat(dir_fd, name, 0) < 0 ? negative_errno()
+						   : size_record_new(dir_fd, name);
 	if (fd < 0)
 		return fd;
 	/* Whatever the umask is. */
