@@ -1,0 +1,606 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "schedule.h"
+#include "engine/base/util.h"
+#include "kernel.h"
+#include "model.h"
+#include "tasks.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <varve.h>
+
+#define HOME "/home"
+/* Layers that each process has for itself. */
+#define LAYERS_OWN 4
+#define PROGRAMS_MAX 3
+#define LAYERS_MAX (PROGRAMS_MAX * LAYERS_OWN)
+#define REQUESTS_MAX 8
+/* Layers that all programs contend for, and one that is always there. */
+#define SHARED_PLAIN "p-all"
+#define SHARED_SIZED "s-all"
+#define BASE "p-base"
+/* SCHEDULE_LIMIT, as its record has it. */
+#define LIMIT_TEXT "8388608"
+/* Calls that a program makes, more or less, in one request. */
+#define CALLS_PER_REQUEST 40
+/* How often the power is cut again while a store is being swept. */
+#define CUTS_AGAIN_MAX 2
+
+struct schedule_statistics schedule_statistics;
+
+/* Which states a layer may be in. */
+struct states {
+	bool present, absent;
+};
+
+/* A layer that one program alone makes and removes. */
+struct layer {
+	char id[8];
+	/* A request for it is in flight; how many there were. */
+	bool busy;
+	unsigned version;
+	/* What may be visible, and what may be there after a power cut. */
+	struct states live, durable;
+};
+
+struct request {
+	bool used;
+	struct program *program;
+	enum varve_operation operation;
+	bool is_durable;
+	/* What it is about; of a rename, to what. NULL: all of them, or one that is shared. */
+	struct layer *layer, *to;
+	/* Of a sync: the versions that there were. */
+	unsigned versions[LAYERS_OWN];
+};
+
+struct program {
+	unsigned number;
+	struct varve_store *store;
+	struct layer *layers;
+	struct request requests[REQUESTS_MAX];
+	/* Requests that are still to be made; in flight. */
+	unsigned left, in_flight;
+};
+
+static struct layer layers[LAYERS_MAX];
+static struct program programs[PROGRAMS_MAX];
+static unsigned programs_count;
+
+/* The file system as each schedule finds it, by the mode of quota; transid 0: not made yet. */
+static struct model_image templates[3];
+
+bool schedule_sized(const char *id)
+{
+	return *id == 's';
+}
+
+/* ---- what is checked ------------------------------------------------------------------------- */
+
+/* The place of PATH below the home, in IMAGE; MODEL_NONE: it is missing. */
+static int schedule_find(const struct model_image *image, const char *path)
+{
+	const struct model_entry *entry = model_find(image, MODEL_TOP, HOME + 1);
+	char name[MODEL_NAME_BYTES];
+
+	while (entry && *path) {
+		size_t length = strcspn(path, "/");
+
+		memcpy(name, path, length);
+		name[length] = '\0';
+		path += length + (path[length] == '/');
+		entry = model_find(image, entry->inode, name);
+	}
+	return entry ? entry->inode : MODEL_NONE;
+}
+
+/* Is there a layer ID in IMAGE? */
+static bool schedule_has(const struct model_image *image, const char *id)
+{
+	int subvolumes = schedule_find(image, "subvolumes");
+
+	return subvolumes != MODEL_NONE && model_find(image, subvolumes, id);
+}
+
+/* Check that the layer ID of IMAGE has its record; DISK: as far as that is written. */
+static void schedule_check_record(const struct model_image *image, bool disk, const char *id)
+{
+	int quotas = schedule_find(image, "quotas");
+	const struct model_entry *entry = quotas == MODEL_NONE ? NULL
+							       : model_find(image, quotas, id);
+	const struct model_inode *inode = entry ? &image->inodes[entry->inode] : NULL;
+
+	if (!entry)
+		sim_fail("%s: layer %s has no record", disk ? "durable" : "visible", id);
+	if ((disk ? inode->disk_size : inode->size) != strlen(LIMIT_TEXT) ||
+	    memcmp(inode->data, LIMIT_TEXT, strlen(LIMIT_TEXT)))
+		sim_fail("%s: the record of layer %s is not whole", disk ? "durable" : "visible",
+			 id);
+}
+
+/* Check all layers of IMAGE. */
+static void schedule_check(struct model_image *image, bool disk)
+{
+	int subvolumes = schedule_find(image, "subvolumes");
+	const char *where = disk ? "durable" : "visible";
+
+	if (subvolumes == MODEL_NONE)
+		return;
+	for (uint16_t i = image->inodes[subvolumes].first; i != MODEL_NONE;
+	     i = image->entries[i].next) {
+		const struct model_entry *entry = &image->entries[i];
+		const struct model_inode *inode = &image->inodes[entry->inode];
+		const struct model_group *group = model_group(image, image->roots[inode->root].id);
+		uint64_t wanted = schedule_sized(entry->name) ? SCHEDULE_LIMIT : 0;
+
+		if (*entry->name == '.')
+			continue;
+		if (inode->ino != MODEL_ROOT_INO)
+			sim_fail("%s: %s is no subvolume", where, entry->name);
+		if ((wanted || image->quota != MODEL_QUOTA_FULL) &&
+		    (group ? group->limit : 0) != wanted)
+			sim_fail("%s: layer %s has the limit %llu, not %llu", where, entry->name,
+				 (unsigned long long)(group ? group->limit : 0),
+				 (unsigned long long)wanted);
+		if (wanted)
+			schedule_check_record(image, disk, entry->name);
+	}
+}
+
+static void schedule_changed(void)
+{
+	schedule_check(&model.now, false);
+}
+
+static void schedule_committed(void)
+{
+	schedule_check(&model.disk, true);
+}
+
+/* Check that the layers are as one of their STATES says; DURABLE: after a cut. */
+static void schedule_check_states(bool durable)
+{
+	for (unsigned i = 0; i < programs_count * LAYERS_OWN; i++) {
+		struct layer *layer = &layers[i];
+		struct states *states = durable ? &layer->durable : &layer->live;
+		bool present = schedule_has(&model.now, layer->id);
+
+		if (!(present ? states->present : states->absent))
+			sim_fail("layer %s is %s, and may not be", layer->id,
+				 present ? "there" : "missing");
+		layer->live = (struct states){ present, !present };
+		if (durable)
+			layer->durable = layer->live;
+	}
+}
+
+static void schedule_check_cut(void)
+{
+	schedule_changed();
+	schedule_check_states(true);
+}
+
+static void schedule_check_end(void)
+{
+	schedule_check_states(false);
+}
+
+/* Check that the directory PATH below the home is empty, or missing. */
+static void schedule_check_empty(const char *path)
+{
+	int slot = schedule_find(&model.now, path);
+	const struct model_entry *entry = slot == MODEL_NONE ? NULL : model_next_entry(slot, 0);
+
+	if (entry)
+		sim_fail("the sweep has left %s/%s", path, entry->name);
+}
+
+/* Check that nothing but layers is left. */
+static void schedule_check_swept(void)
+{
+	int subvolumes = schedule_find(&model.now, "subvolumes"),
+	    quotas = schedule_find(&model.now, "quotas");
+
+	schedule_check_empty(".varve/staging");
+	schedule_check_empty(".varve/trash");
+	for (const struct model_entry *entry = model_next_entry(subvolumes, 0); entry;
+	     entry = model_next_entry(subvolumes, entry->index + 1))
+		if (*entry->name == '.')
+			sim_fail("the sweep has left %s", entry->name);
+	for (const struct model_entry *entry = quotas == MODEL_NONE ? NULL
+								    : model_next_entry(quotas, 0);
+	     entry; entry = model_next_entry(quotas, entry->index + 1))
+		if (!schedule_has(&model.now, entry->name))
+			sim_fail("the record of %s is without its layer", entry->name);
+	for (unsigned i = 1; i < model.now.roots_used; i++) {
+		const struct model_root *root = &model.now.roots[i];
+
+		if (root->id && !root->dead && root->in_dir != subvolumes)
+			sim_fail("a subvolume is in no place of layers");
+	}
+	for (unsigned i = 0; i < model.now.groups_used; i++) {
+		uint64_t id = model.now.groups[i].id;
+
+		if (id && !model_root_by_id(&model.now, id))
+			sim_fail("the quota group of subvolume %llu, which is gone, is left",
+				 (unsigned long long)id);
+	}
+}
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+/* A change of LAYER is under way: both states are possible from now on. */
+static void layer_begin(struct layer *layer, bool present)
+{
+	layer->busy = true;
+	layer->version++;
+	if (present)
+		layer->live.present = layer->durable.present = true;
+	else
+		layer->live.absent = layer->durable.absent = true;
+}
+
+/* LAYER is PRESENT, for sure. */
+static void layer_known(struct layer *layer, bool present, bool is_durable)
+{
+	layer->live = (struct states){ present, !present };
+	if (!is_durable)
+		return;
+	layer->durable = layer->live;
+	if (schedule_has(&model.disk, layer->id) != present)
+		sim_fail("layer %s: its durable %s is not durable", layer->id,
+			 present ? "create" : "removal");
+}
+
+/* Judge ERROR of REQUEST, which was not to fail. */
+static void request_failed(const struct request *request, const struct varve_result *result)
+{
+	const struct layer *layer = request->layer;
+	enum varve_operation operation = request->operation;
+	char text[512];
+
+	if (layer && result->error == -EEXIST && operation == VARVE_CREATE)
+		layer_known(request->layer, true, false);
+	else if (layer && result->error == -ENOENT && operation == VARVE_REMOVE)
+		layer_known(request->layer, false, false);
+	else if (layer && !kernel.errors)
+		sim_fail("%s of %s: %s", varve_operation_name(operation), layer->id,
+			 varve_strerror(result->failure, text, sizeof(text)));
+}
+
+/* A sync has ended: what had ended before it is durable. */
+static void request_synced(const struct request *request)
+{
+	for (unsigned i = 0; i < LAYERS_OWN; i++) {
+		struct layer *layer = &request->program->layers[i];
+
+		if (layer->version != request->versions[i])
+			continue;
+		layer->durable = layer->live;
+		if (layer->live.present != layer->live.absent &&
+		    schedule_has(&model.disk, layer->id) != layer->live.present)
+			sim_fail("layer %s is not durable behind a sync", layer->id);
+	}
+}
+
+/* A request has ended. */
+static void request_ended(struct varve_store *store, const struct varve_result *result, void *data)
+{
+	struct request *request = data;
+	struct layer *layer = request->layer;
+
+	sim_trace("%s of %s has ended: %d", varve_operation_name(request->operation),
+		  layer ? layer->id : "?", result->error);
+	if (layer)
+		layer->busy = false;
+	if (request->to)
+		request->to->busy = false;
+	request->used = false;
+	request->program->in_flight--;
+	if (result->error)
+		request_failed(request, result);
+	else if (request->operation == VARVE_SYNC)
+		request_synced(request);
+	else if (layer && request->operation != VARVE_FREEZE)
+		layer_known(layer, request->operation == VARVE_CREATE, request->is_durable);
+	if (!result->error && request->to)
+		layer_known(request->to, true, request->is_durable);
+}
+
+/* A request of PROGRAM for LAYER. */
+static struct request *request_new(struct program *program, enum varve_operation operation,
+				   struct layer *layer)
+{
+	struct request *request = program->requests;
+
+	while (request->used)
+		request++;
+	*request = (struct request){ .used = true,
+				     .program = program,
+				     .operation = operation,
+				     .layer = layer,
+				     .is_durable = sim_random(2) };
+	program->in_flight++;
+	schedule_statistics.requests++;
+	return request;
+}
+
+/* The flag that says whether REQUEST is durable. */
+static uint64_t request_flag(const struct request *request)
+{
+	return request->is_durable ? VARVE_DURABLE : VARVE_RELAXED;
+}
+
+/* Make layer ID. */
+static int request_create(struct program *program, struct layer *layer, const char *id)
+{
+	static const char *const sized[] = { "size=" LIMIT_TEXT, NULL };
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct request *request = request_new(program, VARVE_CREATE, layer);
+	const struct layer *parent = &program->layers[sim_random(LAYERS_OWN)];
+
+	if (layer)
+		layer_begin(layer, true);
+	if (sim_random(4))
+		options.parent = BASE;
+	if (sim_random(4) == 0 && !parent->busy && !parent->live.absent)
+		options.parent = parent->id;
+	options.flags = request_flag(request) | (sim_random(8) ? 0 : VARVE_CREATE_READ_ONLY);
+	options.storage_options = schedule_sized(id) ? sized : NULL;
+	sim_trace("create %s from %s", id, options.parent ? options.parent : "nothing");
+	return varve_layer_create(program->store, id, &options, request_ended, request, NULL);
+}
+
+/* Remove layer ID. */
+static int request_remove(struct program *program, struct layer *layer, const char *id)
+{
+	struct request *request = request_new(program, VARVE_REMOVE, layer);
+
+	if (layer)
+		layer_begin(layer, false);
+	sim_trace("remove %s", id);
+	return varve_layer_remove(program->store, id, request_flag(request), request_ended, request,
+				  NULL);
+}
+
+/* Rename LAYER, which is there, to TO, which is not. */
+static int request_rename(struct program *program, struct layer *layer, struct layer *to)
+{
+	struct request *request = request_new(program, VARVE_RENAME, layer);
+
+	layer_begin(layer, false);
+	layer_begin(to, true);
+	request->to = to;
+	sim_trace("rename %s to %s", layer->id, to->id);
+	return varve_layer_rename(program->store, layer->id, to->id, request_flag(request),
+				  request_ended, request, NULL);
+}
+
+/* Make all durable. */
+static int request_sync(struct program *program)
+{
+	struct request *request = request_new(program, VARVE_SYNC, NULL);
+
+	for (unsigned i = 0; i < LAYERS_OWN; i++)
+		request->versions[i] = program->layers[i].busy ? UINT32_MAX
+							       : program->layers[i].version;
+	return varve_sync(program->store, 0, request_ended, request, NULL);
+}
+
+/* Make the next request of PROGRAM: 1, 0 when none is possible now, or -errno. */
+static int program_request(struct program *program)
+{
+	unsigned kind = sim_random(16), place = sim_random(LAYERS_OWN);
+	struct layer *layer = &program->layers[place], *other = &program->layers[place ^ 1];
+	const char *shared = sim_random(2) ? SHARED_PLAIN : SHARED_SIZED;
+
+	if (kind == 0)
+		return request_sync(program);
+	if (kind == 1)
+		return varve_sweep(program->store, request_ended,
+				   request_new(program, VARVE_SWEEP, NULL), NULL);
+	if (kind == 2)
+		return request_create(program, NULL, shared);
+	if (kind == 3)
+		return request_remove(program, NULL, shared);
+	if (layer->busy)
+		return 1;
+	if (kind == 4 && !layer->live.absent && !other->busy && !other->live.present)
+		return request_rename(program, layer, other);
+	return sim_random(layer->live.present ? 4 : 16) ? request_create(program, layer, layer->id)
+							: request_remove(program, layer, layer->id);
+}
+
+/* ---- programs -------------------------------------------------------------------------------- */
+
+/* Open the store. */
+static struct varve_store *program_open(void)
+{
+	struct varve_config config = VARVE_CONFIG_INIT;
+	struct varve_store *store = NULL;
+	struct varve_failure failure;
+	char text[512];
+
+	config.home = HOME;
+	config.flags = VARVE_OPEN_NO_URING;
+	config.requests_max = 2 * REQUESTS_MAX;
+	config.fs_threads_max = 1 + sim_random(2);
+	config.commit_threads_max = 1 + sim_random(4);
+	config.backlog_max = sim_random(4) ? 0 : 2;
+	if (varve_open(&config, &store, &failure) && !kernel.errors)
+		sim_fail("open: %s", varve_strerror(&failure, text, sizeof(text)));
+	return store;
+}
+
+/* What a program does: requests, some of them at once, until there are none left. */
+static void *program_run(void *data)
+{
+	struct program *program = data;
+	unsigned at_once = 1 + sim_random(REQUESTS_MAX - 1);
+	int r;
+
+	program->store = program_open();
+	if (!program->store)
+		return NULL;
+	while (program->left || program->in_flight) {
+		while (program->left && program->in_flight < at_once) {
+			program->left--;
+			r = program_request(program);
+			if (r < 0)
+				sim_fail("a request is refused: %d", r);
+		}
+		if (program->in_flight)
+			varve_wait(program->store, -1);
+	}
+	varve_close(program->store);
+	return NULL;
+}
+
+/* What is done after a crash: open, which sweeps; sweep; and wait for the cleaner. */
+static void *program_recover(void *data)
+{
+	struct varve_store *store = program_open();
+	struct varve_failure failure;
+	char text[512];
+
+	if (!store)
+		return NULL;
+	if (varve_sweep_wait(store, NULL, &failure))
+		sim_fail("sweep: %s", varve_strerror(&failure, text, sizeof(text)));
+	model_drop();
+	if (varve_sweep_wait(store, NULL, &failure))
+		sim_fail("sweep: %s", varve_strerror(&failure, text, sizeof(text)));
+	varve_close(store);
+	return NULL;
+}
+
+/* Make the store that all schedules begin with. */
+static void *program_prepare(void *data)
+{
+	const unsigned *quota = data;
+	struct varve_store *store;
+	struct varve_failure failure;
+
+	model_quota_control(*quota == MODEL_QUOTA_SIMPLE ? 4 : *quota == MODEL_QUOTA_FULL ? 1 : 2);
+	store = program_open();
+	if (varve_layer_create_wait(store, BASE, NULL, &failure))
+		sim_fail("the base layer cannot be made");
+	varve_sync_wait(store, 0, NULL);
+	varve_close(store);
+	return NULL;
+}
+
+/* ---- a schedule ------------------------------------------------------------------------------ */
+
+/* Let the model be as the template of QUOTA, which is made when it is first needed. */
+static const char *schedule_begin(unsigned quota)
+{
+	model_begin();
+	kernel_begin();
+	if (!templates[quota].transid) {
+		sim_process("prepare", program_prepare, &quota);
+		if (sim_run() == SIM_FAILED)
+			return sim.failure;
+		templates[quota] = model.disk;
+	}
+	model.disk = templates[quota];
+	model_cut();
+	return NULL;
+}
+
+/* Choose the programs of SEED. */
+static void schedule_choose(void)
+{
+	unsigned calls = 0;
+
+	programs_count = 1 + sim_random(PROGRAMS_MAX);
+	for (unsigned i = 0; i < programs_count; i++) {
+		struct program *program = &programs[i];
+
+		*program = (struct program){ .number = i,
+					     .layers = &layers[i * LAYERS_OWN],
+					     .left = 1 + sim_random(6) };
+		calls += 100 + CALLS_PER_REQUEST * program->left;
+		for (unsigned j = 0; j < LAYERS_OWN; j++) {
+			struct layer *layer = &program->layers[j];
+
+			*layer = (struct layer){ .live = { .absent = true },
+						 .durable = { .absent = true } };
+			snprintf(layer->id, sizeof(layer->id), "%c%u-%u", j < 2 ? 'p' : 's', i, j);
+		}
+	}
+	sim.switch_chance = (unsigned[]){ 8, 64, 256, 256 }[sim_random(4)];
+	if (sim_random(4) == 0)
+		kernel.error_chance = 65536 / calls * (1 + sim_random(4));
+	if (sim_random(2))
+		sim.cut_at = 1 + sim_random(calls);
+	else if (sim_random(2)) {
+		sim.kill_at = 1 + sim_random(calls);
+		sim.kill_number = 1 + sim_random(programs_count);
+	}
+}
+
+/* Run what is to be run; false: it has failed. */
+static bool schedule_go(void)
+{
+	enum sim_end end = sim_run();
+
+	schedule_statistics.calls += sim.steps;
+	schedule_statistics.errors += kernel.errors;
+	sim.steps = sim.cut_at = sim.kill_at = 0;
+	kernel.error_chance = 0;
+	if (end == SIM_FAILED)
+		return false;
+	if (end == SIM_CUT) {
+		schedule_statistics.cuts++;
+		sim_kill_all();
+		model_cut();
+	}
+	return sim_check(end == SIM_CUT ? schedule_check_cut : schedule_check_end);
+}
+
+/* Open the store again, sweep, check; the power may be cut meanwhile. */
+static bool schedule_recover(void)
+{
+	for (unsigned cuts = 0;; cuts++) {
+		uint64_t before = schedule_statistics.cuts;
+
+		if (cuts < CUTS_AGAIN_MAX && sim_random(4) == 0)
+			sim.cut_at = 1 + sim_random(200);
+		sim.switch_chance = 64;
+		kernel.errors = 0;
+		sim.processes_used = 0;
+		sim_process("recover", program_recover, NULL);
+		if (!schedule_go())
+			return false;
+		if (schedule_statistics.cuts == before)
+			return true;
+	}
+}
+
+const char *schedule_run(uint64_t seed, bool trace)
+{
+	const char *failure;
+	bool good;
+
+	sim_begin(0);
+	sim.trace = false;
+	model.changed = model.committed = NULL;
+	failure = schedule_begin((unsigned)(seed % 3));
+	if (failure)
+		return failure;
+	sim_begin(seed);
+	sim.trace = trace;
+	model.changed = schedule_changed;
+	model.committed = schedule_committed;
+	schedule_choose();
+	for (unsigned i = 0; i < programs_count; i++)
+		sim_process("program", program_run, &programs[i]);
+	good = schedule_go() && schedule_recover() && sim_check(schedule_check_swept);
+	schedule_statistics.schedules++;
+	schedule_statistics.kills += sim.kill_number != 0;
+	schedule_statistics.commits += model.commits;
+	return good ? NULL : sim.failure;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A schedule: what one seed does. Up to three processes open the same store and make random
+ * requests; then the power is cut, or one of them is killed, or nothing happens; then another
+ * process opens the store, sweeps it, and the result is checked.
+ *
+ * What is checked (varve_durability(7), engine/README.md):
+ *
+ *	- always, of what is visible and of what is durable: a layer with a size has its record and
+ *	  its limit, from the moment it is visible; one without has no limit
+ *	- at each callback of a durable request: what it made is durable, what it removed is gone
+ *	- after a cut: each layer is as one of the requests left it that may have been the last
+ *	- without a cut: requests end as the state of their layer says
+ *	- after the sweep: nothing is in staging, in the trash, under a reserved name; no record and
+ *	  no quota group is without its layer; no subvolume is anywhere else
+ *	- no program hangs, and no lock is destroyed while it is held
+ */
+#ifndef SIM_SCHEDULE_H
+#define SIM_SCHEDULE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Bugs that are put into the engine on purpose: seeded.c. */
+enum seeded_bug {
+	SEEDED_NONE,
+	/* a removal forgets the record before it destroys the layer */
+	SEEDED_RECORD_FIRST,
+	/* a record is published before its data is in the tree */
+	SEEDED_DATA_LATER,
+	/* the limit is set after the layer is published */
+	SEEDED_LIMIT_LATER,
+	SEEDED_BUGS
+};
+
+extern enum seeded_bug seeded_bug;
+
+/* How many schedules did what, for a summary. */
+struct schedule_statistics {
+	uint64_t schedules, cuts, kills, errors, calls, commits, requests;
+};
+
+extern struct schedule_statistics schedule_statistics;
+
+/* The limit that layers have, if they have one; has layer ID one? */
+#define SCHEDULE_LIMIT 8388608
+bool schedule_sized(const char *id);
+
+/* Run the schedule of SEED: NULL, or what has failed. */
+const char *schedule_run(uint64_t seed, bool trace);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bugs put into the engine on purpose, each as a function of the engine that does a little less, or
+ * does it later. They show what the checks find: tests/sim/test_seeded.sh.
+ */
+#include "engine/btrfs/fs.h"
+#include "engine/btrfs/qgroup.h"
+#include "engine/btrfs/subvol.h"
+#include "engine/core/request.h"
+#include "engine/store/layer.h"
+#include "schedule.h"
+#include "wrap.h"
+
+#include <fcntl.h>
+
+enum seeded_bug seeded_bug;
+
+/* SEEDED_RECORD_FIRST: the record goes before the layer does. */
+WRAP(int, subvol_destroy, (int dir_fd, const char *name))
+{
+	if (seeded_bug == SEEDED_RECORD_FIRST) {
+		int quotas = openat(dir_fd, "../quotas", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		unlinkat(quotas, name, 0);
+		fd_close(quotas);
+	}
+	return __real_subvol_destroy(dir_fd, name);
+}
+
+/* SEEDED_DATA_LATER: the record's data is written out some time. */
+WRAP(int, fs_wait_written, (int fd))
+{
+	return seeded_bug == SEEDED_DATA_LATER ? 0 : __real_fs_wait_written(fd);
+}
+
+/* SEEDED_LIMIT_LATER: no limit is set in the ioctl that makes the subvolume ... */
+static const struct qgroup_birth *limit_later(const struct qgroup_birth *birth)
+{
+	static const struct qgroup_birth none;
+
+	return seeded_bug == SEEDED_LIMIT_LATER ? &none : birth;
+}
+
+/* clang-format off */
+WRAP(int, qgroup_subvol_create, (const struct fs_handle *fs, int dir_fd, const char *name,
+				 const struct qgroup_birth *birth))
+{
+	return __real_qgroup_subvol_create(fs, dir_fd, name, limit_later(birth));
+}
+
+WRAP(int, qgroup_subvol_snapshot, (const struct fs_handle *fs, int dir_fd, const char *name,
+				   int source_fd, bool read_only, const struct qgroup_birth *birth))
+{
+	return __real_qgroup_subvol_snapshot(fs, dir_fd, name, source_fd, read_only,
+					     limit_later(birth));
+}
+/* clang-format on */
+
+/* ... nobody misses it ... */
+WRAP(int, qgroup_limited, (const struct fs_handle *fs, uint64_t group, uint64_t bytes))
+{
+	return seeded_bug == SEEDED_LIMIT_LATER ? 1 : __real_qgroup_limited(fs, group, bytes);
+}
+
+/* What publishes a created layer. */
+static int (*publish_work)(struct op *op);
+
+/* ... and it is set once the layer is in its place. */
+static int publish_then_limit(struct op *op)
+{
+	struct varve_store *store = op_store(op);
+	int r = publish_work(op), fd = r ? r : layer_open(store, op->id);
+	uint64_t number;
+
+	if (fd >= 0 && !subvol_number(fd, &number))
+		r = qgroup_limit(&store->fs, QUOTA_GROUP(0, number), SCHEDULE_LIMIT);
+	fd_close(fd);
+	return r;
+}
+
+WRAP(int, commit_publish, (struct op * op))
+{
+	if (seeded_bug == SEEDED_LIMIT_LATER && op->request->class->operation == VARVE_CREATE &&
+	    schedule_sized(op->id)) {
+		publish_work = op->work;
+		op->work = publish_then_limit;
+	}
+	return __real_commit_publish(op);
+}
