@@ -85,6 +85,17 @@ static inline void cpu_relax(void)
 #endif
 }
 
+/* What hash_bytes() begins with. */
+#define HASH_BEGIN 14695981039346656037ull
+
+/* Add SIZE bytes at DATA to HASH (FNV-1a, 64 bits). */
+static inline uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)
+{
+	for (const unsigned char *byte = (const unsigned char *)data; size--; byte++)
+		hash = (hash ^ *byte) * 1099511628211ull;
+	return hash;
+}
+
 /* Nanoseconds in a millisecond. */
 #define NS_PER_MS 1000000ull
 

@@ -40,23 +40,15 @@ int groups_parse(const char *value, char *ret_name, uint64_t *ret_bytes)
 	return 0;
 }
 
-/* Add SIZE bytes at DATA to HASH (FNV-1a, 64 bits). */
-static uint64_t groups_hash(uint64_t hash, const void *data, size_t size)
-{
-	for (const unsigned char *byte = data; size--; byte++)
-		hash = (hash ^ *byte) * 1099511628211ull;
-	return hash;
-}
-
 /* The group of STORE that is called NAME. */
 static uint64_t groups_number(const struct varve_store *store, const char *name)
 {
 	const struct layout *layout = &store->layout;
-	uint64_t hash = groups_hash(14695981039346656037ull, &layout->subvolumes_root,
-				    sizeof(layout->subvolumes_root));
+	uint64_t hash = hash_bytes(HASH_BEGIN, &layout->subvolumes_root,
+				   sizeof(layout->subvolumes_root));
 
-	hash = groups_hash(hash, &layout->subvolumes_inode, sizeof(layout->subvolumes_inode));
-	return QUOTA_GROUP(1, groups_hash(hash, name, strlen(name)) & QUOTA_NUMBER_MASK);
+	hash = hash_bytes(hash, &layout->subvolumes_inode, sizeof(layout->subvolumes_inode));
+	return QUOTA_GROUP(1, hash_bytes(hash, name, strlen(name)) & QUOTA_NUMBER_MASK);
 }
 
 /* The name of GROUP's record. */
