@@ -27,6 +27,12 @@ int layer_open_error(int error)
 	return error == -ELOOP ? -ENOTDIR : error;
 }
 
+bool layer_passed_over(int error)
+{
+	return error == -ENOENT || error == -ENOTDIR || error == -ELOOP || error == -EINVAL ||
+	       error == -EXDEV || error == -ESTALE || error == -EACCES || error == -EPERM;
+}
+
 /*
  * Is FD, which has been opened by the name ID, still there? Another process may have removed it, or
  * given it another name.

@@ -26,6 +26,12 @@ int layer_open(struct varve_store *store, const char *id);
 int layer_open_error(int error);
 
 /*
+ * Does ERROR mean that an entry vanished, is no layer, or one that the caller may not look at?
+ * Others hide a layer.
+ */
+bool layer_passed_over(int error);
+
+/*
  * Prove that FD is layer ID of STORE: 0, -EINVAL when not, -ENOENT when it was until now, -EXDEV on
  * another file system. RET_INFO may be NULL.
  */

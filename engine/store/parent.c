@@ -30,16 +30,6 @@ struct parent_scan {
 	char *ret_name;
 };
 
-/*
- * Does ERROR mean that an entry vanished, is no layer, or one that the caller may not look at?
- * Others hide a parent.
- */
-static bool parent_passed_over(int error)
-{
-	return error == -ENOENT || error == -ENOTDIR || error == -ELOOP || error == -EINVAL ||
-	       error == -EXDEV || error == -ESTALE || error == -EACCES || error == -EPERM;
-}
-
 /* Is the layer NAME the one with the uuid? */
 static int parent_scan_entry(void *data, const char *name)
 {
@@ -50,7 +40,7 @@ static int parent_scan_entry(void *data, const char *name)
 
 	r = fd < 0 ? fd : layer_prove(scan->store, fd, name, &args);
 	if (r)
-		return parent_passed_over(r) ? 0 : r;
+		return layer_passed_over(r) ? 0 : r;
 	if (memcmp(args.uuid, scan->uuid, BTRFS_UUID_SIZE))
 		return 0;
 	strcpy(scan->ret_name, name);
