@@ -8,6 +8,7 @@
  */
 #include "api/check.h"
 #include "api/options_size.h"
+#include "api/record_copy.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -35,6 +36,7 @@ struct blocking {
 	uint64_t *ret_bytes, *ret_skipped;
 	struct varve_skipped *ret_records;
 	struct varve_digests *ret_digests;
+	struct varve_layer_record **ret_record, ***ret_layer_records;
 };
 
 /*
@@ -152,6 +154,7 @@ static int blocking_copy(struct blocking *blocking, const struct varve_result *r
 {
 	char **ids = NULL, *path = NULL;
 	struct varve_status_entry *entries = NULL;
+	struct varve_layer_record **records = NULL;
 
 	if (result->operation == VARVE_CHANGES) {
 		/* Kept: see layer_changes(). */
@@ -185,6 +188,15 @@ static int blocking_copy(struct blocking *blocking, const struct varve_result *r
 	if (blocking->ret_entries &&
 	    !(entries = blocking_copy_entries(result->status, result->status_count)))
 		return -ENOMEM;
+	if (blocking->ret_record && !(*blocking->ret_record = record_copy_one(result->record)))
+		return -ENOMEM;
+	if (blocking->ret_layer_records &&
+	    !(records = record_copy_all(result->records, result->ids_count))) {
+		free(ids);
+		return -ENOMEM;
+	}
+	if (records)
+		*blocking->ret_layer_records = records;
 	if (path)
 		*blocking->ret_path = path;
 	if (ids)
@@ -399,6 +411,40 @@ int varve_layer_list_wait(struct varve_store *store, char ***ret_ids, size_t *re
 
 	return BLOCKING(store, ret_failure,
 			varve_layer_list(store, blocking_done, &blocking, &request));
+}
+
+int varve_layer_find_wait(struct varve_store *store, const struct varve_find_options *options,
+			  char ***ret_ids, struct varve_layer_record ***ret_records,
+			  size_t *ret_count, struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure,
+				     .ret_ids = ret_ids,
+				     .ret_layer_records = ret_records,
+				     .ret_count = ret_count };
+
+	return BLOCKING(store, ret_failure,
+			varve_layer_find(store, options, blocking_done, &blocking, &request));
+}
+
+int varve_layer_label_wait(struct varve_store *store, const char *id,
+			   const struct varve_label_options *options,
+			   struct varve_layer_record **ret_record,
+			   struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_record = ret_record };
+
+	return BLOCKING(store, ret_failure,
+			varve_layer_label(store, id, options, blocking_done, &blocking, &request));
+}
+
+int varve_layer_record_wait(struct varve_store *store, const char *id,
+			    struct varve_layer_record **ret_record,
+			    struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure, .ret_record = ret_record };
+
+	return BLOCKING(store, ret_failure,
+			varve_layer_record(store, id, blocking_done, &blocking, &request));
 }
 
 int varve_layer_info_wait(struct varve_store *store, const char *id,

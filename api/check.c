@@ -4,6 +4,8 @@
 #include "engine/core/request.h"
 #include "engine/store/store.h"
 
+#include <string.h>
+
 /* All flags that there are: see VARVE_FLAG(). */
 #define CHECK_FLAGS                                                                            \
 	(VARVE_DURABLE | VARVE_RELAXED | VARVE_CREATE_READ_ONLY | VARVE_CREATE_NOWAIT |        \
@@ -13,10 +15,11 @@
 	 VARVE_OPEN_RELAXED | VARVE_OPEN_NO_SWEEP | VARVE_OPEN_PRIVATE_MOUNT |                 \
 	 VARVE_OPEN_EXISTING | VARVE_LAYER_READ_ONLY | VARVE_LAYER_QUOTA | VARVE_USAGE_QUOTA | \
 	 VARVE_QUOTA_INCONSISTENT | VARVE_QUOTA_RESCAN_RUNNING | VARVE_QUOTA_COUNTED |         \
-	 VARVE_OPEN_SHARED_HOME | VARVE_USAGE_MOUNTS | VARVE_DIGESTS)
+	 VARVE_OPEN_SHARED_HOME | VARVE_USAGE_MOUNTS | VARVE_DIGESTS | VARVE_LABEL_ONLY |      \
+	 VARVE_LABEL_RECORD | VARVE_LABEL_COMPARE | VARVE_FIND_RECORDS)
 
 /* No two have a bit in common. */
-static_assert(__builtin_popcountll(CHECK_FLAGS) == 28, "each flag has a bit of its own");
+static_assert(__builtin_popcountll(CHECK_FLAGS) == 32, "each flag has a bit of its own");
 
 int check_request(struct varve_store *store, enum varve_operation operation,
 		  varve_callback *callback)
@@ -78,5 +81,47 @@ int check_flags(struct varve_store *store, enum varve_operation operation, uint6
 	if ((known & both) == both && (flags & both) == both)
 		return request_refuse(&store->core, operation, -EINVAL, NULL,
 				      "durable and relaxed at once");
+	return 0;
+}
+
+int check_labels(struct varve_store *store, enum varve_operation operation,
+		 const char *const *labels, bool bare, size_t *ret_count)
+{
+	const char *reason = NULL;
+	size_t count = 0, bytes = 0;
+
+	for (; labels && labels[count] && !reason && count <= VARVE_LABELS_MAX; count++) {
+		size_t key = record_key_bytes(labels[count]);
+
+		bytes += strlen(labels[count]);
+		reason = record_label_check(labels[count], bare);
+		for (size_t i = 0; i < count && !reason; i++)
+			if (record_key_bytes(labels[i]) == key &&
+			    !memcmp(labels[i], labels[count], key))
+				reason = "a key is given twice";
+	}
+	if (reason)
+		return request_refuse(&store->core, operation, -EINVAL, NULL, reason);
+	if (count > VARVE_LABELS_MAX || bytes > VARVE_LABELS_BYTES_MAX)
+		return request_refuse(&store->core, operation, -E2BIG, NULL,
+				      "at most 128 labels, of 16384 bytes together");
+	*ret_count = count;
+	return 0;
+}
+
+int check_filters(struct varve_store *store, const char *const *filters, size_t *ret_count)
+{
+	size_t count = 0;
+
+	for (; filters && filters[count]; count++) {
+		const char *reason = record_label_check(filters[count],
+							!strchr(filters[count], '='));
+
+		if (!reason && count == VARVE_LABELS_MAX)
+			reason = "more labels than a layer can have";
+		if (reason)
+			return request_refuse(&store->core, VARVE_LIST, -EINVAL, NULL, reason);
+	}
+	*ret_count = count;
 	return 0;
 }

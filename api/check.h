@@ -36,6 +36,16 @@ int layer_changes(struct varve_store *store, const char *id,
 		  const struct varve_changes_options *options, bool keep,
 		  const struct submit *submit);
 
+/*
+ * Are LABELS (NULL last; NULL: none) labels that a layer can have, or with BARE keys, each once?
+ * *RET_COUNT is how many there are.
+ */
+int check_labels(struct varve_store *store, enum varve_operation operation,
+		 const char *const *labels, bool bare, size_t *ret_count);
+
+/* Is each of FILTERS (likewise) a label or a key? */
+int check_filters(struct varve_store *store, const char *const *filters, size_t *ret_count);
+
 /* Is LABEL an SELinux label in form? */
 int check_label(struct varve_store *store, enum varve_operation operation, const char *label);
 

@@ -4,6 +4,7 @@
  * The same function first counts the bytes and then copies, so that neither can forget what the
  * other has.
  */
+#include "api/record_copy.h"
 #include "varve.h"
 
 #include <errno.h>
@@ -124,6 +125,62 @@ static struct varve_finding *future_findings(struct future_copy *copy,
 	return ours;
 }
 
+/* Copy RECORD (NULL gives NULL), which comes first of what it consists of. */
+static struct varve_layer_record *future_record(struct future_copy *copy,
+						const struct varve_layer_record *record)
+{
+	struct varve_layer_record *ours = future_bytes(copy, record, sizeof(*record));
+	const char **labels;
+	const void *bytes;
+
+	if (!record)
+		return NULL;
+	labels = future_ids(copy, record->labels, record->labels_count);
+	bytes = future_bytes(copy, record->bytes, record->bytes_count);
+	if (ours) {
+		ours->labels = labels;
+		ours->bytes = bytes;
+	}
+	return ours;
+}
+
+/* Copy COUNT RECORDS, the array of pointers to them first. */
+static struct varve_layer_record **future_records(struct future_copy *copy,
+						  const struct varve_layer_record *const *records,
+						  size_t count)
+{
+	struct varve_layer_record **ours = future_bytes(copy, records, count * sizeof(*records));
+
+	for (size_t i = 0; records && i < count; i++) {
+		struct varve_layer_record *record = future_record(copy, records[i]);
+
+		if (ours)
+			ours[i] = record;
+	}
+	return ours;
+}
+
+struct varve_layer_record *record_copy_one(const struct varve_layer_record *record)
+{
+	struct future_copy copy = { 0 };
+
+	future_record(&copy, record);
+	copy = (struct future_copy){ .block = calloc(1, copy.at) };
+	return copy.block ? future_record(&copy, record) : NULL;
+}
+
+struct varve_layer_record **record_copy_all(const struct varve_layer_record *const *records,
+					    size_t count)
+{
+	struct future_copy copy = { 0 };
+
+	if (!count)
+		return calloc(1, sizeof(*records));
+	future_records(&copy, records, count);
+	copy = (struct future_copy){ .block = calloc(1, copy.at) };
+	return copy.block ? future_records(&copy, records, count) : NULL;
+}
+
 /* Copy RESULT and all that it points to. The copy, NULL while bytes are counted. */
 static struct varve_result *future_result(struct future_copy *copy,
 					  const struct varve_result *result)
@@ -144,6 +201,9 @@ static struct varve_result *future_result(struct future_copy *copy,
 				       result->skipped_count * sizeof(*result->skipped));
 	members.findings = future_findings(copy, result->findings, result->findings_count);
 	members.digests = future_bytes(copy, result->digests, sizeof(*result->digests));
+	members.record = future_record(copy, result->record);
+	members.records = (const struct varve_layer_record *const *)
+		future_records(copy, result->records, result->ids_count);
 	if (ours)
 		*ours = members;
 	return ours;

@@ -75,7 +75,21 @@ struct layer_create {
 	struct varve_create_options options;
 	struct varve_chown_options chown;
 	struct varve_apply_options apply;
+	size_t labels_count;
 };
+
+/* Check the record of COUNT bytes at BYTES. */
+static int layer_record_bytes(struct varve_store *store, enum varve_operation operation,
+			      const void *bytes, size_t count)
+{
+	if (count > VARVE_RECORD_BYTES_MAX)
+		return request_refuse(&store->core, operation, -E2BIG, NULL,
+				      "a record has at most 49152 bytes");
+	if (count && !bytes)
+		return request_refuse(&store->core, operation, -EINVAL, NULL,
+				      "a record without its bytes");
+	return 0;
+}
 
 /*
  * Copy the options GIVEN and what they point to, and check them one by one. ID is for the record of
@@ -100,6 +114,10 @@ static int layer_create_options(struct varve_store *store, const char *id,
 		r = check_label(store, VARVE_CREATE, options->label);
 	if (!r)
 		r = check_flags(store, VARVE_CREATE, options->flags, LAYER_CREATE_FLAGS);
+	if (!r)
+		r = check_labels(store, VARVE_CREATE, options->labels, false, &ours->labels_count);
+	if (!r)
+		r = layer_record_bytes(store, VARVE_CREATE, options->record, options->record_bytes);
 	if (r || !options->apply)
 		return r;
 	r = layer_apply_options(store, VARVE_CREATE, &ours->apply, options->apply,
@@ -134,6 +152,11 @@ static int layer_options(struct varve_store *store, const char *id, struct layer
 	arguments->chown = options->chown;
 	arguments->label = options->label && *options->label ? options->label : NULL;
 	arguments->flags = options->flags;
+	arguments->labels = (struct record_change){ .set = options->labels,
+						    .set_count = ours->labels_count,
+						    .replace = true,
+						    .bytes = options->record,
+						    .bytes_count = options->record_bytes };
 	if (options->mode)
 		arguments->mode = options->mode;
 	/* The default is for layers that can grow. */
@@ -256,7 +279,76 @@ int varve_layer_list(struct varve_store *store, varve_callback *callback, void *
 {
 	int r = check_request(store, VARVE_LIST, callback);
 
-	return r ? r : list_submit(store, &(struct submit){ callback, user_data, ret_request });
+	return r ? r
+		 : list_submit(store, NULL, 0, false,
+			       &(struct submit){ callback, user_data, ret_request });
+}
+
+int varve_layer_find(struct varve_store *store, const struct varve_find_options *options,
+		     varve_callback *callback, void *user_data, varve_request *ret_request)
+{
+	struct varve_find_options ours = VARVE_FIND_OPTIONS_INIT;
+	size_t count = 0;
+	int r = check_request(store, VARVE_LIST, callback);
+
+	if (!r && options)
+		r = check_options(store, VARVE_LIST, &ours, sizeof(ours), options);
+	if (!r)
+		r = check_flags(store, VARVE_LIST, ours.flags, VARVE_FIND_RECORDS);
+	if (!r)
+		r = check_filters(store, ours.labels, &count);
+	return r ? r
+		 : list_submit(store, ours.labels, count, ours.flags & VARVE_FIND_RECORDS,
+			       &(struct submit){ callback, user_data, ret_request });
+}
+
+int varve_layer_label(struct varve_store *store, const char *id,
+		      const struct varve_label_options *options, varve_callback *callback,
+		      void *user_data, varve_request *ret_request)
+{
+	struct varve_label_options ours = VARVE_LABEL_OPTIONS_INIT;
+	struct record_change change = { 0 };
+	int r = check_request(store, VARVE_LABEL, callback);
+
+	if (!r)
+		r = check_id(store, VARVE_LABEL, id);
+	if (!r && options)
+		r = check_options(store, VARVE_LABEL, &ours, sizeof(ours), options);
+	if (!r)
+		r = check_flags(store, VARVE_LABEL, ours.flags,
+				VARVE_DURABLE | VARVE_RELAXED | VARVE_LABEL_ONLY |
+					VARVE_LABEL_RECORD | VARVE_LABEL_COMPARE);
+	if (!r)
+		r = check_labels(store, VARVE_LABEL, ours.labels, false, &change.set_count);
+	if (!r)
+		r = check_labels(store, VARVE_LABEL, ours.deleted, true, &change.deleted_count);
+	if (!r)
+		r = layer_record_bytes(store, VARVE_LABEL, ours.record, ours.record_bytes);
+	if (!r && ours.record_bytes && !(ours.flags & VARVE_LABEL_RECORD))
+		r = request_refuse(&store->core, VARVE_LABEL, -EINVAL, id,
+				   "a record without VARVE_LABEL_RECORD");
+	if (r)
+		return r;
+	change.set = ours.labels;
+	change.deleted = ours.deleted;
+	change.only = ours.flags & VARVE_LABEL_ONLY;
+	change.replace = ours.flags & VARVE_LABEL_RECORD;
+	change.bytes = ours.record;
+	change.bytes_count = ours.record_bytes;
+	return labels_submit(store, id, &change, ours.flags & VARVE_LABEL_COMPARE, ours.revision,
+			     ours.flags, &(struct submit){ callback, user_data, ret_request });
+}
+
+int varve_layer_record(struct varve_store *store, const char *id, varve_callback *callback,
+		       void *user_data, varve_request *ret_request)
+{
+	int r = check_request(store, VARVE_RECORD, callback);
+
+	if (!r)
+		r = check_id(store, VARVE_RECORD, id);
+	return r ? r
+		 : read_record_submit(store, id,
+				      &(struct submit){ callback, user_data, ret_request });
 }
 
 int varve_layer_usage(struct varve_store *store, const char *id, uint64_t flags,

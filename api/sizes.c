@@ -45,6 +45,16 @@ void varve_diff_options_init(struct varve_diff_options *options, size_t size)
 	sizes_init(options, size);
 }
 
+void varve_label_options_init(struct varve_label_options *options, size_t size)
+{
+	sizes_init(options, size);
+}
+
+void varve_find_options_init(struct varve_find_options *options, size_t size)
+{
+	sizes_init(options, size);
+}
+
 void varve_layer_info_init(struct varve_layer_info *info, size_t size)
 {
 	sizes_init(info, size);
@@ -93,17 +103,20 @@ void varve_operation_statistics_init(struct varve_operation_statistics *stats, s
 		      #type " ends with padding")
 
 SIZES_FULL(struct varve_config, log_data);
-SIZES_FULL(struct varve_create_options, apply);
 SIZES_FULL(struct varve_apply_options, ret_digests);
+SIZES_FULL(struct varve_create_options, record_bytes);
+SIZES_FULL(struct varve_label_options, record_bytes);
+SIZES_FULL(struct varve_find_options, labels);
+SIZES_FULL(struct varve_layer_record, bytes_count);
 SIZES_FULL(struct varve_chown_options, ret_skipped);
 SIZES_FULL(struct varve_changes_options, parent_gids_count);
 SIZES_FULL(struct varve_diff_options, ret_digests);
 SIZES_FULL(struct varve_layer_info, quota_limit);
 SIZES_FULL(struct varve_layer_usage, limit_bytes);
-SIZES_FULL(struct varve_sweep_report, quota_groups_removed);
+SIZES_FULL(struct varve_sweep_report, records_removed);
 SIZES_FULL(struct varve_quota, failures);
 SIZES_FULL(struct varve_progress, left);
 SIZES_FULL(struct varve_statistics, quota_turned_on);
 SIZES_FULL(struct varve_operation_statistics, latency);
 SIZES_FULL(struct varve_digests, plain_bytes);
-SIZES_FULL(struct varve_result, digests);
+SIZES_FULL(struct varve_result, records);

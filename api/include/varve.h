@@ -110,6 +110,18 @@ extern "C" {
 /** The most entries of one map of ids (what the kernel takes for a user namespace). */
 #define VARVE_ID_MAPS_MAX 340
 
+/** The most labels of a layer. */
+#define VARVE_LABELS_MAX 128
+
+/** The most bytes of a label: of its key and its value together (what containerd takes). */
+#define VARVE_LABEL_BYTES_MAX 4096
+
+/** The most bytes of all labels of a layer together. */
+#define VARVE_LABELS_BYTES_MAX 16384
+
+/** The most bytes of a layer's record. */
+#define VARVE_RECORD_BYTES_MAX 49152
+
 /** Milliseconds between two calls of a request's varve_progress_callback, at least. */
 #define VARVE_PROGRESS_INTERVAL_MS 100
 
@@ -147,6 +159,8 @@ enum varve_operation {
 	VARVE_FREEZE = 20,
 	VARVE_RENAME = 21,
 	VARVE_ADOPT = 22,
+	VARVE_LABEL = 23,
+	VARVE_RECORD = 24,
 };
 
 /**
@@ -269,6 +283,22 @@ void varve_layer_info_init(struct varve_layer_info *info, size_t size);
 /** varve_layer_info.flags: quota runs, and the quota_* fields are known. */
 #define VARVE_LAYER_QUOTA VARVE_FLAG(49)
 
+/** The labels and the record of a layer: see varve_layer_label(). */
+struct varve_layer_record {
+	/** sizeof(struct varve_layer_record) of the library: see VARVE_HAS(). */
+	size_t size;
+	/** Another number after each change; 0: the layer never had a label or a record. */
+	uint64_t revision;
+	/** "KEY=VALUE" strings, sorted bytewise by their keys. */
+	const char *const *labels;
+	/** The number of labels. */
+	size_t labels_count;
+	/** The record. */
+	const void *bytes;
+	/** Bytes of the record; 0: none. */
+	size_t bytes_count;
+};
+
 /** COUNT ids from CONTAINER on inside a container stand for the ids from HOST on outside. */
 struct varve_id_map {
 	uint32_t container; /**< The first id inside. */
@@ -378,11 +408,13 @@ struct varve_sweep_report {
 	uint64_t failures;
 	/** Quota groups of subvolumes that are gone. */
 	uint64_t quota_groups_removed;
+	/** Labels and records of layers that are gone, or that are damaged. */
+	uint64_t records_removed;
 };
 
-#define VARVE_SWEEP_REPORT_INIT                                  \
-	{                                                        \
-		sizeof(struct varve_sweep_report), 0, 0, 0, 0, 0 \
+#define VARVE_SWEEP_REPORT_INIT                                     \
+	{                                                           \
+		sizeof(struct varve_sweep_report), 0, 0, 0, 0, 0, 0 \
 	}
 /** As VARVE_SWEEP_REPORT_INIT; SIZE is sizeof(*report). */
 void varve_sweep_report_init(struct varve_sweep_report *report, size_t size);
@@ -519,9 +551,9 @@ struct varve_result {
 	int descriptor;
 	/** exists: there is such a layer. */
 	bool exists;
-	/** list: the ids, sorted bytewise. */
+	/** list, find: the ids, sorted bytewise. */
 	const char *const *ids;
-	/** list: the number of ids. */
+	/** list, find: the number of ids. */
 	size_t ids_count;
 	/** info. */
 	const struct varve_layer_info *info;
@@ -567,6 +599,10 @@ struct varve_result {
 	 * read or written to its end; also where they are not those that were expected.
 	 */
 	const struct varve_digests *digests;
+	/** label: the labels and the record after the change; record: those that the layer has. */
+	const struct varve_layer_record *record;
+	/** find with VARVE_FIND_RECORDS: one for each id; NULL where the layer has none. */
+	const struct varve_layer_record *const *records;
 };
 
 /**
@@ -935,11 +971,17 @@ struct varve_create_options {
 	 * NULL: none. See varve_layer_apply().
 	 */
 	const struct varve_apply_options *apply;
+	/** Labels of the layers, "KEY=VALUE" strings, NULL last; NULL: none. */
+	const char *const *labels;
+	/** The record of the layers. */
+	const void *record;
+	/** Bytes of the record, up to VARVE_RECORD_BYTES_MAX; 0: none. */
+	size_t record_bytes;
 };
 
-#define VARVE_CREATE_OPTIONS_INIT                                              \
-	{                                                                      \
-		sizeof(struct varve_create_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 \
+#define VARVE_CREATE_OPTIONS_INIT                                                       \
+	{                                                                               \
+		sizeof(struct varve_create_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
 	}
 /** As VARVE_CREATE_OPTIONS_INIT; SIZE is sizeof(*options). */
 void varve_create_options_init(struct varve_create_options *options, size_t size);
@@ -1295,6 +1337,109 @@ int varve_layer_adopt(struct varve_store *store, const char *id, uint64_t flags,
 int varve_layer_relabel(struct varve_store *store, const char *id, const char *label,
 			uint64_t flags, varve_callback *callback, void *user_data,
 			varve_request *ret_request);
+
+/** label: delete the labels that are not set. */
+#define VARVE_LABEL_ONLY VARVE_FLAG(16)
+/** label: replace the record, also by one of 0 bytes, which is none. */
+#define VARVE_LABEL_RECORD VARVE_FLAG(17)
+/** label: change nothing, and fail with -ESTALE, unless the revision is that of the options. */
+#define VARVE_LABEL_COMPARE VARVE_FLAG(18)
+
+/** How to change the labels and the record of a layer. Start from VARVE_LABEL_OPTIONS_INIT. */
+struct varve_label_options {
+	/** sizeof(struct varve_label_options). */
+	size_t size;
+	/** VARVE_LABEL_*; VARVE_DURABLE or VARVE_RELAXED. */
+	uint64_t flags;
+	/** With VARVE_LABEL_COMPARE: the revision to be changed; 0: no label and no record yet. */
+	uint64_t revision;
+	/** Labels to be set, "KEY=VALUE" strings, NULL last; NULL: none. */
+	const char *const *labels;
+	/** Keys whose labels are to be deleted, NULL last; NULL: none. An absent one is ignored. */
+	const char *const *deleted;
+	/** With VARVE_LABEL_RECORD: the record. */
+	const void *record;
+	/** Its bytes, up to VARVE_RECORD_BYTES_MAX. */
+	size_t record_bytes;
+};
+
+#define VARVE_LABEL_OPTIONS_INIT                                     \
+	{                                                            \
+		sizeof(struct varve_label_options), 0, 0, 0, 0, 0, 0 \
+	}
+/** As VARVE_LABEL_OPTIONS_INIT; SIZE is sizeof(*options). */
+void varve_label_options_init(struct varve_label_options *options, size_t size);
+
+/**
+ * Change the labels and the record of layer ID, all at once, as OPTIONS say: result->record has
+ * what the layer has then. Only the layer's name and subvolume count: its content is not touched,
+ * it may be read-only, and requests that read it run meanwhile.
+ *
+ * Labels are pairs of a key and a value, at most VARVE_LABELS_MAX of them; a record is bytes for
+ * the caller alone. Both appear with the layer (varve_create_options), go with it, keep to it when
+ * it is renamed, and are not inherited by snapshots. They lie in HOME/.varve/layers and belong to
+ * the subvolume: a copy of the store on another file system, and a layer that another program makes
+ * under the same name, have none.
+ *
+ * A caller that reads, decides and writes passes the revision that it has read, with
+ * VARVE_LABEL_COMPARE: of any number of processes and threads one succeeds, and the others get
+ * -ESTALE and read again. Without the flag changes are made one after the other, and none is lost
+ * where each sets keys of its own.
+ *
+ * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume of the store), -ESTALE,
+ * -E2BIG (more than VARVE_LABELS_MAX labels, or VARVE_LABELS_BYTES_MAX bytes, with those that the
+ * layer has), -EUCLEAN (what is stored is damaged: varve_sweep() removes it), -ENOTSUP (a later
+ * version has stored it), -EROFS, -ENOSPC, -EACCES, -ECANCELED, -EIO. Refused: -EINVAL (a label
+ * without a key or '=' or of more than VARVE_LABEL_BYTES_MAX bytes, a key with '=' or control
+ * characters, a key twice), -E2BIG (too many labels, a record of more than VARVE_RECORD_BYTES_MAX).
+ * Privilege: write access to HOME/.varve. After a failure the old state; where only the wait for
+ * the disk failed, the new one. A crash leaves the old or the new state, whole.
+ */
+int varve_layer_label(struct varve_store *store, const char *id,
+		      const struct varve_label_options *options, varve_callback *callback,
+		      void *user_data, varve_request *ret_request);
+
+/**
+ * Read the labels and the record of layer ID: result->record, of revision 0 where it has none.
+ * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume of the store), -EUCLEAN and
+ * -ENOTSUP as varve_layer_label(), -EACCES, -ECANCELED, -EIO.
+ */
+int varve_layer_record(struct varve_store *store, const char *id, varve_callback *callback,
+		       void *user_data, varve_request *ret_request);
+
+/** find: give the labels and the record of each layer, too, in result->records. */
+#define VARVE_FIND_RECORDS VARVE_FLAG(19)
+
+/** Which layers to find. Start from VARVE_FIND_OPTIONS_INIT. */
+struct varve_find_options {
+	/** sizeof(struct varve_find_options). */
+	size_t size;
+	/** VARVE_FIND_RECORDS. */
+	uint64_t flags;
+	/**
+	 * Labels that a layer has to have, all of them: "KEY=VALUE", or "KEY" for any value; NULL
+	 * last. NULL: every layer.
+	 */
+	const char *const *labels;
+};
+
+#define VARVE_FIND_OPTIONS_INIT                         \
+	{                                               \
+		sizeof(struct varve_find_options), 0, 0 \
+	}
+/** As VARVE_FIND_OPTIONS_INIT; SIZE is sizeof(*options). */
+void varve_find_options_init(struct varve_find_options *options, size_t size);
+
+/**
+ * List the layers that have certain labels, as varve_layer_list() lists all: result->ids, and with
+ * VARVE_FIND_RECORDS result->records. OPTIONS may be NULL. No layer is opened: one call reads a
+ * record that is short, and with CAP_SYS_ADMIN one search of a tree tells the layers' subvolumes.
+ * Without, each layer that has a record that matches is opened. What is stored for a layer and is
+ * damaged, or cannot be read by the caller, counts as none: see varve_check(). Errors in the
+ * callback: as varve_layer_list(). Refused with -EINVAL: a label that none can have.
+ */
+int varve_layer_find(struct varve_store *store, const struct varve_find_options *options,
+		     varve_callback *callback, void *user_data, varve_request *ret_request);
 
 /** How to write a layer's changes as an archive. Start from VARVE_DIFF_OPTIONS_INIT. */
 struct varve_diff_options {
@@ -1941,6 +2086,29 @@ int varve_layer_adopt_wait(struct varve_store *store, const char *id, uint64_t f
 /** Blocking varve_layer_relabel(). */
 int varve_layer_relabel_wait(struct varve_store *store, const char *id, const char *label,
 			     uint64_t flags, struct varve_failure *ret_failure);
+
+/**
+ * Blocking varve_layer_label(). *RET_RECORD (RET_RECORD may be NULL) is to be freed with one
+ * free().
+ */
+int varve_layer_label_wait(struct varve_store *store, const char *id,
+			   const struct varve_label_options *options,
+			   struct varve_layer_record **ret_record,
+			   struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_record(). *RET_RECORD is to be freed with one free(). */
+int varve_layer_record_wait(struct varve_store *store, const char *id,
+			    struct varve_layer_record **ret_record,
+			    struct varve_failure *ret_failure);
+
+/**
+ * Blocking varve_layer_find(). *RET_IDS, of *RET_COUNT strings, is to be freed with one free(); the
+ * records, which VARVE_FIND_RECORDS asks for, are in *RET_RECORDS, to be freed likewise. Either may
+ * be NULL.
+ */
+int varve_layer_find_wait(struct varve_store *store, const struct varve_find_options *options,
+			  char ***ret_ids, struct varve_layer_record ***ret_records,
+			  size_t *ret_count, struct varve_failure *ret_failure);
 
 /**
  * Blocking varve_layer_diff(). *RET_BYTES and *RET_SKIPPED (how many entries), if not NULL, are set

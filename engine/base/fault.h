@@ -21,6 +21,8 @@ enum fault_point {
 	FAULT_LANE,
 	/* a look at quota, a change of it, or a step with a quotas/ID file */
 	FAULT_QUOTA,
+	/* a step with a record of a layer */
+	FAULT_RECORD,
 	FAULT_POINTS,
 };
 

@@ -513,6 +513,18 @@
 #define LOCK_RETRY_MIN_NS (1 * NS_PER_MS)
 #define LOCK_RETRY_MAX_NS (64 * NS_PER_MS)
 
+/*
+ * Bytes of a record in one attribute: what any file system takes (nodes of 4 KiB: 3,000 bytes fit,
+ * 3,800 do not), and at most; how many are asked for first; attributes of one record, at most.
+ */
+#define RECORD_CHUNK_MIN 3000
+#define RECORD_CHUNK_MAX 12000
+#define RECORD_FIRST_BYTES 2048
+#define RECORD_CHUNKS_MAX 32
+
+/* How often a record of several attributes may be replaced while it is read. */
+#define RECORD_TRIES 64
+
 /* A quotas/ID file holds a decimal 64-bit number. */
 #define QUOTA_FILE_BYTES 32
 

@@ -44,6 +44,8 @@ static const char *const operation_names[OPERATION_COUNT] = {
 	[VARVE_FREEZE] = "freeze",
 	[VARVE_RENAME] = "rename",
 	[VARVE_ADOPT] = "adopt",
+	[VARVE_LABEL] = "label",
+	[VARVE_RECORD] = "record",
 };
 
 const char *operation_name(enum varve_operation operation)

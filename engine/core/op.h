@@ -26,7 +26,7 @@
 #include <stddef.h>
 
 /* How many operations there are. */
-#define OPERATION_COUNT (VARVE_ADOPT + 1)
+#define OPERATION_COUNT (VARVE_RECORD + 1)
 
 struct op;
 struct request;

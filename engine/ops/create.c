@@ -25,10 +25,11 @@
  * directory (EROFS). A read-only base layer is made under a reserved name in `subvolumes` itself,
  * made read-only there, and renamed within the directory.
  *
- * A layer with a size is never staged in its place: its record (store/size_record.h) is written
- * beside it, and PUBLISH moves both. The limit is set by the ioctl that makes the subvolume and
- * looked at before it is published, or set then where the kernel does not keep it (a snapshot in
- * full mode).
+ * A layer with a size, labels or a record is never staged in its place: its records
+ * (store/size_record.h, store/record.h) are written beside it, and PUBLISH moves them, then it, at
+ * one boundary, so that one commit makes all of them durable. The limit is set by the ioctl that
+ * makes the subvolume and looked at before it is published, or set then where the kernel does not
+ * keep it (a snapshot in full mode).
  */
 #include "engine/archive/unpack.h"
 #include "engine/base/id.h"
@@ -44,6 +45,7 @@
 #include "engine/store/groups.h"
 #include "engine/store/layer.h"
 #include "engine/store/layout.h"
+#include "engine/store/record.h"
 #include "engine/store/size_record.h"
 #include "engine/store/undo.h"
 #include "engine/walk/rewrite.h"
@@ -90,11 +92,13 @@ struct create {
 	size_t index;
 	/* It counts among those that the cleaner knows to be in the making. */
 	bool making;
+	/* Its labels and its record, of the whole batch, which the first one frees; NULL: none. */
+	struct record *record;
 	/*
-	 * It exists under its staging name; under its own; its record exists under its staging
-	 * name.
+	 * It exists under its staging name; under its own; the record of its size, and that of its
+	 * labels, exist under their staging names.
 	 */
-	bool staged, published, recorded;
+	bool staged, published, recorded, labelled;
 	/* btrfs's number of it; 0: not known. */
 	uint64_t number;
 	/*
@@ -130,7 +134,7 @@ static struct create *create_of(struct op *op)
 static bool create_reserved(const struct create *create)
 {
 	return create->flags & VARVE_CREATE_READ_ONLY &&
-	       (!create->source || create->size || rewrite_wanted(create->plan));
+	       (!create->source || create->size || create->record || rewrite_wanted(create->plan));
 }
 
 /* Is it made read-only at once? One that is rewritten becomes so when that is done. */
@@ -170,6 +174,13 @@ static const char *create_reserved_name(struct create *create, char buffer[VARVE
 static const char *create_staging_name(struct create *create, char buffer[VARVE_ID_MAX + 1])
 {
 	return create_reserved(create) ? create_reserved_name(create, buffer) : create->op.id;
+}
+
+/* The name of the record of its labels, beside that of the record of its size. */
+static const char *create_record_name(struct create *create, char buffer[VARVE_ID_MAX + 1])
+{
+	create_reserved_name(create, buffer);
+	return strcat(buffer, ".labels");
 }
 
 /* What was just made is NAME in DIR_FD: remember which subvolume that is. */
@@ -433,14 +444,44 @@ static int create_check_limit(struct create *create, int dir_fd, const char *nam
 	return r;
 }
 
-/* Remove the record that was not published. */
-static void create_forget_record(struct create *create)
+/* Remove the records that were not published. */
+static void create_forget_records(struct create *create)
 {
 	char buffer[VARVE_ID_MAX + 1];
 
 	if (create->recorded)
 		unlinkat(create_slot_fd(create), create_reserved_name(create, buffer), 0);
-	create->recorded = false;
+	if (create->labelled)
+		unlinkat(create_slot_fd(create), create_record_name(create, buffer), 0);
+	create->recorded = create->labelled = false;
+}
+
+/* Write the record of the staged subvolume NAME in DIR_FD: it has a uuid now. */
+static int create_write_record(struct create *create, int dir_fd, const char *name)
+{
+	struct varve_store *store = op_store(&create->op);
+	struct btrfs_ioctl_get_subvol_info_args info;
+	_cleanup_close_ int fd = -EBADF;
+	char buffer[VARVE_ID_MAX + 1];
+	int slot_fd, r;
+
+	if (!create->record || create->labelled)
+		return 0;
+	create->op.call.name = "openat";
+	fd = RET_NERRNO(openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	if (fd < 0)
+		return fd;
+	create->op.call.name = "BTRFS_IOC_GET_SUBVOL_INFO";
+	r = subvol_info(fd, &info);
+	if (r < 0)
+		return r;
+	create->op.call.name = "fsetxattr";
+	slot_fd = create_slot_fd(create);
+	r = slot_fd < 0 ? slot_fd
+			: record_write(store, slot_fd, create_record_name(create, buffer),
+				       create->record, info.uuid);
+	create->labelled = !r;
+	return r;
 }
 
 /* Find the groups that it joins; with MAKE see that they are there. 0 or -errno. */
@@ -501,8 +542,10 @@ static int create_stage_work(struct op *op)
 		fd_close(TAKE_FD(create->source_fd));
 		r = create_check_limit(create, dir_fd, name, create->quota);
 	}
+	if (!r)
+		r = create_write_record(create, dir_fd, name);
 	if (r && !create->staged)
-		create_forget_record(create);
+		create_forget_records(create);
 	return r;
 }
 
@@ -516,7 +559,9 @@ static int create_finish_run(struct call *call)
 
 	if (!r && !create->source)
 		r = create_dress_staged(create, dir_fd, name);
-	return r ? r : create_check_limit(create, dir_fd, name, create->quota);
+	if (!r)
+		r = create_check_limit(create, dir_fd, name, create->quota);
+	return r ? r : create_write_record(create, dir_fd, name);
 }
 
 static int create_stage(struct op *op)
@@ -530,8 +575,8 @@ static int create_stage(struct op *op)
 	}
 	op->work = create_stage_work;
 	op->commits = create->source;
-	op->direct_allowed = create->source && !create->size && !create->unpack &&
-			     !rewrite_wanted(create->plan);
+	op->direct_allowed = create->source && !create->size && !create->record &&
+			     !create->unpack && !rewrite_wanted(create->plan);
 	op->direct = op->direct_allowed && create->flags & VARVE_CREATE_READ_ONLY;
 	return commit_stage(op);
 }
@@ -722,35 +767,53 @@ static int create_rename(struct create *create)
 	return r;
 }
 
-/* Rename its record into its place, and then itself; no other process looks in between. */
+/* Move its records, those that it has, into their places. The lock is held. */
+static int create_place_records(struct create *create)
+{
+	struct varve_store *store = op_store(&create->op);
+	char buffer[VARVE_ID_MAX + 1];
+	int slot_fd = create_slot_fd(create), r = 0;
+
+	if (create->recorded)
+		r = size_record_place(store, slot_fd, create_reserved_name(create, buffer),
+				      create->op.id);
+	if (r)
+		return r;
+	create->recorded = false;
+	if (create->labelled)
+		r = record_place(store, slot_fd, create_record_name(create, buffer), create->op.id);
+	if (!r)
+		create->labelled = false;
+	return r;
+}
+
+/* Rename its records into their places, and then itself; no other process looks in between. */
 static int create_publish_recorded(struct create *create)
 {
 	struct op *op = &create->op;
 	struct varve_store *store = op_store(op);
 	_cleanup_unlock_ struct size_record_lock lock = { 0 };
-	char buffer[VARVE_ID_MAX + 1];
 	struct stat stat;
 	int r = size_record_lock(store, &lock);
 
 	op->call.name = "flock";
 	if (r)
 		return r;
-	/* A layer that is there already keeps its own record. */
+	/* A layer that is there already keeps its own records. */
 	op->call.name = "renameat2";
 	if (!fstatat(store->layout.subvolumes_fd, op->id, &stat, AT_SYMLINK_NOFOLLOW))
 		return -EEXIST;
-	r = size_record_place(store, create_slot_fd(create), create_reserved_name(create, buffer),
-			      op->id);
-	if (r)
-		return r;
-	create->recorded = false;
-	r = create_rename(create);
+	r = create_place_records(create);
+	if (!r)
+		r = create_rename(create);
 	/*
 	 * A record that stays without its layer is forgotten by the next create of that name, or by
 	 * gc.
 	 */
-	if (r)
+	if (r && create->size)
 		size_record_remove(store, op->id);
+	if (r && create->record)
+		record_remove(store, op->id);
 	return r;
 }
 
@@ -762,7 +825,8 @@ static int create_publish_work(struct op *op)
 
 	if (r)
 		return r;
-	return create->recorded ? create_publish_recorded(create) : create_rename(create);
+	return create->recorded || create->labelled ? create_publish_recorded(create)
+						    : create_rename(create);
 }
 
 static int create_publish(struct op *op)
@@ -803,7 +867,7 @@ static int create_undo_work(struct op *op)
 	struct undo undo = { .op = op, .number = create->number, .index = create->index };
 	int r;
 
-	create_forget_record(create);
+	create_forget_records(create);
 	undo.in_sight = create->published || (op->direct && !create_reserved(create));
 	undo.name = create->published ? op->id : create_staging_name(create, buffer);
 	undo.dir_fd = create->published ? store->layout.subvolumes_fd : create_staging_fd(create);
@@ -811,8 +875,10 @@ static int create_undo_work(struct op *op)
 	free(create->fate);
 	create->fate = undo.fate;
 	/* A record that stays is forgotten by the next create of that name, or by gc. */
-	if (create->published && r != UNDO_ABSENT)
+	if (create->published && r != UNDO_ABSENT) {
 		size_record_drop(store, op->id);
+		record_drop(store, op->id);
+	}
 	return r;
 }
 
@@ -876,6 +942,8 @@ static void create_result(struct request *request, struct varve_result *result)
 static void create_release(struct op *op)
 {
 	unpack_free(create_of(op)->unpack);
+	if (op == op->request->ops)
+		free(create_of(op)->record);
 	skipped_free(&create_of(op)->report);
 }
 
@@ -927,11 +995,18 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 		  const struct create_arguments *arguments, const struct submit *submit)
 {
 	const char *source = arguments->template_id ? arguments->template_id : arguments->parent;
+	const struct record_change *labels = &arguments->labels;
 	size_t strings = source ? strlen(source) + 1 : 0;
 	const struct rewrite_plan *plan;
+	struct record *record = NULL;
 	const char **groups;
 	struct request *request;
-	int r;
+	int r = labels->set_count || labels->bytes_count
+			? record_apply(&store->core.io.fault, NULL, labels, &record)
+			: 0;
+
+	if (r)
+		return r;
 
 	for (size_t i = 0; i < count; i++)
 		strings += strlen(ids[i]) + 1;
@@ -939,8 +1014,10 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 		strings += sizeof(*groups) + strlen(arguments->storage.groups[i]) + 1;
 	r = request_new(&store->core, &create_class, count, create_plan_bytes(arguments) + strings,
 			arguments->flags, &request);
-	if (r)
+	if (r) {
+		free(record);
 		return r;
+	}
 	/* What is aligned comes first. */
 	groups = (const char **)request->strings;
 	request->strings += arguments->storage.groups_count * sizeof(*groups);
@@ -964,6 +1041,7 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 		create->plan = plan;
 		create->groups = groups;
 		create->groups_count = arguments->storage.groups_count;
+		create->record = record;
 		/* An id that is to be made from itself: there is nothing to hold twice. */
 		if (source && strcmp(source, create->op.id))
 			create->op.holds[1] = (struct id_lock){ .id = source };

@@ -19,6 +19,7 @@
 #include "engine/ops/ops.h"
 #include "engine/store/layer.h"
 #include "engine/store/layout.h"
+#include "engine/store/record.h"
 #include "engine/store/size_record.h"
 
 #include <fcntl.h>
@@ -280,6 +281,39 @@ static int fsck_quotas(void *data, const char *name)
 			"the recorded size of a layer that is gone");
 }
 
+/* Look at the labels and the record of NAME. */
+static int fsck_labels(void *data, const char *name)
+{
+	struct fsck *fsck = data;
+	struct varve_store *store = op_store(&fsck->op);
+	_cleanup_unlock_ struct size_record_lock lock = { 0 };
+	bool damaged;
+	int r;
+
+	if (fsck->op.request->cancelled)
+		return -ECANCELED;
+	r = record_belongs(store, name, &damaged);
+	/* Its layer may be about to come into its place, or it may be about to go. */
+	if (!r) {
+		r = size_record_lock_made(store, &lock);
+		if (r == OP_LATER)
+			fsck->locked = true;
+		if (r)
+			return r == OP_LATER ? 0 : r;
+		r = record_belongs(store, name, &damaged);
+	}
+	if (fsck_failure(r))
+		return r;
+	if (r < 0)
+		return fsck_add(fsck, "unreadable", layout_name(LAYOUT_RECORDS), name, NULL, "%s",
+				strerrordesc_np(-r));
+	if (r)
+		return 0;
+	return fsck_add(fsck, "labels", layout_name(LAYOUT_RECORDS), name, fsck_removes,
+			damaged ? "the labels and the record of a layer, damaged"
+				: "the labels and the record of a layer that is gone");
+}
+
 /* Look at NAME, OWNER.NUMBER, in the trash. */
 static int fsck_trash(void *data, const char *name)
 {
@@ -365,6 +399,8 @@ static int fsck_run(struct call *call)
 	r = entries_each(store->layout.subvolumes_fd, fsck_subvolumes, fsck);
 	if (!r)
 		r = fsck_place(fsck, LAYOUT_QUOTAS, fsck_quotas);
+	if (!r)
+		r = fsck_place(fsck, LAYOUT_RECORDS, fsck_labels);
 	if (!r)
 		r = fsck_place(fsck, LAYOUT_TRASH, fsck_trash);
 	if (!r)

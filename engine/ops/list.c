@@ -1,19 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * list: the names of all layers, sorted. Where we may search trees, one search of the references
- * from the subvolume that holds `subvolumes`: no layer is touched, so cold ones stay cold.
- * Elsewhere the directory is read, and each entry looked at, LIST_BATCH at a time. Changes nothing;
+ * list: the names of all layers, or of those that have certain labels, sorted. Changes nothing;
  * what comes and goes meanwhile may or may not be in it.
+ *
+ *	state  what it does
+ *	NAMES  Where we may search trees, one search of the references from the subvolume that holds
+ *	       `subvolumes`: no layer is touched, so cold ones stay cold. Elsewhere reads the directory.
+ *	LOOK   Elsewhere: looks at each entry, LIST_BATCH at a time.
+ *	READ   Where labels are asked for: reads each layer's record by its name, drops what does not
+ *	       match, and proves the rest. The search has given the uuids; elsewhere those layers that
+ *	       have a record are opened.
  */
 #include "engine/base/id.h"
 #include "engine/core/request.h"
 #include "engine/dir/entries.h"
 #include "engine/ops/ops.h"
 #include "engine/store/layer.h"
+#include "engine/store/record.h"
 
 #include <string.h>
 
-enum list_state { LIST_NAMES, LIST_LOOK, LIST_STATES };
+enum list_state { LIST_NAMES, LIST_LOOK, LIST_READ, LIST_STATES };
 
 struct list_op;
 
@@ -25,11 +32,27 @@ struct look {
 	struct statx statx;
 };
 
+/* A name that was found. */
+struct list_name {
+	/* The layer's uuid, where records are read and trees searched; its record, NULL: none. */
+	uint8_t uuid[BTRFS_UUID_SIZE];
+	struct record *record;
+	char text[];
+};
+
 struct list_op {
 	struct op op;
-	/* Names found so far; NULL entries are no layers. */
+	/* The text of names found so far; NULL entries are no layers. */
 	char **names;
 	size_t count, capacity;
+	/* Labels that a layer has to have; records are to be read, and given. */
+	const char *const *filters;
+	size_t filters_count;
+	bool read, give;
+	/* The uuid of the subvolume that the search is at. */
+	uint8_t uuid[BTRFS_UUID_SIZE];
+	/* Those that are given, once all are found. */
+	const struct varve_layer_record **records;
 	/* The looks in flight, the next name to look at, the first error. */
 	struct look *looks;
 	size_t looking, next;
@@ -41,6 +64,21 @@ static struct list_op *list_of(struct op *op)
 	return container_of(op, struct list_op, op);
 }
 
+/* What is known of the layer with the name TEXT. */
+static struct list_name *list_name_of(char *text)
+{
+	return container_of(text, struct list_name, text[0]);
+}
+
+/* Forget the name TEXT, which may be NULL. */
+static void list_name_free(char *text)
+{
+	if (!text)
+		return;
+	free(list_name_of(text)->record);
+	free(list_name_of(text));
+}
+
 /* ---- NAMES ----------------------------------------------------------------------------------- */
 
 /* Append a copy of NAME. */
@@ -48,7 +86,7 @@ static int list_add(void *data, const char *name)
 {
 	struct list_op *listing = data;
 	struct fault *fault = &listing->op.request->core->io.fault;
-	char *copy;
+	struct list_name *copy;
 	int r;
 
 	if (!strncmp(name, ID_RESERVED_PREFIX, strlen(ID_RESERVED_PREFIX)))
@@ -57,11 +95,12 @@ static int list_add(void *data, const char *name)
 			  sizeof(*listing->names));
 	if (r)
 		return r;
-	copy = fault_calloc(fault, 1, strlen(name) + 1);
+	copy = fault_calloc(fault, 1, sizeof(*copy) + strlen(name) + 1);
 	if (!copy)
 		return -ENOMEM;
-	strcpy(copy, name);
-	listing->names[listing->count++] = copy;
+	memcpy(copy->uuid, listing->uuid, sizeof(copy->uuid));
+	strcpy(copy->text, name);
+	listing->names[listing->count++] = copy->text;
 	return 0;
 }
 
@@ -83,6 +122,38 @@ static int list_search(struct list_op *listing)
 	return r;
 }
 
+/* Take the item of a subvolume, which has its uuid, or its reference, which follows that. */
+static int list_take_root(struct list_op *listing, const struct search *search)
+{
+	const struct btrfs_root_item *item = search->item;
+	char name[VARVE_ID_MAX + 1];
+
+	if (search->header.type == BTRFS_ROOT_BACKREF_KEY)
+		return layer_ref(op_store(&listing->op), search, search->header.offset, name)
+			       ? list_add(listing, name)
+			       : 0;
+	memset(listing->uuid, 0, sizeof(listing->uuid));
+	if (search->header.type == BTRFS_ROOT_ITEM_KEY &&
+	    search->header.len >= offsetof(struct btrfs_root_item, uuid) + BTRFS_UUID_SIZE)
+		memcpy(listing->uuid, item->uuid, BTRFS_UUID_SIZE);
+	return 0;
+}
+
+/* Collect names and uuids, from the items of all subvolumes of the file system. */
+static int list_search_roots(struct list_op *listing)
+{
+	struct search search;
+	int r = search_begin(&search, op_store(&listing->op)->layout.home_fd,
+			     BTRFS_ROOT_TREE_OBJECTID, BTRFS_FIRST_FREE_OBJECTID,
+			     BTRFS_LAST_FREE_OBJECTID, BTRFS_ROOT_ITEM_KEY, BTRFS_ROOT_BACKREF_KEY,
+			     0);
+
+	while (!r && (r = search_next(&search)) > 0)
+		r = list_take_root(listing, &search);
+	search_end(&search);
+	return r;
+}
+
 /* Compare two names bytewise. */
 static int list_compare(const void *a, const void *b)
 {
@@ -94,9 +165,10 @@ static int list_names_run(struct call *call)
 {
 	struct list_op *listing = list_of(container_of(call, struct op, call));
 	struct varve_store *store = op_store(&listing->op);
-	int r = store->layout.privileged
-			? list_search(listing)
-			: entries_each(store->layout.subvolumes_fd, list_add, listing);
+	int r = !store->layout.privileged
+			? entries_each(store->layout.subvolumes_fd, list_add, listing)
+		: listing->read ? list_search_roots(listing)
+				: list_search(listing);
 
 	if (!r && listing->count)
 		qsort(listing->names, listing->count, sizeof(*listing->names), list_compare);
@@ -112,7 +184,7 @@ static int list_names(struct op *op)
 	return op_call(op);
 }
 
-/* Close the gaps. */
+/* Close the gaps; go on to the records, where those are asked for. */
 static int list_finish(struct list_op *listing)
 {
 	size_t kept = 0;
@@ -121,7 +193,9 @@ static int list_finish(struct list_op *listing)
 		if (listing->names[i])
 			listing->names[kept++] = listing->names[i];
 	listing->count = kept;
-	return listing->error ? listing->error : OP_END;
+	if (listing->error)
+		return listing->error;
+	return listing->read && listing->op.state < LIST_READ ? LIST_READ : OP_END;
 }
 
 static int list_named(struct op *op, int result)
@@ -158,8 +232,7 @@ static void list_looked(struct call *call)
 	 * taken for one.
 	 */
 	if (judged < 0) {
-		free(listing->names[look->index]);
-		listing->names[look->index] = NULL;
+		list_name_free(TAKE_PTR(listing->names[look->index]));
 		if (judged != -ENOENT && judged != -ENOTDIR && judged != -EINVAL && !listing->error)
 			listing->error = judged;
 	}
@@ -194,9 +267,100 @@ static int list_look_done(struct op *op, int result)
 	return result < 0 ? result : list_finish(list_of(op));
 }
 
+/* ---- READ ------------------------------------------------------------------------------------ */
+
+/* Does the record of the layer NAME belong to it? 1, 0 (also when the layer is gone), or -errno. */
+static int list_prove(struct list_op *listing, struct list_name *name)
+{
+	struct varve_store *store = op_store(&listing->op);
+	struct btrfs_ioctl_get_subvol_info_args info;
+	_cleanup_close_ int fd = -EBADF;
+	int r;
+
+	if (!store->layout.privileged) {
+		fd = layer_open(store, name->text);
+		r = fd < 0 ? fd : layer_prove(store, fd, name->text, &info);
+		if (r)
+			return layer_passed_over(r) ? 0 : r;
+		memcpy(name->uuid, info.uuid, sizeof(name->uuid));
+	}
+	return !memcmp(name->uuid, name->record->uuid, sizeof(name->uuid));
+}
+
+/*
+ * Read the record of NAME: 1 when the layer is to be in the list, 0 or -errno. One that cannot be
+ * read counts as none: else it would hide all others.
+ */
+static int list_read_name(struct list_op *listing, struct record_reader *reader,
+			  struct list_name *name)
+{
+	int r;
+
+	free(TAKE_PTR(name->record));
+	r = record_reader_read(reader, name->text, &name->record);
+	if (r && r != -EUCLEAN && r != -ENOTSUP && r != -EACCES && r != -EPERM && r != -EBUSY)
+		return r;
+	if (name->record &&
+	    record_matches(name->record, listing->filters, listing->filters_count)) {
+		r = list_prove(listing, name);
+		if (r)
+			return r;
+	}
+	free(TAKE_PTR(name->record));
+	return !listing->filters_count;
+}
+
+/* Read all records, on a lane thread. */
+static int list_read_run(struct call *call)
+{
+	struct list_op *listing = list_of(container_of(call, struct op, call));
+	struct record_reader reader;
+	int r = record_reader_begin(&reader, op_store(&listing->op));
+
+	for (size_t i = 0; r >= 0 && i < listing->count; i++) {
+		/* The step may have begun anew. */
+		if (!listing->names[i])
+			continue;
+		if (listing->op.request->cancelled)
+			r = -ECANCELED;
+		else
+			r = list_read_name(listing, &reader, list_name_of(listing->names[i]));
+		if (!r)
+			list_name_free(TAKE_PTR(listing->names[i]));
+	}
+	record_reader_end(&reader);
+	return MIN(r, 0);
+}
+
+static int list_read(struct op *op)
+{
+	call_function(&op->call, LANE_LONG, "getxattrat", list_read_run);
+	return op_call(op);
+}
+
+static int list_read_done(struct op *op, int result)
+{
+	struct list_op *listing = list_of(op);
+	int r = result < 0 ? result : list_finish(listing);
+
+	if (r != OP_END || !listing->give || !listing->count)
+		return r;
+	listing->records = fault_calloc(&op->request->core->io.fault, listing->count,
+					sizeof(*listing->records));
+	if (!listing->records)
+		return -ENOMEM;
+	for (size_t i = 0; i < listing->count; i++) {
+		struct record *record = list_name_of(listing->names[i])->record;
+
+		listing->records[i] = record ? &record->shown : NULL;
+	}
+	return r;
+}
+
 static const struct op_step list_steps[LIST_STATES] = {
 	[LIST_NAMES] = { "NAMES", list_names, list_named, true },
 	[LIST_LOOK] = { "LOOK", list_look, list_look_done },
+	[LIST_READ] = { "READ", list_read, list_read_done, true },
 };
 
 static void list_result(struct request *request, struct varve_result *result)
@@ -207,6 +371,7 @@ static void list_result(struct request *request, struct varve_result *result)
 		return;
 	result->ids = (const char *const *)listing->names;
 	result->ids_count = listing->count;
+	result->records = listing->records;
 }
 
 static void list_release(struct op *op)
@@ -214,8 +379,9 @@ static void list_release(struct op *op)
 	struct list_op *listing = list_of(op);
 
 	for (size_t i = 0; i < listing->count; i++)
-		free(listing->names[i]);
+		list_name_free(listing->names[i]);
 	free(listing->names);
+	free(listing->records);
 	free(listing->looks);
 }
 
@@ -225,18 +391,35 @@ static const struct op_class list_class = {
 	.steps = list_steps,
 	.steps_count = LIST_STATES,
 	.unwind = LIST_STATES,
-	.cancel_last = LIST_LOOK,
+	.cancel_last = LIST_READ,
 	.result = list_result,
 	.release = list_release,
 };
 
-int list_submit(struct varve_store *store, const struct submit *submit)
+int list_submit(struct varve_store *store, const char *const *filters, size_t count, bool records,
+		const struct submit *submit)
 {
+	size_t strings = count * sizeof(*filters);
+	struct list_op *listing;
 	struct request *request;
-	int r = request_new(&store->core, &list_class, 1, 0, 0, &request);
+	const char **ours;
+	int r;
 
+	for (size_t i = 0; i < count; i++)
+		strings += strlen(filters[i]) + 1;
+	r = request_new(&store->core, &list_class, 1, strings, 0, &request);
 	if (r)
 		return r;
-	request->ops->place = LAYER_PLACE;
+	/* What is aligned comes first. */
+	ours = (const char **)request->strings;
+	request->strings += count * sizeof(*ours);
+	for (size_t i = 0; i < count; i++)
+		ours[i] = request_string(request, filters[i]);
+	listing = list_of(request->ops);
+	listing->op.place = LAYER_PLACE;
+	listing->filters = ours;
+	listing->filters_count = count;
+	listing->give = records;
+	listing->read = records || count;
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

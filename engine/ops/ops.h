@@ -7,6 +7,7 @@
 #define VARVE_OPS_OPS_H
 
 #include "engine/store/options.h"
+#include "engine/store/record_content.h"
 
 #include <limits.h>
 
@@ -30,6 +31,8 @@ struct create_arguments {
 	/* A shift of ownership, an SELinux label; NULL: none. */
 	const struct varve_chown_options *chown;
 	const char *label;
+	/* Its labels and its record. */
+	struct record_change labels;
 };
 
 /* What a request about quota is to do. */
@@ -60,7 +63,15 @@ int remove_submit(struct varve_store *store, const char *const *ids, size_t coun
 int get_submit(struct varve_store *store, const char *id, const struct submit *submit);
 int exists_submit(struct varve_store *store, const char *id, const struct submit *submit);
 int open_layer_submit(struct varve_store *store, const char *id, const struct submit *submit);
-int list_submit(struct varve_store *store, const struct submit *submit);
+
+/* The layers that have all of COUNT labels FILTERS; with RECORDS what they have, too. */
+int list_submit(struct varve_store *store, const char *const *filters, size_t count, bool records,
+		const struct submit *submit);
+
+/* With COMPARE it changes REVISION alone. */
+int labels_submit(struct varve_store *store, const char *id, const struct record_change *change,
+		  bool compare, uint64_t revision, uint64_t flags, const struct submit *submit);
+int read_record_submit(struct varve_store *store, const char *id, const struct submit *submit);
 int info_submit(struct varve_store *store, const char *id, const struct submit *submit);
 int usage_submit(struct varve_store *store, const char *id, uint64_t flags,
 		 const struct submit *submit);

@@ -37,6 +37,7 @@
 #include "engine/store/groups.h"
 #include "engine/store/layer.h"
 #include "engine/store/layout.h"
+#include "engine/store/record.h"
 #include "engine/store/size_record.h"
 #include "engine/walk/layer_walk.h"
 #include "engine/walk/rm_tree.h"
@@ -188,15 +189,16 @@ static void remove_look(struct remove *remove)
 }
 
 /*
- * The layer is destroyed: forget its size, and let it leave its groups. A failure is ignored, since
- * there is no layer any more: a record without a layer means nothing, and is forgotten by the next
- * create of that name, or by gc.
+ * The layer is destroyed: forget its size and its labels, and let it leave its groups. A failure is
+ * ignored, since there is no layer any more: a record without a layer means nothing, and is
+ * forgotten by the next create of that name, or by gc.
  */
 static void remove_forget(struct remove *remove)
 {
 	struct varve_store *store = op_store(&remove->op);
 
 	size_record_drop(store, remove->op.id);
+	record_drop(store, remove->op.id);
 	if (remove->number && groups_any(store))
 		groups_leave(store, remove->number);
 }
@@ -584,12 +586,16 @@ static int remove_empty(struct op *op)
 	return op_call(op);
 }
 
-/* Forget the record of the layer, which is gone; passed over as in remove_forget(). Lane thread. */
+/*
+ * Forget the records of the layer, which is gone; a failure is ignored as in remove_forget(). Lane
+ * thread.
+ */
 static int remove_forget_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
 
 	size_record_drop(op_store(op), op->id);
+	record_drop(op_store(op), op->id);
 	return 0;
 }
 

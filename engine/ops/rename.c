@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * rename: give a layer another name. What is known by the name goes with it: the record of its
- * size. Its number stays, and with that its limit, its quota groups, and what are snapshots of it.
+ * size, and that of its labels. Its number stays, and with that its limit, its quota groups, and
+ * what are snapshots of it.
  *
  *	state    what it does                                 what a failure leaves       what a crash leaves
  *	RENAME   proves the layer, gives the new name a copy  the layer, the old name     the layer under one name, whole, with
@@ -20,6 +21,7 @@
 #include "engine/dir/loosen.h"
 #include "engine/ops/ops.h"
 #include "engine/store/layer.h"
+#include "engine/store/record.h"
 #include "engine/store/size_record.h"
 
 #include <fcntl.h>
@@ -126,8 +128,12 @@ static int rename_move(struct op *op, const char *from, const char *to)
 		return r;
 	op->call.name = "linkat";
 	r = size_record_copy(store, from, to);
-	if (r)
+	if (!r)
+		r = record_copy(store, from, to);
+	if (r) {
+		size_record_remove(store, to);
 		return r;
+	}
 	op->call.name = "renameat2";
 	r = RET_NERRNO(renameat2(subvolumes_fd, from, subvolumes_fd, to, RENAME_NOREPLACE));
 	if (r) {
@@ -139,6 +145,7 @@ static int rename_move(struct op *op, const char *from, const char *to)
 		r = rename_look(op, from, to);
 	/* One that stays is forgotten by the next create of that name, or by gc. */
 	size_record_remove(store, r ? to : from);
+	record_remove(store, r ? to : from);
 	return r;
 }
 

@@ -27,6 +27,7 @@
 #include "engine/store/groups.h"
 #include "engine/store/layer.h"
 #include "engine/store/layout.h"
+#include "engine/store/record.h"
 #include "engine/store/size_record.h"
 #include "engine/walk/rm_tree.h"
 
@@ -368,6 +369,34 @@ static int sweep_record(void *data, const char *name)
 	return 0;
 }
 
+/* Remove the labels and the record of NAME, if they belong to no layer. */
+static int sweep_labels(void *data, const char *name)
+{
+	struct sweep *sweep = data;
+	struct varve_store *store = op_store(&sweep->op);
+	struct stat stat;
+	bool damaged;
+	int r;
+
+	/* To open each layer takes time: an open looks at those alone whose place is free. */
+	if (!store->opened &&
+	    !fstatat(store->layout.subvolumes_fd, name, &stat, AT_SYMLINK_NOFOLLOW))
+		return 0;
+	/* Nearly all belong to layers: those are not locked for. */
+	r = record_belongs(store, name, &damaged);
+	if (!r)
+		r = record_drop(store, name);
+	else if (r > 0)
+		r = 0;
+	if (r == OP_LATER)
+		sweep->locked = true;
+	else if (r < 0)
+		sweep_failed(sweep, r, "unlinkat", name);
+	else
+		sweep->report.records_removed += (unsigned)r;
+	return sweep->op.request->cancelled ? -ECANCELED : 0;
+}
+
 /* Remove the groups of subvolumes that are gone. */
 static void sweep_groups(struct sweep *sweep)
 {
@@ -434,6 +463,10 @@ static int sweep_run(struct call *call)
 	if (!r)
 		r = sweep_place(sweep, layout_find(store, LAYOUT_QUOTAS), RECORD_PLACE,
 				&report->quota_files_removed, sweep_record);
+	if (!r)
+		r = sweep_place(sweep, layout_find(store, LAYOUT_RECORDS),
+				layout_name(LAYOUT_RECORDS), &report->records_removed,
+				sweep_labels);
 	if (!r)
 		sweep_groups(sweep);
 	/* Opening a store waits for no other process. */

@@ -27,6 +27,7 @@ static const struct {
 	[LAYOUT_STAGING] = { ".varve/staging", LAYOUT_OWN, offsetof(struct layout, staging_fd) },
 	[LAYOUT_TRASH] = { ".varve/trash", LAYOUT_OWN, offsetof(struct layout, trash_fd) },
 	[LAYOUT_GROUPS] = { ".varve/groups", LAYOUT_OWN, offsetof(struct layout, groups_fd) },
+	[LAYOUT_RECORDS] = { ".varve/layers", LAYOUT_OWN, offsetof(struct layout, records_fd) },
 };
 
 const char *layout_name(enum layout_place place)

@@ -3,6 +3,7 @@
  * The directories that a store keeps beside `subvolumes`:
  *
  *	HOME/quotas  HOME/.varve/staging/OWNER/SLOT  HOME/.varve/trash  HOME/.varve/groups
+ *	HOME/.varve/layers
  *
  * Opening a store and looking at it makes none of them. Each is made when an operation first puts
  * something into it, here and nowhere else, so that a full or read-only file system can be looked
@@ -26,6 +27,7 @@ enum layout_place {
 	LAYOUT_STAGING,
 	LAYOUT_TRASH,
 	LAYOUT_GROUPS,
+	LAYOUT_RECORDS,
 	LAYOUT_PLACES
 };
 

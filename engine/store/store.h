@@ -27,10 +27,10 @@ struct layout {
 	/* HOME, HOME/subvolumes. */
 	int home_fd, subvolumes_fd;
 	/*
-	 * HOME/quotas, HOME/.varve, and in that staging, trash, groups; -EBADF until store/layout.c
-	 * has found or made them.
+	 * HOME/quotas, HOME/.varve, and in that staging, trash, groups, layers; -EBADF until
+	 * store/layout.c has found or made them.
 	 */
-	_Atomic int quotas_fd, own_fd, staging_fd, trash_fd, groups_fd;
+	_Atomic int quotas_fd, own_fd, staging_fd, trash_fd, groups_fd, records_fd;
 	/* HOME/.varve/staging/OWNER, -EBADF until it is needed, and then the name of OWNER. */
 	_Atomic int owner_fd;
 	char owner[64];

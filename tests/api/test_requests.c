@@ -159,6 +159,23 @@ static int submit_adopt(struct varve_store *store, const char *id, varve_callbac
 	return varve_layer_adopt(store, id, 0, callback, user_data, ret_request);
 }
 
+static int submit_label(struct varve_store *store, const char *id, varve_callback *callback,
+			void *user_data, varve_request *ret_request)
+{
+	static const char *const labels[] = { "key=value", NULL };
+	struct varve_label_options options = VARVE_LABEL_OPTIONS_INIT;
+	options.labels = labels;
+	return varve_layer_label(store, id, &options, callback, user_data, ret_request);
+}
+
+static int submit_find(struct varve_store *store, const char *id, varve_callback *callback,
+		       void *user_data, varve_request *ret_request)
+{
+	struct varve_find_options options = VARVE_FIND_OPTIONS_INIT;
+	options.flags = VARVE_FIND_RECORDS;
+	return varve_layer_find(store, &options, callback, user_data, ret_request);
+}
+
 static int submit_check(struct varve_store *store, const char *id, varve_callback *callback,
 			void *user_data, varve_request *ret_request)
 {
@@ -179,6 +196,9 @@ static const struct kind kinds[] = {
 	{ "exists", VARVE_EXISTS, true, varve_layer_exists },
 	{ "info", VARVE_INFO, true, varve_layer_info },
 	{ "list", VARVE_LIST, false, submit_list },
+	{ "label", VARVE_LABEL, true, submit_label },
+	{ "record", VARVE_RECORD, true, varve_layer_record },
+	{ "list", VARVE_LIST, false, submit_find },
 	{ "changes", VARVE_CHANGES, true, submit_changes },
 	{ "usage", VARVE_USAGE, true, submit_usage },
 	{ "chown", VARVE_CHOWN, true, submit_chown },
@@ -346,6 +366,9 @@ static void check_fields(struct varve_store *store, const struct varve_result *r
 	ck_assert(!result->changes_count || operation == VARVE_CHANGES);
 	ck_assert((result->usage != NULL) == (operation == VARVE_USAGE && !result->error));
 	ck_assert(!result->quota || operation == VARVE_QUOTA);
+	ck_assert((result->record != NULL) ==
+		  ((operation == VARVE_LABEL || operation == VARVE_RECORD) && !result->error));
+	ck_assert(!result->records || operation == VARVE_LIST);
 	ck_assert(!result->bytes || bytes);
 	ck_assert(!result->skipped_count && !result->skipped_total);
 	test_record(store, result, user_data);

@@ -127,6 +127,20 @@ static void print_tree(FILE *file, const char *path, const char *name)
 	free(entries);
 }
 
+/* Print the labels and the record of the victim. Returns the error. */
+static int print_record(FILE *file, struct varve_store *store, struct varve_failure *failure)
+{
+	struct varve_layer_record *record = NULL;
+	int r = varve_layer_record_wait(store, "victim", &record, failure);
+	for (size_t i = 0; !r && i < record->labels_count; i++)
+		fprintf(file, "label=%s\n", record->labels[i]);
+	if (!r)
+		fprintf(file, "record=%.*s\n", (int)record->bytes_count,
+			record->bytes ? (const char *)record->bytes : "");
+	free(record);
+	return r;
+}
+
 /*
  * Print what the store has: layers, and the records of the victim and its group. Those of a layer
  * that is gone are left to gc.
@@ -141,6 +155,7 @@ static void print_store(FILE *file, struct varve_store *store)
 		print_tree(file, record, "record");
 	if (test_layer_exists(home, "victim") && test_entries(groups) > 0)
 		print_tree(file, groups, "groups");
+	print_record(file, store, NULL);
 	if (!varve_layer_info_wait(store, "victim", &info, NULL))
 		fprintf(file, "parent=%s flags=%llx limit=%llu\n", info.parent,
 			(unsigned long long)info.flags, (unsigned long long)info.quota_limit);
@@ -161,6 +176,7 @@ static char *store_text(struct varve_store *store)
 
 static const char *const size_option[] = { "size=8m", NULL };
 static const char *const group_option[] = { "group=job:64m", NULL };
+static const char *const labels[] = { "job=17", "role=web", NULL };
 static const struct varve_id_map map = { 0, 100000, 65536 };
 
 static void prepare_nothing(struct varve_store *store)
@@ -255,6 +271,19 @@ static void prepare_grouped(struct varve_store *store)
 	test_ok(varve_layer_create_wait(store, "victim", &options, &failure), &failure);
 }
 
+/* A layer with labels, and a record of more than one attribute. */
+static void prepare_record(struct varve_store *store)
+{
+	static char bytes[20000] = "record";
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_failure failure = { 0 };
+	options.labels = labels;
+	options.record = bytes;
+	options.record_bytes = sizeof(bytes);
+	test_create(store, "parent", NULL);
+	test_ok(varve_layer_create_wait(store, "victim", &options, &failure), &failure);
+}
+
 /* Make the directory NAME of the store, unless it is there. */
 static void make_place(const char *name)
 {
@@ -315,6 +344,31 @@ static int run_as_user(int (*run)(struct varve_store *, FILE *, struct varve_fai
 static int run_list_user(struct varve_store *store, FILE *file, struct varve_failure *failure)
 {
 	return run_as_user(run_list, store, file, failure);
+}
+
+static int run_find(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
+	struct varve_find_options options = VARVE_FIND_OPTIONS_INIT;
+	struct varve_layer_record **records = NULL;
+	char **ids = NULL;
+	size_t count = 0;
+	options.flags = VARVE_FIND_RECORDS;
+	int r = varve_layer_find_wait(store, &options, &ids, &records, &count, failure);
+	for (size_t i = 0; i < count; i++)
+		fprintf(file, "%s %zu\n", ids[i], records[i] ? records[i]->bytes_count : 0);
+	free(ids);
+	free(records);
+	return r;
+}
+
+static int run_find_user(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
+	return run_as_user(run_find, store, file, failure);
+}
+
+static int run_record(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
+	return print_record(file, store, failure);
 }
 
 static int run_get(struct varve_store *store, FILE *file, struct varve_failure *failure)
@@ -575,6 +629,24 @@ static int run_limited(struct varve_store *store, FILE *file, struct varve_failu
 	return run_create_with(store, "parent", &options, failure);
 }
 
+/* Labels and a record that are there from the beginning. */
+static int run_recorded(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	options.labels = labels;
+	options.record = "record";
+	options.record_bytes = 6;
+	return run_create_with(store, "parent", &options, failure);
+}
+
+static int run_label(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
+	struct varve_label_options options = VARVE_LABEL_OPTIONS_INIT;
+	options.labels = (const char *const[]){ "job=18", NULL };
+	options.deleted = (const char *const[]){ "role", NULL };
+	return varve_layer_label_wait(store, "victim", &options, NULL, failure);
+}
+
 static int run_grouped(struct varve_store *store, FILE *file, struct varve_failure *failure)
 {
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -675,6 +747,9 @@ static const struct victim readers[] = {
 	{ "noop", KEEPS, prepare_nothing, run_noop },
 	{ "list", KEEPS, prepare_changed, run_list },
 	{ "list, unprivileged", KEEPS, prepare_changed, run_list_user },
+	{ "find", KEEPS, prepare_record, run_find },
+	{ "find, unprivileged", KEEPS, prepare_record, run_find_user },
+	{ "record", KEEPS, prepare_record, run_record },
 	{ "get", KEEPS, prepare_changed, run_get },
 	{ "get limited", KEEPS, prepare_limited, run_get },
 	{ "exists", KEEPS, prepare_changed, run_exists },
@@ -708,6 +783,7 @@ static const struct victim creators[] = {
 	{ "create read-only", ATOMIC, prepare_nothing, run_read_only },
 	{ "create shifted", ATOMIC, prepare_parent, run_shifted },
 	{ "create labelled", ATOMIC, prepare_parent, run_labelled },
+	{ "create with a record", ATOMIC, prepare_parent, run_recorded },
 	{ "create limited", ATOMIC, prepare_quota, run_limited },
 	{ "create in a group", ATOMIC, prepare_quota, run_grouped },
 	{ "create from an archive", ATOMIC, prepare_archive, run_create_apply },
@@ -722,6 +798,8 @@ static const struct victim changers[] = {
 	{ "remove from a group", 0, prepare_grouped, run_remove },
 	{ "chown", 0, prepare_changed, run_chown },
 	{ "relabel", REPEATS, prepare_changed, run_relabel },
+	{ "label", REPEATS, prepare_record, run_label },
+	{ "remove with a record", 0, prepare_record, run_remove },
 	{ "limit", REPEATS, prepare_limited, run_limit },
 	{ "limit of a group", REPEATS, prepare_grouped, run_limit_group },
 	{ "gc", REPEATS, prepare_gc, run_quota_gc },

@@ -42,11 +42,12 @@ struct victim {
 };
 
 static const char *const point_names[FAULT_POINTS] = { "allocation", "submission", "lane call",
-						       "quota step" };
+						       "quota step", "record step" };
 
 /* The size of a layer that has one. */
 static const char *const victim_size[] = { "size=8m", NULL };
 static const char *const victim_group[] = { "group=job:64m", NULL };
+static const char *const victim_labels[] = { "job=17", "role=web", NULL };
 #define VICTIM_BYTES (8ull << 20)
 
 /* ---- what is prepared ------------------------------------------------------------------------ */
@@ -135,6 +136,18 @@ static void prepare_files(struct varve_store *store)
 	free(path);
 }
 
+/* A layer with labels and a record. */
+static void prepare_record(struct varve_store *store)
+{
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+
+	test_create(store, "parent", NULL);
+	options.labels = victim_labels;
+	options.record = "record";
+	options.record_bytes = 6;
+	test_error(varve_layer_create_wait(store, "victim", &options, NULL), 0);
+}
+
 /* ---- what is run ----------------------------------------------------------------------------- */
 
 static int run_create(struct varve_store *store, struct varve_failure *failure)
@@ -165,6 +178,38 @@ static int run_batch(struct varve_store *store, struct varve_failure *failure)
 
 	options.parent = "parent";
 	return varve_layer_create_batch_wait(store, ids, TEST_COUNT(ids), &options, NULL, failure);
+}
+
+static int run_labelled(struct varve_store *store, struct varve_failure *failure)
+{
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+
+	options.parent = "parent";
+	options.labels = victim_labels;
+	return varve_layer_create_wait(store, "victim", &options, failure);
+}
+
+static int run_label(struct varve_store *store, struct varve_failure *failure)
+{
+	static const char *const labels[] = { "job=18", NULL };
+	struct varve_label_options options = VARVE_LABEL_OPTIONS_INIT;
+
+	options.labels = labels;
+	return varve_layer_label_wait(store, "victim", &options, NULL, failure);
+}
+
+static int run_record(struct varve_store *store, struct varve_failure *failure)
+{
+	return varve_layer_record_wait(store, "victim", NULL, failure);
+}
+
+static int run_find(struct varve_store *store, struct varve_failure *failure)
+{
+	struct varve_find_options options = VARVE_FIND_OPTIONS_INIT;
+	size_t count;
+
+	options.labels = victim_labels;
+	return varve_layer_find_wait(store, &options, NULL, NULL, &count, failure);
 }
 
 static int run_rename(struct varve_store *store, struct varve_failure *failure)
@@ -666,6 +711,45 @@ static void check_rename(struct varve_store *store, const char *home, int error)
 	ck_assert_uint_eq(test_leftovers(home), 0);
 }
 
+/* How many labels layer ID has; -1: it is not there. */
+static int labels_count(struct varve_store *store, const char *id)
+{
+	struct varve_layer_record *record;
+	int r = varve_layer_record_wait(store, id, &record, NULL), count;
+
+	if (r == -ENOENT)
+		return -1;
+	test_error(r, 0);
+	count = (int)record->labels_count;
+	free(record);
+	return count;
+}
+
+/* A layer is there with its labels, or is not there; no record of another is left by a sweep. */
+static void check_labelled(struct varve_store *store, const char *home, int error)
+{
+	int layers = 0, records;
+
+	for (int i = 0; i < 2; i++) {
+		int count = labels_count(store, i ? "renamed" : "victim");
+
+		ck_assert_msg(count == 2 || count < 0, "%d labels", count);
+		layers += count > 0;
+	}
+	test_error(varve_sweep_wait(store, NULL, NULL), 0);
+	records = test_entries(test_path("%s/.varve/layers", home));
+	/* Before the first one there is no such directory. */
+	ck_assert_int_eq(records < 0 ? 0 : records, layers);
+	ck_assert_uint_eq(test_leftovers(home), 0);
+}
+
+/* The same, and a create that failed has left nothing. */
+static void check_create_labelled(struct varve_store *store, const char *home, int error)
+{
+	check_create(store, home, error);
+	check_labelled(store, home, error);
+}
+
 /* The others change nothing. */
 static void check_same(struct varve_store *store, const char *home, int error)
 {
@@ -695,6 +779,16 @@ static const struct victim victims[] = {
 	{ "chown", prepare_files, run_chown, check_same },
 	{ "adopt", prepare_plain, run_adopt, check_adopt },
 	{ "create shifted", prepare_parent, run_shifted, check_create },
+};
+
+/* Those that are about labels and records. */
+static const struct victim record_victims[] = {
+	{ "create labelled", prepare_parent, run_labelled, check_create_labelled },
+	{ "label", prepare_record, run_label, check_labelled },
+	{ "rename labelled", prepare_record, run_rename, check_labelled },
+	{ "remove labelled", prepare_record, run_remove, check_labelled },
+	{ "record", prepare_record, run_record, check_labelled },
+	{ "find", prepare_record, run_find, check_labelled },
 };
 
 /* Those that look into layers. */
@@ -923,6 +1017,16 @@ START_TEST(test_lane_calls)
 }
 END_TEST
 
+START_TEST(test_records)
+{
+	static const enum fault_point points[] = { FAULT_RECORD, FAULT_ALLOCATION, FAULT_SUBMISSION,
+						   FAULT_LANE };
+
+	for (size_t i = 0; i < TEST_COUNT(points) * TEST_COUNT(record_victims); i++)
+		fail_all(&record_victims[i / TEST_COUNT(points)], points[i % TEST_COUNT(points)]);
+}
+END_TEST
+
 START_TEST(test_quota_creates)
 {
 	fail_quota(FAULT_QUOTA, 0, QUOTA_CREATES);
@@ -942,5 +1046,5 @@ START_TEST(test_quota_submissions)
 END_TEST
 
 TEST_MAIN("nth", test_allocations, test_content_allocations, test_content_submissions,
-	  test_content_lane_calls, test_submissions, test_lane_calls, test_quota_creates,
-	  test_quota_others, test_quota_submissions)
+	  test_content_lane_calls, test_records, test_submissions, test_lane_calls,
+	  test_quota_creates, test_quota_others, test_quota_submissions)
