@@ -112,23 +112,6 @@ void backlog_make_begin(struct varve_store *store)
 	store->backlog->begun_ns = now_ns();
 }
 
-/* Let creates go on as far as there is room for the removals that will follow them. */
-static void backlog_release_creates(struct backlog *backlog)
-{
-	while (!list_empty(&backlog->creates) && backlog_admits(backlog))
-		op_done(list_entry(list_pop(&backlog->creates), struct op, link), 0);
-}
-
-/* Let those creates continue that wait for a look. */
-static void backlog_release_lookers(struct backlog *backlog)
-{
-	struct list ops = LIST_INIT(ops), *link;
-
-	list_splice(&ops, &backlog->lookers);
-	while ((link = list_pop(&ops)))
-		op_done(list_entry(link, struct op, link), backlog->error);
-}
-
 /* Ask the kernel how many are dead, unless it is being asked. */
 static void backlog_ask(struct backlog *backlog);
 
@@ -225,6 +208,7 @@ static void backlog_asked(struct call *call)
 {
 	struct backlog *backlog = container_of(call, struct backlog, call);
 	struct varve_store *store = backlog->store;
+	struct list ops = LIST_INIT(ops), *link;
 	uint64_t before = backlog->dead;
 
 	backlog->asking = false;
@@ -244,8 +228,13 @@ static void backlog_asked(struct call *call)
 		backlog->progress_ns = backlog->looked_ns;
 		backlog->wakes = 0;
 	}
-	backlog_release_creates(backlog);
-	backlog_release_lookers(backlog);
+	/* Let creates go on as far as there is room for the removals that will follow them. */
+	while (!list_empty(&backlog->creates) && backlog_admits(backlog))
+		op_done(list_entry(list_pop(&backlog->creates), struct op, link), 0);
+	/* And those that wait for a look. */
+	list_splice(&ops, &backlog->lookers);
+	while ((link = list_pop(&ops)))
+		op_done(list_entry(link, struct op, link), backlog->error);
 	if (!list_empty(&backlog->creates))
 		backlog_look_later(backlog);
 	else if (backlog_large(backlog) && backlog->destroyed != backlog->destroyed_idle)

@@ -143,39 +143,29 @@ static void commit_admit(struct group_commit *commits)
 	commits->core->counters.group_max = MAX(commits->core->counters.group_max, commits->group);
 }
 
-/* Begin a group of one that no other joins. */
-static void commit_begin_alone(struct group_commit *commits)
+/* Begin a group. */
+static void commit_begin(struct group_commit *commits)
 {
-	commits->open = false;
-	commit_launch(commits, list_entry(list_pop(&commits->alone), struct op, link));
-}
+	struct op *first;
 
-/* Begin a group of those that wait. */
-static void commit_begin_open(struct group_commit *commits)
-{
-	struct op *first = list_entry(commits->gather.next, struct op, link);
-
-	commits->open = true;
+	commits->group = 0;
+	commits->destroyed = 0;
+	commits->destroyed_ns = 0;
+	commits->core->counters.beats++;
+	list_splice(&commits->carried, &commits->durable);
+	commits->open = list_empty(&commits->alone);
+	/* A group of one that no other joins. */
+	if (!commits->open) {
+		commit_launch(commits, list_entry(list_pop(&commits->alone), struct op, link));
+		return;
+	}
+	first = list_entry(commits->gather.next, struct op, link);
 	/* Alone in the store: straight into place, for the price of the bare ioctl. */
 	first->direct |= first->direct_allowed &&
 			 commits->core->counters.running[VARVE_CREATE] == 1;
 	trace(&commits->core->io.trace, TRACE_OP, "commit: a group begins%s",
 	      first->direct ? ", direct" : "");
 	commit_admit(commits);
-}
-
-/* Begin a group. */
-static void commit_begin(struct group_commit *commits)
-{
-	commits->group = 0;
-	commits->destroyed = 0;
-	commits->destroyed_ns = 0;
-	commits->core->counters.beats++;
-	list_splice(&commits->carried, &commits->durable);
-	if (list_empty(&commits->alone))
-		commit_begin_open(commits);
-	else
-		commit_begin_alone(commits);
 }
 
 /* Does anybody wait for a group? */

@@ -328,20 +328,6 @@ static int groups_sweep_record(void *data, const char *name)
 	return 0;
 }
 
-/*
- * Remove GROUP, whose subvolume is gone. To do so while it still counts something makes full quotas
- * inconsistent.
- */
-static int groups_sweep_group(struct varve_store *store, uint64_t group)
-{
-	struct qgroup_numbers numbers;
-	int r = qgroup_numbers(&store->fs, group, &numbers);
-
-	if (r)
-		return r == -ENOENT ? 0 : r;
-	return numbers.referenced || numbers.exclusive ? -EBUSY : qgroup_destroy(&store->fs, group);
-}
-
 /* Remove the groups of subvolumes that are gone. */
 static int groups_sweep_stale(struct groups_sweeping *sweeping)
 {
@@ -353,10 +339,20 @@ static int groups_sweep_stale(struct groups_sweeping *sweeping)
 	if (!r && census.stale_count)
 		r = store->commits.hooks->commit(store, COMMIT_METADATA);
 	for (size_t i = 0; i < census.stale_count; i++) {
-		int error = groups_sweep_group(store, census.stale[i]);
+		struct qgroup_numbers numbers;
+		int error = qgroup_numbers(&store->fs, census.stale[i], &numbers);
 
+		/*
+		 * To remove one that still counts something makes full quotas inconsistent; with
+		 * simple ones its space is still shared. The time will come.
+		 */
+		if (!error && (numbers.referenced || numbers.exclusive))
+			continue;
+		if (!error)
+			error = qgroup_destroy(&store->fs, census.stale[i]);
+		else if (error == -ENOENT)
+			error = 0;
 		*sweeping->removed += !error;
-		/* Simple quotas: its space is still shared; the time will come. */
 		if (error && error != -EBUSY && !r)
 			r = error;
 	}

@@ -35,26 +35,6 @@ const char *layout_name(enum layout_place place)
 	return layout_places[place].name;
 }
 
-/* Where the descriptor of PLACE is kept. */
-static _Atomic int *layout_kept(struct layout *layout, enum layout_place place)
-{
-	return (_Atomic int *)((char *)layout + layout_places[place].offset);
-}
-
-/*
- * Keep FD as that of a directory, in *KEPT, unless another thread was faster. Returns the one that
- * is kept.
- */
-static int layout_keep(_Atomic int *kept, int fd)
-{
-	int none = -EBADF;
-
-	if (atomic_compare_exchange_strong(kept, &none, fd))
-		return fd;
-	fd_close(fd);
-	return none;
-}
-
 int layout_trusted(const struct varve_store *store, int fd)
 {
 	struct stat stat;
@@ -76,9 +56,9 @@ int layout_find(struct varve_store *store, enum layout_place place)
 	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
 				.resolve = BENEATH_RESOLVE };
 	const char *name = layout_places[place].name;
-	_Atomic int *kept = layout_kept(&store->layout, place);
+	_Atomic int *kept = (_Atomic int *)((char *)&store->layout + layout_places[place].offset);
 	struct stat stat;
-	int fd = *kept, r;
+	int fd = *kept, none = -EBADF, r;
 
 	if (fd >= 0)
 		return fd;
@@ -92,33 +72,19 @@ int layout_find(struct varve_store *store, enum layout_place place)
 	if (fd < 0)
 		return layer_open_error(fd);
 	r = layout_trusted(store, fd);
-	if (!r)
-		return layout_keep(kept, fd);
+	if (!r && atomic_compare_exchange_strong(kept, &none, fd))
+		return fd;
+	/* It is not trusted, or another thread was faster: NONE is what that keeps. */
 	fd_close(fd);
-	return r;
-}
-
-/* Make PLACE, which is missing, and find it. */
-static int layout_make(struct varve_store *store, enum layout_place place)
-{
-	const struct settings *settings = &store->settings;
-	const char *name = layout_places[place].name;
-	bool made = !mkdirat(store->layout.home_fd, name, 0700);
-	int fd;
-
-	if (!made && errno != EEXIST)
-		return negative_errno();
-	fd = layout_find(store, place);
-	if (fd >= 0 && made && (settings->root_uid || settings->root_gid) &&
-	    fchown(fd, settings->root_uid, settings->root_gid) < 0)
-		return negative_errno();
-	return fd;
+	return r ? r : none;
 }
 
 int layout_need(struct varve_store *store, enum layout_place place)
 {
 	enum layout_place above = layout_places[place].above;
+	const struct settings *settings = &store->settings;
 	int fd = layout_find(store, place);
+	bool made;
 
 	if (fd == -ENOENT && above != LAYOUT_PLACES) {
 		fd = layout_need(store, above);
@@ -126,7 +92,14 @@ int layout_need(struct varve_store *store, enum layout_place place)
 			return fd;
 	} else if (fd != -ENOENT)
 		return fd;
-	return layout_make(store, place);
+	made = !mkdirat(store->layout.home_fd, layout_places[place].name, 0700);
+	if (!made && errno != EEXIST)
+		return negative_errno();
+	fd = layout_find(store, place);
+	if (fd >= 0 && made && (settings->root_uid || settings->root_gid) &&
+	    fchown(fd, settings->root_uid, settings->root_gid) < 0)
+		return negative_errno();
+	return fd;
 }
 
 /* ---- the owner ------------------------------------------------------------------------------- */

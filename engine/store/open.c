@@ -395,31 +395,25 @@ static int open_quota(struct opening *opening)
 
 /* ---- the end of a store ---------------------------------------------------------------------- */
 
-/*
- * Unmount the private mount of the home, unless something is mounted on it by now, or another mount
- * in its place: what others mounted would go with it.
- */
-static void open_unmount(const struct layout *layout)
-{
-	struct statx ours, there;
-
-	if (statx(layout->home_fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &ours) <
-		    0 ||
-	    statx(AT_FDCWD, layout->home, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_MNT_ID,
-		  &there) < 0)
-		return;
-	if (ours.stx_mnt_id == there.stx_mnt_id && !mounts_upon(ours.stx_mnt_id))
-		umount2(layout->home, MNT_DETACH);
-}
-
 /* Undo what opening and operations did on disk. */
 static void open_teardown(struct varve_store *store)
 {
 	struct layout *layout = &store->layout;
+	struct statx ours, there;
 
 	layout_leave(store);
-	if (layout->mounted)
-		open_unmount(layout);
+	if (!layout->mounted ||
+	    statx(layout->home_fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &ours) <
+		    0 ||
+	    statx(AT_FDCWD, layout->home, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_MNT_ID,
+		  &there) < 0)
+		return;
+	/*
+	 * The private mount of the home is unmounted unless something is mounted on it by now, or
+	 * another mount in its place: what others mounted would go with it.
+	 */
+	if (ours.stx_mnt_id == there.stx_mnt_id && !mounts_upon(ours.stx_mnt_id))
+		umount2(layout->home, MNT_DETACH);
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */

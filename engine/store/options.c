@@ -81,18 +81,6 @@ static int options_store(const char *option, struct quota_settings *quota,
 	return r;
 }
 
-/* Do the options that are about quota fit together? */
-static int options_check(const struct quota_settings *quota, struct varve_failure *failure)
-{
-	if (quota->size_default && quota->size_default < quota->size_min)
-		failure_detail(failure, "btrfs.size is less than btrfs.min_space");
-	else if (quota->policy == QUOTA_NEVER && (quota->size_default || quota->size_min))
-		failure_detail(failure, "sizes, and quota=off");
-	else
-		return 0;
-	return -EINVAL;
-}
-
 int options_parse_store(const char *const *options, struct quota_settings *ret_quota,
 			struct varve_failure *failure)
 {
@@ -102,8 +90,14 @@ int options_parse_store(const char *const *options, struct quota_settings *ret_q
 
 	for (; !r && options && *options; options++)
 		r = options_store(*options, &quota, failure);
-	if (!r)
-		r = options_check(&quota, failure);
+	if (!r && quota.size_default && quota.size_default < quota.size_min) {
+		failure_detail(failure, "btrfs.size is less than btrfs.min_space");
+		r = -EINVAL;
+	}
+	if (!r && quota.policy == QUOTA_NEVER && (quota.size_default || quota.size_min)) {
+		failure_detail(failure, "sizes, and quota=off");
+		r = -EINVAL;
+	}
 	if (r) {
 		memcpy(detail, failure->detail, sizeof(detail));
 		failure_set(failure, r, "open", "CHECK", NULL, NULL);

@@ -47,23 +47,6 @@ static int undo_look(struct undo *undo, int dir_fd, const char *name)
 	return r ? r : UNDO_ABSENT;
 }
 
-/* Destroy it, which was just looked at: by its number where that is allowed. */
-static int undo_destroy_looked(struct undo *undo)
-{
-	int r = -ENAMETOOLONG;
-
-	if (undo->in_sight && op_store(undo->op)->layout.privileged) {
-		undo->op->call.name = "BTRFS_IOC_SNAP_DESTROY_V2";
-		r = subvol_destroy_id(undo->dir_fd, undo->number);
-	}
-	/* The kernel finds the path of a number, which may be longer than it takes. */
-	if (r == -ENAMETOOLONG) {
-		undo->op->call.name = "BTRFS_IOC_SNAP_DESTROY";
-		r = subvol_destroy(undo->dir_fd, undo->name);
-	}
-	return r;
-}
-
 /*
  * Rename it into the trash. First under the name of this store, which no sweep touches: what was
  * renamed is looked at again, and goes back where it is another layer. 0, UNDO_ABSENT, or -errno;
@@ -139,7 +122,17 @@ int undo_destroy(struct undo *undo)
 		r = undo_look(undo, undo->dir_fd, undo->name);
 		if (r)
 			return r;
-		r = undo_destroy_looked(undo);
+		/* By its number where that is allowed. */
+		r = -ENAMETOOLONG;
+		if (undo->in_sight && op_store(undo->op)->layout.privileged) {
+			undo->op->call.name = "BTRFS_IOC_SNAP_DESTROY_V2";
+			r = subvol_destroy_id(undo->dir_fd, undo->number);
+		}
+		/* The kernel finds the path of a number, which may be longer than it takes. */
+		if (r == -ENAMETOOLONG) {
+			undo->op->call.name = "BTRFS_IOC_SNAP_DESTROY";
+			r = subvol_destroy(undo->dir_fd, undo->name);
+		}
 		/* It is gone since: look what has its name now. */
 		if (r == -ENOENT)
 			return undo->in_sight ? undo_look(undo, undo->dir_fd, undo->name) : r;
