@@ -55,15 +55,6 @@ static void channel_fill(struct channel *channel, size_t at, const char *bytes, 
 	memcpy(channel->ring, bytes + first, size - first);
 }
 
-/* Copy the first SIZE bytes out, from where they begin. Without the lock. */
-static void channel_copy(const struct channel *channel, size_t at, char *buffer, size_t size)
-{
-	size_t first = MIN(size, CHANNEL_BYTES - at);
-
-	memcpy(buffer, channel->ring + at, first);
-	memcpy(buffer + first, channel->ring, size - first);
-}
-
 /* The first SIZE bytes are not needed any more. With the lock held. */
 static void channel_drop(struct channel *channel, size_t size)
 {
@@ -103,17 +94,6 @@ void channel_begin(struct channel *channel)
 	channel_announce(channel);
 }
 
-/* Note that the sink has taken SIZE bytes and returned R. With the lock held. */
-static void channel_sunk(struct channel *channel, size_t size, int r)
-{
-	channel_drop(channel, size);
-	if (r < 0 || r > VARVE_PAUSE)
-		channel->error = r < 0 ? r : -EINVAL;
-	/* Somebody may have let it go on before it even said that it wants to pause. */
-	channel->paused = r == VARVE_PAUSE && !channel->resumed;
-	channel->resumed = false;
-}
-
 void channel_deliver(struct channel *channel)
 {
 	struct request *request = channel->request;
@@ -138,8 +118,14 @@ void channel_deliver(struct channel *channel)
 		ends->room(core->store, request->handle, room, ends->data);
 	pthread_mutex_lock(&core->lock);
 	channel->delivering = false;
-	if (!skip && ends->sink)
-		channel_sunk(channel, size, r);
+	if (!skip && ends->sink) {
+		channel_drop(channel, size);
+		if (r < 0 || r > VARVE_PAUSE)
+			channel->error = r < 0 ? r : -EINVAL;
+		/* Somebody may have let it go on before it even said that it wants to pause. */
+		channel->paused = r == VARVE_PAUSE && !channel->resumed;
+		channel->resumed = false;
+	}
 	if (channel->over)
 		completion_announce(core, &request->event);
 	else
@@ -218,9 +204,11 @@ ssize_t channel_read(struct channel *channel, void *buffer, size_t size)
 		pthread_cond_wait(&channel->changed, lock);
 	if (!r && channel->used) {
 		size_t length = MIN(size, channel->used), begin = channel->begin;
+		size_t first = MIN(length, CHANNEL_BYTES - begin);
 
 		pthread_mutex_unlock(lock);
-		channel_copy(channel, begin, buffer, length);
+		memcpy(buffer, channel->ring + begin, first);
+		memcpy((char *)buffer + first, channel->ring, length - first);
 		pthread_mutex_lock(lock);
 		channel_drop(channel, length);
 		channel_announce(channel);

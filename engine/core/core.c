@@ -32,23 +32,10 @@ static void core_init_lock(pthread_mutex_t *lock)
 	pthread_mutexattr_destroy(&attributes);
 }
 
-/* Prepare the locks; waits are timed on the monotonic clock. */
-static void core_init_locks(struct core *core)
-{
-	pthread_condattr_t attributes;
-
-	core_init_lock(&core->lock);
-	core_init_lock(&core->counting);
-	spin_init(&core->spin);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&core->changed, &attributes);
-	pthread_condattr_destroy(&attributes);
-}
-
 int core_init(struct core *core, struct varve_store *store, const struct core_hooks *hooks,
 	      const char **ret_call)
 {
+	pthread_condattr_t attributes;
 	int r;
 
 	core->store = store;
@@ -61,7 +48,14 @@ int core_init(struct core *core, struct varve_store *store, const struct core_ho
 	list_init(&core->progressed);
 	list_init(&core->runners);
 	list_init(&core->refusals);
-	core_init_locks(core);
+	core_init_lock(&core->lock);
+	core_init_lock(&core->counting);
+	spin_init(&core->spin);
+	/* Waits are timed on the monotonic clock. */
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&core->changed, &attributes);
+	pthread_condattr_destroy(&attributes);
 	id_lock_init(&core->holds, &core->io.fault);
 	fds_init(&core->fds);
 	*ret_call = "mmap";

@@ -49,13 +49,17 @@ static void dispatch_result(struct request *request, struct varve_result *result
 		request->class->result(request, result);
 }
 
-/*
- * Run the callback of REQUEST, which was taken off the ready list, and free it. Without the lock.
- */
-static void dispatch_run(struct core *core, struct request *request)
+/* Run the callback of EVENT, which was claimed. Without the lock. */
+static void dispatch_deliver(struct core *core, struct event *event)
 {
+	struct request *request;
 	struct varve_result result;
 
+	if (event->channel) {
+		channel_deliver(event->channel);
+		return;
+	}
+	request = container_of(event, struct request, event);
 	dispatch_result(request, &result);
 	request->callback(core->store, &result, request->user_data);
 	pthread_mutex_lock(&core->lock);
@@ -64,15 +68,6 @@ static void dispatch_run(struct core *core, struct request *request)
 		channel_settle(request->channel);
 	pthread_mutex_unlock(&core->lock);
 	request_free(request);
-}
-
-/* Run the callback of EVENT, which was claimed. Without the lock. */
-static void dispatch_deliver(struct core *core, struct event *event)
-{
-	if (event->channel)
-		channel_deliver(event->channel);
-	else
-		dispatch_run(core, container_of(event, struct request, event));
 }
 
 /* ---- threads that run callbacks -------------------------------------------------------------- */
@@ -91,17 +86,6 @@ static void dispatch_enter(struct core *core, struct runner *runner)
 {
 	runner->thread = pthread_self();
 	list_append(&core->runners, &runner->link);
-}
-
-/* Cancel all there is and refuse more, with the lock held. */
-static void dispatch_shut(struct core *core)
-{
-	core->closing = true;
-	for (uint32_t i = 0; i < core->requests_max; i++)
-		if (core->slots[i].request)
-			atomic_store(&core->slots[i].request->cancelled, true);
-	atomic_store(&core->cancels, true);
-	io_interrupt(&core->io);
 }
 
 /* Run what is left, end the threads, free. */
@@ -148,25 +132,11 @@ static int dispatch_leave(struct core *core, struct runner *runner, int count)
 
 /* ---- dispatch and wait ----------------------------------------------------------------------- */
 
-/* Take up to MAX events off the ready list, with the lock held. */
-static int dispatch_take(struct core *core, struct list *taken, unsigned max)
-{
-	int n = 0;
-
-	for (; (!max || (unsigned)n < max) && !list_empty(&core->ready); n++) {
-		struct event *event = list_entry(core->ready.next, struct event, link);
-
-		dispatch_claim(event);
-		list_append(taken, &event->link);
-	}
-	return n;
-}
-
 int dispatch_events(struct core *core, unsigned max)
 {
 	struct list taken = LIST_INIT(taken), *link;
 	struct runner runner;
-	int n, reported;
+	int n = 0, reported;
 
 	if (!core_here(core))
 		return -ECHILD;
@@ -185,7 +155,12 @@ int dispatch_events(struct core *core, unsigned max)
 	}
 	core->dispatching = true;
 	dispatch_enter(core, &runner);
-	n = dispatch_take(core, &taken, max);
+	for (; (!max || (unsigned)n < max) && !list_empty(&core->ready); n++) {
+		struct event *event = list_entry(core->ready.next, struct event, link);
+
+		dispatch_claim(event);
+		list_append(&taken, &event->link);
+	}
 	reported = max && (unsigned)n == max ? 0
 					     : progress_deliver(core, max ? max - (unsigned)n : 0);
 	completion_resignal(core);
@@ -219,42 +194,29 @@ static int dispatch_left_ms(uint64_t deadline_ns)
 	return now < deadline_ns ? (int)((deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS) : 0;
 }
 
-/* Sleep until the descriptor is readable, or up to TIMEOUT_MS. 0 or -errno. */
-static int dispatch_sleep(struct core *core, int timeout_ms)
-{
-	struct pollfd pollfd = { .fd = core->ready_fd, .events = POLLIN };
-	uint64_t begin = now_ns();
-	int r = RET_NERRNO(poll(&pollfd, 1, timeout_ms));
-
-	spin_slept(&core->spin, begin);
-	return MIN(r, 0);
-}
-
-/* Wait for something to tell without sleeping, if that pays. */
-static void dispatch_spin(struct core *core)
-{
-	struct spin_wait wait = { 0 };
-
-	while (!atomic_load_explicit(&core->signalled, memory_order_relaxed))
-		if (!spin_again(&core->spin, &wait))
-			return;
-}
-
 int dispatch_wait(struct core *core, int timeout_ms)
 {
 	uint64_t deadline = timeout_ms < 0 ? 0 : now_ns() + (uint64_t)timeout_ms * NS_PER_MS + 1;
 
 	for (;;) {
+		struct pollfd pollfd = { .fd = core->ready_fd, .events = POLLIN };
+		struct spin_wait wait = { 0 };
+		uint64_t begin;
 		int n, left, r;
 
-		if (timeout_ms)
-			dispatch_spin(core);
+		/* Without sleeping, if that pays. */
+		while (timeout_ms &&
+		       !atomic_load_explicit(&core->signalled, memory_order_relaxed) &&
+		       spin_again(&core->spin, &wait))
+			;
 		n = dispatch_events(core, 0);
 		left = dispatch_left_ms(deadline);
 		if (n || !left)
 			return n;
-		r = dispatch_sleep(core, left);
-		if (r)
+		begin = now_ns();
+		r = RET_NERRNO(poll(&pollfd, 1, left));
+		spin_slept(&core->spin, begin);
+		if (r < 0)
 			return r;
 	}
 }
@@ -342,7 +304,13 @@ int dispatch_close(struct core *core)
 		return 0;
 	}
 	pthread_mutex_lock(&core->lock);
-	dispatch_shut(core);
+	/* Cancel all there is and refuse more. */
+	core->closing = true;
+	for (uint32_t i = 0; i < core->requests_max; i++)
+		if (core->slots[i].request)
+			atomic_store(&core->slots[i].request->cancelled, true);
+	atomic_store(&core->cancels, true);
+	io_interrupt(&core->io);
 	inside = !list_empty(&core->runners);
 	core->close_deferred = inside;
 	pthread_mutex_unlock(&core->lock);

@@ -52,33 +52,28 @@ void fds_init(struct fds *fds)
 	list_init(&fds->stopped);
 }
 
-/* Count what is free. What those that run have not opened yet is counted as theirs. */
-static void fds_count(struct fds *fds, uint64_t now)
-{
-	unsigned limit = fds_limit(), unused = fds_unused(limit);
-	uint64_t pause_ns = (now_ns() - now) * FDS_COUNT_SHARE;
-
-	/*
-	 * Where counting is slow, as in a process that is traced, it must not become all that is
-	 * done.
-	 */
-	fds->count_after_ns = MAX(FDS_COUNT_MS * NS_PER_MS, pause_ns);
-	fds->room = MAX(fds->taken, unused > FDS_RESERVE ? unused - FDS_RESERVE : 0);
-	fds->counted_ns = now;
-	fds->scarce &= unused < limit / 4;
-}
-
 /* Can COUNT more be reserved? */
 static bool fds_fit(struct fds *fds, unsigned count)
 {
-	unsigned wanted = fds->taken + count;
+	unsigned wanted = fds->taken + count, limit, unused;
 	uint64_t now;
 
 	if (!fds->scarce && wanted <= FDS_EASY)
 		return true;
 	now = now_ns();
-	if (now - fds->counted_ns > fds->count_after_ns)
-		fds_count(fds, now);
+	if (now - fds->counted_ns <= fds->count_after_ns)
+		return wanted <= fds->room;
+	/* Count what is free. What those that run have not opened yet is counted as theirs. */
+	limit = fds_limit();
+	unused = fds_unused(limit);
+	fds->room = MAX(fds->taken, unused > FDS_RESERVE ? unused - FDS_RESERVE : 0);
+	fds->counted_ns = now;
+	fds->scarce &= unused < limit / 4;
+	/*
+	 * Where counting is slow, as in a process that is traced, it must not become all that is
+	 * done.
+	 */
+	fds->count_after_ns = MAX(FDS_COUNT_MS * NS_PER_MS, (now_ns() - now) * FDS_COUNT_SHARE);
 	return wanted <= fds->room;
 }
 

@@ -55,17 +55,6 @@ static struct ident *id_lock_ident(struct id_lock_table *table, const char *id)
 	return ident;
 }
 
-/* Forget IDENT, which nobody holds. */
-static void id_lock_forget(struct id_lock_table *table, struct ident *ident)
-{
-	struct ident **link = id_lock_bucket(table, ident->id);
-
-	for (; *link != ident; table->looks++)
-		link = &(*link)->next;
-	*link = ident->next;
-	free(ident);
-}
-
 /* Can a hold be granted beside those that are? */
 static bool id_lock_fits(const struct ident *ident, bool exclusive)
 {
@@ -80,25 +69,6 @@ static void id_lock_take(struct id_lock *id_lock)
 		id_lock->ident->exclusive = true;
 	else
 		id_lock->ident->shared++;
-}
-
-/*
- * Grant the holds at the head of the queue that fit. Each is granted once, so that all releases
- * together cost as much as all holds.
- */
-static void id_lock_grant(struct id_lock_table *table, struct ident *ident)
-{
-	while (!list_empty(&ident->waiting)) {
-		struct id_lock *id_lock = list_entry(ident->waiting.next, struct id_lock, link);
-
-		table->looks++;
-		if (!id_lock_fits(ident, id_lock->exclusive))
-			return;
-		list_remove(&id_lock->link);
-		id_lock_take(id_lock);
-		if (!--id_lock->op->holds_waiting)
-			list_append(&table->runnable, &id_lock->op->link);
-	}
 }
 
 /* Leave all queues: what cancelling does to an operation that has not begun. */
@@ -134,7 +104,7 @@ int id_lock_queue(struct id_lock_table *table, struct op *op)
 
 void id_lock_release(struct id_lock_table *table, struct id_lock *id_lock)
 {
-	struct ident *ident = id_lock->ident;
+	struct ident *ident = id_lock->ident, **link;
 
 	if (!ident)
 		return;
@@ -147,7 +117,25 @@ void id_lock_release(struct id_lock_table *table, struct id_lock *id_lock)
 		ident->shared--;
 	}
 	id_lock->ident = NULL;
-	id_lock_grant(table, ident);
-	if (!ident->exclusive && !ident->shared && list_empty(&ident->waiting))
-		id_lock_forget(table, ident);
+	/*
+	 * Grant the holds at the head of the queue that fit. Each is granted once, so that all
+	 * releases together cost as much as all holds.
+	 */
+	while (!list_empty(&ident->waiting)) {
+		id_lock = list_entry(ident->waiting.next, struct id_lock, link);
+		table->looks++;
+		if (!id_lock_fits(ident, id_lock->exclusive))
+			break;
+		list_remove(&id_lock->link);
+		id_lock_take(id_lock);
+		if (!--id_lock->op->holds_waiting)
+			list_append(&table->runnable, &id_lock->op->link);
+	}
+	if (ident->exclusive || ident->shared || !list_empty(&ident->waiting))
+		return;
+	/* Nobody holds it any more: forget it. */
+	for (link = id_lock_bucket(table, ident->id); *link != ident; table->looks++)
+		link = &(*link)->next;
+	*link = ident->next;
+	free(ident);
 }

@@ -206,20 +206,6 @@ static void op_unlater(struct op *op)
 	list_remove(&op->link);
 }
 
-/* Begin the current step of OP once more in a while. */
-static void op_later(struct op *op)
-{
-	struct core *core = op->request->core;
-
-	op_trace(op, "%s: another process holds the lock", op_step_name(op));
-	if (list_empty(&core->later)) {
-		core->later_wait_ns = LOCK_RETRY_MIN_NS;
-		core->later_ns = now_ns() + core->later_wait_ns;
-	}
-	op->withdraw = op_unlater;
-	list_append(&core->later, &op->link);
-}
-
 int64_t op_again(struct core *core)
 {
 	struct list ops = LIST_INIT(ops), *link;
@@ -247,6 +233,7 @@ int64_t op_again(struct core *core)
 void op_done(struct op *op, int result)
 {
 	const struct op_step *step = &op->request->class->steps[op->state];
+	struct core *core = op->request->core;
 
 	op->withdraw = NULL;
 	if (result < 0 && step->again && fds_park(op, result)) {
@@ -254,7 +241,14 @@ void op_done(struct op *op, int result)
 		return;
 	}
 	if (result == OP_LATER && !op->error && !op->request->cancelled) {
-		op_later(op);
+		op_trace(op, "%s: another process holds the lock", op_step_name(op));
+		/* Begin the step once more in a while. */
+		if (list_empty(&core->later)) {
+			core->later_wait_ns = LOCK_RETRY_MIN_NS;
+			core->later_ns = now_ns() + core->later_wait_ns;
+		}
+		op->withdraw = op_unlater;
+		list_append(&core->later, &op->link);
 		return;
 	}
 	if (result == OP_LATER)

@@ -30,13 +30,6 @@ static int64_t reactor_sooner(int64_t one, int64_t other)
 	return one < 0 ? other : other < 0 ? one : MIN(one, other);
 }
 
-/* How long io_turn() may sleep at most; runs what is due. */
-static int64_t reactor_due(struct core *core)
-{
-	return reactor_sooner(reactor_sooner(reactor_timer(core), op_again(core)),
-			      fds_unstall(core));
-}
-
 /* Is there nothing left to do, and are we asked to end? */
 static bool reactor_over(const struct core *core)
 {
@@ -45,26 +38,24 @@ static bool reactor_over(const struct core *core)
 	       !core->hooks->busy(core);
 }
 
-/* Tell reactor_start() how it went. */
-static void reactor_started(struct core *core, int r)
-{
-	pthread_mutex_lock(&core->lock);
-	core->started = r ? r : 1;
-	pthread_cond_broadcast(&core->changed);
-	pthread_mutex_unlock(&core->lock);
-}
-
 /* What the thread does. */
 static void *reactor_run(void *data)
 {
 	struct core *core = data;
 	int r = io_start(&core->io, core->io_config);
 
-	reactor_started(core, r);
+	/* Tell reactor_start() how it went. */
+	pthread_mutex_lock(&core->lock);
+	core->started = r ? r : 1;
+	pthread_cond_broadcast(&core->changed);
+	pthread_mutex_unlock(&core->lock);
 	if (r)
 		return NULL;
 	while (!reactor_over(core)) {
-		io_turn(&core->io, reactor_due(core));
+		/* What is due is run now; sleep until the next of it at most. */
+		int64_t due_ns = reactor_sooner(reactor_timer(core), op_again(core));
+
+		io_turn(&core->io, reactor_sooner(due_ns, fds_unstall(core)));
 		do {
 			requests_run(core);
 			requests_cancel(core);
