@@ -153,17 +153,6 @@ void fs_id_text(const uint8_t *id, char ret_text[FSID_TEXT_BYTES])
 					 i == 3 || i == 5 || i == 7 || i == 9 ? "-" : "");
 }
 
-/* Append ID. */
-static int fs_dead_add(struct fs_dead *dead, uint64_t id, struct fault *fault)
-{
-	int r = fault_reserve(fault, &dead->ids, dead->count, 1, &dead->capacity,
-			      sizeof(*dead->ids));
-
-	if (!r)
-		dead->ids[dead->count++] = id;
-	return r;
-}
-
 int fs_dead_collect(int fd, struct fs_dead *ret_dead, struct fault *fault)
 {
 	struct fs_dead dead = { 0 };
@@ -173,8 +162,12 @@ int fs_dead_collect(int fd, struct fs_dead *ret_dead, struct fault *fault)
 			     0);
 
 	/* The key of an orphan item is the number of the subvolume: they come in order. */
-	while (!r && (r = search_next(&search)) > 0)
-		r = fs_dead_add(&dead, search.header.offset, fault);
+	while (!r && (r = search_next(&search)) > 0) {
+		r = fault_reserve(fault, &dead.ids, dead.count, 1, &dead.capacity,
+				  sizeof(*dead.ids));
+		if (!r)
+			dead.ids[dead.count++] = search.header.offset;
+	}
 	search_end(&search);
 	if (r)
 		free(dead.ids);
@@ -198,25 +191,21 @@ void fs_dead_intersect(struct fs_dead *dead, const struct fs_dead *now)
 	dead->count = kept;
 }
 
-/* Count by searching, before Linux 6.13. */
-static int fs_dead_count_search(int fd, uint64_t *ret_count)
+int fs_dead_count(int fd, uint64_t *ret_count)
 {
+	struct abi_subvol_wait args = { .mode = ABI_SUBVOL_SYNC_COUNT };
 	struct fs_dead dead;
-	int r = fs_dead_collect(fd, &dead, NULL);
+	int r = RET_NERRNO(ioctl(fd, ABI_SUBVOL_SYNC_WAIT, &args));
 
+	if (!r)
+		*ret_count = args.count;
+	if (r != -ENOTTY)
+		return r;
+	/* Before Linux 6.13 they are counted by searching. */
+	r = fs_dead_collect(fd, &dead, NULL);
 	if (r)
 		return r;
 	*ret_count = dead.count;
 	free(dead.ids);
 	return 0;
-}
-
-int fs_dead_count(int fd, uint64_t *ret_count)
-{
-	struct abi_subvol_wait args = { .mode = ABI_SUBVOL_SYNC_COUNT };
-	int r = RET_NERRNO(ioctl(fd, ABI_SUBVOL_SYNC_WAIT, &args));
-
-	if (!r)
-		*ret_count = args.count;
-	return r == -ENOTTY ? fs_dead_count_search(fd, ret_count) : r;
 }

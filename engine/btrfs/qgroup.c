@@ -122,22 +122,10 @@ static int qgroup_status_flags(const struct fs_handle *fs, uint64_t *ret_flags)
 
 /* ---- the mode -------------------------------------------------------------------------------- */
 
-/* The mode by the status item. */
-static int qgroup_mode_search(const struct fs_handle *fs)
-{
-	uint64_t flags;
-	int r = qgroup_status_flags(fs, &flags);
-
-	if (r)
-		return r;
-	if (!(flags & BTRFS_QGROUP_STATUS_FLAG_ON))
-		return VARVE_QUOTA_OFF;
-	return flags & ABI_QGROUP_STATUS_SIMPLE ? VARVE_QUOTA_SIMPLE : VARVE_QUOTA_FULL;
-}
-
 int qgroup_mode(const struct fs_handle *fs)
 {
 	char text[QUOTA_SYSFS_BYTES];
+	uint64_t flags;
 	int r = qgroup_fault(fs);
 
 	if (r)
@@ -152,7 +140,14 @@ int qgroup_mode(const struct fs_handle *fs)
 		r = qgroup_sysfs(fs, "qgroups/enabled", text);
 	if (!r)
 		return text[0] == '1' ? VARVE_QUOTA_FULL : VARVE_QUOTA_OFF;
-	return r == -ENOENT ? VARVE_QUOTA_OFF : qgroup_mode_search(fs);
+	if (r == -ENOENT)
+		return VARVE_QUOTA_OFF;
+	r = qgroup_status_flags(fs, &flags);
+	if (r)
+		return r;
+	if (!(flags & BTRFS_QGROUP_STATUS_FLAG_ON))
+		return VARVE_QUOTA_OFF;
+	return flags & ABI_QGROUP_STATUS_SIMPLE ? VARVE_QUOTA_SIMPLE : VARVE_QUOTA_FULL;
 }
 
 int qgroup_inconsistent(const struct fs_handle *fs)
@@ -478,18 +473,6 @@ int qgroup_has_members(const struct fs_handle *fs, uint64_t group)
 
 /* ---- all groups ------------------------------------------------------------------------------ */
 
-/* Note that GROUP is stale. */
-static int qgroup_census_add(const struct fs_handle *fs, struct qgroup_census *census,
-			     uint64_t group)
-{
-	int r = fault_reserve(fs->fault, &census->stale, census->stale_count, 1,
-			      &census->stale_capacity, sizeof(*census->stale));
-
-	if (!r)
-		census->stale[census->stale_count++] = group;
-	return r;
-}
-
 /*
  * Take the groups of level 0 that are among SUBVOLUMES, an ascending search of ROOT_ITEMs, out of
  * CENSUS->stale.
@@ -528,9 +511,13 @@ static int qgroup_census_groups(const struct fs_handle *fs, struct qgroup_census
 		uint64_t group = search.header.offset;
 
 		census->groups++;
-		r = group >> 48 || group < BTRFS_FIRST_FREE_OBJECTID
-			    ? 0
-			    : qgroup_census_add(fs, census, group);
+		r = 0;
+		if (group >> 48 || group < BTRFS_FIRST_FREE_OBJECTID)
+			continue;
+		r = fault_reserve(fs->fault, &census->stale, census->stale_count, 1,
+				  &census->stale_capacity, sizeof(*census->stale));
+		if (!r)
+			census->stale[census->stale_count++] = group;
 	}
 	search_end(&search);
 	return r == -ENOENT ? 0 : r;

@@ -26,19 +26,6 @@ int search_begin(struct search *search, int fd, uint64_t tree, uint64_t object_m
 	return search->args ? 0 : -ENOMEM;
 }
 
-/* Begin the key range at the next object; false when there is none. */
-static bool search_skip(struct search *search)
-{
-	struct btrfs_ioctl_search_key *key = &search->key;
-
-	if (search->header.objectid >= search->box.max_objectid)
-		return false;
-	key->min_objectid = search->header.objectid + 1;
-	key->min_type = search->box.min_type;
-	key->min_offset = 0;
-	return true;
-}
-
 /* Begin the key range behind the current item; false when there is nothing behind it. */
 static bool search_advance(struct search *search)
 {
@@ -48,8 +35,12 @@ static bool search_advance(struct search *search)
 	 * The rest of this object, perhaps a million extents, is behind the types that are asked
 	 * for.
 	 */
-	if (search->header.type > search->box.max_type)
-		return search_skip(search);
+	if (search->header.type > search->box.max_type) {
+		key->min_objectid = search->header.objectid + 1;
+		key->min_type = search->box.min_type;
+		key->min_offset = 0;
+		return search->header.objectid < search->box.max_objectid;
+	}
 	key->min_objectid = search->header.objectid;
 	key->min_type = search->header.type;
 	key->min_offset = search->header.offset + 1;
