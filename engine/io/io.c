@@ -108,21 +108,6 @@ bool io_withdraw(struct io *io, struct call *call)
 	return call->kind == CALL_FUNCTION && lane_withdraw(&io->lanes[call->lane], call);
 }
 
-/* Receive what was posted; tell whether there was anything. */
-static bool io_receive(struct io *io)
-{
-	struct inbox_node *node = inbox_take(&io->inbox);
-	bool any = node;
-
-	while (node) {
-		struct inbox_node *next = node->next;
-
-		node->receive(node);
-		node = next;
-	}
-	return any;
-}
-
 /* Run the done() of finished calls; tell whether there were any. */
 static bool io_finish(struct io *io)
 {
@@ -144,26 +129,19 @@ static bool io_finish(struct io *io)
 	return any;
 }
 
-/* Wait for the wake descriptor without a ring. */
-static void io_poll(struct io *io, int64_t timeout_ns)
+/* Hand calls to the kernel, sleeping up to TIMEOUT_NS. */
+static void io_kernel(struct io *io, int64_t timeout_ns)
 {
 	struct timespec ts = { .tv_sec = timeout_ns / 1000000000,
 			       .tv_nsec = timeout_ns % 1000000000 };
 	struct pollfd pollfd = { .fd = io->wake_fd, .events = POLLIN };
 	uint64_t count;
 
-	if (timeout_ns && ppoll(&pollfd, 1, timeout_ns < 0 ? NULL : &ts, NULL) > 0)
-		while (read(io->wake_fd, &count, sizeof(count)) < 0 && errno == EINTR)
-			;
-}
-
-/* Hand calls to the kernel, sleeping up to TIMEOUT_NS. */
-static void io_kernel(struct io *io, int64_t timeout_ns)
-{
 	if (io->ring.usable)
 		ring_turn(&io->ring, timeout_ns, &io->done);
-	else
-		io_poll(io, timeout_ns);
+	else if (timeout_ns && ppoll(&pollfd, 1, timeout_ns < 0 ? NULL : &ts, NULL) > 0)
+		while (read(io->wake_fd, &count, sizeof(count)) < 0 && errno == EINTR)
+			;
 }
 
 /*
@@ -193,7 +171,11 @@ bool io_turn(struct io *io, int64_t timeout_ns)
 
 	io_kernel(io, 0);
 	any = io_finish(io);
-	any |= io_receive(io);
+	for (struct inbox_node *node = inbox_take(&io->inbox), *next; node; node = next) {
+		next = node->next;
+		node->receive(node);
+		any = true;
+	}
 	if (any || io_spin(io, timeout_ns))
 		return true;
 	begin = now_ns();

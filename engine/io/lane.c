@@ -41,30 +41,13 @@ static struct call *lane_next(struct lane *lane)
 	return list_entry(list_pop(&lane->queue), struct call, link);
 }
 
-/*
- * End this thread, with the lock held, which is released. Each thread that ends joins the one that
- * ended before it, and lane_stop() joins the last: so none is left in our code when the library is
- * unloaded, and none has to be kept track of.
- */
-static void lane_leave(struct lane *lane)
-{
-	bool join = lane->ended;
-	pthread_t before = lane->ended_last;
-
-	lane->ended = true;
-	lane->ended_last = pthread_self();
-	if (!--lane->threads)
-		pthread_cond_signal(&lane->gone);
-	pthread_mutex_unlock(&lane->lock);
-	if (join)
-		pthread_join(before, NULL);
-}
-
 /* What a lane thread does. */
 static void *lane_thread(void *data)
 {
 	struct lane *lane = data;
 	struct call *call;
+	pthread_t before;
+	bool join;
 
 	pthread_mutex_lock(&lane->lock);
 	while ((call = lane_next(lane))) {
@@ -80,7 +63,20 @@ static void *lane_thread(void *data)
 		lane->finished(lane->finished_data, call);
 		pthread_mutex_lock(&lane->lock);
 	}
-	lane_leave(lane);
+	/*
+	 * Each thread that ends joins the one that ended before it, and lane_stop() joins the last:
+	 * so none is left in our code when the library is unloaded, and none has to be kept track
+	 * of.
+	 */
+	join = lane->ended;
+	before = lane->ended_last;
+	lane->ended = true;
+	lane->ended_last = pthread_self();
+	if (!--lane->threads)
+		pthread_cond_signal(&lane->gone);
+	pthread_mutex_unlock(&lane->lock);
+	if (join)
+		pthread_join(before, NULL);
 	return NULL;
 }
 
