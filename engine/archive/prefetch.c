@@ -88,27 +88,12 @@ static int prefetch_file(const struct prefetch *prefetch, struct item *item, int
 	return r ? r : prefetch_content(prefetch, item);
 }
 
-/* Read the target of the link that FD, of O_PATH, is. */
-static int prefetch_link(const struct prefetch *prefetch, struct item *item, int fd)
-{
-	ssize_t length;
-	int r = item_reserve(item, PATH_MAX + 1, prefetch->feed.fault);
-
-	if (r)
-		return r;
-	item->call = "readlinkat";
-	length = readlinkat(fd, "", item->bytes, PATH_MAX);
-	if (length < 0)
-		return negative_errno();
-	item->bytes[length] = '\0';
-	return 0;
-}
-
 int prefetch_entry(const struct prefetch *prefetch, struct item *item, struct prefetch_place *place)
 {
 	_cleanup_close_ int fd = -EBADF;
 	struct statx statx;
 	const char *name;
+	ssize_t length;
 	int r = prefetch_enter(prefetch, place, item->path, &name);
 
 	item->call = "openat2";
@@ -125,10 +110,18 @@ int prefetch_entry(const struct prefetch *prefetch, struct item *item, struct pr
 	}
 	if (S_ISREG(item->statx.stx_mode))
 		return prefetch_file(prefetch, item, fd);
-	if (S_ISLNK(item->statx.stx_mode))
-		r = prefetch_link(prefetch, item, fd);
-	if (r || S_ISSOCK(item->statx.stx_mode))
-		return r;
+	if (S_ISSOCK(item->statx.stx_mode))
+		return 0;
+	if (S_ISLNK(item->statx.stx_mode)) {
+		r = item_reserve(item, PATH_MAX + 1, prefetch->feed.fault);
+		if (r)
+			return r;
+		item->call = "readlinkat";
+		length = readlinkat(fd, "", item->bytes, PATH_MAX);
+		if (length < 0)
+			return negative_errno();
+		item->bytes[length] = '\0';
+	}
 	item->call = "listxattr";
 	item->xattrs.fault = prefetch->feed.fault;
 	return xattrs_read(&item->xattrs, fd, "", xattrs_kept);
