@@ -733,17 +733,6 @@ static struct compare_worker *compare_take_worker(struct compare *compare)
 	return worker;
 }
 
-/* This thread does no more: another one may go on. */
-static void compare_give_worker(struct compare_worker *worker)
-{
-	struct compare *compare = worker->compare;
-
-	pthread_mutex_lock(&compare->lock);
-	list_append(&compare->workers, &worker->link);
-	compare->pending += worker->dir != NULL;
-	pthread_mutex_unlock(&compare->lock);
-}
-
 /* Have a directory at hand: 1, 0 when there is none, or -ENOMEM. */
 static int compare_next(struct compare_worker *worker)
 {
@@ -797,8 +786,13 @@ static int compare_slice(struct job *job, struct slice *slice)
 		if (!r && now_ns() >= slice->until_ns)
 			break;
 	}
-	if (worker)
-		compare_give_worker(worker);
+	if (!worker)
+		return r;
+	/* This thread does no more: another one may go on. */
+	pthread_mutex_lock(&compare->lock);
+	list_append(&compare->workers, &worker->link);
+	compare->pending += worker->dir != NULL;
+	pthread_mutex_unlock(&compare->lock);
 	return MIN(r, 0);
 }
 
