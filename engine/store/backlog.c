@@ -275,17 +275,6 @@ static void backlog_woken(struct call *call)
 	backlog->woken_ns = now_ns();
 }
 
-/* Wake the kernel's cleaner. */
-static void backlog_wake(struct backlog *backlog)
-{
-	backlog->waking = true;
-	backlog->wakes++;
-	backlog->store->core.background++;
-	call_function(&backlog->wake, LANE_COMMIT, "BTRFS_IOC_SYNC", backlog_wake_run);
-	backlog->wake.done = backlog_woken;
-	io_submit(&backlog->store->core.io, &backlog->wake);
-}
-
 static void backlog_ask(struct backlog *backlog)
 {
 	uint64_t now = now_ns();
@@ -294,8 +283,15 @@ static void backlog_ask(struct backlog *backlog)
 		return;
 	backlog->asking = true;
 	backlog->store->core.background++;
-	if (backlog_pressed(backlog) && backlog_stuck(backlog, now))
-		backlog_wake(backlog);
+	/* Wake the kernel's cleaner. */
+	if (backlog_pressed(backlog) && backlog_stuck(backlog, now)) {
+		backlog->waking = true;
+		backlog->wakes++;
+		backlog->store->core.background++;
+		call_function(&backlog->wake, LANE_COMMIT, "BTRFS_IOC_SYNC", backlog_wake_run);
+		backlog->wake.done = backlog_woken;
+		io_submit(&backlog->store->core.io, &backlog->wake);
+	}
 	if (backlog->destroyed == backlog->destroyed_asked)
 		backlog->destroyed_idle = backlog->destroyed;
 	backlog->destroyed_asked = backlog->destroyed;

@@ -128,33 +128,12 @@ bool groups_any(struct varve_store *store)
 
 /* ---- joining --------------------------------------------------------------------------------- */
 
-/*
- * See that GROUP is recorded and there; RECORD is what is wanted of it, *RECORDED whether there was
- * a record before.
- */
-static int groups_make(struct varve_store *store, uint64_t group,
-		       const struct groups_record *record, bool recorded)
-{
-	int r = groups_write(store, group, record);
-
-	if (r)
-		return r;
-	r = qgroup_create(&store->fs, group);
-	if (r == -EEXIST && recorded)
-		r = 0;
-	if (r) {
-		if (!recorded)
-			groups_forget(store, group);
-		return r;
-	}
-	return qgroup_ensure_limit(&store->fs, group, record->bytes);
-}
-
 int groups_find(struct varve_store *store, const char *value, bool make, uint64_t *ret_group)
 {
 	struct groups_record wanted = { 0 }, record;
 	_cleanup_unlock_ struct size_record_lock lock = { 0 };
 	uint64_t group;
+	bool recorded;
 	int r = groups_parse(value, wanted.name, &wanted.bytes);
 
 	if (r)
@@ -178,7 +157,19 @@ int groups_find(struct varve_store *store, const char *value, bool make, uint64_
 	/* No size given: what it has. */
 	if (!r && !wanted.bytes)
 		wanted.bytes = record.bytes;
-	return groups_make(store, group, &wanted, !r);
+	recorded = !r;
+	r = groups_write(store, group, &wanted);
+	if (r)
+		return r;
+	r = qgroup_create(&store->fs, group);
+	if (r == -EEXIST && recorded)
+		r = 0;
+	if (r) {
+		if (!recorded)
+			groups_forget(store, group);
+		return r;
+	}
+	return qgroup_ensure_limit(&store->fs, group, wanted.bytes);
 }
 
 int groups_locate(struct varve_store *store, const char *value, uint64_t *ret_group)

@@ -7,22 +7,6 @@
 
 #include <string.h>
 
-/* The name of subvolume NUMBER, if it is a layer of the store: 1, 0, or -errno. */
-static int parent_layer_name(struct varve_store *store, uint64_t number, char *ret_name)
-{
-	struct search search;
-	int r = search_begin(&search, store->layout.home_fd, BTRFS_ROOT_TREE_OBJECTID, number,
-			     number, BTRFS_ROOT_BACKREF_KEY, BTRFS_ROOT_BACKREF_KEY, 0);
-
-	while (!r && (r = search_next(&search)) > 0) {
-		if (layer_ref(store, &search, search.header.offset, ret_name))
-			break;
-		r = 0;
-	}
-	search_end(&search);
-	return r;
-}
-
 /* What parent_scan() looks for. */
 struct parent_scan {
 	struct varve_store *store;
@@ -50,6 +34,7 @@ static int parent_scan_entry(void *data, const char *name)
 int parent_name(struct varve_store *store, const uint8_t *uuid, char *ret_name)
 {
 	struct parent_scan scan = { .store = store, .uuid = uuid, .ret_name = ret_name };
+	struct search search;
 	uint64_t number = 0;
 	int r;
 
@@ -58,7 +43,16 @@ int parent_name(struct varve_store *store, const uint8_t *uuid, char *ret_name)
 		return MIN(r, 0);
 	}
 	r = ancestor_number(store->layout.home_fd, uuid, &number);
-	if (r > 0)
-		r = parent_layer_name(store, number, ret_name);
+	if (r <= 0)
+		return r;
+	/* Its name, if it is a layer of the store. */
+	r = search_begin(&search, store->layout.home_fd, BTRFS_ROOT_TREE_OBJECTID, number, number,
+			 BTRFS_ROOT_BACKREF_KEY, BTRFS_ROOT_BACKREF_KEY, 0);
+	while (!r && (r = search_next(&search)) > 0) {
+		if (layer_ref(store, &search, search.header.offset, ret_name))
+			break;
+		r = 0;
+	}
+	search_end(&search);
 	return MIN(r, 0);
 }
