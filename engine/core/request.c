@@ -217,22 +217,6 @@ void request_op_ended(struct request *request, struct op *op)
 	list_append(&core->finished, &request->link);
 }
 
-/* Count how the operations of REQUEST ended, with core->counting held. */
-static void request_count(struct core *core, struct request *request, uint64_t now)
-{
-	struct varve_operation_statistics *statistics =
-		&core->operations[request->class->operation];
-
-	for (size_t i = 0; i < request->count; i++) {
-		int error = request_op(request, i)->error;
-
-		statistics->succeeded += !error;
-		statistics->cancelled += error == -ECANCELED;
-		statistics->failed += error && error != -ECANCELED;
-	}
-	histogram_record(&statistics->latency, now - request->submitted_ns);
-}
-
 /* Copy what the reactor counts to where others may read it, with core->counting held. */
 static void requests_publish_counters(struct core *core)
 {
@@ -249,28 +233,13 @@ static void requests_publish_counters(struct core *core)
 	statistics->lane_calls = io->lane_calls;
 }
 
-/* Hand REQUEST, which has ended, to those that run callbacks. */
-static void request_hand_over(struct request *request)
-{
-	struct core *core = request->core;
-
-	if (!request->channel) {
-		inbox_post(&core->ended, &request->node);
-		return;
-	}
-	pthread_mutex_lock(&core->lock);
-	/* A thread that runs a callback of its channel announces the end, too. */
-	if (!channel_end(request->channel))
-		completion_announce(core, &request->event);
-	pthread_mutex_unlock(&core->lock);
-}
-
 /*
  * The callers' lock is not taken for requests that have no channel: were this thread to lose its
  * processor while it held it, varve_dispatch() would wait for as long.
  */
 void requests_flush(struct core *core)
 {
+	struct request *request;
 	struct list *link;
 	uint64_t now;
 
@@ -279,11 +248,34 @@ void requests_flush(struct core *core)
 	now = now_ns();
 	pthread_mutex_lock(&core->counting);
 	requests_publish_counters(core);
-	list_for_each(at, &core->finished)
-		request_count(core, list_entry(at, struct request, link), now);
+	list_for_each(at, &core->finished) {
+		struct varve_operation_statistics *statistics;
+
+		request = list_entry(at, struct request, link);
+		statistics = &core->operations[request->class->operation];
+		for (size_t i = 0; i < request->count; i++) {
+			int error = request_op(request, i)->error;
+
+			statistics->succeeded += !error;
+			statistics->cancelled += error == -ECANCELED;
+			statistics->failed += error && error != -ECANCELED;
+		}
+		histogram_record(&statistics->latency, now - request->submitted_ns);
+	}
 	pthread_mutex_unlock(&core->counting);
-	while ((link = list_pop(&core->finished)))
-		request_hand_over(list_entry(link, struct request, link));
+	/* Hand them over to those that run callbacks. */
+	while ((link = list_pop(&core->finished))) {
+		request = list_entry(link, struct request, link);
+		if (!request->channel) {
+			inbox_post(&core->ended, &request->node);
+			continue;
+		}
+		pthread_mutex_lock(&core->lock);
+		/* A thread that runs a callback of its channel announces the end, too. */
+		if (!channel_end(request->channel))
+			completion_announce(core, &request->event);
+		pthread_mutex_unlock(&core->lock);
+	}
 	completion_notify(core);
 }
 
