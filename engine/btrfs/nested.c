@@ -63,32 +63,24 @@ int nested_collect(struct nested *nested, int fd, uint64_t root, struct fault *f
 	return r;
 }
 
-/* The generation of INODE of subvolume ROOT, which kernels before 6.2 or so insist on. */
-static int nested_generation(int fd, uint64_t root, uint64_t inode, uint32_t *ret_generation)
+/* Open directory INODE of subvolume ROOT, wherever it is. CAP_DAC_READ_SEARCH. */
+static int nested_open_directory(int fd, uint64_t root, uint64_t inode)
 {
-	struct btrfs_inode_item item;
+	struct btrfs_inode_item item = { 0 };
 	struct search search;
 	int r = search_begin(&search, fd, root, inode, inode, BTRFS_INODE_ITEM_KEY,
 			     BTRFS_INODE_ITEM_KEY, 0);
 
+	/* Kernels before 6.2 or so insist on the generation. */
 	if (!r)
 		r = search_next(&search);
-	if (r > 0 && search.header.len >= sizeof(item)) {
+	if (r > 0 && search.header.len >= sizeof(item))
 		memcpy(&item, search.item, sizeof(item));
-		*ret_generation = (uint32_t)le64toh(item.generation);
-		r = 1;
-	}
 	search_end(&search);
-	return r > 0 ? 0 : r ? r : -ENOENT;
-}
-
-/* Open directory INODE of subvolume ROOT, wherever it is. CAP_DAC_READ_SEARCH. */
-static int nested_open_directory(int fd, uint64_t root, uint64_t inode)
-{
-	uint32_t generation = 0;
-	int r = nested_generation(fd, root, inode, &generation);
-
-	return r ? r : file_handle_open(fd, root, inode, generation, O_RDONLY | O_DIRECTORY);
+	if (r <= 0)
+		return r ? r : -ENOENT;
+	return file_handle_open(fd, root, inode, (uint32_t)le64toh(item.generation),
+				O_RDONLY | O_DIRECTORY);
 }
 
 /* Where subvolume ID lies: the subvolume and the directory, and its name there. */

@@ -317,22 +317,6 @@ static int qgroup_limit_sysfs(const struct fs_handle *fs, uint64_t group, uint64
 	return r;
 }
 
-/* Look at GROUP in sysfs. */
-static int qgroup_numbers_sysfs(const struct fs_handle *fs, uint64_t group,
-				struct qgroup_numbers *ret_numbers)
-{
-	struct qgroup_numbers numbers;
-	int r = qgroup_own_sysfs(fs, group, "referenced", &numbers.referenced);
-
-	if (!r)
-		r = qgroup_own_sysfs(fs, group, "exclusive", &numbers.exclusive);
-	if (!r)
-		r = qgroup_limit_sysfs(fs, group, &numbers.limit);
-	if (!r)
-		*ret_numbers = numbers;
-	return r;
-}
-
 /* Look at GROUP in the quota tree. */
 static int qgroup_numbers_search(const struct fs_handle *fs, uint64_t group,
 				 struct qgroup_numbers *ret_numbers)
@@ -355,10 +339,17 @@ static int qgroup_numbers_search(const struct fs_handle *fs, uint64_t group,
 
 int qgroup_numbers(const struct fs_handle *fs, uint64_t group, struct qgroup_numbers *ret_numbers)
 {
+	struct qgroup_numbers numbers;
 	int r = qgroup_fault(fs);
 
 	if (!r)
-		r = qgroup_numbers_sysfs(fs, group, ret_numbers);
+		r = qgroup_own_sysfs(fs, group, "referenced", &numbers.referenced);
+	if (!r)
+		r = qgroup_own_sysfs(fs, group, "exclusive", &numbers.exclusive);
+	if (!r)
+		r = qgroup_limit_sysfs(fs, group, &numbers.limit);
+	if (!r)
+		*ret_numbers = numbers;
 	return r == -ENOTSUP ? qgroup_numbers_search(fs, group, ret_numbers) : r;
 }
 
