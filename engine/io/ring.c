@@ -29,21 +29,6 @@ static const unsigned char ring_opcodes[CALL_KINDS] = {
 	[CALL_UNLINKAT] = IORING_OP_UNLINKAT,
 };
 
-/* Ask the kernel which of our opcodes it has. */
-static unsigned ring_probe(struct io_uring *uring)
-{
-	struct io_uring_probe *probe = io_uring_get_probe_ring(uring);
-	unsigned kinds = 0;
-
-	if (!probe)
-		return 0;
-	for (unsigned i = 0; i < CALL_KINDS; i++)
-		if (ring_opcodes[i] && io_uring_opcode_supported(probe, ring_opcodes[i]))
-			kinds |= 1u << i;
-	io_uring_free_probe(probe);
-	return kinds;
-}
-
 /*
  * Set up with the best flags this kernel takes, and fewer entries where the memory lock limit wants
  * that.
@@ -69,6 +54,7 @@ static int ring_setup(struct ring *ring, unsigned entries)
 
 int ring_start(struct ring *ring, unsigned entries, int wake_fd, const struct trace *trace)
 {
+	struct io_uring_probe *probe;
 	int r;
 
 	*ring = (struct ring){ .wake_fd = wake_fd, .trace = trace };
@@ -78,7 +64,13 @@ int ring_start(struct ring *ring, unsigned entries, int wake_fd, const struct tr
 		return r;
 	/* A forked child must not complete into our queue. */
 	io_uring_ring_dontfork(&ring->uring);
-	ring->kinds = ring_probe(&ring->uring);
+	/* Which of our opcodes the kernel has. */
+	probe = io_uring_get_probe_ring(&ring->uring);
+	for (unsigned i = 0; probe && i < CALL_KINDS; i++)
+		if (ring_opcodes[i] && io_uring_opcode_supported(probe, ring_opcodes[i]))
+			ring->kinds |= 1u << i;
+	if (probe)
+		io_uring_free_probe(probe);
 	ring->usable = true;
 	return 0;
 }
