@@ -4,22 +4,16 @@
 /* Slots of the first table. */
 #define INODE_MAP_CAPACITY_MIN 64
 
-/*
- * Mix both numbers: inode numbers come in runs, and a table of runs would be searched from end to
- * end.
- */
-static size_t inode_map_hash(uint64_t key, uint64_t scope)
-{
-	uint64_t hash = (key ^ scope << 40 ^ scope >> 24) * 0x9e3779b97f4a7c15ull;
-
-	return (size_t)(hash ^ hash >> 32);
-}
-
 /* The slot of (KEY, SCOPE), or the free one where it belongs. There is a free one. */
 static struct inode_map_slot *inode_map_slot(const struct inode_map *map, uint64_t key,
 					     uint64_t scope)
 {
-	size_t mask = map->capacity - 1, at = inode_map_hash(key, scope) & mask;
+	/*
+	 * Mix both numbers: inode numbers come in runs, and a table of runs would be searched from
+	 * end to end.
+	 */
+	uint64_t hash = (key ^ scope << 40 ^ scope >> 24) * 0x9e3779b97f4a7c15ull;
+	size_t mask = map->capacity - 1, at = (size_t)(hash ^ hash >> 32) & mask;
 
 	while (map->slots[at].key && (map->slots[at].key != key || map->slots[at].scope != scope))
 		at = (at + 1) & mask;
