@@ -453,24 +453,6 @@ int varve_layer_diff_size(struct varve_store *store, const char *id,
 				    &(struct submit){ callback, user_data, ret_request });
 }
 
-/* The part of OPTIONS that tells what is compared. */
-static struct varve_changes_options layer_diff_compared(const struct varve_diff_options *options)
-{
-	return (struct varve_changes_options){
-		.size = sizeof(struct varve_changes_options),
-		.parent = options->parent,
-		.flags = options->flags,
-		.uids = options->uids,
-		.uids_count = options->uids_count,
-		.gids = options->gids,
-		.gids_count = options->gids_count,
-		.parent_uids = options->parent_uids,
-		.parent_uids_count = options->parent_uids_count,
-		.parent_gids = options->parent_gids,
-		.parent_gids_count = options->parent_gids_count,
-	};
-}
-
 /* Check where an archive is to go. */
 static int layer_sink(struct varve_store *store, const struct varve_diff_options *options, int fd)
 {
@@ -495,7 +477,19 @@ int varve_layer_diff(struct varve_store *store, const char *id,
 		r = check_options(store, VARVE_DIFF, &ours, sizeof(ours), options);
 	if (r)
 		return r;
-	compared = layer_diff_compared(&ours);
+	compared = (struct varve_changes_options){
+		.size = sizeof(compared),
+		.parent = ours.parent,
+		.flags = ours.flags,
+		.uids = ours.uids,
+		.uids_count = ours.uids_count,
+		.gids = ours.gids,
+		.gids_count = ours.gids_count,
+		.parent_uids = ours.parent_uids,
+		.parent_uids_count = ours.parent_uids_count,
+		.parent_gids = ours.parent_gids,
+		.parent_gids_count = ours.parent_gids_count,
+	};
 	r = layer_compared(store, VARVE_DIFF, id, &compared);
 	if (!r)
 		r = layer_sink(store, &ours, fd);

@@ -32,18 +32,6 @@ size_t ids_total(const struct ids *ids)
 	return ids->count;
 }
 
-/** Add LENGTH bytes at BYTES to the line. */
-static void ids_append(struct ids *ids, const char *bytes, size_t length)
-{
-	size_t room = IDS_LINE_MAX - ids->line_length;
-	size_t kept = length < room ? length : room;
-
-	ids->partial = true;
-	ids->nul |= memchr(bytes, '\0', length) != NULL;
-	memcpy(ids->line + ids->line_length, bytes, kept);
-	ids->line_length += kept;
-}
-
 /** Take one line from what was read. Return whether there was a whole one. */
 static bool ids_line(struct ids *ids)
 {
@@ -57,8 +45,15 @@ static bool ids_line(struct ids *ids)
 	}
 	if (newline)
 		left = (size_t)(newline - bytes);
-	if (newline || left > 0)
-		ids_append(ids, bytes, left);
+	if (newline || left > 0) {
+		size_t room = IDS_LINE_MAX - ids->line_length;
+		size_t kept = left < room ? left : room;
+
+		ids->partial = true;
+		ids->nul |= memchr(bytes, '\0', left) != NULL;
+		memcpy(ids->line + ids->line_length, bytes, kept);
+		ids->line_length += kept;
+	}
 	ids->begin += left + (newline ? 1 : 0);
 	/* The last line need not have an end. */
 	if (!newline && !(ids->ended && ids->partial))

@@ -64,9 +64,13 @@ static bool main_is_group(const char *word)
 	return false;
 }
 
-/** Write one line for each command; those of GROUP only, unless that is NULL. */
-static void main_list(FILE *file, const char *group)
+/** Write the help of the whole, or of GROUP. */
+static void main_help(FILE *file, const char *group)
 {
+	fprintf(file, "Usage: varve [OPTION]... %s%sCOMMAND [ARGUMENT]...\n", group ? group : "",
+		group ? " " : "");
+	fprintf(file, "%s\nCommands:\n", group ? "" : "Store container layers on btrfs.\n");
+	/* One line for each command; those of GROUP only, unless that is NULL. */
 	MAIN_FOREACH(command) {
 		size_t length = strcspn(command->name, " ");
 
@@ -75,15 +79,6 @@ static void main_list(FILE *file, const char *group)
 			fprintf(file, "  %-*s%s\n", MAIN_COLUMN - 2, command->name,
 				command->summary);
 	}
-}
-
-/** Write the help of the whole, or of GROUP. */
-static void main_help(FILE *file, const char *group)
-{
-	fprintf(file, "Usage: varve [OPTION]... %s%sCOMMAND [ARGUMENT]...\n", group ? group : "",
-		group ? " " : "");
-	fprintf(file, "%s\nCommands:\n", group ? "" : "Store container layers on btrfs.\n");
-	main_list(file, group);
 	fprintf(file, "\nOptions:\n");
 	options_help(file, store_options);
 	if (!group)

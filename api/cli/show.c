@@ -325,18 +325,6 @@ static void list_name(struct cli *cli, const char *name)
 	output_json(&cli->output, object);
 }
 
-/** Write a table of NAMES, TABLE. Return an exit status. */
-static int list_long(struct cli *cli, const struct list_names *names, struct table *table)
-{
-	struct ids *ids = output_memory(malloc(sizeof(*ids)));
-	int status;
-
-	ids_init(ids, names->names, names->count, true, cli->output.end);
-	status = flight_run(cli, &list_long_job, ids, table);
-	free(ids);
-	return status;
-}
-
 /** List the layers. */
 static int list_run(struct cli *cli, const struct arguments *arguments)
 {
@@ -349,9 +337,13 @@ static int list_run(struct cli *cli, const struct arguments *arguments)
 	status = flight_run_single(cli, &list_job, &names);
 	if (status != CLI_DONE)
 		goto out;
-	if (options_has(arguments, "long") || options_has(arguments, "output"))
-		status = list_long(cli, names, &table);
-	else
+	if (options_has(arguments, "long") || options_has(arguments, "output")) {
+		struct ids *ids = output_memory(malloc(sizeof(*ids)));
+
+		ids_init(ids, names->names, names->count, true, cli->output.end);
+		status = flight_run(cli, &list_long_job, ids, &table);
+		free(ids);
+	} else
 		for (size_t i = 0; i < names->count && !cli->output.error; i++)
 			list_name(cli, names->names[i]);
 out:

@@ -32,22 +32,6 @@ const struct option_spec store_options[] = {
 	{ 0 },
 };
 
-/**
- * Add the option that keeps the store from turning quota on; the last of a kind counts. Return 0.
- */
-static int store_keep_quota(struct cli *cli)
-{
-	size_t count = 0;
-
-	while (cli->store_options[count])
-		count++;
-	cli->store_options = output_memory(
-		reallocarray(cli->store_options, count + 2, sizeof(*cli->store_options)));
-	cli->store_options[count] = "quota=keep";
-	cli->store_options[count + 1] = NULL;
-	return 0;
-}
-
 /** Say that the store has turned quota on, and what stays of that. */
 static void store_tell_quota(struct cli *cli)
 {
@@ -81,6 +65,7 @@ int store_configure(struct cli *cli, const struct arguments *arguments)
 		{ "private-mount", VARVE_OPEN_PRIVATE_MOUNT },
 		{ "allow-shared-home", VARVE_OPEN_SHARED_HOME },
 	};
+	size_t count = 0;
 
 	cli->json = options_has(arguments, "json");
 	cli->debug = options_value(arguments, "debug");
@@ -100,7 +85,16 @@ int store_configure(struct cli *cli, const struct arguments *arguments)
 	if (cli->home && !*cli->home)
 		cli->home = NULL;
 	cli->store_options = output_memory(options_values(arguments, "store-opt"));
-	return options_has(arguments, "keep-quota") ? store_keep_quota(cli) : 0;
+	if (!options_has(arguments, "keep-quota"))
+		return 0;
+	/* Add the option that keeps the store from turning quota on; the last of a kind counts. */
+	while (cli->store_options[count])
+		count++;
+	cli->store_options = output_memory(
+		reallocarray(cli->store_options, count + 2, sizeof(*cli->store_options)));
+	cli->store_options[count] = "quota=keep";
+	cli->store_options[count + 1] = NULL;
+	return 0;
 }
 
 int store_open(struct cli *cli, const struct command *command)
