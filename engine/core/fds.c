@@ -56,7 +56,7 @@ void fds_init(struct fds *fds)
 static bool fds_fit(struct fds *fds, unsigned count)
 {
 	unsigned wanted = fds->taken + count, limit, unused;
-	uint64_t now;
+	uint64_t now, pause_ns;
 
 	if (!fds->scarce && wanted <= FDS_EASY)
 		return true;
@@ -73,7 +73,8 @@ static bool fds_fit(struct fds *fds, unsigned count)
 	 * Where counting is slow, as in a process that is traced, it must not become all that is
 	 * done.
 	 */
-	fds->count_after_ns = MAX(FDS_COUNT_MS * NS_PER_MS, (now_ns() - now) * FDS_COUNT_SHARE);
+	pause_ns = (now_ns() - now) * FDS_COUNT_SHARE;
+	fds->count_after_ns = MAX(FDS_COUNT_MS * NS_PER_MS, pause_ns);
 	return wanted <= fds->room;
 }
 
