@@ -35,7 +35,7 @@ int stream_init(struct stream *stream, struct varve_store *store, int fd, bool w
 	if (S_ISCHR(stat.st_mode) && major(stat.st_rdev) != MEM_MAJOR)
 		stream->kind = STREAM_PIPE;
 	if (stream->kind == STREAM_PIPE) {
-		/* Without blocking: a description of our own, so that the caller's keeps its flags. */
+		/* Without blocking: our own description, so that the caller's keeps its flags. */
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 		stream->fd = S_ISFIFO(stat.st_mode) ? open(path, access | O_NONBLOCK | O_CLOEXEC)
 						    : -EBADF;
