@@ -12,7 +12,7 @@
 void failure_set(struct varve_failure *failure, int error, const char *operation, const char *step,
 		 const char *call, const char *id);
 
-/* Set the path to DIR/NAME (either may be NULL); of a path that is too long the end is kept. */
+/* Set the path to DIR/NAME (either may be NULL); a path that is too long loses its beginning. */
 void failure_path(struct varve_failure *failure, const char *dir, const char *name);
 
 /* Set the explanation, cut where it is too long. */
@@ -20,7 +20,7 @@ void failure_detail(struct varve_failure *failure, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /*
- * Write TEXT to OUT (SIZE bytes, always ended) with what does not print as \xHH; return what was
+ * Write TEXT to OUT (SIZE bytes, always ends in NUL), unprintable bytes as \xHH; return the bytes
  * used.
  */
 size_t failure_escape(char *out, size_t size, const char *text);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Faults on purpose: fail the Nth allocation, submission or lane call. A store has one of these; no
- * program outside the tests arms it, and an unarmed point costs one load. strace and LD_PRELOAD
- * cannot reach what happens inside the ring and between threads, hence points of our own.
+ * Injected faults: fail the Nth allocation, submission or lane call. Each store has a struct fault;
+ * only tests arm it, and an unarmed point costs one load. strace and LD_PRELOAD cannot reach the
+ * ring and the calls between threads, hence these points.
  */
 #ifndef VARVE_BASE_FAULT_H
 #define VARVE_BASE_FAULT_H
@@ -27,23 +27,23 @@ enum fault_point {
 };
 
 struct fault {
-	/* Which one fails, counted from now: 1 is the next; 0: none. */
+	/* The pass that fails, counted from now: 1 is the next; 0: none. */
 	_Atomic long countdown[FAULT_POINTS];
-	/* How many have been passed since the last fault_arm(). */
+	/* The number of passes since the last fault_arm(). */
 	_Atomic long passed[FAULT_POINTS];
-	/* How many have failed since. */
+	/* The number of failures since then. */
 	_Atomic long hits;
-	/* Negative errno that the failing ones answer. */
+	/* The negative errno of a failure. */
 	_Atomic int error;
-	/* All from the Nth on fail, instead of that one alone. */
+	/* Each pass from the Nth on fails, instead of the Nth alone. */
 	_Atomic bool persistent;
-	/* Is any point armed? What an unarmed fault_hit() costs. */
+	/* Is any point armed? An unarmed fault_hit() only loads this. */
 	_Atomic bool armed;
 };
 
 /*
- * Let the NTH pass of POINT from now fail with ERROR (0 disarms all); with PERSISTENT those after
- * it, too.
+ * Let the NTH pass of POINT from now fail with ERROR (0 disarms all); with PERSISTENT all later
+ * ones, too.
  */
 void fault_arm(struct fault *fault, enum fault_point point, long nth, int error, bool persistent);
 
@@ -72,8 +72,8 @@ static inline void *fault_realloc(struct fault *fault, void *old, size_t size)
 }
 
 /*
- * Make room for COUNT more elements of SIZE bytes in *ARRAY (a pointer to the pointer to them),
- * which has USED of *CAPACITY. 0, or -ENOMEM and all is as it was.
+ * Make room for COUNT more elements of SIZE bytes in the array at *ARRAY, which has USED elements
+ * and room for *CAPACITY. 0, or -ENOMEM and nothing changes.
  */
 int fault_reserve(struct fault *fault, void *array, size_t used, size_t count, size_t *capacity,
 		  size_t size);

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a layer may be called. */
+/* Checks the ids of layers. */
 #ifndef VARVE_BASE_ID_H
 #define VARVE_BASE_ID_H
 
 #include <stdbool.h>
 
-/* The prefix of names that are ours. */
+/* The prefix of the store's own names. */
 #define ID_RESERVED_PREFIX ".varve"
 
-/*
- * Is ID a name that a layer can have? 0, -EINVAL or -ENAMETOOLONG; then *RET_REASON says why, for a
- * person.
- */
+/* Is ID valid? 0, -EINVAL or -ENAMETOOLONG; then *RET_REASON is the reason, for a person. */
 int id_check(const char *id, const char **ret_reason);
 
 #endif

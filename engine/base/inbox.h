@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A queue that many threads put into and one takes out of, without a lock.
+ * A lock-free queue from many threads to one.
  *
  *	post:  push on a stack by compare-and-swap           head -> c -> b -> a
  *	take:  swap the whole stack for NULL, reverse it     a -> b -> c
  *
- * So the order of each producer is kept, a take costs one atomic operation however much it takes,
- * and there is no ABA problem, because nothing is popped singly.
+ * The order of each producer is kept, a take costs one atomic operation whatever the number of
+ * nodes, and there is no ABA problem, because no node is popped alone.
  */
 #ifndef VARVE_BASE_INBOX_H
 #define VARVE_BASE_INBOX_H
@@ -15,11 +15,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Part of whatever is posted. */
+/* A member of each struct that is posted. */
 struct inbox_node {
-	/* The next one that was posted (taken) or the one before (posted). */
+	/* While posted, the node that was posted before; once taken, the one posted next. */
 	struct inbox_node *next;
-	/* What the taker calls with it. */
+	/* The function that the taker calls with the node. */
 	void (*receive)(struct inbox_node *node);
 };
 
@@ -27,7 +27,7 @@ struct inbox {
 	_Atomic(struct inbox_node *) head;
 };
 
-/* Post NODE; tell whether the inbox was empty before. Any thread. */
+/* Post NODE; return whether the inbox was empty before. Any thread. */
 static inline bool inbox_post(struct inbox *inbox, struct inbox_node *node)
 {
 	struct inbox_node *head = atomic_load_explicit(&inbox->head, memory_order_relaxed);
@@ -39,7 +39,7 @@ static inline bool inbox_post(struct inbox *inbox, struct inbox_node *node)
 	return head == NULL;
 }
 
-/* Is there something to take? */
+/* Is the inbox empty? */
 static inline bool inbox_empty(const struct inbox *inbox)
 {
 	return atomic_load_explicit(&inbox->head, memory_order_seq_cst) == NULL;

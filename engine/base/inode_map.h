@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A map from pairs of numbers (an inode and what it belongs to) to a number: open addressing, grown
- * by doubling.
+ * A map from a pair of numbers (an inode and its scope) to a number: open addressing, grown by
+ * doubling.
  */
 #ifndef VARVE_BASE_INODE_MAP_H
 #define VARVE_BASE_INODE_MAP_H
@@ -13,12 +13,12 @@
 struct inode_map_slot {
 	/* KEY is 0 where the slot is free: no inode has that number. */
 	uint64_t key, scope;
-	/* What it is mapped to. */
+	/* The value of the pair. */
 	uint64_t value;
 };
 
 struct inode_map {
-	/* A power of two of them, at most three quarters used; NULL while the map is empty. */
+	/* The slots: a power of two, at most three quarters used; NULL while the map is empty. */
 	struct inode_map_slot *slots;
 	size_t capacity, count;
 	struct fault *fault;
@@ -31,8 +31,8 @@ struct inode_map {
 uint64_t *inode_map_find(const struct inode_map *map, uint64_t key, uint64_t scope);
 
 /*
- * Find (KEY, SCOPE), or add it with value 0. NULL without memory. *RET_ADDED (may be NULL) tells
- * which.
+ * Find (KEY, SCOPE), or add it with value 0. NULL without memory. *RET_ADDED (may be NULL) is set
+ * where it was added.
  */
 uint64_t *inode_map_add(struct inode_map *map, uint64_t key, uint64_t scope, bool *ret_added);
 

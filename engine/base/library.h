@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A library that is loaded when it is first needed. What is called of it is a list CALLS(CALL),
- * CALL(function) for each, which makes a structure of nothing but pointers to them and an array of
- * their names:
+ * Loading a library when it is first needed. A macro CALLS(CALL) lists its functions as
+ * CALL(function); it makes a struct of pointers to them and an array of their names:
  *
  *	struct lib { CALLS(LIBRARY_FIELD) };
  *	static const char *const names[] = { CALLS(LIBRARY_NAME) };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every bound of the engine, with its reason. Nothing in it grows without one of these. */
+/* Every bound of the engine, with its reason. Nothing in the engine grows without one of these. */
 #ifndef VARVE_BASE_LIMITS_H
 #define VARVE_BASE_LIMITS_H
 
@@ -12,7 +12,7 @@
 /* Requests in flight. A request is about 320 bytes; 4096 of them keep any disk busy. */
 #define REQUESTS_DEFAULT 4096
 
-/* Threads whose latest refusal is kept (1.6 KiB each): as many as submit to one store, and more. */
+/* Threads whose latest refusal is kept (1.6 KiB each): more than submit to one store. */
 #define REFUSALS_MAX 64
 
 /* Calls in the ring at once; io-wq runs at most 4 per CPU anyway, so more only queue. */
@@ -21,22 +21,22 @@
 #define RING_ENTRIES_MAX 4096
 
 /*
- * How long a thread that waits for another one looks whether it is through before it sleeps, if its
- * last sleep was no longer than that: to be woken costs both sides some 5 to 20 us.
+ * How long a thread that waits for another one polls before it sleeps, if its last sleep was no
+ * longer than that: a wake-up costs both sides some 5 to 20 us.
  */
 #define SPIN_NS (50 * 1000)
 
 /*
- * How often at most a thread that computes for long hands its CPU over. Each time it may forgo the
- * rest of the kernel's slice, some 3 ms of what it may have beside other programs; and what a short
- * request waits for is held up by this at each step.
+ * The shortest time between two yields of a thread that computes for long. A yield may forgo the
+ * rest of the kernel's time slice, some 3 ms of the store's share beside other programs; a short
+ * request may wait for this time at each of its steps.
  */
 #define YIELD_NS (500 * 1000)
 
 /*
- * Descriptors that operations count on. They are counted every FDS_COUNT_MS at most, by one call
- * (0.4 us), before Linux 6.2 by one for each number below the limit (40 ns each), and in one part
- * of FDS_COUNT_SHARE of the time at most.
+ * Descriptors that operations count on. They are counted at most once in FDS_COUNT_MS, by one call
+ * (0.4 us), before Linux 6.2 by a call for each number below the limit (40 ns each), and for at
+ * most one FDS_COUNT_SHARE-th of the time.
  */
 #define FDS_LIMIT_MAX (1024 * 1024)
 #define FDS_COUNTED_MAX 4096
@@ -44,54 +44,55 @@
 #define FDS_COUNT_SHARE 50
 
 /*
- * Archives that wait for their other ends, of which none has moved a byte for so long, do not keep
- * others from beginning.
+ * After this time without a byte moved, archives that wait for their peers no longer keep others
+ * from beginning.
  */
 #define FDS_STALL_MS 5000
 
 /*
- * Nothing is counted as long as no more than these are reserved: a lone operation, and a few, cost
- * nothing.
+ * While no more descriptors than these are reserved nothing is counted, so that a few operations
+ * cost nothing.
  */
 #define FDS_EASY 20
 
 /*
- * What an operation has open at once: its slot, what it starts from, what it makes, a lock, a
+ * Descriptors that an operation has open at once: its slot, its source, its result, a lock, a
  * record or a file in sysfs.
  */
 #define FDS_OPERATION 5
 
 /*
- * A removal is destroyed by its name, by the one thread that destroys; what it opens where more has
- * to be done is its thread's.
+ * Descriptors of a removal: the layer is destroyed by its name, by the one thread that destroys;
+ * further descriptors are counted for that thread.
  */
 #define FDS_REMOVE 1
 
-/* It opens nothing. */
+/* The operation opens nothing. */
 #define FDS_NOTHING UINT_MAX
 
 /*
- * What no operation may reserve: a walk by one thread needs that, and so one goes on at any time.
+ * Descriptors that no operation may reserve: a walk by one thread needs them, so that one walk can
+ * always proceed.
  */
 #define FDS_RESERVE 12
 
 /*
- * What one thread of a comparison has open: two directories, two files, and what one of those is
- * opened by. What a request of this kind has open: two layers, two for their clones, and either so
- * many for each thread, or what is read ahead of an archive and the other end.
+ * Descriptors of one thread of a comparison: two directories, two files, and one to open a file by.
+ * Those of a whole request: two layers, two for their clones, and either these for each thread, or
+ * those of an archive that is read ahead and of its other end.
  */
 #define FDS_COMPARE_THREAD 5
 #define FDS_CHANGES (4 + COMPARE_THREADS_MAX * FDS_COMPARE_THREAD)
 
 /*
- * What unpacking has open: the layer, two for its clone, two directories, a file, what it holds in
- * reserve, a walk that empties one.
+ * Descriptors of unpacking: the layer, two for its clone, two directories, a file, the spares, a
+ * walk that empties a directory.
  */
 #define FDS_APPLY 19
 
 /*
- * Descriptors that unpacking holds from before it begins, to be closed when it needs others: for
- * what one entry opens at once.
+ * Spare descriptors that unpacking holds, to be closed when it needs others: as many as one entry
+ * opens at once.
  */
 #define UNPACK_SPARES 4
 
@@ -106,27 +107,27 @@
 #define FDS_SLOTS_PART 4
 #define FDS_WALK_PART 16
 
-/* Threads for short blocking calls: they are CPU bound, so the default is one for each CPU. */
+/* Threads for short blocking calls; these are CPU bound, so the default is one for each CPU. */
 #define FS_THREADS_MAX 64
 
 /*
- * Threads that sleep in a commit: the group can be no larger. 128 gave the best rate measured (see
- * README.md).
+ * Threads that sleep in a commit, and so the largest group. 128 gave the best rate measured (see
+ * docs/measurements.md).
  */
 #define COMMIT_THREADS_DEFAULT 128
 #define COMMIT_THREADS_MAX 512
 
 /*
- * Calls under way that take long: sweeps, checks, searches of whole trees, sorts of all that was
- * found. More than CPUs, as they sleep in flushes and for the disk, and a small one should not wait
- * for a few large ones; the rest waits in the order it came.
+ * Long calls under way: sweeps, checks, searches of whole trees, sorts. More than CPUs, because
+ * they sleep in flushes and for the disk, and a small one should not wait for a few large ones;
+ * further ones wait in order.
  */
 #define LONG_THREADS_MAX 16
 
 /* Stack of a lane thread: the deepest call needs under 24 KiB (search buffers are on the heap). */
 #define LANE_STACK_BYTES (128 * 1024)
 
-/* An idle lane thread ends after this time, so that a quiet store holds few. */
+/* An idle lane thread ends after this time, so that a quiet store has few threads. */
 #define LANE_IDLE_MS 10000
 
 /*
@@ -137,20 +138,21 @@
 #define BACKLOG_LIMIT 1000000
 
 /*
- * Under full quotas, as long as layers are removed: how many may be dead or about to be made before
- * creates wait. What a commit and a drop cost there grows with the number of snapshots that share
- * their leaves; with 8 a churn is the fastest.
+ * Under full quotas, while layers are removed: the number of layers dead or being made beyond which
+ * creates wait. The cost of a commit and of a drop grows with the number of snapshots that share
+ * leaves; a churn is fastest with 8.
  */
 #define BACKLOG_FULL_QUOTA 8
 /*
- * So long after a removal; so long one waits while the cleaner drops nothing, and then goes alone.
+ * How long after a removal that holds; how long a create waits while the cleaner drops nothing,
+ * before it runs alone.
  */
 #define BACKLOG_FULL_QUOTA_MS 5000
 #define BACKLOG_FULL_QUOTA_WAIT_MS 25
 
 /*
- * How often the kernel is asked how far its cleaner is, while a create waits: less often the longer
- * it has dropped nothing.
+ * How often the kernel's cleaner is checked while a create waits: less often the longer it has
+ * dropped nothing.
  */
 #define BACKLOG_POLL_MIN_MS 2
 #define BACKLOG_POLL_MAX_MS 20
@@ -163,17 +165,17 @@
 #define BACKLOG_WAKE_MAX_MS 500
 
 /*
- * How often it is asked, without haste, after a removal, until all is dropped and what that leaves
- * behind is swept.
+ * How often the cleaner is checked after a removal, until all is dropped and the leftovers are
+ * swept.
  */
 #define BACKLOG_SWEEP_MS 5000
 
-/* After so many removals there is a sweep although more are still to be dropped. */
+/* After so many removals the store sweeps although more are still to be dropped. */
 #define BACKLOG_SWEEP_DESTROYED 4096
 
 /*
- * How long destroys may take at one boundary between groups, and in one call: what a create waits
- * for, and a cancel. A destroy takes 25 us, and 4 us for each inode of the layer that is cached.
+ * How long destroys may take at one boundary between groups, and in one call: a create, or a
+ * cancel, waits for that long. A destroy takes 25 us, and 4 us for each cached inode of the layer.
  */
 #define DESTROY_SLICE_NS (3 * NS_PER_MS)
 
@@ -184,21 +186,18 @@
 #define DESTROYS_PER_CALL_MAX 256
 
 /*
- * Nested subvolumes are created by what runs in the layer: how often we look again before we give
- * up.
+ * How often nested subvolumes are collected again before a removal gives up, because programs in
+ * the layer may create more.
  */
 #define NESTED_ROUNDS_MAX 64
 
 /*
- * Without privilege one is reached by its path, which what runs in the layer may give to something
- * else: how often we look again in one batch before we go entry by entry.
+ * Without privilege a nested subvolume is reached by its path, which a program in the layer may
+ * exchange: how often one batch looks again before the removal goes entry by entry.
  */
 #define NESTED_MOVED_MAX 64
 
-/*
- * How often one nested subvolume is freed of the flags and read-only subvolumes that forbid to
- * destroy it.
- */
+/* How often flags and read-only states that forbid to destroy one nested subvolume are cleared. */
 #define NESTED_LOOSEN_MAX 8
 
 /*
@@ -208,9 +207,9 @@
 #define NESTED_BATCH 64
 
 /*
- * Such pieces of work for one layer without privilege, where what is nested is not looked for
- * first: what runs in the layer may make subvolumes as fast. These are 16,384 subvolumes; another
- * removal goes on from there.
+ * Such pieces of work for one layer without privilege, where nested subvolumes are not collected
+ * first and programs in the layer may make them as fast: 16,384 subvolumes. Another removal
+ * continues from there.
  */
 #define NESTED_BATCHES_MAX 256
 
@@ -220,7 +219,7 @@
  */
 #define NESTED_MAX 65536
 
-/* Bytes asked of one tree search: the answer of some 100 to 1000 items. */
+/* Bytes of the answer of one tree search: some 100 to 1000 items. */
 #define SEARCH_BUFFER_BYTES (64 * 1024)
 
 /*
@@ -244,8 +243,8 @@
 #define COMPARE_BATCH_BYTES ((size_t)4096)
 
 /*
- * How long a comparison is done by the thread that has prepared it before it becomes a job of
- * others: mostly that is all.
+ * How long the thread that has prepared a comparison runs it before it becomes a job of the
+ * workers: most end by then.
  */
 #define COMPARE_TRY_NS (1 * NS_PER_MS)
 
@@ -259,22 +258,22 @@
 
 /*
  * Threads that read and write archives. Each may wait for a peer for ever, so they have a lane of
- * their own, on which those that come later wait for one that is free: 128 stalled unpackings, or
- * 32 stalled archives, hold up the next.
+ * their own, where later requests wait for a free thread: 128 stalled unpackings, or 32 stalled
+ * archives, delay the next.
  */
 #define STREAM_THREADS_MAX 128
 
 /*
- * Threads that read ahead for one archive; with the one that writes it they keep two CPUs, or a few
- * disks, busy.
+ * Threads that read ahead for one archive; with the thread that writes it they keep two CPUs, or a
+ * few disks, busy.
  */
 #define PACK_THREADS_MAX 3
 
-/* Entries read ahead for one archive, and how many of them one thread takes at once. */
+/* Entries read ahead for one archive, and those that one thread takes at once. */
 #define PREFETCH_ITEMS 256
 #define PREFETCH_CLAIM 64
 
-/* Files that are longer, and are kept open until their turn comes. */
+/* Longer files that are kept open until they are written. */
 #define PREFETCH_FDS_MAX 8
 
 /*
@@ -284,8 +283,8 @@
 #define XATTRS_BYTES_MAX (1024 * 1024)
 
 /*
- * Bytes of attributes that are read ahead; and of one entry that comes out of the tree, which so
- * many may have at once.
+ * Bytes of attributes that are read ahead; and of one entry that comes from the tree, so that
+ * PREFETCH_ITEMS of them fit.
  */
 #define PREFETCH_XATTRS_BYTES (4 * 1024 * 1024)
 #define GATHER_XATTRS_BYTES (PREFETCH_XATTRS_BYTES / PREFETCH_ITEMS)
@@ -293,7 +292,9 @@
 /* Bytes of a file that are read ahead; of a longer one the rest is read while it is written. */
 #define PREFETCH_FILE_BYTES (64 * 1024)
 
-/* From so many entries on the tree is searched for them: it takes three flushes. */
+/*
+ * The number of entries from which on the tree is searched for them: a search takes three flushes.
+ */
 #define GATHER_MIN 2048
 
 /* Bytes moved at once: to and from streams, out of and into files. */
@@ -305,32 +306,31 @@
  */
 #define SPARSE_PIECES_MAX ((size_t)1000000)
 
-/* A hole up to which that can happen: so many zeros for a sector of data at most. */
+/* The largest hole that becomes zeros. */
 #define SPARSE_GAP_BYTES_MAX ((off_t)1024 * 1024)
 
 /*
- * Bytes of holes that have data behind them in one file: libarchive goes by steps of 2 GiB, which
- * takes 26 ms for so many.
+ * Bytes of holes that have data behind them in one file: libarchive skips holes in steps of 2 GiB,
+ * which takes 26 ms for this many.
  */
 #define SPARSE_HOLES_BYTES_MAX ((off_t)1 << 52)
 
 /*
- * How often a file is tried again that a process keeps a lease on, and how much longer than the
- * kernel gives it to let go; and for how long where the kernel gives it any time.
+ * How often a file with a lease is tried again; how much longer than the kernel's own limit for
+ * breaking a lease; and for how long where the kernel sets no limit.
  */
 #define LEASE_POLL_MS 10
 #define LEASE_GRACE_MS 5000
 #define LEASE_WAIT_MAX_MS 120000
 
 /*
- * Bytes of an archive that await callbacks of the caller's, or were written by it and await a
- * thread.
+ * Bytes of an archive that wait for callbacks, or were written by the caller and wait for a thread.
  */
 #define CHANNEL_BYTES ((size_t)VARVE_STREAM_BYTES)
 
 /*
- * Conversions between character sets that libarchive has open for one archive: it takes one for
- * each direction.
+ * Conversions between character sets that libarchive has open for one archive, one for each
+ * direction.
  */
 #define LIBARCHIVE_CONVERSIONS_MAX 8
 
@@ -341,7 +341,10 @@
  */
 #define LIBARCHIVE_BYTES_MAX ((size_t)256 << 20)
 
-/* Its blocks up to this size, in steps, are cut off chunks: an entry and its strings are. */
+/*
+ * Blocks of libarchive up to this size, in steps, are cut off chunks: an entry and its strings are
+ * that small.
+ */
 #define LIBARCHIVE_SMALL_MAX 2048
 #define LIBARCHIVE_SMALL_STEP 32
 #define LIBARCHIVE_CHUNK_BYTES 32768
@@ -389,7 +392,7 @@
  */
 #define PAX_BEFORE_BYTES 8192
 
-/* Entries that failed and whose records are kept for the caller. */
+/* Failed entries whose records are kept for the caller. */
 #define REPORT_KEPT_MAX 64
 
 /* Bytes of a piece of memory that holds paths. */
@@ -399,8 +402,8 @@
 #define READDIR_BUFFER_BYTES (64 * 1024)
 
 /*
- * How often the callback of varve_progress_watch() runs at most: ten times a second is as much as
- * people can follow.
+ * The shortest time between two callbacks of varve_progress_watch(): people can follow ten a
+ * second.
  */
 #define PROGRESS_INTERVAL_NS (VARVE_PROGRESS_INTERVAL_MS * 1000000ull)
 
@@ -415,7 +418,7 @@
 /* Walks of a store that are under way at once; the others wait, with nothing open. */
 #define WALKS_MAX 8
 
-/* How long a thread stays with one walk: the others, and a cancel, wait no longer. */
+/* How long a thread stays with one walk; other walks, and a cancel, wait no longer. */
 #define WALK_SLICE_NS 4000000
 
 /* Directories that one walk holds open beside those that are being read. */
@@ -428,10 +431,7 @@
  */
 #define WALK_PENDING_MAX 8192
 
-/*
- * Stacks of directories of one walk: threads that share one get in each other's way, but do no
- * harm.
- */
+/* Stacks of directories of one walk; threads that share a stack are only slower. */
 #define WALK_STACKS 8
 
 /* Subdirectories taken from one directory before it is set aside for them. */
@@ -507,8 +507,8 @@
 #define LIST_BATCH 128
 
 /*
- * How long a request that needs a lock of another process waits before it tries again: at first,
- * and at most.
+ * How long a request waits before it tries again to get a lock that another process holds: at
+ * first, and at most.
  */
 #define LOCK_RETRY_MIN_NS (1 * NS_PER_MS)
 #define LOCK_RETRY_MAX_NS (64 * NS_PER_MS)
@@ -531,7 +531,7 @@
 /* Groups that one layer can be in. */
 #define LAYER_GROUPS_MAX 8
 
-/* How often the last layer of a group may take it away before a create has joined it. */
+/* How often a create tries to join a group that its last layer removes meanwhile. */
 #define GROUP_TRIES 16
 
 /* A record of a group: its limit, a blank, its name. */
@@ -540,22 +540,19 @@
 /* The smallest image that mkfs.btrfs takes with its defaults (measured, btrfs-progs 6.2). */
 #define POOL_BYTES_MIN 114294784
 
-/*
- * Another process may take the loop device that the kernel named as free: how often to ask again.
- */
+/* How often to ask for a free loop device, because another process may take it first. */
 #define POOL_LOOP_TRIES 64
 
 /*
- * How long an image may be on its way from or to a loop device, in milliseconds, and how often that
- * is looked at: the kernel detaches a device in its own time after the unmount, and has no event
- * for it.
+ * How long attaching or detaching an image may take, in milliseconds, and how often it is checked:
+ * the kernel detaches a device some time after the unmount, and has no event for it.
  */
 #define POOL_SETTLE_MS 10000
 #define POOL_LOOK_MS 5
 
 /*
- * Findings of varve_check() that are kept: so many plain directories, and so many others; the rest
- * is counted.
+ * Findings of varve_check() that are kept, of plain directories and of others each; the rest is
+ * counted.
  */
 #define CHECK_FINDINGS_MAX 10000
 

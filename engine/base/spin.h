@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Waiting for another thread without sleeping, where that pays: only when the last sleep was
- * shorter than a spin is allowed to be, so that a spin in vain follows each such sleep at most
- * once. Where a single CPU was allowed when the store was opened the other thread could not run,
- * and no thread spins.
+ * shorter than the longest spin, so that at most one spin is wasted for each such sleep. With a
+ * single CPU no thread spins, because the other thread could not run.
  */
 #ifndef VARVE_BASE_SPIN_H
 #define VARVE_BASE_SPIN_H
@@ -15,7 +14,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/* Looks between two looks at the clock. */
+/* Polls between two reads of the clock. */
 #define SPIN_LOOKS 32
 
 struct spin {
@@ -48,7 +47,7 @@ struct spin_wait {
 	uint64_t begin_ns;
 };
 
-/* After a look in vain: is it worth another one, a moment later? */
+/* After a poll in vain: is another one worth while? */
 static inline bool spin_again(struct spin *spin, struct spin_wait *wait)
 {
 	if (!atomic_load_explicit(&spin->pays, memory_order_relaxed))

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads of ours: small stacks, a name, and no signals, which are the program's. */
+/*
+ * The library's threads: small stacks, a name, and all signals blocked, because signals are for the
+ * program.
+ */
 #ifndef VARVE_BASE_THREAD_H
 #define VARVE_BASE_THREAD_H
 

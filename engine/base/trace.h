@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Trace lines by subsystem, always compiled in: VARVE_DEBUG=op,ring,lane,btrfs (or all). A
- * subsystem that is off costs one test of a bit. errno is kept, so that a trace can stand anywhere.
+ * subsystem that is off costs one test of a bit. A trace keeps errno, so that it can stand
+ * anywhere.
  */
 #ifndef VARVE_BASE_TRACE_H
 #define VARVE_BASE_TRACE_H
@@ -21,11 +22,11 @@ struct trace {
 	unsigned mask;
 	/* Takes each line; NULL: standard error. */
 	void (*log)(void *data, const char *line);
-	/* Handed to log. */
+	/* Passed to log. */
 	void *log_data;
 };
 
-/* Parse LIST ("op,ring", "all", "") into *RET_MASK; -EINVAL for a word that is none. */
+/* Parse LIST ("op,ring", "all", "") into *RET_MASK; -EINVAL for an unknown word. */
 int trace_parse(const char *list, unsigned *ret_mask);
 
 /* Write one line; called through trace(). */

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Small things that every file of the engine uses: array sizes, containers, scoped memory and
- * descriptors.
- */
+/* Helpers for every file of the engine: array sizes, containers, scoped memory and descriptors. */
 #ifndef VARVE_BASE_UTIL_H
 #define VARVE_BASE_UTIL_H
 
@@ -15,11 +12,11 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
-/* Arguments are evaluated twice: no calls, whose result may be another one the second time. */
+/* Arguments are evaluated twice: pass no calls, whose second result may differ. */
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
-/* Take what VAR holds and leave EMPTY in it: ownership moves on. */
+/* Return the value of VAR and set VAR to EMPTY: ownership moves on. */
 #define TAKE(var, empty)                        \
 	({                                      \
 		__typeof__(var) taken_ = (var); \
@@ -49,11 +46,14 @@ static inline void freep(void *ptr)
 	free(*(void **)ptr);
 }
 
-/* A descriptor or memory that goes when its scope ends; initialise with -EBADF or NULL. */
+/*
+ * A descriptor or memory that is closed or freed when its scope ends; initialise with -EBADF or
+ * NULL.
+ */
 #define _cleanup_close_ __attribute__((cleanup(fd_closep)))
 #define _cleanup_free_ __attribute__((cleanup(freep)))
 
-/* What a libc call that failed means, as a negative errno. */
+/* The errno of a failed libc call, negative. */
 static inline int negative_errno(void)
 {
 	return errno > 0 ? -errno : -EIO;
@@ -67,15 +67,15 @@ static inline int negative_errno(void)
 	})
 
 /*
- * A and B added, as sums of bytes are: at most INT64_MAX, which other languages' numbers can hold.
- * Sparse files are of any size.
+ * Add bytes A and B, up to INT64_MAX: sparse files may have any size, and languages without
+ * unsigned numbers read the sum.
  */
 static inline uint64_t bytes_add(uint64_t a, uint64_t b)
 {
 	return a > INT64_MAX || b > INT64_MAX - a ? INT64_MAX : a + b;
 }
 
-/* Tell the processor that this is a loop that waits for another one. */
+/* Hint to the processor that this loop waits for another one. */
 static inline void cpu_relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)

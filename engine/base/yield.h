@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A thread that computes for long hands its CPU over when a thread was woken that a short request
- * waits for. The kernel would let the woken thread wait for a tick, of up to 10 ms, at each of its
- * four or five steps from the caller and back.
+ * A thread that computes for long yields its CPU when a thread of a short request was woken. The
+ * kernel would let the woken thread wait for a tick, of up to 10 ms, at each of the four or five
+ * steps of the request.
  */
 #ifndef VARVE_BASE_YIELD_H
 #define VARVE_BASE_YIELD_H
@@ -13,16 +13,16 @@
 #include <sched.h>
 #include <stdatomic.h>
 
-/* How often threads were woken that short requests wait for. Any thread. */
+/* The number of wake-ups of threads that serve short requests. Any thread. */
 struct wakes {
 	_Atomic unsigned count;
-	/* For tests: how often a CPU was handed over because of that. */
+	/* For tests: the number of yields. */
 	_Atomic unsigned yields;
 };
 
 /* One thread that computes; begins as zeros, and then never yields. */
 struct yield {
-	/* What it looks at, the count that it saw last, and when it may yield again. */
+	/* The counter, its value at the last check, and when the thread may yield again. */
 	struct wakes *wakes;
 	unsigned seen;
 	uint64_t again_ns;
@@ -35,9 +35,9 @@ static inline void wakes_add(struct wakes *wakes)
 }
 
 /*
- * Hand the CPU over, where a thread was woken since the last time. After that the thread works for
- * YIELD_NS, and for as long as it had to wait: so it never waits for more than half of its time.
- * Call this between two entries.
+ * Yield the CPU, if a thread was woken since the last check. After that the thread works for
+ * YIELD_NS, and for as long as it had to wait, so that it waits for at most half of its time. Call
+ * this between two entries.
  */
 static inline void yield_look(struct yield *yield)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A call: one thing that the kernel is asked for, described in memory, so that it can be made by
- * the ring or by a lane thread, and its owner cannot see which. CALL_FUNCTION is for what the ring
- * has no opcode for (ioctls, getdents64, fchownat): a function that runs on a lane thread.
+ * A call: a system call described in memory, so that the ring or a lane thread can make it; its
+ * owner cannot see which. CALL_FUNCTION is for calls that the ring has no opcode for (ioctls,
+ * getdents64, fchownat): a function that runs on a lane thread.
  */
 #ifndef VARVE_IO_CALL_H
 #define VARVE_IO_CALL_H
@@ -35,19 +35,19 @@ enum call_lane {
 	LANE_WALK,
 	/* calls that wait for the peer of a stream */
 	LANE_STREAM,
-	/* calls that take as long as there is much to look at, in one piece */
+	/* calls whose time grows with a tree, a store or a list, in one piece */
 	LANE_LONG,
 	LANES,
 };
 
 struct call {
 	union {
-		/* Its place on a lane's queue, or among those that wait for room in the ring. */
+		/* In a lane's queue, or among the calls that wait for room in the ring. */
 		struct list link;
-		/* Then its way back to the reactor's inbox. */
+		/* Then in the reactor's inbox. */
 		struct inbox_node node;
 	};
-	/* What is asked. */
+	/* The kind of call. */
 	enum call_kind kind : 8;
 	/* For CALL_FUNCTION. */
 	enum call_lane lane : 8;
@@ -81,8 +81,8 @@ struct call {
 };
 
 /*
- * Describe openat2(DIRFD, PATH, FLAGS | O_CLOEXEC) with RESOLVE flags. PATH has to live until it is
- * done.
+ * Describe openat2(DIRFD, PATH, FLAGS | O_CLOEXEC) with RESOLVE flags. PATH has to live until the
+ * call is done.
  */
 void call_openat2(struct call *call, int dirfd, const char *path, uint64_t flags, uint64_t resolve);
 

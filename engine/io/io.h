@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Input and output of a reactor: the ring, the lanes, and the inbox through which other threads
- * reach it. A call that is submitted here is made by the ring when that has an opcode for it, else
- * by a lane; its done() runs in io_turn().
+ * Input and output of a reactor: the ring, the lanes, and the inbox by which other threads reach
+ * the reactor. The ring makes a submitted call if it has an opcode for it, else a lane does; the
+ * call's done() runs in io_turn().
  */
 #ifndef VARVE_IO_IO_H
 #define VARVE_IO_IO_H
@@ -29,15 +29,15 @@ struct io {
 	_Atomic bool sleeping;
 	/* Look at more than the inbox before the next sleep. */
 	_Atomic bool interrupted;
-	/* How it waits for the next post. */
+	/* How the reactor waits for the next post. */
 	struct spin spin;
-	/* Looked at by what computes for long. */
+	/* Checked by threads that compute for long. */
 	struct wakes wakes;
-	/* An eventfd; what a sleeping reactor waits on. */
+	/* An eventfd that a sleeping reactor waits on. */
 	int wake_fd;
 	struct ring ring;
 	/*
-	 * Why there is no ring: 0 there is one, -ECANCELED switched off, else what the kernel said.
+	 * Why there is no ring: 0: there is one; -ECANCELED: switched off; else the kernel's error.
 	 */
 	int ring_error;
 	struct lane lanes[LANES];
@@ -58,19 +58,18 @@ int io_start(struct io *io, const struct io_config *config);
 /* Post NODE to the reactor and wake it where it sleeps. Any thread. */
 void io_post(struct io *io, struct inbox_node *node);
 
-/* Let io_turn() return soon, for a change that the inbox does not tell. Any thread. */
+/* Let io_turn() return soon, for a change without a post. Any thread. */
 void io_interrupt(struct io *io);
 
 /* Make CALL; its done() runs later, in io_turn(), also when the submission fails. */
 void io_submit(struct io *io, struct call *call);
 
-/* Take CALL back; false when it is under way already. Only calls of a lane can be withdrawn. */
+/* Withdraw CALL; false when it is under way already. Only calls of a lane can be withdrawn. */
 bool io_withdraw(struct io *io, struct call *call);
 
 /*
- * Receive posts, run the done() of finished calls, submit; when there was nothing to do, sleep
- * until there is, for at most TIMEOUT_NS (negative: for ever). Returns false when it slept or could
- * have.
+ * Receive posts, run the done() of finished calls, submit. With nothing to do, sleep for at most
+ * TIMEOUT_NS (negative: for ever) until there is. Returns false when it slept or could have.
  */
 bool io_turn(struct io *io, int64_t timeout_ns);
 

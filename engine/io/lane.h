@@ -24,20 +24,20 @@ struct lane {
 	pthread_cond_t gone;
 	/* Calls that no thread has taken yet. */
 	struct list queue;
-	/* Threads there are, of these idle, at most allowed, most there ever were. */
+	/* Threads: now, idle, the maximum, and the peak. */
 	unsigned threads, idle, threads_max, threads_peak;
-	/* Calls queued but not taken: idle threads below this number are spoken for. */
+	/* Calls queued but not taken: as many idle threads are about to take them. */
 	unsigned queued;
-	/* Has a thread ended, and which one did last: it is still to be joined. */
+	/* Has a thread ended; the last one that did, which is still to be joined. */
 	bool ended;
 	pthread_t ended_last;
 	/* No more calls come; threads end when the queue is empty. */
 	bool stopping;
 	/* Takes a finished call; any thread. */
 	void (*finished)(void *data, struct call *call);
-	/* Handed to finished. */
+	/* Passed to finished. */
 	void *finished_data;
-	/* Faults on purpose. */
+	/* Injected faults. */
 	struct fault *fault;
 	/* Where lane traces go. */
 	const struct trace *trace;
@@ -51,15 +51,15 @@ int lane_start(struct lane *lane, const char *name, unsigned threads_max,
 /* Queue CALL. */
 void lane_submit(struct lane *lane, struct call *call);
 
-/* Take CALL off the queue again; false when a thread has it. */
+/* Take CALL off the queue; false when a thread has it. */
 bool lane_withdraw(struct lane *lane, struct call *call);
 
 /* The most threads LANE ever had. Any thread. */
 unsigned lane_threads_peak(struct lane *lane);
 
 /*
- * Make what is queued, end the threads and wait until they are gone. Harmless on a lane that never
- * started.
+ * Make the queued calls, end the threads and wait until they have ended. Harmless on a lane that
+ * never started.
  */
 void lane_stop(struct lane *lane);
 

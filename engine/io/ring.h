@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The io_uring: makes the calls that it has opcodes for. Belongs to the reactor's thread, which
- * sets it up (SINGLE_ISSUER binds it to that thread) and alone touches it.
+ * The io_uring, which makes the calls that it has opcodes for. It belongs to the reactor's thread,
+ * which sets it up (SINGLE_ISSUER binds it to that thread); no other thread uses it.
  */
 #ifndef VARVE_IO_RING_H
 #define VARVE_IO_RING_H
@@ -19,7 +19,7 @@ struct ring {
 	unsigned setup_flags;
 	/* Bit N: this kernel knows the opcode of call_kind N. */
 	unsigned kinds;
-	/* Calls at most, in the ring now, most there ever were. */
+	/* Calls in the ring: the maximum, now, and the peak. */
 	unsigned entries, in_flight, in_flight_peak;
 	/* Calls that wait for room. */
 	struct list waiting;
@@ -45,7 +45,7 @@ bool ring_can(const struct ring *ring, enum call_kind kind);
 void ring_submit(struct ring *ring, struct call *call);
 
 /*
- * Hand what was taken to the kernel, wait up to TIMEOUT_NS (0: not; negative: for ever) for a
+ * Submit the calls to the kernel, wait up to TIMEOUT_NS (0: do not; negative: for ever) for a
  * completion or the wake descriptor, and append finished calls to DONE.
  */
 void ring_turn(struct ring *ring, int64_t timeout_ns, struct list *done);
