@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inodes by their number, without a name. */
+/* Opening inodes by their number, without a name. */
 #ifndef VARVE_BTRFS_FILE_HANDLE_H
 #define VARVE_BTRFS_FILE_HANDLE_H
 
@@ -7,13 +7,13 @@
 
 /*
  * Open INODE of SUBVOLUME, on the mount that FD is on, with FLAGS (O_NOFOLLOW and O_CLOEXEC are
- * added), wherever it lies: a descriptor; -ESTALE: there is none, or one of another GENERATION.
+ * added): a descriptor; -ESTALE: there is no such inode, or it has another GENERATION.
  * CAP_DAC_READ_SEARCH.
  */
 int file_handle_open(int fd, uint64_t subvolume, uint64_t inode, uint64_t generation, int flags);
 
 /*
- * Which subvolume the directory NAME in DIR_FD ("": DIR_FD itself) is in, in one call and without
+ * Find the subvolume of the directory NAME in DIR_FD ("": DIR_FD itself), in one call and without
  * opening it: *RET_SUBVOLUME is its number. 0; -EINVAL: it is not on btrfs; or another -errno.
  * Unprivileged.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The file system as a whole: identity, commits, how many subvolumes await the cleaner. */
+/* The file system as a whole: identity, commits, subvolumes that await the cleaner. */
 #ifndef VARVE_BTRFS_FS_H
 #define VARVE_BTRFS_FS_H
 
@@ -8,15 +8,15 @@
 #include <stdint.h>
 
 /*
- * Make the entries of directory FD, subvolumes among them, durable: what was created, renamed or
- * destroyed in it before. Data of files is not flushed. Unprivileged.
+ * Make the entries of directory FD durable, subvolumes among them: earlier creates, renames and
+ * destroys. Data of files is not flushed. Unprivileged.
  */
 int fs_commit_directory(int fd);
 
 /*
- * Commit all metadata that was changed before. DIR_FD: a directory that nobody else makes files in,
- * for two names of this thread; where they cannot be made (-EBADF, no room) the whole file system
- * FD is flushed instead. Data of files is not flushed otherwise. Unprivileged.
+ * Commit all metadata that was changed before. DIR_FD: a directory in which only this thread makes
+ * files, for two names; where they cannot be made (-EBADF, no room) the whole file system FD is
+ * flushed instead. Data of files is not flushed otherwise. Unprivileged.
  */
 int fs_commit(int dir_fd, int fd);
 
@@ -24,18 +24,17 @@ int fs_commit(int dir_fd, int fd);
 int fs_flush(int fd);
 
 /*
- * As fs_flush(); fails if data of any file was lost since FD was opened, or since this last failed
- * for FD.
+ * As fs_flush(); fails if data of any file was lost since FD was opened, or since the last such
+ * failure for FD.
  */
 int fs_flush_data(int fd);
 
 /*
- * Wait until the data of the file FD is where a commit makes it durable: in extents that the trees
- * have.
+ * Wait until the data of the file FD is in extents of the trees, where a commit makes it durable.
  */
 int fs_wait_written(int fd);
 
-/* The transaction committed last; 0 when the kernel does not tell. */
+/* The last committed transaction; 0 when the kernel does not report it. */
 uint64_t fs_generation(int fd);
 
 /* Bytes of a sector, in which files take space. */
@@ -56,7 +55,10 @@ int fs_id(int fd, uint8_t *ret_id);
 /* Write ID in its usual form. */
 void fs_id_text(const uint8_t *id, char ret_text[FSID_TEXT_BYTES]);
 
-/* How many dead subvolumes await the cleaner. Before Linux 6.13 it takes CAP_SYS_ADMIN (-EPERM). */
+/*
+ * Count the dead subvolumes that await the cleaner. Before Linux 6.13 that takes CAP_SYS_ADMIN
+ * (-EPERM).
+ */
 int fs_dead_count(int fd, uint64_t *ret_count);
 
 /* Subvolumes that are dead and not dropped completely, in ascending order. */
@@ -66,13 +68,13 @@ struct fs_dead {
 };
 
 /*
- * Collect all of FD's file system: those that await the cleaner, the one that it is at, and those
- * with open files. Exact, which fs_dead_count() is not: the cleaner takes one off its queue before
- * it drops it. CAP_SYS_ADMIN.
+ * Collect all dead subvolumes of FD's file system: those that await the cleaner, the one that is
+ * being dropped, and those with open files. fs_dead_count() misses one that is being dropped,
+ * because the cleaner takes it off its queue first. CAP_SYS_ADMIN.
  */
 int fs_dead_collect(int fd, struct fs_dead *ret_dead, struct fault *fault);
 
-/* Take out of DEAD what is not in NOW. */
+/* Remove from DEAD the subvolumes that are not in NOW. */
 void fs_dead_intersect(struct fs_dead *dead, const struct fs_dead *now);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A file system, as what asks it needs it. */
+/* A file system, as the queries of it need it. */
 #ifndef VARVE_BTRFS_FS_HANDLE_H
 #define VARVE_BTRFS_FS_HANDLE_H
 
@@ -7,9 +7,9 @@
 #include "engine/base/trace.h"
 
 struct fs_handle {
-	/* A directory of it; /sys/fs/btrfs/FSID, negative where there is no sysfs. */
+	/* A directory of the file system; /sys/fs/btrfs/FSID, negative where there is no sysfs. */
 	int fd, sysfs_fd;
-	/* Faults that a test injects; what is traced. */
+	/* Injected faults; where traces go. */
 	struct fault *fault;
 	const struct trace *trace;
 };

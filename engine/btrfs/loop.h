@@ -3,12 +3,11 @@
  * Loop devices and the images that they hold.
  *
  * Two loop devices on one image make two file systems of it, which destroy each other. So an image
- * is locked before it is attached: by flock on the descriptor that is given to LOOP_CONFIGURE. The
- * device keeps that open file, and the lock with it, for as long as it holds the image, whatever
- * becomes of the process; so no lock is ever stale. Devices that others attach have no such lock:
- * those are found by the image's inode. A device that cannot be opened tells no more than a path: a
- * file there that is the image counts as held; any other file shows nothing, and what the device
- * holds is not known.
+ * is locked before it is attached: by flock on the descriptor that is passed to LOOP_CONFIGURE. The
+ * device keeps that open file, and so the lock, for as long as it holds the image, also when the
+ * process ends; so no lock is ever stale. Devices that other programs attach have no such lock, and
+ * are found by the image's inode. Of a device that cannot be opened only a path is known: if the
+ * image is at that path it counts as held; otherwise the device's image is not known.
  */
 #ifndef VARVE_BTRFS_LOOP_H
 #define VARVE_BTRFS_LOOP_H
@@ -28,17 +27,14 @@ struct loop_holder {
 	dev_t device;
 	/* The image's st_ino. */
 	ino_t inode;
-	/*
-	 * Both are those of the file at the image's path, which may be meant in another mount
-	 * namespace.
-	 */
+	/* Both are of the file at the image's path, which may belong to another mount namespace. */
 	bool by_path;
 };
 
 /*
  * Find a loop device that holds the file of STAT, other than /dev/loopEXCEPT (-1: any): 1 and *RET,
- * 0 for none, or -errno. -EBUSY: none is known to hold it, but *RET, of which only the number is
- * set, holds a file that is not known.
+ * 0 for none, or -errno. -EBUSY: no device is known to hold it, but the device *RET, of which only
+ * the number is set, holds an unknown file.
  */
 int loop_find(const struct stat *stat, int except, struct loop_holder *ret);
 
@@ -52,7 +48,7 @@ int loop_state(int number, struct loop_holder *ret);
  */
 int loop_attach(int file_fd, int *ret_number, const char **ret_call);
 
-/* Open what hands out loop devices; -EPERM when the caller may not. */
+/* Open /dev/loop-control; -EPERM when the caller may not. */
 int loop_control(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Subvolumes inside a subvolume, found by their references, without looking at a single file. */
+/* Subvolumes nested in a subvolume, found by their references, without a look at any file. */
 #ifndef VARVE_BTRFS_NESTED_H
 #define VARVE_BTRFS_NESTED_H
 
@@ -12,47 +12,46 @@ struct nested {
 	uint64_t *ids;
 	size_t count, capacity;
 	/*
-	 * Where nested_destroy() could not get on: a directory by its subvolume and inode; the
-	 * flags that it has (chattr.h).
+	 * Where nested_destroy() failed: a directory by its subvolume and inode; its flags
+	 * (chattr.h).
 	 */
 	uint64_t failed_root, failed_inode;
 	unsigned failed_flags;
 };
 
 /*
- * Collect what is nested in subvolume ROOT of FD's file system, at any depth, but no more than
- * NESTED_MAX (then what is collected is a part, and destroying it and collecting again makes
- * progress). Tree search: CAP_SYS_ADMIN. On failure NESTED is as it was.
+ * Collect the subvolumes nested in subvolume ROOT of FD's file system, at any depth, but at most
+ * NESTED_MAX: where there are more, destroy these and collect again. Tree search: CAP_SYS_ADMIN. On
+ * failure NESTED is unchanged.
  */
 int nested_collect(struct nested *nested, int fd, uint64_t root, struct fault *fault);
 
 /*
- * Destroy up to MAX of what was collected, deepest first, and take it out; *RET_DESTROYED is how
- * many that were. What is gone already, or was given a new subvolume of its own meanwhile, is
- * passed over: collecting again tells. Flags (chattr +i,
- * +a) of one, or of the directory that it lies in, are cleared, and a read-only subvolume that
- * others lie in is made writable. CAP_SYS_ADMIN.
+ * Destroy up to MAX of the collected subvolumes, deepest first, and remove them from NESTED;
+ * *RET_DESTROYED is their number. One that is gone, or in which a new subvolume was made meanwhile,
+ * is skipped: collect again. Flags (chattr +i, +a) of a subvolume, or of its directory, are
+ * cleared, and a read-only subvolume that contains others is made writable. CAP_SYS_ADMIN.
  */
 int nested_destroy(struct nested *nested, int fd, unsigned max, unsigned *ret_destroyed);
 
 /*
- * Destroy up to MAX of what is nested in the subvolume whose root FD is, without having collected
- * it: 0 when none is left, 1 when there is more, or -errno. *RET_DESTROYED is how many that were.
- * Without the privilege to search trees: what the caller may destroy (mount option
- * user_subvol_rm_allowed) it may also find, one level at a time. Linux 4.18.
+ * Destroy up to MAX subvolumes nested in the subvolume whose root is FD, without collecting them
+ * first: 0 when none is left, 1 when there are more, or -errno. *RET_DESTROYED is their number.
+ * Without privilege: a caller may find the subvolumes that it may destroy (mount option
+ * user_subvol_rm_allowed), one level at a time. Linux 4.18.
  */
 int nested_destroy_user(int fd, unsigned max, unsigned *ret_destroyed);
 
 /*
- * Write where nested_destroy() could not get on, as a path below the directory BASE_FD, to PATH
+ * Write the place where nested_destroy() failed, as a path below the directory BASE_FD, to PATH
  * (SIZE bytes): 0, or -errno. FD is of the same file system.
  */
 int nested_failed_path(const struct nested *nested, int fd, int base_fd, char *path, size_t size);
 
-/* Put ID itself into NESTED. 0 or -ENOMEM. */
+/* Add ID itself to NESTED. 0 or -ENOMEM. */
 int nested_add(struct nested *nested, uint64_t id, struct fault *fault);
 
-/* Free what was collected. */
+/* Free NESTED. */
 void nested_free(struct nested *nested);
 
 #endif

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Quota groups (qgroups). Group 0/ID is that of subvolume ID; groups 1/N hold several. Nothing is
- * cached: somebody else may turn quota on or off at any moment. All of it blocks; lane threads.
+ * Quota groups (qgroups). Group 0/ID belongs to subvolume ID; groups 1/N have several members.
+ * Nothing is cached, because another program may turn quota on or off at any moment. All calls
+ * block; lane threads.
  *
- * Read from sysfs where there is one (in memory, up to date, unprivileged), else from the quota
- * tree (CAP_SYS_ADMIN; its numbers are those of the last commit).
+ * Numbers are read from sysfs where it is mounted (in memory, up to date, unprivileged), else from
+ * the quota tree (CAP_SYS_ADMIN; as of the last commit).
  */
 #ifndef VARVE_BTRFS_QGROUP_H
 #define VARVE_BTRFS_QGROUP_H
@@ -20,14 +21,14 @@
 #define QUOTA_GROUP(level, number) ((uint64_t)(level) << 48 | (number))
 #define QUOTA_NUMBER_MASK ((1ull << 48) - 1)
 
-/* What is known of a group. */
+/* The numbers of a group. */
 struct qgroup_numbers {
 	uint64_t referenced, exclusive;
 	/* Limit of the referenced bytes; 0: none. */
 	uint64_t limit;
 };
 
-/* What a new subvolume is to be born with. */
+/* The limit and the groups of a new subvolume. */
 struct qgroup_birth {
 	/* Limit of the referenced bytes; 0: none. */
 	uint64_t limit;
@@ -36,18 +37,15 @@ struct qgroup_birth {
 	size_t groups_count;
 };
 
-/* How quota runs: enum varve_quota_mode or -errno. */
+/* The mode of quota: enum varve_quota_mode or -errno. */
 int qgroup_mode(const struct fs_handle *fs);
 
-/*
- * Is what the groups count unreliable, so that limits are not enforced? 1, 0 or -errno. Quota is
- * on.
- */
+/* Are the groups' counts wrong, so that limits are not enforced? 1, 0 or -errno. Quota is on. */
 int qgroup_inconsistent(const struct fs_handle *fs);
 
 /*
- * Is a rescan running? 1 and how far it is (bytes of the file system's address space), 0, or
- * -errno. CAP_SYS_ADMIN.
+ * Is a rescan running? 1 and its position (bytes of the file system's address space), 0, or -errno.
+ * CAP_SYS_ADMIN.
  */
 int qgroup_rescan_running(const struct fs_handle *fs, uint64_t *ret_position);
 
@@ -58,15 +56,15 @@ int qgroup_rescan_running(const struct fs_handle *fs, uint64_t *ret_position);
 int qgroup_enable(const struct fs_handle *fs, enum varve_quota_mode mode);
 
 /*
- * Turn it on in the mode that suits churn best: simple where the kernel has it, else full.
+ * Turn quota on in the mode that is best for churn: simple where the kernel has it, else full.
  * CAP_SYS_ADMIN.
  */
 int qgroup_enable_best(const struct fs_handle *fs);
 
-/* Turn it off: all groups and limits of the file system are gone. CAP_SYS_ADMIN. */
+/* Turn quota off: all groups and limits of the file system are lost. CAP_SYS_ADMIN. */
 int qgroup_disable(const struct fs_handle *fs);
 
-/* Set off a rescan; -EINPROGRESS while one runs. CAP_SYS_ADMIN. */
+/* Start a rescan; -EINPROGRESS while one runs. CAP_SYS_ADMIN. */
 int qgroup_rescan(const struct fs_handle *fs);
 
 /* Wait until no rescan runs. CAP_SYS_ADMIN. */
@@ -89,12 +87,12 @@ int qgroup_subvol_snapshot(const struct fs_handle *fs, int dir_fd, const char *n
  */
 int qgroup_limit(const struct fs_handle *fs, uint64_t group, uint64_t bytes);
 
-/* Look at GROUP: 0, -ENOENT (no such group, or quota is off). */
+/* Get the numbers of GROUP: 0, -ENOENT (no such group, or quota is off). */
 int qgroup_numbers(const struct fs_handle *fs, uint64_t group, struct qgroup_numbers *ret_numbers);
 
 /*
- * Does ERROR of a look at quota mean that there is nothing to be seen: it is off, there is no such
- * group, or no privilege?
+ * Does ERROR of a read of quota mean that quota is off, that there is no such group, or that
+ * privilege is lacking?
  */
 static inline bool qgroup_unseen(int error)
 {
@@ -104,14 +102,14 @@ static inline bool qgroup_unseen(int error)
 /* Is the limit of GROUP in force BYTES (0: none)? 1, 0 or -errno. */
 int qgroup_limited(const struct fs_handle *fs, uint64_t group, uint64_t bytes);
 
-/* See that GROUP has the limit BYTES (0: none), setting it only when another is in force. */
+/* Ensure that GROUP has the limit BYTES (0: none), setting it only when another is in force. */
 int qgroup_ensure_limit(const struct fs_handle *fs, uint64_t group, uint64_t bytes);
 
 /* Make GROUP; -EEXIST. CAP_SYS_ADMIN. */
 int qgroup_create(const struct fs_handle *fs, uint64_t group);
 
 /*
- * Destroy GROUP: 0, also when it is gone; -EBUSY while it has members, is that of a subvolume, or
+ * Destroy GROUP: 0, also when it is gone; -EBUSY while it has members, belongs to a subvolume, or
  * holds space.
  */
 int qgroup_destroy(const struct fs_handle *fs, uint64_t group);
@@ -123,22 +121,22 @@ int qgroup_join(const struct fs_handle *fs, uint64_t member, uint64_t group);
 int qgroup_leave(const struct fs_handle *fs, uint64_t member, uint64_t group);
 
 /*
- * Does a snapshot join the one group of its source without making full quotas inconsistent, if that
- * owns all its bytes?
+ * Can a snapshot join the one group of its source, if that group owns all its bytes, without making
+ * full quotas inconsistent?
  */
 bool qgroup_inherits_group(void);
 
 /* Has GROUP any members: 1, 0, or -errno. CAP_SYS_ADMIN. */
 int qgroup_has_members(const struct fs_handle *fs, uint64_t group);
 
-/* The groups that MEMBER is in, up to MAX: how many, or -errno. CAP_SYS_ADMIN. */
+/* Get the groups that MEMBER is in, up to MAX: their number, or -errno. CAP_SYS_ADMIN. */
 int qgroup_parents(const struct fs_handle *fs, uint64_t member, uint64_t *ret_groups, size_t max);
 
-/* What qgroup_collect() found. */
+/* The result of qgroup_collect(). */
 struct qgroup_census {
 	/* Groups of all levels. */
 	uint64_t groups;
-	/* Groups of level 0 whose subvolume is gone, to be freed; how many. */
+	/* Groups of level 0 whose subvolume is gone, to be freed; their number. */
 	uint64_t *stale;
 	size_t stale_count, stale_capacity;
 };

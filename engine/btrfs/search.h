@@ -22,11 +22,11 @@
 struct search {
 	/* The directory whose file system is searched. */
 	int fd;
-	/* What is left to be searched, and the box. */
+	/* The rest of the search, and the whole box. */
 	struct btrfs_ioctl_search_key key, box;
-	/* The ioctl's argument and answer, on the heap. */
+	/* The ioctl's argument and result, on the heap. */
 	struct btrfs_ioctl_search_args_v2 *args;
-	/* Items left in the answer, and where the next one is. */
+	/* Items left in the result, and the position of the next one. */
 	uint32_t left;
 	size_t position;
 	/* The current item: its key and size, and its bytes (not aligned). */
@@ -45,12 +45,12 @@ int search_begin(struct search *search, int fd, uint64_t tree, uint64_t object_m
 int search_next(struct search *search);
 
 /*
- * Take apart the current item, a ROOT_REF or ROOT_BACKREF: the directory, and the name in it
+ * Parse the current item, a ROOT_REF or ROOT_BACKREF: the directory, and the name in it
  * (VARVE_ID_MAX + 1 bytes). 0, or -EUCLEAN when the name is not inside of the item.
  */
 int search_reference(const struct search *search, uint64_t *ret_directory, char *ret_name);
 
-/* Free what search_begin() made; harmless after its failure. */
+/* Free SEARCH; harmless after search_begin() has failed. */
 void search_end(struct search *search);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Subvolumes by directory descriptor and name. All block; negative errno on failure. By
- * libbtrfsutil where it has a call on descriptors; by raw ioctls where it has none, or walks (its
- * info and iterator read trees, its recursive delete opens paths).
+ * Subvolumes by directory descriptor and name. All calls block, and return a negative errno on
+ * failure. They use libbtrfsutil where it has a call on descriptors, and raw ioctls where it has
+ * none or walks (its info and iterator read trees, its recursive delete opens paths).
  */
 #ifndef VARVE_BTRFS_SUBVOL_H
 #define VARVE_BTRFS_SUBVOL_H
@@ -26,7 +26,7 @@ int subvol_destroy(int dir_fd, const char *name);
  */
 int subvol_destroy_id(int fd, uint64_t id);
 
-/* Tell about the subvolume whose root directory FD is. Unprivileged; Linux 4.18. */
+/* Get the properties of the subvolume whose root directory is FD. Unprivileged; Linux 4.18. */
 int subvol_info(int fd, struct btrfs_ioctl_get_subvol_info_args *ret_info);
 
 /*
@@ -35,9 +35,7 @@ int subvol_info(int fd, struct btrfs_ioctl_get_subvol_info_args *ret_info);
  */
 int subvol_set_read_only(int fd, bool read_only);
 
-/*
- * Tell whether FD's subvolume is read-only; -EINVAL when FD is not the root of one. Unprivileged.
- */
+/* Get whether FD's subvolume is read-only; -EINVAL when FD is not the root of one. Unprivileged. */
 int subvol_get_read_only(int fd, bool *ret_read_only);
 
 /* The number of the subvolume that FD is in. Unprivileged. */

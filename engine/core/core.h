@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What runs requests: the reactor's thread, the table of requests, what the caller's threads wait
- * for. It knows no file system and no store; what a store does in each turn comes in by hooks. See
- * the marks below for which thread may touch what; there is no state outside of it.
+ * The core runs requests: the reactor's thread, the table of requests, and the state that the
+ * caller's threads wait for. It knows no file system and no store; a store's work in each turn
+ * comes in by hooks. The marks below say which thread may access which fields; there is no state
+ * outside of it.
  */
 #ifndef VARVE_CORE_CORE_H
 #define VARVE_CORE_CORE_H
@@ -61,9 +62,9 @@ struct runner {
 	pthread_t thread;
 };
 
-/* What the store does for its core. */
+/* The functions that the store provides to its core. */
 struct core_hooks {
-	/* Do what can be done now. Reactor, once a turn. */
+	/* Do the work that is due. Reactor, once a turn. */
 	void (*turn)(struct core *core);
 	/* Is a call under way that belongs to no operation? Reactor. */
 	bool (*busy)(const struct core *core);
@@ -78,18 +79,18 @@ struct core_hooks {
 struct core {
 	/* ---- fixed at open ---- */
 	const struct core_hooks *hooks;
-	/* What callbacks are handed. */
+	/* The store, as callbacks get it. */
 	struct varve_store *store;
-	/* What commits for the operations; the core hands it on, and does not look into it. */
+	/* The group commit of the operations; the core only passes it on. */
 	struct group_commit *commits;
 	/* Of the store's configuration. */
 	const struct io_config *io_config;
 	uint32_t requests_max;
-	/* Requests that do not say are relaxed. */
+	/* Requests without a flag for durability are relaxed. */
 	bool relaxed;
 	/*
-	 * What varve_fd() gives: readable while there is something to tell, and sometimes once
-	 * after.
+	 * The descriptor of varve_fd(): readable while a callback is due; it may become readable
+	 * spuriously.
 	 */
 	int ready_fd;
 	/* A page that reads 0 in a forked child (MADV_WIPEONFORK), 1 here. */
@@ -106,8 +107,8 @@ struct core {
 	/* Calls under way that belong to no request: the reactor does not end before they do. */
 	unsigned background;
 	/*
-	 * Operations that begin their step once more, when they do, and how long they have waited
-	 * for that: see op_again().
+	 * Operations whose step begins anew, when it does, and how long they have waited: see
+	 * op_again().
 	 */
 	struct list later;
 	uint64_t later_ns, later_wait_ns;
@@ -116,7 +117,7 @@ struct core {
 	void (*timer)(struct core *core);
 
 	/* ---- any thread ---- */
-	/* A request was cancelled: the reactor looks which. */
+	/* A request was cancelled: the reactor looks for it. */
 	_Atomic bool cancels;
 	/*
 	 * Requests that have ended, on their way from the reactor to a thread that runs callbacks.
@@ -156,8 +157,8 @@ struct core {
 	struct list refusals;
 	unsigned refusals_count;
 	/*
-	 * Of requests as they come; the rest of it is guarded by `counting`, which is taken inside
-	 * of the lock.
+	 * Counters of submitted requests; the other counters are guarded by `counting`, which is
+	 * taken inside of the lock.
 	 */
 	struct varve_statistics statistics;
 	struct varve_operation_statistics operations[OPERATION_COUNT];
@@ -175,7 +176,7 @@ int core_init(struct core *core, struct varve_store *store, const struct core_ho
 /* Make room for the requests that may be in flight at once, core->requests_max. 0 or -ENOMEM. */
 int core_make_slots(struct core *core);
 
-/* Free what CORE holds, whose reactor is stopped, or which is a forked child's copy. */
+/* Free CORE, whose reactor is stopped, or which is a forked child's copy. */
 void core_free(struct core *core);
 
 /* Start the reactor's thread; 0 or -errno. The limits are set. */

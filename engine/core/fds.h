@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Descriptors are few: RLIMIT_NOFILE bounds them, and most may be the program's. EMFILE and ENFILE
- * are back-pressure here: fewer operations at a time, and an error only when one alone cannot go
- * on. Two things see to that.
+ * Descriptors are few: RLIMIT_NOFILE bounds them, and the program may use most. EMFILE and ENFILE
+ * are back-pressure here: fewer operations run at a time, and an error is returned only when a lone
+ * operation cannot proceed. Two mechanisms ensure that.
  *
  * The gate. An operation reserves, before its first step, as many descriptors as it has open at
  * once at most (op_class.fds), and waits, with nothing open, while they are not free; it can be
@@ -23,19 +23,18 @@
  *
  * An archive fits only where the other kind's first one, and a small operation, fit as well. When
  * several fit they enter in turn, and one that does not fit is not overtaken for ever: the others
- * enter without its consent only where none of their kind runs. This lets joined ones go on that
- * were submitted in the same order. In any other order those that run may all wait for one that has
- * not begun: when nothing but archives has run for FDS_STALL_MS, and none moved a byte, the next
- * one enters, fits or not. Where descriptors are missing then, an operation fails; so those that it
- * was joined to end, too, and nothing waits for ever.
+ * enter without its consent only where none of their kind runs. So joined archives that were
+ * submitted in the same order proceed. In any other order all running archives may wait for one
+ * that has not begun: when nothing but archives has run for FDS_STALL_MS, and none moved a byte,
+ * the next one enters, fits or not. If descriptors are missing then, an operation fails, the
+ * operations that it was joined to end as well, and nothing waits for ever.
  *
  * The parking place. The program may take what was free when it was counted. A step marked `again`
  * has closed, when it fails so, all that it opened; then the operation waits until another one has
  * ended, and its step begins anew. The last one that runs is not parked but fails, so that those
  * parked always wait for another; what is parked behind archives that stall fails, too. Steps that
- * cannot begin anew make do with fewer where they are: a walk closes the directories that it does
- * not use, an archive is read ahead no further, and one that is unpacked keeps some descriptors in
- * hand.
+ * cannot begin anew use fewer descriptors: a walk closes idle directories, an archive is not read
+ * further ahead, and unpacking holds some descriptors in reserve.
  *
  *	start -> fits? --no--> waiting --+
  *	          |yes  <----------------+   some other operation has ended
@@ -52,7 +51,7 @@
 
 #include "engine/core/op.h"
 
-/* What operations wait for, beside descriptors. */
+/* The peers that operations wait for, beside descriptors. */
 enum fds_kind {
 	FDS_OTHER,  /* nothing but themselves */
 	FDS_WRITES, /* the reader of an archive */
@@ -73,17 +72,17 @@ struct fds {
 	unsigned free;
 	/* Descriptors reserved; by how many operations; how many of these are parked. */
 	unsigned taken, running, parked;
-	/* So many can be reserved in all, as counted at that time. */
+	/* Descriptors that can be reserved in all, as counted at that time. */
 	unsigned room;
 	uint64_t counted_ns;
 	/* How old that count may become. */
 	uint64_t count_after_ns;
-	/* Some were missing of late: count, however few are reserved. */
+	/* Descriptors were missing recently: count, however few are reserved. */
 	bool scarce;
 	/* By enum fds_kind; the kind whose turn it is to enter. */
 	struct fds_queue queues[FDS_KINDS];
 	unsigned turn;
-	/* Those that are parked; one that was, and is not parked again. */
+	/* Parked operations; one that was parked, and is not parked again. */
 	struct list stopped;
 	const struct op *last;
 	/*
@@ -101,31 +100,37 @@ struct fds {
 /* Prepare FDS. */
 void fds_init(struct fds *fds);
 
-/* Reserve what OP needs: true, or false and it is started once it fits. */
+/* Reserve the descriptors of OP: true, or false and OP is started once it fits. */
 bool fds_enter(struct op *op);
 
-/* Reserve COUNT more for OP; with FORCE also if they are not there. Did it? */
+/*
+ * Reserve COUNT more descriptors for OP; with FORCE also if they are not free. Returns whether it
+ * did.
+ */
 bool fds_extend(struct op *op, unsigned count, bool force);
 
-/* Give back what OP has reserved by fds_extend(). */
+/* Release the descriptors that OP has reserved by fds_extend(). */
 void fds_shrink(struct op *op);
 
-/* OP is over, and its descriptors are closed: let others go on. */
+/* OP has ended, and its descriptors are closed: let others proceed. */
 void fds_leave(struct op *op);
 
 /*
- * Let one more begin where nothing but stalled archives runs: nanoseconds until it has to be called
- * next, -1: not at all.
+ * Let one more operation begin where only stalled archives run. Returns the nanoseconds until the
+ * next call is due, -1: none.
  */
 int64_t fds_unstall(struct core *core);
 
 /*
- * OP keeps what it has reserved, and is IDLE until another operation ends, or is so no longer.
- * Meanwhile it counts as parked: what it waits for must not be parked to wait for it.
+ * Set whether OP keeps its reservation and is IDLE until another operation ends. An idle operation
+ * counts as parked, because an operation that it waits for must not be parked to wait for it.
  */
 void fds_idle(struct op *op, bool idle);
 
-/* A step of OP failed with ERROR and can begin anew: park it, if it may help to wait. Did it? */
+/*
+ * A step of OP failed with ERROR and can begin anew: park OP, if waiting may help. Returns whether
+ * it did.
+ */
 bool fds_park(struct op *op, int error);
 
 /* Is OP, which is to start, one that was parked? */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests by their handles. A handle is a place in a table and how often that was used: one that
- * is stale finds nothing.
+ * Requests by their handles. A handle is a slot of a table and the slot's generation, so that a
+ * stale handle finds nothing.
  */
 #ifndef VARVE_CORE_HANDLE_H
 #define VARVE_CORE_HANDLE_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Holds: operations on one id run in the order submitted, on different ids in parallel. An
- * operation holds its own id exclusively and the id it starts from shared. All holds of an
- * operation are queued at once, in the order of submission, which is the same for every id: so no
- * two operations can wait for each other.
+ * Id locks: operations on one id run in the order of submission, on different ids in parallel. An
+ * operation locks its own id exclusively and the id of its source shared. All locks of an operation
+ * are queued at once, in the order of submission, which is the same for every id: so no two
+ * operations can wait for each other.
  */
 #ifndef VARVE_CORE_ID_LOCK_H
 #define VARVE_CORE_ID_LOCK_H
@@ -21,7 +21,7 @@ struct id_lock_table {
 	 * releases do not recurse.
 	 */
 	struct list runnable;
-	/* For tests: ids and holds that were looked at, in all. */
+	/* For tests: the number of ids and holds that were looked at. */
 	uint64_t looks;
 	struct fault *fault;
 };
@@ -35,7 +35,7 @@ void id_lock_init(struct id_lock_table *table, struct fault *fault);
  */
 int id_lock_queue(struct id_lock_table *table, struct op *op);
 
-/* Leave the queue, or stop holding; harmless on a hold that is not in use. */
+/* Leave the queue, or release the lock; harmless on a lock that is not in use. */
 void id_lock_release(struct id_lock_table *table, struct id_lock *id_lock);
 
 #endif

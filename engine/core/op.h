@@ -10,9 +10,9 @@
  *	           +-> -errno: likewise    +-> OP_END: the operation is over
  *
  * The steps before class->unwind do the work; reaching class->unwind from there ends the operation.
- * The steps from class->unwind on undo, in order, what was done; each has to look whether there is
- * anything to undo, and their own failures are traced and otherwise ignored (the sweep removes what
- * is left). Only op.c sets a state.
+ * The steps from class->unwind on undo the work, in order; each checks whether there is anything to
+ * undo. Their own failures are traced and otherwise ignored (the sweep removes the leftovers). Only
+ * op.c sets a state.
  */
 #ifndef VARVE_CORE_OP_H
 #define VARVE_CORE_OP_H
@@ -32,13 +32,13 @@ struct op;
 struct request;
 struct core;
 
-/* What start() and done() return beside a state or a negative errno. */
+/* Return values of start() and done() beside a state or a negative errno. */
 #define OP_WAIT (INT_MAX - 1)
 #define OP_END INT_MAX
 
 /*
- * What a call results in while another process holds a lock that it needs, before it has done
- * anything: see op_again().
+ * The result of a call that needs a lock which another process holds, and has done nothing yet: see
+ * op_again().
  */
 #define OP_LATER (-EALREADY)
 
@@ -49,11 +49,12 @@ struct op_step {
 	/* Begin the step. */
 	int (*start)(struct op *op);
 	/*
-	 * Go on with the result of what start() waited for; NULL: on success enter the next state.
+	 * Continue with the result of the call that start() made; NULL: on success enter the next
+	 * state.
 	 */
 	int (*done)(struct op *op, int result);
 	/*
-	 * When it fails for want of descriptors it has closed what it opened, and can begin anew:
+	 * When the step fails for lack of descriptors it has closed its own, and can begin anew:
 	 * see fds.h.
 	 */
 	bool again;
@@ -64,11 +65,11 @@ struct op_class {
 	enum varve_operation operation;
 	/* Bytes of its struct, which begins with a struct op. */
 	size_t size;
-	/* Most ids that one of them is about. */
+	/* The most ids that one operation locks. */
 	unsigned holds;
 	/*
-	 * Descriptors that it has open at once, without a walk's: a number, or FDS_NOTHING. 0:
-	 * FDS_OPERATION.
+	 * Descriptors that an operation has open at once, without those of a walk: a number, or
+	 * FDS_NOTHING. 0: FDS_OPERATION.
 	 */
 	unsigned fds;
 	/* Does the caller get an outcome for each one, beside the request's result? */
@@ -109,13 +110,12 @@ struct op {
 	struct request *request;
 	/* The layer; "" where there is none. */
 	const char *id;
-	/* Where it is; set by op.c alone. */
+	/* The current state; set by op.c alone. */
 	unsigned state;
 	/* 0, or the first error. */
 	int error;
 	/*
-	 * What became of it; NULL while error is 0. Shared and constant when there was no memory
-	 * for it.
+	 * The failure; NULL while error is 0. Shared and constant when there was no memory for one.
 	 */
 	const struct varve_failure *failure;
 	/*
@@ -127,7 +127,7 @@ struct op {
 	const char *detail;
 	/* The call that the current step waits for. */
 	struct call call;
-	/* In a queue of the clock, of the cleaner, or the runnable list. */
+	/* In a queue of the group commit or of the backlog, or in the runnable list. */
 	struct list link;
 	/* Takes the operation out of the queue that it waits in; NULL: it cannot leave. */
 	void (*withdraw)(struct op *op);
@@ -144,7 +144,7 @@ struct op {
 	 */
 	uint16_t slot;
 	bool direct_allowed, direct, commits;
-	/* It is to be a group of its own. */
+	/* Be a group of its own. */
 	bool alone;
 	/*
 	 * Its work ran at a boundary; it wrote data that a flush is to answer for: see
@@ -158,24 +158,24 @@ struct op {
 	unsigned flushes_failed;
 	uint8_t cover;
 	/*
-	 * Descriptors it has reserved; which operations it waits for them with (enum fds_kind); it
+	 * Descriptors reserved; the queue in which it waits for them (enum fds_kind); whether it
 	 * waits to begin its step anew.
 	 */
 	unsigned fds;
 	uint8_t fds_kind;
 	bool parked;
-	/* It holds on to what it has reserved, and waits for another operation: see fds_idle(). */
+	/* Keeps its reservation while it waits for another operation: see fds_idle(). */
 	bool idle;
 	/*
-	 * Its step has done what cannot be done again, so that it does not begin anew; a lane
-	 * thread sets it.
+	 * The step has done work that cannot be repeated, and does not begin anew; a lane thread
+	 * sets this.
 	 */
 	bool begun;
 	/* Began; ended (kept to assert that it ends once). */
 	bool started, ended;
-	/* How many of the ids it holds are not granted yet. */
+	/* Locks of ids that are not granted yet. */
 	unsigned holds_waiting;
-	/* Why it cannot even be queued for them; 0: it is. */
+	/* Why the locks could not be queued; 0: they were. */
 	int start_error;
 	/* The ids it holds, request->class->holds of them. */
 	struct id_lock *holds;
@@ -188,18 +188,18 @@ void op_start(struct op *op);
 int op_call(struct op *op);
 
 /*
- * OP has failed, and its undoing steps know more than the failed one did: explain the recorded
- * failure anew; with PATH tell of op->place and op->subject as they are now, too.
+ * Replace the detail of OP's recorded failure, which an undoing step knows more about; with PATH
+ * also its path, by op->place and op->subject.
  */
 void op_amend(struct op *op, bool path, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Go on: what the current step waited for has ended with RESULT. Reactor. */
+/* Continue the current step: its call has ended with RESULT. Reactor. */
 void op_done(struct op *op, int result);
 
 /*
- * Begin the steps once more whose call resulted in OP_LATER, and that have waited long enough.
- * Nanoseconds until the next are to be, -1: none waits. Reactor.
+ * Begin anew the steps whose call resulted in OP_LATER, and that have waited long enough. Returns
+ * the nanoseconds until the next is due, -1: none waits. Reactor.
  */
 int64_t op_again(struct core *core);
 

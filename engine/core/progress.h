@@ -8,7 +8,7 @@
 struct core;
 struct request;
 
-/* How far a request has come; any thread counts. */
+/* The progress of a request; any thread counts. */
 struct progress {
 	_Atomic uint64_t entries, bytes, left;
 };
@@ -18,9 +18,7 @@ int progress_get(struct core *core, varve_request handle, struct varve_progress 
 int progress_watch(struct core *core, varve_request handle, varve_progress_callback *callback,
 		   void *user_data);
 
-/*
- * Something was added to the progress of REQUEST: let its callback run, if that is due. Any thread.
- */
+/* The progress of REQUEST has grown: let its callback run, if it is due. Any thread. */
 void progress_made(struct request *request);
 
 /*
@@ -30,8 +28,8 @@ void progress_made(struct request *request);
 void progress_forget(struct request *request);
 
 /*
- * Run up to MAX callbacks of progress, with the lock held, which is released meanwhile. How many
- * there were.
+ * Run up to MAX callbacks of progress, with the lock held, which is released meanwhile. Returns
+ * their number.
  */
 int progress_deliver(struct core *core, unsigned max);
 

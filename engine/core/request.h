@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A request is what the caller submitted: it has a handle and a callback, and consists of
- * operations (op.h). It is made or refused on the caller's thread, finished on the reactor,
- * delivered on the caller's.
+ * A request is submitted by the caller: it has a handle and a callback, and consists of operations
+ * (op.h). It is made or refused on the caller's thread, finished on the reactor, and delivered on
+ * the caller's thread.
  */
 #ifndef VARVE_CORE_REQUEST_H
 #define VARVE_CORE_REQUEST_H
@@ -12,15 +12,17 @@
 
 struct channel;
 
-/* Something that a dispatching thread is to tell the caller. */
+/* A callback that is due: a dispatching thread runs it. */
 struct event {
 	/* In core->ready: guarded by core->lock. */
 	struct list link;
-	/* What has bytes or room; NULL: a request has ended, which the event is part of. */
+	/*
+	 * The channel that has bytes or room; NULL: the request that contains the event has ended.
+	 */
 	struct channel *channel;
 };
 
-/* A request: what has a handle and a callback. */
+/* A request, with its handle and its callback. */
 struct request {
 	union {
 		/* To the reactor. */
@@ -33,7 +35,7 @@ struct request {
 		 */
 		struct event event;
 	};
-	/* Where its bytes go, or come from, by callbacks; NULL: nowhere. */
+	/* The channel of its archive; NULL: none. */
 	struct channel *channel;
 	struct core *core;
 	const struct op_class *class;
@@ -41,7 +43,7 @@ struct request {
 	varve_callback *callback;
 	void *user_data;
 	union {
-		/* Where the next string of the arguments goes, see request_string(). */
+		/* Where request_string() puts the next string of the arguments. */
 		char *strings;
 		/* Then when it was submitted. */
 		uint64_t submitted_ns;
@@ -80,10 +82,7 @@ static inline struct id_lock *request_holds(struct request *request)
 	return (struct id_lock *)request_op(request, request->count);
 }
 
-/*
- * What became of each operation of REQUEST, filled when it is done; not there unless
- * class->outcomes.
- */
+/* The outcome of each operation of REQUEST, filled when it is done; only with class->outcomes. */
 static inline struct varve_outcome *request_outcomes(struct request *request)
 {
 	return (struct varve_outcome *)(request_holds(request) +
@@ -117,13 +116,13 @@ int request_submit(struct request *request, varve_callback *callback, void *user
 int request_refuse(struct core *core, enum varve_operation operation, int error, const char *id,
 		   const char *reason);
 
-/* Copy why this thread's latest request was refused: 0, or -ENOENT when none was. */
+/* Copy the reason of this thread's latest refusal: 0, or -ENOENT when there is none. */
 int request_refusal(struct core *core, struct varve_failure *ret_failure);
 
 /* One operation of REQUEST has ended. Reactor. */
 void request_op_ended(struct request *request, struct op *op);
 
-/* Hand what was finished in this turn to the caller's threads. Reactor. */
+/* Post the requests that finished in this turn to the caller's threads. Reactor. */
 void requests_flush(struct core *core);
 
 /* Look for cancelled requests and end them. Reactor. */
