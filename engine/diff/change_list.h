@@ -5,8 +5,8 @@
  *	collected  blocks, each of kind, path, NUL, kind, path, NUL, ...
  *	sorted     one block: the list, then the paths that it points to
  *
- * A million of them are many MiB, so nothing is held twice: blocks are given back to the system one
- * by one as they move over, and the list is sorted in place.
+ * A million paths take many MiB, so nothing is held twice: each block is freed as it is moved, and
+ * the list is sorted in place.
  */
 #ifndef VARVE_DIFF_CHANGE_LIST_H
 #define VARVE_DIFF_CHANGE_LIST_H
@@ -21,11 +21,11 @@ struct change_list_block;
 struct change_list {
 	/* Sorted, one block of memory that free() takes; NULL before. */
 	struct varve_change *list;
-	/* How many there are, and the bytes of their paths, NULs included. */
+	/* The number of changes, and the bytes of their paths, NULs included. */
 	size_t count, size;
-	/* Some stand for all that is in a directory. */
+	/* Some stand for the whole content of a directory. */
 	bool inside;
-	/* What was collected; the first has room left. */
+	/* The collected changes; the first block has room left. */
 	struct change_list_block *blocks;
 	struct fault *fault;
 };

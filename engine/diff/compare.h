@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two trees compared, or one listed as a whole: the paths that were added, modified, deleted.
+ * Compares two trees, or lists one as a whole: the paths that were added, modified, deleted.
  *
  * A job of the workers. A stack of directories is shared by its threads: each takes one, lists it
  * in both trees, compares the entries by name, and puts the directories among them on the stack, in
  * batches that have their parent's path once. Directories are opened from the roots by their paths,
- * so depth costs neither stack nor descriptors. A slice may be over anywhere; what a thread has at
- * hand then, one directory and two files at most, stays open for the next one. So there are never
- * more of these than threads that are allowed. Where a delta tells what may differ, all else is
- * passed over:
+ * so depth costs neither stack nor descriptors. A slice may end anywhere; the thread's current
+ * directory, and two files at most, stay open for the next slice. So there are never more of them
+ * than threads allowed. A delta limits the comparison to what may differ:
  *
  *	directory                  what is looked at
  *	changed itself             its entries; of those with the same number and no change nothing more
@@ -30,14 +29,14 @@
 
 struct compare_dir;
 
-/* There is more to compare than one thread does in a moment. */
+/* There is more to compare than COMPARE_TRY_NS allows. */
 #define COMPARE_MORE 1
 
 struct compare {
 	/* The caller that starts it sets store, cancelled and width_max. */
 	struct job job;
 	/* ---- set by the caller that starts it ---- */
-	/* All is compared, or RESULT is why not. Reactor. */
+	/* The comparison has ended with RESULT. Reactor. */
 	void (*done)(struct compare *compare, int result);
 	/* The old and the new root directory; no old one (negative): everything is added. */
 	int fds[2];
@@ -46,12 +45,12 @@ struct compare {
 	/* What may differ; NULL: anything. */
 	const struct delta *delta;
 	/*
-	 * An inode of both trees whose time of change is the same, and before this, is as it was
-	 * when they were one. Zeros: never.
+	 * An inode of both trees with the same time of change, before this time, is unchanged since
+	 * their common origin. Zeros: never.
 	 */
 	struct timespec settled;
 	/*
-	 * Tell "DIR/" instead of all that is in a directory which the new tree alone has (see
+	 * List "DIR/" instead of the whole content of a directory that only the new tree has (see
 	 * feed.h).
 	 */
 	bool collapse;
@@ -62,7 +61,7 @@ struct compare {
 	struct list stack;
 	/* The root directories, until a thread takes them. */
 	struct compare_dir *root;
-	/* What threads hold that are not at it now. */
+	/* State of threads that have no slice now. */
 	struct list workers;
 	/* Directories on the stack, the roots, and those that no thread works on. */
 	unsigned pending;
@@ -73,11 +72,11 @@ struct compare {
 	int error;
 	const char *failed_call;
 	char *failed;
-	/* What was found, not sorted; complete when all is over. */
+	/* The changes found, not sorted; complete when the job has ended. */
 	struct change_list changes;
 	/*
-	 * What could not be compared, as something is mounted there in one of them: only where a
-	 * root is no clone of its mount.
+	 * Paths that could not be compared, because something is mounted there in one tree: only
+	 * where a root is no clone of its mount.
 	 */
 	struct change_list covered;
 	/* The devices of the roots, and the mounts that they lie in. */
@@ -88,13 +87,12 @@ struct compare {
 int compare_begin(struct compare *compare);
 
 /*
- * Compare on this thread for COMPARE_TRY_NS at most: 0 when that was all, COMPARE_MORE: the rest is
- * for the job to be started, or
- * -errno. Lane thread.
+ * Compare on this thread for COMPARE_TRY_NS at most: 0 at the end; COMPARE_MORE: start the job for
+ * the rest; or -errno. Lane thread.
  */
 int compare_try(struct compare *compare);
 
-/* Close what is open; no thread is at it. */
+/* Close all descriptors; no thread has a slice. */
 void compare_close(struct compare *compare);
 
 /* Free all but what was taken from compare->changes. */

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The content of two files of the same size, compared. Nothing is read of what both have in the
- * same place on disk:
+ * Compares the content of two files of the same size. Data that both have in the same place on disk
+ * is not read:
  *
  *	both have there                     the same?
  *	a hole, or space not yet written    yes: zeros
  *	the same address on disk            yes; but of a compressed extent no map tells which part of it the file has
  *	anything else                       the bytes tell
  *
- * So a snapshot's copy that was only touched costs a map of extents, and a sparse file its data
- * alone, however long it is. Files of any size are compared a part at a time, and what stood still
- * between goes on where it was.
+ * So a copy in a snapshot that was only touched costs a map of extents, and a sparse file costs its
+ * data alone. Files of any size are compared in parts; a comparison that paused continues where it
+ * was.
  */
 #ifndef VARVE_DIFF_CONTENT_H
 #define VARVE_DIFF_CONTENT_H
@@ -22,21 +22,21 @@
 
 struct content_map;
 
-/* The time is over, and the comparison goes on in the next call. */
+/* The time is over; the next call continues the comparison. */
 #define CONTENT_LATER 2
 
-/* What one thread needs for it: start from zeros, these, and no files. */
+/* The state of one thread: begins zeroed, with the first fields set and no files. */
 struct content {
 	struct fault *fault;
 	/* Ends it early with -ECANCELED. */
 	const _Atomic bool *cancelled;
-	/* When to stand still. */
+	/* When to pause. */
 	uint64_t until_ns;
 	/* The call that failed. */
 	const char *call;
 	/*
-	 * The two files at hand, or negative; what they were when they were opened; up to where
-	 * they are the same.
+	 * The two current files, or negative; their stat at open; the offset up to which they are
+	 * the same.
 	 */
 	int fds[2];
 	struct statx statx[2];
@@ -47,14 +47,14 @@ struct content {
 };
 
 /*
- * Have the regular files that NAME is in the two directories DIR_FDS, of which STATX tells, the
- * same content? 1; 0 when it is not, or may not be: one of them cannot be opened, or was exchanged
- * meanwhile; CONTENT_LATER: ask again; or -errno.
+ * Have the regular files NAME in the two directories DIR_FDS, with STATX, the same content? 1; 0
+ * when not, or when that is not known, because one cannot be opened or was exchanged meanwhile;
+ * CONTENT_LATER: call again; or -errno.
  */
 int content_same(struct content *content, const int dir_fds[2], const char *name,
 		 const struct statx statx[2]);
 
-/* Close the files at hand: what stood still does not go on. */
+/* Close the current files, and end a paused comparison. */
 void content_leave(struct content *content);
 
 /* Free what is held. */

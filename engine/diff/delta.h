@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What may differ between two subvolumes of common descent, asked of their trees instead of their
+ * Finds what may differ between two subvolumes of common descent, by their trees instead of their
  * files.
  *
  * Up to some transaction both were the same. Every inode that was changed since, in either, has an
  * inode item that was written since, and so lies in a leaf of a later generation: tree search
- * visits no other. A directory where an entry came or went is such an inode itself. What has no
- * changed item is the same in both, and keeps its number.
+ * visits only those. A directory in which an entry was made or removed is such an inode itself. An
+ * inode without a changed item is the same in both, and keeps its number.
  *
  *	inodes       those that were changed in one of the two, and not only read
  *	directories  those that were not, but have something on the way to one that was: its name is a hint
  *
- * So a comparison of the two from the roots on needs to look only at hinted names in directories
- * that are not changed themselves, and at the entries of those that are. Hints have a bound: beyond
- * it a directory is to be listed. Needs CAP_SYS_ADMIN.
+ * So a comparison from the roots on looks only at hinted names in unchanged directories, and at the
+ * entries of changed ones. Hints have a bound: beyond it a directory is listed. Needs
+ * CAP_SYS_ADMIN.
  */
 #ifndef VARVE_DIFF_DELTA_H
 #define VARVE_DIFF_DELTA_H
@@ -29,7 +29,7 @@ struct delta_hint {
 	uint32_t next;
 	/* Where its name begins in delta->names. */
 	uint32_t name;
-	/* A subvolume is nested here in one of the two: look, whatever the numbers say. */
+	/* A subvolume is nested here in one of the two: compare, whatever the inode numbers are. */
 	bool forced;
 };
 
@@ -54,24 +54,21 @@ struct delta {
 	struct fault *fault;
 	/* Ends the collection early with -ECANCELED. */
 	const _Atomic bool *cancelled;
-	/* How it hands its CPU over to what short requests wait for. */
+	/* How the thread yields its CPU to short requests. */
 	struct yield yield;
 };
 
 /*
  * Collect what may differ between the subvolumes with the root directories FDS: 1; 0 when a search
- * does not show it (no common origin, no privilege, too many changes); or -errno. What is not in
- * the trees yet has to be flushed before.
+ * cannot find it (no common origin, no privilege, too many changes); or -errno. The file system has
+ * to be flushed before.
  */
 int delta_collect(struct delta *delta, const int fds[2]);
 
 /* Was INODE changed? */
 bool delta_changed(const struct delta *delta, uint64_t inode);
 
-/*
- * Is something on the way to a changed inode in DIRECTORY, or a subvolume nested? That of changed
- * ones is not noted.
- */
+/* Does DIRECTORY, which is unchanged, lead to a changed inode or to a nested subvolume? */
 bool delta_leads(const struct delta *delta, uint64_t directory);
 
 /* Are there entries in DIRECTORY to be looked at that no hint names? */

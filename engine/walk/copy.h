@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A directory tree copied within a file system, as it is: kinds, owners, modes, attributes, times,
- * files of several names, flags; content is shared (FICLONE), not read. Directories are opened by
- * their paths, one at a time, so a tree of any depth takes few descriptors. In memory are the paths
- * of directories that wait for their turn, and of files that have more names
- * (COPY_NAMES_BYTES_MAX).
+ * Copies a directory tree within a file system: kinds, owners, modes, attributes, times, hard
+ * links, flags; content is shared (FICLONE), not read. Directories are opened by their paths, one
+ * at a time, so a tree of any depth takes few descriptors. In memory are the paths of directories
+ * that are still to be copied, and of files with several names (COPY_NAMES_BYTES_MAX).
  *
- * The tree is hostile: what its user exchanges while it is copied may make a copy that mixes two
- * states (the content of one file with the setuid bit of another). So nobody may get at the copy
- * before copy_unchanged() has looked at the whole tree a second time: every change shows in a time
- * of change, which only the kernel sets, by a clock that is watched. What is seen to be changed
- * ends the copying early, so that names that are made all the time do not keep it from its end.
+ * The tree is hostile: a user who exchanges entries during the copy may get a copy that mixes two
+ * states (the content of one file with the setuid bit of another). So the copy stays inaccessible
+ * until copy_unchanged() has looked at the whole tree a second time: every change shows in a time
+ * of change, which only the kernel sets, by a clock that is watched. A change that is seen ends the
+ * copy early, so that a user who makes names all the time cannot keep it from ending.
  */
 #ifndef VARVE_WALK_COPY_H
 #define VARVE_WALK_COPY_H
@@ -21,8 +20,8 @@
 #include <time.h>
 
 /*
- * The tree of FROM_FD copied into the empty directory TO_FD, which nobody else sees, with all that
- * the former is itself.
+ * A copy of the tree of FROM_FD, the root included, in the empty directory TO_FD, which no other
+ * process can reach.
  */
 struct copy_job {
 	int from_fd, to_fd;
@@ -31,12 +30,15 @@ struct copy_job {
 	const _Atomic bool *cancelled;
 	/* Counts entries. */
 	struct progress *progress;
-	/* When copy_run() began, by the clock of the times of change; tells when that is set. */
+	/*
+	 * When copy_run() began, by the clock of the times of change; a descriptor that shows when
+	 * that clock is set.
+	 */
 	struct timespec began;
 	int clock_fd;
 	/*
-	 * Set where it fails: the call, what a person should know (NULL: nothing more), and the
-	 * path below the tree.
+	 * Set on a failure: the call, a detail for a person (NULL: none), and the path below the
+	 * tree.
 	 */
 	const char *call, *detail;
 	char path[VARVE_FAILURE_PATH_SIZE];
@@ -49,7 +51,7 @@ struct copy_job {
 int copy_run(struct copy_job *job);
 
 /*
- * Is all of the tree as it was when copy_run() of JOB began? 0, -EBUSY when not, or as copy_run();
+ * Is the whole tree unchanged since copy_run() of JOB began? 0, -EBUSY when not, or as copy_run();
  * makes nothing. Lane thread.
  */
 int copy_unchanged(struct copy_job *job);

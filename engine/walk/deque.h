@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Work stealing for several threads, each of which has a stack: it takes what it put there last.
- * One whose stack is empty takes over the older half of the longest, so that each works on a part
- * of the whole that lies far from the others'. The caller has a lock.
+ * Work-stealing deques: each thread has a stack and takes what it pushed last. An idle thread
+ * steals the older half of the longest stack, so that threads work on distant parts of the tree.
+ * The caller holds a lock.
  */
 #ifndef VARVE_WALK_DEQUE_H
 #define VARVE_WALK_DEQUE_H
@@ -11,10 +11,10 @@
 #include "engine/base/list.h"
 
 struct stack {
-	/* The one to be taken next is the last; how many. */
+	/* The stack, the next one last; their number. */
 	struct list links;
 	unsigned count;
-	/* Threads that have it. */
+	/* Threads that use it. */
 	unsigned threads;
 };
 
@@ -28,7 +28,7 @@ void deque_init(struct deque *deque);
 /* The stack that the fewest threads have, of these the longest; until deque_leave(). */
 struct stack *deque_join(struct deque *deque);
 
-/* A thread gives STACK up; what is on it stays for the others. */
+/* A thread leaves STACK, whose content stays for the others. */
 void deque_leave(struct stack *stack);
 
 /* Put LINK on STACK. */

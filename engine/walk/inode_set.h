@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A set of inodes, (subvolume, inode number), for hard links: each inode is handled once. Bitmaps,
- * because btrfs hands inode numbers out one after the other: a million hard links take some hundred
- * KiB. Pages used of late are found, and their bits set, without a lock.
+ * A set of inodes, (subvolume, inode number), for hard links: each inode is handled once. It
+ * consists of bitmaps, because btrfs assigns inode numbers in sequence: a million hard links take
+ * some hundred KiB. Recently used pages are found, and their bits set, without a lock.
  */
 #ifndef VARVE_WALK_INODE_SET_H
 #define VARVE_WALK_INODE_SET_H
@@ -25,7 +25,7 @@ struct inode_set {
 	unsigned slots, count;
 	struct fault *fault;
 	/*
-	 * Pages that were used last, by the end of their number; a page stays until the set is
+	 * Recently used pages, by the last digits of their number; a page stays until the set is
 	 * freed.
 	 */
 	struct inode_set_page *_Atomic recent[INODE_SET_RECENT];

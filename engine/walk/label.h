@@ -17,10 +17,7 @@ struct label {
 	struct xattr_search labelled;
 };
 
-/*
- * Bytes of the longest label, with its NUL: what an extended attribute may have on btrfs, and then
- * some.
- */
+/* Bytes of the longest label, with its NUL: more than an extended attribute may have on btrfs. */
 #define LABEL_BYTES 4096
 
 /* Is TEXT a label in form: at least three ':', and not too long? 0, -EINVAL, -ENAMETOOLONG. */

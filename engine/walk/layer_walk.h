@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The operation that is one walk of a layer which changes it. Its states, which the operations that
- * are such walks have as they are; what a failure or a crash leaves is changed in part, and the
- * same request again changes the rest:
+ * An operation that changes a layer by one walk. Such operations share these states; a failure or a
+ * crash leaves the layer changed in part, and the same request again changes the rest:
  *
  *	state     what it does
  *	ADMIT     waits until a walk more may be under way
@@ -35,7 +34,7 @@ struct layer_walk {
 	struct op op;
 	/* Let in by workers_admit(). */
 	bool admitted;
-	/* The layer's root directory, and what its clone lives by (mounts_clone()). */
+	/* The layer's root directory, and the descriptor that keeps its clone (mounts_clone()). */
 	int fd, tree_fd;
 	/*
 	 * The layer is open: begin *RET_WALK with walk_init(), and set its data; NULL: there is
@@ -43,7 +42,7 @@ struct layer_walk {
 	 */
 	int (*prepare)(struct layer_walk *layer, struct walk **ret_walk);
 	struct walk *walk;
-	/* Which round of REST it is, and how it goes on; NULL: there is no such state. */
+	/* The round of REST, and its functions; NULL: no such state. */
 	unsigned round;
 	const struct layer_walk_rest *rest;
 	/* The layer's subvolume, and the search for the rest. */
@@ -63,7 +62,7 @@ struct layer_walk_rest {
 		     uint64_t generation);
 	/* Without CAP_SYS_ADMIN, instead: prepare layer->walk for one more walk. Reactor. */
 	int (*again)(struct layer_walk *layer);
-	/* How many inodes were new in the round that is over; then from 0 on. */
+	/* The number of inodes that were new in the round that has ended; resets it. */
 	uint64_t (*take)(struct layer_walk *layer);
 };
 

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * What happens to every file of a layer that is being made, before it is published: a shift of
- * ownership, then a label.
- */
+/* Rewrites every file of a layer before it is published: a shift of ownership, then a label. */
 #ifndef VARVE_WALK_REWRITE_H
 #define VARVE_WALK_REWRITE_H
 
 #include "engine/walk/label.h"
 #include "engine/walk/shift.h"
 
-/* What is wanted; zeros: nothing. */
+/* The changes to make; zeros: none. */
 struct rewrite_plan {
 	struct shift_maps maps;
 	/* NULL: none. */
@@ -18,7 +15,7 @@ struct rewrite_plan {
 
 struct rewrite;
 
-/* Does PLAN want anything? NULL wants nothing. */
+/* Does PLAN have any change? NULL has none. */
 bool rewrite_wanted(const struct rewrite_plan *plan);
 
 /*

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Removal entry by entry, for what the kernel does not destroy at once: plain directories, and
- * subvolumes of an owner without the privilege to destroy them. Nested subvolumes are emptied and
- * removed with rmdir (Linux 4.18), read-only ones made writable; flags (chattr +i, +a) are cleared
- * where we may.
+ * Removes trees entry by entry, where the kernel cannot destroy them at once: plain directories,
+ * and subvolumes whose owner lacks the privilege. Nested subvolumes are emptied and removed with
+ * rmdir (Linux 4.18), read-only ones made writable; flags (chattr +i, +a) are cleared where we may.
  */
 #ifndef VARVE_WALK_RM_TREE_H
 #define VARVE_WALK_RM_TREE_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ownership shift: every file of a tree gets the owner that maps of ids say. */
+/* Ownership shift: each file of a tree gets its owner mapped by maps of ids. */
 #ifndef VARVE_WALK_SHIFT_H
 #define VARVE_WALK_SHIFT_H
 
@@ -15,12 +15,12 @@ struct shift_map {
 };
 
 /*
- * Maps of users and groups: the one that the tree is in, which leads back to the container, and the
- * one it gets.
+ * Maps of users and groups: the tree's present map, which leads back into the container, and its
+ * new map.
  */
 struct shift_maps {
 	struct shift_map uid_from, gid_from, uid_to, gid_to;
-	/* Ids outside of the latter become the overflow id; without, they are errors. */
+	/* Ids that are not in the new map become the overflow id; without, they are errors. */
 	bool overflow;
 };
 
@@ -29,15 +29,12 @@ struct shift {
 	const struct shift_maps *maps;
 	/* Inodes that were handled: each is shifted once, also when it is renamed meanwhile. */
 	struct inode_set seen;
-	/* Those that have attributes which a shift takes away, or that have ids in them. */
+	/* Inodes with attributes that a shift removes, or that contain ids. */
 	struct xattr_search xattr_search;
-	/*
-	 * Where to tell of what became the overflow id's; and what operation does that, on which
-	 * layer.
-	 */
+	/* Where entries that get the overflow id are recorded; the operation, and the layer. */
 	struct skipped *report;
 	const char *operation, *id;
-	/* How many that were in this round. */
+	/* The number of inodes shifted in this round. */
 	_Atomic uint64_t count;
 };
 
@@ -67,8 +64,8 @@ int shift_again(struct shift *shift, struct varve_store *store, int root_fd, con
 		const _Atomic bool *cancelled);
 
 /*
- * INODE of SUBVOLUME was found in the trees: shift it, unless it was handled before; with LOOK it
- * is but counted. FD is on the layer's mount. 0 or -errno. CAP_DAC_READ_SEARCH; any thread.
+ * INODE of SUBVOLUME was found in the trees: shift it, unless it was handled before; with LOOK only
+ * count it. FD is on the layer's mount. 0 or -errno. CAP_DAC_READ_SEARCH; any thread.
  */
 int shift_stray(struct shift *shift, int fd, uint64_t subvolume, uint64_t inode,
 		uint64_t generation, bool look);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a layer takes, by a search of its trees: all inodes, without a look at a single name. The
- * key space is cut into spans of up to SEARCH_SPAN inode numbers, which the workers take one after
- * the other. CAP_SYS_ADMIN.
+ * Measures a layer by a search of its trees for all inodes, without a look at any name. The key
+ * space is cut into spans of up to SEARCH_SPAN inode numbers, which the workers take one after the
+ * other. CAP_SYS_ADMIN.
  */
 #ifndef VARVE_WALK_USAGE_SEARCH_H
 #define VARVE_WALK_USAGE_SEARCH_H
@@ -44,13 +44,13 @@ struct usage_search {
 };
 
 /*
- * Prepare TALLY of subvolume NUMBER and what is nested in it; set done, and begin with job_start().
- * Lane thread.
+ * Prepare the search of subvolume NUMBER and its nested subvolumes; set done, and begin with
+ * job_start(). Lane thread.
  */
 int usage_search_init(struct usage_search *usage_search, struct varve_store *store, int fd,
 		      uint64_t number, const _Atomic bool *cancelled);
 
-/* Free what TALLY holds; harmless on zeros. */
+/* Free USAGE_SEARCH; harmless on zeros. */
 void usage_search_free(struct usage_search *usage_search);
 
 #endif

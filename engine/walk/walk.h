@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The walk: everything that has to look at each file of a layer is a struct walk_class, whose
- * functions are called for each directory and each entry, on several threads at once. How it works
- * stands in walk.c.
+ * The walk visits each file of a layer: it calls the functions of a struct walk_class for each
+ * directory and each entry, on several threads at once. walk.c describes how it works.
  */
 #ifndef VARVE_WALK_WALK_H
 #define VARVE_WALK_WALK_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a class of walk is, what its functions are given, and what they may call (walk_dirs.c).
+ * A class of walk, the arguments of its functions, and the calls that they may make (walk_dirs.c).
  */
 #ifndef VARVE_WALK_WALK_CLASS_H
 #define VARVE_WALK_WALK_CLASS_H
@@ -24,7 +24,7 @@ struct walk_dir {
 	struct list link;
 	/* Among those that are open and not in use. */
 	struct list idle;
-	/* -EBADF while it is closed; how many use it: then it stays open. */
+	/* -EBADF while it is closed; its users: it stays open while there are any. */
 	int fd;
 	unsigned pins;
 	/* Directories in it that are not over, and one for itself while it is not wholly read. */
@@ -44,13 +44,12 @@ struct walk_entry {
 	struct walk_dir *dir;
 	const char *name;
 	uint64_t inode;
-	/* DT_*, as the directory tells. */
+	/* DT_*, as listed in the directory. */
 	unsigned char type;
 	/* NULL where no class needs it; of FD, where that is open. */
 	const struct statx *stat;
 	/*
-	 * The entry itself, by O_PATH, where walk->hold is set: what is done to it, is done to what
-	 * STAT tells of. Else -EBADF.
+	 * The entry, opened by O_PATH, where walk->hold is set: STAT is of this inode. Else -EBADF.
 	 */
 	int fd;
 	/* Where visit() counts, and how it gets at extended attributes. */
@@ -70,8 +69,8 @@ struct walk_class {
 	/* visit() needs entry->stat. */
 	bool stat;
 	/*
-	 * With walk->hold, before it is opened: is the entry INODE, as the directory tells, to be
-	 * visited? NULL: each is.
+	 * With walk->hold, before it is opened: is the entry with INODE, as listed in the
+	 * directory, to be visited? NULL: each is.
 	 */
 	bool (*wanted)(struct walk *walk, uint64_t subvolume, uint64_t inode);
 	/* What is beneath a mount may be left out: no failure, but walk->left_out. */
@@ -86,8 +85,8 @@ struct walk_class {
 	/* An entry. -errno is recorded, and the walk goes on; what has vanished is none. */
 	int (*visit)(struct walk *walk, struct walk_entry *entry);
 	/*
-	 * All in a directory that was entered is over; what it is in is open. NULL: nothing is to
-	 * be done.
+	 * All entries of a directory that was entered are done; its parent is open. NULL: do
+	 * nothing.
 	 */
 	int (*leave)(struct walk *walk, struct walk_dir *dir);
 	/* leave() wants the root only. */
@@ -112,20 +111,20 @@ struct walk {
 	/* Something may be mounted in the tree: look at each entry before touching it. */
 	bool mounts;
 	/*
-	 * Names may be exchanged meanwhile, and it matters: visit() gets each entry open, and
-	 * looked at then.
+	 * Names may be exchanged meanwhile, and that matters: visit() gets each entry opened, and
+	 * its stat from the descriptor.
 	 */
 	bool hold;
 	/* Something was mounted, and is left out. */
 	_Atomic bool left_out;
 	/* All is over. Reactor. */
 	void (*done)(struct walk *walk, int result);
-	/* Whose walk it is: the operation, or what stands between. */
+	/* The walk's owner: the operation, or a struct between. */
 	struct op *owner;
 	void *context;
-	/* Of the subdirectories of one the last is taken first. */
+	/* Take the last subdirectory of a directory first. */
 	bool last_first;
-	/* What the ring may be asked; an entry is slow from this time on. */
+	/* May the ring be used; the time from which on an entry is slow. */
 	bool ring;
 	uint64_t slow_ns;
 
@@ -148,7 +147,9 @@ struct walk {
 	unsigned fds_max;
 	/* Closed where descriptors are missing. */
 	struct spares spares;
-	/* Threads at it. Descriptors were missing for so many: one goes on alone. */
+	/*
+	 * Threads in the walk. Descriptors were missing for this many: one thread continues alone.
+	 */
 	_Atomic unsigned threads;
 	_Atomic bool crowded;
 	/* Bytes of struct walk_dir. */
@@ -171,7 +172,7 @@ void walk_path(const struct walk_dir *dir, const char *name, char path[VARVE_FAI
 void walk_failed(struct walk *walk, const struct walk_dir *dir, const char *name, const char *call,
 		 int error);
 
-/* The descriptor of DIR, which is opened where it must, until walk_put(); or -errno. */
+/* The descriptor of DIR, opened if necessary, until walk_put(); or -errno. */
 int walk_get(struct walk *walk, struct walk_dir *dir);
 void walk_put(struct walk *walk, struct walk_dir *dir);
 

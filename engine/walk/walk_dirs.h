@@ -20,18 +20,18 @@ int walk_dir_new(struct walk *walk, struct walk_dir *parent, const char *name,
 /* FD is DIR, opened; keep it open. What another thread has opened meanwhile stays. */
 void walk_attach(struct walk *walk, struct walk_dir *dir, int fd);
 
-/* Device number of what STAT tells about. */
+/* The device number in STAT. */
 uint64_t walk_device(const struct statx *stat);
 
 /* Open NAME in PARENT_FD, a directory of this mount and no link. */
 int walk_openat(struct walk *walk, int parent_fd, const char *name);
 
-/* One thing less is unfinished in DIR: at the last one it is over, and its parent has one less. */
+/* Drop a reference to DIR; the last one finishes it, and drops a reference to its parent. */
 void walk_finish(struct walk *walk, struct walk_dir *dir);
 
 /*
- * ERROR: is it for want of a descriptor, and was an unused directory closed? Fewer are kept from
- * then on.
+ * Where ERROR is a lack of descriptors, close an unused directory, and keep fewer open from then
+ * on. Returns whether it did.
  */
 bool walk_shed(struct walk *walk, int error);
 

@@ -2,10 +2,10 @@
 /*
  * The threads that walk trees, shared fairly by all walks and comparisons of a store.
  *
- * A job is work that can be split: a walk, a search, a comparison. It is done in slices of
- * WALK_SLICE_NS on threads of the walk lane; whenever one ends, the next goes to the job that has
- * waited longest. So several jobs get equal shares, a small one is not stuck behind a large one,
- * and a cancel is seen soon.
+ * A job is work that can be split: a walk, a search, a comparison. It runs in slices of
+ * WALK_SLICE_NS on threads of the walk lane; whenever a slice ends, the job that has waited longest
+ * gets the next. So several jobs get equal shares, a small job does not wait for a large one, and a
+ * cancel takes effect soon.
  *
  *	op: workers_admit() -> job_start() -> slices ... -> class->done(), on the reactor -> workers_leave()
  *
@@ -27,8 +27,8 @@ struct job;
 struct workers;
 
 /*
- * What one thread has counted, until it is added to the whole: counters that all threads write cost
- * more than a look.
+ * The counts of one thread, until they are added to the job's: shared counters cost more than a
+ * look at an entry.
  */
 struct sums {
 	uint64_t entries, inodes, bytes, disk_bytes;
@@ -42,11 +42,11 @@ struct slice {
 	uint64_t until_ns;
 	/* How long it took, and how much of that the thread computed. */
 	uint64_t wall_ns, cpu_ns;
-	/* How often the thread had slept when it was last asked; how often in this turn. */
+	/* The thread's sleeps at the last check; those in this slice. */
 	uint64_t sleeps_before, sleeps;
-	/* How it hands its CPU over to what short requests wait for. */
+	/* How the thread yields its CPU to short requests. */
 	struct yield yield;
-	/* For whatever a thread reads. */
+	/* A buffer for the thread. */
 	char *buffer;
 	/* How its thread gets at extended attributes; reset at its end. */
 	struct xattr_dir xattr_dir;
@@ -74,7 +74,7 @@ struct job {
 	struct list link;
 	const struct job_class *class;
 	struct varve_store *store;
-	/* Somebody wants it to end early; any thread sets it. */
+	/* Set by any thread to end the job early. */
 	const _Atomic bool *cancelled;
 	/* Slices under way; at most allowed. */
 	unsigned running, width_max;
@@ -108,10 +108,10 @@ void workers_leave(struct op *op);
 /* Start JOB, whose class, store, cancelled and width_max (0: no bound) are set. Reactor. */
 void job_start(struct job *job);
 
-/* There is more work for JOB than its threads know of: let others join. Any thread. */
+/* JOB has more work than its threads can do: let others join. Any thread. */
 void job_more(struct job *job);
 
-/* Something that kept JOB busy is over. Reactor. */
+/* Work that kept JOB busy has ended. Reactor. */
 void job_turn(struct job *job);
 
 /* Add BYTES of files, which may be sparse and of any size, to TOTAL. */
@@ -148,7 +148,7 @@ static inline bool job_over(const struct job *job)
 	       atomic_load_explicit(&job->error, memory_order_relaxed);
 }
 
-/* Has the thread of SLICE slept since this was last asked? Waiting for a CPU is no sleep. */
+/* Has the thread of SLICE slept since the last call? Waiting for a CPU is not a sleep. */
 bool slice_slept(struct slice *slice);
 
 /*

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which inodes hold one of some extended attributes, by searching the trees instead of asking each
- * file: a question costs 2 us, and a search half of that for each inode of its span.
+ * Finds the inodes that have one of some extended attributes by a search of the trees, instead of a
+ * call for each file: a call costs 2 us, a search half of that for each inode of its span.
  *
- * The inode numbers are cut into spans of HOLDERS_SPAN. The HOLDERS_ASKS-th question about a span
- * searches it; before, meanwhile, and to that question itself, the answer is "ask the file". So a
- * small tree is never searched, and memory is bounded: a table of spans, in which a new one takes
- * the place of an old one, and bitmaps of the holders.
+ * The inode numbers are cut into spans of XATTR_SEARCH_SPAN. The XATTR_SEARCH_ASKS-th question
+ * about a span searches it; until then, and during the search, the answer is "ask the file". So a
+ * small tree is never searched, and memory is bounded: a table of spans, in which a new span
+ * replaces an old one, and bitmaps of the inodes found.
  *
- * An attribute that is given to a file after its span was searched is not seen. Attributes are in
- * the tree at once, so nothing has to be flushed before. Where that matters, xattr_search_settled()
- * tells by the file's time of change, which no call can set, that it was given none since the
- * beginning; the clock that this time is from must not have been set back, so that is looked at,
- * too.
+ * An attribute that is set after the search of its span is not seen. Attributes are in the tree at
+ * once, so nothing has to be flushed before. Where a later attribute matters,
+ * xattr_search_settled() checks the file's time of change, which no call can set; it also checks
+ * that the clock of that time was not set back.
  */
 #ifndef VARVE_WALK_XATTR_SEARCH_H
 #define VARVE_WALK_XATTR_SEARCH_H
@@ -24,7 +23,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-/* What is known of a span. */
+/* A span of inode numbers. */
 struct xattr_search_span {
 	/* Which one, while it is being asked about; questions so far; a thread searches it. */
 	uint64_t asked;
@@ -36,17 +35,17 @@ struct xattr_search_span {
 
 struct xattr_search {
 	struct varve_store *store;
-	/* Any directory of the file system; -EBADF: searching is not for us. */
+	/* Any directory of the file system; -EBADF: without the privilege to search. */
 	int fd;
 	/* The attributes, with NULL behind the last one, and the value that counts; NULL: any. */
 	const char *const *attributes;
 	const void *value;
 	size_t size;
-	/* Somebody wants it to end early. */
+	/* Ends the search early. */
 	const _Atomic bool *cancelled;
 	/*
-	 * When this began, as files are given it (coarse), and how far that clock was before the
-	 * monotonic one.
+	 * When this began, by the coarse clock of files' times, and the difference of that clock
+	 * from the monotonic one.
 	 */
 	int64_t begun_ns, ahead_ns;
 	/* Those that were found. */
@@ -59,24 +58,24 @@ struct xattr_search {
 enum xattr_search_answer { XATTR_SEARCH_NO, XATTR_SEARCH_YES, XATTR_SEARCH_ASK };
 
 /*
- * Prepare HOLDERS of ATTRIBUTES (NULL ends them) with VALUE (SIZE bytes; NULL: any) on FD's file
- * system; all have to live on.
+ * Prepare the search for ATTRIBUTES (NULL ends them) with VALUE (SIZE bytes; NULL: any) on FD's
+ * file system; all have to live on.
  */
 void xattr_search_init(struct xattr_search *xattr_search, struct varve_store *store, int fd,
 		       const char *const *attributes, const void *value, size_t size,
 		       const _Atomic bool *cancelled);
 
-/* Does INODE of SUBVOLUME hold it, or has the file to be asked? Any thread. */
+/* Does INODE of SUBVOLUME have one, or must the file be asked? Any thread. */
 enum xattr_search_answer xattr_search_ask(struct xattr_search *xattr_search, uint64_t subvolume,
 					  uint64_t inode);
 
 /*
- * Is what STAT tells of (with its time of change) as it was when HOLDERS began, so that what was
- * found since is true of it?
+ * Is the inode of STAT (with its time of change) unchanged since the search was prepared, so that
+ * its answers hold?
  */
 bool xattr_search_settled(const struct xattr_search *xattr_search, const struct statx *stat);
 
-/* Free what HOLDERS holds; harmless on zeros. */
+/* Free XATTR_SEARCH; harmless on zeros. */
 void xattr_search_free(struct xattr_search *xattr_search);
 
 #endif
