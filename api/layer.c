@@ -354,18 +354,23 @@ int varve_layer_record(struct varve_store *store, const char *id, varve_callback
 int varve_layer_usage(struct varve_store *store, const char *id, uint64_t flags,
 		      varve_callback *callback, void *user_data, varve_request *ret_request)
 {
+	const uint64_t methods = VARVE_USAGE_WALK | VARVE_USAGE_SEARCH;
+	const struct submit submit = { callback, user_data, ret_request };
 	int r = check_request(store, VARVE_USAGE, callback);
 
 	if (!r)
 		r = check_id(store, VARVE_USAGE, id);
 	if (!r)
-		r = check_flags(store, VARVE_USAGE, flags, VARVE_USAGE_WALK | VARVE_USAGE_SEARCH);
-	if (!r && flags == (VARVE_USAGE_WALK | VARVE_USAGE_SEARCH))
+		r = check_flags(store, VARVE_USAGE, flags,
+				methods | VARVE_USAGE_DELTA | VARVE_USAGE_NO_FLUSH);
+	if (!r && (flags & methods) == methods)
 		r = request_refuse(&store->core, VARVE_USAGE, -EINVAL, id,
 				   "walk and search at once");
-	return r ? r
-		 : usage_submit(store, id, flags,
-				&(struct submit){ callback, user_data, ret_request });
+	if (r)
+		return r;
+	if (flags & VARVE_USAGE_DELTA)
+		return usage_delta_submit(store, id, flags, &submit);
+	return usage_submit(store, id, flags, &submit);
 }
 
 int varve_layer_info(struct varve_store *store, const char *id, varve_callback *callback,

@@ -14,10 +14,15 @@
 /** The width of the keys in a block of `usage`. */
 #define USAGE_KEY_WIDTH 19
 
+/** Where TABLE_OPTIONS begin in usage_options. */
+#define USAGE_TABLE_OPTIONS 3
+
 static const struct option_spec usage_options[] = {
 	{ .name = "method",
 	  .argument = "METHOD",
 	  .help = "walk: look at each file; search: search the trees" },
+	{ .name = "delta", .help = "only what a layer has and its parent has not" },
+	{ .name = "no-flush", .help = "count what is on disk by now; flush nothing first" },
 	TABLE_OPTIONS,
 	{ 0 },
 };
@@ -93,6 +98,8 @@ static void usage_json(struct output *output, const char *id, const struct varve
 		output_set_number(object, "limit_bytes", usage->limit_bytes);
 	}
 	json_object_set_new(object, "method", json_string(usage_method(usage)));
+	if (usage->flags & VARVE_USAGE_REMEMBERED)
+		json_object_set_new(object, "remembered", json_true());
 	if (usage->flags & VARVE_USAGE_MOUNTS)
 		json_object_set_new(object, "mounts_left_out", json_true());
 	output_json(output, object);
@@ -195,9 +202,13 @@ static int usage_run(struct cli *cli, const struct arguments *arguments)
 	}
 	if (method)
 		job.flags = *method == 'w' ? VARVE_USAGE_WALK : VARVE_USAGE_SEARCH;
+	if (options_has(arguments, "delta"))
+		job.flags |= VARVE_USAGE_DELTA;
+	if (options_has(arguments, "no-flush"))
+		job.flags |= VARVE_USAGE_NO_FLUSH;
 	if (table_begin(&job.table, &cli->output, "usage", usage_columns, arguments) < 0)
 		return CLI_USAGE;
-	for (size_t i = 1; !job.many && usage_options[i].name; i++)
+	for (size_t i = USAGE_TABLE_OPTIONS; !job.many && usage_options[i].name; i++)
 		job.many = options_has(arguments, usage_options[i].name);
 	status = flight_run_operands(cli, &usage_job, arguments, &job);
 	if (job.table.rows > 1 && job.table.headings && cli->output.end)

@@ -1207,6 +1207,15 @@ int varve_layer_changes(struct varve_store *store, const char *id,
  * usage: search the file system's trees; takes CAP_SYS_ADMIN. In a result: the trees were searched.
  */
 #define VARVE_USAGE_SEARCH VARVE_FLAG(6)
+/** usage: measure what the layer has and its parent has not: see varve_layer_usage(). */
+#define VARVE_USAGE_DELTA VARVE_FLAG(24)
+/**
+ * usage: do not flush the file system first. A search then counts what was written back and
+ * committed before; data that is in memory alone does not count.
+ */
+#define VARVE_USAGE_NO_FLUSH VARVE_FLAG(25)
+/** usage, result: the delta was measured before, and the layer is unchanged since. */
+#define VARVE_USAGE_REMEMBERED VARVE_FLAG(60)
 /** usage, result: referenced_bytes, exclusive_bytes and limit_bytes are known. */
 #define VARVE_USAGE_QUOTA VARVE_FLAG(50)
 /**
@@ -1217,15 +1226,33 @@ int varve_layer_changes(struct varve_store *store, const char *id,
 
 /**
  * Measure layer ID: result->usage. FLAGS: 0, VARVE_USAGE_WALK or VARVE_USAGE_SEARCH; both give the
- * same numbers.
+ * same numbers. And any of VARVE_USAGE_DELTA, VARVE_USAGE_NO_FLUSH.
  *
  * With 0 a caller with CAP_SYS_ADMIN searches, another one walks. Before a search the file system
  * is flushed, so that recent writes count. Mounts in the layer are not entered. The layer's own
  * content beneath a mount counts; without CAP_SYS_ADMIN it cannot be seen, and is left out
  * (VARVE_USAGE_MOUNTS). Files that vanish meanwhile are ignored. varve_progress() has the progress.
  *
+ * With VARVE_USAGE_DELTA the numbers are what the layer has that its parent had not when the layer
+ * was made. An inode made since counts once, with its size and its space, whatever its number of
+ * names. Of a file that was there, bytes and disk_bytes count the extents that the parent's file
+ * does not have at the same place: what was written since, also over old data, and what was cloned
+ * from elsewhere. A change of names, owners, modes or attributes alone counts nothing, and neither
+ * does what was deleted. Subvolumes nested in the layer count wholly; empty directories in the
+ * place of those nested in the parent count nothing. Of a layer without a parent all counts. There
+ * are no numbers of quota.
+ *
+ * A search of a delta takes as long as there are changes, and needs no parent; but where the parent
+ * is gone, or that file in it was changed, old data that was cloned into the file counts nothing.
+ * The answer is remembered in the store's memory (16,384 layers) until the layer changes, unless
+ * subvolumes are nested in it. All that ask at a time share one flush; with VARVE_USAGE_NO_FLUSH
+ * there is none. A walk compares with the parent as it is now, opens each changed file, and fails
+ * with -ESTALE where the parent is gone. A clock that was set back since the layer was made hides
+ * changes from it.
+ *
  * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume), -EPERM (VARVE_USAGE_SEARCH
- * without privilege), -EACCES (a directory that the caller may not read; the rest is walked, but
+ * without privilege), -ESTALE and -EBUSY (a walk of a delta: no parent, or a process holds a lease
+ * on a changed file), -EACCES (a directory that the caller may not read; the rest is walked, but
  * there is no result), -ENOBUFS (hard links over more than 134 million inode numbers, or
  * directories nested tens of thousands deep, beyond the memory of a walk), -ECANCELED, -EIO. Quota
  * numbers are given where sysfs is mounted, else to privileged callers. A crash leaves nothing.

@@ -236,6 +236,22 @@
 /* Memory for names of changed entries; directories that have others are listed. */
 #define DELTA_HINTS_BYTES (1024 * 1024)
 
+/* Extents of changed files that are held while a delta is measured by walking (32 bytes each). */
+#define DELTA_EXTENTS_MAX ((size_t)4 * 1024 * 1024)
+
+/* Extents of one file that are compared with its parent's at once, while a tree is searched. */
+#define DELTA_EXTENTS_BATCH ((size_t)4096)
+
+/*
+ * The most bytes of a file that an extent holds is 128 MiB; one that was preallocated may be twice
+ * as long. So far before an offset the extent may begin that holds it.
+ */
+#define DELTA_EXTENT_BYTES_MAX ((uint64_t)256 * 1024 * 1024)
+
+/* Layers whose delta is remembered (80 bytes each): those of a node with many. */
+#define USAGE_CACHE_MAX 16384
+#define USAGE_CACHE_BUCKETS 4096
+
 /* Threads that one comparison of two trees uses at most: each has descriptors reserved. */
 #define COMPARE_THREADS_MAX 8
 

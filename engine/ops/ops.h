@@ -75,6 +75,8 @@ int read_record_submit(struct varve_store *store, const char *id, const struct s
 int info_submit(struct varve_store *store, const char *id, const struct submit *submit);
 int usage_submit(struct varve_store *store, const char *id, uint64_t flags,
 		 const struct submit *submit);
+int usage_delta_submit(struct varve_store *store, const char *id, uint64_t flags,
+		       const struct submit *submit);
 int chown_submit(struct varve_store *store, const char *id,
 		 const struct varve_chown_options *options, const struct submit *submit);
 int relabel_submit(struct varve_store *store, const char *id, const char *label, uint64_t flags,

@@ -79,7 +79,7 @@ static int usage_open_search(struct usage *usage, uint64_t number)
 
 	/* Also sizes have to be in the tree, and those come with the data. */
 	op->call.name = "BTRFS_IOC_SYNC";
-	r = fs_flush(usage->fd);
+	r = usage->flags & VARVE_USAGE_NO_FLUSH ? 0 : fs_flush(usage->fd);
 	op->call.name = "BTRFS_IOC_TREE_SEARCH_V2";
 	if (!r)
 		r = usage_search_init(&usage->usage_search, op_store(op), usage->fd, number,

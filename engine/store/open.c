@@ -17,6 +17,7 @@
 #include "engine/store/layer.h"
 #include "engine/store/layout.h"
 #include "engine/store/store.h"
+#include "engine/store/usage_cache.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -450,7 +451,10 @@ static int open_settings(struct opening *opening, const struct quota_settings *q
 	store->core.requests_max = config->requests_max;
 	store->core.relaxed = config->flags & VARVE_OPEN_RELAXED;
 	store->core.io_config = &store->settings.io;
-	return core_make_slots(&store->core) ? -ENOMEM : backlog_init(store);
+	if (core_make_slots(&store->core))
+		return -ENOMEM;
+	store->usages = usage_cache_new(&store->core.io.fault);
+	return store->usages ? backlog_init(store) : -ENOMEM;
 }
 
 /* Commit, for the clock. */

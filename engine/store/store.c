@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/store/store.h"
+#include "engine/store/usage_cache.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -108,6 +109,7 @@ void store_free(struct varve_store *store)
 	if (store->teardown && core_here(&store->core))
 		store->teardown(store);
 	free(store->backlog);
+	usage_cache_free(store->usages);
 	free(store->workers);
 	for (size_t i = 0; i < ARRAY_SIZE(layout->slot_fds); i++)
 		fd_close(layout->slot_fds[i]);

@@ -12,6 +12,7 @@
 #include "engine/store/group_commit.h"
 
 struct backlog;
+struct usage_cache;
 struct workers;
 
 /*
@@ -115,6 +116,8 @@ struct varve_store {
 	_Atomic uint64_t quota_turned_on;
 	/* What higher layers keep for the store, and free: the cleaner's backlog. */
 	struct backlog *backlog;
+	/* What was measured of layers. */
+	struct usage_cache *usages;
 	/*
 	 * Removes what the drop of a subvolume leaves behind: 0, 1 when some are still being
 	 * dropped, or -errno. Lane thread. NULL: there is nothing that we may remove.

@@ -26,6 +26,17 @@ struct usage_search_span {
 	uint64_t subvolume, first, last;
 };
 
+int usage_search_add(const struct btrfs_inode_item *item, uint32_t sector, struct sums *sums)
+{
+	if (!le32toh(item->nlink))
+		return 0;
+	sums->inodes++;
+	if (!S_ISDIR(le32toh(item->mode)))
+		sums->bytes = bytes_add(sums->bytes, le64toh(item->size));
+	sums->disk_bytes += (le64toh(item->nbytes) + sector - 1) / sector * sector;
+	return 1;
+}
+
 /* Count the inode that the current item of SEARCH is. */
 static void usage_search_inode(const struct usage_search *usage_search, const struct search *search,
 			       struct sums *sums)
@@ -35,13 +46,7 @@ static void usage_search_inode(const struct usage_search *usage_search, const st
 	if (search->header.len < sizeof(item))
 		return;
 	memcpy(&item, search->item, sizeof(item));
-	if (!le32toh(item.nlink))
-		return;
-	sums->inodes++;
-	if (!S_ISDIR(le32toh(item.mode)))
-		sums->bytes = bytes_add(sums->bytes, le64toh(item.size));
-	sums->disk_bytes += (le64toh(item.nbytes) + usage_search->sector - 1) /
-			    usage_search->sector * usage_search->sector;
+	usage_search_add(&item, usage_search->sector, sums);
 }
 
 /* Pass the inode of SEARCH's current item to inode(). */

@@ -7,6 +7,7 @@
 #ifndef VARVE_WALK_USAGE_SEARCH_H
 #define VARVE_WALK_USAGE_SEARCH_H
 
+#include "engine/btrfs/abi.h"
 #include "engine/btrfs/nested.h"
 #include "engine/walk/inode_set.h"
 #include "engine/walk/workers.h"
@@ -42,6 +43,9 @@ struct usage_search {
 	/* How many inode numbers the next span has. */
 	uint64_t span;
 };
+
+/* Add ITEM, an inode in a file system with such sectors, to SUMS; 1, or 0 where no name is left. */
+int usage_search_add(const struct btrfs_inode_item *item, uint32_t sector, struct sums *sums);
 
 /*
  * Prepare the search of subvolume NUMBER and its nested subvolumes; set done, and begin with

@@ -43,6 +43,18 @@ run usage --bytes --noheadings -o id,bytes base child
 [[ "$(columns)" == $'base 3000000\nchild 0' ]] || lib_fail "usage --bytes:" "$(cat "$scratch/out")"
 run usage base
 grep -Eq '^Bytes: +3000000$' "$scratch/out" || lib_fail "usage of one:" "$(cat "$scratch/out")"
+# What a snapshot has of its own, by both ways.
+printf 12345 >"$home/subvolumes/base/more"
+run create --parent base --json delta
+printf 1234567 >"$home/subvolumes/delta/new"
+run usage --delta --bytes --noheadings -o id,bytes,inodes delta base
+[[ "$(columns)" == $'delta 7 1\nbase 3000005 3' ]] || lib_fail "usage --delta:" "$(cat "$scratch/out")"
+run usage --delta --method walk delta
+grep -Eq '^Bytes: +7$' "$scratch/out" || lib_fail "usage --delta --method walk:" "$(cat "$scratch/out")"
+run usage --delta --no-flush --json delta
+grep -q '"bytes":7,"inodes":1,.*"method":"search"' "$scratch/out" || lib_fail "usage --delta --json:" "$(cat "$scratch/out")"
+run rm delta
+rm "$home/subvolumes/base/more"
 run usage -o id,colour base
 expect 2 "" "varve: usage: no column 'colour': *"
 # What fails is reported, the rest is in the table.

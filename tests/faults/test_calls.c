@@ -441,6 +441,16 @@ static int run_usage_search(struct varve_store *store, FILE *file, struct varve_
 	return run_usage(store, VARVE_USAGE_SEARCH, file, failure);
 }
 
+static int run_delta_walk(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
+	return run_usage(store, VARVE_USAGE_DELTA | VARVE_USAGE_WALK, file, failure);
+}
+
+static int run_delta_search(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
+	return run_usage(store, VARVE_USAGE_DELTA | VARVE_USAGE_SEARCH, file, failure);
+}
+
 static int run_changes_with(struct varve_store *store, const char *parent, uint64_t flags,
 			    FILE *file, struct varve_failure *failure)
 {
@@ -759,6 +769,8 @@ static const struct victim readers[] = {
 	{ "status", KEEPS, prepare_changed, run_status },
 	{ "usage by walk", KEEPS, prepare_changed, run_usage_walk },
 	{ "usage by search", KEEPS, prepare_changed, run_usage_search },
+	{ "delta by walk", KEEPS, prepare_changed, run_delta_walk },
+	{ "delta by search", KEEPS, prepare_changed, run_delta_search },
 	{ "quota status", KEEPS, prepare_limited, run_quota_status },
 	{ "sync", KEEPS, prepare_changed, run_sync },
 	{ "open and close", KEEPS, prepare_changed, run_open },

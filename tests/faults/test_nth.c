@@ -432,6 +432,16 @@ static int run_usage_search(struct varve_store *store, struct varve_failure *fai
 	return run_usage(store, VARVE_USAGE_SEARCH, failure);
 }
 
+static int run_delta_walk(struct varve_store *store, struct varve_failure *failure)
+{
+	return run_usage(store, VARVE_USAGE_DELTA | VARVE_USAGE_WALK, failure);
+}
+
+static int run_delta_search(struct varve_store *store, struct varve_failure *failure)
+{
+	return run_usage(store, VARVE_USAGE_DELTA | VARVE_USAGE_SEARCH, failure);
+}
+
 static const struct varve_id_map run_map = { 0, 100000, 65536 };
 
 static int run_chown(struct varve_store *store, struct varve_failure *failure)
@@ -463,6 +473,24 @@ static void prepare_changed(struct varve_store *store)
 	prepare_layer(store);
 	test_error(varve_layer_get_wait(store, "victim", NULL, &path, NULL), 0);
 	test_make_tree(path, 1, 3, 10);
+	free(path);
+}
+
+/* The victim has a file of its parent's that was written over, and others. */
+static void prepare_rewritten(struct varve_store *store)
+{
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	char *path;
+
+	options.parent = "parent";
+	test_create(store, "parent", NULL);
+	test_error(varve_layer_get_wait(store, "parent", NULL, &path, NULL), 0);
+	test_make_tree(path, 1, 3, 10000);
+	free(path);
+	test_error(varve_layer_create_wait(store, "victim", &options, NULL), 0);
+	test_error(varve_layer_get_wait(store, "victim", NULL, &path, NULL), 0);
+	test_write(test_path("%s/dir-0/file-0", path), "text");
+	test_make_tree(test_path("%s/dir-0", path), 1, 1, 10);
 	free(path);
 }
 
@@ -794,6 +822,8 @@ static const struct victim record_victims[] = {
 /* Those that look into layers. */
 static const struct victim content_victims[] = {
 	{ "changes", prepare_changed, run_changes_search, check_same },
+	{ "delta by walk", prepare_rewritten, run_delta_walk, check_same },
+	{ "delta by search", prepare_rewritten, run_delta_search, check_same },
 	{ "changes, walked", prepare_changed, run_changes_walk, check_same },
 	{ "diff size", prepare_changed, run_diff_size, check_same },
 	{ "diff", prepare_changed, run_diff, check_same },
