@@ -28,8 +28,15 @@
 #define LABEL "system_u:object_r:container_file_t:s0"
 /* What quota sets: more than any layer of the bench holds. */
 #define LIMIT_BYTES (64ull << 30)
-/* method=walk */
-#define METHOD_WALK 1
+/* method=... */
+enum method {
+	METHOD_AUTO,
+	METHOD_WALK,
+	METHOD_SEARCH,
+	METHOD_DELTA,
+	METHOD_DELTA_EXACT,
+	METHOD_DELTA_WALK
+};
 
 /*
  * The library's counters that are reported; all of them, with histograms, are too large to be kept.
@@ -45,7 +52,7 @@ struct counters {
 struct adapter {
 	const struct bench_env *env;  /* What the harness said. */
 	struct varve_store *store;    /* The store. */
-	uint64_t method;              /* 0 auto, METHOD_WALK, or search. */
+	uint64_t method;              /* enum method. */
 	int null_fd;                  /* Where archives go. */
 	char size[32];                /* The storage option that limits new layers. */
 	const char *storage[2];       /* That one; none when they have no limit. */
@@ -206,7 +213,13 @@ static int adapter_make(struct adapter *adapter, struct bench_op *op)
 /* Submit OP. */
 static int adapter_submit(struct adapter *adapter, struct bench_op *op)
 {
-	static const uint32_t usage_flags[] = { 0, VARVE_USAGE_WALK, VARVE_USAGE_SEARCH };
+	static const uint64_t usage_flags[] = {
+		[METHOD_WALK] = VARVE_USAGE_WALK,
+		[METHOD_SEARCH] = VARVE_USAGE_SEARCH,
+		[METHOD_DELTA] = VARVE_USAGE_DELTA | VARVE_USAGE_NO_FLUSH,
+		[METHOD_DELTA_EXACT] = VARVE_USAGE_DELTA,
+		[METHOD_DELTA_WALK] = VARVE_USAGE_DELTA | VARVE_USAGE_WALK,
+	};
 	/*
 	 * Two ranges trade places, so that every call has the same to do, however often a layer
 	 * comes up.

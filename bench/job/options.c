@@ -54,7 +54,8 @@ static const char *const workload_names[] = {
 };
 static const char *const churn_names[] = { "set", "forkjoin", "pipeline", NULL };
 static const char *const fixture_names[] = { "flat", "image", NULL };
-static const char *const method_names[] = { "auto", "walk", "search", NULL };
+static const char *const method_names[] = { "auto",        "walk",       "search", "delta",
+					    "delta-exact", "delta-walk", NULL };
 static const char *const quota_names[] = { "off", "full", "simple", NULL };
 static const char *const durability_names[] = { "relaxed", "durable", NULL };
 
