@@ -78,7 +78,8 @@ struct compare_worker {
 	/* The slice\'s. */
 	struct yield *yield;
 	/*
-	 * The directory at hand, open in both trees; NULL: none. `listed`: its ancestors are listed.
+	 * The directory at hand, open in both trees; NULL: none. `listed`: its ancestors are
+	 * listed.
 	 */
 	struct compare_dir *dir;
 	enum compare_stage stage;

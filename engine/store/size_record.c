@@ -153,8 +153,7 @@ int size_record_holder(struct varve_store *store)
 /* Make the file NAME in DIR_FD. */
 static int size_record_new(int dir_fd, const char *name)
 {
-	return RET_NERRNO(openat(dir_fd, name,
-				 O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+	return RET_NERRNO(openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 				 RECORD_MODE));
 }
 

@@ -49,8 +49,8 @@ void size_record_unlock(struct size_record_lock *lock);
 int size_record_holder(struct varve_store *store);
 
 /*
- * Write TEXT as the file NAME in DIR_FD, which no other process makes now, such that the next commit
- * makes its content durable. What was left there is replaced.
+ * Write TEXT as the file NAME in DIR_FD, which no other process makes now, such that the next
+ * commit makes its content durable. What was left there is replaced.
  */
 int size_record_write_text(struct varve_store *store, int dir_fd, const char *name,
 			   const char *text);

@@ -5,11 +5,11 @@
  * at a time, so a tree of any depth takes few descriptors. In memory are the paths of directories
  * that are still to be copied, and of files with several names (COPY_NAMES_BYTES_MAX).
  *
- * The tree is hostile: a user who exchanges entries during the copy may get a copy that mixes two
+ * The tree is hostile: entries that are exchanged during the copy may give a copy that mixes two
  * states (the content of one file with the setuid bit of another). So the copy stays inaccessible
  * until copy_unchanged() has looked at the whole tree a second time: every change shows in a time
  * of change, which only the kernel sets, by a clock that is watched. A change that is seen ends the
- * copy early, so that a user who makes names all the time cannot keep it from ending.
+ * copy early, so that names that are made all the time do not keep it from ending.
  */
 #ifndef VARVE_WALK_COPY_H
 #define VARVE_WALK_COPY_H
