@@ -393,6 +393,9 @@ long ioctls_run(int fd, unsigned long request, void *argument)
 
 	if (slot < 0)
 		return slot;
+	/* No inode of btrfs, but one that the kernel makes up. */
+	if (model_inode(slot)->ino == MODEL_STAND_IN_INO)
+		return -ENOTTY;
 	r = ioctls_in_directory(slot, request, argument);
 	if (r == -ENOTTY)
 		r = ioctls_quota(request, argument);

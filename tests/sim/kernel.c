@@ -186,7 +186,7 @@ static int kernel_walk(int dir_fd, const char *path, char last[NAME_MAX + 1])
 		path += strspn(path, "/");
 		length = strcspn(path, "/");
 		if (!length)
-			return dir;
+			return S_ISDIR(model_inode(dir)->mode) ? dir : -ENOTDIR;
 		if (length > NAME_MAX)
 			return -ENAMETOOLONG;
 		if (strcmp(last, "."))
@@ -379,6 +379,8 @@ static ssize_t kernel_pread(const struct file *file, void *data, size_t size, ui
 {
 	const struct model_inode *inode = model_inode(file->inode);
 
+	if ((file->flags & O_ACCMODE) == O_WRONLY)
+		return -EBADF;
 	if (S_ISDIR(inode->mode))
 		return -EISDIR;
 	if (offset >= inode->size)

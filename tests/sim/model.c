@@ -305,7 +305,7 @@ int model_unlink(int dir, const char *name, bool directory)
 	if (!S_ISDIR(now->inodes[dir].mode))
 		return -ENOTDIR;
 	if (!strcmp(name, "."))
-		return -EINVAL;
+		return directory ? -EINVAL : -EISDIR;
 	entry = model_find(now, dir, name);
 	if (!entry)
 		return -ENOENT;
@@ -354,29 +354,37 @@ static void model_moved(int inode, int dir, const char *name)
 	}
 }
 
-/* May the name of INODE, in FROM, be in TO? */
-static int model_may_move(int inode, int from, int to)
+/* May the name of INODE, in FROM, be in TO? Of OLD, which is there, the place is taken: -1: none. */
+static int model_may_move(int inode, int from, int to, int old)
 {
-	bool subvolume = model_is_subvolume(inode);
+	bool directory = S_ISDIR(now->inodes[inode].mode), subvolume = model_is_subvolume(inode);
 
-	if (!subvolume && now->inodes[inode].root != now->inodes[to].root)
-		return -EXDEV;
 	if (now->inodes[inode].flags)
 		return -EPERM;
+	if (old >= 0 && directory != S_ISDIR(now->inodes[old].mode))
+		return directory ? -ENOTDIR : -EISDIR;
 	/* The directory ".." of it would change. */
 	if (subvolume && from != to && model_root_of(inode)->read_only)
 		return -EROFS;
-	return S_ISDIR(now->inodes[inode].mode) && model_above(inode, to) ? -EINVAL : 0;
+	if (!subvolume && now->inodes[inode].root != now->inodes[to].root)
+		return -EXDEV;
+	if (now->inodes[inode].ino == MODEL_STAND_IN_INO || (old >= 0 && model_is_subvolume(old)))
+		return -ENOTEMPTY;
+	return old >= 0 && directory && now->inodes[old].first != MODEL_NONE ? -ENOTEMPTY : 0;
 }
 
-/* Look whether the entry for INODE may replace that for OLD. */
-static int model_may_replace(int inode, int old)
+/* May INODE and OLD change places? Between subvolumes only subvolumes may. */
+static int model_may_exchange(int inode, int from, int to, int old)
 {
-	bool directory = S_ISDIR(now->inodes[inode].mode);
-
-	if (directory != S_ISDIR(now->inodes[old].mode))
-		return directory ? -ENOTDIR : -EISDIR;
-	return directory && now->inodes[old].first != MODEL_NONE ? -ENOTEMPTY : 0;
+	if (now->inodes[inode].flags || now->inodes[old].flags)
+		return -EPERM;
+	if (from != to && ((model_is_subvolume(inode) && model_root_of(inode)->read_only) ||
+			   (model_is_subvolume(old) && model_root_of(old)->read_only)))
+		return -EROFS;
+	return now->inodes[from].root != now->inodes[to].root &&
+			       !(model_is_subvolume(inode) && model_is_subvolume(old))
+		       ? -EXDEV
+		       : 0;
 }
 
 int model_rename(int from, const char *name, int to, const char *new_name, unsigned flags)
@@ -396,16 +404,19 @@ int model_rename(int from, const char *name, int to, const char *new_name, unsig
 		return -EEXIST;
 	if (old < 0 && flags & RENAME_EXCHANGE)
 		return old;
+	if (model_above(inode, to))
+		return -EINVAL;
+	if (old >= 0 && model_above(old, from))
+		return flags & RENAME_EXCHANGE ? -EINVAL : -ENOTEMPTY;
+	if (old == inode)
+		return 0;
 	r = model_writable(from);
 	if (!r)
 		r = model_writable(to);
 	if (!r)
-		r = model_may_move(inode, from, to);
-	if (!r && flags & RENAME_EXCHANGE)
-		r = model_may_move(old, to, from);
-	else if (!r && old >= 0 && old != inode)
-		r = model_may_replace(inode, old);
-	if (r || old == inode)
+		r = flags & RENAME_EXCHANGE ? model_may_exchange(inode, from, to, old)
+					    : model_may_move(inode, from, to, old);
+	if (r)
 		return r;
 	model_remove_entry(from, name);
 	now->inodes[from].unlink_transid = now->transid;
@@ -627,8 +638,9 @@ static void model_make_pending(struct model_pending *pending)
 	now->inodes[top].uid = now->inodes[source->top].uid;
 	now->inodes[top].gid = now->inodes[source->top].gid;
 	now->inodes[top].flags = now->inodes[source->top].flags;
-	model_place_root(root, top, pending->dir, pending->name);
+	/* First the copy: a snapshot in its source is not in itself. */
 	model_copy_dir(source->top, top, (uint16_t)root);
+	model_place_root(root, top, pending->dir, pending->name);
 	now->roots[root].next_ino = MAX(now->roots[root].next_ino, source->next_ino);
 	now->roots[pending->source].generation = now->transid;
 }
@@ -642,10 +654,12 @@ int model_snapshot(int source, int dir, const char *name, bool read_only, uint64
 					 .limit = limit };
 	int r;
 
+	if (!model_is_subvolume(source))
+		return -EINVAL;
 	model_lock(dir);
 	r = model_may_make(dir, name);
-	if (!r && (!model_is_subvolume(source) || model_root_of(source)->dead))
-		r = model_is_subvolume(source) ? -ENOENT : -EINVAL;
+	if (!r && model_root_of(source)->dead)
+		r = -ENOENT;
 	if (!r) {
 		model.makers++;
 		for (unsigned i = 0; i < now->inodes_used; i++)

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The model of btrfs answers as btrfs does: the same calls, chosen at random, are made in the
+ * simulated kernel and on a file system, and all results are the same; so are those of requests to
+ * a store. VARVE_TEST_SOAK: many more.
+ * varve-test: backend=any
+ */
+#include "engine/base/util.h"
+#include "kernel.h"
+#include "model.h"
+#include "tasks.h"
+#include "test.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/btrfs.h>
+#include <stdarg.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#define CALLS 80
+#define REQUESTS 12
+#define LINE_BYTES 200
+
+/* What was called, and what it came to, line by line. */
+struct record_lines {
+	unsigned count;
+	char lines[CALLS][LINE_BYTES];
+};
+
+/* A script of calls: the random numbers that it is made by, where it runs, what it came to. */
+struct script {
+	uint64_t random;
+	const char *home;
+	int home_fd;
+	struct record_lines lines;
+};
+
+/* Where something may be. The last two are never made as they are. */
+static const char *const paths[] = {
+	"a", "b", "c", "a/x", "a/y", "b/x", "b/y", "c/x", ".", "a/x/z"
+};
+
+/* ---- one call -------------------------------------------------------------------------------- */
+
+static unsigned choose(struct script *script, unsigned count)
+{
+	return (unsigned)(test_random(&script->random) % count);
+}
+
+static const char *choose_path(struct script *script)
+{
+	return paths[choose(script, TEST_COUNT(paths))];
+}
+
+/* Note a call and its result. */
+__attribute__((format(printf, 3, 4))) static void note(struct script *script, int r,
+						       const char *format, ...)
+{
+	char *line = script->lines.lines[script->lines.count++];
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	length = vsnprintf(line, LINE_BYTES, format, arguments);
+	va_end(arguments);
+	snprintf(line + length, LINE_BYTES - (size_t)length, " = %s",
+		 r < 0 ? strerrorname_np(-r) : "done");
+}
+
+/* Open PATH with FLAGS: a descriptor or -errno. */
+static int open_path(struct script *script, const char *path, int flags)
+{
+	return RET_NERRNO(openat(script->home_fd, path, flags | O_NOFOLLOW | O_CLOEXEC, 0644));
+}
+
+/* Open the directory that PATH lies in; *RET_NAME is its name there. */
+static int open_parent(struct script *script, const char *path, const char **ret_name)
+{
+	const char *slash = strrchr(path, '/');
+	char *parent = slash ? strndup(path, (size_t)(slash - path)) : NULL;
+	int fd = open_path(script, parent ? parent : ".", O_RDONLY | O_DIRECTORY);
+
+	free(parent);
+	*ret_name = slash ? slash + 1 : path;
+	return fd;
+}
+
+static void call_names(struct script *script, unsigned kind)
+{
+	static const unsigned flags[] = { 0, RENAME_NOREPLACE, RENAME_EXCHANGE };
+	const char *from = choose_path(script), *to = choose_path(script);
+	unsigned flag = flags[choose(script, 3)];
+	int fd = script->home_fd;
+
+	switch (kind) {
+	case 0:
+		note(script, RET_NERRNO(mkdirat(fd, from, 0755)), "mkdir %s", from);
+		break;
+	case 1:
+		note(script, RET_NERRNO(unlinkat(fd, from, 0)), "unlink %s", from);
+		break;
+	case 2:
+		/* The kernel and the model agree on its name only after that: EBUSY, EINVAL. */
+		if (strcmp(from, "."))
+			note(script, RET_NERRNO(unlinkat(fd, from, AT_REMOVEDIR)), "rmdir %s",
+			     from);
+		break;
+	case 3:
+		note(script, RET_NERRNO(linkat(fd, from, fd, to, 0)), "link %s %s", from, to);
+		break;
+	default:
+		if (strcmp(from, ".") && strcmp(to, "."))
+			note(script, RET_NERRNO(renameat2(fd, from, fd, to, flag)),
+			     "rename %s %s %u", from, to, flag);
+	}
+}
+
+static void call_file(struct script *script)
+{
+	static const int flags[] = { O_WRONLY | O_CREAT | O_EXCL, O_WRONLY | O_CREAT, O_RDWR,
+				     O_WRONLY | O_TRUNC, O_RDONLY };
+	const char *path = choose_path(script);
+	unsigned flag = choose(script, TEST_COUNT(flags));
+	char text[16] = "";
+	int fd = open_path(script, path, flags[flag]);
+	ssize_t written, length;
+
+	note(script, fd, "open %s %u", path, flag);
+	if (fd < 0)
+		return;
+	written = RET_NERRNO(write(fd, "hello", 1 + choose(script, 5)));
+	length = RET_NERRNO(pread(fd, text, sizeof(text) - 1, 0));
+	note(script, (int)MIN(written, 0), "wrote %zd, read %s", written,
+	     length < 0 ? strerrorname_np((int)-length) : text);
+	if (choose(script, 4) == 0)
+		note(script, RET_NERRNO(fsync(fd)), "fsync");
+	close(fd);
+}
+
+static void call_subvolume(struct script *script, unsigned kind)
+{
+	struct btrfs_ioctl_vol_args_v2 args = { 0 };
+	struct btrfs_ioctl_vol_args old = { 0 };
+	const char *path = choose_path(script), *source = choose_path(script), *name;
+	int fd = open_parent(script, path, &name), source_fd;
+
+	snprintf(old.name, sizeof(old.name), "%s", name);
+	snprintf(args.name, sizeof(args.name), "%s", name);
+	if (fd < 0 || !strcmp(name, "."))
+		note(script, MIN(fd, 0), "look %s", path);
+	else if (kind == 0)
+		note(script, RET_NERRNO(ioctl(fd, BTRFS_IOC_SUBVOL_CREATE, &old)), "subvol %s",
+		     path);
+	else if (kind == 1)
+		note(script, RET_NERRNO(ioctl(fd, BTRFS_IOC_SNAP_DESTROY, &old)), "destroy %s",
+		     path);
+	else {
+		source_fd = open_path(script, source, O_RDONLY | O_DIRECTORY);
+		args.fd = source_fd;
+		args.flags = choose(script, 4) ? 0 : BTRFS_SUBVOL_RDONLY;
+		if (source_fd >= 0 && strcmp(source, "."))
+			note(script, RET_NERRNO(ioctl(fd, BTRFS_IOC_SNAP_CREATE_V2, &args)),
+			     "snapshot %s %s %llu", source, path, (unsigned long long)args.flags);
+		fd_close(source_fd);
+	}
+	fd_close(fd);
+}
+
+/* Look at PATH and what the ioctls tell about it. */
+static void call_look(struct script *script)
+{
+	struct btrfs_ioctl_get_subvol_info_args info = { 0 };
+	const char *path = choose_path(script);
+	struct stat stat = { 0 };
+	uint64_t flags = 0;
+	int fd, r = RET_NERRNO(fstatat(script->home_fd, path, &stat, AT_SYMLINK_NOFOLLOW));
+
+	note(script, r, "stat %s: %o %s, %ld bytes, %s", path, stat.st_mode,
+	     stat.st_nlink > 1 ? "linked" : "once", (long)stat.st_size,
+	     stat.st_ino == MODEL_ROOT_INO       ? "subvolume"
+	     : stat.st_ino == MODEL_STAND_IN_INO ? "stand-in"
+						 : "inode");
+	fd = open_path(script, path, O_RDONLY);
+	if (fd < 0 || !strcmp(path, "."))
+		return fd_close(fd);
+	r = RET_NERRNO(ioctl(fd, BTRFS_IOC_SUBVOL_GETFLAGS, &flags));
+	note(script, MIN(r, 0), "flags %llu", (unsigned long long)flags);
+	r = S_ISDIR(stat.st_mode) && stat.st_ino == MODEL_ROOT_INO
+		    ? RET_NERRNO(ioctl(fd, BTRFS_IOC_GET_SUBVOL_INFO, &info))
+		    : 0;
+	note(script, MIN(r, 0), "info %s", info.name);
+	if (choose(script, 2) && stat.st_ino == MODEL_ROOT_INO) {
+		flags ^= BTRFS_SUBVOL_RDONLY;
+		r = RET_NERRNO(ioctl(fd, BTRFS_IOC_SUBVOL_SETFLAGS, &flags));
+		note(script, r, "set flags %llu", (unsigned long long)flags);
+	}
+	close(fd);
+}
+
+static void call_list(struct script *script)
+{
+	const char *path = choose_path(script);
+	char buffer[4096], names[LINE_BYTES / 2] = "";
+	size_t used = 0;
+	int fd = open_path(script, path, O_RDONLY | O_DIRECTORY);
+	ssize_t length = fd < 0 ? fd : RET_NERRNO(getdents64(fd, buffer, sizeof(buffer)));
+
+	for (ssize_t at = 0; at < length;) {
+		const struct dirent64 *entry = (const void *)(buffer + at);
+
+		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+			used += (size_t)snprintf(names + used, sizeof(names) - used, " %s:%d",
+						 entry->d_name, entry->d_type);
+		at += entry->d_reclen;
+	}
+	note(script, (int)MIN(length, 0), "list %s:%s", path, names);
+	fd_close(fd);
+}
+
+static void call_lock(struct script *script)
+{
+	const char *path = choose_path(script);
+	int one = open_path(script, path, O_RDONLY), other = open_path(script, path, O_RDONLY);
+
+	note(script, MIN(one, 0), "open %s twice", path);
+	if (one >= 0 && other >= 0) {
+		note(script, RET_NERRNO(flock(one, LOCK_EX | LOCK_NB)), "lock");
+		note(script, RET_NERRNO(flock(other, LOCK_EX | LOCK_NB)), "lock again");
+		note(script, RET_NERRNO(flock(one, LOCK_UN)), "unlock");
+		note(script, RET_NERRNO(flock(other, LOCK_EX | LOCK_NB)), "lock");
+	}
+	fd_close(one);
+	fd_close(other);
+}
+
+/* Make random calls below the home. */
+static void *run_calls(void *data)
+{
+	struct script *script = data;
+
+	mkdir(script->home, 0755);
+	script->home_fd = open(script->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	while (script->lines.count < CALLS - 8) {
+		unsigned kind = choose(script, 16);
+
+		if (kind < 6)
+			call_names(script, kind);
+		else if (kind < 8)
+			call_file(script);
+		else if (kind < 12)
+			call_subvolume(script, kind - 8);
+		else if (kind < 14)
+			call_look(script);
+		else if (kind < 15)
+			call_list(script);
+		else
+			call_lock(script);
+	}
+	close(script->home_fd);
+	return NULL;
+}
+
+/* ---- requests to a store --------------------------------------------------------------------- */
+
+/* Make random requests to a store, one by one. */
+static void *run_requests(void *data)
+{
+	static const char *const ids[] = { "one", "two", "three" };
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_config config = VARVE_CONFIG_INIT;
+	struct script *script = data;
+	struct varve_store *store;
+
+	config.home = script->home;
+	config.flags = VARVE_OPEN_NO_URING;
+	note(script, varve_open(&config, &store, NULL), "open");
+	for (unsigned i = 0; i < REQUESTS; i++) {
+		const char *id = ids[choose(script, 3)], *other = ids[choose(script, 3)];
+		unsigned kind = choose(script, 8);
+		bool exists = false;
+
+		options.parent = choose(script, 3) ? other : NULL;
+		options.flags = choose(script, 4) ? 0 : VARVE_CREATE_READ_ONLY;
+		if (kind < 3)
+			note(script, varve_layer_create_wait(store, id, &options, NULL),
+			     "create %s %s", id, options.parent ? options.parent : "");
+		else if (kind < 5)
+			note(script, varve_layer_remove_wait(store, id, 0, NULL), "remove %s", id);
+		else if (kind < 6)
+			note(script, varve_layer_rename_wait(store, id, other, 0, NULL),
+			     "rename %s %s", id, other);
+		else if (kind < 7)
+			note(script, varve_layer_freeze_wait(store, id, 0, NULL), "freeze %s", id);
+		else
+			note(script, varve_sweep_wait(store, NULL, NULL), "sweep");
+		note(script, varve_layer_exists_wait(store, id, &exists, NULL), "%s %s", id,
+		     exists ? "exists" : "is missing");
+	}
+	varve_close(store);
+	return NULL;
+}
+
+/* ---- both ------------------------------------------------------------------------------------ */
+
+/* Run RUN by SEED in the simulated kernel and on the file system: is all the same? */
+static void compare(void *(*run)(void *data), uint64_t seed)
+{
+	static struct script model_script, script;
+
+	model_script = script = (struct script){ .random = seed };
+	model_script.home = "/home";
+	script.home = test_home();
+	sim_begin(seed);
+	model_begin();
+	kernel_begin();
+	sim_process("script", run, &model_script);
+	ck_assert_msg(sim_run() == SIM_ENDED, "seed %llu: %s", (unsigned long long)seed,
+		      sim.failure);
+	run(&script);
+	for (unsigned i = 0; i < script.lines.count; i++)
+		ck_assert_msg(!strcmp(script.lines.lines[i], model_script.lines.lines[i]),
+			      "seed %llu: call %u: btrfs: %s; the model: %s",
+			      (unsigned long long)seed, i, script.lines.lines[i],
+			      model_script.lines.lines[i]);
+}
+
+START_TEST(test_calls)
+{
+	unsigned rounds = getenv("VARVE_TEST_SOAK") ? 2000 : 100;
+
+	for (uint64_t seed = 1; seed <= rounds; seed++)
+		compare(run_calls, seed);
+}
+END_TEST
+
+START_TEST(test_requests)
+{
+	unsigned rounds = getenv("VARVE_TEST_SOAK") ? 200 : 10;
+
+	for (uint64_t seed = 1; seed <= rounds; seed++)
+		compare(run_requests, seed);
+}
+END_TEST
+
+TEST_MAIN("model", test_calls, test_requests)
