@@ -20,7 +20,8 @@
  * What UNDO cannot destroy it leaves to a sweep (store/undo.h); the failure says where it is.
  *
  * Alone in the store, a snapshot is staged straight in its place: it is atomic by itself, and
- * durable when the ioctl returns, so PUBLISH and DURABLE have nothing to do. A read-only snapshot
+ * durable when the ioctl returns, so PUBLISH and DURABLE have nothing to do; not under full quotas
+ * where its source has a limit, which the ioctl gives to the snapshot. A read-only snapshot
  * goes that way, too, because the kernel refuses to rename a read-only subvolume into another
  * directory (EROFS). A read-only base layer is made under a reserved name in `subvolumes` itself,
  * made read-only there, and renamed within the directory.
@@ -112,6 +113,8 @@ struct create {
 	bool relimited;
 	/* How quota runs, for the limit of what is staged. */
 	int quota;
+	/* Full mode: the ioctl gives it the limit of its source, and it is to have none. */
+	bool inherits;
 	/* What is to be unpacked into it; NULL: nothing. */
 	struct unpack *unpack;
 	/*
@@ -134,7 +137,8 @@ static struct create *create_of(struct op *op)
 static bool create_reserved(const struct create *create)
 {
 	return create->flags & VARVE_CREATE_READ_ONLY &&
-	       (!create->source || create->size || create->record || rewrite_wanted(create->plan));
+	       (!create->source || create->size || create->record || create->inherits ||
+		rewrite_wanted(create->plan));
 }
 
 /* Is it made read-only at once? One that is rewritten becomes so when that is done. */
@@ -401,11 +405,27 @@ static int create_prepare_quota(struct create *create)
 	}
 	op->call.name = "openat";
 	slot_fd = create_slot_fd(create);
-	r = slot_fd < 0 ? slot_fd
-			: size_record_write(store, slot_fd, create_reserved_name(create, buffer),
-					    create->size);
+	if (slot_fd < 0)
+		return layout_blame(op, slot_fd);
+	r = size_record_write(store, slot_fd, create_reserved_name(create, buffer), create->size);
 	create->recorded = !r;
 	return r ? r : mode;
+}
+
+/*
+ * A snapshot that gets the limit of its source, and is to have none, is staged out of sight: nobody
+ * is to see it with the limit, and no crash to leave it so.
+ */
+static void create_check_inherits(struct create *create)
+{
+	struct varve_store *store = op_store(&create->op);
+	uint64_t number;
+
+	create->inherits = create->quota == VARVE_QUOTA_FULL && create->source && !create->size &&
+			   store->layout.privileged && !subvol_number(create->source_fd, &number) &&
+			   !qgroup_limited(&store->fs, QUOTA_GROUP(0, number), 0);
+	if (create->inherits)
+		create->op.direct = false;
 }
 
 /*
@@ -531,13 +551,14 @@ static int create_stage_work(struct op *op)
 	r = layer_vacate(op_store(op), op->id);
 	if (r)
 		return r;
+	create->quota = create_prepare_quota(create);
+	if (create->quota < 0)
+		return create->quota;
+	create_check_inherits(create);
 	op->call.name = "openat";
 	dir_fd = create_staging_fd(create);
-	if (dir_fd < 0)
-		return layout_blame(op, dir_fd);
 	name = create_staging_name(create, buffer);
-	create->quota = create_prepare_quota(create);
-	r = create->quota < 0 ? create->quota : create_join(create, dir_fd, name);
+	r = dir_fd < 0 ? layout_blame(op, dir_fd) : create_join(create, dir_fd, name);
 	if (!r) {
 		fd_close(TAKE_FD(create->source_fd));
 		r = create_check_limit(create, dir_fd, name, create->quota);

@@ -354,7 +354,7 @@ static void model_moved(int inode, int dir, const char *name)
 	}
 }
 
-/* May the name of INODE, in FROM, be in TO? Of OLD, which is there, the place is taken: -1: none. */
+/* May the name of INODE, in FROM, be in TO, in the place of OLD (negative: of nothing)? */
 static int model_may_move(int inode, int from, int to, int old)
 {
 	bool directory = S_ISDIR(now->inodes[inode].mode), subvolume = model_is_subvolume(inode);

@@ -139,8 +139,7 @@ static void schedule_check(struct model_image *image, bool disk)
 			continue;
 		if (inode->ino != MODEL_ROOT_INO)
 			sim_fail("%s: %s is no subvolume", where, entry->name);
-		if ((wanted || image->quota != MODEL_QUOTA_FULL) &&
-		    (group ? group->limit : 0) != wanted)
+		if ((group ? group->limit : 0) != wanted)
 			sim_fail("%s: layer %s has the limit %llu, not %llu", where, entry->name,
 				 (unsigned long long)(group ? group->limit : 0),
 				 (unsigned long long)wanted);
