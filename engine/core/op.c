@@ -124,10 +124,12 @@ void op_amend(struct op *op, bool path, const char *format, ...)
 	va_end(arguments);
 }
 
-/* End OP. */
+/* End OP, and with the last one its request. */
 static void op_end(struct op *op)
 {
-	assert(!op->ended);
+	struct request *request = op->request;
+
+	assert(!op->ended && request->remaining);
 	op->ended = true;
 	op->request->core->counters.running[op->request->class->operation] -= op->started;
 	op->state = op->request->class->steps_count;
@@ -137,7 +139,10 @@ static void op_end(struct op *op)
 	for (size_t i = 0; i < op->request->class->holds; i++)
 		id_lock_release(&op->request->core->holds, &op->holds[i]);
 	fds_leave(op);
-	request_op_ended(op->request, op);
+	if (--request->remaining)
+		return;
+	list_remove(&request->link);
+	list_append(&request->core->finished, &request->link);
 }
 
 /* The one place that sets a state. Forward only. */

@@ -206,17 +206,6 @@ void requests_run(struct core *core)
 		op_start(list_entry(link, struct op, link));
 }
 
-void request_op_ended(struct request *request, struct op *op)
-{
-	struct core *core = request->core;
-
-	assert(request->remaining);
-	if (--request->remaining)
-		return;
-	list_remove(&request->link);
-	list_append(&core->finished, &request->link);
-}
-
 /* Copy what the reactor counts to where others may read it, with core->counting held. */
 static void requests_publish_counters(struct core *core)
 {

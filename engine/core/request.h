@@ -119,9 +119,6 @@ int request_refuse(struct core *core, enum varve_operation operation, int error,
 /* Copy the reason of this thread's latest refusal: 0, or -ENOENT when there is none. */
 int request_refusal(struct core *core, struct varve_failure *ret_failure);
 
-/* One operation of REQUEST has ended. Reactor. */
-void request_op_ended(struct request *request, struct op *op);
-
 /* Post the requests that finished in this turn to the caller's threads. Reactor. */
 void requests_flush(struct core *core);
 
