@@ -5,6 +5,7 @@
 #include "engine/archive/unpack_place.h"
 #include "engine/archive/whiteout.h"
 #include "engine/base/limits.h"
+#include "engine/core/fds.h"
 #include "engine/dir/beneath.h"
 #include "engine/dir/loosen.h"
 #include "engine/dir/mounts.h"

@@ -2,6 +2,7 @@
 #include "engine/archive/unpack_place.h"
 #include "engine/archive/tar_name.h"
 #include "engine/archive/unpack_dress.h"
+#include "engine/core/fds.h"
 #include "engine/dir/acl.h"
 #include "engine/dir/beneath.h"
 #include "engine/dir/mounts.h"

@@ -2,8 +2,6 @@
 #include "engine/core/channel.h"
 #include "engine/base/limits.h"
 #include "engine/core/completion.h"
-#include "engine/core/request.h"
-#include "engine/core/core.h"
 
 #include <stdio.h>
 #include <string.h>

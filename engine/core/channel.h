@@ -18,7 +18,7 @@
 #ifndef VARVE_CORE_CHANNEL_H
 #define VARVE_CORE_CHANNEL_H
 
-#include "engine/core/request.h"
+#include "engine/core/core.h"
 
 /* The caller's ends of a channel. */
 struct channel_ends {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/core/completion.h"
 #include "engine/core/core.h"
-#include "engine/core/request.h"
 
 #include <unistd.h>
 

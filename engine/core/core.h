@@ -2,25 +2,254 @@
 /*
  * The core runs requests: the reactor's thread, the table of requests, and the state that the
  * caller's threads wait for. It knows no file system and no store; a store's work in each turn
- * comes in by hooks. The marks below say which thread may access which fields; there is no state
+ * comes in by hooks.
+ *
+ * The structs of operations, of requests and of the core point to each other, and stand here
+ * together. Their functions are declared in the headers that the marks name; each of these includes
+ * this one. The marks in struct core say which thread may access which fields; there is no state
  * outside of it.
  */
 #ifndef VARVE_CORE_CORE_H
 #define VARVE_CORE_CORE_H
 
-#include "engine/core/fds.h"
-#include "engine/core/id_lock.h"
+#include "engine/base/failure.h"
 #include "engine/io/io.h"
 
-/*
- * Counters that the reactor alone writes while it turns; copied under store->counting at the end of
- * each turn.
- */
-struct counters {
-	uint64_t beats, snapshots, snapshots_direct, syncs, group_max;
-	/* Operations that have begun and not ended. */
-	unsigned running[OPERATION_COUNT];
+#include <assert.h>
+#include <stddef.h>
+
+/* How many operations there are. */
+#define OPERATION_COUNT (VARVE_RECORD + 1)
+
+struct channel;
+struct core;
+struct group_commit;
+struct ident;
+struct op;
+struct request;
+
+/* ---- operations: op.h, id_lock.h ------------------------------------------------------------- */
+
+/* One step of an operation. */
+struct op_step {
+	/* For traces and error records: "SNAPSHOT". */
+	const char *name;
+	/* Begin the step. */
+	int (*start)(struct op *op);
+	/*
+	 * Continue with the result of the call that start() made; NULL: on success enter the next
+	 * state.
+	 */
+	int (*done)(struct op *op, int result);
+	/*
+	 * When the step fails for lack of descriptors it has closed its own, and can begin anew:
+	 * see fds.h.
+	 */
+	bool again;
 };
+
+/* A kind of operation. */
+struct op_class {
+	enum varve_operation operation;
+	/* Bytes of its struct, which begins with a struct op. */
+	size_t size;
+	/* The most ids that one operation locks. */
+	unsigned holds;
+	/*
+	 * Descriptors that an operation has open at once, without those of a walk: a number, or
+	 * FDS_NOTHING. 0: FDS_OPERATION.
+	 */
+	unsigned fds;
+	/* Does the caller get an outcome for each one, beside the request's result? */
+	bool outcomes;
+	/* Its steps, by state; how many; the first one that undoes. */
+	const struct op_step *steps;
+	unsigned steps_count, unwind;
+	/*
+	 * The last state whose beginning a cancel prevents: past it the operation cannot be undone.
+	 */
+	unsigned cancel_last;
+	/* Fill in what the operation found; NULL: nothing. Dispatching thread. */
+	void (*result)(struct request *request, struct varve_result *result);
+	/*
+	 * Close the descriptors that the operation has left open; NULL: none. Reactor, when it
+	 * ends.
+	 */
+	void (*close)(struct op *op);
+	/* Free its memory; NULL: none. Dispatching thread, where no file-system call is made. */
+	void (*release)(struct op *op);
+};
+
+/* A place in the queue of an id: see id_lock.c. */
+struct id_lock {
+	/* In ident->waiting, until it is granted. */
+	struct list link;
+	struct op *op;
+	/* What is to be held; NULL: nothing. */
+	const char *id;
+	/* NULL: neither held nor waited for. */
+	struct ident *ident;
+	bool exclusive, granted;
+};
+
+struct op {
+	struct request *request;
+	/* The layer; "" where there is none. */
+	const char *id;
+	/* The current state; set by op.c alone. */
+	unsigned state;
+	/* 0, or the first error. */
+	int error;
+	/*
+	 * The failure; NULL while error is 0. Shared and constant when there was no memory for one.
+	 */
+	const struct varve_failure *failure;
+	/*
+	 * What the current step is about, for the error record: a directory below the home, a name
+	 * in it.
+	 */
+	const char *place, *subject;
+	/* An explanation to go with the next failure; a constant. */
+	const char *detail;
+	/* The call that the current step waits for. */
+	struct call call;
+	/* In a queue of the group commit or of the backlog, or in the runnable list. */
+	struct list link;
+	/* Takes the operation out of the queue that it waits in; NULL: it cannot leave. */
+	void (*withdraw)(struct op *op);
+	/*
+	 * Lets a call that waits for a peer end early; it stays queued or under way. NULL: none
+	 * does.
+	 */
+	void (*interrupt)(struct op *op);
+	/* The operation's work in a group commit, on a lane thread. */
+	int (*work)(struct op *op);
+	/*
+	 * Worker slot of the group; whether it may, and does, work straight in place; whether its
+	 * work commits.
+	 */
+	uint16_t slot;
+	bool direct_allowed, direct, commits;
+	/* Be a group of its own. */
+	bool alone;
+	/*
+	 * Its work ran at a boundary; it wrote data that a flush is to answer for: see
+	 * commit_write_begin().
+	 */
+	bool renamed, writes;
+	/*
+	 * Flushes that had failed before it wrote; what the commit that it waits for covers (enum
+	 * commit_cover).
+	 */
+	unsigned flushes_failed;
+	uint8_t cover;
+	/*
+	 * Descriptors reserved; the queue in which it waits for them (enum fds_kind); whether it
+	 * waits to begin its step anew.
+	 */
+	unsigned fds;
+	uint8_t fds_kind;
+	bool parked;
+	/* Keeps its reservation while it waits for another operation: see fds_idle(). */
+	bool idle;
+	/*
+	 * The step has done work that cannot be repeated, and does not begin anew; a lane thread
+	 * sets this.
+	 */
+	bool begun;
+	/* Began; ended (kept to assert that it ends once). */
+	bool started, ended;
+	/* Locks of ids that are not granted yet. */
+	unsigned holds_waiting;
+	/* Why the locks could not be queued; 0: they were. */
+	int start_error;
+	/* The ids it holds, request->class->holds of them. */
+	struct id_lock *holds;
+};
+
+/* ---- requests: request.h, progress.h --------------------------------------------------------- */
+
+/* The progress of a request; any thread counts. */
+struct progress {
+	_Atomic uint64_t entries, bytes, left;
+};
+
+/* A callback that is due: a dispatching thread runs it. */
+struct event {
+	/* In core->ready: guarded by core->lock. */
+	struct list link;
+	/*
+	 * The channel that has bytes or room; NULL: the request that contains the event has ended.
+	 */
+	struct channel *channel;
+};
+
+/* A request, with its handle and its callback. */
+struct request {
+	union {
+		/* To the reactor. */
+		struct inbox_node node;
+		/* Then among those in flight, then among those finished in this turn (reactor). */
+		struct list link;
+		/*
+		 * Then, after it came back by its node, that it has ended (core->lock); neither of
+		 * the others reaches to its channel, which is NULL.
+		 */
+		struct event event;
+	};
+	/* The channel of its archive; NULL: none. */
+	struct channel *channel;
+	struct core *core;
+	const struct op_class *class;
+	varve_request handle;
+	varve_callback *callback;
+	void *user_data;
+	union {
+		/* Where request_string() puts the next string of the arguments. */
+		char *strings;
+		/* Then when it was submitted. */
+		uint64_t submitted_ns;
+	};
+	/* Ends early where it can; any thread sets it. */
+	_Atomic bool cancelled;
+	/* Done, and in core->ready: guarded by core->lock. */
+	bool ready;
+	/* The callback has to survive a power cut. */
+	bool durable;
+	/* VARVE_* flags. */
+	uint64_t flags;
+	/* Operations, and how many have not ended. */
+	uint32_t count, remaining;
+	/* See varve_progress(). */
+	struct progress progress;
+	/*
+	 * The first of `count` operations of class->size bytes each; then all their holds,
+	 * outcomes, strings.
+	 */
+	struct op ops[];
+};
+
+static_assert(sizeof(struct inbox_node) <= offsetof(struct event, channel),
+	      "a request's event is no channel's");
+
+/* The operation of REQUEST at INDEX. */
+static inline struct op *request_op(struct request *request, size_t index)
+{
+	return (struct op *)((char *)request->ops + index * request->class->size);
+}
+
+/* The holds of all operations of REQUEST. */
+static inline struct id_lock *request_holds(struct request *request)
+{
+	return (struct id_lock *)request_op(request, request->count);
+}
+
+/* The outcome of each operation of REQUEST, filled when it is done; only with class->outcomes. */
+static inline struct varve_outcome *request_outcomes(struct request *request)
+{
+	return (struct varve_outcome *)(request_holds(request) +
+					(size_t)request->count * request->class->holds);
+}
 
 /* The callback for a request's progress: see varve_progress_watch(). */
 struct watch {
@@ -60,6 +289,82 @@ struct refusal {
 struct runner {
 	struct list link;
 	pthread_t thread;
+};
+
+/* ---- what they wait for: id_lock.h, fds.h ---------------------------------------------------- */
+
+/* Buckets of the table of ids; a power of two. */
+#define HOLD_BUCKETS 4096
+
+struct id_lock_table {
+	/* The ids that are held or waited for. */
+	struct ident *buckets[HOLD_BUCKETS];
+	/*
+	 * Operations whose last hold was granted, to be started: a list, not a call, so that
+	 * releases do not recurse.
+	 */
+	struct list runnable;
+	/* For tests: the number of ids and holds that were looked at. */
+	uint64_t looks;
+	struct fault *fault;
+};
+
+/* The peers that operations wait for, beside descriptors. */
+enum fds_kind {
+	FDS_OTHER,  /* nothing but themselves */
+	FDS_WRITES, /* the reader of an archive */
+	FDS_READS,  /* the writer of an archive */
+	FDS_KINDS
+};
+
+/* The operations of a kind. */
+struct fds_queue {
+	/* How many run and are not parked. */
+	unsigned running;
+	/* Those that have not begun, in the order they came. */
+	struct list waiting;
+};
+
+struct fds {
+	/* Descriptors that were free when the store was opened. */
+	unsigned free;
+	/* Descriptors reserved; by how many operations; how many of these are parked. */
+	unsigned taken, running, parked;
+	/* Descriptors that can be reserved in all, as counted at that time. */
+	unsigned room;
+	uint64_t counted_ns;
+	/* How old that count may become. */
+	uint64_t count_after_ns;
+	/* Descriptors were missing recently: count, however few are reserved. */
+	bool scarce;
+	/* By enum fds_kind; the kind whose turn it is to enter. */
+	struct fds_queue queues[FDS_KINDS];
+	unsigned turn;
+	/* Parked operations; one that was parked, and is not parked again. */
+	struct list stopped;
+	const struct op *last;
+	/*
+	 * Counts what archives have moved; any thread. Its value when that was last seen to change.
+	 */
+	_Atomic uint64_t moved;
+	uint64_t moved_seen;
+	/*
+	 * When archives that have not moved do not keep others from beginning, 0: nothing waits for
+	 * them; how long that takes.
+	 */
+	uint64_t stall_ns, stall_after_ns;
+};
+
+/* ---- the core: reactor.h --------------------------------------------------------------------- */
+
+/*
+ * Counters that the reactor alone writes while it turns; copied under store->counting at the end of
+ * each turn.
+ */
+struct counters {
+	uint64_t beats, snapshots, snapshots_direct, syncs, group_max;
+	/* Operations that have begun and not ended. */
+	unsigned running[OPERATION_COUNT];
 };
 
 /* The functions that the store provides to its core. */
@@ -166,24 +471,6 @@ struct core {
 	/* Reactor's start: 1 running, negative errno. */
 	int started;
 };
-
-/*
- * Prepare CORE of STORE, zeroed; 0, or -errno and *RET_CALL, and core_free() frees what was made.
- */
-int core_init(struct core *core, struct varve_store *store, const struct core_hooks *hooks,
-	      const char **ret_call);
-
-/* Make room for the requests that may be in flight at once, core->requests_max. 0 or -ENOMEM. */
-int core_make_slots(struct core *core);
-
-/* Free CORE, whose reactor is stopped, or which is a forked child's copy. */
-void core_free(struct core *core);
-
-/* Start the reactor's thread; 0 or -errno. The limits are set. */
-int reactor_start(struct core *core);
-
-/* End the reactor's thread; nothing may be in flight. */
-void reactor_stop(struct core *core);
 
 /* Is this the process that opened the store? */
 static inline bool core_here(const struct core *core)

@@ -2,9 +2,9 @@
 #include "engine/core/dispatch.h"
 #include "engine/core/channel.h"
 #include "engine/core/completion.h"
-#include "engine/core/core.h"
 #include "engine/core/handle.h"
 #include "engine/core/progress.h"
+#include "engine/core/reactor.h"
 #include "engine/core/request.h"
 
 #include <poll.h>

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/core/fds.h"
 #include "engine/base/limits.h"
-#include "engine/core/request.h"
-#include "engine/core/core.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -49,53 +49,7 @@
 #ifndef VARVE_CORE_FDS_H
 #define VARVE_CORE_FDS_H
 
-#include "engine/core/op.h"
-
-/* The peers that operations wait for, beside descriptors. */
-enum fds_kind {
-	FDS_OTHER,  /* nothing but themselves */
-	FDS_WRITES, /* the reader of an archive */
-	FDS_READS,  /* the writer of an archive */
-	FDS_KINDS
-};
-
-/* The operations of a kind. */
-struct fds_queue {
-	/* How many run and are not parked. */
-	unsigned running;
-	/* Those that have not begun, in the order they came. */
-	struct list waiting;
-};
-
-struct fds {
-	/* Descriptors that were free when the store was opened. */
-	unsigned free;
-	/* Descriptors reserved; by how many operations; how many of these are parked. */
-	unsigned taken, running, parked;
-	/* Descriptors that can be reserved in all, as counted at that time. */
-	unsigned room;
-	uint64_t counted_ns;
-	/* How old that count may become. */
-	uint64_t count_after_ns;
-	/* Descriptors were missing recently: count, however few are reserved. */
-	bool scarce;
-	/* By enum fds_kind; the kind whose turn it is to enter. */
-	struct fds_queue queues[FDS_KINDS];
-	unsigned turn;
-	/* Parked operations; one that was parked, and is not parked again. */
-	struct list stopped;
-	const struct op *last;
-	/*
-	 * Counts what archives have moved; any thread. Its value when that was last seen to change.
-	 */
-	_Atomic uint64_t moved;
-	uint64_t moved_seen;
-	/*
-	 * When archives that have not moved do not keep others from beginning, 0: nothing waits for
-	 * them; how long that takes.
-	 */
-	uint64_t stall_ns, stall_after_ns;
-};
+#include "engine/core/core.h"
 
 /* Prepare FDS. */
 void fds_init(struct fds *fds);

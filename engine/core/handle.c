@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/core/handle.h"
 #include "engine/core/core.h"
-#include "engine/core/request.h"
 
 struct request *handle_find(struct core *core, varve_request handle)
 {

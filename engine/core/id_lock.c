@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/core/id_lock.h"
-#include "engine/core/core.h"
-#include "engine/core/request.h"
 
 #include <string.h>
 

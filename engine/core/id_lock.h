@@ -8,23 +8,7 @@
 #ifndef VARVE_CORE_ID_LOCK_H
 #define VARVE_CORE_ID_LOCK_H
 
-#include "engine/core/op.h"
-
-/* Buckets of the table of ids; a power of two. */
-#define HOLD_BUCKETS 4096
-
-struct id_lock_table {
-	/* The ids that are held or waited for. */
-	struct ident *buckets[HOLD_BUCKETS];
-	/*
-	 * Operations whose last hold was granted, to be started: a list, not a call, so that
-	 * releases do not recurse.
-	 */
-	struct list runnable;
-	/* For tests: the number of ids and holds that were looked at. */
-	uint64_t looks;
-	struct fault *fault;
-};
+#include "engine/core/core.h"
 
 /* Prepare an empty table. */
 void id_lock_init(struct id_lock_table *table, struct fault *fault);

@@ -3,8 +3,6 @@
 #include "engine/core/channel.h"
 #include "engine/core/fds.h"
 #include "engine/core/id_lock.h"
-#include "engine/core/request.h"
-#include "engine/core/core.h"
 
 #include <assert.h>
 #include <inttypes.h>

@@ -3,7 +3,6 @@
 #include "engine/core/completion.h"
 #include "engine/core/core.h"
 #include "engine/core/handle.h"
-#include "engine/core/request.h"
 
 /* The watch of REQUEST, NULL for none. */
 static struct watch *progress_watch_of(const struct request *request)

@@ -8,11 +8,6 @@
 struct core;
 struct request;
 
-/* The progress of a request; any thread counts. */
-struct progress {
-	_Atomic uint64_t entries, bytes, left;
-};
-
 /* See varve_progress(), varve_progress_watch(). */
 int progress_get(struct core *core, varve_request handle, struct varve_progress *ret_progress);
 int progress_watch(struct core *core, varve_request handle, varve_progress_callback *callback,

@@ -4,7 +4,6 @@
 #include "engine/core/channel.h"
 #include "engine/core/completion.h"
 #include "engine/core/id_lock.h"
-#include "engine/core/core.h"
 
 #include <assert.h>
 #include <string.h>

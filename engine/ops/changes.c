@@ -18,6 +18,7 @@
 #include "engine/base/limits.h"
 #include "engine/btrfs/fs.h"
 #include "engine/btrfs/subvol.h"
+#include "engine/core/fds.h"
 #include "engine/core/request.h"
 #include "engine/diff/compare.h"
 #include "engine/diff/delta.h"

@@ -14,6 +14,7 @@
 #include "engine/base/id.h"
 #include "engine/base/limits.h"
 #include "engine/btrfs/qgroup.h"
+#include "engine/core/fds.h"
 #include "engine/core/request.h"
 #include "engine/dir/entries.h"
 #include "engine/ops/ops.h"

@@ -12,6 +12,7 @@
  * still be there.
  */
 #include "engine/btrfs/fs.h"
+#include "engine/core/progress.h"
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
 #include "engine/store/backlog.h"

@@ -8,6 +8,7 @@
 #include "engine/base/id.h"
 #include "engine/btrfs/fs.h"
 #include "engine/btrfs/qgroup.h"
+#include "engine/core/reactor.h"
 #include "engine/store/quota.h"
 #include "engine/btrfs/search.h"
 #include "engine/btrfs/subvol.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/store/store.h"
+#include "engine/core/reactor.h"
 #include "engine/store/usage_cache.h"
 
 #include <stdio.h>

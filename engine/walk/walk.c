@@ -39,6 +39,7 @@
  */
 #include "engine/walk/walk.h"
 #include "engine/btrfs/subvol.h"
+#include "engine/core/fds.h"
 #include "engine/dir/opath.h"
 #include "engine/store/layer.h"
 #include "engine/store/store.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/walk/walk_dirs.h"
+#include "engine/core/fds.h"
 #include "engine/dir/opath.h"
 #include "engine/store/layer.h"
 #include "engine/store/store.h"

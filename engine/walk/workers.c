@@ -12,6 +12,7 @@
  * hence the factor width / CPUs, without which the width would feed itself.
  */
 #include "engine/walk/workers.h"
+#include "engine/core/fds.h"
 #include "engine/store/store.h"
 
 #include <sys/resource.h>
