@@ -252,7 +252,6 @@ static int adopt_copied(struct op *op, int result)
 static int adopt_flush(struct op *op)
 {
 	op->subject = op->id;
-	op->call.name = "BTRFS_IOC_SYNC";
 	return commit_flush(op);
 }
 
@@ -348,7 +347,6 @@ static int adopt_published(struct op *op, int result)
 
 static int adopt_durable(struct op *op)
 {
-	op->call.name = "fsync";
 	return commit_names(op);
 }
 

@@ -81,7 +81,6 @@ static int apply_unpacked(struct op *op, int result)
 
 static int apply_durable(struct op *op)
 {
-	op->call.name = "BTRFS_IOC_SYNC";
 	return commit_flush(op);
 }
 

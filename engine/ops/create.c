@@ -736,7 +736,6 @@ static int create_rewritten(struct op *op, int result)
  */
 static int create_flush(struct op *op)
 {
-	op->call.name = "BTRFS_IOC_SYNC";
 	return commit_flush(op);
 }
 
@@ -866,7 +865,6 @@ static int create_publish_done(struct op *op, int result)
 
 static int create_durable(struct op *op)
 {
-	op->call.name = "fsync";
 	/*
 	 * What was made straight in its place is durable, names and all, but for a limit that was
 	 * set afterwards.

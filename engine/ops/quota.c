@@ -279,7 +279,6 @@ static int quota_limit_done(struct op *op, int result)
 
 static int quota_durable(struct op *op)
 {
-	op->call.name = "fsync";
 	return commit_metadata(op);
 }
 

@@ -629,7 +629,6 @@ static int remove_empty_done(struct op *op, int result)
 
 static int remove_durable(struct op *op)
 {
-	op->call.name = "fsync";
 	return commit_names(op);
 }
 

@@ -172,7 +172,6 @@ static int rename_done(struct op *op, int result)
 
 static int rename_durable(struct op *op)
 {
-	op->call.name = "fsync";
 	return commit_names(op);
 }
 

@@ -37,7 +37,6 @@ static struct sync *sync_of(struct op *op)
 
 static int sync_commit(struct op *op)
 {
-	op->call.name = "BTRFS_IOC_SYNC";
 	return commit_flush(op);
 }
 
@@ -98,7 +97,6 @@ static int sync_cleaned(struct op *op, int result)
 
 static int sync_free(struct op *op)
 {
-	op->call.name = "BTRFS_IOC_SYNC";
 	return commit_flush(op);
 }
 

@@ -196,7 +196,7 @@ static void backlog_sweep(struct backlog *backlog)
 	backlog->swept_ns = now;
 	backlog->destroyed_swept = backlog->destroyed;
 	backlog->store->core.background++;
-	call_function(&backlog->sweep, LANE_LONG, "BTRFS_IOC_QGROUP_CREATE", backlog_sweep_run);
+	call_function(&backlog->sweep, LANE_LONG, "sweep", backlog_sweep_run);
 	backlog->sweep.done = backlog_swept;
 	io_submit(&backlog->store->core.io, &backlog->sweep);
 }

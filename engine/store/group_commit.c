@@ -315,6 +315,7 @@ static void commit_serial_begin(struct group_commit *commits)
 /* Let OP wait for a commit that begins from now on and covers at least COVER. */
 static int commit_wait(struct op *op, enum commit_cover cover)
 {
+	op->call.name = commits_of(op)->hooks->calls[cover];
 	op->withdraw = NULL;
 	op->cover = cover;
 	list_append(&commits_of(op)->durable, &op->link);
@@ -346,6 +347,7 @@ static void commit_unflush(struct op *op)
 
 int commit_flush(struct op *op)
 {
+	op->call.name = commits_of(op)->hooks->calls[COMMIT_DATA];
 	op->withdraw = op->state <= op->request->class->cancel_last ? commit_unflush : NULL;
 	list_append(&commits_of(op)->unflushed, &op->link);
 	return OP_WAIT;

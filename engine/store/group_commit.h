@@ -32,7 +32,7 @@
 #include "engine/core/op.h"
 
 /* What a commit has to cover; each one covers those before it. */
-enum commit_cover { COMMIT_NAMES, COMMIT_METADATA, COMMIT_DATA };
+enum commit_cover { COMMIT_NAMES, COMMIT_METADATA, COMMIT_DATA, COMMIT_COVERS };
 
 /* A call that commits, for operations that wait. */
 struct commit_sync {
@@ -48,6 +48,8 @@ struct commit_sync {
 struct commit_hooks {
 	/* Make durable what was done so far, as far as HOW covers it. 0 or -errno. */
 	int (*commit)(struct varve_store *store, enum commit_cover how);
+	/* The call that this is, for the error record. */
+	const char *calls[COMMIT_COVERS];
 	/* The number of the transaction committed last, 0 when it is not known. */
 	uint64_t (*generation)(struct varve_store *store);
 };

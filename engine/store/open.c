@@ -481,6 +481,9 @@ static uint64_t open_hook_generation(struct varve_store *store)
 
 static const struct commit_hooks open_hooks = {
 	.commit = open_hook_commit,
+	.calls = { [COMMIT_NAMES] = "fsync",
+		   [COMMIT_METADATA] = "fsync",
+		   [COMMIT_DATA] = "BTRFS_IOC_SYNC" },
 	.generation = open_hook_generation,
 };
 

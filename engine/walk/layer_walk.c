@@ -211,7 +211,6 @@ static int layer_walk_rested(struct op *op, int result)
 
 static int layer_walk_durable(struct op *op)
 {
-	op->call.name = "fsync";
 	return commit_metadata(op);
 }
 
