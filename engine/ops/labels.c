@@ -134,7 +134,7 @@ static int labels_work(struct op *op)
 		r = labels_prove(op, uuid);
 	if (r)
 		return r;
-	op->call.name = "getxattrat";
+	op->call.name = "fgetxattr";
 	r = record_find(op_store(op), op->id, uuid, &old);
 	op->detail = record_detail(r);
 	if (!r)
@@ -157,7 +157,6 @@ static int labels_changed(struct op *op, int result)
 
 static int labels_durable(struct op *op)
 {
-	op->call.name = "fsync";
 	/* It is not in `subvolumes`. */
 	return commit_metadata(op);
 }

@@ -334,7 +334,7 @@ static int list_read_run(struct call *call)
 
 static int list_read(struct op *op)
 {
-	call_function(&op->call, LANE_LONG, "getxattrat", list_read_run);
+	call_function(&op->call, LANE_LONG, "fgetxattr", list_read_run);
 	return op_call(op);
 }
 

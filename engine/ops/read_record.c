@@ -56,7 +56,7 @@ static int read_record_run(struct call *call)
 		op->detail = "not a subvolume of this store";
 	if (r)
 		return r;
-	call->name = "getxattrat";
+	call->name = "fgetxattr";
 	r = record_find(op_store(op), op->id, info.uuid, &reading->record);
 	op->detail = record_detail(r);
 	return r;
