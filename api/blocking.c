@@ -499,6 +499,15 @@ int varve_layer_freeze_wait(struct varve_store *store, const char *id, uint64_t 
 			varve_layer_freeze(store, id, flags, blocking_done, &blocking, &request));
 }
 
+int varve_layer_flush_wait(struct varve_store *store, const char *id, uint64_t flags,
+			   struct varve_failure *ret_failure)
+{
+	struct blocking blocking = { .ret_failure = ret_failure };
+
+	return BLOCKING(store, ret_failure,
+			varve_layer_flush(store, id, flags, blocking_done, &blocking, &request));
+}
+
 int varve_layer_rename_wait(struct varve_store *store, const char *id, const char *new_id,
 			    uint64_t flags, struct varve_failure *ret_failure)
 {

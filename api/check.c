@@ -16,10 +16,10 @@
 	 VARVE_OPEN_EXISTING | VARVE_LAYER_READ_ONLY | VARVE_LAYER_QUOTA | VARVE_USAGE_QUOTA | \
 	 VARVE_QUOTA_INCONSISTENT | VARVE_QUOTA_RESCAN_RUNNING | VARVE_QUOTA_COUNTED |         \
 	 VARVE_OPEN_SHARED_HOME | VARVE_USAGE_MOUNTS | VARVE_DIGESTS | VARVE_LABEL_ONLY |      \
-	 VARVE_LABEL_RECORD | VARVE_LABEL_COMPARE | VARVE_FIND_RECORDS)
+	 VARVE_LABEL_RECORD | VARVE_LABEL_COMPARE | VARVE_FIND_RECORDS | VARVE_APPLY_WRITEBACK)
 
 /* No two have a bit in common. */
-static_assert(__builtin_popcountll(CHECK_FLAGS) == 32, "each flag has a bit of its own");
+static_assert(__builtin_popcountll(CHECK_FLAGS) == 33, "each flag has a bit of its own");
 
 int check_request(struct varve_store *store, enum varve_operation operation,
 		  varve_callback *callback)

@@ -84,6 +84,19 @@ int varve_layer_relabel(struct varve_store *store, const char *id, const char *l
 				  &(struct submit){ callback, user_data, ret_request });
 }
 
+int varve_layer_flush(struct varve_store *store, const char *id, uint64_t flags,
+		      varve_callback *callback, void *user_data, varve_request *ret_request)
+{
+	int r = check_request(store, VARVE_FLUSH, callback);
+
+	if (!r)
+		r = check_id(store, VARVE_FLUSH, id);
+	if (!r)
+		r = check_flags(store, VARVE_FLUSH, flags, 0);
+	return r ? r
+		 : flush_submit(store, id, &(struct submit){ callback, user_data, ret_request });
+}
+
 int varve_layer_freeze(struct varve_store *store, const char *id, uint64_t flags,
 		       varve_callback *callback, void *user_data, varve_request *ret_request)
 {

@@ -32,6 +32,7 @@ static const struct option_spec apply_options[] = {
 	{ .name = "force-mode",
 	  .argument = "MODE",
 	  .help = "set this mode on all files, and keep theirs in an attribute" },
+	{ .name = "writeback", .help = "begin to write to disk at once, as a flush comes next" },
 	APPLY_DIGESTS,
 	{ 0 },
 };
@@ -136,6 +137,8 @@ static int apply_run(struct cli *cli, const struct arguments *arguments)
 	    idmap_option(cli, "apply", arguments, "gidmap", &work.options.gids,
 			 &work.options.gids_count) == 0 &&
 	    apply_flags(cli, "apply", arguments, &work.options) == 0) {
+		if (options_has(arguments, "writeback"))
+			work.options.flags |= VARVE_APPLY_WRITEBACK;
 		work.fd = apply_open(cli, "apply", file ? file : "-");
 		status = CLI_FAILED;
 	}

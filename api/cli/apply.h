@@ -24,7 +24,7 @@ void apply_take_skipped(struct flight_slot *slot, const struct varve_result *res
 		  .argument = "DIGEST",                                               \
 		  .help = "fail unless the stream has this digest: sha256:..." },     \
 	{                                                                             \
-		.name = "expect-diff-id", .argument = "DIGEST",                       \
+		.name = "expect-diff-id", .argument = "ID",                           \
 		.help = "fail unless the archive has this one without compression"    \
 	}
 

@@ -103,6 +103,7 @@ struct command {
 	ROW(usage)         \
 	ROW(chown)         \
 	ROW(relabel)       \
+	ROW(flush)         \
 	ROW(freeze)        \
 	ROW(thaw)          \
 	ROW(rename)        \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rewrite.c: the commands `chown`, `freeze`, `thaw`, `rename` and `relabel`. */
+/* rewrite.c: the commands `chown`, `flush`, `freeze`, `thaw`, `rename` and `relabel`. */
 #include <errno.h>
 
 #include "apply.h"
@@ -64,6 +64,37 @@ const struct command chown_command = {
 	.operands_max = SIZE_MAX,
 	.open_flags = VARVE_OPEN_EXISTING,
 	.run = chown_run,
+};
+
+/* ---- flush ----------------------------------------------------------------------------------- */
+
+/** Submit the flush of ID. */
+static int flush_submit(struct flight *flight, const char *id, varve_callback *callback,
+			void *user_data, varve_request *ret_request)
+{
+	return varve_layer_flush(flight->cli->store, id, 0, callback, user_data, ret_request);
+}
+
+static const struct flight_job flush_job = {
+	.name = "flush",
+	.past = "flushed",
+	.submit = flush_submit,
+};
+
+/** Make the data of layers durable. */
+static int flush_run(struct cli *cli, const struct arguments *arguments)
+{
+	return flight_run_operands(cli, &flush_job, arguments, NULL);
+}
+
+const struct command flush_command = {
+	.name = "flush",
+	.operands = "ID...",
+	.summary = "make the data of layers durable",
+	.operands_min = 1,
+	.operands_max = SIZE_MAX,
+	.open_flags = VARVE_OPEN_EXISTING,
+	.run = flush_run,
 };
 
 /* ---- freeze, thaw ---------------------------------------------------------------------------- */

@@ -161,6 +161,7 @@ enum varve_operation {
 	VARVE_ADOPT = 22,
 	VARVE_LABEL = 23,
 	VARVE_RECORD = 24,
+	VARVE_FLUSH = 25,
 };
 
 /**
@@ -891,6 +892,11 @@ int varve_noop(struct varve_store *store, varve_callback *callback, void *user_d
  * needed; without it the request fails with -ENOTSUP.
  */
 #define VARVE_DIGESTS VARVE_FLAG(20)
+/**
+ * apply: begin to write each file's content to disk as soon as it is unpacked, because a
+ * varve_layer_flush() or a varve_sync() comes next. A durable apply, and a create, do so always.
+ */
+#define VARVE_APPLY_WRITEBACK VARVE_FLAG(21)
 /** create: make the layer read-only. */
 #define VARVE_CREATE_READ_ONLY VARVE_FLAG(2)
 /** create: fail with -EAGAIN where the create would have to wait for the cleaner's backlog. */
@@ -1304,6 +1310,21 @@ int varve_layer_chown(struct varve_store *store, const char *id,
  */
 int varve_layer_freeze(struct varve_store *store, const char *id, uint64_t flags,
 		       varve_callback *callback, void *user_data, varve_request *ret_request);
+
+/**
+ * Make the data and the names that layer ID has at the time of the call survive a power cut, those
+ * of files that any program has written included. FLAGS: 0. Requests that are in flight together
+ * share one flush and one commit of the file system. A flush takes as long as there is data to
+ * write, and delays no other request but those on ID. To have the data on its way earlier, let an
+ * apply begin to write it: VARVE_APPLY_WRITEBACK.
+ *
+ * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume of the store), -EIO (data of
+ * any file of the file system was lost meanwhile: the kernel does not report the file), -EROFS,
+ * -ENOSPC, -ECANCELED. A cancel ends the wait. No privilege. Nothing is changed, and a crash leaves
+ * nothing.
+ */
+int varve_layer_flush(struct varve_store *store, const char *id, uint64_t flags,
+		      varve_callback *callback, void *user_data, varve_request *ret_request);
 
 /**
  * Give layer ID the name NEW_ID. The recorded size is renamed as well; the limit, the groups and
@@ -2101,6 +2122,10 @@ int varve_layer_chown_wait(struct varve_store *store, const char *id,
 /** Blocking varve_layer_freeze(). */
 int varve_layer_freeze_wait(struct varve_store *store, const char *id, uint64_t flags,
 			    struct varve_failure *ret_failure);
+
+/** Blocking varve_layer_flush(). */
+int varve_layer_flush_wait(struct varve_store *store, const char *id, uint64_t flags,
+			   struct varve_failure *ret_failure);
 
 /** Blocking varve_layer_rename(). */
 int varve_layer_rename_wait(struct varve_store *store, const char *id, const char *new_id,

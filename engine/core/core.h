@@ -19,7 +19,7 @@
 #include <stddef.h>
 
 /* How many operations there are. */
-#define OPERATION_COUNT (VARVE_RECORD + 1)
+#define OPERATION_COUNT (VARVE_FLUSH + 1)
 
 struct channel;
 struct core;

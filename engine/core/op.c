@@ -44,6 +44,7 @@ static const char *const operation_names[OPERATION_COUNT] = {
 	[VARVE_ADOPT] = "adopt",
 	[VARVE_LABEL] = "label",
 	[VARVE_RECORD] = "record",
+	[VARVE_FLUSH] = "flush",
 };
 
 const char *operation_name(enum varve_operation operation)

@@ -65,7 +65,8 @@ static void apply_interrupt(struct op *op)
 static int apply_unpack(struct op *op)
 {
 	op->interrupt = apply_interrupt;
-	apply_of(op)->unpack->writeback = op->request->durable;
+	apply_of(op)->unpack->writeback = op->request->durable ||
+					  op->request->flags & VARVE_APPLY_WRITEBACK;
 	commit_write_begin(op);
 	call_function(&op->call, LANE_STREAM, "BTRFS_IOC_GET_SUBVOL_INFO", apply_unpack_run);
 	return op_call(op);

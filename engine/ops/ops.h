@@ -86,6 +86,7 @@ int relabel_submit(struct varve_store *store, const char *id, const char *label,
 int relabel_check(const char *label);
 int sync_submit(struct varve_store *store, uint64_t flags, const struct submit *submit);
 int sweep_submit(struct varve_store *store, const struct submit *submit);
+int flush_submit(struct varve_store *store, const char *id, const struct submit *submit);
 int freeze_submit(struct varve_store *store, const char *id, uint64_t flags,
 		  const struct submit *submit);
 int rename_submit(struct varve_store *store, const char *id, const char *new_id, uint64_t flags,

@@ -141,6 +141,12 @@ static int submit_status(struct varve_store *store, const char *id, varve_callba
 	return varve_status(store, callback, user_data, ret_request);
 }
 
+static int submit_flush(struct varve_store *store, const char *id, varve_callback *callback,
+			void *user_data, varve_request *ret_request)
+{
+	return varve_layer_flush(store, id, 0, callback, user_data, ret_request);
+}
+
 static int submit_freeze(struct varve_store *store, const char *id, varve_callback *callback,
 			 void *user_data, varve_request *ret_request)
 {
@@ -206,6 +212,7 @@ static const struct kind kinds[] = {
 	{ "diff", VARVE_DIFF, true, submit_diff },
 	{ "diff_size", VARVE_DIFF_SIZE, true, submit_diff_size },
 	{ "apply", VARVE_APPLY, true, submit_apply },
+	{ "flush", VARVE_FLUSH, true, submit_flush },
 	{ "freeze", VARVE_FREEZE, true, submit_freeze },
 	{ "open_layer", VARVE_OPEN_LAYER, true, submit_open_layer },
 	{ "sync", VARVE_SYNC, false, submit_sync },

@@ -61,6 +61,20 @@ expect 0 "" ""
 [[ "$(stat -c %u:%g "$layers/mapped/a/one" "$layers/mapped/big")" == $'1005:2006\n1000:2000' ]] || lib_fail "not mapped"
 quietly rm copy again piped mapped
 
+# A relaxed apply begins to write to disk where a flush is to follow.
+if command -v strace >/dev/null; then
+	quietly create begun
+	for option in --relaxed --writeback; do
+		ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" strace -f -qq -o "$scratch/trace" -e trace=sync_file_range "$varve" \
+			"${lib_options[@]}" --relaxed apply "$option" begun -i "$scratch/base.tar"
+		begun="$(grep -c sync_file_range "$scratch/trace" || true)"
+		[[ "$option" == --relaxed || "$begun" != 0 ]] || lib_fail "nothing is on its way to the disk"
+		[[ "$option" == --writeback || "$begun" == 0 ]] || lib_fail "a relaxed apply writes to disk:" "$(head -n 3 "$scratch/trace")"
+	done
+	quietly flush begun
+	quietly rm begun
+fi
+
 # ---- archives made byte by byte -----------------------------------------------------------------------------------------
 
 # As many bytes of 0 as a block has, as printf's %b takes them, two characters each.

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # varve-test: backend=either
-# freeze makes layers read-only, thaw writable; both again change nothing, and what is wrong is reported.
+# freeze makes layers read-only, thaw writable; both again change nothing, and what is wrong is reported. So it is for flush.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
@@ -25,11 +25,11 @@ if touch "$home/subvolumes/b/new" 2>/dev/null; then
 fi
 quietly rm b
 mkdir "$home/subvolumes/plain"
-for command in freeze thaw; do
+for command in freeze thaw flush; do
 	run "$command" missing
 	expect 1 "" "varve: no layer missing"
 	run "$command" plain
-	expect 1 "" "varve: freeze plain: *not a subvolume of this store*"
+	expect 1 "" "varve: ${command/thaw/freeze} plain: *not a subvolume of this store*"
 	run --json "$command" a
 	expect 0 '{"id":"a","ok":true}'$'\n' ""
 done

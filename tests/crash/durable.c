@@ -283,6 +283,16 @@ static int layer_open(const struct durable *durable, const char *id)
 	return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+/* A program writes to the layer, which nothing has made durable yet. */
+static int flush_begin(struct durable *durable, struct varve_store *store)
+{
+	int fd = layer_open(durable, "flush"), r = fd < 0 ? -errno : content_write(fd, BASE);
+
+	if (fd >= 0)
+		close(fd);
+	return r < 0 ? r : varve_layer_flush(store, "flush", 0, on_end, durable, NULL);
+}
+
 /*
  * Count the entries below DIRECTORY, itself included, that are not owned by UID or (LABELLED) have
  * no label; add all of them to *ENTRIES.
@@ -378,6 +388,11 @@ static void relabel_check(struct durable *durable)
 static void apply_check(struct durable *durable)
 {
 	tree_check(durable, "apply", BASE, 0, false);
+}
+
+static void flush_check(struct durable *durable)
+{
+	tree_check(durable, "flush", BASE, 0, false);
 }
 
 static void limited_check(struct durable *durable)
@@ -501,6 +516,7 @@ static const struct action actions[] = {
 	{ "chown", chown_begin, chown_check, false },
 	{ "relabel", relabel_begin, relabel_check, false },
 	{ "apply", apply_begin, apply_check, false },
+	{ "flush", flush_begin, flush_check, true },
 	{ "limit", limit_begin, limited_check, true },
 	{ "unlimit", unlimit_begin, unlimited_check, true },
 	{ "rename", rename_begin, rename_check, true },
@@ -564,6 +580,7 @@ static int prepare(struct durable *durable)
 		{ "chown", NULL, BASE },
 		{ "relabel", NULL, BASE },
 		{ "apply", NULL, 0 },
+		{ "flush", NULL, 0 },
 		{ "limit", NULL, 0 },
 		{ "sized", "size=64M", BASE },
 		{ "unlimit", "size=64M", 0 },

@@ -548,6 +548,11 @@ static int run_diff_sink(struct varve_store *store, FILE *file, struct varve_fai
 	return r;
 }
 
+static int run_flush(struct varve_store *store, FILE *file, struct varve_failure *failure)
+{
+	return varve_layer_flush_wait(store, "victim", 0, failure);
+}
+
 static int run_sync(struct varve_store *store, FILE *file, struct varve_failure *failure)
 {
 	return varve_sync_wait(store, VARVE_SYNC_CLEAN, failure);
@@ -773,6 +778,7 @@ static const struct victim readers[] = {
 	{ "delta by search", KEEPS, prepare_changed, run_delta_search },
 	{ "quota status", KEEPS, prepare_limited, run_quota_status },
 	{ "sync", KEEPS, prepare_changed, run_sync },
+	{ "flush", KEEPS, prepare_changed, run_flush },
 	{ "open and close", KEEPS, prepare_changed, run_open },
 };
 

@@ -302,6 +302,11 @@ static int run_info(struct varve_store *store, struct varve_failure *failure)
 	return r;
 }
 
+static int run_flush(struct varve_store *store, struct varve_failure *failure)
+{
+	return varve_layer_flush_wait(store, "victim", 0, failure);
+}
+
 static int run_sync(struct varve_store *store, struct varve_failure *failure)
 {
 	return varve_sync_wait(store, VARVE_SYNC_CLEAN, failure);
@@ -799,6 +804,7 @@ static const struct victim victims[] = {
 	{ "list, unprivileged", prepare_layer, run_list_walk, check_same },
 	{ "info", prepare_layer, run_info, check_same },
 	{ "sync", prepare_nothing, run_sync, check_same },
+	{ "flush", prepare_layer, run_flush, check_same },
 	{ "sweep", prepare_nothing, run_sweep, check_same },
 	{ "status", prepare_nothing, run_status, check_same },
 	{ "check", prepare_nothing, run_check, check_same },
