@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an archive has brought into a layer, and what was there before: known by inode numbers,
- * which btrfs hands out upwards in each subvolume. An inode of a number from the first one on that
- * a subvolume had free is new. Of older ones the directories that belong to the archive all the
- * same, or lead to what it brought, are remembered, and names that it gave to files: of these the
- * other names are not the archive's.
+ * Distinguishes what an archive brought into a layer from what was there before, by inode numbers:
+ * btrfs assigns them in ascending order in each subvolume, so an inode is new when its number is at
+ * least the first free number at the beginning. Of older inodes the set remembers the directories
+ * that have an entry in the archive, or lead to one, and the names that the archive gave to older
+ * files: their other names are not the archive's.
  *
- * A user of the layer may make new inodes, too, but none of another owner: what is new and ours was
- * made here.
+ * A user of the layer may make new inodes, too, but none of another owner: a new inode that belongs
+ * to the caller was made here.
  */
 #ifndef VARVE_ARCHIVE_BROUGHT_H
 #define VARVE_ARCHIVE_BROUGHT_H
@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
-/* What an archive has of an older directory. */
+/* What the archive has for an older directory. */
 enum brought_kind {
 	BROUGHT_LEADS, /* something below it */
 	BROUGHT_ENTRY, /* an entry, which gave it all its attributes */
@@ -46,7 +46,7 @@ struct brought {
 	uint64_t root_inode, root_device;
 };
 
-/* Look at FD, with OPATH_STAT_MASK: 0 or -errno. */
+/* Get the stat of FD, with OPATH_STAT_MASK: 0 or -errno. */
 int brought_look(int fd, struct statx *ret_stat);
 
 /* Prepare BROUGHT, of zeros, for the layer whose root is ROOT_FD: 0 or -errno. */
@@ -56,43 +56,40 @@ int brought_init(struct brought *brought, struct fault *fault, int root_fd);
 int brought_place(struct brought *brought, int dir_fd);
 
 /*
- * The archive has something in the directory DIR_FD: it and all that lead to it are not to be
- * removed for it. 0 or -errno.
+ * The archive has an entry in the directory DIR_FD: keep the directory and those above it. 0 or
+ * -errno.
  */
 int brought_lead(struct brought *brought, int dir_fd);
 
-/* The archive has an entry for the directory that STAT tells of. 0 or -ENOMEM. */
+/* The archive has an entry for the directory with STAT. 0 or -ENOMEM. */
 int brought_keep(struct brought *brought, const struct statx *stat);
 
 /*
- * The archive gave the file that STAT tells of the name NAME in the directory DIR_FD. 0, -ENOMEM,
- * -ENOBUFS: too many, or -errno.
+ * The archive gave the file with STAT the name NAME in the directory DIR_FD. 0, -ENOMEM, -ENOBUFS:
+ * too many, or -errno.
  */
 int brought_name(struct brought *brought, const struct statx *stat, int dir_fd, const char *name);
 
-/* Has the archive what STAT, of NAME in the directory that DIR tells of, tells of? */
+/* Does the entry NAME, with STAT, in the directory with stat DIR belong to the archive? */
 bool brought_has(const struct brought *brought, const struct statx *dir, const char *name,
 		 const struct statx *stat);
 
 /*
- * What the archive has of the directory that STAT tells of: an enum brought_kind; -ENOENT where it
- * is no older one.
+ * What the archive has for the directory with STAT: an enum brought_kind; -ENOENT where the
+ * directory is new.
  */
 int brought_kind(const struct brought *brought, const struct statx *stat);
 
-/*
- * Nothing older is in the directory that STAT tells of any more, nor comes into it but by the
- * archive. 0 or -ENOMEM.
- */
+/* The directory with STAT was emptied of everything older. 0 or -ENOMEM. */
 int brought_empty(struct brought *brought, const struct statx *stat);
 
-/* Is that so? A directory that is new has had nothing. */
+/* Was the directory emptied, or is it new? */
 bool brought_emptied(const struct brought *brought, const struct statx *stat);
 
-/* Is it older than what the archive brought? */
+/* Is the inode older than the archive's? */
 bool brought_old(const struct brought *brought, const struct statx *stat);
 
-/* Was it made here, and by us? */
+/* Was the inode made here, by the caller? */
 bool brought_made(const struct brought *brought, const struct statx *stat);
 
 /* Free what it holds. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How archives are compressed: gzip, zstd, xz and bzip2, known by their first bytes, and
- * decompressed by the library of each, which is loaded when it is first needed. Compressed data are
- * members (zstd calls them frames, xz and bzip2 streams), one after the other; a codec knows one
- * member, and inflate.c what stands between and behind them.
+ * The compressed formats of archives: gzip, zstd, xz and bzip2, recognised by their first bytes and
+ * decompressed by their libraries, which are loaded when first needed. Compressed data consist of
+ * members (frames of zstd, streams of xz and bzip2), one after the other; a codec handles one
+ * member, and inflate.c the bytes between and behind them.
  */
 #ifndef VARVE_ARCHIVE_CODEC_H
 #define VARVE_ARCHIVE_CODEC_H
@@ -13,25 +13,25 @@
 
 #include <stdint.h>
 
-/* Bytes of a tar header; the most bytes that tell a codec. */
+/* Bytes of a tar header; the most bytes by which a codec is recognised. */
 #define CODEC_HEADER_BYTES ((size_t)512)
 #define CODEC_SIGNATURE_BYTES_MAX ((size_t)10)
 
-/* What codec->run() results in where it does not fail. */
+/* Results of codec->run() without a failure. */
 enum { CODEC_MORE, CODEC_END };
 
 struct decoder {
-	/* Set by the caller: the codec, and what fails its allocations on purpose. */
+	/* Set by the caller: the codec, and injected faults for its allocations. */
 	const struct codec *codec;
 	struct fault *fault;
 	/* The codec's own. */
 	void *state;
-	/* The bytes to be decompressed next, and where the decompressed ones go. */
+	/* The next bytes to decompress, and the room for decompressed ones. */
 	const uint8_t *in;
 	size_t in_left;
 	uint8_t *out;
 	size_t out_left;
-	/* What a person should know of a failure, a constant; NULL: what the errno says. */
+	/* The detail of a failure, a constant; NULL: none. */
 	const char *detail;
 };
 
@@ -55,17 +55,17 @@ struct codec {
 	void (*end)(struct decoder *decoder);
 };
 
-/* What is said of data by NAME within compressed data. */
+/* The detail for data compressed by NAME within compressed data. */
 #define CODEC_WITHIN(NAME) "compressed twice, the second time by " NAME "; one codec is taken"
 
-/* What a codec NAME that is taken, by the library NEEDS, says of failures. */
+/* The details of failures of the codec NAME, which takes the library NEEDS. */
 #define CODEC_TEXTS(NAME, NEEDS)                                                          \
 	.name = NAME, .cut_off = "the archive is cut off: the " NAME " data have no end", \
 	.corrupt = "the archive is corrupt: the " NAME " data are damaged",               \
 	.behind = "the archive is corrupt: something else follows the " NAME " data",     \
 	.missing = NAME " archives take " NEEDS, .within = CODEC_WITHIN(NAME)
 
-/* Hand DECODER's bytes and room to STREAM: all these libraries name its fields alike. */
+/* Set the bytes and room of STREAM from DECODER: all these libraries use the same field names. */
 #define DECODER_LEND(decoder, stream)                                                       \
 	do {                                                                                \
 		(stream)->next_in = (__typeof__((stream)->next_in))(decoder)->in;           \
@@ -86,9 +86,8 @@ struct codec {
 extern const struct codec codec_gzip, codec_zstd, codec_xz, codec_bzip2;
 
 /*
- * The codec that the SIZE BYTES tell; when they are fewer than CODEC_SIGNATURE_BYTES_MAX it is one
- * that they may yet tell. NULL: none. What begins with a tar header is none, as soon as that is
- * there.
+ * Find the codec of data that begin with the SIZE BYTES; with fewer than CODEC_SIGNATURE_BYTES_MAX,
+ * one that is still possible. NULL: none. Data that begin with a whole tar header have no codec.
  */
 const struct codec *codec_find(const uint8_t *bytes, size_t size);
 

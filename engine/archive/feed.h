@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The entries of an archive, one after the other, in the order of their paths: a list of changes
- * where "DIR/" stands for all that is in DIR. Such a directory is listed when its turn comes, so
- * memory is that of the listings on the way down, however large the tree:
+ * Lists the entries of an archive in the order of their paths, from a list of changes where "DIR/"
+ * stands for the whole content of DIR. Such a directory is listed when its turn comes, so memory is
+ * that of the listings on the way down, whatever the size of the tree:
  *
  *	changes   /a  /a-b  /a/  /c                 what comes of it   /a  /a-b  /a/x  /a/y  /c
  */
@@ -32,7 +32,7 @@ struct feed {
 	struct fault *fault;
 
 	/* ---- its own ---- */
-	/* The device of the root: another one is that of a nested subvolume. */
+	/* The device of the root; a nested subvolume has another one. */
 	dev_t device;
 	/* The next change. */
 	size_t next;
@@ -44,8 +44,8 @@ struct feed {
 };
 
 /*
- * Take the next entry: 1 and *RET_ENTRY, 0 at the end, or -errno; then feed->path is what it was
- * about.
+ * Take the next entry: 1 and *RET_ENTRY, 0 at the end, or -errno, and feed->path is the path that
+ * failed.
  */
 int feed_next(struct feed *feed, struct feed_entry *ret_entry);
 

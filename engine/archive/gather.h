@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an archive says of entries, taken from the tree instead of from the files: the inode, its
- * attributes, the target of a link, and the content of a small file all lie side by side there. A
- * search for a hundred files takes one or two calls where asking each takes five.
+ * Takes the entries of an archive from the tree instead of from the files: the inode, its
+ * attributes, the target of a link, and the content of a small file lie side by side there. A
+ * search for a hundred files takes one or two calls, where reading a file takes five.
  *
- * The tree lags behind: what was written since may be in it in part. So the file system is flushed
- * three times, and the generation G asked between the first and the second:
+ * The tree lags behind: recent writes may be in it in part. So the file system is flushed three
+ * times, and the generation G is read between the first and the second flush:
  *
  *	the first	writes what there is, so that little is left for the others
  *	G		the transaction that may be open now
  *	the second	commits G: no inode item changes in it any more
  *	the third	writes the data of every inode item that changed in G
  *
- * What bears a number up to G is then whole, content and times alike. An inode where anything is
- * newer is being changed, and has to be asked itself, as has what is compressed, or not in the
- * tree.
+ * Items with a generation up to G are then complete, content and times alike. An inode with a newer
+ * item is being changed, and its file is read; so is a file that is compressed or not in the tree.
  */
 #ifndef VARVE_ARCHIVE_GATHER_H
 #define VARVE_ARCHIVE_GATHER_H
@@ -30,7 +29,7 @@ struct gather {
 	uint64_t tree;
 	uint32_t sector;
 	uint32_t device_major, device_minor;
-	/* What is newer may be changing. */
+	/* Items newer than this may be changing. */
 	uint64_t generation;
 	struct fault *fault;
 };
@@ -42,8 +41,8 @@ struct gather {
 int gather_begin(struct gather *gather, int fd, struct fault *fault);
 
 /*
- * Search for those of COUNT items that have a number and are no directories, and set how much of
- * each is known.
+ * Search for those of COUNT items that have an inode number and are not directories, and set their
+ * states.
  */
 void gather_items(const struct gather *gather, struct item *const *items, size_t count);
 

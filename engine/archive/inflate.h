@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bytes of an archive as tar knows them: those of a stream, decompressed if its first bytes
- * tell that they are compressed.
+ * The plain bytes of an archive: those of a stream, decompressed if its first bytes are those of a
+ * codec.
  *
  *	stream -> decoder, on a thread of its own -> up to INFLATE_PIECES pieces -> the thread that unpacks
  *
- * The first piece is decompressed by the thread that unpacks; when that is not all, and for the
- * rest of the request, a thread of the stage goes on beside it. Where none can be started the one
- * that unpacks decompresses each piece when it needs it.
+ * The thread that unpacks decompresses the first piece; another thread decompresses the rest, if
+ * any. If no thread can be started, the one that unpacks decompresses each piece when it needs it.
  *
  * One codec, not nested: what is compressed twice is an error. Members of one codec may follow each
  * other, zeros may lie between and behind them (as gzip and xz have it); anything else behind them
  * is an error, since it may be a damaged member. Data are read to their end, where their checksum
- * is, although the archive in them may end before. What is held is bounded however much comes out
- * of little: the pieces, and what engine/base/limits.h gives a decoder.
+ * is, although the archive in them may end before. Memory is bounded whatever the ratio of
+ * compression: the pieces, and the bounds of a decoder in engine/base/limits.h.
  *
  * Where digests are taken the stream is read to its end, also one that is not compressed: what lies
  * behind the archive belongs to both digests then.
@@ -44,14 +43,14 @@ struct inflate {
 	/*
 	 * ---- of the thread that decompresses: the one that unpacks, until another is started ----
 	 */
-	/* What the first bytes tell; NULL: nothing, the archive is plain. */
+	/* The codec; NULL: the archive is plain. */
 	const struct codec *codec;
 	struct decoder decoder;
-	/* What was read: decoder.in is in it. */
+	/* The bytes read, which contain decoder.in. */
 	uint8_t *input;
 	/* The stream has ended; inside of a member; one has ended before. */
 	bool input_ended, inside, again;
-	/* The call that failed, if any; what a person should know is decoder.detail. */
+	/* The call that failed, if any; the detail is decoder.detail. */
 	const char *call;
 
 	/* ---- of the thread that unpacks ---- */
@@ -93,8 +92,8 @@ void inflate_init(struct inflate *inflate, struct stream *stream, struct fault *
 ssize_t inflate_read(struct inflate *inflate, const void **ret_bytes);
 
 /*
- * The archive has ended: see whether what is compressed goes on as it should, and take what the
- * writer still writes. 0 or -errno.
+ * The archive has ended: check the rest of the compressed data, and read what the writer still
+ * writes. 0 or -errno.
  */
 int inflate_finish(struct inflate *inflate);
 

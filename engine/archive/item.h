@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* How much of it is known: nothing yet; all but the content; all. */
+/* How much of an item is known: nothing; all but the content; all. */
 enum item_state { ITEM_NEW, ITEM_INODE, ITEM_WHOLE };
 
 struct item {

@@ -6,9 +6,9 @@
  *
  * A name that begins with ".wh." would be read as a deletion, and fails the archive.
  *
- * An entry that vanished, or is not for us to read, is reported and left out; whatever else fails
- * ends the archive. A file that shrinks while it is read is filled up with zeros, one that grows is
- * cut: the archive stays valid. Holes are not read.
+ * An entry that vanished, or that the caller may not read, is reported and left out; any other
+ * failure ends the archive. A file that shrinks while it is read is filled up with zeros, one that
+ * grows is cut, so the archive stays valid. Holes are not read.
  */
 #ifndef VARVE_ARCHIVE_PACK_H
 #define VARVE_ARCHIVE_PACK_H
@@ -29,7 +29,7 @@ struct pack {
 	struct libarchive lib;
 	/* As settings.archive_small_max. */
 	size_t small_max;
-	/* Which ids the container sees. */
+	/* The maps of ids of the container. */
 	const struct varve_id_map *uids, *gids;
 	size_t uids_count, gids_count;
 	/* Owners outside of the maps are the overflow id's; without, they fail the archive. */
@@ -38,7 +38,7 @@ struct pack {
 	bool outside;
 	/* Where the archive goes. */
 	struct stream *stream;
-	/* What the caller wants to know of it. */
+	/* The digests that the caller asked for. */
 	struct digests digests;
 	/* A file of more bytes fails the archive; 0: any size. */
 	uint64_t file_size_max;
@@ -46,17 +46,14 @@ struct pack {
 	const struct change_list *covered;
 	struct fault *fault;
 	const _Atomic bool *cancelled;
-	/* How the writer hands its CPU over to what short requests wait for. */
+	/* How the writer yields its CPU to short requests. */
 	struct yield yield;
 
 	/* ---- the writer's ---- */
 	struct skipped report;
 	/* The stream's error. */
 	int error;
-	/*
-	 * The path that a failure was about, on the heap, the call, and what a person should know
-	 * beside; NULL: none.
-	 */
+	/* The path of a failure, on the heap, the call, and a detail; NULL: none. */
 	char *failed;
 	const char *failed_call, *failed_detail;
 	/* Where the data of the file at hand lies. */
@@ -72,13 +69,13 @@ struct pack {
 
 	/* ---- the writer's and those that read ahead for it ---- */
 	/*
-	 * window.feed tells what to write; its root, changes and fault, and window.search, are set
-	 * by the caller that starts it.
+	 * prefetch.feed lists the entries; its root, changes and fault, and prefetch.search, are
+	 * set by the caller that starts it.
 	 */
 	struct prefetch prefetch;
 };
 
-/* Prepare; pack_end() is due whatever comes of it. */
+/* Prepare; pack_end() is due in any case. */
 void pack_begin(struct pack *pack);
 
 /* Write the archive: 0 or -errno. One thread. */

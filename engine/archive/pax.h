@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The sign of a time in a PAX header. libarchive reads "mtime=-0.5" as 0 seconds and .5: the same
- * as "mtime=0.5". So what it was handed last is remembered, and looked at where a time is in the
- * first second of 1970.
+ * as "mtime=0.5". So the last bytes passed to it are kept, and checked where a time is in the first
+ * second of 1970.
  */
 #ifndef VARVE_ARCHIVE_PAX_H
 #define VARVE_ARCHIVE_PAX_H
@@ -14,7 +14,7 @@
 
 /* The last bytes of an archive that libarchive has. */
 struct pax {
-	/* The last piece, which its owner still has, and where in the archive it ends. */
+	/* The last piece, which its owner keeps, and the offset of its end in the archive. */
 	const char *piece;
 	size_t piece_size;
 	int64_t end;
@@ -26,7 +26,7 @@ struct pax {
 /* Keep the end of the last piece, before it goes. */
 void pax_keep(struct pax *pax);
 
-/* libarchive is handed PIECE, of SIZE bytes, which stays until pax_keep(). */
+/* libarchive is given PIECE, of SIZE bytes, which stays until pax_keep(). */
 void pax_take(struct pax *pax, const void *piece, size_t size);
 
 /*

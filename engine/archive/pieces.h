@@ -3,9 +3,8 @@
  * Where the data of a file lies, so that its holes need not be read: in pieces, with holes between
  * them.
  *
- * A file can say that it is of 8 EiB, and have more pieces than there is memory for. So the
- * smallest holes count as data once the pieces are too many, and a file that does not fit in these
- * bounds is refused.
+ * A file can have a size of 8 EiB, and more pieces than fit in memory. So the smallest holes count
+ * as data once there are too many pieces, and a file beyond these bounds is refused.
  */
 #ifndef VARVE_ARCHIVE_PIECES_H
 #define VARVE_ARCHIVE_PIECES_H

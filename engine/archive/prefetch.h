@@ -30,9 +30,9 @@ struct prefetch {
 
 	/* ---- guarded by feed_lock, taken before lock ---- */
 	pthread_mutex_t feed_lock;
-	/* What is to come; its root, changes and fault are set by the caller that starts it. */
+	/* The coming entries; its root, changes and fault are set by the caller that starts it. */
 	struct feed feed;
-	/* Entries so far; from some number on: what can be searched. */
+	/* Entries so far; from some number on they are gathered. */
 	size_t fed;
 	bool gathering;
 	struct gather gather;
@@ -55,16 +55,16 @@ struct prefetch {
 	_Atomic size_t held;
 };
 
-/* The directory that a thread found its last entry in: the next one is mostly in the same. */
+/* The directory of a thread's last entry: the next entry is mostly in the same. */
 struct prefetch_place {
 	int fd;
 	char *path;
 	size_t length;
-	/* What it claimed last can be searched. */
+	/* Its last claim can be gathered. */
 	bool gathering;
 };
 
-/* Prepare; prefetch_free() is due whatever comes of it. */
+/* Prepare; prefetch_free() is due in any case. */
 void prefetch_init(struct prefetch *prefetch);
 
 /*
@@ -74,8 +74,8 @@ int prefetch_enter(const struct prefetch *prefetch, struct prefetch_place *place
 		   const char **ret_name);
 
 /*
- * Read all that the archive says of ITEM, found by PLACE, and is not known yet. 0 or -errno;
- * -EAGAIN: a process keeps a lease on the file, and has been asked to let go.
+ * Read all that the archive needs of ITEM, found by PLACE, and is not known yet. 0 or -errno;
+ * -EAGAIN: a process keeps a lease on the file, which the kernel is breaking.
  */
 int prefetch_entry(const struct prefetch *prefetch, struct item *item,
 		   struct prefetch_place *place);
@@ -86,7 +86,7 @@ void prefetch_leave(struct prefetch_place *place);
 /* Read ahead until all was taken. Any number of threads. */
 void prefetch_work(struct prefetch *prefetch);
 
-/* Let those that read ahead end. Any thread. */
+/* End the threads that read ahead. Any thread. */
 void prefetch_stop(struct prefetch *prefetch);
 
 /*

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A descriptor of the caller's that an archive is written to or read from, on a thread that may
- * wait, but not past a cancel. The caller's descriptor may be blocking or not, and is not changed:
+ * A caller's descriptor that an archive is written to or read from, on a thread that may wait until
+ * a cancel. The descriptor may be blocking or not, and is not changed:
  *
  *	pipe	opened anew without blocking, where /proc is there; else moved in pieces that cannot block once poll()
  *		has said so
@@ -26,7 +26,7 @@ struct stream {
 	enum stream_kind kind;
 	/* Most bytes moved in one call. */
 	size_t piece;
-	/* Moved so far; counts each time that something was, of all streams of the store. */
+	/* Bytes moved; a counter of all streams of the store, which counts each transfer. */
 	uint64_t bytes;
 	_Atomic uint64_t *moved;
 };
@@ -37,10 +37,7 @@ struct stream {
  */
 int stream_init(struct stream *stream, struct varve_store *store, int fd, bool write);
 
-/*
- * The same for callbacks of the caller's: what REQUEST, not yet submitted, is to have. 0 or
- * -ENOMEM.
- */
+/* The same for the caller's callbacks, for REQUEST, which is not yet submitted. 0 or -ENOMEM. */
 int stream_init_channel(struct stream *stream, struct request *request,
 			const struct channel_ends *ends);
 
@@ -51,12 +48,12 @@ int stream_write(struct stream *stream, const void *buffer, size_t size);
 ssize_t stream_read(struct stream *stream, void *buffer, size_t size);
 
 /*
- * All went well: wait until the reader has had all, or take what the writer still writes. 0,
- * -ECANCELED, or -errno.
+ * End without an error: wait until the reader has taken all bytes, or read what the writer still
+ * writes. 0, -ECANCELED, or -errno.
  */
 int stream_finish(struct stream *stream, bool write);
 
-/* Let what waits now, or ever, end with -ECANCELED. Any thread. */
+/* End every wait, now and later, with -ECANCELED. Any thread. */
 void stream_interrupt(struct stream *stream);
 
 /* Close the descriptors. */

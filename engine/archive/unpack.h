@@ -24,19 +24,20 @@
 #include "engine/archive/unpack_state.h"
 
 /*
- * Prepare to unpack what FD gives, which is duplicated, or what the caller writes (VARVE_STREAM),
- * for REQUEST, not yet submitted. 0 and *RET_UNPACK, or -errno (-EBADF: FD cannot be read).
+ * Prepare to unpack an archive from FD, which is duplicated, or from the caller's writes
+ * (VARVE_STREAM), for REQUEST, not yet submitted. 0 and *RET_UNPACK, or -errno (-EBADF: FD cannot
+ * be read).
  */
 int unpack_new(struct request *request, const struct varve_apply_options *options, int fd,
 	       struct unpack **ret_unpack);
 
 /*
- * Unpack into the directory ROOT_FD, for the step of OP that waits for it: 0, or -errno, and OP
- * knows which call failed on what. A thread that may wait for the writer.
+ * Unpack into the directory ROOT_FD, for the current step of OP: 0, or -errno with the call and the
+ * path set in OP. A thread that may wait for the writer.
  */
 int unpack_run(struct unpack *unpack, struct op *op, int root_fd);
 
-/* Let go of a writer that does not write, for OP, which is to end. Reactor. */
+/* End the wait for a writer, for OP, which is to end. Reactor. */
 void unpack_interrupt(struct unpack *unpack, struct op *op);
 
 /* Close the descriptors; free all. NULL is fine. */

@@ -1,29 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an archive says of an entry beside its content: owner, mode, attributes, time. The functions
- * of the thread that unpacks.
+ * Sets the metadata of an entry of an archive: owner, mode, attributes, time. For the thread that
+ * unpacks.
  */
 #ifndef VARVE_ARCHIVE_UNPACK_DRESS_H
 #define VARVE_ARCHIVE_UNPACK_DRESS_H
 
 #include "engine/archive/unpack_state.h"
 
-/* Set *RET_ID to what ID, a GROUP's or a user's, of the container is on the host: 0 or -errno. */
+/* Map ID, a GROUP's or a user's, of the container to the host: 0 and *RET_ID, or -errno. */
 int unpack_id(struct unpack *unpack, bool group, uint32_t id, uint32_t *ret_id);
 
-/* Find the owner of ENTRY on the host, for what is to be made of it. */
+/* Find the owner of ENTRY on the host. */
 int unpack_owner(struct unpack *unpack, struct archive_entry *entry);
 
-/* Give what is open as FD the owner UID and GID. */
+/* Set the owner of FD to UID and GID. */
 int unpack_chown(struct unpack *unpack, int fd, uid_t uid, gid_t gid);
 
 /*
- * The mode of ENTRY: libarchive takes the text of a list for it, where the group's bits stand for
- * the mask.
+ * The mode of ENTRY: where it has an access control list, libarchive's group bits are the list's
+ * mask.
  */
 mode_t unpack_mode(const struct unpack *unpack, struct archive_entry *entry);
 
-/* The mode of what has the mode MODE in the archive. */
+/* The mode for an entry whose mode in the archive is MODE. */
 mode_t unpack_perm(const struct unpack *unpack, mode_t mode);
 
 /*
@@ -39,12 +39,12 @@ mode_t unpack_group(const struct unpack *unpack, mode_t mode);
 int unpack_dress_implied(struct unpack *unpack, int fd);
 
 /*
- * Take the attributes that go with files from FD, an older directory: those of the archive's entry
- * replace them.
+ * Remove the attributes that go with files from FD, an older directory: those of the archive's
+ * entry replace them.
  */
 int unpack_strip(struct unpack *unpack, int fd);
 
-/* What was made as FD in the directory opened last has inherited nothing from that. */
+/* Remove what FD, just made in the directory opened last, has inherited from it. */
 int unpack_shed(struct unpack *unpack, int fd);
 
 /*

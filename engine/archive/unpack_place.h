@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an archive is unpacked into: directories of the layer, names in them, and what failed there.
- * The functions of the thread that unpacks.
+ * The places that an archive is unpacked into: directories of the layer, names in them, and
+ * failures there. For the thread that unpacks.
  */
 #ifndef VARVE_ARCHIVE_UNPACK_PLACE_H
 #define VARVE_ARCHIVE_UNPACK_PLACE_H
 
 #include "engine/archive/unpack_state.h"
 
-/* Write what NAME, of the entry at hand, means to CLEAN, as tar_name_clean() does. */
+/* Clean NAME, of the current entry, as tar_name_clean() does. */
 int unpack_clean(struct unpack *unpack, const char *name, char *clean);
 
 /*
@@ -17,13 +17,13 @@ int unpack_clean(struct unpack *unpack, const char *name, char *clean);
  */
 int unpack_busy(struct unpack *unpack, const char *failed);
 
-/* Another entry was given the name that one of ours was made by. */
+/* An entry that was just made was replaced by another one. */
 int unpack_replaced(struct unpack *unpack, const char *call);
 
 /* Open the directory PATH as the layer itself would see it. */
 int unpack_open_dir(const struct unpack *unpack, const char *path);
 
-/* What an error of unpack_open_dir() comes to. */
+/* Convert an error of unpack_open_dir(). */
 int unpack_dir_error(struct unpack *unpack, int error);
 
 /* Look at NAME in DIR_FD: 0, or -errno (-EBUSY: something is mounted there). */
@@ -48,8 +48,8 @@ int unpack_enter(struct unpack *unpack, const char *path, bool make, const char 
 int unpack_lead(struct unpack *unpack, int dir_fd);
 
 /*
- * Remove NAME in DIR_FD with all that is in it: 0, or -errno, and FAILED (VARVE_FAILURE_PATH_SIZE
- * bytes) begins with NAME and says at what.
+ * Remove NAME in DIR_FD with its content: 0, or -errno, and FAILED (VARVE_FAILURE_PATH_SIZE bytes)
+ * is the path that failed, from NAME on.
  */
 int unpack_remove_at(struct unpack *unpack, int dir_fd, const char *name, char *failed);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the functions that unpack an archive share: the archive, where it goes to, the entry at
- * hand, what has failed. How it is unpacked stands in unpack.h.
+ * The state shared by the functions that unpack an archive: the archive, the layer, the current
+ * entry, the failure. unpack.h describes the unpacking.
  */
 #ifndef VARVE_ARCHIVE_UNPACK_STATE_H
 #define VARVE_ARCHIVE_UNPACK_STATE_H
@@ -55,7 +55,7 @@ struct unpack {
 	/* Closed where descriptors are missing for an entry. */
 	struct spares spares;
 	const _Atomic bool *cancelled;
-	/* How the thread hands its CPU over to what short requests wait for. */
+	/* How the thread yields its CPU to short requests. */
 	struct yield yield;
 
 	/* ---- the thread's ---- */
@@ -80,9 +80,9 @@ struct unpack {
 	bool overflowed;
 	/* What its group may have: S_IRWXG, or what a list that could not be kept gives it. */
 	mode_t group_most;
-	/* The sum of the sizes that the entries tell. */
+	/* The sum of the sizes in the entries. */
 	uint64_t size;
-	/* What was not kept. */
+	/* The losses. */
 	struct skipped report;
 	/* The stream's error, whether it has ended, and the bytes that it has given. */
 	int error;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Deletions in an archive, which are entries of their own kind of name. */
+/* Deletions in an archive, which are entries with special names. */
 #ifndef VARVE_ARCHIVE_WHITEOUT_H
 #define VARVE_ARCHIVE_WHITEOUT_H
 
 #include "engine/archive/unpack_state.h"
 
-/* ".wh.NAME" says that NAME was deleted. */
+/* ".wh.NAME" deletes NAME. */
 #define WHITEOUT_PREFIX ".wh."
 
-/* What begins with this is an archiver's own. */
+/* The prefix of names for an archiver's own use. */
 #define WHITEOUT_META ".wh..wh."
 
 /*

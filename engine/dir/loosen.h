@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What forbids to destroy or rename a subvolume, and can be taken away: the flags of its root
- * (chattr +i, +a), a mode that denies its owner, its being read-only. One of them at a time, as the
- * kernel's answer tells.
+ * Removes what forbids to destroy or rename a subvolume: the flags of its root (chattr +i, +a), a
+ * mode that denies its owner, the read-only state. One at a time, by the kernel's error.
  */
 #ifndef VARVE_DIR_LOOSEN_H
 #define VARVE_DIR_LOOSEN_H
@@ -26,17 +25,17 @@ struct loosened {
 };
 
 /*
- * A call on subvolume NAME in DIR_FD failed with ERROR (0 or -errno): take away what that tells of.
- * 1: something changed, the call may be tried again; 0: nothing is known to help; or why it could
- * not be changed. *RET_DETAIL is set where a flag is the reason, or a mode, and left alone
- * otherwise. Each thing is taken away once.
+ * A call on subvolume NAME in DIR_FD failed with ERROR (0 or -errno): remove the cause. 1:
+ * something changed, the call may be tried again; 0: nothing is known to help; or -errno when the
+ * cause could not be removed. *RET_DETAIL is set where a flag or a mode is the cause. Each cause is
+ * removed once.
  */
 int loosen(int dir_fd, const char *name, int error, struct loosened *loosened,
 	   const char **ret_detail);
 
 /*
- * Which flags of NAME in DIR_FD, or of that directory, may be why it cannot be changed: a constant;
- * NULL for none.
+ * The flags of NAME in DIR_FD, or of that directory, that may forbid a change, in words: a
+ * constant; NULL for none.
  */
 const char *loosen_detail(int dir_fd, const char *name);
 
@@ -44,8 +43,8 @@ const char *loosen_detail(int dir_fd, const char *name);
 bool loosened_any(const struct loosened *loosened);
 
 /*
- * Give back what was taken from NAME in DIR_FD, which stays, as far as that can be: 0, or the first
- * -errno, -ESTALE when it is another subvolume now.
+ * Restore what was taken from NAME in DIR_FD, as far as possible: 0, or the first -errno, -ESTALE
+ * when NAME is another subvolume now.
  */
 int loosened_restore(int dir_fd, const char *name, const struct loosened *loosened);
 

@@ -1,26 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is mounted inside a layer. */
+/* Mounts inside a layer. */
 #ifndef VARVE_DIR_MOUNTS_H
 #define VARVE_DIR_MOUNTS_H
 
 #include <stdint.h>
 
 /*
- * Replace *FD, a directory open for reading, by the same directory in a clone of its mount that
- * nothing is mounted in and nobody else has: below it what a layer itself holds is seen beneath
- * whatever is mounted there, and unlinking a mount point gives -EBUSY. 1, 0 where there can be no
- * such clone (without CAP_SYS_ADMIN, of another namespace's mount; *FD stays), or
- * -errno. Linux 5.12.
+ * Replace *FD, a directory open for reading, by the same directory in a private clone of its mount
+ * without other mounts: through it the layer's own content is seen beneath any mount, and unlinking
+ * a mount point gives -EBUSY. 1, 0 where there can be no such clone (without CAP_SYS_ADMIN, of
+ * another namespace's mount; *FD stays), or -errno. Linux 5.12.
  *
  * *RET_TREE, set with 1, is to be closed with *FD, and not before: it keeps the clone in a mount
- * namespace of its own, and in none the kernel takes its lock of all mounts whenever a path in that
- * clone is put down.
+ * namespace of its own. Without a namespace the kernel takes its lock of all mounts for each path
+ * in the clone.
  */
 int mounts_clone(int *fd, int *ret_tree);
 
 /*
- * The same for reading alone: through that clone nothing can be written, no time of access is set,
- * and no device be opened, where we may say so.
+ * The same for reading alone: through that clone, where the caller may set it so, nothing can be
+ * written, no time of access is set, and no device can be opened.
  */
 int mounts_clone_look(int *fd, int *ret_tree);
 

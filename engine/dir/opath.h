@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Acting on an entry of a hostile directory: open it by O_PATH, which follows no link, wakes no
- * device and waits for no fifo; look at what was opened; then act on the descriptor, so that what
- * is acted on is what was looked at, whatever is given its name meanwhile. All return 0 (or what is
- * said) or -errno.
+ * device and waits for no fifo; look at the descriptor; then act on the descriptor, so that both
+ * are on the same inode, whatever gets its name meanwhile. All return 0 (or as described) or
+ * -errno.
  */
 #ifndef VARVE_DIR_OPATH_H
 #define VARVE_DIR_OPATH_H
@@ -24,7 +24,7 @@
  */
 int opath_open(int dir_fd, const char *name, struct statx *ret_stat);
 
-/* Do A and B tell of one inode? Both have OPATH_STAT_MASK. */
+/* Are A and B of the same inode? Both have OPATH_STAT_MASK. */
 bool opath_same(const struct statx *a, const struct statx *b);
 
 /*
@@ -69,17 +69,17 @@ int opath_removexattr(int fd, const char *name);
 /* Read it into VALUE (SIZE bytes): how many there are; -ENODATA when there is none. */
 ssize_t opath_getxattr(int fd, const char *name, void *value, size_t size);
 
-/* Is ERROR one of something that went away, or was replaced, while we looked? */
+/* Does ERROR mean that the entry was removed or replaced meanwhile? */
 static inline bool opath_vanished(int error)
 {
 	return error == -ENOENT || error == -ENOTDIR || error == -ELOOP || error == -ESTALE;
 }
 
 /*
- * Does ERROR, of looking at an entry or opening it, leave out that entry alone? It is gone or
- * replaced, something is mounted on it, it is not for us to read, a lease is kept on it, or it has
- * more attributes than an archive takes. All others (too few descriptors, no memory, a disk that
- * fails) tell nothing about the entry, and fail the archive.
+ * Does ERROR, of a look at an entry or of opening it, leave out that entry alone? It is gone or
+ * replaced, something is mounted on it, the caller may not read it, a lease is kept on it, or it
+ * has more attributes than an archive takes. All other errors (too few descriptors, no memory, a
+ * failing disk) are not about the entry, and fail the archive.
  */
 static inline bool opath_left_out(int error)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Descriptors held in reserve by what cannot begin anew: others may take what was free when it
- * began.
+ * Spare descriptors of an operation that cannot begin anew: others may take those that were free
+ * when it began.
  */
 #ifndef VARVE_DIR_SPARES_H
 #define VARVE_DIR_SPARES_H

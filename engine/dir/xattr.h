@@ -3,8 +3,8 @@
  * Extended attributes of an entry by its directory and name, no link followed, nothing opened. 0..
  * or -errno.
  *
- * A thread that asks for many entries has a struct xattr_dir: xattr_dir_set() for each directory,
- * xattr_dir_leave() when it is through.
+ * A thread that handles many entries has a struct xattr_dir: xattr_dir_set() for each directory,
+ * xattr_dir_leave() at the end.
  */
 #ifndef VARVE_DIR_XATTR_H
 #define VARVE_DIR_XATTR_H
@@ -17,14 +17,14 @@
 #define XATTR_CAPABILITY "security.capability"
 #define XATTR_LABEL "security.selinux"
 
-/* What the system calls are given for an entry. */
+/* How the system calls name an entry. */
 enum xattr_method {
 	XATTR_AT,   /* the directory's descriptor, and the name */
 	XATTR_CWD,  /* the name, with the directory as the thread's working directory */
 	XATTR_PROC, /* /proc/self/fd/N/NAME */
 };
 
-/* The directory that one thread is at, and how it names what is in it. */
+/* The current directory of a thread, and how it names entries. */
 struct xattr_dir {
 	/*
 	 * How it is tried; for XATTR_CWD the thread is ours, as its working directory is changed.
@@ -32,14 +32,14 @@ struct xattr_dir {
 	enum xattr_method method;
 	/* It stays open until the next is set. */
 	int dir_fd;
-	/* The thread's working directory is of its own; it is DIR_FD; that was tried and failed. */
+	/* The thread has a working directory of its own; it is DIR_FD; that failed before. */
 	bool own, here, refused;
 };
 
 /* The best method that this kernel knows. */
 enum xattr_method xattr_probe(void);
 
-/* From now on DIR is asked for entries of DIR_FD. */
+/* Set the directory of DIR to DIR_FD. */
 void xattr_dir_set(struct xattr_dir *dir, int dir_fd);
 
 /* Leave the directory that DIR is in, if it is in one, so that none is kept busy. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Groups of layers, and groups at the end of what they were made for.
+ * Groups of layers, and the removal of quota groups.
  *
  * Layers of one job can share a limit: they are members of one quota group 1/N, whose N is a hash
  * of the store and of the group's name. HOME/.varve/groups/N (hexadecimal) holds "LIMIT NAME"; it

@@ -76,8 +76,8 @@ int layout_owner_take(struct varve_store *store, const char *owner, int *ret_fd)
 int layout_owner_gone(struct varve_store *store, const char *name, size_t length);
 
 /*
- * Let OP's failure, if RESULT of one of these is one, tell of the store's own directories. Returns
- * RESULT.
+ * Where RESULT of one of these is an error, set the path of OP's failure to the store's own
+ * directories. Returns RESULT.
  */
 int layout_blame(struct op *op, int result);
 

@@ -5,7 +5,7 @@
 
 #include "engine/store/store.h"
 
-/* What a layer's options say. */
+/* The parsed options of a layer. */
 struct storage_options {
 	/* Limit in bytes; 0: none. */
 	uint64_t size;

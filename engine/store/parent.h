@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which layer another is a snapshot of: by the uuid tree where we may search, else by asking each
- * layer of the store.
+ * Finds the layer that another is a snapshot of: by the uuid tree with privilege, else by a look at
+ * each layer of the store.
  */
 #ifndef VARVE_STORE_PARENT_H
 #define VARVE_STORE_PARENT_H

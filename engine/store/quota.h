@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Quota as a store's options want it. */
+/* Quota as the options of a store require it. */
 #ifndef VARVE_STORE_QUOTA_H
 #define VARVE_STORE_QUOTA_H
 
@@ -7,9 +7,8 @@
 #include "engine/store/store.h"
 
 /*
- * See that quota runs as the store's options want it, turning it on where they say so: its mode or,
- * when it cannot be had,
- * -errno and *RET_DETAIL (untouched otherwise) in words.
+ * Ensure that quota runs as the store's options require, turning it on where they say so: its mode
+ * or, on failure, -errno and *RET_DETAIL (else unchanged) in words.
  */
 int quota_provide(struct varve_store *store, const char **ret_detail);
 

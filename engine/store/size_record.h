@@ -83,8 +83,8 @@ int size_record_drop(struct varve_store *store, const char *id);
 int size_record_find(struct varve_store *store, const char *id, uint64_t *ret_bytes);
 
 /*
- * The limit that the record in FD tells: 0, or -EINVAL when it does not parse, or is longer than
- * any of ours.
+ * Read the limit in the record FD: 0, or -EINVAL when it does not parse, or is longer than any
+ * record of the store.
  */
 int size_record_read(int fd, uint64_t *ret_bytes);
 
