@@ -114,9 +114,7 @@ int varve_open(const struct varve_config *config, struct varve_store **ret_store
 		failure_set(failure, r, "open", "WORKERS", "malloc", NULL);
 		return r;
 	}
-	/*
-	 * What could not be swept does not keep anyone from working; varve_sweep() tells it again.
-	 */
+	/* A failed sweep does not fail the open; varve_sweep() reports the failure. */
 	if (!(full.flags & VARVE_OPEN_NO_SWEEP))
 		varve_sweep_wait(store, NULL, NULL);
 	store->opened = true;

@@ -95,7 +95,7 @@ void varve_operation_statistics_init(struct varve_operation_statistics *stats, s
 	sizes_init(stats, size);
 }
 /*
- * A member that a later version adds must not lie where this one has padding, whose bytes nobody
+ * A member that a later version adds must not lie where this one has padding, whose bytes no caller
  * sets: so there is none at the end of these structs.
  */
 #define SIZES_FULL(type, last)                                                          \

@@ -16,7 +16,7 @@
 struct diff_job {
 	/** What the library is asked. */
 	struct varve_diff_options options;
-	/** Its part that tells what is compared, and owns the maps. */
+	/** The part that selects what is compared, and owns the maps. */
 	struct varve_changes_options compared;
 	/** Where to. */
 	struct destination destination;

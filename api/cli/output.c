@@ -332,7 +332,7 @@ void output_skipped(struct output *output, const struct varve_result *result)
 				result->skipped_total - result->skipped_count);
 }
 
-/** Set what FAILURE tells in OBJECT. */
+/** Set the members of FAILURE in OBJECT. */
 static void output_set_failure(const struct output *output, json_t *object,
 			       const struct varve_failure *failure)
 {

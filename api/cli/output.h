@@ -84,7 +84,7 @@ void output_end(struct output *output);
 
 /**
  * End: flush, close standard output, and report if it did not take everything. Return 0 or -errno;
- * -EPIPE (nobody reads any more) and -EINTR (a signal came while it stalled) are not reported.
+ * -EPIPE (the reader has gone) and -EINTR (a signal came while it stalled) are not reported.
  */
 int output_finish(struct output *output);
 

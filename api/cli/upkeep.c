@@ -298,7 +298,7 @@ static void gc_forget(struct gc_directories *directories)
 }
 
 /**
- * Adopt plain directories until a check finds none, or until one cannot be adopted: then tell how
+ * Adopt plain directories until a check finds none, or until one cannot be adopted: then report how
  * many are left.
  */
 static int gc_adopt(struct cli *cli)

@@ -49,8 +49,8 @@ static const struct recipe coreutils_recipes[] = {
 };
 
 /*
- * An archive of all of a layer goes to /dev/zero: of /dev/null tar knows that nobody reads it, and
- * reads no files.
+ * An archive of all of a layer goes to /dev/zero: with /dev/null tar skips the content, and reads
+ * no files.
  */
 static const struct recipe tar_recipes[] = {
 	{ BENCH_DIFF, "tar", { "-c", "-f", "/dev/zero", "-C", "@", "." }, PLAIN },

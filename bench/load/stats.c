@@ -12,8 +12,8 @@
 #include "load/clock.h"
 
 /*
- * Make an empty one, NULL without memory. In pages of its own: most buckets stay empty, and what
- * nobody writes to then takes no memory, which is among what is measured.
+ * Make an empty one, NULL without memory. In pages of its own: most buckets stay empty, and what no
+ * thread writes to then takes no memory, which is among what is measured.
  */
 static struct kind_stats *kind_new(void)
 {

@@ -9,7 +9,7 @@
 
 /* What a reader of results must know. */
 struct machine {
-	/* Processor: its name, with family and model where the kernel tells them. */
+	/* Processor: its name, with family and model where the kernel reports them. */
 	char cpu[MACHINE_TEXT_SIZE];
 	/* Processors online. */
 	long cores;

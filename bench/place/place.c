@@ -320,7 +320,7 @@ int place_drain(const struct place *place, const volatile int *stop, uint64_t *r
 	*ret_ns = clock_ns() - begin;
 	*ret_done = r == 0 && !left;
 	/*
-	 * The drops queue work that the next commit pays: let it pay now, before somebody is timed.
+	 * The drops queue work that the next commit pays: let it pay now, before the clock starts.
 	 */
 	return r < 0 ? r : place_sync(place);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The place on btrfs where a run works: a directory of its own with a store's home in it, and what
- * the kernel tells about the file system around it.
+ * the kernel reports of the file system around it.
  *
  *	DIRECTORY/varve-bench.XXXXXX/home/subvolumes/	the layers of all engines
  *	DIRECTORY/varve-bench.XXXXXX/staging/		layers being prepared

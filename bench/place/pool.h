@@ -30,8 +30,8 @@ int pool_open(struct pool *pool, const char *text, char *error, size_t size);
 
 /*
  * Unmount POOL and mount it again, so that nothing of it is cached. PLAIN: without the mount
- * options that a pool has, as a file system is mounted that somebody else takes care of. Returns 0
- * or -errno with an explanation in ERROR (SIZE bytes).
+ * options that a pool has, as a file system that another program mounts. Returns 0 or -errno with
+ * an explanation in ERROR (SIZE bytes).
  */
 int pool_remount(struct pool *pool, bool plain, char *error, size_t size);
 

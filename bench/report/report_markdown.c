@@ -28,7 +28,7 @@ static void peer_lines(FILE *file)
 			continue;
 		text = line + (strncmp(line, "Version:", 8) ? 0 : 8);
 		text += strspn(text, " \t");
-		/* gdu tells a number alone. */
+		/* gdu prints a number alone. */
 		fprintf(file, "%s%s%s",
 			any ? "; " : "- compared with: ", text == line ? "" : names[i],
 			text == line ? "" : " ");

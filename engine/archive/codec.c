@@ -59,7 +59,7 @@ static bool signature_fits(const struct signature *signature, const uint8_t *byt
 	return true;
 }
 
-/* Is BLOCK a tar header? Its checksum tells, which is of the block with blanks in its own place. */
+/* Is BLOCK a tar header? Check its checksum, which is of the block with blanks in its own place. */
 static bool codec_is_header(const uint8_t *block)
 {
 	char text[HEADER_CHECKSUM_BYTES + 1] = "", *end;

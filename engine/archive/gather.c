@@ -169,7 +169,7 @@ static bool gather_take(struct gather_run *run, const struct search *search)
 	else if (search->header.type == BTRFS_EXTENT_DATA_KEY &&
 		 run->items[run->at]->state == ITEM_INODE)
 		gather_content(run, search);
-	/* Further extents tell nothing. */
+	/* Further extents add nothing. */
 	return search->header.type != BTRFS_EXTENT_DATA_KEY || !search->header.offset;
 }
 

@@ -161,7 +161,7 @@ static int inflate_begin(struct inflate *inflate)
 	if (!inflate->input)
 		return -ENOMEM;
 	/*
-	 * A header tells what a signature does not; what is compressed may be shorter than either.
+	 * A header shows what a signature does not; what is compressed may be shorter than either.
 	 */
 	while (r > 0 && decoder->in_left < CODEC_HEADER_BYTES &&
 	       (decoder->in_left < CODEC_SIGNATURE_BYTES_MAX ||

@@ -19,7 +19,7 @@
 #define PACK_STAND_IN 2
 /* A hole of less than this is not worth a map. */
 #define PACK_SPARSE_MIN (64 * 1024)
-/* Seconds that the kernel gives the holder of a lease, where it does not tell. */
+/* Seconds that the kernel gives the holder of a lease, where it does not report them. */
 #define PACK_LEASE_S 45
 
 /* ---- writing --------------------------------------------------------------------------------- */

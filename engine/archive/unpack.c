@@ -149,8 +149,8 @@ static int unpack_create(struct unpack *unpack, struct archive_entry *entry, int
 	int fd;
 
 	/*
-	 * What belongs to the caller may have its mode at once, unless that forbids him to set its
-	 * attributes.
+	 * An entry of the caller may have its mode at once, unless that forbids the caller to set
+	 * its attributes.
 	 */
 	if (unpack->owner_uid == unpack->uid && unpack->owner_gid == unpack->gid &&
 	    !unpack->force_mode && !unpack->lib.archive_entry_xattr_reset(entry))
@@ -492,7 +492,7 @@ static int unpack_entries(struct unpack *unpack, struct archive *archive)
 	return r;
 }
 
-/* Set the time, or with MODE the mode, of the directory that TIME tells of. */
+/* Set the time, or with MODE the mode, of the directory of TIME. */
 static int unpack_finish_dir(struct unpack *unpack, const struct unpack_time *time, bool mode)
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, time->mtime };

@@ -50,7 +50,7 @@ int unpack_shed(struct unpack *unpack, int fd);
 /*
  * Give the open inode FD its owner, attributes and MODE: each call that changes an inode is a
  * transaction, so none for nothing. The mode comes after the owner, which takes setuid away, and
- * after attributes, which an owner may set of what he may write.
+ * after attributes, which an owner may set on files with permission to write.
  */
 int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd, mode_t mode);
 

@@ -58,8 +58,8 @@ int unpack_open_dir(const struct unpack *unpack, const char *path)
 	call_openat2(&call, unpack->root_fd, *path ? path : ".", O_PATH | O_DIRECTORY,
 		     RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
 	/*
-	 * EAGAIN: something was renamed meanwhile, and the kernel cannot tell that a ".." of a link
-	 * stayed within the layer.
+	 * EAGAIN: something was renamed meanwhile, and the kernel cannot prove that a ".." of a
+	 * link stayed within the layer.
 	 */
 	do
 		fd = call_run(&call);

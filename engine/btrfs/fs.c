@@ -90,7 +90,7 @@ int fs_flush_data(int fd)
 	int r = fs_flush(fd);
 
 	/*
-	 * The ioctl waits for all data, and does not tell of what was not written; this does, once
+	 * The ioctl waits for all data, and does not report what was not written; this does, once
 	 * for each descriptor.
 	 */
 	return r ? r : RET_NERRNO(syncfs(fd));

@@ -42,7 +42,7 @@ int fs_sector_bytes(int fd, uint32_t *ret_bytes);
 
 /*
  * The most bytes that the name of an attribute and its value can have together; 0 when the kernel
- * does not tell.
+ * does not report it.
  */
 size_t fs_xattr_bytes(int fd);
 

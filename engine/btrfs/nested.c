@@ -156,8 +156,8 @@ static int nested_chattr(struct nested *nested, int fd, uint64_t root, uint64_t 
 }
 
 /*
- * Subvolume ID cannot be destroyed: ERROR. Take away what that tells of: 1, 0 when nothing is known
- * to help, or -errno.
+ * Subvolume ID cannot be destroyed: ERROR. Remove the cause: 1, 0 when nothing is known to help, or
+ * -errno.
  */
 static int nested_loosen(struct nested *nested, int fd, uint64_t id, int error)
 {
@@ -213,7 +213,7 @@ int nested_destroy(struct nested *nested, int fd, unsigned max, unsigned *ret_de
 	return r;
 }
 
-/* Write the path of FD, as far as the kernel can tell it, to PATH: its length or -errno. */
+/* Write the path of FD, as far as the kernel reports it, to PATH: its length or -errno. */
 static ssize_t nested_path(int fd, char *path, size_t size)
 {
 	char link[40];
@@ -331,8 +331,8 @@ int nested_destroy_user(int fd, unsigned max, unsigned *ret_destroyed)
 			r = 1;
 	}
 	/*
-	 * The kernel tells no path that is longer than it takes, and one may lead elsewhere each
-	 * time: as where we may not go.
+	 * The kernel reports no path that is longer than it takes, and a path may lead elsewhere
+	 * each time: as where we may not go.
 	 */
 	return r == -ENAMETOOLONG || nested_moved(r) ? -EACCES : r;
 }

@@ -135,7 +135,7 @@ int qgroup_mode(const struct fs_handle *fs)
 		return !strcmp(text, "squota")   ? VARVE_QUOTA_SIMPLE
 		       : !strcmp(text, "qgroup") ? VARVE_QUOTA_FULL
 						 : VARVE_QUOTA_OFF;
-	/* Before Linux 6.7 there is one mode, and no file that tells it. */
+	/* Before Linux 6.7 there is one mode, and no file for it. */
 	if (r == -ENOENT)
 		r = qgroup_sysfs(fs, "qgroups/enabled", text);
 	if (!r)
@@ -416,7 +416,7 @@ bool qgroup_inherits_group(void)
 
 	/*
 	 * Since b20fe56cd285 ("allow quick inherit if snapshot is created and added to the same
-	 * parent"); nothing tells it.
+	 * parent"); nothing reports it.
 	 */
 	return !uname(&name) && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
 	       (major > 6 || (major == 6 && minor >= 9));

@@ -26,7 +26,7 @@ int channel_new(struct request *request, const struct channel_ends *ends)
 		channel->ends.chunk_bytes = CHANNEL_BYTES;
 	pthread_cond_init(&channel->changed, NULL);
 	request->channel = channel;
-	/* There is room, and the first call tells which request it is for. */
+	/* There is room; the first call also passes the request's handle. */
 	channel->wanted = true;
 	return 0;
 }
@@ -63,7 +63,7 @@ static void channel_drop(struct channel *channel, size_t size)
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-/* Is there something to tell? With the lock held. */
+/* Is a callback due? With the lock held. */
 static bool channel_has_news(const struct channel *channel)
 {
 	if (channel->over || atomic_load(&channel->request->cancelled))
@@ -75,10 +75,7 @@ static bool channel_has_news(const struct channel *channel)
 	       channel->used <= CHANNEL_BYTES / 2;
 }
 
-/*
- * Put the event where a dispatching thread finds it, if there is something to tell. With the lock
- * held.
- */
+/* Put the event where a dispatching thread finds it, if a callback is due. With the lock held. */
 static void channel_announce(struct channel *channel)
 {
 	if (channel->queued || channel->delivering || !channel_has_news(channel))

@@ -221,7 +221,7 @@ int dispatch_wait(struct core *core, int timeout_ms)
 	}
 }
 
-/* What there is to tell of REQUEST now, NULL: nothing; with the lock held. */
+/* The due callback of REQUEST, NULL: none; with the lock held. */
 static struct event *dispatch_event(struct request *request)
 {
 	/* Another thread may run its progress callback: that comes before its end. */
@@ -273,7 +273,8 @@ int dispatch_wait_for(struct core *core, varve_request handle, int timeout_ms)
 		return -EBUSY;
 	}
 	/*
-	 * The chunks of its archive are part of the request: nobody else may be there to take them.
+	 * The chunks of its archive are part of the request: no other thread may be there to take
+	 * them.
 	 */
 	while ((event = dispatch_await(core, handle, deadline, &r))) {
 		bool last = !event->channel;

@@ -12,8 +12,7 @@ static struct fds *fds_of(struct op *op)
 }
 
 /*
- * The descriptors that this process may have, as the limit stands now; no more than anybody can
- * count.
+ * The descriptors that this process may have, as the limit stands now; no more than FDS_LIMIT_MAX.
  */
 static unsigned fds_limit(void)
 {

@@ -65,7 +65,7 @@ const char *op_step_name(const struct op *op)
 	      (op)->request->handle, operation_name((op)->request->class->operation), (op)->id, \
 	      __VA_ARGS__)
 
-/* Let FAILURE tell of what OP is about now. */
+/* Set FAILURE to the current place and subject of OP. */
 static void op_failure_path(struct op *op, struct varve_failure *failure)
 {
 	struct core *core = op->request->core;

@@ -623,7 +623,7 @@ static int compare_hinted(struct compare_worker *worker)
 	return 0;
 }
 
-/* Do hints tell all there is to look at in the directory at hand? */
+/* Do hints name all that has to be looked at in the current directory? */
 static bool compare_by_hints(const struct compare_worker *worker)
 {
 	const struct delta *delta = worker->compare->delta;
@@ -848,7 +848,9 @@ static const struct job_class compare_class = {
 
 /* ---- all together ---------------------------------------------------------------------------- */
 
-/* Put the roots on the stack, and note what tells them from mounts and nested subvolumes. */
+/*
+ * Push the roots on the stack, and note what distinguishes them from mounts and nested subvolumes.
+ */
 int compare_begin(struct compare *compare)
 {
 	struct compare_dir *dir;

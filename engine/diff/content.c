@@ -11,8 +11,7 @@
 #include <sys/ioctl.h>
 
 /*
- * Extents whose address does not tell what the file has there: compressed, inline, or not on disk
- * yet.
+ * Extents whose address does not determine their content: compressed, inline, or not on disk yet.
  */
 #define CONTENT_NO_ADDRESS                                                                      \
 	(FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_ENCODED |               \
@@ -173,7 +172,7 @@ static int content_pieces(struct content *content, uint64_t size)
 	return r;
 }
 
-/* Open the file that NAME in DIR_FD is, which STATX tells of: a descriptor, or -errno. */
+/* Open the file NAME in DIR_FD, which has STATX: a descriptor, or -errno. */
 static int content_open(struct content *content, int dir_fd, const char *name,
 			const struct statx *statx)
 {

@@ -276,8 +276,8 @@ static bool delta_before(const struct btrfs_timespec *time, const struct timespe
 
 /*
  * Was the inode with these ITEMS in the two trees, which are overwritten, at most read since they
- * were the same? Items that are alike do not tell where they were changed in the tick of the clock
- * when that was, or both later in the same one.
+ * were the same? Equal items prove nothing where they were changed in the tick of the clock when
+ * that was, or both later in the same one.
  */
 static bool delta_read_only(const struct ancestor_common *common, struct btrfs_inode_item items[2])
 {

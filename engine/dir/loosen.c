@@ -33,7 +33,7 @@ static int loosen_write(int fd, struct loosened *loosened, const char **ret_deta
 	return r ? r : 1;
 }
 
-/* Clear the flags of the O_PATH descriptor FD, which STAT tells of. */
+/* Clear the flags of the O_PATH descriptor FD, which has STAT. */
 static int loosen_flags(int fd, const struct statx *stat, struct loosened *loosened,
 			const char **ret_detail)
 {
@@ -54,7 +54,7 @@ static int loosen_flags(int fd, const struct statx *stat, struct loosened *loose
 	return r;
 }
 
-/* Let the owner of the O_PATH descriptor FD, which STAT tells of, into it. */
+/* Add the owner's permissions to the O_PATH descriptor FD, which has STAT. */
 static int loosen_mode(int fd, const struct statx *stat, struct loosened *loosened,
 		       const char **ret_detail)
 {

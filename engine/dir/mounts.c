@@ -65,7 +65,7 @@ void mounts_unescape(char *path)
 	*to = '\0';
 }
 
-/* A mount, as mountinfo tells of it. */
+/* A mount, as listed in mountinfo. */
 struct mounts_entry {
 	unsigned long long id, parent;
 	unsigned major, minor;
@@ -91,8 +91,8 @@ static void mounts_list_free(struct mounts_list *list)
 }
 
 /*
- * Add the mount that LINE tells of to LIST. 0 or -ENOMEM. Fields end at a blank: the kernel escapes
- * that and tabs in names, but none of the other white space that %s ends at.
+ * Add the mount in LINE to LIST. 0 or -ENOMEM. Fields end at a blank: the kernel escapes that and
+ * tabs in names, but none of the other white space that %s ends at.
  */
 static int mounts_list_add(struct mounts_list *list, const char *line)
 {
@@ -241,7 +241,7 @@ static int mounts_at_path(struct mounts_list *list, uint64_t number, const char 
 }
 
 /*
- * Add the path of FD, as the kernel tells it, to PATH (PATH_MAX bytes), which has LENGTH already:
+ * Add the path of FD, as the kernel reports it, to PATH (PATH_MAX bytes), which has LENGTH already:
  * the length then, or -errno.
  */
 static ssize_t mounts_path(int fd, char *path, size_t length)

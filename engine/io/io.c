@@ -108,7 +108,7 @@ bool io_withdraw(struct io *io, struct call *call)
 	return call->kind == CALL_FUNCTION && lane_withdraw(&io->lanes[call->lane], call);
 }
 
-/* Run the done() of finished calls; tell whether there were any. */
+/* Run the done() of finished calls; return whether there were any. */
 static bool io_finish(struct io *io)
 {
 	struct list done = LIST_INIT(done), *link;

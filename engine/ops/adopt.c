@@ -187,7 +187,7 @@ static int adopt_staged(struct op *op, int result)
 
 /* ---- COPY, FLUSH, LOOK ----------------------------------------------------------------------- */
 
-/* The copying, or looking, came to RESULT: tell where it failed. Returns it. */
+/* The copy, or the look, ended with RESULT: record where it failed. Returns RESULT. */
 static int adopt_blame(struct op *op, int result)
 {
 	struct adopt *adopt = adopt_of(op);
@@ -386,7 +386,7 @@ static int adopt_cleared(struct op *op, int result)
 static int adopt_undo_work(struct op *op)
 {
 	struct adopt *adopt = adopt_of(op);
-	/* An exchange may have put another's layer there: the number tells. */
+	/* An exchange may have put another process's layer there: compare the number. */
 	struct undo undo = { .op = op,
 			     .dir_fd = adopt_staging_fd(op),
 			     .name = adopt->name,

@@ -60,7 +60,7 @@ struct changes_op {
 	/* The list of changes is the callback's. */
 	bool keep;
 	struct delta delta;
-	/* The delta tells what may differ; generations tell that nothing does. */
+	/* The delta has what may differ; the generations show that nothing does. */
 	bool searched, untouched;
 	struct compare compare;
 	/*

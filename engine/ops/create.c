@@ -107,7 +107,10 @@ struct create {
 	 * known.
 	 */
 	char *swap;
-	/* What became of it when it could not be destroyed, on the heap; NULL: nothing to tell. */
+	/*
+	 * What became of the new subvolume when it could not be destroyed, on the heap; NULL:
+	 * nothing.
+	 */
 	char *fate;
 	/* A limit was set after it was made. */
 	bool relimited;

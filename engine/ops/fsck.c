@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fsck: the operation "check": whether all in a store is as it should be, and what a sweep would do
- * about what is not. Changes nothing.
+ * fsck: the operation "check": find the faults of a store, and what a sweep would do about each.
+ * Changes nothing.
  *
  *	state  what it does                                    what a failure or a crash leaves
  *	LOOK   looks at each place in turn, on a lane thread   nothing
  *
- * Others work in the store meanwhile, so what is found is looked at such that their work is not
- * taken for damage: what bears the name of an owner that is alive (see ops/sweep.c) is passed over,
- * a layer that is gone when it is opened was removed, and whether a record has no layer is decided
- * under the lock of the records.
+ * Other processes work in the store meanwhile, and their work must not be taken for damage: entries
+ * named after a living owner (see ops/sweep.c) are ignored, a layer that is gone when it is opened
+ * was removed, and whether a record has no layer is decided under the lock of the records.
  */
 #include "engine/base/id.h"
 #include "engine/base/limits.h"

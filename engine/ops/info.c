@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * info: what is known of a layer. Changes nothing.
+ * info: get the properties of a layer. Changes nothing.
  *
  *	state   what it does
  *	OPEN    opens the layer, through the ring

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * get and exists: is there a layer, and where. One statx answers; only where something is mounted
- * on the layer's place is it opened and proved. Where a size is recorded for the layer, get sets it
- * again if another limit is in force. There is nothing to undo and nothing for a crash to leave.
+ * get and exists: find a layer. One statx suffices; only where something is mounted on the layer's
+ * place is it opened and proved. Where a size is recorded for the layer, get sets it again if
+ * another limit is in force. There is nothing to undo and nothing for a crash to leave.
  */
 #include "engine/btrfs/qgroup.h"
 #include "engine/store/quota.h"

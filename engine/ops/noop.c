@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* noop: the whole way, and nothing at its end. */
+/* noop: a request that does nothing. */
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
 

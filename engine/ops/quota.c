@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quota: how it runs, turning it on and off, the limit of a layer, rescans, and the groups that are
- * left over. Each request does one of these, in one call on a lane thread:
+ * quota: its state, turning it on and off, limits, rescans, and the removal of stale groups. Each
+ * request does one of these, in one call on a lane thread:
  *
  *	state     what it does                           what a failure or a crash leaves
  *	BEGIN     finds out which is asked for           nothing

@@ -16,11 +16,11 @@
  *	DURABLE   waits for a commit                         nothing                  the layer, or a leftover, or nothing
  *	UNDO      see above                                  a leftover in the trash  the same
  *
- * What forbids to destroy it and can be taken away is: flags (chattr +i, +a), a mode that denies
- * its owner, its being read-only (dir/loosen.h). A layer that stays whole is given that back; not
- * by a crash.
+ * Flags (chattr +i, +a), a mode that denies the owner, and the read-only state are removed where
+ * they forbid to destroy the layer (dir/loosen.h). A layer that stays whole gets them back, but not
+ * after a crash.
  *
- * What runs in a layer may make subvolumes while they are being destroyed: then there is another
+ * Programs in a layer may make subvolumes while they are being destroyed: then there is another
  * round, up to a bound.
  */
 #include "engine/btrfs/chattr.h"

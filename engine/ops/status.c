@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* status: what a person or a bug report wants to know of a store. Changes nothing. */
+/* status: get the state of a store, for a person or a bug report. Changes nothing. */
 #include "engine/btrfs/fs.h"
 #include "engine/btrfs/qgroup.h"
 #include "engine/core/request.h"

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sweep: remove what crashed processes left.
+ * sweep: remove the leftovers of crashed processes.
  *
- * Each open store owns HOME/.varve/staging/OWNER and holds a lock (flock) on it. A process that
- * gets the lock knows that the owner is gone, and that what bears its name is a leftover: its
- * staging directory, HOME/.varve/trash/OWNER.*, and HOME/subvolumes/.varve.OWNER.* . A file
- * quotas/ID without a layer ID is a leftover of any writer, and so is a quota group without
- * its subvolume.
+ * Each open store owns HOME/.varve/staging/OWNER and holds a lock (flock) on it. When another
+ * process gets the lock, the owner is gone, and everything with its name is a leftover: its staging
+ * directory, HOME/.varve/trash/OWNER.*, and HOME/subvolumes/.varve.OWNER.* . A file quotas/ID
+ * without a layer ID is a leftover of any writer, and so is a quota group without its subvolume.
  *
- * It goes on after a failure and reports the first. Everything is idempotent: a crash of the sweep
- * leaves less to sweep.
+ * A sweep continues after a failure and reports the first one. Everything is idempotent: a crash of
+ * the sweep leaves less to sweep.
  */
 #include "engine/base/id.h"
 #include "engine/base/limits.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sync: flush and commit the file system and, where asked, wait until what is dead by then is gone.
- * Undoes nothing; a crash loses nothing.
+ * sync: flush and commit the file system and, where asked, wait until the subvolumes that are dead
+ * by then are dropped. Undoes nothing; a crash loses nothing.
  *
  *	COMMIT   flushes and commits
  *	CLEAN    looks which subvolumes are dead; then, each time the cleaner was asked, which of them still are

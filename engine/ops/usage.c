@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * usage: what a layer takes. Changes nothing.
+ * usage: measure a layer. Changes nothing.
  *
  *	state   what it does
  *	ADMIT   waits until a walk more may be under way

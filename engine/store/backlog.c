@@ -133,8 +133,8 @@ static void backlog_look_at(struct backlog *backlog, uint64_t at_ns)
 }
 
 /*
- * Ask again in a while, because somebody waits: a quarter of the time since it was last seen to
- * drop one.
+ * Ask again later, because an operation waits: a quarter of the time since it was last seen to drop
+ * one.
  */
 static void backlog_look_later(struct backlog *backlog)
 {
@@ -144,7 +144,7 @@ static void backlog_look_later(struct backlog *backlog)
 	backlog_look_at(backlog, backlog->looked_ns + pause);
 }
 
-/* Is the backlog worth waking the kernel's cleaner for, before anybody waits for it? */
+/* Is the backlog worth waking the kernel's cleaner for, before any operation waits for it? */
 static bool backlog_large(const struct backlog *backlog)
 {
 	return backlog->dead * 2 >= backlog->store->settings.backlog_max;
@@ -243,9 +243,9 @@ static void backlog_asked(struct call *call)
 }
 
 /*
- * Is it time to wake the kernel's cleaner? When somebody waits for it, at once. For a large backlog
- * alone, when there was no removal since the last look: to wake it is to commit, and that holds up
- * a batch of removals by more than it takes.
+ * Is it time to wake the kernel's cleaner? When an operation waits for it, at once. For a large
+ * backlog alone, when there was no removal since the last look: to wake it is to commit, and that
+ * holds up a batch of removals by more than it takes.
  */
 static bool backlog_pressed(const struct backlog *backlog)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Back-pressure: a bounded number of dead subvolumes may await the kernel's cleaner. Beyond it
- * creates wait. The number is counted up by each destroy and corrected by asking the kernel, which
- * is done when the count is high or somebody waits.
+ * creates wait. The number is counted up by each destroy and corrected by asking the kernel, when
+ * the count is high or an operation waits.
  *
  * Under full quotas a commit looks for all owners of what changed, and so costs more the more
  * snapshots share it, dead ones and those about to be made included. So while layers come and go

@@ -168,7 +168,7 @@ static void commit_begin(struct group_commit *commits)
 	commit_admit(commits);
 }
 
-/* Does anybody wait for a group? */
+/* Does any operation wait for a group? */
 static bool commit_gathered(const struct group_commit *commits)
 {
 	return !list_empty(&commits->gather) || !list_empty(&commits->alone);
@@ -374,7 +374,7 @@ static void commit_done(struct call *call)
 }
 
 /*
- * The flush is done. The kernel tells of each loss of data once; so one that came with another's
+ * The flush is done. The kernel reports each loss of data once; so one that came with another's
  * flush counts, too.
  */
 static void commit_flushed(struct call *call)

@@ -22,8 +22,8 @@
  *	commit_flush()		all metadata, and the data of all files
  *
  * The first two are served by the same commits; they differ in what is called when no snapshot
- * comes. A flush takes as long as there is data to write, anybody's data, so it has a call of its
- * own, and nothing but other flushes waits for it.
+ * comes. A flush takes as long as there is data to write, also of other programs, so it has a call
+ * of its own, and only other flushes wait for it.
  */
 #ifndef VARVE_STORE_GROUP_COMMIT_H
 #define VARVE_STORE_GROUP_COMMIT_H

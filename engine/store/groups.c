@@ -16,7 +16,7 @@
 /* Bytes of the name of a group's record: 12 hexadecimal digits. */
 #define GROUPS_NAME_BYTES 16
 
-/* What a record tells. */
+/* The content of a record. */
 struct groups_record {
 	uint64_t bytes;
 	char name[VARVE_ID_MAX + 1];

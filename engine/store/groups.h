@@ -24,7 +24,7 @@ int groups_parse(const char *value, char *ret_name, uint64_t *ret_bytes);
 /*
  * Find the group that VALUE (see groups_parse()) names, with the limit it names, if any. With MAKE
  * see that it is there in quota, too; without, it may be gone since it was recorded, and joining it
- * gives ENOENT. -EEXIST: the number is somebody else's.
+ * gives ENOENT. -EEXIST: the number belongs to another group.
  */
 int groups_find(struct varve_store *store, const char *value, bool make, uint64_t *ret_group);
 

@@ -43,7 +43,7 @@ int layout_trusted(const struct varve_store *store, int fd)
 		return 0;
 	if (fstat(fd, &stat) < 0)
 		return negative_errno();
-	/* An access list that lets somebody write shows in the bits of the group. */
+	/* A permission to write by an access list shows in the bits of the group. */
 	if (stat.st_mode & (S_IWGRP | S_IWOTH))
 		return -EPERM;
 	return !stat.st_uid || stat.st_uid == geteuid() || stat.st_uid == store->settings.root_uid

@@ -185,7 +185,8 @@ static int open_private_mount(struct opening *opening)
 /* ---- the directories ------------------------------------------------------------------------- */
 
 /*
- * See that nobody else can change the directory FD, which is NAME below the home (NULL: the home).
+ * Check that no other user can change the directory FD, which is NAME below the home (NULL: the
+ * home).
  */
 static int open_trust(struct opening *opening, int fd, const char *name)
 {
@@ -251,7 +252,9 @@ static bool open_unmapped(uid_t user)
 	return r;
 }
 
-/* See that nobody else can exchange an entry of the directory of STAT, which the home lies in. */
+/*
+ * Check that no other user can exchange an entry of the directory of STAT, which contains the home.
+ */
 static bool open_above_trusted(const struct opening *opening, const struct statx *stat)
 {
 	uid_t user = stat->stx_uid;
@@ -263,8 +266,8 @@ static bool open_above_trusted(const struct opening *opening, const struct statx
 }
 
 /*
- * See that nobody else can put another directory in the place of the home, by way of one that is
- * above it.
+ * Check that no other user can put another directory in the place of the home, by way of one that
+ * is above it.
  */
 static int open_trust_above(struct opening *opening)
 {
@@ -283,7 +286,10 @@ static int open_trust_above(struct opening *opening)
 				   O_PATH | O_DIRECTORY | O_CLOEXEC);
 		ssize_t length;
 
-		/* Of what we may not search we cannot tell, and are not root. */
+		/*
+		 * A directory that may not be searched cannot be checked, and the caller is not
+		 * root.
+		 */
 		if (above < 0)
 			return errno == EACCES ? 0 : negative_errno();
 		fd_close(fd);

@@ -14,13 +14,13 @@ struct storage_options {
 	size_t groups_count;
 };
 
-/* Parse the store's OPTIONS (NULL: none); the failure tells which is wrong. */
+/* Parse the store's OPTIONS (NULL: none); the failure has the wrong one. */
 int options_parse_store(const char *const *options, struct quota_settings *ret_quota,
 			struct varve_failure *failure);
 
 /*
  * Parse a layer's storage OPTIONS (NULL: none) into STORAGE, whose size is left alone where they
- * name none; *RET_REASON (SIZE bytes) tells what is wrong.
+ * name none; *RET_REASON (SIZE bytes) is what is wrong.
  */
 int options_parse_storage(const char *const *options, uint64_t min_space,
 			  struct storage_options *storage, char *ret_reason, size_t size);

@@ -335,7 +335,7 @@ int pool_create(const char *file, uint64_t size_bytes, const char *mount_dir,
 		return errno == EEXIST
 			       ? pool_exists(file, ret_failure)
 			       : pool_fail(ret_failure, negative_errno(), "CREATE", "open", file);
-	/* Claimed before there is anything in it: nobody mounts what is half made. */
+	/* Claimed while it is empty, so that no process mounts a half-made image. */
 	r = pool_claim(fd, file, ret_failure);
 	if (!r)
 		r = ftruncate(fd, (off_t)size_bytes) < 0

@@ -38,8 +38,8 @@ int size_record_lock(struct varve_store *store, struct size_record_lock *ret_loc
 	if (r < 0)
 		return r;
 	/*
-	 * Opened anew each time: a lock on one descriptor would be everybody's that has a copy of
-	 * it, as a forked child.
+	 * Opened anew each time: a lock on one descriptor would belong to every process with a copy
+	 * of it, as a forked child.
 	 */
 	fd = RET_NERRNO(openat(r, RECORD_LOCK_NAME,
 			       O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));

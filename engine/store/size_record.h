@@ -12,8 +12,8 @@
  *
  * The lock (flock on HOME/.varve/records) keeps other processes from looking in between, and a
  * mutex other threads. It is held for a few system calls, and nothing else is waited for meanwhile.
- * But a process that holds it can be stopped: nobody waits for the lock in the kernel. What cannot
- * have it results in OP_LATER, and its step is begun once more in a while.
+ * But a process that holds it can be stopped: no thread waits for the lock in the kernel. A call
+ * that cannot get it results in OP_LATER, and its step begins anew later.
  */
 #ifndef VARVE_STORE_SIZE_RECORD_H
 #define VARVE_STORE_SIZE_RECORD_H
@@ -31,8 +31,8 @@ struct size_record_lock {
 int size_record_lock(struct varve_store *store, struct size_record_lock *ret_lock);
 
 /*
- * The same, and make nothing: where there is no lock yet, or the file system is read-only, nobody
- * can hold it, and nor does the caller. 0, OP_LATER or another -errno.
+ * The same, and make nothing: where there is no lock yet, or the file system is read-only, no
+ * process can hold it, and the caller does not either. 0, OP_LATER or another -errno.
  */
 int size_record_lock_made(struct varve_store *store, struct size_record_lock *ret_lock);
 

@@ -30,7 +30,9 @@ struct undo {
 	bool in_sight;
 	/* Its place in the batch. */
 	size_t index;
-	/* What became of it when it could not be destroyed, on the heap; NULL: nothing to tell. */
+	/*
+	 * What became of the subvolume when it could not be destroyed, on the heap; NULL: nothing.
+	 */
 	char *fate;
 };
 

@@ -215,7 +215,7 @@ static int copy_file(struct copy *copy, const char *name, int fd, const struct s
 	/* Both have to have checksums, or neither. */
 	if (r == -EINVAL && !copy_nocow(from, to))
 		r = RET_NERRNO(ioctl(to, FICLONE, from));
-	/* FROM was made while the file system was mounted with nodatasum: no flag tells. */
+	/* FROM was made while the file system was mounted with nodatasum: no flag shows that. */
 	if (r == -EINVAL)
 		r = copy_bytes(copy, from, to, (off_t)stat->stx_size);
 	else
@@ -295,7 +295,7 @@ static bool copy_later(const struct statx_timestamp *a, const struct timespec *b
 }
 
 /*
- * See that what STAT tells of can be copied, and removed later, and is as it was when the copying
+ * Check that the inode of STAT can be copied, and removed later, and is as it was when the copying
  * began.
  */
 static int copy_allowed(struct copy *copy, const struct statx *stat)

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/xattr.h>
 
-/* Bytes for what the user database tells about a user. */
+/* Bytes for a user's record in the user database. */
 #define LABEL_USER_BYTES 4096
 
 int label_check(const char *text)

@@ -78,7 +78,7 @@ static void rewrite_walked(struct walk *walk, int result)
 		rewrite_next(rewrite);
 }
 
-/* Begin the walk that is next, or tell that all is done. Reactor. */
+/* Begin the next walk, or end with success. Reactor. */
 static void rewrite_next(struct rewrite *rewrite)
 {
 	/* A walk that is over has no class any more. */

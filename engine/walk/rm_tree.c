@@ -66,7 +66,7 @@ static int rm_tree_enter(struct walk *walk, struct walk_dir *dir, const struct s
 		walk_failed(walk, dir, NULL, "FS_IOC_SETFLAGS", -EPERM);
 		return -EPERM;
 	}
-	/* Its owner may lack permissions, and may give them; if not, the entries tell. */
+	/* Its owner may lack permissions, and may give them; if not, the entries show it. */
 	if (!walk->job.store->layout.privileged && (stat->stx_mode & RM_TREE_MODE) != RM_TREE_MODE)
 		fchmod(dir->fd, (stat->stx_mode | RM_TREE_MODE) & 07777);
 	if (rm_tree->seal)

@@ -4,9 +4,9 @@
  *
  * A change of owner takes setuid, setgid and file capabilities away, so those are given back. In a
  * layer that is in sight each file is held by an O_PATH descriptor, and all calls go to that very
- * inode: by name a user of the layer could exchange names, and have a file of his own get the
- * owner, the bits or the capability of another one, or be shifted twice. What nobody has seen yet
- * is changed by name, which is cheaper; only what has such bits is held there, too.
+ * inode: by name a user of the layer could exchange names, so that a file of that user gets the
+ * owner, the bits or the capability of another one, or is shifted twice. A layer that is not yet
+ * published is changed by name, which is cheaper; there only files with such bits are held.
  *
  * Each inode is shifted once: (subvolume, number), as btrfs gives no number twice while it is
  * mounted. Names that are exchanged or moved while directories are read hide some from a walk, and
@@ -134,7 +134,7 @@ static int shift_holds(const char *list, ssize_t size)
 /* The same, as the trees are searched for them. */
 static const char *const shift_attributes[] = { XATTR_CAPABILITY, ACL_ACCESS, ACL_DEFAULT, NULL };
 
-/* May what STAT tells of, in SUBVOLUME, have one? Then it is asked itself. */
+/* May the inode of STAT, in SUBVOLUME, have one? Then the file itself is asked. */
 static bool shift_may_hold(struct shift *shift, uint64_t subvolume, const struct statx *stat)
 {
 	return !S_ISLNK(stat->stx_mode) && (!xattr_search_settled(&shift->xattr_search, stat) ||
@@ -193,9 +193,9 @@ static int shift_read(const struct shift *shift, int fd, struct shift_kept *kept
 }
 
 /*
- * Shift FD, an O_PATH descriptor or a directory in SUBVOLUME, which STAT tells of, and give back
- * what that takes away. Lists have ids of their own, also where the owner stays. 0; 1 when an id is
- * the overflow id now; or -errno.
+ * Shift FD, an O_PATH descriptor or a directory in SUBVOLUME, with STAT, and give back what that
+ * takes away. Lists have ids of their own, also where the owner stays. 0; 1 when an id is the
+ * overflow id now; or -errno.
  */
 static int shift_fd(struct shift *shift, uint64_t subvolume, int fd, const struct statx *stat)
 {

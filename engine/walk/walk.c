@@ -176,7 +176,7 @@ static void walk_entry(struct walk_reading *reading, const struct dirent64 *dire
 	walk_visit(walk, &entry);
 }
 
-/* What DIRENT is; a look at it where the directory does not tell. */
+/* What DIRENT is; a look at it where the directory does not list the type. */
 static unsigned char walk_type(struct walk_dir *dir, const struct dirent64 *dirent)
 {
 	struct statx stat;

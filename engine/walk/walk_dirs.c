@@ -176,7 +176,7 @@ int walk_openat(struct walk *walk, int parent_fd, const char *name)
 	call_openat2(&call, parent_fd, name, WALK_OPEN_FLAGS,
 		     BENEATH_RESOLVE_NAME | RESOLVE_NO_SYMLINKS);
 	/*
-	 * EAGAIN: something was renamed meanwhile, and the kernel cannot tell that we stayed
+	 * EAGAIN: something was renamed meanwhile, and the kernel cannot prove that the path stayed
 	 * beneath.
 	 */
 	do

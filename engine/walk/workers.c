@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How many threads. While they compute, one for each CPU is best: more only fight. While they sleep
- * for the disk, more of them keep more reads in flight. Each slice tells how long it took and how
- * much CPU it used; the quotient, smoothed, is what decides:
+ * The number of threads. While they compute, one for each CPU is best: more only compete. While
+ * they sleep for the disk, more of them keep more reads in flight. Each slice measures its time and
+ * its CPU time; the smoothed quotient decides:
  *
  *	quotient > 2 * max(1, width / CPUs)	they sleep: twice as many
  *	quotient < 1.2 * max(1, width / CPUs)	they compute: half as many
  *
- * Threads that did not sleep once wait for a CPU that others have, and are not doubled. A width
- * above the CPUs makes threads wait for a CPU, and so the quotient larger, even where none sleeps;
- * hence the factor width / CPUs, without which the width would feed itself.
+ * Threads that did not sleep wait for a CPU that others use, and are not doubled. A width above the
+ * CPUs makes threads wait for a CPU, and so the quotient larger, even where none sleeps; hence the
+ * factor width / CPUs, without which the width would feed itself.
  */
 #include "engine/walk/workers.h"
 #include "engine/core/fds.h"
@@ -203,7 +203,7 @@ static void workers_adapt(struct workers *workers, const struct slice *slice)
 	workers->wall_ns += slice->wall_ns;
 	workers->cpu_ns += slice->cpu_ns;
 	workers->sleeps += slice->sleeps;
-	/* As many slices of this width as it takes to tell. */
+	/* As many slices of this width as the measurement takes. */
 	if (workers->wall_ns < WALK_SLICE_NS * (uint64_t)workers->width)
 		return;
 	if (workers->wall_ns > 2 * share * workers->cpu_ns && workers->sleeps)

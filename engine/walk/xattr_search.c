@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-/* What CLOCK tells, in nanoseconds. */
+/* The time of CLOCK, in nanoseconds. */
 static int64_t xattr_search_clock(clockid_t commits)
 {
 	struct timespec now;
