@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an engine is: the thing that carries out operations on layers, so that the harness can time
- * it. This header is all that an engine sees of the harness, and the whole interface of an external
- * one (ioengine=external:PATH); engines/README.md says how to write one, engines/skeleton.c is a
- * start.
+ * An engine performs operations on layers, and the harness times them. This header is all that an
+ * engine sees of the harness, and the whole interface of an external engine
+ * (ioengine=external:PATH); engines/README.md describes how to write one, engines/skeleton.c is a
+ * skeleton.
  *
  *	harness                         engine
  *	open()                     ->   once for each thread of a job, before the clock runs
@@ -29,7 +29,7 @@
 
 /* What can be asked for. */
 enum bench_kind {
-	BENCH_NOOP,     /* Go the whole way and do nothing. */
+	BENCH_NOOP,     /* Do nothing. */
 	BENCH_CREATE,   /* Make an empty layer. */
 	BENCH_SNAPSHOT, /* Make a layer from op->parent. */
 	BENCH_REMOVE,   /* Remove a layer. */
@@ -38,16 +38,16 @@ enum bench_kind {
 	BENCH_WALK,     /* Visit every entry of a layer. */
 	BENCH_CHOWN,    /* Give every entry another owner. */
 	BENCH_RELABEL,  /* Give every entry a security label. */
-	BENCH_CHANGES,  /* Tell what differs from op->parent. */
-	BENCH_DIFF,     /* Write what differs from op->parent as an archive, to nowhere. */
+	BENCH_CHANGES,  /* List the differences from op->parent. */
+	BENCH_DIFF,     /* Write the differences from op->parent as an archive, discarded. */
 	BENCH_QUOTA,    /* Limit the size of a layer. */
-	BENCH_APPLY,    /* Make a layer that holds what the archive env->archive does. */
-	BENCH_DIFFSIZE, /* Sum up the sizes of what differs from op->parent. */
+	BENCH_APPLY,    /* Make a layer from the archive env->archive. */
+	BENCH_DIFFSIZE, /* Sum up the sizes of the files that differ from op->parent. */
 	BENCH_INFO,     /* Describe a layer. */
-	BENCH_EXISTS,   /* Tell whether a layer is there. */
+	BENCH_EXISTS,   /* Check whether a layer exists. */
 	BENCH_LIST,     /* Name all layers. */
 	BENCH_SYNC,     /* Make all that has ended durable. */
-	BENCH_SWEEP,    /* Look for what dead processes left. */
+	BENCH_SWEEP,    /* Remove the leftovers of dead processes. */
 	BENCH_KINDS,    /* How many there are; not one of them. */
 };
 
@@ -100,11 +100,11 @@ struct bench_env {
 	/* BENCH_DURABLE. */
 	uint32_t flags;
 	/*
-	 * Tell the value of an option of the job that is for engines ("ring_entries"), 0 when it is
+	 * Return the value of an option of the job that is for engines ("ring_entries"), 0 when it is
 	 * not set.
 	 */
 	uint64_t (*option)(const struct bench_env *env, const char *key);
-	/* Take note that OP, which was queued on THREAD, has ended. */
+	/* Note that OP, which was queued on THREAD, has ended. */
 	void (*complete)(void *thread, struct bench_op *op);
 	/*
 	 * Keep TEXT, the first one, as the reason why an operation of THREAD failed. On the job's
@@ -112,8 +112,8 @@ struct bench_env {
 	 */
 	void (*explain)(void *thread, const char *text);
 	/*
-	 * Refuse (-EPERM) to destroy what the run did not make; call it before a program is let
-	 * loose on PATH.
+	 * Refuse (-EPERM) a PATH that the run did not make; call it before a program is run on
+	 * PATH.
 	 */
 	int (*permit)(const struct bench_env *env, const char *path);
 	/* To be handed to complete() and explain(). */
@@ -179,10 +179,10 @@ struct bench_engine {
  */
 const struct bench_engine *engine_find(const char *name, char *error, size_t size);
 
-/* Tell the built-in engine at INDEX, NULL after the last. */
+/* Return the built-in engine at INDEX, NULL after the last. */
 const struct bench_engine *engine_at(size_t index);
 
-/* Tell the name of KIND: "snapshot". */
+/* Return the name of KIND: "snapshot". */
 const char *engine_kind_name(enum bench_kind kind);
 
 #endif

@@ -204,7 +204,7 @@ static int run_jobs(const struct command *command, struct run *run)
 	return first;
 }
 
-/* Tell REASON. Returns the exit status that goes with it. */
+/* Print REASON. Returns its exit status. */
 static int complain(const char *reason)
 {
 	fprintf(stderr, "varve-bench: %s\n", reason);

@@ -309,7 +309,7 @@ static void rss_reset(void)
 	close(fd);
 }
 
-/* Tell the peak of the process's resident memory, in KiB. */
+/* Return the peak of the process's resident memory, in KiB. */
 static uint64_t rss_peak(void)
 {
 	FILE *file = fopen("/proc/self/status", "re");
@@ -386,7 +386,7 @@ static int group_measure(struct run *run, struct running_group *group)
 	return r;
 }
 
-/* Tell the seconds of TIME. */
+/* Return the seconds of TIME. */
 static double seconds(struct timeval time)
 {
 	return (double)time.tv_sec + (double)time.tv_usec / 1e6;

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Carry out jobs: places, parents, engines, threads; then collect what they counted and clean up.
- */
+/* Run jobs: make places, parents, engines and threads; then collect the counters and clean up. */
 #ifndef BENCH_RUN_H
 #define BENCH_RUN_H
 

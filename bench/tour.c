@@ -97,7 +97,7 @@ int tour_prepare(struct command *command, char *error)
 	r = job_set_parse(&command->set, "tour", tour_jobs, strlen(tour_jobs), error);
 	if (r < 0)
 		return r;
-	printf("varve-bench: a tour of about a minute; varve-bench --help tells what else there is\n");
+	printf("varve-bench: a tour of about a minute; varve-bench --help lists all options\n");
 	fflush(stdout);
 	return command->pool ? 0 : make_image(command, error);
 }

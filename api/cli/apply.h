@@ -11,7 +11,7 @@
  */
 int apply_open(struct cli *cli, const char *command, const char *file);
 
-/** Tell, on standard error, what of the archive was not kept. A flight_job's `take`. */
+/** Report on standard error what of the archive was not kept. A flight_job's `take`. */
 void apply_take(struct flight_slot *slot, const struct varve_result *result);
 
 /** The same of a request without an archive. A flight_job's `take`. */

@@ -55,7 +55,7 @@ static const struct flight_job changes_job = {
 	.report = changes_report,
 };
 
-/** Tell what changed in a layer. */
+/** Print the changes in a layer. */
 static int changes_run(struct cli *cli, const struct arguments *arguments)
 {
 	struct varve_changes_options options;

@@ -40,7 +40,7 @@
 #define CLI_DONE 0
 /** Exit status: something failed, and standard error says what. */
 #define CLI_FAILED 1
-/** Exit status: the command line makes no sense. */
+/** Exit status: the command line is wrong. */
 #define CLI_USAGE 2
 /** Exit status of a command that answers by its status: the answer is no. */
 #define CLI_NO 1

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* compare.h: what a layer is compared with, from the command line. */
+/* compare.h: the options of a comparison, from the command line. */
 #ifndef VARVE_CLI_COMPARE_H
 #define VARVE_CLI_COMPARE_H
 

@@ -53,7 +53,7 @@ static int create_submit(struct flight *flight, const char *id, varve_callback *
 				  ret_request);
 }
 
-/** Tell what of an archive was not kept, where there is one, and whose owner is in no map. */
+/** Report losses of an archive, if any, and entries whose owner is in no map. */
 static void create_take(struct flight_slot *slot, const struct varve_result *result)
 {
 	const struct varve_create_options *options = slot->flight->data;

@@ -67,7 +67,7 @@ static void diff_name_output(struct flight_slot *slot)
 		slot->flight->cli->output.error = -EPIPE;
 }
 
-/** Tell which entries were left out, and keep that. */
+/** Report the entries that were left out, and keep the list. */
 static void diff_take(struct flight_slot *slot, const struct varve_result *result)
 {
 	struct diff_job *job = slot->flight->data;
@@ -277,7 +277,7 @@ static const struct flight_job diffsize_job = {
 	.report = diffsize_report,
 };
 
-/** Tell how much changed in a layer. */
+/** Print the size of the changes in a layer. */
 static int diffsize_run(struct cli *cli, const struct arguments *arguments)
 {
 	struct varve_changes_options options;

@@ -201,7 +201,7 @@ static int flight_wait(struct flight *flight, bool reading)
 	};
 	bool idle = flight->in_flight == 0 && flight->failures.count > 0;
 	int r = poll(fds, sizeof(fds) / sizeof(fds[0]),
-		     idle ? FLIGHT_TELL_MS : progress_timeout_ms(&cli->progress));
+		     idle ? FLIGHT_REPORT_MS : progress_timeout_ms(&cli->progress));
 
 	if (r < 0 && errno != EINTR)
 		return -errno;
@@ -255,7 +255,7 @@ static int flight_loop(struct flight *flight)
 	return r;
 }
 
-/** Tell that a signal cut the work short, and what was done before. */
+/** Report that a signal ended the work, and what was done before. */
 static void flight_report_stopped(const struct flight *flight)
 {
 	struct output *output = &flight->cli->output;

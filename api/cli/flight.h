@@ -22,7 +22,7 @@
 #include "ids.h"
 
 /** After waiting for ids for this long, report failures. */
-#define FLIGHT_TELL_MS 200
+#define FLIGHT_REPORT_MS 200
 /**
  * The most ids on their way: more than a store takes at once, so that one that is late keeps few
  * others from starting.
@@ -67,7 +67,7 @@ struct flight_job {
 	bool report_failed;
 };
 
-/** Requests in flight, and what became of them. */
+/** Requests in flight, and their results. */
 struct flight {
 	/** The run of the command. */
 	struct cli *cli;
@@ -100,8 +100,8 @@ struct flight {
 };
 
 /**
- * Do JOB for each of IDS. DATA is handed on as flight->data. Return an exit status, after telling
- * what failed.
+ * Do JOB for each of IDS. DATA is passed on as flight->data. Report failures, and return an exit
+ * status.
  */
 int flight_run(struct cli *cli, const struct flight_job *job, struct ids *ids, void *data);
 

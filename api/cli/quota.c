@@ -112,7 +112,7 @@ static const struct flight_job quota_status_job = {
 	.report = quota_status_report,
 };
 
-/** Tell how quota runs. */
+/** Print the state of quota. */
 static int quota_status_run(struct cli *cli, const struct arguments *arguments)
 {
 	return flight_run_single(cli, &quota_status_job, NULL);

@@ -208,7 +208,7 @@ static const struct flight_job info_job = {
 };
 
 /**
- * Tell about layers: about one in a block, about several, or where columns are asked for, in a
+ * Print layers: one in a block, several, or where columns are asked for, in a
  * table.
  */
 static int info_run(struct cli *cli, const struct arguments *arguments)
@@ -411,7 +411,7 @@ static const struct flight_job get_job = {
 	.report = get_report,
 };
 
-/** Tell where a layer is. */
+/** Print the path of a layer. */
 static int get_run(struct cli *cli, const struct arguments *arguments)
 {
 	const char **options = output_memory(options_values(arguments, "mount-opt"));

@@ -96,7 +96,7 @@ static const struct flight_job status_job = {
 	.report = status_report,
 };
 
-/** Tell the state of store, kernel and library. */
+/** Print the state of store, kernel and library. */
 static int status_run(struct cli *cli, const struct arguments *arguments)
 {
 	return flight_run_single(cli, &status_job, NULL);
@@ -236,7 +236,7 @@ static int adopt_submit(struct flight *flight, const char *id, varve_callback *c
 	return varve_layer_adopt(flight->cli->store, id, 0, callback, user_data, ret_request);
 }
 
-/** Tell that the directory is a layer now. */
+/** Report that the directory is a layer now. */
 static void adopt_report(struct flight_slot *slot)
 {
 	struct cli *cli = slot->flight->cli;
@@ -347,7 +347,7 @@ const struct command gc_command = {
 
 /* ---- version --------------------------------------------------------------------------------- */
 
-/** Tell the version. */
+/** Print the version. */
 static int version_run(struct cli *cli, const struct arguments *arguments)
 {
 	json_t *object;

@@ -157,8 +157,7 @@ static void usage_report(struct flight_slot *slot)
 			char id[4 * VARVE_ID_MAX + 1];
 
 			sentence_escape(id, sizeof(id), slot->id);
-			output_complain(output, "usage %s: what lies beneath mounts is left out",
-					id);
+			output_complain(output, "usage %s: content beneath mounts is left out", id);
 		}
 		return;
 	}
@@ -176,7 +175,7 @@ static void usage_report(struct flight_slot *slot)
 	}
 	output_pair(output, "Method:", USAGE_KEY_WIDTH, usage_method(usage));
 	if (usage->flags & VARVE_USAGE_MOUNTS)
-		output_pair(output, "Left out:", USAGE_KEY_WIDTH, "what lies beneath mounts");
+		output_pair(output, "Left out:", USAGE_KEY_WIDTH, "content beneath mounts");
 }
 
 static const struct flight_job usage_job = {

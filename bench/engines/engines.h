@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the built-in engines share: their declarations, and calls on layers by descriptor. */
+/* Shared by the built-in engines: their declarations, and calls on layers by descriptor. */
 #ifndef BENCH_ENGINES_H
 #define BENCH_ENGINES_H
 

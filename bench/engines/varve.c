@@ -291,7 +291,7 @@ static int adapter_queue(void *context, struct bench_op *op)
 	return r < 0 ? r : BENCH_QUEUED;
 }
 
-/* Tell the processor time of this thread, in nanoseconds. */
+/* Return the processor time of this thread, in nanoseconds. */
 static uint64_t thread_cpu_ns(void)
 {
 	struct timespec now;

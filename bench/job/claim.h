@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a job promises.
+ * The claims of a job.
  *
  * A claim is METRIC OP BOUND, several joined by ','. OP is >= or <=.
  *	iops, lat_mean, lat_p50, lat_p99	the first engine's figure divided by the second's; METRIC/ENGINE divides by

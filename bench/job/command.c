@@ -150,17 +150,17 @@ struct program_option {
 };
 
 static const struct program_option program_options[] = {
-	{ "output", VALUE_NEEDED, take_output, "=FILE", "write the report there" },
+	{ "output", VALUE_NEEDED, take_output, "=FILE", "write the report to this file" },
 	{ "output-format", VALUE_NEEDED, take_format, "=FORMAT",
 	  "normal, json, json+, or several joined by ','" },
 	{ "report", VALUE_NEEDED, take_report, "=FILE.html", "write a page with charts, too" },
 	{ "results", VALUE_NEEDED, take_results, "=FILE.md",
-	  "write claims and what was measured into that page, tell what moved" },
+	  "write claims and figures into this page, print the figures that moved" },
 	{ "pool", VALUE_NEEDED, take_pool, "=FILE,SIZE",
 	  "work in a btrfs image, made when it is missing" },
 	{ "repeat", VALUE_NEEDED, take_repeat, "=N", "run everything N times (pairs: 5)" },
 	{ "budget", VALUE_NEEDED, take_budget, "=TIME",
-	  "end after that; repeat pairs less often to have time for all" },
+	  "end after this time; repeat pairs less often to measure all" },
 	{ "eta", VALUE_NEEDED, take_eta, "=WHEN",
 	  "live rates: always, never, auto (on a terminal)" },
 	{ "no-drain", VALUE_NONE, take_no_drain, "",
@@ -168,8 +168,9 @@ static const struct program_option program_options[] = {
 	{ "tour", VALUE_NONE, take_tour, "",
 	  "the tour that runs without arguments, with keys changed" },
 	{ "parse-only", VALUE_NONE, take_parse_only, "", "check the jobs, run nothing" },
-	{ "help", VALUE_OPTIONAL, take_help, "[=TOPIC]", "this; or about a key, or engines" },
-	{ "version", VALUE_NONE, take_version, "", "tell the version" },
+	{ "help", VALUE_OPTIONAL, take_help, "[=TOPIC]",
+	  "print this help, or help on a key or on engines" },
+	{ "version", VALUE_NONE, take_version, "", "print the version" },
 };
 
 #define PROGRAM_OPTIONS (sizeof(program_options) / sizeof(*program_options))

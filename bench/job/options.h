@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of all that can be set: one line a key, which drives job files, the command line,
- * --help and the echo of a job's options in the JSON output.
+ * The table of keys: one line each, used by job files, the command line, --help and the echo of a
+ * job's options in the JSON output.
  */
 #ifndef BENCH_OPTIONS_H
 #define BENCH_OPTIONS_H
@@ -185,7 +185,7 @@ bool options_switch(const char *key);
 /* Refuse what does not fit together. Returns 0 or -EINVAL with an explanation in ERROR. */
 int options_check(const struct options *options, char *error);
 
-/* Tell the number behind KEY (of a choice: which one), 0 when it is not a number of the table. */
+/* Return the number behind KEY (of a choice: which one), 0 when it is not a number of the table. */
 uint64_t options_number(const struct options *options, const char *key);
 
 /*
@@ -194,7 +194,7 @@ uint64_t options_number(const struct options *options, const char *key);
  */
 int options_help(FILE *file, const char *key);
 
-/* Tell the name of an rw= value. */
+/* Return the name of an rw= value. */
 const char *options_workload_name(uint32_t rw);
 
 /*

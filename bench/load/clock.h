@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Read the clock that everything in the bench is timed with. */
+/* The clock of all times in the bench. */
 #ifndef BENCH_CLOCK_H
 #define BENCH_CLOCK_H
 
@@ -10,7 +10,7 @@
 #define NS_PER_MS 1000000ull
 #define NS_PER_S 1000000000ull
 
-/* Tell the monotonic time in nanoseconds. */
+/* Return the monotonic time in nanoseconds. */
 static inline uint64_t clock_ns(void)
 {
 	struct timespec now;

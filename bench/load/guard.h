@@ -15,10 +15,10 @@
  */
 int guard_install(void);
 
-/* Tell how many were trapped, on all threads. */
+/* Return how many were trapped, on all threads. */
 uint64_t guard_count(void);
 
-/* Tell the number of the system call that was trapped first, -1 when none was. */
+/* Return the number of the system call that was trapped first, -1 when none was. */
 int guard_first(void);
 
 #endif

@@ -33,7 +33,7 @@ struct histogram {
 	uint64_t buckets[HISTOGRAM_BUCKETS]; /* How many values lie in each bucket. */
 };
 
-/* Tell the bucket that VALUE lies in. */
+/* Return the bucket that VALUE lies in. */
 static inline uint32_t histogram_index(uint64_t value)
 {
 	uint32_t shift;
@@ -59,19 +59,19 @@ static inline void histogram_add(struct histogram *histogram, uint64_t value, ui
 	histogram->buckets[histogram_index(value)] += count;
 }
 
-/* Tell the value that stands for bucket INDEX: its middle. */
+/* Return the value that stands for bucket INDEX: its middle. */
 uint64_t histogram_value(uint32_t index);
 
 /* Add all that FROM has recorded to HISTOGRAM. */
 void histogram_merge(struct histogram *histogram, const struct histogram *from);
 
-/* Tell the mean of the values, 0 of none. */
+/* Return the mean of the values, 0 of none. */
 double histogram_mean(const struct histogram *histogram);
 
-/* Tell the standard deviation of the values, 0 of none. */
+/* Return the standard deviation of the values, 0 of none. */
 double histogram_deviation(const struct histogram *histogram);
 
-/* Tell the smallest value that at least PERCENT (0..100) of the values do not exceed, 0 of none. */
+/* Return the smallest value that at least PERCENT (0..100) of the values do not exceed, 0 of none. */
 uint64_t histogram_percentile(const struct histogram *histogram, double percent);
 
 /* Count the values in [LOW, HIGH), to the precision of the buckets. */

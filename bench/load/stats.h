@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is counted while a job runs, for one thread or merged over several. */
+/* The counters of a job, for one thread or merged over several. */
 #ifndef BENCH_STATS_H
 #define BENCH_STATS_H
 
@@ -103,10 +103,10 @@ void series_add(struct series *series, uint64_t time_ns, uint32_t units);
 /* Add FROM to SERIES, at the coarser width of the two. */
 void series_merge(struct series *series, const struct series *from);
 
-/* Tell the slot of 0, 1, 2, 4, ... that COUNT falls into, as depth_level has them. */
+/* Return the slot of 0, 1, 2, 4, ... that COUNT falls into, as depth_level has them. */
 uint32_t stats_depth_slot(uint64_t count);
 
-/* Tell the slot of 0, 4, 8, 16, ... that COUNT falls into, as submit_level has them. */
+/* Return the slot of 0, 4, 8, 16, ... that COUNT falls into, as submit_level has them. */
 uint32_t stats_burst_slot(uint64_t count);
 
 /* Add FROM to STATS. Returns 0 or -ENOMEM. */
@@ -118,13 +118,13 @@ void stats_figure(struct stats *stats, const struct bench_figure *figure);
 /* Find the figure NAME, NULL when there is none. */
 const struct stats_figure *stats_find_figure(const struct stats *stats, const char *name);
 
-/* Tell how long the measured time was, in nanoseconds; at least 1. */
+/* Return how long the measured time was, in nanoseconds; at least 1. */
 uint64_t stats_duration(const struct stats *stats);
 
 /* Sum up the layers of all kinds. */
 uint64_t stats_units(const struct stats *stats);
 
-/* Tell how the rate of the series varied over DURATION_NS. */
+/* Return how the rate of the series varied over DURATION_NS. */
 struct stats_rate series_rate(const struct series *series, uint64_t duration_ns);
 
 /* Free what STATS holds. */

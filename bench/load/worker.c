@@ -317,7 +317,7 @@ static void *worker_thread(void *argument)
 	return NULL;
 }
 
-/* Tell an engine the value of an option of its job. */
+/* Return the value of an option of the job to its engine. */
 static uint64_t env_option(const struct bench_env *env, const char *key)
 {
 	const struct worker *worker = env->harness;

@@ -74,7 +74,7 @@ uint32_t workload_kinds(const struct options *options)
 	return kinds;
 }
 
-/* Tell how many layers or calls one loop is when nothing says. */
+/* Return how many layers or calls one loop is when nothing says. */
 static uint64_t work_default(const struct options *options)
 {
 	if (options->rw == BENCH_NOOP)
@@ -143,7 +143,7 @@ int workload_init(struct workload *workload, const struct options *options, cons
 	return 0;
 }
 
-/* Tell the most layers that one operation is about. */
+/* Return the most layers that one operation is about. */
 static uint64_t batch_max(const struct options *options)
 {
 	return options->rw == WORKLOAD_MIX && options->remove_batch > options->batch
@@ -262,7 +262,7 @@ static enum workload_next next_mix(struct workload *workload, struct slot *slot)
 	return options->mix[kind] ? fill_kind(workload, slot, kind, options->batch) : WORKLOAD_WAIT;
 }
 
-/* Tell how many operations GROUP has in its phase. */
+/* Return how many operations GROUP has in its phase. */
 static uint32_t group_total(const struct workload *workload, const struct group *group)
 {
 	uint32_t width = (uint32_t)workload->options->width;

@@ -80,7 +80,7 @@ enum workload_next {
 	WORKLOAD_END,       /* All is done. */
 };
 
-/* Tell which kinds OPTIONS will do. */
+/* Return which kinds OPTIONS will do. */
 uint32_t workload_kinds(const struct options *options);
 
 /*

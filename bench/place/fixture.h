@@ -54,7 +54,7 @@ int fixture_edit(int tree, const struct options *options, uint64_t count, uint64
  */
 int fixture_archive(const char *directory, const struct options *options);
 
-/* Tell how many bytes of files the parent of OPTIONS has. */
+/* Return how many bytes of files the parent of OPTIONS has. */
 uint64_t fixture_bytes(const struct options *options);
 
 #endif

@@ -48,7 +48,7 @@ static void describe_cpu(char *ret, size_t size)
 			 model);
 }
 
-/* Tell how much of KERNEL, "Linux 6.18.44", is its series: "Linux 6.18". */
+/* Return how much of KERNEL, "Linux 6.18.44", is its series: "Linux 6.18". */
 static int series_length(const char *kernel)
 {
 	const char *dot = strchr(kernel, '.');

@@ -95,7 +95,7 @@ int place_drain(const struct place *place, const volatile int *stop, uint64_t *r
 		bool *ret_done);
 
 /*
- * Tell how many transactions the file system has committed since it was mounted. Returns -ENOTSUP
+ * Return how many transactions the file system has committed since it was mounted. Returns -ENOTSUP
  * when it does not say.
  */
 int place_commits(const struct place *place, uint64_t *ret);

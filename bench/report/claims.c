@@ -56,7 +56,7 @@ static void format_factor(double factor, char *ret)
 				 pow(10, floor(log10(factor)) - 1));
 }
 
-/* Tell half of what the last digit of TEXT counts. */
+/* Return half a unit of the last digit of TEXT. */
 static double half_unit(const char *text)
 {
 	const char *dot = strchr(text, '.');
@@ -102,7 +102,7 @@ static void absolute_cell(const struct range *range, char *ret)
 		 strcmp(from, to) ? to : "");
 }
 
-/* Tell that the row at hand is wrong. */
+/* Report that the current row is wrong. */
 static void complain(struct claims *claims, const char *what, const char *why)
 {
 	fprintf(stderr, "%s:%u: %s: %s\n", claims->name, claims->line, what, why);
@@ -154,7 +154,7 @@ static bool compute_cell(struct claims *claims, const char *key, char *ret)
 	}
 	if (relative_cell(&range, engine + strlen(PAGE_AGAINST), ret))
 		return true;
-	complain(claims, key, "faster here and slower there is no claim");
+	complain(claims, key, "a ratio whose range contains 1 is not a claim");
 	complain(claims, key, ret);
 	return false;
 }

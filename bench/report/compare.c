@@ -31,7 +31,7 @@ struct comparison {
 	unsigned below;       /* Jobs below it. */
 };
 
-/* Tell the layers a second of JOB: of all directions. */
+/* Return the layers a second of JOB: of all directions. */
 static double job_iops(const json_t *job)
 {
 	static const char *const directions[] = { "read", "write", "trim" };
@@ -44,7 +44,7 @@ static double job_iops(const json_t *job)
 }
 
 /*
- * Tell the engine of JOB, "" when it does not say (a report of fio itself keeps it in the options).
+ * Return the engine of JOB, "" when it does not say (a report of fio itself keeps it in the options).
  */
 static const char *job_engine(const json_t *job)
 {
@@ -56,7 +56,7 @@ static const char *job_engine(const json_t *job)
 	return engine ? engine : "";
 }
 
-/* Tell the name of JOB. */
+/* Return the name of JOB. */
 static const char *job_name(const json_t *job)
 {
 	const char *name = json_string_value(json_object_get(job, "jobname"));

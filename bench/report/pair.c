@@ -105,7 +105,7 @@ static const struct result *find_result(const struct results *results, const str
 	return NULL;
 }
 
-/* Tell how many repetitions there are at most. */
+/* Return how many repetitions there are at most. */
 static uint32_t rounds_count(const struct results *results)
 {
 	uint32_t count = 0;

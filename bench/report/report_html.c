@@ -128,13 +128,13 @@ static double round_up(double value)
 	return 10 * power;
 }
 
-/* Tell where value X lies. */
+/* Return the position of value X. */
 static double x_at(const struct axes *axes, double x)
 {
 	return LEFT + (WIDTH - LEFT - RIGHT) * (axes->x_max > 0 ? x / axes->x_max : 0);
 }
 
-/* Tell how far up value Y lies, 0..1. */
+/* Return how far up value Y lies, 0..1. */
 static double y_share(const struct axes *axes, double y)
 {
 	if (!axes->logarithmic)
@@ -144,7 +144,7 @@ static double y_share(const struct axes *axes, double y)
 	return log(y / axes->y_min) / log(axes->y_max / axes->y_min);
 }
 
-/* Tell where value Y lies. */
+/* Return the position of value Y. */
 static double y_at(const struct axes *axes, double y)
 {
 	return axes->height - BOTTOM - (axes->height - TOP - BOTTOM) * y_share(axes, y);
@@ -210,7 +210,7 @@ static void ticks_y(FILE *file, const struct axes *axes,
 		tick_y(file, axes, y, format);
 }
 
-/* Tell how high a chart with COUNT lines must be. */
+/* Return how high a chart with COUNT lines must be. */
 static int chart_height(size_t count)
 {
 	int wanted = TOP + 16 + (int)count * LEGEND_LINE;
@@ -247,7 +247,7 @@ static double series_at(const struct series *series, uint64_t slot, uint64_t per
 	return (double)units * (double)NS_PER_S / (double)(per * series->width_ns);
 }
 
-/* Tell how many slots of SERIES make one point of its line. */
+/* Return how many slots of SERIES make one point of its line. */
 static uint64_t series_step(const struct series *series)
 {
 	return series->end_slot / TIME_POINTS_MAX + 1 > 5 ? series->end_slot / TIME_POINTS_MAX + 1

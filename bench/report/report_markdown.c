@@ -115,7 +115,8 @@ static void reason_cell(FILE *file, const struct results *results, const struct 
 	if (!job->engines) {
 		reason = results_failure(results, job, own);
 		reason = reason ? reason : results->unfinished;
-		fprintf(file, "not measured: %s", reason ? reason : "the engine does not tell it");
+		fprintf(file, "not measured: %s",
+			reason ? reason : "the engine does not report it");
 		return;
 	}
 	for (size_t i = 0; job->engines[i]; i++) {

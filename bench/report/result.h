@@ -81,12 +81,12 @@ struct results {
 enum direction { DIRECTION_READ, DIRECTION_WRITE, DIRECTION_TRIM, DIRECTIONS };
 
 /*
- * Tell the direction that stands for KIND where fio's tools know only three: what makes or changes
+ * Return the direction that stands for KIND where fio's tools know only three: what makes or changes
  * writes, what removes trims, the rest reads.
  */
 enum direction result_direction(enum bench_kind kind);
 
-/* Tell the layers a second of RESULT, all kinds together. */
+/* Return the layers a second of RESULT, all kinds together. */
 double result_iops(const struct result *result);
 
 /*
@@ -103,13 +103,13 @@ int results_fail(struct results *results, const struct job *job, const char *eng
 		 const char *reason);
 
 /*
- * Tell why JOB could not be run on ENGINE, or failed on it; NULL when it went well, or has not been
+ * Return why JOB could not be run on ENGINE, or failed on it; NULL when it went well, or has not been
  * run.
  */
 const char *results_failure(const struct results *results, const struct job *job,
 			    const char *engine);
 
-/* Tell the name of RESULT's engine, with its label when it has one. */
+/* Return the name of RESULT's engine, with its label when it has one. */
 const char *result_engine(const struct result *result);
 
 /* Free them. */

@@ -18,13 +18,13 @@ struct spread {
 /* Take one more. */
 void spread_add(struct spread *spread, double value);
 
-/* Tell the median, 0 of none. */
+/* Return the median, 0 of none. */
 double spread_median(const struct spread *spread);
 
-/* Tell the smallest, 0 of none. */
+/* Return the smallest, 0 of none. */
 double spread_min(const struct spread *spread);
 
-/* Tell the largest, 0 of none. */
+/* Return the largest, 0 of none. */
 double spread_max(const struct spread *spread);
 
 #endif

@@ -64,10 +64,10 @@ int unpack_chown(struct unpack *unpack, int fd, uid_t uid, gid_t gid)
 		return unpack_check(unpack, "fchownat", r);
 	if (unpack->flags & VARVE_APPLY_IGNORE_OWNERS) {
 		skipped_add(&unpack->report, r, "apply", "UNPACK", "fchownat", unpack->path,
-			    "an owner that the caller may not give: it is the caller's");
+			    "the caller may not set the owner: the file is the caller's");
 		return 0;
 	}
-	unpack->detail = r == -EPERM ? "an owner that the caller may not give" UNPACK_OWNER_HINT
+	unpack->detail = r == -EPERM ? "the caller may not set the owner" UNPACK_OWNER_HINT
 				     : IDRANGE_NOT_MAPPED UNPACK_OWNER_HINT;
 	return unpack_check(unpack, "fchownat", r);
 }

@@ -42,7 +42,7 @@ int unpack_busy(struct unpack *unpack, const char *failed)
 int unpack_replaced(struct unpack *unpack, const char *call)
 {
 	unpack->call = call;
-	unpack->detail = "another took its name while it was unpacked";
+	unpack->detail = "the entry was replaced while it was unpacked";
 	return -ESTALE;
 }
 

@@ -15,7 +15,7 @@ static const struct varve_failure op_failure_unrecorded = {
 	.error = -ENOMEM,
 	.operation = "varve",
 	.step = "RECORD",
-	.detail = "no memory to record the failure; the result's error is the true one",
+	.detail = "no memory to record the failure: see the result's error",
 };
 
 static const char *const operation_names[OPERATION_COUNT] = {

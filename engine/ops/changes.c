@@ -600,7 +600,7 @@ static int changes_streamed(struct op *op, int result)
 		op->place = LAYER_PLACE;
 		changes_blame(changes, changes->pack->failed);
 		if (result == -EFBIG)
-			op->detail = "of more bytes than file_size_max allows";
+			op->detail = "the file has more bytes than file_size_max";
 	} else if (result < 0 && prefetch->error == result && prefetch->feed.path) {
 		/*
 		 * A directory that cannot be listed: not the archive's descriptor that cannot be

@@ -72,7 +72,7 @@ static int quota_begin(struct op *op)
 static int quota_done(struct op *op, int result)
 {
 	if (result == -EPERM && !op->detail)
-		op->detail = "it takes CAP_SYS_ADMIN";
+		op->detail = "quota takes CAP_SYS_ADMIN";
 	return result < 0 ? result : OP_END;
 }
 

@@ -348,7 +348,7 @@ static int remove_moved(struct op *op, int result)
 /* Subvolumes were destroyed, and there are more: a bound is reached. */
 static int remove_endless(struct remove *remove)
 {
-	remove->cause = "subvolumes are made in it as they are destroyed: end what runs in it";
+	remove->cause = "subvolumes are made in it as they are destroyed: end the programs in it";
 	return -EBUSY;
 }
 

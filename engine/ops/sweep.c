@@ -80,8 +80,7 @@ static void sweep_failed(struct sweep *sweep, int error, const char *call, const
 	sweep->error_place = sweep->place;
 	sweep->error_call = call;
 	snprintf(sweep->error_cause, sizeof(sweep->error_cause), "%s",
-		 sweep->cause ? sweep->cause
-			      : "the sweep went on; this is the first of its failures");
+		 sweep->cause ? sweep->cause : "the sweep continued; this is its first failure");
 	snprintf(sweep->error_name, sizeof(sweep->error_name), "%s%s%.*s", name,
 		 *sweep->blamed ? "/" : "", (int)(sizeof(sweep->error_name) - VARVE_ID_MAX - 2),
 		 sweep->blamed);
@@ -152,7 +151,7 @@ static int sweep_destroy_inner(struct sweep *sweep, int fd)
 		} while (r > 0 && ++batches < NESTED_BATCHES_MAX && !sweep->op.request->cancelled);
 		if (r > 0 && !sweep->op.request->cancelled)
 			sweep->cause =
-				"subvolumes are made in it as they are destroyed: end what runs in it";
+				"subvolumes are made in it as they are destroyed: end the programs in it";
 		return r > 0 ? -EBUSY : r;
 	}
 	r = subvol_number(fd, &number);

@@ -199,7 +199,7 @@ int layout_blame(struct op *op, int result)
 	op->place = layout_name(LAYOUT_OWN);
 	op->subject = NULL;
 	if (result == -EBUSY)
-		op->detail = "sweeps of other processes were faster each time";
+		op->detail = "sweeps of other processes removed the directory at each try";
 	return result;
 }
 

@@ -95,7 +95,8 @@ int options_parse_store(const char *const *options, struct quota_settings *ret_q
 		r = -EINVAL;
 	}
 	if (!r && quota.policy == QUOTA_NEVER && (quota.size_default || quota.size_min)) {
-		failure_detail(failure, "sizes, and quota=off");
+		failure_detail(failure,
+			       "a size was given, and the store was opened with quota=off");
 		r = -EINVAL;
 	}
 	if (r) {

@@ -305,8 +305,8 @@ static int copy_allowed(struct copy *copy, const struct statx *stat)
 	if (chattr_of(stat)) {
 		copy->job->call = "statx";
 		copy->job->detail = chattr_of(stat) & FS_IMMUTABLE_FL
-					    ? "it is immutable: take that away (chattr -i) first"
-					    : "it is append-only: take that away (chattr -a) first";
+					    ? "it is immutable: clear the flag (chattr -i) first"
+					    : "it is append-only: clear the flag (chattr -a) first";
 		return -EPERM;
 	}
 	if (!copy_later(&stat->stx_ctime, &copy->job->began))

@@ -116,7 +116,7 @@ static int layer_walk_done(struct op *op, int result)
 
 	if (result < 0) {
 		if (!op->detail)
-			op->detail = "the walk went on; this is the first of its failures";
+			op->detail = "the walk continued; this is its first failure";
 		return result;
 	}
 	if (!layer->rest)

@@ -67,7 +67,7 @@ quietly diff small --max-file-size 4k -o "$scratch/small.tar"
 [[ "$(tar -tf "$scratch/small.tar")" == file ]] || lib_fail "as large as it may be"
 truncate -s 4097 "$home/subvolumes/small/file"
 run diff small --max-file-size 4k -o "$scratch/small.tar"
-expect 1 "" "varve: diff small: */subvolumes/small/file: File too large (of more bytes than file_size_max*)"
+expect 1 "" "varve: diff small: */subvolumes/small/file: File too large (the file has more bytes than file_size_max*)"
 [[ "$(tar -xOf "$scratch/small.tar" file | wc -c)" == 4096 ]] || lib_fail "the archive that was there is gone"
 for size in 0 -1 x 99999999999999999999; do
 	run diff small --max-file-size "$size"

@@ -175,7 +175,7 @@ static int remove_endless(void *home)
 	again = 2 * NESTED_BATCHES_MAX * NESTED_BATCH;
 	test_error(varve_layer_remove_wait(store, "layer", 0, &failure), -EBUSY);
 	again = 0;
-	ck_assert_msg(strstr(failure.detail, "end what runs in it"), "%s", failure.detail);
+	ck_assert_msg(strstr(failure.detail, "end the programs in it"), "%s", failure.detail);
 	test_close(store);
 	test_close(test_open(home));
 	ck_assert_uint_eq(test_leftovers(home), 0);
