@@ -41,7 +41,7 @@ static int bzip2_begin(struct decoder *decoder)
 	int r = bzip2 ? library_load("libbz2.so.1", names, ARRAY_SIZE(names), &bzip2->lib)
 		      : -ENOMEM;
 
-	/* What Debian calls it. */
+	/* The soname in Debian. */
 	if (r == -ENOTSUP)
 		r = library_load("libbz2.so.1.0", names, ARRAY_SIZE(names), &bzip2->lib);
 	if (!r)

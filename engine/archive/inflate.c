@@ -40,7 +40,7 @@ static int inflate_fill(struct inflate *inflate)
 		return 0;
 	length = stream_read(inflate->stream, inflate->input + decoder->in_left,
 			     STREAM_CHUNK_BYTES - decoder->in_left);
-	/* What callbacks say is no call that failed. */
+	/* An error of a callback is not a failed call. */
 	if (length < 0)
 		inflate->call = inflate->stream->kind == STREAM_CHANNEL ? NULL : "read";
 	if (length < 0)

@@ -397,7 +397,7 @@ static int pack_entry(struct pack *pack, struct archive *archive, struct archive
 	return r ? MIN(r, 0) : pack_put(pack, archive, entry, item, linked);
 }
 
-/* How long a process may keep a lease that it has been asked to let go of. */
+/* How long a process may keep a lease that the kernel is breaking. */
 static uint64_t pack_lease_ns(void)
 {
 	FILE *file = fopen("/proc/sys/fs/lease-break-time", "re");
@@ -545,7 +545,7 @@ static int pack_measure_entry(struct pack *pack, struct prefetch_place *place, c
 		r = fd = opath_open(place->fd, name, &statx_now);
 		fd_close(fd);
 	}
-	/* What went away, or lies beneath a mount where we cannot see it, counts nothing. */
+	/* An entry that vanished, or that a mount hides, does not count. */
 	if (r < 0)
 		return opath_vanished(r) || r == -EXDEV ? 0 : r;
 	if (S_ISDIR(statx_now.stx_mode))

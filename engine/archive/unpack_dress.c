@@ -17,7 +17,7 @@
 /* Where containers/storage keeps owner and mode that an inode cannot have. */
 #define UNPACK_OVERRIDE "user.containers.override_stat"
 #define UNPACK_OVERRIDE_BYTES 48
-/* What of an owner that could not be given is said behind the reason. */
+/* The remedy for an owner that could not be set, after the reason. */
 #define UNPACK_OWNER_HINT ": VARVE_APPLY_IGNORE_OWNERS (--ignore-owners) keeps the caller's"
 
 /* ---- owners and modes ------------------------------------------------------------------------ */

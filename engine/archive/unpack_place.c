@@ -90,7 +90,7 @@ int unpack_open_made(struct unpack *unpack, int dir_fd, const char *name, mode_t
 	struct statx stat;
 	int fd = opath_open(dir_fd, name, &stat);
 
-	/* What is ours lies on no other mount, and is there. */
+	/* An entry that was just made is on no other mount, and exists. */
 	if (fd < 0)
 		return fd == -ENOENT || fd == -EXDEV ? unpack_replaced(unpack, "openat2")
 						     : unpack_check(unpack, "openat2", fd);

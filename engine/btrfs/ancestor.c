@@ -54,7 +54,7 @@ static int lineage_root(int fd, uint64_t number, struct btrfs_root_item *ret_roo
 
 	if (!r)
 		r = search_next(&search);
-	/* What was written before there were uuids is shorter. */
+	/* An item that was written before there were uuids is shorter. */
 	if (r > 0 && search.header.len < sizeof(*ret_root))
 		r = 0;
 	if (r > 0)

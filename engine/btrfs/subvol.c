@@ -5,7 +5,7 @@
 #include <btrfsutil.h>
 #include <sys/ioctl.h>
 
-/* What a call of libbtrfsutil came to: it leaves errno as the system call set it. */
+/* The result of a call of libbtrfsutil, which leaves errno as the system call set it. */
 static int subvol_result(enum btrfs_util_error error)
 {
 	if (error == BTRFS_UTIL_OK)

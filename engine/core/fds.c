@@ -75,7 +75,7 @@ static bool fds_fit(struct fds *fds, unsigned count)
 	return wanted <= fds->room;
 }
 
-/* What OP reserves before it begins. */
+/* The descriptors that OP reserves before it begins. */
 static unsigned fds_least(const struct op *op)
 {
 	unsigned count = op->request->class->fds ? op->request->class->fds : FDS_OPERATION;
@@ -108,7 +108,7 @@ static bool fds_may_enter(struct fds *fds, const struct op *op, bool before)
 		return !before && fds_fit(fds, count);
 	if (before)
 		return false;
-	/* What the archive may wait for has to fit, too. */
+	/* The operation that the archive may wait for has to fit, too. */
 	if (op->fds_kind == FDS_WRITES && !fds->queues[FDS_READS].running)
 		count += FDS_APPLY;
 	if (op->fds_kind == FDS_READS && !fds->queues[FDS_WRITES].running)

@@ -220,7 +220,7 @@ int64_t op_again(struct core *core)
 	now = now_ns();
 	if (now < core->later_ns)
 		return (int64_t)(core->later_ns - now);
-	/* What has to wait again waits longer: the other process may be stopped. */
+	/* An operation that has to wait again waits longer: the other process may be stopped. */
 	core->later_wait_ns = MIN(2 * core->later_wait_ns, LOCK_RETRY_MAX_NS);
 	core->later_ns = now + core->later_wait_ns;
 	list_splice(&ops, &core->later);

@@ -22,7 +22,7 @@ void progress_forget(struct request *request)
 	list_remove(&watch->link);
 }
 
-/* How far REQUEST has come. */
+/* The progress of REQUEST. */
 static struct varve_progress progress_copy(const struct request *request)
 {
 	return (struct varve_progress){ sizeof(struct varve_progress), request->progress.entries,

@@ -134,7 +134,7 @@ static bool reactor_over(const struct core *core)
 	       !core->hooks->busy(core);
 }
 
-/* What the thread does. */
+/* The reactor's thread. */
 static void *reactor_run(void *data)
 {
 	struct core *core = data;

@@ -373,7 +373,7 @@ static int compare_descend(struct compare_worker *worker, const char *name,
 /* Look at NAME in one of the trees: 1, 0 when it is not there, or -errno. */
 static int compare_look(int fd, const char *name, struct statx *ret_statx)
 {
-	/* What is mounted there is not asked: a file system of a user may never answer. */
+	/* A mount there is not accessed: a file system of a user may never answer. */
 	const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
 	int r = fd < 0 ? -ENOENT
 		       : RET_NERRNO(statx(fd, name, flags, STATX_BASIC_STATS | STATX_MNT_ID,
@@ -403,7 +403,7 @@ static int compare_pair(struct compare_worker *worker, const char *name)
 		if (there[i] < 0)
 			return there[i];
 	}
-	/* What lies beneath cannot be seen, so nothing is said of it. */
+	/* The content beneath cannot be seen, so it is not listed. */
 	if ((there[0] && compare_covered(worker, 0, &statx[0])) ||
 	    (there[1] && compare_covered(worker, 1, &statx[1])))
 		return change_list_add(&worker->covered, VARVE_CHANGE_MODIFY, worker->dir->path,
@@ -415,7 +415,10 @@ static int compare_pair(struct compare_worker *worker, const char *name)
 	r = compare_differ(worker, name, statx);
 	if (r == COMPARE_LATER)
 		return r;
-	/* What stood still may have been exchanged for what needs no look at its content. */
+	/*
+	 * The file of a paused comparison may have been exchanged for an entry without content to
+	 * compare.
+	 */
 	content_leave(&worker->content);
 	/* Gone between two looks: as it will be the next time. */
 	if (opath_vanished(r) || r == -EINVAL)

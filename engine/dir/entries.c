@@ -67,7 +67,7 @@ int entries_read(int fd, int (*each)(void *data, const struct dirent64 *entry), 
 	return r;
 }
 
-/* What entries_each() hands on. */
+/* The arguments of entries_each(). */
 struct entries_names {
 	int (*each)(void *data, const char *name);
 	void *data;

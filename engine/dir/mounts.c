@@ -28,7 +28,7 @@ static int mounts_clone_with(int *fd, int *ret_tree, bool look)
 					     AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	int clone = -EBADF;
 
-	/* What is locked in a user namespace stays as it is: that is for safety's sake alone. */
+	/* Flags that are locked in a user namespace stay: these are only a precaution. */
 	if (tree >= 0 && look)
 		mount_setattr(tree, "", AT_EMPTY_PATH, &looking, sizeof(looking));
 	if (tree >= 0 && mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) >= 0)

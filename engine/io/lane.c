@@ -41,7 +41,7 @@ static struct call *lane_next(struct lane *lane)
 	return list_entry(list_pop(&lane->queue), struct call, link);
 }
 
-/* What a lane thread does. */
+/* A lane thread. */
 static void *lane_thread(void *data)
 {
 	struct lane *lane = data;

@@ -232,7 +232,7 @@ static int adopt_copy_run(struct call *call)
 	op->call.name = "BTRFS_IOC_QGROUP_LIMIT";
 	if (r == 1)
 		return quota_enforce(store, adopt->number, bytes, &op->detail);
-	/* What does not parse is passed over, as by get. */
+	/* A record that does not parse is ignored, as by get. */
 	return r == -EINVAL ? 0 : r;
 }
 

@@ -17,14 +17,14 @@
  *	DURABLE   waits for a commit                  UNDO destroys it        the layer, or nothing of it
  *	UNDO      destroys what was made              a leftover in the trash a leftover in staging
  *
- * What UNDO cannot destroy it leaves to a sweep (store/undo.h); the failure says where it is.
+ * A sweep removes what UNDO cannot destroy (store/undo.h); the failure says where it is.
  *
  * Alone in the store, a snapshot is staged straight in its place: it is atomic by itself, and
  * durable when the ioctl returns, so PUBLISH and DURABLE have nothing to do; not under full quotas
- * where its source has a limit, which the ioctl gives to the snapshot. A read-only snapshot
- * goes that way, too, because the kernel refuses to rename a read-only subvolume into another
- * directory (EROFS). A read-only base layer is made under a reserved name in `subvolumes` itself,
- * made read-only there, and renamed within the directory.
+ * where its source has a limit, which the ioctl gives to the snapshot. A read-only snapshot goes
+ * that way, too, because the kernel refuses to rename a read-only subvolume into another directory
+ * (EROFS). A read-only base layer is made under a reserved name in `subvolumes` itself, made
+ * read-only there, and renamed within the directory.
  *
  * A layer with a size, labels or a record is never staged in its place: its records
  * (store/size_record.h, store/record.h) are written beside it, and PUBLISH moves them, then it, at
@@ -1040,7 +1040,7 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 		free(record);
 		return r;
 	}
-	/* What is aligned comes first. */
+	/* Aligned parts come first. */
 	groups = (const char **)request->strings;
 	request->strings += arguments->storage.groups_count * sizeof(*groups);
 	plan = create_plan(request, arguments);

@@ -249,7 +249,7 @@ static int quota_limit_run(struct call *call)
 	mode = quota->arguments.bytes ? quota_provide(store, &op->detail) : qgroup_mode(&store->fs);
 	if (mode < 0)
 		return mode;
-	/* What may not be set must not be recorded. */
+	/* A limit that may not be set must not be recorded. */
 	call->name = "BTRFS_IOC_QGROUP_LIMIT";
 	if (mode != VARVE_QUOTA_OFF && !store->layout.privileged)
 		return -EPERM;

@@ -94,7 +94,7 @@ struct remove {
 	char *blamed;
 	/* Which active swap file keeps it, on the heap; NULL: none is known. */
 	char *swap;
-	/* What could not be given back to it; NULL: nothing. */
+	/* What could not be restored; NULL: nothing. */
 	const char *lost;
 	/*
 	 * We may not destroy it, so it is emptied; let in by workers_admit(); unlinking has begun;
@@ -227,7 +227,7 @@ static int remove_destroy(struct op *op)
 	return commit_destroy(op);
 }
 
-/* What keeps a subvolume without flags from being destroyed with -EPERM. */
+/* Why a subvolume without flags cannot be destroyed (-EPERM). */
 #define REMOVE_HELD "it is the default subvolume, is being sent, or holds an active swap file"
 
 /* Does RESULT mean that the owner may not destroy the layer, so that it has to be emptied? */
@@ -271,7 +271,7 @@ static int remove_collect_run(struct call *call)
 	while (fd < 0 && remove_retry(remove, fd));
 	if (fd < 0)
 		return fd;
-	/* What is mounted on it is not the layer. */
+	/* A mount on it is not the layer. */
 	call->name = "BTRFS_IOC_GET_SUBVOL_INFO";
 	r = layer_prove(store, fd, op->id, NULL);
 	if (r)

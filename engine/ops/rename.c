@@ -88,7 +88,7 @@ static int rename_look(struct op *op, const char *from, const char *to)
 	int subvolumes_fd = op_store(op)->layout.subvolumes_fd;
 	uint64_t number;
 
-	/* What cannot be looked at was renamed again, or removed, by its new name. */
+	/* A layer that cannot be looked at was renamed again, or removed, by its new name. */
 	if (file_handle_subvolume(subvolumes_fd, to, &number) || number == rename_of(op)->number)
 		return 0;
 	op->subject = from;
@@ -111,7 +111,7 @@ static int rename_move(struct op *op, const char *from, const char *to)
 	int subvolumes_fd = store->layout.subvolumes_fd, r;
 	_cleanup_unlock_ struct size_record_lock lock = { 0 };
 
-	/* What cannot be renamed waits for no lock. */
+	/* Where the layer cannot be renamed, do not wait for the lock. */
 	r = rename_prove(op, from);
 	if (r)
 		return r;

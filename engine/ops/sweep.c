@@ -287,7 +287,7 @@ static int sweep_slot(void *data, const char *name)
 {
 	struct sweep *sweep = data;
 	int owner_fd = sweep->dir_fd, r;
-	/* What is mounted on it is no leftover. */
+	/* A mount on it is not a leftover. */
 	_cleanup_close_ int fd = beneath_open(owner_fd, name, O_RDONLY | O_DIRECTORY);
 
 	if (fd < 0) {

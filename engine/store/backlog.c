@@ -10,7 +10,7 @@ struct backlog {
 	uint64_t dead;
 	/* Destroyed by this store so far. */
 	uint64_t destroyed;
-	/* What the kernel said last, and the error it said it with. */
+	/* The kernel's last count, and its error. */
 	uint64_t counted;
 	int error;
 	/*

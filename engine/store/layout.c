@@ -247,7 +247,7 @@ void layout_leave(struct varve_store *store)
 
 	if (layout->owner_fd < 0)
 		return;
-	/* What cannot be removed now is, as after a crash, left to the next sweep. */
+	/* The next sweep removes the rest, as after a crash. */
 	entries_each(layout->owner_fd, layout_leave_slot, layout);
 	unlinkat(layout->staging_fd, layout->owner, AT_REMOVEDIR);
 }

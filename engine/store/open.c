@@ -27,7 +27,7 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
-/* What is said where nothing is to be made, and there is nothing. */
+/* The detail where nothing may be created, and there is no store. */
 #define OPEN_NO_STORE "there is no store here"
 
 /* ... and where another user can change what is there. */

@@ -124,7 +124,7 @@ int size_record_holder(struct varve_store *store)
 	struct statx stat;
 	FILE *file;
 
-	/* What was never made is not locked. */
+	/* A file that was never made is not locked. */
 	if (own_fd < 0)
 		return own_fd == -ENOENT ? 0 : own_fd;
 	if (statx(own_fd, RECORD_LOCK_NAME, RECORD_LOOK | AT_SYMLINK_NOFOLLOW, STATX_INO, &stat) <
@@ -167,7 +167,7 @@ int size_record_write_text(struct varve_store *store, int dir_fd, const char *na
 	if (r)
 		return r;
 	fd = size_record_new(dir_fd, name);
-	/* What is there is of a try, or a process, that could not take it away. */
+	/* An existing file is of a try, or a process, that could not remove it. */
 	if (fd == -EEXIST)
 		fd = unlinkat(dir_fd, name, 0) < 0 ? negative_errno()
 						   : size_record_new(dir_fd, name);
@@ -250,7 +250,7 @@ int size_record_drop(struct varve_store *store, const char *id)
 	r = size_record_lock(store, &lock);
 	if (r)
 		return r;
-	/* What a snapshot of a store has in the place of a layer is none. */
+	/* A stand-in in a snapshot of a store is not a layer. */
 	r = RET_NERRNO(fstatat(store->layout.subvolumes_fd, id, &stat, AT_SYMLINK_NOFOLLOW));
 	if (!r && stat.st_ino == ABI_STAND_IN_INODE)
 		r = -ENOENT;

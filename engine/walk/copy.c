@@ -369,7 +369,7 @@ static int copy_directory(struct copy *copy, const struct copy_path *at)
 	if (stat.stx_dev_major != copy->device_major || stat.stx_dev_minor != copy->device_minor ||
 	    (at->inode && stat.stx_ino != at->inode))
 		return copy_changed(copy);
-	/* What is made in it would have the flag, too. */
+	/* New entries in it would inherit the flag. */
 	if (!copy->look)
 		r = copy_check(copy, "FS_IOC_SETFLAGS", copy_nocow(copy->from_fd, copy->to_fd));
 	if (!r)

@@ -110,9 +110,7 @@ void shift_maps_copy(struct shift_maps *ret_maps, const struct varve_chown_optio
 	ret_maps->gid_to = shift_map_copy(options->gid_to, options->gid_to_count, &at);
 }
 
-/*
- * What an inode has that a shift takes away, or that has ids in it: attributes that are set again.
- */
+/* Attributes that a shift removes, or that contain ids: they are set again. */
 struct shift_kept {
 	const char *name;
 	char *value;

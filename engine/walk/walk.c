@@ -353,7 +353,7 @@ static struct walk_batch *walk_collect(struct walk_reading *reading, ssize_t *at
 	return batch;
 }
 
-/* What became of a directory that a thread has read. */
+/* The outcome of reading a directory. */
 enum walk_read { WALK_WHOLE, WALK_ASIDE, WALK_BATCHED };
 
 /* Handle LENGTH bytes of entries; WALK_WHOLE: all of them. */
@@ -696,9 +696,9 @@ int walk_run_here(struct walk *walk)
 {
 	int r;
 
-	/* What the ring is given comes back to the reactor, which knows nothing of this walk. */
+	/* Calls of the ring return to the reactor, which does not know this walk. */
 	walk->ring = false;
-	/* What is reserved for it is the operation's that it is a part of. */
+	/* Its descriptors are reserved by the operation that it is a part of. */
 	walk->fds_max = MIN(walk->fds_max, WALK_HERE_FDS_MAX);
 	/* Backwards is for threads that would be in each other's way; one alone is slower so. */
 	walk->last_first = false;

@@ -66,7 +66,7 @@ void walk_path(const struct walk_dir *dir, const char *name, char path[VARVE_FAI
 	path[at] = '\0';
 	if (name)
 		at = walk_path_part(path, at, name);
-	/* What does not fit is left out at the front. */
+	/* A path that does not fit loses its beginning. */
 	for (; dir && at; dir = dir->parent)
 		at = walk_path_part(path, at, dir->name);
 	memmove(path, path + at, VARVE_FAILURE_PATH_SIZE - at);

@@ -41,7 +41,7 @@ struct workers {
 	uint64_t wall_ns, cpu_ns, sleeps;
 	/* See workers_set_slow(), workers_set_slice(). */
 	uint64_t slow_ns, slice_ns;
-	/* How a thread of ours names entries for their attributes. */
+	/* How a thread of the library names entries for their attributes. */
 	enum xattr_method xattr_method;
 };
 
@@ -299,7 +299,7 @@ static void workers_turn(struct workers *workers)
 			list_append(&over, pos);
 		}
 	}
-	/* What ends one may start another. */
+	/* The end of a job may start another. */
 	while ((link = list_pop(&over))) {
 		struct job *job = list_entry(link, struct job, link);
 
@@ -338,7 +338,7 @@ void job_more(struct job *job)
 {
 	struct workers *workers = job->store->workers;
 
-	/* What runs on one thread, without being started, has no others. */
+	/* A job that runs here has no other threads. */
 	if (!job->started || atomic_exchange(&workers->asked, true))
 		return;
 	workers->more.receive = workers_more;
