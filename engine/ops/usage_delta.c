@@ -101,7 +101,6 @@ static int usage_delta_flush(struct op *op)
 {
 	if (usage_delta_of(op)->flags & VARVE_USAGE_NO_FLUSH)
 		return USAGE_DELTA_OPEN;
-	op->call.name = "BTRFS_IOC_SYNC";
 	return commit_flush(op);
 }
 
