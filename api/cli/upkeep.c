@@ -10,6 +10,7 @@
 
 #include "flight.h"
 #include "interrupt.h"
+#include "metrics.h"
 
 /* ---- status ---------------------------------------------------------------------------------- */
 
@@ -96,9 +97,26 @@ static const struct flight_job status_job = {
 	.report = status_report,
 };
 
+static const struct option_spec status_options[] = {
+	{ .name = "metrics", .help = "write OpenMetrics text for a monitor" },
+	{ .letter = 'o',
+	  .name = "output",
+	  .argument = "FILE",
+	  .help = "write to FILE instead of standard output (takes --metrics)" },
+	{ 0 },
+};
+
 /** Print the state of store, kernel and library. */
 static int status_run(struct cli *cli, const struct arguments *arguments)
 {
+	const char *file = options_value(arguments, "output");
+
+	if (options_has(arguments, "metrics"))
+		return metrics_run(cli, file);
+	if (file) {
+		output_complain(&cli->output, "status: --output takes --metrics");
+		return CLI_USAGE;
+	}
 	return flight_run_single(cli, &status_job, NULL);
 }
 
@@ -106,6 +124,7 @@ const struct command status_command = {
 	.name = "status",
 	.operands = "",
 	.summary = "print versions, kernel features, privileges, limits and backlog",
+	.options = status_options,
 	.open_flags = CLI_OPEN_LOOK,
 	.looks = true,
 	.run = status_run,

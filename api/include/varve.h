@@ -1948,6 +1948,15 @@ int varve_statistics(struct varve_store *store, struct varve_statistics *ret_sta
 int varve_operation_statistics(struct varve_store *store, enum varve_operation operation,
 			       struct varve_operation_statistics *ret_statistics);
 
+/**
+ * Write all counters of STORE, and the latencies of each operation, as OpenMetrics text, which ends
+ * in "# EOF", to *RET_TEXT, to be freed with free(). The metrics begin with "varve_"; units are
+ * seconds and numbers. They are those of varve_statistics() and varve_operation_statistics(): of
+ * this store, since it was opened. No system call; any thread. Returns 0, -EINVAL, -ECHILD or
+ * -ENOMEM.
+ */
+int varve_metrics(struct varve_store *store, char **ret_text);
+
 /* ---- pools --------------------------------------------------------------------------------------
  *
  * A pool is a btrfs file system in an image file, mounted through a loop device: for machines
