@@ -26,6 +26,9 @@
 
 struct kernel kernel;
 
+/* Newer than the C library's headers. */
+#define CALL_GETXATTRAT 464
+
 /* The first minor device number of a subvolume; the number of the model's mount. */
 #define DEVICE_MIN 40
 #define MOUNT_NUMBER 1
@@ -119,7 +122,7 @@ void kernel_exit(struct process *process)
 void kernel_begin(void)
 {
 	memset(&kernel, 0, sizeof(kernel));
-	kernel.sysfs = true;
+	kernel.sysfs = kernel.xattr_at = true;
 }
 
 /* ---- a call ---------------------------------------------------------------------------------- */
@@ -206,8 +209,14 @@ static int kernel_look(int dir_fd, const char *path, int flags)
 
 	if (!*path)
 		return flags & AT_EMPTY_PATH ? kernel_inode(dir_fd, true) : -ENOENT;
-	if (!strncmp(path, kernel_links, strlen(kernel_links)))
-		return kernel_inode(atoi(path + strlen(kernel_links)), true);
+	if (!strncmp(path, kernel_links, strlen(kernel_links))) {
+		const char *rest = strchr(path + strlen(kernel_links), '/');
+
+		dir_fd = atoi(path + strlen(kernel_links));
+		if (!rest)
+			return kernel_inode(dir_fd, true);
+		path = rest + 1;
+	}
 	dir = kernel_walk(dir_fd, path, last);
 	return dir < 0 ? dir : model_lookup(dir, last);
 }
@@ -261,6 +270,10 @@ static int kernel_open(int dir_fd, const char *path, int flags, mode_t mode)
 	if (at && at->kind == FILE_SYSFS)
 		return kernel_open_text(path, flags);
 	slot = kernel_look(dir_fd, path, 0);
+	if (slot >= 0 && (flags & O_TMPFILE) == O_TMPFILE) {
+		slot = model_make_unnamed(slot, S_IFREG | (mode & 07777));
+		return slot < 0 ? slot : kernel_open_inode(slot, flags);
+	}
 	if (slot >= 0 && flags & O_CREAT && flags & O_EXCL)
 		return -EEXIST;
 	if (slot != -ENOENT || !(flags & O_CREAT))
@@ -948,6 +961,89 @@ WRAP(int, sync_file_range, (int fd, off64_t offset, off64_t size, unsigned flags
 	return (int)kernel_answer(0);
 }
 
+/* ---- attributes ------------------------------------------------------------------------------ */
+
+/* Read the attribute NAME of SLOT, or its size. */
+static ssize_t kernel_get_xattr(int slot, const char *name, void *value, size_t size)
+{
+	const struct model_inode *inode;
+
+	if (slot < 0)
+		return slot;
+	inode = model_inode(slot);
+	if (strcmp(name, MODEL_XATTR) || !inode->xattr_size)
+		return -ENODATA;
+	if (size && size < inode->xattr_size)
+		return -ERANGE;
+	if (size)
+		memcpy(value, inode->xattr, inode->xattr_size);
+	return inode->xattr_size;
+}
+
+WRAP(ssize_t, fgetxattr, (int fd, const char *name, void *value, size_t size))
+{
+	int r;
+
+	OUTSIDE(__real_fgetxattr(fd, name, value, size));
+	r = kernel_enter("fgetxattr", ERRORS_LOOK);
+	return kernel_answer(r ? r : kernel_get_xattr(kernel_inode(fd, false), name, value, size));
+}
+
+WRAP(ssize_t, lgetxattr, (const char *path, const char *name, void *value, size_t size))
+{
+	int r;
+
+	OUTSIDE(__real_lgetxattr(path, name, value, size));
+	r = kernel_enter("lgetxattr", ERRORS_LOOK);
+	return kernel_answer(
+		r ? r : kernel_get_xattr(kernel_look(AT_FDCWD, path, 0), name, value, size));
+}
+
+WRAP(ssize_t, getxattr, (const char *path, const char *name, void *value, size_t size))
+{
+	OUTSIDE(__real_getxattr(path, name, value, size));
+	return __wrap_lgetxattr(path, name, value, size);
+}
+
+/* List the attributes of SLOT: nobody asks for those of a record. */
+static ssize_t kernel_list_xattrs(int slot)
+{
+	if (slot >= 0 && model_inode(slot)->xattr_size)
+		sim_fail("unknown call: the attributes of a record are listed");
+	return MIN(slot, 0);
+}
+
+WRAP(ssize_t, flistxattr, (int fd, char *list, size_t size))
+{
+	OUTSIDE(__real_flistxattr(fd, list, size));
+	kernel_enter("flistxattr", ERRORS_NONE);
+	return kernel_answer(kernel_list_xattrs(kernel_inode(fd, false)));
+}
+
+WRAP(ssize_t, listxattr, (const char *path, char *list, size_t size))
+{
+	OUTSIDE(__real_listxattr(path, list, size));
+	kernel_enter("listxattr", ERRORS_NONE);
+	return kernel_answer(kernel_list_xattrs(kernel_look(AT_FDCWD, path, 0)));
+}
+
+WRAP(int, fsetxattr, (int fd, const char *name, const void *value, size_t size, int flags))
+{
+	int slot, r;
+
+	OUTSIDE(__real_fsetxattr(fd, name, value, size, flags));
+	r = kernel_enter("fsetxattr", ERRORS_MAKE);
+	slot = r ? r : kernel_inode(fd, false);
+	r = slot < 0 ? slot : model_touch(slot);
+	if (r)
+		return (int)kernel_answer(r);
+	if (strcmp(name, MODEL_XATTR) || size > MODEL_XATTR_BYTES || flags)
+		sim_fail("unknown call: fsetxattr of %s, %zu bytes", name, size);
+	memcpy(model_inode(slot)->xattr, value, size);
+	model_inode(slot)->xattr_size = (uint16_t)size;
+	return (int)kernel_answer(0);
+}
+
 /* ---- events ---------------------------------------------------------------------------------- */
 
 WRAP(int, eventfd, (unsigned count, int flags))
@@ -964,20 +1060,31 @@ WRAP(int, eventfd, (unsigned count, int flags))
 	return (int)kernel_answer(kernel_install(file));
 }
 
-/* poll() of one eventfd until UNTIL_NS. */
+/* Is FILE ready to be read, or written? Files of the model always are. */
+static bool kernel_ready(const struct file *file)
+{
+	if (!file || (file->kind != FILE_EVENT && file->kind != FILE_INODE))
+		sim_fail("unknown call: poll of what is neither a file nor an eventfd");
+	return file->kind == FILE_INODE || file->count;
+}
+
+/* poll() until UNTIL_NS; it waits for one eventfd alone. */
 static int kernel_poll(struct pollfd *fds, nfds_t count, uint64_t until_ns)
 {
-	struct file *file = count == 1 ? kernel_file(fds->fd) : NULL;
+	int ready = 0;
 
 	sim_point();
-	if (!file || file->kind != FILE_EVENT || fds->events != POLLIN)
-		sim_fail("unknown call: poll of other than one eventfd");
-	fds->revents = 0;
-	while (!file->count)
-		if (sim.now_ns >= until_ns || task_block(file, until_ns))
-			break;
-	fds->revents = file->count ? POLLIN : 0;
-	return file->count != 0;
+	for (;;) {
+		for (nfds_t i = 0; i < count; i++) {
+			fds[i].revents = kernel_ready(kernel_file(fds[i].fd)) ? fds[i].events : 0;
+			ready += fds[i].revents != 0;
+		}
+		if (ready || sim.now_ns >= until_ns)
+			return ready;
+		if (count != 1)
+			sim_fail("unknown call: poll waits for several eventfds");
+		task_block(kernel_file(fds->fd), until_ns);
+	}
 }
 
 WRAP(int, ppoll, (struct pollfd * fds, nfds_t count, const struct timespec *time, const void *mask))
@@ -1009,6 +1116,23 @@ static long kernel_openat2(int dir_fd, const char *path, const struct open_how *
 	return kernel_answer(r ? r : kernel_open(dir_fd, path, (int)how->flags, (mode_t)how->mode));
 }
 
+/* getxattrat(), of Linux 6.13. */
+static long kernel_getxattrat(const long argument[6])
+{
+	const struct {
+		uint64_t value;
+		uint32_t size, flags;
+	} *args = (const void *)argument[4];
+	int r = kernel_enter("getxattrat", ERRORS_LOOK);
+
+	return kernel_answer(
+		r ? r
+		  : kernel_get_xattr(kernel_look((int)argument[0], (const char *)argument[1],
+						 (int)argument[2]),
+				     (const char *)argument[3], (void *)(uintptr_t)args->value,
+				     args->size));
+}
+
 WRAP(long, syscall, (long number, ...))
 {
 	va_list arguments;
@@ -1023,37 +1147,11 @@ WRAP(long, syscall, (long number, ...))
 	if (number == SYS_openat2)
 		return kernel_openat2((int)argument[0], (const char *)argument[1],
 				      (const struct open_how *)argument[2]);
-	/* Newer than Linux 6.1: fchmodat2() and the calls on attributes by directory. */
+	if (number == CALL_GETXATTRAT && kernel.xattr_at)
+		return kernel_getxattrat(argument);
+	/* Newer than Linux 6.1: fchmodat2() and other calls on attributes by directory. */
 	if (number < 440)
 		sim_fail("unknown call: system call %ld", number);
 	errno = ENOSYS;
 	return -1;
 }
-
-/* ---- not modelled ---------------------------------------------------------------------------- */
-
-#define UNKNOWN(type, name, parameters, arguments)   \
-	type __real_##name parameters;               \
-	type __wrap_##name parameters;               \
-	type __wrap_##name parameters                \
-	{                                            \
-		OUTSIDE(__real_##name arguments);    \
-		sim_fail("unknown call: %s", #name); \
-	}
-
-UNKNOWN(int, mount, (const char *a, const char *b, const char *c, unsigned long d, const void *e),
-	(a, b, c, d, e))
-UNKNOWN(int, umount2, (const char *path, int flags), (path, flags))
-UNKNOWN(int, unshare, (int flags), (flags))
-UNKNOWN(int, access, (const char *path, int mode), (path, mode))
-UNKNOWN(int, chmod, (const char *path, mode_t mode), (path, mode))
-UNKNOWN(int, unlink, (const char *path), (path))
-UNKNOWN(int, symlinkat, (const char *to, int fd, const char *path), (to, fd, path))
-UNKNOWN(int, mknodat, (int fd, const char *path, mode_t mode, dev_t device),
-	(fd, path, mode, device))
-UNKNOWN(ssize_t, readlinkat, (int fd, const char *path, char *to, size_t size),
-	(fd, path, to, size))
-UNKNOWN(int, pipe2, (int fds[2], int flags), (fds, flags))
-UNKNOWN(int, timerfd_create, (int clock, int flags), (clock, flags))
-UNKNOWN(int, chdir, (const char *path), (path))
-UNKNOWN(int, fchdir, (int fd), (fd))

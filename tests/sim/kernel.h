@@ -63,10 +63,8 @@ struct kernel {
 	uint16_t fds[SIM_PROCESSES_MAX][KERNEL_FDS];
 	/* Of 65536 calls, how many fail on purpose; how many did. */
 	unsigned error_chance, errors;
-	/* There is a sysfs. */
-	bool sysfs;
-	/* What getrandom() gives next. */
-	uint64_t entropy;
+	/* There is a sysfs; the calls of Linux 6.13 on attributes are there. */
+	bool sysfs, xattr_at;
 };
 
 extern struct kernel kernel;

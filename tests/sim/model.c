@@ -266,6 +266,13 @@ int model_make(int dir, const char *name, uint32_t mode)
 	return inode;
 }
 
+int model_make_unnamed(int dir, uint32_t mode)
+{
+	int r = model_writable(dir);
+
+	return r ? r : model_new_inode(now->inodes[dir].root, mode);
+}
+
 int model_link(int inode, int dir, const char *name)
 {
 	int r;

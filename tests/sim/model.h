@@ -18,8 +18,9 @@
  * An fsync commits where the kernel's would: see model_fsync(). Else it writes the inode and its
  * name to `disk` at once, before the transaction that made it: the log tree.
  *
- * Destroyed subvolumes are dropped later, by chance. Not modelled: space, quota's numbers, anything
- * above 64 bytes of a file's content, mounts, users without privilege.
+ * Destroyed subvolumes are dropped later, by chance. Not modelled: space, quota numbers, groups of
+ * a higher level, what is behind the first 64 bytes of a file, attributes but that of our records,
+ * symbolic links, mounts, users without privilege.
  */
 #ifndef SIM_MODEL_H
 #define SIM_MODEL_H
@@ -36,6 +37,9 @@
 #define MODEL_PENDING 32
 #define MODEL_NAME_BYTES 80
 #define MODEL_DATA_BYTES 64
+#define MODEL_XATTR_BYTES 96
+/* The one attribute that there is. */
+#define MODEL_XATTR "user.vrec.0"
 #define MODEL_NONE UINT16_MAX
 /* The place of the top level's root, and of its root directory. */
 #define MODEL_TOP 0
@@ -62,6 +66,9 @@ struct model_inode {
 	char data[MODEL_DATA_BYTES];
 	/* FS_IMMUTABLE_FL, FS_APPEND_FL. */
 	unsigned flags;
+	/* MODEL_XATTR: its bytes; 0: it is not there. */
+	uint16_t xattr_size;
+	unsigned char xattr[MODEL_XATTR_BYTES];
 };
 
 struct model_entry {
@@ -173,6 +180,8 @@ unsigned model_dead_count(void);
 /* ---- changing; 0 or a slot, or -errno ---- */
 
 int model_make(int dir, const char *name, uint32_t mode);
+/* A file without a name, as by O_TMPFILE, in the subvolume of DIR. */
+int model_make_unnamed(int dir, uint32_t mode);
 int model_link(int inode, int dir, const char *name);
 int model_unlink(int dir, const char *name, bool directory);
 int model_rename(int from, const char *name, int to, const char *new_name, unsigned flags);

@@ -6,6 +6,7 @@
 #include "tasks.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,14 +14,16 @@
 
 #define HOME "/home"
 /* Layers that each process has for itself. */
-#define LAYERS_OWN 4
+#define LAYERS_OWN 8
 #define PROGRAMS_MAX 3
 #define LAYERS_MAX (PROGRAMS_MAX * LAYERS_OWN)
 #define REQUESTS_MAX 8
-/* Layers that all programs contend for, and one that is always there. */
-#define SHARED_PLAIN "p-all"
-#define SHARED_SIZED "s-all"
+/* One that is always there, and the archive that layers are made of. */
 #define BASE "p-base"
+#define ARCHIVE "/archive"
+/* Where records are below the home; where one has the uuid of its subvolume. */
+#define RECORDS ".varve/layers"
+#define RECORD_UUID 8
 /* SCHEDULE_LIMIT, as its record has it. */
 #define LIMIT_TEXT "8388608"
 /* Calls that a program makes, more or less, in one request. */
@@ -61,7 +64,8 @@ struct program {
 	struct varve_store *store;
 	struct layer *layers;
 	struct request requests[REQUESTS_MAX];
-	/* Requests that are still to be made; in flight. */
+	/* The one that was made last; how many are still to be made, and are in flight. */
+	struct request *last;
 	unsigned left, in_flight;
 };
 
@@ -75,6 +79,16 @@ static struct model_image templates[3];
 bool schedule_sized(const char *id)
 {
 	return *id == 's';
+}
+
+bool schedule_labelled(const char *id)
+{
+	return *id == 's' || *id == 'l';
+}
+
+bool schedule_unpacked(const char *id)
+{
+	return *id == 'a';
 }
 
 /* ---- what is checked ------------------------------------------------------------------------- */
@@ -104,8 +118,21 @@ static bool schedule_has(const struct model_image *image, const char *id)
 	return subvolumes != MODEL_NONE && model_find(image, subvolumes, id);
 }
 
-/* Check that the layer ID of IMAGE has its record; DISK: as far as that is written. */
-static void schedule_check_record(const struct model_image *image, bool disk, const char *id)
+/* Is there a record of ID in IMAGE, and is it that of the subvolume UUID? */
+static bool schedule_has_record(const struct model_image *image, const char *id, uint64_t uuid)
+{
+	int records = schedule_find(image, RECORDS);
+	const struct model_entry *entry = records == MODEL_NONE ? NULL
+								: model_find(image, records, id);
+	const struct model_inode *inode = entry ? &image->inodes[entry->inode] : NULL;
+
+	return inode && inode->xattr_size > RECORD_UUID + sizeof(uuid) &&
+	       !memcmp(inode->xattr, "vrec", 4) &&
+	       !memcmp(inode->xattr + RECORD_UUID, &uuid, sizeof(uuid));
+}
+
+/* Check that the layer ID of IMAGE has its size recorded; DISK: as far as that is written. */
+static void schedule_check_size(const struct model_image *image, bool disk, const char *id)
 {
 	int quotas = schedule_find(image, "quotas");
 	const struct model_entry *entry = quotas == MODEL_NONE ? NULL
@@ -113,11 +140,25 @@ static void schedule_check_record(const struct model_image *image, bool disk, co
 	const struct model_inode *inode = entry ? &image->inodes[entry->inode] : NULL;
 
 	if (!entry)
-		sim_fail("%s: layer %s has no record", disk ? "durable" : "visible", id);
+		sim_fail("%s: layer %s has no size", disk ? "durable" : "visible", id);
 	if ((disk ? inode->disk_size : inode->size) != strlen(LIMIT_TEXT) ||
 	    memcmp(inode->data, LIMIT_TEXT, strlen(LIMIT_TEXT)))
-		sim_fail("%s: the record of layer %s is not whole", disk ? "durable" : "visible",
-			 id);
+		sim_fail("%s: the size of layer %s is not whole", disk ? "durable" : "visible", id);
+}
+
+/* Check that the layer ID of IMAGE, whose root directory is TOP, has what was in the archive. */
+static void schedule_check_content(const struct model_image *image, bool disk, const char *id,
+				   int top)
+{
+	const struct model_entry *entry = model_find(image, top, SCHEDULE_FILE);
+	const struct model_inode *inode = entry ? &image->inodes[entry->inode] : NULL;
+	const char *where = disk ? "durable" : "visible";
+
+	if (!inode)
+		sim_fail("%s: layer %s has not what was in its archive", where, id);
+	if ((disk ? inode->disk_size : inode->size) != strlen(SCHEDULE_CONTENT) ||
+	    memcmp(inode->data, SCHEDULE_CONTENT, strlen(SCHEDULE_CONTENT)))
+		sim_fail("%s: a file of layer %s is not whole", where, id);
 }
 
 /* Check all layers of IMAGE. */
@@ -144,7 +185,13 @@ static void schedule_check(struct model_image *image, bool disk)
 				 (unsigned long long)(group ? group->limit : 0),
 				 (unsigned long long)wanted);
 		if (wanted)
-			schedule_check_record(image, disk, entry->name);
+			schedule_check_size(image, disk, entry->name);
+		if (schedule_unpacked(entry->name))
+			schedule_check_content(image, disk, entry->name, entry->inode);
+		if (schedule_has_record(image, entry->name, image->roots[inode->root].id) !=
+		    schedule_labelled(entry->name))
+			sim_fail("%s: layer %s has %s", where, entry->name,
+				 schedule_labelled(entry->name) ? "no label" : "a label");
 	}
 }
 
@@ -200,7 +247,8 @@ static void schedule_check_empty(const char *path)
 static void schedule_check_swept(void)
 {
 	int subvolumes = schedule_find(&model.now, "subvolumes"),
-	    quotas = schedule_find(&model.now, "quotas");
+	    quotas = schedule_find(&model.now, "quotas"),
+	    records = schedule_find(&model.now, RECORDS);
 
 	schedule_check_empty(".varve/staging");
 	schedule_check_empty(".varve/trash");
@@ -212,7 +260,16 @@ static void schedule_check_swept(void)
 								    : model_next_entry(quotas, 0);
 	     entry; entry = model_next_entry(quotas, entry->index + 1))
 		if (!schedule_has(&model.now, entry->name))
+			sim_fail("the size of %s is without its layer", entry->name);
+	for (const struct model_entry *entry = records == MODEL_NONE ? NULL
+								     : model_next_entry(records, 0);
+	     entry; entry = model_next_entry(records, entry->index + 1)) {
+		const struct model_entry *layer = model_find(&model.now, subvolumes, entry->name);
+
+		if (!layer ||
+		    !schedule_has_record(&model.now, entry->name, model_root_of(layer->inode)->id))
 			sim_fail("the record of %s is without its layer", entry->name);
+	}
 	for (unsigned i = 1; i < model.now.roots_used; i++) {
 		const struct model_root *root = &model.now.roots[i];
 
@@ -262,7 +319,8 @@ static void request_failed(const struct request *request, const struct varve_res
 
 	if (layer && result->error == -EEXIST && operation == VARVE_CREATE)
 		layer_known(request->layer, true, false);
-	else if (layer && result->error == -ENOENT && operation == VARVE_REMOVE)
+	else if (layer && result->error == -ENOENT &&
+		 (operation == VARVE_REMOVE || operation == VARVE_LABEL))
 		layer_known(request->layer, false, false);
 	else if (layer && !kernel.errors)
 		sim_fail("%s of %s: %s", varve_operation_name(operation), layer->id,
@@ -284,6 +342,37 @@ static void request_synced(const struct request *request)
 	}
 }
 
+/* The record of LAYER was changed, durably: the one that is visible is on the disk, too. */
+static void request_labelled(const struct layer *layer)
+{
+	const struct model_image *images[] = { &model.now, &model.disk };
+	const struct model_inode *inodes[2] = { NULL, NULL };
+
+	for (unsigned i = 0; i < 2; i++) {
+		int records = schedule_find(images[i], RECORDS);
+		const struct model_entry *entry = records == MODEL_NONE
+							  ? NULL
+							  : model_find(images[i], records,
+								       layer->id);
+
+		inodes[i] = entry ? &images[i]->inodes[entry->inode] : NULL;
+	}
+	if (!inodes[0] || !inodes[1] || inodes[0]->xattr_size != inodes[1]->xattr_size ||
+	    memcmp(inodes[0]->xattr, inodes[1]->xattr, inodes[0]->xattr_size))
+		sim_fail("layer %s: its durable label is not durable", layer->id);
+}
+
+/* REQUEST is over, whatever it came to. */
+static void request_over(struct request *request)
+{
+	if (request->layer)
+		request->layer->busy = false;
+	if (request->to)
+		request->to->busy = false;
+	request->used = false;
+	request->program->in_flight--;
+}
+
 /* A request has ended. */
 static void request_ended(struct varve_store *store, const struct varve_result *result, void *data)
 {
@@ -292,17 +381,14 @@ static void request_ended(struct varve_store *store, const struct varve_result *
 
 	sim_trace("%s of %s has ended: %d", varve_operation_name(request->operation),
 		  layer ? layer->id : "?", result->error);
-	if (layer)
-		layer->busy = false;
-	if (request->to)
-		request->to->busy = false;
-	request->used = false;
-	request->program->in_flight--;
+	request_over(request);
 	if (result->error)
 		request_failed(request, result);
 	else if (request->operation == VARVE_SYNC)
 		request_synced(request);
-	else if (layer && request->operation != VARVE_FREEZE)
+	else if (layer && request->operation == VARVE_LABEL && request->is_durable)
+		request_labelled(layer);
+	else if (layer && request->operation != VARVE_LABEL)
 		layer_known(layer, request->operation == VARVE_CREATE, request->is_durable);
 	if (!result->error && request->to)
 		layer_known(request->to, true, request->is_durable);
@@ -322,6 +408,7 @@ static struct request *request_new(struct program *program, enum varve_operation
 				     .layer = layer,
 				     .is_durable = sim_random(2) };
 	program->in_flight++;
+	program->last = request;
 	schedule_statistics.requests++;
 	return request;
 }
@@ -335,10 +422,13 @@ static uint64_t request_flag(const struct request *request)
 /* Make layer ID. */
 static int request_create(struct program *program, struct layer *layer, const char *id)
 {
-	static const char *const sized[] = { "size=" LIMIT_TEXT, NULL };
+	static const char *const sized[] = { "size=" LIMIT_TEXT, NULL }, *const labels[] = { "k=v",
+											     NULL };
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct request *request = request_new(program, VARVE_CREATE, layer);
 	const struct layer *parent = &program->layers[sim_random(LAYERS_OWN)];
+	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
+	int fd = -1, r;
 
 	if (layer)
 		layer_begin(layer, true);
@@ -348,8 +438,19 @@ static int request_create(struct program *program, struct layer *layer, const ch
 		options.parent = parent->id;
 	options.flags = request_flag(request) | (sim_random(8) ? 0 : VARVE_CREATE_READ_ONLY);
 	options.storage_options = schedule_sized(id) ? sized : NULL;
+	options.labels = schedule_labelled(id) ? labels : NULL;
+	if (schedule_unpacked(id)) {
+		/* No file of the archive is in the parent; and the layer stays writable. */
+		options.parent = sim_random(2) ? BASE : NULL;
+		options.flags &= ~VARVE_CREATE_READ_ONLY;
+		options.apply = &apply;
+		options.apply_fd = fd = open(ARCHIVE, O_RDONLY | O_CLOEXEC);
+	}
 	sim_trace("create %s from %s", id, options.parent ? options.parent : "nothing");
-	return varve_layer_create(program->store, id, &options, request_ended, request, NULL);
+	r = varve_layer_create(program->store, id, &options, request_ended, request, NULL);
+	if (fd >= 0)
+		close(fd);
+	return r;
 }
 
 /* Remove layer ID. */
@@ -377,6 +478,21 @@ static int request_rename(struct program *program, struct layer *layer, struct l
 				  request_ended, request, NULL);
 }
 
+/* Change the label of LAYER, if it is there. */
+static int request_label(struct program *program, struct layer *layer)
+{
+	static const char *const values[][2] = { { "k=v", NULL }, { "k=w", NULL } };
+	struct varve_label_options options = VARVE_LABEL_OPTIONS_INIT;
+	struct request *request = request_new(program, VARVE_LABEL, layer);
+
+	layer->busy = true;
+	layer->version++;
+	options.flags = request_flag(request);
+	options.labels = values[sim_random(2)];
+	sim_trace("label %s", layer->id);
+	return varve_layer_label(program->store, layer->id, &options, request_ended, request, NULL);
+}
+
 /* Make all durable. */
 static int request_sync(struct program *program)
 {
@@ -393,7 +509,9 @@ static int program_request(struct program *program)
 {
 	unsigned kind = sim_random(16), place = sim_random(LAYERS_OWN);
 	struct layer *layer = &program->layers[place], *other = &program->layers[place ^ 1];
-	const char *shared = sim_random(2) ? SHARED_PLAIN : SHARED_SIZED;
+	/* Layers that all programs contend for. */
+	const char *shared = (const char *const[]){ "p-all", "s-all", "l-all",
+						    "a-all" }[sim_random(4)];
 
 	if (kind == 0)
 		return request_sync(program);
@@ -406,6 +524,8 @@ static int program_request(struct program *program)
 		return request_remove(program, NULL, shared);
 	if (layer->busy)
 		return 1;
+	if (kind == 5 && schedule_labelled(layer->id))
+		return request_label(program, layer);
 	if (kind == 4 && !layer->live.absent && !other->busy && !other->live.present)
 		return request_rename(program, layer, other);
 	return sim_random(layer->live.present ? 4 : 16) ? request_create(program, layer, layer->id)
@@ -447,8 +567,10 @@ static void *program_run(void *data)
 		while (program->left && program->in_flight < at_once) {
 			program->left--;
 			r = program_request(program);
-			if (r < 0)
+			if (r < 0 && !kernel.errors)
 				sim_fail("a request is refused: %d", r);
+			if (r < 0)
+				request_over(program->last);
 		}
 		if (program->in_flight)
 			varve_wait(program->store, -1);
@@ -481,11 +603,16 @@ static void *program_prepare(void *data)
 	const unsigned *quota = data;
 	struct varve_store *store;
 	struct varve_failure failure;
+	int fd;
 
 	model_quota_control(*quota == MODEL_QUOTA_SIMPLE ? 4 : *quota == MODEL_QUOTA_FULL ? 1 : 2);
 	store = program_open();
 	if (varve_layer_create_wait(store, BASE, NULL, &failure))
 		sim_fail("the base layer cannot be made");
+	fd = open(ARCHIVE, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	if (write(fd, "an archive", 10) != 10)
+		sim_fail("the archive cannot be written");
+	close(fd);
 	varve_sync_wait(store, 0, NULL);
 	varve_close(store);
 	return NULL;
@@ -499,9 +626,12 @@ static const char *schedule_begin(unsigned quota)
 	model_begin();
 	kernel_begin();
 	if (!templates[quota].transid) {
+		enum seeded_bug bug = TAKE(seeded_bug, SEEDED_NONE);
+
 		sim_process("prepare", program_prepare, &quota);
 		if (sim_run() == SIM_FAILED)
 			return sim.failure;
+		seeded_bug = bug;
 		templates[quota] = model.disk;
 	}
 	model.disk = templates[quota];
@@ -527,9 +657,10 @@ static void schedule_choose(void)
 
 			*layer = (struct layer){ .live = { .absent = true },
 						 .durable = { .absent = true } };
-			snprintf(layer->id, sizeof(layer->id), "%c%u-%u", j < 2 ? 'p' : 's', i, j);
+			snprintf(layer->id, sizeof(layer->id), "%c%u-%u", "ppssllaa"[j], i, j);
 		}
 	}
+	kernel.xattr_at = sim_random(2);
 	sim.switch_chance = (unsigned[]){ 8, 64, 256, 256 }[sim_random(4)];
 	if (sim_random(4) == 0)
 		kernel.error_chance = 65536 / calls * (1 + sim_random(4));

@@ -6,13 +6,14 @@
  *
  * What is checked (varve_durability(7), engine/README.md):
  *
- *	- always, of what is visible and of what is durable: a layer with a size has its record and
- *	  its limit, from the moment it is visible; one without has no limit
+ *	- always, of what is visible and of what is durable: a layer with a size has that recorded, and
+ *	  its limit, from the moment it is visible; one without has no limit; one with labels has them;
+ *	  one that was made of an archive has the content of that
  *	- at each callback of a durable request: what it made is durable, what it removed is gone
  *	- after a cut: each layer is as one of the requests left it that may have been the last
  *	- without a cut: requests end as the state of their layer says
- *	- after the sweep: nothing is in staging, in the trash, under a reserved name; no record and
- *	  no quota group is without its layer; no subvolume is anywhere else
+ *	- after the sweep: nothing is in staging, in the trash, under a reserved name; no size, no
+ *	  record and no quota group is without its layer; no subvolume is anywhere else
  *	- no program hangs, and no lock is destroyed while it is held
  */
 #ifndef SIM_SCHEDULE_H
@@ -24,10 +25,12 @@
 /* Bugs that are put into the engine on purpose: seeded.c. */
 enum seeded_bug {
 	SEEDED_NONE,
-	/* a removal forgets the record before it destroys the layer */
+	/* a removal forgets size and record before it destroys the layer */
 	SEEDED_RECORD_FIRST,
-	/* a record is published before its data is in the tree */
+	/* a layer is published before the data of its size is in the tree */
 	SEEDED_DATA_LATER,
+	/* a layer is published before the data of its files is in the tree */
+	SEEDED_FLUSH_LATER,
 	/* the limit is set after the layer is published */
 	SEEDED_LIMIT_LATER,
 	SEEDED_BUGS
@@ -42,9 +45,15 @@ struct schedule_statistics {
 
 extern struct schedule_statistics schedule_statistics;
 
-/* The limit that layers have, if they have one; has layer ID one? */
+/* The limit that layers have, if they have one; has layer ID one? Has it a label? */
 #define SCHEDULE_LIMIT 8388608
 bool schedule_sized(const char *id);
+bool schedule_labelled(const char *id);
+
+/* What is in each archive; has layer ID been made of one? */
+#define SCHEDULE_FILE "file"
+#define SCHEDULE_CONTENT "content"
+bool schedule_unpacked(const char *id);
 
 /* Run the schedule of SEED: NULL, or what has failed. */
 const char *schedule_run(uint64_t seed, bool trace);

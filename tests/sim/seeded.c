@@ -15,22 +15,34 @@
 
 enum seeded_bug seeded_bug;
 
-/* SEEDED_RECORD_FIRST: the record goes before the layer does. */
+/* SEEDED_RECORD_FIRST: size and record go before the layer does. */
 WRAP(int, subvol_destroy, (int dir_fd, const char *name))
 {
 	if (seeded_bug == SEEDED_RECORD_FIRST) {
-		int quotas = openat(dir_fd, "../quotas", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		static const char *const places[] = { "../quotas", "../.varve/layers" };
 
-		unlinkat(quotas, name, 0);
-		fd_close(quotas);
+		for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+			int fd = openat(dir_fd, places[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+			unlinkat(fd, name, 0);
+			fd_close(fd);
+		}
 	}
 	return __real_subvol_destroy(dir_fd, name);
 }
 
-/* SEEDED_DATA_LATER: the record's data is written out some time. */
+/* SEEDED_DATA_LATER: the data of a size is written out some time. */
 WRAP(int, fs_wait_written, (int fd))
 {
 	return seeded_bug == SEEDED_DATA_LATER ? 0 : __real_fs_wait_written(fd);
+}
+
+/* SEEDED_FLUSH_LATER: what was unpacked is written out some time. */
+WRAP(int, commit_flush, (struct op * op))
+{
+	if (seeded_bug != SEEDED_FLUSH_LATER)
+		return __real_commit_flush(op);
+	return commit_metadata(op);
 }
 
 /* SEEDED_LIMIT_LATER: no limit is set in the ioctl that makes the subvolume ... */

@@ -21,6 +21,7 @@ static const char *const bug_names[SEEDED_BUGS] = {
 	[SEEDED_NONE] = "none",
 	[SEEDED_RECORD_FIRST] = "record-first",
 	[SEEDED_DATA_LATER] = "data-later",
+	[SEEDED_FLUSH_LATER] = "flush-later",
 	[SEEDED_LIMIT_LATER] = "limit-later",
 };
 

@@ -4,4 +4,4 @@
 SIM_WRAPPED := $(shell grep -hoE '^(WRAP|UNKNOWN).[^,]*, [a-z0-9_]+' tests/sim/*.c | sed 's/.*, //')
 TEST_LIBS_sim = $(SIM_WRAPPED:%=-Wl,--wrap=%)
 # It runs for a minute in `make check`.
-TEST_CFLAGS_sim := -O2
+TEST_CFLAGS_sim := -O2 $(call pkg,--cflags,libarchive)

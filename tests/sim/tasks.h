@@ -5,8 +5,10 @@
  *	sim.c		the program: seeds in, the first failure out
  *	schedule.[ch]	what one seed does: programs of requests, the cut, what is checked
  *	seeded.c	bugs put into the engine on purpose, which the checks must find
+ *	archive.c	a libarchive that knows one archive
  *	kernel.c	system calls in the place of libc's: descriptors, paths, errors on purpose
  *	ioctls.c	the ioctls of btrfs
+ *	unknown.c	calls that end a schedule, since the model has no answer
  *	model.[ch]	btrfs in memory: trees, transactions, what a power cut leaves
  *	threads.c	pthreads, clocks and memory in the place of libc's
  *	tasks.[ch]	tasks, simulated processes, virtual time

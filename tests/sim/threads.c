@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Threads, clocks and memory of simulated processes, in the place of libc's. */
-#include "engine/base/util.h"
 #include "kernel.h"
 #include "wrap.h"
 
@@ -16,6 +15,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 /* What a look at the clock takes. */
 #define CLOCK_LOOK_NS 1000
@@ -330,6 +330,21 @@ WRAP(int, pthread_cond_broadcast, (pthread_cond_t * of))
 	return 0;
 }
 
+/* One processor; and the size of a page, which is read from no file. */
+WRAP(long, sysconf, (int name))
+{
+	OUTSIDE(__real_sysconf(name));
+	return name == _SC_NPROCESSORS_ONLN ? 1 : __real_sysconf(name);
+}
+
+/* A locale would be that of all tasks. Without one, names are bytes. */
+WRAP(void *, newlocale, (int mask, const char *name, void *base))
+{
+	OUTSIDE(__real_newlocale(mask, name, base));
+	errno = ENOENT;
+	return NULL;
+}
+
 /* ---- time, and what a process is ------------------------------------------------------------- */
 
 WRAP(int, clock_gettime, (clockid_t clock, struct timespec *ret_time))
@@ -414,8 +429,7 @@ WRAP(int, getrlimit, (int resource, struct rlimit *ret_limit))
 WRAP(ssize_t, getrandom, (void *memory, size_t size, unsigned flags))
 {
 	OUTSIDE(__real_getrandom(memory, size, flags));
-	memset(memory, 0, size);
-	kernel.entropy++;
-	memcpy(memory, &kernel.entropy, MIN(size, sizeof(kernel.entropy)));
+	for (size_t i = 0; i < size; i++)
+		((unsigned char *)memory)[i] = (unsigned char)sim_random(256);
 	return (ssize_t)size;
 }
