@@ -94,8 +94,8 @@ int job_set_finish(struct job_set *set, char *error);
 int job_select(const struct job_set *set, struct job *job, const char *engine, char *error);
 
 /*
- * Return the pair at INDEX as it applies to JOB: of the section first, then of the command line. NULL
- * after the last.
+ * Return the pair at INDEX as it applies to JOB: of the section first, then of the command line.
+ * NULL after the last.
  */
 const struct job_pair *job_pair_at(const struct job_set *set, const struct job *job, size_t index);
 

@@ -71,7 +71,9 @@ double histogram_mean(const struct histogram *histogram);
 /* Return the standard deviation of the values, 0 of none. */
 double histogram_deviation(const struct histogram *histogram);
 
-/* Return the smallest value that at least PERCENT (0..100) of the values do not exceed, 0 of none. */
+/*
+ * Return the smallest value that at least PERCENT (0..100) of the values do not exceed, 0 of none.
+ */
 uint64_t histogram_percentile(const struct histogram *histogram, double percent);
 
 /* Count the values in [LOW, HIGH), to the precision of the buckets. */

@@ -44,7 +44,8 @@ static double job_iops(const json_t *job)
 }
 
 /*
- * Return the engine of JOB, "" when it does not say (a report of fio itself keeps it in the options).
+ * Return the engine of JOB, "" when it does not say (a report of fio itself keeps it in the
+ * options).
  */
 static const char *job_engine(const json_t *job)
 {

@@ -81,8 +81,8 @@ struct results {
 enum direction { DIRECTION_READ, DIRECTION_WRITE, DIRECTION_TRIM, DIRECTIONS };
 
 /*
- * Return the direction that stands for KIND where fio's tools know only three: what makes or changes
- * writes, what removes trims, the rest reads.
+ * Return the direction that stands for KIND where fio's tools know only three: what makes or
+ * changes writes, what removes trims, the rest reads.
  */
 enum direction result_direction(enum bench_kind kind);
 
@@ -103,8 +103,8 @@ int results_fail(struct results *results, const struct job *job, const char *eng
 		 const char *reason);
 
 /*
- * Return why JOB could not be run on ENGINE, or failed on it; NULL when it went well, or has not been
- * run.
+ * Return why JOB could not be run on ENGINE, or failed on it; NULL when it went well, or has not
+ * been run.
  */
 const char *results_failure(const struct results *results, const struct job *job,
 			    const char *engine);
