@@ -17,7 +17,7 @@
  *	failures.c	failures, reported in few lines
  *	flight.c	many requests in flight, results in the order of the ids
  *	store.c		opens and closes the store as the global options say
- *	create.c remove.c show.c changes.c diff.c apply.c usage.c rewrite.c upkeep.c fsck.c quota.c pool.c	the commands
+ *	create.c remove.c label.c show.c changes.c diff.c apply.c usage.c rewrite.c upkeep.c fsck.c quota.c pool.c	the commands
  *	main.c		global options; finds and runs the command
  *
  * To add a command: a file that defines `const struct command NAME_command`, and a row in
@@ -107,6 +107,7 @@ struct command {
 	ROW(freeze)        \
 	ROW(thaw)          \
 	ROW(rename)        \
+	ROW(label)         \
 	ROW(get)           \
 	ROW(exists)        \
 	ROW(changes)       \

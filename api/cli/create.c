@@ -24,7 +24,12 @@ static const struct option_spec create_options[] = {
 	  .help = "shift users, CONTAINER:HOST:COUNT; may be repeated" },
 	{ .name = "gidmap", .argument = "MAP", .help = "shift groups, likewise" },
 	{ .name = "overflow-ids", .help = "an owner that is in no map becomes 65534" },
-	{ .name = "label", .argument = "LABEL", .help = "set this SELinux label on all files" },
+	{ .name = "label",
+	  .argument = "K=V",
+	  .help = "give the layers this label, as job=17 (repeatable)" },
+	{ .name = "selinux-label",
+	  .argument = "LABEL",
+	  .help = "set this SELinux label on all files" },
 	{ .name = "size", .argument = "SIZE", .help = "limit of each layer: 512m, 10g, ..." },
 	{ .name = "group",
 	  .argument = "NAME",
@@ -127,7 +132,7 @@ static int create_run(struct cli *cli, const struct arguments *arguments)
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	char **storage_options = create_storage_options(arguments);
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
-	const char *file = options_value(arguments, "apply");
+	const char *file = options_value(arguments, "apply"), **labels;
 	struct varve_chown_options shift;
 	int status;
 
@@ -145,7 +150,9 @@ static int create_run(struct cli *cli, const struct arguments *arguments)
 	shift.flags = apply.flags & VARVE_OVERFLOW_IDS;
 	if (idmap_any(&shift))
 		options.chown = &shift;
-	options.label = options_value(arguments, "label");
+	options.label = options_value(arguments, "selinux-label");
+	labels = output_memory(options_values(arguments, "label"));
+	options.labels = labels;
 	options.parent = options_value(arguments, "parent");
 	options.template_id = options_value(arguments, "template");
 	options.storage_options = (const char *const *)storage_options;
@@ -162,6 +169,7 @@ static int create_run(struct cli *cli, const struct arguments *arguments)
 	if (file && options.apply_fd >= 0)
 		close(options.apply_fd);
 	idmap_free(&shift);
+	free(labels);
 	create_free_options(storage_options);
 	return status;
 }

@@ -10,7 +10,7 @@
 /** getopt_long() returns this plus an option's place in the joined table: clear of all letters. */
 #define OPTIONS_KEY 256
 /** The column in which the help of an option begins. */
-#define OPTIONS_COLUMN 28
+#define OPTIONS_COLUMN 32
 
 /** The tables of one command, joined in the form that getopt_long() wants. */
 struct options_table {
@@ -175,7 +175,7 @@ void options_help(FILE *file, const struct option_spec *specs)
 		width += fprintf(file, "--%s", specs->name);
 		if (specs->argument)
 			width += fprintf(file, " %s", specs->argument);
-		fprintf(file, "%*s%s\n", width < OPTIONS_COLUMN ? OPTIONS_COLUMN - width : 1, "",
+		fprintf(file, "%*s%s\n", width < OPTIONS_COLUMN ? OPTIONS_COLUMN - width : 2, "",
 			specs->help);
 	}
 }

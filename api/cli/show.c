@@ -8,6 +8,7 @@
 
 #include "cli.h"
 #include "flight.h"
+#include "label.h"
 #include "table.h"
 
 /** The width of the keys in a block of `info`. */
@@ -16,6 +17,13 @@
 #define SHOW_SECONDS 0
 /** Decimals of a time to the nanosecond. */
 #define SHOW_NANOSECONDS 9
+
+/** What is known of a layer. */
+struct info {
+	struct varve_layer_info info; /**< All but its labels. */
+	json_t *labels;               /**< Its labels; NULL: none. */
+	char text[];                  /**< The same, joined by commas. */
+};
 
 /* ---- info ------------------------------------------------------------------------------------ */
 
@@ -29,10 +37,18 @@ static int info_submit(struct flight *flight, const char *id, varve_callback *ca
 /** Keep what is known of the layer. */
 static void info_take(struct flight_slot *slot, const struct varve_result *result)
 {
+	char *text;
+	struct info *info;
+
 	if (!result->info)
 		return;
-	slot->payload = output_memory(malloc(sizeof(*result->info)));
-	memcpy(slot->payload, result->info, sizeof(*result->info));
+	text = label_text(result->record);
+	info = output_memory(malloc(sizeof(*info) + strlen(text) + 1));
+	info->info = *result->info;
+	info->labels = *text ? label_json(result->record) : NULL;
+	strcpy(info->text, text);
+	free(text);
+	slot->payload = info;
 }
 
 /** Set member KEY of OBJECT to TEXT, or to null when that is NULL. */
@@ -41,9 +57,10 @@ static void info_set(json_t *object, const char *key, const char *text)
 	json_object_set_new(object, key, text ? json_string(text) : json_null());
 }
 
-/** Write INFO as a JSON object. */
-static void info_json(struct output *output, const struct varve_layer_info *info)
+/** Write what is KNOWN as a JSON object. */
+static void info_json(struct output *output, const struct info *known)
 {
+	const struct varve_layer_info *info = &known->info;
 	char time[OUTPUT_TIME_SIZE], uuid[OUTPUT_UUID_SIZE];
 	json_t *object = output_result(output, info->id, NULL);
 
@@ -66,6 +83,8 @@ static void info_json(struct output *output, const struct varve_layer_info *info
 		output_set_number(object, "quota_exclusive", info->quota_exclusive);
 		output_set_number(object, "quota_limit", info->quota_limit);
 	}
+	if (known->labels)
+		json_object_set(object, "labels", known->labels);
 	output_json(output, object);
 }
 
@@ -75,9 +94,10 @@ static void info_number(struct output *output, const char *key, uint64_t number)
 	output_text(output, "%-*s %" PRIu64 "\n", INFO_KEY_WIDTH, key, number);
 }
 
-/** Write INFO as a block of lines. */
-static void info_text(struct output *output, const struct varve_layer_info *info)
+/** Write what is KNOWN as a block of lines. */
+static void info_text(struct output *output, const struct info *known)
 {
+	const struct varve_layer_info *info = &known->info;
 	char time[OUTPUT_TIME_SIZE], uuid[OUTPUT_UUID_SIZE];
 	const char *text;
 
@@ -96,6 +116,8 @@ static void info_text(struct output *output, const struct varve_layer_info *info
 	output_pair(output, "Changed:", INFO_KEY_WIDTH, text);
 	output_pair(output, "Read-only:", INFO_KEY_WIDTH,
 		    info->flags & VARVE_LAYER_READ_ONLY ? "yes" : "no");
+	if (*known->text)
+		output_pair(output, "Labels:", INFO_KEY_WIDTH, known->text);
 	if (!(info->flags & VARVE_LAYER_QUOTA))
 		return;
 	info_number(output, "Referenced:", info->quota_referenced);
@@ -121,6 +143,7 @@ enum info_column {
 	INFO_CHANGED,
 	INFO_ID,
 	INFO_PARENT,
+	INFO_LABELS,
 	INFO_COLUMNS,
 };
 
@@ -138,11 +161,13 @@ static const struct table_column info_columns[INFO_COLUMNS + 1] = {
 	[INFO_CHANGED] = { .name = "CHANGED" },
 	[INFO_ID] = { .name = "ID", .usual = true },
 	[INFO_PARENT] = { .name = "PARENT", .usual = true },
+	[INFO_LABELS] = { .name = "LABELS" },
 };
 
-/** Add a row about INFO to TABLE. */
-static void info_row(struct table *table, const struct varve_layer_info *info)
+/** Add a row about what is KNOWN of a layer to TABLE. */
+static void info_row(struct table *table, const struct info *known)
 {
+	const struct varve_layer_info *info = &known->info;
 	char subvolume[TABLE_NUMBER_SIZE], generation[TABLE_NUMBER_SIZE],
 		created_generation[TABLE_NUMBER_SIZE];
 	char referenced[TABLE_NUMBER_SIZE], exclusive[TABLE_NUMBER_SIZE], limit[TABLE_NUMBER_SIZE];
@@ -161,6 +186,7 @@ static void info_row(struct table *table, const struct varve_layer_info *info)
 					     SHOW_SECONDS),
 		[INFO_ID] = info->id,
 		[INFO_PARENT] = info->parent,
+		[INFO_LABELS] = known->text,
 	};
 
 	snprintf(subvolume, sizeof(subvolume), "%" PRIu64, info->subvolume_id);
@@ -188,15 +214,17 @@ static const struct option_spec info_options[] = {
 static void info_report(struct flight_slot *slot)
 {
 	struct cli *cli = slot->flight->cli;
+	struct info *info = slot->payload;
 
-	if (!slot->payload)
+	if (!info)
 		return;
 	if (cli->json)
-		info_json(&cli->output, slot->payload);
+		info_json(&cli->output, info);
 	else if (slot->flight->data)
-		info_row(slot->flight->data, slot->payload);
+		info_row(slot->flight->data, info);
 	else
-		info_text(&cli->output, slot->payload);
+		info_text(&cli->output, info);
+	json_decref(info->labels);
 }
 
 static const struct flight_job info_job = {
@@ -240,16 +268,29 @@ const struct command info_command = {
 
 /* ---- ls -------------------------------------------------------------------------------------- */
 
-/** A copy of the names of all layers, in one piece of memory. */
+/** The prefix of a filter, which is about labels. */
+#define LIST_FILTER "label="
+
+/** A copy of the names of layers, in one piece of memory. */
 struct list_names {
 	size_t count;        /**< How many. */
+	json_t **labels;     /**< Their labels, where those are wanted; NULL: none. */
 	const char *names[]; /**< The names; their bytes follow. */
+};
+
+/** What is listed, and what is found. */
+struct list_job {
+	struct varve_find_options options;
+	struct list_names *names;
 };
 
 static const struct option_spec list_options[] = {
 	{ .letter = 'l',
 	  .name = "long",
 	  .help = "a table: subvolume, time of creation, ro or rw, id, parent" },
+	{ .name = "filter",
+	  .argument = "F",
+	  .help = "those with a label: label=KEY or label=KEY=VALUE (repeatable)" },
 	TABLE_OPTIONS,
 	{ 0 },
 };
@@ -258,13 +299,16 @@ static const struct option_spec list_options[] = {
 static int list_submit(struct flight *flight, const char *id, varve_callback *callback,
 		       void *user_data, varve_request *ret_request)
 {
-	return varve_layer_list(flight->cli->store, callback, user_data, ret_request);
+	const struct list_job *job = flight->data;
+
+	return varve_layer_find(flight->cli->store, &job->options, callback, user_data,
+				ret_request);
 }
 
 /** Keep the names, in the job's data. */
 static void list_take(struct flight_slot *slot, const struct varve_result *result)
 {
-	struct list_names **ret_names = slot->flight->data;
+	struct list_job *job = slot->flight->data;
 	size_t size = sizeof(struct list_names) + result->ids_count * sizeof(char *);
 	struct list_names *names;
 	char *end;
@@ -275,12 +319,17 @@ static void list_take(struct flight_slot *slot, const struct varve_result *resul
 		size += strlen(result->ids[i]) + 1;
 	names = output_memory(malloc(size));
 	names->count = result->ids_count;
+	names->labels = result->records
+				? output_memory(calloc(names->count, sizeof(*names->labels)))
+				: NULL;
 	end = (char *)&names->names[names->count];
 	for (size_t i = 0; i < names->count; i++) {
 		names->names[i] = end;
 		end = stpcpy(end, result->ids[i]) + 1;
+		if (result->records && result->records[i] && result->records[i]->labels_count)
+			names->labels[i] = label_json(result->records[i]);
 	}
-	*ret_names = names;
+	job->names = names;
 }
 
 /** Leave the writing to list_run(). */
@@ -288,7 +337,7 @@ static void list_report(struct flight_slot *slot)
 {
 }
 
-static const struct flight_job list_job = {
+static const struct flight_job list_names_job = {
 	.name = "list",
 	.single = true,
 	.submit = list_submit,
@@ -311,8 +360,8 @@ static const struct flight_job list_long_job = {
 	.report = info_report,
 };
 
-/** Write a name. */
-static void list_name(struct cli *cli, const char *name)
+/** Write NAME; as JSON with its LABELS, unless they are NULL. */
+static void list_name(struct cli *cli, const char *name, json_t *labels)
 {
 	json_t *object;
 
@@ -322,33 +371,82 @@ static void list_name(struct cli *cli, const char *name)
 		return;
 	}
 	object = output_result(&cli->output, name, NULL);
+	if (labels)
+		json_object_set(object, "labels", labels);
 	output_json(&cli->output, object);
+}
+
+/** Free NAMES, which may be NULL. */
+static void list_free(struct list_names *names)
+{
+	for (size_t i = 0; names && names->labels && i < names->count; i++)
+		json_decref(names->labels[i]);
+	if (names)
+		free(names->labels);
+	free(names);
+}
+
+/** Parse the filters of ARGUMENTS into FILTERS, which has room. Return 0, or -1 after a message. */
+static int list_filters(struct cli *cli, const struct arguments *arguments, const char **filters)
+{
+	for (size_t i = 0; i < arguments->given_count; i++) {
+		const char *value = arguments->values[i];
+
+		if (strcmp(arguments->given[i]->name, "filter") != 0)
+			continue;
+		if (strncmp(value, LIST_FILTER, strlen(LIST_FILTER)) != 0) {
+			output_complain(&cli->output,
+					"ls: --filter %s: a filter is label=KEY or label=KEY=VALUE",
+					value);
+			return -1;
+		}
+		*filters++ = value + strlen(LIST_FILTER);
+	}
+	return 0;
+}
+
+/** Write a table of NAMES, TABLE. Return an exit status. */
+static int list_long(struct cli *cli, const struct list_names *names, struct table *table)
+{
+	struct ids *ids = output_memory(malloc(sizeof(*ids)));
+	int status;
+
+	ids_init(ids, names->names, names->count, true, cli->output.end);
+	status = flight_run(cli, &list_long_job, ids, table);
+	free(ids);
+	return status;
 }
 
 /** List the layers. */
 static int list_run(struct cli *cli, const struct arguments *arguments)
 {
-	struct list_names *names = NULL;
+	const char **filters = output_memory(calloc(arguments->given_count + 1, sizeof(*filters)));
+	bool table_wanted = options_has(arguments, "long") || options_has(arguments, "output");
+	struct list_job job = { .options = VARVE_FIND_OPTIONS_INIT };
 	struct table table;
-	int status;
+	int status = CLI_USAGE;
 
-	if (table_begin(&table, &cli->output, "ls", info_columns, arguments) < 0)
+	if (list_filters(cli, arguments, filters) < 0 ||
+	    table_begin(&table, &cli->output, "ls", info_columns, arguments) < 0) {
+		free(filters);
 		return CLI_USAGE;
-	status = flight_run_single(cli, &list_job, &names);
+	}
+	job.options.labels = filters;
+	if (cli->json && !table_wanted)
+		job.options.flags = VARVE_FIND_RECORDS;
+	status = flight_run_single(cli, &list_names_job, &job);
+	free(filters);
 	if (status != CLI_DONE)
 		goto out;
-	if (options_has(arguments, "long") || options_has(arguments, "output")) {
-		struct ids *ids = output_memory(malloc(sizeof(*ids)));
-
-		ids_init(ids, names->names, names->count, true, cli->output.end);
-		status = flight_run(cli, &list_long_job, ids, &table);
-		free(ids);
-	} else
-		for (size_t i = 0; i < names->count && !cli->output.error; i++)
-			list_name(cli, names->names[i]);
+	if (table_wanted)
+		status = list_long(cli, job.names, &table);
+	else
+		for (size_t i = 0; i < job.names->count && !cli->output.error; i++)
+			list_name(cli, job.names->names[i],
+				  job.names->labels ? job.names->labels[i] : NULL);
 out:
 	table_end(&table);
-	free(names);
+	list_free(job.names);
 	return status;
 }
 

@@ -600,7 +600,10 @@ struct varve_result {
 	 * read or written to its end; also where they are not those that were expected.
 	 */
 	const struct varve_digests *digests;
-	/** label: the labels and the record after the change; record: those that the layer has. */
+	/**
+	 * label: the labels and the record after the change; record: those that the layer has;
+	 * info: the same, NULL where it has none, or none that can be read.
+	 */
 	const struct varve_layer_record *record;
 	/** find with VARVE_FIND_RECORDS: one for each id; NULL where the layer has none. */
 	const struct varve_layer_record *const *records;

@@ -4,7 +4,8 @@
  *
  *	state   what it does
  *	OPEN    opens the layer, through the ring
- *	ASK     asks what btrfs knows of it; where we may search, finds the name of its parent by the uuid tree
+ *	ASK     asks what btrfs knows of it, and reads its labels; where we may search, finds the name of its
+ *	        parent by the uuid tree
  *	PARENT  elsewhere: finds that by asking each layer of the store
  */
 #include "engine/btrfs/qgroup.h"
@@ -13,6 +14,7 @@
 #include "engine/ops/ops.h"
 #include "engine/store/layer.h"
 #include "engine/store/parent.h"
+#include "engine/store/record.h"
 
 #include <string.h>
 
@@ -22,6 +24,8 @@ struct info {
 	struct op op;
 	int fd;
 	struct varve_layer_info answer;
+	/* Its labels and its record; NULL: none. */
+	struct record *record;
 };
 
 static struct info *info_of(struct op *op)
@@ -87,6 +91,11 @@ static int info_ask_run(struct call *call)
 	answer->changed_s = (int64_t)args.ctime.sec;
 	answer->changed_ns = args.ctime.nsec;
 	answer->flags = args.flags & BTRFS_ROOT_SUBVOL_RDONLY ? VARVE_LAYER_READ_ONLY : 0;
+	call->name = "getxattrat";
+	r = record_find(store, op->id, args.uuid, &info->record);
+	/* What is damaged hides nothing else: varve_layer_record() and a check tell of it. */
+	if (r && !record_unread(r))
+		return r;
 	call->name = "openat";
 	r = qgroup_numbers(&store->fs, QUOTA_GROUP(0, args.treeid), &numbers);
 	if (r && !qgroup_unseen(r))
@@ -143,6 +152,13 @@ static void info_result(struct request *request, struct varve_result *result)
 		return;
 	answer->size = sizeof(*answer);
 	result->info = answer;
+	if (info_of(request->ops)->record)
+		result->record = &info_of(request->ops)->record->shown;
+}
+
+static void info_release(struct op *op)
+{
+	free(info_of(op)->record);
 }
 
 static void info_close(struct op *op)
@@ -160,6 +176,7 @@ static const struct op_class info_class = {
 	.cancel_last = INFO_PARENT,
 	.result = info_result,
 	.close = info_close,
+	.release = info_release,
 };
 
 int info_submit(struct varve_store *store, const char *id, const struct submit *submit)

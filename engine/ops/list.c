@@ -298,7 +298,7 @@ static int list_read_name(struct list_op *listing, struct record_reader *reader,
 
 	free(TAKE_PTR(name->record));
 	r = record_reader_read(reader, name->text, &name->record);
-	if (r && r != -EUCLEAN && r != -ENOTSUP && r != -EACCES && r != -EPERM && r != -EBUSY)
+	if (r && !record_unread(r))
 		return r;
 	if (name->record &&
 	    record_matches(name->record, listing->filters, listing->filters_count)) {

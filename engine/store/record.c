@@ -44,7 +44,7 @@ int record_reader_begin(struct record_reader *reader, struct varve_store *store)
 	xattr_dir_set(&reader->dir, fd);
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
-	reader->buffer = fault_calloc(&store->core.io.fault, 1, RECORD_CONTENT_MAX);
+	reader->buffer = fault_realloc(&store->core.io.fault, NULL, RECORD_CONTENT_MAX);
 	return reader->buffer ? 0 : -ENOMEM;
 }
 
@@ -135,6 +135,12 @@ int record_reader_read(struct record_reader *reader, const char *id, struct reco
 	for (unsigned tries = 0; r == -EAGAIN && tries < RECORD_TRIES; tries++)
 		r = record_read_once(reader, id, ret_record);
 	return r == -EAGAIN ? -EBUSY : r;
+}
+
+bool record_unread(int error)
+{
+	return error == -EUCLEAN || error == -ENOTSUP || error == -EACCES || error == -EPERM ||
+	       error == -EBUSY;
 }
 
 const char *record_detail(int error)

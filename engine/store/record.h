@@ -61,6 +61,12 @@ int record_reader_begin(struct record_reader *reader, struct varve_store *store)
  */
 int record_reader_read(struct record_reader *reader, const char *id, struct record **ret_record);
 
+/*
+ * Does ERROR of these mean that the record of one layer is damaged, of a later version, or not for
+ * the caller? Where many things are looked at it counts as none, and hides nothing else.
+ */
+bool record_unread(int error);
+
 /* What ERROR of these says to a person; NULL: no more than its number. */
 const char *record_detail(int error);
 

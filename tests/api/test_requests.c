@@ -374,7 +374,8 @@ static void check_fields(struct varve_store *store, const struct varve_result *r
 	ck_assert((result->usage != NULL) == (operation == VARVE_USAGE && !result->error));
 	ck_assert(!result->quota || operation == VARVE_QUOTA);
 	ck_assert((result->record != NULL) ==
-		  ((operation == VARVE_LABEL || operation == VARVE_RECORD) && !result->error));
+		  (!result->error && (operation == VARVE_LABEL || operation == VARVE_RECORD ||
+				      (operation == VARVE_INFO && result->record))));
 	ck_assert(!result->records || operation == VARVE_LIST);
 	ck_assert(!result->bytes || bytes);
 	ck_assert(!result->skipped_count && !result->skipped_total);

@@ -40,5 +40,5 @@ if command -v mandoc >/dev/null; then
 fi
 if [[ -x "$build/varve" ]]; then
 	expect_complaint command man/varve.1 's/wait\\-clean/wait\\-cleaned/' '^[+]--wait-cleaned'
-	expect_complaint command man/varve.1 's/^\.Op Fl \\-label Ar label$/.Op Fl \\-shared/' '^-create --label$'
+	expect_complaint command man/varve.1 's/^\.Op Fl \\-selinux\\-label Ar label$/.Op Fl \\-shared/' '^-create --selinux-label$'
 fi

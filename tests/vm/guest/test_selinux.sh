@@ -70,7 +70,7 @@ check_labels() {
 	before=$(find "$layers/base" -exec stat -c '%n %C %z' {} + | sort)
 	for label_bad in "$unknown" system_u:object_r:container_file_t:s0:c9999 no_such_u:object_r:container_file_t:s0; do
 		expect_refused relabel base "$label_bad"
-		expect_refused create --parent base --label "$label_bad" never
+		expect_refused create --parent base --selinux-label "$label_bad" never
 	done
 	[[ ! -e "$layers/never" ]] || fail "a create that was refused left a layer"
 	[[ "$(find "$layers/base" -exec stat -c '%n %C %z' {} + | sort)" == "$before" ]] || fail "a refused label changed something"
@@ -85,12 +85,12 @@ check_labels() {
 
 	varve create --parent base copy
 	[[ "$(stat -c %C "$layers/copy/etc/file")" == "$label" ]] || fail "a snapshot lost its label"
-	varve create --parent base --label "$other" labelled
+	varve create --parent base --selinux-label "$other" labelled
 	# Inode 2 stands for the nested subvolume, and has no attributes.
-	[[ "$(find "$layers/labelled" -not -inum 2 -exec stat -c %C {} + | sort -u)" == "$other" ]] || fail "create --label: $(find \
+	[[ "$(find "$layers/labelled" -not -inum 2 -exec stat -c %C {} + | sort -u)" == "$other" ]] || fail "create --selinux-label: $(find \
 		"$layers/labelled" -exec stat -c '%C %n' {} + | head -n 5)"
-	varve create --label "$label" empty
-	[[ "$(stat -c %C "$layers/empty")" == "$label" ]] || fail "create --label of a base: $(stat -c %C "$layers/empty")"
+	varve create --selinux-label "$label" empty
+	[[ "$(stat -c %C "$layers/empty")" == "$label" ]] || fail "create --selinux-label of a base: $(stat -c %C "$layers/empty")"
 	expect_label base "$label"
 	[[ "$(stat -c %C /etc/passwd)" != *container* ]] || fail "a link was followed"
 	varve rm labelled copy empty base
