@@ -13,7 +13,8 @@
  * mixed, nested subvolumes made in some layers before they are removed, some requests cancelled;
  * with --sized MODE (of quota: full, or default for what the kernel has best) some layers have a
  * size; with --grouped each second id joins a group of layers (slot_group()), of which there are
- * GROUPS, whenever it is created.
+ * GROUPS, whenever it is created. Every second id has a label and a record (look_labelled()), which
+ * tell what the layer looks like.
  *
  * --die: the load kills itself a moment after it has asked for the removal of a layer with many
  * nested subvolumes, which is the longest way that a layer can be on; a kill from outside seldom
@@ -495,7 +496,8 @@ static int request_call(struct request *request, uint64_t flags)
 	struct varve_store *store = request->churn->store;
 	const char *ids[BATCH_MAX], *storage_options[3] = { NULL, NULL, NULL };
 	int group_number = slot_group(request->churn, request->items[0].slot);
-	char base[32], size[32], group[32];
+	char base[32], size[32], group[32], label[LOOK_LABEL_BYTES], bytes[LOOK_RECORD_BYTES];
+	const char *labels[] = { label, NULL };
 
 	for (size_t i = 0; i < request->count; i++)
 		ids[i] = request->items[i].slot->id;
@@ -516,6 +518,13 @@ static int request_call(struct request *request, uint64_t flags)
 	}
 	if (storage_options[0])
 		options.storage_options = storage_options;
+	if (look_labelled(ids[0])) {
+		look_label(&request->look, label);
+		options.labels = labels;
+		memset(bytes, request->look.base, sizeof(bytes));
+		options.record = bytes;
+		options.record_bytes = request->look.base ? sizeof(bytes) : 0;
+	}
 	if (request->applied)
 		return request_call_applied(request, &options);
 	if (request->parent) {
@@ -601,7 +610,8 @@ static bool slot_fits(const struct request *request, const struct slot *slot, bo
 {
 	const struct churn *churn = request->churn;
 
-	if (slot_group(churn, slot) != slot_group(churn, request->items[0].slot))
+	if (slot_group(churn, slot) != slot_group(churn, request->items[0].slot) ||
+	    look_labelled(slot->id) != look_labelled(request->items[0].slot->id))
 		return false;
 	for (size_t i = 0; i < request->count; i++)
 		if (request->items[i].slot == slot)

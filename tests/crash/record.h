@@ -44,6 +44,29 @@ struct look {
 	unsigned size_mib; /* Its limit; 0: none. */
 };
 
+/* Bytes of the record of a labelled layer with content: more than one attribute has. */
+#define LOOK_RECORD_BYTES 15000
+
+/* Bytes for the label of a layer, with its NUL. */
+#define LOOK_LABEL_BYTES 64
+
+/* Do all layers of the name ID have a label? Every second name does. */
+static inline bool look_labelled(const char *id)
+{
+	unsigned sum = 0;
+
+	for (; *id; id++)
+		sum = sum * 31 + (unsigned char)*id;
+	return sum % 2;
+}
+
+/* Write the label that a layer of LOOK has, which tells all of that, to LABEL. */
+static inline void look_label(const struct look *look, char label[LOOK_LABEL_BYTES])
+{
+	snprintf(label, LOOK_LABEL_BYTES, "look=%d.%o.%d.%u", look->base, look->mode,
+		 look->read_only, look->size_mib);
+}
+
 /* The time now, in nanoseconds of CLOCK_MONOTONIC. */
 static inline uint64_t record_now(void)
 {

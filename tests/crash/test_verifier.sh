@@ -14,14 +14,17 @@ home=$mnt/home
 layers=$home/subvolumes
 record=$work/record
 "$churn" --prepare --home "$home"
-"$churn" --home "$home" --record "$record" --seed "$seed" --seconds 1 --slots 96
+"$churn" --home "$home" --record "$record" --seed "$seed" --seconds 2 --slots 96
 verify_all --home "$home" --record "$record"
 verify_all --home "$home" --record "$record" --model cut
 say "untouched: $(cat "$work/verify.out")"
 
-# The last line about a layer that is a writable snapshot with content ("rw"), or was removed ("gone"): its id.
+# The last line about a layer that is a writable snapshot with content ("rw"), or was removed ("gone"): its id. The former has no
+# label: what is put in its place later has another uuid, and would have lost it.
+ls "$home/.varve/layers" >"$work/labelled"
 pick() {
 	awk -v want="$1" '
+		FNR == NR { labelled[$1] = 1; next }
 		$2 == "submit" { id[$3] = $5; kind[$3] = $4; base[$3] = $6; ro[$3] = $8; last[$5] = $3 }
 		$2 == "end" { error[$3] = $4 }
 		$2 == "nesting" { nested[$3] = 1 }
@@ -29,10 +32,10 @@ pick() {
 			for (i in last) {
 				n = last[i]
 				if (!(n in error) || error[n] != 0) continue
-				if (want == "rw" && kind[n] == "create" && base[n] > 1 && ro[n] == 0 && !nested[i]) { print i; exit }
+				if (want == "rw" && kind[n] == "create" && base[n] > 1 && ro[n] == 0 && !nested[i] && !labelled[i]) { print i; exit }
 				if (want == "gone" && kind[n] == "remove") { print i; exit }
 			}
-		}' "$record"
+		}' "$work/labelled" "$record"
 }
 
 noticed=0
@@ -83,6 +86,16 @@ given=$work/record.durable
 awk -v id="$layer" '$2 == "submit" && $5 == id { $10 = 1 } { print }' "$record" >"$given"
 broken "$layer: absent; expected base" btrfs -q subvolume delete "$layers/$layer"
 options=()
+
+# A layer that has lost its label, and one that has another one's.
+read -r labelled other < <(cd "$layers" && for id in $(cat "$work/labelled"); do [ ! -d "$id" ] || printf '%s ' "$id"; done; echo)
+other=${other%% *}
+[ -n "$other" ] || fail "the load left no two labelled layers"
+lose_label() { mv "$home/.varve/layers/$labelled" "$mnt/label.kept"; }
+mend() { mv "$mnt/label.kept" "$home/.varve/layers/$labelled"; }
+broken "$labelled: expected the label look=.* it has none" lose_label
+take_label() { lose_label; cp -a "$home/.varve/layers/$other" "$home/.varve/layers/$labelled"; }
+broken "$labelled: expected the label look=.* it has none" take_label
 
 # Records that tell another story than the disk.
 mend() { :; }

@@ -279,6 +279,53 @@ static bool layer_fits(int fd, mode_t root, const struct state *state, uint64_t 
 	return !state->nested || nested_is_whole(fd, state->more);
 }
 
+/* Check that the layer ID, which has LOOK, has the label and the record that it was made with. */
+static void labels_check(struct verify *verify, const char *id, const struct look *look)
+{
+	struct varve_layer_record *record;
+	char label[LOOK_LABEL_BYTES];
+	struct varve_failure failure;
+	size_t bytes = look_labelled(id) && look->base ? LOOK_RECORD_BYTES : 0;
+	bool same;
+
+	if (varve_layer_record_wait(verify->store, id, &record, &failure) < 0) {
+		wrong(verify, "%s: its record: %s: %s", id, strerror(-failure.error),
+		      failure.detail);
+		return;
+	}
+	look_label(look, label);
+	same = record->labels_count == look_labelled(id) && record->bytes_count == bytes;
+	if (same && look_labelled(id))
+		same = !strcmp(record->labels[0], label);
+	for (size_t i = 0; same && i < bytes; i++)
+		same = ((const unsigned char *)record->bytes)[i] == look->base;
+	if (!same)
+		wrong(verify, "%s: expected the label %s and %zu bytes; it has %s and %zu bytes",
+		      id, look_labelled(id) ? label : "none", bytes,
+		      record->labels_count ? record->labels[0] : "none", record->bytes_count);
+	free(record);
+}
+
+/* Check that no record of a layer is left that is gone, or has none. */
+static void records_check(struct verify *verify)
+{
+	int directory = openat(verify->home_fd, ".varve/layers",
+			       O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int subvolumes = openat(verify->home_fd, "subvolumes", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *stream = directory < 0 ? NULL : directory_open(directory, ".");
+	struct dirent *entry;
+
+	while (stream && (entry = directory_next(stream)))
+		if (!verify->ignore &&
+		    (!look_labelled(entry->d_name) || !is_subvolume(subvolumes, entry->d_name)))
+			wrong(verify, "%s: a record of no layer is left", entry->d_name);
+	if (stream)
+		closedir(stream);
+	if (directory >= 0)
+		close(directory);
+	close(subvolumes);
+}
+
 /*
  * Check the visible layer ID against what is known of it; AGAIN: it has been checked before, and
  * must not have changed.
@@ -299,9 +346,12 @@ static void layer_check(struct verify *verify, int subvolumes, const char *id, b
 		      id);
 		goto out;
 	}
-	for (size_t i = 0; i < subject->states_count && !fits; i++)
+	for (size_t i = 0; i < subject->states_count && !fits; i++) {
 		fits = layer_fits(fd, st.st_mode, &subject->states[i], &sum) &&
 		       size_fits(verify, id, fd, subject->states[i].look.size_mib);
+		if (fits && again)
+			labels_check(verify, id, &subject->states[i].look);
+	}
 	if (!fits) {
 		struct content_digest digest = { 0, 0 };
 		int r = content_read(fd, "", &digest, &nested);
@@ -593,6 +643,7 @@ static void store_check(struct verify *verify)
 	leftovers_check(verify, "after the first sweep");
 	sweep_check(verify, 0, 0, 0, 0, "the second");
 	verify->layers = layers_check(verify, true);
+	records_check(verify);
 	list_check(verify);
 	works_check(verify);
 	if (verify->purge)
