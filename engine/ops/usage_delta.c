@@ -12,11 +12,14 @@
  *	LEAVE   after a failure: lets the next walk in
  *
  * An answer is remembered where nothing is under way in the layer: its last change is of a
- * transaction (ctransid) that has been committed, which it is once the root of the tree is of that
- * transaction or a later one (generation). Whatever changes later has a later ctransid, and is
- * searched anew. Subvolumes nested in the layer change by themselves, so what has some is searched
- * each time.
+ * transaction (ctransid) that takes no more changes. It takes none once the root of the tree is of
+ * that transaction or a later one (generation), because the commit sets that; but the root of a new
+ * subvolume that is no snapshot is of the transaction that makes it from the start. It takes none
+ * either once the file system is at a later one. Whatever changes later has a later ctransid, and
+ * is searched anew. Subvolumes nested in the layer change by themselves, so what has some is
+ * searched each time.
  */
+#include "engine/btrfs/fs.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/diff/delta_search.h"
@@ -164,6 +167,20 @@ static int usage_delta_opened(struct op *op, int result)
 
 /* ---- SEARCH ---------------------------------------------------------------------------------- */
 
+/*
+ * Is the last change that INFO tells of one of a transaction that takes no more changes, where the
+ * file system was at GENERATION later (0: not known)?
+ */
+static bool usage_delta_lasts(const struct btrfs_ioctl_get_subvol_info_args *info,
+			      uint64_t generation)
+{
+	static const uint8_t none[BTRFS_UUID_SIZE];
+	bool snapshot = memcmp(info->parent_uuid, none, sizeof(none));
+
+	return generation > info->ctransid || (info->generation >= info->ctransid &&
+					       (snapshot || info->generation > info->otransid));
+}
+
 /* Search, and remember the answer where it lasts. Lane thread. */
 static int usage_delta_search_run(struct call *call)
 {
@@ -181,6 +198,8 @@ static int usage_delta_search_run(struct call *call)
 		.yield.wakes = &store->core.io.wakes,
 	};
 	struct usage_numbers numbers;
+	/* What is later than this may be missing from the answer. */
+	bool lasts = usage_delta_lasts(info, fs_generation(store->layout.home_fd));
 	int r;
 
 	memcpy(search.parent, info->parent_uuid, sizeof(search.parent));
@@ -191,7 +210,7 @@ static int usage_delta_search_run(struct call *call)
 					  .bytes = search.sums.bytes,
 					  .disk_bytes = search.sums.disk_bytes };
 	usage_delta_answer(usage, VARVE_USAGE_SEARCH, &numbers);
-	if (info->generation >= info->ctransid && !search.nested)
+	if (lasts && !search.nested)
 		usage_cache_keep(store->usages, info->treeid, info->ctransid, &numbers);
 	return 0;
 }

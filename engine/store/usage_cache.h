@@ -3,9 +3,9 @@
  * What was measured of subvolumes, remembered by the number of the subvolume and the transaction of
  * its last change (ctransid). The last USAGE_CACHE_MAX that were asked for stay.
  *
- * Only what was searched in a later transaction than the last change is put in: what a running
- * transaction has changed is not all in the trees. A snapshot of a subvolume changes its generation
- * and not its ctransid. A buffered write changes neither before it is written back. A number is
+ * Only what was searched when the transaction of the last change took no more is put in: what a
+ * running transaction has changed is not all in the trees, and it may change more. A snapshot of a
+ * subvolume changes its generation and not its ctransid. A buffered write changes neither before it is written back. A number is
  * never used twice by a file system, so nothing has to be taken out.
  */
 #ifndef VARVE_STORE_USAGE_CACHE_H

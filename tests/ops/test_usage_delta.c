@@ -371,6 +371,24 @@ START_TEST(test_remembered)
 }
 END_TEST
 
+/* What is changed in the transaction that has made the layer is not missed. */
+START_TEST(test_fresh)
+{
+	char *home = test_home();
+	struct varve_store *store = test_open_relaxed(home);
+
+	test_create(store, "layer", NULL);
+	ck_assert_uint_eq(measure(store, "layer", VARVE_USAGE_NO_FLUSH).inodes, 1);
+	put(test_path("%s/file", test_layer(home, "layer")), 0, SECTOR, 'x');
+	check(store, "layer", 2, SECTOR, SECTOR);
+	/* In a later transaction it is remembered. */
+	test_create(store, "other", NULL);
+	measure(store, "layer", 0);
+	ck_assert_uint_ne(measure(store, "layer", 0).flags & VARVE_USAGE_REMEMBERED, 0);
+	test_close(store);
+}
+END_TEST
+
 /* A frozen layer that another program thaws, changes and freezes again. */
 START_TEST(test_thawed)
 {
@@ -561,5 +579,5 @@ START_TEST(test_cache_bound)
 }
 END_TEST
 
-TEST_MAIN("usage_delta", test_nothing, test_kinds, test_random_changes, test_remembered,
+TEST_MAIN("usage_delta", test_nothing, test_kinds, test_random_changes, test_remembered, test_fresh,
 	  test_thawed, test_parent_gone, test_received, test_nobody, test_many, test_cache_bound)
