@@ -131,6 +131,7 @@ static int rename_move(struct op *op, const char *from, const char *to)
 	if (!r)
 		r = record_copy(store, from, to);
 	if (r) {
+		op->detail = record_detail(r);
 		size_record_remove(store, to);
 		return r;
 	}

@@ -238,12 +238,21 @@ int record_remove(struct varve_store *store, const char *id)
 int record_copy(struct varve_store *store, const char *id, const char *new_id)
 {
 	int records_fd = layout_find(store, LAYOUT_RECORDS);
+	_cleanup_free_ struct record *record = NULL;
+	struct record_reader reader;
 	int r = record_remove(store, new_id);
 
 	if (r < 0 || records_fd < 0)
 		return MIN(r, 0);
 	r = RET_NERRNO(linkat(records_fd, id, records_fd, new_id, 0));
-	return r == -ENOENT ? 0 : r;
+	if (r != -EPERM)
+		return r == -ENOENT ? 0 : r;
+	/* It is another user's, and fs.protected_hardlinks is set. No layer has the new name yet. */
+	r = record_reader_begin(&reader, store);
+	if (!r)
+		r = record_reader_read(&reader, id, &record);
+	record_reader_end(&reader);
+	return record ? record_write(store, records_fd, new_id, record, record->uuid) : r;
 }
 
 /* ---- those that belong to no layer ----------------------------------------------------------- */

@@ -224,11 +224,17 @@ int size_record_copy(struct varve_store *store, const char *id, const char *new_
 {
 	int quotas_fd = layout_find(store, LAYOUT_QUOTAS);
 	int r = size_record_remove(store, new_id);
+	uint64_t bytes;
 
 	if (r < 0 || quotas_fd < 0)
 		return MIN(r, 0);
 	/* A second name of the file: its content is there at once. */
 	r = RET_NERRNO(linkat(quotas_fd, id, quotas_fd, new_id, 0));
+	/* It is another user's, and fs.protected_hardlinks is set. No layer has the new name. */
+	if (r == -EPERM)
+		r = size_record_find(store, id, &bytes);
+	if (r > 0)
+		r = size_record_write(store, quotas_fd, new_id, bytes);
 	return r == -ENOENT ? 0 : r;
 }
 
