@@ -7,6 +7,7 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -42,6 +43,43 @@ static int has_label(struct varve_store *store, const char *id, const char *labe
 	free(record);
 	return has;
 }
+
+#define FOUND 64
+
+/** What a find has and how much memory is in use while its result lives. */
+struct found {
+	unsigned ended;
+	size_t ids_count, bytes;
+};
+
+static void note_found(struct varve_store *store, const struct varve_result *result,
+		       void *user_data)
+{
+	struct found *found = user_data;
+	found->ids_count = result->ids_count;
+	found->bytes = mallinfo2().uordblks + mallinfo2().hblkhd;
+	found->ended = 1;
+}
+
+START_TEST(test_find_memory)
+{
+	struct varve_store *store = test_open(test_home());
+	struct varve_find_options options = VARVE_FIND_OPTIONS_INIT;
+	struct found found = { 0 };
+	for (int i = 0; i < FOUND; i++)
+		test_error(create_labelled(store, test_path("layer-%d", i), STRINGS("a=1"),
+					   VARVE_RECORD_BYTES_MAX),
+			   0);
+	options.labels = STRINGS("a");
+	size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+	test_error(varve_layer_find(store, &options, note_found, &found, NULL), 0);
+	test_dispatch_until(store, &found.ended, 1);
+	ck_assert_uint_eq(found.ids_count, FOUND);
+	/* The bytes of records that nobody asked for are not kept. */
+	ck_assert_uint_lt(found.bytes, before + FOUND * (size_t)VARVE_RECORD_BYTES_MAX / 4);
+	test_close(store);
+}
+END_TEST
 
 /** Rename a layer whose record belongs to another user. */
 static int rename_foreign(void *data)
@@ -145,4 +183,4 @@ START_TEST(test_processes)
 }
 END_TEST
 
-TEST_MAIN("labels_shared", test_foreign, test_processes)
+TEST_MAIN("labels_shared", test_find_memory, test_foreign, test_processes)
