@@ -388,6 +388,9 @@ static int sweep_labels(void *data, const char *name)
 		r = 0;
 	if (r == OP_LATER)
 		sweep->locked = true;
+	/* A directory, which no process puts there; no record can take its place meanwhile. */
+	else if (r == -EISDIR)
+		sweep_remove(sweep, sweep->dir_fd, name);
 	else if (r < 0)
 		sweep_failed(sweep, r, "unlinkat", name);
 	else

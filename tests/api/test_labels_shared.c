@@ -117,6 +117,31 @@ START_TEST(test_foreign)
 }
 END_TEST
 
+static int use_directory(void *data)
+{
+	char *home = data;
+	struct varve_store *store = test_open(home);
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
+	test_create(store, "layer", NULL);
+	test_error(varve_sweep_wait(store, NULL, NULL), 0);
+	test_mkdir(test_path("%s/.varve/layers", home));
+	test_mkdir(record_path(home, "layer"));
+	test_mkdir(test_path("%s/sub", record_path(home, "layer")));
+	test_error(has_label(store, "layer", ""), -EUCLEAN);
+	test_error(varve_sweep_wait(store, &report, NULL), 0);
+	ck_assert_uint_eq(report.failures, 0);
+	ck_assert_uint_eq(report.records_removed, 1);
+	test_error(has_label(store, "layer", ""), 0);
+	test_close(store);
+	return 0;
+}
+
+START_TEST(test_directory)
+{
+	test_as_nobody(use_directory, test_home_of_nobody());
+}
+END_TEST
+
 /* What the processes of test_processes do: how often, with how many ids. */
 #define ROUNDS 150
 #define IDS 3
@@ -183,4 +208,5 @@ START_TEST(test_processes)
 }
 END_TEST
 
-TEST_MAIN("labels_shared", test_find_memory, test_foreign, test_processes)
+TEST_MAIN("labels_shared", test_find_memory, test_foreign, test_directory,
+	  test_processes)
