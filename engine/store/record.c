@@ -16,6 +16,9 @@
 /* The attributes: this and a number. */
 #define RECORD_ATTRIBUTE "user.vrec."
 
+/* All may read them. */
+#define RECORD_MODE 0644
+
 /* Bytes for the name of one. */
 #define RECORD_ATTRIBUTE_BYTES (sizeof(RECORD_ATTRIBUTE) + 10)
 
@@ -193,6 +196,7 @@ int record_write(struct varve_store *store, int dir_fd, const char *name,
 {
 	_cleanup_close_ int fd = -EBADF;
 	_cleanup_free_ unsigned char *content = NULL;
+	struct stat stat;
 	int r = record_fault(store);
 
 	if (r)
@@ -201,11 +205,15 @@ int record_write(struct varve_store *store, int dir_fd, const char *name,
 	if (!content)
 		return -ENOMEM;
 	record_store(record, uuid, content);
-	fd = RET_NERRNO(
-		openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
+	fd = RET_NERRNO(openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			       RECORD_MODE));
 	if (fd < 0)
 		return fd;
-	r = record_write_chunks(fd, content, record_stored_bytes(record));
+	/* Whatever the umask is; mostly it leaves the mode as it is, and a look is cheaper. */
+	if (!fstat(fd, &stat) && (stat.st_mode & 07777) != RECORD_MODE)
+		r = RET_NERRNO(fchmod(fd, RECORD_MODE));
+	if (!r)
+		r = record_write_chunks(fd, content, record_stored_bytes(record));
 	if (r)
 		unlinkat(dir_fd, name, 0);
 	return r;
@@ -247,7 +255,7 @@ int record_copy(struct varve_store *store, const char *id, const char *new_id)
 	r = RET_NERRNO(linkat(records_fd, id, records_fd, new_id, 0));
 	if (r != -EPERM)
 		return r == -ENOENT ? 0 : r;
-	/* It is another user's, and fs.protected_hardlinks is set. No layer has the new name yet. */
+	/* It is another user's, and fs.protected_hardlinks is set. No layer has the new name. */
 	r = record_reader_begin(&reader, store);
 	if (!r)
 		r = record_reader_read(&reader, id, &record);

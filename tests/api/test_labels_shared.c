@@ -81,6 +81,27 @@ START_TEST(test_find_memory)
 }
 END_TEST
 
+static int use_umask(void *data)
+{
+	struct varve_store *store = test_open(data);
+	struct varve_label_options options = VARVE_LABEL_OPTIONS_INIT;
+	/* The directories are made now. */
+	test_error(create_labelled(store, "layer", STRINGS("a=1"), 10), 0);
+	mode_t before = umask(0777);
+	options.labels = STRINGS("a=2");
+	test_error(varve_layer_label_wait(store, "layer", &options, NULL, NULL), 0);
+	test_error(has_label(store, "layer", "a=2"), 1);
+	umask(before);
+	test_close(store);
+	return 0;
+}
+
+START_TEST(test_umask)
+{
+	test_as_nobody(use_umask, test_home_of_nobody());
+}
+END_TEST
+
 /** Rename a layer whose record belongs to another user. */
 static int rename_foreign(void *data)
 {
@@ -208,5 +229,5 @@ START_TEST(test_processes)
 }
 END_TEST
 
-TEST_MAIN("labels_shared", test_find_memory, test_foreign, test_directory,
+TEST_MAIN("labels_shared", test_find_memory, test_umask, test_foreign, test_directory,
 	  test_processes)
