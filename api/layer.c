@@ -217,7 +217,8 @@ int varve_layer_remove_batch(struct varve_store *store, const char *const *ids, 
 	if (!r)
 		r = check_ids(store, VARVE_REMOVE, ids, count);
 	if (!r)
-		r = check_flags(store, VARVE_REMOVE, flags, VARVE_DURABLE | VARVE_RELAXED);
+		r = check_flags(store, VARVE_REMOVE, flags,
+				VARVE_DURABLE | VARVE_RELAXED | VARVE_REMOVE_BACKGROUND);
 	return r ? r
 		 : remove_submit(store, ids, count, flags,
 				 &(struct submit){ callback, user_data, ret_request });

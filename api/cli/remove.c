@@ -13,6 +13,8 @@ static const struct option_spec remove_options[] = {
 	{ .letter = 'n',
 	  .name = "dry-run",
 	  .help = "remove nothing: print those of the layers that exist" },
+	{ .name = "background",
+	  .help = "remove them at the pace that others are held up little by" },
 	{ .name = "wait", .help = "wait until the space of all removed layers is free" },
 	{ 0 },
 };
@@ -21,7 +23,9 @@ static const struct option_spec remove_options[] = {
 static int remove_submit(struct flight *flight, const char *id, varve_callback *callback,
 			 void *user_data, varve_request *ret_request)
 {
-	return varve_layer_remove(flight->cli->store, id, 0, callback, user_data, ret_request);
+	uint64_t flags = *(const bool *)flight->data ? VARVE_REMOVE_BACKGROUND : 0;
+
+	return varve_layer_remove(flight->cli->store, id, flags, callback, user_data, ret_request);
 }
 
 /** Is it gone anyway? */
@@ -94,12 +98,14 @@ static const struct flight_job remove_look_force_job = {
 static int remove_run(struct cli *cli, const struct arguments *arguments)
 {
 	bool force = options_has(arguments, "force");
+	bool background = options_has(arguments, "background");
 	int status;
 
 	if (options_has(arguments, "dry-run"))
 		return flight_run_operands(cli, force ? &remove_look_force_job : &remove_look_job,
 					   arguments, NULL);
-	status = flight_run_operands(cli, force ? &remove_force_job : &remove_job, arguments, NULL);
+	status = flight_run_operands(cli, force ? &remove_force_job : &remove_job, arguments,
+				     &background);
 
 	if (options_has(arguments, "wait") && cli->store && !interrupt_signal())
 		status |= upkeep_wait_clean(cli);

@@ -902,6 +902,11 @@ int varve_noop(struct varve_store *store, varve_callback *callback, void *user_d
 #define VARVE_APPLY_WRITEBACK VARVE_FLAG(21)
 /** create: make the layer read-only. */
 #define VARVE_CREATE_READ_ONLY VARVE_FLAG(2)
+/**
+ * remove: in the background, so that others are held up little: the removal begins when creates of
+ * the store, and the disk, leave time for it. See varve_layer_remove().
+ */
+#define VARVE_REMOVE_BACKGROUND VARVE_FLAG(22)
 /** create: fail with -EAGAIN where the create would have to wait for the cleaner's backlog. */
 #define VARVE_CREATE_NOWAIT VARVE_FLAG(3)
 
@@ -1038,12 +1043,21 @@ int varve_layer_create_batch(struct varve_store *store, const char *const *ids, 
 			     void *user_data, varve_request *ret_request);
 
 /**
- * Remove layer ID with its nested subvolumes. FLAGS: VARVE_DURABLE or VARVE_RELAXED, or 0.
+ * Remove layer ID with its nested subvolumes. FLAGS: VARVE_DURABLE or VARVE_RELAXED, or 0; and
+ * VARVE_REMOVE_BACKGROUND.
  *
  * Takes the same time whatever the number of files. The kernel's cleaner frees the space later: see
  * varve_sync(). A layer with open files or bind mounts can be removed; these keep the old content
  * until they are closed. The kernel unmounts, in all mount namespaces, the file systems that are
  * mounted in the layer, and does not change their content.
+ *
+ * With VARVE_REMOVE_BACKGROUND the removal waits for its turn: such removals go a few at a time,
+ * fewer while layers are made in the store, creates take longer than otherwise, or tasks of the
+ * machine wait for the disk (/proc/pressure/io, where the kernel allows it). At least one goes in a
+ * tenth of a second. None waits while less than a tenth of the file system is free, or a create
+ * waits for backlog_max. A removal that waits can be cancelled, and varve_close() cancels it: then
+ * the layer is whole. Another request for the same id comes after the removal, as always, and lets
+ * it go at once. varve_statistics.background_waiting counts those that wait.
  *
  * Flags (chattr +i, +a) on the roots of the layer and of nested subvolumes, and on directories that
  * contain subvolumes, are cleared, which takes CAP_LINUX_IMMUTABLE; missing permissions of the
@@ -1929,11 +1943,13 @@ struct varve_statistics {
 	 * group or an option; 0: the store did not.
 	 */
 	uint64_t quota_turned_on;
+	/** Removals that wait in the background now: see VARVE_REMOVE_BACKGROUND. */
+	uint64_t background_waiting;
 };
 
-#define VARVE_STATISTICS_INIT                                                                \
-	{                                                                                    \
-		sizeof(struct varve_statistics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
+#define VARVE_STATISTICS_INIT                                                                   \
+	{                                                                                       \
+		sizeof(struct varve_statistics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
 	}
 /** As VARVE_STATISTICS_INIT; SIZE is sizeof(*statistics). */
 void varve_statistics_init(struct varve_statistics *statistics, size_t size);

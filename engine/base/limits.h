@@ -179,6 +179,47 @@
  */
 #define DESTROY_SLICE_NS (3 * NS_PER_MS)
 
+/*
+ * Removals in the background (store/pace.h): a slice takes this part of a create at most, and lets
+ * so many go. The first part adds a quarter to a create on average, and half at most.
+ */
+#define PACE_CREATE_PART 2
+#define PACE_SLICE_MAX 128
+
+/* No layer is made any more: none was for so long. */
+#define PACE_IDLE_NS (100 * NS_PER_MS)
+
+/*
+ * Creates that take so much longer than on a quiet store are slow: then the gap between slices is
+ * so much longer, and while tasks wait for the disk so much.
+ */
+#define PACE_SLOW_FACTOR 2
+#define PACE_SLOW_GAP 2
+#define PACE_PRESSED_GAP 2
+
+/* The longest gap: at least one removal in this time. A thousand end in under two minutes. */
+#define PACE_WAIT_MAX_NS (100 * NS_PER_MS)
+
+/* How fast averages move, and how fast it is forgotten what a quiet store was like. */
+#define PACE_AVERAGE_PARTS 8
+#define PACE_FORGET_PARTS 256
+
+/*
+ * Where less than this part of the file system is free removals are not paced: what they free is
+ * needed.
+ */
+#define PACE_FREE_PART 10
+
+/*
+ * How often, while removals wait in the background, it is asked how much is free and whether tasks
+ * wait for the disk, and the cleaner is woken: dropped as they come, subvolumes hold up creates
+ * less than all at once.
+ */
+#define PACE_LOOK_NS (100 * NS_PER_MS)
+
+/* The kernel tells of tasks that wait for the disk once in its window of two seconds. */
+#define PACE_PRESSED_NS (2000 * NS_PER_MS)
+
 /* Destroys run at one boundary between groups while creates wait, however short they are. */
 #define DESTROYS_PER_BEAT_MAX 128
 

@@ -85,6 +85,11 @@ int fs_flush(int fd)
 	return btrfs_util_sync_fd(fd) ? negative_errno() : 0;
 }
 
+int fs_begin_commit(int fd)
+{
+	return btrfs_util_start_sync_fd(fd, NULL) ? negative_errno() : 0;
+}
+
 int fs_flush_data(int fd)
 {
 	int r = fs_flush(fd);

@@ -24,6 +24,12 @@ int fs_commit(int dir_fd, int fd);
 int fs_flush(int fd);
 
 /*
+ * Begin to commit what has changed, if anything has, which wakes the cleaner; neither waits for
+ * that nor flushes data. Unprivileged.
+ */
+int fs_begin_commit(int fd);
+
+/*
  * As fs_flush(); fails if data of any file was lost since FD was opened, or since the last such
  * failure for FD.
  */

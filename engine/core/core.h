@@ -130,6 +130,11 @@ struct op {
 	 */
 	uint16_t slot;
 	bool direct_allowed, direct, commits;
+	/*
+	 * Wait, before it begins, until others are not held up by it; it was let go so, and has
+	 * not passed: see store/background.h.
+	 */
+	bool background, paced;
 	/* Be a group of its own. */
 	bool alone;
 	/*
@@ -381,8 +386,24 @@ struct core_hooks {
 	void (*free)(struct core *core);
 };
 
+/* What lets operations wait in the background; on the reactor, but for the last. */
+struct wait_hooks {
+	/* Let those begin whose time has come. Once a turn. */
+	void (*turn)(struct core *core);
+	/* Nanoseconds until a turn has something to do by the clock, -1: no time is known. */
+	int64_t (*due)(const struct core *core);
+	/* OP could begin: let it wait for its time. */
+	void (*wait)(struct op *op);
+	/* Another operation waits for OP: let it begin. */
+	void (*hasten)(struct op *op);
+	/* Free what is kept for that; the reactor has ended, or this is a forked child's copy. */
+	void (*free)(struct core *core);
+};
+
 struct core {
 	/* ---- fixed at open ---- */
+	/* NULL: nothing was opened. */
+	const struct wait_hooks *waits;
 	const struct core_hooks *hooks;
 	/* The store, as callbacks get it. */
 	struct varve_store *store;

@@ -11,8 +11,9 @@ struct ident {
 	struct list waiting;
 	/* How many shared holds are granted. */
 	uint32_t shared;
-	/* The one hold that is granted is an exclusive one. */
+	/* The one hold that is granted is an exclusive one; whose that is, NULL: of none. */
 	bool exclusive;
+	struct op *owner;
 	char id[];
 };
 
@@ -63,9 +64,10 @@ static bool id_lock_fits(const struct ident *ident, bool exclusive)
 static void id_lock_take(struct id_lock *id_lock)
 {
 	id_lock->granted = true;
-	if (id_lock->exclusive)
+	if (id_lock->exclusive) {
 		id_lock->ident->exclusive = true;
-	else
+		id_lock->ident->owner = id_lock->op;
+	} else
 		id_lock->ident->shared++;
 }
 
@@ -75,6 +77,32 @@ static void id_lock_withdraw(struct op *op)
 	list_remove(&op->link);
 	for (size_t i = 0; i < op->request->class->holds; i++)
 		id_lock_release(&op->request->core->holds, &op->holds[i]);
+}
+
+/* Let OP, if it is to run in the background, do so no longer. */
+static void id_lock_hasten_op(struct op *op)
+{
+	if (op->background)
+		op->request->core->waits->hasten(op);
+}
+
+/*
+ * ID_LOCK, which waits, is that of an operation that is not to run in the background: nor are those
+ * ahead of it any more. The next one ahead that is not has seen to those ahead of itself.
+ */
+static void id_lock_hasten(struct id_lock *id_lock)
+{
+	struct ident *ident = id_lock->ident;
+
+	for (struct list *link = id_lock->link.prev; link != &ident->waiting; link = link->prev) {
+		struct op *op = list_entry(link, struct id_lock, link)->op;
+
+		if (!op->background)
+			return;
+		id_lock_hasten_op(op);
+	}
+	if (ident->owner)
+		id_lock_hasten_op(ident->owner);
 }
 
 int id_lock_queue(struct id_lock_table *table, struct op *op)
@@ -95,6 +123,8 @@ int id_lock_queue(struct id_lock_table *table, struct op *op)
 			id_lock->granted = false;
 			list_append(&ident->waiting, &id_lock->link);
 			op->holds_waiting++;
+			if (!op->background)
+				id_lock_hasten(id_lock);
 		}
 	}
 	return 0;
@@ -111,6 +141,7 @@ void id_lock_release(struct id_lock_table *table, struct id_lock *id_lock)
 		list_remove(&id_lock->link);
 	} else if (id_lock->exclusive) {
 		ident->exclusive = false;
+		ident->owner = NULL;
 	} else {
 		ident->shared--;
 	}

@@ -197,6 +197,10 @@ void op_start(struct op *op)
 		op_run(op, op->request->class->steps[op->state].start(op));
 		return;
 	}
+	if (!op->start_error && op->background) {
+		op->request->core->waits->wait(op);
+		return;
+	}
 	if (!op->start_error && !fds_enter(op))
 		return;
 	op->request->core->counters.running[op->request->class->operation]++;

@@ -151,11 +151,16 @@ static void *reactor_run(void *data)
 		/* What is due is run now; sleep until the next of it at most. */
 		int64_t due_ns = reactor_sooner(reactor_timer(core), op_again(core));
 
+		due_ns = reactor_sooner(due_ns, core->waits->due(core));
+		/* The last turn may have let some begin. */
+		if (!list_empty(&core->holds.runnable))
+			due_ns = 0;
 		io_turn(&core->io, reactor_sooner(due_ns, fds_unstall(core)));
 		do {
 			requests_run(core);
 			requests_cancel(core);
 		} while (!list_empty(&core->holds.runnable));
+		core->waits->turn(core);
 		core->hooks->turn(core);
 		requests_flush(core);
 	}

@@ -42,6 +42,7 @@
 #include "engine/dir/loosen.h"
 #include "engine/dir/swap.h"
 #include "engine/ops/ops.h"
+#include "engine/store/background.h"
 #include "engine/store/backlog.h"
 #include "engine/store/groups.h"
 #include "engine/store/layer.h"
@@ -93,6 +94,8 @@ struct create {
 	size_t index;
 	/* It counts among those that the cleaner knows to be in the making. */
 	bool making;
+	/* When it was let in; 0: it was not. */
+	uint64_t begun_ns;
 	/* Its labels and its record, of the whole batch, which the first one frees; NULL: none. */
 	struct record *record;
 	/*
@@ -205,6 +208,7 @@ static int create_make_begin(struct op *op)
 {
 	backlog_make_begin(op_store(op));
 	create_of(op)->making = true;
+	create_of(op)->begun_ns = now_ns();
 	return CREATE_OPEN;
 }
 
@@ -940,9 +944,18 @@ static const struct op_step create_steps[CREATE_STATES] = {
 	[CREATE_UNDO] = { "UNDO", create_undo, create_undone },
 };
 
+/* Tell what it took, if that was the snapshot and no content. */
+static void create_tell_pace(struct create *create)
+{
+	if (create->begun_ns && !create->op.error && !create->unpack &&
+	    !rewrite_wanted(create->plan))
+		background_created(op_store(&create->op), now_ns() - create->begun_ns);
+}
+
 static void create_close(struct op *op)
 {
 	create_make_end(create_of(op));
+	create_tell_pace(create_of(op));
 	fd_close(create_of(op)->source_fd);
 	rewrite_free(TAKE_PTR(create_of(op)->rewrite));
 	free(TAKE_PTR(create_of(op)->fate));

@@ -33,6 +33,7 @@
 #include "engine/dir/mounts.h"
 #include "engine/dir/swap.h"
 #include "engine/ops/ops.h"
+#include "engine/store/background.h"
 #include "engine/store/backlog.h"
 #include "engine/store/groups.h"
 #include "engine/store/layer.h"
@@ -67,6 +68,8 @@ struct remove {
 	/* btrfs's number of the layer, once it was looked at; its name in the trash. */
 	uint64_t number;
 	char trash[96];
+	/* What the call that destroys it, or finds that it cannot, took. */
+	uint64_t worked_ns;
 	/* What is nested in it. */
 	struct nested nested;
 	/*
@@ -171,6 +174,7 @@ static int remove_root(struct remove *remove)
 static int remove_gone(struct op *op)
 {
 	remove_of(op)->gone = true;
+	background_passed(op, remove_of(op)->worked_ns);
 	return op->request->durable ? REMOVE_DURABLE : OP_END;
 }
 
@@ -207,12 +211,14 @@ static void remove_forget(struct remove *remove)
 static int remove_destroy_work(struct op *op)
 {
 	struct remove *remove = remove_of(op);
+	uint64_t begin = now_ns();
 	int r;
 
 	/* Afterwards the number is not known any more. */
 	if (!remove->number && groups_any(op_store(op)))
 		remove_look(remove);
 	r = remove_root(remove);
+	remove->worked_ns = now_ns() - begin;
 	if (!r)
 		remove_forget(remove);
 	if (r == -EPERM && !remove->cause && remove_layout(remove)->privileged)
@@ -735,6 +741,7 @@ static void remove_close(struct op *op)
 {
 	struct remove *remove = remove_of(op);
 
+	background_passed(op, remove->worked_ns);
 	nested_free(&remove->nested);
 	free(remove->blamed);
 	free(remove->swap);
@@ -778,6 +785,7 @@ int remove_submit(struct varve_store *store, const char *const *ids, size_t coun
 		op->id = op->subject = request_string(request, ids[i]);
 		remove_of(op)->empty_fd = remove_of(op)->tree_fd = -EBADF;
 		op->place = LAYER_PLACE;
+		op->background = flags & VARVE_REMOVE_BACKGROUND;
 		op->holds[0] = (struct id_lock){ .id = op->id, .exclusive = true };
 	}
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);

@@ -79,6 +79,11 @@ bool backlog_room(const struct varve_store *store)
 	return store->backlog->dead < store->settings.backlog_max;
 }
 
+bool backlog_creates_wait(const struct varve_store *store)
+{
+	return !list_empty(&store->backlog->creates);
+}
+
 /* Is this a churn under full quotas, where few may be made at a time? */
 static bool backlog_paces(const struct backlog *backlog, uint64_t now)
 {

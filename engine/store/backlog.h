@@ -22,6 +22,9 @@ void backlog_destroyed(struct varve_store *store);
 /* Is there room for one more layer that will be removed some time? Reactor. */
 bool backlog_room(const struct varve_store *store);
 
+/* Does a create wait until there is room? Reactor. */
+bool backlog_creates_wait(const struct varve_store *store);
+
 /* May one more layer be made at once? Reactor. */
 bool backlog_may_make(const struct varve_store *store);
 

@@ -6,6 +6,7 @@
  */
 #include "engine/store/open.h"
 #include "engine/base/id.h"
+#include "engine/base/pressure.h"
 #include "engine/btrfs/fs.h"
 #include "engine/btrfs/qgroup.h"
 #include "engine/core/reactor.h"
@@ -13,6 +14,7 @@
 #include "engine/btrfs/search.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/dir/mounts.h"
+#include "engine/store/background.h"
 #include "engine/store/backlog.h"
 #include "engine/store/groups.h"
 #include "engine/store/layer.h"
@@ -442,6 +444,7 @@ static int open_settings(struct opening *opening, const struct quota_settings *q
 		.walk_fds_max = MIN(WALK_FDS_MAX, fds / FDS_WALK_PART),
 		.archive_small_max = LIBARCHIVE_SMALL_MAX,
 		.quota = *quota,
+		.pressure_path = PRESSURE_PATH,
 		.io = { .no_uring = config->flags & VARVE_OPEN_NO_URING,
 			.ring_entries = config->ring_entries,
 			.threads_max = { [LANE_FS] = config->fs_threads_max,
@@ -458,10 +461,10 @@ static int open_settings(struct opening *opening, const struct quota_settings *q
 	store->core.requests_max = config->requests_max;
 	store->core.relaxed = config->flags & VARVE_OPEN_RELAXED;
 	store->core.io_config = &store->settings.io;
-	if (core_make_slots(&store->core))
+	if (core_make_slots(&store->core) || backlog_init(store) || background_init(store))
 		return -ENOMEM;
 	store->usages = usage_cache_new(&store->core.io.fault);
-	return store->usages ? backlog_init(store) : -ENOMEM;
+	return store->usages ? 0 : -ENOMEM;
 }
 
 /* Commit, for the clock. */

@@ -111,6 +111,8 @@ void store_free(struct varve_store *store)
 		store->teardown(store);
 	free(store->backlog);
 	usage_cache_free(store->usages);
+	if (store->core.waits)
+		store->core.waits->free(&store->core);
 	free(store->workers);
 	for (size_t i = 0; i < ARRAY_SIZE(layout->slot_fds); i++)
 		fd_close(layout->slot_fds[i]);

@@ -12,6 +12,7 @@
 #include "engine/store/group_commit.h"
 
 struct backlog;
+struct background;
 struct usage_cache;
 struct workers;
 
@@ -98,6 +99,8 @@ struct settings {
 	size_t archive_small_max;
 	struct quota_settings quota;
 	struct delta_limits delta;
+	/* Where the kernel tells of waits for the disk: PRESSURE_PATH. Tests name another one. */
+	const char *pressure_path;
 };
 
 struct varve_store {
@@ -116,6 +119,8 @@ struct varve_store {
 	_Atomic uint64_t quota_turned_on;
 	/* What higher layers keep for the store, and free: the cleaner's backlog. */
 	struct backlog *backlog;
+	/* The same: removals in the background. */
+	struct background *background;
 	/* What was measured of layers. */
 	struct usage_cache *usages;
 	/*

@@ -168,7 +168,8 @@ done
 # ---- rm --------------------------------------------------------------------------------------------------------------
 
 quietly rm -- -dash
-quietly rm one two
+quietly rm one
+quietly rm --background two
 run rm six missing json-1
 expect 1 "" "varve: no layer missing"
 expect_layers base from-template frozen json-2 web-1 web-2
