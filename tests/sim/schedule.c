@@ -14,7 +14,7 @@
 
 #define HOME "/home"
 /* Layers that each process has for itself. */
-#define LAYERS_OWN 8
+#define LAYERS_OWN 10
 #define PROGRAMS_MAX 3
 #define LAYERS_MAX (PROGRAMS_MAX * LAYERS_OWN)
 #define REQUESTS_MAX 8
@@ -24,8 +24,10 @@
 /* Where records are below the home; where one has the uuid of its subvolume. */
 #define RECORDS ".varve/layers"
 #define RECORD_UUID 8
-/* SCHEDULE_LIMIT, as its record has it. */
+/* SCHEDULE_LIMIT, as it is recorded; another limit, that layers of some names may have as well. */
 #define LIMIT_TEXT "8388608"
+#define LIMIT_OTHER 9437184
+#define LIMIT_OTHER_TEXT "9437184"
 /* Calls that a program makes, more or less, in one request. */
 #define CALLS_PER_REQUEST 40
 /* How often the power is cut again while a store is being swept. */
@@ -55,6 +57,8 @@ struct request {
 	bool is_durable;
 	/* What it is about; of a rename, to what. NULL: all of them, or one that is shared. */
 	struct layer *layer, *to;
+	/* Of a limit: the new one. */
+	uint64_t bytes;
 	/* Of a sync: the versions that there were. */
 	unsigned versions[LAYERS_OWN];
 };
@@ -78,7 +82,13 @@ static struct model_image templates[3];
 
 bool schedule_sized(const char *id)
 {
-	return *id == 's';
+	return *id == 's' || *id == 'q';
+}
+
+/* May the limit of layer ID be changed? */
+static bool schedule_resized(const char *id)
+{
+	return *id == 'q';
 }
 
 bool schedule_labelled(const char *id)
@@ -142,7 +152,9 @@ static void schedule_check_size(const struct model_image *image, bool disk, cons
 	if (!entry)
 		sim_fail("%s: layer %s has no size", disk ? "durable" : "visible", id);
 	if ((disk ? inode->disk_size : inode->size) != strlen(LIMIT_TEXT) ||
-	    memcmp(inode->data, LIMIT_TEXT, strlen(LIMIT_TEXT)))
+	    (memcmp(inode->data, LIMIT_TEXT, strlen(LIMIT_TEXT)) &&
+	     (!schedule_resized(id) ||
+	      memcmp(inode->data, LIMIT_OTHER_TEXT, strlen(LIMIT_OTHER_TEXT)))))
 		sim_fail("%s: the size of layer %s is not whole", disk ? "durable" : "visible", id);
 }
 
@@ -180,7 +192,8 @@ static void schedule_check(struct model_image *image, bool disk)
 			continue;
 		if (inode->ino != MODEL_ROOT_INO)
 			sim_fail("%s: %s is no subvolume", where, entry->name);
-		if ((group ? group->limit : 0) != wanted)
+		if ((group ? group->limit : 0) != wanted &&
+		    !(schedule_resized(entry->name) && group && group->limit == LIMIT_OTHER))
 			sim_fail("%s: layer %s has the limit %llu, not %llu", where, entry->name,
 				 (unsigned long long)(group ? group->limit : 0),
 				 (unsigned long long)wanted);
@@ -320,7 +333,8 @@ static void request_failed(const struct request *request, const struct varve_res
 	if (layer && result->error == -EEXIST && operation == VARVE_CREATE)
 		layer_known(request->layer, true, false);
 	else if (layer && result->error == -ENOENT &&
-		 (operation == VARVE_REMOVE || operation == VARVE_LABEL))
+		 (operation == VARVE_REMOVE || operation == VARVE_LABEL ||
+		  operation == VARVE_QUOTA))
 		layer_known(request->layer, false, false);
 	else if (layer && !kernel.errors)
 		sim_fail("%s of %s: %s", varve_operation_name(operation), layer->id,
@@ -362,6 +376,24 @@ static void request_labelled(const struct layer *layer)
 		sim_fail("layer %s: its durable label is not durable", layer->id);
 }
 
+/* The limit of LAYER is BYTES, durably. */
+static void request_resized(const struct layer *layer, uint64_t bytes)
+{
+	const char *text = bytes == LIMIT_OTHER ? LIMIT_OTHER_TEXT : LIMIT_TEXT;
+	int subvolumes = schedule_find(&model.disk, "subvolumes"),
+	    quotas = schedule_find(&model.disk, "quotas");
+	const struct model_entry *entry = model_find(&model.disk, subvolumes, layer->id),
+				 *size = model_find(&model.disk, quotas, layer->id);
+	const struct model_group *group =
+		entry ? model_group(&model.disk,
+				    model.disk.roots[model.disk.inodes[entry->inode].root].id)
+		      : NULL;
+
+	if (!group || group->limit != bytes || !size ||
+	    memcmp(model.disk.inodes[size->inode].data, text, strlen(text)))
+		sim_fail("layer %s: its durable limit is not durable", layer->id);
+}
+
 /* REQUEST is over, whatever it came to. */
 static void request_over(struct request *request)
 {
@@ -388,6 +420,8 @@ static void request_ended(struct varve_store *store, const struct varve_result *
 		request_synced(request);
 	else if (layer && request->operation == VARVE_LABEL && request->is_durable)
 		request_labelled(layer);
+	else if (layer && request->operation == VARVE_QUOTA)
+		request_resized(layer, request->bytes);
 	else if (layer && request->operation != VARVE_LABEL)
 		layer_known(layer, request->operation == VARVE_CREATE, request->is_durable);
 	if (!result->error && request->to)
@@ -493,6 +527,19 @@ static int request_label(struct program *program, struct layer *layer)
 	return varve_layer_label(program->store, layer->id, &options, request_ended, request, NULL);
 }
 
+/* Change the limit of LAYER, if it is there. */
+static int request_limit(struct program *program, struct layer *layer)
+{
+	struct request *request = request_new(program, VARVE_QUOTA, layer);
+
+	layer->busy = true;
+	layer->version++;
+	request->bytes = sim_random(2) ? SCHEDULE_LIMIT : LIMIT_OTHER;
+	sim_trace("limit %s to %llu", layer->id, (unsigned long long)request->bytes);
+	return varve_quota_limit(program->store, layer->id, request->bytes, request_ended, request,
+				 NULL);
+}
+
 /* Make all durable. */
 static int request_sync(struct program *program)
 {
@@ -524,6 +571,8 @@ static int program_request(struct program *program)
 		return request_remove(program, NULL, shared);
 	if (layer->busy)
 		return 1;
+	if (kind >= 5 && kind < 8 && schedule_resized(layer->id))
+		return request_limit(program, layer);
 	if (kind == 5 && schedule_labelled(layer->id))
 		return request_label(program, layer);
 	if (kind == 4 && !layer->live.absent && !other->busy && !other->live.present)
@@ -657,10 +706,11 @@ static void schedule_choose(void)
 
 			*layer = (struct layer){ .live = { .absent = true },
 						 .durable = { .absent = true } };
-			snprintf(layer->id, sizeof(layer->id), "%c%u-%u", "ppssllaa"[j], i, j);
+			snprintf(layer->id, sizeof(layer->id), "%c%u-%u", "ppssllaaqq"[j], i, j);
 		}
 	}
 	kernel.xattr_at = sim_random(2);
+	kernel.sysfs = sim_random(4);
 	sim.switch_chance = (unsigned[]){ 8, 64, 256, 256 }[sim_random(4)];
 	if (sim_random(4) == 0)
 		kernel.error_chance = 65536 / calls * (1 + sim_random(4));
