@@ -12,7 +12,8 @@ build=${VARVE_BUILD:-$(cd -- "$(dirname -- "$0")/../.." && pwd)/build}
 readonly HARMLESS='
 _.*|environ|btrfs_util_.*|io_uring_.*|posix_spawn(attr|_file_actions)_.*|pthread_(attr|condattr|mutexattr)_.*
 mem(cmp|cpy|move|rchr|set)|str.*|stpcpy|v?sn?printf|dprintf|qsort(_r)?|sig.*set|secure_getenv|getenv
-fclose|fread|closedir|readdir|dl(close|sym|info|addr)|dl_iterate_phdr|iconv_(open|close)|freelocale|uselocale
+fclose|fread|fwrite|fprintf|fputc|fputs|ferror|open_memstream|closedir|readdir
+dl(close|sym|info|addr)|dl_iterate_phdr|iconv_(open|close)|freelocale|uselocale
 clock_getres|getrusage|uname|getpwnam_r|is_selinux_enabled|security_check_context|waitpid
 fs(config|mount)|timerfd_settime|ioctl|fstat|fstatfs
 '
