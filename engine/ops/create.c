@@ -830,6 +830,8 @@ static int create_publish_recorded(struct create *create)
 	op->call.name = "renameat2";
 	if (!fstatat(store->layout.subvolumes_fd, op->id, &stat, AT_SYMLINK_NOFOLLOW))
 		return -EEXIST;
+	if (errno != ENOENT)
+		return negative_errno();
 	r = create_place_records(create);
 	if (!r)
 		r = create_rename(create);
