@@ -5,8 +5,8 @@
  *
  * Only what was searched when the transaction of the last change took no more is put in: what a
  * running transaction has changed is not all in the trees, and it may change more. A snapshot of a
- * subvolume changes its generation and not its ctransid. A buffered write changes neither before it is written back. A number is
- * never used twice by a file system, so nothing has to be taken out.
+ * subvolume changes its generation and not its ctransid. A buffered write changes neither before it
+ * is written back. A number is never used twice by a file system, so nothing has to be taken out.
  */
 #ifndef VARVE_STORE_USAGE_CACHE_H
 #define VARVE_STORE_USAGE_CACHE_H
