@@ -7,6 +7,9 @@
 
 #define RECORD_VERSION 1
 
+/* So many bits less than 64 has a first revision: readers of JSON are exact up to 53 bits. */
+#define RECORD_REVISION_SHIFT 12
+
 /* What a header begins with. */
 static const char record_magic[] = { 'v', 'r', 'e', 'c' };
 
@@ -178,7 +181,7 @@ uint64_t record_revision_first(const uint8_t uuid[BTRFS_UUID_SIZE])
 
 	/* Another layer of the name begins with another one; 0 is that of no record. */
 	memcpy(&revision, uuid, sizeof(revision));
-	return revision >> 1 | 1;
+	return revision >> RECORD_REVISION_SHIFT | 1;
 }
 
 void record_store(const struct record *record, const uint8_t uuid[BTRFS_UUID_SIZE],

@@ -45,7 +45,8 @@ run label web
 expect 0 $'only=1\n' ""
 # Compare and replace.
 run --json label web
-revision="$(sed -n 's/.*"revision":\([0-9]*\).*/\1/p' "$scratch/out")"
+# As what reads JSON takes it: as a double.
+revision="$(jq -r .revision "$scratch/out")"
 quietly label --revision "$revision" web only=2
 run label --revision "$revision" web only=3
 expect 1 "" "varve: *read them again*"
