@@ -6,39 +6,47 @@ set -euo pipefail
 # shellcheck source=tests/embedding/embedding.sh
 . "$(dirname "${BASH_SOURCE[0]}")/embedding.sh"
 
-# Change a copy of header and pages with the sed script $3 for the file $2; expect the check $1 to complain as in $4.
+# Change a copy of header and pages: for each three arguments behind the first, the file $2 by the sed script $3. Expect the check $1 to
+# complain of each change as in $4: one run of it for all of them.
 expect_complaint() {
-	local status=0
+	local status=0 check="$1" pattern
+	local -a patterns=()
+	shift
 	rm -rf -- "$tmp/tree"
 	mkdir -- "$tmp/tree"
 	cp -r -- "$root/docs/man" "$tmp/tree/man"
 	cp -- "$root/api/include/varve.h" "$tmp/tree/varve.h"
-	sed -i "$3" "$tmp/tree/$2"
-	if cmp -s "$tmp/tree/$2" "$root/docs/$2" || cmp -s "$tmp/tree/$2" "$root/api/include/$2"; then
-		fail "nothing was changed in $2"
-	fi
-	"$root/docs/man-check" --only "$1" --build "$build" --header "$tmp/tree/varve.h" --man "$tmp/tree/man" \
+	while (($#)); do
+		cp -- "$tmp/tree/$1" "$tmp/before"
+		sed -i "$2" "$tmp/tree/$1"
+		! cmp -s "$tmp/tree/$1" "$tmp/before" || fail "nothing was changed in $1: $2"
+		patterns+=("$3")
+		shift 3
+	done
+	"$root/docs/man-check" --only "$check" --build "$build" --header "$tmp/tree/varve.h" --man "$tmp/tree/man" \
 		>"$tmp/output" 2>&1 || status=$?
-	((status == 1)) || fail "the check did not notice: $2: $3"
-	expect_line "$tmp/output" "$4"
+	((status == 1)) || fail "the check $check did not notice: ${patterns[*]}"
+	for pattern in "${patterns[@]}"; do
+		expect_line "$tmp/output" "$pattern"
+	done
 }
 
 expect_status 0 "$tmp/output" "$root/docs/man-check" --build "$build"
 cat "$tmp/output"
-expect_complaint prototypes varve.h 's/^int varve_wait(.*/&\nint varve_extra(int number);/' '^-int varve_extra'
-expect_complaint prototypes varve.h 's/unsigned max);/unsigned long max);/' '^-int varve_dispatch'
-expect_complaint names varve.h 's/^#define VARVE_BATCH_MAX.*/&\n#define VARVE_OTHER_MAX 3/' 'no page names VARVE_OTHER_MAX'
-expect_complaint names varve.h 's/^\tuint32_t requests_peak;/&\n\tuint32_t requests_other;/' 'no page names requests_other'
-expect_complaint prototypes man/varve_noop.3 's/^\.Fa "varve_request \*ret_request"/.Fa "varve_request *request"/' '^[+]int varve_noop'
+expect_complaint prototypes varve.h 's/^int varve_wait(.*/&\nint varve_extra(int number);/' '^-int varve_extra' \
+	varve.h 's/unsigned max);/unsigned long max);/' '^-int varve_dispatch' \
+	man/varve_noop.3 's/^\.Fa "varve_request \*ret_request"/.Fa "varve_request *request"/' '^[+]int varve_noop'
+expect_complaint prototypes man/varve_wait.3 's/varve_dispatch/varve_noop/' 'does not name varve_wait'
+expect_complaint names varve.h 's/^#define VARVE_BATCH_MAX.*/&\n#define VARVE_OTHER_MAX 3/' 'no page names VARVE_OTHER_MAX' \
+	varve.h 's/^\tuint32_t requests_peak;/&\n\tuint32_t requests_other;/' 'no page names requests_other'
 expect_complaint examples man/varve_pool_create.3 's/uint64_t size_bytes;/uint64_t bytes;/' 'an example differs'
 expect_complaint sections man/varve_noop.3 's/^\.Sh THREADS/.Sh THREAD/' 'has other sections'
 expect_complaint references man/varve_noop.3 's/varve_errors 7/varve_error 7/' 'refers to varve_error.7'
-expect_complaint prototypes man/varve_wait.3 's/varve_dispatch/varve_noop/' 'does not name varve_wait'
 expect_complaint steps man/varve_errors.7 's/^\.It Li PUBLISH$/.It Li PUBLISHED/' 'does not tell of the step PUBLISH'
 if command -v mandoc >/dev/null; then
 	expect_complaint lint man/varve_open.3 's/^\.El$/.Ed/' 'mandoc: '
 fi
 if [[ -x "$build/varve" ]]; then
-	expect_complaint command man/varve.1 's/wait\\-clean/wait\\-cleaned/' '^[+]--wait-cleaned'
-	expect_complaint command man/varve.1 's/^\.Op Fl \\-selinux\\-label Ar label$/.Op Fl \\-shared/' '^-create --selinux-label$'
+	expect_complaint command man/varve.1 's/wait\\-clean/wait\\-cleaned/' '^[+]--wait-cleaned' \
+		man/varve.1 's/^\.Op Fl \\-selinux\\-label Ar label$/.Op Fl \\-shared/' '^-create --selinux-label$'
 fi
