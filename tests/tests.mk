@@ -13,6 +13,10 @@ TEST_JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
 # The suites that also run under the address and undefined-behaviour sanitizers in `make check`.
 TEST_SUITES_SANITIZED := api ops unit
 SOAK_SECONDS ?= 300
+# Of the debug information a sanitizer prints lines alone: without the rest, a large file compiles in two thirds of the time.
+ifneq ($(SAN),)
+SANFLAGS += $(if $(filter file,$(origin CFLAGS)),-g1)
+endif
 
 -include $(wildcard tests/*/suite.mk)
 
