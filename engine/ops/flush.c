@@ -70,7 +70,6 @@ static int flush_proved(struct op *op, int result)
 
 static int flush_flush(struct op *op)
 {
-	op->call.name = "BTRFS_IOC_SYNC";
 	return commit_flush(op);
 }
 
