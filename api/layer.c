@@ -472,6 +472,25 @@ static int layer_sink(struct varve_store *store, const struct varve_diff_options
 	return 0;
 }
 
+/* Check how an archive is to be compressed. */
+static int layer_compression(struct varve_store *store, const struct varve_diff_options *options)
+{
+	static const uint64_t levels[] = { [VARVE_COMPRESS_NONE] = 0,
+					   [VARVE_COMPRESS_GZIP] = GZIP_LEVEL_MAX,
+					   [VARVE_COMPRESS_ZSTD] = ZSTD_LEVEL_MAX };
+
+	if (options->compress >= ARRAY_SIZE(levels))
+		return request_refuse(&store->core, VARVE_DIFF, -EINVAL, NULL,
+				      "a compression that is not known");
+	if (options->compress_level > levels[options->compress])
+		return request_refuse(&store->core, VARVE_DIFF, -EINVAL, NULL,
+				      "gzip has levels 1 to 9, zstd 1 to 19");
+	if (options->compress_threads > VARVE_COMPRESS_THREADS_MAX)
+		return request_refuse(&store->core, VARVE_DIFF, -EINVAL, NULL,
+				      "at most 8 threads compress an archive");
+	return 0;
+}
+
 int varve_layer_diff(struct varve_store *store, const char *id,
 		     const struct varve_diff_options *options, int fd, varve_callback *callback,
 		     void *user_data, varve_request *ret_request)
@@ -500,6 +519,8 @@ int varve_layer_diff(struct varve_store *store, const char *id,
 	r = layer_compared(store, VARVE_DIFF, id, &compared);
 	if (!r)
 		r = layer_sink(store, &ours, fd);
+	if (!r)
+		r = layer_compression(store, &ours);
 	if (r)
 		return r;
 	r = diff_submit(store, id, &compared, &ours, fd,

@@ -110,7 +110,7 @@ SIZES_FULL(struct varve_find_options, labels);
 SIZES_FULL(struct varve_layer_record, bytes_count);
 SIZES_FULL(struct varve_chown_options, ret_skipped);
 SIZES_FULL(struct varve_changes_options, parent_gids_count);
-SIZES_FULL(struct varve_diff_options, ret_digests);
+SIZES_FULL(struct varve_diff_options, compress_threads);
 SIZES_FULL(struct varve_layer_info, quota_limit);
 SIZES_FULL(struct varve_layer_usage, limit_bytes);
 SIZES_FULL(struct varve_sweep_report, records_removed);

@@ -31,6 +31,9 @@ static const struct option_spec diff_options[] = {
 	{ .name = "max-file-size",
 	  .argument = "SIZE",
 	  .help = "fail when a file is larger, holes counted (for registries)" },
+	{ .name = "compress",
+	  .argument = "HOW",
+	  .help = "compress by gzip or zstd; gzip:9, zstd:19: at that level" },
 	{ .name = "digests",
 	  .help = "write the digest, the diff id and the sizes (takes --output)" },
 	{ .letter = 'o',
@@ -157,6 +160,31 @@ static int diff_size_max(struct cli *cli, const struct arguments *arguments, str
 	return CLI_USAGE;
 }
 
+/** Take how to compress from ARGUMENTS. Return 0, or an exit status after a message. */
+static int diff_compression(struct cli *cli, const struct arguments *arguments,
+			    struct diff_job *job)
+{
+	const char *how = options_value(arguments, "compress"), *level;
+	char *end = NULL;
+
+	if (!how)
+		return CLI_DONE;
+	level = strchr(how, ':');
+	if (strcspn(how, ":") == 4 && strncmp(how, "gzip", 4) == 0)
+		job->options.compress = VARVE_COMPRESS_GZIP;
+	if (strcspn(how, ":") == 4 && strncmp(how, "zstd", 4) == 0)
+		job->options.compress = VARVE_COMPRESS_ZSTD;
+	if (level)
+		job->options.compress_level = strtoul(level + 1, &end, 10);
+	if (job->options.compress &&
+	    (!level || (end > level + 1 && *end == '\0' && job->options.compress_level)))
+		return CLI_DONE;
+	output_complain(&cli->output,
+			"diff: --compress is gzip or zstd, with a level as in gzip:9, not '%s'",
+			how);
+	return CLI_USAGE;
+}
+
 /** Take whether digests are asked for. Return 0, or an exit status after a message. */
 static int diff_digests(struct cli *cli, const struct arguments *arguments, struct diff_job *job)
 {
@@ -195,6 +223,8 @@ static int diff_run(struct cli *cli, const struct arguments *arguments)
 			job->options.flags |= VARVE_OVERFLOW_IDS;
 		status = diff_size_max(cli, arguments, job);
 	}
+	if (status == CLI_DONE)
+		status = diff_compression(cli, arguments, job);
 	if (status == CLI_DONE)
 		status = diff_digests(cli, arguments, job);
 	if (status == CLI_DONE)

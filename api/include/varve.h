@@ -122,6 +122,9 @@ extern "C" {
 /** The most bytes of a layer's record. */
 #define VARVE_RECORD_BYTES_MAX 49152
 
+/** The most threads that compress one archive. */
+#define VARVE_COMPRESS_THREADS_MAX 8
+
 /** Milliseconds between two calls of a request's varve_progress_callback, at least. */
 #define VARVE_PROGRESS_INTERVAL_MS 100
 
@@ -1506,6 +1509,13 @@ void varve_find_options_init(struct varve_find_options *options, size_t size);
 int varve_layer_find(struct varve_store *store, const struct varve_find_options *options,
 		     varve_callback *callback, void *user_data, varve_request *ret_request);
 
+/** How an archive is compressed. */
+enum varve_compression {
+	VARVE_COMPRESS_NONE = 0,
+	VARVE_COMPRESS_GZIP = 1,
+	VARVE_COMPRESS_ZSTD = 2,
+};
+
 /** How to write a layer's changes as an archive. Start from VARVE_DIFF_OPTIONS_INIT. */
 struct varve_diff_options {
 	/** sizeof(struct varve_diff_options). */
@@ -1542,11 +1552,18 @@ struct varve_diff_options {
 	struct varve_skipped *ret_skipped;
 	/** Output of the blocking twins, with VARVE_DIGESTS. NULL: none. */
 	struct varve_digests *ret_digests;
+	/** The compression (enum varve_compression). */
+	uint64_t compress;
+	/** The level: 1..9 of gzip, 1..19 of zstd. 0: 6 and 3. */
+	uint64_t compress_level;
+	/** Threads that compress, up to VARVE_COMPRESS_THREADS_MAX. 0: one for each CPU. */
+	uint64_t compress_threads;
 };
 
-#define VARVE_DIFF_OPTIONS_INIT                                                                   \
-	{                                                                                         \
-		sizeof(struct varve_diff_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
+#define VARVE_DIFF_OPTIONS_INIT                                                                    \
+	{                                                                                          \
+		sizeof(struct varve_diff_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+			0, 0, 0                                                                    \
 	}
 /** As VARVE_DIFF_OPTIONS_INIT; SIZE is sizeof(*options). */
 void varve_diff_options_init(struct varve_diff_options *options, size_t size);
@@ -1584,6 +1601,11 @@ void varve_diff_options_init(struct varve_diff_options *options, size_t size);
  * With VARVE_STREAM as FD the archive goes to options->sink, in chunks, on the thread that
  * dispatches: see varve_sink. At most VARVE_STREAM_BYTES are buffered, and the archive stops while
  * the sink pauses. The callback runs after the last chunk.
+ *
+ * With options->compress the archive is compressed by threads of the library, a MiB at a time, each
+ * of which is a gzip member or a zstd frame: the same layer, level and version of the compressor
+ * give the same bytes, whatever the number of threads. result->bytes is the number of compressed
+ * bytes. Takes libz.so.1 or libzstd.so.1 (-ENOTSUP).
  *
  * Errors in the callback: as varve_layer_changes(), -EFBIG (file_size_max), -EINVAL (a name that
  * begins with ".wh.", which would mean a deletion), -EOVERFLOW (an owner that is in no map: see

@@ -38,9 +38,7 @@ static la_ssize_t pack_archive_write(struct archive *archive, void *data, const 
 	struct pack *pack = data;
 
 	if (!pack->error)
-		pack->error = digest_add(&pack->digests.stream, buffer, length);
-	if (!pack->error)
-		pack->error = stream_write(pack->stream, buffer, length);
+		pack->error = compress_write(&pack->compress, buffer, length);
 	if (!pack->error)
 		return (la_ssize_t)length;
 	pack->lib.archive_set_error(archive, -pack->error, "write");
@@ -511,6 +509,8 @@ int pack_write(struct pack *pack)
 		r = pack_entries(pack, archive, entry);
 	if (!r)
 		r = pack_result(pack, archive, pack->lib.archive_write_close(archive));
+	if (!r)
+		r = pack->error = compress_finish(&pack->compress);
 	prefetch_stop(&pack->prefetch);
 	/*
 	 * A failed archive is not to be finished, its end would make it look whole. Nor may it end

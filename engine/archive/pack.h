@@ -14,7 +14,7 @@
 #define VARVE_ARCHIVE_PACK_H
 
 #include "engine/base/skipped.h"
-#include "engine/archive/digest.h"
+#include "engine/archive/compress.h"
 #include "engine/archive/libarchive.h"
 #include "engine/archive/pieces.h"
 #include "engine/archive/prefetch.h"
@@ -36,10 +36,10 @@ struct pack {
 	bool overflow;
 	/* It is reported that an owner of the entry at hand is in no map. */
 	bool outside;
-	/* Where the archive goes. */
+	/* Where the archive goes; what the caller wants to know of it; how it is compressed. */
 	struct stream *stream;
-	/* The digests that the caller asked for. */
 	struct digests digests;
+	struct compress compress;
 	/* A file of more bytes fails the archive; 0: any size. */
 	uint64_t file_size_max;
 	/* What could not be compared, sorted. */

@@ -434,6 +434,24 @@
 /* Pieces of STREAM_CHUNK_BYTES that are decompressed ahead of the thread that unpacks. */
 #define INFLATE_PIECES 4
 
+/*
+ * Threads that compress one archive: each has a compressor (16 MiB at the highest level of zstd)
+ * and a block, with as many bytes again for what becomes of it.
+ */
+#define COMPRESS_THREADS_MAX VARVE_COMPRESS_THREADS_MAX
+
+/*
+ * What is compressed at once, and can be decompressed without the rest: larger blocks compress by a
+ * few per cent better, and take longer to cancel (0.5 s at the highest level of zstd).
+ */
+#define COMPRESS_BLOCK_BYTES ((size_t)1 << 20)
+
+/* Levels that can be asked for, as the commands have them without --ultra, and their defaults. */
+#define GZIP_LEVEL_MAX 9
+#define GZIP_LEVEL_DEFAULT 6
+#define ZSTD_LEVEL_MAX 19
+#define ZSTD_LEVEL_DEFAULT 3
+
 /* Pieces of STREAM_CHUNK_BYTES of one stream that await the thread that takes its digest. */
 #define DIGEST_PIECES 4
 

@@ -30,6 +30,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 enum changes_state {
 	CHANGES_OPEN,
@@ -81,6 +82,10 @@ struct changes_op {
 	/* diff: the largest file, and where to. */
 	uint64_t file_size_max;
 	bool digests;
+	/* How it is compressed; NULL: not at all. */
+	const struct encoding *encoding;
+	int level;
+	unsigned threads;
 	struct stream stream;
 	/* The maps of ids of the parent and the layer, whose entries are all in `ranges`. */
 	struct idrange_maps maps[2];
@@ -366,6 +371,12 @@ static int changes_ordered(struct op *op, int result)
 	pack->stream = &changes->stream;
 	pack->file_size_max = changes->file_size_max;
 	pack->digests.wanted = changes->digests;
+	pack->compress = (struct compress){ .stream = &changes->stream,
+					    .fault = &request->core->io.fault,
+					    .digests = &pack->digests,
+					    .encoding = changes->encoding,
+					    .level = changes->level,
+					    .threads_max = changes->threads };
 	pack->covered = &changes->compare.covered;
 	pack->fault = &request->core->io.fault;
 	pack->cancelled = &request->cancelled;
@@ -496,23 +507,30 @@ static void changes_part_done(struct call *call)
 static int changes_write_run(struct call *call)
 {
 	struct changes_op *changes = container_of(call, struct changes_part, call)->op;
+	struct pack *pack = changes->pack;
 	int r;
 
-	if (libarchive_load(&changes->pack->lib) < 0) {
+	if (libarchive_load(&pack->lib) < 0) {
 		changes->op.call.name = "dlopen";
 		changes->op.detail = LIBARCHIVE_MISSING;
 		return -ENOTSUP;
 	}
-	r = digests_begin(&changes->pack->digests, changes->pack->fault);
-	if (r == -ENOTSUP) {
-		changes->op.call.name = "dlopen";
+	r = digests_begin(&pack->digests, pack->fault);
+	if (r == -ENOTSUP)
 		changes->op.detail = DIGEST_MISSING;
+	if (!r) {
+		r = compress_begin(&pack->compress);
+		if (r == -ENOTSUP)
+			changes->op.detail = pack->compress.encoding->missing;
 	}
+	if (r == -ENOTSUP)
+		changes->op.call.name = "dlopen";
 	if (!r)
-		r = pack_write(changes->pack);
+		r = pack_write(pack);
 	if (!r)
-		digests_finish(&changes->pack->digests, true);
-	digests_end(&changes->pack->digests);
+		digests_finish(&pack->digests, !pack->compress.encoding);
+	compress_end(&pack->compress);
+	digests_end(&pack->digests);
 	return r ? r : stream_finish(&changes->stream, true);
 }
 
@@ -771,6 +789,23 @@ int diff_size_submit(struct varve_store *store, const char *id,
 				  submit->ret_request);
 }
 
+/* Note how the archive is to be compressed: by as many threads as CPUs, unless OPTIONS say so. */
+static void diff_compression(struct changes_op *changes, const struct varve_diff_options *options)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	changes->encoding = options->compress == VARVE_COMPRESS_GZIP   ? &encoding_gzip
+			    : options->compress == VARVE_COMPRESS_ZSTD ? &encoding_zstd
+								       : NULL;
+	if (!changes->encoding)
+		return;
+	changes->level = options->compress_level ? (int)options->compress_level
+						 : changes->encoding->level_default;
+	changes->threads = options->compress_threads
+				   ? (unsigned)options->compress_threads
+				   : (unsigned)MIN(MAX(cpus, 1l), (long)COMPRESS_THREADS_MAX);
+}
+
 int diff_submit(struct varve_store *store, const char *id,
 		const struct varve_changes_options *compared,
 		const struct varve_diff_options *options, int fd, const struct submit *submit)
@@ -788,6 +823,7 @@ int diff_submit(struct varve_store *store, const char *id,
 	changes = changes_of(request->ops);
 	changes->file_size_max = options->file_size_max;
 	changes->digests = options->flags & VARVE_DIGESTS;
+	diff_compression(changes, options);
 	r = fd == VARVE_STREAM ? stream_init_channel(&changes->stream, request, &ends)
 			       : stream_init(&changes->stream, store, fd, true);
 	if (!r)

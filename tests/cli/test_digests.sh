@@ -39,6 +39,28 @@ run diff base --json -o "$scratch/again.tar"
 run diff base --digests
 expect 2 "" "varve: diff: --digests takes --output: *"
 
+# ---- compressed ----------------------------------------------------------------------------------------------------------
+
+for how in gzip gzip:1 zstd zstd:7; do
+	format="${how%:*}"
+	if command -v "$format" >/dev/null; then
+		run diff base --compress "$how" --digests -o "$scratch/compressed"
+		cp "$scratch/out" "$scratch/told"
+		"$format" -t -q <"$scratch/compressed" || lib_fail "$how: $format -t"
+		"$format" -dc <"$scratch/compressed" | cmp - "$scratch/base.tar" || lib_fail "$how: other bytes"
+		lines_of "$scratch/compressed" "$scratch/base.tar" | cmp - "$scratch/told" || lib_fail "$how: other digests"
+		# Through a pipe whose reader is slow to begin, the same bytes.
+		"$varve" "${lib_options[@]}" diff base --compress "$how" | cmp - "$scratch/compressed" || lib_fail "$how: not the same bytes again"
+		quietly create --apply "$scratch/compressed" "from-$format${how#"$format"}"
+		run changes --parent base "from-$format${how#"$format"}"
+		expect 0 "" ""
+	fi
+done
+for how in lz4 gzip:10 zstd:20 gzip: gzip:x gzip:0; do
+	run diff base --compress "$how" -o "$scratch/none"
+	[[ "$status" != 0 && ! -e "$scratch/none" ]] || lib_fail "$how is taken"
+done
+
 # ---- create and apply ----------------------------------------------------------------------------------------------------
 
 tar -C "$layers/base" -cf "$scratch/small.tar" text

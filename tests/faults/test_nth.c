@@ -565,6 +565,7 @@ static int run_diff_sink(struct varve_store *store, struct varve_failure *failur
 	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
 
 	options.flags = VARVE_DIGESTS;
+	options.compress = VARVE_COMPRESS_GZIP;
 	options.sink = take_all;
 	return varve_layer_diff_wait(store, "victim", &options, VARVE_STREAM, NULL, NULL, failure);
 }
