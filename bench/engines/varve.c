@@ -56,6 +56,7 @@ struct adapter {
 	int null_fd;                  /* Where archives go. */
 	char size[32];                /* The storage option that limits new layers. */
 	const char *storage[2];       /* That one; none when they have no limit. */
+	uint64_t record;              /* Bytes of the record of new layers; 0: none. */
 	bool selinux;                 /* The kernel has a policy. */
 	unsigned completed;           /* Ended since wait() began. */
 	uint64_t dispatches;          /* Calls of varve_dispatch() that ran callbacks. */
@@ -118,6 +119,7 @@ static int adapter_open(const struct bench_env *env, uint64_t flags, void **ret_
 	adapter->method = env->option(env, "method");
 	adapter->guarded = env->option(env, "guard_calls");
 	adapter->selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
+	adapter->record = env->option(env, "record");
 	if (env->option(env, "limit")) {
 		snprintf(adapter->size, sizeof(adapter->size), "size=%llu",
 			 (unsigned long long)env->option(env, "limit"));
@@ -188,10 +190,17 @@ static int adapter_make(struct adapter *adapter, struct bench_op *op)
 {
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
+	static const char *const labels[] = { "job=17", NULL };
+	static const char bytes[VARVE_RECORD_BYTES_MAX];
 	int r;
 
 	options.parent = op->kind == BENCH_SNAPSHOT ? op->parent : NULL;
 	options.storage_options = adapter->storage;
+	if (adapter->record) {
+		options.labels = labels;
+		options.record = bytes;
+		options.record_bytes = adapter->record;
+	}
 	if (op->kind == BENCH_APPLY) {
 		options.apply = &apply;
 		options.apply_fd = open(adapter->env->archive, O_RDONLY | O_CLOEXEC);

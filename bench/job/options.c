@@ -112,6 +112,8 @@ static const struct option table[] = {
 	  "layers in each removal of a mix" },
 	{ "limit", OPTION_SIZE, AT(limit), 0, SIZE_LIMIT, NULL,
 	  "bytes that each new layer may hold; needs quota" },
+	{ "record", OPTION_SIZE, AT(record), 0, OPTIONS_RECORD_MAX, NULL,
+	  "bytes of the record of each new layer, beside a label" },
 	{ "fill", OPTION_SIZE, AT(fill), 0, 1 << 30, NULL,
 	  "bytes that are written into each new layer" },
 	{ "cold", OPTION_BOOL, AT(cold), 0, 1, NULL,

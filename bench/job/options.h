@@ -20,6 +20,9 @@
 #define OPTIONS_DEPTH_MAX 65536
 #define OPTIONS_BATCH_MAX 65536
 
+/* Most bytes of a layer's record, as the library has it. */
+#define OPTIONS_RECORD_MAX 49152
+
 /* Values of rw= beyond the kinds of operation. */
 enum rw {
 	WORKLOAD_CHURN = BENCH_KINDS, /* Arrivals and removals around a set of live layers. */
@@ -125,6 +128,8 @@ struct options {
 	uint64_t batch;
 	/* Bytes that each new layer may hold; 0: any. */
 	uint64_t limit;
+	/* Bytes of the record of each new layer, beside a label; 0: neither. */
+	uint64_t record;
 	/* Bytes that are written into each new layer. */
 	uint64_t fill;
 	/* Unmount and mount the pool before the clock runs. */
