@@ -219,6 +219,7 @@ static void gc_report(struct flight_slot *slot)
 		{ "trash_removed", sweep->trash_removed },
 		{ "quota_files_removed", sweep->quota_files_removed },
 		{ "quota_groups_removed", sweep->quota_groups_removed },
+		{ "records_removed", sweep->records_removed },
 		{ "failures", sweep->failures },
 	};
 	json_t *object = cli->json ? output_result(&cli->output, NULL, slot->failure) : NULL;

@@ -50,11 +50,15 @@ expect 0 "staging_removed      0
 trash_removed        0
 quota_files_removed  0
 quota_groups_removed 0
+records_removed      0
 failures             0
 " ""
 mkdir -p "$home/quotas" "$home/.varve/trash"
 echo 1048576 >"$home/quotas/gone"
 btrfs subvolume create "$home/.varve/trash/leftover" >/dev/null
+# A record that is none.
+mkdir -p "$home/.varve/layers"
+: >"$home/.varve/layers/gone"
 # A command that only looks leaves that to gc.
 run ls
 expect 0 "" ""
@@ -63,8 +67,9 @@ expect 0 "staging_removed      0
 trash_removed        1
 quota_files_removed  1
 quota_groups_removed 0
+records_removed      1
 failures             0
 " ""
-[[ ! -e "$home/quotas/gone" && ! -e "$home/.varve/trash/leftover" ]] || lib_fail "gc has left something"
+[[ ! -e "$home/quotas/gone" && ! -e "$home/.varve/layers/gone" && ! -e "$home/.varve/trash/leftover" ]] || lib_fail "gc has left something"
 run gc --json
-expect 0 '{"id":null,"ok":true,"staging_removed":0,"trash_removed":0,"quota_files_removed":0,"quota_groups_removed":0,"failures":0}'$'\n' ""
+expect 0 '{"id":null,"ok":true,"staging_removed":0,"trash_removed":0,"quota_files_removed":0,"quota_groups_removed":0,"records_removed":0,"failures":0}'$'\n' ""
