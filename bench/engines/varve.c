@@ -58,6 +58,7 @@ struct adapter {
 	const char *storage[2];       /* That one; none when they have no limit. */
 	uint64_t record;              /* Bytes of the record of new layers; 0: none. */
 	bool selinux;                 /* The kernel has a policy. */
+	uint64_t removes;             /* Flags of removals. */
 	unsigned completed;           /* Ended since wait() began. */
 	uint64_t dispatches;          /* Calls of varve_dispatch() that ran callbacks. */
 	uint64_t changes;             /* Changed paths in the results. */
@@ -117,6 +118,7 @@ static int adapter_open(const struct bench_env *env, uint64_t flags, void **ret_
 		return -ENOMEM;
 	adapter->env = env;
 	adapter->method = env->option(env, "method");
+	adapter->removes = env->option(env, "background") ? VARVE_REMOVE_BACKGROUND : 0;
 	adapter->guarded = env->option(env, "guard_calls");
 	adapter->selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
 	adapter->record = env->option(env, "record");
@@ -253,9 +255,10 @@ static int adapter_submit(struct adapter *adapter, struct bench_op *op)
 		return adapter_make(adapter, op);
 	case BENCH_REMOVE:
 		if (op->count == 1)
-			return varve_layer_remove(store, op->ids[0], 0, adapter_ended, op, NULL);
-		return varve_layer_remove_batch(store, op->ids, op->count, 0, adapter_ended, op,
-						NULL);
+			return varve_layer_remove(store, op->ids[0], adapter->removes,
+						  adapter_ended, op, NULL);
+		return varve_layer_remove_batch(store, op->ids, op->count, adapter->removes,
+						adapter_ended, op, NULL);
 	case BENCH_CHANGES:
 		return varve_layer_changes(store, op->ids[0], &changes, adapter_ended, op, NULL);
 	case BENCH_DIFFSIZE:

@@ -153,6 +153,8 @@ static const struct option table[] = {
 	  "varve: the method of usage and changes" },
 	{ "unprivileged", OPTION_BOOL, AT(unprivileged), 0, 1, NULL,
 	  "varve: run without CAP_SYS_ADMIN, also as root" },
+	{ "background", OPTION_BOOL, AT(background), 0, 1, NULL,
+	  "varve: removals run in the background" },
 	{ "ring_entries", OPTION_NUMBER, AT(ring_entries), 0, 4096, NULL,
 	  "varve: depth of the io_uring" },
 	{ "fs_threads_max", OPTION_NUMBER, AT(fs_threads_max), 0, 64, NULL,

@@ -136,6 +136,8 @@ struct options {
 	bool cold;
 	/* For the engine: without CAP_SYS_ADMIN. */
 	bool unprivileged;
+	/* varve: removals run in the background. */
+	bool background;
 	/* Compare with nothing, not with the parent. */
 	bool full;
 	/* The archive that is applied is compressed. */

@@ -159,7 +159,7 @@ static void background_look(struct background *background, uint64_t now)
 	background->looking = true;
 	background->wakes = TAKE(background->passed, false);
 	background->store->core.background++;
-	call_function(&background->call, LANE_COMMIT, "BTRFS_IOC_START_SYNC", background_look_run);
+	call_function(&background->call, LANE_COMMIT, "fstatfs", background_look_run);
 	background->call.done = background_looked;
 	io_submit(&background->store->core.io, &background->call);
 }
