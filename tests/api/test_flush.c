@@ -119,15 +119,16 @@ START_TEST(test_shared)
 		test_error(varve_layer_flush(store, test_path("%u", i), 0, test_record, &records[i],
 					     NULL),
 			   0);
-	/* One has begun; all others wait for the next one. */
+	/* One has begun; those that it does not serve wait for the next one. */
 	gate_await(1, LAYERS);
 	gate_set(false);
 	test_await_all(store, records, LAYERS);
 	for (unsigned i = 0; i < LAYERS; i++)
 		test_error(records[i].error, 0);
 	test_error(varve_statistics(store, &after), 0);
-	ck_assert_uint_eq(after.syncs - before.syncs, 2);
-	ck_assert_uint_eq(gate.flushes, 2);
+	/* All of them in one, where they were proved before that began. */
+	ck_assert_uint_le(after.syncs - before.syncs, 2);
+	ck_assert_uint_eq(gate.flushes, after.syncs - before.syncs);
 	test_close(store);
 }
 END_TEST
