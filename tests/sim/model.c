@@ -226,6 +226,8 @@ static int model_writable(int dir)
 {
 	const struct model_root *root = model_root_of(dir);
 
+	if (model.aborted)
+		return -EROFS;
 	if (root->dead || !now->inodes[dir].links)
 		return -ENOENT;
 	if (root->read_only)
@@ -471,7 +473,7 @@ int model_truncate(int slot, uint64_t size)
 
 int model_touch(int slot)
 {
-	if (model_root_of(slot)->read_only)
+	if (model.aborted || model_root_of(slot)->read_only)
 		return -EROFS;
 	now->inodes[slot].transid = now->transid;
 	model_root_of(slot)->ctransid = now->transid;
@@ -531,6 +533,8 @@ int model_group_limit(uint64_t id, uint64_t limit)
 {
 	struct model_group *group = model_group(now, id);
 
+	if (model.aborted)
+		return -EROFS;
 	if (now->quota == MODEL_QUOTA_OFF)
 		return -ENOTCONN;
 	if (!group)
@@ -775,11 +779,12 @@ static void model_close_transaction(void)
 	model.committing = true;
 }
 
-/* Wait until the transaction TRANSID is durable. */
-static void model_wait_durable(uint64_t transid)
+/* Wait until the transaction TRANSID is durable: 0, or -EIO when that has failed. */
+static int model_wait_durable(uint64_t transid)
 {
-	while (model.disk.transid < transid)
+	while (model.disk.transid < transid && !model.aborted)
 		task_block(&model.committing, SIM_FOREVER);
+	return model.disk.transid < transid ? -EIO : 0;
 }
 
 int model_commit(void)
@@ -788,16 +793,22 @@ int model_commit(void)
 
 	while (model.committing && now->transid == transid)
 		task_block(&model.committing, SIM_FOREVER);
-	if (now->transid > transid) {
-		model_wait_durable(transid);
-		return 0;
-	}
+	if (now->transid > transid)
+		return model_wait_durable(transid);
+	if (model.aborted)
+		return -EROFS;
 	model_close_transaction();
 	for (unsigned i = sim_random(4); i; i--)
 		sim_point();
+	model.committing = false;
+	if (model.commits_good && model.commits == model.commits_good) {
+		sim_trace("commit %llu has failed", (unsigned long long)model.image.transid);
+		model.aborted = true;
+		task_wake(&model.committing, true);
+		return -EIO;
+	}
 	model_copy(&model.disk, &model.image);
 	model.commits++;
-	model.committing = false;
 	sim_trace("commit %llu is durable", (unsigned long long)model.disk.transid);
 	task_wake(&model.committing, true);
 	if (model.committed)
@@ -879,7 +890,10 @@ int model_fsync(int slot)
 	model_write_out(slot);
 	if (inode->unlink_transid != now->transid && model.full_commit_transid != now->transid) {
 		/* The log waits for what is being written. */
-		model_wait_durable(MIN(inode->transid, now->transid - 1));
+		int r = model_wait_durable(MIN(inode->transid, now->transid - 1));
+
+		if (r)
+			return r;
 		if (inode->transid <= model.disk.transid)
 			return 0;
 		if (sim_chance(128) && model_log(slot)) {
@@ -948,7 +962,8 @@ void model_background(void)
 /* Nothing is under way, and nothing is open. */
 static void model_idle(void)
 {
-	model.committing = false;
+	model.committing = model.aborted = false;
+	model.commits_good = 0;
 	model.makers = model.pending_count = 0;
 	model.full_commit_transid = 0;
 	memset(model.opens, 0, sizeof(model.opens));

@@ -15,6 +15,8 @@
  * commit. Data of a file reaches `image` only once it was written out (disk_size): by an fsync, a
  * flush, a snapshot of its subvolume, or by chance.
  *
+ * A commit can fail: then nothing is changed any more, until the file system is mounted anew.
+ *
  * An fsync commits where the kernel's would: see model_fsync(). Else it writes the inode and its
  * name to `disk` at once, before the transaction that made it: the log tree.
  *
@@ -125,8 +127,10 @@ struct model_pending {
 
 struct model {
 	struct model_image now, image, disk;
-	/* A commit is being written. */
-	bool committing;
+	/* A commit is being written; one has failed, and the file system is read-only since. */
+	bool committing, aborted;
+	/* So many commits succeed before one fails; 0: all. */
+	unsigned commits_good;
 	/* Subvolumes are being made: none can be destroyed meanwhile. */
 	unsigned makers;
 	struct model_pending *pending[MODEL_PENDING];

@@ -336,7 +336,7 @@ static void request_failed(const struct request *request, const struct varve_res
 		 (operation == VARVE_REMOVE || operation == VARVE_LABEL ||
 		  operation == VARVE_QUOTA))
 		layer_known(request->layer, false, false);
-	else if (layer && !kernel.errors)
+	else if (layer && !kernel.errors && !model.aborted)
 		sim_fail("%s of %s: %s", varve_operation_name(operation), layer->id,
 			 varve_strerror(result->failure, text, sizeof(text)));
 }
@@ -597,7 +597,7 @@ static struct varve_store *program_open(void)
 	config.fs_threads_max = 1 + sim_random(2);
 	config.commit_threads_max = 1 + sim_random(4);
 	config.backlog_max = sim_random(4) ? 0 : 2;
-	if (varve_open(&config, &store, &failure) && !kernel.errors)
+	if (varve_open(&config, &store, &failure) && !kernel.errors && !model.aborted)
 		sim_fail("open: %s", varve_strerror(&failure, text, sizeof(text)));
 	return store;
 }
@@ -616,7 +616,7 @@ static void *program_run(void *data)
 		while (program->left && program->in_flight < at_once) {
 			program->left--;
 			r = program_request(program);
-			if (r < 0 && !kernel.errors)
+			if (r < 0 && !kernel.errors && !model.aborted)
 				sim_fail("a request is refused: %d", r);
 			if (r < 0)
 				request_over(program->last);
@@ -714,6 +714,8 @@ static void schedule_choose(void)
 	sim.switch_chance = (unsigned[]){ 8, 64, 256, 256 }[sim_random(4)];
 	if (sim_random(4) == 0)
 		kernel.error_chance = 65536 / calls * (1 + sim_random(4));
+	if (sim_random(16) == 0)
+		model.commits_good = model.commits + 1 + sim_random(8);
 	if (sim_random(2))
 		sim.cut_at = 1 + sim_random(calls);
 	else if (sim_random(2)) {
@@ -730,9 +732,12 @@ static bool schedule_go(void)
 	schedule_statistics.calls += sim.steps;
 	schedule_statistics.errors += kernel.errors;
 	sim.steps = sim.cut_at = sim.kill_at = 0;
-	kernel.error_chance = 0;
+	kernel.error_chance = model.commits_good = 0;
 	if (end == SIM_FAILED)
 		return false;
+	/* A file system whose commit has failed is of use again when it is mounted anew. */
+	if (end == SIM_ENDED && model.aborted)
+		end = SIM_CUT;
 	if (end == SIM_CUT) {
 		schedule_statistics.cuts++;
 		sim_kill_all();
