@@ -91,7 +91,7 @@ static int info_ask_run(struct call *call)
 	answer->changed_s = (int64_t)args.ctime.sec;
 	answer->changed_ns = args.ctime.nsec;
 	answer->flags = args.flags & BTRFS_ROOT_SUBVOL_RDONLY ? VARVE_LAYER_READ_ONLY : 0;
-	call->name = "getxattrat";
+	call->name = "lgetxattr";
 	r = record_find(store, op->id, args.uuid, &info->record);
 	/* What is damaged hides nothing else: varve_layer_record() and a check tell of it. */
 	if (r && !record_unread(r))
