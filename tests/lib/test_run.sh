@@ -34,17 +34,16 @@ expect() {
 	fi
 }
 
-# Those that use no image make none.
 seed real/test_pass '' <<<'[[ -d $VARVE_TEST_MOUNT && -d $TMPDIR && -d $VARVE_BUILD ]] && [[ $VARVE_TEST_BACKEND == uring || $VARVE_TEST_BACKEND == threads ]]'
-seed real/test_fail 'backend=any mount=no' <<<'echo why it fails; exit 3'
-seed real/test_skip 'backend=any mount=no' <<<'echo first; echo the reason; exit 77'
-seed real/test_hang 'backend=any timeout=1 mount=no' <<<'sleep 100'
-seed real/test_uring 'backend=uring mount=no' <<<'[[ $VARVE_TEST_BACKEND == uring ]]'
-seed real/test_either 'backend=either mount=no' <<<'exit 0'
+seed real/test_fail 'backend=any' <<<'echo why it fails; exit 3'
+seed real/test_skip 'backend=any' <<<'echo first; echo the reason; exit 77'
+seed real/test_hang 'backend=any timeout=1' <<<'sleep 100'
+seed real/test_uring 'backend=uring' <<<'[[ $VARVE_TEST_BACKEND == uring ]]'
+seed real/test_either 'backend=either' <<<'exit 0'
 seed real/test_process 'backend=any' <<<'setsid sleep 100 & exit 0'
 seed real/test_mount 'backend=any' <<<'mkdir "$VARVE_TEST_MOUNT/x"; mount -t tmpfs none "$VARVE_TEST_MOUNT/x"'
 seed real/test_loop 'backend=any' <<<'truncate -s 1M "$VARVE_TEST_DIR/i"; losetup --find "$VARVE_TEST_DIR/i"'
-seed real/test_file 'backend=any mount=no' <<<'touch "$TMPDIR/forgotten"'
+seed real/test_file 'backend=any' <<<'touch "$TMPDIR/forgotten"'
 seed real/test_size 'backend=any size=256M' <<<'[[ $(stat -f -c "%b * %S" "$VARVE_TEST_MOUNT") == "65536 * 4096" ]]'
 seed real/test_kernel 'backend=any' <<<'d=$(cat "$VARVE_TEST_DIR/devices"); echo "BTRFS error (device ${d#/dev/}): seeded by a test of the tests" >/dev/kmsg'
 sed 's/backend=any/backend=any btrfs-errors=yes/' "$copy/tests/real/test_kernel.sh" >"$copy/tests/real/test_expected.sh"
@@ -52,7 +51,7 @@ chmod +x "$copy/tests/real/test_expected.sh"
 sed 's/backend=any/backend=any kernel-says=seeded.by/' "$copy/tests/real/test_kernel.sh" >"$copy/tests/real/test_provoked.sh"
 sed 's/backend=any/backend=any kernel-says=something.else/' "$copy/tests/real/test_kernel.sh" >"$copy/tests/real/test_unprovoked.sh"
 chmod +x "$copy/tests/real/test_provoked.sh" "$copy/tests/real/test_unprovoked.sh"
-seed real/test_output 'mount=no' <<<'yes long | head -n 1000; exit 1'
+seed real/test_output '' <<<'yes long | head -n 1000; exit 1'
 seed unit/test_plain '' <<<'[[ -z ${VARVE_TEST_MOUNT:-} ]]'
 
 # All of them in one run; what --backend and --repeat change in others.
