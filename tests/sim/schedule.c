@@ -106,7 +106,7 @@ bool schedule_unpacked(const char *id)
 /* The place of PATH below the home, in IMAGE; MODEL_NONE: it is missing. */
 static int schedule_find(const struct model_image *image, const char *path)
 {
-	const struct model_entry *entry = model_find(image, MODEL_TOP, HOME + 1);
+	const struct model_entry *entry = model_find(image, MODEL_TOP, &HOME[1]);
 	char name[MODEL_NAME_BYTES];
 
 	while (entry && *path) {

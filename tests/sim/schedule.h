@@ -34,6 +34,8 @@ enum seeded_bug {
 	SEEDED_FLUSH_LATER,
 	/* the limit is set after the layer is published */
 	SEEDED_LIMIT_LATER,
+	/* the failure of a commit is ignored */
+	SEEDED_COMMIT_IGNORED,
 	SEEDED_BUGS
 };
 

@@ -37,6 +37,14 @@ WRAP(int, fs_wait_written, (int fd))
 	return seeded_bug == SEEDED_DATA_LATER ? 0 : __real_fs_wait_written(fd);
 }
 
+/* SEEDED_COMMIT_IGNORED: whatever the commit came to. */
+WRAP(int, fs_commit_directory, (int fd))
+{
+	int r = __real_fs_commit_directory(fd);
+
+	return seeded_bug == SEEDED_COMMIT_IGNORED ? 0 : r;
+}
+
 /* SEEDED_FLUSH_LATER: what was unpacked is written out some time. */
 WRAP(int, commit_flush, (struct op * op))
 {

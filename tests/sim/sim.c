@@ -23,6 +23,7 @@ static const char *const bug_names[SEEDED_BUGS] = {
 	[SEEDED_DATA_LATER] = "data-later",
 	[SEEDED_FLUSH_LATER] = "flush-later",
 	[SEEDED_LIMIT_LATER] = "limit-later",
+	[SEEDED_COMMIT_IGNORED] = "commit-ignored",
 };
 
 static const struct option options[] = {
