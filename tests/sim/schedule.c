@@ -334,7 +334,7 @@ static void request_failed(const struct request *request, const struct varve_res
 		layer_known(request->layer, true, false);
 	else if (layer && result->error == -ENOENT &&
 		 (operation == VARVE_REMOVE || operation == VARVE_LABEL ||
-		  operation == VARVE_QUOTA))
+		  operation == VARVE_FLUSH || operation == VARVE_QUOTA))
 		layer_known(request->layer, false, false);
 	else if (layer && !kernel.errors && !model.aborted)
 		sim_fail("%s of %s: %s", varve_operation_name(operation), layer->id,
@@ -423,7 +423,9 @@ static void request_ended(struct varve_store *store, const struct varve_result *
 	else if (layer && request->operation == VARVE_QUOTA)
 		request_resized(layer, request->bytes);
 	else if (layer && request->operation != VARVE_LABEL)
-		layer_known(layer, request->operation == VARVE_CREATE, request->is_durable);
+		layer_known(layer,
+			    request->operation == VARVE_CREATE || request->operation == VARVE_FLUSH,
+			    request->is_durable);
 	if (!result->error && request->to)
 		layer_known(request->to, true, request->is_durable);
 }
@@ -540,6 +542,18 @@ static int request_limit(struct program *program, struct layer *layer)
 				 NULL);
 }
 
+/* Make LAYER durable, if it is there. */
+static int request_flush(struct program *program, struct layer *layer)
+{
+	struct request *request = request_new(program, VARVE_FLUSH, layer);
+
+	layer->busy = true;
+	layer->version++;
+	request->is_durable = true;
+	sim_trace("flush %s", layer->id);
+	return varve_layer_flush(program->store, layer->id, 0, request_ended, request, NULL);
+}
+
 /* Make all durable. */
 static int request_sync(struct program *program)
 {
@@ -575,6 +589,8 @@ static int program_request(struct program *program)
 		return request_limit(program, layer);
 	if (kind == 5 && schedule_labelled(layer->id))
 		return request_label(program, layer);
+	if (kind == 8)
+		return request_flush(program, layer);
 	if (kind == 4 && !layer->live.absent && !other->busy && !other->live.present)
 		return request_rename(program, layer, other);
 	return sim_random(layer->live.present ? 4 : 16) ? request_create(program, layer, layer->id)

@@ -10,7 +10,8 @@
  *	  its limit, from the moment it is visible; one without has no limit; one with labels has them;
  *	  one that was made of an archive has the content of that
  *	- where a commit fails, and the file system is read-only since, no request ends as durable
- *	- at each callback of a durable request: what it made is durable, what it removed is gone
+ *	- at each callback of a durable request: what it made is durable, what it removed is gone; of a
+ *	  flush and of a sync: so is what was there before it
  *	- after a cut: each layer is as one of the requests left it that may have been the last
  *	- without a cut: requests end as the state of their layer says
  *	- after the sweep: nothing is in staging, in the trash, under a reserved name; no size, no
