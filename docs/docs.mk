@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # The examples, each linked against the library through its public header only, and the checks of the man pages.
 
-DOCS_EXAMPLES := open dispatch noop create remove get changes diff apply stream sync quota durability statistics strerror pool close usage chown future
 DOCS_EMBED := embed_epoll embed_libuv embed_libevent embed_glib
+# Every other file with a main().
+DOCS_EXAMPLES := $(filter-out $(DOCS_EMBED),$(patsubst docs/examples/%.c,%,$(shell grep -l '^int main\>' docs/examples/*.c)))
 
 # The library that an example needs beside ours; without it the example is skipped.
 DOCS_PACKAGE_embed_libuv := libuv
