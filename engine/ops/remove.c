@@ -194,8 +194,8 @@ static void remove_look(struct remove *remove)
 
 /*
  * The layer is destroyed: forget its size and its labels, and let it leave its groups. A failure is
- * ignored, since there is no layer any more: a record without a layer means nothing, and is
- * forgotten by the next create of that name, or by gc.
+ * ignored, since there is no layer any more: a record without a layer means nothing. A sweep
+ * removes it, and the next one of that name replaces it.
  */
 static void remove_forget(struct remove *remove)
 {
