@@ -277,11 +277,13 @@ static void commit_serial_done(struct call *call)
 	}
 }
 
-/* How many may be destroyed in one call: few while creates wait. */
+/* How many may be destroyed in one call: few while creates wait, and at length none. */
 static unsigned commit_destroys_max(const struct group_commit *commits)
 {
 	if (!commit_gathered(commits))
 		return DESTROYS_PER_CALL_MAX;
+	if (commits->destroyed_ns >= DESTROY_SLICE_NS)
+		return 0;
 	return DESTROYS_PER_BEAT_MAX - MIN(commits->destroyed, DESTROYS_PER_BEAT_MAX);
 }
 
@@ -435,11 +437,8 @@ static void commit_flush_begin(struct group_commit *commits)
 /* Has this boundary anything left to do before the next group may begin? */
 static bool commit_boundary(const struct group_commit *commits)
 {
-	if (!list_empty(&commits->publish))
-		return true;
-	if (list_empty(&commits->destroy))
-		return false;
-	return !commit_gathered(commits) || commits->destroyed_ns < DESTROY_SLICE_NS;
+	return !list_empty(&commits->publish) ||
+	       (!list_empty(&commits->destroy) && commit_destroys_max(commits) > 0);
 }
 
 void commit_turn(struct group_commit *commits)

@@ -131,6 +131,26 @@ START_TEST(test_slow_destroys)
 }
 END_TEST
 
+START_TEST(test_short_destroys)
+{
+	/* However short destroys are, a create waits for no more than DESTROYS_PER_BEAT_MAX. */
+	enum { MANY = DESTROYS_PER_CALL_MAX + 2 * DESTROYS_PER_BEAT_MAX };
+	const char **ids;
+	struct varve_store *store = open_with(test_home(), MANY, &ids);
+	struct test_record removal = { 0 }, create = { 0 };
+	hold(0);
+	test_error(varve_layer_remove_batch(store, ids, MANY, 0, test_record, &removal, NULL), 0);
+	await(&kernel.waits);
+	test_error(varve_layer_create(store, "new", NULL, test_record, &create, NULL), 0);
+	test_error(test_await(store, &create), 0);
+	ck_assert_uint_le(before_create, DESTROYS_PER_CALL_MAX + DESTROYS_PER_BEAT_MAX);
+	test_error(test_await(store, &removal), 0);
+	ck_assert_uint_eq(kernel.destroyed, MANY);
+	kernel.held_ns = 0;
+	test_close(store);
+}
+END_TEST
+
 START_TEST(test_cancelled_between_slices)
 {
 	/* A cancel that comes while destroys run ends those whose turn has not come. */
@@ -156,4 +176,4 @@ START_TEST(test_cancelled_between_slices)
 }
 END_TEST
 
-TEST_MAIN("pace", test_slow_destroys, test_cancelled_between_slices)
+TEST_MAIN("pace", test_slow_destroys, test_short_destroys, test_cancelled_between_slices)
