@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+# containerd's own snapshotters behind a server, and its suite for snapshotters: built by Go from Debian's packages, where those are.
+SERVE_GO_PATH := /usr/share/gocode
+SERVE_GO_FOUND := $(and $(shell command -v go),$(wildcard $(SERVE_GO_PATH)/src/github.com/containerd/containerd/snapshots/testsuite))
+# What was compiled is kept with the build, and shared with tests/embedding/test_go.sh.
+# By the compiler that Go knows, as that test does: another would be asked to compile all anew.
+SERVE_GO = cd tests/serve/go && env -u CC -u CXX GO111MODULE=off GOFLAGS=-p=2 GOPATH=$(SERVE_GO_PATH) GOPROXY=off GOCACHE=$(abspath $(B))/go-cache go
+
+ifneq ($(SERVE_GO_FOUND),)
+check-programs: $(B)/tests/serve/snapshotter-server $(B)/tests/serve/snapshotter.test
+endif
+
+$(B)/tests/serve/snapshotter-server: tests/serve/go/server.go
+	@mkdir -p $(@D)
+	$(call say,GO)
+	$(Q)$(SERVE_GO) build -ldflags='-s -w' -o $(abspath $@) .
+
+# After the server, so that no package is compiled twice at once.
+$(B)/tests/serve/snapshotter.test: $(wildcard tests/serve/go/*.go) | $(B)/tests/serve/snapshotter-server
+	$(call say,GO)
+	$(Q)$(SERVE_GO) test -vet=off -ldflags='-s -w' -c -o $(abspath $@) .
