@@ -4,10 +4,15 @@
 BENCH_PACKAGES := jansson libuv libbtrfsutil
 BENCH_SRC := $(wildcard bench/*.c bench/*/*.c)
 BENCH_SRC := $(filter-out bench/engines/skeleton.c bench/fuzz/%,$(BENCH_SRC))
+# Without nghttp2 there is no engine that speaks to snapshotters.
+BENCH_SNAPSHOTTER := $(shell $(PKG_CONFIG) --exists libnghttp2 && echo libnghttp2)
+ifeq ($(BENCH_SNAPSHOTTER),)
+BENCH_SRC := $(filter-out bench/engines/snapshotter.c bench/engines/grpc_client.c,$(BENCH_SRC))
+endif
 BENCH_OBJ := $(BENCH_SRC:%.c=$(B)/%.o)
 # It sees varve.h and its own folder, nothing else. -rdynamic is not needed: external engines call back by pointer.
-BENCH_CFLAGS := -Iapi/include -Ibench $(call pkg,--cflags,$(BENCH_PACKAGES))
-BENCH_LIBS := $(LIB_LIBS) $(call pkg,--libs,$(BENCH_PACKAGES)) -lm -ldl -pthread
+BENCH_CFLAGS := -Iapi/include -Ibench $(call pkg,--cflags,$(BENCH_PACKAGES) $(BENCH_SNAPSHOTTER)) $(if $(BENCH_SNAPSHOTTER),-DBENCH_SNAPSHOTTER)
+BENCH_LIBS := $(LIB_LIBS) $(call pkg,--libs,$(BENCH_PACKAGES) $(BENCH_SNAPSHOTTER)) -lm -ldl -pthread
 
 # The library and the command build without what only the bench needs.
 ifneq ($(shell $(PKG_CONFIG) --exists $(BENCH_PACKAGES) && echo yes),)

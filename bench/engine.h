@@ -48,6 +48,7 @@ enum bench_kind {
 	BENCH_LIST,     /* Name all layers. */
 	BENCH_SYNC,     /* Make all that has ended durable. */
 	BENCH_SWEEP,    /* Remove the leftovers of dead processes. */
+	BENCH_COMMIT,   /* Commit a snapshot, which is another one from then on. */
 	BENCH_KINDS,    /* How many there are; not one of them. */
 };
 
@@ -120,6 +121,8 @@ struct bench_env {
 	void *thread;
 	/* The harness's own. */
 	void *harness;
+	/* Return an option of the job that is text ("socket"), NULL when it is not set. */
+	const char *(*text)(const struct bench_env *env, const char *key);
 };
 
 /* A number of the engine's own, for the report. */

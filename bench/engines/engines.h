@@ -3,6 +3,8 @@
 #ifndef BENCH_ENGINES_H
 #define BENCH_ENGINES_H
 
+#include <sys/types.h>
+
 #include "engine.h"
 
 #define ENGINE(name) extern const struct bench_engine engine_##name;
@@ -26,6 +28,12 @@ int layer_commit(int fd);
 
 /* Find the command NAME in PATH; its path goes to RET (SIZE bytes). Returns 0 or -ENOENT. */
 int program_find(const char *name, char *ret, size_t size);
+
+/* Start the program ARGUMENTS[0] with its output to OUT. Returns its process id or -errno. */
+pid_t program_start(char *const *arguments, int out);
+
+/* Wait for the process PID. Returns 0 or -errno; -EREMOTEIO: it failed. */
+int program_wait(pid_t pid);
 
 /*
  * Run the program ARGUMENTS[0] with ARGUMENTS (NULL last). Returns 0 or -errno; -EREMOTEIO: it

@@ -15,5 +15,8 @@ ENGINE(bfs)
 ENGINE(fd)
 ENGINE(gdu)
 ENGINE(containers_storage)
+#ifdef BENCH_SNAPSHOTTER
+ENGINE(snapshotter)
+#endif
 ENGINE(libuv)
 ENGINE(noop)

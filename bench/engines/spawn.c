@@ -30,8 +30,7 @@ int program_find(const char *name, char *ret, size_t size)
 	return -ENOENT;
 }
 
-/* Start ARGUMENTS with its output to OUT. Returns its process id or -errno. */
-static pid_t program_start(char *const *arguments, int out)
+pid_t program_start(char *const *arguments, int out)
 {
 	posix_spawn_file_actions_t actions;
 	pid_t pid;
@@ -45,8 +44,7 @@ static pid_t program_start(char *const *arguments, int out)
 	return r < 0 ? r : pid;
 }
 
-/* Wait for PID. */
-static int program_wait(pid_t pid)
+int program_wait(pid_t pid)
 {
 	int status;
 

@@ -40,17 +40,29 @@ struct option {
 };
 
 static const char *const workload_names[] = {
-	[BENCH_NOOP] = "noop",         [BENCH_CREATE] = "create",
-	[BENCH_SNAPSHOT] = "snapshot", [BENCH_REMOVE] = "remove",
-	[BENCH_GET] = "get",           [BENCH_USAGE] = "usage",
-	[BENCH_WALK] = "walk",         [BENCH_CHOWN] = "chown",
-	[BENCH_RELABEL] = "relabel",   [BENCH_CHANGES] = "changes",
-	[BENCH_DIFF] = "diff",         [BENCH_QUOTA] = "quota",
-	[BENCH_APPLY] = "apply",       [BENCH_DIFFSIZE] = "diffsize",
-	[BENCH_INFO] = "info",         [BENCH_EXISTS] = "exists",
-	[BENCH_LIST] = "list",         [BENCH_SYNC] = "sync",
-	[BENCH_SWEEP] = "sweep",       [WORKLOAD_CHURN] = "churn",
-	[WORKLOAD_MIX] = "mix",        NULL,
+	[BENCH_NOOP] = "noop",
+	[BENCH_CREATE] = "create",
+	[BENCH_SNAPSHOT] = "snapshot",
+	[BENCH_REMOVE] = "remove",
+	[BENCH_GET] = "get",
+	[BENCH_USAGE] = "usage",
+	[BENCH_WALK] = "walk",
+	[BENCH_CHOWN] = "chown",
+	[BENCH_RELABEL] = "relabel",
+	[BENCH_CHANGES] = "changes",
+	[BENCH_DIFF] = "diff",
+	[BENCH_QUOTA] = "quota",
+	[BENCH_APPLY] = "apply",
+	[BENCH_DIFFSIZE] = "diffsize",
+	[BENCH_INFO] = "info",
+	[BENCH_EXISTS] = "exists",
+	[BENCH_LIST] = "list",
+	[BENCH_SYNC] = "sync",
+	[BENCH_SWEEP] = "sweep",
+	[BENCH_COMMIT] = "commit",
+	[WORKLOAD_CHURN] = "churn",
+	[WORKLOAD_MIX] = "mix",
+	NULL,
 };
 static const char *const churn_names[] = { "set", "forkjoin", "pipeline", NULL };
 static const char *const fixture_names[] = { "flat", "image", NULL };
@@ -155,6 +167,10 @@ static const struct option table[] = {
 	  "varve: run without CAP_SYS_ADMIN, also as root" },
 	{ "background", OPTION_BOOL, AT(background), 0, 1, NULL,
 	  "varve: removals run in the background" },
+	{ "server", OPTION_STRING, AT(server), 0, 0, NULL,
+	  "snapshotter: the command that starts the server; {root}, {socket}, {bin} are replaced" },
+	{ "socket", OPTION_STRING, AT(socket), 0, 0, NULL,
+	  "snapshotter: the socket of a server that runs" },
 	{ "ring_entries", OPTION_NUMBER, AT(ring_entries), 0, 4096, NULL,
 	  "varve: depth of the io_uring" },
 	{ "fs_threads_max", OPTION_NUMBER, AT(fs_threads_max), 0, 64, NULL,
@@ -549,9 +565,9 @@ int options_check(const struct options *options, char *error)
 		reason = "time_based needs a runtime";
 	else if (options->rw == WORKLOAD_MIX && !mixed)
 		reason = "rw=mix needs rwmix";
-	else if (options->rw == BENCH_REMOVE && options->time_based && !options->live &&
-		 !options->number_ios)
-		reason = "rw=remove needs number_ios: what it removes is made before";
+	else if ((options->rw == BENCH_REMOVE || options->rw == BENCH_COMMIT) &&
+		 options->time_based && !options->live && !options->number_ios)
+		reason = "rw=remove and rw=commit need number_ios: what they take is made before";
 	else if (options->guard_calls && options->fill)
 		reason = "guard_calls forbids the writes that fill asks for";
 	else if (options->limit && !options->quota)
@@ -587,6 +603,15 @@ uint64_t options_number(const struct options *options, const char *key)
 	default:
 		return 0;
 	}
+}
+
+const char *options_text(const struct options *options, const char *key)
+{
+	const struct option *option = option_find(key);
+
+	if (!option || option->type != OPTION_STRING)
+		return NULL;
+	return *(const char *const *)((const char *)options + option->offset);
 }
 
 const char *options_workload_name(uint32_t rw)

@@ -164,6 +164,10 @@ struct options {
 	bool guard_calls;
 	/* For the engine: 0 auto, 1 walk, 2 search. */
 	uint32_t method;
+	/* For the engine: the command that starts its server, or NULL. */
+	const char *server;
+	/* For the engine: the socket of its server, or NULL. */
+	const char *socket;
 	/* For the engine: varve_config.ring_entries. */
 	uint64_t ring_entries;
 	/* For the engine: varve_config.fs_threads_max. */
@@ -194,6 +198,9 @@ int options_check(const struct options *options, char *error);
 
 /* Return the number behind KEY (of a choice: which one), 0 when it is not a number of the table. */
 uint64_t options_number(const struct options *options, const char *key);
+
+/* Return the text behind KEY, NULL when it is not set or not a text of the table. */
+const char *options_text(const struct options *options, const char *key);
 
 /*
  * Write the keys with their help to FILE; KEY: only that one, with its range. Returns -ENOENT when

@@ -325,6 +325,14 @@ static uint64_t env_option(const struct bench_env *env, const char *key)
 	return options_number(worker->options, key);
 }
 
+/* Return an option of the job that is text to its engine. */
+static const char *env_text(const struct bench_env *env, const char *key)
+{
+	const struct worker *worker = env->harness;
+
+	return options_text(worker->options, key);
+}
+
 /* Let an engine destroy PATH only below the run's own directory. */
 static int env_permit(const struct bench_env *env, const char *path)
 {
@@ -350,6 +358,7 @@ static void env_init(struct worker *worker)
 		.permit = env_permit,
 		.thread = worker,
 		.harness = worker,
+		.text = env_text,
 	};
 }
 

@@ -29,6 +29,8 @@
 	 BENCH_BIT(BENCH_SWEEP))
 /* What compares a layer with another one. */
 #define COMPARISONS (BENCH_BIT(BENCH_CHANGES) | BENCH_BIT(BENCH_DIFF) | BENCH_BIT(BENCH_DIFFSIZE))
+/* What takes layers: each is there once. */
+#define TAKERS (BENCH_BIT(BENCH_REMOVE) | BENCH_BIT(BENCH_COMMIT))
 /* What makes layers. */
 #define MAKERS (BENCH_BIT(BENCH_CREATE) | BENCH_BIT(BENCH_SNAPSHOT) | BENCH_BIT(BENCH_APPLY))
 
@@ -74,6 +76,12 @@ uint32_t workload_kinds(const struct options *options)
 	return kinds;
 }
 
+/* Is all that OPTIONS does to take layers? */
+static bool takes(const struct options *options)
+{
+	return options->rw < BENCH_KINDS && (BENCH_BIT(options->rw) & TAKERS);
+}
+
 /* Return how many layers or calls one loop is when nothing says. */
 static uint64_t work_default(const struct options *options)
 {
@@ -92,13 +100,12 @@ static void work_init(struct workload *workload)
 	uint64_t work = options->number_ios;
 
 	if (!work)
-		work = options->runtime && options->rw != BENCH_REMOVE ? UINT64_MAX
-								       : work_default(options);
+		work = options->runtime && !takes(options) ? UINT64_MAX : work_default(options);
 	if (work != UINT64_MAX && __builtin_mul_overflow(work, options->loops, &work))
 		work = UINT64_MAX;
 	workload->left = options->time_based ? UINT64_MAX : work;
 	workload->prepared = options->live;
-	if (options->rw == BENCH_REMOVE && workload->prepared < work)
+	if (takes(options) && workload->prepared < work)
 		workload->prepared = work;
 	if ((workload->kinds & READS) && !workload->prepared)
 		workload->prepared = 1;
@@ -189,10 +196,11 @@ static void fill_new(struct workload *workload, struct slot *slot, enum bench_ki
 		slot_name(workload, slot, i, workload->number++);
 }
 
-/* Fill SLOT with the removal of the COUNT oldest. */
-static void fill_remove(struct workload *workload, struct slot *slot, uint64_t count)
+/* Fill SLOT with a KIND that takes the COUNT oldest. */
+static void fill_take(struct workload *workload, struct slot *slot, enum bench_kind kind,
+		      uint64_t count)
 {
-	slot->op.kind = BENCH_REMOVE;
+	slot->op.kind = kind;
 	slot->op.count = (uint32_t)count;
 	for (uint64_t i = 0; i < count; i++)
 		slot_name(workload, slot, i, live_pop(&workload->live));
@@ -229,9 +237,10 @@ static enum workload_next fill_kind(struct workload *workload, struct slot *slot
 		fill_new(workload, slot, kind, batch);
 		return WORKLOAD_OPERATION;
 	case BENCH_REMOVE:
+	case BENCH_COMMIT:
 		if (workload->live.count < batch)
 			return WORKLOAD_WAIT;
-		fill_remove(workload, slot, batch);
+		fill_take(workload, slot, kind, batch);
 		return WORKLOAD_OPERATION;
 	default:
 		if (!workload->live.count)
@@ -359,7 +368,7 @@ static enum workload_next next_set(struct workload *workload, struct slot *slot)
 {
 	if (slot->remove_next && workload->live.count) {
 		slot->remove_next = false;
-		fill_remove(workload, slot, 1);
+		fill_take(workload, slot, BENCH_REMOVE, 1);
 	} else {
 		slot->remove_next = true;
 		fill_new(workload, slot, BENCH_SNAPSHOT, 1);
@@ -381,7 +390,7 @@ enum workload_next workload_next(struct workload *workload, struct slot *slot)
 						   : next_group(workload, slot);
 	else
 		next = fill_kind(workload, slot, options->rw, options->batch);
-	if (next == WORKLOAD_WAIT && options->rw == BENCH_REMOVE)
+	if (next == WORKLOAD_WAIT && takes(options))
 		return WORKLOAD_END;
 	if (next == WORKLOAD_OPERATION && workload->left != UINT64_MAX)
 		workload->left -= slot->op.count;
@@ -398,7 +407,7 @@ int workload_ended(struct workload *workload, struct slot *slot)
 	}
 	if (slot->op.error || !(BENCH_BIT(slot->op.kind) & MAKERS))
 		return 0;
-	if (!(workload->kinds & (READS | BENCH_BIT(BENCH_REMOVE))))
+	if (!(workload->kinds & (READS | TAKERS)))
 		return 0;
 	for (uint32_t i = 0; r == 0 && i < slot->op.count; i++)
 		r = live_push(&workload->live, slot->first + i);

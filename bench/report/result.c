@@ -18,6 +18,7 @@ enum direction result_direction(enum bench_kind kind)
 	case BENCH_QUOTA:
 	case BENCH_APPLY:
 	case BENCH_SYNC:
+	case BENCH_COMMIT:
 		return DIRECTION_WRITE;
 	case BENCH_REMOVE:
 	case BENCH_SWEEP:

@@ -1,0 +1,597 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Any snapshotter of containerd, over its socket: `varve serve`, or one of containerd's own behind
+ * a small server. A layer is a snapshot:
+ *
+ *	create, snapshot	Prepare without a parent, and from one; nothing is mounted
+ *	remove			Remove
+ *	commit			Commit under the name with ".committed" behind it
+ *	usage, get, info	Usage, Mounts, Stat
+ *
+ * All requests are on one connection. At open the parent layer and those that are there are copied
+ * into snapshots, so that all servers have the same content, as files that they wrote themselves.
+ *
+ * socket= names the socket of a server that runs. server= is a command that starts one, in words:
+ * {root} stands for its directory, {socket} for its socket, {bin} for the directory of this
+ * program; it says by sd_notify(3) that it is ready. What durability an answer has is the server's.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <search.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "engines.h"
+#include "grpc_client.h"
+#include "load/clock.h"
+
+#define METHOD(name) "/containerd.services.snapshots.v1.Snapshots/" name
+/* Behind the name of what was committed. */
+#define COMMITTED ".committed"
+/* Most words of a server's command, and options of a mount. */
+#define WORDS_MAX 32
+#define KEY_SIZE 512
+#define OPTIONS_SIZE 8192
+/* Bytes of what a server says when it is ready. */
+#define NOTIFY_SIZE 4096
+#define NS_PER_MS_ROUND(ns) (((ns) + NS_PER_MS - 1) / NS_PER_MS)
+
+/* A context. */
+struct snapshotter {
+	const struct bench_env *env; /* What the harness said. */
+	struct grpc_client *client;  /* The connection. */
+	unsigned completed;          /* Ended since wait() began. */
+	pid_t server;                /* The server that was started, or 0. */
+	char directory[64];          /* For the socket and for mounts. */
+	char root[PATH_MAX];         /* The directory of the server that was started. */
+	char prefix[64];             /* How all keys begin. */
+	void *keys;                  /* A tree of the keys that there are, in a server of others. */
+	char *error;                 /* Where open() explains. */
+	size_t error_size;           /* Bytes there. */
+};
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+/* Compare two keys. */
+static int key_compare(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/* Remember that NAME is there, or no longer. A server that was started goes with all it has. */
+static void key_note(struct snapshotter *snapshotter, const char *name, bool there)
+{
+	char **node;
+	char *key;
+
+	if (snapshotter->server)
+		return;
+	node = tfind(name, &snapshotter->keys, key_compare);
+	if (there == !!node)
+		return;
+	key = there ? strdup(name) : *node;
+	if (there && key)
+		tsearch(key, &snapshotter->keys, key_compare);
+	if (!there) {
+		tdelete(key, &snapshotter->keys, key_compare);
+		free(key);
+	}
+}
+
+/* Append the field NUMBER with the key that NAME and SUFFIX make. */
+static int put_key(const struct snapshotter *snapshotter, struct grpc_client_call *call,
+		   unsigned number, const char *name, const char *suffix)
+{
+	char key[KEY_SIZE];
+
+	if (snprintf(key, sizeof(key), "%s%s%s", snapshotter->prefix, name, suffix) >=
+	    (int)sizeof(key))
+		return -ENAMETOOLONG;
+	return grpc_put(call, number, key);
+}
+
+/*
+ * Write the request of KIND on NAME to CALL; PARENT: a committed snapshot to start from, or NULL.
+ * Returns the method.
+ */
+static const char *request(const struct snapshotter *snapshotter, struct grpc_client_call *call,
+			   enum bench_kind kind, const char *name, const char *parent)
+{
+	grpc_begin(call);
+	if (kind == BENCH_COMMIT) {
+		put_key(snapshotter, call, 2, name, COMMITTED);
+		put_key(snapshotter, call, 3, name, "");
+		return METHOD("Commit");
+	}
+	put_key(snapshotter, call, 2, name, "");
+	switch (kind) {
+	case BENCH_REMOVE:
+		return METHOD("Remove");
+	case BENCH_USAGE:
+		return METHOD("Usage");
+	case BENCH_GET:
+		return METHOD("Mounts");
+	case BENCH_INFO:
+		return METHOD("Stat");
+	default:
+		if (parent)
+			put_key(snapshotter, call, 3, parent, COMMITTED);
+		return METHOD("Prepare");
+	}
+}
+
+/* Return the errno of the status of CALL. */
+static int call_error(const struct grpc_client_call *call)
+{
+	return call->status <= 0 ? call->status : -EREMOTEIO;
+}
+
+/* What a slot keeps. */
+struct slot_call {
+	struct snapshotter *snapshotter; /* The context. */
+	struct grpc_client_call call;    /* Its call. */
+};
+
+/* End an operation. */
+static void op_ended(struct grpc_client_call *call)
+{
+	struct bench_op *op = call->data;
+	const struct slot_call *slot = op->engine_data;
+	struct snapshotter *snapshotter = slot->snapshotter;
+	char committed[KEY_SIZE];
+
+	op->error = call_error(call);
+	if (op->error)
+		snapshotter->env->explain(snapshotter->env->thread, call->text);
+	else if (op->kind == BENCH_CREATE || op->kind == BENCH_SNAPSHOT)
+		key_note(snapshotter, op->ids[0], true);
+	else if (op->kind == BENCH_REMOVE || op->kind == BENCH_COMMIT)
+		key_note(snapshotter, op->ids[0], false);
+	if (!op->error && op->kind == BENCH_COMMIT) {
+		snprintf(committed, sizeof(committed), "%.255s" COMMITTED, op->ids[0]);
+		key_note(snapshotter, committed, true);
+	}
+	snapshotter->completed++;
+	snapshotter->env->complete(snapshotter->env->thread, op);
+}
+
+static int snapshotter_queue(void *context, struct bench_op *op)
+{
+	struct snapshotter *snapshotter = context;
+	struct slot_call *slot = op->engine_data;
+	const char *method;
+	int r;
+
+	if (!slot) {
+		slot = op->engine_data = malloc(sizeof(*slot));
+		if (!slot)
+			return -ENOMEM;
+		slot->snapshotter = snapshotter;
+		slot->call.ended = op_ended;
+	}
+	slot->call.data = op;
+	method = request(snapshotter, &slot->call, op->kind, op->ids[0],
+			 op->kind == BENCH_SNAPSHOT ? op->parent : NULL);
+	r = grpc_client_start(snapshotter->client, method, &slot->call);
+	return r < 0 ? r : BENCH_QUEUED;
+}
+
+static int snapshotter_wait(void *context, unsigned min, uint64_t timeout_ns)
+{
+	struct snapshotter *snapshotter = context;
+	uint64_t end = timeout_ns == UINT64_MAX ? 0 : clock_ns() + timeout_ns;
+	int r = 0;
+
+	snapshotter->completed = 0;
+	while (r == 0 && snapshotter->completed < min) {
+		uint64_t now = end ? clock_ns() : 0;
+
+		if (end && now >= end)
+			break;
+		r = grpc_client_wait(snapshotter->client,
+				     end ? (int)NS_PER_MS_ROUND(end - now) : -1);
+	}
+	return r;
+}
+
+static void snapshotter_forget(void *context, struct bench_op *op)
+{
+	free(op->engine_data);
+	op->engine_data = NULL;
+}
+
+/* ---- open: one request after the other ------------------------------------------------------- */
+
+/* Note that a call of open() has ended. */
+static void call_ended(struct grpc_client_call *call)
+{
+	*(bool *)call->data = true;
+}
+
+/* Do a request of KIND on NAME, and wait for it. */
+static int ask(struct snapshotter *snapshotter, struct grpc_client_call *call, enum bench_kind kind,
+	       const char *name, const char *parent)
+{
+	bool ended = false;
+	const char *method = request(snapshotter, call, kind, name, parent);
+	int r;
+
+	call->ended = call_ended;
+	call->data = &ended;
+	r = grpc_client_start(snapshotter->client, method, call);
+	while (r == 0 && !ended)
+		r = grpc_client_wait(snapshotter->client, -1);
+	if (r == 0)
+		r = call_error(call);
+	if (r < 0 && snapshotter->error)
+		snprintf(snapshotter->error, snapshotter->error_size, "%s of %s: %s",
+			 strrchr(method, '/') + 1, name, *call->text ? call->text : strerror(-r));
+	return r;
+}
+
+/* Run PROGRAM with up to six more words, NULL last. */
+static int run_words(struct snapshotter *snapshotter, const char *program, const char *const *words)
+{
+	char path[PATH_MAX];
+	const char *arguments[WORDS_MAX] = { path };
+	int r = program_find(program, path, sizeof(path));
+
+	for (size_t i = 0; words[i]; i++)
+		arguments[i + 1] = words[i];
+	if (r == 0)
+		r = program_run((char *const *)arguments);
+	if (r < 0)
+		snprintf(snapshotter->error, snapshotter->error_size, "%s failed", program);
+	return r;
+}
+
+/* Copy a field of a message to RET (SIZE bytes). Returns 0 or -EPROTO. */
+static int field_copy(const uint8_t *message, size_t message_size, unsigned number, char *ret,
+		      size_t size)
+{
+	size_t at = 0, length;
+	const uint8_t *text = grpc_get(message, message_size, number, &at, &length);
+
+	if (!text || length >= size)
+		return -EPROTO;
+	memcpy(ret, text, length);
+	ret[length] = '\0';
+	return 0;
+}
+
+/* Mount what the answer of CALL says on TARGET. */
+static int mount_answer(struct snapshotter *snapshotter, const struct grpc_client_call *call,
+			const char *target)
+{
+	char type[64], source[PATH_MAX], options[OPTIONS_SIZE] = "rw";
+	size_t size, length, at = 0;
+	const uint8_t *message = grpc_answer(call, &size);
+	const uint8_t *mount = grpc_get(message, size, 1, &at, &length);
+	const uint8_t *option;
+	size_t option_length, end = strlen(options);
+	int r = mount ? 0 : -EPROTO;
+
+	if (r == 0)
+		r = field_copy(mount, length, 1, type, sizeof(type));
+	if (r == 0)
+		r = field_copy(mount, length, 2, source, sizeof(source));
+	for (at = 0; r == 0 && (option = grpc_get(mount, length, 4, &at, &option_length));) {
+		if (end + option_length + 2 > sizeof(options))
+			return -EMSGSIZE;
+		end += (size_t)sprintf(options + end, ",%.*s", (int)option_length,
+				       (const char *)option);
+	}
+	if (r < 0)
+		return r;
+	return run_words(snapshotter, "mount",
+			 (const char *const[]){ "-t", strcmp(type, "bind") ? type : "none", "-o",
+						options, source, target, NULL });
+}
+
+/*
+ * Make the snapshot NAME from PARENT (NULL: from nothing), and copy into it what is newer in the
+ * layer of that name.
+ */
+static int take_over(struct snapshotter *snapshotter, struct grpc_client_call *call,
+		     const char *name, const char *parent)
+{
+	char target[PATH_MAX], source[PATH_MAX];
+	int r = ask(snapshotter, call, BENCH_CREATE, name, parent), r2;
+
+	if (r < 0)
+		return r;
+	key_note(snapshotter, name, true);
+	if (snprintf(source, sizeof(source), "%s/%s/.", snapshotter->env->subvolumes, name) >=
+	    (int)sizeof(source))
+		return -ENAMETOOLONG;
+	snprintf(target, sizeof(target), "%s/mount", snapshotter->directory);
+	r = mount_answer(snapshotter, call, target);
+	if (r < 0)
+		return r;
+	/* A clone would have no data to write. */
+	r = run_words(snapshotter, "cp",
+		      (const char *const[]){ "-a", "-u", "--reflink=never", source, target, NULL });
+	r2 = run_words(snapshotter, "umount", (const char *const[]){ target, NULL });
+	return r < 0 ? r : r2;
+}
+
+/* Take over the layers that are there: the parent, committed, first. */
+static int take_over_all(struct snapshotter *snapshotter)
+{
+	const char *parent = snapshotter->env->parent;
+	struct grpc_client_call *call = malloc(sizeof(*call));
+	struct dirent **names = NULL;
+	int count = 0, r;
+
+	if (!call)
+		return -ENOMEM;
+	r = take_over(snapshotter, call, parent, NULL);
+	if (r == 0)
+		r = ask(snapshotter, call, BENCH_COMMIT, parent, NULL);
+	if (r == 0)
+		key_note(snapshotter, parent, false);
+	if (r == 0)
+		count = scandir(snapshotter->env->subvolumes, &names, NULL, alphasort);
+	if (count < 0)
+		r = -errno;
+	for (int i = 0; i < count; i++) {
+		if (r == 0 && names[i]->d_name[0] != '.' && strcmp(names[i]->d_name, parent))
+			r = take_over(snapshotter, call, names[i]->d_name, parent);
+		free(names[i]);
+	}
+	free(names);
+	free(call);
+	return r;
+}
+
+/* ---- the server ------------------------------------------------------------------------------ */
+
+/* Write WORD to RET (SIZE bytes), with the names in braces replaced. */
+static int expand(const struct snapshotter *snapshotter, const char *word, char *ret, size_t size)
+{
+	char bin[PATH_MAX];
+	char socket[PATH_MAX];
+	const char *from = NULL, *to = NULL, *at;
+	ssize_t n = readlink("/proc/self/exe", bin, sizeof(bin) - 1);
+
+	bin[n < 0 ? 0 : n] = '\0';
+	if (strrchr(bin, '/'))
+		*strrchr(bin, '/') = '\0';
+	snprintf(socket, sizeof(socket), "%s/socket", snapshotter->directory);
+	if ((at = strstr(word, "{root}")))
+		from = "{root}", to = snapshotter->root;
+	else if ((at = strstr(word, "{socket}")))
+		from = "{socket}", to = socket;
+	else if ((at = strstr(word, "{bin}")))
+		from = "{bin}", to = bin;
+	if (snprintf(ret, size, "%.*s%s%s", at ? (int)(at - word) : (int)strlen(word), word,
+		     at ? to : "", at ? at + strlen(from) : "") >= (int)size)
+		return -ENAMETOOLONG;
+	return 0;
+}
+
+/*
+ * Wait until the server says that it is ready, as a service does to systemd, on the socket NOTIFY.
+ * Returns -ENOPKG when it has ended before.
+ */
+static int server_wait(struct snapshotter *snapshotter, int notify)
+{
+	struct pollfd fds[] = { { .fd = notify, .events = POLLIN },
+				{ .fd = (int)syscall(SYS_pidfd_open, snapshotter->server, 0),
+				  .events = POLLIN } };
+	char message[NOTIFY_SIZE];
+	int r = fds[1].fd < 0 ? -errno : -EINPROGRESS;
+
+	while (r == -EINPROGRESS) {
+		ssize_t n = 0;
+
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			r = -errno;
+		else if (fds[0].revents)
+			n = recv(notify, message, sizeof(message) - 1, MSG_DONTWAIT);
+		else if (fds[1].revents)
+			r = -ENOPKG;
+		message[n > 0 ? n : 0] = '\0';
+		if (r == -EINPROGRESS && strstr(message, "READY=1"))
+			r = 0;
+	}
+	if (fds[1].fd >= 0)
+		close(fds[1].fd);
+	if (r == -ENOPKG) {
+		snprintf(snapshotter->error, snapshotter->error_size,
+			 "the server has ended before it was ready");
+		program_wait(snapshotter->server);
+		snapshotter->server = 0;
+	}
+	return r;
+}
+
+/* Run WORDS as the server, and wait until it is ready. Returns 0 or -errno. */
+static int server_spawn(struct snapshotter *snapshotter, char *const *words)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int notify = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), r = 0;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/notify", snapshotter->directory);
+	if (notify < 0)
+		return -errno;
+	if (bind(notify, (void *)&address, sizeof(address)) < 0)
+		r = -errno;
+	/* No other thread runs yet. */
+	setenv("NOTIFY_SOCKET", address.sun_path, 1);
+	/* What it writes belongs to nobody's report. */
+	if (r == 0)
+		r = program_start(words, STDERR_FILENO);
+	unsetenv("NOTIFY_SOCKET");
+	if (r > 0) {
+		snapshotter->server = r;
+		r = server_wait(snapshotter, notify);
+	}
+	close(notify);
+	unlink(address.sun_path);
+	return r;
+}
+
+/* Start the server that COMMAND says. Returns 0 or -errno. */
+static int server_start(struct snapshotter *snapshotter, const char *command)
+{
+	char *words[WORDS_MAX] = { NULL }, *text = strdup(command), *save = NULL;
+	char word[PATH_MAX];
+	size_t count = 0;
+	int r = text ? 0 : -ENOMEM;
+
+	if (snprintf(snapshotter->root, sizeof(snapshotter->root), "%s/snapshotter.%d.XXXXXX",
+		     snapshotter->env->home, (int)getpid()) >= (int)sizeof(snapshotter->root))
+		r = -ENAMETOOLONG;
+	if (r == 0 && !mkdtemp(snapshotter->root))
+		r = -errno;
+	for (char *at = r == 0 ? strtok_r(text, " ", &save) : NULL; at && r == 0;
+	     at = strtok_r(NULL, " ", &save)) {
+		r = count == WORDS_MAX - 1 ? -E2BIG : expand(snapshotter, at, word, sizeof(word));
+		words[count] = r == 0 ? strdup(word) : NULL;
+		if (r == 0 && !words[count++])
+			r = -ENOMEM;
+	}
+	if (r == 0 && count == 0)
+		r = -EINVAL;
+	if (r == 0 && access(words[0], X_OK) < 0) {
+		snprintf(snapshotter->error, snapshotter->error_size, "%s: %s", words[0],
+			 strerror(errno));
+		r = -ENOPKG;
+	}
+	if (r == 0)
+		r = server_spawn(snapshotter, words);
+	for (size_t i = 0; i < count; i++)
+		free(words[i]);
+	free(text);
+	return r < 0 ? r : 0;
+}
+
+/* Connect to SOCKET. */
+static int connect_to(struct snapshotter *snapshotter, const char *socket)
+{
+	int r = grpc_client_open(socket, &snapshotter->client);
+
+	if (r < 0)
+		snprintf(snapshotter->error, snapshotter->error_size, "%s: %s", socket,
+			 strerror(-r));
+	return r;
+}
+
+/* ---- open and close -------------------------------------------------------------------------- */
+
+/* Remove what was made in a server of others: first what has no children. */
+static void remove_all(struct snapshotter *snapshotter)
+{
+	struct grpc_client_call *call = malloc(sizeof(*call));
+	char parent[KEY_SIZE];
+
+	snapshotter->error = NULL;
+	while (call && snapshotter->keys) {
+		char *key = *(char **)snapshotter->keys;
+
+		ask(snapshotter, call, BENCH_REMOVE, key, NULL);
+		key_note(snapshotter, key, false);
+	}
+	if (call && snapshotter->env->parent) {
+		snprintf(parent, sizeof(parent), "%.255s" COMMITTED, snapshotter->env->parent);
+		ask(snapshotter, call, BENCH_REMOVE, parent, NULL);
+	}
+	free(call);
+}
+
+static void snapshotter_close(void *context)
+{
+	struct snapshotter *snapshotter = context;
+	char path[PATH_MAX];
+
+	if (snapshotter->client && !snapshotter->server)
+		remove_all(snapshotter);
+	grpc_client_close(snapshotter->client);
+	if (snapshotter->server) {
+		kill(snapshotter->server, SIGTERM);
+		program_wait(snapshotter->server);
+	}
+	if (*snapshotter->directory) {
+		snprintf(path, sizeof(path), "%s/socket", snapshotter->directory);
+		unlink(path);
+		snprintf(path, sizeof(path), "%s/mount", snapshotter->directory);
+		rmdir(path);
+		rmdir(snapshotter->directory);
+	}
+	free(snapshotter);
+}
+
+/* Find or start the server of SNAPSHOTTER, connect, and take the layers over. */
+static int snapshotter_begin(struct snapshotter *snapshotter)
+{
+	const struct bench_env *env = snapshotter->env;
+	const char *server = env->text(env, "server"), *socket = env->text(env, "socket");
+	char path[PATH_MAX];
+	int r = 0;
+
+	if (!server == !socket || env->option(env, "batch") > 1 ||
+	    env->option(env, "numjobs") > 1) {
+		snprintf(snapshotter->error, snapshotter->error_size,
+			 "needs either server= or socket=, and no batch and no numjobs");
+		return -EINVAL;
+	}
+	strcpy(snapshotter->directory, "/tmp/varve-bench-XXXXXX");
+	if (!mkdtemp(snapshotter->directory)) {
+		*snapshotter->directory = '\0';
+		return -errno;
+	}
+	snprintf(path, sizeof(path), "%s/mount", snapshotter->directory);
+	if (mkdir(path, 0700) < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "%s/socket", snapshotter->directory);
+	snprintf(snapshotter->prefix, sizeof(snapshotter->prefix), "varve-bench/%d/",
+		 (int)getpid());
+	if (server)
+		r = server_start(snapshotter, server);
+	if (r == 0)
+		r = connect_to(snapshotter, server ? path : socket);
+	return r < 0 ? r : take_over_all(snapshotter);
+}
+
+static int snapshotter_open(const struct bench_env *env, void **ret_context, char *error,
+			    size_t size)
+{
+	struct snapshotter *snapshotter = calloc(1, sizeof(*snapshotter));
+	int r;
+
+	if (!snapshotter)
+		return -ENOMEM;
+	*snapshotter = (struct snapshotter){ .env = env, .error = error, .error_size = size };
+	r = snapshotter_begin(snapshotter);
+	if (r < 0)
+		snapshotter_close(snapshotter);
+	else
+		*ret_context = snapshotter;
+	return r;
+}
+
+const struct bench_engine engine_snapshotter = {
+	.version = BENCH_ENGINE_VERSION,
+	.kinds = BENCH_BIT(BENCH_CREATE) | BENCH_BIT(BENCH_SNAPSHOT) | BENCH_BIT(BENCH_REMOVE) |
+		 BENCH_BIT(BENCH_COMMIT) | BENCH_BIT(BENCH_USAGE) | BENCH_BIT(BENCH_GET) |
+		 BENCH_BIT(BENCH_INFO),
+	.name = "snapshotter",
+	.description = "a snapshotter of containerd over its socket",
+	.open = snapshotter_open,
+	.queue = snapshotter_queue,
+	.wait = snapshotter_wait,
+	.forget = snapshotter_forget,
+	.close = snapshotter_close,
+};

@@ -1,0 +1,61 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# varve-test: backend=any size=2G
+# The engine that speaks to snapshotters of containerd: every workload on containerd's own, and on the daemon; what is left behind.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/lib.sh"
+bench_start mount
+
+"$bench" --help=engines | grep -q '^ *snapshotter ' || skip "varve-bench was built without libnghttp2-dev"
+(($(id -u) == 0)) || skip "needs root"
+peer="$VARVE_BUILD/tests/serve/snapshotter-server"
+[[ -x "$peer" ]] || skip "needs golang-go and golang-github-containerd-containerd-dev, with which to build"
+common=("--directory=$mnt" --ioengine=snapshotter --nrfiles=20 --filesize=1k-8k --number_ios=24)
+
+# Every workload, on the server whose command is $1.
+check_server() {
+	run_well --name=churn --rw=churn --iodepth=8 "--server=$1" "${common[@]}"
+	expect out '^  snapshot: IOPS=.* 1[2-6] layers'
+	expect_clean
+	run_well --name=commit --rw=commit --iodepth=8 --fill=64k "--server=$1" "${common[@]}"
+	expect out '^  commit: IOPS=.* 24 layers'
+	expect_clean
+	run_well --name=look --rwmix=usage:40,get:30,info:30 --live=2 --edits=3 "--server=$1" "${common[@]}"
+	expect out '^  usage: IOPS='
+	expect_clean
+}
+
+check_server "$peer btrfs {root}/btrfs {socket}"
+# As an overlay cannot be on all file systems, in one of its own.
+check_server "$bench_repository/bench/engines/in-image ext4 {root} $peer overlayfs {root}/overlayfs {socket}"
+if [[ -x "$VARVE_BUILD/varve-serve" ]]; then
+	check_server "{bin}/varve serve --home {root} --socket {socket}"
+fi
+if compgen -G '/tmp/varve-bench-[!i]*/socket' >/dev/null; then
+	fail "a socket is left"
+fi
+
+# A server of others has what it had, once the run has ended.
+"$peer" native "$scratch/native" "$scratch/socket" &
+server=$!
+for ((tries = 0; tries < 1000; tries++)); do
+	[[ -S "$scratch/socket" ]] && break
+	sleep 0.01
+done
+run_well --name=x --rw=churn --iodepth=4 --live=3 "--socket=$scratch/socket" "${common[@]}"
+run_well --name=x --rw=commit --live=3 "--socket=$scratch/socket" "${common[@]}"
+[[ -z "$(ls "$scratch/native/snapshots")" ]] || fail "snapshots are left: $(ls "$scratch/native/snapshots")"
+# What the server says of a failure is in the report.
+run --name=x --rw=remove --live=0 "--socket=$scratch/nothing" "${common[@]}"
+((status == 1)) || fail "no server: status $status"
+expect err 'nothing: No such file'
+kill "$server"
+wait "$server" || true
+
+# A server that is not there, or ends, is no failure of a pair.
+run_well --name=x --rw=churn --pair=snapshotter,snapshotter@none "--server=$peer btrfs {root}/btrfs {socket}" \
+	"--snapshotter@none.server={bin}/nothing" --repeat=1 "${common[@]}"
+run --name=x --rw=churn "--server=/bin/true {root}" "${common[@]}"
+((status == 1)) || fail "a server that ends: status $status"
+expect err 'has ended before it was ready'
