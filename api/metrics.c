@@ -116,6 +116,31 @@ static int metrics_operations(FILE *file, struct varve_store *store)
 	return 0;
 }
 
+/* Write how many snapshots were made together. */
+static void metrics_groups(FILE *file, struct varve_store *store)
+{
+	struct group_sizes sizes;
+	uint64_t seen = 0;
+
+	pthread_mutex_lock(&store->core.counting);
+	sizes = store->core.group_sizes;
+	pthread_mutex_unlock(&store->core.counting);
+	metrics_head(file, "commit_group_snapshots", "histogram",
+		     "Snapshots made in one group, which is one commit for the first of them and "
+		     "one for the rest.");
+	fputs("# UNIT varve_commit_group_snapshots snapshots\n", file);
+	for (unsigned i = 0; i < GROUP_SIZE_BUCKETS; i++) {
+		seen += sizes.buckets[i];
+		fprintf(file, "varve_commit_group_snapshots_bucket{le=\"%u.0\"} %" PRIu64 "\n",
+			1u << i, seen);
+	}
+	fprintf(file,
+		"varve_commit_group_snapshots_bucket{le=\"+Inf\"} %" PRIu64
+		"\nvarve_commit_group_snapshots_count %" PRIu64
+		"\nvarve_commit_group_snapshots_sum %" PRIu64 "\n",
+		seen, seen, sizes.snapshots);
+}
+
 /* Write what the whole store has counted. */
 static void metrics_store(FILE *file, const struct varve_statistics *statistics)
 {
@@ -167,6 +192,7 @@ int varve_metrics(struct varve_store *store, char **ret_text)
 		return -ENOMEM;
 	r = metrics_operations(file, store);
 	metrics_store(file, &statistics);
+	metrics_groups(file, store);
 	fputs("# EOF\n", file);
 	if ((ferror(file) | fclose(file)) && !r)
 		r = -ENOMEM;

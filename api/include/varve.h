@@ -1992,9 +1992,9 @@ int varve_operation_statistics(struct varve_store *store, enum varve_operation o
 /**
  * Write all counters of STORE, and the latencies of each operation, as OpenMetrics text, which ends
  * in "# EOF", to *RET_TEXT, to be freed with free(). The metrics begin with "varve_"; units are
- * seconds and numbers. They are those of varve_statistics() and varve_operation_statistics(): of
- * this store, since it was opened. No system call; any thread. Returns 0, -EINVAL, -ECHILD or
- * -ENOMEM.
+ * seconds and numbers. They are those of varve_statistics() and varve_operation_statistics(), and
+ * how many snapshots share a group commit: of this store, since it was opened. No system call; any
+ * thread. Returns 0, -EINVAL, -ECHILD or -ENOMEM.
  */
 int varve_metrics(struct varve_store *store, char **ret_text);
 

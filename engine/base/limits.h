@@ -116,6 +116,8 @@
  */
 #define COMMIT_THREADS_DEFAULT 128
 #define COMMIT_THREADS_MAX 512
+/* Groups are counted by their size: 1, 2, up to 4, 8, ... snapshots. */
+#define GROUP_SIZE_BUCKETS 10
 
 /*
  * Long calls under way: sweeps, checks, searches of whole trees, sorts. More than CPUs, because
@@ -638,6 +640,7 @@ static_assert(RING_ENTRIES_DEFAULT >= RING_ENTRIES_MIN && RING_ENTRIES_DEFAULT <
 	      "ring depth");
 static_assert(COMMIT_THREADS_DEFAULT <= COMMIT_THREADS_MAX, "commit threads");
 static_assert(COMMIT_THREADS_MAX <= UINT16_MAX, "an operation's slot");
+static_assert(COMMIT_THREADS_MAX <= 1 << (GROUP_SIZE_BUCKETS - 1), "the largest group");
 static_assert(BACKLOG_DEFAULT <= BACKLOG_LIMIT, "backlog");
 static_assert(REQUESTS_DEFAULT <= VARVE_REQUESTS_MAX, "requests");
 static_assert(WALK_BATCH <= READDIR_BUFFER_BYTES / 32, "a batch comes from one buffer");

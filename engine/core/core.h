@@ -362,12 +362,21 @@ struct fds {
 
 /* ---- the core: reactor.h --------------------------------------------------------------------- */
 
+/* Groups of snapshots, by how many were made in each. */
+struct group_sizes {
+	/* Groups of at most 2^I snapshots, and of more than in the bucket before. */
+	uint64_t buckets[GROUP_SIZE_BUCKETS];
+	/* The snapshots of all of them. */
+	uint64_t snapshots;
+};
+
 /*
  * Counters that the reactor alone writes while it turns; copied under store->counting at the end of
  * each turn.
  */
 struct counters {
 	uint64_t beats, snapshots, snapshots_direct, syncs, group_max;
+	struct group_sizes group_sizes;
 	/* Operations that have begun and not ended. */
 	unsigned running[OPERATION_COUNT];
 };
@@ -488,6 +497,7 @@ struct core {
 	 */
 	struct varve_statistics statistics;
 	struct varve_operation_statistics operations[OPERATION_COUNT];
+	struct group_sizes group_sizes;
 	pthread_mutex_t counting;
 	/* Reactor's start: 1 running, negative errno. */
 	int started;

@@ -216,6 +216,7 @@ static void requests_publish_counters(struct core *core)
 	statistics->snapshots_direct = core->counters.snapshots_direct;
 	statistics->syncs = core->counters.syncs;
 	statistics->group_max = core->counters.group_max;
+	core->group_sizes = core->counters.group_sizes;
 	statistics->ring_depth_peak = io->ring.in_flight_peak;
 	statistics->ring_calls = io->ring_calls;
 	statistics->lane_calls = io->lane_calls;

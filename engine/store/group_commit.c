@@ -96,6 +96,20 @@ static void commit_no_room(struct group_commit *commits)
 	commit_release(&commits->alone, -ENOSPC);
 }
 
+/* The group is over: count it by its snapshots, of which there may be none. */
+static void commit_count_group(struct group_commit *commits)
+{
+	struct group_sizes *sizes = &commits->core->counters.group_sizes;
+	unsigned bucket = 0;
+
+	if (!commits->made)
+		return;
+	while (bucket < GROUP_SIZE_BUCKETS - 1 && commits->made > 1u << bucket)
+		bucket++;
+	sizes->buckets[bucket]++;
+	sizes->snapshots += commits->made;
+}
+
 /* A member's work is done. */
 static void commit_staged(struct call *call)
 {
@@ -106,6 +120,7 @@ static void commit_staged(struct call *call)
 	commits->staging--;
 	commits->open = false;
 	if (op->commits && call->result >= 0) {
+		commits->made++;
 		commits->core->counters.snapshots++;
 		commits->core->counters.snapshots_direct += op->direct;
 		commit_release(&commits->carried, 0);
@@ -114,8 +129,10 @@ static void commit_staged(struct call *call)
 	 * No member of the group committed: an operation that counted on it waits for another
 	 * group.
 	 */
-	if (!commits->staging)
+	if (!commits->staging) {
 		list_splice(&commits->durable, &commits->carried);
+		commit_count_group(commits);
+	}
 	if (call->result == -ENOSPC && op->alone)
 		commit_no_room(commits);
 	op_done(op, call->result);
@@ -148,7 +165,7 @@ static void commit_begin(struct group_commit *commits)
 {
 	struct op *first;
 
-	commits->group = 0;
+	commits->group = commits->made = 0;
 	commits->destroyed = 0;
 	commits->destroyed_ns = 0;
 	commits->core->counters.beats++;

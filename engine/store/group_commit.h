@@ -72,8 +72,8 @@ struct group_commit {
 	/* Members of the group that are at work; the gate is open to more. */
 	unsigned staging;
 	bool open;
-	/* Members of this group so far. */
-	unsigned group;
+	/* Members of this group so far; the snapshots that they have made. */
+	unsigned group, made;
 	/* Free worker slots: a stack. */
 	unsigned slots[COMMIT_THREADS_MAX], slots_free;
 	/*

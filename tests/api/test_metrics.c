@@ -16,7 +16,9 @@
 	"for family in families:\n"                                                             \
 	" assert family.documentation and family.type != 'unknown', family\n"                   \
 	" assert family.samples, family\n"                                                      \
-	" if family.type == 'histogram': assert family.unit == 'seconds', family\n"
+	" if family.type == 'histogram':\n"                                                     \
+	"  assert family.unit == family.name.split('_')[-1], family\n"                          \
+	"assert 'varve_commit_group_snapshots' in [family.name for family in families]\n"
 
 /* Is LINE a line of TEXT? */
 static bool has(const char *text, const char *line)
@@ -54,6 +56,47 @@ START_TEST(test_numbers)
 }
 END_TEST
 
+/* The value of the sample that begins with NAME in TEXT; -1: there is none. */
+static long long value(const char *text, const char *name)
+{
+	const char *line = strstr(text, test_path("\n%s ", name));
+
+	return line ? atoll(line + strlen(name) + 2) : -1;
+}
+
+START_TEST(test_groups)
+{
+	/* Each snapshot is in one group, and what makes none is in no group that counts. */
+	enum { MANY = 40 };
+	char *home = test_home(), *text = NULL;
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_store *store = test_open_relaxed(home);
+	const char *ids[MANY], *bucket = "varve_commit_group_snapshots_bucket{le=\"%s\"}";
+
+	test_create(store, "a", NULL);
+	test_error(varve_metrics(store, &text), 0);
+	ck_assert_int_eq(value(text, "varve_commit_group_snapshots_count"), 0);
+	ck_assert_int_eq(value(text, test_path(bucket, "+Inf")), 0);
+	free(text);
+	test_create(store, "b", "a");
+	for (unsigned i = 0; i < MANY; i++)
+		ids[i] = test_path("%u", i);
+	options.parent = "a";
+	test_error(varve_layer_create_batch_wait(store, ids, MANY, &options, NULL, NULL), 0);
+	/* One that fails before the snapshot. */
+	test_error(varve_layer_create_wait(store, "b", &options, NULL), -EEXIST);
+	test_error(varve_metrics(store, &text), 0);
+	ck_assert_int_eq(value(text, "varve_commit_group_snapshots_sum"), 1 + MANY);
+	ck_assert_int_ge(value(text, test_path(bucket, "1.0")), 1);
+	ck_assert_int_ge(value(text, "varve_commit_group_snapshots_count"), 2);
+	ck_assert_int_le(value(text, "varve_commit_group_snapshots_count"), 1 + MANY);
+	ck_assert_int_eq(value(text, test_path(bucket, "512.0")),
+			 value(text, "varve_commit_group_snapshots_count"));
+	free(text);
+	test_close(store);
+}
+END_TEST
+
 START_TEST(test_parsed)
 {
 	char *home = test_home(), *text = NULL, *path = test_path("%s.metrics", home);
@@ -74,4 +117,4 @@ START_TEST(test_parsed)
 }
 END_TEST
 
-TEST_MAIN("metrics", test_numbers, test_parsed)
+TEST_MAIN("metrics", test_numbers, test_groups, test_parsed)
