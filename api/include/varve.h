@@ -1057,10 +1057,11 @@ int varve_layer_create_batch(struct varve_store *store, const char *const *ids, 
  * With VARVE_REMOVE_BACKGROUND the removal waits for its turn: such removals go a few at a time,
  * fewer while layers are made in the store, creates take longer than otherwise, or tasks of the
  * machine wait for the disk (/proc/pressure/io, where the kernel allows it). At least one goes in a
- * tenth of a second. None waits while less than a tenth of the file system is free, or a create
- * waits for backlog_max. A removal that waits can be cancelled, and varve_close() cancels it: then
- * the layer is whole. Another request for the same id comes after the removal, as always, and lets
- * it go at once. varve_statistics.background_waiting counts those that wait.
+ * tenth of a second, and no more while a create waits for the cleaner (backlog_max). None waits
+ * while less than a tenth of the file system is free. A removal that waits can be cancelled, and
+ * varve_close() cancels it: then the layer is whole. Another request for the same id comes after
+ * the removal, as always, and lets it go at once. varve_statistics.background_waiting counts those
+ * that wait.
  *
  * Flags (chattr +i, +a) on the roots of the layer and of nested subvolumes, and on directories that
  * contain subvolumes, are cleared, which takes CAP_LINUX_IMMUTABLE; missing permissions of the

@@ -193,7 +193,8 @@ static struct pace_view background_view(const struct background *background)
 		.now_ns = now,
 		.busy = store->core.counters.running[VARVE_CREATE],
 		.pressed = background->pressed_ns && now - background->pressed_ns < PACE_PRESSED_NS,
-		.urgent = background->room_short || backlog_creates_wait(store),
+		.blocked = backlog_creates_wait(store),
+		.urgent = background->room_short,
 	};
 }
 

@@ -38,6 +38,8 @@ static uint64_t pace_gap(const struct pace *pace, const struct pace_view *view)
 {
 	uint64_t gap = view->busy ? pace->worked_ns : 0;
 
+	if (view->blocked)
+		return PACE_WAIT_MAX_NS;
 	if (gap && pace->loaded_ns > pace->quiet_ns * PACE_SLOW_FACTOR)
 		gap *= PACE_SLOW_GAP;
 	if (view->pressed)
@@ -65,6 +67,6 @@ unsigned pace_slice(const struct pace *pace, const struct pace_view *view, uint6
 	if (view->now_ns < *ret_at_ns)
 		return 0;
 	/* The first one tells how long one takes. */
-	count = pace->destroy_ns ? pace_length(pace, view) / pace->destroy_ns : 1;
+	count = pace->destroy_ns && !view->blocked ? pace_length(pace, view) / pace->destroy_ns : 1;
 	return (unsigned)MIN(MAX(count, UINT64_C(1)), (uint64_t)PACE_SLICE_MAX);
 }

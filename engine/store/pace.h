@@ -8,8 +8,9 @@
  *	half of  longer while creates take twice as long as on a quiet store, or tasks of the
  *	a create machine wait for the disk; never longer than PACE_WAIT_MAX_NS
  *
- * While no layer is made there is no gap, and a slice takes DESTROY_SLICE_NS. Where removals cannot
- * wait, because room is short or a create waits for them, there is no pace.
+ * While no layer is made there is no gap, and a slice takes DESTROY_SLICE_NS. While room is short
+ * there is no pace. While a create waits for the kernel's cleaner, which each removal gives more to
+ * do, one goes in PACE_WAIT_MAX_NS.
  */
 #ifndef VARVE_STORE_PACE_H
 #define VARVE_STORE_PACE_H
@@ -37,7 +38,9 @@ struct pace_view {
 	bool busy;
 	/* Tasks of the machine wait for the disk. */
 	bool pressed;
-	/* Room is short, or a create waits for removals. */
+	/* A create waits until the cleaner has dropped some of what is removed. */
+	bool blocked;
+	/* Room is short. */
 	bool urgent;
 };
 

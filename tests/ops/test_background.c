@@ -6,6 +6,7 @@
  */
 #include "engine/base/limits.h"
 #include "engine/base/util.h"
+#include "engine/btrfs/abi.h"
 #include "engine/store/store.h"
 #include "test.h"
 
@@ -13,7 +14,9 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -29,6 +32,8 @@ static struct {
 	/* Tasks wait for the disk; how often that was asked. */
 	_Atomic bool pressed;
 	_Atomic unsigned asked;
+	/* The cleaner does nothing: so many removed layers await it, whatever there are. */
+	_Atomic unsigned dead;
 } machine;
 
 /** In the place of libc's: a held clock stands still but for one destroy. */
@@ -61,6 +66,19 @@ int fstatfs(int fd, struct statfs *buffer)
 	return r;
 }
 
+/** In the place of libc's. */
+int ioctl(int fd, unsigned long request, ...)
+{
+	va_list arguments;
+	va_start(arguments, request);
+	void *argument = va_arg(arguments, void *);
+	va_end(arguments);
+	if (request != ABI_SUBVOL_SYNC_WAIT || !machine.dead)
+		return (int)syscall(SYS_ioctl, fd, request, argument);
+	((struct abi_subvol_wait *)argument)->count = machine.dead;
+	return 0;
+}
+
 /** In the place of libc's: tells of pressure where that is asked for. */
 int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
@@ -80,15 +98,21 @@ int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 
 enum { LAYERS = 40 };
 
-/* A relaxed store with LAYERS layers, whose names are *RET_IDS. */
-static struct varve_store *open_with(const char *home, const char ***ret_ids)
+/* Make LAYERS layers, whose names are *RET_IDS. */
+static void make_layers(struct varve_store *store, const char ***ret_ids)
 {
-	struct varve_store *store = test_open_relaxed(home);
 	const char **ids = test_alloc(LAYERS * sizeof(*ids));
 	for (unsigned i = 0; i < LAYERS; i++)
 		ids[i] = test_path("%u", i);
 	test_error(varve_layer_create_batch_wait(store, ids, LAYERS, NULL, NULL, NULL), 0);
 	*ret_ids = ids;
+}
+
+/* A relaxed store with LAYERS layers, whose names are *RET_IDS. */
+static struct varve_store *open_with(const char *home, const char ***ret_ids)
+{
+	struct varve_store *store = test_open_relaxed(home);
+	make_layers(store, ret_ids);
 	return store;
 }
 
@@ -298,6 +322,43 @@ START_TEST(test_full)
 }
 END_TEST
 
+START_TEST(test_blocked)
+{
+	/*
+	 * A create waits for the cleaner, to which removals give more to do: after one has gone the
+	 * rest waits on a clock that stands still; once the time is over the next one goes. When
+	 * the cleaner is done, all end.
+	 */
+	const char **ids;
+	char *home = test_home();
+	struct varve_config config = test_config(home);
+	config.backlog_max = 1;
+	config.flags |= VARVE_OPEN_RELAXED;
+	struct varve_store *store = test_open_config(&config);
+	struct test_record first = { 0 }, removal = { 0 }, create = { 0 };
+	make_layers(store, &ids);
+	test_create(store, "dead", NULL);
+	machine.dead = 1;
+	test_remove_layer(store, "dead");
+	machine.held_ns = now_ns();
+	test_error(varve_layer_create(store, "new", NULL, test_record, &create, NULL), 0);
+	submit(store, ids, 1, 0, &first);
+	test_error(test_await(store, &first), 0);
+	submit(store, ids + 1, LAYERS - 1, 0, &removal);
+	ck_assert_uint_eq(waiting(store), LAYERS - 1);
+	machine.held_ns += PACE_WAIT_MAX_NS;
+	while (test_layer_exists(home, ids[1]))
+		test_error(varve_noop_wait(store, NULL), 0);
+	ck_assert_uint_eq(waiting(store), LAYERS - 2);
+	ck_assert_uint_eq(create.calls, 0);
+	machine.dead = 0;
+	machine.held_ns = 0;
+	test_error(test_await(store, &create), 0);
+	test_error(test_await(store, &removal), 0);
+	test_close(store);
+}
+END_TEST
+
 START_TEST(test_pressed)
 {
 	/* Pressure is asked for, where the kernel has it, and whatever it says they end. */
@@ -317,4 +378,4 @@ START_TEST(test_pressed)
 END_TEST
 
 TEST_MAIN("background", test_all_end, test_alone, test_cancel, test_close_cancels, test_order,
-	  test_full, test_pressed)
+	  test_full, test_blocked, test_pressed)

@@ -131,6 +131,12 @@ START_TEST(test_bounds)
 	for (int i = 0; i < 2 * PACE_AVERAGE_PARTS; i++)
 		pace_created(&pace, NOW, 1000 * NS_PER_MS, true);
 	ck_assert_uint_eq(gap(&pace, view), PACE_WAIT_MAX_NS);
+	/* While a create waits for the cleaner it is one, whatever else is seen. */
+	pace = paced(0);
+	view = (struct pace_view){ .blocked = true };
+	ck_assert_uint_eq(gap(&pace, view), PACE_WAIT_MAX_NS);
+	view.now_ns = NOW + PACE_WAIT_MAX_NS;
+	ck_assert_uint_eq(pace_slice(&pace, &view, &at_ns), 1);
 	/* What cannot wait does not. */
 	view.urgent = true;
 	view.now_ns = NOW;
