@@ -713,6 +713,12 @@ static int run_remove(struct varve_store *store, FILE *file, struct varve_failur
 	return varve_layer_remove_wait(store, "victim", 0, failure);
 }
 
+static int run_remove_background(struct varve_store *store, FILE *file,
+				 struct varve_failure *failure)
+{
+	return varve_layer_remove_wait(store, "victim", VARVE_REMOVE_BACKGROUND, failure);
+}
+
 static int run_remove_user(struct varve_store *store, FILE *file, struct varve_failure *failure)
 {
 	return run_as_user(run_remove, store, file, failure);
@@ -810,6 +816,7 @@ static const struct victim creators[] = {
 static const struct victim changers[] = {
 	{ "apply", 0, prepare_apply, run_apply },
 	{ "remove", 0, prepare_changed, run_remove },
+	{ "remove in the background", 0, prepare_changed, run_remove_background },
 	{ "remove nested", 0, prepare_nested, run_remove },
 	{ "remove nested, unprivileged", 0, prepare_nested, run_remove_user },
 	{ "remove limited", 0, prepare_limited, run_remove },

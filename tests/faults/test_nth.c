@@ -240,6 +240,15 @@ static int run_remove(struct varve_store *store, struct varve_failure *failure)
 	return varve_layer_remove_wait(store, "victim", 0, failure);
 }
 
+/* Of the victim and of its parent, the second of which waits for its slice. */
+static int run_remove_background(struct varve_store *store, struct varve_failure *failure)
+{
+	const char *ids[] = { "victim", "parent" };
+
+	return varve_layer_remove_batch_wait(store, ids, TEST_COUNT(ids), VARVE_REMOVE_BACKGROUND,
+					     NULL, failure);
+}
+
 static int run_get(struct varve_store *store, struct varve_failure *failure)
 {
 	char *path = NULL;
@@ -681,6 +690,18 @@ static void check_remove(struct varve_store *store, const char *home, int error)
 	ck_assert_uint_eq(test_leftovers(home), 0);
 }
 
+/* Each of two removals in the background ends, and no other waits for one that has failed. */
+static void check_remove_background(struct varve_store *store, const char *home, int error)
+{
+	struct varve_statistics statistics = VARVE_STATISTICS_INIT;
+
+	if (!error)
+		ck_assert_int_eq(test_layers(home), 0);
+	ck_assert_uint_eq(test_leftovers(home), 0);
+	test_error(varve_statistics(store, &statistics), 0);
+	ck_assert_uint_eq(statistics.background_waiting, 0);
+}
+
 /* A remove of several leaves the layer, or a leftover that is out of sight. */
 static void check_nested(struct varve_store *store, const char *home, int error)
 {
@@ -797,6 +818,8 @@ static const struct victim victims[] = {
 	{ "create read-only", prepare_nothing, run_read_only, check_create },
 	{ "create batch", prepare_parent, run_batch, check_batch },
 	{ "remove", prepare_layer, run_remove, check_remove },
+	{ "remove in the background", prepare_layer, run_remove_background,
+	  check_remove_background },
 	{ "remove nested", prepare_nested, run_remove, check_nested },
 	{ "remove nested, unprivileged", prepare_nested, run_remove_user, check_nested },
 	{ "get", prepare_layer, run_get, check_same },
