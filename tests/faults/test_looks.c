@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Before it places the records of a layer, a create looks whether the layer is there already:
+ * another process may have made it meanwhile. A look that fails is no answer: the other layer keeps
+ * its labels.
+ */
+#include "test.h"
+
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* What the next look for the layer does: first another store makes it, then a look fails. */
+enum { NOTHING, OTHER_IS_FASTER, FAILS };
+static _Atomic int next_look;
+
+/* The other process's store. */
+static struct varve_store *other;
+
+/* Make the layer with the label LABEL in STORE. */
+static int make(struct varve_store *store, const char *label, struct varve_failure *failure)
+{
+	const char *labels[] = { label, NULL };
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+
+	options.labels = labels;
+	return varve_layer_create_wait(store, "layer", &options, failure);
+}
+
+/* This stands for the C library's. */
+__attribute__((visibility("default"))) int fstatat(int fd, const char *path, struct stat *stat,
+						   int flags)
+{
+	int r = (int)syscall(SYS_newfstatat, fd, path, stat, flags), error = errno;
+
+	if (strcmp(path, "layer"))
+		return r;
+	if (next_look == OTHER_IS_FASTER) {
+		next_look = NOTHING;
+		test_error(make(other, "by=other", NULL), 0);
+		next_look = FAILS;
+	} else if (atomic_compare_exchange_strong(&next_look, &(int){ FAILS }, NOTHING)) {
+		errno = EIO;
+		return -1;
+	}
+	errno = error;
+	return r;
+}
+
+START_TEST(test_failed_look)
+{
+	char *home = test_home();
+	struct varve_store *store = test_open(home);
+	struct varve_layer_record *record;
+	struct varve_failure failure;
+
+	other = test_open(home);
+	next_look = OTHER_IS_FASTER;
+	test_error(make(store, "by=us", &failure), -EIO);
+	ck_assert_int_eq(next_look, NOTHING);
+	test_ok(varve_layer_record_wait(store, "layer", &record, &failure), &failure);
+	ck_assert_uint_eq(record->labels_count, 1);
+	ck_assert_str_eq(record->labels[0], "by=other");
+	free(record);
+	ck_assert_uint_eq(test_leftovers(home), 0);
+	test_close(other);
+	test_close(store);
+}
+END_TEST
+
+TEST_MAIN("looks", test_failed_look)
