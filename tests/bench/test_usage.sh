@@ -65,7 +65,7 @@ expect out 'iodepth=16'
 expect out '^  noop: IOPS=.* 64 layers'
 run_well --parse-only "$scratch/job"
 [[ ! -s "$scratch/out" ]] || fail "--parse-only ran something"
-for job in "$bench_repository"/bench/jobs/*.fio; do
+for job in "$bench_repository"/bench/jobs/*.fio "$bench_repository"/bench/jobs/large/*.fio; do
 	run_well --parse-only "$job"
 	head -n 3 "$job" | grep -q '^; ' || fail "$job has no comment on why these numbers"
 done
