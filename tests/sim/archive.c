@@ -81,6 +81,12 @@ static mode_t one_file_mode(struct one_file *entry)
 	return 0644;
 }
 
+/* Its owner and its group are those that unpack it. */
+static int64_t one_file_owner(struct one_file *entry)
+{
+	return sim.current->process->uid;
+}
+
 static int64_t one_file_size(struct one_file *entry)
 {
 	return (int64_t)strlen(SCHEDULE_CONTENT);
@@ -110,6 +116,8 @@ static const struct {
 	{ "archive_entry_xattr_next", one_file_none },
 	{ "archive_entry_acl_next", one_file_none },
 	{ "archive_entry_perm", one_file_mode },
+	{ "archive_entry_uid", one_file_owner },
+	{ "archive_entry_gid", one_file_owner },
 	{ "archive_entry_size", one_file_size },
 	{ "archive_filter_bytes", one_file_bytes },
 	{ "archive_read_header_position", one_file_position },

@@ -37,11 +37,12 @@ enum kernel_errors ioctls_errors(unsigned long request)
 	case BTRFS_IOC_SUBVOL_CREATE:
 	case BTRFS_IOC_SUBVOL_CREATE_V2:
 	case BTRFS_IOC_SNAP_CREATE_V2:
-	case BTRFS_IOC_SNAP_DESTROY:
-	case BTRFS_IOC_SNAP_DESTROY_V2:
 	case BTRFS_IOC_QGROUP_LIMIT:
 	case BTRFS_IOC_SUBVOL_SETFLAGS:
 		return ERRORS_MAKE;
+	case BTRFS_IOC_SNAP_DESTROY:
+	case BTRFS_IOC_SNAP_DESTROY_V2:
+		return ERRORS_REMOVE;
 	case BTRFS_IOC_TREE_SEARCH_V2:
 	case BTRFS_IOC_GET_SUBVOL_INFO:
 		return ERRORS_LOOK;
@@ -184,8 +185,8 @@ static uint32_t items_content(const struct item *item, char bytes[ITEM_BYTES_MAX
 	case BTRFS_QGROUP_INFO_KEY:
 		return sizeof(struct btrfs_qgroup_info_item);
 	case BTRFS_QGROUP_LIMIT_KEY:
-		limit.flags = htole64(item->group->limit ? BTRFS_QGROUP_LIMIT_MAX_RFER : 0);
-		limit.max_rfer = htole64(item->group->limit);
+		limit.flags = htole64(item->group->limit_in_tree ? BTRFS_QGROUP_LIMIT_MAX_RFER : 0);
+		limit.max_rfer = htole64(item->group->limit_in_tree);
 		memcpy(bytes, &limit, sizeof(limit));
 		return sizeof(limit);
 	default:
@@ -327,6 +328,27 @@ static long ioctls_sync_wait(struct abi_subvol_wait *args)
 	return 0;
 }
 
+/* A task of the kernel's: commit. */
+static void *ioctls_commit(void *data)
+{
+	sim_call_begin();
+	model_commit();
+	sim_call_end();
+	return NULL;
+}
+
+/* BTRFS_IOC_START_SYNC: begin to commit the running transaction, and do not wait for it. */
+static long ioctls_start_sync(uint64_t *ret_transid)
+{
+	struct task *task = task_start(sim.current->process, "kernel", ioctls_commit, NULL);
+
+	*ret_transid = model.now.transid;
+	if (!task)
+		return -ENOMEM;
+	task->detached = true;
+	return 0;
+}
+
 /* Flags of the inode SLOT. */
 static long ioctls_inode_flags(int slot, unsigned *flags, bool set)
 {
@@ -385,6 +407,71 @@ static long ioctls_quota(unsigned long request, void *argument)
 	}
 }
 
+/* BTRFS_IOC_GET_SUBVOL_ROOTREF: the subvolumes that lie in that of SLOT. */
+static long ioctls_refs(int slot, struct btrfs_ioctl_get_subvol_rootref_args *args)
+{
+	const unsigned max = sizeof(args->rootref) / sizeof(*args->rootref);
+
+	args->num_items = 0;
+	for (unsigned i = 0; i < model.now.roots_used; i++) {
+		const struct model_root *root = &model.now.roots[i];
+
+		if (!root->id || root->dead || root->id == MODEL_TOP_ID ||
+		    root->in_root != model_inode(slot)->root || root->id < args->min_treeid)
+			continue;
+		if (args->num_items == max)
+			return -EOVERFLOW;
+		args->rootref[args->num_items].treeid = root->id;
+		args->rootref[args->num_items++].dirid = model_inode(root->in_dir)->ino;
+	}
+	return 0;
+}
+
+/* BTRFS_IOC_INO_LOOKUP_USER: where a subvolume lies in that of SLOT. */
+static long ioctls_lookup_user(int slot, struct btrfs_ioctl_ino_lookup_user_args *args)
+{
+	const struct model_root *root = model_root_by_id(&model.now, args->treeid);
+	char path[sizeof(args->path)] = "", longer[2 * sizeof(path)];
+
+	if (!root || root->dead || root->in_root != model_inode(slot)->root ||
+	    model_inode(root->in_dir)->ino != args->dirid)
+		return -ENOENT;
+	for (int dir = root->in_dir; !model_is_subvolume(dir); dir = model_inode(dir)->parent) {
+		snprintf(longer, sizeof(longer), "%s/%s", model_name(dir), path);
+		if (strlen(longer) >= sizeof(path))
+			return -ENAMETOOLONG;
+		strcpy(path, longer);
+	}
+	snprintf(args->name, sizeof(args->name), "%s", model_name(root->top));
+	strcpy(args->path, path);
+	return 0;
+}
+
+/* May a user, who owns all that there is, make REQUEST in the directory SLOT? 0 or -errno. */
+static long ioctls_allowed(int slot, unsigned long request, const void *argument)
+{
+	const struct btrfs_ioctl_vol_args *v1 = argument;
+	int top;
+
+	switch (request) {
+	case BTRFS_IOC_TREE_SEARCH_V2:
+	case BTRFS_IOC_QUOTA_CTL:
+	case BTRFS_IOC_QGROUP_LIMIT:
+	case BTRFS_IOC_QGROUP_CREATE:
+	case BTRFS_IOC_SNAP_DESTROY_V2:
+		return -EPERM;
+	case BTRFS_IOC_SNAP_DESTROY:
+		top = model_lookup(slot, v1->name);
+		if (top < 0 || !model_is_subvolume(top))
+			return 0;
+		if (!kernel.users_destroy)
+			return -EPERM;
+		return model_root_of(top)->read_only ? -EROFS : 0;
+	default:
+		return 0;
+	}
+}
+
 long ioctls_run(int fd, unsigned long request, void *argument)
 {
 	struct btrfs_ioctl_ino_lookup_args *lookup = argument;
@@ -393,6 +480,8 @@ long ioctls_run(int fd, unsigned long request, void *argument)
 
 	if (slot < 0)
 		return slot;
+	if (sim.current->process->uid && (r = ioctls_allowed(slot, request, argument)))
+		return r;
 	/* No inode of btrfs, but one that the kernel makes up. */
 	if (model_inode(slot)->ino == MODEL_STAND_IN_INO)
 		return -ENOTTY;
@@ -410,11 +499,17 @@ long ioctls_run(int fd, unsigned long request, void *argument)
 		return 0;
 	case BTRFS_IOC_GET_SUBVOL_INFO:
 		return ioctls_info(slot, argument);
+	case BTRFS_IOC_GET_SUBVOL_ROOTREF:
+		return ioctls_refs(slot, argument);
+	case BTRFS_IOC_INO_LOOKUP_USER:
+		return ioctls_lookup_user(slot, argument);
 	case BTRFS_IOC_SUBVOL_GETFLAGS:
 	case BTRFS_IOC_SUBVOL_SETFLAGS:
 		return ioctls_flags(slot, argument, request == BTRFS_IOC_SUBVOL_SETFLAGS);
 	case BTRFS_IOC_SYNC:
 		return model_flush();
+	case BTRFS_IOC_START_SYNC:
+		return ioctls_start_sync(argument);
 	case BTRFS_IOC_FS_INFO:
 		return ioctls_fs_info(argument);
 	case BTRFS_IOC_TREE_SEARCH_V2:

@@ -8,6 +8,8 @@
 
 #include "tasks.h"
 
+#include <limits.h>
+
 #define KERNEL_FILES 1024
 #define KERNEL_FDS 512
 /* The lowest number of a descriptor: one of the real process never has it. */
@@ -25,6 +27,7 @@ enum file_kind {
 	FILE_EVENT,
 	FILE_TIMER,
 	FILE_PIPE,
+	FILE_RING,
 };
 
 /* An open file. */
@@ -47,8 +50,10 @@ struct file {
 enum kernel_errors {
 	/* a descriptor is made */
 	ERRORS_OPEN,
-	/* something is made, named or removed */
+	/* something is made or named */
 	ERRORS_MAKE,
+	/* something is removed: the kernel keeps room for that */
+	ERRORS_REMOVE,
 	/* data is written */
 	ERRORS_WRITE,
 	/* something is looked at */
@@ -63,8 +68,12 @@ struct kernel {
 	uint16_t fds[SIM_PROCESSES_MAX][KERNEL_FDS];
 	/* Of 65536 calls, how many fail on purpose; how many did. */
 	unsigned error_chance, errors;
+	/* From which call on, and up to which, the file system is full; 0: never. */
+	unsigned full_from, full_until;
 	/* There is a sysfs; the calls of Linux 6.13 on attributes are there. */
 	bool sysfs, xattr_at;
+	/* Mounted with user_subvol_rm_allowed. */
+	bool users_destroy;
 };
 
 extern struct kernel kernel;
@@ -78,6 +87,9 @@ void kernel_exit(struct process *process);
 /* A call NAME begins: 0, or the error it fails with on purpose. */
 int kernel_enter(const char *name, enum kernel_errors errors);
 
+/* Is the file system full now? Counts as an error on purpose. */
+bool kernel_full(void);
+
 /* The file of descriptor FD; NULL: none. */
 struct file *kernel_file(int fd);
 
@@ -87,11 +99,32 @@ int kernel_inode(int fd, bool look);
 /* A descriptor for FILE, or -errno. */
 int kernel_install(struct file *file);
 
+/* A descriptor for the inode SLOT, or -errno. */
+int kernel_open_inode(int slot, int flags);
+
+/* The descriptors of the current process: the place in `files`, + 1. */
+uint16_t *kernel_fds(void);
+
+/*
+ * Go along PATH from DIR_FD up to the directory of its last name, which is copied to LAST: the
+ * directory, or -errno. Links are followed nowhere: nothing that the engine asks for needs that.
+ */
+int kernel_walk(int dir_fd, const char *path, char last[NAME_MAX + 1]);
+
+/* The inode at PATH; with AT_EMPTY_PATH in FLAGS that of DIR_FD itself where PATH is "". */
+int kernel_look(int dir_fd, const char *path, int flags);
+
+/* What the path of a descriptor begins with. */
+extern const char kernel_links[];
+
 /* A new file of KIND; NULL: there are too many. */
 struct file *kernel_new_file(enum file_kind kind, int flags);
 
 /* The answer of a call of libc: R, or errno and -1. */
 long kernel_answer(long r);
+
+/* getxattrat(), of Linux 6.13. */
+long kernel_getxattrat(const long argument[6]);
 
 /* The ioctls of btrfs: 0 or more, or -errno; the errors that they may fail with. */
 long ioctls_run(int fd, unsigned long request, void *argument);

@@ -38,6 +38,8 @@ bool model_is_subvolume(int slot)
 /* A free place for an inode. */
 static int model_new_inode(uint16_t root, uint32_t mode)
 {
+	uint32_t uid = sim.current ? sim.current->process->uid : 0;
+
 	for (int i = 0; i < MODEL_INODES; i++) {
 		struct model_inode *inode = &now->inodes[i];
 
@@ -46,6 +48,8 @@ static int model_new_inode(uint16_t root, uint32_t mode)
 		*inode = (struct model_inode){ .serial = ++now->next_serial,
 					       .root = root,
 					       .mode = mode,
+					       .uid = uid,
+					       .gid = uid,
 					       .ino = now->roots[root].next_ino++,
 					       .generation = now->transid,
 					       .transid = now->transid,
@@ -539,7 +543,7 @@ int model_group_limit(uint64_t id, uint64_t limit)
 		return -ENOTCONN;
 	if (!group)
 		return -ENOENT;
-	group->limit = limit;
+	group->limit = group->limit_in_tree = limit;
 	model_changed();
 	return 0;
 }
@@ -774,6 +778,8 @@ static void model_close_transaction(void)
 	if (model.pending_count)
 		model_changed();
 	model.pending_count = 0;
+	for (unsigned i = 0; i < now->groups_used; i++)
+		now->groups[i].limit_in_tree = now->groups[i].limit;
 	model_copy(&model.image, now);
 	now->transid++;
 	model.committing = true;

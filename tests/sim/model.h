@@ -20,9 +20,9 @@
  * An fsync commits where the kernel's would: see model_fsync(). Else it writes the inode and its
  * name to `disk` at once, before the transaction that made it: the log tree.
  *
- * Destroyed subvolumes are dropped later, by chance. Not modelled: space, quota numbers, groups of
- * a higher level, what is behind the first 64 bytes of a file, attributes but that of our records,
- * symbolic links, mounts, users without privilege.
+ * Destroyed subvolumes are dropped later, by chance. That room is short is for kernel_full() to
+ * tell. Not modelled: quota numbers, groups of a higher level, what is behind the first 64 bytes of
+ * a file, attributes but that of our records, symbolic links, mounts, the permissions of files.
  */
 #ifndef SIM_MODEL_H
 #define SIM_MODEL_H
@@ -34,8 +34,8 @@
 
 #define MODEL_INODES 768
 #define MODEL_ENTRIES 768
-#define MODEL_ROOTS 128
-#define MODEL_GROUPS 128
+#define MODEL_ROOTS 192
+#define MODEL_GROUPS 192
 #define MODEL_PENDING 32
 #define MODEL_NAME_BYTES 80
 #define MODEL_DATA_BYTES 64
@@ -97,8 +97,8 @@ struct model_root {
 struct model_group {
 	/* Free: 0. */
 	uint64_t id;
-	/* 0: none. */
-	uint64_t limit;
+	/* 0: none. That of a new subvolume is in the tree only after the next commit. */
+	uint64_t limit, limit_in_tree;
 };
 
 enum model_quota { MODEL_QUOTA_OFF, MODEL_QUOTA_FULL, MODEL_QUOTA_SIMPLE };

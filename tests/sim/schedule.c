@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schedule.h"
+#include "engine/base/limits.h"
 #include "engine/base/util.h"
 #include "kernel.h"
 #include "model.h"
@@ -7,14 +8,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/btrfs.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <varve.h>
 
 #define HOME "/home"
 /* Layers that each process has for itself. */
-#define LAYERS_OWN 10
+#define LAYERS_OWN 12
 #define PROGRAMS_MAX 3
 #define LAYERS_MAX (PROGRAMS_MAX * LAYERS_OWN)
 #define REQUESTS_MAX 8
@@ -77,8 +81,15 @@ static struct layer layers[LAYERS_MAX];
 static struct program programs[PROGRAMS_MAX];
 static unsigned programs_count;
 
-/* The file system as each schedule finds it, by the mode of quota; transid 0: not made yet. */
-static struct model_image templates[3];
+/*
+ * The file system as each schedule finds it, by the mode of quota, and by who owns the store;
+ * transid 0: not made yet.
+ */
+static struct model_image templates[3][2];
+
+/* The owner of the store, and of all programs. */
+#define USER 1000
+static uint32_t owner;
 
 bool schedule_sized(const char *id)
 {
@@ -89,6 +100,12 @@ bool schedule_sized(const char *id)
 static bool schedule_resized(const char *id)
 {
 	return *id == 'q';
+}
+
+/* Are archives unpacked into layer ID, once it is there? */
+static bool schedule_extended(const char *id)
+{
+	return *id == 'e';
 }
 
 bool schedule_labelled(const char *id)
@@ -162,7 +179,8 @@ static void schedule_check_size(const struct model_image *image, bool disk, cons
 static void schedule_check_content(const struct model_image *image, bool disk, const char *id,
 				   int top)
 {
-	const struct model_entry *entry = model_find(image, top, SCHEDULE_FILE);
+	const struct model_entry *entry = top == MODEL_NONE ? NULL
+							    : model_find(image, top, SCHEDULE_FILE);
 	const struct model_inode *inode = entry ? &image->inodes[entry->inode] : NULL;
 	const char *where = disk ? "durable" : "visible";
 
@@ -256,6 +274,14 @@ static void schedule_check_empty(const char *path)
 		sim_fail("the sweep has left %s/%s", path, entry->name);
 }
 
+/* Is the subvolume ROOT a layer, or in one? SUBVOLUMES is where layers are. */
+static bool schedule_belongs(const struct model_root *root, int subvolumes)
+{
+	while (root->in_root != MODEL_TOP && !model.now.roots[root->in_root].dead)
+		root = &model.now.roots[root->in_root];
+	return root->in_root == MODEL_TOP && root->in_dir == subvolumes;
+}
+
 /* Check that nothing but layers is left. */
 static void schedule_check_swept(void)
 {
@@ -286,7 +312,7 @@ static void schedule_check_swept(void)
 	for (unsigned i = 1; i < model.now.roots_used; i++) {
 		const struct model_root *root = &model.now.roots[i];
 
-		if (root->id && !root->dead && root->in_dir != subvolumes)
+		if (root->id && !root->dead && !schedule_belongs(root, subvolumes))
 			sim_fail("a subvolume is in no place of layers");
 	}
 	for (unsigned i = 0; i < model.now.groups_used; i++) {
@@ -334,9 +360,13 @@ static void request_failed(const struct request *request, const struct varve_res
 		layer_known(request->layer, true, false);
 	else if (layer && result->error == -ENOENT &&
 		 (operation == VARVE_REMOVE || operation == VARVE_LABEL ||
-		  operation == VARVE_FLUSH || operation == VARVE_QUOTA))
+		  operation == VARVE_FLUSH || operation == VARVE_QUOTA || operation == VARVE_APPLY))
 		layer_known(request->layer, false, false);
-	else if (layer && !kernel.errors && !model.aborted)
+	/* It was made read-only. */
+	else if (layer && result->error == -EROFS && operation == VARVE_APPLY)
+		layer_known(request->layer, true, false);
+	/* Without privilege a size may be refused. */
+	else if (layer && !kernel.errors && !model.aborted && !(owner && schedule_sized(layer->id)))
 		sim_fail("%s of %s: %s", varve_operation_name(operation), layer->id,
 			 varve_strerror(result->failure, text, sizeof(text)));
 }
@@ -394,6 +424,18 @@ static void request_resized(const struct layer *layer, uint64_t bytes)
 		sim_fail("layer %s: its durable limit is not durable", layer->id);
 }
 
+/* What was in the archive is in LAYER, durably where REQUEST is. */
+static void request_applied(const struct request *request)
+{
+	const char *id = request->layer->id;
+	char path[MODEL_NAME_BYTES];
+
+	snprintf(path, sizeof(path), "subvolumes/%s", id);
+	schedule_check_content(&model.now, false, id, schedule_find(&model.now, path));
+	if (request->is_durable)
+		schedule_check_content(&model.disk, true, id, schedule_find(&model.disk, path));
+}
+
 /* REQUEST is over, whatever it came to. */
 static void request_over(struct request *request)
 {
@@ -422,6 +464,8 @@ static void request_ended(struct varve_store *store, const struct varve_result *
 		request_labelled(layer);
 	else if (layer && request->operation == VARVE_QUOTA)
 		request_resized(layer, request->bytes);
+	else if (layer && request->operation == VARVE_APPLY)
+		request_applied(request);
 	else if (layer && request->operation != VARVE_LABEL)
 		layer_known(layer,
 			    request->operation == VARVE_CREATE || request->operation == VARVE_FLUSH,
@@ -470,7 +514,8 @@ static int request_create(struct program *program, struct layer *layer, const ch
 		layer_begin(layer, true);
 	if (sim_random(4))
 		options.parent = BASE;
-	if (sim_random(4) == 0 && !parent->busy && !parent->live.absent)
+	/* Full quotas give it the limit of its parent, which takes privilege to remove. */
+	if (sim_random(4) == 0 && !parent->busy && !parent->live.absent && !owner)
 		options.parent = parent->id;
 	options.flags = request_flag(request) | (sim_random(8) ? 0 : VARVE_CREATE_READ_ONLY);
 	options.storage_options = schedule_sized(id) ? sized : NULL;
@@ -497,8 +542,28 @@ static int request_remove(struct program *program, struct layer *layer, const ch
 	if (layer)
 		layer_begin(layer, false);
 	sim_trace("remove %s", id);
-	return varve_layer_remove(program->store, id, request_flag(request), request_ended, request,
-				  NULL);
+	return varve_layer_remove(program->store, id,
+				  request_flag(request) |
+					  (sim_random(4) ? 0 : VARVE_REMOVE_BACKGROUND),
+				  request_ended, request, NULL);
+}
+
+/* Unpack the archive into LAYER, if it is there. */
+static int request_apply(struct program *program, struct layer *layer)
+{
+	struct varve_apply_options options = VARVE_APPLY_OPTIONS_INIT;
+	struct request *request = request_new(program, VARVE_APPLY, layer);
+	int fd = open(ARCHIVE, O_RDONLY | O_CLOEXEC), r;
+
+	layer->busy = true;
+	layer->version++;
+	options.flags = request_flag(request);
+	sim_trace("apply to %s", layer->id);
+	r = varve_layer_apply(program->store, layer->id, &options, fd, request_ended, request,
+			      NULL);
+	if (fd >= 0)
+		close(fd);
+	return r;
 }
 
 /* Rename LAYER, which is there, to TO, which is not. */
@@ -565,6 +630,25 @@ static int request_sync(struct program *program)
 	return varve_sync(program->store, 0, request_ended, request, NULL);
 }
 
+/*
+ * What a user of layer ID may do at any time: make a subvolume in it, or in one that is there
+ * already. It is of no concern whether that succeeds.
+ */
+static void program_nest(const char *id)
+{
+	struct btrfs_ioctl_vol_args args = { .name = "nested" };
+	char path[MODEL_NAME_BYTES];
+	int fd;
+
+	snprintf(path, sizeof(path), HOME "/subvolumes/%s%s", id, sim_random(2) ? "" : "/nested");
+	sim_trace("a subvolume is made in %s", path);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	ioctl(fd, BTRFS_IOC_SUBVOL_CREATE, &args);
+	close(fd);
+}
+
 /* Make the next request of PROGRAM: 1, 0 when none is possible now, or -errno. */
 static int program_request(struct program *program)
 {
@@ -583,8 +667,12 @@ static int program_request(struct program *program)
 		return request_create(program, NULL, shared);
 	if (kind == 3)
 		return request_remove(program, NULL, shared);
+	if (sim_random(8) == 0)
+		program_nest(sim_random(2) ? layer->id : shared);
 	if (layer->busy)
 		return 1;
+	if (kind >= 5 && kind < 8 && schedule_extended(layer->id))
+		return request_apply(program, layer);
 	if (kind >= 5 && kind < 8 && schedule_resized(layer->id))
 		return request_limit(program, layer);
 	if (kind == 5 && schedule_labelled(layer->id))
@@ -608,7 +696,11 @@ static struct varve_store *program_open(void)
 	char text[512];
 
 	config.home = HOME;
-	config.flags = VARVE_OPEN_NO_URING;
+	config.flags = sim_random(2) ? VARVE_OPEN_NO_URING : 0;
+	/* Root opens the store of a user. */
+	if (sim.current->process->uid != owner)
+		config.flags |= VARVE_OPEN_SHARED_HOME;
+	config.ring_entries = RING_ENTRIES_MIN << sim_random(2);
 	config.requests_max = 2 * REQUESTS_MAX;
 	config.fs_threads_max = 1 + sim_random(2);
 	config.commit_threads_max = 1 + sim_random(4);
@@ -653,11 +745,11 @@ static void *program_recover(void *data)
 
 	if (!store)
 		return NULL;
-	if (varve_sweep_wait(store, NULL, &failure))
-		sim_fail("sweep: %s", varve_strerror(&failure, text, sizeof(text)));
-	model_drop();
-	if (varve_sweep_wait(store, NULL, &failure))
-		sim_fail("sweep: %s", varve_strerror(&failure, text, sizeof(text)));
+	for (unsigned i = 0; i < 2; i++) {
+		if (varve_sweep_wait(store, NULL, &failure) && !kernel.errors)
+			sim_fail("sweep: %s", varve_strerror(&failure, text, sizeof(text)));
+		model_drop();
+	}
 	varve_close(store);
 	return NULL;
 }
@@ -690,16 +782,16 @@ static const char *schedule_begin(unsigned quota)
 {
 	model_begin();
 	kernel_begin();
-	if (!templates[quota].transid) {
+	if (!templates[quota][owner != 0].transid) {
 		enum seeded_bug bug = TAKE(seeded_bug, SEEDED_NONE);
 
-		sim_process("prepare", program_prepare, &quota);
+		sim_process("prepare", program_prepare, &quota)->uid = owner;
 		if (sim_run() == SIM_FAILED)
 			return sim.failure;
 		seeded_bug = bug;
-		templates[quota] = model.disk;
+		templates[quota][owner != 0] = model.disk;
 	}
-	model.disk = templates[quota];
+	model.disk = templates[quota][owner != 0];
 	model_cut();
 	return NULL;
 }
@@ -722,14 +814,19 @@ static void schedule_choose(void)
 
 			*layer = (struct layer){ .live = { .absent = true },
 						 .durable = { .absent = true } };
-			snprintf(layer->id, sizeof(layer->id), "%c%u-%u", "ppssllaaqq"[j], i, j);
+			snprintf(layer->id, sizeof(layer->id), "%c%u-%u", "ppssllaaqqee"[j], i, j);
 		}
 	}
 	kernel.xattr_at = sim_random(2);
 	kernel.sysfs = sim_random(4);
+	kernel.users_destroy = sim_random(2);
 	sim.switch_chance = (unsigned[]){ 8, 64, 256, 256 }[sim_random(4)];
 	if (sim_random(4) == 0)
 		kernel.error_chance = 65536 / calls * (1 + sim_random(4));
+	if (sim_random(8) == 0) {
+		kernel.full_from = 1 + sim_random(calls);
+		kernel.full_until = kernel.full_from + sim_random(calls);
+	}
 	if (sim_random(16) == 0)
 		model.commits_good = model.commits + 1 + sim_random(8);
 	if (sim_random(2))
@@ -749,6 +846,7 @@ static bool schedule_go(void)
 	schedule_statistics.errors += kernel.errors;
 	sim.steps = sim.cut_at = sim.kill_at = 0;
 	kernel.error_chance = model.commits_good = 0;
+	kernel.full_from = kernel.full_until = 0;
 	if (end == SIM_FAILED)
 		return false;
 	/* A file system whose commit has failed is of use again when it is mounted anew. */
@@ -762,21 +860,31 @@ static bool schedule_go(void)
 	return sim_check(end == SIM_CUT ? schedule_check_cut : schedule_check_end);
 }
 
-/* Open the store again, sweep, check; the power may be cut meanwhile. */
+/*
+ * Open the store again, sweep, check; the power may be cut meanwhile, the file system be full, or
+ * calls fail: then once more.
+ */
 static bool schedule_recover(void)
 {
 	for (unsigned cuts = 0;; cuts++) {
 		uint64_t before = schedule_statistics.cuts;
+		bool failing = cuts < CUTS_AGAIN_MAX && sim_random(8) == 0;
+		bool as_owner = owner && (failing || sim_random(2));
 
 		if (cuts < CUTS_AGAIN_MAX && sim_random(4) == 0)
 			sim.cut_at = 1 + sim_random(200);
+		if (failing && sim_random(2))
+			kernel.full_until = UINT_MAX;
+		else if (failing)
+			kernel.error_chance = 65536 / 200;
 		sim.switch_chance = 64;
 		kernel.errors = 0;
 		sim.processes_used = 0;
-		sim_process("recover", program_recover, NULL);
+		sim_process("recover", program_recover, NULL)->uid = as_owner ? owner : 0;
 		if (!schedule_go())
 			return false;
-		if (schedule_statistics.cuts == before)
+		/* A sweep removes all when nothing fails, and root runs it. */
+		if (schedule_statistics.cuts == before && !failing && !as_owner)
 			return true;
 	}
 }
@@ -789,6 +897,7 @@ const char *schedule_run(uint64_t seed, bool trace)
 	sim_begin(0);
 	sim.trace = false;
 	model.changed = model.committed = NULL;
+	owner = seed % 24 < 3 ? USER : 0;
 	failure = schedule_begin((unsigned)(seed % 3));
 	if (failure)
 		return failure;
@@ -798,7 +907,7 @@ const char *schedule_run(uint64_t seed, bool trace)
 	model.committed = schedule_committed;
 	schedule_choose();
 	for (unsigned i = 0; i < programs_count; i++)
-		sim_process("program", program_run, &programs[i]);
+		sim_process("program", program_run, &programs[i])->uid = owner;
 	good = schedule_go() && schedule_recover() && sim_check(schedule_check_swept);
 	schedule_statistics.schedules++;
 	schedule_statistics.kills += sim.kill_number != 0;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A schedule: what one seed does. Up to three processes open the same store and make random
- * requests; then the power is cut, or one of them is killed, or nothing happens; then another
- * process opens the store, sweeps it, and the result is checked.
+ * A schedule: what one seed does. Up to three processes, of root or of a user without privilege,
+ * open the same store and make random requests, and make subvolumes in layers, as users of those
+ * do. Single calls fail, or the file system is full for some time, or a commit fails. Then the
+ * power is cut, or one of the processes is killed, or nothing happens; then another process opens
+ * the store, sweeps it, and the result is checked.
  *
  * What is checked (varve_durability(7), engine/README.md):
  *
@@ -11,11 +13,11 @@
  *	  one that was made of an archive has the content of that
  *	- where a commit fails, and the file system is read-only since, no request ends as durable
  *	- at each callback of a durable request: what it made is durable, what it removed is gone; of a
- *	  flush and of a sync: so is what was there before it
+ *	  flush and of a sync: so is what was there before it; of an apply: the content of the archive
  *	- after a cut: each layer is as one of the requests left it that may have been the last
  *	- without a cut: requests end as the state of their layer says
  *	- after the sweep: nothing is in staging, in the trash, under a reserved name; no size, no
- *	  record and no quota group is without its layer; no subvolume is anywhere else
+ *	  record and no quota group is without its layer; no subvolume is but a layer, or in one
  *	- no program hangs, and no lock is destroyed while it is held
  */
 #ifndef SIM_SCHEDULE_H

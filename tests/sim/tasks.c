@@ -289,6 +289,8 @@ static _Noreturn void task_end(void)
 	/* As by exit(): the first task is the program. */
 	if (task == process->main)
 		sim_kill(process);
+	else if (task->detached)
+		task_free(task);
 	task_resume(task_choose());
 }
 
@@ -339,7 +341,7 @@ struct task *task_start(struct process *process, const char *name, void *(*run)(
 	task->data = data;
 	task->on = NULL;
 	task->saved_errno = 0;
-	task->in_call = task->doomed = false;
+	task->in_call = task->doomed = task->detached = false;
 	memcpy(&task->context, &task->begin, sizeof(task->context));
 	process->tasks++;
 	task_ready(task);
@@ -357,6 +359,7 @@ struct process *sim_process(const char *name, void *(*run)(void *data), void *da
 	process->arena.used = 0;
 	memset(process->arena.free, 0, sizeof(process->arena.free));
 	process->number = sim.processes_used;
+	process->uid = 0;
 	process->alive = true;
 	process->doomed = false;
 	process->tasks = 0;

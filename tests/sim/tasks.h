@@ -7,7 +7,9 @@
  *	seeded.c	bugs put into the engine on purpose, which the checks must find
  *	archive.c	a libarchive that knows one archive
  *	kernel.c	system calls in the place of libc's: descriptors, paths, errors on purpose
+ *	files.c looks.c changes.c events.c	calls by what they do
  *	ioctls.c	the ioctls of btrfs
+ *	ring.c		the io_uring
  *	unknown.c	calls that end a schedule, since the model has no answer
  *	model.[ch]	btrfs in memory: trees, transactions, what a power cut leaves
  *	threads.c	pthreads, clocks and memory in the place of libc's
@@ -55,6 +57,8 @@ struct task;
 
 struct process {
 	unsigned number;
+	/* Of 0 or of a user without privilege. */
+	uint32_t uid;
 	/* It has not ended; it is killed, and some of its tasks have calls to finish. */
 	bool alive, doomed;
 	/* Tasks of it that have not ended; the first one, with which it ends. */
@@ -90,6 +94,8 @@ struct task {
 	const char *call;
 	/* It is in a call that a signal does not end; it is killed, and ends behind that. */
 	bool in_call, doomed;
+	/* No other task waits for its end. */
+	bool detached;
 };
 
 /* How a run ended. */

@@ -8,9 +8,9 @@ export LC_ALL=C
 
 build=${VARVE_BUILD:-$(cd -- "$(dirname -- "$0")/../.." && pwd)/build}
 
-# What asks no kernel, or what schedules never come to: the ring, which they do without; helpers of pools.
+# What asks no kernel, or what schedules never come to: helpers of pools.
 readonly HARMLESS='
-_.*|environ|btrfs_util_.*|io_uring_.*|posix_spawn(attr|_file_actions)_.*|pthread_(attr|condattr|mutexattr)_.*
+_.*|environ|btrfs_util_.*|io_uring_opcode_supported|posix_spawn(attr|_file_actions)_.*|pthread_(attr|condattr|mutexattr)_.*
 mem(cmp|cpy|move|rchr|set)|str.*|stpcpy|v?sn?printf|dprintf|qsort(_r)?|sig.*set|secure_getenv|getenv
 fclose|fread|fwrite|fprintf|fputc|fputs|ferror|open_memstream|closedir|readdir
 dl(close|sym|info|addr)|dl_iterate_phdr|iconv_(open|close)|freelocale|uselocale

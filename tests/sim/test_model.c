@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The model of btrfs answers as btrfs does: the same calls, chosen at random, are made in the
- * simulated kernel and on a file system, and all results are the same; so are those of requests to
- * a store. VARVE_TEST_SOAK: many more.
+ * simulated kernel and on a file system, and all results are the same; so are those of calls about
+ * quota, and of requests to a store. VARVE_TEST_SOAK: many more.
  * varve-test: backend=any
  */
 #include "engine/base/util.h"
+#include "engine/btrfs/fs.h"
+#include "engine/btrfs/fs_handle.h"
+#include "engine/btrfs/qgroup.h"
+#include "engine/btrfs/subvol.h"
 #include "kernel.h"
 #include "model.h"
 #include "tasks.h"
@@ -33,6 +37,8 @@ struct record_lines {
 /* A script of calls: the random numbers that it is made by, where it runs, what it came to. */
 struct script {
 	uint64_t random;
+	/* There are simple quotas. */
+	bool simple;
 	const char *home;
 	int home_fd;
 	struct record_lines lines;
@@ -263,6 +269,115 @@ static void *run_calls(void *data)
 	return NULL;
 }
 
+/* ---- quota ----------------------------------------------------------------------------------- */
+
+/* The file system of the home, looked at by sysfs or by searching. */
+static struct fs_handle quota_fs(struct script *script, bool sysfs)
+{
+	static struct fault fault;
+	static const struct trace trace;
+	char path[sizeof("/sys/fs/btrfs/") + FSID_TEXT_BYTES] = "/sys/fs/btrfs/";
+	struct btrfs_ioctl_fs_info_args info = { 0 };
+
+	ioctl(script->home_fd, BTRFS_IOC_FS_INFO, &info);
+	fs_id_text(info.fsid, path + strlen(path));
+	return (struct fs_handle){ .fd = script->home_fd,
+				   .sysfs_fd = sysfs ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)
+						     : -EBADF,
+				   .fault = &fault,
+				   .trace = &trace };
+}
+
+/* Turn quota on or off, and note how it runs. */
+static void call_quota(struct script *script, const struct fs_handle *fs)
+{
+	unsigned kind = choose(script, 4);
+
+	if (kind < 2)
+		note(script, qgroup_disable(fs), "disable");
+	else if (kind == 2 && script->simple)
+		note(script, qgroup_enable(fs, VARVE_QUOTA_SIMPLE), "enable simple");
+	else
+		note(script, qgroup_enable(fs, VARVE_QUOTA_FULL), "enable full");
+	note(script, 0, "mode %d", qgroup_mode(fs));
+}
+
+/* Change the limit of the subvolume at PATH, or look at it. */
+static void call_limit(struct script *script, const struct fs_handle *fs, const char *path)
+{
+	uint64_t bytes = choose(script, 3) * 8388608ull, number = 0;
+	int fd = open_path(script, path, O_RDONLY | O_DIRECTORY), r;
+	unsigned kind = choose(script, 4);
+
+	r = fd < 0 ? fd : subvol_number(fd, &number);
+	fd_close(fd);
+	/* The subvolume that the home is in is another one on each file system. */
+	if (r || !strcmp(path, "."))
+		return note(script, r, "look at %s", path);
+	if (kind == 0)
+		note(script, qgroup_destroy(fs, QUOTA_GROUP(0, number)), "destroy group of %s",
+		     path);
+	else if (kind == 1)
+		note(script, qgroup_limit(fs, QUOTA_GROUP(0, number), bytes), "limit %s to %llu",
+		     path, (unsigned long long)bytes);
+	for (unsigned i = 0; i < 3; i++) {
+		r = qgroup_limited(fs, QUOTA_GROUP(0, number), i * 8388608ull);
+		note(script, MIN(r, 0), "%s is limited to %u: %d", path, i, r);
+	}
+}
+
+/* Make, snapshot or destroy a subvolume with a limit. */
+static void call_limited(struct script *script, const struct fs_handle *fs, const char *path)
+{
+	struct qgroup_birth birth = { .limit = choose(script, 3) * 8388608ull };
+	const char *source = choose_path(script), *name;
+	int fd = open_parent(script, path, &name), source_fd;
+	unsigned kind = choose(script, 3);
+
+	if (fd < 0 || !strcmp(name, "."))
+		note(script, MIN(fd, 0), "look %s", path);
+	else if (kind == 0)
+		note(script, subvol_destroy(fd, name), "destroy %s", path);
+	else if (kind == 1)
+		note(script, qgroup_subvol_create(fs, fd, name, &birth), "subvol %s, limit %llu",
+		     path, (unsigned long long)birth.limit);
+	else {
+		source_fd = open_path(script, source, O_RDONLY | O_DIRECTORY);
+		if (source_fd >= 0 && strcmp(source, "."))
+			note(script, qgroup_subvol_snapshot(fs, fd, name, source_fd, false, &birth),
+			     "snapshot %s %s, limit %llu", source, path,
+			     (unsigned long long)birth.limit);
+		fd_close(source_fd);
+	}
+	fd_close(fd);
+}
+
+/* Make random calls about quota below the home. */
+static void *run_quota(void *data)
+{
+	struct script *script = data;
+	struct fs_handle fs;
+
+	mkdir(script->home, 0755);
+	script->home_fd = open(script->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fs = quota_fs(script, choose(script, 2));
+	while (script->lines.count < CALLS - 8) {
+		unsigned kind = choose(script, 8);
+		const char *path = choose_path(script);
+
+		if (kind == 0)
+			call_quota(script, &fs);
+		else if (kind < 4)
+			call_limit(script, &fs, path);
+		else
+			call_limited(script, &fs, path);
+	}
+	note(script, qgroup_disable(&fs), "disable at the end");
+	fd_close(fs.sysfs_fd);
+	close(script->home_fd);
+	return NULL;
+}
+
 /* ---- requests to a store --------------------------------------------------------------------- */
 
 /* Make random requests to a store, one by one. */
@@ -281,6 +396,7 @@ static void *run_requests(void *data)
 		const char *id = ids[choose(script, 3)], *other = ids[choose(script, 3)];
 		unsigned kind = choose(script, 8);
 		bool exists = false;
+		int r;
 
 		options.parent = choose(script, 3) ? other : NULL;
 		options.flags = choose(script, 4) ? 0 : VARVE_CREATE_READ_ONLY;
@@ -296,8 +412,8 @@ static void *run_requests(void *data)
 			note(script, varve_layer_freeze_wait(store, id, 0, NULL), "freeze %s", id);
 		else
 			note(script, varve_sweep_wait(store, NULL, NULL), "sweep");
-		note(script, varve_layer_exists_wait(store, id, &exists, NULL), "%s %s", id,
-		     exists ? "exists" : "is missing");
+		r = varve_layer_exists_wait(store, id, &exists, NULL);
+		note(script, r, "%s %s", id, exists ? "exists" : "is missing");
 	}
 	varve_close(store);
 	return NULL;
@@ -306,11 +422,11 @@ static void *run_requests(void *data)
 /* ---- both ------------------------------------------------------------------------------------ */
 
 /* Run RUN by SEED in the simulated kernel and on the file system: is all the same? */
-static void compare(void *(*run)(void *data), uint64_t seed)
+static void compare(void *(*run)(void *data), uint64_t seed, bool simple)
 {
 	static struct script model_script, script;
 
-	model_script = script = (struct script){ .random = seed };
+	model_script = script = (struct script){ .random = seed, .simple = simple };
 	model_script.home = "/home";
 	script.home = test_home();
 	sim_begin(seed);
@@ -334,7 +450,7 @@ START_TEST(test_calls)
 	if (TEST_SANITIZED)
 		return test_skip(NO_STACKS);
 	for (uint64_t seed = 1; seed <= rounds; seed++)
-		compare(run_calls, seed);
+		compare(run_calls, seed, false);
 }
 END_TEST
 
@@ -345,8 +461,25 @@ START_TEST(test_requests)
 	if (TEST_SANITIZED)
 		return test_skip(NO_STACKS);
 	for (uint64_t seed = 1; seed <= rounds; seed++)
-		compare(run_requests, seed);
+		compare(run_requests, seed, false);
 }
 END_TEST
 
-TEST_MAIN("model", test_calls, test_requests)
+START_TEST(test_quota)
+{
+	unsigned rounds = getenv("VARVE_TEST_SOAK") ? 200 : 5;
+	struct varve_store *store;
+	bool simple;
+
+	if (TEST_SANITIZED)
+		return test_skip(NO_STACKS);
+	store = test_open(test_home());
+	simple = !varve_quota_enable_wait(store, VARVE_QUOTA_SIMPLE, NULL);
+	test_error(varve_quota_disable_wait(store, NULL), 0);
+	test_close(store);
+	for (uint64_t seed = 1; seed <= rounds; seed++)
+		compare(run_quota, seed, simple);
+}
+END_TEST
+
+TEST_MAIN("model", test_calls, test_requests, test_quota)

@@ -410,13 +410,13 @@ WRAP(pid_t, gettid, (void))
 WRAP(uid_t, geteuid, (void))
 {
 	OUTSIDE(__real_geteuid());
-	return 0;
+	return sim.current->process->uid;
 }
 
 WRAP(gid_t, getegid, (void))
 {
 	OUTSIDE(__real_getegid());
-	return 0;
+	return sim.current->process->uid;
 }
 
 WRAP(int, getrlimit, (int resource, struct rlimit *ret_limit))
