@@ -11,6 +11,8 @@ PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 BINDIR ?= $(PREFIX)/bin
+# The command looks here for the daemon: in ../libexec, seen from BINDIR.
+LIBEXECDIR ?= $(PREFIX)/libexec
 MANDIR ?= $(PREFIX)/share/man
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 DESTDIR ?=
@@ -96,6 +98,9 @@ zlib zlib1g-dev zlib-devel zlib-dev
 bzlib.h libbz2-dev bzip2-devel bzip2-dev
 jansson libjansson-dev jansson-devel jansson-dev
 smartcols libsmartcols-dev libsmartcols-devel util-linux-dev
+libnghttp2 libnghttp2-dev libnghttp2-devel nghttp2-dev
+libprotobuf-c libprotobuf-c-dev protobuf-c-devel protobuf-c-dev
+protoc-c protobuf-c-compiler protobuf-c-compiler protobuf-c-compiler
 endef
 export PACKAGE_NAMES
 
@@ -149,7 +154,7 @@ $(B)/varve.pc: api/varve.pc.in
 	@mkdir -p $(@D)
 	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' $< >$@
 
-include $(wildcard bench/bench.mk tests/tests.mk docs/docs.mk)
+include $(wildcard api/serve/serve.mk bench/bench.mk tests/tests.mk docs/docs.mk)
 
 # ---- install ---------------------------------------------------------------------------------------------------------
 
@@ -163,6 +168,8 @@ install: all ## install into DESTDIR/PREFIX
 	install -m 644 $(B)/varve.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
 	install -m 755 $(B)/varve $(DESTDIR)$(BINDIR)/
 	if [ -x $(B)/varve-bench ]; then install -m 755 $(B)/varve-bench $(DESTDIR)$(BINDIR)/; fi
+	if [ -x $(B)/varve-serve ]; then install -d $(DESTDIR)$(LIBEXECDIR)/varve; \
+		install -m 755 $(B)/varve-serve $(DESTDIR)$(LIBEXECDIR)/varve/; fi
 	install -m 644 api/cli/varve.bash $(DESTDIR)$(COMPLETIONDIR)/varve
 	for s in 1 3 5 7; do install -d $(DESTDIR)$(MANDIR)/man$$s; \
 	    for m in docs/man/*.$$s; do install -m 644 $$m $(DESTDIR)$(MANDIR)/man$$s/; done; done
@@ -170,7 +177,8 @@ install: all ## install into DESTDIR/PREFIX
 .PHONY: uninstall
 uninstall: ## remove what install has put there
 	rm -f $(DESTDIR)$(INCLUDEDIR)/varve.h $(DESTDIR)$(LIBDIR)/libvarve.a $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libvarve.so \
-		$(DESTDIR)$(LIBDIR)/pkgconfig/varve.pc $(DESTDIR)$(BINDIR)/varve $(DESTDIR)$(BINDIR)/varve-bench $(DESTDIR)$(COMPLETIONDIR)/varve
+		$(DESTDIR)$(LIBDIR)/pkgconfig/varve.pc $(DESTDIR)$(BINDIR)/varve $(DESTDIR)$(BINDIR)/varve-bench $(DESTDIR)$(COMPLETIONDIR)/varve \
+		$(DESTDIR)$(LIBEXECDIR)/varve/varve-serve
 	for m in docs/man/*.[1357]; do rm -f "$(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}"; done
 
 .PHONY: clean

@@ -14,7 +14,8 @@ read -ra cxx <<<"${CXX:-g++}"
 install_into() {
 	mkdir -- "$tmp/build"
 	(cd "$build" && cp -a api engine libvarve.a libvarve.o libvarve.so libvarve.so.* varve "$tmp/build/" &&
-		if [[ -e varve-bench ]]; then cp -a bench libbench.a varve-bench "$tmp/build/"; fi)
+		if [[ -e varve-bench ]]; then cp -a bench libbench.a varve-bench "$tmp/build/"; fi &&
+		if [[ -e varve-serve ]]; then cp -a libserve.a varve-serve "$tmp/build/"; fi)
 	make --no-print-directory -s -C "$root" B="$tmp/build" PREFIX="$1" DESTDIR="$2" install >"$tmp/output" 2>&1 ||
 		fail "make install: $(cat "$tmp/output")"
 	! grep -E '^  (CC|LD)' "$tmp/output" || fail "make install builds what was built"

@@ -1,4 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
+# The programs of this suite see the insides of the daemon, and link it.
+# By -iquote, since a limits.h is among the headers.
+TEST_CFLAGS_serve = -iquote api/serve $(SERVE_CFLAGS)
+TEST_LIBS_serve = $(B)/libserve.a $(B)/libvarve.a $(SERVE_LIBS)
+
+$(patsubst %.c,$(B)/%,$(wildcard tests/serve/test_*.c)): $(B)/libserve.a
+$(patsubst %.c,$(B)/%.o,$(wildcard tests/serve/*.c)): | $(SERVE_MESSAGES:%=%.h)
+
 # containerd's own snapshotters behind a server, and its suite for snapshotters: built by Go from Debian's packages, where those are.
 SERVE_GO_PATH := /usr/share/gocode
 SERVE_GO_FOUND := $(and $(shell command -v go),$(wildcard $(SERVE_GO_PATH)/src/github.com/containerd/containerd/snapshots/testsuite))

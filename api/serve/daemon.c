@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * daemon.c: see daemon.h.
+ *
+ *	starting   the store is opened, the home locked, the services load; then the sockets are made
+ *	serving	   READY=1
+ *	draining   a signal came: no new connections and calls, those in flight go on, for SERVE_DRAIN_MS
+ *	cutting	   a second signal came, or the time is over: all calls are cancelled, for SERVE_CUT_MS
+ *
+ * The store is closed before the services: its last callbacks end their last calls.
+ */
+#include "daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <varve.h>
+
+#include "complain.h"
+#include "connection.h"
+#include "health.h"
+#include "listener.h"
+#include "lock.h"
+#include "notify.h"
+
+#define NS_PER_MS 1000000u
+
+/** The daemon. */
+struct serve {
+	const struct serve_options *options;
+	struct loop *loop;
+	struct varve_store *store;
+	struct loop_source store_source;
+	struct loop_source signals;
+	/** Holds the lock of the home. */
+	int lock;
+	struct grpc_server *server;
+	struct access *access;
+	struct health *health;
+	/** Where clients connect. */
+	struct listener listeners[LISTENER_PASSED_MAX + 1];
+	unsigned listeners_count;
+	/** Due when draining, or cutting, has taken too long. */
+	struct loop_timer patience;
+	bool draining, cutting, over;
+};
+
+/* ---- connections ----------------------------------------------------------------------------- */
+
+/** A client connects. */
+static void serve_accepted(void *data, int fd)
+{
+	struct serve *serve = data;
+	pid_t pid;
+
+	if (listener_peer(fd, &pid) < 0) {
+		complain("a client that is not root was refused");
+		close(fd);
+		return;
+	}
+	connection_accept(serve->server, fd, pid);
+}
+
+/** A connection has ended: its descriptor is free. */
+static void serve_ended(void *data)
+{
+	struct serve *serve = data;
+
+	for (unsigned i = 0; i < serve->listeners_count; i++)
+		listener_resume(&serve->listeners[i]);
+}
+
+/** A call has ended. */
+static void serve_recorded(void *data, const struct server_record *record)
+{
+	struct serve *serve = data;
+
+	access_record(serve->access, record);
+}
+
+/** Make the sockets, or take those of systemd: 0, or -errno after a message. */
+static int serve_listen(struct serve *serve, const struct listener_passed *passed)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < passed->count; i++)
+		serve->listeners[serve->listeners_count++].source.fd = passed->first + (int)i;
+	if (!passed->count || serve->options->socket_named)
+		r = listener_bind(&serve->listeners[serve->listeners_count++],
+				  serve->options->socket, false);
+	for (unsigned i = 0; !r && i < serve->listeners_count; i++) {
+		r = listener_start(&serve->listeners[i], serve->loop, serve_accepted, serve);
+		if (r < 0)
+			complain("a socket cannot be served: %s", strerror(-r));
+	}
+	return r;
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+/** Cancel what is in flight. */
+static void serve_cut(struct serve *serve)
+{
+	serve->cutting = true;
+	connection_cut_all(serve->server);
+	loop_timer_set(serve->loop, &serve->patience,
+		       loop_now() + (uint64_t)SERVE_CUT_MS * NS_PER_MS);
+}
+
+/** Draining, or cutting, has taken too long. */
+static void serve_impatient(void *data)
+{
+	struct serve *serve = data;
+
+	if (serve->cutting)
+		serve->over = true;
+	else
+		serve_cut(serve);
+}
+
+/** Take no more, and let what is in flight end. */
+static void serve_drain(struct serve *serve)
+{
+	serve->draining = true;
+	notify("STOPPING=1");
+	for (unsigned i = 0; i < serve->listeners_count; i++)
+		listener_stop(&serve->listeners[i]);
+	health_drain(serve->health);
+	connection_drain_all(serve->server);
+	loop_timer_set(serve->loop, &serve->patience,
+		       loop_now() + (uint64_t)SERVE_DRAIN_MS * NS_PER_MS);
+}
+
+/** A signal came. */
+static void serve_signalled(void *data, uint32_t events)
+{
+	struct serve *serve = data;
+	struct signalfd_siginfo info;
+
+	if (read(serve->signals.fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (!serve->draining)
+		serve_drain(serve);
+	else if (!serve->cutting)
+		serve_cut(serve);
+}
+
+/* ---- the start ------------------------------------------------------------------------------- */
+
+/** Take signals as events: 0 or -errno. */
+static int serve_catch(struct serve *serve)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return -errno;
+	serve->signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (serve->signals.fd < 0)
+		return -errno;
+	serve->signals.ready = serve_signalled;
+	serve->signals.data = serve;
+	return loop_add(serve->loop, &serve->signals, EPOLLIN);
+}
+
+/** Connections and requests of the store need descriptors: take all that the limits leave. */
+static void serve_raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/** Callbacks of the store are ready. */
+static void serve_dispatch(void *data, uint32_t events)
+{
+	struct serve *serve = data;
+
+	varve_dispatch(serve->store, SERVE_DISPATCH_MAX);
+}
+
+/** What was left behind by a daemon that was killed is swept: say so where that fails. */
+static void serve_swept(struct varve_store *store, const struct varve_result *result,
+			void *user_data)
+{
+	char text[SERVE_FAILURE_BYTES];
+
+	if (result->error < 0 && result->error != -ECANCELED)
+		complain("leftovers stay: %s", varve_strerror(result->failure, text, sizeof(text)));
+}
+
+/** Open the store, lock the home: 0, or -errno after a message. */
+static int serve_open(struct serve *serve)
+{
+	struct varve_config config = VARVE_CONFIG_INIT;
+	struct varve_failure failure = { 0 };
+	char text[SERVE_FAILURE_BYTES];
+	int r;
+
+	config.home = serve->options->home;
+	config.options = serve->options->store_options;
+	config.debug = serve->options->debug;
+	/* It sweeps below, once it is sure to be alone: a second daemon fails at once. */
+	config.flags = serve->options->store_flags | VARVE_OPEN_NO_SWEEP;
+	r = varve_open(&config, &serve->store, &failure);
+	if (r < 0) {
+		complain("%s", varve_strerror(&failure, text, sizeof(text)));
+		return r;
+	}
+	serve->lock = lock_home(serve->options->home);
+	if (serve->lock < 0)
+		return serve->lock;
+	serve->store_source = (struct loop_source){ varve_fd(serve->store), serve_dispatch, serve };
+	r = loop_add(serve->loop, &serve->store_source, EPOLLIN);
+	if (r < 0) {
+		complain("the store cannot be watched: %s", strerror(-r));
+		return r;
+	}
+	varve_sweep(serve->store, serve_swept, serve, NULL);
+	return 0;
+}
+
+/** Make the server and its services: 0, or -errno after a message. */
+static int serve_create(struct serve *serve)
+{
+	int r = grpc_server_create(serve->loop, NULL, &serve->server);
+
+	if (!r)
+		r = access_create(serve->loop, STDERR_FILENO, serve->options->access,
+				  &serve->access);
+	if (!r)
+		r = health_create(serve->server, &serve->health);
+	if (r < 0) {
+		complain("no memory");
+		return r;
+	}
+	serve->server->recorded = serve_recorded;
+	serve->server->recorded_data = serve;
+	serve->server->ended = serve_ended;
+	serve->server->ended_data = serve;
+	return 0;
+}
+
+/** Run until all is over: 0, or -errno after a message. */
+static int serve_loop(struct serve *serve)
+{
+	int r;
+
+	notify("READY=1");
+	while (!serve->over && !(serve->draining && server_idle(serve->server))) {
+		r = loop_turn(serve->loop, -1);
+		if (r < 0) {
+			complain("epoll_wait: %s", strerror(-r));
+			return r;
+		}
+	}
+	return 0;
+}
+
+/** Undo what was done. */
+static void serve_destroy(struct serve *serve)
+{
+	for (unsigned i = 0; i < serve->listeners_count; i++)
+		listener_stop(&serve->listeners[i]);
+	if (serve->server) {
+		serve->server->ended = NULL;
+		connection_cut_all(serve->server);
+	}
+	if (serve->store_source.data)
+		loop_remove(serve->loop, &serve->store_source);
+	varve_close(serve->store);
+	health_destroy(serve->health);
+	grpc_server_destroy(serve->server);
+	access_destroy(serve->access);
+	if (serve->loop)
+		loop_timer_stop(serve->loop, &serve->patience);
+	loop_destroy(serve->loop);
+	if (serve->signals.fd >= 0)
+		close(serve->signals.fd);
+	if (serve->lock >= 0)
+		close(serve->lock);
+}
+
+int daemon_run(const struct serve_options *options)
+{
+	struct serve serve = { .options = options, .signals.fd = -1, .lock = -1 };
+	struct listener_passed passed = { 0 };
+	int r;
+
+	for (size_t i = 0; i < sizeof(serve.listeners) / sizeof(serve.listeners[0]); i++)
+		serve.listeners[i].source.fd = -1;
+	serve.patience.due = serve_impatient;
+	serve.patience.data = &serve;
+	serve_raise_descriptors();
+	r = listener_take_passed(&passed);
+	if (r < 0)
+		return EXIT_FAILURE;
+	r = loop_create(&serve.loop);
+	if (!r)
+		r = serve_catch(&serve);
+	if (r < 0)
+		complain("%s", strerror(-r));
+	if (!r)
+		r = serve_open(&serve);
+	if (!r)
+		r = serve_create(&serve);
+	if (!r)
+		r = serve_listen(&serve, &passed);
+	if (!r)
+		r = serve_loop(&serve);
+	serve_destroy(&serve);
+	free(passed.text);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* limits.h: every bound of the daemon, with its reason. */
+#ifndef VARVE_SERVE_LIMITS_H
+#define VARVE_SERVE_LIMITS_H
+
+/** Bytes of a message in a request: what containerd's own clients and servers take. */
+#define GRPC_MESSAGE_BYTES_MAX (16u << 20)
+/**
+ * Bytes that the fields of one request may take in memory. A field of two bytes in the message is a
+ * struct of some fifty in memory.
+ */
+#define GRPC_UNPACKED_BYTES_MAX (64u << 20)
+/** Bytes of all requests that are being received. */
+#define GRPC_INPUT_BYTES_MAX (64u << 20)
+/** Bytes of all answers that wait for their clients. */
+#define GRPC_OUTPUT_BYTES_MAX (64u << 20)
+/** A service that asked for room sends more once fewer bytes than this of its answer wait. */
+#define GRPC_BUFFER_BYTES (64u << 10)
+/** Calls of all connections, also those whose client has gone and that undo what they did. */
+#define GRPC_STREAMS_MAX 4096
+/** Connections. A node has one of containerd, and some of tools. */
+#define GRPC_CONNECTIONS_MAX 1024
+/** Milliseconds for which a client may neither send the rest of a request nor take an answer. */
+#define GRPC_STALL_MS 60000
+/**
+ * Streams that a client may reset beyond those that were answered. All streams at once, as after a
+ * common deadline, are no attack.
+ */
+#define GRPC_RESETS_MAX (2 * GRPC_STREAMS_MAX)
+/** How many resets a second are forgiven. */
+#define GRPC_RESETS_PER_SECOND 100
+/** Bytes of the headers of one request: the default of Go's servers for a field is 16 KiB. */
+#define GRPC_HEADERS_BYTES_MAX (32u << 10)
+/** Bytes of the message of a status, encoded: clients take 8 KiB of headers. */
+#define GRPC_STATUS_BYTES_MAX 4096
+/** The longest path of a method that the access log shows. */
+#define GRPC_PATH_BYTES_MAX 128
+/** Tables of methods. */
+#define GRPC_TABLES_MAX 8
+/** Methods of all tables: each has its counters. */
+#define GRPC_METHODS_MAX 32
+
+/** Bytes read from a connection at once; then the others have their turn. */
+#define CONNECTION_READ_BYTES (64u << 10)
+/** Bytes of frames that are sent at once. */
+#define CONNECTION_WRITE_BYTES (64u << 10)
+/** Room for one more frame: nghttp2 makes none above 16 KiB and its head. */
+#define CONNECTION_FRAME_BYTES_MAX (32u << 10)
+/** PING and SETTINGS that wait to be acknowledged: beyond, nghttp2 ends the connection. */
+#define CONNECTION_ACKS_MAX 1000
+
+/** Events that one turn of the loop takes. */
+#define LOOP_EVENTS_MAX 64
+/** Callbacks of the store that one turn of the loop runs. */
+#define SERVE_DISPATCH_MAX 256
+
+/** Milliseconds after which a listener that had no descriptor tries again. */
+#define LISTENER_PAUSE_MS 100
+/** Connections that wait to be accepted. */
+#define LISTENER_BACKLOG 512
+/** Sockets that systemd may pass. */
+#define LISTENER_PASSED_MAX 8
+
+/** Milliseconds that SIGTERM leaves to calls in flight. containerd gives up after ten seconds. */
+#define SERVE_DRAIN_MS 10000
+/** Milliseconds that cancelled calls have to undo what they did. */
+#define SERVE_CUT_MS 5000
+/** Bytes of a message about a failure of the store. */
+#define SERVE_FAILURE_BYTES 2048
+
+/** Bytes of access log that are written at once: a pipe that polls as writable takes them. */
+#define ACCESS_BUFFER_BYTES 4096
+/** The longest key that the access log shows. */
+#define ACCESS_KEY_BYTES_MAX 128
+
+#endif

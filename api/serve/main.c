@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main.c: `varve-serve`, which `varve serve` runs: containerd's proxy snapshotter on a store.
+ *
+ * The files, low to high:
+ *
+ *	limits.h	every bound, with its reason
+ *	link.h		lists
+ *	loop.c		descriptors, timers, tasks: the one loop
+ *	wire.c		numbers and texts as gRPC writes them
+ *	complain.c	messages on standard error
+ *	connection.c	bytes <-> frames of HTTP/2; limits of one client
+ *	call.c		frames <-> one call; what services see: grpc.h
+ *	server.c	methods; all connections and calls
+ *	health.c	the health service
+ *	access.c	a line for each call
+ *	listener.c	sockets, made here or passed by systemd
+ *	lock.c notify.c	one daemon a home; systemd's messages
+ *	options.c	the command line
+ *	daemon.c	from the start to the end
+ */
+#include <stdint.h>
+#include <stdio.h>
+
+#include <varve.h>
+
+#include "daemon.h"
+
+int main(int argc, char **argv)
+{
+	struct serve_options options;
+	int status;
+
+	if (argc > 0)
+		argv[0] = (char *)(uintptr_t) "varve serve";
+	status = options_parse(argc, argv, &options);
+	if (!status && options.help)
+		options_help();
+	else if (!status && options.version)
+		printf("varve %s\n", varve_version());
+	else if (!status)
+		status = daemon_run(&options);
+	options_free(&options);
+	return status;
+}

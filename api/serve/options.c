@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* options.c: see options.h. */
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <varve.h>
+
+#include "complain.h"
+
+#define OPTIONS_HOME "/var/lib/varve"
+#define OPTIONS_SOCKET "/run/varve/varve.sock"
+/** The column in which the help of an option begins. */
+#define OPTIONS_COLUMN 28
+
+/** The options; those with a short form have it as number. */
+enum {
+	OPTION_HELP = 'h',
+	OPTION_VERSION = 'V',
+	OPTION_HOME = 256,
+	OPTION_SOCKET,
+	OPTION_METRICS,
+	OPTION_ACCESS_LOG,
+	OPTION_NO_URING,
+	OPTION_SHARED_HOME,
+	OPTION_STORE_OPT,
+	OPTION_DEBUG,
+};
+
+/** One option. */
+static const struct {
+	int number;
+	const char *name, *argument, *help;
+} options_table[] = {
+	{ OPTION_HOME, "home", "DIR",
+	  "the store's directory (else $VARVE_HOME, else " OPTIONS_HOME ")" },
+	{ OPTION_SOCKET, "socket", "FILE", "where clients connect (" OPTIONS_SOCKET ")" },
+	{ OPTION_METRICS, "metrics", "ADDRESS",
+	  "serve metrics on the socket FILE, 127.0.0.1:PORT or [::1]:PORT" },
+	{ OPTION_ACCESS_LOG, "access-log", "LEVEL",
+	  "log calls on standard error: all, failures or none (failures)" },
+	{ OPTION_NO_URING, "no-uring", NULL, "do not use io_uring" },
+	{ OPTION_SHARED_HOME, "allow-shared-home", NULL,
+	  "use a store's directory that other users can change" },
+	{ OPTION_STORE_OPT, "store-opt", "K=V",
+	  "option of the store, as btrfs.min_space=1g (repeatable)" },
+	{ OPTION_DEBUG, "debug", "LIST", "trace op,ring,lane,btrfs or all on standard error" },
+	{ OPTION_VERSION, "version", NULL, "show the version" },
+	{ OPTION_HELP, "help", NULL, "show this help" },
+};
+
+#define OPTIONS_COUNT (sizeof(options_table) / sizeof(options_table[0]))
+
+void options_help(void)
+{
+	printf("Usage: varve serve [OPTION]...\n"
+	       "Serve the store to containerd, as a proxy snapshotter.\n\nOptions:\n");
+	for (size_t i = 0; i < OPTIONS_COUNT; i++) {
+		const char *argument = options_table[i].argument;
+		int width = options_table[i].number < 256
+				    ? printf("  -%c, ", options_table[i].number)
+				    : printf("      ");
+
+		width += printf("--%s%s%s", options_table[i].name, argument ? " " : "",
+				argument ? argument : "");
+		printf("%*s%s\n", width < OPTIONS_COLUMN ? OPTIONS_COLUMN - width : 2, "",
+		       options_table[i].help);
+	}
+	printf("\nSockets that systemd passes ($LISTEN_FDS) take the place of --socket; one that is named\n"
+	       "\"metrics\" takes that of --metrics. SIGTERM lets the calls in flight end.\n"
+	       "\nExit status: 0 ended by a signal; 1 failure; 2 usage.\n");
+}
+
+/** Add TEXT to the options of the store: 0 or -ENOMEM. */
+static int options_add(struct serve_options *options, const char *text)
+{
+	const char **array = reallocarray(options->store_options, options->store_options_count + 2,
+					  sizeof(*array));
+
+	if (!array)
+		return -ENOMEM;
+	array[options->store_options_count++] = text;
+	array[options->store_options_count] = NULL;
+	options->store_options = array;
+	return 0;
+}
+
+/** Take the option NUMBER, whose argument is in optarg: 0 or OPTIONS_USAGE. */
+static int options_take(struct serve_options *options, int number)
+{
+	int level;
+
+	switch (number) {
+	case OPTION_HELP:
+		options->help = true;
+		return 0;
+	case OPTION_VERSION:
+		options->version = true;
+		return 0;
+	case OPTION_HOME:
+		options->home = optarg;
+		return 0;
+	case OPTION_SOCKET:
+		options->socket = optarg;
+		options->socket_named = true;
+		return 0;
+	case OPTION_METRICS:
+		options->metrics = optarg;
+		return 0;
+	case OPTION_ACCESS_LOG:
+		level = access_level(optarg);
+		if (level < 0) {
+			complain("--access-log %s: not all, failures or none", optarg);
+			return OPTIONS_USAGE;
+		}
+		options->access = (enum access_level)level;
+		return 0;
+	case OPTION_NO_URING:
+		options->store_flags |= VARVE_OPEN_NO_URING;
+		return 0;
+	case OPTION_SHARED_HOME:
+		options->store_flags |= VARVE_OPEN_SHARED_HOME;
+		return 0;
+	case OPTION_STORE_OPT:
+		if (options_add(options, optarg) == 0)
+			return 0;
+		complain("no memory");
+		return OPTIONS_USAGE;
+	case OPTION_DEBUG:
+		options->debug = optarg;
+		return 0;
+	default:
+		fprintf(stderr, "Try 'varve serve --help' for more.\n");
+		return OPTIONS_USAGE;
+	}
+}
+
+int options_parse(int argc, char **argv, struct serve_options *ret_options)
+{
+	struct serve_options options = { .socket = OPTIONS_SOCKET, .access = ACCESS_FAILURES };
+	struct option longs[OPTIONS_COUNT + 1] = { { 0 } };
+	int number, r = 0;
+
+	for (size_t i = 0; i < OPTIONS_COUNT; i++)
+		longs[i] = (struct option){ options_table[i].name,
+					    options_table[i].argument ? required_argument
+								      : no_argument,
+					    NULL, options_table[i].number };
+	options.home = getenv("VARVE_HOME");
+	if (!options.home || !*options.home)
+		options.home = OPTIONS_HOME;
+	while (!r && (number = getopt_long(argc, argv, "hV", longs, NULL)) != -1)
+		r = options_take(&options, number);
+	if (!r && optind < argc) {
+		complain("one operand too many: '%s'", argv[optind]);
+		r = OPTIONS_USAGE;
+	}
+	if (!r && (!*options.home || !*options.socket)) {
+		complain("%s",
+			 *options.home ? "--socket: no file named" : "--home: no directory named");
+		r = OPTIONS_USAGE;
+	}
+	*ret_options = options;
+	return r;
+}
+
+void options_free(struct serve_options *options)
+{
+	free(options->store_options);
+}

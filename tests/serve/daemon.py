@@ -1,0 +1,283 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+# The cases of test_daemon.sh; each has a home and a socket of its own. `daemon.py CASE...` runs some.
+import fcntl
+import os
+import re
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import tempfile
+
+import grpc
+
+BUILD = os.environ["VARVE_BUILD"]
+MOUNT = os.environ["VARVE_TEST_MOUNT"]
+# Only a hang reaches it.
+HANG_S = 60
+NOBODY = 65534
+SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"
+# A client's first bytes: the preface of HTTP/2 and empty settings.
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+
+scratch = tempfile.mkdtemp(prefix="varve-serve-")
+
+
+class Daemon:
+    """A daemon, ready unless WAIT is false."""
+
+    def __init__(self, name, *arguments, wait=True, home=None, fds=(), command=None, environment=None):
+        self.home = home or os.path.join(MOUNT, name)
+        self.path = os.path.join(scratch, name + ".sock")
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.settimeout(HANG_S)
+        notify_path = tempfile.mktemp(dir=scratch)
+        self.notify.bind(notify_path)
+        self.log = tempfile.TemporaryFile()
+        environment = dict(os.environ, NOTIFY_SOCKET=notify_path, **(environment or {}))
+        if os.environ.get("VARVE_TEST_BACKEND") == "threads":
+            arguments += ("--no-uring",)
+        if not fds:
+            arguments += ("--socket", self.path)
+        command = command or [os.path.join(BUILD, "varve"), "serve"]
+
+        # As systemd passes them: from 3 on, for this process. The shell knows its own id, and becomes the daemon.
+        high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in fds]
+        if fds:
+            moves = " ".join(f"{3 + i}<&{fd} {fd}<&-" for i, fd in enumerate(high))
+            command = ["/bin/bash", "-c", f'LISTEN_PID=$$ exec "$@" {moves}', "bash"] + command
+            environment["LISTEN_FDS"] = str(len(fds))
+        self.process = subprocess.Popen(command + ["--home", self.home, *arguments], stderr=self.log, env=environment, pass_fds=high)
+        for fd in high:
+            os.close(fd)
+        if wait:
+            self.expect_state("READY=1")
+
+    def expect_state(self, wanted):
+        try:
+            state = self.notify.recv(256).decode()
+        except TimeoutError:
+            state = "nothing"
+        assert state == wanted, f"{state!r} instead of {wanted!r}: {self.errors()}"
+
+    def errors(self):
+        self.log.seek(0)
+        return self.log.read().decode()
+
+    def end(self, status=0):
+        """It ends by itself."""
+        found = self.process.wait(HANG_S)
+        assert found == status, f"status {found}: {self.errors()}"
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.expect_state("STOPPING=1")
+        self.end()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(HANG_S)
+
+    def channel(self):
+        return grpc.insecure_channel("unix:" + self.path)
+
+    def connect(self):
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(HANG_S)
+        client.connect(self.path)
+        return client
+
+
+def call(channel, method="/grpc.health.v1.Health/Check", message=b"", **options):
+    return channel.unary_unary(method)(message, timeout=HANG_S, **options)
+
+
+def fails(status, function, *arguments, **options):
+    """The call fails with STATUS; return the text."""
+    try:
+        function(*arguments, **options)
+    except grpc.RpcError as error:
+        assert error.code() == status, error
+        return error.details()
+    raise AssertionError(f"succeeds instead of {status}")
+
+
+def ends(client):
+    """Read until the daemon closes the connection; return what came."""
+    data = b""
+    while True:
+        try:
+            part = client.recv(65536)
+        except ConnectionResetError:
+            return data
+        if not part:
+            return data
+        data += part
+
+
+def case_life():
+    daemon = Daemon("life")
+    mode = os.stat(daemon.path).st_mode
+    assert stat.S_ISSOCK(mode) and stat.S_IMODE(mode) == 0o600, oct(mode)
+    with daemon.channel() as channel:
+        assert call(channel) == SERVING
+        text = fails(grpc.StatusCode.UNIMPLEMENTED, call, channel, "/nothing.Here/Do")
+        assert "/nothing.Here/Do" in text, text
+        fails(grpc.StatusCode.UNIMPLEMENTED, call, channel, compression=grpc.Compression.Gzip, message=b"x" * 4096)
+        # A text that is no ASCII comes as it is.
+        text = fails(grpc.StatusCode.NOT_FOUND, call, channel, message=b"\n\3abc")
+        assert text == "there is no such service", text
+        # A message of 16 MiB, and its like beyond.
+        fails(grpc.StatusCode.NOT_FOUND, call, channel, message=b"\n\xfb\xff\xff\x07" + b"a" * ((16 << 20) - 5))
+        fails(grpc.StatusCode.RESOURCE_EXHAUSTED, call, channel, message=b"\n\xfc\xff\xff\x07" + b"a" * ((16 << 20) - 4))
+    daemon.stop()
+    assert not os.path.exists(daemon.path)
+    # The log has the calls that failed, with their numbers.
+    assert re.search(r'call=2 pid=%d method="/nothing.Here/Do" status=UNIMPLEMENTED ms=[0-9.]+ text="' % os.getpid(), daemon.errors()), \
+        daemon.errors()
+    assert "call=1 " not in daemon.errors()
+
+
+def case_lock():
+    first = Daemon("lock")
+    second = Daemon("lock-second", wait=False, home=first.home)
+    second.end(1)
+    assert f"process {first.process.pid} serves this home already" in second.errors(), second.errors()
+    assert not os.path.exists(second.path)
+    with first.channel() as channel:
+        assert call(channel) == SERVING
+    # One that was killed leaves its socket, its lock file, and no lock.
+    first.kill()
+    assert os.path.exists(first.path)
+    third = Daemon("lock")
+    with third.channel() as channel:
+        assert call(channel) == SERVING
+    third.stop()
+
+
+def case_places():
+    first = Daemon("places")
+    # Another home, the same socket.
+    second = Daemon("places", wait=False, home=first.home + "-other")
+    second.end(1)
+    assert "another process listens there" in second.errors(), second.errors()
+    with first.channel() as channel:
+        assert call(channel) == SERVING
+    first.stop()
+    with open(first.path, "w") as file:
+        file.write("precious")
+    third = Daemon("places", wait=False)
+    third.end(1)
+    assert "no socket is there" in third.errors(), third.errors()
+    with open(first.path) as file:
+        assert file.read() == "precious"
+    # Links in the place of the lock file are not followed.
+    os.unlink(first.path)
+    os.unlink(first.home + "/serve.lock")
+    os.symlink("/dev/null", first.home + "/serve.lock")
+    fourth = Daemon("places", wait=False)
+    fourth.end(1)
+    assert "the lock of the home cannot be taken" in fourth.errors(), fourth.errors()
+
+
+def listening(path):
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen(64)
+    return server
+
+
+def case_activation():
+    path = os.path.join(scratch, "activated.sock")
+    server = listening(path)
+    daemon = Daemon("activation", fds=[server.fileno()])
+    assert not os.path.exists(daemon.path)
+    with grpc.insecure_channel("unix:" + path) as channel:
+        assert call(channel) == SERVING
+    daemon.stop()
+    # Nobody serves: a client waits, and is served by the next.
+    assert os.path.exists(path)
+    with grpc.insecure_channel("unix:" + path) as channel:
+        waiting = channel.unary_unary("/grpc.health.v1.Health/Check").future(b"", timeout=HANG_S)
+        daemon = Daemon("activation", fds=[server.fileno()])
+        assert waiting.result() == SERVING
+    daemon.stop()
+    # What is for another process is left alone; what is no socket is an error.
+    daemon = Daemon("activation", environment={"LISTEN_PID": "1", "LISTEN_FDS": "1"})
+    with daemon.channel() as channel:
+        assert call(channel) == SERVING
+    daemon.stop()
+    with open("/dev/null") as null:
+        daemon = Daemon("activation", fds=[null.fileno()], wait=False)
+    daemon.end(1)
+    assert "descriptor 3 is no socket that listens" in daemon.errors(), daemon.errors()
+
+
+def case_peers():
+    daemon = Daemon("peers")
+    os.chmod(scratch, 0o711)
+    program = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); print(len(s.recv(100)))"
+    command = [sys.executable, "-c", program, daemon.path]
+    found = subprocess.run(command, user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True, check=False)
+    assert "PermissionError" in found.stderr, found.stderr
+    # Where somebody has opened the socket to all, the peer counts.
+    os.chmod(daemon.path, 0o666)
+    found = subprocess.run(command, user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True, check=False)
+    assert found.stdout == "0\n" or "ConnectionResetError" in found.stderr, found
+    with daemon.channel() as channel:
+        assert call(channel) == SERVING
+    daemon.stop()
+    assert "that is not root was refused" in daemon.errors(), daemon.errors()
+
+
+def case_drain():
+    daemon = Daemon("drain")
+    client = daemon.connect()
+    # A call that is half sent keeps its connection: HEADERS of stream 1 without an end, all in literals.
+    headers = b""
+    for name, value in ((":method", "POST"), (":scheme", "http"), (":authority", "x"), (":path", "/grpc.health.v1.Health/Check"), ("content-type", "application/grpc")):
+        headers += b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+    client.sendall(PREFACE + struct.pack(">I", len(headers))[1:] + b"\1\4" + struct.pack(">I", 1) + headers)
+    with daemon.channel() as channel:
+        watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=HANG_S)
+        assert next(watch) == SERVING
+        daemon.process.send_signal(signal.SIGTERM)
+        daemon.expect_state("STOPPING=1")
+        assert next(watch) == NOT_SERVING
+        fails(grpc.StatusCode.UNAVAILABLE, next, watch)
+    with daemon.channel() as channel:
+        fails(grpc.StatusCode.UNAVAILABLE, call, channel)
+    assert daemon.process.poll() is None
+    # The rest of the call is answered, and then all is over.
+    client.sendall(b"\0\0\5\0\1\0\0\0\1" + b"\0\0\0\0\0")
+    assert b"\0\0\0\0\2" + NOT_SERVING in ends(client)
+    daemon.end()
+    # A second signal ends it at once.
+    daemon = Daemon("drain")
+    client = daemon.connect()
+    client.sendall(PREFACE + struct.pack(">I", len(headers))[1:] + b"\1\4" + struct.pack(">I", 1) + headers)
+    with daemon.channel() as channel:
+        assert call(channel) == SERVING
+    daemon.process.send_signal(signal.SIGTERM)
+    daemon.expect_state("STOPPING=1")
+    daemon.process.send_signal(signal.SIGTERM)
+    ends(client)
+    daemon.end()
+
+
+def main():
+    names = sys.argv[1:] or [name[5:] for name in globals() if name.startswith("case_")]
+    try:
+        for name in names:
+            globals()["case_" + name]()
+            print("ok", name)
+    finally:
+        for entry in os.listdir(scratch):
+            os.unlink(os.path.join(scratch, entry))
+        os.rmdir(scratch)
+
+
+main()
