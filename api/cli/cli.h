@@ -17,7 +17,7 @@
  *	failures.c	failures, reported in few lines
  *	flight.c	many requests in flight, results in the order of the ids
  *	store.c		opens and closes the store as the global options say
- *	create.c remove.c label.c show.c changes.c diff.c apply.c usage.c rewrite.c upkeep.c fsck.c quota.c pool.c	the commands
+ *	create.c remove.c label.c show.c changes.c diff.c apply.c usage.c rewrite.c upkeep.c fsck.c quota.c pool.c serve.c	the commands
  *	main.c		global options; finds and runs the command
  *
  * To add a command: a file that defines `const struct command NAME_command`, and a row in
@@ -81,6 +81,8 @@ struct command {
 	size_t operands_max;
 	/** It works without a store. */
 	bool storeless;
+	/** It takes what follows its name unparsed, "--help" as well. */
+	bool passes;
 	/** VARVE_OPEN_* bits that it wants. */
 	uint64_t open_flags;
 	/** It changes nothing. */
@@ -124,6 +126,7 @@ struct command {
 	ROW(quota_gc)      \
 	ROW(check)         \
 	ROW(gc)            \
+	ROW(serve)         \
 	ROW(help)          \
 	ROW(version)
 

@@ -253,6 +253,24 @@ static int main_execute(struct cli *cli, const struct command *command,
 }
 
 /**
+ * Run COMMAND, which parses the COUNT words WORDS itself. Where it cannot run, show what is known
+ * of it, if that was asked for. Return an exit status.
+ */
+static int main_pass(struct cli *cli, const struct command *command, struct arguments *arguments,
+		     char *const *words, size_t count)
+{
+	int status;
+
+	arguments->operands = words;
+	arguments->operands_count = count;
+	status = command->run(cli, arguments);
+	if (count != 1 || strcmp(words[0], "--help") != 0)
+		return status;
+	main_help_command(cli->output.file, command);
+	return CLI_DONE;
+}
+
+/**
  * Show the help of the command, or the group, that the operands name; of the whole where there are
  * none.
  */
@@ -267,6 +285,12 @@ static int main_help_run(struct cli *cli, const struct arguments *arguments)
 	}
 	command = main_find(arguments, &words);
 	if (command && words == arguments->operands_count) {
+		static char help[] = "--help";
+		char *const asked[] = { help };
+		struct arguments none = { 0 };
+
+		if (command->passes)
+			return main_pass(cli, command, &none, asked, 1);
 		main_help_command(cli->output.file, command);
 		return CLI_DONE;
 	}
@@ -294,9 +318,12 @@ static int main_command(struct cli *cli, const struct command *command, size_t w
 {
 	char **argv = (char **)arguments->operands + words - 1;
 	int argc = (int)(arguments->operands_count - words + 1);
-	int status = main_parse(cli, arguments, command->name, argc, argv, command->options,
-				store_options, false);
+	int status;
 
+	if (command->passes)
+		return main_pass(cli, command, arguments, argv + 1, (size_t)argc - 1);
+	status = main_parse(cli, arguments, command->name, argc, argv, command->options,
+			    store_options, false);
 	if (status != CLI_DONE)
 		return status;
 	if (options_has(arguments, "version"))

@@ -171,6 +171,8 @@ _varve_take() {
 			known=yes
 			# shellcheck disable=SC2086 # A command is one word or two.
 			help="$("$program" $command --help 2>/dev/null)"
+			# It names the global options as well, where the command takes them.
+			takes=()
 			_varve_read_options "$help"
 			_varve_read_operands "$command" "$help"
 		elif ! _varve_is_command "$command" prefix; then
