@@ -180,10 +180,16 @@ static const char *create_reserved_name(struct create *create, char buffer[VARVE
 	return buffer;
 }
 
-/* The name it is staged under: its own, or a reserved one. */
+/*
+ * The name it is staged under: its own in its place, else one that no other create has. What could
+ * not be destroyed is left under such a name, and the next one for the id is not in its way.
+ */
 static const char *create_staging_name(struct create *create, char buffer[VARVE_ID_MAX + 1])
 {
-	return create_reserved(create) ? create_reserved_name(create, buffer) : create->op.id;
+	if (create->op.direct && !create_reserved(create))
+		return create->op.id;
+	create_reserved_name(create, buffer);
+	return create_reserved(create) ? buffer : strcat(buffer, ".layer");
 }
 
 /* The name of the record of its labels, beside that of the record of its size. */
