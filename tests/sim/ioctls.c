@@ -24,6 +24,7 @@ struct item {
 	uint32_t type;
 	const struct model_root *root;
 	const struct model_group *group;
+	const struct model_inode *inode;
 };
 
 struct items {
@@ -90,7 +91,23 @@ int ioctls_sysfs(const char *name, char *text, size_t size)
 static void items_add(struct items *items, uint64_t object, uint32_t type, uint64_t offset,
 		      const struct model_root *root, const struct model_group *group)
 {
-	items->all[items->count++] = (struct item){ object, offset, type, root, group };
+	items->all[items->count++] = (struct item){ object, offset, type, root, group, NULL };
+}
+
+/* The inodes of the tree of the subvolume ID: false when there is none. */
+static bool items_inodes(struct items *items, uint64_t id)
+{
+	const struct model_root *root = model_root_by_id(&model.now, id);
+
+	for (unsigned i = 0; root && i < model.now.inodes_used; i++) {
+		const struct model_inode *inode = &model.now.inodes[i];
+
+		if (!inode->serial || &model.now.roots[inode->root] != root)
+			continue;
+		items_add(items, inode->ino, BTRFS_INODE_ITEM_KEY, 0, NULL, NULL);
+		items->all[items->count - 1].inode = inode;
+	}
+	return root;
 }
 
 /* The items of the tree of roots. */
@@ -161,11 +178,16 @@ static uint32_t items_content(const struct item *item, char bytes[ITEM_BYTES_MAX
 {
 	struct btrfs_qgroup_status_item status = { .version = htole64(1) };
 	struct btrfs_qgroup_limit_item limit = { 0 };
+	struct btrfs_inode_item inode = { 0 };
 	struct btrfs_root_ref ref = { 0 };
 	const char *name;
 
 	memset(bytes, 0, ITEM_BYTES_MAX);
 	switch (item->type) {
+	case BTRFS_INODE_ITEM_KEY:
+		inode.generation = htole64(item->inode->generation);
+		memcpy(bytes, &inode, sizeof(inode));
+		return sizeof(inode);
 	case BTRFS_ROOT_ITEM_KEY:
 		return ROOT_ITEM_BYTES;
 	case BTRFS_ROOT_REF_KEY:
@@ -207,9 +229,10 @@ static long ioctls_search(struct btrfs_ioctl_search_args_v2 *args)
 	items.count = 0;
 	if (key->tree_id == BTRFS_ROOT_TREE_OBJECTID)
 		items_roots(&items);
-	else if (key->tree_id != BTRFS_QUOTA_TREE_OBJECTID)
-		sim_fail("unknown call: a search of tree %llu", (unsigned long long)key->tree_id);
-	else if (model.now.quota == MODEL_QUOTA_OFF)
+	else if (key->tree_id != BTRFS_QUOTA_TREE_OBJECTID) {
+		if (!items_inodes(&items, key->tree_id))
+			return -ENOENT;
+	} else if (model.now.quota == MODEL_QUOTA_OFF)
 		return -ENOENT;
 	else
 		items_quota(&items);
@@ -342,7 +365,8 @@ static long ioctls_start_sync(uint64_t *ret_transid)
 {
 	struct task *task = task_start(sim.current->process, "kernel", ioctls_commit, NULL);
 
-	*ret_transid = model.now.transid;
+	if (ret_transid)
+		*ret_transid = model.now.transid;
 	if (!task)
 		return -ENOMEM;
 	task->detached = true;

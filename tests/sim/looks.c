@@ -213,8 +213,24 @@ WRAP(int, name_to_handle_at, (int dir_fd, const char *path, void *to, int *ret_m
 
 WRAP(int, open_by_handle_at, (int fd, struct file_handle *handle, int flags))
 {
+	const struct model_root *root;
+	struct kernel_handle of;
+	int r;
+
 	OUTSIDE(__real_open_by_handle_at(fd, handle, flags));
-	sim_fail("unknown call: open_by_handle_at");
+	r = kernel_enter("open_by_handle_at", ERRORS_OPEN);
+	if (!r && sim.current->process->uid)
+		r = -EPERM;
+	memcpy(&of, handle->f_handle, sizeof(of));
+	root = model_root_by_id(&model.now, of.subvolume);
+	for (int i = 0; !r && root && !root->dead && i < model.now.inodes_used; i++) {
+		const struct model_inode *inode = model_inode(i);
+
+		if (inode->serial && model_root_of(i) == root && inode->ino == of.inode &&
+		    (uint32_t)inode->generation == of.generation)
+			return (int)kernel_answer(kernel_open_inode(i, flags));
+	}
+	return (int)kernel_answer(r ? r : -ESTALE);
 }
 
 /* A clone of the mount shows the same, since nothing is mounted in it. */
