@@ -101,6 +101,7 @@ smartcols libsmartcols-dev libsmartcols-devel util-linux-dev
 libnghttp2 libnghttp2-dev libnghttp2-devel nghttp2-dev
 libprotobuf-c libprotobuf-c-dev protobuf-c-devel protobuf-c-dev
 protoc-c protobuf-c-compiler protobuf-c-compiler protobuf-c-compiler
+libpcre2-8 libpcre2-dev pcre2-devel pcre2-dev
 endef
 export PACKAGE_NAMES
 

@@ -31,8 +31,8 @@ else ifneq ($(shell $(PKG_CONFIG) --exists $(BENCH_PACKAGES) && echo yes),yes)
 TEST_SRC := $(filter-out tests/bench/%,$(TEST_SRC))
 endif
 ifneq ($(SERVE_MISSING),)
-TEST_SRC := $(filter-out tests/serve/%,$(TEST_SRC))
-TEST_OTHER_SRC := $(filter-out tests/serve/%,$(TEST_OTHER_SRC))
+TEST_SRC := $(filter-out tests/serve/% tests/snapshots/%,$(TEST_SRC))
+TEST_OTHER_SRC := $(filter-out tests/serve/% tests/snapshots/%,$(TEST_OTHER_SRC))
 endif
 TEST_HELPER_SRC := $(if $(TEST_OTHER_SRC),$(shell grep -l '^int main\>' $(TEST_OTHER_SRC)))
 TEST_SHARED_SRC := $(filter-out $(TEST_HELPER_SRC),$(TEST_OTHER_SRC))

@@ -73,4 +73,39 @@
 /** The longest key that the access log shows. */
 #define ACCESS_KEY_BYTES_MAX 128
 
+/** Bytes of a key or a name: bbolt, in which containerd keeps them too, takes 32,768. */
+#define SNAPSHOT_KEY_BYTES_MAX 16384
+/** Bytes of a label, key and value together: containerd's own limit. */
+#define SNAPSHOT_LABEL_BYTES_MAX VARVE_LABEL_BYTES_MAX
+/** Labels of a request; more do not fit into a record. */
+#define SNAPSHOT_LABELS_MAX 8192
+/** Fields of the mask of an Update. */
+#define SNAPSHOT_PATHS_MAX 1024
+/** How many names in a row that other layers have are passed over for a new layer. */
+#define SNAPSHOT_NAMES_TRIED_MAX 64
+/** Snapshots in one message of List: as containerd's own server. */
+#define SNAPSHOT_BLOCK_MAX 100
+/** Bytes of such a message, beyond which it is sent: clients in Go take 4 MiB. */
+#define SNAPSHOT_BLOCK_BYTES (1u << 20)
+/** Snapshots that List looks at before others have their turn. */
+#define SNAPSHOT_LOOKED_MAX 1024
+/** ... where a filter has a regular expression. */
+#define SNAPSHOT_MATCHED_MAX 16
+
+/** Bytes of a filter. */
+#define FILTER_BYTES_MAX 65536
+/** Conditions of all filters of one List. */
+#define FILTER_SELECTORS_MAX 1024
+/** Parts of a field path. */
+#define FILTER_FIELDS_MAX 256
+/** Bytes of a regular expression. */
+#define FILTER_PATTERN_BYTES_MAX 4096
+/** Steps of one match: about a millisecond. */
+#define FILTER_MATCH_STEPS_MAX 100000
+/** KiB of memory of one match. */
+#define FILTER_MATCH_KIB_MAX 1024
+
+/** Requests for usage that `varve serve list` has in flight. */
+#define LIST_REQUESTS_MAX 128
+
 #endif
