@@ -28,6 +28,7 @@
 #include "listener.h"
 #include "lock.h"
 #include "notify.h"
+#include "service.h"
 
 #define NS_PER_MS 1000000u
 
@@ -43,6 +44,7 @@ struct serve {
 	struct grpc_server *server;
 	struct access *access;
 	struct health *health;
+	struct snapshots *snapshots;
 	/** Where clients connect. */
 	struct listener listeners[LISTENER_PASSED_MAX + 1];
 	unsigned listeners_count;
@@ -200,6 +202,30 @@ static void serve_swept(struct varve_store *store, const struct varve_result *re
 		complain("leftovers stay: %s", varve_strerror(result->failure, text, sizeof(text)));
 }
 
+/** Something about the snapshots of the home. */
+static void serve_say(void *data, const char *line)
+{
+	complain("%s", line);
+}
+
+/** Read the snapshots: 0, or -errno after a message. */
+static int serve_load(struct serve *serve)
+{
+	struct snapshots_options options = {
+		.home = serve->options->home,
+		.commit_relaxed = serve->options->commit_relaxed,
+		.say = serve_say,
+	};
+	struct varve_failure failure;
+	char text[SERVE_FAILURE_BYTES];
+	int r = snapshots_open(serve->store, &options, &serve->snapshots, &failure);
+
+	if (r < 0)
+		complain("the snapshots cannot be read: %s",
+			 varve_strerror(&failure, text, sizeof(text)));
+	return r;
+}
+
 /** Open the store, lock the home: 0, or -errno after a message. */
 static int serve_open(struct serve *serve)
 {
@@ -241,6 +267,8 @@ static int serve_create(struct serve *serve)
 				  &serve->access);
 	if (!r)
 		r = health_create(serve->server, &serve->health);
+	if (!r)
+		r = grpc_server_add(serve->server, snapshots_methods, serve->snapshots);
 	if (r < 0) {
 		complain("no memory");
 		return r;
@@ -280,6 +308,7 @@ static void serve_destroy(struct serve *serve)
 	if (serve->store_source.data)
 		loop_remove(serve->loop, &serve->store_source);
 	varve_close(serve->store);
+	snapshots_close(serve->snapshots);
 	health_destroy(serve->health);
 	grpc_server_destroy(serve->server);
 	access_destroy(serve->access);
@@ -313,6 +342,8 @@ int daemon_run(const struct serve_options *options)
 		complain("%s", strerror(-r));
 	if (!r)
 		r = serve_open(&serve);
+	if (!r)
+		r = serve_load(&serve);
 	if (!r)
 		r = serve_create(&serve);
 	if (!r)

@@ -25,6 +25,8 @@ enum {
 	OPTION_SOCKET,
 	OPTION_METRICS,
 	OPTION_ACCESS_LOG,
+	OPTION_COMMIT,
+	OPTION_QUOTA,
 	OPTION_NO_URING,
 	OPTION_SHARED_HOME,
 	OPTION_STORE_OPT,
@@ -43,6 +45,10 @@ static const struct {
 	  "serve metrics on the socket FILE, 127.0.0.1:PORT or [::1]:PORT" },
 	{ OPTION_ACCESS_LOG, "access-log", "LEVEL",
 	  "log calls on standard error: all, failures or none (failures)" },
+	{ OPTION_COMMIT, "commit", "HOW",
+	  "Commit answers when all is on disk, durable, or before, relaxed (durable)" },
+	{ OPTION_QUOTA, "quota", "MODE",
+	  "for the label max-size: simple, full, off, or as it runs: keep (keep)" },
 	{ OPTION_NO_URING, "no-uring", NULL, "do not use io_uring" },
 	{ OPTION_SHARED_HOME, "allow-shared-home", NULL,
 	  "use a store's directory that other users can change" },
@@ -89,6 +95,24 @@ static int options_add(struct serve_options *options, const char *text)
 	return 0;
 }
 
+/** Open the store with quota=MODE: 0 or OPTIONS_USAGE. */
+static int options_add_quota(struct serve_options *options, const char *mode)
+{
+	static const char *const known[] = { "quota=keep", "quota=simple", "quota=full",
+					     "quota=off" };
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (strcmp(known[i] + strlen("quota="), mode) != 0)
+			continue;
+		if (options_add(options, known[i]) == 0)
+			return 0;
+		complain("no memory");
+		return OPTIONS_USAGE;
+	}
+	complain("--quota %s: not simple, full, off or keep", mode);
+	return OPTIONS_USAGE;
+}
+
 /** Take the option NUMBER, whose argument is in optarg: 0 or OPTIONS_USAGE. */
 static int options_take(struct serve_options *options, int number)
 {
@@ -119,6 +143,14 @@ static int options_take(struct serve_options *options, int number)
 		}
 		options->access = (enum access_level)level;
 		return 0;
+	case OPTION_COMMIT:
+		options->commit_relaxed = !strcmp(optarg, "relaxed");
+		if (options->commit_relaxed || !strcmp(optarg, "durable"))
+			return 0;
+		complain("--commit %s: not durable or relaxed", optarg);
+		return OPTIONS_USAGE;
+	case OPTION_QUOTA:
+		return options_add_quota(options, optarg);
 	case OPTION_NO_URING:
 		options->store_flags |= VARVE_OPEN_NO_URING;
 		return 0;
@@ -153,6 +185,8 @@ int options_parse(int argc, char **argv, struct serve_options *ret_options)
 	options.home = getenv("VARVE_HOME");
 	if (!options.home || !*options.home)
 		options.home = OPTIONS_HOME;
+	/* A client does not turn quota on, for all of the file system. A later one counts. */
+	r = options_add_quota(&options, "keep");
 	while (!r && (number = getopt_long(argc, argv, "hV", longs, NULL)) != -1)
 		r = options_take(&options, number);
 	if (!r && optind < argc) {

@@ -23,6 +23,8 @@ struct serve_options {
 	const char *metrics;
 	/** Which calls are logged. */
 	enum access_level access;
+	/** Commit answers before the disk does. */
+	bool commit_relaxed;
 	/** Of varve_open(): flags, "KEY=VALUE" strings, NULL last, and what to trace. */
 	uint64_t store_flags;
 	const char **store_options;

@@ -1,0 +1,400 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+# The cases of test_snapshots.sh; each has a home and a socket of its own. `snapshots.py CASE...` runs some.
+import os
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import grpc
+import snapshots_pb2 as pb
+from grpc import StatusCode
+
+BUILD = os.environ["VARVE_BUILD"]
+MOUNT = os.environ["VARVE_TEST_MOUNT"]
+SOAK = bool(os.environ.get("VARVE_TEST_SOAK"))
+# Only a hang reaches it.
+HANG_S = 600
+KINDS = {pb.VIEW: "view", pb.ACTIVE: "active", pb.COMMITTED: "committed"}
+METHODS = {
+    "Prepare": (pb.CreateRequest, pb.MountsResponse), "View": (pb.CreateRequest, pb.MountsResponse),
+    "Mounts": (pb.KeyRequest, pb.MountsResponse), "Commit": (pb.CommitRequest, pb.Empty), "Remove": (pb.KeyRequest, pb.Empty),
+    "Stat": (pb.KeyRequest, pb.InfoResponse), "Update": (pb.UpdateRequest, pb.InfoResponse), "Usage": (pb.KeyRequest, pb.UsageResponse),
+    "Cleanup": (pb.KeyRequest, pb.Empty), "List": (pb.ListRequest, pb.ListResponse),
+}
+
+
+def labels_of(labels):
+    return [pb.Label(key=key.encode(), value=value.encode()) for key, value in (labels or {}).items()]
+
+
+class Daemon:
+    """A daemon on the home NAME, ready, and a client of it."""
+
+    def __init__(self, name, *arguments):
+        self.arguments = arguments
+        self.name = name
+        self.home = os.path.join(MOUNT, name)
+        self.log = tempfile.TemporaryFile(dir=MOUNT)
+        self.start()
+
+    def start(self):
+        directory = tempfile.mkdtemp(dir=MOUNT)
+        self.path = os.path.join(directory, "socket")
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notify.settimeout(HANG_S)
+        notify.bind(os.path.join(directory, "notify"))
+        command = [os.path.join(BUILD, "varve-serve"), "--home", self.home, "--socket", self.path, *self.arguments]
+        if os.environ.get("VARVE_TEST_BACKEND") == "threads":
+            command.append("--no-uring")
+        environment = dict(os.environ, NOTIFY_SOCKET=os.path.join(directory, "notify"))
+        self.process = subprocess.Popen(command, stderr=self.log, env=environment)
+        state = notify.recv(256)
+        assert state == b"READY=1", (state, self.errors())
+        self.channel = grpc.insecure_channel("unix:" + self.path, options=[("grpc.max_receive_message_length", -1),
+                                                                          ("grpc.use_local_subchannel_pool", 1)])
+
+    def errors(self):
+        self.log.seek(0)
+        return self.log.read().decode()
+
+    def stop(self):
+        self.channel.close()
+        self.process.terminate()
+        status = self.process.wait(HANG_S)
+        assert status == 0, (status, self.errors())
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(HANG_S)
+        self.channel.close()
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+    def start_call(self, method, message=None, timeout=HANG_S, **fields):
+        request, response = METHODS[method]
+        kind = self.channel.unary_stream if method == "List" else self.channel.unary_unary
+        stub = kind("/containerd.services.snapshots.v1.Snapshots/" + method, request_serializer=request.SerializeToString,
+                    response_deserializer=response.FromString)
+        message = message or request(**fields)
+        return stub(message, timeout=timeout) if method == "List" else stub.future(message, timeout=timeout)
+
+    def call(self, method, message=None, **fields):
+        result = self.start_call(method, message, **fields)
+        return [info for block in result for info in block.info] if method == "List" else result.result()
+
+    def fails(self, status, method, message=None, **fields):
+        try:
+            self.call(method, message, **fields)
+        except grpc.RpcError as error:
+            assert error.code() == status, error
+            return error.details()
+        raise AssertionError(f"{method} succeeds instead of {status}")
+
+    def list(self, *filters):
+        return sorted(info.name.decode() for info in self.call("List", filters=[text.encode() for text in filters]))
+
+    def layers(self):
+        return len(os.listdir(self.home + "/subvolumes"))
+
+
+def case_path():
+    """A whole path, also across a restart, as containerd takes it."""
+    daemon = Daemon("path")
+    mounts = daemon.call("Prepare", key=b"k", labels=labels_of({"a": "1"})).mounts
+    assert len(mounts) == 1 and mounts[0].type == "bind" and list(mounts[0].options) == ["rw", "rbind"], mounts
+    with open(mounts[0].source + "/file", "w") as file:
+        file.write("x" * 100000)
+    daemon.call("Commit", key=b"k", name=b"base", labels=labels_of({"b": "2"}))
+    info = daemon.call("Stat", key=b"base").info
+    assert info.kind == pb.COMMITTED and info.created_at == info.updated_at and [l.key for l in info.labels] == [b"b"], info
+    usage = daemon.call("Usage", key=b"base")
+    assert 100000 <= usage.size <= 110000 and usage.inodes == 2, usage
+    source = daemon.call("Prepare", key=b"child", parent=b"base").mounts[0].source
+    assert os.path.getsize(source + "/file") == 100000
+    daemon.call("View", key=b"view", parent=b"base")
+    info.ClearField("labels")
+    info.labels.extend(labels_of({"c": "3"}))
+    assert daemon.call("Update", info=info).info.updated_at != info.updated_at
+    daemon.restart()
+    assert daemon.list() == ["base", "child", "view"] and daemon.list("labels.c==3", "kind==view") == ["base", "view"]
+    assert daemon.call("Mounts", key=b"child").mounts[0].source == source
+    daemon.fails(StatusCode.FAILED_PRECONDITION, "Remove", key=b"base")
+    for key in (b"view", b"child", b"base"):
+        daemon.call("Remove", key=key)
+    daemon.call("Cleanup")
+    assert daemon.list() == [] and daemon.layers() == 0
+    daemon.stop()
+
+
+def case_hostile():
+    """Bytes that no key, label or filter may have: a status that says why, and the daemon lives on."""
+    daemon = Daemon("hostile")
+    for key in (b"", b"a\0b", b"\xff", b"x" * 65536):
+        for method in ("Prepare", "View"):
+            text = daemon.fails(StatusCode.INVALID_ARGUMENT, method, key=key)
+            assert text, key
+    for key in (b"/../", b"../../../etc/passwd", "ä/\U0001f427".encode(), b"\x1b[2J\r\n"):
+        daemon.call("Prepare", key=key)
+        assert daemon.call("Stat", key=key).info.name == key
+    assert daemon.layers() == 4
+    daemon.fails(StatusCode.NOT_FOUND, "Stat", key=b"\0")
+    many = [pb.Label(key=b"%d" % i, value=b"v" * 100) for i in range(1000)]
+    text = daemon.fails(StatusCode.INVALID_ARGUMENT, "Prepare", key=b"k", labels=many)
+    assert "49152" in text, text
+    text = daemon.fails(StatusCode.INVALID_ARGUMENT, "Prepare", key=b"k", labels=[pb.Label(key=b"k", value=b"v" * 4096)])
+    assert "4096" in text, text
+    text = daemon.fails(StatusCode.INVALID_ARGUMENT, "List", filters=[b"name==a\xff"])
+    assert "UTF-8" in text, text
+    text = daemon.fails(StatusCode.INVALID_ARGUMENT, "List", filters=[b"name~=^(.+.+)+[!0]$", b"labels.x~=("])
+    assert "regular expression" in text, text
+    daemon.fails(StatusCode.INVALID_ARGUMENT, "Update", pb.UpdateRequest())
+    # Fields that nobody knows, of a later version of containerd, are ignored.
+    unknown = pb.KeyRequest.FromString(pb.KeyRequest(key=b"/../").SerializeToString() + b"\x9a\x06\x03abc")
+    assert daemon.call("Stat", unknown).info.name == b"/../"
+    daemon.stop()
+
+
+def case_slow_reader():
+    """A List whose client reads slowly, while snapshots come and go: those that stay are in it."""
+    daemon = Daemon("slow")
+    label = labels_of({"x": "y" * 4000})
+    futures = [daemon.start_call("Prepare", key=b"k%03d" % i, labels=label) for i in range(300)]
+    for future in futures:
+        future.result()
+    blocks = daemon.start_call("List")
+    names = [info.name for info in next(blocks).info]
+    for i in range(0, 300, 2):
+        daemon.call("Remove", key=b"k%03d" % i)
+    daemon.call("Prepare", key=b"new")
+    names += [info.name for block in blocks for info in block.info]
+    assert len(names) == len(set(names)) and set(names) >= {b"k%03d" % i for i in range(1, 300, 2)}, names
+    # One that reads no more.
+    daemon.start_call("List").cancel()
+    assert len(daemon.list()) == 151
+    daemon.stop()
+
+
+class Model:
+    """What the snapshots of a daemon are to be, and calls of both that have to agree."""
+
+    def __init__(self, daemon, seed):
+        self.daemon = daemon
+        self.random = random.Random(seed)
+        self.snapshots = {}
+        self.files = {}
+
+    def any_key(self):
+        """A key: of a snapshot mostly, at times of none."""
+        if self.snapshots and self.random.random() < 0.85:
+            return self.random.choice(sorted(self.snapshots))
+        return f"k{self.random.randrange(40)}"
+
+    def any_labels(self):
+        return {f"l{self.random.randrange(4)}": self.random.choice(["", "1", "2"]) for _ in range(self.random.randrange(3))}
+
+    def expect(self, status, method, *arguments, **fields):
+        if status is None:
+            return self.daemon.call(method, *arguments, **fields)
+        self.daemon.fails(status, method, *arguments, **fields)
+        return None
+
+    def create(self, method, kind):
+        key, parent, labels = f"k{self.random.randrange(40)}", "", self.any_labels()
+        if self.random.random() < 0.8:
+            parent = self.any_key()
+        status = None
+        if parent and parent not in self.snapshots:
+            status = StatusCode.NOT_FOUND
+        elif parent and self.snapshots[parent]["kind"] != "committed":
+            status = StatusCode.INVALID_ARGUMENT
+        elif key in self.snapshots:
+            status = StatusCode.ALREADY_EXISTS
+        response = self.expect(status, method, key=key.encode(), parent=parent.encode(), labels=labels_of(labels))
+        if status is None:
+            source = response.mounts[0].source
+            self.snapshots[key] = {"kind": kind, "parent": parent, "labels": {k: v for k, v in labels.items() if v}, "source": source,
+                                   "files": set(self.snapshots[parent]["files"]) if parent else set()}
+            assert set(os.listdir(source)) == self.snapshots[key]["files"], key
+            if kind == "active":
+                name = f"f{self.random.randrange(1000)}"
+                with open(os.path.join(source, name), "w") as file:
+                    file.write(key)
+                self.snapshots[key]["files"].add(name)
+
+    def op_prepare(self):
+        self.create("Prepare", "active")
+
+    def op_view(self):
+        self.create("View", "view")
+
+    def op_commit(self):
+        key, name, labels = self.any_key(), f"k{self.random.randrange(40)}", self.any_labels()
+        status = None
+        if name in self.snapshots:
+            status = StatusCode.ALREADY_EXISTS
+        elif key not in self.snapshots:
+            status = StatusCode.NOT_FOUND
+        elif self.snapshots[key]["kind"] != "active":
+            status = StatusCode.FAILED_PRECONDITION
+        self.expect(status, "Commit", key=key.encode(), name=name.encode(), labels=labels_of(labels))
+        if status is None:
+            self.snapshots[name] = dict(self.snapshots.pop(key), kind="committed", labels={k: v for k, v in labels.items() if v})
+
+    def op_remove(self):
+        key = self.any_key()
+        status = None
+        if key not in self.snapshots:
+            status = StatusCode.NOT_FOUND
+        elif any(other["parent"] == key for other in self.snapshots.values()):
+            status = StatusCode.FAILED_PRECONDITION
+        self.expect(status, "Remove", key=key.encode())
+        if status is None:
+            source = self.snapshots.pop(key)["source"]
+            assert not os.path.exists(source), source
+
+    def op_update(self):
+        key, labels = self.any_key(), self.any_labels()
+        paths = self.random.choice([[], ["labels"], ["labels.l1"], ["labels.l1", "labels.l2"], ["kind"]])
+        status = None
+        if key not in self.snapshots:
+            status = StatusCode.NOT_FOUND
+        elif paths == ["kind"]:
+            status = StatusCode.INVALID_ARGUMENT
+        request = pb.UpdateRequest(info=pb.Info(name=key.encode(), labels=labels_of(labels)))
+        request.update_mask.paths.extend(path.encode() for path in paths)
+        self.expect(status, "Update", request)
+        if status is None:
+            new = {} if paths in ([], ["labels"]) else dict(self.snapshots[key]["labels"])
+            for name in (labels if paths in ([], ["labels"]) else [path[7:] for path in paths]):
+                new[name] = labels.get(name, "")
+            self.snapshots[key]["labels"] = {k: v for k, v in new.items() if v}
+
+    def op_mounts(self):
+        key = self.any_key()
+        status = None
+        if key not in self.snapshots:
+            status = StatusCode.NOT_FOUND
+        elif self.snapshots[key]["kind"] == "committed":
+            status = StatusCode.FAILED_PRECONDITION
+        response = self.expect(status, "Mounts", key=key.encode())
+        if status is None:
+            assert response.mounts[0].source == self.snapshots[key]["source"]
+
+    def op_usage(self):
+        key = self.any_key()
+        response = self.expect(None if key in self.snapshots else StatusCode.NOT_FOUND, "Usage", key=key.encode())
+        if key in self.snapshots and self.snapshots[key]["kind"] == "view":
+            assert (response.size, response.inodes) == (0, 0)
+
+    def op_list(self):
+        label = f"l{self.random.randrange(4)}"
+        kind = self.random.choice(["view", "active", "committed"])
+        found = self.daemon.list(f"kind=={kind},labels.{label}", "name~=k1.")
+        wanted = [key for key, one in self.snapshots.items() if (one["kind"] == kind and label in one["labels"]) or
+                  (key.startswith("k1") and len(key) > 2)]
+        assert found == sorted(wanted), (found, wanted)
+
+    def check(self):
+        """All that the daemon has is what it is to have."""
+        infos = {info.name.decode(): info for info in self.daemon.call("List")}
+        assert set(infos) == set(self.snapshots), (set(infos) ^ set(self.snapshots))
+        for key, info in infos.items():
+            one = self.snapshots[key]
+            labels = {label.key.decode(): label.value.decode() for label in info.labels}
+            assert (KINDS[info.kind], info.parent.decode(), labels) == (one["kind"], one["parent"], one["labels"]), (info, one)
+            assert set(os.listdir(one["source"])) == one["files"], key
+        assert self.daemon.layers() == len(infos)
+
+    def run(self, steps):
+        operations = [self.op_prepare, self.op_prepare, self.op_view, self.op_commit, self.op_commit, self.op_remove, self.op_remove,
+                      self.op_update, self.op_mounts, self.op_usage, self.op_list]
+        for step in range(1, steps + 1):
+            self.random.choice(operations)()
+            if step % 100 == 0:
+                self.check()
+            if step % 150 == 0:
+                if self.random.random() < 0.5:
+                    self.daemon.kill()
+                    self.daemon.start()
+                else:
+                    self.daemon.restart()
+                self.check()
+
+
+def case_model():
+    seed = int(os.environ.get("VARVE_TEST_SEED") or time.time_ns() % 1000000)
+    print("VARVE_TEST_SEED=%d" % seed, flush=True)
+    daemon = Daemon("model")
+    model = Model(daemon, seed)
+    model.run(6000 if SOAK else 450)
+    daemon.stop()
+    # Commits that answer before the disk does.
+    daemon = Daemon("relaxed", "--commit=relaxed")
+    model = Model(daemon, seed + 1)
+    model.run(3000 if SOAK else 150)
+    daemon.stop()
+
+
+def case_threads():
+    """Many clients at once, with keys of their own and a parent that they share; and a kill in the middle."""
+    daemon = Daemon("threads")
+    daemon.call("Prepare", key=b"k")
+    daemon.call("Commit", key=b"k", name=b"base")
+    faults, answered = [], {}
+
+    def client(number):
+        source = random.Random(number)
+        alive = []
+        try:
+            for i in range(1000000):
+                key = b"%d-%d" % (number, i)
+                daemon.call("Prepare", key=key, parent=b"base")
+                if source.random() < 0.5:
+                    daemon.call("Commit", key=key, name=key + b"c")
+                    key += b"c"
+                alive.append(key)
+                answered[number] = list(alive)
+                if len(alive) > 3:
+                    daemon.call("Remove", key=alive[0])
+                    alive.pop(0)
+        except grpc.RpcError as error:
+            if error.code() not in (StatusCode.UNAVAILABLE, StatusCode.CANCELLED):
+                faults.append(error)
+        except ValueError:
+            # The channel was closed.
+            pass
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    while sum(map(len, list(answered.values()))) < 24 and not faults:
+        time.sleep(0.01)
+    daemon.kill()
+    for thread in threads:
+        thread.join()
+    assert not faults, faults
+    daemon.start()
+    found = set(daemon.list())
+    # What was answered is there, but for a removal under way.
+    for keys in answered.values():
+        assert found.issuperset(key.decode() for key in keys[1:]), (keys, found)
+    daemon.call("Cleanup")
+    assert daemon.layers() == len(found), (found, os.listdir(daemon.home + "/subvolumes"))
+    daemon.stop()
+
+
+def main():
+    names = sys.argv[1:] or [name[5:] for name in globals() if name.startswith("case_")]
+    for name in names:
+        globals()["case_" + name]()
+        print("ok", name, flush=True)
+
+
+main()
