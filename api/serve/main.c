@@ -17,20 +17,44 @@
  *	listener.c	sockets, made here or passed by systemd
  *	lock.c notify.c	one daemon a home; systemd's messages
  *	options.c	the command line
+ *	text.c labels.c	bytes with a length; the labels of a snapshot
+ *	index.c		the snapshots in memory
+ *	record.c	a snapshot as the record of its layer, and back
+ *	recover.c	all snapshots of a home
+ *	filter.c	containerd's filters
+ *	service*.c	the snapshots service
+ *	list.c		`varve serve list`
  *	daemon.c	from the start to the end
  */
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <varve.h>
 
 #include "daemon.h"
+#include "list.h"
+
+/** Which argument is the word "list", behind options alone? 0: none. */
+static int main_list(int argc, char **argv)
+{
+	int i = 1;
+
+	while (i < argc && *argv[i] == '-')
+		i++;
+	return i < argc && !strcmp(argv[i], "list") ? i : 0;
+}
 
 int main(int argc, char **argv)
 {
 	struct serve_options options;
-	int status;
+	int status, list = main_list(argc, argv);
 
+	if (list) {
+		/* The word goes, the options stay. */
+		memmove(argv + list, argv + list + 1, (size_t)(argc - list) * sizeof(*argv));
+		return list_main(argc - 1, argv);
+	}
 	if (argc > 0)
 		argv[0] = (char *)(uintptr_t) "varve serve";
 	status = options_parse(argc, argv, &options);

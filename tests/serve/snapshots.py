@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 # The cases of test_snapshots.sh; each has a home and a socket of its own. `snapshots.py CASE...` runs some.
+import json
 import os
 import random
 import socket
@@ -102,6 +103,11 @@ class Daemon:
 
     def layers(self):
         return len(os.listdir(self.home + "/subvolumes"))
+
+
+def varve_list(daemon, *arguments):
+    command = [os.path.join(BUILD, "varve"), "--home", daemon.home, "serve", "list", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def case_path():
@@ -388,6 +394,43 @@ def case_threads():
     daemon.call("Cleanup")
     assert daemon.layers() == len(found), (found, os.listdir(daemon.home + "/subvolumes"))
     daemon.stop()
+
+
+def case_list():
+    """`varve serve list`, beside a daemon."""
+    daemon = Daemon("list")
+    assert varve_list(daemon) == "" and varve_list(daemon, "--json", "--why") == ""
+    source = daemon.call("Prepare", key=b"k").mounts[0].source
+    with open(source + "/file", "w") as file:
+        file.write("x" * (1 << 20))
+    daemon.call("Commit", key=b"k", name=b"base")
+    for i in range(2):
+        daemon.call("Prepare", key=b"a %d" % i, parent=b"base", labels=labels_of({"x": 'y"\n'}))
+    daemon.call("View", key=b"v\x1b", parent=b"base")
+    lines = varve_list(daemon, "--why").splitlines()
+    assert lines[0].split() == ["KEY", "KIND", "PARENT", "AGE", "SIZE", "KEPT", "BY"], lines
+    assert lines[1].split()[:3] == ["base", "committed", "-"] and lines[1].split()[4] == "1.0M", lines
+    assert lines[1].endswith("3 children: a 0, ...") and lines[2].endswith("nothing") and "v\\x1b" in lines[4], lines
+    objects = [json.loads(line) for line in varve_list(daemon, "--json").splitlines()]
+    assert objects[0]["size"] == 1 << 20 and objects[0]["children"] == 3 and objects[0]["kind"] == "committed", objects
+    assert objects[1]["labels"] == {"x": 'y"\n'} and objects[1]["parent"] == "base" and objects[3]["key"] == "v\x1b", objects
+    daemon.stop()
+    # A parent that is gone, a record that cannot be read, a layer without one, a layer of somebody else.
+    varve = [os.path.join(BUILD, "varve"), "--home", daemon.home]
+    subprocess.run(varve + ["rm", os.path.basename(source)], check=True)
+    subprocess.run(varve + ["create", "szz"], check=True)
+    subprocess.run(varve + ["create", "other"], check=True)
+    subprocess.run(varve + ["create", "sy", "--label", "varve.snapshot=active"], check=True)
+    text = varve_list(daemon, "--why")
+    assert text.count("(gone) base") == 3, text
+    assert "layer sy is not served: its record cannot be read\n" in text, text
+    assert "layer szz is not served: it has no record of a snapshot\n" in text and "other" not in text, text
+    objects = [json.loads(line) for line in varve_list(daemon, "--json", "--why").splitlines()]
+    assert [one["orphan"] for one in objects if "key" in one] == [True] * 3, objects
+    assert [one["layer"] for one in objects if "stray" in one] == ["sy", "szz"], objects
+    daemon.start()
+    daemon.stop()
+    assert "1 layers of snapshots are not served" in daemon.errors() and "3 snapshots have lost their parent" in daemon.errors()
 
 
 def main():

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The snapshots service over its socket, by clients in Python: errors, hostile input, deadlines, slow readers, restarts and kill -9,
-# random calls against a model (VARVE_TEST_SEED=N runs one sequence again).
+# random calls against a model (VARVE_TEST_SEED=N runs one sequence again), and `varve serve list`.
 # varve-test: timeout=180 options=nobarrier
 set -euo pipefail
 

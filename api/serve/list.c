@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * list.c: see list.h. The records are in the layers, so that the home is all that is read, as
+ * recover.h does it for the daemon; what a request of the daemon changes meanwhile is listed as it
+ * was or as it is then.
+ *
+ * Beside the snapshots there may be layers that belong to them and are not served: strays of
+ * recover.h, and layers that have a name as the daemon gives them and no record. Nothing removes
+ * those by itself.
+ */
+#include "list.h"
+
+#include "limits.h"
+#include "record.h"
+#include "recover.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <varve.h>
+
+#define HOME_DEFAULT "/var/lib/varve"
+#define EXIT_USAGE 2
+#define NS_PER_S 1000000000
+/* "-9223372036854775808" and a unit. */
+#define NUMBER_SIZE 24
+
+/* A column of the table. */
+enum list_column { LIST_KEY, LIST_KIND, LIST_PARENT, LIST_AGE, LIST_SIZE, LIST_WHY, LIST_COLUMNS };
+
+/* One run of the command. */
+struct listing {
+	/* Of varve_open(). */
+	const char *home, *debug;
+	uint64_t flags;
+	bool why, json;
+	struct varve_store *store;
+	struct index index;
+	struct recovered recovered;
+	/* Requests for usage in flight. */
+	unsigned requests;
+	/* Why one of them failed. */
+	int error;
+	struct varve_failure failure;
+	int64_t now_ns;
+};
+
+/* ---- text ------------------------------------------------------------------------------------ */
+
+/* TEXT with other than printable ASCII as \xHH, in new memory; NULL: no memory. */
+static char *list_escape(struct text text)
+{
+	/* Each byte may become four, and text_quote() wants room for its dots. */
+	size_t size = 4 * text.count + 8;
+	char *buffer = malloc(size);
+
+	if (!buffer)
+		return NULL;
+	text_quote(text, buffer, size);
+	memmove(buffer, buffer + 1, strlen(buffer));
+	buffer[strlen(buffer) - 1] = 0;
+	return buffer;
+}
+
+/* Write TEXT, which is UTF-8, as a string of JSON. */
+static void json_string(struct text text)
+{
+	putchar('"');
+	for (size_t i = 0; i < text.count; i++) {
+		unsigned char byte = (unsigned char)text.bytes[i];
+
+		if (byte == '"' || byte == '\\')
+			printf("\\%c", byte);
+		else if (byte < ' ' || byte == 0x7f)
+			printf("\\u%04x", byte);
+		else
+			putchar(byte);
+	}
+	putchar('"');
+}
+
+/* BYTES with a unit, into BUFFER. */
+static const char *list_size(uint64_t bytes, char buffer[NUMBER_SIZE])
+{
+	static const char units[] = "KMGTPE";
+	double value = (double)bytes;
+	int unit = -1;
+
+	while (value >= 1023.95 && unit + 1 < (int)strlen(units)) {
+		value /= 1024;
+		unit++;
+	}
+	if (unit < 0)
+		snprintf(buffer, NUMBER_SIZE, "%" PRIu64, bytes);
+	else
+		snprintf(buffer, NUMBER_SIZE, "%.1f%c", value, units[unit]);
+	return buffer;
+}
+
+/* How long ago TIME_NS is, into BUFFER. */
+static const char *list_age(const struct listing *listing, int64_t time_ns,
+			    char buffer[NUMBER_SIZE])
+{
+	int64_t age_s = (listing->now_ns - time_ns) / NS_PER_S;
+
+	if (age_s < 0)
+		age_s = 0;
+	if (age_s < 120)
+		snprintf(buffer, NUMBER_SIZE, "%" PRId64 "s", age_s);
+	else if (age_s < 120 * 60)
+		snprintf(buffer, NUMBER_SIZE, "%" PRId64 "m", age_s / 60);
+	else if (age_s < 48 * 3600)
+		snprintf(buffer, NUMBER_SIZE, "%" PRId64 "h", age_s / 3600);
+	else
+		snprintf(buffer, NUMBER_SIZE, "%" PRId64 "d", age_s / 86400);
+	return buffer;
+}
+
+/* ---- usage ----------------------------------------------------------------------------------- */
+
+/* One snapshot that is measured. */
+struct measure {
+	struct listing *listing;
+	struct snapshot *snapshot;
+};
+
+/* A snapshot was measured, or not. One that is gone meanwhile has no size. */
+static void list_measured(struct varve_store *store, const struct varve_result *result,
+			  void *user_data)
+{
+	struct measure *measure = user_data;
+	struct listing *listing = measure->listing;
+
+	listing->requests--;
+	if (!result->error) {
+		measure->snapshot->usage_known = true;
+		measure->snapshot->usage_bytes = result->usage->disk_bytes;
+		measure->snapshot->usage_inodes = result->usage->inodes;
+	} else if (result->error != -ENOENT && !listing->error) {
+		listing->error = result->error;
+		listing->failure = *result->failure;
+	}
+	free(measure);
+}
+
+/* Run callbacks until at most MOST requests are in flight. */
+static void list_drain(struct listing *listing, unsigned most)
+{
+	while (listing->requests > most)
+		varve_wait(listing->store, -1);
+}
+
+/* Measure SNAPSHOT: 0 or -errno. */
+static int list_measure(struct listing *listing, struct snapshot *snapshot)
+{
+	struct measure *measure = malloc(sizeof(*measure));
+	char layer[SNAPSHOT_LAYER_SIZE];
+	int r;
+
+	if (!measure)
+		return -ENOMEM;
+	*measure = (struct measure){ listing, snapshot };
+	list_drain(listing, LIST_REQUESTS_MAX - 1);
+	r = varve_layer_usage(listing->store, snapshot_layer(snapshot->number, layer),
+			      VARVE_USAGE_DELTA, list_measured, measure, NULL);
+	if (r) {
+		varve_refusal(listing->store, &listing->failure);
+		free(measure);
+		return r;
+	}
+	listing->requests++;
+	return 0;
+}
+
+/* Measure all whose usage their records do not have. */
+static int list_measure_all(struct listing *listing)
+{
+	int r = 0;
+
+	for (struct link *link = listing->index.snapshots.next;
+	     !r && link != &listing->index.snapshots; link = link->next) {
+		struct snapshot *snapshot = link_entry(link, struct snapshot, link);
+
+		if (snapshot->kind == SNAPSHOT_VIEW)
+			snapshot->usage_known = true;
+		else if (!snapshot->usage_known)
+			r = list_measure(listing, snapshot);
+	}
+	list_drain(listing, 0);
+	return r;
+}
+
+/* ---- layers that are not served -------------------------------------------------------------- */
+
+/* Bytewise. */
+static int string_order(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Why a stray of REASON is not served, for a person; *RET_WORD: for a program. */
+static const char *list_reason(enum stray_reason reason, const char **ret_word)
+{
+	switch (reason) {
+	case STRAY_LATER:
+		*ret_word = "later";
+		return "a later version of varve has written its record";
+	case STRAY_TWICE:
+		*ret_word = "twice";
+		return "another layer has the same key";
+	case STRAY_RENAMED:
+		*ret_word = "renamed";
+		return "its id is not one of a snapshot";
+	default:
+		*ret_word = "unreadable";
+		return "its record cannot be read";
+	}
+}
+
+/* Write one layer that is not served. */
+static void list_stray_write(const struct listing *listing, const char *id, const char *key,
+			     const char *word, const char *reason)
+{
+	char *escaped = list_escape(text_of_string(id));
+	char *escaped_key = key ? list_escape(text_of_string(key)) : NULL;
+
+	if (listing->json) {
+		printf("{\"layer\":");
+		json_string(text_of_string(id));
+		printf(",\"stray\":\"%s\"", word);
+		if (key) {
+			printf(",\"key\":");
+			json_string(text_of_string(key));
+		}
+		printf("}\n");
+	} else {
+		printf("layer %s is not served: %s%s%s\n", escaped ? escaped : id, reason,
+		       escaped_key ? ": " : "", escaped_key ? escaped_key : "");
+	}
+	free(escaped);
+	free(escaped_key);
+}
+
+/*
+ * Write the layers that have a name of a snapshot, are none of the index, and are not among the
+ * strays: they have no record. Returns 0 or -errno.
+ */
+static int list_leaks(struct listing *listing, char **known, size_t known_count)
+{
+	char **ids;
+	size_t count;
+	uint64_t number;
+	int r = varve_layer_list_wait(listing->store, &ids, &count, &listing->failure);
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < count; i++)
+		if (snapshot_number(ids[i], &number) &&
+		    !bsearch(&ids[i], known, known_count, sizeof(*known), string_order))
+			list_stray_write(listing, ids[i], NULL, "leak",
+					 "it has no record of a snapshot");
+	free(ids);
+	return 0;
+}
+
+/* Write all layers that are not served: 0 or -errno. */
+static int list_strays(struct listing *listing)
+{
+	size_t strays = listing->recovered.strays_count, count = 0;
+	size_t most = listing->index.count + strays;
+	char **known = calloc(most + 1, sizeof(*known));
+	char(*layers)[SNAPSHOT_LAYER_SIZE] = calloc(listing->index.count + 1, sizeof(*layers));
+	int r = known && layers ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < strays; i++) {
+		const struct stray *stray = &listing->recovered.strays[i];
+		const char *word, *reason = list_reason(stray->reason, &word);
+
+		list_stray_write(listing, stray->id, stray->key, word, reason);
+		if (!r)
+			known[count++] = stray->id;
+	}
+	for (struct link *link = listing->index.snapshots.next;
+	     !r && link != &listing->index.snapshots; link = link->next, count++)
+		known[count] = snapshot_layer(link_entry(link, struct snapshot, link)->number,
+					      layers[count - strays]);
+	if (!r) {
+		qsort(known, count, sizeof(*known), string_order);
+		r = list_leaks(listing, known, count);
+	}
+	free(known);
+	free(layers);
+	return r;
+}
+
+/* ---- snapshots ------------------------------------------------------------------------------- */
+
+/* Is SNAPSHOT one whose parent is gone? */
+static bool list_is_orphan(const struct snapshot *snapshot)
+{
+	return !snapshot->parent && snapshot_parent_key(snapshot).count;
+}
+
+/* Write SNAPSHOT as an object of JSON. */
+static void list_json(const struct listing *listing, const struct snapshot *snapshot)
+{
+	char layer[SNAPSHOT_LAYER_SIZE];
+	struct label label = { 0 };
+	bool first = true;
+
+	printf("{\"key\":");
+	json_string(snapshot_key(snapshot));
+	printf(",\"kind\":\"%s\",\"layer\":\"%s\",\"parent\":", snapshot_kind_name(snapshot->kind),
+	       snapshot_layer(snapshot->number, layer));
+	json_string(snapshot_parent_key(snapshot));
+	printf(",\"orphan\":%s,\"created\":%" PRId64 ",\"updated\":%" PRId64,
+	       list_is_orphan(snapshot) ? "true" : "false", snapshot->created_ns / NS_PER_S,
+	       snapshot->updated_ns / NS_PER_S);
+	if (snapshot->usage_known)
+		printf(",\"size\":%" PRIu64 ",\"inodes\":%" PRIu64, snapshot->usage_bytes,
+		       snapshot->usage_inodes);
+	printf(",\"labels\":{");
+	while (labels_next(&snapshot->labels, &label)) {
+		if (!first)
+			putchar(',');
+		first = false;
+		json_string(label.key);
+		putchar(':');
+		json_string(label.value);
+	}
+	printf("},\"children\":%" PRIu32 "}\n", snapshot->children);
+}
+
+/* What keeps SNAPSHOT alive, in new memory; NULL: no memory. */
+static char *list_why(const struct listing *listing, const struct snapshot *snapshot)
+{
+	const struct snapshot *child = NULL;
+	char *key, *why;
+	int r;
+
+	if (!snapshot->children)
+		return strdup("nothing");
+	for (struct link *link = listing->index.snapshots.next;
+	     link != &listing->index.snapshots && !child; link = link->next)
+		if (link_entry(link, struct snapshot, link)->parent == snapshot)
+			child = link_entry(link, struct snapshot, link);
+	key = list_escape(snapshot_key(child));
+	if (!key)
+		return NULL;
+	if (snapshot->children == 1)
+		r = asprintf(&why, "its child %s", key);
+	else
+		r = asprintf(&why, "%" PRIu32 " children: %s, ...", snapshot->children, key);
+	free(key);
+	return r < 0 ? NULL : why;
+}
+
+/* Fill the CELLS of the row for SNAPSHOT, in new memory: 0 or -ENOMEM. */
+static int list_cells(const struct listing *listing, const struct snapshot *snapshot,
+		      char *cells[LIST_COLUMNS])
+{
+	struct text parent = snapshot_parent_key(snapshot);
+	char number[NUMBER_SIZE], *escaped = list_escape(parent);
+
+	cells[LIST_KEY] = list_escape(snapshot_key(snapshot));
+	cells[LIST_KIND] = strdup(snapshot_kind_name(snapshot->kind));
+	if (escaped && asprintf(&cells[LIST_PARENT], "%s%s",
+				!parent.count              ? "-"
+				: list_is_orphan(snapshot) ? "(gone) "
+							   : "",
+				escaped) < 0)
+		cells[LIST_PARENT] = NULL;
+	free(escaped);
+	cells[LIST_AGE] = strdup(list_age(listing, snapshot->created_ns, number));
+	cells[LIST_SIZE] = strdup(snapshot->usage_known ? list_size(snapshot->usage_bytes, number)
+							: "-");
+	cells[LIST_WHY] = listing->why ? list_why(listing, snapshot) : strdup("");
+	for (size_t i = 0; i < LIST_COLUMNS; i++)
+		if (!cells[i])
+			return -ENOMEM;
+	return 0;
+}
+
+/* Write the ROWS, COUNT of them, which begin with the headings. */
+static void list_rows(const struct listing *listing, char *(*rows)[LIST_COLUMNS], size_t count)
+{
+	size_t widths[LIST_COLUMNS] = { 0 }, columns = listing->why ? LIST_COLUMNS : LIST_WHY;
+
+	for (size_t i = 0; i < count; i++)
+		for (size_t j = 0; j < columns; j++)
+			if (strlen(rows[i][j]) > widths[j])
+				widths[j] = strlen(rows[i][j]);
+	for (size_t i = 0; i < count; i++) {
+		for (size_t j = 0; j < columns; j++) {
+			bool last = j + 1 == columns;
+			int width = (int)widths[j];
+
+			if (j == LIST_AGE || j == LIST_SIZE)
+				printf("%*s", width, rows[i][j]);
+			else
+				printf("%-*s", last ? 0 : width, rows[i][j]);
+			fputs(last ? "\n" : "  ", stdout);
+		}
+	}
+}
+
+/* Write the table of all snapshots: 0 or -ENOMEM. */
+static int list_table(const struct listing *listing)
+{
+	static const char *const headings[LIST_COLUMNS] = {
+		"KEY", "KIND", "PARENT", "AGE", "SIZE", "KEPT BY",
+	};
+	char *(*rows)[LIST_COLUMNS] = calloc(listing->index.count + 1, sizeof(*rows));
+	size_t count = 1;
+	int r = rows ? 0 : -ENOMEM;
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < LIST_COLUMNS; i++)
+		rows[0][i] = (char *)(uintptr_t)headings[i];
+	for (struct link *link = listing->index.snapshots.next;
+	     !r && link != &listing->index.snapshots; link = link->next)
+		r = list_cells(listing, link_entry(link, struct snapshot, link), rows[count++]);
+	if (!r && count > 1)
+		list_rows(listing, rows, count);
+	for (size_t i = 1; i < count; i++)
+		for (size_t j = 0; j < LIST_COLUMNS; j++)
+			free(rows[i][j]);
+	free(rows);
+	return r;
+}
+
+/* Write everything: 0 or -errno. */
+static int list_write(struct listing *listing)
+{
+	int r = 0;
+
+	listing->now_ns = (int64_t)time(NULL) * NS_PER_S;
+	if (listing->json) {
+		for (struct link *link = listing->index.snapshots.next;
+		     link != &listing->index.snapshots; link = link->next)
+			list_json(listing, link_entry(link, struct snapshot, link));
+	} else {
+		r = list_table(listing);
+	}
+	if (!r && listing->why)
+		r = list_strays(listing);
+	return r;
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+/* Read, measure, write: 0 or -errno, after a message. */
+static int list_run(struct listing *listing)
+{
+	struct varve_config config = VARVE_CONFIG_INIT;
+	char text[VARVE_FAILURE_PATH_SIZE + 2 * VARVE_FAILURE_DETAIL_SIZE];
+	int r;
+
+	config.home = listing->home;
+	config.debug = listing->debug;
+	config.flags = listing->flags | VARVE_OPEN_EXISTING | VARVE_OPEN_NO_SWEEP;
+	r = varve_open(&config, &listing->store, &listing->failure);
+	if (!r)
+		r = index_init(&listing->index);
+	if (!r)
+		r = recover(listing->store, &listing->index, &listing->recovered,
+			    &listing->failure);
+	if (!r)
+		r = list_measure_all(listing);
+	if (!r)
+		r = list_write(listing);
+	/* The size of one that could not be measured is missing. */
+	if (!r)
+		r = listing->error;
+	if (r) {
+		/* What was no request of the store is a lack of memory. */
+		listing->failure.error = r;
+		if (!listing->failure.operation)
+			listing->failure.operation = "list";
+		fprintf(stderr, "varve serve list: %s\n",
+			varve_strerror(&listing->failure, text, sizeof(text)));
+	}
+	varve_close(listing->store);
+	recovered_destroy(&listing->recovered);
+	index_destroy(&listing->index);
+	return r;
+}
+
+/* Write the help. */
+static void list_help(void)
+{
+	puts("Usage: varve serve list [OPTION]...\n"
+	     "List the snapshots of a home, also while the daemon runs.\n"
+	     "\n"
+	     "Options:\n"
+	     "      --home DIR            the store's directory (else $VARVE_HOME, else " HOME_DEFAULT
+	     ")\n"
+	     "      --why                 also what keeps each snapshot, and which layers are not served\n"
+	     "      --json                one JSON object a line\n"
+	     "      --no-uring            do not use io_uring\n"
+	     "      --allow-shared-home   use a store's directory that other users can change\n"
+	     "      --debug LIST          trace op,ring,lane,btrfs or all on standard error\n"
+	     "  -h, --help                show this help\n"
+	     "\n"
+	     "Exit status: 0 all was listed; 1 failure; 2 usage.");
+}
+
+/* Take the OPTION, whose argument is in optarg: false where there is no such one. */
+static bool list_take(struct listing *listing, int option)
+{
+	switch (option) {
+	case 'd':
+		listing->home = optarg;
+		return true;
+	case 'w':
+		listing->why = true;
+		return true;
+	case 'j':
+		listing->json = true;
+		return true;
+	case 'u':
+		listing->flags |= VARVE_OPEN_NO_URING;
+		return true;
+	case 's':
+		listing->flags |= VARVE_OPEN_SHARED_HOME;
+		return true;
+	case 't':
+		listing->debug = optarg;
+		return true;
+	default:
+		return false;
+	}
+}
+
+int list_main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "home", required_argument, NULL, 'd' },
+		{ "why", no_argument, NULL, 'w' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "no-uring", no_argument, NULL, 'u' },
+		{ "allow-shared-home", no_argument, NULL, 's' },
+		{ "debug", required_argument, NULL, 't' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct listing listing = { .home = getenv("VARVE_HOME") };
+	int option;
+
+	if (!listing.home || !*listing.home)
+		listing.home = HOME_DEFAULT;
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
+		if (option == 'h') {
+			list_help();
+			return EXIT_SUCCESS;
+		}
+		if (!list_take(&listing, option)) {
+			fprintf(stderr, "Try 'varve serve list --help' for more.\n");
+			return EXIT_USAGE;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "varve serve list: one operand too many: '%s'\n", argv[optind]);
+		return EXIT_USAGE;
+	}
+	if (list_run(&listing))
+		return EXIT_FAILURE;
+	if (fflush(stdout) || ferror(stdout)) {
+		fprintf(stderr, "varve serve list: standard output: %s\n", strerror(errno));
+		return EXIT_FAILURE;
+	}
+	return EXIT_SUCCESS;
+}
