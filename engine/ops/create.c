@@ -46,6 +46,7 @@
 #include "engine/store/backlog.h"
 #include "engine/store/groups.h"
 #include "engine/store/layer.h"
+#include "engine/store/layer_file.h"
 #include "engine/store/layout.h"
 #include "engine/store/record.h"
 #include "engine/store/size_record.h"
@@ -808,13 +809,14 @@ static int create_place_records(struct create *create)
 	int slot_fd = create_slot_fd(create), r = 0;
 
 	if (create->recorded)
-		r = size_record_place(store, slot_fd, create_reserved_name(create, buffer),
-				      create->op.id);
+		r = layer_file_place(store, LAYOUT_QUOTAS, slot_fd,
+				     create_reserved_name(create, buffer), create->op.id);
 	if (r)
 		return r;
 	create->recorded = false;
 	if (create->labelled)
-		r = record_place(store, slot_fd, create_record_name(create, buffer), create->op.id);
+		r = layer_file_place(store, LAYOUT_RECORDS, slot_fd,
+				     create_record_name(create, buffer), create->op.id);
 	if (!r)
 		create->labelled = false;
 	return r;
@@ -846,9 +848,9 @@ static int create_publish_recorded(struct create *create)
 	 * gc.
 	 */
 	if (r && create->size)
-		size_record_remove(store, op->id);
+		layer_file_remove(store, LAYOUT_QUOTAS, op->id);
 	if (r && create->record)
-		record_remove(store, op->id);
+		layer_file_remove(store, LAYOUT_RECORDS, op->id);
 	return r;
 }
 

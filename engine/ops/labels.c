@@ -15,6 +15,7 @@
 #include "engine/core/request.h"
 #include "engine/ops/ops.h"
 #include "engine/store/layer.h"
+#include "engine/store/layer_file.h"
 #include "engine/store/layout.h"
 #include "engine/store/record.h"
 #include "engine/store/size_record.h"
@@ -110,7 +111,7 @@ static int labels_replace(struct labels *labels, const uint8_t uuid[BTRFS_UUID_S
 	if (r)
 		return r;
 	op->call.name = "renameat";
-	r = record_place(store, owner_fd, name, op->id);
+	r = layer_file_place(store, LAYOUT_RECORDS, owner_fd, name, op->id);
 	if (r)
 		unlinkat(owner_fd, name, 0);
 	return r;

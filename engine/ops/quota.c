@@ -23,6 +23,7 @@
 #include "engine/ops/ops.h"
 #include "engine/store/groups.h"
 #include "engine/store/layer.h"
+#include "engine/store/layer_file.h"
 #include "engine/store/layout.h"
 #include "engine/store/size_record.h"
 
@@ -198,12 +199,12 @@ static int quota_record(struct quota *quota)
 	}
 	r = size_record_lock(store, &lock);
 	if (quota->arguments.bytes) {
-		r = r ? r : size_record_place(store, owner_fd, name, quota->op.id);
+		r = r ? r : layer_file_place(store, LAYOUT_QUOTAS, owner_fd, name, quota->op.id);
 		if (r)
 			unlinkat(owner_fd, name, 0);
 		return r;
 	}
-	r = r ? r : size_record_remove(store, quota->op.id);
+	r = r ? r : layer_file_remove(store, LAYOUT_QUOTAS, quota->op.id);
 	return MIN(r, 0);
 }
 

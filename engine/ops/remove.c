@@ -203,7 +203,7 @@ static void remove_forget(struct remove *remove)
 
 	size_record_drop(store, remove->op.id);
 	record_drop(store, remove->op.id);
-	if (remove->number && groups_any(store))
+	if (remove->number && layout_any(store, LAYOUT_GROUPS))
 		groups_leave(store, remove->number);
 }
 
@@ -215,7 +215,7 @@ static int remove_destroy_work(struct op *op)
 	int r;
 
 	/* Afterwards the number is not known any more. */
-	if (!remove->number && groups_any(op_store(op)))
+	if (!remove->number && layout_any(op_store(op), LAYOUT_GROUPS))
 		remove_look(remove);
 	r = remove_root(remove);
 	remove->worked_ns = now_ns() - begin;

@@ -21,6 +21,7 @@
 #include "engine/dir/loosen.h"
 #include "engine/ops/ops.h"
 #include "engine/store/layer.h"
+#include "engine/store/layer_file.h"
 #include "engine/store/record.h"
 #include "engine/store/size_record.h"
 
@@ -132,7 +133,7 @@ static int rename_move(struct op *op, const char *from, const char *to)
 		r = record_copy(store, from, to);
 	if (r) {
 		op->detail = record_detail(r);
-		size_record_remove(store, to);
+		layer_file_remove(store, LAYOUT_QUOTAS, to);
 		return r;
 	}
 	op->call.name = "renameat2";
@@ -145,8 +146,8 @@ static int rename_move(struct op *op, const char *from, const char *to)
 	} else
 		r = rename_look(op, from, to);
 	/* One that stays is forgotten by the next create of that name, or by gc. */
-	size_record_remove(store, r ? to : from);
-	record_remove(store, r ? to : from);
+	layer_file_remove(store, LAYOUT_QUOTAS, r ? to : from);
+	layer_file_remove(store, LAYOUT_RECORDS, r ? to : from);
 	return r;
 }
 

@@ -117,15 +117,6 @@ static void groups_forget(struct varve_store *store, uint64_t group)
 		unlinkat(groups_fd, groups_record_name(group, name), 0);
 }
 
-bool groups_any(struct varve_store *store)
-{
-	int groups_fd = layout_find(store, LAYOUT_GROUPS);
-	struct stat stat;
-
-	/* A directory of btrfs that has nothing in it has size 0. */
-	return groups_fd != -ENOENT && (fstat(groups_fd, &stat) < 0 || stat.st_size);
-}
-
 /* ---- joining --------------------------------------------------------------------------------- */
 
 int groups_find(struct varve_store *store, const char *value, bool make, uint64_t *ret_group)
@@ -361,7 +352,7 @@ int groups_sweep(struct varve_store *store, uint64_t *removed)
 	r = qgroup_mode(&store->fs);
 	if (r > VARVE_QUOTA_OFF)
 		r = groups_sweep_stale(&sweeping);
-	if (!r && groups_any(store)) {
+	if (!r && layout_any(store, LAYOUT_GROUPS)) {
 		int groups_fd = layout_find(store, LAYOUT_GROUPS);
 
 		if (groups_fd < 0)

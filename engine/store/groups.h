@@ -46,9 +46,6 @@ int groups_locate(struct varve_store *store, const char *value, uint64_t *ret_gr
  */
 int groups_limit(struct varve_store *store, const char *name, uint64_t bytes);
 
-/* Has the store any groups? */
-bool groups_any(struct varve_store *store);
-
 /*
  * Subvolume NUMBER, a layer, is or will be destroyed: let it leave the groups of the store that it
  * is in, and remove those that have no member left. In full mode the sweep does this, once it is

@@ -102,6 +102,15 @@ int layout_need(struct varve_store *store, enum layout_place place)
 	return fd;
 }
 
+bool layout_any(struct varve_store *store, enum layout_place place)
+{
+	int fd = layout_find(store, place);
+	struct stat stat;
+
+	/* A directory of btrfs that has nothing in it has size 0. */
+	return fd != -ENOENT && (fd < 0 || fstat(fd, &stat) < 0 || stat.st_size);
+}
+
 /* ---- the owner ------------------------------------------------------------------------------- */
 
 /*

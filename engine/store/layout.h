@@ -53,6 +53,9 @@ int layout_find(struct varve_store *store, enum layout_place place);
  */
 int layout_need(struct varve_store *store, enum layout_place place);
 
+/* Has PLACE anything in it? True also where that is not known. */
+bool layout_any(struct varve_store *store, enum layout_place place);
+
 /*
  * The store's own directory in staging, made and locked when first needed; layout->owner is its
  * name from then on.

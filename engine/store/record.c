@@ -5,7 +5,7 @@
 #include "engine/btrfs/subvol.h"
 #include "engine/dir/entries.h"
 #include "engine/store/layer.h"
-#include "engine/store/layout.h"
+#include "engine/store/layer_file.h"
 #include "engine/store/size_record.h"
 
 #include <fcntl.h>
@@ -219,48 +219,21 @@ int record_write(struct varve_store *store, int dir_fd, const char *name,
 	return r;
 }
 
-int record_place(struct varve_store *store, int dir_fd, const char *name, const char *id)
-{
-	int r = record_fault(store), records_fd;
-
-	if (r)
-		return r;
-	records_fd = layout_need(store, LAYOUT_RECORDS);
-	return records_fd < 0 ? records_fd : RET_NERRNO(renameat(dir_fd, name, records_fd, id));
-}
-
-int record_remove(struct varve_store *store, const char *id)
-{
-	int r = record_fault(store), records_fd;
-
-	if (r)
-		return r;
-	records_fd = layout_find(store, LAYOUT_RECORDS);
-	if (records_fd < 0)
-		return records_fd == -ENOENT ? 0 : records_fd;
-	if (!unlinkat(records_fd, id, 0))
-		return 1;
-	return errno == ENOENT ? 0 : negative_errno();
-}
-
 int record_copy(struct varve_store *store, const char *id, const char *new_id)
 {
-	int records_fd = layout_find(store, LAYOUT_RECORDS);
+	int r = layer_file_link(store, LAYOUT_RECORDS, id, new_id);
 	_cleanup_free_ struct record *record = NULL;
 	struct record_reader reader;
-	int r = record_remove(store, new_id);
 
-	if (r < 0 || records_fd < 0)
-		return MIN(r, 0);
-	r = RET_NERRNO(linkat(records_fd, id, records_fd, new_id, 0));
 	if (r != -EPERM)
-		return r == -ENOENT ? 0 : r;
-	/* It is another user's, and fs.protected_hardlinks is set. No layer has the new name. */
+		return MIN(r, 0);
 	r = record_reader_begin(&reader, store);
 	if (!r)
 		r = record_reader_read(&reader, id, &record);
 	record_reader_end(&reader);
-	return record ? record_write(store, records_fd, new_id, record, record->uuid) : r;
+	return record ? record_write(store, layout_find(store, LAYOUT_RECORDS), new_id, record,
+				     record->uuid)
+		      : r;
 }
 
 /* ---- those that belong to no layer ----------------------------------------------------------- */
@@ -334,19 +307,14 @@ int record_belongs(struct varve_store *store, const char *id, bool *ret_damaged)
 int record_drop(struct varve_store *store, const char *id)
 {
 	_cleanup_unlock_ struct size_record_lock lock = { 0 };
-	int records_fd = layout_find(store, LAYOUT_RECORDS), r;
-	struct stat stat;
+	int r = layer_file_there(store, LAYOUT_RECORDS, id);
 	bool damaged;
 
-	if (records_fd < 0)
-		return records_fd == -ENOENT ? 0 : records_fd;
 	/* Nearly always there is none, and then there is nothing to lock for. */
-	if ((!fstat(records_fd, &stat) && !stat.st_size) ||
-	    (fstatat(records_fd, id, &stat, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT))
-		return 0;
-	r = size_record_lock(store, &lock);
-	if (r)
+	if (r <= 0)
 		return r;
-	r = record_belongs(store, id, &damaged);
-	return r ? MIN(r, 0) : record_remove(store, id);
+	r = size_record_lock(store, &lock);
+	if (!r)
+		r = record_belongs(store, id, &damaged);
+	return r ? MIN(r, 0) : layer_file_remove(store, LAYOUT_RECORDS, id);
 }

@@ -87,17 +87,11 @@ int record_find(struct varve_store *store, const char *id, const uint8_t uuid[BT
 int record_write(struct varve_store *store, int dir_fd, const char *name,
 		 const struct record *record, const uint8_t uuid[BTRFS_UUID_SIZE]);
 
-/* Move the record NAME of DIR_FD into the place of layer ID's. The lock is held. */
-int record_place(struct varve_store *store, int dir_fd, const char *name, const char *id);
-
 /*
  * Let NEW_ID, which no layer has, have the record of layer ID, too, if there is one: 0 or -errno.
  * The lock is held.
  */
 int record_copy(struct varve_store *store, const char *id, const char *new_id);
-
-/* Remove the record of ID: 1, 0 when there was none, or -errno. The lock is held. */
-int record_remove(struct varve_store *store, const char *id);
 
 /*
  * Does the record of ID belong to what has the layer's place, or to a layer in the trash that a

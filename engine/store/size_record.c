@@ -5,6 +5,7 @@
 #include "engine/btrfs/fs.h"
 #include "engine/core/op.h"
 #include "engine/dir/entries.h"
+#include "engine/store/layer_file.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -196,71 +197,41 @@ int size_record_write(struct varve_store *store, int dir_fd, const char *name, u
 	return size_record_write_text(store, dir_fd, name, text);
 }
 
-int size_record_place(struct varve_store *store, int dir_fd, const char *name, const char *id)
-{
-	int r = size_record_fault(store), quotas_fd;
-
-	if (r)
-		return r;
-	quotas_fd = layout_need(store, LAYOUT_QUOTAS);
-	return quotas_fd < 0 ? quotas_fd : RET_NERRNO(renameat(dir_fd, name, quotas_fd, id));
-}
-
-int size_record_remove(struct varve_store *store, const char *id)
-{
-	int r = size_record_fault(store), quotas_fd;
-
-	if (r)
-		return r;
-	quotas_fd = layout_find(store, LAYOUT_QUOTAS);
-	if (quotas_fd < 0)
-		return quotas_fd == -ENOENT ? 0 : quotas_fd;
-	if (!unlinkat(quotas_fd, id, 0))
-		return 1;
-	return errno == ENOENT ? 0 : negative_errno();
-}
-
 int size_record_copy(struct varve_store *store, const char *id, const char *new_id)
 {
-	int quotas_fd = layout_find(store, LAYOUT_QUOTAS);
-	int r = size_record_remove(store, new_id);
+	int r = layer_file_link(store, LAYOUT_QUOTAS, id, new_id);
 	uint64_t bytes;
 
-	if (r < 0 || quotas_fd < 0)
+	if (r != -EPERM)
 		return MIN(r, 0);
-	/* A second name of the file: its content is there at once. */
-	r = RET_NERRNO(linkat(quotas_fd, id, quotas_fd, new_id, 0));
-	/* It is another user's, and fs.protected_hardlinks is set. No layer has the new name. */
-	if (r == -EPERM)
-		r = size_record_find(store, id, &bytes);
-	if (r > 0)
-		r = size_record_write(store, quotas_fd, new_id, bytes);
-	return r == -ENOENT ? 0 : r;
+	r = size_record_find(store, id, &bytes);
+	return r > 0 ? size_record_write(store, layout_find(store, LAYOUT_QUOTAS), new_id, bytes)
+		     : r;
+}
+
+/* Is there a layer in the place of ID? 1, 0, or -errno. */
+static int size_record_kept(struct varve_store *store, const char *id)
+{
+	struct stat stat;
+
+	if (fstatat(store->layout.subvolumes_fd, id, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : negative_errno();
+	/* A stand-in in a snapshot of a store is not a layer. */
+	return stat.st_ino != ABI_STAND_IN_INODE;
 }
 
 int size_record_drop(struct varve_store *store, const char *id)
 {
 	_cleanup_unlock_ struct size_record_lock lock = { 0 };
-	int quotas_fd = layout_find(store, LAYOUT_QUOTAS);
-	struct stat stat;
-	int r;
+	int r = layer_file_there(store, LAYOUT_QUOTAS, id);
 
-	if (quotas_fd < 0)
-		return quotas_fd == -ENOENT ? 0 : quotas_fd;
-	/* A directory of btrfs with nothing in it has size 0: no need to look for a name in it. */
-	if (!fstat(quotas_fd, &stat) && !stat.st_size)
-		return 0;
 	/* Nearly always there is none, and then there is nothing to lock for. */
-	if (fstatat(quotas_fd, id, &stat, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : negative_errno();
-	r = size_record_lock(store, &lock);
-	if (r)
+	if (r <= 0)
 		return r;
-	/* A stand-in in a snapshot of a store is not a layer. */
-	r = RET_NERRNO(fstatat(store->layout.subvolumes_fd, id, &stat, AT_SYMLINK_NOFOLLOW));
-	if (!r && stat.st_ino == ABI_STAND_IN_INODE)
-		r = -ENOENT;
-	return r == -ENOENT ? size_record_remove(store, id) : r;
+	r = size_record_lock(store, &lock);
+	if (!r)
+		r = size_record_kept(store, id);
+	return r ? MIN(r, 0) : layer_file_remove(store, LAYOUT_QUOTAS, id);
 }
 
 int size_record_read(int fd, uint64_t *ret_bytes)

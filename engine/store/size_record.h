@@ -58,17 +58,11 @@ int size_record_write_text(struct varve_store *store, int dir_fd, const char *na
 /* Write a record of BYTES as the new file NAME in DIR_FD; the same. */
 int size_record_write(struct varve_store *store, int dir_fd, const char *name, uint64_t bytes);
 
-/* Move the record NAME of DIR_FD into the place of layer ID's. The lock is held. */
-int size_record_place(struct varve_store *store, int dir_fd, const char *name, const char *id);
-
 /*
  * Let NEW_ID, which no layer has, have the record of layer ID, too, if there is one: 0 or -errno.
  * The lock is held.
  */
 int size_record_copy(struct varve_store *store, const char *id, const char *new_id);
-
-/* Remove the record of layer ID: 1, 0 when there was none, or -errno. The lock is held. */
-int size_record_remove(struct varve_store *store, const char *id);
 
 /*
  * Remove the record of ID unless there is something in the layer's place: 1 when it was removed, 0,
