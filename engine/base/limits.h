@@ -176,8 +176,9 @@
 #define BACKLOG_SWEEP_DESTROYED 4096
 
 /*
- * How long destroys may take at one boundary between groups, and in one call: a create, or a
- * cancel, waits for that long. A destroy takes 25 us, and 4 us for each cached inode of the layer.
+ * How long destroys may take at one boundary between groups, and in one call while others wait for
+ * that: a create, or a cancel, waits for that long. A destroy takes 25 us, and 4 us for each cached
+ * inode of the layer.
  */
 #define DESTROY_SLICE_NS (3 * NS_PER_MS)
 

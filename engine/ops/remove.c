@@ -195,15 +195,18 @@ static void remove_look(struct remove *remove)
 /*
  * The layer is destroyed: forget its size and its labels, and let it leave its groups. A failure is
  * ignored, since there is no layer any more: a record without a layer means nothing. A sweep
- * removes it, and the next one of that name replaces it.
+ * removes it, and the next one of that name replaces it. At a boundary.
  */
 static void remove_forget(struct remove *remove)
 {
 	struct varve_store *store = op_store(&remove->op);
+	const struct layout_removing *any = &store->layout.removing;
 
-	size_record_drop(store, remove->op.id);
-	record_drop(store, remove->op.id);
-	if (remove->number && layout_any(store, LAYOUT_GROUPS))
+	if (any->sizes)
+		size_record_drop(store, remove->op.id);
+	if (any->records)
+		record_drop(store, remove->op.id);
+	if (remove->number && any->groups)
 		groups_leave(store, remove->number);
 }
 
@@ -215,7 +218,7 @@ static int remove_destroy_work(struct op *op)
 	int r;
 
 	/* Afterwards the number is not known any more. */
-	if (!remove->number && layout_any(op_store(op), LAYOUT_GROUPS))
+	if (!remove->number && remove_layout(remove)->removing.groups)
 		remove_look(remove);
 	r = remove_root(remove);
 	remove->worked_ns = now_ns() - begin;

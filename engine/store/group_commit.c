@@ -71,6 +71,7 @@ int commit_stage(struct op *op)
 
 	list_append(op->alone ? &commits->alone : &commits->gather, &op->link);
 	op->withdraw = commit_ungather;
+	commits->awaited = true;
 	return OP_WAIT;
 }
 
@@ -204,6 +205,7 @@ int commit_publish(struct op *op)
 {
 	op->withdraw = NULL;
 	list_append(&commits_of(op)->publish, &op->link);
+	commits_of(op)->awaited = true;
 	return OP_WAIT;
 }
 
@@ -228,6 +230,17 @@ static void commit_serial_work(struct group_commit *commits, struct op *op)
 }
 
 /*
+ * Does OP, which is to destroy, have to wait for the next boundary? When others wait, or it is
+ * cancelled, those that began at BEGIN have their time and no more.
+ */
+static bool commit_slice_over(const struct group_commit *commits, const struct op *op,
+			      uint64_t begin)
+{
+	return (commits->awaited || atomic_load(&op->request->cancelled)) &&
+	       now_ns() - begin >= DESTROY_SLICE_NS;
+}
+
+/*
  * Run the work of all that publish, and of those that destroy until their time is over, one after
  * the other: in parallel they would only fight over locks.
  */
@@ -238,16 +251,19 @@ static int commit_serial_run(struct call *call)
 	uint64_t begin = 0;
 
 	list_for_each(link, &commits->serial_ops) {
+		struct op *op = list_entry(link, struct op, link);
+
 		if (publishes)
 			publishes--;
 		else if (!begin) {
 			begin = now_ns();
+			commits->hooks->destroys_begin(commits->core->store);
 			left--;
-		} else if (now_ns() - begin < commits->slice_ns)
+		} else if (!commit_slice_over(commits, op, begin))
 			left--;
 		else
 			break;
-		commit_serial_work(commits, list_entry(link, struct op, link));
+		commit_serial_work(commits, op);
 	}
 	commits->left = left;
 	commits->destroyed_ns += begin ? now_ns() - begin : 0;
@@ -322,7 +338,9 @@ static void commit_serial_begin(struct group_commit *commits)
 		commits->destroying++;
 		list_append(&commits->serial_ops, link);
 	}
-	commits->slice_ns = DESTROY_SLICE_NS;
+	/* What is published waits for the end of the call, too. */
+	commits->awaited = commits->publishes || commit_gathered(commits) ||
+			   !list_empty(&commits->durable);
 	commits->serial_running = true;
 	call_function(&commits->serial, LANE_COMMIT, "boundary", commit_serial_run);
 	commits->serial.done = commit_serial_done;
@@ -338,6 +356,7 @@ static int commit_wait(struct op *op, enum commit_cover cover)
 	op->withdraw = NULL;
 	op->cover = cover;
 	list_append(&commits_of(op)->durable, &op->link);
+	commits_of(op)->awaited = true;
 	return OP_WAIT;
 }
 

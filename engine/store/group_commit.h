@@ -52,6 +52,8 @@ struct commit_hooks {
 	const char *calls[COMMIT_COVERS];
 	/* The number of the transaction committed last, 0 when it is not known. */
 	uint64_t (*generation)(struct varve_store *store);
+	/* Destroys are about to run at a boundary: look what they all depend on. */
+	void (*destroys_begin)(struct varve_store *store);
 };
 
 struct group_commit {
@@ -85,10 +87,10 @@ struct group_commit {
 	bool serial_running;
 	/*
 	 * Of those operations: how many publish, how many destroy, whose turn to destroy did not
-	 * come; how long destroys may take.
+	 * come; others wait for the call to end.
 	 */
 	unsigned publishes, destroying, left;
-	uint64_t slice_ns;
+	_Atomic bool awaited;
 	/* What commits for durable requests when no snapshot does; what flushes. */
 	struct commit_sync commit, flush;
 	/* Flushes that have failed: data may have been lost with each. */

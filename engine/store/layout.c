@@ -111,6 +111,15 @@ bool layout_any(struct varve_store *store, enum layout_place place)
 	return fd != -ENOENT && (fd < 0 || fstat(fd, &stat) < 0 || stat.st_size);
 }
 
+void layout_look(struct varve_store *store)
+{
+	store->layout.removing = (struct layout_removing){
+		.sizes = layout_any(store, LAYOUT_QUOTAS),
+		.records = layout_any(store, LAYOUT_RECORDS),
+		.groups = layout_any(store, LAYOUT_GROUPS),
+	};
+}
+
 /* ---- the owner ------------------------------------------------------------------------------- */
 
 /*

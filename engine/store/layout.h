@@ -57,6 +57,13 @@ int layout_need(struct varve_store *store, enum layout_place place);
 bool layout_any(struct varve_store *store, enum layout_place place);
 
 /*
+ * Look, for all removals of one boundary, whether layers have records and groups at all: see
+ * layout->removing. No operation of this store gives any to a layer that is being removed. What
+ * another process gives it meanwhile stays without a layer, until a sweep removes it.
+ */
+void layout_look(struct varve_store *store);
+
+/*
  * The store's own directory in staging, made and locked when first needed; layout->owner is its
  * name from then on.
  */

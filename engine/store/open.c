@@ -494,6 +494,7 @@ static const struct commit_hooks open_hooks = {
 		   [COMMIT_METADATA] = "fsync",
 		   [COMMIT_DATA] = "BTRFS_IOC_SYNC" },
 	.generation = open_hook_generation,
+	.destroys_begin = layout_look,
 };
 
 /* Do all that opening is. */

@@ -16,6 +16,11 @@ struct background;
 struct usage_cache;
 struct workers;
 
+/* Have any layers a recorded size, labels or a record, or a group? */
+struct layout_removing {
+	bool sizes, records, groups;
+};
+
 /*
  * The directories of a store, open, and what is known of the file system. Fixed at open, but for
  * what is made when needed.
@@ -43,6 +48,8 @@ struct layout {
 	pthread_mutex_t making, recording;
 	/* One directory of OWNER for each worker slot, opened when first used by that slot. */
 	int slot_fds[COMMIT_THREADS_MAX];
+	/* What removals have to look for at the boundary that runs; the boundary's thread. */
+	struct layout_removing removing;
 	/* Where HOME/subvolumes is: the subvolume that holds it, its inode, its mount. */
 	uint64_t subvolumes_root, subvolumes_inode, subvolumes_mount;
 	/* The file system's id. */

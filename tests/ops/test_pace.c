@@ -83,13 +83,19 @@ static void hold(uint64_t destroy_ns)
 static _Atomic unsigned before_create;
 static _Atomic bool create_waits;
 
-/* Take a line of the trace: let the destroy go on once the create waits for its group. */
+/** Calls that publish and destroy so far; destroys when the label was set. */
+static _Atomic unsigned boundaries, before_label;
+
+/* Take a line of the trace. */
 static void watch_create(void *data, const char *line)
 {
-	if (strstr(line, " create new: STAGE")) {
+	if (strstr(line, ": boundary = "))
+		boundaries++;
+	else if (strstr(line, " label kept: end"))
+		before_label = kernel.destroyed;
+	else if (strstr(line, " create new: STAGE"))
 		create_waits = true;
-		sem_post(&kernel.go);
-	} else if (strstr(line, "commit: a group begins") && create_waits)
+	else if (strstr(line, "commit: a group begins") && create_waits)
 		before_create = kernel.destroyed;
 }
 
@@ -99,7 +105,7 @@ static struct varve_store *open_with(char *home, unsigned count, const char ***r
 	struct varve_config config = test_config(home);
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	const char **ids = test_alloc(count * sizeof(*ids));
-	config.debug = "op";
+	config.debug = "op,lane";
 	config.log = watch_create;
 	config.flags |= VARVE_OPEN_RELAXED | VARVE_OPEN_NO_SWEEP;
 	struct varve_store *store = test_open_config(&config);
@@ -121,6 +127,9 @@ START_TEST(test_slow_destroys)
 	test_error(varve_layer_remove_batch(store, ids, MANY, 0, test_record, &removal, NULL), 0);
 	await(&kernel.waits);
 	test_error(varve_layer_create(store, "new", NULL, test_record, &create, NULL), 0);
+	/* It waits for its group once this is answered, which was submitted later. */
+	test_error(varve_noop_wait(store, NULL), 0);
+	sem_post(&kernel.go);
 	test_error(test_await(store, &create), 0);
 	test_error(test_await(store, &removal), 0);
 	ck_assert_uint_ge(before_create, 1);
@@ -142,10 +151,55 @@ START_TEST(test_short_destroys)
 	test_error(varve_layer_remove_batch(store, ids, MANY, 0, test_record, &removal, NULL), 0);
 	await(&kernel.waits);
 	test_error(varve_layer_create(store, "new", NULL, test_record, &create, NULL), 0);
+	test_error(varve_noop_wait(store, NULL), 0);
+	sem_post(&kernel.go);
 	test_error(test_await(store, &create), 0);
 	ck_assert_uint_le(before_create, DESTROYS_PER_CALL_MAX + DESTROYS_PER_BEAT_MAX);
 	test_error(test_await(store, &removal), 0);
 	ck_assert_uint_eq(kernel.destroyed, MANY);
+	kernel.held_ns = 0;
+	test_close(store);
+}
+END_TEST
+
+START_TEST(test_nobody_waits)
+{
+	/* Where nothing waits for the end of the call, all are destroyed in one. */
+	enum { MANY = 64 };
+	const char **ids;
+	struct varve_store *store = open_with(test_home(), MANY, &ids);
+	unsigned before = boundaries;
+	hold(NS_PER_MS);
+	kernel.gate = false;
+	test_error(varve_layer_remove_batch_wait(store, ids, MANY, 0, NULL, NULL), 0);
+	ck_assert_uint_eq(kernel.destroyed, MANY);
+	ck_assert_uint_le(boundaries - before, 2);
+	kernel.held_ns = 0;
+	test_close(store);
+}
+END_TEST
+
+START_TEST(test_label_between_slices)
+{
+	/* What is published waits for the slice before it, and for the one in the same call. */
+	enum { MANY = 64 };
+	const char **ids;
+	struct varve_store *store = open_with(test_home(), MANY, &ids);
+	struct varve_label_options options = VARVE_LABEL_OPTIONS_INIT;
+	struct test_record removal = { 0 }, label = { 0 };
+	test_create(store, "kept", NULL);
+	options.labels = (const char *const[]){ "a=1", NULL };
+	hold(NS_PER_MS);
+	test_error(varve_layer_remove_batch(store, ids, MANY, 0, test_record, &removal, NULL), 0);
+	await(&kernel.waits);
+	test_error(varve_layer_label(store, "kept", &options, test_record, &label, NULL), 0);
+	/* The reactor has taken it once it has answered this, which was submitted later. */
+	test_error(varve_noop_wait(store, NULL), 0);
+	sem_post(&kernel.go);
+	test_error(test_await(store, &label), 0);
+	ck_assert_uint_ge(before_label, 1);
+	ck_assert_uint_le(before_label, 2 * (DESTROY_SLICE_NS / NS_PER_MS + 1));
+	test_error(test_await(store, &removal), 0);
 	kernel.held_ns = 0;
 	test_close(store);
 }
@@ -176,4 +230,5 @@ START_TEST(test_cancelled_between_slices)
 }
 END_TEST
 
-TEST_MAIN("pace", test_slow_destroys, test_short_destroys, test_cancelled_between_slices)
+TEST_MAIN("pace", test_slow_destroys, test_short_destroys, test_nobody_waits,
+	  test_label_between_slices, test_cancelled_between_slices)
