@@ -26,11 +26,12 @@
  * (EROFS). A read-only base layer is made under a reserved name in `subvolumes` itself, made
  * read-only there, and renamed within the directory.
  *
- * A layer with a size, labels or a record is never staged in its place: its records
- * (store/size_record.h, store/record.h) are written beside it, and PUBLISH moves them, then it, at
- * one boundary, so that one commit makes all of them durable. The limit is set by the ioctl that
- * makes the subvolume and looked at before it is published, or set then where the kernel does not
- * keep it (a snapshot in full mode).
+ * A layer with a size, labels or a record is never staged in its place: PUBLISH puts its records
+ * (store/size_record.h, store/record.h) into their places, then it, at one boundary, so that one
+ * commit makes all of them durable. The record of the size is written beside it before, that of the
+ * labels at the boundary: it names the uuid of what was staged, and is metadata alone. The limit is
+ * set by the ioctl that makes the subvolume and looked at before it is published, or set then where
+ * the kernel does not keep it (a snapshot in full mode).
  */
 #include "engine/archive/unpack.h"
 #include "engine/base/id.h"
@@ -100,12 +101,13 @@ struct create {
 	/* Its labels and its record, of the whole batch, which the first one frees; NULL: none. */
 	struct record *record;
 	/*
-	 * It exists under its staging name; under its own; the record of its size, and that of its
-	 * labels, exist under their staging names.
+	 * It exists under its staging name; under its own; the record of its size exists under its
+	 * staging name.
 	 */
-	bool staged, published, recorded, labelled;
-	/* btrfs's number of it; 0: not known. */
+	bool staged, published, recorded;
+	/* btrfs's number of it; 0: not known. Its uuid, where it has a record. */
 	uint64_t number;
+	uint8_t uuid[BTRFS_UUID_SIZE];
 	/*
 	 * Which active swap file keeps its source from being snapshot, on the heap; NULL: none is
 	 * known.
@@ -191,13 +193,6 @@ static const char *create_staging_name(struct create *create, char buffer[VARVE_
 		return create->op.id;
 	create_reserved_name(create, buffer);
 	return create_reserved(create) ? buffer : strcat(buffer, ".layer");
-}
-
-/* The name of the record of its labels, beside that of the record of its size. */
-static const char *create_record_name(struct create *create, char buffer[VARVE_ID_MAX + 1])
-{
-	create_reserved_name(create, buffer);
-	return strcat(buffer, ".labels");
 }
 
 /* What was just made is NAME in DIR_FD: remember which subvolume that is. */
@@ -478,28 +473,24 @@ static int create_check_limit(struct create *create, int dir_fd, const char *nam
 	return r;
 }
 
-/* Remove the records that were not published. */
-static void create_forget_records(struct create *create)
+/* Remove the record of its size, if that was not published. */
+static void create_forget_size(struct create *create)
 {
 	char buffer[VARVE_ID_MAX + 1];
 
 	if (create->recorded)
 		unlinkat(create_slot_fd(create), create_reserved_name(create, buffer), 0);
-	if (create->labelled)
-		unlinkat(create_slot_fd(create), create_record_name(create, buffer), 0);
-	create->recorded = create->labelled = false;
+	create->recorded = false;
 }
 
-/* Write the record of the staged subvolume NAME in DIR_FD: it has a uuid now. */
-static int create_write_record(struct create *create, int dir_fd, const char *name)
+/* Look what the uuid of the staged subvolume NAME in DIR_FD is, which its record names. */
+static int create_identify(struct create *create, int dir_fd, const char *name)
 {
-	struct varve_store *store = op_store(&create->op);
 	struct btrfs_ioctl_get_subvol_info_args info;
 	_cleanup_close_ int fd = -EBADF;
-	char buffer[VARVE_ID_MAX + 1];
-	int slot_fd, r;
+	int r;
 
-	if (!create->record || create->labelled)
+	if (!create->record)
 		return 0;
 	create->op.call.name = "openat";
 	fd = RET_NERRNO(openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -507,15 +498,8 @@ static int create_write_record(struct create *create, int dir_fd, const char *na
 		return fd;
 	create->op.call.name = "BTRFS_IOC_GET_SUBVOL_INFO";
 	r = subvol_info(fd, &info);
-	if (r < 0)
-		return r;
-	create->op.call.name = "fsetxattr";
-	slot_fd = create_slot_fd(create);
-	r = slot_fd < 0 ? slot_fd
-			: record_write(store, slot_fd, create_record_name(create, buffer),
-				       create->record, info.uuid);
-	create->labelled = !r;
-	return r;
+	memcpy(create->uuid, info.uuid, sizeof(create->uuid));
+	return MIN(r, 0);
 }
 
 /* Find the groups that it joins; with MAKE see that they are there. 0 or -errno. */
@@ -578,9 +562,9 @@ static int create_stage_work(struct op *op)
 		r = create_check_limit(create, dir_fd, name, create->quota);
 	}
 	if (!r)
-		r = create_write_record(create, dir_fd, name);
+		r = create_identify(create, dir_fd, name);
 	if (r && !create->staged)
-		create_forget_records(create);
+		create_forget_size(create);
 	return r;
 }
 
@@ -596,7 +580,7 @@ static int create_finish_run(struct call *call)
 		r = create_dress_staged(create, dir_fd, name);
 	if (!r)
 		r = create_check_limit(create, dir_fd, name, create->quota);
-	return r ? r : create_write_record(create, dir_fd, name);
+	return r ? r : create_identify(create, dir_fd, name);
 }
 
 static int create_stage(struct op *op)
@@ -801,28 +785,27 @@ static int create_rename(struct create *create)
 	return r;
 }
 
-/* Move its records, those that it has, into their places. The lock is held. */
+/* Put its records, those that it has, into their places. The lock is held. */
 static int create_place_records(struct create *create)
 {
 	struct varve_store *store = op_store(&create->op);
 	char buffer[VARVE_ID_MAX + 1];
-	int slot_fd = create_slot_fd(create), r = 0;
+	int r = 0;
 
-	if (create->recorded)
-		r = layer_file_place(store, LAYOUT_QUOTAS, slot_fd,
-				     create_reserved_name(create, buffer), create->op.id);
-	if (r)
+	create->op.call.name = "fsetxattr";
+	if (create->record)
+		r = record_write_new(store, create->op.id, create->record, create->uuid);
+	if (r || !create->recorded)
 		return r;
-	create->recorded = false;
-	if (create->labelled)
-		r = layer_file_place(store, LAYOUT_RECORDS, slot_fd,
-				     create_record_name(create, buffer), create->op.id);
+	create->op.call.name = "renameat2";
+	r = layer_file_place(store, LAYOUT_QUOTAS, create_slot_fd(create),
+			     create_reserved_name(create, buffer), create->op.id);
 	if (!r)
-		create->labelled = false;
+		create->recorded = false;
 	return r;
 }
 
-/* Rename its records into their places, and then itself; no other process looks in between. */
+/* Put its records into their places, and then itself; no other process looks in between. */
 static int create_publish_recorded(struct create *create)
 {
 	struct op *op = &create->op;
@@ -862,8 +845,8 @@ static int create_publish_work(struct op *op)
 
 	if (r)
 		return r;
-	return create->recorded || create->labelled ? create_publish_recorded(create)
-						    : create_rename(create);
+	return create->recorded || create->record ? create_publish_recorded(create)
+						  : create_rename(create);
 }
 
 static int create_publish(struct op *op)
@@ -903,7 +886,7 @@ static int create_undo_work(struct op *op)
 	struct undo undo = { .op = op, .number = create->number, .index = create->index };
 	int r;
 
-	create_forget_records(create);
+	create_forget_size(create);
 	undo.in_sight = create->published || (op->direct && !create_reserved(create));
 	undo.name = create->published ? op->id : create_staging_name(create, buffer);
 	undo.dir_fd = create->published ? store->layout.subvolumes_fd : create_staging_fd(create);

@@ -219,6 +219,20 @@ int record_write(struct varve_store *store, int dir_fd, const char *name,
 	return r;
 }
 
+int record_write_new(struct varve_store *store, const char *id, const struct record *record,
+		     const uint8_t uuid[BTRFS_UUID_SIZE])
+{
+	int records_fd = layout_need(store, LAYOUT_RECORDS), r;
+
+	if (records_fd < 0)
+		return records_fd;
+	r = record_write(store, records_fd, id, record, uuid);
+	if (r != -EEXIST)
+		return r;
+	r = layer_file_remove(store, LAYOUT_RECORDS, id);
+	return r < 0 ? r : record_write(store, records_fd, id, record, uuid);
+}
+
 int record_copy(struct varve_store *store, const char *id, const char *new_id)
 {
 	int r = layer_file_link(store, LAYOUT_RECORDS, id, new_id);

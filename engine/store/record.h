@@ -11,14 +11,15 @@
  *	- A create places the record, then the layer; a removal takes the layer, then the record. Each
  *	  is a rename or an unlink, and two of them can fall into two commits: a power cut in between
  *	  leaves a record without a layer, never a layer without its record.
- *	- A record is complete before it is placed: it is written under another name in staging, and
+ *	- A record is complete before it counts: that of a new layer is written straight into its
+ *	  place before the layer is there. A change is written under another name in staging, and
  *	  renamed over the old one.
  *	- No record is ever passed to fsync(): that writes the file alone, to the log tree, out of the
  *	  order of the commits. A durable change waits for a commit.
  *	- A rename of the layer gives the record a second name, renames, and removes the first one.
  *
  *	crash after ...                  leaves ...                          and then
- *	the record is staged             a file in staging                   a sweep removes it
+ *	a changed record is staged       a file in staging                   a sweep removes it
  *	the record is placed             a record that matches no layer      it reads as none; a sweep,
  *	                                                                     or the next record, removes it
  *	the layer is placed              both                                -
@@ -86,6 +87,13 @@ int record_find(struct varve_store *store, const char *id, const uint8_t uuid[BT
  */
 int record_write(struct varve_store *store, int dir_fd, const char *name,
 		 const struct record *record, const uint8_t uuid[BTRFS_UUID_SIZE]);
+
+/*
+ * Write RECORD, as that of the subvolume UUID, straight into the place of layer ID's, which no
+ * layer has yet; one that an earlier layer has left goes. The lock is held.
+ */
+int record_write_new(struct varve_store *store, const char *id, const struct record *record,
+		     const uint8_t uuid[BTRFS_UUID_SIZE]);
 
 /*
  * Let NEW_ID, which no layer has, have the record of layer ID, too, if there is one: 0 or -errno.
