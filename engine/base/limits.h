@@ -600,6 +600,9 @@
 #define RECORD_FIRST_BYTES 2048
 #define RECORD_CHUNKS_MAX 32
 
+/* How often a layer whose mode keeps its owner out is opened while others do the same. */
+#define LAYER_OPEN_TRIES 8
+
 /* How often a record of several attributes may be replaced while it is read. */
 #define RECORD_TRIES 64
 

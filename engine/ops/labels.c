@@ -51,7 +51,7 @@ static int labels_prove(struct op *op, uint8_t uuid[BTRFS_UUID_SIZE])
 	int r;
 
 	op->call.name = "openat2";
-	fd = layer_open(op_store(op), op->id);
+	fd = layer_open_owned(op_store(op), op->id, &op->detail);
 	if (fd < 0)
 		return fd;
 	op->call.name = "BTRFS_IOC_GET_SUBVOL_INFO";

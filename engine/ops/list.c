@@ -275,10 +275,11 @@ static int list_prove(struct list_op *listing, struct list_name *name)
 	struct varve_store *store = op_store(&listing->op);
 	struct btrfs_ioctl_get_subvol_info_args info;
 	_cleanup_close_ int fd = -EBADF;
+	const char *detail;
 	int r;
 
 	if (!store->layout.privileged) {
-		fd = layer_open(store, name->text);
+		fd = layer_open_owned(store, name->text, &detail);
 		r = fd < 0 ? fd : layer_prove(store, fd, name->text, &info);
 		if (r)
 			return layer_passed_over(r) ? 0 : r;

@@ -2,6 +2,7 @@
 #include "engine/store/layer.h"
 #include "engine/base/id.h"
 #include "engine/btrfs/subvol.h"
+#include "engine/dir/loosen.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -20,6 +21,30 @@ int layer_open(struct varve_store *store, const char *id)
 	layer_open_call(store, &call, id);
 	r = call_run(&call);
 	return r < 0 ? layer_open_error(r) : r;
+}
+
+int layer_open_owned(struct varve_store *store, const char *id, const char **ret_detail)
+{
+	int subvolumes_fd = store->layout.subvolumes_fd, fd = -EACCES, r;
+
+	/* Another thread may loosen it at the same time, and restore it. */
+	for (int tries = 0; fd == -EACCES && tries < LAYER_OPEN_TRIES; tries++) {
+		struct loosened loosened = { 0 };
+
+		fd = layer_open(store, id);
+		if (fd != -EACCES)
+			return fd;
+		if (loosen(subvolumes_fd, id, fd, &loosened, ret_detail) < 0)
+			return fd;
+		fd = layer_open(store, id);
+		r = loosened_restore(subvolumes_fd, id, &loosened);
+		if (r) {
+			fd_close(fd);
+			*ret_detail = "its mode, which keeps its owner out, could not be set again";
+			return r;
+		}
+	}
+	return fd;
 }
 
 int layer_open_error(int error)

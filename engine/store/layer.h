@@ -21,6 +21,13 @@ void layer_open_call(struct varve_store *store, struct call *call, const char *i
 int layer_open(struct varve_store *store, const char *id);
 
 /*
+ * The same for the owner of the layer, whose mode programs in it may have changed: where that keeps
+ * the owner out (-EACCES) it is changed for the moment. A crash in between leaves it changed.
+ * *RET_DETAIL is set where the mode could not be changed or restored.
+ */
+int layer_open_owned(struct varve_store *store, const char *id, const char **ret_detail);
+
+/*
  * What an error of those two means to the caller: a link in the layer's place is not a directory.
  */
 int layer_open_error(int error);

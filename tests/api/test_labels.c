@@ -519,6 +519,26 @@ START_TEST(test_hostile)
 }
 END_TEST
 
+/** Use labels of layers whose programs have shut their owner out of them. */
+static void use_shut(struct varve_store *store, const char *home)
+{
+	static const mode_t modes[] = { 0, 0111, 0300, 04055 };
+	for (size_t i = 0; i < TEST_COUNT(modes); i++) {
+		char *id = test_path("shut-%o", modes[i]), *path = test_layer(home, id);
+		struct stat stat_;
+		create_labelled(store, id, NULL, STRINGS("shut=1"), "x", 1);
+		ck_assert_int_eq(chmod(path, modes[i]), 0);
+		ck_assert_str_eq(labels_of(store, id), "shut=1");
+		ck_assert_str_eq(found(store, STRINGS("shut=1")), id);
+		test_error(label(store, id, 0, STRINGS("shut=2"), NULL), 0);
+		ck_assert_str_eq(found(store, STRINGS("shut=2")), id);
+		/* Its mode is as its programs have set it. */
+		ck_assert_int_eq(stat(path, &stat_), 0);
+		ck_assert_uint_eq(stat_.st_mode & 07777, modes[i]);
+		test_remove_layer(store, id);
+	}
+}
+
 /** Use labels without privilege. */
 static int use_unprivileged(void *data)
 {
@@ -540,6 +560,7 @@ static int use_unprivileged(void *data)
 	ck_assert_uint_eq(report.records_removed, 1);
 	test_remove_layer(store, "base");
 	ck_assert_int_eq(test_entries(test_path("%s/.varve/layers", home)), 1);
+	use_shut(store, home);
 	test_close(store);
 	return 0;
 }
