@@ -603,6 +603,9 @@
 /* How often a layer whose mode keeps its owner out is opened while others do the same. */
 #define LAYER_OPEN_TRIES 8
 
+/* Inode numbers between two files whose records one search finds: it takes as long as a call. */
+#define RECORD_SCAN_GAP_MAX 64
+
 /* How often a record of several attributes may be replaced while it is read. */
 #define RECORD_TRIES 64
 

@@ -7,17 +7,18 @@
  *	NAMES  Where we may search trees, one search of the references from the subvolume that holds
  *	       `subvolumes`: no layer is touched, so cold ones stay cold. Elsewhere reads the directory.
  *	LOOK   Elsewhere: looks at each entry, LIST_BATCH at a time.
- *	READ   Where labels are asked for: reads each layer's record by its name, drops what does not
- *	       match, and proves the rest. The search has given the uuids; elsewhere those layers that
- *	       have a record are opened.
+ *	READ   Where labels are asked for: reads each layer's record, by a search of their tree, else by
+ *	       its name, drops what does not match, and proves the rest. The search has given the uuids;
+ *	       elsewhere those layers that have a record are opened.
  */
 #include "engine/base/id.h"
 #include "engine/core/request.h"
 #include "engine/dir/entries.h"
 #include "engine/ops/ops.h"
 #include "engine/store/layer.h"
-#include "engine/store/record.h"
+#include "engine/store/record_scan.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 enum list_state { LIST_NAMES, LIST_LOOK, LIST_READ, LIST_STATES };
@@ -37,6 +38,8 @@ struct list_name {
 	/* The layer's uuid, where records are read and trees searched; its record, NULL: none. */
 	uint8_t uuid[BTRFS_UUID_SIZE];
 	struct record *record;
+	/* Its record has been looked at. */
+	bool read;
 	char text[];
 };
 
@@ -184,8 +187,8 @@ static int list_names(struct op *op)
 	return op_call(op);
 }
 
-/* Close the gaps; go on to the records, where those are asked for. */
-static int list_finish(struct list_op *listing)
+/* Close the gaps. */
+static void list_compact(struct list_op *listing)
 {
 	size_t kept = 0;
 
@@ -193,6 +196,12 @@ static int list_finish(struct list_op *listing)
 		if (listing->names[i])
 			listing->names[kept++] = listing->names[i];
 	listing->count = kept;
+}
+
+/* Close the gaps; go on to the records, where those are asked for. */
+static int list_finish(struct list_op *listing)
+{
+	list_compact(listing);
 	if (listing->error)
 		return listing->error;
 	return listing->read && listing->op.state < LIST_READ ? LIST_READ : OP_END;
@@ -288,22 +297,14 @@ static int list_prove(struct list_op *listing, struct list_name *name)
 	return !memcmp(name->uuid, name->record->uuid, sizeof(name->uuid));
 }
 
-/*
- * Read the record of NAME: 1 when the layer is to be in the list, 0 or -errno. One that cannot be
- * read counts as none: else it would hide all others.
- */
-static int list_read_name(struct list_op *listing, struct record_reader *reader,
-			  struct list_name *name)
+/* Judge NAME by the record that was found: 1 when the layer is to be in the list, 0 or -errno. */
+static int list_judge(struct list_op *listing, struct list_name *name)
 {
-	int r;
-
-	free(TAKE_PTR(name->record));
-	r = record_reader_read(reader, name->text, &name->record);
-	if (r && !record_unread(r))
-		return r;
+	name->read = true;
 	if (name->record &&
 	    record_matches(name->record, listing->filters, listing->filters_count)) {
-		r = list_prove(listing, name);
+		int r = list_prove(listing, name);
+
 		/* 20,000 records of 48 KiB that nobody asked for would take a gigabyte. */
 		if (!listing->give)
 			free(TAKE_PTR(name->record));
@@ -314,6 +315,83 @@ static int list_read_name(struct list_op *listing, struct record_reader *reader,
 	return !listing->filters_count;
 }
 
+/* NAME was judged as RESULT: drop it where that is 0. 0 or -errno. */
+static int list_judged(char **name, int result)
+{
+	if (!result)
+		list_name_free(TAKE_PTR(*name));
+	return MIN(result, 0);
+}
+
+/* The search has found RECORD, that of the name at OF. */
+static int list_take_record(void *data, void *of, struct record *record)
+{
+	struct list_op *listing = data;
+	char **text = of;
+	struct list_name *name = list_name_of(*text);
+
+	free(TAKE_PTR(name->record));
+	name->record = record;
+	return listing->op.request->cancelled ? -ECANCELED
+					      : list_judged(text, list_judge(listing, name));
+}
+
+/* What is to be searched, and for which list. */
+struct list_scan {
+	struct list_op *listing;
+	struct record_scan scan;
+};
+
+/* ENTRY is in the directory of the records: let it be searched, if it is of a layer. */
+static int list_scan_entry(void *data, const struct dirent64 *entry)
+{
+	struct list_scan *scan = data;
+	struct list_op *listing = scan->listing;
+	const char *name = entry->d_name;
+	char **found;
+
+	if (entry->d_type != DT_REG || !listing->count)
+		return 0;
+	found = bsearch(&name, listing->names, listing->count, sizeof(*listing->names),
+			list_compare);
+	return found ? record_scan_add(&scan->scan, &listing->op.request->core->io.fault,
+				       entry->d_ino, found)
+		     : 0;
+}
+
+/* Search for all records at once. 0 or -errno. */
+static int list_scan_records(struct list_op *listing, struct record_reader *reader)
+{
+	struct list_scan scan = { .listing = listing };
+	_cleanup_close_ int fd = -EBADF;
+	int r;
+
+	if (reader->dir.dir_fd < 0 || !op_store(&listing->op)->layout.privileged)
+		return 0;
+	fd = RET_NERRNO(openat(reader->dir.dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	if (fd < 0)
+		return fd;
+	r = entries_read(fd, list_scan_entry, &scan);
+	if (!r)
+		r = record_scan_run(&scan.scan, reader, list_take_record, listing);
+	record_scan_end(&scan.scan);
+	return r;
+}
+
+/*
+ * Read the record of NAME: as list_judge(). One that cannot be read counts as none: else it would
+ * hide all others.
+ */
+static int list_read_name(struct list_op *listing, struct record_reader *reader,
+			  struct list_name *name)
+{
+	int r;
+
+	free(TAKE_PTR(name->record));
+	r = record_reader_read(reader, name->text, &name->record);
+	return r && !record_unread(r) ? r : list_judge(listing, name);
+}
+
 /* Read all records, on a lane thread. */
 static int list_read_run(struct call *call)
 {
@@ -321,19 +399,22 @@ static int list_read_run(struct call *call)
 	struct record_reader reader;
 	int r = record_reader_begin(&reader, op_store(&listing->op));
 
-	for (size_t i = 0; r >= 0 && i < listing->count; i++) {
-		/* The step may have begun anew. */
-		if (!listing->names[i])
-			continue;
+	/* The step may have begun anew. */
+	list_compact(listing);
+	if (!r)
+		r = list_scan_records(listing, &reader);
+	for (size_t i = 0; !r && i < listing->count; i++) {
+		char **name = &listing->names[i];
+
 		if (listing->op.request->cancelled)
 			r = -ECANCELED;
-		else
-			r = list_read_name(listing, &reader, list_name_of(listing->names[i]));
-		if (!r)
-			list_name_free(TAKE_PTR(listing->names[i]));
+		/* There is none, it is long, or it was replaced since the directory was listed. */
+		else if (*name && !list_name_of(*name)->read)
+			r = list_judged(name,
+					list_read_name(listing, &reader, list_name_of(*name)));
 	}
 	record_reader_end(&reader);
-	return MIN(r, 0);
+	return r;
 }
 
 static int list_read(struct op *op)

@@ -63,6 +63,13 @@ struct sweep {
 	char blamed[VARVE_FAILURE_PATH_SIZE], cause_text[VARVE_FAILURE_DETAIL_SIZE];
 	/* All was written out, to make room. */
 	bool flushed;
+	/*
+	 * At an open, where there are records: remember the names in `subvolumes`; those, sorted
+	 * once all are there.
+	 */
+	bool remembers;
+	char **names;
+	size_t names_count, names_capacity;
 };
 
 static struct sweep *sweep_of(struct op *op)
@@ -330,9 +337,38 @@ static int sweep_trash(void *data, const char *name)
 	return sweep->op.request->cancelled ? -ECANCELED : 0;
 }
 
+/* Remember NAME in `subvolumes`; one that is not costs a look at it. */
+static void sweep_remember(struct sweep *sweep, const char *name)
+{
+	struct fault *fault = &op_store(&sweep->op)->core.io.fault;
+	char *copy = fault_calloc(fault, 1, strlen(name) + 1);
+	int r = fault_reserve(fault, &sweep->names, sweep->names_count, 1, &sweep->names_capacity,
+			      sizeof(*sweep->names));
+
+	if (!r && copy)
+		sweep->names[sweep->names_count++] = strcpy(copy, name);
+	else
+		free(copy);
+}
+
+/* Forget the names in `subvolumes`. */
+static void sweep_forget(struct sweep *sweep)
+{
+	while (sweep->names_count)
+		free(sweep->names[--sweep->names_count]);
+	free(TAKE_PTR(sweep->names));
+	sweep->names_capacity = 0;
+}
+
+/* Compare two names bytewise. */
+static int sweep_compare(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 /*
  * Destroy NAME in `subvolumes`, .varve.OWNER.*, if the owner is gone; or remove it, if it is a
- * stand-in.
+ * stand-in. At an open the names of layers are remembered.
  */
 static int sweep_reserved(void *data, const char *name)
 {
@@ -344,8 +380,11 @@ static int sweep_reserved(void *data, const char *name)
 		++*sweep->removed;
 		return 0;
 	}
-	if (strncmp(name, prefix, strlen(prefix)))
+	if (strncmp(name, prefix, strlen(prefix))) {
+		if (sweep->remembers)
+			sweep_remember(sweep, name);
 		return 0;
+	}
 	dot = strchr(owner, '.');
 	if (dot && sweep_gone(sweep, name, owner, (size_t)(dot - owner), NULL))
 		sweep_remove(sweep, sweep->dir_fd, name);
@@ -372,13 +411,12 @@ static int sweep_labels(void *data, const char *name)
 {
 	struct sweep *sweep = data;
 	struct varve_store *store = op_store(&sweep->op);
-	struct stat stat;
 	bool damaged;
 	int r;
 
-	/* To open each layer takes time: an open looks at those alone whose place is free. */
-	if (!store->opened &&
-	    !fstatat(store->layout.subvolumes_fd, name, &stat, AT_SYMLINK_NOFOLLOW))
+	/* To look at each layer takes time: an open looks at those alone whose place was free. */
+	if (sweep->names_count &&
+	    bsearch(&name, sweep->names, sweep->names_count, sizeof(*sweep->names), sweep_compare))
 		return 0;
 	/* Nearly all belong to layers: those are not locked for. */
 	r = record_belongs(store, name, &damaged);
@@ -450,6 +488,8 @@ static int sweep_run(struct call *call)
 	report->failures = 0;
 	sweep->error = 0;
 	sweep->locked = false;
+	sweep_forget(sweep);
+	sweep->remembers = !store->opened && layout_any(store, LAYOUT_RECORDS);
 	/* To look at each layer takes time; an open does not, and create does it for its own. */
 	sweep->snapshot = store->opened && sweep_snapshot(store);
 	r = sweep_place(sweep, layout_find(store, LAYOUT_TRASH), layout_name(LAYOUT_TRASH),
@@ -457,6 +497,8 @@ static int sweep_run(struct call *call)
 	if (!r)
 		r = sweep_place(sweep, store->layout.subvolumes_fd, LAYER_PLACE,
 				&report->staging_removed, sweep_reserved);
+	if (sweep->names_count)
+		qsort(sweep->names, sweep->names_count, sizeof(*sweep->names), sweep_compare);
 	if (!r)
 		r = sweep_place(sweep, layout_find(store, LAYOUT_STAGING),
 				layout_name(LAYOUT_STAGING), &report->staging_removed,
@@ -468,6 +510,7 @@ static int sweep_run(struct call *call)
 		r = sweep_place(sweep, layout_find(store, LAYOUT_RECORDS),
 				layout_name(LAYOUT_RECORDS), &report->records_removed,
 				sweep_labels);
+	sweep_forget(sweep);
 	if (!r)
 		sweep_groups(sweep);
 	/* Opening a store waits for no other process. */

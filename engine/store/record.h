@@ -43,6 +43,9 @@
 #include "engine/store/record_content.h"
 #include "engine/store/store.h"
 
+/* The attribute that a record begins in. */
+#define RECORD_ATTRIBUTE_FIRST "user.vrec.0"
+
 /* Reads many records, on one thread. */
 struct record_reader {
 	struct varve_store *store;

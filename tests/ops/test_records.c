@@ -105,6 +105,78 @@ START_TEST(test_removal_looks)
 }
 END_TEST
 
+/* Nor does an open look at each layer that has a record; one whose layer is gone is removed. */
+START_TEST(test_open_looks)
+{
+	enum { MANY = 300 };
+	const char **ids;
+	char *home = test_home();
+	test_close(open_with(home, MANY, (const char *const[]){ "job=1", NULL }, &ids));
+	test_subvolume_destroy(test_layer(home, ids[7]));
+	count_begin();
+	struct varve_store *store = test_open(home);
+	calls.counts = false;
+	ck_assert_uint_lt(calls.looks, MANY / 4);
+	ck_assert_int_eq(test_entries(test_path("%s/.varve/layers", home)), MANY - 1);
+	ck_assert(!test_exists(test_path("%s/.varve/layers/%s", home, ids[7])));
+	test_close(store);
+}
+END_TEST
+
+/*
+ * Records are found by a few searches, not by a call each; also those that were changed since,
+ * whose files are new, and with other files in between. One that is too long for a search is read.
+ */
+START_TEST(test_find_calls)
+{
+	enum { MANY = 300, LONG = 20000 };
+	struct varve_find_options find = VARVE_FIND_OPTIONS_INIT;
+	struct varve_label_options change = VARVE_LABEL_OPTIONS_INIT;
+	struct varve_layer_record **records;
+	const char **ids;
+	char *home = test_home(), **found;
+	size_t count;
+	struct varve_store *store = open_with(home, MANY, (const char *const[]){ "job=1", NULL },
+					      &ids);
+	test_create(store, "plain", NULL);
+	for (unsigned i = 0; i < 10 * MANY; i++)
+		test_write(test_path("%s/file-%u", home, i), "");
+	change.labels = (const char *const[]){ "job=2", NULL };
+	for (unsigned i = 0; i < 5; i++)
+		test_error(varve_layer_label_wait(store, ids[i * 7], &change, NULL, NULL), 0);
+	change.flags = VARVE_LABEL_RECORD;
+	change.record = test_alloc(LONG);
+	change.record_bytes = LONG;
+	test_error(varve_layer_label_wait(store, ids[99], &change, NULL, NULL), 0);
+	find.flags = VARVE_FIND_RECORDS;
+	count_begin();
+	test_error(varve_layer_find_wait(store, &find, &found, &records, &count, NULL), 0);
+	calls.counts = false;
+	ck_assert_uint_le(calls.attributes, 4);
+	ck_assert_uint_le(calls.ioctls, 40);
+	ck_assert_uint_eq(count, MANY + 1);
+	for (size_t i = 0; i < count; i++) {
+		unsigned number = 0;
+		if (sscanf(found[i], "layer-%u", &number) != 1) {
+			ck_assert_ptr_null(records[i]);
+			continue;
+		}
+		bool changed = number == 99 || (number < 35 && number % 7 == 0);
+		ck_assert_uint_eq(records[i]->labels_count, 1);
+		ck_assert_str_eq(records[i]->labels[0], changed ? "job=2" : "job=1");
+		ck_assert_uint_eq(records[i]->bytes_count, number == 99 ? LONG : 0);
+	}
+	free(found);
+	free(records);
+	find.flags = 0;
+	find.labels = change.labels;
+	test_error(varve_layer_find_wait(store, &find, &found, NULL, &count, NULL), 0);
+	ck_assert_uint_eq(count, 6);
+	free(found);
+	test_close(store);
+}
+END_TEST
+
 /* Be there, with all descriptors of the parent. */
 static int stay(void *data)
 {
@@ -215,5 +287,5 @@ START_TEST(test_texts)
 }
 END_TEST
 
-TEST_MAIN("records", test_removal_looks, test_forked, test_texts,
+TEST_MAIN("records", test_removal_looks, test_open_looks, test_find_calls, test_forked, test_texts,
 	  test_holder_with_stalled_mount)
