@@ -10,6 +10,7 @@
 #include "cli.h"
 #include "flight.h"
 #include "idmap.h"
+#include "label.h"
 
 static const struct option_spec create_options[] = {
 	{ .name = "parent",
@@ -27,6 +28,9 @@ static const struct option_spec create_options[] = {
 	{ .name = "label",
 	  .argument = "K=V",
 	  .help = "give the layers this label, as job=17 (repeatable)" },
+	{ .name = "record",
+	  .argument = "FILE",
+	  .help = "give the layers what FILE has as their record" },
 	{ .name = "selinux-label",
 	  .argument = "LABEL",
 	  .help = "set this SELinux label on all files" },
@@ -133,8 +137,10 @@ static int create_run(struct cli *cli, const struct arguments *arguments)
 	char **storage_options = create_storage_options(arguments);
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
 	const char *file = options_value(arguments, "apply"), **labels;
+	const char *record = options_value(arguments, "record");
 	struct varve_chown_options shift;
-	int status;
+	void *bytes = NULL;
+	int status = CLI_DONE;
 
 	if (idmap_read(cli, "create", arguments, &shift) < 0) {
 		create_free_options(storage_options);
@@ -160,12 +166,18 @@ static int create_run(struct cli *cli, const struct arguments *arguments)
 		cli->output.source = "template";
 	if (options_has(arguments, "read-only"))
 		options.flags |= VARVE_CREATE_READ_ONLY;
+	if (record && label_read_record(cli, "create", record, &bytes, &options.record_bytes) < 0)
+		status = CLI_FAILED;
+	options.record = bytes;
 	if (file) {
 		options.apply = &apply;
 		options.apply_fd = apply_open(cli, "create", file);
+		if (options.apply_fd < 0)
+			status = CLI_FAILED;
 	}
-	status = options.apply_fd < 0 ? CLI_FAILED
-				      : flight_run_operands(cli, &create_job, arguments, &options);
+	if (status == CLI_DONE)
+		status = flight_run_operands(cli, &create_job, arguments, &options);
+	free(bytes);
 	if (file && options.apply_fd >= 0)
 		close(options.apply_fd);
 	idmap_free(&shift);

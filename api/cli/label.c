@@ -2,9 +2,12 @@
 /* label.c: the command `label`, and labels as the commands that list layers write them. */
 #include "label.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "apply.h"
 #include "flight.h"
 
 json_t *label_json(const struct varve_layer_record *record)
@@ -41,10 +44,55 @@ char *label_text(const struct varve_layer_record *record)
 	return text;
 }
 
+/** Read up to SIZE bytes of FD to its end: how many there are, or -errno. */
+static ssize_t label_read(int fd, char *bytes, size_t size)
+{
+	size_t count = 0;
+
+	while (count < size) {
+		ssize_t got = read(fd, bytes + count, size - count);
+
+		if (got < 0 && errno != EINTR)
+			return -errno;
+		if (!got)
+			break;
+		count += got < 0 ? 0 : (size_t)got;
+	}
+	return (ssize_t)count;
+}
+
+int label_read_record(struct cli *cli, const char *command, const char *file, void **ret_bytes,
+		      size_t *ret_count)
+{
+	int fd = apply_open(cli, command, file);
+	ssize_t count;
+	char *bytes;
+
+	if (fd < 0)
+		return fd;
+	/* One byte more shows that it is too long, and nothing endless is read. */
+	bytes = output_memory(malloc(VARVE_RECORD_BYTES_MAX + 1));
+	count = label_read(fd, bytes, VARVE_RECORD_BYTES_MAX + 1);
+	close(fd);
+	if (count >= 0 && count <= VARVE_RECORD_BYTES_MAX) {
+		*ret_bytes = bytes;
+		*ret_count = (size_t)count;
+		return 0;
+	}
+	free(bytes);
+	if (count < 0)
+		output_complain(&cli->output, "%s: %s: %s", command, file, strerror((int)-count));
+	else
+		output_complain(&cli->output, "%s: %s: a record has up to %d bytes", command, file,
+				VARVE_RECORD_BYTES_MAX);
+	return count < 0 ? (int)count : -E2BIG;
+}
+
 /** What is to be changed. */
 struct label_change {
 	struct varve_label_options options; /**< How. */
 	bool show;                          /**< Nothing: the labels are written. */
+	bool bytes;                         /**< Or the record. */
 };
 
 /** Submit the change of ID, or the question for its labels. */
@@ -57,6 +105,19 @@ static int label_submit(struct flight *flight, const char *id, varve_callback *c
 		return varve_layer_record(flight->cli->store, id, callback, user_data, ret_request);
 	return varve_layer_label(flight->cli->store, id, &change->options, callback, user_data,
 				 ret_request);
+}
+
+/** Set member "record_hex" of OBJECT to the bytes of RECORD. */
+static void label_set_bytes(json_t *object, const struct varve_layer_record *record)
+{
+	const unsigned char *bytes = record->bytes;
+	char *text = output_memory(malloc(record->bytes_count * 2 + 1));
+
+	*text = '\0';
+	for (size_t i = 0; i < record->bytes_count; i++)
+		sprintf(text + 2 * i, "%02x", bytes[i]);
+	json_object_set_new(object, "record_hex", json_string(text));
+	free(text);
 }
 
 /** Write the labels: they do not outlive the callback, and there is one layer. */
@@ -73,7 +134,13 @@ static void label_take(struct flight_slot *slot, const struct varve_result *resu
 		output_set_number(object, "revision", result->record->revision);
 		output_set_number(object, "record_bytes", result->record->bytes_count);
 		json_object_set_new(object, "labels", label_json(result->record));
+		if (change->bytes)
+			label_set_bytes(object, result->record);
 		output_json(&cli->output, object);
+		return;
+	}
+	if (change->bytes) {
+		output_bytes(&cli->output, result->record->bytes, result->record->bytes_count);
 		return;
 	}
 	for (size_t i = 0; change->show && i < result->record->labels_count; i++) {
@@ -98,6 +165,10 @@ static const struct flight_job label_job = {
 static const struct option_spec label_options[] = {
 	{ .name = "delete", .argument = "KEY", .help = "delete this label, as KEY- (repeatable)" },
 	{ .name = "only", .help = "delete all other labels" },
+	{ .name = "record",
+	  .argument = "FILE",
+	  .help = "set the record to what FILE has, - being standard input" },
+	{ .name = "print-record", .help = "write the record, and change nothing" },
 	{ .name = "revision",
 	  .argument = "N",
 	  .help = "fail unless this is the layer's revision (see --json)" },
@@ -142,14 +213,32 @@ static int label_revision(struct cli *cli, const struct arguments *arguments,
 	return -1;
 }
 
+/** See that a record can be written here. Return 0, or -1 after a message. */
+static int label_prints(struct cli *cli, const struct label_change *change)
+{
+	const char *wrong = NULL;
+
+	if (!change->bytes)
+		return 0;
+	if (!change->show)
+		wrong = "--print-record changes nothing: leave out what does";
+	else if (!cli->json && cli->output.terminal)
+		wrong = "will not write a record to a terminal";
+	if (wrong)
+		output_complain(&cli->output, "label: %s", wrong);
+	return wrong ? -1 : 0;
+}
+
 /** Change the labels of a layer, or write them. */
 static int label_run(struct cli *cli, const struct arguments *arguments)
 {
+	const char *file = options_value(arguments, "record");
 	size_t most = arguments->operands_count + arguments->given_count + 1;
 	const char **labels = output_memory(calloc(most, sizeof(*labels))),
 		   **deleted = output_memory(calloc(most, sizeof(*deleted)));
 	struct label_change change = { .options = VARVE_LABEL_OPTIONS_INIT };
 	struct arguments first = *arguments;
+	void *bytes = NULL;
 	int status = CLI_USAGE;
 
 	label_sort(arguments, labels, deleted);
@@ -157,10 +246,21 @@ static int label_run(struct cli *cli, const struct arguments *arguments)
 	change.options.deleted = deleted;
 	if (options_has(arguments, "only"))
 		change.options.flags |= VARVE_LABEL_ONLY;
-	change.show = !*labels && !*deleted && !change.options.flags;
+	if (file)
+		change.options.flags |= VARVE_LABEL_RECORD;
+	change.bytes = options_has(arguments, "print-record");
 	first.operands_count = 1;
-	if (label_revision(cli, arguments, &change.options) == 0)
+	if (label_revision(cli, arguments, &change.options) == 0) {
+		change.show = !*labels && !*deleted && !change.options.flags;
+		status = label_prints(cli, &change) < 0 ? CLI_USAGE : CLI_DONE;
+	}
+	if (status == CLI_DONE && file &&
+	    label_read_record(cli, "label", file, &bytes, &change.options.record_bytes) < 0)
+		status = CLI_FAILED;
+	change.options.record = bytes;
+	if (status == CLI_DONE)
 		status = flight_run_operands(cli, &label_job, &first, &change);
+	free(bytes);
 	free(labels);
 	free(deleted);
 	return status;
@@ -171,7 +271,7 @@ const struct command label_command = {
 	.operands = "ID [KEY=VALUE|KEY-]...",
 	.summary = "set or delete labels of a layer, or print them",
 	.notes =
-		"KEY=VALUE sets a label, KEY- deletes one. Without either the labels are printed.\n",
+		"KEY=VALUE sets a label, KEY- deletes one. Without a change the labels are printed.\n",
 	.options = label_options,
 	.operands_min = 1,
 	.operands_max = SIZE_MAX,

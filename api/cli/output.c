@@ -134,6 +134,13 @@ void output_text(struct output *output, const char *format, ...)
 	va_end(arguments);
 }
 
+void output_bytes(struct output *output, const void *bytes, size_t count)
+{
+	output_begin(output);
+	if (count)
+		fwrite(bytes, 1, count, output->file);
+}
+
 /**
  * Write NAME with all that does not print in the user's locale as \xHH, so that no name can steer
  * the terminal, and a backslash as two, so that the name can be read back.

@@ -70,6 +70,9 @@ __attribute__((format(printf, 2, 3))) void output_text(struct output *output, co
 /** Write NAME, escaped on a terminal. */
 void output_name(struct output *output, const char *name);
 
+/** Write COUNT bytes as they are. */
+void output_bytes(struct output *output, const void *bytes, size_t count);
+
 /** Write a line: KEY padded to WIDTH, a space, and VALUE, escaped on a terminal. */
 void output_pair(struct output *output, const char *key, int width, const char *value);
 

@@ -74,6 +74,54 @@ run --json label db
 grep -q '"key":"bytes","value":"\\ufffd\\u0001","value_hex":"ff01"\|"key":"bytes","value":"'$'\xef\xbf\xbd''\\u0001","value_hex":"ff01"' "$scratch/out" ||
 	lib_fail "bytes that are no text:" "$(cat "$scratch/out")"
 
+# ---- records -------------------------------------------------------------------------------------------------------------
+
+# Any bytes, by a file or by standard input, as they were given.
+printf 'a\0\xff\n\nb' >"$scratch/record"
+quietly create --record "$scratch/record" --label with=record recorded second
+for layer in recorded second; do
+	run label --print-record "$layer"
+	cmp "$scratch/out" "$scratch/record" || lib_fail "--print-record $layer:" "$(od -c "$scratch/out")"
+done
+run label recorded
+expect 0 $'with=record\n' ""
+run --json label --print-record recorded
+[[ "$(jq -r .record_hex "$scratch/out")" == 6100ff0a0a62 && "$(jq .record_bytes "$scratch/out")" == 6 ]] ||
+	lib_fail "--json --print-record:" "$(cat "$scratch/out")"
+quietly label --record - recorded more=1 <<<"new"
+run label --print-record recorded
+expect 0 $'new\n' ""
+run label recorded
+expect 0 $'more=1\nwith=record\n' ""
+# Without one nothing is written; an empty file takes it away.
+run label --print-record plain
+expect 0 "" ""
+: >"$scratch/empty"
+quietly label --record "$scratch/empty" recorded
+run label --print-record recorded
+expect 0 "" ""
+# The longest, and one byte more, of which no more is read.
+head -c 49152 /dev/zero >"$scratch/record"
+quietly label --record "$scratch/record" recorded
+run label --print-record recorded
+cmp "$scratch/out" "$scratch/record" || lib_fail "the longest record"
+printf x >>"$scratch/record"
+run label --record "$scratch/record" recorded
+expect 1 "" "varve: label: $scratch/record: a record has up to 49152 bytes"
+run create --record /dev/zero never
+expect 1 "" "varve: create: /dev/zero: a record has up to 49152 bytes"
+run label --record "$scratch/missing" recorded
+expect 1 "" "varve: label: $scratch/missing: No such file or directory"
+run label --record "$scratch" recorded
+expect 1 "" "varve: label: $scratch: Is a directory"
+run label --print-record --only recorded
+expect 2 "" "varve: label: --print-record changes nothing: leave out what does"
+run label --print-record missing
+expect 1 "" "varve: no layer missing"
+run exists never
+expect 1 "" ""
+quietly rm recorded second
+
 # ---- what is wrong, and what goes with a layer ---------------------------------------------------------------------------
 
 run create --label job never
