@@ -27,10 +27,14 @@
 #include "health.h"
 #include "listener.h"
 #include "lock.h"
+#include "metrics.h"
 #include "notify.h"
+#include "scrape.h"
 #include "service.h"
 
 #define NS_PER_MS 1000000u
+/** The name of a socket of systemd's that is for metrics. */
+#define SERVE_METRICS_NAME "metrics"
 
 /** The daemon. */
 struct serve {
@@ -45,8 +49,10 @@ struct serve {
 	struct access *access;
 	struct health *health;
 	struct snapshots *snapshots;
-	/** Where clients connect. */
-	struct listener listeners[LISTENER_PASSED_MAX + 1];
+	struct metrics *metrics;
+	struct scraper *scraper;
+	/** Where clients connect, and where metrics are read. */
+	struct listener listeners[LISTENER_PASSED_MAX + 2];
 	unsigned listeners_count;
 	/** Due when draining, or cutting, has taken too long. */
 	struct loop_timer patience;
@@ -69,6 +75,14 @@ static void serve_accepted(void *data, int fd)
 	connection_accept(serve->server, fd, pid);
 }
 
+/** A reader of metrics connects. */
+static void serve_scraped(void *data, int fd)
+{
+	struct serve *serve = data;
+
+	scraper_accept(serve->scraper, fd);
+}
+
 /** A connection has ended: its descriptor is free. */
 static void serve_ended(void *data)
 {
@@ -84,22 +98,45 @@ static void serve_recorded(void *data, const struct server_record *record)
 	struct serve *serve = data;
 
 	access_record(serve->access, record);
+	metrics_record(serve->metrics, record);
+}
+
+/** Accept on the socket that was added last, as ACCEPTED: 0, or -errno after a message. */
+static int serve_start(struct serve *serve, void (*accepted)(void *data, int fd))
+{
+	int r = listener_start(&serve->listeners[serve->listeners_count - 1], serve->loop, accepted,
+			       serve);
+
+	if (r < 0)
+		complain("a socket cannot be served: %s", strerror(-r));
+	return r;
 }
 
 /** Make the sockets, or take those of systemd: 0, or -errno after a message. */
 static int serve_listen(struct serve *serve, const struct listener_passed *passed)
 {
+	const struct serve_options *options = serve->options;
+	unsigned metrics = 0;
 	int r = 0;
 
-	for (unsigned i = 0; i < passed->count; i++)
+	for (unsigned i = 0; !r && i < passed->count; i++) {
+		bool is_metrics = !strcmp(passed->names[i], SERVE_METRICS_NAME);
+
+		metrics += is_metrics;
 		serve->listeners[serve->listeners_count++].source.fd = passed->first + (int)i;
-	if (!passed->count || serve->options->socket_named)
-		r = listener_bind(&serve->listeners[serve->listeners_count++],
-				  serve->options->socket, false);
-	for (unsigned i = 0; !r && i < serve->listeners_count; i++) {
-		r = listener_start(&serve->listeners[i], serve->loop, serve_accepted, serve);
-		if (r < 0)
-			complain("a socket cannot be served: %s", strerror(-r));
+		r = serve_start(serve, is_metrics ? serve_scraped : serve_accepted);
+	}
+	if (!r && (passed->count == metrics || options->socket_named)) {
+		r = listener_bind(&serve->listeners[serve->listeners_count++], options->socket,
+				  false);
+		if (!r)
+			r = serve_start(serve, serve_accepted);
+	}
+	if (!r && options->metrics) {
+		r = listener_bind(&serve->listeners[serve->listeners_count++], options->metrics,
+				  true);
+		if (!r)
+			r = serve_start(serve, serve_scraped);
 	}
 	return r;
 }
@@ -269,6 +306,10 @@ static int serve_create(struct serve *serve)
 		r = health_create(serve->server, &serve->health);
 	if (!r)
 		r = grpc_server_add(serve->server, snapshots_methods, serve->snapshots);
+	if (!r)
+		r = metrics_create(serve->server, serve->store, &serve->metrics);
+	if (!r)
+		r = scraper_create(serve->loop, serve->metrics, &serve->scraper);
 	if (r < 0) {
 		complain("no memory");
 		return r;
@@ -305,6 +346,7 @@ static void serve_destroy(struct serve *serve)
 		serve->server->ended = NULL;
 		connection_cut_all(serve->server);
 	}
+	scraper_destroy(serve->scraper);
 	if (serve->store_source.data)
 		loop_remove(serve->loop, &serve->store_source);
 	varve_close(serve->store);
@@ -312,6 +354,7 @@ static void serve_destroy(struct serve *serve)
 	health_destroy(serve->health);
 	grpc_server_destroy(serve->server);
 	access_destroy(serve->access);
+	metrics_destroy(serve->metrics);
 	if (serve->loop)
 		loop_timer_stop(serve->loop, &serve->patience);
 	loop_destroy(serve->loop);

@@ -73,6 +73,13 @@
 /** The longest key that the access log shows. */
 #define ACCESS_KEY_BYTES_MAX 128
 
+/** Connections that read metrics at once. */
+#define SCRAPE_CONNECTIONS_MAX 16
+/** Bytes of a request for metrics. */
+#define SCRAPE_REQUEST_BYTES_MAX 4096
+/** Milliseconds that such a connection may live. */
+#define SCRAPE_MS 10000
+
 /** Bytes of a key or a name: bbolt, in which containerd keeps them too, takes 32,768. */
 #define SNAPSHOT_KEY_BYTES_MAX 16384
 /** Bytes of a label, key and value together: containerd's own limit. */

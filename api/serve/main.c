@@ -14,6 +14,8 @@
  *	server.c	methods; all connections and calls
  *	health.c	the health service
  *	access.c	a line for each call
+ *	metrics.c	counters and latencies of calls
+ *	scrape.c	HTTP for those
  *	listener.c	sockets, made here or passed by systemd
  *	lock.c notify.c	one daemon a home; systemd's messages
  *	options.c	the command line

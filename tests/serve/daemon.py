@@ -268,6 +268,75 @@ def case_drain():
     daemon.end()
 
 
+def fetch(address, request=b"GET /metrics HTTP/1.0\r\n\r\n"):
+    """Ask ADDRESS by HTTP; return the status line and the body."""
+    client = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
+    client.settimeout(HANG_S)
+    client.connect(address)
+    client.sendall(request)
+    head, _, body = ends(client).partition(b"\r\n\r\n")
+    return head.split(b"\r\n")[0].decode(), body.decode()
+
+
+def case_metrics():
+    path = os.path.join(scratch, "metrics.sock")
+    daemon = Daemon("counted", "--metrics", path)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    with daemon.channel() as channel:
+        for _ in range(3):
+            assert call(channel) == SERVING
+        fails(grpc.StatusCode.NOT_FOUND, call, channel, message=b"\n\3abc")
+        fails(grpc.StatusCode.UNIMPLEMENTED, call, channel, '/hostile."name\\/x')
+        status, text = fetch(path)
+    assert status == "HTTP/1.1 200 OK", status
+    for line in ('varve_serve_rpcs_total{method="grpc.health.v1.Health/Check",code="OK"} 3',
+                 'varve_serve_rpcs_total{method="grpc.health.v1.Health/Check",code="NOT_FOUND"} 1',
+                 'varve_serve_rpcs_total{method="unknown",code="UNIMPLEMENTED"} 1',
+                 'varve_serve_rpc_seconds_count{method="grpc.health.v1.Health/Check"} 4',
+                 'varve_serve_rpc_seconds_bucket{method="unknown",le="+Inf"} 1',
+                 "varve_serve_connections 1", "varve_serve_calls 0"):
+        assert line in text.split("\n"), (line, text)
+    # The store's own follow, and all is OpenMetrics.
+    assert text.count("# EOF") == 1 and text.endswith("# EOF\n"), text[-200:]
+    try:
+        from prometheus_client.openmetrics.parser import text_string_to_metric_families
+        names = [family.name for family in text_string_to_metric_families(text)]
+        assert "varve_serve_rpc_seconds" in names and any(not name.startswith("varve_serve") for name in names), names
+    except ImportError:
+        print("not parsed: there is no prometheus_client")
+    assert fetch(path, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")[0] == "HTTP/1.1 404 Not Found"
+    assert fetch(path, b"POST /metrics HTTP/1.1\r\n\r\n")[0] == "HTTP/1.1 405 Method Not Allowed"
+    # Half a request, too long a one, and one that goes away.
+    assert fetch(path, b"GET /metrics " + b"x" * 5000)[0] == ""
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(path)
+    client.sendall(b"GET /met")
+    client.close()
+    assert fetch(path)[0] == "HTTP/1.1 200 OK"
+    daemon.stop()
+    assert not os.path.exists(path)
+
+
+def case_metrics_loopback():
+    probe = socket.create_server(("127.0.0.1", 0))
+    address = probe.getsockname()
+    probe.close()
+    daemon = Daemon("loopback", "--metrics", f"127.0.0.1:{address[1]}")
+    assert fetch(address)[0] == "HTTP/1.1 200 OK"
+    daemon.stop()
+    # Others than this machine's own have nothing to ask.
+    daemon = Daemon("loopback", "--metrics", f"0.0.0.0:{address[1]}", wait=False)
+    daemon.end(1)
+    assert "127.0.0.1:PORT" in daemon.errors(), daemon.errors()
+    # systemd's, by its name.
+    calls, metrics = listening(os.path.join(scratch, "calls.sock")), listening(os.path.join(scratch, "passed.sock"))
+    daemon = Daemon("loopback", fds=[metrics.fileno(), calls.fileno()], environment={"LISTEN_FDNAMES": "metrics:varve.socket"})
+    with grpc.insecure_channel("unix:" + os.path.join(scratch, "calls.sock")) as channel:
+        assert call(channel) == SERVING
+    assert fetch(os.path.join(scratch, "passed.sock"))[0] == "HTTP/1.1 200 OK"
+    daemon.stop()
+
+
 def main():
     names = sys.argv[1:] or [name[5:] for name in globals() if name.startswith("case_")]
     try:
