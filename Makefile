@@ -14,6 +14,7 @@ BINDIR ?= $(PREFIX)/bin
 # The command looks here for the daemon: in ../libexec, seen from BINDIR.
 LIBEXECDIR ?= $(PREFIX)/libexec
 MANDIR ?= $(PREFIX)/share/man
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 DESTDIR ?=
 
@@ -170,17 +171,19 @@ install: all ## install into DESTDIR/PREFIX
 	install -m 755 $(B)/varve $(DESTDIR)$(BINDIR)/
 	if [ -x $(B)/varve-bench ]; then install -m 755 $(B)/varve-bench $(DESTDIR)$(BINDIR)/; fi
 	if [ -x $(B)/varve-serve ]; then install -d $(DESTDIR)$(LIBEXECDIR)/varve; \
-		install -m 755 $(B)/varve-serve $(DESTDIR)$(LIBEXECDIR)/varve/; fi
+		install -m 755 $(B)/varve-serve $(DESTDIR)$(LIBEXECDIR)/varve/; \
+		install -d $(DESTDIR)$(UNITDIR); install -m 644 api/serve/systemd/varve.socket $(DESTDIR)$(UNITDIR)/; \
+		sed -e 's|@BINDIR@|$(BINDIR)|' api/serve/systemd/varve.service.in >$(DESTDIR)$(UNITDIR)/varve.service; fi
 	install -m 644 api/cli/varve.bash $(DESTDIR)$(COMPLETIONDIR)/varve
-	for s in 1 3 5 7; do install -d $(DESTDIR)$(MANDIR)/man$$s; \
+	for s in 1 3 5 7 8; do install -d $(DESTDIR)$(MANDIR)/man$$s; \
 	    for m in docs/man/*.$$s; do install -m 644 $$m $(DESTDIR)$(MANDIR)/man$$s/; done; done
 
 .PHONY: uninstall
 uninstall: ## remove what install has put there
 	rm -f $(DESTDIR)$(INCLUDEDIR)/varve.h $(DESTDIR)$(LIBDIR)/libvarve.a $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libvarve.so \
 		$(DESTDIR)$(LIBDIR)/pkgconfig/varve.pc $(DESTDIR)$(BINDIR)/varve $(DESTDIR)$(BINDIR)/varve-bench $(DESTDIR)$(COMPLETIONDIR)/varve \
-		$(DESTDIR)$(LIBEXECDIR)/varve/varve-serve
-	for m in docs/man/*.[1357]; do rm -f "$(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}"; done
+		$(DESTDIR)$(LIBEXECDIR)/varve/varve-serve $(DESTDIR)$(UNITDIR)/varve.socket $(DESTDIR)$(UNITDIR)/varve.service
+	for m in docs/man/*.[13578]; do rm -f "$(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}"; done
 
 .PHONY: clean
 clean: ## remove what was built, in $(B)

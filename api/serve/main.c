@@ -26,6 +26,7 @@
  *	filter.c	containerd's filters
  *	service*.c	the snapshots service
  *	list.c		`varve serve list`
+ *	config.c	lines for the configuration of containerd
  *	daemon.c	from the start to the end
  */
 #include <stdint.h>
@@ -34,6 +35,7 @@
 
 #include <varve.h>
 
+#include "config.h"
 #include "daemon.h"
 #include "list.h"
 
@@ -64,6 +66,9 @@ int main(int argc, char **argv)
 		options_help();
 	else if (!status && options.version)
 		printf("varve %s\n", varve_version());
+	else if (!status && options.print_config)
+		status = config_print(options.print_config, options.containerd_version,
+				      options.home, options.socket);
 	else if (!status)
 		status = daemon_run(&options);
 	options_free(&options);

@@ -31,6 +31,8 @@ enum {
 	OPTION_SHARED_HOME,
 	OPTION_STORE_OPT,
 	OPTION_DEBUG,
+	OPTION_PRINT_CONFIG,
+	OPTION_CONTAINERD_VERSION,
 };
 
 /** One option. */
@@ -55,6 +57,10 @@ static const struct {
 	{ OPTION_STORE_OPT, "store-opt", "K=V",
 	  "option of the store, as btrfs.min_space=1g (repeatable)" },
 	{ OPTION_DEBUG, "debug", "LIST", "trace op,ring,lane,btrfs or all on standard error" },
+	{ OPTION_PRINT_CONFIG, "print-config", "CLIENT",
+	  "print the lines of configuration for containerd, and end" },
+	{ OPTION_CONTAINERD_VERSION, "containerd-version", "VERSION",
+	  "... of this version (else of the one that is installed)" },
 	{ OPTION_VERSION, "version", NULL, "show the version" },
 	{ OPTION_HELP, "help", NULL, "show this help" },
 };
@@ -164,6 +170,12 @@ static int options_take(struct serve_options *options, int number)
 		return OPTIONS_USAGE;
 	case OPTION_DEBUG:
 		options->debug = optarg;
+		return 0;
+	case OPTION_PRINT_CONFIG:
+		options->print_config = optarg;
+		return 0;
+	case OPTION_CONTAINERD_VERSION:
+		options->containerd_version = optarg;
 		return 0;
 	default:
 		fprintf(stderr, "Try 'varve serve --help' for more.\n");

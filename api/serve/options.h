@@ -30,6 +30,9 @@ struct serve_options {
 	const char **store_options;
 	unsigned store_options_count;
 	const char *debug;
+	/** The client whose configuration is printed, or NULL; its version, or NULL. */
+	const char *print_config;
+	const char *containerd_version;
 	/** Show the help, or the version, and end. */
 	bool help, version;
 };

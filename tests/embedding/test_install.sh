@@ -47,7 +47,7 @@ check_pages() {
 	local -a pages=()
 	command -v mandoc >/dev/null || return 0
 	cd "$1"
-	for page in "$root"/docs/man/*.[1357]; do
+	for page in "$root"/docs/man/*.[13578]; do
 		pages+=("man${page##*.}/${page##*/}")
 	done
 	if ! show_pages "${pages[@]}"; then
@@ -91,3 +91,6 @@ rm -rf -- "$tmp/build"
 install_into /opt/varve "$tmp/stage"
 grep -q '^prefix=/opt/varve$' "$tmp/stage/opt/varve/lib/pkgconfig/varve.pc" || fail "varve.pc names another prefix"
 diff <(cd "$prefix" && find . | sort) <(cd "$tmp/stage/opt/varve" && find . | sort) || fail "DESTDIR takes other files"
+if [[ -e "$build/varve-serve" ]]; then
+	expect_line "$tmp/stage/opt/varve/lib/systemd/system/varve.service" '^ExecStart=/opt/varve/bin/varve serve '
+fi
