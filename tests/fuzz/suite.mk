@@ -11,7 +11,7 @@ $(B)/tests/fuzz/apply-fuzzer: $(B)/tests/fuzz/apply.o $(B)/libvarve-internal.a
 fuzz-programs:
 ifneq ($(FUZZ_CC),)
 	@$(MAKE) --no-print-directory CC='$(FUZZ_CC)' CFLAGS='-O1 -g' SAN=address,undefined,fuzzer-no-link B=$(B)/fuzz \
-		$(B)/fuzz/tests/fuzz/apply-fuzzer
+		$(B)/fuzz/tests/fuzz/apply-fuzzer $(if $(SERVE_MISSING),,$(B)/fuzz/tests/serve/frames-fuzzer)
 else
 	@echo "skipped: the fuzzers need clang"
 endif
