@@ -225,10 +225,11 @@ static void commit_look_up(struct commit *commit, struct labels *labels)
 	char layer[SNAPSHOT_LAYER_SIZE];
 	int r;
 
-	if (index_find(index, name)) {
-		rpc_end_key(rpc, GRPC_ALREADY_EXISTS, name, "exists");
-	} else if (!snapshot || !snapshot_visible(snapshot)) {
+	/* In the order in which containerd's own snapshotters look. */
+	if (!snapshot || !snapshot_visible(snapshot)) {
 		rpc_end_key(rpc, GRPC_NOT_FOUND, key, "does not exist");
+	} else if (index_find(index, name)) {
+		rpc_end_key(rpc, GRPC_ALREADY_EXISTS, name, "exists");
 	} else if (snapshot->worker) {
 		rpc_wait(rpc, snapshot);
 	} else if (snapshot->kind != SNAPSHOT_ACTIVE) {

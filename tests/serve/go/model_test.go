@@ -35,12 +35,13 @@ var modelLabels = []string{"one", "containerd.io/gc.root", "with.dots.in/it", "w
 // What the labels are set to; an empty value is no label.
 var modelValues = []string{"", "1", "two", "3,4", "\u00e9"}
 
-// Filters for lists, some of which do not parse.
+// Filters for lists, some of which do not parse. None has a regular expression that does not compile: containerd logs it and finds
+// nothing, the server under test may say so.
 var modelFilters = []string{
 	"name==x", "name!=x", "kind==active", "kind==committed", "kind==view", "kind!=view", "kind==Active", "parent==x", "parent!=x", "parent",
 	"parent==\"\"", "labels.one", "labels.one==1", "labels.one!=1", "labels.\"with.dots.in/it\"", "labels.\"with.dots.in/it\"==two",
 	"labels.\"containerd.io/gc.root\"~=^[a-z]+$", "name~=^default/", "name~=.", "name~=\"^[a-y]\"", "kind==active,labels.one",
-	"name!=x,kind!=view,parent", "nosuch==1", "nosuch", "nosuch!=1", "labels", "labels.", "name==", "==x", "name==x,", "name~=(", "name=x",
+	"name!=x,kind!=view,parent", "nosuch==1", "nosuch", "nosuch!=1", "labels", "labels.", "name==", "==x", "name==x,", "name=x",
 	"name==\"unclosed", "", ",", "name==\"y,z\"", "labels.\"with \\\"quotes\\\"\"", "parent~=^a/", "labels.one~=^(1|two)$", "name == x",
 }
 
@@ -288,8 +289,9 @@ func (p *pair) usage(key string) {
 	if !p.same(nil, nil, ourError, referenceError) {
 		return
 	}
-	// What is new is counted by both; files that the parent has, too, by btrfs alone.
-	if ours.Size > reference.Size || ours.Inodes > reference.Inodes || (ours.Size >= modelFileSize) != (reference.Size >= modelFileSize) {
+	// Data that is new is counted by both; files that the parent has, too, by btrfs alone. Of inodes both have a notion of their own: a
+	// directory that was replaced by a like one is new for varve.
+	if ours.Size > reference.Size || (ours.Size >= modelFileSize) != (reference.Size >= modelFileSize) {
 		p.fail("usage of %q: %+v, %+v", key, ours, reference)
 	}
 }
