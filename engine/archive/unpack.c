@@ -5,6 +5,7 @@
 #include "engine/archive/unpack_place.h"
 #include "engine/archive/whiteout.h"
 #include "engine/base/limits.h"
+#include "engine/base/thread.h"
 #include "engine/core/fds.h"
 #include "engine/dir/beneath.h"
 #include "engine/dir/loosen.h"
@@ -155,6 +156,7 @@ static int unpack_create(struct unpack *unpack, struct archive_entry *entry, int
 	if (unpack->owner_uid == unpack->uid && unpack->owner_gid == unpack->gid &&
 	    !unpack->force_mode && !unpack->lib.archive_entry_xattr_reset(entry))
 		mode = unpack_mode(unpack, entry) & ACCESSPERMS;
+	unpack->made_mode = unpack->dir_plain ? mode : UNPACK_MODE_UNKNOWN;
 	fd = RET_NERRNO(
 		openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
 	return unpack_check(unpack, "openat", fd);
@@ -174,6 +176,7 @@ static int unpack_file(struct unpack *unpack, struct archive *archive, struct ar
 	if (!r)
 		r = unpack_dress(unpack, entry, fd,
 				 unpack_perm(unpack, unpack_mode(unpack, entry)));
+	unpack->made_mode = UNPACK_MODE_UNKNOWN;
 	if (!r)
 		r = unpack_check(unpack, "futimens", RET_NERRNO(futimens(fd, times)));
 	/* No wait, and so no barrier; but the flush finds little left to do. */
@@ -665,6 +668,10 @@ static int unpack_archive(struct unpack *unpack)
 		     unpack->cancelled);
 	unpack->uid = geteuid();
 	unpack->gid = getegid();
+	unpack->made_mode = UNPACK_MODE_UNKNOWN;
+	unpack->own_umask = thread_leave_fs();
+	if (unpack->own_umask)
+		umask(0);
 	if (!r)
 		r = unpack_digests_begin(unpack);
 	if (!r && (unpack->lib.archive_read_support_filter_none(archive) < ARCHIVE_WARN ||

@@ -306,10 +306,14 @@ int unpack_shed(struct unpack *unpack, int fd)
 int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd, mode_t mode)
 {
 	char value[UNPACK_OVERRIDE_BYTES];
-	struct stat stat;
+	struct stat stat = { .st_uid = unpack->uid,
+			     .st_gid = unpack->gid,
+			     .st_mode = unpack->made_mode };
 	bool owned;
-	int r = unpack_check(unpack, "fstat", RET_NERRNO(fstat(fd, &stat))), size;
+	int r = 0, size;
 
+	if (unpack->made_mode == UNPACK_MODE_UNKNOWN)
+		r = unpack_check(unpack, "fstat", RET_NERRNO(fstat(fd, &stat)));
 	if (r)
 		return r;
 	owned = stat.st_uid == unpack->owner_uid && stat.st_gid == unpack->owner_gid;

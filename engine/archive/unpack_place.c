@@ -158,6 +158,18 @@ void unpack_leave(struct unpack *unpack)
 	unpack->dir_leads = false;
 }
 
+/*
+ * Is what a file made in the directory at hand will be known without a look? That takes a directory
+ * in which nobody else changes what is inherited, and a umask that nobody else changes.
+ */
+static bool unpack_plain(const struct unpack *unpack)
+{
+	struct stat stat;
+
+	return unpack->unseen && unpack->own_umask && !unpack->dir_default &&
+	       !fstat(unpack->dir_fd, &stat) && !(stat.st_mode & S_ISGID);
+}
+
 int unpack_enter(struct unpack *unpack, const char *path, bool make, const char **ret_name)
 {
 	const char *slash = strrchr(path, '/');
@@ -186,6 +198,7 @@ int unpack_enter(struct unpack *unpack, const char *path, bool make, const char 
 	if (!r) {
 		unpack->dir_default = make &&
 				      opath_getxattr(unpack->dir_fd, ACL_DEFAULT, NULL, 0) > 0;
+		unpack->dir_plain = make && unpack_plain(unpack);
 		return unpack->dir_fd;
 	}
 	unpack_leave(unpack);

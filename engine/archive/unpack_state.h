@@ -37,6 +37,8 @@ struct unpack {
 	 * there. The operation sets it.
 	 */
 	bool writeback;
+	/* Nobody else sees the layer yet. The operation sets it. */
+	bool unseen;
 
 	/* ---- set by unpack_run() ---- */
 	/*
@@ -80,6 +82,8 @@ struct unpack {
 	bool overflowed;
 	/* What its group may have: S_IRWXG, or what a list that could not be kept gives it. */
 	mode_t group_most;
+	/* The thread's umask is its own, and allows all. */
+	bool own_umask;
 	/* The sum of the sizes in the entries. */
 	uint64_t size;
 	/* The losses. */
@@ -105,6 +109,10 @@ struct unpack {
 	 * entry at hand.
 	 */
 	bool dir_default, dressed;
+	/* A new file in it has the owner of new files, and the mode that it is made with. */
+	bool dir_plain;
+	/* The mode of the file at hand, known so; UNPACK_MODE_UNKNOWN: it is not. */
+	mode_t made_mode;
 	/*
 	 * Times of directories, to be set at the end, as are the modes of LATE_COUNT: their paths
 	 * one after the other.
@@ -125,6 +133,7 @@ struct unpack {
 
 /* Mode of a directory that the archive takes for granted. */
 #define UNPACK_DIR_MODE 0755
+#define UNPACK_MODE_UNKNOWN ((mode_t)-1)
 
 /* CALL failed with ERROR: 0 or more is fine and handed back. */
 static inline int unpack_check(struct unpack *unpack, const char *call, int error)

@@ -2,8 +2,10 @@
 #include "engine/base/thread.h"
 #include "engine/base/limits.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 int thread_start(const char *name, void *(*run)(void *data), void *data, pthread_t *ret_thread)
 {
@@ -24,4 +26,9 @@ int thread_start(const char *name, void *(*run)(void *data), void *data, pthread
 	snprintf(full_name, sizeof(full_name), "varve-%s", name);
 	pthread_setname_np(*ret_thread, full_name);
 	return 0;
+}
+
+bool thread_leave_fs(void)
+{
+	return !unshare(CLONE_FS) && !chdir("/");
 }

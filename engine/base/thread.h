@@ -7,6 +7,7 @@
 #define VARVE_BASE_THREAD_H
 
 #include <pthread.h>
+#include <stdbool.h>
 
 /* Bytes of a thread's name, its NUL included. */
 #define THREAD_NAME_BYTES 16
@@ -16,5 +17,11 @@
  * -errno.
  */
 int thread_start(const char *name, void *(*run)(void *data), void *data, pthread_t *ret_thread);
+
+/*
+ * Give the calling thread, which must be ours, a working directory (the root) and a umask of its
+ * own, unless it has them: false where that is refused. Takes no privilege.
+ */
+bool thread_leave_fs(void);
 
 #endif

@@ -8,11 +8,11 @@
  * anew.
  */
 #include "engine/dir/xattr.h"
+#include "engine/base/thread.h"
 #include "engine/base/util.h"
 
 #include <fcntl.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/syscall.h>
@@ -67,7 +67,7 @@ static bool xattr_here(struct xattr_dir *dir)
 	 * directories, too.
 	 */
 	if (!dir->own)
-		dir->own = !unshare(CLONE_FS) && !chdir("/");
+		dir->own = thread_leave_fs();
 	dir->here = dir->own && !fchdir(dir->dir_fd);
 	dir->refused = !dir->here;
 	return dir->here;

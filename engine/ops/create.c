@@ -666,7 +666,7 @@ static void create_interrupt(struct op *op)
 static int create_unpack(struct op *op)
 {
 	op->interrupt = create_interrupt;
-	create_of(op)->unpack->writeback = true;
+	create_of(op)->unpack->writeback = create_of(op)->unpack->unseen = true;
 	commit_write_begin(op);
 	call_function(&op->call, LANE_STREAM, "openat", create_unpack_run);
 	return op_call(op);

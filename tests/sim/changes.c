@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -164,6 +165,27 @@ WRAP(int, syncfs, (int fd))
 	kernel_enter("syncfs", ERRORS_NONE);
 	slot = kernel_inode(fd, false);
 	return (int)kernel_answer(slot < 0 ? slot : model_flush());
+}
+
+/* Modes are not looked at: a thread may have a umask of its own. */
+WRAP(int, unshare, (int flags))
+{
+	OUTSIDE(__real_unshare(flags));
+	kernel_enter("unshare", ERRORS_NONE);
+	return (int)kernel_answer(flags == CLONE_FS ? 0 : -EPERM);
+}
+
+WRAP(int, chdir, (const char *path))
+{
+	OUTSIDE(__real_chdir(path));
+	kernel_enter("chdir", ERRORS_NONE);
+	return (int)kernel_answer(strcmp(path, "/") ? -ENOENT : 0);
+}
+
+WRAP(mode_t, umask, (mode_t mode))
+{
+	OUTSIDE(__real_umask(mode));
+	return 022;
 }
 
 WRAP(int, sync_file_range, (int fd, off64_t offset, off64_t size, unsigned flags))

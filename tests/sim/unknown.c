@@ -18,7 +18,6 @@
 UNKNOWN(int, mount, (const char *a, const char *b, const char *c, unsigned long d, const void *e),
 	(a, b, c, d, e))
 UNKNOWN(int, umount2, (const char *path, int flags), (path, flags))
-UNKNOWN(int, unshare, (int flags), (flags))
 UNKNOWN(int, access, (const char *path, int mode), (path, mode))
 UNKNOWN(int, chmod, (const char *path, mode_t mode), (path, mode))
 UNKNOWN(int, unlink, (const char *path), (path))
@@ -49,5 +48,4 @@ UNKNOWN(int, posix_spawnp,
 	(to, file, actions, attributes, argv, envp))
 UNKNOWN(int, pipe2, (int fds[2], int flags), (fds, flags))
 UNKNOWN(int, timerfd_create, (int clock, int flags), (clock, flags))
-UNKNOWN(int, chdir, (const char *path), (path))
 UNKNOWN(int, fchdir, (int fd), (fd))

@@ -1,0 +1,81 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# varve-test: mount=yes root=yes backend=any
+# A file without attributes takes five system calls where a layer is made from an archive: strace counts those of archives with more and
+# with fewer files. Whatever the umask is, and what a directory lets files inherit, they have their modes and owners.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/lib.sh"
+command -v strace >/dev/null || { echo "needs strace"; exit 77; }
+lib_start pool
+layers="$home/subvolumes"
+
+readonly DIRECTORIES=5 FEW=50 MORE=150 CALLS_MOST=5
+umask 022
+
+# Pack $1 files in each directory as $scratch/$1.tar.
+pack() {
+	local i
+	for ((i = 0; i < DIRECTORIES; i++)); do
+		mkdir -p "$scratch/$1/dir-$i"
+		(cd "$scratch/$1/dir-$i" && head -c $((1000 * $1)) /dev/urandom | split -b 1000 -a 4 -d - file-)
+	done
+	tar -C "$scratch/$1" --sort=name -cf "$scratch/$1.tar" .
+}
+
+# Print the number of calls on files and descriptors that creating a layer of $scratch/$1.tar takes.
+calls_of() {
+	# A leak checker cannot work under a tracer.
+	ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" strace -f -qq -e trace=%file,%desc -e signal=none -o "$scratch/trace" \
+		"$varve" "${lib_options[@]}" create --apply "$scratch/$1.tar" "made-$1"
+	grep -c '(' "$scratch/trace"
+}
+
+pack "$FEW"
+pack "$MORE"
+few="$(calls_of "$FEW")"
+more="$(calls_of "$MORE")"
+files=$((DIRECTORIES * (MORE - FEW)))
+# A few more to read the archive, and to wait.
+if (((more - few) * 10 > files * (10 * CALLS_MOST + 1))); then
+	sed -E 's/^[0-9]+ +([a-z0-9_]+)\(.*/\1/' "$scratch/trace" | sort | uniq -c | sort -rn | head
+	lib_fail "$((more - few)) calls for $files files more"
+fi
+
+# ---- modes and owners ----------------------------------------------------------------------------------------------------
+
+# A base whose directories let files inherit a group, or a list.
+quietly create base
+mkdir "$layers/base/"{plain,group,list}
+chgrp 1234 "$layers/base/group"
+chmod 2775 "$layers/base/group"
+if command -v setfacl >/dev/null; then
+	setfacl -d -m u:1234:rwx,o::--- "$layers/base/list"
+fi
+for directory in plain group list late; do
+	mkdir -p "$scratch/tree/$directory"
+	for mode in 644 755 600 4755 2755 666; do
+		echo "$mode" >"$scratch/tree/$directory/$mode"
+		chmod "$mode" "$scratch/tree/$directory/$mode"
+	done
+done
+chgrp 1234 "$scratch/tree/late"
+chmod 2775 "$scratch/tree/late"
+# Without an entry for the directories of the base; "late" gets its group in the middle.
+tar -C "$scratch/tree" --no-recursion -cf "$scratch/tree.tar" plain/644 late/644 late/755 plain/755 plain/600 plain/4755 plain/2755 plain/666 \
+	{group,list}/{644,755,600,4755,2755,666} late late/{600,4755,2755,666}
+for mask in 000 022 077; do
+	(
+		umask "$mask"
+		quietly create --apply "$scratch/tree.tar" --parent base "masked-$mask"
+	)
+	for directory in plain group list late; do
+		files=("$layers/masked-$mask/$directory/"{600,644,666,755,2755,4755})
+		stat -c '%a %u %g' "${files[@]}" >"$scratch/are"
+		printf '%s 0 0\n' 600 644 666 755 2755 4755 | diff - "$scratch/are" >"$scratch/differ" ||
+			lib_fail "umask $mask: modes and owners in $directory:" "$(cat "$scratch/differ")"
+		if command -v getfacl >/dev/null && getfacl -p "${files[@]}" | grep 1234; then
+			lib_fail "umask $mask: files in $directory have inherited a list"
+		fi
+	done
+done
