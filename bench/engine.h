@@ -49,6 +49,7 @@ enum bench_kind {
 	BENCH_SYNC,     /* Make all that has ended durable. */
 	BENCH_SWEEP,    /* Remove the leftovers of dead processes. */
 	BENCH_COMMIT,   /* Commit a snapshot, which is another one from then on. */
+	BENCH_FLUSH,    /* Make the data of layers durable. */
 	BENCH_KINDS,    /* How many there are; not one of them. */
 };
 

@@ -157,6 +157,21 @@ static int containers_open(const struct bench_env *env, void **ret_context, char
 	return r;
 }
 
+/* Make the layer NAME from the archive, on disk where the job says so. Returns 0 or -errno. */
+static int containers_apply(const struct containers *containers, const char *name)
+{
+	int r = containers_run(containers,
+			       (const char *const[]){ "create-layer", "-i", name, NULL });
+
+	if (r == 0)
+		r = containers_run(containers,
+				   (const char *const[]){ "apply-diff", "-f",
+							  containers->env->archive, name, NULL });
+	if (r == 0 && containers->env->flags & BENCH_DURABLE && syncfs(containers->ours_fd) < 0)
+		r = -errno;
+	return r;
+}
+
 static int containers_queue(void *context, struct bench_op *op)
 {
 	struct containers *containers = context;
@@ -175,6 +190,9 @@ static int containers_queue(void *context, struct bench_op *op)
 		op->error = containers_run(containers,
 					   (const char *const[]){ "diffsize", op->ids[0], NULL });
 		break;
+	case BENCH_APPLY:
+		op->error = containers_apply(containers, op->ids[0]);
+		break;
 	default:
 		break;
 	}
@@ -184,7 +202,7 @@ static int containers_queue(void *context, struct bench_op *op)
 const struct bench_engine engine_containers_storage = {
 	.version = BENCH_ENGINE_VERSION,
 	.kinds = BENCH_BIT(BENCH_NOOP) | BENCH_BIT(BENCH_CHANGES) | BENCH_BIT(BENCH_DIFF) |
-		 BENCH_BIT(BENCH_DIFFSIZE),
+		 BENCH_BIT(BENCH_DIFFSIZE) | BENCH_BIT(BENCH_APPLY),
 	.name = "containers-storage",
 	.description = "the command containers-storage with its btrfs driver",
 	.open = containers_open,

@@ -9,7 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <linux/btrfs.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include "engines.h"
@@ -78,6 +81,37 @@ static int bare_one(struct bare *bare, enum bench_kind kind, const char *name, c
 	}
 }
 
+/* Flush the file system of the directory whose descriptor ARGUMENT points to: 0 or -errno. */
+static void *flush_thread(void *argument)
+{
+	intptr_t r = ioctl(*(int *)argument, BTRFS_IOC_SYNC) < 0 ? -errno : 0;
+
+	return (void *)r;
+}
+
+/* Flush for COUNT layers at once: each by a call of its own, on a thread. Returns 0 or -errno. */
+static int bare_flush(struct bare *bare, uint32_t count)
+{
+	pthread_t *threads = calloc(count, sizeof(*threads));
+	uint32_t started = 0;
+	int r = 0;
+
+	if (!threads)
+		return -ENOMEM;
+	while (r == 0 && started < count) {
+		r = -pthread_create(&threads[started], NULL, flush_thread, &bare->fd);
+		started += r == 0;
+	}
+	for (uint32_t i = 0; i < started; i++) {
+		void *result;
+
+		pthread_join(threads[i], &result);
+		r = r ? r : (int)(intptr_t)result;
+	}
+	free(threads);
+	return r;
+}
+
 static int bare_queue(void *context, struct bench_op *op)
 {
 	struct bare *bare = context;
@@ -90,6 +124,10 @@ static int bare_queue(void *context, struct bench_op *op)
 
 	if (op->kind == BENCH_NOOP)
 		return BENCH_DONE;
+	if (op->kind == BENCH_FLUSH) {
+		op->error = bare_flush(bare, op->count);
+		return BENCH_DONE;
+	}
 	for (uint32_t i = 0; i < op->count; i++) {
 		int r = bare_one(bare, op->kind, op->ids[i], op->parent);
 
@@ -114,7 +152,7 @@ static void bare_close(void *context)
 const struct bench_engine engine_ioctl = {
 	.version = BENCH_ENGINE_VERSION,
 	.kinds = BENCH_BIT(BENCH_NOOP) | BENCH_BIT(BENCH_CREATE) | BENCH_BIT(BENCH_SNAPSHOT) |
-		 BENCH_BIT(BENCH_REMOVE) | BENCH_BIT(BENCH_GET),
+		 BENCH_BIT(BENCH_REMOVE) | BENCH_BIT(BENCH_GET) | BENCH_BIT(BENCH_FLUSH),
 	.name = "ioctl",
 	.description = "the bare ioctls on open directories, one at a time on each thread",
 	.open = bare_open,

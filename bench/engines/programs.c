@@ -82,6 +82,7 @@ struct programs {
 	int subvolumes_fd;                         /* The directory of layers. */
 	const struct recipe *recipes[BENCH_KINDS]; /* By kind; NULL: not done. */
 	char paths[BENCH_KINDS][PATH_MAX];         /* Their commands; "" when not found. */
+	char sync[PATH_MAX];                       /* The command sync, where it is needed. */
 };
 
 static void programs_close(void *context)
@@ -118,6 +119,12 @@ static int programs_open(const struct bench_env *env, const struct recipe *recip
 		    program_find(recipes[i].program, programs->paths[kind], PATH_MAX) == 0)
 			continue;
 		snprintf(error, size, "the command %s is not there", recipes[i].program);
+		r = -ENOPKG;
+	}
+	/* What tar has unpacked lies in memory. */
+	if (r == 0 && env->flags & BENCH_DURABLE && env->kinds & BENCH_BIT(BENCH_APPLY) &&
+	    program_find("sync", programs->sync, PATH_MAX) < 0) {
+		snprintf(error, size, "the command sync is not there");
 		r = -ENOPKG;
 	}
 	if (r < 0)
@@ -181,7 +188,10 @@ static int programs_one(struct programs *programs, const struct recipe *recipe, 
 			arguments[i + 1] = (char *)recipe->arguments[i];
 		}
 	}
-	return program_run(arguments);
+	r = program_run(arguments);
+	if (r == 0 && recipe->kind == BENCH_APPLY && *programs->sync)
+		r = program_run((char *[]){ programs->sync, "-f", path, NULL });
+	return r;
 }
 
 static int programs_queue(void *context, struct bench_op *op)

@@ -577,8 +577,9 @@ static void reference_close(void *context)
 
 const struct bench_engine engine_reference = {
 	.version = BENCH_ENGINE_VERSION,
-	.kinds = (BENCH_BIT(BENCH_KINDS) - 1) & ~(BENCH_BIT(BENCH_APPLY) | BENCH_BIT(BENCH_INFO) |
-						  BENCH_BIT(BENCH_SYNC) | BENCH_BIT(BENCH_SWEEP)),
+	.kinds = (BENCH_BIT(BENCH_KINDS) - 1) &
+		 ~(BENCH_BIT(BENCH_APPLY) | BENCH_BIT(BENCH_INFO) | BENCH_BIT(BENCH_SYNC) |
+		   BENCH_BIT(BENCH_SWEEP) | BENCH_BIT(BENCH_FLUSH)),
 	.name = "reference",
 	.description = "the reference driver's own steps, one at a time on each thread",
 	.open = reference_open,

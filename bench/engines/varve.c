@@ -59,6 +59,7 @@ struct adapter {
 	uint64_t record;              /* Bytes of the record of new layers; 0: none. */
 	bool selinux;                 /* The kernel has a policy. */
 	uint64_t removes;             /* Flags of removals. */
+	bool digests;                 /* Archives give theirs. */
 	unsigned completed;           /* Ended since wait() began. */
 	uint64_t dispatches;          /* Calls of varve_dispatch() that ran callbacks. */
 	uint64_t changes;             /* Changed paths in the results. */
@@ -119,6 +120,7 @@ static int adapter_open(const struct bench_env *env, uint64_t flags, void **ret_
 	adapter->env = env;
 	adapter->method = env->option(env, "method");
 	adapter->removes = env->option(env, "background") ? VARVE_REMOVE_BACKGROUND : 0;
+	adapter->digests = env->option(env, "digests");
 	adapter->guarded = env->option(env, "guard_calls");
 	adapter->selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
 	adapter->record = env->option(env, "record");
@@ -135,7 +137,10 @@ static int adapter_open(const struct bench_env *env, uint64_t flags, void **ret_
 	config.home = env->home;
 	config.flags = flags | VARVE_OPEN_NO_SWEEP |
 		       (env->flags & BENCH_DURABLE ? 0 : VARVE_OPEN_RELAXED);
-	config.requests_max = env->depth;
+	/* A batch of flushes is as many requests. */
+	config.requests_max = env->depth * (env->kinds & BENCH_BIT(BENCH_FLUSH)
+						    ? (uint32_t)env->option(env, "batch")
+						    : 1);
 	config.ring_entries = (uint32_t)env->option(env, "ring_entries");
 	config.fs_threads_max = (uint32_t)env->option(env, "fs_threads_max");
 	config.commit_threads_max = (uint32_t)env->option(env, "commit_threads_max");
@@ -168,7 +173,18 @@ static int adapter_open_threads(const struct bench_env *env, void **ret_context,
 	return adapter_open(env, VARVE_OPEN_NO_URING, ret_context, error, size);
 }
 
-/* The callback of every request. */
+/* Keep what RESULT says of a failure. */
+static void adapter_explain(const struct adapter *adapter, const struct varve_result *result)
+{
+	char text[512];
+
+	if (!result->failure)
+		return;
+	varve_strerror(result->failure, text, sizeof(text));
+	adapter->env->explain(adapter->env->thread, text);
+}
+
+/* The callback of every request but flushes. */
 static void adapter_ended(struct varve_store *store, const struct varve_result *result,
 			  void *user_data)
 {
@@ -176,15 +192,59 @@ static void adapter_ended(struct varve_store *store, const struct varve_result *
 	struct adapter *adapter = op->engine_data;
 
 	op->error = result->error;
-	if (result->failure) {
-		char text[512];
-
-		varve_strerror(result->failure, text, sizeof(text));
-		adapter->env->explain(adapter->env->thread, text);
-	}
+	adapter_explain(adapter, result);
 	adapter->completed++;
 	adapter->changes += result->changes_count;
 	adapter->env->complete(adapter->env->thread, op);
+}
+
+/* Flushes that are one operation. */
+struct flushing {
+	struct bench_op *op; /* It. */
+	uint32_t left;       /* Those of them that have not ended. */
+};
+
+/* The callback of each flush. */
+static void adapter_flushed(struct varve_store *store, const struct varve_result *result,
+			    void *user_data)
+{
+	struct flushing *flushing = user_data;
+	struct bench_op *op = flushing->op;
+	struct adapter *adapter = op->engine_data;
+
+	if (result->error && !op->error)
+		op->error = result->error;
+	adapter_explain(adapter, result);
+	if (--flushing->left)
+		return;
+	free(flushing);
+	adapter->completed++;
+	adapter->env->complete(adapter->env->thread, op);
+}
+
+/* Flush the layers of OP, all at once. */
+static int adapter_flush(struct adapter *adapter, struct bench_op *op)
+{
+	struct flushing *flushing = malloc(sizeof(*flushing));
+	int r = 0;
+
+	if (!flushing)
+		return -ENOMEM;
+	*flushing = (struct flushing){ op, op->count };
+	for (uint32_t i = 0; r == 0 && i < op->count; i++) {
+		r = varve_layer_flush(adapter->store, op->ids[i], 0, adapter_flushed, flushing,
+				      NULL);
+		if (r == 0)
+			continue;
+		if (!i) {
+			free(flushing);
+			return r;
+		}
+		/* Those that were submitted end by themselves, and with the last of them OP. */
+		flushing->left = i;
+		op->error = r;
+	}
+	return 0;
 }
 
 /* Submit OP, which makes layers. */
@@ -204,6 +264,7 @@ static int adapter_make(struct adapter *adapter, struct bench_op *op)
 		options.record_bytes = adapter->record;
 	}
 	if (op->kind == BENCH_APPLY) {
+		apply.flags = adapter->digests ? VARVE_DIGESTS : 0;
 		options.apply = &apply;
 		options.apply_fd = open(adapter->env->archive, O_RDONLY | O_CLOEXEC);
 		if (options.apply_fd < 0)
@@ -285,6 +346,8 @@ static int adapter_submit(struct adapter *adapter, struct bench_op *op)
 		return varve_sync(store, 0, adapter_ended, op, NULL);
 	case BENCH_SWEEP:
 		return varve_sweep(store, adapter_ended, op, NULL);
+	case BENCH_FLUSH:
+		return adapter_flush(adapter, op);
 	case BENCH_GET:
 		return varve_layer_get(store, op->ids[0], NULL, adapter_ended, op, NULL);
 	default:

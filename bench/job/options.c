@@ -60,6 +60,7 @@ static const char *const workload_names[] = {
 	[BENCH_SYNC] = "sync",
 	[BENCH_SWEEP] = "sweep",
 	[BENCH_COMMIT] = "commit",
+	[BENCH_FLUSH] = "flush",
 	[WORKLOAD_CHURN] = "churn",
 	[WORKLOAD_MIX] = "mix",
 	NULL,
@@ -69,6 +70,7 @@ static const char *const fixture_names[] = { "flat", "image", NULL };
 static const char *const method_names[] = { "auto",        "walk",       "search", "delta",
 					    "delta-exact", "delta-walk", NULL };
 static const char *const quota_names[] = { "off", "full", "simple", NULL };
+static const char *const compress_names[] = { "none", "gzip", "zstd", NULL };
 static const char *const durability_names[] = { "relaxed", "durable", NULL };
 
 #define AT(field) offsetof(struct options, field)
@@ -108,6 +110,8 @@ static const struct option table[] = {
 	{ "filesize", OPTION_RANGE, AT(filesize), 0, SIZE_LIMIT, NULL,
 	  "bytes in each file, or a range LOW-HIGH" },
 	{ "bs", OPTION_SIZE, AT(bs), 512, 64 << 20, NULL, "bytes in each write that fills a file" },
+	{ "buffer_compress_percentage", OPTION_NUMBER, AT(compressible), 0, 99, NULL,
+	  "percent of zeros in files whose other content is unlike; 0: all hold the same" },
 	{ "randseed", OPTION_NUMBER, AT(randseed), 0, UINT64_MAX, NULL,
 	  "seed of the tree and of the operations" },
 	{ "fixture", OPTION_CHOICE, AT(fixture), 0, 0, fixture_names, "shape of the parent layer" },
@@ -127,12 +131,13 @@ static const struct option table[] = {
 	{ "record", OPTION_SIZE, AT(record), 0, OPTIONS_RECORD_MAX, NULL,
 	  "bytes of the record of each new layer, beside a label" },
 	{ "fill", OPTION_SIZE, AT(fill), 0, 1 << 30, NULL,
-	  "bytes that are written into each new layer" },
+	  "bytes that are written into each new layer, and before each flush" },
 	{ "cold", OPTION_BOOL, AT(cold), 0, 1, NULL,
 	  "mount the pool anew before the clock starts; needs --pool" },
 	{ "full", OPTION_BOOL, AT(full), 0, 1, NULL,
 	  "changes, diff, diffsize: against nothing, not against the parent" },
-	{ "gzip", OPTION_BOOL, AT(gzip), 0, 1, NULL, "apply: the archive is compressed" },
+	{ "compress", OPTION_CHOICE, AT(compress), 0, 0, compress_names,
+	  "apply: how the archive is compressed" },
 	{ "churn", OPTION_CHOICE, AT(churn), 0, 0, churn_names,
 	  "how churn's layers depend on each other" },
 	{ "width", OPTION_NUMBER, AT(width), 1, 4096, NULL,
@@ -171,6 +176,8 @@ static const struct option table[] = {
 	  "snapshotter: the command that starts the server; {root}, {socket}, {bin} are replaced" },
 	{ "socket", OPTION_STRING, AT(socket), 0, 0, NULL,
 	  "snapshotter: the socket of a server that runs" },
+	{ "digests", OPTION_BOOL, AT(digests), 0, 1, NULL,
+	  "varve: apply gives the digests of the archive" },
 	{ "ring_entries", OPTION_NUMBER, AT(ring_entries), 0, 4096, NULL,
 	  "varve: depth of the io_uring" },
 	{ "fs_threads_max", OPTION_NUMBER, AT(fs_threads_max), 0, 64, NULL,

@@ -40,6 +40,9 @@ enum churn_shape {
 	CHURN_PIPELINE,
 };
 
+/* Values of compress=. */
+enum compression { COMPRESS_NONE, COMPRESS_GZIP, COMPRESS_ZSTD, COMPRESSIONS };
+
 /* Values of fixture=. */
 enum fixture_shape {
 	FIXTURE_FLAT,  /* Even directories, sizes drawn evenly from filesize. */
@@ -110,6 +113,8 @@ struct options {
 	uint64_t dirfiles;
 	/* Bytes in each. */
 	struct range filesize;
+	/* Percent of zeros in files whose other content differs; 0: all files have the same. */
+	uint64_t compressible;
 	/* Bytes in each write that makes them. */
 	uint64_t bs;
 	/* Where the random numbers start. */
@@ -130,18 +135,20 @@ struct options {
 	uint64_t limit;
 	/* Bytes of the record of each new layer, beside a label; 0: neither. */
 	uint64_t record;
-	/* Bytes that are written into each new layer. */
+	/* Bytes that are written into each new layer, and before each flush of a layer. */
 	uint64_t fill;
 	/* Unmount and mount the pool before the clock runs. */
 	bool cold;
 	/* For the engine: without CAP_SYS_ADMIN. */
 	bool unprivileged;
+	/* varve: apply gives digests. */
+	bool digests;
 	/* varve: removals run in the background. */
 	bool background;
 	/* Compare with nothing, not with the parent. */
 	bool full;
-	/* The archive that is applied is compressed. */
-	bool gzip;
+	/* How the archive that is applied is compressed: an enum compression. */
+	uint32_t compress;
 	/* Layers in each removal of a mix. */
 	uint64_t remove_batch;
 	/* An enum churn_shape. */

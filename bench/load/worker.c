@@ -119,6 +119,16 @@ static bool fills(const struct worker *worker, const struct slot *slot)
 		slot->op.kind == BENCH_APPLY);
 }
 
+/* Write into the layers of SLOT, as far as its job says so. Returns 0 or -errno. */
+static int fill(const struct worker *worker, const struct slot *slot)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < slot->op.count; i++)
+		r = place_layer_fill(worker->place, slot->op.ids[i], worker->options->fill);
+	return r;
+}
+
 /* Take note that SLOT's operation has ended. */
 static void slot_ended(struct worker *worker, struct slot *slot)
 {
@@ -126,9 +136,8 @@ static void slot_ended(struct worker *worker, struct slot *slot)
 
 	record(worker, slot, now);
 	/* The writes of the layer's user are no part of the layer's cost. */
-	for (uint32_t i = 0; i < slot->op.count && fills(worker, slot); i++)
-		slot->op.error = place_layer_fill(worker->place, slot->op.ids[i],
-						  worker->options->fill);
+	if (fills(worker, slot))
+		slot->op.error = fill(worker, slot);
 	if (slot->op.error)
 		record_error(worker, slot);
 	if (workload_ended(&worker->workload, slot) < 0) {
@@ -184,6 +193,15 @@ static void issue(struct worker *worker, struct slot *slot, uint64_t now)
 	slot_ended(worker, slot);
 }
 
+/* Write what SLOT's operation is to flush; what fails ends the job. Returns the time after it. */
+static uint64_t written(struct worker *worker, struct slot *slot)
+{
+	slot->op.error = fill(worker, slot);
+	if (slot->op.error)
+		record_error(worker, slot);
+	return clock_ns();
+}
+
 /*
  * Begin all that can begin now. Returns false when nothing may begin before something in flight has
  * ended.
@@ -206,6 +224,8 @@ static bool issue_all(struct worker *worker, uint64_t *now)
 		if (next != WORKLOAD_OPERATION)
 			break;
 		worker->free_count--;
+		if (worker->options->fill && slot->op.kind == BENCH_FLUSH)
+			*now = written(worker, slot);
 		issue(worker, slot, *now);
 		if (worker->options->rate_iops)
 			worker->due_ns += NS_PER_S / worker->options->rate_iops;
@@ -390,7 +410,7 @@ int worker_init(struct worker *worker, const char *prefix, uint64_t seed)
 	if (worker->place && worker->workload.kinds & BENCH_BIT(BENCH_APPLY) &&
 	    snprintf(worker->archive, sizeof(worker->archive), "%s/%s%s", worker->place->fixtures,
 		     worker->workload.parent,
-		     FIXTURE_ARCHIVE(worker->options)) >= (int)sizeof(worker->archive))
+		     fixture_archive_suffix(worker->options)) >= (int)sizeof(worker->archive))
 		return -ENAMETOOLONG;
 	env_init(worker);
 	return stats_init(&worker->stats, worker->workload.kinds);

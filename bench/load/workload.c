@@ -26,7 +26,7 @@
 #define READS                                                                            \
 	(TREES | BENCH_BIT(BENCH_GET) | BENCH_BIT(BENCH_QUOTA) | BENCH_BIT(BENCH_INFO) | \
 	 BENCH_BIT(BENCH_EXISTS) | BENCH_BIT(BENCH_LIST) | BENCH_BIT(BENCH_SYNC) |       \
-	 BENCH_BIT(BENCH_SWEEP))
+	 BENCH_BIT(BENCH_SWEEP) | BENCH_BIT(BENCH_FLUSH))
 /* What compares a layer with another one. */
 #define COMPARISONS (BENCH_BIT(BENCH_CHANGES) | BENCH_BIT(BENCH_DIFF) | BENCH_BIT(BENCH_DIFFSIZE))
 /* What takes layers: each is there once. */
@@ -109,6 +109,8 @@ static void work_init(struct workload *workload)
 		workload->prepared = work;
 	if ((workload->kinds & READS) && !workload->prepared)
 		workload->prepared = 1;
+	if ((workload->kinds & BENCH_BIT(BENCH_FLUSH)) && workload->prepared < options->batch)
+		workload->prepared = options->batch;
 }
 
 /* Make the groups of forkjoin and pipeline: as many as fill the depth. */
@@ -206,6 +208,23 @@ static void fill_take(struct workload *workload, struct slot *slot, enum bench_k
 		slot_name(workload, slot, i, live_pop(&workload->live));
 }
 
+/* Fill SLOT with the flush of the next COUNT live layers, all different ones. */
+static void fill_flush(struct workload *workload, struct slot *slot, uint64_t count)
+{
+	const struct live *live = &workload->live;
+
+	if (count > live->count)
+		count = live->count;
+	slot->op.kind = BENCH_FLUSH;
+	slot->op.count = (uint32_t)count;
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t index = workload->flushed++ % live->count;
+
+		slot_name(workload, slot, i,
+			  live->items[(live->head + index) & (live->capacity - 1)]);
+	}
+}
+
 /* Fill SLOT with a KIND on a live layer drawn at random. */
 static void fill_read(struct workload *workload, struct slot *slot, enum bench_kind kind)
 {
@@ -241,6 +260,11 @@ static enum workload_next fill_kind(struct workload *workload, struct slot *slot
 		if (workload->live.count < batch)
 			return WORKLOAD_WAIT;
 		fill_take(workload, slot, kind, batch);
+		return WORKLOAD_OPERATION;
+	case BENCH_FLUSH:
+		if (!workload->live.count)
+			return WORKLOAD_WAIT;
+		fill_flush(workload, slot, batch);
 		return WORKLOAD_OPERATION;
 	default:
 		if (!workload->live.count)

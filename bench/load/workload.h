@@ -66,6 +66,7 @@ struct workload {
 	uint64_t prepared;                 /* Layers that are to be there at the start. */
 	uint64_t left;                     /* Layers (or calls) to go; UINT64_MAX: no limit. */
 	uint64_t number;                   /* Number of the next layer. */
+	uint64_t flushed;                  /* Layers that were handed out to be flushed. */
 	struct live live;                  /* Layers that may be used and removed. */
 	struct group *groups;              /* Forks or pipelines. */
 	uint32_t *ready;                   /* Those that have an operation to hand out. */

@@ -32,6 +32,16 @@
 /* When all that is in an archive was changed: any moment will do that is the same every time. */
 #define ARCHIVE_TIME "@1500000000"
 
+/* How an archive is compressed: what its name ends in, and tar's option; by compress=. */
+static const struct {
+	const char *suffix;
+	char *option;
+} formats[COMPRESSIONS] = {
+	[COMPRESS_NONE] = { ".tar", NULL },
+	[COMPRESS_GZIP] = { ".tar.gz", "--gzip" },
+	[COMPRESS_ZSTD] = { ".tar.zst", "--zstd" },
+};
+
 /* One directory of the tree. */
 struct folder {
 	uint32_t parent; /* Index of the one it lies in; 0 is the root. */
@@ -59,13 +69,18 @@ struct planned {
 
 void fixture_name(const struct options *options, char *name)
 {
-	snprintf(name, FIXTURE_NAME_SIZE, "parent-%s-%llu-%llu-%llu-%llu-%llu-%llu-%llu-%llu-v%d",
+	char content[24] = "";
+
+	if (options->compressible)
+		snprintf(content, sizeof(content), "-z%llu",
+			 (unsigned long long)options->compressible);
+	snprintf(name, FIXTURE_NAME_SIZE, "parent-%s-%llu-%llu-%llu-%llu-%llu-%llu-%llu-%llu%s-v%d",
 		 options->fixture == FIXTURE_IMAGE ? "image" : "flat",
 		 (unsigned long long)options->nrfiles, (unsigned long long)options->dirfiles,
 		 (unsigned long long)options->filesize.low,
 		 (unsigned long long)options->filesize.high, (unsigned long long)options->size,
 		 (unsigned long long)options->bs, (unsigned long long)options->randseed,
-		 (unsigned long long)options->aged, FIXTURE_VERSION);
+		 (unsigned long long)options->aged, content, FIXTURE_VERSION);
 }
 
 /* Add a directory in PARENT and go there. Returns 0 or -ENOMEM. */
@@ -190,12 +205,31 @@ static void folder_path(const struct plan *plan, uint32_t folder, char *path)
 					   length ? "/" : "", chain[--depth]);
 }
 
-/* Write SIZE bytes of FILLER to FD in writes of BS. */
-static int fill_file(int fd, const char *filler, uint64_t size, uint64_t bs)
+/* Fill the SIZE bytes at FILLER with numbers drawn from *RANDOM, PERCENT of them with zeros. */
+static void draw_content(uint64_t *random, char *filler, uint64_t size, uint64_t percent)
 {
-	while (size) {
-		ssize_t n = write(fd, filler, size < bs ? size : bs);
+	for (uint64_t i = 0; i + sizeof(uint64_t) <= size; i += sizeof(uint64_t)) {
+		/* Runs of 100 numbers: zeros, then others. */
+		bool zero = i / sizeof(uint64_t) % 100 < percent;
+		uint64_t value = zero ? 0 : random_next(random);
 
+		memcpy(filler + i, &value, sizeof(value));
+	}
+}
+
+/* Write what FILE of PLAN holds to FD: FILLER, or content of its own, which is drawn there. */
+static int fill_file(const struct plan *plan, const struct planned *file, int fd, char *filler)
+{
+	uint64_t size = file->size, bs = plan->options->bs,
+		 random = (file->number + 1) * 0x9e3779b97f4a7c15ull;
+
+	while (size) {
+		uint64_t length = size < bs ? size : bs;
+		ssize_t n;
+
+		if (plan->options->compressible)
+			draw_content(&random, filler, length, plan->options->compressible);
+		n = write(fd, filler, length);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -203,16 +237,6 @@ static int fill_file(int fd, const char *filler, uint64_t size, uint64_t bs)
 		size -= (uint64_t)n;
 	}
 	return 0;
-}
-
-/* Fill FILLER (bs bytes) with what files hold; draws from PLAN. */
-static void draw_filler(struct plan *plan, char *filler)
-{
-	for (uint64_t i = 0; i + sizeof(uint64_t) <= plan->options->bs; i += sizeof(uint64_t)) {
-		uint64_t value = random_next(&plan->random);
-
-		memcpy(filler + i, &value, sizeof(value));
-	}
 }
 
 /* Make or replace FILE below FD. */
@@ -229,7 +253,7 @@ static int make_file(const struct plan *plan, int fd, const struct planned *file
 	if (child < 0)
 		return -errno;
 	memcpy(filler, &file->number, sizeof(file->number));
-	r = fill_file(child, filler, file->size, plan->options->bs);
+	r = fill_file(plan, file, child, filler);
 	close(child);
 	return r;
 }
@@ -315,7 +339,7 @@ static int make_parent(int fd, int tree, const struct options *options, const vo
 	if (!files || !filler)
 		r = -ENOMEM;
 	if (r == 0)
-		draw_filler(&plan, filler);
+		draw_content(&plan.random, filler, options->bs, 0);
 	/* The plan must not depend on how much filler was drawn before it. */
 	plan.random = (options->randseed + 1) * 0x9e3779b97f4a7c15ull;
 	if (!plan.random)
@@ -382,6 +406,11 @@ int fixture_open(int fd, const struct options *options, const volatile int *stop
 	return r;
 }
 
+const char *fixture_archive_suffix(const struct options *options)
+{
+	return formats[options->compress].suffix;
+}
+
 int fixture_archive(const char *directory, const struct options *options)
 {
 	char name[FIXTURE_NAME_SIZE], program[PATH_MAX], tree[PATH_MAX], making[PATH_MAX],
@@ -396,7 +425,7 @@ int fixture_archive(const char *directory, const struct options *options)
 			      "--numeric-owner",
 			      "--mtime=" ARCHIVE_TIME,
 			      ".",
-			      options->gzip ? "--gzip" : NULL,
+			      formats[options->compress].option,
 			      NULL };
 	int r;
 
@@ -404,7 +433,7 @@ int fixture_archive(const char *directory, const struct options *options)
 	if (snprintf(making, sizeof(making), "%s/.packing-%d", directory, (int)getpid()) >=
 		    (int)sizeof(making) ||
 	    snprintf(tree, sizeof(tree), "%s/%s", directory, name) >= (int)sizeof(tree) ||
-	    snprintf(done, sizeof(done), "%s%s", tree, FIXTURE_ARCHIVE(options)) >=
+	    snprintf(done, sizeof(done), "%s%s", tree, fixture_archive_suffix(options)) >=
 		    (int)sizeof(done))
 		return -ENAMETOOLONG;
 	if (access(done, F_OK) == 0)

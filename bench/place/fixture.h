@@ -25,8 +25,6 @@
 #include "job/options.h"
 
 #define FIXTURE_NAME_SIZE 128
-/* What an archive of the parent of OPTIONS is called: its name, and this. */
-#define FIXTURE_ARCHIVE(options) ((options)->gzip ? ".tar.gz" : ".tar")
 #define FIXTURE_DEPTH_MAX 24
 
 /*
@@ -50,9 +48,12 @@ int fixture_edit(int tree, const struct options *options, uint64_t count, uint64
 
 /*
  * Pack the parent of OPTIONS, which is in DIRECTORY, as a tar archive beside it, under its name
- * with FIXTURE_ARCHIVE, unless it is there. Returns 0 or -errno.
+ * with fixture_archive_suffix(), unless it is there. Returns 0 or -errno.
  */
 int fixture_archive(const char *directory, const struct options *options);
+
+/* Return what the name of the archive of the parent of OPTIONS has behind the parent's own name. */
+const char *fixture_archive_suffix(const struct options *options);
 
 /* Return how many bytes of files the parent of OPTIONS has. */
 uint64_t fixture_bytes(const struct options *options);

@@ -243,8 +243,7 @@ int place_layer_fill(const struct place *place, const char *name, uint64_t bytes
 
 	if (snprintf(path, sizeof(path), "%s" FILL_NAME, name) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
-	fd = openat(place->subvolumes_fd, path,
-		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	fd = openat(place->subvolumes_fd, path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;
 	while (bytes && r == 0) {

@@ -69,7 +69,7 @@ int place_layer_make(const struct place *place, const char *name, int from);
 /* Make COUNT layers PREFIX0, PREFIX1, ... from FROM, many at a time. Returns 0 or -errno. */
 int place_layers_make(const struct place *place, const char *prefix, uint64_t count, int from);
 
-/* Write BYTES into a new file in the layer NAME. Returns 0 or -errno. */
+/* Write BYTES over the start of one file in the layer NAME, or make it. Returns 0 or -errno. */
 int place_layer_fill(const struct place *place, const char *name, uint64_t bytes);
 
 /* Remove all layers. */

@@ -19,6 +19,7 @@ enum direction result_direction(enum bench_kind kind)
 	case BENCH_APPLY:
 	case BENCH_SYNC:
 	case BENCH_COMMIT:
+	case BENCH_FLUSH:
 		return DIRECTION_WRITE;
 	case BENCH_REMOVE:
 	case BENCH_SWEEP:

@@ -65,10 +65,32 @@ for name in tar "$engine"; do
 	expect out '^  diff: IOPS=.* 2 layers'
 	expect_clean
 done
+# Compressed ones, with digests, on disk when it ends.
+for format in gzip zstd; do
+	for name in tar "$engine"; do
+		run_well --name=apply --rw=apply "--compress=$format" --digests --durability=durable "--ioengine=$name" "${common[@]}" \
+			--buffer_compress_percentage=50 --number_ios=2
+		expect out '^  apply: IOPS=.* 2 layers'
+		expect_clean
+	done
+done
 for kind in info exists list sync sweep diffsize; do
 	run_well --name=ask "--rw=$kind" "--ioengine=$engine" "${common[@]}" --number_ios=5 --iodepth=2
 	expect out "^  $kind: IOPS=.* 5 layers"
 done
+# Flushes: each layer is written to before, and as many ioctls are made at once as there are layers.
+for name in "$engine" ioctl; do
+	run_well --name=flush --rw=flush "--ioengine=$name" "${common[@]}" --fill=8k --batch=4 --iodepth=2
+	expect out '^  flush: IOPS=.* 24 layers'
+	expect_clean
+done
+if traceable; then
+	strace -f -qq -e trace=write,ioctl -e signal=none -o "$scratch/trace" "$bench" --name=x --rw=flush --ioengine=ioctl \
+		"${common[@]}" --fill=96k --batch=4 >/dev/null
+	(($(grep -c 'BTRFS_IOC_SYNC' "$scratch/trace") >= 24)) || fail "not an ioctl for each of 24 flushes"
+	# Four layers at the start, and one before each flush.
+	(($(grep -c '= 98304$' "$scratch/trace") == 28)) || fail "not as much was written as is flushed"
+fi
 for kind in exists list diffsize; do
 	run_well --name=ask "--rw=$kind" --ioengine=reference "${common[@]}" --number_ios=5
 	expect out "^  $kind: IOPS=.* 5 layers"
@@ -86,6 +108,9 @@ if command -v containers-storage >/dev/null && (($(id -u) == 0)); then
 		expect out "^  $kind: IOPS=.* 3 layers"
 		expect_clean
 	done
+	run_well --name=cs --rw=apply --ioengine=containers-storage "${common[@]}" --compress=gzip --durability=durable --number_ios=2
+	expect out '^  apply: IOPS=.* 2 layers'
+	expect_clean
 	if grep -q "containers-storage" /proc/self/mountinfo; then
 		fail "containers-storage left a mount"
 	fi

@@ -261,5 +261,36 @@ START_TEST(test_reads)
 }
 END_TEST
 
+/* All layers take turns, and those of a batch are different ones. */
+START_TEST(test_flush)
+{
+	struct workload workload;
+	struct slot slot = { 0 };
+	struct options options;
+	struct model model = { 0 };
+	uint64_t kinds[BENCH_KINDS] = { 0 };
+
+	options_init(&options);
+	options.rw = BENCH_FLUSH;
+	options.batch = 8;
+	options.number_ios = 100;
+	ck_assert_uint_eq(play(&options, &model, kinds), 100);
+	ck_assert_uint_eq(model.count, 8);
+	model_clear(&model);
+	options.live = 12;
+	ck_assert_int_eq(workload_init(&workload, &options, "p.", 1), 0);
+	ck_assert_int_eq(workload_slot_init(&workload, &slot), 0);
+	for (unsigned i = 0; i < 9; i++) {
+		ck_assert_int_eq(workload_next(&workload, &slot), WORKLOAD_OPERATION);
+		ck_assert_uint_eq(slot.op.count, 8);
+		for (unsigned j = 0; j < 8; j++)
+			ck_assert_str_eq(slot.op.ids[j], test_path("p.%u", (i * 8 + j) % 12));
+		ck_assert_int_eq(workload_ended(&workload, &slot), 0);
+	}
+	workload_slot_destroy(&slot);
+	workload_destroy(&workload);
+}
+END_TEST
+
 TEST_MAIN_UNIT("workload", test_create_and_remove, test_churn_set, test_forkjoin, test_pipeline,
-	       test_mix, test_reads)
+	       test_mix, test_reads, test_flush)
