@@ -7,7 +7,7 @@
 # they are run.
 
 # These see the library's insides; the other suites see varve.h and tests/lib, and link what is installed.
-TEST_SUITES_INTERNAL := attack crash faults ops sim unit
+TEST_SUITES_INTERNAL := attack crash faults fuzz ops sim unit
 # Two jobs unless the user has said how many.
 TEST_JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
 # The suites that also run under the address and undefined-behaviour sanitizers in `make check`.

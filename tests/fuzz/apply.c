@@ -12,9 +12,9 @@
  *				bits 2 to 5: in pieces of 2^n bytes; bit 6: into a layer of its own; bit 7: users are mapped
  *		the rest	the archive
  *
- * Linked with libFuzzer it is a fuzzer, with replay.c it runs files once each.
+ * fuzzer.c makes it a fuzzer, and replay.c runs files once each.
  */
-#include "apply.h"
+#include "fuzz.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -296,7 +296,8 @@ static void unpack(const uint8_t *bytes, size_t size, unsigned flags)
 		die_of(&failure);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/** Run an input. */
+static void apply_run(const uint8_t *data, size_t size)
 {
 	unsigned flags = size ? data[0] : 0;
 	size_t length = size ? size - 1 : 0;
@@ -317,12 +318,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	root_check();
 	if (++inputs % LAYER_INPUTS == 0)
 		renew();
-	return 0;
 }
 
-void apply_end(void)
+/** Close the store. */
+static void apply_end(void)
 {
 	if (store)
 		varve_close(store);
 	store = NULL;
 }
+
+const struct fuzz_target fuzz_apply = { "apply", apply_run, apply_end };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs the fuzz target of apply.c without libFuzzer: `replay [--cut] FILE...` gives it each file
- * once; with --cut also what is left of it when it ends, or has a byte turned over, in each block
- * of 512 bytes.
+ * Runs a fuzz target without libFuzzer: `replay [--cut] TARGET FILE...` gives it each file once;
+ * with --cut also what is left of it when it ends, or has a byte turned over, in each block of 512
+ * bytes.
  */
 #include <fcntl.h>
 #include <stdbool.h>
@@ -11,10 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "apply.h"
+#include "fuzz.h"
 
 #define INPUT_BYTES_MAX (1 << 20)
 #define BLOCK_BYTES 512
+
+/** What is run. */
+static const struct fuzz_target *target;
 
 /** An input, and what is left of the bytes behind it. */
 struct input {
@@ -49,7 +52,7 @@ static unsigned run(const struct input *input, size_t size, uint8_t clear, uint8
 	memcpy(copy, input->bytes, size);
 	if (size)
 		copy[0] = (uint8_t)((copy[0] & ~clear) | set);
-	LLVMFuzzerTestOneInput(copy, size);
+	target->run(copy, size);
 	free(copy);
 	return 1;
 }
@@ -81,20 +84,22 @@ int main(int argc, char **argv)
 {
 	bool cut = argc > 1 && !strcmp(argv[1], "--cut");
 	struct input *inputs = calloc((size_t)argc, sizeof(*inputs));
+	int first = 2 + cut;
 	unsigned count = 0;
 
-	if (!inputs)
+	target = argc > first ? fuzz_find(argv[first - 1]) : NULL;
+	if (!inputs || !target)
 		return 1;
 	/* The target changes its root: read them first. */
-	for (int i = 1 + cut; i < argc; i++)
+	for (int i = first; i < argc; i++)
 		inputs[i] = input_read(argv[i]);
-	for (int i = 1 + cut; i < argc; i++) {
+	for (int i = first; i < argc; i++) {
 		count += run(&inputs[i], inputs[i].size, 0, 0);
 		count += cut ? run_cut(&inputs[i]) : 0;
 		free(inputs[i].bytes);
 	}
 	free(inputs);
-	apply_end();
+	target->end();
 	printf("%u inputs\n", count);
 	return count ? 0 : 1;
 }

@@ -4,14 +4,14 @@
 FUZZ_CC ?= $(firstword $(foreach c,clang $(patsubst %,clang-%,21 20 19 18 17 16 15 14),$(shell command -v $(c))))
 FUZZ_SECONDS ?= 60
 
-$(B)/tests/fuzz/apply-fuzzer: $(B)/tests/fuzz/apply.o $(B)/libvarve-internal.a
+$(B)/tests/fuzz/fuzzer: $(patsubst %,$(B)/tests/fuzz/%.o,apply compress fuzzer) $(B)/libvarve-internal.a
 	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
 
 .PHONY: fuzz-programs
 fuzz-programs:
 ifneq ($(FUZZ_CC),)
 	@$(MAKE) --no-print-directory CC='$(FUZZ_CC)' CFLAGS='-O1 -g' SAN=address,undefined,fuzzer-no-link B=$(B)/fuzz \
-		$(B)/fuzz/tests/fuzz/apply-fuzzer $(if $(SERVE_MISSING),,$(B)/fuzz/tests/serve/frames-fuzzer)
+		$(B)/fuzz/tests/fuzz/fuzzer $(if $(SERVE_MISSING),,$(B)/fuzz/tests/serve/frames-fuzzer)
 else
 	@echo "skipped: the fuzzers need clang"
 endif

@@ -13,13 +13,13 @@ export ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0"
 
 # The corpus.
 btrfs -q subvolume create "$VARVE_TEST_MOUNT/replay"
-VARVE_TEST_MOUNT="$VARVE_TEST_MOUNT/replay" "$VARVE_BUILD/tests/fuzz/replay" --cut "$corpus"/*
+VARVE_TEST_MOUNT="$VARVE_TEST_MOUNT/replay" "$VARVE_BUILD/tests/fuzz/replay" --cut apply "$corpus"/*
 
 # New inputs. The fuzzer changes its root to the subvolume, so that its corpus has to lie there, by the same relative path.
 if [[ -z "$seconds" ]]; then
 	exit 0
 fi
-fuzzer="$VARVE_BUILD/fuzz/tests/fuzz/apply-fuzzer"
+fuzzer="$VARVE_BUILD/fuzz/tests/fuzz/fuzzer"
 if [[ ! -x "$fuzzer" ]]; then
 	echo "the fuzzer was not built: there is no clang"
 	exit 0
@@ -29,7 +29,7 @@ btrfs -q subvolume create "$root"
 cp -r "$corpus" "$root/corpus"
 cd "$root"
 status=0
-VARVE_TEST_MOUNT="$root" "$fuzzer" -max_total_time="$seconds" -timeout=20 -detect_leaks=0 -max_len=16384 -print_final_stats=1 corpus \
+VARVE_TEST_MOUNT="$root" VARVE_FUZZ_TARGET=apply "$fuzzer" -max_total_time="$seconds" -timeout=20 -detect_leaks=0 -max_len=16384 -print_final_stats=1 corpus \
 	>"$VARVE_TEST_MOUNT/log" 2>&1 || status=$?
 grep -E 'number_of_executed_units|new_units_added|peak_rss' "$VARVE_TEST_MOUNT/log" || true
 if ((status)); then

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The fuzz targets, as fuzzer.c and replay.c call them. */
+#ifndef FUZZ_FUZZ_H
+#define FUZZ_FUZZ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** A fuzz target. */
+struct fuzz_target {
+	const char *name;
+	/** Run one input; aborts when something is wrong. */
+	void (*run)(const uint8_t *data, size_t size);
+	/** Free what is kept from input to input. */
+	void (*end)(void);
+};
+
+extern const struct fuzz_target fuzz_apply, fuzz_compress;
+
+/** Find the target NAME; NULL: there is none. */
+const struct fuzz_target *fuzz_find(const char *name);
+
+#endif
