@@ -232,6 +232,14 @@ static int usage_delta_searched(struct op *op, int result)
 
 /* ---- WALK ------------------------------------------------------------------------------------ */
 
+/* What it comes to that the parent is gone: no inodes, and all of the layer would be new. */
+static int usage_delta_orphan(struct usage_delta *usage)
+{
+	usage->op.detail =
+		"the layer that it is a snapshot of is not in the store any more: a walk cannot tell what is new";
+	return -ESTALE;
+}
+
 /* Find and open the parent, if the layer is a snapshot. Lane thread. */
 static int usage_delta_parent(struct usage_delta *usage)
 {
@@ -246,22 +254,16 @@ static int usage_delta_parent(struct usage_delta *usage)
 	r = parent_name(store, usage->info.parent_uuid, usage->parent);
 	if (r)
 		return r;
-	r = -ESTALE;
-	if (*usage->parent) {
-		fd_close(TAKE_FD(usage->fds[0]));
-		fd_close(TAKE_FD(usage->trees[0]));
-		r = usage->fds[0] = layer_open(store, usage->parent);
-		if (r >= 0)
-			r = layer_prove(store, r, usage->parent, &info);
-		/* It may have been replaced since. */
-		if (!r && memcmp(info.uuid, usage->info.parent_uuid, BTRFS_UUID_SIZE))
-			r = -ESTALE;
-		if (r == -ENOENT)
-			r = -ESTALE;
-	}
-	if (r == -ESTALE)
-		op->detail =
-			"the layer that it is a snapshot of is not in the store any more: a walk cannot tell what is new";
+	if (!*usage->parent)
+		return usage_delta_orphan(usage);
+	fd_close(TAKE_FD(usage->fds[0]));
+	fd_close(TAKE_FD(usage->trees[0]));
+	r = usage->fds[0] = layer_open(store, usage->parent);
+	if (r >= 0)
+		r = layer_prove(store, r, usage->parent, &info);
+	/* It may have been replaced since. */
+	if (r == -ENOENT || (!r && memcmp(info.uuid, usage->info.parent_uuid, BTRFS_UUID_SIZE)))
+		return usage_delta_orphan(usage);
 	return r;
 }
 
@@ -302,7 +304,7 @@ static int usage_delta_walk_run(struct call *call)
 	if (*usage->parent) {
 		r = layer_prove(op_store(op), usage->fds[0], usage->parent, NULL);
 		if (r)
-			return r == -ENOENT ? -ESTALE : r;
+			return r == -ENOENT ? usage_delta_orphan(usage) : r;
 	}
 	numbers = (struct usage_numbers){ .inodes = walk->sums.inodes,
 					  .bytes = walk->sums.bytes,
