@@ -130,6 +130,8 @@ struct op {
 	 */
 	uint16_t slot;
 	bool direct_allowed, direct, commits;
+	/* It is published with records, under the lock of those, which the next one shares. */
+	bool recorded;
 	/*
 	 * Wait, before it begins, until others are not held up by it; it was let go so, and has
 	 * not passed: see store/background.h.

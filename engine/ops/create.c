@@ -199,7 +199,8 @@ static const char *create_staging_name(struct create *create, char buffer[VARVE_
 static void create_staged(struct create *create, int dir_fd, const char *name)
 {
 	create->staged = true;
-	if (file_handle_subvolume(dir_fd, name, &create->number))
+	/* One that has a record is opened for its uuid, which tells the number, too. */
+	if (create->record || file_handle_subvolume(dir_fd, name, &create->number))
 		create->number = 0;
 }
 
@@ -498,8 +499,11 @@ static int create_identify(struct create *create, int dir_fd, const char *name)
 		return fd;
 	create->op.call.name = "BTRFS_IOC_GET_SUBVOL_INFO";
 	r = subvol_info(fd, &info);
+	if (r < 0)
+		return r;
+	create->number = info.treeid;
 	memcpy(create->uuid, info.uuid, sizeof(create->uuid));
-	return MIN(r, 0);
+	return 0;
 }
 
 /* Find the groups that it joins; with MAKE see that they are there. 0 or -errno. */
@@ -745,6 +749,8 @@ static int create_seal(struct create *create)
 
 	if (!(create->flags & VARVE_CREATE_READ_ONLY) || create_born_read_only(create))
 		return 0;
+	/* It commits. */
+	size_record_leave(op_store(&create->op));
 	create->op.call.name = "openat";
 	fd = RET_NERRNO(openat(create_staging_fd(create), create_staging_name(create, buffer),
 			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -810,9 +816,8 @@ static int create_publish_recorded(struct create *create)
 {
 	struct op *op = &create->op;
 	struct varve_store *store = op_store(op);
-	_cleanup_unlock_ struct size_record_lock lock = { 0 };
 	struct stat stat;
-	int r = size_record_lock(store, &lock);
+	int r = size_record_enter(store);
 
 	op->call.name = "flock";
 	if (r)
@@ -845,13 +850,15 @@ static int create_publish_work(struct op *op)
 
 	if (r)
 		return r;
-	return create->recorded || create->record ? create_publish_recorded(create)
-						  : create_rename(create);
+	return op->recorded ? create_publish_recorded(create) : create_rename(create);
 }
 
 static int create_publish(struct op *op)
 {
+	struct create *create = create_of(op);
+
 	op->work = create_publish_work;
+	op->recorded = create->recorded || create->record;
 	return commit_publish(op);
 }
 
@@ -907,6 +914,7 @@ static int create_undo(struct op *op)
 	if (!create_of(op)->staged)
 		return OP_END;
 	op->work = create_undo_work;
+	op->recorded = false;
 	return commit_destroy(op);
 }
 

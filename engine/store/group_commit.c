@@ -253,6 +253,8 @@ static int commit_serial_run(struct call *call)
 	list_for_each(link, &commits->serial_ops) {
 		struct op *op = list_entry(link, struct op, link);
 
+		if (!op->recorded)
+			commits->hooks->records_end(commits->core->store);
 		if (publishes)
 			publishes--;
 		else if (!begin) {
@@ -265,6 +267,7 @@ static int commit_serial_run(struct call *call)
 			break;
 		commit_serial_work(commits, op);
 	}
+	commits->hooks->records_end(commits->core->store);
 	commits->left = left;
 	commits->destroyed_ns += begin ? now_ns() - begin : 0;
 	commit_look(commits);

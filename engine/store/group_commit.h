@@ -52,6 +52,8 @@ struct commit_hooks {
 	const char *calls[COMMIT_COVERS];
 	/* The number of the transaction committed last, 0 when it is not known. */
 	uint64_t (*generation)(struct varve_store *store);
+	/* What follows needs no lock of the records: give it back, if it is held. */
+	void (*records_end)(struct varve_store *store);
 	/* Destroys are about to run at a boundary: look what they all depend on. */
 	void (*destroys_begin)(struct varve_store *store);
 };

@@ -11,6 +11,7 @@
 #include "engine/btrfs/qgroup.h"
 #include "engine/core/reactor.h"
 #include "engine/store/quota.h"
+#include "engine/store/size_record.h"
 #include "engine/btrfs/search.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/dir/mounts.h"
@@ -494,6 +495,7 @@ static const struct commit_hooks open_hooks = {
 		   [COMMIT_METADATA] = "fsync",
 		   [COMMIT_DATA] = "BTRFS_IOC_SYNC" },
 	.generation = open_hook_generation,
+	.records_end = size_record_leave,
 	.destroys_begin = layout_look,
 };
 

@@ -86,6 +86,18 @@ void size_record_unlock(struct size_record_lock *lock)
 	lock->store = NULL;
 }
 
+int size_record_enter(struct varve_store *store)
+{
+	struct size_record_lock *lock = &store->layout.entered;
+
+	return lock->store ? 0 : size_record_lock(store, lock);
+}
+
+void size_record_leave(struct varve_store *store)
+{
+	size_record_unlock(&store->layout.entered);
+}
+
 /*
  * Has process PID the file FILE open? True, too, when we may not look. What else it has open may be
  * on a file system whose server does not answer, and is not asked.

@@ -11,7 +11,8 @@
  *	  create of that id, or replaced by it.
  *
  * The lock (flock on HOME/.varve/records) keeps other processes from looking in between, and a
- * mutex other threads. It is held for a few system calls, and nothing else is waited for meanwhile.
+ * mutex other threads. It is held for a few system calls, or for those of the creates of a group,
+ * and nothing else is waited for meanwhile.
  * But a process that holds it can be stopped: no thread waits for the lock in the kernel. A call
  * that cannot get it results in OP_LATER, and its step begins anew later.
  */
@@ -19,13 +20,6 @@
 #define VARVE_STORE_SIZE_RECORD_H
 
 #include "engine/store/layout.h"
-
-/* The lock, held. */
-struct size_record_lock {
-	/* NULL: not held. */
-	struct varve_store *store;
-	int fd;
-};
 
 /* Take the lock: 0, OP_LATER while another process holds it, or another -errno. */
 int size_record_lock(struct varve_store *store, struct size_record_lock *ret_lock);
@@ -38,6 +32,15 @@ int size_record_lock_made(struct varve_store *store, struct size_record_lock *re
 
 /* Give it back, if it is held. */
 void size_record_unlock(struct size_record_lock *lock);
+
+/*
+ * Take the lock for all creates that follow each other at a boundary: as size_record_lock(). It is
+ * held until size_record_leave(). The boundary's thread.
+ */
+int size_record_enter(struct varve_store *store);
+
+/* Give it back, if it is held for them. The boundary's thread. */
+void size_record_leave(struct varve_store *store);
 
 /* A lock that is given back when its scope ends; initialise with { 0 }. */
 #define _cleanup_unlock_ __attribute__((cleanup(size_record_unlock)))

@@ -16,6 +16,13 @@ struct background;
 struct usage_cache;
 struct workers;
 
+/* The lock of the records (size_record.h), held. */
+struct size_record_lock {
+	/* NULL: not held. */
+	struct varve_store *store;
+	int fd;
+};
+
 /* Have any layers a recorded size, labels or a record, or a group? */
 struct layout_removing {
 	bool sizes, records, groups;
@@ -48,8 +55,12 @@ struct layout {
 	pthread_mutex_t making, recording;
 	/* One directory of OWNER for each worker slot, opened when first used by that slot. */
 	int slot_fds[COMMIT_THREADS_MAX];
-	/* What removals have to look for at the boundary that runs; the boundary's thread. */
+	/*
+	 * What removals have to look for at the boundary that runs; the lock that its creates
+	 * share. The boundary's thread.
+	 */
 	struct layout_removing removing;
+	struct size_record_lock entered;
 	/* Where HOME/subvolumes is: the subvolume that holds it, its inode, its mount. */
 	uint64_t subvolumes_root, subvolumes_inode, subvolumes_mount;
 	/* The file system's id. */

@@ -21,8 +21,8 @@
 /** Calls of the library so far, while they are counted. */
 static struct {
 	_Atomic bool counts;
-	/** Looks at files, reads of an attribute, other ioctls than to destroy. */
-	_Atomic unsigned looks, attributes, ioctls;
+	/** Looks at files, reads of an attribute, ioctls, attempts to lock. */
+	_Atomic unsigned looks, attributes, ioctls, locks;
 } calls;
 
 /** In the place of libc's. */
@@ -30,6 +30,12 @@ int fstatat(int fd, const char *path, struct stat *stat, int flags)
 {
 	calls.looks += calls.counts;
 	return (int)syscall(SYS_newfstatat, fd, path, stat, flags);
+}
+
+int flock(int fd, int operation)
+{
+	calls.locks += calls.counts && operation != LOCK_UN;
+	return (int)syscall(SYS_flock, fd, operation);
 }
 
 int fstat(int fd, struct stat *stat)
@@ -70,7 +76,7 @@ int ioctl(int fd, unsigned long request, ...)
 /* Count calls from now on. */
 static void count_begin(void)
 {
-	calls.looks = calls.attributes = calls.ioctls = 0;
+	calls.looks = calls.attributes = calls.ioctls = calls.locks = 0;
 	calls.counts = true;
 }
 
@@ -90,6 +96,20 @@ static struct varve_store *open_with(char *home, unsigned count, const char *con
 	*ret_ids = ids;
 	return store;
 }
+
+/* Layers that are published together are so under one lock, and their records are made in place. */
+START_TEST(test_create_calls)
+{
+	enum { MANY = 300 };
+	const char **ids;
+	count_begin();
+	struct varve_store *store = open_with(test_home(), MANY,
+					      (const char *const[]){ "job=1", NULL }, &ids);
+	calls.counts = false;
+	ck_assert_uint_lt(calls.locks, MANY / 4);
+	test_close(store);
+}
+END_TEST
 
 /* A removal does not look for records where no layer has any: their batch does. */
 START_TEST(test_removal_looks)
@@ -287,5 +307,5 @@ START_TEST(test_texts)
 }
 END_TEST
 
-TEST_MAIN("records", test_removal_looks, test_open_looks, test_find_calls, test_forked, test_texts,
-	  test_holder_with_stalled_mount)
+TEST_MAIN("records", test_create_calls, test_removal_looks, test_open_looks, test_find_calls,
+	  test_forked, test_texts, test_holder_with_stalled_mount)
