@@ -17,10 +17,12 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <libsmartcols.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include <jansson.h>
 #include <varve.h>
 
 #define HOME_DEFAULT "/var/lib/varve"
@@ -66,21 +68,20 @@ static char *list_escape(struct text text)
 	return buffer;
 }
 
-/* Write TEXT, which is UTF-8, as a string of JSON. */
-static void json_string(struct text text)
+/* TEXT, which is UTF-8, as a string of JSON. */
+static json_t *list_string(struct text text)
 {
-	putchar('"');
-	for (size_t i = 0; i < text.count; i++) {
-		unsigned char byte = (unsigned char)text.bytes[i];
+	return json_stringn(text.bytes, text.count);
+}
 
-		if (byte == '"' || byte == '\\')
-			printf("\\%c", byte);
-		else if (byte < ' ' || byte == 0x7f)
-			printf("\\u%04x", byte);
-		else
-			putchar(byte);
-	}
-	putchar('"');
+/* Write OBJECT, which is freed, as a line: 0 or -ENOMEM. */
+static int list_object(json_t *object)
+{
+	int r = object && !json_dumpf(object, stdout, JSON_COMPACT) ? 0 : -ENOMEM;
+
+	putchar('\n');
+	json_decref(object);
+	return r;
 }
 
 /* BYTES with a unit, into BUFFER. */
@@ -221,28 +222,24 @@ static const char *list_reason(enum stray_reason reason, const char **ret_word)
 	}
 }
 
-/* Write one layer that is not served. */
-static void list_stray_write(const struct listing *listing, const char *id, const char *key,
-			     const char *word, const char *reason)
+/* Write one layer that is not served: 0 or -ENOMEM. KEY: that of its record, or NULL. */
+static int list_stray_write(const struct listing *listing, const char *id, const char *key,
+			    const char *word, const char *reason)
 {
-	char *escaped = list_escape(text_of_string(id));
-	char *escaped_key = key ? list_escape(text_of_string(key)) : NULL;
+	char *escaped, *escaped_key = NULL;
 
-	if (listing->json) {
-		printf("{\"layer\":");
-		json_string(text_of_string(id));
-		printf(",\"stray\":\"%s\"", word);
-		if (key) {
-			printf(",\"key\":");
-			json_string(text_of_string(key));
-		}
-		printf("}\n");
-	} else {
-		printf("layer %s is not served: %s%s%s\n", escaped ? escaped : id, reason,
-		       escaped_key ? ": " : "", escaped_key ? escaped_key : "");
-	}
+	if (listing->json)
+		return list_object(
+			key ? json_pack("{s:s, s:s, s:s}", "layer", id, "stray", word, "key", key)
+			    : json_pack("{s:s, s:s}", "layer", id, "stray", word));
+	escaped = list_escape(text_of_string(id));
+	if (key)
+		escaped_key = list_escape(text_of_string(key));
+	printf("layer %s is not served: %s%s%s\n", escaped ? escaped : id, reason,
+	       escaped_key ? ": " : "", escaped_key ? escaped_key : "");
 	free(escaped);
 	free(escaped_key);
+	return 0;
 }
 
 /*
@@ -258,13 +255,13 @@ static int list_leaks(struct listing *listing, char **known, size_t known_count)
 
 	if (r)
 		return r;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; !r && i < count; i++)
 		if (snapshot_number(ids[i], &number) &&
 		    !bsearch(&ids[i], known, known_count, sizeof(*known), string_order))
-			list_stray_write(listing, ids[i], NULL, "leak",
-					 "it has no record of a snapshot");
+			r = list_stray_write(listing, ids[i], NULL, "leak",
+					     "it has no record of a snapshot");
 	free(ids);
-	return 0;
+	return r;
 }
 
 /* Write all layers that are not served: 0 or -errno. */
@@ -276,13 +273,12 @@ static int list_strays(struct listing *listing)
 	char(*layers)[SNAPSHOT_LAYER_SIZE] = calloc(listing->index.count + 1, sizeof(*layers));
 	int r = known && layers ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < strays; i++) {
+	for (size_t i = 0; !r && i < strays; i++) {
 		const struct stray *stray = &listing->recovered.strays[i];
 		const char *word, *reason = list_reason(stray->reason, &word);
 
-		list_stray_write(listing, stray->id, stray->key, word, reason);
-		if (!r)
-			known[count++] = stray->id;
+		r = list_stray_write(listing, stray->id, stray->key, word, reason);
+		known[count++] = stray->id;
 	}
 	for (struct link *link = listing->index.snapshots.next;
 	     !r && link != &listing->index.snapshots; link = link->next, count++)
@@ -305,41 +301,43 @@ static bool list_is_orphan(const struct snapshot *snapshot)
 	return !snapshot->parent && snapshot_parent_key(snapshot).count;
 }
 
-/* Write SNAPSHOT as an object of JSON. */
-static void list_json(const struct listing *listing, const struct snapshot *snapshot)
+/* Write SNAPSHOT as an object of JSON: 0 or -ENOMEM. */
+static int list_json(const struct snapshot *snapshot)
 {
 	char layer[SNAPSHOT_LAYER_SIZE];
 	struct label label = { 0 };
-	bool first = true;
+	json_t *labels = json_object(), *object;
+	int r = 0;
 
-	printf("{\"key\":");
-	json_string(snapshot_key(snapshot));
-	printf(",\"kind\":\"%s\",\"layer\":\"%s\",\"parent\":", snapshot_kind_name(snapshot->kind),
-	       snapshot_layer(snapshot->number, layer));
-	json_string(snapshot_parent_key(snapshot));
-	printf(",\"orphan\":%s,\"created\":%" PRId64 ",\"updated\":%" PRId64,
-	       list_is_orphan(snapshot) ? "true" : "false", snapshot->created_ns / NS_PER_S,
-	       snapshot->updated_ns / NS_PER_S);
-	if (snapshot->usage_known)
-		printf(",\"size\":%" PRIu64 ",\"inodes\":%" PRIu64, snapshot->usage_bytes,
-		       snapshot->usage_inodes);
-	printf(",\"labels\":{");
-	while (labels_next(&snapshot->labels, &label)) {
-		if (!first)
-			putchar(',');
-		first = false;
-		json_string(label.key);
-		putchar(':');
-		json_string(label.value);
+	while (labels_next(&snapshot->labels, &label))
+		r |= json_object_setn_new(labels, label.key.bytes, label.key.count,
+					  list_string(label.value));
+	object = json_pack("{s:o, s:s, s:s, s:o, s:b, s:I, s:I, s:o, s:I}", "key",
+			   list_string(snapshot_key(snapshot)), "kind",
+			   snapshot_kind_name(snapshot->kind), "layer",
+			   snapshot_layer(snapshot->number, layer), "parent",
+			   list_string(snapshot_parent_key(snapshot)), "orphan",
+			   list_is_orphan(snapshot), "created",
+			   (json_int_t)(snapshot->created_ns / NS_PER_S), "updated",
+			   (json_int_t)(snapshot->updated_ns / NS_PER_S), "labels", labels,
+			   "children", (json_int_t)snapshot->children);
+	if (object && snapshot->usage_known) {
+		r |= json_object_set_new(object, "size",
+					 json_integer((json_int_t)snapshot->usage_bytes));
+		r |= json_object_set_new(object, "inodes",
+					 json_integer((json_int_t)snapshot->usage_inodes));
 	}
-	printf("},\"children\":%" PRIu32 "}\n", snapshot->children);
+	if (!r)
+		return list_object(object);
+	json_decref(object);
+	return -ENOMEM;
 }
 
 /* What keeps SNAPSHOT alive, in new memory; NULL: no memory. */
 static char *list_why(const struct listing *listing, const struct snapshot *snapshot)
 {
 	const struct snapshot *child = NULL;
-	char *key, *why;
+	char *why;
 	int r;
 
 	if (!snapshot->children)
@@ -348,64 +346,42 @@ static char *list_why(const struct listing *listing, const struct snapshot *snap
 	     link != &listing->index.snapshots && !child; link = link->next)
 		if (link_entry(link, struct snapshot, link)->parent == snapshot)
 			child = link_entry(link, struct snapshot, link);
-	key = list_escape(snapshot_key(child));
-	if (!key)
-		return NULL;
 	if (snapshot->children == 1)
-		r = asprintf(&why, "its child %s", key);
+		r = asprintf(&why, "its child %s", child->key);
 	else
-		r = asprintf(&why, "%" PRIu32 " children: %s, ...", snapshot->children, key);
-	free(key);
+		r = asprintf(&why, "%" PRIu32 " children: %s, ...", snapshot->children, child->key);
 	return r < 0 ? NULL : why;
 }
 
-/* Fill the CELLS of the row for SNAPSHOT, in new memory: 0 or -ENOMEM. */
-static int list_cells(const struct listing *listing, const struct snapshot *snapshot,
-		      char *cells[LIST_COLUMNS])
+/* Give LINE a CELL, on the heap, which is LINE's then: 0 or -ENOMEM. */
+static int list_cell(struct libscols_line *line, enum list_column column, char *cell)
 {
-	struct text parent = snapshot_parent_key(snapshot);
-	char number[NUMBER_SIZE], *escaped = list_escape(parent);
-
-	cells[LIST_KEY] = list_escape(snapshot_key(snapshot));
-	cells[LIST_KIND] = strdup(snapshot_kind_name(snapshot->kind));
-	if (escaped && asprintf(&cells[LIST_PARENT], "%s%s",
-				!parent.count              ? "-"
-				: list_is_orphan(snapshot) ? "(gone) "
-							   : "",
-				escaped) < 0)
-		cells[LIST_PARENT] = NULL;
-	free(escaped);
-	cells[LIST_AGE] = strdup(list_age(listing, snapshot->created_ns, number));
-	cells[LIST_SIZE] = strdup(snapshot->usage_known ? list_size(snapshot->usage_bytes, number)
-							: "-");
-	cells[LIST_WHY] = listing->why ? list_why(listing, snapshot) : strdup("");
-	for (size_t i = 0; i < LIST_COLUMNS; i++)
-		if (!cells[i])
-			return -ENOMEM;
-	return 0;
+	return cell && !scols_line_refer_data(line, column, cell) ? 0 : -ENOMEM;
 }
 
-/* Write the ROWS, COUNT of them, which begin with the headings. */
-static void list_rows(const struct listing *listing, char *(*rows)[LIST_COLUMNS], size_t count)
+/* Add the row for SNAPSHOT to TABLE, which escapes what does not print: 0 or -ENOMEM. */
+static int list_row(const struct listing *listing, struct libscols_table *table,
+		    const struct snapshot *snapshot)
 {
-	size_t widths[LIST_COLUMNS] = { 0 }, columns = listing->why ? LIST_COLUMNS : LIST_WHY;
+	struct libscols_line *line = scols_table_new_line(table, NULL);
+	struct text parent = snapshot_parent_key(snapshot);
+	char number[NUMBER_SIZE], *shown;
 
-	for (size_t i = 0; i < count; i++)
-		for (size_t j = 0; j < columns; j++)
-			if (strlen(rows[i][j]) > widths[j])
-				widths[j] = strlen(rows[i][j]);
-	for (size_t i = 0; i < count; i++) {
-		for (size_t j = 0; j < columns; j++) {
-			bool last = j + 1 == columns;
-			int width = (int)widths[j];
-
-			if (j == LIST_AGE || j == LIST_SIZE)
-				printf("%*s", width, rows[i][j]);
-			else
-				printf("%-*s", last ? 0 : width, rows[i][j]);
-			fputs(last ? "\n" : "  ", stdout);
-		}
-	}
+	if (!line || asprintf(&shown, "%s%.*s",
+			      !parent.count              ? "-"
+			      : list_is_orphan(snapshot) ? "(gone) "
+							 : "",
+			      (int)parent.count, parent.bytes) < 0)
+		return -ENOMEM;
+	if (list_cell(line, LIST_PARENT, shown) ||
+	    list_cell(line, LIST_KEY, strdup(snapshot->key)) ||
+	    list_cell(line, LIST_KIND, strdup(snapshot_kind_name(snapshot->kind))) ||
+	    list_cell(line, LIST_AGE, strdup(list_age(listing, snapshot->created_ns, number))) ||
+	    list_cell(line, LIST_SIZE,
+		      strdup(snapshot->usage_known ? list_size(snapshot->usage_bytes, number)
+						   : "-")))
+		return -ENOMEM;
+	return listing->why ? list_cell(line, LIST_WHY, list_why(listing, snapshot)) : 0;
 }
 
 /* Write the table of all snapshots: 0 or -ENOMEM. */
@@ -414,23 +390,21 @@ static int list_table(const struct listing *listing)
 	static const char *const headings[LIST_COLUMNS] = {
 		"KEY", "KIND", "PARENT", "AGE", "SIZE", "KEPT BY",
 	};
-	char *(*rows)[LIST_COLUMNS] = calloc(listing->index.count + 1, sizeof(*rows));
-	size_t count = 1;
-	int r = rows ? 0 : -ENOMEM;
+	struct libscols_table *table = scols_new_table();
+	int r = table ? 0 : -ENOMEM;
 
-	if (r)
-		return r;
-	for (size_t i = 0; i < LIST_COLUMNS; i++)
-		rows[0][i] = (char *)(uintptr_t)headings[i];
+	for (int i = 0; !r && i < (listing->why ? LIST_COLUMNS : LIST_WHY); i++)
+		if (!scols_table_new_column(table, headings[i], 0,
+					    i == LIST_AGE || i == LIST_SIZE ? SCOLS_FL_RIGHT : 0))
+			r = -ENOMEM;
 	for (struct link *link = listing->index.snapshots.next;
 	     !r && link != &listing->index.snapshots; link = link->next)
-		r = list_cells(listing, link_entry(link, struct snapshot, link), rows[count++]);
-	if (!r && count > 1)
-		list_rows(listing, rows, count);
-	for (size_t i = 1; i < count; i++)
-		for (size_t j = 0; j < LIST_COLUMNS; j++)
-			free(rows[i][j]);
-	free(rows);
+		r = list_row(listing, table, link_entry(link, struct snapshot, link));
+	/* The table goes where it is wanted, however wide that is. */
+	if (!r && listing->index.count &&
+	    (scols_table_set_termforce(table, SCOLS_TERMFORCE_NEVER) || scols_print_table(table)))
+		r = -ENOMEM;
+	scols_unref_table(table);
 	return r;
 }
 
@@ -442,8 +416,8 @@ static int list_write(struct listing *listing)
 	listing->now_ns = (int64_t)time(NULL) * NS_PER_S;
 	if (listing->json) {
 		for (struct link *link = listing->index.snapshots.next;
-		     link != &listing->index.snapshots; link = link->next)
-			list_json(listing, link_entry(link, struct snapshot, link));
+		     !r && link != &listing->index.snapshots; link = link->next)
+			r = list_json(link_entry(link, struct snapshot, link));
 	} else {
 		r = list_table(listing);
 	}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds varve-serve, the daemon for containerd.
 
-SERVE_PACKAGES := libnghttp2 libprotobuf-c libpcre2-8
+SERVE_PACKAGES := jansson libnghttp2 libpcre2-8 libprotobuf-c smartcols
 SERVE_SRC := $(wildcard api/serve/*.c)
 SERVE_PROTO := $(wildcard api/serve/*.proto)
 SERVE_MESSAGES := $(SERVE_PROTO:%.proto=$(B)/%.pb-c)
