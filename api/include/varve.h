@@ -1055,8 +1055,9 @@ int varve_layer_create_batch(struct varve_store *store, const char *const *ids, 
  * mounted in the layer, and does not change their content.
  *
  * With VARVE_REMOVE_BACKGROUND the removal waits for its turn: such removals go a few at a time,
- * fewer while layers are made in the store, creates take longer than otherwise, or tasks of the
- * machine wait for the disk (/proc/pressure/io, where the kernel allows it). At least one goes in a
+ * fewer while layers are made in the store, and still fewer while creates take longer than
+ * otherwise; or, while no layer is made, while tasks of the machine wait for the disk
+ * (/proc/pressure/io, where the kernel allows it). At least one goes in a
  * tenth of a second, and no more while a create waits for the cleaner (backlog_max). None waits
  * while less than a tenth of the file system is free. A removal that waits can be cancelled, and
  * varve_close() cancels it: then the layer is whole. Another request for the same id comes after

@@ -183,22 +183,19 @@
 #define DESTROY_SLICE_NS (3 * NS_PER_MS)
 
 /*
- * Removals in the background (store/pace.h): a slice takes this part of a create at most, and lets
- * so many go. The first part adds a quarter to a create on average, and half at most.
+ * Removals in the background (store/pace.h): beside creates a slice takes this part of a create at
+ * most, and lets so many go. The first part adds a quarter to a create on average, and half at
+ * most.
  */
 #define PACE_CREATE_PART 2
 #define PACE_SLICE_MAX 128
 
-/* No layer is made any more: none was for so long. */
-#define PACE_IDLE_NS (100 * NS_PER_MS)
-
 /*
- * Creates that take so much longer than on a quiet store are slow: then the gap between slices is
- * so much longer, and while tasks wait for the disk so much.
+ * The gap between two slices is this part of the first one while layers are made. It is as long as
+ * the slice while creates are slow, which is while they take so much longer than on a quiet store.
  */
+#define PACE_GAP_PART 4
 #define PACE_SLOW_FACTOR 2
-#define PACE_SLOW_GAP 2
-#define PACE_PRESSED_GAP 2
 
 /* The longest gap: at least one removal in this time. A thousand end in under two minutes. */
 #define PACE_WAIT_MAX_NS (100 * NS_PER_MS)

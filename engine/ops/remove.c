@@ -68,7 +68,7 @@ struct remove {
 	/* btrfs's number of the layer, once it was looked at; its name in the trash. */
 	uint64_t number;
 	char trash[96];
-	/* What the call that destroys it, or finds that it cannot, took. */
+	/* Processor time of the call that destroys it, or finds that it cannot. */
 	uint64_t worked_ns;
 	/* What is nested in it. */
 	struct nested nested;
@@ -214,14 +214,14 @@ static void remove_forget(struct remove *remove)
 static int remove_destroy_work(struct op *op)
 {
 	struct remove *remove = remove_of(op);
-	uint64_t begin = now_ns();
+	uint64_t begin = thread_cpu_ns();
 	int r;
 
 	/* Afterwards the number is not known any more. */
 	if (!remove->number && remove_layout(remove)->removing.groups)
 		remove_look(remove);
 	r = remove_root(remove);
-	remove->worked_ns = now_ns() - begin;
+	remove->worked_ns = thread_cpu_ns() - begin;
 	if (!r)
 		remove_forget(remove);
 	if (r == -EPERM && !remove->cause && remove_layout(remove)->privileged)

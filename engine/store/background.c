@@ -100,8 +100,7 @@ void background_created(struct varve_store *store, uint64_t latency_ns)
 {
 	struct background *background = store->background;
 
-	pace_created(&background->pace, now_ns(), latency_ns,
-		     background->waits || background->slice_left);
+	pace_created(&background->pace, latency_ns, background->waits || background->slice_left);
 }
 
 void background_passed(struct op *op, uint64_t worked_ns)

@@ -9,9 +9,8 @@ static uint64_t pace_average(uint64_t average, uint64_t value, int64_t parts)
 	return average ? average + (uint64_t)(((int64_t)value - (int64_t)average) / parts) : value;
 }
 
-void pace_created(struct pace *pace, uint64_t now_ns, uint64_t latency_ns, bool loaded)
+void pace_created(struct pace *pace, uint64_t latency_ns, bool loaded)
 {
-	pace->created_ns = now_ns;
 	pace->quiet_ns = pace_average(pace->quiet_ns, latency_ns,
 				      loaded ? PACE_FORGET_PARTS : PACE_AVERAGE_PARTS);
 	if (loaded)
@@ -27,24 +26,20 @@ void pace_sliced(struct pace *pace, uint64_t now_ns, unsigned count, uint64_t wo
 	pace->destroy_ns = pace_average(pace->destroy_ns, worked_ns / count, PACE_AVERAGE_PARTS);
 }
 
-/* Were layers made of late, or are they being made? */
-static bool pace_shares(const struct pace *pace, const struct pace_view *view)
-{
-	return view->busy || (pace->created_ns && view->now_ns - pace->created_ns < PACE_IDLE_NS);
-}
-
 /* How long nothing is destroyed after a slice. */
 static uint64_t pace_gap(const struct pace *pace, const struct pace_view *view)
 {
-	uint64_t gap = view->busy ? pace->worked_ns : 0;
+	bool slow = pace->loaded_ns > pace->quiet_ns * PACE_SLOW_FACTOR;
 
 	if (view->blocked)
 		return PACE_WAIT_MAX_NS;
-	if (gap && pace->loaded_ns > pace->quiet_ns * PACE_SLOW_FACTOR)
-		gap *= PACE_SLOW_GAP;
-	if (view->pressed)
-		gap = MAX(gap, pace->worked_ns) * PACE_PRESSED_GAP;
-	return MIN(gap, PACE_WAIT_MAX_NS);
+	/*
+	 * The store's own commits make tasks wait for the disk, too: beside creates, those tell
+	 * more.
+	 */
+	if (view->busy ? slow : view->pressed)
+		return MIN(pace->worked_ns, PACE_WAIT_MAX_NS);
+	return view->busy ? MIN(pace->worked_ns / PACE_GAP_PART, PACE_WAIT_MAX_NS) : 0;
 }
 
 /* How long a slice may take. */
@@ -52,7 +47,7 @@ static uint64_t pace_length(const struct pace *pace, const struct pace_view *vie
 {
 	uint64_t part = pace->quiet_ns / PACE_CREATE_PART;
 
-	if (!pace_shares(pace, view))
+	if (!view->busy)
 		return DESTROY_SLICE_NS;
 	return part ? MIN(part, DESTROY_SLICE_NS) : DESTROY_SLICE_NS / PACE_CREATE_PART;
 }

@@ -4,11 +4,14 @@
  *
  *	  slice      gap        slice      gap
  *	|-------|----------|-------|----------| ...
- *	at most  as long as the slice was, while layers are made;
- *	half of  longer while creates take twice as long as on a quiet store, or tasks of the
- *	a create machine wait for the disk; never longer than PACE_WAIT_MAX_NS
+ *	at most  a quarter of the slice, while layers are made; as long as the slice while
+ *	half of  creates take twice as long as on a quiet store; never longer than
+ *	a create PACE_WAIT_MAX_NS
  *
- * While no layer is made there is no gap, and a slice takes DESTROY_SLICE_NS. While room is short
+ * While no layer is made a slice takes DESTROY_SLICE_NS, and there is no gap unless tasks of the
+ * machine wait for the disk. What a destroy takes is processor time, which other programs do not
+ * lengthen: a slice that takes longer than it should, because the thread does not run, is cut short
+ * where creates wait for it (store/group_commit.h). While room is short
  * there is no pace. While a create waits for the kernel's cleaner, which each removal gives more to
  * do, one goes in PACE_WAIT_MAX_NS.
  */
@@ -25,8 +28,8 @@ struct pace {
 	 * not be quiet for days.
 	 */
 	uint64_t quiet_ns, loaded_ns;
-	/* When a create ended last; when the last slice ended, and how long destroys took in it. */
-	uint64_t created_ns, ended_ns, worked_ns;
+	/* When the last slice ended, and how long destroys took in it. */
+	uint64_t ended_ns, worked_ns;
 	/* What one destroy takes, a moving average. */
 	uint64_t destroy_ns;
 };
@@ -44,8 +47,8 @@ struct pace_view {
 	bool urgent;
 };
 
-/* A create has ended at NOW_NS, after LATENCY_NS; LOADED: while removals waited. */
-void pace_created(struct pace *pace, uint64_t now_ns, uint64_t latency_ns, bool loaded);
+/* A create has ended after LATENCY_NS; LOADED: while removals waited. */
+void pace_created(struct pace *pace, uint64_t latency_ns, bool loaded);
 
 /* A slice of COUNT removals ended at NOW_NS, whose destroys took WORKED_NS. */
 void pace_sliced(struct pace *pace, uint64_t now_ns, unsigned count, uint64_t worked_ns);
