@@ -71,7 +71,7 @@ static int nested_open_directory(int fd, uint64_t root, uint64_t inode)
 	int r = search_begin(&search, fd, root, inode, inode, BTRFS_INODE_ITEM_KEY,
 			     BTRFS_INODE_ITEM_KEY, 0);
 
-	/* Kernels before 6.2 or so insist on the generation. */
+	/* Kernels before Linux 6.2 or so compare the generation. */
 	if (!r)
 		r = search_next(&search);
 	if (r > 0 && search.header.len >= sizeof(item))
@@ -83,7 +83,7 @@ static int nested_open_directory(int fd, uint64_t root, uint64_t inode)
 				O_RDONLY | O_DIRECTORY);
 }
 
-/* Where subvolume ID lies: the subvolume and the directory, and its name there. */
+/* Where a subvolume lies: the subvolume and the directory, and its name there. */
 struct nested_place {
 	uint64_t root, inode;
 	char name[VARVE_ID_MAX + 1];
@@ -156,8 +156,8 @@ static int nested_chattr(struct nested *nested, int fd, uint64_t root, uint64_t 
 }
 
 /*
- * Subvolume ID cannot be destroyed: ERROR. Remove the cause: 1, 0 when nothing is known to help, or
- * -errno.
+ * Remove what forbids to destroy subvolume ID, which failed with ERROR: 1, 0 when nothing is known
+ * to help, or -errno.
  */
 static int nested_loosen(struct nested *nested, int fd, uint64_t id, int error)
 {
@@ -178,7 +178,7 @@ static int nested_loosen(struct nested *nested, int fd, uint64_t id, int error)
 	return above < 0 ? above : r | above;
 }
 
-/* Destroy subvolume ID. What runs in the layer may set flags anew: a bound. */
+/* Destroy subvolume ID, in a bounded number of tries: programs in the layer may set flags anew. */
 static int nested_destroy_one(struct nested *nested, int fd, uint64_t id)
 {
 	unsigned tries = 0;
@@ -259,7 +259,7 @@ static int nested_first(int fd, struct btrfs_ioctl_ino_lookup_user_args *lookup)
 	struct btrfs_ioctl_get_subvol_rootref_args refs = { 0 };
 	int r = RET_NERRNO(ioctl(fd, BTRFS_IOC_GET_SUBVOL_ROOTREF, &refs));
 
-	/* More of them than fit are no failure here. */
+	/* -EOVERFLOW: more than fit, of which one is enough. */
 	if (r < 0 && r != -EOVERFLOW)
 		return r;
 	if (!refs.num_items)
@@ -310,10 +310,7 @@ static int nested_destroy_leaf(int fd)
 	return current;
 }
 
-/*
- * Is ERROR what it comes to when a name on the way to a subvolume was given to something else
- * meanwhile?
- */
+/* May ERROR come from a component of the path that was exchanged meanwhile? */
 static bool nested_moved(int error)
 {
 	return error == -ENOENT || error == -ENOTDIR || error == -ELOOP || error == -EINVAL;
@@ -330,10 +327,7 @@ int nested_destroy_user(int fd, unsigned max, unsigned *ret_destroyed)
 		if (nested_moved(r) && tries++ < NESTED_MOVED_MAX)
 			r = 1;
 	}
-	/*
-	 * The kernel reports no path that is longer than it takes, and a path may lead elsewhere
-	 * each time: as where we may not go.
-	 */
+	/* The path is too long for the kernel, or is exchanged all the time: as if denied. */
 	return r == -ENAMETOOLONG || nested_moved(r) ? -EACCES : r;
 }
 

@@ -2,10 +2,10 @@
 /*
  * What the kernel does, measured on Linux 6.18:
  *
- *	- Turning quota on while it is on answers 0 and changes nothing, not even the mode. Hence
- *	  the looks before and after.
- *	- A limit given to a create or snapshot while quota is off is ignored without a word; a
- *	  group that is missing gives ENOENT.
+ *	- Turning quota on while it is on returns 0 and changes nothing, not even the mode. Hence
+ *	  the mode is checked before and after.
+ *	- A limit given to a create or snapshot while quota is off is silently ignored; a missing
+ *	  group gives ENOENT.
  *	- A snapshot's limit, in full mode, is that of its source whatever was asked for.
  *	- The group of a subvolume that was destroyed and not yet dropped is EBUSY, but can leave
  *	  the groups it is in.
@@ -26,7 +26,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-/* Bytes of a file of sysfs that we read. */
+/* Bytes that are read of a file of sysfs. */
 #define QUOTA_SYSFS_BYTES 64
 
 /*
@@ -66,7 +66,7 @@ static int qgroup_sysfs(const struct fs_handle *fs, const char *path,
 		return -ENOTSUP;
 	fd = openat(fs->sysfs_fd, path, O_RDONLY | O_CLOEXEC);
 	length = fd < 0 ? -1 : read(fd, ret_text, QUOTA_SYSFS_BYTES - 1);
-	/* ENODEV, of either: it went after its name was found. The kernel removes groups, too. */
+	/* ENODEV: the group was removed after its file was looked up. */
 	if (length < 0)
 		return errno == ENODEV ? -ENOENT : negative_errno();
 	ret_text[length] = '\0';
@@ -108,7 +108,7 @@ static int qgroup_item(const struct fs_handle *fs, uint64_t object, uint32_t typ
 	return r == -ENOENT ? 0 : r;
 }
 
-/* The flags of the status item, 0 while quota is off; or -errno. */
+/* Read the flags of the status item; 0 while quota is off. */
 static int qgroup_status_flags(const struct fs_handle *fs, uint64_t *ret_flags)
 {
 	struct btrfs_qgroup_status_item item;
@@ -193,7 +193,7 @@ int qgroup_enable(const struct fs_handle *fs, enum varve_quota_mode mode)
 		    : qgroup_control(fs, BTRFS_QUOTA_CTL_ENABLE, "enable full");
 	if (r)
 		return r == -EINVAL ? -ENOTSUP : r;
-	/* Somebody else may have been faster, and with another mode. */
+	/* Another program may have turned it on meanwhile, in another mode. */
 	now = qgroup_mode(fs);
 	if (now < 0)
 		return now;
@@ -317,7 +317,7 @@ static int qgroup_limit_sysfs(const struct fs_handle *fs, uint64_t group, uint64
 	return r;
 }
 
-/* Look at GROUP in the quota tree. */
+/* Read the numbers of GROUP from the quota tree. */
 static int qgroup_numbers_search(const struct fs_handle *fs, uint64_t group,
 				 struct qgroup_numbers *ret_numbers)
 {
@@ -358,7 +358,7 @@ int qgroup_limited(const struct fs_handle *fs, uint64_t group, uint64_t bytes)
 	struct qgroup_numbers numbers;
 	int r = qgroup_fault(fs);
 
-	/* Each file of sysfs costs some 8 us, and a create looks here. */
+	/* Only the limit: each file of sysfs costs some 8 us, and each create comes here. */
 	if (!r)
 		r = qgroup_limit_sysfs(fs, group, &numbers.limit);
 	if (r == -ENOTSUP)
@@ -370,7 +370,7 @@ int qgroup_ensure_limit(const struct fs_handle *fs, uint64_t group, uint64_t byt
 {
 	int r = qgroup_limited(fs, group, bytes);
 
-	/* Where we cannot look, or the group went with quota, the kernel has the last word. */
+	/* Where the limit cannot be seen, or there is no group, setting it tells. */
 	if (r && r != -ENOENT && r != -EPERM)
 		return MIN(r, 0);
 	return qgroup_limit(fs, group, bytes);
@@ -464,10 +464,7 @@ int qgroup_has_members(const struct fs_handle *fs, uint64_t group)
 
 /* ---- all groups ------------------------------------------------------------------------------ */
 
-/*
- * Take the groups of level 0 that are among SUBVOLUMES, an ascending search of ROOT_ITEMs, out of
- * CENSUS->stale.
- */
+/* Take groups whose subvolume SUBVOLUMES, a search of ROOT_ITEMs, finds out of CENSUS->stale. */
 static int qgroup_census_sift(struct qgroup_census *census, struct search *subvolumes)
 {
 	size_t kept = 0;
@@ -488,10 +485,7 @@ static int qgroup_census_sift(struct qgroup_census *census, struct search *subvo
 	return 0;
 }
 
-/*
- * Count all groups, and collect those of level 0 that are some subvolume's, living or not; not that
- * of the top level.
- */
+/* Count all groups, and collect those of level 0 in CENSUS->stale, that of the top level aside. */
 static int qgroup_census_groups(const struct fs_handle *fs, struct qgroup_census *census)
 {
 	struct search search;
@@ -525,7 +519,7 @@ int qgroup_collect(const struct fs_handle *fs, struct qgroup_census *census)
 	if (!r && !census->stale_count)
 		return 0;
 	if (r) {
-		/* What was collected has not been sifted: living ones are among it. */
+		/* Groups of existing subvolumes are still among them. */
 		census->stale_count = 0;
 		return r;
 	}

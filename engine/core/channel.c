@@ -26,7 +26,7 @@ int channel_new(struct request *request, const struct channel_ends *ends)
 		channel->ends.chunk_bytes = CHANNEL_BYTES;
 	pthread_cond_init(&channel->changed, NULL);
 	request->channel = channel;
-	/* There is room; the first call also passes the request's handle. */
+	/* There is room. The first call of the callback also passes the request's handle. */
 	channel->wanted = true;
 	return 0;
 }
@@ -42,7 +42,7 @@ void channel_free(struct channel *channel)
 
 /* ---- the ring -------------------------------------------------------------------------------- */
 
-/* Copy SIZE bytes to where the free part begins, which stands still meanwhile. Without the lock. */
+/* Copy SIZE bytes to AT, where the free part begins. Without the lock: no other thread moves AT. */
 static void channel_fill(struct channel *channel, size_t at, const char *bytes, size_t size)
 {
 	size_t first;
@@ -53,7 +53,7 @@ static void channel_fill(struct channel *channel, size_t at, const char *bytes, 
 	memcpy(channel->ring, bytes + first, size - first);
 }
 
-/* The first SIZE bytes are not needed any more. With the lock held. */
+/* Free the first SIZE bytes. With the lock held. */
 static void channel_drop(struct channel *channel, size_t size)
 {
 	channel->begin = (channel->begin + size) % CHANNEL_BYTES;
@@ -70,12 +70,12 @@ static bool channel_has_news(const struct channel *channel)
 		return false;
 	if (channel->ends.sink)
 		return channel->used && !channel->paused && !channel->error;
-	/* Not for every byte: a producer is worth waking for half a ring. */
+	/* Wake a producer only when half of the ring is free. */
 	return channel->ends.room && channel->wanted && !channel->ended &&
 	       channel->used <= CHANNEL_BYTES / 2;
 }
 
-/* Put the event where a dispatching thread finds it, if a callback is due. With the lock held. */
+/* Put the event on the ready list, if a callback is due. With the lock held. */
 static void channel_announce(struct channel *channel)
 {
 	if (channel->queued || channel->delivering || !channel_has_news(channel))
@@ -100,7 +100,7 @@ void channel_deliver(struct channel *channel)
 	int r = 0;
 
 	pthread_mutex_lock(&core->lock);
-	/* It may have become stale: cancelled, or the room been used. */
+	/* The request may be cancelled by now, or the room used. */
 	skip = !channel_has_news(channel);
 	chunk = channel->ring + channel->begin;
 	size = MIN(MIN(channel->used, CHANNEL_BYTES - channel->begin), ends->chunk_bytes);
@@ -117,7 +117,7 @@ void channel_deliver(struct channel *channel)
 		channel_drop(channel, size);
 		if (r < 0 || r > VARVE_PAUSE)
 			channel->error = r < 0 ? r : -EINVAL;
-		/* Somebody may have let it go on before it even said that it wants to pause. */
+		/* varve_stream_resume() may come before the callback returns VARVE_PAUSE. */
 		channel->paused = r == VARVE_PAUSE && !channel->resumed;
 		channel->resumed = false;
 	}
@@ -140,7 +140,7 @@ bool channel_end(struct channel *channel)
 
 /* ---- the lane thread's side ------------------------------------------------------------------ */
 
-/* Why the lane thread is to stop; 0: it is not. With the lock held. */
+/* Get the error with which the lane thread has to stop; 0: none. With the lock held. */
 static int channel_stop(const struct channel *channel)
 {
 	return channel->error ? channel->error : channel->interrupted ? -ECANCELED : 0;
@@ -249,7 +249,7 @@ int channel_take(struct channel *channel, const void *bytes, size_t size, size_t
 	channel->writing = false;
 	channel->used += length;
 	pthread_cond_broadcast(&channel->changed);
-	/* Meanwhile there may have come room. */
+	/* There may be room by now. */
 	channel_announce(channel);
 	*ret_taken = length;
 	return 0;

@@ -9,7 +9,7 @@
 
 #include <poll.h>
 
-/* Take EVENT off the ready list, with the lock held: the thread that does runs its callback. */
+/* Take EVENT off the ready list, with the lock held; this thread then runs its callback. */
 static void dispatch_claim(struct event *event)
 {
 	list_remove(&event->link);
@@ -23,7 +23,7 @@ static void dispatch_claim(struct event *event)
 
 /* ---- one callback ---------------------------------------------------------------------------- */
 
-/* Tell RESULT what REQUEST came to. */
+/* Fill RESULT with the outcome of REQUEST. */
 static void dispatch_result(struct request *request, struct varve_result *result)
 {
 	*result = (struct varve_result){ .size = sizeof(*result),
@@ -81,7 +81,7 @@ static bool dispatch_inside(const struct core *core)
 	return false;
 }
 
-/* This thread begins to run callbacks, with the lock held. */
+/* Note that this thread begins to run callbacks, with the lock held. */
 static void dispatch_enter(struct core *core, struct runner *runner)
 {
 	runner->thread = pthread_self();
@@ -114,7 +114,7 @@ static void dispatch_finish(struct core *core)
 }
 
 /*
- * This thread has run its callbacks, with the lock held, which is released. Returns COUNT, or
+ * Note that this thread has run its callbacks; the lock is held, and released. Returns COUNT, or
  * -ESHUTDOWN when one of them closed the store.
  */
 static int dispatch_leave(struct core *core, struct runner *runner, int count)
@@ -204,7 +204,7 @@ int dispatch_wait(struct core *core, int timeout_ms)
 		uint64_t begin;
 		int n, left, r;
 
-		/* Without sleeping, if that pays. */
+		/* Wait awake first, if that pays. */
 		while (timeout_ms &&
 		       !atomic_load_explicit(&core->signalled, memory_order_relaxed) &&
 		       spin_again(&core->spin, &wait))
@@ -221,17 +221,17 @@ int dispatch_wait(struct core *core, int timeout_ms)
 	}
 }
 
-/* The due callback of REQUEST, NULL: none; with the lock held. */
+/* Get the due callback of REQUEST, NULL: none; with the lock held. */
 static struct event *dispatch_event(struct request *request)
 {
-	/* Another thread may run its progress callback: that comes before its end. */
+	/* While another thread runs its progress callback, its end waits. */
 	if (request->ready && request->core->reporting != request)
 		return &request->event;
 	return request->channel && request->channel->queued ? &request->channel->event : NULL;
 }
 
 /*
- * Wait until HANDLE is stale (NULL, 0) or there is something to tell of it, until DEADLINE_NS; with
+ * Wait until a callback of HANDLE is due, or HANDLE is stale (NULL and 0), until DEADLINE_NS; with
  * the lock held.
  */
 static struct event *dispatch_await(struct core *core, varve_request handle, uint64_t deadline_ns,
@@ -272,10 +272,7 @@ int dispatch_wait_for(struct core *core, varve_request handle, int timeout_ms)
 		pthread_mutex_unlock(&core->lock);
 		return -EBUSY;
 	}
-	/*
-	 * The chunks of its archive are part of the request: no other thread may be there to take
-	 * them.
-	 */
+	/* Callbacks for its archive run here, too: there may be no other thread to run them. */
 	while ((event = dispatch_await(core, handle, deadline, &r))) {
 		bool last = !event->channel;
 
@@ -305,7 +302,7 @@ int dispatch_close(struct core *core)
 		return 0;
 	}
 	pthread_mutex_lock(&core->lock);
-	/* Cancel all there is and refuse more. */
+	/* Cancel all requests, and refuse new ones. */
 	core->closing = true;
 	for (uint32_t i = 0; i < core->requests_max; i++)
 		if (core->slots[i].request)

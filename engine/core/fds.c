@@ -11,9 +11,7 @@ static struct fds *fds_of(struct op *op)
 	return &op->request->core->fds;
 }
 
-/*
- * The descriptors that this process may have, as the limit stands now; no more than FDS_LIMIT_MAX.
- */
+/* Get how many descriptors this process may have now, FDS_LIMIT_MAX at most. */
 static unsigned fds_limit(void)
 {
 	struct rlimit limit;
@@ -24,9 +22,8 @@ static unsigned fds_limit(void)
 }
 
 /*
- * Count the numbers that are free: what can be opened, or all that anybody counts on. Since Linux
- * 6.2 the size of /proc/self/fd is how many are open; before, or without /proc, each number is
- * tried.
+ * Count the descriptors that can still be opened. Since Linux 6.2 the size of /proc/self/fd is the
+ * number of open ones; before, or without /proc, each number is tried.
  */
 static unsigned fds_unused(unsigned limit)
 {
@@ -60,22 +57,19 @@ static bool fds_fit(struct fds *fds, unsigned count)
 	now = now_ns();
 	if (now - fds->counted_ns <= fds->count_after_ns)
 		return wanted <= fds->room;
-	/* Count what is free. What those that run have not opened yet is counted as theirs. */
+	/* Count what is free. Running operations have not opened all that they have reserved. */
 	limit = fds_limit();
 	unused = fds_unused(limit);
 	fds->room = MAX(fds->taken, unused > FDS_RESERVE ? unused - FDS_RESERVE : 0);
 	fds->counted_ns = now;
 	fds->scarce &= unused < limit / 4;
-	/*
-	 * Where counting is slow, as in a process that is traced, it must not become all that is
-	 * done.
-	 */
+	/* Counting is slow in a process that is traced: pause, so that it takes a bounded share. */
 	pause_ns = (now_ns() - now) * FDS_COUNT_SHARE;
 	fds->count_after_ns = MAX(FDS_COUNT_MS * NS_PER_MS, pause_ns);
 	return wanted <= fds->room;
 }
 
-/* The descriptors that OP reserves before it begins. */
+/* Get the number of descriptors that OP reserves before it begins. */
 static unsigned fds_least(const struct op *op)
 {
 	unsigned count = op->request->class->fds ? op->request->class->fds : FDS_OPERATION;
@@ -95,8 +89,8 @@ static void fds_give(struct fds *fds, struct op *op, unsigned count)
 }
 
 /*
- * May OP, the first of its kind, begin? When others come BEFORE it, only if it waits for none that
- * ends without it.
+ * May OP, the first of its kind, begin? Where others have waited longer (BEFORE), only if all that
+ * runs may wait for OP.
  */
 static bool fds_may_enter(struct fds *fds, const struct op *op, bool before)
 {
@@ -108,7 +102,7 @@ static bool fds_may_enter(struct fds *fds, const struct op *op, bool before)
 		return !before && fds_fit(fds, count);
 	if (before)
 		return false;
-	/* The operation that the archive may wait for has to fit, too. */
+	/* The operation that reads this archive may be queued: it has to fit as well. */
 	if (op->fds_kind == FDS_WRITES && !fds->queues[FDS_READS].running)
 		count += FDS_APPLY;
 	if (op->fds_kind == FDS_READS && !fds->queues[FDS_WRITES].running)
@@ -126,7 +120,7 @@ static void fds_begin(struct core *core, unsigned kind)
 	core->fds.turn = (kind + 1) % FDS_KINDS;
 }
 
-/* Begin one of those that wait and may. Was there one? */
+/* Begin one waiting operation that may. False when there is none. */
 static bool fds_admit_one(struct core *core)
 {
 	struct fds *fds = &core->fds;
@@ -142,7 +136,7 @@ static bool fds_admit_one(struct core *core)
 			unsigned turn = fds->turn;
 
 			fds_begin(core, kind);
-			/* One that overtook another does not take its turn. */
+			/* An operation that overtook others leaves their turn as it is. */
 			if (before)
 				fds->turn = turn;
 			return true;
@@ -174,7 +168,7 @@ bool fds_enter(struct op *op)
 	struct fds *fds = fds_of(op);
 	struct list *waiting = &fds->queues[op->fds_kind].waiting;
 
-	/* It needs none; it waited, and was given them. */
+	/* It needs none, or has waited and got them. */
 	if (op->request->class->fds == FDS_NOTHING || op->fds)
 		return true;
 	if (list_empty(waiting) && fds_may_enter(fds, op, fds_any_waits(fds))) {
@@ -196,7 +190,7 @@ bool fds_extend(struct op *op, unsigned count, bool force)
 	return true;
 }
 
-/* Let the step of the operation that was parked first begin anew. */
+/* Begin the step of the operation that was parked first anew. */
 static void fds_resume_first(struct core *core)
 {
 	struct fds *fds = &core->fds;
@@ -207,7 +201,7 @@ static void fds_resume_first(struct core *core)
 	list_append(&core->holds.runnable, &op->link);
 }
 
-/* Start those that may now: first one that was parked, then those that wait. */
+/* Start what may run now: first one parked operation, then waiting ones. */
 static void fds_admit(struct core *core)
 {
 	if (!list_empty(&core->fds.stopped))
@@ -293,7 +287,7 @@ bool fds_resume(struct op *op)
 	return parked;
 }
 
-/* Are all that run archives that wait for their other ends? */
+/* Are all running operations archives, which may wait for their other ends? */
 static bool fds_all_stream(const struct core *core)
 {
 	list_for_each(link, &core->in_flight) {

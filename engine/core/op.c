@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What a record says when there was no memory for one. */
+/* The record of a failure that there was no memory to record. */
 static const struct varve_failure op_failure_unrecorded = {
 	.error = -ENOMEM,
 	.operation = "varve",
@@ -110,7 +110,7 @@ static void op_record(struct op *op, int error)
 
 void op_amend(struct op *op, bool path, const char *format, ...)
 {
-	/* Nobody has been given it yet, and it is OP's own. */
+	/* It belongs to OP, and no callback has seen it yet. */
 	struct varve_failure *failure = (struct varve_failure *)op->failure;
 	va_list arguments;
 
@@ -144,7 +144,7 @@ static void op_end(struct op *op)
 	list_append(&request->core->finished, &request->link);
 }
 
-/* The one place that sets a state. Forward only. */
+/* Set the state of OP, which only goes forward. No other function sets it. */
 static void op_set_state(struct op *op, unsigned state)
 {
 	assert(state >= op->state && state < op->request->class->steps_count);
@@ -154,7 +154,7 @@ static void op_set_state(struct op *op, unsigned state)
 	op_trace(op, "%s", op_step_name(op));
 }
 
-/* Where to go after NEXT was returned by a step: a state, OP_WAIT, or OP_END. */
+/* Translate NEXT, as a step returned it, to the next state, OP_WAIT, or OP_END. */
 static int op_next(struct op *op, int next)
 {
 	const struct op_class *class = op->request->class;
@@ -224,7 +224,7 @@ int64_t op_again(struct core *core)
 	now = now_ns();
 	if (now < core->later_ns)
 		return (int64_t)(core->later_ns - now);
-	/* An operation that has to wait again waits longer: the other process may be stopped. */
+	/* Each wait is longer than the one before: the other process may be stopped. */
 	core->later_wait_ns = MIN(2 * core->later_wait_ns, LOCK_RETRY_MAX_NS);
 	core->later_ns = now + core->later_wait_ns;
 	list_splice(&ops, &core->later);
@@ -250,7 +250,7 @@ void op_done(struct op *op, int result)
 	}
 	if (result == OP_LATER && !op->error && !op->request->cancelled) {
 		op_trace(op, "%s: another process holds the lock", op_step_name(op));
-		/* Begin the step once more in a while. */
+		/* The timer begins the step anew. */
 		if (list_empty(&core->later)) {
 			core->later_wait_ns = LOCK_RETRY_MIN_NS;
 			core->later_ns = now_ns() + core->later_wait_ns;

@@ -57,7 +57,7 @@ void request_free(struct request *request)
 
 		if (request->class->release)
 			request->class->release(op);
-		/* The record for want of memory is a constant, and has no operation of ours. */
+		/* The record for want of memory is a constant that is not ours to free. */
 		if (op->failure &&
 		    op->failure->operation == operation_name(request->class->operation))
 			free((void *)op->failure);
@@ -66,7 +66,7 @@ void request_free(struct request *request)
 	free(request);
 }
 
-/* The record of this thread's refusals, NULL for none; with the lock held. */
+/* Find the record of this thread's refusals, NULL for none; with the lock held. */
 static struct refusal *request_own_refusal(struct core *core)
 {
 	list_for_each(link, &core->refusals)
@@ -76,8 +76,8 @@ static struct refusal *request_own_refusal(struct core *core)
 }
 
 /*
- * A record for this thread: its own, a new one, or the oldest of another's; NULL without memory.
- * With the lock held.
+ * Get a record for this thread: its own, a new one, or the oldest of another thread; NULL without
+ * memory. With the lock held.
  */
 static struct refusal *request_take_refusal(struct core *core)
 {
@@ -188,7 +188,7 @@ int request_submit(struct request *request, varve_callback *callback, void *user
 		request_free(request);
 		return r;
 	}
-	/* From here on it may be gone at any moment: another thread may dispatch. */
+	/* From here on another thread may dispatch, and free the request. */
 	if (ret_request)
 		*ret_request = request->handle;
 	io_post(&core->io, &request->node);
@@ -223,8 +223,8 @@ static void requests_publish_counters(struct core *core)
 }
 
 /*
- * The callers' lock is not taken for requests that have no channel: were this thread to lose its
- * processor while it held it, varve_dispatch() would wait for as long.
+ * Takes the callers' lock only for requests with a channel: if this thread lost its CPU while it
+ * held the lock, varve_dispatch() would have to wait.
  */
 void requests_flush(struct core *core)
 {
@@ -252,7 +252,7 @@ void requests_flush(struct core *core)
 		histogram_record(&statistics->latency, now - request->submitted_ns);
 	}
 	pthread_mutex_unlock(&core->counting);
-	/* Hand them over to those that run callbacks. */
+	/* Hand them over to the threads that run callbacks. */
 	while ((link = list_pop(&core->finished))) {
 		request = list_entry(link, struct request, link);
 		if (!request->channel) {
@@ -260,7 +260,7 @@ void requests_flush(struct core *core)
 			continue;
 		}
 		pthread_mutex_lock(&core->lock);
-		/* A thread that runs a callback of its channel announces the end, too. */
+		/* A thread that runs a callback of its channel now will announce the end. */
 		if (!channel_end(request->channel))
 			completion_announce(core, &request->event);
 		pthread_mutex_unlock(&core->lock);

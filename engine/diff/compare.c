@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-/* The slice is over: what is at hand goes on in the next one. */
+/* The slice is over: the next one goes on with the current directory. */
 #define COMPARE_LATER 2
 
 /*
@@ -27,15 +27,17 @@
 
 /* A directory to be compared. */
 struct compare_dir {
-	/* Its number, the same in both trees; 0: it is not. */
+	/* Its inode number in both trees; 0: the numbers differ. */
 	uint64_t inode;
-	/* Both lie where the delta reaches; it is in the new tree alone. */
-	bool guided, added;
+	/* The delta covers it in both trees. */
+	bool guided;
+	/* Only the new tree has it. */
+	bool added;
 	/* "" or "/a/b". */
 	char path[];
 };
 
-/* The same on the stack. */
+/* A directory on the stack. */
 struct compare_child {
 	uint64_t inode;
 	bool guided, added;
@@ -45,18 +47,17 @@ struct compare_child {
 /* Directories on the stack whose parent is the same. */
 struct compare_batch {
 	struct list link;
-	/*
-	 * Its path, of so many bytes, stands at the beginning of bytes[], the children behind its
-	 * NUL; how many those are.
-	 */
+	/* Bytes of the parent's path. */
 	size_t length;
+	/* Number of children. */
 	unsigned count;
 	/* How many bytes are used, and where the next child begins. */
 	size_t used, at;
+	/* The parent's path, its NUL, and the children. */
 	char bytes[];
 };
 
-/* How far a directory is gone through. */
+/* How far a directory is compared. */
 enum compare_stage {
 	COMPARE_OPEN,    /* it is to be opened */
 	COMPARE_HINTED,  /* the names that the delta hints at */
@@ -64,39 +65,36 @@ enum compare_stage {
 	COMPARE_ASIDE,   /* what was put aside */
 };
 
-/*
- * What one thread holds, from one slice to the next: the slice may be over in the middle of a
- * directory, or of a file.
- */
+/* What one thread keeps between slices, which may end in the middle of a directory or a file. */
 struct compare_worker {
 	/* In compare->workers, while no thread has it. */
 	struct list link;
 	struct compare *compare;
-	/* When the slice is over; entries that were looked at. */
+	/* When the slice is over. */
 	uint64_t until_ns;
+	/* Number of entries that were looked at. */
 	unsigned looked;
-	/* The slice\'s. */
+	/* Belongs to the slice. */
 	struct yield *yield;
-	/*
-	 * The directory at hand, open in both trees; NULL: none. `listed`: its ancestors are
-	 * listed.
-	 */
+	/* The current directory; NULL: none. */
 	struct compare_dir *dir;
 	enum compare_stage stage;
+	/* It is open in both trees; negative where a tree does not have it. */
 	int fds[2];
+	/* Its ancestors are in the list of changes. */
 	bool listed;
 	struct entries entries[2];
-	/* Hinted names, and how many. */
+	/* Names that the delta hints at, and how many. */
 	const char **names;
 	size_t names_count;
-	/* What is in one tree, or elsewhere in the other. */
+	/* Entries without one of the same name at the same position in the other tree. */
 	struct listing listings[2];
 	/* The next of the hinted names, or of the two listings. */
 	size_t next[2];
 	struct xattrs xattrs[2];
 	struct content content;
 	struct change_list changes, covered;
-	/* Directories in the one at hand that are to be put on the stack; NULL: none. */
+	/* Subdirectories that are to be put on the stack; NULL: none. */
 	struct compare_batch *batch;
 };
 
@@ -122,7 +120,7 @@ static void compare_publish(struct compare_worker *worker)
 		job_more(&compare->job);
 }
 
-/* Put NAME in the directory at hand, itself a directory, on the stack. */
+/* Put the subdirectory NAME of the current directory on the stack. */
 static int compare_push(struct compare_worker *worker, const char *name, uint64_t inode,
 			bool guided, bool added)
 {
@@ -178,7 +176,7 @@ static struct compare_dir *compare_pop(struct compare *compare)
 
 /* ---- listing --------------------------------------------------------------------------------- */
 
-/* NAME in the directory at hand was changed. */
+/* List that NAME in the current directory was changed. */
 static int compare_list(struct compare_worker *worker, enum varve_change_kind kind,
 			const char *name)
 {
@@ -190,7 +188,7 @@ static int compare_list(struct compare_worker *worker, enum varve_change_kind ki
 	return r ? r : change_list_add(&worker->changes, kind, worker->dir->path, name);
 }
 
-/* All that is in NAME in the directory at hand was added. */
+/* List that all in the subdirectory NAME was added. */
 static int compare_inside(struct compare_worker *worker, const char *name)
 {
 	if (worker->compare->collapse)
@@ -198,7 +196,7 @@ static int compare_inside(struct compare_worker *worker, const char *name)
 	return compare_push(worker, name, 0, false, true);
 }
 
-/* NAME is in the new tree alone; TYPE is a DT_ value. */
+/* List NAME, which is in the new tree alone; TYPE is a DT_ value. */
 static int compare_added(struct compare_worker *worker, const char *name, unsigned char type)
 {
 	int r = compare_list(worker, VARVE_CHANGE_ADD, name);
@@ -208,16 +206,13 @@ static int compare_added(struct compare_worker *worker, const char *name, unsign
 
 /* ---- a pair ---------------------------------------------------------------------------------- */
 
-/* Is STATX a directory that has nothing of its own: a stand-in for a subvolume? */
+/* Is STATX the empty directory that stands in for a subvolume? */
 static bool compare_hollow(const struct statx *statx)
 {
 	return S_ISDIR(statx->stx_mode) && statx->stx_ino == COMPARE_STAND_IN;
 }
 
-/*
- * Are these times the same, where one that was written without nanoseconds is equal to any in its
- * second?
- */
+/* Are these times the same? One without nanoseconds is equal to each in its second. */
 static bool compare_time(const struct statx_timestamp *a, const struct statx_timestamp *b)
 {
 	return a->tv_sec == b->tv_sec && (a->tv_nsec == b->tv_nsec || !a->tv_nsec || !b->tv_nsec);
@@ -226,13 +221,13 @@ static bool compare_time(const struct statx_timestamp *a, const struct statx_tim
 /* The owner of an inode. */
 struct compare_owner {
 	uint32_t uid, gid;
-	/* Those are ids of the container; else of the host, as the map does not have them. */
+	/* They are ids of the container; else of the host, because the map lacks them. */
 	bool mapped;
 };
 
 /*
- * Find the owner of STATX, by MAPS. root:root is the container's where the map does not have it, as
- * a shift has it.
+ * Find the owner of STATX, by MAPS. root:root counts as the container's where the map lacks it,
+ * because a shift treats it so.
  */
 static struct compare_owner compare_owner(const struct idrange_maps *maps,
 					  const struct statx *statx)
@@ -257,7 +252,7 @@ static bool compare_owners(const struct compare *compare, const struct statx sta
 	return old.uid != new.uid || old.gid != new.gid || old.mapped != new.mapped;
 }
 
-/* Do the inodes differ in what a tar archive holds, but for their owners? */
+/* Do the inodes differ in what a tar archive holds, owners aside? */
 static bool compare_inodes(const struct statx *a, const struct statx *b)
 {
 	return a->stx_mode != b->stx_mode || a->stx_rdev_major != b->stx_rdev_major ||
@@ -354,7 +349,7 @@ static int compare_differ(struct compare_worker *worker, const char *name,
 	return !r;
 }
 
-/* Both entries called NAME are directories: go on in them, unless the delta knows better. */
+/* Compare the directories NAME later, unless the delta shows that they are equal. */
 static int compare_descend(struct compare_worker *worker, const char *name,
 			   const struct statx statx[2])
 {
@@ -420,7 +415,7 @@ static int compare_pair(struct compare_worker *worker, const char *name)
 	 * compare.
 	 */
 	content_leave(&worker->content);
-	/* Gone between two looks: as it will be the next time. */
+	/* It vanished between two looks: that is a change. */
 	if (opath_vanished(r) || r == -EINVAL)
 		r = 1;
 	if (r > 0)
@@ -434,7 +429,7 @@ static int compare_pair(struct compare_worker *worker, const char *name)
 
 /* ---- a directory ----------------------------------------------------------------------------- */
 
-/* Is a subvolume nested at NAME in the directory at hand? */
+/* Is a subvolume nested at NAME in the current directory? */
 static bool compare_forced(const struct compare_worker *worker, const char *name)
 {
 	const struct delta *delta = worker->compare->delta;
@@ -449,8 +444,8 @@ static bool compare_forced(const struct compare_worker *worker, const char *name
 }
 
 /*
- * Both trees have NAME, with the same INODE and TYPE unless that is 0: look closer unless the delta
- * knows better.
+ * Compare NAME, which both trees have with the same INODE and TYPE (INODE 0: they differ), unless
+ * the delta shows that it is equal.
  */
 static int compare_both(struct compare_worker *worker, const char *name, uint64_t inode,
 			unsigned char type)
@@ -463,7 +458,7 @@ static int compare_both(struct compare_worker *worker, const char *name, uint64_
 	return compare_pair(worker, name);
 }
 
-/* Tree INDEX alone has NAME. */
+/* List NAME, which tree INDEX alone has. */
 static int compare_alone(struct compare_worker *worker, unsigned index, const char *name,
 			 unsigned char type)
 {
@@ -471,17 +466,14 @@ static int compare_alone(struct compare_worker *worker, unsigned index, const ch
 		     : compare_list(worker, VARVE_CHANGE_DELETE, name);
 }
 
-/*
- * The number of an entry that is INODE of TYPE in one tree and OTHER of OTHER_TYPE in the other; 0:
- * not the same.
- */
+/* Return INODE if both trees have that number and the same type, else 0. */
 static uint64_t compare_same(uint64_t inode, unsigned char type, uint64_t other,
 			     unsigned char other_type)
 {
 	return inode == other && type == other_type ? inode : 0;
 }
 
-/* Is the slice over? 0 or COMPARE_LATER. The clock is asked now and then. */
+/* Is the slice over? 0 or COMPARE_LATER. The clock is read once in WALK_PROBE calls. */
 static int compare_time_over(struct compare_worker *worker)
 {
 	if (job_over(&worker->compare->job))
@@ -490,7 +482,7 @@ static int compare_time_over(struct compare_worker *worker)
 	return ++worker->looked % WALK_PROBE || now_ns() < worker->until_ns ? 0 : COMPARE_LATER;
 }
 
-/* Compare the entries at hand, which have the same name, and go on in both trees. */
+/* Compare the current entries of both trees, which have the same name, and read the next ones. */
 static int compare_met(struct compare_worker *worker)
 {
 	const struct dirent64 *old = worker->entries[0].entry, *new = worker->entries[1].entry;
@@ -503,7 +495,8 @@ static int compare_met(struct compare_worker *worker)
 }
 
 /*
- * Put the entry at hand of tree INDEX aside, unless it alone can have one, and go on in that tree.
+ * Put the current entry of tree INDEX aside, or list it where the other tree lacks the directory;
+ * read the next one.
  */
 static int compare_missed(struct compare_worker *worker, unsigned index)
 {
@@ -514,7 +507,7 @@ static int compare_missed(struct compare_worker *worker, unsigned index)
 	return r ? r : entries_next(&worker->entries[index]);
 }
 
-/* Are the entries at hand of the same name at the same position? */
+/* Do the current entries have the same name at the same position? */
 static bool compare_beside(const struct entries *old, const struct entries *new)
 {
 	return old->entry && new->entry && old->position == new->position &&
@@ -522,9 +515,9 @@ static bool compare_beside(const struct entries *old, const struct entries *new)
 }
 
 /*
- * Read both trees' directory at hand side by side, and compare what has the same name at the same
- * position: in trees of common descent all but what came and went. The rest is put aside. 0,
- * COMPARE_LATER or -errno.
+ * Read the current directory of both trees side by side, and compare entries of the same name at
+ * the same position: in trees of common origin, all but what was added or removed. The rest is put
+ * aside. 0, COMPARE_LATER or -errno.
  */
 static int compare_abreast(struct compare_worker *worker)
 {
@@ -589,7 +582,7 @@ static int compare_name_order(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Find the names in the directory at hand that the delta hints at. 0 or -ENOMEM. */
+/* Find the names in the current directory that the delta hints at. 0 or -ENOMEM. */
 static int compare_hints(struct compare_worker *worker)
 {
 	const struct delta *delta = worker->compare->delta;
@@ -637,8 +630,8 @@ static bool compare_by_hints(const struct compare_worker *worker)
 }
 
 /*
- * Open the directory at hand in tree INDEX; negative, without an error, where it vanished or is
- * covered by a mount.
+ * Open the current directory in tree INDEX. 0, also where it vanished or a mount covers it, or
+ * -errno.
  */
 static int compare_open(struct compare_worker *worker, unsigned index)
 {
@@ -653,18 +646,18 @@ static int compare_open(struct compare_worker *worker, unsigned index)
 	return MIN(fd, 0);
 }
 
-/* Close the directory at hand, and forget it. */
+/* Close the current directory, and free it. */
 static void compare_leave(struct compare_worker *worker)
 {
 	content_leave(&worker->content);
-	/* Taken, not only closed: the numbers may be those of other descriptors later. */
+	/* Their numbers may be those of other descriptors later. */
 	fd_close(TAKE_FD(worker->fds[0]));
 	fd_close(TAKE_FD(worker->fds[1]));
 	free(TAKE_PTR(worker->names));
 	free(TAKE_PTR(worker->dir));
 }
 
-/* Open the directory at hand, and choose how to go through it. 0 or -errno. */
+/* Open the current directory, and choose how to compare it. 0 or -errno. */
 static int compare_enter(struct compare_worker *worker)
 {
 	int r = compare_open(worker, 0);
@@ -685,7 +678,7 @@ static int compare_enter(struct compare_worker *worker)
 	return r;
 }
 
-/* Go on with the directory at hand: 0 when it is done, COMPARE_LATER, or -errno. */
+/* Go on with the current directory: 0 when it is done, COMPARE_LATER, or -errno. */
 static int compare_go_on(struct compare_worker *worker)
 {
 	int r = worker->stage == COMPARE_OPEN ? compare_enter(worker) : 0;
@@ -703,8 +696,8 @@ static int compare_go_on(struct compare_worker *worker)
 /* ---- threads --------------------------------------------------------------------------------- */
 
 /*
- * A worker for this thread: one with a directory at hand, else an idle one, else a new one; NULL
- * without memory.
+ * Take a worker for this thread: one with a current directory, else an idle one, else a new one;
+ * NULL without memory.
  */
 static struct compare_worker *compare_take_worker(struct compare *compare)
 {
@@ -737,7 +730,7 @@ static struct compare_worker *compare_take_worker(struct compare *compare)
 	return worker;
 }
 
-/* Have a directory at hand: 1, 0 when there is none, or -ENOMEM. */
+/* Take a directory unless there is a current one: 1, 0 when none is left, or -ENOMEM. */
 static int compare_next(struct compare_worker *worker)
 {
 	struct compare *compare = worker->compare;
@@ -756,7 +749,7 @@ static int compare_next(struct compare_worker *worker)
 	return worker->dir ? 1 : any ? -ENOMEM : 0;
 }
 
-/* Note that ERROR came from the directory at hand. */
+/* Note that ERROR came from the current directory, if it is the first error. */
 static void compare_failed(struct compare_worker *worker, int error)
 {
 	struct compare *compare = worker->compare;
@@ -770,7 +763,7 @@ static void compare_failed(struct compare_worker *worker, int error)
 	pthread_mutex_unlock(&compare->lock);
 }
 
-/* One thread's turn. */
+/* Compare directories until the slice is over. */
 static int compare_slice(struct job *job, struct slice *slice)
 {
 	struct compare *compare = container_of(job, struct compare, job);
@@ -792,7 +785,7 @@ static int compare_slice(struct job *job, struct slice *slice)
 	}
 	if (!worker)
 		return r;
-	/* This thread does no more: another one may go on. */
+	/* Another thread may go on with this worker. */
 	pthread_mutex_lock(&compare->lock);
 	list_append(&compare->workers, &worker->link);
 	compare->pending += worker->dir != NULL;
@@ -800,7 +793,7 @@ static int compare_slice(struct job *job, struct slice *slice)
 	return MIN(r, 0);
 }
 
-/* How many threads would find a directory. */
+/* Tell how many threads would find a directory. */
 static unsigned compare_wanted(struct job *job)
 {
 	struct compare *compare = container_of(job, struct compare, job);
@@ -812,7 +805,7 @@ static unsigned compare_wanted(struct job *job)
 	return pending;
 }
 
-/* No thread will come any more: collect what each has found, and close what is open. */
+/* After the last slice: collect what each worker has found, and close what is open. */
 static void compare_gather(struct compare *compare)
 {
 	struct list *link;
@@ -833,7 +826,7 @@ static void compare_gather(struct compare *compare)
 	}
 }
 
-/* The job is over. */
+/* End the comparison: the job is over with RESULT. */
 static void compare_over(struct job *job, int result)
 {
 	struct compare *compare = container_of(job, struct compare, job);

@@ -9,9 +9,9 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* The way of a directory to the root of side INDEX is hinted, or will be. */
+/* Flag of a directory: its ancestors up to the root of side INDEX are hinted, or will be. */
 #define DELTA_TRACED(index) (UINT64_C(1) << (32 + (index)))
-/* Something in it is no hint. */
+/* Flag of a directory: an entry in it has no hint, so all of it has to be compared. */
 #define DELTA_UNNAMED (UINT64_C(1) << 34)
 
 /* Inodes whose numbers lie so close to each other are looked at by one search. */
@@ -24,12 +24,12 @@ struct delta_side {
 	uint64_t tree;
 	/* 0 or 1. */
 	unsigned index;
-	/* Directories on ways to the root that are still to be hinted themselves. */
+	/* Ancestors of what was changed that are still to be hinted themselves. */
 	uint64_t *pending;
 	size_t pending_count, pending_capacity;
 };
 
-/* LIMIT, or what stands for 0. */
+/* Return LIMIT, or USUAL where that is 0. */
 static size_t delta_limit(size_t limit, size_t usual)
 {
 	return limit ? limit : usual;
@@ -93,8 +93,8 @@ static int delta_keep(struct delta *delta, uint64_t *value, const char *name, si
 }
 
 /*
- * Hint at NAME in DIRECTORY, and let the way from there to the root of SIDE be hinted: 1, 0 for too
- * much, or -errno.
+ * Hint at NAME in DIRECTORY, and note that its ancestors up to the root of SIDE are to be hinted:
+ * 1, 0 when it is too much, or -errno.
  */
 static int delta_hint(struct delta_side *side, uint64_t directory, const char *name, size_t length,
 		      bool forced)
@@ -113,7 +113,7 @@ static int delta_hint(struct delta_side *side, uint64_t directory, const char *n
 		r = delta_keep(delta, value, name, length, forced);
 	else
 		*value |= DELTA_UNNAMED;
-	/* The way of what was changed is looked at without being asked for. */
+	/* A changed directory is hinted itself. */
 	if (r < 0 || traced || delta_changed(delta, directory))
 		return r;
 	r = fault_reserve(delta->fault, &side->pending, side->pending_count, 1,
@@ -148,7 +148,7 @@ static int delta_references(struct delta_side *side, const struct search *search
 		length = le16toh(length);
 		if (length > (size_t)(end - at) - head)
 			return -EUCLEAN;
-		/* Or all that is in the parent will be looked at. */
+		/* All entries of a changed parent are compared anyway. */
 		if (!delta_changed(side->delta, parent))
 			r = delta_hint(side, parent, at + head, length, false);
 		at += head + length;
@@ -157,7 +157,7 @@ static int delta_references(struct delta_side *side, const struct search *search
 }
 
 /*
- * Hint at all names of COUNT inodes from INODES on, ascending, by one search: 1, 0 for too much, or
+ * Hint at all names of the COUNT INODES, ascending, by one search: 1, 0 when it is too much, or
  * -errno.
  */
 static int delta_names(struct delta_side *side, const uint64_t *inodes, size_t count)
@@ -180,7 +180,7 @@ static int delta_names(struct delta_side *side, const uint64_t *inodes, size_t c
 	return more && !r ? 1 : r;
 }
 
-/* How many of the COUNT INODES, ascending, lie close to each other from the first one on. */
+/* Tell how many of the COUNT INODES, ascending, lie close together from the first one on. */
 static size_t delta_run(const uint64_t *inodes, size_t count)
 {
 	size_t length = 1;
@@ -191,7 +191,7 @@ static size_t delta_run(const uint64_t *inodes, size_t count)
 }
 
 /*
- * Take INODE for changed, unless it is among the first COUNT, from *AT on: 1, 0 when they are too
+ * Note INODE as changed, unless it is among the first COUNT from *AT on: 1, 0 when they are too
  * many, or -ENOMEM.
  */
 static int delta_mark(struct delta *delta, uint64_t inode, size_t count, size_t *at)
@@ -275,9 +275,9 @@ static bool delta_before(const struct btrfs_timespec *time, const struct timespe
 }
 
 /*
- * Was the inode with these ITEMS in the two trees, which are overwritten, at most read since they
- * were the same? Equal items prove nothing where they were changed in the tick of the clock when
- * that was, or both later in the same one.
+ * Was the inode with these ITEMS in the two trees at most read since they were the same? Equal
+ * items prove nothing where their ctime is in the tick of the clock when that was, or later.
+ * Overwrites ITEMS.
  */
 static bool delta_read_only(const struct ancestor_common *common, struct btrfs_inode_item items[2])
 {
@@ -290,7 +290,7 @@ static bool delta_read_only(const struct ancestor_common *common, struct btrfs_i
 	return !memcmp(&items[0], &items[1], sizeof(items[0]));
 }
 
-/* Look at COUNT inodes in both trees: those that were but read are not changed, and become 0. */
+/* Look at COUNT inodes in both trees, and set those that were only read to 0. */
 static int delta_compare(const struct delta_side sides[2], uint64_t *inodes, size_t count,
 			 const struct ancestor_common *common)
 {
@@ -317,9 +317,8 @@ static int delta_compare(const struct delta_side sides[2], uint64_t *inodes, siz
 }
 
 /*
- * Pass over inodes that were only read: that writes the time of access. Whatever is compared later
- * leaves its mark beside that: content, entries and attributes in the inode's sequence number and
- * times.
+ * Drop inodes whose atime alone was written. All that is compared later (content, entries,
+ * attributes) changes other times, and the sequence number, as well.
  */
 static int delta_filter(struct delta *delta, const struct delta_side sides[2],
 			const struct ancestor_common *common)
@@ -377,8 +376,8 @@ static int delta_level(struct delta_side *side, const uint64_t *inodes, size_t c
 }
 
 /*
- * Hint at everything on the ways from what was changed to the root of SIDE, level by level, so that
- * what lies side by side is asked for at once: 1, 0 when it is too much, or -errno.
+ * Hint at all ancestors of what was changed, up to the root of SIDE, level by level, so that
+ * neighbours are found by one search: 1, 0 when it is too much, or -errno.
  */
 static int delta_ways(struct delta_side *side)
 {

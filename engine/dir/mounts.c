@@ -10,7 +10,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-/* What a mount is that is but looked at. */
+/* Flags of a mount that is only looked at. */
 #define MOUNTS_LOOK                                                                     \
 	(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | \
 	 MOUNT_ATTR_NOATIME)
@@ -18,17 +18,14 @@
 /* mounts_clone(), with LOOK mounts_clone_look(). */
 static int mounts_clone_with(int *fd, int *ret_tree, bool look)
 {
-	/*
-	 * The clone may share its original's peers, and then gets what is mounted there; not from
-	 * here on.
-	 */
+	/* A clone that shares the original's peers would get what is mounted there later. */
 	struct mount_attr attr = { .propagation = MS_PRIVATE };
 	struct mount_attr looking = { .attr_set = MOUNTS_LOOK, .attr_clr = MOUNT_ATTR__ATIME };
 	_cleanup_close_ int tree = open_tree(*fd, "",
 					     AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	int clone = -EBADF;
 
-	/* Flags that are locked in a user namespace stay: these are only a precaution. */
+	/* A precaution: in a user namespace locked flags cannot be changed. */
 	if (tree >= 0 && look)
 		mount_setattr(tree, "", AT_EMPTY_PATH, &looking, sizeof(looking));
 	if (tree >= 0 && mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) >= 0)
@@ -121,7 +118,7 @@ static int mounts_list_add(struct mounts_list *list, const char *line)
 	return 0;
 }
 
-/* The order of A and B by their numbers. */
+/* Order mounts by their numbers. */
 static int mounts_list_order(const void *a, const void *b)
 {
 	const struct mounts_entry *first = a, *second = b;
@@ -147,7 +144,7 @@ static int mounts_list_read(struct mounts_list *list)
 	return r;
 }
 
-/* Find mount ID; NULL: it is none of this namespace. */
+/* Find mount ID; NULL: it is not in this namespace. */
 static const struct mounts_entry *mounts_list_find(const struct mounts_list *list,
 						   unsigned long long id)
 {
@@ -158,10 +155,7 @@ static const struct mounts_entry *mounts_list_find(const struct mounts_list *lis
 		       : NULL;
 }
 
-/*
- * Is PATH the directory ABOVE, or below it? Whole components count. What of PATH comes after it, or
- * NULL.
- */
+/* Return what follows ABOVE in PATH, compared by whole components, or NULL if PATH is elsewhere. */
 static const char *mounts_within(const char *path, const char *above)
 {
 	size_t length = strcmp(above, "/") ? strlen(above) : 0;
@@ -172,8 +166,8 @@ static const char *mounts_within(const char *path, const char *above)
 }
 
 /*
- * Where PATH, in MOUNT, lies in the file system, to be freed; NULL: not in that mount, or no
- * memory.
+ * Get the path in its file system of PATH, which is in MOUNT, to be freed; NULL: it is not in that
+ * mount, or no memory.
  */
 static char *mounts_position(const struct mounts_entry *mount, const char *path)
 {
@@ -187,9 +181,9 @@ static char *mounts_position(const struct mounts_entry *mount, const char *path)
 }
 
 /*
- * Find a mount of LIST at or below POSITION in the file system of mount HERE, whichever mount of
- * that it is mounted in. How far below is written to *RET_BELOW, unless that is NULL: it is to be
- * freed, and "" at POSITION itself.
+ * Find a mount of LIST at or below POSITION in the file system of mount HERE, by whichever mount of
+ * that file system. *RET_BELOW, unless that is NULL, gets its path below POSITION ("": itself), to
+ * be freed.
  */
 static const struct mounts_entry *mounts_list_below(const struct mounts_list *list,
 						    const struct mounts_entry *here,
@@ -226,7 +220,7 @@ static int mounts_at_path(struct mounts_list *list, uint64_t number, const char 
 
 	if (r)
 		return r;
-	/* A mount of another namespace, or of none: no process can mount in it by its path. */
+	/* Not a mount of this namespace: no process here can mount in it by path. */
 	here = mounts_list_find(list, number);
 	if (!here)
 		return 0;
@@ -241,8 +235,8 @@ static int mounts_at_path(struct mounts_list *list, uint64_t number, const char 
 }
 
 /*
- * Add the path of FD, as the kernel reports it, to PATH (PATH_MAX bytes), which has LENGTH already:
- * the length then, or -errno.
+ * Append the path of FD, as the kernel reports it, to PATH, which has LENGTH of PATH_MAX bytes.
+ * Returns the new length or -errno.
  */
 static ssize_t mounts_path(int fd, char *path, size_t length)
 {
@@ -254,7 +248,7 @@ static ssize_t mounts_path(int fd, char *path, size_t length)
 	if (added < 0)
 		return added;
 	length += (size_t)added;
-	/* "/" itself. */
+	/* FD is "/". */
 	if (length && path[length - 1] == '/')
 		length--;
 	return (ssize_t)length;

@@ -22,7 +22,7 @@ int io_init(struct io *io)
 	return MIN(io->wake_fd, 0);
 }
 
-/* Wake the reactor where it sleeps. */
+/* Wake the reactor, if it sleeps. */
 static void io_wake(struct io *io)
 {
 	uint64_t one = 1;
@@ -120,7 +120,7 @@ static bool io_finish(struct io *io)
 
 		any = true;
 		if (call->result == -ECANCELED) {
-			/* The kernel could start no worker: a thread of ours makes the call. */
+			/* The kernel could start no worker: a lane makes the call. */
 			io->lane_calls++;
 			lane_submit(&io->lanes[LANE_FS], call);
 		} else
@@ -145,8 +145,8 @@ static void io_kernel(struct io *io, int64_t timeout_ns)
 }
 
 /*
- * Wait for a post without sleeping, if that pays; what the ring is at would not be seen. Tell
- * whether there is one.
+ * Wait for a post awake, if that pays: not while the ring has calls, whose end would not be seen.
+ * True if there is a post.
  */
 static bool io_spin(struct io *io, int64_t timeout_ns)
 {
@@ -155,7 +155,7 @@ static bool io_spin(struct io *io, int64_t timeout_ns)
 	if (io->ring.in_flight || (timeout_ns >= 0 && timeout_ns < SPIN_NS))
 		return false;
 	while (inbox_empty(&io->inbox)) {
-		/* An interrupt is for one turn: left set, it would keep each later turn awake. */
+		/* An interrupt is for one turn: if it stayed set, no later turn would sleep. */
 		if (atomic_load_explicit(&io->interrupted, memory_order_relaxed))
 			return atomic_exchange(&io->interrupted, false);
 		if (!spin_again(&io->spin, &wait))

@@ -6,7 +6,7 @@
 
 #include <inttypes.h>
 
-/* The moment LANE_IDLE_MS from now, on the clock that the condition variable uses. */
+/* Compute the time LANE_IDLE_MS from now, on the clock of the condition variable. */
 static struct timespec lane_idle_deadline(void)
 {
 	struct timespec ts;
@@ -65,8 +65,7 @@ static void *lane_thread(void *data)
 	}
 	/*
 	 * Each thread that ends joins the one that ended before it, and lane_stop() joins the last:
-	 * so none is left in our code when the library is unloaded, and none has to be kept track
-	 * of.
+	 * so none runs our code when the library is unloaded, and no list of them is needed.
 	 */
 	join = lane->ended;
 	before = lane->ended_last;
@@ -126,7 +125,7 @@ void lane_submit(struct lane *lane, struct call *call)
 	pthread_mutex_lock(&lane->lock);
 	list_append(&lane->queue, &call->link);
 	lane->queued++;
-	/* A thread that cannot be started is no failure: those there are will come to it. */
+	/* If no thread can be started, the others take the call later. */
 	if (lane->queued > lane->idle && lane->threads < lane->threads_max)
 		lane_spawn(lane);
 	pthread_cond_signal(&lane->wake);

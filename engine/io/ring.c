@@ -5,9 +5,8 @@
  * need (measured: slowest by far on two cores), so it is not tried.
  *
  * Opcodes are probed, never assumed. Calls beyond the ring's depth wait in a list: the completion
- * queue can then never overflow. ECANCELED, which we never ask for, is what the kernel answers when
- * it could start no worker thread (RLIMIT_NPROC): such calls are handed back with `result`
- * -ECANCELED for the lanes to make.
+ * queue can then never overflow. No call is ever cancelled: ECANCELED means that the kernel could
+ * start no worker thread (RLIMIT_NPROC), and such calls are handed back for the lanes to make.
  */
 #include "engine/io/ring.h"
 #include "engine/base/limits.h"
@@ -64,7 +63,7 @@ int ring_start(struct ring *ring, unsigned entries, int wake_fd, const struct tr
 		return r;
 	/* A forked child must not complete into our queue. */
 	io_uring_ring_dontfork(&ring->uring);
-	/* Which of our opcodes the kernel has. */
+	/* Find out which of our opcodes the kernel has. */
 	probe = io_uring_get_probe_ring(&ring->uring);
 	for (unsigned i = 0; probe && i < CALL_KINDS; i++)
 		if (ring_opcodes[i] && io_uring_opcode_supported(probe, ring_opcodes[i]))
@@ -130,7 +129,7 @@ static void ring_fill(struct ring *ring)
 		ring_prepare(ring, list_entry(link, struct call, link));
 }
 
-/* Append what is complete to DONE. */
+/* Append the calls that are complete to DONE. */
 static void ring_reap(struct ring *ring, struct list *done)
 {
 	struct io_uring_cqe *cqe;

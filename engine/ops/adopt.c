@@ -20,8 +20,8 @@
  *
  * The directory's user may write all the while, and another process may adopt, rename or remove by
  * the same names. So the directory is known by its descriptor: it is what is locked (flock),
- * copied, compared before and after the exchange, and emptied. What was changed before LOOK came to
- * it fails the operation; what is changed after that is lost.
+ * copied, compared before and after the exchange, and emptied. A change that LOOK finds fails the
+ * operation; a change after LOOK has read that entry is lost.
  */
 #include "engine/base/id.h"
 #include "engine/btrfs/file_handle.h"
@@ -64,15 +64,12 @@ struct adopt {
 	dev_t device;
 	ino_t inode;
 	/*
-	 * The name, in the directory of the worker slot, of the copy, then of what was the
-	 * directory; the number of the copy.
+	 * The name in the directory of the worker slot: of the copy, and after the exchange of the
+	 * old directory. The number of the copy.
 	 */
 	char name[sizeof(ID_RESERVED_PREFIX) + 32];
 	uint64_t number;
-	/*
-	 * What became of the copy when it could not be destroyed, on the heap; NULL: nothing to
-	 * tell.
-	 */
+	/* Says where the copy is that could not be destroyed; on the heap, or NULL. */
 	char *fate;
 	/* The copy is there; it has the layer's place. */
 	bool staged, published;
@@ -87,7 +84,7 @@ static struct adopt *adopt_of(struct op *op)
 	return container_of(op, struct adopt, op);
 }
 
-/* The directory that the copy is in; STAGE has opened it. */
+/* Get the directory that the copy is in; STAGE has opened it. */
 static int adopt_staging_fd(struct op *op)
 {
 	return layout_slot(op_store(op), op->slot);
@@ -141,7 +138,7 @@ static int adopt_open(struct op *op)
 		op->detail = "a process has locked it (flock), perhaps to make a layer of it, too";
 		return -EBUSY;
 	}
-	/* Another process may have made a layer of it before it gave the lock back. */
+	/* Another process may have made a layer of it, under the lock. */
 	if (!r)
 		r = adopt_compare(op, subvolumes_fd, op->id);
 	if (r == -EBUSY)
@@ -187,7 +184,7 @@ static int adopt_staged(struct op *op, int result)
 
 /* ---- COPY, FLUSH, LOOK ----------------------------------------------------------------------- */
 
-/* The copy, or the look, ended with RESULT: record where it failed. Returns RESULT. */
+/* Record where COPY or LOOK failed with RESULT. Returns RESULT. */
 static int adopt_blame(struct op *op, int result)
 {
 	struct adopt *adopt = adopt_of(op);
@@ -255,7 +252,7 @@ static int adopt_flush(struct op *op)
 	return commit_flush(op);
 }
 
-/* See that the directory is what was copied. Lane thread. */
+/* Check that the directory has not changed since it was copied. Lane thread. */
 static int adopt_look_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
@@ -276,7 +273,7 @@ static int adopt_looked(struct op *op, int result)
 
 /* ---- PUBLISH, DURABLE, CLEAR ----------------------------------------------------------------- */
 
-/* Exchange what has the layer's place and what has the staging name. */
+/* Exchange the entry in the layer's place and that of the staging name. */
 static int adopt_exchange(struct op *op)
 {
 	op->call.name = "renameat2";
@@ -285,8 +282,8 @@ static int adopt_exchange(struct op *op)
 }
 
 /*
- * What the exchange took out of the layer's place is not the directory: put it back. The copy may
- * be gone, as another process has removed what had the place. 0 or -errno.
+ * Put back what the exchange took out of the layer's place: it is not the directory. The copy may
+ * be gone, if another process has removed the entry in that place. 0 or -errno.
  */
 static int adopt_put_back(struct op *op)
 {
@@ -350,7 +347,7 @@ static int adopt_durable(struct op *op)
 	return commit_names(op);
 }
 
-/* Remove what was the directory. Lane thread. */
+/* Remove the old directory. Lane thread. */
 static int adopt_clear_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);

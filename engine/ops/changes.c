@@ -5,9 +5,9 @@
  *
  *	state     what it does
  *	OPEN      opens the layer, through the ring
- *	PREPARE   proves it, finds and opens the parent; writes out what is in memory alone, and sees by the generations whether
- *	          anything may differ; where the trees can be searched asks them what that is; begins to compare: mostly that is all
- *	COMPARE   compares the rest of what may differ, or of everything: a job of the workers
+ *	PREPARE   proves it, finds and opens the parent; flushes, and compares generations: has either changed? With privilege searches
+ *	          the trees for what changed. Begins to compare, which mostly is all that there is to compare
+ *	COMPARE   compares the rest: a job of the workers
  *	SORT      puts the result in order
  *	MEASURE   diff_size: adds up the sizes
  *	STREAM    diff: writes the archive, while some threads read ahead
@@ -50,44 +50,42 @@ struct changes_part {
 
 struct changes_op {
 	struct op op;
-	/* The layer to compare with: "" none, NULL the one that btrfs says. */
+	/* The layer to compare with: "" none, NULL the one that it is a snapshot of. */
 	const char *parent;
+	/* Name of the parent that was found; `parent` points to it. */
 	char found[VARVE_ID_MAX + 1];
-	/*
-	 * The parent's root directory and the layer's; what their clones live by (mounts_clone()).
-	 */
+	/* Root directories of parent and layer; what keeps their clones (mounts_clone()). */
 	int fds[2], trees[2];
 	uint64_t flags;
-	/* The list of changes is the callback's. */
+	/* The callback takes the list of changes. */
 	bool keep;
 	struct delta delta;
 	/* The delta has what may differ; the generations show that nothing does. */
 	bool searched, untouched;
 	struct compare compare;
-	/*
-	 * It has begun, so that it has to be ended; its job was started; all is compared and in
-	 * order.
-	 */
-	bool comparing, started, compared;
+	/* compare_begin() was called, compare_end() is due; the job was started. */
+	bool comparing, started;
+	/* All is compared and sorted. */
+	bool compared;
 	/* It failed for want of descriptors, and goes on with one thread. */
 	bool alone;
-	/* The parts, how many are at work, the first error of one. */
 	struct changes_part parts[1 + PACK_THREADS_MAX];
+	/* How many parts run; the first error of one. */
 	unsigned working;
 	int error;
-	/* What an error is about. */
+	/* What an error is about, on the heap. */
 	char *subject;
 	/* diff, diff_size: NULL until it is needed. */
 	struct pack *pack;
-	/* diff: the largest file, and where to. */
+	/* diff: a larger file is an error; digests are wanted. */
 	uint64_t file_size_max;
 	bool digests;
-	/* How it is compressed; NULL: not at all. */
+	/* How the archive is compressed; NULL: not at all. */
 	const struct encoding *encoding;
 	int level;
 	unsigned threads;
 	struct stream stream;
-	/* The maps of ids of the parent and the layer, whose entries are all in `ranges`. */
+	/* The maps of ids of the parent and the layer; `ranges` holds the entries of all. */
 	struct idrange_maps maps[2];
 	struct varve_id_map *ranges;
 };
@@ -151,9 +149,8 @@ static int changes_open_parent(struct changes_op *changes, const uint8_t *uuid)
 }
 
 /*
- * Is the layer a snapshot of its parent, and has neither been written to since? 1, 0 or -errno.
- * That takes no privilege. A subvolume nested in one of them changes by itself: then the answer is
- * 0.
+ * Is the layer a snapshot of its parent, and has neither been written to since? 1, 0 or -errno;
+ * takes no privilege. A nested subvolume has a generation of its own: 0 where there is one.
  */
 static int changes_untouched(const struct changes_op *changes)
 {
@@ -173,9 +170,9 @@ static int changes_untouched(const struct changes_op *changes)
 }
 
 /*
- * Find up to when the layer and its parent were the same, where one is a snapshot of the other, or
- * both are of a third: then whatever was changed later, in either, has no earlier time of change.
- * That takes no privilege. 0 or -errno. Lane thread.
+ * Find until when the layer and its parent were the same, if one is a snapshot of the other, or
+ * both of a third: what was changed later in either has a later ctime. Takes no privilege. 0 or
+ * -errno. Lane thread.
  */
 static int change_list_settle(struct changes_op *changes)
 {
@@ -207,7 +204,7 @@ static int change_list_settle(struct changes_op *changes)
 	return 0;
 }
 
-/* Ask the trees what may differ, where we may. Lane thread. */
+/* Find what may differ by generations, and with privilege by tree search. Lane thread. */
 static int changes_search(struct changes_op *changes)
 {
 	struct op *op = &changes->op;
@@ -220,10 +217,7 @@ static int changes_search(struct changes_op *changes)
 	r = change_list_settle(changes);
 	if (r || changes->flags & VARVE_CHANGES_WALK)
 		return r;
-	/*
-	 * Written data that no extent has been allocated for yet has not touched its inode item
-	 * either.
-	 */
+	/* Buffered data whose extent is not allocated yet has not changed its inode item either. */
 	op->call.name = "BTRFS_IOC_SYNC";
 	r = fs_flush(changes->fds[1]);
 	if (r)
@@ -251,7 +245,7 @@ static int changes_search(struct changes_op *changes)
 	return MIN(r, 0);
 }
 
-/* Forget what was compared. */
+/* Free the comparison, and reset it. */
 static void changes_forget(struct changes_op *changes)
 {
 	const struct timespec settled = changes->compare.settled;
@@ -264,7 +258,7 @@ static void changes_forget(struct changes_op *changes)
 	changes->compare = (struct compare){ .settled = settled };
 }
 
-/* The comparison is over. */
+/* Continue the operation: the comparison is over. */
 static void changes_compare_over(struct compare *compare, int result)
 {
 	op_done(&container_of(compare, struct changes_op, compare)->op, result);
@@ -291,8 +285,7 @@ static int changes_begin(struct changes_op *changes)
 }
 
 /*
- * Sort; a million paths take a while, and memory that the delta has no use for any more. 0 or
- * -ENOMEM. Lane thread.
+ * Free the delta, and sort: a million paths take long, and much memory. 0 or -ENOMEM. Lane thread.
  */
 static int changes_arrange(struct changes_op *changes)
 {
@@ -303,17 +296,14 @@ static int changes_arrange(struct changes_op *changes)
 	changes->compare.delta = NULL;
 	delta_free(&changes->delta);
 	r = change_list_sort(&changes->compare.changes, &yield);
-	/* Where nothing was compared, nothing was covered. */
+	/* What mounts cover is known only where something was compared. */
 	if (!r && changes->comparing)
 		r = change_list_sort(&changes->compare.covered, &yield);
 	changes->compared = !r;
 	return r;
 }
 
-/*
- * Do all that has to be done before the comparison, and what that comes to where it is little. Lane
- * thread.
- */
+/* Prepare the comparison, and do it, too, if it is short. Lane thread. */
 static int changes_prepare_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
@@ -329,7 +319,7 @@ static int changes_prepare_run(struct call *call)
 		r = changes_open_parent(changes, info.parent_uuid);
 	if (r)
 		return MIN(r, 0);
-	/* Where we may, see what the layers hold beneath whatever is mounted in them. */
+	/* With privilege, clone the mounts: that shows what lies beneath mounts in the layers. */
 	call->name = "open_tree";
 	for (unsigned i = 0; r >= 0 && i < 2; i++)
 		if (changes->fds[i] >= 0 && changes->trees[i] < 0)
@@ -392,7 +382,7 @@ static int changes_prepare(struct op *op)
 	return op_call(op);
 }
 
-/* A failure is about PATH in the layer. */
+/* Name PATH in the layer in the failure. */
 static void changes_blame(struct changes_op *changes, const char *path)
 {
 	char *subject;
@@ -403,7 +393,7 @@ static void changes_blame(struct changes_op *changes, const char *path)
 	changes->op.subject = changes->subject = subject;
 }
 
-/* Tell what the comparison failed at. */
+/* Name in the failure what the comparison failed at. */
 static void changes_explain(struct changes_op *changes)
 {
 	if (changes->compare.failed)
@@ -430,11 +420,11 @@ static int changes_prepared(struct op *op, int result)
 static int changes_compare(struct op *op)
 {
 	struct changes_op *changes = changes_of(op);
-	/* Each may need so many descriptors, and two layers are open. */
+	/* Each thread may need FDS_COMPARE_THREAD descriptors; two layers are open. */
 	unsigned threads_max = MAX(op->request->core->fds.free / FDS_COMPARE_THREAD, 2u) - 1;
 
 	op->call.name = "statx";
-	/* Anew: with the descriptors of one thread. */
+	/* The second time: with the descriptors of one thread. */
 	if (TAKE(changes->started, true)) {
 		int r = changes_begin(changes);
 
@@ -491,7 +481,7 @@ static int changes_measured(struct op *op, int result)
 	return result < 0 ? result : OP_END;
 }
 
-/* A part is done. */
+/* Finish a part; the last one ends the step. */
 static void changes_part_done(struct call *call)
 {
 	struct changes_part *part = container_of(call, struct changes_part, call);
@@ -541,7 +531,7 @@ static int changes_read_run(struct call *call)
 	return 0;
 }
 
-/* The archive is written, or cannot be: reading ahead stops, or does not begin at all. */
+/* After the writer has ended: stop the threads that read ahead, withdraw those not begun. */
 static void changes_written(struct call *call)
 {
 	struct changes_op *changes = container_of(call, struct changes_part, call)->op;
@@ -557,7 +547,7 @@ static void changes_written(struct call *call)
 	changes_part_done(call);
 }
 
-/* One that read ahead is done; if it could not, the writer did. */
+/* Finish a part that read ahead; its errors do not count, as the writer reads what it did not. */
 static void changes_read(struct call *call)
 {
 	call->result = 0;
@@ -577,14 +567,14 @@ static void changes_part(struct changes_op *changes, unsigned index,
 	io_submit(&changes->op.request->core->io, &part->call);
 }
 
-/* Let go of a reader that does not read. */
+/* Stop waiting for the reader of the archive. */
 static void changes_interrupt(struct op *op)
 {
 	struct changes_op *changes = changes_of(op);
 	struct call *call = &changes->parts[0].call;
 
 	stream_interrupt(&changes->stream);
-	/* One that waits for a thread, as all may be held up by others, needs none to end. */
+	/* A writer that still waits for a thread of the lane ends without one. */
 	if (!io_withdraw(&op->request->core->io, call))
 		return;
 	call->result = -ECANCELED;
@@ -620,10 +610,7 @@ static int changes_streamed(struct op *op, int result)
 		if (result == -EFBIG)
 			op->detail = "the file has more bytes than file_size_max";
 	} else if (result < 0 && prefetch->error == result && prefetch->feed.path) {
-		/*
-		 * A directory that cannot be listed: not the archive's descriptor that cannot be
-		 * written.
-		 */
+		/* A directory cannot be listed; the archive's descriptor is not to blame. */
 		op->call.name = "getdents64";
 		changes_blame(changes, prefetch->feed.path);
 	}
@@ -680,7 +667,7 @@ static void changes_release(struct op *op)
 	free(changes->pack);
 	changes_forget(changes);
 	free(changes->subject);
-	/* It may never have been submitted. */
+	/* close() is not called for a request that was never submitted. */
 	stream_close(&changes->stream);
 	free(changes->ranges);
 }
@@ -697,13 +684,13 @@ static const struct op_class changes_class = CHANGES_CLASS(VARVE_CHANGES);
 static const struct op_class diff_class = CHANGES_CLASS(VARVE_DIFF);
 static const struct op_class diff_size_class = CHANGES_CLASS(VARVE_DIFF_SIZE);
 
-/* Copy COUNT RANGES to *AT, which moves on: the copy. */
+/* Copy COUNT RANGES to *AT, advance that, and return the copy. */
 static const struct varve_id_map *changes_ranges(struct varve_id_map **at,
 						 const struct varve_id_map *ranges, size_t count)
 {
 	struct varve_id_map *copy = *at;
 
-	/* None may be NULL. */
+	/* RANGES may be NULL if there are none. */
 	if (count)
 		memcpy(copy, ranges, count * sizeof(*copy));
 	*at += count;
@@ -789,7 +776,7 @@ int diff_size_submit(struct varve_store *store, const char *id,
 				  submit->ret_request);
 }
 
-/* Note how the archive is to be compressed: by as many threads as CPUs, unless OPTIONS say so. */
+/* Set how the archive is compressed: by as many threads as there are CPUs, unless OPTIONS say. */
 static void diff_compression(struct changes_op *changes, const struct varve_diff_options *options)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);

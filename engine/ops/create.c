@@ -3,12 +3,13 @@
  * create: an empty layer, or a snapshot of another.
  *
  *	state     what it does                        what a failure leaves   what a crash leaves
- *	ADMIT     waits for the cleaner's leave       nothing                 nothing
+ *	ADMIT     waits while too many removed        nothing                 nothing
+ *	          layers await the kernel's cleaner
  *	OPEN      opens the source                    nothing                 nothing
  *	STAGE     makes it out of sight, and its      UNDO destroys it        a leftover in staging
  *	          record
  *	UNPACK    unpacks an archive into it          UNDO destroys it        a leftover in staging
- *	TURN      to rewrite: waits for the turn to walk UNDO destroys it       a leftover in staging
+ *	TURN      to rewrite: waits until it may walk UNDO destroys it        a leftover in staging
  *	REWRITE   shifts ownership, labels            UNDO destroys it        a leftover in staging
  *	FLUSH     unpacked: waits until its data is    UNDO destroys it        a leftover in staging
  *	          on disk, durable or relaxed
@@ -82,12 +83,10 @@ struct create {
 	uint32_t mode;
 	/* Limit in bytes; 0: none. */
 	uint64_t size;
-	/*
-	 * What is to happen to all its files, NULL: nothing; of the whole batch. Let in by
-	 * workers_admit().
-	 */
+	/* How all its files are rewritten, for the whole batch; NULL: not at all. */
 	const struct rewrite_plan *plan;
 	struct rewrite *rewrite;
+	/* workers_admit() has let it walk; workers_leave() is due. */
 	bool admitted;
 	/* Groups that it joins, as "NAME" or "NAME:SIZE"; of the whole batch. */
 	const char *const *groups;
@@ -120,16 +119,13 @@ struct create {
 	char *fate;
 	/* A limit was set after it was made. */
 	bool relimited;
-	/* How quota runs, for the limit of what is staged. */
+	/* The mode of quota when it was staged. */
 	int quota;
-	/* Full mode: the ioctl gives it the limit of its source, and it is to have none. */
+	/* Full mode: the ioctl gives it the limit of its source, which has to be taken away. */
 	bool inherits;
 	/* What is to be unpacked into it; NULL: nothing. */
 	struct unpack *unpack;
-	/*
-	 * Of the first of the batch: what in any of them has an owner that stands for all others;
-	 * not used where it is unpacked.
-	 */
+	/* What the rewriting could not keep, in all layers of the batch; in the first create. */
 	struct skipped report;
 };
 
@@ -141,7 +137,8 @@ static struct create *create_of(struct op *op)
 /* ---- names and places ------------------------------------------------------------------------ */
 
 /*
- * Is it read-only, so that it cannot come from another directory, and yet not staged in its place?
+ * Is it staged in `subvolumes` under a reserved name? A read-only layer cannot be renamed there
+ * from another directory, and this one cannot be made under its own name.
  */
 static bool create_reserved(const struct create *create)
 {
@@ -150,19 +147,19 @@ static bool create_reserved(const struct create *create)
 		rewrite_wanted(create->plan));
 }
 
-/* Is it made read-only at once? One that is rewritten becomes so when that is done. */
+/* Is it made read-only at once? A layer that is rewritten becomes read-only afterwards. */
 static bool create_born_read_only(const struct create *create)
 {
 	return create->flags & VARVE_CREATE_READ_ONLY && !rewrite_wanted(create->plan);
 }
 
-/* The directory of its worker slot, opened when that is first used. Lane thread. */
+/* Get the directory of its worker slot, opened at first use. Lane thread. */
 static int create_slot_fd(struct create *create)
 {
 	return layout_slot(op_store(&create->op), create->op.slot);
 }
 
-/* The directory it is staged in. Lane thread. */
+/* Get the directory that it is staged in. Lane thread. */
 static int create_staging_fd(struct create *create)
 {
 	struct varve_store *store = op_store(&create->op);
@@ -170,12 +167,12 @@ static int create_staging_fd(struct create *create)
 
 	if (!create->op.direct && !create_reserved(create))
 		return create_slot_fd(create);
-	/* A reserved name has the owner's in it. */
+	/* A reserved name contains the owner's name. */
 	r = create_reserved(create) ? layout_owner(store) : 0;
 	return r < 0 ? r : store->layout.subvolumes_fd;
 }
 
-/* A name that no layer can have, and no other create of any process. */
+/* Print a name that no layer can have, and no other create of any process. */
 static const char *create_reserved_name(struct create *create, char buffer[VARVE_ID_MAX + 1])
 {
 	snprintf(buffer, VARVE_ID_MAX + 1, ID_RESERVED_PREFIX ".%s.%" PRIx64 ".%zx",
@@ -195,7 +192,7 @@ static const char *create_staging_name(struct create *create, char buffer[VARVE_
 	return create_reserved(create) ? buffer : strcat(buffer, ".layer");
 }
 
-/* What was just made is NAME in DIR_FD: remember which subvolume that is. */
+/* Note that NAME in DIR_FD was just made, and which subvolume it is. */
 static void create_staged(struct create *create, int dir_fd, const char *name)
 {
 	create->staged = true;
@@ -206,7 +203,7 @@ static void create_staged(struct create *create, int dir_fd, const char *name)
 
 /* ---- ADMIT, OPEN ----------------------------------------------------------------------------- */
 
-/* Go on, counted among those that are being made. */
+/* Count the create among those in the making, and go on to OPEN. */
 static int create_make_begin(struct op *op)
 {
 	backlog_make_begin(op_store(op));
@@ -225,9 +222,7 @@ static int create_admit(struct op *op)
 
 static int create_admitted(struct op *op, int result)
 {
-	/*
-	 * The count may be old; a create that does not wait is refused by what the kernel says now.
-	 */
+	/* The count may be old: a create that does not wait is refused by a fresh look only. */
 	if (backlog_room(op_store(op)) || !(create_of(op)->flags & VARVE_CREATE_NOWAIT))
 		return create_make_begin(op);
 	op->detail = "too many removed layers await the kernel's cleaner";
@@ -255,7 +250,7 @@ static int create_opened(struct op *op, int result)
 
 /* ---- STAGE ----------------------------------------------------------------------------------- */
 
-/* Snapshot the source as NAME in DIR_FD, after a look whether it is a layer of ours. */
+/* Prove that the source is a layer of this store, and snapshot it as NAME in DIR_FD. */
 static int create_snapshot(struct create *create, int dir_fd, const char *name,
 			   const struct qgroup_birth *birth)
 {
@@ -338,7 +333,7 @@ static int create_check_mode(struct create *create, int mode)
 	if (mode != VARVE_QUOTA_FULL || !create->source)
 		return 0;
 	if (!store->layout.privileged) {
-		/* Without the privilege to look, the groups are left to the administrator. */
+		/* The groups cannot be looked at without privilege: the administrator sets them. */
 		if (!create->size && !count)
 			return 0;
 		op->detail = "full quotas take CAP_SYS_ADMIN to limit a snapshot";
@@ -364,8 +359,8 @@ static int create_check_mode(struct create *create, int mode)
 }
 
 /*
- * A layer without a size: forget a record that an earlier one of the name has left. Returns as
- * create_prepare_quota().
+ * create_prepare_quota() of a layer without size and groups: remove the size record that an earlier
+ * layer of the name has left.
  */
 static int create_prepare_free(struct create *create)
 {
@@ -382,7 +377,7 @@ static int create_prepare_free(struct create *create)
 	mode = qgroup_mode(&store->fs);
 	if (mode < 0 && !qgroup_unseen(mode))
 		return mode;
-	/* The groups of a caller that cannot see how quota runs are the administrator's concern. */
+	/* A caller that cannot see the mode of quota is treated as if quota were off. */
 	mode = MAX(mode, VARVE_QUOTA_OFF);
 	backlog_saw_quota(store, mode);
 	r = create_check_mode(create, mode);
@@ -390,8 +385,8 @@ static int create_prepare_free(struct create *create)
 }
 
 /*
- * Before anything is made: see that quota runs where a size or a group is asked for, and write the
- * record. Returns the mode, VARVE_QUOTA_OFF also where it does not matter, or -errno.
+ * Before anything is made: turn quota on where a size or a group is asked for, and write the record
+ * of the size. Returns the mode of quota, VARVE_QUOTA_OFF where it does not matter, or -errno.
  */
 static int create_prepare_quota(struct create *create)
 {
@@ -423,8 +418,8 @@ static int create_prepare_quota(struct create *create)
 }
 
 /*
- * A snapshot that gets the limit of its source, and is to have none, is staged out of sight: nobody
- * is to see it with the limit, and no crash to leave it so.
+ * Stage a snapshot that inherits an unwanted limit out of sight: it must not be seen with that
+ * limit, nor keep it after a crash.
  */
 static void create_check_inherits(struct create *create)
 {
@@ -468,7 +463,7 @@ static int create_check_limit(struct create *create, int dir_fd, const char *nam
 	r = qgroup_ensure_limit(&store->fs, QUOTA_GROUP(0, number), create->size);
 	if (r == -ENOTCONN || r == -ENOENT) {
 		create->op.detail = "quota was turned off meanwhile";
-		/* Nor is there a limit to get rid of. */
+		/* Without quota there is no inherited limit either. */
 		r = create->size ? -ENOTCONN : 0;
 	}
 	return r;
@@ -506,7 +501,7 @@ static int create_identify(struct create *create, int dir_fd, const char *name)
 	return 0;
 }
 
-/* Find the groups that it joins; with MAKE see that they are there. 0 or -errno. */
+/* Find the numbers of the groups that it joins; with MAKE, make those that are missing. */
 static int create_find_groups(struct create *create, bool make, uint64_t *numbers)
 {
 	create->op.call.name = "BTRFS_IOC_QGROUP_CREATE";
@@ -572,7 +567,7 @@ static int create_stage_work(struct op *op)
 	return r;
 }
 
-/* It was made, but there was no descriptor to finish it with: do that. Lane thread. */
+/* Finish a subvolume that was made when no descriptor was left to finish it. Lane thread. */
 static int create_finish_run(struct call *call)
 {
 	struct create *create = create_of(container_of(call, struct op, call));
@@ -604,19 +599,19 @@ static int create_stage(struct op *op)
 	return commit_stage(op);
 }
 
-/* Where to go with what is staged, filled and rewritten. */
+/* Tell which state follows when it is staged, filled and rewritten. */
 static int create_complete(const struct create *create)
 {
 	return create->unpack ? CREATE_FLUSH : CREATE_PUBLISH;
 }
 
-/* Where to go with what is staged and filled. */
+/* Tell which state follows when it is staged and filled. */
 static int create_rewriting(const struct create *create)
 {
 	return rewrite_wanted(create->plan) ? CREATE_TURN : create_complete(create);
 }
 
-/* It is made: what takes long from here on holds up no other. */
+/* Count it no longer among those in the making: what follows may take long. */
 static void create_make_end(struct create *create)
 {
 	if (create->making)
@@ -627,9 +622,9 @@ static void create_make_end(struct create *create)
 static int create_stage_done(struct op *op, int result)
 {
 	/*
-	 * Each snapshot in flight reserves some 2 MiB for its metadata, of which it needs a part:
-	 * on a file system that is nearly full a group can fail where each of it fits. So a create
-	 * that fails for want of space tries once more, alone.
+	 * Each snapshot in flight reserves some 2 MiB for its metadata and uses a part of that: on
+	 * a nearly full file system a group fails where each snapshot alone fits. So a create that
+	 * fails for want of space tries once more, alone.
 	 */
 	if (result == -ENOSPC && !create_of(op)->staged && !op->alone) {
 		op->alone = true;
@@ -661,7 +656,7 @@ static int create_unpack_run(struct call *call)
 	return unpack_run(create->unpack, op, fd);
 }
 
-/* Let go of a writer that does not write. */
+/* Stop waiting for the bytes of the archive. */
 static void create_interrupt(struct op *op)
 {
 	unpack_interrupt(create_of(op)->unpack, op);
@@ -697,7 +692,7 @@ static int create_turn(struct op *op)
 	return r ? r : create_turn_come(op, 0);
 }
 
-/* Let the next walk begin. */
+/* Let the next walk begin, if this one was admitted. */
 static void create_leave(struct create *create)
 {
 	if (create->admitted)
@@ -705,7 +700,7 @@ static void create_leave(struct create *create)
 	create->admitted = false;
 }
 
-/* What was not kept as it is, of all of REQUEST. */
+/* Get the report of REQUEST: what could not be kept. */
 static struct skipped *create_report(struct request *request)
 {
 	struct create *first = create_of(request->ops);
@@ -741,7 +736,7 @@ static int create_flush(struct op *op)
 	return commit_flush(op);
 }
 
-/* Make what was rewritten read-only, where that is wanted. Lane thread. */
+/* Make a rewritten layer read-only, if it is to be. Lane thread. */
 static int create_seal(struct create *create)
 {
 	_cleanup_close_ int fd = -EBADF;
@@ -761,8 +756,8 @@ static int create_seal(struct create *create)
 /* ---- PUBLISH, DURABLE, UNDO ------------------------------------------------------------------ */
 
 /*
- * Rename it into its place. A snapshot has the flags (chattr +i, +a) and the mode of its source,
- * which may forbid that: they are taken away for the moment. A crash in between leaves the layer
+ * Rename it into its place. The flags (chattr +i, +a) and the mode that a snapshot has from its
+ * source may forbid that: they are taken away and given back. A crash in between leaves the layer
  * without them.
  */
 static int create_rename(struct create *create)
@@ -782,7 +777,7 @@ static int create_rename(struct create *create)
 	if (r)
 		return r;
 	r = loosened_restore(subvolumes_fd, op->id, &loosened);
-	/* A layer that is not as asked for is undone where it is now. */
+	/* UNDO destroys it in its place. */
 	if (r) {
 		create->published = true;
 		op->detail =
@@ -831,10 +826,7 @@ static int create_publish_recorded(struct create *create)
 	r = create_place_records(create);
 	if (!r)
 		r = create_rename(create);
-	/*
-	 * A record that stays without its layer is forgotten by the next create of that name, or by
-	 * gc.
-	 */
+	/* The next create of that name, or gc, removes a record that has no layer. */
 	if (r && create->size)
 		layer_file_remove(store, LAYOUT_QUOTAS, op->id);
 	if (r && create->record)
@@ -842,7 +834,7 @@ static int create_publish_recorded(struct create *create)
 	return r;
 }
 
-/* Make it visible, at a boundary. */
+/* Make the layer visible, at a boundary. */
 static int create_publish_work(struct op *op)
 {
 	struct create *create = create_of(op);
@@ -872,10 +864,7 @@ static int create_publish_done(struct op *op, int result)
 
 static int create_durable(struct op *op)
 {
-	/*
-	 * What was made straight in its place is durable, names and all, but for a limit that was
-	 * set afterwards.
-	 */
+	/* A layer that was made in its place is durable, but for a limit that was set later. */
 	return op->direct ? commit_metadata(op) : commit_names(op);
 }
 
@@ -900,7 +889,7 @@ static int create_undo_work(struct op *op)
 	r = undo_destroy(&undo);
 	free(create->fate);
 	create->fate = undo.fate;
-	/* A record that stays is forgotten by the next create of that name, or by gc. */
+	/* The next create of that name, or gc, removes a record that stays. */
 	if (create->published && r != UNDO_ABSENT) {
 		size_record_drop(store, op->id);
 		record_drop(store, op->id);
@@ -945,7 +934,7 @@ static const struct op_step create_steps[CREATE_STATES] = {
 	[CREATE_UNDO] = { "UNDO", create_undo, create_undone },
 };
 
-/* Tell what it took, if that was the snapshot and no content. */
+/* Report how long the create took, if it unpacked and rewrote nothing. */
 static void create_tell_pace(struct create *create)
 {
 	if (create->begun_ns && !create->op.error && !create->unpack &&
@@ -997,7 +986,7 @@ static const struct op_class create_class = {
 	.release = create_release,
 };
 
-/* Bytes of the plan of ARGUMENTS, with all that it points to. */
+/* Count the bytes of the plan of ARGUMENTS, with all that it points to. */
 static size_t create_plan_bytes(const struct create_arguments *arguments)
 {
 	if (!arguments->chown && !arguments->label)
@@ -1078,11 +1067,11 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 		create->groups = groups;
 		create->groups_count = arguments->storage.groups_count;
 		create->record = record;
-		/* An id that is to be made from itself: there is nothing to hold twice. */
+		/* A layer that is to be made from itself holds its id once. */
 		if (source && strcmp(source, create->op.id))
 			create->op.holds[1] = (struct id_lock){ .id = source };
 	}
-	/* One layer, as api/ has seen to. */
+	/* api/ has checked that this is one layer. */
 	if (arguments->apply)
 		request->ops->fds_kind = FDS_READS;
 	r = arguments->apply ? unpack_new(request, arguments->apply, arguments->apply_fd,

@@ -34,7 +34,7 @@ enum fsck_state { FSCK_LOOK, FSCK_STATES };
 /* What a sweep does about a finding. */
 static const char fsck_removes[] = "removes it";
 
-/* The kind of those that can be adopted. */
+/* The kind of findings that can be adopted. */
 static const char fsck_directory[] = "directory";
 
 /* A finding in a list; its strings follow. */
@@ -47,8 +47,8 @@ struct fsck_item {
 struct fsck {
 	struct op op;
 	/*
-	 * The findings in order; where the next one goes; how many are kept, how many of those are
-	 * plain directories, and how many there were.
+	 * The findings in order; where the next one goes. How many are kept, how many of those are
+	 * plain directories, and how many were found.
 	 */
 	struct fsck_item *first, **last;
 	size_t count, directories;
@@ -67,7 +67,7 @@ static struct fsck *fsck_of(struct op *op)
 	return container_of(op, struct fsck, op);
 }
 
-/* Forget what was found. */
+/* Free the findings. */
 static void fsck_forget(struct fsck *fsck)
 {
 	for (struct fsck_item *item = fsck->first, *next; item; item = next) {
@@ -80,10 +80,7 @@ static void fsck_forget(struct fsck *fsck)
 	fsck->total = fsck->records_idle = 0;
 }
 
-/*
- * Is there room for one more finding of KIND? What can be adopted is not crowded out by what
- * cannot.
- */
+/* Is there room for one more finding of KIND? Plain directories have room of their own. */
 static bool fsck_room(struct fsck *fsck, const char *kind)
 {
 	if (strcmp(kind, fsck_directory))
@@ -95,8 +92,8 @@ static bool fsck_room(struct fsck *fsck, const char *kind)
 }
 
 /*
- * Add a finding: NAME (may be "") in PLACE is one of KIND; a sweep does SWEEP about it, NULL:
- * nothing. 0 or -ENOMEM.
+ * Add a finding: NAME (may be "") in PLACE is one of KIND; SWEEP says what a sweep does about it,
+ * NULL: nothing. 0 or -ENOMEM.
  */
 static int __attribute__((format(printf, 6, 7)))
 fsck_add(struct fsck *fsck, const char *kind, const char *place, const char *name,
@@ -159,7 +156,7 @@ static int fsck_limit(struct fsck *fsck, const char *id, uint64_t number)
 	/* Without privilege the limit is not known. */
 	if ((r && r != -ENOENT) || (!r && numbers.limit == bytes))
 		return 0;
-	/* The size may be changed just now: its record first, then the limit. */
+	/* The size may be being changed: the record first, then the limit. */
 	if (size_record_find(store, id, &bytes) <= 0 ||
 	    qgroup_limited(&store->fs, QUOTA_GROUP(0, number), bytes) > 0)
 		return 0;
@@ -170,8 +167,8 @@ static int fsck_limit(struct fsck *fsck, const char *id, uint64_t number)
 }
 
 /*
- * Is the owner of NAME in PLACE gone, whose own name is the LENGTH bytes at OWNER? 1, 0, or -errno.
- * If that is not known, a finding says so, and 0.
+ * Is the owner of NAME in PLACE gone? The owner's name has LENGTH bytes at OWNER. 1, 0, or -errno;
+ * where that cannot be known, 0, and a finding says so.
  */
 static int fsck_gone(struct fsck *fsck, const char *place, const char *name, const char *owner,
 		     size_t length)
@@ -267,7 +264,7 @@ static int fsck_quotas(void *data, const char *name)
 		return 0;
 	if (errno != ENOENT)
 		return negative_errno();
-	/* Its layer may be about to come into its place, or it may be about to go. */
+	/* A create places record and layer under the lock, and a remove takes both away. */
 	r = size_record_lock_made(store, &lock);
 	if (r == OP_LATER)
 		fsck->locked = true;
@@ -293,7 +290,7 @@ static int fsck_labels(void *data, const char *name)
 	if (fsck->op.request->cancelled)
 		return -ECANCELED;
 	r = record_belongs(store, name, &damaged);
-	/* Its layer may be about to come into its place, or it may be about to go. */
+	/* As in fsck_quotas(). */
 	if (!r) {
 		r = size_record_lock_made(store, &lock);
 		if (r == OP_LATER)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * list: the names of all layers, or of those that have certain labels, sorted. Changes nothing;
- * what comes and goes meanwhile may or may not be in it.
+ * layers that are made or removed meanwhile may or may not be listed.
  *
  *	state  what it does
- *	NAMES  Where we may search trees, one search of the references from the subvolume that holds
- *	       `subvolumes`: no layer is touched, so cold ones stay cold. Elsewhere reads the directory.
- *	LOOK   Elsewhere: looks at each entry, LIST_BATCH at a time.
+ *	NAMES  with privilege searches the references of the subvolume that holds `subvolumes`, once:
+ *	       no layer is read, so cold ones stay cold. Without, reads the directory.
+ *	LOOK   without privilege: looks at each entry, LIST_BATCH at a time.
  *	READ   Where labels are asked for: reads each layer's record, by a search of their tree, else by
  *	       its name, drops what does not match, and proves the rest. The search has given the uuids;
  *	       elsewhere those layers that have a record are opened.
@@ -48,13 +48,13 @@ struct list_op {
 	/* The text of names found so far; NULL entries are no layers. */
 	char **names;
 	size_t count, capacity;
-	/* Labels that a layer has to have; records are to be read, and given. */
+	/* Labels that a layer has to have; records are read, and returned. */
 	const char *const *filters;
 	size_t filters_count;
 	bool read, give;
-	/* The uuid of the subvolume that the search is at. */
+	/* The uuid of the subvolume that the search has reached. */
 	uint8_t uuid[BTRFS_UUID_SIZE];
-	/* Those that are given, once all are found. */
+	/* The records that are returned. */
 	const struct varve_layer_record **records;
 	/* The looks in flight, the next name to look at, the first error. */
 	struct look *looks;
@@ -67,13 +67,13 @@ static struct list_op *list_of(struct op *op)
 	return container_of(op, struct list_op, op);
 }
 
-/* What is known of the layer with the name TEXT. */
+/* Get the struct that holds the name TEXT. */
 static struct list_name *list_name_of(char *text)
 {
 	return container_of(text, struct list_name, text[0]);
 }
 
-/* Forget the name TEXT, which may be NULL. */
+/* Free the struct that holds the name TEXT, which may be NULL. */
 static void list_name_free(char *text)
 {
 	if (!text)
@@ -198,7 +198,7 @@ static void list_compact(struct list_op *listing)
 	listing->count = kept;
 }
 
-/* Close the gaps; go on to the records, where those are asked for. */
+/* Remove NULL entries; go on to the records, where those are asked for. */
 static int list_finish(struct list_op *listing)
 {
 	list_compact(listing);
@@ -236,10 +236,7 @@ static void list_looked(struct call *call)
 				      : layer_judge(op_store(&listing->op), &look->statx);
 
 	listing->looking--;
-	/*
-	 * What vanished is no layer, and neither is what is no subvolume; what is mounted upon is
-	 * taken for one.
-	 */
+	/* An entry that vanished, or is no subvolume, is no layer; one under a mount counts. */
 	if (judged < 0) {
 		list_name_free(TAKE_PTR(listing->names[look->index]));
 		if (judged != -ENOENT && judged != -ENOTDIR && judged != -EINVAL && !listing->error)
@@ -305,7 +302,7 @@ static int list_judge(struct list_op *listing, struct list_name *name)
 	    record_matches(name->record, listing->filters, listing->filters_count)) {
 		int r = list_prove(listing, name);
 
-		/* 20,000 records of 48 KiB that nobody asked for would take a gigabyte. */
+		/* 20,000 records of 48 KiB would take a gigabyte. */
 		if (!listing->give)
 			free(TAKE_PTR(name->record));
 		if (r)

@@ -4,13 +4,13 @@
  * request does one of these, in one call on a lane thread:
  *
  *	state     what it does                           what a failure or a crash leaves
- *	BEGIN     finds out which is asked for           nothing
+ *	BEGIN     goes on to the state that is asked for nothing
  *	STATUS    looks                                  nothing
  *	ENABLE    turns it on                            it on or off
  *	DISABLE   turns it off                           it on or off
  *	LIMIT     records the limit, then sets it        the record ahead of the limit: the next get, or for a group the
  *	                                                 next layer that joins it with a size, sets it
- *	RESCAN    sets a rescan off, may wait for it     a rescan that runs on
+ *	RESCAN    starts a rescan, may wait for it       a rescan that runs on
  *	GC        removes what is left over              less to remove
  *	DURABLE   after LIMIT: waits for a commit        the old or the new limit; turning it on or off commits by itself
  */
@@ -69,7 +69,7 @@ static int quota_begin(struct op *op)
 	return states[quota_of(op)->arguments.action];
 }
 
-/* Every state but LIMIT is the last one. */
+/* End the request: every state but LIMIT is the last one. */
 static int quota_done(struct op *op, int result)
 {
 	if (result == -EPERM && !op->detail)
@@ -97,7 +97,7 @@ static int quota_count_record(void *data, const char *name)
 	return 0;
 }
 
-/* Look at what takes quota to be on. */
+/* Read what exists only while quota is on. */
 static int quota_look(struct varve_store *store, struct varve_quota *answer)
 {
 	struct qgroup_census census = { 0 };
@@ -160,7 +160,7 @@ static int quota_enable_run(struct call *call)
 
 static int quota_enable_start(struct op *op)
 {
-	/* It commits, more than once. */
+	/* Turning quota on commits, more than once. */
 	call_function(&op->call, LANE_COMMIT, "BTRFS_IOC_QUOTA_CTL", quota_enable_run);
 	return op_call(op);
 }
@@ -250,7 +250,7 @@ static int quota_limit_run(struct call *call)
 	mode = quota->arguments.bytes ? quota_provide(store, &op->detail) : qgroup_mode(&store->fs);
 	if (mode < 0)
 		return mode;
-	/* A limit that may not be set must not be recorded. */
+	/* Record only a limit that the caller may set. */
 	call->name = "BTRFS_IOC_QGROUP_LIMIT";
 	if (mode != VARVE_QUOTA_OFF && !store->layout.privileged)
 		return -EPERM;
@@ -298,7 +298,7 @@ static int quota_rescan_run(struct call *call)
 	if (mode < 0 || mode == VARVE_QUOTA_SIMPLE)
 		return MIN(mode, 0);
 	r = qgroup_rescan(&store->fs);
-	/* One that runs will do. */
+	/* A rescan that runs already will do. */
 	if (r && r != -EINPROGRESS)
 		return r;
 	call->name = "BTRFS_IOC_QUOTA_RESCAN_WAIT";
@@ -341,7 +341,7 @@ static int quota_gc_run(struct call *call)
 	struct varve_store *store = op_store(&quota->op);
 	int r;
 
-	/* What it has found before it had to wait for the lock counts, but not what failed. */
+	/* After a wait for the lock it begins anew: counts go on, failures are counted anew. */
 	quota->error = 0;
 	quota->answer.failures = 0;
 	quota->locked = false;

@@ -9,8 +9,8 @@
  *	          no room for that, it stays where it is
  *	NESTED    destroys what is nested, deepest first,    UNDO puts it back while  a leftover in the trash; where it was not
  *	          then the layer                             nothing was destroyed    moved, the layer without some of those
- *	TURN      without privilege: waits until a walk      UNDO puts it back        as NESTED
- *	          more may be under way
+ *	TURN      without privilege: waits until one more    UNDO puts it back        as NESTED
+ *	          walk may run
  *	EMPTY     unlinks what is in it, and removes it      as a crash               a leftover in the trash, or where it was
  *	                                                                              not moved, the layer without some content
  *	DURABLE   waits for a commit                         nothing                  the layer, or a leftover, or nothing
@@ -60,7 +60,7 @@ enum remove_state {
 	REMOVE_STATES
 };
 
-/* What nested work answers when there is more to do. */
+/* The result of work on nested subvolumes that is not finished. */
 #define REMOVE_MORE 1
 
 struct remove {
@@ -117,13 +117,13 @@ static struct remove *remove_of(struct op *op)
 	return container_of(op, struct remove, op);
 }
 
-/* The directories of the store. */
+/* Get the directories of the store. */
 static struct layout *remove_layout(struct remove *remove)
 {
 	return &op_store(&remove->op)->layout;
 }
 
-/* The directory that the layer is in now, and its name there. */
+/* Get the directory that the layer is in now, and its name there. */
 static int remove_place(struct remove *remove, const char **ret_name)
 {
 	*ret_name = remove->moved ? remove->trash : remove->op.id;
@@ -131,7 +131,7 @@ static int remove_place(struct remove *remove, const char **ret_name)
 			     : remove_layout(remove)->subvolumes_fd;
 }
 
-/* Write out all there is, once: a commit may free room. */
+/* Flush the file system, once: a commit may free room. */
 static bool remove_flush(struct remove *remove)
 {
 	if (remove->flushed)
@@ -141,8 +141,8 @@ static bool remove_flush(struct remove *remove)
 }
 
 /*
- * A call on the layer's root, where it is now, came to RESULT: is it worth another try, after what
- * that tells of is put right?
+ * A call on the layer's root failed with RESULT: remove what forbids it. True if the call may
+ * succeed now.
  */
 static bool remove_retry(struct remove *remove, int result)
 {
@@ -170,7 +170,7 @@ static int remove_root(struct remove *remove)
 	return r;
 }
 
-/* Where to go once the layer is gone. */
+/* Note that the layer is gone, and tell which state follows. */
 static int remove_gone(struct op *op)
 {
 	remove_of(op)->gone = true;
@@ -180,10 +180,7 @@ static int remove_gone(struct op *op)
 
 /* ---- DESTROY --------------------------------------------------------------------------------- */
 
-/*
- * Find the number of the layer; without it the layer stays in its groups until it is dropped, and
- * nothing more is lost.
- */
+/* Find the number of the layer. Without it the layer only stays in its groups until dropped. */
 static void remove_look(struct remove *remove)
 {
 	_cleanup_close_ int fd = layer_open(op_store(&remove->op), remove->op.id);
@@ -217,7 +214,7 @@ static int remove_destroy_work(struct op *op)
 	uint64_t begin = thread_cpu_ns();
 	int r;
 
-	/* Afterwards the number is not known any more. */
+	/* It cannot be found afterwards. */
 	if (!remove->number && remove_layout(remove)->removing.groups)
 		remove_look(remove);
 	r = remove_root(remove);
@@ -289,7 +286,7 @@ static int remove_collect_run(struct call *call)
 	r = subvol_number(fd, &remove->number);
 	if (r)
 		return r;
-	/* Without the privilege to search they are found one by one, as they are destroyed. */
+	/* Without privilege nested subvolumes are found one by one, as they are destroyed. */
 	if (!store->layout.privileged)
 		return 0;
 	call->name = "BTRFS_IOC_TREE_SEARCH_V2";
@@ -325,7 +322,7 @@ static int remove_move_work(struct op *op)
 						 remove->trash, RENAME_NOREPLACE));
 		while (r && remove_retry(remove, r));
 	}
-	/* To destroy takes no room that the file system does not keep for it. */
+	/* Destroying needs no room but what the file system reserves for it. */
 	remove->in_place = r == -ENOSPC || r == -EDQUOT;
 	if (remove->in_place)
 		return 0;
@@ -354,14 +351,14 @@ static int remove_moved(struct op *op, int result)
 
 /* ---- NESTED ---------------------------------------------------------------------------------- */
 
-/* Subvolumes were destroyed, and there are more: a bound is reached. */
+/* Give up: a bound is reached, and there still are nested subvolumes. */
 static int remove_endless(struct remove *remove)
 {
 	remove->cause = "subvolumes are made in it as they are destroyed: end the programs in it";
 	return -EBUSY;
 }
 
-/* Look again for what is nested. */
+/* Search again for what is nested. */
 static int remove_again(struct remove *remove)
 {
 	struct varve_store *store = op_store(&remove->op);
@@ -377,7 +374,7 @@ static int remove_again(struct remove *remove)
 	return r ? r : REMOVE_MORE;
 }
 
-/* Open the layer where it is now, and see that it is the one that was looked at. */
+/* Open the layer where it is now, and check its number. */
 static int remove_open(struct remove *remove)
 {
 	_cleanup_close_ int fd = -EBADF;
@@ -392,7 +389,7 @@ static int remove_open(struct remove *remove)
 	return number == remove->number ? TAKE_FD(fd) : -ESTALE;
 }
 
-/* Destroy some of what is nested: REMOVE_MORE, 0 when none is left that we know of, or -errno. */
+/* Destroy a batch of what is nested: REMOVE_MORE, 0 when none is known any more, or -errno. */
 static int remove_nested_some(struct remove *remove)
 {
 	struct layout *layout = remove_layout(remove);
@@ -410,14 +407,11 @@ static int remove_nested_some(struct remove *remove)
 	r = fd < 0 ? fd : nested_destroy_user(fd, NESTED_BATCH, &remove->destroyed);
 	if (r > 0 && ++remove->batches >= NESTED_BATCHES_MAX)
 		return remove_endless(remove);
-	/*
-	 * Something is mounted over one that is nested: what lies beside it can be removed one by
-	 * one.
-	 */
+	/* A mount covers a nested subvolume: EMPTY removes what lies beside it. */
 	return r == -EXDEV ? -EACCES : r;
 }
 
-/* A nested subvolume could not be destroyed: ERROR. Find out which, and why. */
+/* Find out which nested subvolume could not be destroyed, with ERROR, and why. */
 static void remove_blame(struct remove *remove, int error)
 {
 	struct varve_store *store = op_store(&remove->op);
@@ -437,16 +431,13 @@ static void remove_blame(struct remove *remove, int error)
 		free(TAKE_PTR(remove->blamed));
 }
 
-/*
- * It is full up to its limit, and to destroy what is nested takes room: take the limit away, and
- * look again.
- */
+/* Lift the limits: the layer is full, and destroying what is nested takes room. Search again. */
 static int remove_full(struct remove *remove)
 {
 	struct varve_store *store = op_store(&remove->op);
 	int r;
 
-	/* Not a second time: what stands in the way then is no limit of ours. */
+	/* The second time it is another limit, such as one of a group. */
 	if (remove->lifted || !store->layout.privileged)
 		return -EDQUOT;
 	remove->op.call.name = "BTRFS_IOC_QGROUP_LIMIT";
@@ -495,7 +486,7 @@ static int remove_nested_done(struct op *op, int result)
 		backlog_destroyed(op_store(op));
 	if (result == REMOVE_MORE)
 		return remove_nested(op);
-	/* One that is nested may be read-only. */
+	/* A nested subvolume may be read-only. */
 	if (result < 0 && remove_denied(remove, result))
 		return REMOVE_TURN;
 	return result < 0 ? result : remove_gone(op);
@@ -516,7 +507,7 @@ static int remove_turn(struct op *op)
 	return r ? r : remove_admitted(op, 0);
 }
 
-/* Let the next walk begin. */
+/* Let the next walk begin, if this one was admitted. */
 static void remove_leave(struct remove *remove)
 {
 	if (remove->admitted)
@@ -525,8 +516,8 @@ static void remove_leave(struct remove *remove)
 }
 
 /*
- * Make it writable, try once more to destroy it, else prepare to empty it: REMOVE_MORE. Lane
- * thread.
+ * Make the layer writable, and destroy it; where that is still denied, prepare the walk that
+ * empties it and return REMOVE_MORE. Lane thread.
  */
 static int remove_empty_run(struct call *call)
 {
@@ -554,14 +545,11 @@ static int remove_empty_run(struct call *call)
 		r = subvol_set_read_only(remove->empty_fd, false);
 	if (r)
 		return r;
-	/* Where the mount option allows it, that was all that kept us from it. */
+	/* With the mount option user_subvol_rm_allowed a writable one can be destroyed. */
 	r = remove_root(remove);
 	if (r != -EPERM && r != -EACCES && r != -EROFS && r != -ENOTEMPTY)
 		return r;
-	/*
-	 * Where that may be (a container's root in its own mount namespace), it is seen without
-	 * what is mounted in it.
-	 */
+	/* A clone, which root of a mount namespace can make, shows no mounts in the layer. */
 	call->name = "open_tree";
 	r = mounts_clone(&remove->empty_fd, &remove->tree_fd);
 	if (r < 0)
@@ -575,7 +563,7 @@ static int remove_empty_run(struct call *call)
 	return r ? r : REMOVE_MORE;
 }
 
-/* The walk is over. */
+/* Continue the operation: the walk that empties the layer is over. */
 static void remove_emptied(struct walk *walk, int result)
 {
 	struct rm_tree *rm_tree = walk->data;
@@ -595,10 +583,7 @@ static int remove_empty(struct op *op)
 	return op_call(op);
 }
 
-/*
- * Forget the records of the layer, which is gone; a failure is ignored as in remove_forget(). Lane
- * thread.
- */
+/* Remove the records of the layer, which is gone; as in remove_forget(). Lane thread. */
 static int remove_forget_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
@@ -646,13 +631,13 @@ static int remove_durable_done(struct op *op, int result)
 	return result < 0 ? result : OP_END;
 }
 
-/* Is all of its content there? */
+/* Does the layer have all of its content? */
 static bool remove_whole(const struct remove *remove)
 {
 	return !remove->destroyed_all && !remove->emptying;
 }
 
-/* Say in the recorded failure what the layer has come to, now that this is known. */
+/* Add to the recorded failure in which state the layer is, and where. */
 static void remove_explain(struct remove *remove, bool back)
 {
 	struct op *op = &remove->op;
@@ -671,7 +656,7 @@ static void remove_explain(struct remove *remove, bool back)
 	if (remove->blamed && asprintf(&path, "%s/%s", name, remove->blamed) >= 0)
 		op->subject = path;
 	if (remove->cause || remove->blamed || remove->lost || *fate)
-		/* What the walk has recorded is a path already. */
+		/* The walk has recorded a path. */
 		op_amend(op, !remove->emptying, "%s%s%s%s%s", remove->cause ? remove->cause : "",
 			 remove->cause && *fate ? "; " : "", fate,
 			 remove->lost && (remove->cause || *fate) ? "; " : "",
@@ -706,7 +691,7 @@ static int remove_undo(struct op *op)
 	struct remove *remove = remove_of(op);
 
 	remove_leave(remove);
-	/* DURABLE has failed: it is gone. */
+	/* DURABLE has failed: there is nothing to put back. */
 	if (remove->gone)
 		return OP_END;
 	if (!remove_whole(remove) ||

@@ -4,8 +4,8 @@
  *
  * Each open store owns HOME/.varve/staging/OWNER and holds a lock (flock) on it. When another
  * process gets the lock, the owner is gone, and everything with its name is a leftover: its staging
- * directory, HOME/.varve/trash/OWNER.*, and HOME/subvolumes/.varve.OWNER.* . A file quotas/ID
- * without a layer ID is a leftover of any writer, and so is a quota group without its subvolume.
+ * directory, HOME/.varve/trash/OWNER.*, and HOME/subvolumes/.varve.OWNER.* . Whatever process left
+ * them, a file quotas/ID without a layer ID is a leftover, and a quota group without a subvolume.
  *
  * A sweep continues after a failure and reports the first one. Everything is idempotent: a crash of
  * the sweep leaves less to sweep.
@@ -39,29 +39,29 @@ enum sweep_state { SWEEP_RUN, SWEEP_STATES };
 struct sweep {
 	struct op op;
 	struct varve_sweep_report report;
-	/*
-	 * The directory that is swept now, its name below the home, the counter of what is removed
-	 * from it.
-	 */
+	/* The directory that is swept now, and its name below the home. */
 	int dir_fd;
 	const char *place;
+	/* Counts what is removed from it. */
 	uint64_t *removed;
 	/* Subvolumes destroyed. */
 	unsigned destroyed;
-	/* The store is a snapshot of another; another process holds the lock of the records. */
-	bool snapshot, locked;
+	/* The subvolume that the store lies in is a snapshot of another. */
+	bool snapshot;
+	/* Another process holds the lock of the records. */
+	bool locked;
 	/* The first failure: what, where, in which call. */
 	int error;
 	const char *error_place, *error_call;
 	char error_name[VARVE_FAILURE_PATH_SIZE];
 	char error_cause[VARVE_FAILURE_DETAIL_SIZE];
-	/*
-	 * Why the leftover at hand cannot be removed, where more than the error is known; on what
-	 * below it (else "").
-	 */
+	/* Why the current leftover cannot be removed, where more than the error is known. */
 	const char *cause;
-	char blamed[VARVE_FAILURE_PATH_SIZE], cause_text[VARVE_FAILURE_DETAIL_SIZE];
-	/* All was written out, to make room. */
+	/* The path below it that cannot be removed, or "". */
+	char blamed[VARVE_FAILURE_PATH_SIZE];
+	/* Room for the text of `cause`. */
+	char cause_text[VARVE_FAILURE_DETAIL_SIZE];
+	/* The file system was flushed to make room. */
 	bool flushed;
 	/*
 	 * At an open, where there are records: remember the names in `subvolumes`; those, sorted
@@ -94,9 +94,9 @@ static void sweep_failed(struct sweep *sweep, int error, const char *call, const
 }
 
 /*
- * Is the owner of NAME in the current directory gone, whose own name is the LENGTH bytes at OWNER?
- * Then *RET_FD, if wanted, is as for layout_owner_take(). If that is not known, NAME stays, which
- * is a failure.
+ * Is the owner of the leftover NAME gone? The owner's name has LENGTH bytes at OWNER; *RET_FD, if
+ * wanted, is set as by layout_owner_take(). Where that cannot be known, NAME stays, and a failure
+ * is counted.
  */
 static bool sweep_gone(struct sweep *sweep, const char *name, const char *owner, size_t length,
 		       int *ret_fd)
@@ -118,8 +118,8 @@ static bool sweep_gone(struct sweep *sweep, const char *name, const char *owner,
 }
 
 /*
- * RESULT is that of a call on the leftover NAME of DIR_FD: is it worth another try, after what that
- * tells of is put right?
+ * A call on the leftover NAME of DIR_FD failed with RESULT: remove what forbids it. True if the
+ * call may succeed now.
  */
 static bool sweep_retry(struct sweep *sweep, int dir_fd, const char *name,
 			struct loosened *loosened, int result)
@@ -130,7 +130,7 @@ static bool sweep_retry(struct sweep *sweep, int dir_fd, const char *name,
 	return !TAKE(sweep->flushed, true) && !fs_flush(dir_fd);
 }
 
-/* Destroy subvolume NAME of DIR_FD, which nothing is nested in. */
+/* Destroy subvolume NAME of DIR_FD; -ENOTEMPTY where another is nested in it. */
 static int sweep_destroy(struct sweep *sweep, int dir_fd, const char *name)
 {
 	struct loosened loosened = { 0 };
@@ -142,7 +142,7 @@ static int sweep_destroy(struct sweep *sweep, int dir_fd, const char *name)
 	return r;
 }
 
-/* Destroy what is nested in subvolume FD, as far as we know of it. */
+/* Destroy what can be found nested in subvolume FD. */
 static int sweep_destroy_inner(struct sweep *sweep, int fd)
 {
 	struct varve_store *store = op_store(&sweep->op);
@@ -166,7 +166,7 @@ static int sweep_destroy_inner(struct sweep *sweep, int fd)
 		r = nested_collect(&nested, fd, number, &store->core.io.fault);
 	if (!r)
 		r = nested_destroy(&nested, fd, UINT_MAX, &destroyed);
-	/* The layer is full up to its limit. Without one the next round gets on. */
+	/* The layer is full; the next round has no limit. */
 	if (r == -EDQUOT && !groups_unlimit(store, number, &nested, NULL))
 		r = -ENOTEMPTY;
 	if (r == -ENOSPC && !TAKE(sweep->flushed, true) && !fs_flush(fd))
@@ -184,7 +184,7 @@ static int sweep_destroy_inner(struct sweep *sweep, int fd)
 /* Destroy what is nested in NAME, and NAME. */
 static int sweep_destroy_nested(struct sweep *sweep, int dir_fd, const char *name)
 {
-	/* Not what is mounted over it. */
+	/* Where something is mounted over it, this fails. */
 	_cleanup_close_ int fd = beneath_open(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 	int r = -ENOTEMPTY;
 
@@ -199,9 +199,8 @@ static int sweep_destroy_nested(struct sweep *sweep, int dir_fd, const char *nam
 }
 
 /*
- * Is something mounted in the leftover NAME of DIR_FD, in our own mount namespace? The kernel would
- * unmount it as the subvolume is destroyed; a sweep does not: -EBUSY. If that is not known, it
- * counts as mounted.
+ * Refuse to destroy the leftover NAME of DIR_FD with -EBUSY where something is mounted in it in our
+ * mount namespace: the kernel would unmount that. -errno where the mounts are not known.
  */
 static int sweep_mounted(struct sweep *sweep, int dir_fd, const char *name)
 {
@@ -217,7 +216,7 @@ static int sweep_mounted(struct sweep *sweep, int dir_fd, const char *name)
 	return -EBUSY;
 }
 
-/* Remove the leftover NAME of DIR_FD entry by entry, seen without what is mounted in it. */
+/* Remove the leftover NAME of DIR_FD entry by entry, in a clone that shows no mounts. */
 static int sweep_empty(struct sweep *sweep, int dir_fd, const char *name)
 {
 	_cleanup_close_ int fd = RET_NERRNO(
@@ -249,19 +248,19 @@ static void sweep_remove(struct sweep *sweep, int dir_fd, const char *name)
 	if (!r) {
 		call = "BTRFS_IOC_SNAP_DESTROY";
 		r = sweep_destroy(sweep, dir_fd, name);
-		/* A file is the record of a layer, not one more leftover. */
+		/* A file is the record of a layer that is counted itself. */
 		counts = r != -ENOTDIR;
 		if (r == -ENOTEMPTY)
 			r = sweep_destroy_nested(sweep, dir_fd, name);
 		sweep->destroyed += !r;
-		/* No subvolume, or one that we may not destroy: entry by entry. */
+		/* It is no subvolume, or the caller may not destroy it: entry by entry. */
 		if (!sweep->cause &&
 		    (r == -EINVAL || r == -ENOTDIR || r == -EPERM || r == -EACCES || r == -EROFS)) {
 			call = "unlinkat";
 			r = sweep_empty(sweep, dir_fd, name);
 		}
 	}
-	/* Another sweep was faster. */
+	/* -ENOENT: another sweep has removed it. */
 	if (r && r != -ENOENT)
 		sweep_failed(sweep, r, call, name);
 	else if (!r)
@@ -294,7 +293,7 @@ static int sweep_slot(void *data, const char *name)
 {
 	struct sweep *sweep = data;
 	int owner_fd = sweep->dir_fd, r;
-	/* A mount on it is not a leftover. */
+	/* Where something is mounted on it, this fails. */
 	_cleanup_close_ int fd = beneath_open(owner_fd, name, O_RDONLY | O_DIRECTORY);
 
 	if (fd < 0) {
@@ -309,7 +308,7 @@ static int sweep_slot(void *data, const char *name)
 	return r;
 }
 
-/* Remove the staging directory of OWNER, if that is gone. */
+/* Remove the staging directory of OWNER, if the owner is gone. */
 static int sweep_staging(void *data, const char *owner)
 {
 	struct sweep *sweep = data;
@@ -418,7 +417,7 @@ static int sweep_labels(void *data, const char *name)
 	if (sweep->names_count &&
 	    bsearch(&name, sweep->names, sweep->names_count, sizeof(*sweep->names), sweep_compare))
 		return 0;
-	/* Nearly all belong to layers: those are not locked for. */
+	/* Nearly all belong to layers: they are looked at without the lock. */
 	r = record_belongs(store, name, &damaged);
 	if (!r)
 		r = record_drop(store, name);
@@ -426,7 +425,7 @@ static int sweep_labels(void *data, const char *name)
 		r = 0;
 	if (r == OP_LATER)
 		sweep->locked = true;
-	/* A directory, which no process puts there; no record can take its place meanwhile. */
+	/* A directory, which varve never makes; no record can replace it meanwhile. */
 	else if (r == -EISDIR)
 		sweep_remove(sweep, sweep->dir_fd, name);
 	else if (r < 0)
@@ -484,13 +483,13 @@ static int sweep_run(struct call *call)
 	struct varve_sweep_report *report = &sweep->report;
 	int r;
 
-	/* After a wait for the lock it begins anew: what has failed is counted now. */
+	/* After a wait for the lock it begins anew, and counts failures anew. */
 	report->failures = 0;
 	sweep->error = 0;
 	sweep->locked = false;
 	sweep_forget(sweep);
 	sweep->remembers = !store->opened && layout_any(store, LAYOUT_RECORDS);
-	/* To look at each layer takes time; an open does not, and create does it for its own. */
+	/* Looking at each layer takes time: opening a store leaves that to each create. */
 	sweep->snapshot = store->opened && sweep_snapshot(store);
 	r = sweep_place(sweep, layout_find(store, LAYOUT_TRASH), layout_name(LAYOUT_TRASH),
 			&report->trash_removed, sweep_trash);

@@ -3,14 +3,14 @@
  * usage: measure a layer. Changes nothing.
  *
  *	state   what it does
- *	ADMIT   waits until a walk more may be under way
+ *	ADMIT   waits until one more walk may run
  *	OPEN    opens the layer, reads its quota group, chooses the method; for a search, flushes the file system
  *	COUNT   searches the trees of the layer, or walks it
- *	LEAVE   after a failure: lets the next one in
+ *	LEAVE   after a failure: lets the next walk in
  *
- * The search is the faster one, but takes CAP_SYS_ADMIN. With that a walk, too, sees what a mount
- * hides, as it goes through a clone of the layer's mount; without, what lies beneath mounts is left
- * out, and the answer says so.
+ * The search is faster, but takes CAP_SYS_ADMIN. With that a walk goes through a clone of the
+ * layer's mount, and sees what mounts cover, too; without, what mounts cover is left out, and the
+ * answer says so.
  */
 #include "engine/base/limits.h"
 #include "engine/btrfs/fs.h"
@@ -30,9 +30,9 @@ enum usage_state { USAGE_ADMIT, USAGE_OPEN, USAGE_COUNT, USAGE_LEAVE, USAGE_STAT
 struct usage {
 	struct op op;
 	uint64_t flags;
-	/* Let in by workers_admit(). */
+	/* workers_admit() has let it walk; workers_leave() is due. */
 	bool admitted;
-	/* The layer, and what its clone lives by. */
+	/* The layer, and what keeps its clone. */
 	int fd, tree_fd;
 	/* FD is in a clone of its mount, where nothing is mounted. */
 	bool cloned;
@@ -48,7 +48,7 @@ static struct usage *usage_of(struct op *op)
 	return container_of(op, struct usage, op);
 }
 
-/* Let the next one in. */
+/* Let the next walk in, if this one was admitted. */
 static void usage_leave(struct usage *usage)
 {
 	if (usage->admitted)
@@ -77,7 +77,7 @@ static int usage_open_search(struct usage *usage, uint64_t number)
 	struct op *op = &usage->op;
 	int r;
 
-	/* Also sizes have to be in the tree, and those come with the data. */
+	/* Flush: the tree has a file's size only once its data is written. */
 	op->call.name = "BTRFS_IOC_SYNC";
 	r = usage->flags & VARVE_USAGE_NO_FLUSH ? 0 : fs_flush(usage->fd);
 	op->call.name = "BTRFS_IOC_TREE_SEARCH_V2";
@@ -90,7 +90,7 @@ static int usage_open_search(struct usage *usage, uint64_t number)
 	return r;
 }
 
-/* Open, look, choose. Lane thread. */
+/* Open and prove the layer, and choose the method. Lane thread. */
 static int usage_open_run(struct call *call)
 {
 	struct op *op = container_of(call, struct op, call);
@@ -125,7 +125,7 @@ static int usage_open_run(struct call *call)
 	if (r)
 		return r;
 	call->name = "read";
-	/* Last: what a search flushes is counted then. */
+	/* After the flush of a search, which the counts then contain. */
 	r = qgroup_numbers(&store->fs, QUOTA_GROUP(0, info.treeid), &numbers);
 	if (r)
 		return qgroup_unseen(r) ? 0 : r;
@@ -154,7 +154,7 @@ static int usage_opened(struct op *op, int result)
 
 /* ---- COUNT ----------------------------------------------------------------------------------- */
 
-/* Count a directory: one inode; those in the place of a nested subvolume share theirs. */
+/* Count a directory; the stand-ins for nested subvolumes are one inode. */
 static int usage_enter(struct walk *walk, struct walk_dir *dir, const struct statx *stat)
 {
 	struct usage *usage = walk->data;
@@ -168,7 +168,7 @@ static int usage_enter(struct walk *walk, struct walk_dir *dir, const struct sta
 	return MIN(r, 0);
 }
 
-/* Count what is no directory, unless it was under another name. */
+/* Count an entry that is no directory, unless its inode was counted under another name. */
 static int usage_visit(struct walk *walk, struct walk_entry *entry)
 {
 	struct usage *usage = walk->data;
@@ -201,7 +201,7 @@ static void usage_take(struct usage *usage, const struct job *job)
 	usage->answer.disk_bytes = job->disk_bytes;
 }
 
-/* The walk is over. */
+/* Continue the operation: the walk is over. */
 static void usage_walked(struct walk *walk, int result)
 {
 	struct usage *usage = walk->data;
@@ -216,7 +216,7 @@ static void usage_walked(struct walk *walk, int result)
 	op_done(&usage->op, result);
 }
 
-/* The search is over. */
+/* Continue the operation: the search is over. */
 static void usage_searched(struct usage_search *usage_search, int result)
 {
 	struct usage *usage = container_of(usage_search, struct usage, usage_search);

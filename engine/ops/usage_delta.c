@@ -4,20 +4,19 @@
  * Changes nothing.
  *
  *	state   what it does
- *	ADMIT   for a walk, waits until one more may be under way
- *	FLUSH   unless that is not asked for, flushes the file system, with all that ask at that time
+ *	ADMIT   for a walk, waits until one more may run
+ *	FLUSH   flushes the file system, unless the caller wants no flush; requests at one time share a flush
  *	OPEN    opens and proves the layer; a search ends here where the answer is remembered
  *	SEARCH  searches the tree, and remembers the answer
  *	WALK    finds and opens the parent, and walks both
  *	LEAVE   after a failure: lets the next walk in
  *
- * An answer is remembered where nothing is under way in the layer: its last change is of a
- * transaction (ctransid) that takes no more changes. It takes none once the root of the tree is of
- * that transaction or a later one (generation), because the commit sets that; but the root of a new
- * subvolume that is no snapshot is of the transaction that makes it from the start. It takes none
- * either once the file system is at a later one. Whatever changes later has a later ctransid, and
- * is searched anew. Subvolumes nested in the layer change by themselves, so what has some is
- * searched each time.
+ * An answer is remembered where the layer's last change belongs to a transaction (ctransid) that is
+ * closed: each later change has a later ctransid, and makes a new search. The transaction is closed
+ * once the commit has written it as the generation of the root of the tree; a new subvolume that is
+ * no snapshot has that generation before the commit, so there it does not count. The transaction is
+ * also closed once the file system has begun a later one. Nested subvolumes have a ctransid of
+ * their own, so a layer with some is searched each time.
  */
 #include "engine/btrfs/fs.h"
 #include "engine/btrfs/subvol.h"
@@ -45,9 +44,9 @@ enum usage_delta_state {
 struct usage_delta {
 	struct op op;
 	uint64_t flags;
-	/* The trees are searched; else it was let in by workers_admit(), until it leaves. */
+	/* The trees are searched; workers_admit() has let a walk in, workers_leave() is due. */
 	bool search, admitted;
-	/* The parent's root directory and the layer's; what their clones live by. */
+	/* The parent's root directory and the layer's; what keeps their clones. */
 	int fds[2], trees[2];
 	struct btrfs_ioctl_get_subvol_info_args info;
 	char parent[VARVE_ID_MAX + 1];
@@ -71,7 +70,7 @@ static void usage_delta_close(struct op *op)
 	}
 }
 
-/* Let the next one in. */
+/* Let the next walk in, if this one was admitted. */
 static void usage_delta_leave(struct usage_delta *usage)
 {
 	if (usage->admitted)
@@ -168,8 +167,8 @@ static int usage_delta_opened(struct op *op, int result)
 /* ---- SEARCH ---------------------------------------------------------------------------------- */
 
 /*
- * Is the last change that INFO tells of one of a transaction that takes no more changes, where the
- * file system was at GENERATION later (0: not known)?
+ * Does the last change in INFO belong to a closed transaction? The file system was in transaction
+ * GENERATION later (0: not known).
  */
 static bool usage_delta_lasts(const struct btrfs_ioctl_get_subvol_info_args *info,
 			      uint64_t generation)
@@ -198,7 +197,7 @@ static int usage_delta_search_run(struct call *call)
 		.yield.wakes = &store->core.io.wakes,
 	};
 	struct usage_numbers numbers;
-	/* What is later than this may be missing from the answer. */
+	/* Changes after this look may be missing from the answer. */
 	bool lasts = usage_delta_lasts(info, fs_generation(store->layout.home_fd));
 	int r;
 
@@ -299,7 +298,7 @@ static int usage_delta_walk_run(struct call *call)
 	r = delta_walk_run(walk);
 	if (r)
 		return r;
-	/* What is not there has no inodes, and would make all of the layer new. */
+	/* A parent that is gone would make all of the layer count as new. */
 	call->name = "BTRFS_IOC_GET_SUBVOL_INFO";
 	if (*usage->parent) {
 		r = layer_prove(op_store(op), usage->fds[0], usage->parent, NULL);

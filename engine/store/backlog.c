@@ -6,38 +6,35 @@
 
 struct backlog {
 	struct varve_store *store;
-	/* Dead subvolumes, as far as we know. */
+	/* Destroyed subvolumes that are not dropped yet, as last counted or estimated. */
 	uint64_t dead;
 	/* Destroyed by this store so far. */
 	uint64_t destroyed;
 	/* The kernel's last count, and its error. */
 	uint64_t counted;
 	int error;
-	/*
-	 * Destroyed when it was asked; when it was asked and nothing had been destroyed since the
-	 * time before.
-	 */
+	/* `destroyed` at the last question; at the last one since which nothing was destroyed. */
 	uint64_t destroyed_asked, destroyed_idle;
 	/* Creates that wait for the number to fall; operations that wait for the next look. */
 	struct list creates, lookers;
-	/* The call that asks; is it under way. */
+	/* The call that asks the kernel; is it under way. */
 	struct call call;
 	bool asking;
 	/* The call that wakes the kernel's cleaner; is it under way. */
 	struct call wake;
 	bool waking;
-	/* When it was woken last, when it answered last. */
+	/* When the cleaner was woken last; when the kernel answered last. */
 	uint64_t woken_ns, looked_ns;
-	/* When it was last seen to have dropped one; how often it was woken since. */
+	/* When the cleaner was last seen to have dropped a subvolume; how often woken since. */
 	uint64_t progress_ns;
 	unsigned wakes;
-	/* How quota ran when a create looked last: enum varve_quota_mode. Any thread. */
+	/* The mode of quota that a create has seen last: enum varve_quota_mode. Any thread. */
 	_Atomic int quota;
-	/* Layers being made; when the last create was let in; when a layer was destroyed last. */
+	/* Layers in the making; when the last create was admitted, a layer destroyed last. */
 	uint64_t making, begun_ns, destroyed_ns;
 	/*
-	 * The call that sweeps what was dropped; is it under way; when it began last; destroyed
-	 * then; some was not dropped yet.
+	 * The call that removes groups of dropped subvolumes; is it under way; when it began last;
+	 * `destroyed` then; were some not dropped yet.
 	 */
 	struct call sweep;
 	bool sweeping;
@@ -84,7 +81,7 @@ bool backlog_creates_wait(const struct varve_store *store)
 	return !list_empty(&store->backlog->creates);
 }
 
-/* Is this a churn under full quotas, where few may be made at a time? */
+/* Are layers made and removed under full quotas, so that creates have to be paced? */
 static bool backlog_paces(const struct backlog *backlog, uint64_t now)
 {
 	return atomic_load_explicit(&backlog->quota, memory_order_relaxed) == VARVE_QUOTA_FULL &&
@@ -92,7 +89,7 @@ static bool backlog_paces(const struct backlog *backlog, uint64_t now)
 	       now - backlog->destroyed_ns < BACKLOG_FULL_QUOTA_MS * NS_PER_MS;
 }
 
-/* Is there room for one more create now, and is it the time for it? */
+/* May one more create be admitted now? */
 static bool backlog_admits(const struct backlog *backlog)
 {
 	uint64_t now = now_ns();
@@ -101,7 +98,7 @@ static bool backlog_admits(const struct backlog *backlog)
 		return false;
 	if (backlog->dead + backlog->making < BACKLOG_FULL_QUOTA || !backlog_paces(backlog, now))
 		return true;
-	/* Where the cleaner is at something large, one after the other. */
+	/* Paced: one at a time. */
 	return !backlog->making &&
 	       now - backlog->begun_ns >= BACKLOG_FULL_QUOTA_WAIT_MS * NS_PER_MS;
 }
@@ -117,10 +114,10 @@ void backlog_make_begin(struct varve_store *store)
 	store->backlog->begun_ns = now_ns();
 }
 
-/* Ask the kernel how many are dead, unless it is being asked. */
+/* Ask the kernel how many are not dropped yet, unless it is being asked. */
 static void backlog_ask(struct backlog *backlog);
 
-/* The timer: ask again. */
+/* Ask again; called by the timer. */
 static void backlog_timer(struct core *core)
 {
 	backlog_ask(container_of(core, struct varve_store, core)->backlog);
@@ -137,10 +134,7 @@ static void backlog_look_at(struct backlog *backlog, uint64_t at_ns)
 	store->core.timer_ns = at_ns;
 }
 
-/*
- * Ask again later, because an operation waits: a quarter of the time since it was last seen to drop
- * one.
- */
+/* Ask again after a quarter of the time since the last drop was seen: an operation waits. */
 static void backlog_look_later(struct backlog *backlog)
 {
 	uint64_t pause = (now_ns() - backlog->progress_ns) / 4;
@@ -165,7 +159,7 @@ static int backlog_sweep_run(struct call *call)
 	return store->sweep(store);
 }
 
-/* The sweep is over. A failure is passed over: there is another sweep after the next removal. */
+/* Note that the sweep is over. Its errors are ignored: each removal leads to another sweep. */
 static void backlog_swept(struct call *call)
 {
 	struct backlog *backlog = container_of(call, struct backlog, sweep);
@@ -177,7 +171,7 @@ static void backlog_swept(struct call *call)
 		backlog_look_at(backlog, now_ns() + BACKLOG_SWEEP_MS * NS_PER_MS);
 }
 
-/* Is there something that has to be looked for behind dropped subvolumes? */
+/* May dropped subvolumes have left something behind? */
 static bool backlog_unswept(const struct backlog *backlog)
 {
 	return backlog->store->sweep &&
@@ -208,7 +202,7 @@ static void backlog_sweep(struct backlog *backlog)
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
-/* The kernel has answered. */
+/* Take the kernel's answer. */
 static void backlog_asked(struct call *call)
 {
 	struct backlog *backlog = container_of(call, struct backlog, call);
@@ -219,7 +213,7 @@ static void backlog_asked(struct call *call)
 	backlog->asking = false;
 	store->core.background--;
 	backlog->error = call->result;
-	/* Where we may not know there is no backlog to enforce. */
+	/* Without privilege the backlog is not known, and counts as empty. */
 	backlog->dead = call->result
 				? 0
 				: backlog->counted + backlog->destroyed - backlog->destroyed_asked;
@@ -233,10 +227,10 @@ static void backlog_asked(struct call *call)
 		backlog->progress_ns = backlog->looked_ns;
 		backlog->wakes = 0;
 	}
-	/* Let creates go on as far as there is room for the removals that will follow them. */
+	/* Admit creates as far as there is room. */
 	while (!list_empty(&backlog->creates) && backlog_admits(backlog))
 		op_done(list_entry(list_pop(&backlog->creates), struct op, link), 0);
-	/* And those that wait for a look. */
+	/* All that wait for a look go on. */
 	list_splice(&ops, &backlog->lookers);
 	while ((link = list_pop(&ops)))
 		op_done(list_entry(link, struct op, link), backlog->error);
@@ -248,9 +242,9 @@ static void backlog_asked(struct call *call)
 }
 
 /*
- * Is it time to wake the kernel's cleaner? When an operation waits for it, at once. For a large
- * backlog alone, when there was no removal since the last look: to wake it is to commit, and that
- * holds up a batch of removals by more than it takes.
+ * Has the kernel's cleaner to be woken? Yes when an operation waits for it. For a large backlog
+ * alone only when there was no removal since the last look: waking it takes a commit, which delays
+ * a batch of removals by more than the commit's own time.
  */
 static bool backlog_pressed(const struct backlog *backlog)
 {
@@ -259,8 +253,8 @@ static bool backlog_pressed(const struct backlog *backlog)
 }
 
 /*
- * Has it got nowhere for so long that it may be asleep? A commit may have come before what is dead
- * was ready for it.
+ * Has the cleaner dropped nothing for so long that it may be asleep? It may have been woken before
+ * the removals were committed.
  */
 static bool backlog_stuck(const struct backlog *backlog, uint64_t now)
 {
@@ -270,7 +264,7 @@ static bool backlog_stuck(const struct backlog *backlog, uint64_t now)
 					   MIN(pause_ms, BACKLOG_WAKE_MAX_MS) * NS_PER_MS;
 }
 
-/* It was woken, or could not be: then that is tried again when the cleaner drops nothing. */
+/* Note that the wake is over. After a failure it is tried again while the cleaner drops nothing. */
 static void backlog_woken(struct call *call)
 {
 	struct backlog *backlog = container_of(call, struct backlog, wake);
@@ -314,7 +308,7 @@ void backlog_destroyed(struct varve_store *store)
 	backlog->dead++;
 	if (store->sweep)
 		backlog_look_at(backlog, now_ns() + BACKLOG_SWEEP_MS * NS_PER_MS);
-	/* Asked at each quarter of the bound, from the half on, not at each destroy. */
+	/* Ask at each quarter of the bound from the half on, not at each destroy. */
 	if (!backlog_large(backlog) ||
 	    backlog->destroyed - backlog->destroyed_asked <= store->settings.backlog_max / 4)
 		return;

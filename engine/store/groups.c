@@ -40,7 +40,7 @@ int groups_parse(const char *value, char *ret_name, uint64_t *ret_bytes)
 	return 0;
 }
 
-/* The group of STORE that is called NAME. */
+/* Get the number of the group of STORE that is called NAME. */
 static uint64_t groups_number(const struct varve_store *store, const char *name)
 {
 	const struct layout *layout = &store->layout;
@@ -51,7 +51,7 @@ static uint64_t groups_number(const struct varve_store *store, const char *name)
 	return QUOTA_GROUP(1, hash_bytes(hash, name, strlen(name)) & QUOTA_NUMBER_MASK);
 }
 
-/* The name of GROUP's record. */
+/* Print the name of GROUP's record. */
 static const char *groups_record_name(uint64_t group, char buffer[GROUPS_NAME_BYTES])
 {
 	snprintf(buffer, GROUPS_NAME_BYTES, "%012" PRIx64, (uint64_t)(group & QUOTA_NUMBER_MASK));
@@ -101,7 +101,7 @@ static int groups_write(struct varve_store *store, uint64_t group,
 	if (dir_fd < 0)
 		return dir_fd;
 	snprintf(text, sizeof(text), "%" PRIu64 " %s", record->bytes, record->name);
-	/* One of a crash before is replaced; the lock is ours. */
+	/* A ".new" that a crash has left is replaced. */
 	r = size_record_write_text(store, dir_fd, ".new", text);
 	return r ? r
 		 : RET_NERRNO(renameat(dir_fd, ".new", dir_fd, groups_record_name(group, name)));
@@ -132,10 +132,7 @@ int groups_find(struct varve_store *store, const char *value, bool make, uint64_
 	group = groups_number(store, wanted.name);
 	*ret_group = group;
 	r = groups_read(store, group, &record);
-	/*
-	 * A process that made it may have died before it had set the limit; then it is made once
-	 * more, as one that is gone.
-	 */
+	/* A process that died before it had set the limit leaves a group that is made again. */
 	if (!r && !make && (!wanted.bytes || wanted.bytes == record.bytes) &&
 	    qgroup_limited(&store->fs, group, record.bytes) > 0)
 		return 0;
@@ -145,7 +142,7 @@ int groups_find(struct varve_store *store, const char *value, bool make, uint64_
 	r = groups_read(store, group, &record);
 	if (r && r != -ENOENT && r != -EINVAL)
 		return r;
-	/* No size given: what it has. */
+	/* Without a size the group keeps the one that it has. */
 	if (!r && !wanted.bytes)
 		wanted.bytes = record.bytes;
 	recorded = !r;
@@ -177,7 +174,7 @@ int groups_locate(struct varve_store *store, const char *value, uint64_t *ret_gr
 int groups_suit_snapshot(struct varve_store *store, uint64_t number, const uint64_t *wanted,
 			 size_t count)
 {
-	/* One more than matters. */
+	/* One in which the layer may be, and one to see that there are others. */
 	uint64_t groups[2];
 	struct qgroup_numbers numbers;
 	int found = qgroup_parents(&store->fs, QUOTA_GROUP(0, number), groups, ARRAY_SIZE(groups)),
@@ -213,7 +210,7 @@ int groups_limit(struct varve_store *store, const char *name, uint64_t bytes)
 	r = size_record_lock(store, &lock);
 	if (r)
 		return r;
-	/* Its last layer may have taken it away meanwhile. */
+	/* The group may have been removed with its last layer meanwhile. */
 	r = groups_read(store, group, &record);
 	if (r)
 		return r;
@@ -230,7 +227,7 @@ static int groups_retire(struct varve_store *store, uint64_t group)
 	_cleanup_unlock_ struct size_record_lock lock = { 0 };
 	int r = qgroup_has_members(&store->fs, group);
 
-	/* Mostly there is nothing to be locked for. */
+	/* Mostly the group has members, and no lock is needed. */
 	if (r)
 		return MIN(r, 0);
 	r = size_record_lock(store, &lock);
@@ -276,7 +273,7 @@ void groups_leave(struct varve_store *store, uint64_t number)
 
 /* ---- the sweep ------------------------------------------------------------------------------- */
 
-/* What groups_sweep() is at. */
+/* The state of groups_sweep(). */
 struct groups_sweeping {
 	struct varve_store *store;
 	uint64_t *removed;
@@ -297,7 +294,7 @@ static int groups_sweep_record(void *data, const char *name)
 
 	if (*end || end == name)
 		return 0;
-	/* In a snapshot of a store are records of groups that are that other store's. */
+	/* A snapshot of a store contains the records of that store's groups. */
 	if (!groups_read(store, group, &record) && *record.name &&
 	    groups_number(store, record.name) != group) {
 		groups_forget(store, group);
@@ -317,7 +314,7 @@ static int groups_sweep_stale(struct groups_sweeping *sweeping)
 	struct qgroup_census census = { 0 };
 	int r = qgroup_collect(&store->fs, &census);
 
-	/* What a drop frees is counted when it is committed. */
+	/* A commit brings the counts up to date with what was dropped. */
 	if (!r && census.stale_count)
 		r = store->commits.hooks->commit(store, COMMIT_METADATA);
 	for (size_t i = 0; i < census.stale_count; i++) {
@@ -325,8 +322,8 @@ static int groups_sweep_stale(struct groups_sweeping *sweeping)
 		int error = qgroup_numbers(&store->fs, census.stale[i], &numbers);
 
 		/*
-		 * To remove one that still counts something makes full quotas inconsistent; with
-		 * simple ones its space is still shared. The time will come.
+		 * A later sweep removes it: a group that still counts something would make full
+		 * quotas inconsistent, and under simple quotas its space is still shared.
 		 */
 		if (!error && (numbers.referenced || numbers.exclusive))
 			continue;
@@ -371,7 +368,7 @@ int groups_sweep_dropped(struct varve_store *store)
 
 	if (r <= VARVE_QUOTA_OFF)
 		return r;
-	/* Before the sweep: what is dropped during it may have been missed. */
+	/* Collected first: the sweep may miss what is dropped while it runs. */
 	r = fs_dead_collect(store->layout.home_fd, &dead, NULL);
 	if (r)
 		return r;
@@ -383,7 +380,7 @@ int groups_sweep_dropped(struct varve_store *store)
 	return r ? r : count > 0;
 }
 
-/* Let subvolume NUMBER have no limit; LIFTED, unless it is NULL, gets the one that it had. */
+/* Remove the limit of subvolume NUMBER; LIFTED, unless it is NULL, gets it. */
 static int groups_lift(struct varve_store *store, uint64_t number, struct groups_lifted *lifted)
 {
 	uint64_t group = QUOTA_GROUP(0, number);
@@ -409,11 +406,11 @@ int groups_unlimit(struct varve_store *store, uint64_t number, const struct nest
 {
 	int r = groups_lift(store, number, lifted);
 
-	/* It may be a group's limit that stands in the way. */
+	/* The limit of a group counts, too. */
 	groups_leave_noted(store, number, lifted);
 	for (size_t i = 0; i < nested->count && (!r || r == -ENOENT); i++)
 		r = groups_lift(store, nested->ids[i], lifted);
-	/* A subvolume that is gone already needs nothing. */
+	/* -ENOENT: the subvolume is gone already. */
 	return r == -ENOENT ? 0 : r;
 }
 
@@ -431,10 +428,7 @@ int groups_relimit(struct varve_store *store, uint64_t number, const struct grou
 		struct groups_record record;
 		uint64_t group;
 
-		/*
-		 * Where its last layer has left, it is gone, and is made anew with the limit that
-		 * it had; else it keeps what it has now.
-		 */
+		/* A group that was removed with its last layer is made anew, with its old limit. */
 		error = groups_read(store, left->group, &record);
 		if (error == -ENOENT && left->bytes)
 			snprintf(value, sizeof(value), "%s:%" PRIu64, left->name, left->bytes);

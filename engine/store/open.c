@@ -30,20 +30,20 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
-/* The detail where nothing may be created, and there is no store. */
+/* The detail of -ENOENT with VARVE_OPEN_EXISTING. */
 #define OPEN_NO_STORE "there is no store here"
 
-/* ... and where another user can change what is there. */
+/* The detail where another user can change a directory of the store. */
 #define OPEN_NOT_SAFE                                                                                                  \
 	"it must belong to root, the caller or root_uid, and be writable by no other; else another user can exchange " \
 	"what is in it (VARVE_OPEN_SHARED_HOME or --allow-shared-home allows that)"
 
-/* ... or what is above it. */
+/* The detail where another user can change a directory above the home. */
 #define OPEN_ABOVE_NOT_SAFE                                                                                              \
 	"the home lies in it: it must belong to root, the caller or root_uid, and be writable by no other unless it is " \
 	"sticky; else another user can exchange the home (VARVE_OPEN_SHARED_HOME or --allow-shared-home allows that)"
 
-/* What is being opened, and where it stands, for the error record. */
+/* The store that is being opened, and the step that an error record would name. */
 struct opening {
 	const struct varve_config *config;
 	struct varve_store *store;
@@ -55,7 +55,7 @@ struct opening {
 	const char *detail;
 };
 
-/* Say what comes next. */
+/* Note the next step, for the error record. */
 static void open_step(struct opening *opening, const char *step, const char *call, const char *name)
 {
 	opening->step = step;
@@ -65,7 +65,10 @@ static void open_step(struct opening *opening, const char *step, const char *cal
 
 /* ---- the home -------------------------------------------------------------------------------- */
 
-/* Is PATH on btrfs or, unless it is EXISTING, the nearest directory above it that exists? */
+/*
+ * Check that PATH is on btrfs, or unless EXISTING is set, the nearest directory above it that
+ * exists.
+ */
 static int open_check_magic(const char *path, bool existing)
 {
 	char ancestor[HOME_PATH_MAX + 1];
@@ -82,7 +85,7 @@ static int open_check_magic(const char *path, bool existing)
 	return (unsigned long)statfs_.f_type == BTRFS_SUPER_MAGIC ? 0 : -ENOTSUP;
 }
 
-/* Make PATH and what is missing above it. */
+/* Make PATH and the directories that are missing above it. */
 static int open_make_path(struct opening *opening, const char *path)
 {
 	char part[HOME_PATH_MAX + 1];
@@ -235,10 +238,7 @@ static int open_subvolumes(struct opening *opening)
 	return open_trust(opening, fd, LAYER_PLACE);
 }
 
-/*
- * Is USER one whose id in our user namespace none stands for, as the host's root is in a
- * container's?
- */
+/* Is USER the overflow id, which stands for ids that our user namespace does not map? */
 static bool open_unmapped(uid_t user)
 {
 	FILE *map = fopen("/proc/self/uid_map", "re"),
@@ -268,10 +268,7 @@ static bool open_above_trusted(const struct opening *opening, const struct statx
 	       open_unmapped(user);
 }
 
-/*
- * Check that no other user can put another directory in the place of the home, by way of one that
- * is above it.
- */
+/* Check that no other user can exchange the home, or a directory above it. */
 static int open_trust_above(struct opening *opening)
 {
 	const unsigned mask = STATX_BASIC_STATS | STATX_MNT_ID;
@@ -289,10 +286,7 @@ static int open_trust_above(struct opening *opening)
 				   O_PATH | O_DIRECTORY | O_CLOEXEC);
 		ssize_t length;
 
-		/*
-		 * A directory that may not be searched cannot be checked, and the caller is not
-		 * root.
-		 */
+		/* An unprivileged caller cannot check what it may not search. */
 		if (above < 0)
 			return errno == EACCES ? 0 : negative_errno();
 		fd_close(fd);
@@ -313,7 +307,7 @@ static int open_trust_above(struct opening *opening)
 	}
 }
 
-/* Open the other directories that are there. */
+/* Check the home and what is above it, and open the directories that exist. */
 static int open_directories(struct opening *opening)
 {
 	int r = open_trust(opening, opening->store->layout.home_fd, NULL);
@@ -329,10 +323,7 @@ static int open_directories(struct opening *opening)
 			open_step(opening, "TRUST", "fstat", layout_name(place));
 			opening->detail = OPEN_NOT_SAFE;
 		}
-		/*
-		 * What is missing is made when it is needed, and what may not be looked at is
-		 * refused then.
-		 */
+		/* A missing one is made at first use, and -EACCES is reported at first use. */
 		r = r == -ENOENT || r == -EACCES ? 0 : MIN(r, 0);
 	}
 	return r;
@@ -367,9 +358,7 @@ static int open_identify(struct opening *opening)
 	r = fs_id(layout->home_fd, layout->fsid);
 	if (r)
 		return r;
-	/*
-	 * The probe is the thing itself: a capability may be there and not count (user namespaces).
-	 */
+	/* Probe by a search: within a user namespace a capability may not count. */
 	r = search_begin(&search, layout->home_fd, BTRFS_ROOT_TREE_OBJECTID,
 			 layout->subvolumes_root, layout->subvolumes_root, BTRFS_ROOT_ITEM_KEY,
 			 BTRFS_ROOT_ITEM_KEY, 0);
@@ -380,7 +369,7 @@ static int open_identify(struct opening *opening)
 
 /* ---- quota ----------------------------------------------------------------------------------- */
 
-/* The file system is known: open its directory in sysfs; without one, other ways are taken. */
+/* Open the file system's directory in sysfs; without one the quota tree is searched. */
 static void open_sysfs(struct varve_store *store)
 {
 	char path[sizeof("/sys/fs/btrfs/") + FSID_TEXT_BYTES] = "/sys/fs/btrfs/";
@@ -420,8 +409,8 @@ static void open_teardown(struct varve_store *store)
 		  &there) < 0)
 		return;
 	/*
-	 * The private mount of the home is unmounted unless something is mounted on it by now, or
-	 * another mount in its place: what others mounted would go with it.
+	 * Unmount the private mount of the home, but not where others have mounted something on it
+	 * or over it meanwhile.
 	 */
 	if (ours.stx_mnt_id == there.stx_mnt_id && !mounts_upon(ours.stx_mnt_id))
 		umount2(layout->home, MNT_DETACH);
@@ -468,7 +457,7 @@ static int open_settings(struct opening *opening, const struct quota_settings *q
 	return store->usages ? 0 : -ENOMEM;
 }
 
-/* Commit, for the clock. */
+/* Commit, for the group commit. */
 static int open_hook_commit(struct varve_store *store, enum commit_cover how)
 {
 	const struct layout *layout = &store->layout;
@@ -483,7 +472,7 @@ static int open_hook_commit(struct varve_store *store, enum commit_cover how)
 	}
 }
 
-/* The last transaction, for the clock. */
+/* Get the number of the last transaction, for the group commit. */
 static uint64_t open_hook_generation(struct varve_store *store)
 {
 	return fs_generation(store->layout.home_fd);
@@ -499,7 +488,7 @@ static const struct commit_hooks open_hooks = {
 	.destroys_begin = layout_look,
 };
 
-/* Do all that opening is. */
+/* Open the store; on an error `opening` says at which step. */
 static int open_run(struct opening *opening, const struct quota_settings *quota, unsigned debug)
 {
 	struct varve_store *store = opening->store;

@@ -33,7 +33,7 @@
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
-/* Where a btrfs has what it is known by: in its first superblock. */
+/* Offset of btrfs's magic number, in its first superblock. */
 #define POOL_MAGIC_OFFSET (0x10000 + 0x40)
 
 /* Fill FAILURE (may be NULL) and return ERROR. */
@@ -47,7 +47,7 @@ static int pool_fail(struct varve_failure *failure, int error, const char *step,
 	return error;
 }
 
-/* Read up to SIZE - 1 bytes of what comes out of FD, to its end; keep the beginning. */
+/* Read FD to its end, and keep the first SIZE - 1 bytes in TEXT. */
 static void pool_drain(int fd, char *text, size_t size)
 {
 	size_t used = 0;
@@ -68,9 +68,9 @@ static void pool_drain(int fd, char *text, size_t size)
 }
 
 /*
- * Start mkfs.btrfs on the image FILE_FD with its messages going to OUT_FD. The image is its
- * standard input, and is not named: by the time it looks, a user that may write the directory can
- * have given the name to something else. FILE_FD is none of the standard ones.
+ * Start mkfs.btrfs on the image FILE_FD with its messages going to OUT_FD. The image is passed as
+ * standard input, not by name: a user who may write the directory can exchange what has the name.
+ * FILE_FD is none of the standard descriptors.
  */
 static int pool_mkfs_spawn(int file_fd, int out_fd, pid_t *ret_pid)
 {
@@ -98,7 +98,7 @@ static int pool_mkfs_spawn(int file_fd, int out_fd, pid_t *ret_pid)
 	return -r;
 }
 
-/* Is there a file system in the image FILE_FD? mkfs.btrfs writes that down last. */
+/* Is there a file system in the image FILE_FD? mkfs.btrfs writes the magic number last. */
 static bool pool_made(int file_fd)
 {
 	static const char expected[] = "_BHRfS_M";
@@ -130,10 +130,7 @@ static int pool_mkfs(int file_fd, const char *file, struct varve_failure *failur
 	fd_close(TAKE_FD(out));
 	pool_drain(in, text, sizeof(text));
 	while (waitpid(pid, &status, 0) < 0) {
-		/*
-		 * A program that ignores SIGCHLD, or waits for any child, takes the status from us:
-		 * then look at the image.
-		 */
+		/* The caller ignores SIGCHLD, or has reaped the child: look at the image. */
 		if (errno == ECHILD && pool_made(file_fd))
 			return 0;
 		if (errno != EINTR)
@@ -192,7 +189,7 @@ static int pool_untold(struct varve_failure *failure, int error, const char *ste
 	return error;
 }
 
-/* Refuse FILE, as HOLDER has it. */
+/* Refuse FILE, which HOLDER holds. */
 static int pool_refuse(struct varve_failure *failure, const char *file,
 		       const struct loop_holder *holder)
 {
@@ -202,8 +199,8 @@ static int pool_refuse(struct varve_failure *failure, const char *file,
 }
 
 /*
- * Lock the image FILE_FD, and see that no loop device holds it. One that is about to go, or another
- * process that has just begun, is waited for.
+ * Lock the image FILE_FD, and check that no loop device holds it. Wait a while for a device that is
+ * being detached, and for the lock of another process.
  */
 static int pool_claim(int file_fd, const char *file, struct varve_failure *failure)
 {
@@ -289,7 +286,7 @@ int pool_mount(const char *file, const char *mount_dir, struct varve_failure *re
 	return r ? r : pool_mount_device(file_fd, file, mount_dir, ret_failure);
 }
 
-/* FILE exists and cannot be made: say so, and where it is in use. */
+/* Fail because FILE exists, and say where it is in use. */
 static int pool_exists(const char *file, struct varve_failure *failure)
 {
 	struct loop_holder holder;
@@ -301,7 +298,7 @@ static int pool_exists(const char *file, struct varve_failure *failure)
 	return -EEXIST;
 }
 
-/* Remove the image FD, which was made as FILE; what another has put there since stays. */
+/* Remove FILE, if it still is the image FD. */
 static void pool_discard(const char *file, int fd)
 {
 	struct stat made, there;
@@ -357,7 +354,7 @@ static int pool_no_pool(struct varve_failure *failure, const char *path, const c
 	return -EINVAL;
 }
 
-/* See that a pool is mounted on MOUNT_DIR: 0, and its loop device in *RET. */
+/* Check that a pool is mounted on MOUNT_DIR: 0, and its loop device in *RET. */
 static int pool_find(const char *mount_dir, struct loop_holder *ret, struct varve_failure *failure)
 {
 	_cleanup_free_ char *source = NULL;
@@ -383,8 +380,8 @@ static int pool_find(const char *mount_dir, struct loop_holder *ret, struct varv
 }
 
 /*
- * Wait until HOLDER, one mount of which has gone, has let go of its image, or something keeps it:
- * then say in FAILURE what.
+ * After a mount of HOLDER is gone, wait until it has detached its image; where something else uses
+ * it, name that in FAILURE.
  */
 static void pool_settle(const struct loop_holder *holder, struct varve_failure *failure)
 {

@@ -22,35 +22,34 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The path of a directory that waits, or of the copy of a file with more names. */
+/* The path of a directory that is still to be copied, or of the copy of a file with more names. */
 struct copy_path {
 	struct copy_path *next;
-	/* Of a directory, so that no other is taken for it; 0: of the tree itself. */
+	/* Number that the directory must have when it is opened; 0: any (the root). */
 	uint64_t inode;
 	char path[];
 };
 
 struct copy {
 	struct copy_job *job;
-	/* Nothing is copied: only look whether something was changed. */
+	/* Nothing is copied: only check that nothing was changed. */
 	bool look;
-	/*
-	 * Directories that wait; files that have more names, and their paths by inode; bytes of
-	 * both.
-	 */
+	/* Directories to be copied; copies of files that have more names. */
 	struct copy_path *waiting, *linked;
+	/* The entries of `linked` by inode. */
 	struct inode_map files;
+	/* Bytes of both lists. */
 	size_t bytes;
-	/* The directory at hand, in both trees, and its path. */
+	/* The current directory in both trees, and its path. */
 	int from_fd, to_fd;
 	const char *dir;
 	struct xattrs xattrs;
-	/* The mount that the tree is in, and its device. */
+	/* The mount and the device of the original. */
 	uint64_t mount;
 	uint32_t device_major, device_minor;
 };
 
-/* RESULT is that of CALL. Returns it. */
+/* Return RESULT, and note CALL as what failed if it is an error. */
 static int copy_check(struct copy *copy, const char *call, int result)
 {
 	if (result < 0)
@@ -58,7 +57,7 @@ static int copy_check(struct copy *copy, const char *call, int result)
 	return result;
 }
 
-/* Refuse the entry at hand, because of DETAIL. */
+/* Refuse the current entry, because of DETAIL. */
 static int copy_refuse(struct copy *copy, const char *detail)
 {
 	copy->job->call = "statx";
@@ -66,7 +65,7 @@ static int copy_refuse(struct copy *copy, const char *detail)
 	return -EBUSY;
 }
 
-/* Refuse the entry at hand: it is not what it was when the copying began. */
+/* Refuse the current entry: it has changed since the copying began. */
 static int copy_changed(struct copy *copy)
 {
 	return copy_refuse(
@@ -101,7 +100,7 @@ static bool copy_any_xattr(const char *name)
 	return true;
 }
 
-/* Flags (chattr) that take nothing from what is allowed, and are set when all is in place. */
+/* Flags (chattr) that forbid nothing; they are set on the finished copy. */
 #define COPY_FLAGS (FS_NOATIME_FL | FS_SYNC_FL | FS_DIRSYNC_FL | FS_NODUMP_FL | FS_NOCOMP_FL)
 
 /*
@@ -122,8 +121,9 @@ static int copy_flags(int from, int to)
 }
 
 /*
- * Give TO, which is open, or O_PATH where FROM is negative, what STAT and the attributes of the
- * original tell: of FROM, which is open, or of NAME, which is no file and no directory.
+ * Give TO owner, mode, flags, attributes and times of the original, whose stat is STAT. That is
+ * open as FROM; or FROM is negative, TO is an O_PATH descriptor, and NAME in the current directory
+ * is no file and no directory.
  */
 static int copy_dress(struct copy *copy, const char *name, int from, int to,
 		      const struct statx *stat)
@@ -132,7 +132,7 @@ static int copy_dress(struct copy *copy, const char *name, int from, int to,
 					   { stat->stx_mtime.tv_sec, stat->stx_mtime.tv_nsec } };
 	int r = copy_check(copy, "fchownat", opath_chown(to, stat->stx_uid, stat->stx_gid));
 
-	/* After the owner: that takes setuid away. */
+	/* After the owner: chown clears setuid. */
 	if (!r && !S_ISLNK(stat->stx_mode))
 		r = copy_check(copy, "fchmodat2", opath_chmod(to, stat->stx_mode & ALLPERMS));
 	if (!r && from >= 0)
@@ -152,10 +152,7 @@ static int copy_dress(struct copy *copy, const char *name, int from, int to,
 	return r ? r : copy_check(copy, "utimensat", opath_times(to, times));
 }
 
-/*
- * Let TO, which is empty, be written without copying (chattr +C) if FROM is, and with if not,
- * whatever its directory and the mount say.
- */
+/* Set or clear chattr +C (no copy on write) on TO, which is empty, as FROM has it. */
 static int copy_nocow(int from, int to)
 {
 	unsigned from_flags, to_flags;
@@ -168,9 +165,8 @@ static int copy_nocow(int from, int to)
 }
 
 /*
- * Copy the content of the file FROM of SIZE bytes to TO, but not its holes. It is written first, as
- * FICLONE does: to a page that is mapped, and was not written since, its user writes further
- * without a new time of change.
+ * Copy the content of the file FROM of SIZE bytes to TO, holes left out. FROM is flushed first, as
+ * by FICLONE: only then does a later write to a mapped page change its ctime.
  */
 static int copy_bytes(struct copy *copy, int from, int to, off_t size)
 {
@@ -210,12 +206,11 @@ static int copy_file(struct copy *copy, const char *name, int fd, const struct s
 			       O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
 	if (to < 0)
 		return copy_check(copy, "openat", to);
-	/* Let it share the content. */
 	r = RET_NERRNO(ioctl(to, FICLONE, from));
-	/* Both have to have checksums, or neither. */
+	/* Files share content only if both have checksums, or neither. */
 	if (r == -EINVAL && !copy_nocow(from, to))
 		r = RET_NERRNO(ioctl(to, FICLONE, from));
-	/* FROM was made while the file system was mounted with nodatasum: no flag shows that. */
+	/* FROM was made on a mount with nodatasum, which no flag shows. */
 	if (r == -EINVAL)
 		r = copy_bytes(copy, from, to, (off_t)stat->stx_size);
 	else
@@ -249,7 +244,7 @@ static int copy_special(struct copy *copy, const char *name, int fd, const struc
 	return to < 0 ? copy_check(copy, "openat2", to) : copy_dress(copy, name, -EBADF, to, stat);
 }
 
-/* Give the copy at PATH the name NAME, too. */
+/* Link the copy at PATH to NAME in the current directory. */
 static int copy_link(struct copy *copy, const char *path, const char *name)
 {
 	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
@@ -294,10 +289,7 @@ static bool copy_later(const struct statx_timestamp *a, const struct timespec *b
 	       (a->tv_sec == b->tv_sec && a->tv_nsec > (uint32_t)b->tv_nsec);
 }
 
-/*
- * Check that the inode of STAT can be copied, and removed later, and is as it was when the copying
- * began.
- */
+/* Check that the inode of STAT may be removed later, and is unchanged since the copying began. */
 static int copy_allowed(struct copy *copy, const struct statx *stat)
 {
 	struct timespec soon;
@@ -319,7 +311,7 @@ static int copy_allowed(struct copy *copy, const struct statx *stat)
 	return copy_changed(copy);
 }
 
-/* Copy the entry NAME of the directory at hand. */
+/* Copy the entry NAME of the current directory. */
 static int copy_entry(void *data, const char *name)
 {
 	struct copy *copy = data;
@@ -347,16 +339,13 @@ static int copy_entry(void *data, const char *name)
 		return copy->look ? 0 : copy_leaf(copy, name, fd, &stat);
 	if (stat.stx_ino == ABI_SUBVOL_ROOT_INODE || stat.stx_ino == ABI_STAND_IN_INODE)
 		return copy_refuse(copy, "a subvolume is nested in it: move that out first");
-	/* The copy of a directory is filled later. */
+	/* Directories are filled later. */
 	if (!copy->look)
 		r = copy_check(copy, "mkdirat", RET_NERRNO(mkdirat(copy->to_fd, name, 0700)));
 	return r ? r : copy_note(copy, &copy->waiting, name, stat.stx_ino);
 }
 
-/*
- * Copy what is in the directory at hand, whose own path is AT, and then what it is itself: its
- * times would not stay.
- */
+/* Copy the entries of the current directory, AT, and at last its own owner, mode and times. */
 static int copy_directory(struct copy *copy, const struct copy_path *at)
 {
 	struct statx stat;
@@ -385,7 +374,7 @@ static int copy_directory(struct copy *copy, const struct copy_path *at)
 	return r || copy->look ? r : copy_dress(copy, "", copy->from_fd, copy->to_fd, &stat);
 }
 
-/* Copy the directory at path AT; its copy is there, empty. */
+/* Fill the copy of the directory AT, which exists and is empty. */
 static int copy_at(struct copy *copy, const struct copy_path *at)
 {
 	_cleanup_close_ int from = -EBADF, to = -EBADF;
@@ -467,7 +456,7 @@ static int copy_clock_kept(struct copy_job *job)
 	return -EBUSY;
 }
 
-/* Watch the clock that times of change are from. */
+/* Watch the clock that gives inodes their ctime. */
 static int copy_clock_watch(struct copy_job *job)
 {
 	const struct itimerspec never = { .it_value.tv_sec = sizeof(time_t) == 8 ? INT64_MAX
@@ -490,9 +479,8 @@ int copy_run(struct copy_job *job)
 
 	/*
 	 * Remember when the copying begins, such that each later change of an inode has a later
-	 * time of change: that is the kernel's clock as it was at the last tick, so wait until one
-	 * has come. On a machine that is not given its processors that takes more than the time of
-	 * one.
+	 * ctime. The kernel takes ctime from its clock at the last tick, so wait for the next one;
+	 * on a busy virtual machine that takes longer than one tick.
 	 */
 	clock_gettime(CLOCK_REALTIME, &job->began);
 	clock_getres(CLOCK_REALTIME_COARSE, &tick);

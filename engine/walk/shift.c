@@ -2,11 +2,11 @@
 /*
  * Access control lists have ids of users and groups in them, which are shifted, too.
  *
- * A change of owner takes setuid, setgid and file capabilities away, so those are given back. In a
- * layer that is in sight each file is held by an O_PATH descriptor, and all calls go to that very
- * inode: by name a user of the layer could exchange names, so that a file of that user gets the
- * owner, the bits or the capability of another one, or is shifted twice. A layer that is not yet
- * published is changed by name, which is cheaper; there only files with such bits are held.
+ * A change of owner clears setuid, setgid and file capabilities, so those are set again. In a
+ * layer that is in sight each file is held by an O_PATH descriptor, and all calls go to that inode:
+ * a user of the layer could exchange names, so that a file of that user gets the owner, the bits or
+ * the capability of another one, or is shifted twice. A layer that is not yet published is changed
+ * by name, which is cheaper; there only files with such bits are held.
  *
  * Each inode is shifted once: (subvolume, number), as btrfs gives no number twice while it is
  * mounted. Names that are exchanged or moved while directories are read hide some from a walk, and
@@ -62,7 +62,7 @@ int shift_ids(const struct shift_maps *maps, uint32_t *uid, uint32_t *gid)
 		*uid = user;
 		*gid = group;
 	} else if (*uid || *gid)
-		/* root:root is taken for the container's own where the map does not know it. */
+		/* root:root counts as the container's where the map lacks it. */
 		return -EOVERFLOW;
 	user = *uid;
 	group = *gid;
@@ -86,12 +86,12 @@ size_t shift_maps_bytes(const struct varve_chown_options *options)
 					      options->uid_to_count + options->gid_to_count);
 }
 
-/* Copy COUNT ENTRIES to *AT, which moves on. */
+/* Copy COUNT ENTRIES to *AT, and advance that. */
 static struct shift_map shift_map_copy(const struct varve_id_map *entries, size_t count, char **at)
 {
 	struct shift_map map = { (struct varve_id_map *)*at, count };
 
-	/* None may be NULL. */
+	/* ENTRIES may be NULL if there are none. */
 	if (count)
 		memcpy(*at, entries, count * sizeof(*entries));
 	*at += count * sizeof(*entries);
@@ -118,8 +118,8 @@ struct shift_kept {
 };
 
 /*
- * Is one of the names in the LIST of SIZE bytes that of such an attribute? What does not fit is
- * looked at. 1, 0, or -errno: what cannot be listed is not taken for an inode that has none.
+ * Is one of the names in the LIST of SIZE bytes that of such an attribute? 1, also where the list
+ * did not fit, 0, or -errno where it could not be read.
  */
 static int shift_holds(const char *list, ssize_t size)
 {
@@ -129,10 +129,10 @@ static int shift_holds(const char *list, ssize_t size)
 	return size >= 0 || size == -EOPNOTSUPP ? 0 : size == -ERANGE ? 1 : (int)size;
 }
 
-/* The same, as the trees are searched for them. */
+/* Those attributes, for the search of the trees. */
 static const char *const shift_attributes[] = { XATTR_CAPABILITY, ACL_ACCESS, ACL_DEFAULT, NULL };
 
-/* May the inode of STAT, in SUBVOLUME, have one? Then the file itself is asked. */
+/* May the inode of STAT, in SUBVOLUME, have one? Then its attributes have to be read. */
 static bool shift_may_hold(struct shift *shift, uint64_t subvolume, const struct statx *stat)
 {
 	return !S_ISLNK(stat->stx_mode) && (!xattr_search_settled(&shift->xattr_search, stat) ||
@@ -140,7 +140,7 @@ static bool shift_may_hold(struct shift *shift, uint64_t subvolume, const struct
 							     stat->stx_ino) != XATTR_SEARCH_NO);
 }
 
-/* The ids in a list, and what they are mapped by. */
+/* How the ids in an access control list are mapped. */
 struct shift_list {
 	const struct shift_maps *maps;
 	/* One of them is the overflow id now. */
@@ -153,10 +153,7 @@ static int shift_acl_id(void *data, bool group, uint32_t *id)
 	struct shift_list *list = data;
 	const struct shift_maps *maps = list->maps;
 
-	/*
-	 * As an owner: 0 is taken for the container's own where the map that the tree is in does
-	 * not know it.
-	 */
+	/* As of owners, 0 counts as the container's where the present map lacks it. */
 	if (!shift_id(group ? &maps->gid_from : &maps->uid_from, false, id) && *id)
 		return -EOVERFLOW;
 	if (shift_id(group ? &maps->gid_to : &maps->uid_to, true, id))
@@ -167,8 +164,8 @@ static int shift_acl_id(void *data, bool group, uint32_t *id)
 }
 
 /*
- * Read what KEPT names of FD, an O_PATH descriptor, and shift it. 0; 1 when an id is the overflow
- * id now; or -errno.
+ * Read the attribute that KEPT names of FD, an O_PATH descriptor, and shift its ids. 0; 1 when an
+ * id is the overflow id now; or -errno.
  */
 static int shift_read(const struct shift *shift, int fd, struct shift_kept *kept)
 {
@@ -191,9 +188,9 @@ static int shift_read(const struct shift *shift, int fd, struct shift_kept *kept
 }
 
 /*
- * Shift FD, an O_PATH descriptor or a directory in SUBVOLUME, with STAT, and give back what that
- * takes away. Lists have ids of their own, also where the owner stays. 0; 1 when an id is the
- * overflow id now; or -errno.
+ * Shift FD, an O_PATH descriptor or a directory in SUBVOLUME, with STAT, and set again what the
+ * change of owner clears. Access control lists are shifted also where the owner stays. 0; 1 when an
+ * id is the overflow id now; or -errno.
  */
 static int shift_fd(struct shift *shift, uint64_t subvolume, int fd, const struct statx *stat)
 {
@@ -218,7 +215,7 @@ static int shift_fd(struct shift *shift, uint64_t subvolume, int fd, const struc
 	r = MIN(r, 0);
 	if (!r && !owned)
 		r = idrange_chowned(opath_chown(fd, uid, gid));
-	/* The kernel takes nothing from a directory. */
+	/* The kernel clears nothing on a directory. */
 	if (!r && !owned && !S_ISLNK(stat->stx_mode) && !S_ISDIR(stat->stx_mode) &&
 	    stat->stx_mode & (S_ISUID | S_ISGID))
 		r = opath_chmod(fd, stat->stx_mode & 07777);
@@ -265,7 +262,7 @@ static int shift_name(struct shift *shift, const struct walk_entry *entry)
 	return r ? r : overflowed;
 }
 
-/* Tell that an id of what PATH, from the layer's id on, names is the overflow id now. */
+/* Report that an id of PATH (which begins with the layer's id) is the overflow id now. */
 static void shift_report(struct shift *shift, const char *path)
 {
 	size_t length = strlen(shift->id);
@@ -278,7 +275,7 @@ static void shift_report(struct shift *shift, const char *path)
 		       path, IDRANGE_OVERFLOWED);
 }
 
-/* The same of NAME (NULL: itself) in DIR. */
+/* Report that of NAME (NULL: itself) in DIR. */
 static void shift_report_entry(struct shift *shift, const struct walk_dir *dir, const char *name)
 {
 	char path[VARVE_FAILURE_PATH_SIZE];
@@ -303,7 +300,7 @@ static int shift_visit(struct walk *walk, struct walk_entry *entry)
 	return MIN(r, 0);
 }
 
-/* Is an entry still to be shifted? Another name of an inode is not opened. */
+/* Is an inode still to be shifted? It may have been, under another name. */
 static bool shift_wanted(struct walk *walk, uint64_t subvolume, uint64_t inode)
 {
 	struct shift *shift = walk->data;
@@ -319,7 +316,7 @@ static int shift_enter(struct walk *walk, struct walk_dir *dir, const struct sta
 
 	if (r > 0)
 		atomic_fetch_add_explicit(&shift->count, 1, memory_order_relaxed);
-	/* One that stands for a nested subvolume cannot be changed. */
+	/* The directory that stands in for a nested subvolume cannot be changed. */
 	if (r <= 0 || stat->stx_ino == BTRFS_EMPTY_SUBVOL_DIR_OBJECTID)
 		return MIN(r, 0);
 	r = shift_fd(shift, dir->subvolume, dir->fd, stat);
@@ -379,7 +376,7 @@ int shift_stray(struct shift *shift, int fd, uint64_t subvolume, uint64_t inode,
 	if (inode_set_has(&shift->seen, subvolume, inode))
 		return 0;
 	inode_fd = file_handle_open(fd, subvolume, inode, generation, O_PATH);
-	/* It is gone. */
+	/* The inode is gone. */
 	if (inode_fd == -ESTALE || inode_fd == -ENOENT)
 		return 0;
 	if (inode_fd < 0)

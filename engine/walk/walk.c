@@ -53,7 +53,7 @@
 #define WALK_STAT_MASK (STATX_BASIC_STATS | STATX_MNT_ID)
 #define WALK_STAT_FLAGS (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC)
 
-/* One entry in the hands of the ring. */
+/* A call of the ring for one entry. */
 struct walk_call {
 	struct call call;
 	struct walk_batch *batch;
@@ -63,9 +63,9 @@ struct walk_call {
 	char name[NAME_MAX + 1];
 };
 
-/* Entries of one directory in the hands of the ring. */
+/* Calls of the ring for entries of one directory. */
 struct walk_batch {
-	/* To the reactor; then among those that are done. */
+	/* In the reactor's inbox; then in walk->ready. */
 	struct inbox_node node;
 	struct list link;
 	struct walk *walk;
@@ -77,26 +77,26 @@ struct walk_batch {
 
 /* ---- entries --------------------------------------------------------------------------------- */
 
-/* What one thread reads. */
+/* The state of a thread that reads a directory. */
 struct walk_reading {
 	struct walk *walk;
 	struct walk_dir *dir;
 	struct slice *slice;
 	/* Where subdirectories go. */
 	struct stack *stack;
-	/* Subdirectories found, not on the stack yet; how many since the directory was taken. */
+	/* Subdirectories that are not on the stack yet, and how many. */
 	struct list children;
 	unsigned children_count;
-	/* Entries since the last look at the clock, and when that was. */
+	/* Entries since the clock was read, and when that was. */
 	unsigned probe;
 	uint64_t probed_ns;
-	/* What was counted since. */
+	/* Counted since then. */
 	struct sums sums;
-	/* The last ones were slow. */
+	/* The last WALK_PROBE entries were slow. */
 	bool slow;
 };
 
-/* Something is mounted on NAME (NULL: itself) in DIR, and what lies beneath cannot be reached. */
+/* Note that a mount covers NAME in DIR (NULL: DIR itself), so that it cannot be reached. */
 static void walk_mounted(struct walk *walk, const struct walk_dir *dir, const char *name)
 {
 	atomic_store(&walk->left_out, true);
@@ -104,7 +104,7 @@ static void walk_mounted(struct walk *walk, const struct walk_dir *dir, const ch
 		walk_failed(walk, dir, name, "openat2", walk->class->unlink ? -EBUSY : -EXDEV);
 }
 
-/* Hand ENTRY, whose stat is known where it is needed, to the class. */
+/* Call the class for ENTRY, which has its stat if the class needs one. */
 static void walk_visit(struct walk *walk, struct walk_entry *entry)
 {
 	int r;
@@ -118,7 +118,7 @@ static void walk_visit(struct walk *walk, struct walk_entry *entry)
 		walk_failed(walk, entry->dir, entry->name, walk->class->call, r);
 }
 
-/* Open ENTRY, look at what that is, and hand it to the class. */
+/* Open ENTRY by O_PATH, stat it, and call the class. */
 static void walk_hold(struct walk *walk, struct walk_entry *entry)
 {
 	struct walk_dir *dir = entry->dir;
@@ -136,7 +136,7 @@ static void walk_hold(struct walk *walk, struct walk_entry *entry)
 	if (entry->fd < 0)
 		return;
 	entry->stat = &stat;
-	/* A directory that took its place was not there when we read. */
+	/* A directory that has replaced it is newer than the walk. */
 	if (!S_ISDIR(stat.stx_mode))
 		walk_visit(walk, entry);
 	fd_close(entry->fd);
@@ -168,7 +168,7 @@ static void walk_entry(struct walk_reading *reading, const struct dirent64 *dire
 
 		if (r && !opath_vanished(r))
 			walk_failed(walk, dir, entry.name, "statx", r);
-		/* A directory that took its place was not there when we read. */
+		/* A directory that has replaced it is newer than the walk. */
 		if (r || S_ISDIR(stat.stx_mode))
 			return;
 		entry.stat = &stat;
@@ -176,7 +176,7 @@ static void walk_entry(struct walk_reading *reading, const struct dirent64 *dire
 	walk_visit(walk, &entry);
 }
 
-/* What DIRENT is; a look at it where the directory does not list the type. */
+/* Get the type of DIRENT, by statx where the directory does not list it. */
 static unsigned char walk_type(struct walk_dir *dir, const struct dirent64 *dirent)
 {
 	struct statx stat;
@@ -190,7 +190,7 @@ static unsigned char walk_type(struct walk_dir *dir, const struct dirent64 *dire
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
-/* The ring has made one call of a batch. */
+/* Count a call that the ring has made; the last one makes the batch ready. */
 static void walk_called(struct call *call)
 {
 	struct walk_batch *batch = container_of(call, struct walk_call, call)->batch;
@@ -227,7 +227,7 @@ static void walk_post(struct inbox_node *node)
 	}
 }
 
-/* Handle what the ring has looked at. */
+/* Handle the entries of a batch whose calls are done. */
 static void walk_take_batch(struct walk *walk, struct slice *slice, struct walk_batch *batch)
 {
 	bool stats = !walk->class->unlink || walk->mounts;
@@ -265,7 +265,7 @@ static void walk_take_batch(struct walk *walk, struct slice *slice, struct walk_
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* Look at the clock, after some entries: is the slice over? */
+/* Read the clock after WALK_PROBE entries: were they slow, and is the slice over? */
 static bool walk_probe(struct walk_reading *reading)
 {
 	uint64_t now = now_ns();
@@ -318,7 +318,8 @@ static bool walk_read_entry(struct walk_reading *reading, const struct dirent64 
 }
 
 /*
- * Give what is left of the buffer to the ring, from *AT on; NULL when that cannot be. *AT moves on.
+ * Make a batch of the entries in the buffer from *AT on, and advance *AT; NULL where that is not
+ * possible.
  */
 static struct walk_batch *walk_collect(struct walk_reading *reading, ssize_t *at, ssize_t length)
 {
@@ -353,7 +354,7 @@ static struct walk_batch *walk_collect(struct walk_reading *reading, ssize_t *at
 	return batch;
 }
 
-/* The outcome of reading a directory. */
+/* How reading a directory ended: at its end, set aside for later, or with a batch. */
 enum walk_read { WALK_WHOLE, WALK_ASIDE, WALK_BATCHED };
 
 /* Handle LENGTH bytes of entries; WALK_WHOLE: all of them. */
@@ -381,10 +382,7 @@ static enum walk_read walk_read(struct walk_reading *reading, struct walk_batch 
 	struct walk_dir *dir = reading->dir;
 	enum walk_read result = WALK_WHOLE;
 
-	/*
-	 * The root's descriptor is the caller's, and may have been read before: by the shift, where
-	 * labels come second.
-	 */
+	/* The caller's descriptor of the root may have been read before, as by a shift of ids. */
 	if ((dir->position || !dir->parent) && lseek(dir->fd, dir->position, SEEK_SET) < 0)
 		walk_failed(reading->walk, dir, NULL, "lseek", negative_errno());
 	xattr_dir_set(&reading->slice->xattr_dir, dir->fd);
@@ -403,8 +401,8 @@ static enum walk_read walk_read(struct walk_reading *reading, struct walk_batch 
 }
 
 /*
- * Put what was read on the stack: the directory itself if it was set aside, over it its
- * subdirectories, the next one last.
+ * Put the directory, if it was set aside, and on top of it its subdirectories on the stack. The
+ * one that is taken next comes last.
  */
 static void walk_push(struct walk_reading *reading, bool aside)
 {
@@ -429,7 +427,7 @@ static void walk_push(struct walk_reading *reading, bool aside)
 		job_more(&walk->job);
 }
 
-/* Look at FD, which is DIR, for the first time. */
+/* Fill in what FD shows of DIR: inode, device, subvolume. */
 static int walk_look(struct walk_dir *dir, int fd, struct statx *ret_stat)
 {
 	const struct walk_dir *parent = dir->parent;
@@ -447,8 +445,8 @@ static int walk_look(struct walk_dir *dir, int fd, struct statx *ret_stat)
 }
 
 /*
- * FD, which is taken over unless it is the root's, is DIR: let the class in. 0, or -errno to keep
- * out of it.
+ * Enter DIR, which FD is open on, by the class. FD is taken over unless DIR is the root. 0, or
+ * -errno to leave DIR out.
  */
 static int walk_enter(struct walk *walk, struct walk_dir *dir, int fd)
 {
@@ -488,8 +486,8 @@ static int walk_begin(struct walk *walk, struct walk_dir *dir)
 }
 
 /*
- * DIR could not be opened, with ERROR: where it was for want of descriptors and other threads are
- * at it, put DIR back, and let this one end; it has nothing open. One alone goes on.
+ * After ERROR, DIR could not be opened. Where no descriptor was left, and other threads walk, put
+ * DIR back and return true: this thread ends, with nothing open. A single thread goes on.
  */
 static bool walk_back_out(struct walk *walk, struct stack *stack, struct walk_dir *dir, int error)
 {
@@ -508,7 +506,7 @@ static bool walk_back_out(struct walk *walk, struct stack *stack, struct walk_di
 	return out;
 }
 
-/* Read DIR; false when this thread is to end, and DIR is another one's. */
+/* Read DIR; false when this thread has to end, and has left DIR to another. */
 static bool walk_directory(struct walk *walk, struct slice *slice, struct stack *stack,
 			   struct walk_dir *dir)
 {
@@ -529,7 +527,7 @@ static bool walk_directory(struct walk *walk, struct slice *slice, struct stack 
 		return true;
 	}
 	result = walk_read(&reading, &batch);
-	/* On the stack the directory is another thread's, which may even end it. */
+	/* On the stack another thread may take the directory, and free it. */
 	if (result == WALK_ASIDE)
 		walk_put(walk, dir);
 	walk_push(&reading, result == WALK_ASIDE);
@@ -547,7 +545,7 @@ static bool walk_directory(struct walk *walk, struct slice *slice, struct stack 
 	return true;
 }
 
-/* Take a batch that is done, or the directory on top of STACK; false when there is neither. */
+/* Take a ready batch, or else the directory on top of STACK; false when there is neither. */
 static bool walk_take(struct walk *walk, struct stack *stack, struct walk_batch **ret_batch,
 		      struct walk_dir **ret_dir)
 {
@@ -570,7 +568,7 @@ static bool walk_take(struct walk *walk, struct stack *stack, struct walk_batch 
 	return link;
 }
 
-/* One thread's turn. */
+/* Walk until the slice is over. */
 static int walk_slice(struct job *job, struct slice *slice)
 {
 	struct walk *walk = container_of(job, struct walk, job);
@@ -598,11 +596,10 @@ static int walk_slice(struct job *job, struct slice *slice)
 	return 0;
 }
 
-/* How many threads would find a directory. */
+/* Tell how many threads would find a directory. */
 static unsigned walk_wanted(struct job *job)
 {
 	const struct walk *walk = container_of(job, struct walk, job);
-
 	unsigned pending = atomic_load(&walk->pending);
 
 	if (!atomic_load(&walk->crowded))
@@ -610,7 +607,7 @@ static unsigned walk_wanted(struct job *job)
 	return atomic_load(&walk->threads) ? 0 : MIN(pending, 1);
 }
 
-/* Has the ring something of ours? */
+/* Does the ring still hold a batch? */
 static bool walk_busy(struct job *job)
 {
 	return atomic_load(&container_of(job, struct walk, job)->batches);
@@ -637,7 +634,7 @@ void walk_free(struct walk *walk)
 	walk->class = NULL;
 }
 
-/* The walk is over. */
+/* End the walk: its job is over with RESULT. */
 static void walk_done(struct job *job, int result)
 {
 	struct walk *walk = container_of(job, struct walk, job);
@@ -671,8 +668,8 @@ int walk_init(struct walk *walk, struct varve_store *store, const struct walk_cl
 				  .cancelled = cancelled };
 	walk->slow_ns = workers_slow_ns(store) * MAX(1, class->slow_factor);
 	/*
-	 * Without a ring more threads do as well; where all is taken as slow, the lanes stand in
-	 * for it.
+	 * Without io_uring more threads do as well. With a threshold of 0 (tests) batches are made
+	 * all the same, and lanes make the calls.
 	 */
 	walk->ring = !walk->slow_ns ||
 		     ring_can(&store->core.io.ring, class->unlink ? CALL_UNLINKAT : CALL_STATX);
@@ -698,9 +695,9 @@ int walk_run_here(struct walk *walk)
 
 	/* Calls of the ring return to the reactor, which does not know this walk. */
 	walk->ring = false;
-	/* Its descriptors are reserved by the operation that it is a part of. */
+	/* The operation that it is a part of has reserved its descriptors. */
 	walk->fds_max = MIN(walk->fds_max, WALK_HERE_FDS_MAX);
-	/* Backwards is for threads that would be in each other's way; one alone is slower so. */
+	/* The reverse order keeps threads apart, and slows down a single one. */
 	walk->last_first = false;
 	r = job_run_here(&walk->job);
 	if (!r)

@@ -8,12 +8,12 @@
 #include <fcntl.h>
 #include <string.h>
 
-/* How a directory is opened. */
+/* The flags that a directory is opened with. */
 #define WALK_OPEN_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
 
 /* ---- records --------------------------------------------------------------------------------- */
 
-/* The bytes that DIR takes. */
+/* Count the bytes of the record of a directory called NAME. */
 static size_t walk_dir_bytes(const char *name)
 {
 	return sizeof(struct walk_dir) + strlen(name) + 1;
@@ -44,8 +44,8 @@ int walk_dir_new(struct walk *walk, struct walk_dir *parent, const char *name,
 }
 
 /*
- * Put "/PART" (the first one: "PART") before what stands at PATH + AT; the new AT, 0 when there is
- * no room.
+ * Put "/PART" (the first one: "PART") before the text at PATH + AT. Returns the new AT, 0 when
+ * there is no room.
  */
 static size_t walk_path_part(char *path, size_t at, const char *part)
 {
@@ -86,7 +86,7 @@ void walk_failed(struct walk *walk, const struct walk_dir *dir, const char *name
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
 
-/* Keep DIR open if it is; its descriptor, or -EBADF. */
+/* Keep DIR open, if it is open. Returns its descriptor, or -EBADF. */
 static int walk_pin(struct walk *walk, struct walk_dir *dir)
 {
 	int fd;
@@ -175,10 +175,7 @@ int walk_openat(struct walk *walk, int parent_fd, const char *name)
 
 	call_openat2(&call, parent_fd, name, WALK_OPEN_FLAGS,
 		     BENEATH_RESOLVE_NAME | RESOLVE_NO_SYMLINKS);
-	/*
-	 * EAGAIN: something was renamed meanwhile, and the kernel cannot prove that the path stayed
-	 * beneath.
-	 */
+	/* EAGAIN: after a rename elsewhere the kernel cannot prove that the path stayed beneath. */
 	do
 		r = call_run(&call);
 	while ((r == -EAGAIN && !job_over(&walk->job)) || walk_shed(walk, r));
@@ -227,7 +224,7 @@ int walk_get(struct walk *walk, struct walk_dir *dir)
 	return r ? r : dir->fd;
 }
 
-/* The descriptor of CHILD's parent, by "..", while CHILD is open. */
+/* Open CHILD's parent by "..", while CHILD is open. */
 static int walk_get_parent(struct walk *walk, struct walk_dir *child)
 {
 	struct walk_dir *parent = child->parent;
@@ -248,7 +245,7 @@ static int walk_get_parent(struct walk *walk, struct walk_dir *child)
 
 /* ---- the end of a directory ------------------------------------------------------------------ */
 
-/* Open what DIR is in: by ".." where DIR is open. */
+/* Open the parent of DIR: by ".." where DIR is open. */
 static int walk_get_above(struct walk *walk, struct walk_dir *dir)
 {
 	int r;
@@ -260,7 +257,7 @@ static int walk_get_above(struct walk *walk, struct walk_dir *dir)
 	return r;
 }
 
-/* Let the class do what comes after all in DIR, with what DIR is in open. */
+/* Call the class after all entries of DIR, with the parent of DIR open. */
 static void walk_leave(struct walk *walk, struct walk_dir *dir)
 {
 	int r = 0;

@@ -7,9 +7,9 @@
  *	quotient > 2 * max(1, width / CPUs)	they sleep: twice as many
  *	quotient < 1.2 * max(1, width / CPUs)	they compute: half as many
  *
- * Threads that did not sleep wait for a CPU that others use, and are not doubled. A width above the
- * CPUs makes threads wait for a CPU, and so the quotient larger, even where none sleeps; hence the
- * factor width / CPUs, without which the width would feed itself.
+ * Threads that did not sleep wait for a CPU that others use, and are not doubled. With more threads
+ * than CPUs they wait for a CPU, which raises the quotient even where none sleeps for the disk. The
+ * factor width / CPUs makes up for that: without it a large width would grow further.
  */
 #include "engine/walk/workers.h"
 #include "engine/core/fds.h"
@@ -22,7 +22,7 @@
 
 struct workers {
 	struct varve_store *store;
-	/* What a thread posts when there is work for others; is it under way. */
+	/* A thread posts it when there is work for others; is it under way. */
 	struct inbox_node more;
 	_Atomic bool asked;
 	/* Jobs that have been started, the one that waited longest first; slices under way. */
@@ -31,12 +31,12 @@ struct workers {
 	/* Operations that were admitted; those that wait to be. */
 	unsigned admitted;
 	struct list waiting;
-	/* The one let in last is alone, and has hardly a descriptor. */
+	/* The operation admitted last is alone, and has hardly a descriptor. */
 	_Atomic bool tight;
 	/* Slices, and those that are free. */
 	struct slice slices[WALK_WIDTH_MAX], *free[WALK_WIDTH_MAX];
 	unsigned free_count;
-	/* CPUs, how many slices may run now, what they took of late. */
+	/* CPUs; how many slices may run now; what the last ones took. */
 	unsigned cpus, width;
 	uint64_t wall_ns, cpu_ns, sleeps;
 	/* See workers_set_slow(), workers_set_slice(). */
@@ -110,9 +110,7 @@ static void workers_withdraw(struct op *op)
 	fds_idle(op, false);
 }
 
-/*
- * Count OP among those that walk, if one more may, with the descriptors that takes. One may always.
- */
+/* Count OP among those that walk, if descriptors allow one more. A single one may always. */
 static bool workers_let_in(struct workers *workers, struct op *op)
 {
 	unsigned fds = workers->store->settings.walk_fds_max + FDS_RESERVE;
@@ -171,7 +169,7 @@ bool slice_slept(struct slice *slice)
 	return slice->sleeps_before != before;
 }
 
-/* One turn, on a lane thread. */
+/* Run one slice. Lane thread. */
 static int workers_slice_run(struct call *call)
 {
 	struct slice *slice = container_of(call, struct slice, call);
@@ -195,7 +193,7 @@ static int workers_slice_run(struct call *call)
 	return r;
 }
 
-/* Learn from SLICE how many threads there should be. */
+/* Change the number of threads by what SLICE has measured. */
 static void workers_adapt(struct workers *workers, const struct slice *slice)
 {
 	unsigned share = MAX(1, workers->width / workers->cpus);
@@ -203,7 +201,7 @@ static void workers_adapt(struct workers *workers, const struct slice *slice)
 	workers->wall_ns += slice->wall_ns;
 	workers->cpu_ns += slice->cpu_ns;
 	workers->sleeps += slice->sleeps;
-	/* As many slices of this width as the measurement takes. */
+	/* Wait for enough slices of this width. */
 	if (workers->wall_ns < WALK_SLICE_NS * (uint64_t)workers->width)
 		return;
 	if (workers->wall_ns > 2 * share * workers->cpu_ns && workers->sleeps)
@@ -221,7 +219,7 @@ static bool workers_idle(struct job *job)
 	return !job->running && !(job->class->busy && job->class->busy(job));
 }
 
-/* A slice has ended. */
+/* Take back a slice that has ended. */
 static void workers_sliced(struct call *call)
 {
 	struct slice *slice = container_of(call, struct slice, call);
@@ -231,7 +229,7 @@ static void workers_sliced(struct call *call)
 
 	job->running--;
 	workers->running--;
-	/* The call was refused before it ran. */
+	/* The lane refused the call: it did not run. */
 	if (call->result < 0 && !slice->wall_ns)
 		atomic_fetch_sub(&job->starting, 1);
 	if (call->result < 0)
@@ -325,7 +323,7 @@ void job_turn(struct job *job)
 	workers_turn(job->store->workers);
 }
 
-/* There is work for more threads. Reactor. */
+/* Hand out threads, as there is work for more. Reactor. */
 static void workers_more(struct inbox_node *node)
 {
 	struct workers *workers = container_of(node, struct workers, more);
@@ -352,7 +350,7 @@ int job_run_here(struct job *job)
 			       .xattr_dir.method = job->store->workers->xattr_method };
 	int r = 0;
 
-	/* The thread's working directory is the caller's. */
+	/* This thread belongs to the caller: its working directory stays. */
 	if (slice.xattr_dir.method == XATTR_CWD)
 		slice.xattr_dir.method = XATTR_PROC;
 	slice.buffer = fault_calloc(&job->store->core.io.fault, 1, READDIR_BUFFER_BYTES);
