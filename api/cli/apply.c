@@ -12,7 +12,7 @@
 
 /** What `apply` works on. */
 struct apply_work {
-	struct varve_apply_options options; /**< What the library is asked. */
+	struct varve_apply_options options; /**< Options for the library. */
 	int fd;                             /**< The archive. */
 };
 

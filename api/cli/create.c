@@ -22,7 +22,7 @@ static const struct option_spec create_options[] = {
 	{ .name = "read-only", .help = "make the layers read-only" },
 	{ .name = "uidmap",
 	  .argument = "MAP",
-	  .help = "shift users, CONTAINER:HOST:COUNT; may be repeated" },
+	  .help = "shift users, as CONTAINER:HOST:COUNT (repeatable)" },
 	{ .name = "gidmap", .argument = "MAP", .help = "shift groups, likewise" },
 	{ .name = "overflow-ids", .help = "an owner that is in no map becomes 65534" },
 	{ .name = "label",
@@ -81,13 +81,10 @@ static const struct flight_job create_job = {
 	.report = apply_report,
 };
 
-/**
- * Return the storage options that ARGUMENTS come to, NULL last; each string and the array are to be
- * freed.
- */
+/** Return the storage options in ARGUMENTS, NULL last; each string and the array are to be freed. */
 static char **create_storage_options(const struct arguments *arguments)
 {
-	/** Options of the command, and what stands before their values as storage options. */
+	/** Options of the command, and the prefix that makes their values storage options. */
 	static const struct {
 		const char *option;
 		const char *key;

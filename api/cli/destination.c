@@ -62,7 +62,7 @@ static void destination_resemble(const struct destination *destination, const st
 	(void)!fchmod(destination->fd, stat->st_mode & (own ? 07777 : 0777));
 }
 
-/** Set the target to what FILE, which does not exist, will be. Return 0 or -errno. */
+/** Set the target to FILE, which does not exist yet. Return 0 or -errno. */
 static int destination_new(struct destination *destination, const char *file)
 {
 	const char *slash = strrchr(file, '/');
@@ -85,7 +85,7 @@ static int destination_new(struct destination *destination, const char *file)
 	return 0;
 }
 
-/** Forget everything. */
+/** Free everything. */
 static void destination_clear(struct destination *destination)
 {
 	interrupt_unlink(NULL);

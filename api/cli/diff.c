@@ -14,11 +14,11 @@
 
 /** What `diff` works on. */
 struct diff_job {
-	/** What the library is asked. */
+	/** Options for the library. */
 	struct varve_diff_options options;
 	/** The part that selects what is compared, and owns the maps. */
 	struct varve_changes_options compared;
-	/** Where to. */
+	/** The output. */
 	struct destination destination;
 	/** Entries were left out, or changed meanwhile. */
 	bool skipped;
@@ -35,7 +35,7 @@ static const struct option_spec diff_options[] = {
 	  .argument = "HOW",
 	  .help = "compress by gzip or zstd; gzip:9, zstd:19: at that level" },
 	{ .name = "digests",
-	  .help = "write the digest, the diff id and the sizes (takes --output)" },
+	  .help = "write the digest, the diff id and the sizes (needs --output)" },
 	{ .letter = 'o',
 	  .name = "output",
 	  .argument = "FILE",
@@ -109,7 +109,7 @@ static const struct flight_job diff_job = {
 	.report = diff_report,
 };
 
-/** Do JOB for the one operand, which is an id whatever it looks like. */
+/** Do JOB for the one operand, which is always taken as an id. */
 static int diff_flight(struct cli *cli, const struct flight_job *job,
 		       const struct arguments *arguments, void *data)
 {
@@ -196,11 +196,11 @@ static int diff_digests(struct cli *cli, const struct arguments *arguments, stru
 	if (file && strcmp(file, "-") != 0)
 		return CLI_DONE;
 	output_complain(&cli->output,
-			"diff: --digests takes --output: standard output has the archive");
+			"diff: --digests needs --output: standard output has the archive");
 	return CLI_USAGE;
 }
 
-/** Open where the archive goes. Return 0, or an exit status after a message. */
+/** Open the output. Return 0, or an exit status after a message. */
 static int diff_open(struct cli *cli, const char *file, struct diff_job *job)
 {
 	if (!file && isatty(STDOUT_FILENO)) {
@@ -231,7 +231,7 @@ static int diff_run(struct cli *cli, const struct arguments *arguments)
 		status = diff_open(cli, file, job);
 	if (status == CLI_DONE) {
 		status = diff_flight(cli, &diff_job, arguments, job);
-		/* With entries left out it is a whole archive still. */
+		/* An archive with entries left out is valid. */
 		if (destination_close(&job->destination, &cli->output, "diff", status == CLI_DONE) <
 			    0 ||
 		    job->skipped)

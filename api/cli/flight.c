@@ -11,7 +11,7 @@
 
 #include "interrupt.h"
 
-/** Return the slot that was filled as the NUMBERth. */
+/** Return the slot of the NUMBERth id. */
 static struct flight_slot *flight_slot(struct flight *flight, size_t number)
 {
 	return &flight->slots[number % FLIGHT_SLOTS];
@@ -57,10 +57,7 @@ static void flight_ended(struct varve_store *store, const struct varve_result *r
 		flight->job->take(slot, result);
 }
 
-/**
- * Submit the request of SLOT; where it is refused for good, that is how it ended. Return 0, or
- * -EAGAIN.
- */
+/** Submit the request of SLOT. Return 0, also where it was refused for good, or -EAGAIN. */
 static int flight_submit(struct flight *flight, struct flight_slot *slot)
 {
 	struct varve_failure failure = { .operation = flight->job->name, .step = "CHECK" };
@@ -104,8 +101,8 @@ static int flight_start(struct flight *flight, const char *id)
 }
 
 /**
- * Submit as much as there is and as can be. Return what ids_next() found last; IDS_FOUND: there is
- * no room for more.
+ * Submit requests until the ids or the room end. Return what ids_next() found last; IDS_FOUND: the
+ * room has ended.
  */
 static enum ids_found flight_fill(struct flight *flight)
 {
@@ -124,7 +121,7 @@ static enum ids_found flight_fill(struct flight *flight)
 	return found;
 }
 
-/** Write what became of SLOT. */
+/** Write the outcome of SLOT. */
 static void flight_report(struct flight *flight, struct flight_slot *slot)
 {
 	const struct flight_job *job = flight->job;
@@ -138,7 +135,7 @@ static void flight_report(struct flight *flight, struct flight_slot *slot)
 	if (slot->error == -ECANCELED && flight->stopped) {
 		flight->cancelled++; /* Reported in one line for all. */
 	} else if (slot->error == -EPIPE && output->error == -EPIPE) {
-		; /* The reader is gone: no reason to complain. */
+		; /* The reader is gone: report nothing. */
 	} else if (slot->error) {
 		flight->failed++;
 		failures_add(&flight->failures, output, slot->failure);
@@ -172,7 +169,7 @@ static void flight_drain(struct flight *flight)
 		output_flush(&flight->cli->output);
 }
 
-/** A signal came: take nothing more, and cancel what is in flight. */
+/** After a signal: submit nothing more, and cancel what is in flight. */
 static void flight_stop(struct flight *flight)
 {
 	flight->stopped = true;
@@ -236,7 +233,7 @@ static int flight_loop(struct flight *flight)
 	int r = 0;
 
 	while (r == 0) {
-		/* Without a reader there is no use in looking. */
+		/* Without a reader requests that only read are of no use. */
 		if ((interrupt_signal() || (cli->looks && cli->output.error == -EPIPE)) &&
 		    !flight->stopped)
 			flight_stop(flight);

@@ -88,7 +88,7 @@ int label_read_record(struct cli *cli, const char *command, const char *file, vo
 	return count < 0 ? (int)count : -E2BIG;
 }
 
-/** What is to be changed. */
+/** The change of labels. */
 struct label_change {
 	struct varve_label_options options; /**< How. */
 	bool show;                          /**< Nothing: the labels are written. */

@@ -14,7 +14,7 @@
 
 /** The column in which the summary of a command begins. */
 #define MAIN_COLUMN 28
-/** The most letters that may be wrong in a command for another to be proposed. */
+/** A known command is proposed for a wrong word that differs in up to this many letters. */
 #define MAIN_DISTANCE_MAX 2
 /** Bytes for the name of the command in messages. */
 #define MAIN_NAME_SIZE 64
@@ -64,7 +64,7 @@ static bool main_is_group(const char *word)
 	return false;
 }
 
-/** Write the help of the whole, or of GROUP. */
+/** Write the help of `varve`, or of GROUP. */
 static void main_help(FILE *file, const char *group)
 {
 	fprintf(file, "Usage: varve [OPTION]... %s%sCOMMAND [ARGUMENT]...\n", group ? group : "",
@@ -102,10 +102,7 @@ static void main_help_command(FILE *file, const struct command *command)
 		fprintf(file, "\n%s", command->notes);
 }
 
-/**
- * Complain that the command line of the command or group NAME ("": of the whole) makes no sense.
- * Return CLI_USAGE.
- */
+/** Report a wrong command line of the command or group NAME ("": of `varve`). Return CLI_USAGE. */
 __attribute__((format(printf, 3, 4))) static int main_usage(struct cli *cli, const char *name,
 							    const char *format, ...)
 {
@@ -123,7 +120,7 @@ __attribute__((format(printf, 3, 4))) static int main_usage(struct cli *cli, con
 }
 
 /**
- * Parse ARGV for the command or group NAME ("": for the whole), as options_parse(). Return
+ * Parse ARGV for the command or group NAME ("": for `varve`), as options_parse(). Return
  * CLI_DONE, or CLI_USAGE after a message.
  */
 static int main_parse(struct cli *cli, struct arguments *arguments, const char *name, int argc,
@@ -270,10 +267,7 @@ static int main_pass(struct cli *cli, const struct command *command, struct argu
 	return CLI_DONE;
 }
 
-/**
- * Show the help of the command, or the group, that the operands name; of the whole where there are
- * none.
- */
+/** Show the help of the command or the group that the operands name; without operands of `varve`. */
 static int main_help_run(struct cli *cli, const struct arguments *arguments)
 {
 	const struct command *command;

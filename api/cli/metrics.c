@@ -14,7 +14,7 @@
 
 #include "destination.h"
 
-/** What was found out. */
+/** The numbers to be written. */
 struct metrics {
 	FILE *file;
 	const char *home, *kernel, *version;
@@ -24,7 +24,7 @@ struct metrics {
 	const char *backlog;
 };
 
-/** Write VALUE as that of a label: escaped, and what is no UTF-8 without its bytes above ASCII. */
+/** Write VALUE as a label's: escaped, and where it is not UTF-8, without bytes above ASCII. */
 static void metrics_label(FILE *file, const char *value)
 {
 	json_t *valid = json_string(value);
@@ -70,7 +70,7 @@ static void metrics_gauge(const struct metrics *metrics, const char *name, const
 	metrics_sample(metrics, name, NULL, NULL, value);
 }
 
-/** Write what is known of quota. */
+/** Write the gauges of quota. */
 static void metrics_quota(const struct metrics *metrics)
 {
 	static const char *const modes[] = { "off", "full", "simple" };
@@ -109,7 +109,7 @@ static void metrics_space(const struct metrics *metrics)
 		      (space.f_blocks - space.f_bfree) * space.f_frsize);
 }
 
-/** Write all. */
+/** Write all gauges. */
 static void metrics_write(const struct metrics *metrics)
 {
 	metrics_head(metrics, "version", NULL, "1; the version of libvarve.");

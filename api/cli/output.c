@@ -32,7 +32,7 @@ void *output_memory(void *pointer)
 {
 	if (pointer)
 		return pointer;
-	/* Layers under way are safe: whole, or swept later. */
+	/* An unfinished layer is harmless: it is whole, or a sweep removes it. */
 	fprintf(stderr, "varve: %s\n", strerror(ENOMEM));
 	_exit(1);
 }
@@ -98,7 +98,7 @@ void output_init(struct output *output, struct progress *progress)
 	static const cookie_io_functions_t functions = { .write = output_write };
 	struct stat stat;
 
-	/* A file of the store that lands on descriptor 1 would take our output as its content. */
+	/* Were descriptor 1 closed, a file of the store could get it, and our output in it. */
 	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
 		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
 			(void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
@@ -117,7 +117,7 @@ void output_init(struct output *output, struct progress *progress)
 	output->progress = progress;
 }
 
-/** Make standard output ready for text: on a terminal the progress line steps aside. */
+/** Make standard output ready for text: on a terminal, clear the progress line. */
 static void output_begin(struct output *output)
 {
 	if (output->terminal)
@@ -426,7 +426,7 @@ const char *output_time(char *buffer, int64_t seconds, uint32_t nanoseconds, int
 	struct tm tm;
 	size_t used;
 
-	/* A time that no calendar holds goes out as seconds since the epoch. */
+	/* A time that gmtime() cannot convert is written as seconds since the epoch. */
 	if (!gmtime_r(&time, &tm) ||
 	    !(used = strftime(buffer, OUTPUT_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm)))
 		snprintf(buffer, OUTPUT_TIME_SIZE, "@%" PRId64, seconds);

@@ -17,12 +17,12 @@
 /** The word that stands for the absence of a limit. */
 #define QUOTA_NONE "none"
 
-/** What a limit that is given on the command line comes to. */
+/** A limit that is given on the command line. */
 struct quota_size {
 	uint64_t bytes; /**< The limit; 0: none. */
 };
 
-/** Keep the answer; a gc that failed in part has one, too. */
+/** Keep the answer, which a gc that failed in part has, too. */
 static void quota_take(struct flight_slot *slot, const struct varve_result *result)
 {
 	if (!result->quota)

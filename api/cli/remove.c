@@ -13,8 +13,7 @@ static const struct option_spec remove_options[] = {
 	{ .letter = 'n',
 	  .name = "dry-run",
 	  .help = "remove nothing: print those of the layers that exist" },
-	{ .name = "background",
-	  .help = "remove them at the pace that others are held up little by" },
+	{ .name = "background", .help = "remove them slowly: other operations come first" },
 	{ .name = "wait", .help = "wait until the space of all removed layers is free" },
 	{ 0 },
 };

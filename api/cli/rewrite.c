@@ -12,7 +12,7 @@
 static const struct option_spec chown_options[] = {
 	{ .name = "uidmap",
 	  .argument = "MAP",
-	  .help = "users, CONTAINER:HOST:COUNT; may be repeated" },
+	  .help = "users, as CONTAINER:HOST:COUNT (repeatable)" },
 	{ .name = "gidmap", .argument = "MAP", .help = "groups, likewise" },
 	{ .name = "overflow-ids", .help = "an owner that is in no map becomes 65534" },
 	{ .name = "uidmap-from", .argument = "MAP", .help = "the present map of users" },
@@ -200,7 +200,7 @@ static const struct option_spec relabel_options[] = {
 	{ 0 },
 };
 
-/** What a relabelling is to be. */
+/** The arguments of `relabel`. */
 struct relabel {
 	const char *label; /**< The label. */
 	uint64_t flags;    /**< VARVE_RELABEL_* bits. */

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/** What stands before the id in the path of a layer. */
+/** The part before the id in the path of a layer. */
 #define SENTENCE_LAYERS "/subvolumes/"
 
 void sentence_escape(char *out, size_t size, const char *text)
@@ -34,7 +34,7 @@ static const char *sentence_layer(const char *path)
 	return slash + 1;
 }
 
-/** Say why, where there are no words of its own for it. */
+/** Write the reason of a failure that has no text of its own. */
 static void sentence_explain(struct sentence *sentence, const struct varve_failure *failure,
 			     bool path)
 {
@@ -48,7 +48,7 @@ static void sentence_explain(struct sentence *sentence, const struct varve_failu
 		at += strlen(at);
 		at += snprintf(at, (size_t)(end - at), ": ");
 	}
-	/* What was refused by its looks needs no error of the system beside the reason. */
+	/* A refused argument has its reason; the text of the errno would add nothing. */
 	if (*detail && failure->step && strcmp(failure->step, "CHECK") == 0)
 		snprintf(at, (size_t)(end - at), "%s", detail);
 	else if (text)

@@ -57,7 +57,7 @@ static void info_set(json_t *object, const char *key, const char *text)
 	json_object_set_new(object, key, text ? json_string(text) : json_null());
 }
 
-/** Write what is KNOWN as a JSON object. */
+/** Write KNOWN as a JSON object. */
 static void info_json(struct output *output, const struct info *known)
 {
 	const struct varve_layer_info *info = &known->info;
@@ -94,7 +94,7 @@ static void info_number(struct output *output, const char *key, uint64_t number)
 	output_text(output, "%-*s %" PRIu64 "\n", INFO_KEY_WIDTH, key, number);
 }
 
-/** Write what is KNOWN as a block of lines. */
+/** Write KNOWN as a block of lines. */
 static void info_text(struct output *output, const struct info *known)
 {
 	const struct varve_layer_info *info = &known->info;
@@ -164,7 +164,7 @@ static const struct table_column info_columns[INFO_COLUMNS + 1] = {
 	[INFO_LABELS] = { .name = "LABELS" },
 };
 
-/** Add a row about what is KNOWN of a layer to TABLE. */
+/** Add a row with KNOWN to TABLE. */
 static void info_row(struct table *table, const struct info *known)
 {
 	const struct varve_layer_info *info = &known->info;
@@ -207,10 +207,7 @@ static const struct option_spec info_options[] = {
 	{ 0 },
 };
 
-/**
- * Write what is known of a layer: an object, a row of the job's table, or, where it has none, a
- * block.
- */
+/** Write the properties of a layer: an object, a row of the job's table, or, without one, a block. */
 static void info_report(struct flight_slot *slot)
 {
 	struct cli *cli = slot->flight->cli;
@@ -290,7 +287,7 @@ static const struct option_spec list_options[] = {
 	  .help = "a table: subvolume, time of creation, ro or rw, id, parent" },
 	{ .name = "filter",
 	  .argument = "F",
-	  .help = "those with a label: label=KEY or label=KEY=VALUE (repeatable)" },
+	  .help = "only layers with a label: label=KEY or label=KEY=VALUE (repeatable)" },
 	TABLE_OPTIONS,
 	{ 0 },
 };
@@ -549,7 +546,7 @@ static void exists_take(struct flight_slot *slot, const struct varve_result *res
 	slot->payload = exists;
 }
 
-/** Write the answer in JSON; as text the exit status is all. */
+/** Write the answer in JSON; without --json the exit status is the answer. */
 static void exists_report(struct flight_slot *slot)
 {
 	struct cli *cli = slot->flight->cli;

@@ -102,7 +102,7 @@ static const struct option_spec status_options[] = {
 	{ .letter = 'o',
 	  .name = "output",
 	  .argument = "FILE",
-	  .help = "write to FILE instead of standard output (takes --metrics)" },
+	  .help = "write to FILE instead of standard output (needs --metrics)" },
 	{ 0 },
 };
 
@@ -114,7 +114,7 @@ static int status_run(struct cli *cli, const struct arguments *arguments)
 	if (options_has(arguments, "metrics"))
 		return metrics_run(cli, file);
 	if (file) {
-		output_complain(&cli->output, "status: --output takes --metrics");
+		output_complain(&cli->output, "status: --output needs --metrics");
 		return CLI_USAGE;
 	}
 	return flight_run_single(cli, &status_job, NULL);
@@ -146,7 +146,7 @@ static int sync_submit(struct flight *flight, const char *id, varve_callback *ca
 	return varve_sync(flight->cli->store, *flags, callback, user_data, ret_request);
 }
 
-/** Write nothing, in JSON neither. */
+/** Write nothing, not even with --json. */
 static void sync_report_nothing(struct flight_slot *slot)
 {
 }
@@ -197,7 +197,7 @@ static int gc_submit(struct flight *flight, const char *id, varve_callback *call
 	return varve_sweep(flight->cli->store, callback, user_data, ret_request);
 }
 
-/** Keep the report; a sweep that failed in part has one, too. */
+/** Keep the report, which a sweep that failed in part has, too. */
 static void gc_take(struct flight_slot *slot, const struct varve_result *result)
 {
 	if (!result->sweep)
@@ -309,7 +309,7 @@ static int gc_find(struct cli *cli, struct gc_directories *directories)
 	return 0;
 }
 
-/** Forget what was found. */
+/** Free the findings. */
 static void gc_forget(struct gc_directories *directories)
 {
 	free(directories->ids);
@@ -331,7 +331,7 @@ static int gc_adopt(struct cli *cli)
 		ids_init(ids, directories.ids, directories.count, true, cli->output.end);
 		status = flight_run(cli, &adopt_job, ids, NULL);
 		gc_forget(&directories);
-		/* There is no store any more after a loop that failed. */
+		/* After a loop that failed the store is closed. */
 		if (cli->store == NULL || interrupt_signal())
 			break;
 		r = gc_find(cli, &directories);

@@ -22,7 +22,7 @@ static const struct option_spec usage_options[] = {
 	  .argument = "METHOD",
 	  .help = "walk: look at each file; search: search the trees" },
 	{ .name = "delta", .help = "only what a layer has and its parent has not" },
-	{ .name = "no-flush", .help = "count what is on disk by now; flush nothing first" },
+	{ .name = "no-flush", .help = "do not flush first: count what is on disk" },
 	TABLE_OPTIONS,
 	{ 0 },
 };

@@ -37,7 +37,7 @@ run diff base --json -o "$scratch/again.tar" --digests
 run diff base --json -o "$scratch/again.tar"
 [[ "$(jq 'has("digest")' "$scratch/out")" == false ]] || lib_fail "digests that were not asked for"
 run diff base --digests
-expect 2 "" "varve: diff: --digests takes --output: *"
+expect 2 "" "varve: diff: --digests needs --output: *"
 
 # ---- compressed ----------------------------------------------------------------------------------------------------------
 

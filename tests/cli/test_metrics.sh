@@ -78,7 +78,7 @@ fi
 [[ "$(cat "$prom")" == old ]] || lib_fail "after a failure:" "$(cat "$prom")"
 [[ "$(ls -A "$scratch/collector")" == varve.prom ]] || lib_fail "left beside:" "$(ls -A "$scratch/collector")"
 run status --output "$prom"
-expect 2 "" "varve: status: --output takes --metrics"*
+expect 2 "" "varve: status: --output needs --metrics"*
 
 # A home whose name has to be escaped, and is no UTF-8.
 odd="$VARVE_TEST_MOUNT/a\"b\\c"$'\n'"d"$'\xff'
