@@ -4,6 +4,7 @@
 #define VARVE_BASE_UTIL_H
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -94,6 +95,13 @@ static inline uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)
 	for (const unsigned char *byte = (const unsigned char *)data; size--; byte++)
 		hash = (hash ^ *byte) * 1099511628211ull;
 	return hash;
+}
+
+/* Is the time of SECONDS and NANOSECONDS before LIMIT? */
+static inline bool time_before(time_t seconds, long nanoseconds, const struct timespec *limit)
+{
+	return seconds < limit->tv_sec ||
+	       (seconds == limit->tv_sec && nanoseconds < limit->tv_nsec);
 }
 
 /* Nanoseconds in a millisecond. */

@@ -290,13 +290,6 @@ static int compare_attributes(struct compare_worker *worker, const char *name)
 	return !xattrs_equal(&worker->xattrs[0], &worker->xattrs[1]);
 }
 
-/* Is TIME before LIMIT? */
-static bool compare_before(const struct statx_timestamp *time, const struct timespec *limit)
-{
-	return time->tv_sec < limit->tv_sec ||
-	       (time->tv_sec == limit->tv_sec && (long)time->tv_nsec < limit->tv_nsec);
-}
-
 /*
  * Does the device of STATX, in tree INDEX, say that it lies in that tree itself, and not in a
  * nested subvolume?
@@ -317,7 +310,7 @@ static bool compare_settled(const struct compare *compare, const struct statx st
 	return statx[0].stx_ino == statx[1].stx_ino && compare_own(compare, 0, &statx[0]) &&
 	       compare_own(compare, 1, &statx[1]) && time->tv_sec == statx[1].stx_ctime.tv_sec &&
 	       time->tv_nsec == statx[1].stx_ctime.tv_nsec &&
-	       compare_before(time, &compare->settled);
+	       time_before(time->tv_sec, time->tv_nsec, &compare->settled);
 }
 
 /* Do the entries called NAME differ? 1, 0, COMPARE_LATER, -errno. */

@@ -265,15 +265,6 @@ static int delta_item(struct search *search, uint64_t inode, struct btrfs_inode_
 	return 1;
 }
 
-/* Is TIME before LIMIT? */
-static bool delta_before(const struct btrfs_timespec *time, const struct timespec *limit)
-{
-	time_t seconds = (time_t)le64toh(time->sec);
-
-	return seconds < limit->tv_sec ||
-	       (seconds == limit->tv_sec && (long)le32toh(time->nsec) < limit->tv_nsec);
-}
-
 /*
  * Was the inode with these ITEMS in the two trees at most read since they were the same? Equal
  * items prove nothing where their ctime is in the tick of the clock when that was, or later.
@@ -285,9 +276,9 @@ static bool delta_read_only(const struct ancestor_common *common, struct btrfs_i
 		items[i].transid = 0;
 		memset(&items[i].atime, 0, sizeof(items[i].atime));
 	}
-	if (!delta_before(&items[0].ctime, &common->time))
-		return false;
-	return !memcmp(&items[0], &items[1], sizeof(items[0]));
+	return time_before((time_t)le64toh(items[0].ctime.sec), le32toh(items[0].ctime.nsec),
+			   &common->time) &&
+	       !memcmp(&items[0], &items[1], sizeof(items[0]));
 }
 
 /* Look at COUNT inodes in both trees, and set those that were only read to 0. */

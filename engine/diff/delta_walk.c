@@ -137,15 +137,6 @@ static const struct walk_class delta_walk_compare_class = {
 
 /* ---- the layer ------------------------------------------------------------------------------- */
 
-/* Was the inode that STAT is of changed since the snapshot was made? */
-static bool delta_walk_changed(const struct delta_walk *walk, const struct statx *stat)
-{
-	const struct statx_timestamp *time = &stat->stx_ctime;
-
-	return time->tv_sec > walk->made.tv_sec ||
-	       (time->tv_sec == walk->made.tv_sec && (long)time->tv_nsec >= walk->made.tv_nsec);
-}
-
 /* Is the inode that STAT is of, which lies in DIR, in the parent, too? */
 static bool delta_walk_is_old(struct delta_walk *walk, const struct walk_dir *dir,
 			      const struct statx *stat)
@@ -172,10 +163,13 @@ static int delta_walk_entry(struct walk *tree, struct walk_entry *entry)
 	const struct statx *stat = entry->stat;
 	int r = 1;
 
-	if (delta_walk_is_old(walk, entry->dir, stat))
-		return S_ISREG(stat->stx_mode) && delta_walk_changed(walk, stat)
-			       ? delta_walk_keep(tree, entry)
-			       : 0;
+	if (delta_walk_is_old(walk, entry->dir, stat)) {
+		/* A file that was not changed since the snapshot has no other extents. */
+		if (!S_ISREG(stat->stx_mode) ||
+		    time_before(stat->stx_ctime.tv_sec, stat->stx_ctime.tv_nsec, &walk->made))
+			return 0;
+		return delta_walk_keep(tree, entry);
+	}
 	if (stat->stx_nlink > 1)
 		r = inode_set_add(&walk->seen, entry->dir->subvolume, stat->stx_ino);
 	if (r > 0) {

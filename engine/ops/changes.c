@@ -195,9 +195,7 @@ static int change_list_settle(struct changes_op *changes)
 		child[i] = !memcmp(infos[i].parent_uuid, infos[!i].uuid, BTRFS_UUID_SIZE);
 	siblings = memcmp(infos[0].parent_uuid, none, sizeof(none)) &&
 		   !memcmp(infos[0].parent_uuid, infos[1].parent_uuid, BTRFS_UUID_SIZE);
-	if (child[0] ||
-	    (siblings && (made[0].tv_sec < made[1].tv_sec ||
-			  (made[0].tv_sec == made[1].tv_sec && made[0].tv_nsec < made[1].tv_nsec))))
+	if (child[0] || (siblings && time_before(made[0].tv_sec, made[0].tv_nsec, &made[1])))
 		changes->compare.settled = made[0];
 	else if (child[1] || siblings)
 		changes->compare.settled = made[1];

@@ -282,16 +282,11 @@ static int copy_leaf(struct copy *copy, const char *name, int fd, const struct s
 	return 0;
 }
 
-/* Is A later than B? */
-static bool copy_later(const struct statx_timestamp *a, const struct timespec *b)
-{
-	return a->tv_sec > b->tv_sec ||
-	       (a->tv_sec == b->tv_sec && a->tv_nsec > (uint32_t)b->tv_nsec);
-}
-
 /* Check that the inode of STAT may be removed later, and is unchanged since the copying began. */
 static int copy_allowed(struct copy *copy, const struct statx *stat)
 {
+	const struct timespec ctime = { stat->stx_ctime.tv_sec, stat->stx_ctime.tv_nsec };
+	const struct timespec *began = &copy->job->began;
 	struct timespec soon;
 
 	if (chattr_of(stat)) {
@@ -301,11 +296,11 @@ static int copy_allowed(struct copy *copy, const struct statx *stat)
 					    : "it is append-only: clear the flag (chattr -a) first";
 		return -EPERM;
 	}
-	if (!copy_later(&stat->stx_ctime, &copy->job->began))
+	if (!time_before(began->tv_sec, began->tv_nsec, &ctime))
 		return 0;
 	clock_gettime(CLOCK_REALTIME, &soon);
 	soon.tv_sec++;
-	if (copy_later(&stat->stx_ctime, &soon))
+	if (time_before(soon.tv_sec, soon.tv_nsec, &ctime))
 		return copy_refuse(
 			copy, "its time of change is ahead of the clock: touch it, and try again");
 	return copy_changed(copy);
@@ -493,8 +488,7 @@ int copy_run(struct copy_job *job)
 			return r;
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &tick, NULL);
 		clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	} while (now.tv_sec < job->began.tv_sec ||
-		 (now.tv_sec == job->began.tv_sec && now.tv_nsec <= job->began.tv_nsec));
+	} while (!time_before(job->began.tv_sec, job->began.tv_nsec, &now));
 	return copy_tree(job, false);
 }
 
