@@ -44,30 +44,34 @@ _varve_words() {
 
 # Add the options that stand in the help text $1 to `takes`: what the argument of each is called, or "".
 _varve_read_options() {
-	local line pattern='^ +((-[a-zA-Z]), )?(--[a-z0-9-]+)( ([A-Z=]+))?  '
-	while IFS= read -r line; do
+	local line IFS=$'\n' pattern='^ +((-[a-zA-Z]), )?(--[a-z0-9-]+)( ([A-Z=]+))?  ' -
+	# Split at line ends: `read` takes a text like this byte by byte, which is felt at each press of the key.
+	set -f
+	for line in $1; do
 		if [[ "$line" =~ $pattern ]]; then
 			takes["${BASH_REMATCH[3]}"]="${BASH_REMATCH[5]}"
 			if [[ -n "${BASH_REMATCH[2]}" ]]; then
 				takes["${BASH_REMATCH[2]}"]="${BASH_REMATCH[5]}"
 			fi
 		fi
-	done <<<"$1"
+	done
 }
 
 # Set `commands` to those that stand in the help text $1.
 _varve_read_commands() {
-	local line inside=no pattern='^  ([a-z0-9-]+( [a-z0-9-]+)?)  '
+	local line inside=no IFS=$'\n' pattern='^  ([a-z0-9-]+( [a-z0-9-]+)?)  ' -
 	commands=()
-	while IFS= read -r line; do
-		if [[ "$line" == "Commands:" ]]; then
-			inside=yes
-		elif [[ -z "$line" ]]; then
+	set -f
+	for line in $1; do
+		if [[ "$line" != " "* ]]; then
 			inside=no
+			if [[ "$line" == "Commands:" ]]; then
+				inside=yes
+			fi
 		elif [[ "$inside" == yes && "$line" =~ $pattern ]]; then
 			commands+=("${BASH_REMATCH[1]}")
 		fi
-	done <<<"$1"
+	done
 }
 
 # Set `operands` to what the operands of command $1 are called in its help text $2; "..." follows one that repeats.

@@ -9,6 +9,9 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
 
 /* Seconds for one START_TEST; tests/run gives its own number. */
 #define CASE_TIMEOUT_S "30"
@@ -83,6 +86,13 @@ int test_main(const char *name, const TTest *const *tests, size_t count, bool mo
 		abort();
 	if (mount)
 		test_mount_setup();
+#ifdef __SANITIZE_ADDRESS__
+	/*
+	 * Each forked test checks for leaks when it ends, which reads megabytes of the sanitizer's
+	 * own memory. A check in this process maps those pages once for all of them.
+	 */
+	__lsan_do_recoverable_leak_check();
+#endif
 	int failed = run(name, tests, count);
 	if (mount)
 		test_mount_teardown();

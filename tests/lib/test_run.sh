@@ -106,7 +106,7 @@ echo '/* a program */' >"$copy/tests/unit/test_program.c"
 printf '#!/bin/bash\nexit 0\n' >"$copy/build/tests/unit/test_program"
 printf '#!/bin/bash\necho the sanitizer complains; exit 1\n' >"$copy/sanitized/tests/unit/test_program"
 chmod +x "$copy/build/tests/unit/test_program" "$copy/sanitized/tests/unit/test_program"
-run --sanitized "$copy/sanitized" 'api unit' unit/test_program unit/test_plain
+run --sanitized "$copy/sanitized" 'api/test_x unit/test_program' unit/test_program unit/test_plain
 expect '^ok .* unit/test_program$' 1
 expect '^FAIL .* unit/test_program uring sanitized: status 1' 1
 expect '^2 passed, 1 failed' 1
