@@ -291,10 +291,10 @@ class Model:
     def op_commit(self):
         key, name, labels = self.any_key(), f"k{self.random.randrange(40)}", self.any_labels()
         status = None
-        if name in self.snapshots:
-            status = StatusCode.ALREADY_EXISTS
-        elif key not in self.snapshots:
+        if key not in self.snapshots:
             status = StatusCode.NOT_FOUND
+        elif name in self.snapshots:
+            status = StatusCode.ALREADY_EXISTS
         elif self.snapshots[key]["kind"] != "active":
             status = StatusCode.FAILED_PRECONDITION
         self.expect(status, "Commit", key=key.encode(), name=name.encode(), labels=labels_of(labels))

@@ -61,7 +61,7 @@ START_TEST(test_prepare_is_seen)
 	node_expect(node, node_key(node, "Usage", "a"), GRPC_NOT_FOUND);
 	node_expect(node, node_key(node, "Remove", "a"), GRPC_NOT_FOUND);
 	node_expect(node, node_commit(node, "n", "a", NULL), GRPC_NOT_FOUND);
-	node_expect(node, node_commit(node, "a", "n", NULL), GRPC_ALREADY_EXISTS);
+	node_expect(node, node_commit(node, "a", "base", NULL), GRPC_ALREADY_EXISTS);
 	ck_assert_str_eq(node_keys(node, NULL), "base");
 	ck_assert(!prepare->ended);
 	node_expect(node, prepare, GRPC_OK);

@@ -102,7 +102,7 @@ START_TEST(test_errors)
 	node_expect(node, node_commit(node, "n", "base", NULL), GRPC_FAILED_PRECONDITION);
 	node_expect(node, node_commit(node, "base", "active", NULL), GRPC_ALREADY_EXISTS);
 	node_expect(node, node_commit(node, "active", "active", NULL), GRPC_ALREADY_EXISTS);
-	node_expect(node, node_commit(node, "base", "no", NULL), GRPC_ALREADY_EXISTS);
+	node_expect(node, node_commit(node, "base", "no", NULL), GRPC_NOT_FOUND);
 	node_expect(node, node_key(node, "Remove", "no"), GRPC_NOT_FOUND);
 	node_expect(node, node_key(node, "Remove", "base"), GRPC_FAILED_PRECONDITION);
 	node_expect(node, node_key(node, "Stat", "no"), GRPC_NOT_FOUND);
