@@ -24,7 +24,10 @@ struct metrics {
 	const char *backlog;
 };
 
-/** Write VALUE as a label's: escaped, and where it is not UTF-8, without bytes above ASCII. */
+/**
+ * Write VALUE as a label's: escaped, without control characters, which a terminal would obey, and
+ * where it is not UTF-8, without bytes above ASCII.
+ */
 static void metrics_label(FILE *file, const char *value)
 {
 	json_t *valid = json_string(value);
@@ -34,8 +37,10 @@ static void metrics_label(FILE *file, const char *value)
 			fputc('\\', file);
 		if (*at == '\n')
 			fputs("\\n", file);
+		else if ((unsigned char)*at < ' ' || *at == 0x7f || (!valid && *at & 0x80))
+			fputc('?', file);
 		else
-			fputc(!valid && *at & 0x80 ? '?' : *at, file);
+			fputc(*at, file);
 	}
 	json_decref(valid);
 }

@@ -80,10 +80,13 @@ fi
 run status --output "$prom"
 expect 2 "" "varve: status: --output needs --metrics"*
 
-# A home whose name has to be escaped, and is no UTF-8.
-odd="$VARVE_TEST_MOUNT/a\"b\\c"$'\n'"d"$'\xff'
+# A home whose name has to be escaped, is no UTF-8, and would change the colour of a terminal.
+odd="$VARVE_TEST_MOUNT/a\"b\\c"$'\n'"d"$'\xff\r\033[31m'
 "$varve" --home "$odd" create x >/dev/null
 "$varve" --home "$odd" status --metrics >"$scratch/odd"
 collect "$scratch/odd" >"$scratch/samples"
 samples "$scratch/odd" >"$scratch/samples"
 grep -qxF "varve_layers 1" "$scratch/samples" || lib_fail "an odd home:" "$(cat "$scratch/odd")"
+if LC_ALL=C grep -q $'[\001-\011\013-\037\177]' "$scratch/odd"; then
+	lib_fail "control characters:" "$(cat -A "$scratch/odd")"
+fi
