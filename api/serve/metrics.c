@@ -76,7 +76,7 @@ void metrics_record(struct metrics *metrics, const struct server_record *record)
 static const char *metrics_name(const struct grpc_server *server, unsigned number)
 {
 	for (unsigned i = server->tables_count; i-- > 0;) {
-		if (number < GRPC_METHODS_MAX && number >= server->tables[i].first)
+		if (number < server->methods_count && number >= server->tables[i].first)
 			return server->tables[i].methods[number - server->tables[i].first].path + 1;
 	}
 	return "unknown";
