@@ -288,7 +288,7 @@ def case_metrics():
         fails(grpc.StatusCode.NOT_FOUND, call, channel, message=b"\n\3abc")
         fails(grpc.StatusCode.UNIMPLEMENTED, call, channel, '/hostile."name\\/x')
         status, text = fetch(path)
-    assert status == "HTTP/1.1 200 OK", status
+    assert status == "HTTP/1.1 200 OK", (status, daemon.errors())
     for line in ('varve_serve_rpcs_total{method="grpc.health.v1.Health/Check",code="OK"} 3',
                  'varve_serve_rpcs_total{method="grpc.health.v1.Health/Check",code="NOT_FOUND"} 1',
                  'varve_serve_rpcs_total{method="unknown",code="UNIMPLEMENTED"} 1',

@@ -559,6 +559,35 @@ START_TEST(test_many_connections)
 }
 END_TEST
 
+START_TEST(test_call_while_draining)
+{
+	struct rig *rig = rig_create(NULL);
+	struct raw raw;
+	int fd = rig_connect_raw(rig);
+
+	raw_begin(&raw);
+	raw_call(&raw, 1, "/test.Test/Hold", NGHTTP2_FLAG_END_HEADERS);
+	raw_frame(&raw, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, "\0\0\0\0\0", 5);
+	ck_assert(raw_send(rig, fd, &raw));
+	connection_drain_all(rig->server);
+	rig_run(rig);
+	/* The client did not see in time that it should go. */
+	raw.size = 0;
+	raw_call(&raw, 3, "/test.Test/Echo", NGHTTP2_FLAG_END_HEADERS);
+	raw_frame(&raw, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 3, "\0\0\0\0\0", 5);
+	ck_assert(raw_send(rig, fd, &raw));
+	rig_run(rig);
+	ck_assert_uint_eq(rig->ended[GRPC_UNAVAILABLE], 1);
+	ck_assert_uint_eq(rig->server->connections_count, 1);
+	rig_release(rig);
+	rig_run(rig);
+	ck_assert_uint_eq(rig->server->connections_count, 0);
+	ck_assert_uint_eq(rig->ended[GRPC_OK], 1);
+	close(fd);
+	rig_destroy(rig);
+}
+END_TEST
+
 /** Answers to a call when another is cancelled: its client may be gone as well. */
 static void answer_all(struct grpc_call *call, void *data)
 {
@@ -587,4 +616,5 @@ TEST_MAIN_UNIT("hostile", test_no_preface, test_half_frames, test_reset_storm,
 	       test_resets_between_answers, test_refused_storm, test_ping_flood,
 	       test_settings_flood, test_continuation_flood, test_large_headers, test_deaf_client,
 	       test_closed_window, test_stalled_request, test_input_bound, test_output_bound,
-	       test_unpacked_bound, test_many_connections, test_answers_while_it_dies)
+	       test_unpacked_bound, test_many_connections, test_call_while_draining,
+	       test_answers_while_it_dies)

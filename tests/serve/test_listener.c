@@ -119,6 +119,7 @@ START_TEST(test_paths)
 	ck_assert(test_exists(path));
 	/* Nobody does any more, as after a kill. */
 	close(listener.source.fd);
+	free(listener.path);
 	listener = (struct listener){ .source.fd = -1 };
 	test_error(listener_bind(&other, path, false), 0);
 	listener_stop(&other);
