@@ -129,6 +129,12 @@ check-debian: all ## put a debootstrapped Debian through layers and archives (ro
 	@./tests/deps --debian
 	@VARVE_BUILD=$(abspath $(B)) tests/debian
 
+.PHONY: check-containerd
+check-containerd: ## run a node of containerd on the daemon: images, containers, pods, restarts, kills (root, Debian; minutes)
+	@./tests/deps --containerd
+	@$(MAKE) --no-print-directory all
+	@VARVE_BUILD=$(abspath $(B)) tests/serve/containerd
+
 .PHONY: soak
 soak: test-deps ## run the tests again and again, for SOAK_SECONDS (300)
 	@$(MAKE) $(TEST_JOBS) --no-print-directory check-programs fuzz-programs
@@ -158,5 +164,9 @@ distcheck: test-deps ## build, test and install a clean copy of what is committe
 .PHONY: demo
 demo: ## the whole thing in two minutes, on an image file (root, Debian)
 	@tests/demo
+
+.PHONY: demo-containerd
+demo-containerd: ## containerd on varve, beside its own snapshotters, in three minutes (root, Debian)
+	@tests/demo-containerd
 
 -include $(TEST_LIB_OBJ:.o=.d) $(TEST_SRC:%.c=$(B)/%.d) $(TEST_HELPER_SRC:%.c=$(B)/%.d) $(TEST_SHARED_SRC:%.c=$(B)/%.d)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# A node of containerd in private directories, with `varve serve` as a snapshotter: for tests/serve/containerd and the demo, which
+# source it. The caller has a mount, a process and a network namespace of its own, and sets:
+#
+#	node		the directory of all that there is
+#	varve		the command
+#
+# node_begin makes a btrfs in an image at $node/pool; the daemon's home is $node/pool/home.
+: "${node:=}" "${varve:?}"
+
+# How often it is asked whether a program is ready, and how long between: for hangs only.
+readonly NODE_TRIES=1200 NODE_PAUSE_S=0.05
+readonly NODE_POOL_SIZE=16G
+# The image that the pods of CRI have as their own.
+readonly NODE_IMAGE=docker.io/library/own:1
+daemon_pid="" containerd_pid=""
+
+# Make the file systems, the directories and the configuration.
+node_begin() {
+	mkdir -p "$node/pool" "$node/root" "$node/state"
+	# What containerd's shims and runc have beside what they can be told.
+	mount -t tmpfs tmpfs /run
+	mkdir -p /run/containerd
+	ip link set lo up 2>/dev/null || true
+	truncate -s "$NODE_POOL_SIZE" "$node/pool.img"
+	mkfs.btrfs -q "$node/pool.img" >/dev/null
+	mount -o loop "$node/pool.img" "$node/pool"
+	node_config >"$node/config.toml"
+}
+
+# The configuration: what keeps this containerd apart from others, and what `varve serve --print-config containerd` prints.
+node_config() {
+	cat <<-CONFIG
+		root = "$node/root"
+		state = "$node/state"
+		disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.devmapper",
+			"io.containerd.snapshotter.v1.zfs", "io.containerd.internal.v1.opt", "io.containerd.internal.v1.tracing"]
+	CONFIG
+	"$varve" serve --print-config containerd --home "$node/pool/home" --socket "$node/varve.sock"
+	cat <<-CONFIG
+
+		[grpc]
+			address = "$node/containerd.sock"
+		[ttrpc]
+			address = "$node/containerd.sock.ttrpc"
+		[plugins."io.containerd.snapshotter.v1.btrfs"]
+			root_path = "$node/pool/btrfs"
+		[plugins."io.containerd.grpc.v1.cri"]
+			sandbox_image = "$NODE_IMAGE"
+			disable_apparmor = true
+			restrict_oom_score_adj = true
+			stats_collect_period = 1
+			stream_server_address = "127.0.0.1"
+			[plugins."io.containerd.grpc.v1.cri".cni]
+				conf_dir = "$node/cni"
+	CONFIG
+}
+
+# Wait until what follows succeeds, or the process $1 has ended.
+node_wait() {
+	local pid="$1" tries
+	shift
+	for ((tries = 0; tries < NODE_TRIES; tries++)); do
+		if "$@" >"$node/wait" 2>&1; then
+			return 0
+		fi
+		kill -0 "$pid" 2>/dev/null || break
+		sleep "$NODE_PAUSE_S"
+	done
+	printf 'not ready: %s: %s\n' "$*" "$(cat "$node/wait")" >&2
+	return 1
+}
+
+# Start the daemon; it is ready when its socket takes connections.
+node_daemon() {
+	"$varve" serve --home "$node/pool/home" --socket "$node/varve.sock" >>"$node/varve.log" 2>&1 &
+	daemon_pid=$!
+	node_wait "$daemon_pid" python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])' "$node/varve.sock"
+}
+
+# Start containerd.
+node_containerd() {
+	containerd --config "$node/config.toml" >>"$node/containerd.log" 2>&1 &
+	containerd_pid=$!
+	node_wait "$containerd_pid" ctr -a "$node/containerd.sock" version
+}
+
+# End the process whose variable is $1 by the signal $2, and wait for it.
+node_kill() {
+	local pid="${!1}"
+	[[ -n "$pid" ]] || return 0
+	kill "-$2" "$pid" 2>/dev/null || true
+	wait "$pid" 2>/dev/null || true
+	printf -v "$1" ''
+}
+
+# Stop both.
+node_end() {
+	node_kill containerd_pid TERM
+	node_kill daemon_pid TERM
+}
+
+# containerd's command.
+ctl() {
+	ctr -a "$node/containerd.sock" "$@"
+}
+
+# Print what the tree at $1 is: names, kinds, modes, owners, sizes, links, and sums of all content.
+node_tree() {
+	(
+		cd "$1" || exit
+		find . -mindepth 1 \( -type f -printf '%P f %m %U %G %s %n\n' \) -o -printf '%P %y %m %U %G %l\n' | sort
+		find . -type f -print0 | sort -z | xargs -0 -r sha256sum
+	)
+}
