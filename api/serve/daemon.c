@@ -274,7 +274,7 @@ static int serve_open(struct serve *serve)
 	config.home = serve->options->home;
 	config.options = serve->options->store_options;
 	config.debug = serve->options->debug;
-	/* It sweeps below, once it is sure to be alone: a second daemon fails at once. */
+	/* It sweeps when it serves: a second daemon fails at once. */
 	config.flags = serve->options->store_flags | VARVE_OPEN_NO_SWEEP;
 	r = varve_open(&config, &serve->store, &failure);
 	if (r < 0) {
@@ -290,7 +290,6 @@ static int serve_open(struct serve *serve)
 		complain("the store cannot be watched: %s", strerror(-r));
 		return r;
 	}
-	varve_sweep(serve->store, serve_swept, serve, NULL);
 	return 0;
 }
 
@@ -327,6 +326,8 @@ static int serve_loop(struct serve *serve)
 	int r;
 
 	notify("READY=1");
+	/* Not before: it takes as long as reading all snapshots does. */
+	varve_sweep(serve->store, serve_swept, serve, NULL);
 	while (!serve->over && !(serve->draining && server_idle(serve->server))) {
 		r = loop_turn(serve->loop, -1);
 		if (r < 0) {
