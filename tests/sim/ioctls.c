@@ -431,19 +431,28 @@ static long ioctls_quota(unsigned long request, void *argument)
 	}
 }
 
-/* BTRFS_IOC_GET_SUBVOL_ROOTREF: the subvolumes that lie in that of SLOT. */
-static long ioctls_refs(int slot, struct btrfs_ioctl_get_subvol_rootref_args *args)
+/* The subvolume with the lowest id, ID or above, that lies in that of SLOT; NULL: none. */
+static const struct model_root *ioctls_next_ref(int slot, uint64_t id)
 {
-	const unsigned max = sizeof(args->rootref) / sizeof(*args->rootref);
+	const struct model_root *next = NULL;
 
-	args->num_items = 0;
 	for (unsigned i = 0; i < model.now.roots_used; i++) {
 		const struct model_root *root = &model.now.roots[i];
 
-		if (!root->id || root->dead || root->id == MODEL_TOP_ID ||
-		    root->in_root != model_inode(slot)->root || root->id < args->min_treeid)
-			continue;
-		if (args->num_items == max)
+		if (root->id >= MAX(id, MODEL_TOP_ID + 1) && !root->dead &&
+		    root->in_root == model_inode(slot)->root && (!next || root->id < next->id))
+			next = root;
+	}
+	return next;
+}
+
+/* BTRFS_IOC_GET_SUBVOL_ROOTREF: the subvolumes that lie in that of SLOT. */
+static long ioctls_refs(int slot, struct btrfs_ioctl_get_subvol_rootref_args *args)
+{
+	const struct model_root *root = ioctls_next_ref(slot, args->min_treeid);
+
+	for (args->num_items = 0; root; root = ioctls_next_ref(slot, root->id + 1)) {
+		if (args->num_items == sizeof(args->rootref) / sizeof(*args->rootref))
 			return -EOVERFLOW;
 		args->rootref[args->num_items].treeid = root->id;
 		args->rootref[args->num_items++].dirid = model_inode(root->in_dir)->ino;
@@ -486,10 +495,12 @@ static long ioctls_allowed(int slot, unsigned long request, const void *argument
 		return -EPERM;
 	case BTRFS_IOC_SNAP_DESTROY:
 		top = model_lookup(slot, v1->name);
-		if (top < 0 || !model_is_subvolume(top))
+		if (top < 0)
 			return 0;
 		if (!kernel.users_destroy)
 			return -EPERM;
+		if (model_inode(top)->root == model_inode(slot)->root)
+			return -EINVAL;
 		return model_root_of(top)->read_only ? -EROFS : 0;
 	default:
 		return 0;

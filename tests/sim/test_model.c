@@ -21,6 +21,7 @@
 #include <stdarg.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #define CALLS 80
@@ -206,6 +207,30 @@ static void call_look(struct script *script)
 	close(fd);
 }
 
+/* Look for the subvolumes that lie directly in that of PATH. */
+static void call_refs(struct script *script)
+{
+	struct btrfs_ioctl_get_subvol_rootref_args refs = { 0 };
+	const char *path = choose_path(script);
+	int fd = open_path(script, path, O_RDONLY | O_DIRECTORY), r;
+	struct stat stat = { 0 };
+
+	/* The subvolume that the home is in has others. */
+	if (fd < 0 || fstat(fd, &stat) || stat.st_ino != MODEL_ROOT_INO)
+		return note(script, MIN(fd, 0), "open %s", path), fd_close(fd);
+	r = RET_NERRNO(ioctl(fd, BTRFS_IOC_GET_SUBVOL_ROOTREF, &refs));
+	note(script, r, "refs of %s: %u", path, refs.num_items);
+	for (unsigned i = 0; !r && i < MIN(refs.num_items, 2); i++) {
+		struct btrfs_ioctl_ino_lookup_user_args lookup = {
+			.dirid = refs.rootref[i].dirid, .treeid = refs.rootref[i].treeid
+		};
+
+		r = RET_NERRNO(ioctl(fd, BTRFS_IOC_INO_LOOKUP_USER, &lookup));
+		note(script, r, "%s in %s", lookup.name, lookup.path);
+	}
+	close(fd);
+}
+
 static void call_list(struct script *script)
 {
 	const char *path = choose_path(script);
@@ -249,6 +274,7 @@ static void *run_calls(void *data)
 
 	mkdir(script->home, 0755);
 	script->home_fd = open(script->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fchmod(script->home_fd, 0755);
 	while (script->lines.count < CALLS - 8) {
 		unsigned kind = choose(script, 16);
 
@@ -258,8 +284,10 @@ static void *run_calls(void *data)
 			call_file(script);
 		else if (kind < 12)
 			call_subvolume(script, kind - 8);
-		else if (kind < 14)
+		else if (kind < 13)
 			call_look(script);
+		else if (kind < 14)
+			call_refs(script);
 		else if (kind < 15)
 			call_list(script);
 		else
@@ -390,7 +418,7 @@ static void *run_requests(void *data)
 	struct varve_store *store;
 
 	config.home = script->home;
-	config.flags = VARVE_OPEN_NO_URING;
+	config.flags = choose(script, 2) ? VARVE_OPEN_NO_URING : 0;
 	note(script, varve_open(&config, &store, NULL), "open");
 	for (unsigned i = 0; i < REQUESTS; i++) {
 		const char *id = ids[choose(script, 3)], *other = ids[choose(script, 3)];
@@ -421,6 +449,30 @@ static void *run_requests(void *data)
 
 /* ---- both ------------------------------------------------------------------------------------ */
 
+/* Run RUN by SEED in the simulated kernel, for the user UID: what it noted goes to SCRIPT. */
+static void run_in_model(void *(*run)(void *data), struct script *script, uint32_t uid)
+{
+	uint64_t seed = script->random;
+
+	sim_begin(seed);
+	model_begin();
+	kernel_begin();
+	kernel.users_destroy = true;
+	sim_process("script", run, script)->uid = uid;
+	ck_assert_msg(sim_run() == SIM_ENDED, "seed %llu: %s", (unsigned long long)seed,
+		      sim.failure);
+}
+
+/* Is what SCRIPT has noted on the file system what OTHER has in the model? */
+static void compare_lines(uint64_t seed, const struct script *script, const struct script *other)
+{
+	for (unsigned i = 0; i < script->lines.count; i++)
+		ck_assert_msg(!strcmp(script->lines.lines[i], other->lines.lines[i]),
+			      "seed %llu: call %u: btrfs: %s; the model: %s",
+			      (unsigned long long)seed, i, script->lines.lines[i],
+			      other->lines.lines[i]);
+}
+
 /* Run RUN by SEED in the simulated kernel and on the file system: is all the same? */
 static void compare(void *(*run)(void *data), uint64_t seed, bool simple)
 {
@@ -429,18 +481,29 @@ static void compare(void *(*run)(void *data), uint64_t seed, bool simple)
 	model_script = script = (struct script){ .random = seed, .simple = simple };
 	model_script.home = "/home";
 	script.home = test_home();
-	sim_begin(seed);
-	model_begin();
-	kernel_begin();
-	sim_process("script", run, &model_script);
-	ck_assert_msg(sim_run() == SIM_ENDED, "seed %llu: %s", (unsigned long long)seed,
-		      sim.failure);
+	run_in_model(run, &model_script, 0);
 	run(&script);
-	for (unsigned i = 0; i < script.lines.count; i++)
-		ck_assert_msg(!strcmp(script.lines.lines[i], model_script.lines.lines[i]),
-			      "seed %llu: call %u: btrfs: %s; the model: %s",
-			      (unsigned long long)seed, i, script.lines.lines[i],
-			      model_script.lines.lines[i]);
+	compare_lines(seed, &script, &model_script);
+}
+
+/* Make random calls as the user that this process is. */
+static int run_calls_here(void *data)
+{
+	run_calls(data);
+	return 0;
+}
+
+/* The same calls for a user without privilege, who owns the home. */
+static void compare_user(uint64_t seed, struct script *script)
+{
+	static struct script model_script;
+
+	model_script = *script = (struct script){ .random = seed };
+	model_script.home = "/home";
+	script->home = test_home_of_nobody();
+	run_in_model(run_calls, &model_script, TEST_NOBODY);
+	test_as_nobody(run_calls_here, script);
+	compare_lines(seed, script, &model_script);
 }
 
 START_TEST(test_calls)
@@ -451,6 +514,23 @@ START_TEST(test_calls)
 		return test_skip(NO_STACKS);
 	for (uint64_t seed = 1; seed <= rounds; seed++)
 		compare(run_calls, seed, false);
+}
+END_TEST
+
+START_TEST(test_user)
+{
+	unsigned rounds = getenv("VARVE_TEST_SOAK") ? 1000 : 50;
+	struct script *script;
+
+	if (TEST_SANITIZED)
+		return test_skip(NO_STACKS);
+	/* What a child notes, this process reads. */
+	script = mmap(NULL, sizeof(*script), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	ck_assert_ptr_ne(script, MAP_FAILED);
+	for (uint64_t seed = 1; seed <= rounds; seed++)
+		compare_user(seed, script);
+	munmap(script, sizeof(*script));
 }
 END_TEST
 
@@ -482,4 +562,4 @@ START_TEST(test_quota)
 }
 END_TEST
 
-TEST_MAIN("model", test_calls, test_requests, test_quota)
+TEST_MAIN("model", test_calls, test_user, test_requests, test_quota)
