@@ -85,3 +85,11 @@ bool labels_find(const struct labels *labels, struct text key, struct text *ret_
 	}
 	return false;
 }
+
+struct text labels_value(const struct labels *labels, const char *key)
+{
+	struct text value = text_of_string("");
+
+	labels_find(labels, text_of_string(key), &value);
+	return value;
+}

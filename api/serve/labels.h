@@ -41,4 +41,7 @@ bool labels_next(const struct labels *labels, struct label *label);
 /** Set *RET_VALUE to the value of KEY in LABELS, or find none. */
 bool labels_find(const struct labels *labels, struct text key, struct text *ret_value);
 
+/** The value of the label KEY, "" for none. */
+struct text labels_value(const struct labels *labels, const char *key);
+
 #endif

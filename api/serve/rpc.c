@@ -270,6 +270,25 @@ bool rpc_read_labels(struct rpc *rpc, Snapshots__Label *const *labels, size_t co
 	return taken;
 }
 
+int labels_size(const struct labels *labels, uint64_t *ret_bytes)
+{
+	struct text size = labels_value(labels, RPC_LABEL_SIZE);
+
+	*ret_bytes = 0;
+	return size.count ? varve_size_parse(size.bytes, ret_bytes) : 0;
+}
+
+bool rpc_read_size(struct rpc *rpc, const struct labels *labels, uint64_t *ret_bytes)
+{
+	char quoted[QUOTE_SIZE];
+
+	if (!labels_size(labels, ret_bytes))
+		return true;
+	rpc_end(rpc, GRPC_INVALID_ARGUMENT, "the label %s is no size: %s", RPC_LABEL_SIZE,
+		text_quote(labels_value(labels, RPC_LABEL_SIZE), quoted, sizeof(quoted)));
+	return false;
+}
+
 void rpc_record_failed(struct rpc *rpc, int error, size_t bytes)
 {
 	if (error == -E2BIG)

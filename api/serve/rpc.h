@@ -23,6 +23,14 @@
 #include "grpc.h"
 #include "index.h"
 
+/** The label that limits the size of a snapshot. */
+#define RPC_LABEL_SIZE "containerd.io/snapshot/max-size"
+
+/** Behind a failure to set a limit: what a person can do. */
+#define RPC_QUOTA_HINT                                                                         \
+	"; the label " RPC_LABEL_SIZE " needs quota: run `varve quota enable simple`, or let " \
+	"the daemon run with --quota=simple"
+
 struct snapshots {
 	struct varve_store *store;
 	struct index index;
@@ -107,6 +115,12 @@ bool rpc_take_labels(struct rpc *rpc, Snapshots__Label *const *labels, size_t co
 /** Read the LABELS of a request into *RET_LABELS. If they cannot be, the call is ended: false. */
 bool rpc_read_labels(struct rpc *rpc, Snapshots__Label *const *labels, size_t count,
 		     struct labels *ret_labels);
+
+/** The size that LABELS ask for: *RET_BYTES; 0: none. 0 or -EINVAL, -ERANGE. */
+int labels_size(const struct labels *labels, uint64_t *ret_bytes);
+
+/** The same; if it is no size, the call is ended, and the result is false. */
+bool rpc_read_size(struct rpc *rpc, const struct labels *labels, uint64_t *ret_bytes);
 
 /** End the call because record_write() gave ERROR, and BYTES. */
 void rpc_record_failed(struct rpc *rpc, int error, size_t bytes);

@@ -5,7 +5,8 @@
  *	Remove    varve_layer_remove(), relaxed; the key is free when the layer is gone. A failure
  *	          leaves the snapshot, a crash leaves it or nothing.
  *	Update    the record is replaced, relaxed, then the labels in memory. A failure or a crash
- *	          leaves the old or the new labels, all of them.
+ *	          leaves the old or the new labels, all of them. Where the label max-size changes, the
+ *	          limit of an active snapshot changes first, and stays so if the rest fails.
  *	Cleanup   varve_sweep(): containerd calls it after each of its garbage collections.
  */
 #include "rpc.h"
@@ -74,8 +75,10 @@ void remove_start(struct grpc_call *call, const ProtobufCMessage *message, void 
 /* An Update under way. */
 struct update {
 	struct rpc rpc;
-	/* What the labels are to be. */
+	/* What the labels are to be, and the record. */
 	struct labels labels;
+	uint8_t *record;
+	size_t record_bytes;
 	int64_t updated_ns;
 };
 
@@ -87,6 +90,7 @@ static struct update *update_of(struct rpc *rpc)
 static void update_destroy(struct rpc *rpc)
 {
 	labels_destroy(&update_of(rpc)->labels);
+	free(update_of(rpc)->record);
 }
 
 /* The record was replaced, or not. */
@@ -108,32 +112,68 @@ static void update_written(struct varve_store *store, const struct varve_result 
 	info_answer(&update->rpc, snapshot);
 }
 
-/* Replace the record of SNAPSHOT by one with the new labels. */
-static void update_write(struct update *update, struct snapshot *snapshot)
+/* Replace the record. */
+static void update_write(struct update *update)
 {
 	struct rpc *rpc = &update->rpc;
 	struct varve_label_options options = VARVE_LABEL_OPTIONS_INIT;
-	struct snapshot changed = *snapshot;
 	char layer[SNAPSHOT_LAYER_SIZE];
-	uint8_t *record = NULL;
 	int r;
 
+	options.flags = VARVE_LABEL_RECORD | VARVE_RELAXED;
+	options.record = update->record;
+	options.record_bytes = update->record_bytes;
+	r = varve_layer_label(rpc->service->store, snapshot_layer(rpc->claimed->number, layer),
+			      &options, update_written, update, &rpc->request);
+	if (r)
+		rpc_refused(rpc, r, NULL);
+}
+
+/* The limit was changed, or not. */
+static void update_limited(struct varve_store *store, const struct varve_result *result,
+			   void *user_data)
+{
+	struct update *update = user_data;
+
+	update->rpc.request = 0;
+	if (rpc_gave_up(&update->rpc))
+		return;
+	if (result->error)
+		rpc_fail(&update->rpc, result->failure, RPC_QUOTA_HINT);
+	else
+		update_write(update);
+}
+
+/* Make the record of SNAPSHOT with the new labels, and change what there is to change. */
+static void update_apply(struct update *update, struct snapshot *snapshot)
+{
+	struct rpc *rpc = &update->rpc;
+	struct snapshot changed = *snapshot;
+	char layer[SNAPSHOT_LAYER_SIZE];
+	uint64_t old, size;
+	int r;
+
+	if (!rpc_read_size(rpc, &update->labels, &size))
+		return;
+	if (labels_size(&snapshot->labels, &old))
+		old = 0;
 	update->updated_ns = rpc_now();
 	changed.labels = update->labels;
 	changed.updated_ns = update->updated_ns;
-	r = record_write(&changed, &record, &options.record_bytes);
+	r = record_write(&changed, &update->record, &update->record_bytes);
 	if (r) {
-		rpc_record_failed(rpc, r, options.record_bytes);
+		rpc_record_failed(rpc, r, update->record_bytes);
 		return;
 	}
 	rpc_claim(rpc, snapshot, SNAPSHOT_CHANGING);
-	options.flags = VARVE_LABEL_RECORD | VARVE_RELAXED;
-	options.record = record;
-	r = varve_layer_label(rpc->service->store, snapshot_layer(snapshot->number, layer),
-			      &options, update_written, update, &rpc->request);
-	free(record);
+	if (size == old || snapshot->kind != SNAPSHOT_ACTIVE) {
+		update_write(update);
+		return;
+	}
+	r = varve_quota_limit(rpc->service->store, snapshot_layer(snapshot->number, layer), size,
+			      update_limited, update, &rpc->request);
 	if (r)
-		rpc_refused(rpc, r, NULL);
+		rpc_refused(rpc, r, RPC_QUOTA_HINT);
 }
 
 /* The value that LABELS, COUNT of them, have for KEY, or "". */
@@ -242,7 +282,7 @@ static void update_begin(struct rpc *rpc)
 		mask = &all;
 	}
 	if (update_labels(update_of(rpc), snapshot, info, mask))
-		update_write(update_of(rpc), snapshot);
+		update_apply(update_of(rpc), snapshot);
 }
 
 void update_start(struct grpc_call *call, const ProtobufCMessage *message, void *service)

@@ -26,13 +26,8 @@
 #include <stdlib.h>
 
 #define LABEL_REF "containerd.io/snapshot.ref"
-#define LABEL_SIZE "containerd.io/snapshot/max-size"
 #define LABEL_UIDS "containerd.io/snapshot/uidmapping"
 #define LABEL_GIDS "containerd.io/snapshot/gidmapping"
-
-#define QUOTA_HINT                                                                             \
-	"; the label " LABEL_SIZE " needs quota: run `varve quota enable simple`, or let the " \
-	"daemon run with --quota=simple"
 
 /* A Prepare or View under way. */
 struct create {
@@ -50,15 +45,6 @@ struct create {
 static struct create *create_of(struct rpc *rpc)
 {
 	return (struct create *)rpc;
-}
-
-/* The label KEY of LABELS, "" for none. */
-static struct text label_of(const struct labels *labels, const char *key)
-{
-	struct text value = text_of_string("");
-
-	labels_find(labels, text_of_string(key), &value);
-	return value;
 }
 
 /* ---- mounts ---------------------------------------------------------------------------------- */
@@ -89,7 +75,7 @@ static bool is_id_map(struct text text)
 static int mount_map(const struct snapshot *snapshot, const char *key, const char *name,
 		     char **ret_option)
 {
-	struct text map = label_of(&snapshot->labels, key);
+	struct text map = labels_value(&snapshot->labels, key);
 
 	*ret_option = NULL;
 	if (!is_id_map(map))
@@ -210,7 +196,7 @@ static void create_created(struct varve_store *store, const struct varve_result 
 	}
 	if (result->error) {
 		create_forget(create);
-		rpc_fail(rpc, result->failure, create->size ? QUOTA_HINT : NULL);
+		rpc_fail(rpc, result->failure, create->size ? RPC_QUOTA_HINT : NULL);
 		return;
 	}
 	if (grpc_call_cancelled(rpc->call)) {
@@ -247,7 +233,7 @@ static void create_submit(struct create *create)
 	if (!r)
 		return;
 	create_forget(create);
-	rpc_refused(rpc, r, create->size ? QUOTA_HINT : NULL);
+	rpc_refused(rpc, r, create->size ? RPC_QUOTA_HINT : NULL);
 }
 
 /* Is there a committed child of PARENT whose label snapshot.ref is REF? */
@@ -272,8 +258,8 @@ static bool create_ref_exists(struct index *index, const struct snapshot *parent
 static bool create_wishes(struct create *create, const struct labels *labels)
 {
 	struct rpc *rpc = &create->rpc;
-	struct text size = label_of(labels, LABEL_SIZE);
-	struct text uids = label_of(labels, LABEL_UIDS), gids = label_of(labels, LABEL_GIDS);
+	struct text uids = labels_value(labels, LABEL_UIDS),
+		    gids = labels_value(labels, LABEL_GIDS);
 	char quoted[128];
 
 	if ((uids.count && !is_id_map(uids)) || (gids.count && !is_id_map(gids))) {
@@ -283,14 +269,7 @@ static bool create_wishes(struct create *create, const struct labels *labels)
 		return false;
 	}
 	/* A view is read-only. */
-	if (!size.count || create->kind == SNAPSHOT_VIEW)
-		return true;
-	if (varve_size_parse(size.bytes, &create->size)) {
-		rpc_end(rpc, GRPC_INVALID_ARGUMENT, "the label %s is no size: %s", LABEL_SIZE,
-			text_quote(size, quoted, sizeof(quoted)));
-		return false;
-	}
-	return true;
+	return create->kind == SNAPSHOT_VIEW || rpc_read_size(rpc, labels, &create->size);
 }
 
 /* Take KEY for a child of PARENT with LABELS, which are the snapshot's then, and go on. */
@@ -336,7 +315,7 @@ static void create_begin(struct rpc *rpc)
 	    (parent_key.count && !rpc_check_key(rpc, "parent", parent_key)) ||
 	    !rpc_read_labels(rpc, request->labels, request->n_labels, &labels))
 		return;
-	ref = label_of(&labels, LABEL_REF);
+	ref = labels_value(&labels, LABEL_REF);
 	if (parent_key.count)
 		parent = index_find(index, parent_key);
 	if (parent && parent->state == SNAPSHOT_REMOVING)

@@ -310,7 +310,8 @@ START_TEST(test_ref)
 }
 END_TEST
 
-#define SIZE "containerd.io/snapshot/max-size="
+#define SIZE_LABEL "containerd.io/snapshot/max-size"
+#define SIZE SIZE_LABEL "="
 
 START_TEST(test_size)
 {
@@ -342,6 +343,16 @@ START_TEST(test_size)
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_lt(posix_fallocate(fd, 0, 1 << 20), 1);
 	ck_assert_int_eq(posix_fallocate(fd, 0, 16 << 20), EDQUOT);
+	/* Another label is another limit. */
+	node_expect(node, node_update(node, "k", LABELS("labels." SIZE_LABEL), LABELS(SIZE "x")),
+		    GRPC_INVALID_ARGUMENT);
+	node_expect(node, node_update(node, "k", LABELS("labels." SIZE_LABEL), LABELS(SIZE "32m")),
+		    GRPC_OK);
+	ck_assert_int_eq(posix_fallocate(fd, 0, 16 << 20), 0);
+	ck_assert_int_eq(posix_fallocate(fd, 0, 64 << 20), EDQUOT);
+	/* And none is none. */
+	node_expect(node, node_update(node, "k", NULL, NULL), GRPC_OK);
+	ck_assert_int_eq(posix_fallocate(fd, 0, 64 << 20), 0);
 	close(fd);
 	node_close(node);
 }
