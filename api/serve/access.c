@@ -8,9 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define ACCESS_TEXT_BYTES_MAX 512
+/** Room for the line about those that were dropped. */
+#define ACCESS_NOTICE_BYTES 64
 
 struct access {
 	struct loop *loop;
@@ -21,7 +24,7 @@ struct access {
 	/** Lines that were dropped since the last one was written. */
 	uint64_t dropped;
 	size_t size;
-	char buffer[ACCESS_BUFFER_BYTES];
+	char buffer[ACCESS_BUFFER_BYTES - ACCESS_NOTICE_BYTES];
 };
 
 int access_level(const char *name)
@@ -59,15 +62,23 @@ const char *access_status_name(enum grpc_status status)
 	return (unsigned)status < sizeof(names) / sizeof(names[0]) ? names[status] : "UNKNOWN";
 }
 
-/** Write the lines, unless that would block. */
+/** Write the lines, unless that would block; in front of them how many were dropped before. */
 static void access_write(struct access *access)
 {
 	struct pollfd poll_fd = { .fd = access->fd, .events = POLLOUT };
+	char notice[ACCESS_NOTICE_BYTES];
+	struct iovec parts[] = { { notice, 0 }, { access->buffer, access->size } };
 
 	if (!access->size)
 		return;
-	if (poll(&poll_fd, 1, 0) != 1 || !(poll_fd.revents & POLLOUT) ||
-	    write(access->fd, access->buffer, access->size) < 0) {
+	if (access->dropped)
+		parts[0].iov_len = (size_t)snprintf(notice, sizeof(notice),
+						    "%" PRIu64 " lines were dropped\n",
+						    access->dropped);
+	if (poll(&poll_fd, 1, 0) == 1 && poll_fd.revents & POLLOUT &&
+	    writev(access->fd, parts, 2) >= 0) {
+		access->dropped = 0;
+	} else {
 		for (size_t i = 0; i < access->size; i++)
 			access->dropped += access->buffer[i] == '\n';
 	}
@@ -154,7 +165,7 @@ static const void *access_key(const ProtobufCMessage *message, size_t *ret_size)
 void access_record(struct access *access, const struct server_record *record)
 {
 	char key[4 * ACCESS_KEY_BYTES_MAX + 8] = "", text[4 * ACCESS_TEXT_BYTES_MAX + 8] = "";
-	char path[4 * GRPC_PATH_BYTES_MAX + 8], line[ACCESS_BUFFER_BYTES];
+	char path[4 * GRPC_PATH_BYTES_MAX + 8], line[sizeof(access->buffer)];
 	const void *found;
 	size_t size = 0;
 	int length;
@@ -176,13 +187,6 @@ void access_record(struct access *access, const struct server_record *record)
 			  *text ? " text=" : "", text);
 	if (access->size + (size_t)length > sizeof(access->buffer))
 		access_write(access);
-	/* Lines are dropped when the buffer is written: it is empty, and has room for both. */
-	if (access->dropped) {
-		access->size = (size_t)snprintf(access->buffer, sizeof(access->buffer),
-						"%" PRIu64 " lines were dropped\n",
-						access->dropped);
-		access->dropped = 0;
-	}
 	memcpy(access->buffer + access->size, line, (size_t)length);
 	access->size += (size_t)length;
 	loop_defer(access->loop, &access->task);

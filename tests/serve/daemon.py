@@ -29,14 +29,14 @@ scratch = tempfile.mkdtemp(prefix="varve-serve-")
 class Daemon:
     """A daemon, ready unless WAIT is false."""
 
-    def __init__(self, name, *arguments, wait=True, home=None, fds=(), command=None, environment=None):
+    def __init__(self, name, *arguments, wait=True, home=None, fds=(), command=None, environment=None, log=None):
         self.home = home or os.path.join(MOUNT, name)
         self.path = os.path.join(scratch, name + ".sock")
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.settimeout(HANG_S)
         notify_path = tempfile.mktemp(dir=scratch)
         self.notify.bind(notify_path)
-        self.log = tempfile.TemporaryFile()
+        self.log = log or tempfile.TemporaryFile()
         environment = dict(os.environ, NOTIFY_SOCKET=notify_path, **(environment or {}))
         if os.environ.get("VARVE_TEST_BACKEND") == "threads":
             arguments += ("--no-uring",)
@@ -266,6 +266,46 @@ def case_drain():
     daemon.process.send_signal(signal.SIGTERM)
     ends(client)
     daemon.end()
+
+
+def case_log():
+    stat_method = "/containerd.services.snapshots.v1.Snapshots/Stat"
+    daemon = Daemon("log", "--access-log=all")
+    with daemon.channel() as channel:
+        # Any bytes in a key, on one line; a long one is cut off.
+        fails(grpc.StatusCode.NOT_FOUND, call, channel, stat_method, message=b'\x12\6k8\n"/x')
+        fails(grpc.StatusCode.NOT_FOUND, call, channel, stat_method, message=b"\x12\xc8\1" + b"k" * 200)
+        assert call(channel) == SERVING
+    daemon.stop()
+    lines = daemon.errors().splitlines()
+    assert len(lines) == 3 and [line.split()[0] for line in lines] == ["call=1", "call=2", "call=3"], lines
+    assert 'Snapshots/Stat key="k8\\x0a\\x22/x" status=NOT_FOUND ' in lines[0], lines
+    assert 'key="' + "k" * 128 + '..." status=' in lines[1], lines
+    assert "Health/Check status=OK ms=" in lines[2], lines
+    # Nobody reads the log: calls go on, and what was lost is counted.
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    filled = 0
+    try:
+        while True:
+            filled += os.write(writer, b"x" * 4096)
+    except BlockingIOError:
+        os.set_blocking(writer, True)
+    daemon = Daemon("log", "--access-log=all", log=os.fdopen(writer, "wb", buffering=0))
+    with daemon.channel() as channel:
+        for _ in range(100):
+            assert call(channel) == SERVING
+        while filled > 0:
+            filled -= len(os.read(reader, min(filled, 65536)))
+        assert call(channel) == SERVING
+        with os.fdopen(reader) as lines:
+            # The answer to the last of them may have come before its line.
+            line = lines.readline()
+            dropped = int(line.split()[0])
+            assert dropped in (99, 100) and line == f"{dropped} lines were dropped\n", line
+            line = lines.readline()
+            assert line.startswith(f"call={dropped + 1} "), line
+            daemon.stop()
 
 
 def fetch(address, request=b"GET /metrics HTTP/1.0\r\n\r\n"):
