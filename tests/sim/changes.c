@@ -159,12 +159,20 @@ WRAP(int, fdatasync, (int fd))
 
 WRAP(int, syncfs, (int fd))
 {
-	int slot;
+	struct file *file;
+	int r;
 
 	OUTSIDE(__real_syncfs(fd));
 	kernel_enter("syncfs", ERRORS_NONE);
-	slot = kernel_inode(fd, false);
-	return (int)kernel_answer(slot < 0 ? slot : model_flush());
+	r = kernel_inode(fd, false);
+	if (r >= 0)
+		r = model_flush();
+	file = kernel_file(fd);
+	if (!r && file->losses != model.losses)
+		r = -EIO;
+	if (file)
+		file->losses = model.losses;
+	return (int)kernel_answer(r);
 }
 
 /* Modes are not looked at: a thread may have a umask of its own. */

@@ -554,7 +554,7 @@ long ioctls_run(int fd, unsigned long request, void *argument)
 	case FS_IOC_FIEMAP:
 		if (((struct fiemap *)argument)->fm_flags & FIEMAP_FLAG_SYNC)
 			model_write_out(slot);
-		return 0;
+		return model_inode(slot)->lost ? -EIO : 0;
 	case FS_IOC_GETFLAGS:
 	case FS_IOC_SETFLAGS:
 		return ioctls_inode_flags(slot, argument, request == FS_IOC_SETFLAGS);

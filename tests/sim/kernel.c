@@ -90,6 +90,7 @@ int kernel_open_inode(int slot, int flags)
 	struct file *file = kernel_new_file(FILE_INODE, flags);
 
 	file->inode = slot;
+	file->losses = model.losses;
 	model_open(slot);
 	return kernel_install(file);
 }

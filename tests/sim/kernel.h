@@ -38,6 +38,8 @@ struct file {
 	/* Of a file of the model: its place; of a directory: the next entry. */
 	int inode;
 	uint64_t position;
+	/* The losses of data that its syncfs() has told, or that came before it was opened. */
+	unsigned losses;
 	/* flock(). */
 	bool locked;
 	/* Of an eventfd. */

@@ -469,6 +469,7 @@ int model_truncate(int slot, uint64_t size)
 		return -EROFS;
 	inode->size = size;
 	inode->disk_size = MIN(inode->disk_size, size);
+	inode->lost &= size != 0;
 	if (size < MODEL_DATA_BYTES)
 		memset(inode->data + size, 0, MODEL_DATA_BYTES - size);
 	inode->transid = now->transid;
@@ -826,8 +827,14 @@ void model_write_out(int slot)
 {
 	struct model_inode *inode = &now->inodes[slot];
 
-	if (inode->disk_size == inode->size)
+	if (inode->disk_size == inode->size || inode->lost)
 		return;
+	if (sim_chance(model.loss_chance)) {
+		sim_trace("the data of inode %llu is lost", (unsigned long long)inode->ino);
+		inode->lost = true;
+		model.losses++;
+		return;
+	}
 	inode->disk_size = inode->size;
 	inode->transid = now->transid;
 	model_root_of(slot)->ctransid = now->transid;
@@ -894,6 +901,8 @@ int model_fsync(int slot)
 	struct model_inode *inode = &now->inodes[slot];
 
 	model_write_out(slot);
+	if (inode->lost)
+		return -EIO;
 	if (inode->unlink_transid != now->transid && model.full_commit_transid != now->transid) {
 		/* The log waits for what is being written. */
 		int r = model_wait_durable(MIN(inode->transid, now->transid - 1));
@@ -970,6 +979,7 @@ static void model_idle(void)
 {
 	model.committing = model.aborted = false;
 	model.commits_good = 0;
+	model.loss_chance = model.losses = 0;
 	model.makers = model.pending_count = 0;
 	model.full_commit_transid = 0;
 	memset(model.opens, 0, sizeof(model.opens));
@@ -1016,6 +1026,7 @@ void model_cut(void)
 	for (unsigned i = 0; i < now->inodes_used; i++) {
 		struct model_inode *inode = &now->inodes[i];
 
+		inode->lost = false;
 		inode->size = MIN(inode->size, inode->disk_size);
 		if (inode->size < MODEL_DATA_BYTES)
 			memset(inode->data + inode->size, 0, MODEL_DATA_BYTES - inode->size);

@@ -15,7 +15,8 @@
  * commit. Data of a file reaches `image` only once it was written out (disk_size): by an fsync, a
  * flush, a snapshot of its subvolume, or by chance.
  *
- * A commit can fail: then nothing is changed any more, until the file system is mounted anew.
+ * A file's data can be lost when it is written out, which an fsync, a FIEMAP_FLAG_SYNC and a syncfs
+ * tell, and a flush does not. A commit can fail: then nothing is changed any more, until the file system is mounted anew.
  *
  * An fsync commits where the kernel's would: see model_fsync(). Else it writes the inode and its
  * name to `disk` at once, before the transaction that made it: the log tree.
@@ -68,6 +69,8 @@ struct model_inode {
 	char data[MODEL_DATA_BYTES];
 	/* FS_IMMUTABLE_FL, FS_APPEND_FL. */
 	unsigned flags;
+	/* Its data could not be written, and is in memory alone. */
+	bool lost;
 	/* MODEL_XATTR: its bytes; 0: it is not there. */
 	uint16_t xattr_size;
 	unsigned char xattr[MODEL_XATTR_BYTES];
@@ -131,6 +134,8 @@ struct model {
 	bool committing, aborted;
 	/* So many commits succeed before one fails; 0: all. */
 	unsigned commits_good;
+	/* Of 256 files that are written out, how many are lost; how often that was. */
+	unsigned loss_chance, losses;
 	/* Subvolumes are being made: none can be destroyed meanwhile. */
 	unsigned makers;
 	struct model_pending *pending[MODEL_PENDING];
@@ -212,7 +217,7 @@ int model_group_destroy(uint64_t id);
 int model_commit(void);
 int model_flush(void);
 int model_fsync(int slot);
-/* Let INODE's data be in the tree. */
+/* Let INODE's data be in the tree, or be lost. */
 void model_write_out(int slot);
 
 #endif

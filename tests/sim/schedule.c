@@ -332,6 +332,12 @@ static void schedule_check_swept(void)
 	}
 }
 
+/* Has anything failed on purpose? */
+static bool schedule_failed(void)
+{
+	return kernel.errors || model.aborted || model.losses;
+}
+
 /* ---- requests -------------------------------------------------------------------------------- */
 
 /* A change of LAYER is under way: both states are possible from now on. */
@@ -374,7 +380,7 @@ static void request_failed(const struct request *request, const struct varve_res
 	else if (layer && result->error == -EROFS && operation == VARVE_APPLY)
 		layer_known(request->layer, true, false);
 	/* Without privilege a size may be refused. */
-	else if (layer && !kernel.errors && !model.aborted && !(owner && schedule_sized(layer->id)))
+	else if (layer && !schedule_failed() && !(owner && schedule_sized(layer->id)))
 		sim_fail("%s of %s: %s", varve_operation_name(operation), layer->id,
 			 varve_strerror(result->failure, text, sizeof(text)));
 }
@@ -713,7 +719,7 @@ static struct varve_store *program_open(void)
 	config.fs_threads_max = 1 + sim_random(2);
 	config.commit_threads_max = 1 + sim_random(4);
 	config.backlog_max = sim_random(4) ? 0 : 2;
-	if (varve_open(&config, &store, &failure) && !kernel.errors && !model.aborted)
+	if (varve_open(&config, &store, &failure) && !schedule_failed())
 		sim_fail("open: %s", varve_strerror(&failure, text, sizeof(text)));
 	return store;
 }
@@ -732,7 +738,7 @@ static void *program_run(void *data)
 		while (program->left && program->in_flight < at_once) {
 			program->left--;
 			r = program_request(program);
-			if (r < 0 && !kernel.errors && !model.aborted)
+			if (r < 0 && !schedule_failed())
 				sim_fail("a request is refused: %d", r);
 			if (r < 0)
 				request_over(program->last);
@@ -836,6 +842,8 @@ static void schedule_choose(void)
 		kernel.full_from = 1 + sim_random(calls);
 		kernel.full_until = kernel.full_from + sim_random(calls);
 	}
+	if (sim_random(16) == 0)
+		model.loss_chance = 32;
 	emptied_in_sight = owner && (kernel.error_chance || kernel.full_until);
 	if (sim_random(16) == 0)
 		model.commits_good = model.commits + 1 + sim_random(8);
@@ -857,6 +865,7 @@ static bool schedule_go(void)
 	sim.steps = sim.cut_at = sim.kill_at = 0;
 	kernel.error_chance = model.commits_good = 0;
 	kernel.full_from = kernel.full_until = 0;
+	model.loss_chance = model.losses = 0;
 	if (end == SIM_FAILED)
 		return false;
 	/* A file system whose commit has failed is of use again when it is mounted anew. */

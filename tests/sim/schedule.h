@@ -2,7 +2,7 @@
 /*
  * A schedule: what one seed does. Up to three processes, of root or of a user without privilege,
  * open the same store and make random requests, and make subvolumes in layers, as users of those
- * do. Single calls fail, or the file system is full for some time, or a commit fails. Then the
+ * do. Single calls fail, the file system is full for some time, data is lost, or a commit fails. Then the
  * power is cut, or one of the processes is killed, or nothing happens; then another process opens
  * the store, sweeps it, and the result is checked.
  *
@@ -39,6 +39,8 @@ enum seeded_bug {
 	SEEDED_LIMIT_LATER,
 	/* the failure of a commit is ignored */
 	SEEDED_COMMIT_IGNORED,
+	/* that data was lost is ignored */
+	SEEDED_LOSS_IGNORED,
 	SEEDED_BUGS
 };
 

@@ -45,6 +45,12 @@ WRAP(int, fs_commit_directory, (int fd))
 	return seeded_bug == SEEDED_COMMIT_IGNORED ? 0 : r;
 }
 
+/* SEEDED_LOSS_IGNORED: whatever was lost. */
+WRAP(int, fs_flush_data, (int fd))
+{
+	return seeded_bug == SEEDED_LOSS_IGNORED ? fs_flush(fd) : __real_fs_flush_data(fd);
+}
+
 /* SEEDED_FLUSH_LATER: what was unpacked is written out some time. */
 WRAP(int, commit_flush, (struct op * op))
 {

@@ -24,6 +24,7 @@ static const char *const bug_names[SEEDED_BUGS] = {
 	[SEEDED_FLUSH_LATER] = "flush-later",
 	[SEEDED_LIMIT_LATER] = "limit-later",
 	[SEEDED_COMMIT_IGNORED] = "commit-ignored",
+	[SEEDED_LOSS_IGNORED] = "loss-ignored",
 };
 
 static const struct option options[] = {
