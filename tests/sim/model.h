@@ -16,7 +16,8 @@
  * flush, a snapshot of its subvolume, or by chance.
  *
  * A file's data can be lost when it is written out, which an fsync, a FIEMAP_FLAG_SYNC and a syncfs
- * tell, and a flush does not. A commit can fail: then nothing is changed any more, until the file system is mounted anew.
+ * tell, and a flush does not. A commit can fail: then nothing is changed any more, until the file
+ * system is mounted anew.
  *
  * An fsync commits where the kernel's would: see model_fsync(). Else it writes the inode and its
  * name to `disk` at once, before the transaction that made it: the log tree.

@@ -2,9 +2,9 @@
 /*
  * A schedule: what one seed does. Up to three processes, of root or of a user without privilege,
  * open the same store and make random requests, and make subvolumes in layers, as users of those
- * do. Single calls fail, the file system is full for some time, data is lost, or a commit fails. Then the
- * power is cut, or one of the processes is killed, or nothing happens; then another process opens
- * the store, sweeps it, and the result is checked.
+ * do. Single calls fail, the file system is full for some time, data is lost, or a commit fails.
+ * Then the power is cut, or one of the processes is killed, or nothing happens; then another
+ * process opens the store, sweeps it, and the result is checked.
  *
  * What is checked (varve_durability(7), engine/README.md):
  *
