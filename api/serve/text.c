@@ -45,6 +45,12 @@ const char *text_fault(struct text text)
 	size_t count;
 
 	while (text.count) {
+		/* Most are ASCII. */
+		if (*text.bytes && !(*text.bytes & 0x80)) {
+			text.bytes++;
+			text.count--;
+			continue;
+		}
 		count = text_character(text, &character);
 		if (!count)
 			return "not valid UTF-8";

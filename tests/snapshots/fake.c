@@ -62,6 +62,53 @@ void grpc_call_end(struct grpc_call *call, enum grpc_status status, const char *
 	call->message = NULL;
 }
 
+/* ---- what the service sees of the library ---------------------------------------------------- */
+
+int node_label_fault;
+
+int __real_varve_layer_label(struct varve_store *store, const char *id,
+			     const struct varve_label_options *options, varve_callback *callback,
+			     void *user_data, varve_request *ret_request);
+int __wrap_varve_layer_label(struct varve_store *store, const char *id,
+			     const struct varve_label_options *options, varve_callback *callback,
+			     void *user_data, varve_request *ret_request);
+
+/* A callback whose result is to be a failure. */
+struct label_fault {
+	varve_callback *callback;
+	void *user_data;
+	struct varve_failure failure;
+};
+
+static void label_fault_done(struct varve_store *store, const struct varve_result *result,
+			     void *user_data)
+{
+	struct label_fault *fault = user_data;
+	struct varve_result failed = *result;
+
+	ck_assert_int_eq(result->error, 0);
+	failed.error = fault->failure.error;
+	failed.failure = &fault->failure;
+	failed.record = NULL;
+	fault->callback(store, &failed, fault->user_data);
+}
+
+int __wrap_varve_layer_label(struct varve_store *store, const char *id,
+			     const struct varve_label_options *options, varve_callback *callback,
+			     void *user_data, varve_request *ret_request)
+{
+	struct label_fault *fault = test_alloc(sizeof(*fault));
+
+	fault->callback = callback;
+	fault->user_data = user_data;
+	fault->failure.error = node_label_fault;
+	fault->failure.operation = "label";
+	fault->failure.step = "DURABLE";
+	return __real_varve_layer_label(store, id, options,
+					node_label_fault ? label_fault_done : callback,
+					node_label_fault ? (void *)fault : user_data, ret_request);
+}
+
 /* ---- a node ---------------------------------------------------------------------------------- */
 
 static void node_said(void *data, const char *line)

@@ -289,6 +289,22 @@ START_TEST(test_cancelled_commits)
 }
 END_TEST
 
+/** A record that was written, and whose way to the disk failed: what is on disk is what counts. */
+START_TEST(test_commit_fails_late)
+{
+	struct node *node = start();
+	struct grpc_call *waits, *call;
+
+	node_label_fault = -EIO;
+	call = node_commit(node, "n", "a", LABELS("x=1"));
+	waits = node_key(node, "Remove", "a");
+	node_expect(node, call, GRPC_INTERNAL);
+	node_expect(node, waits, GRPC_NOT_FOUND);
+	node_label_fault = 0;
+	finish(node, "b active base {}\n" BASE "n committed base {x=1}\n");
+}
+END_TEST
+
 /** The daemon ends while calls are under way: each ends, and what is on disk is what counts. */
 START_TEST(test_end_of_daemon)
 {
@@ -314,4 +330,5 @@ END_TEST
 
 TEST_MAIN("races", test_prepare_is_seen, test_parent_goes, test_parent_stays, test_removals,
 	  test_commits_to_one_name, test_looks_during_commit, test_updates, test_cancelled_prepare,
-	  test_cancelled_prepares_at_all_times, test_cancelled_commits, test_end_of_daemon)
+	  test_cancelled_prepares_at_all_times, test_cancelled_commits, test_commit_fails_late,
+	  test_end_of_daemon)
