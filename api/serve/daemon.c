@@ -346,6 +346,9 @@ static void serve_destroy(struct serve *serve)
 	if (serve->server) {
 		serve->server->ended = NULL;
 		connection_cut_all(serve->server);
+		/* Calls that wait for room are ended by tasks. */
+		for (unsigned i = 0; i < SERVE_LAST_TURNS && loop_turn(serve->loop, 0) > 0; i++)
+			;
 	}
 	scraper_destroy(serve->scraper);
 	if (serve->store_source.data)

@@ -65,6 +65,8 @@
 #define SERVE_DRAIN_MS 10000
 /** Milliseconds that cancelled calls have to undo what they did. */
 #define SERVE_CUT_MS 5000
+/** Turns of the loop after that, for what needs no waiting. */
+#define SERVE_LAST_TURNS 64
 /** Bytes of a message about a failure of the store. */
 #define SERVE_FAILURE_BYTES 2048
 

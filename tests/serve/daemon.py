@@ -35,7 +35,10 @@ class Daemon:
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.settimeout(HANG_S)
         notify_path = tempfile.mktemp(dir=scratch)
-        self.notify.bind(notify_path)
+        # systemd's may have a path, or be an abstract one.
+        if fds:
+            notify_path = f"@varve-serve-{os.getpid()}-{name}-{os.path.basename(notify_path)}"
+        self.notify.bind(notify_path.replace("@", "\0", 1))
         self.log = log or tempfile.TemporaryFile()
         environment = dict(os.environ, NOTIFY_SOCKET=notify_path, **(environment or {}))
         if os.environ.get("VARVE_TEST_BACKEND") == "threads":
