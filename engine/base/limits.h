@@ -597,6 +597,10 @@
 #define RECORD_FIRST_BYTES 2048
 #define RECORD_CHUNKS_MAX 32
 
+/* Bytes of the blocks of an arena: at first, and at most. Half of them may be of no use. */
+#define ARENA_BLOCK_MIN (16 * 1024)
+#define ARENA_BLOCK_MAX (4 * 1024 * 1024)
+
 /* How often a layer whose mode keeps its owner out is opened while others do the same. */
 #define LAYER_OPEN_TRIES 8
 

@@ -45,6 +45,8 @@ struct list_name {
 
 struct list_op {
 	struct op op;
+	/* Names and records. */
+	struct arena arena;
 	/* The text of names found so far; NULL entries are no layers. */
 	char **names;
 	size_t count, capacity;
@@ -73,13 +75,10 @@ static struct list_name *list_name_of(char *text)
 	return container_of(text, struct list_name, text[0]);
 }
 
-/* Free the struct that holds the name TEXT, which may be NULL. */
-static void list_name_free(char *text)
+/* Forget the record of NAME. */
+static void list_drop_record(struct list_op *listing, struct list_name *name)
 {
-	if (!text)
-		return;
-	free(list_name_of(text)->record);
-	free(list_name_of(text));
+	record_free(&listing->arena, TAKE_PTR(name->record));
 }
 
 /* ---- NAMES ----------------------------------------------------------------------------------- */
@@ -98,9 +97,10 @@ static int list_add(void *data, const char *name)
 			  sizeof(*listing->names));
 	if (r)
 		return r;
-	copy = fault_calloc(fault, 1, sizeof(*copy) + strlen(name) + 1);
+	copy = arena_take(&listing->arena, fault, sizeof(*copy) + strlen(name) + 1);
 	if (!copy)
 		return -ENOMEM;
+	*copy = (struct list_name){ 0 };
 	memcpy(copy->uuid, listing->uuid, sizeof(copy->uuid));
 	strcpy(copy->text, name);
 	listing->names[listing->count++] = copy->text;
@@ -238,7 +238,7 @@ static void list_looked(struct call *call)
 	listing->looking--;
 	/* An entry that vanished, or is no subvolume, is no layer; one under a mount counts. */
 	if (judged < 0) {
-		list_name_free(TAKE_PTR(listing->names[look->index]));
+		listing->names[look->index] = NULL;
 		if (judged != -ENOENT && judged != -ENOTDIR && judged != -EINVAL && !listing->error)
 			listing->error = judged;
 	}
@@ -304,11 +304,11 @@ static int list_judge(struct list_op *listing, struct list_name *name)
 
 		/* 20,000 records of 48 KiB would take a gigabyte. */
 		if (!listing->give)
-			free(TAKE_PTR(name->record));
+			list_drop_record(listing, name);
 		if (r)
 			return r;
 	}
-	free(TAKE_PTR(name->record));
+	list_drop_record(listing, name);
 	return !listing->filters_count;
 }
 
@@ -316,7 +316,7 @@ static int list_judge(struct list_op *listing, struct list_name *name)
 static int list_judged(char **name, int result)
 {
 	if (!result)
-		list_name_free(TAKE_PTR(*name));
+		*name = NULL;
 	return MIN(result, 0);
 }
 
@@ -327,7 +327,6 @@ static int list_take_record(void *data, void *of, struct record *record)
 	char **text = of;
 	struct list_name *name = list_name_of(*text);
 
-	free(TAKE_PTR(name->record));
 	name->record = record;
 	return listing->op.request->cancelled ? -ECANCELED
 					      : list_judged(text, list_judge(listing, name));
@@ -384,7 +383,7 @@ static int list_read_name(struct list_op *listing, struct record_reader *reader,
 {
 	int r;
 
-	free(TAKE_PTR(name->record));
+	name->record = NULL;
 	r = record_reader_read(reader, name->text, &name->record);
 	return r && !record_unread(r) ? r : list_judge(listing, name);
 }
@@ -396,6 +395,7 @@ static int list_read_run(struct call *call)
 	struct record_reader reader;
 	int r = record_reader_begin(&reader, op_store(&listing->op));
 
+	reader.arena = &listing->arena;
 	/* The step may have begun anew. */
 	list_compact(listing);
 	if (!r)
@@ -460,8 +460,7 @@ static void list_release(struct op *op)
 {
 	struct list_op *listing = list_of(op);
 
-	for (size_t i = 0; i < listing->count; i++)
-		list_name_free(listing->names[i]);
+	arena_free(&listing->arena);
 	free(listing->names);
 	free(listing->records);
 	free(listing->looks);

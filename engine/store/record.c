@@ -124,7 +124,8 @@ static int record_read_once(struct record_reader *reader, const char *id,
 	else if (!r && total > (size_t)count)
 		r = record_read_chunks(reader, id, total);
 	return r ? r
-		 : record_parse(&reader->store->core.io.fault, reader->buffer, total, ret_record);
+		 : record_parse(&reader->store->core.io.fault, reader->arena, reader->buffer, total,
+				ret_record);
 }
 
 int record_reader_read(struct record_reader *reader, const char *id, struct record **ret_record)

@@ -53,6 +53,8 @@ struct record_reader {
 	struct xattr_dir dir;
 	/* RECORD_CONTENT_MAX bytes. */
 	unsigned char *buffer;
+	/* Where records are put; NULL: on the heap. Set by the caller, after the begin. */
+	struct arena *arena;
 };
 
 /* Begin to read: 0 or -errno. */

@@ -85,23 +85,32 @@ bool record_matches(const struct record *record, const char *const *filters, siz
 
 /* ---- in memory ------------------------------------------------------------------------------- */
 
-/* A record with room for so many labels and bytes; NULL without memory. */
-static struct record *record_new(struct fault *fault, size_t labels_count, size_t labels_bytes,
-				 size_t bytes_count)
+/* A record in ARENA with room for so many labels and bytes; NULL without memory. */
+static struct record *record_new(struct fault *fault, struct arena *arena, size_t labels_count,
+				 size_t labels_bytes, size_t bytes_count)
 {
-	struct record *record = fault_calloc(fault, 1,
-					     sizeof(*record) +
-						     labels_count * sizeof(*record->labels) +
-						     labels_bytes + bytes_count);
+	size_t size = sizeof(struct record) + labels_count * sizeof(char *) + labels_bytes +
+		      bytes_count;
+	struct record *record = arena ? arena_take(arena, fault, size)
+				      : fault_calloc(fault, 1, size);
 
 	if (!record)
 		return NULL;
+	*record = (struct record){ 0 };
 	record->labels_text = (char *)(record->labels + labels_count);
 	record->shown = (struct varve_layer_record){ .size = sizeof(record->shown),
 						     .labels = record->labels,
 						     .bytes = record->labels_text + labels_bytes,
 						     .bytes_count = bytes_count };
 	return record;
+}
+
+void record_free(struct arena *arena, struct record *record)
+{
+	if (arena)
+		arena_undo(arena, record);
+	else
+		free(record);
 }
 
 /* Append LABEL to RECORD, which has room for it. */
@@ -148,7 +157,7 @@ int record_apply(struct fault *fault, const struct record *old, const struct rec
 		}
 	if (count > VARVE_LABELS_MAX || text - count > VARVE_LABELS_BYTES_MAX)
 		return -E2BIG;
-	record = record_new(fault, count, text, bytes_count);
+	record = record_new(fault, NULL, count, text, bytes_count);
 	if (!record)
 		return -ENOMEM;
 	for (size_t i = 0; i < old_count; i++)
@@ -263,8 +272,8 @@ static bool record_take_labels(struct record *record, const char *text, size_t b
 	return !count && text == end;
 }
 
-int record_parse(struct fault *fault, const unsigned char *content, size_t count,
-		 struct record **ret_record)
+int record_parse(struct fault *fault, struct arena *arena, const unsigned char *content,
+		 size_t count, struct record **ret_record)
 {
 	struct record_header_stored header;
 	uint8_t uuid[BTRFS_UUID_SIZE];
@@ -278,7 +287,7 @@ int record_parse(struct fault *fault, const unsigned char *content, size_t count
 		return -EUCLEAN;
 	memcpy(&header, content, sizeof(header));
 	labels_bytes = le32toh(header.labels_bytes);
-	record = record_new(fault, le32toh(header.labels_count), labels_bytes,
+	record = record_new(fault, arena, le32toh(header.labels_count), labels_bytes,
 			    le32toh(header.bytes_count));
 	if (!record)
 		return -ENOMEM;
@@ -286,7 +295,7 @@ int record_parse(struct fault *fault, const unsigned char *content, size_t count
 	memcpy(record->uuid, uuid, sizeof(record->uuid));
 	if (!record_take_labels(record, (const char *)content + sizeof(header), labels_bytes,
 				le32toh(header.labels_count))) {
-		free(record);
+		record_free(arena, record);
 		return -EUCLEAN;
 	}
 	memcpy(record->labels_text + labels_bytes, content + sizeof(header) + labels_bytes,

@@ -21,6 +21,7 @@
 #ifndef VARVE_STORE_RECORD_CONTENT_H
 #define VARVE_STORE_RECORD_CONTENT_H
 
+#include "engine/base/arena.h"
 #include "engine/base/fault.h"
 #include "engine/base/limits.h"
 
@@ -31,7 +32,7 @@
 #define RECORD_CONTENT_MAX \
 	(RECORD_HEADER_BYTES + VARVE_LABELS_BYTES_MAX + VARVE_LABELS_MAX + VARVE_RECORD_BYTES_MAX)
 
-/* Labels and a record, in one block on the heap. */
+/* Labels and a record, in one block, on the heap if nothing else is said. */
 struct record {
 	/* What a caller is shown; its pointers lead into this block. */
 	struct varve_layer_record shown;
@@ -95,8 +96,14 @@ void record_store(const struct record *record, const uint8_t uuid[BTRFS_UUID_SIZ
 int record_header(const unsigned char *header, size_t count, size_t *ret_bytes,
 		  uint8_t ret_uuid[BTRFS_UUID_SIZE]);
 
-/* Parse CONTENT, all COUNT bytes: 0 and *RET_RECORD, -EUCLEAN, -ENOTSUP or -ENOMEM. */
-int record_parse(struct fault *fault, const unsigned char *content, size_t count,
-		 struct record **ret_record);
+/*
+ * Parse CONTENT, all COUNT bytes: 0 and *RET_RECORD, in ARENA (NULL: on the heap); -EUCLEAN,
+ * -ENOTSUP or -ENOMEM.
+ */
+int record_parse(struct fault *fault, struct arena *arena, const unsigned char *content,
+		 size_t count, struct record **ret_record);
+
+/* Free RECORD (NULL is fine), which is in ARENA (NULL: on the heap). */
+void record_free(struct arena *arena, struct record *record);
 
 #endif

@@ -84,7 +84,7 @@ static int record_scan_search(struct record_reader *reader, uint64_t tree,
 		if (!content)
 			continue;
 		/* What is not whole, damaged or not known is judged where it is read by name. */
-		r = record_parse(fault, content, count, &record);
+		r = record_parse(fault, reader->arena, content, count, &record);
 		if (!r)
 			r = take(data, file->of, record);
 		else if (r != -ENOMEM)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of engine/base: histograms, the inbox, lists, traces, faults, failures. */
+/* The parts of engine/base: histograms, the inbox, lists, traces, faults, failures, arenas. */
 #include "test.h"
 
+#include "engine/base/arena.h"
 #include "engine/base/failure.h"
 #include "engine/base/fault.h"
 #include "engine/base/histogram.h"
 #include "engine/base/inbox.h"
+#include "engine/base/limits.h"
 #include "engine/base/list.h"
 #include "engine/base/trace.h"
 
@@ -265,6 +267,49 @@ START_TEST(test_failure_path)
 }
 END_TEST
 
+/* ---- arena ----------------------------------------------------------------------------------- */
+
+START_TEST(test_arena)
+{
+	enum { COUNT = 12000 };
+	unsigned char **taken = test_alloc(COUNT * sizeof(*taken));
+	struct arena arena = { 0 };
+	struct fault fault = { 0 };
+
+	arena_free(&arena);
+	/* Each has its bytes to itself, aligned; also those that are larger than any block. */
+	for (size_t i = 0; i < COUNT; i++) {
+		size_t size = i == 5000 ? ARENA_BLOCK_MAX + 1 : i % 700;
+
+		taken[i] = arena_take(&arena, &fault, size);
+		ck_assert_ptr_nonnull(taken[i]);
+		ck_assert_uint_eq((uintptr_t)taken[i] % _Alignof(max_align_t), 0);
+		memset(taken[i], (int)(i % 251), size);
+	}
+	for (size_t i = 0; i < COUNT; i++) {
+		size_t size = i % 700, right = 0;
+
+		while (right < size && taken[i][right] == i % 251)
+			right++;
+		ck_assert_uint_eq(right, size);
+	}
+	/* What was taken last is given back, and nothing else. */
+	unsigned char *last = arena_take(&arena, &fault, 100);
+
+	arena_undo(&arena, taken[COUNT - 1]);
+	ck_assert_ptr_ne(arena_take(&arena, &fault, 0), last);
+	last = arena_take(&arena, &fault, 100);
+	arena_undo(&arena, last);
+	ck_assert_ptr_eq(arena_take(&arena, &fault, 50), last);
+	/* Without memory nothing changes. */
+	fault_arm(&fault, FAULT_ALLOCATION, 1, -ENOMEM, false);
+	ck_assert_ptr_null(arena_take(&arena, &fault, 2 * ARENA_BLOCK_MAX));
+	ck_assert_ptr_nonnull(arena_take(&arena, &fault, 2 * ARENA_BLOCK_MAX));
+	arena_free(&arena);
+	arena_undo(&arena, NULL);
+}
+END_TEST
+
 TEST_MAIN_UNIT("base", test_histogram_bound, test_histogram_percentiles, test_histogram_large,
 	       test_inbox_order, test_inbox_was_empty, test_list, test_trace, test_fault,
-	       test_failure_path)
+	       test_failure_path, test_arena)
