@@ -46,7 +46,7 @@ struct node {
 /** "KEY=VALUE" strings. */
 #define LABELS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
-/** While not 0: changes of records are made, and then fail with this error, as if it were the disk. */
+/** While not 0: changes of records are made, and then fail with this error. */
 extern int node_label_fault;
 
 /** Open HOME. */
