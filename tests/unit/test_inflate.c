@@ -23,7 +23,7 @@
 /* A size that takes several pieces, more than are held at once, and does not end with one. */
 #define LARGE_BYTES ((INFLATE_PIECES + 3) * STREAM_CHUNK_BYTES + 1234)
 /* Bytes of an archive that is read thousands of times. */
-#define SMALL_BYTES 700
+#define SMALL_BYTES 100
 /* What a bomb comes to. */
 #define BOMB_BYTES (10ull << 30)
 /* How much a process may grow over it: by the pieces, 1 MiB, the decoder, and libraries. */
