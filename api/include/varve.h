@@ -1462,8 +1462,10 @@ void varve_label_options_init(struct varve_label_options *options, size_t size);
  * version has stored it), -EROFS, -ENOSPC, -EACCES, -ECANCELED, -EIO. Refused: -EINVAL (a label
  * without a key or '=' or of more than VARVE_LABEL_BYTES_MAX bytes, a key with '=' or control
  * characters, a key twice), -E2BIG (too many labels, a record of more than VARVE_RECORD_BYTES_MAX).
- * Privilege: write access to HOME/.varve. After a failure the old state; where only the wait for
- * the disk failed, the new one. A crash leaves the old or the new state, whole.
+ * Privilege: write access to HOME/.varve. Where programs in the layer keep its owner out by the
+ * mode of its root, that is changed while the root is opened; a crash then leaves it changed. After
+ * a failure the old state; where only the wait for the disk failed, the new one. A crash leaves the
+ * old or the new state, whole.
  */
 int varve_layer_label(struct varve_store *store, const char *id,
 		      const struct varve_label_options *options, varve_callback *callback,
