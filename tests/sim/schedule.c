@@ -63,6 +63,8 @@ struct request {
 	struct layer *layer, *to;
 	/* Of a limit: the new one. */
 	uint64_t bytes;
+	/* Of a freeze: the layer is read-only then. */
+	bool read_only;
 	/* Of a sync: the versions that there were. */
 	unsigned versions[LAYERS_OWN];
 };
@@ -374,7 +376,8 @@ static void request_failed(const struct request *request, const struct varve_res
 		layer_known(request->layer, true, false);
 	else if (layer && result->error == -ENOENT &&
 		 (operation == VARVE_REMOVE || operation == VARVE_LABEL ||
-		  operation == VARVE_FLUSH || operation == VARVE_QUOTA || operation == VARVE_APPLY))
+		  operation == VARVE_FLUSH || operation == VARVE_QUOTA ||
+		  operation == VARVE_APPLY || operation == VARVE_FREEZE))
 		layer_known(request->layer, false, false);
 	/* It was made read-only. */
 	else if (layer && result->error == -EROFS && operation == VARVE_APPLY)
@@ -450,6 +453,24 @@ static void request_applied(const struct request *request)
 		schedule_check_content(&model.disk, true, id, schedule_find(&model.disk, path));
 }
 
+/* The layer of REQUEST is read-only, or writable, and so it is on the disk, if it is there. */
+static void request_frozen(const struct request *request)
+{
+	const char *id = request->layer->id;
+	struct model_image *images[] = { &model.now, &model.disk };
+
+	for (unsigned i = 0; i < 2; i++) {
+		int subvolumes = schedule_find(images[i], "subvolumes");
+		const struct model_entry *entry = model_find(images[i], subvolumes, id);
+		const struct model_inode *inode = entry ? &images[i]->inodes[entry->inode] : NULL;
+
+		if (inode && images[i]->roots[inode->root].read_only != request->read_only)
+			sim_fail("layer %s is %s%s after a %s", id,
+				 request->read_only ? "writable" : "read-only",
+				 i ? " on the disk" : "", request->read_only ? "freeze" : "thaw");
+	}
+}
+
 /* REQUEST is over, whatever it came to. */
 static void request_over(struct request *request)
 {
@@ -480,6 +501,8 @@ static void request_ended(struct varve_store *store, const struct varve_result *
 		request_resized(layer, request->bytes);
 	else if (layer && request->operation == VARVE_APPLY)
 		request_applied(request);
+	else if (layer && request->operation == VARVE_FREEZE)
+		request_frozen(request);
 	else if (layer && request->operation != VARVE_LABEL)
 		layer_known(layer,
 			    request->operation == VARVE_CREATE || request->operation == VARVE_FLUSH,
@@ -621,6 +644,20 @@ static int request_limit(struct program *program, struct layer *layer)
 				 NULL);
 }
 
+/* Make LAYER read-only or writable, if it is there. */
+static int request_freeze(struct program *program, struct layer *layer)
+{
+	struct request *request = request_new(program, VARVE_FREEZE, layer);
+
+	layer->busy = true;
+	layer->version++;
+	request->read_only = sim_random(2);
+	sim_trace("%s %s", request->read_only ? "freeze" : "thaw", layer->id);
+	return varve_layer_freeze(program->store, layer->id,
+				  request->read_only ? 0 : VARVE_FREEZE_THAW, request_ended,
+				  request, NULL);
+}
+
 /* Make LAYER durable, if it is there. */
 static int request_flush(struct program *program, struct layer *layer)
 {
@@ -692,7 +729,8 @@ static int program_request(struct program *program)
 	if (kind == 5 && schedule_labelled(layer->id))
 		return request_label(program, layer);
 	if (kind == 8)
-		return request_flush(program, layer);
+		return sim_random(2) ? request_flush(program, layer)
+				     : request_freeze(program, layer);
 	if (kind == 4 && !layer->live.absent && !other->busy && !other->live.present)
 		return request_rename(program, layer, other);
 	return sim_random(layer->live.present ? 4 : 16) ? request_create(program, layer, layer->id)
