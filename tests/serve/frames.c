@@ -181,11 +181,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rig_release(rig);
 	rig_run(rig);
 	/* Nothing is left of it. */
-	ck_assert_uint_eq(rig->server->connections_count, 0);
-	ck_assert_uint_eq(rig->server->calls_count, 0);
-	ck_assert_uint_eq(rig->server->calls_owned, 0);
-	ck_assert_uint_eq(rig->server->input_bytes, 0);
-	ck_assert_uint_eq(rig->server->output_bytes, 0);
-	ck_assert_uint_eq(rig->flooding, 0);
+	rig_require(rig->server->connections_count == 0);
+	rig_require(rig->server->calls_count == 0);
+	rig_require(rig->server->calls_owned == 0);
+	rig_require(rig->server->input_bytes == 0);
+	rig_require(rig->server->output_bytes == 0);
+	rig_require(rig->flooding == 0);
 	return 0;
 }

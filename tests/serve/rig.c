@@ -35,7 +35,7 @@ static void rig_cancelled(struct grpc_call *call, void *data)
 {
 	struct rig *rig = data;
 
-	ck_assert(grpc_call_cancelled(call));
+	rig_require(grpc_call_cancelled(call));
 	rig->cancels++;
 }
 
@@ -44,7 +44,7 @@ static void rig_hold(struct grpc_call *call, const ProtobufCMessage *message, vo
 {
 	struct rig *rig = service;
 
-	ck_assert_uint_lt(rig->held_count, RIG_CALLS_MAX);
+	rig_require(rig->held_count < RIG_CALLS_MAX);
 	rig->held[rig->held_count++] = call;
 	rig->held_total++;
 	grpc_call_on_cancel(call, rig_cancelled, rig);
@@ -81,7 +81,7 @@ static void rig_flood_room(struct grpc_call *call, void *data)
 		grpc_call_end(call, GRPC_OK, NULL);
 		return;
 	}
-	test_error(grpc_call_send(call, &message.base), 0);
+	rig_require(grpc_call_send(call, &message.base) == 0);
 	flood->sent += sizeof(bytes);
 	if (rig->server->output_bytes > rig->flood_waiting_max)
 		rig->flood_waiting_max = rig->server->output_bytes;
@@ -135,10 +135,10 @@ struct rig *rig_create(const struct server_limits *limits)
 {
 	struct rig *rig = test_alloc(sizeof(*rig));
 
-	test_error(loop_create(&rig->loop), 0);
-	test_error(grpc_server_create(rig->loop, limits, &rig->server), 0);
-	test_error(health_create(rig->server, &rig->health), 0);
-	test_error(grpc_server_add(rig->server, rig_methods, rig), 0);
+	rig_require(loop_create(&rig->loop) == 0);
+	rig_require(grpc_server_create(rig->loop, limits, &rig->server) == 0);
+	rig_require(health_create(rig->server, &rig->health) == 0);
+	rig_require(grpc_server_add(rig->server, rig_methods, rig) == 0);
 	rig->server->recorded = rig_recorded;
 	rig->server->recorded_data = rig;
 	return rig;
@@ -153,11 +153,11 @@ void rig_destroy(struct rig *rig)
 	rig_run(rig);
 	connection_cut_all(rig->server);
 	rig_run(rig);
-	ck_assert(server_idle(rig->server));
-	ck_assert_uint_eq(rig->server->calls_count, 0);
-	ck_assert_uint_eq(rig->server->connections_count, 0);
-	ck_assert_uint_eq(rig->server->input_bytes, 0);
-	ck_assert_uint_eq(rig->server->output_bytes, 0);
+	rig_require(server_idle(rig->server));
+	rig_require(rig->server->calls_count == 0);
+	rig_require(rig->server->connections_count == 0);
+	rig_require(rig->server->input_bytes == 0);
+	rig_require(rig->server->output_bytes == 0);
 	grpc_server_destroy(rig->server);
 	health_destroy(rig->health);
 	loop_destroy(rig->loop);
@@ -167,9 +167,8 @@ int rig_connect_raw(struct rig *rig)
 {
 	int fds[2];
 
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds),
-			 0);
-	test_error(connection_accept(rig->server, fds[1], getpid()), 0);
+	rig_require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0);
+	rig_require(connection_accept(rig->server, fds[1], getpid()) == 0);
 	return fds[0];
 }
 
@@ -188,7 +187,7 @@ static int rig_on_header(nghttp2_session *session, const nghttp2_frame *frame, c
 {
 	struct rig_call *call = rig_call_of(session, frame->hd.stream_id);
 
-	ck_assert_ptr_nonnull(call);
+	rig_require(call != NULL);
 	if (!strcmp((const char *)name, ":status"))
 		call->http = atoi((const char *)value);
 	if (!strcmp((const char *)name, "grpc-status"))
@@ -272,15 +271,14 @@ struct rig_client *rig_connect(struct rig *rig)
 	client->rig = rig;
 	client->goaway = -1;
 	client->fd = rig_connect_raw(rig);
-	ck_assert_int_eq(nghttp2_session_callbacks_new(&callbacks), 0);
+	rig_require(nghttp2_session_callbacks_new(&callbacks) == 0);
 	nghttp2_session_callbacks_set_on_header_callback(callbacks, rig_on_header);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, rig_on_frame);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, rig_on_data);
 	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, rig_on_close);
-	ck_assert_int_eq(nghttp2_session_client_new(&client->session, callbacks, client), 0);
+	rig_require(nghttp2_session_client_new(&client->session, callbacks, client) == 0);
 	nghttp2_session_callbacks_del(callbacks);
-	ck_assert_int_eq(nghttp2_submit_settings(client->session, NGHTTP2_FLAG_NONE, &settings, 1),
-			 0);
+	rig_require(nghttp2_submit_settings(client->session, NGHTTP2_FLAG_NONE, &settings, 1) == 0);
 	client->next = rig->clients;
 	rig->clients = client;
 	return client;
@@ -347,8 +345,8 @@ struct rig_call *rig_call_raw(struct rig_client *client, const char *path, const
 	call->request_size = size;
 	/* What is not to end is said after this, before anything is sent. */
 	call->stream = nghttp2_submit_request(client->session, NULL, nv, used, &provider, call);
-	ck_assert_int_gt(call->stream, 0);
-	ck_assert_uint_lt(client->calls_count, RIG_CALLS_MAX);
+	rig_require(call->stream > 0);
+	rig_require(client->calls_count < RIG_CALLS_MAX);
 	client->calls[client->calls_count++] = call;
 	return call;
 }
@@ -365,9 +363,8 @@ struct rig_call *rig_call(struct rig_client *client, const char *method, const c
 
 void rig_reset(struct rig_client *client, struct rig_call *call)
 {
-	ck_assert_int_eq(nghttp2_submit_rst_stream(client->session, NGHTTP2_FLAG_NONE, call->stream,
-						   NGHTTP2_CANCEL),
-			 0);
+	rig_require(nghttp2_submit_rst_stream(client->session, NGHTTP2_FLAG_NONE, call->stream,
+					      NGHTTP2_CANCEL) == 0);
 }
 
 /** Let CLIENT read and write. Return whether anything happened. */
@@ -399,14 +396,13 @@ static bool rig_client_run(struct rig_client *client)
 			}
 		}
 	}
-	ck_assert_int_eq(size, 0);
+	rig_require(size == 0);
 	if (client->deaf)
 		return happened;
 	while ((size = recv(client->fd, bytes, sizeof(bytes), 0)) > 0) {
 		happened = true;
 		client->bytes += (uint64_t)size;
-		ck_assert_int_eq(nghttp2_session_mem_recv(client->session, bytes, (size_t)size),
-				 size);
+		rig_require(nghttp2_session_mem_recv(client->session, bytes, (size_t)size) == size);
 	}
 	if (size == 0 || errno != EAGAIN)
 		client->gone = happened = true;
@@ -419,7 +415,7 @@ static bool rig_step(struct rig *rig, int wait_ms)
 	int count = loop_turn(rig->loop, wait_ms);
 	bool happened;
 
-	ck_assert_int_ge(count, 0);
+	rig_require(count >= 0);
 	happened = count > 0;
 	for (struct rig_client *client = rig->clients; client; client = client->next)
 		happened |= rig_client_run(client);
@@ -450,7 +446,7 @@ void rig_wait(struct rig *rig, struct rig_call *call)
 
 void rig_expect(const struct rig_call *call, enum grpc_status status, const char *text)
 {
-	ck_assert(call->closed);
+	rig_require(call->closed);
 	ck_assert_msg(call->status == (int)status, "status %d (%s), error %u, instead of %d",
 		      call->status, call->text, call->error, (int)status);
 	ck_assert_msg(strstr(call->text, text) != NULL, "'%s' has no '%s'", call->text, text);

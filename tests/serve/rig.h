@@ -18,10 +18,21 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "connection.h"
 #include "health.h"
 #include "server.h"
+
+/** Abort unless CONDITION holds: this is used without Check, too. */
+#define rig_require(condition)                                                                  \
+	do {                                                                                    \
+		if (!(condition)) {                                                             \
+			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+			abort();                                                                \
+		}                                                                               \
+	} while (0)
 
 #define RIG_CALLS_MAX 8192
 #define RIG_FLOOD_BYTES 20000
