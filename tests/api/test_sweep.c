@@ -37,7 +37,7 @@ static void write_quota(const char *home, const char *id)
 /* Sweep, and assert what it reports. */
 static void assert_sweep(struct varve_store *store, uint64_t trash, uint64_t quota_files)
 {
-	struct varve_sweep_report report = { sizeof(report), 77, 77, 77, 77, 77 };
+	struct varve_sweep_report report = { sizeof(report), 77, 77, 77, 77, 77, 77 };
 	struct varve_failure failure;
 	test_ok(varve_sweep_wait(store, &report, &failure), &failure);
 	ck_assert_uint_eq(report.trash_removed, trash);
