@@ -180,7 +180,8 @@ static int unpack_file(struct unpack *unpack, struct archive *archive, struct ar
 	if (!r)
 		r = unpack_check(unpack, "futimens", RET_NERRNO(futimens(fd, times)));
 	/* No wait, and so no barrier; but the flush finds little left to do. */
-	if (!r && unpack->writeback)
+	if (!r && unpack->writeback &&
+	    unpack->lib.archive_entry_size(entry) >= WRITEBACK_FILE_BYTES_MIN)
 		r = unpack_check(unpack, "sync_file_range",
 				 RET_NERRNO(sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE)));
 	fd_close(fd);

@@ -431,6 +431,12 @@
 #define XZ_DICTIONARY_BYTES_MAX (64 * 1024 * 1024)
 #define XZ_MEMORY_BYTES_MAX (XZ_DICTIONARY_BYTES_MAX + 8 * 1024 * 1024)
 
+/*
+ * Files that are unpacked begin to be written to disk at once where they have so many bytes. For
+ * small ones that takes longer than it saves (docs/measurements.md).
+ */
+#define WRITEBACK_FILE_BYTES_MIN (64 * 1024)
+
 /* Pieces of STREAM_CHUNK_BYTES that are decompressed ahead of the thread that unpacks. */
 #define INFLATE_PIECES 4
 

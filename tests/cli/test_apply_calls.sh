@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # varve-test: mount=yes root=yes backend=any
-# A file without attributes takes five system calls where a layer is made from an archive: strace counts those of archives with more and
+# A file without attributes takes four system calls where a layer is made from an archive: strace counts those of archives with more and
 # with fewer files. Whatever the umask is, and what a directory lets files inherit, they have their modes and owners.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
@@ -10,7 +10,7 @@ command -v strace >/dev/null || { echo "needs strace"; exit 77; }
 lib_start pool
 layers="$home/subvolumes"
 
-readonly DIRECTORIES=5 FEW=50 MORE=150 CALLS_MOST=5
+readonly DIRECTORIES=5 FEW=50 MORE=150 CALLS_MOST=4
 umask 022
 
 # Pack $1 files in each directory as $scratch/$1.tar.
@@ -41,6 +41,14 @@ if (((more - few) * 10 > files * (10 * CALLS_MOST + 1))); then
 	sed -E 's/^[0-9]+ +([a-z0-9_]+)\(.*/\1/' "$scratch/trace" | sort | uniq -c | sort -rn | head
 	lib_fail "$((more - few)) calls for $files files more"
 fi
+
+# A large file begins to be written at once, and takes one more.
+! grep -q sync_file_range "$scratch/trace" || lib_fail "small files are written one by one"
+mkdir "$scratch/large"
+head -c 1000000 /dev/urandom >"$scratch/large/file"
+tar -C "$scratch/large" -cf "$scratch/large.tar" file
+calls_of large >/dev/null
+(($(grep -c 'sync_file_range(' "$scratch/trace") == 1)) || lib_fail "a large file does not begin to be written"
 
 # ---- modes and owners ----------------------------------------------------------------------------------------------------
 
