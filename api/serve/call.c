@@ -39,6 +39,15 @@ static void call_drop_input(struct grpc_call *call)
 	call->input = NULL;
 }
 
+/** Drop the message of CALL as fields. */
+static void call_drop_message(struct grpc_call *call)
+{
+	protobuf_c_message_free_unpacked(call->message, &call->allocator);
+	call->message = NULL;
+	call->server->held_bytes -= call->unpacked_bytes;
+	call->unpacked_bytes = 0;
+}
+
 /** Free CALL once its stream is closed and no service has it. */
 static void call_release(struct grpc_call *call)
 {
@@ -51,7 +60,7 @@ static void call_release(struct grpc_call *call)
 	loop_task_stop(&call->task);
 	call_drop_output(call);
 	call_drop_input(call);
-	protobuf_c_message_free_unpacked(call->message, &call->allocator);
+	call_drop_message(call);
 	free(call->path);
 	free(call->text);
 	free(call);
@@ -196,8 +205,11 @@ static void call_decide(struct grpc_call *call, enum grpc_status status, char *t
 	call->text = text;
 	loop_timer_stop(call->server->loop, &call->deadline);
 	call_drop_input(call);
-	if (!call->owned)
+	if (!call->owned) {
 		call_report(call);
+		/* The client may take the answer late. */
+		call_drop_message(call);
+	}
 	call_push(call);
 }
 
@@ -303,12 +315,16 @@ static void call_task_run(void *data)
 static void *call_allocate(void *data, size_t size)
 {
 	struct grpc_call *call = data;
+	struct grpc_server *server = call->server;
 
-	if (size > GRPC_UNPACKED_BYTES_MAX - call->unpacked_bytes) {
-		call->unpacked_bytes = GRPC_UNPACKED_BYTES_MAX + 1u;
+	if (size > GRPC_UNPACKED_BYTES_MAX - call->unpacked_bytes)
+		call->limit = GRPC_UNPACKED_BYTES_MAX;
+	else if (size > server->limits.held_bytes_max - server->held_bytes)
+		call->limit = server->limits.held_bytes_max;
+	if (call->limit)
 		return NULL;
-	}
 	call->unpacked_bytes += size;
+	server->held_bytes += size;
 	return malloc(size);
 }
 
@@ -509,10 +525,12 @@ void call_received(struct grpc_call *call)
 	}
 	call->message = protobuf_c_message_unpack(call->method->request, &call->allocator,
 						  call->input_size, call->input);
-	if (!call->message && call->unpacked_bytes > GRPC_UNPACKED_BYTES_MAX) {
+	if (!call->message && call->limit) {
 		call_refuse(call, GRPC_RESOURCE_EXHAUSTED,
-			    "the fields of the message need more than %u bytes",
-			    GRPC_UNPACKED_BYTES_MAX);
+			    call->limit == GRPC_UNPACKED_BYTES_MAX
+				    ? "the fields of the message need more than %zu bytes"
+				    : "the requests under way need more than %zu bytes",
+			    call->limit);
 		return;
 	}
 	if (!call->message) {

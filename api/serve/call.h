@@ -59,6 +59,8 @@ struct grpc_call {
 	ProtobufCMessage *message;
 	ProtobufCAllocator allocator;
 	size_t unpacked_bytes;
+	/** The limit that the message exceeded; 0: none. */
+	size_t limit;
 
 	/** Messages that wait to be sent, and how much of the first has been. */
 	struct call_piece *output, **output_end;

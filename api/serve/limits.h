@@ -10,6 +10,8 @@
  * struct of some fifty in memory.
  */
 #define GRPC_UNPACKED_BYTES_MAX (64u << 20)
+/** Bytes that the requests of all calls under way may take: a Watch keeps its request for ever. */
+#define GRPC_HELD_BYTES_MAX (128u << 20)
 /** Bytes of all requests that are being received. */
 #define GRPC_INPUT_BYTES_MAX (64u << 20)
 /** Bytes of all answers that wait for their clients. */

@@ -14,6 +14,7 @@ const struct server_limits server_limits_default = {
 	.stall_ms = GRPC_STALL_MS,
 	.input_bytes_max = GRPC_INPUT_BYTES_MAX,
 	.output_bytes_max = GRPC_OUTPUT_BYTES_MAX,
+	.held_bytes_max = GRPC_HELD_BYTES_MAX,
 };
 
 int grpc_server_create(struct loop *loop, const struct server_limits *limits,

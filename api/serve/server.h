@@ -26,7 +26,7 @@ struct server_limits {
 	unsigned streams_max, connections_max;
 	unsigned resets_max, resets_per_second;
 	unsigned stall_ms;
-	size_t input_bytes_max, output_bytes_max;
+	size_t input_bytes_max, output_bytes_max, held_bytes_max;
 };
 
 /** The limits of limits.h. */
@@ -74,6 +74,8 @@ struct grpc_server {
 	uint64_t calls_total;
 	/** Bytes of requests and answers in memory. */
 	size_t input_bytes, output_bytes;
+	/** Bytes of the requests of calls under way, as fields. */
+	size_t held_bytes;
 	/** Take no new calls, and end when none is left. */
 	bool draining;
 	/** Run with RECORDED_DATA for each call that has ended; may be NULL. */

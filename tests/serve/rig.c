@@ -158,6 +158,7 @@ void rig_destroy(struct rig *rig)
 	rig_require(rig->server->connections_count == 0);
 	rig_require(rig->server->input_bytes == 0);
 	rig_require(rig->server->output_bytes == 0);
+	rig_require(rig->server->held_bytes == 0);
 	grpc_server_destroy(rig->server);
 	health_destroy(rig->health);
 	loop_destroy(rig->loop);

@@ -531,6 +531,40 @@ START_TEST(test_unpacked_bound)
 }
 END_TEST
 
+/** Requests that are under way for as long as the client wants. */
+START_TEST(test_held_bound)
+{
+	struct server_limits limits = server_limits_default;
+	struct rig_client *client;
+	struct rig_call *last;
+	struct rig *rig;
+	size_t before;
+	char *name;
+
+	limits.held_bytes_max = 3u << 20;
+	rig = rig_create(&limits);
+	client = rig_connect(rig);
+	name = test_alloc((1 << 20) + 1);
+	memset(name, 'x', 1 << 20);
+	rig_run(rig);
+	before = memory();
+	for (unsigned i = 0; i < 20; i++) {
+		last = rig_call(client, "Hold", name);
+		rig_run(rig);
+	}
+	ck_assert_uint_eq(rig->held_count, 2);
+	rig_expect(last, GRPC_RESOURCE_EXHAUSTED, "under way");
+	expect_memory(before + 20 * (1 << 20));
+	/* One that has ended gives its bytes back, also when its client takes no answer. */
+	rig_release(rig);
+	ck_assert_uint_eq(rig->server->held_bytes, 0);
+	last = rig_call(client, "Echo", name);
+	rig_wait(rig, last);
+	rig_expect(last, GRPC_OK, "");
+	rig_destroy(rig);
+}
+END_TEST
+
 START_TEST(test_many_connections)
 {
 	struct server_limits limits = server_limits_default;
@@ -616,5 +650,5 @@ TEST_MAIN_UNIT("hostile", test_no_preface, test_half_frames, test_reset_storm,
 	       test_resets_between_answers, test_refused_storm, test_ping_flood,
 	       test_settings_flood, test_continuation_flood, test_large_headers, test_deaf_client,
 	       test_closed_window, test_stalled_request, test_input_bound, test_output_bound,
-	       test_unpacked_bound, test_many_connections, test_call_while_draining,
+	       test_unpacked_bound, test_held_bound, test_many_connections, test_call_while_draining,
 	       test_answers_while_it_dies)
