@@ -4,12 +4,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
-#include <unistd.h>
+
+#include "complain.h"
 
 #define ACCESS_TEXT_BYTES_MAX 512
 /** Room for the line about those that were dropped. */
@@ -65,7 +65,6 @@ const char *access_status_name(enum grpc_status status)
 /** Write the lines, unless that would block; in front of them how many were dropped before. */
 static void access_write(struct access *access)
 {
-	struct pollfd poll_fd = { .fd = access->fd, .events = POLLOUT };
 	char notice[ACCESS_NOTICE_BYTES];
 	struct iovec parts[] = { { notice, 0 }, { access->buffer, access->size } };
 
@@ -75,8 +74,7 @@ static void access_write(struct access *access)
 		parts[0].iov_len = (size_t)snprintf(notice, sizeof(notice),
 						    "%" PRIu64 " lines were dropped\n",
 						    access->dropped);
-	if (poll(&poll_fd, 1, 0) == 1 && poll_fd.revents & POLLOUT &&
-	    writev(access->fd, parts, 2) >= 0) {
+	if (complain_can(access->fd) && writev(access->fd, parts, 2) >= 0) {
 		access->dropped = 0;
 	} else {
 		for (size_t i = 0; i < access->size; i++)

@@ -29,9 +29,11 @@
  *	config.c	lines for the configuration of containerd
  *	daemon.c	from the start to the end
  */
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <varve.h>
 
@@ -49,11 +51,22 @@ static int main_list(int argc, char **argv)
 	return i < argc && !strcmp(argv[i], "list") ? i : 0;
 }
 
+/** Open the standard streams that are closed: else a file of the store would be one of them. */
+static void main_open_streams(void)
+{
+	/* The lowest free descriptor is the missing one; to use it fails, as it did before. */
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct serve_options options;
 	int status, list = main_list(argc, argv);
 
+	main_open_streams();
 	if (list) {
 		/* The word goes, the options stay. */
 		memmove(argv + list, argv + list + 1, (size_t)(argc - list) * sizeof(*argv));

@@ -311,6 +311,34 @@ def case_log():
             daemon.stop()
 
 
+def case_streams():
+    """A daemon that is started without standard streams writes no log into a file of the store."""
+    closed = ["/bin/bash", "-c", 'exec "$0" "$@" <&- >&- 2>&-', os.path.join(BUILD, "varve-serve")]
+    daemon = Daemon("streams", "--access-log=all", command=closed)
+    with daemon.channel() as channel:
+        assert call(channel) == SERVING
+    for fd in range(3):
+        assert os.readlink(f"/proc/{daemon.process.pid}/fd/{fd}") == "/dev/null", fd
+    daemon.stop()
+    # Messages wait for no reader.
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    try:
+        while True:
+            os.write(writer, b"x" * 4096)
+    except BlockingIOError:
+        os.set_blocking(writer, True)
+    daemon = Daemon("streams", log=os.fdopen(writer, "wb", buffering=0))
+    os.chmod(daemon.path, 0o666)
+    os.chmod(scratch, 0o711)
+    program = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", program, daemon.path], user=NOBODY, group=NOBODY, extra_groups=[], check=True)
+    with daemon.channel() as channel:
+        assert call(channel) == SERVING
+    daemon.stop()
+    os.close(reader)
+
+
 def fetch(address, request=b"GET /metrics HTTP/1.0\r\n\r\n"):
     """Ask ADDRESS by HTTP; return the status line and the body."""
     client = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)

@@ -650,5 +650,5 @@ TEST_MAIN_UNIT("hostile", test_no_preface, test_half_frames, test_reset_storm,
 	       test_resets_between_answers, test_refused_storm, test_ping_flood,
 	       test_settings_flood, test_continuation_flood, test_large_headers, test_deaf_client,
 	       test_closed_window, test_stalled_request, test_input_bound, test_output_bound,
-	       test_unpacked_bound, test_held_bound, test_many_connections, test_call_while_draining,
-	       test_answers_while_it_dies)
+	       test_unpacked_bound, test_held_bound, test_many_connections,
+	       test_call_while_draining, test_answers_while_it_dies)
