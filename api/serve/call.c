@@ -316,6 +316,7 @@ static void *call_allocate(void *data, size_t size)
 {
 	struct grpc_call *call = data;
 	struct grpc_server *server = call->server;
+	void *memory;
 
 	if (size > GRPC_UNPACKED_BYTES_MAX - call->unpacked_bytes)
 		call->limit = GRPC_UNPACKED_BYTES_MAX;
@@ -323,9 +324,14 @@ static void *call_allocate(void *data, size_t size)
 		call->limit = server->limits.held_bytes_max;
 	if (call->limit)
 		return NULL;
+	memory = malloc(size);
+	if (!memory) {
+		call->starved = true;
+		return NULL;
+	}
 	call->unpacked_bytes += size;
 	server->held_bytes += size;
-	return malloc(size);
+	return memory;
 }
 
 /** Free what call_allocate() gave. */
@@ -531,6 +537,10 @@ void call_received(struct grpc_call *call)
 				    ? "the fields of the message need more than %zu bytes"
 				    : "the requests under way need more than %zu bytes",
 			    call->limit);
+		return;
+	}
+	if (!call->message && call->starved) {
+		call_refuse(call, GRPC_RESOURCE_EXHAUSTED, "no memory");
 		return;
 	}
 	if (!call->message) {

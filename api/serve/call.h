@@ -61,6 +61,8 @@ struct grpc_call {
 	size_t unpacked_bytes;
 	/** The limit that the message exceeded; 0: none. */
 	size_t limit;
+	/** Memory ran out for it. */
+	bool starved;
 
 	/** Messages that wait to be sent, and how much of the first has been. */
 	struct call_piece *output, **output_end;

@@ -2,6 +2,7 @@
 /* varve-test: backend=any mount=no root=no */
 /* Clients that mean harm, or are broken: each is bounded or cut, and the others are served. */
 #include <malloc.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -565,6 +566,43 @@ START_TEST(test_held_bound)
 }
 END_TEST
 
+START_TEST(test_no_memory)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	printf("not with a sanitizer, which has its own way to be out of memory\n");
+#else
+	struct rig *rig = rig_create(NULL);
+	struct rig_client *client = rig_connect(rig);
+	size_t size = GRPC_MESSAGE_BYTES_MAX - WIRE_PREFIX_BYTES;
+	uint8_t *body = test_alloc(WIRE_PREFIX_BYTES + GRPC_MESSAGE_BYTES_MAX);
+	struct rlimit limit = { 0, RLIM_INFINITY };
+	unsigned long pages;
+	struct rig_call *call;
+	FILE *file;
+
+	wire_prefix(body, GRPC_MESSAGE_BYTES_MAX);
+	memcpy(body + WIRE_PREFIX_BYTES, "\12\xfb\xff\xff\7", 5);
+	memset(body + WIRE_PREFIX_BYTES + 5, 'x', size);
+	rig_run(rig);
+	/* Room for the bytes of the message, not for its fields as well. */
+	file = fopen("/proc/self/statm", "re");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(fscanf(file, "%lu", &pages), 1);
+	fclose(file);
+	limit.rlim_cur = pages * (size_t)sysconf(_SC_PAGESIZE) + GRPC_MESSAGE_BYTES_MAX / 2 * 3;
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+	call = rig_call_raw(client, "/test.Test/Echo", body,
+			    WIRE_PREFIX_BYTES + GRPC_MESSAGE_BYTES_MAX, NULL);
+	rig_wait(rig, call);
+	rig_expect(call, GRPC_RESOURCE_EXHAUSTED, "no memory");
+	limit.rlim_cur = RLIM_INFINITY;
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+	expect_alive(rig);
+	rig_destroy(rig);
+#endif
+}
+END_TEST
+
 START_TEST(test_many_connections)
 {
 	struct server_limits limits = server_limits_default;
@@ -650,5 +688,5 @@ TEST_MAIN_UNIT("hostile", test_no_preface, test_half_frames, test_reset_storm,
 	       test_resets_between_answers, test_refused_storm, test_ping_flood,
 	       test_settings_flood, test_continuation_flood, test_large_headers, test_deaf_client,
 	       test_closed_window, test_stalled_request, test_input_bound, test_output_bound,
-	       test_unpacked_bound, test_held_bound, test_many_connections,
+	       test_unpacked_bound, test_held_bound, test_no_memory, test_many_connections,
 	       test_call_while_draining, test_answers_while_it_dies)
