@@ -302,16 +302,29 @@ void node_await_ready(struct node *node)
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
+static void *kept_allocate(void *data, size_t size)
+{
+	return test_alloc(size);
+}
+
+static void kept_free(void *data, void *piece)
+{
+}
+
+void *node_unpack(const ProtobufCMessageDescriptor *descriptor, const void *bytes, size_t count)
+{
+	ProtobufCAllocator allocator = { kept_allocate, kept_free, NULL };
+	ProtobufCMessage *message = protobuf_c_message_unpack(descriptor, &allocator, count, bytes);
+
+	ck_assert_ptr_nonnull(message);
+	return message;
+}
+
 const void *node_answer(const struct grpc_call *call, size_t number,
 			const ProtobufCMessageDescriptor *descriptor)
 {
-	ProtobufCMessage *message;
-
 	ck_assert_uint_lt(number, call->answers_count);
-	message = protobuf_c_message_unpack(descriptor, NULL, call->answers[number].count,
-					    call->answers[number].bytes);
-	ck_assert_ptr_nonnull(message);
-	return message;
+	return node_unpack(descriptor, call->answers[number].bytes, call->answers[number].count);
 }
 
 static char *text_of(ProtobufCBinaryData field)

@@ -113,6 +113,9 @@ char *node_keys(struct node *node, const char *const *filters);
 /** The only mount of CALL, as text: "TYPE SOURCE OPTION,OPTION"; the source without the home. */
 char *node_mount(struct node *node, const struct grpc_call *call);
 
+/** Unpack a message of DESCRIPTOR, which lives as long as the process. */
+void *node_unpack(const ProtobufCMessageDescriptor *descriptor, const void *bytes, size_t count);
+
 /** The answer of CALL as a message of DESCRIPTOR, never freed. */
 const void *node_answer(const struct grpc_call *call, size_t number,
 			const ProtobufCMessageDescriptor *descriptor);

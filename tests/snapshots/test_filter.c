@@ -60,8 +60,7 @@ static char *taken(const char *const *filters)
 			text = test_path("%s%c", text, "abcd"[i]);
 		snapshot_free(snapshots[i]);
 	}
-	if (!r)
-		filter_set_free(set);
+	filter_set_free(set);
 	if (r == -EINVAL)
 		return test_path("!%s", reason);
 	test_error(r, 0);

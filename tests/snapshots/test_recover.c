@@ -36,8 +36,7 @@ static Record__Snapshot *get_record(struct varve_store *store, const char *id)
 	Record__Snapshot *message;
 
 	test_ok(varve_layer_record_wait(store, id, &record, &failure), &failure);
-	message = record__snapshot__unpack(NULL, record->bytes_count, record->bytes);
-	ck_assert_ptr_nonnull(message);
+	message = node_unpack(&record__snapshot__descriptor, record->bytes, record->bytes_count);
 	free(record);
 	return message;
 }
