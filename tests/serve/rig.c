@@ -95,6 +95,7 @@ static void rig_flood(struct grpc_call *call, const ProtobufCMessage *message, v
 
 	flood->rig = service;
 	flood->rig->flooding++;
+	flood->rig->flood_total++;
 	rig_flood_room(call, flood);
 }
 
