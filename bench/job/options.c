@@ -40,30 +40,14 @@ struct option {
 };
 
 static const char *const workload_names[] = {
-	[BENCH_NOOP] = "noop",
-	[BENCH_CREATE] = "create",
-	[BENCH_SNAPSHOT] = "snapshot",
-	[BENCH_REMOVE] = "remove",
-	[BENCH_GET] = "get",
-	[BENCH_USAGE] = "usage",
-	[BENCH_WALK] = "walk",
-	[BENCH_CHOWN] = "chown",
-	[BENCH_RELABEL] = "relabel",
-	[BENCH_CHANGES] = "changes",
-	[BENCH_DIFF] = "diff",
-	[BENCH_QUOTA] = "quota",
-	[BENCH_APPLY] = "apply",
-	[BENCH_DIFFSIZE] = "diffsize",
-	[BENCH_INFO] = "info",
-	[BENCH_EXISTS] = "exists",
-	[BENCH_LIST] = "list",
-	[BENCH_SYNC] = "sync",
-	[BENCH_SWEEP] = "sweep",
-	[BENCH_COMMIT] = "commit",
-	[BENCH_FLUSH] = "flush",
-	[WORKLOAD_CHURN] = "churn",
-	[WORKLOAD_MIX] = "mix",
-	NULL,
+	[BENCH_NOOP] = "noop",       [BENCH_CREATE] = "create",     [BENCH_SNAPSHOT] = "snapshot",
+	[BENCH_REMOVE] = "remove",   [BENCH_GET] = "get",           [BENCH_USAGE] = "usage",
+	[BENCH_WALK] = "walk",       [BENCH_CHOWN] = "chown",       [BENCH_RELABEL] = "relabel",
+	[BENCH_CHANGES] = "changes", [BENCH_DIFF] = "diff",         [BENCH_QUOTA] = "quota",
+	[BENCH_APPLY] = "apply",     [BENCH_DIFFSIZE] = "diffsize", [BENCH_INFO] = "info",
+	[BENCH_EXISTS] = "exists",   [BENCH_LIST] = "list",         [BENCH_SYNC] = "sync",
+	[BENCH_SWEEP] = "sweep",     [BENCH_COMMIT] = "commit",     [BENCH_FLUSH] = "flush",
+	[WORKLOAD_CHURN] = "churn",  [WORKLOAD_MIX] = "mix",        NULL,
 };
 static const char *const churn_names[] = { "set", "forkjoin", "pipeline", NULL };
 static const char *const fixture_names[] = { "flat", "image", NULL };
