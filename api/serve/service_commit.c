@@ -103,6 +103,8 @@ static void commit_written(struct varve_store *store, const struct varve_result 
 	}
 	/* Where only the wait for the disk failed, the record is the new one. */
 	commit->failure = *result->failure;
+	/* A look that is cancelled would leave the index behind the disk. */
+	grpc_call_on_cancel(rpc->call, NULL, NULL);
 	if (varve_layer_record(store, commit_layer(commit, layer), commit_looked, commit,
 			       &rpc->request))
 		rpc_fail(rpc, &commit->failure, NULL);

@@ -65,6 +65,7 @@ void grpc_call_end(struct grpc_call *call, enum grpc_status status, const char *
 /* ---- what the service sees of the library ---------------------------------------------------- */
 
 int node_label_fault;
+unsigned node_label_failures;
 
 int __real_varve_layer_label(struct varve_store *store, const char *id,
 			     const struct varve_label_options *options, varve_callback *callback,
@@ -87,6 +88,7 @@ static void label_fault_done(struct varve_store *store, const struct varve_resul
 	struct varve_result failed = *result;
 
 	ck_assert_int_eq(result->error, 0);
+	node_label_failures++;
 	failed.error = fault->failure.error;
 	failed.failure = &fault->failure;
 	failed.record = NULL;

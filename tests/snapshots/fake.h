@@ -48,6 +48,8 @@ struct node {
 
 /** While not 0: changes of records are made, and then fail with this error. */
 extern int node_label_fault;
+/** How many have failed so. */
+extern unsigned node_label_failures;
 
 /** Open HOME. */
 struct node *node_open(char *home);

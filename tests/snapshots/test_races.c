@@ -305,6 +305,25 @@ START_TEST(test_commit_fails_late)
 }
 END_TEST
 
+/** The same, and the client goes while the record is read. */
+START_TEST(test_commit_fails_late_and_is_cancelled)
+{
+	struct node *node = start();
+	struct grpc_call *call;
+
+	node_label_fault = -EIO;
+	call = node_commit(node, "n", "a", LABELS("x=1"));
+	while (!node_label_failures) {
+		node_await_ready(node);
+		varve_dispatch(node->store, 1);
+	}
+	node_label_fault = 0;
+	ck_assert(!call->ended);
+	node_cancel(call);
+	finish(node, "b active base {}\n" BASE "n committed base {x=1}\n");
+}
+END_TEST
+
 /** The daemon ends while calls are under way: each ends, and what is on disk is what counts. */
 START_TEST(test_end_of_daemon)
 {
@@ -331,4 +350,4 @@ END_TEST
 TEST_MAIN("races", test_prepare_is_seen, test_parent_goes, test_parent_stays, test_removals,
 	  test_commits_to_one_name, test_looks_during_commit, test_updates, test_cancelled_prepare,
 	  test_cancelled_prepares_at_all_times, test_cancelled_commits, test_commit_fails_late,
-	  test_end_of_daemon)
+	  test_commit_fails_late_and_is_cancelled, test_end_of_daemon)
