@@ -351,6 +351,11 @@ static void serve_destroy(struct serve *serve)
 			;
 	}
 	scraper_destroy(serve->scraper);
+	/* What is stuck in the kernel would hold up the end, too: a death at any time is safe. */
+	if (serve->over) {
+		complain("work in flight does not end; it is left as by a crash");
+		_exit(EXIT_FAILURE);
+	}
 	if (serve->store_source.data)
 		loop_remove(serve->loop, &serve->store_source);
 	varve_close(serve->store);

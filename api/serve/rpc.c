@@ -141,6 +141,9 @@ static enum grpc_status rpc_status(int error)
 	case -ENOTSUP:
 	case -EBUSY:
 	case -EROFS:
+	/* A swap file in use is in the layer; something is mounted over it. */
+	case -ETXTBSY:
+	case -EXDEV:
 		return GRPC_FAILED_PRECONDITION;
 	case -ENOENT:
 		return GRPC_NOT_FOUND;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 # The cases of test_snapshots.sh; each has a home and a socket of its own. `snapshots.py CASE...` runs some.
+import ctypes
 import json
 import os
 import random
@@ -213,6 +214,51 @@ def remove_if(daemon, key):
         daemon.call("Remove", key=key)
     except grpc.RpcError as error:
         assert error.code() == StatusCode.NOT_FOUND, error
+
+
+def case_mounted_over():
+    """A layer that something is mounted over: a state that its owner can end, no fault of the daemon."""
+    daemon = Daemon("mounted")
+    source = daemon.call("Prepare", key=b"k").mounts[0].source
+    subprocess.run(["mount", "-t", "tmpfs", "none", source], check=True)
+    try:
+        daemon.fails(StatusCode.FAILED_PRECONDITION, "Usage", key=b"k")
+        daemon.fails(StatusCode.FAILED_PRECONDITION, "Commit", key=b"k", name=b"n")
+    finally:
+        subprocess.run(["umount", source], check=True)
+    daemon.call("Commit", key=b"k", name=b"n")
+    daemon.stop()
+
+
+def case_stuck():
+    """A file system that answers nothing over a layer: its calls wait, others do not, and the daemon ends."""
+    if not os.path.exists("/dev/fuse"):
+        print("no /dev/fuse")
+        return
+    daemon = Daemon("stuck")
+    source = daemon.call("Prepare", key=b"k").mounts[0].source
+    fuse = os.open("/dev/fuse", os.O_RDWR)
+    options = b"fd=%d,rootmode=40000,user_id=0,group_id=0" % fuse
+    assert ctypes.CDLL(None).mount(b"none", source.encode(), b"fuse.stuck", 0, options) == 0
+    try:
+        stuck = daemon.start_call("Usage", key=b"k")
+        daemon.call("Prepare", key=b"other")
+        daemon.call("Usage", key=b"other")
+        daemon.call("Remove", key=b"other")
+        assert not stuck.done()
+        daemon.process.terminate()
+        try:
+            stuck.result()
+        except grpc.RpcError:
+            pass
+        assert daemon.process.wait(HANG_S) == 1
+    finally:
+        subprocess.run(["umount", "-l", source], check=True)
+        os.close(fuse)
+    daemon.channel.close()
+    daemon.start()
+    assert daemon.list() == ["k"]
+    daemon.stop()
 
 
 def case_slow_reader():
