@@ -13,6 +13,12 @@
 #define RIG_READ_BYTES 65536
 #define RIG_HEADERS_MAX 16
 
+void rig_fail(const char *file, int line, const char *condition)
+{
+	fprintf(stderr, "%s:%d: not so: %s\n", file, line, condition);
+	abort();
+}
+
 /* ---- the service ----------------------------------------------------------------------------- */
 
 /** Echo. */

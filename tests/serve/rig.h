@@ -18,21 +18,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "connection.h"
 #include "health.h"
 #include "server.h"
 
-/** Abort unless CONDITION holds: this is used without Check, too. */
-#define rig_require(condition)                                                                  \
-	do {                                                                                    \
-		if (!(condition)) {                                                             \
-			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
-			abort();                                                                \
-		}                                                                               \
-	} while (0)
+/** Abort unless IS holds: this is used without Check, too. */
+#define rig_require(is) ((is) ? (void)0 : rig_fail(__FILE__, __LINE__, #is))
+
+/** Say that CONDITION, in LINE of FILE, does not hold, and abort. */
+void rig_fail(const char *file, int line, const char *condition) __attribute__((noreturn));
 
 #define RIG_CALLS_MAX 8192
 #define RIG_FLOOD_BYTES 20000
