@@ -425,10 +425,16 @@ static void create_check_inherits(struct create *create)
 {
 	struct varve_store *store = op_store(&create->op);
 	uint64_t number;
+	int r;
 
-	create->inherits = create->quota == VARVE_QUOTA_FULL && create->source && !create->size &&
-			   store->layout.privileged && !subvol_number(create->source_fd, &number) &&
-			   !qgroup_limited(&store->fs, QUOTA_GROUP(0, number), 0);
+	if (create->quota != VARVE_QUOTA_FULL || !create->source || create->size ||
+	    !store->layout.privileged)
+		return;
+	r = subvol_number(create->source_fd, &number);
+	if (!r)
+		r = qgroup_limited(&store->fs, QUOTA_GROUP(0, number), 0);
+	/* A look that fails does not tell that there is no limit. */
+	create->inherits = r <= 0 && r != -ENOENT;
 	if (create->inherits)
 		create->op.direct = false;
 }
