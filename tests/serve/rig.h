@@ -40,7 +40,7 @@ struct rig {
 	/** The calls of Hold that are not released. */
 	struct grpc_call *held[RIG_CALLS_MAX];
 	unsigned held_count, held_total, cancels;
-	/** How much Flood sends, how much it has queued at most, and calls of it, now and in all. */
+	/** How much Flood sends, how much it has queued at most; its calls, now and in all. */
 	size_t flood_bytes, flood_waiting_max;
 	unsigned flooding, flood_total;
 	/** The records of calls that have ended, by status. */
