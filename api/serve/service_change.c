@@ -197,8 +197,12 @@ static bool update_edit(struct rpc *rpc, const Snapshots__Info *info,
 			const Snapshots__FieldMask *mask, struct label *list, size_t *count)
 {
 	static const char all[] = "labels", prefix[] = "labels.";
+	size_t last_all = 0;
 	char quoted[256];
 
+	for (size_t i = 0; i < mask->n_paths; i++)
+		if (text_equal(text_of_field(&mask->paths[i]), text_of_string(all)))
+			last_all = i;
 	for (size_t i = 0; i < mask->n_paths; i++) {
 		struct text path = text_of_field(&mask->paths[i]);
 
@@ -212,6 +216,9 @@ static bool update_edit(struct rpc *rpc, const Snapshots__Info *info,
 				.value = update_value(info->labels, info->n_labels, key),
 			};
 		} else if (text_equal(path, text_of_string(all))) {
+			/* The last one undoes what came before: a mask may name it a thousand times. */
+			if (i < last_all)
+				continue;
 			*count = 0;
 			if (!rpc_take_labels(rpc, info->labels, info->n_labels, list, count))
 				return false;

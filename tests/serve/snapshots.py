@@ -167,6 +167,13 @@ def case_hostile():
     text = daemon.fails(StatusCode.INVALID_ARGUMENT, "List", filters=[b"name~=^(.+.+)+[!0]$", b"labels.x~=("])
     assert "regular expression" in text, text
     daemon.fails(StatusCode.INVALID_ARGUMENT, "Update", pb.UpdateRequest())
+    # All labels a thousand times: the last field counts, and the loop is not busy with the others.
+    request = pb.UpdateRequest(info=pb.Info(name=b"/../", labels=[pb.Label(key=b"%d" % i, value=b"v" * 1900) for i in range(8000)]))
+    request.update_mask.paths.extend([b"labels"] * 1024)
+    daemon.fails(StatusCode.INVALID_ARGUMENT, "Update", request)
+    del request.info.labels[2:]
+    request.update_mask.paths[:] = [b"labels.0", b"labels", b"labels.x", b"labels", b"labels.1"]
+    assert [label.key for label in daemon.call("Update", request).info.labels] == [b"0", b"1"]
     # Fields that nobody knows, of a later version of containerd, are ignored.
     unknown = pb.KeyRequest.FromString(pb.KeyRequest(key=b"/../").SerializeToString() + b"\x9a\x06\x03abc")
     assert daemon.call("Stat", unknown).info.name == b"/../"
