@@ -216,7 +216,7 @@ static bool update_edit(struct rpc *rpc, const Snapshots__Info *info,
 				.value = update_value(info->labels, info->n_labels, key),
 			};
 		} else if (text_equal(path, text_of_string(all))) {
-			/* The last one undoes what came before: a mask may name it a thousand times. */
+			/* The last one undoes what came before: a thousand of them cost as one. */
 			if (i < last_all)
 				continue;
 			*count = 0;
