@@ -91,15 +91,15 @@ static char *memory_of(size_t size)
 }
 
 /* The class of SIZE bytes. */
-static unsigned arena_class(size_t size)
+static unsigned sim_arena_class(size_t size)
 {
 	return size <= 16 ? 0 : (unsigned)(60 - __builtin_clzl(size - 1));
 }
 
-void *arena_take(struct process *process, size_t size)
+void *sim_arena_take(struct process *process, size_t size)
 {
-	struct arena *arena = &process->arena;
-	unsigned class = arena_class(size);
+	struct sim_arena *arena = &process->arena;
+	unsigned class = sim_arena_class(size);
 	char *memory;
 
 	if (class >= SIM_ARENA_CLASSES)
@@ -118,7 +118,7 @@ void *arena_take(struct process *process, size_t size)
 }
 
 /* The process whose memory is at MEMORY; NULL: none. */
-static struct process *arena_owner(const void *memory)
+static struct process *sim_arena_owner(const void *memory)
 {
 	for (unsigned i = 0; i < SIM_PROCESSES_MAX; i++) {
 		struct process *process = &sim.processes[i];
@@ -130,16 +130,16 @@ static struct process *arena_owner(const void *memory)
 	return NULL;
 }
 
-size_t arena_size(const void *memory)
+size_t sim_arena_size(const void *memory)
 {
-	return arena_owner(memory) ? 16ul << ((const char *)memory)[-ARENA_HEADER] : 0;
+	return sim_arena_owner(memory) ? 16ul << ((const char *)memory)[-ARENA_HEADER] : 0;
 }
 
-void arena_give(struct process *process, void *memory)
+void sim_arena_give(struct process *process, void *memory)
 {
 	unsigned class = (unsigned)((char *)memory)[-ARENA_HEADER];
 
-	if (arena_owner(memory) != process)
+	if (sim_arena_owner(memory) != process)
 		sim_fail("memory of another process is freed");
 	memcpy(memory, &process->arena.free[class], sizeof(void *));
 	process->arena.free[class] = memory;

@@ -46,7 +46,7 @@
 #define SIM_FOREVER UINT64_MAX
 
 /* The memory of a process: handed out in order, taken back as a whole. */
-struct arena {
+struct sim_arena {
 	char *base;
 	size_t used;
 	/* What was given back, by the size. */
@@ -64,7 +64,7 @@ struct process {
 	/* Tasks of it that have not ended; the first one, with which it ends. */
 	unsigned tasks;
 	struct task *main;
-	struct arena arena;
+	struct sim_arena arena;
 };
 
 enum task_state { TASK_FREE, TASK_RUNNABLE, TASK_BLOCKED, TASK_ENDED };
@@ -198,12 +198,12 @@ void task_wake(const void *on, bool all);
 void task_yield(void);
 
 /* Memory of PROCESS; NULL where there is none left. */
-void *arena_take(struct process *process, size_t size);
+void *sim_arena_take(struct process *process, size_t size);
 
 /* How many bytes there are at MEMORY; 0: it is not memory of a process. */
-size_t arena_size(const void *memory);
+size_t sim_arena_size(const void *memory);
 
 /* Give MEMORY back. */
-void arena_give(struct process *process, void *memory);
+void sim_arena_give(struct process *process, void *memory);
 
 #endif

@@ -41,7 +41,7 @@ WRAP(void *, malloc, (size_t size))
 	void *memory;
 
 	OUTSIDE(__real_malloc(size));
-	memory = arena_take(sim.current->process, size);
+	memory = sim_arena_take(sim.current->process, size);
 	if (!memory)
 		errno = ENOMEM;
 	return memory;
@@ -60,15 +60,15 @@ WRAP(void, free, (void *memory))
 {
 	if (!memory)
 		return;
-	if (!arena_size(memory))
+	if (!sim_arena_size(memory))
 		__real_free(memory);
 	else
-		arena_give(sim.current->process, memory);
+		sim_arena_give(sim.current->process, memory);
 }
 
 WRAP(void *, realloc, (void *old, size_t size))
 {
-	size_t room = old ? arena_size(old) : 0;
+	size_t room = old ? sim_arena_size(old) : 0;
 	void *memory;
 
 	if (!sim.current || (old && !room))
