@@ -251,6 +251,7 @@ static int serve_load(struct serve *serve)
 	struct snapshots_options options = {
 		.home = serve->options->home,
 		.commit_relaxed = serve->options->commit_relaxed,
+		.usage_exact = serve->options->usage_exact,
 		.say = serve_say,
 	};
 	struct varve_failure failure;

@@ -27,6 +27,7 @@ enum {
 	OPTION_ACCESS_LOG,
 	OPTION_COMMIT,
 	OPTION_QUOTA,
+	OPTION_USAGE,
 	OPTION_NO_URING,
 	OPTION_SHARED_HOME,
 	OPTION_STORE_OPT,
@@ -51,6 +52,8 @@ static const struct {
 	  "Commit answers when all is on disk, durable, or before, relaxed (durable)" },
 	{ OPTION_QUOTA, "quota", "MODE",
 	  "for the label max-size: simple, full, off, or as it runs: keep (keep)" },
+	{ OPTION_USAGE, "usage", "HOW",
+	  "Usage counts what is on disk, written, or flushes first, exact (written)" },
 	{ OPTION_NO_URING, "no-uring", NULL, "do not use io_uring" },
 	{ OPTION_SHARED_HOME, "allow-shared-home", NULL,
 	  "use a store's directory that other users can change" },
@@ -157,6 +160,12 @@ static int options_take(struct serve_options *options, int number)
 		return OPTIONS_USAGE;
 	case OPTION_QUOTA:
 		return options_add_quota(options, optarg);
+	case OPTION_USAGE:
+		options->usage_exact = !strcmp(optarg, "exact");
+		if (options->usage_exact || !strcmp(optarg, "written"))
+			return 0;
+		complain("--usage %s: not written or exact", optarg);
+		return OPTIONS_USAGE;
 	case OPTION_NO_URING:
 		options->store_flags |= VARVE_OPEN_NO_URING;
 		return 0;

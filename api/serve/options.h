@@ -25,6 +25,8 @@ struct serve_options {
 	enum access_level access;
 	/** Commit answers before the disk does. */
 	bool commit_relaxed;
+	/** Usage flushes the file system first. */
+	bool usage_exact;
 	/** Of varve_open(): flags, "KEY=VALUE" strings, NULL last, and what to trace. */
 	uint64_t store_flags;
 	const char **store_options;

@@ -38,7 +38,7 @@ struct snapshots {
 	char *subvolumes;
 	/** Of the next layer. */
 	uint64_t next_number;
-	bool commit_relaxed;
+	bool commit_relaxed, usage_exact;
 	/** The calls under way. */
 	struct link rpcs;
 };

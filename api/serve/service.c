@@ -83,6 +83,7 @@ int snapshots_open(struct varve_store *store, const struct snapshots_options *op
 	}
 	snapshots->store = store;
 	snapshots->commit_relaxed = options->commit_relaxed;
+	snapshots->usage_exact = options->usage_exact;
 	link_init(&snapshots->rpcs);
 	r = snapshots_load(snapshots, options, ret_failure);
 	if (r) {

@@ -26,6 +26,8 @@ struct snapshots_options {
 	const char *home;
 	/** Commit answers before the data and the record are on disk. */
 	bool commit_relaxed;
+	/** Usage of an active snapshot counts what is not written to disk yet: it flushes first. */
+	bool usage_exact;
 	/** Take a line about what was found at the start. NULL: it goes to standard error. */
 	void (*say)(void *say_data, const char *line);
 	/** Passed to say(). */

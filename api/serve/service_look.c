@@ -251,18 +251,22 @@ static void usage_begin(struct rpc *rpc)
 	const Snapshots__KeyRequest *request = (const Snapshots__KeyRequest *)rpc->message;
 	struct snapshot *snapshot = rpc_find(rpc, text_of_field(&request->key));
 	struct usage *usage = (struct usage *)rpc;
+	uint64_t flags = VARVE_USAGE_DELTA;
 	char layer[SNAPSHOT_LAYER_SIZE];
 	int r;
 
 	if (!snapshot)
 		return;
+	/* What is measured of a committed one is kept, and has to be exact. */
+	if (snapshot->kind == SNAPSHOT_ACTIVE && !rpc->service->usage_exact)
+		flags |= VARVE_USAGE_NO_FLUSH;
 	if (snapshot->kind == SNAPSHOT_VIEW || snapshot->usage_known) {
 		usage_answer(rpc, snapshot->usage_bytes, snapshot->usage_inodes);
 		return;
 	}
 	usage->number = snapshot->number;
-	r = varve_layer_usage(rpc->service->store, snapshot_layer(snapshot->number, layer),
-			      VARVE_USAGE_DELTA, usage_measured, usage, &rpc->request);
+	r = varve_layer_usage(rpc->service->store, snapshot_layer(snapshot->number, layer), flags,
+			      usage_measured, usage, &rpc->request);
 	if (r)
 		rpc_refused(rpc, r, NULL);
 }

@@ -13,7 +13,7 @@ go_start() {
 	[[ -z "$(gofmt -l "$root/tests/serve/go")" ]] || fail "not as gofmt has it: $(gofmt -l "$root/tests/serve/go")"
 	if [[ -z "${SNAPSHOTTER_COMMAND:-}" ]]; then
 		[[ -x "$build/varve-serve" ]] || skip "needs libnghttp2-dev, libprotobuf-c-dev and protobuf-c-compiler, with which to build"
-		SNAPSHOTTER_COMMAND="$(cd "$build" && pwd)/varve serve --home {root} --socket {socket} --access-log none"
+		SNAPSHOTTER_COMMAND="$(cd "$build" && pwd)/varve serve --home {root} --socket {socket} --access-log none --usage exact"
 		if [[ "${VARVE_TEST_BACKEND:-uring}" == threads ]]; then
 			SNAPSHOTTER_COMMAND+=" --no-uring"
 		fi
