@@ -4,10 +4,13 @@
  * another process may have made it meanwhile. A look that fails is no answer: the other layer keeps
  * its labels.
  */
-#include "test.h"
+#include "quota.h"
 
 #include <fcntl.h>
+#include <linux/btrfs.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -70,4 +73,51 @@ START_TEST(test_failed_look)
 }
 END_TEST
 
-TEST_MAIN("looks", test_failed_look)
+/* The next look for a limit fails; where the layer must not be when the snapshot is made. */
+static _Atomic bool limit_fails;
+static char *unseen;
+
+/* These stand for the C library's. */
+__attribute__((visibility("default"))) int openat(int fd, const char *path, int flags, ...)
+{
+	va_list arguments;
+	va_start(arguments, flags);
+	mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
+	va_end(arguments);
+	if (!strncmp(path, "qgroups/0_", 10) && atomic_exchange(&limit_fails, false)) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_openat, fd, path, flags, mode);
+}
+
+__attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, ...)
+{
+	va_list arguments;
+	va_start(arguments, request);
+	void *argument = va_arg(arguments, void *);
+	va_end(arguments);
+	int r = (int)syscall(SYS_ioctl, fd, request, argument);
+	if (request == BTRFS_IOC_SNAP_CREATE_V2 && unseen)
+		ck_assert(!test_exists(unseen));
+	return r;
+}
+
+START_TEST(test_limit_of_parent)
+{
+	/* A snapshot that is to have no limit is never seen with that of its parent. */
+	char *home = test_home();
+	struct varve_store *store = open_in_mode(home, VARVE_QUOTA_FULL);
+
+	test_error(create_with(store, "parent", NULL, "size=8m", 0), 0);
+	unseen = test_layer(home, "layer");
+	limit_fails = true;
+	test_error(create_with(store, "layer", "parent", NULL, 0), 0);
+	unseen = NULL;
+	ck_assert(!limit_fails);
+	assert_limit(store, home, "layer", 0);
+	test_close(store);
+}
+END_TEST
+
+TEST_MAIN("looks", test_failed_look, test_limit_of_parent)
