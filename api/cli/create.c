@@ -81,7 +81,7 @@ static const struct flight_job create_job = {
 	.report = apply_report,
 };
 
-/** Return the storage options in ARGUMENTS, NULL last; each string and the array are to be freed. */
+/** Return the storage options in ARGUMENTS, NULL last; free each string and the array. */
 static char **create_storage_options(const struct arguments *arguments)
 {
 	/** Options of the command, and the prefix that makes their values storage options. */

@@ -267,7 +267,7 @@ static int main_pass(struct cli *cli, const struct command *command, struct argu
 	return CLI_DONE;
 }
 
-/** Show the help of the command or the group that the operands name; without operands of `varve`. */
+/** Show the help of the command or the group in the operands; without operands of `varve`. */
 static int main_help_run(struct cli *cli, const struct arguments *arguments)
 {
 	const struct command *command;

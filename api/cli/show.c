@@ -207,7 +207,7 @@ static const struct option_spec info_options[] = {
 	{ 0 },
 };
 
-/** Write the properties of a layer: an object, a row of the job's table, or, without one, a block. */
+/** Write the properties of a layer: an object, a row of the table of the job, or else a block. */
 static void info_report(struct flight_slot *slot)
 {
 	struct cli *cli = slot->flight->cli;

@@ -69,8 +69,8 @@ static void pool_drain(int fd, char *text, size_t size)
 
 /*
  * Start mkfs.btrfs on the image FILE_FD with its messages going to OUT_FD. The image is passed as
- * standard input, not by name: a user who may write the directory can exchange what has the name.
- * FILE_FD is none of the standard descriptors.
+ * standard input, not by name: a user with the right to write to the directory can exchange what
+ * has the name. FILE_FD is none of the standard descriptors.
  */
 static int pool_mkfs_spawn(int file_fd, int out_fd, pid_t *ret_pid)
 {

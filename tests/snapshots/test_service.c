@@ -257,7 +257,7 @@ END_TEST
 
 START_TEST(test_usage_written)
 {
-	/* Statistics do not flush: what is not on disk yet is not counted, and nobody waits for it. */
+	/* Statistics do not flush: what is not on disk yet is not counted. */
 	struct varve_statistics before = VARVE_STATISTICS_INIT, after = VARVE_STATISTICS_INIT;
 	struct node *node = node_open(test_home());
 	struct grpc_call *call = node_create(node, "Prepare", "k", NULL, NULL);
