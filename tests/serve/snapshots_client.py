@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # A daemon on a home of its own, and a client of it, for the tests in Python. VARVE_BUILD: what to test; VARVE_TEST_MOUNT: where homes go.
+import atexit
 import os
 import socket
 import subprocess
@@ -29,6 +30,9 @@ class Daemon:
 
     def __init__(self, name, *arguments):
         self.arguments = arguments
+        self.process = None
+        # A failed test leaves no daemon, and so no mount that is busy.
+        atexit.register(self.end)
         self.name = name
         self.home = os.path.join(MOUNT, name)
         self.log = tempfile.TemporaryFile(dir=MOUNT)
@@ -49,6 +53,11 @@ class Daemon:
         assert state == b"READY=1", (state, self.errors())
         self.channel = grpc.insecure_channel("unix:" + self.path, options=[("grpc.max_receive_message_length", -1),
                                                                           ("grpc.use_local_subchannel_pool", 1)])
+
+    def end(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
     def errors(self):
         self.log.seek(0)
