@@ -54,11 +54,11 @@ int layer_file_there(struct varve_store *store, enum layout_place place, const c
 	struct stat stat;
 	int place_fd;
 
-	if (!layout_any(store, place))
-		return 0;
 	place_fd = layout_find(store, place);
 	if (place_fd < 0)
-		return place_fd;
+		return place_fd == -ENOENT ? 0 : place_fd;
+	if (!layout_any(store, place))
+		return 0;
 	if (!fstatat(place_fd, id, &stat, AT_SYMLINK_NOFOLLOW))
 		return 1;
 	return errno == ENOENT ? 0 : negative_errno();
