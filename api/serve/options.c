@@ -15,7 +15,7 @@
 #define OPTIONS_HOME "/var/lib/varve"
 #define OPTIONS_SOCKET "/run/varve/varve.sock"
 /** The column in which the help of an option begins. */
-#define OPTIONS_COLUMN 28
+#define OPTIONS_COLUMN 30
 
 /** The options; those with a short form have it as number. */
 enum {
@@ -82,7 +82,7 @@ void options_help(void)
 
 		width += printf("--%s%s%s", options_table[i].name, argument ? " " : "",
 				argument ? argument : "");
-		printf("%*s%s\n", width < OPTIONS_COLUMN ? OPTIONS_COLUMN - width : 2, "",
+		printf("%*s%s\n", width + 2 < OPTIONS_COLUMN ? OPTIONS_COLUMN - width : 2, "",
 		       options_table[i].help);
 	}
 	printf("\nSockets that systemd passes ($LISTEN_FDS) take the place of --socket; one that is named\n"
