@@ -65,7 +65,7 @@ struct serve {
 static void serve_accepted(void *data, int fd)
 {
 	struct serve *serve = data;
-	pid_t pid;
+	pid_t pid = 0;
 
 	if (listener_peer(fd, &pid) < 0) {
 		complain("a client that is not root was refused");
