@@ -69,6 +69,7 @@ def check_statistics(runtime, count):
             return
         if time.monotonic() > end:
             raise RuntimeError(f"statistics: {used}")
+        # containerd collects them every ten seconds, and tells nobody when.
         time.sleep(0.2)
 
 

@@ -5,115 +5,18 @@ import ctypes
 import json
 import os
 import random
-import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 import grpc
 import snapshots_pb2 as pb
 from grpc import StatusCode
+from snapshots_client import BUILD, Daemon, HANG_S, labels_of, varve_list
 
-BUILD = os.environ["VARVE_BUILD"]
-MOUNT = os.environ["VARVE_TEST_MOUNT"]
 SOAK = bool(os.environ.get("VARVE_TEST_SOAK"))
-# Only a hang reaches it.
-HANG_S = 600
 KINDS = {pb.VIEW: "view", pb.ACTIVE: "active", pb.COMMITTED: "committed"}
-METHODS = {
-    "Prepare": (pb.CreateRequest, pb.MountsResponse), "View": (pb.CreateRequest, pb.MountsResponse),
-    "Mounts": (pb.KeyRequest, pb.MountsResponse), "Commit": (pb.CommitRequest, pb.Empty), "Remove": (pb.KeyRequest, pb.Empty),
-    "Stat": (pb.KeyRequest, pb.InfoResponse), "Update": (pb.UpdateRequest, pb.InfoResponse), "Usage": (pb.KeyRequest, pb.UsageResponse),
-    "Cleanup": (pb.KeyRequest, pb.Empty), "List": (pb.ListRequest, pb.ListResponse),
-}
-
-
-def labels_of(labels):
-    return [pb.Label(key=key.encode(), value=value.encode()) for key, value in (labels or {}).items()]
-
-
-class Daemon:
-    """A daemon on the home NAME, ready, and a client of it."""
-
-    def __init__(self, name, *arguments):
-        self.arguments = arguments
-        self.name = name
-        self.home = os.path.join(MOUNT, name)
-        self.log = tempfile.TemporaryFile(dir=MOUNT)
-        self.start()
-
-    def start(self):
-        directory = tempfile.mkdtemp(dir=MOUNT)
-        self.path = os.path.join(directory, "socket")
-        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        notify.settimeout(HANG_S)
-        notify.bind(os.path.join(directory, "notify"))
-        command = [os.path.join(BUILD, "varve-serve"), "--home", self.home, "--socket", self.path, *self.arguments]
-        if os.environ.get("VARVE_TEST_BACKEND") == "threads":
-            command.append("--no-uring")
-        environment = dict(os.environ, NOTIFY_SOCKET=os.path.join(directory, "notify"))
-        self.process = subprocess.Popen(command, stderr=self.log, env=environment)
-        state = notify.recv(256)
-        assert state == b"READY=1", (state, self.errors())
-        self.channel = self.connect()
-
-    def connect(self):
-        """Another connection."""
-        return grpc.insecure_channel("unix:" + self.path, options=[("grpc.max_receive_message_length", -1),
-                                                                   ("grpc.use_local_subchannel_pool", 1)])
-
-    def errors(self):
-        self.log.seek(0)
-        return self.log.read().decode()
-
-    def stop(self):
-        self.channel.close()
-        self.process.terminate()
-        status = self.process.wait(HANG_S)
-        assert status == 0, (status, self.errors())
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait(HANG_S)
-        self.channel.close()
-
-    def restart(self):
-        self.stop()
-        self.start()
-
-    def start_call(self, method, message=None, timeout=HANG_S, channel=None, **fields):
-        request, response = METHODS[method]
-        channel = channel or self.channel
-        kind = channel.unary_stream if method == "List" else channel.unary_unary
-        stub = kind("/containerd.services.snapshots.v1.Snapshots/" + method, request_serializer=request.SerializeToString,
-                    response_deserializer=response.FromString)
-        message = message or request(**fields)
-        return stub(message, timeout=timeout) if method == "List" else stub.future(message, timeout=timeout)
-
-    def call(self, method, message=None, **fields):
-        result = self.start_call(method, message, **fields)
-        return [info for block in result for info in block.info] if method == "List" else result.result()
-
-    def fails(self, status, method, message=None, **fields):
-        try:
-            self.call(method, message, **fields)
-        except grpc.RpcError as error:
-            assert error.code() == status, error
-            return error.details()
-        raise AssertionError(f"{method} succeeds instead of {status}")
-
-    def list(self, *filters):
-        return sorted(info.name.decode() for info in self.call("List", filters=[text.encode() for text in filters]))
-
-    def layers(self):
-        return len(os.listdir(self.home + "/subvolumes"))
-
-
-def varve_list(daemon, *arguments):
-    command = [os.path.join(BUILD, "varve"), "--home", daemon.home, "serve", "list", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def case_path():
@@ -454,7 +357,7 @@ def case_threads():
     daemon = Daemon("threads")
     daemon.call("Prepare", key=b"k")
     daemon.call("Commit", key=b"k", name=b"base")
-    faults, answered = [], {}
+    faults, answered, progress = [], {}, threading.Condition()
 
     def client(number):
         source = random.Random(number)
@@ -467,13 +370,17 @@ def case_threads():
                     daemon.call("Commit", key=key, name=key + b"c")
                     key += b"c"
                 alive.append(key)
-                answered[number] = list(alive)
+                with progress:
+                    answered[number] = list(alive)
+                    progress.notify()
                 if len(alive) > 3:
                     daemon.call("Remove", key=alive[0])
                     alive.pop(0)
         except grpc.RpcError as error:
             if error.code() not in (StatusCode.UNAVAILABLE, StatusCode.CANCELLED):
-                faults.append(error)
+                with progress:
+                    faults.append(error)
+                    progress.notify()
         except ValueError:
             # The channel was closed.
             pass
@@ -481,8 +388,8 @@ def case_threads():
     threads = [threading.Thread(target=client, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
-    while sum(map(len, list(answered.values()))) < 24 and not faults:
-        time.sleep(0.01)
+    with progress:
+        progress.wait_for(lambda: faults or sum(map(len, answered.values())) >= 24)
     daemon.kill()
     for thread in threads:
         thread.join()

@@ -51,8 +51,12 @@ class Daemon:
         self.process = subprocess.Popen(command, stderr=self.log, env=environment)
         state = notify.recv(256)
         assert state == b"READY=1", (state, self.errors())
-        self.channel = grpc.insecure_channel("unix:" + self.path, options=[("grpc.max_receive_message_length", -1),
-                                                                          ("grpc.use_local_subchannel_pool", 1)])
+        self.channel = self.connect()
+
+    def connect(self):
+        """Another connection."""
+        return grpc.insecure_channel("unix:" + self.path, options=[("grpc.max_receive_message_length", -1),
+                                                                   ("grpc.use_local_subchannel_pool", 1)])
 
     def end(self):
         if self.process and self.process.poll() is None:
@@ -78,9 +82,10 @@ class Daemon:
         self.stop()
         self.start()
 
-    def start_call(self, method, message=None, timeout=HANG_S, **fields):
+    def start_call(self, method, message=None, timeout=HANG_S, channel=None, **fields):
         request, response = METHODS[method]
-        kind = self.channel.unary_stream if method == "List" else self.channel.unary_unary
+        channel = channel or self.channel
+        kind = channel.unary_stream if method == "List" else channel.unary_unary
         stub = kind("/containerd.services.snapshots.v1.Snapshots/" + method, request_serializer=request.SerializeToString,
                     response_deserializer=response.FromString)
         message = message or request(**fields)
