@@ -110,6 +110,29 @@ umount_soon() {
 	fail "$(cat "$work/umount.out")"
 }
 
+# Serve the image $1 as the disk $work/disk, and log all that reaches it in $2. $logstore is the program.
+logstore_start() {
+	local i
+	: >"$work/disk"
+	: >"$work/logstore.out"
+	"$logstore" --image "$1" --mount "$work/disk" --log "$2" >"$work/logstore.out" 2>&1 &
+	server=$!
+	children[$server]=logstore
+	for ((i = 0; i < 12000; i++)); do
+		grep -q serving "$work/logstore.out" && return
+		kill -0 "$server" 2>/dev/null || skip "no FUSE: $(cat "$work/logstore.out")"
+		sleep 0.01
+	done
+	fail "logstore does not serve: $(cat "$work/logstore.out")"
+}
+
+# Serve it no longer: the log is whole then.
+logstore_end() {
+	umount_soon "$work/disk"
+	wait "$server" || fail "logstore: $(cat "$work/logstore.out")"
+	unset "children[$server]"
+}
+
 # Start the load on the home $1, with the record $2; further arguments are its own. Its process is $child.
 churn_start() {
 	local home=$1 record=$2

@@ -40,23 +40,12 @@ load() {
 	"$churn" --prepare --home "$work/mnt/home"
 	umount_soon "$work/mnt"
 	cp --sparse=always --reflink=auto "$work/live" "$work/start"
-	: >"$work/disk"
-	: >"$work/logstore.out"
-	"$logstore" --image "$work/live" --mount "$work/disk" --log "$work/log" >"$work/logstore.out" 2>&1 &
-	server=$!
-	children[$server]=logstore
-	for ((i = 0; i < 3000; i++)); do
-		grep -q serving "$work/logstore.out" && break
-		kill -0 "$server" 2>/dev/null || skip "no FUSE: $(cat "$work/logstore.out")"
-		sleep 0.01
-	done
+	logstore_start "$work/live" "$work/log"
 	mount_at "$work/disk" "$work/mnt" -o loop
 	churn_start "$work/mnt/home" "$record" --seed "$((seed + $1))" --seconds "0.$((1 + RANDOM % 9))"
 	churn_end "$child" "$record" 0
 	umount_soon "$work/mnt"
-	umount_soon "$work/disk"
-	wait "$server" || fail "logstore: $(cat "$work/logstore.out")"
-	unset "children[$server]"
+	logstore_end
 }
 
 # Cut the power of the file system of number $1 at a moment of the load, and look at what is left.

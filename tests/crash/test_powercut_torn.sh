@@ -24,16 +24,7 @@ mount_at "$disks/live" "$work/mnt" -o loop
 umount_soon "$work/mnt"
 "$clone" "$disks/live" "$disks/start" >/dev/null || skip "no reflinks here"
 
-: >"$work/disk"
-: >"$work/logstore.out"
-"$logstore" --image "$disks/live" --mount "$work/disk" --log "$disks/log" >"$work/logstore.out" 2>&1 &
-server=$!
-children[$server]=logstore
-for ((i = 0; i < 12000; i++)); do
-	grep -q serving "$work/logstore.out" && break
-	kill -0 "$server" 2>/dev/null || skip "no FUSE: $(cat "$work/logstore.out")"
-	sleep 0.01
-done
+logstore_start "$disks/live" "$disks/log"
 mounts+=("$work/disk")
 mount_at "$work/disk" "$work/mnt" -o loop
 record=$work/record
@@ -43,9 +34,7 @@ options=()
 churn_start "$work/mnt/home" "$record" --seed "$seed" "${options[@]}" --seconds "${VARVE_TEST_SECONDS:-3}"
 churn_end "$child" "$record" 0
 umount_soon "$work/mnt"
-umount_soon "$work/disk"
-wait "$server" || fail "logstore: $(cat "$work/logstore.out")"
-unset "children[$server]"
+logstore_end
 
 read -r records flushes < <("$replay" --log "$disks/log")
 [ "$flushes" -gt 3 ] || fail "a load with $flushes flushes proves nothing"

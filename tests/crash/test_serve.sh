@@ -32,24 +32,13 @@ reflink_make 8G
 disks=$work/reflink
 image_make "$disks/live" 1G
 "$clone" "$disks/live" "$disks/start" >/dev/null || skip "no reflinks here"
-: >"$work/disk"
-: >"$work/logstore.out"
-"$logstore" --image "$disks/live" --mount "$work/disk" --log "$disks/log" >"$work/logstore.out" 2>&1 &
-server=$!
-children[$server]=logstore
-for ((i = 0; i < 12000; i++)); do
-	grep -q serving "$work/logstore.out" && break
-	kill -0 "$server" 2>/dev/null || skip "no FUSE: $(cat "$work/logstore.out")"
-	sleep 0.01
-done
+logstore_start "$disks/live" "$disks/log"
 mounts+=("$work/disk")
 mount_at "$work/disk" "$work/mnt" -o loop
 record=$work/record
 load load "$work/mnt/home" "$record" "$seed" "${VARVE_TEST_SECONDS:-2}" || fail "the load failed"
 umount_soon "$work/mnt"
-umount_soon "$work/disk"
-wait "$server" || fail "logstore: $(cat "$work/logstore.out")"
-unset "children[$server]"
+logstore_end
 
 read -r records flushes < <("$replay" --log "$disks/log")
 [ "$flushes" -gt 3 ] || fail "a load with $flushes flushes proves nothing"
