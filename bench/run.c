@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "load/clock.h"
@@ -27,6 +28,9 @@
 #include "report/log.h"
 
 #define WATCH_NS (250 * NS_PER_MS)
+
+/* One part of so many of a pool is free before a job begins. */
+#define ROOM_PART 2
 
 /* One job while it runs. */
 struct running {
@@ -567,16 +571,49 @@ static int group_remount(struct run *run, struct running_group *group)
 	return r;
 }
 
+/*
+ * Make room for GROUP in the pool: where less than half of it is free, parents of other jobs go. A
+ * later job that has one of them makes it again.
+ */
+static int group_room(struct run *run, struct running_group *group)
+{
+	const struct place *place = group->jobs[0].place;
+	const struct options **used;
+	struct statvfs space;
+	uint64_t ns;
+	bool done;
+	int r;
+
+	if (!run->config->pool || !place)
+		return 0;
+	if (fstatvfs(place->fixtures_fd, &space) < 0)
+		return fail(run, -errno, "the pool's space: %s", strerror(errno));
+	if (space.f_bavail >= space.f_blocks / ROOM_PART)
+		return 0;
+	used = calloc(group->count, sizeof(*used));
+	if (!used)
+		return fail(run, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < group->count; i++)
+		used[i] = &group->jobs[i].job->options;
+	r = fixture_drop(place->fixtures_fd, used, group->count);
+	free(used);
+	if (r == 0)
+		r = place_drain(place, run->stop, &ns, &done);
+	return r < 0 ? fail(run, r, "parents of other jobs: %s", strerror(-r)) : 0;
+}
+
 /* Set up all jobs of GROUP. */
 static int group_open(struct run *run, struct running_group *group, struct job *const *jobs)
 {
 	bool remount;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < group->count; i++) {
+	for (size_t i = 0; r == 0 && i < group->count; i++)
 		r = running_find(run, &group->jobs[i], jobs[i]);
-		if (r == 0)
-			r = running_threads(run, group, &group->jobs[i], i);
+	if (r == 0)
+		r = group_room(run, group);
+	for (size_t i = 0; r == 0 && i < group->count; i++) {
+		r = running_threads(run, group, &group->jobs[i], i);
 		if (r == 0)
 			r = running_prepare(run, &group->jobs[i]);
 		group->threads += group->jobs[i].count;

@@ -6,6 +6,7 @@
 #include "place/fixture.h"
 #include "load/random.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -404,6 +405,48 @@ int fixture_open(int fd, const struct options *options, const volatile int *stop
 		close(tree);
 	safety_destroy(fd, making);
 	return r;
+}
+
+/* Is NAME the parent, or an archive of the parent, of one of the COUNT jobs at USED? */
+static bool is_used(const char *name, const struct options *const *used, size_t count)
+{
+	char parent[FIXTURE_NAME_SIZE];
+
+	for (size_t i = 0; i < count; i++) {
+		fixture_name(used[i], parent);
+		if (!strncmp(name, parent, strlen(parent)))
+			return true;
+	}
+	return false;
+}
+
+int fixture_drop(int fd, const struct options *const *used, size_t count)
+{
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *directory = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *entry;
+	int first = 0;
+
+	if (!directory) {
+		first = -errno;
+		if (copy >= 0)
+			close(copy);
+		return first;
+	}
+	while ((entry = readdir(directory))) {
+		int r;
+
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
+		    is_used(entry->d_name, used, count))
+			continue;
+		r = unlinkat(fd, entry->d_name, 0) < 0 ? -errno : 0;
+		if (r == -EISDIR || r == -EPERM)
+			r = safety_destroy(fd, entry->d_name);
+		if (r < 0 && !first)
+			first = r;
+	}
+	closedir(directory);
+	return first;
 }
 
 const char *fixture_archive_suffix(const struct options *options)

@@ -40,6 +40,12 @@ void fixture_name(const struct options *options, char *name);
 int fixture_open(int fd, const struct options *options, const volatile int *stop);
 
 /*
+ * Remove all parents and archives in the directory FD but those of the COUNT jobs at USED. Goes on
+ * after a failure; returns the first one, or 0.
+ */
+int fixture_drop(int fd, const struct options *const *used, size_t count);
+
+/*
  * Rewrite COUNT files of TREE, which is a copy of the parent of OPTIONS, with other sizes; SEED
  * chooses which. Returns 0 or
  * -errno.

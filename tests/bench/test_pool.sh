@@ -73,6 +73,22 @@ content "$scratch"/look/fixtures/parent-image-400-*-7-3-v*/ >"$scratch/aged"
 (($(find "$scratch/look/fixtures" -maxdepth 1 -name '.*' | wc -l) <= 1)) || fail "aging left something"
 unlook
 
+# Where little is free, parents of other jobs make room, and the job's own stays: two parents of more than half a pool, in turn.
+rm "$pool"
+large=(--rw=snapshot --ioengine=ioctl --number_ios=3 --fixture=flat --filesize=4m "--pool=$pool,640m")
+run_well --name=a --nrfiles=90 "${large[@]}"
+run_well --name=b --nrfiles=91 "${large[@]}"
+look
+one=("$scratch"/look/fixtures/parent-flat-91-*)
+[[ -d "${one[0]}" ]] || fail "no parent layer was kept of a large one"
+[[ -z "$(find "$scratch/look/fixtures" -name 'parent-flat-90-*')" ]] || fail "a parent that no job has fills the pool"
+inode="$(btrfs subvolume show "${one[0]}" | sed -n 's/.*UUID: *//p' | head -n 1)"
+unlook
+run_well --name=b --nrfiles=91 "${large[@]}"
+look
+[[ "$(btrfs subvolume show "${one[0]}" | sed -n 's/.*UUID: *//p' | head -n 1)" == "$inode" ]] || fail "the job's own parent was made anew"
+unlook
+
 # Quota runs for the time of its job, in either mode, and never outside a pool.
 for mode in full simple; do
 	run --name=q --rw=quota "--quota=$mode" --pair=varve,reference --repeat=1 --live=4 --number_ios=10 "--pool=$pool,512m"
