@@ -33,18 +33,29 @@ union listener_address {
 
 /* ---- passed ---------------------------------------------------------------------------------- */
 
-/** A positive number of the environment variable NAME, MAX at most; 0: none. */
-static unsigned long listener_number(const char *name, unsigned long max)
+/**
+ * Read the number that systemd gives in the environment variable NAME: *RET_NUMBER, 0 where it is
+ * not set. 0, or -EINVAL after a message.
+ */
+static int listener_number(const char *name, unsigned long *ret_number)
 {
 	const char *text = getenv(name);
+	unsigned long number = 0;
 	char *end;
-	unsigned long number;
 
-	if (!text || *text < '0' || *text > '9')
-		return 0;
-	errno = 0;
-	number = strtoul(text, &end, 10);
-	return *end || errno || number > max ? 0 : number;
+	if (text) {
+		errno = 0;
+		number = strtoul(text, &end, 10);
+		if (*text < '0' || *text > '9' || *end || errno || number > INT32_MAX) {
+			complain(
+				"%s=%s is no number; systemd sets it for its sockets, and for a daemon "
+				"that makes its own it must not be set",
+				name, text);
+			return -EINVAL;
+		}
+	}
+	*ret_number = number;
+	return 0;
 }
 
 /** Is FD a socket that listens? Make it ready for the loop: 0 or -errno. */
@@ -66,16 +77,19 @@ static int listener_prepare(int fd)
 
 int listener_take_passed(struct listener_passed *ret_passed)
 {
-	unsigned long pid = listener_number("LISTEN_PID", INT32_MAX);
-	unsigned long count = listener_number("LISTEN_FDS", INT32_MAX);
 	const char *names = getenv("LISTEN_FDNAMES");
 	struct listener_passed passed = { .first = LISTENER_PASSED_FIRST };
+	unsigned long pid, count;
 	char *rest;
 	int r;
 
 	*ret_passed = passed;
-	if (pid != (unsigned long)getpid() || !count)
-		return 0;
+	r = listener_number("LISTEN_PID", &pid);
+	if (r < 0 || pid != (unsigned long)getpid())
+		return r;
+	r = listener_number("LISTEN_FDS", &count);
+	if (r < 0 || !count)
+		return r;
 	if (count > LISTENER_PASSED_MAX) {
 		complain("LISTEN_FDS passes %lu sockets; at most %u are taken", count,
 			 LISTENER_PASSED_MAX);

@@ -173,4 +173,43 @@ START_TEST(test_addresses)
 }
 END_TEST
 
-TEST_MAIN_UNIT("listener", test_descriptors_end, test_paths, test_addresses)
+/** Have LISTEN_PID and LISTEN_FDS in the environment; NULL: not set. */
+static void pass(const char *pid, const char *count)
+{
+	ck_assert_int_eq(pid ? setenv("LISTEN_PID", pid, 1) : unsetenv("LISTEN_PID"), 0);
+	ck_assert_int_eq(count ? setenv("LISTEN_FDS", count, 1) : unsetenv("LISTEN_FDS"), 0);
+}
+
+START_TEST(test_passed_numbers)
+{
+	static const char *const bad[] = { "",   "x",   "1x",
+					   "-1", "+1",  " 1",
+					   "1 ", "0x1", "99999999999999999999" };
+	char *pid = test_path("%d", getpid());
+	struct listener_passed passed;
+
+	for (size_t i = 0; i < TEST_COUNT(bad); i++) {
+		pass(pid, bad[i]);
+		ck_assert_msg(listener_take_passed(&passed) == -EINVAL, "LISTEN_FDS=%s", bad[i]);
+		pass(bad[i], "1");
+		ck_assert_msg(listener_take_passed(&passed) == -EINVAL, "LISTEN_PID=%s", bad[i]);
+	}
+	pass(pid, "9");
+	test_error(listener_take_passed(&passed), -E2BIG);
+	/* None, none for this process, and what was meant for another one. */
+	pass(pid, "0");
+	test_error(listener_take_passed(&passed), 0);
+	ck_assert_uint_eq(passed.count, 0);
+	pass(NULL, "1");
+	test_error(listener_take_passed(&passed), 0);
+	ck_assert_uint_eq(passed.count, 0);
+	pass("1", "x");
+	test_error(listener_take_passed(&passed), 0);
+	ck_assert_uint_eq(passed.count, 0);
+	pass(pid, NULL);
+	test_error(listener_take_passed(&passed), 0);
+	ck_assert_uint_eq(passed.count, 0);
+}
+END_TEST
+
+TEST_MAIN_UNIT("listener", test_descriptors_end, test_paths, test_addresses, test_passed_numbers)
