@@ -328,6 +328,10 @@ static int connection_start_session(struct connection *connection)
 	nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, connection_on_sent);
 	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, connection_on_close);
 	nghttp2_option_set_max_outbound_ack(option, CONNECTION_ACKS_MAX);
+	nghttp2_option_set_max_settings(option, CONNECTION_SETTINGS_MAX);
+	nghttp2_option_set_max_continuations(option, CONNECTION_CONTINUATIONS_MAX);
+	/* connection_count_reset() counts: nghttp2 would not know which streams had answers. */
+	nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
 	nghttp2_option_set_no_closed_streams(option, 1);
 	r = nghttp2_session_server_new2(&connection->session, callbacks, connection, option);
 	nghttp2_option_del(option);

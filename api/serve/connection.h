@@ -6,7 +6,8 @@
  *	a client that does not read	is not read from while frames wait for it, and is cut after
  *					GRPC_STALL_MS without progress
  *	resets in a storm		have a budget: GRPC_RESETS_MAX
- *	PING and SETTINGS in a storm	CONNECTION_ACKS_MAX
+ *	PING and SETTINGS in a storm	CONNECTION_ACKS_MAX, CONNECTION_SETTINGS_MAX
+ *	headers without an end		CONNECTION_CONTINUATIONS_MAX
  *	streams				GRPC_STREAMS_MAX of all connections: more are refused,
  *					before they begin
  *

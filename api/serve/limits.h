@@ -50,6 +50,10 @@
 #define CONNECTION_FRAME_BYTES_MAX (32u << 10)
 /** PING and SETTINGS that wait to be acknowledged: beyond, nghttp2 ends the connection. */
 #define CONNECTION_ACKS_MAX 1000
+/** Entries of one SETTINGS; there are some ten that clients know. */
+#define CONNECTION_SETTINGS_MAX 32
+/** CONTINUATION frames of one block of headers: GRPC_HEADERS_BYTES_MAX are two frames. */
+#define CONNECTION_CONTINUATIONS_MAX 8
 
 /** Events that one turn of the loop takes. */
 #define LOOP_EVENTS_MAX 64

@@ -215,6 +215,30 @@ START_TEST(test_reset_storm)
 }
 END_TEST
 
+START_TEST(test_resets_at_once)
+{
+	struct rig *rig = rig_create(NULL);
+	struct rig_client *client = rig_connect(rig);
+	struct rig_call *last;
+
+	/* All streams that there may be, as after a common deadline: no storm yet. */
+	for (unsigned i = 0; i < GRPC_STREAMS_MAX; i++)
+		rig_call(client, "Hold", "x");
+	rig_run(rig);
+	ck_assert_uint_eq(rig->held_count, GRPC_STREAMS_MAX);
+	for (unsigned i = 0; i < GRPC_STREAMS_MAX; i++)
+		rig_reset(client, client->calls[i]);
+	rig_run(rig);
+	ck_assert_int_eq(client->goaway, -1);
+	ck_assert_uint_eq(rig->cancels, GRPC_STREAMS_MAX);
+	rig_release(rig);
+	last = rig_call(client, "Echo", "x");
+	rig_wait(rig, last);
+	rig_expect(last, GRPC_OK, "");
+	rig_destroy(rig);
+}
+END_TEST
+
 START_TEST(test_resets_between_answers)
 {
 	struct server_limits limits = server_limits_default;
@@ -314,6 +338,45 @@ START_TEST(test_settings_flood)
 }
 END_TEST
 
+/** Send COUNT frames of TYPE on STREAM, the last with the flags LAST. Is the client cut then? */
+static bool cut_after(unsigned count, uint8_t type, uint8_t last, uint32_t stream,
+		      const void *payload, size_t size)
+{
+	struct rig *rig = rig_create(NULL);
+	struct raw raw;
+	int fd = rig_connect_raw(rig);
+	bool cut;
+
+	raw_begin(&raw);
+	if (stream)
+		raw_call(&raw, stream, "/test.Test/Echo", 0);
+	for (unsigned i = 1; i <= count; i++)
+		raw_frame(&raw, type, i < count ? 0 : last, stream, payload, size);
+	raw_send(rig, fd, &raw);
+	rig_run(rig);
+	cut = rig->server->connections_count == 0;
+	close(fd);
+	rig_destroy(rig);
+	return cut;
+}
+
+/** The bounds of one frame and of one block of headers are those of limits.h. */
+START_TEST(test_frame_bounds)
+{
+	static const uint8_t entry[] = { 0, 4, 0, 1, 0, 0 };
+	uint8_t entries[(CONNECTION_SETTINGS_MAX + 1) * sizeof(entry)];
+
+	for (size_t i = 0; i <= CONNECTION_SETTINGS_MAX; i++)
+		memcpy(entries + i * sizeof(entry), entry, sizeof(entry));
+	ck_assert(!cut_after(1, NGHTTP2_SETTINGS, 0, 0, entries, sizeof(entries) - sizeof(entry)));
+	ck_assert(cut_after(1, NGHTTP2_SETTINGS, 0, 0, entries, sizeof(entries)));
+	ck_assert(!cut_after(CONNECTION_CONTINUATIONS_MAX, NGHTTP2_CONTINUATION,
+			     NGHTTP2_FLAG_END_HEADERS, 1, NULL, 0));
+	ck_assert(cut_after(CONNECTION_CONTINUATIONS_MAX + 1, NGHTTP2_CONTINUATION,
+			    NGHTTP2_FLAG_END_HEADERS, 1, NULL, 0));
+}
+END_TEST
+
 START_TEST(test_continuation_flood)
 {
 	struct rig *rig = rig_create(NULL);
@@ -333,8 +396,8 @@ START_TEST(test_continuation_flood)
 	for (unsigned i = 0; i < 1000 && raw_send(rig, fd, &raw); i++)
 		;
 	expect_memory(before);
+	raw_wait_cut(rig, fd);
 	expect_alive(rig);
-	close(fd);
 	rig_destroy(rig);
 }
 END_TEST
@@ -684,9 +747,10 @@ START_TEST(test_answers_while_it_dies)
 }
 END_TEST
 
-TEST_MAIN_UNIT("hostile", test_no_preface, test_half_frames, test_reset_storm,
+TEST_MAIN_UNIT("hostile", test_no_preface, test_half_frames, test_reset_storm, test_resets_at_once,
 	       test_resets_between_answers, test_refused_storm, test_ping_flood,
-	       test_settings_flood, test_continuation_flood, test_large_headers, test_deaf_client,
-	       test_closed_window, test_stalled_request, test_input_bound, test_output_bound,
-	       test_unpacked_bound, test_held_bound, test_no_memory, test_many_connections,
-	       test_call_while_draining, test_answers_while_it_dies)
+	       test_settings_flood, test_frame_bounds, test_continuation_flood,
+	       test_large_headers, test_deaf_client, test_closed_window, test_stalled_request,
+	       test_input_bound, test_output_bound, test_unpacked_bound, test_held_bound,
+	       test_no_memory, test_many_connections, test_call_while_draining,
+	       test_answers_while_it_dies)
