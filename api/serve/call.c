@@ -380,6 +380,54 @@ static bool call_is(const uint8_t *at, size_t length, const char *name)
 	return length == strlen(name) && !memcmp(at, name, length);
 }
 
+/** The pseudo-headers of a request; all but the last one have to be there. */
+static const char *const call_pseudo_headers[] = { ":method", ":scheme", ":path", ":authority" };
+
+#define CALL_PSEUDO_HEADERS (sizeof(call_pseudo_headers) / sizeof(call_pseudo_headers[0]))
+#define CALL_PSEUDO_NEEDED ((1u << (CALL_PSEUDO_HEADERS - 1)) - 1)
+
+/** Take note of a pseudo-header: what is wrong with it, or NULL. */
+static const char *call_pseudo_header(struct grpc_call *call, const uint8_t *name, size_t length)
+{
+	unsigned number = 0;
+
+	while (number < CALL_PSEUDO_HEADERS && !call_is(name, length, call_pseudo_headers[number]))
+		number++;
+	if (number == CALL_PSEUDO_HEADERS)
+		return "has a pseudo-header that no request has";
+	if (call->plain_headers)
+		return "has a pseudo-header behind other headers";
+	if (call->pseudo_headers & 1u << number)
+		return "has a pseudo-header twice";
+	call->pseudo_headers |= 1u << number;
+	return NULL;
+}
+
+/**
+ * What HTTP/2 forbids in a header: a phrase, or NULL. nghttp2 is not asked to look, as it would
+ * refuse requests whose authority is missing, empty or a path, which some clients send over Unix
+ * sockets (grpcurl, grpc-java).
+ */
+static const char *call_header_fault(struct grpc_call *call, const uint8_t *name,
+				     size_t name_length, const uint8_t *value, size_t value_length)
+{
+	static const char *const connection[] = { "connection", "keep-alive", "proxy-connection",
+						  "transfer-encoding", "upgrade" };
+
+	if (!nghttp2_check_header_value(value, value_length))
+		return "has a header with a value that is not allowed";
+	if (name_length > 0 && *name == ':')
+		return call_pseudo_header(call, name, name_length);
+	call->plain_headers = true;
+	if (!nghttp2_check_header_name(name, name_length))
+		return "has a header with a name that is not allowed";
+	for (size_t i = 0; i < sizeof(connection) / sizeof(connection[0]); i++) {
+		if (call_is(name, name_length, connection[i]))
+			return "has a header that belongs to HTTP/1";
+	}
+	return NULL;
+}
+
 void call_header(struct grpc_call *call, const uint8_t *name, size_t name_length,
 		 const uint8_t *value, size_t value_length)
 {
@@ -388,6 +436,12 @@ void call_header(struct grpc_call *call, const uint8_t *name, size_t name_length
 	if (call->headers_ended)
 		return;
 	call->headers_bytes += name_length + value_length;
+	/* A header from HPACK's table costs the client a byte: what is refused is not looked at. */
+	if (call->headers_fault || call->headers_bytes > GRPC_HEADERS_BYTES_MAX)
+		return;
+	call->headers_fault = call_header_fault(call, name, name_length, value, value_length);
+	if (call->headers_fault)
+		return;
 	if (call_is(name, name_length, ":path")) {
 		call->method = server_method(call->server, text, value_length, &call->service,
 					     &call->method_number);
@@ -415,6 +469,12 @@ void call_headers_end(struct grpc_call *call)
 	if (call->headers_bytes > GRPC_HEADERS_BYTES_MAX) {
 		call_refuse(call, GRPC_RESOURCE_EXHAUSTED, "headers of more than %u bytes",
 			    GRPC_HEADERS_BYTES_MAX);
+	} else if (call->headers_fault) {
+		call->http_status = 400;
+		call_refuse(call, GRPC_INTERNAL, "the request %s", call->headers_fault);
+	} else if ((call->pseudo_headers & CALL_PSEUDO_NEEDED) != CALL_PSEUDO_NEEDED) {
+		call->http_status = 400;
+		call_refuse(call, GRPC_INTERNAL, "a request without :method, :scheme or :path");
 	} else if (!call->is_post) {
 		call->http_status = 405;
 		call_refuse(call, GRPC_INTERNAL, "the method of HTTP is not POST");

@@ -44,6 +44,11 @@ struct grpc_call {
 	char *path;
 	/** Bytes of the headers so far. */
 	size_t headers_bytes;
+	/** Which pseudo-headers there were, as bits of call.c, and whether others began. */
+	unsigned pseudo_headers;
+	bool plain_headers;
+	/** What HTTP/2 forbids and the headers have: a phrase, or NULL. */
+	const char *headers_fault;
 	/** What the headers said. */
 	bool is_post, is_grpc, is_compressed, bad_timeout, has_timeout, headers_ended;
 	uint64_t timeout_ns;

@@ -332,6 +332,8 @@ static int connection_start_session(struct connection *connection)
 	nghttp2_option_set_max_continuations(option, CONNECTION_CONTINUATIONS_MAX);
 	/* connection_count_reset() counts: nghttp2 would not know which streams had answers. */
 	nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
+	/* The headers are checked in call.c. */
+	nghttp2_option_set_no_http_messaging(option, 1);
 	nghttp2_option_set_no_closed_streams(option, 1);
 	r = nghttp2_session_server_new2(&connection->session, callbacks, connection, option);
 	nghttp2_option_del(option);

@@ -163,6 +163,66 @@ START_TEST(test_bad_requests)
 }
 END_TEST
 
+/** The name of the server says nothing on a socket of this machine, and clients send anything. */
+START_TEST(test_authority)
+{
+	static const char *const names[] = { "localhost",        "",
+					     "%2Frun%2Fx.sock",  "/run/x.sock",
+					     "unix:/run/x.sock", NULL };
+	struct rig *rig = rig_create(NULL);
+	struct rig_client *client = rig_connect(rig);
+
+	for (size_t i = 0; i < TEST_COUNT(names); i++) {
+		const struct rig_header headers[] = { { ":authority", names[i] }, { 0 } };
+		struct rig_call *call = rig_call_raw(client, "/test.Test/Echo", "\0\0\0\0\0", 5,
+						     headers);
+
+		rig_wait(rig, call);
+		rig_expect(call, GRPC_OK, "");
+	}
+	rig_destroy(rig);
+}
+END_TEST
+
+/** What HTTP/2 forbids in headers. */
+START_TEST(test_malformed_headers)
+{
+	static const struct {
+		struct rig_header header;
+		const char *text;
+	} cases[] = {
+		{ { ":method", NULL }, "without" },
+		{ { ":scheme", NULL }, "without" },
+		{ { ":path", NULL }, "without" },
+		{ { ":status", "200" }, "no request has" },
+		{ { ":protocol", "x" }, "no request has" },
+		{ { "a b", "x" }, "name" },
+		{ { "", "x" }, "name" },
+		{ { "x", "a\nb" }, "value" },
+		{ { "x", "a\1b" }, "value" },
+		{ { "connection", "close" }, "HTTP/1" },
+		{ { "transfer-encoding", "chunked" }, "HTTP/1" },
+	};
+	struct rig *rig = rig_create(NULL);
+	struct rig_client *client = rig_connect(rig);
+	struct rig_call *call;
+
+	for (size_t i = 0; i < TEST_COUNT(cases); i++) {
+		const struct rig_header headers[] = { cases[i].header, { 0 } };
+
+		call = rig_call_raw(client, "/test.Test/Echo", "\0\0\0\0\0", 5, headers);
+		rig_wait(rig, call);
+		rig_expect(call, GRPC_INTERNAL, cases[i].text);
+		ck_assert_int_eq(call->http, 400);
+	}
+	/* The connection lives on. */
+	call = rig_call(client, "Echo", "still there");
+	rig_wait(rig, call);
+	rig_expect(call, GRPC_OK, "");
+	rig_destroy(rig);
+}
+END_TEST
+
 START_TEST(test_unknown_fields)
 {
 	/* Field 900, of each wire type, before and behind "hi" in field 1. */
@@ -430,6 +490,7 @@ START_TEST(test_health)
 }
 END_TEST
 
-TEST_MAIN_UNIT("calls", test_echo, test_empty_message, test_bad_requests, test_unknown_fields,
-	       test_large_messages, test_deadline, test_deadline_before_message, test_reset,
-	       test_client_dies, test_room, test_many_streams, test_drain, test_health)
+TEST_MAIN_UNIT("calls", test_echo, test_empty_message, test_bad_requests, test_authority,
+	       test_malformed_headers, test_unknown_fields, test_large_messages, test_deadline,
+	       test_deadline_before_message, test_reset, test_client_dies, test_room,
+	       test_many_streams, test_drain, test_health)

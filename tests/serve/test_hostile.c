@@ -402,6 +402,37 @@ START_TEST(test_continuation_flood)
 }
 END_TEST
 
+/** What no client's library sends: pseudo-headers twice, or behind others; capital letters. */
+START_TEST(test_pseudo_headers)
+{
+	static const char *const last[] = { ":path", ":authority", "Upper" };
+	static const char *const texts[] = { "twice", "behind", "name" };
+	struct rig *rig = rig_create(NULL);
+
+	for (size_t i = 0; i < TEST_COUNT(last); i++) {
+		struct raw raw, headers = { .size = 0 };
+		int fd = rig_connect_raw(rig);
+
+		raw_header(&headers, ":method", "POST");
+		raw_header(&headers, ":scheme", "http");
+		raw_header(&headers, ":path", "/test.Test/Echo");
+		if (i)
+			raw_header(&headers, "content-type", "application/grpc");
+		raw_header(&headers, last[i], "/test.Test/Hold");
+		raw_begin(&raw);
+		raw_frame(&raw, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM,
+			  1, headers.bytes, headers.size);
+		ck_assert(raw_send(rig, fd, &raw));
+		rig_run(rig);
+		ck_assert_uint_eq(rig->ended[GRPC_INTERNAL], i + 1);
+		ck_assert_msg(strstr(rig->text, texts[i]), "%s", rig->text);
+		close(fd);
+	}
+	ck_assert_uint_eq(rig->held_total, 0);
+	rig_destroy(rig);
+}
+END_TEST
+
 START_TEST(test_large_headers)
 {
 	struct rig *rig = rig_create(NULL);
@@ -749,7 +780,7 @@ END_TEST
 
 TEST_MAIN_UNIT("hostile", test_no_preface, test_half_frames, test_reset_storm, test_resets_at_once,
 	       test_resets_between_answers, test_refused_storm, test_ping_flood,
-	       test_settings_flood, test_frame_bounds, test_continuation_flood,
+	       test_settings_flood, test_frame_bounds, test_continuation_flood, test_pseudo_headers,
 	       test_large_headers, test_deaf_client, test_closed_window, test_stalled_request,
 	       test_input_bound, test_output_bound, test_unpacked_bound, test_held_bound,
 	       test_no_memory, test_many_connections, test_call_while_draining,
