@@ -11,6 +11,9 @@ enum { ARENA_POPULATE = 23 };
 
 struct arena_block {
 	struct arena_block *next;
+	/* The mapping that the block is in, and its bytes; NULL: it is on the heap. */
+	void *map;
+	size_t map_bytes;
 	/* Aligned for any type. */
 	max_align_t bytes[];
 };
@@ -25,22 +28,51 @@ static void arena_populate(void *memory, size_t size)
 		madvise((char *)memory + (first - begin), end - first, ARENA_POPULATE);
 }
 
+/* Map a block of SIZE bytes, a multiple of ARENA_HUGE_BYTES, at such an address; NULL: none. */
+static struct arena_block *arena_map(size_t size)
+{
+	size_t bytes = size + ARENA_HUGE_BYTES;
+	struct arena_block *block;
+	char *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (map == MAP_FAILED)
+		return NULL;
+	block = (void *)(map + -(uintptr_t)map % ARENA_HUGE_BYTES);
+	/* A hint. Where it is refused, the pages are small. */
+	madvise(block, size, MADV_HUGEPAGE);
+	arena_populate(block, size);
+	block->map = map;
+	block->map_bytes = bytes;
+	return block;
+}
+
 /* Begin a block with room for SIZE bytes. */
 static struct arena_block *arena_grow(struct arena *arena, struct fault *fault, size_t size)
 {
-	size_t bytes = MIN(MAX(arena->size * 2, (size_t)ARENA_BLOCK_MIN), (size_t)ARENA_BLOCK_MAX);
+	size_t bytes = MAX(arena->size * ARENA_GROWTH, (size_t)ARENA_BLOCK_MIN);
 	struct arena_block *block;
 
-	bytes = MAX(bytes, size);
-	block = fault_hit(fault, FAULT_ALLOCATION) ? NULL : malloc(sizeof(*block) + bytes);
+	bytes = sizeof(*block) + MAX(MIN(bytes, (size_t)ARENA_BLOCK_MAX), size);
+	if (fault_hit(fault, FAULT_ALLOCATION))
+		return NULL;
+	if (bytes > ARENA_HUGE_BYTES / ARENA_GROWTH) {
+		/* A block of the largest size is not to need a page for its header. */
+		bytes = MAX(bytes / ARENA_HUGE_BYTES, (size_t)1) * ARENA_HUGE_BYTES;
+		bytes += bytes < sizeof(*block) + size ? ARENA_HUGE_BYTES : 0;
+		block = arena_map(bytes);
+	} else {
+		block = malloc(bytes);
+		/* The first one is small, and may be all there is. */
+		if (block && arena->blocks)
+			arena_populate(block, bytes);
+		if (block)
+			block->map = NULL;
+	}
 	if (!block)
 		return NULL;
-	/* The first one is small, and may be all there is. */
-	if (arena->blocks)
-		arena_populate(block, sizeof(*block) + bytes);
 	block->next = arena->blocks;
 	arena->blocks = block;
-	arena->size = bytes;
+	arena->size = bytes - sizeof(*block);
 	arena->used = 0;
 	return block;
 }
@@ -67,7 +99,10 @@ void arena_free(struct arena *arena)
 		struct arena_block *block = arena->blocks;
 
 		arena->blocks = block->next;
-		free(block);
+		if (block->map)
+			munmap(block->map, block->map_bytes);
+		else
+			free(block);
 	}
 	*arena = (struct arena){ 0 };
 }

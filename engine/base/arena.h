@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory for many small things that are freed together. Its blocks grow, and their pages are made
- * by one call: one by one, as they are first touched, 14 MB take longer than to read 20,000 records
- * into them. One thread at a time. Begins zeroed.
+ * Memory for many small things that are freed together. Its blocks grow. Large ones have huge pages
+ * where the kernel has them (transparent huge pages, which it may leave out), else the pages of a
+ * block are made by one call: one by one, as they are first touched, 14 MB take longer than to read
+ * 20,000 records into them. One thread at a time. Begins zeroed.
  */
 #ifndef VARVE_BASE_ARENA_H
 #define VARVE_BASE_ARENA_H

@@ -603,9 +603,14 @@
 #define RECORD_FIRST_BYTES 2048
 #define RECORD_CHUNKS_MAX 32
 
-/* Bytes of the blocks of an arena: at first, and at most. Half of them may be of no use. */
+/*
+ * Bytes of the blocks of an arena: at first, and at most, and how they grow. Three quarters of them
+ * may be of no use. Those of ARENA_HUGE_BYTES, a huge page of most processors, have such pages.
+ */
 #define ARENA_BLOCK_MIN (16 * 1024)
 #define ARENA_BLOCK_MAX (4 * 1024 * 1024)
+#define ARENA_GROWTH 4
+#define ARENA_HUGE_BYTES (2 * 1024 * 1024)
 
 /* How often a layer whose mode keeps its owner out is opened while others do the same. */
 #define LAYER_OPEN_TRIES 8

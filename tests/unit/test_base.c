@@ -11,7 +11,10 @@
 #include "engine/base/list.h"
 #include "engine/base/trace.h"
 
+#include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <sys/prctl.h>
 
 /* ---- histogram ------------------------------------------------------------------------------- */
 
@@ -310,6 +313,54 @@ START_TEST(test_arena)
 }
 END_TEST
 
+/* Is the page at ADDRESS to be a huge one (the flag hg of /proc/self/smaps)? */
+static bool advised_huge(const void *address)
+{
+	FILE *file = fopen("/proc/self/smaps", "re");
+	uintptr_t begin, end;
+	bool here = false, huge = false;
+	char line[512];
+
+	ck_assert_ptr_nonnull(file);
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2)
+			here = (uintptr_t)address >= begin && (uintptr_t)address < end;
+		else if (here && !strncmp(line, "VmFlags:", 8))
+			huge = strstr(line, " hg");
+	}
+	fclose(file);
+	return huge;
+}
+
+START_TEST(test_arena_huge)
+{
+	enum { PIECE = 64 * 1024, COUNT = 8 * ARENA_HUGE_BYTES / PIECE };
+	bool kernel_has = !access("/sys/kernel/mm/transparent_hugepage/enabled", F_OK);
+	struct fault fault = { 0 };
+
+	/* Where the process has no huge pages the memory is there all the same. */
+	for (unsigned long off = 0; off < 2; off++) {
+		struct arena arena = { 0 };
+		unsigned advised = 0;
+		char *small = arena_take(&arena, &fault, 100);
+
+		ck_assert_int_eq(prctl(PR_SET_THP_DISABLE, off, 0, 0, 0), 0);
+		ck_assert(!advised_huge(small));
+		for (unsigned i = 0; i < COUNT; i++) {
+			char *piece = arena_take(&arena, &fault, PIECE);
+
+			ck_assert_ptr_nonnull(piece);
+			memset(piece, 1, PIECE);
+			advised += advised_huge(piece);
+		}
+		/* All but what is taken before the blocks are as large as that. */
+		if (kernel_has)
+			ck_assert_uint_ge(advised, COUNT - ARENA_HUGE_BYTES / PIECE);
+		arena_free(&arena);
+	}
+}
+END_TEST
+
 TEST_MAIN_UNIT("base", test_histogram_bound, test_histogram_percentiles, test_histogram_large,
 	       test_inbox_order, test_inbox_was_empty, test_list, test_trace, test_fault,
-	       test_failure_path, test_arena)
+	       test_failure_path, test_arena, test_arena_huge)
