@@ -188,7 +188,7 @@ static int run_jobs(const struct command *command, struct run *run)
 	/* What the end of the budget cuts short is no failure. */
 	if (!paired)
 		return stop == STOP_BUDGET ? 0 : first;
-	for (size_t i = 0; i < command->set.count && !stop; i++) {
+	for (size_t i = 0; i < command->set.count && !run_ends(run); i++) {
 		struct job *job = &command->set.jobs[i];
 		char *alone[2] = { (char *)job->options.ioengine, NULL };
 		uint64_t now = clock_ns(), left = now < end ? end - now : 0;
@@ -238,12 +238,13 @@ static int carry_out(const struct command *command)
 	if (run_jobs(command, &run) < 0)
 		status = complain(run.error);
 	bound_time(0);
-	results.unfinished = stop == STOP_BUDGET ? "the budget was spent"
-			     : stop              ? "the run was interrupted"
-						 : NULL;
+	results.unfinished = run.stalled           ? "an engine stalled"
+			     : stop == STOP_BUDGET ? "the budget was spent"
+			     : stop                ? "the run was interrupted"
+						   : NULL;
 	if (run_finish(&run) < 0)
 		status = complain(run.error);
-	if (pool_close(&pool, run.error, sizeof(run.error)) < 0)
+	if (pool_close(&pool, run.stalled, run.error, sizeof(run.error)) < 0)
 		status = complain(run.error);
 	for (size_t i = 0; i < results.count; i++)
 		if (results.items[i].stats.error)
@@ -253,6 +254,11 @@ static int carry_out(const struct command *command)
 		status = EXIT_FAILURE;
 	results_destroy(&results);
 	tour_finish(command);
+	if (run.stalled) {
+		/* Threads of the engine still run, with memory that exit() would take apart. */
+		fflush(NULL);
+		_exit(status);
+	}
 	return status;
 }
 

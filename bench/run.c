@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,11 @@
 #include "report/log.h"
 
 #define WATCH_NS (250 * NS_PER_MS)
+
+/* How long the threads of a late job may take to return from their engine, by signals. */
+#define LATE_NS (5 * NS_PER_S)
+/* The signal: it ends a sleep in a system call, and does nothing else. */
+#define LATE_SIGNAL SIGUSR1
 
 /* One part of so many of a pool is free before a job begins. */
 #define ROOM_PART 2
@@ -52,6 +58,11 @@ struct running_group {
 	uint64_t begin_ns;           /* When. */
 	uint64_t elapsed_ns;         /* How long it took. */
 	uint64_t trapped;            /* File-system calls trapped before. */
+	uint64_t units;              /* Layers done when the watch looked last. */
+	uint64_t moved_ns;           /* When that had grown. */
+	uint64_t late_ns;            /* When the group became late; 0: it is not. */
+	bool over_runtime;           /* Late since its runtime was over, not since nothing ended. */
+	bool stuck;                  /* A thread does not return from its engine. */
 };
 
 /* Write an explanation to RUN and return R. */
@@ -340,23 +351,108 @@ static void group_show(struct running_group *group, struct eta *eta)
 	eta_show(eta);
 }
 
-/* Wait for the first COUNT threads of GROUP. */
+/* Return the longest time of any job of GROUP that overtime= gives; 0: one has no bound. */
+static uint64_t group_overtime(const struct running_group *group)
+{
+	uint64_t overtime = 0;
+
+	for (size_t i = 0; i < group->count; i++) {
+		uint64_t own = group->jobs[i].job->options.overtime;
+
+		if (!own)
+			return 0;
+		overtime = own > overtime ? own : overtime;
+	}
+	return overtime;
+}
+
+/* Note whether GROUP is late: nothing has ended, or its runtime has been over, for its overtime. */
+static void group_watch(struct running_group *group)
+{
+	uint64_t overtime = group_overtime(group), now = clock_ns(), units = 0, pause = 0,
+		 planned = 0;
+	bool bounded = true;
+
+	for (size_t i = 0; i < group->count; i++) {
+		const struct options *options = &group->jobs[i].job->options;
+		uint64_t own = options->startdelay + options->ramp_time + options->runtime;
+
+		for (uint32_t k = 0; k < group->jobs[i].count; k++)
+			units += atomic_load_explicit(&group->jobs[i].workers[k].progress,
+						      memory_order_relaxed);
+		bounded &= options->runtime > 0;
+		planned = own > planned ? own : planned;
+		if (options->startdelay + options->thinktime > pause)
+			pause = options->startdelay + options->thinktime;
+	}
+	if (units != group->units)
+		group->moved_ns = now;
+	group->units = units;
+	if (!overtime || group->late_ns)
+		return;
+	group->over_runtime = bounded && now - group->begin_ns > planned + overtime;
+	if (group->over_runtime || now - group->moved_ns > overtime + pause)
+		group->late_ns = now;
+}
+
+/* Do nothing: the signal has ended what its thread slept in. */
+static void on_late(int number)
+{
+	(void)number;
+}
+
+/* Wait for the first COUNT threads of GROUP; when it is late, no longer than LATE_NS. */
 static void group_join(struct running_group *group, uint32_t count, struct eta *eta)
 {
 	for (size_t i = 0; i < group->count; i++) {
 		for (uint32_t k = 0; k < group->jobs[i].count && count; k++, count--) {
-			struct timespec until;
+			pthread_t thread = group->jobs[i].workers[k].thread;
 
-			do {
+			for (;;) {
 				uint64_t wake = clock_ns() + WATCH_NS;
+				struct timespec until = { (time_t)(wake / NS_PER_S),
+							  (long)(wake % NS_PER_S) };
 
 				group_show(group, eta);
-				until = (struct timespec){ (time_t)(wake / NS_PER_S),
-							   (long)(wake % NS_PER_S) };
-			} while (pthread_clockjoin_np(group->jobs[i].workers[k].thread, NULL,
-						      CLOCK_MONOTONIC, &until) == ETIMEDOUT);
+				if (!pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until))
+					break;
+				group_watch(group);
+				if (!group->late_ns)
+					continue;
+				atomic_store(&group->shared.late, true);
+				if (clock_ns() - group->late_ns > LATE_NS) {
+					group->stuck = true;
+					break;
+				}
+				/* Again each time: the thread may sleep after the signal. */
+				pthread_kill(thread, LATE_SIGNAL);
+			}
 		}
 	}
+}
+
+/*
+ * Fail GROUP, which is late. Where its engines still have operations, they and what they use are
+ * left as they are: RUN ends.
+ */
+static int group_late(struct run *run, const struct running_group *group)
+{
+	const struct running *running = &group->jobs[0];
+	uint32_t abandoned = 0;
+	char left[64] = "";
+
+	for (size_t i = 0; i < group->count && !group->stuck; i++)
+		for (uint32_t k = 0; k < group->jobs[i].count; k++)
+			abandoned += group->jobs[i].workers[k].abandoned;
+	run->stalled = group->stuck || abandoned;
+	if (group->stuck)
+		snprintf(left, sizeof(left), "; a thread does not return");
+	else if (abandoned)
+		snprintf(left, sizeof(left), "; %u in flight", abandoned);
+	return fail(run, -ETIMEDOUT, "job %.100s: engine %s: %s for %llu s%s", running->job->name,
+		    running->engine->name,
+		    group->over_runtime ? "its runtime has been over" : "no operation has ended",
+		    (unsigned long long)(group_overtime(group) / NS_PER_S), left);
 }
 
 /* Start the threads and wait until they have ended. */
@@ -380,14 +476,15 @@ static int group_measure(struct run *run, struct running_group *group)
 	else
 		fail(run, r, "cannot start thread %u of %u: %s", started + 1, group->threads,
 		     strerror(-r));
-	group->begin_ns = clock_ns();
+	sigaction(LATE_SIGNAL, &(struct sigaction){ .sa_handler = on_late }, NULL);
+	group->begin_ns = group->moved_ns = clock_ns();
 	worker_gate(&group->shared, r == 0 ? 1 : -1);
 	group_join(group, started, &eta);
 	group->elapsed_ns = clock_ns() - group->begin_ns;
 	eta_end(&eta);
 	pthread_cond_destroy(&group->shared.opened);
 	pthread_mutex_destroy(&group->shared.mutex);
-	return r;
+	return group->late_ns ? group_late(run, group) : r;
 }
 
 /* Return the seconds of TIME. */
@@ -517,12 +614,12 @@ static int group_collect(struct run *run, struct running_group *group, uint64_t 
 	return r;
 }
 
-/* Close engines, free threads, remove layers. */
+/* Close engines, free threads, remove layers. What a stalled engine may use stays. */
 static int group_close(struct run *run, struct running_group *group)
 {
 	int first = 0;
 
-	for (size_t i = 0; i < group->count; i++) {
+	for (size_t i = 0; i < group->count && !run->stalled; i++) {
 		for (uint32_t k = 0; k < group->jobs[i].count; k++)
 			worker_destroy(&group->jobs[i].workers[k]);
 		free(group->jobs[i].workers);
@@ -536,7 +633,10 @@ static int group_close(struct run *run, struct running_group *group)
 		if (r < 0 && !first)
 			first = fail(run, r, "removing layers: %s", strerror(-r));
 	}
-	free(group->jobs);
+	if (!run->stalled) {
+		free(group->jobs);
+		free(group);
+	}
 	return first;
 }
 
@@ -628,22 +728,31 @@ static int group_open(struct run *run, struct running_group *group, struct job *
 
 int run_group(struct run *run, struct job *const *jobs, size_t count, uint32_t round)
 {
-	struct running_group group = { .count = count, .shared.stop = run->stop };
+	struct running_group *group = calloc(1, sizeof(*group));
 	uint64_t commits = UINT64_MAX;
+	char reason[RUN_ERROR_SIZE];
 	int r, last;
 
-	group.jobs = calloc(count, sizeof(*group.jobs));
-	if (!group.jobs)
+	if (group)
+		*group = (struct running_group){ .jobs = calloc(count, sizeof(*group->jobs)),
+						 .count = count,
+						 .shared.stop = run->stop };
+	if (!group || !group->jobs) {
+		free(group);
 		return fail(run, -ENOMEM, "out of memory");
-	r = group_open(run, &group, jobs);
-	if (r == 0 && group.jobs[0].place && place_commits(group.jobs[0].place, &commits) < 0)
+	}
+	r = group_open(run, group, jobs);
+	if (r == 0 && group->jobs[0].place && place_commits(group->jobs[0].place, &commits) < 0)
 		commits = UINT64_MAX;
 	if (r == 0)
-		r = group_measure(run, &group);
+		r = group_measure(run, group);
 	if (r == 0)
-		r = group_collect(run, &group, commits, round);
+		r = group_collect(run, group, commits, round);
 	run->groups++;
-	last = group_close(run, &group);
+	memcpy(reason, run->error, sizeof(reason));
+	last = group_close(run, group);
+	if (r < 0)
+		memcpy(run->error, reason, sizeof(reason));
 	return r < 0 ? r : last;
 }
 
@@ -670,8 +779,8 @@ int run_pair(struct run *run, struct job *job, char *const *engines, uint32_t re
 
 	while (engines[count])
 		count++;
-	for (uint32_t round = 0; round < repeat && !*run->stop; round++) {
-		for (size_t i = 0; i < count && !*run->stop; i++) {
+	for (uint32_t round = 0; round < repeat && !run_ends(run); round++) {
+		for (size_t i = 0; i < count && !run_ends(run); i++) {
 			/*
 			 * Every other round backwards, so that a drift of the machine favours none.
 			 */

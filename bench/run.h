@@ -37,6 +37,7 @@ struct run {
 	const struct job_set *set;                /* Where the jobs come from. */
 	struct results *results;                  /* Where results go. */
 	const volatile int *stop;                 /* Set by a signal: end early. */
+	bool stalled;                             /* An engine keeps operations: end now. */
 	struct run_place *places[RUN_PLACES_MAX]; /* Places made so far. */
 	size_t places_count;                      /* How many. */
 	uint32_t groups;                          /* Groups run so far. */
@@ -64,6 +65,12 @@ int run_pair(struct run *run, struct job *job, char *const *engines, uint32_t re
  * together.
  */
 int run_all(struct run *run, uint32_t repeat);
+
+/* Does RUN end before all its jobs have run? */
+static inline bool run_ends(const struct run *run)
+{
+	return *run->stop || run->stalled;
+}
 
 /* Remove what the run made. Returns the first failure, with an explanation in run->error, or 0. */
 int run_finish(struct run *run);

@@ -268,7 +268,7 @@ int grpc_client_wait(struct grpc_client *client, int timeout_ms)
 	if (nghttp2_session_want_write(client->session))
 		poll_fd.events |= POLLOUT;
 	if (poll(&poll_fd, 1, timeout_ms) < 0)
-		return errno == EINTR ? 0 : -errno;
+		return -errno;
 	if (poll_fd.revents & ~POLLOUT) {
 		n = recv(client->fd, buffer, sizeof(buffer), MSG_DONTWAIT);
 		if (n == 0)

@@ -59,7 +59,10 @@ const uint8_t *grpc_answer(const struct grpc_client_call *call, size_t *ret_size
 /* Start CALL of the method PATH. Returns 0 or -errno. */
 int grpc_client_start(struct grpc_client *client, const char *path, struct grpc_client_call *call);
 
-/* Send, and receive for up to TIMEOUT_MS (-1: until something comes). Returns 0 or -errno. */
+/*
+ * Send, and receive for up to TIMEOUT_MS (-1: until something comes). Returns 0 or -errno; -EINTR: a
+ * signal came.
+ */
 int grpc_client_wait(struct grpc_client *client, int timeout_ms);
 
 /* Close the connection; calls in flight do not end any more. NULL is fine. */

@@ -230,7 +230,7 @@ static int ask(struct snapshotter *snapshotter, struct grpc_client_call *call, e
 	call->ended = call_ended;
 	call->data = &ended;
 	r = grpc_client_start(snapshotter->client, method, call);
-	while (r == 0 && !ended)
+	while ((r == 0 || r == -EINTR) && !ended)
 		r = grpc_client_wait(snapshotter->client, -1);
 	if (r == 0)
 		r = call_error(call);

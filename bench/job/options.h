@@ -19,6 +19,8 @@
 #define OPTIONS_THREADS_MAX 512
 #define OPTIONS_DEPTH_MAX 65536
 #define OPTIONS_BATCH_MAX 65536
+/* What overtime= is unless a job sets it: longer than the longest operation of the jobs here. */
+#define OPTIONS_OVERTIME_NS (600 * NS_PER_S)
 
 /* Most bytes of a layer's record, as the library has it. */
 #define OPTIONS_RECORD_MAX 49152
@@ -91,6 +93,11 @@ struct options {
 	uint64_t numjobs;
 	/* Longest time; 0: none. */
 	uint64_t runtime;
+	/*
+	 * The job fails when no operation has ended for so long, or when its runtime was over so
+	 * long ago; 0: never.
+	 */
+	uint64_t overtime;
 	/* Go on until the runtime is over. */
 	bool time_based;
 	/* How often the work is done. */

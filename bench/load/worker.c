@@ -27,12 +27,12 @@
 /* How long a thread that waits looks away from the stop flag. */
 #define STOP_POLL_NS (100 * NS_PER_MS)
 
-/* Sleep until the clock shows WHEN, or the run is stopped. */
+/* Sleep until the clock shows WHEN, or the run is stopped, or the job is late. */
 static void sleep_until(const struct worker *worker, uint64_t when)
 {
 	uint64_t now = clock_ns();
 
-	while (now < when && !*worker->shared->stop) {
+	while (now < when && !*worker->shared->stop && !atomic_load(&worker->shared->late)) {
 		uint64_t until = when - now > STOP_POLL_NS ? now + STOP_POLL_NS : when;
 		struct timespec time = { (time_t)(until / NS_PER_S), (long)(until % NS_PER_S) };
 
@@ -180,6 +180,10 @@ static void issue(struct worker *worker, struct slot *slot, uint64_t now)
 	if (worker->measuring)
 		worker->stats.depth_level[stats_depth_slot(worker->depth - worker->free_count)]++;
 	while ((r = worker->engine->queue(worker->context, &slot->op)) == BENCH_BUSY) {
+		if (atomic_load(&worker->shared->late)) {
+			r = -ETIMEDOUT;
+			break;
+		}
 		r = worker->engine->wait(worker->context, 1, UINT64_MAX);
 		if (r < 0)
 			break;
@@ -282,6 +286,10 @@ static void run(struct worker *worker)
 		bool issued;
 
 		check_time(worker, now);
+		if (atomic_load(&worker->shared->late)) {
+			worker->abandoned = worker->depth - worker->free_count;
+			break;
+		}
 		issued = issue_all(worker, &now);
 		if (worker->free_count < worker->depth)
 			wait_some(worker, now);

@@ -27,6 +27,7 @@ struct worker_shared {
 	pthread_cond_t opened;    /* Tells that gate has changed. */
 	int gate;                 /* 0: wait; 1: begin, all at once; -1: do not begin. */
 	const volatile int *stop; /* Set: end early. */
+	atomic_bool late;         /* The job is over its bound: end, and leave what is in flight. */
 };
 
 /* One thread. */
@@ -61,6 +62,8 @@ struct worker {
 	bool measuring;
 	/* Begin nothing more. */
 	bool ended;
+	/* Operations that the thread has left to the engine, in flight, as the job was late. */
+	uint32_t abandoned;
 	/* When the thread began. */
 	uint64_t begin_ns;
 	/* rate_iops, thinktime: when the next operation may begin. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -96,13 +97,17 @@ int pool_remount(struct pool *pool, bool plain, char *error, size_t size)
 	return 0;
 }
 
-int pool_close(struct pool *pool, char *error, size_t size)
+int pool_close(struct pool *pool, bool busy, char *error, size_t size)
 {
 	struct varve_failure failure = { 0 };
 
 	if (!pool->mounted)
 		return 0;
-	if (varve_pool_umount(pool->mount, &failure) < 0)
+	if (busy && umount2(pool->mount, MNT_DETACH) < 0) {
+		snprintf(error, size, "%.200s: %s", pool->mount, strerror(errno));
+		return -errno;
+	}
+	if (!busy && varve_pool_umount(pool->mount, &failure) < 0)
 		return explain(&failure, error, size);
 	pool->mounted = false;
 	return rmdir(pool->mount) < 0 ? -errno : 0;

@@ -36,9 +36,9 @@ int pool_open(struct pool *pool, const char *text, char *error, size_t size);
 int pool_remount(struct pool *pool, bool plain, char *error, size_t size);
 
 /*
- * Unmount POOL and remove its mount point. Returns 0 or -errno with an explanation in ERROR (SIZE
- * bytes).
+ * Unmount POOL and remove its mount point. BUSY: it may be in use; it is then unmounted when this
+ * process ends. Returns 0 or -errno with an explanation in ERROR (SIZE bytes).
  */
-int pool_close(struct pool *pool, char *error, size_t size);
+int pool_close(struct pool *pool, bool busy, char *error, size_t size);
 
 #endif

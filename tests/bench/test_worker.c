@@ -124,8 +124,9 @@ static struct worker *run_worker(const struct options *options, const struct ben
 	struct worker_shared *shared = test_alloc(sizeof(*shared));
 	char text[64];
 
-	*shared = (struct worker_shared){ PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0,
-					  &never };
+	*shared = (struct worker_shared){ .mutex = PTHREAD_MUTEX_INITIALIZER,
+					  .opened = PTHREAD_COND_INITIALIZER,
+					  .stop = &never };
 	worker->options = options;
 	worker->engine = engine;
 	worker->shared = shared;
