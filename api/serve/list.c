@@ -10,6 +10,7 @@
  */
 #include "list.h"
 
+#include "check.h"
 #include "limits.h"
 #include "record.h"
 #include "recover.h"
@@ -40,6 +41,9 @@ struct listing {
 	const char *home, *debug;
 	uint64_t flags;
 	bool why, json;
+	/* The command is `check`, and has found so many faults. */
+	bool check;
+	uint64_t faults;
 	struct varve_store *store;
 	struct index index;
 	struct recovered recovered;
@@ -197,99 +201,33 @@ static int list_measure_all(struct listing *listing)
 
 /* ---- layers that are not served -------------------------------------------------------------- */
 
-/* Bytewise. */
-static int string_order(const void *a, const void *b)
+/* Write one layer that is not served: 0 or -ENOMEM. */
+static int list_stray_write(const struct listing *listing, const struct stray *stray)
 {
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* Why a stray of REASON is not served, for a person; *RET_WORD: for a program. */
-static const char *list_reason(enum stray_reason reason, const char **ret_word)
-{
-	switch (reason) {
-	case STRAY_LATER:
-		*ret_word = "later";
-		return "a later version of varve has written its record";
-	case STRAY_TWICE:
-		*ret_word = "twice";
-		return "another layer has the same key";
-	case STRAY_RENAMED:
-		*ret_word = "renamed";
-		return "its id is not one of a snapshot";
-	default:
-		*ret_word = "unreadable";
-		return "its record cannot be read";
-	}
-}
-
-/* Write one layer that is not served: 0 or -ENOMEM. KEY: that of its record, or NULL. */
-static int list_stray_write(const struct listing *listing, const char *id, const char *key,
-			    const char *word, const char *reason)
-{
+	const char *word, *reason = stray_text(stray->reason, &word);
 	char *escaped, *escaped_key = NULL;
 
 	if (listing->json)
-		return list_object(
-			key ? json_pack("{s:s, s:s, s:s}", "layer", id, "stray", word, "key", key)
-			    : json_pack("{s:s, s:s}", "layer", id, "stray", word));
-	escaped = list_escape(text_of_string(id));
-	if (key)
-		escaped_key = list_escape(text_of_string(key));
-	printf("layer %s is not served: %s%s%s\n", escaped ? escaped : id, reason,
+		return list_object(json_pack("{s:s, s:s, s:s*}", "layer", stray->id, "stray", word,
+					     "key", stray->key));
+	escaped = list_escape(text_of_string(stray->id));
+	if (stray->key)
+		escaped_key = list_escape(text_of_string(stray->key));
+	printf("layer %s is not served: %s%s%s\n", escaped ? escaped : stray->id, reason,
 	       escaped_key ? ": " : "", escaped_key ? escaped_key : "");
 	free(escaped);
 	free(escaped_key);
 	return 0;
 }
 
-/*
- * Write the layers that have a name of a snapshot, are none of the index, and are not among the
- * strays: they have no record. Returns 0 or -errno.
- */
-static int list_leaks(struct listing *listing, char **known, size_t known_count)
-{
-	char **ids;
-	size_t count;
-	uint64_t number;
-	int r = varve_layer_list_wait(listing->store, &ids, &count, &listing->failure);
-
-	if (r)
-		return r;
-	for (size_t i = 0; !r && i < count; i++)
-		if (snapshot_number(ids[i], &number) &&
-		    !bsearch(&ids[i], known, known_count, sizeof(*known), string_order))
-			r = list_stray_write(listing, ids[i], NULL, "leak",
-					     "it has no record of a snapshot");
-	free(ids);
-	return r;
-}
-
 /* Write all layers that are not served: 0 or -errno. */
 static int list_strays(struct listing *listing)
 {
-	size_t strays = listing->recovered.strays_count, count = 0;
-	size_t most = listing->index.count + strays;
-	char **known = calloc(most + 1, sizeof(*known));
-	char(*layers)[SNAPSHOT_LAYER_SIZE] = calloc(listing->index.count + 1, sizeof(*layers));
-	int r = known && layers ? 0 : -ENOMEM;
+	int r = recover_leaks(listing->store, &listing->index, &listing->recovered,
+			      &listing->failure);
 
-	for (size_t i = 0; !r && i < strays; i++) {
-		const struct stray *stray = &listing->recovered.strays[i];
-		const char *word, *reason = list_reason(stray->reason, &word);
-
-		r = list_stray_write(listing, stray->id, stray->key, word, reason);
-		known[count++] = stray->id;
-	}
-	for (struct link *link = listing->index.snapshots.next;
-	     !r && link != &listing->index.snapshots; link = link->next, count++)
-		known[count] = snapshot_layer(link_entry(link, struct snapshot, link)->number,
-					      layers[count - strays]);
-	if (!r) {
-		qsort(known, count, sizeof(*known), string_order);
-		r = list_leaks(listing, known, count);
-	}
-	free(known);
-	free(layers);
+	for (size_t i = 0; !r && i < listing->recovered.strays_count; i++)
+		r = list_stray_write(listing, &listing->recovered.strays[i]);
 	return r;
 }
 
@@ -426,9 +364,28 @@ static int list_write(struct listing *listing)
 	return r;
 }
 
+/* Read, measure, write: 0 or -errno. */
+static int list_home(struct listing *listing)
+{
+	int r = index_init(&listing->index);
+
+	if (!r)
+		r = recover(listing->store, &listing->index, &listing->recovered,
+			    &listing->failure);
+	if (!r)
+		r = list_measure_all(listing);
+	return r ? r : list_write(listing);
+}
+
 /* ---- the command ----------------------------------------------------------------------------- */
 
-/* Read, measure, write: 0 or -errno, after a message. */
+/* The word of the command. */
+static const char *list_name(const struct listing *listing)
+{
+	return listing->check ? "check" : "list";
+}
+
+/* Do what the command is to do: 0 or -errno, after a message. */
 static int list_run(struct listing *listing)
 {
 	struct varve_config config = VARVE_CONFIG_INIT;
@@ -440,14 +397,8 @@ static int list_run(struct listing *listing)
 	config.flags = listing->flags | VARVE_OPEN_EXISTING | VARVE_OPEN_NO_SWEEP;
 	r = varve_open(&config, &listing->store, &listing->failure);
 	if (!r)
-		r = index_init(&listing->index);
-	if (!r)
-		r = recover(listing->store, &listing->index, &listing->recovered,
-			    &listing->failure);
-	if (!r)
-		r = list_measure_all(listing);
-	if (!r)
-		r = list_write(listing);
+		r = listing->check ? check_home(listing->store, &listing->faults, &listing->failure)
+				   : list_home(listing);
 	/* The size of one that could not be measured is missing. */
 	if (!r)
 		r = listing->error;
@@ -455,8 +406,8 @@ static int list_run(struct listing *listing)
 		/* What was no request of the store is a lack of memory. */
 		listing->failure.error = r;
 		if (!listing->failure.operation)
-			listing->failure.operation = "list";
-		fprintf(stderr, "varve serve list: %s\n",
+			listing->failure.operation = list_name(listing);
+		fprintf(stderr, "varve serve %s: %s\n", list_name(listing),
 			varve_strerror(&listing->failure, text, sizeof(text)));
 	}
 	varve_close(listing->store);
@@ -470,6 +421,8 @@ static void list_help(void)
 {
 	puts("Usage: varve serve list [OPTION]...\n"
 	     "List the snapshots of a home, also while the daemon runs.\n"
+	     "   or: varve serve check [OPTION]...\n"
+	     "Check the snapshots of a home for faults: one JSON object a line. 'varve check' runs it.\n"
 	     "\n"
 	     "Options:\n"
 	     "      --home DIR            the store's directory (else $VARVE_HOME, else " HOME_DEFAULT
@@ -481,7 +434,8 @@ static void list_help(void)
 	     "      --debug LIST          trace op,ring,lane,btrfs or all on standard error\n"
 	     "  -h, --help                show this help\n"
 	     "\n"
-	     "Exit status: 0 all was listed; 1 failure; 2 usage.");
+	     "Exit status of list: 0 all was listed; 1 failure; 2 usage.\n"
+	     "Exit status of check: 0 no fault; 1 there are faults; 2 failure or usage.");
 }
 
 /* Take the OPTION, whose argument is in optarg: false where there is no such one. */
@@ -511,7 +465,22 @@ static bool list_take(struct listing *listing, int option)
 	}
 }
 
-int list_main(int argc, char **argv)
+/* Run the command whose options are taken: an exit status. */
+static int list_exit(struct listing *listing)
+{
+	int failed = listing->check ? EXIT_USAGE : EXIT_FAILURE;
+
+	if (list_run(listing))
+		return failed;
+	if (fflush(stdout) || ferror(stdout)) {
+		fprintf(stderr, "varve serve %s: standard output: %s\n", list_name(listing),
+			strerror(errno));
+		return failed;
+	}
+	return listing->faults ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int list_main(int argc, char **argv, bool check)
 {
 	static const struct option options[] = {
 		{ "home", required_argument, NULL, 'd' },
@@ -523,7 +492,7 @@ int list_main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct listing listing = { .home = getenv("VARVE_HOME") };
+	struct listing listing = { .home = getenv("VARVE_HOME"), .check = check };
 	int option;
 
 	if (!listing.home || !*listing.home)
@@ -534,19 +503,15 @@ int list_main(int argc, char **argv)
 			return EXIT_SUCCESS;
 		}
 		if (!list_take(&listing, option)) {
-			fprintf(stderr, "Try 'varve serve list --help' for more.\n");
+			fprintf(stderr, "Try 'varve serve %s --help' for more.\n",
+				list_name(&listing));
 			return EXIT_USAGE;
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "varve serve list: one operand too many: '%s'\n", argv[optind]);
+		fprintf(stderr, "varve serve %s: one operand too many: '%s'\n", list_name(&listing),
+			argv[optind]);
 		return EXIT_USAGE;
 	}
-	if (list_run(&listing))
-		return EXIT_FAILURE;
-	if (fflush(stdout) || ferror(stdout)) {
-		fprintf(stderr, "varve serve list: standard output: %s\n", strerror(errno));
-		return EXIT_FAILURE;
-	}
-	return EXIT_SUCCESS;
+	return list_exit(&listing);
 }

@@ -25,11 +25,13 @@
  *	recover.c	all snapshots of a home
  *	filter.c	containerd's filters
  *	service*.c	the snapshots service
- *	list.c		`varve serve list`
+ *	check.c		what of the snapshots is not as it should be
+ *	list.c		`varve serve list`, `varve serve check`
  *	config.c	lines for the configuration of containerd
  *	daemon.c	from the start to the end
  */
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -41,14 +43,14 @@
 #include "daemon.h"
 #include "list.h"
 
-/** Which argument is the word "list", behind options alone? 0: none. */
-static int main_list(int argc, char **argv)
+/** Which argument is the word of a command, behind options alone? 0: none. */
+static int main_word(int argc, char **argv)
 {
 	int i = 1;
 
 	while (i < argc && *argv[i] == '-')
 		i++;
-	return i < argc && !strcmp(argv[i], "list") ? i : 0;
+	return i < argc && (!strcmp(argv[i], "list") || !strcmp(argv[i], "check")) ? i : 0;
 }
 
 /** Open the standard streams that are closed: else a file of the store would be one of them. */
@@ -64,13 +66,15 @@ static void main_open_streams(void)
 int main(int argc, char **argv)
 {
 	struct serve_options options;
-	int status, list = main_list(argc, argv);
+	int status, word = main_word(argc, argv);
 
 	main_open_streams();
-	if (list) {
+	if (word) {
+		bool check = !strcmp(argv[word], "check");
+
 		/* The word goes, the options stay. */
-		memmove(argv + list, argv + list + 1, (size_t)(argc - list) * sizeof(*argv));
-		return list_main(argc - 1, argv);
+		memmove(argv + word, argv + word + 1, (size_t)(argc - word) * sizeof(*argv));
+		return list_main(argc - 1, argv, check);
 	}
 	if (argc > 0)
 		argv[0] = (char *)(uintptr_t) "varve serve";

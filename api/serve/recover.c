@@ -15,13 +15,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A snapshot that was read. */
 struct found {
 	uint64_t number;
 	/* The number of the parent's layer plus 1, or 0. */
 	uint64_t parent;
-	/* Not ours any more when it is a stray. */
+	/* NULL when it is a stray. */
 	struct snapshot *snapshot;
 	/* Its record. */
 	const struct varve_layer_record *record;
@@ -37,35 +38,85 @@ struct recovery {
 	int error;
 };
 
+const char *stray_text(enum stray_reason reason, const char **ret_word)
+{
+	static const char *const texts[][2] = {
+		[STRAY_UNREADABLE] = { "unreadable", "its record cannot be read" },
+		[STRAY_LATER] = { "later", "a later version of varve has written its record" },
+		[STRAY_TWICE] = { "twice", "another layer has the same key" },
+		[STRAY_RENAMED] = { "renamed", "its id is not one of a snapshot" },
+		[STRAY_LEAK] = { "leak", "it has no record of a snapshot" },
+		[FAULT_PARENT_GONE] = { "parent-gone", "its parent is gone" },
+		[FAULT_PARENT_STRAY] = { "parent-stray", "its parent is not served" },
+		[FAULT_PARENT_KIND] = { "parent-kind", "its parent is not committed" },
+		[FAULT_PARENT_ORDER] = { "parent-order", "its parent is younger than it" },
+		[FAULT_LABEL] = { "label", "its label has another kind than its record" },
+	};
+
+	if (ret_word)
+		*ret_word = texts[reason][0];
+	return texts[reason][1];
+}
+
+/* Free the COUNT strays at STRAYS. */
+static void strays_free(struct stray *strays, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		free(strays[i].id);
+		free(strays[i].key);
+	}
+	free(strays);
+}
+
 void recovered_destroy(struct recovered *recovered)
 {
-	for (size_t i = 0; i < recovered->strays_count; i++) {
-		free(recovered->strays[i].id);
-		free(recovered->strays[i].key);
-	}
-	free(recovered->strays);
+	strays_free(recovered->strays, recovered->strays_count);
+	strays_free(recovered->faults, recovered->faults_count);
 	*recovered = (struct recovered){ 0 };
 }
 
-/* Add a stray: 0 or -ENOMEM. */
+/* Add a stray, or a fault: 0 or -ENOMEM. */
 static int recover_stray(struct recovered *recovered, enum stray_reason reason, const char *id,
 			 const char *key)
 {
+	bool fault = reason >= FAULT_PARENT_GONE;
+	struct stray **list = fault ? &recovered->faults : &recovered->strays, *items;
+	size_t *count = fault ? &recovered->faults_count : &recovered->strays_count;
 	struct stray stray = { .reason = reason,
 			       .id = strdup(id),
 			       .key = key ? strdup(key) : NULL };
-	struct stray *strays = reallocarray(recovered->strays, recovered->strays_count + 1,
-					    sizeof(*strays));
 
-	if (strays)
-		recovered->strays = strays;
-	if (!strays || !stray.id || (key && !stray.key)) {
+	items = reallocarray(*list, *count + 1, sizeof(*items));
+	if (items)
+		*list = items;
+	if (!items || !stray.id || (key && !stray.key)) {
 		free(stray.id);
 		free(stray.key);
 		return -ENOMEM;
 	}
-	strays[recovered->strays_count++] = stray;
+	items[(*count)++] = stray;
 	return 0;
+}
+
+/* Add a fault of SNAPSHOT: 0 or -ENOMEM. */
+static int recover_fault(struct recovered *recovered, enum stray_reason reason,
+			 const struct snapshot *snapshot, const char *key)
+{
+	char id[SNAPSHOT_LAYER_SIZE];
+
+	return recover_stray(recovered, reason, snapshot_layer(snapshot->number, id), key);
+}
+
+/* Is RECORD, whose snapshot is of KIND, labelled so? */
+static bool recover_labelled(const struct varve_layer_record *record, unsigned kind)
+{
+	static const char prefix[] = RECORD_LABEL "=";
+
+	for (size_t i = 0; i < record->labels_count; i++)
+		if (!strncmp(record->labels[i], prefix, strlen(prefix)))
+			return !strcmp(record->labels[i] + strlen(prefix),
+				       snapshot_kind_name(kind));
+	return false;
 }
 
 /* Read the RECORD of the layer ID. */
@@ -80,18 +131,20 @@ static int recover_one(struct recovery *recovery, const char *id,
 		return recover_stray(recovered, STRAY_RENAMED, id, NULL);
 	if (found.number >= recovered->next_number)
 		recovered->next_number = found.number + 1;
-	if (!record || !record->bytes_count)
-		return recover_stray(recovered, STRAY_UNREADABLE, id, NULL);
-	r = record_read(record->bytes, record->bytes_count, false, &found.snapshot, &found.parent);
-	if (r == -EBADMSG)
-		return recover_stray(recovered, STRAY_UNREADABLE, id, NULL);
-	if (r == -ENOTSUP)
-		return recover_stray(recovered, STRAY_LATER, id, NULL);
-	if (r)
+	r = record && record->bytes_count ? record_read(record->bytes, record->bytes_count, false,
+							&found.snapshot, &found.parent)
+					  : -EBADMSG;
+	if (r && r != -EBADMSG && r != -ENOTSUP)
 		return r;
-	found.snapshot->number = found.number;
+	if (!r)
+		found.snapshot->number = found.number;
 	recovery->found[recovery->found_count++] = found;
-	return 0;
+	if (r)
+		return recover_stray(recovered, r == -ENOTSUP ? STRAY_LATER : STRAY_UNREADABLE, id,
+				     NULL);
+	return recover_labelled(record, found.snapshot->kind)
+		       ? 0
+		       : recover_fault(recovered, FAULT_LABEL, found.snapshot, found.snapshot->key);
 }
 
 /* By number. */
@@ -105,12 +158,13 @@ static int found_order(const void *a, const void *b)
 /* Put *FOUND, or the one that has its key, aside as a stray, where the key is taken. */
 static int recover_add(struct recovery *recovery, struct found *found)
 {
-	struct snapshot *snapshot = found->snapshot;
-	struct snapshot *other = index_find(recovery->index, snapshot_key(snapshot));
-	struct snapshot *loser = NULL;
+	struct snapshot *snapshot = found->snapshot, *other, *loser = NULL;
 	char id[SNAPSHOT_LAYER_SIZE];
 	int r = 0;
 
+	if (!snapshot)
+		return 0;
+	other = index_find(recovery->index, snapshot_key(snapshot));
 	if (other)
 		loser = snapshot->kind > other->kind ? other : snapshot;
 	if (loser)
@@ -132,6 +186,7 @@ static int recover_parent(struct recovery *recovery, struct found *found)
 {
 	struct found wanted = { .number = found->parent - 1 }, *parent;
 	struct snapshot *snapshot = found->snapshot, *anew;
+	enum stray_reason reason;
 	uint64_t number;
 	int r;
 
@@ -140,8 +195,15 @@ static int recover_parent(struct recovery *recovery, struct found *found)
 	parent = bsearch(&wanted, recovery->found, recovery->found_count, sizeof(wanted),
 			 found_order);
 	/* A parent is older: no circle, whatever the records say. */
-	if (parent && parent->snapshot && parent->snapshot->kind == SNAPSHOT_COMMITTED &&
-	    parent->number < found->number) {
+	if (!parent) {
+		reason = FAULT_PARENT_GONE;
+	} else if (!parent->snapshot) {
+		reason = FAULT_PARENT_STRAY;
+	} else if (parent->number >= found->number) {
+		reason = FAULT_PARENT_ORDER;
+	} else if (parent->snapshot->kind != SNAPSHOT_COMMITTED) {
+		reason = FAULT_PARENT_KIND;
+	} else {
 		snapshot_set_parent(snapshot, parent->snapshot);
 		return 0;
 	}
@@ -154,7 +216,8 @@ static int recover_parent(struct recovery *recovery, struct found *found)
 	snapshot->key = anew->key;
 	anew->key = NULL;
 	snapshot_free(anew);
-	return 0;
+	return recover_fault(recovery->recovered, reason, snapshot,
+			     snapshot_parent_key(snapshot).bytes);
 }
 
 /* The callback of the find. */
@@ -216,4 +279,51 @@ int recover(struct varve_store *store, struct index *index, struct recovered *re
 	}
 	r = varve_wait_for(store, request, -1);
 	return r ? r : recovery.error;
+}
+
+/* Bytewise. */
+static int string_order(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Add those of the COUNT layers IDS that are leaks; KNOWN, sorted, are not. */
+static int recover_unknown(struct recovered *recovered, char **ids, size_t count, char **known,
+			   size_t known_count)
+{
+	uint64_t number;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < count; i++)
+		if (snapshot_number(ids[i], &number) &&
+		    !bsearch(&ids[i], known, known_count, sizeof(*known), string_order))
+			r = recover_stray(recovered, STRAY_LEAK, ids[i], NULL);
+	return r;
+}
+
+int recover_leaks(struct varve_store *store, const struct index *index, struct recovered *recovered,
+		  struct varve_failure *ret_failure)
+{
+	size_t strays = recovered->strays_count, count = 0, ids_count;
+	char **known = calloc(index->count + strays + 1, sizeof(*known)), **ids;
+	char(*layers)[SNAPSHOT_LAYER_SIZE] = calloc(index->count + 1, sizeof(*layers));
+	int r = known && layers ? 0 : -ENOMEM;
+
+	for (; !r && count < strays; count++)
+		known[count] = recovered->strays[count].id;
+	for (struct link *link = index->snapshots.next; !r && link != &index->snapshots;
+	     link = link->next, count++)
+		known[count] = snapshot_layer(link_entry(link, struct snapshot, link)->number,
+					      layers[count - strays]);
+	if (!r) {
+		qsort(known, count, sizeof(*known), string_order);
+		r = varve_layer_list_wait(store, &ids, &ids_count, ret_failure);
+	}
+	if (!r) {
+		r = recover_unknown(recovered, ids, ids_count, known, count);
+		free(ids);
+	}
+	free(known);
+	free(layers);
+	return r;
 }

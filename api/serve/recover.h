@@ -10,7 +10,7 @@
 
 #include <varve.h>
 
-/** Why a layer that belongs to the snapshots is not in the index. */
+/** What is wrong with a layer that belongs to the snapshots. */
 enum stray_reason {
 	/** Its record cannot be read: damaged, or not a record. */
 	STRAY_UNREADABLE,
@@ -20,6 +20,18 @@ enum stray_reason {
 	STRAY_TWICE,
 	/** Its id is not one of a snapshot: a person has renamed it, or labelled it as one. */
 	STRAY_RENAMED,
+	/** It has a name as the daemon gives them, and no record. */
+	STRAY_LEAK,
+	/** In the index from here on. Its parent's layer is gone. */
+	FAULT_PARENT_GONE,
+	/** Its parent's layer is there, but a stray. */
+	FAULT_PARENT_STRAY,
+	/** Its parent is not committed. */
+	FAULT_PARENT_KIND,
+	/** Its parent is younger than it, or itself. */
+	FAULT_PARENT_ORDER,
+	/** Its label has another kind than its record. */
+	FAULT_LABEL,
 };
 
 /** Such a layer. */
@@ -27,7 +39,7 @@ struct stray {
 	enum stray_reason reason;
 	/** The layer. */
 	char *id;
-	/** The key, where it is known; else NULL. */
+	/** Its key, of a FAULT_PARENT_* its parent's, where that is known; else NULL. */
 	char *key;
 };
 
@@ -35,8 +47,12 @@ struct stray {
 struct recovered {
 	/** 1 more than the largest number of a layer; 0: there is none. */
 	uint64_t next_number;
+	/** Layers that are not in the index. */
 	struct stray *strays;
 	size_t strays_count;
+	/** Faults of those that are. */
+	struct stray *faults;
+	size_t faults_count;
 	/** Snapshots whose parent is gone. */
 	size_t orphans;
 };
@@ -47,6 +63,16 @@ struct recovered {
  */
 int recover(struct varve_store *store, struct index *index, struct recovered *ret_recovered,
 	    struct varve_failure *ret_failure);
+
+/**
+ * Add the layers that have a name of a snapshot and no record to the strays of RECOVERED, which
+ * recover() has filled together with INDEX. 0 or -errno, and *RET_FAILURE has the reason.
+ */
+int recover_leaks(struct varve_store *store, const struct index *index, struct recovered *recovered,
+		  struct varve_failure *ret_failure);
+
+/** What is wrong by REASON, for a person; *RET_WORD, if not NULL: for a program. */
+const char *stray_text(enum stray_reason reason, const char **ret_word);
 
 /** Free what RECOVERED has. */
 void recovered_destroy(struct recovered *recovered);

@@ -76,6 +76,14 @@ exec {writer}>&-
 wait "$child"
 quietly check
 
+# Snapshots of the daemon are none that this process could judge: without the program that does, that is no answer.
+quietly create --label varve.snapshot=active s0
+cp "$varve" "$scratch/varve-alone"
+status=0
+"$scratch/varve-alone" "${lib_options[@]}" check >"$scratch/out" 2>"$scratch/err" || status=$?
+expect 2 "" "varve: check of snapshots: varve-serve *"
+quietly rm s0
+
 # A limit that is not in force, where quota can be had.
 run create --size 10m sized
 if [[ "$status" == 0 ]]; then

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 # The cases of test_snapshots.sh; each has a home and a socket of its own. `snapshots.py CASE...` runs some.
+import concurrent.futures
 import ctypes
 import json
 import os
@@ -11,6 +12,7 @@ import threading
 import time
 
 import grpc
+import record_pb2
 import snapshots_pb2 as pb
 from grpc import StatusCode
 from snapshots_client import BUILD, Daemon, HANG_S, labels_of, varve_list
@@ -439,6 +441,88 @@ def case_list():
     daemon.start()
     daemon.stop()
     assert "1 layers of snapshots are not served" in daemon.errors() and "3 snapshots have lost their parent" in daemon.errors()
+
+
+def varve_check(daemon, status):
+    """Expect STATUS of `varve check`; return its findings, path and fault."""
+    command = [os.path.join(BUILD, "varve"), "--home", daemon.home, "--json", "check"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (status, ""), result
+    objects = [json.loads(line) for line in result.stdout.splitlines()]
+    if status < 2:
+        assert objects.pop()["findings"] == len(objects), result
+    assert all((one["kind"], one["gc"]) == ("snapshot", None) for one in objects), objects
+    return {one["path"].removeprefix("subvolumes/"): one["detail"] for one in objects}
+
+
+def rewrite(daemon, layer, label=None, **fields):
+    """Change the record of LAYER, and the kind that its label has, as no daemon does."""
+    varve = [os.path.join(BUILD, "varve"), "--home", daemon.home, "label", layer]
+    record = record_pb2.Snapshot.FromString(subprocess.run(varve + ["--print-record"], check=True, capture_output=True).stdout)
+    for name, value in fields.items():
+        setattr(record, name, value)
+    labels = [f"varve.snapshot={label}"] if label else []
+    subprocess.run(varve + ["--record", "-", *labels], input=record.SerializeToString(), check=True)
+
+
+def case_check():
+    """`varve check` names each fault of the snapshots once, beside a daemon that is busy, and nothing else."""
+    daemon = Daemon("check")
+    assert not varve_check(daemon, 0)
+
+    def prepare(key, parent=b"", committed=True):
+        source = daemon.call("Prepare", key=b"active " + key, parent=parent).mounts[0].source
+        if committed:
+            daemon.call("Commit", key=b"active " + key, name=key)
+        return os.path.basename(source)
+
+    base = prepare(b"base")
+    layers = {key: prepare(key, b"base") for key in (b"gone", b"kind", b"stray", b"twice", b"twice 2", b"label", b"later")}
+    of = {key: prepare(b"of " + key, key, committed=False) for key in (b"gone", b"kind", b"stray", b"later")}
+    order = prepare(b"order", b"base")
+    assert not varve_check(daemon, 0)
+    # Snapshots that come and go meanwhile are no faults.
+    end = threading.Event()
+
+    def churn():
+        while not end.is_set():
+            prepare(b"churn", b"base")
+            prepare(b"churn child", b"churn", committed=False)
+            daemon.call("Remove", key=b"active churn child")
+            daemon.call("Remove", key=b"churn")
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        future = pool.submit(churn)
+        for _ in range(30 if SOAK else 5):
+            assert not varve_check(daemon, 0)
+        end.set()
+        future.result()
+    daemon.stop()
+    varve = [os.path.join(BUILD, "varve"), "--home", daemon.home]
+    subprocess.run(varve + ["rm", layers[b"gone"]], check=True)
+    rewrite(daemon, layers[b"kind"], "active", kind=pb.ACTIVE)
+    subprocess.run(varve + ["label", layers[b"stray"], "--record", "-"], input=b"\377nothing", check=True)
+    rewrite(daemon, layers[b"twice 2"], key=b"twice")
+    rewrite(daemon, layers[b"label"], "view")
+    rewrite(daemon, layers[b"later"], version=99)
+    rewrite(daemon, order, parent_number=int(order[1:], 36) + 1)
+    subprocess.run(varve + ["create", "szz"], check=True)
+    subprocess.run(varve + ["create", "other"], check=True)
+    subprocess.run(varve + ["create", "named", "--label", "varve.snapshot=active"], check=True)
+    served, stray = "a snapshot: ", "a layer of a snapshot, which is not served: "
+    wanted = {
+        of[b"gone"]: served + "its parent is gone: gone", of[b"kind"]: served + "its parent is not committed: kind",
+        of[b"stray"]: served + "its parent is not served: stray", of[b"later"]: served + "its parent is not served: later",
+        order: served + "its parent is younger than it: base",
+        layers[b"label"]: served + "its label has another kind than its record: label",
+        layers[b"stray"]: stray + "its record cannot be read", layers[b"twice 2"]: stray + "another layer has the same key: twice",
+        layers[b"later"]: stray + "a later version of varve has written its record",
+        "named": stray + "its id is not one of a snapshot", "szz": stray + "it has no record of a snapshot",
+    }
+    found = varve_check(daemon, 1)
+    assert found == wanted, {key: (found.get(key), wanted.get(key)) for key in found.keys() | wanted.keys()}
+    text = subprocess.run(varve + ["check"], capture_output=True, text=True, check=False).stdout
+    assert f"snapshot subvolumes/{of[b'gone']}: {wanted[of[b'gone']]}; gc leaves it\n" in text and base + ":" not in text, text
 
 
 def main():

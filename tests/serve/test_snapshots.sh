@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The snapshots service over its socket, by clients in Python: errors, hostile input, deadlines, slow readers, restarts and kill -9,
-# random calls against a model (VARVE_TEST_SEED=N runs one sequence again), and `varve serve list`.
+# random calls against a model (VARVE_TEST_SEED=N runs one sequence again), `varve serve list`, and `varve check`.
 # varve-test: timeout=180 options=nobarrier
 set -euo pipefail
 
@@ -16,7 +16,7 @@ if ! command -v protoc >/dev/null; then
 fi
 messages="$VARVE_TEST_MOUNT/messages"
 mkdir "$messages"
-protoc -I "$here/../../api/serve" --python_out "$messages" snapshots.proto
+protoc -I "$here/../../api/serve" --python_out "$messages" snapshots.proto record.proto
 # Debian's modules are those of Debian's own python3.
 for python in python3 /usr/bin/python3; do
 	if "$python" -c 'import grpc, google.protobuf' 2>/dev/null; then

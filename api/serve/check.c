@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * check.c: see check.h. The home is read as at the start of the daemon, which may run and change
+ * it meanwhile: of a parent and its child the one can be read before a request and the other one
+ * after it, as if they contradicted each other. So a home with faults is read once more, and a
+ * fault is one that is there both times. A change made it seem so once, which the second reading
+ * has behind it; another one concerns another layer, since no number of a layer comes twice.
+ *
+ * Layers that only have a name as the daemon gives them are faults where there are snapshots:
+ * elsewhere a person has named them so.
+ */
+#include "check.h"
+
+#include "recover.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+/* One reading of a home. */
+struct reading {
+	struct index index;
+	struct recovered recovered;
+};
+
+/* Free what READING has. */
+static void reading_destroy(struct reading *reading)
+{
+	recovered_destroy(&reading->recovered);
+	index_destroy(&reading->index);
+}
+
+/* Read the home: 0 or -errno. READING is to be destroyed in any case. */
+static int reading_take(struct reading *reading, struct varve_store *store,
+			struct varve_failure *ret_failure)
+{
+	int r = index_init(&reading->index);
+
+	if (!r)
+		r = recover(store, &reading->index, &reading->recovered, ret_failure);
+	if (!r && (reading->index.count || reading->recovered.strays_count))
+		r = recover_leaks(store, &reading->index, &reading->recovered, ret_failure);
+	return r;
+}
+
+/* By layer, then by reason. */
+static int stray_order(const void *a, const void *b)
+{
+	const struct stray *one = a, *other = b;
+	int order = strcmp(one->id, other->id);
+
+	return order ? order : (int)one->reason - (int)other->reason;
+}
+
+/* Write the fault STRAY of a snapshot, which is SERVED or not: 0 or -ENOMEM. */
+static int check_write(const struct stray *stray, bool served)
+{
+	char path[sizeof("subvolumes/") + VARVE_ID_MAX];
+	json_t *object;
+	char *detail;
+	int r;
+
+	snprintf(path, sizeof(path), "subvolumes/%s", stray->id);
+	if (asprintf(&detail, "%s: %s%s%s",
+		     served ? "a snapshot" : "a layer of a snapshot, which is not served",
+		     stray_text(stray->reason, NULL), stray->key ? ": " : "",
+		     stray->key ? stray->key : "") < 0)
+		return -ENOMEM;
+	object = json_pack("{s:s, s:s}", "path", path, "detail", detail);
+	r = object && !json_dumpf(object, stdout, JSON_COMPACT) && putchar('\n') != EOF ? 0
+											: -ENOMEM;
+	json_decref(object);
+	free(detail);
+	return r;
+}
+
+/* Write those of the COUNT faults ONE that are among the OTHER_COUNT of OTHER, too. */
+static int check_write_both(const struct stray *one, size_t count, struct stray *other,
+			    size_t other_count, bool served, uint64_t *count_written)
+{
+	int r = 0;
+
+	if (other_count)
+		qsort(other, other_count, sizeof(*other), stray_order);
+	for (size_t i = 0; !r && i < count && other_count; i++) {
+		if (!bsearch(&one[i], other, other_count, sizeof(*other), stray_order))
+			continue;
+		r = check_write(&one[i], served);
+		++*count_written;
+	}
+	return r;
+}
+
+int check_home(struct varve_store *store, uint64_t *ret_count, struct varve_failure *ret_failure)
+{
+	struct reading one = { 0 }, other = { 0 };
+	struct recovered *first = &one.recovered, *second = &other.recovered;
+	int r = reading_take(&one, store, ret_failure);
+
+	*ret_count = 0;
+	if (!r && (first->strays_count || first->faults_count)) {
+		r = reading_take(&other, store, ret_failure);
+		if (!r)
+			r = check_write_both(first->strays, first->strays_count, second->strays,
+					     second->strays_count, false, ret_count);
+		if (!r)
+			r = check_write_both(first->faults, first->faults_count, second->faults,
+					     second->faults_count, true, ret_count);
+		reading_destroy(&other);
+	}
+	reading_destroy(&one);
+	return r;
+}
