@@ -13,6 +13,9 @@ import grpc
 import cri_pb2 as cri
 
 PATIENCE_S = 300
+# Between two questions about what tells nobody when it comes.
+PAUSE_S = 0.2
+UNINITIALIZED = "server is not initialized yet"
 WRITTEN = 1 << 20
 
 
@@ -23,10 +26,18 @@ class Runtime:
         self.channel = grpc.insecure_channel(f"unix://{socket}")
 
     def call(self, method, request, response=cri.Empty):
-        """Call METHOD and return the answer."""
+        """Call METHOD and return the answer; again, as long as containerd takes its state up after a restart."""
         function = self.channel.unary_unary(f"/runtime.v1.RuntimeService/{method}", request_serializer=lambda m: m.SerializeToString(),
                                             response_deserializer=response.FromString)
-        return function(request, timeout=PATIENCE_S, wait_for_ready=True)
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return function(request, timeout=PATIENCE_S, wait_for_ready=True)
+            except grpc.RpcError as error:
+                # Its socket is there before that. It says so by the words alone, and kubelet asks again, too.
+                if UNINITIALIZED not in error.details() or time.monotonic() > end:
+                    raise
+            time.sleep(PAUSE_S)
 
 
 def pod_config(number, cgroup):
@@ -69,8 +80,8 @@ def check_statistics(runtime, count):
             return
         if time.monotonic() > end:
             raise RuntimeError(f"statistics: {used}")
-        # containerd collects them every ten seconds, and tells nobody when.
-        time.sleep(0.2)
+        # containerd collects them every ten seconds.
+        time.sleep(PAUSE_S)
 
 
 def finish(runtime, count, pool):
