@@ -523,11 +523,6 @@ void filter_set_free(struct filter_set *set)
 	free(set);
 }
 
-bool filter_set_slow(const struct filter_set *set)
-{
-	return set && set->slow;
-}
-
 /* The value that SELECTOR looks at, "" where there is none: is it present? */
 static bool selector_value(const struct selector *selector, const struct snapshot *snapshot,
 			   struct text *ret_value)
@@ -589,28 +584,41 @@ static int selector_match(const struct filter_set *set, const struct selector *s
 	}
 }
 
-int filter_set_match(const struct filter_set *set, const struct snapshot *snapshot,
-		     char reason[FILTER_REASON_SIZE])
+/* The work that SELECTOR is for SNAPSHOT. */
+static unsigned selector_work(const struct selector *selector, const struct snapshot *snapshot)
 {
-	bool met = true;
+	unsigned work = selector->pattern ? FILTER_WORK_MATCH : 1;
 
+	/* The labels are searched one by one. */
+	return selector->field == FIELD_LABEL ? work + snapshot->labels.bytes / FILTER_WORK_BYTES
+					      : work;
+}
+
+int filter_set_match(const struct filter_set *set, const struct snapshot *snapshot,
+		     struct filter_place *place, unsigned *work, char reason[FILTER_REASON_SIZE])
+{
 	if (!set || set->all)
 		return 1;
-	for (size_t i = 0; i < set->count; i++) {
-		const struct selector *selector = &set->selectors[i];
+	for (; place->selector < set->count; place->selector++) {
+		const struct selector *selector = &set->selectors[place->selector];
 
 		/* What is not met ends its filter. */
-		if (met) {
-			int r = selector_match(set, selector, snapshot, reason);
+		if (!place->unmet) {
+			unsigned needed = selector_work(selector, snapshot);
+			int r;
 
+			if (!*work)
+				return -EAGAIN;
+			*work -= needed < *work ? needed : *work;
+			r = selector_match(set, selector, snapshot, reason);
 			if (r < 0)
 				return r;
-			met = r;
+			place->unmet = !r;
 		}
 		if (selector->last) {
-			if (met)
+			if (!place->unmet)
 				return 1;
-			met = true;
+			place->unmet = false;
 		}
 	}
 	return 0;

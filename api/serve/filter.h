@@ -37,14 +37,20 @@ int filter_set_read(const struct text *texts, size_t count, struct filter_set **
 /** Free SET, which may be NULL. */
 void filter_set_free(struct filter_set *set);
 
-/** Does SET have a regular expression, which makes it slow? */
-bool filter_set_slow(const struct filter_set *set);
+/** How far a set has looked at one snapshot; zeros: not begun. */
+struct filter_place {
+	/** The next condition. */
+	size_t selector;
+	/** A condition of the same filter was not met. */
+	bool unmet;
+};
 
 /**
  * Does SET (NULL: everything) take SNAPSHOT? 1, 0, -EINVAL: an expression takes too many steps, and
- * *REASON says which; -ENOMEM.
+ * *REASON says which; -EAGAIN: all *WORK, in the units of SNAPSHOT_WORK_MAX, was used up, and the
+ * next call goes on from *PLACE. What is done is taken off *WORK.
  */
 int filter_set_match(const struct filter_set *set, const struct snapshot *snapshot,
-		     char reason[FILTER_REASON_SIZE]);
+		     struct filter_place *place, unsigned *work, char reason[FILTER_REASON_SIZE]);
 
 #endif

@@ -162,16 +162,24 @@ void index_cursor_open(struct index *index, struct index_cursor *cursor)
 	cursor->at = index->snapshots.next;
 }
 
-struct snapshot *index_cursor_next(struct index *index, struct index_cursor *cursor)
+struct snapshot *index_cursor_peek(struct index *index, struct index_cursor *cursor)
 {
-	while (cursor->at != &index->snapshots) {
+	for (; cursor->at != &index->snapshots; cursor->at = cursor->at->next) {
 		struct snapshot *snapshot = link_entry(cursor->at, struct snapshot, link);
 
-		cursor->at = cursor->at->next;
 		if (snapshot_visible(snapshot))
 			return snapshot;
 	}
 	return NULL;
+}
+
+struct snapshot *index_cursor_next(struct index *index, struct index_cursor *cursor)
+{
+	struct snapshot *snapshot = index_cursor_peek(index, cursor);
+
+	if (snapshot)
+		cursor->at = cursor->at->next;
+	return snapshot;
 }
 
 void index_cursor_close(struct index_cursor *cursor)

@@ -132,7 +132,10 @@ struct snapshot *index_find(const struct index *index, struct text key);
 /** Put CURSOR at the beginning of INDEX, until index_cursor_close(). */
 void index_cursor_open(struct index *index, struct index_cursor *cursor);
 
-/** The next visible snapshot; NULL at the end. */
+/** The next visible snapshot, which CURSOR stays at; NULL at the end. */
+struct snapshot *index_cursor_peek(struct index *index, struct index_cursor *cursor);
+
+/** The same, and CURSOR goes on behind it. */
 struct snapshot *index_cursor_next(struct index *index, struct index_cursor *cursor);
 
 /** CURSOR is not needed any more. */

@@ -102,10 +102,10 @@
 #define SNAPSHOT_BLOCK_MAX 100
 /** Bytes of such a message, beyond which it is sent: clients in Go take 4 MiB. */
 #define SNAPSHOT_BLOCK_BYTES (1u << 20)
-/** Snapshots that List looks at before others have their turn. */
-#define SNAPSHOT_LOOKED_MAX 1024
-/** ... where a filter has a regular expression. */
-#define SNAPSHOT_MATCHED_MAX 16
+/** Work of all Lists in one turn of the loop, in units of some 20 ns: then others have theirs. */
+#define SNAPSHOT_WORK_MAX 65536
+/** Work of looking at a snapshot and of putting it into a message. */
+#define SNAPSHOT_WORK_LOOK 64
 
 /** Bytes of a filter. */
 #define FILTER_BYTES_MAX 65536
@@ -119,6 +119,10 @@
 #define FILTER_MATCH_STEPS_MAX 100000
 /** KiB of memory of one match. */
 #define FILTER_MATCH_KIB_MAX 1024
+/** Work that one match counts for, in the units of SNAPSHOT_WORK_MAX: FILTER_MATCH_STEPS_MAX. */
+#define FILTER_WORK_MATCH 4096
+/** Bytes of labels that are searched with one unit of work. */
+#define FILTER_WORK_BYTES 64
 
 /** Requests for usage that `varve serve list` has in flight. */
 #define LIST_REQUESTS_MAX 128

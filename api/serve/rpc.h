@@ -41,6 +41,8 @@ struct snapshots {
 	bool commit_relaxed, usage_exact;
 	/** The calls under way. */
 	struct link rpcs;
+	/** The Lists that wait for their turn: the first of them has it next. */
+	struct link lists;
 };
 
 /** A call under way; the first member of the struct of its method. Begins zeroed. */

@@ -2,6 +2,12 @@
 /*
  * Stat, List and Usage. The first two need the index alone. List sends a block when the client has
  * room for it; what comes and goes meanwhile may be in the list or not, and all else is in it.
+ *
+ * Lists with costly filters do not hold up other calls: one List has work in a turn of the loop,
+ * SNAPSHOT_WORK_MAX of it, and the others wait for theirs:
+ *
+ *	list_room()	the client has room: the List joins the others that wait
+ *	list_turn()	it is the first of them, in the next turn: it works, and asks for room again
  */
 #include "rpc.h"
 
@@ -97,8 +103,14 @@ void stat_start(struct grpc_call *call, const ProtobufCMessage *message, void *s
 /* A List under way. */
 struct list {
 	struct rpc rpc;
+	/* Among those that wait for their turn; else alone. */
+	struct link turn;
 	struct filter_set *filters;
 	struct index_cursor cursor;
+	/* How far the filters are with a snapshot, and which one in which state that is. */
+	struct filter_place place;
+	uint64_t number;
+	int64_t updated_ns;
 };
 
 /* A block of its answer. */
@@ -113,11 +125,21 @@ static struct list *list_of(struct rpc *rpc)
 	return (struct list *)rpc;
 }
 
-static void list_destroy(struct rpc *rpc)
+/* Do the filters of LIST take SNAPSHOT? As filter_set_match(), which goes on where it stopped. */
+static int list_match(struct list *list, const struct snapshot *snapshot, unsigned *work,
+		      char reason[FILTER_REASON_SIZE])
 {
-	filter_set_free(list_of(rpc)->filters);
-	if (list_of(rpc)->cursor.at)
-		index_cursor_close(&list_of(rpc)->cursor);
+	int r;
+
+	/* What was looked at may have changed, or have gone, since. */
+	if (list->number != snapshot->number || list->updated_ns != snapshot->updated_ns)
+		list->place = (struct filter_place){ 0 };
+	r = filter_set_match(list->filters, snapshot, &list->place, work, reason);
+	list->number = snapshot->number;
+	list->updated_ns = snapshot->updated_ns;
+	if (r != -EAGAIN)
+		list->place = (struct filter_place){ 0 };
+	return r;
 }
 
 /*
@@ -126,18 +148,22 @@ static void list_destroy(struct rpc *rpc)
  */
 static int list_fill(struct list *list, struct block *block, char reason[FILTER_REASON_SIZE])
 {
-	unsigned left = filter_set_slow(list->filters) ? SNAPSHOT_MATCHED_MAX : SNAPSHOT_LOOKED_MAX;
+	struct index *index = &list->rpc.service->index;
+	unsigned work = SNAPSHOT_WORK_MAX;
 
-	while (left-- && block->count < SNAPSHOT_BLOCK_MAX && block->bytes < SNAPSHOT_BLOCK_BYTES) {
-		struct snapshot *snapshot = index_cursor_next(&list->rpc.service->index,
-							      &list->cursor);
+	while (work && block->count < SNAPSHOT_BLOCK_MAX && block->bytes < SNAPSHOT_BLOCK_BYTES) {
+		struct snapshot *snapshot = index_cursor_peek(index, &list->cursor);
 		int r;
 
 		if (!snapshot)
 			return 0;
-		r = filter_set_match(list->filters, snapshot, reason);
+		work -= SNAPSHOT_WORK_LOOK < work ? SNAPSHOT_WORK_LOOK : work;
+		r = list_match(list, snapshot, &work, reason);
+		if (r == -EAGAIN)
+			break;
 		if (r < 0)
 			return r;
+		index_cursor_next(index, &list->cursor);
 		if (!r)
 			continue;
 		block->pointers[block->count] = &block->infos[block->count].info;
@@ -148,10 +174,11 @@ static int list_fill(struct list *list, struct block *block, char reason[FILTER_
 	return 1;
 }
 
-/* The client has room for a block. */
-static void list_room(struct grpc_call *call, void *data)
+static void list_room(struct grpc_call *call, void *data);
+
+/* Send the next block of RPC, and go on or end. */
+static void list_send(struct rpc *rpc)
 {
-	struct rpc *rpc = data;
 	Snapshots__ListResponse response = SNAPSHOTS__LIST_RESPONSE__INIT;
 	char reason[FILTER_REASON_SIZE];
 	struct block *block = calloc(1, sizeof(*block));
@@ -160,7 +187,7 @@ static void list_room(struct grpc_call *call, void *data)
 	if (r >= 0 && block->count) {
 		response.n_info = block->count;
 		response.info = block->pointers;
-		if (grpc_call_send(call, &response.base))
+		if (grpc_call_send(rpc->call, &response.base))
 			r = -ENOMEM;
 	}
 	for (size_t i = 0; block && i < block->count; i++)
@@ -171,9 +198,57 @@ static void list_room(struct grpc_call *call, void *data)
 	else if (r < 0)
 		rpc_no_memory(rpc);
 	else if (r)
-		grpc_call_on_room(call, list_room, rpc);
+		grpc_call_on_room(rpc->call, list_room, rpc);
 	else
 		rpc_end(rpc, GRPC_OK, NULL);
+}
+
+static void list_turn(struct grpc_call *call, void *data);
+
+/* Give the next turn of the loop to the first List that waits for one. */
+static void list_next(struct snapshots *snapshots)
+{
+	struct list *list = link_entry(snapshots->lists.next, struct list, turn);
+
+	/* It has room, so that it does not wait for its client. */
+	if (!link_alone(&snapshots->lists))
+		grpc_call_on_room(list->rpc.call, list_turn, list);
+}
+
+/* It is the turn of this List, as it is of no other. */
+static void list_turn(struct grpc_call *call, void *data)
+{
+	struct list *list = data;
+	struct snapshots *snapshots = list->rpc.service;
+
+	link_remove(&list->turn);
+	list_send(&list->rpc);
+	list_next(snapshots);
+}
+
+/* The client has room for a block: wait for the turn. */
+static void list_room(struct grpc_call *call, void *data)
+{
+	struct list *list = data;
+	struct snapshots *snapshots = list->rpc.service;
+	bool first = link_alone(&snapshots->lists);
+
+	link_append(&snapshots->lists, &list->turn);
+	if (first)
+		list_next(snapshots);
+}
+
+static void list_destroy(struct rpc *rpc)
+{
+	struct list *list = list_of(rpc);
+	bool first = rpc->service->lists.next == &list->turn;
+
+	link_remove(&list->turn);
+	if (first)
+		list_next(rpc->service);
+	filter_set_free(list->filters);
+	if (list->cursor.at)
+		index_cursor_close(&list->cursor);
 }
 
 static void list_begin(struct rpc *rpc)
@@ -183,6 +258,7 @@ static void list_begin(struct rpc *rpc)
 	struct text *texts = calloc(request->n_filters + 1, sizeof(*texts));
 	int r = texts ? 0 : -ENOMEM;
 
+	link_init(&list_of(rpc)->turn);
 	for (size_t i = 0; texts && i < request->n_filters; i++)
 		texts[i] = text_of_field(&request->filters[i]);
 	if (!r)

@@ -21,7 +21,7 @@ struct grpc_call {
 	void *cancelled_data;
 	void (*room)(struct grpc_call *call, void *data);
 	void *room_data;
-	bool cancel, ended;
+	bool cancel, ended, due;
 	enum grpc_status status;
 	/** Of the status; "" for none. */
 	char *text;
@@ -88,7 +88,12 @@ struct grpc_call *node_list(struct node *node, const char *const *filters);
 /** Let CALL's client go. */
 void node_cancel(struct grpc_call *call);
 
-/** Run until CALL has ended, and give room to it alone; return its status. */
+/** Give room once to each call that asks for it: a turn of the loop. Return to how many. */
+unsigned node_turn(struct node *node);
+
+/**
+ * Run until CALL has ended, and return its status. Others have room only where it waits for them.
+ */
 enum grpc_status node_wait(struct node *node, struct grpc_call *call);
 
 /** Run until all calls have ended. */

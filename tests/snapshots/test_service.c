@@ -192,7 +192,8 @@ START_TEST(test_list)
 	ck_assert_str_eq(node_keys(node, LABELS("name==none")), "");
 	/* What is removed while a List goes on: the next ones are listed all the same. */
 	call = node_list(node, NULL);
-	call->room(call, call->room_data);
+	node_turn(node);
+	node_turn(node);
 	ck_assert_uint_eq(call->answers_count, 1);
 	node_expect(node, node_key(node, "Remove", "k100"), GRPC_OK);
 	node_expect(node, node_key(node, "Remove", "k101"), GRPC_OK);
@@ -218,6 +219,94 @@ static int64_t usage_of(struct node *node, const char *key, int64_t *ret_inodes)
 	*ret_inodes = response->inodes;
 	return response->size;
 }
+
+/** COUNT conditions, each a regular expression that all names meet, behind FIRST. */
+static char *costly(const char *first, unsigned count)
+{
+	char *text = test_strdup(first);
+
+	while (count--)
+		text = test_path("%s,name~=^", text);
+	return text;
+}
+
+/** Filters that are costly are worked on for a turn, one List at a time. */
+START_TEST(test_costly_lists)
+{
+	struct node *node = node_open(test_home());
+	struct grpc_call *calls[3], *stat;
+	unsigned turns = 0;
+
+	for (const char *key = "abc"; *key; key++)
+		node_expect(node,
+			    node_create(node, "Prepare", test_path("%c", *key), NULL,
+					LABELS("x=1")),
+			    GRPC_OK);
+	for (size_t i = 0; i < TEST_COUNT(calls); i++)
+		calls[i] = node_list(node, LABELS(costly("name!=b", FILTER_SELECTORS_MAX - 1)));
+	node_turn(node);
+	while (!calls[0]->ended || !calls[1]->ended || !calls[2]->ended) {
+		/* At most one has work in a turn; others are not kept waiting by it. */
+		unsigned asking = 0;
+
+		for (size_t i = 0; i < TEST_COUNT(calls); i++)
+			asking += calls[i]->room != NULL;
+		ck_assert_uint_ge(asking, 1);
+		ck_assert_uint_le(asking, 2);
+		stat = node_key(node, "Stat", "a");
+		ck_assert(stat->ended);
+		ck_assert_uint_gt(node_turn(node), 0);
+		turns++;
+	}
+	/* Two of three snapshots are matched to the end. */
+	ck_assert_uint_ge(turns, 3 * 2 * (FILTER_SELECTORS_MAX - 1) * FILTER_WORK_MATCH /
+					 SNAPSHOT_WORK_MAX);
+	for (size_t i = 0; i < TEST_COUNT(calls); i++)
+		ck_assert_int_eq(calls[i]->status, GRPC_OK);
+	ck_assert_str_eq(node_keys(node, LABELS(costly("name!=b", 100))), "a c");
+	node_close(node);
+}
+END_TEST
+
+/** What a List is about to match changes, or goes; and Lists go, at their turn and before it. */
+START_TEST(test_changes_during_lists)
+{
+	struct node *node = node_open(test_home());
+	struct grpc_call *call, *first, *second;
+	const Snapshots__ListResponse *response;
+
+	for (const char *key = "abc"; *key; key++)
+		node_expect(node,
+			    node_create(node, "Prepare", test_path("%c", *key), NULL,
+					LABELS("x=1")),
+			    GRPC_OK);
+	call = node_list(node, LABELS(costly("labels.x==1", 40)));
+	/* One to ask for the turn, one that ends amid the first snapshot. */
+	node_turn(node);
+	node_turn(node);
+	node_expect(node, node_update(node, "a", NULL, LABELS("x=2")), GRPC_OK);
+	node_turn(node);
+	node_turn(node);
+	ck_assert(!call->ended);
+	ck_assert_uint_eq(call->answers_count, 0);
+	node_expect(node, node_key(node, "Remove", "b"), GRPC_OK);
+	node_expect(node, call, GRPC_OK);
+	ck_assert_uint_eq(call->answers_count, 1);
+	response = node_answer(call, 0, &snapshots__list_response__descriptor);
+	ck_assert_uint_eq(response->n_info, 1);
+	ck_assert_int_eq(*response->info[0]->name.data, 'c');
+	first = node_list(node, LABELS(costly("name", 100)));
+	second = node_list(node, LABELS(costly("name", 100)));
+	call = node_list(node, LABELS(costly("name", 100)));
+	node_turn(node);
+	node_cancel(second);
+	ck_assert_int_eq(second->status, GRPC_CANCELLED);
+	node_cancel(first);
+	ck_assert_int_eq(first->status, GRPC_CANCELLED);
+	node_expect(node, call, GRPC_OK);
+	node_close(node);
+}
+END_TEST
 
 START_TEST(test_usage)
 {
@@ -486,5 +575,5 @@ START_TEST(test_layer_gone)
 END_TEST
 
 TEST_MAIN("service", test_path_of_a_layer, test_errors, test_parent_of_commit, test_update,
-	  test_list, test_usage, test_usage_written, test_maps, test_ref, test_size, test_hostile,
-	  test_names_taken, test_layer_gone)
+	  test_list, test_costly_lists, test_changes_during_lists, test_usage, test_usage_written,
+	  test_maps, test_ref, test_size, test_hostile, test_names_taken, test_layer_gone)

@@ -7,6 +7,7 @@
  * that is read is written as it was.
  */
 #include "filter.h"
+#include "limits.h"
 #include "record.h"
 
 #include <errno.h>
@@ -40,12 +41,14 @@ static void filter_input(struct text text)
 {
 	char reason[FILTER_REASON_SIZE] = "";
 	struct snapshot *snapshot = snapshot_of("k8s.io/12/key");
+	struct filter_place place = { 0 };
+	unsigned work = FILTER_SELECTORS_MAX * FILTER_WORK_MATCH;
 	struct filter_set *set;
 	int r = filter_set_read(&text, 1, &set, reason);
 
 	if (r && r != -EINVAL)
 		abort();
-	if (!r && filter_set_match(set, snapshot, reason) < 0)
+	if (!r && filter_set_match(set, snapshot, &place, &work, reason) < 0)
 		r = -EINVAL;
 	if (r && !*reason)
 		abort();
