@@ -110,26 +110,33 @@ umount_soon() {
 	fail "$(cat "$work/umount.out")"
 }
 
-# Serve the image $1 as the disk $work/disk, and log all that reaches it in $2. $logstore is the program.
+# Serve the image $1 as the disk $work/disk, and log all that reaches it in $2, if that is given. $logstore is the program. 1: there is
+# no FUSE.
 logstore_start() {
 	local i
 	: >"$work/disk"
 	: >"$work/logstore.out"
-	"$logstore" --image "$1" --mount "$work/disk" --log "$2" >"$work/logstore.out" 2>&1 &
+	"$logstore" --image "$1" --mount "$work/disk" ${2:+--log "$2"} >"$work/logstore.out" 2>&1 &
 	server=$!
 	children[$server]=logstore
 	for ((i = 0; i < 12000; i++)); do
-		grep -q serving "$work/logstore.out" && return
-		kill -0 "$server" 2>/dev/null || skip "no FUSE: $(cat "$work/logstore.out")"
+		if grep -q serving "$work/logstore.out"; then
+			mounts+=("$work/disk")
+			return 0
+		fi
+		if ! kill -0 "$server" 2>/dev/null; then
+			say "no FUSE: $(cat "$work/logstore.out")"
+			return 1
+		fi
 		sleep 0.01
 	done
 	fail "logstore does not serve: $(cat "$work/logstore.out")"
 }
 
-# Serve it no longer: the log is whole then.
+# Serve it no longer: the log is whole then. $1: "killed", where the program was.
 logstore_end() {
 	umount_soon "$work/disk"
-	wait "$server" || fail "logstore: $(cat "$work/logstore.out")"
+	wait "$server" 2>/dev/null || [ "${1:-}" = killed ] || fail "logstore: $(cat "$work/logstore.out")"
 	unset "children[$server]"
 }
 

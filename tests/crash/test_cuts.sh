@@ -40,7 +40,7 @@ load() {
 	"$churn" --prepare --home "$work/mnt/home"
 	umount_soon "$work/mnt"
 	cp --sparse=always --reflink=auto "$work/live" "$work/start"
-	logstore_start "$work/live" "$work/log"
+	logstore_start "$work/live" "$work/log" || skip "no FUSE"
 	mount_at "$work/disk" "$work/mnt" -o loop
 	churn_start "$work/mnt/home" "$record" --seed "$((seed + $1))" --seconds "0.$((1 + RANDOM % 9))"
 	churn_end "$child" "$record" 0

@@ -50,33 +50,15 @@ read_only_case() {
 	rm -f "$work/image" "$record"*
 }
 
-# Serve $work/image as $work/disk.
-serve() {
-	: >"$work/disk"
-	: >"$work/logstore.out"
-	"$logstore" --image "$work/image" --mount "$work/disk" >"$work/logstore.out" 2>&1 &
-	server=$!
-	children[$server]=logstore
-	local i
-	for ((i = 0; i < 12000; i++)); do
-		grep -q serving "$work/logstore.out" && break
-		kill -0 "$server" 2>/dev/null || return 1
-		sleep 0.01
-	done
-	mounts+=("$work/disk")
-}
-
 # The disk fails as $1 says. What was durable by then is found when the image is mounted without the faulty server.
 disk_case() {
 	image_make "$work/image" 1G
-	serve || { say "no FUSE, left out: $1: $(cat "$work/logstore.out")"; return 0; }
+	logstore_start "$work/image" || { say "left out: $1"; return 0; }
 	mount_at "$work/disk" "$mnt" -o loop
 	"$churn" --prepare --home "$mnt/home"
 	fail_under_load "$@"
 	umount_soon "$mnt"
-	umount_soon "$work/disk"
-	wait "$server" 2>/dev/null || [ "$1" = disk_vanishes ] || fail "logstore: $(cat "$work/logstore.out")"
-	unset "children[$server]"
+	logstore_end "$([ "$1" != disk_vanishes ] || echo killed)"
 	image_check "$work/image"
 	mount_at "$work/image" "$mnt" -o loop
 	verify_all --home "$mnt/home" --record "$record" --model cut
@@ -98,7 +80,7 @@ await_stall() {
 # The disk answers nothing for a while, and then goes on: so does the load, and no request fails for it.
 stall_case() {
 	image_make "$work/image" 1G
-	serve || { say "no FUSE, left out: a disk that stalls"; return 0; }
+	logstore_start "$work/image" || { say "left out: a disk that stalls"; return 0; }
 	mount_at "$work/disk" "$mnt" -o loop
 	"$churn" --prepare --home "$mnt/home"
 	churn_start "$mnt/home" "$record" --seed "$seed"
@@ -112,9 +94,7 @@ stall_case() {
 	verify_all --home "$mnt/home" --record "$record"
 	say "a disk that stalls: $(tail -n 1 "$record.out")"
 	umount_soon "$mnt"
-	umount_soon "$work/disk"
-	wait "$server" || fail "logstore: $(cat "$work/logstore.out")"
-	unset "children[$server]"
+	logstore_end
 	rm -f "$work/image" "$record"*
 }
 

@@ -24,8 +24,7 @@ mount_at "$disks/live" "$work/mnt" -o loop
 umount_soon "$work/mnt"
 "$clone" "$disks/live" "$disks/start" >/dev/null || skip "no reflinks here"
 
-logstore_start "$disks/live" "$disks/log"
-mounts+=("$work/disk")
+logstore_start "$disks/live" "$disks/log" || skip "no FUSE"
 mount_at "$work/disk" "$work/mnt" -o loop
 record=$work/record
 # Every other seed with limits, in the mode of quota that btrfs check knows.

@@ -32,8 +32,7 @@ reflink_make 8G
 disks=$work/reflink
 image_make "$disks/live" 1G
 "$clone" "$disks/live" "$disks/start" >/dev/null || skip "no reflinks here"
-logstore_start "$disks/live" "$disks/log"
-mounts+=("$work/disk")
+logstore_start "$disks/live" "$disks/log" || skip "no FUSE"
 mount_at "$work/disk" "$work/mnt" -o loop
 record=$work/record
 load load "$work/mnt/home" "$record" "$seed" "${VARVE_TEST_SECONDS:-2}" || fail "the load failed"
