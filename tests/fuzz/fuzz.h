@@ -16,6 +16,8 @@ struct fuzz_target {
 };
 
 extern const struct fuzz_target fuzz_apply, fuzz_compress;
+/** That of the daemon, in tests/serve: it is not there where the daemon cannot be built. */
+extern const struct fuzz_target fuzz_frames __attribute__((weak));
 
 /** Find the target NAME; NULL: there is none. */
 const struct fuzz_target *fuzz_find(const char *name);

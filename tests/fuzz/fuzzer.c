@@ -13,10 +13,11 @@ static const struct fuzz_target *target;
 
 const struct fuzz_target *fuzz_find(const char *name)
 {
-	static const struct fuzz_target *const all[] = { &fuzz_apply, &fuzz_compress };
+	static const struct fuzz_target *const all[] = { &fuzz_apply, &fuzz_compress,
+							 &fuzz_frames };
 
 	for (size_t i = 0; name && i < sizeof(all) / sizeof(*all); i++)
-		if (!strcmp(all[i]->name, name))
+		if (all[i] && !strcmp(all[i]->name, name))
 			return all[i];
 	return NULL;
 }

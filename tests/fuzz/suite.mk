@@ -4,14 +4,22 @@
 FUZZ_CC ?= $(firstword $(foreach c,clang $(patsubst %,clang-%,21 20 19 18 17 16 15 14),$(shell command -v $(c))))
 FUZZ_SECONDS ?= 60
 
-$(B)/tests/fuzz/fuzzer: $(patsubst %,$(B)/tests/fuzz/%.o,apply compress fuzzer) $(B)/libvarve-internal.a
-	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
+# The target of the daemon, with the server that it runs.
+ifeq ($(SERVE_MISSING),)
+FUZZ_SERVE := $(B)/tests/serve/frames.o $(B)/tests/serve/rig.o $(B)/tests/libtest.a $(B)/libserve.a $(B)/libvarve-internal.a
+TEST_LIBS_fuzz = $(FUZZ_SERVE) $(SERVE_LIBS) $(TEST_LIBS)
+$(B)/tests/fuzz/replay: $(FUZZ_SERVE)
+endif
+
+$(B)/tests/fuzz/fuzzer: $(patsubst %,$(B)/tests/fuzz/%.o,apply compress fuzzer) $(FUZZ_SERVE) $(B)/libvarve-internal.a
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(or $(TEST_LIBS_fuzz),$(LIB_LIBS))
 
 .PHONY: fuzz-programs
 fuzz-programs:
 ifneq ($(FUZZ_CC),)
 	@$(MAKE) --no-print-directory CC='$(FUZZ_CC)' CFLAGS='-O1 -g' SAN=address,undefined,fuzzer-no-link B=$(B)/fuzz \
-		$(B)/fuzz/tests/fuzz/fuzzer $(if $(SERVE_MISSING),,$(B)/fuzz/tests/serve/frames-fuzzer)
+		$(B)/fuzz/tests/fuzz/fuzzer
 else
 	@echo "skipped: the fuzzers need clang"
 endif

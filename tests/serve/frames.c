@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * frames.c: see frames.h. Whatever a client sends, the server lives, and nothing is left of it when
- * the client is gone.
+ * A fuzz target: frames of a client. Whatever a client sends, the server lives, and nothing is left
+ * of it when the client is gone.
  *
  *	input	byte 0		bit 0: the rest is sent as it stands; bits 1 to 4: in pieces of 2^n bytes; bit 5: the client
  *				does not read; bit 6: no settings; bit 7: what is held is answered in between
@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fuzz.h"
 #include "rig.h"
 #include "test.h"
 
@@ -140,7 +141,7 @@ unsigned frames_ended(unsigned status)
 	return rig->ended[status];
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+void frames_run(const uint8_t *data, size_t size)
 {
 	static uint8_t bytes[FRAMES_BYTES_MAX];
 	uint8_t flags;
@@ -158,7 +159,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		rig->flood_bytes = FRAMES_FLOOD_BYTES;
 	}
 	if (size < 1 || size > FRAMES_BYTES_MAX)
-		return 0;
+		return;
 	flags = *data++;
 	size--;
 	if (!(flags & FRAMES_RAW)) {
@@ -187,5 +188,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rig_require(rig->server->input_bytes == 0);
 	rig_require(rig->server->output_bytes == 0);
 	rig_require(rig->flooding == 0);
-	return 0;
 }
+
+/** Free the server. */
+static void frames_end(void)
+{
+	if (rig)
+		rig_destroy(rig);
+	rig = NULL;
+}
+
+const struct fuzz_target fuzz_frames = { "frames", frames_run, frames_end };

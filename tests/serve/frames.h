@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* frames.h: a fuzz target: what a client may send, in frames or not. */
+/* frames.h: what a client may send, in frames or not: the fuzz target "frames". */
 #ifndef TESTS_SERVE_FRAMES_H
 #define TESTS_SERVE_FRAMES_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/** Run one input. Returns 0; fails or aborts when something is wrong. */
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+/** Run one input; aborts when something is wrong. */
+void frames_run(const uint8_t *data, size_t size);
 
 /** How many calls have ended with STATUS. */
 unsigned frames_ended(unsigned status);

@@ -1,16 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # The programs of this suite see the insides of the daemon, and link it.
 # By -iquote, since a limits.h is among the headers.
-TEST_CFLAGS_serve = -iquote api/serve $(SERVE_CFLAGS)
+TEST_CFLAGS_serve = -iquote api/serve -iquote tests/fuzz $(SERVE_CFLAGS)
 TEST_LIBS_serve = $(B)/libserve.a $(B)/libvarve.a $(SERVE_LIBS)
 
 $(patsubst %.c,$(B)/%,$(wildcard tests/serve/test_*.c)): $(B)/libserve.a
 $(patsubst %.c,$(B)/%.o,$(wildcard tests/serve/*.c)): | $(SERVE_MESSAGES:%=%.h)
-
-# Frames of clients, made by libFuzzer: see tests/fuzz/suite.mk.
-$(B)/tests/serve/frames-fuzzer: $(B)/tests/serve/frames.o $(B)/tests/serve/rig.o $(B)/tests/libtest.a $(B)/libserve.a $(B)/libvarve-internal.a
-	$(call say,LD)
-	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(SERVE_LIBS) $(TEST_LIBS)
 
 # containerd's own snapshotters behind a server, and its suite for snapshotters: built by Go from Debian's packages, where those are.
 SERVE_GO_PATH := /usr/share/gocode

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* varve-test: backend=any mount=no root=no timeout=120 */
-/* Random frames, and damaged ones: see frames.c. With VARVE_TEST_SOAK many more. */
+/*
+ * Random frames, and damaged ones: see frames.c. With VARVE_TEST_SOAK many more. fuzz/test_frames
+ * has chosen ones.
+ */
 #include <nghttp2/nghttp2.h>
 
 #include "frames.h"
@@ -82,7 +85,7 @@ START_TEST(test_random_frames)
 		if (input.size > 1 && !draw(&input, 4))
 			input.bytes[1 + test_random(&input.seed) % (input.size - 1)] ^=
 				(uint8_t)(1 + draw(&input, 255));
-		LLVMFuzzerTestOneInput(input.bytes, input.size);
+		frames_run(input.bytes, input.size);
 	}
 	for (size_t i = 0; i < TEST_COUNT(seen); i++)
 		ck_assert_msg(frames_ended(seen[i]) > 0, "no call ended with %u", seen[i]);
@@ -103,7 +106,7 @@ START_TEST(test_random_bytes)
 		input[0] |= 1;
 		if (test_random(&seed) % 2 && size > sizeof(preface))
 			memcpy(input + 1, preface, sizeof(preface) - 1);
-		LLVMFuzzerTestOneInput(input, size);
+		frames_run(input, size);
 	}
 }
 END_TEST
