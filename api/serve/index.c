@@ -67,6 +67,7 @@ void snapshot_free(struct snapshot *snapshot)
 	if (!snapshot)
 		return;
 	labels_destroy(&snapshot->labels);
+	free(snapshot->unknown);
 	free(snapshot->key);
 	free(snapshot);
 }

@@ -51,6 +51,8 @@ struct snapshot {
 	/** KEY NUL PARENT NUL: the parent's key only where `parent` is gone, else "". */
 	char *key;
 	struct labels labels;
+	/** The fields of its record that a later version added, packed; NULL: none. */
+	uint8_t *unknown;
 	/** Of the layer "sNUMBER", in base 36. */
 	uint64_t number;
 	/** Nanoseconds since the epoch. */
@@ -58,6 +60,7 @@ struct snapshot {
 	/** A committed one: bytes on disk and inodes, if known. */
 	uint64_t usage_bytes, usage_inodes;
 	uint32_t key_bytes;
+	uint32_t unknown_bytes;
 	uint32_t hash;
 	/** Snapshots whose parent this is, also those that are being made. */
 	uint32_t children;

@@ -19,19 +19,35 @@ const char *snapshot_kind_name(unsigned kind)
 	return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : NULL;
 }
 
-/* Pack MESSAGE. */
-static int record_pack(const Record__Snapshot *message, uint8_t **ret_bytes, size_t *ret_count)
+int record_keep_unknown(struct snapshot *snapshot, const uint8_t *bytes, size_t count)
 {
-	size_t count = record__snapshot__get_packed_size(message);
+	if (!count)
+		return 0;
+	snapshot->unknown = malloc(count);
+	if (!snapshot->unknown)
+		return -ENOMEM;
+	memcpy(snapshot->unknown, bytes, count);
+	snapshot->unknown_bytes = (uint32_t)count;
+	return 0;
+}
+
+/* Pack MESSAGE, of SNAPSHOT. */
+static int record_pack(const Record__Snapshot *message, const struct snapshot *snapshot,
+		       uint8_t **ret_bytes, size_t *ret_count)
+{
+	size_t known = record__snapshot__get_packed_size(message);
 	uint8_t *bytes;
 
-	*ret_count = count;
-	if (count > VARVE_RECORD_BYTES_MAX)
+	*ret_count = known + snapshot->unknown_bytes;
+	if (*ret_count > VARVE_RECORD_BYTES_MAX)
 		return -E2BIG;
-	bytes = malloc(count);
+	bytes = malloc(*ret_count);
 	if (!bytes)
 		return -ENOMEM;
 	record__snapshot__pack(message, bytes);
+	/* Two messages behind each other are one that has the fields of both. */
+	if (snapshot->unknown_bytes)
+		memcpy(bytes + known, snapshot->unknown, snapshot->unknown_bytes);
 	*ret_bytes = bytes;
 	return 0;
 }
@@ -69,7 +85,7 @@ int record_write(const struct snapshot *snapshot, uint8_t **ret_bytes, size_t *r
 		message.usage_bytes = snapshot->usage_bytes;
 		message.usage_inodes = snapshot->usage_inodes;
 		message.written_by = (char *)(uintptr_t)varve_version();
-		r = record_pack(&message, ret_bytes, ret_count);
+		r = record_pack(&message, snapshot, ret_bytes, ret_count);
 	}
 	free(labels);
 	free(pointers);
@@ -100,6 +116,23 @@ static int record_labels(const Record__Snapshot *message, struct labels *ret_lab
 	return r;
 }
 
+/* Let SNAPSHOT keep the fields of MESSAGE that are not known. */
+static int record_unknown(const Record__Snapshot *message, struct snapshot *snapshot)
+{
+	Record__Snapshot unknown = RECORD__SNAPSHOT__INIT;
+	uint8_t *bytes;
+	int r;
+
+	unknown.base.n_unknown_fields = message->base.n_unknown_fields;
+	unknown.base.unknown_fields = message->base.unknown_fields;
+	bytes = malloc(record__snapshot__get_packed_size(&unknown) + 1);
+	if (!bytes)
+		return -ENOMEM;
+	r = record_keep_unknown(snapshot, bytes, record__snapshot__pack(&unknown, bytes));
+	free(bytes);
+	return r;
+}
+
 /* The snapshot of MESSAGE. */
 static int record_take(const Record__Snapshot *message, bool lost, struct snapshot **ret_snapshot)
 {
@@ -125,6 +158,8 @@ static int record_take(const Record__Snapshot *message, bool lost, struct snapsh
 	snapshot->usage_bytes = message->usage_bytes;
 	snapshot->usage_inodes = message->usage_inodes;
 	r = record_labels(message, &snapshot->labels);
+	if (!r)
+		r = record_unknown(message, snapshot);
 	if (r) {
 		snapshot_free(snapshot);
 		return r;

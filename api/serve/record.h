@@ -17,6 +17,9 @@
 /** The name of KIND: "active"; NULL: no such kind. */
 const char *snapshot_kind_name(unsigned kind);
 
+/** Let SNAPSHOT keep the COUNT BYTES of unknown fields, which are copied: 0 or -ENOMEM. */
+int record_keep_unknown(struct snapshot *snapshot, const uint8_t *bytes, size_t count);
+
 /**
  * Write SNAPSHOT as a record: *RET_BYTES, to be freed with free(), *RET_COUNT of them. -E2BIG: more
  * than VARVE_RECORD_BYTES_MAX, and *RET_COUNT says how many. -ENOMEM.

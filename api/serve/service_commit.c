@@ -196,6 +196,11 @@ static bool commit_take(struct commit *commit, struct text name, struct snapshot
 		rpc_no_memory(rpc);
 		return false;
 	}
+	if (record_keep_unknown(named, snapshot->unknown, snapshot->unknown_bytes)) {
+		snapshot_free(named);
+		rpc_no_memory(rpc);
+		return false;
+	}
 	named->labels = *labels;
 	*labels = (struct labels){ 0 };
 	named->kind = SNAPSHOT_COMMITTED;

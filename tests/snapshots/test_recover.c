@@ -126,6 +126,43 @@ START_TEST(test_strays)
 }
 END_TEST
 
+/** A field that a later version adds stays in the record, whatever this one changes there. */
+START_TEST(test_unknown_fields)
+{
+	static const uint8_t added[] = { 0xa2, 6, 3, 'n', 'e', 'w', 0xa8, 6, 7 };
+	struct node *node = start();
+	struct varve_layer_record *record;
+	struct varve_failure failure;
+	Record__Snapshot *message;
+	uint8_t bytes[4096];
+
+	test_ok(varve_layer_record_wait(node->store, "s2", &record, &failure), &failure);
+	memcpy(bytes, record->bytes, record->bytes_count);
+	memcpy(bytes + record->bytes_count, added, sizeof(added));
+	set_record(node->store, "s2", bytes, record->bytes_count + sizeof(added));
+	free(record);
+	node = node_again(node);
+	for (unsigned i = 0; i < 3; i++) {
+		if (i == 1)
+			node_expect(node, node_update(node, "a", NULL, LABELS("x=2")), GRPC_OK);
+		if (i == 2)
+			node_expect(node, node_commit(node, "n", "a", LABELS("x=3")), GRPC_OK);
+		message = get_record(node->store, "s2");
+		ck_assert_int_eq(*message->labels[0]->value.data, '1' + (int)i);
+		ck_assert_uint_eq(message->base.n_unknown_fields, 2);
+		ck_assert_uint_eq(message->base.unknown_fields[0].tag, 100);
+		ck_assert_mem_eq(message->base.unknown_fields[0].data, "\3new", 4);
+		ck_assert_uint_eq(message->base.unknown_fields[1].tag, 101);
+		/* As often as it is read. */
+		node = node_again(node);
+	}
+	/* What is new has none. */
+	node_expect(node, node_create(node, "Prepare", "c", "n", NULL), GRPC_OK);
+	ck_assert_uint_eq(get_record(node->store, "s4")->base.n_unknown_fields, 0);
+	node_close(node);
+}
+END_TEST
+
 START_TEST(test_twice)
 {
 	struct node *node = start();
@@ -288,4 +325,5 @@ START_TEST(test_many)
 }
 END_TEST
 
-TEST_MAIN("recover", test_orphans, test_strays, test_twice, test_circles, test_killed, test_many)
+TEST_MAIN("recover", test_orphans, test_strays, test_unknown_fields, test_twice, test_circles,
+	  test_killed, test_many)

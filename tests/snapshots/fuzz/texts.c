@@ -69,7 +69,8 @@ static void record_input(struct text text)
 		if (record_read(bytes, count, true, &again, &parent) ||
 		    !text_equal(snapshot_key(again), snapshot_key(snapshot)) ||
 		    !text_equal(snapshot_parent_key(again), snapshot_parent_key(snapshot)) ||
-		    again->labels.bytes != snapshot->labels.bytes)
+		    again->labels.bytes != snapshot->labels.bytes ||
+		    again->unknown_bytes != snapshot->unknown_bytes)
 			abort();
 		snapshot_free(again);
 		free(bytes);
