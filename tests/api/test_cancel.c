@@ -27,6 +27,8 @@ END_TEST
 /*
  * Assert that RECORD, of the creation of layer ID in HOME, agrees with what is on disk. Returns:
  * was it cancelled?
+ *
+ * varve-test: backend=both
  */
 static bool check_create(const char *home, const char *id, const struct test_record *record)
 {

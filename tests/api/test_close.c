@@ -2,6 +2,8 @@
 /*
  * varve_close(): every callback runs, exactly once, on the caller's thread; afterwards nothing is
  * left.
+ *
+ * varve-test: backend=both
  */
 #include "test.h"
 

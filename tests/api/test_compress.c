@@ -2,7 +2,6 @@
 /*
  * Threads that compress an archive: a sink that is slow gets the same bytes; one that never goes on
  * keeps neither a cancel nor a close; a fork while they run harms neither process.
- * varve-test: backend=either
  */
 #include "test.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* varve-test: backend=both */
 /* varve_layer_create(): base layers, snapshots, and what a failed one says and leaves. */
 #include "tar.h"
 #include "test.h"

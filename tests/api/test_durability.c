@@ -2,6 +2,8 @@
 /*
  * Durable and relaxed, judged by the superblock on the device: what a callback has called durable
  * must be in a transaction that is there. (The crash tests look at whole images.)
+ *
+ * varve-test: backend=both
  */
 #include "test.h"
 

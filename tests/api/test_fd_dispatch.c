@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* varve-test: backend=both */
 /* The descriptor, varve_dispatch(), varve_wait() and varve_wait_for(). */
 #include "test.h"
 

@@ -3,8 +3,6 @@
  * varve_layer_flush(): it commits, any number in flight share one flush, a cancel ends the wait,
  * and what becomes of the layer meanwhile does no harm. (That the content survives a power cut is
  * in tests/crash/durable.c.)
- *
- * varve-test: backend=either
  */
 #include "test.h"
 

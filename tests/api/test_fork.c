@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* varve-test: backend=both */
 /* A forked child may not use the store, and does the parent no harm by closing it. */
 #include "test.h"
 

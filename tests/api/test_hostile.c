@@ -4,7 +4,7 @@
  * what lies outside of the layer is as it was. What the command says to many of them is in
  * tests/cli/test_apply.sh; a fuzzer looks for more in tests/fuzz.
  *
- * varve-test: backend=either timeout=120
+ * varve-test: timeout=120
  */
 #include "test.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* varve-test: backend=either timeout=120 size=4G */
+/* varve-test: timeout=120 size=4G */
 /*
  * What a process is with many requests in flight, and with many changes: resident memory, its peak.
  */

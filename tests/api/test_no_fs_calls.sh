@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Between submission and dispatch the caller's thread makes no file-system call: what strace sees of it is waiting, waking
 # and memory, and reads and writes of the library's own descriptors.
+# varve-test: backend=both
 set -euo pipefail
 
 # What the caller's thread may do. read and write are looked at further down.

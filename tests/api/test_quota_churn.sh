@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either size=4G timeout=120 alone=yes
+# varve-test: size=4G timeout=120 alone=yes
 # Churn with limits under simple quotas, beside the reference driver's order of steps: both work. Which one is faster, and how much, is
 # for the benchmark to say: here a machine that is busy with other things must pass.
 set -euo pipefail

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* varve-test: kernel-says=deleting.default.subvolume */
+/* varve-test: backend=both kernel-says=deleting.default.subvolume */
 /* varve_layer_remove() and its batch: what goes, what stays, and what is said. */
 #include "test.h"
 

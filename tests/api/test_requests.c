@@ -2,6 +2,8 @@
 /*
  * What varve.h promises of every request alike, for each of them, from one table: how it is
  * refused, that it has one callback, what that gets, and that it ends when the store is closed.
+ *
+ * varve-test: backend=both
  */
 #include "test.h"
 

@@ -2,6 +2,8 @@
 /*
  * Signals cut varve_wait() and varve_wait_for() short and nothing else, and never run on a thread
  * of the library.
+ *
+ * varve-test: backend=both
  */
 #include "test.h"
 

@@ -4,7 +4,7 @@
  * are at work: by a cancel, by the close of the store, by a writer that gives up. The threads end,
  * nothing is published, and nothing is left over.
  *
- * varve-test: backend=either timeout=120
+ * varve-test: timeout=120
  */
 #include "test.h"
 

@@ -2,6 +2,8 @@
 /*
  * varve_statistics() counts what happened; varve_histogram_percentile() reads histograms as the
  * header describes them.
+ *
+ * varve-test: backend=both
  */
 #include "test.h"
 

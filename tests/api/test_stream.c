@@ -3,7 +3,7 @@
  * Archives through callbacks: the sink of varve_layer_diff(), varve_stream_write() for apply and
  * create; pauses, ends, errors and cancels at every point, and how much memory that takes.
  *
- * varve-test: backend=either timeout=120
+ * varve-test: timeout=120
  */
 #include "test.h"
 

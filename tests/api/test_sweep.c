@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* varve-test: backend=either kernel-says=deleting.default.subvolume */
+/* varve-test: kernel-says=deleting.default.subvolume */
 /*
  * varve_sweep(), and the sweep at open: what crashed processes left goes, what living ones work on
  * stays.

@@ -2,6 +2,8 @@
 /*
  * Submitting, cancelling and waiting from many threads; callbacks stay on the thread that
  * dispatches.
+ *
+ * varve-test: backend=both
  */
 #include "test.h"
 

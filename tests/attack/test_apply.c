@@ -5,7 +5,7 @@
  * privileges. What the request answers does not matter. Each kind of entry has archives of its own,
  * since the first failure ends one.
  *
- * varve-test: backend=either timeout=240
+ * varve-test: timeout=240
  */
 #include "storm.h"
 #include "tar.h"

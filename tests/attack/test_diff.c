@@ -4,7 +4,7 @@
  * outside of the layer is read, no device or fifo is opened, and the archive is whole. What keeps a
  * file from being read is waited for, or fails it.
  *
- * varve-test: backend=either timeout=240
+ * varve-test: timeout=240
  */
 #include "storm.h"
 #include "test.h"

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # Every engine does what it says it does, on real layers, without an error and without a leftover.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

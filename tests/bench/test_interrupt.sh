@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # A run that is interrupted, at any stage, tells what it has and removes what it made. Failures do, too.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

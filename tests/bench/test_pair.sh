@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # Pairs, claims, compare and its exit status, on figures that are known and on real ones.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # What fio's own tools read: JSON, json+ and logs; and the fields that JSON must have.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

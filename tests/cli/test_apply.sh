@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The commands apply and create --apply: round trips, whiteouts, maps, and archives that mean harm.
-# varve-test: timeout=240 backend=either
+# varve-test: timeout=240
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"

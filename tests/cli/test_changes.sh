@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # The command changes: text, NUL, JSON, parents, failures.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

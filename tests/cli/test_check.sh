@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # check finds what is not as it should be, says what gc would do, and changes nothing; rm --dry-run.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

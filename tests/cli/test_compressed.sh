@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Compressed archives, as apply and create --apply take them: each format, from files and pipes; what is cut off, damaged, compressed
 # twice or otherwise; bombs. What the stage does at each byte is in tests/unit/test_inflate.c.
-# varve-test: timeout=120 backend=either
+# varve-test: timeout=120
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # A real client agrees: Debian's containers-storage with its btrfs driver, on the same layers.
-# varve-test: timeout=120 backend=either
+# varve-test: timeout=120
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # diff -o FILE: what was there survives a request that fails; links, modes, devices; nothing is left beside.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # The commands diff and diffsize: what tar makes of the archives, reproducibility, maps, readers that go or stall.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

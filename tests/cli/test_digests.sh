@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Digests of archives: those of create --apply, apply and diff are those of sha256sum; an archive that has not the expected one is
 # not published.
-# varve-test: timeout=120 backend=either
+# varve-test: timeout=120
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # Errors are for a person: in words, the same failure of many ids in one line; all the rest with --debug, and in JSON.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # freeze makes layers read-only, thaw writable; both again change nothing, and what is wrong is reported. So it is for flush.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # Ids from standard input: thousands of them, as they come, any bytes, bad ones among good ones.
 # shellcheck disable=SC2016,SC2217 # Names hold what is not to expand; "rm" is a command of ours.
 set -euo pipefail

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # SIGINT and SIGTERM: what is in flight is cancelled, what was done stays and is reported, the status names the signal.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # Labels by the command: create --label, label, ls --filter, and where they are shown.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # create, rm, ls, info, get and exists: what they do, print and return, as text and as JSON.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # status --metrics: OpenMetrics text that its own parser takes, with the numbers of the store; written whole to a file.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # The global options reach the library: on both sides of the command, and each does what it says.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

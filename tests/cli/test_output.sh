@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # Where output goes: full disks and broken pipes are failures, a terminal gets escaped names and a progress line.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

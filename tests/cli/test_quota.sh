@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either timeout=120 kernel-says=rescan.is.already.in.progress
+# varve-test: timeout=120 kernel-says=rescan.is.already.in.progress
 # Sizes, groups and the quota commands; limits hold over a remount, which is what a reboot is to a file system.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

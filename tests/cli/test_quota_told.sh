@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either kernel-says=unexpected.qgroup.mode
+# varve-test: kernel-says=unexpected.qgroup.mode
 # Quota that is turned on because a size is asked for: it is said once, with what stays; --keep-quota refuses instead.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # rename gives a layer another name: its record goes along, its limit, its children and what is open in it stay; what is wrong is reported.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

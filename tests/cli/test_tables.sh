@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # Tables of ls, info and usage: columns, headings, sizes, totals, colours; and what all JSON objects have in common.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: timeout=120 backend=either
+# varve-test: timeout=120
 # Random trees, and what find, du and chown -R make of them: usage counts the same, chown leaves the same owners.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

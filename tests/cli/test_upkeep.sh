@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# varve-test: backend=either
 # status, sync and gc.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR

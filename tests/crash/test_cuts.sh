@@ -4,7 +4,7 @@
 # the first transactions of a file system shows only here. An image that does not mount or does not pass btrfs check is kept, with
 # the log that it was made from, the image that the log began with, and what was said; the rest goes on.
 # VARVE_TEST_ROUNDS: how many cuts (3; in the soak 50; `make crash-cuts` 1000). VARVE_TEST_KEEP: where to keep (in TMPDIR).
-# varve-test: backend=either mount=no timeout=180
+# varve-test: mount=no timeout=180
 set -euo pipefail
 . "$(dirname -- "$0")/common.sh"
 

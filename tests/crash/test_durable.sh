@@ -3,7 +3,7 @@
 # Each operation that has a durable form, and a power cut in the moment that its callback runs: what it promised is there,
 # content included. A layer that was unpacked relaxed is there whole as soon as anything made it durable. The weak model: the
 # image is cloned in the callback; see durable.c. VARVE_TEST_ROUNDS: how often (1; in the soak 20).
-# varve-test: mount=no timeout=300 backend=either
+# varve-test: mount=no timeout=300
 set -euo pipefail
 . "$(dirname -- "$0")/common.sh"
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The file system goes away under load: remounted read-only, its disk fails writes, fails everything, vanishes, or stalls. Every
 # request must end, close must end, nothing may hang; and what was promised before must be on the disk.
-# varve-test: mount=no btrfs-errors=yes timeout=300 backend=either
+# varve-test: mount=no btrfs-errors=yes timeout=300
 set -euo pipefail
 . "$(dirname -- "$0")/common.sh"
 

@@ -4,7 +4,7 @@
 # same with a second process at work on the same store, which must not notice.
 # VARVE_TEST_ROUNDS: how often (10; in the soak 250).
 # Quota is turned on while layers come and go, of which Linux 6.18 complains without need.
-# varve-test: size=2G timeout=300 kernel-says=unexpected.qgroup.mode.0 backend=either
+# varve-test: size=2G timeout=300 kernel-says=unexpected.qgroup.mode.0
 set -euo pipefail
 . "$(dirname -- "$0")/common.sh"
 

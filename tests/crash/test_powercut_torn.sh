@@ -3,7 +3,7 @@
 # The strong model of a power cut: only what was flushed is sure to be there; later writes are lost or torn at random. The
 # disk under load is served by logstore, which logs each write and flush; replay then makes the disk of any moment, and on
 # each the promises made before that moment must hold. VARVE_TEST_ROUNDS: how many moments (12; in the soak 150).
-# varve-test: backend=either mount=no timeout=300
+# varve-test: mount=no timeout=300
 set -euo pipefail
 . "$(dirname -- "$0")/common.sh"
 

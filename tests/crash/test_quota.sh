@@ -6,7 +6,7 @@
 # no other, and that group has its limit; and when all layers are gone no quota group is left without a subvolume, no group of
 # layers, and no record of either.
 # VARVE_TEST_ROUNDS: how many kills, and how many clones (4; in the soak 60).
-# varve-test: mount=no timeout=300 backend=either
+# varve-test: mount=no timeout=300
 set -euo pipefail
 . "$(dirname -- "$0")/common.sh"
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Each example of the man pages does what it says; those of the event loops embed a store in a loop that goes on ticking.
-# varve-test: backend=either timeout=120
+# varve-test: timeout=120
 set -euo pipefail
 # shellcheck source=tests/embedding/embedding.sh
 . "$(dirname "${BASH_SOURCE[0]}")/embedding.sh"

@@ -3,6 +3,8 @@
  * While a plain directory becomes a layer, its user writes into it, and another process moves what
  * has its name: nothing that is not whole becomes a layer, nothing of another layer is removed, and
  * nobody sees the copy before it is one.
+ *
+ * varve-test: backend=both
  */
 #include "test.h"
 

@@ -3,6 +3,8 @@
  * A create fails because the file system is full, and so does what undoes it: what was made stays
  * in staging until the store is opened again. It is no layer, and the next create of that name does
  * not take it for one.
+ *
+ * varve-test: backend=both
  */
 #include "test.h"
 

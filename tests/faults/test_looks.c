@@ -3,6 +3,8 @@
  * Before it places the records of a layer, a create looks whether the layer is there already:
  * another process may have made it meanwhile. A look that fails is no answer: the other layer keeps
  * its labels.
+ *
+ * varve-test: backend=both
  */
 #include "quota.h"
 

@@ -5,7 +5,7 @@
  * are among them. The process goes on, the request ends with
  * -ENOMEM, nothing is left of it, and nothing leaks. VARVE_TEST_SOAK: each N; without, a sample.
  *
- * varve-test: backend=either timeout=600
+ * varve-test: timeout=600
  */
 #include "engine/store/store.h"
 #include "test.h"

@@ -2,6 +2,8 @@
 /*
  * A rename, and another process that replaces the layer at the worst moments: what it has made
  * there stays as it is.
+ *
+ * varve-test: backend=both
  */
 #include "test.h"
 

@@ -5,6 +5,8 @@
  * that: during the commit, right after the layer was looked at to be destroyed, or right after that
  * has failed. And a caller that may not destroy what it has made: a sweep does, the caller's as
  * root's.
+ *
+ * varve-test: backend=both
  */
 #include "test.h"
 

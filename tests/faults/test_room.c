@@ -5,7 +5,7 @@
  * here, in place of the C library's calls; a file system that is really full is in api/test_look
  * and api/test_full.
  *
- * varve-test: timeout=120
+ * varve-test: backend=both timeout=120
  */
 #include "test.h"
 

@@ -4,7 +4,7 @@
  * fails after all: limits, groups, flags. And a removal without privilege of a layer in which
  * subvolumes are made as fast as they are destroyed.
  *
- * varve-test: timeout=120
+ * varve-test: backend=both timeout=120
  */
 #include "quota.h"
 

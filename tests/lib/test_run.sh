@@ -34,16 +34,24 @@ expect() {
 	fi
 }
 
-seed real/test_pass '' <<<'[[ -d $VARVE_TEST_MOUNT && -d $TMPDIR && -d $VARVE_BUILD ]] && [[ $VARVE_TEST_BACKEND == uring || $VARVE_TEST_BACKEND == threads ]]'
-seed real/test_fail 'backend=any' <<<'echo why it fails; exit 3'
-seed real/test_skip 'backend=any' <<<'echo first; echo the reason; exit 77'
-seed real/test_hang 'backend=any timeout=1' <<<'sleep 100'
-seed real/test_uring 'backend=uring' <<<'[[ $VARVE_TEST_BACKEND == uring ]]'
-seed real/test_either 'backend=either' <<<'exit 0'
-seed real/test_process 'backend=any' <<<'setsid sleep 100 & exit 0'
+# Assert that the output has $1 lines.
+expect_lines() {
+	if [[ "$(wc -l <<<"$output")" != "$1" ]]; then
+		failures=$((failures + 1))
+		printf 'expected %s lines, got:\n%s\n' "$1" "$output"
+	fi
+}
+
+seed real/test_pass 'backend=both' <<<'[[ -d $VARVE_TEST_MOUNT && -d $TMPDIR && -d $VARVE_BUILD ]] && [[ $VARVE_TEST_BACKEND == uring || $VARVE_TEST_BACKEND == threads ]]'
+seed real/test_fail 'backend=any mount=no root=yes' <<<'echo why it fails; exit 3'
+seed real/test_skip 'backend=any mount=no root=yes' <<<'echo first; echo the reason; exit 77'
+seed real/test_hang 'backend=any timeout=1 mount=no root=yes' <<<'sleep 100'
+seed real/test_uring 'backend=uring mount=no root=yes' <<<'[[ $VARVE_TEST_BACKEND == uring ]]'
+seed real/test_either 'mount=no root=yes' <<<'exit 0'
+seed real/test_process 'backend=any mount=no root=yes' <<<'setsid sleep 100 & exit 0'
 seed real/test_mount 'backend=any' <<<'mkdir "$VARVE_TEST_MOUNT/x"; mount -t tmpfs none "$VARVE_TEST_MOUNT/x"'
-seed real/test_loop 'backend=any' <<<'truncate -s 1M "$VARVE_TEST_DIR/i"; losetup --find "$VARVE_TEST_DIR/i"'
-seed real/test_file 'backend=any' <<<'touch "$TMPDIR/forgotten"'
+seed real/test_loop 'backend=any mount=no root=yes' <<<'truncate -s 1M "$VARVE_TEST_DIR/i"; losetup --find "$VARVE_TEST_DIR/i"'
+seed real/test_file 'backend=any mount=no root=yes' <<<'touch "$TMPDIR/forgotten"'
 seed real/test_size 'backend=any size=256M' <<<'[[ $(stat -f -c "%b * %S" "$VARVE_TEST_MOUNT") == "65536 * 4096" ]]'
 seed real/test_kernel 'backend=any' <<<'d=$(cat "$VARVE_TEST_DIR/devices"); echo "BTRFS error (device ${d#/dev/}): seeded by a test of the tests" >/dev/kmsg'
 sed 's/backend=any/backend=any btrfs-errors=yes/' "$copy/tests/real/test_kernel.sh" >"$copy/tests/real/test_expected.sh"
@@ -51,7 +59,7 @@ chmod +x "$copy/tests/real/test_expected.sh"
 sed 's/backend=any/backend=any kernel-says=seeded.by/' "$copy/tests/real/test_kernel.sh" >"$copy/tests/real/test_provoked.sh"
 sed 's/backend=any/backend=any kernel-says=something.else/' "$copy/tests/real/test_kernel.sh" >"$copy/tests/real/test_unprovoked.sh"
 chmod +x "$copy/tests/real/test_provoked.sh" "$copy/tests/real/test_unprovoked.sh"
-seed real/test_output '' <<<'yes long | head -n 1000; exit 1'
+seed real/test_output 'mount=no root=yes' <<<'yes long | head -n 1000; exit 1'
 seed unit/test_plain '' <<<'[[ -z ${VARVE_TEST_MOUNT:-} ]]'
 
 # All of them in one run; what --backend and --repeat change in others.
@@ -79,10 +87,10 @@ expect '^      run: kernel: .*seeded by a test of the tests$' 1
 expect '^ok .* real/test_expected$' 1
 expect '^ok .* real/test_provoked$' 1
 expect '^FAIL .* real/test_unprovoked: status 0$' 1
-expect '^FAIL .* real/test_output uring: status 1$' 1
+expect '^FAIL .* real/test_output (uring|threads): status 1$' 1
 expect '^      ... 800 lines before ...$' 1
 expect '^ok .* unit/test_plain$' 1
-expect '^8 passed, 10 failed, 1 skipped$' 1
+expect '^8 passed, 9 failed, 1 skipped$' 1
 lines="$(grep -c '^      run: ' <<<"$output")"
 if [[ "$lines" != 7 ]]; then
 	failures=$((failures + 1))
@@ -94,6 +102,8 @@ expect '^ok .* real/test_pass threads$' 0
 expect '^2 passed, 0 failed, 0 skipped$' 0
 run test_uring test_either
 expect '^2 passed, 0 failed, 0 skipped$' 0
+run --list real/test_either
+expect_lines 1
 VARVE_TEST_SOAK=1 run --list real/test_either
 expect '^real/test_either uring$' 0
 expect '^real/test_either threads$' 0
@@ -111,9 +121,13 @@ expect '^ok .* unit/test_program$' 1
 expect '^FAIL .* unit/test_program uring sanitized: status 1' 1
 expect '^2 passed, 1 failed' 1
 rm "$copy/tests/unit/test_program.c"
-# The sanitized run replaces the plain one of the first backend, unless it leaves something out.
+# The sanitized run replaces the plain one, of two that of the first backend, unless it leaves something out.
 mkdir -p "$copy/sanitized/tests/real" "$copy/build/tests/real"
 echo '/* varve-test: mount=no root=no */' >"$copy/tests/real/test_both.c"
+run --sanitized "$copy/sanitized" real --list real/test_both
+expect '^real/test_both (uring|threads) sanitized$' 0
+expect_lines 1
+sed -i 's/varve-test:/& backend=both/' "$copy/tests/real/test_both.c"
 install -m 755 "$copy/build/tests/unit/test_program" "$copy/build/tests/real/test_both"
 install -m 755 "$copy/build/tests/unit/test_program" "$copy/sanitized/tests/real/test_both"
 run --sanitized "$copy/sanitized" real real/test_both

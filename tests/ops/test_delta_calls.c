@@ -3,8 +3,6 @@
  * The usage of a delta, by the calls that it makes: an unchanged layer takes one ioctl, whatever it
  * holds; and a parent that another process removes, or replaces, at any moment of a walk is
  * reported, and never makes all of the layer new.
- *
- * varve-test: backend=either
  */
 #include <fcntl.h>
 #include <linux/btrfs.h>

@@ -6,7 +6,7 @@
  * walks wait for. Threads that compute for long hand their processor over to those that a short
  * call waits for.
  *
- * varve-test: timeout=180
+ * varve-test: backend=both timeout=180
  */
 #include "test.h"
 

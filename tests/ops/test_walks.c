@@ -4,7 +4,7 @@
  * get equal shares, and memory stays flat in the largest directory; and which inodes hold an
  * attribute is found without asking them.
  *
- * varve-test: backend=either size=4G
+ * varve-test: size=4G
  */
 #include <fcntl.h>
 #include <semaphore.h>

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The daemon as a process, by clients in Python: start, readiness, the lock of the home, sockets of its own and systemd's, peers,
 # signals.
-# varve-test: backend=either timeout=120
+# varve-test: timeout=120
 set -euo pipefail
 
 here="$(cd "$(dirname "$0")" && pwd)"

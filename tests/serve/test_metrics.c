@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* varve-test: backend=either */
 /* What the daemon counts, as text: each method, what is no method, each class of latency. */
 #include "metrics.h"
 #include "rig.h"
