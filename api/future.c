@@ -174,8 +174,8 @@ struct varve_layer_record **record_copy_all(const struct varve_layer_record *con
 {
 	struct future_copy copy = { 0 };
 
-	if (!count)
-		return calloc(1, sizeof(*records));
+	if (!count || !records)
+		return calloc(count + 1, sizeof(*records));
 	future_records(&copy, records, count);
 	copy = (struct future_copy){ .block = calloc(1, copy.at) };
 	return copy.block ? future_records(&copy, records, count) : NULL;

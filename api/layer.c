@@ -282,7 +282,7 @@ int varve_layer_list(struct varve_store *store, varve_callback *callback, void *
 	int r = check_request(store, VARVE_LIST, callback);
 
 	return r ? r
-		 : list_submit(store, NULL, 0, false,
+		 : list_submit(store, NULL, 0, false, NULL, NULL,
 			       &(struct submit){ callback, user_data, ret_request });
 }
 
@@ -299,8 +299,12 @@ int varve_layer_find(struct varve_store *store, const struct varve_find_options 
 		r = check_flags(store, VARVE_LIST, ours.flags, VARVE_FIND_RECORDS);
 	if (!r)
 		r = check_filters(store, ours.labels, &count);
+	if (!r && ours.found && !(ours.flags & VARVE_FIND_RECORDS))
+		r = request_refuse(&store->core, VARVE_LIST, -EINVAL, NULL,
+				   "a function for what is found goes with VARVE_FIND_RECORDS");
 	return r ? r
 		 : list_submit(store, ours.labels, count, ours.flags & VARVE_FIND_RECORDS,
+			       ours.found, ours.found_data,
 			       &(struct submit){ callback, user_data, ret_request });
 }
 

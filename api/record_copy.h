@@ -8,7 +8,7 @@
 /* A copy of RECORD; NULL without memory. */
 struct varve_layer_record *record_copy_one(const struct varve_layer_record *record);
 
-/* A copy of COUNT RECORDS, some of which may be NULL; NULL without memory. */
+/* A copy of COUNT RECORDS, some or all of which may be NULL; NULL without memory. */
 struct varve_layer_record **record_copy_all(const struct varve_layer_record *const *records,
 					    size_t count);
 

@@ -106,7 +106,7 @@ SIZES_FULL(struct varve_config, log_data);
 SIZES_FULL(struct varve_apply_options, ret_digests);
 SIZES_FULL(struct varve_create_options, record_bytes);
 SIZES_FULL(struct varve_label_options, record_bytes);
-SIZES_FULL(struct varve_find_options, labels);
+SIZES_FULL(struct varve_find_options, found_data);
 SIZES_FULL(struct varve_layer_record, bytes_count);
 SIZES_FULL(struct varve_chown_options, ret_skipped);
 SIZES_FULL(struct varve_changes_options, parent_gids_count);

@@ -608,7 +608,10 @@ struct varve_result {
 	 * info: the same, NULL where it has none, or none that can be read.
 	 */
 	const struct varve_layer_record *record;
-	/** find with VARVE_FIND_RECORDS: one for each id; NULL where the layer has none. */
+	/**
+	 * find with VARVE_FIND_RECORDS and without a function for each layer: one for each id; NULL
+	 * where the layer has none.
+	 */
 	const struct varve_layer_record *const *records;
 };
 
@@ -1482,6 +1485,19 @@ int varve_layer_record(struct varve_store *store, const char *id, varve_callback
 /** find: give the labels and the record of each layer, too, in result->records. */
 #define VARVE_FIND_RECORDS VARVE_FLAG(19)
 
+/**
+ * Take the layer ID, which was found, and what it has, RECORD (NULL: nothing). Both belong to the
+ * library and live until the function returns. Layers come in no order, one at a time, each once,
+ * before the callback of the request, on the thread that called varve_dispatch(), varve_wait(),
+ * varve_wait_for() or the blocking twin. The function may do what a callback may do; until it
+ * returns, the request waits with few records in memory.
+ *
+ * Returns 0, or a negative errno: the request ends with that, and the function is not called again;
+ * any other value counts as -EINVAL.
+ */
+typedef int varve_found(struct varve_store *store, varve_request request, const char *id,
+			const struct varve_layer_record *record, void *found_data);
+
 /** Which layers to find. Start from VARVE_FIND_OPTIONS_INIT. */
 struct varve_find_options {
 	/** sizeof(struct varve_find_options). */
@@ -1493,11 +1509,18 @@ struct varve_find_options {
 	 * last. NULL: every layer.
 	 */
 	const char *const *labels;
+	/**
+	 * With VARVE_FIND_RECORDS: takes the layers one by one, while others are still being read;
+	 * result->records is NULL then. NULL: all records are in the result, and in memory at once.
+	 */
+	varve_found *found;
+	/** Passed to found. */
+	void *found_data;
 };
 
-#define VARVE_FIND_OPTIONS_INIT                         \
-	{                                               \
-		sizeof(struct varve_find_options), 0, 0 \
+#define VARVE_FIND_OPTIONS_INIT                               \
+	{                                                     \
+		sizeof(struct varve_find_options), 0, 0, 0, 0 \
 	}
 /** As VARVE_FIND_OPTIONS_INIT; SIZE is sizeof(*options). */
 void varve_find_options_init(struct varve_find_options *options, size_t size);
@@ -1508,7 +1531,8 @@ void varve_find_options_init(struct varve_find_options *options, size_t size);
  * record that is short, and with CAP_SYS_ADMIN one search of a tree tells the layers' subvolumes.
  * Without, each layer that has a record that matches is opened. What is stored for a layer and is
  * damaged, or cannot be read by the caller, counts as none: see varve_check(). Errors in the
- * callback: as varve_layer_list(). Refused with -EINVAL: a label that none can have.
+ * callback: as varve_layer_list(); with found also what that returned. Refused with -EINVAL: a
+ * label that none can have; found without VARVE_FIND_RECORDS.
  */
 int varve_layer_find(struct varve_store *store, const struct varve_find_options *options,
 		     varve_callback *callback, void *user_data, varve_request *ret_request);

@@ -93,16 +93,29 @@ void arena_undo(struct arena *arena, const void *memory)
 		arena->used = arena->last;
 }
 
-void arena_free(struct arena *arena)
+/* Free BLOCK and those before it. */
+static void arena_free_blocks(struct arena_block *block)
 {
-	while (arena->blocks) {
-		struct arena_block *block = arena->blocks;
+	while (block) {
+		struct arena_block *next = block->next;
 
-		arena->blocks = block->next;
 		if (block->map)
 			munmap(block->map, block->map_bytes);
 		else
 			free(block);
+		block = next;
 	}
+}
+
+void arena_reset(struct arena *arena)
+{
+	if (arena->blocks)
+		arena_free_blocks(TAKE_PTR(arena->blocks->next));
+	arena->used = arena->last = 0;
+}
+
+void arena_free(struct arena *arena)
+{
+	arena_free_blocks(arena->blocks);
 	*arena = (struct arena){ 0 };
 }

@@ -26,6 +26,9 @@ void *arena_take(struct arena *arena, struct fault *fault, size_t size);
 /* Give MEMORY back, if it was taken last; else it is freed with the rest. */
 void arena_undo(struct arena *arena, const void *memory);
 
+/* Forget what was taken, and keep the largest block for what is taken next. */
+void arena_reset(struct arena *arena);
+
 /* Free all. */
 void arena_free(struct arena *arena);
 

@@ -588,6 +588,13 @@
 #define LIST_BATCH 128
 
 /*
+ * Layers, and bytes of their records, that a find passes to the caller's thread at once: the lane
+ * thread reads as many meanwhile.
+ */
+#define LIST_PASS_LAYERS 256
+#define LIST_PASS_BYTES (128 * 1024)
+
+/*
  * How long a request waits before it tries again to get a lock that another process holds: at
  * first, and at most.
  */

@@ -10,8 +10,22 @@
  *	READ   Where labels are asked for: reads each layer's record, by a search of their tree, else by
  *	       its name, drops what does not match, and proves the rest. The search has given the uuids;
  *	       elsewhere those layers that have a record are opened.
+ *
+ * Where the caller has a function for each layer, records are not kept. The lane thread reads into
+ * one batch while the caller's thread takes the other one:
+ *
+ *	lane thread		channel			dispatching thread
+ *	read into batch 0
+ *	pass it on -----------> its address ----------> found() for each layer of batch 0
+ *	read into batch 1				...
+ *	wait: the channel is empty <------------------- the last one has returned
+ *	pass it on -----------> its address ----------> found() for each layer of batch 1
+ *	read into batch 0				...
+ *
+ * A read that begins anew (EMFILE) goes on with the names that it has not read.
  */
 #include "engine/base/id.h"
+#include "engine/core/channel.h"
 #include "engine/core/request.h"
 #include "engine/dir/entries.h"
 #include "engine/ops/ops.h"
@@ -43,6 +57,20 @@ struct list_name {
 	char text[];
 };
 
+/* Layers that are passed on together, and their records. */
+struct list_batch {
+	struct arena arena;
+	struct {
+		const char *id;
+		const struct record *record;
+	} layers[LIST_PASS_LAYERS];
+	size_t count;
+	/* Of the records. */
+	size_t bytes;
+};
+
+static_assert(CHANNEL_BYTES % sizeof(struct list_batch *) == 0, "an address is not split");
+
 struct list_op {
 	struct op op;
 	/* Names and records. */
@@ -54,6 +82,14 @@ struct list_op {
 	const char *const *filters;
 	size_t filters_count;
 	bool read, give;
+	/* Takes each layer, with its argument; NULL: records are kept. */
+	varve_found *found;
+	void *found_data;
+	/* Two batches, where there is `found`; the one that is being filled. */
+	struct list_batch *batches;
+	unsigned batch;
+	/* Reads the records. */
+	struct record_reader reader;
 	/* The uuid of the subvolume that the search has reached. */
 	uint8_t uuid[BTRFS_UUID_SIZE];
 	/* The records that are returned. */
@@ -78,7 +114,7 @@ static struct list_name *list_name_of(char *text)
 /* Forget the record of NAME. */
 static void list_drop_record(struct list_op *listing, struct list_name *name)
 {
-	record_free(&listing->arena, TAKE_PTR(name->record));
+	record_free(listing->reader.arena, TAKE_PTR(name->record));
 }
 
 /* ---- NAMES ----------------------------------------------------------------------------------- */
@@ -275,6 +311,65 @@ static int list_look_done(struct op *op, int result)
 
 /* ---- READ ------------------------------------------------------------------------------------ */
 
+/* Run the caller's function for the layers of a batch, whose address is in BYTES: a sink. */
+static int list_take(struct varve_store *store, varve_request handle, const void *bytes,
+		     size_t size, void *data)
+{
+	const struct list_op *listing = data;
+	const struct list_batch *batch;
+	int r = 0;
+
+	memcpy(&batch, bytes, sizeof(batch));
+	for (size_t i = 0; !r && i < batch->count; i++) {
+		const struct record *record = batch->layers[i].record;
+
+		if (listing->op.request->cancelled)
+			return -ECANCELED;
+		r = listing->found(store, handle, batch->layers[i].id,
+				   record ? &record->shown : NULL, listing->found_data);
+	}
+	return r > 0 ? -EINVAL : r;
+}
+
+/* Begin with the other batch, which has been taken. */
+static void list_turn(struct list_op *listing)
+{
+	struct list_batch *batch = &listing->batches[listing->batch ^= 1];
+
+	arena_reset(&batch->arena);
+	batch->count = batch->bytes = 0;
+	listing->reader.arena = &batch->arena;
+}
+
+/* Pass the batch on, once the one before was taken: 0 or -errno. */
+static int list_pass_batch(struct list_op *listing)
+{
+	struct channel *channel = listing->op.request->channel;
+	struct list_batch *batch = &listing->batches[listing->batch];
+	int r = channel_flush(channel);
+
+	if (!r && batch->count) {
+		r = channel_write(channel, &batch, sizeof(batch));
+		if (!r)
+			list_turn(listing);
+	}
+	return r;
+}
+
+/* Pass NAME and its record on, with others: 0 or -errno. */
+static int list_pass(struct list_op *listing, struct list_name *name)
+{
+	struct list_batch *batch = &listing->batches[listing->batch];
+	const struct record *record = TAKE_PTR(name->record);
+
+	batch->layers[batch->count].id = name->text;
+	batch->layers[batch->count++].record = record;
+	batch->bytes += record ? record_stored_bytes(record) : 0;
+	return batch->count == LIST_PASS_LAYERS || batch->bytes >= LIST_PASS_BYTES
+		       ? list_pass_batch(listing)
+		       : 0;
+}
+
 /* Does the record of the layer NAME belong to it? 1, 0 (also when the layer is gone), or -errno. */
 static int list_prove(struct list_op *listing, struct list_name *name)
 {
@@ -312,12 +407,14 @@ static int list_judge(struct list_op *listing, struct list_name *name)
 	return !listing->filters_count;
 }
 
-/* NAME was judged as RESULT: drop it where that is 0. 0 or -errno. */
-static int list_judged(char **name, int result)
+/* NAME was judged as RESULT: drop it where that is 0, else pass it on. 0 or -errno. */
+static int list_judged(struct list_op *listing, char **name, int result)
 {
+	struct list_name *judged = list_name_of(*name);
+
 	if (!result)
 		*name = NULL;
-	return MIN(result, 0);
+	return result > 0 && listing->found ? list_pass(listing, judged) : MIN(result, 0);
 }
 
 /* The search has found RECORD, that of the name at OF. */
@@ -328,8 +425,9 @@ static int list_take_record(void *data, void *of, struct record *record)
 	struct list_name *name = list_name_of(*text);
 
 	name->record = record;
-	return listing->op.request->cancelled ? -ECANCELED
-					      : list_judged(text, list_judge(listing, name));
+	return listing->op.request->cancelled
+		       ? -ECANCELED
+		       : list_judged(listing, text, list_judge(listing, name));
 }
 
 /* What is to be searched, and for which list. */
@@ -350,14 +448,18 @@ static int list_scan_entry(void *data, const struct dirent64 *entry)
 		return 0;
 	found = bsearch(&name, listing->names, listing->count, sizeof(*listing->names),
 			list_compare);
+	/* The step may have begun anew. */
+	if (found && list_name_of(*found)->read)
+		return 0;
 	return found ? record_scan_add(&scan->scan, &listing->op.request->core->io.fault,
 				       entry->d_ino, found)
 		     : 0;
 }
 
 /* Search for all records at once. 0 or -errno. */
-static int list_scan_records(struct list_op *listing, struct record_reader *reader)
+static int list_scan_records(struct list_op *listing)
 {
+	struct record_reader *reader = &listing->reader;
 	struct list_scan scan = { .listing = listing };
 	_cleanup_close_ int fd = -EBADF;
 	int r;
@@ -378,13 +480,12 @@ static int list_scan_records(struct list_op *listing, struct record_reader *read
  * Read the record of NAME: as list_judge(). One that cannot be read counts as none: else it would
  * hide all others.
  */
-static int list_read_name(struct list_op *listing, struct record_reader *reader,
-			  struct list_name *name)
+static int list_read_name(struct list_op *listing, struct list_name *name)
 {
 	int r;
 
 	name->record = NULL;
-	r = record_reader_read(reader, name->text, &name->record);
+	r = record_reader_read(&listing->reader, name->text, &name->record);
 	return r && !record_unread(r) ? r : list_judge(listing, name);
 }
 
@@ -392,14 +493,14 @@ static int list_read_name(struct list_op *listing, struct record_reader *reader,
 static int list_read_run(struct call *call)
 {
 	struct list_op *listing = list_of(container_of(call, struct op, call));
-	struct record_reader reader;
-	int r = record_reader_begin(&reader, op_store(&listing->op));
+	int r = record_reader_begin(&listing->reader, op_store(&listing->op));
 
-	reader.arena = &listing->arena;
+	listing->reader.arena = listing->found ? &listing->batches[listing->batch].arena
+					       : &listing->arena;
 	/* The step may have begun anew. */
 	list_compact(listing);
 	if (!r)
-		r = list_scan_records(listing, &reader);
+		r = list_scan_records(listing);
 	for (size_t i = 0; !r && i < listing->count; i++) {
 		char **name = &listing->names[i];
 
@@ -407,16 +508,33 @@ static int list_read_run(struct call *call)
 			r = -ECANCELED;
 		/* There is none, it is long, or it was replaced since the directory was listed. */
 		else if (*name && !list_name_of(*name)->read)
-			r = list_judged(name,
-					list_read_name(listing, &reader, list_name_of(*name)));
+			r = list_judged(listing, name,
+					list_read_name(listing, list_name_of(*name)));
 	}
-	record_reader_end(&reader);
+	/* The batch that is not full, and then until that was taken. */
+	for (unsigned i = 0; !r && listing->found && i < 2; i++)
+		r = list_pass_batch(listing);
+	record_reader_end(&listing->reader);
 	return r;
+}
+
+/* Let go of a lane thread that waits for the caller, or for its turn. */
+static void list_interrupt(struct op *op)
+{
+	channel_interrupt(op->request->channel);
+	if (io_withdraw(&op->request->core->io, &op->call))
+		op_done(op, -ECANCELED);
 }
 
 static int list_read(struct op *op)
 {
-	call_function(&op->call, LANE_LONG, "fgetxattr", list_read_run);
+	if (!list_of(op)->found) {
+		call_function(&op->call, LANE_LONG, "fgetxattr", list_read_run);
+		return op_call(op);
+	}
+	op->interrupt = list_interrupt;
+	/* The caller may take its layers slowly, or not at all. */
+	call_function(&op->call, LANE_STREAM, "fgetxattr", list_read_run);
 	return op_call(op);
 }
 
@@ -425,7 +543,8 @@ static int list_read_done(struct op *op, int result)
 	struct list_op *listing = list_of(op);
 	int r = result < 0 ? result : list_finish(listing);
 
-	if (r != OP_END || !listing->give || !listing->count)
+	op->interrupt = NULL;
+	if (r != OP_END || !listing->give || listing->found || !listing->count)
 		return r;
 	listing->records = fault_calloc(&op->request->core->io.fault, listing->count,
 					sizeof(*listing->records));
@@ -460,6 +579,9 @@ static void list_release(struct op *op)
 {
 	struct list_op *listing = list_of(op);
 
+	for (unsigned i = 0; listing->batches && i < 2; i++)
+		arena_free(&listing->batches[i].arena);
+	free(listing->batches);
 	arena_free(&listing->arena);
 	free(listing->names);
 	free(listing->records);
@@ -477,8 +599,22 @@ static const struct op_class list_class = {
 	.release = list_release,
 };
 
+/* Let layers be passed to FOUND: 0 or -ENOMEM. */
+static int list_begin_batches(struct list_op *listing, varve_found *found, void *data)
+{
+	const struct channel_ends ends = { .sink = list_take,
+					   .data = listing,
+					   .chunk_bytes = sizeof(struct list_batch *) };
+
+	listing->found = found;
+	listing->found_data = data;
+	listing->batches = fault_calloc(&listing->op.request->core->io.fault, 2,
+					sizeof(*listing->batches));
+	return listing->batches ? channel_new(listing->op.request, &ends) : -ENOMEM;
+}
+
 int list_submit(struct varve_store *store, const char *const *filters, size_t count, bool records,
-		const struct submit *submit)
+		varve_found *found, void *data, const struct submit *submit)
 {
 	size_t strings = count * sizeof(*filters);
 	struct list_op *listing;
@@ -502,5 +638,10 @@ int list_submit(struct varve_store *store, const char *const *filters, size_t co
 	listing->filters_count = count;
 	listing->give = records;
 	listing->read = records || count;
-	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
+	r = found ? list_begin_batches(listing, found, data) : 0;
+	if (!r)
+		return request_submit(request, submit->callback, submit->user_data,
+				      submit->ret_request);
+	request_free(request);
+	return r;
 }

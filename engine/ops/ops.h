@@ -64,9 +64,12 @@ int get_submit(struct varve_store *store, const char *id, const struct submit *s
 int exists_submit(struct varve_store *store, const char *id, const struct submit *submit);
 int open_layer_submit(struct varve_store *store, const char *id, const struct submit *submit);
 
-/* The layers that have all of COUNT labels FILTERS; with RECORDS what they have, too. */
+/*
+ * The layers that have all of COUNT labels FILTERS; with RECORDS what they have, too, passed to
+ * FOUND (NULL: in the result) with DATA.
+ */
 int list_submit(struct varve_store *store, const char *const *filters, size_t count, bool records,
-		const struct submit *submit);
+		varve_found *found, void *data, const struct submit *submit);
 
 /* With COMPARE it changes REVISION alone. */
 int labels_submit(struct varve_store *store, const char *id, const struct record_change *change,

@@ -346,19 +346,19 @@ static int run_list_user(struct varve_store *store, FILE *file, struct varve_fai
 	return run_as_user(run_list, store, file, failure);
 }
 
+static int print_found(struct varve_store *store, varve_request request, const char *id,
+		       const struct varve_layer_record *record, void *file)
+{
+	return fprintf(file, "%s %zu\n", id, record ? record->bytes_count : 0) < 0 ? -EIO : 0;
+}
+
 static int run_find(struct varve_store *store, FILE *file, struct varve_failure *failure)
 {
 	struct varve_find_options options = VARVE_FIND_OPTIONS_INIT;
-	struct varve_layer_record **records = NULL;
-	char **ids = NULL;
-	size_t count = 0;
 	options.flags = VARVE_FIND_RECORDS;
-	int r = varve_layer_find_wait(store, &options, &ids, &records, &count, failure);
-	for (size_t i = 0; i < count; i++)
-		fprintf(file, "%s %zu\n", ids[i], records[i] ? records[i]->bytes_count : 0);
-	free(ids);
-	free(records);
-	return r;
+	options.found = print_found;
+	options.found_data = file;
+	return varve_layer_find_wait(store, &options, NULL, NULL, NULL, failure);
 }
 
 static int run_find_user(struct varve_store *store, FILE *file, struct varve_failure *failure)

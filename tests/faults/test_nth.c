@@ -209,7 +209,23 @@ static int run_find(struct varve_store *store, struct varve_failure *failure)
 	size_t count;
 
 	options.labels = victim_labels;
+	options.flags = VARVE_FIND_RECORDS;
 	return varve_layer_find_wait(store, &options, NULL, NULL, &count, failure);
+}
+
+static int pass_over(struct varve_store *store, varve_request request, const char *id,
+		     const struct varve_layer_record *record, void *data)
+{
+	return 0;
+}
+
+static int run_find_each(struct varve_store *store, struct varve_failure *failure)
+{
+	struct varve_find_options options = VARVE_FIND_OPTIONS_INIT;
+
+	options.flags = VARVE_FIND_RECORDS;
+	options.found = pass_over;
+	return varve_layer_find_wait(store, &options, NULL, NULL, NULL, failure);
 }
 
 static int run_rename(struct varve_store *store, struct varve_failure *failure)
@@ -847,6 +863,7 @@ static const struct victim record_victims[] = {
 	{ "remove labelled", prepare_record, run_remove, check_labelled },
 	{ "record", prepare_record, run_record, check_labelled },
 	{ "find", prepare_record, run_find, check_labelled },
+	{ "find, each", prepare_record, run_find_each, check_labelled },
 };
 
 /* Those that look into layers. */
