@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All snapshots are read in the callback of one varve_layer_find(), so that the records are in
- * memory once. A parent is known by the number of its layer, which is unique, not by its key: the
- * snapshots are sorted by number, and each one's parent is searched there.
+ * All snapshots are read as one varve_layer_find() finds them. A parent is known by the number of
+ * its layer, which is unique, not by its key: the snapshots are sorted by number, and each one's
+ * parent is searched there. Where that is gone, the record is read once more for its key.
  *
  * Two layers can have one key only where a program other than the daemon wrote records. The one
  * that is further wins (a committed one before an active one), then the older one; the other one
@@ -17,6 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Snapshots that there is room for at first. */
+#define FOUND_MIN 64
+
 /* A snapshot that was read. */
 struct found {
 	uint64_t number;
@@ -24,17 +27,16 @@ struct found {
 	uint64_t parent;
 	/* NULL when it is a stray. */
 	struct snapshot *snapshot;
-	/* Its record. */
-	const struct varve_layer_record *record;
 };
 
 /* A recover() under way. */
 struct recovery {
+	struct varve_store *store;
 	struct index *index;
 	struct recovered *recovered;
 	struct varve_failure *failure;
 	struct found *found;
-	size_t found_count;
+	size_t found_count, found_capacity;
 	int error;
 };
 
@@ -119,18 +121,38 @@ static bool recover_labelled(const struct varve_layer_record *record, unsigned k
 	return false;
 }
 
-/* Read the RECORD of the layer ID. */
-static int recover_one(struct recovery *recovery, const char *id,
-		       const struct varve_layer_record *record)
+/* Have room for another snapshot: 0 or -ENOMEM. */
+static int recover_grow(struct recovery *recovery)
 {
+	size_t capacity = recovery->found_capacity ? 2 * recovery->found_capacity : FOUND_MIN;
+	struct found *found;
+
+	if (recovery->found_count < recovery->found_capacity)
+		return 0;
+	found = reallocarray(recovery->found, capacity, sizeof(*found));
+	if (!found)
+		return -ENOMEM;
+	recovery->found = found;
+	recovery->found_capacity = capacity;
+	return 0;
+}
+
+/* Read the RECORD of the layer ID: a varve_found. */
+static int recover_one(struct varve_store *store, varve_request request, const char *id,
+		       const struct varve_layer_record *record, void *found_data)
+{
+	struct recovery *recovery = found_data;
 	struct recovered *recovered = recovery->recovered;
-	struct found found = { .record = record };
+	struct found found = { 0 };
 	int r;
 
 	if (!snapshot_number(id, &found.number))
 		return recover_stray(recovered, STRAY_RENAMED, id, NULL);
 	if (found.number >= recovered->next_number)
 		recovered->next_number = found.number + 1;
+	r = recover_grow(recovery);
+	if (r)
+		return r;
 	r = record && record->bytes_count ? record_read(record->bytes, record->bytes_count, false,
 							&found.snapshot, &found.parent)
 					  : -EBADMSG;
@@ -181,13 +203,41 @@ static int recover_add(struct recovery *recovery, struct found *found)
 	return r;
 }
 
+/* SNAPSHOT has lost its parent: keep the key of that. */
+static int recover_orphan(struct recovery *recovery, struct snapshot *snapshot)
+{
+	struct varve_layer_record *record = NULL;
+	char id[SNAPSHOT_LAYER_SIZE];
+	struct snapshot *anew = NULL;
+	struct varve_failure failure = { 0 };
+	uint64_t number;
+	int r = varve_layer_record_wait(recovery->store, snapshot_layer(snapshot->number, id),
+					&record, &failure);
+
+	recovery->recovered->orphans++;
+	if (!r && record)
+		r = record_read(record->bytes, record->bytes_count, true, &anew, &number);
+	free(record);
+	/* The key is the same, so that the place in the index is, too. */
+	if (anew && text_equal(snapshot_key(anew), snapshot_key(snapshot))) {
+		free(snapshot->key);
+		snapshot->key = anew->key;
+		anew->key = NULL;
+	}
+	snapshot_free(anew);
+	/* Another program has changed or removed it since: then its parent has no key. */
+	if (r == -ENOENT || r == -EBADMSG || r == -ENOTSUP || r == -EUCLEAN)
+		return 0;
+	*recovery->failure = failure;
+	return r;
+}
+
 /* Find the parent of *FOUND, or keep its name. */
 static int recover_parent(struct recovery *recovery, struct found *found)
 {
 	struct found wanted = { .number = found->parent - 1 }, *parent;
-	struct snapshot *snapshot = found->snapshot, *anew;
+	struct snapshot *snapshot = found->snapshot;
 	enum stray_reason reason;
-	uint64_t number;
 	int r;
 
 	if (!snapshot || !found->parent)
@@ -207,36 +257,41 @@ static int recover_parent(struct recovery *recovery, struct found *found)
 		snapshot_set_parent(snapshot, parent->snapshot);
 		return 0;
 	}
-	recovery->recovered->orphans++;
-	r = record_read(found->record->bytes, found->record->bytes_count, true, &anew, &number);
-	if (r)
-		return r;
-	/* The key is the same, so that the place in the index is, too. */
-	free(snapshot->key);
-	snapshot->key = anew->key;
-	anew->key = NULL;
-	snapshot_free(anew);
-	return recover_fault(recovery->recovered, reason, snapshot,
-			     snapshot_parent_key(snapshot).bytes);
+	r = recover_orphan(recovery, snapshot);
+	return r ? r
+		 : recover_fault(recovery->recovered, reason, snapshot,
+				 snapshot_parent_key(snapshot).bytes);
 }
 
-/* The callback of the find. */
+/* The callback of the find: all snapshots were read. */
 static void recover_found(struct varve_store *store, const struct varve_result *result,
 			  void *user_data)
 {
 	struct recovery *recovery = user_data;
-	int r = result->error;
 
-	if (r) {
+	if (result->error)
 		*recovery->failure = *result->failure;
-		recovery->error = r;
-		return;
-	}
-	recovery->found = calloc(result->ids_count + 1, sizeof(*recovery->found));
-	if (!recovery->found)
-		r = -ENOMEM;
-	for (size_t i = 0; !r && i < result->ids_count; i++)
-		r = recover_one(recovery, result->ids[i], result->records[i]);
+	recovery->error = result->error;
+}
+
+/* By the layer's id. */
+static int stray_order(const void *a, const void *b)
+{
+	return strcmp(((const struct stray *)a)->id, ((const struct stray *)b)->id);
+}
+
+/* Put what was read into the index; R: the error so far. 0 or -errno. */
+static int recover_all(struct recovery *recovery, int r)
+{
+	struct recovered *recovered = recovery->recovered;
+
+	/* Layers are found in no order. */
+	if (recovered->strays)
+		qsort(recovered->strays, recovered->strays_count, sizeof(*recovered->strays),
+		      stray_order);
+	if (recovered->faults)
+		qsort(recovered->faults, recovered->faults_count, sizeof(*recovered->faults),
+		      stray_order);
 	if (recovery->found)
 		qsort(recovery->found, recovery->found_count, sizeof(*recovery->found),
 		      found_order);
@@ -250,9 +305,9 @@ static void recover_found(struct varve_store *store, const struct varve_result *
 	for (size_t i = 0; !r && i < recovery->found_count; i++)
 		r = recover_parent(recovery, &recovery->found[i]);
 	free(recovery->found);
-	if (r)
+	if (r && !recovery->failure->error)
 		*recovery->failure = (struct varve_failure){ .error = r, .operation = "recover" };
-	recovery->error = r;
+	return r;
 }
 
 int recover(struct varve_store *store, struct index *index, struct recovered *ret_recovered,
@@ -261,6 +316,7 @@ int recover(struct varve_store *store, struct index *index, struct recovered *re
 	static const char *const labels[] = { RECORD_LABEL, NULL };
 	struct varve_find_options options = VARVE_FIND_OPTIONS_INIT;
 	struct recovery recovery = {
+		.store = store,
 		.index = index,
 		.recovered = ret_recovered,
 		.failure = ret_failure,
@@ -272,13 +328,15 @@ int recover(struct varve_store *store, struct index *index, struct recovered *re
 	*ret_failure = (struct varve_failure){ 0 };
 	options.flags = VARVE_FIND_RECORDS;
 	options.labels = labels;
+	options.found = recover_one;
+	options.found_data = &recovery;
 	r = varve_layer_find(store, &options, recover_found, &recovery, &request);
 	if (r) {
 		varve_refusal(store, ret_failure);
 		return r;
 	}
 	r = varve_wait_for(store, request, -1);
-	return r ? r : recovery.error;
+	return recover_all(&recovery, r ? r : recovery.error);
 }
 
 /* Bytewise. */

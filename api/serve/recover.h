@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * recover.h: the snapshots of a home as its layers have them: one varve_layer_find() reads all
- * records. Nothing is changed, and what is not understood stays as it is.
+ * records, few of which are in memory at once. Nothing is changed, and what is not understood stays
+ * as it is.
  */
 #ifndef VARVE_SERVE_RECOVER_H
 #define VARVE_SERVE_RECOVER_H
