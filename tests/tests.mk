@@ -13,7 +13,7 @@ TEST_JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
 # The suites of which one program in SANITIZED_PART also runs under the address and undefined-behaviour sanitizers in `make check`: others
 # with each commit, and the same ones when a commit is checked again. SANITIZED_PART=1, and `make check-asan`: all.
 TEST_SUITES_SANITIZED := api ops serve unit
-SANITIZED_PART ?= 3
+SANITIZED_PART ?= 4
 SOAK_SECONDS ?= 300
 # Of the debug information a sanitizer prints lines alone: without the rest, a large file compiles in two thirds of the time.
 ifneq ($(SAN),)
@@ -101,7 +101,7 @@ check-programs: all lib $(B)/libvarve-internal.a tests
 .PHONY: check
 check: test-deps ## run all tests: as root on images of their own, less without
 	@$(MAKE) $(TEST_JOBS) --no-print-directory check-programs
-	@$(MAKE) $(TEST_JOBS) --no-print-directory SAN=address,undefined SAN_TRAP=yes B=$(B)/san-trap sanitized-programs
+	@$(MAKE) $(TEST_JOBS) --no-print-directory SAN=address,undefined SAN_TRAP=yes UNITY=yes B=$(B)/san-trap sanitized-programs
 	@tests/run --build $(B) --sanitized $(B)/san-trap '$(TEST_SANITIZED)'
 
 # Those that `make check` runs under the sanitizers in the plain ones' place.

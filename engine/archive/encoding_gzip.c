@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <zlib.h>
 
-#define ZLIB_CALLS(CALL) \
+#define DEFLATE_CALLS(CALL) \
 	CALL(deflate) CALL(deflateBound) CALL(deflateEnd) CALL(deflateInit2_) CALL(deflateReset)
 
 /* For deflateInit2(): the largest window, and gzip; the memory that zlib takes by default. */
@@ -17,7 +17,7 @@
 
 struct gzip_encoder {
 	struct {
-		ZLIB_CALLS(LIBRARY_FIELD)
+		DEFLATE_CALLS(LIBRARY_FIELD)
 	} lib;
 	z_stream stream;
 };
@@ -34,7 +34,7 @@ static void gzip_free(void *fault, void *memory)
 
 static int gzip_encoder_begin(struct encoder *encoder)
 {
-	static const char *const names[] = { ZLIB_CALLS(LIBRARY_NAME) };
+	static const char *const names[] = { DEFLATE_CALLS(LIBRARY_NAME) };
 	struct gzip_encoder *gzip = fault_calloc(encoder->fault, 1, sizeof(*gzip));
 	int r = gzip ? library_load("libz.so.1", names, ARRAY_SIZE(names), &gzip->lib) : -ENOMEM;
 

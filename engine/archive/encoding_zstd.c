@@ -9,7 +9,7 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-#define ZSTD_CALLS(CALL)             \
+#define ZSTD_ENCODER_CALLS(CALL)     \
 	CALL(ZSTD_CCtx_setParameter) \
 	CALL(ZSTD_compress2)         \
 	CALL(ZSTD_compressBound)     \
@@ -20,14 +20,14 @@
 
 struct zstd_encoder {
 	struct {
-		ZSTD_CALLS(LIBRARY_FIELD)
+		ZSTD_ENCODER_CALLS(LIBRARY_FIELD)
 	} lib;
 	ZSTD_CCtx *context;
 };
 
 static int zstd_encoder_begin(struct encoder *encoder)
 {
-	static const char *const names[] = { ZSTD_CALLS(LIBRARY_NAME) };
+	static const char *const names[] = { ZSTD_ENCODER_CALLS(LIBRARY_NAME) };
 	struct zstd_encoder *zstd = fault_calloc(encoder->fault, 1, sizeof(*zstd));
 	int r = zstd ? library_load("libzstd.so.1", names, ARRAY_SIZE(names), &zstd->lib) : -ENOMEM;
 
