@@ -46,12 +46,18 @@ int digest_begin(struct digest *digest, struct fault *fault)
 
 /* ---- the thread that hashes ------------------------------------------------------------------ */
 
-/* Hash PIECE. */
-static void digest_hash(struct digest *digest, struct digest_piece *piece)
+/* Hash SIZE BYTES. */
+static void digest_hash_bytes(struct digest *digest, const void *bytes, size_t size)
 {
 	struct digest_state *state = digest->state;
 
-	state->lib.SHA256_Update(&state->sha256, piece->bytes, piece->size);
+	state->lib.SHA256_Update(&state->sha256, bytes, size);
+}
+
+/* Hash PIECE. */
+static void digest_hash(struct digest *digest, struct digest_piece *piece)
+{
+	digest_hash_bytes(digest, piece->bytes, piece->size);
 	piece->size = 0;
 }
 
@@ -103,6 +109,10 @@ int digest_add(struct digest *digest, const void *bytes, size_t size)
 	if (!digest->state)
 		return 0;
 	digest->bytes += size;
+	if (digest->here) {
+		digest_hash_bytes(digest, bytes, size);
+		return 0;
+	}
 	while (size) {
 		struct digest_piece *piece = &digest->pieces[digest->next % DIGEST_PIECES];
 		size_t length = MIN(size, STREAM_CHUNK_BYTES - piece->size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The sha-256 of a stream, taken beside what else is done with it: bytes are copied into pieces,
- * and a thread of the stage hashes those.
+ * and a thread of the stage hashes those; or, on request, they are hashed where they are added.
  *
  *	the thread that reads or writes -> up to DIGEST_PIECES pieces -> the thread that hashes
  *
@@ -31,6 +31,11 @@ struct digest {
 	struct fault *fault;
 	/* Bytes added so far. */
 	uint64_t bytes;
+	/*
+	 * Hash what is added on the thread that adds it, without a copy. The caller sets it, before
+	 * the first bytes; it may reset it later, not set it again.
+	 */
+	bool here;
 
 	/* ---- of the thread that adds ---- */
 	/* Another thread was started, or cannot be. */

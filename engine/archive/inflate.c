@@ -149,6 +149,13 @@ static void *inflate_run(void *data)
 
 /* ---- the thread that unpacks ----------------------------------------------------------------- */
 
+/* Take the digests on the thread that decompresses, or on threads of their own. */
+static void inflate_hash_here(struct inflate *inflate, bool here)
+{
+	if (inflate->digests)
+		inflate->digests->stream.here = inflate->digests->plain.here = here;
+}
+
 /* Look at the first bytes, and load what decompresses them. 0 or -errno. */
 static int inflate_begin(struct inflate *inflate)
 {
@@ -157,6 +164,7 @@ static int inflate_begin(struct inflate *inflate)
 	int r = 1;
 
 	inflate->begun = true;
+	inflate_hash_here(inflate, thread_cpus() < DIGEST_CPUS_MIN);
 	inflate->input = fault_realloc(decoder->fault, NULL, STREAM_CHUNK_BYTES);
 	if (!inflate->input)
 		return -ENOMEM;
@@ -171,8 +179,11 @@ static int inflate_begin(struct inflate *inflate)
 		return r;
 	codec = decoder->codec = decoder->in_left ? codec_find(decoder->in, decoder->in_left)
 						  : NULL;
-	if (!codec)
+	if (!codec) {
+		/* No thread decompresses: hash beside the one that unpacks. */
+		inflate_hash_here(inflate, false);
 		return 0;
+	}
 	if (!codec->begin)
 		return inflate_refuse(inflate, -ENOTSUP, codec->refused);
 	r = codec->begin(decoder);

@@ -7,6 +7,7 @@
  *
  * The thread that unpacks decompresses the first piece; another thread decompresses the rest, if
  * any. If no thread can be started, the one that unpacks decompresses each piece when it needs it.
+ * The thread that decompresses also takes the digests where there are few CPUs (DIGEST_CPUS_MIN).
  *
  * One codec, not nested: what is compressed twice is an error. Members of one codec may follow each
  * other, zeros may lie between and behind them (as gzip and xz have it); anything else behind them

@@ -462,6 +462,13 @@
 #define DIGEST_PIECES 4
 
 /*
+ * The number of CPUs from which on the digests of a compressed archive are taken on threads of
+ * their own. With fewer the thread that decompresses takes them: it and the one that unpacks have
+ * about as much to do, and a hand-over costs a copy and a wake.
+ */
+#define DIGEST_CPUS_MIN 3
+
+/*
  * Links of one archive to files that were there before it, whose names are held (some 40 bytes
  * each).
  */

@@ -8,9 +8,9 @@
 #define VARVE_BASE_SPIN_H
 
 #include "engine/base/limits.h"
+#include "engine/base/thread.h"
 #include "engine/base/util.h"
 
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -29,9 +29,7 @@ struct spin {
  */
 static inline void spin_init(struct spin *spin)
 {
-	cpu_set_t cpus;
-
-	spin->possible = sched_getaffinity(0, sizeof(cpus), &cpus) < 0 || CPU_COUNT(&cpus) > 1;
+	spin->possible = thread_cpus() > 1;
 }
 
 /* Note that the thread has slept from BEGIN_NS until now. */

@@ -28,6 +28,15 @@ int thread_start(const char *name, void *(*run)(void *data), void *data, pthread
 	return 0;
 }
 
+unsigned thread_cpus(void)
+{
+	cpu_set_t cpus;
+
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0)
+		return CPU_SETSIZE;
+	return (unsigned)CPU_COUNT(&cpus);
+}
+
 bool thread_leave_fs(void)
 {
 	return !unshare(CLONE_FS) && !chdir("/");

@@ -18,6 +18,9 @@
  */
 int thread_start(const char *name, void *(*run)(void *data), void *data, pthread_t *ret_thread);
 
+/* The number of CPUs that the calling thread may run on; CPU_SETSIZE where the kernel has more. */
+unsigned thread_cpus(void);
+
 /*
  * Give the calling thread, which must be ours, a working directory (the root) and a umask of its
  * own, unless it has them: false where that is refused. Takes no privilege.

@@ -10,6 +10,7 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -58,6 +59,26 @@ void *dlopen(const char *name, int flags)
 			return NULL;
 	memcpy(&real, &symbol, sizeof(real));
 	return real(name, flags);
+}
+
+/* ---- CPUs ------------------------------------------------------------------------------------ */
+
+/* The number of CPUs that threads may run on; 0: those that there are. */
+static unsigned cpus;
+
+/* What thread_cpus() calls in this program. */
+int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set)
+{
+	int (*real)(pid_t, size_t, cpu_set_t *);
+	void *symbol = dlsym(RTLD_NEXT, "sched_getaffinity");
+
+	memcpy(&real, &symbol, sizeof(real));
+	if (!cpus)
+		return real(pid, size, set);
+	CPU_ZERO_S(size, set);
+	for (unsigned i = 0; i < cpus; i++)
+		CPU_SET_S(i, size, set);
+	return 0;
 }
 
 /* ---- archives -------------------------------------------------------------------------------- */
@@ -701,16 +722,28 @@ START_TEST(test_digests)
 				       archive(DIGEST_PIECES * STREAM_CHUNK_BYTES - 512) };
 	struct fault fault = { 0 };
 	struct digests digests;
+	struct bytes bytes;
 
 	for (size_t j = 0; j < TEST_COUNT(sizes); j++) {
 		digests_are(sizes[j], sizes[j], NULL);
 		for (size_t i = 0; i < TEST_COUNT(formats); i++) {
-			struct bytes bytes = compressed(&formats[i], sizes[j]);
-
-			if (bytes.size)
+			bytes = compressed(&formats[i], sizes[j]);
+			for (cpus = DIGEST_CPUS_MIN - 1; bytes.size && cpus <= DIGEST_CPUS_MIN;
+			     cpus++)
 				digests_are(bytes, sizes[j], NULL);
 		}
 	}
+	/* Threads of their own are for a compressed archive, where there are CPUs for them. */
+	cpus = DIGEST_CPUS_MIN;
+	bytes = compressed(&formats[0], sizes[1]);
+	test_error(digests_of(bytes, NULL, &digests), 0);
+	ck_assert(digests.plain.spread);
+	cpus = DIGEST_CPUS_MIN - 1;
+	test_error(digests_of(bytes, NULL, &digests), 0);
+	ck_assert(!digests.plain.spread && !digests.stream.spread);
+	test_error(digests_of(sizes[1], NULL, &digests), 0);
+	ck_assert(digests.stream.spread);
+	cpus = DIGEST_CPUS_MIN;
 	/* Without a thread to be had. */
 	fault_arm(&fault, FAULT_LANE, 1, -EAGAIN, true);
 	digests_are(sizes[1], sizes[1], &fault);
