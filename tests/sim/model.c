@@ -1009,18 +1009,31 @@ void model_begin(void)
 	now->transid++;
 }
 
+/* Copy FROM to TO, and let what is not in use there be free. */
+static void model_copy_all(struct model_image *to, const struct model_image *from)
+{
+	model_copy(to, from);
+	for (unsigned i = to->inodes_used; i < MODEL_INODES; i++)
+		to->inodes[i].serial = 0;
+	for (unsigned i = to->entries_used; i < MODEL_ENTRIES; i++)
+		*to->entries[i].name = '\0';
+	for (unsigned i = to->roots_used; i < MODEL_ROOTS; i++)
+		to->roots[i].id = 0;
+	for (unsigned i = to->groups_used; i < MODEL_GROUPS; i++)
+		to->groups[i].id = 0;
+}
+
+void model_restore(const struct model_image *image)
+{
+	model_copy_all(&model.disk, image);
+	model.commits = 0;
+	model_cut();
+}
+
 void model_cut(void)
 {
-	model_copy(now, &model.disk);
+	model_copy_all(now, &model.disk);
 	now->transid++;
-	for (unsigned i = now->inodes_used; i < MODEL_INODES; i++)
-		now->inodes[i].serial = 0;
-	for (unsigned i = now->entries_used; i < MODEL_ENTRIES; i++)
-		*now->entries[i].name = '\0';
-	for (unsigned i = now->roots_used; i < MODEL_ROOTS; i++)
-		now->roots[i].id = 0;
-	for (unsigned i = now->groups_used; i < MODEL_GROUPS; i++)
-		now->groups[i].id = 0;
 	model_idle();
 	/* What was never written out is not there; files without a name are removed. */
 	for (unsigned i = 0; i < now->inodes_used; i++) {

@@ -157,6 +157,9 @@ extern struct model model;
 /* Make an empty file system. */
 void model_begin(void);
 
+/* Make the file system that IMAGE has. */
+void model_restore(const struct model_image *image);
+
 /* Cut the power: what is not durable is gone, and so is everything that was open. */
 void model_cut(void);
 

@@ -833,19 +833,18 @@ static void *program_prepare(void *data)
 static const char *schedule_begin(unsigned quota)
 {
 	emptied_in_sight = false;
-	model_begin();
 	kernel_begin();
 	if (!templates[quota][owner != 0].transid) {
 		enum seeded_bug bug = TAKE(seeded_bug, SEEDED_NONE);
 
+		model_begin();
 		sim_process("prepare", program_prepare, &quota)->uid = owner;
 		if (sim_run() == SIM_FAILED)
 			return sim.failure;
 		seeded_bug = bug;
 		templates[quota][owner != 0] = model.disk;
 	}
-	model.disk = templates[quota][owner != 0];
-	model_cut();
+	model_restore(&templates[quota][owner != 0]);
 	return NULL;
 }
 
