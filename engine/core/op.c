@@ -105,6 +105,8 @@ static void op_record(struct op *op, int error)
 		failure_detail(failure, "%s", op->detail);
 	else if (op->request->channel && channel_broken(op->request->channel, error, detail))
 		failure_detail(failure, "%s", detail);
+	else if (error == -EXDEV)
+		failure_detail(failure, "%s", "something is mounted over it: unmount that first");
 	op->failure = failure;
 }
 

@@ -10,7 +10,7 @@
 void layer_open_call(struct varve_store *store, struct call *call, const char *id)
 {
 	call_openat2(call, store->layout.subvolumes_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW,
-		     BENEATH_RESOLVE_ONE);
+		     BENEATH_RESOLVE_ONE | RESOLVE_NO_XDEV);
 }
 
 int layer_open(struct varve_store *store, const char *id)

@@ -14,7 +14,10 @@
 /* Where the layers are, below the home. */
 #define LAYER_PLACE "subvolumes"
 
-/* Describe opening the root directory of layer ID; the result is a descriptor. */
+/*
+ * Describe opening the root directory of layer ID; the result is a descriptor. What is mounted over
+ * it is not entered (-EXDEV): a mount that answers nothing would keep a lane for ever.
+ */
 void layer_open_call(struct varve_store *store, struct call *call, const char *id);
 
 /* Open the root directory of layer ID on this thread. */

@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import random
+import stat
 import subprocess
 import sys
 import threading
@@ -142,21 +143,68 @@ def case_mounted_over():
     daemon.stop()
 
 
+def mount_stuck(path, mode):
+    """Mount a file system that answers nothing over PATH, whose type MODE has; return its descriptor, which keeps it so."""
+    fuse = os.open("/dev/fuse", os.O_RDWR)
+    options = b"fd=%d,rootmode=%o,user_id=0,group_id=0" % (fuse, mode)
+    assert ctypes.CDLL(None, use_errno=True).mount(b"none", path.encode(), b"fuse.stuck", 0, options) == 0, ctypes.get_errno()
+    return fuse
+
+
 def case_stuck():
-    """A file system that answers nothing over a layer: its calls wait, others do not, and the daemon ends."""
+    """File systems that answer nothing over layers: their calls fail at once, and all others are served."""
     if not os.path.exists("/dev/fuse"):
         print("no /dev/fuse")
         return
     daemon = Daemon("stuck")
-    source = daemon.call("Prepare", key=b"k").mounts[0].source
-    fuse = os.open("/dev/fuse", os.O_RDWR)
-    options = b"fd=%d,rootmode=40000,user_id=0,group_id=0" % fuse
-    assert ctypes.CDLL(None).mount(b"none", source.encode(), b"fuse.stuck", 0, options) == 0
+    daemon.call("Prepare", key=b"k")
+    daemon.call("Commit", key=b"k", name=b"base")
+    # More than the daemon has threads for short calls.
+    keys = [b"k%d" % i for i in range(os.cpu_count() + 2)]
+    sources = [daemon.call("Prepare", key=key, parent=b"base").mounts[0].source for key in keys]
+    # The layer of the base is the first one.
+    sources.append(os.path.join(os.path.dirname(sources[0]), "s0"))
+    fuses = []
     try:
-        stuck = daemon.start_call("Usage", key=b"k")
+        for source in sources:
+            fuses.append(mount_stuck(source, stat.S_IFDIR))
+        for key in keys:
+            daemon.fails(StatusCode.FAILED_PRECONDITION, "Usage", key=key)
+            text = daemon.fails(StatusCode.FAILED_PRECONDITION, "Commit", key=key, name=b"n")
+            assert "mounted" in text, text
+            daemon.call("Mounts", key=key)
+            daemon.fails(StatusCode.FAILED_PRECONDITION, "Update", pb.UpdateRequest(info=pb.Info(name=key)))
+        daemon.fails(StatusCode.FAILED_PRECONDITION, "Prepare", key=b"child", parent=b"base")
+        # A layer that is removed takes the mount with it.
+        daemon.call("Remove", key=keys.pop())
+        sources.remove(sources[len(keys)])
+        daemon.call("Cleanup")
         daemon.call("Prepare", key=b"other")
         daemon.call("Usage", key=b"other")
-        daemon.call("Remove", key=b"other")
+        daemon.call("Commit", key=b"other", name=b"more")
+        daemon.restart()
+    finally:
+        for fuse in fuses:
+            os.close(fuse)
+        for source in sources:
+            subprocess.run(["umount", "-l", source], check=False)
+    daemon.call("Commit", key=keys[0], name=b"n")
+    assert daemon.list() == sorted(["base", "more", "n"] + [key.decode() for key in keys[1:]])
+    daemon.stop()
+
+
+def case_stuck_end():
+    """A call that hangs in the kernel, for a mount over the record of a layer: the daemon answers others, and ends."""
+    if not os.path.exists("/dev/fuse"):
+        print("no /dev/fuse")
+        return
+    daemon = Daemon("stuck-end")
+    daemon.call("Prepare", key=b"k")
+    record = daemon.home + "/.varve/layers/s0"
+    fuse = mount_stuck(record, stat.S_IFREG)
+    try:
+        stuck = daemon.start_call("Update", pb.UpdateRequest(info=pb.Info(name=b"k")))
+        daemon.call("Stat", key=b"k")
         assert not stuck.done()
         daemon.process.terminate()
         try:
@@ -165,7 +213,7 @@ def case_stuck():
             pass
         assert daemon.process.wait(HANG_S) == 1
     finally:
-        subprocess.run(["umount", "-l", source], check=True)
+        subprocess.run(["umount", "-l", record], check=True)
         os.close(fuse)
     daemon.channel.close()
     daemon.start()
