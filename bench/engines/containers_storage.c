@@ -43,12 +43,17 @@ static int containers_run(const struct containers *containers, const char *const
 		containers->program, "--graph", containers->graph, "--run", containers->state,
 		"--storage-driver",  "btrfs"
 	};
+	char why[PROGRAM_WHY_SIZE];
 	size_t count = 7;
+	int r;
 
 	while (*words)
 		arguments[count++] = *words++;
 	arguments[count] = NULL;
-	return program_run((char *const *)arguments);
+	r = program_run((char *const *)arguments, why);
+	if (r < 0)
+		containers->env->explain(containers->env->thread, why);
+	return r;
 }
 
 /*

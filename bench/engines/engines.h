@@ -29,17 +29,21 @@ int layer_commit(int fd);
 /* Find the command NAME in PATH; its path goes to RET (SIZE bytes). Returns 0 or -ENOENT. */
 int program_find(const char *name, char *ret, size_t size);
 
-/* Start the program ARGUMENTS[0] with its output to OUT. Returns its process id or -errno. */
-pid_t program_start(char *const *arguments, int out);
+/* Start the program ARGUMENTS[0], its output to OUT, its errors to ERR. Returns its id or -errno. */
+pid_t program_start(char *const *arguments, int out, int err);
 
 /* Wait for the process PID. Returns 0 or -errno; -EREMOTEIO: it failed. */
 int program_wait(pid_t pid);
 
+/* Most bytes that are kept of the first line of a program's errors. */
+#define PROGRAM_WHY_SIZE 512
+
 /*
  * Run the program ARGUMENTS[0] with ARGUMENTS (NULL last). Returns 0 or -errno; -EREMOTEIO: it
- * failed.
+ * failed. WHY (PROGRAM_WHY_SIZE bytes) is then the first line of its errors, or describes the errno:
+ * a program that works on many files may write a line for each.
  */
-int program_run(char *const *arguments);
+int program_run(char *const *arguments, char *why);
 
 /*
  * Run ARGUMENTS, and keep the first line that it writes in RET (SIZE bytes). Returns 0 or -errno,

@@ -60,8 +60,8 @@ const uint8_t *grpc_answer(const struct grpc_client_call *call, size_t *ret_size
 int grpc_client_start(struct grpc_client *client, const char *path, struct grpc_client_call *call);
 
 /*
- * Send, and receive for up to TIMEOUT_MS (-1: until something comes). Returns 0 or -errno; -EINTR: a
- * signal came.
+ * Send, and receive for up to TIMEOUT_MS (-1: until something comes). Returns 0 or -errno; -EINTR:
+ * a signal came.
  */
 int grpc_client_wait(struct grpc_client *client, int timeout_ms);
 

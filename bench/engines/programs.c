@@ -161,7 +161,7 @@ static int layer_path(const struct programs *programs, const char *id, char *pat
 static int programs_one(struct programs *programs, const struct recipe *recipe, const char *id,
 			const char *parent)
 {
-	char path[PATH_MAX], from[PATH_MAX],
+	char path[PATH_MAX], from[PATH_MAX], why[PROGRAM_WHY_SIZE],
 		*arguments[ARGUMENTS_MAX + 1] = { programs->paths[recipe->kind] };
 	int r = layer_path(programs, id, path);
 
@@ -188,9 +188,11 @@ static int programs_one(struct programs *programs, const struct recipe *recipe, 
 			arguments[i + 1] = (char *)recipe->arguments[i];
 		}
 	}
-	r = program_run(arguments);
+	r = program_run(arguments, why);
 	if (r == 0 && recipe->kind == BENCH_APPLY && *programs->sync)
-		r = program_run((char *[]){ programs->sync, "-f", path, NULL });
+		r = program_run((char *[]){ programs->sync, "-f", path, NULL }, why);
+	if (r < 0)
+		programs->env->explain(programs->env->thread, why);
 	return r;
 }
 

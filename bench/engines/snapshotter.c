@@ -243,16 +243,16 @@ static int ask(struct snapshotter *snapshotter, struct grpc_client_call *call, e
 /* Run PROGRAM with up to six more words, NULL last. */
 static int run_words(struct snapshotter *snapshotter, const char *program, const char *const *words)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], why[PROGRAM_WHY_SIZE] = "the command is not there";
 	const char *arguments[WORDS_MAX] = { path };
 	int r = program_find(program, path, sizeof(path));
 
 	for (size_t i = 0; words[i]; i++)
 		arguments[i + 1] = words[i];
 	if (r == 0)
-		r = program_run((char *const *)arguments);
+		r = program_run((char *const *)arguments, why);
 	if (r < 0)
-		snprintf(snapshotter->error, snapshotter->error_size, "%s failed", program);
+		snprintf(snapshotter->error, snapshotter->error_size, "%s: %s", program, why);
 	return r;
 }
 
@@ -432,7 +432,7 @@ static int server_spawn(struct snapshotter *snapshotter, char *const *words)
 	setenv("NOTIFY_SOCKET", address.sun_path, 1);
 	/* What it writes belongs to nobody's report. */
 	if (r == 0)
-		r = program_start(words, STDERR_FILENO);
+		r = program_start(words, STDERR_FILENO, STDERR_FILENO);
 	unsetenv("NOTIFY_SOCKET");
 	if (r > 0) {
 		snapshotter->server = r;

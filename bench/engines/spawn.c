@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,7 +31,7 @@ int program_find(const char *name, char *ret, size_t size)
 	return -ENOENT;
 }
 
-pid_t program_start(char *const *arguments, int out)
+pid_t program_start(char *const *arguments, int out, int err)
 {
 	posix_spawn_file_actions_t actions;
 	pid_t pid;
@@ -39,6 +40,7 @@ pid_t program_start(char *const *arguments, int out)
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+	posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
 	r = -posix_spawn(&pid, arguments[0], &actions, NULL, arguments, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	return r < 0 ? r : pid;
@@ -54,16 +56,29 @@ int program_wait(pid_t pid)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EREMOTEIO;
 }
 
-int program_run(char *const *arguments)
+int program_run(char *const *arguments, char *why)
 {
 	int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	pid_t pid;
+	/* A file, not a pipe: a pipe would have to be emptied while the program runs. */
+	int errors = memfd_create("errors", MFD_CLOEXEC),
+	    r = null_fd < 0 || errors < 0 ? -errno : 0;
+	ssize_t n = 0;
 
-	if (null_fd < 0)
-		return -errno;
-	pid = program_start(arguments, null_fd);
-	close(null_fd);
-	return pid < 0 ? (int)pid : program_wait(pid);
+	if (r == 0)
+		r = program_start(arguments, null_fd, errors);
+	if (r > 0)
+		r = program_wait(r);
+	if (r < 0 && errors >= 0)
+		n = pread(errors, why, PROGRAM_WHY_SIZE - 1, 0);
+	why[n < 0 ? 0 : n] = '\0';
+	why[strcspn(why, "\n")] = '\0';
+	if (r < 0 && !*why)
+		snprintf(why, PROGRAM_WHY_SIZE, "%s", strerror(-r));
+	if (errors >= 0)
+		close(errors);
+	if (null_fd >= 0)
+		close(null_fd);
+	return r;
 }
 
 int program_line(char *const *arguments, char *ret, size_t size)
@@ -74,7 +89,7 @@ int program_line(char *const *arguments, char *ret, size_t size)
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
-	pid = program_start(arguments, fds[1]);
+	pid = program_start(arguments, fds[1], STDERR_FILENO);
 	close(fds[1]);
 	file = pid < 0 ? NULL : fdopen(fds[0], "r");
 	*ret = '\0';

@@ -457,7 +457,7 @@ const char *fixture_archive_suffix(const struct options *options)
 int fixture_archive(const char *directory, const struct options *options)
 {
 	char name[FIXTURE_NAME_SIZE], program[PATH_MAX], tree[PATH_MAX], making[PATH_MAX],
-		done[PATH_MAX];
+		done[PATH_MAX], why[PROGRAM_WHY_SIZE] = "";
 	char *arguments[] = { program,
 			      "--create",
 			      "--file",
@@ -483,7 +483,9 @@ int fixture_archive(const char *directory, const struct options *options)
 		return 0;
 	r = program_find("tar", program, sizeof(program));
 	if (r == 0)
-		r = program_run(arguments);
+		r = program_run(arguments, why);
+	if (r < 0 && *why)
+		fprintf(stderr, "varve-bench: %s\n", why);
 	if (r == 0 && rename(making, done) < 0)
 		r = -errno;
 	if (r < 0)

@@ -68,14 +68,15 @@ int pool_open(struct pool *pool, const char *text, char *error, size_t size)
 /* Mount POOL's image by the command mount. */
 static int mount_plain(const struct pool *pool, char *error, size_t size)
 {
-	char program[PATH_MAX];
+	char program[PATH_MAX], why[PROGRAM_WHY_SIZE] = "the command is not there";
 	int r = program_find("mount", program, sizeof(program));
 
 	if (r == 0)
 		r = program_run((char *const[]){ program, "-t", "btrfs", "-o", "loop,noatime",
-						 (char *)pool->file, (char *)pool->mount, NULL });
+						 (char *)pool->file, (char *)pool->mount, NULL },
+				why);
 	if (r < 0)
-		snprintf(error, size, "mount: %s", strerror(-r));
+		snprintf(error, size, "mount: %s", why);
 	return r;
 }
 
