@@ -27,7 +27,7 @@
 /* Symbol of the struct bench_engine that an external engine exports. */
 #define BENCH_ENGINE_SYMBOL "bench_engine"
 
-/* What can be asked for. */
+/* The kinds of operation. */
 enum bench_kind {
 	BENCH_NOOP,     /* Do nothing. */
 	BENCH_CREATE,   /* Make an empty layer. */
@@ -53,7 +53,7 @@ enum bench_kind {
 	BENCH_KINDS,    /* How many there are; not one of them. */
 };
 
-/* Turns a kind into its bit of bench_engine.kinds. */
+/* Return the bit of KIND in bench_engine.kinds. */
 #define BENCH_BIT(kind) (1u << (kind))
 
 /* What queue() returns beside a negative errno, which ends the operation with that error. */
@@ -74,8 +74,8 @@ struct bench_op {
 	/* Their names in env->subvolumes. */
 	const char *const *ids;
 	/*
-	 * snapshot: the layer to start from; changes, diff, diffsize: to compare with, "" being
-	 * nothing.
+	 * snapshot: the layer to start from; changes, diff, diffsize: the layer to compare with,
+	 * "": nothing.
 	 */
 	const char *parent;
 	/* The engine's own; NULL when the slot is new, then kept from use to use. */
@@ -95,7 +95,7 @@ struct bench_env {
 	const char *parent;
 	/* The parent layer as a tar archive, for apply; NULL when no job of it needs one. */
 	const char *archive;
-	/* BENCH_BIT()s of what will be asked for: refuse here (-ENOPKG) what cannot be had. */
+	/* BENCH_BIT()s of the kinds of the job: refuse at open (-ENOPKG) what cannot be done. */
 	uint32_t kinds;
 	/* Most operations in flight on this context. */
 	uint32_t depth;

@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * varve-bench: is to layers what fio is to blocks.
+ * varve-bench measures layers as fio measures block devices.
  *
  * The files of this folder, each above what it uses:
  *
- *	main.c			what the program does, from arguments to reports
- *	command.c		the command line
- *	tour.c			what runs without arguments
- *	compare.c		varve-bench compare
- *	claims.c		varve-bench claims: README's table against the page of results
- *	pool.c			--pool: the image file that runs work in
- *	report_*.c, pair.c	reports, from one struct results
- *	page.c			the page of results, a section for each machine
- *	run.c			groups of jobs: set up, measure, collect, clean up
- *	worker.c		one thread: keeps operations in flight and times them
- *	workload.c		which operation is next
- *	engines/		the libraries and programs that are measured
- *	fixture.c		parent layers
- *	place.c, safety.c	the directory a run works in, and what it may remove
- *	log.c, eta.c		latency logs, live rates
- *	job.c, options.c	job files, and the table of keys
- *	stats.c, histogram.c	what is counted
+ *	main.c				the program, from arguments to reports
+ *	tour.c				what runs without arguments
+ *	run.c				groups of jobs: set up, measure, collect, clean up
+ *	report/compare.c, claims.c	varve-bench compare; README's table against the page of results
+ *	report/report_*.c, pair.c	reports, from one struct results
+ *	report/page.c, machine.c	the page of results, a section for each machine
+ *	report/log.c, eta.c		latency logs, live rates
+ *	report/result.c, spread.c, format.c	results, repeated measurements, numbers as text
+ *	load/worker.c			one thread: keeps operations in flight and times them
+ *	load/workload.c			which operation is next
+ *	load/stats.c, histogram.c	what is counted
+ *	load/guard.c			proof that a thread makes no file-system call
+ *	place/pool.c			--pool: the image file that runs work in
+ *	place/place.c, safety.c		the directory a run works in, and what it may remove
+ *	place/fixture.c			parent layers
+ *	engines/			the libraries and programs that are measured
+ *	job/command.c			the command line
+ *	job/job.c, options.c, claim.c	job files, the table of keys, claims
  */
 #include <errno.h>
 #include <signal.h>
@@ -42,18 +43,17 @@
 #define EXIT_USAGE 2
 
 /*
- * One part in so many of the budget is kept for jobs that need more than their share for running
- * once.
+ * 1/BUDGET_RESERVE of the budget is kept for jobs that need more than their share to run once.
  */
 #define BUDGET_RESERVE 8
 
-/* A second signal this soon is the same wish, passed on by a terminal and by make both. */
+/* A second signal this soon is the same request: a terminal and make both pass it on. */
 #define SIGNAL_AGAIN_NS (2 * NS_PER_S)
 
 /* Why a run ends early. */
 enum stop { STOP_NOT, STOP_ASKED, STOP_BUDGET };
 
-/* One of them. */
+/* Why this run ends early; set by signal handlers. */
 static volatile int stop;
 
 /* End the run early; when asked again, at once. */
@@ -85,16 +85,6 @@ static void bound_time(uint64_t ns)
 
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &timer, NULL);
-}
-
-/* Let SIGINT and SIGTERM end the run with its reports and its clean-up. */
-static void catch_signals(void)
-{
-	struct sigaction action = { .sa_handler = on_signal };
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	signal(SIGPIPE, SIG_IGN);
 }
 
 /* Open NAME for writing; NULL is standard output. */
@@ -137,30 +127,18 @@ static int write_output(const struct command *command, const struct results *res
 	return r < 0 ? r : last;
 }
 
-/* Write the page NAME by WRITE. */
-static int write_page(const char *name, const struct command *command,
-		      const struct results *results,
-		      int (*write)(FILE *file, const struct job_set *set,
-				   const struct results *results))
-{
-	FILE *file = name ? output_open(name) : NULL;
-	int r, last;
-
-	if (!name)
-		return 0;
-	if (!file)
-		return -EIO;
-	r = write(file, &command->set, results);
-	last = output_close(file);
-	return r < 0 ? r : last;
-}
-
 /* Write the reports that COMMAND asks for. Returns the first failure, which is reported, or 0. */
 static int write_reports(const struct command *command, const struct results *results)
 {
-	int first = write_output(command, results), r;
+	int first = write_output(command, results), r = 0, last;
 
-	r = write_page(command->report, command, results, report_html);
+	if (command->report) {
+		FILE *file = output_open(command->report);
+
+		r = file ? report_html(file, &command->set, results) : -EIO;
+		last = file ? output_close(file) : 0;
+		r = r < 0 ? r : last;
+	}
 	first = first < 0 ? first : r;
 	/* What moved comes last. Half a run does not replace a whole one. */
 	if (command->results && stop == STOP_ASKED)
@@ -185,7 +163,7 @@ static int run_jobs(const struct command *command, struct run *run)
 		paired |= command->set.jobs[i].engines != NULL;
 	if (!paired)
 		first = run_all(run, command->repeat ? command->repeat : 1);
-	/* What the end of the budget cuts short is no failure. */
+	/* A job that the end of the budget cuts short has not failed. */
 	if (!paired)
 		return stop == STOP_BUDGET ? 0 : first;
 	for (size_t i = 0; i < command->set.count && !run_ends(run); i++) {
@@ -221,10 +199,14 @@ static int carry_out(const struct command *command)
 	struct run run = {
 		.config = &config, .set = &command->set, .results = &results, .stop = &stop
 	};
+	/* SIGINT and SIGTERM end the run with its reports and its clean-up. */
+	struct sigaction action = { .sa_handler = on_signal };
 	struct pool pool = { 0 };
 	int status = EXIT_SUCCESS;
 
-	catch_signals();
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	signal(SIGPIPE, SIG_IGN);
 	if (command->pool && pool_open(&pool, command->pool, run.error, sizeof(run.error)) < 0) {
 		tour_finish(command);
 		return complain(run.error);

@@ -35,14 +35,14 @@
 /* The signal: it ends a sleep in a system call, and does nothing else. */
 #define LATE_SIGNAL SIGUSR1
 
-/* One part of so many of a pool is free before a job begins. */
+/* Before a job begins, at least 1/ROOM_PART of a pool is free. */
 #define ROOM_PART 2
 
 /* One job while it runs. */
 struct running {
 	struct job *job;                   /* The section. */
 	const struct bench_engine *engine; /* The engine that does the work. */
-	struct place *place;               /* Where; NULL when it needs none. */
+	struct place *place;               /* Where it works; NULL when it needs no place. */
 	struct worker *workers;            /* Its threads. */
 	uint32_t count;                    /* How many have been set up. */
 };
@@ -51,13 +51,13 @@ struct running {
 struct running_group {
 	struct running *jobs;        /* Its jobs. */
 	size_t count;                /* How many. */
-	uint32_t threads;            /* Threads of all. */
+	uint32_t threads;            /* Threads of all jobs. */
 	struct worker_shared shared; /* What the threads share. */
 	struct rusage before;        /* The process's usage when the clock began to run. */
 	struct rusage children;      /* ... and that of its children. */
-	uint64_t begin_ns;           /* When. */
-	uint64_t elapsed_ns;         /* How long it took. */
-	uint64_t trapped;            /* File-system calls trapped before. */
+	uint64_t begin_ns;           /* When the clock began to run. */
+	uint64_t elapsed_ns;         /* How long it ran. */
+	uint64_t trapped;            /* File-system calls that were trapped before it. */
 	uint64_t units;              /* Layers done when the watch looked last. */
 	uint64_t moved_ns;           /* When that had grown. */
 	uint64_t late_ns;            /* When the group became late; 0: it is not. */
@@ -150,20 +150,7 @@ static int running_find(struct run *run, struct running *running, struct job *jo
 	return run_place(run, directory, &running->place);
 }
 
-/* Make COUNT empty subvolumes in the layer that FD has open. */
-static int nest(int fd, uint64_t count)
-{
-	char name[WORKLOAD_NAME_SIZE];
-	int r = 0;
-
-	for (uint64_t i = 0; r == 0 && i < count; i++) {
-		snprintf(name, sizeof(name), "nested-%llu", (unsigned long long)i);
-		r = layer_create(fd, name);
-	}
-	return r;
-}
-
-/* Edit, nest in and fill the layers that WORKER has at the start, as its job says. */
+/* Fill, nest in and edit the layers that WORKER has at the start, as its job says. */
 static int worker_edit(const struct worker *worker, uint64_t seed)
 {
 	char name[WORKLOAD_NAME_SIZE];
@@ -182,7 +169,10 @@ static int worker_edit(const struct worker *worker, uint64_t seed)
 			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0)
 			return -errno;
-		r = nest(fd, worker->options->nested);
+		for (uint64_t k = 0; r == 0 && k < worker->options->nested; k++) {
+			snprintf(name, sizeof(name), "nested-%llu", (unsigned long long)k);
+			r = layer_create(fd, name);
+		}
 		if (r == 0 && worker->options->edits)
 			r = fixture_edit(fd, worker->options, worker->options->edits, seed + i);
 		close(fd);
@@ -200,7 +190,7 @@ static int running_layers(const struct running *running, int fd)
 
 	fixture_name(options, name);
 	if (faccessat(place->subvolumes_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-		r = place_layer_make(place, name, fd);
+		r = layer_snapshot(place->subvolumes_fd, name, fd);
 	for (uint32_t i = 0; r == 0 && i < running->count; i++) {
 		const struct workload *workload = &running->workers[i].workload;
 
@@ -313,13 +303,13 @@ static void rss_reset(void)
 {
 	int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
 
-	/* What making the parent needed is free, but not given back by itself. */
+	/* The memory that making the parent took is freed, but not yet returned to the kernel. */
 	malloc_trim(0);
 	if (fd < 0)
 		return;
 	/* 5: the peak becomes what is resident now. */
 	if (write(fd, "5", 1) != 1) {
-		/* The peak then is that of the whole process, which is only too large. */
+		/* The peak is then that of the whole process, which is larger. */
 	}
 	close(fd);
 }
@@ -640,7 +630,7 @@ static int group_close(struct run *run, struct running_group *group)
 	return first;
 }
 
-/* Has a job of GROUP the key KEY? */
+/* Return whether a job of GROUP sets the number KEY. */
 static bool group_has(const struct running_group *group, const char *key)
 {
 	for (size_t i = 0; i < group->count; i++)
@@ -672,8 +662,8 @@ static int group_remount(struct run *run, struct running_group *group)
 }
 
 /*
- * Make room for GROUP in the pool: where less than half of it is free, parents of other jobs go. A
- * later job that has one of them makes it again.
+ * Make room for GROUP in the pool: where less than half of it is free, remove the parents of other
+ * jobs. A later job that needs one makes it again.
  */
 static int group_room(struct run *run, struct running_group *group)
 {
@@ -756,7 +746,7 @@ int run_group(struct run *run, struct job *const *jobs, size_t count, uint32_t r
 	return r < 0 ? r : last;
 }
 
-/* Run JOB on ENGINE as repetition ROUND, and keep the reason when that cannot be done. */
+/* Run JOB on ENGINE as repetition ROUND; keep the reason in the results when it fails. */
 static int run_engine(struct run *run, struct job *job, const char *engine, uint32_t round)
 {
 	int r = job_select(run->set, job, engine, run->error);
@@ -782,7 +772,8 @@ int run_pair(struct run *run, struct job *job, char *const *engines, uint32_t re
 	for (uint32_t round = 0; round < repeat && !run_ends(run); round++) {
 		for (size_t i = 0; i < count && !run_ends(run); i++) {
 			/*
-			 * Every other round backwards, so that a drift of the machine favours none.
+			 * Reverse every other round, so that a drift of the machine favours no
+			 * engine.
 			 */
 			const char *engine = engines[round & 1 ? count - 1 - i : i];
 			int r = results_failure(run->results, job, engine)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tour: a few jobs of the claims, short ones, and a table of what a layer costs today and with
- * varve.
+ * The tour: a few short jobs of the claims, and a table of what a layer costs today and with varve.
  */
 #include "tour.h"
 
@@ -57,7 +56,7 @@ static const char tour_jobs[] = "[global]\n"
 				"filesize=512\n"
 				"number_ios=50\n";
 
-/* Think of an image in a fresh directory for COMMAND. */
+/* Choose a pool for COMMAND: an image in a new directory of its own. */
 static int make_image(struct command *command, char *error)
 {
 	const char *temporary = getenv("TMPDIR");
@@ -115,7 +114,7 @@ void tour_finish(const struct command *command)
 	rmdir(path);
 }
 
-/* Write what ENGINE reached in JOB: layers a second, and the latency of half of them. */
+/* Write the figures of ENGINE in JOB: layers a second, and the median latency. */
 static void tour_cell(FILE *file, const struct results *results, const struct job *job,
 		      const char *engine)
 {

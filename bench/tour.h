@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What runs without arguments: a minute that shows what the library does, in an image of its own.
+ * The jobs that run without arguments: about a minute, in an image of their own.
  */
 #ifndef BENCH_TOUR_H
 #define BENCH_TOUR_H

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * containers-storage, the command, with its btrfs driver: the reference driver itself, and the
- * price of a process. It knows only its own layers. So at open the engine lets it make one for each
- * existing layer, and replaces that by a snapshot of ours: all engines compare the same content.
+ * containers-storage, the command, with its btrfs driver: the reference driver itself, at the price
+ * of a process for each operation. The command knows only its own layers. So at open it makes one
+ * for each existing layer, and the engine replaces that by a snapshot of the run's layer: all
+ * engines compare the same content.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -17,22 +18,22 @@
 
 #define PROGRAM "containers-storage"
 #define ARGUMENTS_MAX 16
-/* Layers that are taken over: what is compared are a few. */
+/* Most layers that are taken over; jobs compare a few. */
 #define LAYERS_MAX 64
 
 /* A context. */
 struct containers {
-	/* What the harness said. */
+	/* The harness's environment. */
 	const struct bench_env *env;
 	/* The command. */
 	char program[PATH_MAX];
 	/* Its store. */
 	char graph[PATH_MAX];
-	/* Its directory of what runs. */
+	/* Its directory of run-time state. */
 	char state[PATH_MAX];
-	/* The directory of our layers. */
+	/* The directory of the run's layers. */
 	int ours_fd;
-	/* The directory of its layers; negative before there is one. */
+	/* The directory of the command's layers; negative before it exists. */
 	int theirs_fd;
 };
 
@@ -57,7 +58,8 @@ static int containers_run(const struct containers *containers, const char *const
 }
 
 /*
- * Make its layer NAME, a child of PARENT (NULL: of none), and put a snapshot of ours in its place.
+ * Let the command make the layer NAME, a child of PARENT (NULL: of none), and replace it by a
+ * snapshot of the run's layer.
  */
 static int take_over(struct containers *containers, const char *name, const char *parent)
 {
@@ -85,7 +87,7 @@ static int take_over(struct containers *containers, const char *name, const char
 	return r;
 }
 
-/* Take over the layers that are there, the parent first. */
+/* Take over the existing layers, the parent first. */
 static int take_over_all(struct containers *containers)
 {
 	const char *parent = containers->env->parent;
@@ -112,7 +114,7 @@ static void containers_close(void *context)
 	struct containers *containers = context;
 
 	/*
-	 * Its driver has mounted its directory on itself; this undoes that. The rest is removed
+	 * The driver has mounted its directory on itself; this undoes that. The rest is removed
 	 * with the run's directory.
 	 */
 	if (*containers->graph)
@@ -162,7 +164,7 @@ static int containers_open(const struct bench_env *env, void **ret_context, char
 	return r;
 }
 
-/* Make the layer NAME from the archive, on disk where the job says so. Returns 0 or -errno. */
+/* Make the layer NAME from the archive, durable where the job says so. Returns 0 or -errno. */
 static int containers_apply(const struct containers *containers, const char *name)
 {
 	int r = containers_run(containers,

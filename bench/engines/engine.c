@@ -51,7 +51,7 @@ static const struct bench_engine *engine_load(const char *path, char *error, siz
 
 const struct bench_engine *engine_find(const char *name, char *error, size_t size)
 {
-	/* The text behind an '@' only distinguishes several uses of one engine. */
+	/* The label after an '@' only distinguishes several uses of one engine. */
 	size_t length = strcspn(name, "@");
 
 	if (!strncmp(name, EXTERNAL, strlen(EXTERNAL)))

@@ -29,7 +29,9 @@ int layer_commit(int fd);
 /* Find the command NAME in PATH; its path goes to RET (SIZE bytes). Returns 0 or -ENOENT. */
 int program_find(const char *name, char *ret, size_t size);
 
-/* Start the program ARGUMENTS[0], its output to OUT, its errors to ERR. Returns its id or -errno. */
+/*
+ * Start the program ARGUMENTS[0], its output to OUT, its errors to ERR. Returns its id or -errno.
+ */
 pid_t program_start(char *const *arguments, int out, int err);
 
 /* Wait for the process PID. Returns 0 or -errno; -EREMOTEIO: it failed. */
@@ -40,8 +42,8 @@ int program_wait(pid_t pid);
 
 /*
  * Run the program ARGUMENTS[0] with ARGUMENTS (NULL last). Returns 0 or -errno; -EREMOTEIO: it
- * failed. WHY (PROGRAM_WHY_SIZE bytes) is then the first line of its errors, or describes the errno:
- * a program that works on many files may write a line for each.
+ * failed. WHY (PROGRAM_WHY_SIZE bytes) is then the first line of its errors, or describes the
+ * errno: a program that works on many files may write a line for each.
  */
 int program_run(char *const *arguments, char *why);
 

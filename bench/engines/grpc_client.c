@@ -13,7 +13,7 @@
 
 #include <nghttp2/nghttp2.h>
 
-/* Bytes in front of each message: whether it is compressed, and its length. */
+/* Bytes before each message: whether it is compressed, and its length. */
 #define FRAME_SIZE 5
 /* The window of a stream and of the connection: answers are short, and never wait for it. */
 #define WINDOW_SIZE (1 << 20)
@@ -133,7 +133,7 @@ static ssize_t session_send(nghttp2_session *session, const uint8_t *data, size_
 						 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
-/* Keep what the headers and trailers of an answer say. */
+/* Keep the status and the text of the headers and trailers of an answer. */
 static int header_received(nghttp2_session *session, const nghttp2_frame *frame,
 			   const uint8_t *name, size_t name_length, const uint8_t *value,
 			   size_t length, uint8_t flags, void *user_data)

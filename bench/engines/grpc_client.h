@@ -26,9 +26,9 @@ struct grpc_client_call {
 	void *data;
 	/* The status of gRPC, 0 for success; negative before there is one: an errno. */
 	int status;
-	/* What the server says of a failure. */
+	/* The server's explanation of a failure. */
 	char text[GRPC_TEXT_SIZE];
-	/* The request in its frame, then how much of it was sent. */
+	/* The request in its frame, its size, and how much of it was sent. */
 	uint8_t request[GRPC_MESSAGE_MAX];
 	size_t request_size;
 	size_t request_sent;

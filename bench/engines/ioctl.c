@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bare ioctl: one system call for each layer, on directories that are open already. The least
- * that any program can do, and so what varve is measured against. Synchronous; several at a time
- * take as many threads (numjobs).
+ * The bare ioctl: one system call for each layer, on directories that are already open. No program
+ * can do less, so varve is measured against it. Synchronous; several at a time take as many threads
+ * (numjobs).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -116,8 +116,8 @@ static int bare_queue(void *context, struct bench_op *op)
 {
 	struct bare *bare = context;
 	/*
-	 * A snapshot is durable when its ioctl returns: it has committed. The others ride the next
-	 * commit.
+	 * A snapshot is durable when its ioctl returns: it has committed. The other kinds become
+	 * durable with the next commit.
 	 */
 	bool commit = (bare->env->flags & BENCH_DURABLE) &&
 		      (op->kind == BENCH_CREATE || op->kind == BENCH_REMOVE);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libbtrfsutil, by path and one at a time on each thread: what a program gets without writing
- * ioctls.
+ * libbtrfsutil, by path and one at a time on each thread: the calls of a program that writes no
+ * ioctls itself.
  */
 #include <btrfsutil.h>
 #include <errno.h>

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An engine that does nothing, at any depth: what it measures is the harness. */
+/* An engine that does nothing, at any depth: it measures the harness. */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "engines.h"
 
-/* A context: the operations that wait for the next wait(). */
+/* A context: the operations that the next wait() ends. */
 struct noop {
 	const struct bench_env *env; /* What the harness said. */
-	uint32_t count;              /* How many wait. */
+	uint32_t count;              /* How many there are. */
 	struct bench_op *ops[];      /* env->depth places. */
 };
 

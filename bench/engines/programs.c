@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Commands as engines: btrfs (of btrfs-progs) for layers; du, rm, chown, chcon, find and cp for
- * trees; tar for archives; bfs, fd and gdu for usage: as they are found at run time. What people's
- * scripts do, with the price of a process for each.
+ * trees; tar for archives; bfs, fd and gdu for usage: as they are found at run time. This is what
+ * scripts do, at the price of a process for each operation.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,15 +18,15 @@
 #define OWNER "1000:1000"
 #define LABEL "system_u:object_r:container_file_t:s0"
 
-/* How one kind is done. @ stands for the layer's path, ^ for the parent's, % for the archive's. */
+/* The command of a kind. @ stands for the layer's path, ^ for the parent's, % for the archive's. */
 struct recipe {
-	/* What. */
+	/* The kind. */
 	enum bench_kind kind;
-	/* Which command. */
+	/* The command. */
 	const char *program;
 	/* The program's arguments, NULL last. */
 	const char *arguments[ARGUMENTS_MAX - 1];
-	/* It removes the layer: ask first; it needs one that is empty. */
+	/* DESTROYS: it removes the layer, ask first. MAKES: it needs an empty layer. */
 	enum { PLAIN, DESTROYS, MAKES } what;
 };
 
@@ -121,7 +121,7 @@ static int programs_open(const struct bench_env *env, const struct recipe *recip
 		snprintf(error, size, "the command %s is not there", recipes[i].program);
 		r = -ENOPKG;
 	}
-	/* What tar has unpacked lies in memory. */
+	/* The files that tar has unpacked are only in memory. */
 	if (r == 0 && env->flags & BENCH_DURABLE && env->kinds & BENCH_BIT(BENCH_APPLY) &&
 	    program_find("sync", programs->sync, PATH_MAX) < 0) {
 		snprintf(error, size, "the command sync is not there");

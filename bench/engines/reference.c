@@ -39,11 +39,11 @@ struct reference {
 	uint64_t changes;
 	/* Size limit of new layers; 0: none. */
 	uint64_t limit;
-	/* It has turned quota on. */
+	/* Quota was turned on. */
 	bool quota_enabled;
 	/* Where archives go. */
 	int null_fd;
-	/* What has changed is read, for an archive. */
+	/* Changed files are read, as for an archive. */
 	bool archiving;
 	/* The layer that is being walked to be destroyed. */
 	const char *root;
@@ -112,7 +112,7 @@ static int visit_chown(struct reference *reference, const char *path, const stru
 {
 	char capability[64];
 
-	/* Most have none. */
+	/* Most entries have none. */
 	if (lgetxattr(path, "security.capability", capability, sizeof(capability)) > 0)
 		return -EOPNOTSUPP;
 	return lchown(path, st->st_uid == OWNER ? 0 : OWNER, st->st_gid == OWNER ? 0 : OWNER) < 0
@@ -128,7 +128,7 @@ static int visit_label(struct reference *reference, const char *path, const stru
 
 static int destroy(struct reference *reference, const char *directory, const char *name);
 
-/* Destroy a subvolume that lies in the layer; what is walked itself comes last. */
+/* Destroy a subvolume that lies in the layer; the walked layer itself is destroyed last. */
 static int visit_destroy(struct reference *reference, const char *path, const struct stat *st)
 {
 	char directory[PATH_MAX];
@@ -181,14 +181,14 @@ static void read_attributes(const char *path)
 {
 	char value[256];
 
-	/* Both fail on most entries; what counts here is that they are asked for. */
+	/* Both fail on most entries; the cost is in the calls. */
 	if (lgetxattr(path, "security.capability", value, sizeof(value)) < 0)
 		value[0] = '\0';
 	if (llistxattr(path, value, sizeof(value)) < 0)
 		value[0] = '\0';
 }
 
-/* Read the file PATH to its end and write it to nowhere, as an archive would have it. */
+/* Read the file PATH to its end and write it to /dev/null, in the place of an archive. */
 static int archive_file(const struct reference *reference, const char *path)
 {
 	char buffer[32 << 10];
@@ -204,7 +204,7 @@ static int archive_file(const struct reference *reference, const char *path)
 	return n < 0 ? -errno : n > 0 ? -EIO : 0;
 }
 
-/* Do A and B look the same? */
+/* Return whether the statuses A and B are those of an unchanged entry. */
 static bool same_entry(const struct stat *a, const struct stat *b)
 {
 	return a->st_mode == b->st_mode && a->st_uid == b->st_uid && a->st_gid == b->st_gid &&
@@ -330,26 +330,22 @@ static int reference_quota(struct reference *reference, const char *id, uint64_t
 	return r;
 }
 
-/* Turn quota on, the first time. */
-static int reference_enable(struct reference *reference)
+/* Call the ioctl REQUEST with ARGUMENT on the directory of layers, which is opened by its path. */
+static int subvolumes_ioctl(const struct reference *reference, unsigned long request,
+			    void *argument)
 {
-	struct btrfs_ioctl_quota_ctl_args args = { .cmd = BTRFS_QUOTA_CTL_ENABLE };
-	int fd, r;
+	int fd = open(reference->env->subvolumes, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
 
-	if (reference->quota_enabled)
-		return 0;
-	fd = open(reference->env->subvolumes, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	r = ioctl(fd, BTRFS_IOC_QUOTA_CTL, &args) < 0 ? -errno : 0;
+	r = ioctl(fd, request, argument) < 0 ? -errno : 0;
 	close(fd);
-	reference->quota_enabled = r == 0;
 	return r;
 }
 
 /*
- * Destroy the quota group of the layer at PATH. The kernel may refuse, as long as the layer lives:
- * the driver goes on.
+ * Destroy the quota group of the layer at PATH. The kernel may refuse as long as the layer exists;
+ * the driver goes on then.
  */
 static void destroy_group(const char *path)
 {
@@ -366,21 +362,10 @@ static void destroy_group(const char *path)
 	close(fd);
 }
 
-/* Wait for a rescan of the quota groups, whether or not one runs. */
-static int rescan_wait(const struct reference *reference)
-{
-	int fd = open(reference->env->subvolumes, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
-
-	if (fd < 0)
-		return -errno;
-	r = ioctl(fd, BTRFS_IOC_QUOTA_RESCAN_WAIT, NULL) < 0 ? -errno : 0;
-	close(fd);
-	return r;
-}
-
 /* Create: look at the parent, open source and destination by path, one ioctl; then the limit. */
 static int reference_create(struct reference *reference, const char *id, const char *parent)
 {
+	struct btrfs_ioctl_quota_ctl_args quota = { .cmd = BTRFS_QUOTA_CTL_ENABLE };
 	const char *subvolumes = reference->env->subvolumes;
 	char path[PATH_MAX];
 	struct stat st;
@@ -402,8 +387,11 @@ static int reference_create(struct reference *reference, const char *id, const c
 		close(fd);
 	if (source >= 0)
 		close(source);
-	if (r == 0 && reference->limit)
-		r = reference_enable(reference);
+	/* The driver turns quota on with the first limit. */
+	if (r == 0 && reference->limit && !reference->quota_enabled) {
+		r = subvolumes_ioctl(reference, BTRFS_IOC_QUOTA_CTL, &quota);
+		reference->quota_enabled = r == 0;
+	}
 	if (r == 0 && reference->limit)
 		r = reference_quota(reference, id, reference->limit);
 	return r;
@@ -434,7 +422,9 @@ static int reference_remove(struct reference *reference, const char *id)
 		return r;
 	if (lstat(path, &st) == 0)
 		return -EEXIST;
-	return reference->limit ? rescan_wait(reference) : 0;
+	/* The driver waits for a rescan of the quota groups, whether or not one runs. */
+	return reference->limit ? subvolumes_ioctl(reference, BTRFS_IOC_QUOTA_RESCAN_WAIT, NULL)
+				: 0;
 }
 
 /* Get: look at the layer, read its quota file. */

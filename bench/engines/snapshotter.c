@@ -8,12 +8,13 @@
  *	commit			Commit under the name with ".committed" behind it
  *	usage, get, info	Usage, Mounts, Stat
  *
- * All requests are on one connection. At open the parent layer and those that are there are copied
- * into snapshots, so that all servers have the same content, as files that they wrote themselves.
+ * All requests are on one connection. At open the parent layer and the existing layers are copied
+ * into snapshots, so that all servers have the same content in files that they wrote themselves.
  *
  * socket= names the socket of a server that runs. server= is a command that starts one, in words:
  * {root} stands for its directory, {socket} for its socket, {bin} for the directory of this
- * program; it says by sd_notify(3) that it is ready. What durability an answer has is the server's.
+ * program; it reports by sd_notify(3) that it is ready. The server decides how durable an answer
+ * is.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -37,13 +38,13 @@
 #include "load/clock.h"
 
 #define METHOD(name) "/containerd.services.snapshots.v1.Snapshots/" name
-/* Behind the name of what was committed. */
+/* The end of the name of a committed snapshot. */
 #define COMMITTED ".committed"
 /* Most words of a server's command, and options of a mount. */
 #define WORDS_MAX 32
 #define KEY_SIZE 512
 #define OPTIONS_SIZE 8192
-/* Bytes of what a server says when it is ready. */
+/* Most bytes of a message that a server is ready. */
 #define NOTIFY_SIZE 4096
 #define NS_PER_MS_ROUND(ns) (((ns) + NS_PER_MS - 1) / NS_PER_MS)
 
@@ -56,9 +57,9 @@ struct snapshotter {
 	char directory[64];          /* For the socket and for mounts. */
 	char root[PATH_MAX];         /* The directory of the server that was started. */
 	char prefix[64];             /* How all keys begin. */
-	void *keys;                  /* A tree of the keys that there are, in a server of others. */
-	char *error;                 /* Where open() explains. */
-	size_t error_size;           /* Bytes there. */
+	void *keys;        /* A tree of the existing keys, in a server that was running. */
+	char *error;       /* Where open() writes its explanation. */
+	size_t error_size; /* Bytes there. */
 };
 
 /* ---- requests -------------------------------------------------------------------------------- */
@@ -69,7 +70,9 @@ static int key_compare(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-/* Remember that NAME is there, or no longer. A server that was started goes with all it has. */
+/*
+ * Note that NAME exists, or no longer. A server that was started needs none: all it has is removed.
+ */
 static void key_note(struct snapshotter *snapshotter, const char *name, bool there)
 {
 	char **node;
@@ -219,7 +222,7 @@ static void call_ended(struct grpc_client_call *call)
 	*(bool *)call->data = true;
 }
 
-/* Do a request of KIND on NAME, and wait for it. */
+/* Make a request of KIND on NAME, and wait for its end. */
 static int ask(struct snapshotter *snapshotter, struct grpc_client_call *call, enum bench_kind kind,
 	       const char *name, const char *parent)
 {
@@ -270,7 +273,7 @@ static int field_copy(const uint8_t *message, size_t message_size, unsigned numb
 	return 0;
 }
 
-/* Mount what the answer of CALL says on TARGET. */
+/* Mount on TARGET as the answer of CALL says. */
 static int mount_answer(struct snapshotter *snapshotter, const struct grpc_client_call *call,
 			const char *target)
 {
@@ -382,8 +385,8 @@ static int expand(const struct snapshotter *snapshotter, const char *word, char 
 }
 
 /*
- * Wait until the server says that it is ready, as a service does to systemd, on the socket NOTIFY.
- * Returns -ENOPKG when it has ended before.
+ * Wait until the server reports on the socket NOTIFY that it is ready, as a service does to
+ * systemd. Returns -ENOPKG when the server has ended before.
  */
 static int server_wait(struct snapshotter *snapshotter, int notify)
 {
@@ -430,7 +433,7 @@ static int server_spawn(struct snapshotter *snapshotter, char *const *words)
 		r = -errno;
 	/* No other thread runs yet. */
 	setenv("NOTIFY_SOCKET", address.sun_path, 1);
-	/* What it writes belongs to nobody's report. */
+	/* Its output goes to standard error, not into a report. */
 	if (r == 0)
 		r = program_start(words, STDERR_FILENO, STDERR_FILENO);
 	unsetenv("NOTIFY_SOCKET");
@@ -478,20 +481,9 @@ static int server_start(struct snapshotter *snapshotter, const char *command)
 	return r < 0 ? r : 0;
 }
 
-/* Connect to SOCKET. */
-static int connect_to(struct snapshotter *snapshotter, const char *socket)
-{
-	int r = grpc_client_open(socket, &snapshotter->client);
-
-	if (r < 0)
-		snprintf(snapshotter->error, snapshotter->error_size, "%s: %s", socket,
-			 strerror(-r));
-	return r;
-}
-
 /* ---- open and close -------------------------------------------------------------------------- */
 
-/* Remove what was made in a server of others: first what has no children. */
+/* Remove what was made in a server that was running: children first. */
 static void remove_all(struct snapshotter *snapshotter)
 {
 	struct grpc_client_call *call = malloc(sizeof(*call));
@@ -560,8 +552,14 @@ static int snapshotter_begin(struct snapshotter *snapshotter)
 		 (int)getpid());
 	if (server)
 		r = server_start(snapshotter, server);
-	if (r == 0)
-		r = connect_to(snapshotter, server ? path : socket);
+	if (r < 0)
+		return r;
+	if (server)
+		socket = path;
+	r = grpc_client_open(socket, &snapshotter->client);
+	if (r < 0)
+		snprintf(snapshotter->error, snapshotter->error_size, "%s: %s", socket,
+			 strerror(-r));
 	return r < 0 ? r : take_over_all(snapshotter);
 }
 

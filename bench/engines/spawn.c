@@ -95,7 +95,7 @@ int program_line(char *const *arguments, char *ret, size_t size)
 	*ret = '\0';
 	if (file && fgets(ret, (int)size, file))
 		ret[strcspn(ret, "\n")] = '\0';
-	/* What else it writes has to go somewhere, or it would not end. */
+	/* Read the rest, too: a program whose pipe is full does not end. */
 	while (file && fgetc(file) != EOF)
 		;
 	if (file)

@@ -17,8 +17,8 @@
 #include "engines.h"
 
 /*
- * Callbacks in one varve_dispatch(): keeps a loop that has other work smooth, and is more than any
- * job has in flight but the one that asks for 10,000.
+ * Most callbacks in one varve_dispatch(), which bounds how long a loop is away from its other work.
+ * All jobs but the one with 10,000 have fewer operations in flight.
  */
 #define DISPATCH_MAX 256
 
@@ -28,7 +28,7 @@
 #define LABEL "system_u:object_r:container_file_t:s0"
 /* What quota sets: more than any layer of the bench holds. */
 #define LIMIT_BYTES (64ull << 30)
-/* method=... */
+/* Values of method=. */
 enum method {
 	METHOD_AUTO,
 	METHOD_WALK,
@@ -42,9 +42,9 @@ enum method {
  * The library's counters that are reported; all of them, with histograms, are too large to be kept.
  */
 struct counters {
-	/* They count up. */
+	/* Counters that grow. */
 	uint64_t beats, commits, snapshots, snapshots_direct, syncs, ring_calls, lane_calls;
-	/* The most there was. */
+	/* Largest values. */
 	uint64_t group_max, requests_peak, fs_threads_peak, commit_threads_peak;
 };
 
@@ -59,13 +59,13 @@ struct adapter {
 	uint64_t record;              /* Bytes of the record of new layers; 0: none. */
 	bool selinux;                 /* The kernel has a policy. */
 	uint64_t removes;             /* Flags of removals. */
-	bool digests;                 /* Archives give theirs. */
+	bool digests;                 /* Take the digests of archives. */
 	unsigned completed;           /* Ended since wait() began. */
 	uint64_t dispatches;          /* Calls of varve_dispatch() that ran callbacks. */
 	uint64_t changes;             /* Changed paths in the results. */
 	uint64_t dispatch_max_ns;     /* The longest call of varve_dispatch(). */
 	uint64_t dispatch_cpu_max_ns; /* The one with the most processor time. */
-	bool guarded;                 /* That is wanted. */
+	bool guarded;                 /* guard_calls: that is measured. */
 	struct counters base;         /* The counters when the measured time began. */
 	struct counters now;          /* ... and when the figures were asked for. */
 };
@@ -173,7 +173,7 @@ static int adapter_open_threads(const struct bench_env *env, void **ret_context,
 	return adapter_open(env, VARVE_OPEN_NO_URING, ret_context, error, size);
 }
 
-/* Keep what RESULT says of a failure. */
+/* Keep the reason of the failure of RESULT. */
 static void adapter_explain(const struct adapter *adapter, const struct varve_result *result)
 {
 	char text[512];
@@ -198,10 +198,10 @@ static void adapter_ended(struct varve_store *store, const struct varve_result *
 	adapter->env->complete(adapter->env->thread, op);
 }
 
-/* Flushes that are one operation. */
+/* The flushes of one operation. */
 struct flushing {
-	struct bench_op *op; /* It. */
-	uint32_t left;       /* Those of them that have not ended. */
+	struct bench_op *op; /* The operation. */
+	uint32_t left;       /* Flushes that have not ended. */
 };
 
 /* The callback of each flush. */
@@ -293,8 +293,8 @@ static int adapter_submit(struct adapter *adapter, struct bench_op *op)
 		[METHOD_DELTA_WALK] = VARVE_USAGE_DELTA | VARVE_USAGE_WALK,
 	};
 	/*
-	 * Two ranges trade places, so that every call has the same to do, however often a layer
-	 * comes up.
+	 * Two ranges trade places, so that every call has the same work, however often a layer is
+	 * drawn.
 	 */
 	static const struct varve_id_map trade[] = { { 0, SHIFT, SHIFT }, { SHIFT, 0, SHIFT } };
 	struct varve_chown_options swap = VARVE_CHOWN_OPTIONS_INIT;
@@ -377,8 +377,8 @@ static uint64_t thread_cpu_ns(void)
 
 /*
  * Run the callbacks that are ready, and time that. On a busy machine the thread may lose its
- * processor meanwhile; where the caller's thread is what is looked at (guard_calls), its processor
- * time is taken, too, for a system call a dispatch.
+ * processor meanwhile; with guard_calls its processor time is taken, too, which costs a system call
+ * for each dispatch.
  */
 static int adapter_dispatch(struct adapter *adapter)
 {
@@ -396,20 +396,6 @@ static int adapter_dispatch(struct adapter *adapter)
 	if (r > 0)
 		adapter->dispatches++;
 	return r;
-}
-
-/*
- * Let the library wait, as a program does that has nothing else to look at, until MIN have ended.
- */
-static int adapter_wait_library(struct adapter *adapter, unsigned min)
-{
-	int r;
-
-	do {
-		r = varve_wait(adapter->store, -1);
-		adapter->dispatches += r > 0;
-	} while (r >= 0 && adapter->completed < min);
-	return r < 0 ? r : 0;
 }
 
 /* Wait by the descriptor, as an event loop does, until MIN have ended or TIMEOUT_NS are over. */
@@ -437,12 +423,18 @@ static int adapter_wait_loop(struct adapter *adapter, unsigned min, uint64_t tim
 static int adapter_wait(void *context, unsigned min, uint64_t timeout_ns)
 {
 	struct adapter *adapter = context;
+	int r;
 
 	adapter->completed = 0;
-	/* The caller's thread can only be looked at between the calls of the library. */
+	/* The time of the caller's thread is taken between the calls of the library. */
 	if (adapter->guarded || timeout_ns != UINT64_MAX)
 		return adapter_wait_loop(adapter, min, timeout_ns);
-	return adapter_wait_library(adapter, min);
+	/* Let the library wait, as a program does that waits for nothing else. */
+	do {
+		r = varve_wait(adapter->store, -1);
+		adapter->dispatches += r > 0;
+	} while (r >= 0 && adapter->completed < min);
+	return r < 0 ? r : 0;
 }
 
 /* Read the counters of STORE. */
@@ -518,7 +510,7 @@ static void adapter_close(void *context)
 	free(adapter);
 }
 
-/* All but the plain walk, which the library has no use for. */
+/* All but the plain walk, which the library does not have. */
 #define KINDS ((BENCH_BIT(BENCH_KINDS) - 1) & ~BENCH_BIT(BENCH_WALK))
 
 const struct bench_engine engine_varve = {

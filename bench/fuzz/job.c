@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzz the reader of job files: whatever the bytes, it ends, without a fault or a leak, and says
- * why when it refuses.
+ * Fuzz the reader of job files: for any bytes it ends without a fault or a leak, and explains a
+ * refusal.
  */
 #include "job/job.h"
 

@@ -16,7 +16,7 @@ const char *claim_base(const char *metric)
 	return colon ? colon + 1 : metric;
 }
 
-/* Is METRIC, where it begins with a KIND, a latency of one that there is? */
+/* Return whether METRIC has no KIND before it, or is a latency of a kind that exists. */
 static bool kind_is_known(const char *metric)
 {
 	const char *base = claim_base(metric);

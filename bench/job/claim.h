@@ -27,10 +27,10 @@ struct claim {
 	double extra_ns;              /* On top of the factor. */
 };
 
-/* METRIC without the KIND: before it. */
+/* Return METRIC without the KIND: before it. */
 const char *claim_base(const char *metric);
 
-/* Is METRIC one that is divided by another engine's? */
+/* Return whether METRIC is divided by another engine's. */
 bool claim_is_relative(const char *metric);
 
 /* Parse the claim at *TEXT and step over it and its ','. Returns 1, 0 at the end, or -EINVAL. */

@@ -139,13 +139,13 @@ static int take_version(struct command *command, const char *value, char *error)
 struct program_option {
 	/* After "--". */
 	const char *name;
-	/* Does it take one? */
+	/* Whether it takes a value. */
 	enum { VALUE_NONE, VALUE_OPTIONAL, VALUE_NEEDED } value;
-	/* Takes it. */
+	/* Take the option. */
 	int (*take)(struct command *command, const char *value, char *error);
 	/* How its value is shown. */
 	const char *form;
-	/* One line. */
+	/* Its line in --help. */
 	const char *help;
 };
 
@@ -198,15 +198,6 @@ static int take_option(struct command *command, const char *name, const char *va
 	return option->take(command, value, error);
 }
 
-/* Does the option NAME take the next argument when it has no '='? */
-static bool takes_next(const char *name)
-{
-	const struct program_option *option = program_option(name);
-
-	return option ? option->value == VALUE_NEEDED
-		      : options_known(name) && !options_switch(name);
-}
-
 /* Take the option at ARGV[*AT] apart and step over it. */
 static int parse_option(struct command *command, int argc, char **argv, int *at, char *error)
 {
@@ -214,12 +205,17 @@ static int parse_option(struct command *command, int argc, char **argv, int *at,
 	const char *argument = argv[*at] + 2, *equals = strchr(argument, '='),
 		   *value = equals ? equals + 1 : NULL;
 	size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
+	const struct program_option *option;
+	bool needs_value;
 
 	if (!length || length >= sizeof(name))
 		return refuse(error, "%.100s: no such option", argv[*at]);
 	memcpy(name, argument, length);
 	name[length] = '\0';
-	if (!value && takes_next(name) && *at + 1 < argc)
+	option = program_option(name);
+	needs_value = option ? option->value == VALUE_NEEDED
+			     : options_known(name) && !options_switch(name);
+	if (!value && needs_value && *at + 1 < argc)
 		value = argv[++*at];
 	(*at)++;
 	return take_option(command, name, value, error);

@@ -23,11 +23,11 @@ struct command {
 	uint32_t formats;
 	/* File for the page of HTML, or NULL. */
 	const char *report;
-	/* Page of results to put this machine's into, or NULL. */
+	/* Page of results that gets a section of this machine, or NULL. */
 	const char *results;
 	/* FILE,SIZE, or NULL. */
 	const char *pool;
-	/* When the run ends at the latest; 0: when it is done. */
+	/* How long the run may take; 0: no limit. */
 	uint64_t budget_ns;
 	/* Repetitions; 0: COMMAND_REPEAT_PAIR of pairs, 1 of other jobs. */
 	uint32_t repeat;
@@ -39,11 +39,11 @@ struct command {
 	bool parse_only;
 	/* It is the tour. */
 	bool tour;
-	/* What pool points to, when it was made up; to be freed. */
+	/* What pool points to, when the tour has chosen it; to be freed. */
 	char *pool_text;
 	/* Print help and end. */
 	bool help;
-	/* About this, or NULL. */
+	/* The key or topic of that help, or NULL. */
 	const char *help_topic;
 	/* Print the version and end. */
 	bool version;

@@ -54,17 +54,6 @@ static int pairs_add(struct job_pairs *pairs, const char *key, const char *value
 	return 0;
 }
 
-/* Append copies of all of FROM. */
-static int pairs_copy(struct job_pairs *pairs, const struct job_pairs *from)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < from->count; i++)
-		r = pairs_add(pairs, from->items[i].key, from->items[i].value,
-			      from->items[i].where);
-	return r;
-}
-
 /* Free what JOB holds. */
 static void job_destroy(struct job *job)
 {
@@ -81,6 +70,7 @@ static int set_begin(struct job_set *set, const char *name, const struct job_pai
 		     const char *where, char *error)
 {
 	struct job *jobs, job = { .on_line = from == &set->line };
+	int r = 0;
 
 	if (set->count == JOB_SECTIONS_MAX)
 		return fail(-E2BIG, error, "%smore than %d sections", where, JOB_SECTIONS_MAX);
@@ -89,7 +79,10 @@ static int set_begin(struct job_set *set, const char *name, const struct job_pai
 	jobs = realloc(set->jobs, (set->count + 1) * sizeof(*jobs));
 	if (jobs)
 		set->jobs = jobs;
-	if (!jobs || !job.name || !job.where || pairs_copy(&job.pairs, from) < 0) {
+	for (size_t i = 0; r == 0 && i < from->count; i++)
+		r = pairs_add(&job.pairs, from->items[i].key, from->items[i].value,
+			      from->items[i].where);
+	if (!jobs || !job.name || !job.where || r < 0) {
 		job_destroy(&job);
 		return fail(-ENOMEM, error, "out of memory");
 	}
@@ -426,18 +419,6 @@ static int job_split(struct job *job)
 	}
 }
 
-/* Check the form of JOB's claim=. */
-static int job_check_claim(const struct job *job)
-{
-	const char *text = job->options.claim;
-	struct claim claim;
-	int r = 0;
-
-	while (text && (r = claim_parse(&text, &claim)) > 0)
-		;
-	return r;
-}
-
 int job_set_finish(struct job_set *set, char *error)
 {
 	if (!set->count)
@@ -446,6 +427,8 @@ int job_set_finish(struct job_set *set, char *error)
 	for (size_t i = 0; i < set->count; i++) {
 		struct job *job = &set->jobs[i];
 		int r = job_select(set, job, NULL, error);
+		struct claim claim;
+		const char *text;
 
 		if (r < 0)
 			return r;
@@ -455,7 +438,9 @@ int job_set_finish(struct job_set *set, char *error)
 				r, error,
 				"%.100sjob %.100s: pair=%.100s: not two engines or more joined by ','",
 				job->where, job->name, job->options.pair);
-		r = job_check_claim(job);
+		text = job->options.claim;
+		while (text && (r = claim_parse(&text, &claim)) > 0)
+			;
 		if (r < 0)
 			return fail(
 				r, error,

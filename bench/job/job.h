@@ -26,7 +26,7 @@ struct job_pair {
 	char *where; /* "FILE:LINE: ", or "" of the command line. */
 };
 
-/* A growing list of them. */
+/* A growing list of pairs. */
 struct job_pairs {
 	struct job_pair *items; /* Owned, with their strings. */
 	size_t count;           /* How many. */
@@ -38,21 +38,21 @@ struct job {
 	char *name;
 	/* Where it begins; "" of the command line. */
 	char *where;
-	/* It was begun by --name: its pairs hold those of the command line already. */
+	/* Begun by --name: its pairs already hold those of the command line. */
 	bool on_line;
 	/* What [global] held when it began, then its own keys. */
 	struct job_pairs pairs;
-	/* All applied, for the engine given to job_select(). */
+	/* All pairs applied, for the engine given to job_select(). */
 	struct options options;
-	/* The engines of pair=, NULL last; NULL when it has none. */
+	/* The engines of pair=, NULL last; NULL when the job has no pair=. */
 	char **engines;
-	/* How long it took in all, with what is not timed. */
+	/* How long it took in all, including what is not timed. */
 	uint64_t took_ns;
 };
 
 /* All jobs of a run. */
 struct job_set {
-	/* In their order. */
+	/* The jobs, in the order of the files and the command line. */
 	struct job *jobs;
 	/* How many. */
 	size_t count;
@@ -66,11 +66,11 @@ struct job_set {
 	bool in_section;
 	/* --name has begun a job: keys of the command line are its own. */
 	bool on_line;
-	/* Files read so far, those that are read twice counted twice. */
+	/* Files read so far; a file that is read twice counts twice. */
 	size_t files_read;
-	/* Files that include each other now. */
+	/* Nesting of includes at present. */
 	size_t files_depth;
-	/* Their names, for the search for cycles. */
+	/* The files that include each other at present, to find cycles. */
 	const char *files[JOB_INCLUDE_DEPTH_MAX];
 };
 

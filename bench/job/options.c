@@ -458,8 +458,8 @@ void options_init(struct options *options)
 }
 
 /*
- * Is PREFIX (LENGTH bytes) something that `PREFIX.key` may begin with: the name of an engine, with
- * a label or without?
+ * Return whether PREFIX (LENGTH bytes) may stand before the dot of `PREFIX.key`: it is the name of
+ * an engine, with or without a label.
  */
 static bool engine_prefix(const char *prefix, size_t length)
 {
@@ -494,7 +494,7 @@ bool options_switch(const char *key)
 	return option && option->type == OPTION_BOOL;
 }
 
-/* Explain in ERROR why VALUE does not do for OPTION. */
+/* Explain in ERROR why VALUE is refused for OPTION. */
 static void option_explain(const struct option *option, const char *value, int r, char *error)
 {
 	switch (option->type) {

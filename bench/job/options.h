@@ -60,7 +60,7 @@ struct range {
 /* A list of percentiles. */
 struct percentiles {
 	uint32_t count;                         /* How many are set. */
-	double values[OPTIONS_PERCENTILES_MAX]; /* Each 0..100, ascending. */
+	double values[OPTIONS_PERCENTILES_MAX]; /* Ascending, each 0..100. */
 };
 
 /* The options of a job. Times are in nanoseconds. Strings belong to the code that set them. */
@@ -71,11 +71,11 @@ struct options {
 	const char *description;
 	/* Name of the engine. */
 	const char *ioengine;
-	/* Where the run may make its own directory. */
+	/* The directory in which the run makes its own. */
 	const char *directory;
 	/* Engines to run in turn, joined by ','. */
 	const char *pair;
-	/* What the pair must reach: see compare.h. */
+	/* What the pair must reach: see claim.h. */
 	const char *claim;
 	/* Prefix of the latency logs. */
 	const char *lat_log;
@@ -106,7 +106,7 @@ struct options {
 	uint64_t number_ios;
 	/* Time before anything is counted. */
 	uint64_t ramp_time;
-	/* Operations a second a thread; 0: as fast as it goes. */
+	/* Operations a second on each thread; 0: as many as possible. */
 	uint64_t rate_iops;
 	/* Pause after each operation. */
 	uint64_t thinktime;
@@ -118,7 +118,7 @@ struct options {
 	uint64_t nrfiles;
 	/* Files in each directory of a flat one. */
 	uint64_t dirfiles;
-	/* Bytes in each. */
+	/* Bytes in each file. */
 	struct range filesize;
 	/* Percent of zeros in files whose other content differs; 0: all files have the same. */
 	uint64_t compressible;
@@ -134,13 +134,13 @@ struct options {
 	uint64_t edits;
 	/* Subvolumes in each of the live layers. */
 	uint64_t nested;
-	/* Layers there are before the clock runs, a thread. */
+	/* Layers of each thread that are there before the clock runs. */
 	uint64_t live;
 	/* Layers in each request. */
 	uint64_t batch;
 	/* Bytes that each new layer may hold; 0: any. */
 	uint64_t limit;
-	/* Bytes of the record of each new layer, beside a label; 0: neither. */
+	/* Bytes of the record of each new layer, which then has a label, too; 0: neither. */
 	uint64_t record;
 	/* Bytes that are written into each new layer, and before each flush of a layer. */
 	uint64_t fill;
@@ -170,9 +170,9 @@ struct options {
 	bool stonewall;
 	/* One report for all threads. */
 	bool group_reporting;
-	/* Average the logs over so many milliseconds; 0: every operation. */
+	/* Milliseconds over which the logs are averaged; 0: log every operation. */
 	uint64_t log_avg_ms;
-	/* Which are reported. */
+	/* The percentiles that are reported. */
 	struct percentiles percentiles;
 	/* Trap file-system calls of the job's threads. */
 	bool guard_calls;
@@ -201,19 +201,19 @@ void options_init(struct options *options);
  */
 int options_set(struct options *options, const char *key, const char *value, char *error);
 
-/* Is KEY one of the table, or `ENGINE.KEY` of it? */
+/* Return whether KEY is in the table, or is `ENGINE.KEY` with a KEY of the table. */
 bool options_known(const char *key);
 
-/* Does KEY stand alone, as a switch that may have no value? */
+/* Return whether KEY is a switch, which may stand without a value. */
 bool options_switch(const char *key);
 
 /* Refuse what does not fit together. Returns 0 or -EINVAL with an explanation in ERROR. */
 int options_check(const struct options *options, char *error);
 
-/* Return the number behind KEY (of a choice: which one), 0 when it is not a number of the table. */
+/* Return the number of KEY (of a choice: its index); 0 when KEY has no number. */
 uint64_t options_number(const struct options *options, const char *key);
 
-/* Return the text behind KEY, NULL when it is not set or not a text of the table. */
+/* Return the text of KEY; NULL when it is not set or KEY has no text. */
 const char *options_text(const struct options *options, const char *key);
 
 /*

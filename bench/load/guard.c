@@ -22,11 +22,10 @@
 #endif
 
 static atomic_uint_fast64_t trapped;
-static atomic_int first = -1;
 
 /*
- * What names a file, an open directory, or waits for a file system. read and write are left out:
- * eventfds need them.
+ * The calls that name a file, use an open directory, or wait for a file system. read and write are
+ * left out: eventfds need them.
  */
 static const int calls[] = {
 #ifdef __x86_64__
@@ -52,21 +51,15 @@ uint64_t guard_count(void)
 	return atomic_load(&trapped);
 }
 
-int guard_first(void)
-{
-	return atomic_load(&first);
-}
-
 #ifdef GUARD_ARCH
 /* Count a trapped call and let it fail. */
 static void guard_trapped(int signal, siginfo_t *info, void *data)
 {
 	ucontext_t *context = data;
-	int none = -1;
 
 	(void)signal;
+	(void)info;
 	atomic_fetch_add(&trapped, 1);
-	atomic_compare_exchange_strong(&first, &none, info->si_syscall);
 #ifdef __x86_64__
 	context->uc_mcontext.gregs[REG_RAX] = -EPERM;
 #else

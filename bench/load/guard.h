@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Prove that a thread makes no file-system call: after guard_install() the kernel traps each one on
- * this thread; it fails with EPERM and is counted. For the rest of the thread's life, and for
- * threads that it makes.
+ * this thread; the call fails with EPERM and is counted. This lasts for the rest of the thread's
+ * life, and holds for threads that it makes.
  */
 #ifndef BENCH_GUARD_H
 #define BENCH_GUARD_H
@@ -17,8 +17,5 @@ int guard_install(void);
 
 /* Return how many were trapped, on all threads. */
 uint64_t guard_count(void);
-
-/* Return the number of the system call that was trapped first, -1 when none was. */
-int guard_first(void);
 
 #endif

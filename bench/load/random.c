@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "load/random.h"
 
+uint64_t random_begin(uint64_t seed)
+{
+	uint64_t state = (seed + 1) * 0x9e3779b97f4a7c15ull;
+
+	return state ? state : 1;
+}
+
 uint64_t random_next(uint64_t *state)
 {
 	/* xorshift64*: its period is 2^64 - 1, and it needs no table. */

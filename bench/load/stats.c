@@ -12,8 +12,8 @@
 #include "load/clock.h"
 
 /*
- * Make an empty one, NULL without memory. In pages of its own: most buckets stay empty, and what no
- * thread writes to then takes no memory, which is among what is measured.
+ * Make empty counters of a kind; NULL without memory. They have pages of their own: most buckets
+ * stay empty, and a page that no thread writes to takes none of the memory that is measured.
  */
 static struct kind_stats *kind_new(void)
 {
@@ -21,13 +21,6 @@ static struct kind_stats *kind_new(void)
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	return memory == MAP_FAILED ? NULL : memory;
-}
-
-/* Free KIND; NULL is fine. */
-static void kind_free(struct kind_stats *kind)
-{
-	if (kind)
-		munmap(kind, sizeof(*kind));
 }
 
 int stats_init(struct stats *stats, uint32_t kinds)
@@ -84,6 +77,9 @@ void series_merge(struct series *series, const struct series *from)
 			series_add(series, i * from->width_ns, from->slots[i]);
 }
 
+const char *const stats_depth_names[STATS_LEVELS] = { "1", "2", "4", "8", "16", "32", ">=64" };
+const char *const stats_burst_names[STATS_LEVELS] = { "0", "4", "8", "16", "32", "64", ">=64" };
+
 uint32_t stats_depth_slot(uint64_t count)
 {
 	uint32_t slot = 0;
@@ -104,29 +100,27 @@ uint32_t stats_burst_slot(uint64_t count)
 	return slot;
 }
 
-/* Add the kind FROM to KIND. */
-static void kind_merge(struct kind_stats *kind, const struct kind_stats *from)
-{
-	histogram_merge(&kind->slat, &from->slat);
-	histogram_merge(&kind->clat, &from->clat);
-	histogram_merge(&kind->lat, &from->lat);
-	series_merge(&kind->series, &from->series);
-	kind->units += from->units;
-	kind->errors += from->errors;
-}
-
 int stats_merge(struct stats *stats, const struct stats *from)
 {
 	bool first = !stats->start_ns;
 
-	for (uint32_t kind = 0; kind < BENCH_KINDS; kind++) {
-		if (!from->kinds[kind])
+	for (uint32_t i = 0; i < BENCH_KINDS; i++) {
+		const struct kind_stats *source = from->kinds[i];
+		struct kind_stats *kind;
+
+		if (!source)
 			continue;
-		if (!stats->kinds[kind])
-			stats->kinds[kind] = kind_new();
-		if (!stats->kinds[kind])
+		if (!stats->kinds[i])
+			stats->kinds[i] = kind_new();
+		kind = stats->kinds[i];
+		if (!kind)
 			return -ENOMEM;
-		kind_merge(stats->kinds[kind], from->kinds[kind]);
+		histogram_merge(&kind->slat, &source->slat);
+		histogram_merge(&kind->clat, &source->clat);
+		histogram_merge(&kind->lat, &source->lat);
+		series_merge(&kind->series, &source->series);
+		kind->units += source->units;
+		kind->errors += source->errors;
 	}
 	for (size_t i = 0; i < STATS_LEVELS; i++) {
 		stats->depth_level[i] += from->depth_level[i];
@@ -211,7 +205,7 @@ struct stats_rate series_rate(const struct series *series, uint64_t duration_ns)
 		return rate;
 	per = sample_ns > series->width_ns ? sample_ns / series->width_ns : 1;
 	samples = duration_ns / (per * series->width_ns);
-	/* Too short for a sample: the whole of it is one. */
+	/* A time too short for a sample is one sample as a whole. */
 	if (!samples) {
 		per = series->end_slot;
 		samples = 1;
@@ -244,6 +238,7 @@ struct stats_rate series_rate(const struct series *series, uint64_t duration_ns)
 void stats_destroy(struct stats *stats)
 {
 	for (uint32_t kind = 0; kind < BENCH_KINDS; kind++)
-		kind_free(stats->kinds[kind]);
+		if (stats->kinds[kind])
+			munmap(stats->kinds[kind], sizeof(*stats->kinds[kind]));
 	memset(stats, 0, sizeof(*stats));
 }

@@ -31,7 +31,7 @@ struct series {
 
 /* What is known of one kind of operation. */
 struct kind_stats {
-	/* From submission to its acceptance; only of engines that are asynchronous. */
+	/* From submission to acceptance; only for asynchronous engines. */
 	struct histogram slat;
 	/* From acceptance to the end. */
 	struct histogram clat;
@@ -54,7 +54,7 @@ struct stats_figure {
 
 /* Everything of one thread, or of several. */
 struct stats {
-	/* NULL where the job does not do it. */
+	/* The counters of each kind; NULL where the job does not do it. */
 	struct kind_stats *kinds[BENCH_KINDS];
 	/* How many were in flight when each was submitted. */
 	uint64_t depth_level[STATS_LEVELS];
@@ -64,19 +64,19 @@ struct stats {
 	uint64_t complete_level[STATS_LEVELS];
 	/* When the measured time began. */
 	uint64_t start_ns;
-	/* When it ended. */
+	/* When the measured time ended. */
 	uint64_t end_ns;
 	/* The first failure, 0 of none. */
 	int error;
-	/* What failed. */
+	/* The kind of operation that failed. */
 	enum bench_kind error_kind;
-	/* On which layer. */
+	/* The layer that it failed on. */
 	char error_id[64];
 	/* What the engine says of it; "" when nothing. */
 	char error_text[STATS_ERROR_SIZE];
-	/* Layers done, those of the ramp time too. */
+	/* Layers done, including those of the ramp time. */
 	uint64_t units_total;
-	/* The engine's own. */
+	/* The engine's own figures. */
 	struct stats_figure figures[STATS_FIGURES_MAX];
 	/* How many. */
 	uint32_t figures_count;
@@ -102,6 +102,9 @@ void series_add(struct series *series, uint64_t time_ns, uint32_t units);
 
 /* Add FROM to SERIES, at the coarser width of the two. */
 void series_merge(struct series *series, const struct series *from);
+
+/* The names of the slots of depth_level, and of submit_level and complete_level. */
+extern const char *const stats_depth_names[STATS_LEVELS], *const stats_burst_names[STATS_LEVELS];
 
 /* Return the slot of 0, 1, 2, 4, ... that COUNT falls into, as depth_level has them. */
 uint32_t stats_depth_slot(uint64_t count);

@@ -7,9 +7,9 @@
  *	         |------------------------- lat -----------------------------|
  *
  * Without rate_iops an operation is due when it is issued. With it, operation n is due at n / rate,
- * whether or not the ones before have ended: so a stall shows in the latency of all that it
- * delayed, not only of those that were in flight (otherwise the load would wait politely for the
- * thing it measures). A synchronous engine has no slat.
+ * whether or not the ones before have ended. So a stall shows in the latency of all operations that
+ * it delayed, not only of those in flight: a load that waits for a slow engine would hide how slow
+ * it is. A synchronous engine has no slat.
  */
 #include "load/worker.h"
 
@@ -24,7 +24,7 @@
 
 /* The reference engine walks with a path buffer a level, as the driver that it stands for does. */
 #define STACK_SIZE (2u << 20)
-/* How long a thread that waits looks away from the stop flag. */
+/* How often a thread that sleeps checks whether to stop. */
 #define STOP_POLL_NS (100 * NS_PER_MS)
 
 /* Sleep until the clock shows WHEN, or the run is stopped, or the job is late. */
@@ -111,15 +111,7 @@ static void record(struct worker *worker, const struct slot *slot, uint64_t now)
 		log_add(worker, now, slot->op.kind, slat, clat, lat);
 }
 
-/* Does SLOT's operation make layers that are to be filled? */
-static bool fills(const struct worker *worker, const struct slot *slot)
-{
-	return worker->options->fill && !slot->op.error &&
-	       (slot->op.kind == BENCH_CREATE || slot->op.kind == BENCH_SNAPSHOT ||
-		slot->op.kind == BENCH_APPLY);
-}
-
-/* Write into the layers of SLOT, as far as its job says so. Returns 0 or -errno. */
+/* Write into the layers of SLOT's operation as fill= says. Returns 0 or -errno. */
 static int fill(const struct worker *worker, const struct slot *slot)
 {
 	int r = 0;
@@ -129,14 +121,17 @@ static int fill(const struct worker *worker, const struct slot *slot)
 	return r;
 }
 
-/* Take note that SLOT's operation has ended. */
+/* Count SLOT's operation, which has ended, and free the slot. */
 static void slot_ended(struct worker *worker, struct slot *slot)
 {
 	uint64_t now = clock_ns();
+	bool made = !slot->op.error &&
+		    (slot->op.kind == BENCH_CREATE || slot->op.kind == BENCH_SNAPSHOT ||
+		     slot->op.kind == BENCH_APPLY);
 
 	record(worker, slot, now);
 	/* The writes of the layer's user are no part of the layer's cost. */
-	if (fills(worker, slot))
+	if (made && worker->options->fill)
 		slot->op.error = fill(worker, slot);
 	if (slot->op.error)
 		record_error(worker, slot);
@@ -150,13 +145,13 @@ static void slot_ended(struct worker *worker, struct slot *slot)
 	worker->completed_now++;
 }
 
-/* The engine's way to say that OP has ended: see struct bench_env. */
+/* Count OP, which has ended: complete() of struct bench_env. */
 static void complete(void *thread, struct bench_op *op)
 {
 	slot_ended(thread, (struct slot *)op);
 }
 
-/* The engine's way to say why an operation failed: see struct bench_env. */
+/* Keep the reason of the first failed operation: explain() of struct bench_env. */
 static void explain(void *thread, const char *text)
 {
 	struct stats *stats = &((struct worker *)thread)->stats;
@@ -197,15 +192,6 @@ static void issue(struct worker *worker, struct slot *slot, uint64_t now)
 	slot_ended(worker, slot);
 }
 
-/* Write what SLOT's operation is to flush; what fails ends the job. Returns the time after it. */
-static uint64_t written(struct worker *worker, struct slot *slot)
-{
-	slot->op.error = fill(worker, slot);
-	if (slot->op.error)
-		record_error(worker, slot);
-	return clock_ns();
-}
-
 /*
  * Begin all that can begin now. Returns false when nothing may begin before something in flight has
  * ended.
@@ -228,8 +214,13 @@ static bool issue_all(struct worker *worker, uint64_t *now)
 		if (next != WORKLOAD_OPERATION)
 			break;
 		worker->free_count--;
-		if (worker->options->fill && slot->op.kind == BENCH_FLUSH)
-			*now = written(worker, slot);
+		/* A flush needs something to write; that takes no part of its time. */
+		if (worker->options->fill && slot->op.kind == BENCH_FLUSH) {
+			slot->op.error = fill(worker, slot);
+			if (slot->op.error)
+				record_error(worker, slot);
+			*now = clock_ns();
+		}
 		issue(worker, slot, *now);
 		if (worker->options->rate_iops)
 			worker->due_ns += NS_PER_S / worker->options->rate_iops;
@@ -311,26 +302,19 @@ void worker_gate(struct worker_shared *shared, int gate)
 	pthread_mutex_unlock(&shared->mutex);
 }
 
-/* Wait for the gate. Returns whether to begin. */
-static bool gate_wait(struct worker_shared *shared)
+/* Wait for the gate, then run WORKER, which ARGUMENT points to. */
+static void *worker_thread(void *argument)
 {
-	int gate;
+	struct worker *worker = argument;
+	struct worker_shared *shared = worker->shared;
+	int gate, r = 0;
 
+	prctl(PR_SET_NAME, "bench-job");
 	pthread_mutex_lock(&shared->mutex);
 	while (!(gate = shared->gate))
 		pthread_cond_wait(&shared->opened, &shared->mutex);
 	pthread_mutex_unlock(&shared->mutex);
-	return gate > 0;
-}
-
-/* The thread. */
-static void *worker_thread(void *argument)
-{
-	struct worker *worker = argument;
-	int r = 0;
-
-	prctl(PR_SET_NAME, "bench-job");
-	if (!gate_wait(worker->shared))
+	if (gate < 0)
 		return NULL;
 	if (worker->options->startdelay)
 		sleep_until(worker, clock_ns() + worker->options->startdelay);
@@ -369,27 +353,6 @@ static int env_permit(const struct bench_env *env, const char *path)
 	return worker->place ? safety_check(&worker->place->root, path) : -EPERM;
 }
 
-/* Fill in the engine's environment. */
-static void env_init(struct worker *worker)
-{
-	worker->env = (struct bench_env){
-		.home = worker->place ? worker->place->home : NULL,
-		.subvolumes = worker->place ? worker->place->subvolumes : NULL,
-		.parent = worker->place ? worker->workload.parent : NULL,
-		.archive = *worker->archive ? worker->archive : NULL,
-		.kinds = worker->workload.kinds,
-		.depth = worker->depth,
-		.flags = worker->options->durability ? BENCH_DURABLE : 0,
-		.option = env_option,
-		.complete = complete,
-		.explain = explain,
-		.permit = env_permit,
-		.thread = worker,
-		.harness = worker,
-		.text = env_text,
-	};
-}
-
 int worker_init(struct worker *worker, const char *prefix, uint64_t seed)
 {
 	int r = workload_init(&worker->workload, worker->options, prefix, seed);
@@ -420,7 +383,22 @@ int worker_init(struct worker *worker, const char *prefix, uint64_t seed)
 		     worker->workload.parent,
 		     fixture_archive_suffix(worker->options)) >= (int)sizeof(worker->archive))
 		return -ENAMETOOLONG;
-	env_init(worker);
+	worker->env = (struct bench_env){
+		.home = worker->place ? worker->place->home : NULL,
+		.subvolumes = worker->place ? worker->place->subvolumes : NULL,
+		.parent = worker->place ? worker->workload.parent : NULL,
+		.archive = *worker->archive ? worker->archive : NULL,
+		.kinds = worker->workload.kinds,
+		.depth = worker->depth,
+		.flags = worker->options->durability ? BENCH_DURABLE : 0,
+		.option = env_option,
+		.complete = complete,
+		.explain = explain,
+		.permit = env_permit,
+		.thread = worker,
+		.harness = worker,
+		.text = env_text,
+	};
 	return stats_init(&worker->stats, worker->workload.kinds);
 }
 

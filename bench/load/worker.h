@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One thread of a job: keeps the asked-for number of operations in flight and times each. */
+/* One thread of a job, which keeps `iodepth` operations in flight and times each. */
 #ifndef BENCH_WORKER_H
 #define BENCH_WORKER_H
 
@@ -24,7 +24,7 @@ struct log_entry {
 /* What the threads that run together share. */
 struct worker_shared {
 	pthread_mutex_t mutex;    /* Protects gate. */
-	pthread_cond_t opened;    /* Tells that gate has changed. */
+	pthread_cond_t opened;    /* Signalled when gate changes. */
 	int gate;                 /* 0: wait; 1: begin, all at once; -1: do not begin. */
 	const volatile int *stop; /* Set: end early. */
 	atomic_bool late;         /* The job is over its bound: end, and leave what is in flight. */
@@ -36,21 +36,21 @@ struct worker {
 	const struct options *options;
 	/* The engine that does the work. */
 	const struct bench_engine *engine;
-	/* The engine's. */
+	/* The engine's context. */
 	void *context;
 	/* The engine's environment. */
 	struct bench_env env;
 	/* What env.archive points to. */
 	char archive[PATH_MAX];
-	/* Where; NULL when the job needs none. */
+	/* Where it works; NULL when the job needs no place. */
 	const struct place *place;
 	/* What all threads share. */
 	struct worker_shared *shared;
 	/* The thread. */
 	pthread_t thread;
-	/* What is done. */
+	/* The sequence of its operations. */
 	struct workload workload;
-	/* `depth` of them. */
+	/* Its operations, `depth` of them. */
 	struct slot *slots;
 	/* Indices of those not in flight. */
 	uint32_t *free_slots;
@@ -68,7 +68,7 @@ struct worker {
 	uint64_t begin_ns;
 	/* rate_iops, thinktime: when the next operation may begin. */
 	uint64_t due_ns;
-	/* Ended in the wait that is running. */
+	/* Operations that have ended in the current wait. */
 	uint64_t completed_now;
 	/* What was counted. */
 	struct stats stats;
@@ -82,7 +82,7 @@ struct worker {
 	uint64_t log_count;
 	/* Room in it. */
 	uint64_t log_capacity;
-	/* The limit was reached, or memory ran out. */
+	/* The log has reached its limit, or memory ran out. */
 	bool log_full;
 };
 

@@ -17,24 +17,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What looks into all of a tree, or changes all of it. */
+/* Kinds that visit all of a tree. */
 #define TREES                                                                          \
 	(BENCH_BIT(BENCH_USAGE) | BENCH_BIT(BENCH_WALK) | BENCH_BIT(BENCH_CHOWN) |     \
 	 BENCH_BIT(BENCH_RELABEL) | BENCH_BIT(BENCH_CHANGES) | BENCH_BIT(BENCH_DIFF) | \
 	 BENCH_BIT(BENCH_DIFFSIZE))
-/* What is done to a layer that is there and stays. */
+/* Kinds that need a live layer, and leave it alive. */
 #define READS                                                                            \
 	(TREES | BENCH_BIT(BENCH_GET) | BENCH_BIT(BENCH_QUOTA) | BENCH_BIT(BENCH_INFO) | \
 	 BENCH_BIT(BENCH_EXISTS) | BENCH_BIT(BENCH_LIST) | BENCH_BIT(BENCH_SYNC) |       \
 	 BENCH_BIT(BENCH_SWEEP) | BENCH_BIT(BENCH_FLUSH))
-/* What compares a layer with another one. */
+/* Kinds that compare a layer with another one. */
 #define COMPARISONS (BENCH_BIT(BENCH_CHANGES) | BENCH_BIT(BENCH_DIFF) | BENCH_BIT(BENCH_DIFFSIZE))
-/* What takes layers: each is there once. */
+/* Kinds that use up a layer. */
 #define TAKERS (BENCH_BIT(BENCH_REMOVE) | BENCH_BIT(BENCH_COMMIT))
-/* What makes layers. */
+/* Kinds that make layers. */
 #define MAKERS (BENCH_BIT(BENCH_CREATE) | BENCH_BIT(BENCH_SNAPSHOT) | BENCH_BIT(BENCH_APPLY))
 
-/* Add NUMBER as the youngest. Returns 0 or -ENOMEM. */
+/* Add NUMBER as the youngest layer. Returns 0 or -ENOMEM. */
 static int live_push(struct live *live, uint64_t number)
 {
 	if (live->count == live->capacity) {
@@ -52,7 +52,7 @@ static int live_push(struct live *live, uint64_t number)
 	return 0;
 }
 
-/* Take the oldest. */
+/* Take the oldest layer. */
 static uint64_t live_pop(struct live *live)
 {
 	uint64_t number = live->items[live->head];
@@ -76,13 +76,13 @@ uint32_t workload_kinds(const struct options *options)
 	return kinds;
 }
 
-/* Is all that OPTIONS does to take layers? */
+/* Does a job of OPTIONS only use up layers? */
 static bool takes(const struct options *options)
 {
 	return options->rw < BENCH_KINDS && (BENCH_BIT(options->rw) & TAKERS);
 }
 
-/* Return how many layers or calls one loop is when nothing says. */
+/* Return the layers or calls of one loop of a job that sets no number. */
 static uint64_t work_default(const struct options *options)
 {
 	if (options->rw == BENCH_NOOP)
@@ -93,7 +93,7 @@ static uint64_t work_default(const struct options *options)
 		       : WORKLOAD_LAYERS_DEFAULT;
 }
 
-/* Set how much there is to do, and how many layers must be there for it. */
+/* Set the layers to go, and the layers that must be there at the start. */
 static void work_init(struct workload *workload)
 {
 	const struct options *options = workload->options;
@@ -113,7 +113,7 @@ static void work_init(struct workload *workload)
 		workload->prepared = options->batch;
 }
 
-/* Make the groups of forkjoin and pipeline: as many as fill the depth. */
+/* Make the groups of forkjoin and pipeline: enough to fill the depth. */
 static int groups_init(struct workload *workload)
 {
 	const struct options *options = workload->options;
@@ -140,9 +140,7 @@ int workload_init(struct workload *workload, const struct options *options, cons
 	*workload = (struct workload){ .options = options, .kinds = workload_kinds(options) };
 	snprintf(workload->prefix, sizeof(workload->prefix), "%s", prefix);
 	fixture_name(options, workload->parent);
-	workload->random = (seed + 1) * 0x9e3779b97f4a7c15ull;
-	if (!workload->random)
-		workload->random = 1;
+	workload->random = random_begin(seed);
 	work_init(workload);
 	for (; workload->number < workload->prepared; workload->number++)
 		if (live_push(&workload->live, workload->number) < 0)
@@ -152,7 +150,7 @@ int workload_init(struct workload *workload, const struct options *options, cons
 	return 0;
 }
 
-/* Return the most layers that one operation is about. */
+/* Return the most layers of one operation. */
 static uint64_t batch_max(const struct options *options)
 {
 	return options->rw == WORKLOAD_MIX && options->remove_batch > options->batch
@@ -186,7 +184,7 @@ static void slot_name(const struct workload *workload, struct slot *slot, uint64
 		 (unsigned long long)number);
 }
 
-/* Fill SLOT with a KIND of COUNT layers that are new. */
+/* Fill SLOT with an operation of KIND on COUNT new layers. */
 static void fill_new(struct workload *workload, struct slot *slot, enum bench_kind kind,
 		     uint64_t count)
 {
@@ -198,7 +196,7 @@ static void fill_new(struct workload *workload, struct slot *slot, enum bench_ki
 		slot_name(workload, slot, i, workload->number++);
 }
 
-/* Fill SLOT with a KIND that takes the COUNT oldest. */
+/* Fill SLOT with an operation of KIND that uses up the COUNT oldest layers. */
 static void fill_take(struct workload *workload, struct slot *slot, enum bench_kind kind,
 		      uint64_t count)
 {
@@ -225,7 +223,7 @@ static void fill_flush(struct workload *workload, struct slot *slot, uint64_t co
 	}
 }
 
-/* Fill SLOT with a KIND on a live layer drawn at random. */
+/* Fill SLOT with an operation of KIND on a live layer drawn at random. */
 static void fill_read(struct workload *workload, struct slot *slot, enum bench_kind kind)
 {
 	const struct live *live = &workload->live;
@@ -239,7 +237,7 @@ static void fill_read(struct workload *workload, struct slot *slot, enum bench_k
 	slot_name(workload, slot, 0, live->items[(live->head + index) & (live->capacity - 1)]);
 }
 
-/* Fill SLOT with a KIND, if there are layers for it. */
+/* Fill SLOT with an operation of KIND, if there are layers for it. */
 static enum workload_next fill_kind(struct workload *workload, struct slot *slot,
 				    enum bench_kind kind, uint64_t batch)
 {
@@ -275,8 +273,8 @@ static enum workload_next fill_kind(struct workload *workload, struct slot *slot
 }
 
 /*
- * Fill SLOT with a kind drawn by the percentages; with one that makes layers when there are too few
- * for it.
+ * Fill SLOT with an operation of a kind drawn by the percentages; where that lacks layers, with one
+ * that makes layers.
  */
 static enum workload_next next_mix(struct workload *workload, struct slot *slot)
 {
@@ -295,7 +293,7 @@ static enum workload_next next_mix(struct workload *workload, struct slot *slot)
 	return options->mix[kind] ? fill_kind(workload, slot, kind, options->batch) : WORKLOAD_WAIT;
 }
 
-/* Return how many operations GROUP has in its phase. */
+/* Return the operations of GROUP's current phase. */
 static uint32_t group_total(const struct workload *workload, const struct group *group)
 {
 	uint32_t width = (uint32_t)workload->options->width;
@@ -305,7 +303,7 @@ static uint32_t group_total(const struct workload *workload, const struct group 
 	return width - 1 + group->has_old_base;
 }
 
-/* Has GROUP an operation that can begin now? */
+/* Return whether GROUP has an operation that can begin now. */
 static bool group_is_ready(const struct workload *workload, const struct group *group)
 {
 	if (workload->options->churn == CHURN_PIPELINE && !group->removing)
@@ -375,18 +373,6 @@ static void group_turn(struct workload *workload, struct group *group)
 	workload->number += workload->options->width;
 }
 
-/* Take note that an operation of GROUP INDEX has ended. */
-static void group_ended(struct workload *workload, uint32_t index)
-{
-	struct group *group = &workload->groups[index];
-	bool ready = group_is_ready(workload, group);
-
-	if (++group->done == group_total(workload, group))
-		group_turn(workload, group);
-	if (!ready && group_is_ready(workload, group))
-		workload->ready[workload->ready_count++] = index;
-}
-
 /* Fill SLOT for churn=set. */
 static enum workload_next next_set(struct workload *workload, struct slot *slot)
 {
@@ -426,7 +412,13 @@ int workload_ended(struct workload *workload, struct slot *slot)
 	int r = 0;
 
 	if (workload->groups) {
-		group_ended(workload, slot->group);
+		struct group *group = &workload->groups[slot->group];
+		bool ready = group_is_ready(workload, group);
+
+		if (++group->done == group_total(workload, group))
+			group_turn(workload, group);
+		if (!ready && group_is_ready(workload, group))
+			workload->ready[workload->ready_count++] = slot->group;
 		return 0;
 	}
 	if (slot->op.error || !(BENCH_BIT(slot->op.kind) & MAKERS))

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a thread does next: the sequence of operations that rw= asks for, and the layers that are
- * alive in it.
+ * The sequence of operations of a thread, as rw= asks for it, and the layers that are alive in it.
  */
 #ifndef BENCH_WORKLOAD_H
 #define BENCH_WORKLOAD_H
@@ -11,7 +10,7 @@
 
 #define WORKLOAD_NAME_SIZE 64
 #define WORKLOAD_PREFIX_SIZE 32
-/* What is done in one loop when neither number_ios nor runtime says. */
+/* Layers, calls and walks of one loop of a job with neither number_ios nor runtime. */
 #define WORKLOAD_LAYERS_DEFAULT 1000
 #define WORKLOAD_NOOPS_DEFAULT 1000000
 #define WORKLOAD_WALKS_DEFAULT 10
@@ -32,7 +31,7 @@ struct slot {
 	uint32_t group;
 	/* churn=set: this slot removes next. */
 	bool remove_next;
-	/* Room for the names of a batch and, last, the parent's; what op.ids is. */
+	/* Room for the names of a batch, which op.ids points to, and, last, for the parent's. */
 	char **names;
 };
 
@@ -46,7 +45,7 @@ struct live {
 
 /* One fork or pipeline. */
 struct group {
-	bool removing;     /* It is taking its layers away. */
+	bool removing;     /* It is in the phase that removes its layers. */
 	bool has_base;     /* The fork is from a layer of its own. */
 	uint32_t issued;   /* Operations handed out in this phase. */
 	uint32_t done;     /* ... and ended. */
@@ -81,7 +80,7 @@ enum workload_next {
 	WORKLOAD_END,       /* All is done. */
 };
 
-/* Return which kinds OPTIONS will do. */
+/* Return the BENCH_BIT()s of the kinds of a job of OPTIONS. */
 uint32_t workload_kinds(const struct options *options);
 
 /*
@@ -97,7 +96,7 @@ int workload_slot_init(const struct workload *workload, struct slot *slot);
 /* Fill SLOT with the next operation. */
 enum workload_next workload_next(struct workload *workload, struct slot *slot);
 
-/* Take note that SLOT's operation has ended with op.error. Returns 0 or -ENOMEM. */
+/* Count SLOT's operation, which has ended with op.error. Returns 0 or -ENOMEM. */
 int workload_ended(struct workload *workload, struct slot *slot);
 
 /* Free what SLOT holds. */

@@ -10,19 +10,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/btrfs.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "engines/engines.h"
-#include "place/safety.h"
 
-/* Counted up when the same options make another tree. */
+/* Part of each name; raise it when the same options come to make another tree. */
 #define FIXTURE_VERSION 1
 #define IMAGE_FILES 8
 #define IMAGE_DEPTH_Q 0.8
@@ -30,10 +27,10 @@
 #define IMAGE_SIZE_SIGMA 2.02
 #define IMAGE_SIZE_MAX (64u << 20)
 #define PATH_SIZE 256
-/* When all that is in an archive was changed: any moment will do that is the same every time. */
+/* The time of change of all that is in an archive; the same in each run. */
 #define ARCHIVE_TIME "@1500000000"
 
-/* How an archive is compressed: what its name ends in, and tar's option; by compress=. */
+/* How an archive is compressed, by compress=: the end of its name, and tar's option. */
 static const struct {
 	const char *suffix;
 	char *option;
@@ -49,7 +46,7 @@ struct folder {
 	uint32_t depth;  /* 0 is the root. */
 };
 
-/* The drawing of a tree, file by file. */
+/* A tree that is drawn file by file. */
 struct plan {
 	const struct options *options; /* What shapes it. */
 	uint64_t random;               /* State of the random numbers. */
@@ -101,14 +98,14 @@ static int plan_folder(struct plan *plan, uint32_t parent, uint32_t depth)
 	return 0;
 }
 
-/* Go to a new directory of a depth drawn as images have it. */
+/* Go to a new directory, whose depth is drawn from the distribution of images. */
 static int plan_image_folder(struct plan *plan)
 {
 	uint32_t depth = 1, parent, tries;
 
 	while (depth < FIXTURE_DEPTH_MAX && random_share(&plan->random) < IMAGE_DEPTH_Q)
 		depth++;
-	/* Any directory one level up will do; where none is found, make the chain down to there. */
+	/* Take any directory one level up; where none is found, make the chain down to there. */
 	for (tries = 0; tries < 32; tries++) {
 		parent = (uint32_t)(random_next(&plan->random) % plan->folders_count);
 		if (plan->folders[parent].depth == depth - 1)
@@ -130,10 +127,7 @@ static int plan_image_folder(struct plan *plan)
 /* Begin the plan of OPTIONS. Returns 0 or -ENOMEM. */
 static int plan_init(struct plan *plan, const struct options *options)
 {
-	*plan = (struct plan){ .options = options,
-			       .random = (options->randseed + 1) * 0x9e3779b97f4a7c15ull };
-	if (!plan->random)
-		plan->random = 1;
+	*plan = (struct plan){ .options = options, .random = random_begin(options->randseed) };
 	return plan_folder(plan, 0, 0);
 }
 
@@ -221,8 +215,7 @@ static void draw_content(uint64_t *random, char *filler, uint64_t size, uint64_t
 /* Write what FILE of PLAN holds to FD: FILLER, or content of its own, which is drawn there. */
 static int fill_file(const struct plan *plan, const struct planned *file, int fd, char *filler)
 {
-	uint64_t size = file->size, bs = plan->options->bs,
-		 random = (file->number + 1) * 0x9e3779b97f4a7c15ull;
+	uint64_t size = file->size, bs = plan->options->bs, random = random_begin(file->number);
 
 	while (size) {
 		uint64_t length = size < bs ? size : bs;
@@ -259,28 +252,19 @@ static int make_file(const struct plan *plan, int fd, const struct planned *file
 	return r;
 }
 
-/* Make the directories of PLAN from the one at *DONE on. */
-static int make_folders(const struct plan *plan, int fd, uint32_t *done)
-{
-	char path[PATH_SIZE];
-
-	for (; *done < plan->folders_count; (*done)++) {
-		folder_path(plan, *done, path);
-		if (mkdirat(fd, path, 0755) < 0)
-			return -errno;
-	}
-	return 0;
-}
-
-/* Make the whole tree of PLAN below FD; FILES takes each file. */
+/* Make the whole tree of PLAN below FD, and keep each file in FILES. */
 static int make_tree(struct plan *plan, int fd, struct planned *files, char *filler,
 		     const volatile int *stop)
 {
-	uint32_t done = 1;
+	char path[PATH_SIZE];
+	uint32_t made = 1;
 	int r;
 
 	while ((r = plan_next(plan, files)) > 0) {
-		r = make_folders(plan, fd, &done);
+		for (r = 0; r == 0 && made < plan->folders_count; made++) {
+			folder_path(plan, made, path);
+			r = mkdirat(fd, path, 0755) < 0 ? -errno : 0;
+		}
 		if (r == 0)
 			r = make_file(plan, fd, files++, filler);
 		if (r == 0 && *stop)
@@ -289,15 +273,6 @@ static int make_tree(struct plan *plan, int fd, struct planned *files, char *fil
 			return r;
 	}
 	return r;
-}
-
-/* Call the snapshot ioctl: NAME in the directory FD from SOURCE. */
-static int snapshot(int fd, const char *name, int source)
-{
-	struct btrfs_ioctl_vol_args_v2 args = { .fd = source };
-
-	snprintf(args.name, sizeof(args.name), "%s", name);
-	return ioctl(fd, BTRFS_IOC_SNAP_CREATE_V2, &args) < 0 ? -errno : 0;
 }
 
 /*
@@ -315,17 +290,17 @@ static int age_tree(struct plan *plan, int fd, int tree, const struct planned *f
 	snprintf(name[0], sizeof(name[0]), ".aging-%d-a", (int)getpid());
 	snprintf(name[1], sizeof(name[1]), ".aging-%d-b", (int)getpid());
 	for (uint64_t round = 0; r == 0 && round < plan->options->aged; round++) {
-		r = snapshot(fd, name[round & 1], tree);
+		r = layer_snapshot(fd, name[round & 1], tree);
 		for (uint64_t i = 0; r == 0 && i < changes; i++)
 			r = make_file(plan, tree, &files[random_next(&plan->random) % count],
 				      filler);
 		if (round)
-			safety_destroy(fd, name[~round & 1]);
+			layer_destroy(fd, name[~round & 1]);
 		if (r == 0 && *stop)
 			r = -EINTR;
 	}
-	safety_destroy(fd, name[0]);
-	safety_destroy(fd, name[1]);
+	layer_destroy(fd, name[0]);
+	layer_destroy(fd, name[1]);
 	return r;
 }
 
@@ -334,17 +309,14 @@ static int make_parent(int fd, int tree, const struct options *options, const vo
 {
 	struct planned *files = calloc(options->nrfiles + 1, sizeof(*files));
 	char *filler = calloc(1, options->bs);
+	uint64_t random = random_begin(options->randseed);
 	struct plan plan;
 	int r = plan_init(&plan, options);
 
 	if (!files || !filler)
 		r = -ENOMEM;
 	if (r == 0)
-		draw_content(&plan.random, filler, options->bs, 0);
-	/* The plan must not depend on how much filler was drawn before it. */
-	plan.random = (options->randseed + 1) * 0x9e3779b97f4a7c15ull;
-	if (!plan.random)
-		plan.random = 1;
+		draw_content(&random, filler, options->bs, 0);
 	if (r == 0)
 		r = make_tree(&plan, tree, files, filler, stop);
 	if (r == 0 && options->nrfiles && options->aged)
@@ -382,7 +354,6 @@ int fixture_edit(int tree, const struct options *options, uint64_t count, uint64
 int fixture_open(int fd, const struct options *options, const volatile int *stop)
 {
 	char name[FIXTURE_NAME_SIZE], making[64];
-	struct btrfs_ioctl_vol_args args = { 0 };
 	int tree, r;
 
 	fixture_name(options, name);
@@ -390,9 +361,9 @@ int fixture_open(int fd, const struct options *options, const volatile int *stop
 	if (tree >= 0 || errno != ENOENT)
 		return tree >= 0 ? tree : -errno;
 	snprintf(making, sizeof(making), ".making-%d", (int)getpid());
-	snprintf(args.name, sizeof(args.name), "%s", making);
-	if (ioctl(fd, BTRFS_IOC_SUBVOL_CREATE, &args) < 0)
-		return -errno;
+	r = layer_create(fd, making);
+	if (r < 0)
+		return r;
 	tree = openat(fd, making, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	r = tree < 0 ? -errno : make_parent(fd, tree, options, stop);
 	if (r == 0 && syncfs(tree) < 0)
@@ -403,7 +374,7 @@ int fixture_open(int fd, const struct options *options, const volatile int *stop
 		return tree;
 	if (tree >= 0)
 		close(tree);
-	safety_destroy(fd, making);
+	layer_destroy(fd, making);
 	return r;
 }
 
@@ -441,7 +412,7 @@ int fixture_drop(int fd, const struct options *const *used, size_t count)
 			continue;
 		r = unlinkat(fd, entry->d_name, 0) < 0 ? -errno : 0;
 		if (r == -EISDIR || r == -EPERM)
-			r = safety_destroy(fd, entry->d_name);
+			r = layer_destroy(fd, entry->d_name);
 		if (r < 0 && !first)
 			first = r;
 	}

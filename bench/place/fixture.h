@@ -14,7 +14,7 @@
  *	- Our assumptions, made to meet these: sizes are lognormal with a median of 4 KiB and sigma
  *	  2.02, which makes that average; a directory's depth is geometric with q = 0.8 (59 % are at
  *	  most 4 deep, 89 % at most 10); a directory has 8 files on average, geometric as well.
- * How many files is the job's to say: nrfiles=1090, nrfiles=64780.
+ * The job sets the number of files: nrfiles=1090, nrfiles=64780.
  */
 #ifndef BENCH_FIXTURE_H
 #define BENCH_FIXTURE_H
@@ -34,8 +34,8 @@
 void fixture_name(const struct options *options, char *name);
 
 /*
- * Open the parent of OPTIONS in the directory FD, made before when it is missing. It appears whole
- * or not at all. Returns a descriptor or -errno. STOP, when set, ends it with -EINTR.
+ * Open the parent of OPTIONS in the directory FD; make it when it is missing. It appears whole or
+ * not at all. Returns a descriptor or -errno; -EINTR: STOP was set.
  */
 int fixture_open(int fd, const struct options *options, const volatile int *stop);
 
@@ -47,8 +47,7 @@ int fixture_drop(int fd, const struct options *const *used, size_t count);
 
 /*
  * Rewrite COUNT files of TREE, which is a copy of the parent of OPTIONS, with other sizes; SEED
- * chooses which. Returns 0 or
- * -errno.
+ * chooses which. Returns 0 or -errno.
  */
 int fixture_edit(int tree, const struct options *options, uint64_t count, uint64_t seed);
 
@@ -58,7 +57,7 @@ int fixture_edit(int tree, const struct options *options, uint64_t count, uint64
  */
 int fixture_archive(const char *directory, const struct options *options);
 
-/* Return what the name of the archive of the parent of OPTIONS has behind the parent's own name. */
+/* Return the end of the name of the parent's archive: ".tar.gz". */
 const char *fixture_archive_suffix(const struct options *options);
 
 /* Return how many bytes of files the parent of OPTIONS has. */

@@ -4,14 +4,13 @@
 
 #include <varve.h>
 
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-/* Take the value of KEY from LINE of /proc/cpuinfo, where RET is empty still. */
+/* Copy the value of KEY from LINE of /proc/cpuinfo to RET, if RET is still empty. */
 static void take_value(const char *line, const char *key, char *ret, size_t size)
 {
 	size_t length = strlen(key);
@@ -48,30 +47,26 @@ static void describe_cpu(char *ret, size_t size)
 			 model);
 }
 
-/* Return how much of KERNEL, "Linux 6.18.44", is its series: "Linux 6.18". */
-static int series_length(const char *kernel)
-{
-	const char *dot = strchr(kernel, '.');
-
-	return (int)(dot ? dot + 1 + strspn(dot + 1, "0123456789") - kernel
-			 : (ptrdiff_t)strlen(kernel));
-}
-
 void machine_describe(struct machine *ret)
 {
 	struct utsname uts;
 	struct sysinfo info;
+	size_t series;
 
 	memset(ret, 0, sizeof(*ret));
 	describe_cpu(ret->cpu, sizeof(ret->cpu));
 	ret->cores = sysconf(_SC_NPROCESSORS_ONLN);
 	if (sysinfo(&info) == 0)
 		ret->memory_mib = (uint64_t)info.totalram * info.mem_unit >> 20;
-	/* The numbers of the release alone: the rest may name a person and a place. */
+	/* The numbers of the release alone: the rest may name a builder and a host. */
 	if (uname(&uts) == 0)
 		snprintf(ret->kernel, sizeof(ret->kernel), "%.32s %.*s", uts.sysname,
 			 (int)strspn(uts.release, "0123456789."), uts.release);
 	snprintf(ret->library, sizeof(ret->library), "%s", varve_version());
+	/* The series of "Linux 6.18.44" is "Linux 6.18". */
+	series = strcspn(ret->kernel, ".");
+	if (ret->kernel[series])
+		series += 1 + strspn(ret->kernel + series + 1, "0123456789");
 	snprintf(ret->name, sizeof(ret->name), "%s, %ld cores, %.*s", ret->cpu, ret->cores,
-		 series_length(ret->kernel), ret->kernel);
+		 (int)series, ret->kernel);
 }

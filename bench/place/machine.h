@@ -13,17 +13,20 @@ struct machine {
 	char cpu[MACHINE_TEXT_SIZE];
 	/* Processors online. */
 	long cores;
-	/* Memory. */
+	/* Memory, in MiB. */
 	uint64_t memory_mib;
 	/* Name and release of the kernel. */
 	char kernel[MACHINE_TEXT_SIZE];
 	/* Version of varve. */
 	char library[MACHINE_TEXT_SIZE];
-	/* Processor, cores and series of the kernel: machines of one name are compared. */
+	/*
+	 * Processor, cores and series of the kernel; results of machines with one name are
+	 * compared.
+	 */
 	char name[3 * MACHINE_TEXT_SIZE];
 };
 
-/* Look. */
+/* Describe this machine in RET. */
 void machine_describe(struct machine *ret);
 
 #endif

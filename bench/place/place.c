@@ -19,6 +19,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "engines/engines.h"
 #include "load/clock.h"
 
 #define NAME_SIZE 64
@@ -30,7 +31,7 @@
  * for it.
  */
 #define DRAIN_POLL_NS (5 * NS_PER_MS)
-/* Somebody else may hold a removed layer open: then its end is not waited for. */
+/* The longest wait: a removed layer that another program holds open is not dropped. */
 #define DRAIN_TIME_MAX_NS (120 * NS_PER_S)
 
 /* Write an explanation to ERROR and return R. */
@@ -160,27 +161,12 @@ int place_remove(struct place *place)
 	return r < 0 ? r : last;
 }
 
-/* Make the layer NAME in the directory FD, from FROM or empty. */
-static int layer_make(int fd, const char *name, int from)
-{
-	struct btrfs_ioctl_vol_args_v2 args = { .fd = from };
-	unsigned long request = from < 0 ? BTRFS_IOC_SUBVOL_CREATE_V2 : BTRFS_IOC_SNAP_CREATE_V2;
-
-	snprintf(args.name, sizeof(args.name), "%s", name);
-	return ioctl(fd, request, &args) < 0 ? -errno : 0;
-}
-
-int place_layer_make(const struct place *place, const char *name, int from)
-{
-	return layer_make(place->subvolumes_fd, name, from);
-}
-
 /* What the threads that make layers share. */
 struct making {
 	const struct place *place; /* Where. */
 	const char *prefix;        /* How the names begin. */
 	uint64_t count;            /* How many. */
-	int from;                  /* What from. */
+	int from;                  /* The subvolume that they are snapshots of. */
 	atomic_uint_fast64_t next; /* The next number to be made. */
 	atomic_uint staging;       /* The next staging directory to be taken. */
 	atomic_int error;          /* The first failure. */
@@ -206,7 +192,7 @@ static void *making_thread(void *argument)
 		if (number >= making->count)
 			break;
 		snprintf(name, sizeof(name), "%s%llu", making->prefix, (unsigned long long)number);
-		r = layer_make(fd, name, making->from);
+		r = layer_snapshot(fd, name, making->from);
 		if (r == 0 && renameat(fd, name, making->place->subvolumes_fd, name) < 0)
 			r = -errno;
 	}
@@ -224,8 +210,6 @@ int place_layers_make(const struct place *place, const char *prefix, uint64_t co
 	unsigned started = 0,
 		 wanted = count < PLACE_STAGING_MAX ? (unsigned)count : PLACE_STAGING_MAX;
 
-	if (from < 0)
-		wanted = wanted ? 1 : 0;
 	while (started < wanted && !pthread_create(&threads[started], NULL, making_thread, &making))
 		started++;
 	if (wanted && !started)
@@ -319,7 +303,7 @@ int place_drain(const struct place *place, const volatile int *stop, uint64_t *r
 	*ret_ns = clock_ns() - begin;
 	*ret_done = r == 0 && !left;
 	/*
-	 * The drops queue work that the next commit pays: let it pay now, before the clock starts.
+	 * The drops queue work for the next commit: commit now, before the clock starts.
 	 */
 	return r < 0 ? r : place_sync(place);
 }

@@ -11,6 +11,7 @@
 #define BENCH_PLACE_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "place/safety.h"
@@ -61,15 +62,12 @@ int place_return(struct place *place, const char *fixtures);
 int place_remove(struct place *place);
 
 /*
- * Make the layer NAME from FROM (a subvolume's descriptor; negative: an empty one). Returns 0 or
- * -errno.
+ * Make COUNT layers PREFIX0, PREFIX1, ... from FROM, a subvolume's descriptor, many at a time.
+ * Returns 0 or -errno.
  */
-int place_layer_make(const struct place *place, const char *name, int from);
-
-/* Make COUNT layers PREFIX0, PREFIX1, ... from FROM, many at a time. Returns 0 or -errno. */
 int place_layers_make(const struct place *place, const char *prefix, uint64_t count, int from);
 
-/* Write BYTES over the start of one file in the layer NAME, or make it. Returns 0 or -errno. */
+/* Write BYTES to the start of a file in the layer NAME, made when missing. Returns 0 or -errno. */
 int place_layer_fill(const struct place *place, const char *name, uint64_t bytes);
 
 /* Remove all layers. */
@@ -88,8 +86,8 @@ int place_sync(const struct place *place);
 int place_backlog(const struct place *place, uint64_t *ret);
 
 /*
- * Wait until there are none, or *STOP is set. *RET_NS is how long it took; *RET_DONE: there are
- * none.
+ * Wait until there are none, *STOP is set, or two minutes are over. *RET_NS is how long it took;
+ * *RET_DONE: there are none.
  */
 int place_drain(const struct place *place, const volatile int *stop, uint64_t *ret_ns,
 		bool *ret_done);

@@ -21,22 +21,10 @@ static int explain(const struct varve_failure *failure, char *error, size_t size
 	return failure->error;
 }
 
-/* Mount FILE, or make it with BYTES first. */
-static int pool_mount(struct pool *pool, const char *file, uint64_t bytes, char *error, size_t size)
-{
-	struct varve_failure failure = { 0 };
-	int r;
-
-	if (access(file, F_OK) == 0)
-		r = varve_pool_mount(file, pool->mount, &failure);
-	else
-		r = varve_pool_create(file, bytes, pool->mount, &failure);
-	return r < 0 ? explain(&failure, error, size) : 0;
-}
-
 int pool_open(struct pool *pool, const char *text, char *error, size_t size)
 {
 	const char *comma = strrchr(text, ','), *temporary = getenv("TMPDIR");
+	struct varve_failure failure = { 0 };
 	uint64_t bytes;
 	int r;
 
@@ -54,10 +42,13 @@ int pool_open(struct pool *pool, const char *text, char *error, size_t size)
 		snprintf(error, size, "%.200s: %s", pool->mount, strerror(errno));
 		return -errno;
 	}
-	r = pool_mount(pool, pool->file, bytes, error, size);
+	if (access(pool->file, F_OK) == 0)
+		r = varve_pool_mount(pool->file, pool->mount, &failure);
+	else
+		r = varve_pool_create(pool->file, bytes, pool->mount, &failure);
 	if (r < 0) {
 		rmdir(pool->mount);
-		return r;
+		return explain(&failure, error, size);
 	}
 	pool->mounted = true;
 	snprintf(pool->fixtures, sizeof(pool->fixtures), "%.*s/fixtures",

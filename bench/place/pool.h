@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The image file that runs work in (--pool): made when it is missing, mounted for the time of the
- * run, kept.
+ * The image file that runs work in (--pool): made when it is missing, mounted during the run, and
+ * kept.
  */
 #ifndef BENCH_POOL_H
 #define BENCH_POOL_H
@@ -12,11 +12,11 @@
 
 /* A mounted pool. */
 struct pool {
-	/* It is. */
+	/* Whether it is mounted. */
 	bool mounted;
 	/* The image. */
 	char file[PATH_MAX];
-	/* Where: a directory made for it. */
+	/* Its mount point, a directory made for it. */
 	char mount[PATH_MAX];
 	/* The directory in it where parent layers stay from run to run. */
 	char fixtures[PATH_MAX];

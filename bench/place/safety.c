@@ -7,22 +7,22 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/btrfs.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "engines/engines.h"
+
 #define SUBVOLUME_INODE 256
 
-/* Is the directory at ROOT's path still the one that was made? */
+/* Check that the directory at ROOT's path is still the one that was made. Returns 0 or -errno. */
 static int root_verify(const struct safety_root *root)
 {
 	struct stat st;
@@ -125,7 +125,8 @@ int safety_check(const struct safety_root *root, const char *path)
 	return 0;
 }
 
-bool safety_is_subvolume(int fd)
+/* Return whether FD is the root directory of a subvolume. */
+static bool is_subvolume(int fd)
 {
 	struct statfs sf;
 	struct stat st;
@@ -134,32 +135,21 @@ bool safety_is_subvolume(int fd)
 	       st.st_ino == SUBVOLUME_INODE;
 }
 
-int safety_destroy(int fd, const char *name)
-{
-	struct btrfs_ioctl_vol_args_v2 args = { 0 };
-
-	if (strlen(name) >= sizeof(args.name))
-		return -ENAMETOOLONG;
-	strcpy(args.name, name);
-	return ioctl(fd, BTRFS_IOC_SNAP_DESTROY_V2, &args) < 0 ? -errno : 0;
-}
-
 static int empty_directory(int fd, unsigned depth);
 
 /* Remove the directory NAME of FD with all that is in it. */
 static int remove_directory(int fd, const char *name, unsigned depth)
 {
 	struct safety_root parent = { .fd = fd };
-
 	bool subvolume;
 	int child, r;
 
 	child = safety_open(&parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 	if (child < 0)
 		return child;
-	subvolume = safety_is_subvolume(child);
+	subvolume = is_subvolume(child);
 	if (subvolume) {
-		r = safety_destroy(fd, name);
+		r = layer_destroy(fd, name);
 		if (r != -ENOTEMPTY) {
 			close(child);
 			return r;
@@ -169,7 +159,7 @@ static int remove_directory(int fd, const char *name, unsigned depth)
 	if (r < 0)
 		return r;
 	if (subvolume)
-		return safety_destroy(fd, name);
+		return layer_destroy(fd, name);
 	return unlinkat(fd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 

@@ -10,7 +10,6 @@
 #define BENCH_SAFETY_H
 
 #include <limits.h>
-#include <stdbool.h>
 #include <sys/types.h>
 
 #define SAFETY_DEPTH_MAX 256
@@ -32,15 +31,15 @@ int safety_root_make(struct safety_root *root, const char *directory, const char
 /* Close ROOT and remove its directory, which must be empty by now. Returns 0 or -errno. */
 int safety_root_remove(struct safety_root *root);
 
-/* Close ROOT for a while. */
+/* Close ROOT until safety_root_return(). */
 void safety_root_leave(struct safety_root *root);
 
-/* Open ROOT again where it was, its file system having been mounted anew. Returns 0 or -errno. */
+/* Open ROOT again at its path after its file system was mounted anew. Returns 0 or -errno. */
 int safety_root_return(struct safety_root *root);
 
 /*
- * Is PATH, absolute, strictly below ROOT, on its mount, reached through no link? Returns 0, or
- * -EPERM when not, or the -errno of looking.
+ * Check that the absolute PATH lies strictly below ROOT, on its mount, and is reached through no
+ * link. Returns 0, -EPERM when not, or another -errno when that cannot be found out.
  */
 int safety_check(const struct safety_root *root, const char *path);
 
@@ -55,11 +54,5 @@ int safety_open(const struct safety_root *root, const char *relative, int flags)
  * Goes on after a failure; returns the first one, or 0.
  */
 int safety_empty(const struct safety_root *root, const char *relative);
-
-/* Is FD the root directory of a subvolume? */
-bool safety_is_subvolume(int fd);
-
-/* Destroy the subvolume NAME in the directory FD. Returns 0 or -errno. */
-int safety_destroy(int fd, const char *name);
 
 #endif

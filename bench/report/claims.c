@@ -11,28 +11,28 @@
 
 #include "report/page.h"
 
-/* What the table stands after. */
+/* The line before the table. */
 #define MARK "<!-- results -->"
 
-/* What a measured cell takes at most. */
+/* Most bytes of a measured cell. */
 #define CELL_SIZE (2 * PAGE_NAME_SIZE)
 
 /*
- * Smaller ratios have so few digits that what was rounded away counts: the range is that of all
- * numbers that are written so.
+ * Below this a ratio is written with few digits: its range is that of all numbers that are rounded
+ * to these digits.
  */
 #define ROUNDED_BELOW 0.01
 
 /* One comparison of a README with a page. */
 struct claims {
 	const char *name;   /* The README. */
-	bool write;         /* Put right what differs. */
+	bool write;         /* Correct the rows that differ. */
 	struct page page;   /* The page of results. */
 	FILE *out;          /* The README as it should be. */
-	unsigned line;      /* Number of the line that is looked at. */
+	unsigned line;      /* Number of the current line. */
 	unsigned rows;      /* Claims found. */
-	unsigned differing; /* ... that do not say what was measured. */
-	unsigned bad;       /* ... that cannot stay. */
+	unsigned differing; /* ... whose range is not the measured one. */
+	unsigned bad;       /* ... that are no claims. */
 };
 
 /* A figure over all machines. */
@@ -74,7 +74,7 @@ static bool relative_cell(const struct range *range, const char *engine, char *r
 	char from[FORMAT_SIZE], to[FORMAT_SIZE];
 	bool sided = low > 1 || high < 1;
 
-	/* Of latencies the small one is the fast one. */
+	/* Of latencies the smallest is the fastest. */
 	if (strstr(range->min->what, "lat_")) {
 		double slow = high < ROUNDED_BELOW ? high + half_unit(range->max->max_text) : high;
 		double fast = low < ROUNDED_BELOW ? low - half_unit(range->min->min_text) : low;
@@ -93,15 +93,6 @@ static bool relative_cell(const struct range *range, const char *engine, char *r
 	return sided;
 }
 
-/* Write the range of a figure that is no ratio to RET. */
-static void absolute_cell(const struct range *range, char *ret)
-{
-	const char *from = range->min->min_text, *to = range->max->max_text;
-
-	snprintf(ret, CELL_SIZE, "%s%s%s", from, strcmp(from, to) ? " to " : "",
-		 strcmp(from, to) ? to : "");
-}
-
 /* Report that the current row is wrong. */
 static void complain(struct claims *claims, const char *what, const char *why)
 {
@@ -114,7 +105,7 @@ static bool find_range(const struct page *page, const char *job, const char *wha
 {
 	*ret = (struct range){ 0 };
 	for (size_t i = 0; i < page->count; i++) {
-		/* The first claim of the job is that of the machine that was measured first. */
+		/* WHAT may be "": then the first machine decides which claim of the job it is. */
 		const struct page_figure *figure = page_figure(&page->sections[i], job,
 							       ret->min ? ret->min->what : what);
 
@@ -149,7 +140,10 @@ static bool compute_cell(struct claims *claims, const char *key, char *ret)
 	}
 	engine = strstr(range.min->what, PAGE_AGAINST);
 	if (!engine) {
-		absolute_cell(&range, ret);
+		const char *from = range.min->min_text, *to = range.max->max_text;
+
+		snprintf(ret, CELL_SIZE, "%s%s%s", from, strcmp(from, to) ? " to " : "",
+			 strcmp(from, to) ? to : "");
 		return true;
 	}
 	if (relative_cell(&range, engine + strlen(PAGE_AGAINST), ret))
@@ -159,7 +153,7 @@ static bool compute_cell(struct claims *claims, const char *key, char *ret)
 	return false;
 }
 
-/* Look at LINE of the table, and write it as it should be. */
+/* Check LINE of the table, and write it as it should be. */
 static void check_row(struct claims *claims, const char *line)
 {
 	const char *measured = strstr(line, " | "),
@@ -178,9 +172,8 @@ static void check_row(struct claims *claims, const char *line)
 			claims->bad++;
 		} else if (strcmp(is, should)) {
 			claims->differing++;
-			if (!claims->write) {
+			if (!claims->write)
 				complain(claims, job, should);
-			}
 			fprintf(claims->out, "%.*s%s%s\n", (int)(measured + 3 - line), line, should,
 				key);
 			return;
@@ -189,7 +182,7 @@ static void check_row(struct claims *claims, const char *line)
 	fprintf(claims->out, "%s\n", line);
 }
 
-/* Look at all lines of TEXT, which is cut up. */
+/* Check all lines of TEXT, which is cut up. */
 static void check_text(struct claims *claims, char *text)
 {
 	bool inside = false;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * varve-bench claims PAGE README: does README's table say what the page of results has?
+ * varve-bench claims PAGE README: check that README's table has the ranges of the page of results.
  *
  * Rows of the table after "<!-- results -->" are "| claim | measured | `JOB` METRIC against ENGINE
  * |", the last without what follows the job where the first claim of the job is meant. The measured

@@ -25,10 +25,10 @@
 struct comparison {
 	const char *names[2]; /* The files. */
 	json_t *jobs[2];      /* Their arrays of jobs. */
-	json_t *roots[2];     /* What holds those. */
+	json_t *roots[2];     /* The whole files. */
 	double fail_below;    /* Smallest ratio that is accepted; 0: any. */
 	unsigned compared;    /* Jobs found in both. */
-	unsigned below;       /* Jobs below it. */
+	unsigned below;       /* Jobs below fail_below. */
 };
 
 /* Return the layers a second of JOB: of all directions. */
@@ -65,7 +65,7 @@ static const char *job_name(const json_t *job)
 	return name ? name : "";
 }
 
-/* Do A and B say that they are the same job? */
+/* Return whether A and B have the same name and engine. */
 static bool same_job(const json_t *a, const json_t *b)
 {
 	return !strcmp(job_name(a), job_name(b)) && !strcmp(job_engine(a), job_engine(b));
@@ -177,7 +177,7 @@ static int parse(struct comparison *comparison, int argc, char **argv)
 	return r;
 }
 
-/* Is MEDIAN outside of what SPREAD has, and by more than figures differ that have not moved? */
+/* Return whether MEDIAN lies outside of SPREAD, and by more than COMPARE_MOVED_LEAST. */
 static bool is_outside(double median, const struct spread *spread)
 {
 	return (median < spread_min(spread) || median > spread_max(spread)) &&
@@ -200,7 +200,7 @@ void compare_sections(FILE *file, const struct page_section *before, const struc
 		return;
 	}
 	fprintf(file, "moved on %s: job, figure, before, now, ratio\n", now->name);
-	/* First, as there are many where only a few jobs have run. */
+	/* They come first: there are many where only a few jobs have run. */
 	for (size_t i = 0; i < before->count; i++) {
 		if (page_figure(now, before->figures[i].job, before->figures[i].what))
 			continue;
@@ -230,7 +230,7 @@ void compare_sections(FILE *file, const struct page_section *before, const struc
 		fprintf(file, "nothing moved by more than its spread\n");
 }
 
-/* Is NAME that of a page of results? */
+/* Return whether NAME is that of a page of results. */
 static bool is_page(const char *name)
 {
 	size_t length = strlen(name);

@@ -7,9 +7,9 @@
 
 /* The display. */
 struct eta {
-	bool shown;          /* There is one. */
+	bool shown;          /* The display is on. */
 	uint64_t begin_ns;   /* When the group began. */
-	uint64_t last_ns;    /* When it was shown last. */
+	uint64_t last_ns;    /* When the line was last written. */
 	uint64_t last_units; /* Layers done by then. */
 	uint64_t units;      /* Layers done now. */
 	uint32_t threads;    /* Threads there are. */
@@ -18,19 +18,19 @@ struct eta {
 	const char *engine;  /* Its engine. */
 };
 
-/* Begin a display; SHOWN: whether there is one. */
+/* Begin a display; SHOWN: whether it is on. */
 void eta_begin(struct eta *eta, bool shown);
 
 /* Begin a new round of eta_add(). */
 void eta_clear(struct eta *eta);
 
-/* Count in what WORKER has done so far. */
+/* Add what WORKER has done so far. */
 void eta_add(struct eta *eta, struct worker *worker);
 
 /* Write the line to standard error. */
 void eta_show(struct eta *eta);
 
-/* Take the line away. */
+/* Remove the line. */
 void eta_end(struct eta *eta);
 
 #endif

@@ -16,12 +16,12 @@
 
 #define RATE_WINDOW_MS 500
 
-/* Which of an entry's three latencies a log is about. */
+/* The latency of an entry that a log is written of. */
 enum latency { LATENCY_SLAT, LATENCY_CLAT, LATENCY_LAT };
 
 /* A sum that becomes the mean of a window. */
 struct window {
-	uint64_t sum;   /* Of the values. */
+	uint64_t sum;   /* Sum of the values. */
 	uint64_t count; /* How many. */
 };
 

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Begins a section. */
+/* The beginning of a section. */
 #define HEADING "## "
 
 /* Columns of the table of claims. */
@@ -272,7 +272,7 @@ void page_write(const struct page *page, FILE *file)
 		const char *text = page->sections[i].text;
 		size_t length = strlen(text);
 
-		/* One empty line between two sections, whatever ended the one that was read. */
+		/* One empty line between two sections, however the first one ended. */
 		while (length && text[length - 1] == '\n')
 			length--;
 		fprintf(file, "%s%.*s\n", i ? "\n" : "", (int)length, text);

@@ -2,8 +2,8 @@
 /*
  * A page of results in Markdown: what stands before the first "## ", then a section for each
  * machine that was measured. The heading of a section is the machine's name (machine.h); its first
- * table has a row for each claim. That table is read back here, by all that compares results with
- * earlier ones or with those of other machines: there is no second record.
+ * table has a row for each claim. Comparisons with earlier results and with other machines read
+ * that table back: there is no second record.
  */
 #ifndef BENCH_PAGE_H
 #define BENCH_PAGE_H
@@ -28,7 +28,7 @@ struct page_figure {
 	char text[FORMAT_SIZE];     /* The median as it is written. */
 	char min_text[FORMAT_SIZE]; /* The smallest. */
 	char max_text[FORMAT_SIZE]; /* The largest. */
-	struct spread spread;       /* The three; one where the page has no more. */
+	struct spread spread;       /* All three; the median alone where the page has no more. */
 };
 
 /* What was measured on one machine. */
@@ -62,7 +62,7 @@ int page_text(const char *name, char **ret);
 int page_read(struct page *page, const char *name);
 
 /*
- * Put the sections of TEXT, each in the place of the one with its heading, or after the last.
+ * Put the sections of TEXT into PAGE; each replaces the section with its heading, or is added last.
  * Returns 0 or -ENOMEM.
  */
 int page_put(struct page *page, const char *text);

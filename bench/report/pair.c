@@ -90,7 +90,7 @@ static bool metric_value(const struct result *result, const char *metric, double
 }
 
 /*
- * Find the result of JOB on ENGINE in repetition ROUND. One that was cut short compares with none.
+ * Find the result of JOB on ENGINE in repetition ROUND; NULL when it failed or was cut short.
  */
 static const struct result *find_result(const struct results *results, const struct job *job,
 					const char *engine, uint32_t round)
@@ -105,23 +105,12 @@ static const struct result *find_result(const struct results *results, const str
 	return NULL;
 }
 
-/* Return how many repetitions there are at most. */
-static uint32_t rounds_count(const struct results *results)
-{
-	uint32_t count = 0;
-
-	for (size_t i = 0; i < results->count; i++)
-		if (results->items[i].round >= count)
-			count = results->items[i].round + 1;
-	return count;
-}
-
 void pair_collect(const struct results *results, const struct job *job, const char *engine,
 		  const char *metric, struct spread *ret)
 {
 	double value;
 
-	for (uint32_t round = 0; round < rounds_count(results); round++) {
+	for (uint32_t round = 0; round < results_rounds(results); round++) {
 		const struct result *result = find_result(results, job, engine, round);
 
 		if (result && metric_value(result, metric, &value))
@@ -134,7 +123,7 @@ void pair_ratio(const struct results *results, const struct job *job, const char
 {
 	double x, y;
 
-	for (uint32_t round = 0; round < rounds_count(results); round++) {
+	for (uint32_t round = 0; round < results_rounds(results); round++) {
 		const struct result *first = find_result(results, job, a, round);
 		const struct result *second = find_result(results, job, b, round);
 
@@ -154,7 +143,7 @@ static void collect_excess(const struct results *results, const struct job *job,
 {
 	double x, y;
 
-	for (uint32_t round = 0; round < rounds_count(results); round++) {
+	for (uint32_t round = 0; round < results_rounds(results); round++) {
 		const struct result *first = find_result(results, job, a, round);
 		const struct result *second = find_result(results, job, b, round);
 

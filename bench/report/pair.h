@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compare the engines of a pair. Each repetition ran them one after the other on the same image, so
- * the ratio is taken within each repetition, and the median of those ratios is what counts: the
- * machine may be faster or slower from one repetition to the next without moving it.
+ * Compare the engines of a pair. Each repetition runs them one after the other on the same image.
+ * The ratio is taken within each repetition, and the result is the median of those ratios: a
+ * machine that is slower in one repetition does not move it.
  */
 #ifndef BENCH_PAIR_H
 #define BENCH_PAIR_H
@@ -18,7 +18,7 @@ struct verdict {
 	struct claim claim;     /* What was claimed. */
 	struct spread measured; /* Of each repetition. */
 	bool measurable;        /* There were results for it. */
-	bool kept;              /* The median keeps it. */
+	bool kept;              /* The median is within its bound. */
 };
 
 /* Judge CLAIM by the results of JOB. */

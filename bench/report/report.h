@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Write results down: all from struct results. */
+/* Write reports, all from struct results. */
 #ifndef BENCH_REPORT_H
 #define BENCH_REPORT_H
 
@@ -10,7 +10,7 @@
 /* Version that the reports carry, in the form in which fio writes its own. */
 #define REPORT_VERSION "varve-bench-" VARVE_VERSION
 
-/* Write RESULTS for a person, in fio's terse form. */
+/* Write RESULTS as text, in fio's terse form. */
 void report_human(FILE *file, const struct results *results);
 
 /*

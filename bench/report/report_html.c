@@ -24,7 +24,7 @@
 #define LEGEND_LINE 17
 #define TICKS 5
 #define TIME_POINTS_MAX 120
-/* Rates that lie further apart than this are drawn on a logarithmic axis. */
+/* Rates that differ by more than this factor are drawn on a logarithmic axis. */
 #define LOG_FACTOR 30
 
 static const char *const colors[] = { "#1f5fa8", "#d1495b", "#2e8b57", "#e08e1b",
@@ -50,7 +50,7 @@ struct axes {
 	double y_min;     /* Value at the bottom. */
 };
 
-/* Write TEXT with what HTML would take for markup escaped. */
+/* Write TEXT with the characters of HTML's markup escaped. */
 static void escape(FILE *file, const char *text)
 {
 	for (; *text; text++) {
@@ -67,7 +67,7 @@ static void escape(FILE *file, const char *text)
 	}
 }
 
-/* Is ENTRY of ENGINE? */
+/* Return whether ENTRY is of ENGINE. */
 static bool is_of(const struct entry *entry, const char *engine)
 {
 	return !strcmp(result_engine(entry->first), engine);
@@ -134,20 +134,16 @@ static double x_at(const struct axes *axes, double x)
 	return LEFT + (WIDTH - LEFT - RIGHT) * (axes->x_max > 0 ? x / axes->x_max : 0);
 }
 
-/* Return how far up value Y lies, 0..1. */
-static double y_share(const struct axes *axes, double y)
-{
-	if (!axes->logarithmic)
-		return axes->y_max > axes->y_min ? (y - axes->y_min) / (axes->y_max - axes->y_min)
-						 : 0;
-	y = fmax(y, axes->y_min);
-	return log(y / axes->y_min) / log(axes->y_max / axes->y_min);
-}
-
 /* Return the position of value Y. */
 static double y_at(const struct axes *axes, double y)
 {
-	return axes->height - BOTTOM - (axes->height - TOP - BOTTOM) * y_share(axes, y);
+	double share = 0;
+
+	if (axes->logarithmic)
+		share = log(fmax(y, axes->y_min) / axes->y_min) / log(axes->y_max / axes->y_min);
+	else if (axes->y_max > axes->y_min)
+		share = (y - axes->y_min) / (axes->y_max - axes->y_min);
+	return axes->height - BOTTOM - (axes->height - TOP - BOTTOM) * share;
 }
 
 /* Choose the y axis for values from LOW (above 0) to HIGH; LOGARITHMIC: it must be. */
@@ -402,7 +398,7 @@ static void chart_depth(FILE *file, const char *what, const struct entry *entrie
 	fprintf(file, "</svg>\n");
 }
 
-/* Order entries by what they do, as it was in the report otherwise. */
+/* Order entries by workload, those of one workload as the results are. */
 static int by_workload(const void *a, const void *b)
 {
 	const struct result *x = ((const struct entry *)a)->first,
@@ -413,7 +409,7 @@ static int by_workload(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Draw the charts of all entries, those that do the same together: their rates can be compared. */
+/* Draw the charts of all entries; those of one workload share a chart. */
 static void charts(FILE *file, struct entry *entries, size_t count)
 {
 	size_t begin = 0, end;

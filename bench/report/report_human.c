@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The report for people, in the terse form that users of fio read at a glance. */
+/* The report as text, in fio's terse form. */
 #include <math.h>
 #include <string.h>
 
@@ -48,7 +48,7 @@ static void percentile_lines(FILE *file, const struct percentiles *list,
 	}
 }
 
-/* Write what is known of one kind. */
+/* Write the lines of one kind. */
 static void kind_lines(FILE *file, const struct result *result, enum bench_kind kind)
 {
 	const struct kind_stats *stats = result->stats.kinds[kind];
@@ -154,8 +154,6 @@ static void engine_lines(FILE *file, const struct result *result)
 /* Write one result. */
 static void result_lines(FILE *file, const struct results *results, const struct result *result)
 {
-	static const char *const depths[] = { "1", "2", "4", "8", "16", "32", ">=64" };
-	static const char *const bursts[] = { "0", "4", "8", "16", "32", "64", ">=64" };
 	struct histogram lat = { 0 };
 	char when[64] = "";
 	struct tm tm;
@@ -183,9 +181,9 @@ static void result_lines(FILE *file, const struct results *results, const struct
 		result->usr_cpu, result->sys_cpu, (unsigned long long)result->context_switches,
 		(unsigned long long)result->major_faults, (unsigned long long)result->minor_faults,
 		(unsigned long long)result->rss_kib);
-	level_line(file, "  IO depths    : ", result->stats.depth_level, depths);
-	level_line(file, "     submit    : ", result->stats.submit_level, bursts);
-	level_line(file, "     complete  : ", result->stats.complete_level, bursts);
+	level_line(file, "  IO depths    : ", result->stats.depth_level, stats_depth_names);
+	level_line(file, "     submit    : ", result->stats.submit_level, stats_burst_names);
+	level_line(file, "     complete  : ", result->stats.complete_level, stats_burst_names);
 	engine_lines(file, result);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The report for programs, with the field names of fio, so that what reads fio's JSON reads this.
+ * The report as JSON, with fio's field names, so that programs that read fio's JSON read this.
  *
- * fio knows three directions. What makes or changes layers is reported as write, what removes them
- * as trim, the rest as read; `operations` has each kind by its own name, beside them. An "I/O" is a
+ * fio knows three directions. Kinds that make or change layers are reported as write, those that
+ * remove them as trim, the others as read; `operations` has each kind by its own name. An "I/O" is a
  * layer. Bytes are those of the files in the layer, which a snapshot handles without touching them.
  */
 #include <errno.h>
@@ -246,8 +246,6 @@ static void put_extras(json_t *object, const struct result *result)
 /* Describe RESULT. NULL when memory ran out. */
 static json_t *result_object(const struct job_set *set, const struct result *result, bool bins)
 {
-	static const char *const depths[] = { "1", "2", "4", "8", "16", "32", ">=64" };
-	static const char *const bursts[] = { "0", "4", "8", "16", "32", "64", ">=64" };
 	json_t *object = json_object();
 
 	json_object_set_new(object, "jobname", json_string(result->options.name));
@@ -267,11 +265,11 @@ static json_t *result_object(const struct job_set *set, const struct result *res
 	put(object, "majf", result->major_faults);
 	put(object, "minf", result->minor_faults);
 	json_object_set_new(object, "iodepth_level",
-			    level_object(result->stats.depth_level, depths));
+			    level_object(result->stats.depth_level, stats_depth_names));
 	json_object_set_new(object, "iodepth_submit",
-			    level_object(result->stats.submit_level, bursts));
+			    level_object(result->stats.submit_level, stats_burst_names));
 	json_object_set_new(object, "iodepth_complete",
-			    level_object(result->stats.complete_level, bursts));
+			    level_object(result->stats.complete_level, stats_burst_names));
 	put_distribution(object, result);
 	put(object, "latency_depth", result->options.iodepth);
 	put(object, "latency_target", 0);

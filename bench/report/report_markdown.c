@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The page of results: what is promised, what was measured, on what. */
+/* The page of results: the claims, the measured figures, and the machine. */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #include "report/pair.h"
 #include "report/report.h"
 
-/* Write the versions of what the jobs are compared with. */
+/* Write the versions of the programs that the jobs are compared with. */
 static void peer_lines(FILE *file)
 {
 	static const char *const names[] = { "du", "tar", "bfs", "fdfind", "gdu", "btrfs" };
@@ -42,13 +42,9 @@ static void peer_lines(FILE *file)
 /* Write the heading of the section of MACHINE, and how it was measured. */
 static void machine_lines(FILE *file, const struct machine *machine, const struct results *results)
 {
-	uint32_t rounds = 0;
 	char date[32] = "";
 	struct tm tm;
 
-	for (size_t i = 0; i < results->count; i++)
-		if (results->items[i].round >= rounds)
-			rounds = results->items[i].round + 1;
 	if (gmtime_r(&results->when, &tm))
 		strftime(date, sizeof(date), "%Y-%m-%d", &tm);
 	fprintf(file, "## %s\n\n- processor: %s, %ld cores; memory: %.0f GiB\n", machine->name,
@@ -57,7 +53,7 @@ static void machine_lines(FILE *file, const struct machine *machine, const struc
 	peer_lines(file);
 	fprintf(file,
 		"- btrfs in an image file on a loop device, 16 KiB nodes; measured %s, each job up to %u times\n\n",
-		date, rounds);
+		date, results_rounds(results));
 }
 
 /* Write VALUE of METRIC in its unit. Returns BUFFER (FORMAT_SIZE bytes). */
@@ -82,19 +78,7 @@ static const char *format_metric(const char *metric, double value, char *buffer)
 	return buffer;
 }
 
-/* Write what was measured for VERDICT. */
-static void measured_cell(FILE *file, const struct verdict *verdict)
-{
-	const struct spread *measured = &verdict->measured;
-	const char *metric = verdict->claim.metric;
-	char a[FORMAT_SIZE], b[FORMAT_SIZE], c[FORMAT_SIZE];
-
-	fprintf(file, "%s (%s to %s)", format_metric(metric, spread_median(measured), a),
-		format_metric(metric, spread_min(measured), b),
-		format_metric(metric, spread_max(measured), c));
-}
-
-/* Has JOB been run, or tried at least, or is it known why it has not? */
+/* Return whether JOB has results or failures, or the run was unfinished. */
 static bool has_run(const struct results *results, const struct job *job)
 {
 	for (size_t i = 0; i < results->count; i++)
@@ -106,7 +90,7 @@ static bool has_run(const struct results *results, const struct job *job)
 	return results->unfinished;
 }
 
-/* Write what the reason was that CLAIM of JOB could not be judged. */
+/* Write why CLAIM of JOB could not be judged. */
 static void reason_cell(FILE *file, const struct results *results, const struct job *job,
 			const struct claim *claim)
 {
@@ -140,7 +124,8 @@ static void reason_cell(FILE *file, const struct results *results, const struct 
 static void claim_rows(FILE *file, const struct results *results, const struct job *job)
 {
 	const char *text = job->options.claim;
-	char bound[FORMAT_SIZE];
+	char bound[FORMAT_SIZE], median[FORMAT_SIZE], min[FORMAT_SIZE], max[FORMAT_SIZE];
+	const struct spread *measured;
 	struct verdict verdict;
 	struct claim claim;
 
@@ -159,8 +144,12 @@ static void claim_rows(FILE *file, const struct results *results, const struct j
 		if (claim.extra_ns > 0)
 			fprintf(file, " + %g us", claim.extra_ns / 1e3);
 		fprintf(file, " | ");
+		measured = &verdict.measured;
 		if (verdict.measurable)
-			measured_cell(file, &verdict);
+			fprintf(file, "%s (%s to %s)",
+				format_metric(claim.metric, spread_median(measured), median),
+				format_metric(claim.metric, spread_min(measured), min),
+				format_metric(claim.metric, spread_max(measured), max));
 		else
 			reason_cell(file, results, job, &claim);
 		fprintf(file, " | %s |\n",

@@ -92,8 +92,18 @@ const char *result_engine(const struct result *result)
 {
 	const char *name = result->options.ioengine;
 
-	/* What is loaded from a path has a better name than the path. */
+	/* A loaded engine is known by its own name, not by its path. */
 	return strncmp(name, "external:", 9) ? name : result->engine->name;
+}
+
+uint32_t results_rounds(const struct results *results)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < results->count; i++)
+		if (results->items[i].round >= count)
+			count = results->items[i].round + 1;
+	return count;
 }
 
 void results_destroy(struct results *results)

@@ -12,7 +12,7 @@
 struct result {
 	/* The section. */
 	const struct job *job;
-	/* As they applied. */
+	/* Its options, as they applied. */
 	struct options options;
 	/* The engine that did the work. */
 	const struct bench_engine *engine;
@@ -46,7 +46,7 @@ struct result {
 	bool has_backlog;
 	/* Removed layers that awaited the cleaner at the end. */
 	uint64_t backlog;
-	/* It was waited for until there were none. */
+	/* The cleaner has dropped all of them. */
 	bool drained;
 	/* Time until then. */
 	uint64_t drain_ns;
@@ -54,20 +54,20 @@ struct result {
 	bool interrupted;
 };
 
-/* What could not be run at all. */
+/* A job that could not be run on an engine. */
 struct failure {
 	const struct job *job; /* The section. */
 	const char *engine;    /* On which engine, as pair= has it. */
 	char *reason;          /* Why. */
 };
 
-/* All of them. */
+/* All results of a run. */
 struct results {
 	/* In the order they ended. */
 	struct result *items;
 	/* How many. */
 	size_t count;
-	/* In the order they came. */
+	/* Failures, in the order they came. */
 	struct failure *failures;
 	/* How many. */
 	size_t failures_count;
@@ -77,12 +77,12 @@ struct results {
 	const char *unfinished;
 };
 
-/* How many kinds a report's three directions are. */
+/* The directions of fio's reports. */
 enum direction { DIRECTION_READ, DIRECTION_WRITE, DIRECTION_TRIM, DIRECTIONS };
 
 /*
- * Return the direction that stands for KIND where fio's tools know only three: what makes or
- * changes writes, what removes trims, the rest reads.
+ * Return the direction that stands for KIND in fio's reports: a kind that makes or changes writes,
+ * one that removes trims, the others read.
  */
 enum direction result_direction(enum bench_kind kind);
 
@@ -112,7 +112,10 @@ const char *results_failure(const struct results *results, const struct job *job
 /* Return the name of RESULT's engine, with its label when it has one. */
 const char *result_engine(const struct result *result);
 
-/* Free them. */
+/* Return how many repetitions of a job there are at most. */
+uint32_t results_rounds(const struct results *results);
+
+/* Free what RESULTS holds. */
 void results_destroy(struct results *results);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sum up a handful of repeated measurements: their median, and how far they lie apart. */
+/* Repeated measurements: their median, and how far they lie apart. */
 #ifndef BENCH_SPREAD_H
 #define BENCH_SPREAD_H
 
@@ -15,7 +15,7 @@ struct spread {
 	size_t count;
 };
 
-/* Take one more. */
+/* Add VALUE. */
 void spread_add(struct spread *spread, double value);
 
 /* Return the median, 0 of none. */
