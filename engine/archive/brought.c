@@ -5,6 +5,7 @@
 #include "engine/dir/opath.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/sysmacros.h>
 
 /* The device of STAT, one for each subvolume. */
@@ -68,16 +69,12 @@ bool brought_made(const struct brought *brought, const struct statx *stat)
 }
 
 /*
- * What stands for NAME in a directory of DEVICE: FNV-1a. An archive whose names collide keeps what
- * it could keep by a link.
+ * The number that stands for NAME in a directory of DEVICE. An archive whose names collide keeps an
+ * older file, which it could keep by a link as well.
  */
 static uint64_t brought_hash(uint64_t device, const char *name)
 {
-	uint64_t hash = 0xcbf29ce484222325ull ^ device;
-
-	for (; *name; name++)
-		hash = (hash ^ (unsigned char)*name) * 0x100000001b3ull;
-	return hash;
+	return hash_bytes(HASH_BEGIN ^ device, name, strlen(name));
 }
 
 bool brought_has(const struct brought *brought, const struct statx *dir, const char *name,
@@ -156,7 +153,7 @@ int brought_lead(struct brought *brought, int dir_fd)
 
 		if (r)
 			return r;
-		/* What was made or kept here was made in a directory that leads there already. */
+		/* The directory above one that was made here leads to it already. */
 		if ((stat.stx_ino == brought->root_inode &&
 		     brought_device(&stat) == brought->root_device) ||
 		    !brought_old(brought, &stat))
@@ -166,8 +163,7 @@ int brought_lead(struct brought *brought, int dir_fd)
 		if (!added)
 			return 0;
 		/*
-		 * A user of the layer may have moved it, and at worst gets less removed than should
-		 * be.
+		 * A user of the layer may have moved it; at worst too little is removed then.
 		 */
 		fd = RET_NERRNO(openat(dir_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
 		if (fd < 0)

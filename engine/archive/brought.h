@@ -52,21 +52,20 @@ int brought_look(int fd, struct statx *ret_stat);
 /* Prepare BROUGHT, of zeros, for the layer whose root is ROOT_FD: 0 or -errno. */
 int brought_init(struct brought *brought, struct fault *fault, int root_fd);
 
-/* Something may be made in the directory DIR_FD from here on: 0 or -errno. */
+/* Note that entries may be made in the directory DIR_FD from here on: 0 or -errno. */
 int brought_place(struct brought *brought, int dir_fd);
 
 /*
- * The archive has an entry in the directory DIR_FD: keep the directory and those above it. 0 or
- * -errno.
+ * Keep the directory DIR_FD, in which the archive has an entry, and those above it. 0 or -errno.
  */
 int brought_lead(struct brought *brought, int dir_fd);
 
-/* The archive has an entry for the directory with STAT. 0 or -ENOMEM. */
+/* Keep the directory with STAT, for which the archive has an entry. 0 or -ENOMEM. */
 int brought_keep(struct brought *brought, const struct statx *stat);
 
 /*
- * The archive gave the file with STAT the name NAME in the directory DIR_FD. 0, -ENOMEM, -ENOBUFS:
- * too many, or -errno.
+ * Note that the archive gave the file with STAT the name NAME in the directory DIR_FD. 0, -ENOMEM,
+ * -ENOBUFS: too many, or -errno.
  */
 int brought_name(struct brought *brought, const struct statx *stat, int dir_fd, const char *name);
 
@@ -80,7 +79,7 @@ bool brought_has(const struct brought *brought, const struct statx *dir, const c
  */
 int brought_kind(const struct brought *brought, const struct statx *stat);
 
-/* The directory with STAT was emptied of everything older. 0 or -ENOMEM. */
+/* Note that the directory with STAT was emptied of everything older. 0 or -ENOMEM. */
 int brought_empty(struct brought *brought, const struct statx *stat);
 
 /* Was the directory emptied, or is it new? */

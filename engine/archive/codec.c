@@ -8,7 +8,7 @@
 #define HEADER_CHECKSUM 148
 #define HEADER_CHECKSUM_BYTES 8
 
-/* Data that are known so as to be refused. */
+/* A format that is recognised only to be refused. */
 #define CODEC_OTHER(NAME)                                                                \
 	{                                                                                \
 		.name = NAME,                                                            \
@@ -38,8 +38,8 @@ static const struct signature signatures[] = {
 	{ &codec_zstd, 4, "\x50\x2a\x4d\x18", "\x0f" },
 	{ &codec_xz, 6, "\xfd\x37zXZ\0", "" },
 	/*
-	 * A first block, or the end of a stream that has none; the digit between tells of the size
-	 * of blocks.
+	 * A first block, or the end of a stream that has none; the digit between is the size of
+	 * blocks.
 	 */
 	{ &codec_bzip2, 10, "BZh0\x31\x41\x59\x26\x53\x59", "\0\0\0\x0f" },
 	{ &codec_bzip2, 10, "BZh0\x17\x72\x45\x38\x50\x90", "\0\0\0\x0f" },

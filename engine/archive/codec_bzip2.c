@@ -85,7 +85,7 @@ static void bzip2_end(struct decoder *decoder)
 {
 	struct bzip2 *bzip2 = decoder->state;
 
-	/* Of a stream that has no state it only says so. */
+	/* For a stream without state it only returns an error. */
 	bzip2->lib.BZ2_bzDecompressEnd(&bzip2->stream);
 	free(bzip2);
 }

@@ -26,10 +26,10 @@ static void xz_free(void *fault, void *memory)
 	free(memory);
 }
 
-/* Prepare for a member; what has memory for one takes that. */
+/* Prepare for a member; a decoder that has memory of an earlier one uses that. */
 static int xz_init(struct xz *xz)
 {
-	/* A check that this liblzma does not know is an error: else damage would not be found. */
+	/* An unknown kind of check is an error: otherwise damage would not be found. */
 	lzma_ret r = xz->lib.lzma_stream_decoder(&xz->stream, XZ_MEMORY_BYTES_MAX,
 						 LZMA_TELL_UNSUPPORTED_CHECK);
 

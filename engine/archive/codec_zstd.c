@@ -81,7 +81,7 @@ static void zstd_end(struct decoder *decoder)
 {
 	struct zstd *zstd = decoder->state;
 
-	/* NULL where it was not loaded, either. */
+	/* NULL also where the library was not loaded. */
 	if (zstd->context)
 		zstd->lib.ZSTD_freeDCtx(zstd->context);
 	free(zstd);

@@ -36,7 +36,7 @@ static void compress_block(const struct compress *compress, struct encoder *enco
 	block->out_size = (size_t)MAX(size, 0);
 }
 
-/* What a thread of the stage does. */
+/* Compress blocks until there will be no more. */
 static void *compress_run(void *data)
 {
 	struct compress *compress = data;
@@ -91,8 +91,8 @@ static int compress_put(struct compress *compress, const void *bytes, size_t siz
 }
 
 /*
- * Write blocks that are done, in order, until at most LEFT are on their way: wait for those, and
- * take along what is done beyond that. 0 or -errno.
+ * Write blocks in order: wait until at most LEFT are not written, and write further ones that are
+ * done. 0 or -errno.
  */
 static int compress_drain(struct compress *compress, size_t left)
 {
@@ -186,7 +186,7 @@ int compress_finish(struct compress *compress)
 	block = compress_fill(compress);
 	if (!block)
 		return -ENOMEM;
-	/* What is empty is a member, too. */
+	/* An empty archive is a member, too. */
 	if (block->in_size || !compress->next)
 		r = compress_hand_over(compress, block);
 	return r ? r : compress_drain(compress, 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The stream of an archive on its way out, compressed by threads of the library where that is
+ * The stream of an archive that is written, compressed by threads of the library where that is
  * asked for:
  *
  *	the thread that packs -> blocks -> threads that compress -> the thread that packs -> stream
@@ -31,25 +31,25 @@ struct compress {
 	unsigned threads_max;
 
 	/* ---- of the thread that packs ---- */
-	/* What it compresses by where there is no thread. */
+	/* Its own compressor, for the case that no thread can be started. */
 	struct encoder own;
 	bool begun, spread;
 	pthread_t threads[COMPRESS_THREADS_MAX];
 	unsigned threads_count;
-	/* Blocks that there may be, all done ones not yet written included. */
+	/* The most blocks at once, including those that are done and not yet written. */
 	size_t count;
 	/* The next block to be written to the stream. */
 	size_t written;
 
 	/* ---- guarded by lock, once there are threads ---- */
 	pthread_mutex_t lock;
-	/* There is a block to compress, or will be none; one is done. */
+	/* Signalled when there is a block to compress, or will be none; when one is done. */
 	pthread_cond_t work, done;
 	struct compress_block {
 		uint8_t *in, *out;
 		size_t in_size, out_size, out_room;
 		bool done;
-		/* Of its compression. */
+		/* The result of its compression. */
 		int error;
 	} blocks[COMPRESS_THREADS_MAX + 2];
 	/* The next one to be filled, and to be compressed. */
@@ -63,10 +63,10 @@ int compress_begin(struct compress *compress);
 /* Write SIZE BYTES of the plain archive: 0, or -errno as stream_write(), or -ENOMEM. */
 int compress_write(struct compress *compress, const void *bytes, size_t size);
 
-/* All is written: let the stream have the rest. As compress_write(). */
+/* Write the rest to the stream; nothing is added after this. As compress_write(). */
 int compress_finish(struct compress *compress);
 
-/* End the threads; free all. Also where none was begun. */
+/* End the threads and free everything; harmless where nothing was begun. */
 void compress_end(struct compress *compress);
 
 #endif

@@ -61,7 +61,7 @@ static void digest_hash(struct digest *digest, struct digest_piece *piece)
 	piece->size = 0;
 }
 
-/* What the thread of the stage does. */
+/* Hash pieces until there will be no more. */
 static void *digest_run(void *data)
 {
 	struct digest *digest = data;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The sha-256 of a stream, taken beside what else is done with it: bytes are copied into pieces,
- * and a thread of the stage hashes those; or, on request, they are hashed where they are added.
+ * The sha-256 of a stream, taken while the stream is read or written: bytes are copied into pieces,
+ * which a thread of its own hashes; or, on request, they are hashed where they are added.
  *
  *	the thread that reads or writes -> up to DIGEST_PIECES pieces -> the thread that hashes
  *
@@ -22,7 +22,7 @@
 #include <pthread.h>
 #include <stdint.h>
 
-/* What a failure of digest_begin() with -ENOTSUP says. */
+/* The detail of a failure of digest_begin() with -ENOTSUP. */
 #define DIGEST_MISSING "digests take libcrypto.so.3 (in Debian: libssl3)"
 
 struct digest {
@@ -45,13 +45,13 @@ struct digest {
 
 	/* ---- guarded by lock, once there are two threads ---- */
 	pthread_mutex_t lock;
-	/* There is a piece, or will be none; there is room. */
+	/* Signalled when there is a piece, or will be none; when there is room. */
 	pthread_cond_t ready, room;
 	struct digest_piece {
 		uint8_t *bytes;
 		size_t size;
 	} pieces[DIGEST_PIECES];
-	/* The next one to be filled, and to be hashed. */
+	/* The next piece to be filled, and the next to be hashed. */
 	size_t next, at;
 	/* No more pieces will come. */
 	bool over;
@@ -64,12 +64,12 @@ int digest_begin(struct digest *digest, struct fault *fault);
 int digest_add(struct digest *digest, const void *bytes, size_t size);
 
 /*
- * All is added: write the digest as "sha256:" and hexadecimal digits to TEXT, of
+ * Write the digest of all that was added, "sha256:" and hexadecimal digits, to TEXT, of
  * VARVE_DIGEST_SIZE bytes. Only after a digest_begin() that did not fail.
  */
 void digest_finish(struct digest *digest, char *text);
 
-/* End the thread; free all. Also where none was begun. */
+/* End the thread and free everything; harmless where nothing was begun. */
 void digest_end(struct digest *digest);
 
 /* The digests of an archive: of the stream as it is given or written, and of the plain archive. */
@@ -84,7 +84,7 @@ struct digests {
 /* Begin to take both, if they are wanted. As digest_begin(). */
 int digests_begin(struct digests *digests, struct fault *fault);
 
-/* All is added; SAME: the stream is plain, and nothing was added to `plain`. */
+/* Set the result; SAME: the stream is plain, and nothing was added to `plain`. */
 void digests_finish(struct digests *digests, bool same);
 
 /* The result, or NULL. */

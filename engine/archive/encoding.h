@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How archives are compressed on their way out: gzip and zstd, by the library of each, which is
+ * How archives that are written are compressed: gzip and zstd, by the library of each, which is
  * loaded when it is first needed. A block becomes a member, or a frame, of its own.
  */
 #ifndef VARVE_ARCHIVE_ENCODING_H
@@ -19,7 +19,7 @@ struct encoder {
 };
 
 struct encoding {
-	/* Said where the library is missing. */
+	/* The detail of a failure because the library is missing. */
 	const char *missing;
 	int level_default;
 	/* Load the library and prepare: 0, -ENOTSUP (no library), -ENOMEM. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gzip, by zlib: the bytes do not depend on what else is installed. */
+/* gzip, by zlib alone, so that the bytes do not depend on which libraries are installed. */
 #include "engine/archive/encoding.h"
 #include "engine/base/library.h"
 #include "engine/base/limits.h"

@@ -31,13 +31,13 @@ static int feed_append(struct feed *feed, size_t length, const char *name)
 	return r;
 }
 
-/* Take the deepest level away. */
+/* Remove the deepest level. */
 static void feed_pop(struct feed *feed)
 {
 	listing_free(&feed->levels[--feed->levels_count].listing);
 }
 
-/* Go into "DIR/", which the path is. */
+/* Enter the directory of feed->path, "DIR/". */
 static int feed_enter(struct feed *feed)
 {
 	_cleanup_close_ int fd = -EBADF;
@@ -67,7 +67,7 @@ static int feed_enter(struct feed *feed)
 	return listing_read_paths(&level->listing, fd);
 }
 
-/* Take the next entry of the deepest level; 0 when it was not one to be handed out. */
+/* Take the next entry of the deepest level; 0 where that gives no entry of the archive. */
 static int feed_expand(struct feed *feed, struct feed_entry *ret_entry)
 {
 	struct feed_level *level = &feed->levels[feed->levels_count - 1];
@@ -91,7 +91,7 @@ static int feed_expand(struct feed *feed, struct feed_entry *ret_entry)
 					  level->own ? entry->inode : 0, entry->type };
 	if (!inside)
 		return 1;
-	/* So that a chain of directories holds one listing, not one for each. */
+	/* A chain of directories then holds one listing, not one for each. */
 	if (level->at == level->listing.count)
 		feed_pop(feed);
 	return feed_enter(feed);

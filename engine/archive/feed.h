@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Lists the entries of an archive in the order of their paths, from a list of changes where "DIR/"
- * stands for the whole content of DIR. Such a directory is listed when its turn comes, so memory is
- * that of the listings on the way down, whatever the size of the tree:
+ * stands for the whole content of DIR. Such a directory is listed when its turn comes, so only the
+ * listings on the way down are in memory, whatever the size of the tree:
  *
  *	changes   /a  /a-b  /a/  /c                 what comes of it   /a  /a-b  /a/x  /a/y  /c
  */

@@ -200,7 +200,7 @@
 /* The longest gap: at least one removal in this time. A thousand end in under two minutes. */
 #define PACE_WAIT_MAX_NS (100 * NS_PER_MS)
 
-/* How fast averages move, and how fast it is forgotten what a quiet store was like. */
+/* The parts by which averages, and the value of a quiet store, follow new values. */
 #define PACE_AVERAGE_PARTS 8
 #define PACE_FORGET_PARTS 256
 
@@ -211,13 +211,13 @@
 #define PACE_FREE_PART 10
 
 /*
- * How often, while removals wait in the background, it is asked how much is free and whether tasks
- * wait for the disk, and the cleaner is woken: dropped as they come, subvolumes hold up creates
- * less than all at once.
+ * While removals wait in the background: how often the free space and waits for the disk are
+ * checked, and the cleaner is woken. Subvolumes that are dropped as they come hold up creates less
+ * than all at once.
  */
 #define PACE_LOOK_NS (100 * NS_PER_MS)
 
-/* The kernel tells of tasks that wait for the disk once in its window of two seconds. */
+/* The kernel reports tasks that wait for the disk once in its window of two seconds. */
 #define PACE_PRESSED_NS (2000 * NS_PER_MS)
 
 /* Destroys run at one boundary between groups while creates wait, however short they are. */
@@ -284,8 +284,8 @@
 #define DELTA_EXTENTS_BATCH ((size_t)4096)
 
 /*
- * The most bytes of a file that an extent holds is 128 MiB; one that was preallocated may be twice
- * as long. So far before an offset the extent may begin that holds it.
+ * How far before an offset the extent may begin that holds it: an extent has at most 128 MiB of a
+ * file, a preallocated one twice as much.
  */
 #define DELTA_EXTENT_BYTES_MAX ((uint64_t)256 * 1024 * 1024)
 
@@ -423,17 +423,17 @@
 #define COPY_STEP_BYTES ((off_t)64 << 20)
 
 /*
- * What the decoder of a compressed archive may hold: a window of zstd (1 << 27 = 128 MiB, as its
- * command takes without --memory), a dictionary of xz (64 MiB, as xz -9 has) and what else its
- * decoder takes: the next larger dictionary has 96 MiB. Of gzip it is 100 KiB, of bzip2 4 MiB.
+ * Memory of the decoder of a compressed archive: a window of zstd (1 << 27 = 128 MiB, as its
+ * command takes without --memory), a dictionary of xz (64 MiB, as xz -9 has) and the decoder's own
+ * memory; the next larger dictionary has 96 MiB. gzip takes 100 KiB, bzip2 4 MiB.
  */
 #define ZSTD_WINDOW_LOG_MAX 27
 #define XZ_DICTIONARY_BYTES_MAX (64 * 1024 * 1024)
 #define XZ_MEMORY_BYTES_MAX (XZ_DICTIONARY_BYTES_MAX + 8 * 1024 * 1024)
 
 /*
- * Files that are unpacked begin to be written to disk at once where they have so many bytes. For
- * small ones that takes longer than it saves (docs/measurements.md).
+ * Unpacked files of this size or more begin to be written to disk at once. For smaller ones that
+ * takes longer than it saves (docs/measurements.md).
  */
 #define WRITEBACK_FILE_BYTES_MIN (64 * 1024)
 
@@ -447,8 +447,8 @@
 #define COMPRESS_THREADS_MAX VARVE_COMPRESS_THREADS_MAX
 
 /*
- * What is compressed at once, and can be decompressed without the rest: larger blocks compress by a
- * few per cent better, and take longer to cancel (0.5 s at the highest level of zstd).
+ * Bytes of a block, which is compressed at once and can be decompressed without the rest: larger
+ * blocks compress a few per cent better, and take longer to cancel (0.5 s at zstd's highest level).
  */
 #define COMPRESS_BLOCK_BYTES ((size_t)1 << 20)
 
@@ -475,8 +475,8 @@
 #define BROUGHT_NAMES_MAX (4 * 1024 * 1024)
 
 /*
- * Of an archive, kept behind what is unpacked: more than the headers of an entry take that has few
- * attributes.
+ * Bytes of an archive that are kept behind the current entry: more than the headers of an entry
+ * with few attributes take.
  */
 #define PAX_BEFORE_BYTES 8192
 
@@ -490,7 +490,7 @@
 #define READDIR_BUFFER_BYTES (64 * 1024)
 
 /*
- * The shortest time between two callbacks of varve_progress_watch(): people can follow ten a
+ * The shortest time between two callbacks of varve_progress_watch(): a person can follow ten a
  * second.
  */
 #define PROGRESS_INTERVAL_NS (VARVE_PROGRESS_INTERVAL_MS * 1000000ull)
@@ -539,8 +539,8 @@
 #define WALK_BATCHES_MAX 8
 
 /*
- * How often a layer that is being shifted is looked through for inodes that the walk has missed, or
- * that are new.
+ * How often a layer that is being shifted is searched for inodes that the walk has missed, or that
+ * are new.
  */
 #define SHIFT_ROUNDS_MAX 8
 
@@ -626,7 +626,7 @@
 #define ARENA_GROWTH 4
 #define ARENA_HUGE_BYTES (2 * 1024 * 1024)
 
-/* How often a layer whose mode keeps its owner out is opened while others do the same. */
+/* How often to open a layer whose mode keeps its owner out, while other threads do the same. */
 #define LAYER_OPEN_TRIES 8
 
 /* Inode numbers between two files whose records one search finds: it takes as long as a call. */

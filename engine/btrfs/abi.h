@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * btrfs's user interface, with what Debian 12's kernel headers (6.1) do not have yet. Probed at run
- * time, all of it.
+ * btrfs's user interface, with the parts that Debian 12's kernel headers (6.1) lack. All of those
+ * are probed at run time.
  */
 #ifndef VARVE_BTRFS_ABI_H
 #define VARVE_BTRFS_ABI_H
@@ -28,14 +28,14 @@ struct abi_subvol_wait {
 #define ABI_SUBVOL_ROOT_INODE BTRFS_FIRST_FREE_OBJECTID
 
 /*
- * Of a node's bytes those that an attribute's name and value do not get: the header, an item's, and
- * what precedes a name.
+ * Bytes of a node that an attribute's name and value do not get: the header of the node, that of an
+ * item, and what precedes a name.
  */
 #define ABI_XATTR_REST (101 + 25 + 30)
 
 /*
- * That of the empty directory which a snapshot has where its source has a subvolume; rmdir() works
- * on it.
+ * The inode number of the empty directory that a snapshot has where its source has a subvolume;
+ * rmdir() works on it.
  */
 #define ABI_STAND_IN_INODE BTRFS_EMPTY_SUBVOL_DIR_OBJECTID
 

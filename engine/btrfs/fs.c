@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which call commits. START_SYNC leaves the commit to the transaction thread and waits until that
- * has begun it; when two processes ask at once the wake-up can be lost, and both sit until the 30 s
+ * has begun it; when two processes ask at once the wake-up can be lost, and both wait for the 30 s
  * timer (Linux 6.18, found by the tests with several processes). fsync of the directory commits on
  * our own thread: btrfs lets it fall back to a full commit whenever a subvolume was created,
  * renamed or destroyed in the directory (btrfs_record_new_subvolume, btrfs_record_snapshot_destroy,
@@ -18,7 +18,7 @@
  *
  * Which call wakes the cleaner. BTRFS_IOC_SYNC does. START_SYNC does, too, but see above. Waiting
  * with SUBVOL_SYNC_WAIT's FOR_ONE or FOR_QUEUED was tried and rejected: when the cleaner has gone
- * to sleep with work left they sit until the 30 s timer as well (32.7 s measured for 50 empty
+ * to sleep with work left they wait for the 30 s timer as well (32.7 s measured for 50 empty
  * subvolumes). So we ask for the count, and wake it again.
  */
 #include "engine/btrfs/fs.h"

@@ -69,8 +69,8 @@ static int loop_open_unseen(int number)
 }
 
 /*
- * Tell the image of loop device NUMBER, which cannot be opened, by its path, which /sys has: 1, 0
- * when it has none, or -EBUSY: it has one that is not known.
+ * Identify the image of loop device NUMBER, which cannot be opened, by the path that /sys has of
+ * it: 1, 0 when the device has no image, or -EBUSY: it has one that is not known.
  */
 static int loop_info_path(int number, struct loop_info64 *ret_info)
 {
@@ -141,7 +141,7 @@ int loop_find(const struct stat *stat, int except, struct loop_holder *ret)
 {
 	DIR *directory = opendir("/sys/block");
 	const struct dirent *entry;
-	int untold = -1, r = 0;
+	int unknown = -1, r = 0;
 
 	/* Without /sys, the devices that /dev has. */
 	if (!directory)
@@ -158,16 +158,16 @@ int loop_find(const struct stat *stat, int except, struct loop_holder *ret)
 		if (r > 0 && (holder.device != stat->st_dev || holder.inode != stat->st_ino))
 			r = holder.by_path ? -EBUSY : 0;
 		if (r == -EBUSY) {
-			untold = number;
+			unknown = number;
 			r = 0;
 		}
 		if (r > 0)
 			*ret = holder;
 	}
 	closedir(directory);
-	if (r || untold < 0)
+	if (r || unknown < 0)
 		return r;
-	*ret = (struct loop_holder){ .number = untold };
+	*ret = (struct loop_holder){ .number = unknown };
 	return -EBUSY;
 }
 

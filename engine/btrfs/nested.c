@@ -25,17 +25,12 @@
 
 int nested_add(struct nested *nested, uint64_t id, struct fault *fault)
 {
-	if (nested->count == nested->capacity) {
-		size_t capacity = nested->capacity ? nested->capacity * 2 : 64;
-		uint64_t *ids = fault_realloc(fault, nested->ids, capacity * sizeof(*ids));
+	int r = fault_reserve(fault, &nested->ids, nested->count, 1, &nested->capacity,
+			      sizeof(*nested->ids));
 
-		if (!ids)
-			return -ENOMEM;
-		nested->ids = ids;
-		nested->capacity = capacity;
-	}
-	nested->ids[nested->count++] = id;
-	return 0;
+	if (!r)
+		nested->ids[nested->count++] = id;
+	return r;
 }
 
 /* Append the subvolumes that lie directly in PARENT. */
@@ -137,8 +132,8 @@ static int nested_write(int fd, uint64_t root)
 }
 
 /*
- * Clear the flags of directory INODE of subvolume ROOT: 1, 0 when it has none, or -errno, and
- * NESTED says where.
+ * Clear the flags of directory INODE of subvolume ROOT: 1, 0 when it has none, or -errno; then
+ * NESTED has the directory as failed.
  */
 static int nested_chattr(struct nested *nested, int fd, uint64_t root, uint64_t inode)
 {
@@ -327,7 +322,10 @@ int nested_destroy_user(int fd, unsigned max, unsigned *ret_destroyed)
 		if (nested_moved(r) && tries++ < NESTED_MOVED_MAX)
 			r = 1;
 	}
-	/* The path is too long for the kernel, or is exchanged all the time: as if denied. */
+	/*
+	 * The path is too long for the kernel, or was exchanged at each try: as if access were
+	 * denied.
+	 */
 	return r == -ENAMETOOLONG || nested_moved(r) ? -EACCES : r;
 }
 

@@ -370,7 +370,7 @@ int qgroup_ensure_limit(const struct fs_handle *fs, uint64_t group, uint64_t byt
 {
 	int r = qgroup_limited(fs, group, bytes);
 
-	/* Where the limit cannot be seen, or there is no group, setting it tells. */
+	/* Where the limit cannot be read, or there is no group, setting it returns the error. */
 	if (r && r != -ENOENT && r != -EPERM)
 		return MIN(r, 0);
 	return qgroup_limit(fs, group, bytes);

@@ -23,7 +23,7 @@ static char *change_list_room(struct change_list *changes, size_t size)
 	if (!block || size > block->mapped - sizeof(*block) - block->used) {
 		size_t bytes = MAX(size + sizeof(*block), (size_t)CHANGES_BLOCK_BYTES);
 
-		/* Not the heap's, which keeps what is freed in its middle. */
+		/* Mapped, not from the heap, which keeps memory that is freed in its middle. */
 		block = fault_hit(changes->fault, FAULT_ALLOCATION)
 				? MAP_FAILED
 				: mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -142,7 +142,7 @@ static void change_list_sort_from(struct varve_change *list, size_t count, size_
 			else
 				at++;
 		}
-		/* Those in the middle are at their ends when that was a kind. */
+		/* The middle part is complete when its key is a kind: then the paths have ended. */
 		at = middle > UCHAR_MAX ? more - less : 0;
 		if (at >= less && at >= count - more) {
 			change_list_sort_from(list, less, depth, yield);
@@ -163,7 +163,7 @@ static void change_list_sort_from(struct varve_change *list, size_t count, size_
 	}
 }
 
-/* Give the first block back to the system. */
+/* Unmap the first block. */
 static void change_list_unmap(struct change_list *changes)
 {
 	struct change_list_block *block = changes->blocks;
@@ -172,7 +172,7 @@ static void change_list_unmap(struct change_list *changes)
 	munmap(block, block->mapped);
 }
 
-/* Move what was collected behind a list of it, as it comes. */
+/* Move the collected paths into one block, behind a list of them that is not sorted. */
 static int change_list_settle(struct change_list *changes, struct yield *yield)
 {
 	size_t bytes = (changes->count + 1) * sizeof(*changes->list), count = 0;

@@ -23,7 +23,7 @@ struct change_list {
 	struct varve_change *list;
 	/* The number of changes, and the bytes of their paths, NULs included. */
 	size_t count, size;
-	/* Some stand for the whole content of a directory. */
+	/* Some changes stand for the whole content of a directory. */
 	bool inside;
 	/* The collected changes; the first block has room left. */
 	struct change_list_block *blocks;
@@ -43,12 +43,12 @@ int change_list_add_inside(struct change_list *changes, const char *directory, c
 /* Add DIRECTORY ("" is none) and the directories that it is in as modified. */
 int change_list_add_ancestors(struct change_list *changes, const char *directory);
 
-/* Move all of FROM, not sorted, to TO, which is not either. */
+/* Move all of FROM to TO; neither is sorted. */
 void change_list_take(struct change_list *to, struct change_list *from);
 
 /*
- * Sort by path, bytewise, and leave one of those with the same path: added goes before modified.
- * Looks at YIELD. 0 or -ENOMEM.
+ * Sort by path, bytewise, and keep one of those with the same path, added rather than modified.
+ * Calls yield_look() for YIELD. 0 or -ENOMEM.
  */
 int change_list_sort(struct change_list *changes, struct yield *yield);
 

@@ -19,12 +19,6 @@
 /* The slice is over: the next one goes on with the current directory. */
 #define COMPARE_LATER 2
 
-/*
- * The inode number of the empty directory that stands in for a subvolume which a snapshot did not
- * take along.
- */
-#define COMPARE_STAND_IN 2
-
 /* A directory to be compared. */
 struct compare_dir {
 	/* Its inode number in both trees; 0: the numbers differ. */
@@ -67,19 +61,19 @@ enum compare_stage {
 
 /* What one thread keeps between slices, which may end in the middle of a directory or a file. */
 struct compare_worker {
-	/* In compare->workers, while no thread has it. */
+	/* In compare->workers, while no thread uses it. */
 	struct list link;
 	struct compare *compare;
 	/* When the slice is over. */
 	uint64_t until_ns;
 	/* Number of entries that were looked at. */
 	unsigned looked;
-	/* Belongs to the slice. */
+	/* The slice's. */
 	struct yield *yield;
 	/* The current directory; NULL: none. */
 	struct compare_dir *dir;
 	enum compare_stage stage;
-	/* It is open in both trees; negative where a tree does not have it. */
+	/* Its descriptors in both trees; negative where a tree does not have it. */
 	int fds[2];
 	/* Its ancestors are in the list of changes. */
 	bool listed;
@@ -209,7 +203,7 @@ static int compare_added(struct compare_worker *worker, const char *name, unsign
 /* Is STATX the empty directory that stands in for a subvolume? */
 static bool compare_hollow(const struct statx *statx)
 {
-	return S_ISDIR(statx->stx_mode) && statx->stx_ino == COMPARE_STAND_IN;
+	return S_ISDIR(statx->stx_mode) && statx->stx_ino == ABI_STAND_IN_INODE;
 }
 
 /* Are these times the same? One without nanoseconds is equal to each in its second. */
@@ -408,7 +402,7 @@ static int compare_pair(struct compare_worker *worker, const char *name)
 	 * compare.
 	 */
 	content_leave(&worker->content);
-	/* It vanished between two looks: that is a change. */
+	/* An entry that vanished between two looks has changed. */
 	if (opath_vanished(r) || r == -EINVAL)
 		r = 1;
 	if (r > 0)
@@ -475,18 +469,6 @@ static int compare_time_over(struct compare_worker *worker)
 	return ++worker->looked % WALK_PROBE || now_ns() < worker->until_ns ? 0 : COMPARE_LATER;
 }
 
-/* Compare the current entries of both trees, which have the same name, and read the next ones. */
-static int compare_met(struct compare_worker *worker)
-{
-	const struct dirent64 *old = worker->entries[0].entry, *new = worker->entries[1].entry;
-	uint64_t inode = compare_same(old->d_ino, old->d_type, new->d_ino, new->d_type);
-	int r = compare_both(worker, new->d_name, inode, new->d_type);
-
-	if (!r)
-		r = entries_next(&worker->entries[0]);
-	return r ? r : entries_next(&worker->entries[1]);
-}
-
 /*
  * Put the current entry of tree INDEX aside, or list it where the other tree lacks the directory;
  * read the next one.
@@ -500,13 +482,6 @@ static int compare_missed(struct compare_worker *worker, unsigned index)
 	return r ? r : entries_next(&worker->entries[index]);
 }
 
-/* Do the current entries have the same name at the same position? */
-static bool compare_beside(const struct entries *old, const struct entries *new)
-{
-	return old->entry && new->entry && old->position == new->position &&
-	       !strcmp(old->entry->d_name, new->entry->d_name);
-}
-
 /*
  * Read the current directory of both trees side by side, and compare entries of the same name at
  * the same position: in trees of common origin, all but what was added or removed. The rest is put
@@ -514,18 +489,26 @@ static bool compare_beside(const struct entries *old, const struct entries *new)
  */
 static int compare_abreast(struct compare_worker *worker)
 {
-	const struct entries *old = &worker->entries[0], *new = &worker->entries[1];
+	struct entries *old = &worker->entries[0], *new = &worker->entries[1];
 	int r = 0;
 
 	while (!r && (old->entry || new->entry)) {
+		const struct dirent64 *a = old->entry, *b = new->entry;
+		bool new_first = !a || (b && new->position < old->position);
+
 		r = compare_time_over(worker);
 		if (r)
 			return r;
-		if (compare_beside(old, new))
-			r = compare_met(worker);
-		else
-			r = compare_missed(worker, !old->entry || (new->entry &&new->position <
-								   old->position));
+		if (!a || !b || old->position != new->position || strcmp(a->d_name, b->d_name)) {
+			r = compare_missed(worker, new_first);
+			continue;
+		}
+		r = compare_both(worker, b->d_name,
+				 compare_same(a->d_ino, a->d_type, b->d_ino, b->d_type), b->d_type);
+		if (!r)
+			r = entries_next(old);
+		if (!r)
+			r = entries_next(new);
 	}
 	if (r)
 		return r;
@@ -612,16 +595,6 @@ static int compare_hinted(struct compare_worker *worker)
 	return 0;
 }
 
-/* Do hints name all that has to be looked at in the current directory? */
-static bool compare_by_hints(const struct compare_worker *worker)
-{
-	const struct delta *delta = worker->compare->delta;
-	const struct compare_dir *dir = worker->dir;
-
-	return dir->guided && dir->inode && !delta_changed(delta, dir->inode) &&
-	       !delta_unnamed(delta, dir->inode);
-}
-
 /*
  * Open the current directory in tree INDEX. 0, also where it vanished or a mount covers it, or
  * -errno.
@@ -653,13 +626,17 @@ static void compare_leave(struct compare_worker *worker)
 /* Open the current directory, and choose how to compare it. 0 or -errno. */
 static int compare_enter(struct compare_worker *worker)
 {
+	const struct delta *delta = worker->compare->delta;
+	const struct compare_dir *dir = worker->dir;
 	int r = compare_open(worker, 0);
 
 	worker->listed = false;
 	worker->content.call = "statx";
 	if (!r)
 		r = compare_open(worker, 1);
-	if (!r && compare_by_hints(worker)) {
+	/* Hints name all that may differ in a directory that is not changed itself. */
+	if (!r && dir->guided && dir->inode && !delta_changed(delta, dir->inode) &&
+	    !delta_unnamed(delta, dir->inode)) {
 		worker->stage = COMPARE_HINTED;
 		return compare_hints(worker);
 	}

@@ -21,7 +21,7 @@
 /* The extents of a file, some at a time. */
 struct content_map {
 	int fd;
-	/* The extent at hand, of those below; they are the last ones of the file. */
+	/* The index of the current extent; whether these are the last ones of the file. */
 	unsigned next;
 	bool last;
 	struct fiemap head;
@@ -32,7 +32,7 @@ static_assert(offsetof(struct content_map, extents) ==
 		      offsetof(struct content_map, head) + sizeof(struct fiemap),
 	      "the kernel writes the extents behind the head");
 
-/* What a file has from some offset on. */
+/* What a file contains from some offset on. */
 struct content_piece {
 	/* Where it ends. */
 	uint64_t end;
@@ -105,7 +105,7 @@ static int content_go_on(struct content *content, uint64_t at)
 	return now_ns() < content->until_ns ? 1 : CONTENT_LATER;
 }
 
-/* Compare the bytes of the files at hand up to END: 1 the same, 0, CONTENT_LATER, or -errno. */
+/* Compare the bytes of the current files up to END: 1 the same, 0, CONTENT_LATER, or -errno. */
 static int content_read(struct content *content, uint64_t end)
 {
 	int r = 1;
@@ -135,7 +135,7 @@ static int content_read(struct content *content, uint64_t end)
 }
 
 /*
- * Compare the files at hand, of SIZE bytes, piece by piece: 1 the same, 0, CONTENT_LATER, or
+ * Compare the current files, of SIZE bytes, piece by piece: 1 the same, 0, CONTENT_LATER, or
  * -errno.
  */
 static int content_pieces(struct content *content, uint64_t size)
@@ -209,7 +209,7 @@ int content_same(struct content *content, const int dir_fds[2], const char *name
 	if (r > 0)
 		r = size < CONTENT_MAP_MIN ? content_read(content, size)
 					   : content_pieces(content, size);
-	/* The end has come with the time. */
+	/* The comparison reached the end as the time was over. */
 	if (r == CONTENT_LATER && content->at >= size)
 		r = 1;
 	if (r != CONTENT_LATER)

@@ -6,7 +6,7 @@
  *	both have there                     the same?
  *	a hole, or space not yet written    yes: zeros
  *	the same address on disk            yes; but of a compressed extent no map tells which part of it the file has
- *	anything else                       the bytes tell
+ *	anything else                       the bytes are compared
  *
  * So a copy in a snapshot that was only touched costs a map of extents, and a sparse file costs its
  * data alone. Files of any size are compared in parts; a comparison that paused continues where it

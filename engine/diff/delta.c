@@ -14,7 +14,7 @@
 /* Flag of a directory: an entry in it has no hint, so all of it has to be compared. */
 #define DELTA_UNNAMED (UINT64_C(1) << 34)
 
-/* Inodes whose numbers lie so close to each other are looked at by one search. */
+/* The largest gap between the numbers of inodes that one search looks at. */
 #define DELTA_GAP 16
 
 /* One of the two trees. */

@@ -9,7 +9,7 @@
  * inode without a changed item is the same in both, and keeps its number.
  *
  *	inodes       those that were changed in one of the two, and not only read
- *	directories  those that were not, but have something on the way to one that was: its name is a hint
+ *	directories  unchanged ones on the way to a changed inode: the next name on that way is a hint
  *
  * So a comparison from the roots on looks only at hinted names in unchanged directories, and at the
  * entries of changed ones. Hints have a bound: beyond it a directory is listed. Needs
@@ -49,7 +49,7 @@ struct delta {
 	/* Names of hints, each ended by NUL. */
 	char *names;
 	size_t names_size, names_capacity;
-	/* Up to when both trees were the same. */
+	/* The moment until which both trees were the same. */
 	struct ancestor_common common;
 	struct fault *fault;
 	/* Ends the collection early with -ECANCELED. */

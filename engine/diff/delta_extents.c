@@ -59,7 +59,7 @@ static int delta_extents_read_inlined(struct delta_extents *extents, struct faul
 	return r;
 }
 
-/* Add what FIEMAP says of one extent of the file FD. 0 or -errno. */
+/* Add one extent of the file FD as FIEMAP reports it. 0 or -errno. */
 static int delta_extents_mapped(struct delta_extents *extents, struct fault *fault, int fd,
 				const struct fiemap_extent *mapped)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The extents of a file, and which of them another file does not have at the same place. Both ways
- * to measure a delta use this, one with what the trees say, one with FIEMAP; so their numbers are
- * the same.
+ * The extents of a file, and which of them another file does not have at the same place. Both
+ * methods of measuring a delta use this, one with the items of the trees, one with FIEMAP; so their
+ * numbers are the same.
  *
  *	plain      the same where the address on disk is
- *	encoded    compressed: no map tells which part of the extent is used; the same where the extent is
+ *	encoded    compressed: no map shows which part of the extent is used; the same where the extent is
  *	inlined    has no address: the same where the bytes are, but for zeros at the end. Where one is
  *	           compressed, a search knows that only if both are, and to the same bytes
  *	unplaced   not on disk yet: never the same

@@ -11,7 +11,7 @@
 #include <endian.h>
 #include <string.h>
 
-/* What to do with the extents of the inode at hand. */
+/* What to do with the extents of the current inode. */
 enum delta_file {
 	/* nothing: it is new, or not changed, or no file */
 	DELTA_FILE_PASSED,
@@ -23,20 +23,20 @@ enum delta_file {
 struct delta_sweep {
 	struct delta_search *search;
 	uint64_t tree;
-	/* What was made or written in a later transaction is new. */
+	/* Inodes and extents of later transactions are new. */
 	uint64_t generation;
 	uint32_t sector;
 	/* The parent's number: 0 when it is gone, or was not asked for yet. */
 	uint64_t parent;
 	bool parent_known;
-	/* The inode at hand. */
+	/* The current inode. */
 	uint64_t inode, size, inode_generation;
 	enum delta_file file;
 	/* Its extents that are compared with its parent's, and those that are new without that. */
 	struct delta_extents doubtful, new;
 };
 
-/* Take apart the current item of SEARCH, an extent: 1, or 0 for a hole. */
+/* Parse the current item of SEARCH, an extent: 1, or 0 for a hole. */
 static int delta_sweep_extent(const struct delta_sweep *sweep, const struct search *search,
 			      struct delta_extent *ret_extent, uint64_t *ret_generation)
 {
@@ -73,7 +73,7 @@ static int delta_sweep_keep(const struct delta_sweep *sweep, const struct search
 	size_t head = offsetof(struct btrfs_file_extent_item, disk_bytenr);
 	int r = 0;
 
-	/* What is compressed is the same where it is compressed the same. */
+	/* Compressed data are equal only where the compressed bytes are. */
 	if (extent->encoded)
 		head = offsetof(struct btrfs_file_extent_item, ram_bytes);
 	if (extent->kind == DELTA_INLINED)
@@ -84,7 +84,7 @@ static int delta_sweep_keep(const struct delta_sweep *sweep, const struct search
 }
 
 /*
- * Is the inode at hand in the parent, and as it was when the snapshot was made? Reading a file
+ * Is the current inode in the parent, and unchanged since the snapshot was made? Reading a file
  * writes its time of access alone. 1, 0 or -errno.
  */
 static int delta_sweep_parent_is(struct delta_sweep *sweep)
@@ -142,7 +142,7 @@ static int delta_sweep_parent(struct delta_sweep *sweep, struct delta_extents *e
 	return MIN(r, 0);
 }
 
-/* Count what is new of the extents that were kept, and forget them. 0 or -errno. */
+/* Count what is new of the extents that were kept, and free them. 0 or -errno. */
 static int delta_sweep_compare(struct delta_sweep *sweep)
 {
 	struct delta_extents parent = { .count = 0 }, *counted = &sweep->doubtful;
@@ -164,7 +164,7 @@ static int delta_sweep_compare(struct delta_sweep *sweep)
 	return r;
 }
 
-/* Look at an extent of the inode at hand. 0 or -errno. */
+/* Count or keep an extent of the current inode. 0 or -errno. */
 static int delta_sweep_data(struct delta_sweep *sweep, const struct search *search)
 {
 	struct delta_extents lone = { .count = 0 };
@@ -261,7 +261,7 @@ int delta_search_run(struct delta_search *search)
 					      .tree = nested.ids[i],
 					      .sector = sweep.sector };
 		r = delta_sweep_run(&sweep);
-		/* What is gone meanwhile has nothing. */
+		/* A subvolume that is gone meanwhile has nothing. */
 		if (r == -ENOENT)
 			r = 0;
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a snapshot has that its parent had not when it was made, by a search of its tree.
+ * Measures what a snapshot has and its parent did not have when it was made, by a search of its
+ * tree.
  *
  * The search visits the leaves that were written since the snapshot, and no other; so it takes as
  * long as there are changes, however large the layer is:
@@ -10,9 +11,9 @@
  *	                                    same place
  *	a subvolume nested in the snapshot  counts wholly: a snapshot has none of its source's
  *
- * An extent tells in which transaction it was written, but one that was cloned from elsewhere is
- * older than its place in the file. So what is old in a leaf that is new is compared with the
- * parent's file, as long as that is as it was; else what is old counts nothing.
+ * An extent has the transaction in which it was written, but one that was cloned from elsewhere is
+ * older than its place in the file. So old extents in a new leaf are compared with the parent's
+ * file, as long as that is unchanged; otherwise old extents count nothing.
  *
  * Directories that stand for subvolumes of the source are in no tree and count nothing.
  * CAP_SYS_ADMIN.
@@ -40,7 +41,7 @@ struct delta_search {
 	struct fault *fault;
 	/* Ends the search early with -ECANCELED. */
 	const _Atomic bool *cancelled;
-	/* How it hands its CPU over to what short requests wait for. */
+	/* How the thread yields its CPU to short requests. */
 	struct yield yield;
 
 	/* The result. */

@@ -38,7 +38,7 @@ static int delta_walk_old_dir(struct walk *tree, struct walk_dir *dir, const str
 	return MIN(r, 0);
 }
 
-/* Note the number of what is no directory. */
+/* Note the number of an entry that is no directory. */
 static int delta_walk_old_entry(struct walk *tree, struct walk_entry *entry)
 {
 	return delta_walk_old_dir(tree, entry->dir, entry->stat);
@@ -149,14 +149,14 @@ static int delta_walk_dir(struct walk *tree, struct walk_dir *dir, const struct 
 {
 	struct delta_walk *walk = tree->data;
 
-	if (stat->stx_ino == BTRFS_EMPTY_SUBVOL_DIR_OBJECTID || delta_walk_is_old(walk, dir, stat))
+	if (stat->stx_ino == ABI_STAND_IN_INODE || delta_walk_is_old(walk, dir, stat))
 		return 0;
 	walk->sums.inodes++;
 	walk->sums.disk_bytes += stat->stx_blocks * 512;
 	return 0;
 }
 
-/* Count an entry that is new, and keep what is to be compared. */
+/* Count an entry that is new, or keep its extents to be compared. */
 static int delta_walk_entry(struct walk *tree, struct walk_entry *entry)
 {
 	struct delta_walk *walk = tree->data;
@@ -238,7 +238,7 @@ int delta_walk_run(struct delta_walk *walk)
 		r = delta_walk_tree(walk, &delta_walk_class, 1);
 	if (!r && walk->files_count)
 		r = delta_walk_tree(walk, &delta_walk_compare_class, 0);
-	/* What the parent has lost meanwhile. */
+	/* Files that the parent has lost meanwhile are new as a whole. */
 	for (size_t i = 0; !r && i < walk->files_count; i++)
 		if (!walk->files[i].counted)
 			delta_extents_differ(&walk->files[i].extents, &none, walk->files[i].size,

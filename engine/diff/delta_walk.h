@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a layer has and its parent has not, by walking both. The numbers are those of a search
- * (delta_search.h) as long as the parent is as it was when the snapshot was made.
+ * Measures what a layer has and its parent has not, by walking both. The numbers are those of a
+ * search (delta_search.h) as long as the parent is unchanged since the snapshot was made.
  *
  *	parent   which inodes there are: a set of their numbers
  *	layer    an inode that is not in the set is new; of a file that is, and was changed since the snapshot, the
@@ -31,14 +31,14 @@ struct delta_walk {
 	bool mounts[2];
 	/* When the snapshot was made. */
 	struct timespec made;
-	/* Ends the walk early with -ECANCELED; where it is counted how far it is. */
+	/* Ends the walk early with -ECANCELED; where its progress is counted. */
 	const _Atomic bool *cancelled;
 	struct progress *progress;
 
 	/* The result; what lies beneath mounts was left out. */
 	struct sums sums;
 	bool left_out;
-	/* The call that failed, and on what. */
+	/* The call that failed, and its path. */
 	const char *error_call;
 	char error_path[VARVE_FAILURE_PATH_SIZE];
 
@@ -48,7 +48,7 @@ struct delta_walk {
 	struct inode_map changed;
 	struct delta_walk_file *files;
 	size_t files_count, files_capacity;
-	/* Extents of them all. */
+	/* The number of their extents. */
 	size_t extents;
 };
 

@@ -8,15 +8,15 @@
 #include <stdint.h>
 
 /*
- * Resolution flags for every path of several names below a directory that we hold open. What is
- * renamed out of the directory at that moment the kernel answers -EXDEV, as if something were
- * mounted there.
+ * Resolution flags for every path of several names below a directory that we hold open. For an
+ * entry that is renamed out of the directory at that moment the kernel returns -EXDEV, as if
+ * something were mounted there.
  */
 #define BENEATH_RESOLVE (RESOLVE_BENEATH | BENEATH_RESOLVE_ONE)
 
 /*
  * The same for one name that is neither "." nor "..": it cannot lead out of the directory, so
- * RESOLVE_BENEATH is left out, and what is renamed away is -ENOENT, as what is removed.
+ * RESOLVE_BENEATH is left out, and an entry that is renamed away gives -ENOENT, as a removed one.
  */
 #define BENEATH_RESOLVE_ONE (RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
 

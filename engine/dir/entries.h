@@ -8,17 +8,16 @@
 #include <sys/types.h>
 
 /*
- * A directory read entry by entry, but "." and "..". Start from zeros; one can begin again and
- * again.
+ * A directory read entry by entry, without "." and "..". Begins as zeros; may be begun again.
  */
 struct entries {
 	int fd;
 	/* READDIR_BUFFER_BYTES; how many of them are filled, and how many of those passed. */
 	char *buffer;
 	ssize_t length, at;
-	/* The entry at hand, until the next call; NULL: no more. */
+	/* The current entry, valid until the next call; NULL: there are no more. */
 	const struct dirent64 *entry;
-	/* What the file system calls its position, and that of the one behind it. */
+	/* The positions of the entry and of the next one, as the file system numbers them. */
 	int64_t position, next;
 };
 

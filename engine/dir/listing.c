@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* Append an entry, or the key of what is INSIDE. */
+/* Append an entry, or with INSIDE the key of its content. */
 static int listing_append(struct listing *listing, const struct dirent64 *dirent, bool inside)
 {
 	const struct listing_entry entry = { .inode = dirent->d_ino,

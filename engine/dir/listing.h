@@ -17,12 +17,12 @@ struct listing_entry {
 	uint64_t inode;
 	/* A DT_ value. */
 	unsigned char type;
-	/* The key of what is in a directory, "NAME/", instead of the directory itself. */
+	/* The key "NAME/" of the content of a directory, instead of the directory itself. */
 	bool inside;
 	char name[];
 } __attribute__((packed));
 
-/* Start from zeros and a fault; one can be filled again and again. */
+/* Begins as zeros and a fault; may be filled again. */
 struct listing {
 	char *bytes;
 	size_t size, capacity;
@@ -32,7 +32,7 @@ struct listing {
 	struct fault *fault;
 };
 
-/* Forget what is in it. */
+/* Remove all entries. */
 void listing_clear(struct listing *listing);
 
 /* Append an entry. 0 or -ENOMEM. */
@@ -43,8 +43,8 @@ void listing_sort(struct listing *listing);
 
 /*
  * List the directory FD, sorted as whole paths are: a directory comes twice, by its name, and as
- * "NAME/", inside, where that what is in it has its place ("a", "a-b", "a/"). A negative FD has no
- * entries. 0 or -errno.
+ * "NAME/", `inside`, at the place of its content ("a", "a-b", "a/"). A negative FD has no entries. 0
+ * or -errno.
  */
 int listing_read_paths(struct listing *listing, int fd);
 

@@ -73,7 +73,7 @@ static int loosen_mode(int fd, const struct statx *stat, struct loosened *loosen
 	return 1;
 }
 
-/* Is the O_PATH descriptor FD in the subvolume that LOOSENED is about, which it may begin to be? */
+/* Is the O_PATH descriptor FD in the subvolume of LOOSENED? Without one, that of FD becomes it. */
 static bool loosen_same(int fd, struct loosened *loosened)
 {
 	uint64_t number;

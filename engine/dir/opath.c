@@ -75,7 +75,7 @@ int opath_chmod(int fd, mode_t mode)
 	char link[OPATH_LINK_BYTES];
 	int r = RET_NERRNO((int)syscall(SYS_fchmodat2, fd, "", mode, AT_EMPTY_PATH));
 
-	/* A filter that does not know the call may say EPERM; the kernel then says so again. */
+	/* A filter that does not know the call may return EPERM; the kernel's own comes again. */
 	if (r == -ENOSYS || r == -EPERM)
 		r = RET_NERRNO(chmod(opath_link(fd, link), mode));
 	return r;

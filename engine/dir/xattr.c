@@ -52,7 +52,7 @@ void xattr_dir_set(struct xattr_dir *dir, int dir_fd)
 
 void xattr_dir_leave(struct xattr_dir *dir)
 {
-	/* It has been gone to before. */
+	/* thread_leave_fs() has gone to "/" before. */
 	if (dir->own && !chdir("/"))
 		dir->own = false;
 }
@@ -63,8 +63,8 @@ static bool xattr_here(struct xattr_dir *dir)
 	if (dir->here || dir->refused || dir->method != XATTR_CWD)
 		return dir->here;
 	/*
-	 * It costs next to nothing when it is so already. There must be a way out of the
-	 * directories, too.
+	 * Where the thread has one of its own already this costs next to nothing. It must be able
+	 * to leave the directories, too.
 	 */
 	if (!dir->own)
 		dir->own = thread_leave_fs();

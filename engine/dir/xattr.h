@@ -27,12 +27,13 @@ enum xattr_method {
 /* The current directory of a thread, and how it names entries. */
 struct xattr_dir {
 	/*
-	 * How it is tried; for XATTR_CWD the thread is ours, as its working directory is changed.
+	 * The method that is tried; for XATTR_CWD the thread must be the library's own, as its
+	 * working directory is changed.
 	 */
 	enum xattr_method method;
-	/* It stays open until the next is set. */
+	/* The directory; it stays open until the next one is set. */
 	int dir_fd;
-	/* The thread has a working directory of its own; it is DIR_FD; that failed before. */
+	/* The thread has a working directory of its own; that is DIR_FD; going there has failed. */
 	bool own, here, refused;
 };
 

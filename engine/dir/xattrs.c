@@ -31,7 +31,7 @@ bool xattrs_kept(const char *name)
 	return true;
 }
 
-/* See that *BUFFER has SIZE bytes. */
+/* Make *BUFFER at least SIZE bytes large. */
 static int xattrs_reserve(struct fault *fault, char **buffer, size_t *capacity, size_t size)
 {
 	size_t grown = MAX(*capacity * 2, size);
@@ -48,8 +48,8 @@ static int xattrs_reserve(struct fault *fault, char **buffer, size_t *capacity, 
 }
 
 /*
- * Whose attributes: what is at PATH, which the kernel may FOLLOW where it is its own link to a
- * descriptor; without one, open as FD.
+ * The inode whose attributes are read: at PATH, which is followed where it is the kernel's link to
+ * a descriptor (FOLLOW); without a PATH, open as FD.
  */
 struct xattrs_subject {
 	const char *path;
@@ -57,7 +57,7 @@ struct xattrs_subject {
 	int fd;
 };
 
-/* See that there is room for one more attribute with a value of SIZE bytes. */
+/* Make room for one more attribute with a value of SIZE bytes. */
 static int xattrs_room(struct xattrs *xattrs, size_t size)
 {
 	struct xattr *list;
@@ -172,7 +172,7 @@ static int xattrs_list(struct xattrs *xattrs, const struct xattrs_subject *subje
 	for (ssize_t i = 0; !r && i < length; i += (ssize_t)strlen(xattrs->names + i) + 1)
 		if (wanted(xattrs->names + i))
 			r = xattrs_value(xattrs, subject, xattrs->names + i);
-	/* The values do not move any more. */
+	/* From here on the values do not move. */
 	xattrs_settle(xattrs);
 	return r;
 }

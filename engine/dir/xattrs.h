@@ -14,7 +14,7 @@ struct xattr {
 	size_t size;
 };
 
-/* Attributes, sorted by name. Start from zeros; one can be filled again and again. */
+/* Attributes, sorted by name. Begins as zeros; may be filled again. */
 struct xattrs {
 	struct xattr *list;
 	size_t count, capacity;
@@ -25,8 +25,8 @@ struct xattrs {
 };
 
 /*
- * Is NAME an attribute that goes with a file from layer to layer? Not so the labels of security
- * modules, which belong to where a file is, what is bound to an inode, and properties of btrfs.
+ * Is NAME an attribute that goes with a file from layer to layer? Labels of security modules, which
+ * depend on the place of a file, attributes bound to an inode, and properties of btrfs do not.
  */
 bool xattrs_kept(const char *name);
 

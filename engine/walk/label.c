@@ -144,7 +144,7 @@ static int label_enter(struct walk *walk, struct walk_dir *dir, const struct sta
 	int r;
 
 	/* One that stands for a nested subvolume has no attributes. */
-	if (!dir->parent || stat->stx_ino == BTRFS_EMPTY_SUBVOL_DIR_OBJECTID)
+	if (!dir->parent || stat->stx_ino == ABI_STAND_IN_INODE)
 		return 0;
 	r = label_dir(walk->data, dir, dir->fd);
 	if (r)

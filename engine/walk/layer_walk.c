@@ -23,7 +23,7 @@ void layer_walk_blame(struct op *op, const struct walk *walk, int result)
 		op->detail = IDRANGE_OUTSIDE;
 }
 
-/* Let the next one in. */
+/* Let the next walk be admitted. */
 static void layer_walk_leave(struct layer_walk *layer)
 {
 	if (layer->admitted)
@@ -103,7 +103,7 @@ static void layer_walk_walked(struct walk *walk, int result)
 	op_done(op, result);
 }
 
-/* All is done that was to be. */
+/* Everything is changed: make it durable where the request asks for that. */
 static int layer_walk_over(struct op *op)
 {
 	layer_walk_leave(layer_walk_of(op));

@@ -4,12 +4,12 @@
  * crash leaves the layer changed in part, and the same request again changes the rest:
  *
  *	state     what it does
- *	ADMIT     waits until a walk more may be under way
+ *	ADMIT     waits until one more walk may be under way
  *	OPEN      opens the layer, and lets the operation prepare its walk
  *	WALK      walks
- *	REST      looks for what the walk has missed, and for what is new, until nothing is found; where the operation wants that
+ *	REST      searches for inodes that the walk has missed or that are new, until there are none; where the operation has this
  *	DURABLE   waits for a commit
- *	LEAVE     after a failure: lets the next one in
+ *	LEAVE     after a failure: lets the next walk be admitted
  */
 #ifndef VARVE_WALK_LAYER_WALK_H
 #define VARVE_WALK_LAYER_WALK_H
@@ -81,7 +81,7 @@ void layer_walk_setup(struct op *op, const char *id,
 /* Close what OP has open: class->close. */
 void layer_walk_close(struct op *op);
 
-/* What a failure of WALK is about, for the error record of OP. */
+/* Set the call and the path of a failure of WALK in the error record of OP. */
 void layer_walk_blame(struct op *op, const struct walk *walk, int result);
 
 #endif

@@ -21,7 +21,7 @@ bool rewrite_wanted(const struct rewrite_plan *plan);
 /*
  * Rewrite the subvolume NAME in DIR_FD by PLAN, which has to live on; OP, which was let in by
  * workers_admit(), goes on with the result of its step. REPORT, which has to live on, gets the
- * entries that become the overflow id's. Returns OP_WAIT and sets *RET_REWRITE, or -ENOMEM.
+ * entries that get the overflow id. Returns OP_WAIT and sets *RET_REWRITE, or -ENOMEM.
  */
 int rewrite_start(struct op *op, const struct rewrite_plan *plan, int dir_fd, const char *name,
 		  struct skipped *report, struct rewrite **ret_rewrite);

@@ -66,7 +66,9 @@ static int rm_tree_enter(struct walk *walk, struct walk_dir *dir, const struct s
 		walk_failed(walk, dir, NULL, "FS_IOC_SETFLAGS", -EPERM);
 		return -EPERM;
 	}
-	/* Its owner may lack permissions, and may give them; if not, the entries show it. */
+	/*
+	 * Its owner may lack permissions, and may add them; where that fails the entries fail, too.
+	 */
 	if (!walk->job.store->layout.privileged && (stat->stx_mode & RM_TREE_MODE) != RM_TREE_MODE)
 		fchmod(dir->fd, (stat->stx_mode | RM_TREE_MODE) & 07777);
 	if (rm_tree->seal)
@@ -83,7 +85,7 @@ static int rm_tree_visit(struct walk *walk, struct walk_entry *entry)
 
 	if (r == -EPERM && rm_tree_chattr_entry(walk, entry->dir, entry->name))
 		r = RET_NERRNO(unlinkat(entry->dir->fd, entry->name, 0));
-	/* A directory took its place: what it is in will not be empty. */
+	/* A directory has replaced it: the removal of its parent will report that. */
 	return r == -EISDIR ? 0 : r;
 }
 

@@ -14,7 +14,7 @@ struct rm_tree {
 	/* Where the tree lies, and its name. */
 	int dir_fd;
 	const char *name;
-	/* Flags (btrfs/chattr.h) that could not be cleared, of the first thing that they kept. */
+	/* Flags (btrfs/chattr.h) of an entry that could not be cleared. */
 	_Atomic unsigned flags;
 	/* Take directories from their owner, which may fill them again. */
 	bool seal;
@@ -29,9 +29,9 @@ int rm_tree_init(struct rm_tree *rm_tree, struct varve_store *store, int root_fd
 
 /*
  * Remove NAME in DIR_FD on this thread, whatever it is, or with a ROOT_FD (else -EBADF) only the
- * directory ROOT_FD, whose name that is; content that comes in meanwhile does not keep it there. 0,
- * also when it was gone; -ECANCELED; or why not, and FAILED (VARVE_FAILURE_PATH_SIZE bytes) begins
- * with NAME and says at what it failed, *RET_DETAIL which flags were the cause, where that is so.
+ * directory ROOT_FD, whose name that is; content that is added meanwhile is removed, too. 0, also
+ * when it was gone; -ECANCELED; or another -errno, and FAILED (VARVE_FAILURE_PATH_SIZE bytes) is
+ * the path of the failure, from NAME on, *RET_DETAIL names the flags that caused it, if any.
  * Nothing is unmounted: -EBUSY where something is mounted at NAME or below it.
  */
 int rm_tree_remove(struct varve_store *store, int dir_fd, const char *name, int root_fd,

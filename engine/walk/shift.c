@@ -3,15 +3,15 @@
  * Access control lists have ids of users and groups in them, which are shifted, too.
  *
  * A change of owner clears setuid, setgid and file capabilities, so those are set again. In a
- * layer that is in sight each file is held by an O_PATH descriptor, and all calls go to that inode:
+ * published layer each file is held by an O_PATH descriptor, and all calls go to that inode:
  * a user of the layer could exchange names, so that a file of that user gets the owner, the bits or
  * the capability of another one, or is shifted twice. A layer that is not yet published is changed
  * by name, which is cheaper; there only files with such bits are held.
  *
  * Each inode is shifted once: (subvolume, number), as btrfs gives no number twice while it is
  * mounted. Names that are exchanged or moved while directories are read hide some from a walk, and
- * files are made behind it; so after the walk of a layer in sight the trees are searched for inodes
- * that it has not seen, which are opened by their number, until there are none.
+ * files are made behind it; so after the walk of a published layer the trees are searched for
+ * inodes that it has not seen, which are opened by their number, until there are none.
  */
 #include "engine/walk/shift.h"
 #include "engine/base/id_map.h"
@@ -39,18 +39,8 @@
  */
 static bool shift_id(const struct shift_map *map, bool to_host, uint32_t *id)
 {
-	if (!map->count)
-		return true;
-	for (size_t i = 0; i < map->count; i++) {
-		const struct varve_id_map *entry = &map->entries[i];
-		uint32_t from = to_host ? entry->container : entry->host;
-
-		if (*id >= from && *id - from < entry->count) {
-			*id = (to_host ? entry->host : entry->container) + (*id - from);
-			return true;
-		}
-	}
-	return false;
+	return !(to_host ? idrange_to_host : idrange_to_container)(map->entries, map->count, *id,
+								   id);
 }
 
 int shift_ids(const struct shift_maps *maps, uint32_t *uid, uint32_t *gid)
@@ -228,7 +218,8 @@ static int shift_fd(struct shift *shift, uint64_t subvolume, int fd, const struc
 }
 
 /*
- * Shift NAME in DIR of a tree that is out of sight, which has special bits, a capability or a list.
+ * Shift NAME in DIR of a tree that is not published, which has special bits, a capability or a
+ * list.
  */
 static int shift_special(struct shift *shift, const struct walk_dir *dir, const char *name)
 {
@@ -238,7 +229,7 @@ static int shift_special(struct shift *shift, const struct walk_dir *dir, const 
 	return fd < 0 ? fd : shift_fd(shift, dir->subvolume, fd, &stat);
 }
 
-/* Shift ENTRY, of a tree that is out of sight, by name. Returns as shift_fd(). */
+/* Shift ENTRY, of a tree that is not published, by name. Returns as shift_fd(). */
 static int shift_name(struct shift *shift, const struct walk_entry *entry)
 {
 	const struct statx *stat = entry->stat;
@@ -317,7 +308,7 @@ static int shift_enter(struct walk *walk, struct walk_dir *dir, const struct sta
 	if (r > 0)
 		atomic_fetch_add_explicit(&shift->count, 1, memory_order_relaxed);
 	/* The directory that stands in for a nested subvolume cannot be changed. */
-	if (r <= 0 || stat->stx_ino == BTRFS_EMPTY_SUBVOL_DIR_OBJECTID)
+	if (r <= 0 || stat->stx_ino == ABI_STAND_IN_INODE)
 		return MIN(r, 0);
 	r = shift_fd(shift, dir->subvolume, dir->fd, stat);
 	if (r < 0)

@@ -52,8 +52,8 @@ void shift_maps_copy(struct shift_maps *ret_maps, const struct varve_chown_optio
 		     void *memory);
 
 /*
- * Prepare SHIFT of the tree at ROOT_FD, layer ID's, by MAPS, for OPERATION; entries that become the
- * overflow id's are listed in REPORT. All these have to live on. Then as walk_init().
+ * Prepare SHIFT of the tree at ROOT_FD, layer ID's, by MAPS, for OPERATION; entries that get the
+ * overflow id are listed in REPORT. All these have to live on. Then as walk_init().
  */
 int shift_init(struct shift *shift, struct varve_store *store, int root_fd, const char *id,
 	       const struct shift_maps *maps, const char *operation, struct skipped *report,

@@ -17,9 +17,6 @@
 #include <endian.h>
 #include <string.h>
 
-/* The inode number that those directories have. */
-#define USAGE_SEARCH_PLACEHOLDER BTRFS_EMPTY_SUBVOL_DIR_OBJECTID
-
 /* A piece of the key space. */
 struct usage_search_span {
 	size_t at;
@@ -37,7 +34,7 @@ int usage_search_add(const struct btrfs_inode_item *item, uint32_t sector, struc
 	return 1;
 }
 
-/* Count the inode that the current item of SEARCH is. */
+/* Count the inode of the current item of SEARCH. */
 static void usage_search_inode(const struct usage_search *usage_search, const struct search *search,
 			       struct sums *sums)
 {
@@ -79,7 +76,7 @@ static int usage_search_nested(struct usage_search *usage_search, uint64_t paren
 }
 
 /*
- * Look whether the directory entry that the current item is leads to a subvolume that is not there.
+ * Check whether the directory entry of the current item leads to a subvolume that is not there.
  */
 static int usage_search_entry(struct usage_search *usage_search, uint64_t subvolume,
 			      const struct search *search, struct sums *sums)
@@ -96,7 +93,7 @@ static int usage_search_entry(struct usage_search *usage_search, uint64_t subvol
 	r = usage_search_nested(usage_search, subvolume, le64toh(item.location.objectid));
 	if (r)
 		return MIN(r, 0);
-	r = inode_set_add(&usage_search->placeholders, subvolume, USAGE_SEARCH_PLACEHOLDER);
+	r = inode_set_add(&usage_search->placeholders, subvolume, ABI_STAND_IN_INODE);
 	sums->inodes += r > 0;
 	return MIN(r, 0);
 }

@@ -24,7 +24,7 @@ struct usage_search {
 	int (*inode)(struct usage_search *usage_search, uint64_t subvolume, uint64_t number,
 		     uint64_t generation);
 	void *data;
-	/* All is over. Reactor. */
+	/* Called when the search is over. Reactor. */
 	void (*done)(struct usage_search *usage_search, int result);
 	/* Bytes of a sector. */
 	uint32_t sector;
@@ -36,7 +36,7 @@ struct usage_search {
 
 	/* Guards what follows. */
 	pthread_mutex_t lock;
-	/* The subvolumes, the one that is searched, and the inode number from where on. */
+	/* The subvolumes, the index of the current one, and its next inode number. */
 	struct nested subvolumes;
 	size_t at;
 	uint64_t next;

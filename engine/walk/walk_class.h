@@ -14,28 +14,30 @@
 
 struct walk;
 
-/* A directory that was found and is not over. */
+/* A directory that was found and is not finished. */
 struct walk_dir {
 	/* The directory that it is in; NULL: it is the root. */
 	struct walk_dir *parent;
 	/* The next one on the way down, while closed directories are opened again. */
 	struct walk_dir *down;
-	/* On the stack of those that have to be read. */
+	/* On a stack of directories to be read. */
 	struct list link;
-	/* Among those that are open and not in use. */
+	/* In walk->idle, while it is open and not in use. */
 	struct list idle;
-	/* -EBADF while it is closed; its users: it stays open while there are any. */
+	/* Its descriptor, -EBADF while it is closed; its users, for which it stays open. */
 	int fd;
 	unsigned pins;
-	/* Directories in it that are not over, and one for itself while it is not wholly read. */
+	/*
+	 * Directories in it that are not finished, and one for itself while it is not wholly read.
+	 */
 	unsigned unfinished;
 	/* Where reading goes on. */
 	int64_t position;
 	/* Its inode (0: not seen yet), device and subvolume. */
 	uint64_t inode, device, subvolume;
-	/* class->enter() has let us in. */
+	/* class->enter() has returned 0. */
 	bool entered;
-	/* Of the root: the layer's id. */
+	/* Its name; of the root: the layer's id. */
 	char name[];
 };
 
@@ -46,7 +48,7 @@ struct walk_entry {
 	uint64_t inode;
 	/* DT_*, as listed in the directory. */
 	unsigned char type;
-	/* NULL where no class needs it; of FD, where that is open. */
+	/* Its stat, from FD where that is open; NULL where the class needs none. */
 	const struct statx *stat;
 	/*
 	 * The entry, opened by O_PATH, where walk->hold is set: STAT is of this inode. Else -EBADF.
@@ -55,7 +57,7 @@ struct walk_entry {
 	/* Where visit() counts, and how it gets at extended attributes. */
 	struct sums *sums;
 	struct xattr_dir *xattr_dir;
-	/* What the ring has done with it already: 0, -errno; 1: nothing. */
+	/* The result of the ring's call on it; 1: the ring has made none. */
 	int done;
 };
 
@@ -82,7 +84,9 @@ struct walk_class {
 	 * NULL: 0.
 	 */
 	int (*enter)(struct walk *walk, struct walk_dir *dir, const struct statx *stat);
-	/* An entry. -errno is recorded, and the walk goes on; what has vanished is none. */
+	/*
+	 * Visit an entry. -errno is recorded, and the walk goes on; a vanished entry is no failure.
+	 */
 	int (*visit)(struct walk *walk, struct walk_entry *entry);
 	/*
 	 * All entries of a directory that was entered are done; its parent is open. NULL: do
@@ -92,8 +96,8 @@ struct walk_class {
 	/* leave() wants the root only. */
 	bool leave_root;
 	/*
-	 * A directory cannot be opened (-EACCES): make it so, and return 0. NULL: it cannot be
-	 * helped.
+	 * Give access to a directory that cannot be opened (-EACCES): 0, or -errno. NULL: there is
+	 * no way to.
 	 */
 	int (*unlock)(struct walk *walk, int parent_fd, const char *name);
 	/* The walk is freed: free what the class has. NULL: nothing. */
@@ -117,7 +121,7 @@ struct walk {
 	bool hold;
 	/* Something was mounted, and is left out. */
 	_Atomic bool left_out;
-	/* All is over. Reactor. */
+	/* Called when the walk is over. Reactor. */
 	void (*done)(struct walk *walk, int result);
 	/* The walk's owner: the operation, or a struct between. */
 	struct op *owner;
@@ -141,14 +145,15 @@ struct walk {
 	struct list idle;
 	unsigned fds;
 	/*
-	 * Beside those in use so many stay open: settings.walk_fds_max, and less where some were
-	 * missing.
+	 * How many directories stay open beside those in use: settings.walk_fds_max, and fewer
+	 * where descriptors were missing.
 	 */
 	unsigned fds_max;
 	/* Closed where descriptors are missing. */
 	struct spares spares;
 	/*
-	 * Threads in the walk. Descriptors were missing for this many: one thread continues alone.
+	 * Threads in the walk; whether descriptors were missing for them, so that one continues
+	 * alone.
 	 */
 	_Atomic unsigned threads;
 	_Atomic bool crowded;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The directories of a walk that were found and are not over: their records, their descriptors, and
- * their end.
+ * The directories of a walk that were found and are not finished: their records, their descriptors,
+ * and their end.
  *
  * Descriptors. At most walk->fds_max stay open besides those in use; the longest unused is closed,
  * all of them where descriptors are missing. One that is needed again is opened by ".." of its

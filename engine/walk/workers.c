@@ -22,13 +22,13 @@
 
 struct workers {
 	struct varve_store *store;
-	/* A thread posts it when there is work for others; is it under way. */
+	/* Posted by a thread that has work for others; whether it is under way. */
 	struct inbox_node more;
 	_Atomic bool asked;
 	/* Jobs that have been started, the one that waited longest first; slices under way. */
 	struct list jobs;
 	unsigned running;
-	/* Operations that were admitted; those that wait to be. */
+	/* Operations that were admitted; those that wait for that. */
 	unsigned admitted;
 	struct list waiting;
 	/* The operation admitted last is alone, and has hardly a descriptor. */
@@ -96,11 +96,6 @@ uint64_t workers_slice_ns(const struct varve_store *store)
 	return store->workers->slice_ns;
 }
 
-unsigned workers_width(const struct varve_store *store)
-{
-	return store->workers->width;
-}
-
 /* ---- admission ------------------------------------------------------------------------------- */
 
 /* Take OP out of the queue of those that wait to be admitted. */
@@ -110,7 +105,7 @@ static void workers_withdraw(struct op *op)
 	fds_idle(op, false);
 }
 
-/* Count OP among those that walk, if descriptors allow one more. A single one may always. */
+/* Admit OP if descriptors allow one more walk. A single one is always admitted. */
 static bool workers_let_in(struct workers *workers, struct op *op)
 {
 	unsigned fds = workers->store->settings.walk_fds_max + FDS_RESERVE;
@@ -282,7 +277,7 @@ static bool workers_round(struct workers *workers)
 	return any;
 }
 
-/* Hand out threads, and end what is over. */
+/* Hand out threads, and end the jobs that are over. */
 static void workers_turn(struct workers *workers)
 {
 	struct list over = LIST_INIT(over), *link;

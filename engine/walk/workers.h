@@ -38,7 +38,7 @@ struct sums {
 struct slice {
 	struct call call;
 	struct job *job;
-	/* When to stop, as soon as there is a good moment. */
+	/* When to stop, at the next convenient moment. */
 	uint64_t until_ns;
 	/* How long it took, and how much of that the thread computed. */
 	uint64_t wall_ns, cpu_ns;
@@ -65,7 +65,7 @@ struct job_class {
 	unsigned (*wanted)(struct job *job);
 	/* Is something under way that is no slice? Reactor. NULL: never. */
 	bool (*busy)(struct job *job);
-	/* All is over: RESULT is 0, -ECANCELED or the error. Reactor. */
+	/* Called when the job is over: RESULT is 0, -ECANCELED or the error. Reactor. */
 	void (*done)(struct job *job, int result);
 };
 
@@ -97,7 +97,7 @@ int workers_init(struct varve_store *store);
 int workers_admit(struct op *op);
 
 /*
- * Is a walk that begins to do with one thread, and no directory open that it does not need? Any
+ * Must a walk that begins now use one thread, and keep no directory open that it does not need? Any
  * thread.
  */
 bool workers_tight(const struct varve_store *store);
@@ -158,14 +158,13 @@ bool slice_slept(struct slice *slice);
 int job_run_here(struct job *job);
 
 /*
- * For tests: take an entry as slow from THRESHOLD_NS on (0: all are); how long a slice is; name
- * entries by WAY; how many threads there may be.
+ * For tests: take an entry as slow from THRESHOLD_NS on (0: all are); how long a slice is; the
+ * method of extended attributes.
  */
 void workers_set_slow(struct varve_store *store, uint64_t threshold_ns);
 void workers_set_slice(struct varve_store *store, uint64_t slice_ns);
 uint64_t workers_slice_ns(const struct varve_store *store);
 void workers_set_xattr_method(struct varve_store *store, enum xattr_method xattr_method);
 uint64_t workers_slow_ns(const struct varve_store *store);
-unsigned workers_width(const struct varve_store *store);
 
 #endif

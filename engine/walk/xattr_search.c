@@ -7,11 +7,11 @@
 #include <time.h>
 
 /* The time of CLOCK, in nanoseconds. */
-static int64_t xattr_search_clock(clockid_t commits)
+static int64_t xattr_search_clock(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(commits, &now);
+	clock_gettime(clock, &now);
 	return now.tv_sec * 1000000000ll + now.tv_nsec;
 }
 

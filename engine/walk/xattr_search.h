@@ -25,11 +25,11 @@
 
 /* A span of inode numbers. */
 struct xattr_search_span {
-	/* Which one, while it is being asked about; questions so far; a thread searches it. */
+	/* The span that is asked about; questions so far; whether a thread searches it. */
 	uint64_t asked;
 	unsigned asks;
 	bool busy;
-	/* Which one was searched; 0: none. */
+	/* The span that was searched; 0: none. */
 	_Atomic uint64_t searched;
 };
 
@@ -48,7 +48,7 @@ struct xattr_search {
 	 * from the monotonic one.
 	 */
 	int64_t begun_ns, ahead_ns;
-	/* Those that were found. */
+	/* The inodes that were found. */
 	struct inode_set found;
 	/* Guards the spans. */
 	pthread_mutex_t lock;
