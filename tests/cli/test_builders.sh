@@ -13,20 +13,44 @@ source="$VARVE_TEST_MOUNT/source"
 archives="$VARVE_TEST_MOUNT/archives"
 mkdir "$source" "$archives"
 
-# Print all that there is of the tree $1: kinds, modes, owners, sizes, targets, times, devices, which names are one file, attributes,
-# content. Not the time of the root: containers-storage does something in it when the archive is unpacked. A time that no archive has
-# is the moment of unpacking.
-tell() (
-	cd "$1"
-	stat -c '%f %u %g' .
-	find . -mindepth 1 \( -type d -printf '%y %m %U %G %T@ %P\0' -o -printf '%y %m %U %G %s %l %T@ %P\0' \) |
-		sed -zE 's/ 1[6-9][0-9]{8}\.[0-9]+ / now /' | LC_ALL=C sort -z | tr '\0' '\n'
-	find . -type b,c -exec stat -c '%t %T %n' {} + | LC_ALL=C sort
-	find . ! -type d -links +1 -printf '%i %n %P\n' | LC_ALL=C sort -k 3 |
-		awk '!($1 in group) { group[$1] = ++groups } { printf "%s names, group %d: %s\n", $2, group[$1], $3 }'
-	find . \( -type f -o -type d \) -print0 | LC_ALL=C sort -z | xargs -0 getfattr --absolute-names --encoding=hex --dump --match=-
-	find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
-)
+# Write all that there is of each tree into the file behind it: kinds, modes, owners, sizes, targets, times, devices, which names are one
+# file, attributes, content. Not the time of the root: containers-storage does something in it when the archive is unpacked. A time that
+# no archive has is the moment of unpacking. In one process, since there are dozens of trees.
+cat >"$scratch/tell.py" <<'END'
+import hashlib, os, stat, sys
+
+
+def tell(root, path, groups):
+	"""The line of the entry PATH."""
+	full = os.path.join(root, path)
+	s = os.lstat(full)
+	words = [path, "%o" % s.st_mode, s.st_uid, s.st_gid]
+	if path != b".":
+		words.append("now" if 1600000000 <= s.st_mtime < 2000000000 else s.st_mtime_ns)
+	if not stat.S_ISDIR(s.st_mode):
+		words += [s.st_size, "%x" % s.st_rdev, s.st_nlink]
+		if s.st_nlink > 1:
+			words.append(groups.setdefault(s.st_ino, len(groups)))
+	if stat.S_ISLNK(s.st_mode):
+		words.append(os.readlink(full))
+	if stat.S_ISREG(s.st_mode):
+		with open(full, "rb") as file:
+			words.append(hashlib.sha256(file.read()).hexdigest())
+	words += sorted((name, os.getxattr(full, name, follow_symlinks=False)) for name in os.listxattr(full, follow_symlinks=False))
+	return repr(words) + "\n"
+
+
+for tree, output in zip(sys.argv[1::2], sys.argv[2::2]):
+	root = os.fsencode(tree)
+	paths = [b"."] + [os.path.relpath(os.path.join(directory, name), root)
+		for directory, directories, files in os.walk(root) for name in directories + files]
+	groups = {}
+	with open(output, "w") as file:
+		file.writelines(tell(root, path, groups) for path in sorted(paths))
+END
+tell() {
+	python3 "$scratch/tell.py" "$@"
+}
 
 agreed=0
 # What varve makes of the archive $1 is what GNU tar does, where containers-storage refuses such archives.
@@ -36,7 +60,8 @@ agree_tar() {
 	mkdir "$source-tar"
 	tar --xattrs --xattrs-include='*' --numeric-owner -pxf "$1" -C "$source-tar"
 	quietly create --apply "$1" "varve-$name"
-	diff <(tell "$source-tar") <(tell "$layers/varve-$name") || lib_fail "the trees of $name differ"
+	tell "$source-tar" "$scratch/tar.tells" "$layers/varve-$name" "$scratch/varve.tells"
+	diff "$scratch/tar.tells" "$scratch/varve.tells" || lib_fail "the trees of $name differ"
 	rm -r "$source-tar"
 	agreed=$((agreed + 1))
 }
@@ -45,14 +70,12 @@ agree_tar() {
 agree() {
 	local name
 	name="$(basename "$1" | tr -c 'A-Za-z0-9\n' -)"
-	cs create-layer -i "cs-$name" ${2:+"$2"} >/dev/null
-	cs applydiff -f "$1" "cs-$name" >/dev/null || lib_fail "containers-storage cannot apply $name"
+	cs import-layer -i "cs-$name" -f "$1" ${2:+"$2"} >/dev/null || lib_fail "containers-storage cannot apply $name"
 	run create ${2:+--parent "$2"} --apply "$1" "varve-$name"
 	expect 0 "" "*"
-	tell "$layers/cs-$name" >"$scratch/cs.tells"
-	tell "$layers/varve-$name" >"$scratch/varve.tells"
+	tell "$layers/cs-$name" "$scratch/cs.tells" "$layers/varve-$name" "$scratch/varve.tells"
 	diff "$scratch/cs.tells" "$scratch/varve.tells" || lib_fail "the trees of $name differ"
-	(($(wc -l <"$scratch/cs.tells") >= ${3:-15})) || lib_fail "$name has too little in it"
+	(($(wc -l <"$scratch/cs.tells") >= ${3:-10})) || lib_fail "$name has too little in it"
 	agreed=$((agreed + 1))
 }
 
