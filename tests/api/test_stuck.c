@@ -4,7 +4,8 @@
  * owner, read-only subvolumes, active swap files. What can be taken away is; else the error names
  * it, says where it is, and what became of the layer.
  *
- * varve-test: backend=both timeout=120 varve-test: kernel-says=active.swapfile|deleting.default.subvolume
+ * varve-test: backend=both timeout=120
+ * varve-test: kernel-says=active.swapfile|deleting.default.subvolume
  */
 #include "tar.h"
 #include "test.h"

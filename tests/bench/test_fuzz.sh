@@ -25,6 +25,6 @@ clang "${flags[@]}" -I"$scratch/engines" -I"$bench_repository/bench" -o "$scratc
 mkdir "$scratch/corpus"
 cp "$bench_repository"/bench/fuzz/corpus/* "$bench_repository"/bench/jobs/*.fio "$scratch/corpus/"
 cd "$scratch"
-./fuzz -max_total_time="${VARVE_FUZZ_SECONDS:-5}" -timeout=5 -max_len=8192 -print_final_stats=1 corpus >out 2>&1 ||
+./fuzz -max_total_time="${VARVE_FUZZ_SECONDS:-2}" -timeout=5 -max_len=8192 -print_final_stats=1 corpus >out 2>&1 ||
 	fail "the fuzzer found something" "$(grep -m 5 -E 'ERROR|runtime error|SUMMARY' out)"
 grep -Eq 'number_of_executed_units: *[1-9][0-9]{2}' out || fail "the fuzzer ran next to nothing"

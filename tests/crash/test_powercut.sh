@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # The weak model of a power cut: every write that the disk completed is there. The image under load lies on a file system
 # with reflinks and is cloned at random moments; each clone must pass btrfs check, mount, and keep every promise that was
-# made before its moment. VARVE_TEST_ROUNDS: how many clones (12; in the soak 150).
+# made before its moment. VARVE_TEST_ROUNDS: how many clones (6; in the soak 150).
 # varve-test: mount=no timeout=300
 set -euo pipefail
 . "$(dirname -- "$0")/common.sh"
 
-clones=$(rounds_get 12 150)
+clones=$(rounds_get 6 150)
 churn=$(program churn)
 verify=$(program verify)
 clone=$(program clone)

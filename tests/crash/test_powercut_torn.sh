@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # The strong model of a power cut: only what was flushed is sure to be there; later writes are lost or torn at random. The
 # disk under load is served by logstore, which logs each write and flush; replay then makes the disk of any moment, and on
-# each the promises made before that moment must hold. VARVE_TEST_ROUNDS: how many moments (12; in the soak 150).
+# each the promises made before that moment must hold. VARVE_TEST_ROUNDS: how many moments (8; in the soak 150).
 # varve-test: mount=no timeout=300
 set -euo pipefail
 . "$(dirname -- "$0")/common.sh"
 
-moments=$(rounds_get 12 150)
+moments=$(rounds_get 8 150)
 churn=$(program churn)
 verify=$(program verify)
 clone=$(program clone)

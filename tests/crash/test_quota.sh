@@ -22,7 +22,7 @@ check_limits() {
 	while IFS=$'\t' read -r id limit; do
 		case $id in base-*) continue ;; esac
 		recorded=0
-		[ ! -e "$home/quotas/$id" ] || recorded=$(cat "$home/quotas/$id")
+		[ ! -e "$home/quotas/$id" ] || recorded=$(<"$home/quotas/$id")
 		[ "$limit" = "$recorded" ] || fail "the layer $id has the limit $limit and the record '$recorded'"
 		[ "$limit" = 0 ] || limited=$((limited + 1))
 	done < <("$varve" --home "$home" ls | "$varve" --home "$home" --json info - |
@@ -31,8 +31,9 @@ check_limits() {
 
 # Check the groups of the visible layers of the home $1; add to `grouped`. What they are to be is slot_group()'s in churn.c.
 check_members() {
-	local home=$1 id number size name expected bytes
+	local home=$1 id number size name expected bytes qgroups
 	local -A parents=() names=() recorded_bytes=()
+	qgroups=/sys/fs/btrfs/$(findmnt -no UUID "$work/mnt")/qgroups
 	while read -r number bytes; do
 		parents[$number]=$bytes
 	done < <(btrfs qgroup show --raw -p "$home" | awk '$1 ~ /^0\// { print $1, $4 }')
@@ -50,7 +51,7 @@ check_members() {
 			expected=job-$((${id##*-} / 2 % 3))
 			size=${recorded_bytes[$expected]:-none}
 			expected=${names[$expected]:-"its group, which is not recorded"}
-			bytes=$(cat "/sys/fs/btrfs/$(findmnt -no UUID "$work/mnt")/qgroups/${expected/\//_}/max_referenced")
+			bytes=$(<"$qgroups/${expected/\//_}/max_referenced")
 			[ "$size" = "$bytes" ] && [ "$size" = 536870912 ] || fail "the group of $id has the limit $bytes and the record $size"
 			grouped=$((grouped + 1))
 		fi

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # varve-serve and power cuts in the strong model (see test_powercut_torn.sh): on the disk of each moment the daemon starts, what a Commit
 # had promised is there with all its data, no layer is without a record nor a record without its layer, leftovers are swept, and what is
-# left can be removed. VARVE_TEST_ROUNDS: how many moments (8; in the soak 500).
+# left can be removed. VARVE_TEST_ROUNDS: how many moments (4; in the soak 500).
 # varve-test: mount=no timeout=300
 set -euo pipefail
 . "$(dirname -- "$0")/common.sh"
 
-moments=$(rounds_get 8 500)
+moments=$(rounds_get 4 500)
 clone=$(program clone)
 logstore=$(program logstore)
 replay=$(program replay)

@@ -25,6 +25,6 @@ clang "${flags[@]}" -iquote "$repository/api/serve" -I"$repository/api/include" 
 	-lprotobuf-c -lpcre2-8 >"$scratch/out" 2>&1 || finish 1 "the fuzzer does not build: $(head -n 5 "$scratch/out")"
 cp "$repository"/tests/snapshots/fuzz/corpus/* "$scratch/corpus/"
 cd "$scratch"
-./texts -max_total_time="${VARVE_FUZZ_SECONDS:-5}" -timeout=20 -max_len=4096 -print_final_stats=1 corpus >out 2>&1 ||
+./texts -max_total_time="${VARVE_FUZZ_SECONDS:-2}" -timeout=20 -max_len=4096 -print_final_stats=1 corpus >out 2>&1 ||
 	finish 1 "the fuzzer found something: $(grep -m 5 -E 'ERROR|runtime error|SUMMARY' out)"
 grep -E 'number_of_executed_units|peak_rss' out
