@@ -158,6 +158,12 @@ static void metrics_store(FILE *file, const struct varve_statistics *statistics)
 	metrics_counter(file, "snapshots", "Snapshots made.", statistics->snapshots);
 	metrics_counter(file, "snapshots_direct", "Snapshots made directly in their place.",
 			statistics->snapshots_direct);
+	metrics_gauge(file, "spare_copies", "Spare copies held.", statistics->spares);
+	metrics_counter(file, "spare_copies_made", "Spare copies made.", statistics->spares_made);
+	metrics_counter(file, "spare_copies_taken", "Spare copies that creates have taken.",
+			statistics->spares_taken);
+	metrics_counter(file, "spare_copies_dropped", "Spare copies that were dropped.",
+			statistics->spares_dropped);
 	metrics_gauge(file, "commit_group_snapshots_peak", "The most snapshots in one group.",
 		      statistics->group_max);
 	metrics_gauge(file, "cleaner_backlog_subvolumes",

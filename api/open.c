@@ -10,9 +10,10 @@
 #include <unistd.h>
 
 #define STORE_HOME_DEFAULT "/var/lib/varve"
-#define STORE_FLAGS                                                       \
-	(VARVE_OPEN_NO_URING | VARVE_OPEN_RELAXED | VARVE_OPEN_NO_SWEEP | \
-	 VARVE_OPEN_PRIVATE_MOUNT | VARVE_OPEN_EXISTING | VARVE_OPEN_SHARED_HOME)
+#define STORE_FLAGS                                                                \
+	(VARVE_OPEN_NO_URING | VARVE_OPEN_RELAXED | VARVE_OPEN_NO_SWEEP |          \
+	 VARVE_OPEN_PRIVATE_MOUNT | VARVE_OPEN_EXISTING | VARVE_OPEN_SHARED_HOME | \
+	 VARVE_OPEN_SPARES)
 
 /* Refuse to open, for REASON. */
 static int store_refuse(struct varve_failure *failure, int error, const char *reason)

@@ -116,7 +116,7 @@ SIZES_FULL(struct varve_layer_usage, limit_bytes);
 SIZES_FULL(struct varve_sweep_report, records_removed);
 SIZES_FULL(struct varve_quota, failures);
 SIZES_FULL(struct varve_progress, left);
-SIZES_FULL(struct varve_statistics, background_waiting);
+SIZES_FULL(struct varve_statistics, spares_dropped);
 SIZES_FULL(struct varve_operation_statistics, latency);
 SIZES_FULL(struct varve_digests, plain_bytes);
 SIZES_FULL(struct varve_result, records);

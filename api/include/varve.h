@@ -671,6 +671,20 @@ typedef void varve_room(struct varve_store *store, varve_request request, size_t
  * other files of the store during a request of the caller, which may be root.
  */
 #define VARVE_OPEN_SHARED_HOME VARVE_FLAG(37)
+/**
+ * Make snapshots ahead, of layers from which others are created again and again: "spare copies". A
+ * create that takes one does not wait for a commit, unless it is durable. It gets what a snapshot
+ * of that moment would be: a copy whose parent has changed in any way is dropped. Only a plain
+ * create takes one: without a size, groups, an archive, a shift of ownership, a label of SELinux or
+ * VARVE_CREATE_READ_ONLY.
+ *
+ * There are up to 128 spare copies of each of up to 16 layers, in the store's staging directory.
+ * They are dropped when their parent is removed or has changed, when nothing was created from it
+ * for 10 seconds, and by varve_close(). When another process removes the parent, its space comes
+ * free after those 10 seconds. None are made while quota runs, while less than a tenth of the file
+ * system is free, nor without CAP_SYS_ADMIN. A crash leaves them to the next sweep.
+ */
+#define VARVE_OPEN_SPARES VARVE_FLAG(38)
 
 /**
  * How to open a store. Start from VARVE_CONFIG_INIT; every field that is 0 or NULL stands for its
@@ -1995,11 +2009,17 @@ struct varve_statistics {
 	uint64_t quota_turned_on;
 	/** Removals that wait in the background now: see VARVE_REMOVE_BACKGROUND. */
 	uint64_t background_waiting;
+	/** Spare copies held now; made, taken by creates and dropped: see VARVE_OPEN_SPARES. */
+	uint64_t spares;
+	uint64_t spares_made;
+	uint64_t spares_taken;
+	uint64_t spares_dropped;
 };
 
-#define VARVE_STATISTICS_INIT                                                                   \
-	{                                                                                       \
-		sizeof(struct varve_statistics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
+#define VARVE_STATISTICS_INIT                                                                    \
+	{                                                                                        \
+		sizeof(struct varve_statistics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+			0, 0, 0, 0                                                               \
 	}
 /** As VARVE_STATISTICS_INIT; SIZE is sizeof(*statistics). */
 void varve_statistics_init(struct varve_statistics *statistics, size_t size);

@@ -220,6 +220,34 @@
 /* The kernel reports tasks that wait for the disk once in its window of two seconds. */
 #define PACE_PRESSED_NS (2000 * NS_PER_MS)
 
+/*
+ * Spare copies (store/stock.h): of so many layers, so many each. More share a commit, and each
+ * makes the next commit a little dearer (docs/measurements.md). A refill begins when half is left;
+ * one after less than the first time gets twice as many, one after more than the second half.
+ */
+#define STOCK_PARENTS_MAX 16
+#define STOCK_COPIES_MIN 4
+#define STOCK_COPIES_MAX 128
+#define STOCK_FAST_NS (250 * NS_PER_MS)
+#define STOCK_SLOW_NS (2000 * NS_PER_MS)
+
+/* Copies of a layer from which nothing was created for this time are dropped. */
+#define STOCK_IDLE_NS (10000 * NS_PER_MS)
+
+/* After a failure, and when copies did not fit so often in a row, none are made for this time. */
+#define STOCK_REST_NS (10000 * NS_PER_MS)
+#define STOCK_MISFITS_MAX 2
+
+/* Copies dropped at one boundary between groups: some 30 us each. */
+#define STOCK_DROPS_MAX 32
+
+/*
+ * A snapshot in flight reserves so many bytes; all of a refill no more than this part of what is
+ * free.
+ */
+#define STOCK_RESERVED_BYTES (UINT64_C(2) << 20)
+#define STOCK_ROOM_PART 8
+
 /* Destroys run at one boundary between groups while creates wait, however short they are. */
 #define DESTROYS_PER_BEAT_MAX 128
 

@@ -17,6 +17,13 @@ int subvol_create(int dir_fd, const char *name);
 /* Snapshot SOURCE_FD's subvolume as NAME in DIR_FD. Sleeps until the transaction is committed. */
 int subvol_snapshot(int dir_fd, const char *name, int source_fd, bool read_only);
 
+/*
+ * Does subvol_snapshot() under a name that is taken put buffered writes to the source into its tree
+ * before it fails? 1, 0; -EAGAIN and other errors: not known. Tried with subvolume NAME in DIR_FD,
+ * in which a file is made and removed.
+ */
+int subvol_probe_flush(int dir_fd, const char *name);
+
 /* Destroy subvolume NAME in DIR_FD; -ENOTEMPTY when others are nested in it. Commits nothing. */
 int subvol_destroy(int dir_fd, const char *name);
 

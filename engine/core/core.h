@@ -387,6 +387,8 @@ struct counters {
 struct core_hooks {
 	/* Do the work that is due. Reactor, once a turn. */
 	void (*turn)(struct core *core);
+	/* Nanoseconds until turn() has to run by the clock, -1: no time is known. Reactor. */
+	int64_t (*due)(const struct core *core);
 	/* Is a call under way that belongs to no operation? Reactor. */
 	bool (*busy)(const struct core *core);
 	/* Where the home is now, or was, in RET_PATH (HOME_PATH_MAX + 1 bytes). Any thread. */

@@ -152,6 +152,7 @@ static void *reactor_run(void *data)
 		int64_t due_ns = reactor_sooner(reactor_timer(core), op_again(core));
 
 		due_ns = reactor_sooner(due_ns, core->waits->due(core));
+		due_ns = reactor_sooner(due_ns, core->hooks->due(core));
 		/* The last turn may have let some begin. */
 		if (!list_empty(&core->holds.runnable))
 			due_ns = 0;

@@ -6,6 +6,8 @@
  *	ADMIT     waits while too many removed        nothing                 nothing
  *	          layers await the kernel's cleaner
  *	OPEN      opens the source                    nothing                 nothing
+ *	TAKE      takes a spare copy that fits, then  nothing, or             a leftover in staging
+ *	          PUBLISH; without one, STAGE         UNDO destroys it
  *	STAGE     makes it out of sight, and its      UNDO destroys it        a leftover in staging
  *	          record
  *	UNPACK    unpacks an archive into it          UNDO destroys it        a leftover in staging
@@ -52,6 +54,7 @@
 #include "engine/store/layout.h"
 #include "engine/store/record.h"
 #include "engine/store/size_record.h"
+#include "engine/store/stock.h"
 #include "engine/store/undo.h"
 #include "engine/walk/rewrite.h"
 
@@ -63,6 +66,7 @@
 enum create_state {
 	CREATE_ADMIT,
 	CREATE_OPEN,
+	CREATE_TAKE,
 	CREATE_STAGE,
 	CREATE_UNPACK,
 	CREATE_TURN,
@@ -93,6 +97,8 @@ struct create {
 	size_t groups_count;
 	/* Its place in the batch. */
 	size_t index;
+	/* The spare copy that it takes, its name and place until it is published; NULL: none. */
+	struct stock_copy *copy;
 	/* It counts among those that the cleaner knows to be in the making. */
 	bool making;
 	/* When it was let in; 0: it was not. */
@@ -186,6 +192,8 @@ static const char *create_reserved_name(struct create *create, char buffer[VARVE
  */
 static const char *create_staging_name(struct create *create, char buffer[VARVE_ID_MAX + 1])
 {
+	if (create->copy)
+		return stock_name(create->copy, buffer);
 	if (create->op.direct && !create_reserved(create))
 		return create->op.id;
 	create_reserved_name(create, buffer);
@@ -210,6 +218,14 @@ static int create_make_begin(struct op *op)
 	create_of(op)->making = true;
 	create_of(op)->begun_ns = now_ns();
 	return CREATE_OPEN;
+}
+
+/* Count it no longer among those in the making: what follows may take long. */
+static void create_make_end(struct create *create)
+{
+	if (create->making)
+		backlog_make_end(op_store(&create->op));
+	create->making = false;
 }
 
 static int create_admit(struct op *op)
@@ -242,13 +258,15 @@ static int create_open(struct op *op)
 
 static int create_opened(struct op *op, int result)
 {
+	if (result == -ENOENT)
+		stock_forget(op_store(op), create_of(op)->source);
 	if (result < 0)
 		return layer_open_error(result);
 	create_of(op)->source_fd = result;
-	return CREATE_STAGE;
+	return CREATE_TAKE;
 }
 
-/* ---- STAGE ----------------------------------------------------------------------------------- */
+/* ---- what is staged -------------------------------------------------------------------------- */
 
 /* Prove that the source is a layer of this store, and snapshot it as NAME in DIR_FD. */
 static int create_snapshot(struct create *create, int dir_fd, const char *name,
@@ -540,6 +558,88 @@ static int create_join(struct create *create, int dir_fd, const char *name)
 	return found ? found : r;
 }
 
+/* ---- TAKE ------------------------------------------------------------------------------------ */
+
+/* Is it a snapshot and nothing else, so that a spare copy is what it would be? */
+static bool create_plain(const struct create *create)
+{
+	return create->source && !create->size && !create->groups_count && !create->unpack &&
+	       !rewrite_wanted(create->plan) && !(create->flags & VARVE_CREATE_READ_ONLY);
+}
+
+/*
+ * Make the spare copy the staged subvolume, if it is what a snapshot would be now; else
+ * STOCK_MISFIT. Lane thread.
+ */
+static int create_take_run(struct call *call)
+{
+	struct op *op = container_of(call, struct op, call);
+	struct create *create = create_of(op);
+	char buffer[VARVE_ID_MAX + 1];
+	const char *name = create_staging_name(create, buffer);
+	int r = layer_vacate(op_store(op), op->id);
+
+	if (r)
+		return r;
+	create->quota = create_prepare_quota(create);
+	if (create->quota)
+		return create->quota < 0 ? create->quota : STOCK_MISFIT;
+	call->name = "BTRFS_IOC_GET_SUBVOL_INFO";
+	op->subject = create->source;
+	r = stock_check(op_store(op), create->copy, create->source_fd, create->source);
+	if (r)
+		return r;
+	op->subject = op->id;
+	create_staged(create, create_slot_fd(create), name);
+	r = create_identify(create, create_slot_fd(create), name);
+	if (!r)
+		fd_close(TAKE_FD(create->source_fd));
+	return r;
+}
+
+static int create_take(struct op *op)
+{
+	struct create *create = create_of(op);
+
+	/* It may have one from a try before. */
+	if (!create->copy && create_plain(create))
+		create->copy = stock_take(op_store(op), create->source);
+	if (!create->copy)
+		return CREATE_STAGE;
+	op->subject = op->id;
+	op->slot = (uint16_t)create->copy->slot;
+	call_function(&op->call, LANE_COMMIT, "fstatat", create_take_run);
+	return op_call(op);
+}
+
+static int create_taken(struct op *op, int result)
+{
+	struct create *create = create_of(op);
+
+	if (result == STOCK_MISFIT) {
+		stock_misfit(op_store(op), create->source, TAKE_PTR(create->copy));
+		return CREATE_STAGE;
+	}
+	if (result < 0)
+		return result;
+	create_make_end(create);
+	return CREATE_PUBLISH;
+}
+
+/* It has ended: the copy is its own if it came so far, whatever became of it. */
+static void create_give_back(struct create *create)
+{
+	struct varve_store *store = op_store(&create->op);
+
+	if (create->copy && create->staged)
+		stock_taken(store, create->source, create->copy);
+	else if (create->copy)
+		stock_return(store, create->source, create->copy);
+	create->copy = NULL;
+}
+
+/* ---- STAGE ----------------------------------------------------------------------------------- */
+
 /* Make the subvolume, on a thread of the commit lane. */
 static int create_stage_work(struct op *op)
 {
@@ -615,14 +715,6 @@ static int create_complete(const struct create *create)
 static int create_rewriting(const struct create *create)
 {
 	return rewrite_wanted(create->plan) ? CREATE_TURN : create_complete(create);
-}
-
-/* Count it no longer among those in the making: what follows may take long. */
-static void create_make_end(struct create *create)
-{
-	if (create->making)
-		backlog_make_end(op_store(&create->op));
-	create->making = false;
 }
 
 static int create_stage_done(struct op *op, int result)
@@ -930,6 +1022,7 @@ static int create_undone(struct op *op, int result)
 static const struct op_step create_steps[CREATE_STATES] = {
 	[CREATE_ADMIT] = { "ADMIT", create_admit, create_admitted },
 	[CREATE_OPEN] = { "OPEN", create_open, create_opened, true },
+	[CREATE_TAKE] = { "TAKE", create_take, create_taken, true },
 	[CREATE_STAGE] = { "STAGE", create_stage, create_stage_done, true },
 	[CREATE_UNPACK] = { "UNPACK", create_unpack, create_unpacked, true },
 	[CREATE_TURN] = { "TURN", create_turn, create_turn_come },
@@ -952,6 +1045,7 @@ static void create_close(struct op *op)
 {
 	create_make_end(create_of(op));
 	create_tell_pace(create_of(op));
+	create_give_back(create_of(op));
 	fd_close(create_of(op)->source_fd);
 	rewrite_free(TAKE_PTR(create_of(op)->rewrite));
 	free(TAKE_PTR(create_of(op)->fate));

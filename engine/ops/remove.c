@@ -40,6 +40,7 @@
 #include "engine/store/layout.h"
 #include "engine/store/record.h"
 #include "engine/store/size_record.h"
+#include "engine/store/stock.h"
 #include "engine/walk/layer_walk.h"
 #include "engine/walk/rm_tree.h"
 
@@ -229,6 +230,8 @@ static int remove_destroy_work(struct op *op)
 
 static int remove_destroy(struct op *op)
 {
+	/* Its spare copies would keep its space. */
+	stock_forget(op_store(op), op->id);
 	op->work = remove_destroy_work;
 	return commit_destroy(op);
 }

@@ -24,6 +24,9 @@ void commit_init(struct group_commit *commits, struct core *core, const struct c
 	list_init(&commits->unflushed);
 	list_init(&commits->carried);
 	list_init(&commits->serial_ops);
+	list_init(&commits->guests);
+	list_init(&commits->tidies);
+	list_init(&commits->serial_tidies);
 	commits->commit.commits = commits->flush.commits = commits;
 	list_init(&commits->commit.ops);
 	list_init(&commits->flush.ops);
@@ -111,19 +114,15 @@ static void commit_count_group(struct group_commit *commits)
 	sizes->snapshots += commits->made;
 }
 
-/* A member's work is done. */
-static void commit_staged(struct call *call)
+/* A member that worked in SLOT leaves the group; MADE: it made a snapshot, and so committed. */
+static void commit_member_left(struct group_commit *commits, unsigned slot, bool made)
 {
-	struct op *op = container_of(call, struct op, call);
-	struct group_commit *commits = commits_of(op);
-
-	commits->slots[commits->slots_free++] = op->slot;
+	commits->slots[commits->slots_free++] = slot;
 	commits->staging--;
 	commits->open = false;
-	if (op->commits && call->result >= 0) {
+	if (made) {
 		commits->made++;
 		commits->core->counters.snapshots++;
-		commits->core->counters.snapshots_direct += op->direct;
 		commit_release(&commits->carried, 0);
 	}
 	/*
@@ -134,6 +133,17 @@ static void commit_staged(struct call *call)
 		list_splice(&commits->durable, &commits->carried);
 		commit_count_group(commits);
 	}
+}
+
+/* A member's work is done. */
+static void commit_staged(struct call *call)
+{
+	struct op *op = container_of(call, struct op, call);
+	struct group_commit *commits = commits_of(op);
+	bool made = op->commits && call->result >= 0;
+
+	commits->core->counters.snapshots_direct += made && op->direct;
+	commit_member_left(commits, op->slot, made);
 	if (call->result == -ENOSPC && op->alone)
 		commit_no_room(commits);
 	op_done(op, call->result);
@@ -151,6 +161,40 @@ static void commit_launch(struct group_commit *commits, struct op *op)
 	io_submit(&commits->core->io, &op->call);
 }
 
+/* Run the work of a guest, on a thread of the commit lane. */
+static int commit_guest_run(struct call *call)
+{
+	struct commit_guest *guest = container_of(call, struct commit_guest, call);
+
+	return guest->work(guest);
+}
+
+/* A guest's work as a member is done. */
+static void commit_guest_staged(struct call *call)
+{
+	struct commit_guest *guest = container_of(call, struct commit_guest, call);
+
+	commit_member_left(guest->commits, guest->slot, call->result >= 0);
+	guest->done(guest, call->result);
+}
+
+void commit_join(struct group_commit *commits, struct commit_guest *guest)
+{
+	guest->commits = commits;
+	list_append(&commits->guests, &guest->link);
+}
+
+/* Let GUEST join the group. */
+static void commit_launch_guest(struct group_commit *commits, struct commit_guest *guest)
+{
+	guest->slot = commits->slots[--commits->slots_free];
+	commits->staging++;
+	commits->group++;
+	call_function(&guest->call, LANE_COMMIT, guest->call.name, commit_guest_run);
+	guest->call.done = commit_guest_staged;
+	io_submit(&commits->core->io, &guest->call);
+}
+
 /* Let those that wait join, as far as there are slots. */
 static void commit_admit(struct group_commit *commits)
 {
@@ -158,13 +202,15 @@ static void commit_admit(struct group_commit *commits)
 
 	while (commits->slots_free && (link = list_pop(&commits->gather)))
 		commit_launch(commits, list_entry(link, struct op, link));
+	while (commits->slots_free && (link = list_pop(&commits->guests)))
+		commit_launch_guest(commits, list_entry(link, struct commit_guest, link));
 	commits->core->counters.group_max = MAX(commits->core->counters.group_max, commits->group);
 }
 
 /* Begin a group. */
 static void commit_begin(struct group_commit *commits)
 {
-	struct op *first;
+	struct op *first = NULL;
 
 	commits->group = commits->made = 0;
 	commits->destroyed = 0;
@@ -177,12 +223,14 @@ static void commit_begin(struct group_commit *commits)
 		commit_launch(commits, list_entry(list_pop(&commits->alone), struct op, link));
 		return;
 	}
-	first = list_entry(commits->gather.next, struct op, link);
 	/* Alone in the store: straight into place, for the price of the bare ioctl. */
-	first->direct |= first->direct_allowed &&
-			 commits->core->counters.running[VARVE_CREATE] == 1;
+	if (!list_empty(&commits->gather)) {
+		first = list_entry(commits->gather.next, struct op, link);
+		first->direct |= first->direct_allowed &&
+				 commits->core->counters.running[VARVE_CREATE] == 1;
+	}
 	trace(&commits->core->io.trace, TRACE_OP, "commit: a group begins%s",
-	      first->direct ? ", direct" : "");
+	      first && first->direct ? ", direct" : "");
 	commit_admit(commits);
 }
 
@@ -217,6 +265,12 @@ int commit_destroy(struct op *op)
 	op->withdraw = commit_undestroy;
 	list_append(&commits->destroy, &op->link);
 	return OP_WAIT;
+}
+
+void commit_tidy(struct group_commit *commits, struct commit_guest *guest)
+{
+	guest->commits = commits;
+	list_append(&commits->tidies, &guest->link);
 }
 
 /* Run the work of OP at the boundary, on a lane thread. */
@@ -270,6 +324,11 @@ static int commit_serial_run(struct call *call)
 	commits->hooks->records_end(commits->core->store);
 	commits->left = left;
 	commits->destroyed_ns += begin ? now_ns() - begin : 0;
+	list_for_each(link, &commits->serial_tidies) {
+		struct commit_guest *guest = list_entry(link, struct commit_guest, link);
+
+		guest->call.result = guest->work(guest);
+	}
 	commit_look(commits);
 	return 0;
 }
@@ -296,8 +355,10 @@ static void commit_serial_done(struct call *call)
 {
 	struct group_commit *commits = container_of(call, struct group_commit, serial);
 	unsigned run = commits->publishes + commits->destroying - commits->left;
-	struct list ops = LIST_INIT(ops), left = LIST_INIT(left), *link;
+	struct list ops = LIST_INIT(ops), left = LIST_INIT(left), tidies = LIST_INIT(tidies);
+	struct list *link;
 
+	list_splice(&tidies, &commits->serial_tidies);
 	while (run--)
 		list_append(&ops, list_pop(&commits->serial_ops));
 	list_splice(&left, &commits->serial_ops);
@@ -310,6 +371,11 @@ static void commit_serial_done(struct call *call)
 		if (r == -ENOSPC)
 			commit_no_room(commits);
 		op_done(op, r);
+	}
+	while ((link = list_pop(&tidies))) {
+		struct commit_guest *guest = list_entry(link, struct commit_guest, link);
+
+		guest->done(guest, call->result < 0 ? call->result : guest->call.result);
 	}
 }
 
@@ -342,8 +408,9 @@ static void commit_serial_begin(struct group_commit *commits)
 		list_append(&commits->serial_ops, link);
 	}
 	/* What is published waits for the end of the call, too. */
+	list_splice(&commits->serial_tidies, &commits->tidies);
 	commits->awaited = commits->publishes || commit_gathered(commits) ||
-			   !list_empty(&commits->durable);
+			   !list_empty(&commits->guests) || !list_empty(&commits->durable);
 	commits->serial_running = true;
 	call_function(&commits->serial, LANE_COMMIT, "boundary", commit_serial_run);
 	commits->serial.done = commit_serial_done;
@@ -476,7 +543,7 @@ static void commit_flush_begin(struct group_commit *commits)
 /* Has this boundary anything left to do before the next group may begin? */
 static bool commit_boundary(const struct group_commit *commits)
 {
-	return !list_empty(&commits->publish) ||
+	return !list_empty(&commits->publish) || !list_empty(&commits->tidies) ||
 	       (!list_empty(&commits->destroy) && commit_destroys_max(commits) > 0);
 }
 
@@ -491,7 +558,7 @@ void commit_turn(struct group_commit *commits)
 			commit_admit(commits);
 	} else if (commit_boundary(commits))
 		commit_serial_begin(commits);
-	else if (commit_gathered(commits))
+	else if (commit_gathered(commits) || !list_empty(&commits->guests))
 		commit_begin(commits);
 	else if (!list_empty(&commits->durable) && !commits->commit.running)
 		commit_start(commits);

@@ -44,6 +44,20 @@ struct commit_sync {
 	bool running;
 };
 
+/* Work of the store that is no operation's: a member of a group, or a part of a boundary. */
+struct commit_guest {
+	/* In a queue of the clock. */
+	struct list link;
+	struct group_commit *commits;
+	struct call call;
+	/* The work, on a lane thread: 0 or -errno. */
+	int (*work)(struct commit_guest *guest);
+	/* Take the result. Reactor. */
+	void (*done)(struct commit_guest *guest, int result);
+	/* Its worker slot as a member. */
+	unsigned slot;
+};
+
 /* What the clock asks the file system for; filled in by a higher layer. Lane threads. */
 struct commit_hooks {
 	/* Make durable what was done so far, as far as HOW covers it. 0 or -errno. */
@@ -66,6 +80,8 @@ struct group_commit {
 	 * commit that begins from now on.
 	 */
 	struct list gather, alone, publish, destroy, durable;
+	/* Guests that wait to join a group; that wait for a boundary; whose boundary this is. */
+	struct list guests, tidies, serial_tidies;
 	/* Destroys that wait; run since the last group began, and how long they took. */
 	unsigned destroys, destroyed;
 	uint64_t destroyed_ns;
@@ -120,6 +136,15 @@ int commit_publish(struct op *op);
 
 /* Let op->work run at a boundary, behind those that publish. */
 int commit_destroy(struct op *op);
+
+/*
+ * Let the work of GUEST, which makes a snapshot, run as a member of a group, behind operations; it
+ * begins a group where none wait.
+ */
+void commit_join(struct group_commit *commits, struct commit_guest *guest);
+
+/* Let the work of GUEST run at the next boundary, behind operations. It sees to its own bound. */
+void commit_tidy(struct group_commit *commits, struct commit_guest *guest);
 
 /*
  * Wait until what OP has made, renamed or destroyed in `subvolumes` is durable. Asserts that it

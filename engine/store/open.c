@@ -20,6 +20,7 @@
 #include "engine/store/groups.h"
 #include "engine/store/layer.h"
 #include "engine/store/layout.h"
+#include "engine/store/stock.h"
 #include "engine/store/store.h"
 #include "engine/store/usage_cache.h"
 
@@ -434,6 +435,7 @@ static int open_settings(struct opening *opening, const struct quota_settings *q
 		.walk_fds_max = MIN(WALK_FDS_MAX, fds / FDS_WALK_PART),
 		.archive_small_max = LIBARCHIVE_SMALL_MAX,
 		.quota = *quota,
+		.stock_idle_ns = STOCK_IDLE_NS,
 		.pressure_path = PRESSURE_PATH,
 		.io = { .no_uring = config->flags & VARVE_OPEN_NO_URING,
 			.ring_entries = config->ring_entries,
@@ -509,6 +511,8 @@ static int open_run(struct opening *opening, const struct quota_settings *quota,
 		open_sysfs(store);
 	if (!r)
 		r = open_quota(opening);
+	if (!r)
+		r = stock_init(store);
 	if (r)
 		return r;
 	store->sweep = store->layout.privileged ? groups_sweep_dropped : NULL;

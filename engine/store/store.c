@@ -10,13 +10,28 @@
 /* Do what the store has to do in a turn of the reactor. */
 static void store_turn(struct core *core)
 {
-	commit_turn(&container_of(core, struct varve_store, core)->commits);
+	struct varve_store *store = container_of(core, struct varve_store, core);
+
+	if (store->stock_part)
+		store->stock_part->turn(store);
+	commit_turn(&store->commits);
+}
+
+/* When the store has something to do by the clock. */
+static int64_t store_due(const struct core *core)
+{
+	const struct varve_store *store = container_of(core, const struct varve_store, core);
+
+	return store->stock_part ? store->stock_part->due(store) : -1;
 }
 
 /* Is a call of the store under way that belongs to no operation? */
 static bool store_busy(const struct core *core)
 {
-	return commit_busy(&container_of(core, const struct varve_store, core)->commits);
+	const struct varve_store *store = container_of(core, const struct varve_store, core);
+
+	return commit_busy(&store->commits) ||
+	       (store->stock_part && store->stock_part->busy(store));
 }
 
 /* Where the home is; its old path is better than none. */
@@ -36,6 +51,7 @@ static void store_free_core(struct core *core)
 
 static const struct core_hooks store_hooks = {
 	.turn = store_turn,
+	.due = store_due,
 	.busy = store_busy,
 	.home = store_find_home,
 	.free = store_free_core,
@@ -110,6 +126,8 @@ void store_free(struct varve_store *store)
 	if (store->teardown && core_here(&store->core))
 		store->teardown(store);
 	free(store->backlog);
+	if (store->stock_part)
+		store->stock_part->free(store);
 	usage_cache_free(store->usages);
 	if (store->core.waits)
 		store->core.waits->free(&store->core);

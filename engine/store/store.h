@@ -13,6 +13,7 @@
 
 struct backlog;
 struct background;
+struct stock;
 struct usage_cache;
 struct workers;
 
@@ -117,8 +118,22 @@ struct settings {
 	size_t archive_small_max;
 	struct quota_settings quota;
 	struct delta_limits delta;
+	/* How long spare copies are held that are not used: STOCK_IDLE_NS. Tests lower it. */
+	uint64_t stock_idle_ns;
 	/* Where the kernel tells of waits for the disk: PRESSURE_PATH. Tests name another one. */
 	const char *pressure_path;
+};
+
+/* What a part of the store that is built on it has to do with the reactor. */
+struct store_part {
+	/* Do what is due, once a turn. */
+	void (*turn)(struct varve_store *store);
+	/* Nanoseconds until turn() has something to do by the clock, -1: no time is known. */
+	int64_t (*due)(const struct varve_store *store);
+	/* Does it keep the store from ending? */
+	bool (*busy)(const struct varve_store *store);
+	/* Free what it keeps; the reactor has ended, or this is a forked child's copy. */
+	void (*free)(struct varve_store *store);
 };
 
 struct varve_store {
@@ -139,6 +154,9 @@ struct varve_store {
 	struct backlog *backlog;
 	/* The same: removals in the background. */
 	struct background *background;
+	/* The same: spare copies, and what they have to do; NULL: there are none in this store. */
+	struct stock *stock;
+	const struct store_part *stock_part;
 	/* What was measured of layers. */
 	struct usage_cache *usages;
 	/*
