@@ -360,12 +360,16 @@ static int open_identify(struct opening *opening)
 	if (r)
 		return r;
 	/* Probe by a search: within a user namespace a capability may not count. */
+	open_step(opening, "IDENTIFY", "BTRFS_IOC_TREE_SEARCH_V2", NULL);
 	r = search_begin(&search, layout->home_fd, BTRFS_ROOT_TREE_OBJECTID,
 			 layout->subvolumes_root, layout->subvolumes_root, BTRFS_ROOT_ITEM_KEY,
 			 BTRFS_ROOT_ITEM_KEY, 0);
-	layout->privileged = !r && search_next(&search) > 0;
+	if (!r)
+		r = search_next(&search);
 	search_end(&search);
-	return r;
+	layout->privileged = r > 0;
+	/* A failure is no refusal: a store of root would do without what takes privilege. */
+	return r == -EPERM || r == -EACCES || r == -ENOSYS || r == -ENOTTY ? 0 : MIN(r, 0);
 }
 
 /* ---- quota ----------------------------------------------------------------------------------- */

@@ -78,6 +78,8 @@ END_TEST
 /* The next look for a limit fails; where the layer must not be when the snapshot is made. */
 static _Atomic bool limit_fails;
 static char *unseen;
+/* The next search of a tree fails with this. */
+static _Atomic int search_error;
 
 /* These stand for the C library's. */
 __attribute__((visibility("default"))) int openat(int fd, const char *path, int flags, ...)
@@ -99,6 +101,10 @@ __attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, 
 	va_start(arguments, request);
 	void *argument = va_arg(arguments, void *);
 	va_end(arguments);
+	if (request == BTRFS_IOC_TREE_SEARCH_V2 && search_error) {
+		errno = atomic_exchange(&search_error, 0);
+		return -1;
+	}
 	int r = (int)syscall(SYS_ioctl, fd, request, argument);
 	if (request == BTRFS_IOC_SNAP_CREATE_V2 && unseen)
 		ck_assert(!test_exists(unseen));
@@ -122,4 +128,36 @@ START_TEST(test_limit_of_parent)
 }
 END_TEST
 
-TEST_MAIN("looks", test_failed_look, test_limit_of_parent)
+START_TEST(test_privilege)
+{
+	/* Only a refusal tells that the caller has no privilege: another error ends the open. */
+	static const int errors[] = { EIO, ENOMEM, EPERM, EACCES };
+	char *home = test_home();
+	struct varve_config config = test_config(home);
+	struct varve_status_entry *entries;
+	struct varve_failure failure;
+	struct varve_store *store;
+	size_t count;
+
+	test_close(test_open(home));
+	for (size_t i = 0; i < TEST_COUNT(errors); i++) {
+		bool refused = errors[i] == EPERM || errors[i] == EACCES;
+
+		search_error = errors[i];
+		test_error(varve_open(&config, &store, &failure), refused ? 0 : -errors[i]);
+		ck_assert_int_eq(search_error, 0);
+		if (!refused) {
+			ck_assert_str_eq(failure.call, "BTRFS_IOC_TREE_SEARCH_V2");
+			continue;
+		}
+		test_ok(varve_status_wait(store, &entries, &count, &failure), &failure);
+		while (count && strcmp(entries[count - 1].key, "privileged"))
+			count--;
+		ck_assert_str_eq(entries[count - 1].value, "no");
+		free(entries);
+		test_close(store);
+	}
+}
+END_TEST
+
+TEST_MAIN("looks", test_failed_look, test_limit_of_parent, test_privilege)
