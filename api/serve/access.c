@@ -7,13 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 
 #include "complain.h"
 
 #define ACCESS_TEXT_BYTES_MAX 512
-/** Room for the line about those that were dropped. */
-#define ACCESS_NOTICE_BYTES 64
 
 struct access {
 	struct loop *loop;
@@ -24,7 +21,7 @@ struct access {
 	/** Lines that were dropped since the last one was written. */
 	uint64_t dropped;
 	size_t size;
-	char buffer[ACCESS_BUFFER_BYTES - ACCESS_NOTICE_BYTES];
+	char buffer[COMPLAIN_BYTES_MAX];
 };
 
 int access_level(const char *name)
@@ -62,24 +59,11 @@ const char *access_status_name(enum grpc_status status)
 	return (unsigned)status < sizeof(names) / sizeof(names[0]) ? names[status] : "UNKNOWN";
 }
 
-/** Write the lines, unless that would block; in front of them how many were dropped before. */
+/** Write the lines, unless that would block. */
 static void access_write(struct access *access)
 {
-	char notice[ACCESS_NOTICE_BYTES];
-	struct iovec parts[] = { { notice, 0 }, { access->buffer, access->size } };
-
-	if (!access->size)
-		return;
-	if (access->dropped)
-		parts[0].iov_len = (size_t)snprintf(notice, sizeof(notice),
-						    "%" PRIu64 " lines were dropped\n",
-						    access->dropped);
-	if (complain_can(access->fd) && writev(access->fd, parts, 2) >= 0) {
-		access->dropped = 0;
-	} else {
-		for (size_t i = 0; i < access->size; i++)
-			access->dropped += access->buffer[i] == '\n';
-	}
+	if (access->size)
+		complain_write(access->fd, access->buffer, access->size, &access->dropped);
 	access->size = 0;
 }
 

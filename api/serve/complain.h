@@ -4,12 +4,15 @@
 #define VARVE_SERVE_COMPLAIN_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /**
- * Can PIPE_BUF bytes be written to FD without a wait? A standard error that nobody reads must not
- * stop the daemon.
+ * Write LINES, COMPLAIN_BYTES_MAX at most, to FD, unless that would block: a log that nobody reads
+ * must not stop the daemon. *DROPPED counts the lines that were not written since the last ones
+ * that were, which a line in front of these says.
  */
-bool complain_can(int fd);
+void complain_write(int fd, const char *lines, size_t size, uint64_t *dropped);
 
 /** Write a message, unless that would block. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

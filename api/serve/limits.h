@@ -76,8 +76,10 @@
 /** Bytes of a message about a failure of the store. */
 #define SERVE_FAILURE_BYTES 2048
 
-/** Bytes of access log that are written at once: a pipe that polls as writable takes them. */
-#define ACCESS_BUFFER_BYTES 4096
+/** Bytes of the line that says how many were dropped. */
+#define COMPLAIN_NOTICE_BYTES 64
+/** Bytes that are logged at once: with that line PIPE_BUF, which a pipe takes whole or not at all. */
+#define COMPLAIN_BYTES_MAX (4096 - COMPLAIN_NOTICE_BYTES)
 /** The longest key that the access log shows. */
 #define ACCESS_KEY_BYTES_MAX 128
 
