@@ -195,11 +195,15 @@ static void serve_signalled(void *data, uint32_t events)
 /** Take signals as events: 0 or -errno. */
 static int serve_catch(struct serve *serve)
 {
+	struct sigaction hangup;
 	sigset_t set;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	/* Unless nohup has it ignored: one that is blocked would come all the same. */
+	if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+		sigaddset(&set, SIGHUP);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return -errno;
 	serve->signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);

@@ -269,6 +269,17 @@ def case_drain():
     daemon.process.send_signal(signal.SIGTERM)
     ends(client)
     daemon.end()
+    # The terminal goes, or what rotates logs asks for a new one.
+    daemon = Daemon("drain")
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.expect_state("STOPPING=1")
+    daemon.end()
+    # Under nohup it stays.
+    daemon = Daemon("drain", command=["/usr/bin/env", "--ignore-signal=HUP", os.path.join(BUILD, "varve"), "serve"])
+    daemon.process.send_signal(signal.SIGHUP)
+    with daemon.channel() as channel:
+        assert call(channel) == SERVING
+    daemon.stop()
 
 
 def case_log():
@@ -335,8 +346,18 @@ def case_streams():
     subprocess.run([sys.executable, "-c", program, daemon.path], user=NOBODY, group=NOBODY, extra_groups=[], check=True)
     with daemon.channel() as channel:
         assert call(channel) == SERVING
-    daemon.stop()
-    os.close(reader)
+    # What was lost is counted when there is room again.
+    os.set_blocking(reader, False)
+    try:
+        while True:
+            os.read(reader, 65536)
+    except BlockingIOError:
+        os.set_blocking(reader, True)
+    subprocess.run([sys.executable, "-c", program, daemon.path], user=NOBODY, group=NOBODY, extra_groups=[], check=True)
+    with os.fdopen(reader) as lines:
+        assert lines.readline() == "1 lines were dropped\n"
+        assert "that is not root was refused" in lines.readline()
+        daemon.stop()
 
 
 def fetch(address, request=b"GET /metrics HTTP/1.0\r\n\r\n"):
