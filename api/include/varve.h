@@ -916,7 +916,7 @@ int varve_noop(struct varve_store *store, varve_callback *callback, void *user_d
  */
 #define VARVE_DIGESTS VARVE_FLAG(20)
 /**
- * apply: begin to write the content of each large file to disk as soon as it is unpacked, because a
+ * apply: begin to write the content of large files to disk while they are unpacked, because a
  * varve_layer_flush() or a varve_sync() comes next. A durable apply, and a create, do so always.
  */
 #define VARVE_APPLY_WRITEBACK VARVE_FLAG(21)

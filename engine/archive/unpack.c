@@ -114,13 +114,24 @@ static int unpack_pwrite(struct unpack *unpack, int fd, const char *bytes, size_
 	return 0;
 }
 
+/*
+ * Begin to write SIZE bytes of FD at OFFSET to disk; 0: all that follow. No wait, and so no barrier;
+ * but the flush finds little left to do.
+ */
+static int unpack_write_back(struct unpack *unpack, int fd, int64_t offset, int64_t size)
+{
+	return unpack_check(unpack, "sync_file_range",
+			    RET_NERRNO(sync_file_range(fd, offset, size, SYNC_FILE_RANGE_WRITE)));
+}
+
 /* Write the content of the file at hand to FD. */
 static int unpack_content(struct unpack *unpack, struct archive *archive, int64_t size, int fd)
 {
-	int64_t end = 0;
+	int64_t end = 0, begun = 0;
 
 	for (;;) {
 		const void *bytes;
+		int64_t whole;
 		size_t length;
 		la_int64_t offset;
 		int r = unpack->lib.archive_read_data_block(archive, &bytes, &length, &offset);
@@ -135,6 +146,13 @@ static int unpack_content(struct unpack *unpack, struct archive *archive, int64_
 		if (r)
 			return r;
 		end = offset + (int64_t)length;
+		whole = end - end % WRITEBACK_STEP_BYTES;
+		if (unpack->writeback && whole > begun) {
+			r = unpack_write_back(unpack, fd, begun, whole - begun);
+			if (r)
+				return r;
+			begun = whole;
+		}
 		if (atomic_load(unpack->cancelled))
 			return -ECANCELED;
 	}
@@ -179,11 +197,9 @@ static int unpack_file(struct unpack *unpack, struct archive *archive, struct ar
 	unpack->made_mode = UNPACK_MODE_UNKNOWN;
 	if (!r)
 		r = unpack_check(unpack, "futimens", RET_NERRNO(futimens(fd, times)));
-	/* No wait, and so no barrier; but the flush finds little left to do. */
 	if (!r && unpack->writeback &&
 	    unpack->lib.archive_entry_size(entry) >= WRITEBACK_FILE_BYTES_MIN)
-		r = unpack_check(unpack, "sync_file_range",
-				 RET_NERRNO(sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE)));
+		r = unpack_write_back(unpack, fd, 0, 0);
 	fd_close(fd);
 	return r;
 }

@@ -33,8 +33,8 @@ struct unpack {
 	struct digests digests;
 	char expected[2][VARVE_DIGEST_SIZE];
 	/*
-	 * A flush comes after: begin to write the content of each large file to disk as soon as it
-	 * is there. The operation sets it.
+	 * A flush comes after: begin to write the content of large files to disk as soon as parts
+	 * of it are there. The operation sets it.
 	 */
 	bool writeback;
 	/* Nobody else sees the layer yet. The operation sets it. */

@@ -465,6 +465,12 @@
  */
 #define WRITEBACK_FILE_BYTES_MIN (64 * 1024)
 
+/*
+ * A longer file begins to be written each time that so many bytes more are there: a multiple of any
+ * page, because a page that is being written delays a write to it.
+ */
+#define WRITEBACK_STEP_BYTES ((int64_t)8 << 20)
+
 /* Pieces of STREAM_CHUNK_BYTES that are decompressed ahead of the thread that unpacks. */
 #define INFLATE_PIECES 4
 
