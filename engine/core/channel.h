@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A channel carries bytes between a lane thread and the caller's callbacks, through a ring of
- * CHANNEL_BYTES. It belongs to one request and has one direction:
+ * CHANNEL_BYTES: those of an archive, or of the addresses of what is passed on (ops/list.c). It
+ * belongs to one request and has one direction:
  *
  *	sink	lane: channel_write() -> ring -> dispatching thread: the caller's varve_sink
  *	source	any thread: varve_stream_write() -> ring -> lane: channel_read()
