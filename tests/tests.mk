@@ -132,7 +132,7 @@ check-debian: all ## put a debootstrapped Debian through layers and archives (ro
 .PHONY: check-containerd
 check-containerd: ## run a node of containerd on the daemon: images, containers, pods, restarts, kills (root, Debian; minutes)
 	@./tests/deps --containerd
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all $(if $(SERVE_GO_FOUND),$(B)/tests/serve/pull)
 	@VARVE_BUILD=$(abspath $(B)) tests/serve/containerd
 
 .PHONY: soak

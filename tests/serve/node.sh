@@ -5,9 +5,10 @@
 #
 #	node		the directory of all that there is
 #	varve		the command
+#	node_access_log	what calls the daemon logs in $node/varve.log (failures)
 #
 # node_begin makes a btrfs in an image at $node/pool; the daemon's home is $node/pool/home.
-: "${node:=}" "${varve:?}"
+: "${node:=}" "${varve:?}" "${node_access_log:=failures}"
 
 # How often it is asked whether a program is ready, and how long between: for hangs only.
 readonly NODE_TRIES=1200 NODE_PAUSE_S=0.05
@@ -16,13 +17,18 @@ readonly NODE_POOL_SIZE=16G
 readonly NODE_IMAGE=docker.io/library/own:1
 daemon_pid="" containerd_pid=""
 
-# Make the file systems, the directories and the configuration.
-node_begin() {
-	mkdir -p "$node/pool" "$node/root" "$node/state"
-	# What containerd's shims and runc have beside what they can be told.
+# Make what containerd's shims and runc have beside what they can be told.
+node_run() {
+	mkdir -p "$node/root" "$node/state"
 	mount -t tmpfs tmpfs /run
 	mkdir -p /run/containerd
 	ip link set lo up 2>/dev/null || true
+}
+
+# Make the file systems, the directories and the configuration.
+node_begin() {
+	node_run
+	mkdir -p "$node/pool"
 	truncate -s "$NODE_POOL_SIZE" "$node/pool.img"
 	mkfs.btrfs -q "$node/pool.img" >/dev/null
 	mount -o loop "$node/pool.img" "$node/pool"
@@ -46,6 +52,9 @@ node_config() {
 			address = "$node/containerd.sock.ttrpc"
 		[plugins."io.containerd.snapshotter.v1.btrfs"]
 			root_path = "$node/pool/btrfs"
+		[plugins."io.containerd.metadata.v1.bolt"]
+			# Else a namespace has all blobs that another one has fetched.
+			content_sharing_policy = "isolated"
 		[plugins."io.containerd.grpc.v1.cri"]
 			sandbox_image = "$NODE_IMAGE"
 			disable_apparmor = true
@@ -74,7 +83,7 @@ node_wait() {
 
 # Start the daemon; it is ready when its socket takes connections.
 node_daemon() {
-	"$varve" serve --home "$node/pool/home" --socket "$node/varve.sock" >>"$node/varve.log" 2>&1 &
+	"$varve" serve --home "$node/pool/home" --socket "$node/varve.sock" --access-log "$node_access_log" >>"$node/varve.log" 2>&1 &
 	daemon_pid=$!
 	node_wait "$daemon_pid" python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])' "$node/varve.sock"
 }

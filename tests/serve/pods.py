@@ -48,7 +48,7 @@ def pod_config(number, cgroup):
 
 
 def start_pod(runtime, image, cgroup, number):
-    """Make a pod with a container, start it and write into it."""
+    """Make a pod with a container, and start that; return its id."""
     pod = pod_config(number, cgroup)
     pod_id = runtime.call("RunPodSandbox", cri.RunPodSandboxRequest(config=pod), cri.RunPodSandboxResponse).pod_sandbox_id
     security = cri.LinuxContainerSecurityContext(namespace_options=cri.NamespaceOption(network=cri.NODE))
@@ -57,8 +57,13 @@ def start_pod(runtime, image, cgroup, number):
     request = cri.CreateContainerRequest(pod_sandbox_id=pod_id, config=config, sandbox_config=pod)
     container = runtime.call("CreateContainer", request, cri.CreateContainerResponse).container_id
     runtime.call("StartContainer", cri.StartContainerRequest(container_id=container))
-    execute(runtime, container, f"dd if=/dev/zero of=/written bs={WRITTEN} count=1 2>/dev/null; echo {number} >/number; sync")
     return container
+
+
+def start_and_write(runtime, image, cgroup, number):
+    """Start a pod, and write into it."""
+    container = start_pod(runtime, image, cgroup, number)
+    execute(runtime, container, f"dd if=/dev/zero of=/written bs={WRITTEN} count=1 2>/dev/null; echo {number} >/number; sync")
 
 
 def execute(runtime, container, command):
@@ -109,7 +114,7 @@ def main():
     runtime, count = Runtime(socket), int(count)
     with concurrent.futures.ThreadPoolExecutor(count) as pool:
         if what == "start":
-            list(pool.map(lambda number: start_pod(runtime, image, cgroup, number), range(count)))
+            list(pool.map(lambda number: start_and_write(runtime, image, cgroup, number), range(count)))
             check_statistics(runtime, count)
         else:
             finish(runtime, count, pool)

@@ -27,3 +27,9 @@ $(B)/tests/serve/snapshotter-server: tests/serve/go/server.go
 $(B)/tests/serve/snapshotter.test: $(wildcard tests/serve/go/*.go) | $(B)/tests/serve/snapshotter-server
 	$(call say,GO)
 	$(Q)$(SERVE_GO) test -vet=off -ldflags='-s -w' -c -o $(abspath $@) .
+
+# A client that takes images from a registry, for tests/serve/containerd.
+$(B)/tests/serve/pull: tests/serve/go/pull/main.go
+	@mkdir -p $(@D)
+	$(call say,GO)
+	$(Q)$(SERVE_GO:tests/serve/go=tests/serve/go/pull) build -ldflags='-s -w' -o $(abspath $@) .
