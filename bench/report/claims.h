@@ -6,6 +6,9 @@
  * |", the last without what follows the job where the first claim of the job is meant. The measured
  * range goes from the smallest to the largest repetition of all machines. A ratio whose range has 1
  * in it is faster here and slower there: that is no claim, and fails.
+ *
+ * A figure that the page does not have yet may be "not measured", or have a link to its place in
+ * docs/measurements.md; that of the page replaces it.
  */
 #ifndef BENCH_CLAIMS_H
 #define BENCH_CLAIMS_H

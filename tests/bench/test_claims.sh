@@ -54,6 +54,18 @@ for row in '0.80 to 1.60 times as fast as ioctl|`d`' '1.00 to 1.25 times as fast
 	expect err '^readme.md:15: '
 	diff kept readme.md >difference || fail "$row:" "$(cat difference)"
 done
+# A figure that the page does not have yet: none, or one with a link to its origin, until the page has it.
+readme "${good[@]}" 'not measured|`nosuch`' '2 times as fast as du ([one run](docs/measurements.md#one))|`b` lat_p50 against du' >readme.md
+cp readme.md kept
+run_well claims page.md readme.md
+run_well claims page.md readme.md --write
+diff kept readme.md >difference || fail "without figures:" "$(cat difference)"
+readme "${good[0]}" 'not measured|`c`' '2 times ([one run](docs/measurements.md#one))|`f`' >readme.md
+run claims page.md readme.md
+((status == 1)) || fail "not measured, but the page has it: status $status"
+run_well claims page.md readme.md --write
+diff <(readme "${good[0]}" "${good[3]}" "${good[4]}") readme.md >difference || fail "filled in:" "$(cat difference)"
+
 printf 'no table\n' >readme.md
 for arguments in "page.md readme.md" "page.md missing.md" "missing.md good" "page.md" "page.md good --nosuch"; do
 	# shellcheck disable=SC2086
