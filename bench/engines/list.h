@@ -15,6 +15,7 @@ ENGINE(bfs)
 ENGINE(fd)
 ENGINE(gdu)
 ENGINE(containers_storage)
+ENGINE(containerd)
 #ifdef BENCH_SNAPSHOTTER
 ENGINE(snapshotter)
 #endif

@@ -19,33 +19,26 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <search.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "engines.h"
 #include "grpc_client.h"
 #include "load/clock.h"
+#include "server.h"
 
 #define METHOD(name) "/containerd.services.snapshots.v1.Snapshots/" name
 /* The end of the name of a committed snapshot. */
 #define COMMITTED ".committed"
-/* Most words of a server's command, and options of a mount. */
+/* Most words of a command. */
 #define WORDS_MAX 32
 #define KEY_SIZE 512
 #define OPTIONS_SIZE 8192
-/* Most bytes of a message that a server is ready. */
-#define NOTIFY_SIZE 4096
 #define NS_PER_MS_ROUND(ns) (((ns) + NS_PER_MS - 1) / NS_PER_MS)
 
 /* A context. */
@@ -53,9 +46,7 @@ struct snapshotter {
 	const struct bench_env *env; /* What the harness said. */
 	struct grpc_client *client;  /* The connection. */
 	unsigned completed;          /* Ended since wait() began. */
-	pid_t server;                /* The server that was started, or 0. */
-	char directory[64];          /* For the socket and for mounts. */
-	char root[PATH_MAX];         /* The directory of the server that was started. */
+	struct server server;        /* The server, and a directory for its socket and mounts. */
 	char prefix[64];             /* How all keys begin. */
 	void *keys;        /* A tree of the existing keys, in a server that was running. */
 	char *error;       /* Where open() writes its explanation. */
@@ -78,7 +69,7 @@ static void key_note(struct snapshotter *snapshotter, const char *name, bool the
 	char **node;
 	char *key;
 
-	if (snapshotter->server)
+	if (snapshotter->server.pid)
 		return;
 	node = tfind(name, &snapshotter->keys, key_compare);
 	if (there == !!node)
@@ -318,7 +309,7 @@ static int take_over(struct snapshotter *snapshotter, struct grpc_client_call *c
 	if (snprintf(source, sizeof(source), "%s/%s/.", snapshotter->env->subvolumes, name) >=
 	    (int)sizeof(source))
 		return -ENAMETOOLONG;
-	snprintf(target, sizeof(target), "%s/mount", snapshotter->directory);
+	snprintf(target, sizeof(target), "%s/mount", snapshotter->server.directory);
 	r = mount_answer(snapshotter, call, target);
 	if (r < 0)
 		return r;
@@ -358,129 +349,6 @@ static int take_over_all(struct snapshotter *snapshotter)
 	return r;
 }
 
-/* ---- the server ------------------------------------------------------------------------------ */
-
-/* Write WORD to RET (SIZE bytes), with the names in braces replaced. */
-static int expand(const struct snapshotter *snapshotter, const char *word, char *ret, size_t size)
-{
-	char bin[PATH_MAX];
-	char socket[PATH_MAX];
-	const char *from = NULL, *to = NULL, *at;
-	ssize_t n = readlink("/proc/self/exe", bin, sizeof(bin) - 1);
-
-	bin[n < 0 ? 0 : n] = '\0';
-	if (strrchr(bin, '/'))
-		*strrchr(bin, '/') = '\0';
-	snprintf(socket, sizeof(socket), "%s/socket", snapshotter->directory);
-	if ((at = strstr(word, "{root}")))
-		from = "{root}", to = snapshotter->root;
-	else if ((at = strstr(word, "{socket}")))
-		from = "{socket}", to = socket;
-	else if ((at = strstr(word, "{bin}")))
-		from = "{bin}", to = bin;
-	if (snprintf(ret, size, "%.*s%s%s", at ? (int)(at - word) : (int)strlen(word), word,
-		     at ? to : "", at ? at + strlen(from) : "") >= (int)size)
-		return -ENAMETOOLONG;
-	return 0;
-}
-
-/*
- * Wait until the server reports on the socket NOTIFY that it is ready, as a service does to
- * systemd. Returns -ENOPKG when the server has ended before.
- */
-static int server_wait(struct snapshotter *snapshotter, int notify)
-{
-	struct pollfd fds[] = { { .fd = notify, .events = POLLIN },
-				{ .fd = (int)syscall(SYS_pidfd_open, snapshotter->server, 0),
-				  .events = POLLIN } };
-	char message[NOTIFY_SIZE];
-	int r = fds[1].fd < 0 ? -errno : -EINPROGRESS;
-
-	while (r == -EINPROGRESS) {
-		ssize_t n = 0;
-
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
-			r = -errno;
-		else if (fds[0].revents)
-			n = recv(notify, message, sizeof(message) - 1, MSG_DONTWAIT);
-		else if (fds[1].revents)
-			r = -ENOPKG;
-		message[n > 0 ? n : 0] = '\0';
-		if (r == -EINPROGRESS && strstr(message, "READY=1"))
-			r = 0;
-	}
-	if (fds[1].fd >= 0)
-		close(fds[1].fd);
-	if (r == -ENOPKG) {
-		snprintf(snapshotter->error, snapshotter->error_size,
-			 "the server has ended before it was ready");
-		program_wait(snapshotter->server);
-		snapshotter->server = 0;
-	}
-	return r;
-}
-
-/* Run WORDS as the server, and wait until it is ready. Returns 0 or -errno. */
-static int server_spawn(struct snapshotter *snapshotter, char *const *words)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int notify = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), r = 0;
-
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/notify", snapshotter->directory);
-	if (notify < 0)
-		return -errno;
-	if (bind(notify, (void *)&address, sizeof(address)) < 0)
-		r = -errno;
-	/* No other thread runs yet. */
-	setenv("NOTIFY_SOCKET", address.sun_path, 1);
-	/* Its output goes to standard error, not into a report. */
-	if (r == 0)
-		r = program_start(words, STDERR_FILENO, STDERR_FILENO);
-	unsetenv("NOTIFY_SOCKET");
-	if (r > 0) {
-		snapshotter->server = r;
-		r = server_wait(snapshotter, notify);
-	}
-	close(notify);
-	unlink(address.sun_path);
-	return r;
-}
-
-/* Start the server that COMMAND says. Returns 0 or -errno. */
-static int server_start(struct snapshotter *snapshotter, const char *command)
-{
-	char *words[WORDS_MAX] = { NULL }, *text = strdup(command), *save = NULL;
-	char word[PATH_MAX];
-	size_t count = 0;
-	int r = text ? 0 : -ENOMEM;
-
-	if (snprintf(snapshotter->root, sizeof(snapshotter->root), "%s/snapshotter.%d.XXXXXX",
-		     snapshotter->env->home, (int)getpid()) >= (int)sizeof(snapshotter->root))
-		r = -ENAMETOOLONG;
-	if (r == 0 && !mkdtemp(snapshotter->root))
-		r = -errno;
-	for (char *at = r == 0 ? strtok_r(text, " ", &save) : NULL; at && r == 0;
-	     at = strtok_r(NULL, " ", &save)) {
-		r = count == WORDS_MAX - 1 ? -E2BIG : expand(snapshotter, at, word, sizeof(word));
-		words[count] = r == 0 ? strdup(word) : NULL;
-		if (r == 0 && !words[count++])
-			r = -ENOMEM;
-	}
-	if (r == 0 && count == 0)
-		r = -EINVAL;
-	if (r == 0 && access(words[0], X_OK) < 0) {
-		snprintf(snapshotter->error, snapshotter->error_size, "%s: %s", words[0],
-			 strerror(errno));
-		r = -ENOPKG;
-	}
-	if (r == 0)
-		r = server_spawn(snapshotter, words);
-	for (size_t i = 0; i < count; i++)
-		free(words[i]);
-	free(text);
-	return r < 0 ? r : 0;
-}
-
 /* ---- open and close -------------------------------------------------------------------------- */
 
 /* Remove what was made in a server that was running: children first. */
@@ -508,20 +376,14 @@ static void snapshotter_close(void *context)
 	struct snapshotter *snapshotter = context;
 	char path[PATH_MAX];
 
-	if (snapshotter->client && !snapshotter->server)
+	if (snapshotter->client && !snapshotter->server.pid)
 		remove_all(snapshotter);
 	grpc_client_close(snapshotter->client);
-	if (snapshotter->server) {
-		kill(snapshotter->server, SIGTERM);
-		program_wait(snapshotter->server);
-	}
-	if (*snapshotter->directory) {
-		snprintf(path, sizeof(path), "%s/socket", snapshotter->directory);
-		unlink(path);
-		snprintf(path, sizeof(path), "%s/mount", snapshotter->directory);
+	if (*snapshotter->server.directory) {
+		snprintf(path, sizeof(path), "%s/mount", snapshotter->server.directory);
 		rmdir(path);
-		rmdir(snapshotter->directory);
 	}
+	server_end(&snapshotter->server);
 	free(snapshotter);
 }
 
@@ -539,19 +401,17 @@ static int snapshotter_begin(struct snapshotter *snapshotter)
 			 "needs either server= or socket=, and no batch and no numjobs");
 		return -EINVAL;
 	}
-	strcpy(snapshotter->directory, "/tmp/varve-bench-XXXXXX");
-	if (!mkdtemp(snapshotter->directory)) {
-		*snapshotter->directory = '\0';
-		return -errno;
-	}
-	snprintf(path, sizeof(path), "%s/mount", snapshotter->directory);
+	r = server_begin(&snapshotter->server);
+	if (r < 0)
+		return r;
+	snprintf(path, sizeof(path), "%s/mount", snapshotter->server.directory);
 	if (mkdir(path, 0700) < 0)
 		return -errno;
-	snprintf(path, sizeof(path), "%s/socket", snapshotter->directory);
+	snprintf(path, sizeof(path), "%s/socket", snapshotter->server.directory);
 	snprintf(snapshotter->prefix, sizeof(snapshotter->prefix), "varve-bench/%d/",
 		 (int)getpid());
 	if (server)
-		r = server_start(snapshotter, server);
+		r = server_start(&snapshotter->server, server);
 	if (r < 0)
 		return r;
 	if (server)
@@ -572,6 +432,7 @@ static int snapshotter_open(const struct bench_env *env, void **ret_context, cha
 	if (!snapshotter)
 		return -ENOMEM;
 	*snapshotter = (struct snapshotter){ .env = env, .error = error, .error_size = size };
+	snapshotter->server = (struct server){ .env = env, .error = error, .error_size = size };
 	r = snapshotter_begin(snapshotter);
 	if (r < 0)
 		snapshotter_close(snapshotter);

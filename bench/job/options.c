@@ -159,7 +159,7 @@ static const struct option table[] = {
 	{ "background", OPTION_BOOL, AT(background), 0, 1, NULL,
 	  "varve: removals run in the background" },
 	{ "server", OPTION_STRING, AT(server), 0, 0, NULL,
-	  "snapshotter: the command that starts the server; {root}, {socket}, {bin} are replaced" },
+	  "snapshotter, containerd: the command that starts the server; {root}, {socket}, {bin} are replaced" },
 	{ "socket", OPTION_STRING, AT(socket), 0, 0, NULL,
 	  "snapshotter: the socket of a server that runs" },
 	{ "digests", OPTION_BOOL, AT(digests), 0, 1, NULL,
