@@ -30,7 +30,7 @@ static bool complain_send(int fd, struct iovec *parts, int count)
 		return true;
 	if (errno != ENOTSOCK || poll(&poll_fd, 1, 0) != 1 || !(poll_fd.revents & POLLOUT))
 		return false;
-	/* Another process may fill a pipe meanwhile. Before Linux 6.4 pipes do not know the flag. */
+	/* Another process may fill a pipe meanwhile. Before Linux 6.4 pipes have no such flag. */
 	if (fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode)) {
 		if (pwritev2(fd, parts, count, -1, RWF_NOWAIT) >= 0)
 			return true;
@@ -58,8 +58,8 @@ void complain_write(int fd, const char *lines, size_t size, uint64_t *dropped)
 
 void complain(const char *format, ...)
 {
-	/* Standard error is the process's, too. */
-	static uint64_t dropped;
+	/* There is no place where they could be counted. */
+	uint64_t dropped = 0;
 	char line[COMPLAIN_BYTES_MAX] = "varve serve: ";
 	size_t size = strlen(line);
 	va_list arguments;

@@ -78,7 +78,7 @@
 
 /** Bytes of the line that says how many were dropped. */
 #define COMPLAIN_NOTICE_BYTES 64
-/** Bytes that are logged at once: with that line PIPE_BUF, which a pipe takes whole or not at all. */
+/** Bytes that are logged at once: PIPE_BUF with that line, which a pipe takes whole or not. */
 #define COMPLAIN_BYTES_MAX (4096 - COMPLAIN_NOTICE_BYTES)
 /** The longest key that the access log shows. */
 #define ACCESS_KEY_BYTES_MAX 128
