@@ -1031,8 +1031,8 @@ void varve_create_options_init(struct varve_create_options *options, size_t size
  * Errors in the callback: -EEXIST (the id exists), -ENOENT (no such parent), -ENOTDIR (the parent
  * is not a directory), -EINVAL (the parent is not a subvolume of this store), -EXDEV (something is
  * mounted over the parent), -ETXTBSY (the parent has an active swap file), -ENOSPC, -EDQUOT,
- * -EROFS, -EMFILE, -EAGAIN (VARVE_CREATE_NOWAIT), -ECANCELED, -EIO; with a shift or a label those of
- * varve_layer_chown() and varve_layer_relabel(). A failed create leaves nothing; where the new
+ * -EROFS, -EMFILE, -EAGAIN (VARVE_CREATE_NOWAIT), -ECANCELED, -EIO; with a shift or a label those
+ * of varve_layer_chown() and varve_layer_relabel(). A failed create leaves nothing; where the new
  * subvolume cannot be destroyed (an owner without the mount option user_subvol_rm_allowed), the
  * create moves it to the trash for varve_sweep(), and says so in the detail.
  *
