@@ -40,7 +40,7 @@ static void connection_destroy(struct connection *connection)
 		server->ended(server->ended_data);
 }
 
-/** The client has taken nothing for too long. */
+/** The client has taken nothing, or not begun to talk, for too long. */
 static void connection_stalled(void *data)
 {
 	connection_destroy(data);
@@ -211,8 +211,13 @@ static int connection_on_data(nghttp2_session *session, uint8_t flags, int32_t s
 static int connection_on_frame(nghttp2_session *session, const nghttp2_frame *frame,
 			       void *user_data)
 {
+	struct connection *connection = user_data;
 	struct grpc_call *call;
 
+	/* From now on it may be idle for as long as it likes. */
+	if (!connection->greeted && !connection->pending)
+		loop_timer_stop(connection->server->loop, &connection->stall);
+	connection->greeted = true;
 	if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
 		return 0;
 	call = connection_call(session, frame);
@@ -380,6 +385,9 @@ static int connection_create(struct grpc_server *server, int fd, pid_t pid)
 	r = connection_start_session(connection);
 	if (!r)
 		r = connection_submit_settings(connection);
+	/* A client that says nothing would keep others out. */
+	if (!r)
+		r = connection_watch(connection);
 	if (!r)
 		r = loop_add(server->loop, &connection->source, EPOLLIN);
 	if (r < 0)
@@ -389,8 +397,10 @@ static int connection_create(struct grpc_server *server, int fd, pid_t pid)
 	loop_defer(connection->server->loop, &connection->writing);
 	return 0;
 fail:
-	if (connection)
+	if (connection) {
+		loop_timer_stop(server->loop, &connection->stall);
 		nghttp2_session_del(connection->session);
+	}
 	free(connection);
 	close(fd);
 	return r;

@@ -3,6 +3,7 @@
  * connection.h: connections: bytes from and to the client, frames by nghttp2, and what keeps one
  * client from harming the others:
  *
+ *	a client that sends no frame	is cut after GRPC_STALL_MS, so that it keeps no others out
  *	a client that does not read	is not read from while frames wait for it, and is cut after
  *					GRPC_STALL_MS without progress
  *	resets in a storm		have a budget: GRPC_RESETS_MAX

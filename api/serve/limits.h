@@ -22,7 +22,7 @@
 #define GRPC_STREAMS_MAX 4096
 /** Connections. A node has one of containerd, and some of tools. */
 #define GRPC_CONNECTIONS_MAX 1024
-/** Milliseconds for which a client may neither send the rest of a request nor take an answer. */
+/** Milliseconds for which a client may not begin, send the rest of a request, or take an answer. */
 #define GRPC_STALL_MS 60000
 /**
  * Streams that a client may reset beyond those that were answered. All streams at once, as after a

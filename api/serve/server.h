@@ -97,8 +97,10 @@ struct connection {
 	struct loop_source source;
 	/** Sends what nghttp2 has to send. */
 	struct loop_task writing;
-	/** Due when the client has taken nothing for too long. */
+	/** Due when the client has taken nothing, or has sent no frame at all, for too long. */
 	struct loop_timer stall;
+	/** The client has sent a frame. */
+	bool greeted;
 	/** The open streams. */
 	struct link calls;
 	/** Frames that the socket did not take: a copy. */

@@ -159,6 +159,35 @@ START_TEST(test_no_preface)
 }
 END_TEST
 
+/** A client that begins may be idle then; those that do not begin keep none out for long. */
+START_TEST(test_silent_clients)
+{
+	struct server_limits limits = server_limits_default;
+	struct rig_client *client;
+	struct rig_call *call;
+	struct rig *rig;
+	int fds[3];
+
+	limits.stall_ms = 50;
+	limits.connections_max = 4;
+	rig = rig_create(&limits);
+	client = rig_connect(rig);
+	rig_run(rig);
+	for (size_t i = 0; i < TEST_COUNT(fds); i++)
+		fds[i] = rig_connect_raw(rig);
+	ck_assert_int_eq(send(fds[1], preface, strlen(preface), MSG_NOSIGNAL), strlen(preface));
+	ck_assert_int_eq(send(fds[2], preface, 5, MSG_NOSIGNAL), 5);
+	while (rig->server->connections_count > 1)
+		ck_assert_int_ge(loop_turn(rig->loop, 10), 0);
+	for (size_t i = 0; i < TEST_COUNT(fds); i++)
+		close(fds[i]);
+	call = rig_call(client, "Echo", "x");
+	rig_wait(rig, call);
+	rig_expect(call, GRPC_OK, "");
+	rig_destroy(rig);
+}
+END_TEST
+
 START_TEST(test_half_frames)
 {
 	struct rig *rig = rig_create(NULL);
@@ -778,10 +807,10 @@ START_TEST(test_answers_while_it_dies)
 }
 END_TEST
 
-TEST_MAIN_UNIT("hostile", test_no_preface, test_half_frames, test_reset_storm, test_resets_at_once,
-	       test_resets_between_answers, test_refused_storm, test_ping_flood,
-	       test_settings_flood, test_frame_bounds, test_continuation_flood, test_pseudo_headers,
-	       test_large_headers, test_deaf_client, test_closed_window, test_stalled_request,
-	       test_input_bound, test_output_bound, test_unpacked_bound, test_held_bound,
-	       test_no_memory, test_many_connections, test_call_while_draining,
+TEST_MAIN_UNIT("hostile", test_no_preface, test_silent_clients, test_half_frames, test_reset_storm,
+	       test_resets_at_once, test_resets_between_answers, test_refused_storm,
+	       test_ping_flood, test_settings_flood, test_frame_bounds, test_continuation_flood,
+	       test_pseudo_headers, test_large_headers, test_deaf_client, test_closed_window,
+	       test_stalled_request, test_input_bound, test_output_bound, test_unpacked_bound,
+	       test_held_bound, test_no_memory, test_many_connections, test_call_while_draining,
 	       test_answers_while_it_dies)
