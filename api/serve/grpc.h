@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * gRPC over HTTP/2, served on one thread: what a service sees. Connections, frames, flow control,
- * deadlines, limits and the access log are in grpc.c and connection.c; a service gets one parsed
+ * deadlines, limits and the access log are in connection.c and call.c; a service gets one parsed
  * message a call, and answers with messages and one status.
  *
  * A call belongs to its service from start() until grpc_call_end(), which is called exactly once,
