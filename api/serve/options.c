@@ -29,6 +29,7 @@ enum {
 	OPTION_QUOTA,
 	OPTION_USAGE,
 	OPTION_NO_URING,
+	OPTION_NO_SPARES,
 	OPTION_SHARED_HOME,
 	OPTION_STORE_OPT,
 	OPTION_DEBUG,
@@ -55,6 +56,7 @@ static const struct {
 	{ OPTION_USAGE, "usage", "HOW",
 	  "Usage counts what is on disk, written, or flushes first, exact (written)" },
 	{ OPTION_NO_URING, "no-uring", NULL, "do not use io_uring" },
+	{ OPTION_NO_SPARES, "no-spares", NULL, "make no snapshots ahead for Prepare and View" },
 	{ OPTION_SHARED_HOME, "allow-shared-home", NULL,
 	  "use a store's directory that other users can change" },
 	{ OPTION_STORE_OPT, "store-opt", "K=V",
@@ -169,6 +171,9 @@ static int options_take(struct serve_options *options, int number)
 	case OPTION_NO_URING:
 		options->store_flags |= VARVE_OPEN_NO_URING;
 		return 0;
+	case OPTION_NO_SPARES:
+		options->store_flags &= ~VARVE_OPEN_SPARES;
+		return 0;
 	case OPTION_SHARED_HOME:
 		options->store_flags |= VARVE_OPEN_SHARED_HOME;
 		return 0;
@@ -194,7 +199,9 @@ static int options_take(struct serve_options *options, int number)
 
 int options_parse(int argc, char **argv, struct serve_options *ret_options)
 {
-	struct serve_options options = { .socket = OPTIONS_SOCKET, .access = ACCESS_FAILURES };
+	struct serve_options options = { .socket = OPTIONS_SOCKET,
+					 .access = ACCESS_FAILURES,
+					 .store_flags = VARVE_OPEN_SPARES };
 	struct option longs[OPTIONS_COUNT + 1] = { { 0 } };
 	int number, r = 0;
 
