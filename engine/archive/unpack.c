@@ -115,8 +115,8 @@ static int unpack_pwrite(struct unpack *unpack, int fd, const char *bytes, size_
 }
 
 /*
- * Begin to write SIZE bytes of FD at OFFSET to disk; 0: all that follow. No wait, and so no barrier;
- * but the flush finds little left to do.
+ * Begin to write SIZE bytes of FD at OFFSET to disk; 0: all that follow. No wait, and so no
+ * barrier; but the flush finds little left to do.
  */
 static int unpack_write_back(struct unpack *unpack, int fd, int64_t offset, int64_t size)
 {
