@@ -23,10 +23,10 @@
 #define REPEATS 4
 
 /* Exchanges for each kind of archive while operations run. */
-#define EXCHANGES 1500
+#define EXCHANGES 750
 
 /* Archives of each kind, at least. */
-#define ROUNDS_MIN 20
+#define ROUNDS_MIN 10
 
 /* Entries of one archive, added to TAR for the name NAME in a place. */
 typedef void adder(struct tar *tar, const char *name);
