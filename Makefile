@@ -28,10 +28,10 @@ CPPFLAGS ?=
 V ?= 0
 ifeq ($(V),0)
 Q := @
-say = @printf '  %-8s%s\n' $(1) '$(patsubst $(B)/%,%,$@)'
+say = $(info $(empty)  $(1)	$(patsubst $(B)/%,%,$@))
 else
 Q :=
-say = @:
+say =
 endif
 # The compiler names the tools that belong to it, also one for another machine; gcc-ar and the like know objects of -flto.
 tool = $(or $(shell $(CC) -print-prog-name=$(1) 2>/dev/null),$(1))
@@ -111,8 +111,12 @@ libpcre2-8 libpcre2-dev pcre2-devel pcre2-dev
 endef
 export PACKAGE_NAMES
 
+# Where objects lie: made once, not by a process for each object.
+OBJ_DIRS = $(sort $(dir $(LIB_OBJ) $(CLI_OBJ) $(SERVE_OBJ) $(BENCH_OBJ) $(TEST_LIB_OBJ) $(patsubst %.c,$(B)/%.o,$(TEST_SRC) $(TEST_OTHER_SRC))))
+
 .PHONY: libraries
 libraries:
+	@mkdir -p $(OBJ_DIRS)
 	@command -v $(firstword $(PKG_CONFIG)) >/dev/null || { echo "missing: pkg-config (or pkgconf)" >&2; exit 1; }
 	@missing=$$(for name in $(LIB_PACKAGES) $(filter-out libisal,$(LOADED_PACKAGES)) $(CLI_PACKAGES); do \
 			$(PKG_CONFIG) --exists $$name || echo $$name; done; \
@@ -128,14 +132,12 @@ libraries:
 lib: $(B)/libvarve.a $(B)/$(SONAME) $(B)/varve.pc
 
 $(B)/%.o: %.c Makefile | libraries
-	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(ALL_CFLAGS) $(if $(filter api/cli/%,$<),$(CLI_CFLAGS),$(LIB_CFLAGS)) -c -o $@ $<
 
 ifneq ($(UNITY),)
 $(foreach o,$(LIB_OBJ),$(eval $(o): $(filter $(o:$(B)/%.o=%)/%,$(LIB_SRC))))
 $(LIB_OBJ): Makefile | libraries
-	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)printf '#include "%s"\n' $(filter %.c,$^) | $(CC) $(ALL_CFLAGS) $(LIB_CFLAGS) -MF $(@:.o=.d) -MT $@ -x c -c -o $@ -
 endif

@@ -20,7 +20,6 @@ all: $(B)/varve-bench
 endif
 
 $(B)/bench/%.o: bench/%.c Makefile bench/bench.mk | libraries
-	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(ALL_CFLAGS) $(BENCH_CFLAGS) -c -o $@ $<
 

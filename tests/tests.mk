@@ -66,8 +66,7 @@ TEST_LDFLAGS = $(eval TEST_LDFLAGS := $(shell echo 'int main(void) { return 0; }
 	$(CC) -fuse-ld=mold -x c -o /dev/null - 2>/dev/null && echo -fuse-ld=mold))$(TEST_LDFLAGS)
 
 # Tests are built more often than they are run: without optimisation, and with line numbers only, unless the user asks for more.
-$(B)/tests/%.o: tests/%.c Makefile tests/tests.mk
-	@mkdir -p $(@D)
+$(B)/tests/%.o: tests/%.c Makefile tests/tests.mk | libraries
 	$(call say,CC)
 	$(Q)$(CC) $(ALL_CFLAGS) $(if $(filter file,$(origin CFLAGS)),-O0 -g1) $(call test_cflags,$<) -c -o $@ $<
 

@@ -32,7 +32,6 @@ $(SERVE_MESSAGES:%=%.o): %.o: %.c
 	$(Q)$(CC) $(ALL_CFLAGS) $(SERVE_CFLAGS) -c -o $@ $<
 
 $(B)/api/serve/%.o: api/serve/%.c api/serve/serve.mk Makefile | libraries $(SERVE_MESSAGES:%=%.h)
-	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(ALL_CFLAGS) $(SERVE_CFLAGS) -c -o $@ $<
 
