@@ -3,7 +3,7 @@
  * Few descriptors: whatever is asked for at once is done, with fewer at a time. The limit is low,
  * or the program has most of what it allows, or it becomes low later.
  *
- * varve-test: backend=both timeout=180
+ * varve-test: timeout=180
  */
 #include "test.h"
 

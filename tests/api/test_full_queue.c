@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* varve-test: backend=both */
 /* requests_max: one more is refused with -EAGAIN, and a dispatch makes room. */
 #include "test.h"
 

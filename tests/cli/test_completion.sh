@@ -11,14 +11,27 @@ lib_start pool
 export VARVE_HOME="$home"
 COMP_WORDBREAKS=$' \t\n"\'><=;|&(:'
 
+# What --help tells, by the words before it: it is read for each completion, and asked for once.
+declare -A helps=()
+# The command, as completion calls it.
+varve_quick() {
+	if [[ "${!#}" == --help && -v "helps[$*]" ]]; then
+		printf '%s\n' "${helps[$*]}"
+	else
+		"$varve" "$@"
+	fi
+}
+# The first word of the line.
+program="$varve"
+
 # The words given, split as bash does, the last one at the cursor, complete to what standard input says, a line each, in any
 # order. The line is the words, with spaces between but around "=" and ":".
 completes() {
 	local word
 	local -a expected
 	local -A count=()
-	COMP_WORDS=("$varve")
-	COMP_LINE="$varve"
+	COMP_WORDS=("$program")
+	COMP_LINE="$program"
 	for word in "$@"; do
 		case "${COMP_WORDS[-1]}|$word" in
 		*"|="* | *"|:"* | "=|"* | ":|"*) COMP_LINE+="$word" ;;
@@ -46,6 +59,12 @@ completes() {
 [[ "$(complete -p varve)" == *"-F _varve"* ]] || lib_fail "nothing is registered"
 "$varve" --help | sed -n '/^Commands:/,/^$/s/^  \([^ ]*\) .*/\1/p' | sort -u >"$scratch/commands"
 completes "" <"$scratch/commands"
+mapfile -t commands < <("$varve" --help | sed -n '/^Commands:/,/^$/s/^  \([^ ]*\( [^ ]\{1,\}\)\?\)  .*/\1/p')
+for command in "" "${commands[@]}"; do
+	# shellcheck disable=SC2086 # Words.
+	helps["${command:+$command }--help"]="$("$varve" $command --help)"
+done
+program=varve_quick
 completes stat <<<status
 completes --no-uring ex <<<exists
 completes pool "" <<<$'create\nmount\numount'
@@ -123,10 +142,9 @@ completes pool create --size 1g --mount files/dir files/disk <<<files/disk.img
 completes --home files/d <<<files/dir
 
 # It knows every command and every option: whatever --help tells.
-mapfile -t commands < <("$varve" --help | sed -n '/^Commands:/,/^$/s/^  \([^ ]*\( [^ ]\{1,\}\)\?\)  .*/\1/p')
 for command in "" "${commands[@]}"; do
+	awk -F '[ ,]' '{ for (i = 1; i <= NF; i++) if ($i ~ /^(-[a-zA-Z]|--[a-z-]+)$/ && !seen[$i]++) print $i }' \
+		<<<"${helps["${command:+$command }--help"]}" >"$scratch/options"
 	# shellcheck disable=SC2086 # Words.
-	"$varve" $command --help | grep -Eo '(^| )--?[a-zA-Z-]+( |,|$)' | tr -d ' ,' | grep -Ex -- '-[a-zA-Z]|--[a-z-]+' | sort -u >"$scratch/options"
-	# shellcheck disable=SC2086
 	completes $command - <"$scratch/options"
 done
