@@ -12,6 +12,7 @@
 
 #include "check.h"
 #include "limits.h"
+#include "options.h"
 #include "record.h"
 #include "recover.h"
 
@@ -26,8 +27,6 @@
 #include <jansson.h>
 #include <varve.h>
 
-#define HOME_DEFAULT "/var/lib/varve"
-#define EXIT_USAGE 2
 #define NS_PER_S 1000000000
 /* "-9223372036854775808" and a unit. */
 #define NUMBER_SIZE 24
@@ -425,7 +424,7 @@ static void list_help(void)
 	     "Check the snapshots of a home for faults: one JSON object a line. 'varve check' runs it.\n"
 	     "\n"
 	     "Options:\n"
-	     "      --home DIR            the store's directory (else $VARVE_HOME, else " HOME_DEFAULT
+	     "      --home DIR            the store's directory (else $VARVE_HOME, else " OPTIONS_HOME
 	     ")\n"
 	     "      --why                 also what keeps each snapshot, and which layers are not served\n"
 	     "      --json                one JSON object a line\n"
@@ -468,7 +467,7 @@ static bool list_take(struct listing *listing, int option)
 /* Run the command whose options are taken: an exit status. */
 static int list_exit(struct listing *listing)
 {
-	int failed = listing->check ? EXIT_USAGE : EXIT_FAILURE;
+	int failed = listing->check ? OPTIONS_USAGE : EXIT_FAILURE;
 
 	if (list_run(listing))
 		return failed;
@@ -496,7 +495,7 @@ int list_main(int argc, char **argv, bool check)
 	int option;
 
 	if (!listing.home || !*listing.home)
-		listing.home = HOME_DEFAULT;
+		listing.home = OPTIONS_HOME;
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
 		if (option == 'h') {
 			list_help();
@@ -505,13 +504,13 @@ int list_main(int argc, char **argv, bool check)
 		if (!list_take(&listing, option)) {
 			fprintf(stderr, "Try 'varve serve %s --help' for more.\n",
 				list_name(&listing));
-			return EXIT_USAGE;
+			return OPTIONS_USAGE;
 		}
 	}
 	if (optind < argc) {
 		fprintf(stderr, "varve serve %s: one operand too many: '%s'\n", list_name(&listing),
 			argv[optind]);
-		return EXIT_USAGE;
+		return OPTIONS_USAGE;
 	}
 	return list_exit(&listing);
 }

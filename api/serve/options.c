@@ -12,7 +12,6 @@
 
 #include "complain.h"
 
-#define OPTIONS_HOME "/var/lib/varve"
 #define OPTIONS_SOCKET "/run/varve/varve.sock"
 /** The column in which the help of an option begins. */
 #define OPTIONS_COLUMN 30

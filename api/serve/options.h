@@ -8,6 +8,8 @@
 
 #include "access.h"
 
+/** The home, where neither an option nor $VARVE_HOME names one. */
+#define OPTIONS_HOME "/var/lib/varve"
 /** Exit status: the command line is wrong. */
 #define OPTIONS_USAGE 2
 
