@@ -10,20 +10,20 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-/* Numbers that lie so close to each other are searched for at once. */
+/* Inodes whose numbers differ by no more than this are found by one search. */
 #define GATHER_GAP 16
-/* Items of others in a row that cost more than a search of its own. */
+/* A search ends after so many unwanted items in a row: a new one is cheaper. */
 #define GATHER_JUNK_MAX 48
-/* A capability of this size means the same in every user namespace. */
+/* Size of a capability without a root user id: it is the same in every user namespace. */
 #define GATHER_CAPABILITY_BYTES 20
 
-/* What the search for some items holds. */
+/* The state of a search for some items. */
 struct gather_run {
 	const struct gather *gather;
-	/* In the order of their numbers; the one at hand is ITEMS[AT]. */
+	/* In the order of their inode numbers; the current one is items[at]. */
 	struct item **items;
 	size_t count, at;
-	/* The inode at hand has to be asked itself; its content was found. */
+	/* The current inode has to be read by its path; its content was found. */
 	bool refused, content;
 };
 
@@ -133,7 +133,7 @@ static void gather_content(struct gather_run *run, const struct search *search)
 	run->content = true;
 }
 
-/* All of the inode at hand has been seen: is it enough? */
+/* The search is past the current inode: set the state of its item, and go to the next. */
 static void gather_settle(struct gather_run *run)
 {
 	struct item *item = run->items[run->at++];
@@ -155,7 +155,7 @@ static void gather_settle(struct gather_run *run)
 	run->refused = run->content = false;
 }
 
-/* Take the item that SEARCH is at, unless it is not wanted: then false. */
+/* Take what SEARCH has found. Returns false if it is not wanted. */
 static bool gather_take(struct gather_run *run, const struct search *search)
 {
 	while (run->at < run->count && run->items[run->at]->inode < search->header.objectid)
@@ -173,7 +173,7 @@ static bool gather_take(struct gather_run *run, const struct search *search)
 	return search->header.type != BTRFS_EXTENT_DATA_KEY || !search->header.offset;
 }
 
-/* Search from the item at hand up to the one at LAST, or to where too much lies in between. */
+/* Search from the current item to the one at LAST, or until GATHER_JUNK_MAX ends the search. */
 static int gather_search(struct gather_run *run, size_t last)
 {
 	struct search search;
@@ -186,7 +186,7 @@ static int gather_search(struct gather_run *run, size_t last)
 		junk = gather_take(run, &search) ? 0 : junk + 1;
 		r = 0;
 	}
-	/* More of the one at hand tells nothing; nor is there more of any at the end. */
+	/* After GATHER_JUNK_MAX the current inode has nothing wanted left; at the end, none has. */
 	while (!r && run->at <= last &&
 	       (junk < GATHER_JUNK_MAX || run->items[run->at]->inode == search.header.objectid)) {
 		gather_settle(run);

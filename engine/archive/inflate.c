@@ -92,7 +92,7 @@ static int inflate_step(struct inflate *inflate)
 		return r == -EBADMSG ? inflate_refuse(inflate, r, inflate->codec->corrupt) : r;
 	if (!inflate->inside || decoder->in != in || decoder->out != out)
 		return 0;
-	/* It has neither taken nor given a byte: it needs more, and has none. */
+	/* The decoder has neither consumed nor produced a byte: it needs more input. */
 	if (decoder->in_left)
 		return inflate_refuse(inflate, -EBADMSG, inflate->codec->corrupt);
 	r = inflate_fill(inflate);
@@ -101,7 +101,7 @@ static int inflate_step(struct inflate *inflate)
 		     : inflate_refuse(inflate, INFLATE_CUT_OFF, inflate->codec->cut_off);
 }
 
-/* Decompress into PIECE until it is full, or all is: how many bytes it has, or -errno. */
+/* Decompress into PIECE until it is full or the stream ends: its size, or -errno. */
 static ssize_t inflate_piece(struct inflate *inflate, struct inflate_piece *piece)
 {
 	struct decoder *decoder = &inflate->decoder;
@@ -121,7 +121,7 @@ static ssize_t inflate_piece(struct inflate *inflate, struct inflate_piece *piec
 	return r < 0 ? r : (ssize_t)piece->size;
 }
 
-/* What the thread of the stage does. */
+/* The thread that decompresses. */
 static void *inflate_run(void *data)
 {
 	struct inflate *inflate = data;
@@ -180,7 +180,7 @@ static int inflate_begin(struct inflate *inflate)
 	codec = decoder->codec = decoder->in_left ? codec_find(decoder->in, decoder->in_left)
 						  : NULL;
 	if (!codec) {
-		/* No thread decompresses: hash beside the one that unpacks. */
+		/* Nothing is decompressed: a thread hashes while the caller's unpacks. */
 		inflate_hash_here(inflate, false);
 		return 0;
 	}

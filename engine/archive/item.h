@@ -43,7 +43,7 @@ struct item {
 	size_t held;
 };
 
-/* See that ITEM has room for SIZE bytes. */
+/* Make room for SIZE bytes in ITEM. */
 static inline int item_reserve(struct item *item, size_t size, struct fault *fault)
 {
 	char *bytes;

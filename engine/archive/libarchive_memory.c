@@ -212,7 +212,7 @@ static int memory_iconv_close(iconv_t conversion)
 	return iconv_close(conversion);
 }
 
-/* ---- to lead it here ------------------------------------------------------------------------- */
+/* ---- replacing libarchive's references to malloc() ------------------------------------------- */
 
 #if __ELF_NATIVE_CLASS == 64
 #define MEMORY_SYMBOL(info) ELF64_R_SYM(info)
@@ -337,7 +337,7 @@ static bool memory_exchange(const struct link_map *map, struct memory_function *
 	return true;
 }
 
-/* Lead the allocations of libarchive, which is loaded, here; once is enough. Are they? */
+/* Let the loaded libarchive allocate by the functions above; once. Returns whether it does. */
 static bool memory_lead(void)
 {
 	struct memory_function functions[] = {

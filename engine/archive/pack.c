@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/archive/pack.h"
+#include "engine/btrfs/abi.h"
 #include "engine/archive/libarchive_memory.h"
 #include "engine/archive/whiteout.h"
 #include "engine/base/list.h"
@@ -15,8 +16,6 @@
 
 /* What an archive that failed ends with. */
 #define PACK_BROKEN "broken off\n"
-/* The inode number of what stands in for a subvolume that a snapshot did not take along. */
-#define PACK_STAND_IN 2
 /* A hole of less than this is not worth a map. */
 #define PACK_SPARSE_MIN (64 * 1024)
 /* Seconds that the kernel gives the holder of a lease, where it does not report them. */
@@ -45,7 +44,7 @@ static la_ssize_t pack_archive_write(struct archive *archive, void *data, const 
 	return -1;
 }
 
-/* What a result of libarchive's comes to: 0, or -errno where the archive cannot go on. */
+/* 0 for a RESULT of libarchive after which the archive can go on, otherwise -errno. */
 static int pack_result(struct pack *pack, struct archive *archive, int result)
 {
 	if (pack->lib.memory.failed)
@@ -57,7 +56,7 @@ static int pack_result(struct pack *pack, struct archive *archive, int result)
 	return pack->lib.archive_errno(archive) > 0 ? -pack->lib.archive_errno(archive) : -EIO;
 }
 
-/* The archive cannot go on for the sake of ITEM. */
+/* Note that the archive fails with ERROR at ITEM, in CALL. Returns ERROR. */
 static int pack_fail(struct pack *pack, const struct item *item, int error, const char *call)
 {
 	pack->failed = strdup(item->path);
@@ -65,7 +64,7 @@ static int pack_fail(struct pack *pack, const struct item *item, int error, cons
 	return error;
 }
 
-/* Can what lies at PATH have its name in an archive? 0 or -errno: the archive cannot go on. */
+/* 0 if an archive can have an entry of the name of PATH, otherwise -errno: the archive fails. */
 static int pack_check_name(struct pack *pack, const char *path)
 {
 	if (strncmp(strrchr(path, '/') + 1, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)))
@@ -141,7 +140,7 @@ static int pack_xattrs(struct pack *pack, const struct item *item, struct archiv
 
 	for (size_t i = 0; i < item->xattrs.count; i++) {
 		const struct xattr *xattr = &item->xattrs.list[i];
-		/* It lies in memory of the item's, which is read once. */
+		/* Changed in place: the item's memory is read only once. */
 		int r = acl_is(xattr->name)
 				? acl_map((void *)xattr->value, xattr->size, pack_acl_id, &acl)
 				: 0;
@@ -178,13 +177,11 @@ static int pack_describe(struct pack *pack, const struct item *item, const char 
 							? (la_int64_t)statx->stx_size
 							: 0);
 	/*
-	 * Whole seconds, as every other tool of the field writes them; and what stands in for a
-	 * subvolume has no time of its own.
+	 * Whole seconds, as other tools write them; 0 for the empty directory in the place of a
+	 * subvolume.
 	 */
-	pack->lib.archive_entry_set_mtime(entry,
-					  statx->stx_ino == PACK_STAND_IN ? 0
-									  : statx->stx_mtime.tv_sec,
-					  0);
+	pack->lib.archive_entry_set_mtime(
+		entry, statx->stx_ino == ABI_STAND_IN_INODE ? 0 : statx->stx_mtime.tv_sec, 0);
 	if (S_ISLNK(statx->stx_mode))
 		pack->lib.archive_entry_set_symlink(entry, item->bytes);
 	if (S_ISCHR(statx->stx_mode) || S_ISBLK(statx->stx_mode))
@@ -318,7 +315,7 @@ static int pack_content(struct pack *pack, struct archive *archive, const struct
 }
 
 /*
- * See what is in the way of the content of ITEM's file: 0, 1 when the entry is left out, or -errno.
+ * Check that the content of ITEM's file can be written: 0, 1 if the entry is left out, or -errno.
  */
 static int pack_regular(struct pack *pack, const struct item *item, struct archive_entry *entry)
 {

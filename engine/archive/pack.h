@@ -34,7 +34,7 @@ struct pack {
 	size_t uids_count, gids_count;
 	/* Owners outside of the maps are the overflow id's; without, they fail the archive. */
 	bool overflow;
-	/* It is reported that an owner of the entry at hand is in no map. */
+	/* It was reported that an owner of the current entry is in no map. */
 	bool outside;
 	/* Where the archive goes; what the caller wants to know of it; how it is compressed. */
 	struct stream *stream;
@@ -56,7 +56,7 @@ struct pack {
 	/* The path of a failure, on the heap, the call, and a detail; NULL: none. */
 	char *failed;
 	const char *failed_call, *failed_detail;
-	/* Where the data of the file at hand lies. */
+	/* The extents of the current file that have data. */
 	struct pieces pieces;
 	/*
 	 * (inode, device) of files with more than one name to the path of the first one, on the

@@ -18,7 +18,7 @@ struct piece {
 	off_t at, end;
 };
 
-/* Start from zeros, a fault and a limit; one can be filled again and again. */
+/* Zeros at first, but for a fault and a limit; may be filled more than once. */
 struct pieces {
 	struct piece *list;
 	size_t count, capacity;

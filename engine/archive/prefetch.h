@@ -3,12 +3,12 @@
  * A window of entries that threads read ahead of the taker, which takes them in order:
  *
  *	entries  ... done | ready ready reading ready reading free free | ...
- *	                  ^ at                   ^ next                 ^ at + WINDOW_ITEMS
+ *	                  ^ at                   ^ next                 ^ at + PREFETCH_ITEMS
  *
  * A thread claims the next few, one thread at a time (the feed lists directories meanwhile), then
- * reads them beside the others. The taker reads an entry itself that no thread has claimed when its
- * turn comes, so nothing depends on the others. Where the trees can be searched and entries are
- * many, most are not read but gathered (gather.h).
+ * reads them while others read theirs. The taker reads an entry itself that no thread has claimed
+ * when its turn comes, so nothing depends on the others. Where the trees can be searched and
+ * entries are many, most are not read but gathered (gather.h).
  */
 #ifndef VARVE_ARCHIVE_PREFETCH_H
 #define VARVE_ARCHIVE_PREFETCH_H
@@ -25,7 +25,7 @@ struct prefetch {
 	/* ---- set by the caller that starts it ---- */
 	/* Search the layer's tree once entries are many. */
 	bool search;
-	/* Looked at by the threads that read ahead. */
+	/* The threads that read ahead heed these. */
 	struct wakes *wakes;
 
 	/* ---- guarded by feed_lock, taken before lock ---- */
@@ -90,8 +90,8 @@ void prefetch_work(struct prefetch *prefetch);
 void prefetch_stop(struct prefetch *prefetch);
 
 /*
- * The next entry, read by PLACE if by no other thread; NULL at the end, or after window->error. One
- * thread.
+ * The next entry, read by PLACE if by no other thread; NULL at the end, or after prefetch->error.
+ * One thread.
  */
 struct item *prefetch_take(struct prefetch *prefetch, struct prefetch_place *place);
 

@@ -78,7 +78,7 @@ mode_t unpack_mode(const struct unpack *unpack, struct archive_entry *entry)
 	int kind, perm, tag, id;
 	const char *name;
 
-	/* The id that stands for all others is not to be taken on. */
+	/* No program is to run as the overflow id. */
 	if (unpack->overflowed && unpack->lib.archive_entry_filetype(entry) != AE_IFDIR)
 		mode &= ~(mode_t)(S_ISUID | S_ISGID);
 
@@ -119,8 +119,8 @@ int unpack_dress_implied(struct unpack *unpack, int fd)
 /* ---- attributes ------------------------------------------------------------------------------ */
 
 /*
- * What it comes to that attribute NAME of SIZE bytes could not be set on FD: the kernel calls one
- * that is too large a full disk.
+ * The error to return when attribute NAME of SIZE bytes could not be set on FD with ERROR: -E2BIG
+ * if it is too large, for which the kernel returns -ENOSPC.
  */
 static int unpack_xattr_error(struct unpack *unpack, int fd, const char *name, size_t size,
 			      int error)
@@ -140,7 +140,7 @@ static int unpack_xattr_error(struct unpack *unpack, int fd, const char *name, s
 	return -E2BIG;
 }
 
-/* Tell that the attribute NAME is not kept, for ERROR. */
+/* Report that the attribute NAME is not kept, for ERROR. */
 static int unpack_xattr_left(struct unpack *unpack, int error, const char *name)
 {
 	char detail[VARVE_FAILURE_DETAIL_SIZE];

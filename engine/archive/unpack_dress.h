@@ -27,8 +27,8 @@ mode_t unpack_mode(const struct unpack *unpack, struct archive_entry *entry);
 mode_t unpack_perm(const struct unpack *unpack, mode_t mode);
 
 /*
- * MODE of the entry at hand, whose group has the mask of a list: where the list could not be kept,
- * no more than that gives the group.
+ * MODE for the current entry. If it has an access control list, the group's bits are the list's
+ * mask: where the list could not be kept they are reduced to what the list gives the group.
  */
 mode_t unpack_group(const struct unpack *unpack, mode_t mode);
 

@@ -159,8 +159,8 @@ void unpack_leave(struct unpack *unpack)
 }
 
 /*
- * Is what a file made in the directory at hand will be known without a look? That takes a directory
- * in which nobody else changes what is inherited, and a umask that nobody else changes.
+ * Are owner and mode of a file made in the current directory known without a stat()? Only if no
+ * other process changes what files in it inherit, and no other thread the umask.
  */
 static bool unpack_plain(const struct unpack *unpack)
 {
@@ -216,7 +216,7 @@ int unpack_lead(struct unpack *unpack, int dir_fd)
 }
 
 /*
- * See that nothing is mounted in the directory NAME of DIR_FD, lest it be removed in part: 0,
+ * Check that nothing is mounted in the directory NAME of DIR_FD, lest it be removed in part: 0,
  * -EBUSY and FAILED as below, or -errno.
  */
 static int unpack_unmounted(struct unpack *unpack, int dir_fd, const char *name, char *failed)

@@ -12,7 +12,7 @@
 int unpack_clean(struct unpack *unpack, const char *name, char *clean);
 
 /*
- * Refuse the entry at hand: something is mounted at FAILED, which lies where the entry's name does.
+ * Refuse the current entry: something is mounted at FAILED, which is at or below the entry's path.
  * Returns -EBUSY.
  */
 int unpack_busy(struct unpack *unpack, const char *failed);
@@ -53,7 +53,7 @@ int unpack_lead(struct unpack *unpack, int dir_fd);
  */
 int unpack_remove_at(struct unpack *unpack, int dir_fd, const char *name, char *failed);
 
-/* Remove NAME in DIR_FD, which is where the entry at hand has its name, with all that is in it. */
+/* Remove NAME in DIR_FD, the path of the current entry, with all that is in it. */
 int unpack_remove(struct unpack *unpack, int dir_fd, const char *name);
 
 #endif

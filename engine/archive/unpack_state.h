@@ -37,7 +37,7 @@ struct unpack {
 	 * of it are there. The operation sets it.
 	 */
 	bool writeback;
-	/* Nobody else sees the layer yet. The operation sets it. */
+	/* The layer is not in its place yet: no other process uses it. The operation sets it. */
 	bool unseen;
 
 	/* ---- set by unpack_run() ---- */
@@ -63,24 +63,23 @@ struct unpack {
 	/* ---- the thread's ---- */
 	struct libarchive lib;
 	/*
-	 * The entry at hand; what a failure was about, NULL: the archive itself; the same below the
+	 * The current entry; the path of a failure, NULL: the archive itself; the same below the
 	 * layer's id.
 	 */
 	char *path, *failed, *subject;
 	/*
-	 * The call that failed, and what a person should know beside; constants, but for what
-	 * DETAIL has from MADE_DETAIL.
+	 * The call that failed, and an explanation; constants, unless DETAIL is MADE_DETAIL.
 	 */
 	const char *call, *detail;
 	char *made_detail;
 	/* The owner of new files; the owner that the current entry gets. */
 	uid_t uid, owner_uid;
 	gid_t gid, owner_gid;
-	/* It is reported that an owner of the entry at hand is in no map. */
+	/* It was reported that an owner of the current entry is in no map. */
 	bool outside;
-	/* Owner or group of the entry at hand is the id that stands for all others. */
+	/* Owner or group of the current entry is the overflow id. */
 	bool overflowed;
-	/* What its group may have: S_IRWXG, or what a list that could not be kept gives it. */
+	/* Most its group may have: S_IRWXG, or what a list that could not be kept gives it. */
 	mode_t group_most;
 	/* The thread's umask is its own, and allows all. */
 	bool own_umask;
@@ -92,10 +91,10 @@ struct unpack {
 	int error;
 	bool ended;
 	int64_t taken;
-	/* Its last bytes, and where in it the headers of the entry at hand begin. */
+	/* Its last bytes, and where in it the headers of the current entry begin. */
 	struct pax pax;
 	int64_t header;
-	/* What of the stream is compressed, decompressed. */
+	/* The stream, decompressed. */
 	struct inflate inflate;
 	/*
 	 * The directory opened last, and its path; whether it is noted that the archive has
@@ -106,12 +105,12 @@ struct unpack {
 	bool dir_leads;
 	/*
 	 * What is made in it inherits an access control list; one that changes modes was set on the
-	 * entry at hand.
+	 * current entry.
 	 */
 	bool dir_default, dressed;
 	/* A new file in it has the owner of new files, and the mode that it is made with. */
 	bool dir_plain;
-	/* The mode of the file at hand, known so; UNPACK_MODE_UNKNOWN: it is not. */
+	/* The mode of the current file, if known by dir_plain; else UNPACK_MODE_UNKNOWN. */
 	mode_t made_mode;
 	/*
 	 * Times of directories, to be set at the end, as are the modes of LATE_COUNT: their paths
@@ -121,21 +120,21 @@ struct unpack {
 	size_t times_count, times_capacity, late_count;
 	char *names;
 	size_t names_size, names_capacity;
-	/* What the archive has, for opaque markers; and what was made here. */
+	/* The names that the archive has brought, for opaque markers. */
 	struct brought brought;
-	/* Content of the entry at hand was taken from the archive. */
+	/* Content of the current entry was read from the archive. */
 	bool consumed;
-	/* A directory for links to be made from is there. */
+	/* The directory from which links are made exists. */
 	bool staged_links;
-	/* libarchive was asked how it counts before 1970; the wrong way. */
+	/* It is known how libarchive rounds times before 1970; it is the wrong way. */
 	bool asked, backwards;
 };
 
-/* Mode of a directory that the archive takes for granted. */
+/* Mode of a directory that has no entry in the archive. */
 #define UNPACK_DIR_MODE 0755
 #define UNPACK_MODE_UNKNOWN ((mode_t)-1)
 
-/* CALL failed with ERROR: 0 or more is fine and handed back. */
+/* Note CALL if ERROR is negative. Returns ERROR. */
 static inline int unpack_check(struct unpack *unpack, const char *call, int error)
 {
 	if (error < 0)
@@ -143,7 +142,7 @@ static inline int unpack_check(struct unpack *unpack, const char *call, int erro
 	return error;
 }
 
-/* Refuse the entry at hand. */
+/* Refuse the current entry with ERROR, for the reason DETAIL. */
 static inline int unpack_refuse(struct unpack *unpack, int error, const char *detail)
 {
 	unpack->call = NULL;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The core runs requests: the reactor's thread, the table of requests, and the state that the
- * caller's threads wait for. It knows no file system and no store; a store's work in each turn
- * comes in by hooks.
+ * caller's threads wait for. It depends on no file system and no store: a store adds its work to
+ * each turn by hooks.
  *
- * The structs of operations, of requests and of the core point to each other, and stand here
+ * The structs of operations, of requests and of the core point to each other, and are defined here
  * together. Their functions are declared in the headers that the marks name; each of these includes
  * this one. The marks in struct core say which thread may access which fields; there is no state
  * outside of it.
@@ -60,7 +60,7 @@ struct op_class {
 	 * FDS_NOTHING. 0: FDS_OPERATION.
 	 */
 	unsigned fds;
-	/* Does the caller get an outcome for each one, beside the request's result? */
+	/* Does the caller get an outcome for each operation, besides the request's result? */
 	bool outcomes;
 	/* Its steps, by state; how many; the first one that undoes. */
 	const struct op_step *steps;
@@ -125,19 +125,19 @@ struct op {
 	/* The operation's work in a group commit, on a lane thread. */
 	int (*work)(struct op *op);
 	/*
-	 * Worker slot of the group; whether it may, and does, work straight in place; whether its
-	 * work commits.
+	 * Its worker slot in the group; whether it may, and does, make the layer directly in its
+	 * place; whether its work commits.
 	 */
 	uint16_t slot;
 	bool direct_allowed, direct, commits;
-	/* It is published with records, under the lock of those, which the next one shares. */
+	/* It is published with records, under their lock, which those of one boundary share. */
 	bool recorded;
 	/*
-	 * Wait, before it begins, until others are not held up by it; it was let go so, and has
-	 * not passed: see store/background.h.
+	 * It waits, before it begins, until it does not delay others; it began after such a wait,
+	 * and has not passed: see store/background.h.
 	 */
 	bool background, paced;
-	/* Be a group of its own. */
+	/* It is to be a group of its own. */
 	bool alone;
 	/*
 	 * Its work ran at a boundary; it wrote data that a flush is to answer for: see
@@ -298,7 +298,7 @@ struct runner {
 	pthread_t thread;
 };
 
-/* ---- what they wait for: id_lock.h, fds.h ---------------------------------------------------- */
+/* ---- ids and descriptors: id_lock.h, fds.h --------------------------------------------------- */
 
 /* Buckets of the table of ids; a power of two. */
 #define HOLD_BUCKETS 4096
@@ -316,9 +316,9 @@ struct id_lock_table {
 	struct fault *fault;
 };
 
-/* The peers that operations wait for, beside descriptors. */
+/* Operations by the peer that they wait for: see fds.h. */
 enum fds_kind {
-	FDS_OTHER,  /* nothing but themselves */
+	FDS_OTHER,  /* none */
 	FDS_WRITES, /* the reader of an archive */
 	FDS_READS,  /* the writer of an archive */
 	FDS_KINDS
@@ -326,7 +326,7 @@ enum fds_kind {
 
 /* The operations of a kind. */
 struct fds_queue {
-	/* How many run and are not parked. */
+	/* Those that run and are not parked. */
 	unsigned running;
 	/* Those that have not begun, in the order they came. */
 	struct list waiting;
@@ -399,17 +399,17 @@ struct core_hooks {
 	void (*free)(struct core *core);
 };
 
-/* What lets operations wait in the background; on the reactor, but for the last. */
+/* How operations wait in the background. Reactor, except free(). */
 struct wait_hooks {
-	/* Let those begin whose time has come. Once a turn. */
+	/* Begin the operations that are due. Once a turn. */
 	void (*turn)(struct core *core);
-	/* Nanoseconds until a turn has something to do by the clock, -1: no time is known. */
+	/* Nanoseconds until the next turn is needed, -1: none is. */
 	int64_t (*due)(const struct core *core);
 	/* OP could begin: let it wait for its time. */
 	void (*wait)(struct op *op);
 	/* Another operation waits for OP: let it begin. */
 	void (*hasten)(struct op *op);
-	/* Free what is kept for that; the reactor has ended, or this is a forked child's copy. */
+	/* Free its state; the reactor has ended, or this is a forked child's copy. */
 	void (*free)(struct core *core);
 };
 

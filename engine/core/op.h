@@ -22,7 +22,7 @@
 #include <errno.h>
 #include <limits.h>
 
-/* Return values of start() and done() beside a state or a negative errno. */
+/* Return values of start() and done(), besides a state or a negative errno. */
 #define OP_WAIT (INT_MAX - 1)
 #define OP_END INT_MAX
 
@@ -39,8 +39,8 @@ void op_start(struct op *op);
 int op_call(struct op *op);
 
 /*
- * Replace the detail of OP's recorded failure, which an undoing step knows more about; with PATH
- * also its path, by op->place and op->subject.
+ * Replace the detail of OP's recorded failure, for an undoing step that knows more; with PATH also
+ * its path, by op->place and op->subject.
  */
 void op_amend(struct op *op, bool path, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

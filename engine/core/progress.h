@@ -17,8 +17,8 @@ int progress_watch(struct core *core, varve_request handle, varve_progress_callb
 void progress_made(struct request *request);
 
 /*
- * REQUEST has ended, and its callback is about to run: let no callback of its progress run any
- * more. With the lock held.
+ * REQUEST has ended, and its callback is about to run: no callback of its progress runs from now
+ * on. With the lock held.
  */
 void progress_forget(struct request *request);
 

@@ -18,7 +18,7 @@ struct submit {
 	varve_request *ret_request;
 };
 
-/* What a create is to make; checked and parsed. */
+/* The arguments of a create, checked and parsed. */
 struct create_arguments {
 	const char *parent, *template_id;
 	/* What is to be unpacked into it, and where that comes from; NULL: nothing. */
@@ -35,7 +35,7 @@ struct create_arguments {
 	struct record_change labels;
 };
 
-/* What a request about quota is to do. */
+/* The requests about quota. */
 enum quota_action {
 	QUOTA_DO_STATUS,
 	QUOTA_DO_ENABLE,
@@ -45,7 +45,7 @@ enum quota_action {
 	QUOTA_DO_GC
 };
 
-/* ... and with what; each action uses some of it. */
+/* Their arguments; each action uses some. */
 struct quota_arguments {
 	enum quota_action action;
 	enum varve_quota_mode mode;
@@ -65,13 +65,13 @@ int exists_submit(struct varve_store *store, const char *id, const struct submit
 int open_layer_submit(struct varve_store *store, const char *id, const struct submit *submit);
 
 /*
- * The layers that have all of COUNT labels FILTERS; with RECORDS what they have, too, passed to
- * FOUND (NULL: in the result) with DATA.
+ * List the layers that have all of COUNT labels FILTERS, with RECORDS also their labels and
+ * records, passed to FOUND (NULL: in the result) with DATA.
  */
 int list_submit(struct varve_store *store, const char *const *filters, size_t count, bool records,
 		varve_found *found, void *data, const struct submit *submit);
 
-/* With COMPARE it changes REVISION alone. */
+/* With COMPARE the change fails unless the record has REVISION. */
 int labels_submit(struct varve_store *store, const char *id, const struct record_change *change,
 		  bool compare, uint64_t revision, uint64_t flags, const struct submit *submit);
 int read_record_submit(struct varve_store *store, const char *id, const struct submit *submit);
@@ -85,7 +85,7 @@ int chown_submit(struct varve_store *store, const char *id,
 int relabel_submit(struct varve_store *store, const char *id, const char *label, uint64_t flags,
 		   const struct submit *submit);
 
-/* Is LABEL one in form? 0, -EINVAL, -ENAMETOOLONG. */
+/* Has LABEL the form of an SELinux label? 0, -EINVAL, -ENAMETOOLONG. */
 int relabel_check(const char *label);
 int sync_submit(struct varve_store *store, uint64_t flags, const struct submit *submit);
 int sweep_submit(struct varve_store *store, const struct submit *submit);

@@ -19,7 +19,7 @@ int backlog_init(struct varve_store *store);
 /* One more subvolume is dead. Reactor. */
 void backlog_destroyed(struct varve_store *store);
 
-/* Is there room for one more layer that will be removed some time? Reactor. */
+/* Is there room for one more layer, which will be removed later? Reactor. */
 bool backlog_room(const struct varve_store *store);
 
 /* Does a create wait until there is room? Reactor. */
@@ -31,7 +31,7 @@ bool backlog_may_make(const struct varve_store *store);
 /* A layer is being made, until backlog_make_end(). Reactor. */
 void backlog_make_begin(struct varve_store *store);
 
-/* It is made, or never will be. Reactor. */
+/* The layer was made, or failed to be. Reactor. */
 void backlog_make_end(struct varve_store *store);
 
 /* Let the create OP wait until it may go on. Reactor. */
@@ -41,8 +41,8 @@ int backlog_wait_room(struct op *op);
 void backlog_saw_quota(struct varve_store *store, int mode);
 
 /*
- * Let OP wait until the kernel has been asked again, which wakes its cleaner where that has gone to
- * sleep. Reactor.
+ * Let OP wait until the kernel has been asked again, which wakes its cleaner if it sleeps.
+ * Reactor.
  */
 int backlog_wait_look(struct op *op);
 

@@ -58,17 +58,17 @@ struct commit_guest {
 	unsigned slot;
 };
 
-/* What the clock asks the file system for; filled in by a higher layer. Lane threads. */
+/* The functions that a higher layer provides to the clock. Lane threads. */
 struct commit_hooks {
 	/* Make durable what was done so far, as far as HOW covers it. 0 or -errno. */
 	int (*commit)(struct varve_store *store, enum commit_cover how);
-	/* The call that this is, for the error record. */
+	/* The name of the call that commit() makes, by cover, for the error record. */
 	const char *calls[COMMIT_COVERS];
 	/* The number of the transaction committed last, 0 when it is not known. */
 	uint64_t (*generation)(struct varve_store *store);
-	/* What follows needs no lock of the records: give it back, if it is held. */
+	/* Release the lock of the records, if it is held: what follows does not need it. */
 	void (*records_end)(struct varve_store *store);
-	/* Destroys are about to run at a boundary: look what they all depend on. */
+	/* Destroys are about to run at a boundary: look up what all of them depend on. */
 	void (*destroys_begin)(struct varve_store *store);
 };
 
@@ -104,18 +104,18 @@ struct group_commit {
 	struct list serial_ops;
 	bool serial_running;
 	/*
-	 * Of those operations: how many publish, how many destroy, whose turn to destroy did not
-	 * come; others wait for the call to end.
+	 * Of those operations: how many publish, how many destroy, and how many destroys were left
+	 * for later; other operations wait for the call to end.
 	 */
 	unsigned publishes, destroying, left;
 	_Atomic bool awaited;
-	/* What commits for durable requests when no snapshot does; what flushes. */
+	/* The commit for durable requests when no snapshot commits; the flush. */
 	struct commit_sync commit, flush;
 	/* Flushes that have failed: data may have been lost with each. */
 	unsigned flushes_failed;
 	/*
-	 * Transaction seen last on a lane thread and what was counted since; serial and sync write,
-	 * under store->core.lock.
+	 * The transaction committed last, as seen by a lane thread; written by `serial` and
+	 * `commit`, under store->core.lock.
 	 */
 	uint64_t generation;
 };

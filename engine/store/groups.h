@@ -23,8 +23,8 @@ int groups_parse(const char *value, char *ret_name, uint64_t *ret_bytes);
 
 /*
  * Find the group that VALUE (see groups_parse()) names, with the limit it names, if any. With MAKE
- * see that it is there in quota, too; without, it may be gone since it was recorded, and joining it
- * gives ENOENT. -EEXIST: the number belongs to another group.
+ * it is made in quota, if it is missing; without, it may be gone since it was recorded, and joining
+ * it gives ENOENT. -EEXIST: the number belongs to another group.
  */
 int groups_find(struct varve_store *store, const char *value, bool make, uint64_t *ret_group);
 
@@ -37,7 +37,7 @@ int groups_find(struct varve_store *store, const char *value, bool make, uint64_
 int groups_suit_snapshot(struct varve_store *store, uint64_t number, const uint64_t *wanted,
 			 size_t count);
 
-/* The group that VALUE (see groups_parse()) names, whether it is there or not: 0 or -EINVAL. */
+/* The number of the group that VALUE (see groups_parse()) names, existing or not: 0 or -EINVAL. */
 int groups_locate(struct varve_store *store, const char *value, uint64_t *ret_group);
 
 /*
@@ -81,15 +81,15 @@ struct groups_lifted {
 };
 
 /*
- * Let subvolume NUMBER, which is about to be destroyed, and those in NESTED have no limit any more,
- * and leave its groups: to destroy what is nested in a subvolume at its limit takes room in it
- * (EDQUOT). LIFTED (NULL: not wanted) gets what was taken, also where it fails. CAP_SYS_ADMIN.
+ * Remove the limits of subvolume NUMBER, which is about to be destroyed, and of those in NESTED,
+ * and its memberships in groups: to destroy what is nested in a subvolume at its limit takes room
+ * in it (EDQUOT). LIFTED (NULL: not wanted) gets what was removed, also on failure. CAP_SYS_ADMIN.
  */
 int groups_unlimit(struct varve_store *store, uint64_t number, const struct nested *nested,
 		   struct groups_lifted *lifted);
 
 /*
- * Give back to subvolume NUMBER and what is nested in it what LIFTED has: 0, or the first -errno.
+ * Restore what LIFTED has to subvolume NUMBER and those nested in it: 0, or the first -errno.
  * CAP_SYS_ADMIN.
  */
 int groups_relimit(struct varve_store *store, uint64_t number, const struct groups_lifted *lifted);

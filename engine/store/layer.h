@@ -24,20 +24,21 @@ void layer_open_call(struct varve_store *store, struct call *call, const char *i
 int layer_open(struct varve_store *store, const char *id);
 
 /*
- * The same for the owner of the layer, whose mode programs in it may have changed: where that keeps
- * the owner out (-EACCES) it is changed for the moment. A crash in between leaves it changed.
+ * The same for the owner of the layer, whose mode programs in it may have changed: if it keeps the
+ * owner out (-EACCES) it is changed, and restored at once. A crash in between leaves it changed.
  * *RET_DETAIL is set where the mode could not be changed or restored.
  */
 int layer_open_owned(struct varve_store *store, const char *id, const char **ret_detail);
 
 /*
- * What an error of those two means to the caller: a link in the layer's place is not a directory.
+ * The error to return to the caller for ERROR of those two: -ENOTDIR for a link in the layer's
+ * place.
  */
 int layer_open_error(int error);
 
 /*
- * Does ERROR mean that an entry vanished, is no layer, or one that the caller may not look at?
- * Others hide a layer.
+ * Does ERROR mean that an entry vanished, is no layer, or may not be looked at by the caller? Then
+ * a list leaves it out; after another error the list would lack a layer.
  */
 bool layer_passed_over(int error);
 
@@ -54,7 +55,7 @@ int layer_prove(struct varve_store *store, int fd, const char *id,
  */
 int layer_vacate(struct varve_store *store, const char *id);
 
-/* Describe looking at what lies at layer ID's place, without opening it. */
+/* Describe a statx() of what lies at layer ID's place, which is not opened. */
 void layer_stat_call(struct varve_store *store, struct call *call, const char *id,
 		     struct statx *statx);
 

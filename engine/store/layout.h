@@ -10,8 +10,9 @@
  * at, and layers be removed from it. A descriptor stays open for the life of the store once it is
  * found. Any thread; these make file-system calls.
  *
- * OWNER is PID-RANDOM, and locked (flock) for as long as the store is open: see ops/sweep.c. What
- * is to be known by its name (staging, the trash, reserved names in `subvolumes`) takes it first.
+ * OWNER is PID-RANDOM, and locked (flock) for as long as the store is open: see ops/sweep.c. Names
+ * that have to tell their owner (in staging, the trash, reserved ones in `subvolumes`) begin with
+ * it.
  */
 #ifndef VARVE_STORE_LAYOUT_H
 #define VARVE_STORE_LAYOUT_H
@@ -77,8 +78,8 @@ int layout_slot(struct varve_store *store, unsigned slot);
 
 /*
  * Is OWNER, a name in staging, gone? 1: yes, and *RET_FD is its directory, locked, or -EBADF when
- * that is gone, too. 0: it lives.
- * -errno: that is not known, since its directory cannot be opened. Lane thread.
+ * that is gone, too. 0: it lives. -errno: that is not known, since its directory cannot be opened.
+ * Lane thread.
  */
 int layout_owner_take(struct varve_store *store, const char *owner, int *ret_fd);
 
@@ -91,7 +92,7 @@ int layout_owner_gone(struct varve_store *store, const char *name, size_t length
  */
 int layout_blame(struct op *op, int result);
 
-/* Remove the owner's directory, as far as there is nothing in it, at the end of the store. */
+/* Remove the owner's directory, if it is empty, at the end of the store. */
 void layout_leave(struct varve_store *store);
 
 #endif

@@ -11,9 +11,9 @@
  * While no layer is made a slice takes DESTROY_SLICE_NS, and there is no gap unless tasks of the
  * machine wait for the disk. What a destroy takes is processor time, which other programs do not
  * lengthen: a slice that takes longer than it should, because the thread does not run, is cut short
- * where creates wait for it (store/group_commit.h). While room is short
- * there is no pace. While a create waits for the kernel's cleaner, which each removal gives more to
- * do, one goes in PACE_WAIT_MAX_NS.
+ * where creates wait for it (store/group_commit.h). While room is short there is no pace. While a
+ * create waits for the kernel's cleaner, which has more to do after each removal, one removal goes
+ * each PACE_WAIT_MAX_NS.
  */
 #ifndef VARVE_STORE_PACE_H
 #define VARVE_STORE_PACE_H

@@ -32,9 +32,9 @@
 #define RECORD_CONTENT_MAX \
 	(RECORD_HEADER_BYTES + VARVE_LABELS_BYTES_MAX + VARVE_LABELS_MAX + VARVE_RECORD_BYTES_MAX)
 
-/* Labels and a record, in one block, on the heap if nothing else is said. */
+/* Labels and a record, in one block; on the heap unless an arena is named. */
 struct record {
-	/* What a caller is shown; its pointers lead into this block. */
+	/* What the caller gets; its pointers point into this block. */
 	struct varve_layer_record shown;
 	/* The subvolume that it belongs to. */
 	uint8_t uuid[BTRFS_UUID_SIZE];
@@ -51,7 +51,7 @@ struct record_change {
 	size_t set_count;
 	const char *const *deleted;
 	size_t deleted_count;
-	/* Labels that are not set go, too. */
+	/* Delete all labels that are not set. */
 	bool only;
 	/* Replace its bytes by these. */
 	bool replace;
@@ -66,7 +66,7 @@ size_t record_key_bytes(const char *label);
 const char *record_label_check(const char *label, bool bare);
 
 /*
- * What OLD (NULL: nothing) becomes by CHANGE: 0 and *RET_RECORD, a new block, of OLD's revision
+ * Apply CHANGE to OLD (NULL: nothing): 0 and *RET_RECORD, a new block, of OLD's revision
  * (0: none) and uuid; -E2BIG beyond VARVE_LABELS_MAX or VARVE_LABELS_BYTES_MAX; -ENOMEM.
  */
 int record_apply(struct fault *fault, const struct record *old, const struct record_change *change,
@@ -89,7 +89,7 @@ void record_store(const struct record *record, const uint8_t uuid[BTRFS_UUID_SIZ
 		  unsigned char *content);
 
 /*
- * What the header at HEADER, of which there are COUNT bytes, tells: 0, the bytes of the whole
+ * Parse the header at HEADER, of which there are COUNT bytes: 0, the bytes of the whole
  * content and the uuid; -EUCLEAN: it is none; -ENOTSUP: it is one of a later version, and only the
  * uuid is known.
  */

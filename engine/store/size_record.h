@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Records: HOME/quotas/ID, the limit of layer ID in decimal, as the reference driver writes it.
- * What is promised of them:
+ * Their guarantees:
  *
  *	- A layer that was made with a size has its record from the moment it is visible. So the
  *	  record is written out of sight, and both are renamed into their places, the record first,
@@ -12,9 +12,9 @@
  *
  * The lock (flock on HOME/.varve/records) keeps other processes from looking in between, and a
  * mutex other threads. It is held for a few system calls, or for those of the creates of a group,
- * and nothing else is waited for meanwhile.
- * But a process that holds it can be stopped: no thread waits for the lock in the kernel. A call
- * that cannot get it results in OP_LATER, and its step begins anew later.
+ * and nothing else is waited for meanwhile. But a process that holds it can be stopped: so no
+ * thread waits for the lock in the kernel. A call that cannot get it results in OP_LATER, and its
+ * step begins anew later.
  */
 #ifndef VARVE_STORE_SIZE_RECORD_H
 #define VARVE_STORE_SIZE_RECORD_H

@@ -72,7 +72,7 @@ struct layout {
 	bool privileged;
 };
 
-/* What a store does about quota: its option "quota". */
+/* How a store uses quota: its option "quota". */
 enum quota_policy {
 	/* turn it on when a size is asked for, in the mode that suits best */
 	QUOTA_ON_DEMAND,
@@ -94,13 +94,13 @@ struct quota_settings {
 };
 
 /*
- * Bounds of what is kept of what may differ between two layers; 0: those of base/limits.h. Tests
- * lower them.
+ * Bounds of the memory for possible differences between two layers; 0: those of base/limits.h.
+ * Tests lower them.
  */
 struct delta_limits {
-	/* So many changed inodes, or directories on ways to them, are too many. */
+	/* Most changed inodes, and most directories on the paths to them. */
 	size_t inodes, directories;
-	/* Bytes of hints; the directories of others are to be listed. */
+	/* Most bytes of hints; beyond, directories are listed. */
 	size_t hints_bytes;
 };
 
@@ -120,7 +120,7 @@ struct settings {
 	struct delta_limits delta;
 	/* How long spare copies are held that are not used: STOCK_IDLE_NS. Tests lower it. */
 	uint64_t stock_idle_ns;
-	/* Where the kernel tells of waits for the disk: PRESSURE_PATH. Tests name another one. */
+	/* The kernel's file about waits for the disk: PRESSURE_PATH. Tests name another one. */
 	const char *pressure_path;
 };
 
@@ -150,7 +150,7 @@ struct varve_store {
 	 * VARVE_QUOTA_OFF; any thread.
 	 */
 	_Atomic uint64_t quota_turned_on;
-	/* What higher layers keep for the store, and free: the cleaner's backlog. */
+	/* Kept and freed by higher layers: the backlog of the kernel's cleaner. */
 	struct backlog *backlog;
 	/* The same: removals in the background. */
 	struct background *background;
