@@ -347,7 +347,8 @@ START_TEST(test_random_changes)
 	char *home = test_home();
 	struct varve_store *store = open_parent(home);
 	uint64_t seed = test_seed();
-	for (unsigned round = 0; round < 6; round++) {
+	unsigned rounds = getenv("VARVE_TEST_SOAK") ? 50 : 2;
+	for (unsigned round = 0; round < rounds; round++) {
 		char *parent = test_path("parent%u", round);
 		test_create(store, parent, "parent");
 		struct opened opened = open_all(test_layer(home, parent));
@@ -701,13 +702,15 @@ END_TEST
 START_TEST(test_faults)
 {
 	/* Whatever fails, a create reports it or ends well, and nothing is left. */
-	enum { INJECTED = -ENOTRECOVERABLE, PASSES = 12 };
+	enum { INJECTED = -ENOTRECOVERABLE };
+	/* Those of the create itself come first. */
+	long passes = getenv("VARVE_TEST_SOAK") ? 24 : 4;
 	char *home = test_home();
 	struct varve_store *store = open_parent(home);
 	unsigned number = 0;
 	test_close(store);
 	for (int point = FAULT_ALLOCATION; point <= FAULT_LANE; point++)
-		for (long nth = 1; nth <= PASSES; nth++) {
+		for (long nth = 1; nth <= passes; nth++) {
 			store = open_spares(home);
 			stock_up(store, "parent");
 			fault_arm(&store->core.io.fault, (enum fault_point)point, nth, INJECTED,
