@@ -366,7 +366,8 @@ static void stock_filled(struct call *call)
 		parent->count++;
 		stock->held++;
 	}
-	if (parent && (refill->error || !hold))
+	/* Where none could be made, the next refill would begin at once. */
+	if (parent && (refill->error || !hold || !made))
 		stock_rest(parent);
 	/*
 	 * Before Linux 6.6 snapshots hardly share commits, and all requests wait for those of a

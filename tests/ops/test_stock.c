@@ -4,6 +4,7 @@
  * it gets is what a snapshot of that moment would be, whatever was done to the parent, by whom and
  * how; and when copies are made, and dropped.
  */
+#include "engine/base/limits.h"
 #include "engine/base/util.h"
 #include "engine/store/store.h"
 #include "test.h"
@@ -33,6 +34,9 @@ static struct {
 	_Atomic bool early;
 	/* Little is free. */
 	_Atomic bool full;
+	/* The file system is so small that there is no room for one copy; looks at what is free. */
+	_Atomic bool small;
+	_Atomic unsigned looks;
 } machine;
 static pthread_mutex_t hold = PTHREAD_MUTEX_INITIALIZER;
 
@@ -42,6 +46,9 @@ int fstatfs(int fd, struct statfs *buffer)
 	int r = (int)syscall(SYS_fstatfs, fd, buffer);
 	if (machine.full)
 		buffer->f_bavail = 0;
+	if (machine.small)
+		buffer->f_blocks = buffer->f_bavail = STOCK_ROOM_PART;
+	machine.looks++;
 	return r;
 }
 
@@ -586,6 +593,23 @@ START_TEST(test_full)
 }
 END_TEST
 
+START_TEST(test_small)
+{
+	/* Copies that find no room are not tried for again and again. */
+	char *home = test_home();
+	struct varve_store *store = open_parent(home);
+	stock_up(store, "parent");
+	machine.small = true;
+	for (unsigned i = 0; statistics(store).spares; i++)
+		test_create(store, test_path("%u", i), "parent");
+	machine.looks = 0;
+	for (unsigned i = 0; i < 1000; i++)
+		test_error(varve_noop_wait(store, NULL), 0);
+	ck_assert_uint_lt(machine.looks, 50);
+	test_close(store);
+}
+END_TEST
+
 START_TEST(test_backlog)
 {
 	char *home = test_home();
@@ -737,5 +761,5 @@ END_TEST
 
 TEST_MAIN("stock", test_taken, test_changed, test_random_changes, test_concurrent_writer,
 	  test_replaced, test_vanished, test_once, test_options, test_parent_removed,
-	  test_parents_many, test_full, test_backlog, test_kernel_order, test_close_while_made,
+	  test_parents_many, test_full, test_small, test_backlog, test_kernel_order, test_close_while_made,
 	  test_cancel, test_crash, test_faults)
