@@ -24,6 +24,7 @@
 #include "engine/store/layer_file.h"
 #include "engine/store/record.h"
 #include "engine/store/size_record.h"
+#include "engine/store/stock.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -169,6 +170,8 @@ static int rename_done(struct op *op, int result)
 	if (result < 0)
 		return result;
 	rename_of(op)->renamed = true;
+	/* Nothing would find the copies when the layer is removed by its new name. */
+	stock_forget(op_store(op), op->id);
 	return op->request->durable ? RENAME_DURABLE : OP_END;
 }
 

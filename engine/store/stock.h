@@ -70,7 +70,7 @@ void stock_return(struct varve_store *store, const char *source, struct stock_co
 /* COPY does not fit SOURCE any more, nor do others: drop them all. Reactor. */
 void stock_misfit(struct varve_store *store, const char *source, struct stock_copy *copy);
 
-/* SOURCE is about to be removed, or is gone: drop its copies. Reactor. */
+/* SOURCE is about to be removed, was renamed, or is gone: drop its copies. Reactor. */
 void stock_forget(struct varve_store *store, const char *source);
 
 /*

@@ -557,6 +557,19 @@ START_TEST(test_parent_removed)
 }
 END_TEST
 
+START_TEST(test_parent_renamed)
+{
+	/* Its new name does not lead to its copies, which would keep its space. */
+	char *home = test_home();
+	struct varve_store *store = open_parent(home);
+	stock_up(store, "parent");
+	test_error(varve_layer_rename_wait(store, "parent", "renamed", 0, NULL), 0);
+	test_remove_layer(store, "renamed");
+	await(store, !statistics(store).spares && !test_leftovers(home));
+	test_close(store);
+}
+END_TEST
+
 START_TEST(test_parents_many)
 {
 	/* Of more parents than there is room for, those used last have copies. */
@@ -760,6 +773,6 @@ START_TEST(test_faults)
 END_TEST
 
 TEST_MAIN("stock", test_taken, test_changed, test_random_changes, test_concurrent_writer,
-	  test_replaced, test_vanished, test_once, test_options, test_parent_removed,
+	  test_replaced, test_vanished, test_once, test_options, test_parent_removed, test_parent_renamed,
 	  test_parents_many, test_full, test_small, test_backlog, test_kernel_order, test_close_while_made,
 	  test_cancel, test_crash, test_faults)
