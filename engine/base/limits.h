@@ -234,7 +234,10 @@
 /* Copies of a layer from which nothing was created for this time are dropped. */
 #define STOCK_IDLE_NS (10000 * NS_PER_MS)
 
-/* After a failure, and when copies did not fit so often in a row, none are made for this time. */
+/*
+ * After a failure, and when copies did not fit so often in a row, none are made for this time. One
+ * that could not be destroyed is tried again after it.
+ */
 #define STOCK_REST_NS (10000 * NS_PER_MS)
 #define STOCK_MISFITS_MAX 2
 

@@ -440,6 +440,7 @@ static int open_settings(struct opening *opening, const struct quota_settings *q
 		.archive_small_max = LIBARCHIVE_SMALL_MAX,
 		.quota = *quota,
 		.stock_idle_ns = STOCK_IDLE_NS,
+		.stock_rest_ns = STOCK_REST_NS,
 		.pressure_path = PRESSURE_PATH,
 		.io = { .no_uring = config->flags & VARVE_OPEN_NO_URING,
 			.ring_entries = config->ring_entries,

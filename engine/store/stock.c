@@ -62,11 +62,13 @@ struct stock {
 	struct stock_refill refill;
 	/* The name of the next copy. */
 	uint64_t serial;
-	/* Copies to be destroyed; those that the guest works on, and has destroyed. */
-	struct list drops, dropping;
+	/* Copies to be destroyed; those that the guest works on; those that could not be. */
+	struct list drops, dropping, stuck;
 	struct commit_guest tidy;
 	bool tidying;
-	unsigned destroyed;
+	/* When to try again what is stuck; the last try has begun. */
+	uint64_t stuck_ns;
+	bool ends;
 	enum stock_order order;
 	/* Copies held, made, taken and dropped so far. */
 	uint64_t held, made, taken, dropped;
@@ -137,15 +139,14 @@ static void stock_drop(struct stock *stock, struct stock_copy *copy)
 	stock->dropped++;
 }
 
-/* Destroy what is in the way, at a boundary. What cannot be destroyed is left to a sweep. */
+/* Destroy what is in the way, at a boundary. */
 static int stock_tidy_work(struct commit_guest *guest)
 {
 	struct stock *stock = container_of(guest, struct stock, tidy);
 
 	list_for_each(link, &stock->dropping) {
-		const struct stock_copy *copy = container_of(list_entry(link, struct commit_guest,
-									link),
-							     struct stock_copy, guest);
+		struct stock_copy *copy = container_of(list_entry(link, struct commit_guest, link),
+						       struct stock_copy, guest);
 		int dir_fd = layout_slot(stock->store, copy->slot), r;
 		struct loosened loosened = { 0 };
 		const char *detail = NULL;
@@ -155,7 +156,8 @@ static int stock_tidy_work(struct commit_guest *guest)
 		do
 			r = subvol_destroy(dir_fd, name);
 		while (r && loosen(dir_fd, name, r, &loosened, &detail) > 0);
-		stock->destroyed += !r;
+		/* Another process may have removed it. */
+		copy->gone = !r || r == -ENOENT;
 	}
 	return 0;
 }
@@ -170,15 +172,26 @@ static void stock_free_list(struct list *list)
 				  guest));
 }
 
-/* Note what was destroyed. */
+/* Note what was destroyed. What could not be is tried again; at the end it is left to a sweep. */
 static void stock_tidied(struct commit_guest *guest, int result)
 {
 	struct stock *stock = container_of(guest, struct stock, tidy);
+	struct list *link;
 
 	stock->tidying = false;
-	for (; stock->destroyed; stock->destroyed--)
-		backlog_destroyed(stock->store);
-	stock_free_list(&stock->dropping);
+	while ((link = list_pop(&stock->dropping))) {
+		struct stock_copy *copy = container_of(list_entry(link, struct commit_guest, link),
+						       struct stock_copy, guest);
+
+		if (copy->gone)
+			backlog_destroyed(stock->store);
+		if (copy->gone || stock->ends) {
+			free(copy);
+			continue;
+		}
+		list_append(&stock->stuck, link);
+		stock->stuck_ns = now_ns();
+	}
 	stock_publish(stock);
 }
 
@@ -584,6 +597,10 @@ static void stock_turn(struct varve_store *store)
 			 backlog_may_make(store))
 			stock_refill(stock, parent, now);
 	}
+	/* No time wakes the store for them: where nothing can be destroyed, it sleeps. */
+	if (ends || now - stock->stuck_ns >= store->settings.stock_rest_ns)
+		list_splice(&stock->drops, &stock->stuck);
+	stock->ends |= ends;
 	stock_tidy(stock);
 }
 
@@ -608,7 +625,8 @@ static bool stock_busy(const struct varve_store *store)
 {
 	const struct stock *stock = store->stock;
 
-	return stock->held || stock->refill.working || stock->tidying || !list_empty(&stock->drops);
+	return stock->held || stock->refill.working || stock->tidying ||
+	       !list_empty(&stock->drops) || !list_empty(&stock->stuck);
 }
 
 /* Free the stock, with its copies in a forked child. */
@@ -621,6 +639,7 @@ static void stock_free(struct varve_store *store)
 	stock_free_list(&stock->refill.made);
 	stock_free_list(&stock->drops);
 	stock_free_list(&stock->dropping);
+	stock_free_list(&stock->stuck);
 	free(stock);
 }
 
@@ -646,6 +665,7 @@ int stock_init(struct varve_store *store)
 	list_init(&stock->refill.made);
 	list_init(&stock->drops);
 	list_init(&stock->dropping);
+	list_init(&stock->stuck);
 	for (size_t i = 0; i < STOCK_PARENTS_MAX; i++) {
 		list_init(&stock->parents[i].copies);
 		stock->parents[i].wanted = STOCK_COPIES_MIN;

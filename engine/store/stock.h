@@ -8,6 +8,8 @@
  *	   a second create of the parent      |               |
  *	                                      v               v  unused, parent removed, misfit, close
  *	                                     drops: destroyed at a boundary
+ *	                                            |               ^  after a while, and at the end
+ *	                                            +---> stuck ----+
  *
  * Copies lie in staging, in the directory of the worker slot that made them, so that a crash leaves
  * what a sweep removes. All here is the reactor's, but for the calls.
@@ -49,6 +51,8 @@ struct stock_copy {
 	uint64_t serial;
 	/* The slot whose directory it lies in. */
 	unsigned slot;
+	/* It is destroyed. */
+	bool gone;
 	/* What the parent was before it was made. */
 	struct stock_origin origin;
 };

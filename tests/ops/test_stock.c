@@ -37,6 +37,8 @@ static struct {
 	/* The file system is so small that there is no room for one copy; looks at what is free. */
 	_Atomic bool small;
 	_Atomic unsigned looks;
+	/* No copy can be destroyed. */
+	_Atomic bool stuck;
 } machine;
 static pthread_mutex_t hold = PTHREAD_MUTEX_INITIALIZER;
 
@@ -82,6 +84,18 @@ enum btrfs_util_error btrfs_util_create_snapshot_fd2(int fd, int parent_fd, cons
 	enum btrfs_util_error error = snapshot(fd, parent_fd, name, flags, unused, inherit);
 	machine.snapshots += !spare && error == BTRFS_UTIL_OK;
 	return error;
+}
+
+/** In the place of libbtrfsutil's. */
+enum btrfs_util_error btrfs_util_delete_subvolume_fd(int parent_fd, const char *name, int flags)
+{
+	enum btrfs_util_error (*destroy)(int, const char *, int) = (enum btrfs_util_error(*)(
+		int, const char *, int))dlsym(RTLD_NEXT, "btrfs_util_delete_subvolume_fd");
+	if (machine.stuck && is_spare(name)) {
+		errno = ENOMEM;
+		return BTRFS_UTIL_ERROR_SNAP_DESTROY_FAILED;
+	}
+	return destroy(parent_fd, name, flags);
 }
 
 static struct varve_statistics statistics(struct varve_store *store)
@@ -660,6 +674,40 @@ START_TEST(test_kernel_order)
 }
 END_TEST
 
+START_TEST(test_stuck)
+{
+	/* What could not be destroyed is tried again, and once more at the end. */
+	char *home = test_home();
+	struct varve_store *store = open_parent(home);
+	for (int end = 0; end < 2; end++) {
+		stock_up(store, "parent");
+		uint64_t dropped = statistics(store).spares_dropped;
+		store->settings.stock_rest_ns = end ? UINT64_MAX / 4 : 0;
+		machine.stuck = true;
+		test_remove_layer(store, "parent");
+		await(store, statistics(store).spares_dropped > dropped);
+		for (int i = 0; i < 100; i++)
+			test_error(varve_noop_wait(store, NULL), 0);
+		ck_assert_uint_gt(test_leftovers(home), 0);
+		machine.stuck = false;
+		if (!end)
+			await(store, !test_leftovers(home));
+		test_create(store, "parent", NULL);
+	}
+	test_close(store);
+	ck_assert_uint_eq(test_leftovers(home), 0);
+	/* A store can be closed, whatever fails. */
+	store = open_spares(home);
+	stock_up(store, "parent");
+	machine.stuck = true;
+	test_close(store);
+	ck_assert_uint_gt(test_leftovers(home), 0);
+	machine.stuck = false;
+	test_close(test_open(home));
+	ck_assert_uint_eq(test_leftovers(home), 0);
+}
+END_TEST
+
 /* ---- ends ------------------------------------------------------------------------------------ */
 
 START_TEST(test_close_while_made)
@@ -773,6 +821,7 @@ START_TEST(test_faults)
 END_TEST
 
 TEST_MAIN("stock", test_taken, test_changed, test_random_changes, test_concurrent_writer,
-	  test_replaced, test_vanished, test_once, test_options, test_parent_removed, test_parent_renamed,
-	  test_parents_many, test_full, test_small, test_backlog, test_kernel_order, test_close_while_made,
-	  test_cancel, test_crash, test_faults)
+	  test_replaced, test_vanished, test_once, test_options, test_parent_removed,
+	  test_parent_renamed, test_parents_many, test_full, test_small, test_backlog,
+	  test_kernel_order, test_stuck, test_close_while_made, test_cancel, test_crash,
+	  test_faults)
