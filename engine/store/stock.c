@@ -322,6 +322,7 @@ void stock_return(struct varve_store *store, const char *source, struct stock_co
 	list_append(&parent->copies, &copy->guest.link);
 	parent->count++;
 	store->stock->held++;
+	stock_publish(store->stock);
 }
 
 void stock_misfit(struct varve_store *store, const char *source, struct stock_copy *copy)

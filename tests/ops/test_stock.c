@@ -6,6 +6,7 @@
  */
 #include "engine/base/limits.h"
 #include "engine/base/util.h"
+#include "engine/store/stock.h"
 #include "engine/store/store.h"
 #include "test.h"
 
@@ -509,6 +510,27 @@ END_TEST
 
 /* ---- when they are made and dropped ---------------------------------------------------------- */
 
+START_TEST(test_returned)
+{
+	/* A copy that was returned counts as held, also where others were taken meanwhile. */
+	char *home = test_home();
+	struct varve_store *store = open_parent(home);
+	struct stock_copy *copy;
+	stock_up(store, "parent");
+	await(store, test_leftovers(home) == statistics(store).spares);
+	/* The reactor sleeps. */
+	copy = stock_take(store, "parent");
+	ck_assert_ptr_nonnull(copy);
+	uint64_t taken = statistics(store).spares_taken;
+	test_create(store, "child", "parent");
+	ck_assert_uint_eq(statistics(store).spares_taken, taken + 1);
+	await(store, test_leftovers(home) == statistics(store).spares + 1);
+	stock_return(store, "parent", copy);
+	ck_assert_uint_eq(test_leftovers(home), statistics(store).spares);
+	test_close(store);
+}
+END_TEST
+
 START_TEST(test_once)
 {
 	char *home = test_home();
@@ -821,7 +843,7 @@ START_TEST(test_faults)
 END_TEST
 
 TEST_MAIN("stock", test_taken, test_changed, test_random_changes, test_concurrent_writer,
-	  test_replaced, test_vanished, test_once, test_options, test_parent_removed,
+	  test_replaced, test_vanished, test_returned, test_once, test_options, test_parent_removed,
 	  test_parent_renamed, test_parents_many, test_full, test_small, test_backlog,
 	  test_kernel_order, test_stuck, test_close_while_made, test_cancel, test_crash,
 	  test_faults)
