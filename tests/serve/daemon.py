@@ -236,6 +236,16 @@ def case_peers():
     assert "that is not root was refused" in daemon.errors(), daemon.errors()
 
 
+def begin_call(client, headers):
+    """Send the HEADERS of stream 1, and see that they were read: a PING behind them was answered."""
+    client.sendall(PREFACE + struct.pack(">I", len(headers))[1:] + b"\1\4" + struct.pack(">I", 1) + headers + b"\0\0\x08\6\0\0\0\0\0" + b"complete")
+    found = b""
+    while b"\0\0\x08\6\1\0\0\0\0" + b"complete" not in found:
+        more = client.recv(4096)
+        assert more, found
+        found += more
+
+
 def case_drain():
     daemon = Daemon("drain")
     client = daemon.connect()
@@ -243,7 +253,7 @@ def case_drain():
     headers = b""
     for name, value in ((":method", "POST"), (":scheme", "http"), (":authority", "x"), (":path", "/grpc.health.v1.Health/Check"), ("content-type", "application/grpc")):
         headers += b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
-    client.sendall(PREFACE + struct.pack(">I", len(headers))[1:] + b"\1\4" + struct.pack(">I", 1) + headers)
+    begin_call(client, headers)
     with daemon.channel() as channel:
         watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=HANG_S)
         assert next(watch) == SERVING
@@ -261,7 +271,7 @@ def case_drain():
     # A second signal ends it at once.
     daemon = Daemon("drain")
     client = daemon.connect()
-    client.sendall(PREFACE + struct.pack(">I", len(headers))[1:] + b"\1\4" + struct.pack(">I", 1) + headers)
+    begin_call(client, headers)
     with daemon.channel() as channel:
         assert call(channel) == SERVING
     daemon.process.send_signal(signal.SIGTERM)
