@@ -10,10 +10,10 @@
 
 #include "idmap.h"
 
-/** What `apply` works on. */
+/* What `apply` works on. */
 struct apply_work {
-	struct varve_apply_options options; /**< Options for the library. */
-	int fd;                             /**< The archive. */
+	struct varve_apply_options options; /* Options for the library. */
+	int fd;                             /* The archive. */
 };
 
 static const struct option_spec apply_options[] = {
@@ -107,7 +107,7 @@ void apply_report(struct flight_slot *slot)
 	output_json(&cli->output, object);
 }
 
-/** Submit the request for ID. */
+/* Submit the request for ID. */
 static int apply_submit(struct flight *flight, const char *id, varve_callback *callback,
 			void *user_data, varve_request *ret_request)
 {
@@ -125,7 +125,7 @@ static const struct flight_job apply_job = {
 	.report = apply_report,
 };
 
-/** Unpack an archive into a layer. */
+/* Unpack an archive into a layer. */
 static int apply_run(struct cli *cli, const struct arguments *arguments)
 {
 	struct apply_work work = { .options = VARVE_APPLY_OPTIONS_INIT, .fd = -EBADF };

@@ -5,19 +5,19 @@
 
 #include "flight.h"
 
-/**
+/*
  * Open the archive FILE ("-": standard input). Return a descriptor, or -errno after a message about
  * COMMAND.
  */
 int apply_open(struct cli *cli, const char *command, const char *file);
 
-/** Report on standard error what of the archive was not kept. A flight_job's `take`. */
+/* Report on standard error what of the archive was not kept. A flight_job's `take`. */
 void apply_take(struct flight_slot *slot, const struct varve_result *result);
 
-/** The same of a request without an archive. A flight_job's `take`. */
+/* The same of a request without an archive. A flight_job's `take`. */
 void apply_take_skipped(struct flight_slot *slot, const struct varve_result *result);
 
-/** The options of digests, for the table of a command that unpacks. */
+/* The options of digests, for the table of a command that unpacks. */
 #define APPLY_DIGESTS                                                                 \
 	{ .name = "digests", .help = "write the digest, the diff id and the sizes" }, \
 		{ .name = "expect",                                                   \
@@ -28,12 +28,12 @@ void apply_take_skipped(struct flight_slot *slot, const struct varve_result *res
 		.help = "fail unless the archive has this one without compression"    \
 	}
 
-/**
+/*
  * Write what apply_take() kept: as JSON an object, as text the digests. A flight_job's `report`.
  */
 void apply_report(struct flight_slot *slot);
 
-/**
+/*
  * Read what stands for VARVE_OVERFLOW_IDS, VARVE_APPLY_* and force_mode into OPTIONS. Return 0, or
  * -EINVAL after a message.
  */

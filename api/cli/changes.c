@@ -11,7 +11,7 @@ static const struct option_spec changes_options[] = {
 	{ 0 },
 };
 
-/** Submit the comparison of ID. */
+/* Submit the comparison of ID. */
 static int changes_submit(struct flight *flight, const char *id, varve_callback *callback,
 			  void *user_data, varve_request *ret_request)
 {
@@ -19,7 +19,7 @@ static int changes_submit(struct flight *flight, const char *id, varve_callback 
 				   ret_request);
 }
 
-/** Write the changes at once: there may be a million of them, not to be kept twice. */
+/* Write the changes at once: there may be a million of them, not to be kept twice. */
 static void changes_take(struct flight_slot *slot, const struct varve_result *result)
 {
 	struct cli *cli = slot->flight->cli;
@@ -42,7 +42,7 @@ static void changes_take(struct flight_slot *slot, const struct varve_result *re
 	}
 }
 
-/** Leave it at what was written. */
+/* Leave it at what was written. */
 static void changes_report(struct flight_slot *slot)
 {
 }
@@ -55,7 +55,7 @@ static const struct flight_job changes_job = {
 	.report = changes_report,
 };
 
-/** Print the changes in a layer. */
+/* Print the changes in a layer. */
 static int changes_run(struct cli *cli, const struct arguments *arguments)
 {
 	struct varve_changes_options options;

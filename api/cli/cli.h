@@ -36,64 +36,64 @@
 #include "output.h"
 #include "progress.h"
 
-/** Exit status: all was done. */
+/* Exit status: all was done. */
 #define CLI_DONE 0
-/** Exit status: something failed, and standard error says what. */
+/* Exit status: something failed, and standard error says what. */
 #define CLI_FAILED 1
-/** Exit status: the command line is wrong. */
+/* Exit status: the command line is wrong. */
 #define CLI_USAGE 2
-/** Exit status of a command that answers by its status: the answer is no. */
+/* Exit status of a command that answers by its status: the answer is no. */
 #define CLI_NO 1
-/** Exit status of such a command: something failed, and there is no answer. */
+/* Exit status of such a command: something failed, and there is no answer. */
 #define CLI_UNKNOWN 2
-/** Exit status after a signal is this plus its number. */
+/* Exit status after a signal is this plus its number. */
 #define CLI_SIGNALLED 128
 
-/** One run of the command. */
+/* One run of the command. */
 struct cli {
-	bool json;                  /**< One JSON object a line instead of text. */
-	bool looks;                 /**< The command changes nothing. */
-	bool answers;               /**< The exit status is an answer: see struct command. */
-	const char *home;           /**< The store's directory. */
-	const char *debug;          /**< What the library shall trace, or NULL. */
-	const char **store_options; /**< "KEY=VALUE" strings for varve_open(), NULL last. */
-	uint64_t open_flags;        /**< VARVE_OPEN_* bits of the global options. */
-	struct varve_store *store;  /**< Open while a command that needs it runs. */
-	struct output output;       /**< Where results and failures go. */
-	struct progress progress;   /**< The progress line. */
+	bool json;                  /* One JSON object a line instead of text. */
+	bool looks;                 /* The command changes nothing. */
+	bool answers;               /* The exit status is an answer: see struct command. */
+	const char *home;           /* The store's directory. */
+	const char *debug;          /* What the library shall trace, or NULL. */
+	const char **store_options; /* "KEY=VALUE" strings for varve_open(), NULL last. */
+	uint64_t open_flags;        /* VARVE_OPEN_* bits of the global options. */
+	struct varve_store *store;  /* Open while a command that needs it runs. */
+	struct output output;       /* Where results and failures go. */
+	struct progress progress;   /* The progress line. */
 };
 
-/** One command, in the words of its user. */
+/* One command, in the words of its user. */
 struct command {
-	/** One word, or two: "pool create". */
+	/* One word, or two: "pool create". */
 	const char *name;
-	/** Its operands in the usage line, or "". */
+	/* Its operands in the usage line, or "". */
 	const char *operands;
-	/** What it does, in one line. */
+	/* What it does, in one line. */
 	const char *summary;
-	/** More about it for --help, or NULL. */
+	/* More about it for --help, or NULL. */
 	const char *notes;
-	/** Its options, or NULL. */
+	/* Its options, or NULL. */
 	const struct option_spec *options;
-	/** Fewest operands. */
+	/* Fewest operands. */
 	size_t operands_min;
-	/** Most operands. */
+	/* Most operands. */
 	size_t operands_max;
-	/** It works without a store. */
+	/* It works without a store. */
 	bool storeless;
-	/** It takes what follows its name unparsed, "--help" as well. */
+	/* It takes what follows its name unparsed, "--help" as well. */
 	bool passes;
-	/** VARVE_OPEN_* bits that it wants. */
+	/* VARVE_OPEN_* bits that it wants. */
 	uint64_t open_flags;
-	/** It changes nothing. */
+	/* It changes nothing. */
 	bool looks;
-	/** Its exit status is an answer: CLI_UNKNOWN instead of CLI_FAILED. */
+	/* Its exit status is an answer: CLI_UNKNOWN instead of CLI_FAILED. */
 	bool answers;
-	/** Does the work; returns an exit status. */
+	/* Does the work; returns an exit status. */
 	int (*run)(struct cli *cli, const struct arguments *arguments);
 };
 
-/** The table of commands, in the order of the usage text. */
+/* The table of commands, in the order of the usage text. */
 #define CLI_COMMANDS(ROW)  \
 	ROW(pool_create)   \
 	ROW(pool_mount)    \
@@ -134,7 +134,7 @@ struct command {
 CLI_COMMANDS(CLI_DECLARE)
 #undef CLI_DECLARE
 
-/** Flags for commands that only look: nothing is made, nothing is swept. */
+/* Flags for commands that only look: nothing is made, nothing is swept. */
 #define CLI_OPEN_LOOK (VARVE_OPEN_EXISTING | VARVE_OPEN_NO_SWEEP)
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "cli.h"
 
-/** The options that compare_read() reads, for the list of a command that takes them. */
+/* The options that compare_read() reads, for the list of a command that takes them. */
 #define COMPARE_OPTIONS                                                                           \
 	{ .name = "parent",                                                                       \
 	  .argument = "ID",                                                                       \
@@ -25,14 +25,14 @@
 		.help = "groups of the parent, likewise"                                          \
 	}
 
-/**
+/*
  * Read COMPARE_OPTIONS into *RET_OPTIONS, whose maps compare_free() frees. Return 0, or -EINVAL
  * after a message that begins with COMMAND.
  */
 int compare_read(struct cli *cli, const char *command, const struct arguments *arguments,
 		 struct varve_changes_options *ret_options);
 
-/** Free the maps of OPTIONS. */
+/* Free the maps of OPTIONS. */
 void compare_free(struct varve_changes_options *options);
 
 #endif

@@ -54,7 +54,7 @@ static const struct option_spec create_options[] = {
 	{ 0 },
 };
 
-/** Submit the creation of ID. */
+/* Submit the creation of ID. */
 static int create_submit(struct flight *flight, const char *id, varve_callback *callback,
 			 void *user_data, varve_request *ret_request)
 {
@@ -62,7 +62,7 @@ static int create_submit(struct flight *flight, const char *id, varve_callback *
 				  ret_request);
 }
 
-/** Report losses of an archive, if any, and entries whose owner is in no map. */
+/* Report losses of an archive, if any, and entries whose owner is in no map. */
 static void create_take(struct flight_slot *slot, const struct varve_result *result)
 {
 	const struct varve_create_options *options = slot->flight->data;
@@ -81,10 +81,10 @@ static const struct flight_job create_job = {
 	.report = apply_report,
 };
 
-/** Return the storage options in ARGUMENTS, NULL last; free each string and the array. */
+/* Return the storage options in ARGUMENTS, NULL last; free each string and the array. */
 static char **create_storage_options(const struct arguments *arguments)
 {
-	/** Options of the command, and the prefix that makes their values storage options. */
+	/* Options of the command, and the prefix that makes their values storage options. */
 	static const struct {
 		const char *option;
 		const char *key;
@@ -106,7 +106,7 @@ static char **create_storage_options(const struct arguments *arguments)
 	return storage_options;
 }
 
-/** Free what create_storage_options() returned. */
+/* Free what create_storage_options() returned. */
 static void create_free_options(char **storage_options)
 {
 	for (size_t i = 0; storage_options[i]; i++)
@@ -114,7 +114,7 @@ static void create_free_options(char **storage_options)
 	free(storage_options);
 }
 
-/**
+/*
  * See that APPLY asks for no digests where there is no FILE. Return 0, or -EINVAL after a message.
  */
 static int create_digests(struct cli *cli, const char *file,
@@ -127,7 +127,7 @@ static int create_digests(struct cli *cli, const char *file,
 	return -EINVAL;
 }
 
-/** Create layers. */
+/* Create layers. */
 static int create_run(struct cli *cli, const struct arguments *arguments)
 {
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;

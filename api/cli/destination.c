@@ -14,10 +14,10 @@
 
 #include "interrupt.h"
 
-/** How many names are tried for the file beside. */
+/* How many names are tried for the file beside. */
 #define DESTINATION_TRIES 100
 
-/** Write on standard error why FILE cannot be written. Return -ERROR. */
+/* Write on standard error why FILE cannot be written. Return -ERROR. */
 static int destination_complain(struct output *output, const char *command, const char *file,
 				int error, const char *why)
 {
@@ -25,7 +25,7 @@ static int destination_complain(struct output *output, const char *command, cons
 	return -error;
 }
 
-/** Make a file of an unused name in the directory of the target. Return 0 or -errno. */
+/* Make a file of an unused name in the directory of the target. Return 0 or -errno. */
 static int destination_beside(struct destination *destination)
 {
 	const char *slash = strrchr(destination->target, '/');
@@ -50,7 +50,7 @@ static int destination_beside(struct destination *destination)
 	return -EEXIST;
 }
 
-/** Give the file beside the owner and the mode of the target, which STAT describes. */
+/* Give the file beside the owner and the mode of the target, which STAT describes. */
 static void destination_resemble(const struct destination *destination, const struct stat *stat)
 {
 	/*
@@ -62,7 +62,7 @@ static void destination_resemble(const struct destination *destination, const st
 	(void)!fchmod(destination->fd, stat->st_mode & (own ? 07777 : 0777));
 }
 
-/** Set the target to FILE, which does not exist yet. Return 0 or -errno. */
+/* Set the target to FILE, which does not exist yet. Return 0 or -errno. */
 static int destination_new(struct destination *destination, const char *file)
 {
 	const char *slash = strrchr(file, '/');
@@ -85,7 +85,7 @@ static int destination_new(struct destination *destination, const char *file)
 	return 0;
 }
 
-/** Free everything. */
+/* Free everything. */
 static void destination_clear(struct destination *destination)
 {
 	interrupt_unlink(NULL);

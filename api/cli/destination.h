@@ -13,28 +13,28 @@
 
 #include "output.h"
 
-/** A file to write. Begins zeroed. */
+/* A file to write. Begins zeroed. */
 struct destination {
-	/** As the user named it; "standard output" where it is that. */
+	/* As the user named it; "standard output" where it is that. */
 	const char *name;
-	/** Where to write. */
+	/* Where to write. */
 	int fd;
-	/** The descriptor is not standard output's. */
+	/* The descriptor is not standard output's. */
 	bool file;
-	/** The file to replace, no link; NULL: it is written directly. */
+	/* The file to replace, no link; NULL: it is written directly. */
 	char *target;
-	/** The file that is written until it is whole; NULL: it is written directly. */
+	/* The file that is written until it is whole; NULL: it is written directly. */
 	char *beside;
 };
 
-/**
+/*
  * Open FILE (NULL or "-": standard output) for COMMAND, which begins the messages. Return 0, or
  * -errno after a message.
  */
 int destination_open(struct destination *destination, struct output *output, const char *command,
 		     const char *file);
 
-/**
+/*
  * End. With KEEP what was written takes the place of the file, otherwise it is removed. Return 0,
  * or -errno after a message; what was there is untouched then.
  */

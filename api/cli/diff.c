@@ -12,15 +12,15 @@
 #include "destination.h"
 #include "flight.h"
 
-/** What `diff` works on. */
+/* What `diff` works on. */
 struct diff_job {
-	/** Options for the library. */
+	/* Options for the library. */
 	struct varve_diff_options options;
-	/** The part that selects what is compared, and owns the maps. */
+	/* The part that selects what is compared, and owns the maps. */
 	struct varve_changes_options compared;
-	/** The output. */
+	/* The output. */
 	struct destination destination;
-	/** Entries were left out, or changed meanwhile. */
+	/* Entries were left out, or changed meanwhile. */
 	bool skipped;
 };
 
@@ -43,7 +43,7 @@ static const struct option_spec diff_options[] = {
 	{ 0 },
 };
 
-/** Submit the request for the archive of ID. */
+/* Submit the request for the archive of ID. */
 static int diff_submit(struct flight *flight, const char *id, varve_callback *callback,
 		       void *user_data, varve_request *ret_request)
 {
@@ -53,7 +53,7 @@ static int diff_submit(struct flight *flight, const char *id, varve_callback *ca
 				callback, user_data, ret_request);
 }
 
-/**
+/*
  * Name the output where the failure of SLOT is one of writing to it: the library knows no name for
  * a descriptor.
  */
@@ -70,7 +70,7 @@ static void diff_name_output(struct flight_slot *slot)
 		slot->flight->cli->output.error = -EPIPE;
 }
 
-/** Report the entries that were left out, and keep the list. */
+/* Report the entries that were left out, and keep the list. */
 static void diff_take(struct flight_slot *slot, const struct varve_result *result)
 {
 	struct diff_job *job = slot->flight->data;
@@ -84,7 +84,7 @@ static void diff_take(struct flight_slot *slot, const struct varve_result *resul
 		slot->payload = output_digests(result->digests);
 }
 
-/** Write a JSON object, or the digests, where the archive went elsewhere. */
+/* Write a JSON object, or the digests, where the archive went elsewhere. */
 static void diff_report(struct flight_slot *slot)
 {
 	struct cli *cli = slot->flight->cli;
@@ -109,7 +109,7 @@ static const struct flight_job diff_job = {
 	.report = diff_report,
 };
 
-/** Do JOB for the one operand, which is always taken as an id. */
+/* Do JOB for the one operand, which is always taken as an id. */
 static int diff_flight(struct cli *cli, const struct flight_job *job,
 		       const struct arguments *arguments, void *data)
 {
@@ -123,7 +123,7 @@ static int diff_flight(struct cli *cli, const struct flight_job *job,
 	return status;
 }
 
-/** Take what is compared from ARGUMENTS. Return 0, or -EINVAL after a message. */
+/* Take what is compared from ARGUMENTS. Return 0, or -EINVAL after a message. */
 static int diff_compare(struct cli *cli, const struct arguments *arguments, struct diff_job *job)
 {
 	const struct varve_changes_options *compared = &job->compared;
@@ -145,7 +145,7 @@ static int diff_compare(struct cli *cli, const struct arguments *arguments, stru
 	return r;
 }
 
-/**
+/*
  * Take the size of the largest file from ARGUMENTS. Return 0, or an exit status after a message.
  */
 static int diff_size_max(struct cli *cli, const struct arguments *arguments, struct diff_job *job)
@@ -160,7 +160,7 @@ static int diff_size_max(struct cli *cli, const struct arguments *arguments, str
 	return CLI_USAGE;
 }
 
-/** Take how to compress from ARGUMENTS. Return 0, or an exit status after a message. */
+/* Take how to compress from ARGUMENTS. Return 0, or an exit status after a message. */
 static int diff_compression(struct cli *cli, const struct arguments *arguments,
 			    struct diff_job *job)
 {
@@ -185,7 +185,7 @@ static int diff_compression(struct cli *cli, const struct arguments *arguments,
 	return CLI_USAGE;
 }
 
-/** Take whether digests are asked for. Return 0, or an exit status after a message. */
+/* Take whether digests are asked for. Return 0, or an exit status after a message. */
 static int diff_digests(struct cli *cli, const struct arguments *arguments, struct diff_job *job)
 {
 	const char *file = options_value(arguments, "output");
@@ -200,7 +200,7 @@ static int diff_digests(struct cli *cli, const struct arguments *arguments, stru
 	return CLI_USAGE;
 }
 
-/** Open the output. Return 0, or an exit status after a message. */
+/* Open the output. Return 0, or an exit status after a message. */
 static int diff_open(struct cli *cli, const char *file, struct diff_job *job)
 {
 	if (!file && isatty(STDOUT_FILENO)) {
@@ -211,7 +211,7 @@ static int diff_open(struct cli *cli, const char *file, struct diff_job *job)
 										   : CLI_DONE;
 }
 
-/** Write an archive of what changed in a layer. */
+/* Write an archive of what changed in a layer. */
 static int diff_run(struct cli *cli, const struct arguments *arguments)
 {
 	struct diff_job *job = output_memory(calloc(1, sizeof(*job)));
@@ -266,7 +266,7 @@ static const struct option_spec diffsize_options[] = {
 	{ 0 },
 };
 
-/** Submit the question about ID. */
+/* Submit the question about ID. */
 static int diffsize_submit(struct flight *flight, const char *id, varve_callback *callback,
 			   void *user_data, varve_request *ret_request)
 {
@@ -274,7 +274,7 @@ static int diffsize_submit(struct flight *flight, const char *id, varve_callback
 				     ret_request);
 }
 
-/** Keep the answer. */
+/* Keep the answer. */
 static void diffsize_take(struct flight_slot *slot, const struct varve_result *result)
 {
 	uint64_t *bytes = output_memory(malloc(sizeof(*bytes)));
@@ -283,7 +283,7 @@ static void diffsize_take(struct flight_slot *slot, const struct varve_result *r
 	slot->payload = bytes;
 }
 
-/** Write the answer. */
+/* Write the answer. */
 static void diffsize_report(struct flight_slot *slot)
 {
 	struct cli *cli = slot->flight->cli;
@@ -307,7 +307,7 @@ static const struct flight_job diffsize_job = {
 	.report = diffsize_report,
 };
 
-/** Print the size of the changes in a layer. */
+/* Print the size of the changes in a layer. */
 static int diffsize_run(struct cli *cli, const struct arguments *arguments)
 {
 	struct varve_changes_options options;

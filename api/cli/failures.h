@@ -14,22 +14,22 @@
 #include "output.h"
 #include "sentence.h"
 
-/** Different failures that are held; one more, and all of them are reported. */
+/* Different failures that are held; one more, and all of them are reported. */
 #define FAILURES_MAX 16
 
-/** Failures that are not yet reported. */
+/* Failures that are not yet reported. */
 struct failures {
-	/** How many different ones. */
+	/* How many different ones. */
 	size_t count;
-	/** The sentences, in the order of their first failures. */
+	/* The sentences, in the order of their first failures. */
 	struct sentence held[FAILURES_MAX];
 };
 
-/** Hold FAILURE; or report it, where OUTPUT asks for every detail. */
+/* Hold FAILURE; or report it, where OUTPUT asks for every detail. */
 void failures_add(struct failures *failures, struct output *output,
 		  const struct varve_failure *failure);
 
-/** Write what is held on standard error, and forget it. */
+/* Write what is held on standard error, and forget it. */
 void failures_report(struct failures *failures, struct output *output);
 
 #endif

@@ -11,13 +11,13 @@
 
 #include "interrupt.h"
 
-/** Return the slot of the NUMBERth id. */
+/* Return the slot of the NUMBERth id. */
 static struct flight_slot *flight_slot(struct flight *flight, size_t number)
 {
 	return &flight->slots[number % FLIGHT_SLOTS];
 }
 
-/** Note how SLOT ended. */
+/* Note how SLOT ended. */
 static void flight_end(struct flight_slot *slot, int error, const struct varve_failure *failure)
 {
 	slot->ended = true;
@@ -28,7 +28,7 @@ static void flight_end(struct flight_slot *slot, int error, const struct varve_f
 	*slot->failure = *failure;
 }
 
-/** Add how far a slot's request has come. */
+/* Add how far a slot's request has come. */
 static void flight_progressed(struct varve_store *store, varve_request request,
 			      const struct varve_progress *seen, void *user_data)
 {
@@ -41,7 +41,7 @@ static void flight_progressed(struct varve_store *store, varve_request request,
 	slot->seen = *seen;
 }
 
-/** Take the result of a slot's request. */
+/* Take the result of a slot's request. */
 static void flight_ended(struct varve_store *store, const struct varve_result *result,
 			 void *user_data)
 {
@@ -57,7 +57,7 @@ static void flight_ended(struct varve_store *store, const struct varve_result *r
 		flight->job->take(slot, result);
 }
 
-/** Submit the request of SLOT. Return 0, also where it was refused for good, or -EAGAIN. */
+/* Submit the request of SLOT. Return 0, also where it was refused for good, or -EAGAIN. */
 static int flight_submit(struct flight *flight, struct flight_slot *slot)
 {
 	struct varve_failure failure = { .operation = flight->job->name, .step = "CHECK" };
@@ -80,7 +80,7 @@ static int flight_submit(struct flight *flight, struct flight_slot *slot)
 	return 0;
 }
 
-/**
+/*
  * Put ID into the next slot and submit it. Return 0, or -EAGAIN when it must be submitted again.
  */
 static int flight_start(struct flight *flight, const char *id)
@@ -100,7 +100,7 @@ static int flight_start(struct flight *flight, const char *id)
 	return 0;
 }
 
-/**
+/*
  * Submit requests until the ids or the room end. Return what ids_next() found last; IDS_FOUND: the
  * room has ended.
  */
@@ -121,7 +121,7 @@ static enum ids_found flight_fill(struct flight *flight)
 	return found;
 }
 
-/** Write the outcome of SLOT. */
+/* Write the outcome of SLOT. */
 static void flight_report(struct flight *flight, struct flight_slot *slot)
 {
 	const struct flight_job *job = flight->job;
@@ -149,7 +149,7 @@ static void flight_report(struct flight *flight, struct flight_slot *slot)
 			    output_result(output, job->single ? NULL : slot->id, slot->failure));
 }
 
-/** Report the slots that have ended, up to the first that has not. */
+/* Report the slots that have ended, up to the first that has not. */
 static void flight_drain(struct flight *flight)
 {
 	size_t before = flight->head;
@@ -169,7 +169,7 @@ static void flight_drain(struct flight *flight)
 		output_flush(&flight->cli->output);
 }
 
-/** After a signal: submit nothing more, and cancel what is in flight. */
+/* After a signal: submit nothing more, and cancel what is in flight. */
 static void flight_stop(struct flight *flight)
 {
 	flight->stopped = true;
@@ -185,7 +185,7 @@ static void flight_stop(struct flight *flight)
 	}
 }
 
-/**
+/*
  * Sleep until a request has ended, an id can be read (READING) or a signal has come; run callbacks.
  */
 static int flight_wait(struct flight *flight, bool reading)
@@ -223,7 +223,7 @@ static int flight_wait(struct flight *flight, bool reading)
 	return 0;
 }
 
-/**
+/*
  * Submit, wait and report until nothing is left. Return 0, or -errno when the loop itself failed.
  */
 static int flight_loop(struct flight *flight)
@@ -252,7 +252,7 @@ static int flight_loop(struct flight *flight)
 	return r;
 }
 
-/** Report that a signal ended the work, and what was done before. */
+/* Report that a signal ended the work, and what was done before. */
 static void flight_report_stopped(const struct flight *flight)
 {
 	struct output *output = &flight->cli->output;

@@ -14,23 +14,23 @@
 #include "flight.h"
 #include "serve.h"
 
-/** The label of layers that are snapshots of varve-serve. */
+/* The label of layers that are snapshots of varve-serve. */
 #define FSCK_SNAPSHOT_LABEL "varve.snapshot"
 
-/** What `check` has found. */
+/* What `check` has found. */
 struct fsck {
-	uint64_t total; /**< How many findings. */
-	uint64_t swept; /**< ... of which `gc` does something about. */
+	uint64_t total; /* How many findings. */
+	uint64_t swept; /* ... of which `gc` does something about. */
 };
 
-/** Submit a check. */
+/* Submit a check. */
 static int fsck_submit(struct flight *flight, const char *id, varve_callback *callback,
 		       void *user_data, varve_request *ret_request)
 {
 	return varve_check(flight->cli->store, callback, user_data, ret_request);
 }
 
-/** Write FINDING. */
+/* Write FINDING. */
 static void fsck_write(struct cli *cli, const struct varve_finding *finding)
 {
 	json_t *object;
@@ -53,7 +53,7 @@ static void fsck_write(struct cli *cli, const struct varve_finding *finding)
 	output_json(&cli->output, object);
 }
 
-/** Write the findings at once: there may be thousands, not to be kept twice. */
+/* Write the findings at once: there may be thousands, not to be kept twice. */
 static void fsck_take(struct flight_slot *slot, const struct varve_result *result)
 {
 	struct fsck *fsck = slot->flight->data;
@@ -65,7 +65,7 @@ static void fsck_take(struct flight_slot *slot, const struct varve_result *resul
 	}
 }
 
-/** Write nothing: how many there are comes after the snapshots. */
+/* Write nothing: how many there are comes after the snapshots. */
 static void fsck_wait(struct flight_slot *slot)
 {
 }
@@ -78,7 +78,7 @@ static const struct flight_job fsck_job = {
 	.report = fsck_wait,
 };
 
-/** Write the findings that varve-serve writes to FILE, an object a line. Return 0 or -errno. */
+/* Write the findings that varve-serve writes to FILE, an object a line. Return 0 or -errno. */
 static int fsck_snapshots_read(struct cli *cli, struct fsck *fsck, FILE *file)
 {
 	json_error_t error;
@@ -100,7 +100,7 @@ static int fsck_snapshots_read(struct cli *cli, struct fsck *fsck, FILE *file)
 	return json_error_code(&error) == json_error_premature_end_of_input ? 0 : -EBADMSG;
 }
 
-/** Check the snapshots of varve-serve, if there are any. Return an exit status. */
+/* Check the snapshots of varve-serve, if there are any. Return an exit status. */
 static int fsck_snapshots(struct cli *cli, struct fsck *fsck)
 {
 	static const char *const labels[] = { FSCK_SNAPSHOT_LABEL, NULL };
@@ -138,7 +138,7 @@ static int fsck_snapshots(struct cli *cli, struct fsck *fsck)
 	return CLI_UNKNOWN;
 }
 
-/** Write how many findings there are in JSON; as text nothing. */
+/* Write how many findings there are in JSON; as text nothing. */
 static void fsck_report(struct cli *cli, const struct fsck *fsck)
 {
 	json_t *object;
@@ -151,7 +151,7 @@ static void fsck_report(struct cli *cli, const struct fsck *fsck)
 	output_json(&cli->output, object);
 }
 
-/** Check the store for faults. */
+/* Check the store for faults. */
 static int fsck_run(struct cli *cli, const struct arguments *arguments)
 {
 	struct fsck fsck = { 0 };

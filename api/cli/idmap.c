@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/**
+/*
  * Parse a number at *TEXT, which moves on behind it; false when there is none, or it is too large.
  */
 static bool idmap_number(const char **text, uint32_t *ret_number)
@@ -24,7 +24,7 @@ static bool idmap_number(const char **text, uint32_t *ret_number)
 	return errno == 0 && number <= UINT32_MAX;
 }
 
-/** Parse TEXT, "CONTAINER:HOST:COUNT". */
+/* Parse TEXT, "CONTAINER:HOST:COUNT". */
 static bool idmap_parse(const char *text, struct varve_id_map *ret_map)
 {
 	return idmap_number(&text, &ret_map->container) && *text++ == ':' &&

@@ -16,7 +16,7 @@ void ids_init(struct ids *ids, const char *const *operands, size_t count, bool l
 	ids->end_byte = end;
 }
 
-/** Does the stream stand before an operand that means standard input? */
+/* Does the stream stand before an operand that means standard input? */
 static bool ids_reads(const struct ids *ids)
 {
 	return !ids->literal && ids->next < ids->count &&
@@ -32,7 +32,7 @@ size_t ids_total(const struct ids *ids)
 	return ids->count;
 }
 
-/** Take one line from what was read. Return whether there was a whole one. */
+/* Take one line from what was read. Return whether there was a whole one. */
 static bool ids_line(struct ids *ids)
 {
 	const char *bytes = ids->buffer + ids->begin;

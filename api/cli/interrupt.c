@@ -21,7 +21,7 @@ static volatile sig_atomic_t interrupt_seen[NSIG];
 static const char *volatile interrupt_path;
 static int interrupt_event = -EBADF;
 
-/** Note signal NUMBER, and wake the poll; the second of a kind kills the process. */
+/* Note signal NUMBER, and wake the poll; the second of a kind kills the process. */
 static void interrupt_handle(int number)
 {
 	int saved = errno;

@@ -44,7 +44,7 @@ char *label_text(const struct varve_layer_record *record)
 	return text;
 }
 
-/** Read up to SIZE bytes of FD to its end: how many there are, or -errno. */
+/* Read up to SIZE bytes of FD to its end: how many there are, or -errno. */
 static ssize_t label_read(int fd, char *bytes, size_t size)
 {
 	size_t count = 0;
@@ -88,14 +88,14 @@ int label_read_record(struct cli *cli, const char *command, const char *file, vo
 	return count < 0 ? (int)count : -E2BIG;
 }
 
-/** The change of labels. */
+/* The change of labels. */
 struct label_change {
-	struct varve_label_options options; /**< How. */
-	bool show;                          /**< Nothing: the labels are written. */
-	bool bytes;                         /**< Or the record. */
+	struct varve_label_options options; /* How. */
+	bool show;                          /* Nothing: the labels are written. */
+	bool bytes;                         /* Or the record. */
 };
 
-/** Submit the change of ID, or the question for its labels. */
+/* Submit the change of ID, or the question for its labels. */
 static int label_submit(struct flight *flight, const char *id, varve_callback *callback,
 			void *user_data, varve_request *ret_request)
 {
@@ -107,7 +107,7 @@ static int label_submit(struct flight *flight, const char *id, varve_callback *c
 				 ret_request);
 }
 
-/** Set member "record_hex" of OBJECT to the bytes of RECORD. */
+/* Set member "record_hex" of OBJECT to the bytes of RECORD. */
 static void label_set_bytes(json_t *object, const struct varve_layer_record *record)
 {
 	const unsigned char *bytes = record->bytes;
@@ -120,7 +120,7 @@ static void label_set_bytes(json_t *object, const struct varve_layer_record *rec
 	free(text);
 }
 
-/** Write the labels: they do not outlive the callback, and there is one layer. */
+/* Write the labels: they do not outlive the callback, and there is one layer. */
 static void label_take(struct flight_slot *slot, const struct varve_result *result)
 {
 	const struct label_change *change = slot->flight->data;
@@ -149,7 +149,7 @@ static void label_take(struct flight_slot *slot, const struct varve_result *resu
 	}
 }
 
-/** Leave the writing to label_take(). */
+/* Leave the writing to label_take(). */
 static void label_report(struct flight_slot *slot)
 {
 }
@@ -175,7 +175,7 @@ static const struct option_spec label_options[] = {
 	{ 0 },
 };
 
-/**
+/*
  * Sort the operands behind the id, and the arguments of --delete, into LABELS and DELETED, which
  * have room for all.
  */
@@ -196,7 +196,7 @@ static void label_sort(const struct arguments *arguments, const char **labels, c
 	}
 }
 
-/** Parse what --revision says, if it is there. Return 0, or -1 after a message. */
+/* Parse what --revision says, if it is there. Return 0, or -1 after a message. */
 static int label_revision(struct cli *cli, const struct arguments *arguments,
 			  struct varve_label_options *options)
 {
@@ -213,7 +213,7 @@ static int label_revision(struct cli *cli, const struct arguments *arguments,
 	return -1;
 }
 
-/** See that a record can be written here. Return 0, or -1 after a message. */
+/* See that a record can be written here. Return 0, or -1 after a message. */
 static int label_prints(struct cli *cli, const struct label_change *change)
 {
 	const char *wrong = NULL;
@@ -229,7 +229,7 @@ static int label_prints(struct cli *cli, const struct label_change *change)
 	return wrong ? -1 : 0;
 }
 
-/** Change the labels of a layer, or write them. */
+/* Change the labels of a layer, or write them. */
 static int label_run(struct cli *cli, const struct arguments *arguments)
 {
 	const char *file = options_value(arguments, "record");

@@ -5,13 +5,13 @@
 
 #include "cli.h"
 
-/** Return the labels of RECORD (may be NULL) as an array of objects with "key" and "value". */
+/* Return the labels of RECORD (may be NULL) as an array of objects with "key" and "value". */
 json_t *label_json(const struct varve_layer_record *record);
 
-/** Return the labels of RECORD (may be NULL), joined by commas; to be freed. */
+/* Return the labels of RECORD (may be NULL), joined by commas; to be freed. */
 char *label_text(const struct varve_layer_record *record);
 
-/**
+/*
  * Read the record in FILE ("-": standard input) for COMMAND: 0, *RET_BYTES, which are to be freed,
  * and their number; or -errno after a message.
  */

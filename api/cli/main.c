@@ -12,18 +12,18 @@
 #include "interrupt.h"
 #include "store.h"
 
-/** The column in which the summary of a command begins. */
+/* The column in which the summary of a command begins. */
 #define MAIN_COLUMN 28
-/** A known command is proposed for a wrong word that differs in up to this many letters. */
+/* A known command is proposed for a wrong word that differs in up to this many letters. */
 #define MAIN_DISTANCE_MAX 2
-/** Bytes for the name of the command in messages. */
+/* Bytes for the name of the command in messages. */
 #define MAIN_NAME_SIZE 64
 
 #define MAIN_ROW(name) &name##_command,
 static const struct command *const main_commands[] = { CLI_COMMANDS(MAIN_ROW) };
 #undef MAIN_ROW
 
-/** Run what follows for each command. */
+/* Run what follows for each command. */
 #define MAIN_FOREACH(command)                                                          \
 	for (const struct command *const *row = main_commands, *command;               \
 	     row < main_commands + sizeof(main_commands) / sizeof(main_commands[0]) && \
@@ -37,7 +37,7 @@ static const char main_notes[] =
 	"standard error, too.\n"
 	"\nExit status: 0 success; 1 a part failed, the rest was done; 2 usage; 128 + N after signal N.\n";
 
-/** Return how many words of OPERANDS are the name of COMMAND: 0, 1 or 2. */
+/* Return how many words of OPERANDS are the name of COMMAND: 0, 1 or 2. */
 static size_t main_match(const struct command *command, char *const *operands, size_t count)
 {
 	const char *space = strchr(command->name, ' ');
@@ -51,7 +51,7 @@ static size_t main_match(const struct command *command, char *const *operands, s
 	return count > 1 && strcmp(operands[1], space + 1) == 0 ? 2 : 0;
 }
 
-/** Is WORD the first of the two words of some command? */
+/* Is WORD the first of the two words of some command? */
 static bool main_is_group(const char *word)
 {
 	MAIN_FOREACH(command) {
@@ -64,7 +64,7 @@ static bool main_is_group(const char *word)
 	return false;
 }
 
-/** Write the help of `varve`, or of GROUP. */
+/* Write the help of `varve`, or of GROUP. */
 static void main_help(FILE *file, const char *group)
 {
 	fprintf(file, "Usage: varve [OPTION]... %s%sCOMMAND [ARGUMENT]...\n", group ? group : "",
@@ -85,7 +85,7 @@ static void main_help(FILE *file, const char *group)
 		fputs(main_notes, file);
 }
 
-/** Write the help of COMMAND. */
+/* Write the help of COMMAND. */
 static void main_help_command(FILE *file, const struct command *command)
 {
 	fprintf(file, "Usage: varve %s", command->name);
@@ -102,7 +102,7 @@ static void main_help_command(FILE *file, const struct command *command)
 		fprintf(file, "\n%s", command->notes);
 }
 
-/** Report a wrong command line of the command or group NAME ("": of `varve`). Return CLI_USAGE. */
+/* Report a wrong command line of the command or group NAME ("": of `varve`). Return CLI_USAGE. */
 __attribute__((format(printf, 3, 4))) static int main_usage(struct cli *cli, const char *name,
 							    const char *format, ...)
 {
@@ -119,7 +119,7 @@ __attribute__((format(printf, 3, 4))) static int main_usage(struct cli *cli, con
 	return CLI_USAGE;
 }
 
-/**
+/*
  * Parse ARGV for the command or group NAME ("": for `varve`), as options_parse(). Return
  * CLI_DONE, or CLI_USAGE after a message.
  */
@@ -141,7 +141,7 @@ static int main_parse(struct cli *cli, struct arguments *arguments, const char *
 	return CLI_USAGE;
 }
 
-/**
+/*
  * Return how many letters must be changed, added, left out or swapped with the next to make TO of
  * FROM.
  */
@@ -172,7 +172,7 @@ static size_t main_distance(const char *from, const char *to)
 	return rows[strlen(from) % 3][length];
 }
 
-/**
+/*
  * Complain that there is no command WORD, of GROUP if that is not NULL; and say what may have been
  * meant. Return CLI_USAGE.
  */
@@ -202,7 +202,7 @@ static int main_unknown(struct cli *cli, const char *group, const char *word)
 			  *meant ? "; did you mean '" : "", meant, *meant ? "'?" : "");
 }
 
-/** Find the command that the operands of ARGUMENTS begin with, and in how many words. */
+/* Find the command that the operands of ARGUMENTS begin with, and in how many words. */
 static const struct command *main_find(const struct arguments *arguments, size_t *ret_words)
 {
 	MAIN_FOREACH(command) {
@@ -216,7 +216,7 @@ static const struct command *main_find(const struct arguments *arguments, size_t
 	return NULL;
 }
 
-/** Is the command line of COMMAND complete? Return CLI_DONE, or CLI_USAGE after a message. */
+/* Is the command line of COMMAND complete? Return CLI_DONE, or CLI_USAGE after a message. */
 static int main_check(struct cli *cli, const struct command *command,
 		      const struct arguments *arguments)
 {
@@ -234,7 +234,7 @@ static int main_check(struct cli *cli, const struct command *command,
 	return CLI_DONE;
 }
 
-/** Open the store if COMMAND needs it, and run it. Return an exit status. */
+/* Open the store if COMMAND needs it, and run it. Return an exit status. */
 static int main_execute(struct cli *cli, const struct command *command,
 			const struct arguments *arguments)
 {
@@ -249,7 +249,7 @@ static int main_execute(struct cli *cli, const struct command *command,
 	return status;
 }
 
-/**
+/*
  * Run COMMAND, which parses the COUNT words WORDS itself. Where it cannot run, show what is known
  * of it, if that was asked for. Return an exit status.
  */
@@ -267,7 +267,7 @@ static int main_pass(struct cli *cli, const struct command *command, struct argu
 	return CLI_DONE;
 }
 
-/** Show the help of the command or the group in the operands; without operands of `varve`. */
+/* Show the help of the command or the group in the operands; without operands of `varve`. */
 static int main_help_run(struct cli *cli, const struct arguments *arguments)
 {
 	const struct command *command;
@@ -306,7 +306,7 @@ const struct command help_command = {
 	.run = main_help_run,
 };
 
-/** Parse what follows the name of COMMAND, and run it. Return an exit status. */
+/* Parse what follows the name of COMMAND, and run it. Return an exit status. */
 static int main_command(struct cli *cli, const struct command *command, size_t words,
 			struct arguments *arguments)
 {
@@ -334,7 +334,7 @@ static int main_command(struct cli *cli, const struct command *command, size_t w
 	return main_execute(cli, command, arguments);
 }
 
-/**
+/*
  * Show the help of a group ("pool"), or complain that what follows is not a command of it. Return
  * an exit status.
  */
@@ -356,7 +356,7 @@ static int main_group(struct cli *cli, struct arguments *arguments)
 	return main_unknown(cli, group, arguments->operands[0]);
 }
 
-/** Parse the global options, and find and run the command. Return an exit status. */
+/* Parse the global options, and find and run the command. Return an exit status. */
 static int main_run(struct cli *cli, int argc, char **argv, struct arguments *arguments)
 {
 	const struct command *command;
@@ -384,7 +384,7 @@ static int main_run(struct cli *cli, int argc, char **argv, struct arguments *ar
 	return main_unknown(cli, NULL, arguments->operands[0]);
 }
 
-/**
+/*
  * Is --json among the arguments? Checked before they are parsed, since mistakes in them are
  * reported in JSON, too.
  */
@@ -397,7 +397,7 @@ static bool main_wants_json(int argc, char **argv)
 	return false;
 }
 
-/** Write the mistake in the command line, last reported on standard error, as a JSON object. */
+/* Write the mistake in the command line, last reported on standard error, as a JSON object. */
 static void main_usage_json(struct cli *cli)
 {
 	const struct varve_failure failure = { .error = -EINVAL,

@@ -14,17 +14,17 @@
 
 #include "destination.h"
 
-/** The numbers to be written. */
+/* The numbers to be written. */
 struct metrics {
 	FILE *file;
 	const char *home, *kernel, *version;
 	size_t layers, records;
-	/** NULL: not known. */
+	/* NULL: not known. */
 	const struct varve_quota *quota;
 	const char *backlog;
 };
 
-/**
+/*
  * Write VALUE as a label's: escaped, without control characters, which a terminal would obey, and
  * where it is not UTF-8, without bytes above ASCII.
  */
@@ -45,7 +45,7 @@ static void metrics_label(FILE *file, const char *value)
 	json_decref(valid);
 }
 
-/** Write the head of the gauge NAME; UNIT may be NULL. */
+/* Write the head of the gauge NAME; UNIT may be NULL. */
 static void metrics_head(const struct metrics *metrics, const char *name, const char *unit,
 			 const char *help)
 {
@@ -54,7 +54,7 @@ static void metrics_head(const struct metrics *metrics, const char *name, const 
 		fprintf(metrics->file, "# UNIT varve_%s %s\n", name, unit);
 }
 
-/** Write the sample NAME, with LABEL=TEXT where it has one. */
+/* Write the sample NAME, with LABEL=TEXT where it has one. */
 static void metrics_sample(const struct metrics *metrics, const char *name, const char *label,
 			   const char *text, uint64_t value)
 {
@@ -67,7 +67,7 @@ static void metrics_sample(const struct metrics *metrics, const char *name, cons
 	fprintf(metrics->file, "\"} %" PRIu64 "\n", value);
 }
 
-/** Write the gauge NAME. */
+/* Write the gauge NAME. */
 static void metrics_gauge(const struct metrics *metrics, const char *name, const char *unit,
 			  const char *help, uint64_t value)
 {
@@ -75,7 +75,7 @@ static void metrics_gauge(const struct metrics *metrics, const char *name, const
 	metrics_sample(metrics, name, NULL, NULL, value);
 }
 
-/** Write the gauges of quota. */
+/* Write the gauges of quota. */
 static void metrics_quota(const struct metrics *metrics)
 {
 	static const char *const modes[] = { "off", "full", "simple" };
@@ -97,7 +97,7 @@ static void metrics_quota(const struct metrics *metrics)
 		      quota->records);
 }
 
-/** Write the space of the file system, as statvfs() of the home tells. */
+/* Write the space of the file system, as statvfs() of the home tells. */
 static void metrics_space(const struct metrics *metrics)
 {
 	struct statvfs space;
@@ -114,7 +114,7 @@ static void metrics_space(const struct metrics *metrics)
 		      (space.f_blocks - space.f_bfree) * space.f_frsize);
 }
 
-/** Write all gauges. */
+/* Write all gauges. */
 static void metrics_write(const struct metrics *metrics)
 {
 	metrics_head(metrics, "version", NULL, "1; the version of libvarve.");
@@ -134,7 +134,7 @@ static void metrics_write(const struct metrics *metrics)
 	fputs("# EOF\n", metrics->file);
 }
 
-/** The value of KEY in the status; "" where there is none. */
+/* The value of KEY in the status; "" where there is none. */
 static const char *metrics_status(const struct varve_status_entry *entries, size_t count,
 				  const char *key)
 {
@@ -144,7 +144,7 @@ static const char *metrics_status(const struct varve_status_entry *entries, size
 	return "";
 }
 
-/** Write METRICS to the file NAMED. Return an exit status. */
+/* Write METRICS to the file NAMED. Return an exit status. */
 static int metrics_output(struct cli *cli, struct metrics *metrics, const char *named)
 {
 	struct destination destination = { .fd = -1 };

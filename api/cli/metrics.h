@@ -5,7 +5,7 @@
 
 #include "cli.h"
 
-/**
+/*
  * Write the metrics of the store of CLI to FILE (NULL or "-": standard output), which takes the
  * place of what was there once it is whole. Return an exit status.
  */

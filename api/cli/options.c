@@ -7,20 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** getopt_long() returns this plus an option's place in the joined table: clear of all letters. */
+/* getopt_long() returns this plus an option's place in the joined table: clear of all letters. */
 #define OPTIONS_KEY 256
-/** The column in which the help of an option begins. */
+/* The column in which the help of an option begins. */
 #define OPTIONS_COLUMN 32
 
-/** The tables of one command, joined in the form that getopt_long() wants. */
+/* The tables of one command, joined in the form that getopt_long() wants. */
 struct options_table {
-	const struct option_spec *specs[OPTIONS_MAX]; /**< The options. */
-	struct option longs[OPTIONS_MAX + 1];         /**< Their long forms. */
-	char letters[2 + 2 * OPTIONS_MAX + 1];        /**< Their short forms. */
-	size_t count;                                 /**< How many. */
+	const struct option_spec *specs[OPTIONS_MAX]; /* The options. */
+	struct option longs[OPTIONS_MAX + 1];         /* Their long forms. */
+	char letters[2 + 2 * OPTIONS_MAX + 1];        /* Their short forms. */
+	size_t count;                                 /* How many. */
 };
 
-/** Append SPECS to TABLE. */
+/* Append SPECS to TABLE. */
 static void options_join(struct options_table *table, const struct option_spec *specs)
 {
 	size_t letters = strlen(table->letters);
@@ -41,7 +41,7 @@ static void options_join(struct options_table *table, const struct option_spec *
 	table->letters[letters] = '\0';
 }
 
-/** Find the option of TABLE for which getopt_long() returned KEY. */
+/* Find the option of TABLE for which getopt_long() returned KEY. */
 static const struct option_spec *options_find(const struct options_table *table, int key)
 {
 	if (key >= OPTIONS_KEY)
@@ -60,7 +60,7 @@ void options_free(struct arguments *arguments)
 	memset(arguments, 0, sizeof(*arguments));
 }
 
-/** Note that SPEC was given with VALUE. Return 0 or -ENOMEM. */
+/* Note that SPEC was given with VALUE. Return 0 or -ENOMEM. */
 static int options_note(struct arguments *arguments, const struct option_spec *spec,
 			const char *value)
 {
@@ -81,7 +81,7 @@ static int options_note(struct arguments *arguments, const struct option_spec *s
 	return 0;
 }
 
-/** Parse by TABLE. Return 0 or -errno. */
+/* Parse by TABLE. Return 0 or -errno. */
 static int options_parse_table(struct arguments *arguments, int argc, char **argv,
 			       const struct options_table *table)
 {

@@ -23,9 +23,9 @@
 #include "progress.h"
 #include "sentence.h"
 
-/** U+FFFD, which stands for bytes that are not UTF-8. */
+/* U+FFFD, which stands for bytes that are not UTF-8. */
 #define OUTPUT_REPLACEMENT "\xef\xbf\xbd"
-/** Bytes in the longest key of a JSON member, with its NUL. */
+/* Bytes in the longest key of a JSON member, with its NUL. */
 #define OUTPUT_KEY_SIZE 64
 
 void *output_memory(void *pointer)
@@ -37,7 +37,7 @@ void *output_memory(void *pointer)
 	_exit(1);
 }
 
-/**
+/*
  * Wait until standard output takes bytes. Return 0, or -EINTR when it is stalled and a signal has
  * come.
  */
@@ -56,7 +56,7 @@ static int output_wait(void)
 	return fds[0].revents ? 0 : -EINTR;
 }
 
-/** Write SIZE bytes of output_file; for stdio. */
+/* Write SIZE bytes of output_file; for stdio. */
 static ssize_t output_write(void *cookie, const char *bytes, size_t size)
 {
 	struct output *output = cookie;
@@ -85,7 +85,7 @@ static ssize_t output_write(void *cookie, const char *bytes, size_t size)
 	return 0;
 }
 
-/** Does the user's environment take colours? */
+/* Does the user's environment take colours? */
 static bool output_coloured(void)
 {
 	const char *term = getenv("TERM"), *refusal = getenv("NO_COLOR");
@@ -117,7 +117,7 @@ void output_init(struct output *output, struct progress *progress)
 	output->progress = progress;
 }
 
-/** Make standard output ready for text: on a terminal, clear the progress line. */
+/* Make standard output ready for text: on a terminal, clear the progress line. */
 static void output_begin(struct output *output)
 {
 	if (output->terminal)
@@ -141,7 +141,7 @@ void output_bytes(struct output *output, const void *bytes, size_t count)
 		fwrite(bytes, 1, count, output->file);
 }
 
-/**
+/*
  * Write NAME with all that does not print in the user's locale as \xHH, so that no name can steer
  * the terminal, and a backslash as two, so that the name can be read back.
  */
@@ -247,7 +247,7 @@ void output_failure(struct output *output, const struct varve_failure *failure)
 		output_complain(output, "%s", words);
 }
 
-/**
+/*
  * Return the length of the UTF-8 character that P (of LEFT bytes) begins with, or 0 when there is
  * none.
  */
@@ -264,7 +264,7 @@ static size_t output_character(const char *p, size_t left)
 	return 0;
 }
 
-/** Make a JSON string of NAME with U+FFFD in place of each byte that is not UTF-8. */
+/* Make a JSON string of NAME with U+FFFD in place of each byte that is not UTF-8. */
 static json_t *output_replaced(const char *name)
 {
 	size_t left = strlen(name), used = 0;
@@ -287,7 +287,7 @@ static json_t *output_replaced(const char *name)
 	return string;
 }
 
-/** Make a JSON string of the bytes of NAME in hexadecimal. */
+/* Make a JSON string of the bytes of NAME in hexadecimal. */
 static json_t *output_hex(const char *name)
 {
 	size_t length = strlen(name);
@@ -323,7 +323,7 @@ void output_set_number(json_t *object, const char *key, uint64_t number)
 			    json_integer(number > INT64_MAX ? INT64_MAX : (json_int_t)number));
 }
 
-/** Set member KEY of OBJECT to TEXT, unless that is NULL or empty. */
+/* Set member KEY of OBJECT to TEXT, unless that is NULL or empty. */
 static void output_set_given(json_t *object, const char *key, const char *text)
 {
 	if (text && *text)
@@ -339,7 +339,7 @@ void output_skipped(struct output *output, const struct varve_result *result)
 				result->skipped_total - result->skipped_count);
 }
 
-/** Set the members of FAILURE in OBJECT. */
+/* Set the members of FAILURE in OBJECT. */
 static void output_set_failure(const struct output *output, json_t *object,
 			       const struct varve_failure *failure)
 {

@@ -17,7 +17,7 @@ static const struct option_spec pool_create_options[] = {
 	{ 0 },
 };
 
-/** Report how a call ended: R, and FAILURE when that is negative. Return an exit status. */
+/* Report how a call ended: R, and FAILURE when that is negative. Return an exit status. */
 static int pool_report(struct cli *cli, int r, const struct varve_failure *failure)
 {
 	if (r < 0)
@@ -28,7 +28,7 @@ static int pool_report(struct cli *cli, int r, const struct varve_failure *failu
 	return r < 0 ? CLI_FAILED : CLI_DONE;
 }
 
-/** Make a pool. */
+/* Make a pool. */
 static int pool_create_run(struct cli *cli, const struct arguments *arguments)
 {
 	struct varve_failure failure = { 0 };
@@ -58,7 +58,7 @@ const struct command pool_create_command = {
 	.run = pool_create_run,
 };
 
-/** Mount a pool. */
+/* Mount a pool. */
 static int pool_mount_run(struct cli *cli, const struct arguments *arguments)
 {
 	struct varve_failure failure = { 0 };
@@ -77,7 +77,7 @@ const struct command pool_mount_command = {
 	.run = pool_mount_run,
 };
 
-/** Unmount a pool. */
+/* Unmount a pool. */
 static int pool_umount_run(struct cli *cli, const struct arguments *arguments)
 {
 	struct varve_failure failure = { 0 };

@@ -10,10 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/** The longest line, with its NUL. */
+/* The longest line, with its NUL. */
 #define PROGRESS_LINE_SIZE 160
 
-/** Return the monotonic time in milliseconds. */
+/* Return the monotonic time in milliseconds. */
 static int64_t progress_now_ms(void)
 {
 	struct timespec now;
@@ -22,7 +22,7 @@ static int64_t progress_now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/** Return how many columns of the terminal the line may take. */
+/* Return how many columns of the terminal the line may take. */
 static size_t progress_columns(void)
 {
 	struct winsize size;
@@ -33,7 +33,7 @@ static size_t progress_columns(void)
 	return 79;
 }
 
-/** Compose the line into BUFFER, of PROGRESS_LINE_SIZE bytes. */
+/* Compose the line into BUFFER, of PROGRESS_LINE_SIZE bytes. */
 static void progress_compose(const struct progress *progress, size_t done, size_t failed,
 			     int64_t elapsed_ms, char *buffer)
 {

@@ -11,18 +11,18 @@
 #include "cli.h"
 #include "flight.h"
 
-/** The width of the keys of `quota status`. */
+/* The width of the keys of `quota status`. */
 #define QUOTA_KEY_WIDTH 16
 
-/** The word that stands for the absence of a limit. */
+/* The word that stands for the absence of a limit. */
 #define QUOTA_NONE "none"
 
-/** A limit that is given on the command line. */
+/* A limit that is given on the command line. */
 struct quota_size {
-	uint64_t bytes; /**< The limit; 0: none. */
+	uint64_t bytes; /* The limit; 0: none. */
 };
 
-/** Keep the answer, which a gc that failed in part has, too. */
+/* Keep the answer, which a gc that failed in part has, too. */
 static void quota_take(struct flight_slot *slot, const struct varve_result *result)
 {
 	if (!result->quota)
@@ -33,20 +33,20 @@ static void quota_take(struct flight_slot *slot, const struct varve_result *resu
 
 /* ---- quota status ---------------------------------------------------------------------------- */
 
-/** Submit the question how quota runs. */
+/* Submit the question how quota runs. */
 static int quota_status_submit(struct flight *flight, const char *id, varve_callback *callback,
 			       void *user_data, varve_request *ret_request)
 {
 	return varve_quota_status(flight->cli->store, callback, user_data, ret_request);
 }
 
-/** Return the name of a mode. */
+/* Return the name of a mode. */
 static const char *quota_mode_name(enum varve_quota_mode mode)
 {
 	return mode == VARVE_QUOTA_FULL ? "full" : mode == VARVE_QUOTA_SIMPLE ? "simple" : "off";
 }
 
-/** Write how quota runs as a JSON object. */
+/* Write how quota runs as a JSON object. */
 static void quota_status_json(struct output *output, const struct varve_quota *quota)
 {
 	json_t *object = output_result(output, NULL, NULL);
@@ -66,13 +66,13 @@ static void quota_status_json(struct output *output, const struct varve_quota *q
 	output_json(output, object);
 }
 
-/** Write a line: KEY and NUMBER. */
+/* Write a line: KEY and NUMBER. */
 static void quota_number(struct output *output, const char *key, uint64_t number)
 {
 	output_text(output, "%-*s %" PRIu64 "\n", QUOTA_KEY_WIDTH, key, number);
 }
 
-/** Write how quota runs as lines, and warnings on standard error. */
+/* Write how quota runs as lines, and warnings on standard error. */
 static void quota_status_text(struct output *output, const struct varve_quota *quota)
 {
 	output_pair(output, "mode", QUOTA_KEY_WIDTH, quota_mode_name(quota->mode));
@@ -93,7 +93,7 @@ static void quota_status_text(struct output *output, const struct varve_quota *q
 			"note: full quotas make creating and removing layers many times slower");
 }
 
-/** Write how quota runs. */
+/* Write how quota runs. */
 static void quota_status_report(struct flight_slot *slot)
 {
 	struct cli *cli = slot->flight->cli;
@@ -112,7 +112,7 @@ static const struct flight_job quota_status_job = {
 	.report = quota_status_report,
 };
 
-/** Print the state of quota. */
+/* Print the state of quota. */
 static int quota_status_run(struct cli *cli, const struct arguments *arguments)
 {
 	return flight_run_single(cli, &quota_status_job, NULL);
@@ -135,7 +135,7 @@ static const struct option_spec quota_enable_options[] = {
 	{ 0 },
 };
 
-/** Submit turning quota on; the job's data are the mode. */
+/* Submit turning quota on; the job's data are the mode. */
 static int quota_enable_submit(struct flight *flight, const char *id, varve_callback *callback,
 			       void *user_data, varve_request *ret_request)
 {
@@ -150,7 +150,7 @@ static const struct flight_job quota_enable_job = {
 	.submit = quota_enable_submit,
 };
 
-/** Turn quota on. */
+/* Turn quota on. */
 static int quota_enable_run(struct cli *cli, const struct arguments *arguments)
 {
 	enum varve_quota_mode mode = options_has(arguments, "simple") ? VARVE_QUOTA_SIMPLE
@@ -171,7 +171,7 @@ const struct command quota_enable_command = {
 	.run = quota_enable_run,
 };
 
-/** Submit turning quota off. */
+/* Submit turning quota off. */
 static int quota_disable_submit(struct flight *flight, const char *id, varve_callback *callback,
 				void *user_data, varve_request *ret_request)
 {
@@ -184,7 +184,7 @@ static const struct flight_job quota_disable_job = {
 	.submit = quota_disable_submit,
 };
 
-/** Turn quota off. */
+/* Turn quota off. */
 static int quota_disable_run(struct cli *cli, const struct arguments *arguments)
 {
 	return flight_run_single(cli, &quota_disable_job, NULL);
@@ -201,7 +201,7 @@ const struct command quota_disable_command = {
 
 /* ---- quota limit ----------------------------------------------------------------------------- */
 
-/** Submit the limit of ID; the job's data are the size. */
+/* Submit the limit of ID; the job's data are the size. */
 static int quota_limit_submit(struct flight *flight, const char *id, varve_callback *callback,
 			      void *user_data, varve_request *ret_request)
 {
@@ -222,7 +222,7 @@ static const struct option_spec quota_limit_options[] = {
 	{ 0 },
 };
 
-/** Submit the limit of the group NAME; the job's data are the size. */
+/* Submit the limit of the group NAME; the job's data are the size. */
 static int quota_limit_group_submit(struct flight *flight, const char *name,
 				    varve_callback *callback, void *user_data,
 				    varve_request *ret_request)
@@ -239,7 +239,7 @@ static const struct flight_job quota_limit_group_job = {
 	.submit = quota_limit_group_submit,
 };
 
-/** Parse the size TEXT. Return 0, or -errno after a message. */
+/* Parse the size TEXT. Return 0, or -errno after a message. */
 static int quota_size_parse(struct cli *cli, const char *text, struct quota_size *ret_size)
 {
 	int r;
@@ -257,7 +257,7 @@ static int quota_size_parse(struct cli *cli, const char *text, struct quota_size
 	return r;
 }
 
-/** Limit a layer or a group. */
+/* Limit a layer or a group. */
 static int quota_limit_run(struct cli *cli, const struct arguments *arguments)
 {
 	const struct flight_job *job = options_has(arguments, "group") ? &quota_limit_group_job
@@ -289,7 +289,7 @@ static const struct option_spec quota_rescan_options[] = {
 	{ 0 },
 };
 
-/** Submit a rescan; the job's data are its flags. */
+/* Submit a rescan; the job's data are its flags. */
 static int quota_rescan_submit(struct flight *flight, const char *id, varve_callback *callback,
 			       void *user_data, varve_request *ret_request)
 {
@@ -304,7 +304,7 @@ static const struct flight_job quota_rescan_job = {
 	.submit = quota_rescan_submit,
 };
 
-/** Count everything anew. */
+/* Count everything anew. */
 static int quota_rescan_run(struct cli *cli, const struct arguments *arguments)
 {
 	uint64_t flags = options_has(arguments, "wait") ? VARVE_QUOTA_WAIT : 0;
@@ -323,14 +323,14 @@ const struct command quota_rescan_command = {
 
 /* ---- quota gc -------------------------------------------------------------------------------- */
 
-/** Submit a gc. */
+/* Submit a gc. */
 static int quota_gc_submit(struct flight *flight, const char *id, varve_callback *callback,
 			   void *user_data, varve_request *ret_request)
 {
 	return varve_quota_gc(flight->cli->store, callback, user_data, ret_request);
 }
 
-/** Write what was removed. */
+/* Write what was removed. */
 static void quota_gc_report(struct flight_slot *slot)
 {
 	struct cli *cli = slot->flight->cli;
@@ -359,7 +359,7 @@ static const struct flight_job quota_gc_job = {
 	.report_failed = true,
 };
 
-/** Remove what is left over. */
+/* Remove what is left over. */
 static int quota_gc_run(struct cli *cli, const struct arguments *arguments)
 {
 	return flight_run_single(cli, &quota_gc_job, NULL);

@@ -18,7 +18,7 @@ static const struct option_spec remove_options[] = {
 	{ 0 },
 };
 
-/** Submit the removal of ID. */
+/* Submit the removal of ID. */
 static int remove_submit(struct flight *flight, const char *id, varve_callback *callback,
 			 void *user_data, varve_request *ret_request)
 {
@@ -27,7 +27,7 @@ static int remove_submit(struct flight *flight, const char *id, varve_callback *
 	return varve_layer_remove(flight->cli->store, id, flags, callback, user_data, ret_request);
 }
 
-/** Is it gone anyway? */
+/* Is it gone anyway? */
 static bool remove_forgive(const struct flight_slot *slot)
 {
 	return slot->error == -ENOENT;
@@ -46,14 +46,14 @@ static const struct flight_job remove_force_job = {
 	.forgive = remove_forgive,
 };
 
-/** Submit the question whether there is a layer ID. */
+/* Submit the question whether there is a layer ID. */
 static int remove_look_submit(struct flight *flight, const char *id, varve_callback *callback,
 			      void *user_data, varve_request *ret_request)
 {
 	return varve_layer_info(flight->cli->store, id, callback, user_data, ret_request);
 }
 
-/** Write the id of a layer that would be removed. */
+/* Write the id of a layer that would be removed. */
 static void remove_look_report(struct flight_slot *slot)
 {
 	struct output *output = &slot->flight->cli->output;
@@ -69,7 +69,7 @@ static void remove_look_report(struct flight_slot *slot)
 	}
 }
 
-/** Note that there is the layer. */
+/* Note that there is the layer. */
 static void remove_look_take(struct flight_slot *slot, const struct varve_result *result)
 {
 	if (result->info)
@@ -93,7 +93,7 @@ static const struct flight_job remove_look_force_job = {
 	.report = remove_look_report,
 };
 
-/** Remove layers. */
+/* Remove layers. */
 static int remove_run(struct cli *cli, const struct arguments *arguments)
 {
 	bool force = options_has(arguments, "force");

@@ -20,7 +20,7 @@ static const struct option_spec chown_options[] = {
 	{ 0 },
 };
 
-/** Submit the shift of ID. */
+/* Submit the shift of ID. */
 static int chown_submit(struct flight *flight, const char *id, varve_callback *callback,
 			void *user_data, varve_request *ret_request)
 {
@@ -36,7 +36,7 @@ static const struct flight_job chown_job = {
 	.report = apply_report,
 };
 
-/** Shift layers. */
+/* Shift layers. */
 static int chown_run(struct cli *cli, const struct arguments *arguments)
 {
 	struct varve_chown_options options;
@@ -68,7 +68,7 @@ const struct command chown_command = {
 
 /* ---- flush ----------------------------------------------------------------------------------- */
 
-/** Submit the flush of ID. */
+/* Submit the flush of ID. */
 static int flush_submit(struct flight *flight, const char *id, varve_callback *callback,
 			void *user_data, varve_request *ret_request)
 {
@@ -81,7 +81,7 @@ static const struct flight_job flush_job = {
 	.submit = flush_submit,
 };
 
-/** Make the data of layers durable. */
+/* Make the data of layers durable. */
 static int flush_run(struct cli *cli, const struct arguments *arguments)
 {
 	return flight_run_operands(cli, &flush_job, arguments, NULL);
@@ -99,7 +99,7 @@ const struct command flush_command = {
 
 /* ---- freeze, thaw ---------------------------------------------------------------------------- */
 
-/** Submit the freezing, or thawing, of ID; the job's data are the flags. */
+/* Submit the freezing, or thawing, of ID; the job's data are the flags. */
 static int freeze_submit(struct flight *flight, const char *id, varve_callback *callback,
 			 void *user_data, varve_request *ret_request)
 {
@@ -120,7 +120,7 @@ static const struct flight_job thaw_job = {
 	.submit = freeze_submit,
 };
 
-/** Make layers read-only. */
+/* Make layers read-only. */
 static int freeze_run(struct cli *cli, const struct arguments *arguments)
 {
 	uint64_t flags = 0;
@@ -128,7 +128,7 @@ static int freeze_run(struct cli *cli, const struct arguments *arguments)
 	return flight_run_operands(cli, &freeze_job, arguments, &flags);
 }
 
-/** Make layers writable. */
+/* Make layers writable. */
 static int thaw_run(struct cli *cli, const struct arguments *arguments)
 {
 	uint64_t flags = VARVE_FREEZE_THAW;
@@ -158,7 +158,7 @@ const struct command thaw_command = {
 
 /* ---- rename ---------------------------------------------------------------------------------- */
 
-/** Submit the renaming of ID; the job's data are the new name. */
+/* Submit the renaming of ID; the job's data are the new name. */
 static int rename_submit(struct flight *flight, const char *id, varve_callback *callback,
 			 void *user_data, varve_request *ret_request)
 {
@@ -172,7 +172,7 @@ static const struct flight_job rename_job = {
 	.submit = rename_submit,
 };
 
-/** Rename a layer. */
+/* Rename a layer. */
 static int rename_run(struct cli *cli, const struct arguments *arguments)
 {
 	struct arguments first = *arguments;
@@ -200,13 +200,13 @@ static const struct option_spec relabel_options[] = {
 	{ 0 },
 };
 
-/** The arguments of `relabel`. */
+/* The arguments of `relabel`. */
 struct relabel {
-	const char *label; /**< The label. */
-	uint64_t flags;    /**< VARVE_RELABEL_* bits. */
+	const char *label; /* The label. */
+	uint64_t flags;    /* VARVE_RELABEL_* bits. */
 };
 
-/** Submit the relabelling of ID. */
+/* Submit the relabelling of ID. */
 static int relabel_submit(struct flight *flight, const char *id, varve_callback *callback,
 			  void *user_data, varve_request *ret_request)
 {
@@ -222,7 +222,7 @@ static const struct flight_job relabel_job = {
 	.submit = relabel_submit,
 };
 
-/** Relabel a layer. */
+/* Relabel a layer. */
 static int relabel_run(struct cli *cli, const struct arguments *arguments)
 {
 	struct relabel relabel = { .label = arguments->operands[1],

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/** The part before the id in the path of a layer. */
+/* The part before the id in the path of a layer. */
 #define SENTENCE_LAYERS "/subvolumes/"
 
 void sentence_escape(char *out, size_t size, const char *text)
@@ -22,7 +22,7 @@ void sentence_escape(char *out, size_t size, const char *text)
 	out[used] = '\0';
 }
 
-/** Return the id of the layer that PATH is the path of, or NULL when it is no layer's own. */
+/* Return the id of the layer that PATH is the path of, or NULL when it is no layer's own. */
 static const char *sentence_layer(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -34,7 +34,7 @@ static const char *sentence_layer(const char *path)
 	return slash + 1;
 }
 
-/** Write the reason of a failure that has no text of its own. */
+/* Write the reason of a failure that has no text of its own. */
 static void sentence_explain(struct sentence *sentence, const struct varve_failure *failure,
 			     bool path)
 {
@@ -99,7 +99,7 @@ bool sentence_add(struct sentence *sentence, const struct sentence *more)
 	return true;
 }
 
-/** Write SENTENCE, which is about one failure. */
+/* Write SENTENCE, which is about one failure. */
 static void sentence_write_one(const struct sentence *sentence, char *buffer)
 {
 	const char *id = sentence->ids[0];

@@ -15,16 +15,16 @@
 
 extern char **environ;
 
-/** Where varve-serve is, seen from the directory of the command: as built, and as installed. */
+/* Where varve-serve is, seen from the directory of the command: as built, and as installed. */
 static const char *const serve_places[] = { "varve-serve", "../libexec/varve/varve-serve" };
 
-/** Bytes for a path of it. */
+/* Bytes for a path of it. */
 #define SERVE_PATH_SIZE (PATH_MAX + 64)
 
-/** What the build lacked for varve-serve, or "". */
+/* What the build lacked for varve-serve, or "". */
 static const char serve_missing[] = SERVE_MISSING;
 
-/** Copy the directory of this program, with a "/" at the end, into DIRECTORY: 0 or -errno. */
+/* Copy the directory of this program, with a "/" at the end, into DIRECTORY: 0 or -errno. */
 static int serve_directory(char directory[PATH_MAX])
 {
 	ssize_t length = readlink("/proc/self/exe", directory, PATH_MAX - 1);
@@ -36,7 +36,7 @@ static int serve_directory(char directory[PATH_MAX])
 	return 0;
 }
 
-/** Return the arguments of varve-serve: the options given before "serve", then what followed it. */
+/* Return the arguments of varve-serve: the options given before "serve", then what followed it. */
 static char **serve_arguments(const struct arguments *arguments)
 {
 	char **argv = output_memory(
@@ -58,7 +58,7 @@ static char **serve_arguments(const struct arguments *arguments)
 	return argv;
 }
 
-/** Find varve-serve: its PATH. Return 0 or -errno; -ENOENT: it is in neither place. */
+/* Find varve-serve: its PATH. Return 0 or -errno; -ENOENT: it is in neither place. */
 static int serve_find(char path[SERVE_PATH_SIZE])
 {
 	char directory[PATH_MAX];
@@ -124,7 +124,7 @@ int serve_start(const struct cli *cli, const char *word, pid_t *ret_pid, FILE **
 	return r;
 }
 
-/** Become varve-serve. Return an exit status where that fails. */
+/* Become varve-serve. Return an exit status where that fails. */
 static int serve_run(struct cli *cli, const struct arguments *arguments)
 {
 	char path[SERVE_PATH_SIZE];

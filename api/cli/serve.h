@@ -8,13 +8,13 @@
 
 #include "cli.h"
 
-/**
+/*
  * Start varve-serve's command WORD on the home of CLI: *RET_PID, whose standard output is
  * *RET_OUTPUT. Return 0 or -errno; -ENOENT: varve-serve is not there.
  */
 int serve_start(const struct cli *cli, const char *word, pid_t *ret_pid, FILE **ret_output);
 
-/** Complain that WHAT cannot be done without varve-serve, which could not be run for ERROR. */
+/* Complain that WHAT cannot be done without varve-serve, which could not be run for ERROR. */
 void serve_complain(struct cli *cli, const char *what, int error);
 
 #endif

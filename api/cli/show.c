@@ -11,30 +11,30 @@
 #include "label.h"
 #include "table.h"
 
-/** The width of the keys in a block of `info`. */
+/* The width of the keys in a block of `info`. */
 #define INFO_KEY_WIDTH 19
-/** Decimals of a time to the second. */
+/* Decimals of a time to the second. */
 #define SHOW_SECONDS 0
-/** Decimals of a time to the nanosecond. */
+/* Decimals of a time to the nanosecond. */
 #define SHOW_NANOSECONDS 9
 
-/** What is known of a layer. */
+/* What is known of a layer. */
 struct info {
-	struct varve_layer_info info; /**< All but its labels. */
-	json_t *labels;               /**< Its labels; NULL: none. */
-	char text[];                  /**< The same, joined by commas. */
+	struct varve_layer_info info; /* All but its labels. */
+	json_t *labels;               /* Its labels; NULL: none. */
+	char text[];                  /* The same, joined by commas. */
 };
 
 /* ---- info ------------------------------------------------------------------------------------ */
 
-/** Submit the question about ID. */
+/* Submit the question about ID. */
 static int info_submit(struct flight *flight, const char *id, varve_callback *callback,
 		       void *user_data, varve_request *ret_request)
 {
 	return varve_layer_info(flight->cli->store, id, callback, user_data, ret_request);
 }
 
-/** Keep what is known of the layer. */
+/* Keep what is known of the layer. */
 static void info_take(struct flight_slot *slot, const struct varve_result *result)
 {
 	char *text;
@@ -51,13 +51,13 @@ static void info_take(struct flight_slot *slot, const struct varve_result *resul
 	slot->payload = info;
 }
 
-/** Set member KEY of OBJECT to TEXT, or to null when that is NULL. */
+/* Set member KEY of OBJECT to TEXT, or to null when that is NULL. */
 static void info_set(json_t *object, const char *key, const char *text)
 {
 	json_object_set_new(object, key, text ? json_string(text) : json_null());
 }
 
-/** Write KNOWN as a JSON object. */
+/* Write KNOWN as a JSON object. */
 static void info_json(struct output *output, const struct info *known)
 {
 	const struct varve_layer_info *info = &known->info;
@@ -88,13 +88,13 @@ static void info_json(struct output *output, const struct info *known)
 	output_json(output, object);
 }
 
-/** Write a line of a block: KEY and NUMBER. */
+/* Write a line of a block: KEY and NUMBER. */
 static void info_number(struct output *output, const char *key, uint64_t number)
 {
 	output_text(output, "%-*s %" PRIu64 "\n", INFO_KEY_WIDTH, key, number);
 }
 
-/** Write KNOWN as a block of lines. */
+/* Write KNOWN as a block of lines. */
 static void info_text(struct output *output, const struct info *known)
 {
 	const struct varve_layer_info *info = &known->info;
@@ -128,7 +128,7 @@ static void info_text(struct output *output, const struct info *known)
 		output_pair(output, "Limit:", INFO_KEY_WIDTH, "-");
 }
 
-/** The columns of a table of layers, in the order of info_columns. */
+/* The columns of a table of layers, in the order of info_columns. */
 enum info_column {
 	INFO_SUBVOLUME,
 	INFO_CREATED,
@@ -164,7 +164,7 @@ static const struct table_column info_columns[INFO_COLUMNS + 1] = {
 	[INFO_LABELS] = { .name = "LABELS" },
 };
 
-/** Add a row with KNOWN to TABLE. */
+/* Add a row with KNOWN to TABLE. */
 static void info_row(struct table *table, const struct info *known)
 {
 	const struct varve_layer_info *info = &known->info;
@@ -207,7 +207,7 @@ static const struct option_spec info_options[] = {
 	{ 0 },
 };
 
-/** Write the properties of a layer: an object, a row of the table of the job, or else a block. */
+/* Write the properties of a layer: an object, a row of the table of the job, or else a block. */
 static void info_report(struct flight_slot *slot)
 {
 	struct cli *cli = slot->flight->cli;
@@ -232,7 +232,7 @@ static const struct flight_job info_job = {
 	.report = info_report,
 };
 
-/**
+/*
  * Print layers: one in a block, several, or where columns are asked for, in a
  * table.
  */
@@ -265,17 +265,17 @@ const struct command info_command = {
 
 /* ---- ls -------------------------------------------------------------------------------------- */
 
-/** The prefix of a filter, which is about labels. */
+/* The prefix of a filter, which is about labels. */
 #define LIST_FILTER "label="
 
-/** A copy of the names of layers, in one piece of memory. */
+/* A copy of the names of layers, in one piece of memory. */
 struct list_names {
-	size_t count;        /**< How many. */
-	json_t **labels;     /**< Their labels, where those are wanted; NULL: none. */
-	const char *names[]; /**< The names; their bytes follow. */
+	size_t count;        /* How many. */
+	json_t **labels;     /* Their labels, where those are wanted; NULL: none. */
+	const char *names[]; /* The names; their bytes follow. */
 };
 
-/** What is listed, and what is found. */
+/* What is listed, and what is found. */
 struct list_job {
 	struct varve_find_options options;
 	struct list_names *names;
@@ -292,7 +292,7 @@ static const struct option_spec list_options[] = {
 	{ 0 },
 };
 
-/** Submit the question for the names. */
+/* Submit the question for the names. */
 static int list_submit(struct flight *flight, const char *id, varve_callback *callback,
 		       void *user_data, varve_request *ret_request)
 {
@@ -302,7 +302,7 @@ static int list_submit(struct flight *flight, const char *id, varve_callback *ca
 				ret_request);
 }
 
-/** Keep the names, in the job's data. */
+/* Keep the names, in the job's data. */
 static void list_take(struct flight_slot *slot, const struct varve_result *result)
 {
 	struct list_job *job = slot->flight->data;
@@ -329,7 +329,7 @@ static void list_take(struct flight_slot *slot, const struct varve_result *resul
 	job->names = names;
 }
 
-/** Leave the writing to list_run(). */
+/* Leave the writing to list_run(). */
 static void list_report(struct flight_slot *slot)
 {
 }
@@ -342,7 +342,7 @@ static const struct flight_job list_names_job = {
 	.report = list_report,
 };
 
-/** Was the layer removed since its name was read? */
+/* Was the layer removed since its name was read? */
 static bool list_forgive(const struct flight_slot *slot)
 {
 	return slot->error == -ENOENT;
@@ -357,7 +357,7 @@ static const struct flight_job list_long_job = {
 	.report = info_report,
 };
 
-/** Write NAME; as JSON with its LABELS, unless they are NULL. */
+/* Write NAME; as JSON with its LABELS, unless they are NULL. */
 static void list_name(struct cli *cli, const char *name, json_t *labels)
 {
 	json_t *object;
@@ -373,7 +373,7 @@ static void list_name(struct cli *cli, const char *name, json_t *labels)
 	output_json(&cli->output, object);
 }
 
-/** Free NAMES, which may be NULL. */
+/* Free NAMES, which may be NULL. */
 static void list_free(struct list_names *names)
 {
 	for (size_t i = 0; names && names->labels && i < names->count; i++)
@@ -383,7 +383,7 @@ static void list_free(struct list_names *names)
 	free(names);
 }
 
-/** Parse the filters of ARGUMENTS into FILTERS, which has room. Return 0, or -1 after a message. */
+/* Parse the filters of ARGUMENTS into FILTERS, which has room. Return 0, or -1 after a message. */
 static int list_filters(struct cli *cli, const struct arguments *arguments, const char **filters)
 {
 	for (size_t i = 0; i < arguments->given_count; i++) {
@@ -402,7 +402,7 @@ static int list_filters(struct cli *cli, const struct arguments *arguments, cons
 	return 0;
 }
 
-/** Write a table of NAMES, TABLE. Return an exit status. */
+/* Write a table of NAMES, TABLE. Return an exit status. */
 static int list_long(struct cli *cli, const struct list_names *names, struct table *table)
 {
 	struct ids *ids = output_memory(malloc(sizeof(*ids)));
@@ -414,7 +414,7 @@ static int list_long(struct cli *cli, const struct list_names *names, struct tab
 	return status;
 }
 
-/** List the layers. */
+/* List the layers. */
 static int list_run(struct cli *cli, const struct arguments *arguments)
 {
 	const char **filters = output_memory(calloc(arguments->given_count + 1, sizeof(*filters)));
@@ -467,7 +467,7 @@ static const struct option_spec get_options[] = {
 	{ 0 },
 };
 
-/** Submit the question for the path of ID; the job's data are the mount options. */
+/* Submit the question for the path of ID; the job's data are the mount options. */
 static int get_submit(struct flight *flight, const char *id, varve_callback *callback,
 		      void *user_data, varve_request *ret_request)
 {
@@ -475,14 +475,14 @@ static int get_submit(struct flight *flight, const char *id, varve_callback *cal
 			       ret_request);
 }
 
-/** Keep the path. */
+/* Keep the path. */
 static void get_take(struct flight_slot *slot, const struct varve_result *result)
 {
 	if (result->path)
 		slot->payload = output_memory(strdup(result->path));
 }
 
-/** Write the path. */
+/* Write the path. */
 static void get_report(struct flight_slot *slot)
 {
 	struct cli *cli = slot->flight->cli;
@@ -506,7 +506,7 @@ static const struct flight_job get_job = {
 	.report = get_report,
 };
 
-/** Print the path of a layer. */
+/* Print the path of a layer. */
 static int get_run(struct cli *cli, const struct arguments *arguments)
 {
 	const char **options = output_memory(options_values(arguments, "mount-opt"));
@@ -530,14 +530,14 @@ const struct command get_command = {
 
 /* ---- exists ---------------------------------------------------------------------------------- */
 
-/** Submit the question whether ID exists. */
+/* Submit the question whether ID exists. */
 static int exists_submit(struct flight *flight, const char *id, varve_callback *callback,
 			 void *user_data, varve_request *ret_request)
 {
 	return varve_layer_exists(flight->cli->store, id, callback, user_data, ret_request);
 }
 
-/** Keep the answer. */
+/* Keep the answer. */
 static void exists_take(struct flight_slot *slot, const struct varve_result *result)
 {
 	bool *exists = output_memory(malloc(sizeof(*exists)));
@@ -546,7 +546,7 @@ static void exists_take(struct flight_slot *slot, const struct varve_result *res
 	slot->payload = exists;
 }
 
-/** Write the answer in JSON; without --json the exit status is the answer. */
+/* Write the answer in JSON; without --json the exit status is the answer. */
 static void exists_report(struct flight_slot *slot)
 {
 	struct cli *cli = slot->flight->cli;
@@ -570,7 +570,7 @@ static const struct flight_job exists_job = {
 	.report = exists_report,
 };
 
-/** Is there such a layer? */
+/* Is there such a layer? */
 static int exists_run(struct cli *cli, const struct arguments *arguments)
 {
 	bool all = true;

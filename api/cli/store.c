@@ -32,7 +32,7 @@ const struct option_spec store_options[] = {
 	{ 0 },
 };
 
-/** Say that the store has turned quota on, and what stays of that. */
+/* Say that the store has turned quota on, and what stays of that. */
 static void store_tell_quota(struct cli *cli)
 {
 	struct varve_statistics statistics = VARVE_STATISTICS_INIT;

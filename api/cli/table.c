@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Find the column called by the LENGTH bytes at NAME. Return its place, or SIZE_MAX. */
+/* Find the column called by the LENGTH bytes at NAME. Return its place, or SIZE_MAX. */
 static size_t table_find(const struct table_column *columns, const char *name, size_t length)
 {
 	for (size_t i = 0; columns[i].name; i++) {
@@ -20,7 +20,7 @@ static size_t table_find(const struct table_column *columns, const char *name, s
 	return SIZE_MAX;
 }
 
-/**
+/*
  * Write which columns there are, after one that there is not: the LENGTH bytes at NAME. Return
  * -EINVAL.
  */
@@ -37,7 +37,7 @@ static int table_refuse(struct output *output, const char *command,
 	return -EINVAL;
 }
 
-/** Choose the columns of LIST. Return 0, or -EINVAL after a message. */
+/* Choose the columns of LIST. Return 0, or -EINVAL after a message. */
 static int table_choose(struct table *table, const char *command,
 			const struct table_column *columns, const char *list)
 {

@@ -15,42 +15,42 @@
 
 #include "cli.h"
 
-/** The most columns of a table. */
+/* The most columns of a table. */
 #define TABLE_COLUMNS_MAX 16
-/** Bytes for a number in text, with its NUL. */
+/* Bytes for a number in text, with its NUL. */
 #define TABLE_NUMBER_SIZE 32
 
 struct libscols_table;
 
-/** A column that can be asked for. An array of them ends with one whose name is NULL. */
+/* A column that can be asked for. An array of them ends with one whose name is NULL. */
 struct table_column {
-	/** Its heading, in capitals; on the command line case does not count. */
+	/* Its heading, in capitals; on the command line case does not count. */
 	const char *name;
-	/** It is shown when no columns are asked for. */
+	/* It is shown when no columns are asked for. */
 	bool usual;
-	/** It stands to the right. */
+	/* It stands to the right. */
 	bool number;
 };
 
-/** A table that is being filled. */
+/* A table that is being filled. */
 struct table {
-	/** Where it goes. */
+	/* Where it goes. */
 	struct output *output;
-	/** The library's; NULL: rows are written at once. */
+	/* The library's; NULL: rows are written at once. */
 	struct libscols_table *scols;
-	/** The columns that are shown. */
+	/* The columns that are shown. */
 	size_t chosen[TABLE_COLUMNS_MAX];
-	/** How many. */
+	/* How many. */
 	size_t count;
-	/** Rows so far. */
+	/* Rows so far. */
 	size_t rows;
-	/** There is a line of headings; the total has one, too. */
+	/* There is a line of headings; the total has one, too. */
 	bool headings;
-	/** Sizes are numbers of bytes. */
+	/* Sizes are numbers of bytes. */
 	bool exact;
 };
 
-/** The options of every table: for a table of options. */
+/* The options of every table: for a table of options. */
 #define TABLE_OPTIONS                                                                  \
 	{ .letter = 'o',                                                               \
 	  .name = "output",                                                            \
@@ -61,20 +61,20 @@ struct table {
 		.letter = 'b', .name = "bytes", .help = "sizes in bytes, not as 1.5G"  \
 	}
 
-/**
+/*
  * Begin a table of those of COLUMNS that ARGUMENTS ask COMMAND for. Return 0, or -EINVAL after a
  * message.
  */
 int table_begin(struct table *table, struct output *output, const char *command,
 		const struct table_column *columns, const struct arguments *arguments);
 
-/** Add a row: CELLS has a text for each of the columns; NULL stands for none. */
+/* Add a row: CELLS has a text for each of the columns; NULL stands for none. */
 void table_row(struct table *table, const char *const *cells);
 
-/** Write the table, unless it is empty, and free it. */
+/* Write the table, unless it is empty, and free it. */
 void table_end(struct table *table);
 
-/**
+/*
  * Write BYTES into BUFFER (TABLE_NUMBER_SIZE bytes), as 1.5G or exactly, as TABLE shows sizes;
  * return it.
  */

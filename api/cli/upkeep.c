@@ -14,20 +14,20 @@
 
 /* ---- status ---------------------------------------------------------------------------------- */
 
-/** A copy of the status, in one piece of memory. */
+/* A copy of the status, in one piece of memory. */
 struct upkeep_status {
-	size_t count;                        /**< How many entries. */
-	struct varve_status_entry entries[]; /**< The entries; their strings follow. */
+	size_t count;                        /* How many entries. */
+	struct varve_status_entry entries[]; /* The entries; their strings follow. */
 };
 
-/** Submit the question for the status. */
+/* Submit the question for the status. */
 static int status_submit(struct flight *flight, const char *id, varve_callback *callback,
 			 void *user_data, varve_request *ret_request)
 {
 	return varve_status(flight->cli->store, callback, user_data, ret_request);
 }
 
-/** Keep the status. */
+/* Keep the status. */
 static void status_take(struct flight_slot *slot, const struct varve_result *result)
 {
 	size_t entries_size = sizeof(struct upkeep_status) +
@@ -50,7 +50,7 @@ static void status_take(struct flight_slot *slot, const struct varve_result *res
 	slot->payload = status;
 }
 
-/** Set the member of OBJECT that ENTRY is: a number, where its value is one. */
+/* Set the member of OBJECT that ENTRY is: a number, where its value is one. */
 static void status_set(json_t *object, const struct varve_status_entry *entry)
 {
 	char *end;
@@ -65,7 +65,7 @@ static void status_set(json_t *object, const struct varve_status_entry *entry)
 		output_set_name(object, entry->key, entry->value);
 }
 
-/** Write the status. */
+/* Write the status. */
 static void status_report(struct flight_slot *slot)
 {
 	struct cli *cli = slot->flight->cli;
@@ -106,7 +106,7 @@ static const struct option_spec status_options[] = {
 	{ 0 },
 };
 
-/** Print the state of store, kernel and library. */
+/* Print the state of store, kernel and library. */
 static int status_run(struct cli *cli, const struct arguments *arguments)
 {
 	const char *file = options_value(arguments, "output");
@@ -137,7 +137,7 @@ static const struct option_spec sync_options[] = {
 	{ 0 },
 };
 
-/** Submit a sync; the job's data are its flags. */
+/* Submit a sync; the job's data are its flags. */
 static int sync_submit(struct flight *flight, const char *id, varve_callback *callback,
 		       void *user_data, varve_request *ret_request)
 {
@@ -146,7 +146,7 @@ static int sync_submit(struct flight *flight, const char *id, varve_callback *ca
 	return varve_sync(flight->cli->store, *flags, callback, user_data, ret_request);
 }
 
-/** Write nothing, not even with --json. */
+/* Write nothing, not even with --json. */
 static void sync_report_nothing(struct flight_slot *slot)
 {
 }
@@ -171,7 +171,7 @@ int upkeep_wait_clean(struct cli *cli)
 	return flight_run_single(cli, &sync_quiet_job, &flags);
 }
 
-/** Make all that was done durable. */
+/* Make all that was done durable. */
 static int sync_run(struct cli *cli, const struct arguments *arguments)
 {
 	uint64_t flags = options_has(arguments, "wait-clean") ? VARVE_SYNC_CLEAN : 0;
@@ -190,14 +190,14 @@ const struct command sync_command = {
 
 /* ---- gc -------------------------------------------------------------------------------------- */
 
-/** Submit a sweep. */
+/* Submit a sweep. */
 static int gc_submit(struct flight *flight, const char *id, varve_callback *callback,
 		     void *user_data, varve_request *ret_request)
 {
 	return varve_sweep(flight->cli->store, callback, user_data, ret_request);
 }
 
-/** Keep the report, which a sweep that failed in part has, too. */
+/* Keep the report, which a sweep that failed in part has, too. */
 static void gc_take(struct flight_slot *slot, const struct varve_result *result)
 {
 	if (!result->sweep)
@@ -206,7 +206,7 @@ static void gc_take(struct flight_slot *slot, const struct varve_result *result)
 	memcpy(slot->payload, result->sweep, sizeof(*result->sweep));
 }
 
-/** Write what the sweep did. */
+/* Write what the sweep did. */
 static void gc_report(struct flight_slot *slot)
 {
 	struct cli *cli = slot->flight->cli;
@@ -249,14 +249,14 @@ static const struct option_spec gc_options[] = {
 	{ 0 },
 };
 
-/** Submit the adoption of the directory ID. */
+/* Submit the adoption of the directory ID. */
 static int adopt_submit(struct flight *flight, const char *id, varve_callback *callback,
 			void *user_data, varve_request *ret_request)
 {
 	return varve_layer_adopt(flight->cli->store, id, 0, callback, user_data, ret_request);
 }
 
-/** Report that the directory is a layer now. */
+/* Report that the directory is a layer now. */
 static void adopt_report(struct flight_slot *slot)
 {
 	struct cli *cli = slot->flight->cli;
@@ -280,14 +280,14 @@ static const struct flight_job adopt_job = {
 	.report = adopt_report,
 };
 
-/** The plain directories that a check finds; it keeps no more than a number of them. */
+/* The plain directories that a check finds; it keeps no more than a number of them. */
 struct gc_directories {
-	struct varve_finding *findings; /**< On the heap; their strings are in it. */
-	const char **ids;               /**< On the heap. */
-	size_t count;                   /**< How many. */
+	struct varve_finding *findings; /* On the heap; their strings are in it. */
+	const char **ids;               /* On the heap. */
+	size_t count;                   /* How many. */
 };
 
-/** Find plain directories: 0, or -errno, which was reported. */
+/* Find plain directories: 0, or -errno, which was reported. */
 static int gc_find(struct cli *cli, struct gc_directories *directories)
 {
 	static const char place[] = "subvolumes/";
@@ -309,7 +309,7 @@ static int gc_find(struct cli *cli, struct gc_directories *directories)
 	return 0;
 }
 
-/** Free the findings. */
+/* Free the findings. */
 static void gc_forget(struct gc_directories *directories)
 {
 	free(directories->ids);
@@ -317,7 +317,7 @@ static void gc_forget(struct gc_directories *directories)
 	*directories = (struct gc_directories){ 0 };
 }
 
-/**
+/*
  * Adopt plain directories until a check finds none, or until one cannot be adopted: then report how
  * many are left.
  */
@@ -345,7 +345,7 @@ static int gc_adopt(struct cli *cli)
 	return r == 0 ? status : CLI_FAILED;
 }
 
-/** Sweep, and adopt where that is asked for. */
+/* Sweep, and adopt where that is asked for. */
 static int gc_run(struct cli *cli, const struct arguments *arguments)
 {
 	int status = flight_run_single(cli, &gc_job, NULL), adopted;
@@ -367,7 +367,7 @@ const struct command gc_command = {
 
 /* ---- version --------------------------------------------------------------------------------- */
 
-/** Print the version. */
+/* Print the version. */
 static int version_run(struct cli *cli, const struct arguments *arguments)
 {
 	json_t *object;

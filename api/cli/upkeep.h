@@ -5,7 +5,7 @@
 
 #include "cli.h"
 
-/** Wait until the space of all removed layers is free; writes no result. Return an exit status. */
+/* Wait until the space of all removed layers is free; writes no result. Return an exit status. */
 int upkeep_wait_clean(struct cli *cli);
 
 #endif

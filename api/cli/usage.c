@@ -11,10 +11,10 @@
 #include "sentence.h"
 #include "table.h"
 
-/** The width of the keys in a block of `usage`. */
+/* The width of the keys in a block of `usage`. */
 #define USAGE_KEY_WIDTH 19
 
-/** Where TABLE_OPTIONS begin in usage_options. */
+/* Where TABLE_OPTIONS begin in usage_options. */
 #define USAGE_TABLE_OPTIONS 3
 
 static const struct option_spec usage_options[] = {
@@ -27,7 +27,7 @@ static const struct option_spec usage_options[] = {
 	{ 0 },
 };
 
-/** The columns of the table, in the order of usage_columns. */
+/* The columns of the table, in the order of usage_columns. */
 enum usage_column {
 	USAGE_BYTES,
 	USAGE_INODES,
@@ -51,15 +51,15 @@ static const struct table_column usage_columns[USAGE_COLUMNS + 1] = {
 	[USAGE_ID] = { .name = "ID", .usual = true },
 };
 
-/** What `usage` works on. */
+/* What `usage` works on. */
 struct usage_job {
-	uint64_t flags;                 /**< VARVE_USAGE_* bits. */
-	bool many;                      /**< The numbers go into the table. */
-	struct table table;             /**< The table. */
-	struct varve_layer_usage total; /**< The sums of bytes, inodes and disk bytes. */
+	uint64_t flags;                 /* VARVE_USAGE_* bits. */
+	bool many;                      /* The numbers go into the table. */
+	struct table table;             /* The table. */
+	struct varve_layer_usage total; /* The sums of bytes, inodes and disk bytes. */
 };
 
-/** Submit the question about ID. */
+/* Submit the question about ID. */
 static int usage_submit(struct flight *flight, const char *id, varve_callback *callback,
 			void *user_data, varve_request *ret_request)
 {
@@ -69,7 +69,7 @@ static int usage_submit(struct flight *flight, const char *id, varve_callback *c
 				 ret_request);
 }
 
-/** Keep the numbers. */
+/* Keep the numbers. */
 static void usage_take(struct flight_slot *slot, const struct varve_result *result)
 {
 	if (!result->usage)
@@ -78,13 +78,13 @@ static void usage_take(struct flight_slot *slot, const struct varve_result *resu
 	memcpy(slot->payload, result->usage, sizeof(*result->usage));
 }
 
-/** The name of the method that was used. */
+/* The name of the method that was used. */
 static const char *usage_method(const struct varve_layer_usage *usage)
 {
 	return usage->flags & VARVE_USAGE_SEARCH ? "search" : "walk";
 }
 
-/** Write the numbers as a JSON object. */
+/* Write the numbers as a JSON object. */
 static void usage_json(struct output *output, const char *id, const struct varve_layer_usage *usage)
 {
 	json_t *object = output_result(output, id, NULL);
@@ -105,13 +105,13 @@ static void usage_json(struct output *output, const char *id, const struct varve
 	output_json(output, object);
 }
 
-/** Write a line of a block. */
+/* Write a line of a block. */
 static void usage_number(struct output *output, const char *key, uint64_t number)
 {
 	output_text(output, "%-*s %" PRIu64 "\n", USAGE_KEY_WIDTH, key, number);
 }
 
-/** Add a row to the table of JOB: USAGE of ID. The total has no METHOD, nor numbers of quota. */
+/* Add a row to the table of JOB: USAGE of ID. The total has no METHOD, nor numbers of quota. */
 static void usage_row(struct usage_job *job, const char *id, const struct varve_layer_usage *usage,
 		      bool total)
 {
@@ -137,7 +137,7 @@ static void usage_row(struct usage_job *job, const char *id, const struct varve_
 	table_row(&job->table, cells);
 }
 
-/** Write the numbers of a layer: an object, a row or a block. */
+/* Write the numbers of a layer: an object, a row or a block. */
 static void usage_report(struct flight_slot *slot)
 {
 	const struct varve_layer_usage *usage = slot->payload;
@@ -186,7 +186,7 @@ static const struct flight_job usage_job = {
 	.report = usage_report,
 };
 
-/** Measure layers. */
+/* Measure layers. */
 static int usage_run(struct cli *cli, const struct arguments *arguments)
 {
 	const char *method = options_value(arguments, "method");

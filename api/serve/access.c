@@ -16,9 +16,9 @@ struct access {
 	struct loop *loop;
 	int fd;
 	enum access_level level;
-	/** Writes the lines at the end of the turn. */
+	/* Writes the lines at the end of the turn. */
 	struct loop_task task;
-	/** Lines that were dropped since the last one was written. */
+	/* Lines that were dropped since the last one was written. */
 	uint64_t dropped;
 	size_t size;
 	char buffer[COMPLAIN_BYTES_MAX];
@@ -59,7 +59,7 @@ const char *access_status_name(enum grpc_status status)
 	return (unsigned)status < sizeof(names) / sizeof(names[0]) ? names[status] : "UNKNOWN";
 }
 
-/** Write the lines, unless that would block. */
+/* Write the lines, unless that would block. */
 static void access_write(struct access *access)
 {
 	if (access->size)
@@ -67,7 +67,7 @@ static void access_write(struct access *access)
 	access->size = 0;
 }
 
-/** The task. */
+/* The task. */
 static void access_run(void *data)
 {
 	access_write(data);
@@ -96,7 +96,7 @@ void access_destroy(struct access *access)
 	free(access);
 }
 
-/**
+/*
  * Write SIZE bytes of TEXT into OUT in quotes, MAX at most, what is not plain ASCII as \xHH. Each
  * byte takes four at most.
  */
@@ -114,7 +114,7 @@ static void access_quote(char *out, const void *text, size_t size, size_t max)
 	strcpy(out, size > max ? "...\"" : "\"");
 }
 
-/** Find the key, or else the name, that MESSAGE is about. */
+/* Find the key, or else the name, that MESSAGE is about. */
 static const void *access_key(const ProtobufCMessage *message, size_t *ret_size)
 {
 	static const char *const names[] = { "key", "name" };

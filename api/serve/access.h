@@ -11,29 +11,29 @@
 
 #include "server.h"
 
-/** Which calls are logged. */
+/* Which calls are logged. */
 enum access_level {
 	ACCESS_NONE,
-	/** Those whose status is not OK. */
+	/* Those whose status is not OK. */
 	ACCESS_FAILURES,
 	ACCESS_ALL,
 };
 
 struct access;
 
-/** The level that NAME ("none", "failures", "all") stands for; -EINVAL. */
+/* The level that NAME ("none", "failures", "all") stands for; -EINVAL. */
 int access_level(const char *name);
 
-/** The name of STATUS: "OK", "NOT_FOUND", ... */
+/* The name of STATUS: "OK", "NOT_FOUND", ... */
 const char *access_status_name(enum grpc_status status);
 
-/** Log the calls of LEVEL to descriptor FD: 0 or -ENOMEM. */
+/* Log the calls of LEVEL to descriptor FD: 0 or -ENOMEM. */
 int access_create(struct loop *loop, int fd, enum access_level level, struct access **ret_access);
 
-/** Log RECORD, if the level wants it. */
+/* Log RECORD, if the level wants it. */
 void access_record(struct access *access, const struct server_record *record);
 
-/** Write what is left, and free ACCESS (NULL: do nothing). */
+/* Write what is left, and free ACCESS (NULL: do nothing). */
 void access_destroy(struct access *access);
 
 #endif

@@ -9,12 +9,12 @@
 #include <string.h>
 
 #define NS_PER_MS 1000000u
-/** Room for the first bytes of a message. */
+/* Room for the first bytes of a message. */
 #define CALL_INPUT_BYTES 4096
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-/** Drop the messages of CALL that wait to be sent. */
+/* Drop the messages of CALL that wait to be sent. */
 static void call_drop_output(struct grpc_call *call)
 {
 	struct call_piece *next;
@@ -30,7 +30,7 @@ static void call_drop_output(struct grpc_call *call)
 	call->output_bytes = 0;
 }
 
-/** Drop the bytes of the message of CALL. */
+/* Drop the bytes of the message of CALL. */
 static void call_drop_input(struct grpc_call *call)
 {
 	call->server->input_bytes -= call->input_room;
@@ -39,7 +39,7 @@ static void call_drop_input(struct grpc_call *call)
 	call->input = NULL;
 }
 
-/** Drop the message of CALL as fields. */
+/* Drop the message of CALL as fields. */
 static void call_drop_message(struct grpc_call *call)
 {
 	protobuf_c_message_free_unpacked(call->message, &call->allocator);
@@ -48,7 +48,7 @@ static void call_drop_message(struct grpc_call *call)
 	call->unpacked_bytes = 0;
 }
 
-/** Free CALL once its stream is closed and no service has it. */
+/* Free CALL once its stream is closed and no service has it. */
 static void call_release(struct grpc_call *call)
 {
 	struct grpc_server *server = call->server;
@@ -67,7 +67,7 @@ static void call_release(struct grpc_call *call)
 	server->calls_count--;
 }
 
-/** Report CALL, which no service has and whose status is decided. */
+/* Report CALL, which no service has and whose status is decided. */
 static void call_report(const struct grpc_call *call)
 {
 	const struct grpc_server *server = call->server;
@@ -91,14 +91,14 @@ static void call_report(const struct grpc_call *call)
 
 /* ---- the answer ------------------------------------------------------------------------------ */
 
-/** A header of nghttp2, which copies it. */
+/* A header of nghttp2, which copies it. */
 static nghttp2_nv call_nv(const char *name, const char *value)
 {
 	return (nghttp2_nv){ (uint8_t *)name, (uint8_t *)value, strlen(name), strlen(value),
 			     NGHTTP2_NV_FLAG_NONE };
 }
 
-/** The session could not take what CALL has for it: R. The connection ends, and CALL with it. */
+/* The session could not take what CALL has for it: R. The connection ends, and CALL with it. */
 static void call_broken(struct grpc_call *call, int r)
 {
 	if (r >= 0)
@@ -107,7 +107,7 @@ static void call_broken(struct grpc_call *call, int r)
 	loop_defer(call->server->loop, &call->connection->writing);
 }
 
-/** Write the status of CALL as headers, of which there are *COUNT, using TEXT and NUMBER. */
+/* Write the status of CALL as headers, of which there are *COUNT, using TEXT and NUMBER. */
 static void call_status_headers(const struct grpc_call *call, nghttp2_nv *headers, size_t *count,
 				char text[GRPC_STATUS_BYTES_MAX], char number[16])
 {
@@ -119,7 +119,7 @@ static void call_status_headers(const struct grpc_call *call, nghttp2_nv *header
 	headers[(*count)++] = call_nv("grpc-message", text);
 }
 
-/** Give nghttp2 the next bytes of the answer; behind the last message the trailers. */
+/* Give nghttp2 the next bytes of the answer; behind the last message the trailers. */
 static ssize_t call_read(nghttp2_session *session, int32_t stream, uint8_t *out, size_t size,
 			 uint32_t *flags, nghttp2_data_source *source, void *user_data)
 {
@@ -161,7 +161,7 @@ static ssize_t call_read(nghttp2_session *session, int32_t stream, uint8_t *out,
 	return (ssize_t)length;
 }
 
-/** Begin the answer of CALL: with WHOLE its status alone, else messages follow. */
+/* Begin the answer of CALL: with WHOLE its status alone, else messages follow. */
 static void call_answer(struct grpc_call *call, bool whole)
 {
 	nghttp2_data_provider provider = { .source.ptr = call, .read_callback = call_read };
@@ -180,7 +180,7 @@ static void call_answer(struct grpc_call *call, bool whole)
 						  count, whole ? NULL : &provider));
 }
 
-/** See that what CALL has for its client is sent. */
+/* See that what CALL has for its client is sent. */
 static void call_push(struct grpc_call *call)
 {
 	int r = 0;
@@ -197,7 +197,7 @@ static void call_push(struct grpc_call *call)
 	loop_defer(call->server->loop, &call->connection->writing);
 }
 
-/** Decide the status of CALL, whose text is TEXT or NULL, to be freed with it. */
+/* Decide the status of CALL, whose text is TEXT or NULL, to be freed with it. */
 static void call_decide(struct grpc_call *call, enum grpc_status status, char *text)
 {
 	call->decided = true;
@@ -213,7 +213,7 @@ static void call_decide(struct grpc_call *call, enum grpc_status status, char *t
 	call_push(call);
 }
 
-/** Refuse CALL, which no service has, with TEXT. */
+/* Refuse CALL, which no service has, with TEXT. */
 __attribute__((format(printf, 3, 4))) static void call_refuse(struct grpc_call *call,
 							      enum grpc_status status,
 							      const char *format, ...)
@@ -230,7 +230,7 @@ __attribute__((format(printf, 3, 4))) static void call_refuse(struct grpc_call *
 
 /* ---- cancels and stalls ---------------------------------------------------------------------- */
 
-/**
+/*
  * Cancel CALL with STATUS, unless that is decided. The service is asked to end it; CALL may be gone
  * then.
  */
@@ -251,13 +251,13 @@ static void call_cancel(struct grpc_call *call, enum grpc_status status, const c
 		on_cancel(call, call->on_cancel_data);
 }
 
-/** The deadline of CALL has passed. */
+/* The deadline of CALL has passed. */
 static void call_deadline_due(void *data)
 {
 	call_cancel(data, GRPC_DEADLINE_EXCEEDED, "the deadline of the client has passed");
 }
 
-/** The client of CALL may have stalled: with the rest of its request, or with taking the answer. */
+/* The client of CALL may have stalled: with the rest of its request, or with taking the answer. */
 static void call_stall_due(void *data)
 {
 	struct grpc_call *call = data;
@@ -279,7 +279,7 @@ static void call_stall_due(void *data)
 	}
 }
 
-/** Watch for a stall of CALL's client: 0 or -ENOMEM. */
+/* Watch for a stall of CALL's client: 0 or -ENOMEM. */
 static int call_watch(struct grpc_call *call)
 {
 	call->progress_ns = loop_now();
@@ -290,7 +290,7 @@ static int call_watch(struct grpc_call *call)
 				      (uint64_t)call->server->limits.stall_ms * NS_PER_MS);
 }
 
-/** Run what waits for the end of the turn; CALL may be gone then. */
+/* Run what waits for the end of the turn; CALL may be gone then. */
 static void call_task_run(void *data)
 {
 	struct grpc_call *call = data;
@@ -311,7 +311,7 @@ static void call_task_run(void *data)
 
 /* ---- the request ----------------------------------------------------------------------------- */
 
-/** Allocate SIZE bytes for the message of a call, unless that takes too much. */
+/* Allocate SIZE bytes for the message of a call, unless that takes too much. */
 static void *call_allocate(void *data, size_t size)
 {
 	struct grpc_call *call = data;
@@ -334,7 +334,7 @@ static void *call_allocate(void *data, size_t size)
 	return memory;
 }
 
-/** Free what call_allocate() gave. */
+/* Free what call_allocate() gave. */
 static void call_deallocate(void *data, void *pointer)
 {
 	free(pointer);
@@ -374,19 +374,19 @@ struct grpc_call *call_create(struct connection *connection, int32_t stream)
 	return call;
 }
 
-/** Is the text AT, of LENGTH bytes, NAME? */
+/* Is the text AT, of LENGTH bytes, NAME? */
 static bool call_is(const uint8_t *at, size_t length, const char *name)
 {
 	return length == strlen(name) && !memcmp(at, name, length);
 }
 
-/** The pseudo-headers of a request; all but the last one have to be there. */
+/* The pseudo-headers of a request; all but the last one have to be there. */
 static const char *const call_pseudo_headers[] = { ":method", ":scheme", ":path", ":authority" };
 
 #define CALL_PSEUDO_HEADERS (sizeof(call_pseudo_headers) / sizeof(call_pseudo_headers[0]))
 #define CALL_PSEUDO_NEEDED ((1u << (CALL_PSEUDO_HEADERS - 1)) - 1)
 
-/** Take note of a pseudo-header: what is wrong with it, or NULL. */
+/* Take note of a pseudo-header: what is wrong with it, or NULL. */
 static const char *call_pseudo_header(struct grpc_call *call, const uint8_t *name, size_t length)
 {
 	unsigned number = 0;
@@ -403,7 +403,7 @@ static const char *call_pseudo_header(struct grpc_call *call, const uint8_t *nam
 	return NULL;
 }
 
-/**
+/*
  * What HTTP/2 forbids in a header: a phrase, or NULL. nghttp2 is not asked to look, as it would
  * refuse requests whose authority is missing, empty or a path, which some clients send over Unix
  * sockets (grpcurl, grpc-java).
@@ -500,7 +500,7 @@ void call_headers_end(struct grpc_call *call)
 	}
 }
 
-/** Make room for more of the message of CALL: 0, or -ENOMEM after the refusal. */
+/* Make room for more of the message of CALL: 0, or -ENOMEM after the refusal. */
 static int call_make_room(struct grpc_call *call, size_t message_size)
 {
 	struct grpc_server *server = call->server;
@@ -526,7 +526,7 @@ static int call_make_room(struct grpc_call *call, size_t message_size)
 	return 0;
 }
 
-/** Look at the prefix of the message of CALL: 0, or -EINVAL after the refusal. */
+/* Look at the prefix of the message of CALL: 0, or -EINVAL after the refusal. */
 static int call_check_prefix(struct grpc_call *call)
 {
 	uint32_t size = wire_size(call->prefix);

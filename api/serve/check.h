@@ -7,7 +7,7 @@
 
 #include <varve.h>
 
-/**
+/*
  * Write each fault of the snapshots of STORE to standard output, an object of JSON a line: path,
  * below the home, and detail. *RET_COUNT: how many. 0 or -errno, and *RET_FAILURE has the reason.
  */

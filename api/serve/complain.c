@@ -18,7 +18,7 @@
 
 #include "limits.h"
 
-/** Write PARTS to FD without a wait. Return whether that was done. */
+/* Write PARTS to FD without a wait. Return whether that was done. */
 static bool complain_send(int fd, struct iovec *parts, int count)
 {
 	const struct msghdr message = { .msg_iov = parts, .msg_iovlen = (size_t)count };

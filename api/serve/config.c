@@ -15,14 +15,14 @@
 #include "complain.h"
 #include "options.h"
 
-/** Bytes of what `containerd --version` writes. */
+/* Bytes of what `containerd --version` writes. */
 #define CONFIG_VERSION_SIZE 256
-/** The first containerd with a configuration of version 3. */
+/* The first containerd with a configuration of version 3. */
 #define CONFIG_MAJOR_NEW 2
 
 extern char **environ;
 
-/** Start `containerd --version`, which writes to the pipe FDS. Returns its id or -errno. */
+/* Start `containerd --version`, which writes to the pipe FDS. Returns its id or -errno. */
 static pid_t version_start(const int fds[2])
 {
 	char *const words[] = { (char *)"containerd", (char *)"--version", NULL };
@@ -39,7 +39,7 @@ static pid_t version_start(const int fds[2])
 	return r < 0 ? r : pid;
 }
 
-/** Write the version of the containerd that is installed to RET: 0 or -errno. */
+/* Write the version of the containerd that is installed to RET: 0 or -errno. */
 static int version_find(char ret[static CONFIG_VERSION_SIZE])
 {
 	char text[CONFIG_VERSION_SIZE];
@@ -66,7 +66,7 @@ static int version_find(char ret[static CONFIG_VERSION_SIZE])
 	return sscanf(text, "%*s %*s %255s", ret) == 1 ? 0 : -EIO;
 }
 
-/** Write TEXT as a string of TOML. */
+/* Write TEXT as a string of TOML. */
 static void print_string(const char *text)
 {
 	putchar('"');
@@ -81,7 +81,7 @@ static void print_string(const char *text)
 	putchar('"');
 }
 
-/** Write the line "KEY = TEXT". */
+/* Write the line "KEY = TEXT". */
 static void print_line(const char *key, const char *text)
 {
 	printf("%s = ", key);
@@ -89,7 +89,7 @@ static void print_line(const char *key, const char *text)
 	putchar('\n');
 }
 
-/** Return what containerd calls this machine's architecture. */
+/* Return what containerd calls this machine's architecture. */
 static const char *platform(void)
 {
 	static const char *const names[][2] = {
@@ -106,7 +106,7 @@ static const char *platform(void)
 	return "linux";
 }
 
-/** Write the lines for containerd 1.x. */
+/* Write the lines for containerd 1.x. */
 static void print_old(const char *socket)
 {
 	printf("version = 2\n\n[proxy_plugins.varve]\n");
@@ -117,7 +117,7 @@ static void print_old(const char *socket)
 	print_line("  snapshotter", "varve");
 }
 
-/** Write the lines for containerd 2.x. */
+/* Write the lines for containerd 2.x. */
 static void print_new(const char *home, const char *socket)
 {
 	printf("version = 3\n\n[proxy_plugins.varve]\n");

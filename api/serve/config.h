@@ -3,7 +3,7 @@
 #ifndef VARVE_SERVE_CONFIG_H
 #define VARVE_SERVE_CONFIG_H
 
-/**
+/*
  * Write the lines for CLIENT ("containerd") to standard output, with the daemon's HOME and SOCKET.
  * VERSION is the client's, as "1.6.20"; NULL: that of the one which is installed. Return an exit
  * status.

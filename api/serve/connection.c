@@ -13,13 +13,13 @@
 
 #define NS_PER_MS 1000000u
 #define NS_PER_S 1000000000u
-/** Bytes of a stream, and of a connection, that a client may send ahead. */
+/* Bytes of a stream, and of a connection, that a client may send ahead. */
 #define CONNECTION_STREAM_WINDOW (256 << 10)
 #define CONNECTION_WINDOW (4 << 20)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-/** End CONNECTION at once; cancel its calls. */
+/* End CONNECTION at once; cancel its calls. */
 static void connection_destroy(struct connection *connection)
 {
 	struct grpc_server *server = connection->server;
@@ -40,7 +40,7 @@ static void connection_destroy(struct connection *connection)
 		server->ended(server->ended_data);
 }
 
-/** The client has taken nothing, or not begun to talk, for too long. */
+/* The client has taken nothing, or not begun to talk, for too long. */
 static void connection_stalled(void *data)
 {
 	connection_destroy(data);
@@ -48,14 +48,14 @@ static void connection_stalled(void *data)
 
 /* ---- out ------------------------------------------------------------------------------------- */
 
-/** Wait until the client takes more, or (not BLOCKED) for what it sends. */
+/* Wait until the client takes more, or (not BLOCKED) for what it sends. */
 static void connection_block(struct connection *connection, bool blocked)
 {
 	loop_change(connection->server->loop, &connection->source, blocked ? EPOLLOUT : EPOLLIN);
 	loop_timer_stop(connection->server->loop, &connection->stall);
 }
 
-/** The client has taken a part at most: watch that it goes on. Return 0 or -ENOMEM. */
+/* The client has taken a part at most: watch that it goes on. Return 0 or -ENOMEM. */
 static int connection_watch(struct connection *connection)
 {
 	return loop_timer_set(connection->server->loop, &connection->stall,
@@ -63,7 +63,7 @@ static int connection_watch(struct connection *connection)
 				      (uint64_t)connection->server->limits.stall_ms * NS_PER_MS);
 }
 
-/** Send SIZE bytes. Return how many the socket took, or -errno when the client has gone. */
+/* Send SIZE bytes. Return how many the socket took, or -errno when the client has gone. */
 static ssize_t connection_send(struct connection *connection, const uint8_t *bytes, size_t size)
 {
 	ssize_t sent = send(connection->source.fd, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -73,7 +73,7 @@ static ssize_t connection_send(struct connection *connection, const uint8_t *byt
 	return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 }
 
-/** Send what is pending. Return 0 when all is sent, 1 when some is left, or -errno. */
+/* Send what is pending. Return 0 when all is sent, 1 when some is left, or -errno. */
 static int connection_send_pending(struct connection *connection)
 {
 	size_t left = connection->pending_size - connection->pending_at;
@@ -93,7 +93,7 @@ static int connection_send_pending(struct connection *connection)
 	return 0;
 }
 
-/** Put the frames to be sent into the server's buffer. Return how many bytes, or -EPROTO. */
+/* Put the frames to be sent into the server's buffer. Return how many bytes, or -EPROTO. */
 static ssize_t connection_gather(struct connection *connection)
 {
 	uint8_t *output = connection->server->output;
@@ -113,7 +113,7 @@ static ssize_t connection_gather(struct connection *connection)
 	return (ssize_t)size;
 }
 
-/** Send what there is, or as much as the client takes: 0 or -errno when it has to end. */
+/* Send what there is, or as much as the client takes: 0 or -errno when it has to end. */
 static int connection_flush(struct connection *connection)
 {
 	const uint8_t *output = connection->server->output;
@@ -141,7 +141,7 @@ static int connection_flush(struct connection *connection)
 	return r < 0 ? r : 0;
 }
 
-/** The task: send, and end what is over. */
+/* The task: send, and end what is over. */
 static void connection_write(void *data)
 {
 	struct connection *connection = data;
@@ -163,13 +163,13 @@ static void connection_write(void *data)
 
 /* ---- frames ---------------------------------------------------------------------------------- */
 
-/** The call of the stream that FRAME belongs to, or NULL. */
+/* The call of the stream that FRAME belongs to, or NULL. */
 static struct grpc_call *connection_call(nghttp2_session *session, const nghttp2_frame *frame)
 {
 	return nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
 }
 
-/** A request begins. */
+/* A request begins. */
 static int connection_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame,
 				       void *user_data)
 {
@@ -184,7 +184,7 @@ static int connection_on_begin_headers(nghttp2_session *session, const nghttp2_f
 					 NGHTTP2_REFUSED_STREAM);
 }
 
-/** A header. */
+/* A header. */
 static int connection_on_header(nghttp2_session *session, const nghttp2_frame *frame,
 				const uint8_t *name, size_t name_length, const uint8_t *value,
 				size_t value_length, uint8_t flags, void *user_data)
@@ -196,7 +196,7 @@ static int connection_on_header(nghttp2_session *session, const nghttp2_frame *f
 	return 0;
 }
 
-/** Bytes of a body. */
+/* Bytes of a body. */
 static int connection_on_data(nghttp2_session *session, uint8_t flags, int32_t stream,
 			      const uint8_t *bytes, size_t size, void *user_data)
 {
@@ -207,7 +207,7 @@ static int connection_on_data(nghttp2_session *session, uint8_t flags, int32_t s
 	return 0;
 }
 
-/** A whole frame. */
+/* A whole frame. */
 static int connection_on_frame(nghttp2_session *session, const nghttp2_frame *frame,
 			       void *user_data)
 {
@@ -228,7 +228,7 @@ static int connection_on_frame(nghttp2_session *session, const nghttp2_frame *fr
 	return 0;
 }
 
-/** An answer ended: where the client still sends, it need not. */
+/* An answer ended: where the client still sends, it need not. */
 static int connection_on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
 	struct grpc_call *call;
@@ -243,7 +243,7 @@ static int connection_on_sent(nghttp2_session *session, const nghttp2_frame *fra
 					 NGHTTP2_NO_ERROR);
 }
 
-/** Count a stream that ended; RESET: before it had an answer. Is the budget exceeded? */
+/* Count a stream that ended; RESET: before it had an answer. Is the budget exceeded? */
 static bool connection_count_reset(struct connection *connection, bool reset)
 {
 	const struct server_limits *limits = &connection->server->limits;
@@ -263,7 +263,7 @@ static bool connection_count_reset(struct connection *connection, bool reset)
 	return connection->resets_left == 0;
 }
 
-/** A stream is closed. */
+/* A stream is closed. */
 static int connection_on_close(nghttp2_session *session, int32_t stream, uint32_t error,
 			       void *user_data)
 {
@@ -285,7 +285,7 @@ static int connection_on_close(nghttp2_session *session, int32_t stream, uint32_
 
 /* ---- in -------------------------------------------------------------------------------------- */
 
-/** The socket is ready. */
+/* The socket is ready. */
 static void connection_ready(void *data, uint32_t events)
 {
 	struct connection *connection = data;
@@ -312,7 +312,7 @@ static void connection_ready(void *data, uint32_t events)
 	loop_defer(connection->server->loop, &connection->writing);
 }
 
-/** Make the session of CONNECTION: 0 or -ENOMEM. */
+/* Make the session of CONNECTION: 0 or -ENOMEM. */
 static int connection_start_session(struct connection *connection)
 {
 	nghttp2_session_callbacks *callbacks;
@@ -346,7 +346,7 @@ static int connection_start_session(struct connection *connection)
 	return r < 0 ? -ENOMEM : 0;
 }
 
-/** Tell the client of the limits: 0 or -ENOMEM. */
+/* Tell the client of the limits: 0 or -ENOMEM. */
 static int connection_submit_settings(struct connection *connection)
 {
 	const nghttp2_settings_entry settings[] = {
@@ -364,7 +364,7 @@ static int connection_submit_settings(struct connection *connection)
 	return 0;
 }
 
-/** Make a connection of FD, which is then its own, to process PID: 0 or -errno. */
+/* Make a connection of FD, which is then its own, to process PID: 0 or -errno. */
 static int connection_create(struct grpc_server *server, int fd, pid_t pid)
 {
 	struct connection *connection = calloc(1, sizeof(*connection));

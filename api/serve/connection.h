@@ -20,13 +20,13 @@
 
 #include "server.h"
 
-/** Take the connection FD, which is then the server's, of process PID: 0 or -errno. */
+/* Take the connection FD, which is then the server's, of process PID: 0 or -errno. */
 int connection_accept(struct grpc_server *server, int fd, pid_t pid);
 
-/** Take no more calls: clients are asked to go, and are left when their calls have ended. */
+/* Take no more calls: clients are asked to go, and are left when their calls have ended. */
 void connection_drain_all(struct grpc_server *server);
 
-/** End all connections at once, which cancels their calls. */
+/* End all connections at once, which cancels their calls. */
 void connection_cut_all(struct grpc_server *server);
 
 #endif

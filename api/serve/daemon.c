@@ -33,17 +33,17 @@
 #include "service.h"
 
 #define NS_PER_MS 1000000u
-/** The name of a socket of systemd's that is for metrics. */
+/* The name of a socket of systemd's that is for metrics. */
 #define SERVE_METRICS_NAME "metrics"
 
-/** The daemon. */
+/* The daemon. */
 struct serve {
 	const struct serve_options *options;
 	struct loop *loop;
 	struct varve_store *store;
 	struct loop_source store_source;
 	struct loop_source signals;
-	/** Holds the lock of the home. */
+	/* Holds the lock of the home. */
 	int lock;
 	struct grpc_server *server;
 	struct access *access;
@@ -51,17 +51,17 @@ struct serve {
 	struct snapshots *snapshots;
 	struct metrics *metrics;
 	struct scraper *scraper;
-	/** Where clients connect, and where metrics are read. */
+	/* Where clients connect, and where metrics are read. */
 	struct listener listeners[LISTENER_PASSED_MAX + 2];
 	unsigned listeners_count;
-	/** Due when draining, or cutting, has taken too long. */
+	/* Due when draining, or cutting, has taken too long. */
 	struct loop_timer patience;
 	bool draining, cutting, over;
 };
 
 /* ---- connections ----------------------------------------------------------------------------- */
 
-/** A client connects. */
+/* A client connects. */
 static void serve_accepted(void *data, int fd)
 {
 	struct serve *serve = data;
@@ -75,7 +75,7 @@ static void serve_accepted(void *data, int fd)
 	connection_accept(serve->server, fd, pid);
 }
 
-/** A reader of metrics connects. */
+/* A reader of metrics connects. */
 static void serve_scraped(void *data, int fd)
 {
 	struct serve *serve = data;
@@ -83,7 +83,7 @@ static void serve_scraped(void *data, int fd)
 	scraper_accept(serve->scraper, fd);
 }
 
-/** A connection has ended: its descriptor is free. */
+/* A connection has ended: its descriptor is free. */
 static void serve_ended(void *data)
 {
 	struct serve *serve = data;
@@ -92,7 +92,7 @@ static void serve_ended(void *data)
 		listener_resume(&serve->listeners[i]);
 }
 
-/** A call has ended. */
+/* A call has ended. */
 static void serve_recorded(void *data, const struct server_record *record)
 {
 	struct serve *serve = data;
@@ -101,7 +101,7 @@ static void serve_recorded(void *data, const struct server_record *record)
 	metrics_record(serve->metrics, record);
 }
 
-/** Accept on the socket that was added last, as ACCEPTED: 0, or -errno after a message. */
+/* Accept on the socket that was added last, as ACCEPTED: 0, or -errno after a message. */
 static int serve_start(struct serve *serve, void (*accepted)(void *data, int fd))
 {
 	int r = listener_start(&serve->listeners[serve->listeners_count - 1], serve->loop, accepted,
@@ -112,7 +112,7 @@ static int serve_start(struct serve *serve, void (*accepted)(void *data, int fd)
 	return r;
 }
 
-/** Make the sockets, or take those of systemd: 0, or -errno after a message. */
+/* Make the sockets, or take those of systemd: 0, or -errno after a message. */
 static int serve_listen(struct serve *serve, const struct listener_passed *passed)
 {
 	const struct serve_options *options = serve->options;
@@ -143,7 +143,7 @@ static int serve_listen(struct serve *serve, const struct listener_passed *passe
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-/** Cancel what is in flight. */
+/* Cancel what is in flight. */
 static void serve_cut(struct serve *serve)
 {
 	serve->cutting = true;
@@ -152,7 +152,7 @@ static void serve_cut(struct serve *serve)
 		       loop_now() + (uint64_t)SERVE_CUT_MS * NS_PER_MS);
 }
 
-/** Draining, or cutting, has taken too long. */
+/* Draining, or cutting, has taken too long. */
 static void serve_impatient(void *data)
 {
 	struct serve *serve = data;
@@ -163,7 +163,7 @@ static void serve_impatient(void *data)
 		serve_cut(serve);
 }
 
-/** Take no more, and let what is in flight end. */
+/* Take no more, and let what is in flight end. */
 static void serve_drain(struct serve *serve)
 {
 	serve->draining = true;
@@ -176,7 +176,7 @@ static void serve_drain(struct serve *serve)
 		       loop_now() + (uint64_t)SERVE_DRAIN_MS * NS_PER_MS);
 }
 
-/** A signal came. */
+/* A signal came. */
 static void serve_signalled(void *data, uint32_t events)
 {
 	struct serve *serve = data;
@@ -192,7 +192,7 @@ static void serve_signalled(void *data, uint32_t events)
 
 /* ---- the start ------------------------------------------------------------------------------- */
 
-/** Take signals as events: 0 or -errno. */
+/* Take signals as events: 0 or -errno. */
 static int serve_catch(struct serve *serve)
 {
 	struct sigaction hangup;
@@ -214,7 +214,7 @@ static int serve_catch(struct serve *serve)
 	return loop_add(serve->loop, &serve->signals, EPOLLIN);
 }
 
-/** Connections and requests of the store need descriptors: take all that the limits leave. */
+/* Connections and requests of the store need descriptors: take all that the limits leave. */
 static void serve_raise_descriptors(void)
 {
 	struct rlimit limit;
@@ -225,7 +225,7 @@ static void serve_raise_descriptors(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/** Callbacks of the store are ready. */
+/* Callbacks of the store are ready. */
 static void serve_dispatch(void *data, uint32_t events)
 {
 	struct serve *serve = data;
@@ -233,7 +233,7 @@ static void serve_dispatch(void *data, uint32_t events)
 	varve_dispatch(serve->store, SERVE_DISPATCH_MAX);
 }
 
-/** What was left behind by a daemon that was killed is swept: say so where that fails. */
+/* What was left behind by a daemon that was killed is swept: say so where that fails. */
 static void serve_swept(struct varve_store *store, const struct varve_result *result,
 			void *user_data)
 {
@@ -243,13 +243,13 @@ static void serve_swept(struct varve_store *store, const struct varve_result *re
 		complain("leftovers stay: %s", varve_strerror(result->failure, text, sizeof(text)));
 }
 
-/** Something about the snapshots of the home. */
+/* Something about the snapshots of the home. */
 static void serve_say(void *data, const char *line)
 {
 	complain("%s", line);
 }
 
-/** Read the snapshots: 0, or -errno after a message. */
+/* Read the snapshots: 0, or -errno after a message. */
 static int serve_load(struct serve *serve)
 {
 	struct snapshots_options options = {
@@ -268,7 +268,7 @@ static int serve_load(struct serve *serve)
 	return r;
 }
 
-/** Open the store, lock the home: 0, or -errno after a message. */
+/* Open the store, lock the home: 0, or -errno after a message. */
 static int serve_open(struct serve *serve)
 {
 	struct varve_config config = VARVE_CONFIG_INIT;
@@ -298,7 +298,7 @@ static int serve_open(struct serve *serve)
 	return 0;
 }
 
-/** Make the server and its services: 0, or -errno after a message. */
+/* Make the server and its services: 0, or -errno after a message. */
 static int serve_create(struct serve *serve)
 {
 	int r = grpc_server_create(serve->loop, NULL, &serve->server);
@@ -325,7 +325,7 @@ static int serve_create(struct serve *serve)
 	return 0;
 }
 
-/** Run until all is over: 0, or -errno after a message. */
+/* Run until all is over: 0, or -errno after a message. */
 static int serve_loop(struct serve *serve)
 {
 	int r;
@@ -343,7 +343,7 @@ static int serve_loop(struct serve *serve)
 	return 0;
 }
 
-/** Undo what was done. */
+/* Undo what was done. */
 static void serve_destroy(struct serve *serve)
 {
 	for (unsigned i = 0; i < serve->listeners_count; i++)

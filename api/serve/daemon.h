@@ -5,7 +5,7 @@
 
 #include "options.h"
 
-/** Serve as OPTIONS say, until a signal ends it. Return an exit status. */
+/* Serve as OPTIONS say, until a signal ends it. Return an exit status. */
 int daemon_run(const struct serve_options *options);
 
 #endif

@@ -22,30 +22,30 @@
 
 #include "index.h"
 
-/** Bytes of the reason of a refusal, with its NUL. */
+/* Bytes of the reason of a refusal, with its NUL. */
 #define FILTER_REASON_SIZE 256
 
 struct filter_set;
 
-/**
+/*
  * Read the filters TEXTS, COUNT of them: *RET_SET, to be freed with filter_set_free(); NULL for
  * none. -EINVAL: *REASON says why; -ENOMEM.
  */
 int filter_set_read(const struct text *texts, size_t count, struct filter_set **ret_set,
 		    char reason[FILTER_REASON_SIZE]);
 
-/** Free SET, which may be NULL. */
+/* Free SET, which may be NULL. */
 void filter_set_free(struct filter_set *set);
 
-/** How far a set has looked at one snapshot; zeros: not begun. */
+/* How far a set has looked at one snapshot; zeros: not begun. */
 struct filter_place {
-	/** The next condition. */
+	/* The next condition. */
 	size_t selector;
-	/** A condition of the same filter was not met. */
+	/* A condition of the same filter was not met. */
 	bool unmet;
 };
 
-/**
+/*
  * Does SET (NULL: everything) take SNAPSHOT? 1, 0, -EINVAL: an expression takes too many steps, and
  * *REASON says which; -EAGAIN: all *WORK, in the units of SNAPSHOT_WORK_MAX, was used up, and the
  * next call goes on from *PLACE. What is done is taken off *WORK.

@@ -17,7 +17,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 
-/** The codes of gRPC. */
+/* The codes of gRPC. */
 enum grpc_status {
 	GRPC_OK = 0,
 	GRPC_CANCELLED = 1,
@@ -40,40 +40,40 @@ enum grpc_status {
 struct grpc_server;
 struct grpc_call;
 
-/** One method of a service. A table of them ends with a path of NULL. */
+/* One method of a service. A table of them ends with a path of NULL. */
 struct grpc_method {
-	/** "/containerd.services.snapshots.v1.Snapshots/Prepare". */
+	/* "/containerd.services.snapshots.v1.Snapshots/Prepare". */
 	const char *path;
-	/** The type of the request. */
+	/* The type of the request. */
 	const ProtobufCMessageDescriptor *request;
-	/** Begin the call. MESSAGE lives until grpc_call_end(). */
+	/* Begin the call. MESSAGE lives until grpc_call_end(). */
 	void (*start)(struct grpc_call *call, const ProtobufCMessage *message, void *service);
 };
 
-/** Serve METHODS, whose start() gets SERVICE: 0 or -ENOMEM. METHODS live as long as the server. */
+/* Serve METHODS, whose start() gets SERVICE: 0 or -ENOMEM. METHODS live as long as the server. */
 int grpc_server_add(struct grpc_server *server, const struct grpc_method *methods, void *service);
 
-/** The number of CALL in the access log: 1, 2, ... */
+/* The number of CALL in the access log: 1, 2, ... */
 uint64_t grpc_call_number(const struct grpc_call *call);
 
-/** Call CANCELLED with DATA when CALL is cancelled; NULL: no longer. */
+/* Call CANCELLED with DATA when CALL is cancelled; NULL: no longer. */
 void grpc_call_on_cancel(struct grpc_call *call,
 			 void (*cancelled)(struct grpc_call *call, void *data), void *data);
 
-/** Has CALL been cancelled? */
+/* Has CALL been cancelled? */
 bool grpc_call_cancelled(const struct grpc_call *call);
 
-/** Queue MESSAGE, which is packed at once: 0, -ENOMEM. */
+/* Queue MESSAGE, which is packed at once: 0, -ENOMEM. */
 int grpc_call_send(struct grpc_call *call, const ProtobufCMessage *message);
 
-/**
+/*
  * Call ROOM with DATA once less than GRPC_BUFFER_BYTES of the answer wait for the client, which may
  * be at once, from the loop. A service with a long answer sends a message, and asks for room.
  */
 void grpc_call_on_room(struct grpc_call *call, void (*room)(struct grpc_call *call, void *data),
 		       void *data);
 
-/** End CALL with STATUS, and a message for a person (NULL: none). CALL must not be used then. */
+/* End CALL with STATUS, and a message for a person (NULL: none). CALL must not be used then. */
 void grpc_call_end(struct grpc_call *call, enum grpc_status status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -10,18 +10,18 @@
 
 struct health {
 	const struct grpc_server *server;
-	/** The calls of Watch. */
+	/* The calls of Watch. */
 	struct link watchers;
 	bool draining;
 };
 
-/** A call of Watch. */
+/* A call of Watch. */
 struct health_watcher {
 	struct link link;
 	struct grpc_call *call;
 };
 
-/** Does the server have a service NAME ("": the daemon itself)? */
+/* Does the server have a service NAME ("": the daemon itself)? */
 static bool health_knows(const struct grpc_server *server, const char *name)
 {
 	size_t length = strlen(name);
@@ -37,7 +37,7 @@ static bool health_knows(const struct grpc_server *server, const char *name)
 	return false;
 }
 
-/** Send the status of the service NAME on CALL: 0 or -ENOMEM. */
+/* Send the status of the service NAME on CALL: 0 or -ENOMEM. */
 static int health_send(const struct health *health, struct grpc_call *call, const char *name)
 {
 	Grpc__Health__V1__HealthCheckResponse response =
@@ -54,7 +54,7 @@ static int health_send(const struct health *health, struct grpc_call *call, cons
 	return grpc_call_send(call, &response.base);
 }
 
-/** Check. */
+/* Check. */
 static void health_check(struct grpc_call *call, const ProtobufCMessage *message, void *service)
 {
 	const Grpc__Health__V1__HealthCheckRequest *request = (const void *)message;
@@ -68,7 +68,7 @@ static void health_check(struct grpc_call *call, const ProtobufCMessage *message
 		grpc_call_end(call, GRPC_OK, NULL);
 }
 
-/** A watcher has gone. */
+/* A watcher has gone. */
 static void health_cancelled(struct grpc_call *call, void *data)
 {
 	struct health_watcher *watcher = data;
@@ -78,7 +78,7 @@ static void health_cancelled(struct grpc_call *call, void *data)
 	grpc_call_end(call, GRPC_CANCELLED, NULL);
 }
 
-/** Watch. */
+/* Watch. */
 static void health_watch(struct grpc_call *call, const ProtobufCMessage *message, void *service)
 {
 	const Grpc__Health__V1__HealthCheckRequest *request = (const void *)message;

@@ -7,13 +7,13 @@
 
 struct health;
 
-/** Add the service to SERVER: 0 or -ENOMEM. */
+/* Add the service to SERVER: 0 or -ENOMEM. */
 int health_create(struct grpc_server *server, struct health **ret_health);
 
-/** Nothing serves from now on: tell the watchers, and end their calls. */
+/* Nothing serves from now on: tell the watchers, and end their calls. */
 void health_drain(struct health *health);
 
-/** Free HEALTH (NULL: do nothing), after all of its calls. */
+/* Free HEALTH (NULL: do nothing), after all of its calls. */
 void health_destroy(struct health *health);
 
 #endif

@@ -17,140 +17,140 @@
 #include "link.h"
 #include "text.h"
 
-/** The kinds, by their numbers on the wire and in records. */
+/* The kinds, by their numbers on the wire and in records. */
 enum snapshot_kind {
 	SNAPSHOT_VIEW = 1,
 	SNAPSHOT_ACTIVE = 2,
 	SNAPSHOT_COMMITTED = 3,
 };
 
-/** What a request does with a snapshot. */
+/* What a request does with a snapshot. */
 enum snapshot_state {
-	/** It is being made: the key is taken. */
+	/* It is being made: the key is taken. */
 	SNAPSHOT_MAKING,
-	/** The name of a Commit under way: it is taken. */
+	/* The name of a Commit under way: it is taken. */
 	SNAPSHOT_NAMED,
-	/** Nothing. From here on a snapshot is visible. */
+	/* Nothing. From here on a snapshot is visible. */
 	SNAPSHOT_READY,
-	/** It is being committed, or its labels are being changed. */
+	/* It is being committed, or its labels are being changed. */
 	SNAPSHOT_CHANGING,
-	/** It is being removed. */
+	/* It is being removed. */
 	SNAPSHOT_REMOVING,
 };
 
-/** A snapshot. */
+/* A snapshot. */
 struct snapshot {
-	/** Its place in the order. */
+	/* Its place in the order. */
 	struct link link;
-	/** The next one with this hash. */
+	/* The next one with this hash. */
 	struct snapshot *next;
-	/** NULL for none, and where it is gone. */
+	/* NULL for none, and where it is gone. */
 	struct snapshot *parent;
-	/** The request that does what `state` says. */
+	/* The request that does what `state` says. */
 	void *worker;
-	/** KEY NUL PARENT NUL: the parent's key only where `parent` is gone, else "". */
+	/* KEY NUL PARENT NUL: the parent's key only where `parent` is gone, else "". */
 	char *key;
 	struct labels labels;
-	/** The fields of its record that a later version added, packed; NULL: none. */
+	/* The fields of its record that a later version added, packed; NULL: none. */
 	uint8_t *unknown;
-	/** Of the layer "sNUMBER", in base 36. */
+	/* Of the layer "sNUMBER", in base 36. */
 	uint64_t number;
-	/** Nanoseconds since the epoch. */
+	/* Nanoseconds since the epoch. */
 	int64_t created_ns, updated_ns;
-	/** A committed one: bytes on disk and inodes, if known. */
+	/* A committed one: bytes on disk and inodes, if known. */
 	uint64_t usage_bytes, usage_inodes;
 	uint32_t key_bytes;
 	uint32_t unknown_bytes;
 	uint32_t hash;
-	/** Snapshots whose parent this is, also those that are being made. */
+	/* Snapshots whose parent this is, also those that are being made. */
 	uint32_t children;
-	/** enum snapshot_kind. */
+	/* enum snapshot_kind. */
 	uint8_t kind;
-	/** enum snapshot_state. */
+	/* enum snapshot_state. */
 	uint8_t state;
 	bool usage_known;
 };
 
-/** The snapshots. */
+/* The snapshots. */
 struct index {
-	/** Heads of lists, a power of two of them. */
+	/* Heads of lists, a power of two of them. */
 	struct snapshot **buckets;
 	size_t buckets_count;
-	/** All, in the order in which they were made. */
+	/* All, in the order in which they were made. */
 	struct link snapshots;
 	size_t count;
-	/** Cursors, whose places a removal moves. */
+	/* Cursors, whose places a removal moves. */
 	struct link cursors;
 };
 
-/** A place in the order, which stays valid while snapshots come and go. */
+/* A place in the order, which stays valid while snapshots come and go. */
 struct index_cursor {
 	struct link link;
-	/** The link of the next snapshot, or the head. */
+	/* The link of the next snapshot, or the head. */
 	struct link *at;
 };
 
-/** Make INDEX empty: 0 or -ENOMEM. */
+/* Make INDEX empty: 0 or -ENOMEM. */
 int index_init(struct index *index);
 
-/** Free INDEX and its snapshots. */
+/* Free INDEX and its snapshots. */
 void index_destroy(struct index *index);
 
-/**
+/*
  * A new snapshot, with KEY and, where its parent is not in the index, with the parent's key LOST;
  * the rest is zero. NULL: no memory.
  */
 struct snapshot *snapshot_new(struct text key, struct text lost);
 
-/** Free SNAPSHOT, which is in no index. */
+/* Free SNAPSHOT, which is in no index. */
 void snapshot_free(struct snapshot *snapshot);
 
-/** The key. */
+/* The key. */
 static inline struct text snapshot_key(const struct snapshot *snapshot)
 {
 	return (struct text){ snapshot->key, snapshot->key_bytes };
 }
 
-/** The key of the parent, or "". */
+/* The key of the parent, or "". */
 struct text snapshot_parent_key(const struct snapshot *snapshot);
 
-/** Is SNAPSHOT there for those that look? */
+/* Is SNAPSHOT there for those that look? */
 static inline bool snapshot_visible(const struct snapshot *snapshot)
 {
 	return snapshot->state >= SNAPSHOT_READY;
 }
 
-/** Put SNAPSHOT at the end. Its key must not be in INDEX. */
+/* Put SNAPSHOT at the end. Its key must not be in INDEX. */
 void index_add(struct index *index, struct snapshot *snapshot);
 
-/** Take SNAPSHOT out of INDEX, and from its parent. */
+/* Take SNAPSHOT out of INDEX, and from its parent. */
 void index_remove(struct index *index, struct snapshot *snapshot);
 
-/** Make SNAPSHOT, which has no parent, a child of PARENT. */
+/* Make SNAPSHOT, which has no parent, a child of PARENT. */
 void snapshot_set_parent(struct snapshot *snapshot, struct snapshot *parent);
 
-/** The snapshot KEY, visible or not; or NULL. */
+/* The snapshot KEY, visible or not; or NULL. */
 struct snapshot *index_find(const struct index *index, struct text key);
 
-/** Put CURSOR at the beginning of INDEX, until index_cursor_close(). */
+/* Put CURSOR at the beginning of INDEX, until index_cursor_close(). */
 void index_cursor_open(struct index *index, struct index_cursor *cursor);
 
-/** The next visible snapshot, which CURSOR stays at; NULL at the end. */
+/* The next visible snapshot, which CURSOR stays at; NULL at the end. */
 struct snapshot *index_cursor_peek(struct index *index, struct index_cursor *cursor);
 
-/** The same, and CURSOR goes on behind it. */
+/* The same, and CURSOR goes on behind it. */
 struct snapshot *index_cursor_next(struct index *index, struct index_cursor *cursor);
 
-/** CURSOR is not needed any more. */
+/* CURSOR is not needed any more. */
 void index_cursor_close(struct index_cursor *cursor);
 
-/** Bytes of the longest name of a layer, with its NUL. */
+/* Bytes of the longest name of a layer, with its NUL. */
 #define SNAPSHOT_LAYER_SIZE 16
 
-/** The layer's id for NUMBER: "s" and NUMBER in base 36, into BUFFER, which is returned. */
+/* The layer's id for NUMBER: "s" and NUMBER in base 36, into BUFFER, which is returned. */
 char *snapshot_layer(uint64_t number, char buffer[SNAPSHOT_LAYER_SIZE]);
 
-/** The number of the layer ID, if it is a name as snapshot_layer() makes them. */
+/* The number of the layer ID, if it is a name as snapshot_layer() makes them. */
 bool snapshot_number(const char *id, uint64_t *ret_number);
 
 #endif

@@ -6,27 +6,27 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/** The links of one element, or the head of a list. */
+/* The links of one element, or the head of a list. */
 struct link {
 	struct link *next, *previous;
 };
 
-/** The TYPE whose MEMBER is at POINTER. */
+/* The TYPE whose MEMBER is at POINTER. */
 #define link_entry(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
-/** Make LINK a list of its own. */
+/* Make LINK a list of its own. */
 static inline void link_init(struct link *link)
 {
 	link->next = link->previous = link;
 }
 
-/** Is there nothing beside LINK? */
+/* Is there nothing beside LINK? */
 static inline bool link_alone(const struct link *link)
 {
 	return link->next == link;
 }
 
-/** Put LINK, which is alone, at the end of LIST. */
+/* Put LINK, which is alone, at the end of LIST. */
 static inline void link_append(struct link *list, struct link *link)
 {
 	link->next = list;
@@ -35,7 +35,7 @@ static inline void link_append(struct link *list, struct link *link)
 	list->previous = link;
 }
 
-/** Take LINK out of its list. */
+/* Take LINK out of its list. */
 static inline void link_remove(struct link *link)
 {
 	link->previous->next = link->next;

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-/** Run the command, list or CHECK, with its options. Return an exit status. */
+/* Run the command, list or CHECK, with its options. Return an exit status. */
 int list_main(int argc, char **argv, bool check);
 
 #endif

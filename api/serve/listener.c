@@ -18,12 +18,12 @@
 #include "complain.h"
 
 #define NS_PER_MS 1000000u
-/** The first descriptor that systemd passes. */
+/* The first descriptor that systemd passes. */
 #define LISTENER_PASSED_FIRST 3
-/** The highest port. */
+/* The highest port. */
 #define LISTENER_PORT_MAX 65535
 
-/** An address of either kind. */
+/* An address of either kind. */
 union listener_address {
 	struct sockaddr any;
 	struct sockaddr_un un;
@@ -33,7 +33,7 @@ union listener_address {
 
 /* ---- passed ---------------------------------------------------------------------------------- */
 
-/**
+/*
  * Read the number that systemd gives in the environment variable NAME: *RET_NUMBER, 0 where it is
  * not set. 0, or -EINVAL after a message.
  */
@@ -58,7 +58,7 @@ static int listener_number(const char *name, unsigned long *ret_number)
 	return 0;
 }
 
-/** Is FD a socket that listens? Make it ready for the loop: 0 or -errno. */
+/* Is FD a socket that listens? Make it ready for the loop: 0 or -errno. */
 static int listener_prepare(int fd)
 {
 	int listens = 0, flags;
@@ -121,7 +121,7 @@ int listener_take_passed(struct listener_passed *ret_passed)
 
 /* ---- bound ----------------------------------------------------------------------------------- */
 
-/** Remove the socket of PATH, if none listens on it: 0, also where there is none, or -errno. */
+/* Remove the socket of PATH, if none listens on it: 0, also where there is none, or -errno. */
 static int listener_replace(const char *path, const union listener_address *address)
 {
 	struct stat status;
@@ -142,7 +142,7 @@ static int listener_replace(const char *path, const union listener_address *addr
 	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-/** Make the directory of PATH, if it is missing. */
+/* Make the directory of PATH, if it is missing. */
 static void listener_make_directory(const char *path)
 {
 	char directory[sizeof(((struct sockaddr_un *)0)->sun_path)];
@@ -157,7 +157,7 @@ static void listener_make_directory(const char *path)
 	mkdir(directory, 0755);
 }
 
-/** Bind to PATH: 0 or -errno. */
+/* Bind to PATH: 0 or -errno. */
 static int listener_bind_path(struct listener *listener, const char *path)
 {
 	union listener_address address = { .un.sun_family = AF_UNIX };
@@ -184,7 +184,7 @@ static int listener_bind_path(struct listener *listener, const char *path)
 	return 0;
 }
 
-/** Parse "127.0.0.1:PORT" or "[::1]:PORT". Return its length, or -EINVAL. */
+/* Parse "127.0.0.1:PORT" or "[::1]:PORT". Return its length, or -EINVAL. */
 static int listener_parse(const char *text, union listener_address *ret_address)
 {
 	union listener_address address = { 0 };
@@ -218,7 +218,7 @@ static int listener_parse(const char *text, union listener_address *ret_address)
 	return sizeof(address.in);
 }
 
-/** Bind to the ADDRESS of SIZE bytes: 0 or -errno. */
+/* Bind to the ADDRESS of SIZE bytes: 0 or -errno. */
 static int listener_bind_loopback(struct listener *listener, const union listener_address *address,
 				  int size)
 {
@@ -263,13 +263,13 @@ int listener_bind(struct listener *listener, const char *address, bool loopback)
 
 /* ---- accepting ------------------------------------------------------------------------------- */
 
-/** The pause is over. */
+/* The pause is over. */
 static void listener_pause_due(void *data)
 {
 	listener_resume(data);
 }
 
-/** Accept no more until a descriptor is free: the event would come again at once. */
+/* Accept no more until a descriptor is free: the event would come again at once. */
 static void listener_wait(struct listener *listener)
 {
 	loop_change(listener->loop, &listener->source, 0);
@@ -277,7 +277,7 @@ static void listener_wait(struct listener *listener)
 		       loop_now() + (uint64_t)LISTENER_PAUSE_MS * NS_PER_MS);
 }
 
-/** Somebody connects. */
+/* Somebody connects. */
 static void listener_ready(void *data, uint32_t events)
 {
 	struct listener *listener = data;

@@ -16,10 +16,10 @@
 
 #include "complain.h"
 
-/** Bytes of a process id as text. */
+/* Bytes of a process id as text. */
 #define LOCK_PID_BYTES 32
 
-/** Say which process has the lock FD of HOME. Return -EBUSY. */
+/* Say which process has the lock FD of HOME. Return -EBUSY. */
 static int lock_busy(const char *home, int fd)
 {
 	char text[LOCK_PID_BYTES] = "";
@@ -34,7 +34,7 @@ static int lock_busy(const char *home, int fd)
 	return -EBUSY;
 }
 
-/** Write this process's id into the file FD: 0 or -errno. */
+/* Write this process's id into the file FD: 0 or -errno. */
 static int lock_sign(int fd)
 {
 	char text[LOCK_PID_BYTES];

@@ -3,7 +3,7 @@
 #ifndef VARVE_SERVE_LOCK_H
 #define VARVE_SERVE_LOCK_H
 
-/**
+/*
  * Take the lock of HOME. Return a descriptor that holds it; or -errno after a message: -EBUSY,
  * which names the process, where another daemon has it.
  */

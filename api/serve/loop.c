@@ -15,15 +15,15 @@
 #define NS_PER_S 1000000000u
 
 struct loop {
-	/** Watches the sources. */
+	/* Watches the sources. */
 	int epoll_fd;
-	/** The earliest timer is in slot 1. */
+	/* The earliest timer is in slot 1. */
 	struct loop_timer **timers;
-	/** How many there are, and how many fit. */
+	/* How many there are, and how many fit. */
 	size_t timers_count, timers_size;
-	/** What is deferred. */
+	/* What is deferred. */
 	struct link tasks;
-	/** The events of this turn, of which those from `event` on have not run. */
+	/* The events of this turn, of which those from `event` on have not run. */
 	struct epoll_event events[LOOP_EVENTS_MAX];
 	int event, events_count;
 };
@@ -91,14 +91,14 @@ void loop_remove(struct loop *loop, struct loop_source *source)
 
 /* ---- timers ---------------------------------------------------------------------------------- */
 
-/** Put TIMER into SLOT. */
+/* Put TIMER into SLOT. */
 static void loop_timer_put(struct loop *loop, struct loop_timer *timer, size_t slot)
 {
 	loop->timers[slot] = timer;
 	timer->slot = slot;
 }
 
-/** Put TIMER where it belongs, at SLOT or above. */
+/* Put TIMER where it belongs, at SLOT or above. */
 static void loop_timer_rise(struct loop *loop, struct loop_timer *timer, size_t slot)
 {
 	for (; slot > 1 && loop->timers[slot / 2]->at_ns > timer->at_ns; slot /= 2)
@@ -106,7 +106,7 @@ static void loop_timer_rise(struct loop *loop, struct loop_timer *timer, size_t 
 	loop_timer_put(loop, timer, slot);
 }
 
-/** Put TIMER where it belongs, at SLOT or below. */
+/* Put TIMER where it belongs, at SLOT or below. */
 static void loop_timer_sink(struct loop *loop, struct loop_timer *timer, size_t slot)
 {
 	size_t child;
@@ -157,7 +157,7 @@ void loop_timer_stop(struct loop *loop, struct loop_timer *timer)
 		loop_timer_sink(loop, last, slot);
 }
 
-/** Run the timers that are due. Return how many. */
+/* Run the timers that are due. Return how many. */
 static int loop_timers_run(struct loop *loop)
 {
 	uint64_t now_ns = loop_now();
@@ -175,7 +175,7 @@ static int loop_timers_run(struct loop *loop)
 	return count;
 }
 
-/** How many milliseconds to wait, TIMEOUT_MS at most. */
+/* How many milliseconds to wait, TIMEOUT_MS at most. */
 static int loop_timeout(const struct loop *loop, int timeout_ms)
 {
 	uint64_t now_ns, wait_ms;
@@ -213,7 +213,7 @@ void loop_task_stop(struct loop_task *task)
 	link_remove(&task->link);
 }
 
-/** Run what was deferred until now. Return how many. */
+/* Run what was deferred until now. Return how many. */
 static int loop_tasks_run(struct loop *loop)
 {
 	struct link now;

@@ -43,7 +43,7 @@
 #include "daemon.h"
 #include "list.h"
 
-/** Which argument is the word of a command, behind options alone? 0: none. */
+/* Which argument is the word of a command, behind options alone? 0: none. */
 static int main_word(int argc, char **argv)
 {
 	int i = 1;
@@ -53,7 +53,7 @@ static int main_word(int argc, char **argv)
 	return i < argc && (!strcmp(argv[i], "list") || !strcmp(argv[i], "check")) ? i : 0;
 }
 
-/** Open the standard streams that are closed: else a file of the store would be one of them. */
+/* Open the standard streams that are closed: else a file of the store would be one of them. */
 static void main_open_streams(void)
 {
 	/* The lowest free descriptor is the missing one; to use it fails, as it did before. */

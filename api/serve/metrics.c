@@ -10,10 +10,10 @@
 #include "access.h"
 
 #define NS_PER_S 1e9
-/** Codes of gRPC. */
+/* Codes of gRPC. */
 #define METRICS_CODES 17
 
-/** The upper bounds of the classes of latency; the last one has none. */
+/* The upper bounds of the classes of latency; the last one has none. */
 static const struct {
 	uint64_t ns;
 	const char *text;
@@ -27,10 +27,10 @@ static const struct {
 
 #define METRICS_BOUNDS (sizeof(metrics_bounds) / sizeof(metrics_bounds[0]))
 
-/** The calls of one method. */
+/* The calls of one method. */
 struct metrics_method {
 	uint64_t codes[METRICS_CODES];
-	/** How many were of each class of latency, not cumulative. */
+	/* How many were of each class of latency, not cumulative. */
 	uint64_t classes[METRICS_BOUNDS];
 	uint64_t sum_ns;
 };
@@ -38,7 +38,7 @@ struct metrics_method {
 struct metrics {
 	const struct grpc_server *server;
 	struct varve_store *store;
-	/** The last one is for what is no method. */
+	/* The last one is for what is no method. */
 	struct metrics_method methods[GRPC_METHODS_MAX + 1];
 };
 
@@ -72,7 +72,7 @@ void metrics_record(struct metrics *metrics, const struct server_record *record)
 	method->sum_ns += record->duration_ns;
 }
 
-/** The name of the method NUMBER. */
+/* The name of the method NUMBER. */
 static const char *metrics_name(const struct grpc_server *server, unsigned number)
 {
 	for (unsigned i = server->tables_count; i-- > 0;) {
@@ -82,7 +82,7 @@ static const char *metrics_name(const struct grpc_server *server, unsigned numbe
 	return "unknown";
 }
 
-/** Write the calls by method and code. */
+/* Write the calls by method and code. */
 static void metrics_codes(const struct metrics *metrics, FILE *file)
 {
 	fputs("# TYPE varve_serve_rpcs counter\n"
@@ -101,7 +101,7 @@ static void metrics_codes(const struct metrics *metrics, FILE *file)
 	}
 }
 
-/** Write the latencies by method. */
+/* Write the latencies by method. */
 static void metrics_latencies(const struct metrics *metrics, FILE *file)
 {
 	fputs("# TYPE varve_serve_rpc_seconds histogram\n# UNIT varve_serve_rpc_seconds seconds\n"
@@ -131,7 +131,7 @@ static void metrics_latencies(const struct metrics *metrics, FILE *file)
 	}
 }
 
-/** Write the gauge NAME. */
+/* Write the gauge NAME. */
 static void metrics_gauge(FILE *file, const char *name, const char *unit, const char *help,
 			  uint64_t value)
 {

@@ -13,10 +13,10 @@
 #include "complain.h"
 
 #define OPTIONS_SOCKET "/run/varve/varve.sock"
-/** The column in which the help of an option begins. */
+/* The column in which the help of an option begins. */
 #define OPTIONS_COLUMN 30
 
-/** The options; those with a short form have it as number. */
+/* The options; those with a short form have it as number. */
 enum {
 	OPTION_HELP = 'h',
 	OPTION_VERSION = 'V',
@@ -36,7 +36,7 @@ enum {
 	OPTION_CONTAINERD_VERSION,
 };
 
-/** One option. */
+/* One option. */
 static const struct {
 	int number;
 	const char *name, *argument, *help;
@@ -91,7 +91,7 @@ void options_help(void)
 	       "\nExit status: 0 ended by a signal; 1 failure; 2 usage.\n");
 }
 
-/** Add TEXT to the options of the store: 0 or -ENOMEM. */
+/* Add TEXT to the options of the store: 0 or -ENOMEM. */
 static int options_add(struct serve_options *options, const char *text)
 {
 	const char **array = reallocarray(options->store_options, options->store_options_count + 2,
@@ -105,7 +105,7 @@ static int options_add(struct serve_options *options, const char *text)
 	return 0;
 }
 
-/** Open the store with quota=MODE: 0 or OPTIONS_USAGE. */
+/* Open the store with quota=MODE: 0 or OPTIONS_USAGE. */
 static int options_add_quota(struct serve_options *options, const char *mode)
 {
 	static const char *const known[] = { "quota=keep", "quota=simple", "quota=full",
@@ -123,7 +123,7 @@ static int options_add_quota(struct serve_options *options, const char *mode)
 	return OPTIONS_USAGE;
 }
 
-/** Take the option NUMBER, whose argument is in optarg: 0 or OPTIONS_USAGE. */
+/* Take the option NUMBER, whose argument is in optarg: 0 or OPTIONS_USAGE. */
 static int options_take(struct serve_options *options, int number)
 {
 	int level;

@@ -11,71 +11,71 @@
 
 #include <varve.h>
 
-/** What is wrong with a layer that belongs to the snapshots. */
+/* What is wrong with a layer that belongs to the snapshots. */
 enum stray_reason {
-	/** Its record cannot be read: damaged, or not a record. */
+	/* Its record cannot be read: damaged, or not a record. */
 	STRAY_UNREADABLE,
-	/** A later version wrote its record. */
+	/* A later version wrote its record. */
 	STRAY_LATER,
-	/** Another layer has the same key. */
+	/* Another layer has the same key. */
 	STRAY_TWICE,
-	/** Its id is not one of a snapshot: a person has renamed it, or labelled it as one. */
+	/* Its id is not one of a snapshot: a person has renamed it, or labelled it as one. */
 	STRAY_RENAMED,
-	/** It has a name as the daemon gives them, and no record. */
+	/* It has a name as the daemon gives them, and no record. */
 	STRAY_LEAK,
-	/** In the index from here on. Its parent's layer is gone. */
+	/* In the index from here on. Its parent's layer is gone. */
 	FAULT_PARENT_GONE,
-	/** Its parent's layer is there, but a stray. */
+	/* Its parent's layer is there, but a stray. */
 	FAULT_PARENT_STRAY,
-	/** Its parent is not committed. */
+	/* Its parent is not committed. */
 	FAULT_PARENT_KIND,
-	/** Its parent is younger than it, or itself. */
+	/* Its parent is younger than it, or itself. */
 	FAULT_PARENT_ORDER,
-	/** Its label has another kind than its record. */
+	/* Its label has another kind than its record. */
 	FAULT_LABEL,
 };
 
-/** Such a layer. */
+/* Such a layer. */
 struct stray {
 	enum stray_reason reason;
-	/** The layer. */
+	/* The layer. */
 	char *id;
-	/** Its key, of a FAULT_PARENT_* its parent's, where that is known; else NULL. */
+	/* Its key, of a FAULT_PARENT_* its parent's, where that is known; else NULL. */
 	char *key;
 };
 
-/** What recover() found. */
+/* What recover() found. */
 struct recovered {
-	/** 1 more than the largest number of a layer; 0: there is none. */
+	/* 1 more than the largest number of a layer; 0: there is none. */
 	uint64_t next_number;
-	/** Layers that are not in the index. */
+	/* Layers that are not in the index. */
 	struct stray *strays;
 	size_t strays_count;
-	/** Faults of those that are. */
+	/* Faults of those that are. */
 	struct stray *faults;
 	size_t faults_count;
-	/** Snapshots whose parent is gone. */
+	/* Snapshots whose parent is gone. */
 	size_t orphans;
 };
 
-/**
+/*
  * Read the snapshots of STORE into INDEX, which is empty, on a thread that may dispatch. 0 or
  * -errno, and *RET_FAILURE has the reason. *RET_RECOVERED is to be freed in any case.
  */
 int recover(struct varve_store *store, struct index *index, struct recovered *ret_recovered,
 	    struct varve_failure *ret_failure);
 
-/**
+/*
  * Add the layers that have a name of a snapshot and no record to the strays of RECOVERED, which
  * recover() has filled together with INDEX. 0 or -errno, and *RET_FAILURE has the reason.
  */
 int recover_leaks(struct varve_store *store, const struct index *index, struct recovered *recovered,
 		  struct varve_failure *ret_failure);
 
-/** What is wrong by REASON, for a person; *RET_WORD, if not NULL: for a program. */
+/* What is wrong by REASON, for a person; *RET_WORD, if not NULL: for a program. */
 const char *stray_text(enum stray_reason reason, const char **ret_word);
 
-/** Free what RECOVERED has. */
+/* Free what RECOVERED has. */
 void recovered_destroy(struct recovered *recovered);
 
 #endif

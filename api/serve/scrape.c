@@ -20,21 +20,21 @@ struct scraper {
 	unsigned connections_count;
 };
 
-/** One connection: it reads its request, then writes its answer. */
+/* One connection: it reads its request, then writes its answer. */
 struct scrape {
 	struct link link;
 	struct scraper *scraper;
 	struct loop_source source;
-	/** Due when it has lived for too long. */
+	/* Due when it has lived for too long. */
 	struct loop_timer timer;
 	char request[SCRAPE_REQUEST_BYTES_MAX + 1];
 	size_t request_size;
-	/** NULL: not yet. */
+	/* NULL: not yet. */
 	char *answer;
 	size_t answer_size, answer_at;
 };
 
-/** End SCRAPE. */
+/* End SCRAPE. */
 static void scrape_destroy(struct scrape *scrape)
 {
 	struct loop *loop = scrape->scraper->loop;
@@ -48,13 +48,13 @@ static void scrape_destroy(struct scrape *scrape)
 	free(scrape);
 }
 
-/** It has lived for too long. */
+/* It has lived for too long. */
 static void scrape_due(void *data)
 {
 	scrape_destroy(data);
 }
 
-/** Make the answer: STATUS, and a body of SIZE bytes of TYPE. 0 or -ENOMEM. */
+/* Make the answer: STATUS, and a body of SIZE bytes of TYPE. 0 or -ENOMEM. */
 static int scrape_make_answer(struct scrape *scrape, const char *status, const char *type,
 			      const char *body, size_t size)
 {
@@ -77,7 +77,7 @@ static int scrape_make_answer(struct scrape *scrape, const char *status, const c
 	return 0;
 }
 
-/** Answer the request, which is complete: 0 or -errno. */
+/* Answer the request, which is complete: 0 or -errno. */
 static int scrape_answer(struct scrape *scrape)
 {
 	char *text;
@@ -97,7 +97,7 @@ static int scrape_answer(struct scrape *scrape)
 	return r;
 }
 
-/** Read more of the request: 0, or -errno when the connection has to end. */
+/* Read more of the request: 0, or -errno when the connection has to end. */
 static int scrape_read(struct scrape *scrape)
 {
 	size_t room = SCRAPE_REQUEST_BYTES_MAX - scrape->request_size;
@@ -116,7 +116,7 @@ static int scrape_read(struct scrape *scrape)
 	return scrape_answer(scrape);
 }
 
-/** Write more of the answer: 0, or -errno when the connection has to end. */
+/* Write more of the answer: 0, or -errno when the connection has to end. */
 static int scrape_write(struct scrape *scrape)
 {
 	ssize_t size = send(scrape->source.fd, scrape->answer + scrape->answer_at,
@@ -128,7 +128,7 @@ static int scrape_write(struct scrape *scrape)
 	return scrape->answer_at < scrape->answer_size ? 0 : -EPIPE;
 }
 
-/** The socket is ready. */
+/* The socket is ready. */
 static void scrape_ready(void *data, uint32_t events)
 {
 	struct scrape *scrape = data;

@@ -8,13 +8,13 @@
 
 struct scraper;
 
-/** Answer with METRICS: 0 or -ENOMEM. */
+/* Answer with METRICS: 0 or -ENOMEM. */
 int scraper_create(struct loop *loop, const struct metrics *metrics, struct scraper **ret_scraper);
 
-/** Take the connection FD, which is then the scraper's. */
+/* Take the connection FD, which is then the scraper's. */
 void scraper_accept(struct scraper *scraper, int fd);
 
-/** Close all connections, and free SCRAPER (NULL: do nothing). */
+/* Close all connections, and free SCRAPER (NULL: do nothing). */
 void scraper_destroy(struct scraper *scraper);
 
 #endif

@@ -21,7 +21,7 @@
 #include "link.h"
 #include "loop.h"
 
-/** Limits of a server, as limits.h has them; tests set smaller ones. */
+/* Limits of a server, as limits.h has them; tests set smaller ones. */
 struct server_limits {
 	unsigned streams_max, connections_max;
 	unsigned resets_max, resets_per_second;
@@ -29,33 +29,33 @@ struct server_limits {
 	size_t input_bytes_max, output_bytes_max, held_bytes_max;
 };
 
-/** The limits of limits.h. */
+/* The limits of limits.h. */
 extern const struct server_limits server_limits_default;
 
-/** What happened to a call that has ended: for the access log and the metrics. */
+/* What happened to a call that has ended: for the access log and the metrics. */
 struct server_record {
 	uint64_t number;
-	/** NULL: a method that there is not. */
+	/* NULL: a method that there is not. */
 	const struct grpc_method *method;
-	/** Its place among all methods; GRPC_METHODS_MAX for NULL. */
+	/* Its place among all methods; GRPC_METHODS_MAX for NULL. */
 	unsigned method_number;
-	/** What the client asked for, cut off at GRPC_PATH_BYTES_MAX. */
+	/* What the client asked for, cut off at GRPC_PATH_BYTES_MAX. */
 	const char *path;
-	/** NULL when none was read. */
+	/* NULL when none was read. */
 	const ProtobufCMessage *message;
 	enum grpc_status status;
-	/** The message of the status, or "". */
+	/* The message of the status, or "". */
 	const char *text;
 	uint64_t duration_ns;
-	/** Of the client. */
+	/* Of the client. */
 	pid_t pid;
 };
 
-/** A table of methods. */
+/* A table of methods. */
 struct server_table {
 	const struct grpc_method *methods;
 	void *service;
-	/** The number of its first method among all. */
+	/* The number of its first method among all. */
 	unsigned first;
 };
 
@@ -66,67 +66,67 @@ struct grpc_server {
 	unsigned tables_count, methods_count;
 	struct link connections;
 	unsigned connections_count;
-	/** Calls that are not freed: of open streams, and those that a service still has. */
+	/* Calls that are not freed: of open streams, and those that a service still has. */
 	unsigned calls_count;
-	/** Of which services have so many. */
+	/* Of which services have so many. */
 	unsigned calls_owned;
-	/** Calls since the start. */
+	/* Calls since the start. */
 	uint64_t calls_total;
-	/** Bytes of requests and answers in memory. */
+	/* Bytes of requests and answers in memory. */
 	size_t input_bytes, output_bytes;
-	/** Bytes of the requests of calls under way, as fields. */
+	/* Bytes of the requests of calls under way, as fields. */
 	size_t held_bytes;
-	/** Take no new calls, and end when none is left. */
+	/* Take no new calls, and end when none is left. */
 	bool draining;
-	/** Run with RECORDED_DATA for each call that has ended; may be NULL. */
+	/* Run with RECORDED_DATA for each call that has ended; may be NULL. */
 	void (*recorded)(void *data, const struct server_record *record);
 	void *recorded_data;
-	/** Run with ENDED_DATA each time a connection has ended; may be NULL. */
+	/* Run with ENDED_DATA each time a connection has ended; may be NULL. */
 	void (*ended)(void *data);
 	void *ended_data;
-	/** What all connections read into and send from: one at a time. */
+	/* What all connections read into and send from: one at a time. */
 	uint8_t input[CONNECTION_READ_BYTES];
 	uint8_t output[CONNECTION_WRITE_BYTES + CONNECTION_FRAME_BYTES_MAX];
 };
 
-/** One connection. */
+/* One connection. */
 struct connection {
 	struct link link;
 	struct grpc_server *server;
 	nghttp2_session *session;
 	struct loop_source source;
-	/** Sends what nghttp2 has to send. */
+	/* Sends what nghttp2 has to send. */
 	struct loop_task writing;
-	/** Due when the client has taken nothing, or has sent no frame at all, for too long. */
+	/* Due when the client has taken nothing, or has sent no frame at all, for too long. */
 	struct loop_timer stall;
-	/** The client has sent a frame. */
+	/* The client has sent a frame. */
 	bool greeted;
-	/** The open streams. */
+	/* The open streams. */
 	struct link calls;
-	/** Frames that the socket did not take: a copy. */
+	/* Frames that the socket did not take: a copy. */
 	uint8_t *pending;
 	size_t pending_size, pending_at;
-	/** Resets that the client may still send, and when they were counted. */
+	/* Resets that the client may still send, and when they were counted. */
 	uint64_t resets_left, resets_ns;
 	pid_t pid;
-	/** The last GOAWAY is on its way: end when all is sent. */
+	/* The last GOAWAY is on its way: end when all is sent. */
 	bool leaving;
-	/** Send what there is, and end. */
+	/* Send what there is, and end. */
 	bool broken;
 };
 
-/** Make a server on LOOP with LIMITS (NULL: the default): 0 or -ENOMEM. */
+/* Make a server on LOOP with LIMITS (NULL: the default): 0 or -ENOMEM. */
 int grpc_server_create(struct loop *loop, const struct server_limits *limits,
 		       struct grpc_server **ret_server);
 
-/** Free SERVER (NULL: do nothing), which is idle: see server_idle(). */
+/* Free SERVER (NULL: do nothing), which is idle: see server_idle(). */
 void grpc_server_destroy(struct grpc_server *server);
 
-/** Find the method of the path of LENGTH bytes, its service and its number. NULL: none. */
+/* Find the method of the path of LENGTH bytes, its service and its number. NULL: none. */
 const struct grpc_method *server_method(const struct grpc_server *server, const char *path,
 					size_t length, void **ret_service, unsigned *ret_number);
 
-/** Is nothing in flight, neither a connection nor a call that a service has? */
+/* Is nothing in flight, neither a connection nor a call that a service has? */
 bool server_idle(const struct grpc_server *server);
 
 #endif

@@ -20,37 +20,37 @@
 
 struct snapshots;
 
-/** How to serve snapshots. Zeros stand for the defaults. */
+/* How to serve snapshots. Zeros stand for the defaults. */
 struct snapshots_options {
-	/** The home of the store, as varve_open() has it. */
+	/* The home of the store, as varve_open() has it. */
 	const char *home;
-	/** Commit answers before the data and the record are on disk. */
+	/* Commit answers before the data and the record are on disk. */
 	bool commit_relaxed;
-	/** Usage of an active snapshot counts what is not written to disk yet: it flushes first. */
+	/* Usage of an active snapshot counts what is not written to disk yet: it flushes first. */
 	bool usage_exact;
-	/** Take a line about what was found at the start. NULL: it goes to standard error. */
+	/* Take a line about what was found at the start. NULL: it goes to standard error. */
 	void (*say)(void *say_data, const char *line);
-	/** Passed to say(). */
+	/* Passed to say(). */
 	void *say_data;
 };
 
-/** The methods; their service is a struct snapshots. */
+/* The methods; their service is a struct snapshots. */
 extern const struct grpc_method snapshots_methods[];
 
-/**
+/*
  * Read the snapshots of STORE, whose callbacks run meanwhile: *RET_SNAPSHOTS. 0 or -errno, and
  * *RET_FAILURE has the reason.
  */
 int snapshots_open(struct varve_store *store, const struct snapshots_options *options,
 		   struct snapshots **ret_snapshots, struct varve_failure *ret_failure);
 
-/** Is a call under way? */
+/* Is a call under way? */
 bool snapshots_busy(const struct snapshots *snapshots);
 
-/** The number of snapshots. */
+/* The number of snapshots. */
 size_t snapshots_count(const struct snapshots *snapshots);
 
-/** Free SNAPSHOTS (NULL: do nothing), when the store is closed and all calls have ended. */
+/* Free SNAPSHOTS (NULL: do nothing), when the store is closed and all calls have ended. */
 void snapshots_close(struct snapshots *snapshots);
 
 #endif

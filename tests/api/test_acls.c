@@ -22,7 +22,7 @@
 
 static const struct varve_id_map map[] = { { .container = 0, .host = 100000, .count = 65536 } };
 
-/** An attribute: u::rwx, u:USER:r--, g::r-x, g:GROUP:-w-, m::rwx, o::---. */
+/* An attribute: u::rwx, u:USER:r--, g::r-x, g:GROUP:-w-, m::rwx, o::---. */
 static const char *list(uint32_t user, uint32_t group)
 {
 	static char bytes[4 + 6 * 8];
@@ -43,7 +43,7 @@ static const char *list(uint32_t user, uint32_t group)
 
 #define LIST_BYTES (4 + 6 * 8)
 
-/** The attribute NAME at PATH is list(USER, GROUP). */
+/* The attribute NAME at PATH is list(USER, GROUP). */
 static void check(const char *path, const char *name, uint32_t user, uint32_t group)
 {
 	char value[256];
@@ -53,13 +53,13 @@ static void check(const char *path, const char *name, uint32_t user, uint32_t gr
 	ck_assert_mem_eq(value, list(user, group), LIST_BYTES);
 }
 
-/** The attribute NAME is not at PATH. */
+/* The attribute NAME is not at PATH. */
 static void check_none(const char *path, const char *name)
 {
 	ck_assert_msg(lgetxattr(path, name, NULL, 0) < 0, "%s has %s", path, name);
 }
 
-/** An archive with lists in both forms. */
+/* An archive with lists in both forms. */
 static struct tar lists(void)
 {
 	static const char text[] =
@@ -87,7 +87,7 @@ static struct tar lists(void)
 	return tar;
 }
 
-/** Make the layer ID from TAR, shifted if SHIFT. */
+/* Make the layer ID from TAR, shifted if SHIFT. */
 static void create(struct varve_store *store, const char *id, const struct tar *tar,
 		   const struct varve_chown_options *shift)
 {
@@ -104,7 +104,7 @@ static void create(struct varve_store *store, const char *id, const struct tar *
 	close(options.apply_fd);
 }
 
-/** Lists in layer ID have the ids 6 and 7 from BASE on. */
+/* Lists in layer ID have the ids 6 and 7 from BASE on. */
 static void check_layer(const char *home, const char *id, uint32_t base)
 {
 	const char *layer = test_layer(home, id);
@@ -290,7 +290,7 @@ START_TEST(test_bad)
 }
 END_TEST
 
-/** Apply TAR to layer ID; how many entries were not kept as they are. */
+/* Apply TAR to layer ID; how many entries were not kept as they are. */
 static uint64_t applied(struct varve_store *store, const char *id, struct tar *tar, uint64_t flags)
 {
 	struct varve_apply_options options = VARVE_APPLY_OPTIONS_INIT;
@@ -310,7 +310,7 @@ static uint64_t applied(struct varve_store *store, const char *id, struct tar *t
 	return skipped;
 }
 
-/**
+/*
  * A list of a header only is no list: nothing is set, and that is reported; mode and owner are
  * those of the entry.
  */
@@ -337,7 +337,7 @@ START_TEST(test_no_entries)
 }
 END_TEST
 
-/** The entry of a directory replaces its attributes, in whatever order an opaque marker comes. */
+/* The entry of a directory replaces its attributes, in whatever order an opaque marker comes. */
 START_TEST(test_directories)
 {
 	static const char text[] =
@@ -395,7 +395,7 @@ START_TEST(test_directories)
 }
 END_TEST
 
-/** Where something could not be kept, nobody gets more than the archive gives. */
+/* Where something could not be kept, nobody gets more than the archive gives. */
 START_TEST(test_no_more)
 {
 	static const char named[] = "user::rw-,user:nobody:rw-,group::---,mask::rw-,other::---";

@@ -54,7 +54,7 @@ START_TEST(test_backlog)
 }
 END_TEST
 
-/** One layer that comes and goes. */
+/* One layer that comes and goes. */
 struct passer {
 	unsigned number, *left;
 	int error;

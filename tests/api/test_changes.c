@@ -25,20 +25,20 @@
 #define ORACLE_MAX 4096
 #define PATH_BYTES 4096
 
-/** Names that sort in odd ways, have line ends, or are no UTF-8. */
+/* Names that sort in odd ways, have line ends, or are no UTF-8. */
 static const char *const names[] = { "a", "a-b", "a.b",         "b",  "b\nc", "\xff\xfe",
 				     "d", "e",   "caf\xc3\xa9", "-f", "z z",  "0" };
 
 static unsigned long seed;
 
-/** A number below BOUND. */
+/* A number below BOUND. */
 static unsigned pick(unsigned bound)
 {
 	seed = seed * 6364136223846793005ul + 1442695040888963407ul;
 	return (unsigned)(seed >> 33) % bound;
 }
 
-/** DIRECTORY/NAME, to be freed. */
+/* DIRECTORY/NAME, to be freed. */
 static char *join(const char *directory, const char *name)
 {
 	char *path;
@@ -54,14 +54,14 @@ struct oracle {
 	size_t count;
 };
 
-/** Note a change. */
+/* Note a change. */
 static void oracle_tell(struct oracle *oracle, char kind, const char *path)
 {
 	ck_assert_uint_lt(oracle->count, ORACLE_MAX);
 	ck_assert_int_ge(asprintf(&oracle->paths[oracle->count++], "%c %s", kind, path), 0);
 }
 
-/** Are the extended attributes that count the same? */
+/* Are the extended attributes that count the same? */
 static bool oracle_attributes_same(const char *a, const char *b)
 {
 	static const char *const counted[] = { "user.one", "user.two", "security.capability" };
@@ -77,7 +77,7 @@ static bool oracle_attributes_same(const char *a, const char *b)
 	return true;
 }
 
-/** Have the files A and B the same bytes? */
+/* Have the files A and B the same bytes? */
 static bool oracle_content_same(const char *a, const char *b)
 {
 	static char x[1 << 16], y[1 << 16];
@@ -96,13 +96,13 @@ static bool oracle_content_same(const char *a, const char *b)
 	return !m && !n;
 }
 
-/** Does a directory stand in for a subvolume that a snapshot left out? */
+/* Does a directory stand in for a subvolume that a snapshot left out? */
 static bool oracle_hollow(const struct stat *stat)
 {
 	return S_ISDIR(stat->st_mode) && stat->st_ino == 2;
 }
 
-/** Are the two inodes, at these paths, the same to a person? */
+/* Are the two inodes, at these paths, the same to a person? */
 static bool oracle_same(const char *a, const struct stat *x, const char *b, const struct stat *y)
 {
 	char targets[2][PATH_BYTES] = { "", "" };
@@ -126,7 +126,7 @@ static bool oracle_same(const char *a, const struct stat *x, const char *b, cons
 	return oracle_attributes_same(a, b) && (!S_ISREG(x->st_mode) || oracle_content_same(a, b));
 }
 
-/**
+/*
  * Compare the directories OLD (may be missing: NULL) and NEW (likewise), which are PATH in the
  * layer. Were there changes?
  */
@@ -177,7 +177,7 @@ static bool oracle_walk(struct oracle *oracle, const char *old, const char *new,
 	return oracle->count > begin;
 }
 
-/** Order by path. */
+/* Order by path. */
 static int oracle_order(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a + 2, *(char *const *)b + 2);
@@ -185,7 +185,7 @@ static int oracle_order(const void *a, const void *b)
 
 /* ---- random edits ---------------------------------------------------------------------------- */
 
-/** A random path below ROOT, whose directories may or may not exist. */
+/* A random path below ROOT, whose directories may or may not exist. */
 static char *edit_path(const char *root)
 {
 	char *path = strdup(root);
@@ -199,7 +199,7 @@ static char *edit_path(const char *root)
 	return path;
 }
 
-/** Set the modification time of PATH back, to the second now and then. */
+/* Set the modification time of PATH back, to the second now and then. */
 static void edit_time(const char *path)
 {
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
@@ -209,7 +209,7 @@ static void edit_time(const char *path)
 	utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
 }
 
-/** Write SIZE bytes at OFFSET. */
+/* Write SIZE bytes at OFFSET. */
 static void edit_write(const char *path, int flags, off_t offset, unsigned size)
 {
 	char bytes[10000];
@@ -222,7 +222,7 @@ static void edit_write(const char *path, int flags, off_t offset, unsigned size)
 	close(fd);
 }
 
-/**
+/*
  * Remove PATH, whatever it is, unless the way there is through a link: test_remove() follows none.
  */
 static void edit_remove(const char *path)
@@ -238,7 +238,7 @@ static void edit_remove(const char *path)
 	free(parent);
 }
 
-/**
+/*
  * Exchange PATH and OTHER, but for what stands in for a nested subvolume (inode 2): Linux 6.18
  * aborts the transaction over that ("failed to delete reference to ..., inode 2"), and the file
  * system is read-only from then on.
@@ -251,7 +251,7 @@ static void edit_exchange(const char *path, const char *other)
 		renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE);
 }
 
-/**
+/*
  * Share all of the file FROM's extents with the file TO, which is made or overwritten; its time may
  * be set back.
  */
@@ -268,7 +268,7 @@ static void edit_clone(const char *from, const char *to)
 	close(source);
 }
 
-/** Make a hole in the file PATH, or more room at its end that is not counted. */
+/* Make a hole in the file PATH, or more room at its end that is not counted. */
 static void edit_allocate(const char *path)
 {
 	int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -279,7 +279,7 @@ static void edit_allocate(const char *path)
 	close(fd);
 }
 
-/**
+/*
  * Overwrite some bytes of the file PATH, with what is there or with others, and set its time back
  * to what it was.
  */
@@ -303,7 +303,7 @@ static void edit_back(const char *path)
 	close(fd);
 }
 
-/** Write the file PATH anew elsewhere on disk, content and times as they were. */
+/* Write the file PATH anew elsewhere on disk, content and times as they were. */
 static void edit_defragment(const char *path)
 {
 	struct btrfs_ioctl_defrag_range_args range = { .len = UINT64_MAX,
@@ -315,7 +315,7 @@ static void edit_defragment(const char *path)
 	close(fd);
 }
 
-/**
+/*
  * Make one random edit below ROOT. What cannot be done, because something is missing or in the way,
  * is not.
  */
@@ -429,7 +429,7 @@ static void edit(const char *root)
 
 static unsigned searches, walks, prunes;
 
-/** Count which way the library went. */
+/* Count which way the library went. */
 static void count_ways(void *data, const char *line)
 {
 	__atomic_add_fetch(&searches, strstr(line, ": search, ") != NULL, __ATOMIC_RELAXED);
@@ -437,7 +437,7 @@ static void count_ways(void *data, const char *line)
 	__atomic_add_fetch(&walks, strstr(line, ": walk, ") != NULL, __ATOMIC_RELAXED);
 }
 
-/** Check that what the library says with FLAGS is what ORACLE says. */
+/* Check that what the library says with FLAGS is what ORACLE says. */
 static void check_way(struct varve_store *store, const struct oracle *oracle, const char *id,
 		      const char *parent, uint64_t flags, unsigned long began)
 {
@@ -463,7 +463,7 @@ static void check_way(struct varve_store *store, const struct oracle *oracle, co
 	free(changes);
 }
 
-/** Check all ways to compare ID with PARENT. */
+/* Check all ways to compare ID with PARENT. */
 static void check_pair(struct varve_store *store, const char *home, const char *id,
 		       const char *parent, unsigned long began)
 {
@@ -478,7 +478,7 @@ static void check_pair(struct varve_store *store, const char *home, const char *
 		free(oracle.paths[--oracle.count]);
 }
 
-/** A configuration that counts the ways. */
+/* A configuration that counts the ways. */
 static struct varve_store *open_counting(const char *home)
 {
 	struct varve_config config = test_config(home);
@@ -489,7 +489,7 @@ static struct varve_store *open_counting(const char *home)
 	return test_open_config(&config);
 }
 
-/** One sequence: three generations, each edited before and after the next was made from it. */
+/* One sequence: three generations, each edited before and after the next was made from it. */
 static void run_sequence(struct varve_store *store, const char *home, unsigned number)
 {
 	unsigned long began = seed;
@@ -541,7 +541,7 @@ END_TEST
 
 /* ---- one by one ------------------------------------------------------------------------------ */
 
-/** Expect the changes of ID by OPTIONS, whatever their flags, to be the lines of TEXT. */
+/* Expect the changes of ID by OPTIONS, whatever their flags, to be the lines of TEXT. */
 static void expect_maps(struct varve_store *store, const char *id,
 			struct varve_changes_options *options, const char *text)
 {
@@ -565,7 +565,7 @@ static void expect_maps(struct varve_store *store, const char *id,
 	options->flags = 0;
 }
 
-/** Expect the changes of ID from PARENT to be the lines of TEXT. */
+/* Expect the changes of ID from PARENT to be the lines of TEXT. */
 static void expect(struct varve_store *store, const char *id, const char *parent, const char *text)
 {
 	struct varve_changes_options options = VARVE_CHANGES_OPTIONS_INIT;
@@ -610,7 +610,7 @@ START_TEST(test_example)
 }
 END_TEST
 
-/** Set the modification time of PATH. */
+/* Set the modification time of PATH. */
 static void set_time(const char *path, time_t seconds, long nanoseconds)
 {
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
@@ -642,10 +642,10 @@ START_TEST(test_times)
 }
 END_TEST
 
-/** Large enough to have extents; what is smaller lies in the tree. */
+/* Large enough to have extents; what is smaller lies in the tree. */
 #define LARGE (1024 * 1024)
 
-/**
+/*
  * Fill SIZE bytes of the new or old file PATH with FILL, without making it shorter, and set its
  * time to 0.
  */
@@ -663,7 +663,7 @@ static void put(const char *path, char fill, size_t size)
 	set_time(path, 0, 0);
 }
 
-/** Let the file at PATH have the first LARGE bytes of it, from OFFSET on, from FROM. */
+/* Let the file at PATH have the first LARGE bytes of it, from OFFSET on, from FROM. */
 static void put_range(const char *path, const char *from, uint64_t offset)
 {
 	int source = open(from, O_RDONLY | O_CLOEXEC),
@@ -947,7 +947,7 @@ START_TEST(test_errors)
 }
 END_TEST
 
-/** As a user without privilege: the same answer. */
+/* As a user without privilege: the same answer. */
 static int changes_as_nobody(void *data)
 {
 	struct varve_store *store = open_counting(data);

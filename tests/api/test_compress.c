@@ -11,7 +11,7 @@
 
 enum { FILES = 4, FILE_BYTES = 1 << 20, THREADS = 4, CHUNK = 65536 };
 
-/** What a sink has got, and how the request ended. */
+/* What a sink has got, and how the request ended. */
 struct sunk {
 	char *bytes;
 	size_t size;
@@ -44,7 +44,7 @@ static void ended(struct varve_store *store, const struct varve_result *result, 
 	sunk->error = result->error;
 }
 
-/** Begin a compressed archive of the layer into SUNK. */
+/* Begin a compressed archive of the layer into SUNK. */
 static varve_request begin(struct varve_store *store, struct sunk *sunk, uint64_t threads)
 {
 	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
@@ -62,7 +62,7 @@ static varve_request begin(struct varve_store *store, struct sunk *sunk, uint64_
 	return request;
 }
 
-/** Wait until the request of SUNK has ended: its error. */
+/* Wait until the request of SUNK has ended: its error. */
 static int await(struct varve_store *store, const struct sunk *sunk)
 {
 	while (!sunk->ended)
@@ -70,7 +70,7 @@ static int await(struct varve_store *store, const struct sunk *sunk)
 	return sunk->error;
 }
 
-/** A store with a layer of FILES files that do not get much smaller; its archive goes to WHOLE. */
+/* A store with a layer of FILES files that do not get much smaller; its archive goes to WHOLE. */
 static struct varve_store *open_with(const char *home, struct sunk *whole)
 {
 	struct varve_store *store = test_open(home);
@@ -93,7 +93,7 @@ static struct varve_store *open_with(const char *home, struct sunk *whole)
 	return store;
 }
 
-/** Check that SUNK has got what WHOLE has. */
+/* Check that SUNK has got what WHOLE has. */
 static void check(const struct sunk *sunk, const struct sunk *whole)
 {
 	test_error(sunk->error, 0);
@@ -177,14 +177,14 @@ START_TEST(test_cancel_at_once)
 }
 END_TEST
 
-/** In a child that was forked by the sink: the store is not of use. */
+/* In a child that was forked by the sink: the store is not of use. */
 static int use_in_child(void *store)
 {
 	test_error(varve_noop_wait(store, NULL), -ECHILD);
 	return 0;
 }
 
-/** In a child: close the store, whose threads are not there. */
+/* In a child: close the store, whose threads are not there. */
 static int close_in_child(void *store)
 {
 	test_error(varve_close(store), 0);

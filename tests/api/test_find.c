@@ -11,22 +11,22 @@
 
 #define STRINGS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
-/** More than are passed on together, three times. */
+/* More than are passed on together, three times. */
 #define LAYERS 800
-/** More finds than there are threads for what takes long. */
+/* More finds than there are threads for what takes long. */
 #define STALLED 40
 
-/** What a function for layers has got, what it says to that, and how the request ended. */
+/* What a function for layers has got, what it says to that, and how the request ended. */
 struct seen {
-	/** Of layer "l-N": how often it came. */
+	/* Of layer "l-N": how often it came. */
 	unsigned layers[LAYERS];
 	unsigned count, plain;
-	/** Most bytes of memory while it ran. */
+	/* Most bytes of memory while it ran. */
 	size_t bytes;
-	/** Returned from layer number `turn` on, counted from 1. */
+	/* Returned from layer number `turn` on, counted from 1. */
 	int answer;
 	unsigned turn;
-	/** Does something about the store in that layer. */
+	/* Does something about the store in that layer. */
 	void (*act)(struct varve_store *store, varve_request request);
 	unsigned ended;
 	int error;
@@ -72,14 +72,14 @@ static void end(struct varve_store *store, const struct varve_result *result, vo
 	seen->ended++;
 }
 
-/** Count another create that has succeeded. */
+/* Count another create that has succeeded. */
 static void count_created(struct varve_store *store, const struct varve_result *result, void *data)
 {
 	test_error(result->error, 0);
 	++*(unsigned *)data;
 }
 
-/** Make COUNT layers "l-N" with a label and SIZE bytes, and "plain", which has none. */
+/* Make COUNT layers "l-N" with a label and SIZE bytes, and "plain", which has none. */
 static void make(struct varve_store *store, unsigned count, size_t size)
 {
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -99,7 +99,7 @@ static void make(struct varve_store *store, unsigned count, size_t size)
 	test_dispatch_until(store, &ended, count);
 }
 
-/** Find all layers of STORE, or those with LABELS. */
+/* Find all layers of STORE, or those with LABELS. */
 static int find(struct varve_store *store, const char *const *labels, struct seen *seen)
 {
 	struct varve_find_options options = VARVE_FIND_OPTIONS_INIT;
@@ -111,7 +111,7 @@ static int find(struct varve_store *store, const char *const *labels, struct see
 	return varve_layer_find(store, &options, end, seen, NULL);
 }
 
-/** Each layer of STORE comes once. */
+/* Each layer of STORE comes once. */
 static void check_each(struct varve_store *store, unsigned count)
 {
 	struct seen seen = { 0 };

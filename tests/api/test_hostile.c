@@ -18,16 +18,16 @@
 
 #include "tar.h"
 
-/** Entries of an archive that has no end, in sight of the caller. */
+/* Entries of an archive that has no end, in sight of the caller. */
 #define ENTRIES_CLAIMED 100000000ul
 #define ENTRIES_TAKEN 30000u
 #define ENTRIES_TAKEN_SOAK 3000000u
-/** How much a process may grow over them. */
+/* How much a process may grow over them. */
 #define ENTRIES_BYTES_MAX (8u << 20)
-/** The longest name of an attribute, its prefix included. */
+/* The longest name of an attribute, its prefix included. */
 #define XATTR_NAME_MAX_BYTES 255
 
-/** Put TAR into a file in memory. */
+/* Put TAR into a file in memory. */
 static int archive_open(const struct tar *tar)
 {
 	int fd = memfd_create("archive", MFD_CLOEXEC);
@@ -37,7 +37,7 @@ static int archive_open(const struct tar *tar)
 	return fd;
 }
 
-/** Create "made" from "base" and SIZE bytes of TAR; returns the error. */
+/* Create "made" from "base" and SIZE bytes of TAR; returns the error. */
 static int create_from(struct varve_store *store, const struct tar *tar, size_t size,
 		       struct varve_failure *failure)
 {
@@ -54,7 +54,7 @@ static int create_from(struct varve_store *store, const struct tar *tar, size_t 
 	return r;
 }
 
-/** A store with a layer "base", and one "other" with a canary in it. */
+/* A store with a layer "base", and one "other" with a canary in it. */
 static struct varve_store *open_store(const char *home)
 {
 	struct varve_config config = test_config(home);
@@ -70,7 +70,7 @@ static struct varve_store *open_store(const char *home)
 	return store;
 }
 
-/** Nothing of a refused archive is left, and nothing else touched. */
+/* Nothing of a refused archive is left, and nothing else touched. */
 static void check_outside(const char *home)
 {
 	ck_assert(!test_layer_exists(home, "made"));
@@ -82,7 +82,7 @@ static void check_outside(const char *home)
 	ck_assert_int_eq(test_entries(test_layer(home, "base")), 1);
 }
 
-/** The archive TAR is refused with ERROR, and a word about it that has WORDS in it. */
+/* The archive TAR is refused with ERROR, and a word about it that has WORDS in it. */
 static void refused(struct varve_store *store, const char *home, struct tar *tar, int error,
 		    const char *words)
 {
@@ -220,7 +220,7 @@ START_TEST(test_cut_and_corrupt)
 }
 END_TEST
 
-/** Add a sparse file of GNU's format 1.0, of SIZE bytes, with the map MAP and what it leads to. */
+/* Add a sparse file of GNU's format 1.0, of SIZE bytes, with the map MAP and what it leads to. */
 static void add_sparse(struct tar *tar, const char *size, const char *map)
 {
 	char content[TAR_BLOCK_BYTES + 100] = "", *records;
@@ -351,7 +351,7 @@ START_TEST(test_attributes)
 }
 END_TEST
 
-/** As a user without privilege: an archive with a device. */
+/* As a user without privilege: an archive with a device. */
 static int devices_as_nobody(void *data)
 {
 	struct varve_store *store = test_open(data);
@@ -377,13 +377,13 @@ START_TEST(test_devices)
 }
 END_TEST
 
-/** Note how a request ended. */
+/* Note how a request ended. */
 static void ended(struct varve_store *store, const struct varve_result *result, void *data)
 {
 	*(int *)data = result->error ? result->error : 1;
 }
 
-/** Bytes of memory that this process has in use. */
+/* Bytes of memory that this process has in use. */
 static size_t memory_used(void)
 {
 	unsigned long pages = 0;
@@ -523,7 +523,7 @@ START_TEST(test_sockets)
 }
 END_TEST
 
-/**
+/*
  * What is small in an archive takes neither memory nor time without a bound: a map of pieces that
  * are four bytes each.
  */
@@ -556,7 +556,7 @@ START_TEST(test_map_of_pieces)
 }
 END_TEST
 
-/** Seconds of processor time that this process has taken. */
+/* Seconds of processor time that this process has taken. */
 static double cpu_s(void)
 {
 	struct timespec now;
@@ -565,7 +565,7 @@ static double cpu_s(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/**
+/*
  * A path of thousands of names takes no processor time that grows with their square: it was 15
  * seconds for each of these.
  */

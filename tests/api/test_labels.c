@@ -11,13 +11,13 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-/** Where the record of layer ID is. */
+/* Where the record of layer ID is. */
 static char *record_path(const char *home, const char *id)
 {
 	return test_path("%s/.varve/layers/%s", home, id);
 }
 
-/** Create ID of PARENT (may be NULL) with LABELS, NULL last, and SIZE bytes at BYTES. */
+/* Create ID of PARENT (may be NULL) with LABELS, NULL last, and SIZE bytes at BYTES. */
 static void create_labelled(struct varve_store *store, const char *id, const char *parent,
 			    const char *const *labels, const void *bytes, size_t size)
 {
@@ -30,7 +30,7 @@ static void create_labelled(struct varve_store *store, const char *id, const cha
 	test_ok(varve_layer_create_wait(store, id, &options, &failure), &failure);
 }
 
-/** What ID has; lives as long as the process. */
+/* What ID has; lives as long as the process. */
 static const struct varve_layer_record *record_of(struct varve_store *store, const char *id)
 {
 	struct varve_layer_record *record;
@@ -49,7 +49,7 @@ static const struct varve_layer_record *record_of(struct varve_store *store, con
 	return kept;
 }
 
-/** The labels of ID, joined by ';'. */
+/* The labels of ID, joined by ';'. */
 static char *labels_of(struct varve_store *store, const char *id)
 {
 	const struct varve_layer_record *record = record_of(store, id);
@@ -59,7 +59,7 @@ static char *labels_of(struct varve_store *store, const char *id)
 	return text;
 }
 
-/** Set LABELS and delete the keys DELETED of ID, by FLAGS. Returns the error. */
+/* Set LABELS and delete the keys DELETED of ID, by FLAGS. Returns the error. */
 static int label(struct varve_store *store, const char *id, uint64_t flags,
 		 const char *const *labels, const char *const *deleted)
 {
@@ -72,7 +72,7 @@ static int label(struct varve_store *store, const char *id, uint64_t flags,
 
 #define STRINGS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
-/** Find the layers with LABELS: their ids, joined by ';'. */
+/* Find the layers with LABELS: their ids, joined by ';'. */
 static char *found(struct varve_store *store, const char *const *labels)
 {
 	struct varve_find_options options = VARVE_FIND_OPTIONS_INIT;
@@ -395,7 +395,7 @@ START_TEST(test_sweep_and_check)
 }
 END_TEST
 
-/** Read, find, check and change layer "layer", whose record is not one of ours. */
+/* Read, find, check and change layer "layer", whose record is not one of ours. */
 static void use_damaged(struct varve_store *store, const char *home, const char *what)
 {
 	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
@@ -419,7 +419,7 @@ static void use_damaged(struct varve_store *store, const char *home, const char 
 	ck_assert_str_eq(labels_of(store, "layer"), "b=1");
 }
 
-/** What an attacker puts in the place of the record PATH; the other record is OTHER. */
+/* What an attacker puts in the place of the record PATH; the other record is OTHER. */
 struct attack {
 	const char *what;
 	void (*put)(const char *path, const char *other);
@@ -448,7 +448,7 @@ static void put_garbage(const char *path, const char *other)
 	ck_assert_int_eq(setxattr(path, "user.vrec.0", garbage, sizeof(garbage), 0), 0);
 }
 
-/** Copy the first attribute of OTHER to PATH, with BYTE changed, or cut to LENGTH bytes. */
+/* Copy the first attribute of OTHER to PATH, with BYTE changed, or cut to LENGTH bytes. */
 static void put_copy(const char *path, const char *other, size_t byte, size_t length)
 {
 	unsigned char value[4096];
@@ -519,7 +519,7 @@ START_TEST(test_hostile)
 }
 END_TEST
 
-/** Use labels of layers whose programs have shut their owner out of them. */
+/* Use labels of layers whose programs have shut their owner out of them. */
 static void use_shut(struct varve_store *store, const char *home)
 {
 	static const mode_t modes[] = { 0, 0111, 0300, 04055 };
@@ -539,7 +539,7 @@ static void use_shut(struct varve_store *store, const char *home)
 	}
 }
 
-/** Use labels without privilege. */
+/* Use labels without privilege. */
 static int use_unprivileged(void *data)
 {
 	char *home = data;

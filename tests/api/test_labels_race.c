@@ -11,10 +11,10 @@
 
 #define THREADS 8
 #define PROCESSES 4
-/** Changes of each. */
+/* Changes of each. */
 #define CHANGES 25
 
-/** One that changes layer "layer" of a store. */
+/* One that changes layer "layer" of a store. */
 struct racer {
 	const char *home;
 	struct varve_store *store;
@@ -23,7 +23,7 @@ struct racer {
 	bool failed;
 };
 
-/** Set label KEY=NUMBER, unless the layer has another revision. Returns the error. */
+/* Set label KEY=NUMBER, unless the layer has another revision. Returns the error. */
 static int set(struct varve_store *store, const char *key, unsigned number, uint64_t flags,
 	       uint64_t revision)
 {
@@ -37,7 +37,7 @@ static int set(struct varve_store *store, const char *key, unsigned number, uint
 	return varve_layer_label_wait(store, "layer", &options, NULL, NULL);
 }
 
-/** The number in the label KEY of RECORD; 0: there is none. */
+/* The number in the label KEY of RECORD; 0: there is none. */
 static unsigned number_of(const struct varve_layer_record *record, const char *key)
 {
 	size_t length = strlen(key);
@@ -47,7 +47,7 @@ static unsigned number_of(const struct varve_layer_record *record, const char *k
 	return 0;
 }
 
-/** Count up the label "count", which the others do, too, and a label of one's own. */
+/* Count up the label "count", which the others do, too, and a label of one's own. */
 static bool race(struct varve_store *store, const char *own)
 {
 	for (unsigned i = 1; i <= CHANGES; i++) {
@@ -88,7 +88,7 @@ static int race_process(void *data)
 	return !whole;
 }
 
-/** A store with the layer, which has a record of several attributes. */
+/* A store with the layer, which has a record of several attributes. */
 static struct varve_store *open_raced(const char *home)
 {
 	static char bytes[30000];
@@ -102,7 +102,7 @@ static struct varve_store *open_raced(const char *home)
 	return store;
 }
 
-/** Check that COUNT of KIND have lost no change. */
+/* Check that COUNT of KIND have lost no change. */
 static void check_raced(struct varve_store *store, const char *kind, unsigned count)
 {
 	struct varve_layer_record *record;

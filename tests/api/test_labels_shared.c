@@ -14,13 +14,13 @@
 
 #define STRINGS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
-/** Where the record of layer ID is. */
+/* Where the record of layer ID is. */
 static char *record_path(const char *home, const char *id)
 {
 	return test_path("%s/.varve/layers/%s", home, id);
 }
 
-/** Create ID with LABELS, NULL last, and SIZE bytes of record. Returns the error. */
+/* Create ID with LABELS, NULL last, and SIZE bytes of record. Returns the error. */
 static int create_labelled(struct varve_store *store, const char *id, const char *const *labels,
 			   size_t size)
 {
@@ -32,7 +32,7 @@ static int create_labelled(struct varve_store *store, const char *id, const char
 	return varve_layer_create_wait(store, id, &options, NULL);
 }
 
-/** Has layer ID the label LABEL, and no other? -errno: it cannot be read. */
+/* Has layer ID the label LABEL, and no other? -errno: it cannot be read. */
 static int has_label(struct varve_store *store, const char *id, const char *label)
 {
 	struct varve_layer_record *record;
@@ -46,7 +46,7 @@ static int has_label(struct varve_store *store, const char *id, const char *labe
 
 #define FOUND 64
 
-/** What a find has and how much memory is in use while its result lives. */
+/* What a find has and how much memory is in use while its result lives. */
 struct found {
 	unsigned ended;
 	size_t ids_count, bytes;
@@ -102,7 +102,7 @@ START_TEST(test_umask)
 }
 END_TEST
 
-/** Rename a layer whose record belongs to another user. */
+/* Rename a layer whose record belongs to another user. */
 static int rename_foreign(void *data)
 {
 	char *home = data;
@@ -167,7 +167,7 @@ END_TEST
 #define ROUNDS 150
 #define IDS 3
 
-/** A process that creates, labels, renames and removes. */
+/* A process that creates, labels, renames and removes. */
 struct user {
 	char *home;
 	int number;

@@ -5,7 +5,7 @@
 
 #include "test.h"
 
-/** What parses a file; fails where a histogram is none, or a metric says nothing of itself. */
+/* What parses a file; fails where a histogram is none, or a metric says nothing of itself. */
 #define PARSER                                                                                  \
 	"import sys\n"                                                                          \
 	"try: from prometheus_client.openmetrics.parser import text_string_to_metric_families " \

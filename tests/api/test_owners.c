@@ -17,7 +17,7 @@
 
 static const struct varve_id_map map[] = { { .container = 0, .host = 100000, .count = 10 } };
 
-/** Put TAR, ended, into a file in memory. */
+/* Put TAR, ended, into a file in memory. */
 static int archive_open(struct tar *tar)
 {
 	int fd = memfd_create("archive", MFD_CLOEXEC);
@@ -28,7 +28,7 @@ static int archive_open(struct tar *tar)
 	return fd;
 }
 
-/**
+/*
  * Apply TAR to the new layer ID with FLAGS, FORCE_MODE and, if MAPPED, the map; *RET_SKIPPED is how
  * many were reported.
  */
@@ -57,7 +57,7 @@ static struct stat look(const char *path)
 	return stat_now;
 }
 
-/** An archive with a file that belongs to user 5, and one that belongs to 50. */
+/* An archive with a file that belongs to user 5, and one that belongs to 50. */
 static struct tar owned(void)
 {
 	struct tar tar = { 0 };
@@ -127,7 +127,7 @@ START_TEST(test_outside)
 }
 END_TEST
 
-/** SKIPPED tells of the paths WANTED of layer ID, of operation NAME, in any order; it is freed. */
+/* SKIPPED tells of the paths WANTED of layer ID, of operation NAME, in any order; it is freed. */
 static void check_skipped(struct varve_skipped *skipped, const char *name, const char *id,
 			  const char *const *wanted, size_t count)
 {
@@ -148,7 +148,7 @@ static void check_skipped(struct varve_skipped *skipped, const char *name, const
 	*skipped = (struct varve_skipped){ 0 };
 }
 
-/**
+/*
  * What becomes the overflow id's is reported, by the twins too: of a chown, of a create from a
  * parent, of an apply and a diff.
  */
@@ -232,7 +232,7 @@ START_TEST(test_force_mode)
 }
 END_TEST
 
-/** As a user without privilege, in the store at DATA. */
+/* As a user without privilege, in the store at DATA. */
 static int unpack_as_nobody(void *data)
 {
 	struct varve_store *store = test_open(data);

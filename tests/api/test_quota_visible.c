@@ -14,16 +14,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/** The size of all layers whose names begin with "sized", as text and as an option. */
+/* The size of all layers whose names begin with "sized", as text and as an option. */
 #define SIZE "8388608"
 #define SIZE_OPTION "size=" SIZE
 
-/** A thread that looks at what is in sight. */
+/* A thread that looks at what is in sight. */
 struct watcher {
 	char *subvolumes, *quotas, *groups;
 	int subvolumes_fd;
 	_Atomic bool over;
-	/** Layers looked at; those without a limit or record, and the last of them. */
+	/* Layers looked at; those without a limit or record, and the last of them. */
 	unsigned looks, bare;
 	char seen[256];
 };

@@ -14,18 +14,18 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/** Bytes of a file that does not compress: more than all stages hold. */
+/* Bytes of a file that does not compress: more than all stages hold. */
 #define LARGE_BYTES (8 << 20)
-/** Moments at which an archive is ended. */
+/* Moments at which an archive is ended. */
 #define MOMENTS 12
 
-/** An archive on its way out: chunks so far, the one from which on it waits, how it ended. */
+/* An archive on its way out: chunks so far, the one from which on it waits, how it ended. */
 struct sunk {
 	unsigned chunks, turn, ended;
 	int error;
 };
 
-/** Number of the threads of this process that compress, decompress or hash. */
+/* Number of the threads of this process that compress, decompress or hash. */
 static int stage_threads(void)
 {
 	static const char *const names[] = { "varve-compress", "varve-inflate", "varve-digest" };
@@ -52,7 +52,7 @@ static int stage_threads(void)
 	return count;
 }
 
-/** The sink: takes chunks, and waits from one on. */
+/* The sink: takes chunks, and waits from one on. */
 static int sink(struct varve_store *store, varve_request request, const void *bytes, size_t size,
 		void *data)
 {
@@ -61,7 +61,7 @@ static int sink(struct varve_store *store, varve_request request, const void *by
 	return ++sunk->chunks >= sunk->turn ? VARVE_PAUSE : 0;
 }
 
-/** The callback. */
+/* The callback. */
 static void ended(struct varve_store *store, const struct varve_result *result, void *data)
 {
 	struct sunk *sunk = data;
@@ -70,7 +70,7 @@ static void ended(struct varve_store *store, const struct varve_result *result, 
 	sunk->error = result->error;
 }
 
-/** A layer "base" with a file that does not compress. */
+/* A layer "base" with a file that does not compress. */
 static void make_base(struct varve_store *store, const char *home)
 {
 	char *bytes = test_alloc(LARGE_BYTES);
@@ -88,7 +88,7 @@ static void make_base(struct varve_store *store, const char *home)
 	close(fd);
 }
 
-/** The archive of "base", compressed as COMPRESS says, *RET_SIZE bytes. */
+/* The archive of "base", compressed as COMPRESS says, *RET_SIZE bytes. */
 static char *archive_of(struct varve_store *store, uint64_t compress, size_t *ret_size)
 {
 	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
@@ -107,7 +107,7 @@ static char *archive_of(struct varve_store *store, uint64_t compress, size_t *re
 	return archive;
 }
 
-/** Begin to archive "base" to FD, or to SUNK's sink, compressed and hashed. */
+/* Begin to archive "base" to FD, or to SUNK's sink, compressed and hashed. */
 static varve_request begin_diff(struct varve_store *store, uint64_t compress, int fd,
 				struct sunk *sunk)
 {
@@ -123,7 +123,7 @@ static varve_request begin_diff(struct varve_store *store, uint64_t compress, in
 	return request;
 }
 
-/** Begin to create ID, or to unpack into it where APPLY, from what is written, hashed. */
+/* Begin to create ID, or to unpack into it where APPLY, from what is written, hashed. */
 static varve_request begin_unpack(struct varve_store *store, const char *id, bool apply_too,
 				  struct sunk *sunk)
 {
@@ -143,7 +143,7 @@ static varve_request begin_unpack(struct varve_store *store, const char *id, boo
 	return request;
 }
 
-/** Write SIZE bytes, dispatching where there is no room. */
+/* Write SIZE bytes, dispatching where there is no room. */
 static void feed(struct varve_store *store, varve_request request, const char *bytes, size_t size)
 {
 	while (size) {
@@ -159,7 +159,7 @@ static void feed(struct varve_store *store, varve_request request, const char *b
 	}
 }
 
-/** All threads of stages have ended; one that was joined takes a moment to vanish. */
+/* All threads of stages have ended; one that was joined takes a moment to vanish. */
 static void no_stage_threads(void)
 {
 	int64_t end_ms = test_now_ms() + TEST_WAIT_MS;
@@ -208,7 +208,7 @@ START_TEST(test_compressing)
 }
 END_TEST
 
-/** Cancel, or where GIVE_UP fail, what unpacks the archive of COMPRESS, after each part. */
+/* Cancel, or where GIVE_UP fail, what unpacks the archive of COMPRESS, after each part. */
 static void unpacking(uint64_t compress, bool give_up)
 {
 	char *home = test_home();

@@ -13,23 +13,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/** A chunk for the tests in which its size does not matter. */
+/* A chunk for the tests in which its size does not matter. */
 #define CHUNK 4096
-/** How long nothing may come, where nothing is to come. */
+/* How long nothing may come, where nothing is to come. */
 #define QUIET_MS 50
-/** More creates than there are threads for archives. */
+/* More creates than there are threads for archives. */
 #define STALLED 140
 
-/** What a sink has got, what it says to that, and how the request ended. */
+/* What a sink has got, what it says to that, and how the request ended. */
 struct sunk {
 	char *bytes;
 	size_t size, capacity;
 	unsigned chunks;
 	size_t chunk_max;
-	/** Returned; from chunk number `turn` on, counted from 1. */
+	/* Returned; from chunk number `turn` on, counted from 1. */
 	int answer;
 	unsigned turn;
-	/** Does something about the store in that chunk. */
+	/* Does something about the store in that chunk. */
 	void (*act)(struct varve_store *store, varve_request request);
 	varve_request request;
 	unsigned ended;
@@ -38,7 +38,7 @@ struct sunk {
 	bool inside;
 };
 
-/** The sink. */
+/* The sink. */
 static int sink(struct varve_store *store, varve_request request, const void *bytes, size_t size,
 		void *data)
 {
@@ -65,7 +65,7 @@ static int sink(struct varve_store *store, varve_request request, const void *by
 	return sunk->chunks >= sunk->turn ? sunk->answer : 0;
 }
 
-/** The callback. */
+/* The callback. */
 static void ended(struct varve_store *store, const struct varve_result *result, void *data)
 {
 	struct sunk *sunk = data;
@@ -77,7 +77,7 @@ static void ended(struct varve_store *store, const struct varve_result *result, 
 	sunk->skipped = result->skipped_total;
 }
 
-/** Begin an archive of ID into SUNK. */
+/* Begin an archive of ID into SUNK. */
 static varve_request begin_diff(struct varve_store *store, const char *id, struct sunk *sunk,
 				size_t chunk_bytes)
 {
@@ -91,7 +91,7 @@ static varve_request begin_diff(struct varve_store *store, const char *id, struc
 	return request;
 }
 
-/** Begin to create ID from what is written. */
+/* Begin to create ID from what is written. */
 static varve_request begin_create(struct varve_store *store, const char *id, varve_room *room,
 				  struct sunk *sunk)
 {
@@ -107,7 +107,7 @@ static varve_request begin_create(struct varve_store *store, const char *id, var
 	return request;
 }
 
-/**
+/*
  * Write all of SIZE bytes in pieces of PIECE, dispatching where there is no room; returns the first
  * error.
  */
@@ -130,7 +130,7 @@ static int feed(struct varve_store *store, varve_request request, const char *by
 	return 0;
 }
 
-/** A layer "base" with small files and one of SIZE bytes that are no holes. */
+/* A layer "base" with small files and one of SIZE bytes that are no holes. */
 static void make_base(struct varve_store *store, const char *home, size_t size)
 {
 	char *path = test_layer(home, "base"), block[65536];
@@ -146,7 +146,7 @@ static void make_base(struct varve_store *store, const char *home, size_t size)
 	close(fd);
 }
 
-/** The archive of ID through a descriptor, *RET_SIZE bytes. */
+/* The archive of ID through a descriptor, *RET_SIZE bytes. */
 static char *archive_of(struct varve_store *store, const char *id, size_t *ret_size)
 {
 	int fd = memfd_create("archive", MFD_CLOEXEC);
@@ -162,7 +162,7 @@ static char *archive_of(struct varve_store *store, const char *id, size_t *ret_s
 	return archive;
 }
 
-/** Is what was sunk ARCHIVE? */
+/* Is what was sunk ARCHIVE? */
 static void check_sunk(const struct sunk *sunk, const char *archive, size_t size)
 {
 	test_error(sunk->error, 0);
@@ -219,7 +219,7 @@ START_TEST(test_round_trip)
 }
 END_TEST
 
-/** Bytes of memory that this process has in use. */
+/* Bytes of memory that this process has in use. */
 static size_t memory_used(void)
 {
 	char *text = test_read("/proc/self/statm");
@@ -385,19 +385,19 @@ START_TEST(test_sink_error)
 }
 END_TEST
 
-/** What a sink may do: cancel its own request. */
+/* What a sink may do: cancel its own request. */
 static void act_cancel(struct varve_store *store, varve_request request)
 {
 	test_error(varve_cancel(store, request), 0);
 }
 
-/** ... go on before it has said that it pauses. */
+/* ... go on before it has said that it pauses. */
 static void act_resume(struct varve_store *store, varve_request request)
 {
 	test_error(varve_stream_resume(store, request), 0);
 }
 
-/** ... close the store. */
+/* ... close the store. */
 static void act_close(struct varve_store *store, varve_request request)
 {
 	test_error(varve_close(store), 0);
@@ -436,7 +436,7 @@ START_TEST(test_acts)
 }
 END_TEST
 
-/** Feeds an archive from its room callback, as a program without a loop of its own would. */
+/* Feeds an archive from its room callback, as a program without a loop of its own would. */
 struct feeder {
 	const char *archive;
 	size_t size;
@@ -499,7 +499,7 @@ START_TEST(test_blocking)
 }
 END_TEST
 
-/** Count that there is room. */
+/* Count that there is room. */
 static void count_room(struct varve_store *store, varve_request request, size_t size, void *data)
 {
 	struct sunk *sunk = data;
@@ -677,7 +677,7 @@ START_TEST(test_many_stalled)
 }
 END_TEST
 
-/** A thread that feeds an archive, and one that lets a sink go on; the main thread dispatches. */
+/* A thread that feeds an archive, and one that lets a sink go on; the main thread dispatches. */
 struct hand {
 	struct varve_store *store;
 	varve_request request;

@@ -17,11 +17,11 @@
 #include "tar.h"
 #include "test.h"
 
-/** The users for which the ids of a namespace with many stand, and how many there are. */
+/* The users for which the ids of a namespace with many stand, and how many there are. */
 #define OUTSIDE 100000
 #define COUNT 65536
 
-/** A user that a namespace with many ids has, and one with one id has not. */
+/* A user that a namespace with many ids has, and one with one id has not. */
 #define USER 1000
 
 static const struct varve_id_map map_users[] = { { 0, USER, 100 } };
@@ -35,7 +35,7 @@ static void tell(const char *path, const char *text)
 	close(descriptor);
 }
 
-/** What runs in a namespace. */
+/* What runs in a namespace. */
 struct inside {
 	int (*function)(char *home, bool many);
 	char *home;

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/** Bytes of what a later version of a struct has, and guards behind those of an earlier one. */
+/* Bytes of what a later version of a struct has, and guards behind those of an earlier one. */
 #define MORE 64
 
 /*

@@ -17,15 +17,15 @@
 
 #include "tar.h"
 
-/** The most entries of an archive here, and lines of a tree. */
+/* The most entries of an archive here, and lines of a tree. */
 #define ENTRIES_MAX 8
 #define LINES_MAX 64
 
-/** What nftw() has found: lines, and how long the way to the layer is. */
+/* What nftw() has found: lines, and how long the way to the layer is. */
 static char *lines[LINES_MAX];
 static size_t lines_count, root_length;
 
-/** Note PATH, its mode and owner, and the names that its inode has. */
+/* Note PATH, its mode and owner, and the names that its inode has. */
 static int found(const char *path, const struct stat *stat_found, int type, struct FTW *ftw)
 {
 	bool dir = S_ISDIR(stat_found->st_mode);
@@ -43,7 +43,7 @@ static int by_text(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/** All that is below PATH, a line each. */
+/* All that is below PATH, a line each. */
 static char *tree(const char *path)
 {
 	char *text = test_path("%s", "");
@@ -57,7 +57,7 @@ static char *tree(const char *path)
 	return text;
 }
 
-/** Make the layer "made" from "base" and TAR: 0, or -errno and FAILURE. */
+/* Make the layer "made" from "base" and TAR: 0, or -errno and FAILURE. */
 static int try_apply(struct varve_store *store, struct tar *tar, struct varve_failure *failure)
 {
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -75,7 +75,7 @@ static int try_apply(struct varve_store *store, struct tar *tar, struct varve_fa
 	return r;
 }
 
-/** Make the layer "made" from "base" and TAR; its tree. */
+/* Make the layer "made" from "base" and TAR; its tree. */
 static char *apply(struct varve_store *store, const char *home, struct tar *tar)
 {
 	struct varve_failure failure;
@@ -87,7 +87,7 @@ static char *apply(struct varve_store *store, const char *home, struct tar *tar)
 	return text;
 }
 
-/** A store with a layer "base" that has something to be deleted. */
+/* A store with a layer "base" that has something to be deleted. */
 static struct varve_store *open_store(const char *home)
 {
 	static const char *const dirs[] = { "a", "a/b", "a/b/c", "a/gone", "d" };
@@ -109,7 +109,7 @@ static struct varve_store *open_store(const char *home)
 	return store;
 }
 
-/**
+/*
  * The entries, with those that delete (their number is set in DELETES) at each place among the
  * others, give one tree: WANTED.
  */
@@ -187,7 +187,7 @@ START_TEST(test_opaque_links)
 }
 END_TEST
 
-/**
+/*
  * A link to a file that the archive deletes under its old name: the old name goes, the new one
  * stays.
  */
@@ -228,10 +228,10 @@ START_TEST(test_deletes)
 }
 END_TEST
 
-/** How many entries of a layer were looked at, by number or by name. */
+/* How many entries of a layer were looked at, by number or by name. */
 static _Atomic unsigned looks;
 
-/** Stands for the C library's. */
+/* Stands for the C library's. */
 __attribute__((visibility("default"))) int statx(int fd, const char *path, int flags, unsigned mask,
 						 struct statx *stat)
 {
@@ -242,7 +242,7 @@ __attribute__((visibility("default"))) int statx(int fd, const char *path, int f
 #define MARKERS 50
 #define BROUGHT 200
 
-/**
+/*
  * How often is looked when an archive with BROUGHT entries in "DIR/" has COUNT opaque markers of
  * "DIR/" behind them?
  */
@@ -265,7 +265,7 @@ static unsigned looks_of(struct varve_store *store, const char *home, const char
 	return looks;
 }
 
-/**
+/*
  * A second opaque marker of a directory costs no look at what is in it: neither of an old one, nor
  * of the root, nor of a new one.
  */
@@ -286,7 +286,7 @@ START_TEST(test_many_markers)
 }
 END_TEST
 
-/** A diff of "made" fails for the name NAME. */
+/* A diff of "made" fails for the name NAME. */
 static void refused(struct varve_store *store, const char *name)
 {
 	struct varve_failure failure = { 0 };
@@ -326,7 +326,7 @@ START_TEST(test_names)
 }
 END_TEST
 
-/**
+/*
  * What no archive could hold afterwards is refused, and an archiver's own directory at the root is
  * passed over.
  */

@@ -11,7 +11,7 @@
 #include "storm.h"
 #include "test.h"
 
-/** Names that are exchanged: directories; subvolumes in each. */
+/* Names that are exchanged: directories; subvolumes in each. */
 #define DIRECTORIES 4
 #define SUBVOLUMES 150
 

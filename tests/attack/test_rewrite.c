@@ -14,21 +14,21 @@
 #include "tar.h"
 #include "test.h"
 
-/** Names that are exchanged. */
+/* Names that are exchanged. */
 #define FILES 4
-/** Layers that are made. */
+/* Layers that are made. */
 #define LAYERS 10
 
-/** What is made is labelled so. */
+/* What is made is labelled so. */
 static const char container[] = "system_u:object_r:container_file_t:s0";
 
-/** In the place of libselinux's: it is on, and knows every label. */
+/* In the place of libselinux's: it is on, and knows every label. */
 int is_selinux_enabled(void)
 {
 	return 1;
 }
 
-/** In the place of libselinux's. */
+/* In the place of libselinux's. */
 int security_check_context(const char *context)
 {
 	(void)context;

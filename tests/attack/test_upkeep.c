@@ -18,18 +18,18 @@
 #include "storm.h"
 #include "test.h"
 
-/** Names that are exchanged. */
+/* Names that are exchanged. */
 #define FILES 4
 
 static _Atomic bool never;
 
-/** A label. */
+/* A label. */
 static const char container[] = "system_u:object_r:container_file_t:s0";
 
-/** May a tree be had without what is mounted in it? */
+/* May a tree be had without what is mounted in it? */
 static bool may_clone = true;
 
-/** In the place of libc's. */
+/* In the place of libc's. */
 int open_tree(int fd, const char *path, unsigned flags)
 {
 	if (!may_clone) {
@@ -39,13 +39,13 @@ int open_tree(int fd, const char *path, unsigned flags)
 	return (int)syscall(SYS_open_tree, fd, path, flags);
 }
 
-/** In the place of libselinux's: it is on, and knows every label. */
+/* In the place of libselinux's: it is on, and knows every label. */
 int is_selinux_enabled(void)
 {
 	return 1;
 }
 
-/** In the place of libselinux's. */
+/* In the place of libselinux's. */
 int security_check_context(const char *context)
 {
 	(void)context;

@@ -13,7 +13,7 @@
 #include "storm.h"
 #include "test.h"
 
-/** Files whose names are exchanged, beside each other in a directory of the user's. */
+/* Files whose names are exchanged, beside each other in a directory of the user's. */
 #define FILES 4
 
 static const struct varve_id_map map_in[] = { { 0, 100000, 65536 } },
@@ -136,7 +136,7 @@ START_TEST(test_usage)
 }
 END_TEST
 
-/** What the other namespace's process waits for. */
+/* What the other namespace's process waits for. */
 struct elsewhere {
 	char *layer, *other;
 	int ready[2], go[2];

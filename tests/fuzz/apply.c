@@ -29,9 +29,9 @@
 #include <varve.h>
 
 #define BLOCK_BYTES 512
-/** Inputs that one layer takes until it is replaced. */
+/* Inputs that one layer takes until it is replaced. */
 #define LAYER_INPUTS 64
-/** Where a tar header has its size and its checksum. */
+/* Where a tar header has its size and its checksum. */
 #define HEADER_SIZE 124
 #define HEADER_SIZE_BYTES 12
 #define HEADER_CHECKSUM 148
@@ -48,23 +48,23 @@ enum {
 
 static struct varve_store *store;
 static unsigned inputs;
-/** Size of the root directory: btrfs counts the bytes of the names in it. */
+/* Size of the root directory: btrfs counts the bytes of the names in it. */
 static off_t root_size;
 
-/** What is being fed. */
+/* What is being fed. */
 struct feed {
 	const uint8_t *bytes;
 	size_t size, piece;
 };
 
-/** Something is wrong: tell, and let the fuzzer keep the input. */
+/* Something is wrong: tell, and let the fuzzer keep the input. */
 static void die(const char *what, int error)
 {
 	fprintf(stderr, "apply: %s: %s\n", what, strerror(error < 0 ? -error : error));
 	abort();
 }
 
-/** Print why FAILURE came, and end. */
+/* Print why FAILURE came, and end. */
 static void die_of(const struct varve_failure *failure)
 {
 	char text[2048];
@@ -77,7 +77,7 @@ static void die_of(const struct varve_failure *failure)
 
 static const char *const canaries[] = { "/canary", "/home/subvolumes/other/canary" };
 
-/** Write a canary. */
+/* Write a canary. */
 static void canary_make(const char *path)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -86,7 +86,7 @@ static void canary_make(const char *path)
 		die(path, errno);
 }
 
-/** Is the canary as it was, but for its atime? */
+/* Is the canary as it was, but for its atime? */
 static void canary_check(const char *path)
 {
 	static struct stat before[2];
@@ -105,7 +105,7 @@ static void canary_check(const char *path)
 		die("a canary has changed", EINVAL);
 }
 
-/** Is there nothing in the root but what we made? */
+/* Is there nothing in the root but what we made? */
 static void root_check(void)
 {
 	struct stat root, subvolumes;
@@ -119,7 +119,7 @@ static void root_check(void)
 		die("the store has other layers", EINVAL);
 }
 
-/** Move into the btrfs of the test, for good. */
+/* Move into the btrfs of the test, for good. */
 static void enter(void)
 {
 	const char *mount = getenv("VARVE_TEST_MOUNT");
@@ -138,7 +138,7 @@ static void enter(void)
 		die("VARVE_TEST_MOUNT is not fresh", EEXIST);
 }
 
-/**
+/*
  * Have the libraries in memory that the store loads with the first archive that needs them: there
  * is no /usr any more.
  */
@@ -154,7 +154,7 @@ static void load(void)
 	dlopen("libisal.so.2", RTLD_NOW | RTLD_NODELETE);
 }
 
-/** Replace the layer that inputs go to. */
+/* Replace the layer that inputs go to. */
 static void renew(void)
 {
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
@@ -167,7 +167,7 @@ static void renew(void)
 		die_of(&failure);
 }
 
-/** Open the store, and make what lies in it. */
+/* Open the store, and make what lies in it. */
 static void begin(void)
 {
 	struct varve_config config = VARVE_CONFIG_INIT;
@@ -199,7 +199,7 @@ static void begin(void)
 
 /* ---- an input -------------------------------------------------------------------------------- */
 
-/**
+/*
  * Bytes of content that the header at BLOCK tells of; what is no octal number is taken for none.
  */
 static uint64_t header_size(const uint8_t *block)
@@ -216,7 +216,7 @@ static uint64_t header_size(const uint8_t *block)
 	return size;
 }
 
-/** Make the checksum of the header at BLOCK fit. */
+/* Make the checksum of the header at BLOCK fit. */
 static void header_sign(uint8_t *block)
 {
 	char text[HEADER_CHECKSUM_BYTES];
@@ -229,7 +229,7 @@ static void header_sign(uint8_t *block)
 	memcpy(block + HEADER_CHECKSUM, text, HEADER_CHECKSUM_BYTES - 1);
 }
 
-/** Sign all headers of an archive that is to be taken for one. */
+/* Sign all headers of an archive that is to be taken for one. */
 static void archive_sign(uint8_t *bytes, size_t size)
 {
 	static const uint8_t zeros[BLOCK_BYTES];
@@ -243,7 +243,7 @@ static void archive_sign(uint8_t *bytes, size_t size)
 	}
 }
 
-/** Write the next pieces. */
+/* Write the next pieces. */
 static void feed_room(struct varve_store *of, varve_request request, size_t room, void *data)
 {
 	struct feed *feed = data;
@@ -262,7 +262,7 @@ static void feed_room(struct varve_store *of, varve_request request, size_t room
 	varve_stream_end(of, request, 0);
 }
 
-/** Unpack BYTES as FLAGS say. */
+/* Unpack BYTES as FLAGS say. */
 static void unpack(const uint8_t *bytes, size_t size, unsigned flags)
 {
 	const struct varve_id_map map = { 0, 100000, 65536 };
@@ -296,7 +296,7 @@ static void unpack(const uint8_t *bytes, size_t size, unsigned flags)
 		die_of(&failure);
 }
 
-/** Run an input. */
+/* Run an input. */
 static void apply_run(const uint8_t *data, size_t size)
 {
 	unsigned flags = size ? data[0] : 0;
@@ -320,7 +320,7 @@ static void apply_run(const uint8_t *data, size_t size)
 		renew();
 }
 
-/** Close the store. */
+/* Close the store. */
 static void apply_end(void)
 {
 	if (store)

@@ -31,27 +31,27 @@ enum {
 	BLOCKS_SHIFT = 4
 };
 
-/** Few, lest one input takes seconds. */
+/* Few, lest one input takes seconds. */
 #define BLOCKS_MAX 3
 
-/** What counts the bytes of streams. */
+/* What counts the bytes of streams. */
 static struct varve_store store;
 
-/** How an input is compressed. */
+/* How an input is compressed. */
 struct how {
 	const struct encoding *encoding;
 	int level;
 	size_t piece;
 };
 
-/** Something is wrong: tell, and let the fuzzer keep the input. */
+/* Something is wrong: tell, and let the fuzzer keep the input. */
 static void die(const char *what, int error)
 {
 	fprintf(stderr, "compress: %s: %s\n", what, strerror(-error));
 	abort();
 }
 
-/** An empty file in memory. */
+/* An empty file in memory. */
 static int memory(void)
 {
 	int fd = memfd_create("compressed", MFD_CLOEXEC);
@@ -61,7 +61,7 @@ static int memory(void)
 	return fd;
 }
 
-/** Compress SIZE BYTES as HOW says, by THREADS, where FAULT fails; into a file, with DIGESTS. */
+/* Compress SIZE BYTES as HOW says, by THREADS, where FAULT fails; into a file, with DIGESTS. */
 static int compress(const struct how *how, const uint8_t *bytes, size_t size, unsigned threads,
 		    struct fault *fault, struct digests *digests)
 {
@@ -93,7 +93,7 @@ static int compress(const struct how *how, const uint8_t *bytes, size_t size, un
 	return fd;
 }
 
-/** The file FD decompressed is SIZE BYTES, with DIGESTS. */
+/* The file FD decompressed is SIZE BYTES, with DIGESTS. */
 static void check_content(int fd, const uint8_t *bytes, size_t size, const struct digests *digests)
 {
 	struct digests found = { .wanted = true };
@@ -132,7 +132,7 @@ static void check_content(int fd, const uint8_t *bytes, size_t size, const struc
 	stream_close(&stream);
 }
 
-/** The files A and B have the same bytes. */
+/* The files A and B have the same bytes. */
 static void check_same(int a, int b)
 {
 	off_t size = lseek(a, 0, SEEK_END);
@@ -150,7 +150,7 @@ static void check_same(int a, int b)
 	munmap(other, (size_t)size);
 }
 
-/** SIZE bytes of content from the LENGTH at DATA, over and over. */
+/* SIZE bytes of content from the LENGTH at DATA, over and over. */
 static uint8_t *content(const uint8_t *data, size_t length, size_t size)
 {
 	uint8_t *bytes = calloc(1, size + 1);
@@ -164,7 +164,7 @@ static uint8_t *content(const uint8_t *data, size_t length, size_t size)
 	return bytes;
 }
 
-/** Run an input. */
+/* Run an input. */
 static void compress_run_input(const uint8_t *data, size_t size)
 {
 	unsigned flags = size ? data[0] : 0, shape = size > 1 ? data[1] : 0;
@@ -197,7 +197,7 @@ static void compress_run_input(const uint8_t *data, size_t size)
 	free(bytes);
 }
 
-/** Nothing is kept. */
+/* Nothing is kept. */
 static void compress_end_inputs(void)
 {
 }

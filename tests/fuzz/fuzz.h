@@ -6,20 +6,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** A fuzz target. */
+/* A fuzz target. */
 struct fuzz_target {
 	const char *name;
-	/** Run one input; aborts when something is wrong. */
+	/* Run one input; aborts when something is wrong. */
 	void (*run)(const uint8_t *data, size_t size);
-	/** Free what is kept from input to input. */
+	/* Free what is kept from input to input. */
 	void (*end)(void);
 };
 
 extern const struct fuzz_target fuzz_apply, fuzz_compress;
-/** That of the daemon, in tests/serve: it is not there where the daemon cannot be built. */
+/* That of the daemon, in tests/serve: it is not there where the daemon cannot be built. */
 extern const struct fuzz_target fuzz_frames __attribute__((weak));
 
-/** Find the target NAME; NULL: there is none. */
+/* Find the target NAME; NULL: there is none. */
 const struct fuzz_target *fuzz_find(const char *name);
 
 #endif

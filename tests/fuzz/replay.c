@@ -16,16 +16,16 @@
 #define INPUT_BYTES_MAX (1 << 20)
 #define BLOCK_BYTES 512
 
-/** What is run. */
+/* What is run. */
 static const struct fuzz_target *target;
 
-/** An input, and what is left of the bytes behind it. */
+/* An input, and what is left of the bytes behind it. */
 struct input {
 	uint8_t *bytes;
 	size_t size;
 };
 
-/** Read FILE; exits when that fails. */
+/* Read FILE; exits when that fails. */
 static struct input input_read(const char *file)
 {
 	struct input input = { malloc(INPUT_BYTES_MAX), 0 };
@@ -42,7 +42,7 @@ static struct input input_read(const char *file)
 	return input;
 }
 
-/** Run INPUT with what flags it has but for CLEAR, and SET. */
+/* Run INPUT with what flags it has but for CLEAR, and SET. */
 static unsigned run(const struct input *input, size_t size, uint8_t clear, uint8_t set)
 {
 	uint8_t *copy = malloc(size + 1);
@@ -57,7 +57,7 @@ static unsigned run(const struct input *input, size_t size, uint8_t clear, uint8
 	return 1;
 }
 
-/**
+/*
  * Run INPUT cut off at and within each block, with and without the zeros of an end, and damaged in
  * each.
  */

@@ -50,7 +50,7 @@ static void record_nothing(void)
 	close(null);
 }
 
-/** A function that does not return. */
+/* A function that does not return. */
 struct endless {
 	int (*function)(void *data);
 	void *data;

@@ -15,9 +15,9 @@
 
 #include "test.h"
 
-/** Bytes of a path in these trees. */
+/* Bytes of a path in these trees. */
 #define PATH_BYTES 4096
-/** Directories that new entries are put into. */
+/* Directories that new entries are put into. */
 #define DIRS_MAX 200
 
 struct maker {

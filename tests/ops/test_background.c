@@ -21,7 +21,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-/** What the library sees of the machine. */
+/* What the library sees of the machine. */
 static struct {
 	/* The time, while the test holds the clock; 0: it does not. */
 	_Atomic uint64_t held_ns;
@@ -36,7 +36,7 @@ static struct {
 	_Atomic unsigned dead;
 } machine;
 
-/** In the place of libc's: a held clock stands still but for one destroy. */
+/* In the place of libc's: a held clock stands still but for one destroy. */
 int clock_gettime(clockid_t id, struct timespec *time)
 {
 	uint64_t now = machine.held_ns;
@@ -47,7 +47,7 @@ int clock_gettime(clockid_t id, struct timespec *time)
 	return 0;
 }
 
-/** In the place of libbtrfsutil's: the first one takes a millisecond on the held clock. */
+/* In the place of libbtrfsutil's: the first one takes a millisecond on the held clock. */
 enum btrfs_util_error btrfs_util_delete_subvolume_fd(int fd, const char *name, int flags)
 {
 	enum btrfs_util_error (*destroy)(int fd, const char *name, int flags) =
@@ -58,7 +58,7 @@ enum btrfs_util_error btrfs_util_delete_subvolume_fd(int fd, const char *name, i
 	return destroy(fd, name, flags);
 }
 
-/** In the place of libc's. */
+/* In the place of libc's. */
 int fstatfs(int fd, struct statfs *buffer)
 {
 	int r = (int)syscall(SYS_fstatfs, fd, buffer);
@@ -66,7 +66,7 @@ int fstatfs(int fd, struct statfs *buffer)
 	return r;
 }
 
-/** In the place of libc's. */
+/* In the place of libc's. */
 int ioctl(int fd, unsigned long request, ...)
 {
 	va_list arguments;
@@ -79,7 +79,7 @@ int ioctl(int fd, unsigned long request, ...)
 	return 0;
 }
 
-/** In the place of libc's: tells of pressure where that is asked for. */
+/* In the place of libc's: tells of pressure where that is asked for. */
 int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
 	/* glibc's header says that this only writes to FDS, and the compiler believes it. */
@@ -136,7 +136,7 @@ static varve_request submit(struct varve_store *store, const char *const *ids, s
 	return request;
 }
 
-/** A create that waits for its archive. */
+/* A create that waits for its archive. */
 static struct {
 	struct test_record record;
 	int write_fd;

@@ -22,11 +22,11 @@
 #include "random_tree.h"
 #include "test.h"
 
-/** A version 2 file capability: cap_net_raw+ep. */
+/* A version 2 file capability: cap_net_raw+ep. */
 static const unsigned char capability[] = { 1, 0, 0, 2, 0, 32, 0, 0, 0, 0,
 					    0, 0, 0, 0, 0, 0,  0, 0, 0, 0 };
 
-/** What the trees are shifted by. */
+/* What the trees are shifted by. */
 static const struct varve_id_map map_users[] = { { 0, 100000, 1000 }, { 1000, 300000, 10 } };
 static const struct varve_id_map map_groups[] = { { 0, 200000, 65536 } };
 
@@ -272,7 +272,7 @@ START_TEST(test_attack)
 }
 END_TEST
 
-/** Files of a layer in use, which move between two directories. */
+/* Files of a layer in use, which move between two directories. */
 #define BUSY_FILES 1200
 
 /* Move every file of a layer to and fro between its two directories, for ever. */
@@ -327,10 +327,10 @@ START_TEST(test_in_use)
 }
 END_TEST
 
-/** Files that come each time. */
+/* Files that come each time. */
 #define NEW_FILES 3
 
-/**
+/*
  * What a layer's user makes in it, in each round of a shift: by a search it begins with that ioctl,
  * by a walk it ends so.
  */
@@ -357,13 +357,13 @@ static void user_makes_files(void)
 	}
 }
 
-/**
+/*
  * A layer whose files are given capabilities when the trees have been searched for the first time;
  * NULL: not, or no more.
  */
 static const char *given;
 
-/** Files in it: more than are asked before a search. */
+/* Files in it: more than are asked before a search. */
 #define GIVEN_FILES (XATTR_SEARCH_ASKS + 20)
 
 /* Give them. */
@@ -379,7 +379,7 @@ static void give_capabilities(void)
 	given = NULL;
 }
 
-/** In the place of libc's. */
+/* In the place of libc's. */
 int ioctl(int fd, unsigned long request, ...)
 {
 	va_list arguments;
@@ -394,10 +394,10 @@ int ioctl(int fd, unsigned long request, ...)
 	return r;
 }
 
-/** What asking for the names of attributes fails with; 0: nothing. */
+/* What asking for the names of attributes fails with; 0: nothing. */
 static _Atomic int list_error;
 
-/** In the place of libc's. */
+/* In the place of libc's. */
 ssize_t listxattr(const char *path, char *list, size_t size)
 {
 	if (list_error) {
@@ -407,7 +407,7 @@ ssize_t listxattr(const char *path, char *list, size_t size)
 	return syscall(SYS_listxattr, path, list, size);
 }
 
-/** In the place of libc's. */
+/* In the place of libc's. */
 long syscall(long number, ...)
 {
 	enum { LISTXATTRAT = 465 };
@@ -427,7 +427,7 @@ long syscall(long number, ...)
 	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
-/** In the place of libc's. */
+/* In the place of libc's. */
 ssize_t getdents64(int fd, void *buffer, size_t size)
 {
 	ssize_t length = syscall(SYS_getdents64, fd, buffer, size);

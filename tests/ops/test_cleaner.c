@@ -27,7 +27,7 @@
 /* What the held clock goes on by at each look, so that waiting awake comes to an end. */
 #define CLOCK_STEP_NS 1000
 
-/** What the library did in the kernel's eyes. */
+/* What the library did in the kernel's eyes. */
 static struct {
 	/* Subvolumes destroyed, of which none is dropped. */
 	_Atomic unsigned dead;
@@ -46,7 +46,7 @@ static void kernel_commits(void)
 	sem_post(&kernel.committed);
 }
 
-/**
+/*
  * In the place of libc's: a held clock goes on only when it is looked at, so that no time passes
  * while the machine is busy.
  */
@@ -72,7 +72,7 @@ static void let_pass_ms(unsigned ms)
 	kernel.held_ns += ms * NS_PER_MS;
 }
 
-/** In the place of libc's. */
+/* In the place of libc's. */
 int ioctl(int fd, unsigned long request, ...)
 {
 	va_list arguments;
@@ -91,21 +91,21 @@ int ioctl(int fd, unsigned long request, ...)
 	return (int)syscall(SYS_ioctl, fd, request, argument);
 }
 
-/** In the place of libc's. */
+/* In the place of libc's. */
 int fsync(int fd)
 {
 	kernel_commits();
 	return (int)syscall(SYS_fsync, fd);
 }
 
-/** In the place of libbtrfsutil's: commits, and wakes the kernel's cleaner. */
+/* In the place of libbtrfsutil's: commits, and wakes the kernel's cleaner. */
 enum btrfs_util_error btrfs_util_sync_fd(int fd)
 {
 	kernel_commits();
 	return BTRFS_UTIL_OK;
 }
 
-/** In the place of libbtrfsutil's. */
+/* In the place of libbtrfsutil's. */
 enum btrfs_util_error btrfs_util_delete_subvolume_fd(int fd, const char *name, int flags)
 {
 	enum btrfs_util_error (*destroy)(int fd, const char *name, int flags) =

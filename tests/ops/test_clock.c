@@ -124,7 +124,7 @@ START_TEST(test_durable_group)
 }
 END_TEST
 
-/**
+/*
  * What the trace has shown: removals that have ended; how many of them when the create's snapshot
  * was begun.
  */

@@ -15,10 +15,10 @@
 
 #include "test.h"
 
-/** Directories of the parent, and files in each. */
+/* Directories of the parent, and files in each. */
 #define DIRS 3
 #define FILES 4
-/** More calls of statx than a walk of both makes. */
+/* More calls of statx than a walk of both makes. */
 #define MOMENTS_MAX 200
 
 /* The ioctls that were made; those of them that were GET_SUBVOL_INFO. */

@@ -21,7 +21,7 @@
 
 static _Atomic bool never;
 
-/** At what the last removal failed. */
+/* At what the last removal failed. */
 static char failed[VARVE_FAILURE_PATH_SIZE];
 
 /* Remove NAME in the directory PATH. */
@@ -95,7 +95,7 @@ START_TEST(test_mounts)
 }
 END_TEST
 
-/**
+/*
  * Files in a directory, which are unlinked in one slice; those that come meanwhile: btrfs does not
  * list them before the next.
  */

@@ -17,19 +17,19 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/** Archives that are joined to each other. */
+/* Archives that are joined to each other. */
 #define PAIRS 8
-/** Descriptors that are free for them, beside their own ends. */
+/* Descriptors that are free for them, beside their own ends. */
 #define PAIRS_FREE 56
-/** Bytes of a layer: more than a pipe and a channel hold. */
+/* Bytes of a layer: more than a pipe and a channel hold. */
 #define LAYER_BYTES (512 * 1024)
-/** More than any operation opens. */
+/* More than any operation opens. */
 #define PLENTY 200
 
-/** How many calls of openat2 find no descriptor from here on. */
+/* How many calls of openat2 find no descriptor from here on. */
 static _Atomic int missing;
 
-/** In the place of libc's. */
+/* In the place of libc's. */
 long syscall(long number, ...)
 {
 	static long (*_Atomic real)(long number, ...);
@@ -48,7 +48,7 @@ long syscall(long number, ...)
 	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
-/** Let this process have LIMIT descriptors. */
+/* Let this process have LIMIT descriptors. */
 static void limit_to(unsigned limit)
 {
 	struct rlimit rlimit;
@@ -57,7 +57,7 @@ static void limit_to(unsigned limit)
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &rlimit), 0);
 }
 
-/** Leave COUNT descriptors free: those that are open need not be the lowest. */
+/* Leave COUNT descriptors free: those that are open need not be the lowest. */
 static void leave_free(unsigned count)
 {
 	unsigned limit = 0;
@@ -67,7 +67,7 @@ static void leave_free(unsigned count)
 	limit_to(limit);
 }
 
-/**
+/*
  * Fill the layer ID: directories with files of which not all is read ahead, and a file that takes
  * more than a pipe holds.
  */
@@ -91,7 +91,7 @@ static int submit_diff(struct varve_store *store, int fd, struct test_record *re
 	return varve_layer_diff(store, "base", &options, fd, test_record, record, NULL);
 }
 
-/** Every other one makes a layer, the rest is for layers that are there. */
+/* Every other one makes a layer, the rest is for layers that are there. */
 static int submit_apply(struct varve_store *store, unsigned i, int fd, struct test_record *record)
 {
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
@@ -105,13 +105,13 @@ static int submit_apply(struct varve_store *store, unsigned i, int fd, struct te
 				  NULL);
 }
 
-/** Others come in between. */
+/* Others come in between. */
 static void submit_other(struct varve_store *store, struct test_record *record)
 {
 	test_error(varve_layer_info(store, "other", test_record, record, NULL), 0);
 }
 
-/** The pipes of the pairs; closed as each end is handed on. */
+/* The pipes of the pairs; closed as each end is handed on. */
 struct pipes {
 	int ends[PAIRS][2];
 };
@@ -130,7 +130,7 @@ static void submit_writer(struct varve_store *store, struct pipes *pipes, unsign
 	close(pipes->ends[i][1]);
 }
 
-/** A store with a layer to be written, one that others look at, and those that are written to. */
+/* A store with a layer to be written, one that others look at, and those that are written to. */
 static struct varve_store *open_pairs(char *home)
 {
 	struct varve_store *store = test_open_relaxed(home);
@@ -142,7 +142,7 @@ static struct varve_store *open_pairs(char *home)
 	return store;
 }
 
-/**
+/*
  * Submit all pairs by pipes, writers first or READERS_FIRST, the readers in the same order or
  * CROSSED; wait for all.
  */
@@ -178,7 +178,7 @@ static void all_succeeded(const struct test_record *records, size_t count)
 			      varve_strerror(&records[i].failure, text, sizeof(text)));
 }
 
-/** In the same order: all succeed, without a wait for what is stalled. */
+/* In the same order: all succeed, without a wait for what is stalled. */
 static void joined(bool readers_first)
 {
 	char *home = test_home();
@@ -205,7 +205,7 @@ START_TEST(test_readers_first)
 }
 END_TEST
 
-/**
+/*
  * In any order: all end; what fails says that descriptors were missing, or was joined to such a
  * one.
  */
@@ -229,7 +229,7 @@ START_TEST(test_crossed)
 }
 END_TEST
 
-/** A sink that takes nothing before LET_GO is set. */
+/* A sink that takes nothing before LET_GO is set. */
 static bool let_go;
 
 static int take_later(struct varve_store *store, varve_request request, const void *bytes,
@@ -238,7 +238,7 @@ static int take_later(struct varve_store *store, varve_request request, const vo
 	return let_go ? 0 : VARVE_PAUSE;
 }
 
-/**
+/*
  * What a paused sink waits for may be any operation: others are let in, one at a time at least, and
  * the sinks go on after.
  */
@@ -279,7 +279,7 @@ END_TEST
 
 /* ---- what one alone needs -------------------------------------------------------------------- */
 
-/**
+/*
  * One operation, on the layer "base" or "shifted", or that makes or removes "copy"; what it
  * reserves.
  */
@@ -287,10 +287,10 @@ struct single {
 	const char *name;
 	int (*run)(struct varve_store *store, struct varve_failure *failure);
 	unsigned reserved;
-	/** What a walk reserves beside, where there are enough, and holds of them by chance. */
+	/* What a walk reserves beside, where there are enough, and holds of them by chance. */
 	unsigned walks;
 	bool makes, removes;
-	/** Called before with the path of "base"; NULL: nothing. */
+	/* Called before with the path of "base"; NULL: nothing. */
 	void (*prepare)(const char *path);
 };
 
@@ -336,7 +336,7 @@ static int run_apply(struct varve_store *store, struct varve_failure *failure)
 	return varve_layer_apply_wait(store, "base", NULL, archive_fd, NULL, NULL, failure);
 }
 
-/** Have deep directories where the archive has a file. */
+/* Have deep directories where the archive has a file. */
 static void prepare_apply(const char *path)
 {
 	char *deep = test_path("%s/large", path);
@@ -365,7 +365,7 @@ static int run_exists(struct varve_store *store, struct varve_failure *failure)
 	return varve_layer_exists_wait(store, "base", &exists, failure);
 }
 
-/** The asynchronous forms, as some have no other. */
+/* The asynchronous forms, as some have no other. */
 static int wait_record(struct varve_store *store, int submitted, struct test_record *record,
 		       struct varve_failure *failure)
 {
@@ -482,7 +482,7 @@ static const struct single singles[] = {
 	{ .name = "changes by walk", .run = run_changes_walk, .reserved = FDS_CHANGES },
 };
 
-/** Run SINGLE with COUNT descriptors free. */
+/* Run SINGLE with COUNT descriptors free. */
 static int run_with(struct varve_store *store, const char *home, const struct single *single,
 		    unsigned count)
 {
@@ -530,7 +530,7 @@ START_TEST(test_alone)
 }
 END_TEST
 
-/**
+/*
  * What finds no descriptor, as the program has taken those that were free, begins anew when another
  * one has ended.
  */
@@ -559,7 +559,7 @@ START_TEST(test_parked)
 }
 END_TEST
 
-/**
+/*
  * What the program takes after an unpacking has begun is not missed: some are held in reserve from
  * before.
  */
@@ -616,7 +616,7 @@ START_TEST(test_taken)
 }
 END_TEST
 
-/**
+/*
  * How many descriptors the process has a table for: it grows with the highest one that was ever
  * open.
  */
@@ -629,13 +629,13 @@ static unsigned table_size(void)
 	return size;
 }
 
-/** What a child is to look at. */
+/* What a child is to look at. */
 struct peak {
 	char *home;
 	const struct single *single;
 };
 
-/**
+/*
  * No more are open at once than the operation reserves, though there are plenty: one more would
  * make the table grow.
  */

@@ -19,7 +19,7 @@
 static _Atomic(const char *) from;
 static const char *to;
 
-/** In the place of libc's. */
+/* In the place of libc's. */
 int ioctl(int fd, unsigned long request, ...)
 {
 	va_list arguments;

@@ -11,20 +11,20 @@
 #include "random_tree.h"
 #include "test.h"
 
-/** So deep that what is above has been closed. */
+/* So deep that what is above has been closed. */
 #define DEPTH (WALK_FDS_MAX + 12)
-/** The directory of a chain that moves. */
+/* The directory of a chain that moves. */
 #define MOVES_AT 5
 
 static _Atomic bool never;
 
-/** A walk, and what it is to do at the entry NAME. */
+/* A walk, and what it is to do at the entry NAME. */
 struct mover {
 	const char *name;
 	void (*move)(struct mover *mover);
-	/** What is walked; a place outside of it. */
+	/* What is walked; a place outside of it. */
 	const char *layer, *outside;
-	/** Entries that were visited; those whose name is "wrong"; directories that were left. */
+	/* Entries that were visited; those whose name is "wrong"; directories that were left. */
 	unsigned visits, wrong, left;
 };
 
@@ -40,7 +40,7 @@ static int mover_visit(struct walk *walk, struct walk_entry *entry)
 	return 0;
 }
 
-/** What a directory lies in is the one that it was found in. */
+/* What a directory lies in is the one that it was found in. */
 static int mover_leave(struct walk *walk, struct walk_dir *dir)
 {
 	struct mover *mover = walk->data;
@@ -180,7 +180,7 @@ START_TEST(test_changed_kind)
 }
 END_TEST
 
-/** The class of a shift, and the layer. */
+/* The class of a shift, and the layer. */
 static const struct walk_class *shift_real;
 static const char *shift_layer;
 

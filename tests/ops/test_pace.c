@@ -18,7 +18,7 @@
 /* What the held clock goes on by at each look, so that waiting awake comes to an end. */
 #define CLOCK_STEP_NS 1000
 
-/** What the library meets. */
+/* What the library meets. */
 static struct {
 	/* The time, while the test holds the clock; 0: it does not. */
 	_Atomic uint64_t held_ns;
@@ -31,7 +31,7 @@ static struct {
 	sem_t waits, go;
 } kernel;
 
-/** In the place of libc's: a held clock goes on only when it is looked at. */
+/* In the place of libc's: a held clock goes on only when it is looked at. */
 int clock_gettime(clockid_t id, struct timespec *time)
 {
 	if (!kernel.held_ns || id != CLOCK_MONOTONIC)
@@ -52,7 +52,7 @@ static void await(sem_t *semaphore)
 		ck_assert_int_eq(errno, EINTR);
 }
 
-/** In the place of libbtrfsutil's. */
+/* In the place of libbtrfsutil's. */
 enum btrfs_util_error btrfs_util_delete_subvolume_fd(int fd, const char *name, int flags)
 {
 	enum btrfs_util_error (*destroy)(int fd, const char *name, int flags) =
@@ -79,11 +79,11 @@ static void hold(uint64_t destroy_ns)
 	kernel.held_ns = now_ns();
 }
 
-/** Destroys that had been made when the create's group began. */
+/* Destroys that had been made when the create's group began. */
 static _Atomic unsigned before_create;
 static _Atomic bool create_waits;
 
-/** Calls that publish and destroy so far; destroys when the label was set. */
+/* Calls that publish and destroy so far; destroys when the label was set. */
 static _Atomic unsigned boundaries, before_label;
 
 /* Take a line of the trace. */
@@ -99,7 +99,7 @@ static void watch_create(void *data, const char *line)
 		before_create = kernel.destroyed;
 }
 
-/** A store with COUNT layers "0", "1", ..., of which *RET_IDS are the names. */
+/* A store with COUNT layers "0", "1", ..., of which *RET_IDS are the names. */
 static struct varve_store *open_with(char *home, unsigned count, const char ***ret_ids)
 {
 	struct varve_config config = test_config(home);

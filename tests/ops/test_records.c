@@ -18,14 +18,14 @@
 #include "engine/store/size_record.h"
 #include "test.h"
 
-/** Calls of the library so far, while they are counted. */
+/* Calls of the library so far, while they are counted. */
 static struct {
 	_Atomic bool counts;
-	/** Looks at files, reads of an attribute, ioctls, attempts to lock. */
+	/* Looks at files, reads of an attribute, ioctls, attempts to lock. */
 	_Atomic unsigned looks, attributes, ioctls, locks;
 } calls;
 
-/** In the place of libc's. */
+/* In the place of libc's. */
 int fstatat(int fd, const char *path, struct stat *stat, int flags)
 {
 	calls.looks += calls.counts;
@@ -223,7 +223,7 @@ START_TEST(test_forked)
 }
 END_TEST
 
-/** What a process holds that is asked for. */
+/* What a process holds that is asked for. */
 struct holder {
 	const char *records, *point;
 };

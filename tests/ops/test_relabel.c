@@ -50,7 +50,7 @@ static int relabel(struct varve_store *store, const char *home, const char *id, 
 	return r;
 }
 
-/** A relabelling by the threads of a store. */
+/* A relabelling by the threads of a store. */
 struct posted {
 	struct inbox_node node;
 	struct label label;
@@ -196,7 +196,7 @@ END_TEST
 
 /* ---- how entries are named ------------------------------------------------------------------- */
 
-/**
+/*
  * The class of a relabelling; entries that were named from the thread's working directory, and
  * others.
  */

@@ -20,17 +20,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/**
+/*
  * What a call on the short lane, and a slice, may take of its thread's processor time, in
  * microseconds; more under a sanitizer.
  */
 #define CALL_MAX_US (TEST_SANITIZED ? 500000 : 50000)
 
-/** Files of a layer whose comparison, search, sort and archive each take more than that. */
+/* Files of a layer whose comparison, search, sort and archive each take more than that. */
 #define FILES 12000
-/** Leftovers whose removal takes more than that. */
+/* Leftovers whose removal takes more than that. */
 #define LEFTOVERS 3000
-/**
+/*
  * Characters of each of the directories, one in the other, that the files are in: paths of some
  * length take long to sort.
  */
@@ -39,19 +39,19 @@
 
 /* ---- one thread is held up ------------------------------------------------------------------- */
 
-/** Holds up threads of lanes, one at a time, at the end of their calls. */
+/* Holds up threads of lanes, one at a time, at the end of their calls. */
 struct gate {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	/** Hold the next one; one is held. */
+	/* Hold the next one; one is held. */
 	bool armed, holding;
-	/** Readable when one is held. */
+	/* Readable when one is held. */
 	int event;
-	/** The line that it was to write. */
+	/* The line that it was to write. */
 	char line[256];
 };
 
-/**
+/*
  * Take a line of the trace: hold its thread up, unless it has made a call of varve_layer_info().
  */
 static void hold_up(void *data, const char *line)
@@ -69,7 +69,7 @@ static void hold_up(void *data, const char *line)
 	pthread_mutex_unlock(&gate->lock);
 }
 
-/** Hold the next thread up, or let go of the one that is, and hold no other. */
+/* Hold the next thread up, or let go of the one that is, and hold no other. */
 static void set_gate(struct gate *gate, bool armed)
 {
 	pthread_mutex_lock(&gate->lock);
@@ -79,7 +79,7 @@ static void set_gate(struct gate *gate, bool armed)
 	pthread_mutex_unlock(&gate->lock);
 }
 
-/** Ask about a layer while a thread is held up: the answer has to come. */
+/* Ask about a layer while a thread is held up: the answer has to come. */
 static void ask(struct varve_store *store, const struct gate *gate, const char *what)
 {
 	struct test_record record = { 0 };
@@ -95,7 +95,7 @@ static void ask(struct varve_store *store, const struct gate *gate, const char *
 	test_error(record.error, 0);
 }
 
-/** Let RECORD's operation, WHAT, go on from one call to the next, and ask at the end of each. */
+/* Let RECORD's operation, WHAT, go on from one call to the next, and ask at the end of each. */
 static void step_through(struct varve_store *store, struct gate *gate,
 			 const struct test_record *record, const char *what)
 {
@@ -193,7 +193,7 @@ static const struct {
 	{ "usage", start_usage },
 };
 
-/** Make "alone", which is a snapshot of nothing, and "child", which differs from its parent. */
+/* Make "alone", which is a snapshot of nothing, and "child", which differs from its parent. */
 static void make_layers(struct varve_store *store, const char *home)
 {
 	test_create(store, "alone", NULL);
@@ -230,14 +230,14 @@ END_TEST
 
 /* ---- processor time -------------------------------------------------------------------------- */
 
-/**
+/*
  * The longest call on the short lane, or slice, and what the trace said of it; guarded by the lock.
  */
 static pthread_mutex_t longest_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned long longest_us, calls;
 static char longest_line[256];
 
-/** Take a line of the trace. */
+/* Take a line of the trace. */
 static void take_time(void *data, const char *line)
 {
 	bool fs = strstr(line, "lane fs: ") != NULL;
@@ -256,7 +256,7 @@ static void take_time(void *data, const char *line)
 	pthread_mutex_unlock(&longest_lock);
 }
 
-/** Assert that none was long while WHAT was done. */
+/* Assert that none was long while WHAT was done. */
 static void assert_short(const char *what)
 {
 	pthread_mutex_lock(&longest_lock);
@@ -265,7 +265,7 @@ static void assert_short(const char *what)
 	pthread_mutex_unlock(&longest_lock);
 }
 
-/** Make COUNT empty files in DIRECTORY. */
+/* Make COUNT empty files in DIRECTORY. */
 static void make_files(const char *directory, unsigned count)
 {
 	int directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -278,7 +278,7 @@ static void make_files(const char *directory, unsigned count)
 	close(directory_fd);
 }
 
-/** Change the modes of the COUNT files in DIRECTORY. */
+/* Change the modes of the COUNT files in DIRECTORY. */
 static void change_files(const char *directory, unsigned count)
 {
 	int directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -291,7 +291,7 @@ static void change_files(const char *directory, unsigned count)
 	close(directory_fd);
 }
 
-/**
+/*
  * Make directories in PATH, one in the other, whose path is long, and open the last one by a short
  * name, which is returned.
  */
@@ -364,7 +364,7 @@ END_TEST
 
 /* ---- processors handed over ------------------------------------------------------------------ */
 
-/** Let this process run on one of its processors only. */
+/* Let this process run on one of its processors only. */
 static void use_one_cpu(void)
 {
 	cpu_set_t all, one;
@@ -399,7 +399,7 @@ START_TEST(test_look)
 }
 END_TEST
 
-/** An archive of the whole layer, to nowhere. */
+/* An archive of the whole layer, to nowhere. */
 static int start_diff(struct varve_store *store, struct test_record *record)
 {
 	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
@@ -422,7 +422,7 @@ static const struct {
 	{ "usage by search", start_usage },     { "usage by walk", start_usage_walk },
 };
 
-/**
+/*
  * Ask about a layer again and again, until there were more yields than BEFORE, and wait for
  * RECORD's operation.
  */

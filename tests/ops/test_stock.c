@@ -24,7 +24,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-/** What the library does to the machine, and sees of it. */
+/* What the library does to the machine, and sees of it. */
 static struct {
 	/* Snapshots made that are no spare copies. */
 	_Atomic unsigned snapshots;
@@ -43,7 +43,7 @@ static struct {
 } machine;
 static pthread_mutex_t hold = PTHREAD_MUTEX_INITIALIZER;
 
-/** In the place of libc's. */
+/* In the place of libc's. */
 int fstatfs(int fd, struct statfs *buffer)
 {
 	int r = (int)syscall(SYS_fstatfs, fd, buffer);
@@ -62,7 +62,7 @@ static bool is_spare(const char *name)
 	return length > 6 && !strcmp(name + length - 6, ".spare");
 }
 
-/** In the place of libbtrfsutil's. */
+/* In the place of libbtrfsutil's. */
 enum btrfs_util_error btrfs_util_create_snapshot_fd2(int fd, int parent_fd, const char *name,
 						     int flags, uint64_t *unused,
 						     struct btrfs_util_qgroup_inherit *inherit)
@@ -87,7 +87,7 @@ enum btrfs_util_error btrfs_util_create_snapshot_fd2(int fd, int parent_fd, cons
 	return error;
 }
 
-/** In the place of libbtrfsutil's. */
+/* In the place of libbtrfsutil's. */
 enum btrfs_util_error btrfs_util_delete_subvolume_fd(int parent_fd, const char *name, int flags)
 {
 	enum btrfs_util_error (*destroy)(int, const char *, int) = (enum btrfs_util_error(*)(
@@ -213,7 +213,7 @@ END_TEST
 
 /* ---- a parent that changes ------------------------------------------------------------------- */
 
-/** Descriptors and a mapping of a parent that were made before it became read-only. */
+/* Descriptors and a mapping of a parent that were made before it became read-only. */
 struct opened {
 	char *path;
 	int root_fd, large_fd, small_fd, direct_fd, nocow_fd;
@@ -392,7 +392,7 @@ START_TEST(test_random_changes)
 }
 END_TEST
 
-/** A program that writes to the parent all the time: what it has written last. */
+/* A program that writes to the parent all the time: what it has written last. */
 static struct {
 	_Atomic uint64_t written;
 	_Atomic bool end;

@@ -15,7 +15,7 @@
 #include "random_tree.h"
 #include "test.h"
 
-/** What to take as slow: as it is; everything. */
+/* What to take as slow: as it is; everything. */
 static const uint64_t slow_thresholds[] = { WALK_SLOW_NS, 0 };
 
 /* Measure by FLAGS and compare with SUM. */

@@ -17,11 +17,11 @@
 #include "engine/store/usage_cache.h"
 #include "test.h"
 
-/** A sector of the test's file system, and what an extent is made of here. */
+/* A sector of the test's file system, and what an extent is made of here. */
 #define SECTOR 4096
 #define BLOCK (16 * SECTOR)
 
-/** Files of the random parent; changes that are made to its snapshot. */
+/* Files of the random parent; changes that are made to its snapshot. */
 #define FILES 48
 #define CHANGES 60
 

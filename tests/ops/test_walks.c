@@ -20,15 +20,15 @@
 #include "engine/walk/xattr_search.h"
 #include "test.h"
 
-/** Directories and files in each of a layer that takes many slices. */
+/* Directories and files in each of a layer that takes many slices. */
 #define LARGE_DIRS 20
 #define LARGE_FILES 500
 #define LARGE_ENTRIES (LARGE_DIRS * (LARGE_FILES + 1))
-/** Jobs in a race; how many turns each takes; all turns, with that of a small one. */
+/* Jobs in a race; how many turns each takes; all turns, with that of a small one. */
 #define RACERS 4
 #define RACER_TURNS 200
 #define TURNS_MAX (RACERS * RACER_TURNS + 1)
-/**
+/*
  * Entries that a cancelled walk may still handle: what every thread does between two looks, and
  * what the ring has.
  */
@@ -47,7 +47,7 @@ static struct varve_store *open_large(char *home, const char *id)
 
 /* ---- progress -------------------------------------------------------------------------------- */
 
-/** What the progress callbacks of one request got. */
+/* What the progress callbacks of one request got. */
 struct watched {
 	varve_request request;
 	unsigned told;
@@ -175,7 +175,7 @@ END_TEST
 
 /* ---- cancel ---------------------------------------------------------------------------------- */
 
-/** A walk that is cancelled at an entry. */
+/* A walk that is cancelled at an entry. */
 struct stopper {
 	_Atomic bool cancelled;
 	unsigned visits, cancel_at;
@@ -213,7 +213,7 @@ START_TEST(test_cancel_entries)
 }
 END_TEST
 
-/** A request, and how far it was at its end. */
+/* A request, and how far it was at its end. */
 struct racer {
 	varve_request request;
 	int error;
@@ -271,14 +271,14 @@ END_TEST
 
 /* ---- shares ---------------------------------------------------------------------------------- */
 
-/** A job of so many pieces, of which a turn does one. */
+/* A job of so many pieces, of which a turn does one. */
 struct contender {
 	struct job job;
 	_Atomic unsigned left;
 	unsigned turns, over_at;
 };
 
-/**
+/*
  * The order of turns: one thread has them all, so that they run in the order in which they were
  * given.
  */
@@ -368,7 +368,7 @@ START_TEST(test_fair_shares)
 }
 END_TEST
 
-/** Work on stacks. */
+/* Work on stacks. */
 struct piece {
 	struct list link;
 	unsigned number;
@@ -482,7 +482,7 @@ START_TEST(test_one_directory)
 }
 END_TEST
 
-/** What a walk held at most. */
+/* What a walk held at most. */
 struct held {
 	size_t records;
 	unsigned pending, fds, dirs;

@@ -19,7 +19,7 @@
 #include "test.h"
 
 #define FRAMES_BYTES_MAX 65536
-/** The largest message of Flood and Pour. */
+/* The largest message of Flood and Pour. */
 #define FRAMES_FLOOD_BYTES 200000
 
 enum {
@@ -31,7 +31,7 @@ enum {
 	FRAMES_RELEASE = 1 << 7,
 };
 
-/** A header of the blocks below, as a literal: the lengths are given by the strings. */
+/* A header of the blocks below, as a literal: the lengths are given by the strings. */
 #define HEADER(name, value) "\0" name value
 #define METHOD HEADER("\7:method", "\4POST")
 #define SCHEME HEADER("\7:scheme", "\4http")
@@ -43,7 +43,7 @@ enum {
 		bytes, sizeof(bytes) - 1 \
 	}
 
-/** Payloads that frames can have. */
+/* Payloads that frames can have. */
 static const struct {
 	const char *bytes;
 	size_t size;
@@ -73,7 +73,7 @@ static const struct {
 
 static struct rig *rig;
 
-/** Translate the frames that DATA describes into OUT. Return how many bytes. */
+/* Translate the frames that DATA describes into OUT. Return how many bytes. */
 static size_t frames_make(const uint8_t *data, size_t size, bool settings, uint8_t *out)
 {
 	static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -115,7 +115,7 @@ static size_t frames_make(const uint8_t *data, size_t size, bool settings, uint8
 	return length;
 }
 
-/** Send SIZE bytes in pieces of PIECE; read what comes, unless DEAF. */
+/* Send SIZE bytes in pieces of PIECE; read what comes, unless DEAF. */
 static void frames_send(int fd, const uint8_t *bytes, size_t size, size_t piece, bool deaf)
 {
 	static uint8_t answer[65536];
@@ -190,7 +190,7 @@ void frames_run(const uint8_t *data, size_t size)
 	rig_require(rig->flooding == 0);
 }
 
-/** Free the server. */
+/* Free the server. */
 static void frames_end(void)
 {
 	if (rig)

@@ -6,10 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Run one input; aborts when something is wrong. */
+/* Run one input; aborts when something is wrong. */
 void frames_run(const uint8_t *data, size_t size);
 
-/** How many calls have ended with STATUS. */
+/* How many calls have ended with STATUS. */
 unsigned frames_ended(unsigned status);
 
 #endif

@@ -21,7 +21,7 @@ void rig_fail(const char *file, int line, const char *condition)
 
 /* ---- the service ----------------------------------------------------------------------------- */
 
-/** Echo. */
+/* Echo. */
 static void rig_echo(struct grpc_call *call, const ProtobufCMessage *message, void *service)
 {
 	if (grpc_call_send(call, message) < 0)
@@ -30,13 +30,13 @@ static void rig_echo(struct grpc_call *call, const ProtobufCMessage *message, vo
 		grpc_call_end(call, GRPC_OK, NULL);
 }
 
-/** Take the call at INDEX out of those held. */
+/* Take the call at INDEX out of those held. */
 static void rig_drop(struct rig *rig, unsigned index)
 {
 	rig->held[index] = rig->held[--rig->held_count];
 }
 
-/** A held call is cancelled: it stays, as one whose work cannot be stopped at once. */
+/* A held call is cancelled: it stays, as one whose work cannot be stopped at once. */
 static void rig_cancelled(struct grpc_call *call, void *data)
 {
 	struct rig *rig = data;
@@ -45,7 +45,7 @@ static void rig_cancelled(struct grpc_call *call, void *data)
 	rig->cancels++;
 }
 
-/** Hold. */
+/* Hold. */
 static void rig_hold(struct grpc_call *call, const ProtobufCMessage *message, void *service)
 {
 	struct rig *rig = service;
@@ -66,13 +66,13 @@ void rig_release(struct rig *rig)
 	}
 }
 
-/** A call of Flood. */
+/* A call of Flood. */
 struct rig_flood {
 	struct rig *rig;
 	size_t sent;
 };
 
-/** Send more of Flood, as long as there is room. */
+/* Send more of Flood, as long as there is room. */
 static void rig_flood_room(struct grpc_call *call, void *data)
 {
 	static char bytes[RIG_FLOOD_BYTES];
@@ -94,7 +94,7 @@ static void rig_flood_room(struct grpc_call *call, void *data)
 	grpc_call_on_room(call, rig_flood_room, flood);
 }
 
-/** Flood. */
+/* Flood. */
 static void rig_flood(struct grpc_call *call, const ProtobufCMessage *message, void *service)
 {
 	struct rig_flood *flood = test_alloc(sizeof(*flood));
@@ -105,7 +105,7 @@ static void rig_flood(struct grpc_call *call, const ProtobufCMessage *message, v
 	rig_flood_room(call, flood);
 }
 
-/** Pour. */
+/* Pour. */
 static void rig_pour(struct grpc_call *call, const ProtobufCMessage *message, void *service)
 {
 	struct rig *rig = service;
@@ -127,7 +127,7 @@ static const struct grpc_method rig_methods[] = {
 	{ 0 },
 };
 
-/** A call has ended. */
+/* A call has ended. */
 static void rig_recorded(void *data, const struct server_record *record)
 {
 	struct rig *rig = data;
@@ -182,13 +182,13 @@ int rig_connect_raw(struct rig *rig)
 
 /* ---- clients --------------------------------------------------------------------------------- */
 
-/** The call of STREAM. */
+/* The call of STREAM. */
 static struct rig_call *rig_call_of(nghttp2_session *session, int32_t stream)
 {
 	return nghttp2_session_get_stream_user_data(session, stream);
 }
 
-/** A header came. */
+/* A header came. */
 static int rig_on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
 			 size_t name_length, const uint8_t *value, size_t value_length,
 			 uint8_t flags, void *data)
@@ -205,7 +205,7 @@ static int rig_on_header(nghttp2_session *session, const nghttp2_frame *frame, c
 	return 0;
 }
 
-/** A frame came. */
+/* A frame came. */
 static int rig_on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *data)
 {
 	struct rig_client *client = data;
@@ -222,7 +222,7 @@ static int rig_on_frame(nghttp2_session *session, const nghttp2_frame *frame, vo
 	return 0;
 }
 
-/** Bytes of an answer came. */
+/* Bytes of an answer came. */
 static int rig_on_data(nghttp2_session *session, uint8_t flags, int32_t stream,
 		       const uint8_t *bytes, size_t size, void *data)
 {
@@ -241,7 +241,7 @@ static int rig_on_data(nghttp2_session *session, uint8_t flags, int32_t stream,
 	return 0;
 }
 
-/** A stream is closed. */
+/* A stream is closed. */
 static int rig_on_close(nghttp2_session *session, int32_t stream, uint32_t error, void *data)
 {
 	struct rig_call *call = rig_call_of(session, stream);
@@ -251,7 +251,7 @@ static int rig_on_close(nghttp2_session *session, int32_t stream, uint32_t error
 	return 0;
 }
 
-/** Give more of a request. */
+/* Give more of a request. */
 static ssize_t rig_read(nghttp2_session *session, int32_t stream, uint8_t *out, size_t size,
 			uint32_t *flags, nghttp2_data_source *source, void *data)
 {
@@ -375,7 +375,7 @@ void rig_reset(struct rig_client *client, struct rig_call *call)
 					      NGHTTP2_CANCEL) == 0);
 }
 
-/** Let CLIENT read and write. Return whether anything happened. */
+/* Let CLIENT read and write. Return whether anything happened. */
 static bool rig_client_run(struct rig_client *client)
 {
 	static uint8_t bytes[RIG_READ_BYTES];
@@ -417,7 +417,7 @@ static bool rig_client_run(struct rig_client *client)
 	return happened;
 }
 
-/** Let everything run once; wait for WAIT_MS where there is nothing. Return whether there was. */
+/* Let everything run once; wait for WAIT_MS where there is nothing. Return whether there was. */
 static bool rig_step(struct rig *rig, int wait_ms)
 {
 	int count = loop_turn(rig->loop, wait_ms);

@@ -23,10 +23,10 @@
 #include "health.h"
 #include "server.h"
 
-/** Abort unless IS holds: this is used without Check, too. */
+/* Abort unless IS holds: this is used without Check, too. */
 #define rig_require(is) ((is) ? (void)0 : rig_fail(__FILE__, __LINE__, #is))
 
-/** Say that CONDITION, in LINE of FILE, does not hold, and abort. */
+/* Say that CONDITION, in LINE of FILE, does not hold, and abort. */
 void rig_fail(const char *file, int line, const char *condition) __attribute__((noreturn));
 
 #define RIG_CALLS_MAX 8192
@@ -37,37 +37,37 @@ struct rig {
 	struct grpc_server *server;
 	struct health *health;
 	struct rig_client *clients;
-	/** The calls of Hold that are not released. */
+	/* The calls of Hold that are not released. */
 	struct grpc_call *held[RIG_CALLS_MAX];
 	unsigned held_count, held_total, cancels;
-	/** How much Flood sends, how much it has queued at most; its calls, now and in all. */
+	/* How much Flood sends, how much it has queued at most; its calls, now and in all. */
 	size_t flood_bytes, flood_waiting_max;
 	unsigned flooding, flood_total;
-	/** The records of calls that have ended, by status. */
+	/* The records of calls that have ended, by status. */
 	unsigned ended[16];
-	/** The last one's text. */
+	/* The last one's text. */
 	char text[512];
 };
 
-/** A call of a client. */
+/* A call of a client. */
 struct rig_call {
 	int32_t stream;
-	/** The stream is closed, with the error code of HTTP/2. */
+	/* The stream is closed, with the error code of HTTP/2. */
 	bool closed;
 	uint32_t error;
-	/** Of the answer; -1: none yet. */
+	/* Of the answer; -1: none yet. */
 	int http, status;
 	char text[8192];
-	/** Header frames, and whether the first one ended the stream: trailers alone. */
+	/* Header frames, and whether the first one ended the stream: trailers alone. */
 	unsigned headers;
 	bool trailers_only;
-	/** The body. */
+	/* The body. */
 	uint8_t *body;
 	size_t body_size, body_room;
-	/** What is sent. */
+	/* What is sent. */
 	const uint8_t *request;
 	size_t request_size, request_at;
-	/** Do not end the stream after the request. */
+	/* Do not end the stream after the request. */
 	bool open;
 };
 
@@ -76,64 +76,64 @@ struct rig_client {
 	struct rig_client *next;
 	int fd;
 	nghttp2_session *session;
-	/** The server has closed the connection. */
+	/* The server has closed the connection. */
 	bool gone;
-	/** Do not read. */
+	/* Do not read. */
 	bool deaf;
-	/** The error code of the last GOAWAY; -1: none. */
+	/* The error code of the last GOAWAY; -1: none. */
 	int64_t goaway;
-	/** How much came. */
+	/* How much came. */
 	uint64_t bytes;
 	struct rig_call *calls[RIG_CALLS_MAX];
 	unsigned calls_count;
 };
 
-/** Make a server with LIMITS (NULL: the default). */
+/* Make a server with LIMITS (NULL: the default). */
 struct rig *rig_create(const struct server_limits *limits);
 
-/** Close all, and see that nothing is left. */
+/* Close all, and see that nothing is left. */
 void rig_destroy(struct rig *rig);
 
-/** Connect a client. */
+/* Connect a client. */
 struct rig_client *rig_connect(struct rig *rig);
 
-/** Connect a client that speaks bytes: return its end. */
+/* Connect a client that speaks bytes: return its end. */
 int rig_connect_raw(struct rig *rig);
 
-/** Close the connection of CLIENT, as a process that dies. */
+/* Close the connection of CLIENT, as a process that dies. */
 void rig_die(struct rig_client *client);
 
-/** Begin a call of METHOD ("Echo") with NAME in its message. */
+/* Begin a call of METHOD ("Echo") with NAME in its message. */
 struct rig_call *rig_call(struct rig_client *client, const char *method, const char *name);
 
-/** A header beside the usual ones, or in place of the one of its name; VALUE NULL: without it. */
+/* A header beside the usual ones, or in place of the one of its name; VALUE NULL: without it. */
 struct rig_header {
 	const char *name, *value;
 };
 
-/** Begin a call of the path PATH with SIZE bytes of BODY, and HEADERS, which end with a NULL. */
+/* Begin a call of the path PATH with SIZE bytes of BODY, and HEADERS, which end with a NULL. */
 struct rig_call *rig_call_raw(struct rig_client *client, const char *path, const void *body,
 			      size_t size, const struct rig_header *headers);
 
-/** Reset CALL. */
+/* Reset CALL. */
 void rig_reset(struct rig_client *client, struct rig_call *call);
 
-/** Run until nothing happens any more. */
+/* Run until nothing happens any more. */
 void rig_run(struct rig *rig);
 
-/** Run until CALL is closed; the test fails when that takes too long. */
+/* Run until CALL is closed; the test fails when that takes too long. */
 void rig_wait(struct rig *rig, struct rig_call *call);
 
-/** Run until *FLAG. */
+/* Run until *FLAG. */
 void rig_wait_for(struct rig *rig, const bool *flag);
 
-/** A message with NAME, behind its prefix, from test_alloc(). */
+/* A message with NAME, behind its prefix, from test_alloc(). */
 uint8_t *rig_message(const char *name, size_t *ret_size);
 
-/** End all calls of Hold with OK. */
+/* End all calls of Hold with OK. */
 void rig_release(struct rig *rig);
 
-/** Fail the test unless CALL ended with STATUS, and its text holds TEXT. */
+/* Fail the test unless CALL ended with STATUS, and its text holds TEXT. */
 void rig_expect(const struct rig_call *call, enum grpc_status status, const char *text);
 
 #endif

@@ -41,7 +41,7 @@ START_TEST(test_empty_message)
 }
 END_TEST
 
-/** A bad request, and its answer. */
+/* A bad request, and its answer. */
 struct bad {
 	const char *path;
 	struct rig_header header;
@@ -163,7 +163,7 @@ START_TEST(test_bad_requests)
 }
 END_TEST
 
-/** The name of the server says nothing on a socket of this machine, and clients send anything. */
+/* The name of the server says nothing on a socket of this machine, and clients send anything. */
 START_TEST(test_authority)
 {
 	static const char *const names[] = { "localhost",        "",
@@ -184,7 +184,7 @@ START_TEST(test_authority)
 }
 END_TEST
 
-/** What HTTP/2 forbids in headers. */
+/* What HTTP/2 forbids in headers. */
 START_TEST(test_malformed_headers)
 {
 	static const struct {
@@ -451,7 +451,7 @@ START_TEST(test_drain)
 }
 END_TEST
 
-/** Check the health of SERVICE by METHOD. */
+/* Check the health of SERVICE by METHOD. */
 static struct rig_call *call_health(struct rig_client *client, const char *method,
 				    const char *service)
 {

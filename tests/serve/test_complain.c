@@ -16,7 +16,7 @@
 static char page[4096];
 static atomic_bool over;
 
-/** Fill the pipe whose end DATA is, as another process that has the same standard error. */
+/* Fill the pipe whose end DATA is, as another process that has the same standard error. */
 static void *fill(void *data)
 {
 	const int *fd = data;
@@ -26,7 +26,7 @@ static void *fill(void *data)
 	return NULL;
 }
 
-/** A pipe that is filled between the look whether there is room and the write. */
+/* A pipe that is filled between the look whether there is room and the write. */
 START_TEST(test_shared_pipe)
 {
 	uint64_t dropped = 0;
@@ -49,7 +49,7 @@ START_TEST(test_shared_pipe)
 }
 END_TEST
 
-/** Read from FD until there is nothing. Return the last SIZE bytes at most. */
+/* Read from FD until there is nothing. Return the last SIZE bytes at most. */
 static const char *last(int fd, size_t size)
 {
 	static char bytes[1 << 20];

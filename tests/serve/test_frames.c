@@ -14,22 +14,22 @@
 #define INPUTS_SOAK 300000
 #define INPUT_BYTES_MAX 512
 
-/** An input that grows by frames. */
+/* An input that grows by frames. */
 struct input {
 	uint8_t bytes[INPUT_BYTES_MAX];
 	size_t size;
 	uint64_t seed;
-	/** The stream of the last HEADERS. */
+	/* The stream of the last HEADERS. */
 	uint8_t stream;
 };
 
-/** The next random number below BOUND. */
+/* The next random number below BOUND. */
 static uint8_t draw(struct input *input, unsigned bound)
 {
 	return (uint8_t)(test_random(&input->seed) % bound);
 }
 
-/** Add a frame with the payload PAYLOAD of frames.c. */
+/* Add a frame with the payload PAYLOAD of frames.c. */
 static void add(struct input *input, uint8_t type, uint8_t flags, uint8_t stream, uint8_t payload)
 {
 	const uint8_t head[] = { type, flags, stream, 0x80 | payload };
@@ -38,7 +38,7 @@ static void add(struct input *input, uint8_t type, uint8_t flags, uint8_t stream
 	input->size += sizeof(head);
 }
 
-/** Add a frame that makes sense at this place, or (seldom) none. */
+/* Add a frame that makes sense at this place, or (seldom) none. */
 static void add_some(struct input *input)
 {
 	uint8_t recent = (uint8_t)(input->stream - 2 * draw(input, 4)), kind = draw(input, 100);

@@ -11,20 +11,20 @@
 #include "test.h"
 #include "wire.h"
 
-/** How much memory a client may make the server take beyond its messages. */
+/* How much memory a client may make the server take beyond its messages. */
 #define MEMORY_BYTES_MAX (8u << 20)
-/** Bytes of the head of a frame. */
+/* Bytes of the head of a frame. */
 #define HEAD_BYTES 9
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/** Bytes that a raw client sends. */
+/* Bytes that a raw client sends. */
 struct raw {
 	uint8_t bytes[1 << 16];
 	size_t size;
 };
 
-/** Add SIZE bytes. */
+/* Add SIZE bytes. */
 static void raw_add(struct raw *raw, const void *bytes, size_t size)
 {
 	ck_assert_uint_le(raw->size + size, sizeof(raw->bytes));
@@ -32,7 +32,7 @@ static void raw_add(struct raw *raw, const void *bytes, size_t size)
 	raw->size += size;
 }
 
-/** Add a frame. */
+/* Add a frame. */
 static void raw_frame(struct raw *raw, uint8_t type, uint8_t flags, uint32_t stream,
 		      const void *payload, size_t size)
 {
@@ -51,7 +51,7 @@ static void raw_frame(struct raw *raw, uint8_t type, uint8_t flags, uint32_t str
 		raw_add(raw, payload, size);
 }
 
-/** Add a header as a literal that goes into no table. */
+/* Add a header as a literal that goes into no table. */
 static void raw_header(struct raw *raw, const char *name, const char *value)
 {
 	const uint8_t name_head[] = { 0, (uint8_t)strlen(name) };
@@ -63,7 +63,7 @@ static void raw_header(struct raw *raw, const char *name, const char *value)
 	raw_add(raw, value, strlen(value));
 }
 
-/** Add the headers of a call of METHOD. */
+/* Add the headers of a call of METHOD. */
 static void raw_call(struct raw *raw, uint32_t stream, const char *method, uint8_t flags)
 {
 	struct raw headers = { .size = 0 };
@@ -76,7 +76,7 @@ static void raw_call(struct raw *raw, uint32_t stream, const char *method, uint8
 	raw_frame(raw, NGHTTP2_HEADERS, flags, stream, headers.bytes, headers.size);
 }
 
-/** Begin with the preface and empty settings. */
+/* Begin with the preface and empty settings. */
 static void raw_begin(struct raw *raw)
 {
 	raw->size = 0;
@@ -84,7 +84,7 @@ static void raw_begin(struct raw *raw)
 	raw_frame(raw, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
 }
 
-/** Send RAW, and let the server read, as long as it does. Return whether all went out. */
+/* Send RAW, and let the server read, as long as it does. Return whether all went out. */
 static bool raw_send(struct rig *rig, int fd, const struct raw *raw)
 {
 	size_t sent = 0;
@@ -101,7 +101,7 @@ static bool raw_send(struct rig *rig, int fd, const struct raw *raw)
 	return true;
 }
 
-/** Run until FD, of which nothing is read, is closed by the server. */
+/* Run until FD, of which nothing is read, is closed by the server. */
 static void raw_wait_cut(struct rig *rig, int fd)
 {
 	const int64_t end_ms = test_now_ms() + TEST_WAIT_MS;
@@ -116,19 +116,19 @@ static void raw_wait_cut(struct rig *rig, int fd)
 	close(fd);
 }
 
-/** Bytes that are allocated. */
+/* Bytes that are allocated. */
 static size_t memory(void)
 {
 	return mallinfo2().uordblks + mallinfo2().hblkhd;
 }
 
-/** Fail the test if much more is allocated than BEFORE. */
+/* Fail the test if much more is allocated than BEFORE. */
 static void expect_memory(size_t before)
 {
 	ck_assert_uint_lt(memory(), before + MEMORY_BYTES_MAX);
 }
 
-/** The server of RIG still answers. */
+/* The server of RIG still answers. */
 static void expect_alive(struct rig *rig)
 {
 	struct rig_client *client = rig_connect(rig);
@@ -159,7 +159,7 @@ START_TEST(test_no_preface)
 }
 END_TEST
 
-/** A client that begins may be idle then; those that do not begin keep none out for long. */
+/* A client that begins may be idle then; those that do not begin keep none out for long. */
 START_TEST(test_silent_clients)
 {
 	struct server_limits limits = server_limits_default;
@@ -329,7 +329,7 @@ START_TEST(test_refused_storm)
 }
 END_TEST
 
-/** Send frames of TYPE without reading until the server takes no more; it cuts the client. */
+/* Send frames of TYPE without reading until the server takes no more; it cuts the client. */
 static void flood(uint8_t type, uint8_t flags, const void *payload, size_t size)
 {
 	struct server_limits limits = server_limits_default;
@@ -367,7 +367,7 @@ START_TEST(test_settings_flood)
 }
 END_TEST
 
-/** Send COUNT frames of TYPE on STREAM, the last with the flags LAST. Is the client cut then? */
+/* Send COUNT frames of TYPE on STREAM, the last with the flags LAST. Is the client cut then? */
 static bool cut_after(unsigned count, uint8_t type, uint8_t last, uint32_t stream,
 		      const void *payload, size_t size)
 {
@@ -389,7 +389,7 @@ static bool cut_after(unsigned count, uint8_t type, uint8_t last, uint32_t strea
 	return cut;
 }
 
-/** The bounds of one frame and of one block of headers are those of limits.h. */
+/* The bounds of one frame and of one block of headers are those of limits.h. */
 START_TEST(test_frame_bounds)
 {
 	static const uint8_t entry[] = { 0, 4, 0, 1, 0, 0 };
@@ -431,7 +431,7 @@ START_TEST(test_continuation_flood)
 }
 END_TEST
 
-/** What no client's library sends: pseudo-headers twice, or behind others; capital letters. */
+/* What no client's library sends: pseudo-headers twice, or behind others; capital letters. */
 START_TEST(test_pseudo_headers)
 {
 	static const char *const last[] = { ":path", ":authority", "Upper" };
@@ -655,7 +655,7 @@ START_TEST(test_unpacked_bound)
 }
 END_TEST
 
-/** Requests that are under way for as long as the client wants. */
+/* Requests that are under way for as long as the client wants. */
 START_TEST(test_held_bound)
 {
 	struct server_limits limits = server_limits_default;
@@ -783,7 +783,7 @@ START_TEST(test_call_while_draining)
 }
 END_TEST
 
-/** Answers to a call when another is cancelled: its client may be gone as well. */
+/* Answers to a call when another is cancelled: its client may be gone as well. */
 static void answer_all(struct grpc_call *call, void *data)
 {
 	rig_release(data);

@@ -15,13 +15,13 @@ static struct loop *loop;
 static int accepted[64];
 static unsigned accepted_count;
 
-/** A client has connected. */
+/* A client has connected. */
 static void take(void *data, int fd)
 {
 	accepted[accepted_count++] = fd;
 }
 
-/** Connect to the socket at PATH: a descriptor or -errno. */
+/* Connect to the socket at PATH: a descriptor or -errno. */
 static int dial(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -35,7 +35,7 @@ static int dial(const char *path)
 	return -errno;
 }
 
-/** A path in a directory of its own. */
+/* A path in a directory of its own. */
 static char *place(void)
 {
 	char *directory = test_path("%s/varve-listener-XXXXXX", getenv("TMPDIR") ?: "/tmp");
@@ -44,7 +44,7 @@ static char *place(void)
 	return test_path("%s/socket", directory);
 }
 
-/** Remove the directory of PATH, which must be empty. */
+/* Remove the directory of PATH, which must be empty. */
 static void leave(char *path)
 {
 	*strrchr(path, '/') = '\0';
@@ -173,7 +173,7 @@ START_TEST(test_addresses)
 }
 END_TEST
 
-/** Have LISTEN_PID and LISTEN_FDS in the environment; NULL: not set. */
+/* Have LISTEN_PID and LISTEN_FDS in the environment; NULL: not set. */
 static void pass(const char *pid, const char *count)
 {
 	ck_assert_int_eq(pid ? setenv("LISTEN_PID", pid, 1) : unsetenv("LISTEN_PID"), 0);

@@ -11,7 +11,7 @@
 
 static struct loop *loop;
 
-/** A timer of the random test. */
+/* A timer of the random test. */
 struct entry {
 	struct loop_timer timer;
 	bool set;
@@ -20,7 +20,7 @@ struct entry {
 static uint64_t last_ns;
 static unsigned ran;
 
-/** A timer is due: not before an earlier one. */
+/* A timer is due: not before an earlier one. */
 static void entry_due(void *data)
 {
 	struct entry *entry = data;
@@ -69,7 +69,7 @@ static struct loop_task task, task_again;
 static struct loop_timer timer;
 static unsigned events, tasks, timers;
 
-/** The first source that is ready removes both. */
+/* The first source that is ready removes both. */
 static void source_ready(void *data, uint32_t bits)
 {
 	events++;
@@ -95,14 +95,14 @@ START_TEST(test_remove_in_event)
 }
 END_TEST
 
-/** A task that defers itself runs once a turn. */
+/* A task that defers itself runs once a turn. */
 static void task_run(void *data)
 {
 	tasks++;
 	loop_defer(loop, data);
 }
 
-/** A task that stops another. */
+/* A task that stops another. */
 static void task_stop(void *data)
 {
 	tasks++;
@@ -130,7 +130,7 @@ START_TEST(test_tasks)
 }
 END_TEST
 
-/** A timer that is set again for the past waits for the next turn. */
+/* A timer that is set again for the past waits for the next turn. */
 static void timer_due(void *data)
 {
 	timers++;

@@ -4,7 +4,7 @@
 #include "rig.h"
 #include "test.h"
 
-/** Count a call of method NUMBER that took DURATION_NS. */
+/* Count a call of method NUMBER that took DURATION_NS. */
 static void record(struct metrics *metrics, unsigned number, enum grpc_status status,
 		   uint64_t duration_ns)
 {
@@ -17,7 +17,7 @@ static void record(struct metrics *metrics, unsigned number, enum grpc_status st
 	metrics_record(metrics, &record);
 }
 
-/** TEXT has LINE. */
+/* TEXT has LINE. */
 static void expect_line(const char *text, const char *line)
 {
 	const char *at = strstr(text, line);

@@ -37,7 +37,7 @@ START_TEST(test_timeouts)
 }
 END_TEST
 
-/** TEXT is encoded as EXPECTED in SIZE bytes. */
+/* TEXT is encoded as EXPECTED in SIZE bytes. */
 static void expect_percent(const char *text, size_t size, const char *expected)
 {
 	char out[256];

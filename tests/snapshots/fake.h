@@ -12,7 +12,7 @@
 #include "grpc.h"
 #include "service.h"
 
-/** A call. */
+/* A call. */
 struct grpc_call {
 	struct grpc_call *next;
 	const struct grpc_method *method;
@@ -23,9 +23,9 @@ struct grpc_call {
 	void *room_data;
 	bool cancel, ended, due;
 	enum grpc_status status;
-	/** Of the status; "" for none. */
+	/* Of the status; "" for none. */
 	char *text;
-	/** The messages of the answer, packed. */
+	/* The messages of the answer, packed. */
 	struct {
 		uint8_t *bytes;
 		size_t count;
@@ -33,76 +33,76 @@ struct grpc_call {
 	size_t answers_count;
 };
 
-/** A daemon without its sockets. */
+/* A daemon without its sockets. */
 struct node {
 	char *home;
 	struct varve_store *store;
 	struct snapshots *snapshots;
 	struct grpc_call *calls;
-	/** What it said about the home. */
+	/* What it said about the home. */
 	char *said;
 };
 
-/** "KEY=VALUE" strings. */
+/* "KEY=VALUE" strings. */
 #define LABELS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
-/** While not 0: changes of records are made, and then fail with this error. */
+/* While not 0: changes of records are made, and then fail with this error. */
 extern int node_label_fault;
-/** How many have failed so. */
+/* How many have failed so. */
 extern unsigned node_label_failures;
 
-/** Open HOME. */
+/* Open HOME. */
 struct node *node_open(char *home);
 
-/** Open HOME with OPTIONS of the service and those of the STORE ("KEY=VALUE", or NULL). */
+/* Open HOME with OPTIONS of the service and those of the STORE ("KEY=VALUE", or NULL). */
 struct node *node_open_with(char *home, const struct snapshots_options *options,
 			    const char *const *store);
 
-/** Close NODE, as the daemon does, with calls under way; each has ended then. */
+/* Close NODE, as the daemon does, with calls under way; each has ended then. */
 void node_close(struct node *node);
 
-/** Close and open. */
+/* Close and open. */
 struct node *node_again(struct node *node);
 
-/** Begin METHOD ("Stat") with MESSAGE. */
+/* Begin METHOD ("Stat") with MESSAGE. */
 struct grpc_call *node_call(struct node *node, const char *method, const ProtobufCMessage *message);
 
-/** Begin Prepare or View of KEY; PARENT and LABELS may be NULL. */
+/* Begin Prepare or View of KEY; PARENT and LABELS may be NULL. */
 struct grpc_call *node_create(struct node *node, const char *method, const char *key,
 			      const char *parent, const char *const *labels);
 
-/** Begin a Commit. */
+/* Begin a Commit. */
 struct grpc_call *node_commit(struct node *node, const char *name, const char *key,
 			      const char *const *labels);
 
-/** Begin METHOD, which has a key alone. */
+/* Begin METHOD, which has a key alone. */
 struct grpc_call *node_key(struct node *node, const char *method, const char *key);
 
-/** Begin an Update of the FIELDS (NULL: none named) to LABELS. */
+/* Begin an Update of the FIELDS (NULL: none named) to LABELS. */
 struct grpc_call *node_update(struct node *node, const char *key, const char *const *fields,
 			      const char *const *labels);
 
-/** Begin a List by FILTERS. */
+/* Begin a List by FILTERS. */
 struct grpc_call *node_list(struct node *node, const char *const *filters);
 
-/** Let CALL's client go. */
+/* Let CALL's client go. */
 void node_cancel(struct grpc_call *call);
 
-/** Give room once to each call that asks for it: a turn of the loop. Return to how many. */
+/* Give room once to each call that asks for it: a turn of the loop. Return to how many. */
 unsigned node_turn(struct node *node);
 
-/**
+/*
  * Run until CALL has ended, and return its status. Others have room only where it waits for them.
  */
 enum grpc_status node_wait(struct node *node, struct grpc_call *call);
 
-/** Run until all calls have ended. */
+/* Run until all calls have ended. */
 void node_wait_all(struct node *node);
 
-/** Wait until a callback of the store is ready, and run none. */
+/* Wait until a callback of the store is ready, and run none. */
 void node_await_ready(struct node *node);
 
-/** Run CALL, and fail the test unless its status is STATUS. */
+/* Run CALL, and fail the test unless its status is STATUS. */
 #define node_expect(node, call, status_)                                                   \
 	do {                                                                               \
 		struct grpc_call *call_ = (call);                                          \
@@ -111,23 +111,23 @@ void node_await_ready(struct node *node);
 			      #status_, call_->text);                                      \
 	} while (0)
 
-/** The information about KEY, as text: "KEY kind PARENT {label=value,...}"; or NULL. */
+/* The information about KEY, as text: "KEY kind PARENT {label=value,...}"; or NULL. */
 char *node_stat(struct node *node, const char *key);
 
-/** The keys that a List by FILTERS gives, sorted, joined by blanks. */
+/* The keys that a List by FILTERS gives, sorted, joined by blanks. */
 char *node_keys(struct node *node, const char *const *filters);
 
-/** The only mount of CALL, as text: "TYPE SOURCE OPTION,OPTION"; the source without the home. */
+/* The only mount of CALL, as text: "TYPE SOURCE OPTION,OPTION"; the source without the home. */
 char *node_mount(struct node *node, const struct grpc_call *call);
 
-/** Unpack a message of DESCRIPTOR, which lives as long as the process. */
+/* Unpack a message of DESCRIPTOR, which lives as long as the process. */
 void *node_unpack(const ProtobufCMessageDescriptor *descriptor, const void *bytes, size_t count);
 
-/** The answer of CALL as a message of DESCRIPTOR, never freed. */
+/* The answer of CALL as a message of DESCRIPTOR, never freed. */
 const void *node_answer(const struct grpc_call *call, size_t number,
 			const ProtobufCMessageDescriptor *descriptor);
 
-/** Prepare a child of PARENT (may be NULL), and commit it as NAME. */
+/* Prepare a child of PARENT (may be NULL), and commit it as NAME. */
 void node_make(struct node *node, const char *name, const char *parent);
 
 #endif

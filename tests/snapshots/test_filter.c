@@ -10,7 +10,7 @@
 #include "filter.h"
 #include "limits.h"
 
-/** A snapshot NAME with PARENT and LABELS ("KEY=VALUE", NULL last). */
+/* A snapshot NAME with PARENT and LABELS ("KEY=VALUE", NULL last). */
 static struct snapshot *snapshot_of(const char *name, const char *parent, unsigned kind,
 				    const char *const *labels)
 {
@@ -30,7 +30,7 @@ static struct snapshot *snapshot_of(const char *name, const char *parent, unsign
 	return snapshot;
 }
 
-/** Does SET take SNAPSHOT? With a single unit of work each time. */
+/* Does SET take SNAPSHOT? With a single unit of work each time. */
 static int match(const struct filter_set *set, const struct snapshot *snapshot, char *reason)
 {
 	struct filter_place place = { 0 };
@@ -44,7 +44,7 @@ static int match(const struct filter_set *set, const struct snapshot *snapshot, 
 	return r;
 }
 
-/** Which of four snapshots FILTERS take, as letters; or "!" and the reason. */
+/* Which of four snapshots FILTERS take, as letters; or "!" and the reason. */
 static char *taken(const char *const *filters)
 {
 	struct snapshot *snapshots[] = {
@@ -182,7 +182,7 @@ START_TEST(test_refused)
 }
 END_TEST
 
-/** COUNT times PART, behind FIRST. */
+/* COUNT times PART, behind FIRST. */
 static char *repeated(const char *first, const char *part, size_t count)
 {
 	char *text = test_alloc(strlen(first) + count * strlen(part) + 1),

@@ -46,7 +46,7 @@ START_TEST(test_no_room)
 }
 END_TEST
 
-/** Mount the file system of the test again, with FLAGS. */
+/* Mount the file system of the test again, with FLAGS. */
 static void remount(unsigned long flags)
 {
 	ck_assert_msg(!mount(NULL, test_mount(), NULL, MS_REMOUNT | flags, NULL), "remount: %s",

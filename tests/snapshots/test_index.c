@@ -10,7 +10,7 @@
 #include "limits.h"
 #include "record.h"
 
-/** The snapshot "kNUMBER". */
+/* The snapshot "kNUMBER". */
 static struct text key_of(unsigned number)
 {
 	return text_of_string(test_path("k%u", number));
@@ -134,7 +134,7 @@ START_TEST(test_numbers)
 }
 END_TEST
 
-/** A committed snapshot with a parent, labels and usage. */
+/* A committed snapshot with a parent, labels and usage. */
 static struct snapshot *full_snapshot(void)
 {
 	struct label list[] = {
@@ -191,7 +191,7 @@ START_TEST(test_written)
 }
 END_TEST
 
-/** Read MESSAGE as a record: the error. */
+/* Read MESSAGE as a record: the error. */
 static int read_of(Record__Snapshot *message)
 {
 	size_t count = record__snapshot__get_packed_size(message);

@@ -8,7 +8,7 @@
  */
 #include "fake.h"
 
-/** All snapshots, as text. */
+/* All snapshots, as text. */
 static char *state(struct node *node)
 {
 	char *keys = node_keys(node, NULL), *text = test_strdup(""), *at = NULL;
@@ -18,7 +18,7 @@ static char *state(struct node *node)
 	return text;
 }
 
-/** Close NODE, and see that another daemon finds what this one had. */
+/* Close NODE, and see that another daemon finds what this one had. */
 static void finish(struct node *node, const char *expected)
 {
 	char *before;
@@ -33,7 +33,7 @@ static void finish(struct node *node, const char *expected)
 	node_close(node);
 }
 
-/** A node with the committed snapshot "base" and the active ones "a" and "b" of it. */
+/* A node with the committed snapshot "base" and the active ones "a" and "b" of it. */
 static struct node *start(void)
 {
 	struct node *node = node_open(test_home());
@@ -289,7 +289,7 @@ START_TEST(test_cancelled_commits)
 }
 END_TEST
 
-/** A record that was written, and whose way to the disk failed: what is on disk is what counts. */
+/* A record that was written, and whose way to the disk failed: what is on disk is what counts. */
 START_TEST(test_commit_fails_late)
 {
 	struct node *node = start();
@@ -305,7 +305,7 @@ START_TEST(test_commit_fails_late)
 }
 END_TEST
 
-/** The same, and the client goes while the record is read. */
+/* The same, and the client goes while the record is read. */
 START_TEST(test_commit_fails_late_and_is_cancelled)
 {
 	struct node *node = start();
@@ -324,7 +324,7 @@ START_TEST(test_commit_fails_late_and_is_cancelled)
 }
 END_TEST
 
-/** The daemon ends while calls are under way: each ends, and what is on disk is what counts. */
+/* The daemon ends while calls are under way: each ends, and what is on disk is what counts. */
 START_TEST(test_end_of_daemon)
 {
 	struct node *node = start();

@@ -14,19 +14,19 @@
 #include <sys/wait.h>
 #include <time.h>
 
-/** Snapshots, and in the soak: what is asked for there. */
+/* Snapshots, and in the soak: what is asked for there. */
 #define SNAPSHOTS 4000
 #define SNAPSHOTS_SOAK 20000
 #define MEMORY_SOAK (16 << 20)
-/** Bytes that a snapshot may take at most, and what reads all of them. */
+/* Bytes that a snapshot may take at most, and what reads all of them. */
 #define SNAPSHOT_BYTES 600
 #define READING_BYTES (1 << 20)
-/** Processor time: so many times that of a find, and of a daemon without snapshots. */
+/* Processor time: so many times that of a find, and of a daemon without snapshots. */
 #define TIMES_FIND 3
 
-/** What the start of a daemon took. */
+/* What the start of a daemon took. */
 struct start {
-	/** Most bytes of memory by READY; milliseconds of processor time by its death. */
+	/* Most bytes of memory by READY; milliseconds of processor time by its death. */
 	size_t bytes;
 	double cpu_ms;
 };
@@ -36,7 +36,7 @@ static double ms(struct timeval time)
 	return (double)time.tv_sec * 1000 + (double)time.tv_usec / 1000;
 }
 
-/** The line NAME of the status of PID, in bytes. */
+/* The line NAME of the status of PID, in bytes. */
 static size_t status_bytes(pid_t pid, const char *name)
 {
 	char *line = strstr(test_read(test_path("/proc/%d/status", pid)), name);
@@ -45,7 +45,7 @@ static size_t status_bytes(pid_t pid, const char *name)
 	return strtoul(line + strlen(name) + 1, NULL, 10) * 1024;
 }
 
-/** A socket for the messages of a daemon, at *RET_PATH. */
+/* A socket for the messages of a daemon, at *RET_PATH. */
 static int notify_socket(char **ret_path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -58,7 +58,7 @@ static int notify_socket(char **ret_path)
 	return fd;
 }
 
-/** Start a daemon on HOME, wait until it is ready, and kill it. */
+/* Start a daemon on HOME, wait until it is ready, and kill it. */
 static struct start start_daemon(const char *home)
 {
 	const char *build = getenv("VARVE_BUILD");
@@ -94,7 +94,7 @@ static int pass_over(struct varve_store *store, varve_request request, const cha
 	return 0;
 }
 
-/** Milliseconds of processor time of a find in HOME that keeps nothing. */
+/* Milliseconds of processor time of a find in HOME that keeps nothing. */
 static double find_ms(const char *home, size_t wanted)
 {
 	struct varve_find_options options = VARVE_FIND_OPTIONS_INIT;

@@ -15,7 +15,7 @@
 #include <malloc.h>
 #include <poll.h>
 
-/** Replace the record of layer ID by BYTES. */
+/* Replace the record of layer ID by BYTES. */
 static void set_record(struct varve_store *store, const char *id, const void *bytes, size_t count)
 {
 	struct varve_label_options options = VARVE_LABEL_OPTIONS_INIT;
@@ -28,7 +28,7 @@ static void set_record(struct varve_store *store, const char *id, const void *by
 	test_ok(varve_layer_label_wait(store, id, &options, NULL, &failure), &failure);
 }
 
-/** The record of layer ID as a message. */
+/* The record of layer ID as a message. */
 static Record__Snapshot *get_record(struct varve_store *store, const char *id)
 {
 	struct varve_layer_record *record;
@@ -41,7 +41,7 @@ static Record__Snapshot *get_record(struct varve_store *store, const char *id)
 	return message;
 }
 
-/** Replace the record of layer ID by MESSAGE. */
+/* Replace the record of layer ID by MESSAGE. */
 static void set_message(struct varve_store *store, const char *id, const Record__Snapshot *message)
 {
 	size_t count = record__snapshot__get_packed_size(message);
@@ -51,7 +51,7 @@ static void set_message(struct varve_store *store, const char *id, const Record_
 	set_record(store, id, bytes, count);
 }
 
-/** A home with "base" (s0), its child "mid" (s1), whose children are "a" (s2) and "b" (s3). */
+/* A home with "base" (s0), its child "mid" (s1), whose children are "a" (s2) and "b" (s3). */
 static struct node *start(void)
 {
 	struct node *node = node_open(test_home());
@@ -126,7 +126,7 @@ START_TEST(test_strays)
 }
 END_TEST
 
-/** A field that a later version adds stays in the record, whatever this one changes there. */
+/* A field that a later version adds stays in the record, whatever this one changes there. */
 START_TEST(test_unknown_fields)
 {
 	static const uint8_t added[] = { 0xa2, 6, 3, 'n', 'e', 'w', 0xa8, 6, 7 };
@@ -219,7 +219,7 @@ START_TEST(test_circles)
 }
 END_TEST
 
-/** Make, commit, update and remove snapshots of HOME until killed. */
+/* Make, commit, update and remove snapshots of HOME until killed. */
 static int churn(void *home)
 {
 	struct node *node = node_open(home);
@@ -263,13 +263,13 @@ START_TEST(test_killed)
 }
 END_TEST
 
-/** Bytes of memory that are in use. */
+/* Bytes of memory that are in use. */
 static size_t heap(void)
 {
 	return mallinfo2().uordblks;
 }
 
-/** Print LINE_NAME of this process's status. */
+/* Print LINE_NAME of this process's status. */
 static void print_status(const char *name)
 {
 	char line[256];

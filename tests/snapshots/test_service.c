@@ -11,7 +11,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/** Write BYTES bytes to FILE of the snapshot that CALL has prepared. */
+/* Write BYTES bytes to FILE of the snapshot that CALL has prepared. */
 static void fill(struct node *node, const struct grpc_call *call, const char *file, size_t bytes)
 {
 	const Snapshots__MountsResponse *response =
@@ -208,7 +208,7 @@ START_TEST(test_list)
 }
 END_TEST
 
-/** The size that Usage of KEY gives; *RET_INODES. */
+/* The size that Usage of KEY gives; *RET_INODES. */
 static int64_t usage_of(struct node *node, const char *key, int64_t *ret_inodes)
 {
 	struct grpc_call *call = node_key(node, "Usage", key);
@@ -220,7 +220,7 @@ static int64_t usage_of(struct node *node, const char *key, int64_t *ret_inodes)
 	return response->size;
 }
 
-/** COUNT conditions, each a regular expression that all names meet, behind FIRST. */
+/* COUNT conditions, each a regular expression that all names meet, behind FIRST. */
 static char *costly(const char *first, unsigned count)
 {
 	char *text = test_strdup(first);
@@ -230,7 +230,7 @@ static char *costly(const char *first, unsigned count)
 	return text;
 }
 
-/** Filters that are costly are worked on for a turn, one List at a time. */
+/* Filters that are costly are worked on for a turn, one List at a time. */
 START_TEST(test_costly_lists)
 {
 	struct node *node = node_open(test_home());
@@ -268,7 +268,7 @@ START_TEST(test_costly_lists)
 }
 END_TEST
 
-/** What a List is about to match changes, or goes; and Lists go, at their turn and before it. */
+/* What a List is about to match changes, or goes; and Lists go, at their turn and before it. */
 START_TEST(test_changes_during_lists)
 {
 	struct node *node = node_open(test_home());
@@ -469,7 +469,7 @@ START_TEST(test_size)
 }
 END_TEST
 
-/** COUNT bytes 'x' as a field. */
+/* COUNT bytes 'x' as a field. */
 static ProtobufCBinaryData field(size_t count)
 {
 	char *bytes = test_alloc(count + 1);
@@ -541,7 +541,7 @@ START_TEST(test_hostile)
 }
 END_TEST
 
-/** Names that other layers have are passed over. */
+/* Names that other layers have are passed over. */
 START_TEST(test_names_taken)
 {
 	struct node *node = node_open(test_home());
@@ -556,7 +556,7 @@ START_TEST(test_names_taken)
 }
 END_TEST
 
-/** A layer that somebody else removes leaves no snapshot that cannot be removed. */
+/* A layer that somebody else removes leaves no snapshot that cannot be removed. */
 START_TEST(test_layer_gone)
 {
 	struct node *node = node_open(test_home());

@@ -158,7 +158,7 @@ START_TEST(test_no_memory)
 }
 END_TEST
 
-/**
+/*
  * As many as can be in flight, and what one of them may look at: the ids of its bucket when it
  * comes and when it goes, and its parent's.
  */
