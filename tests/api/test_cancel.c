@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* varve_cancel(): which requests it finds, and that a cancelled request leaves nothing. */
+/*
+ * varve_cancel(): which requests it finds, and that a cancelled request leaves nothing.
+ *
+ * varve-test: backend=both
+ */
 #include "test.h"
 
 #include <fcntl.h>
@@ -27,8 +31,6 @@ END_TEST
 /*
  * Assert that RECORD, of the creation of layer ID in HOME, agrees with what is on disk. Returns:
  * was it cancelled?
- *
- * varve-test: backend=both
  */
 static bool check_create(const char *home, const char *id, const struct test_record *record)
 {
