@@ -83,15 +83,13 @@ struct create {
 	/* The layer to snapshot; NULL: an empty one is made. */
 	const char *source;
 	int source_fd;
-	uint64_t flags;
 	uint32_t mode;
+	uint64_t flags;
 	/* Limit in bytes; 0: none. */
 	uint64_t size;
 	/* How all its files are rewritten, for the whole batch; NULL: not at all. */
 	const struct rewrite_plan *plan;
 	struct rewrite *rewrite;
-	/* workers_admit() has let it walk; workers_leave() is due. */
-	bool admitted;
 	/* Groups that it joins, as "NAME" or "NAME:SIZE"; of the whole batch. */
 	const char *const *groups;
 	size_t groups_count;
@@ -99,17 +97,25 @@ struct create {
 	size_t index;
 	/* The spare copy that it takes, its name and place until it is published; NULL: none. */
 	struct stock_copy *copy;
-	/* It counts among those that the cleaner knows to be in the making. */
-	bool making;
 	/* When it was let in; 0: it was not. */
 	uint64_t begun_ns;
 	/* Its labels and its record, of the whole batch, which the first one frees; NULL: none. */
 	struct record *record;
+	/* workers_admit() has let it walk; workers_leave() is due. */
+	bool admitted;
+	/* It counts among those that the cleaner knows to be in the making. */
+	bool making;
 	/*
 	 * It exists under its staging name; under its own; the record of its size exists under its
 	 * staging name.
 	 */
 	bool staged, published, recorded;
+	/* A limit was set after it was made. */
+	bool relimited;
+	/* Full mode: the ioctl gives it the limit of its source, which has to be taken away. */
+	bool inherits;
+	/* The mode of quota when it was staged. */
+	int quota;
 	/* btrfs's number of it; 0: not known. Its uuid, where it has a record. */
 	uint64_t number;
 	uint8_t uuid[BTRFS_UUID_SIZE];
@@ -123,12 +129,6 @@ struct create {
 	 * nothing.
 	 */
 	char *fate;
-	/* A limit was set after it was made. */
-	bool relimited;
-	/* The mode of quota when it was staged. */
-	int quota;
-	/* Full mode: the ioctl gives it the limit of its source, which has to be taken away. */
-	bool inherits;
 	/* What is to be unpacked into it; NULL: nothing. */
 	struct unpack *unpack;
 	/* What the rewriting could not keep, in all layers of the batch; in the first create. */
