@@ -25,6 +25,19 @@ struct sunk {
 	int error;
 };
 
+/* How many CPUs the library finds: with few, the thread that decompresses takes the digests. */
+enum { CPUS_FEW = 2, CPUS_MANY = 4 };
+static unsigned cpus = CPUS_MANY;
+
+/* What the library calls in this program. */
+int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set)
+{
+	CPU_ZERO_S(size, set);
+	for (unsigned i = 0; i < cpus; i++)
+		CPU_SET_S(i, size, set);
+	return 0;
+}
+
 /* Number of the threads of this process that compress, decompress or hash. */
 static int stage_threads(void)
 {
@@ -238,7 +251,8 @@ static void unpacking(uint64_t compress, bool give_up)
 		ck_assert_uint_eq(test_leftovers(home), 0);
 		ck_assert_int_eq(test_descriptors(), descriptors);
 	}
-	ck_assert_int_ge(most, compress == VARVE_COMPRESS_NONE ? 1 : 3);
+	/* One decompresses, and with many CPUs two more take a digest each. */
+	ck_assert_int_ge(most, compress == VARVE_COMPRESS_NONE || cpus == CPUS_FEW ? 1 : 3);
 	/* Before the store is closed: a request joins its threads. */
 	no_stage_threads();
 	test_close(store);
@@ -249,6 +263,9 @@ START_TEST(test_unpacking)
 	unpacking(VARVE_COMPRESS_NONE, false);
 	unpacking(VARVE_COMPRESS_GZIP, false);
 	unpacking(VARVE_COMPRESS_ZSTD, true);
+	cpus = CPUS_FEW;
+	unpacking(VARVE_COMPRESS_GZIP, true);
+	cpus = CPUS_MANY;
 }
 END_TEST
 
