@@ -16,8 +16,8 @@ skipped=0
 # Run tests/run with the arguments, and count what it counts.
 run_tests() {
 	local output=/tmp/run_tests line
-	# Images lie in memory: a disk on a disk is slow.
-	TMPDIR=/tmp tests/run --build build --timeout-scale "$scale" "$@" 2>&1 | tee "$output" | grep --line-buffered -v '^[0-9]* passed,' || true
+	# Images lie in memory: a disk on a disk is slow. There is room for those of so many tests at once.
+	TMPDIR=/tmp tests/run --build build --jobs "$(($(nproc) + 2))" --timeout-scale "$scale" "$@" 2>&1 | tee "$output" | grep --line-buffered -v '^[0-9]* passed,' || true
 	line=$(grep '^[0-9]* passed,' "$output" || echo "0 passed, 1 failed, 0 skipped")
 	passed=$((passed + $(cut -d ' ' -f 1 <<<"$line")))
 	failed=$((failed + $(cut -d ' ' -f 3 <<<"$line")))
