@@ -108,7 +108,7 @@ static int fsck_snapshots(struct cli *cli, struct fsck *fsck)
 	struct varve_failure failure;
 	int r, status = -1;
 	size_t count;
-	FILE *file;
+	FILE *file = NULL;
 	char **ids;
 	pid_t pid;
 
