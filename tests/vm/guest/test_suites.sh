@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The tests of every operation, on the oldest kernel, with SELinux on and not enforced. An emulated machine runs the core of
 # them, with both backends where that makes a difference, and of the others what it comes to.
-# vm-options: --permissive --btrfs-errors --memory 4096 --disk-size 20G --limit 5400
+# vm-options: --permissive --btrfs-errors --memory 6144 --disk-size 20G --limit 5400
 # vm-options-emulated: --limit 900
 set -euo pipefail
 . tests/vm/guest/common.sh
