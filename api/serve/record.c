@@ -52,7 +52,7 @@ static int record_pack(const Record__Snapshot *message, const struct snapshot *s
 	return 0;
 }
 
-int record_write(const struct snapshot *snapshot, uint8_t **ret_bytes, size_t *ret_count)
+int record_encode(const struct snapshot *snapshot, uint8_t **ret_bytes, size_t *ret_count)
 {
 	size_t count = snapshot->labels.count, i = 0;
 	Record__Label *labels = calloc(count + 1, sizeof(*labels));
@@ -168,8 +168,8 @@ static int record_take(const Record__Snapshot *message, bool lost, struct snapsh
 	return 0;
 }
 
-int record_read(const void *bytes, size_t count, bool lost, struct snapshot **ret_snapshot,
-		uint64_t *ret_parent)
+int record_decode(const void *bytes, size_t count, bool lost, struct snapshot **ret_snapshot,
+		  uint64_t *ret_parent)
 {
 	/* protobuf-c gives NULL for no memory as well; 48 KiB fit. */
 	Record__Snapshot *message = record__snapshot__unpack(NULL, count, bytes);

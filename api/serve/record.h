@@ -24,14 +24,14 @@ int record_keep_unknown(struct snapshot *snapshot, const uint8_t *bytes, size_t 
  * Write SNAPSHOT as a record: *RET_BYTES, to be freed with free(), *RET_COUNT of them. -E2BIG: more
  * than VARVE_RECORD_BYTES_MAX, and *RET_COUNT says how many. -ENOMEM.
  */
-int record_write(const struct snapshot *snapshot, uint8_t **ret_bytes, size_t *ret_count);
+int record_encode(const struct snapshot *snapshot, uint8_t **ret_bytes, size_t *ret_count);
 
 /*
  * Read a record: *RET_SNAPSHOT, whose layer and parent are not set; *RET_PARENT is the number of
  * the parent's layer plus 1, or 0. With LOST the snapshot has the parent's key, as the parent is
  * not there. -EBADMSG: no record; -ENOTSUP: of a later version; -ENOMEM.
  */
-int record_read(const void *bytes, size_t count, bool lost, struct snapshot **ret_snapshot,
-		uint64_t *ret_parent);
+int record_decode(const void *bytes, size_t count, bool lost, struct snapshot **ret_snapshot,
+		  uint64_t *ret_parent);
 
 #endif

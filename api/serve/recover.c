@@ -153,8 +153,8 @@ static int recover_one(struct varve_store *store, varve_request request, const c
 	r = recover_grow(recovery);
 	if (r)
 		return r;
-	r = record && record->bytes_count ? record_read(record->bytes, record->bytes_count, false,
-							&found.snapshot, &found.parent)
+	r = record && record->bytes_count ? record_decode(record->bytes, record->bytes_count, false,
+							  &found.snapshot, &found.parent)
 					  : -EBADMSG;
 	if (r && r != -EBADMSG && r != -ENOTSUP)
 		return r;
@@ -216,7 +216,7 @@ static int recover_orphan(struct recovery *recovery, struct snapshot *snapshot)
 
 	recovery->recovered->orphans++;
 	if (!r && record)
-		r = record_read(record->bytes, record->bytes_count, true, &anew, &number);
+		r = record_decode(record->bytes, record->bytes_count, true, &anew, &number);
 	free(record);
 	/* The key is the same, so that the place in the index is, too. */
 	if (anew && text_equal(snapshot_key(anew), snapshot_key(snapshot))) {

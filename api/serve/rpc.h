@@ -124,7 +124,7 @@ int labels_size(const struct labels *labels, uint64_t *ret_bytes);
 /* The same; if it is no size, the call is ended, and the result is false. */
 bool rpc_read_size(struct rpc *rpc, const struct labels *labels, uint64_t *ret_bytes);
 
-/* End the call because record_write() gave ERROR, and BYTES. */
+/* End the call because record_encode() gave ERROR, and BYTES. */
 void rpc_record_failed(struct rpc *rpc, int error, size_t bytes);
 
 /* The visible snapshot KEY; or the call is ended, and the result is NULL. */

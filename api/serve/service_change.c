@@ -160,7 +160,7 @@ static void update_apply(struct update *update, struct snapshot *snapshot)
 	update->updated_ns = rpc_now();
 	changed.labels = update->labels;
 	changed.updated_ns = update->updated_ns;
-	r = record_write(&changed, &update->record, &update->record_bytes);
+	r = record_encode(&changed, &update->record, &update->record_bytes);
 	if (r) {
 		rpc_record_failed(rpc, r, update->record_bytes);
 		return;

@@ -122,7 +122,7 @@ static void commit_write(struct commit *commit)
 	commit->named->created_ns = commit->named->updated_ns = rpc_now();
 	free(commit->record);
 	commit->record = NULL;
-	r = record_write(commit->named, &commit->record, &commit->record_bytes);
+	r = record_encode(commit->named, &commit->record, &commit->record_bytes);
 	if (r) {
 		rpc_record_failed(rpc, r, commit->record_bytes);
 		return;
@@ -212,7 +212,7 @@ static bool commit_take(struct commit *commit, struct text name, struct snapshot
 	/* Does the record fit, also with numbers for the usage? */
 	named->usage_known = true;
 	named->usage_bytes = named->usage_inodes = UINT64_MAX;
-	r = record_write(named, &commit->record, &commit->record_bytes);
+	r = record_encode(named, &commit->record, &commit->record_bytes);
 	named->usage_known = false;
 	named->usage_bytes = named->usage_inodes = 0;
 	if (r)

@@ -291,7 +291,7 @@ static void create_take(struct create *create, struct text key, struct snapshot 
 	snapshot_set_parent(snapshot, parent);
 	index_add(&rpc->service->index, snapshot);
 	rpc_claim(rpc, snapshot, SNAPSHOT_MAKING);
-	r = record_write(snapshot, &create->record, &create->record_bytes);
+	r = record_encode(snapshot, &create->record, &create->record_bytes);
 	if (r) {
 		create_forget(create);
 		rpc_record_failed(rpc, r, create->record_bytes);

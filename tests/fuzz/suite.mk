@@ -13,7 +13,7 @@ endif
 
 $(B)/tests/fuzz/fuzzer: $(patsubst %,$(B)/tests/fuzz/%.o,apply compress fuzzer) $(FUZZ_SERVE) $(B)/libvarve-internal.a
 	$(call say,LD)
-	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(or $(TEST_LIBS_fuzz),$(LIB_LIBS))
+	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $(filter-out $(FUZZ_SERVE),$^) $(or $(TEST_LIBS_fuzz),$(LIB_LIBS))
 
 .PHONY: fuzz-programs
 fuzz-programs:

@@ -161,8 +161,8 @@ START_TEST(test_written)
 	size_t count;
 	uint64_t number;
 
-	test_error(record_write(snapshot, &bytes, &count), 0);
-	test_error(record_read(bytes, count, true, &read, &number), 0);
+	test_error(record_encode(snapshot, &bytes, &count), 0);
+	test_error(record_decode(bytes, count, true, &read, &number), 0);
 	ck_assert_uint_eq(number, RECORD_PARENT_LOST);
 	ck_assert_str_eq(read->key, "ns/1/key");
 	ck_assert_str_eq(snapshot_parent_key(read).bytes, "gone");
@@ -180,8 +180,8 @@ START_TEST(test_written)
 	parent = snapshot_new(text_of_string("p"), text_of_string(""));
 	parent->number = 41;
 	snapshot_set_parent(snapshot, parent);
-	test_error(record_write(snapshot, &bytes, &count), 0);
-	test_error(record_read(bytes, count, false, &read, &number), 0);
+	test_error(record_encode(snapshot, &bytes, &count), 0);
+	test_error(record_decode(bytes, count, false, &read, &number), 0);
 	ck_assert_uint_eq(number, 42);
 	ck_assert_str_eq(snapshot_parent_key(read).bytes, "");
 	snapshot_free(read);
@@ -201,7 +201,7 @@ static int read_of(Record__Snapshot *message)
 	int r;
 
 	record__snapshot__pack(message, bytes);
-	r = record_read(bytes, count, true, &snapshot, &number);
+	r = record_decode(bytes, count, true, &snapshot, &number);
 	if (!r)
 		snapshot_free(snapshot);
 	return r;
@@ -243,14 +243,14 @@ START_TEST(test_bad_records)
 	label.value = text_field((struct text){ "\0", 1 });
 	test_error(read_of(&message), -EBADMSG);
 	/* Whatever the bytes: no fault, and a snapshot or an error. */
-	test_error(record_write(snapshot, &bytes, &count), 0);
+	test_error(record_encode(snapshot, &bytes, &count), 0);
 	for (unsigned i = 0; i < 20000; i++) {
 		uint8_t *damaged = test_alloc(count);
 
 		memcpy(damaged, bytes, count);
 		for (unsigned j = 0; j <= i % 4; j++)
 			damaged[test_random(&seed) % count] = (uint8_t)test_random(&seed);
-		if (!record_read(damaged, test_random(&seed) % (count + 1), true, &read, &number))
+		if (!record_decode(damaged, test_random(&seed) % (count + 1), true, &read, &number))
 			snapshot_free(read);
 	}
 	free(bytes);

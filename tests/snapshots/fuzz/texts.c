@@ -63,10 +63,10 @@ static void record_input(struct text text)
 	uint8_t *bytes;
 	size_t count;
 
-	if (record_read(text.bytes, text.count, true, &snapshot, &parent))
+	if (record_decode(text.bytes, text.count, true, &snapshot, &parent))
 		return;
-	if (!record_write(snapshot, &bytes, &count)) {
-		if (record_read(bytes, count, true, &again, &parent) ||
+	if (!record_encode(snapshot, &bytes, &count)) {
+		if (record_decode(bytes, count, true, &again, &parent) ||
 		    !text_equal(snapshot_key(again), snapshot_key(snapshot)) ||
 		    !text_equal(snapshot_parent_key(again), snapshot_parent_key(snapshot)) ||
 		    again->labels.bytes != snapshot->labels.bytes ||
