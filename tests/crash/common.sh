@@ -38,12 +38,15 @@ fail() {
 }
 skip() { say "skipped: $*"; exit 77; }
 
-# Undo everything: end our children, unmount in reverse order, remove the work directory.
+# Undo everything: end our children, unmount in reverse order, remove the work directory. All children are killed before any is waited
+# for: the load does not end while the program that serves its disk is stopped.
 cleanup() {
 	local status=$? i
 	trap - EXIT
 	for i in "${!children[@]}"; do
 		kill -9 "$i" 2>/dev/null || true
+	done
+	for i in "${!children[@]}"; do
 		wait "$i" 2>/dev/null || true
 	done
 	for ((i = ${#mounts[@]} - 1; i >= 0; i--)); do
