@@ -135,6 +135,9 @@ static void request_received(struct inbox_node *node)
 	struct core *core = request->core;
 
 	list_append(&core->in_flight, &request->link);
+	/* Cancelled before: requests_cancel() has looked for it in vain, and has to look again. */
+	if (atomic_load(&request->cancelled))
+		atomic_store(&core->cancels, true);
 	for (size_t i = 0; i < request->count; i++) {
 		struct op *op = request_op(request, i);
 

@@ -7,6 +7,8 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -332,5 +334,60 @@ START_TEST(test_other_thread)
 }
 END_TEST
 
+/* Holds the library's thread up at the line of the trace that a noop runs, once. */
+struct stop {
+	sem_t reached, over;
+	_Atomic bool done;
+};
+
+static void hold_up(void *data, const char *line)
+{
+	struct stop *stop = data;
+	if (!strstr(line, " noop : RUN") || atomic_exchange(&stop->done, true))
+		return;
+	sem_post(&stop->reached);
+	while (sem_wait(&stop->over))
+		ck_assert_int_eq(errno, EINTR);
+}
+
+START_TEST(test_not_received)
+{
+	/*
+	 * A request that is cancelled before the library's thread has received it, and that then
+	 * would have to wait: for its id, which an archive holds that nobody writes.
+	 */
+	char *home = test_home();
+	struct varve_config config = test_config(home);
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
+	struct test_record holder = { 0 }, noop = { 0 }, late = { 0 };
+	varve_request holding, cancelled;
+	struct stop stop = { .done = false };
+	sem_init(&stop.reached, 0, 0);
+	sem_init(&stop.over, 0, 0);
+	config.debug = "op";
+	config.log = hold_up;
+	config.log_data = &stop;
+	struct varve_store *store = test_open_config(&config);
+	options.apply = &apply;
+	options.apply_fd = VARVE_STREAM;
+	test_error(varve_layer_create(store, "a", &options, test_record, &holder, &holding), 0);
+	test_error(varve_noop(store, test_record, &noop, NULL), 0);
+	while (sem_wait(&stop.reached))
+		ck_assert_int_eq(errno, EINTR);
+	test_error(varve_layer_remove(store, "a", 0, test_record, &late, &cancelled), 0);
+	test_error(varve_cancel(store, cancelled), 0);
+	sem_post(&stop.over);
+	test_error(test_await(store, &late), -ECANCELED);
+	test_error(test_await(store, &noop), 0);
+	ck_assert_uint_eq(holder.calls, 0);
+	test_error(varve_cancel(store, holding), 0);
+	test_error(test_await(store, &holder), -ECANCELED);
+	test_close(store);
+	sem_destroy(&stop.reached);
+	sem_destroy(&stop.over);
+}
+END_TEST
+
 TEST_MAIN("cancel", test_unknown, test_creates, test_at_any_moment, test_removes, test_archives,
-	  test_batch, test_chain, test_other_thread)
+	  test_batch, test_chain, test_other_thread, test_not_received)
