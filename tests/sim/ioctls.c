@@ -387,6 +387,26 @@ static long ioctls_inode_flags(int slot, unsigned *flags, bool set)
 	return 0;
 }
 
+/* FS_IOC_FIEMAP of SLOT: a file is one extent, or two where a part of it is buffered. */
+static long ioctls_fiemap(int slot, struct fiemap *map)
+{
+	const struct model_inode *inode = model_inode(slot);
+
+	if (map->fm_flags & FIEMAP_FLAG_SYNC)
+		model_write_out(slot);
+	if (inode->lost)
+		return -EIO;
+	map->fm_mapped_extents = !!inode->disk_size + (inode->size > inode->disk_size);
+	if (map->fm_mapped_extents && map->fm_extent_count)
+		map->fm_extents[0] = (struct fiemap_extent){
+			.fe_length = inode->disk_size ? inode->disk_size : inode->size,
+			.fe_flags = inode->disk_size ? 0 : FIEMAP_EXTENT_DELALLOC
+		};
+	if (map->fm_extent_count)
+		map->fm_mapped_extents = MIN(map->fm_mapped_extents, 1);
+	return 0;
+}
+
 /* What is asked of a directory in which something is made or destroyed; -ENOTTY: nothing. */
 static long ioctls_in_directory(int slot, unsigned long request, void *argument)
 {
@@ -552,9 +572,7 @@ long ioctls_run(int fd, unsigned long request, void *argument)
 	case ABI_SUBVOL_SYNC_WAIT:
 		return ioctls_sync_wait(argument);
 	case FS_IOC_FIEMAP:
-		if (((struct fiemap *)argument)->fm_flags & FIEMAP_FLAG_SYNC)
-			model_write_out(slot);
-		return model_inode(slot)->lost ? -EIO : 0;
+		return ioctls_fiemap(slot, argument);
 	case FS_IOC_GETFLAGS:
 	case FS_IOC_SETFLAGS:
 		return ioctls_inode_flags(slot, argument, request == FS_IOC_SETFLAGS);

@@ -121,9 +121,14 @@ static const int kernel_errors[][4] = {
 	[ERRORS_LOOK] = { ENOMEM, EIO, ENOMEM, EIO },
 };
 
+bool kernel_has_room(void)
+{
+	return sim.steps < kernel.full_from || sim.steps >= kernel.full_until;
+}
+
 bool kernel_full(void)
 {
-	bool full = sim.steps >= kernel.full_from && sim.steps < kernel.full_until;
+	bool full = !kernel_has_room();
 
 	if (full)
 		sim_trace("%s: the file system is full", sim.current->call);

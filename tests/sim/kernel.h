@@ -89,7 +89,10 @@ void kernel_exit(struct process *process);
 /* A call NAME begins: 0, or the error it fails with on purpose. */
 int kernel_enter(const char *name, enum kernel_errors errors);
 
-/* Is the file system full now? Counts as an error on purpose. */
+/* Has the file system room now? */
+bool kernel_has_room(void);
+
+/* Is it full? That counts as an error on purpose. */
 bool kernel_full(void);
 
 /* The file of descriptor FD; NULL: none. */

@@ -22,6 +22,8 @@
 /* The first minor device number of a subvolume; the number of the model's mount. */
 #define DEVICE_MIN 40
 #define MOUNT_NUMBER 1
+/* Blocks of the file system: 4 GiB. */
+#define BLOCKS (1u << 20)
 
 /* Tell about SLOT. */
 static void kernel_stat(int slot, struct stat *ret_stat)
@@ -146,7 +148,11 @@ __attribute__((visibility("default"))) int fstatfs(int fd, struct statfs *ret_st
 	slot = kernel_inode(fd, true);
 	if (slot < 0)
 		return (int)kernel_answer(slot);
-	*ret_statfs = (struct statfs){ .f_type = BTRFS_SUPER_MAGIC, .f_bsize = 4096 };
+	*ret_statfs = (struct statfs){ .f_type = BTRFS_SUPER_MAGIC,
+				       .f_bsize = 4096,
+				       .f_blocks = BLOCKS,
+				       .f_bfree = BLOCKS,
+				       .f_bavail = kernel_has_room() ? BLOCKS : 0 };
 	return (int)kernel_answer(0);
 }
 

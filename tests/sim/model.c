@@ -69,6 +69,13 @@ static void model_put_inode(int slot)
 		now->inodes[slot].serial = 0;
 }
 
+/* The inode SLOT is changed in the running transaction, and so is its subvolume. */
+static void model_move_on(int slot)
+{
+	now->inodes[slot].transid = now->transid;
+	model_root_of(slot)->ctransid = now->transid;
+}
+
 /* Append the entry NAME for INODE to DIR. */
 static void model_add_entry(int dir, const char *name, int inode)
 {
@@ -82,7 +89,7 @@ static void model_add_entry(int dir, const char *name, int inode)
 		entry->index = now->inodes[dir].next_index++;
 		strcpy(entry->name, name);
 		now->inodes[dir].first = (uint16_t)i;
-		now->inodes[dir].transid = now->transid;
+		model_move_on(dir);
 		now->inodes[inode].transid = now->transid;
 		now->entries_used = MAX(now->entries_used, i + 1);
 		return;
@@ -99,7 +106,7 @@ static void model_remove_entry(int dir, const char *name)
 		link = &now->entries[*link].next;
 	*now->entries[*link].name = '\0';
 	*link = now->entries[*link].next;
-	now->inodes[dir].transid = now->transid;
+	model_move_on(dir);
 }
 
 /* ---- looking --------------------------------------------------------------------------------- */
@@ -267,7 +274,6 @@ int model_make(int dir, const char *name, uint32_t mode)
 	if (S_ISDIR(mode))
 		now->inodes[inode].parent = (uint16_t)dir;
 	model_add_entry(dir, name, inode);
-	model_root_of(dir)->ctransid = now->transid;
 	model_changed();
 	return inode;
 }
@@ -472,7 +478,7 @@ int model_truncate(int slot, uint64_t size)
 	inode->lost &= size != 0;
 	if (size < MODEL_DATA_BYTES)
 		memset(inode->data + size, 0, MODEL_DATA_BYTES - size);
-	inode->transid = now->transid;
+	model_move_on(slot);
 	return 0;
 }
 
@@ -480,8 +486,7 @@ int model_touch(int slot)
 {
 	if (model.aborted || model_root_of(slot)->read_only)
 		return -EROFS;
-	now->inodes[slot].transid = now->transid;
-	model_root_of(slot)->ctransid = now->transid;
+	model_move_on(slot);
 	return 0;
 }
 
@@ -610,6 +615,15 @@ int model_subvol_create(int dir, const char *name, uint64_t limit)
 	return 0;
 }
 
+/* Leave of INODE what is in the tree. */
+static void model_cut_file(struct model_inode *inode)
+{
+	inode->lost = false;
+	inode->size = MIN(inode->size, inode->disk_size);
+	if (inode->size < MODEL_DATA_BYTES)
+		memset(inode->data + inode->size, 0, MODEL_DATA_BYTES - inode->size);
+}
+
 /* Copy the directory FROM, with all that is in it, into the empty directory TO of ROOT. */
 static void model_copy_dir(int from, int to, uint16_t root)
 {
@@ -625,6 +639,7 @@ static void model_copy_dir(int from, int to, uint16_t root)
 			made->mode = S_IFDIR | 0755;
 		} else {
 			*made = *source;
+			model_cut_file(made);
 			made->serial = serial;
 			made->root = root;
 			made->first = MODEL_NONE;
@@ -672,16 +687,17 @@ int model_snapshot(int source, int dir, const char *name, bool read_only, uint64
 
 	if (!model_is_subvolume(source))
 		return -EINVAL;
+	/* The source is written out before the name is looked up, without the lock. */
+	for (unsigned i = 0; i < now->inodes_used; i++)
+		if (now->inodes[i].serial && now->inodes[i].root == now->inodes[source].root)
+			model_write_out((int)i);
+	sim_point();
 	model_lock(dir);
 	r = model_may_make(dir, name);
 	if (!r && model_root_of(source)->dead)
 		r = -ENOENT;
 	if (!r) {
 		model.makers++;
-		for (unsigned i = 0; i < now->inodes_used; i++)
-			if (now->inodes[i].serial &&
-			    now->inodes[i].root == now->inodes[source].root)
-				model_write_out((int)i);
 		model.pending[model.pending_count++] = &pending;
 		r = model_commit();
 		model.makers--;
@@ -836,8 +852,7 @@ void model_write_out(int slot)
 		return;
 	}
 	inode->disk_size = inode->size;
-	inode->transid = now->transid;
-	model_root_of(slot)->ctransid = now->transid;
+	model_move_on(slot);
 }
 
 int model_flush(void)
@@ -1039,10 +1054,7 @@ void model_cut(void)
 	for (unsigned i = 0; i < now->inodes_used; i++) {
 		struct model_inode *inode = &now->inodes[i];
 
-		inode->lost = false;
-		inode->size = MIN(inode->size, inode->disk_size);
-		if (inode->size < MODEL_DATA_BYTES)
-			memset(inode->data + inode->size, 0, MODEL_DATA_BYTES - inode->size);
+		model_cut_file(inode);
 		if (inode->serial && !inode->links && !model_root_of((int)i)->dead)
 			inode->serial = 0;
 	}

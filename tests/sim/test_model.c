@@ -297,6 +297,83 @@ static void *run_calls(void *data)
 	return NULL;
 }
 
+/* ---- changes of a subvolume ------------------------------------------------------------------ */
+
+/* What may be done in a subvolume. */
+static const char *const changes[] = { "nothing", "write",    "make",  "unlink",   "link",
+				       "rename",  "truncate", "chmod", "read-only" };
+
+/* Make the change CHANGE in the subvolume FD, which has the file "file". */
+static int make_change(int fd, unsigned change)
+{
+	uint64_t flags = BTRFS_SUBVOL_RDONLY;
+	int file = openat(fd, "file", O_RDWR | O_APPEND | O_CLOEXEC), r = 0;
+
+	switch (change) {
+	case 1:
+		r = RET_NERRNO((int)write(file, "more", 4));
+		break;
+	case 2:
+		r = RET_NERRNO(mkdirat(fd, "made", 0755));
+		break;
+	case 3:
+		r = RET_NERRNO(unlinkat(fd, "made", AT_REMOVEDIR));
+		break;
+	case 4:
+		r = RET_NERRNO(linkat(fd, "file", fd, "link", 0));
+		break;
+	case 5:
+		r = RET_NERRNO(renameat2(fd, "link", fd, "renamed", 0));
+		break;
+	case 6:
+		r = RET_NERRNO(ftruncate(file, 2));
+		break;
+	case 7:
+		r = RET_NERRNO(fchmod(file, 0600));
+		break;
+	case 8:
+		r = RET_NERRNO(ioctl(fd, BTRFS_IOC_SUBVOL_SETFLAGS, &flags));
+		flags = 0;
+		ioctl(fd, BTRFS_IOC_SUBVOL_SETFLAGS, &flags);
+		break;
+	}
+	close(file);
+	return r;
+}
+
+/*
+ * Ask for a snapshot under a name that is taken, and see whether a change before it has moved the
+ * subvolume on; and what the probe of spare copies sees.
+ */
+static void *run_changes(void *data)
+{
+	struct btrfs_ioctl_get_subvol_info_args before = { 0 }, after = { 0 };
+	struct script *script = data;
+	int fd;
+
+	mkdir(script->home, 0755);
+	script->home_fd = open(script->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	subvol_create(script->home_fd, "a");
+	fd = open_path(script, "a", O_RDONLY | O_DIRECTORY);
+	close(openat(fd, "file", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+	for (unsigned change = 0; change < TEST_COUNT(changes); change++) {
+		int r, snapshot;
+
+		syncfs(fd);
+		subvol_info(fd, &before);
+		r = make_change(fd, change);
+		snapshot = subvol_snapshot(script->home_fd, "a", fd, false);
+		subvol_info(fd, &after);
+		note(script, MIN(r, 0), "%s", changes[change]);
+		note(script, snapshot, "then a snapshot, %s",
+		     after.ctransid > before.ctransid ? "changed" : "the same");
+	}
+	note(script, 0, "probe: %d", subvol_probe_flush(script->home_fd, "a"));
+	close(fd);
+	close(script->home_fd);
+	return NULL;
+}
+
 /* ---- quota ----------------------------------------------------------------------------------- */
 
 /* The file system of the home, looked at by sysfs or by searching. */
@@ -545,6 +622,14 @@ START_TEST(test_requests)
 }
 END_TEST
 
+START_TEST(test_changes)
+{
+	if (TEST_SANITIZED)
+		return test_skip(NO_STACKS);
+	compare(run_changes, 1, false);
+}
+END_TEST
+
 START_TEST(test_quota)
 {
 	unsigned rounds = getenv("VARVE_TEST_SOAK") ? 200 : 5;
@@ -562,4 +647,4 @@ START_TEST(test_quota)
 }
 END_TEST
 
-TEST_MAIN("model", test_calls, test_user, test_requests, test_quota)
+TEST_MAIN("model", test_calls, test_user, test_requests, test_changes, test_quota)
