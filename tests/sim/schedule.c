@@ -4,6 +4,7 @@
 #include "engine/base/util.h"
 #include "kernel.h"
 #include "model.h"
+#include "spares.h"
 #include "tasks.h"
 
 #include <errno.h>
@@ -16,7 +17,7 @@
 #include <sys/stat.h>
 #include <varve.h>
 
-#define HOME "/home"
+#define HOME SCHEDULE_HOME
 /* Layers that each process has for itself. */
 #define LAYERS_OWN 12
 #define PROGRAMS_MAX 3
@@ -25,6 +26,8 @@
 /* One that is always there, and the archive that layers are made of. */
 #define BASE "p-base"
 #define ARCHIVE "/archive"
+/* One that all programs make and remove. */
+#define CONTENDED "p-all"
 /* Where records are below the home; where one has the uuid of its subvolume. */
 #define RECORDS ".varve/layers"
 #define RECORD_UUID 8
@@ -52,6 +55,8 @@ struct layer {
 	unsigned version;
 	/* What may be visible, and what may be there after a power cut. */
 	struct states live, durable;
+	/* Where it was made from the parent of spare copies: what it has to be. */
+	struct spares_birth birth;
 };
 
 struct request {
@@ -65,6 +70,8 @@ struct request {
 	uint64_t bytes;
 	/* Of a freeze: the layer is read-only then. */
 	bool read_only;
+	/* Of a create: what the layer has to be. */
+	struct spares_birth birth;
 	/* Of a sync: the versions that there were. */
 	unsigned versions[LAYERS_OWN];
 };
@@ -128,8 +135,7 @@ bool schedule_unpacked(const char *id)
 
 /* ---- what is checked ------------------------------------------------------------------------- */
 
-/* The place of PATH below the home, in IMAGE; MODEL_NONE: it is missing. */
-static int schedule_find(const struct model_image *image, const char *path)
+int schedule_find(const struct model_image *image, const char *path)
 {
 	const struct model_entry *entry = model_find(image, MODEL_TOP, &HOME[1]);
 	char name[MODEL_NAME_BYTES];
@@ -236,14 +242,24 @@ static void schedule_check(struct model_image *image, bool disk)
 	}
 }
 
+/* Check that the layers of IMAGE that were made from the parent of spare copies are snapshots. */
+static void schedule_check_births(const struct model_image *image)
+{
+	for (unsigned i = 0; spares_parent() && i < programs_count * LAYERS_OWN; i++)
+		spares_check(image, layers[i].id, &layers[i].birth);
+}
+
 static void schedule_changed(void)
 {
+	spares_changed();
 	schedule_check(&model.now, false);
+	schedule_check_births(&model.now);
 }
 
 static void schedule_committed(void)
 {
 	schedule_check(&model.disk, true);
+	schedule_check_births(&model.disk);
 }
 
 /* Check that the layers are as one of their STATES says; DURABLE: after a cut. */
@@ -269,11 +285,6 @@ static void schedule_check_cut(void)
 	schedule_check_states(true);
 }
 
-static void schedule_check_end(void)
-{
-	schedule_check_states(false);
-}
-
 /* Check that the directory PATH below the home is empty, or missing. */
 static void schedule_check_empty(const char *path)
 {
@@ -290,6 +301,27 @@ static bool schedule_belongs(const struct model_root *root, int subvolumes)
 	while (root->in_root != MODEL_TOP && !model.now.roots[root->in_root].dead)
 		root = &model.now.roots[root->in_root];
 	return root->in_root == MODEL_TOP && root->in_dir == subvolumes;
+}
+
+/* Check that each subvolume is a layer, or in one. */
+static void schedule_check_places(void)
+{
+	int subvolumes = schedule_find(&model.now, "subvolumes");
+
+	for (unsigned i = 1; i < model.now.roots_used; i++) {
+		const struct model_root *root = &model.now.roots[i];
+
+		if (root->id && !root->dead && !schedule_belongs(root, subvolumes))
+			sim_fail("a subvolume is in no place of layers");
+	}
+}
+
+static void schedule_check_end(void)
+{
+	schedule_check_states(false);
+	/* A store that is closed has no spare copies. */
+	if (spares_parent() && !kernel.errors && !sim.kill_number)
+		schedule_check_places();
 }
 
 /* Check that nothing but layers is left. */
@@ -319,12 +351,7 @@ static void schedule_check_swept(void)
 		    !schedule_has_record(&model.now, entry->name, model_root_of(layer->inode)->id))
 			sim_fail("the record of %s is without its layer", entry->name);
 	}
-	for (unsigned i = 1; i < model.now.roots_used; i++) {
-		const struct model_root *root = &model.now.roots[i];
-
-		if (root->id && !root->dead && !schedule_belongs(root, subvolumes))
-			sim_fail("a subvolume is in no place of layers");
-	}
+	schedule_check_places();
 	for (unsigned i = 0; i < model.now.groups_used; i++) {
 		uint64_t id = model.now.groups[i].id;
 
@@ -382,6 +409,10 @@ static void request_failed(const struct request *request, const struct varve_res
 	/* It was made read-only. */
 	else if (layer && result->error == -EROFS && operation == VARVE_APPLY)
 		layer_known(request->layer, true, false);
+	/* Another program, or another request, may take the parent away. */
+	else if (result->error == -ENOENT && operation == VARVE_CREATE &&
+		 spares_missed(&request->birth))
+		sim_trace("its parent was missing");
 	/* Without privilege a size may be refused. */
 	else if (layer && !schedule_failed() && !(owner && schedule_sized(layer->id)))
 		sim_fail("%s of %s: %s", varve_operation_name(operation), layer->id,
@@ -544,6 +575,8 @@ static int request_create(struct program *program, struct layer *layer, const ch
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct request *request = request_new(program, VARVE_CREATE, layer);
 	const struct layer *parent = &program->layers[sim_random(LAYERS_OWN)];
+	/* Whatever was there before may be on the disk still. */
+	bool unknown = layer && (layer->live.present || layer->durable.present);
 	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
 	int fd = -1, r;
 
@@ -564,6 +597,12 @@ static int request_create(struct program *program, struct layer *layer, const ch
 		options.apply = &apply;
 		options.apply_fd = fd = open(ARCHIVE, O_RDONLY | O_CLOEXEC);
 	}
+	if (spares_parent() && sim_random(4) && strcmp(id, spares_parent())) {
+		options.parent = spares_parent();
+		request->birth = spares_birth();
+	}
+	if (layer)
+		layer->birth = unknown ? (struct spares_birth){ 0 } : request->birth;
 	sim_trace("create %s from %s", id, options.parent ? options.parent : "nothing");
 	r = varve_layer_create(program->store, id, &options, request_ended, request, NULL);
 	if (fd >= 0)
@@ -608,6 +647,7 @@ static int request_rename(struct program *program, struct layer *layer, struct l
 {
 	struct request *request = request_new(program, VARVE_RENAME, layer);
 
+	to->birth = to->durable.present ? (struct spares_birth){ 0 } : layer->birth;
 	layer_begin(layer, false);
 	layer_begin(to, true);
 	request->to = to;
@@ -706,9 +746,21 @@ static int program_request(struct program *program)
 	unsigned kind = sim_random(16), place = sim_random(LAYERS_OWN);
 	struct layer *layer = &program->layers[place], *other = &program->layers[place ^ 1];
 	/* Layers that all programs contend for. */
-	const char *shared = (const char *const[]){ "p-all", "s-all", "l-all",
+	const char *shared = (const char *const[]){ CONTENDED, "s-all", "l-all",
 						    "a-all" }[sim_random(4)];
 
+	/* Quota ends the spare copies, and so does a layer with a size. */
+	if (spares_parent() && schedule_sized(shared))
+		shared = CONTENDED;
+	if (spares_parent() && sim_random(4) == 0)
+		spares_touch();
+	if (spares_parent() && !strcmp(spares_parent(), CONTENDED)) {
+		if (spares_birth().parent ? !sim_random(8) : sim_random(2))
+			return spares_birth().parent ? request_remove(program, NULL, CONTENDED)
+						     : request_create(program, NULL, CONTENDED);
+	}
+	if (spares_parent() && sim_random(2) && !layer->busy && !layer->live.present)
+		return request_create(program, layer, layer->id);
 	if (kind == 0)
 		return request_sync(program);
 	if (kind == 1)
@@ -757,6 +809,8 @@ static struct varve_store *program_open(void)
 	config.fs_threads_max = 1 + sim_random(2);
 	config.commit_threads_max = 1 + sim_random(4);
 	config.backlog_max = sim_random(4) ? 0 : 2;
+	if (spares_parent() && sim_random(8))
+		config.flags |= VARVE_OPEN_SPARES;
 	if (varve_open(&config, &store, &failure) && !schedule_failed())
 		sim_fail("open: %s", varve_strerror(&failure, text, sizeof(text)));
 	return store;
@@ -766,7 +820,7 @@ static struct varve_store *program_open(void)
 static void *program_run(void *data)
 {
 	struct program *program = data;
-	unsigned at_once = 1 + sim_random(REQUESTS_MAX - 1);
+	unsigned at_once = 1 + sim_random(spares_parent() ? 2 : REQUESTS_MAX - 1);
 	int r;
 
 	program->store = program_open();
@@ -775,6 +829,9 @@ static void *program_run(void *data)
 	while (program->left || program->in_flight) {
 		while (program->left && program->in_flight < at_once) {
 			program->left--;
+			/* Time passes, in which spare copies are made. */
+			if (spares_parent() && sim_random(2))
+				varve_wait(program->store, 1);
 			r = program_request(program);
 			if (r < 0 && !schedule_failed())
 				sim_fail("a request is refused: %d", r);
@@ -834,6 +891,7 @@ static const char *schedule_begin(unsigned quota)
 {
 	emptied_in_sight = false;
 	kernel_begin();
+	spares_begin(NULL);
 	if (!templates[quota][owner != 0].transid) {
 		enum seeded_bug bug = TAKE(seeded_bug, SEEDED_NONE);
 
@@ -848,8 +906,16 @@ static const char *schedule_begin(unsigned quota)
 	return NULL;
 }
 
-/* Choose the programs of SEED. */
-static void schedule_choose(void)
+/* Choose the parent of spare copies: one that stays, a contended one, one of the first program. */
+static void schedule_choose_spares(void)
+{
+	static const char *const parents[] = { BASE, CONTENDED, CONTENDED, "p0-0" };
+
+	spares_begin(parents[sim_random(4)]);
+}
+
+/* Choose the programs of a schedule; SPARES: their stores may have spare copies. */
+static void schedule_choose(bool spares)
 {
 	unsigned calls = 0;
 
@@ -859,14 +925,15 @@ static void schedule_choose(void)
 
 		*program = (struct program){ .number = i,
 					     .layers = &layers[i * LAYERS_OWN],
-					     .left = 1 + sim_random(6) };
+					     .left = 1 + sim_random(spares ? 24 : 6) };
 		calls += 100 + CALLS_PER_REQUEST * program->left;
 		for (unsigned j = 0; j < LAYERS_OWN; j++) {
 			struct layer *layer = &program->layers[j];
 
 			*layer = (struct layer){ .live = { .absent = true },
 						 .durable = { .absent = true } };
-			snprintf(layer->id, sizeof(layer->id), "%c%u-%u", "ppssllaaqqee"[j], i, j);
+			snprintf(layer->id, sizeof(layer->id), "%c%u-%u",
+				 (spares ? "ppppllppaaee" : "ppssllaaqqee")[j], i, j);
 		}
 	}
 	kernel.xattr_at = sim_random(2);
@@ -881,6 +948,8 @@ static void schedule_choose(void)
 	}
 	if (sim_random(16) == 0)
 		model.loss_chance = 32;
+	if (spares)
+		schedule_choose_spares();
 	emptied_in_sight = owner && (kernel.error_chance || kernel.full_until);
 	if (sim_random(16) == 0)
 		model.commits_good = model.commits + 1 + sim_random(8);
@@ -962,9 +1031,10 @@ const char *schedule_run(uint64_t seed, bool trace)
 	sim.trace = trace;
 	model.changed = schedule_changed;
 	model.committed = schedule_committed;
-	schedule_choose();
+	/* Without privilege, and while quota runs, there are no spare copies. */
+	schedule_choose(seed % 3 == MODEL_QUOTA_OFF && !owner && sim_random(2));
 	for (unsigned i = 0; i < programs_count; i++)
-		sim_process("program", program_run, &programs[i])->uid = owner;
+		sim_process(SCHEDULE_PROGRAM, program_run, &programs[i])->uid = owner;
 	good = schedule_go() && schedule_recover() && sim_check(schedule_check_swept);
 	schedule_statistics.schedules++;
 	schedule_statistics.kills += sim.kill_number != 0;

@@ -16,6 +16,8 @@
  *	  flush and of a sync: so is what was there before it; of an apply: the content of the archive
  *	- after a cut: each layer is as one of the requests left it that may have been the last
  *	- without a cut: requests end as the state of their layer says
+ *	- a layer made in a store with spare copies is a snapshot of what its parent was when it was
+ *	  asked for, or later (spares.h), visible, durable and after a cut; and no copy is left behind
  *	- after the sweep: nothing is in staging, in the trash, under a reserved name; no size, no
  *	  record and no quota group is without its layer; no subvolume is but a layer, or in one
  *	- no program hangs, and no lock is destroyed while it is held
@@ -25,6 +27,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+struct model_image;
 
 /* Bugs that are put into the engine on purpose: seeded.c. */
 enum seeded_bug {
@@ -41,6 +45,12 @@ enum seeded_bug {
 	SEEDED_COMMIT_IGNORED,
 	/* that data was lost is ignored */
 	SEEDED_LOSS_IGNORED,
+	/* a spare copy is taken of a parent that has changed since */
+	SEEDED_SPARE_STALE,
+	/* a spare copy is taken that is another parent's */
+	SEEDED_SPARE_FOREIGN,
+	/* a spare copy that is dropped is left to the sweep of the next store */
+	SEEDED_SPARE_KEPT,
 	SEEDED_BUGS
 };
 
@@ -48,10 +58,19 @@ extern enum seeded_bug seeded_bug;
 
 /* How many schedules did what, for a summary. */
 struct schedule_statistics {
-	uint64_t schedules, cuts, kills, errors, calls, commits, requests;
+	uint64_t schedules, cuts, kills, errors, calls, commits, requests, spares;
 };
 
 extern struct schedule_statistics schedule_statistics;
+
+/* The name of a process that makes requests. */
+#define SCHEDULE_PROGRAM "program"
+
+/* The home of the store. */
+#define SCHEDULE_HOME "/home"
+
+/* The place of PATH below the home, in IMAGE; MODEL_NONE: it is missing. */
+int schedule_find(const struct model_image *image, const char *path);
 
 /* The limit that layers have, if they have one; has layer ID one? Has it a label? */
 #define SCHEDULE_LIMIT 8388608

@@ -8,14 +8,16 @@
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/store/layer.h"
+#include "engine/store/stock.h"
 #include "schedule.h"
 #include "wrap.h"
 
 #include <fcntl.h>
+#include <string.h>
 
 enum seeded_bug seeded_bug;
 
-/* SEEDED_RECORD_FIRST: size and record go before the layer does. */
+/* SEEDED_RECORD_FIRST: size and record go before the layer does; SEEDED_SPARE_KEPT. */
 WRAP(int, subvol_destroy, (int dir_fd, const char *name))
 {
 	if (seeded_bug == SEEDED_RECORD_FIRST) {
@@ -28,6 +30,9 @@ WRAP(int, subvol_destroy, (int dir_fd, const char *name))
 			fd_close(fd);
 		}
 	}
+	if (seeded_bug == SEEDED_SPARE_KEPT && strstr(name, ".spare") &&
+	    !strcmp(sim.current->process->main->name, SCHEDULE_PROGRAM))
+		return 0;
 	return __real_subvol_destroy(dir_fd, name);
 }
 
@@ -58,6 +63,30 @@ WRAP(int, commit_flush, (struct op * op))
 		return __real_commit_flush(op);
 	return commit_metadata(op);
 }
+
+/* What is left of the proof of a copy: SEEDED_SPARE_STALE, no transaction; or else no subvolume. */
+static bool spare_fits(const struct stock_origin *was,
+		       const struct btrfs_ioctl_get_subvol_info_args *is)
+{
+	bool same = is->treeid == was->number && !memcmp(is->uuid, was->uuid, sizeof(was->uuid));
+
+	return seeded_bug == SEEDED_SPARE_STALE ? same
+						: seeded_bug == SEEDED_SPARE_FOREIGN && !same;
+}
+
+/* clang-format off */
+WRAP(int, stock_check, (struct varve_store *store, const struct stock_copy *copy, int source_fd,
+			const char *source))
+{
+	int r = __real_stock_check(store, copy, source_fd, source);
+	struct btrfs_ioctl_get_subvol_info_args info;
+
+	return r == STOCK_MISFIT && !layer_prove(store, source_fd, source, &info) &&
+			       spare_fits(&copy->origin, &info)
+		       ? 0
+		       : r;
+}
+/* clang-format on */
 
 /* SEEDED_LIMIT_LATER: no limit is set in the ioctl that makes the subvolume ... */
 static const struct qgroup_birth *limit_later(const struct qgroup_birth *birth)

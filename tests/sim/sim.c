@@ -25,6 +25,9 @@ static const char *const bug_names[SEEDED_BUGS] = {
 	[SEEDED_LIMIT_LATER] = "limit-later",
 	[SEEDED_COMMIT_IGNORED] = "commit-ignored",
 	[SEEDED_LOSS_IGNORED] = "loss-ignored",
+	[SEEDED_SPARE_STALE] = "spare-stale",
+	[SEEDED_SPARE_FOREIGN] = "spare-foreign",
+	[SEEDED_SPARE_KEPT] = "spare-kept",
 };
 
 static const struct option options[] = {
@@ -93,8 +96,8 @@ int main(int argc, char **argv)
 	}
 	printf("%" PRIu64 " schedules, %" PRIu64 " power cuts, %" PRIu64 " kills, %" PRIu64
 	       " errors on purpose, %" PRIu64 " requests, %" PRIu64 " calls, %" PRIu64
-	       " commits: nothing found\n",
+	       " commits, %" PRIu64 " spare copies taken: nothing found\n",
 	       did->schedules, did->cuts, did->kills, did->errors, did->requests, did->calls,
-	       did->commits);
+	       did->commits, did->spares);
 	return 0;
 }

@@ -4,6 +4,7 @@
  *
  *	sim.c		the program: seeds in, the first failure out
  *	schedule.[ch]	what one seed does: programs of requests, the cut, what is checked
+ *	spares.[ch]	the parent of spare copies, and what its children must be
  *	seeded.c	bugs put into the engine on purpose, which the checks must find
  *	archive.c	a libarchive that knows one archive
  *	kernel.c	system calls in the place of libc's: descriptors, paths, errors on purpose
