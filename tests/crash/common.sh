@@ -86,7 +86,7 @@ mount_at() {
 	shift 2
 	mkdir -p "$where"
 	mount "$@" "$what" "$where"
-	mounts+=("$where")
+	[[ " ${mounts[*]} " == *" $where "* ]] || mounts+=("$where")
 }
 
 # Make a btrfs image of size $2 in the file $1.

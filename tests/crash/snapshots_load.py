@@ -3,10 +3,12 @@
 # The load and the check of test_serve.sh: a client of varve-serve, in the place of containerd.
 #
 #	snapshots_load.py load HOME RECORD SEED SECONDS		make snapshots with content, commit and remove them
-#	snapshots_load.py check HOME RECORD NS			what was acknowledged before NS is there, whole; all else is whole or absent
+#	snapshots_load.py check HOME RECORD			what was acknowledged before NS is there, whole; all else is whole or absent: a
+#								line NS of the standard input asks for it, a line of the output answers
 #
 # The record is as in record.h: a line is written before a call, and one after its answer, with the time.
 import concurrent.futures
+import functools
 import hashlib
 import json
 import os
@@ -33,12 +35,14 @@ class Record:
         assert os.write(self.fd, line) == len(line)
 
 
+@functools.cache
 def files_of(name):
-    """The files that the snapshot NAME adds to those of its parent, and their content."""
-    draw = random.Random(name)
+    """The files that the snapshot NAME adds to those of its parent, and their content: the same for all disks."""
+    draw, files = random.Random(name), []
     for number in range(draw.randint(1, 5)):
         file = f"{name}.{number}"
-        yield file, hashlib.shake_128(file.encode()).digest(draw.choice(SIZES))
+        files.append((file, hashlib.shake_128(file.encode()).digest(draw.choice(SIZES))))
+    return files
 
 
 def one(daemon, record, draw, names, lock, key):
@@ -132,17 +136,17 @@ def check(home, path, before):
         directory = os.path.join(home, "subvolumes", snapshot["layer"])
         check_content(directory, listed, name if snapshot["kind"] == "committed" else snapshot["parent"])
     # What is left can be used, and removed.
-    left = dict(listed)
-    while left:
-        leaves = [name for name in left if name not in {one["parent"] for one in left.values()}]
-        for call in [daemon.start_call("Remove", key=name.encode()) for name in leaves]:
-            call.result()
-        for name in leaves:
-            del left[name]
+    daemon.remove_all({name: one["parent"] for name, one in listed.items()})
     assert daemon.layers() == 0
     daemon.stop()
-    print(f"{len(listed)} snapshots, {len(names)} of them promised")
+    print(f"{len(listed)} snapshots, {len(names)} of them promised", flush=True)
+
+
+def checks(home, path):
+    """As many as are asked for, of one disk after the other."""
+    for line in sys.stdin:
+        check(home, path, line)
 
 
 if __name__ == "__main__":
-    {"load": load, "check": check}[sys.argv[1]](*sys.argv[2:])
+    {"load": load, "check": checks}[sys.argv[1]](*sys.argv[2:])

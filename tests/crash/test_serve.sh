@@ -18,9 +18,10 @@ mkdir "$work/messages"
 protoc -I "$top/api/serve" --python_out "$work/messages" snapshots.proto
 python=
 # Debian's modules are those of Debian's own python3.
-for i in python3 /usr/bin/python3; do
+for i in /usr/bin/python3 python3; do
 	if "$i" -c 'import grpc, google.protobuf' 2>/dev/null; then
 		python=$i
+		break
 	fi
 done
 [ -n "$python" ] || skip "needs python3-grpcio and python3-protobuf"
@@ -45,20 +46,56 @@ read -r records flushes < <("$replay" --log "$disks/log")
 mapfile -t acknowledged < <(awk '$2 == "committed" { print $1 }' "$record")
 drops=(50 100 0 90)
 promised=0
-for ((i = 0; i < moments; i++)); do
+
+# One process checks all disks. It may fail at any time: what it says then is in check.err.
+mkfifo "$work/asked" "$work/answered"
+load check "$work/mnt/home" "$record" <"$work/asked" >"$work/answered" 2>"$work/check.err" &
+checker=$!
+children[$checker]=check
+exec 8>"$work/asked" 9<"$work/answered"
+
+# Make the disk of moment $1; $at is what it is, $before the time before which all acknowledgements count.
+disk_make() {
+	local number=$1
 	at=(--records "$((1 + (RANDOM * 32768 + RANDOM) % records))")
-	if ((i % 2)) && ((${#acknowledged[@]})); then
+	if ((number % 2)) && ((${#acknowledged[@]})); then
 		at=(--until "${acknowledged[(RANDOM * 32768 + RANDOM) % ${#acknowledged[@]}]}")
 	fi
-	"$clone" "$disks/start" "$disks/cut" >/dev/null
-	read -r before _ < <("$replay" --log "$disks/log" --image "$disks/cut" "${at[@]}" --seed "$((seed + i))" --drop "${drops[i % 4]}")
-	image_check "$disks/cut"
-	mount_at "$disks/cut" "$work/mnt" -o loop
-	load check "$work/mnt/home" "$record" "$before" >"$work/check.said" 2>"$work/check.err" ||
-		fail "moment ${at[*]}: $(tail -n 5 "$work/check.err")"
+	"$clone" "$disks/start" "$disks/cut-$number" >/dev/null
+	read -r before _ < <("$replay" --log "$disks/log" --image "$disks/cut-$number" "${at[@]}" --seed "$((seed + number))" \
+		--drop "${drops[number % 4]}")
+	image_check "$disks/cut-$number"
+}
+
+# Have the disk of moment $1 checked, which is $at.
+check_start() {
+	checked_at="${at[*]}"
+	mount_at "$disks/cut-$1" "$work/mnt" -o loop
+	printf '%s\n' "$before" >&8
+}
+
+# Wait for what the check of moment $1 finds.
+check_end() {
+	local answer
+	read -r answer <&9 || fail "moment $1, $checked_at: $(tail -n 5 "$work/check.err")"
 	umount_soon "$work/mnt"
-	promised=$((promised + $(sed 's/.*, \([0-9]*\) of.*/\1/' "$work/check.said")))
-	rm -f "$disks/cut"
+	rm -f "$disks/cut-$1"
+	answer=${answer#*, }
+	promised=$((promised + ${answer%% *}))
+	(($1 % 50 != 49)) || say "$(($1 + 1)) of $moments moments: $promised promised snapshots were there"
+}
+
+# The next disk is made while one is checked; two of them cannot be mounted at once, for they are the same file system.
+disk_make 0
+check_start 0
+for ((i = 1; i < moments; i++)); do
+	disk_make "$i"
+	check_end "$((i - 1))"
+	check_start "$i"
 done
+check_end "$((moments - 1))"
+exec 8>&- 9<&-
+wait "$checker" || fail "the check: $(tail -n 5 "$work/check.err")"
+unset "children[$checker]"
 say "$moments moments of $records records, $flushes flushes: $promised promised snapshots were there; seed $seed"
 [ "$promised" -gt 0 ] || fail "no snapshot was ever promised"

@@ -25,62 +25,21 @@ def labels_of(labels):
     return [pb.Label(key=key.encode(), value=value.encode()) for key, value in (labels or {}).items()]
 
 
-class Daemon:
-    """A daemon on the home NAME, ready, and a client of it."""
+class Client:
+    """A client of the socket PATH: of a daemon, or of containerd."""
 
-    def __init__(self, name, *arguments):
-        self.arguments = arguments
-        self.process = None
-        # A failed test leaves no daemon, and so no mount that is busy.
-        atexit.register(self.end)
-        self.name = name
-        self.home = os.path.join(MOUNT, name)
-        self.log = tempfile.TemporaryFile(dir=MOUNT)
-        self.start()
+    # What each call says beside its message: (name, value).
+    metadata = ()
 
-    def start(self):
-        directory = tempfile.mkdtemp(dir=MOUNT)
-        self.path = os.path.join(directory, "socket")
-        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        notify.settimeout(HANG_S)
-        notify.bind(os.path.join(directory, "notify"))
-        command = [os.path.join(BUILD, "varve-serve"), "--home", self.home, "--socket", self.path, *self.arguments]
-        if os.environ.get("VARVE_TEST_BACKEND") == "threads":
-            command.append("--no-uring")
-        environment = dict(os.environ, NOTIFY_SOCKET=os.path.join(directory, "notify"))
-        self.process = subprocess.Popen(command, stderr=self.log, env=environment)
-        state = notify.recv(256)
-        assert state == b"READY=1", (state, self.errors())
+    def __init__(self, path):
+        self.path = path
         self.channel = self.connect()
 
     def connect(self):
-        """Another connection."""
-        return grpc.insecure_channel("unix:" + self.path, options=[("grpc.max_receive_message_length", -1),
-                                                                   ("grpc.use_local_subchannel_pool", 1)])
-
-    def end(self):
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-
-    def errors(self):
-        self.log.seek(0)
-        return self.log.read().decode()
-
-    def stop(self):
-        self.channel.close()
-        self.process.terminate()
-        status = self.process.wait(HANG_S)
-        assert status == 0, (status, self.errors())
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait(HANG_S)
-        self.channel.close()
-
-    def restart(self):
-        self.stop()
-        self.start()
+        """Another connection. One that breaks is tried again at once: nobody else waits for that server."""
+        return grpc.insecure_channel("unix:" + self.path, options=[
+            ("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)])
 
     def start_call(self, method, message=None, timeout=HANG_S, channel=None, **fields):
         request, response = METHODS[method]
@@ -89,7 +48,8 @@ class Daemon:
         stub = kind("/containerd.services.snapshots.v1.Snapshots/" + method, request_serializer=request.SerializeToString,
                     response_deserializer=response.FromString)
         message = message or request(**fields)
-        return stub(message, timeout=timeout) if method == "List" else stub.future(message, timeout=timeout)
+        return stub(message, timeout=timeout, metadata=self.metadata) if method == "List" else \
+            stub.future(message, timeout=timeout, metadata=self.metadata)
 
     def call(self, method, message=None, **fields):
         result = self.start_call(method, message, **fields)
@@ -105,6 +65,70 @@ class Daemon:
 
     def list(self, *filters):
         return sorted(info.name.decode() for info in self.call("List", filters=[text.encode() for text in filters]))
+
+    def remove_all(self, parents, **fields):
+        """Remove all snapshots of PARENTS, which has the parent of each, children first."""
+        left = dict(parents)
+        while left:
+            leaves = left.keys() - set(left.values())
+            for call in [self.start_call("Remove", key=name.encode(), **fields) for name in leaves]:
+                call.result()
+            for name in leaves:
+                del left[name]
+
+
+class Daemon(Client):
+    """A daemon on the home NAME, ready, and a client of it."""
+
+    def __init__(self, name, *arguments):
+        self.arguments = arguments
+        self.process = None
+        self.name = name
+        self.home = os.path.join(MOUNT, name)
+        self.log = tempfile.TemporaryFile(dir=MOUNT)
+        self.start()
+
+    def start(self):
+        directory = tempfile.mkdtemp(dir=MOUNT)
+        self.path = os.path.join(directory, "socket")
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notify.settimeout(HANG_S)
+        notify.bind(os.path.join(directory, "notify"))
+        command = [os.path.join(BUILD, "varve-serve"), "--home", self.home, "--socket", self.path, *self.arguments]
+        if os.environ.get("VARVE_TEST_BACKEND") == "threads":
+            command.append("--no-uring")
+        environment = dict(os.environ, NOTIFY_SOCKET=os.path.join(directory, "notify"))
+        # A failed test leaves no daemon, and so no mount that is busy.
+        atexit.register(self.end)
+        self.process = subprocess.Popen(command, stderr=self.log, env=environment)
+        state = notify.recv(256)
+        assert state == b"READY=1", (state, self.errors())
+        super().__init__(self.path)
+
+    def end(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def errors(self):
+        self.log.seek(0)
+        return self.log.read().decode()
+
+    def stop(self):
+        self.channel.close()
+        self.process.terminate()
+        status = self.process.wait(HANG_S)
+        atexit.unregister(self.end)
+        assert status == 0, (status, self.errors())
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(HANG_S)
+        self.channel.close()
+
+    def restart(self):
+        self.stop()
+        self.start()
 
     def layers(self):
         return len(os.listdir(self.home + "/subvolumes"))
