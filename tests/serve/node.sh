@@ -81,18 +81,23 @@ node_wait() {
 	return 1
 }
 
+# A process listens on the socket $1: the kernel's flag for that, and the path. No program is started that connects.
+node_listens() {
+	grep -Eq " 00010000 .* $1\$" /proc/net/unix
+}
+
 # Start the daemon; it is ready when its socket takes connections.
 node_daemon() {
 	"$varve" serve --home "$node/pool/home" --socket "$node/varve.sock" --access-log "$node_access_log" >>"$node/varve.log" 2>&1 &
 	daemon_pid=$!
-	node_wait "$daemon_pid" python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])' "$node/varve.sock"
+	node_wait "$daemon_pid" node_listens "$node/varve.sock"
 }
 
-# Start containerd.
+# Start containerd; it listens when all of its plugins are there.
 node_containerd() {
 	containerd --config "$node/config.toml" >>"$node/containerd.log" 2>&1 &
 	containerd_pid=$!
-	node_wait "$containerd_pid" ctr -a "$node/containerd.sock" version
+	node_wait "$containerd_pid" node_listens "$node/containerd.sock"
 }
 
 # End the process whose variable is $1 by the signal $2, and wait for it.
