@@ -4,6 +4,7 @@
 Usage: kills.py SOCKET DIRECTORY ROUNDS SEED. A line "kill NAME" on the standard output asks that NAME be killed and started again, one
 "whole" that the daemon's home be looked at; a line on the standard input says that it was done. All other lines are for the reader.
 """
+import concurrent.futures
 import ctypes
 import os
 import random
@@ -22,8 +23,11 @@ CHAIN = 20
 MOMENT_S = 0.1
 # Between two questions about what tells nobody when it comes.
 PAUSE_S = 0.05
-# So many kills lie between two looks at all, and two lines about them.
+# So many commits may follow those that were waited for, until the next are: more would be there at the moment, and to be looked at.
+AHEAD = 4
+# So many kills lie between two lines about them.
 PROGRESS = 50
+LOOKS = 8
 ROOT = {"containerd.io/gc.root": "kills"}
 MS_BIND = 4096
 
@@ -79,6 +83,7 @@ class Churn:
         # Those whose commit had no answer.
         self.uncertain = []
         self.changed = threading.Condition()
+        self.allowed = 0
         self.stopped = False
         self.error = None
         self.threads = [threading.Thread(target=self.work, args=(thread,), daemon=True) for thread in range(THREADS)]
@@ -89,7 +94,11 @@ class Churn:
         """What a thread does."""
         containerd, chain, step = Containerd(self.socket), (), 0
         try:
-            while not self.stopped:
+            while True:
+                with self.changed:
+                    self.changed.wait_for(lambda: self.stopped or len(self.acknowledged) < self.allowed)
+                if self.stopped:
+                    return
                 step += 1
                 chain = self.one(containerd, f"{thread}-{step}", chain if len(chain) < CHAIN else ())
         except Exception as error:  # The main thread raises it.
@@ -123,6 +132,8 @@ class Churn:
         """Wait until MORE commits were acknowledged."""
         with self.changed:
             wanted = len(self.acknowledged) + more
+            self.allowed = wanted + AHEAD
+            self.changed.notify_all()
             if not self.changed.wait_for(lambda: self.error or len(self.acknowledged) >= wanted, HANG_S):
                 raise TimeoutError("the churn stands still")
             if self.error:
@@ -130,16 +141,19 @@ class Churn:
 
     def stop(self):
         """End it."""
-        self.stopped = True
+        with self.changed:
+            self.stopped = True
+            self.changed.notify_all()
         for thread in self.threads:
             thread.join(HANG_S)
-        self.wait(0)
+        if self.error:
+            raise self.error
 
 
 def check(containerd, directory, number, chain):
     """The snapshot NUMBER is there with the data of its CHAIN."""
     mounts = containerd.insist("View", key=f"look-{number}".encode(), parent=f"committed-{number}".encode(), labels=labels_of(ROOT)).mounts
-    with Mounted(mounts, os.path.join(directory, "look")) as target:
+    with Mounted(mounts, os.path.join(directory, f"look-{number}")) as target:
         found = {}
         for name in os.listdir(target):
             with open(os.path.join(target, name), encoding="ascii") as file:
@@ -176,9 +190,10 @@ def finish(containerd, churn, directory):
     committed = {name.removeprefix("committed-") for name in parents if name.startswith("committed-")}
     lost = set(churn.acknowledged) - committed
     assert not lost, f"{lost} were acknowledged, and are lost"
-    for number in sorted(committed):
-        check(containerd, directory, number, churn.chains[number])
-    print(f"{len(churn.acknowledged)} commits were acknowledged, and are there; {len(committed) - len(churn.acknowledged)} others, too")
+    with concurrent.futures.ThreadPoolExecutor(LOOKS) as pool:
+        list(pool.map(lambda number: check(containerd, directory, number, churn.chains[number]), sorted(committed)))
+    print(f"{len(churn.acknowledged)} commits were acknowledged, and are there; of {len(churn.uncertain)} others that had been asked for "
+          f"{len(committed) - len(churn.acknowledged)} are there")
     remove(containerd, churn, parents)
     order("whole")
 
@@ -186,7 +201,7 @@ def finish(containerd, churn, directory):
 def main():
     """Take the arguments apart and do it."""
     socket, directory, rounds, seed = sys.argv[1:]
-    draw, kills, checked = random.Random(int(seed)), {"daemon": 0, "containerd": 0}, 0
+    draw, kills = random.Random(int(seed)), {"daemon": 0, "containerd": 0}
     containerd, churn = Containerd(socket), Churn(socket, directory)
     for number in range(1, int(rounds) + 1):
         # The moment is after some commits, and then anywhere in what follows.
@@ -195,15 +210,12 @@ def main():
         name = draw.choice(("daemon", "daemon", "containerd"))
         kills[name] += 1
         order(f"kill {name}")
-        # The last one is looked at after each kill, all others now and then.
+        # The last one is looked at after each kill, all at the end.
         last = churn.acknowledged[-1]
         check(containerd, directory, last, churn.chains[last])
         if number % PROGRESS == 0 or number == int(rounds):
-            until = len(churn.acknowledged)
-            for one in churn.acknowledged[checked:until]:
-                check(containerd, directory, one, churn.chains[one])
-            checked = until
-            print(f"{number} kills, {kills['daemon']} of them of the daemon, {kills['containerd']} of containerd; {until} commits", flush=True)
+            print(f"{number} kills, {kills['daemon']} of them of the daemon, {kills['containerd']} of containerd; "
+                  f"{len(churn.acknowledged)} commits", flush=True)
     churn.stop()
     finish(containerd, churn, directory)
 

@@ -39,7 +39,7 @@ class Client:
         """Another connection. One that breaks is tried again at once: nobody else waits for that server."""
         return grpc.insecure_channel("unix:" + self.path, options=[
             ("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)])
+            ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)])
 
     def start_call(self, method, message=None, timeout=HANG_S, channel=None, **fields):
         request, response = METHODS[method]
