@@ -11,10 +11,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/btrfs.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <varve.h>
 
 #define HOME SCHEDULE_HOME
@@ -28,6 +30,12 @@
 #define ARCHIVE "/archive"
 /* One that all programs make and remove. */
 #define CONTENDED "p-all"
+/* A layer that all programs contend for, and that is made of an archive. */
+#define SHARED_UNPACKED "a-all"
+/* With what a stream ends that is not complete. */
+#define STREAM_ERROR (-ECONNABORTED)
+/* The longest pause of a thread that cancels. */
+#define CANCEL_PAUSE_NS 2000000
 /* Where records are below the home; where one has the uuid of its subvolume. */
 #define RECORDS ".varve/layers"
 #define RECORD_UUID 8
@@ -66,6 +74,12 @@ struct request {
 	bool is_durable;
 	/* What it is about; of a rename, to what. NULL: all of them, or one that is shared. */
 	struct layer *layer, *to;
+	/* What of these was visible before it. */
+	struct states before, to_before;
+	/* As varve_cancel() takes it; 0: it is not accepted yet. */
+	varve_request handle;
+	/* It was cancelled; its archive is to be written; that was given up. */
+	bool cancelled, streams, broken;
 	/* Of a limit: the new one. */
 	uint64_t bytes;
 	/* Of a freeze: the layer is read-only then. */
@@ -84,6 +98,15 @@ struct program {
 	/* The one that was made last; how many are still to be made, and are in flight. */
 	struct request *last;
 	unsigned left, in_flight;
+	/*
+	 * It cancels requests, writes archives by varve_stream_write(), and closes the store before
+	 * its requests have ended.
+	 */
+	bool hasty;
+	/* It has a second thread, which cancels, and which is to end. */
+	bool threads, over;
+	/* It closes the store now, or has in a callback. */
+	bool closing, closed;
 };
 
 static struct layer layers[LAYERS_MAX];
@@ -392,6 +415,17 @@ static void layer_known(struct layer *layer, bool present, bool is_durable)
 			 present ? "create" : "removal");
 }
 
+/* REQUEST was cancelled, or its archive given up: nothing has changed, unless undoing failed. */
+static void request_undone(const struct request *request)
+{
+	if (schedule_failed())
+		return;
+	if (request->layer)
+		request->layer->live = request->before;
+	if (request->to)
+		request->to->live = request->to_before;
+}
+
 /* Judge ERROR of REQUEST, which was not to fail. */
 static void request_failed(const struct request *request, const struct varve_result *result)
 {
@@ -399,7 +433,10 @@ static void request_failed(const struct request *request, const struct varve_res
 	enum varve_operation operation = request->operation;
 	char text[512];
 
-	if (layer && result->error == -EEXIST && operation == VARVE_CREATE)
+	if (result->error == (request->broken ? STREAM_ERROR : 0) ||
+	    (result->error == -ECANCELED && (request->cancelled || request->program->closing)))
+		request_undone(request);
+	else if (layer && result->error == -EEXIST && operation == VARVE_CREATE)
 		layer_known(request->layer, true, false);
 	else if (layer && result->error == -ENOENT &&
 		 (operation == VARVE_REMOVE || operation == VARVE_LABEL ||
@@ -505,12 +542,23 @@ static void request_frozen(const struct request *request)
 /* REQUEST is over, whatever it came to. */
 static void request_over(struct request *request)
 {
+	if (!request->used)
+		sim_fail("a request has ended twice");
 	if (request->layer)
 		request->layer->busy = false;
 	if (request->to)
 		request->to->busy = false;
 	request->used = false;
 	request->program->in_flight--;
+}
+
+/* Close the store of PROGRAM in a callback, if it is to be. */
+static void program_leave(struct program *program)
+{
+	if (!program->hasty || program->threads || program->closing || sim_random(32))
+		return;
+	program->closing = program->closed = true;
+	varve_close(program->store);
 }
 
 /* A request has ended. */
@@ -540,6 +588,7 @@ static void request_ended(struct varve_store *store, const struct varve_result *
 			    request->is_durable);
 	if (!result->error && request->to)
 		layer_known(request->to, true, request->is_durable);
+	program_leave(request->program);
 }
 
 /* A request of PROGRAM for LAYER. */
@@ -555,6 +604,8 @@ static struct request *request_new(struct program *program, enum varve_operation
 				     .operation = operation,
 				     .layer = layer,
 				     .is_durable = sim_random(2) };
+	if (layer)
+		request->before = layer->live;
 	program->in_flight++;
 	program->last = request;
 	schedule_statistics.requests++;
@@ -565,6 +616,13 @@ static struct request *request_new(struct program *program, enum varve_operation
 static uint64_t request_flag(const struct request *request)
 {
 	return request->is_durable ? VARVE_DURABLE : VARVE_RELAXED;
+}
+
+/* A descriptor of the archive for REQUEST; VARVE_STREAM: it is to be written. */
+static int request_archive(struct request *request)
+{
+	request->streams = request->program->hasty && sim_random(4);
+	return request->streams ? VARVE_STREAM : open(ARCHIVE, O_RDONLY | O_CLOEXEC);
 }
 
 /* Make layer ID. */
@@ -595,7 +653,7 @@ static int request_create(struct program *program, struct layer *layer, const ch
 		options.parent = sim_random(2) ? BASE : NULL;
 		options.flags &= ~VARVE_CREATE_READ_ONLY;
 		options.apply = &apply;
-		options.apply_fd = fd = open(ARCHIVE, O_RDONLY | O_CLOEXEC);
+		options.apply_fd = fd = request_archive(request);
 	}
 	if (spares_parent() && sim_random(4) && strcmp(id, spares_parent())) {
 		options.parent = spares_parent();
@@ -604,7 +662,8 @@ static int request_create(struct program *program, struct layer *layer, const ch
 	if (layer)
 		layer->birth = unknown ? (struct spares_birth){ 0 } : request->birth;
 	sim_trace("create %s from %s", id, options.parent ? options.parent : "nothing");
-	r = varve_layer_create(program->store, id, &options, request_ended, request, NULL);
+	r = varve_layer_create(program->store, id, &options, request_ended, request,
+			       &request->handle);
 	if (fd >= 0)
 		close(fd);
 	return r;
@@ -621,7 +680,7 @@ static int request_remove(struct program *program, struct layer *layer, const ch
 	return varve_layer_remove(program->store, id,
 				  request_flag(request) |
 					  (sim_random(4) ? 0 : VARVE_REMOVE_BACKGROUND),
-				  request_ended, request, NULL);
+				  request_ended, request, &request->handle);
 }
 
 /* Unpack the archive into LAYER, if it is there. */
@@ -629,14 +688,14 @@ static int request_apply(struct program *program, struct layer *layer)
 {
 	struct varve_apply_options options = VARVE_APPLY_OPTIONS_INIT;
 	struct request *request = request_new(program, VARVE_APPLY, layer);
-	int fd = open(ARCHIVE, O_RDONLY | O_CLOEXEC), r;
+	int fd = request_archive(request), r;
 
 	layer->busy = true;
 	layer->version++;
 	options.flags = request_flag(request);
 	sim_trace("apply to %s", layer->id);
 	r = varve_layer_apply(program->store, layer->id, &options, fd, request_ended, request,
-			      NULL);
+			      &request->handle);
 	if (fd >= 0)
 		close(fd);
 	return r;
@@ -648,12 +707,13 @@ static int request_rename(struct program *program, struct layer *layer, struct l
 	struct request *request = request_new(program, VARVE_RENAME, layer);
 
 	to->birth = to->durable.present ? (struct spares_birth){ 0 } : layer->birth;
+	request->to_before = to->live;
 	layer_begin(layer, false);
 	layer_begin(to, true);
 	request->to = to;
 	sim_trace("rename %s to %s", layer->id, to->id);
 	return varve_layer_rename(program->store, layer->id, to->id, request_flag(request),
-				  request_ended, request, NULL);
+				  request_ended, request, &request->handle);
 }
 
 /* Change the label of LAYER, if it is there. */
@@ -668,7 +728,8 @@ static int request_label(struct program *program, struct layer *layer)
 	options.flags = request_flag(request);
 	options.labels = values[sim_random(2)];
 	sim_trace("label %s", layer->id);
-	return varve_layer_label(program->store, layer->id, &options, request_ended, request, NULL);
+	return varve_layer_label(program->store, layer->id, &options, request_ended, request,
+				 &request->handle);
 }
 
 /* Change the limit of LAYER, if it is there. */
@@ -681,7 +742,7 @@ static int request_limit(struct program *program, struct layer *layer)
 	request->bytes = sim_random(2) ? SCHEDULE_LIMIT : LIMIT_OTHER;
 	sim_trace("limit %s to %llu", layer->id, (unsigned long long)request->bytes);
 	return varve_quota_limit(program->store, layer->id, request->bytes, request_ended, request,
-				 NULL);
+				 &request->handle);
 }
 
 /* Make LAYER read-only or writable, if it is there. */
@@ -695,7 +756,7 @@ static int request_freeze(struct program *program, struct layer *layer)
 	sim_trace("%s %s", request->read_only ? "freeze" : "thaw", layer->id);
 	return varve_layer_freeze(program->store, layer->id,
 				  request->read_only ? 0 : VARVE_FREEZE_THAW, request_ended,
-				  request, NULL);
+				  request, &request->handle);
 }
 
 /* Make LAYER durable, if it is there. */
@@ -707,7 +768,8 @@ static int request_flush(struct program *program, struct layer *layer)
 	layer->version++;
 	request->is_durable = true;
 	sim_trace("flush %s", layer->id);
-	return varve_layer_flush(program->store, layer->id, 0, request_ended, request, NULL);
+	return varve_layer_flush(program->store, layer->id, 0, request_ended, request,
+				 &request->handle);
 }
 
 /* Make all durable. */
@@ -718,7 +780,47 @@ static int request_sync(struct program *program)
 	for (unsigned i = 0; i < LAYERS_OWN; i++)
 		request->versions[i] = program->layers[i].busy ? UINT32_MAX
 							       : program->layers[i].version;
-	return varve_sync(program->store, 0, request_ended, request, NULL);
+	return varve_sync(program->store, 0, request_ended, request, &request->handle);
+}
+
+/* Remove what is left over. */
+static int request_sweep(struct program *program)
+{
+	struct request *request = request_new(program, VARVE_SWEEP, NULL);
+
+	return varve_sweep(program->store, request_ended, request, &request->handle);
+}
+
+/* Cancel REQUEST, if it is in flight. Any thread of its program. */
+static void request_cancel(struct request *request)
+{
+	varve_request handle = request->handle;
+	int r;
+
+	if (!request->used || !handle)
+		return;
+	sim_trace("%s is cancelled", varve_operation_name(request->operation));
+	request->cancelled = true;
+	r = varve_cancel(request->program->store, handle);
+	if (r && r != -ENOENT)
+		sim_fail("cancel: %d", r);
+}
+
+/* Write the archive of REQUEST, or give it up; it may have ended by now. */
+static void request_feed(struct request *request)
+{
+	struct varve_store *store = request->program->store;
+	int error = sim_random(4) ? 0 : STREAM_ERROR, r = 0;
+	size_t taken;
+
+	request->streams = false;
+	request->broken = error;
+	if (!error)
+		r = varve_stream_write(store, request->handle, "an archive", 10, &taken);
+	if (!r)
+		r = varve_stream_end(store, request->handle, error);
+	if (r && r != -EPIPE && r != -ENOENT)
+		sim_fail("stream: %d", r);
 }
 
 /*
@@ -747,7 +849,7 @@ static int program_request(struct program *program)
 	struct layer *layer = &program->layers[place], *other = &program->layers[place ^ 1];
 	/* Layers that all programs contend for. */
 	const char *shared = (const char *const[]){ CONTENDED, "s-all", "l-all",
-						    "a-all" }[sim_random(4)];
+						    SHARED_UNPACKED }[sim_random(4)];
 
 	/* Quota ends the spare copies, and so does a layer with a size. */
 	if (spares_parent() && schedule_sized(shared))
@@ -761,11 +863,15 @@ static int program_request(struct program *program)
 	}
 	if (spares_parent() && sim_random(2) && !layer->busy && !layer->live.present)
 		return request_create(program, layer, layer->id);
+	/* Requests that wait for an archive that nobody writes. */
+	if (program->hasty && sim_random(2)) {
+		kind = 2 + sim_random(2);
+		shared = SHARED_UNPACKED;
+	}
 	if (kind == 0)
 		return request_sync(program);
 	if (kind == 1)
-		return varve_sweep(program->store, request_ended,
-				   request_new(program, VARVE_SWEEP, NULL), NULL);
+		return request_sweep(program);
 	if (kind == 2)
 		return request_create(program, NULL, shared);
 	if (kind == 3)
@@ -816,32 +922,81 @@ static struct varve_store *program_open(void)
 	return store;
 }
 
+/* A thread of PROGRAM that cancels requests. */
+static void *program_cancel(void *data)
+{
+	struct program *program = data;
+
+	while (!program->over) {
+		struct timespec pause = { .tv_nsec = sim_random(CANCEL_PAUSE_NS) };
+
+		request_cancel(&program->requests[sim_random(REQUESTS_MAX)]);
+		nanosleep(&pause, NULL);
+	}
+	return NULL;
+}
+
+/* Make requests, up to AT_ONCE in flight. */
+static void program_submit(struct program *program, unsigned at_once)
+{
+	while (program->left && program->in_flight < at_once) {
+		int r;
+
+		program->left--;
+		/* Time passes, in which spare copies are made. */
+		if (spares_parent() && sim_random(2))
+			varve_wait(program->store, 1);
+		r = program_request(program);
+		if (r < 0 && !schedule_failed())
+			sim_fail("a request is refused: %d", r);
+		if (r < 0)
+			request_over(program->last);
+		else if (program->hasty && program->in_flight && sim_random(2))
+			request_cancel(program->last);
+	}
+}
+
+/*
+ * Write the archives of PROGRAM that are to be written; none as long as a request is in flight that
+ * was cancelled: it has to end all the same.
+ */
+static void program_feed(struct program *program)
+{
+	for (unsigned i = 0; i < REQUESTS_MAX; i++)
+		if (program->requests[i].used && program->requests[i].cancelled)
+			return;
+	for (unsigned i = 0; i < REQUESTS_MAX; i++)
+		if (program->requests[i].used && program->requests[i].streams)
+			request_feed(&program->requests[i]);
+}
+
 /* What a program does: requests, some of them at once, until there are none left. */
 static void *program_run(void *data)
 {
 	struct program *program = data;
 	unsigned at_once = 1 + sim_random(spares_parent() ? 2 : REQUESTS_MAX - 1);
-	int r;
+	pthread_t thread;
 
 	program->store = program_open();
 	if (!program->store)
 		return NULL;
-	while (program->left || program->in_flight) {
-		while (program->left && program->in_flight < at_once) {
-			program->left--;
-			/* Time passes, in which spare copies are made. */
-			if (spares_parent() && sim_random(2))
-				varve_wait(program->store, 1);
-			r = program_request(program);
-			if (r < 0 && !schedule_failed())
-				sim_fail("a request is refused: %d", r);
-			if (r < 0)
-				request_over(program->last);
-		}
+	program->threads = program->hasty && sim_random(2) &&
+			   !pthread_create(&thread, NULL, program_cancel, program);
+	while (!program->closed && (program->left || program->in_flight)) {
+		program_submit(program, at_once);
+		if (program->hasty && sim_random(16) == 0)
+			break;
+		program_feed(program);
 		if (program->in_flight)
 			varve_wait(program->store, -1);
 	}
-	varve_close(program->store);
+	program->over = program->closing = true;
+	if (program->threads)
+		pthread_join(thread, NULL);
+	if (!program->closed)
+		varve_close(program->store);
+	if (program->in_flight)
+		sim_fail("%u requests have no end", program->in_flight);
 	return NULL;
 }
 
@@ -925,7 +1080,8 @@ static void schedule_choose(bool spares)
 
 		*program = (struct program){ .number = i,
 					     .layers = &layers[i * LAYERS_OWN],
-					     .left = 1 + sim_random(spares ? 24 : 6) };
+					     .left = 1 + sim_random(spares ? 24 : 6),
+					     .hasty = !spares && sim_random(4) == 0 };
 		calls += 100 + CALLS_PER_REQUEST * program->left;
 		for (unsigned j = 0; j < LAYERS_OWN; j++) {
 			struct layer *layer = &program->layers[j];

@@ -2,9 +2,11 @@
 /*
  * A schedule: what one seed does. Up to three processes, of root or of a user without privilege,
  * open the same store and make random requests, and make subvolumes in layers, as users of those
- * do. Single calls fail, the file system is full for some time, data is lost, or a commit fails.
- * Then the power is cut, or one of the processes is killed, or nothing happens; then another
- * process opens the store, sweeps it, and the result is checked.
+ * do. Some cancel requests at any time, also from a second thread; write archives by streams, or
+ * give them up; or close the store, also in a callback, before all has ended. Single calls fail,
+ * the file system is full for some time, data is lost, or a commit fails. Then the power is cut, or
+ * one of the processes is killed, or nothing happens; then another process opens the store, sweeps
+ * it, and the result is checked.
  *
  * What is checked (varve_durability(7), engine/README.md):
  *
@@ -18,6 +20,8 @@
  *	- without a cut: requests end as the state of their layer says
  *	- a layer made in a store with spare copies is a snapshot of what its parent was when it was
  *	  asked for, or later (spares.h), visible, durable and after a cut; and no copy is left behind
+ *	- each request ends once, also by a close; one that is cancelled ends although the one that it
+ *	  waits for does not; and where it ends as cancelled, it has changed nothing
  *	- after the sweep: nothing is in staging, in the trash, under a reserved name; no size, no
  *	  record and no quota group is without its layer; no subvolume is but a layer, or in one
  *	- no program hangs, and no lock is destroyed while it is held
@@ -51,6 +55,8 @@ enum seeded_bug {
 	SEEDED_SPARE_FOREIGN,
 	/* a spare copy that is dropped is left to the sweep of the next store */
 	SEEDED_SPARE_KEPT,
+	/* a cancel that comes before its request is received is not looked for again */
+	SEEDED_CANCEL_LOST,
 	SEEDED_BUGS
 };
 

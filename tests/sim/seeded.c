@@ -6,6 +6,7 @@
 #include "engine/btrfs/fs.h"
 #include "engine/btrfs/qgroup.h"
 #include "engine/btrfs/subvol.h"
+#include "engine/core/id_lock.h"
 #include "engine/core/request.h"
 #include "engine/store/layer.h"
 #include "engine/store/stock.h"
@@ -141,4 +142,35 @@ WRAP(int, commit_publish, (struct op * op))
 		op->work = publish_then_limit;
 	}
 	return __real_commit_publish(op);
+}
+
+/* Of the current process: was its reactor told to look for what is cancelled, and has not yet? */
+static bool *cancel_told(void)
+{
+	static bool told[SIM_PROCESSES_MAX];
+
+	return &told[sim.current->process->number - 1];
+}
+
+WRAP(void, io_interrupt, (struct io * io))
+{
+	OUTSIDE(__real_io_interrupt(io));
+	*cancel_told() = true;
+	__real_io_interrupt(io);
+}
+
+WRAP(void, requests_cancel, (struct core * core))
+{
+	OUTSIDE(__real_requests_cancel(core));
+	*cancel_told() = false;
+	__real_requests_cancel(core);
+}
+
+/* SEEDED_CANCEL_LOST: for one that came before its request was received it does not look again. */
+WRAP(int, id_lock_queue, (struct id_lock_table * table, struct op *op))
+{
+	OUTSIDE(__real_id_lock_queue(table, op));
+	if (seeded_bug == SEEDED_CANCEL_LOST)
+		atomic_store(&op->request->core->cancels, *cancel_told());
+	return __real_id_lock_queue(table, op);
 }

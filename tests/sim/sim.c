@@ -28,6 +28,7 @@ static const char *const bug_names[SEEDED_BUGS] = {
 	[SEEDED_SPARE_STALE] = "spare-stale",
 	[SEEDED_SPARE_FOREIGN] = "spare-foreign",
 	[SEEDED_SPARE_KEPT] = "spare-kept",
+	[SEEDED_CANCEL_LOST] = "cancel-lost",
 };
 
 static const struct option options[] = {
