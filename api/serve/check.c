@@ -20,27 +20,12 @@
 
 #include <jansson.h>
 
-/* One reading of a home. */
-struct reading {
-	struct index index;
-	struct recovered recovered;
-};
-
-/* Free what READING has. */
-static void reading_destroy(struct reading *reading)
-{
-	recovered_destroy(&reading->recovered);
-	index_destroy(&reading->index);
-}
-
 /* Read the home: 0 or -errno. READING is to be destroyed in any case. */
-static int reading_take(struct reading *reading, struct varve_store *store,
-			struct varve_failure *ret_failure)
+static int check_read(struct reading *reading, struct varve_store *store,
+		      struct varve_failure *ret_failure)
 {
-	int r = index_init(&reading->index);
+	int r = reading_take(reading, store, ret_failure);
 
-	if (!r)
-		r = recover(store, &reading->index, &reading->recovered, ret_failure);
 	if (!r && (reading->index.count || reading->recovered.strays_count))
 		r = recover_leaks(store, &reading->index, &reading->recovered, ret_failure);
 	return r;
@@ -98,11 +83,11 @@ int check_home(struct varve_store *store, uint64_t *ret_count, struct varve_fail
 {
 	struct reading one = { 0 }, other = { 0 };
 	struct recovered *first = &one.recovered, *second = &other.recovered;
-	int r = reading_take(&one, store, ret_failure);
+	int r = check_read(&one, store, ret_failure);
 
 	*ret_count = 0;
 	if (!r && (first->strays_count || first->faults_count)) {
-		r = reading_take(&other, store, ret_failure);
+		r = check_read(&other, store, ret_failure);
 		if (!r)
 			r = check_write_both(first->strays, first->strays_count, second->strays,
 					     second->strays_count, false, ret_count);

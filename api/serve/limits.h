@@ -126,6 +126,9 @@
 /* Bytes of labels that are searched with one unit of work. */
 #define FILTER_WORK_BYTES 64
 
+/* How often `varve serve list` reads a home that changes each time. */
+#define LIST_READS_MAX 8
+
 /* Requests for usage that `varve serve list` has in flight. */
 #define LIST_REQUESTS_MAX 128
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * list.c: see list.h. The records are in the layers, so that the home is all that is read, as
- * recover.h does it for the daemon; what a request of the daemon changes meanwhile is listed as it
- * was or as it is then.
+ * recover.h does it for the daemon, which may change it meanwhile: then a snapshot can be seen
+ * without its child, and a layer without its record. So the home is read until two readings in a
+ * row are the same: what both have was there all the time between them, and they are listed. After
+ * LIST_READS_MAX the last one is, and a message says so.
  *
  * Beside the snapshots there may be layers that belong to them and are not served: strays of
  * recover.h, and layers that have a name as the daemon gives them and no record. Nothing removes
@@ -44,8 +46,8 @@ struct listing {
 	bool check;
 	uint64_t faults;
 	struct varve_store *store;
-	struct index index;
-	struct recovered recovered;
+	/* Two readings of the home; the one that is listed. */
+	struct reading readings[2], *reading;
 	/* Requests for usage in flight. */
 	unsigned requests;
 	/* Why one of them failed. */
@@ -185,8 +187,8 @@ static int list_measure_all(struct listing *listing)
 {
 	int r = 0;
 
-	for (struct link *link = listing->index.snapshots.next;
-	     !r && link != &listing->index.snapshots; link = link->next) {
+	for (struct link *link = listing->reading->index.snapshots.next;
+	     !r && link != &listing->reading->index.snapshots; link = link->next) {
 		struct snapshot *snapshot = link_entry(link, struct snapshot, link);
 
 		if (snapshot->kind == SNAPSHOT_VIEW)
@@ -219,14 +221,14 @@ static int list_stray_write(const struct listing *listing, const struct stray *s
 	return 0;
 }
 
-/* Write all layers that are not served: 0 or -errno. */
-static int list_strays(struct listing *listing)
+/* Write all layers that are not served: 0 or -ENOMEM. */
+static int list_strays(const struct listing *listing)
 {
-	int r = recover_leaks(listing->store, &listing->index, &listing->recovered,
-			      &listing->failure);
+	const struct recovered *recovered = &listing->reading->recovered;
+	int r = 0;
 
-	for (size_t i = 0; !r && i < listing->recovered.strays_count; i++)
-		r = list_stray_write(listing, &listing->recovered.strays[i]);
+	for (size_t i = 0; !r && i < recovered->strays_count; i++)
+		r = list_stray_write(listing, &recovered->strays[i]);
 	return r;
 }
 
@@ -279,8 +281,8 @@ static char *list_why(const struct listing *listing, const struct snapshot *snap
 
 	if (!snapshot->children)
 		return strdup("nothing");
-	for (struct link *link = listing->index.snapshots.next;
-	     link != &listing->index.snapshots && !child; link = link->next)
+	for (struct link *link = listing->reading->index.snapshots.next;
+	     link != &listing->reading->index.snapshots && !child; link = link->next)
 		if (link_entry(link, struct snapshot, link)->parent == snapshot)
 			child = link_entry(link, struct snapshot, link);
 	if (snapshot->children == 1)
@@ -334,11 +336,11 @@ static int list_table(const struct listing *listing)
 		if (!scols_table_new_column(table, headings[i], 0,
 					    i == LIST_AGE || i == LIST_SIZE ? SCOLS_FL_RIGHT : 0))
 			r = -ENOMEM;
-	for (struct link *link = listing->index.snapshots.next;
-	     !r && link != &listing->index.snapshots; link = link->next)
+	for (struct link *link = listing->reading->index.snapshots.next;
+	     !r && link != &listing->reading->index.snapshots; link = link->next)
 		r = list_row(listing, table, link_entry(link, struct snapshot, link));
 	/* The table goes where it is wanted, however wide that is. */
-	if (!r && listing->index.count &&
+	if (!r && listing->reading->index.count &&
 	    (scols_table_set_termforce(table, SCOLS_TERMFORCE_NEVER) || scols_print_table(table)))
 		r = -ENOMEM;
 	scols_unref_table(table);
@@ -352,8 +354,8 @@ static int list_write(struct listing *listing)
 
 	listing->now_ns = (int64_t)time(NULL) * NS_PER_S;
 	if (listing->json) {
-		for (struct link *link = listing->index.snapshots.next;
-		     !r && link != &listing->index.snapshots; link = link->next)
+		for (struct link *link = listing->reading->index.snapshots.next;
+		     !r && link != &listing->reading->index.snapshots; link = link->next)
 			r = list_json(link_entry(link, struct snapshot, link));
 	} else {
 		r = list_table(listing);
@@ -363,14 +365,75 @@ static int list_write(struct listing *listing)
 	return r;
 }
 
+/* Have ONE and OTHER the same parent, or lost the same? */
+static bool list_same_parent(const struct snapshot *one, const struct snapshot *other)
+{
+	if (!one->parent != !other->parent ||
+	    (one->parent && one->parent->number != other->parent->number))
+		return false;
+	return text_equal(snapshot_parent_key(one), snapshot_parent_key(other));
+}
+
+/* Are the snapshots and strays of ONE those of OTHER? A change of a record moves its time. */
+static bool list_same(const struct reading *one, const struct reading *other)
+{
+	const struct recovered *strays = &one->recovered, *others = &other->recovered;
+	struct link *link = one->index.snapshots.next, *at = other->index.snapshots.next;
+
+	if (one->index.count != other->index.count || strays->strays_count != others->strays_count)
+		return false;
+	for (; link != &one->index.snapshots; link = link->next, at = at->next) {
+		const struct snapshot *snapshot = link_entry(link, struct snapshot, link),
+				      *same = link_entry(at, struct snapshot, link);
+
+		if (snapshot->number != same->number || snapshot->kind != same->kind ||
+		    snapshot->updated_ns != same->updated_ns ||
+		    !text_equal(snapshot_key(snapshot), snapshot_key(same)) ||
+		    !list_same_parent(snapshot, same))
+			return false;
+	}
+	for (size_t i = 0; i < strays->strays_count; i++)
+		if (strays->strays[i].reason != others->strays[i].reason ||
+		    strcmp(strays->strays[i].id, others->strays[i].id))
+			return false;
+	return true;
+}
+
+/* Read the home once: 0 or -errno. */
+static int list_read(struct listing *listing)
+{
+	struct reading *reading = listing->reading;
+	int r = reading_take(reading, listing->store, &listing->failure);
+
+	return r || !listing->why ? r
+				  : recover_leaks(listing->store, &reading->index,
+						  &reading->recovered, &listing->failure);
+}
+
+/* Read the home until it has not changed meanwhile: 0 or -errno. */
+static int list_read_settled(struct listing *listing)
+{
+	bool settled = false;
+	int r = 0;
+
+	for (unsigned i = 0; !r && !settled && i < LIST_READS_MAX; i++) {
+		listing->reading = &listing->readings[i % 2];
+		reading_destroy(listing->reading);
+		r = list_read(listing);
+		settled = i && !r && list_same(&listing->readings[0], &listing->readings[1]);
+	}
+	if (!r && !settled)
+		fprintf(stderr,
+			"varve serve list: the snapshots changed during each of %d readings: the last one is listed\n",
+			LIST_READS_MAX);
+	return r;
+}
+
 /* Read, measure, write: 0 or -errno. */
 static int list_home(struct listing *listing)
 {
-	int r = index_init(&listing->index);
+	int r = list_read_settled(listing);
 
-	if (!r)
-		r = recover(listing->store, &listing->index, &listing->recovered,
-			    &listing->failure);
 	if (!r)
 		r = list_measure_all(listing);
 	return r ? r : list_write(listing);
@@ -410,8 +473,8 @@ static int list_run(struct listing *listing)
 			varve_strerror(&listing->failure, text, sizeof(text)));
 	}
 	varve_close(listing->store);
-	recovered_destroy(&listing->recovered);
-	index_destroy(&listing->index);
+	reading_destroy(&listing->readings[0]);
+	reading_destroy(&listing->readings[1]);
 	return r;
 }
 

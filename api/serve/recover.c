@@ -385,3 +385,18 @@ int recover_leaks(struct varve_store *store, const struct index *index, struct r
 	free(layers);
 	return r;
 }
+
+int reading_take(struct reading *reading, struct varve_store *store,
+		 struct varve_failure *ret_failure)
+{
+	int r = index_init(&reading->index);
+
+	return r ? r : recover(store, &reading->index, &reading->recovered, ret_failure);
+}
+
+void reading_destroy(struct reading *reading)
+{
+	recovered_destroy(&reading->recovered);
+	index_destroy(&reading->index);
+	*reading = (struct reading){ 0 };
+}

@@ -72,6 +72,22 @@ int recover(struct varve_store *store, struct index *index, struct recovered *re
 int recover_leaks(struct varve_store *store, const struct index *index, struct recovered *recovered,
 		  struct varve_failure *ret_failure);
 
+/* One reading of a home. */
+struct reading {
+	struct index index;
+	struct recovered recovered;
+};
+
+/*
+ * Let READING, which is zero, be that of STORE: recover(). 0 or -errno. It is to be destroyed in
+ * any case.
+ */
+int reading_take(struct reading *reading, struct varve_store *store,
+		 struct varve_failure *ret_failure);
+
+/* Free what READING has, which is zero then. */
+void reading_destroy(struct reading *reading);
+
 /* What is wrong by REASON, for a person; *RET_WORD, if not NULL: for a program. */
 const char *stray_text(enum stray_reason reason, const char **ret_word);
 

@@ -111,6 +111,25 @@ int __wrap_varve_layer_label(struct varve_store *store, const char *id,
 					node_label_fault ? (void *)fault : user_data, ret_request);
 }
 
+void (*node_after_find)(void);
+
+int __real_varve_layer_find(struct varve_store *store, const struct varve_find_options *options,
+			    varve_callback *callback, void *user_data, varve_request *ret_request);
+int __wrap_varve_layer_find(struct varve_store *store, const struct varve_find_options *options,
+			    varve_callback *callback, void *user_data, varve_request *ret_request);
+
+int __wrap_varve_layer_find(struct varve_store *store, const struct varve_find_options *options,
+			    varve_callback *callback, void *user_data, varve_request *ret_request)
+{
+	int r = __real_varve_layer_find(store, options, callback, user_data, ret_request);
+
+	if (r || !node_after_find)
+		return r;
+	test_error(varve_wait_for(store, *ret_request, -1), 0);
+	node_after_find();
+	return 0;
+}
+
 /* ---- a node ---------------------------------------------------------------------------------- */
 
 static void node_said(void *data, const char *line)

@@ -51,6 +51,9 @@ extern int node_label_fault;
 /* How many have failed so. */
 extern unsigned node_label_failures;
 
+/* NULL, or what is called each time that the records of a home have been read. */
+extern void (*node_after_find)(void);
+
 /* Open HOME. */
 struct node *node_open(char *home);
 
