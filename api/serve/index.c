@@ -24,7 +24,9 @@ int index_init(struct index *index)
 	*index = (struct index){ .buckets_count = INDEX_BUCKETS_MIN };
 	link_init(&index->snapshots);
 	link_init(&index->cursors);
-	index->buckets = calloc(index->buckets_count, sizeof(struct snapshot *));
+	/* One piece of memory for both. */
+	index->buckets = calloc(2 * index->buckets_count, sizeof(struct snapshot *));
+	index->refs = index->buckets + index->buckets_count;
 	return index->buckets ? 0 : -ENOMEM;
 }
 
@@ -38,7 +40,7 @@ void index_destroy(struct index *index)
 		snapshot_free(snapshot);
 	}
 	free(index->buckets);
-	index->buckets = NULL;
+	index->buckets = index->refs = NULL;
 }
 
 struct snapshot *snapshot_new(struct text key, struct text lost)
@@ -85,47 +87,95 @@ static struct snapshot **index_bucket(const struct index *index, uint32_t hash)
 	return &index->buckets[hash & (index->buckets_count - 1)];
 }
 
+/* The list of HASH of a label. */
+static struct snapshot **index_ref_bucket(const struct index *index, uint32_t hash)
+{
+	return &index->refs[hash & (index->buckets_count - 1)];
+}
+
+/* Put SNAPSHOT into its lists. */
+static void index_enlist(struct index *index, struct snapshot *snapshot)
+{
+	struct snapshot **bucket = index_bucket(index, snapshot->hash);
+	struct text ref;
+
+	snapshot->next = *bucket;
+	*bucket = snapshot;
+	if (!labels_find(&snapshot->labels, text_of_string(LABEL_REF), &ref))
+		return;
+	snapshot->ref_hash = index_hash(ref);
+	bucket = index_ref_bucket(index, snapshot->ref_hash);
+	snapshot->ref_next = *bucket;
+	*bucket = snapshot;
+}
+
+/* Take SNAPSHOT out of its lists. */
+static void index_delist(struct index *index, struct snapshot *snapshot)
+{
+	struct snapshot **at = index_bucket(index, snapshot->hash);
+	struct text ref;
+
+	while (*at != snapshot)
+		at = &(*at)->next;
+	*at = snapshot->next;
+	if (!labels_find(&snapshot->labels, text_of_string(LABEL_REF), &ref))
+		return;
+	at = index_ref_bucket(index, snapshot->ref_hash);
+	while (*at != snapshot)
+		at = &(*at)->ref_next;
+	*at = snapshot->ref_next;
+}
+
 /* Double the buckets. Without memory the lists grow longer instead. */
 static void index_grow(struct index *index)
 {
 	size_t count = 2 * index->buckets_count;
-	struct snapshot **buckets = calloc(count, sizeof(*buckets));
+	struct snapshot **buckets = calloc(2 * count, sizeof(*buckets));
 
 	if (!buckets)
 		return;
 	free(index->buckets);
 	index->buckets = buckets;
+	index->refs = buckets + count;
 	index->buckets_count = count;
 	for (struct link *link = index->snapshots.next; link != &index->snapshots;
-	     link = link->next) {
-		struct snapshot *snapshot = link_entry(link, struct snapshot, link);
-		struct snapshot **bucket = index_bucket(index, snapshot->hash);
-
-		snapshot->next = *bucket;
-		*bucket = snapshot;
-	}
+	     link = link->next)
+		index_enlist(index, link_entry(link, struct snapshot, link));
 }
 
 void index_add(struct index *index, struct snapshot *snapshot)
 {
-	struct snapshot **bucket;
-
 	if (index->count >= index->buckets_count)
 		index_grow(index);
-	bucket = index_bucket(index, snapshot->hash);
-	snapshot->next = *bucket;
-	*bucket = snapshot;
+	index_enlist(index, snapshot);
 	link_append(&index->snapshots, &snapshot->link);
 	index->count++;
 }
 
+void index_relabel(struct index *index, struct snapshot *snapshot, struct labels *labels)
+{
+	index_delist(index, snapshot);
+	labels_destroy(&snapshot->labels);
+	snapshot->labels = *labels;
+	*labels = (struct labels){ 0 };
+	index_enlist(index, snapshot);
+}
+
+struct snapshot *index_next_ref(const struct index *index, struct text ref,
+				const struct snapshot *after)
+{
+	uint32_t hash = after ? after->ref_hash : index_hash(ref);
+	struct snapshot *snapshot = after ? after->ref_next : *index_ref_bucket(index, hash);
+
+	while (snapshot && (snapshot->ref_hash != hash ||
+			    !text_equal(labels_value(&snapshot->labels, LABEL_REF), ref)))
+		snapshot = snapshot->ref_next;
+	return snapshot;
+}
+
 void index_remove(struct index *index, struct snapshot *snapshot)
 {
-	struct snapshot **at = index_bucket(index, snapshot->hash);
-
-	while (*at != snapshot)
-		at = &(*at)->next;
-	*at = snapshot->next;
+	index_delist(index, snapshot);
 	for (struct link *link = index->cursors.next; link != &index->cursors; link = link->next) {
 		struct index_cursor *cursor = link_entry(link, struct index_cursor, link);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * index.h: the snapshots of a home in memory: by key, in the order in which they were made, and
- * with their parents. Stat, List and Mounts are answered from here alone.
+ * index.h: the snapshots of a home in memory: by key, by their label LABEL_REF, in the order in
+ * which they were made, and with their parents. Stat, List and Mounts are answered from here alone.
  *
  * A key is in the index from the moment a request takes it: a snapshot that is being made, and the
  * name of a Commit under way, are there, but are not `visible`. Children are counted from that
@@ -38,12 +38,15 @@ enum snapshot_state {
 	SNAPSHOT_REMOVING,
 };
 
+/* What a snapshot is to be when it is committed: containerd looks for it by that. */
+#define LABEL_REF "containerd.io/snapshot.ref"
+
 /* A snapshot. */
 struct snapshot {
 	/* Its place in the order. */
 	struct link link;
-	/* The next one with this hash. */
-	struct snapshot *next;
+	/* The next one with this hash, and with that of its label. */
+	struct snapshot *next, *ref_next;
 	/* NULL for none, and where it is gone. */
 	struct snapshot *parent;
 	/* The request that does what `state` says. */
@@ -61,7 +64,8 @@ struct snapshot {
 	uint64_t usage_bytes, usage_inodes;
 	uint32_t key_bytes;
 	uint32_t unknown_bytes;
-	uint32_t hash;
+	/* Of its key; of its label LABEL_REF, where it has one. */
+	uint32_t hash, ref_hash;
 	/* Snapshots whose parent this is, also those that are being made. */
 	uint32_t children;
 	/* enum snapshot_kind. */
@@ -73,8 +77,8 @@ struct snapshot {
 
 /* The snapshots. */
 struct index {
-	/* Heads of lists, a power of two of them. */
-	struct snapshot **buckets;
+	/* Heads of lists, a power of two of them, by key; as many others, by label. */
+	struct snapshot **buckets, **refs;
 	size_t buckets_count;
 	/* All, in the order in which they were made. */
 	struct link snapshots;
@@ -122,6 +126,16 @@ static inline bool snapshot_visible(const struct snapshot *snapshot)
 
 /* Put SNAPSHOT at the end. Its key must not be in INDEX. */
 void index_add(struct index *index, struct snapshot *snapshot);
+
+/* Let SNAPSHOT, which is in INDEX, have LABELS, which are its own then, in the place of its own. */
+void index_relabel(struct index *index, struct snapshot *snapshot, struct labels *labels);
+
+/*
+ * A snapshot, visible or not, whose label LABEL_REF is REF: the first one, or the one behind AFTER;
+ * NULL: there is none.
+ */
+struct snapshot *index_next_ref(const struct index *index, struct text ref,
+				const struct snapshot *after);
 
 /* Take SNAPSHOT out of INDEX, and from its parent. */
 void index_remove(struct index *index, struct snapshot *snapshot);

@@ -105,9 +105,7 @@ static void update_written(struct varve_store *store, const struct varve_result 
 		rpc_fail(&update->rpc, result->failure, NULL);
 		return;
 	}
-	labels_destroy(&snapshot->labels);
-	snapshot->labels = update->labels;
-	update->labels = (struct labels){ 0 };
+	index_relabel(&update->rpc.service->index, snapshot, &update->labels);
 	snapshot->updated_ns = update->updated_ns;
 	info_answer(&update->rpc, snapshot);
 }

@@ -25,7 +25,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LABEL_REF "containerd.io/snapshot.ref"
 #define LABEL_UIDS "containerd.io/snapshot/uidmapping"
 #define LABEL_GIDS "containerd.io/snapshot/gidmapping"
 
@@ -237,20 +236,15 @@ static void create_submit(struct create *create)
 }
 
 /* Is there a committed child of PARENT whose label snapshot.ref is REF? */
-static bool create_ref_exists(struct index *index, const struct snapshot *parent, struct text ref)
+static bool create_ref_exists(const struct index *index, const struct snapshot *parent,
+			      struct text ref)
 {
-	for (struct link *link = index->snapshots.next; link != &index->snapshots;
-	     link = link->next) {
-		struct snapshot *snapshot = link_entry(link, struct snapshot, link);
-		struct text value;
+	const struct snapshot *snapshot = NULL;
 
+	while ((snapshot = index_next_ref(index, ref, snapshot)))
 		if (snapshot->parent == parent && snapshot->kind == SNAPSHOT_COMMITTED &&
-		    snapshot_visible(snapshot) &&
-		    (parent || !snapshot_parent_key(snapshot).count) &&
-		    labels_find(&snapshot->labels, text_of_string(LABEL_REF), &value) &&
-		    text_equal(value, ref))
+		    snapshot_visible(snapshot) && (parent || !snapshot_parent_key(snapshot).count))
 			return true;
-	}
 	return false;
 }
 

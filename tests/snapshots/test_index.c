@@ -44,6 +44,64 @@ START_TEST(test_find)
 }
 END_TEST
 
+/* Labels with the ref NUMBER; or, where it is 0, without one. */
+static struct labels labels_of_ref(unsigned number)
+{
+	struct label list[] = { { text_of_string("a"), text_of_string("b"), 0 },
+				{ text_of_string(LABEL_REF),
+				  text_of_string(test_path("ref%u", number)), 0 } };
+	struct labels labels;
+
+	test_error(labels_make(list, number ? 2 : 1, &labels), 0);
+	return labels;
+}
+
+START_TEST(test_refs)
+{
+	enum { MANY = 1000, REFS = 200 };
+	struct snapshot *snapshots[MANY];
+	unsigned refs[MANY], expected;
+	uint64_t random = test_seed();
+	struct index index;
+
+	test_error(index_init(&index), 0);
+	for (unsigned i = 0; i < MANY; i++) {
+		snapshots[i] = snapshot_new(key_of(i), text_of_string(""));
+		refs[i] = (unsigned)(test_random(&random) % REFS);
+		snapshots[i]->labels = labels_of_ref(refs[i]);
+		index_add(&index, snapshots[i]);
+	}
+	/* Some get other labels, some are removed. */
+	for (unsigned i = 0; i < MANY; i += 2) {
+		struct labels labels;
+
+		refs[i] = (unsigned)(test_random(&random) % REFS);
+		labels = labels_of_ref(refs[i]);
+		index_relabel(&index, snapshots[i], &labels);
+		if (i % 3)
+			continue;
+		index_remove(&index, snapshots[i]);
+		snapshot_free(snapshots[i]);
+		refs[i] = 0;
+	}
+	for (unsigned ref = 1; ref <= REFS; ref++) {
+		const struct snapshot *found = NULL;
+
+		expected = 0;
+		for (unsigned i = 0; i < MANY; i++)
+			expected += refs[i] == ref;
+		while ((found = index_next_ref(&index, text_of_string(test_path("ref%u", ref)),
+					       found))) {
+			ck_assert_uint_gt(expected--, 0);
+			ck_assert_uint_eq(refs[atoi(found->key + 1)], ref);
+		}
+		ck_assert_uint_eq(expected, 0);
+	}
+	ck_assert_ptr_null(index_next_ref(&index, text_of_string("b"), NULL));
+	index_destroy(&index);
+}
+END_TEST
+
 START_TEST(test_cursor)
 {
 	struct snapshot *snapshots[6];
@@ -279,5 +337,5 @@ START_TEST(test_quote)
 }
 END_TEST
 
-TEST_MAIN_UNIT("index", test_find, test_cursor, test_labels, test_numbers, test_written,
+TEST_MAIN_UNIT("index", test_find, test_refs, test_cursor, test_labels, test_numbers, test_written,
 	       test_bad_records, test_quote)
