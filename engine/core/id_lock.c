@@ -112,8 +112,12 @@ int id_lock_queue(struct id_lock_table *table, struct op *op)
 		struct id_lock *id_lock = &op->holds[i];
 		struct ident *ident = id_lock_ident(table, id_lock->id);
 
-		if (!ident)
+		if (!ident) {
+			/* It begins at once, to fail: a grant would let it begin once more. */
+			while (i-- > 0)
+				id_lock_release(table, &op->holds[i]);
 			return -ENOMEM;
+		}
 		id_lock->op = op;
 		id_lock->ident = ident;
 		list_init(&id_lock->link);

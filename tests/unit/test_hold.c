@@ -158,6 +158,24 @@ START_TEST(test_no_memory)
 }
 END_TEST
 
+START_TEST(test_no_memory_waits)
+{
+	/* It begins at once, to fail: nothing that it waited for may begin it again. */
+	setup_store();
+	struct holder *a = holder("x", NULL), *b = holder("x", "y"), *c = holder("x", NULL);
+
+	ck_assert(queue(a));
+	fault_arm(&store->core.io.fault, FAULT_ALLOCATION, 1, -ENOMEM, false);
+	test_error(id_lock_queue(&store->core.holds, &b->op), -ENOMEM);
+	ck_assert(!queue(c));
+	ck_assert_int_eq(end(a), 1);
+	ck_assert(c->running && !b->running);
+	ck_assert_int_eq(end(b), 0);
+	end(c);
+	check_empty();
+}
+END_TEST
+
 /*
  * As many as can be in flight, and what one of them may look at: the ids of its bucket when it
  * comes and when it goes, and its parent's.
@@ -196,4 +214,4 @@ START_TEST(test_many)
 END_TEST
 
 TEST_MAIN_UNIT("hold", test_order, test_shared, test_crossed, test_withdraw, test_no_memory,
-	       test_many)
+	       test_no_memory_waits, test_many)
