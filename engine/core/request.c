@@ -273,11 +273,16 @@ void requests_flush(struct core *core)
 
 void requests_cancel(struct core *core)
 {
+	struct list requests = LIST_INIT(requests), *link;
+
 	if (!atomic_exchange(&core->cancels, false))
 		return;
-	list_for_each_safe(link, &core->in_flight) {
+	/* The end of one may end others, too, the next one of the list among them. */
+	list_splice(&requests, &core->in_flight);
+	while ((link = list_pop(&requests))) {
 		struct request *request = list_entry(link, struct request, link);
 
+		list_append(&core->in_flight, link);
 		if (!atomic_load(&request->cancelled))
 			continue;
 		/* The last one to end takes the request off this list, no other. */

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the reactor is told while the operation that it concerns is on its way from one wait to the
+ * next, or from one list to another, is neither lost nor done twice.
+ */
+#include "test.h"
+
+#include "engine/core/fds.h"
+#include "engine/core/id_lock.h"
+#include "engine/core/op.h"
+#include "engine/core/request.h"
+#include "engine/store/store.h"
+
+static struct varve_store *store;
+
+static void hook_home(const struct core *core, char *ret_path)
+{
+	(void)core;
+	strcpy(ret_path, "/home");
+}
+
+static const struct core_hooks hooks = { .home = hook_home };
+
+static void setup_store(void)
+{
+	store = test_alloc(sizeof(*store));
+	store->core.store = store;
+	store->core.hooks = &hooks;
+	list_init(&store->core.in_flight);
+	list_init(&store->core.finished);
+	list_init(&store->core.later);
+	id_lock_init(&store->core.holds, &store->core.io.fault);
+	fds_init(&store->core.fds);
+}
+
+/* ---- operations that wait, and then leave ---------------------------------------------------- */
+
+enum waiter_state { WAITER_WAIT, WAITER_LEAVE, WAITER_STATES };
+
+/* What goes on when another operation leaves; NULL: nothing. */
+static struct op *waiter_next;
+
+static int waiter_wait(struct op *op)
+{
+	(void)op;
+	return OP_WAIT;
+}
+
+/* As workers_leave(): the next one goes on. */
+static int waiter_leave(struct op *op)
+{
+	struct op *next = TAKE_PTR(waiter_next);
+
+	(void)op;
+	if (next)
+		op_done(next, 0);
+	return OP_END;
+}
+
+static void waiter_withdraw(struct op *op)
+{
+	list_remove(&op->link);
+}
+
+static const struct op_step waiter_steps[WAITER_STATES] = {
+	[WAITER_WAIT] = { "WAIT", waiter_wait, NULL, true },
+	[WAITER_LEAVE] = { "LEAVE", waiter_leave, NULL },
+};
+
+static const struct op_class waiter_class = {
+	.operation = VARVE_USAGE,
+	.size = sizeof(struct op),
+	.steps = waiter_steps,
+	.steps_count = WAITER_STATES,
+	.unwind = WAITER_LEAVE,
+	.cancel_last = WAITER_WAIT,
+};
+
+/* An operation that is in flight, and waits. */
+static struct op *waiter(void)
+{
+	struct request *request;
+
+	test_error(request_new(&store->core, &waiter_class, 1, 0, 0, &request), 0);
+	list_append(&store->core.in_flight, &request->link);
+	request->ops->withdraw = waiter_withdraw;
+	return request->ops;
+}
+
+/* How many requests are on LIST? */
+static unsigned requests_on(const struct list *list)
+{
+	unsigned count = 0;
+
+	list_for_each(link, list)
+		count++;
+	return count;
+}
+
+/* Free those that have ended. */
+static void free_finished(void)
+{
+	struct list *link;
+
+	while ((link = list_pop(&store->core.finished)))
+		request_free(list_entry(link, struct request, link));
+}
+
+START_TEST(test_next_ends)
+{
+	/* The end of one that is cancelled ends the next one, where the look would go on. */
+	setup_store();
+	struct op *ops[3];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(ops); i++) {
+		ops[i] = waiter();
+		atomic_store(&ops[i]->request->cancelled, i != 1);
+	}
+	waiter_next = ops[1];
+	atomic_store(&store->core.cancels, true);
+	requests_cancel(&store->core);
+	ck_assert(list_empty(&store->core.in_flight));
+	ck_assert_uint_eq(requests_on(&store->core.finished), 3);
+	test_error(ops[0]->error, -ECANCELED);
+	test_error(ops[1]->error, 0);
+	test_error(ops[2]->error, -ECANCELED);
+	free_finished();
+}
+END_TEST
+
+TEST_MAIN_UNIT("told", test_next_ends)
