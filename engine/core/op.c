@@ -171,6 +171,12 @@ static int op_next(struct op *op, int next)
 	return next == OP_WAIT || (unsigned)next < class->steps_count ? next : OP_END;
 }
 
+/* Is OP cancelled, and may STATE not begin because of that? */
+static bool op_stops(const struct op *op, unsigned state)
+{
+	return !op->error && op->request->cancelled && state <= op->request->class->cancel_last;
+}
+
 /* Run OP from NEXT until it waits or ends. */
 static void op_run(struct op *op, int next)
 {
@@ -182,8 +188,7 @@ static void op_run(struct op *op, int next)
 			op_end(op);
 			return;
 		}
-		if (!op->error && op->request->cancelled &&
-		    (unsigned)next <= op->request->class->cancel_last) {
+		if (op_stops(op, (unsigned)next)) {
 			next = -ECANCELED;
 			continue;
 		}
@@ -246,6 +251,9 @@ void op_done(struct op *op, int result)
 	struct core *core = op->request->core;
 
 	op->withdraw = NULL;
+	/* A cancel that came during the call has passed it by: it begins no other wait. */
+	if (fds_missing(result) && step->again && op_stops(op, op->state))
+		result = -ECANCELED;
 	if (result < 0 && step->again && fds_park(op, result)) {
 		op_trace(op, "%s waits for descriptors", op_step_name(op));
 		return;

@@ -128,4 +128,26 @@ START_TEST(test_next_ends)
 }
 END_TEST
 
-TEST_MAIN_UNIT("told", test_next_ends)
+START_TEST(test_cancelled_is_not_parked)
+{
+	/* The cancel came during the call, and has found nothing that waits. */
+	setup_store();
+	struct op *op = waiter();
+
+	op->withdraw = NULL;
+	op->fds = 1;
+	store->core.fds.taken = store->core.fds.running = 2;
+	store->core.fds.queues[FDS_OTHER].running = 2;
+	atomic_store(&op->request->cancelled, true);
+	atomic_store(&store->core.cancels, true);
+	requests_cancel(&store->core);
+	ck_assert(!op->ended);
+	op_done(op, -EMFILE);
+	ck_assert(list_empty(&store->core.fds.stopped));
+	ck_assert_uint_eq(requests_on(&store->core.finished), 1);
+	test_error(op->error, -ECANCELED);
+	free_finished();
+}
+END_TEST
+
+TEST_MAIN_UNIT("told", test_next_ends, test_cancelled_is_not_parked)
