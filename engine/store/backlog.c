@@ -159,7 +159,17 @@ static int backlog_sweep_run(struct call *call)
 	return store->sweep(store);
 }
 
-/* Note that the sweep is over. Its errors are ignored: each removal leads to another sweep. */
+/* May dropped subvolumes have left something behind? */
+static bool backlog_unswept(const struct backlog *backlog)
+{
+	return backlog->store->sweep &&
+	       (backlog->sweep_again || backlog->destroyed != backlog->destroyed_swept);
+}
+
+/*
+ * Note that the sweep is over. Its errors are ignored: each removal leads to another sweep. What
+ * was destroyed meanwhile may have been looked at in vain, while this sweep was under way.
+ */
 static void backlog_swept(struct call *call)
 {
 	struct backlog *backlog = container_of(call, struct backlog, sweep);
@@ -167,15 +177,8 @@ static void backlog_swept(struct call *call)
 	backlog->sweeping = false;
 	backlog->store->core.background--;
 	backlog->sweep_again = call->result > 0;
-	if (backlog->sweep_again)
+	if (backlog_unswept(backlog))
 		backlog_look_at(backlog, now_ns() + BACKLOG_SWEEP_MS * NS_PER_MS);
-}
-
-/* May dropped subvolumes have left something behind? */
-static bool backlog_unswept(const struct backlog *backlog)
-{
-	return backlog->store->sweep &&
-	       (backlog->sweep_again || backlog->destroyed != backlog->destroyed_swept);
 }
 
 /* Sweep once all is dropped, or much was; until then look again from time to time. */

@@ -9,6 +9,7 @@
 #include "engine/core/id_lock.h"
 #include "engine/core/op.h"
 #include "engine/core/request.h"
+#include "engine/store/backlog.h"
 #include "engine/store/store.h"
 
 static struct varve_store *store;
@@ -31,6 +32,9 @@ static void setup_store(void)
 	list_init(&store->core.later);
 	id_lock_init(&store->core.holds, &store->core.io.fault);
 	fds_init(&store->core.fds);
+	/* Lanes without threads: the test answers the calls. */
+	for (int i = 0; i < LANES; i++)
+		list_init(&store->core.io.lanes[i].queue);
 }
 
 /* ---- operations that wait, and then leave ---------------------------------------------------- */
@@ -150,4 +154,55 @@ START_TEST(test_cancelled_is_not_parked)
 }
 END_TEST
 
-TEST_MAIN_UNIT("told", test_next_ends, test_cancelled_is_not_parked)
+/* ---- the backlog ----------------------------------------------------------------------------- */
+
+static int sweep_nothing(struct varve_store *of)
+{
+	(void)of;
+	return 0;
+}
+
+/* Answer the call that waits in LANE. */
+static void answer(enum call_lane lane)
+{
+	struct list *link = list_pop(&store->core.io.lanes[lane].queue);
+	struct call *call;
+
+	ck_assert_ptr_nonnull(link);
+	call = list_entry(link, struct call, link);
+	call->result = 0;
+	call->done(call);
+}
+
+/* The time of the timer comes. */
+static void timer(void)
+{
+	ck_assert_uint_ne(store->core.timer_ns, 0);
+	store->core.timer_ns = 0;
+	store->core.timer(&store->core);
+}
+
+START_TEST(test_destroyed_while_swept)
+{
+	/* A layer is destroyed, and looked for, while what an earlier one left is swept. */
+	setup_store();
+	test_error(backlog_init(store), 0);
+	store->settings.backlog_max = 100;
+	store->sweep = sweep_nothing;
+	backlog_destroyed(store);
+	timer();
+	answer(LANE_COMMIT);
+	ck_assert(!list_empty(&store->core.io.lanes[LANE_LONG].queue));
+	backlog_destroyed(store);
+	timer();
+	answer(LANE_COMMIT);
+	answer(LANE_LONG);
+	/* What it has left is swept, too: at the next look. */
+	timer();
+	answer(LANE_COMMIT);
+	ck_assert_uint_ne(store->core.timer_ns, 0);
+	free(store->backlog);
+}
+END_TEST
+
+TEST_MAIN_UNIT("told", test_next_ends, test_cancelled_is_not_parked, test_destroyed_while_swept)
