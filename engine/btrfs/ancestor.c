@@ -3,6 +3,7 @@
 #include "engine/base/limits.h"
 #include "engine/base/util.h"
 #include "engine/btrfs/search.h"
+#include "engine/btrfs/subvol.h"
 
 #include <endian.h>
 #include <string.h>
@@ -66,7 +67,6 @@ static int lineage_root(int fd, uint64_t number, struct btrfs_root_item *ret_roo
 /* Follow subvolume NUMBER to its origin, as far as that is still there. */
 static int lineage_read(struct lineage *lineage, int fd, uint64_t number)
 {
-	static const uint8_t none[BTRFS_UUID_SIZE];
 	struct btrfs_root_item root;
 	struct ancestor_common oldest = { .generation = UINT64_MAX };
 	int r = lineage_root(fd, number, &root);
@@ -76,8 +76,7 @@ static int lineage_read(struct lineage *lineage, int fd, uint64_t number)
 		memcpy(lineage->uuids[0], root.uuid, BTRFS_UUID_SIZE);
 		lineage->oldest[lineage->count++] = oldest;
 	}
-	while (r > 0 && lineage->count < LINEAGE_MAX &&
-	       memcmp(root.parent_uuid, none, sizeof(none))) {
+	while (r > 0 && lineage->count < LINEAGE_MAX && subvol_is_snapshot(root.parent_uuid)) {
 		if (le64toh(root.otransid) < oldest.generation)
 			oldest = (struct ancestor_common){
 				.generation = le64toh(root.otransid),

@@ -10,6 +10,15 @@
 #include "engine/btrfs/abi.h"
 
 #include <stdbool.h>
+#include <string.h>
+
+/* Is a subvolume with PARENT_UUID a snapshot? That of others is all zeros. */
+static inline bool subvol_is_snapshot(const uint8_t parent_uuid[BTRFS_UUID_SIZE])
+{
+	static const uint8_t none[BTRFS_UUID_SIZE];
+
+	return memcmp(parent_uuid, none, sizeof(none));
+}
 
 /* Create an empty subvolume NAME in DIR_FD. Commits nothing (Linux >= 6.5). */
 int subvol_create(int dir_fd, const char *name);

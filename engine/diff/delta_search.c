@@ -6,6 +6,7 @@
 #include "engine/btrfs/fs.h"
 #include "engine/btrfs/nested.h"
 #include "engine/btrfs/search.h"
+#include "engine/btrfs/subvol.h"
 #include "engine/walk/usage_search.h"
 
 #include <endian.h>
@@ -241,13 +242,12 @@ static int delta_sweep_run(struct delta_sweep *sweep)
 
 int delta_search_run(struct delta_search *search)
 {
-	static const uint8_t none[BTRFS_UUID_SIZE];
 	struct delta_sweep sweep = { .search = search, .tree = search->tree };
 	struct nested nested = { .count = 0 };
 	int r = fs_sector_bytes(search->fd, &sweep.sector);
 
 	search->sums = (struct sums){ 0 };
-	if (memcmp(search->parent, none, sizeof(none)))
+	if (subvol_is_snapshot(search->parent))
 		sweep.generation = search->generation;
 	if (!r)
 		r = delta_sweep_run(&sweep);

@@ -31,7 +31,6 @@
 #include "engine/core/request.h"
 #include "engine/dir/beneath.h"
 #include "engine/ops/ops.h"
-#include "engine/store/backlog.h"
 #include "engine/store/layer.h"
 #include "engine/store/layout.h"
 #include "engine/store/size_record.h"
@@ -177,11 +176,6 @@ static int adopt_stage(struct op *op)
 	return commit_stage(op);
 }
 
-static int adopt_staged(struct op *op, int result)
-{
-	return result < 0 ? result : ADOPT_COPY;
-}
-
 /* ---- COPY, FLUSH, LOOK ----------------------------------------------------------------------- */
 
 /* Record where COPY or LOOK failed with RESULT. Returns RESULT. */
@@ -266,11 +260,6 @@ static int adopt_look(struct op *op)
 	return op_call(op);
 }
 
-static int adopt_looked(struct op *op, int result)
-{
-	return result < 0 ? result : ADOPT_PUBLISH;
-}
-
 /* ---- PUBLISH, DURABLE, CLEAR ----------------------------------------------------------------- */
 
 /* Exchange the entry in the layer's place and that of the staging name. */
@@ -342,11 +331,6 @@ static int adopt_published(struct op *op, int result)
 	return op->request->durable ? ADOPT_DURABLE : ADOPT_CLEAR;
 }
 
-static int adopt_durable(struct op *op)
-{
-	return commit_names(op);
-}
-
 /* Remove the old directory. Lane thread. */
 static int adopt_clear_run(struct call *call)
 {
@@ -370,11 +354,6 @@ static int adopt_clear(struct op *op)
 {
 	call_function(&op->call, LANE_STREAM, "unlinkat", adopt_clear_run);
 	return op_call(op);
-}
-
-static int adopt_cleared(struct op *op, int result)
-{
-	return result < 0 ? result : OP_END;
 }
 
 /* ---- UNDO ------------------------------------------------------------------------------------ */
@@ -406,26 +385,17 @@ static int adopt_undo(struct op *op)
 
 static int adopt_undone(struct op *op, int result)
 {
-	struct adopt *adopt = adopt_of(op);
-	char detail[VARVE_FAILURE_DETAIL_SIZE];
-
-	if (!result)
-		backlog_destroyed(op_store(op));
-	if (adopt->fate && op->failure) {
-		snprintf(detail, sizeof(detail), "%s", op->failure->detail);
-		op_amend(op, false, "%s%s%s", detail, *detail ? "; " : "", adopt->fate);
-	}
-	return result < 0 ? result : OP_END;
+	return undo_done(op, adopt_of(op)->fate, result);
 }
 
 static const struct op_step adopt_steps[ADOPT_STATES] = {
-	[ADOPT_STAGE] = { "STAGE", adopt_stage, adopt_staged, true },
+	[ADOPT_STAGE] = { "STAGE", adopt_stage, NULL, true },
 	[ADOPT_COPY] = { "COPY", adopt_copy, adopt_copied, true },
 	[ADOPT_FLUSH] = { "FLUSH", adopt_flush, NULL },
-	[ADOPT_LOOK] = { "LOOK", adopt_look, adopt_looked, true },
+	[ADOPT_LOOK] = { "LOOK", adopt_look, NULL, true },
 	[ADOPT_PUBLISH] = { "PUBLISH", adopt_publish, adopt_published },
-	[ADOPT_DURABLE] = { "DURABLE", adopt_durable, NULL },
-	[ADOPT_CLEAR] = { "CLEAR", adopt_clear, adopt_cleared, true },
+	[ADOPT_DURABLE] = { "DURABLE", commit_names, NULL },
+	[ADOPT_CLEAR] = { "CLEAR", adopt_clear, NULL, true },
 	[ADOPT_UNDO] = { "UNDO", adopt_undo, adopt_undone },
 };
 
@@ -457,13 +427,10 @@ int adopt_submit(struct varve_store *store, const char *id, uint64_t flags,
 		 const struct submit *submit)
 {
 	struct request *request;
-	int r = request_new(&store->core, &adopt_class, 1, strlen(id) + 1, flags, &request);
+	int r = layer_request(store, &adopt_class, id, true, 0, flags, &request);
 
 	if (r)
 		return r;
-	request->ops->id = request->ops->subject = request_string(request, id);
-	request->ops->place = LAYER_PLACE;
-	request->ops->holds[0] = (struct id_lock){ .id = request->ops->id, .exclusive = true };
 	adopt_of(request->ops)->fd = adopt_of(request->ops)->job.clock_fd = -EBADF;
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

@@ -32,12 +32,6 @@ static struct apply *apply_of(struct op *op)
 	return container_of(op, struct apply, op);
 }
 
-static int apply_open(struct op *op)
-{
-	layer_open_call(op_store(op), &op->call, op->id);
-	return op_call(op);
-}
-
 static int apply_opened(struct op *op, int result)
 {
 	if (result < 0)
@@ -80,20 +74,10 @@ static int apply_unpacked(struct op *op, int result)
 	return op->request->durable ? APPLY_DURABLE : OP_END;
 }
 
-static int apply_durable(struct op *op)
-{
-	return commit_flush(op);
-}
-
-static int apply_durable_done(struct op *op, int result)
-{
-	return result < 0 ? result : OP_END;
-}
-
 static const struct op_step apply_steps[APPLY_STATES] = {
-	[APPLY_OPEN] = { "OPEN", apply_open, apply_opened, true },
+	[APPLY_OPEN] = { "OPEN", layer_open_start, apply_opened, true },
 	[APPLY_UNPACK] = { "UNPACK", apply_unpack, apply_unpacked, true },
-	[APPLY_DURABLE] = { "DURABLE", apply_durable, apply_durable_done },
+	[APPLY_DURABLE] = { "DURABLE", commit_flush, NULL },
 };
 
 static void apply_result(struct request *request, struct varve_result *result)
@@ -135,17 +119,13 @@ int apply_submit(struct varve_store *store, const char *id,
 {
 	struct request *request;
 	struct apply *apply;
-	int r = request_new(&store->core, &apply_class, 1, strlen(id) + 1, options->flags,
-			    &request);
+	int r = layer_request(store, &apply_class, id, true, 0, options->flags, &request);
 
 	if (r)
 		return r;
 	apply = apply_of(request->ops);
 	apply->fd = -EBADF;
 	apply->op.fds_kind = FDS_READS;
-	apply->op.id = apply->op.subject = request_string(request, id);
-	apply->op.place = LAYER_PLACE;
-	apply->op.holds[0] = (struct id_lock){ .id = apply->op.id, .exclusive = true };
 	r = unpack_new(request, options, fd, &apply->unpack);
 	if (!r)
 		return request_submit(request, submit->callback, submit->user_data,

@@ -97,12 +97,6 @@ static struct changes_op *changes_of(struct op *op)
 
 /* ---- OPEN, PREPARE --------------------------------------------------------------------------- */
 
-static int changes_open(struct op *op)
-{
-	layer_open_call(op_store(op), &op->call, op->id);
-	return op_call(op);
-}
-
 static int changes_opened(struct op *op, int result)
 {
 	if (result < 0)
@@ -114,13 +108,12 @@ static int changes_opened(struct op *op, int result)
 /* Open and prove the parent, if there is one. Lane thread. */
 static int changes_open_parent(struct changes_op *changes, const uint8_t *uuid)
 {
-	static const uint8_t none[BTRFS_UUID_SIZE];
 	struct op *op = &changes->op;
 	struct varve_store *store = op_store(op);
 	int r;
 
 	if (!changes->parent) {
-		bool child = memcmp(uuid, none, sizeof(none));
+		bool child = subvol_is_snapshot(uuid);
 
 		r = child ? parent_name(store, uuid, changes->found) : 0;
 		if (!r && child && !*changes->found) {
@@ -174,9 +167,8 @@ static int changes_untouched(const struct changes_op *changes)
  * both of a third: what was changed later in either has a later ctime. Takes no privilege. 0 or
  * -errno. Lane thread.
  */
-static int change_list_settle(struct changes_op *changes)
+static int changes_settle(struct changes_op *changes)
 {
-	static const uint8_t none[BTRFS_UUID_SIZE];
 	struct btrfs_ioctl_get_subvol_info_args infos[2];
 	struct timespec made[2];
 	bool child[2], siblings;
@@ -193,7 +185,7 @@ static int change_list_settle(struct changes_op *changes)
 		return r;
 	for (unsigned i = 0; i < 2; i++)
 		child[i] = !memcmp(infos[i].parent_uuid, infos[!i].uuid, BTRFS_UUID_SIZE);
-	siblings = memcmp(infos[0].parent_uuid, none, sizeof(none)) &&
+	siblings = subvol_is_snapshot(infos[0].parent_uuid) &&
 		   !memcmp(infos[0].parent_uuid, infos[1].parent_uuid, BTRFS_UUID_SIZE);
 	if (child[0] || (siblings && time_before(made[0].tv_sec, made[0].tv_nsec, &made[1])))
 		changes->compare.settled = made[0];
@@ -212,7 +204,7 @@ static int changes_search(struct changes_op *changes)
 
 	if (changes->fds[0] < 0)
 		return 0;
-	r = change_list_settle(changes);
+	r = changes_settle(changes);
 	if (r || changes->flags & VARVE_CHANGES_WALK)
 		return r;
 	/* Buffered data whose extent is not allocated yet has not changed its inode item either. */
@@ -230,7 +222,7 @@ static int changes_search(struct changes_op *changes)
 		changes->delta.limits = store->settings.delta;
 		changes->delta.fault = &store->core.io.fault;
 		changes->delta.cancelled = &op->request->cancelled;
-		changes->delta.yield.wakes = &op_store(op)->core.io.wakes;
+		changes->delta.yield.wakes = &store->core.io.wakes;
 		r = delta_collect(&changes->delta, changes->fds);
 		changes->searched = r > 0;
 		if (r > 0) {
@@ -616,7 +608,7 @@ static int changes_streamed(struct op *op, int result)
 }
 
 static const struct op_step changes_steps[CHANGES_STATES] = {
-	[CHANGES_OPEN] = { "OPEN", changes_open, changes_opened, true },
+	[CHANGES_OPEN] = { "OPEN", layer_open_start, changes_opened, true },
 	[CHANGES_PREPARE] = { "PREPARE", changes_prepare, changes_prepared, true },
 	[CHANGES_COMPARE] = { "COMPARE", changes_compare, changes_compared, true },
 	[CHANGES_SORT] = { "SORT", changes_order, changes_ordered },
@@ -725,10 +717,10 @@ static int changes_new(struct varve_store *store, const struct op_class *class, 
 		       const struct varve_changes_options *options, struct request **ret_request)
 {
 	const char *parent = options->parent;
-	size_t strings = strlen(id) + 1 + (parent ? strlen(parent) + 1 : 0);
+	size_t strings = parent ? strlen(parent) + 1 : 0;
 	struct changes_op *changes;
 	struct request *request;
-	int r = request_new(&store->core, class, 1, strings, options->flags, &request);
+	int r = layer_request(store, class, id, false, strings, options->flags, &request);
 
 	if (r)
 		return r;
@@ -736,9 +728,6 @@ static int changes_new(struct varve_store *store, const struct op_class *class, 
 	changes->fds[0] = changes->fds[1] = changes->trees[0] = changes->trees[1] =
 		changes->stream.fd = changes->stream.wake_fd = -EBADF;
 	changes->flags = options->flags;
-	changes->op.id = changes->op.subject = request_string(request, id);
-	changes->op.place = LAYER_PLACE;
-	changes->op.holds[0] = (struct id_lock){ .id = changes->op.id };
 	changes->parent = request_string(request, parent);
 	if (parent && *parent && strcmp(parent, id))
 		changes->op.holds[1] = (struct id_lock){ .id = changes->parent };

@@ -22,6 +22,10 @@
  *
  * A sweep removes what UNDO cannot destroy (store/undo.h); the failure says where it is.
  *
+ * A commit takes metadata along, and no data that is still in memory: without FLUSH the files of an
+ * archive would be there after a power cut, and empty. What was rewritten is metadata: it is in the
+ * transaction of the renaming, or in one before.
+ *
  * Alone in the store, a snapshot is staged straight in its place: it is atomic by itself, and
  * durable when the ioctl returns, so PUBLISH and DURABLE have nothing to do; not under full quotas
  * where its source has a limit, which the ioctl gives to the snapshot. A read-only snapshot goes
@@ -626,18 +630,6 @@ static int create_taken(struct op *op, int result)
 	return CREATE_PUBLISH;
 }
 
-/* It has ended: the copy is its own if it came so far, whatever became of it. */
-static void create_give_back(struct create *create)
-{
-	struct varve_store *store = op_store(&create->op);
-
-	if (create->copy && create->staged)
-		stock_taken(store, create->source, create->copy);
-	else if (create->copy)
-		stock_return(store, create->source, create->copy);
-	create->copy = NULL;
-}
-
 /* ---- STAGE ----------------------------------------------------------------------------------- */
 
 /* Make the subvolume, on a thread of the commit lane. */
@@ -822,17 +814,7 @@ static int create_rewritten(struct op *op, int result)
 	return result < 0 ? result : create_complete(create_of(op));
 }
 
-/* ---- FLUSH ----------------------------------------------------------------------------------- */
-
-/*
- * A commit takes metadata along, and no data that is still in memory: published now, the files of
- * an archive would be there after a power cut, and empty. What was rewritten is metadata: it is in
- * the transaction of the renaming, or in one before.
- */
-static int create_flush(struct op *op)
-{
-	return commit_flush(op);
-}
+/* ---- PUBLISH, DURABLE, UNDO ------------------------------------------------------------------ */
 
 /* Make a rewritten layer read-only, if it is to be. Lane thread. */
 static int create_seal(struct create *create)
@@ -850,8 +832,6 @@ static int create_seal(struct create *create)
 	create->op.call.name = "BTRFS_IOC_SUBVOL_SETFLAGS";
 	return fd < 0 ? fd : subvol_set_read_only(fd, true);
 }
-
-/* ---- PUBLISH, DURABLE, UNDO ------------------------------------------------------------------ */
 
 /*
  * Rename it into its place. The flags (chattr +i, +a) and the mode that a snapshot has from its
@@ -966,11 +946,6 @@ static int create_durable(struct op *op)
 	return op->direct ? commit_metadata(op) : commit_names(op);
 }
 
-static int create_durable_done(struct op *op, int result)
-{
-	return result < 0 ? result : OP_END;
-}
-
 /* Destroy what was made, at a boundary. */
 static int create_undo_work(struct op *op)
 {
@@ -1007,16 +982,7 @@ static int create_undo(struct op *op)
 
 static int create_undone(struct op *op, int result)
 {
-	struct create *create = create_of(op);
-	char detail[VARVE_FAILURE_DETAIL_SIZE];
-
-	if (!result)
-		backlog_destroyed(op_store(op));
-	if (create->fate && op->failure) {
-		snprintf(detail, sizeof(detail), "%s", op->failure->detail);
-		op_amend(op, false, "%s%s%s", detail, *detail ? "; " : "", create->fate);
-	}
-	return result < 0 ? result : OP_END;
+	return undo_done(op, create_of(op)->fate, result);
 }
 
 static const struct op_step create_steps[CREATE_STATES] = {
@@ -1027,30 +993,31 @@ static const struct op_step create_steps[CREATE_STATES] = {
 	[CREATE_UNPACK] = { "UNPACK", create_unpack, create_unpacked, true },
 	[CREATE_TURN] = { "TURN", create_turn, create_turn_come },
 	[CREATE_REWRITE] = { "REWRITE", create_rewrite, create_rewritten, true },
-	[CREATE_FLUSH] = { "FLUSH", create_flush, NULL },
+	[CREATE_FLUSH] = { "FLUSH", commit_flush, NULL },
 	[CREATE_PUBLISH] = { "PUBLISH", create_publish, create_publish_done },
-	[CREATE_DURABLE] = { "DURABLE", create_durable, create_durable_done },
+	[CREATE_DURABLE] = { "DURABLE", create_durable, NULL },
 	[CREATE_UNDO] = { "UNDO", create_undo, create_undone },
 };
 
-/* Report how long the create took, if it unpacked and rewrote nothing. */
-static void create_tell_pace(struct create *create)
-{
-	if (create->begun_ns && !create->op.error && !create->unpack &&
-	    !rewrite_wanted(create->plan))
-		background_created(op_store(&create->op), now_ns() - create->begun_ns);
-}
-
 static void create_close(struct op *op)
 {
-	create_make_end(create_of(op));
-	create_tell_pace(create_of(op));
-	create_give_back(create_of(op));
-	fd_close(create_of(op)->source_fd);
-	rewrite_free(TAKE_PTR(create_of(op)->rewrite));
-	free(TAKE_PTR(create_of(op)->fate));
-	free(TAKE_PTR(create_of(op)->swap));
-	unpack_close(create_of(op)->unpack);
+	struct create *create = create_of(op);
+
+	create_make_end(create);
+	/* How long it took, if it unpacked and rewrote nothing. */
+	if (create->begun_ns && !op->error && !create->unpack && !rewrite_wanted(create->plan))
+		background_created(op_store(op), now_ns() - create->begun_ns);
+	/* A copy that was staged is used up, whatever became of it. */
+	if (create->copy && create->staged)
+		stock_taken(op_store(op), create->source, create->copy);
+	else if (create->copy)
+		stock_return(op_store(op), create->source, create->copy);
+	create->copy = NULL;
+	fd_close(create->source_fd);
+	rewrite_free(TAKE_PTR(create->rewrite));
+	free(TAKE_PTR(create->fate));
+	free(TAKE_PTR(create->swap));
+	unpack_close(create->unpack);
 }
 
 static void create_result(struct request *request, struct varve_result *result)
@@ -1132,7 +1099,6 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 
 	if (r)
 		return r;
-
 	for (size_t i = 0; i < count; i++)
 		strings += strlen(ids[i]) + 1;
 	for (size_t i = 0; i < arguments->storage.groups_count; i++)

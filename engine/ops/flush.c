@@ -32,8 +32,7 @@ static int flush_open(struct op *op)
 {
 	/* Data that is lost from now on was the layer's, perhaps. */
 	commit_write_begin(op);
-	layer_open_call(op_store(op), &op->call, op->id);
-	return op_call(op);
+	return layer_open_start(op);
 }
 
 static int flush_opened(struct op *op, int result)
@@ -63,20 +62,10 @@ static int flush_prove(struct op *op)
 	return op_call(op);
 }
 
-static int flush_proved(struct op *op, int result)
-{
-	return result < 0 ? result : FLUSH_FLUSH;
-}
-
-static int flush_flush(struct op *op)
-{
-	return commit_flush(op);
-}
-
 static const struct op_step flush_steps[FLUSH_STATES] = {
 	[FLUSH_OPEN] = { "OPEN", flush_open, flush_opened, true },
-	[FLUSH_PROVE] = { "PROVE", flush_prove, flush_proved },
-	[FLUSH_FLUSH] = { "FLUSH", flush_flush, NULL },
+	[FLUSH_PROVE] = { "PROVE", flush_prove, NULL },
+	[FLUSH_FLUSH] = { "FLUSH", commit_flush, NULL },
 };
 
 static void flush_close(struct op *op)
@@ -98,13 +87,10 @@ static const struct op_class flush_class = {
 int flush_submit(struct varve_store *store, const char *id, const struct submit *submit)
 {
 	struct request *request;
-	int r = request_new(&store->core, &flush_class, 1, strlen(id) + 1, 0, &request);
+	int r = layer_request(store, &flush_class, id, false, 0, 0, &request);
 
 	if (r)
 		return r;
 	flush_of(request->ops)->fd = -EBADF;
-	request->ops->id = request->ops->subject = request_string(request, id);
-	request->ops->place = LAYER_PLACE;
-	request->ops->holds[0] = (struct id_lock){ .id = request->ops->id };
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

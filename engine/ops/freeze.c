@@ -27,12 +27,6 @@ static struct freeze *freeze_of(struct op *op)
 	return container_of(op, struct freeze, op);
 }
 
-static int freeze_open(struct op *op)
-{
-	layer_open_call(op_store(op), &op->call, op->id);
-	return op_call(op);
-}
-
 static int freeze_opened(struct op *op, int result)
 {
 	if (result < 0)
@@ -74,7 +68,7 @@ static int freeze_was_set(struct op *op, int result)
 }
 
 static const struct op_step freeze_steps[FREEZE_STATES] = {
-	[FREEZE_OPEN] = { "OPEN", freeze_open, freeze_opened, true },
+	[FREEZE_OPEN] = { "OPEN", layer_open_start, freeze_opened, true },
 	[FREEZE_SET] = { "SET", freeze_set, freeze_was_set },
 };
 
@@ -98,13 +92,10 @@ int freeze_submit(struct varve_store *store, const char *id, uint64_t flags,
 		  const struct submit *submit)
 {
 	struct request *request;
-	int r = request_new(&store->core, &freeze_class, 1, strlen(id) + 1, flags, &request);
+	int r = layer_request(store, &freeze_class, id, true, 0, flags, &request);
 
 	if (r)
 		return r;
 	freeze_of(request->ops)->fd = -EBADF;
-	request->ops->id = request->ops->subject = request_string(request, id);
-	request->ops->place = LAYER_PLACE;
-	request->ops->holds[0] = (struct id_lock){ .id = request->ops->id, .exclusive = true };
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

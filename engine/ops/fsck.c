@@ -337,17 +337,6 @@ static int fsck_staging(void *data, const char *owner)
 			"half-made layers of a process that is gone");
 }
 
-/* Call EACH with the names of PLACE, unless there is none. 0 or -errno. */
-static int fsck_place(struct fsck *fsck, enum layout_place place,
-		      int (*each)(void *data, const char *name))
-{
-	int fd = layout_find(op_store(&fsck->op), place);
-
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
-	return entries_each(fd, each, fsck);
-}
-
 /*
  * Look at quota: groups of subvolumes that are gone, counts that are unreliable, sizes that nothing
  * enforces.
@@ -395,13 +384,13 @@ static int fsck_run(struct call *call)
 	fsck->quota = qgroup_mode(&store->fs);
 	r = entries_each(store->layout.subvolumes_fd, fsck_subvolumes, fsck);
 	if (!r)
-		r = fsck_place(fsck, LAYOUT_QUOTAS, fsck_quotas);
+		r = layout_each(store, LAYOUT_QUOTAS, fsck_quotas, fsck);
 	if (!r)
-		r = fsck_place(fsck, LAYOUT_RECORDS, fsck_labels);
+		r = layout_each(store, LAYOUT_RECORDS, fsck_labels, fsck);
 	if (!r)
-		r = fsck_place(fsck, LAYOUT_TRASH, fsck_trash);
+		r = layout_each(store, LAYOUT_TRASH, fsck_trash, fsck);
 	if (!r)
-		r = fsck_place(fsck, LAYOUT_STAGING, fsck_staging);
+		r = layout_each(store, LAYOUT_STAGING, fsck_staging, fsck);
 	if (!r)
 		r = fsck_quota(fsck);
 	if (r)

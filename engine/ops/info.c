@@ -35,26 +35,12 @@ static struct info *info_of(struct op *op)
 
 /* ---- the steps ------------------------------------------------------------------------------- */
 
-static int info_open(struct op *op)
-{
-	layer_open_call(op_store(op), &op->call, op->id);
-	return op_call(op);
-}
-
 static int info_opened(struct op *op, int result)
 {
 	if (result < 0)
 		return layer_open_error(result);
 	info_of(op)->fd = result;
 	return INFO_ASK;
-}
-
-/* Is it a snapshot? */
-static bool info_has_parent(const struct info *info)
-{
-	static const uint8_t none[BTRFS_UUID_SIZE];
-
-	return memcmp(info->answer.parent_uuid, none, sizeof(none));
 }
 
 /* Find the name of the parent, on a lane thread. */
@@ -107,7 +93,9 @@ static int info_ask_run(struct call *call)
 		answer->quota_limit = numbers.limit;
 	}
 	call->name = "BTRFS_IOC_TREE_SEARCH_V2";
-	return info_has_parent(info) && store->layout.privileged ? info_parent_run(call) : 0;
+	return store->layout.privileged && subvol_is_snapshot(args.parent_uuid)
+		       ? info_parent_run(call)
+		       : 0;
 }
 
 static int info_ask(struct op *op)
@@ -122,8 +110,9 @@ static int info_asked(struct op *op, int result)
 		op->detail = "not a subvolume of this store";
 	if (result < 0)
 		return result;
-	return info_has_parent(info_of(op)) && !op_store(op)->layout.privileged ? INFO_PARENT
-										: OP_END;
+	if (op_store(op)->layout.privileged)
+		return OP_END;
+	return subvol_is_snapshot(info_of(op)->answer.parent_uuid) ? INFO_PARENT : OP_END;
 }
 
 static int info_parent(struct op *op)
@@ -133,15 +122,10 @@ static int info_parent(struct op *op)
 	return op_call(op);
 }
 
-static int info_parent_found(struct op *op, int result)
-{
-	return result < 0 ? result : OP_END;
-}
-
 static const struct op_step info_steps[INFO_STATES] = {
-	[INFO_OPEN] = { "OPEN", info_open, info_opened, true },
+	[INFO_OPEN] = { "OPEN", layer_open_start, info_opened, true },
 	[INFO_ASK] = { "ASK", info_ask, info_asked },
-	[INFO_PARENT] = { "PARENT", info_parent, info_parent_found, true },
+	[INFO_PARENT] = { "PARENT", info_parent, NULL, true },
 };
 
 static void info_result(struct request *request, struct varve_result *result)
@@ -182,15 +166,10 @@ static const struct op_class info_class = {
 int info_submit(struct varve_store *store, const char *id, const struct submit *submit)
 {
 	struct request *request;
-	struct op *op;
-	int r = request_new(&store->core, &info_class, 1, strlen(id) + 1, 0, &request);
+	int r = layer_request(store, &info_class, id, false, 0, 0, &request);
 
 	if (r)
 		return r;
-	op = request->ops;
-	info_of(op)->fd = -EBADF;
-	op->id = op->subject = request_string(request, id);
-	op->place = LAYER_PLACE;
-	op->holds[0] = (struct id_lock){ .id = op->id };
+	info_of(request->ops)->fd = -EBADF;
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

@@ -156,12 +156,6 @@ static int labels_changed(struct op *op, int result)
 	return op->request->durable ? LABELS_DURABLE : OP_END;
 }
 
-static int labels_durable(struct op *op)
-{
-	/* It is not in `subvolumes`. */
-	return commit_metadata(op);
-}
-
 static int labels_durable_done(struct op *op, int result)
 {
 	if (result < 0)
@@ -171,7 +165,8 @@ static int labels_durable_done(struct op *op, int result)
 
 static const struct op_step labels_steps[LABELS_STATES] = {
 	[LABELS_CHANGE] = { "CHANGE", labels_change, labels_changed, true },
-	[LABELS_DURABLE] = { "DURABLE", labels_durable, labels_durable_done },
+	/* The record is not in `subvolumes`. */
+	[LABELS_DURABLE] = { "DURABLE", commit_metadata, labels_durable_done },
 };
 
 static void labels_result(struct request *request, struct varve_result *result)
@@ -210,14 +205,11 @@ int labels_submit(struct varve_store *store, const char *id, const struct record
 					       .set_count = change->deleted_count };
 	struct request *request;
 	struct labels *labels;
-	int r = request_new(&store->core, &labels_class, 1, strlen(id) + 1, flags, &request);
+	int r = layer_request(store, &labels_class, id, false, 0, flags, &request);
 
 	if (r)
 		return r;
 	labels = labels_of(request->ops);
-	labels->op.id = labels->op.subject = request_string(request, id);
-	labels->op.place = LAYER_PLACE;
-	labels->op.holds[0] = (struct id_lock){ .id = labels->op.id };
 	labels->only = change->only;
 	labels->replace = change->replace;
 	labels->compare = compare;

@@ -331,16 +331,6 @@ static int list_take(struct varve_store *store, varve_request handle, const void
 	return r > 0 ? -EINVAL : r;
 }
 
-/* Begin with the other batch, which has been taken. */
-static void list_turn(struct list_op *listing)
-{
-	struct list_batch *batch = &listing->batches[listing->batch ^= 1];
-
-	arena_reset(&batch->arena);
-	batch->count = batch->bytes = 0;
-	listing->reader.arena = &batch->arena;
-}
-
 /* Pass the batch on, once the one before was taken: 0 or -errno. */
 static int list_pass_batch(struct list_op *listing)
 {
@@ -348,12 +338,17 @@ static int list_pass_batch(struct list_op *listing)
 	struct list_batch *batch = &listing->batches[listing->batch];
 	int r = channel_flush(channel);
 
-	if (!r && batch->count) {
-		r = channel_write(channel, &batch, sizeof(batch));
-		if (!r)
-			list_turn(listing);
-	}
-	return r;
+	if (r || !batch->count)
+		return r;
+	r = channel_write(channel, &batch, sizeof(batch));
+	if (r)
+		return r;
+	/* Go on with the other batch, which has been taken. */
+	batch = &listing->batches[listing->batch ^= 1];
+	arena_reset(&batch->arena);
+	batch->count = batch->bytes = 0;
+	listing->reader.arena = &batch->arena;
+	return 0;
 }
 
 /* Pass NAME and its record on, with others: 0 or -errno. */

@@ -153,16 +153,11 @@ static int locate_limit(struct op *op)
 	return op_call(op);
 }
 
-static int locate_limited(struct op *op, int result)
-{
-	return result < 0 ? result : OP_END;
-}
-
 static const struct op_step locate_steps[LOCATE_STATES] = {
 	[LOCATE_LOOK] = { "LOOK", locate_look, locate_looked, true },
 	[LOCATE_PROVE] = { "PROVE", locate_prove, locate_proved, true },
 	[LOCATE_RECORD] = { "RECORD", locate_record, locate_recorded, true },
-	[LOCATE_LIMIT] = { "LIMIT", locate_limit, locate_limited },
+	[LOCATE_LIMIT] = { "LIMIT", locate_limit, NULL },
 };
 
 static void locate_result(struct request *request, struct varve_result *result)
@@ -204,18 +199,14 @@ static int locate_submit(struct varve_store *store, const struct op_class *class
 	char record[sizeof(RECORD_PLACE "/") + VARVE_ID_MAX];
 	int length = snprintf(record, sizeof(record), RECORD_PLACE "/%s", id);
 	struct request *request;
-	struct op *op;
-	int r = request_new(&store->core, class, 1, strlen(id) + 1 + (size_t)length + 1, 0,
-			    &request);
+	struct locate *locate;
+	int r = layer_request(store, class, id, false, (size_t)length + 1, 0, &request);
 
 	if (r)
 		return r;
-	op = request->ops;
-	locate_of(op)->record_fd = -EBADF;
-	op->id = op->subject = request_string(request, id);
-	locate_of(op)->record = request_string(request, record);
-	op->place = LAYER_PLACE;
-	op->holds[0] = (struct id_lock){ .id = op->id };
+	locate = locate_of(request->ops);
+	locate->record_fd = -EBADF;
+	locate->record = request_string(request, record);
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }
 

@@ -86,13 +86,10 @@ static const struct op_class open_layer_class = {
 int open_layer_submit(struct varve_store *store, const char *id, const struct submit *submit)
 {
 	struct request *request;
-	int r = request_new(&store->core, &open_layer_class, 1, strlen(id) + 1, 0, &request);
+	int r = layer_request(store, &open_layer_class, id, false, 0, 0, &request);
 
 	if (r)
 		return r;
 	open_layer_of(request->ops)->fd = -EBADF;
-	request->ops->id = request->ops->subject = request_string(request, id);
-	request->ops->place = LAYER_PLACE;
-	request->ops->holds[0] = (struct id_lock){ .id = request->ops->id };
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

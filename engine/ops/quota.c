@@ -19,7 +19,6 @@
 #include "engine/store/quota.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
-#include "engine/dir/entries.h"
 #include "engine/ops/ops.h"
 #include "engine/store/groups.h"
 #include "engine/store/layer.h"
@@ -79,15 +78,6 @@ static int quota_done(struct op *op, int result)
 
 /* ---- STATUS ---------------------------------------------------------------------------------- */
 
-/* Call EACH with the name of each record. */
-static int quota_each_record(struct varve_store *store, int (*each)(void *data, const char *name),
-			     void *data)
-{
-	int fd = layout_find(store, LAYOUT_QUOTAS);
-
-	return fd == -ENOENT ? 0 : fd < 0 ? fd : entries_each(fd, each, data);
-}
-
 /* Count a record. */
 static int quota_count_record(void *data, const char *name)
 {
@@ -135,7 +125,7 @@ static int quota_status_run(struct call *call)
 	call->name = "BTRFS_IOC_TREE_SEARCH_V2";
 	r = answer->mode == VARVE_QUOTA_OFF ? 0 : quota_look(store, answer);
 	call->name = "getdents64";
-	return r ? r : quota_each_record(store, quota_count_record, answer);
+	return r ? r : layout_each(store, LAYOUT_QUOTAS, quota_count_record, answer);
 }
 
 static int quota_status(struct op *op)
@@ -278,11 +268,6 @@ static int quota_limit_done(struct op *op, int result)
 	return r == OP_END && op->request->durable ? QUOTA_DURABLE : r;
 }
 
-static int quota_durable(struct op *op)
-{
-	return commit_metadata(op);
-}
-
 /* ---- RESCAN, GC ------------------------------------------------------------------------------ */
 
 static int quota_rescan_run(struct call *call)
@@ -345,7 +330,7 @@ static int quota_gc_run(struct call *call)
 	quota->error = 0;
 	quota->answer.failures = 0;
 	quota->locked = false;
-	r = quota_each_record(store, quota_gc_record, quota);
+	r = layout_each(store, LAYOUT_QUOTAS, quota_gc_record, quota);
 	if (r)
 		quota_gc_failed(quota, r);
 	call->name = "BTRFS_IOC_QGROUP_CREATE";
@@ -369,7 +354,7 @@ static const struct op_step quota_steps[QUOTA_STATES] = {
 	[QUOTA_LIMIT] = { "LIMIT", quota_limit_start, quota_limit_done, true },
 	[QUOTA_RESCAN] = { "RESCAN", quota_rescan_start, quota_done },
 	[QUOTA_GC] = { "GC", quota_gc_start, quota_done },
-	[QUOTA_DURABLE] = { "DURABLE", quota_durable, quota_done },
+	[QUOTA_DURABLE] = { "DURABLE", commit_metadata, quota_done },
 };
 
 static void quota_result(struct request *request, struct varve_result *result)

@@ -29,12 +29,6 @@ static struct read_record *read_record_of(struct op *op)
 	return container_of(op, struct read_record, op);
 }
 
-static int read_record_open(struct op *op)
-{
-	layer_open_call(op_store(op), &op->call, op->id);
-	return op_call(op);
-}
-
 static int read_record_opened(struct op *op, int result)
 {
 	/* The layer's own mode may keep its owner out. */
@@ -77,14 +71,9 @@ static int read_record_read(struct op *op)
 	return op_call(op);
 }
 
-static int read_record_done(struct op *op, int result)
-{
-	return result < 0 ? result : OP_END;
-}
-
 static const struct op_step read_record_steps[READ_RECORD_STATES] = {
-	[READ_RECORD_OPEN] = { "OPEN", read_record_open, read_record_opened, true },
-	[READ_RECORD_READ] = { "READ", read_record_read, read_record_done },
+	[READ_RECORD_OPEN] = { "OPEN", layer_open_start, read_record_opened, true },
+	[READ_RECORD_READ] = { "READ", read_record_read, NULL },
 };
 
 static void read_record_result(struct request *request, struct varve_result *result)
@@ -123,15 +112,10 @@ static const struct op_class read_record_class = {
 int read_record_submit(struct varve_store *store, const char *id, const struct submit *submit)
 {
 	struct request *request;
-	struct op *op;
-	int r = request_new(&store->core, &read_record_class, 1, strlen(id) + 1, 0, &request);
+	int r = layer_request(store, &read_record_class, id, false, 0, 0, &request);
 
 	if (r)
 		return r;
-	op = request->ops;
-	read_record_of(op)->fd = -EBADF;
-	op->id = op->subject = request_string(request, id);
-	op->place = LAYER_PLACE;
-	op->holds[0] = (struct id_lock){ .id = op->id };
+	read_record_of(request->ops)->fd = -EBADF;
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

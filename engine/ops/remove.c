@@ -181,15 +181,6 @@ static int remove_gone(struct op *op)
 
 /* ---- DESTROY --------------------------------------------------------------------------------- */
 
-/* Find the number of the layer. Without it the layer only stays in its groups until dropped. */
-static void remove_look(struct remove *remove)
-{
-	_cleanup_close_ int fd = layer_open(op_store(&remove->op), remove->op.id);
-
-	if (fd >= 0)
-		subvol_number(fd, &remove->number);
-}
-
 /*
  * The layer is destroyed: forget its size and its labels, and let it leave its groups. A failure is
  * ignored, since there is no layer any more: a record without a layer means nothing. A sweep
@@ -215,9 +206,13 @@ static int remove_destroy_work(struct op *op)
 	uint64_t begin = thread_cpu_ns();
 	int r;
 
-	/* It cannot be found afterwards. */
-	if (!remove->number && remove_layout(remove)->removing.groups)
-		remove_look(remove);
+	/* Afterwards its number cannot be found, without which it stays in its groups for longer. */
+	if (!remove->number && remove_layout(remove)->removing.groups) {
+		_cleanup_close_ int fd = layer_open(op_store(op), op->id);
+
+		if (fd >= 0)
+			subvol_number(fd, &remove->number);
+	}
 	r = remove_root(remove);
 	remove->worked_ns = thread_cpu_ns() - begin;
 	if (!r)
@@ -624,16 +619,6 @@ static int remove_empty_done(struct op *op, int result)
 
 /* ---- DURABLE, UNDO --------------------------------------------------------------------------- */
 
-static int remove_durable(struct op *op)
-{
-	return commit_names(op);
-}
-
-static int remove_durable_done(struct op *op, int result)
-{
-	return result < 0 ? result : OP_END;
-}
-
 /* Does the layer have all of its content? */
 static bool remove_whole(const struct remove *remove)
 {
@@ -724,7 +709,7 @@ static const struct op_step remove_steps[REMOVE_STATES] = {
 	[REMOVE_NESTED] = { "NESTED", remove_nested, remove_nested_done, true },
 	[REMOVE_TURN] = { "TURN", remove_turn, remove_admitted },
 	[REMOVE_EMPTY] = { "EMPTY", remove_empty, remove_empty_done, true },
-	[REMOVE_DURABLE] = { "DURABLE", remove_durable, remove_durable_done },
+	[REMOVE_DURABLE] = { "DURABLE", commit_names, NULL },
 	[REMOVE_UNDO] = { "UNDO", remove_undo, remove_undone },
 };
 

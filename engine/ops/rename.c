@@ -175,16 +175,6 @@ static int rename_done(struct op *op, int result)
 	return op->request->durable ? RENAME_DURABLE : OP_END;
 }
 
-static int rename_durable(struct op *op)
-{
-	return commit_names(op);
-}
-
-static int rename_durable_done(struct op *op, int result)
-{
-	return result < 0 ? result : OP_END;
-}
-
 /* Give the layer its old name back, at a boundary. */
 static int rename_undo_work(struct op *op)
 {
@@ -210,7 +200,7 @@ static int rename_undone(struct op *op, int result)
 
 static const struct op_step rename_steps[RENAME_STATES] = {
 	[RENAME_RENAME] = { "RENAME", rename_start, rename_done, true },
-	[RENAME_DURABLE] = { "DURABLE", rename_durable, rename_durable_done },
+	[RENAME_DURABLE] = { "DURABLE", commit_names, NULL },
 	[RENAME_UNDO] = { "UNDO", rename_undo, rename_undone },
 };
 
@@ -228,15 +218,11 @@ int rename_submit(struct varve_store *store, const char *id, const char *new_id,
 		  const struct submit *submit)
 {
 	struct request *request;
-	int r = request_new(&store->core, &rename_class, 1, strlen(id) + strlen(new_id) + 2, flags,
-			    &request);
+	int r = layer_request(store, &rename_class, id, true, strlen(new_id) + 1, flags, &request);
 
 	if (r)
 		return r;
-	request->ops->id = request->ops->subject = request_string(request, id);
 	rename_of(request->ops)->new_id = request_string(request, new_id);
-	request->ops->place = LAYER_PLACE;
-	request->ops->holds[0] = (struct id_lock){ .id = request->ops->id, .exclusive = true };
 	request->ops->holds[1] = (struct id_lock){ .id = rename_of(request->ops)->new_id,
 						   .exclusive = true };
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);

@@ -465,22 +465,13 @@ static int sweep_place(struct sweep *sweep, int fd, const char *place, uint64_t 
 	return r;
 }
 
-/* Is the subvolume that the store is in a snapshot of another? */
-static bool sweep_snapshot(struct varve_store *store)
-{
-	static const uint8_t none[BTRFS_UUID_SIZE];
-	struct btrfs_ioctl_get_subvol_info_args info;
-
-	return subvol_info(store->layout.subvolumes_fd, &info) >= 0 &&
-	       memcmp(info.parent_uuid, none, sizeof(none));
-}
-
 /* Sweep all places, on a lane thread. */
 static int sweep_run(struct call *call)
 {
 	struct sweep *sweep = sweep_of(container_of(call, struct op, call));
 	struct varve_store *store = op_store(&sweep->op);
 	struct varve_sweep_report *report = &sweep->report;
+	struct btrfs_ioctl_get_subvol_info_args info;
 	int r;
 
 	/* After a wait for the lock it begins anew, and counts failures anew. */
@@ -490,7 +481,8 @@ static int sweep_run(struct call *call)
 	sweep_forget(sweep);
 	sweep->remembers = !store->opened && layout_any(store, LAYOUT_RECORDS);
 	/* Looking at each layer takes time: opening a store leaves that to each create. */
-	sweep->snapshot = store->opened && sweep_snapshot(store);
+	sweep->snapshot = store->opened && subvol_info(store->layout.subvolumes_fd, &info) >= 0 &&
+			  subvol_is_snapshot(info.parent_uuid);
 	r = sweep_place(sweep, layout_find(store, LAYOUT_TRASH), layout_name(LAYOUT_TRASH),
 			&report->trash_removed, sweep_trash);
 	if (!r)

@@ -35,11 +35,6 @@ static struct sync *sync_of(struct op *op)
 	return container_of(op, struct sync, op);
 }
 
-static int sync_commit(struct op *op)
-{
-	return commit_flush(op);
-}
-
 static int sync_committed(struct op *op, int result)
 {
 	if (result < 0)
@@ -95,15 +90,10 @@ static int sync_cleaned(struct op *op, int result)
 	return backlog_wait_look(op);
 }
 
-static int sync_free(struct op *op)
-{
-	return commit_flush(op);
-}
-
 static const struct op_step sync_steps[SYNC_STATES] = {
-	[SYNC_COMMIT] = { "COMMIT", sync_commit, sync_committed },
+	[SYNC_COMMIT] = { "COMMIT", commit_flush, sync_committed },
 	[SYNC_CLEAN] = { "CLEAN", sync_clean, sync_cleaned },
-	[SYNC_FREE] = { "FREE", sync_free, NULL },
+	[SYNC_FREE] = { "FREE", commit_flush, NULL },
 };
 
 static void sync_release(struct op *op)

@@ -312,16 +312,13 @@ int usage_submit(struct varve_store *store, const char *id, uint64_t flags,
 		 const struct submit *submit)
 {
 	struct request *request;
-	struct op *op;
-	int r = request_new(&store->core, &usage_class, 1, strlen(id) + 1, 0, &request);
+	struct usage *usage;
+	int r = layer_request(store, &usage_class, id, false, 0, 0, &request);
 
 	if (r)
 		return r;
-	op = request->ops;
-	usage_of(op)->fd = usage_of(op)->tree_fd = -EBADF;
-	usage_of(op)->flags = flags;
-	op->id = op->subject = request_string(request, id);
-	op->place = LAYER_PLACE;
-	op->holds[0] = (struct id_lock){ .id = op->id };
+	usage = usage_of(request->ops);
+	usage->fd = usage->tree_fd = -EBADF;
+	usage->flags = flags;
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

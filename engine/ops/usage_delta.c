@@ -106,11 +106,6 @@ static int usage_delta_flush(struct op *op)
 	return commit_flush(op);
 }
 
-static int usage_delta_flushed(struct op *op, int result)
-{
-	return result < 0 ? result : USAGE_DELTA_OPEN;
-}
-
 /* Answer with NUMBERS, counted by METHOD. */
 static void usage_delta_answer(struct usage_delta *usage, uint64_t method,
 			       const struct usage_numbers *numbers)
@@ -173,8 +168,7 @@ static int usage_delta_opened(struct op *op, int result)
 static bool usage_delta_lasts(const struct btrfs_ioctl_get_subvol_info_args *info,
 			      uint64_t generation)
 {
-	static const uint8_t none[BTRFS_UUID_SIZE];
-	bool snapshot = memcmp(info->parent_uuid, none, sizeof(none));
+	bool snapshot = subvol_is_snapshot(info->parent_uuid);
 
 	return generation > info->ctransid || (info->generation >= info->ctransid &&
 					       (snapshot || info->generation > info->otransid));
@@ -242,13 +236,12 @@ static int usage_delta_orphan(struct usage_delta *usage)
 /* Find and open the parent, if the layer is a snapshot. Lane thread. */
 static int usage_delta_parent(struct usage_delta *usage)
 {
-	static const uint8_t none[BTRFS_UUID_SIZE];
 	struct btrfs_ioctl_get_subvol_info_args info;
 	struct op *op = &usage->op;
 	struct varve_store *store = op_store(op);
 	int r;
 
-	if (!memcmp(usage->info.parent_uuid, none, sizeof(none)))
+	if (!subvol_is_snapshot(usage->info.parent_uuid))
 		return 0;
 	r = parent_name(store, usage->info.parent_uuid, usage->parent);
 	if (r)
@@ -343,7 +336,7 @@ static int usage_delta_leave_step(struct op *op)
 
 static const struct op_step usage_delta_steps[USAGE_DELTA_STATES] = {
 	[USAGE_DELTA_ADMIT] = { "ADMIT", usage_delta_admit, usage_delta_admitted },
-	[USAGE_DELTA_FLUSH] = { "FLUSH", usage_delta_flush, usage_delta_flushed },
+	[USAGE_DELTA_FLUSH] = { "FLUSH", usage_delta_flush, NULL },
 	[USAGE_DELTA_OPEN] = { "OPEN", usage_delta_open, usage_delta_opened, true },
 	[USAGE_DELTA_SEARCH] = { "SEARCH", usage_delta_search, usage_delta_searched },
 	[USAGE_DELTA_WALK] = { "WALK", usage_delta_walk, usage_delta_walked, true },
@@ -377,15 +370,12 @@ int usage_delta_submit(struct varve_store *store, const char *id, uint64_t flags
 {
 	struct usage_delta *usage;
 	struct request *request;
-	int r = request_new(&store->core, &usage_delta_class, 1, strlen(id) + 1, 0, &request);
+	int r = layer_request(store, &usage_delta_class, id, false, 0, 0, &request);
 
 	if (r)
 		return r;
 	usage = usage_delta_of(request->ops);
 	usage->fds[0] = usage->fds[1] = usage->trees[0] = usage->trees[1] = -EBADF;
 	usage->flags = flags;
-	usage->op.id = usage->op.subject = request_string(request, id);
-	usage->op.place = LAYER_PLACE;
-	usage->op.holds[0] = (struct id_lock){ .id = usage->op.id };
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

@@ -4,7 +4,6 @@
 #include "engine/base/id.h"
 #include "engine/base/limits.h"
 #include "engine/btrfs/fs.h"
-#include "engine/dir/entries.h"
 #include "engine/store/layout.h"
 #include "engine/store/size_record.h"
 
@@ -349,13 +348,8 @@ int groups_sweep(struct varve_store *store, uint64_t *removed)
 	r = qgroup_mode(&store->fs);
 	if (r > VARVE_QUOTA_OFF)
 		r = groups_sweep_stale(&sweeping);
-	if (!r && layout_any(store, LAYOUT_GROUPS)) {
-		int groups_fd = layout_find(store, LAYOUT_GROUPS);
-
-		if (groups_fd < 0)
-			return groups_fd == -ENOENT ? 0 : groups_fd;
-		r = entries_each(groups_fd, groups_sweep_record, &sweeping);
-	}
+	if (!r && layout_any(store, LAYOUT_GROUPS))
+		r = layout_each(store, LAYOUT_GROUPS, groups_sweep_record, &sweeping);
 	return r ? r : sweeping.error;
 }
 

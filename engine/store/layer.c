@@ -2,15 +2,37 @@
 #include "engine/store/layer.h"
 #include "engine/base/id.h"
 #include "engine/btrfs/subvol.h"
+#include "engine/core/request.h"
 #include "engine/dir/loosen.h"
 
 #include <fcntl.h>
 #include <string.h>
 
+int layer_request(struct varve_store *store, const struct op_class *class, const char *id,
+		  bool exclusive, size_t strings, uint64_t flags, struct request **ret_request)
+{
+	int r = request_new(&store->core, class, 1, strlen(id) + 1 + strings, flags, ret_request);
+	struct op *op;
+
+	if (r)
+		return r;
+	op = (*ret_request)->ops;
+	op->id = op->subject = request_string(*ret_request, id);
+	op->place = LAYER_PLACE;
+	op->holds[0] = (struct id_lock){ .id = op->id, .exclusive = exclusive };
+	return 0;
+}
+
 void layer_open_call(struct varve_store *store, struct call *call, const char *id)
 {
 	call_openat2(call, store->layout.subvolumes_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW,
 		     BENEATH_RESOLVE_ONE | RESOLVE_NO_XDEV);
+}
+
+int layer_open_start(struct op *op)
+{
+	layer_open_call(op_store(op), &op->call, op->id);
+	return op_call(op);
 }
 
 int layer_open(struct varve_store *store, const char *id)

@@ -15,10 +15,20 @@
 #define LAYER_PLACE "subvolumes"
 
 /*
+ * Make a request with one operation on layer ID, which locks that id (with EXCLUSIVE for itself
+ * alone), and with room for STRINGS bytes of other strings: as request_new().
+ */
+int layer_request(struct varve_store *store, const struct op_class *class, const char *id,
+		  bool exclusive, size_t strings, uint64_t flags, struct request **ret_request);
+
+/*
  * Describe opening the root directory of layer ID; the result is a descriptor. What is mounted over
  * it is not entered (-EXDEV): a mount that answers nothing would keep a lane for ever.
  */
 void layer_open_call(struct varve_store *store, struct call *call, const char *id);
+
+/* Begin a step that opens the layer of OP. */
+int layer_open_start(struct op *op);
 
 /* Open the root directory of layer ID on this thread. */
 int layer_open(struct varve_store *store, const char *id);

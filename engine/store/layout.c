@@ -79,6 +79,16 @@ int layout_find(struct varve_store *store, enum layout_place place)
 	return r ? r : none;
 }
 
+int layout_each(struct varve_store *store, enum layout_place place,
+		int (*each)(void *data, const char *name), void *data)
+{
+	int fd = layout_find(store, place);
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	return entries_each(fd, each, data);
+}
+
 int layout_need(struct varve_store *store, enum layout_place place)
 {
 	enum layout_place above = layout_places[place].above;

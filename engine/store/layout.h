@@ -54,6 +54,10 @@ int layout_find(struct varve_store *store, enum layout_place place);
  */
 int layout_need(struct varve_store *store, enum layout_place place);
 
+/* Call EACH with DATA and each name in PLACE, as entries_each(); 0 where there is no PLACE. */
+int layout_each(struct varve_store *store, enum layout_place place,
+		int (*each)(void *data, const char *name), void *data);
+
 /* Has PLACE anything in it? True also where that is not known. */
 bool layout_any(struct varve_store *store, enum layout_place place);
 

@@ -4,6 +4,7 @@
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/dir/loosen.h"
+#include "engine/store/backlog.h"
 #include "engine/store/layer.h"
 #include "engine/store/layout.h"
 
@@ -140,4 +141,17 @@ int undo_destroy(struct undo *undo)
 	if (r)
 		undo_leave_over(undo, r);
 	return r;
+}
+
+int undo_done(struct op *op, const char *fate, int result)
+{
+	char detail[VARVE_FAILURE_DETAIL_SIZE];
+
+	if (!result)
+		backlog_destroyed(op_store(op));
+	if (fate && op->failure) {
+		snprintf(detail, sizeof(detail), "%s", op->failure->detail);
+		op_amend(op, false, "%s%s%s", detail, *detail ? "; " : "", fate);
+	}
+	return result < 0 ? result : OP_END;
 }

@@ -39,4 +39,10 @@ struct undo {
 /* Destroy it: 0, UNDO_ABSENT, or -errno. At a boundary. */
 int undo_destroy(struct undo *undo);
 
+/*
+ * The undoing step of OP has ended with RESULT: count the subvolume that it destroyed, and add FATE
+ * (may be NULL) to the recorded failure. Returns what the step returns.
+ */
+int undo_done(struct op *op, const char *fate, int result);
+
 #endif

@@ -209,16 +209,6 @@ static int layer_walk_rested(struct op *op, int result)
 	return -EBUSY;
 }
 
-static int layer_walk_durable(struct op *op)
-{
-	return commit_metadata(op);
-}
-
-static int layer_walk_durable_done(struct op *op, int result)
-{
-	return result < 0 ? result : OP_END;
-}
-
 static int layer_walk_leave_step(struct op *op)
 {
 	layer_walk_leave(layer_walk_of(op));
@@ -230,7 +220,7 @@ const struct op_step layer_walk_steps[LAYER_WALK_STATES] = {
 	[LAYER_WALK_OPEN] = { "OPEN", layer_walk_open, layer_walk_opened, true },
 	[LAYER_WALK_WALK] = { "WALK", layer_walk_walk, layer_walk_done },
 	[LAYER_WALK_REST] = { "REST", layer_walk_rest, layer_walk_rested },
-	[LAYER_WALK_DURABLE] = { "DURABLE", layer_walk_durable, layer_walk_durable_done },
+	[LAYER_WALK_DURABLE] = { "DURABLE", commit_metadata, NULL },
 	[LAYER_WALK_LEAVE] = { "LEAVE", layer_walk_leave_step, NULL },
 };
 
