@@ -75,18 +75,12 @@ static bool channel_has_news(const struct channel *channel)
 	       channel->used <= CHANNEL_BYTES / 2;
 }
 
-/* Put the event on the ready list, if a callback is due. With the lock held. */
-static void channel_announce(struct channel *channel)
+void channel_announce(struct channel *channel)
 {
 	if (channel->queued || channel->delivering || !channel_has_news(channel))
 		return;
 	channel->queued = true;
 	completion_announce(channel->request->core, &channel->event);
-}
-
-void channel_begin(struct channel *channel)
-{
-	channel_announce(channel);
 }
 
 void channel_deliver(struct channel *channel)

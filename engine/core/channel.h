@@ -72,8 +72,8 @@ struct channel {
 /* Give REQUEST, not yet submitted, a channel to ENDS, which is freed with it. 0 or -ENOMEM. */
 int channel_new(struct request *request, const struct channel_ends *ends);
 
-/* The request has its handle: announce room to a source. With the lock held. */
-void channel_begin(struct channel *channel);
+/* Put the event of CHANNEL on the ready list, if a callback is due. With the lock held. */
+void channel_announce(struct channel *channel);
 
 /* Free CHANNEL; NULL is fine. */
 void channel_free(struct channel *channel);

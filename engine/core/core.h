@@ -38,7 +38,7 @@ struct op_step {
 	int (*start)(struct op *op);
 	/*
 	 * Continue with the result of the call that start() made; NULL: on success enter the next
-	 * state.
+	 * state, or end where that is the first one that undoes.
 	 */
 	int (*done)(struct op *op, int result);
 	/*
@@ -113,7 +113,7 @@ struct op {
 	const char *detail;
 	/* The call that the current step waits for. */
 	struct call call;
-	/* In a queue of the group commit or of the backlog, or in the runnable list. */
+	/* In the queue that it waits in, or in the list of those that can be run. */
 	struct list link;
 	/* Takes the operation out of the queue that it waits in; NULL: it cannot leave. */
 	void (*withdraw)(struct op *op);
@@ -199,8 +199,8 @@ struct request {
 		/* Then among those in flight, then among those finished in this turn (reactor). */
 		struct list link;
 		/*
-		 * Then, after it came back by its node, that it has ended (core->lock); neither of
-		 * the others reaches to its channel, which is NULL.
+		 * Then, after it came back by its node, that it has ended (core->lock). The other
+		 * two do not overlap its `channel`, which stays NULL.
 		 */
 		struct event event;
 	};
@@ -262,7 +262,7 @@ static inline struct varve_outcome *request_outcomes(struct request *request)
 struct watch {
 	/* When the callback may run next; 0: not at all. Any thread. */
 	_Atomic uint64_t due_ns;
-	/* In store->progressed; the rest is guarded by the lock, too. */
+	/* In core->progressed; the rest is guarded by core->lock, too. */
 	struct list link;
 	struct request *request;
 	varve_progress_callback *callback;
@@ -286,7 +286,7 @@ struct request_slot {
 
 /* Why the latest request of a thread was refused. */
 struct refusal {
-	/* In store->refusals. */
+	/* In core->refusals. */
 	struct list link;
 	pthread_t thread;
 	struct varve_failure failure;
@@ -373,7 +373,7 @@ struct group_sizes {
 };
 
 /*
- * Counters that the reactor alone writes while it turns; copied under store->counting at the end of
+ * Counters that the reactor alone writes while it turns; copied under core->counting at the end of
  * each turn.
  */
 struct counters {
@@ -451,7 +451,7 @@ struct core {
 	 */
 	struct list later;
 	uint64_t later_ns, later_wait_ns;
-	/* When turn_at has to run, 0: never. */
+	/* When `timer` has to run; 0: never. */
 	uint64_t timer_ns;
 	void (*timer)(struct core *core);
 
@@ -503,7 +503,7 @@ struct core {
 	struct varve_operation_statistics operations[OPERATION_COUNT];
 	struct group_sizes group_sizes;
 	pthread_mutex_t counting;
-	/* Reactor's start: 1 running, negative errno. */
+	/* How the start of the reactor went: 0 not known yet, 1 it runs, or -errno. */
 	int started;
 };
 

@@ -88,7 +88,7 @@ static void dispatch_enter(struct core *core, struct runner *runner)
 	list_append(&core->runners, &runner->link);
 }
 
-/* Run what is left, end the threads, free. */
+/* Run the callbacks that are left, end the reactor, free. */
 static void dispatch_finish(struct core *core)
 {
 	for (;;) {

@@ -231,7 +231,8 @@ void fds_leave(struct op *op)
 	fds->running--;
 	fds->queues[op->fds_kind].running--;
 	op->fds = 0;
-	fds->last = fds->last == op ? NULL : fds->last;
+	if (fds->last == op)
+		fds->last = NULL;
 	fds_admit(op->request->core);
 }
 

@@ -7,11 +7,11 @@
 struct ident {
 	/* The next one in its bucket. */
 	struct ident *next;
-	/* The holds that wait, in the order they were asked for. */
+	/* The locks that wait, in the order they were asked for. */
 	struct list waiting;
-	/* How many shared holds are granted. */
+	/* How many shared locks are granted. */
 	uint32_t shared;
-	/* The one hold that is granted is an exclusive one; whose that is, NULL: of none. */
+	/* An exclusive lock is granted, the only one then; its operation, else NULL. */
 	bool exclusive;
 	struct op *owner;
 	char id[];
@@ -54,13 +54,13 @@ static struct ident *id_lock_ident(struct id_lock_table *table, const char *id)
 	return ident;
 }
 
-/* Can a hold be granted beside those that are? */
+/* Can a lock be granted beside those that are? */
 static bool id_lock_fits(const struct ident *ident, bool exclusive)
 {
 	return !ident->exclusive && !(exclusive && ident->shared);
 }
 
-/* Count HOLD as granted. */
+/* Count ID_LOCK as granted. */
 static void id_lock_take(struct id_lock *id_lock)
 {
 	id_lock->granted = true;
@@ -87,8 +87,8 @@ static void id_lock_hasten_op(struct op *op)
 }
 
 /*
- * ID_LOCK, which waits, is that of an operation that is not to run in the background: nor are those
- * ahead of it any more. The next one ahead that is not has seen to those ahead of itself.
+ * The operation of ID_LOCK, which waits, does not run in the background: so neither do those ahead
+ * of it any more. The nearest one ahead that is in no background has done that for the rest.
  */
 static void id_lock_hasten(struct id_lock *id_lock)
 {
@@ -166,7 +166,7 @@ void id_lock_release(struct id_lock_table *table, struct id_lock *id_lock)
 	}
 	if (ident->exclusive || ident->shared || !list_empty(&ident->waiting))
 		return;
-	/* Nobody holds it any more: forget it. */
+	/* No lock is held or waited for: forget the id. */
 	for (link = id_lock_bucket(table, ident->id); *link != ident; table->looks++)
 		link = &(*link)->next;
 	*link = ident->next;

@@ -52,7 +52,8 @@ const char *operation_name(enum varve_operation operation)
 	return (unsigned)operation < OPERATION_COUNT ? operation_names[operation] : NULL;
 }
 
-const char *op_step_name(const struct op *op)
+/* The name of the current step. */
+static const char *op_step_name(const struct op *op)
 {
 	return op->state < op->request->class->steps_count
 		       ? op->request->class->steps[op->state].name
@@ -146,16 +147,6 @@ static void op_end(struct op *op)
 	list_append(&request->core->finished, &request->link);
 }
 
-/* Set the state of OP, which only goes forward. No other function sets it. */
-static void op_set_state(struct op *op, unsigned state)
-{
-	assert(state >= op->state && state < op->request->class->steps_count);
-	op->state = state;
-	op->detail = NULL;
-	op->call.name = NULL;
-	op_trace(op, "%s", op_step_name(op));
-}
-
 /* Translate NEXT, as a step returned it, to the next state, OP_WAIT, or OP_END. */
 static int op_next(struct op *op, int next)
 {
@@ -177,9 +168,11 @@ static bool op_stops(const struct op *op, unsigned state)
 	return !op->error && op->request->cancelled && state <= op->request->class->cancel_last;
 }
 
-/* Run OP from NEXT until it waits or ends. */
+/* Run OP from NEXT until it waits or ends. The state only goes forward. */
 static void op_run(struct op *op, int next)
 {
+	const struct op_class *class = op->request->class;
+
 	for (;;) {
 		next = op_next(op, next);
 		if (next == OP_WAIT)
@@ -192,8 +185,12 @@ static void op_run(struct op *op, int next)
 			next = -ECANCELED;
 			continue;
 		}
-		op_set_state(op, (unsigned)next);
-		next = op->request->class->steps[op->state].start(op);
+		assert((unsigned)next >= op->state && (unsigned)next < class->steps_count);
+		op->state = (unsigned)next;
+		op->detail = NULL;
+		op->call.name = NULL;
+		op_trace(op, "%s", op_step_name(op));
+		next = class->steps[op->state].start(op);
 	}
 }
 
@@ -213,12 +210,6 @@ void op_start(struct op *op)
 	op->request->core->counters.running[op->request->class->operation]++;
 	op->started = true;
 	op_run(op, op->start_error);
-}
-
-/* Take OP out of those that begin their step once more. */
-static void op_unlater(struct op *op)
-{
-	list_remove(&op->link);
 }
 
 int64_t op_again(struct core *core)
@@ -265,7 +256,7 @@ void op_done(struct op *op, int result)
 			core->later_wait_ns = LOCK_RETRY_MIN_NS;
 			core->later_ns = now_ns() + core->later_wait_ns;
 		}
-		op->withdraw = op_unlater;
+		op->withdraw = op_unlink;
 		list_append(&core->later, &op->link);
 		return;
 	}
@@ -302,4 +293,9 @@ void op_cancel(struct op *op)
 		op_run(op, -ECANCELED);
 	} else if (op->interrupt)
 		op->interrupt(op);
+}
+
+void op_unlink(struct op *op)
+{
+	list_remove(&op->link);
 }

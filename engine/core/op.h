@@ -57,10 +57,10 @@ int64_t op_again(struct core *core);
 /* End OP early where it can. Reactor. */
 void op_cancel(struct op *op);
 
+/* Take OP out of the list that it waits in: op->withdraw where nothing counts those that wait. */
+void op_unlink(struct op *op);
+
 /* The name of OPERATION: "create"; NULL: there is none of that number. */
 const char *operation_name(enum varve_operation operation);
-
-/* The name of the current step. */
-const char *op_step_name(const struct op *op);
 
 #endif

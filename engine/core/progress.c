@@ -114,7 +114,7 @@ void progress_made(struct request *request)
 	if (!due || (now = now_ns()) < due)
 		return;
 	pthread_mutex_lock(&core->lock);
-	/* Another thread may have been first, or its owner have lost interest. */
+	/* Another thread may have been first, or the caller have ended the watch. */
 	if (atomic_compare_exchange_strong(&watch->due_ns, &due, now + PROGRESS_INTERVAL_NS)) {
 		list_remove(&watch->link);
 		list_append(&core->progressed, &watch->link);

@@ -31,7 +31,7 @@ static int core_mark_process(struct core *core)
 	return 0;
 }
 
-/* A lock under which nobody stays long: to wait for it awake is cheaper than to sleep. */
+/* A lock that is never held for long: to wait for it awake is cheaper than to sleep. */
 static void core_init_lock(pthread_mutex_t *lock)
 {
 	pthread_mutexattr_t attributes;

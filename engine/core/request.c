@@ -166,8 +166,9 @@ static int request_register(struct core *core, struct request *request)
 	core->operations[request->class->operation].submitted++;
 	if (core->requests > core->statistics.requests_peak)
 		core->statistics.requests_peak = core->requests;
+	/* It has its handle: a source is told that there is room. */
 	if (request->channel)
-		channel_begin(request->channel);
+		channel_announce(request->channel);
 	return 0;
 }
 
@@ -208,29 +209,13 @@ void requests_run(struct core *core)
 		op_start(list_entry(link, struct op, link));
 }
 
-/* Copy what the reactor counts to where others may read it, with core->counting held. */
-static void requests_publish_counters(struct core *core)
-{
-	struct varve_statistics *statistics = &core->statistics;
-	struct io *io = &core->io;
-
-	statistics->beats = core->counters.beats;
-	statistics->snapshots = core->counters.snapshots;
-	statistics->snapshots_direct = core->counters.snapshots_direct;
-	statistics->syncs = core->counters.syncs;
-	statistics->group_max = core->counters.group_max;
-	core->group_sizes = core->counters.group_sizes;
-	statistics->ring_depth_peak = io->ring.in_flight_peak;
-	statistics->ring_calls = io->ring_calls;
-	statistics->lane_calls = io->lane_calls;
-}
-
 /*
- * Takes the callers' lock only for requests with a channel: if this thread lost its CPU while it
+ * The callers' lock is taken only for requests with a channel: if this thread lost its CPU while it
  * held the lock, varve_dispatch() would have to wait.
  */
 void requests_flush(struct core *core)
 {
+	struct varve_statistics *all = &core->statistics;
 	struct request *request;
 	struct list *link;
 	uint64_t now;
@@ -239,7 +224,15 @@ void requests_flush(struct core *core)
 		return;
 	now = now_ns();
 	pthread_mutex_lock(&core->counting);
-	requests_publish_counters(core);
+	all->beats = core->counters.beats;
+	all->snapshots = core->counters.snapshots;
+	all->snapshots_direct = core->counters.snapshots_direct;
+	all->syncs = core->counters.syncs;
+	all->group_max = core->counters.group_max;
+	all->ring_depth_peak = core->io.ring.in_flight_peak;
+	all->ring_calls = core->io.ring_calls;
+	all->lane_calls = core->io.lane_calls;
+	core->group_sizes = core->counters.group_sizes;
 	list_for_each(at, &core->finished) {
 		struct varve_operation_statistics *statistics;
 
