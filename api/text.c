@@ -40,15 +40,21 @@ char *varve_strerror(const struct varve_failure *failure, char *buffer, size_t s
 int varve_pool_create(const char *file, uint64_t size_bytes, const char *mount_dir,
 		      struct varve_failure *ret_failure)
 {
-	return pool_create(file, size_bytes, mount_dir, ret_failure);
+	struct varve_failure unwanted;
+
+	return pool_create(file, size_bytes, mount_dir, ret_failure ? ret_failure : &unwanted);
 }
 
 int varve_pool_mount(const char *file, const char *mount_dir, struct varve_failure *ret_failure)
 {
-	return pool_mount(file, mount_dir, ret_failure);
+	struct varve_failure unwanted;
+
+	return pool_mount(file, mount_dir, ret_failure ? ret_failure : &unwanted);
 }
 
 int varve_pool_umount(const char *mount_dir, struct varve_failure *ret_failure)
 {
-	return pool_umount(mount_dir, ret_failure);
+	struct varve_failure unwanted;
+
+	return pool_umount(mount_dir, ret_failure ? ret_failure : &unwanted);
 }

@@ -196,7 +196,7 @@ static void remove_forget(struct remove *remove)
 	if (any->records)
 		record_drop(store, remove->op.id);
 	if (remove->number && any->groups)
-		groups_leave(store, remove->number);
+		groups_leave(store, remove->number, NULL);
 }
 
 /* Destroy the layer in its place, at a boundary. */

@@ -40,7 +40,7 @@ struct background {
 
 /* ---- the queue ------------------------------------------------------------------------------- */
 
-/* Tell how many wait. */
+/* Count in the statistics how many wait. */
 static void background_publish(struct background *background)
 {
 	struct core *core = &background->store->core;
@@ -71,18 +71,12 @@ static void background_wait(struct op *op)
 	background_publish(background);
 }
 
-/* Take OP, which may begin, out of those that are about to. */
-static void background_unstart(struct op *op)
-{
-	list_remove(&op->link);
-}
-
 /* Let OP, which waits here, begin. */
 static void background_release(struct op *op)
 {
 	background_withdraw(op);
 	op->background = false;
-	op->withdraw = background_unstart;
+	op->withdraw = op_unlink;
 	list_append(&op->request->core->holds.runnable, &op->link);
 }
 
@@ -134,7 +128,7 @@ static int background_look_run(struct call *call)
 	return 0;
 }
 
-/* It has been looked. */
+/* Take what background_look_run() has seen. */
 static void background_looked(struct call *call)
 {
 	struct background *background = container_of(call, struct background, call);
@@ -217,7 +211,7 @@ static void background_turn(struct core *core)
 		background_slice(background, count);
 }
 
-/* Nanoseconds until the next may go, or it is looked; -1: no time is known. */
+/* Nanoseconds until the next slice, or the next look; -1: no time is known. */
 static int64_t background_due(const struct core *core)
 {
 	const struct background *background =
@@ -227,7 +221,7 @@ static int64_t background_due(const struct core *core)
 	if (list_empty(&background->waiting) && !background->passed)
 		return -1;
 	due_ns = background->next_ns && !background->slice_left ? background->next_ns : look_ns;
-	/* While it is looked, the answer is waited for. */
+	/* The answer to a look that is under way makes a turn by itself. */
 	if (!background->looking)
 		due_ns = MIN(due_ns, look_ns);
 	else if (due_ns == look_ns)

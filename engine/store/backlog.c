@@ -334,16 +334,10 @@ void backlog_saw_quota(struct varve_store *store, int mode)
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
-/* Take OP out of the queue that it waits in. */
-static void backlog_withdraw(struct op *op)
-{
-	list_remove(&op->link);
-}
-
 /* Let OP wait on LIST until the kernel was asked again. */
 static int backlog_wait(struct backlog *backlog, struct list *list, struct op *op)
 {
-	op->withdraw = backlog_withdraw;
+	op->withdraw = op_unlink;
 	list_append(list, &op->link);
 	backlog_look_later(backlog);
 	return OP_WAIT;

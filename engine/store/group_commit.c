@@ -36,9 +36,7 @@ void commit_init(struct group_commit *commits, struct core *core, const struct c
 	}
 }
 
-/*
- * Look which transaction the file system is at, and count those since the last look. Lane thread.
- */
+/* Look which transaction the file system is in; count those since the last look. Lane thread. */
 static void commit_look(struct group_commit *commits)
 {
 	uint64_t generation = commits->hooks->generation(commits->core->store);
@@ -62,18 +60,12 @@ static void commit_release(struct list *list, int result)
 
 /* ---- the group ------------------------------------------------------------------------------- */
 
-/* Take OP out of the queue of those that wait to join a group. */
-static void commit_ungather(struct op *op)
-{
-	list_remove(&op->link);
-}
-
 int commit_stage(struct op *op)
 {
 	struct group_commit *commits = commits_of(op);
 
 	list_append(op->alone ? &commits->alone : &commits->gather, &op->link);
-	op->withdraw = commit_ungather;
+	op->withdraw = op_unlink;
 	commits->awaited = true;
 	return OP_WAIT;
 }
@@ -90,8 +82,8 @@ static int commit_stage_run(struct call *call)
 }
 
 /*
- * There was no room for an operation although nothing else was under way: there is none for those
- * either that wait for a group of their own.
+ * An operation had no room although nothing else was under way: fail those, too, that wait for a
+ * group of their own.
  */
 static void commit_no_room(struct group_commit *commits)
 {
@@ -273,16 +265,6 @@ void commit_tidy(struct group_commit *commits, struct commit_guest *guest)
 	list_append(&commits->tidies, &guest->link);
 }
 
-/* Run the work of OP at the boundary, on a lane thread. */
-static void commit_serial_work(struct group_commit *commits, struct op *op)
-{
-	op->call.result = fault_hit(&commits->core->io.fault, FAULT_LANE);
-	if (!op->call.result)
-		op->call.result = op->work(op);
-	if (op->call.result >= 0)
-		op->renamed = true;
-}
-
 /*
  * Does OP, which is to destroy, have to wait for the next boundary? When others wait, or it is
  * cancelled, those that began at BEGIN have their time and no more.
@@ -319,7 +301,10 @@ static int commit_serial_run(struct call *call)
 			left--;
 		else
 			break;
-		commit_serial_work(commits, op);
+		op->call.result = fault_hit(&commits->core->io.fault, FAULT_LANE);
+		if (!op->call.result)
+			op->call.result = op->work(op);
+		op->renamed |= op->call.result >= 0;
 	}
 	commits->hooks->records_end(commits->core->store);
 	commits->left = left;
@@ -333,7 +318,7 @@ static int commit_serial_run(struct call *call)
 	return 0;
 }
 
-/* Let those wait for the next boundary, as the first, whose turn to destroy did not come. */
+/* Put LEFT, whose turn to destroy did not come, first in the queue for the next boundary. */
 static void commit_return(struct group_commit *commits, struct list *left)
 {
 	list_for_each_safe(link, left) {
@@ -342,7 +327,7 @@ static void commit_return(struct group_commit *commits, struct list *left)
 		op->withdraw = commit_undestroy;
 		commits->destroys++;
 		commits->destroyed--;
-		/* On its way to be destroyed a cancel has passed it by. */
+		/* While it was with the lane thread a cancel could not withdraw it. */
 		if (atomic_load(&op->request->cancelled))
 			op_cancel(op);
 	}
@@ -447,16 +432,10 @@ void commit_write_begin(struct op *op)
 	op->flushes_failed = commits_of(op)->flushes_failed;
 }
 
-/* Take OP out of the queue of those that wait for a flush. */
-static void commit_unflush(struct op *op)
-{
-	list_remove(&op->link);
-}
-
 int commit_flush(struct op *op)
 {
 	op->call.name = commits_of(op)->hooks->calls[COMMIT_DATA];
-	op->withdraw = op->state <= op->request->class->cancel_last ? commit_unflush : NULL;
+	op->withdraw = op->state <= op->request->class->cancel_last ? op_unlink : NULL;
 	list_append(&commits_of(op)->unflushed, &op->link);
 	return OP_WAIT;
 }

@@ -58,7 +58,7 @@ struct commit_guest {
 	unsigned slot;
 };
 
-/* The functions that a higher layer provides to the clock. Lane threads. */
+/* The functions that the store provides to its group commit. Lane threads. */
 struct commit_hooks {
 	/* Make durable what was done so far, as far as HOW covers it. 0 or -errno. */
 	int (*commit)(struct varve_store *store, enum commit_cover how);

@@ -238,9 +238,7 @@ static int groups_retire(struct varve_store *store, uint64_t group)
 	return 1;
 }
 
-/* As groups_leave(); LIFTED, unless it is NULL, gets the groups that were left. */
-static void groups_leave_noted(struct varve_store *store, uint64_t number,
-			       struct groups_lifted *lifted)
+void groups_leave(struct varve_store *store, uint64_t number, struct groups_lifted *lifted)
 {
 	uint64_t groups[LAYER_GROUPS_MAX];
 	struct groups_record record;
@@ -263,11 +261,6 @@ static void groups_leave_noted(struct varve_store *store, uint64_t number,
 		if (!qgroup_leave(&store->fs, QUOTA_GROUP(0, number), groups[i]))
 			groups_retire(store, groups[i]);
 	}
-}
-
-void groups_leave(struct varve_store *store, uint64_t number)
-{
-	groups_leave_noted(store, number, NULL);
 }
 
 /* ---- the sweep ------------------------------------------------------------------------------- */
@@ -401,7 +394,7 @@ int groups_unlimit(struct varve_store *store, uint64_t number, const struct nest
 	int r = groups_lift(store, number, lifted);
 
 	/* The limit of a group counts, too. */
-	groups_leave_noted(store, number, lifted);
+	groups_leave(store, number, lifted);
 	for (size_t i = 0; i < nested->count && (!r || r == -ENOENT); i++)
 		r = groups_lift(store, nested->ids[i], lifted);
 	/* -ENOENT: the subvolume is gone already. */

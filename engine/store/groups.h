@@ -47,13 +47,6 @@ int groups_locate(struct varve_store *store, const char *value, uint64_t *ret_gr
 int groups_limit(struct varve_store *store, const char *name, uint64_t bytes);
 
 /*
- * Subvolume NUMBER, a layer, is or will be destroyed: let it leave the groups of the store that it
- * is in, and remove those that have no member left. In full mode the sweep does this, once it is
- * dropped: leaving before makes quota inconsistent.
- */
-void groups_leave(struct varve_store *store, uint64_t number);
-
-/*
  * Remove the groups of subvolumes that are gone, but those that still hold space, and groups of
  * layers without a layer; count them in *REMOVED. Goes on after a failure; the first is returned.
  * Does nothing without CAP_SYS_ADMIN.
@@ -87,6 +80,14 @@ struct groups_lifted {
  */
 int groups_unlimit(struct varve_store *store, uint64_t number, const struct nested *nested,
 		   struct groups_lifted *lifted);
+
+/*
+ * Subvolume NUMBER, a layer, is or will be destroyed: let it leave the groups of the store that it
+ * is in, and remove those that have no member left. LIFTED, unless it is NULL, gets the groups that
+ * were left. In full mode the sweep does this, once it is dropped: leaving before makes quota
+ * inconsistent.
+ */
+void groups_leave(struct varve_store *store, uint64_t number, struct groups_lifted *lifted);
 
 /*
  * Restore what LIFTED has to subvolume NUMBER and those nested in it: 0, or the first -errno.

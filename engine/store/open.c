@@ -35,14 +35,16 @@
 #define OPEN_NO_STORE "there is no store here"
 
 /* The detail where another user can change a directory of the store. */
-#define OPEN_NOT_SAFE                                                                                                  \
-	"it must belong to root, the caller or root_uid, and be writable by no other; else another user can exchange " \
-	"what is in it (VARVE_OPEN_SHARED_HOME or --allow-shared-home allows that)"
+#define OPEN_NOT_SAFE                                                                        \
+	"it must belong to root, the caller or root_uid, and be writable by no other; else " \
+	"another user can exchange what is in it (VARVE_OPEN_SHARED_HOME or "                \
+	"--allow-shared-home allows that)"
 
 /* The detail where another user can change a directory above the home. */
-#define OPEN_ABOVE_NOT_SAFE                                                                                              \
-	"the home lies in it: it must belong to root, the caller or root_uid, and be writable by no other unless it is " \
-	"sticky; else another user can exchange the home (VARVE_OPEN_SHARED_HOME or --allow-shared-home allows that)"
+#define OPEN_ABOVE_NOT_SAFE                                                                  \
+	"the home lies in it: it must belong to root, the caller or root_uid, and be "       \
+	"writable by no other unless it is sticky; else another user can exchange the home " \
+	"(VARVE_OPEN_SHARED_HOME or --allow-shared-home allows that)"
 
 /* The store that is being opened, and the step that an error record would name. */
 struct opening {

@@ -6,10 +6,13 @@
  *
  * An image is on one loop device at most (see btrfs/loop.h for why). Its way onto one:
  *
- *	CLAIM	lock the image, see that no device holds it; a failure or a crash lets the lock go with the descriptor
- *	ATTACH	the device takes the descriptor over, and the lock with it; then see again that it is the only one, as programs
- *		that know nothing of the lock may have attached the image as well; a failure or a crash detaches it
- *	MOUNT	the file system holds the device; it, the descriptor and the lock go with the last unmount in the last namespace
+ *	CLAIM	lock the image, see that no device holds it; a failure or a crash lets the lock go
+ *		with the descriptor
+ *	ATTACH	the device takes the descriptor over, and the lock with it; then see again that it
+ *		is the only one, as programs that know nothing of the lock may have attached the
+ *		image as well; a failure or a crash detaches it
+ *	MOUNT	the file system holds the device; it, the descriptor and the lock go with the last
+ *		unmount in the last namespace
  *
  * mount(2) does all that is needed here: libmount would look for a loop device without the lock.
  */
@@ -36,14 +39,12 @@
 /* Offset of btrfs's magic number, in its first superblock. */
 #define POOL_MAGIC_OFFSET (0x10000 + 0x40)
 
-/* Fill FAILURE (may be NULL) and return ERROR. */
+/* Fill FAILURE and return ERROR. */
 static int pool_fail(struct varve_failure *failure, int error, const char *step, const char *call,
 		     const char *path)
 {
-	if (failure) {
-		failure_set(failure, error, "pool", step, call, NULL);
-		failure_path(failure, path, NULL);
-	}
+	failure_set(failure, error, "pool", step, call, NULL);
+	failure_path(failure, path, NULL);
 	return error;
 }
 
@@ -139,8 +140,7 @@ static int pool_mkfs(int file_fd, const char *file, struct varve_failure *failur
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
 		return 0;
 	pool_fail(failure, -EIO, "MKFS", "mkfs.btrfs", file);
-	if (failure)
-		failure_detail(failure, "%s", text);
+	failure_detail(failure, "%s", text);
 	return -EIO;
 }
 
@@ -158,8 +158,6 @@ static void pool_where(struct varve_failure *failure, const struct loop_holder *
 	_cleanup_free_ char *point = NULL;
 	char source[32];
 
-	if (!failure)
-		return;
 	snprintf(source, sizeof(source), "/dev/loop%d", holder->number);
 	if (mounts_find(source, &point) > 0)
 		failure_detail(failure, "the image is mounted on %s (%s)", point, source);
@@ -176,11 +174,11 @@ static void pool_where(struct varve_failure *failure, const struct loop_holder *
 }
 
 /* Fail STEP for FILE with ERROR of loop_find(), which has named HOLDER. */
-static int pool_untold(struct varve_failure *failure, int error, const char *step, const char *file,
-		       const struct loop_holder *holder)
+static int pool_unknown(struct varve_failure *failure, int error, const char *step,
+			const char *file, const struct loop_holder *holder)
 {
 	pool_fail(failure, error, step, "LOOP_GET_STATUS64", file);
-	if (error == -EBUSY && failure)
+	if (error == -EBUSY)
 		failure_detail(
 			failure,
 			"loop%d holds a file that is not known, and may be this image: /dev/loop%d cannot be opened, and the path "
@@ -211,8 +209,7 @@ static int pool_claim(int file_fd, const char *file, struct varve_failure *failu
 		return pool_fail(failure, negative_errno(), "CLAIM", "fstat", file);
 	if (!S_ISREG(stat_.st_mode)) {
 		pool_fail(failure, -EINVAL, "CLAIM", NULL, file);
-		if (failure)
-			failure_detail(failure, "not a regular file, as the image of a pool is");
+		failure_detail(failure, "not a regular file, as the image of a pool is");
 		return -EINVAL;
 	}
 	for (;;) {
@@ -224,17 +221,16 @@ static int pool_claim(int file_fd, const char *file, struct varve_failure *failu
 			return pool_fail(failure, locked, "CLAIM", "flock", file);
 		found = loop_find(&stat_, -1, &holder);
 		if (found < 0)
-			return pool_untold(failure, found, "CLAIM", file, &holder);
+			return pool_unknown(failure, found, "CLAIM", file, &holder);
 		if (!locked && !found)
 			return 0;
 		if (found && (holder.mounted || !holder.autoclear || now_ns() > end_ns))
 			return pool_refuse(failure, file, &holder);
 		if (now_ns() > end_ns) {
 			pool_fail(failure, -EBUSY, "CLAIM", "flock", file);
-			if (failure)
-				failure_detail(
-					failure,
-					"another process has the image locked: /proc/locks tells which");
+			failure_detail(
+				failure,
+				"another process has the image locked: /proc/locks tells which");
 			return -EBUSY;
 		}
 		poll(NULL, 0, POOL_LOOK_MS);
@@ -261,7 +257,7 @@ static int pool_mount_device(int file_fd, const char *file, const char *mount_di
 		return pool_fail(failure, negative_errno(), "ATTACH", "fstat", file);
 	r = loop_find(&stat_, number, &other);
 	if (r < 0)
-		return pool_untold(failure, r, "ATTACH", file, &other);
+		return pool_unknown(failure, r, "ATTACH", file, &other);
 	if (r > 0)
 		return pool_refuse(failure, file, &other);
 	snprintf(source, sizeof(source), "/dev/loop%d", number);
@@ -318,9 +314,8 @@ int pool_create(const char *file, uint64_t size_bytes, const char *mount_dir,
 		return pool_fail(ret_failure, -EINVAL, "CHECK", NULL, file ? file : "");
 	if (size_bytes < POOL_BYTES_MIN) {
 		pool_fail(ret_failure, -EINVAL, "CHECK", NULL, file);
-		if (ret_failure)
-			failure_detail(ret_failure, "a btrfs file system has at least %d bytes",
-				       POOL_BYTES_MIN);
+		failure_detail(ret_failure, "a btrfs file system has at least %d bytes",
+			       POOL_BYTES_MIN);
 		return -EINVAL;
 	}
 	/* Before anything is made. */
@@ -349,8 +344,7 @@ int pool_create(const char *file, uint64_t size_bytes, const char *mount_dir,
 static int pool_no_pool(struct varve_failure *failure, const char *path, const char *why)
 {
 	pool_fail(failure, -EINVAL, "UMOUNT", NULL, path);
-	if (failure)
-		failure_detail(failure, "%s", why);
+	failure_detail(failure, "%s", why);
 	return -EINVAL;
 }
 
@@ -407,7 +401,7 @@ static int pool_place(const char *file, const struct stat *stat_, char **ret_poi
 	int r = loop_find(stat_, -1, &holder);
 
 	if (r < 0)
-		return pool_untold(failure, r, "UMOUNT", file, &holder);
+		return pool_unknown(failure, r, "UMOUNT", file, &holder);
 	if (!r)
 		return pool_no_pool(failure, file, "the image is not mounted");
 	snprintf(source, sizeof(source), "/dev/loop%d", holder.number);
@@ -438,8 +432,7 @@ int pool_umount(const char *mount_dir, struct varve_failure *ret_failure)
 		return r;
 	if (umount2(mount_dir, UMOUNT_NOFOLLOW) < 0)
 		return pool_fail(ret_failure, negative_errno(), "UMOUNT", "umount2", mount_dir);
-	if (ret_failure)
-		*ret_failure = (struct varve_failure){ 0 };
+	*ret_failure = (struct varve_failure){ 0 };
 	pool_settle(&holder, ret_failure);
 	return 0;
 }

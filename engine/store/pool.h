@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A pool: a btrfs in an image file. See varve_pool_create(), varve_pool_mount(),
- * varve_pool_umount(), whose arguments these take.
+ * varve_pool_umount(), whose arguments these take, but RET_FAILURE is not NULL.
  */
 #ifndef VARVE_STORE_POOL_H
 #define VARVE_STORE_POOL_H

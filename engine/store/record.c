@@ -22,12 +22,6 @@
 /* Bytes for the name of one. */
 #define RECORD_ATTRIBUTE_BYTES (sizeof(RECORD_ATTRIBUTE) + 10)
 
-/* Pass the fault point of a step with a record. */
-static int record_fault(struct varve_store *store)
-{
-	return fault_hit(&store->core.io.fault, FAULT_RECORD);
-}
-
 /* The name of attribute NUMBER. */
 static const char *record_attribute(unsigned number, char name[RECORD_ATTRIBUTE_BYTES])
 {
@@ -130,7 +124,7 @@ static int record_read_once(struct record_reader *reader, const char *id,
 
 int record_reader_read(struct record_reader *reader, const char *id, struct record **ret_record)
 {
-	int r = record_fault(reader->store);
+	int r = fault_hit(&reader->store->core.io.fault, FAULT_RECORD);
 
 	*ret_record = NULL;
 	if (r || reader->dir.dir_fd < 0)
@@ -198,7 +192,7 @@ int record_write(struct varve_store *store, int dir_fd, const char *name,
 	_cleanup_close_ int fd = -EBADF;
 	_cleanup_free_ unsigned char *content = NULL;
 	struct stat stat;
-	int r = record_fault(store);
+	int r = fault_hit(&store->core.io.fault, FAULT_RECORD);
 
 	if (r)
 		return r;

@@ -7,7 +7,7 @@
 
 #define RECORD_VERSION 1
 
-/* So many bits less than 64 has a first revision: readers of JSON are exact up to 53 bits. */
+/* A first revision has 64 bits less these: readers of JSON are exact up to 53 bits. */
 #define RECORD_REVISION_SHIFT 12
 
 /* What a header begins with. */
@@ -252,7 +252,7 @@ static bool record_sound(const unsigned char *content, size_t count)
 	return hash_bytes(hash, content + sizeof(header), count - sizeof(header)) == checksum;
 }
 
-/* Take COUNT labels from the BYTES bytes at TEXT: are they such as we store? */
+/* Take COUNT labels from the BYTES bytes at TEXT. False: record_store() did not write them. */
 static bool record_take_labels(struct record *record, const char *text, size_t bytes, size_t count)
 {
 	const char *end = text + bytes;

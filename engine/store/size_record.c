@@ -22,16 +22,10 @@
 /* How a file is looked at that may be anywhere. */
 #define RECORD_LOOK (AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT)
 
-/* Pass the fault point of a step with a record. */
-static int size_record_fault(struct varve_store *store)
-{
-	return fault_hit(&store->core.io.fault, FAULT_QUOTA);
-}
-
 int size_record_lock(struct varve_store *store, struct size_record_lock *ret_lock)
 {
 	_cleanup_close_ int fd = -EBADF;
-	int r = size_record_fault(store);
+	int r = fault_hit(&store->core.io.fault, FAULT_QUOTA);
 
 	if (r)
 		return r;
@@ -175,7 +169,7 @@ int size_record_write_text(struct varve_store *store, int dir_fd, const char *na
 {
 	_cleanup_close_ int fd = -EBADF;
 	ssize_t length = (ssize_t)strlen(text);
-	int r = size_record_fault(store);
+	int r = fault_hit(&store->core.io.fault, FAULT_QUOTA);
 
 	if (r)
 		return r;

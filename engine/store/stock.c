@@ -74,7 +74,13 @@ struct stock {
 	uint64_t held, made, taken, dropped;
 };
 
-/* Tell how many there are. */
+/* The copy whose guest is in a list by LINK. */
+static struct stock_copy *stock_copy_of(struct list *link)
+{
+	return container_of(list_entry(link, struct commit_guest, link), struct stock_copy, guest);
+}
+
+/* Count the copies in the statistics. */
 static void stock_publish(const struct stock *stock)
 {
 	struct core *core = &stock->store->core;
@@ -93,7 +99,7 @@ const char *stock_name(const struct stock_copy *copy, char buffer[STOCK_NAME_SIZ
 	return buffer;
 }
 
-/* Is it the same parent, unchanged? */
+/* Are A and B one parent in one state? */
 static bool stock_same(const struct stock_origin *a, const struct stock_origin *b)
 {
 	return a->number == b->number && a->ctransid == b->ctransid &&
@@ -145,8 +151,7 @@ static int stock_tidy_work(struct commit_guest *guest)
 	struct stock *stock = container_of(guest, struct stock, tidy);
 
 	list_for_each(link, &stock->dropping) {
-		struct stock_copy *copy = container_of(list_entry(link, struct commit_guest, link),
-						       struct stock_copy, guest);
+		struct stock_copy *copy = stock_copy_of(link);
 		int dir_fd = layout_slot(stock->store, copy->slot), r;
 		struct loosened loosened = { 0 };
 		const char *detail = NULL;
@@ -168,8 +173,7 @@ static void stock_free_list(struct list *list)
 	struct list *link;
 
 	while ((link = list_pop(list)))
-		free(container_of(list_entry(link, struct commit_guest, link), struct stock_copy,
-				  guest));
+		free(stock_copy_of(link));
 }
 
 /* Note what was destroyed. What could not be is tried again; at the end it is left to a sweep. */
@@ -180,8 +184,7 @@ static void stock_tidied(struct commit_guest *guest, int result)
 
 	stock->tidying = false;
 	while ((link = list_pop(&stock->dropping))) {
-		struct stock_copy *copy = container_of(list_entry(link, struct commit_guest, link),
-						       struct stock_copy, guest);
+		struct stock_copy *copy = stock_copy_of(link);
 
 		if (copy->gone)
 			backlog_destroyed(stock->store);
@@ -295,7 +298,7 @@ struct stock_copy *stock_take(struct varve_store *store, const char *source)
 		return NULL;
 	parent->count--;
 	stock->held--;
-	return container_of(list_entry(link, struct commit_guest, link), struct stock_copy, guest);
+	return stock_copy_of(link);
 }
 
 void stock_taken(struct varve_store *store, const char *source, struct stock_copy *copy)
@@ -367,8 +370,7 @@ static void stock_filled(struct call *call)
 	refill->working = false;
 	refill->parent = NULL;
 	while ((link = list_pop(&refill->made))) {
-		struct stock_copy *copy = container_of(list_entry(link, struct commit_guest, link),
-						       struct stock_copy, guest);
+		struct stock_copy *copy = stock_copy_of(link);
 
 		stock->made++;
 		made++;
@@ -407,9 +409,7 @@ static int stock_close_run(struct call *call)
 	fd_close(TAKE_FD(refill->source_fd));
 	refill->ended = fs_generation(stock->store->layout.home_fd);
 	if (stock->order == STOCK_UNKNOWN && !list_empty(&refill->made)) {
-		const struct stock_copy *copy = container_of(list_entry(refill->made.next,
-									struct commit_guest, link),
-							     struct stock_copy, guest);
+		const struct stock_copy *copy = stock_copy_of(refill->made.next);
 		char name[STOCK_NAME_SIZE];
 
 		return subvol_probe_flush(layout_slot(stock->store, copy->slot),
@@ -428,9 +428,7 @@ static void stock_closed(struct call *call)
 		stock->order = call->result ? STOCK_FLUSHES : STOCK_FLUSHES_NOT;
 		/* The copy has a file more now. */
 		stock->made++;
-		stock_drop(stock, container_of(list_entry(list_pop(&refill->made),
-							  struct commit_guest, link),
-					       struct stock_copy, guest));
+		stock_drop(stock, stock_copy_of(list_pop(&refill->made)));
 	} else if (stock->order == STOCK_UNKNOWN)
 		refill->error = call->result;
 	stock_filled(call);
@@ -573,19 +571,13 @@ static void stock_refill(struct stock *stock, struct stock_parent *parent, uint6
 
 /* ---- the store's ----------------------------------------------------------------------------- */
 
-/* Is the store to end? No request can come any more then. */
-static bool stock_ends(const struct stock *stock)
-{
-	return atomic_load(&stock->store->core.stopping) &&
-	       list_empty(&stock->store->core.in_flight);
-}
-
 /* Make and drop copies, as it is time for. */
 static void stock_turn(struct varve_store *store)
 {
 	struct stock *stock = store->stock;
 	uint64_t now = now_ns();
-	bool ends = stock_ends(stock);
+	/* The store is to end: no request can come any more. */
+	bool ends = atomic_load(&store->core.stopping) && list_empty(&store->core.in_flight);
 
 	for (size_t i = 0; i < STOCK_PARENTS_MAX; i++) {
 		struct stock_parent *parent = &stock->parents[i];
