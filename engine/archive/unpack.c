@@ -17,13 +17,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* Where an archive may keep the targets of its hard links. */
 #define UNPACK_LINKS ".wh..wh.plnk"
 /*
  * libarchive's number for a field of an entry that it could not read; those for character sets
  * leave the field as it is.
  */
 #define UNPACK_ERRNO_MISC (-1)
-/* What an archive is made of. */
+/* Bytes of a block of a tar archive. */
 #define UNPACK_BLOCK_BYTES 512
 
 /* What a directory's times and mode will be. */
@@ -36,10 +37,10 @@ struct unpack_time {
 	bool late;
 };
 
-/* Note that the directory at PATH belongs to the archive, and its TIME, without the path. */
+/* Remember TIME, all but its path, for the directory at PATH: unpack_finish() sets it. */
 static int unpack_later(struct unpack *unpack, const char *path, const struct unpack_time *time)
 {
-	/* A mode that was to be set late may have been for the same directory. */
+	/* After a late mode all are late: it may be one of the same directory. */
 	bool late = (time->mode & S_IRWXU) != S_IRWXU || unpack->late_count;
 	struct fault *fault = &unpack->store->core.io.fault;
 	size_t size = strlen(path) + 1;
@@ -66,17 +67,17 @@ static int unpack_later(struct unpack *unpack, const char *path, const struct un
 
 /* ---- entries --------------------------------------------------------------------------------- */
 
-/* An allocation of libarchive's has failed. */
+/* Return the error for an allocation of libarchive that has failed. */
 static int unpack_no_memory(struct unpack *unpack)
 {
-	/* The limit, in words: LIBARCHIVE_BYTES_MAX. */
+	/* 256 MiB is LIBARCHIVE_BYTES_MAX. */
 	if (!unpack->lib.memory.bounded)
 		return -ENOMEM;
 	return unpack_refuse(unpack, -ENOBUFS,
 			     "an entry of which libarchive would hold more than 256 MiB in memory");
 }
 
-/* What a result of libarchive's comes to where it should have been good. */
+/* Find out why a call of libarchive has failed, and return that as -errno. */
 static int unpack_corrupt(struct unpack *unpack, struct archive *archive)
 {
 	if (unpack->lib.memory.failed)
@@ -88,9 +89,7 @@ static int unpack_corrupt(struct unpack *unpack, struct archive *archive)
 	}
 	if (unpack->lib.archive_errno(archive) == ENOMEM)
 		return -ENOMEM;
-	/*
-	 * libarchive asks for no more than it needs: where that is not there, the rest is missing.
-	 */
+	/* libarchive reads no further than it needs to: the rest is missing. */
 	if (unpack->ended)
 		return unpack_refuse(unpack, -ENODATA, "the archive is cut off");
 	return unpack_refuse(unpack, -EBADMSG, "the archive is corrupt");
@@ -115,8 +114,8 @@ static int unpack_pwrite(struct unpack *unpack, int fd, const char *bytes, size_
 }
 
 /*
- * Begin to write SIZE bytes of FD at OFFSET to disk; 0: all that follow. No wait, and so no
- * barrier; but the flush finds little left to do.
+ * Begin to write SIZE bytes of FD at OFFSET to disk; 0: all that follow. Nothing is waited for, so
+ * this makes nothing durable; it leaves less for the flush to write.
  */
 static int unpack_write_back(struct unpack *unpack, int fd, int64_t offset, int64_t size)
 {
@@ -168,8 +167,8 @@ static int unpack_create(struct unpack *unpack, struct archive_entry *entry, int
 	int fd;
 
 	/*
-	 * An entry of the caller may have its mode at once, unless that forbids the caller to set
-	 * its attributes.
+	 * A file that the caller is to own gets its mode at once. One with attributes gets it after
+	 * those, as the mode may forbid the caller to set them.
 	 */
 	if (unpack->owner_uid == unpack->uid && unpack->owner_gid == unpack->gid &&
 	    !unpack->force_mode && !unpack->lib.archive_entry_xattr_reset(entry))
@@ -218,7 +217,7 @@ static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int di
 		r = unpack_check(unpack, "mkdirat", RET_NERRNO(mkdirat(dir_fd, name, 0700)));
 	if (r)
 		return r;
-	/* Opening a directory acts on nothing; what is none is not opened. */
+	/* O_DIRECTORY: to open a device or a pipe would act on it. */
 	fd = beneath_open(dir_fd, name, O_RDONLY | O_DIRECTORY);
 	if (fd == -EXDEV)
 		return unpack_busy(unpack, name);
@@ -230,7 +229,7 @@ static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int di
 	if (!r)
 		r = there ? unpack_strip(unpack, fd) : unpack_shed(unpack, fd);
 	if (!r)
-		/* An owner without privilege is to make what is in it. */
+		/* Without privilege the owner needs these bits to make what is in it. */
 		r = unpack_dress(unpack, entry, fd, time.mode | S_IRWXU);
 	time.mode = unpack_group(unpack, time.mode);
 	if (!r && there && *name)
@@ -257,12 +256,12 @@ static int unpack_link(struct unpack *unpack, const char *target, int dir_fd, co
 	if (other < 0)
 		return unpack_dir_error(unpack, other);
 	target = slash ? slash + 1 : clean;
-	/* A link to itself would have been removed to make room. */
+	/* What had this name is removed by now, so that a link to itself fails (-ENOENT). */
 	r = unpack_check(unpack, "linkat", RET_NERRNO(linkat(other, target, dir_fd, name, 0)));
 	if (r)
 		return r;
 	r = unpack_look(unpack, dir_fd, name, &stat);
-	/* A user of the layer can take it away again. */
+	/* A process in the layer may have removed it again. */
 	if (r)
 		return r == -ENOENT ? unpack_replaced(unpack, "statx") : r;
 	r = brought_name(&unpack->brought, &stat, dir_fd, name);
@@ -277,7 +276,7 @@ static int unpack_symlink(struct unpack *unpack, struct archive_entry *entry, in
 	const char *target = unpack->lib.archive_entry_symlink(entry);
 	int r;
 
-	/* It may lead wherever it wants: nothing here follows it out of the layer. */
+	/* Any target is fine: nothing here follows it out of the layer. */
 	if (!target || !*target)
 		return unpack_refuse(unpack, -EBADMSG, "a link that leads nowhere");
 	r = unpack_check(unpack, "symlinkat", RET_NERRNO(symlinkat(target, dir_fd, name)));
@@ -322,7 +321,7 @@ static int unpack_make(struct unpack *unpack, struct archive *archive, struct ar
 		r = unpack_owner(unpack, entry);
 	if (r)
 		return r;
-	/* Mostly nothing is there. */
+	/* Mostly the name is free. */
 	fd = file ? unpack_create(unpack, entry, dir_fd, name) : -EEXIST;
 	if (fd != -EEXIST)
 		return fd < 0 ? fd : unpack_file(unpack, archive, entry, fd);
@@ -336,8 +335,8 @@ static int unpack_make(struct unpack *unpack, struct archive *archive, struct ar
 		if (dir)
 			unpack_leave(unpack);
 		/*
-		 * It may have been the directory at hand's own ancestor only by a link: what is
-		 * open stays open.
+		 * The path of the open directory may lead through NAME and out of it by a link: its
+		 * descriptor stays valid when NAME is removed.
 		 */
 		r = dir ? unpack_enter(unpack, unpack->path, true, &name) : dir_fd;
 		dir_fd = r;
@@ -370,9 +369,9 @@ static int unpack_make(struct unpack *unpack, struct archive *archive, struct ar
 /* ---- the archive ----------------------------------------------------------------------------- */
 
 /*
- * Does a directory in the clean PATH have a name that means a deletion? One beside what such
- * archivers keep for themselves at the root (WHITEOUT_META) would be made, and its own entry in an
- * archive would delete something else.
+ * Does a directory in the clean PATH have a name that means a deletion? It must not be made: a diff
+ * would write an entry of that name, which deletes something when it is unpacked. Names that begin
+ * with WHITEOUT_META at the root are those of aufs, and are left out.
  */
 static bool unpack_in_whiteout(const char *path)
 {
@@ -392,14 +391,14 @@ static int unpack_entry(struct unpack *unpack, struct archive *archive, struct a
 	if (!*unpack->path && unpack->lib.archive_entry_filetype(entry) != AE_IFDIR)
 		return unpack_refuse(unpack, -EBADMSG, "the root of a layer is a directory");
 	if (!*unpack->path) {
-		/* What is made in it from now on may inherit. */
+		/* The open directory may be the root, whose default list may change now. */
 		unpack_leave(unpack);
 		r = unpack_owner(unpack, entry);
 		return r ? r : unpack_dir(unpack, entry, unpack->root_fd, "", true);
 	}
 	if (!strcmp(unpack->path, UNPACK_LINKS))
 		return 0;
-	/* Where links are made from; it goes in the end. */
+	/* Its files are targets of links; unpack_finish() removes it. */
 	if (!strncmp(unpack->path, links, strlen(links))) {
 		unpack->staged_links = true;
 		if (unpack->lib.archive_entry_filetype(entry) != AE_IFREG ||
@@ -421,15 +420,15 @@ static int unpack_entry(struct unpack *unpack, struct archive *archive, struct a
 }
 
 /*
- * ARCHIVE has ended: by two blocks of zeros, by one, or without, as some builders leave them out;
- * and no bytes at all are no entries. 0, or -errno where entries may lie behind.
+ * libarchive has come to the end of ARCHIVE: two blocks of zeros, or one, or none, as some builders
+ * write it; or the stream is empty. 0, or -errno where entries may follow.
  */
 static int unpack_ended(struct unpack *unpack, struct archive *archive)
 {
 	int64_t end = unpack->lib.archive_filter_bytes(archive, 0),
 		start = unpack->lib.archive_read_header_position(archive);
 
-	/* Were it zeros, too, libarchive would have taken it. */
+	/* libarchive would have read a second block of zeros: what follows is something else. */
 	if (end - start == UNPACK_BLOCK_BYTES && unpack->taken - end >= UNPACK_BLOCK_BYTES)
 		return unpack_refuse(unpack, -EBADMSG,
 				     "a lone block of zeros, with more behind it");
@@ -453,8 +452,8 @@ static int unpack_next(struct unpack *unpack, struct archive *archive,
 		return unpack_corrupt(unpack, archive);
 	name = unpack->lib.archive_entry_pathname(*ret_entry);
 	/*
-	 * The first question converts them; later ones allocate nothing, and NULL means that there
-	 * is none.
+	 * The first call converts the text, and NULL may mean that memory was missing. Later calls
+	 * allocate nothing: there NULL means that there is no such text.
 	 */
 	unpack->lib.archive_entry_hardlink(*ret_entry);
 	unpack->lib.archive_entry_symlink(*ret_entry);
@@ -477,7 +476,7 @@ static int unpack_next(struct unpack *unpack, struct archive *archive,
 	return r ? r : 1;
 }
 
-/* The entry at hand was refused with -EPERM: where flags are the cause, say so. */
+/* The current entry has failed with -EPERM: where flags (chattr) are the cause, say so. */
 static void unpack_explain(struct unpack *unpack)
 {
 	const char *name;
@@ -535,7 +534,7 @@ static int unpack_finish_dir(struct unpack *unpack, const struct unpack_time *ti
 	return mode ? opath_chmod(fd, time->mode) : opath_times(fd, times);
 }
 
-/* Order directories so that those below another come first, and of entries for one the last. */
+/* Sort what lies in a directory before it, and of several entries for one the last first. */
 static int unpack_compare(const void *a, const void *b, void *data)
 {
 	const struct unpack *unpack = data;
@@ -592,7 +591,7 @@ static int unpack_finish(struct unpack *unpack)
 	return r ? r : unpack_finish_modes(unpack);
 }
 
-/* Hand bytes of the stream on; for libarchive. */
+/* Give libarchive the next bytes of the stream. */
 static la_ssize_t unpack_read(struct archive *archive, void *data, const void **ret_buffer)
 {
 	struct unpack *unpack = data;
@@ -600,7 +599,6 @@ static la_ssize_t unpack_read(struct archive *archive, void *data, const void **
 
 	pax_keep(&unpack->pax);
 	length = inflate_read(&unpack->inflate, ret_buffer);
-
 	if (length < 0) {
 		unpack->error = (int)length;
 		unpack->lib.archive_set_error(archive, -unpack->error, "read");
@@ -616,8 +614,8 @@ static la_ssize_t unpack_read(struct archive *archive, void *data, const void **
 }
 
 /*
- * See the layer whose root is ROOT_FD as it is without what is mounted in it, and what is there
- * before.
+ * Open the layer whose root is ROOT_FD, by a clone that shows no mounts where we may make one, and
+ * remember what was in it before.
  */
 static int unpack_root(struct unpack *unpack, int root_fd)
 {
@@ -642,7 +640,7 @@ static int unpack_root(struct unpack *unpack, int root_fd)
 					 unpack->root_fd));
 }
 
-/* Begin to take digests, where they are asked for. */
+/* Begin to compute digests, where they are asked for. */
 static int unpack_digests_begin(struct unpack *unpack)
 {
 	int r = digests_begin(&unpack->digests, &unpack->store->core.io.fault);
@@ -653,7 +651,7 @@ static int unpack_digests_begin(struct unpack *unpack)
 	return unpack_check(unpack, "dlopen", r);
 }
 
-/* The stream has ended: see whether its digests are those that the caller expects. */
+/* The stream has ended: compare its digests with those that the caller expects. */
 static int unpack_digests(struct unpack *unpack)
 {
 	const struct varve_digests *result = &unpack->digests.result;
@@ -698,7 +696,7 @@ static int unpack_archive(struct unpack *unpack)
 	    unpack->lib.archive_read_open(archive, unpack, NULL, unpack_read, NULL) == ARCHIVE_OK)
 		r = unpack_entries(unpack, archive);
 	else if (!r)
-		/* It takes nothing for no archive. */
+		/* To libarchive an empty stream is no archive. */
 		r = unpack->ended && !unpack->taken ? unpack_ended(unpack, archive)
 						    : unpack_corrupt(unpack, archive);
 	spares_release(&unpack->spares);
@@ -739,10 +737,7 @@ int unpack_run(struct unpack *unpack, struct op *op, int root_fd)
 		r = unpack_archive(unpack);
 	}
 	spares_release(&unpack->spares);
-	/*
-	 * The last descriptor ends the clone of the mount; the file system must not be busy because
-	 * of it.
-	 */
+	/* The clone of the mount, which keeps the file system busy, ends with its descriptors. */
 	unpack_leave(unpack);
 	fd_close(TAKE_FD(unpack->root_fd));
 	fd_close(TAKE_FD(unpack->tree_fd));
@@ -758,7 +753,7 @@ int unpack_run(struct unpack *unpack, struct op *op, int root_fd)
 void unpack_interrupt(struct unpack *unpack, struct op *op)
 {
 	stream_interrupt(&unpack->stream);
-	/* One that waits for a thread, as all may be held up by others, needs none to end. */
+	/* A call that still waits for a thread of the lane ends without one. */
 	if (io_withdraw(&op->request->core->io, &op->call))
 		op_done(op, -ECANCELED);
 }
@@ -779,7 +774,7 @@ int unpack_new(struct request *request, const struct varve_apply_options *option
 	unpack->report.fault = &store->core.io.fault;
 	unpack->flags = options->flags;
 	unpack->force_mode = (mode_t)options->force_mode;
-	/* Of texts that api/ has checked. */
+	/* api/ has checked their lengths. */
 	if (options->expect)
 		strcpy(unpack->expected[0], options->expect);
 	if (options->expect_diff_id)
