@@ -143,11 +143,8 @@ static int apply_run(struct cli *cli, const struct arguments *arguments)
 		status = CLI_FAILED;
 	}
 	if (work.fd >= 0) {
-		struct ids *ids = output_memory(malloc(sizeof(*ids)));
-
-		ids_init(ids, (const char *const *)arguments->operands, 1, true, cli->output.end);
-		status = flight_run(cli, &apply_job, ids, &work);
-		free(ids);
+		status = flight_run(cli, &apply_job, (const char *const *)arguments->operands, 1,
+				    &work);
 		close(work.fd);
 	}
 	free((void *)work.options.uids);

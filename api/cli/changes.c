@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* changes.c: the command `changes`. */
-#include <stdlib.h>
-
 #include "cli.h"
 #include "compare.h"
 #include "flight.h"
@@ -42,33 +40,24 @@ static void changes_take(struct flight_slot *slot, const struct varve_result *re
 	}
 }
 
-/* Leave it at what was written. */
-static void changes_report(struct flight_slot *slot)
-{
-}
-
 static const struct flight_job changes_job = {
 	.name = "changes",
 	.past = "compared",
 	.submit = changes_submit,
 	.take = changes_take,
-	.report = changes_report,
+	.report = flight_report_nothing,
 };
 
 /* Print the changes in a layer. */
 static int changes_run(struct cli *cli, const struct arguments *arguments)
 {
 	struct varve_changes_options options;
-	struct ids *ids;
 	int status;
 
 	if (compare_read(cli, "changes", arguments, &options) < 0)
 		return CLI_USAGE;
-	ids = output_memory(malloc(sizeof(*ids)));
-	ids_init(ids, (const char *const *)arguments->operands, arguments->operands_count, true,
-		 cli->output.end);
-	status = flight_run(cli, &changes_job, ids, &options);
-	free(ids);
+	status = flight_run(cli, &changes_job, (const char *const *)arguments->operands, 1,
+			    &options);
 	compare_free(&options);
 	return status;
 }

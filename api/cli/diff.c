@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "apply.h"
 #include "cli.h"
 #include "compare.h"
 #include "destination.h"
@@ -76,29 +77,17 @@ static void diff_take(struct flight_slot *slot, const struct varve_result *resul
 	struct diff_job *job = slot->flight->data;
 
 	diff_name_output(slot);
-	output_skipped(&slot->flight->cli->output, result);
 	job->skipped = result->skipped_total > 0;
-	if (slot->flight->cli->json)
-		slot->payload = output_archive(&slot->flight->cli->output, result, true);
-	else if (result->digests && result->error == 0)
-		slot->payload = output_digests(result->digests);
+	apply_take(slot, result);
 }
 
 /* Write a JSON object, or the digests, where the archive went elsewhere. */
 static void diff_report(struct flight_slot *slot)
 {
-	struct cli *cli = slot->flight->cli;
-	json_t *object;
+	const struct diff_job *job = slot->flight->data;
 
-	if (!((struct diff_job *)slot->flight->data)->destination.file)
-		return;
-	if (!cli->json && slot->payload)
-		output_text(&cli->output, "%s", (char *)slot->payload);
-	if (!cli->json)
-		return;
-	object = output_result(&cli->output, slot->id, NULL);
-	output_set_archive(object, slot->payload);
-	output_json(&cli->output, object);
+	if (job->destination.file)
+		apply_report(slot);
 }
 
 static const struct flight_job diff_job = {
@@ -108,20 +97,6 @@ static const struct flight_job diff_job = {
 	.take = diff_take,
 	.report = diff_report,
 };
-
-/* Do JOB for the one operand, which is always taken as an id. */
-static int diff_flight(struct cli *cli, const struct flight_job *job,
-		       const struct arguments *arguments, void *data)
-{
-	struct ids *ids = output_memory(malloc(sizeof(*ids)));
-	int status;
-
-	ids_init(ids, (const char *const *)arguments->operands, arguments->operands_count, true,
-		 cli->output.end);
-	status = flight_run(cli, job, ids, data);
-	free(ids);
-	return status;
-}
 
 /* Take what is compared from ARGUMENTS. Return 0, or -EINVAL after a message. */
 static int diff_compare(struct cli *cli, const struct arguments *arguments, struct diff_job *job)
@@ -230,7 +205,8 @@ static int diff_run(struct cli *cli, const struct arguments *arguments)
 	if (status == CLI_DONE)
 		status = diff_open(cli, file, job);
 	if (status == CLI_DONE) {
-		status = diff_flight(cli, &diff_job, arguments, job);
+		status = flight_run(cli, &diff_job, (const char *const *)arguments->operands, 1,
+				    job);
 		/* An archive with entries left out is valid. */
 		if (destination_close(&job->destination, &cli->output, "diff", status == CLI_DONE) <
 			    0 ||
@@ -315,7 +291,8 @@ static int diffsize_run(struct cli *cli, const struct arguments *arguments)
 
 	if (compare_read(cli, "diffsize", arguments, &options) < 0)
 		return CLI_USAGE;
-	status = diff_flight(cli, &diffsize_job, arguments, &options);
+	status = flight_run(cli, &diffsize_job, (const char *const *)arguments->operands, 1,
+			    &options);
 	compare_free(&options);
 	return status;
 }

@@ -266,11 +266,15 @@ static void flight_report_stopped(const struct flight *flight)
 		output_complain(output, "%s: stopped by SIG%s", flight->job->name, name);
 }
 
-int flight_run(struct cli *cli, const struct flight_job *job, struct ids *ids, void *data)
+/* As flight_run(), with the operand - for standard input unless LITERAL is set. */
+static int flight_run_list(struct cli *cli, const struct flight_job *job, const char *const *list,
+			   size_t count, bool literal, void *data)
 {
+	struct ids *ids = output_memory(malloc(sizeof(*ids)));
 	struct flight flight = { .cli = cli, .job = job, .data = data, .ids = ids };
 	int r;
 
+	ids_init(ids, list, count, literal, cli->output.end);
 	flight.slots = output_memory(calloc(FLIGHT_SLOTS, sizeof(*flight.slots)));
 	progress_start(&cli->progress, job->name, job->single ? 1 : ids_total(ids));
 	r = flight_loop(&flight);
@@ -289,31 +293,36 @@ int flight_run(struct cli *cli, const struct flight_job *job, struct ids *ids, v
 		cli->store = NULL;
 	}
 	free(flight.slots);
+	free(ids);
 	return r < 0 || flight.failed || (flight.stopped && interrupt_signal()) ? CLI_FAILED
 										: CLI_DONE;
+}
+
+int flight_run(struct cli *cli, const struct flight_job *job, const char *const *ids, size_t count,
+	       void *data)
+{
+	return flight_run_list(cli, job, ids, count, true, data);
 }
 
 int flight_run_single(struct cli *cli, const struct flight_job *job, void *data)
 {
 	static const char *const nothing[] = { "" };
-	struct ids *ids = output_memory(malloc(sizeof(*ids)));
-	int status;
 
-	ids_init(ids, nothing, 1, true, cli->output.end);
-	status = flight_run(cli, job, ids, data);
-	free(ids);
-	return status;
+	return flight_run(cli, job, nothing, 1, data);
 }
 
 int flight_run_operands(struct cli *cli, const struct flight_job *job,
 			const struct arguments *arguments, void *data)
 {
-	struct ids *ids = output_memory(malloc(sizeof(*ids)));
-	int status;
+	return flight_run_list(cli, job, (const char *const *)arguments->operands,
+			       arguments->operands_count, false, data);
+}
 
-	ids_init(ids, (const char *const *)arguments->operands, arguments->operands_count, false,
-		 cli->output.end);
-	status = flight_run(cli, job, ids, data);
-	free(ids);
-	return status;
+void flight_report_nothing(struct flight_slot *slot)
+{
+}
+
+bool flight_forgive_missing(const struct flight_slot *slot)
+{
+	return slot->error == -ENOENT;
 }

@@ -100,16 +100,23 @@ struct flight {
 };
 
 /*
- * Do JOB for each of IDS. DATA is passed on as flight->data. Report failures, and return an exit
- * status.
+ * Do JOB for each of COUNT IDS, which are taken literally. DATA is passed on as flight->data. Report
+ * failures, and return an exit status.
  */
-int flight_run(struct cli *cli, const struct flight_job *job, struct ids *ids, void *data);
+int flight_run(struct cli *cli, const struct flight_job *job, const char *const *ids, size_t count,
+	       void *data);
 
 /* Do JOB, which is single, once. Otherwise as flight_run(). */
 int flight_run_single(struct cli *cli, const struct flight_job *job, void *data);
 
-/* Do JOB for each operand of the command line. Otherwise as flight_run(). */
+/* Do JOB for each operand of the command line, - being standard input. Else as flight_run(). */
 int flight_run_operands(struct cli *cli, const struct flight_job *job,
 			const struct arguments *arguments, void *data);
+
+/* For flight_job.report: write nothing, not even as JSON. */
+void flight_report_nothing(struct flight_slot *slot);
+
+/* For flight_job.forgive: a layer that does not exist, or not any more, is no failure. */
+bool flight_forgive_missing(const struct flight_slot *slot);
 
 #endif

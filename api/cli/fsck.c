@@ -65,17 +65,13 @@ static void fsck_take(struct flight_slot *slot, const struct varve_result *resul
 	}
 }
 
-/* Write nothing: how many there are comes after the snapshots. */
-static void fsck_wait(struct flight_slot *slot)
-{
-}
-
 static const struct flight_job fsck_job = {
 	.name = "check",
 	.single = true,
 	.submit = fsck_submit,
 	.take = fsck_take,
-	.report = fsck_wait,
+	/* How many there are comes after the snapshots. */
+	.report = flight_report_nothing,
 };
 
 /* Write the findings that varve-serve writes to FILE, an object a line. Return 0 or -errno. */

@@ -149,17 +149,12 @@ static void label_take(struct flight_slot *slot, const struct varve_result *resu
 	}
 }
 
-/* Leave the writing to label_take(). */
-static void label_report(struct flight_slot *slot)
-{
-}
-
 static const struct flight_job label_job = {
 	.name = "label",
 	.past = "labelled",
 	.submit = label_submit,
 	.take = label_take,
-	.report = label_report,
+	.report = flight_report_nothing,
 };
 
 static const struct option_spec label_options[] = {

@@ -187,6 +187,11 @@ void output_pair(struct output *output, const char *key, int width, const char *
 	output_end(output);
 }
 
+void output_pair_number(struct output *output, const char *key, int width, uint64_t number)
+{
+	output_text(output, "%-*s %" PRIu64 "\n", width, key, number);
+}
+
 void output_end(struct output *output)
 {
 	output_begin(output);

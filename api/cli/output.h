@@ -76,6 +76,9 @@ void output_bytes(struct output *output, const void *bytes, size_t count);
 /* Write a line: KEY padded to WIDTH, a space, and VALUE, escaped on a terminal. */
 void output_pair(struct output *output, const char *key, int width, const char *value);
 
+/* The same with NUMBER as the value. */
+void output_pair_number(struct output *output, const char *key, int width, uint64_t number);
+
 /* Write OBJECT on a line of its own, and free it. */
 void output_json(struct output *output, json_t *object);
 

@@ -66,23 +66,18 @@ static void quota_status_json(struct output *output, const struct varve_quota *q
 	output_json(output, object);
 }
 
-/* Write a line: KEY and NUMBER. */
-static void quota_number(struct output *output, const char *key, uint64_t number)
-{
-	output_text(output, "%-*s %" PRIu64 "\n", QUOTA_KEY_WIDTH, key, number);
-}
-
 /* Write how quota runs as lines, and warnings on standard error. */
 static void quota_status_text(struct output *output, const struct varve_quota *quota)
 {
 	output_pair(output, "mode", QUOTA_KEY_WIDTH, quota_mode_name(quota->mode));
 	if (quota->flags & VARVE_QUOTA_RESCAN_RUNNING)
-		quota_number(output, "rescan_position", quota->rescan_position);
+		output_pair_number(output, "rescan_position", QUOTA_KEY_WIDTH,
+				   quota->rescan_position);
 	if (quota->flags & VARVE_QUOTA_COUNTED) {
-		quota_number(output, "groups", quota->groups);
-		quota_number(output, "groups_stale", quota->groups_stale);
+		output_pair_number(output, "groups", QUOTA_KEY_WIDTH, quota->groups);
+		output_pair_number(output, "groups_stale", QUOTA_KEY_WIDTH, quota->groups_stale);
 	}
-	quota_number(output, "records", quota->records);
+	output_pair_number(output, "records", QUOTA_KEY_WIDTH, quota->records);
 	if (quota->flags & VARVE_QUOTA_INCONSISTENT)
 		output_complain(
 			output,
@@ -338,9 +333,11 @@ static void quota_gc_report(struct flight_slot *slot)
 	json_t *object;
 
 	if (!cli->json) {
-		quota_number(&cli->output, "groups_removed", quota->groups_removed);
-		quota_number(&cli->output, "records_removed", quota->records_removed);
-		quota_number(&cli->output, "failures", quota->failures);
+		output_pair_number(&cli->output, "groups_removed", QUOTA_KEY_WIDTH,
+				   quota->groups_removed);
+		output_pair_number(&cli->output, "records_removed", QUOTA_KEY_WIDTH,
+				   quota->records_removed);
+		output_pair_number(&cli->output, "failures", QUOTA_KEY_WIDTH, quota->failures);
 		return;
 	}
 	object = output_result(&cli->output, NULL, slot->failure);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* remove.c: the command `rm`. */
-#include <errno.h>
 #include <stdlib.h>
 
 #include "cli.h"
@@ -27,12 +26,6 @@ static int remove_submit(struct flight *flight, const char *id, varve_callback *
 	return varve_layer_remove(flight->cli->store, id, flags, callback, user_data, ret_request);
 }
 
-/* Is it gone anyway? */
-static bool remove_forgive(const struct flight_slot *slot)
-{
-	return slot->error == -ENOENT;
-}
-
 static const struct flight_job remove_job = {
 	.name = "remove",
 	.past = "removed",
@@ -43,7 +36,7 @@ static const struct flight_job remove_force_job = {
 	.name = "remove",
 	.past = "removed",
 	.submit = remove_submit,
-	.forgive = remove_forgive,
+	.forgive = flight_forgive_missing,
 };
 
 /* Submit the question whether there is a layer ID. */
@@ -89,7 +82,7 @@ static const struct flight_job remove_look_force_job = {
 	.past = "looked for",
 	.submit = remove_look_submit,
 	.take = remove_look_take,
-	.forgive = remove_forgive,
+	.forgive = flight_forgive_missing,
 	.report = remove_look_report,
 };
 
@@ -105,7 +98,6 @@ static int remove_run(struct cli *cli, const struct arguments *arguments)
 					   arguments, NULL);
 	status = flight_run_operands(cli, force ? &remove_force_job : &remove_job, arguments,
 				     &background);
-
 	if (options_has(arguments, "wait") && cli->store && !interrupt_signal())
 		status |= upkeep_wait_clean(cli);
 	return status;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* show.c: the commands `ls`, `info`, `get` and `exists`. */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,12 +87,6 @@ static void info_json(struct output *output, const struct info *known)
 	output_json(output, object);
 }
 
-/* Write a line of a block: KEY and NUMBER. */
-static void info_number(struct output *output, const char *key, uint64_t number)
-{
-	output_text(output, "%-*s %" PRIu64 "\n", INFO_KEY_WIDTH, key, number);
-}
-
 /* Write KNOWN as a block of lines. */
 static void info_text(struct output *output, const struct info *known)
 {
@@ -103,13 +96,13 @@ static void info_text(struct output *output, const struct info *known)
 
 	output_pair(output, "ID:", INFO_KEY_WIDTH, info->id);
 	output_pair(output, "Parent:", INFO_KEY_WIDTH, info->parent[0] ? info->parent : "-");
-	info_number(output, "Subvolume ID:", info->subvolume_id);
+	output_pair_number(output, "Subvolume ID:", INFO_KEY_WIDTH, info->subvolume_id);
 	text = output_uuid(uuid, info->uuid);
 	output_pair(output, "UUID:", INFO_KEY_WIDTH, text ? text : "-");
 	text = output_uuid(uuid, info->parent_uuid);
 	output_pair(output, "Parent UUID:", INFO_KEY_WIDTH, text ? text : "-");
-	info_number(output, "Generation:", info->generation);
-	info_number(output, "Created generation:", info->created_generation);
+	output_pair_number(output, "Generation:", INFO_KEY_WIDTH, info->generation);
+	output_pair_number(output, "Created generation:", INFO_KEY_WIDTH, info->created_generation);
 	text = output_time(time, info->created_s, info->created_ns, SHOW_NANOSECONDS);
 	output_pair(output, "Created:", INFO_KEY_WIDTH, text);
 	text = output_time(time, info->changed_s, info->changed_ns, SHOW_NANOSECONDS);
@@ -120,10 +113,10 @@ static void info_text(struct output *output, const struct info *known)
 		output_pair(output, "Labels:", INFO_KEY_WIDTH, known->text);
 	if (!(info->flags & VARVE_LAYER_QUOTA))
 		return;
-	info_number(output, "Referenced:", info->quota_referenced);
-	info_number(output, "Exclusive:", info->quota_exclusive);
+	output_pair_number(output, "Referenced:", INFO_KEY_WIDTH, info->quota_referenced);
+	output_pair_number(output, "Exclusive:", INFO_KEY_WIDTH, info->quota_exclusive);
 	if (info->quota_limit)
-		info_number(output, "Limit:", info->quota_limit);
+		output_pair_number(output, "Limit:", INFO_KEY_WIDTH, info->quota_limit);
 	else
 		output_pair(output, "Limit:", INFO_KEY_WIDTH, "-");
 }
@@ -232,10 +225,7 @@ static const struct flight_job info_job = {
 	.report = info_report,
 };
 
-/*
- * Print layers: one in a block, several, or where columns are asked for, in a
- * table.
- */
+/* Print layers: one in a block; several, or where columns are asked for, in a table. */
 static int info_run(struct cli *cli, const struct arguments *arguments)
 {
 	bool many = arguments->operands_count > 1 || strcmp(arguments->operands[0], "-") == 0;
@@ -329,31 +319,22 @@ static void list_take(struct flight_slot *slot, const struct varve_result *resul
 	job->names = names;
 }
 
-/* Leave the writing to list_run(). */
-static void list_report(struct flight_slot *slot)
-{
-}
-
 static const struct flight_job list_names_job = {
 	.name = "list",
 	.single = true,
 	.submit = list_submit,
 	.take = list_take,
-	.report = list_report,
+	/* list_run() writes. */
+	.report = flight_report_nothing,
 };
-
-/* Was the layer removed since its name was read? */
-static bool list_forgive(const struct flight_slot *slot)
-{
-	return slot->error == -ENOENT;
-}
 
 static const struct flight_job list_long_job = {
 	.name = "list",
 	.past = "shown",
 	.submit = info_submit,
 	.take = info_take,
-	.forgive = list_forgive,
+	/* It may have been removed since its name was read. */
+	.forgive = flight_forgive_missing,
 	.report = info_report,
 };
 
@@ -402,18 +383,6 @@ static int list_filters(struct cli *cli, const struct arguments *arguments, cons
 	return 0;
 }
 
-/* Write a table of NAMES, TABLE. Return an exit status. */
-static int list_long(struct cli *cli, const struct list_names *names, struct table *table)
-{
-	struct ids *ids = output_memory(malloc(sizeof(*ids)));
-	int status;
-
-	ids_init(ids, names->names, names->count, true, cli->output.end);
-	status = flight_run(cli, &list_long_job, ids, table);
-	free(ids);
-	return status;
-}
-
 /* List the layers. */
 static int list_run(struct cli *cli, const struct arguments *arguments)
 {
@@ -436,7 +405,8 @@ static int list_run(struct cli *cli, const struct arguments *arguments)
 	if (status != CLI_DONE)
 		goto out;
 	if (table_wanted)
-		status = list_long(cli, job.names, &table);
+		status = flight_run(cli, &list_long_job, job.names->names, job.names->count,
+				    &table);
 	else
 		for (size_t i = 0; i < job.names->count && !cli->output.error; i++)
 			list_name(cli, job.names->names[i],

@@ -146,11 +146,6 @@ static int sync_submit(struct flight *flight, const char *id, varve_callback *ca
 	return varve_sync(flight->cli->store, *flags, callback, user_data, ret_request);
 }
 
-/* Write nothing, not even with --json. */
-static void sync_report_nothing(struct flight_slot *slot)
-{
-}
-
 static const struct flight_job sync_job = {
 	.name = "sync",
 	.single = true,
@@ -161,7 +156,7 @@ static const struct flight_job sync_quiet_job = {
 	.name = "sync",
 	.single = true,
 	.submit = sync_submit,
-	.report = sync_report_nothing,
+	.report = flight_report_nothing,
 };
 
 int upkeep_wait_clean(struct cli *cli)
@@ -323,13 +318,11 @@ static void gc_forget(struct gc_directories *directories)
  */
 static int gc_adopt(struct cli *cli)
 {
-	struct ids *ids = output_memory(malloc(sizeof(*ids)));
 	struct gc_directories directories = { 0 };
 	int status = CLI_DONE, r = gc_find(cli, &directories);
 
 	while (r == 0 && directories.count > 0 && status == CLI_DONE) {
-		ids_init(ids, directories.ids, directories.count, true, cli->output.end);
-		status = flight_run(cli, &adopt_job, ids, NULL);
+		status = flight_run(cli, &adopt_job, directories.ids, directories.count, NULL);
 		gc_forget(&directories);
 		/* After a loop that failed the store is closed. */
 		if (cli->store == NULL || interrupt_signal())
@@ -341,7 +334,6 @@ static int gc_adopt(struct cli *cli)
 				"plain directories in the places of layers are left: at least %zu",
 				directories.count);
 	gc_forget(&directories);
-	free(ids);
 	return r == 0 ? status : CLI_FAILED;
 }
 

@@ -105,12 +105,6 @@ static void usage_json(struct output *output, const char *id, const struct varve
 	output_json(output, object);
 }
 
-/* Write a line of a block. */
-static void usage_number(struct output *output, const char *key, uint64_t number)
-{
-	output_text(output, "%-*s %" PRIu64 "\n", USAGE_KEY_WIDTH, key, number);
-}
-
 /* Add a row to the table of JOB: USAGE of ID. The total has no METHOD, nor numbers of quota. */
 static void usage_row(struct usage_job *job, const char *id, const struct varve_layer_usage *usage,
 		      bool total)
@@ -162,14 +156,16 @@ static void usage_report(struct flight_slot *slot)
 		return;
 	}
 	output_pair(output, "ID:", USAGE_KEY_WIDTH, slot->id);
-	usage_number(output, "Bytes:", usage->bytes);
-	usage_number(output, "Inodes:", usage->inodes);
-	usage_number(output, "Disk bytes:", usage->disk_bytes);
+	output_pair_number(output, "Bytes:", USAGE_KEY_WIDTH, usage->bytes);
+	output_pair_number(output, "Inodes:", USAGE_KEY_WIDTH, usage->inodes);
+	output_pair_number(output, "Disk bytes:", USAGE_KEY_WIDTH, usage->disk_bytes);
 	if (usage->flags & VARVE_USAGE_QUOTA) {
-		usage_number(output, "Referenced bytes:", usage->referenced_bytes);
-		usage_number(output, "Exclusive bytes:", usage->exclusive_bytes);
+		output_pair_number(output, "Referenced bytes:", USAGE_KEY_WIDTH,
+				   usage->referenced_bytes);
+		output_pair_number(output, "Exclusive bytes:", USAGE_KEY_WIDTH,
+				   usage->exclusive_bytes);
 		if (usage->limit_bytes)
-			usage_number(output, "Limit:", usage->limit_bytes);
+			output_pair_number(output, "Limit:", USAGE_KEY_WIDTH, usage->limit_bytes);
 		else
 			output_pair(output, "Limit:", USAGE_KEY_WIDTH, "-");
 	}
